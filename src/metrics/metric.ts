@@ -1,0 +1,78 @@
+/**
+ * What a metric is: declared once, as a typed value beside the question that answers it.
+ *
+ * Everything else (renderer, reference, dashboards, alerts, tests) quotes that value, so that a label which
+ * does not exist does not compile, and neither does a label value outside a closed set.
+ */
+
+export type MetricType = 'gauge' | 'counter' | 'histogram';
+
+/** Base units only (Prometheus' naming guidelines). `none` for counts and states. */
+export type Unit = 'seconds' | 'bytes' | 'ratio' | 'cores' | 'none';
+
+/** An open label: any string (a virtual storage, a pod's name). */
+export const anyValue = 'any value';
+
+/** Name of a label -> its closed set of values, or `anyValue`. */
+export type LabelSpec = { readonly [label: string]: typeof anyValue | readonly string[] };
+
+export interface Metric<Labels extends LabelSpec = LabelSpec, Type extends MetricType = MetricType> {
+  readonly name: string;
+  readonly type: Type;
+  readonly unit: Unit;
+  /** One or two sentences for whoever reads it in Grafana: what it says, and when it is absent. */
+  readonly help: string;
+  /** Where it comes from: table and column, file, RPC. Rendered at the end of HELP. */
+  readonly origin: string;
+  readonly labels: Labels;
+  /** The labels' names in the order in which samples carry their values. */
+  readonly labelNames: readonly string[];
+}
+
+/** The labels of a sample of the metric: closed sets as unions, open labels as strings. */
+export type LabelsOf<M extends Metric> = {
+  readonly [Name in keyof M['labels']]: M['labels'][Name] extends readonly (infer Value)[] ? Value : string;
+};
+
+/** The names of a metric's labels, as a union. */
+export type LabelName<M extends Metric> = keyof M['labels'] & string;
+
+export interface MetricDefinition<Labels extends LabelSpec> {
+  readonly help: string;
+  readonly origin: string;
+  readonly unit?: Unit;
+  readonly labels?: Labels;
+}
+
+export const gauge = <const Labels extends LabelSpec = Record<never, never>>(
+  name: string,
+  definition: MetricDefinition<Labels>,
+): Metric<Labels, 'gauge'> => metric('gauge', name, definition);
+
+/** A counter; its name ends in `_total`. */
+export const counter = <const Labels extends LabelSpec = Record<never, never>>(
+  name: `${string}_total`,
+  definition: MetricDefinition<Labels>,
+): Metric<Labels, 'counter'> => metric('counter', name, definition);
+
+export const histogram = <const Labels extends LabelSpec = Record<never, never>>(
+  name: string,
+  definition: MetricDefinition<Labels>,
+): Metric<Labels, 'histogram'> => metric('histogram', name, definition);
+
+function metric<Labels extends LabelSpec, Type extends MetricType>(
+  type: Type,
+  name: string,
+  definition: MetricDefinition<Labels>,
+): Metric<Labels, Type> {
+  const labels = definition.labels ?? ({} as Labels);
+  return Object.freeze({
+    name,
+    type,
+    unit: definition.unit ?? 'none',
+    help: definition.help,
+    origin: definition.origin,
+    labels,
+    labelNames: Object.freeze(Object.keys(labels)),
+  });
+}

@@ -1,0 +1,19 @@
+/** A way for one part to make a collector run early: `wake.call()` here, `schedule: { wake }` there. */
+export interface Wake {
+  call(): void;
+  /** Returns how to unsubscribe. */
+  subscribe(listener: () => void): () => void;
+}
+
+export function createWake(): Wake {
+  const listeners = new Set<() => void>();
+  return {
+    call() {
+      for (const listener of listeners) listener();
+    },
+    subscribe(listener) {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+  };
+}
