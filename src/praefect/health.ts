@@ -21,9 +21,10 @@ export const seenWithinSeconds = 10;
 /** A Praefect that tried this long ago is alive, and counts in the quorum (inclusive). */
 export const aliveWithinSeconds = 60;
 /**
- * Heartbeats are fresh while the newest attempt is at most this old. Each Praefect writes one a second, at worst
- * one in two. Well under the 10 s after which everything reads unhealthy once heartbeats stop, and rows of one
- * round differ by a second or so: so no storage turns unhealthy through silence alone and is believed.
+ * A Praefect's heartbeat is fresh while its newest attempt is at most this old. Each writes one a second, at
+ * worst one in three (a health check may take 1 s, and 13.x dates its rows before the check). It is well under
+ * the 10 s after which everything reads unhealthy once heartbeats stop, so that no storage turns unhealthy
+ * through silence and is believed.
  */
 export const freshWithinSeconds = 5;
 
@@ -44,7 +45,11 @@ export interface VirtualStorageHealth {
   readonly virtualStorage: string;
   /** Since the newest attempt of any Praefect on any storage; undefined: never. */
   readonly secondsSinceHeartbeat: number | undefined;
-  /** Heartbeats are fresh: an unhealthy storage is unhealthy, and not merely unreported. */
+  /**
+   * A quorum of the living Praefects has a fresh heartbeat: an unhealthy storage is unhealthy, and not merely
+   * unreported. One fresh Praefect of three is not enough: the consensus then lacks votes for every storage, so
+   * when two Praefects die, or all come back one by one, it calls everything unhealthy for up to a minute.
+   */
   readonly believed: boolean;
   /** Praefect -> seconds since its newest attempt on any storage here, or undefined: never. */
   readonly praefects: ReadonlyMap<string, number | undefined>;
@@ -65,7 +70,7 @@ export interface HealthView {
   readonly virtualStorages: ReadonlyMap<string, VirtualStorageHealth>;
   /** The consensus; false for a storage that node_status does not know. */
   healthy(virtualStorage: string, storage: string): boolean;
-  /** Heartbeats of that virtual storage are fresh. */
+  /** Whether a quorum of Praefects reports on that virtual storage; false for one that node_status lacks. */
   believed(virtualStorage: string): boolean;
   /** Names the healthy storages and the virtual storages that are believed: equal keys, equal answers. */
   readonly key: string;
@@ -120,8 +125,9 @@ function virtualStorageHealth(
       Math.min(...own.map((row) => row.attempt)),
     ]),
   );
+  const countWithin = (seconds: number) => [...praefects.values()].filter((age) => age <= seconds).length;
   const isAlive = (praefect: string) => (praefects.get(praefect) ?? Infinity) <= aliveWithinSeconds;
-  const quorum = Math.ceil([...praefects.keys()].filter(isAlive).length / 2);
+  const quorum = Math.ceil(countWithin(aliveWithinSeconds) / 2);
 
   const storages = new Map(
     [...Map.groupBy(aged, (row) => row.storage)]
@@ -150,7 +156,7 @@ function virtualStorageHealth(
   return {
     virtualStorage,
     secondsSinceHeartbeat: finite(newest),
-    believed: newest <= freshWithinSeconds,
+    believed: countWithin(freshWithinSeconds) >= Math.max(1, quorum),
     praefects: new Map([...praefects].map(([praefect, seconds]) => [praefect, finite(seconds)])),
     storages,
     knownStorages: new Set(
