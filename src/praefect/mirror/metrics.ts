@@ -47,7 +47,7 @@ export const repositoriesByCopies = gauge('praefect_db_repositories_by_copies', 
 export const replicaStates = ['current', 'outdated', 'missing', 'unassigned'] as const;
 
 export const replicas = gauge('praefect_db_replicas', {
-  help: "Replicas by state. current and outdated: assigned, at or behind the repository's generation. missing: assigned, without a record. unassigned: a record on a storage that the repository is not assigned to. A repository without assignments is assigned to every configured storage, which are those of Praefect's config.toml where it is given, else those that some Praefect contacted within the last day.",
+  help: "Replicas by state. current and outdated: assigned, at or behind the repository's generation. missing: assigned, without a record. unassigned: a record on a storage that the repository is not assigned to. A repository without assignments is assigned to every configured storage, which are those of Praefect's config.toml where it is given, else those that some Praefect contacted within a minute of the newest heartbeat.",
   origin: replicaTables,
   labels: { ...perStorage, state: replicaStates },
 });

@@ -1,0 +1,94 @@
+/**
+ * Reads PostgreSQL's binary COPY format (documentation of COPY, "Binary Format") row by row from chunks that
+ * break anywhere, without making an object per row: the callback gets the bytes and where each field lies.
+ */
+
+/** One row: fields are read through these, by their position. Valid only during the callback. */
+export interface CopyRow {
+  readonly bytes: Buffer;
+  isNull(field: number): boolean;
+  /** Where the field's bytes start and end in `bytes`. */
+  start(field: number): number;
+  end(field: number): number;
+  /** The upper and lower half of an int8. */
+  high(field: number): number;
+  low(field: number): number;
+}
+
+const signature = Buffer.from('PGCOPY\n\xff\r\n\0', 'latin1');
+const headerLength = signature.length + 8;
+
+export interface CopyReader {
+  /** Throws when the bytes are not of the format: nothing after that can be trusted. */
+  feed(chunk: Buffer): void;
+  /** Throws when the stream ended before its trailer: what was read is not the whole answer. */
+  end(): void;
+}
+
+/** `fields`: how many each row has. `onRow` is called once a row, in order. */
+export function createCopyReader(fields: number, onRow: (row: CopyRow) => void): CopyReader {
+  const starts = new Int32Array(fields);
+  const lengths = new Int32Array(fields);
+  let bytes: Buffer = Buffer.alloc(0);
+  let headerRead = false;
+  let finished = false;
+
+  const row: CopyRow = {
+    get bytes() {
+      return bytes;
+    },
+    isNull: (field) => (lengths[field] ?? -1) < 0,
+    start: (field) => starts[field] ?? 0,
+    end: (field) => (starts[field] ?? 0) + (lengths[field] ?? 0),
+    high: (field) => bytes.readInt32BE(starts[field] ?? 0),
+    low: (field) => bytes.readInt32BE((starts[field] ?? 0) + 4),
+  };
+
+  /** The position after the row that starts at `at`, or undefined when its end has not arrived yet. */
+  const readRow = (at: number): number | undefined => {
+    if (at + 2 > bytes.length) return undefined;
+    const count = bytes.readInt16BE(at);
+    let position = at + 2;
+    if (count === -1) {
+      finished = true;
+      return position;
+    }
+    if (count !== fields) throw new Error(`COPY gave ${count} fields where ${fields} were asked for`);
+    for (let field = 0; field < fields; field++) {
+      if (position + 4 > bytes.length) return undefined;
+      const length = bytes.readInt32BE(position);
+      position += 4;
+      if (length < -1) throw new Error(`COPY gave a field of length ${length}`);
+      starts[field] = position;
+      lengths[field] = length;
+      if (length > 0) position += length;
+    }
+    if (position > bytes.length) return undefined;
+    onRow(row);
+    return position;
+  };
+
+  return {
+    feed(chunk) {
+      bytes = bytes.length === 0 ? chunk : Buffer.concat([bytes, chunk]);
+      let at = 0;
+      if (!headerRead) {
+        if (bytes.length < headerLength) return;
+        if (!bytes.subarray(0, signature.length).equals(signature))
+          throw new Error('not a binary COPY stream');
+        at = headerLength + bytes.readInt32BE(signature.length + 4);
+        if (bytes.length < at) return;
+        headerRead = true;
+      }
+      while (!finished) {
+        const next = readRow(at);
+        if (next === undefined) break;
+        at = next;
+      }
+      bytes = bytes.subarray(at);
+    },
+    end() {
+      if (!finished) throw new Error('the COPY stream ended before its trailer');
+    },
+  };
+}

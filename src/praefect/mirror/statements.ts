@@ -1,0 +1,102 @@
+/**
+ * The mirror's questions, for each form of the schema. Every one of them is a sequential scan in one worker that
+ * sends only what the mirror keeps; none sorts, joins or groups more than a handful of values.
+ *
+ * Figures (PostgreSQL 15, 1,000,000 repositories x 3 replicas, warm): changed rows 0.16 s and 0.06 to 0.11 s,
+ * count and sum 0.26 s, by ranges 0.38 s. Rejected: the same answers by joins and window functions in SQL
+ * (2 to 18 s each, temporary files), and an index on xmin (there can be none).
+ */
+import type { MirroredTable } from './mirror.ts';
+
+/** What of the schema matters here; made from the room's SchemaVariant. */
+export interface MirrorSchema {
+  /** `id`: repository_id (14.5 and later). `path`: a 64-bit hash of relative_path, within its virtual storage. */
+  readonly keyedBy: 'id' | 'path';
+  /** repositories."primary" (13.5 and later). */
+  readonly primaryColumn: boolean;
+  /** Table repository_assignments (13.7 and later). */
+  readonly assignments: boolean;
+  /**
+   * How Praefect tells a valid primary: `exact` compares with repositories.generation (view of 14.5 and later),
+   * `highest` with the highest generation of any replica (views of 14.0 to 14.4), `none` has no such rule (13.x).
+   */
+  readonly validPrimaries: 'exact' | 'highest' | 'none';
+  /** Table shard_primaries. */
+  readonly shardPrimaries: boolean;
+}
+
+/** First part of a question that only reads rows which a transaction from `xid` on wrote. */
+export const changedSince = (xid: bigint): string =>
+  // Both ages are taken against the same "latest" id of this transaction, which may be newer than its snapshot:
+  // comparing with a number worked out from the snapshot's xmax would miss rows. Too many rows do no harm.
+  `age(xmin) <= age('${xid & 0xffff_ffffn}'::xid)`;
+
+export interface Statements {
+  /** Fields: key, virtual storage, then generation and primary | storage and generation | storage. */
+  rows(table: MirroredTable, where?: string): string;
+  readonly fields: Readonly<Record<MirroredTable, number>>;
+  /** Rows (virtual_storage, rows): how many repositories a load will bring. */
+  readonly sizes: string;
+  /** One row: rows, sum (of the keys' lower halves). */
+  tally(table: MirroredTable): string;
+  /** Rows (range, rows, sum): range = key >> bits. */
+  ranges(table: MirroredTable, bits: number): string;
+  /** A condition for `rows`: keys of these ranges. */
+  inRanges(ranges: readonly number[], bits: number): string;
+  /** COPY of key, virtual storage, target storage of live delete_replica jobs. */
+  readonly deletions: string;
+  /** COPY of the same for jobs that will bring a replica up to date. */
+  readonly repairs: string;
+}
+
+/** More ranges than this are found faster by one scan than by as many index ranges. */
+const mostIndexRanges = 64;
+
+export function statementsFor(schema: MirrorSchema): Statements {
+  const key = schema.keyedBy === 'id' ? 'repository_id' : 'hashtextextended(relative_path, 0)';
+  // 14.5 may still have rows whose repository_id no migration has filled in: its own views leave them out too.
+  const keyed = schema.keyedBy === 'id' ? 'repository_id IS NOT NULL' : 'true';
+  const columns: Readonly<Record<MirroredTable, string>> = {
+    repositories: schema.primaryColumn
+      ? `${key}, virtual_storage, generation, "primary"`
+      : `${key}, virtual_storage, generation, NULL::text`,
+    storage_repositories: `${key}, virtual_storage, storage, generation`,
+    repository_assignments: `${key}, virtual_storage, storage`,
+  };
+  // A job of before 14.3 has no repository_id, a later one may say 0 for unknown: then its path tells.
+  const jobKey =
+    schema.keyedBy === 'id'
+      ? `CASE WHEN COALESCE((job ->> 'repository_id')::bigint, 0) <> 0 THEN (job ->> 'repository_id')::bigint
+              ELSE (SELECT r.repository_id FROM repositories r
+                    WHERE r.virtual_storage = job ->> 'virtual_storage' AND r.relative_path = job ->> 'relative_path') END`
+      : `hashtextextended(job ->> 'relative_path', 0)`;
+  const jobs = (condition: string): string =>
+    `SELECT key, virtual_storage, storage FROM (
+       SELECT ${jobKey} AS key, job ->> 'virtual_storage' AS virtual_storage, job ->> 'target_node_storage' AS storage
+       FROM replication_queue WHERE ${condition}) jobs
+     WHERE key IS NOT NULL AND virtual_storage IS NOT NULL AND storage IS NOT NULL`;
+
+  return {
+    fields: { repositories: 4, storage_repositories: 4, repository_assignments: 3 },
+    rows: (table, where = 'true') => `SELECT ${columns[table]} FROM ${table} WHERE ${keyed} AND (${where})`,
+    sizes: 'SELECT virtual_storage, count(*)::float8 AS rows FROM repositories GROUP BY 1',
+    tally: (table) =>
+      `SELECT count(*)::float8 AS rows, COALESCE(sum(${key} & 4294967295), 0)::float8 AS sum FROM ${table} WHERE ${keyed}`,
+    ranges: (table, bits) =>
+      `SELECT (${key} >> ${bits})::float8 AS range, count(*)::float8 AS rows, sum(${key} & 4294967295)::float8 AS sum
+       FROM ${table} WHERE ${keyed} GROUP BY 1`,
+    inRanges: (ranges, bits) =>
+      schema.keyedBy === 'id' && ranges.length <= mostIndexRanges
+        ? ranges
+            .map((range) => `repository_id BETWEEN ${range * 2 ** bits} AND ${(range + 1) * 2 ** bits - 1}`)
+            .join(' OR ')
+        : `(${key} >> ${bits}) = ANY ('{${ranges.join(',')}}'::bigint[])`,
+    // The states are written as in the partial indexes of 13.10 and later, so that those are used.
+    deletions: jobs(
+      `state <> ALL (ARRAY['completed','dead','cancelled']::replication_job_state[]) AND job ->> 'change' = 'delete_replica'`,
+    ),
+    repairs: jobs(
+      `state = ANY (ARRAY['ready','in_progress','failed']::replication_job_state[]) AND job ->> 'change' IN ('update', 'create')`,
+    ),
+  };
+}
