@@ -1,0 +1,78 @@
+/** All small questions to Praefect's database, as collectors. What needs the large tables is in ../mirror/. */
+import type { EventLog } from '../../events/log.ts';
+import type { Budget } from '../../runtime/budget.ts';
+import type { Clock } from '../../runtime/clock.ts';
+import type { Collector } from '../../runtime/collector.ts';
+import type { Wake } from '../../runtime/wake.ts';
+import type { Database } from '../database.ts';
+import { agedTo, type HealthView } from '../health.ts';
+import { createVariantSource } from '../question.ts';
+import { connectionMetrics, createConnectionsCollector } from './connections.ts';
+import { createDatabaseCollector, databaseMetrics } from './database.ts';
+import { createHealthCollector, healthMetrics } from './health.ts';
+import type { ConfiguredStorages } from './known-storages.ts';
+import { createQueueCollector, queueMetrics } from './queue.ts';
+import { createShardPrimariesCollector, shardMetrics } from './shard-primaries.ts';
+import { createTablesCollector, tableMetrics } from './tables.ts';
+import { createVerificationCollector, verificationMetrics } from './verification.ts';
+import { createWriteLocksCollector, writeLocks } from './write-locks.ts';
+
+export interface PraefectCollectorsOptions {
+  readonly database: Database;
+  /** For the schedules; the database itself is what charges it. */
+  readonly budget: Budget;
+  readonly clock: Clock;
+  readonly events: EventLog;
+  /** Virtual storage -> storages, of Praefect's config.toml; undefined where it was not given. */
+  readonly configuredStorages: ConfiguredStorages | undefined;
+  /** Praefect's background_verification.verification_interval; 7 days by default, 0 where it is switched off. */
+  readonly verificationIntervalSeconds?: number;
+  /** Called when the set of healthy storages changed, or whether they are to be believed. */
+  readonly healthWake: Wake;
+}
+
+export interface PraefectCollectors {
+  readonly collectors: readonly Collector[];
+  /** The newest health, aged to now; undefined until the first answer. */
+  health(): HealthView | undefined;
+}
+
+const weekInSeconds = 604_800;
+
+export function createPraefectCollectors(options: PraefectCollectorsOptions): PraefectCollectors {
+  const { budget, clock, configuredStorages, database, events, healthWake } = options;
+  const context = { database, variants: createVariantSource(database, events), budget, clock, events };
+  let newest: HealthView | undefined;
+  const health = () => newest && agedTo(newest, clock.monotonic());
+  const onHealth = (view: HealthView) => {
+    newest = view;
+  };
+  return {
+    health,
+    collectors: [
+      createDatabaseCollector(context),
+      createHealthCollector({ ...context, healthWake, onHealth }),
+      createQueueCollector({ ...context, configuredStorages, health }),
+      createConnectionsCollector(context),
+      createTablesCollector(context),
+      createShardPrimariesCollector({ ...context, health }),
+      createWriteLocksCollector(context),
+      createVerificationCollector({
+        ...context,
+        verificationIntervalSeconds: options.verificationIntervalSeconds ?? weekInSeconds,
+      }),
+    ],
+  };
+}
+
+/** Every metric of these collectors, for the catalogue. */
+export const questionMetrics = [
+  ...databaseMetrics,
+  ...healthMetrics,
+  ...queueMetrics,
+  ...connectionMetrics,
+  ...tableMetrics,
+  ...shardMetrics,
+  writeLocks,
+  ...verificationMetrics,
+] as const;
