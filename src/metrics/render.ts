@@ -1,0 +1,123 @@
+/**
+ * A block as the bytes of one exposition format.
+ *
+ * Rendering is a generator that yields between batches of lines, so that whoever runs it decides how long it may
+ * hold the event loop (rendered.ts). Lines are joined as strings and become bytes a batch at a time: measured
+ * against writing single bytes and against one string per block, this was fastest by a third.
+ */
+import type { Metric } from './metric.ts';
+import type { Block, Family, HistogramFamily, HistogramSample, ScalarFamily } from './samples.ts';
+import { escapeHelp, escapeLabelValue, type Format, formatBound, formatValue } from './syntax.ts';
+
+/** A block's text, and where in it each family lies, so that a family that two blocks share can be joined. */
+export interface RenderedBlock {
+  readonly bytes: Buffer;
+  readonly families: readonly RenderedFamily[];
+}
+
+export interface RenderedFamily {
+  readonly name: string;
+  /** Offset of HELP and TYPE. */
+  readonly start: number;
+  /** Offset of the first sample. */
+  readonly samplesStart: number;
+  readonly end: number;
+}
+
+/** Characters of a batch: under a tenth of a millisecond each. */
+const batchLength = 16_384;
+
+/** Renders in steps; the return value is the result. Families without samples leave no trace. */
+export function* renderSteps(block: Block, format: Format): Generator<undefined, RenderedBlock> {
+  const pieces: Buffer[] = [];
+  const families: RenderedFamily[] = [];
+  let length = 0;
+  const add = (text: string): void => {
+    const piece = Buffer.from(text);
+    pieces.push(piece);
+    length += piece.length;
+  };
+  for (const [name, members] of familiesByName(block)) {
+    const start = length;
+    add(header(members[0].metric, format));
+    const samplesStart = length;
+    for (const family of members) {
+      for (const lines of 'samples' in family ? scalarLines(family) : histogramLines(family, format)) {
+        add(lines);
+        yield;
+      }
+    }
+    families.push({ name, start, samplesStart, end: length });
+  }
+  return { bytes: Buffer.concat(pieces, length), families };
+}
+
+/** The families that have samples. Both formats forbid a name to come back after another. */
+function familiesByName(block: Block): Map<string, [Family, ...Family[]]> {
+  const byName = new Map<string, [Family, ...Family[]]>();
+  for (const family of block.families) {
+    if (('samples' in family ? family.samples : family.histograms).length === 0) continue;
+    const known = byName.get(family.metric.name);
+    if (known === undefined) byName.set(family.metric.name, [family]);
+    else known.push(family);
+  }
+  return byName;
+}
+
+/** Help as rendered: what it says, then where it comes from. */
+export const helpOf = (metric: Metric): string => `${metric.help} Origin: ${metric.origin}`;
+
+/** The family's name in OpenMetrics: a counter's `_total` belongs to its sample, not to the family. */
+export const openMetricsFamilyName = (metric: Metric): string =>
+  metric.type === 'counter' ? metric.name.replace(/_total$/, '') : metric.name;
+
+/** In each format's customary order; UNIT only where the name ends in it, which OpenMetrics demands. */
+function header(metric: Metric, format: Format): string {
+  const help = escapeHelp(helpOf(metric), format);
+  if (format === 'text') return `# HELP ${metric.name} ${help}\n# TYPE ${metric.name} ${metric.type}\n`;
+  const name = openMetricsFamilyName(metric);
+  const unit = name.endsWith(`_${metric.unit}`) ? `# UNIT ${name} ${metric.unit}\n` : '';
+  return `# TYPE ${name} ${metric.type}\n${unit}# HELP ${name} ${help}\n`;
+}
+
+function* scalarLines({ metric, samples }: ScalarFamily): Generator<string> {
+  const before = metric.labelNames.map((label, i) => `${i === 0 ? `${metric.name}{` : '",'}${label}="`);
+  const beforeValue = before.length === 0 ? `${metric.name} ` : '"} ';
+  let lines = '';
+  for (const { labelValues, value } of samples) {
+    for (let i = 0; i < before.length; i++) lines += before[i] + escapeLabelValue(labelValues[i] ?? '');
+    lines += `${beforeValue}${formatValue(value)}\n`;
+    if (lines.length >= batchLength) {
+      yield lines;
+      lines = '';
+    }
+  }
+  if (lines !== '') yield lines;
+}
+
+function* histogramLines({ metric, histograms }: HistogramFamily, format: Format): Generator<string> {
+  let lines = '';
+  for (const histogram of histograms) {
+    lines += linesOfHistogram(metric, histogram, format);
+    if (lines.length >= batchLength) {
+      yield lines;
+      lines = '';
+    }
+  }
+  if (lines !== '') yield lines;
+}
+
+function linesOfHistogram(
+  metric: Metric,
+  { labelValues, buckets, sum, count }: HistogramSample,
+  format: Format,
+): string {
+  const labels = metric.labelNames.map((name, i) => `${name}="${escapeLabelValue(labelValues[i] ?? '')}"`);
+  const own = labels.length === 0 ? '' : `{${labels.join(',')}}`;
+  let lines = '';
+  for (const bucket of buckets) {
+    const all = [...labels, `le="${formatBound(bucket.le, format)}"`].join(',');
+    lines += `${metric.name}_bucket{${all}} ${formatValue(bucket.count)}\n`;
+  }
+  return `${lines}${metric.name}_sum${own} ${formatValue(sum)}\n${metric.name}_count${own} ${formatValue(count)}\n`;
+}

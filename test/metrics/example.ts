@@ -1,0 +1,67 @@
+/** A block with everything in it that the formats treat in their own way. */
+import { anyValue, counter, gauge, histogram } from '../../src/metrics/metric.ts';
+import { type Block, samplesOf, single } from '../../src/metrics/samples.ts';
+
+export const jobs = gauge('praefect_db_replication_jobs', {
+  labels: { virtual_storage: anyValue, state: ['ready', 'in_progress', 'failed'] },
+  help: 'Jobs in the replication queue.',
+  origin: 'replication_queue.state',
+});
+
+export const age = gauge('praefect_db_longest_transaction_seconds', {
+  unit: 'seconds',
+  help: 'Age of the oldest open transaction; absent when there is none.',
+  origin: 'pg_stat_activity.xact_start, "state" <> \\N',
+});
+
+export const spent = counter('gitaly_exporter_database_time_seconds_total', {
+  unit: 'seconds',
+  help: 'Time that our questions took.',
+  origin: 'the exporter',
+});
+
+export const waits = histogram('gitaly_server_concurrency_wait_seconds', {
+  unit: 'seconds',
+  labels: { grpc_method: anyValue },
+  help: 'How long calls waited for their turn.',
+  origin: 'gitaly_concurrency_limiting_acquiring_seconds',
+});
+
+export const absent = gauge('praefect_db_clock_skew_seconds', {
+  unit: 'seconds',
+  help: 'Never there.',
+  origin: 'now()',
+});
+
+export const exampleMetrics = [jobs, age, spent, waits, absent];
+
+export const example = (): Block => ({
+  families: [
+    samplesOf(jobs)
+      .set({ virtual_storage: 'default', state: 'ready' }, 12)
+      .set({ virtual_storage: 'default', state: 'failed' }, 0)
+      .set({ virtual_storage: 'a "quoted"\\ back\nslash', state: 'ready' }, 1e21)
+      .set({ virtual_storage: 'Größe 日本 🦊', state: 'ready' }, -0.5)
+      .family(),
+    single(absent, undefined),
+    single(age, Number.POSITIVE_INFINITY),
+    single(spent, 1234567.25),
+    {
+      metric: waits,
+      histograms: [
+        {
+          labelValues: ['PostUploadPack'],
+          buckets: [
+            { le: 0.00005, count: 1 },
+            { le: 0.25, count: 2 },
+            { le: 1, count: 2 },
+            { le: 2500000, count: 3 },
+            { le: Number.POSITIVE_INFINITY, count: 4 },
+          ],
+          sum: 61.5,
+          count: 4,
+        },
+      ],
+    },
+  ],
+});
