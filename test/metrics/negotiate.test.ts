@@ -1,0 +1,118 @@
+import { describe, expect, test } from '@jest/globals';
+import fc from 'fast-check';
+import { negotiateEncoding, negotiateFormat } from '../../src/metrics/negotiate.ts';
+
+const text = 'text/plain; version=0.0.4; charset=utf-8';
+const openMetrics = 'application/openmetrics-text; version=1.0.0; charset=utf-8';
+
+describe('the format', () => {
+  test.each([
+    ['no header', undefined, text],
+    ['an empty header', '', text],
+    ['curl', '*/*', text],
+    [
+      'a browser',
+      'text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8',
+      text,
+    ],
+    [
+      'Prometheus 2.5 to 2.22, which knows OpenMetrics 0.0.1 only',
+      'application/openmetrics-text; version=0.0.1,text/plain;version=0.0.4;q=0.5,*/*;q=0.1',
+      text,
+    ],
+    [
+      'Prometheus 2.42',
+      'application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1',
+      openMetrics,
+    ],
+    [
+      'Prometheus 2.55 with native histograms, which prefers protobuf',
+      'application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.6,application/openmetrics-text;version=1.0.0;q=0.5,application/openmetrics-text;version=0.0.1;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2',
+      openMetrics,
+    ],
+    [
+      'Prometheus 3',
+      'application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2',
+      `${openMetrics}; escaping=allow-utf-8`,
+    ],
+    [
+      'Prometheus 3 with metric_name_escaping_scheme: dots',
+      'application/openmetrics-text;version=1.0.0;escaping=dots;q=0.6,*/*;q=0.2',
+      `${openMetrics}; escaping=underscores`,
+    ],
+    [
+      'Prometheus 3 told to ask for text only',
+      'text/plain;version=1.0.0;escaping=allow-utf-8;q=0.3,text/plain;version=0.0.4;q=0.2,*/*;q=0.1',
+      text,
+    ],
+    ['text wanted more', 'application/openmetrics-text;version=1.0.0;q=0.2,text/plain;q=0.7', text],
+    ['OpenMetrics of no version', 'application/openmetrics-text', openMetrics],
+    ['OpenMetrics of a later version only', 'application/openmetrics-text;version=2.0.0', text],
+    ['OpenMetrics refused', 'application/openmetrics-text;q=0, */*', text],
+    [
+      'capitals, spaces and quotes',
+      ' Application/OpenMetrics-Text ; Version="1.0.0" ; Q=1.000 ',
+      openMetrics,
+    ],
+    ['an unreadable weight', 'application/openmetrics-text;version=1.0.0;q=high', text],
+    [
+      'an escaping nobody knows',
+      'application/openmetrics-text;escaping=%0d%0aX: y',
+      `${openMetrics}; escaping=underscores`,
+    ],
+    ['garbage', ';;,=;q=,,*/,\u0000', text],
+    ['something else altogether', 'image/png', text],
+  ])('%s', (_who, accept, contentType) => {
+    expect(negotiateFormat(accept).contentType).toBe(contentType);
+    expect(negotiateFormat(accept).format).toBe(contentType === text ? 'text' : 'openmetrics');
+  });
+
+  test('whatever the header, the answer is one of five types', () => {
+    const word = fc.constantFrom(
+      'application/openmetrics-text',
+      'text/plain',
+      '*/*',
+      ';',
+      ',',
+      '=',
+      'q',
+      'version',
+      '1.0.0',
+      '0.5',
+      'escaping',
+      'values',
+      '"',
+      ' ',
+    );
+    const known = [
+      text,
+      openMetrics,
+      ...['allow-utf-8', 'underscores', 'values'].map((escaping) => `${openMetrics}; escaping=${escaping}`),
+    ];
+    fc.assert(
+      fc.property(
+        fc.oneof(
+          fc.string(),
+          fc.array(word).map((words) => words.join('')),
+        ),
+        (accept) => {
+          expect(known).toContain(negotiateFormat(accept).contentType);
+        },
+      ),
+    );
+  });
+});
+
+test.each([
+  ['no header', undefined, 'identity'],
+  ['Prometheus', 'gzip', 'gzip'],
+  ['Prometheus with enable_compression: false', 'identity', 'identity'],
+  ['curl --compressed', 'deflate, gzip, br, zstd', 'gzip'],
+  ['anything', '*', 'gzip'],
+  ['gzip refused', 'gzip;q=0', 'identity'],
+  ['gzip refused, anything else welcome', 'gzip;q=0, *;q=0.5', 'identity'],
+  ['plain wanted more', 'gzip;q=0.5, identity', 'identity'],
+  ['only what we have not', 'br', 'identity'],
+])('the compression for %s', (_who, acceptEncoding, encoding) => {
+  expect(negotiateEncoding(acceptEncoding)).toBe(encoding);
+});
