@@ -13,11 +13,11 @@ const lagWindow =
   'Measured by a 10 ms timer, so an idle loop reads about 0.01. Covers the time since the last scrape by anyone; ' +
   'absent when nothing was measured since.';
 
-const lag = (of: string, meaning: string) =>
-  gauge(`nodejs_eventloop_lag_${of}_seconds`, {
+const lag = (statistic: string, meaning: string) =>
+  gauge(`nodejs_eventloop_lag_${statistic}_seconds`, {
     unit: 'seconds',
     help: `${meaning} delay of the event loop. ${lagWindow}`,
-    origin: `perf_hooks.monitorEventLoopDelay, ${of}`,
+    origin: `perf_hooks.monitorEventLoopDelay, ${statistic}`,
   });
 
 const lagStatistics = [
@@ -30,12 +30,12 @@ const lagStatistics = [
   lag('p99', '99th percentile of the'),
 ];
 
-const heapSpace = (of: 'total' | 'used' | 'available', statistic: string) =>
-  gauge(`nodejs_heap_space_size_${of}_bytes`, {
+const heapSpace = (part: 'total' | 'used' | 'available', field: string) =>
+  gauge(`nodejs_heap_space_size_${part}_bytes`, {
     unit: 'bytes',
     labels: { space: anyValue },
-    help: `Size of each of V8's heap spaces: ${of}.`,
-    origin: `v8.getHeapSpaceStatistics, ${statistic}`,
+    help: `Size of each of V8's heap spaces: ${part}.`,
+    origin: `v8.getHeapSpaceStatistics, ${field}`,
   });
 
 /** Label-less gauges of prom-client start at 0 and stay there when reading fails: there, 0 is "not read". */
