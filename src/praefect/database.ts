@@ -15,8 +15,10 @@ export type Row = Readonly<Record<string, unknown>>;
 export interface QuestionOptions {
   /** Aborting it cancels the question and destroys the socket; the next question connects anew. */
   readonly signal: AbortSignal;
-  /** SET LOCAL statement_timeout; a whole number of milliseconds over 0. */
+  /** SET LOCAL statement_timeout; a whole number of milliseconds over 0. In a look it holds for each statement. */
   readonly statementTimeoutMs: number;
+  /** What is asked for, as a noun for a failure's message: `the replication queue`. */
+  readonly about?: string;
 }
 
 /** Inside one read-only REPEATABLE READ transaction. */
