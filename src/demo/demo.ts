@@ -1,0 +1,136 @@
+/** The demo: an embedded PostgreSQL, a living cluster in it, the exporter on it, and incidents to set off. */
+import type { DatabaseConnection } from '../config/database-connection.ts';
+import type { Clock } from '../runtime/clock.ts';
+import { systemClock } from '../runtime/clock.ts';
+import { type Cluster, startCluster } from './cluster.ts';
+import { createDemoDatabase } from './database.ts';
+import { incidents as allIncidents } from './incidents/catalogue.ts';
+import { createDirector, type Director, type Incidents } from './incidents/director.ts';
+import { startEmbeddedPostgres } from './postgres.ts';
+import { openPool } from './sql.ts';
+import { demoTimings, type Timings } from './timings.ts';
+import { demoTopology, type Topology } from './topology.ts';
+
+/** What the exporter is told; it knows no more about the database than an operator would tell it. */
+export interface ExporterRequest {
+  readonly connection: DatabaseConnection;
+  /** What Praefect's config.toml would say: virtual storage -> storages. */
+  readonly virtualStorages: Readonly<Record<string, readonly string[]>>;
+  /** For the page's forms: POST /demo/incidents/NAME/start and /stop. */
+  readonly incidents: Incidents;
+}
+
+export interface RunningExporter {
+  /** Where it listens: `http://127.0.0.1:9656`, without a slash at its end. */
+  readonly url: string;
+  stop(): Promise<void>;
+}
+
+export interface DemoSettings {
+  readonly repositories: number;
+  readonly writesPerSecond: number;
+  /** Same seed, same repositories and the same course of chance. */
+  readonly seed: number;
+  readonly timings?: Partial<Timings>;
+}
+
+export const defaultDemoSettings: DemoSettings = { repositories: 500, writesPerSecond: 8, seed: 1 };
+
+export interface DemoOptions {
+  readonly settings: DemoSettings;
+  /** One line for people, without a line break. */
+  log(line: string): void;
+  /** Aborting it stops the demo, also in the middle of its start. */
+  readonly signal: AbortSignal;
+  startExporter(request: ExporterRequest): Promise<RunningExporter>;
+  readonly clock?: Clock;
+}
+
+export interface Demo {
+  readonly url: string;
+  readonly incidents: Incidents;
+  readonly cluster: Cluster;
+  readonly topology: Topology;
+  /** Ends everything and removes every trace of it. May be called twice. */
+  stop(): Promise<void>;
+  /** Resolves when all is gone, whoever stopped it. */
+  readonly stopped: Promise<void>;
+}
+
+/**
+ * Starts it all, in about three seconds.
+ * @throws Error that says what to do; by then everything that had been started is gone again
+ */
+export async function startDemo(options: DemoOptions): Promise<Demo> {
+  const { settings, log, signal } = options;
+  const clock = options.clock ?? systemClock;
+  const timings = { ...demoTimings, ...settings.timings };
+  const topology = demoTopology;
+  const cleanup: (() => Promise<void>)[] = [];
+  const finished = Promise.withResolvers<void>();
+  let stopping: Promise<void> | undefined;
+
+  /** What was started last goes first; one that fails does not keep the others from going. */
+  const stop = (): Promise<void> => {
+    stopping ??= (async () => {
+      const failures: unknown[] = [];
+      for (const step of cleanup.reverse()) await step().catch((error: unknown) => failures.push(error));
+      signal.removeEventListener('abort', stop);
+      finished.resolve();
+      if (failures.length > 0) throw failures[0];
+    })();
+    return stopping;
+  };
+
+  try {
+    signal.throwIfAborted();
+    const server = await startEmbeddedPostgres(signal);
+    cleanup.push(server.remove);
+    const database = await createDemoDatabase(server, topology, {
+      repositories: settings.repositories,
+      seed: settings.seed,
+      verificationInterval: timings.verificationInterval,
+    });
+    signal.throwIfAborted();
+    const cluster = await startCluster({
+      topology,
+      database: database.praefect,
+      clock,
+      seed: settings.seed,
+      timings,
+      writesPerSecond: settings.writesPerSecond,
+      say: log,
+    });
+    cleanup.push(cluster.stop);
+    const looking = new AbortController();
+    const sql = openPool(database.superuser, 'incident', looking.signal);
+    cleanup.push(async () => {
+      looking.abort(new Error('the demo stops'));
+      await sql.close();
+    });
+    const director: Director = createDirector({
+      incidents: allIncidents,
+      cluster,
+      sql,
+      database: database.control,
+      say: log,
+    });
+    cleanup.push(director.stopAll);
+    signal.throwIfAborted();
+    const incidents: Incidents = { list: director.list, start: director.start, stop: director.stop };
+    const exporter = await options.startExporter({
+      connection: database.exporter,
+      virtualStorages: Object.fromEntries(
+        topology.virtualStorages.map(({ name, storages }) => [name, storages]),
+      ),
+      incidents,
+    });
+    cleanup.push(exporter.stop);
+    signal.throwIfAborted();
+    signal.addEventListener('abort', () => void stop().catch(() => undefined), { once: true });
+    return { url: exporter.url, incidents, cluster, topology, stop, stopped: finished.promise };
+  } catch (error) {
+    await stop().catch(() => undefined); // what failed first is what people need to know
+    throw error;
+  }
+}

