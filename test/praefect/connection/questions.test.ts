@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import type pg from 'pg';
 import { startPostgres, type TestDatabase, type TestPostgres } from '../../support/postgres.ts';
-import { failureIn, type Opened, open, until, valueOf, within } from './support.ts';
+import { failureIn, type Opened, open, until, valueIn, within } from './support.ts';
 
 describe.each([15, 18] as const)('questions to PostgreSQL %i', (version) => {
   let server: TestPostgres;
@@ -36,16 +36,16 @@ describe.each([15, 18] as const)('questions to PostgreSQL %i', (version) => {
 
   test('a question gives its rows', async () => {
     const answer = await opened().ask('SELECT n FROM numbers ORDER BY n LIMIT 2', within(5000));
-    expect(valueOf(answer)).toEqual([{ n: 1 }, { n: 2 }]);
+    expect(valueIn(answer)).toEqual([{ n: 1 }, { n: 2 }]);
     expect(answer).toMatchObject({ elapsedMs: expect.any(Number) });
   });
 
   test('a question without rows gives none', async () => {
-    expect(valueOf(await opened().ask('SELECT n FROM numbers WHERE false', within(5000)))).toEqual([]);
+    expect(valueIn(await opened().ask('SELECT n FROM numbers WHERE false', within(5000)))).toEqual([]);
   });
 
   test('values arrive exactly, whatever the server is set to', async () => {
-    const [row] = valueOf(
+    const [row] = valueIn(
       await opened().ask(
         `SELECT 9007199254740993::int8 AS int8, 1.10::numeric AS numeric, 0.1::float8 + 0.2 AS float8,
            'infinity'::float8 AS infinite, 7::int4 AS int4, true AS yes, NULL::int4 AS nothing, at, with_zone,
@@ -92,9 +92,9 @@ describe.each([15, 18] as const)('questions to PostgreSQL %i', (version) => {
       application_name: 'gitaly-exporter',
     };
     opened();
-    expect(valueOf(await database.ask(sql, within(5000, 4000)))).toEqual([common]);
+    expect(valueIn(await database.ask(sql, within(5000, 4000)))).toEqual([common]);
     const isolated = `${sql}, current_setting('transaction_isolation') AS isolation`;
-    expect(valueOf(await database.look(within(5000, 4000), (look) => look.rows(isolated)))).toEqual([
+    expect(valueIn(await database.look(within(5000, 4000), (look) => look.rows(isolated)))).toEqual([
       { ...common, isolation: 'repeatable read' },
     ]);
     // And nothing of it outlives the transaction.
@@ -105,7 +105,7 @@ describe.each([15, 18] as const)('questions to PostgreSQL %i', (version) => {
   test('an error leaves no transaction open, and the next question is answered on the same connection', async () => {
     opened();
     const pid = 'SELECT pg_backend_pid() AS pid';
-    const before = valueOf(await database.ask(pid, within(5000)));
+    const before = valueIn(await database.ask(pid, within(5000)));
     const failed = await database.ask('SELECT 1 / 0', within(5000));
     expect(failureIn(failed)).toEqual({
       reason: 'query',
@@ -115,7 +115,7 @@ describe.each([15, 18] as const)('questions to PostgreSQL %i', (version) => {
       `SELECT state, xact_start FROM pg_stat_activity WHERE application_name = 'gitaly-exporter'`,
     );
     expect(rows).toEqual([{ state: 'idle', xact_start: null }]);
-    expect(valueOf(await database.ask(pid, within(5000)))).toEqual(before);
+    expect(valueIn(await database.ask(pid, within(5000)))).toEqual(before);
   });
 
   test('a write is refused by the server, and called our own fault', async () => {
@@ -126,7 +126,7 @@ describe.each([15, 18] as const)('questions to PostgreSQL %i', (version) => {
   test('a question that opens a transaction of its own does not leave it open', async () => {
     opened();
     expect(failureIn(await database.ask('BEGIN', within(5000))).reason).toBe('internal');
-    expect(valueOf(await database.ask('SELECT 1 AS one', within(5000)))).toEqual([{ one: 1 }]);
+    expect(valueIn(await database.ask('SELECT 1 AS one', within(5000)))).toEqual([{ one: 1 }]);
     await until(async () => {
       const { rows } = await admin.query(
         `SELECT count(*)::int AS n FROM pg_stat_activity WHERE application_name = 'gitaly-exporter'`,
@@ -136,7 +136,7 @@ describe.each([15, 18] as const)('questions to PostgreSQL %i', (version) => {
   });
 
   test('a look sees one instant', async () => {
-    const counts = valueOf(
+    const counts = valueIn(
       await opened().look(within(5000), async (look) => {
         const before = await look.rows('SELECT count(*) AS n FROM numbers');
         await admin.query('INSERT INTO numbers VALUES (0)');
@@ -150,7 +150,7 @@ describe.each([15, 18] as const)('questions to PostgreSQL %i', (version) => {
   test('a look copies rows in binary form', async () => {
     const chunks: Buffer[] = [];
     opened();
-    valueOf(
+    valueIn(
       await database.look(within(5000), async (look) => {
         await look.copy(
           'SELECT n::int4 FROM numbers WHERE n <= 2 ORDER BY n',
@@ -161,7 +161,7 @@ describe.each([15, 18] as const)('questions to PostgreSQL %i', (version) => {
     const header = `${Buffer.from('PGCOPY\n\xff\r\n\0', 'latin1').toString('hex')}0000000000000000`;
     const rows = '0001' + '00000004' + '00000001' + '0001' + '00000004' + '00000002';
     expect(Buffer.concat(chunks).toString('hex')).toBe(`${header}${rows}ffff`);
-    expect(valueOf(await database.ask('SELECT 1 AS one', within(5000)))).toEqual([{ one: 1 }]);
+    expect(valueIn(await database.ask('SELECT 1 AS one', within(5000)))).toEqual([{ one: 1 }]);
   });
 
   test('what the database refuses in a look is the answer, even when the body goes on', async () => {
@@ -175,7 +175,7 @@ describe.each([15, 18] as const)('questions to PostgreSQL %i', (version) => {
       reason: 'unsupported_schema',
       message: expect.stringContaining('column "missing" does not exist'),
     });
-    expect(valueOf(await database.ask('SELECT 1 AS one', within(5000)))).toEqual([{ one: 1 }]);
+    expect(valueIn(await database.ask('SELECT 1 AS one', within(5000)))).toEqual([{ one: 1 }]);
   });
 
   test('a bug in the body is thrown on, and the transaction is rolled back', async () => {
@@ -201,14 +201,14 @@ describe.each([15, 18] as const)('questions to PostgreSQL %i', (version) => {
       }),
     );
     await expect(looking).rejects.toBe(bug);
-    expect(valueOf(await database.ask('SELECT 1 AS one', within(5000)))).toEqual([{ one: 1 }]);
+    expect(valueIn(await database.ask('SELECT 1 AS one', within(5000)))).toEqual([{ one: 1 }]);
   });
 
   test('questions are answered one at a time, in order of arrival', async () => {
     opened();
     const order: number[] = [];
     const ask = async (n: number, ms: number): Promise<unknown> => {
-      const rows = valueOf(
+      const rows = valueIn(
         await database.ask(`SELECT pg_sleep(${ms / 1000}), pg_backend_pid() AS pid`, within(9000)),
       );
       order.push(n);
@@ -228,7 +228,7 @@ describe.each([15, 18] as const)('questions to PostgreSQL %i', (version) => {
       reason: 'timeout',
       message: expect.stringContaining('waited for its turn'),
     });
-    expect(valueOf(await patient)).toEqual([{ two: 2 }]);
+    expect(valueIn(await patient)).toEqual([{ two: 2 }]);
     expect((await slow).ok).toBe(true);
   });
 

@@ -28,7 +28,7 @@ export const within = (ms: number, statementTimeoutMs = ms): QuestionOptions => 
   about: 'the test',
 });
 
-export function valueOf<T>(answer: Answer<T>): T {
+export function valueIn<T>(answer: Answer<T>): T {
   if (answer.ok) return answer.value;
   throw new Error(`${answer.failure.reason}: ${answer.failure.message}`);
 }
