@@ -22,7 +22,11 @@ export function createVariantSource(database: Database, events: EventLog): Varia
   let known: SchemaVariant | undefined;
 
   async function detect(signal: AbortSignal): Promise<SchemaVariant | Failure> {
-    const answer = await database.ask(variantSql, { signal, statementTimeoutMs: detectTimeoutMs });
+    const answer = await database.ask(variantSql, {
+      signal,
+      statementTimeoutMs: detectTimeoutMs,
+      about: "the form of Praefect's schema",
+    });
     // A database that does not answer says nothing about its schema: what was known stays known.
     if (!answer.ok) return answer.failure;
     const found = variantOf(answer.value);

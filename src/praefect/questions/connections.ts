@@ -156,7 +156,7 @@ export function createConnectionsCollector({
     metrics: connectionMetrics,
     schedule: { kind: 'interval', everyMs: 15_000, timeoutMs: 5000, maxAgeMs: 60_000, budget },
     async collect({ signal }) {
-      const limits = { signal, statementTimeoutMs: 4000 };
+      const limits = { signal, statementTimeoutMs: 4000, about: 'connections and locks' };
       const asked = await database.ask(connectionsSql, limits);
       if (!asked.ok) return failedBy(asked.failure);
       const major = Number.parseInt(database.connection()?.serverVersion ?? '', 10);

@@ -154,7 +154,8 @@ export function createDatabaseCollector({
   variants,
 }: DatabaseCollectorOptions): Collector {
   async function probe(signal: AbortSignal): Promise<{ probe: Probe; failure?: Failure }> {
-    const pinged = await database.ask(pingSql, { signal, statementTimeoutMs: 3000 });
+    const limits = { signal, statementTimeoutMs: 3000 };
+    const pinged = await database.ask(pingSql, { ...limits, about: 'the probe' });
     if (!pinged.ok) return { probe: {}, failure: pinged.failure };
     const seconds = pinged.elapsedMs / 1000;
     const databaseClock = numberOf(pinged.value[0]?.['clock']) ?? Number.NaN;
@@ -165,7 +166,7 @@ export function createDatabaseCollector({
       ...(connection && { connection }),
     };
 
-    const server = await database.ask(serverSql, { signal, statementTimeoutMs: 3000 });
+    const server = await database.ask(serverSql, { ...limits, about: "the server's settings" });
     if (!server.ok) return { probe: found, failure: server.failure };
     found = { ...found, server: serverOf(server.value[0] ?? {}) };
 
@@ -174,7 +175,10 @@ export function createDatabaseCollector({
     found = { ...found, variant: variant.name };
     if (!variant.tables.has('schema_migrations')) return { probe: found };
 
-    const migrations = await database.ask(migrationsSql, { signal, statementTimeoutMs: 3000 });
+    const migrations = await database.ask(migrationsSql, {
+      ...limits,
+      about: 'the migrations that were applied',
+    });
     if (!migrations.ok) return { probe: found, failure: migrations.failure };
     return { probe: { ...found, migrations: migrations.value.map((row) => textOf(row['id'])) } };
   }

@@ -148,7 +148,11 @@ export function createHealthCollector(options: HealthCollectorOptions): Collecto
       priority: 'reserved',
     },
     async collect({ signal }) {
-      const asked = await askByVariant(options, { signal, statementTimeoutMs: 1500 }, () => healthSql);
+      const asked = await askByVariant(
+        options,
+        { signal, statementTimeoutMs: 1500, about: 'the health of storages' },
+        () => healthSql,
+      );
       if (!asked.ok) return failedBy(asked.failure);
       const rows = asked.value ?? [];
       // Dated at the answer: a view may be taken for younger than it is by one round trip, never for older,

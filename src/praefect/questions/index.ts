@@ -29,6 +29,8 @@ export interface PraefectCollectorsOptions {
   readonly verificationIntervalSeconds?: number;
   /** Called when the set of healthy storages changed, or whether they are to be believed. */
   readonly healthWake: Wake;
+  /** Called with every new view, before `healthWake`. */
+  readonly onHealth?: (view: HealthView) => void;
 }
 
 export interface PraefectCollectors {
@@ -46,6 +48,7 @@ export function createPraefectCollectors(options: PraefectCollectorsOptions): Pr
   const health = () => newest && agedTo(newest, clock.monotonic());
   const onHealth = (view: HealthView) => {
     newest = view;
+    options.onHealth?.(view);
   };
   return {
     health,

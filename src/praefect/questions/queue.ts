@@ -252,7 +252,7 @@ export function createQueueCollector(options: QueueCollectorOptions): Collector 
     async collect({ signal }) {
       const asked = await lookByVariant(
         options,
-        { signal, statementTimeoutMs: 8000 },
+        { signal, statementTimeoutMs: 8000, about: 'the replication queue' },
         async (look, variant) => {
           const [sources] = await look.rows(queueSourcesSql);
           const groups = (await look.rows(queueSql(removed.settledId()))).map(jobGroupOf);

@@ -108,7 +108,7 @@ export function createShardPrimariesCollector(options: ShardPrimariesCollectorOp
       budget: options.budget,
     },
     async collect({ signal }) {
-      const limits = { signal, statementTimeoutMs: 4000 };
+      const limits = { signal, statementTimeoutMs: 4000, about: 'primaries of virtual storages' };
       const asked = await askByVariant(options, limits, ({ tables }) =>
         tables.has('shard_primaries') ? shardPrimariesSql : undefined,
       );

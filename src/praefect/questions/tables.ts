@@ -94,7 +94,7 @@ export function createTablesCollector(context: QuestionContext & { readonly budg
       budget: context.budget,
     },
     async collect({ signal }) {
-      const limits = { signal, statementTimeoutMs: 4000 };
+      const limits = { signal, statementTimeoutMs: 4000, about: "the size of Praefect's tables" };
       const asked = await askByVariant(context, limits, () => tablesSql);
       if (!asked.ok) return failedBy(asked.failure);
       const wraparound = await context.database.ask(wraparoundSql, limits);

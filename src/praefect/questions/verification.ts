@@ -86,8 +86,10 @@ export function createVerificationCollector(options: VerificationCollectorOption
       budget: options.budget,
     },
     async collect({ signal }) {
-      const asked = await askByVariant(options, { signal, statementTimeoutMs: 15_000 }, (variant) =>
-        variant.storageRepositories.verification ? verificationSql(interval) : undefined,
+      const asked = await askByVariant(
+        options,
+        { signal, statementTimeoutMs: 15_000, about: 'the verification of replicas' },
+        (variant) => (variant.storageRepositories.verification ? verificationSql(interval) : undefined),
       );
       if (!asked.ok) return failedBy(asked.failure);
       return asked.value === undefined

@@ -41,8 +41,10 @@ export function createWriteLocksCollector(context: QuestionContext & { readonly 
       budget: context.budget,
     },
     async collect({ signal }) {
-      const asked = await askByVariant(context, { signal, statementTimeoutMs: 4000 }, (variant) =>
-        variant.writeLocks ? writeLocksSql : undefined,
+      const asked = await askByVariant(
+        context,
+        { signal, statementTimeoutMs: 4000, about: 'the locks of writes' },
+        (variant) => (variant.writeLocks ? writeLocksSql : undefined),
       );
       if (!asked.ok) return failedBy(asked.failure);
       const row = asked.value?.[0];
