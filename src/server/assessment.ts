@@ -13,7 +13,7 @@ export interface Assessment {
   readonly headline: string;
   /** How fresh or incomplete the knowledge behind it is, in one sentence. */
   readonly knowledge: string;
-  /** The status' own problems and those that follow from its collectors, the worst and the oldest first. */
+  /** The status' own problems and those that follow from its collectors, the worst first, of these what is known. */
   readonly problems: readonly ProblemView[];
   /** As given, but `ok` only where the age bears it out. */
   readonly collectors: readonly CollectorView[];
@@ -22,9 +22,11 @@ export interface Assessment {
 /** `now`: Clock.now(). */
 export function assess(status: StatusView, now: number): Assessment {
   const collectors = status.collectors.map((collector) => distrust(collector, now));
-  const problems = [...status.problems, ...unreadSources(collectors)].sort(
-    (a, b) => rank(a) - rank(b) || (a.since ?? now) - (b.since ?? now),
-  );
+  const oldestFirst = (a: ProblemView, b: ProblemView) => (a.since ?? now) - (b.since ?? now);
+  const problems = [
+    ...[...status.problems].sort(oldestFirst),
+    ...unreadSources(collectors).sort(oldestFirst),
+  ].sort((a, b) => rank(a) - rank(b));
   const pending = collectors.filter(({ state }) => state === 'pending');
   const verdict = problems[0]?.severity ?? (pending.length > 0 || collectors.length === 0 ? 'unknown' : 'ok');
   return {
@@ -58,28 +60,43 @@ function distrust(collector: CollectorView, now: number): CollectorView {
 
 /** One problem for all collectors that fail alike: one database that is down is one thing wrong, not nine. */
 function unreadSources(collectors: readonly CollectorView[]): ProblemView[] {
-  const groups = new Map<string, CollectorView[]>();
+  const groups = new Map<string, [CollectorView, ...CollectorView[]]>();
   for (const collector of collectors) {
     if (collector.state !== 'failed' && collector.state !== 'stale') continue;
     const alike = JSON.stringify([collector.state, collector.reason, collector.message]);
-    groups.set(alike, [...(groups.get(alike) ?? []), collector]);
+    const group = groups.get(alike);
+    if (group === undefined) groups.set(alike, [collector]);
+    else group.push(collector);
   }
   return [...groups.values()].map((group) => unreadSource(group, collectors));
 }
 
-function unreadSource(group: readonly CollectorView[], all: readonly CollectorView[]): ProblemView {
+const sentence = (text: string): string => (/[.!?]$/.test(text) ? text : `${text}.`);
+
+/** What the failure means for the metrics: a failed run leaves the snapshot before it in use for a while. */
+function consequence({ state, series = 0, maxAgeMs }: CollectorView): string {
+  if (state === 'stale' || series === 0) {
+    return 'Meanwhile its metrics are absent, and nothing that rests on them is known.';
+  }
+  const until = maxAgeMs === undefined ? '' : ` until they are ${formatDuration(maxAgeMs)} old`;
+  return `The values read before are still served${until}.`;
+}
+
+function unreadSource(
+  group: readonly [CollectorView, ...CollectorView[]],
+  all: readonly CollectorView[],
+): ProblemView {
   const [first] = group;
   const names = group.map(({ name }) => name).join(', ');
-  const what = group.length === 1 ? (first?.title ?? names) : `${group.length} collectors (${names})`;
-  const stale = first?.state === 'stale';
+  const what = group.length === 1 ? first.title : `${group.length} collectors (${names})`;
+  const stale = first.state === 'stale';
+  const why = [first.reason, first.message].filter((part) => part !== undefined).join(': ');
   const began = group.flatMap(({ since }) => (since === undefined ? [] : [since]));
   return {
     severity: group.length === all.filter(({ state }) => state !== 'empty').length ? 'critical' : 'warning',
     title: stale ? `What was read is too old to be believed: ${what}` : `Cannot be read: ${what}`,
     since: began.length > 0 ? Math.min(...began) : undefined,
-    detail: [first?.reason, first?.message].filter((part) => part !== undefined).join(': ') || undefined,
-    action:
-      'Until this is mended, whatever rests on it is not known: its metrics are absent, and nothing about it is to be taken as healthy.',
+    detail: [why === '' ? '' : sentence(why), consequence(first)].join(' ').trim(),
   };
 }
 
@@ -101,8 +118,8 @@ function knowledge(collectors: readonly CollectorView[], now: number): string {
       undefined,
     );
   const age =
-    oldest?.readAt === undefined ? 'just now' : `${formatDuration(now - oldest.readAt)} ago or less`;
-  const count =
-    collectors.length === 1 ? 'The one collector has' : `All ${collectors.length} collectors have`;
-  return `${count} read their source, ${age}.`;
+    oldest?.readAt === undefined ? '' : `; the oldest values are ${formatDuration(now - oldest.readAt)} old`;
+  return collectors.length === 1
+    ? `The one collector has read its source${age}.`
+    : `All ${collectors.length} collectors have read their source${age}.`;
 }

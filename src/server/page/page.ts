@@ -55,7 +55,7 @@ ${demo && demo.incidents.length > 0 && demoPanel(demo, now)}
 ${collectorsTable(assessment.collectors, now)}
 <h2>Latest events</h2>
 ${eventsList(status.events, status.startedAt, now)}
-<p class="quiet asof">As of ${moment(now, now)}; running for ${formatDuration(now - status.startedAt)}.</p>
+<p class="quiet running">Running for ${formatDuration(now - status.startedAt)}, since ${moment(status.startedAt, now)}.</p>
 </main>
 <footer>
 <ul class="links">${links.map((link) => html`<li>${anchor(link)}</li>`)}</ul>

@@ -7,7 +7,7 @@ import { type Html, html, safeHref } from './html.ts';
 export function verdictPanel({ verdict, headline, knowledge, problems }: Assessment, now: number): Html {
   return html`<section class="verdict tone-${verdict}" aria-labelledby="verdict" role="status">
 <h2 id="verdict">${headline}</h2>
-<p>${knowledge}</p>
+<p>${knowledge} As of ${moment(now, now)}.</p>
 </section>
 ${problems.length > 0 && html`<ul class="problems" aria-label="What is wrong">${problems.map((one) => problem(one, now))}</ul>`}`;
 }

@@ -71,25 +71,30 @@ table { width: 100%; border-collapse: separate; border-spacing: 0; background: v
 th { text-align: left; font-size: .875rem; font-weight: 600; color: var(--quiet); }
 th, td { padding: .625rem .75rem; vertical-align: top; border-bottom: 1px solid var(--line); }
 tbody tr:last-child > * { border-bottom: 0; }
-tbody th { color: var(--ink); font-size: 1rem; font-weight: 600; }
+thead th { white-space: nowrap; }
+tbody th { width: 45%; color: var(--ink); font-size: 1rem; font-weight: 600; }
 tbody th code { display: block; font-weight: 400; color: var(--quiet); }
 tbody th .message { margin-top: .25rem; font-weight: 400; font-size: .9375rem; color: var(--tone); }
 td { white-space: nowrap; font-variant-numeric: tabular-nums; }
 td small { display: block; max-width: 13rem; white-space: normal; color: var(--quiet); font-size: .875rem; }
+td small.hold { white-space: nowrap; }
 th.number, td.number { text-align: right; }
 
-.events li { display: grid; grid-template-columns: 11.5rem 1fr; gap: 0 1rem; padding: .625rem 0;
+.events li { display: grid; grid-template-columns: 15.5rem 1fr; gap: 0 1rem; padding: .625rem 0;
   border-top: 1px solid var(--line); }
 .events li:first-child { border-top: 0; }
 .events code { color: var(--quiet); margin-right: .75rem; }
 
+.demo > p { margin-bottom: .75rem; }
 .incidents { display: grid; grid-template-columns: repeat(auto-fill, minmax(17rem, 1fr)); gap: .75rem; }
 .incidents li { display: flex; flex-direction: column; gap: .375rem; padding: 1rem 1.25rem; background: var(--sheet);
   border: 1px solid var(--line); border-radius: 6px; }
 .incidents form { margin-top: auto; padding-top: .5rem; }
 button { font: inherit; font-weight: 600; min-height: 2.5rem; padding: .25rem 1rem; border-radius: 6px; cursor: pointer;
-  border: 1px solid var(--button); background: var(--button); color: var(--button-ink); }
-button.end { background: transparent; color: var(--ink); }
+  border: 1px solid var(--quiet); background: transparent; color: var(--ink); }
+button:hover { border-color: var(--ink); }
+button.end { border-color: var(--button); background: var(--button); color: var(--button-ink); }
+.running { margin-top: 1.25rem; }
 footer { padding-top: 2.5rem; padding-bottom: 2.5rem; }
 .links { display: flex; flex-wrap: wrap; gap: .25rem 1.5rem; }
 .links a { display: inline-block; padding: .25rem 0; }
@@ -97,7 +102,7 @@ footer p { margin-top: .75rem; }
 .skip { position: absolute; left: -100vw; }
 .skip:focus { left: 1rem; top: .5rem; background: var(--sheet); padding: .25rem .75rem; }
 [hidden] { display: none; }
-.old main { opacity: .55; filter: grayscale(1); }
+.old main { opacity: .75; filter: grayscale(1); }
 #old { position: sticky; top: 0; z-index: 1; padding: .75rem 1.25rem; text-align: center; font-weight: 600;
   background: var(--critical); color: var(--sheet); }
 
@@ -111,11 +116,11 @@ footer p { margin-top: .75rem; }
     background: var(--sheet); border: 1px solid var(--line); border-radius: 6px; }
   tbody th, tbody td { padding: 0; border: 0; text-align: left; }
   th.number, td.number { text-align: left; }
-  tbody th { grid-column: 1 / -1; }
+  tbody th { grid-column: 1 / -1; width: auto; }
   td { white-space: normal; }
   td::before { content: attr(data-label); display: block; font-size: .8125rem; color: var(--quiet); }
   td.state::before { display: none; }
-  td.state { grid-column: 1 / -1; }
+  td.state { grid-column: 1 / -1; order: -1; }
   td:empty { display: none; }
   .events li { grid-template-columns: 1fr; }
   button { width: 100%; min-height: 2.75rem; }
