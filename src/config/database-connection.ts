@@ -11,7 +11,10 @@ export interface DatabaseConnection {
   readonly port: number;
   readonly database: string;
   readonly user: string;
-  /** Asked for at each new connection, so that a rotated password file is picked up without a restart. */
+  /**
+   * Asked for at each new connection, so that a rotated password file is picked up without a restart. Rejects with
+   * an Error whose message is for people and holds no secret (a file that is gone, or that others may read).
+   */
   readonly password: () => Promise<Secret | undefined>;
   readonly ssl: {
     readonly mode: SslMode;

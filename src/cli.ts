@@ -1,0 +1,106 @@
+/** The command line: which command, with which settings, or everything that is wrong with them; and its end. */
+import type { Command, CommandIo, CommandModule, Output } from './cli/command.ts';
+import { chooseCommand, commands } from './cli/commands.ts';
+import { commandHelp, programHelp, widthOf } from './cli/help.ts';
+import { printProblems } from './cli/problems.ts';
+import { exitOnCrash, type SignalSource, stopOnSignals } from './cli/signals.ts';
+import { packageVersion } from './cli/version.ts';
+import { type Loaded, loadWithOptions } from './config/load.ts';
+import { praefectSources } from './config/praefect/sources.ts';
+import type { Problem } from './config/problem.ts';
+import type { Section } from './config/setting.ts';
+import type { World } from './config/world.ts';
+import { createLog } from './logging.ts';
+
+/** The process around the command line; tests pass their own. */
+export interface Host {
+  readonly world: World;
+  readonly stdout: Output;
+  readonly stderr: Output;
+  readonly signals: SignalSource;
+  /** Ends the process at once. */
+  readonly exit: (code: number) => void;
+}
+
+const noOptions: Section = { title: 'Options', settings: {} };
+
+/** Runs the command that the arguments (without node and script) name; resolves to the exit code, never rejects. */
+export async function main(args: readonly string[], host: Host): Promise<number> {
+  const choice = chooseCommand(args);
+  switch (choice.kind) {
+    case 'help':
+      host.stdout.write(programHelp(commands, widthOf(host.stdout)));
+      return 0;
+    case 'unknown':
+      host.stderr.write(`gitaly-exporter: ${choice.message}\n`);
+      return 2;
+    case 'command':
+      return runCommand(choice.command, choice.named, choice.rest, host);
+  }
+}
+
+async function runCommand(
+  command: Command,
+  named: boolean,
+  args: readonly string[],
+  host: Host,
+): Promise<number> {
+  const module = await command.load().catch((error: unknown) => error);
+  if (!isCommandModule(module)) {
+    host.stderr.write(
+      `gitaly-exporter: ${command.name} is not part of this installation (${String(module)})\n`,
+    );
+    return 2;
+  }
+  const options = module.options ?? noOptions;
+  const load = () => loadWithOptions(args, host.world, options);
+  const loaded = await load();
+  if (loaded.asked.version) {
+    host.stdout.write(`gitaly-exporter ${packageVersion()} (node ${process.version})\n`);
+    return 0;
+  }
+  if (loaded.asked.help) {
+    const width = widthOf(host.stdout);
+    host.stdout.write(named ? commandHelp(command, options, width) : programHelp(commands, width));
+    return 0;
+  }
+  if (loaded.problems.length > 0) {
+    printProblems([...loaded.problems, ...(await problemsBehind(command, loaded, host.world))], host.stderr);
+    return command.exitCodeOnProblems;
+  }
+
+  const log = await createLog(loaded.settings.log, host.stderr);
+  const uncaught = exitOnCrash(host.signals, log, host.exit);
+  const { signal, release } = stopOnSignals({
+    source: host.signals,
+    log,
+    exit: host.exit,
+    now: () => performance.now(),
+  });
+  const { stdout, stderr, world } = host;
+  const io: CommandIo = { stdout, stderr, log, signal, world, origins: loaded.origins, reload: load };
+  try {
+    return await module.run(loaded.settings, io, loaded.options);
+  } catch (error) {
+    log.error({ err: error }, `${command.name} failed`);
+    return 2;
+  } finally {
+    release();
+    uncaught();
+  }
+}
+
+/** `demo` needs packages that a production installation leaves out. */
+const isCommandModule = (value: unknown): value is CommandModule =>
+  typeof value === 'object' && value !== null && 'run' in value && typeof value.run === 'function';
+
+/** With the settings themselves wrong, whatever can still be said of the files that they point to. */
+async function problemsBehind(
+  command: Command,
+  loaded: Loaded<unknown>,
+  world: World,
+): Promise<readonly Problem[]> {
+  if (!command.readsSources || [...loaded.unreadable].some((name) => name.startsWith('praefect.'))) return [];
+  const sources = await praefectSources(loaded.settings, loaded.origins, world);
+  return sources.ok ? [] : sources.problems;
+}

@@ -1,0 +1,99 @@
+/** The help, wrapped to the terminal: of the program, and of each command with its settings by section. */
+import { sections } from '../config/sections/index.ts';
+import {
+  environmentPrefix,
+  type NamedSetting,
+  namedSettings,
+  printedDefault,
+  type Section,
+} from '../config/setting.ts';
+import type { Command, Output } from './command.ts';
+
+const narrowest = 40;
+const widest = 110;
+
+export const widthOf = (output: Output): number =>
+  Math.min(widest, Math.max(narrowest, output.columns ?? widest));
+
+/** `gitaly-exporter --help` */
+export function programHelp(commands: readonly Command[], width: number): string {
+  const longest = Math.max(...commands.map(({ name }) => name.length));
+  return lines(
+    'gitaly-exporter: Prometheus exporter for Praefect and Gitaly',
+    '',
+    'Usage: gitaly-exporter [command] [flags]',
+    '',
+    'Commands',
+    ...commands.flatMap(({ name, summary }) =>
+      wrap(`${name.padEnd(longest)}  ${summary}`, width, 2, longest + 4),
+    ),
+    '',
+    ...wrap('gitaly-exporter <command> --help explains each. --version prints the version.', width),
+    '',
+    ...wrap('Exit codes: 0 good, 1 found something, 2 usage or failure.', width),
+    '',
+    ...settingsHelp(
+      sections.map(({ title }) => title),
+      width,
+    ),
+  );
+}
+
+/** `gitaly-exporter <command> --help` */
+export function commandHelp(command: Command, options: Section, width: number): string {
+  const own = namedSettings([options]).flatMap((named) => settingLines(named, width));
+  return lines(
+    `Usage: gitaly-exporter ${command.name} [flags]`,
+    '',
+    ...wrap(command.description, width),
+    ...(own.length === 0 ? [] : ['', options.title, ...own]),
+    '',
+    ...settingsHelp(command.settings, width),
+  );
+}
+
+function settingsHelp(titles: readonly string[], width: number): readonly string[] {
+  const shown = namedSettings(sections).filter(({ section }) => titles.includes(section));
+  const groups = Map.groupBy(shown, ({ section }) => section);
+  const note = `Each setting is also a variable (--log.level is ${environmentPrefix}LOG_LEVEL) and a key of the YAML file (log: {level: info}). Flags win over variables, variables over the file.`;
+  return [
+    ...[...groups].flatMap(([title, settings]) => [
+      title,
+      ...settings.flatMap((named) => settingLines(named, width)),
+      '',
+    ]),
+    ...(titles.length === 0 ? ['The settings of serve may be given too.'] : wrap(note, width)),
+  ];
+}
+
+function settingLines(named: NamedSetting, width: number): readonly string[] {
+  const { kind, help, defaultText } = named.setting;
+  const flag = kind.flag === 'switch' ? `--[no-]${named.name}` : `${named.flag}=${kind.placeholder}`;
+  const printed = printedDefault(named);
+  const shown =
+    printed === undefined
+      ? (defaultText ?? 'none')
+      : Array.isArray(printed)
+        ? printed.join(', ')
+        : String(printed);
+  return [`  ${flag}`, ...wrap(`${help} Default: ${shown}.`, width, 6, 6)];
+}
+
+/** Words laid out on lines of at most `width`; a longer word stands alone. */
+export function wrap(text: string, width: number, firstIndent = 0, indent = 0): readonly string[] {
+  const result: string[] = [];
+  let line = ' '.repeat(firstIndent);
+  let empty = true;
+  for (const word of text.split(/(?<=\S) /)) {
+    if (!empty && line.length + 1 + word.length > width) {
+      result.push(line);
+      line = ' '.repeat(indent);
+      empty = true;
+    }
+    line += empty ? word : ` ${word}`;
+    empty = false;
+  }
+  return [...result, line];
+}
+
+const lines = (...all: readonly string[]): string => `${all.join('\n')}\n`;

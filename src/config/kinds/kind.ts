@@ -1,0 +1,97 @@
+/** What a kind of setting is (text, duration, list): how it is read from text, said to people, and written back. */
+import type { Checked, Origin, Problem } from '../problem.ts';
+import { bad, good, originText, quoted } from '../problem.ts';
+
+/**
+ * A value as a source gave it, before anyone knows what it means. Flags and variables give text (a repeated flag
+ * gives items), YAML gives all three forms.
+ */
+export type Raw =
+  | { readonly form: 'text'; readonly text: string; readonly origin: Origin }
+  | { readonly form: 'items'; readonly items: readonly Raw[]; readonly origin: Origin }
+  | { readonly form: 'entries'; readonly entries: readonly RawEntry[]; readonly origin: Origin };
+
+export interface RawEntry {
+  readonly key: string;
+  readonly value: Raw;
+}
+
+/** What YAML can hold; how `config check` writes a value. */
+export type Printable =
+  | string
+  | number
+  | boolean
+  | readonly string[]
+  | Readonly<Record<string, readonly string[]>>;
+
+export interface Kind<T> {
+  /** For the documentation's table: `duration`, `list of addresses`. */
+  readonly name: string;
+  /** What stands after the flag in the help: `<duration>`; empty for a switch. */
+  readonly placeholder: string;
+  /** Follows "expected": `a duration such as 30s or 1h30m`. */
+  readonly expected: string;
+  /** `switch`: the flag takes no value and has a `--no-` twin. `many`: the flag may be repeated. */
+  readonly flag: 'value' | 'switch' | 'many';
+  /** Values are never shown. */
+  readonly secret: boolean;
+  /** All that is wrong at once; `name` is what the setting is called where the value stands. */
+  read(raw: Raw, name: string): Checked<T>;
+  print(value: T): Printable;
+}
+
+/** What a parser says of text that is not of its kind: optionally why, or what to write instead. */
+export class Refusal {
+  readonly hint: string | undefined;
+  constructor(hint?: string) {
+    this.hint = hint;
+  }
+}
+
+export interface ScalarDefinition<T> {
+  readonly name: string;
+  readonly placeholder: string;
+  readonly expected: string;
+  readonly flag?: 'value' | 'switch';
+  readonly secret?: boolean;
+  parse(text: string, origin: Origin): T | Refusal;
+  print(value: T): Printable;
+}
+
+/** A kind whose value is one text. */
+export function scalar<T>(definition: ScalarDefinition<T>): Kind<T> {
+  const secret = definition.secret ?? false;
+  const { name: kindName, placeholder, expected, flag = 'value', print } = definition;
+  return Object.freeze<Kind<T>>({
+    name: kindName,
+    placeholder,
+    expected,
+    flag,
+    secret,
+    print,
+    read(raw, name) {
+      if (raw.form !== 'text') {
+        const found = raw.form === 'items' ? 'a list' : 'a map';
+        return bad(problemOf(raw.origin, name, `found ${found}, expected ${expected}`));
+      }
+      if (raw.text.trim() === '') {
+        return bad(
+          problemOf(raw.origin, name, `has no value, expected ${expected}; give one or leave it out`),
+        );
+      }
+      const value = definition.parse(raw.text, raw.origin);
+      if (!(value instanceof Refusal)) return good(value);
+      const found = secret ? 'its value (not shown) is not usable' : `found ${quoted(raw.text)}`;
+      const hint = value.hint === undefined ? '' : `: ${value.hint}`;
+      return bad(problemOf(raw.origin, name, `${found}, expected ${expected}${hint}`));
+    },
+  });
+}
+
+/** A flag or a variable names its setting already; a line of a file does not. */
+export function problemOf(origin: Origin, name: string, message: string): Problem {
+  return {
+    where: originText(origin),
+    message: origin.source === 'file' ? `${name}: ${message}` : message,
+  };
+}

@@ -1,0 +1,107 @@
+/** The plain kinds: text, numbers, switches, choices, paths of files, secrets. */
+import { dirname, isAbsolute, join } from 'node:path';
+import { Secret } from '../secret.ts';
+import { closest } from '../suggest.ts';
+import { type Kind, Refusal, scalar } from './kind.ts';
+
+export interface Bounds {
+  readonly min?: number;
+  readonly max?: number;
+}
+
+export const text = (placeholder: string, check?: (text: string) => Refusal | undefined): Kind<string> =>
+  scalar({
+    name: 'text',
+    placeholder,
+    expected: `a ${placeholder.slice(1, -1)}`,
+    parse: (found) => check?.(found) ?? found,
+    print: (value) => value,
+  });
+
+/** A whole number within bounds, both included. */
+export const integer = (bounds: Bounds = {}): Kind<number> =>
+  scalar({
+    name: 'whole number',
+    placeholder: '<number>',
+    expected: `a whole number${boundsText(bounds, String)}`,
+    parse(found) {
+      const value = /^[+-]?\d+$/.test(found.trim()) ? Number(found) : Number.NaN;
+      return Number.isSafeInteger(value) && within(value, bounds) ? value : new Refusal();
+    },
+    print: (value) => value,
+  });
+
+export const float = (bounds: Bounds = {}): Kind<number> =>
+  scalar({
+    name: 'number',
+    placeholder: '<number>',
+    expected: `a number${boundsText(bounds, String)}`,
+    parse(found) {
+      const value = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(found.trim()) ? Number(found) : Number.NaN;
+      return Number.isFinite(value) && within(value, bounds) ? value : new Refusal();
+    },
+    print: (value) => value,
+  });
+
+/** On or off: `--x`, `--no-x`, `--x=true`. */
+export const toggle = (): Kind<boolean> =>
+  scalar({
+    name: 'switch',
+    placeholder: '',
+    expected: 'true or false',
+    flag: 'switch',
+    parse: (found) => (found === 'true' ? true : found === 'false' ? false : new Refusal()),
+    print: (value) => value,
+  });
+
+export const oneOf = <const Choice extends string>(choices: readonly Choice[]): Kind<Choice> =>
+  scalar({
+    name: choices.join(', '),
+    placeholder: `<${choices.join('|')}>`,
+    expected: `one of ${choices.join(', ')}`,
+    parse(found) {
+      const choice = choices.find((candidate) => candidate === found);
+      if (choice !== undefined) return choice;
+      const near = closest(found, choices);
+      return new Refusal(near === undefined ? undefined : `did you mean ${near}?`);
+    },
+    print: (value) => value,
+  });
+
+/** A file's path. One that the configuration file gives is relative to the configuration file's own folder. */
+export const filePath = (): Kind<string> =>
+  scalar({
+    name: 'file',
+    placeholder: '<file>',
+    expected: "a file's path",
+    parse: (found, origin) =>
+      origin.source === 'file' && !isAbsolute(found) ? join(dirname(origin.file), found) : found,
+    print: (value) => value,
+  });
+
+/** Text that is shown nowhere. `check` may refuse it with a hint that quotes nothing of it. */
+export const secret = (
+  placeholder: string,
+  expected: string,
+  check?: (text: string) => string | undefined,
+): Kind<Secret> =>
+  scalar({
+    name: 'secret',
+    placeholder,
+    expected,
+    secret: true,
+    parse(found) {
+      const hint = check?.(found);
+      return hint === undefined ? new Secret(found) : new Refusal(hint);
+    },
+    print: (value) => value.toString(),
+  });
+
+export const within = (value: number, { min, max }: Bounds): boolean =>
+  (min === undefined || value >= min) && (max === undefined || value <= max);
+
+export function boundsText({ min, max }: Bounds, write: (value: number) => string): string {
+  if (min !== undefined && max !== undefined) return ` from ${write(min)} to ${write(max)}`;
+  if (min !== undefined) return ` of at least ${write(min)}`;
+  return max === undefined ? '' : ` of at most ${write(max)}`;
+}

@@ -1,0 +1,122 @@
+/**
+ * Flags over environment over file over defaults, to one frozen `Settings`, or everything that is wrong at once.
+ * Every value that is given is checked, the overridden ones too.
+ */
+import type { Raw } from './kinds/kind.ts';
+import { type Origin, originText, type Problem } from './problem.ts';
+import { rules, type Settings, sections } from './sections/index.ts';
+import { type NamedSetting, namedSettings, type Section, type ValuesOf } from './setting.ts';
+import { readVariables } from './sources/environment.ts';
+import { readFlags } from './sources/flags.ts';
+import { readYaml } from './sources/yaml-file.ts';
+import { type World, whyUnreadable } from './world.ts';
+
+export interface Loaded<Options> {
+  /** With problems: what could be read, defaults in place of the rest. Good only for finding more problems. */
+  readonly settings: Settings;
+  /** Values of the command's own flags. */
+  readonly options: Options;
+  /** Where each setting came from, by its name (`log.level`). */
+  readonly origins: ReadonlyMap<string, Origin>;
+  readonly problems: readonly Problem[];
+  /** Names of the settings whose value could not be read. */
+  readonly unreadable: ReadonlySet<string>;
+  /** --help or --version was among the flags. */
+  readonly asked: { readonly help: boolean; readonly version: boolean };
+}
+
+const noOptions = { title: 'Options', settings: {} } as const satisfies Section;
+
+/** Loads the settings of a command that has no flags of its own. */
+export const loadSettings = (args: readonly string[], world: World): Promise<Loaded<Record<never, never>>> =>
+  loadWithOptions(args, world, noOptions);
+
+/**
+ * Loads the settings and the command's own options, which are flags alone: no variable and no file sets them.
+ * Never rejects over what it reads.
+ */
+export async function loadWithOptions<S extends Section>(
+  args: readonly string[],
+  world: World,
+  options: S,
+): Promise<Loaded<ValuesOf<S['settings']>>> {
+  const settings = namedSettings(sections);
+  const own = namedSettings([options]);
+  const flags = readFlags(args, [...settings, ...own]);
+  const variables = readVariables(world.env, settings);
+  const file = await readFile(
+    flags.values.get('config.file') ?? variables.values.get('config.file'),
+    settings,
+    world,
+  );
+  const problems: Problem[] = [...flags.problems, ...variables.problems, ...file.problems];
+
+  const origins = new Map<string, Origin>();
+  const unreadable = new Set<string>();
+  const valueFor = (named: NamedSetting): unknown => {
+    let value: unknown = named.setting.default;
+    origins.set(named.name, { source: 'default' });
+    // From the weakest to the strongest, so that the last good one stays.
+    for (const source of [file.values, variables.values, flags.values]) {
+      const raw = source.get(named.name);
+      if (raw === undefined) continue;
+      const read = named.setting.kind.read(raw, named.name);
+      if (read.ok) {
+        value = read.value;
+        origins.set(named.name, raw.origin);
+      } else {
+        unreadable.add(named.name);
+        problems.push(...read.problems);
+      }
+    }
+    return value;
+  };
+
+  const loaded = buildTree(settings, valueFor) as Settings;
+  const ownValues = buildTree(own, valueFor) as ValuesOf<S['settings']>;
+  if (unreadable.size === 0) {
+    const broken = rules.map((rule) => rule(loaded)).filter((message) => message !== undefined);
+    problems.push(...broken.map((message) => ({ where: undefined, message })));
+  }
+  const asked = { help: flags.help, version: flags.version };
+  return { settings: loaded, options: ownValues, origins, problems, unreadable, asked };
+}
+
+async function readFile(
+  chosen: Raw | undefined,
+  settings: readonly NamedSetting[],
+  { files }: World,
+): Promise<ReturnType<typeof readYaml>> {
+  const nothing = { values: new Map(), problems: [] };
+  // Flag and variable are text; a repeated or an empty one is a problem that is reported as such.
+  if (chosen?.form !== 'text' || chosen.text.trim() === '') return nothing;
+  try {
+    return readYaml(await files.readText(chosen.text), chosen.text, settings);
+  } catch (error) {
+    return {
+      values: new Map(),
+      problems: [
+        {
+          where: originText(chosen.origin),
+          message: `the configuration file ${chosen.text} ${whyUnreadable(error)}`,
+        },
+      ],
+    };
+  }
+}
+
+/** The values in the tree that their paths describe, frozen throughout. */
+function buildTree(
+  settings: readonly NamedSetting[],
+  valueFor: (named: NamedSetting) => unknown,
+  depth = 0,
+): object {
+  const groups = Map.groupBy(settings, ({ path }) => path[depth] ?? '');
+  const entries = [...groups].map(([key, members]): [string, unknown] => {
+    const [only] = members;
+    return only?.path.length === depth + 1
+      ? [key, valueFor(only)]
+      : [key, buildTree(members, valueFor, depth + 1)];
+  });
+  return Object.freeze(Object.fromEntries(entries));
+}

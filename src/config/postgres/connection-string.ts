@@ -1,0 +1,107 @@
+/**
+ * Reads a connection string as libpq does (PostgreSQL documentation, 34.1.1): a postgres:// URL, or keywords.
+ *
+ * pg-connection-string is not used here: it gives sslmode another meaning than libpq, reads the certificate files
+ * itself, once, and lets unknown parameters pass. What is wrong is said without quoting a single character of
+ * the string: a password with an unescaped / or @ turns up in any part of it.
+ */
+import type { Origin } from '../problem.ts';
+import { Secret } from '../secret.ts';
+import { isKeyword, type Parameters, refusal, refusedKeywords } from './keywords.ts';
+
+type Pairs = readonly (readonly [name: string, value: string])[];
+
+/** What is wrong with a connection string, or undefined. Quotes nothing of it. */
+export function connectionStringFault(text: string): string | undefined {
+  const pairs = parse(text.trim());
+  return typeof pairs === 'string' ? pairs : pairs.map(([name, value]) => fault(name, value)).find(Boolean);
+}
+
+/** What a connection string says. Throws a TypeError when `connectionStringFault` finds it wrong. */
+export function connectionParameters(text: string, origin: Origin): Parameters {
+  const pairs = parse(text.trim());
+  if (typeof pairs === 'string') throw new TypeError(pairs);
+  // The last of several wins, and an empty value is as good as none (libpq).
+  const values = new Map(pairs.filter(([name, value]) => isKeyword(name) && value !== ''));
+  const { password, ...rest } = Object.fromEntries(values);
+  const parameters = Object.fromEntries(
+    Object.entries(rest).map(([name, value]) => [name, { value, origin }]),
+  );
+  return password === undefined
+    ? parameters
+    : { ...parameters, password: { value: new Secret(password), origin } };
+}
+
+function fault(name: string, value: string): string | undefined {
+  if (isKeyword(name)) return undefined;
+  if (Object.hasOwn(refusedKeywords, name)) return refusal(name, value);
+  return 'it has a parameter that libpq does not know; look for a misspelt name, or an unescaped character in the password';
+}
+
+/** The pairs, or why there are none. */
+function parse(text: string): Pairs | string {
+  const [, scheme, rest = ''] = /^(?:([a-z][a-z0-9+.-]*):\/\/)?(.*)$/is.exec(text) ?? [];
+  if (scheme === 'postgres' || scheme === 'postgresql') return parseUrl(rest);
+  if (scheme !== undefined) return 'it has another scheme than postgres:// or postgresql://';
+  return rest.includes('=')
+    ? parseKeywords(text)
+    : 'it is neither a postgres:// URL nor keywords such as host=db';
+}
+
+const escapeHint = 'write @ : / ? # % and spaces in the user and the password as %40 %3A %2F %3F %23 %25 %20';
+
+/** [user[:password]@][host][:port][/dbname][?name=value&...] */
+function parseUrl(text: string): Pairs | string {
+  const end = text.search(/[/?#]/);
+  const authority = end === -1 ? text : text.slice(0, end);
+  const [, path = '', query = '', rest = ''] =
+    /^(?:\/([^?#]*))?(?:\?([^#]*))?(.*)$/s.exec(text.slice(authority.length)) ?? [];
+  if (rest !== '' || path.includes('@') || /\s/.test(text)) return escapeHint;
+
+  const at = authority.lastIndexOf('@');
+  const [user, ...password] = authority.slice(0, Math.max(0, at)).split(':');
+  const hostAndPort = authority.slice(at + 1);
+  if (hostAndPort.includes(',')) return 'it names several hosts; give the one that is to be watched';
+  const [, bracketed, plain, port] = /^(?:\[([^\]]*)\]|([^:[\]]*))(?::(\d*))?$/.exec(hostAndPort) ?? [];
+  if (bracketed === undefined && plain === undefined) return `its host or port cannot be read; ${escapeHint}`;
+
+  const encoded: [string, string][] = [
+    ['user', user ?? ''],
+    ['password', password.join(':')],
+    ['host', bracketed ?? plain ?? ''],
+    ['port', port ?? ''],
+    ['dbname', path],
+  ];
+  for (const pair of query === '' ? [] : query.split('&')) {
+    const [name, ...value] = pair.split('=');
+    if (name === undefined || value.length !== 1)
+      return `a parameter after ? is not of the form name=value; ${escapeHint}`;
+    encoded.push([name, value[0] ?? '']);
+  }
+  try {
+    return encoded
+      .filter(([, value]) => value !== '')
+      .map(([name, value]) => urlPair(decodeURIComponent(name), decodeURIComponent(value)));
+  } catch {
+    return `it has a % that is not followed by two hexadecimal digits; ${escapeHint}`;
+  }
+}
+
+/** libpq takes JDBC's ssl=true as sslmode=require. */
+const urlPair = (name: string, value: string): readonly [string, string] =>
+  name === 'ssl' && value === 'true' ? ['sslmode', 'require'] : [name, value];
+
+/** name=value, parted by spaces; values may stand in single quotes; a backslash takes the next character as it is. */
+function parseKeywords(text: string): Pairs | string {
+  const pairs: [string, string][] = [];
+  const pair = /\s*([^\s=]+)\s*=\s*(?:'((?:[^'\\]|\\.)*)'(?=\s|$)|((?!')(?:[^\s\\]|\\.)*)(?=\s|$))\s*/sy;
+  while (pair.lastIndex < text.length) {
+    const match = pair.exec(text);
+    if (match === null) {
+      return `keyword ${pairs.length + 1} is not of the form name=value; put values with spaces in single quotes, and write ' and \\ with a backslash before them`;
+    }
+    const [, name = '', quotedValue, plainValue = ''] = match;
+    pairs.push([name, (quotedValue ?? plainValue).replace(/\\(.)/gs, '$1')]);
+  }
+  return pairs;
+}

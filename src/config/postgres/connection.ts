@@ -1,0 +1,139 @@
+/** From libpq's parameters, whoever gave them, to a `DatabaseConnection`: defaults, TLS, and the way to the password. */
+import type { DatabaseConnection } from '../database-connection.ts';
+import { parseDuration } from '../kinds/quantities.ts';
+import { bad, type Checked, good, originText, type Problem, problemAt, quoted } from '../problem.ts';
+import type { World } from '../world.ts';
+import type { Parameter, Parameters } from './keywords.ts';
+import type { PassfileKey } from './passfile.ts';
+import { chosenPassfile, givenPassword, noPassword, type PasswordSource, usualPassfile } from './password.ts';
+import { resolveTls } from './tls.ts';
+
+/** What our own settings say over an address. */
+export interface Overrides {
+  readonly user: string | undefined;
+  readonly connectTimeoutMs: number | undefined;
+  /** The password of password-file, or undefined. */
+  readonly passwordFile: PasswordSource | undefined;
+  readonly passfile: string | undefined;
+  /** Where a password that the address holds is read anew, if it can be. */
+  readonly rereadPassword: PasswordSource | undefined;
+}
+
+export interface ResolvedConnection {
+  readonly connection: DatabaseConnection;
+  /** Where the password is taken from, for people. */
+  readonly password: string;
+}
+
+const defaultPort = 5432;
+const defaultConnectTimeoutMs = 10_000;
+/** Where Debian's and the Linux package's PostgreSQL put their socket; libpq's default folder depends on its build. */
+const socketFolder = '/var/run/postgresql';
+
+/** All that is wrong at once. Certificates and password files are looked at, but nothing is connected to. */
+export async function resolveConnection(
+  parameters: Parameters,
+  overrides: Overrides,
+  world: World,
+): Promise<Checked<ResolvedConnection>> {
+  const problems: Problem[] = [];
+  const host = await readHost(parameters.host, world, problems);
+  const port = readPort(parameters.port, problems);
+  const user = overrides.user ?? parameters.user?.value ?? world.osUser;
+  if (user === '') {
+    problems.push({ where: undefined, message: 'no database user is given: set praefect.database.user' });
+  }
+  const database = parameters.dbname?.value ?? user;
+  const connectTimeoutMs =
+    overrides.connectTimeoutMs ?? readConnectTimeout(parameters.connect_timeout, problems);
+  const tls = await resolveTls(parameters, host, world);
+  if (!tls.ok) problems.push(...tls.problems);
+
+  const password = passwordSource(
+    parameters,
+    overrides,
+    { host: passfileHost(host), port, database, user },
+    world,
+  );
+  await password.read().catch((error: unknown) => {
+    problems.push({
+      where: undefined,
+      message: error instanceof Error ? error.message : 'the password cannot be read',
+    });
+  });
+  if (!tls.ok || problems.length > 0) return bad(...problems);
+  const connection = {
+    host,
+    port,
+    database,
+    user,
+    password: password.read,
+    ssl: tls.value,
+    connectTimeoutMs,
+  };
+  return good({ connection: Object.freeze(connection), password: password.description });
+}
+
+/** libpq's order: the password given, then the passfile; ours before both: a file that holds the password alone. */
+function passwordSource(
+  { password, user, passfile }: Parameters,
+  overrides: Overrides,
+  key: PassfileKey,
+  world: World,
+): PasswordSource {
+  if (overrides.passwordFile !== undefined) return overrides.passwordFile;
+  if (overrides.passfile !== undefined) return chosenPassfile(overrides.passfile, key, world.files);
+  // A password that stands beside another user's name is that user's.
+  const others = overrides.user !== undefined && user !== undefined && overrides.user !== user.value;
+  if (password !== undefined && !others) {
+    return overrides.rereadPassword ?? givenPassword(password.value, originText(password.origin));
+  }
+  if (passfile !== undefined) return chosenPassfile(passfile.value, key, world.files);
+  return world.home === '' ? noPassword : usualPassfile(world.home, key, world.files);
+}
+
+async function readHost(host: Parameter | undefined, world: World, problems: Problem[]): Promise<string> {
+  if (host === undefined) {
+    const sockets = await world.files.stat(socketFolder).catch(() => undefined);
+    return sockets?.isFolder === true ? socketFolder : 'localhost';
+  }
+  if (host.value.includes(',')) {
+    problems.push(
+      problemAt(host.origin, 'host: several hosts are not supported; give the one that is to be watched'),
+    );
+  } else if (/\s/.test(host.value)) {
+    problems.push(
+      problemAt(
+        host.origin,
+        `host: found ${quoted(host.value)}, expected a name, an address, or the folder of a socket`,
+      ),
+    );
+  }
+  return host.value;
+}
+
+function readPort(port: Parameter | undefined, problems: Problem[]): number {
+  if (port === undefined) return defaultPort;
+  const value = /^\d{1,5}$/.test(port.value) ? Number(port.value) : 0;
+  if (value > 0 && value <= 65_535) return value;
+  problems.push(
+    problemAt(port.origin, `port: found ${quoted(port.value)}, expected a number from 1 to 65535`),
+  );
+  return defaultPort;
+}
+
+/** Whole seconds, as libpq reads them; 0 and less mean "for ever" to libpq, and our default bound to us. */
+function readConnectTimeout(timeout: Parameter | undefined, problems: Problem[]): number {
+  if (timeout === undefined) return defaultConnectTimeoutMs;
+  const seconds = /^-?\d{1,6}$/.test(timeout.value) ? Number(timeout.value) : undefined;
+  if (seconds !== undefined) return seconds > 0 ? seconds * 1000 : defaultConnectTimeoutMs;
+  const hint =
+    parseDuration(timeout.value) === undefined
+      ? ''
+      : '; durations with a unit belong in praefect.database.connect-timeout';
+  const message = `connect_timeout: found ${quoted(timeout.value)}, expected whole seconds${hint}`;
+  problems.push(problemAt(timeout.origin, message));
+  return defaultConnectTimeoutMs;
+}
+
+const passfileHost = (host: string): string => (host === socketFolder || host === '' ? 'localhost' : host);

@@ -1,0 +1,57 @@
+/** Where the password comes from. It is asked for at each new connection, so that a rotated one needs no restart. */
+import { join } from 'node:path';
+import { Secret } from '../secret.ts';
+import { type Files, whyUnreadable } from '../world.ts';
+import { type PassfileKey, passwordFromPassfile } from './passfile.ts';
+
+/** One way to a password; what it says of itself names files, never the password. */
+export interface PasswordSource {
+  /** For the page and `config check`: `the file /etc/exporter/password`. */
+  readonly description: string;
+  /** Rejects with an Error for people that holds no secret. */
+  readonly read: () => Promise<Secret | undefined>;
+}
+
+export const noPassword: PasswordSource = { description: 'none', read: async () => undefined };
+
+export const givenPassword = (password: Secret, description: string): PasswordSource => ({
+  description,
+  read: async () => password,
+});
+
+/** A file that holds the password and perhaps a line end. */
+export const passwordFile = (path: string, files: Files): PasswordSource => ({
+  description: `the file ${path}`,
+  async read() {
+    const text = await files.readText(path).catch((error: unknown) => {
+      throw new Error(`the password file ${path} ${whyUnreadable(error)}`, { cause: error });
+    });
+    const password = text.replace(/[\r\n]+$/, '');
+    if (password === '') throw new Error(`the password file ${path} is empty`);
+    return new Secret(password);
+  },
+});
+
+/** A passfile that was asked for, which must have a line for the connection. */
+export const chosenPassfile = (path: string, key: PassfileKey, files: Files): PasswordSource => ({
+  description: `the passfile ${path}`,
+  async read() {
+    const password = await passwordFromPassfile(path, key, files);
+    if (password !== undefined) return password;
+    throw new Error(
+      `the passfile ${path} has no line that matches ${key.host}:${key.port}:${key.database}:${key.user}`,
+    );
+  },
+});
+
+/** libpq's default passfile, which need not be there. */
+export const usualPassfile = (home: string, key: PassfileKey, files: Files): PasswordSource => {
+  const path = join(home, '.pgpass');
+  return {
+    description: `${path}, if it is there`,
+    async read() {
+      if ((await files.stat(path)) === undefined) return undefined;
+      return passwordFromPassfile(path, key, files);
+    },
+  };
+};

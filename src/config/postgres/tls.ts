@@ -1,0 +1,105 @@
+/**
+ * TLS as libpq means it (PostgreSQL documentation, 34.19; initialize_SSL in fe-secure-openssl.c), decided once
+ * from sslmode, sslrootcert, sslcert and sslkey. Two places are stricter than libpq: a certificate that was asked
+ * for and is not there stops the start, and one is looser: `allow` and `prefer` never verify, since a failed
+ * verification would make them fall back to plain text.
+ */
+import { join } from 'node:path';
+import { type DatabaseConnection, type SslMode, sslModes } from '../database-connection.ts';
+import { bad, type Checked, good, originText, type Problem, problemAt, quoted } from '../problem.ts';
+import { closest } from '../suggest.ts';
+import { type World, whyUnreadable } from '../world.ts';
+import type { Parameter, Parameters } from './keywords.ts';
+
+type Tls = DatabaseConnection['ssl'];
+
+/** `system`: the roots that the system trusts. */
+const systemRoots = 'system';
+
+/** The TLS part of a connection to `host`. A Unix socket has none, whatever sslmode says. */
+export async function resolveTls(parameters: Parameters, host: string, world: World): Promise<Checked<Tls>> {
+  if (host.startsWith('/')) return good({ mode: 'disable' });
+  const { sslmode, sslrootcert } = parameters;
+  const mode = sslModes.find((known) => known === sslmode?.value);
+  if (sslmode !== undefined && mode === undefined) {
+    const near = closest(sslmode.value, sslModes);
+    const hint = near === undefined ? '' : `: did you mean ${near}?`;
+    return bad(
+      problemAt(
+        sslmode.origin,
+        `sslmode: found ${quoted(sslmode.value)}, expected one of ${sslModes.join(', ')}${hint}`,
+      ),
+    );
+  }
+  if (sslrootcert?.value === systemRoots && mode !== undefined && mode !== 'verify-full') {
+    const message = `sslrootcert=system needs sslmode=verify-full, found ${quoted(mode)}: anyone can have a certificate that the system trusts`;
+    return bad(problemAt(sslrootcert.origin, message));
+  }
+  const wanted = mode ?? (sslrootcert?.value === systemRoots ? 'verify-full' : 'prefer');
+  if (wanted === 'disable') return good({ mode: 'disable' });
+
+  const problems: Problem[] = [];
+  const root = await rootCertificate(parameters, wanted, world, problems);
+  const client = await clientCertificate(parameters, world, problems);
+  if (problems.length > 0) return bad(...problems);
+  // For backwards compatibility, a root certificate makes `require` verify the chain (documentation, 34.19.1).
+  const effective = wanted === 'require' && root !== undefined ? 'verify-ca' : wanted;
+  return good({ mode: effective, ...(root === undefined ? {} : { rootCert: root }), ...client });
+}
+
+async function rootCertificate(
+  { sslmode, sslrootcert }: Parameters,
+  mode: SslMode,
+  world: World,
+  problems: Problem[],
+): Promise<string | undefined> {
+  if (mode === 'allow' || mode === 'prefer') return undefined;
+  if (sslrootcert !== undefined) {
+    if (sslrootcert.value !== systemRoots) await checkReadable('sslrootcert', sslrootcert, world, problems);
+    return sslrootcert.value;
+  }
+  const usual = join(world.home, '.postgresql', 'root.crt');
+  if (await isFile(usual, world)) return usual;
+  if (mode === 'require') return undefined;
+  problems.push({
+    where: sslmode === undefined ? undefined : originText(sslmode.origin),
+    message: `sslmode=${mode} needs a root certificate, and there is none at ${usual}: give sslrootcert, or sslrootcert=system for the roots that the system trusts (for a cloud's database, the file that the cloud offers for download)`,
+  });
+  return undefined;
+}
+
+async function clientCertificate(
+  { sslcert, sslkey }: Parameters,
+  world: World,
+  problems: Problem[],
+): Promise<{ readonly cert?: string; readonly key?: string }> {
+  const usualCert = join(world.home, '.postgresql', 'postgresql.crt');
+  const usualKey = join(world.home, '.postgresql', 'postgresql.key');
+  if (sslcert !== undefined) await checkReadable('sslcert', sslcert, world, problems);
+  else if (!(await isFile(usualCert, world))) return {};
+  if (sslkey !== undefined) await checkReadable('sslkey', sslkey, world, problems);
+  else if (!(await isFile(usualKey, world))) {
+    const message = `there is a client certificate but no key for it: give sslkey, or put it at ${usualKey}`;
+    problems.push(
+      problemAt(sslcert?.origin ?? { source: 'file', file: usualCert, line: undefined }, message),
+    );
+    return {};
+  }
+  return { cert: sslcert?.value ?? usualCert, key: sslkey?.value ?? usualKey };
+}
+
+async function checkReadable(
+  keyword: string,
+  { value, origin }: Parameter,
+  world: World,
+  problems: Problem[],
+): Promise<void> {
+  try {
+    await world.files.readText(value);
+  } catch (error) {
+    problems.push(problemAt(origin, `${keyword}: the file ${value} ${whyUnreadable(error)}`));
+  }
+}
+
+const isFile = async (path: string, world: World): Promise<boolean> =>
+  (await world.files.stat(path).catch(() => undefined))?.isFile ?? false;

@@ -1,0 +1,55 @@
+/** What is wrong with the settings, as values: where it was said, what was found, and the mend. Never a secret. */
+
+/** Where a setting's value came from. */
+export type Origin =
+  | { readonly source: 'flag'; readonly name: string }
+  | { readonly source: 'environment'; readonly name: string }
+  | { readonly source: 'file'; readonly file: string; readonly line: number | undefined }
+  | { readonly source: 'default' };
+
+export interface Problem {
+  /** A flag, a variable, `file:line`; undefined when it is about the settings as a whole. */
+  readonly where: string | undefined;
+  /** What was found and what was expected, and how to mend it, in one or two sentences. No secrets. */
+  readonly message: string;
+}
+
+/** A value, or everything that stands in its way. */
+export type Checked<T> =
+  | { readonly ok: true; readonly value: T }
+  | { readonly ok: false; readonly problems: readonly Problem[] };
+
+export const good = <T>(value: T): Checked<T> => ({ ok: true, value });
+export const bad = (
+  ...problems: readonly Problem[]
+): { readonly ok: false; readonly problems: readonly Problem[] } => ({
+  ok: false,
+  problems,
+});
+
+/** `--log.level`, `GITALY_EXPORTER_LOG_LEVEL`, `/etc/exporter.yml:7`, or `default`. */
+export function originText(origin: Origin): string {
+  switch (origin.source) {
+    case 'flag':
+    case 'environment':
+      return origin.name;
+    case 'file':
+      return origin.line === undefined ? origin.file : `${origin.file}:${origin.line}`;
+    case 'default':
+      return 'default';
+  }
+}
+
+export const problemAt = (origin: Origin, message: string): Problem => ({
+  where: originText(origin),
+  message,
+});
+
+export const problemText = (problem: Problem): string =>
+  problem.where === undefined ? problem.message : `${problem.where}: ${problem.message}`;
+
+/** A found value as messages quote it: on one line, and cut where it is long. Never call it with a secret. */
+export function quoted(found: string): string {
+  const text = JSON.stringify(found);
+  return text.length <= 80 ? text : `${text.slice(0, 76)}..."`;
+}

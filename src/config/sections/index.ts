@@ -1,0 +1,27 @@
+/** All sections of the settings. A room that needs settings of its own writes one file beside this and one line here. */
+import type { Section, ValuesOf } from '../setting.ts';
+import { configSection } from './config.ts';
+import { logSection } from './log.ts';
+import { metricsSection } from './metrics.ts';
+import { praefectRule, praefectSection } from './praefect.ts';
+import { webSection } from './web.ts';
+
+export const sections = [
+  configSection,
+  webSection,
+  logSection,
+  praefectSection,
+  metricsSection,
+] as const satisfies Section[];
+
+/** Everything that can be set, parsed, checked and frozen. Durations are in milliseconds, shares from 0 to 1. */
+export type Settings = ValuesOf<
+  (typeof configSection)['settings'] &
+    (typeof webSection)['settings'] &
+    (typeof logSection)['settings'] &
+    (typeof praefectSection)['settings'] &
+    (typeof metricsSection)['settings']
+>;
+
+/** Rules between settings, checked when each one alone is right. */
+export const rules: readonly ((settings: Settings) => string | undefined)[] = [praefectRule];

@@ -1,0 +1,186 @@
+/**
+ * Reads the YAML file: the dots of a flag are its nesting. Values stay text until their kind reads them (`0123`
+ * and `yes` are what they look like), and aliases are refused, so that no file can grow in memory.
+ */
+import {
+  type Document,
+  isAlias,
+  isMap,
+  isPair,
+  isScalar,
+  isSeq,
+  LineCounter,
+  type Pair,
+  parseDocument,
+} from 'yaml';
+import type { Raw } from '../kinds/kind.ts';
+import type { Origin, Problem } from '../problem.ts';
+import { problemAt, quoted } from '../problem.ts';
+import type { NamedSetting } from '../setting.ts';
+import { didYouMean } from '../suggest.ts';
+
+export interface FileValues {
+  readonly values: ReadonlyMap<string, Raw>;
+  readonly problems: readonly Problem[];
+}
+
+/** No sensible file is larger, and the parser's time grows with it. */
+const longestFile = 1024 * 1024;
+/** One slip can make a parser complain of every line after it. */
+const mostSyntaxProblems = 3;
+
+interface Reading {
+  readonly file: string;
+  readonly lines: LineCounter;
+  readonly byName: ReadonlyMap<string, NamedSetting>;
+  readonly values: Map<string, Raw>;
+  readonly problems: Problem[];
+}
+
+export function readYaml(text: string, file: string, settings: readonly NamedSetting[]): FileValues {
+  const lines = new LineCounter();
+  const byName = new Map(settings.map((setting) => [setting.name, setting]));
+  const reading: Reading = { file, lines, byName, values: new Map(), problems: [] };
+  if (text.length > longestFile) {
+    reading.problems.push(
+      problemAt({ source: 'file', file, line: undefined }, 'is longer than 1 MiB; settings are not'),
+    );
+    return reading;
+  }
+  const document = parseDocument(text, {
+    schema: 'failsafe',
+    lineCounter: lines,
+    prettyErrors: false,
+    uniqueKeys: false,
+  });
+  reading.problems.push(...syntaxProblems(document, reading));
+  if (reading.problems.length === 0 && !isEmpty(document.contents)) readGroup(document.contents, [], reading);
+  return reading;
+}
+
+/** The parser's own words can quote the file; only those that cannot are passed on. */
+function syntaxProblems(document: Document.Parsed, reading: Reading): readonly Problem[] {
+  const faults = [...document.errors, ...document.warnings].map(({ code, pos }) => {
+    const what = syntaxWords[code] ?? 'is not valid YAML here';
+    return problemAt({ ...at(pos[0], reading) }, what);
+  });
+  const texts = new Set<string>();
+  return faults
+    .filter(({ where, message }) => !texts.has(`${where} ${message}`) && texts.add(`${where} ${message}`))
+    .slice(0, mostSyntaxProblems);
+}
+
+const syntaxWords: Readonly<Record<string, string>> = {
+  TAB_AS_INDENT: 'is not valid YAML: a tab cannot indent; use spaces',
+  BAD_INDENT: 'is not valid YAML: wrong indentation, or a bracket that is not closed',
+  MISSING_CHAR: 'is not valid YAML: a quote, bracket, comma or colon is missing',
+  MULTIPLE_DOCS: 'is a second document (---); settings are one',
+  BAD_SCALAR_START: 'is not valid YAML: a value that begins with @, ` or % needs quotes',
+  MULTILINE_IMPLICIT_KEY: 'is not valid YAML: expected "name: value"',
+  TAG_RESOLVE_FAILED: 'has a tag (!...); settings have none',
+  RESOURCE_EXHAUSTION: 'is nested too deeply',
+};
+
+function readGroup(node: unknown, above: readonly string[], reading: Reading): void {
+  const name = above.join('.');
+  if (!isMap(node)) {
+    const found = isAlias(node) ? 'an alias' : isSeq(node) ? 'a list' : 'a single value';
+    const what = name === '' ? 'the file' : name;
+    problem(node, `${what}: found ${found}, expected settings of the form "name: value"`, reading);
+    return;
+  }
+  const seen = new Set<string>();
+  for (const pair of node.items) {
+    const key = isPair(pair) ? keyOf(pair) : undefined;
+    if (key === undefined) {
+      problem(pair.key, `${name === '' ? 'the file' : name}: a key must be the name of a setting`, reading);
+      continue;
+    }
+    if (seen.has(key)) problem(pair.key, `${[...above, key].join('.')}: is there twice; keep one`, reading);
+    seen.add(key);
+    readPair(pair, [...above, key], reading);
+  }
+}
+
+function readPair(pair: Pair, path: readonly string[], reading: Reading): void {
+  const name = path.join('.');
+  const setting = reading.byName.get(name);
+  const isGroup = [...reading.byName.keys()].some((known) => known.startsWith(`${name}.`));
+  if (setting !== undefined) {
+    if (!setting.setting.inFile) {
+      problem(
+        pair.key,
+        `${name}: is only a flag (${setting.flag}) or a variable (${setting.variable})`,
+        reading,
+      );
+      return;
+    }
+    const raw = rawOf(pair.value, name, at(offsetOf(pair.key), reading), reading);
+    if (raw !== undefined) reading.values.set(name, raw);
+  } else if (isGroup) {
+    if (!isEmpty(pair.value)) readGroup(pair.value, path, reading);
+  } else {
+    const parent = path.slice(0, -1);
+    const prefix = parent.length === 0 ? '' : `${parent.join('.')}.`;
+    const depth = path.length;
+    const siblings = [
+      ...new Set(
+        [...reading.byName.keys()]
+          .filter((known) => known.startsWith(prefix))
+          .map((known) => known.split('.').slice(0, depth).join('.')),
+      ),
+    ];
+    const hint = didYouMean(name, siblings) || dotted(path.at(-1) ?? '', prefix, reading);
+    problem(pair.key, `${quotedName(name)}: there is no such setting.${hint}`, reading);
+  }
+}
+
+/** Someone wrote the flag as it is: `praefect.database.url: ...`. */
+const dotted = (key: string, prefix: string, reading: Reading): string =>
+  key.includes('.') && reading.byName.has(prefix + key) ? ' Nest it: each dot is one more level.' : '';
+
+/** A key that does not look like a name is shown as text, and cut. */
+const quotedName = (name: string): string => (/^[\w.-]{1,100}$/.test(name) ? name : quoted(name));
+
+/** The value of a setting as its kind will read it; undefined after a problem. */
+function rawOf(node: unknown, name: string, origin: Origin, reading: Reading): Raw | undefined {
+  if (isScalar(node) || node === null) {
+    const plainNull =
+      isScalar(node) && node.type === 'PLAIN' && ['null', 'Null', 'NULL', '~'].includes(String(node.value));
+    return { form: 'text', text: node === null || plainNull ? '' : String(node.value), origin };
+  }
+  if (isSeq(node)) {
+    const items = node.items.map((item) => rawOf(item, name, at(offsetOf(item), reading), reading));
+    return items.every((item) => item !== undefined) ? { form: 'items', items, origin } : undefined;
+  }
+  if (isMap(node)) {
+    const entries = node.items.map((pair) => {
+      const key = keyOf(pair);
+      const value = rawOf(pair.value, name, at(offsetOf(pair.key), reading), reading);
+      return key === undefined || value === undefined ? undefined : { key, value };
+    });
+    return entries.every((entry) => entry !== undefined) ? { form: 'entries', entries, origin } : undefined;
+  }
+  problem(node, `${name}: aliases (*name) are not supported; write the value out`, reading);
+  return undefined;
+}
+
+const keyOf = (pair: Pair): string | undefined => (isScalar(pair.key) ? String(pair.key.value) : undefined);
+
+/** `group:` with nothing under it, as when every line of it is a comment. */
+const isEmpty = (node: unknown): boolean => node === null || (isScalar(node) && node.value === '');
+
+function problem(node: unknown, message: string, reading: Reading): void {
+  reading.problems.push(problemAt(at(offsetOf(node), reading), message));
+}
+
+const offsetOf = (node: unknown): number => {
+  const range = typeof node === 'object' && node !== null && 'range' in node ? node.range : undefined;
+  return Array.isArray(range) && typeof range[0] === 'number' ? range[0] : 0;
+};
+
+const at = (offset: number, { file, lines }: Reading): Extract<Origin, { source: 'file' }> => ({
+  source: 'file',
+  file,
+  line: lines.linePos(offset).line || 1,
+});

@@ -1,0 +1,68 @@
+/** What the configuration reads besides its arguments: the environment, files, and who we are. An argument, for tests. */
+import { readFile, stat } from 'node:fs/promises';
+import { homedir, userInfo } from 'node:os';
+
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+export interface Files {
+  /** The text of a file. Rejects as node:fs does. */
+  readText(path: string): Promise<string>;
+  /** Follows links; undefined when there is nothing. Rejects as node:fs does for every other reason. */
+  stat(
+    path: string,
+  ): Promise<{ readonly isFile: boolean; readonly isFolder: boolean; readonly mode: number } | undefined>;
+}
+
+export interface World {
+  readonly env: Environment;
+  readonly files: Files;
+  /** Our user's home folder, for libpq's default files. */
+  readonly home: string;
+  /** Our user's name: libpq's default for the database's user. */
+  readonly osUser: string;
+}
+
+export const systemFiles: Files = {
+  readText: (path) => readFile(path, 'utf8'),
+  async stat(path) {
+    try {
+      const found = await stat(path);
+      return { isFile: found.isFile(), isFolder: found.isDirectory(), mode: found.mode };
+    } catch (error) {
+      if (errorCode(error) === 'ENOENT' || errorCode(error) === 'ENOTDIR') return undefined;
+      throw error;
+    }
+  },
+};
+
+export function systemWorld(env: Environment = process.env): World {
+  return { env, files: systemFiles, home: homedir(), osUser: userName() };
+}
+
+/** A container's user id often has no name; then only an explicit user will do. */
+function userName(): string {
+  try {
+    return userInfo().username;
+  } catch {
+    return '';
+  }
+}
+
+export const errorCode = (error: unknown): string | undefined =>
+  error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
+
+/** Why a file could not be read, to follow its path: `does not exist`. */
+export function whyUnreadable(error: unknown): string {
+  switch (errorCode(error)) {
+    case 'ENOENT':
+    case 'ENOTDIR':
+      return 'does not exist';
+    case 'EACCES':
+    case 'EPERM':
+      return 'may not be read by this user';
+    case 'EISDIR':
+      return 'is a folder, not a file';
+    default:
+      return `cannot be read (${errorCode(error) ?? 'unknown error'})`;
+  }
+}
