@@ -22,22 +22,35 @@ export interface Event {
 
 export interface EventLog {
   add(kind: EventKind, message: string, labels: Readonly<Record<string, string>>): void;
-  /** Newest first. */
+  /** Newest first, at most `limit` (all that are kept, by default). */
   recent(limit?: number): readonly Event[];
   /** How many of each kind since the start, dropped ones included. */
   totals(): Readonly<Record<EventKind, number>>;
+  /**
+   * Calls the listener with each event as it is added; it must not throw, for whoever adds the event would see
+   * it. Returns how to unsubscribe.
+   */
+  subscribe(listener: (event: Event) => void): () => void;
 }
 
+/** Keeps the newest `capacity` events. */
 export function createEventLog(clock: Clock, capacity = 200): EventLog {
   const events: Event[] = [];
   const totals = Object.fromEntries(eventKinds.map((kind) => [kind, 0])) as Record<EventKind, number>;
+  const listeners = new Set<(event: Event) => void>();
   return {
     add(kind, message, labels) {
+      const event = Object.freeze({ at: clock.now(), kind, message, labels: Object.freeze({ ...labels }) });
       totals[kind] += 1;
-      events.push({ at: clock.now(), kind, message, labels });
+      events.push(event);
       if (events.length > capacity) events.shift();
+      for (const listener of listeners) listener(event);
     },
-    recent: (limit = capacity) => events.slice(-limit).reverse(),
+    recent: (limit = capacity) => events.toReversed().slice(0, Math.max(0, limit)),
     totals: () => ({ ...totals }),
+    subscribe(listener) {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
   };
 }

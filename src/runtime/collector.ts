@@ -14,7 +14,8 @@ export interface Collector {
   readonly schedule: Schedule;
   /**
    * Asks the source once. Expected failures are values; whatever is thrown is a bug, which the runner turns
-   * into a failed outcome (`internal`) of this collector alone. Must give up when the signal aborts.
+   * into a failed outcome (`internal`) of this collector alone. Must give up when the signal aborts, and has
+   * half a second from then to say how it ended; one that does not come back is not asked again before it does.
    */
   collect(run: Run): Promise<Outcome>;
 }
@@ -22,7 +23,10 @@ export interface Collector {
 export interface Run {
   /** Aborts at the run's deadline and when the exporter stops. */
   readonly signal: AbortSignal;
-  /** `woken`: early, by the schedule's wake. `scrape`: a scrape waits for it. */
+  /**
+   * `woken`: early, by the schedule's wake. `scrape`: a scrape waits for it. `due`: in its own time; also the
+   * first run of what is otherwise read at each scrape.
+   */
   readonly cause: 'due' | 'woken' | 'scrape';
 }
 
@@ -38,17 +42,27 @@ export interface IntervalSchedule {
   readonly everyMs: number;
   readonly timeoutMs: number;
   /**
-   * The promise: a snapshot older than this is withdrawn, and `collector_stale` says so. When the budget allows
-   * runs only more rarely than this, the promise is stretched and the page and a metric say that instead.
+   * The promise: a snapshot older than this is withdrawn, and `collector_stale` says so. While the budget allows
+   * runs only more rarely, the promise is stretched to two of its intervals and a timeout, at most to ten times
+   * itself, and the page and a metric say that. At least `everyMs`.
    */
   readonly maxAgeMs: number;
-  /** Shared with all others that burden the same source: a due run waits until the budget allows it. */
+  /**
+   * Shared with all others that burden the same source: a due run waits until the budget allows it (all but the
+   * first), and until no other run is at the source; so a run must not wait for another collector's. Whoever
+   * asks the source charges the budget, not the runner.
+   */
   readonly budget?: Budget;
   /**
-   * `reserved`: may always spend half the budget, whatever others have spent (the health of storages must not
-   * wait behind a heavy look); when it needs more than that half, its interval stretches. Default `shared`.
+   * `reserved`: those together may always spend half the budget, whatever others have spent (the health of
+   * storages must not wait behind a heavy look); when they need more than that half, their intervals stretch.
+   * Default `shared`.
    */
   readonly priority?: 'shared' | 'reserved';
-  /** Runs at once, with cause `woken`, without asking the budget: such a run must be answered from memory. */
+  /**
+   * Runs at once, with cause `woken`, without asking the budget: such a run must be answered from memory. Calls
+   * during a run make one more after it, and two woken runs start half a second apart at least. Before the
+   * first look they do nothing: that look answers them.
+   */
   readonly wake?: Wake;
 }

@@ -1,5 +1,6 @@
 /** A way for one part to make a collector run early: `wake.call()` here, `schedule: { wake }` there. */
 export interface Wake {
+  /** Returns at once; listeners only note it. */
   call(): void;
   /** Returns how to unsubscribe. */
   subscribe(listener: () => void): () => void;

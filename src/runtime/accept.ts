@@ -1,0 +1,36 @@
+/**
+ * What a collector handed back, believed only after a look.
+ *
+ * The compiler already refuses most wrong outcomes; this is for what it cannot see. A family that another
+ * collector owns would mix two truths under one name, so a block that holds one stays out and costs its own
+ * collector alone.
+ */
+import type { Block } from '../metrics/samples.ts';
+import type { Collector } from './collector.ts';
+import { failed, failureReasons, type Outcome } from './outcome.ts';
+
+/** The outcome itself, or a failed one (`internal`) that says what is wrong with it. Throws what getters throw. */
+export function acceptOutcome(outcome: Outcome, collector: Collector): Outcome {
+  const fault = faultOf(outcome, collector);
+  return fault === undefined ? outcome : failed('internal', `a bug in ${collector.name}: ${fault}`);
+}
+
+function faultOf(outcome: Outcome, collector: Collector): string | undefined {
+  switch (outcome?.kind) {
+    case 'data':
+      return blockFault(outcome.block, collector);
+    case 'empty':
+      return undefined;
+    case 'failed':
+      if (!failureReasons.includes(outcome.reason)) return `there is no failure reason ${outcome.reason}`;
+      return outcome.block === undefined ? undefined : blockFault(outcome.block, collector);
+    default:
+      return 'its outcome is neither data, nor empty, nor failed';
+  }
+}
+
+function blockFault(block: Block, collector: Collector): string | undefined {
+  const declared = new Set(collector.metrics.map(({ name }) => name));
+  const stray = block.families.find(({ metric }) => !declared.has(metric.name));
+  return stray && `its block holds ${stray.metric.name}, which it does not declare`;
+}

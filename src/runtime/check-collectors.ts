@@ -1,0 +1,33 @@
+/** Collectors' declarations, checked once before anything runs: a contradiction is a bug of the build. */
+import type { Collector, Schedule } from './collector.ts';
+import { selfMetrics } from './self-metrics.ts';
+
+/** Throws an Error that names the collectors and what contradicts. */
+export function checkCollectors(collectors: readonly Collector[]): void {
+  const names = new Set<string>();
+  const owners = new Map(selfMetrics.map(({ name }) => [name, 'the exporter itself']));
+  for (const { metrics, name, schedule } of collectors) {
+    if (!/^[a-z][a-z0-9_]*$/.test(name)) throw new Error(`a collector's name is snake_case, not "${name}"`);
+    if (names.has(name)) throw new Error(`two collectors are named ${name}`);
+    names.add(name);
+    for (const metric of metrics) {
+      const owner = owners.get(metric.name);
+      if (owner !== undefined) throw new Error(`both ${owner} and ${name} declare the metric ${metric.name}`);
+      owners.set(metric.name, name);
+    }
+    const fault = scheduleFault(schedule);
+    if (fault !== undefined) throw new RangeError(`collector ${name}: ${fault}`);
+  }
+}
+
+function scheduleFault(schedule: Schedule): string | undefined {
+  if (!isDuration(schedule.timeoutMs)) return `timeoutMs is over 0 and finite, not ${schedule.timeoutMs}`;
+  if (schedule.kind === 'scrape') return undefined;
+  const { everyMs, maxAgeMs } = schedule;
+  if (!isDuration(everyMs)) return `everyMs is over 0 and finite, not ${everyMs}`;
+  if (!(isDuration(maxAgeMs) && maxAgeMs >= everyMs))
+    return `maxAgeMs is at least everyMs (${everyMs}), or its series would come and go, not ${maxAgeMs}`;
+  return undefined;
+}
+
+const isDuration = (ms: number): boolean => ms > 0 && ms < Infinity;

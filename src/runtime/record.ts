@@ -1,0 +1,116 @@
+/**
+ * What is remembered of a collector's runs, and what that means at a given moment.
+ *
+ * The rule that all of it serves: what is stale, missing or failed never reads as healthy. The first failed run
+ * takes `success` away; the last good snapshot stays until its promise runs out, so that one missed look of a
+ * heavy collector does not break every series; a failed run that can still say something true (`up 0`) replaces
+ * it at once.
+ */
+import type { Block } from '../metrics/samples.ts';
+import type { BoundedRun, Ended } from './bounded-run.ts';
+import { type FailureReason, failureReasons } from './outcome.ts';
+import { limitSeries } from './series-limit.ts';
+
+export type CollectorState =
+  /** No run has ended yet. */
+  | 'pending'
+  /** The last run brought data, within its promise. */
+  | 'ok'
+  /** The last run found that there is nothing to collect, and that is right. */
+  | 'empty'
+  /** The last run failed, whatever is still shown of the one before. */
+  | 'failed'
+  /** The last run was good, but is longer ago than its promise allows. */
+  | 'stale';
+
+export type Verdict =
+  | { readonly kind: 'ok' }
+  | { readonly kind: 'empty'; readonly message: string }
+  | { readonly kind: 'failed'; readonly reason: FailureReason; readonly message: string };
+
+export interface Snapshot {
+  /** Absent when there was nothing to collect. */
+  readonly block: Block | undefined;
+  /** Monotonic. */
+  readonly readAt: number;
+  readonly series: number;
+  readonly dropped: number;
+}
+
+export interface CollectorRecord {
+  verdict: Verdict | undefined;
+  snapshot: Snapshot | undefined;
+  /** Wall clock, of the last run that ended. */
+  lastRunAt: number | undefined;
+  lastDurationMs: number | undefined;
+  /** Wall clock, of when the source was read. */
+  lastSuccessAt: number | undefined;
+  readonly failures: Record<FailureReason, number>;
+  droppedTotal: number;
+}
+
+export const newRecord = (): CollectorRecord => ({
+  verdict: undefined,
+  snapshot: undefined,
+  lastRunAt: undefined,
+  lastDurationMs: undefined,
+  lastSuccessAt: undefined,
+  failures: Object.fromEntries(failureReasons.map((reason) => [reason, 0])) as Record<FailureReason, number>,
+  droppedTotal: 0,
+});
+
+/** Enters a run that ended, into the record of an interval collector or of a scrape's. */
+export function enter(
+  record: CollectorRecord,
+  run: Pick<BoundedRun, 'startedAt' | 'startedAtWall'>,
+  { outcome, durationMs }: Extract<Ended, { kind: 'finished' }>,
+  maxSeries: number,
+): void {
+  // Data of an earlier look is as old as that look; else the run's start is the oldest that it can be. A time
+  // in the future comes from a wall clock that was set back in between.
+  const age =
+    outcome.kind === 'data' ? Math.max(0, run.startedAtWall - (outcome.readAt ?? run.startedAtWall)) : 0;
+  record.lastRunAt = run.startedAtWall;
+  record.lastDurationMs = durationMs;
+
+  if (outcome.kind !== 'failed') record.lastSuccessAt = run.startedAtWall - age;
+  else record.failures[outcome.reason] += 1;
+
+  if (outcome.kind === 'empty')
+    record.snapshot = { block: undefined, readAt: run.startedAt, series: 0, dropped: 0 };
+  else if (outcome.block !== undefined) {
+    const limited = limitSeries(outcome.block, maxSeries);
+    record.snapshot = { ...limited, readAt: run.startedAt - age };
+    record.droppedTotal += limited.dropped;
+  }
+
+  switch (outcome.kind) {
+    case 'data':
+      record.verdict = { kind: 'ok' };
+      break;
+    case 'empty':
+      record.verdict = { kind: 'empty', message: outcome.why };
+      break;
+    case 'failed':
+      record.verdict = { kind: 'failed', reason: outcome.reason, message: outcome.message };
+  }
+}
+
+export interface Assessment {
+  readonly state: CollectorState;
+  readonly ageMs: number | undefined;
+  /** A snapshot was withdrawn because it is older than the promise. */
+  readonly withdrawn: boolean;
+  /** What a scrape may show. */
+  readonly shown: Snapshot | undefined;
+}
+
+/** What the record means at `now` (monotonic) for a snapshot that may be `promiseMs` old. */
+export function assess({ snapshot, verdict }: CollectorRecord, promiseMs: number, now: number): Assessment {
+  const ageMs = snapshot === undefined ? undefined : now - snapshot.readAt;
+  const withdrawn = ageMs !== undefined && !(ageMs <= promiseMs);
+  const shown = withdrawn ? undefined : snapshot;
+  if (verdict === undefined) return { state: 'pending', ageMs, withdrawn, shown };
+  if (verdict.kind === 'failed') return { state: 'failed', ageMs, withdrawn, shown };
+  return { state: withdrawn ? 'stale' : verdict.kind, ageMs, withdrawn, shown };
+}

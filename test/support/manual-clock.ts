@@ -1,0 +1,70 @@
+/** A clock that stands still until a test moves it; sleepers wake in order, as their time comes. */
+import type { Clock } from '../../src/runtime/clock.ts';
+
+export interface ManualClock extends Clock {
+  /** Time passes: whoever sleeps until a moment on the way wakes at that moment. */
+  advance(ms: number): Promise<void>;
+  /** The process stands still (SIGSTOP, a stalled host): nobody wakes before the next `advance`, then all do. */
+  stall(ms: number): void;
+  /** Somebody set the wall clock. */
+  setWall(ms: number): void;
+  /** How many sleep right now. */
+  sleepers(): number;
+}
+
+interface Sleeper {
+  readonly until: number;
+  readonly wake: () => void;
+}
+
+/** Lets everything run that can run without time passing. */
+export const settle = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+/** Starts at monotonic 1,000,000 ms and 2026-01-01T00:00:00Z, so that no test confuses the two. */
+export function createManualClock(): ManualClock {
+  let monotonic = 1_000_000;
+  let wallAhead = Date.UTC(2026, 0, 1) - monotonic;
+  const sleepers = new Set<Sleeper>();
+
+  const next = (end: number): Sleeper | undefined => {
+    let first: Sleeper | undefined;
+    for (const sleeper of sleepers)
+      if (sleeper.until <= end && (first === undefined || sleeper.until < first.until)) first = sleeper;
+    return first;
+  };
+
+  return {
+    now: () => monotonic + wallAhead,
+    monotonic: () => monotonic,
+    sleep: (ms, signal) =>
+      new Promise((resolve) => {
+        if (signal?.aborted || ms <= 0) return resolve();
+        const wake = (): void => {
+          sleepers.delete(sleeper);
+          signal?.removeEventListener('abort', wake);
+          resolve();
+        };
+        const sleeper: Sleeper = { until: monotonic + ms, wake };
+        sleepers.add(sleeper);
+        signal?.addEventListener('abort', wake);
+      }),
+    async advance(ms) {
+      await settle();
+      const end = monotonic + ms;
+      for (let sleeper = next(end); sleeper !== undefined; sleeper = next(end)) {
+        monotonic = Math.max(monotonic, sleeper.until);
+        sleeper.wake();
+        await settle();
+      }
+      monotonic = end;
+      await settle();
+    },
+    stall(ms) {
+      monotonic += ms;
+    },
+    setWall(ms) {
+      wallAhead = ms - monotonic;
+    },
+    sleepers: () => sleepers.size,
+  };
+}
