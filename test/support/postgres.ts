@@ -106,13 +106,25 @@ export async function startPostgres(options: TestPostgresOptions = {}): Promise<
   const clients = new Set<pg.Client>();
 
   async function start(): Promise<void> {
-    await server.start().catch(() => {
-      throw new Error(`PostgreSQL did not start:\n${log}`);
-    });
-    const child = Reflect.get(server, 'process') as ChildProcess;
-    // A test that failed before its stop() must not keep jest from ending: the guard cleans up then.
-    child.unref();
-    for (const stream of [child.stdout, child.stderr]) (stream as unknown as { unref(): void }).unref();
+    for (let attempt = 1; ; attempt += 1) {
+      const before = log.length;
+      const started = await server.start().then(
+        () => true,
+        () => false,
+      );
+      const child = Reflect.get(server, 'process') as ChildProcess;
+      if (started) {
+        // A test that failed before its stop() must not keep jest from ending: the guard cleans up then.
+        child.unref();
+        for (const stream of [child.stdout, child.stderr]) (stream as unknown as { unref(): void }).unref();
+        return;
+      }
+      Reflect.set(server, 'process', undefined);
+      // After a kill the last process lets go of the shared memory a moment later.
+      if (!log.slice(before).includes('shared memory block') || attempt === 50)
+        throw new Error(`PostgreSQL did not start:\n${log}`);
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
   }
 
   const postmaster = (): number =>

@@ -74,8 +74,9 @@ export function createDatabase({
   /** One turn in the queue: connects, asks, pays. */
   async function turn<T>(
     options: QuestionOptions,
-    ask: (session: Session, options: QuestionOptions) => Promise<Result<T>>,
+    ask: (session: Session, options: Required<QuestionOptions>) => Promise<Result<T>>,
   ): Promise<Answer<T>> {
+    const about = options.about ?? "Praefect's database";
     // Not AbortSignal.any: what hangs on a signal that lives as long as the program is never collected.
     const bounds = limit(clock, undefined, options.signal, closing.signal);
     const { signal } = bounds;
@@ -84,7 +85,7 @@ export function createDatabase({
         ? { ok: true, value: result.value, elapsedMs }
         : {
             ok: false,
-            failure: failureOf(result.finding, connection, options.about ?? "Praefect's database"),
+            failure: failureOf(result.finding, connection, about),
           };
     const leave = await queue.enter(signal);
     if (leave === undefined) {
@@ -97,7 +98,7 @@ export function createDatabase({
       const started = clock.monotonic();
       const elapsed = (): number => clock.monotonic() - started;
       try {
-        return answer(await ask(live.value, { ...options, signal }), elapsed());
+        return answer(await ask(live.value, { ...options, about, signal }), elapsed());
       } finally {
         budget.charge(elapsed());
       }
@@ -110,7 +111,7 @@ export function createDatabase({
   return {
     ask: (sql, options) =>
       turn(options, async (live, limits) => {
-        const text = questionAlone(sql, limits.statementTimeoutMs);
+        const text = questionAlone(sql, limits.about, limits.statementTimeoutMs);
         const rows = await live.rows(text, limits);
         if (!live.inTransaction()) return rows;
         live.abandon();

@@ -16,7 +16,7 @@ class LookFailed extends Error {
 /** The body between BEGIN and COMMIT; the first thing that the database refused is the answer. */
 export async function lookAt<T>(
   session: Session,
-  options: QuestionOptions,
+  options: Required<QuestionOptions>,
   body: (look: Look) => Promise<T>,
 ): Promise<Result<T>> {
   let failure: Finding | undefined;
@@ -37,7 +37,7 @@ export async function lookAt<T>(
     }
   }
 
-  const begun = await session.rows(beginLook(options.statementTimeoutMs), options);
+  const begun = await session.rows(beginLook(options.about, options.statementTimeoutMs), options);
   if (!begun.ok) {
     await rollBack(session, options);
     return begun;

@@ -22,9 +22,7 @@ const settings = (statementTimeoutMs: number): readonly string[] => [
   // Text that does not depend on the server's settings; 3 gives floats that read back exactly, 11 included.
   "TimeZone = 'UTC'",
   "DateStyle = 'ISO, YMD'",
-  "IntervalStyle = 'postgres'",
   'extra_float_digits = 3',
-  "bytea_output = 'hex'",
 ];
 
 const setLocal = (statementTimeoutMs: number): string =>
@@ -32,17 +30,20 @@ const setLocal = (statementTimeoutMs: number): string =>
     .map((setting) => `SET LOCAL ${setting};`)
     .join(' ');
 
+/** For whoever looks into pg_stat_activity or the server's log: who asks, and what for. */
+const signed = (about: string): string => `/* gitaly-exporter: ${about.replace(/[^\w ,.'-]/g, '')} */`;
+
 /**
  * One question with its transaction as one message. No BEGIN: a message of several statements is a transaction
  * of its own (PostgreSQL documentation, 54.2.2.1), and it ends with the message in every case. After an error
  * an explicit one would stay open until a ROLLBACK, one more round trip that may not arrive.
  */
-export const questionAlone = (sql: string, statementTimeoutMs: number): string =>
-  `SET TRANSACTION READ ONLY; ${setLocal(statementTimeoutMs)} ${sql}`;
+export const questionAlone = (sql: string, about: string, statementTimeoutMs: number): string =>
+  `${signed(about)} SET TRANSACTION READ ONLY; ${setLocal(statementTimeoutMs)} ${sql}`;
 
 /** Opens a transaction whose statements all see one instant. */
-export const beginLook = (statementTimeoutMs: number): string =>
-  `BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; ${setLocal(statementTimeoutMs)}`;
+export const beginLook = (about: string, statementTimeoutMs: number): string =>
+  `${signed(about)} BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; ${setLocal(statementTimeoutMs)}`;
 
 function milliseconds(value: number): number {
   if (Number.isSafeInteger(value) && value > 0 && value < 2 ** 31) return value;

@@ -2,7 +2,7 @@
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 
-export interface Proxy {
+export interface TestProxy {
   readonly port: number;
   /** From now on it accepts and swallows everything, and forwards nothing; open connections stay open. */
   fallSilent(): void;
@@ -16,7 +16,7 @@ export interface Proxy {
   close(): Promise<void>;
 }
 
-export async function startProxy(target: { host: string; port: number }): Promise<Proxy> {
+export async function startProxy(target: { host: string; port: number }): Promise<TestProxy> {
   let silent = false;
   let total = 0;
   let bytesOut = 0;

@@ -2,7 +2,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import type pg from 'pg';
 import { startPostgres, type TestDatabase, type TestPostgres } from '../../support/postgres.ts';
-import { type Proxy, startMute, startProxy } from './proxy.ts';
+import { startMute, startProxy, type TestProxy } from './proxy.ts';
 import { failureIn, type Opened, open, until, valueIn, within } from './support.ts';
 
 let server: TestPostgres;
@@ -26,7 +26,7 @@ const opened = (...options: Parameters<typeof open>): Opened => {
   closing.push(() => database.close());
   return database;
 };
-const proxied = async (): Promise<Proxy> => {
+const proxied = async (): Promise<TestProxy> => {
   const proxy = await startProxy(server);
   closing.push(() => proxy.close());
   return proxy;
