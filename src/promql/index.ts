@@ -1,0 +1,6 @@
+/** Typed PromQL: what rules and boards import. */
+export type { Operand, Scalar, Vector } from './expression.ts';
+export * from './functions.ts';
+export * from './operators.ts';
+export type { AnySelector, CounterSelector, GaugeSelector, Matchers, TargetLabel } from './selector.ts';
+export { buckets, like, not, oneOf, select, targetLabels } from './selector.ts';

@@ -1,0 +1,145 @@
+/**
+ * PromQL's operators. Two vectors are only ever matched `on` named labels, which both must carry: what matches
+ * by accident of labels breaks on the first relabelling.
+ */
+import {
+  binding,
+  joined,
+  type Operand,
+  parenthesised,
+  type Scalar,
+  scalarOf,
+  union,
+  type Vector,
+  vectorOf,
+} from './expression.ts';
+
+/** `group: 'left'`: many series on the left match one on the right, and keep their labels. */
+export interface Matching<On extends string> {
+  readonly on: readonly On[];
+  readonly group?: 'left';
+}
+
+interface Arithmetic {
+  (left: Operand, right: Operand): Scalar;
+  <Labels extends string>(left: Vector<Labels>, right: Operand): Vector<Labels>;
+  <Labels extends string>(left: Operand, right: Vector<Labels>): Vector<Labels>;
+  <Left extends string, On extends Left>(
+    left: Vector<Left>,
+    right: Vector<On>,
+    matching: { readonly on: readonly On[]; readonly group: 'left' },
+  ): Vector<Left>;
+  <Left extends string, Right extends string, On extends Left & Right>(
+    left: Vector<Left>,
+    right: Vector<Right>,
+    matching: { readonly on: readonly On[] },
+  ): Vector<On>;
+}
+
+type Term = Operand | Vector;
+
+function arithmetic(operator: string, boundAs: number): Arithmetic {
+  const apply = (left: Term, right: Term, matching?: Matching<string>): Scalar | Vector => {
+    const text = binary(left, operatorText(operator, matching), right, boundAs);
+    const metrics = metricsOf(left, right);
+    const vectors = [left, right].filter(isVector);
+    const [first] = vectors;
+    if (first === undefined) return { ...scalarOf(text, metrics), binding: boundAs };
+    const labels = matching === undefined || matching.group === 'left' ? first.labels : matching.on;
+    return vectorOf(text, labels, metrics, boundAs);
+  };
+  return apply as Arithmetic;
+}
+
+export const add = arithmetic('+', binding.sum);
+export const subtract = arithmetic('-', binding.sum);
+export const multiply = arithmetic('*', binding.product);
+export const divide = arithmetic('/', binding.product);
+
+interface Comparison {
+  <Labels extends string>(left: Vector<Labels>, right: Operand): Vector<Labels>;
+  <Left extends string, Right extends string, On extends Left & Right>(
+    left: Vector<Left>,
+    right: Vector<Right>,
+    matching: { readonly on: readonly On[] },
+  ): Vector<On>;
+}
+
+function comparison(operator: string): Comparison {
+  const apply = (left: Vector, right: Term, matching?: Matching<string>): Vector =>
+    vectorOf(
+      binary(left, operatorText(operator, matching), right, binding.comparison),
+      matching === undefined ? left.labels : matching.on,
+      metricsOf(left, right),
+      binding.comparison,
+    );
+  return apply as Comparison;
+}
+
+/** Keeps the series of the left side for which it holds, with their values. */
+export const above = comparison('>');
+export const atLeast = comparison('>=');
+export const below = comparison('<');
+export const atMost = comparison('<=');
+export const equals = comparison('==');
+export const differs = comparison('!=');
+
+type Filter = <Left extends string, Right extends string, On extends Left & Right>(
+  left: Vector<Left>,
+  right: Vector<Right>,
+  matching: { readonly on: readonly On[] },
+) => Vector<Left>;
+
+const filter =
+  (operator: string): Filter =>
+  (left, right, matching) =>
+    vectorOf(
+      binary(left, operatorText(operator, matching), right, binding.and),
+      left.labels,
+      metricsOf(left, right),
+      binding.and,
+    );
+
+/** Series of the left side that have a partner on the right. */
+export const and = filter('and');
+/** Series of the left side that have none. */
+export const unless = filter('unless');
+
+/**
+ * All of the left, and of the right what has no partner there; `on: []` takes the right only when the left is
+ * empty. Certain are only the labels that both carry.
+ */
+export function or<Left extends string, Right extends string>(
+  left: Vector<Left>,
+  right: Vector<Right>,
+  matching?: { readonly on: readonly (Left & Right)[] },
+): Vector<Left & Right> {
+  const labels = left.labels.filter((label): label is Left & Right =>
+    (right.labels as readonly string[]).includes(label),
+  );
+  const text = binary(left, operatorText('or', matching), right, binding.or);
+  return vectorOf(text, labels, metricsOf(left, right), binding.or);
+}
+
+const operatorText = (operator: string, matching?: Matching<string>): string =>
+  matching === undefined
+    ? operator
+    : `${operator} on (${matching.on.join(', ')})${matching.group === 'left' ? ' group_left ()' : ''}`;
+
+/**
+ * All operators here associate to the left, so an equal binding needs parentheses on the right alone. `and` and
+ * `unless` inside `or` get them too: PromQL does not ask for them, readers do.
+ */
+function binary(left: Term, operator: string, right: Term, boundAs: number): string {
+  const side = (term: Term, least: number): string => {
+    if (typeof term === 'number') return String(term);
+    const unclear = boundAs === binding.or && term.binding === binding.and;
+    return term.binding < least || unclear ? parenthesised(term.text) : term.text;
+  };
+  return joined(side(left, boundAs), operator, side(right, boundAs + 1));
+}
+
+const isVector = (term: Term): term is Vector => typeof term !== 'number' && term.kind === 'vector';
+
+const metricsOf = (...terms: readonly Term[]) =>
+  union(...terms.map((term) => (typeof term === 'number' ? [] : term.metrics)));
