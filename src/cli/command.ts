@@ -40,6 +40,8 @@ export interface CommandModule<Options extends Section = Section> {
 export interface Command {
   /** One word or two: `serve`, `config check`. */
   readonly name: string;
+  /** The option that a word right behind the command gives: `demo incident storage-dies`. */
+  readonly argument?: string;
   /** One line for the list of commands. */
   readonly summary: string;
   /** For its own help. */

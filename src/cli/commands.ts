@@ -28,6 +28,17 @@ export const commands: readonly Command[] = [
     load: () => fromFile('../demo/command.ts'),
   },
   {
+    name: 'demo incident',
+    argument: 'name',
+    summary: 'set off an incident in a running demo, or end it',
+    description:
+      'Sets off an incident in a demo that runs in another terminal: `demo incident storage-dies`. --list explains all of them, --stop ends one.',
+    settings: [],
+    readsSources: false,
+    exitCodeOnProblems: 2,
+    load: () => fromFile('../demo/incident-command.ts'),
+  },
+  {
     name: 'generate',
     summary: 'write dashboards, alert rules and the reference pages',
     description: 'Writes the dashboards, the alert rules and the generated pages of the documentation.',
@@ -73,7 +84,8 @@ export function chooseCommand(args: readonly string[]): Choice {
     return { kind: 'command', command: serve, named: false, rest: args };
   for (const words of [2, 1]) {
     const command = commands.find(({ name }) => name === args.slice(0, words).join(' '));
-    if (command !== undefined) return { kind: 'command', command, named: true, rest: args.slice(words) };
+    if (command !== undefined)
+      return { kind: 'command', command, named: true, rest: withArgument(command, args.slice(words)) };
   }
   const names = commands.map(({ name }) => name);
   const longer = names.filter((name) => name.startsWith(`${first} `));
@@ -83,4 +95,11 @@ export function chooseCommand(args: readonly string[]): Choice {
   const near = closest(first, names) ?? closest(`${first} ${second ?? ''}`, names);
   const hint = near === undefined ? `the commands are ${names.join(', ')}` : `did you mean ${near}?`;
   return { kind: 'unknown', message: `the first argument is neither a command nor a flag; ${hint}` };
+}
+
+/** A word for which the command has an option becomes that option's flag. */
+function withArgument({ argument }: Command, rest: readonly string[]): readonly string[] {
+  const [word] = rest;
+  if (argument === undefined || word === undefined || word.startsWith('-')) return rest;
+  return [`--${argument}=${word}`, ...rest.slice(1)];
 }

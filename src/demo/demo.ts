@@ -1,7 +1,7 @@
 /** The demo: an embedded PostgreSQL, a living cluster in it, the exporter on it, and incidents to set off. */
 import type { DatabaseConnection } from '../config/database-connection.ts';
-import type { Clock } from '../runtime/clock.ts';
-import { systemClock } from '../runtime/clock.ts';
+import type { ConfiguredStorages } from '../config/kinds/lists.ts';
+import { type Clock, systemClock } from '../runtime/clock.ts';
 import { type Cluster, startCluster } from './cluster.ts';
 import { createDemoDatabase } from './database.ts';
 import { incidents as allIncidents } from './incidents/catalogue.ts';
@@ -14,14 +14,14 @@ import { demoTopology, type Topology } from './topology.ts';
 /** What the exporter is told; it knows no more about the database than an operator would tell it. */
 export interface ExporterRequest {
   readonly connection: DatabaseConnection;
-  /** What Praefect's config.toml would say: virtual storage -> storages. */
-  readonly virtualStorages: Readonly<Record<string, readonly string[]>>;
-  /** For the page's forms: POST /demo/incidents/NAME/start and /stop. */
+  /** What Praefect's config.toml would say. */
+  readonly virtualStorages: readonly ConfiguredStorages[];
+  /** For the page, whose forms post to /demo/incidents/NAME (start) and /demo/incidents/NAME/end (stop). */
   readonly incidents: Incidents;
 }
 
 export interface RunningExporter {
-  /** Where it listens: `http://127.0.0.1:9656`, without a slash at its end. */
+  /** Where it listens: `http://127.0.0.1:9656/`. */
   readonly url: string;
   stop(): Promise<void>;
 }
@@ -47,6 +47,7 @@ export interface DemoOptions {
 }
 
 export interface Demo {
+  /** Of the exporter, without a slash at its end. */
   readonly url: string;
   readonly incidents: Incidents;
   readonly cluster: Cluster;
@@ -56,6 +57,9 @@ export interface Demo {
   /** Resolves when all is gone, whoever stopped it. */
   readonly stopped: Promise<void>;
 }
+
+/** A step of the end that takes longer is left behind: the next ones take away what it waits for. */
+const stepLimitMs = 10_000;
 
 /**
  * Starts it all, in about three seconds.
@@ -74,7 +78,12 @@ export async function startDemo(options: DemoOptions): Promise<Demo> {
   const stop = (): Promise<void> => {
     stopping ??= (async () => {
       const failures: unknown[] = [];
-      for (const step of cleanup.reverse()) await step().catch((error: unknown) => failures.push(error));
+      for (const step of cleanup.reverse()) {
+        const done = new AbortController();
+        await Promise.race([step(), clock.sleep(stepLimitMs, done.signal)])
+          .catch((error: unknown) => failures.push(error))
+          .finally(() => done.abort());
+      }
       signal.removeEventListener('abort', stop);
       finished.resolve();
       if (failures.length > 0) throw failures[0];
@@ -120,15 +129,20 @@ export async function startDemo(options: DemoOptions): Promise<Demo> {
     const incidents: Incidents = { list: director.list, start: director.start, stop: director.stop };
     const exporter = await options.startExporter({
       connection: database.exporter,
-      virtualStorages: Object.fromEntries(
-        topology.virtualStorages.map(({ name, storages }) => [name, storages]),
-      ),
+      virtualStorages: topology.virtualStorages.map(({ name, storages }) => ({ name, storages })),
       incidents,
     });
     cleanup.push(exporter.stop);
     signal.throwIfAborted();
     signal.addEventListener('abort', () => void stop().catch(() => undefined), { once: true });
-    return { url: exporter.url, incidents, cluster, topology, stop, stopped: finished.promise };
+    return {
+      url: exporter.url.replace(/\/+$/, ''),
+      incidents,
+      cluster,
+      topology,
+      stop,
+      stopped: finished.promise,
+    };
   } catch (error) {
     await stop().catch(() => undefined); // what failed first is what people need to know
     throw error;

@@ -11,6 +11,7 @@ import type { Timings } from './timings.ts';
 import type { Topology } from './topology.ts';
 import { releaseExpiredLeases, verifyOnce } from './verifier.ts';
 import type { World } from './world.ts';
+import { deleteExpiredWriteLocks } from './write.ts';
 
 export interface PraefectOptions {
   readonly name: string;
@@ -142,6 +143,7 @@ function live(options: PraefectOptions) {
         say(`${name}'s verifier deleted the records of ${lost.length} replicas lost on ${storages}`);
     }),
     every(timings.verificationLease, () => releaseExpiredLeases(context)),
+    every(timings.cleanWriteLocks, () => deleteExpiredWriteLocks(pool)),
   ];
 
   return {

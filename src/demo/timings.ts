@@ -19,6 +19,8 @@ export interface Timings {
   readonly verificationLease: number;
   /** `background_verification.verification_interval`: 7 days by default. */
   readonly verificationInterval: number;
+  /** Write locks that ran out are deleted. */
+  readonly cleanWriteLocks: number;
   /** gRPC gives up a connection on which nothing answers. */
   readonly keepalive: number;
 
@@ -45,6 +47,7 @@ export const demoTimings: Timings = {
   verify: 2000,
   verificationLease: 30_000,
   verificationInterval: 300_000,
+  cleanWriteLocks: 40_000,
   keepalive: 40_000,
   write: 60,
   replicate: 150,

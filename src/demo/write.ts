@@ -5,6 +5,7 @@
 
 import type { PraefectContext } from './praefect-context.ts';
 import { enqueue } from './queue.ts';
+import type { Sql } from './sql.ts';
 
 export type WriteResult =
   | { readonly ok: true }
@@ -97,8 +98,9 @@ async function findPrimary(
      ), elected AS (
        UPDATE repositories
        SET "primary" = (SELECT storage FROM valid ORDER BY md5(storage || $2) LIMIT 1)
-       WHERE repository_id = $1 AND (SELECT "primary" FROM reread) NOT IN (SELECT storage FROM valid)
-       RETURNING "primary"
+       FROM reread
+       WHERE repository_id = $1 AND reread."primary" NOT IN (SELECT storage FROM valid)
+       RETURNING repositories."primary"
      )
      SELECT virtual_storage AS "virtualStorage",
             coalesce((SELECT "primary" FROM reread), "primary") AS was, (SELECT "primary" FROM elected) AS now
@@ -160,6 +162,11 @@ async function incrementGeneration(
      WHERE repository_id = $1 AND EXISTS (SELECT FROM updated)`,
     [repositoryId, storages],
   );
+}
+
+/** What a Praefect left that died in the midst of a write. */
+export async function deleteExpiredWriteLocks(sql: Sql): Promise<void> {
+  await sql.query('DELETE FROM repository_reference_write_locks WHERE expired_at < now()');
 }
 
 /** `vs|path`, held for 20 s at most. Praefect has it behind a feature flag in the first releases with the table. */

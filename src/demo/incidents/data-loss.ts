@@ -1,19 +1,16 @@
 /** Incidents in which repositories disappear from disk: one storage's copies, or all copies. */
+import {
+  replicas,
+  repositoriesByCopies,
+  repositoriesLost,
+  repositoriesUnavailable,
+} from '../../praefect/mirror/metrics.ts';
+import { verificationReplicas } from '../../praefect/questions/verification.ts';
 import { storagesOf } from '../topology.ts';
-import type { Incident, Scene } from './incident.ts';
+import { type Incident, quietRepositories, type Scene } from './incident.ts';
 
 /** What happens first looks like nothing: until somebody looks, the database says that all is there. */
 const unnoticedMs = 10_000;
-
-/** The repositories least written to: a write would find the loss before anybody else does. */
-async function quietest({ sql }: Scene, count: number): Promise<readonly number[]> {
-  const rows = await sql.query<{ id: number }>(
-    `SELECT repository_id AS id FROM repositories WHERE virtual_storage = 'default' AND "primary" <> 'gitaly-2'
-     ORDER BY repository_id DESC OFFSET 20 LIMIT $1`,
-    [count],
-  );
-  return rows.map(({ id }) => id);
-}
 
 /** `praefect verify`: the verifier takes what was never verified before all else. */
 const verify = ({ sql }: Scene, ids: readonly number[]) =>
@@ -27,22 +24,23 @@ const records = async ({ sql }: Scene, ids: readonly number[]): Promise<number> 
 const replicaLost: Incident = {
   name: 'replica-lost',
   title: 'Replicas are lost from one disk',
-  what: 'Five repositories disappear from the disk of gitaly-2 (a file system repair, a wrong path). At first the database says that nothing happened. Then somebody runs `praefect verify` on them: the verifier finds no replica and deletes its record. The next write or the reconciler’s next round queues a job for each, and they are whole again.',
+  description:
+    'Five repositories disappear from the disk of gitaly-2 (a file system repair, a wrong path). At first the database says that nothing happened. Then somebody runs `praefect verify` on them: the verifier finds no replica and deletes its record. The next write or the reconciler’s next round queues a job for each, and they are whole again.',
   watch: [
     {
-      metric: 'praefect_db_replicas',
+      metric: replicas,
       shows: '5 missing on gitaly-2, from the verification until they are copied anew',
     },
-    { metric: 'praefect_db_repositories_by_copies', shows: '5 more with 2 copies, 5 fewer with 3' },
-    { metric: 'praefect_db_verification_replicas', shows: 'a few unverified, for a moment' },
+    { metric: repositoriesByCopies, shows: '5 more with 2 copies, 5 fewer with 3' },
+    { metric: verificationReplicas, shows: 'a few unverified, for a moment' },
   ],
-  alerts: ['PraefectReplicasMissing'],
+  alerts: [],
   ends: 'By itself, within a minute: five jobs, and each repository has three copies again.',
   needs: ['gitaly-2'],
   async run(scene) {
     const { cluster, say, sleep, until, signal } = scene;
     const { missing } = cluster.world.gitaly('gitaly-2');
-    const ids = await quietest(scene, 5);
+    const ids = await quietRepositories(scene, `"primary" <> 'gitaly-2'`, 5);
     const whole = await records(scene, ids);
     for (const id of ids) missing.add(id);
     say(`${ids.length} repositories are gone from the disk of gitaly-2; nobody knows`);
@@ -64,19 +62,20 @@ const replicaLost: Incident = {
 const repositoryLost: Incident = {
   name: 'repository-lost',
   title: 'A repository is lost entirely',
-  what: 'Two repositories disappear from all disks. Reads and writes get NotFound. Once verified, all their records are gone, but the repositories themselves stay in the database, so that the loss can be seen: they count as unavailable, and they stay so for good.',
+  description:
+    'Two repositories disappear from all disks. Reads and writes get NotFound. Once verified, all their records are gone, but the repositories themselves stay in the database, so that the loss can be seen: they count as unavailable, and they stay so for good.',
   watch: [
-    { metric: 'praefect_db_repositories_lost', shows: '2' },
-    { metric: 'praefect_db_repositories_unavailable', shows: 'the same 2' },
-    { metric: 'praefect_db_repositories_by_copies', shows: '2 with 0 copies' },
+    { metric: repositoriesLost, shows: '2' },
+    { metric: repositoriesUnavailable, shows: 'the same 2' },
+    { metric: repositoriesByCopies, shows: '2 with 0 copies' },
   ],
-  alerts: ['PraefectRepositoriesLost', 'PraefectRepositoriesUnavailable'],
+  alerts: ['PraefectRepositoriesUnavailable'],
   ends: 'Only when you end it: somebody removes them (`praefect remove-repository`) and restores them from a backup, as new ones.',
   needs: [],
   async run(scene) {
     const { cluster, say, sleep, until, untilEnded, signal } = scene;
     const disks = storagesOf(cluster.topology).map((storage) => cluster.world.gitaly(storage).missing);
-    const ids = await quietest(scene, 2);
+    const ids = await quietRepositories(scene, 'true', 2);
     for (const missing of disks) for (const id of ids) missing.add(id);
     say(`${ids.length} repositories are gone from all disks; nobody knows`);
     await sleep(unnoticedMs);

@@ -1,19 +1,25 @@
 /** Incidents of the database itself: it stops, turns read-only, or somebody holds a lock in it. */
+import { repositoriesUnavailable } from '../../praefect/mirror/metrics.ts';
+import { blockedBackends, longestBlocked, longestTransaction } from '../../praefect/questions/connections.ts';
+import { readOnly, up } from '../../praefect/questions/database.ts';
+import { heartbeatTimestamp } from '../../praefect/questions/health.ts';
+import { collectorFailures, collectorSuccess } from '../../runtime/self-metrics.ts';
 import type { Incident } from './incident.ts';
 
 const databaseReadOnly: Incident = {
   name: 'database-read-only',
   title: 'The database turns read-only',
-  what: 'default_transaction_read_only is switched on, as some providers do when a disk is nearly full, and all sessions end. Reads of repositories go on. Writes fail, and so do the Praefects’ heartbeats: after 10 s the database says that every storage is unhealthy and every repository unavailable, which is not so.',
+  description:
+    'default_transaction_read_only is switched on, as some providers do when a disk is nearly full, and all sessions end. Reads of repositories go on. Writes fail, and so do the Praefects’ heartbeats: after 10 s the database says that every storage is unhealthy and every repository unavailable, which is not so.',
   watch: [
-    { metric: 'praefect_db_read_only', shows: 'setting turns 1' },
-    { metric: 'praefect_db_heartbeat_timestamp_seconds', shows: 'stands still' },
+    { metric: readOnly, shows: 'setting turns 1' },
+    { metric: heartbeatTimestamp, shows: 'stands still' },
     {
-      metric: 'praefect_db_repositories_unavailable',
+      metric: repositoriesUnavailable,
       shows: 'is not to be believed while heartbeats are old',
     },
   ],
-  alerts: ['PraefectDatabaseReadOnly', 'PraefectQuorumLost'],
+  alerts: ['PraefectQuorumLost'],
   ends: 'The setting is taken back; a second later all is healthy.',
   needs: ['database'],
   async run({ database, say, untilEnded }) {
@@ -31,11 +37,12 @@ const databaseReadOnly: Incident = {
 const databaseStops: Incident = {
   name: 'database-stops',
   title: 'The database stops',
-  what: 'PostgreSQL is stopped. Every request to Praefect fails at once, while the Praefects and Gitalys go on running and Praefect’s own /metrics goes on answering without a word of it.',
+  description:
+    'PostgreSQL is stopped. Every request to Praefect fails at once, while the Praefects and Gitalys go on running and Praefect’s own /metrics goes on answering without a word of it.',
   watch: [
-    { metric: 'praefect_db_up', shows: '0; nearly everything else under praefect_db_ is absent' },
-    { metric: 'gitaly_exporter_collector_success', shows: '0 for each collector that reads the database' },
-    { metric: 'gitaly_exporter_collector_failures_total', shows: 'reason refused' },
+    { metric: up, shows: '0; nearly everything else under praefect_db_ is absent' },
+    { metric: collectorSuccess, shows: '0 for each collector that reads the database' },
+    { metric: collectorFailures, shows: 'reason refused' },
   ],
   alerts: ['PraefectDatabaseUnreachable'],
   ends: 'PostgreSQL starts again; all is healthy within a second.',
@@ -55,17 +62,18 @@ const databaseStops: Incident = {
 const databaseBlocked: Incident = {
   name: 'database-blocked',
   title: 'Somebody holds a lock in the database',
-  what: 'In an open psql somebody has begun a transaction that locks storage_repositories, as VACUUM FULL or a migration by hand does, and has gone for lunch. Every write of a repository waits behind it, and so does whoever reads that table. Heartbeats go on, so all storages are healthy.',
+  description:
+    'In an open psql somebody has begun a transaction that locks storage_repositories, as VACUUM FULL or a migration by hand does, and has gone for lunch. Every write of a repository waits behind it, and so does whoever reads that table. Heartbeats go on, so all storages are healthy.',
   watch: [
-    { metric: 'praefect_db_blocked_backends', shows: 'grows' },
-    { metric: 'praefect_db_longest_blocked_seconds', shows: 'grows by a second a second' },
-    { metric: 'praefect_db_longest_transaction_seconds', shows: 'whose transaction it is that lasts' },
+    { metric: blockedBackends, shows: 'grows' },
+    { metric: longestBlocked, shows: 'grows by a second a second' },
+    { metric: longestTransaction, shows: 'whose transaction it is that lasts' },
     {
-      metric: 'gitaly_exporter_collector_success',
+      metric: collectorSuccess,
       shows: '0 for what reads that table: the exporter does not wait in the queue',
     },
   ],
-  alerts: ['PraefectDatabaseBlocked'],
+  alerts: ['GitalyExporterCollectorFailing'],
   ends: 'The transaction is rolled back; all that waited goes on.',
   needs: ['database'],
   async run({ database, say, untilEnded }) {

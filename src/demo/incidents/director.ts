@@ -3,19 +3,23 @@ import type { Cluster } from '../cluster.ts';
 import type { Sql } from '../sql.ts';
 import type { DatabaseControl, Incident, IncidentText, Scene } from './incident.ts';
 
+/** What the page and the status for programs show of an incident; a superset of what the server asks for. */
 export interface IncidentView extends IncidentText {
+  readonly watch: readonly { readonly metric: string; readonly shows: string }[];
   readonly state: 'idle' | 'running' | 'ending';
   /** Clock.now() when it began; absent while idle. */
-  readonly startedAt?: number;
+  readonly runningSince?: number;
   /** The newest thing that it said, also after its end. */
   readonly progress?: string;
-  /** Why it can't be started right now. */
+  /** The incident beside which it can't be started right now. */
   readonly blockedBy?: string;
 }
 
-export type IncidentResult =
-  | { readonly ok: true; readonly incident: IncidentView }
-  | { readonly ok: false; readonly reason: 'unknown' | 'conflict'; readonly message: string };
+export interface IncidentResult {
+  readonly ok: boolean;
+  /** One sentence for whoever asked. */
+  readonly message: string;
+}
 
 export interface Incidents {
   list(): readonly IncidentView[];
@@ -58,14 +62,19 @@ export function createDirector({ incidents, cluster, sql, database, say }: Direc
   }
 
   function view(incident: Incident): IncidentView {
-    const { needs: _needs, run: _run, ...text } = incident;
+    const { name, title, description, alerts, ends } = incident;
     const run = runs.get(incident.name);
     const said = progress.get(incident.name);
     const conflict = conflictOf(incident);
     return {
-      ...text,
+      name,
+      title,
+      description,
+      alerts,
+      ends,
+      watch: incident.watch.map(({ metric, shows }) => ({ metric: metric.name, shows })),
       state: run === undefined ? 'idle' : run.end.signal.aborted ? 'ending' : 'running',
-      ...(run === undefined ? {} : { startedAt: run.startedAt }),
+      ...(run === undefined ? {} : { runningSince: run.startedAt }),
       ...(said === undefined ? {} : { progress: said }),
       ...(conflict === undefined ? {} : { blockedBy: conflict }),
     };
@@ -73,7 +82,6 @@ export function createDirector({ incidents, cluster, sql, database, say }: Direc
 
   const unknown = (name: string): IncidentResult => ({
     ok: false,
-    reason: 'unknown',
     message: `no incident ${name}; there are ${incidents.map((incident) => incident.name).join(', ')}`,
   });
 
@@ -117,9 +125,10 @@ export function createDirector({ incidents, cluster, sql, database, say }: Direc
     const incident = incidents.find((candidate) => candidate.name === name);
     if (incident === undefined) return unknown(name);
     const run = runs.get(name);
-    run?.end.abort(new Error(`${name} is ended`));
-    await run?.over;
-    return { ok: true, incident: view(incident) };
+    if (run === undefined) return { ok: true, message: `${name} is not going on` };
+    run.end.abort(new Error(`${name} is ended`));
+    await run.over;
+    return { ok: true, message: `${name} is over` };
   }
 
   return {
@@ -129,14 +138,11 @@ export function createDirector({ incidents, cluster, sql, database, say }: Direc
       if (incident === undefined) return unknown(name);
       const conflict = conflictOf(incident);
       if (conflict !== undefined) {
-        return {
-          ok: false,
-          reason: 'conflict',
-          message: `${name} can't run beside ${conflict}: end that one first`,
-        };
+        return { ok: false, message: `${name} can't run beside ${conflict}: end that one first` };
       }
-      if (!runs.has(name)) begin(incident);
-      return { ok: true, incident: view(incident) };
+      if (runs.has(name)) return { ok: true, message: `${name} is going on already` };
+      begin(incident);
+      return { ok: true, message: `${name} begins` };
     },
     stop,
     async stopAll() {

@@ -1,5 +1,7 @@
 /** What an incident of the demo is: what people read about it, and one function that is its story. */
+import type { Metric } from '../../metrics/metric.ts';
 import type { Cluster } from '../cluster.ts';
+import type { Praefect } from '../praefect.ts';
 import type { Sql } from '../sql.ts';
 
 export interface IncidentText {
@@ -7,16 +9,16 @@ export interface IncidentText {
   readonly name: string;
   readonly title: string;
   /** One paragraph: what happens, as an operator would be told it. */
-  readonly what: string;
-  /** What to look at on /metrics while it lasts. */
-  readonly watch: readonly { readonly metric: string; readonly shows: string }[];
-  /** Names of the alert rules that fire, with how long they wait. */
+  readonly description: string;
+  /** Alert rules that fire when it lasts long enough. None: it is there to be seen, not to wake anybody. */
   readonly alerts: readonly string[];
   /** How it ends, and what it leaves behind. */
   readonly ends: string;
 }
 
 export interface Incident extends IncidentText {
+  /** What to look at on /metrics while it lasts. */
+  readonly watch: readonly { readonly metric: Metric; readonly shows: string }[];
   /** What it takes for itself: two incidents that need the same thing can't run at once. */
   readonly needs: readonly string[];
   /**
@@ -42,6 +44,29 @@ export interface Scene {
   readonly sql: Sql;
   readonly database: DatabaseControl;
 }
+
+/**
+ * Repositories of `default` that are hardly ever written to: the newest, but for the very newest, which are the
+ * first to be removed. `condition` is a constant of ours, never input.
+ */
+export async function quietRepositories(
+  { sql }: Scene,
+  condition: string,
+  count: number,
+): Promise<readonly number[]> {
+  const rows = await sql.query<{ id: number }>(
+    `SELECT repository_id AS id FROM repositories WHERE virtual_storage = 'default' AND ${condition}
+     ORDER BY repository_id DESC OFFSET 20 LIMIT $1`,
+    [count],
+  );
+  return rows.map(({ id }) => id);
+}
+
+/** Whether any Praefect's workers hold at least so many replication jobs. */
+export const someHold = (cluster: Cluster, jobs: number): Praefect | undefined =>
+  cluster.topology.praefects
+    .map((name) => cluster.praefect(name))
+    .find((praefect) => (praefect.context()?.held.size ?? 0) >= jobs);
 
 /** What happens to the database server itself. */
 export interface DatabaseControl {

@@ -1,18 +1,28 @@
 /** Incidents of replication while every storage answers its health checks: it stalls, fails, lags, or is stuck. */
-import type { Incident, Scene } from './incident.ts';
+import {
+  replicaBehindSince,
+  replicaGenerationsBehindMax,
+  replicas,
+  replicasOutdatedUnscheduled,
+  replicasStuck,
+} from '../../praefect/mirror/metrics.ts';
+import { storageHealthy } from '../../praefect/questions/health.ts';
+import { jobsEnqueued, jobsRemoved, oldestJob, replicationJobs } from '../../praefect/questions/queue.ts';
+import { type Incident, quietRepositories } from './incident.ts';
 
 const replicationStalls: Incident = {
   name: 'replication-stalls',
   title: 'Replication stalls',
-  what: 'gitaly-3 answers health checks, but its disk hangs: it takes part in no write any more, and every job for it waits for ever. Each Praefect has one worker for a virtual storage, so soon all three hold a batch that does not end, and all replication in `default` stands still. The locks are refreshed, so nothing counts as stale; the queue grows, and the oldest job grows older.',
+  description:
+    'gitaly-3 answers health checks, but its disk hangs: it takes part in no write any more, and every job for it waits for ever. Each Praefect has one worker for a virtual storage, so soon all three hold a batch that does not end, and all replication in `default` stands still. The locks are refreshed, so nothing counts as stale; the queue grows, and the oldest job grows older.',
   watch: [
     {
-      metric: 'praefect_db_replication_jobs',
+      metric: replicationJobs,
       shows: '30 in_progress for gitaly-3 (3 Praefects, 10 each), ready ones grow',
     },
-    { metric: 'praefect_db_replication_oldest_job_timestamp_seconds', shows: 'stands still' },
-    { metric: 'praefect_db_replication_jobs_removed_total', shows: 'no longer moves' },
-    { metric: 'praefect_db_storage_healthy', shows: 'stays 1' },
+    { metric: oldestJob, shows: 'stands still' },
+    { metric: jobsRemoved, shows: 'no longer moves' },
+    { metric: storageHealthy, shows: 'stays 1' },
   ],
   alerts: ['PraefectReplicationStalled'],
   ends: 'The disk answers again; what hung fails once and is carried out at the second attempt.',
@@ -32,14 +42,15 @@ const replicationStalls: Incident = {
 const replicationRefused: Incident = {
   name: 'replication-refused',
   title: 'A Gitaly refuses every job',
-  what: 'The disk of gitaly-2 is full: it can’t take part in writes, and each replication job for it fails. After three attempts, a few seconds, a job vanishes without a trace, so the queue looks almost healthy while more and more replicas on gitaly-2 are behind. The reconciler queues them anew, in vain.',
+  description:
+    'The disk of gitaly-2 is full: it can’t take part in writes, and each replication job for it fails. After three attempts, a few seconds, a job vanishes without a trace, so the queue looks almost healthy while more and more replicas on gitaly-2 are behind. The reconciler queues them anew, in vain.',
   watch: [
-    { metric: 'praefect_db_replicas', shows: 'outdated on gitaly-2 grows' },
+    { metric: replicas, shows: 'outdated on gitaly-2 grows' },
     {
-      metric: 'praefect_db_replicas_outdated_unscheduled',
+      metric: replicasOutdatedUnscheduled,
       shows: 'behind without a job: Praefect has given up on them for now',
     },
-    { metric: 'praefect_db_replication_jobs', shows: 'comes and goes; never enough jobs for what is behind' },
+    { metric: replicationJobs, shows: 'comes and goes; never enough jobs for what is behind' },
   ],
   alerts: ['PraefectReplicaStuck'],
   ends: 'There is room on the disk again; the reconciler queues what is behind within 30 s.',
@@ -59,14 +70,15 @@ const replicationRefused: Incident = {
 const stuckReplica: Incident = {
   name: 'stuck-replica',
   title: 'A few replicas are stuck',
-  what: 'A killed Git has left refs/heads/main.lock in three repositories on gitaly-3. Where gitaly-3 is the primary, writes fail (FailedPrecondition) and the other replicas are behind for a moment. Where it is a secondary, writes are fine, its job fails three times within 4 s and vanishes, and the reconciler queues it anew up to 30 s later, for ever: most of the time the queue is empty while the replica is behind.',
+  description:
+    'A killed Git has left refs/heads/main.lock in three repositories on gitaly-3. Where gitaly-3 is the primary, writes fail (FailedPrecondition) and the other replicas are behind for a moment. Where it is a secondary, writes are fine, its job fails three times within 4 s and vanishes, and the reconciler queues it anew up to 30 s later, for ever: most of the time the queue is empty while the replica is behind.',
   watch: [
     {
-      metric: 'praefect_db_replicas_stuck',
-      shows: '2 on gitaly-3, once they have been behind for 15 minutes',
+      metric: replicasStuck,
+      shows: '2 on gitaly-3, once they have been behind for --praefect.stuck-after',
     },
-    { metric: 'praefect_db_replicas_outdated_unscheduled', shows: '2 most of the time' },
-    { metric: 'praefect_db_replica_behind_since_timestamp_seconds', shows: 'since when' },
+    { metric: replicasOutdatedUnscheduled, shows: '2 most of the time' },
+    { metric: replicaBehindSince, shows: 'since when' },
   ],
   alerts: ['PraefectReplicaStuck'],
   ends: 'The lock files are removed; the reconciler’s next jobs work.',
@@ -74,42 +86,33 @@ const stuckReplica: Incident = {
   async run(scene) {
     const { cluster, say, signal, sleep } = scene;
     const { lockedReferences } = cluster.world.gitaly('gitaly-3');
-    const secondary = await busiest(scene, `"primary" <> 'gitaly-3'`, 2);
-    const primary = await busiest(scene, `"primary" = 'gitaly-3'`, 1);
+    const secondary = await quietRepositories(scene, `"primary" <> 'gitaly-3'`, 2);
+    const primary = await quietRepositories(scene, `"primary" = 'gitaly-3'`, 1);
     for (const id of [...secondary, ...primary]) lockedReferences.add(id);
     say(
       `lock files are left behind on gitaly-3, in ${secondary.length} secondary replicas and ${primary.length} primary`,
     );
     while (!signal.aborted) {
       for (const id of [...secondary, ...primary]) await cluster.traffic.write(id);
-      await sleep(10_000);
+      await sleep(45_000);
     }
     lockedReferences.clear();
     say('the lock files are removed');
   },
 };
 
-/** The oldest repositories are the ones most written to. `condition` is a constant of ours, never input. */
-async function busiest({ sql }: Scene, condition: string, count: number): Promise<readonly number[]> {
-  const rows = await sql.query<{ id: number }>(
-    `SELECT repository_id AS id FROM repositories WHERE virtual_storage = 'default' AND ${condition}
-     ORDER BY repository_id LIMIT $1`,
-    [count],
-  );
-  return rows.map(({ id }) => id);
-}
-
 const backlog: Incident = {
   name: 'backlog',
   title: 'A backlog builds up',
-  what: 'The disk of gitaly-2 is slow: it misses its votes in writes, so that each write leaves a job for it, and a job takes 3 s. Jobs are carried out all the time, but more come than go.',
+  description:
+    'The disk of gitaly-2 is slow: it misses its votes in writes, so that each write leaves a job for it, and a job takes 3 s. Jobs are carried out all the time, but more come than go.',
   watch: [
-    { metric: 'praefect_db_replication_jobs', shows: 'ready for gitaly-2 grows while in_progress moves' },
-    { metric: 'praefect_db_replication_jobs_enqueued_total', shows: 'its rate is above that of removed' },
-    { metric: 'praefect_db_replication_oldest_job_timestamp_seconds', shows: 'moves on, but falls behind' },
-    { metric: 'praefect_db_replica_generations_behind_max', shows: 'grows' },
+    { metric: replicationJobs, shows: 'ready for gitaly-2 grows while in_progress moves' },
+    { metric: jobsEnqueued, shows: 'its rate is above that of removed' },
+    { metric: oldestJob, shows: 'moves on, but falls behind' },
+    { metric: replicaGenerationsBehindMax, shows: 'grows' },
   ],
-  alerts: ['PraefectReplicationBacklog'],
+  alerts: [],
   ends: 'The disk is fast again and the queue drains, at 60 jobs a second or so.',
   needs: ['gitaly-2'],
   async run({ cluster, say, untilEnded }) {

@@ -1,21 +1,33 @@
 /** Incidents of Gitaly servers: they die, hang, are rolled out, or go away with the only good copy. */
-import type { Incident, Scene } from './incident.ts';
+import {
+  primaries,
+  primaryMoves,
+  replicas,
+  replicasOutdatedUnscheduled,
+  repositoriesAtRisk,
+  repositoriesByCopies,
+  repositoriesUnavailable,
+} from '../../praefect/mirror/metrics.ts';
+import { storageHealthy } from '../../praefect/questions/health.ts';
+import { replicationJobs, staleJobs } from '../../praefect/questions/queue.ts';
+import { type Incident, type Scene, someHold } from './incident.ts';
 
 const storageDies: Incident = {
   name: 'storage-dies',
   title: 'A Gitaly dies',
-  what: 'gitaly-1 is killed. Every Praefect sees it at once, and for about 10 s writes to the repositories whose primary it is fail. Then it is unhealthy by consensus: each of those repositories gets another primary at its next write, reads go on, and every write leaves a replication job for gitaly-1 that stays `ready` with all its attempts.',
+  description:
+    'gitaly-1 is killed. Every Praefect sees it at once, and for about 10 s writes to the repositories whose primary it is fail. Then it is unhealthy by consensus: each of those repositories gets another primary at its next write, reads go on, and every write leaves a replication job for gitaly-1 that stays `ready` with all its attempts.',
   watch: [
-    { metric: 'praefect_db_storage_healthy', shows: 'gitaly-1 turns 0 after about 10 s' },
-    { metric: 'praefect_db_primaries', shows: 'falls for gitaly-1 as its repositories are written to' },
-    { metric: 'praefect_db_primary_moves_total', shows: 'from gitaly-1, cause unhealthy' },
+    { metric: storageHealthy, shows: 'gitaly-1 turns 0 after about 10 s' },
+    { metric: primaries, shows: 'falls for gitaly-1 as its repositories are written to' },
+    { metric: primaryMoves, shows: 'from gitaly-1, cause unhealthy' },
     {
-      metric: 'praefect_db_replication_jobs',
+      metric: replicationJobs,
       shows: 'ready jobs for gitaly-1, one for each repository written to',
     },
-    { metric: 'praefect_db_repositories_at_risk', shows: 'what one more dead storage would cost' },
+    { metric: repositoriesAtRisk, shows: 'what one more dead storage would cost' },
   ],
-  alerts: ['PraefectFailover', 'PraefectStorageUnhealthy'],
+  alerts: ['PraefectFailover'],
   ends: 'gitaly-1 starts again, is healthy within a second and caught up soon after. No primary moves back.',
   needs: ['gitaly-1'],
   async run({ cluster, say, untilEnded }) {
@@ -31,13 +43,14 @@ const storageDies: Incident = {
 const archiveStorageDies: Incident = {
   name: 'archive-storage-dies',
   title: 'A Gitaly with the only replicas dies',
-  what: 'archive-2 is killed. The virtual storage `archive` has replication factor 1, so no other Gitaly holds its repositories: after 10 s about half of them have no valid primary, and neither reads nor writes of those work.',
+  description:
+    'archive-2 is killed. The virtual storage `archive` has replication factor 1, so no other Gitaly holds its repositories: after 10 s about half of them have no valid primary, and neither reads nor writes of those work.',
   watch: [
-    { metric: 'praefect_db_repositories_unavailable', shows: 'about half of `archive`, after 10 s' },
-    { metric: 'praefect_db_repositories_by_copies', shows: 'the same number with 0 copies' },
-    { metric: 'praefect_db_primaries', shows: 'unchanged: there is nowhere for them to go' },
+    { metric: repositoriesUnavailable, shows: 'about half of `archive`, after 10 s' },
+    { metric: repositoriesByCopies, shows: 'the same number with 0 copies' },
+    { metric: primaries, shows: 'unchanged: there is nowhere for them to go' },
   ],
-  alerts: ['PraefectRepositoriesUnavailable', 'PraefectStorageUnhealthy'],
+  alerts: ['PraefectRepositoriesUnavailable'],
   ends: 'archive-2 starts again; all of it is back within a second or two.',
   needs: ['archive-2'],
   async run({ cluster, say, untilEnded }) {
@@ -53,29 +66,25 @@ const archiveStorageDies: Incident = {
 const storageHangs: Incident = {
   name: 'storage-hangs',
   title: 'A Gitaly hangs in the midst of its jobs',
-  what: 'gitaly-3 stops answering (SIGSTOP, or a dead NFS mount) while a Praefect holds a batch of jobs for it. It turns unhealthy as a dead one does, but the jobs stay in_progress with one attempt gone and their locks are refreshed every 5 s; after 40 s gRPC gives the connection up and the whole batch is `failed`. It stays so until gitaly-3 is back.',
+  description:
+    'gitaly-3 stops answering (SIGSTOP, or a dead NFS mount) while a Praefect holds a batch of jobs for it. It turns unhealthy as a dead one does, but the jobs stay in_progress with one attempt gone and their locks are refreshed every 5 s; after 40 s gRPC gives the connection up and the whole batch is `failed`. It stays so until gitaly-3 is back.',
   watch: [
     {
-      metric: 'praefect_db_replication_jobs',
+      metric: replicationJobs,
       shows: 'in_progress for gitaly-3, after 40 s failed in their place',
     },
-    { metric: 'praefect_db_storage_healthy', shows: 'gitaly-3 turns 0' },
-    { metric: 'praefect_db_replication_stale_jobs', shows: 'stays 0: a living Praefect holds them' },
+    { metric: storageHealthy, shows: 'gitaly-3 turns 0' },
+    { metric: staleJobs, shows: 'stays 0: a living Praefect holds them' },
   ],
-  alerts: ['PraefectStorageUnhealthy'],
+  alerts: ['PraefectFailover'],
   ends: 'gitaly-3 goes on; what failed is taken up again and the queue drains.',
   needs: ['gitaly-3'],
-  async run({ cluster, say, sql, until, untilEnded }) {
+  async run({ cluster, say, until, untilEnded }) {
     const gitaly = cluster.world.gitaly('gitaly-3');
     gitaly.votes = false;
     gitaly.replication = 'slow';
     say('gitaly-3 misses its votes, and so there are jobs for it');
-    await until(async () => {
-      const held = await sql.query(
-        `SELECT id FROM replication_queue WHERE state = 'in_progress' AND job->>'target_node_storage' = 'gitaly-3'`,
-      );
-      return held.length >= 3;
-    });
+    await until(() => someHold(cluster, 5) !== undefined);
     gitaly.process = 'stopped';
     gitaly.replication = 'works';
     say('gitaly-3 is stopped while jobs for it are in progress');
@@ -97,15 +106,16 @@ async function healthy(scene: Scene, storages: readonly string[]): Promise<numbe
 const onlyCopyDies: Incident = {
   name: 'only-copy-dies',
   title: 'The only up-to-date copy goes away',
-  what: 'gitaly-2 and gitaly-3 die, and writes go to gitaly-1 alone; then gitaly-1 dies and the others come back. The jobs that should have copied those writes fail three times within seconds, because their source is gone, and vanish: the queue is empty, and the repositories that were written to are unavailable, although two of three Gitalys run.',
+  description:
+    'gitaly-2 and gitaly-3 die, and writes go to gitaly-1 alone; then gitaly-1 dies and the others come back. The jobs that should have copied those writes fail three times within seconds, because their source is gone, and vanish: the queue is empty, and the repositories that were written to are unavailable, although two of three Gitalys run.',
   watch: [
-    { metric: 'praefect_db_repositories_unavailable', shows: 'the repositories written to meanwhile' },
+    { metric: repositoriesUnavailable, shows: 'the repositories written to meanwhile' },
     {
-      metric: 'praefect_db_replicas_outdated_unscheduled',
+      metric: replicasOutdatedUnscheduled,
       shows: 'two for each of them: behind, and no job',
     },
-    { metric: 'praefect_db_repositories_at_risk', shows: 'what gitaly-1 alone holds, before it dies' },
-    { metric: 'praefect_db_replication_jobs', shows: 'vanish within seconds of the others coming back' },
+    { metric: repositoriesAtRisk, shows: 'what gitaly-1 alone holds, before it dies' },
+    { metric: replicationJobs, shows: 'vanish within seconds of the others coming back' },
   ],
   alerts: ['PraefectRepositoriesUnavailable', 'PraefectFailover'],
   ends: 'gitaly-1 starts again, with the writes. The reconciler queues the jobs anew; a minute later nothing is behind.',
@@ -136,12 +146,13 @@ const betweenMs = 6000;
 const rollout: Incident = {
   name: 'rollout',
   title: 'A roll-out, one Gitaly after the other',
-  what: 'gitaly-3, gitaly-2 and gitaly-1 are restarted in turn, each down for 14 s with 6 s between. In each step writes to its primaries fail for the first 10 s. When the next one goes before the last one has caught up, repositories of which it held the only up-to-date copy are unavailable until it is back.',
+  description:
+    'gitaly-3, gitaly-2 and gitaly-1 are restarted in turn, each down for 14 s with 6 s between. In each step writes to its primaries fail for the first 10 s. When the next one goes before the last one has caught up, repositories of which it held the only up-to-date copy are unavailable until it is back.',
   watch: [
-    { metric: 'praefect_db_storage_healthy', shows: 'one after the other turns 0 for a few seconds' },
-    { metric: 'praefect_db_replicas', shows: 'outdated on the one that was away, until it has caught up' },
-    { metric: 'praefect_db_repositories_unavailable', shows: 'over 0 when the next one goes too early' },
-    { metric: 'praefect_db_primaries', shows: 'skewed at the end: the last one that went has few' },
+    { metric: storageHealthy, shows: 'one after the other turns 0 for a few seconds' },
+    { metric: replicas, shows: 'outdated on the one that was away, until it has caught up' },
+    { metric: repositoriesUnavailable, shows: 'over 0 when the next one goes too early' },
+    { metric: primaries, shows: 'skewed at the end: the last one that went has few' },
   ],
   alerts: ['PraefectFailover'],
   ends: 'By itself, after about a minute. Primaries do not spread again.',
