@@ -44,6 +44,6 @@ export const escapeText = (text: string): string =>
 
 /** A link's target, or undefined when it is neither http(s) nor a path of this server. */
 export function safeHref(href: string): string | undefined {
-  if (/^(\/(?!\/)|[a-z0-9_-]+(\/|$)|#)/i.test(href) && !href.includes(':')) return href;
+  if (/^(\/(?!\/)|[a-z0-9_-]+(\/|$)|#)/i.test(href) && !/[:\\]/.test(href)) return href;
   return URL.canParse(href) && /^https?:$/.test(new URL(href).protocol) ? href : undefined;
 }

@@ -190,29 +190,21 @@ export const demo: StatusView = {
 
 /** Every text that comes from outside, as an attacker who may name a storage would write it. */
 export const hostileText = `"><script>alert(1)</script><img src=x onerror=alert(2)>'\`&amp;\u202Egnp.exe\u0000`;
-export const hostile: StatusView = {
-  program: healthy.program,
-  target: hostileText,
+
+/** A status in which all of these say `text`. */
+export const saying = (text: string, href = text): StatusView => ({
+  program: { name: text, version: text },
+  target: text,
   startedAt: ago(100),
   problems: [
-    {
-      severity: 'critical',
-      title: hostileText,
-      since: ago(50),
-      detail: hostileText,
-      action: hostileText,
-      link: { text: hostileText, href: 'javascript:alert(3)' },
-    },
+    { severity: 'critical', title: text, since: ago(50), detail: text, action: text, link: { text, href } },
   ],
   collectors: [
-    collector(hostileText, hostileText, {
-      state: 'failed',
-      reason: hostileText,
-      message: hostileText,
-      stretchedBy: hostileText,
-    }),
+    collector(text, text, { state: 'failed', reason: text, message: text, stretchedBy: text }),
+    collector(text, text, { state: 'empty', message: text }),
   ],
-  events: [{ at: ago(1), kind: hostileText, message: hostileText, labels: { storage: hostileText } }],
-  links: [{ text: hostileText, href: '" onclick="alert(4)' }],
-  demo: { incidents: [{ name: hostileText, title: hostileText, description: hostileText }] },
-};
+  events: [{ at: ago(1), kind: text, message: text, labels: { storage: text } }],
+  links: [{ text, href }],
+  demo: { incidents: [{ name: text, title: text, description: text, runningSince: ago(5) }] },
+});
+export const hostile: StatusView = saying(hostileText, 'javascript:alert(3)');

@@ -1,0 +1,235 @@
+import { describe, expect, test } from '@jest/globals';
+import fc from 'fast-check';
+import { assess } from '../../src/server/assessment.ts';
+import { formatDuration, formatTime } from '../../src/server/page/durations.ts';
+import { safeHref } from '../../src/server/page/html.ts';
+import { renderPage } from '../../src/server/page/page.ts';
+import { style } from '../../src/server/page/style.ts';
+import type { StatusView } from '../../src/server/status-view.ts';
+import {
+  demo,
+  healthy,
+  hostile,
+  hostileText,
+  incident,
+  now,
+  saying,
+  starting,
+} from './support/status-fixtures.ts';
+
+const page = (status: StatusView): string =>
+  renderPage({ status, assessment: assess(status, now), telemetryPath: '/metrics', now });
+
+/** Without head and script, which hold nothing from outside but the title. */
+const body = (html: string): string => html.slice(html.indexOf('<body>'), html.lastIndexOf('<script>'));
+const text = (html: string): string =>
+  body(html)
+    .replace(/<[^>]*>/g, ' ')
+    .replaceAll('&#39;', "'")
+    .replace(/\s+/g, ' ');
+
+/** Every tag with its attributes' names: what hostile text would change if it were more than text. */
+const structure = (html: string): string[] =>
+  [...html.matchAll(/<[^>]*>/g)].map(([tag]) => tag.replace(/="[^"]*"/g, '='));
+
+describe('the page says', () => {
+  test('in words that nothing is wrong, and as of when', () => {
+    expect(text(page(healthy))).toContain(
+      'Nothing is wrong All 7 collectors have read their source; the oldest values are 2 min 10 s old. As of 03:12:05 UTC .',
+    );
+    expect(text(page(healthy))).not.toContain('What to do');
+  });
+
+  test('what is wrong, since when, why, what to do and where to read on', () => {
+    const said = text(page(incident));
+    expect(said).toContain(
+      'critical since 03:00:01 UTC , for 12 min 4 s 37 repositories of virtual storage default are unavailable ' +
+        'Their only up-to-date copies are on gitaly-2, which none of 3 Praefects has reached since 03:00:01 UTC. ' +
+        'What to do: Bring gitaly-2 back first.',
+    );
+    expect(page(incident)).toContain('<a href="https://docs.example.com/runbooks/unavailable">');
+  });
+
+  test('of each collector what it reads, its state, age, interval and why that is stretched', () => {
+    const said = text(page(incident));
+    expect(said).toContain(
+      "Repositories, replicas and primaries praefect_mirror ✓ ok 41 s good for 2 min 22 s every 1 min 11 s rarer than set: the database's budget of 1 % allows no more 710 ms 1,284",
+    );
+    expect(said).toContain(
+      'permission: may not read pg_stat_user_tables: grant pg_monitor to gitaly_exporter, as deploy/sql/grants.sql does ✕ failed',
+    );
+    expect(said).toContain(
+      'timeout: no answer within 5 s, three times in a row ! too old, withdrawn 2 min 35 s',
+    );
+  });
+
+  test('how to end an incident of the demo that is going on, and how to begin the others', () => {
+    const html = page(demo);
+    expect(html).toContain('<form method="post" action="demo/incidents/storage-dies/end">');
+    expect(html).toContain('<form method="post" action="demo/incidents/praefect-cut-off">');
+    expect(page(healthy)).not.toContain('<form');
+  });
+});
+
+describe('the page', () => {
+  // Green is the colour of `tone-ok` alone.
+  test.each<[string, StatusView]>([
+    ['nothing has been read yet', starting],
+    ['a source cannot be read', { ...healthy, collectors: [{ name: 'a', title: 'A', state: 'failed' }] }],
+    ['values are too old', { ...healthy, collectors: [{ name: 'a', title: 'A', state: 'stale' }] }],
+    [
+      'values are too old although they are called ok',
+      {
+        ...healthy,
+        collectors: [{ name: 'a', title: 'A', state: 'ok', readAt: now - 60_001, maxAgeMs: 60_000 }],
+      },
+    ],
+    ['nothing is watched', { ...healthy, collectors: [] }],
+  ])('shows no green while %s', (_when, status) => {
+    expect(body(page(status))).not.toContain('tone-ok');
+  });
+
+  test('is under 50 KB even with 40 collectors, 12 of them in trouble, and 200 events', () => {
+    const collectors = Array.from({ length: 40 }, (_, i) => ({
+      ...incident.collectors[4]!,
+      name: `collector_${i}`,
+      message: `${i} ${'x'.repeat(80)}`,
+    }));
+    const events = Array.from({ length: 200 }, (_, i) => ({ ...healthy.events[0]!, at: now - i }));
+    const large = page({
+      ...incident,
+      collectors: collectors
+        .slice(0, 12)
+        .concat(collectors.slice(12).map((one) => ({ ...one, state: 'ok' as const }))),
+      events,
+    });
+    expect(Buffer.byteLength(large)).toBeLessThan(50_000);
+    expect(large).toContain('180 older ones are in the API.');
+  });
+
+  test('loads nothing from anywhere and holds no handler', () => {
+    const html = page(incident);
+    expect(html).not.toMatch(/\s(src|srcset|on[a-z]+)=/);
+    expect(html).not.toMatch(/<link (?!rel="icon" href="data:)/);
+    expect(html).not.toMatch(/\sstyle=|@import|url\(/);
+  });
+
+  test('names every region, cell and control for those who cannot see it', () => {
+    const html = page(incident);
+    expect(html).toContain('<html lang="en">');
+    for (const [, id] of html.matchAll(/aria-labelledby="([^"]+)"/g)) expect(html).toContain(`id="${id}"`);
+    expect(html.match(/<td (?![^>]*(data-label|class="state"))/)).toBeNull();
+    expect(html.match(/<h1/g)).toHaveLength(1);
+  });
+
+  test('has a contrast of 4.5 and more between every text and its ground, in light, dark and print', () => {
+    const blocks = [...style.matchAll(/:root \{([^}]*)\}/g)].map(([, block]) =>
+      Object.fromEntries(
+        [...(block ?? '').matchAll(/--([a-z-]+): (#[0-9a-f]+)/g)].map(([, name, value]) => [
+          name,
+          value ?? '',
+        ]),
+      ),
+    );
+    expect(blocks).toHaveLength(3);
+    const [light] = blocks;
+    for (const block of blocks) {
+      const colour = (name: string) => luminance((block[name] ?? light?.[name])!);
+      const pairs = [
+        ...['ink', 'quiet', 'link'].flatMap((ink) => ['ground', 'sheet'].map((ground) => [ink, ground])),
+        ...['critical', 'warning', 'unknown', 'ok'].flatMap((tone) => [
+          [tone, `${tone}-ground`],
+          [tone, 'sheet'],
+          ['ink', `${tone}-ground`],
+        ]),
+        ['button-ink', 'button'],
+        ['sheet', 'critical'],
+      ];
+      const poor = pairs.filter(([a, b]) => contrast(colour(a!), colour(b!)) < 4.5);
+      expect(poor).toEqual([]);
+    }
+  });
+});
+
+describe('text from outside', () => {
+  test('changes nothing of the page but its text, whatever it is', () => {
+    const harmless = structure(page(saying('x')));
+    fc.assert(
+      fc.property(
+        fc.oneof(
+          fc.string({ unit: 'binary' }),
+          fc.constantFrom(hostileText, '</style>', '</title><b>', '<!--'),
+        ),
+        (said) => {
+          const html = page(saying(said, 'x'));
+          // A reason and a message that are empty leave out the line that would hold them.
+          if (said !== '') expect(structure(html)).toEqual(harmless);
+        },
+      ),
+      { numRuns: 200 },
+    );
+  });
+
+  test('is readable as it is, without what would turn the line around', () => {
+    const html = page(hostile);
+    expect(body(html)).toContain('&lt;script&gt;alert(1)&lt;/script&gt;');
+    expect(html).toContain('\ufffdgnp.exe\ufffd');
+    expect(html).not.toMatch(/\p{Bidi_Control}/u);
+  });
+
+  test.each([
+    ['https://docs.example.com/a?b=c#d', true],
+    ['http://localhost:3000/', true],
+    ['/metrics', true],
+    ['api/v1/status', true],
+    ['-/ready', true],
+    ['#demo', true],
+    ['javascript:alert(1)', false],
+    ['JavaScript:alert(1)', false],
+    [' javascript:alert(1)', false],
+    ['java\nscript:alert(1)', false],
+    ['data:text/html,x', false],
+    ['//evil.example/', false],
+    ['/\\evil.example/', false],
+    ['vbscript:x', false],
+    ['', false],
+  ])('%j becomes a link: %s', (href, link) => {
+    expect(safeHref(href) !== undefined).toBe(link);
+  });
+});
+
+describe('durations and times', () => {
+  test.each([
+    [-5, '0 s'],
+    [0, '0 s'],
+    [420, '420 ms'],
+    [1400, '1.4 s'],
+    [2000, '2 s'],
+    [14_900, '14 s'],
+    [60_000, '1 min'],
+    [725_000, '12 min 5 s'],
+    [3_600_000, '1 h'],
+    [11_100_000, '3 h 5 min'],
+    [187_200_000, '2 d 4 h'],
+    [Number.NaN, 'unknown'],
+  ])('%d ms is %s', (ms, words) => {
+    expect(formatDuration(ms)).toBe(words);
+  });
+
+  test('a time of today needs no date', () => {
+    expect(formatTime(now - 1000, now)).toBe('03:12:04 UTC');
+    expect(formatTime(now - 86_400_000, now)).toBe('2026-02-28 03:12:05 UTC');
+    expect(formatTime(Number.NaN)).toBe('unknown');
+  });
+});
+
+function luminance(hex: string): number {
+  const digits = hex.length === 4 ? [...hex.slice(1)].map((digit) => digit + digit).join('') : hex.slice(1);
+  const [r, g, b] = [0, 2, 4].map((at) => {
+    const channel = Number.parseInt(digits.slice(at, at + 2), 16) / 255;
+    return channel <= 0.04045 ? channel / 12.92 : ((channel + 0.055) / 1.055) ** 2.4;
+  }) as [number, number, number];
+  return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+}
+
+const contrast = (a: number, b: number): number => (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);

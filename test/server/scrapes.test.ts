@@ -1,0 +1,208 @@
+import { Agent } from 'node:http';
+import { describe, expect, test } from '@jest/globals';
+import type { ScrapeBody } from '../../src/server/scrape.ts';
+import { ask, latch, makeServer, ownMetrics, rawConnection, until, withServer } from './support/harness.ts';
+
+const body: ScrapeBody = { contentType: 'text/plain; version=0.0.4', body: 'up 1\n' };
+
+describe('scrapes', () => {
+  test('beyond the limit in flight are refused with 503, counted, and served again afterwards', async () => {
+    const gate = latch();
+    const exposition = async () => {
+      await gate.promise;
+      return body;
+    };
+    await withServer({ exposition, maxRequestsInFlight: 3 }, async ({ url, server }) => {
+      const first = [1, 2, 3].map(() => ask(`${url}/metrics`));
+      await until(() => ownMetrics(server)['scrapes_in_flight'] === 3);
+      const fourth = await ask(`${url}/metrics`);
+      expect(fourth).toMatchObject({ status: 503, headers: { 'retry-after': '1' } });
+      expect(fourth.body).toContain('3 are being answered, the limit');
+      expect((await ask(`${url}/`)).status).toBe(200);
+      expect((await ask(`${url}/-/healthy`)).status).toBe(200);
+      gate.open();
+      expect((await Promise.all(first)).map(({ status }) => status)).toEqual([200, 200, 200]);
+      await until(() => ownMetrics(server)['scrapes_in_flight'] === 0);
+      expect((await ask(`${url}/metrics`)).status).toBe(200);
+      expect(ownMetrics(server)['scrape_rejected_total concurrency']).toBe(1);
+    });
+  });
+
+  test('start all their counts at 0', () => {
+    expect(ownMetrics(makeServer().server)).toEqual({
+      scrapes_in_flight: 0,
+      'scrape_rejected_total concurrency': 0,
+      'scrape_rejected_total rate': 0,
+      'scrape_rejected_total unauthorized': 0,
+      'scrape_rejected_total client_certificate': 0,
+      'scrape_rejected_total web_config': 0,
+      'scrape_rejected_total timeout': 0,
+      'scrape_rejected_total internal': 0,
+    });
+  });
+
+  test.each([
+    [{ 'x-prometheus-scrape-timeout-seconds': '7' }, 6500],
+    [{ 'x-prometheus-scrape-timeout-seconds': 'soon' }, 9500],
+    [{}, 9500],
+  ])('with %j have %d ms', async (headers, ms) => {
+    let given = 0;
+    const exposition = async (_headers: unknown, timeoutMs: number) => {
+      given = timeoutMs;
+      return body;
+    };
+    await withServer({ exposition }, async ({ url }) => {
+      await ask(`${url}/metrics`, { headers: headers as Record<string, string> });
+      expect(given).toBe(ms);
+    });
+  });
+
+  test('see the signal abort at the deadline, and what comes then is still sent', async () => {
+    const exposition = (_headers: unknown, _timeoutMs: number, signal: AbortSignal) =>
+      new Promise<ScrapeBody>((resolve) =>
+        signal.addEventListener('abort', () => resolve({ ...body, body: 'partial 1\n' })),
+      );
+    await withServer({ exposition, scrapeTimeoutOffsetMs: 1900 }, async ({ url }) => {
+      const { status, body: text } = await ask(`${url}/metrics`, {
+        headers: { 'x-prometheus-scrape-timeout-seconds': '2' },
+      });
+      expect([status, text]).toEqual([200, 'partial 1\n']);
+    });
+  });
+
+  test('for which there is nothing by then are answered before Prometheus hangs up', async () => {
+    const exposition = () => new Promise<ScrapeBody>(() => undefined);
+    await withServer({ exposition, scrapeTimeoutOffsetMs: 100 }, async ({ url, server }) => {
+      const began = performance.now();
+      const { status } = await ask(`${url}/metrics`, {
+        headers: { 'x-prometheus-scrape-timeout-seconds': '0.4' },
+      });
+      expect(status).toBe(503);
+      expect(performance.now() - began).toBeLessThan(400);
+      await until(() => ownMetrics(server)['scrapes_in_flight'] === 0);
+      expect(ownMetrics(server)['scrape_rejected_total timeout']).toBe(1);
+    });
+  });
+
+  test.each([
+    ['rejects', async () => Promise.reject(new Error('SENTINEL'))],
+    [
+      'throws',
+      () => {
+        throw new Error('SENTINEL');
+      },
+    ],
+  ])('whose exposition %s are 500, and harm no other', async (_how, exposition) => {
+    await withServer(
+      { exposition: exposition as () => Promise<ScrapeBody> },
+      async ({ url, server, log }) => {
+        const { status, body: text } = await ask(`${url}/metrics`);
+        expect(status).toBe(500);
+        expect(text).not.toContain('SENTINEL');
+        expect(log.join()).toContain('SENTINEL');
+        expect((await ask(`${url}/-/healthy`)).status).toBe(200);
+        await until(() => ownMetrics(server)['scrapes_in_flight'] === 0);
+      },
+    );
+  });
+
+  test('whose client has gone free their place, and their signal aborts', async () => {
+    const aborted = latch();
+    const exposition = (_headers: unknown, _timeoutMs: number, signal: AbortSignal) =>
+      new Promise<ScrapeBody>((_resolve, reject) => {
+        signal.addEventListener('abort', () => {
+          aborted.open();
+          reject(signal.reason);
+        });
+      });
+    await withServer({ exposition }, async ({ port, server, log }) => {
+      const { socket } = rawConnection(port);
+      socket.write('GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n');
+      await until(() => ownMetrics(server)['scrapes_in_flight'] === 1);
+      socket.destroy();
+      await aborted.promise;
+      await until(() => ownMetrics(server)['scrapes_in_flight'] === 0);
+      expect(log).toEqual([]);
+      expect(ownMetrics(server)['scrape_rejected_total internal']).toBe(0);
+    });
+  });
+
+  test('that are read too slowly are cut off, and free their place', async () => {
+    const exposition = async () => ({ ...body, body: Buffer.alloc(64 * 1024 * 1024, 'x') });
+    const limits = { maxScrapeTimeoutMs: 200 };
+    await withServer({ exposition, limits, scrapeTimeoutOffsetMs: 0 }, async ({ port, server }) => {
+      const { socket, received } = rawConnection(port);
+      socket.pause();
+      socket.write('GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n');
+      await until(() => ownMetrics(server)['scrapes_in_flight'] === 1);
+      await until(() => ownMetrics(server)['scrapes_in_flight'] === 0);
+      socket.resume();
+      expect((await received).length).toBeLessThan(64 * 1024 * 1024);
+    });
+  });
+});
+
+describe('stopping', () => {
+  test('lets a scrape in flight finish, takes no new connection, and ends idle ones', async () => {
+    const gate = latch();
+    const exposition = async () => {
+      await gate.promise;
+      return body;
+    };
+    const { server } = makeServer({ exposition });
+    const started = await server.start();
+    if (!started.ok) throw new Error(started.problems.join());
+    const { port, url } = started.addresses[0]!;
+    const agent = new Agent({ keepAlive: true });
+    expect((await ask(`${url}-/healthy`, { agent })).status).toBe(200); // leaves an idle connection
+    const scrape = ask(`${url}metrics`, { agent: new Agent({ keepAlive: true }) });
+    await until(() => ownMetrics(server)['scrapes_in_flight'] === 1);
+
+    const stopped = server.stop();
+    const again = server.stop();
+    await expect(ask(`http://127.0.0.1:${port}/-/healthy`)).rejects.toMatchObject({ code: 'ECONNREFUSED' });
+    gate.open();
+    const answer = await scrape;
+    expect(answer).toMatchObject({ status: 200, body: 'up 1\n', headers: { connection: 'close' } });
+    await Promise.all([stopped, again]);
+    await server.stop();
+    agent.destroy();
+  });
+
+  test('waits no longer than its limit', async () => {
+    const { server } = makeServer({ exposition: () => new Promise<ScrapeBody>(() => undefined) });
+    const started = await server.start();
+    if (!started.ok) throw new Error(started.problems.join());
+    const hanging = ask(`${started.addresses[0]!.url}metrics`);
+    hanging.catch(() => undefined);
+    await until(() => ownMetrics(server)['scrapes_in_flight'] === 1);
+    const began = performance.now();
+    await server.stop(50);
+    expect(performance.now() - began).toBeLessThan(2000);
+    await expect(hanging).rejects.toMatchObject({ code: 'ECONNRESET' });
+  });
+
+  test('says on the way that it is not ready', async () => {
+    const gate = latch();
+    const exposition = async () => {
+      await gate.promise;
+      return body;
+    };
+    const { server } = makeServer({ exposition });
+    const started = await server.start();
+    if (!started.ok) throw new Error(started.problems.join());
+    const { socket, received } = rawConnection(started.addresses[0]!.port);
+    // Two requests on one connection: the second is answered while the server stops.
+    socket.write('GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n');
+    await until(() => ownMetrics(server)['scrapes_in_flight'] === 1);
+    const stopped = server.stop();
+    expect(ownMetrics(server)['scrapes_in_flight']).toBe(1);
+    gate.open();
+    await stopped;
+    expect(await received).toContain('up 1');
+  });
+
+  test('before it was started does nothing', async () => {
+    await makeServer().server.stop();
+  });
+});
