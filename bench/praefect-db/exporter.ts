@@ -1,0 +1,94 @@
+/**
+ * The exporter's side of the bench, in a process of its own so that its memory and event loop are its own.
+ * Started by index.ts with the server's port and the database's name; does what each message says.
+ */
+import { monitorEventLoopDelay } from 'node:perf_hooks';
+import type { DatabaseConnection } from '../../src/config/database-connection.ts';
+import { Secret } from '../../src/config/secret.ts';
+import { createEventLog } from '../../src/events/log.ts';
+import { createDatabase } from '../../src/praefect/connection/create-database.ts';
+import { createPraefectRoom } from '../../src/praefect/room.ts';
+import { createBudget } from '../../src/runtime/budget.ts';
+import { systemClock } from '../../src/runtime/clock.ts';
+import { silentLog } from '../../src/runtime/log.ts';
+import { createRunner } from '../../src/runtime/runner.ts';
+
+export type Command = { readonly run: readonly string[] | 'all' } | { readonly serveForMs: number };
+export interface Report {
+  /** Milliseconds by collector, and of the database. */
+  readonly took: Readonly<Record<string, number>>;
+  readonly databaseMs: number;
+  readonly residentBytes: number;
+  readonly longestBlockMs: number;
+  readonly failures: readonly string[];
+}
+
+const [port, name, user, password, share] = process.argv.slice(2);
+const connection: DatabaseConnection = {
+  host: '127.0.0.1',
+  port: Number(port),
+  database: String(name),
+  user: String(user),
+  password: async () => new Secret(String(password)),
+  ssl: { mode: 'disable' },
+  connectTimeoutMs: 5000,
+};
+const clock = systemClock;
+const budget = createBudget(Number(share), clock);
+const database = createDatabase({ connection, clock, budget });
+const room = createPraefectRoom({
+  database,
+  budget,
+  clock,
+  events: createEventLog(clock),
+  configuredStorages: undefined,
+  lookIntervalMs: 15_000,
+  lookMaxAgeMs: 300_000,
+  healthIntervalMs: 1000,
+  statementTimeoutMs: 30_000,
+  stuckAfterMs: 900_000,
+});
+
+async function obey(command: Command): Promise<Report> {
+  const delay = monitorEventLoopDelay({ resolution: 1 });
+  delay.enable();
+  const took: Record<string, number> = {};
+  const failures: string[] = [];
+  const spent = budget.spentSeconds();
+  if ('serveForMs' in command) {
+    const build = { version: 'bench', revision: 'bench', nodeVersion: process.version };
+    const runner = createRunner({ collectors: room.collectors, build, clock, log: silentLog });
+    runner.start();
+    await clock.sleep(command.serveForMs);
+    for (const each of runner.status()) {
+      if (each.state !== 'ok' && each.state !== 'empty') failures.push(`${each.name}: ${each.state}`);
+    }
+    await runner.stop();
+  } else {
+    for (const collector of room.collectors) {
+      if (command.run !== 'all' && !command.run.includes(collector.name)) continue;
+      const began = performance.now();
+      const outcome = await collector.collect({ signal: new AbortController().signal, cause: 'due' });
+      took[collector.name] = performance.now() - began;
+      if (outcome.kind === 'failed') failures.push(`${collector.name}: ${outcome.message}`);
+    }
+  }
+  delay.disable();
+  return {
+    took,
+    databaseMs: (budget.spentSeconds() - spent) * 1000,
+    residentBytes: process.memoryUsage.rss(),
+    longestBlockMs: Math.max(0, delay.max / 1e6 - 1),
+    failures,
+  };
+}
+
+process.on('message', (command: Command) => {
+  obey(command).then(
+    (report) => process.send?.(report),
+    (error: unknown) => {
+      console.error(error);
+      process.exit(1);
+    },
+  );
+});

@@ -1,0 +1,23 @@
+/** Every metric that this program can say, by the part that says it: what the reference, boards and alerts quote. */
+import { eventMetrics } from './events/metrics.ts';
+import type { Metric } from './metrics/metric.ts';
+import { processMetrics } from './metrics/process.ts';
+import { mirrorMetrics } from './praefect/mirror/metrics.ts';
+import { questionMetrics } from './praefect/questions/index.ts';
+import { reloadMetrics } from './reload.ts';
+import { selfMetrics } from './runtime/self-metrics.ts';
+import { serverMetrics } from './server/metrics.ts';
+
+export interface CatalogueSection {
+  readonly title: string;
+  readonly metrics: readonly Metric[];
+}
+
+export const catalogue: readonly CatalogueSection[] = [
+  { title: "Praefect's database: repositories, replicas, primaries", metrics: mirrorMetrics },
+  { title: "Praefect's database: health, queue, server", metrics: questionMetrics },
+  { title: 'The exporter', metrics: [...selfMetrics, ...eventMetrics, ...serverMetrics, ...reloadMetrics] },
+  { title: "The exporter's process", metrics: processMetrics },
+];
+
+export const everyMetric: readonly Metric[] = catalogue.flatMap(({ metrics }) => metrics);

@@ -1,0 +1,92 @@
+/** The room as a whole: from a database and its budget to all collectors that read it. */
+import type { EventLog } from '../events/log.ts';
+import type { Budget } from '../runtime/budget.ts';
+import type { Clock } from '../runtime/clock.ts';
+import type { Collector } from '../runtime/collector.ts';
+import { createWake } from '../runtime/wake.ts';
+import type { Database } from './database.ts';
+import type { HealthView } from './health.ts';
+import { createRepositoriesCollector } from './mirror/collector.ts';
+import { createHealthHistory } from './mirror/health-history.ts';
+import { createPraefectCollectors } from './questions/index.ts';
+import type { ConfiguredStorages } from './questions/known-storages.ts';
+
+/** The names of all collectors of the room, for when it has no database to read. */
+export const praefectCollectorNames: readonly string[] = [
+  'praefect_database',
+  'praefect_health',
+  'praefect_queue',
+  'praefect_connections',
+  'praefect_tables',
+  'praefect_shard_primaries',
+  'praefect_write_locks',
+  'praefect_verification',
+  'praefect_repositories',
+];
+
+export interface PraefectRoomOptions {
+  readonly database: Database;
+  readonly budget: Budget;
+  readonly clock: Clock;
+  readonly events: EventLog;
+  /** Virtual storage -> storages, of Praefect's config.toml; undefined where it was not given. */
+  readonly configuredStorages: ConfiguredStorages | undefined;
+  readonly lookIntervalMs: number;
+  readonly lookMaxAgeMs: number;
+  readonly healthIntervalMs: number;
+  readonly statementTimeoutMs: number;
+  readonly stuckAfterMs: number;
+}
+
+export interface PraefectRoom {
+  /** In the order in which they should first run: cheap ones first, the heaviest last. */
+  readonly collectors: readonly Collector[];
+  /** The newest health, aged to now; undefined until the first answer. */
+  health(): HealthView | undefined;
+}
+
+export function createPraefectRoom(options: PraefectRoomOptions): PraefectRoom {
+  const { clock } = options;
+  const history = createHealthHistory();
+  const healthWake = createWake();
+  let asked: () => void;
+  const firstAsked = new Promise<void>((resolve) => {
+    asked = resolve;
+  });
+  const small = createPraefectCollectors({
+    ...options,
+    healthWake,
+    onHealth: (view) => history.record(view, Math.floor(clock.now() / 1000)),
+  });
+  const collectors = small.collectors.map((collector) =>
+    collector.name === 'praefect_health'
+      ? { ...collector, collect: firstDone(collector, () => asked()) }
+      : collector,
+  );
+  const repositories = createRepositoriesCollector({
+    ...options,
+    configured: options.configuredStorages,
+    health: small.health,
+    // Without health, a first look would take every storage for configured and correct itself at the next.
+    healthAsked: (signal) => Promise.race([firstAsked, aborted(signal)]),
+    history,
+    wake: healthWake,
+  });
+  return { collectors: [...collectors, repositories], health: small.health };
+}
+
+const firstDone =
+  (collector: Collector, done: () => void): Collector['collect'] =>
+  async (run) => {
+    try {
+      return await collector.collect(run);
+    } finally {
+      done();
+    }
+  };
+
+const aborted = (signal: AbortSignal): Promise<void> =>
+  new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener('abort', () => resolve(), { once: true });
+  });
