@@ -81,11 +81,11 @@ export interface HealthView {
 /** The health that the rows, read at `readAt` (Clock.monotonic()), show at `at` if nothing was written since. */
 export function healthOf(rows: readonly NodeStatusRow[], readAt: number, at = readAt): HealthView {
   const elapsed = Math.max(0, at - readAt) / 1000;
-  const byVirtualStorage = Map.groupBy(rows, (row) => row.virtualStorage);
   const virtualStorages = new Map(
-    [...byVirtualStorage]
-      .sort(([a], [b]) => (a < b ? -1 : 1))
-      .map(([name, own]) => [name, virtualStorageHealth(name, own, elapsed)]),
+    groupedInOrder(rows, (row) => row.virtualStorage).map(([name, own]) => [
+      name,
+      virtualStorageHealth(name, own, elapsed),
+    ]),
   );
   return {
     readAt,
@@ -120,7 +120,7 @@ function virtualStorageHealth(
   }));
   const newest = Math.min(...aged.map((row) => row.attempt));
   const praefects = new Map(
-    [...Map.groupBy(aged, (row) => row.praefect)].map(([praefect, own]) => [
+    groupedInOrder(aged, (row) => row.praefect).map(([praefect, own]) => [
       praefect,
       Math.min(...own.map((row) => row.attempt)),
     ]),
@@ -130,27 +130,25 @@ function virtualStorageHealth(
   const quorum = Math.ceil(countWithin(aliveWithinSeconds) / 2);
 
   const storages = new Map(
-    [...Map.groupBy(aged, (row) => row.storage)]
-      .sort(([a], [b]) => (a < b ? -1 : 1))
-      .map(([storage, own]): [string, StorageHealth] => {
-        const seenBy = own.filter((row) => row.seen <= seenWithinSeconds).length;
-        return [
+    groupedInOrder(aged, (row) => row.storage).map(([storage, own]): [string, StorageHealth] => {
+      const seenBy = own.filter((row) => row.seen <= seenWithinSeconds).length;
+      return [
+        storage,
+        {
+          virtualStorage,
           storage,
-          {
-            virtualStorage,
-            storage,
-            // The view groups the rows that saw it: without one there is no group, whatever the quorum.
-            healthy: seenBy > 0 && seenBy >= quorum,
-            seenHealthyBy: new Map(
-              own
-                .filter((row) => isAlive(row.praefect))
-                .map((row) => [row.praefect, row.seen <= seenWithinSeconds]),
-            ),
-            secondsSinceAttempt: finite(Math.min(...own.map((row) => row.attempt))),
-            secondsSinceSeen: finite(Math.min(...own.map((row) => row.seen))),
-          },
-        ];
-      }),
+          // The view groups the rows that saw it: without one there is no group, whatever the quorum.
+          healthy: seenBy > 0 && seenBy >= quorum,
+          seenHealthyBy: new Map(
+            groupedInOrder(own, (row) => row.praefect)
+              .filter(([praefect]) => isAlive(praefect))
+              .map(([praefect, [row]]) => [praefect, (row?.seen ?? Infinity) <= seenWithinSeconds]),
+          ),
+          secondsSinceAttempt: finite(Math.min(...own.map((row) => row.attempt))),
+          secondsSinceSeen: finite(Math.min(...own.map((row) => row.seen))),
+        },
+      ];
+    }),
   );
 
   return {
@@ -166,5 +164,9 @@ function virtualStorageHealth(
     ),
   };
 }
+
+/** Groups in order of their keys: node_status has no order of its own, and series should keep theirs. */
+const groupedInOrder = <T>(items: readonly T[], keyOf: (item: T) => string): [string, T[]][] =>
+  [...Map.groupBy(items, keyOf)].sort(([a], [b]) => (a < b ? -1 : 1));
 
 const finite = (seconds: number): number | undefined => (Number.isFinite(seconds) ? seconds : undefined);

@@ -90,6 +90,8 @@ export function healthBlock(view: HealthView, databaseNow: number): Block {
   const seenHealthy = samplesOf(storageSeenHealthy);
   const healthy = samplesOf(storageHealthy);
 
+  // To the microsecond, as PostgreSQL keeps times: an unchanged time stays the same number at every read.
+  const at = (secondsAgo: number) => Math.round((databaseNow - secondsAgo) * 1e6) / 1e6;
   const newest = Math.min(
     ...[...view.virtualStorages.values()].map(
       ({ secondsSinceHeartbeat }) => secondsSinceHeartbeat ?? Infinity,
@@ -99,11 +101,11 @@ export function healthBlock(view: HealthView, databaseNow: number): Block {
 
   for (const { virtualStorage: virtual_storage, ...each } of view.virtualStorages.values()) {
     if (each.secondsSinceHeartbeat === undefined || isGone(each.secondsSinceHeartbeat)) continue;
-    heartbeat.set({ virtual_storage }, databaseNow - each.secondsSinceHeartbeat);
+    heartbeat.set({ virtual_storage }, at(each.secondsSinceHeartbeat));
     quorum.set({ virtual_storage }, Number(each.believed));
     for (const [praefect, seconds] of each.praefects) {
       if (seconds === undefined || isGone(seconds)) continue;
-      lastContact.set({ praefect, virtual_storage }, databaseNow - seconds);
+      lastContact.set({ praefect, virtual_storage }, at(seconds));
       alive.set({ praefect, virtual_storage }, Number(seconds <= aliveWithinSeconds));
     }
     for (const { storage, ...state } of each.storages.values()) {

@@ -62,6 +62,8 @@ export function createPraefectCollectors(options: PraefectCollectorsOptions): Pr
       createWriteLocksCollector(context),
       createVerificationCollector({
         ...context,
+        configuredStorages,
+        health,
         verificationIntervalSeconds: options.verificationIntervalSeconds ?? weekInSeconds,
       }),
     ],

@@ -159,7 +159,7 @@ export function queueBlock(
   const jobs = samplesOf(replicationJobs);
   const oldest = samplesOf(oldestJob);
   const stale = samplesOf(staleJobs);
-  for (const [key, place] of places) {
+  for (const [key, place] of [...places].sort(([a], [b]) => (a < b ? -1 : 1))) {
     const here = groups.get(key) ?? [];
     for (const state of jobStates) {
       const inState = here.filter((group) => group.state === state);

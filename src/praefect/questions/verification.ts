@@ -10,7 +10,9 @@ import { type Block, samplesOf } from '../../metrics/samples.ts';
 import type { Budget } from '../../runtime/budget.ts';
 import type { Collector } from '../../runtime/collector.ts';
 import type { Row } from '../database.ts';
+import type { HealthView } from '../health.ts';
 import { askByVariant, failedBy, numberOf, type QuestionContext, textOf } from '../question.ts';
+import { type ConfiguredStorages, type KnownStorages, knownStorages } from './known-storages.ts';
 
 const perStorage = { virtual_storage: anyValue, storage: anyValue } as const;
 
@@ -49,10 +51,21 @@ SELECT virtual_storage,
  GROUP BY virtual_storage, storage
  ORDER BY virtual_storage, storage`;
 
-export function verificationBlock(rows: readonly Row[], verificationOn: boolean): Block {
+/** @param known get a 0 where they hold no replica */
+export function verificationBlock(
+  rows: readonly Row[],
+  known: KnownStorages,
+  verificationOn: boolean,
+): Block {
   const replicas = samplesOf(verificationReplicas);
   const oldest = samplesOf(verificationOldest);
-  for (const row of rows) {
+  const without: readonly Row[] = known.places.filter(
+    (place) =>
+      !rows.some(
+        (row) => row['virtual_storage'] === place.virtual_storage && row['storage'] === place.storage,
+      ),
+  );
+  for (const row of [...rows, ...without]) {
     const place = { virtual_storage: textOf(row['virtual_storage']), storage: textOf(row['storage']) };
     const count = (column: string) => numberOf(row[column]) ?? 0;
     const rest = count('replicas') - count('leased_expired') - count('unverified') - count('overdue');
@@ -68,6 +81,8 @@ export function verificationBlock(rows: readonly Row[], verificationOn: boolean)
 
 export interface VerificationCollectorOptions extends QuestionContext {
   readonly budget: Budget;
+  readonly configuredStorages: ConfiguredStorages | undefined;
+  readonly health: () => HealthView | undefined;
   /** Praefect's verification interval in whole seconds; 0 where verification is switched off. */
   readonly verificationIntervalSeconds: number;
 }
@@ -92,9 +107,10 @@ export function createVerificationCollector(options: VerificationCollectorOption
         (variant) => (variant.storageRepositories.verification ? verificationSql(interval) : undefined),
       );
       if (!asked.ok) return failedBy(asked.failure);
-      return asked.value === undefined
-        ? { kind: 'empty', why: 'Praefect verifies replicas from the schema variant 14.10 on' }
-        : { kind: 'data', block: verificationBlock(asked.value, interval > 0) };
+      if (asked.value === undefined)
+        return { kind: 'empty', why: 'Praefect verifies replicas from the schema variant 14.10 on' };
+      const known = knownStorages(options.configuredStorages, options.health());
+      return { kind: 'data', block: verificationBlock(asked.value, known, interval > 0) };
     },
   };
 }
