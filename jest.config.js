@@ -6,4 +6,5 @@ export default {
   testMatch: ['<rootDir>/test/**/*.test.ts'],
   coverageProvider: 'v8',
   testTimeout: 30_000,
+  maxWorkers: '100%',
 };
