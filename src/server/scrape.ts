@@ -64,6 +64,7 @@ export function createScrapeHandler(options: ScrapeOptions) {
       else if (answer.kind === 'late')
         refuse('timeout', 503, 'There was nothing to send by the deadline of this scrape.');
     } catch (error) {
+      if (gone.aborted) return;
       log.error({ err: error }, 'a scrape failed by a fault of our own');
       refuse('internal', 500, 'The metrics could not be made; the log says why.');
     }

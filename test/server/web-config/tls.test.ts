@@ -1,0 +1,262 @@
+import { type ConnectionOptions, type TLSSocket, connect as tlsConnect } from 'node:tls';
+import { afterAll, beforeAll, describe, expect } from '@jest/globals';
+import { hasTool, testWith } from '../../support/tools.ts';
+import { type Certificates, makeCertificates, type Pair } from '../support/certificates.ts';
+import { type Folder, makeFolder } from '../support/folder.ts';
+import { type Answer, ask, makeServer, ownMetrics, rawConnection, withServer } from '../support/harness.ts';
+
+const test = testWith('openssl');
+let certificates: Certificates;
+let folder: Folder;
+beforeAll(() => {
+  folder = makeFolder();
+  if (hasTool('openssl')) certificates = makeCertificates();
+});
+afterAll(() => {
+  folder.remove();
+  certificates?.remove();
+});
+
+let files = 0;
+/** A web configuration file with the server's certificate and these lines in its TLS section. */
+const config = (tls: readonly string[] = [], rest = ''): string => {
+  const { certFile, keyFile } = certificates.server;
+  const lines = [`cert_file: ${certFile}`, `key_file: ${keyFile}`, ...tls]
+    .map((line) => `  ${line}\n`)
+    .join('');
+  return folder.write(`web-${files++}.yml`, `tls_server_config:\n${lines}${rest}`);
+};
+const as = (pair: Pair) => ({ cert: pair.cert, key: pair.key });
+
+/** The answer, or the code of the error that came instead. */
+const outcome = (url: string, options: object = {}): Promise<Answer | string> =>
+  ask(url, { ca: certificates.ca.cert, ...options }).catch(
+    (error: NodeJS.ErrnoException) => error.code ?? error.message,
+  );
+
+/** Shakes hands, and gives back what was agreed on or the error's code. */
+const handshake = (port: number, options: ConnectionOptions): Promise<string> =>
+  new Promise((resolve) => {
+    const socket: TLSSocket = tlsConnect(
+      { port, host: '127.0.0.1', ca: certificates.ca.cert, ...options },
+      () => {
+        const { name } = socket.getCipher();
+        resolve(`${socket.getProtocol()} ${name}`);
+        socket.destroy();
+      },
+    );
+    socket.on('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message));
+  });
+
+describe('TLS', () => {
+  test('is served with the certificate of the file, and the page says https', async () => {
+    await withServer({ webConfigFile: config() }, async ({ url, port }) => {
+      expect(url).toMatch(/^https:/);
+      expect(await outcome(`${url}/metrics`)).toMatchObject({ status: 200 });
+      expect(await handshake(port, {})).toMatch(/^TLSv1\.3 /);
+      expect(await handshake(port, { maxVersion: 'TLSv1.2' })).toMatch(
+        /^TLSv1\.2 ECDHE-ECDSA-AES128-GCM-SHA256$/,
+      );
+      expect(
+        await handshake(port, { maxVersion: 'TLSv1.1', minVersion: 'TLSv1', ciphers: 'DEFAULT@SECLEVEL=0' }),
+      ).toMatch(/ALERT_PROTOCOL_VERSION/);
+    });
+  });
+
+  test('turns away who speaks plain HTTP, with one line in the log', async () => {
+    await withServer({ webConfigFile: config() }, async ({ port, url, log }) => {
+      for (let i = 0; i < 3; i++) {
+        const { socket, received } = rawConnection(port);
+        socket.write('GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n');
+        expect(await received).not.toContain('200');
+      }
+      expect(await outcome(`${url}/metrics`)).toMatchObject({ status: 200 });
+      expect(log.filter((line) => line.includes('TLS handshake'))).toHaveLength(1);
+      expect(log[0]).toContain('ERR_SSL_HTTP_REQUEST');
+    });
+  });
+
+  test('takes certificate and key from the file itself as well', async () => {
+    const indent = (pem: string) => pem.trim().replace(/^/gm, '    ');
+    const { cert, key } = certificates.server;
+    const file = folder.write(
+      'inline.yml',
+      `tls_server_config:\n  cert: |\n${indent(cert)}\n  key: |\n${indent(key)}\n`,
+    );
+    await withServer({ webConfigFile: file }, async ({ url }) => {
+      expect(await outcome(`${url}/metrics`)).toMatchObject({ status: 200 });
+    });
+  });
+
+  test('takes paths relative to the file', async () => {
+    folder.write('relative.crt', certificates.server.cert);
+    folder.write('relative.key', certificates.server.key);
+    const file = folder.write(
+      'relative.yml',
+      'tls_server_config: { cert_file: relative.crt, key_file: ./relative.key }',
+    );
+    await withServer({ webConfigFile: file }, async ({ url }) => {
+      expect(await outcome(`${url}/metrics`)).toMatchObject({ status: 200 });
+    });
+  });
+
+  test('speaks the versions, suites and curves of the file and no others', async () => {
+    const legacy = { minVersion: 'TLSv1', maxVersion: 'TLSv1.1', ciphers: 'DEFAULT@SECLEVEL=0' } as const;
+    await withServer({ webConfigFile: config(['min_version: TLS13']) }, async ({ port }) => {
+      expect(await handshake(port, { maxVersion: 'TLSv1.2' })).toMatch(/ALERT_PROTOCOL_VERSION/);
+    });
+    await withServer({ webConfigFile: config(['max_version: TLS12']) }, async ({ port }) => {
+      expect(await handshake(port, {})).toMatch(/^TLSv1\.2 /);
+    });
+    await withServer({ webConfigFile: config(['min_version: TLS10']) }, async ({ port }) => {
+      expect(await handshake(port, legacy)).toMatch(/^TLSv1\.1 /);
+      expect(await handshake(port, {})).toMatch(/^TLSv1\.3 /);
+    });
+    const suites =
+      'cipher_suites: [TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256]';
+    const client = {
+      maxVersion: 'TLSv1.2',
+      ciphers: 'ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-ECDSA-CHACHA20-POLY1305',
+    } as const;
+    await withServer({ webConfigFile: config([suites]) }, async ({ port }) => {
+      expect(await handshake(port, client)).toBe('TLSv1.2 ECDHE-ECDSA-CHACHA20-POLY1305');
+      expect(await handshake(port, { ...client, ciphers: 'ECDHE-ECDSA-AES256-GCM-SHA384' })).toMatch(
+        /HANDSHAKE_FAILURE/,
+      );
+      expect(await handshake(port, {})).toMatch(/^TLSv1\.3 /);
+    });
+    await withServer(
+      { webConfigFile: config([suites, 'prefer_server_cipher_suites: false']) },
+      async ({ port }) => {
+        expect(await handshake(port, client)).toBe('TLSv1.2 ECDHE-ECDSA-AES128-GCM-SHA256');
+      },
+    );
+    await withServer(
+      { webConfigFile: config(['curve_preferences: [CurveP256, CurveP384]']) },
+      async ({ port }) => {
+        expect(await handshake(port, { ecdhCurve: 'P-384' })).toMatch(/^TLSv1\.3 /);
+        expect(await handshake(port, { ecdhCurve: 'X25519' })).toMatch(/HANDSHAKE_FAILURE/);
+      },
+    );
+  });
+
+  test('does not start with material that does not fit, and says which', async () => {
+    const { server, otherCa, client } = certificates;
+    const garbage = folder.write('garbage.pem', 'SENTINEL');
+    const broken = folder.write(
+      'broken.pem',
+      '-----BEGIN CERTIFICATE-----\nSENTINEL\n-----END CERTIFICATE-----\n',
+    );
+    const section = (pair: { cert: string; key: string }, more = '') =>
+      folder.write(
+        `bad-${files++}.yml`,
+        `tls_server_config:\n  cert_file: ${pair.cert}\n  key_file: ${pair.key}\n${more}`,
+      );
+    const ca = (file: string) =>
+      `  client_auth_type: RequireAndVerifyClientCert\n  client_ca_file: ${file}\n`;
+    const good = { cert: server.certFile, key: server.keyFile };
+    const cases: [string, string][] = [
+      [
+        section({ ...good, cert: '/no/such.crt' }),
+        'tls_server_config.cert_file (/no/such.crt) cannot be read (ENOENT)',
+      ],
+      [
+        section({ ...good, key: '/no/such.key' }),
+        'tls_server_config.key_file (/no/such.key) cannot be read (ENOENT)',
+      ],
+      [section({ ...good, key: folder.path }), `key_file (${folder.path}) cannot be read (EISDIR)`],
+      [section({ ...good, cert: garbage }), `cert_file (${garbage}) holds no PEM certificate`],
+      [section({ ...good, key: garbage }), `key_file (${garbage}) holds no PEM private key`],
+      [
+        section({ ...good, key: otherCa.keyFile }),
+        `key_file (${otherCa.keyFile}) is not the key of tls_server_config.cert_file`,
+      ],
+      [section(good, ca('/no/such-ca.crt')), 'client_ca_file (/no/such-ca.crt) cannot be read (ENOENT)'],
+      [section(good, ca(garbage)), `client_ca_file (${garbage}) does not hold PEM certificates`],
+      [section(good, ca(broken)), `client_ca_file (${broken}) does not hold PEM certificates`],
+      [section(good, ca(client.keyFile)), 'does not hold PEM certificates'],
+    ];
+    for (const [webConfigFile, words] of cases) {
+      const { server, lines } = makeServer({ webConfigFile });
+      const started = await server.start();
+      const said = started.ok ? '' : started.problems.join('\n');
+      expect(said).toContain(words);
+      expect(said + lines.join()).not.toContain('SENTINEL');
+    }
+  });
+});
+
+describe('client certificates', () => {
+  const ca = () => `client_ca_file: ${certificates.ca.certFile}`;
+
+  test('NoClientCert asks nobody', async () => {
+    await withServer({ webConfigFile: config(['client_auth_type: NoClientCert']) }, async ({ url }) => {
+      expect(await outcome(url)).toMatchObject({ status: 200 });
+      expect(await outcome(url, as(certificates.foreignClient))).toMatchObject({ status: 200 });
+    });
+  });
+
+  test('RequestClientCert takes any, or none', async () => {
+    await withServer({ webConfigFile: config(['client_auth_type: RequestClientCert']) }, async ({ url }) => {
+      expect(await outcome(url)).toMatchObject({ status: 200 });
+      expect(await outcome(url, as(certificates.foreignClient))).toMatchObject({ status: 200 });
+    });
+  });
+
+  test('RequireAnyClientCert takes any, but not none', async () => {
+    await withServer(
+      { webConfigFile: config(['client_auth_type: RequireAnyClientCert']) },
+      async ({ url, server }) => {
+        expect(await outcome(`${url}/metrics`)).toMatchObject({
+          status: 403,
+          body: 'Forbidden: a client certificate is needed.\n',
+        });
+        expect(await outcome(`${url}/-/healthy`)).toMatchObject({ status: 403 });
+        expect(await outcome(url, as(certificates.foreignClient))).toMatchObject({ status: 200 });
+        expect(ownMetrics(server)['scrape_rejected_total client_certificate']).toBe(1);
+      },
+    );
+  });
+
+  test('VerifyClientCertIfGiven takes none, or one of the authority', async () => {
+    await withServer(
+      { webConfigFile: config(['client_auth_type: VerifyClientCertIfGiven', ca()]) },
+      async ({ url }) => {
+        expect(await outcome(url)).toMatchObject({ status: 200 });
+        expect(await outcome(url, as(certificates.client))).toMatchObject({ status: 200 });
+        expect(await outcome(url, as(certificates.foreignClient))).toMatchObject({
+          status: 403,
+          body: expect.stringContaining('not issued by the configured authority'),
+        });
+      },
+    );
+  });
+
+  test('RequireAndVerifyClientCert takes only one of the authority', async () => {
+    await withServer(
+      { webConfigFile: config(['client_auth_type: RequireAndVerifyClientCert', ca()]) },
+      async ({ url }) => {
+        expect(await outcome(url, as(certificates.client))).toMatchObject({ status: 200 });
+        expect(await outcome(url)).toMatch(/ALERT|ECONNRESET/);
+        expect(await outcome(url, as(certificates.foreignClient))).toMatch(/ALERT|ECONNRESET|UNKNOWN_CA/);
+      },
+    );
+  });
+
+  for (const sans of [
+    ['prometheus.example'],
+    ['spiffe://example/prometheus'],
+    ['2001:0db8:0:0::1'],
+    ['nobody.example', 'prometheus.example'],
+  ]) {
+    test(`client_allowed_sans [${sans}] lets in whose certificate says so, and nobody else`, async () => {
+      const type = 'client_auth_type: RequireAndVerifyClientCert';
+      const file = config([type, ca(), `client_allowed_sans: ${JSON.stringify(sans)}`]);
+      await withServer({ webConfigFile: file }, async ({ url }) => {
+        expect(await outcome(url, as(certificates.client))).toMatchObject({ status: 200 });
+        const words = expect.stringContaining('allowed subject alternative names');
+        expect(await outcome(url, as(certificates.otherClient))).toMatchObject({ status: 403, body: words });
+      });
+    });
+  }
+});
