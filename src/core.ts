@@ -54,6 +54,7 @@ export function createCore(options: CoreOptions): Core {
     return { runner, target: sources.databaseText, problems: () => [], stop: () => runner.stop() };
   }
 
+  const { database: name, host, port } = sources.database;
   const { database: limits, stuckAfter } = settings.praefect;
   const budget = createBudget(limits.timeShare, clock);
   const database = createDatabase({ connection: sources.database, clock, budget, log });
@@ -78,7 +79,7 @@ export function createCore(options: CoreOptions): Core {
   });
   return {
     runner,
-    target: `Praefect's ${sources.databaseText}`,
+    target: `Praefect's database ${name} at ${host}:${port}`,
     problems: (blocks) =>
       praefectProblems({ reading: readingOf(blocks), health: room.health(), now: clock.now() / 1000 }),
     async stop() {

@@ -71,17 +71,17 @@ function databaseProblems({ reading }: Situation): Problem[] {
 
 function healthProblems({ reading, health: view }: Situation): Problem[] {
   const problems: Problem[] = [];
-  for (const { labels, value } of reading.series(health.heartbeatQuorum)) {
-    if (value === 1) continue;
-    const { virtual_storage: name } = labels;
+  const mute = reading.series(health.heartbeatQuorum).filter(({ value }) => value !== 1);
+  if (mute.length > 0) {
+    const heartbeats = mute.flatMap(({ labels }) => reading.value(health.heartbeatTimestamp, labels) ?? []);
     problems.push({
-      key: `quorum ${name}`,
+      key: 'quorum',
       severity: 'critical',
-      title: `Too few Praefects report on ${name}`,
+      title: `Too few Praefects report on ${mute.map(({ labels }) => labels.virtual_storage).join(', ')}`,
       detail:
         'Under half of them have a fresh heartbeat: storages read unhealthy through silence, and what rests on health is not to be believed.',
       action: 'Check that Praefects run and can write to their database.',
-      ...sinceOf(reading.value(health.heartbeatTimestamp, labels)),
+      ...sinceOf(heartbeats.length > 0 ? Math.max(...heartbeats) : undefined),
     });
   }
   for (const { labels, value } of reading.series(health.storageHealthy)) {
@@ -108,16 +108,14 @@ function healthProblems({ reading, health: view }: Situation): Problem[] {
       action: `Check the network between ${praefect} and ${storage}.`,
     });
   }
-  for (const { labels, value } of reading.series(health.praefectAlive)) {
-    if (value === 1) continue;
-    const { praefect, virtual_storage: name } = labels;
+  for (const [praefect, names] of silentPraefects(reading)) {
+    const [first = ''] = names;
     problems.push({
-      key: `praefect ${praefect} ${name}`,
+      key: `praefect ${praefect}`,
       severity: 'warning',
-      title: `${praefect} has been silent on ${name} for over a minute`,
-      detail:
-        'It does not count in the quorum any more. A Praefect that was taken away for good leaves its rows: they are dropped after a day.',
-      ...sinceOf(reading.value(health.praefectLastContact, labels)),
+      title: `${praefect} has been silent for over a minute`,
+      detail: `It does not count in the quorum of ${names.join(', ')} any more. One that was taken away for good leaves its rows: they are dropped after a day.`,
+      ...sinceOf(reading.value(health.praefectLastContact, { praefect, virtual_storage: first })),
     });
   }
   return problems;
@@ -199,6 +197,15 @@ function replicationProblems({ reading, health: view, now }: Situation): Problem
     });
   }
   return problems;
+}
+
+/** Praefect -> the virtual storages on which it is silent: one incident, one problem. */
+function silentPraefects(reading: Reading): ReadonlyMap<string, readonly string[]> {
+  const silent = reading.series(health.praefectAlive).filter(({ value }) => value !== 1);
+  const groups = Map.groupBy(silent, ({ labels }) => labels.praefect);
+  return new Map(
+    [...groups].map(([praefect, rows]) => [praefect, rows.map(({ labels }) => labels.virtual_storage)]),
+  );
 }
 
 const staleWhy = {

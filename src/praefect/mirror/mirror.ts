@@ -13,9 +13,11 @@ export type MirroredTable = (typeof mirroredTables)[number];
 /** What tells whether rows vanished: the mirror never has too few rows, so equal counts are equal tables. */
 export interface Tally {
   rows: number;
-  /** Sum of the keys' lower halves (unsigned): a second witness, exact up to 2^21 million rows. */
+  /** Sum of the keys' lowest 20 bits: a second witness, exact up to 2^33 rows. */
   sum: number;
 }
+
+export const witnessBits = 0xf_ffff;
 
 export const differs = (a: Readonly<Tally>, b: Readonly<Tally>): boolean =>
   a.rows !== b.rows || a.sum !== b.sum;
@@ -64,7 +66,7 @@ export function createMirror(): Mirror {
 
   const count = (kind: MirroredTable, of: Table, slot: number, step: 1 | -1): void => {
     tallies[kind].rows += step;
-    tallies[kind].sum += step * (of.slots.low(slot) >>> 0);
+    tallies[kind].sum += step * (of.slots.low(slot) & witnessBits);
   };
 
   return {

@@ -5,7 +5,7 @@
  */
 import type { Look } from '../database.ts';
 import type { Place } from './look.ts';
-import { differs, type Mirror, type MirroredTable, type Tally } from './mirror.ts';
+import { differs, type Mirror, type MirroredTable, type Tally, witnessBits } from './mirror.ts';
 import type { Slices } from './slices.ts';
 import type { MirrorSchema, Statements } from './statements.ts';
 import type { Table } from './table.ts';
@@ -31,7 +31,7 @@ export async function forgetVanished(question: VanishedQuestion): Promise<void> 
     const range = ranges.of(table, slot);
     const tally = suspects.get(range) ?? { rows: 0, sum: 0 };
     tally.rows++;
-    tally.sum += table.slots.low(slot) >>> 0;
+    tally.sum += table.slots.low(slot) & witnessBits;
     suspects.set(range, tally);
   });
   for (const row of await look.rows(statements.ranges(kind, ranges.bits))) {
