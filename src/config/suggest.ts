@@ -7,7 +7,9 @@ export function closest(found: string, known: readonly string[]): string | undef
   const lower = found.toLowerCase();
   const same = known.find((name) => name.toLowerCase() === lower);
   if (same !== undefined) return same;
-  return closestMatch(found, known, { maxDistance: Math.max(1, Math.floor(found.length / 4)) });
+  // Two letters that changed places count as two.
+  const maxDistance = found.length < 4 ? 1 : Math.max(2, Math.floor(found.length / 4));
+  return closestMatch(found, known, { maxDistance });
 }
 
 export const didYouMean = (found: string, known: readonly string[], prefix = ''): string => {

@@ -114,13 +114,13 @@ function readStorages(entry: RawEntry | Raw, settingName: string): Checked<Confi
     : bad(problemOf(value.origin, settingName, `names the storage ${double} of ${name} twice; give it once`));
 }
 
-/** Text parted at commas; the items of a list, each parted likewise. */
+/** Text parted at commas; repeated flags, each parted likewise; the items of a list in the file as they are. */
 function splitItems(raw: Raw): readonly Raw[] {
   switch (raw.form) {
     case 'text':
       return raw.text.split(',').map((part) => ({ ...raw, text: part.trim() }));
     case 'items':
-      return raw.items.flatMap(splitItems);
+      return raw.items.flatMap((item) => (item.origin.source === 'file' ? [item] : splitItems(item)));
     case 'entries':
       return [raw];
   }

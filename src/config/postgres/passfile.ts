@@ -47,7 +47,8 @@ export async function passwordFromPassfile(
 export function passwordFromText(text: string, key: PassfileKey): Secret | undefined {
   for (const line of text.split('\n')) {
     const password = passwordFromLine(line.replace(/\r$/, ''), key);
-    if (password !== undefined) return new Secret(password);
+    // An empty password ends the search, and is none.
+    if (password !== undefined) return password === '' ? undefined : new Secret(password);
   }
   return undefined;
 }
@@ -57,7 +58,7 @@ function passwordFromLine(line: string, { host, port, database, user }: Passfile
   const fields = splitFields(line);
   const wanted = [host, String(port), database, user];
   const password = fields[wanted.length];
-  if (password === undefined || password.text === '') return undefined;
+  if (password === undefined) return undefined;
   return wanted.every((value, index) => fields[index]?.source === '*' || fields[index]?.text === value)
     ? password.text
     : undefined;

@@ -26,7 +26,11 @@ export function readVariables(
     if (setting !== undefined) {
       values.set(setting.name, { form: 'text', text, origin: { source: 'environment', name: variable } });
     } else if (!serviceLink.test(variable) && !(variable.endsWith('_PORT') && serviceLinkPort.test(text))) {
-      const hint = didYouMean(variable, [...byVariable.keys()]);
+      const hint = didYouMean(
+        withoutPrefix(variable),
+        [...byVariable.keys()].map(withoutPrefix),
+        environmentPrefix,
+      );
       problems.push({
         where: variable,
         message: `there is no such setting.${hint || ' --help lists them; unset it.'}`,
@@ -35,3 +39,6 @@ export function readVariables(
   }
   return { values, problems };
 }
+
+/** What the names have in common says nothing of how near they are. */
+const withoutPrefix = (variable: string): string => variable.slice(environmentPrefix.length);

@@ -104,43 +104,40 @@ function readGroup(node: unknown, above: readonly string[], reading: Reading): v
 
 function readPair(pair: Pair, path: readonly string[], reading: Reading): void {
   const name = path.join('.');
+  const known = [...reading.byName.keys()];
   const setting = reading.byName.get(name);
-  const isGroup = [...reading.byName.keys()].some((known) => known.startsWith(`${name}.`));
-  if (setting !== undefined) {
-    if (!setting.setting.inFile) {
-      problem(
-        pair.key,
-        `${name}: is only a flag (${setting.flag}) or a variable (${setting.variable})`,
-        reading,
-      );
-      return;
-    }
-    const raw = rawOf(pair.value, name, at(offsetOf(pair.key), reading), reading);
-    if (raw !== undefined) reading.values.set(name, raw);
-  } else if (isGroup) {
+  if (path.some((key) => key.includes('.'))) {
+    const nested = setting === undefined && !known.some((other) => other.startsWith(`${name}.`));
+    const hint = nested ? '' : ' Nest it: each dot is one more level.';
+    problem(pair.key, `${shownName(name)}: there is no such setting.${hint}`, reading);
+  } else if (setting !== undefined) {
+    readSetting(pair, setting, reading);
+  } else if (known.some((other) => other.startsWith(`${name}.`))) {
     if (!isEmpty(pair.value)) readGroup(pair.value, path, reading);
   } else {
-    const parent = path.slice(0, -1);
-    const prefix = parent.length === 0 ? '' : `${parent.join('.')}.`;
-    const depth = path.length;
-    const siblings = [
-      ...new Set(
-        [...reading.byName.keys()]
-          .filter((known) => known.startsWith(prefix))
-          .map((known) => known.split('.').slice(0, depth).join('.')),
-      ),
-    ];
-    const hint = didYouMean(name, siblings) || dotted(path.at(-1) ?? '', prefix, reading);
-    problem(pair.key, `${quotedName(name)}: there is no such setting.${hint}`, reading);
+    const prefix = path
+      .slice(0, -1)
+      .map((key) => `${key}.`)
+      .join('');
+    const beside = known
+      .filter((other) => other.startsWith(prefix))
+      .map((other) => other.split('.')[path.length - 1] ?? '');
+    const hint = didYouMean(path.at(-1) ?? '', [...new Set(beside)], prefix);
+    problem(pair.key, `${shownName(name)}: there is no such setting.${hint}`, reading);
   }
 }
 
-/** Someone wrote the flag as it is: `praefect.database.url: ...`. */
-const dotted = (key: string, prefix: string, reading: Reading): string =>
-  key.includes('.') && reading.byName.has(prefix + key) ? ' Nest it: each dot is one more level.' : '';
+function readSetting(pair: Pair, { name, flag, variable, setting }: NamedSetting, reading: Reading): void {
+  if (!setting.inFile) {
+    problem(pair.key, `${name}: is only a flag (${flag}) or a variable (${variable})`, reading);
+    return;
+  }
+  const raw = rawOf(pair.value, name, at(offsetOf(pair.key), reading), reading);
+  if (raw !== undefined) reading.values.set(name, raw);
+}
 
 /** A key that does not look like a name is shown as text, and cut. */
-const quotedName = (name: string): string => (/^[\w.-]{1,100}$/.test(name) ? name : quoted(name));
+const shownName = (name: string): string => (/^[\w.-]{1,100}$/.test(name) ? name : quoted(name));
 
 /** The value of a setting as its kind will read it; undefined after a problem. */
 function rawOf(node: unknown, name: string, origin: Origin, reading: Reading): Raw | undefined {

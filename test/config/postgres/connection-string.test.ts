@@ -1,0 +1,138 @@
+import { describe, expect, test } from '@jest/globals';
+import fc from 'fast-check';
+import {
+  connectionParameters,
+  connectionStringFault,
+} from '../../../src/config/postgres/connection-string.ts';
+import type { Origin } from '../../../src/config/problem.ts';
+
+const origin: Origin = { source: 'flag', name: '--praefect.database.url' };
+
+/** The parameters as plain text, the password revealed. */
+function parameters(text: string): Record<string, string> {
+  expect(connectionStringFault(text)).toBeUndefined();
+  const { password, ...rest } = connectionParameters(text, origin);
+  const plain = Object.entries(rest).map(([name, parameter]) => [name, parameter?.value ?? '']);
+  return {
+    ...Object.fromEntries(plain),
+    ...(password === undefined ? {} : { password: password.value.reveal() }),
+  };
+}
+
+describe('a URL', () => {
+  test.each<[string, Record<string, string>]>([
+    ['postgres://', {}],
+    ['postgresql://host', { host: 'host' }],
+    ['postgres://host:5433/db', { host: 'host', port: '5433', dbname: 'db' }],
+    ['postgres://user@host/db', { user: 'user', host: 'host', dbname: 'db' }],
+    ['postgres://user:pass@host', { user: 'user', password: 'pass', host: 'host' }],
+    ['postgres://user:a:b@host', { user: 'user', password: 'a:b', host: 'host' }],
+    ['postgres://user:p%40s%2Fs@host', { user: 'user', password: 'p@s/s', host: 'host' }],
+    ['postgres://[::1]:5433/db', { host: '::1', port: '5433', dbname: 'db' }],
+    ['postgres://%2Fvar%2Frun%2Fpostgresql/db', { host: '/var/run/postgresql', dbname: 'db' }],
+    ['postgres:///db?host=/var/run/postgresql', { dbname: 'db', host: '/var/run/postgresql' }],
+    [
+      'postgres://host/db?sslmode=verify-full&sslrootcert=/ca.pem',
+      { host: 'host', dbname: 'db', sslmode: 'verify-full', sslrootcert: '/ca.pem' },
+    ],
+    ['postgres://host?ssl=true', { host: 'host', sslmode: 'require' }],
+    ['postgres://host?connect_timeout=5&gssencmode=disable', { host: 'host', connect_timeout: '5' }],
+    ['postgres://host?user=other&password=x', { host: 'host', user: 'other', password: 'x' }],
+    ['  postgres://host  ', { host: 'host' }],
+  ])('%s', (text, expected) => {
+    expect(parameters(text)).toEqual(expected);
+  });
+});
+
+describe('keywords', () => {
+  test.each<[string, Record<string, string>]>([
+    ['host=h', { host: 'h' }],
+    ['host=h port=5433 dbname=d user=u', { host: 'h', port: '5433', dbname: 'd', user: 'u' }],
+    ["host = 'h' password = 'a b\\'c\\\\'", { host: 'h', password: "a b'c\\" }],
+    ['password=a\\ b', { password: 'a b' }],
+    ['password=a=b', { password: 'a=b' }],
+    ['host=a host=b', { host: 'b' }],
+    ["host='' user=u", { user: 'u' }],
+    ['host=h\n  user=u', { host: 'h', user: 'u' }],
+  ])('%j', (text, expected) => {
+    expect(parameters(text)).toEqual(expected);
+  });
+});
+
+const escapes = 'write @ : / ? # % and spaces in the user and the password as %40 %3A %2F %3F %23 %25 %20';
+const unknown =
+  'it has a parameter that libpq does not know; look for a misspelt name, or an unescaped character in the password';
+const form =
+  "is not of the form name=value; put values with spaces in single quotes, and write ' and \\ with a backslash before them";
+
+describe('what is wrong is said without quoting any of it', () => {
+  test.each([
+    ['db.example.com', 'it is neither a postgres:// URL nor keywords such as host=db'],
+    ['mysql://user:SENTINEL@host/db', 'it has another scheme than postgres:// or postgresql://'],
+    ['postgres://user:SENT/INEL@host/db', escapes],
+    ['postgres://user:12/SENTINEL@host/db', escapes],
+    ['postgres://user:12#SENTINEL@host/db', escapes],
+    ['postgres://user:12?SENTINEL@host/db', `a parameter after ? is not of the form name=value; ${escapes}`],
+    ['postgres://user:12?SENTINEL=1@host/db', unknown],
+    ['postgres://user:SENT INEL@host/db', escapes],
+    [
+      'postgres://user:SENTINEL%@host/db',
+      `it has a % that is not followed by two hexadecimal digits; ${escapes}`,
+    ],
+    ['postgres://user:SENTINEL@host:port/db', `its host or port cannot be read; ${escapes}`],
+    ['postgres://user:SENTINEL@one,two/db', 'it names several hosts; give the one that is to be watched'],
+    ['postgres://host/db?pasword=SENTINEL', unknown],
+    [
+      'postgres://host/db?service=SENTINEL',
+      'service is not supported: write out host, port, dbname and user in place of the service',
+    ],
+    [
+      'postgres://host/db?target_session_attrs=SENTINEL',
+      'target_session_attrs is not supported: give the one host that is to be watched',
+    ],
+    ['host=h password=SENT INEL', `keyword 3 ${form}`],
+    ["host=h password='SENTINEL", `keyword 2 ${form}`],
+    ["host=h password='SENT'INEL", `keyword 2 ${form}`],
+    ['host=h pasword=SENTINEL', unknown],
+    [
+      'host=h options=SENTINEL',
+      'options is not supported: set such options on the role: ALTER ROLE ... SET ...',
+    ],
+  ])('%s', (text, expected) => {
+    expect(connectionStringFault(text)).toBe(expected);
+    expect(expected).not.toMatch(/SENT|INEL/);
+  });
+});
+
+test('any user, password and database survive the way through a URL', () => {
+  const part = fc.string({ unit: 'grapheme', minLength: 1 }).filter((text) => !text.includes('\0'));
+  fc.assert(
+    fc.property(part, part, part, (user, password, dbname) => {
+      const [u, p, d] = [user, password, dbname].map(encodeURIComponent);
+      expect(parameters(`postgres://${u}:${p}@host/${d}`)).toEqual({ user, password, host: 'host', dbname });
+    }),
+  );
+});
+
+test('any password survives the way through keywords', () => {
+  fc.assert(
+    fc.property(fc.string({ minLength: 1 }), (password) => {
+      const quoted = password.replace(/[\\']/g, '\\$&');
+      expect(parameters(`host=h password='${quoted}' user=u`)).toEqual({ host: 'h', password, user: 'u' });
+    }),
+  );
+});
+
+test('no text makes it throw', () => {
+  const texts = fc.oneof(
+    fc.string(),
+    fc.string().map((text) => `postgres://${text}`),
+    fc.string().map((text) => `host=${text}`),
+  );
+  fc.assert(
+    fc.property(texts, (text) => {
+      if (connectionStringFault(text) === undefined) connectionParameters(text, origin);
+    }),
+    { numRuns: 500 },
+  );
+});

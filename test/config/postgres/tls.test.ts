@@ -1,0 +1,121 @@
+import { describe, expect, test } from '@jest/globals';
+import { resolveTls } from '../../../src/config/postgres/tls.ts';
+import { type Origin, problemText } from '../../../src/config/problem.ts';
+import { type MemoryFiles, memoryWorld } from '../memory-world.ts';
+
+const origin: Origin = { source: 'flag', name: '--praefect.database.url' };
+const home = '/home/exporter/.postgresql';
+const root = { [`${home}/root.crt`]: 'PEM' };
+const client = { [`${home}/postgresql.crt`]: 'PEM', [`${home}/postgresql.key`]: 'PEM' };
+const named = { '/ca.pem': 'PEM', '/client.pem': 'PEM', '/client.key': 'PEM' };
+
+async function tls(given: Record<string, string>, files: MemoryFiles = {}, host = 'db'): Promise<unknown> {
+  const parameters = Object.fromEntries(
+    Object.entries(given).map(([name, value]) => [name, { value, origin }]),
+  );
+  const result = await resolveTls(parameters, host, memoryWorld(files));
+  return result.ok ? result.value : result.problems.map(problemText);
+}
+
+describe('sslmode means what it means to libpq', () => {
+  test.each<[Record<string, string>, MemoryFiles, unknown]>([
+    [{}, {}, { mode: 'prefer' }],
+    [{}, root, { mode: 'prefer' }],
+    [{ sslmode: 'disable' }, { ...root, ...client }, { mode: 'disable' }],
+    [{ sslmode: 'allow' }, {}, { mode: 'allow' }],
+    [{ sslmode: 'prefer', sslrootcert: '/ca.pem' }, named, { mode: 'prefer' }],
+    [{ sslmode: 'require' }, {}, { mode: 'require' }],
+    // A root certificate that is there makes require verify the chain.
+    [{ sslmode: 'require' }, root, { mode: 'verify-ca', rootCert: `${home}/root.crt` }],
+    [{ sslmode: 'require', sslrootcert: '/ca.pem' }, named, { mode: 'verify-ca', rootCert: '/ca.pem' }],
+    [{ sslmode: 'verify-ca' }, root, { mode: 'verify-ca', rootCert: `${home}/root.crt` }],
+    [
+      { sslmode: 'verify-full', sslrootcert: '/ca.pem' },
+      { ...named, ...root },
+      { mode: 'verify-full', rootCert: '/ca.pem' },
+    ],
+    [{ sslrootcert: 'system' }, {}, { mode: 'verify-full', rootCert: 'system' }],
+    [{ sslmode: 'verify-full', sslrootcert: 'system' }, {}, { mode: 'verify-full', rootCert: 'system' }],
+    [
+      { sslmode: 'require' },
+      client,
+      { mode: 'require', cert: `${home}/postgresql.crt`, key: `${home}/postgresql.key` },
+    ],
+    [
+      { sslmode: 'require', sslcert: '/client.pem', sslkey: '/client.key' },
+      { ...named, ...client },
+      { mode: 'require', cert: '/client.pem', key: '/client.key' },
+    ],
+    [
+      { sslmode: 'require', sslcert: '/client.pem' },
+      { ...named, ...client },
+      { mode: 'require', cert: '/client.pem', key: `${home}/postgresql.key` },
+    ],
+  ])('%j with the files %j', async (given, files, expected) => {
+    expect(await tls(given, files)).toEqual(expected);
+  });
+
+  test('a Unix socket has no TLS, whatever is asked', async () => {
+    expect(await tls({ sslmode: 'verify-full' }, {}, '/var/run/postgresql')).toEqual({ mode: 'disable' });
+  });
+});
+
+describe('what cannot be had is said', () => {
+  const at = '--praefect.database.url:';
+  test.each<[Record<string, string>, MemoryFiles, string[]]>([
+    [
+      { sslmode: 'on' },
+      {},
+      [`${at} sslmode: found "on", expected one of disable, allow, prefer, require, verify-ca, verify-full`],
+    ],
+    [
+      { sslmode: 'verify_full' },
+      {},
+      [
+        `${at} sslmode: found "verify_full", expected one of disable, allow, prefer, require, verify-ca, verify-full: did you mean verify-full?`,
+      ],
+    ],
+    [
+      { sslmode: 'require', sslrootcert: 'system' },
+      {},
+      [
+        `${at} sslrootcert=system needs sslmode=verify-full, found "require": anyone can have a certificate that the system trusts`,
+      ],
+    ],
+    [
+      { sslmode: 'verify-full' },
+      {},
+      [
+        `${at} sslmode=verify-full needs a root certificate, and there is none at ${home}/root.crt: give sslrootcert, or sslrootcert=system for the roots that the system trusts (for a cloud's database, the file that the cloud offers for download)`,
+      ],
+    ],
+    [
+      { sslmode: 'require', sslrootcert: '/gone.pem' },
+      {},
+      [`${at} sslrootcert: the file /gone.pem does not exist`],
+    ],
+    [
+      { sslmode: 'verify-full', sslrootcert: '/ca.pem' },
+      { '/ca.pem': { code: 'EACCES' } },
+      [`${at} sslrootcert: the file /ca.pem may not be read by this user`],
+    ],
+    [
+      { sslmode: 'require', sslcert: '/client.pem' },
+      { '/client.pem': 'PEM' },
+      [
+        `${at} there is a client certificate but no key for it: give sslkey, or put it at ${home}/postgresql.key`,
+      ],
+    ],
+    [
+      { sslmode: 'require', sslrootcert: '/a', sslcert: '/b', sslkey: '/c' },
+      {},
+      [
+        `${at} sslrootcert: the file /a does not exist`,
+        `${at} sslcert: the file /b does not exist`,
+        `${at} sslkey: the file /c does not exist`,
+      ],
+    ],
+  ])('%j', async (given, files, expected) => {
+    expect(await tls(given, files)).toEqual(expected);
+  });
+});
