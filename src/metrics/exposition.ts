@@ -20,6 +20,11 @@ export interface Exposition {
   readonly headers: Readonly<Record<string, string>>;
   /** To be written one after the other; shared with other answers, so nobody may change them. */
   readonly body: readonly Buffer[];
+  /**
+   * What was thrown by blocks that could not be rendered, each a bug to be logged: those blocks are left out, so
+   * that one of them costs no scrape. Whoever calls `prepare` before publishing a block never meets this.
+   */
+  readonly failures: readonly unknown[];
 }
 
 const tails: Readonly<Record<Format, Buffer>> = {
@@ -35,8 +40,8 @@ let expected: { readonly format: Format; readonly encoding: Encoding } = {
 
 /**
  * Renders all blocks as one exposition, in the format and compression that the request's headers ask for. Holds
- * the event loop for a few milliseconds at a time, whatever the number of series. Never rejects for what a source
- * said; a bug in a block (a getter that throws) rejects here, and in `prepare` before.
+ * the event loop for a few milliseconds at a time, whatever the number of series. Rejects only when there is no
+ * memory left.
  */
 export async function exposition(
   blocks: readonly Block[],
@@ -47,7 +52,17 @@ export async function exposition(
   expected = { format, encoding };
 
   const texts: RenderedBlock[] = [];
-  for (const block of blocks) texts.push(await rendered(block, format));
+  const failures: unknown[] = [];
+  for (const block of blocks) {
+    try {
+      const text = await rendered(block, format);
+      texts.push(text);
+      // Compressing one block in another thread goes on while the next is rendered here.
+      if (encoding === 'gzip') void deflatePart(text.bytes);
+    } catch (error) {
+      failures.push(error);
+    }
+  }
   const parts = inOrder(texts);
   const body = encoding === 'gzip' ? await gzipParts(parts, tails[format]) : [...parts, tails[format]];
   return {
@@ -59,6 +74,7 @@ export async function exposition(
       'Cache-Control': 'no-store',
     },
     body: body.filter(({ length }) => length > 0),
+    failures,
   };
 }
 

@@ -13,7 +13,7 @@ const deflateRawAsync = promisify(deflateRaw);
 /** RFC 1952, 2.3: magic, deflate, no flags, no time, "fastest", unknown system. */
 const memberHeader = Buffer.from([0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 4, 255]);
 
-/** Half the time of level 6 for a tenth more bytes, on this kind of text. */
+/** On 8 MB of this kind of text, a fifth of the time of level 6 for a sixth more bytes. */
 const level = constants.Z_BEST_SPEED;
 
 const deflated = new WeakMap<Buffer, Promise<Buffer>>();

@@ -6,8 +6,15 @@
  * against writing single bytes and against one string per block, this was fastest by a third.
  */
 import type { Metric } from './metric.ts';
-import type { Block, Family, HistogramFamily, HistogramSample, ScalarFamily } from './samples.ts';
-import { escapeHelp, escapeLabelValue, type Format, formatBound, formatValue } from './syntax.ts';
+import type { Block, Family, HistogramFamily, HistogramSample, Sample, ScalarFamily } from './samples.ts';
+import {
+  escapeHelp,
+  escapeLabelValue,
+  type Format,
+  formatBound,
+  formatValue,
+  needsEscaping,
+} from './syntax.ts';
 
 /** A block's text, and where in it each family lies, so that a family that two blocks share can be joined. */
 export interface RenderedBlock {
@@ -24,8 +31,8 @@ export interface RenderedFamily {
   readonly end: number;
 }
 
-/** Characters of a batch: under a tenth of a millisecond each. */
-const batchLength = 16_384;
+/** Series of a batch: about 0.1 ms. */
+const batchSize = 128;
 
 /** Renders in steps; the return value is the result. Families without samples leave no trace. */
 export function* renderSteps(block: Block, format: Format): Generator<undefined, RenderedBlock> {
@@ -76,36 +83,42 @@ function header(metric: Metric, format: Format): string {
   const help = escapeHelp(helpOf(metric), format);
   if (format === 'text') return `# HELP ${metric.name} ${help}\n# TYPE ${metric.name} ${metric.type}\n`;
   const name = openMetricsFamilyName(metric);
-  const unit = name.endsWith(`_${metric.unit}`) ? `# UNIT ${name} ${metric.unit}\n` : '';
+  const hasUnit = metric.unit !== 'none' && name.endsWith(`_${metric.unit}`);
+  const unit = hasUnit ? `# UNIT ${name} ${metric.unit}\n` : '';
   return `# TYPE ${name} ${metric.type}\n${unit}# HELP ${name} ${help}\n`;
 }
 
 function* scalarLines({ metric, samples }: ScalarFamily): Generator<string> {
   const before = metric.labelNames.map((label, i) => `${i === 0 ? `${metric.name}{` : '",'}${label}="`);
   const beforeValue = before.length === 0 ? `${metric.name} ` : '"} ';
-  let lines = '';
-  for (const { labelValues, value } of samples) {
-    for (let i = 0; i < before.length; i++) lines += before[i] + escapeLabelValue(labelValues[i] ?? '');
-    lines += `${beforeValue}${formatValue(value)}\n`;
-    if (lines.length >= batchLength) {
-      yield lines;
-      lines = '';
+  for (const batch of batches(samples)) {
+    const safe = escaperFor(batch);
+    let lines = '';
+    for (const { labelValues, value } of batch) {
+      for (let i = 0; i < before.length; i++) lines += before[i] + safe(labelValues[i] ?? '');
+      lines += `${beforeValue}${formatValue(value)}\n`;
     }
+    yield lines;
   }
-  if (lines !== '') yield lines;
 }
 
 function* histogramLines({ metric, histograms }: HistogramFamily, format: Format): Generator<string> {
-  let lines = '';
-  for (const histogram of histograms) {
-    lines += linesOfHistogram(metric, histogram, format);
-    if (lines.length >= batchLength) {
-      yield lines;
-      lines = '';
-    }
-  }
-  if (lines !== '') yield lines;
+  for (const batch of batches(histograms))
+    yield batch.map((histogram) => linesOfHistogram(metric, histogram, format)).join('');
 }
+
+function* batches<T>(all: readonly T[]): Generator<readonly T[]> {
+  for (let from = 0; from < all.length; from += batchSize) yield all.slice(from, from + batchSize);
+}
+
+/** One test for all values of a batch: nearly none needs escaping, and a test of each took a quarter of all time. */
+function escaperFor(batch: readonly Sample[]): (value: string) => string {
+  let all = '';
+  for (const { labelValues } of batch) for (const value of labelValues) all += value;
+  return needsEscaping(all) ? escapeLabelValue : asItIs;
+}
+
+const asItIs = (value: string): string => value;
 
 function linesOfHistogram(
   metric: Metric,

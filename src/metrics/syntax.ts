@@ -7,15 +7,14 @@
 /** `text`: Prometheus text 0.0.4. `openmetrics`: OpenMetrics 1.0.0. */
 export type Format = 'text' | 'openmetrics';
 
-const specialInLabel = /["\\\n]/;
+/** Whether a label value, or any of several in one string, needs escaping. */
+export const needsEscaping = (values: string): boolean => /["\\\n]/.test(values);
 
 /**
  * A label value between its quotes, the same in both formats. Lone surrogates pass here and become U+FFFD where
  * the text becomes UTF-8 bytes: Prometheus refuses a whole scrape for one byte that is not UTF-8.
  */
-export const escapeLabelValue = (value: string): string =>
-  // Nearly all values need nothing, and a test costs a tenth of a replacement.
-  specialInLabel.test(value) ? value.replace(/["\\\n]/g, escaped) : value;
+export const escapeLabelValue = (value: string): string => String(value).replace(/["\\\n]/g, escaped);
 
 /** Text after `# HELP name `: only OpenMetrics escapes the double quote there. */
 export const escapeHelp = (help: string, format: Format): string =>

@@ -102,14 +102,21 @@ describe('a block that did not change', () => {
     expect(renderedNow(wide('both', 5000), 'text')).toEqual(now);
   });
 
-  test('when it cannot be rendered, fails for whoever prepares it and leaves others alone', async () => {
+  test('when it cannot be rendered, fails for whoever prepares it and is left out of scrapes', async () => {
+    const bug = new Error('a bug');
     const broken = {
       get families(): never {
-        throw new Error('a bug');
+        throw bug;
       },
     };
-    const results = await Promise.allSettled([prepare(broken), prepare(example()), exposition([broken])]);
-    expect(results.map(({ status }) => status)).toEqual(['rejected', 'fulfilled', 'rejected']);
+    await expect(prepare(broken)).rejects.toBe(bug);
+    for (const request of [{}, prometheus2]) {
+      const whole = await exposition([example()], request);
+      const { body, failures } = await exposition([broken, example()], request);
+      expect(Buffer.concat(body)).toEqual(Buffer.concat(whole.body));
+      expect(failures).toEqual([bug]);
+      expect(whole.failures).toEqual([]);
+    }
   });
 });
 

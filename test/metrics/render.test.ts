@@ -146,6 +146,19 @@ describe.each(formats)('in format %s', (format) => {
     }
   });
 
+  test('a label value that is no string costs no scrape either', () => {
+    const labelValues = [undefined, 7] as unknown as string[];
+    const samples = [
+      { labelValues, value: 1 },
+      { labelValues: ['"', 'ready'], value: 2 },
+    ];
+    const [family] = parsed({ families: [{ metric: jobs, samples }] });
+    expect(family?.samples.map(({ labels }) => [...labels.values()])).toEqual([
+      ['', '7'],
+      ['"', 'ready'],
+    ]);
+  });
+
   test('any help, label values and floats come back as they were', () => {
     const text = fc.string({ unit: 'binary' });
     const nasty = fc.oneof(
