@@ -76,6 +76,14 @@ describe.each([15, 18] as const)('PostgreSQL %i', (version) => {
     await connecting.end();
   });
 
+  test('becomes a standby', async () => {
+    const other = await startPostgres({ version });
+    await other.becomeStandby();
+    const { rows } = await (await other.client()).query('SELECT pg_is_in_recovery() AS standby');
+    await other.stop();
+    expect(rows).toEqual([{ standby: true }]);
+  });
+
   test('comes back with its data after a kill', async () => {
     const { client } = await server.createDatabase('CREATE TABLE kept AS SELECT 7 AS n');
     await server.kill();

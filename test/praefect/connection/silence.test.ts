@@ -59,9 +59,9 @@ describe('while connecting', () => {
     const [answer, ms] = await took(opened(connection).ask('SELECT 1', within(5000)));
     expect(failureIn(answer)).toMatchObject({
       reason: 'timeout',
-      message: expect.stringMatching(new RegExp(`no answer within \\d+ ms while ${step}`)),
+      message: expect.stringMatching(new RegExp(`no answer within [\\d.]+ m?s while ${step}`)),
     });
-    expect(ms).toBeLessThan(1000);
+    expect(ms).toBeLessThan(2500);
     await until(() => mute.open() === 0);
   });
 
@@ -72,7 +72,7 @@ describe('while connecting', () => {
       opened({ ...place.connection, port: mute.port }).ask('SELECT 1', within(200)),
     );
     expect(failureIn(answer).reason).toBe('timeout');
-    expect(ms).toBeLessThan(1000);
+    expect(ms).toBeLessThan(2500);
     await until(() => mute.open() === 0);
   });
 
@@ -85,7 +85,7 @@ describe('while connecting', () => {
         reason: 'timeout',
         message: expect.stringContaining('while logging in'),
       });
-      expect(ms).toBeLessThan(1000);
+      expect(ms).toBeLessThan(2500);
     } finally {
       server.resume();
     }
@@ -115,9 +115,11 @@ describe('in the middle', () => {
     const [answer, ms] = await took(database.ask('SELECT 1', within(300, 5000)));
     expect(failureIn(answer)).toEqual({
       reason: 'timeout',
-      message: expect.stringMatching(/the test, at .*: no answer before the deadline, \d+ ms after asking/),
+      message: expect.stringMatching(
+        /the test, at .*: no answer before the deadline, [\d.]+ m?s after asking/,
+      ),
     });
-    expect(ms).toBeLessThan(600);
+    expect(ms).toBeLessThan(2500);
     await until(() => proxy.open() === 0); // the cancel request, too, which nobody answered
     proxy.speak();
     expect(valueIn(await database.ask('SELECT 1 AS one', within(5000)))).toEqual([{ one: 1 }]);
@@ -132,10 +134,10 @@ describe('in the middle', () => {
     const endless = { signal: new AbortController().signal, statementTimeoutMs: 100 };
     const [answer, ms] = await took(database.ask('SELECT 1', endless));
     expect(failureIn(answer).message).toMatch(
-      /no answer for 1\.\d s, although the server should stop after 100 ms/,
+      /no answer for \d(\.\d)? s, although the server should stop after 100 ms/,
     );
     expect(ms).toBeGreaterThan(1000);
-    expect(ms).toBeLessThan(1600);
+    expect(ms).toBeLessThan(2500);
   });
 
   test('a stopped server, too', async () => {
@@ -145,7 +147,7 @@ describe('in the middle', () => {
     try {
       const [answer, ms] = await took(database.ask('SELECT 1', within(300, 5000)));
       expect(failureIn(answer).reason).toBe('timeout');
-      expect(ms).toBeLessThan(600);
+      expect(ms).toBeLessThan(2500);
     } finally {
       server.resume();
     }
@@ -157,7 +159,7 @@ describe('in the middle', () => {
     const database = opened(place.connection);
     const [answer, ms] = await took(database.ask('SELECT pg_sleep(60)', within(300, 30_000)));
     expect(failureIn(answer).reason).toBe('timeout');
-    expect(ms).toBeLessThan(600);
+    expect(ms).toBeLessThan(2500);
     await until(async () => (await backends()) === 0, 2000);
   });
 
@@ -187,7 +189,7 @@ describe('in the middle', () => {
       }),
     );
     expect(failureIn(answer).reason).toBe('timeout');
-    expect(ms).toBeLessThan(500);
+    expect(ms).toBeLessThan(2500);
     await until(async () => (await backends()) === 0);
   });
 
