@@ -37,13 +37,10 @@ function serverFinding(error: pg.DatabaseError, user: string, asked: Asked | und
         return { ...base, mend: 'pg_hba.conf may want TLS (hostssl): try sslmode=require or stricter' };
       return base;
     case '42501': {
-      if (/database/.test(error.message) && asked === undefined)
-        return { ...base, mend: `GRANT CONNECT ON DATABASE ... TO "${user}"; see deploy/sql/role.sql` };
-      const what = table === undefined ? 'what this question needs' : `table "${table}"`;
-      const grant = table === undefined ? 'SELECT' : `SELECT ON "${table}"`;
+      const { what, grant } = forbidden(error.message, table, asked === undefined);
       return {
         ...base,
-        found: `user "${user}" may not read ${what}; ${said}`,
+        found: `user "${user}" may not ${what}; ${said}`,
         mend: `GRANT ${grant} TO "${user}"; deploy/sql/role.sql grants all that is needed`,
       };
     }
@@ -66,14 +63,26 @@ function serverFinding(error: pg.DatabaseError, user: string, asked: Asked | und
   }
 }
 
+/** What a role may not do, and the grant that it lacks. */
+function forbidden(
+  message: string,
+  table: string | undefined,
+  connecting: boolean,
+): { readonly what: string; readonly grant: string } {
+  if (connecting) return { what: 'enter the database', grant: 'CONNECT ON DATABASE ...' };
+  const schema = /permission denied for schema "?([^"\s]+)"?$/.exec(message)?.[1];
+  if (schema !== undefined) return { what: `use schema "${schema}"`, grant: `USAGE ON SCHEMA "${schema}"` };
+  return table === undefined
+    ? { what: 'read what this question needs', grant: 'SELECT ON ...' }
+    : { what: `read table "${table}"`, grant: `SELECT ON "${table}"` };
+}
+
 /**
  * The table that an error is about. The server's messages put it last, quoted in some; a lock timeout has no
  * name, but its position points at the table in the question.
  */
 function tableIn(error: pg.DatabaseError, sql: string | undefined): string | undefined {
-  const named = /permission denied for (?:table|relation|view|sequence|schema) "?([^"\s]+)"?$/.exec(
-    error.message,
-  );
+  const named = /permission denied for (?:table|relation|view|sequence) "?([^"\s]+)"?$/.exec(error.message);
   if (named?.[1] !== undefined) return named[1];
   if (error.position === undefined || sql === undefined) return undefined;
   // The position counts characters from 1, not UTF-16 units; our questions are plain ASCII.

@@ -25,7 +25,8 @@ describe.each([15, 18] as const)('PostgreSQL %i', (version) => {
       CREATE ROLE reader LOGIN PASSWORD '${sentinel}';
       CREATE ROLE nologin NOLOGIN PASSWORD '${sentinel}';
       CREATE ROLE one LOGIN PASSWORD '${sentinel}' CONNECTION LIMIT 1;
-      GRANT SELECT ON repositories TO reader;`);
+      GRANT SELECT ON repositories TO reader;
+      CREATE SCHEMA hidden; CREATE TABLE hidden.repositories (id bigint);`);
     admin = await place.client();
     await admin.query('CREATE DATABASE closed');
     await admin.query('REVOKE CONNECT ON DATABASE closed FROM PUBLIC');
@@ -129,6 +130,12 @@ describe.each([15, 18] as const)('PostgreSQL %i', (version) => {
         'SELECT * FROM replication_queue',
         'permission',
         /user "reader" may not read table "replication_queue"; .* Mend: GRANT SELECT ON "replication_queue" TO "reader"; deploy\/sql\/role\.sql/,
+      ],
+      [
+        'a schema that may not be entered is named, too',
+        'SELECT * FROM hidden.repositories',
+        'permission',
+        /user "reader" may not use schema "hidden"; .* Mend: GRANT USAGE ON SCHEMA "hidden" TO "reader"/,
       ],
       [
         'a table that is not there',
