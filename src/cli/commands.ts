@@ -45,7 +45,7 @@ export const commands: readonly Command[] = [
     settings: [],
     readsSources: false,
     exitCodeOnProblems: 2,
-    load: () => fromFile('../commands/generate.ts'),
+    load: () => import('../commands/generate.ts'),
   },
   {
     name: 'config check',

@@ -1,0 +1,36 @@
+/** A process of the test's own for the command line: what it wrote, and signals to send it. */
+import { EventEmitter } from 'node:events';
+import type { Host } from '../../src/cli.ts';
+import { type MemoryFiles, memoryWorld } from '../config/memory-world.ts';
+
+export interface TestHost extends Host {
+  readonly signals: EventEmitter;
+  readonly exits: number[];
+  out(): string;
+  err(): string;
+}
+
+export function testHost(files: MemoryFiles = {}, env: Record<string, string> = {}, columns = 80): TestHost {
+  let out = '';
+  let err = '';
+  const exits: number[] = [];
+  return {
+    world: memoryWorld(files, env),
+    stdout: {
+      columns,
+      write: (text) => {
+        out += text;
+      },
+    },
+    stderr: {
+      write: (text) => {
+        err += text;
+      },
+    },
+    signals: new EventEmitter(),
+    exit: (code) => exits.push(code),
+    exits,
+    out: () => out,
+    err: () => err,
+  };
+}

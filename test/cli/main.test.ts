@@ -1,0 +1,158 @@
+import { describe, expect, test } from '@jest/globals';
+import { chooseCommand, commands } from '../../src/cli/commands.ts';
+import { commandHelp, programHelp, wrap } from '../../src/cli/help.ts';
+import { main } from '../../src/cli.ts';
+import { testHost } from './host.ts';
+
+describe('which command', () => {
+  test.each<[string[], string, string[]]>([
+    [[], 'serve', []],
+    [['--log.level=debug'], 'serve', ['--log.level=debug']],
+    [['serve', '--log.level=debug'], 'serve', ['--log.level=debug']],
+    [['config', 'check', '--config.file=x'], 'config check', ['--config.file=x']],
+    [['demo'], 'demo', []],
+    [['generate', '--output-dir', '.'], 'generate', ['--output-dir', '.']],
+    [['help', 'config', 'check'], 'config check', ['--help']],
+  ])('%j is %s with %j', (args, name, rest) => {
+    expect(chooseCommand(args)).toMatchObject({ kind: 'command', command: { name }, rest });
+  });
+
+  test.each([
+    [['srve'], 'the first argument is neither a command nor a flag; did you mean serve?'],
+    [['config'], 'config is not complete: write config check'],
+    [['config', 'chek'], 'config is not complete: write config check'],
+    [['confg', 'check'], 'the first argument is neither a command nor a flag; did you mean config check?'],
+    [
+      ['postgres://u:SENTINEL@h/d'],
+      `the first argument is neither a command nor a flag; the commands are ${commands.map(({ name }) => name).join(', ')}`,
+    ],
+  ])('%j', async (args, message) => {
+    const host = testHost();
+    expect(await main(args, host)).toBe(2);
+    expect(host.err()).toBe(`gitaly-exporter: ${message}\n`);
+  });
+});
+
+describe('help', () => {
+  test.each([['--help'], ['-h'], ['help']])('%s lists the commands and every section', async (arg) => {
+    const host = testHost();
+    expect(await main([arg], host)).toBe(0);
+    expect(host.out()).toBe(programHelp(commands, 80));
+    for (const { name } of commands) expect(host.out()).toContain(`\n  ${name} `);
+    for (const title of ['Web', 'Log', "Praefect's database", 'Metrics'])
+      expect(host.out()).toContain(`\n${title}\n`);
+  });
+
+  test('is about the command when one is named, whatever else is wrong', async () => {
+    const host = testHost();
+    expect(await main(['config', 'check', '--nonsense', '--help'], host)).toBe(0);
+    expect(host.out()).toContain('Usage: gitaly-exporter config check [flags]\n');
+    expect(host.err()).toBe('');
+  });
+
+  test.each([40, 60, 80, 110])('fits a terminal of %i columns, but for words that do not', (width) => {
+    const texts = [
+      programHelp(commands, width),
+      ...commands.map((command) => commandHelp(command, { title: 'Options', settings: {} }, width)),
+    ];
+    for (const line of texts.flatMap((text) => text.split('\n'))) {
+      const words = line.trim().split(' ').length;
+      expect(
+        line.length <= width ||
+          words === 1 ||
+          line.startsWith('gitaly-exporter:') ||
+          line.startsWith('Usage:'),
+      ).toBe(true);
+    }
+  });
+
+  test('wraps with a hanging indent', () => {
+    expect(wrap('one two three four', 12, 0, 4)).toEqual(['one two', '    three', '    four']);
+    expect(wrap('a-word-longer-than-the-line b', 5)).toEqual(['a-word-longer-than-the-line', 'b']);
+  });
+});
+
+test('--version prints the version of the package', async () => {
+  const host = testHost();
+  expect(await main(['--version'], host)).toBe(0);
+  expect(host.out()).toMatch(/^gitaly-exporter \d+\.\d+\.\d+ \(node v\d+/);
+});
+
+describe('serve', () => {
+  test('does not start with wrong settings, and says all of it, what they point to included', async () => {
+    const host = testHost({}, { GITALY_EXPORTER_X: '1', PGPORT: 'x' });
+    expect(await main(['--log.level=loud', '--praefect.database.url=postgres://h/d?sslmode=on'], host)).toBe(
+      2,
+    );
+    expect(host.err()).toBe(
+      [
+        'gitaly-exporter: 4 problems with the configuration',
+        '  GITALY_EXPORTER_X: there is no such setting. --help lists them; unset it.',
+        '  --log.level: found "loud", expected one of debug, info, warn, error',
+        '  PGPORT: port: found "x", expected a number from 1 to 65535',
+        '  --praefect.database.url: sslmode: found "on", expected one of disable, allow, prefer, require, verify-ca, verify-full',
+        '',
+      ].join('\n'),
+    );
+    expect(host.out()).toBe('');
+  });
+});
+
+describe('config check', () => {
+  test('prints the settings with where they came from, and what they lead to', async () => {
+    const yaml = 'log:\n  level: warn\npraefect:\n  virtual-storage: {default: [a, b]}\n';
+    const host = testHost({ '/c.yml': yaml }, { GITALY_EXPORTER_WEB_MAX_REQUESTS: '5' });
+    const url = '--praefect.database.url=postgres://reader:SENTINEL@db/praefect?sslmode=require';
+    expect(await main(['config', 'check', '--config.file=/c.yml', url], host)).toBe(0);
+    expect(host.out()).toBe(`config:
+  # file: /c.yml  # --config.file
+web:
+  listen-address:  # default
+    - :9656
+  config:
+    # file: not set (none: plain HTTP, open to whoever reaches the address)
+  telemetry-path: /metrics  # default
+  max-requests: 5  # GITALY_EXPORTER_WEB_MAX_REQUESTS
+  enable-reload: false  # default
+log:
+  level: warn  # /c.yml:2
+  # format: not set (pretty on a terminal, else logfmt)
+praefect:
+  # config-file: not set (none)
+  virtual-storage:  # /c.yml:4
+    default:
+      - a
+      - b
+  stuck-after: 15m  # default
+  database:
+    # url: <secret>  # --praefect.database.url
+    # user: not set (as the address says)
+    # password-file: not set (none)
+    # passfile: not set (PGPASSFILE, else ~/.pgpass)
+    # connect-timeout: not set (connect_timeout of the address or PGCONNECT_TIMEOUT, else 10s)
+    statement-timeout: 30s  # default
+    time-share: 1%  # default
+    look-interval: 15s  # default
+    look-max-age: 5m  # default
+    health-interval: 1s  # default
+metrics:
+  max-series: 100000  # default
+
+# database praefect at db:5432 as reader, sslmode require, by praefect.database.url; password from --praefect.database.url
+# configured storages: default on a, b
+`);
+  });
+
+  test.each<[string[], string]>([
+    [['--log.level=loud'], '--log.level: found "loud", expected one of debug, info, warn, error'],
+    [
+      ['--praefect.config-file=/gone'],
+      "--praefect.config-file: Praefect's configuration /gone does not exist",
+    ],
+  ])('with %j it found something: exit code 1', async (args, message) => {
+    const host = testHost();
+    expect(await main(['config', 'check', ...args], host)).toBe(1);
+    expect(host.err()).toBe(`gitaly-exporter: one problem with the configuration\n  ${message}\n`);
+    expect(host.out()).toBe('');
+  });
+});

@@ -1,0 +1,124 @@
+/** Whatever is thrown at it, the configuration answers with values or with messages. */
+import { expect, test } from '@jest/globals';
+import fc from 'fast-check';
+import { loadSettings } from '../../src/config/load.ts';
+import { praefectSources } from '../../src/config/praefect/sources.ts';
+import { sections } from '../../src/config/sections/index.ts';
+import { namedSettings } from '../../src/config/setting.ts';
+import { settingsText } from '../../src/config/settings-text.ts';
+import { memoryWorld } from './memory-world.ts';
+
+const all = namedSettings(sections);
+const values = fc.oneof(
+  fc.string(),
+  fc.constantFrom(
+    'info',
+    '15s',
+    '1%',
+    ':9656',
+    'true',
+    '0',
+    '-1',
+    '/a',
+    'a=b,c',
+    '',
+    'postgres://u:p@h/d',
+    '~',
+  ),
+);
+const flags = fc.constantFrom(
+  ...all.map(({ flag }) => flag),
+  '--no-web.enable-reload',
+  '--unknown',
+  '--',
+  '-',
+);
+const args = fc.array(
+  fc.oneof(
+    fc.string(),
+    flags,
+    fc.tuple(flags, values).map(([flag, value]) => `${flag}=${value}`),
+  ),
+  { maxLength: 6 },
+);
+const env = fc.dictionary(
+  fc.oneof(
+    fc.constantFrom(
+      ...all.map(({ variable }) => variable),
+      'GITALY_EXPORTER_X',
+      'PGHOST',
+      'PGPORT',
+      'PGSSLMODE',
+      'PGSERVICE',
+    ),
+    fc.string(),
+  ),
+  values,
+  { maxKeys: 5 },
+);
+const keys = [...new Set(all.flatMap(({ name }) => name.split('.')))];
+const tree = fc.letrec((tie) => ({
+  node: fc.oneof({ maxDepth: 4 }, values, fc.array(values, { maxLength: 3 }), tie('map')),
+  map: fc.dictionary(fc.oneof(fc.constantFrom(...keys), fc.string()), tie('node'), { maxKeys: 4 }),
+})).map;
+const yaml = fc.oneof(
+  fc.string({ unit: 'binary', maxLength: 200 }),
+  fc
+    .array(
+      fc.constantFrom(
+        'log:',
+        '  level: ',
+        'praefect:\n',
+        ' - ',
+        '[',
+        '{',
+        '}',
+        ']',
+        '"',
+        "'",
+        '&a ',
+        '*a',
+        '!t ',
+        '---\n',
+        '|\n',
+        '? ',
+        ': ',
+        '\t',
+        '#',
+        '\n',
+        '<<: ',
+      ),
+      { maxLength: 15 },
+    )
+    .map((parts) => parts.join('')),
+  tree.map((value) => JSON.stringify(value)),
+);
+
+async function survives(
+  given: readonly string[],
+  files: Record<string, string>,
+  variables: Record<string, string>,
+): Promise<void> {
+  const world = memoryWorld(files, variables);
+  const loaded = await loadSettings(given, world);
+  for (const { where, message } of loaded.problems) {
+    expect(message).not.toBe('');
+    expect(where).not.toBe('');
+  }
+  settingsText(loaded.settings, loaded.origins);
+  if (loaded.problems.length === 0) await praefectSources(loaded.settings, loaded.origins, world);
+}
+
+test('any flags and any variables', async () => {
+  await fc.assert(
+    fc.asyncProperty(args, env, (given, variables) => survives(given, {}, variables)),
+    { numRuns: 400 },
+  );
+});
+
+test('any file', async () => {
+  await fc.assert(
+    fc.asyncProperty(yaml, (text) => survives(['--config.file=/c.yml'], { '/c.yml': text }, {})),
+    { numRuns: 600 },
+  );
+});
