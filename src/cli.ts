@@ -1,13 +1,12 @@
 /** The command line: which command, with which settings, or everything that is wrong with them; and its end. */
+import { problemsBehind } from './cli/behind.ts';
 import type { Command, CommandIo, CommandModule, Output } from './cli/command.ts';
 import { chooseCommand, commands } from './cli/commands.ts';
 import { commandHelp, programHelp, widthOf } from './cli/help.ts';
 import { printProblems } from './cli/problems.ts';
 import { exitOnCrash, type SignalSource, stopOnSignals } from './cli/signals.ts';
 import { packageVersion } from './cli/version.ts';
-import { type Loaded, loadWithOptions } from './config/load.ts';
-import { praefectSources } from './config/praefect/sources.ts';
-import type { Problem } from './config/problem.ts';
+import { loadWithOptions } from './config/load.ts';
 import type { Section } from './config/setting.ts';
 import type { World } from './config/world.ts';
 import { createLog } from './logging.ts';
@@ -64,8 +63,10 @@ async function runCommand(
     host.stdout.write(named ? commandHelp(command, options, width) : programHelp(commands, width));
     return 0;
   }
-  if (loaded.problems.length > 0) {
-    printProblems([...loaded.problems, ...(await problemsBehind(command, loaded, host.world))], host.stderr);
+  const behind = command.readsSources ? await problemsBehind(loaded, host.world) : [];
+  const problems = [...loaded.problems, ...behind];
+  if (problems.length > 0) {
+    printProblems(problems, host.stderr);
     return command.exitCodeOnProblems;
   }
 
@@ -93,14 +94,3 @@ async function runCommand(
 /** `demo` needs packages that a production installation leaves out. */
 const isCommandModule = (value: unknown): value is CommandModule =>
   typeof value === 'object' && value !== null && 'run' in value && typeof value.run === 'function';
-
-/** With the settings themselves wrong, whatever can still be said of the files that they point to. */
-async function problemsBehind(
-  command: Command,
-  loaded: Loaded<unknown>,
-  world: World,
-): Promise<readonly Problem[]> {
-  if (!command.readsSources || [...loaded.unreadable].some((name) => name.startsWith('praefect.'))) return [];
-  const sources = await praefectSources(loaded.settings, loaded.origins, world);
-  return sources.ok ? [] : sources.problems;
-}

@@ -1,4 +1,4 @@
-/** `config check`: prints the settings that hold and what they lead to. Problems never come this far. */
+/** `config check`: prints the settings that hold and what they lead to. The command line has found no problem. */
 import { praefectSources } from '../config/praefect/sources.ts';
 import type { Settings } from '../config/sections/index.ts';
 import { settingsText } from '../config/settings-text.ts';

@@ -57,6 +57,22 @@ test('config check on files of the disk, with a password file', async () => {
   expect(out).not.toContain('SENTINEL');
 });
 
+test('config check looks into the web configuration file too', async () => {
+  const web = join(folder, 'web.yml');
+  await writeFile(web, 'basic_auth_user:\n  someone: SENTINEL\n');
+  const { code, out, err } = await run([
+    'config',
+    'check',
+    `--web.config.file=${web}`,
+    '--praefect.config-file=/gone',
+  ]);
+  expect({ code, out }).toEqual({ code: 1, out: '' });
+  expect(err).toContain('2 problems with the configuration\n');
+  expect(err).toContain('  --web.config.file: ');
+  expect(err).toContain('basic_auth_user');
+  expect(err).not.toContain('SENTINEL');
+});
+
 test('wrong settings: everything on standard error, exit code 2', async () => {
   const { code, out, err } = await run(['--log.level=loud', `--config.file=${folder}/gone.yml`]);
   expect({ code, out }).toEqual({ code: 2, out: '' });

@@ -1,0 +1,28 @@
+/** What settings point to, read before anything starts: so that its problems are told with all the others. */
+import type { Loaded } from '../config/load.ts';
+import { praefectSources } from '../config/praefect/sources.ts';
+import { originText, type Problem } from '../config/problem.ts';
+import type { World } from '../config/world.ts';
+
+/**
+ * Everything that is wrong with the database's address, certificates and password files, Praefect's config.toml
+ * and the web configuration file. What hangs on a setting that could not be read itself is left out.
+ */
+export async function problemsBehind(
+  { settings, origins, unreadable }: Loaded<unknown>,
+  world: World,
+): Promise<readonly Problem[]> {
+  const problems: Problem[] = [];
+  if (![...unreadable].some((name) => name.startsWith('praefect.'))) {
+    const sources = await praefectSources(settings, origins, world);
+    if (!sources.ok) problems.push(...sources.problems);
+  }
+  const webConfigFile = settings.web.config.file;
+  if (webConfigFile !== undefined) {
+    const { openWebConfig } = await import('../server/web-config/source.ts');
+    const opened = openWebConfig(webConfigFile);
+    const where = originText(origins.get('web.config.file') ?? { source: 'default' });
+    if (!opened.ok) problems.push(...opened.problem.split('\n').map((message) => ({ where, message })));
+  }
+  return problems;
+}
