@@ -18,6 +18,8 @@ export interface PraefectContext {
   readonly signal: AbortSignal;
   /** What it found at its own last health check; routing and replication rest on that, not on the consensus. */
   seesHealthy(storage: string): boolean;
+  /** Storages on whose connection gRPC has given up; a health check that is answered opens it again. */
+  readonly broken: Set<string>;
   /** Ids of the replication jobs that its workers hold. */
   readonly held: Set<number>;
 }

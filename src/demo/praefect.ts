@@ -81,6 +81,7 @@ function live(options: PraefectOptions) {
     timings,
     signal,
     seesHealthy: (storage) => healthy.has(storage),
+    broken: new Set(),
     held: new Set(),
   };
 
@@ -111,6 +112,7 @@ function live(options: PraefectOptions) {
       () =>
         checkHealth(context, (found) => {
           healthy = found;
+          for (const storage of found) context.broken.delete(storage);
         }),
       0,
     ),

@@ -91,13 +91,14 @@ async function copy(context: PraefectContext, job: Job): Promise<boolean> {
     return false;
   };
 
+  if (context.broken.has(job.target)) return fail(timings.refused);
   const begun = clock.monotonic();
+  const silent = () => world.contact(context.name, job.target) === 'hangs';
   const hangs = () =>
-    !signal.aborted &&
-    (target.replication === 'hangs' ||
-      (world.contact(context.name, job.target) === 'hangs' && clock.monotonic() - begun < timings.keepalive));
+    target.replication === 'hangs' || (silent() && clock.monotonic() - begun < timings.keepalive);
   const hung = hangs();
-  while (hangs()) await clock.sleep(100, signal);
+  while (!signal.aborted && hangs()) await clock.sleep(100, signal);
+  if (silent()) context.broken.add(job.target);
   // Whatever a call waited for, its connection is gone or its reference transaction was rolled back.
   if (hung || world.contact(context.name, job.target) !== 'answers') return fail(timings.refused);
   if (world.contact(context.name, job.source) !== 'answers') return fail(timings.refused);

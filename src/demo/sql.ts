@@ -59,7 +59,8 @@ const expected = /^(08...|53...|57...|25006|40...|55...|23503|E(CONNREFUSED|CONN
 
 /** Whether the error is the database's or the connection's doing, and not a fault in a statement of ours. */
 export function isDatabaseTrouble(error: unknown): boolean {
-  if (!(error instanceof Error)) return false;
+  if (typeof error !== 'object' || error === null) return false;
   if ('code' in error && typeof error.code === 'string') return expected.test(error.code);
-  return /connection|timeout/i.test(error.message); // what pg says itself: 'Connection terminated unexpectedly'
+  // What pg says itself: 'Connection terminated unexpectedly'.
+  return 'message' in error && /connection|timeout/i.test(String(error.message));
 }

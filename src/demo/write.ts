@@ -24,24 +24,22 @@ export async function write(
   moved: (move: PrimaryMove) => void,
 ): Promise<WriteResult> {
   const { sql, world, clock, timings, random, signal } = context;
-  const primary = await findPrimary(context, repositoryId, moved);
-  if (primary === undefined) return { ok: false, code: 'NotFound' };
+  const repository = await findPrimary(context, repositoryId, moved);
+  if (repository === undefined) return { ok: false, code: 'NotFound' };
+  const { virtualStorage, relativePath, primary } = repository;
   if (!context.seesHealthy(primary)) return { ok: false, code: 'Internal' }; // primary gitaly is not healthy
-
-  const replicas = await findReplicas(context, repositoryId);
-  const repository = replicas[0];
-  const consistent = (storage: string) =>
-    replicas.some((replica) => replica.storage === storage && replica.generation === replica.expected);
-  if (repository === undefined || !consistent(primary)) return { ok: false, code: 'Internal' };
-
   const primaryGitaly = world.gitaly(primary);
   if (world.contact(context.name, primary) !== 'answers') return { ok: false, code: 'Unavailable' };
   if (primaryGitaly.missing.has(repositoryId)) return { ok: false, code: 'NotFound' };
 
-  const lock = `${repository.virtualStorage}|${repository.relativePath}`;
+  const lock = `${virtualStorage}|${relativePath}`;
   const transaction = Math.floor(random.next() * 2 ** 48);
   if (!(await lockReferences(context, lock, transaction))) return { ok: false, code: 'Unavailable' };
   try {
+    const replicas = await findReplicas(context, repositoryId);
+    const consistent = (storage: string) =>
+      replicas.some((replica) => replica.storage === storage && replica.generation === replica.expected);
+    if (!consistent(primary)) return { ok: false, code: 'Internal' }; // the repository is read-only
     await clock.sleep(timings.write * (0.5 + random.next()), signal);
     // A primary that can't take its reference lock ends the transaction for all, but its own try counts as done.
     const locked = primaryGitaly.lockedReferences.has(repositoryId);
@@ -59,8 +57,8 @@ export async function write(
       if (storage === primary || updated.includes(storage)) continue;
       await enqueue(sql, {
         repositoryId,
-        virtualStorage: repository.virtualStorage,
-        relativePath: repository.relativePath,
+        virtualStorage,
+        relativePath,
         source: primary,
         target: storage,
         correlationId: transaction.toString(16).padStart(26, '0'),
@@ -86,8 +84,13 @@ async function findPrimary(
   { sql, random }: PraefectContext,
   repositoryId: number,
   moved: (move: PrimaryMove) => void,
-): Promise<string | undefined> {
-  const rows = await sql.query<{ virtualStorage: string; was: string; now: string | null }>(
+): Promise<{ virtualStorage: string; relativePath: string; primary: string } | undefined> {
+  const [row] = await sql.query<{
+    virtualStorage: string;
+    relativePath: string;
+    was: string;
+    now: string | null;
+  }>(
     `WITH valid AS MATERIALIZED (
        SELECT storage FROM valid_primaries WHERE repository_id = $1
      ), reread AS MATERIALIZED (
@@ -102,21 +105,18 @@ async function findPrimary(
        WHERE repository_id = $1 AND reread."primary" NOT IN (SELECT storage FROM valid)
        RETURNING repositories."primary"
      )
-     SELECT virtual_storage AS "virtualStorage",
+     SELECT virtual_storage AS "virtualStorage", relative_path AS "relativePath",
             coalesce((SELECT "primary" FROM reread), "primary") AS was, (SELECT "primary" FROM elected) AS now
      FROM repositories WHERE repository_id = $1`,
     [repositoryId, String(random.next())],
   );
-  const row = rows[0];
   if (row === undefined) return undefined;
-  if (row.now === null) return row.was;
-  moved({ virtualStorage: row.virtualStorage, from: row.was, to: row.now });
-  return row.now;
+  const { virtualStorage, relativePath, was, now } = row;
+  if (now !== null) moved({ virtualStorage, from: was, to: now });
+  return { virtualStorage, relativePath, primary: now ?? was };
 }
 
 interface Replica {
-  readonly virtualStorage: string;
-  readonly relativePath: string;
   readonly storage: string;
   /** -1: no record, although assigned. */
   readonly generation: number;
@@ -130,8 +130,7 @@ function findReplicas({ sql, topology }: PraefectContext, repositoryId: number):
     storages.map((storage) => ({ name, storage })),
   );
   return sql.query<Replica>(
-    `SELECT repositories.virtual_storage AS "virtualStorage", repositories.relative_path AS "relativePath",
-            configured.storage, coalesce(replica.generation, -1) AS generation, repositories.generation AS expected
+    `SELECT configured.storage, coalesce(replica.generation, -1) AS generation, repositories.generation AS expected
      FROM repositories
      JOIN unnest($2::text[], $3::text[]) AS configured (virtual_storage, storage) USING (virtual_storage)
      LEFT JOIN storage_repositories AS replica

@@ -18,7 +18,7 @@ const replicationStalls: Incident = {
   watch: [
     {
       metric: replicationJobs,
-      shows: '30 in_progress for gitaly-3 (3 Praefects, 10 each), ready ones grow',
+      shows: 'in_progress for gitaly-3 stands still, a batch for each Praefect; ready ones grow',
     },
     { metric: oldestJob, shows: 'stands still' },
     { metric: jobsRemoved, shows: 'no longer moves' },
