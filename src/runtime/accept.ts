@@ -8,6 +8,7 @@
 import type { Block } from '../metrics/samples.ts';
 import type { Collector } from './collector.ts';
 import { failed, failureReasons, type Outcome } from './outcome.ts';
+import { countSeries } from './series-limit.ts';
 
 /** The outcome itself, or a failed one (`internal`) that says what is wrong with it. Throws what getters throw. */
 export function acceptOutcome(outcome: Outcome, collector: Collector): Outcome {
@@ -32,5 +33,6 @@ function faultOf(outcome: Outcome, collector: Collector): string | undefined {
 function blockFault(block: Block, collector: Collector): string | undefined {
   const declared = new Set(collector.metrics.map(({ name }) => name));
   const stray = block.families.find(({ metric }) => !declared.has(metric.name));
-  return stray && `its block holds ${stray.metric.name}, which it does not declare`;
+  if (stray !== undefined) return `its block holds ${stray.metric.name}, which it does not declare`;
+  return Number.isInteger(countSeries(block)) ? undefined : 'its block holds a family without samples';
 }

@@ -38,7 +38,7 @@ export type Schedule =
 
 export interface IntervalSchedule {
   readonly kind: 'interval';
-  /** From start to start. */
+  /** From start to start. After a failed run the next comes within half a minute, if that is sooner. */
   readonly everyMs: number;
   readonly timeoutMs: number;
   /**

@@ -1,4 +1,5 @@
 /** Starts runs, enters what comes of them, and knows which collectors have not come back. */
+import type { Block } from '../metrics/samples.ts';
 import { type BoundedRun, type Deadlines, type Ended, startRun } from './bounded-run.ts';
 import type { Changes } from './changes.ts';
 import type { Clock } from './clock.ts';
@@ -24,22 +25,28 @@ export interface LauncherOptions {
   readonly log: Log;
   readonly changes: Changes;
   readonly maxSeries: number;
+  /** Called with each new block that scrapes will show more than once. */
+  readonly onSnapshot: (block: Block) => void;
   /** Called when a run ended and when a collector came back: something else may start now. */
   readonly onFree: () => void;
 }
 
-export function createLauncher({ changes, clock, log, maxSeries, onFree }: LauncherOptions): Launcher {
+export function createLauncher(options: LauncherOptions): Launcher {
+  const { changes, clock, log, maxSeries, onFree, onSnapshot } = options;
   const live = new Map<BoundedRun, Task>();
 
   function conclude(task: Task, run: BoundedRun, ended: Ended): Reading {
     task.current = undefined;
     if (ended.kind === 'cancelled') return missedReading(task, 'the exporter stops', clock);
+    const { record } = task;
+    const before = record.snapshot?.block;
     // What is read at each scrape never outlives it.
-    if (!isIntervalTask(task)) task.record.snapshot = undefined;
-    enter(task.record, run, ended, maxSeries);
+    if (!isIntervalTask(task)) record.snapshot = undefined;
+    enter(record, run, ended, maxSeries);
     task.hung = ended.hung;
-    const status = changes.notice(task, ended.stack);
-    return { block: task.record.snapshot?.block, status };
+    const block = record.snapshot?.block;
+    if (isIntervalTask(task) && block !== undefined && block !== before) onSnapshot(block);
+    return { block, status: changes.notice(task, ended.stack) };
   }
 
   function noteReturn(task: Task, run: BoundedRun): void {
@@ -63,7 +70,8 @@ export function createLauncher({ changes, clock, log, maxSeries, onFree }: Launc
       task.current = { run, reading };
       void Promise.all([reading, run.returned]).then(() => {
         live.delete(run);
-        if (timetable) comeBack(timetable, cause, clock.monotonic());
+        const failed = task.record.verdict?.kind === 'failed';
+        if (timetable) comeBack(timetable, cause, failed, clock.monotonic());
         if (task.hung) noteReturn(task, run);
         onFree();
       });

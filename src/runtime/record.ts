@@ -111,6 +111,6 @@ export function assess({ snapshot, verdict }: CollectorRecord, promiseMs: number
   const withdrawn = ageMs !== undefined && !(ageMs <= promiseMs);
   const shown = withdrawn ? undefined : snapshot;
   if (verdict === undefined) return { state: 'pending', ageMs, withdrawn, shown };
-  if (verdict.kind === 'failed') return { state: 'failed', ageMs, withdrawn, shown };
-  return { state: withdrawn ? 'stale' : verdict.kind, ageMs, withdrawn, shown };
+  const state = withdrawn && verdict.kind !== 'failed' ? 'stale' : verdict.kind;
+  return { state, ageMs, withdrawn, shown };
 }

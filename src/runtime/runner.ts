@@ -25,6 +25,7 @@ import {
   type Reading,
   type Task,
 } from './task.ts';
+import { describeThrown, stackOf } from './thrown.ts';
 
 export interface RunnerOptions {
   /**
@@ -39,6 +40,11 @@ export interface RunnerOptions {
   readonly log: Log;
   /** Families that other parts add to the exporter's own block. */
   readonly extraFamilies?: readonly ExtraFamilies[];
+  /**
+   * Called with each new block of an interval collector as it comes in, so that its text is ready before a scrape
+   * asks for it. Nobody waits for it.
+   */
+  readonly prepare?: (block: Block) => Promise<void>;
   /** Series beyond this of one collector are cut and counted. Default 100,000. */
   readonly maxSeriesPerCollector?: number;
   /** How long `stop` waits for runs to come back. Default 5 s. */
@@ -62,6 +68,8 @@ export interface Runner {
    * rejects.
    */
   blocks(scrape: Scrape): Promise<readonly Block[]>;
+  /** The blocks that are there now, without asking any source: for the page. */
+  snapshots(): readonly Block[];
   /** In the order of the collectors. */
   status(): readonly CollectorStatus[];
   /** Each collector has ended its first run, whatever came of it. */
@@ -94,6 +102,7 @@ export function createRunner(options: RunnerOptions): Runner {
     log,
     maxSeries: maxSeriesPerCollector,
     onFree: lookSoon,
+    onSnapshot: (block) => void prepare(block),
   });
   const selfBlock = createSelfBlock({
     build: options.build,
@@ -126,6 +135,17 @@ export function createRunner(options: RunnerOptions): Runner {
     void clock.sleep(nextAt - now, mine.signal).then(() => {
       if (!mine.signal.aborted) look();
     });
+  }
+
+  async function prepare(block: Block): Promise<void> {
+    try {
+      await options.prepare?.(block);
+    } catch (thrown) {
+      log.error(
+        { stack: stackOf(thrown) },
+        `a bug: a block could not be prepared: ${describeThrown(thrown)}`,
+      );
+    }
   }
 
   /** Never at once: whoever calls is in the midst of a run. */
@@ -167,7 +187,7 @@ export function createRunner(options: RunnerOptions): Runner {
           continue;
         }
         const { timetable } = task;
-        timetable.dueAt = clock.monotonic() + delayMs;
+        timetable.firstDueAt = timetable.dueAt = clock.monotonic() + delayMs;
         const forget = timetable.schedule.wake?.subscribe(() => {
           timetable.wakePending = true;
           lookSoon();
@@ -211,6 +231,7 @@ export function createRunner(options: RunnerOptions): Runner {
       return [...blocks, selfBlock(readings.map(({ status }) => status))];
     },
 
+    snapshots: () => tasks.flatMap((task) => newestReading(task, clock).block ?? []),
     status: () => tasks.map((task) => changes.notice(task)),
     ready: () => tasks.every(({ record }) => record.verdict !== undefined),
     subscribe: changes.subscribe,

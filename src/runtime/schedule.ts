@@ -14,6 +14,12 @@ import type { IntervalSchedule, Run } from './collector.ts';
  */
 export const wakeSpacingMs = 500;
 
+/**
+ * After a failed run the next one comes this soon, where the interval is longer: when a source is back, nobody
+ * should have to wait five minutes to see it.
+ */
+export const retryMs = 30_000;
+
 /** A promise is stretched to this many times `maxAgeMs` at most: beyond it, old is old, whatever the cause. */
 export const longestStretch = 10;
 
@@ -38,6 +44,8 @@ export const openAccount = (budget: Budget, clock: Clock): Account => ({
 export interface Timetable {
   readonly schedule: IntervalSchedule;
   readonly account: Account | undefined;
+  /** The first slot of its grid. */
+  firstDueAt: number;
   dueAt: number;
   /** Start of the newest due run. */
   dueStartedAt: number | undefined;
@@ -56,6 +64,7 @@ export const newTimetable = (
 ): Timetable => ({
   schedule,
   account,
+  firstDueAt: dueAt,
   dueAt,
   dueStartedAt: undefined,
   stretchedMs: 0,
@@ -121,7 +130,7 @@ export function begin(timetable: Timetable, cause: Run['cause'], now: number): (
     timetable.stretchedMs =
       delayed && timetable.dueStartedAt !== undefined ? now - timetable.dueStartedAt : 0;
     timetable.dueStartedAt = now;
-    timetable.dueAt = nextOnGrid(timetable.dueAt, schedule.everyMs, now);
+    timetable.dueAt = nextOnGrid(timetable.firstDueAt, schedule.everyMs, now);
   }
   if (account === undefined) return () => undefined;
 
@@ -137,10 +146,11 @@ export function begin(timetable: Timetable, cause: Run['cause'], now: number): (
 }
 
 /** Notes that the collector came back. A due run that outlasted its interval skips the slots it missed. */
-export function comeBack(timetable: Timetable, cause: Run['cause'], now: number): void {
+export function comeBack(timetable: Timetable, cause: Run['cause'], failed: boolean, now: number): void {
   timetable.busy = false;
   if (cause === 'due' && timetable.dueAt <= now)
-    timetable.dueAt = nextOnGrid(timetable.dueAt, timetable.schedule.everyMs, now);
+    timetable.dueAt = nextOnGrid(timetable.firstDueAt, timetable.schedule.everyMs, now);
+  if (failed) timetable.dueAt = Math.min(timetable.dueAt, now + retryMs);
 }
 
 /**

@@ -22,7 +22,7 @@ export function createSelfBlock(options: SelfBlockOptions): (statuses: readonly 
 
   function familiesOf(extra: ExtraFamilies): readonly Family[] {
     try {
-      return extra();
+      return [...extra()];
     } catch (thrown) {
       const fault = `a bug: metrics of the exporter itself are missing: ${describeThrown(thrown)}`;
       if (!told.has(fault)) log.error({ stack: stackOf(thrown) }, fault);

@@ -1,6 +1,6 @@
 /**
  * The cap on what one collector may say: more series than Prometheus can bear would be an incident of our own
- * making. A block beyond the cap is cut, always in the same place, and what was cut is counted.
+ * making. A block beyond the cap is cut, and what was cut is counted.
  */
 import type { Block, Family, HistogramSample } from '../metrics/samples.ts';
 
@@ -12,12 +12,11 @@ export interface Limited {
 }
 
 /**
- * The block with at most `limit` series. Families keep their order; the one in which the limit falls keeps the
- * series whose label values sort first, so that the same series survive each time whatever order they came in;
- * those after it go whole. A histogram stays whole or goes.
+ * The block's first `limit` series, in its own order; a histogram stays whole or goes. Choosing which series to
+ * keep by sorting them was tried: 2 s of a blocked event loop for 300,000 series, worse than what it mends.
  */
 export function limitSeries(block: Block, limit: number): Limited {
-  const total = block.families.reduce((sum, family) => sum + seriesIn(family), 0);
+  const total = countSeries(block);
   if (total <= limit) return { block, series: total, dropped: 0 };
 
   const families: Family[] = [];
@@ -36,6 +35,9 @@ export function limitSeries(block: Block, limit: number): Limited {
   return { block: { families }, series, dropped: total - series };
 }
 
+export const countSeries = ({ families }: Block): number =>
+  families.reduce((sum, family) => sum + seriesIn(family), 0);
+
 const histogramSeries = (sample: HistogramSample): number => sample.buckets.length + 2;
 
 function seriesIn(family: Family): number {
@@ -45,20 +47,11 @@ function seriesIn(family: Family): number {
 }
 
 function firstOf(family: Family, room: number): Family {
-  if ('samples' in family) return { ...family, samples: sorted(family.samples).slice(0, room) };
-  const histograms: HistogramSample[] = [];
+  if ('samples' in family) return { ...family, samples: family.samples.slice(0, room) };
   let left = room;
-  for (const sample of sorted(family.histograms)) {
+  const end = family.histograms.findIndex((sample) => {
     left -= histogramSeries(sample);
-    if (left < 0) break;
-    histograms.push(sample);
-  }
-  return { ...family, histograms };
-}
-
-function sorted<S extends { readonly labelValues: readonly string[] }>(samples: readonly S[]): S[] {
-  return samples
-    .map((sample) => ({ sample, key: sample.labelValues.join('\0') }))
-    .sort((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0))
-    .map(({ sample }) => sample);
+    return left < 0;
+  });
+  return { ...family, histograms: family.histograms.slice(0, end === -1 ? undefined : end) };
 }

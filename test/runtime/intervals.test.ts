@@ -15,6 +15,7 @@ describe('runs of an interval', () => {
       ['due at 0.05 s', 'due at 10.05 s', 'due at 20.05 s'],
       ['due at 0.1 s', 'due at 10.1 s'],
     ]);
+    expect(clock.sleepers()).toBe(1);
   });
 
   test('count from start to start, however long each takes', async () => {
@@ -33,6 +34,17 @@ describe('runs of an interval', () => {
     run([a]);
     await clock.advance(45_000);
     expect(a.runs).toEqual(['due at 0 s', 'due at 30 s', 'due at 40 s']);
+  });
+
+  test('one that failed is tried again after half a minute, and the grid stays', async () => {
+    const { clock, collector, run } = createHarness();
+    const fails = () => failed('refused', 'nobody listens');
+    const rare = collector('rare', every(100_000), (_, nth) => (nth < 3 ? fails() : ok('rare')));
+    const frequent = collector('frequent', every(20_000), fails);
+    run([rare, frequent]);
+    await clock.advance(210_000);
+    expect(rare.runs).toEqual(['due at 0 s', 'due at 30 s', 'due at 60 s', 'due at 100 s', 'due at 200 s']);
+    expect(frequent.runs.slice(0, 3)).toEqual(['due at 0.05 s', 'due at 20.05 s', 'due at 40.05 s']);
   });
 
   test('after the process stood still for an hour there is one, not 360', async () => {

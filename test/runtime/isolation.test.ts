@@ -13,6 +13,7 @@ import {
   scrapeSchedule,
   seen,
   valueBlock,
+  valueMetric,
 } from './harness.ts';
 
 /** Every property of it throws. */
@@ -37,6 +38,8 @@ const ways: readonly [what: string, collect: (run: Run) => Promise<Outcome>, rea
   ['hands back an unknown kind', async () => ({ kind: 'fine' }) as unknown as Outcome, 'internal', /neither data/],
   ['hands back an unknown reason', async () => failed('tired' as 'query', ''), 'internal', /no failure reason tired/],
   ['hands back data without a block', async () => ({ kind: 'data' }) as unknown as Outcome, 'internal', /a bug in bad/],
+  ['emits a family without samples', async () => ({ kind: 'data', block: { families: [{ metric: valueMetric('bad') }] } }) as unknown as Outcome, 'internal', /a bug in bad: /],
+  ['emits samples that are no list', async () => ({ kind: 'data', block: { families: [{ metric: valueMetric('bad'), samples: {} }] } }) as unknown as Outcome, 'internal', /a family without samples/],
   ['emits a metric of another collector', async () => ok('good'), 'internal', /good_value, which it does not declare/],
   ['hangs and ignores its signal', hang, 'timeout', /does not stop when told to/],
   ['throws when told to stop', (run) => new Promise((_, reject) => run.signal.addEventListener('abort', () => reject(run.signal.reason))), 'timeout', /no answer within 5 s \(TimeoutError/],

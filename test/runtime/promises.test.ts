@@ -9,7 +9,10 @@ const empty: Outcome = { kind: 'empty', why: 'this schema has no such table' };
 
 type Row = readonly [
   what: string,
-  /** Outcomes of the runs at 0 s, 60 s, 120 s, ...; the last one goes on. Each snapshot may be 150 s old. */
+  /**
+   * Outcomes of the runs at 0 s, 60 s, 120 s, ..., and 30 s after a failed one; the last one goes on. Each
+   * snapshot may be 150 s old.
+   */
   runs: readonly (Outcome | typeof hangs)[],
   seconds: number,
   state: string,
@@ -29,7 +32,7 @@ const rows: readonly Row[] = [
   ['runs fail, the snapshot is at its promise',       [ok('a'), fails],             150, 'failed',  { value: 1,         success: 0, stale: 0 }],
   ['runs fail, the snapshot is beyond its promise',   [ok('a'), fails],             151, 'failed',  { value: undefined, success: 0, stale: 1 }],
   ['one run failed, the next was good',               [ok('a'), fails, ok('a', 3)], 121, 'ok',      { value: 3,         success: 1, stale: 0 }],
-  ['withdrawn, then good again',    [ok('a'), fails, fails, ok('a', 4)],               181, 'ok',      { value: 4,         success: 1, stale: 0 }],
+  ['withdrawn, then good again', [ok('a'), fails, fails, fails, fails, ok('a', 4)], 181, 'ok',      { value: 4,         success: 1, stale: 0 }],
   ['a run goes on, the snapshot is within its promise', [ok('a'), hangs],            69, 'ok',      { value: 1,         success: 1, stale: 0 }],
   ['a run hangs',                                     [ok('a'), hangs],              71, 'failed',  { value: 1,         success: 0, stale: 0 }],
   ['a run hangs on, the snapshot is beyond its promise', [ok('a'), hangs],          151, 'failed',  { value: undefined, success: 0, stale: 1 }],

@@ -2,6 +2,7 @@ import { describe, expect, test } from '@jest/globals';
 import { expositionText } from '../../src/metrics/exposition.ts';
 import { lintMetrics } from '../../src/metrics/lint.ts';
 import { lintBlock } from '../../src/metrics/lint-block.ts';
+import type { Block } from '../../src/metrics/samples.ts';
 import { createBudget } from '../../src/runtime/budget.ts';
 import { failed, failureReasons } from '../../src/runtime/outcome.ts';
 import { databaseTimeFamilies, selfMetrics } from '../../src/runtime/self-metrics.ts';
@@ -136,4 +137,22 @@ test('blocks keep their identity for as long as nothing new was read, so that th
   await clock.advance(30_000);
   const [third] = await runner.blocks({ signal: never });
   expect([second === first, third === first]).toEqual([true, false]);
+});
+
+test('each new snapshot is handed over to be prepared; what fails there harms nobody', async () => {
+  const { clock, collector, lines, run } = createHarness();
+  const prepared: Block[] = [];
+  const runner = run([collector('a', every(20_000)), collector('b', scrapeSchedule)], {
+    prepare: async (block) => {
+      prepared.push(block);
+      if (prepared.length === 2) throw new Error('no');
+    },
+  });
+  await clock.advance(45_000);
+  const [block] = await runner.blocks({ signal: never });
+  expect(prepared).toHaveLength(3);
+  expect(prepared.at(-1)).toBe(block);
+  expect(lines.filter((line) => line.startsWith('error'))).toEqual([
+    'error a bug: a block could not be prepared: Error: no',
+  ]);
 });

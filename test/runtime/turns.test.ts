@@ -37,6 +37,17 @@ describe('due runs that share a budget', () => {
     });
   });
 
+  test('take turns even when the cheap one is always due again by the time the budget allows one', async () => {
+    const { clock, collector, run } = createHarness();
+    const budget = createBudget(0.01, clock);
+    const cheap = collector('cheap', every(1000, { budget }), () => ask(clock, budget, 100, ok('cheap')));
+    const heavy = collector('heavy', every(60_000, { budget }), () => ask(clock, budget, 1000, ok('heavy')));
+    run([cheap, heavy]);
+    await clock.advance(400_000);
+    expect(heavy.runs).toEqual(['due at 0.1 s', 'due at 120 s', 'due at 230 s', 'due at 340 s']);
+    expect(cheap.runs.slice(0, 4)).toEqual(['due at 0 s', 'due at 110 s', 'due at 220 s', 'due at 330 s']);
+  });
+
   test("never stand in each other's way at the source, so that none times out behind another", async () => {
     const { clock, collector, run } = createHarness();
     const budget = createBudget(1, clock);
@@ -112,15 +123,16 @@ describe('a reserved collector', () => {
   test('goes before shared ones when both may', async () => {
     const { clock, collector, run } = createHarness();
     const budget = createBudget(0.5, clock);
-    const shared = collector('shared', every(10_000, { budget }));
-    const health = collector('health', every(10_000, { budget, priority: 'reserved' }));
-    const blocker = collector('blocker', every(60_000, { budget }), async () => {
-      await clock.sleep(9000);
-      return ok('blocker');
-    });
+    const take = (name: string, ms: number) => async () => {
+      await clock.sleep(ms);
+      return ok(name);
+    };
+    const blocker = collector('blocker', every(60_000, { budget }), take('blocker', 9000));
+    const shared = collector('shared', every(60_000, { budget }), take('shared', 1000));
+    const health = collector('health', every(60_000, { budget, priority: 'reserved' }), take('health', 1000));
     run([blocker, shared, health]);
-    await clock.advance(9000);
-    expect([health.runs, shared.runs]).toEqual([['due at 9 s'], ['due at 9 s']]);
+    await clock.advance(20_000);
+    expect([health.runs, shared.runs]).toEqual([['due at 9 s'], ['due at 10 s']]);
   });
 });
 
