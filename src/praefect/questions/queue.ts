@@ -72,18 +72,26 @@ SELECT has_table_privilege('replication_queue_job_lock', 'SELECT')          AS l
 /**
  * The pass over the queue. created_at is UTC without a zone, which is how extract(epoch) takes a timestamp.
  *
+ * Grouped by one array behind OFFSET 0: of expressions over jsonb the planner believes that every row has values
+ * of its own, and sorts the whole queue on disk (20 MB at 400,000 rows, twice the time). Behind the fence it
+ * guesses 200 groups, and counts them in memory.
+ *
  * @param settledId an id known to be committed or rolled back by now: how many jobs are left up to there
  */
 export const queueSql = (settledId: number): string => `
-SELECT job ->> 'virtual_storage'                     AS virtual_storage,
-       job ->> 'target_node_storage'                 AS storage,
-       state::text                                   AS state,
-       job ->> 'change'                              AS change,
+SELECT key[1]                                        AS virtual_storage,
+       key[2]                                        AS storage,
+       key[3]                                        AS state,
+       key[4]                                        AS change,
        count(*)                                      AS jobs,
        count(*) FILTER (WHERE id <= ${settledId})    AS settled,
        extract(epoch FROM min(created_at))::float8   AS oldest
-  FROM replication_queue
- GROUP BY 1, 2, replication_queue.state, 4`;
+  FROM (SELECT id,
+               created_at,
+               ARRAY[job ->> 'virtual_storage', job ->> 'target_node_storage', state::text, job ->> 'change'] AS key
+          FROM replication_queue
+        OFFSET 0) AS jobs
+ GROUP BY key`;
 
 /** Jobs in progress that have a lock, and those whose lock is old: 60 s, as Praefect's stale check (since 13.1). */
 export const locksSql = `
