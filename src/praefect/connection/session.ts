@@ -87,6 +87,8 @@ export function createSession(login: Login, connection: DatabaseConnection, cloc
   /** Runs `work` within the limits. What it throws becomes a finding; what it was when it hangs, too. */
   async function statement<T>(sql: string, limits: Limits, work: () => Promise<T>): Promise<Result<T>> {
     if (lost !== undefined) return found(lost);
+    if (limits.signal.aborted)
+      return found({ reason: 'timeout', found: 'its time was up before it was asked' });
     const started = clock.monotonic();
     const bounds = limit(clock, limits.statementTimeoutMs + graceMs, limits.signal);
     const isReady = new Promise<void>((resolve) => {
@@ -129,9 +131,7 @@ export function createSession(login: Login, connection: DatabaseConnection, cloc
     async copy(sql, limits, onChunk) {
       let thrown: { readonly error: unknown } | undefined;
       const result = await statement(sql, limits, async () => {
-        const stream = client.query(copyTo(sql));
-        stream.on('error', () => undefined); // pg-copy-streams emits it once more when the socket goes
-        for await (const chunk of stream) {
+        for await (const chunk of client.query(copyTo(sql))) {
           try {
             await onChunk(chunk as Buffer);
           } catch (error) {

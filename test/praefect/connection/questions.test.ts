@@ -278,3 +278,18 @@ describe.each([15, 18] as const)('questions to PostgreSQL %i', (version) => {
     });
   });
 });
+
+test('a standby answers questions and looks', async () => {
+  const server = await startPostgres();
+  const place = await server.createDatabase('CREATE TABLE kept AS SELECT 7 AS n');
+  await server.becomeStandby();
+  const database = open(place.connection);
+  const sql = 'SELECT n, pg_is_in_recovery() AS standby FROM kept';
+  const answers = [
+    await database.ask(sql, within(5000)),
+    await database.look(within(5000), (look) => look.rows(sql)),
+  ];
+  await database.close();
+  await server.stop();
+  expect(answers.map(valueIn)).toEqual([[{ n: 7, standby: true }], [{ n: 7, standby: true }]]);
+});
