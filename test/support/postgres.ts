@@ -235,8 +235,8 @@ export async function startPostgres(options: TestPostgresOptions = {}): Promise<
     },
     async stop() {
       await shutdown();
-      guard.kill('SIGKILL');
       await rm(root, { recursive: true, force: true });
+      guard.kill('SIGKILL'); // last: until then it finishes what this process may not live to finish
     },
   };
 }
