@@ -27,6 +27,8 @@ export interface PraefectConfig {
   readonly virtualStorages: readonly VirtualStorage[];
   /** As written; undefined leaves it to the version: sql in 13.x, per_repository since 14.0. */
   readonly electionStrategy: ElectionStrategy | undefined;
+  /** background_verification.verification_interval in seconds; 0: switched off; undefined: not said (7 days). */
+  readonly verificationIntervalSeconds: number | undefined;
 }
 
 /** Reads the file, now. `asked` is who named it, for the message when it cannot be read. */
@@ -53,6 +55,7 @@ export function parsePraefectConfig(text: string, file: string): Checked<Praefec
     database: readDatabase(reader, top),
     virtualStorages: readVirtualStorages(reader, top),
     electionStrategy: readElectionStrategy(reader, top),
+    verificationIntervalSeconds: readVerificationInterval(reader, top),
   };
   return reader.problems.length > 0 ? bad(...reader.problems) : good(Object.freeze(config));
 }
@@ -148,6 +151,35 @@ function readElectionStrategy(reader: TomlReader, top: TableAt): ElectionStrateg
     reader.wrong(failover, 'election_strategy', `expected one of ${electionStrategies.join(', ')}`);
   }
   return known;
+}
+
+function readVerificationInterval(reader: TomlReader, top: TableAt): number | undefined {
+  const verification = below(reader, top, 'background_verification');
+  const found = verification && reader.get(verification, 'verification_interval', 'string');
+  if (verification === undefined || found === undefined || found === '') return undefined;
+  const seconds = goDurationSeconds(found);
+  if (seconds === undefined)
+    reader.wrong(verification, 'verification_interval', 'expected a duration such as 168h');
+  return seconds;
+}
+
+/** A duration as Go's time.ParseDuration reads it (`168h`, `1h30m`, `0`), in whole seconds. */
+function goDurationSeconds(text: string): number | undefined {
+  if (text === '0') return 0;
+  if (!/^(\d+(\.\d+)?(ns|us|µs|ms|s|m|h))+$/.test(text)) return undefined;
+  const units: Readonly<Record<string, number>> = {
+    ns: 1e-9,
+    us: 1e-6,
+    µs: 1e-6,
+    ms: 1e-3,
+    s: 1,
+    m: 60,
+    h: 3600,
+  };
+  const parts = [...text.matchAll(/([\d.]+)([a-zµ]+)/g)];
+  return Math.floor(
+    parts.reduce((sum, [, count, unit]) => sum + Number(count) * (units[unit ?? ''] ?? 0), 0),
+  );
 }
 
 function below(reader: TomlReader, { table, header }: TableAt, key: string): TableAt | undefined {

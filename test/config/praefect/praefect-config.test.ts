@@ -180,3 +180,26 @@ test('no text makes it throw', () => {
     { numRuns: 1000 },
   );
 });
+
+describe('the verification interval, as Go writes durations', () => {
+  const interval = (value: string): unknown => {
+    const parsed = parsePraefectConfig(
+      `[background_verification]\nverification_interval = ${value}\n`,
+      'config.toml',
+    );
+    return parsed.ok ? parsed.value.verificationIntervalSeconds : parsed.problems.map(problemText);
+  };
+  test.each([
+    ['"168h"', 604_800],
+    ['"1h30m"', 5400],
+    ['"0"', 0],
+    ['"1.5s"', 1],
+  ])('%s is %s seconds', (text, seconds) => expect(interval(text)).toBe(seconds));
+  test('what is none is an error that names the key', () => {
+    expect(interval('"a week"')).toEqual([expect.stringContaining('verification_interval')]);
+  });
+  test('without it, nothing is said', () => {
+    const parsed = parsePraefectConfig('', 'config.toml');
+    expect(parsed.ok && parsed.value.verificationIntervalSeconds).toBe(undefined);
+  });
+});
