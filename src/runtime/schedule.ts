@@ -23,7 +23,7 @@ export const retryMs = 30_000;
 /** A promise is stretched to this many times `maxAgeMs` at most: beyond it, old is old, whatever the cause. */
 export const longestStretch = 10;
 
-/** Less than a tenth over the wished interval is waiting for one's turn, not worth a word. */
+/** Less than a tenth over the wished interval is waiting for one's turn. */
 const noticeable = 1.1;
 
 /** One source's budget, with the half that `reserved` collectors may spend whatever others have spent. */
@@ -163,16 +163,17 @@ export function effectiveIntervalMs(timetable: Timetable): number {
   return Math.max(schedule.everyMs, stretchedMs, readyAt(timetable) - dueStartedAt);
 }
 
-export const isBudgetLimited = (timetable: Timetable): boolean =>
-  effectiveIntervalMs(timetable) > timetable.schedule.everyMs * noticeable;
-
-/** How old a snapshot may get before it is withdrawn. */
+/** How old a snapshot may get before it is withdrawn: longer than promised only on the budget's account. */
 export function promiseMs(timetable: Timetable): number {
-  const { maxAgeMs, timeoutMs } = timetable.schedule;
-  if (!isBudgetLimited(timetable)) return maxAgeMs;
-  const stretched = 2 * effectiveIntervalMs(timetable) + timeoutMs;
-  return Math.max(maxAgeMs, Math.min(stretched, longestStretch * maxAgeMs));
+  const { everyMs, maxAgeMs, timeoutMs } = timetable.schedule;
+  const effectiveMs = effectiveIntervalMs(timetable);
+  if (effectiveMs <= everyMs * noticeable) return maxAgeMs;
+  return Math.max(maxAgeMs, Math.min(2 * effectiveMs + timeoutMs, longestStretch * maxAgeMs));
 }
+
+/** The budget keeps runs so far apart that the promise had to be stretched. */
+export const isBudgetLimited = (timetable: Timetable): boolean =>
+  promiseMs(timetable) > timetable.schedule.maxAgeMs;
 
 /** The first slot of the grid through `slot` that lies after `now`. */
 export function nextOnGrid(slot: number, everyMs: number, now: number): number {

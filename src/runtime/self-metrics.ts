@@ -71,7 +71,7 @@ export const collectorInterval = gauge('gitaly_exporter_collector_interval_secon
 });
 
 export const collectorBudgetLimited = gauge('gitaly_exporter_collector_budget_limited', {
-  help: "1 when the limit on the database's time keeps runs over a tenth further apart than configured; their promised age is stretched with them.",
+  help: "1 when the limit on the database's time keeps runs so far apart that what was read may get older than configured before it counts as stale.",
   origin: runner,
   labels: perCollector,
 });

@@ -10,14 +10,14 @@ export type ScheduleStatus =
       readonly kind: 'interval';
       /** As wished. */
       readonly everyMs: number;
-      /** As the budget allows; equal to `everyMs` unless `budgetLimited`. */
+      /** As the budget allows. */
       readonly effectiveEveryMs: number;
       readonly timeoutMs: number;
       /** As promised. */
       readonly maxAgeMs: number;
-      /** As it holds now: longer than `maxAgeMs` only when the budget stretches the interval. */
+      /** As it holds now: longer than `maxAgeMs` only when `budgetLimited`. */
       readonly effectiveMaxAgeMs: number;
-      /** The budget keeps runs noticeably further apart than `everyMs`. */
+      /** The budget keeps runs so far apart that the promise had to be stretched. */
       readonly budgetLimited: boolean;
     };
 

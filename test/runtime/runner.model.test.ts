@@ -52,6 +52,8 @@ interface Seen {
 /** How a run counts at `now`: still open, or ended, by itself in time or by being given up. */
 function verdict({ end, stalled, startedAt }: Seen, now: number): 'open' | 'good' | 'bad' | 'unclear' {
   const givenUpAt = startedAt + timeoutMs + graceMs;
+  // In the moment of its end, its outcome may be on the way still.
+  if (end?.at === now) return 'unclear';
   if (end !== undefined && end.at <= givenUpAt) return end.good ? 'good' : 'bad';
   if (now < givenUpAt) return 'open';
   // When a stalled process goes on, its answer and its deadline come in the same moment.

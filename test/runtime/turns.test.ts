@@ -207,6 +207,21 @@ describe('the promise of a collector that the budget limits', () => {
     expect(await scrape(runner, 'a')).toEqual({ a: { value: undefined, success: 0, stale: 1 } });
   });
 
+  test('a longer interval that keeps the promise is shown, and not called limited', async () => {
+    const { clock, collector, run } = createHarness();
+    const budget = createBudget(0.01, clock);
+    const schedule = every(10_000, { budget, maxAgeMs: 60_000, timeoutMs: 5000 });
+    const a = collector('a', schedule, () => ask(clock, budget, 200, ok('a')));
+    const runner = run([a]);
+    await clock.advance(50_000);
+    expect(a.runs).toEqual(['due at 0 s', 'due at 20 s', 'due at 40 s']);
+    expect(runner.status()[0]!.schedule).toMatchObject({
+      effectiveEveryMs: 20_000,
+      effectiveMaxAgeMs: 60_000,
+      budgetLimited: false,
+    });
+  });
+
   test("waiting a moment for one's turn is not called limited", async () => {
     const { clock, collector, run } = createHarness();
     const budget = createBudget(0.01, clock);
