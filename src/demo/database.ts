@@ -8,8 +8,20 @@ import { loadSchema, type Seed, seedRepositories } from './seed.ts';
 import type { SqlTarget } from './sql.ts';
 import type { Topology } from './topology.ts';
 
-/** As the Linux package and the chart name it. */
-const databaseName = 'praefect_production';
+export interface DatabaseNames {
+  readonly database: string;
+  /** Role that owns it, as which the Praefects connect. */
+  readonly owner: string;
+  /** Role that may read it, as which the exporter connects. */
+  readonly reader: string;
+}
+
+/** As the Linux package and the chart name them. */
+const usualNames: DatabaseNames = {
+  database: 'praefect_production',
+  owner: 'praefect',
+  reader: 'gitaly_exporter',
+};
 
 export interface DemoDatabase {
   /** As the Praefects connect: the owner, no superuser. */
@@ -25,52 +37,53 @@ export async function createDemoDatabase(
   server: EmbeddedPostgres,
   topology: Topology,
   seed: Seed,
+  { database, owner, reader }: DatabaseNames = usualNames,
 ): Promise<DemoDatabase> {
   const { host, port } = server;
-  const secrets = { praefect: newPassword(), exporter: newPassword() };
+  const secrets = { owner: newPassword(), reader: newPassword() };
   const admin = await server.connect();
   try {
-    await admin.query(`CREATE ROLE praefect LOGIN PASSWORD '${secrets.praefect}'`);
-    await admin.query(`CREATE ROLE gitaly_exporter LOGIN PASSWORD '${secrets.exporter}' CONNECTION LIMIT 5`);
-    await admin.query(`CREATE DATABASE ${databaseName} OWNER praefect`);
+    await admin.query(`CREATE ROLE ${owner} LOGIN PASSWORD '${secrets.owner}'`);
+    await admin.query(`CREATE ROLE ${reader} LOGIN PASSWORD '${secrets.reader}' CONNECTION LIMIT 5`);
+    await admin.query(`CREATE DATABASE ${database} OWNER ${owner}`);
   } finally {
     await admin.end();
   }
-  const owner = await server.connect(databaseName);
+  const session = await server.connect(database);
   try {
-    await owner.query('SET ROLE praefect');
-    await loadSchema(owner);
-    await owner.query('RESET ROLE');
-    await owner.query(exporterPrivileges);
-    await seedRepositories(owner, topology, seed);
+    await session.query(`SET ROLE ${owner}`);
+    await loadSchema(session);
+    await session.query('RESET ROLE');
+    await session.query(privilegesOf(reader));
+    await seedRepositories(session, topology, seed);
   } finally {
-    await owner.end();
+    await session.end();
   }
   return {
-    praefect: { host, port, database: databaseName, user: 'praefect', password: secrets.praefect },
-    superuser: { host, port, database: databaseName, ...server.superuser },
+    praefect: { host, port, database, user: owner, password: secrets.owner },
+    superuser: { host, port, database, ...server.superuser },
     exporter: {
       host,
       port,
-      database: databaseName,
-      user: 'gitaly_exporter',
-      password: async () => new Secret(secrets.exporter),
+      database,
+      user: reader,
+      password: async () => new Secret(secrets.reader),
       ssl: { mode: 'disable' },
       connectTimeoutMs: 5000,
     },
-    control: controlOf(server),
+    control: controlOf(server, database),
   };
 }
 
 /** Nothing in it needs quoting, and it is of 144 random bits. */
 const newPassword = (): string => randomBytes(18).toString('base64url');
 
-const exporterPrivileges = `
-  GRANT pg_monitor TO gitaly_exporter;
-  GRANT SELECT ON ALL TABLES IN SCHEMA public TO gitaly_exporter;
-  GRANT SELECT ON ALL SEQUENCES IN SCHEMA public TO gitaly_exporter`;
+const privilegesOf = (reader: string): string => `
+  GRANT pg_monitor TO ${reader};
+  GRANT SELECT ON ALL TABLES IN SCHEMA public TO ${reader};
+  GRANT SELECT ON ALL SEQUENCES IN SCHEMA public TO ${reader}`;
 
-function controlOf(server: EmbeddedPostgres): DatabaseControl {
+function controlOf(server: EmbeddedPostgres, database: string): DatabaseControl {
   return {
     stop: server.shutdown,
     start: server.start,
@@ -78,18 +91,18 @@ function controlOf(server: EmbeddedPostgres): DatabaseControl {
       const admin = await server.connect();
       try {
         await admin.query(
-          `ALTER DATABASE ${databaseName} ${readOnly ? 'SET default_transaction_read_only = on' : 'RESET default_transaction_read_only'}`,
+          `ALTER DATABASE ${database} ${readOnly ? 'SET default_transaction_read_only = on' : 'RESET default_transaction_read_only'}`,
         );
         await admin.query(
           'SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1 AND pid <> pg_backend_pid()',
-          [databaseName],
+          [database],
         );
       } finally {
         await admin.end();
       }
     },
     async holdTransaction(statements) {
-      const session = await server.connect(databaseName);
+      const session = await server.connect(database);
       await session.query(`SET application_name = 'psql'`);
       await session.query('BEGIN');
       for (const statement of statements) await session.query(statement);

@@ -1,7 +1,8 @@
 /** What is true of a Praefect database at every instant, whatever happens to the cluster. */
 import { afterAll, beforeAll, expect, jest, test } from '@jest/globals';
+import { type EmbeddedPostgres, startEmbeddedPostgres } from '../../src/demo/postgres.ts';
 import { createRandom } from '../../src/demo/random.ts';
-import { calm, type Watched, watchDemo } from './observe.ts';
+import { calm, type Watched, watchCluster } from './observe.ts';
 
 jest.setTimeout(60_000);
 
@@ -62,12 +63,14 @@ const broken = {
     SELECT repository_id FROM storage_repositories WHERE verification_leased_until > now() + interval '30 s'`,
 } as const;
 
-let watched: Awaited<ReturnType<typeof watchDemo>>;
+let server: EmbeddedPostgres;
+let watched: Watched;
 const findings = new Map<string, unknown>();
 const statesSeen = new Set<string>();
 
 beforeAll(async () => {
-  watched = await watchDemo({
+  server = await startEmbeddedPostgres(AbortSignal.timeout(30_000));
+  watched = await watchCluster(server, {
     repositories: 120,
     writesPerSecond: 40,
     timings: {
@@ -88,21 +91,24 @@ beforeAll(async () => {
   await upheaval(watched, 12_000);
 });
 
-afterAll(() => watched?.stop());
+afterAll(async () => {
+  await watched?.stop();
+  await server?.remove();
+});
 
 /** Sets off and ends incidents by chance, and looks for broken rules all the while. */
-async function upheaval({ demo, rows }: Watched, forMs: number): Promise<void> {
+async function upheaval({ incidents, rows }: Watched, forMs: number): Promise<void> {
   const random = createRandom(20_261_123);
   // Without those that keep the looks from being made, take the records of replicas away, or end by their own clock.
-  const names = demo.incidents
+  const names = incidents
     .list()
     .map(({ name }) => name)
     .filter((name) => !/^database|lost$|^rollout$/.test(name));
   const until = performance.now() + forMs;
   while (performance.now() < until) {
     const name = random.pick(names)!;
-    if (random.next() < 0.5) await demo.incidents.start(name);
-    else await demo.incidents.stop(name);
+    if (random.next() < 0.5) await incidents.start(name);
+    else await incidents.stop(name);
     for (const { state } of await rows<{ state: string }>('SELECT DISTINCT state FROM replication_queue')) {
       statesSeen.add(state);
     }
@@ -111,7 +117,7 @@ async function upheaval({ demo, rows }: Watched, forMs: number): Promise<void> {
       if (found.length > 0 && !findings.has(rule)) findings.set(rule, found[0]);
     }
   }
-  for (const name of names) await demo.incidents.stop(name);
+  for (const name of names) await incidents.stop(name);
 }
 
 test.each(Object.keys(broken))('at every look, %s', (rule) => {
@@ -129,5 +135,5 @@ test('in the end the queue drains and nothing is behind', async () => {
 });
 
 test('no statement of the simulation was refused', () => {
-  expect(watched.demo.cluster.bugs()).toEqual([]);
+  expect(watched.cluster.bugs()).toEqual([]);
 });

@@ -1,7 +1,14 @@
 /** What a test sees of the demo's database: the same as the captures' timelines, by plain SQL, of one instant. */
-import pg from 'pg';
-import { type Demo, defaultDemoSettings, type ExporterRequest, startDemo } from '../../src/demo/demo.ts';
-import type { Timings } from '../../src/demo/timings.ts';
+
+import { type Cluster, startCluster } from '../../src/demo/cluster.ts';
+import { createDemoDatabase } from '../../src/demo/database.ts';
+import { incidents as allIncidents } from '../../src/demo/incidents/catalogue.ts';
+import { createDirector, type Director, type IncidentResult } from '../../src/demo/incidents/director.ts';
+import type { EmbeddedPostgres } from '../../src/demo/postgres.ts';
+import { openPool } from '../../src/demo/sql.ts';
+import { demoTimings, type Timings } from '../../src/demo/timings.ts';
+import { demoTopology } from '../../src/demo/topology.ts';
+import { systemClock } from '../../src/runtime/clock.ts';
 
 export interface Observation {
   readonly healthy: readonly string[];
@@ -51,87 +58,95 @@ const question = `
     (SELECT count(*)::int FROM repository_reference_write_locks WHERE expired_at < now()) AS "expiredWriteLocks"`;
 
 export interface Watched {
-  readonly demo: Demo;
-  /** What the demo said, newest last. */
+  readonly cluster: Cluster;
+  readonly incidents: Director;
+  /** What the cluster and its incidents said, newest last. */
   readonly lines: readonly string[];
-  readonly request: ExporterRequest;
   look(): Promise<Observation>;
   rows<Row extends object>(sql: string): Promise<readonly Row[]>;
   /** Looks until it holds. Throws with the last look when it does not within the limit. */
   until(what: string, holds: (seen: Observation) => boolean, withinMs?: number): Promise<Observation>;
   start(incident: string): Promise<void>;
   end(incident: string): Promise<void>;
+  stop(): Promise<void>;
 }
-
-/** Rare enough that the looks of several demos leave them the machine. */
-const lookEveryMs = 250;
 
 export interface WatchOptions {
   readonly timings?: Partial<Timings>;
   readonly repositories?: number;
   readonly writesPerSecond?: number;
-  readonly seed?: number;
 }
 
-/** Starts a demo without an exporter, and a reader with the exporter's own role. `stop` ends both. */
-export async function watchDemo(options: WatchOptions = {}): Promise<Watched & { stop(): Promise<void> }> {
+/** Rare enough that the looks at several clusters leave them the machine. */
+const lookEveryMs = 250;
+let clusters = 0;
+
+/** A cluster with its incidents in a database of its own on that server, and a reader with the exporter's role. */
+export async function watchCluster(server: EmbeddedPostgres, options: WatchOptions = {}): Promise<Watched> {
   const lines: string[] = [];
-  let request: ExporterRequest | undefined;
-  const { repositories = 300, writesPerSecond = 8, seed = 7, timings = {} } = options;
-  const demo = await startDemo({
-    settings: { ...defaultDemoSettings, repositories, writesPerSecond, seed, timings },
-    log: (line) => lines.push(line),
-    signal: new AbortController().signal,
-    startExporter: async (asked) => {
-      request = asked;
-      return { url: 'http://127.0.0.1:1/', stop: async () => undefined };
-    },
+  const say = (line: string) => void lines.push(line);
+  const { repositories = 300, writesPerSecond = 8 } = options;
+  const timings = { ...demoTimings, ...options.timings };
+  const name = `praefect_${++clusters}`;
+  const database = await createDemoDatabase(
+    server,
+    demoTopology,
+    { repositories, seed: 7, verificationInterval: timings.verificationInterval },
+    { database: name, owner: `${name}_owner`, reader: `${name}_reader` },
+  );
+  const cluster = await startCluster({
+    topology: demoTopology,
+    database: database.praefect,
+    clock: systemClock,
+    seed: 7,
+    timings,
+    writesPerSecond,
+    say,
   });
-  if (request === undefined) throw new Error('the demo did not start its exporter');
-  const { connection } = request;
-  const reader = new pg.Pool({
-    host: connection.host,
-    port: connection.port,
-    database: connection.database,
-    user: connection.user,
-    password: (await connection.password())?.reveal() ?? '',
-    max: 2,
+  const end = new AbortController();
+  const superuser = openPool(database.superuser, 'incident', end.signal);
+  const { exporter } = database;
+  const password = (await exporter.password())?.reveal() ?? '';
+  const reader = openPool({ ...exporter, password }, 'test', end.signal);
+  const incidents = createDirector({
+    incidents: allIncidents,
+    cluster,
+    sql: superuser,
+    database: database.control,
+    say,
   });
-  reader.on('error', () => undefined);
 
-  const look = async (): Promise<Observation> => (await reader.query<Observation>(question)).rows[0]!;
+  const look = async (): Promise<Observation> => (await reader.query<Observation>(question))[0]!;
 
-  async function until(what: string, holds: (seen: Observation) => boolean, withinMs = 20_000) {
+  async function until(what: string, holds: (seen: Observation) => boolean, withinMs = 30_000) {
     const deadline = performance.now() + withinMs;
-    for (let last: unknown = 'nothing'; ; ) {
-      const seen = await look().catch((error: unknown) => error);
-      if (!(seen instanceof Error) && holds(seen as Observation)) return seen as Observation;
-      last = seen;
+    for (;;) {
+      const seen = await look().catch((error: Error) => error);
+      if ('healthy' in seen && holds(seen)) return seen;
       if (performance.now() > deadline) {
-        throw new Error(`not within ${withinMs} ms: ${what}\n${JSON.stringify(last)}\n${lines.join('\n')}`);
+        const last = 'healthy' in seen ? JSON.stringify(seen) : seen.message;
+        throw new Error(`not within ${withinMs} ms: ${what}\n${last}\n${lines.join('\n')}`);
       }
       await new Promise((resolve) => setTimeout(resolve, lookEveryMs));
     }
   }
 
+  const done = ({ ok, message }: IncidentResult): void => {
+    if (!ok) throw new Error(message);
+  };
   return {
-    demo,
+    cluster,
+    incidents,
     lines,
-    request,
     look,
     until,
-    rows: async <Row extends object>(sql: string) => (await reader.query<Row>(sql)).rows,
-    async start(incident) {
-      const { ok, message } = await demo.incidents.start(incident);
-      if (!ok) throw new Error(message);
-    },
-    async end(incident) {
-      const { ok, message } = await demo.incidents.stop(incident);
-      if (!ok) throw new Error(message);
-    },
+    rows: reader.query,
+    start: async (incident) => done(await incidents.start(incident)),
+    end: async (incident) => done(await incidents.stop(incident)),
     async stop() {
-      await reader.end();
-      await demo.stop();
+      await incidents.stopAll();
+      end.abort(new Error('the test is over'));
+      await Promise.all([reader.close(), superuser.close(), cluster.stop()]);
     },
   };
 }

@@ -1,74 +1,80 @@
 /**
  * Each incident leaves in the database what the captures of a real cluster in the same trouble show
  * (test/fixtures/praefect/19: log, timeline and dumps of each). Health takes its real 10 s, so the incidents run
- * side by side, in six demos at once, and the tests only judge.
+ * side by side, in six clusters at once, and the tests only judge.
  */
 import { afterAll, describe, expect, jest, test } from '@jest/globals';
-import { calm, jobs, type Observation, type Watched, watchDemo } from './observe.ts';
+import { type EmbeddedPostgres, startEmbeddedPostgres } from '../../src/demo/postgres.ts';
+import type { Timings } from '../../src/demo/timings.ts';
+import { calm, jobs, type Observation, type Watched, watchCluster } from './observe.ts';
 
 jest.setTimeout(120_000);
 
 const everyStorage = ['archive-1', 'archive-2', 'gitaly-1', 'gitaly-2', 'gitaly-3'];
-const demos: Promise<{ stop(): Promise<void> }>[] = [];
 const seconds = (from: number): number => (performance.now() - from) / 1000;
 
-type Course<T> = { readonly [Key in keyof T]: T[Key] };
+/** One for all whose incidents leave the server alone; that of the database has its own. */
+const shared = startEmbeddedPostgres(AbortSignal.timeout(60_000));
+const own = startEmbeddedPostgres(AbortSignal.timeout(60_000));
+const clusters: Promise<Watched>[] = [];
 
-/** Starts a demo at once, and lets the course run in it; the tests wait for what it saw. */
-function stage<T>(
-  options: Parameters<typeof watchDemo>[0],
-  course: (watched: Watched) => Promise<Course<T>>,
+/** Starts a cluster at once, and lets the course run in it; the tests wait for what it saw. */
+function stage<T extends object>(
+  server: Promise<EmbeddedPostgres>,
+  timings: Partial<Timings>,
+  course: (watched: Watched) => Promise<T>,
 ) {
-  const started = watchDemo(options);
-  demos.push(started);
+  const started = server.then((running) => watchCluster(running, { timings }));
+  clusters.push(started);
   const seen = started.then(async (watched) => {
     const result = await course(watched);
-    return { ...result, bugs: watched.demo.cluster.bugs(), lines: watched.lines };
+    return { ...result, bugs: watched.cluster.bugs(), lines: watched.lines };
   });
   seen.catch(() => undefined); // told by whichever test asks
   return seen;
 }
 
 afterAll(async () => {
-  for (const demo of await Promise.allSettled(demos))
-    if (demo.status === 'fulfilled') await demo.value.stop();
+  for (const cluster of await Promise.allSettled(clusters)) {
+    if (cluster.status === 'fulfilled') await cluster.value.stop();
+  }
+  for (const server of await Promise.allSettled([shared, own])) {
+    if (server.status === 'fulfilled') await server.value.remove();
+  }
 });
 
-const deaths = stage(
-  { timings: { reconcile: 15_000, gitFails: 200 } },
-  async ({ look, start, end, until }) => {
-    const before = await look();
-    const killed = performance.now();
-    await start('storage-dies');
-    await start('archive-storage-dies');
-    await start('praefect-cut-off');
-    const atOnce = await until('jobs for the dead storage', (seen) => jobs(seen, 'gitaly-1 ready') >= 5);
-    const gone = await until(
-      'both are unhealthy',
-      ({ healthy }) => !healthy.includes('gitaly-1') && !healthy.includes('archive-2'),
-    );
-    const after = seconds(killed);
-    const later = await until(
-      'primaries of written repositories have moved',
-      (seen) => (seen.primaries['gitaly-1'] ?? 0) <= (before.primaries['gitaly-1'] ?? 0) - 5,
-    );
-    await end('storage-dies');
-    await end('archive-storage-dies');
-    await end('praefect-cut-off');
-    const back = performance.now();
-    await until('healthy again', ({ healthy }) => healthy.length === everyStorage.length);
-    const healthyAfter = seconds(back);
-    const recovered = await until('caught up', calm);
+const deaths = stage(shared, { reconcile: 15_000, gitFails: 200 }, async ({ look, start, end, until }) => {
+  const before = await look();
+  const killed = performance.now();
+  await start('storage-dies');
+  await start('archive-storage-dies');
+  await start('praefect-cut-off');
+  const atOnce = await until('jobs for the dead storage', (seen) => jobs(seen, 'gitaly-1 ready') >= 5);
+  const gone = await until(
+    'both are unhealthy',
+    ({ healthy }) => !healthy.includes('gitaly-1') && !healthy.includes('archive-2'),
+  );
+  const after = seconds(killed);
+  const later = await until(
+    'primaries of written repositories have moved',
+    (seen) => (seen.primaries['gitaly-1'] ?? 0) <= (before.primaries['gitaly-1'] ?? 0) - 5,
+  );
+  await end('storage-dies');
+  await end('archive-storage-dies');
+  await end('praefect-cut-off');
+  const back = performance.now();
+  await until('healthy again', ({ healthy }) => healthy.length === everyStorage.length);
+  const healthyAfter = seconds(back);
+  const recovered = await until('caught up', calm);
 
-    await start('replication-refused');
-    const refused = await until(
-      'behind without jobs',
-      (seen) => (seen.behind['gitaly-2'] ?? 0) >= Math.max(20, jobs(seen, 'gitaly-2') + 10),
-    );
-    await end('replication-refused');
-    return { before, atOnce, gone, after, later, healthyAfter, recovered, refused };
-  },
-);
+  await start('replication-refused');
+  const refused = await until(
+    'behind without jobs',
+    (seen) => (seen.behind['gitaly-2'] ?? 0) >= Math.max(20, jobs(seen, 'gitaly-2') + 10),
+  );
+  await end('replication-refused');
+  return { before, atOnce, gone, after, later, healthyAfter, recovered, refused };
+});
 
 describe('storages that die (capture gitaly-down)', () => {
   test('before, all is healthy, nothing is queued, and nothing is behind', async () => {
@@ -122,7 +128,8 @@ describe('storages that die (capture gitaly-down)', () => {
 });
 
 const replication = stage(
-  { timings: { reconcile: 12_000, refreshLocks: 1000, gitFails: 200 } },
+  shared,
+  { reconcile: 12_000, refreshLocks: 1000, gitFails: 200, poll: 300 },
   async (watched) => {
     const { start, end, until, look, rows } = watched;
     await start('replication-stalls');
@@ -206,7 +213,7 @@ describe('replication that stalls or fails on healthy storages', () => {
   });
 });
 
-const onlyCopy = stage({ timings: { reconcile: 6000 } }, async ({ start, end, until }) => {
+const onlyCopy = stage(shared, { reconcile: 6000 }, async ({ start, end, until }) => {
   await start('only-copy-dies');
   const written = await until(
     'writes on one replica alone',
@@ -244,22 +251,23 @@ describe('the only up-to-date copy goes away (capture unavailable)', () => {
 });
 
 const praefects = stage(
+  shared,
   {
-    timings: {
-      staleAfter: 6000,
-      checkStale: 3000,
-      keepalive: 4000,
-      refreshLocks: 1000,
-      cleanWriteLocks: 5000,
-    },
+    staleAfter: 6000,
+    checkStale: 3000,
+    keepalive: 4000,
+    refreshLocks: 1000,
+    cleanWriteLocks: 5000,
   },
-  async ({ demo, start, end, until }) => {
+  async ({ cluster, lines, start, end, until }) => {
     await start('praefect-dies');
     await until('one is dead', () =>
-      demo.cluster.topology.praefects.some((name) => demo.cluster.praefect(name).context() === undefined),
+      cluster.topology.praefects.some((name) => cluster.praefect(name).context() === undefined),
     );
     const stale = await until('a lock that nobody refreshes', (seen) => (seen.oldestJobLockAge ?? 0) > 4);
-    const released = await until('released, and failed', (seen) => jobs(seen, 'gitaly-3 failed 2') >= 5);
+    const release = () => lines.find((line) => line.includes('replication locks that nobody had refreshed'));
+    await until('released by the others', () => release() !== undefined);
+    const released = release();
     await end('praefect-dies');
     await until('caught up', calm);
 
@@ -272,7 +280,7 @@ const praefects = stage(
   },
 );
 
-const silence = stage({}, async ({ start, end, until }) => {
+const silence = stage(shared, {}, async ({ start, end, until }) => {
   await start('all-praefects-die');
   const silent = await until('no storage is healthy', ({ healthy }) => healthy.length === 0);
   await end('all-praefects-die');
@@ -285,7 +293,7 @@ describe('Praefects that die, and a Gitaly that hangs', () => {
     const { stale, released } = await praefects;
     expect(jobs(stale, 'gitaly-3 in_progress 2')).toBeGreaterThanOrEqual(5);
     expect([...stale.healthy].sort()).toEqual(everyStorage);
-    expect(jobs(released, 'gitaly-3 in_progress 2')).toBe(0);
+    expect(released).toMatch(/^praefect-\d released (\d{2}|[5-9]) replication locks/);
   });
 
   test('a hung Gitaly keeps its jobs in progress until gRPC gives up; then they are failed (capture gitaly-hung)', async () => {
@@ -306,14 +314,14 @@ describe('Praefects that die, and a Gitaly that hangs', () => {
   });
 });
 
-const database = stage({ timings: { reconcile: 4000 } }, async (watched) => {
-  const { demo, start, end, until, rows } = watched;
+const database = stage(own, { reconcile: 4000 }, async (watched) => {
+  const { cluster, start, end, until, rows } = watched;
   await start('database-blocked');
   const blocked = async () =>
     rows<{ waiting: number; ages: number }>(`
       SELECT count(*)::int AS waiting,
              extract(epoch FROM max(now() - query_start))::float8 AS ages
-      FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND usename = 'praefect'`);
+      FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND usename LIKE '%owner'`);
   let waiting = 0;
   for (const begun = performance.now(); waiting < 3 && seconds(begun) < 10; ) {
     waiting = (await blocked())[0]?.waiting ?? 0;
@@ -321,11 +329,11 @@ const database = stage({ timings: { reconcile: 4000 } }, async (watched) => {
   await end('database-blocked');
   await until('caught up', calm);
 
-  const writesBefore = demo.cluster.traffic.counts().ok;
+  const writesBefore = cluster.traffic.counts().ok;
   await start('database-read-only');
   const readOnly = await until('heartbeats are old', ({ healthy }) => healthy.length === 0);
   const [setting] = await rows<{ value: string }>(`SELECT current_setting('transaction_read_only') AS value`);
-  const writesIn = demo.cluster.traffic.counts().ok - writesBefore;
+  const writesIn = cluster.traffic.counts().ok - writesBefore;
   await end('database-read-only');
   await until('healthy', ({ healthy }) => healthy.length === everyStorage.length);
 
