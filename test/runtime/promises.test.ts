@@ -62,6 +62,17 @@ describe('a snapshot is withdrawn when its promise runs out', () => {
     expect(await scrape(runner, 'a')).toEqual({ a: { value: undefined, success: 0, stale: 1 } });
   });
 
+  test('from the page as well, which asks no source', async () => {
+    const { clock, collector, run } = createHarness();
+    const a = collector('a', every(60_000, { maxAgeMs: 90_000 }), (_, nth) => (nth === 1 ? ok('a') : hang()));
+    const runner = run([a]);
+    await clock.advance(1000);
+    expect(runner.snapshots()).toEqual([valueBlock('a', 1)]);
+    await clock.advance(90_000);
+    expect(runner.snapshots()).toEqual([]);
+    expect(a.runs).toHaveLength(2);
+  });
+
   test('reads as stale while the next run goes on, and says so once', async () => {
     const { clock, collector, lines, run } = createHarness();
     const a = collector('a', every(60_000, { maxAgeMs: 60_000, timeoutMs: 50_000 }), async (r, nth) => {
