@@ -91,8 +91,8 @@ SELECT pg_has_role(current_user, 'pg_read_all_stats', 'USAGE')                  
          - coalesce(nullif(current_setting('reserved_connections', true), '')::int, 0)
          - coalesce(nullif(current_setting('rds.rds_superuser_reserved_connections', true), '')::int, 0)
          - count(*) FILTER (WHERE NOT is_here)                                            AS server_limit,
-       (SELECT nullif(datconnlimit, -1) FROM here)                                        AS database_limit,
-       (SELECT nullif(rolconnlimit, -1) FROM here)                                        AS role_limit
+       (SELECT datconnlimit FROM here WHERE datconnlimit >= 0)                            AS database_limit,
+       (SELECT rolconnlimit FROM here WHERE rolconnlimit >= 0)                            AS role_limit
   FROM session`;
 
 /** PostgreSQL 14 and later say when a wait began; for a moment at its start the time is null. */
