@@ -1,9 +1,9 @@
 /** The routes, on express 5, for both HTTP/1 and HTTP/2. */
 import { Http2ServerRequest, Http2ServerResponse } from 'node:http2';
 import express, { type Express, type NextFunction, type Request, type Response } from 'express';
+import type { Log } from '../runtime/log.ts';
 import { answerPlainly } from './exchange.ts';
 import { isSameOrigin } from './same-origin.ts';
-import type { ServerLog } from './server-log.ts';
 
 export type Method = 'GET' | 'POST' | 'PUT';
 
@@ -17,11 +17,7 @@ export interface AppRoute {
 
 export type Application = Express;
 
-export function createApp(
-  routes: readonly AppRoute[],
-  log: ServerLog,
-  protocol: 'http1' | 'http2',
-): Application {
+export function createApp(routes: readonly AppRoute[], log: Log, protocol: 'http1' | 'http2'): Application {
   const app = express();
   app.disable('x-powered-by');
   app.disable('etag');

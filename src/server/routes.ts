@@ -57,6 +57,7 @@ export interface RouteOptions {
   readonly ready: () => Readiness;
   readonly reload: { readonly enabled: boolean; readonly hint: string; run(): Promise<ActionResult> };
   readonly api: readonly ApiRoute[];
+  readonly maxApiRequestsInFlight: number;
   readonly demo: DemoActions | undefined;
   /** Whether the request came through without having been asked for a user, although users are configured. */
   readonly isStranger: (request: AnyRequest) => boolean;
@@ -110,7 +111,7 @@ export function createRoutes(options: RouteOptions): AppRoute[] {
         answerJson(request, response, 200, statusJson(view, assessment, now));
       },
     },
-    ...api.map(apiRoute),
+    ...apiRoutes(api, options.maxApiRequestsInFlight),
     ...(demo === undefined ? [] : demoRoutes(demo)),
   ];
   if (telemetryPath !== '/') {
@@ -127,16 +128,28 @@ export function createRoutes(options: RouteOptions): AppRoute[] {
   return routes;
 }
 
-const apiRoute = ({ path, handle }: ApiRoute): AppRoute => ({
-  path: `/api/v1/${path}`,
-  methods: ['GET'],
-  async handle(request, response) {
-    const params = request.params as Record<string, string>;
-    const query = Object.fromEntries(new URL(request.url, 'http://host').searchParams);
-    const { status = 200, json } = await handle({ params, query, signal: clientGone(response) });
-    answerJson(request, response, status, json);
-  },
-});
+function apiRoutes(api: readonly ApiRoute[], maxInFlight: number): AppRoute[] {
+  let inFlight = 0;
+  return api.map(({ path, handle }) => ({
+    path: `/api/v1/${path}`,
+    methods: ['GET'],
+    async handle(request, response) {
+      if (inFlight >= maxInFlight)
+        return answerPlainly(request, response, 503, 'Too many questions at once. Try again later.', {
+          'Retry-After': '1',
+        });
+      const params = request.params as Record<string, string>;
+      const query = Object.fromEntries(new URL(request.url, 'http://host').searchParams);
+      inFlight += 1;
+      try {
+        const { status = 200, json } = await handle({ params, query, signal: clientGone(response) });
+        answerJson(request, response, status, json);
+      } finally {
+        inFlight -= 1;
+      }
+    },
+  }));
+}
 
 /** A form's answer sends the browser back to the page, by a relative path: it works behind a proxy's prefix. */
 function demoRoutes(demo: DemoActions): AppRoute[] {

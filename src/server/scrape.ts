@@ -1,11 +1,11 @@
 /** The telemetry path: how many at once, how long, and the bytes as the exposition gives them. */
 import type { IncomingHttpHeaders } from 'node:http';
 import { setTimeout as after } from 'node:timers/promises';
+import type { Log } from '../runtime/log.ts';
 import { type AnyRequest, type AnyResponse, answerPlainly, clientGone } from './exchange.ts';
 import type { Limits } from './limits.ts';
 import type { RejectionReason, ServerCounts } from './metrics.ts';
 import { scrapeTimeoutHeader, scrapeTimeoutMs } from './scrape-deadline.ts';
-import type { ServerLog } from './server-log.ts';
 
 /** What is sent to a scrape. Several pieces are sent one after the other, without being copied together. */
 export interface ScrapeBody {
@@ -30,7 +30,7 @@ export interface ScrapeOptions {
   readonly maxInFlight: number;
   readonly timeoutOffsetMs: number;
   readonly limits: Limits;
-  readonly log: ServerLog;
+  readonly log: Log;
 }
 
 type Answer = { readonly kind: 'body'; readonly body: ScrapeBody } | { readonly kind: 'late' | 'gone' };

@@ -15,7 +15,6 @@ const always: Readonly<Record<string, string>> = {
   'X-Frame-Options': 'deny',
   // Not no-referrer: a form would then send "Origin: null", and could not be told from a foreign one.
   'Referrer-Policy': 'same-origin',
-  'Cross-Origin-Opener-Policy': 'same-origin',
   'Cross-Origin-Resource-Policy': 'same-origin',
 };
 

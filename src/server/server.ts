@@ -4,6 +4,7 @@
  */
 import type { Family } from '../metrics/samples.ts';
 import type { Clock } from '../runtime/clock.ts';
+import type { Log } from '../runtime/log.ts';
 import { type AnyRequest, type AnyResponse, isHttp2 } from './exchange.ts';
 import { createApp } from './express-app.ts';
 import { createGate } from './gate.ts';
@@ -18,7 +19,6 @@ import {
   type Readiness,
 } from './routes.ts';
 import { createScrapeHandler, type Exposition } from './scrape.ts';
-import type { ServerLog } from './server-log.ts';
 import { type ListeningSocket, listen } from './sockets.ts';
 import type { StatusView } from './status-view.ts';
 import {
@@ -35,12 +35,12 @@ export interface ServerOptions {
   readonly telemetryPath?: string;
   /** exporter-toolkit's web configuration file; without one: plain HTTP, everybody let in. */
   readonly webConfigFile?: string | undefined;
-  /** Scrapes at once; beyond it 503. Default 40. */
+  /** Scrapes at once, and as many questions to the API; beyond it 503. Default 40. */
   readonly maxRequestsInFlight?: number;
   /** Taken off the timeout that a scrape names. Default 500. */
   readonly scrapeTimeoutOffsetMs?: number;
   readonly clock: Clock;
-  readonly log: ServerLog;
+  readonly log: Log;
   readonly exposition: Exposition;
   readonly status: () => StatusView;
   /** True once every collector has run. */
@@ -77,7 +77,7 @@ export interface Server {
 }
 
 export function createServer(options: ServerOptions): Server {
-  const { clock, log, exposition, telemetryPath = '/metrics' } = options;
+  const { clock, log, exposition, telemetryPath = '/metrics', maxRequestsInFlight = 40 } = options;
   const limits: Limits = { ...defaultLimits, ...options.limits };
   const counts = noCounts();
   const strangers = new WeakSet<object>();
@@ -90,16 +90,16 @@ export function createServer(options: ServerOptions): Server {
     telemetryPath,
     clock,
     status: options.status,
-    ready: () =>
-      stopping === undefined ? options.ready() : { ready: false, reason: 'The exporter is stopping.' },
+    ready: options.ready,
     reload: options.reload ?? { enabled: false, hint: 'this program offers none', run: noReload },
     api: options.api ?? [],
+    maxApiRequestsInFlight: maxRequestsInFlight,
     demo: options.demo,
     isStranger: (request) => strangers.has(request),
     scrape: createScrapeHandler({
       exposition,
       counts,
-      maxInFlight: options.maxRequestsInFlight ?? 40,
+      maxInFlight: maxRequestsInFlight,
       timeoutOffsetMs: options.scrapeTimeoutOffsetMs ?? 500,
       limits,
       log,
@@ -140,6 +140,7 @@ export function createServer(options: ServerOptions): Server {
     );
     sockets = results.flatMap((result) => (result.ok ? [result.socket] : []));
     const problems = results.flatMap((result) => (result.ok ? [] : [result.problem]));
+    if (stopping !== undefined) problems.push('the server was stopped before it was listening');
     if (problems.length > 0) {
       await Promise.all(sockets.map((socket) => socket.stop(0)));
       return { ok: false, problems };
@@ -193,7 +194,7 @@ function telemetryPathProblems(path: string): string[] {
   return [`web.telemetry-path: "${path}" cannot be served: ${mend}; the default is /metrics`];
 }
 
-function logReload(log: ServerLog, state: WebConfigState): void {
+function logReload(log: Log, state: WebConfigState): void {
   if (!state.ok) {
     log.error(
       { problem: state.problem },
@@ -207,7 +208,7 @@ function logReload(log: ServerLog, state: WebConfigState): void {
 }
 
 /** At most one line a minute: whoever can connect could else fill the log. */
-function handshakeLog(log: ServerLog, clock: Clock): (error: Error, what: 'handshake' | 'socket') => void {
+function handshakeLog(log: Log, clock: Clock): (error: Error, what: 'handshake' | 'socket') => void {
   let silentUntil = Number.NEGATIVE_INFINITY;
   let unsaid = 0;
   return (error, what) => {

@@ -166,7 +166,7 @@ describe('text from outside', () => {
           if (said !== '') expect(structure(html)).toEqual(harmless);
         },
       ),
-      { numRuns: 200 },
+      { numRuns: 60 },
     );
   });
 

@@ -2,7 +2,7 @@ import { createServer as createNetServer } from 'node:net';
 import { describe, expect, jest, test } from '@jest/globals';
 import { systemClock } from '../../src/runtime/clock.ts';
 import type { ApiRoute } from '../../src/server/routes.ts';
-import { ask, makeServer, metricsBody, rawConnection, withServer } from './support/harness.ts';
+import { ask, latch, makeServer, metricsBody, rawConnection, until, withServer } from './support/harness.ts';
 import { demo, now, starting } from './support/status-fixtures.ts';
 
 describe('the server answers', () => {
@@ -108,6 +108,27 @@ describe('the server answers', () => {
       });
       expect((await ask(`${url}/api/v1/missing`)).status).toBe(404);
       expect((await ask(`${url}/api/v1/buckets/x`, { method: 'DELETE' })).status).toBe(405);
+    });
+  });
+
+  test('no more of those at once than the limit', async () => {
+    const gate = latch();
+    let asked = 0;
+    const slow: ApiRoute = {
+      path: 'slow',
+      async handle() {
+        asked += 1;
+        await gate.promise;
+        return { json: 'done' };
+      },
+    };
+    await withServer({ api: [slow], maxRequestsInFlight: 2 }, async ({ url }) => {
+      const first = [ask(`${url}/api/v1/slow`), ask(`${url}/api/v1/slow`)];
+      await until(() => asked === 2);
+      expect((await ask(`${url}/api/v1/slow`)).status).toBe(503);
+      gate.open();
+      expect((await Promise.all(first)).map(({ status }) => status)).toEqual([200, 200]);
+      expect((await ask(`${url}/api/v1/slow`)).status).toBe(200);
     });
   });
 });

@@ -106,13 +106,13 @@ footer p { margin-top: .75rem; }
 #old { position: sticky; top: 0; z-index: 1; padding: .75rem 1.25rem; text-align: center; font-weight: 600;
   background: var(--critical); color: var(--sheet); }
 
-@media (max-width: 46rem) {
+@media (max-width: 60rem) {
   header, main, footer { padding-left: 1rem; padding-right: 1rem; }
   .verdict h2 { font-size: 1.375rem; }
   table, tbody, th, td { display: block; }
   table { border: 0; background: none; }
   thead { position: absolute; left: -100vw; }
-  tbody tr { display: grid; grid-template-columns: 1fr 1fr; gap: .5rem 1rem; margin-bottom: .75rem; padding: .875rem 1rem;
+  tbody tr { display: grid; grid-template-columns: repeat(auto-fill, minmax(9rem, 1fr)); gap: .5rem 1rem; margin-bottom: .75rem; padding: .875rem 1rem;
     background: var(--sheet); border: 1px solid var(--line); border-radius: 6px; }
   tbody th, tbody td { padding: 0; border: 0; text-align: left; }
   th.number, td.number { text-align: left; }
@@ -122,6 +122,8 @@ footer p { margin-top: .75rem; }
   td.state::before { display: none; }
   td.state { grid-column: 1 / -1; order: -1; }
   td:empty { display: none; }
+}
+@media (max-width: 40rem) {
   .events li { grid-template-columns: 1fr; }
   button { width: 100%; min-height: 2.75rem; }
 }

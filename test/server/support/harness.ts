@@ -4,8 +4,8 @@ import { request as httpsRequest, type RequestOptions } from 'node:https';
 import { connect, type Socket } from 'node:net';
 import { inspect } from 'node:util';
 import { systemClock } from '../../../src/runtime/clock.ts';
+import type { Log } from '../../../src/runtime/log.ts';
 import { createServer, type Server, type ServerOptions } from '../../../src/server/server.ts';
-import type { ServerLog } from '../../../src/server/server-log.ts';
 import { healthy } from './status-fixtures.ts';
 
 export interface Running {
@@ -16,12 +16,12 @@ export interface Running {
   readonly log: readonly string[];
 }
 
-export function recordingLog(): { log: ServerLog; lines: string[] } {
+export function recordingLog(): { log: Log; lines: string[] } {
   const lines: string[] = [];
   const add = (level: string) => (fields: object, message: string) => {
     lines.push(`${level} ${message} ${inspect(fields, { depth: 10 })}`);
   };
-  return { log: { info: add('info'), warn: add('warn'), error: add('error') }, lines };
+  return { log: { debug: add('debug'), info: add('info'), warn: add('warn'), error: add('error') }, lines };
 }
 
 export const metricsBody = '# HELP up x\n# TYPE up gauge\nup 1\n';

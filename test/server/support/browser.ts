@@ -1,0 +1,85 @@
+/** A headless Chromium, driven by its DevTools protocol over Node's own WebSocket. */
+import { spawn } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { until } from './harness.ts';
+
+export interface Tab {
+  open(url: string): Promise<void>;
+  resize(width: number, height: number): Promise<void>;
+  /** The value of a JavaScript expression in the page; a promise is awaited. */
+  evaluate(expression: string): Promise<unknown>;
+  /** What the page's console and the browser complained of: policies that were violated, requests that failed. */
+  readonly complaints: readonly string[];
+}
+
+const flags = [
+  ...['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-sync'],
+  ...['--disable-background-networking', '--disable-component-update', '--remote-debugging-port=0'],
+];
+
+export async function withBrowser(body: (tab: Tab) => Promise<void>): Promise<void> {
+  const profile = mkdtempSync(join(tmpdir(), 'gitaly-exporter-chromium-'));
+  const browser = spawn('chromium', [...flags, `--user-data-dir=${profile}`, 'about:blank'], {
+    stdio: 'ignore',
+  });
+  const gone = new Promise((resolve) => browser.once('exit', resolve));
+  try {
+    const portFile = join(profile, 'DevToolsActivePort');
+    await until(() => existsSync(portFile) && readFileSync(portFile, 'utf8').includes('\n'), 20_000);
+    const port = readFileSync(portFile, 'utf8').split('\n')[0];
+    const targets = (await (await fetch(`http://127.0.0.1:${port}/json`)).json()) as {
+      type: string;
+      webSocketDebuggerUrl: string;
+    }[];
+    await body(await attach(targets.find(({ type }) => type === 'page')!.webSocketDebuggerUrl));
+  } finally {
+    browser.kill('SIGKILL');
+    await gone;
+    rmSync(profile, { recursive: true, force: true, maxRetries: 5 });
+  }
+}
+
+async function attach(url: string): Promise<Tab> {
+  const socket = new WebSocket(url);
+  await new Promise((resolve) => socket.addEventListener('open', resolve, { once: true }));
+  const answers = new Map<number, (result: Record<string, unknown>) => void>();
+  const complaints: string[] = [];
+  let loads = 0;
+  let last = 0;
+  socket.addEventListener('message', ({ data }) => {
+    const { id, method, params, result } = JSON.parse(String(data));
+    if (id !== undefined) answers.get(id)?.(result ?? {});
+    if (method === 'Page.loadEventFired') loads += 1;
+    if (method === 'Log.entryAdded') complaints.push(params.entry.text);
+    if (method === 'Runtime.exceptionThrown') complaints.push(params.exceptionDetails.text);
+  });
+  const call = (method: string, params: object = {}): Promise<Record<string, unknown>> =>
+    new Promise((resolve) => {
+      last += 1;
+      answers.set(last, resolve);
+      socket.send(JSON.stringify({ id: last, method, params }));
+    });
+  for (const domain of ['Page', 'Log', 'Runtime']) await call(`${domain}.enable`);
+  return {
+    complaints,
+    async open(address) {
+      const before = loads;
+      await call('Page.navigate', { url: address });
+      await until(() => loads > before, 20_000);
+    },
+    async resize(width, height) {
+      const metrics = { width, height, deviceScaleFactor: 1, mobile: false };
+      await call('Emulation.setDeviceMetricsOverride', metrics);
+    },
+    async evaluate(expression) {
+      const { result } = await call('Runtime.evaluate', {
+        expression,
+        awaitPromise: true,
+        returnByValue: true,
+      });
+      return (result as { value?: unknown } | undefined)?.value;
+    },
+  };
+}
