@@ -3,6 +3,7 @@ import { eventMetrics } from './events/metrics.ts';
 import type { Metric } from './metrics/metric.ts';
 import { processMetrics } from './metrics/process.ts';
 import { mirrorMetrics } from './praefect/mirror/metrics.ts';
+import { verificationMetrics } from './praefect/mirror/verification.ts';
 import { questionMetrics } from './praefect/questions/index.ts';
 import { reloadMetrics } from './reload.ts';
 import { selfMetrics } from './runtime/self-metrics.ts';
@@ -14,7 +15,10 @@ export interface CatalogueSection {
 }
 
 export const catalogue: readonly CatalogueSection[] = [
-  { title: "Praefect's database: repositories, replicas, primaries", metrics: mirrorMetrics },
+  {
+    title: "Praefect's database: repositories, replicas, primaries",
+    metrics: [...mirrorMetrics, ...verificationMetrics],
+  },
   { title: "Praefect's database: health, queue, server", metrics: questionMetrics },
   { title: 'The exporter', metrics: [...selfMetrics, ...eventMetrics, ...serverMetrics, ...reloadMetrics] },
   { title: "The exporter's process", metrics: processMetrics },

@@ -3,6 +3,7 @@ import type { PraefectSources } from './config/praefect/sources.ts';
 import type { Settings } from './config/sections/index.ts';
 import type { EventLog } from './events/log.ts';
 import { eventFamilies } from './events/metrics.ts';
+import { prepare } from './metrics/exposition.ts';
 import type { Block } from './metrics/samples.ts';
 import { createDatabase } from './praefect/connection/create-database.ts';
 import { createPraefectRoom, praefectCollectorNames } from './praefect/room.ts';
@@ -41,6 +42,7 @@ export function createCore(options: CoreOptions): Core {
     build: options.build,
     clock,
     log,
+    prepare,
     maxSeriesPerCollector: settings.metrics.maxSeries,
   };
   const extraFamilies = [...options.extraFamilies, () => eventFamilies(events)];
@@ -71,6 +73,7 @@ export function createCore(options: CoreOptions): Core {
     healthIntervalMs: limits.healthInterval,
     statementTimeoutMs: limits.statementTimeout,
     stuckAfterMs: stuckAfter,
+    verificationIntervalSeconds: sources.config?.verificationIntervalSeconds,
   });
   const runner = createRunner({
     ...common,

@@ -20,7 +20,6 @@ export const praefectCollectorNames: readonly string[] = [
   'praefect_tables',
   'praefect_shard_primaries',
   'praefect_write_locks',
-  'praefect_verification',
   'praefect_repositories',
 ];
 
@@ -36,6 +35,8 @@ export interface PraefectRoomOptions {
   readonly healthIntervalMs: number;
   readonly statementTimeoutMs: number;
   readonly stuckAfterMs: number;
+  /** Praefect's background_verification.verification_interval; 7 days by default, 0 where it is switched off. */
+  readonly verificationIntervalSeconds?: number | undefined;
 }
 
 export interface PraefectRoom {
@@ -44,6 +45,8 @@ export interface PraefectRoom {
   /** The newest health, aged to now; undefined until the first answer. */
   health(): HealthView | undefined;
 }
+
+const weekInSeconds = 604_800;
 
 export function createPraefectRoom(options: PraefectRoomOptions): PraefectRoom {
   const { clock } = options;
@@ -71,6 +74,7 @@ export function createPraefectRoom(options: PraefectRoomOptions): PraefectRoom {
     healthAsked: (signal) => Promise.race([firstAsked, aborted(signal)]),
     history,
     wake: healthWake,
+    verificationIntervalSeconds: options.verificationIntervalSeconds ?? weekInSeconds,
   });
   return { collectors: [...collectors, repositories], health: small.health };
 }

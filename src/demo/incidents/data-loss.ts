@@ -5,7 +5,7 @@ import {
   repositoriesLost,
   repositoriesUnavailable,
 } from '../../praefect/mirror/metrics.ts';
-import { verificationReplicas } from '../../praefect/questions/verification.ts';
+import { verificationReplicas } from '../../praefect/mirror/verification.ts';
 import { storagesOf } from '../topology.ts';
 import { type Incident, quietRepositories, type Scene } from './incident.ts';
 

@@ -20,7 +20,10 @@ import { questionAlone } from './transaction.ts';
 export interface DatabaseOptions {
   readonly connection: DatabaseConnection;
   readonly clock: Clock;
-  /** Pays the wall time of every question, failed ones too; not the wait in our queue, nor connecting. */
+  /**
+   * Pays the wall time of every question, failed ones too, less what the network takes for its messages: that is
+   * not the database's time. Neither is the wait in our queue, nor connecting.
+   */
   readonly budget: Budget;
   readonly log?: Log;
   /** Seen in pg_stat_activity. Default `gitaly-exporter`. */
@@ -43,6 +46,7 @@ export function createDatabase({
   const closing = new AbortController();
   const place = placeOf(connection);
   let session: Session | undefined;
+  let roundTripMs = 0;
   let facts: Facts | undefined;
 
   /** The live session, or a new one. */
@@ -62,6 +66,7 @@ export function createDatabase({
       return result;
     }
     session = result.value;
+    roundTripMs = await fastestRoundTripMs(session, clock, signal);
     facts = session.facts;
     const away = backoff.succeeded();
     log.info(
@@ -97,10 +102,12 @@ export function createDatabase({
       if (!live.ok) return answer(live, 0);
       const started = clock.monotonic();
       const elapsed = (): number => clock.monotonic() - started;
+      const before = live.value.roundTrips();
       try {
         return answer(await ask(live.value, { ...options, about, signal }), elapsed());
       } finally {
-        budget.charge(elapsed());
+        const network = (live.value.roundTrips() - before) * roundTripMs;
+        budget.charge(Math.max(0, elapsed() - network));
       }
     } finally {
       bounds.release();
@@ -128,6 +135,18 @@ export function createDatabase({
       leave?.();
     },
   };
+}
+
+/** How long the shortest of a few empty messages takes there and back: nearly all of it is the network. */
+async function fastestRoundTripMs(session: Session, clock: Clock, signal: AbortSignal): Promise<number> {
+  let fastest = Number.POSITIVE_INFINITY;
+  for (let attempt = 0; attempt < 3; attempt++) {
+    const started = clock.monotonic();
+    const answer = await session.rows('', { signal, statementTimeoutMs: 1000 });
+    if (!answer.ok) return 0;
+    fastest = Math.min(fastest, clock.monotonic() - started);
+  }
+  return fastest;
 }
 
 const noTurn: Finding = {

@@ -28,6 +28,8 @@ export interface Session {
   rows(sql: string, limits: Limits): Promise<Result<readonly Row[]>>;
   /** COPY ... TO STDOUT. What `onChunk` throws is thrown on, and ends the session. */
   copy(sql: string, limits: Limits, onChunk: (chunk: Buffer) => Promise<void> | void): Promise<Result<void>>;
+  /** How many messages were sent and waited for, since the beginning. */
+  roundTrips(): number;
   /** Why it cannot be used any more, or undefined while it can. */
   lost(): Finding | undefined;
   /** True between statements of an open transaction, whether good or failed. */
@@ -51,6 +53,7 @@ export function createSession(login: Login, connection: DatabaseConnection, cloc
   let lost: Finding | undefined;
   let status: 'I' | 'T' | 'E' = 'I';
   let ready: (() => void) | undefined;
+  const roundTrips = 0;
   let gone = (): void => undefined;
   const whenGone = new Promise<void>((resolve) => {
     gone = resolve;
@@ -145,6 +148,7 @@ export function createSession(login: Login, connection: DatabaseConnection, cloc
       if (thrown !== undefined) throw thrown.error;
       return result;
     },
+    roundTrips: () => roundTrips,
     lost: () => lost,
     inTransaction: () => status !== 'I',
     abandon,

@@ -29,6 +29,7 @@ import {
 import { createSlices } from './slices.ts';
 import { type MirrorSchema, type Statements, statementsFor } from './statements.ts';
 import type { Column } from './table.ts';
+import { verificationFamilies, verificationMetrics, verificationOf } from './verification.ts';
 
 export interface RepositoriesCollectorOptions {
   readonly database: Database;
@@ -48,6 +49,8 @@ export interface RepositoriesCollectorOptions {
   readonly lookMaxAgeMs: number;
   readonly statementTimeoutMs: number;
   readonly stuckAfterMs: number;
+  /** Praefect's background_verification.verification_interval; 0 where it is switched off. */
+  readonly verificationIntervalSeconds: number;
 }
 
 /** What is kept between looks; another form of the schema starts anew. */
@@ -62,6 +65,8 @@ interface State {
   deletions: readonly Place[];
   scheduled: ReadonlyMap<Column, number> | undefined;
   shardPrimaries: readonly ShardPrimary[];
+  /** The database's clock minus ours, in seconds. */
+  clockSkew: number;
 }
 
 /** A look has as long as its statements may take together; a load of a million repositories needs some seconds. */
@@ -107,6 +112,7 @@ export function createRepositoriesCollector(options: RepositoriesCollectorOption
       deletions: [],
       scheduled: undefined,
       shardPrimaries: [],
+      clockSkew: 0,
     };
     return state;
   }
@@ -130,6 +136,7 @@ export function createRepositoriesCollector(options: RepositoriesCollectorOption
         {},
       );
     }
+    current.clockSkew = looked.databaseNow - now;
     current.past = looked.past;
     current.lookedAt = now;
   }
@@ -146,14 +153,25 @@ export function createRepositoriesCollector(options: RepositoriesCollectorOption
       scheduled: current.scheduled && ((column) => current.scheduled?.get(column) ?? 0),
       slices,
     });
-    const block = { families: familiesOf(answers, book.moves(), book.failovers()) };
+    const verification = current.schema.verification
+      ? verificationFamilies(
+          await verificationOf(
+            current.mirror,
+            seconds() + current.clockSkew,
+            options.verificationIntervalSeconds,
+            slices,
+          ),
+          options.verificationIntervalSeconds > 0,
+        )
+      : [];
+    const block = { families: [...familiesOf(answers, book.moves(), book.failovers()), ...verification] };
     return readAt === undefined ? { kind: 'data', block } : { kind: 'data', block, readAt };
   }
 
   return {
     name: 'praefect_repositories',
-    title: "Repositories, replicas and primaries, from a mirror of Praefect's large tables",
-    metrics: mirrorMetrics,
+    title: "Repositories, replicas, primaries and verification, from a mirror of Praefect's large tables",
+    metrics: [...mirrorMetrics, ...verificationMetrics],
     schedule: {
       kind: 'interval',
       everyMs: options.lookIntervalMs,
@@ -174,6 +192,7 @@ export function mirrorSchemaOf(variant: SchemaVariant): MirrorSchema {
     assignments: variant.assignments,
     validPrimaries: rules[variant.validPrimaries],
     shardPrimaries: variant.tables.has('shard_primaries'),
+    verification: variant.storageRepositories.verification,
   };
 }
 

@@ -13,9 +13,13 @@ export interface CopyRow {
   /** The upper and lower half of an int8. */
   high(field: number): number;
   low(field: number): number;
+  /** A timestamptz in seconds since 1970; 0 for null. */
+  seconds(field: number): number;
 }
 
 const signature = Buffer.from('PGCOPY\n\xff\r\n\0', 'latin1');
+/** A timestamp's binary form counts microseconds since 2000-01-01, UTC. */
+const postgresEpoch = 946_684_800;
 const headerLength = signature.length + 8;
 
 export interface CopyReader {
@@ -42,6 +46,12 @@ export function createCopyReader(fields: number, onRow: (row: CopyRow) => void):
     end: (field) => (starts[field] ?? 0) + (lengths[field] ?? 0),
     high: (field) => bytes.readInt32BE(starts[field] ?? 0),
     low: (field) => bytes.readInt32BE((starts[field] ?? 0) + 4),
+    seconds: (field) =>
+      (lengths[field] ?? -1) < 0
+        ? 0
+        : (bytes.readInt32BE(starts[field] ?? 0) * 2 ** 32 + bytes.readUInt32BE((starts[field] ?? 0) + 4)) /
+            1e6 +
+          postgresEpoch,
   };
 
   /** The position after the row that starts at `at`, or undefined when its end has not arrived yet. */

@@ -36,6 +36,8 @@ export interface ShardPrimary {
 
 export interface Looked {
   readonly past: Past;
+  /** The database's now(), in seconds since 1970. */
+  readonly databaseNow: number;
   /** `load`: everything was read, because the past was unknown. */
   readonly kind: 'load' | 'changes';
   /** Rows that were sent, of all three tables. */
@@ -88,6 +90,7 @@ export async function lookAtTables(
   }
   return {
     past: found.past,
+    databaseNow: found.databaseNow,
     kind: trusted ? 'changes' : 'load',
     rows,
     deletions: found.queueReadable ? await readJobs(look, mirror, statements.deletions) : undefined,
@@ -99,11 +102,12 @@ export async function lookAtTables(
 
 async function readIdentity(
   look: Look,
-): Promise<{ past: Past; queueReadable: boolean; shardPrimariesReadable: boolean }> {
+): Promise<{ past: Past; databaseNow: number; queueReadable: boolean; shardPrimariesReadable: boolean }> {
   // pg_postmaster_start_time: a restart or failover of PostgreSQL may have taken transactions back (asynchronous
   // standby, restore), and nothing in the rows would show it. Behind a pooler, the backend may change unnoticed.
   const [row] = await look.rows(`
-    SELECT txid_snapshot_xmin(s)::text AS horizon, txid_snapshot_xmax(s)::text AS newest,
+    SELECT extract(epoch FROM now())::float8 AS now,
+           txid_snapshot_xmin(s)::text AS horizon, txid_snapshot_xmax(s)::text AS newest,
            concat_ws(' ', extract(epoch FROM pg_postmaster_start_time())::text, pg_is_in_recovery()::text,
              (SELECT oid::text FROM pg_database WHERE datname = current_database()),
              to_regclass('repositories')::oid::text, to_regclass('storage_repositories')::oid::text,
@@ -117,6 +121,7 @@ async function readIdentity(
       horizon: BigInt(String(row?.['horizon'])),
       newest: BigInt(String(row?.['newest'])),
     },
+    databaseNow: Number(row?.['now']),
     queueReadable: row?.['queue'] === true,
     shardPrimariesReadable: row?.['shards'] === true,
   };

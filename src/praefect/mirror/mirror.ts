@@ -86,8 +86,12 @@ export function createMirror(): Mirror {
       }
       const column = of.column(names.ofBytes(row.bytes, row.start(2), row.end(2)));
       if (!holds(kind, of, slot, column)) count(kind, of, slot, 1);
-      if (kind === 'storage_repositories') of.putReplica(slot, column, generation(row, 3), now);
-      else of.setFlag(slot, column, cell.assigned, true);
+      if (kind === 'repository_assignments') {
+        of.setFlag(slot, column, cell.assigned, true);
+        return;
+      }
+      of.putReplica(slot, column, generation(row, 3), now);
+      of.putVerification(slot, column, Math.floor(row.seconds(4)), row.seconds(5));
     },
     remove(kind, of, slot, column, now) {
       if (!holds(kind, of, slot, column)) return;

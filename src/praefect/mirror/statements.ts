@@ -23,6 +23,8 @@ export interface MirrorSchema {
   readonly validPrimaries: 'exact' | 'highest' | 'none';
   /** Table shard_primaries. */
   readonly shardPrimaries: boolean;
+  /** storage_repositories.verified_at and .verification_leased_until (14.10 and later). */
+  readonly verification: boolean;
 }
 
 /** First part of a question that only reads rows which a transaction from `xid` on wrote. */
@@ -32,7 +34,7 @@ export const changedSince = (xid: bigint): string =>
   `age(xmin) <= age('${xid & 0xffff_ffffn}'::xid)`;
 
 export interface Statements {
-  /** Fields: key, virtual storage, then generation and primary | storage and generation | storage. */
+  /** Fields: key, virtual storage, then generation and primary | storage, generation, verified at and leased until | storage. */
   rows(table: MirroredTable, where?: string): string;
   readonly fields: Readonly<Record<MirroredTable, number>>;
   /** Rows (virtual_storage, rows): how many repositories a load will bring. */
@@ -56,11 +58,15 @@ export function statementsFor(schema: MirrorSchema): Statements {
   const key = schema.keyedBy === 'id' ? 'repository_id' : 'hashtextextended(relative_path, 0)';
   // 14.5 may still have rows whose repository_id no migration has filled in: its own views leave them out too.
   const keyed = schema.keyedBy === 'id' ? 'repository_id IS NOT NULL' : 'true';
+  // As they are: a timestamp costs the server less in COPY's binary form than a number made of it.
+  const verification = schema.verification
+    ? 'verified_at, verification_leased_until'
+    : 'NULL::timestamptz, NULL::timestamptz';
   const columns: Readonly<Record<MirroredTable, string>> = {
     repositories: schema.primaryColumn
       ? `${key}, virtual_storage, generation, "primary"`
       : `${key}, virtual_storage, generation, NULL::text`,
-    storage_repositories: `${key}, virtual_storage, storage, generation`,
+    storage_repositories: `${key}, virtual_storage, storage, generation, ${verification}`,
     repository_assignments: `${key}, virtual_storage, storage`,
   };
   // A job of before 14.3 has no repository_id, a later one may say 0 for unknown: then its path tells.
@@ -77,7 +83,7 @@ export function statementsFor(schema: MirrorSchema): Statements {
      WHERE key IS NOT NULL AND virtual_storage IS NOT NULL AND storage IS NOT NULL`;
 
   return {
-    fields: { repositories: 4, storage_repositories: 4, repository_assignments: 3 },
+    fields: { repositories: 4, storage_repositories: 6, repository_assignments: 3 },
     rows: (table, where = 'true') => `SELECT ${columns[table]} FROM ${table} WHERE ${keyed} AND (${where})`,
     sizes: 'SELECT virtual_storage, count(*)::float8 AS rows FROM repositories GROUP BY 1',
     tally: (table) =>

@@ -20,6 +20,10 @@ export interface Column {
   behindSince: Uint32Array<ArrayBuffer>;
   /** When its generation last moved while it was behind; since the beginning of the lag otherwise. */
   movedAt: Uint32Array<ArrayBuffer>;
+  /** storage_repositories.verified_at in seconds since 1970; 0 for never. Empty until one is not null. */
+  verifiedAt: Uint32Array<ArrayBuffer>;
+  /** storage_repositories.verification_leased_until of the few replicas that are being verified. */
+  readonly leasedUntil: Map<number, number>;
 }
 
 export interface Table {
@@ -37,6 +41,8 @@ export interface Table {
   removeRepository(slot: number): void;
   putReplica(slot: number, column: number, generation: number, now: number): void;
   removeReplica(slot: number, column: number, now: number): void;
+  /** Seconds since 1970 each; 0 for null. */
+  putVerification(slot: number, column: number, verifiedAt: number, leasedUntil: number): void;
   setFlag(
     slot: number,
     column: number,
@@ -85,6 +91,7 @@ export function createTable(virtualStorage: number): Table {
       column.generations = extended(column.generations, capacity).fill(none, from);
       column.flags = extended(column.flags, capacity);
       if (column.behindSince.length > 0) growLag(column, capacity);
+      if (column.verifiedAt.length > 0) column.verifiedAt = extended(column.verifiedAt, capacity);
     }
   });
 
@@ -114,6 +121,8 @@ export function createTable(virtualStorage: number): Table {
       flags: new Uint8Array(capacity),
       behindSince: new Uint32Array(0),
       movedAt: new Uint32Array(0),
+      verifiedAt: new Uint32Array(0),
+      leasedUntil: new Map(),
     });
     columnByStorage.set(storage, index);
     if (columns.length > bits.length) bits = new Uint8Array(bits.length * 2);
@@ -173,15 +182,28 @@ export function createTable(virtualStorage: number): Table {
     },
     putReplica(slot, index, generation, now) {
       const of = at(index);
-      if (of.generations[slot] !== generation && (of.behindSince[slot] ?? 0) !== 0) of.movedAt[slot] = now;
+      // The verifier rewrites rows without a change of what their shape rests on.
+      if (of.generations[slot] === generation) return;
+      if ((of.behindSince[slot] ?? 0) !== 0) of.movedAt[slot] = now;
       of.generations[slot] = generation;
       touch(slot);
     },
     removeReplica(slot, index, now) {
       const of = at(index);
       of.generations[slot] = none;
+      of.leasedUntil.delete(slot);
+      if (of.verifiedAt.length > 0) of.verifiedAt[slot] = 0;
       if ((of.behindSince[slot] ?? 0) !== 0) of.movedAt[slot] = now;
       touch(slot);
+    },
+    putVerification(slot, index, verifiedAt, leasedUntil) {
+      const of = at(index);
+      if (verifiedAt > 0 && of.verifiedAt.length === 0) {
+        of.verifiedAt = new Uint32Array(slots.capacity());
+      }
+      if (of.verifiedAt.length > 0) of.verifiedAt[slot] = verifiedAt;
+      if (leasedUntil > 0) of.leasedUntil.set(slot, leasedUntil);
+      else of.leasedUntil.delete(slot);
     },
     setFlag(slot, index, flag, on) {
       const of = at(index);

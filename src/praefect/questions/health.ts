@@ -126,6 +126,7 @@ export interface HealthCollectorOptions extends QuestionContext {
   readonly budget: Budget;
   readonly clock: Clock;
   readonly events: EventLog;
+  readonly everyMs: number;
   /** Called with every new view. */
   readonly onHealth: (view: HealthView) => void;
   /** Called when the set of healthy storages changed, or whether they are to be believed. */
@@ -143,9 +144,10 @@ export function createHealthCollector(options: HealthCollectorOptions): Collecto
     metrics: healthMetrics,
     schedule: {
       kind: 'interval',
-      everyMs: 1000,
+      everyMs: options.everyMs,
       timeoutMs: 2000,
-      maxAgeMs: 10_000,
+      // A storage may fall ill within seconds: what is older than this says nothing about now.
+      maxAgeMs: Math.max(10_000, 3 * options.everyMs),
       budget: options.budget,
       priority: 'reserved',
     },

@@ -14,7 +14,6 @@ import type { ConfiguredStorages } from './known-storages.ts';
 import { createQueueCollector, queueMetrics } from './queue.ts';
 import { createShardPrimariesCollector, shardMetrics } from './shard-primaries.ts';
 import { createTablesCollector, tableMetrics } from './tables.ts';
-import { createVerificationCollector, verificationMetrics } from './verification.ts';
 import { createWriteLocksCollector, writeLocks } from './write-locks.ts';
 
 export interface PraefectCollectorsOptions {
@@ -25,8 +24,8 @@ export interface PraefectCollectorsOptions {
   readonly events: EventLog;
   /** Virtual storage -> storages, of Praefect's config.toml; undefined where it was not given. */
   readonly configuredStorages: ConfiguredStorages | undefined;
-  /** Praefect's background_verification.verification_interval; 7 days by default, 0 where it is switched off. */
-  readonly verificationIntervalSeconds?: number;
+  /** From one look at node_status to the next. */
+  readonly healthIntervalMs: number;
   /** Called when the set of healthy storages changed, or whether they are to be believed. */
   readonly healthWake: Wake;
   /** Called with every new view, before `healthWake`. */
@@ -38,8 +37,6 @@ export interface PraefectCollectors {
   /** The newest health, aged to now; undefined until the first answer. */
   health(): HealthView | undefined;
 }
-
-const weekInSeconds = 604_800;
 
 export function createPraefectCollectors(options: PraefectCollectorsOptions): PraefectCollectors {
   const { budget, clock, configuredStorages, database, events, healthWake } = options;
@@ -54,18 +51,12 @@ export function createPraefectCollectors(options: PraefectCollectorsOptions): Pr
     health,
     collectors: [
       createDatabaseCollector(context),
-      createHealthCollector({ ...context, healthWake, onHealth }),
+      createHealthCollector({ ...context, everyMs: options.healthIntervalMs, healthWake, onHealth }),
       createQueueCollector({ ...context, configuredStorages, health }),
       createConnectionsCollector(context),
       createTablesCollector(context),
       createShardPrimariesCollector({ ...context, health }),
       createWriteLocksCollector(context),
-      createVerificationCollector({
-        ...context,
-        configuredStorages,
-        health,
-        verificationIntervalSeconds: options.verificationIntervalSeconds ?? weekInSeconds,
-      }),
     ],
   };
 }
@@ -79,5 +70,4 @@ export const questionMetrics = [
   ...tableMetrics,
   ...shardMetrics,
   writeLocks,
-  ...verificationMetrics,
 ] as const;
