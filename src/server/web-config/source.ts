@@ -6,7 +6,7 @@
  * It fails closed: while the file is wrong, nothing but /-/healthy is served, because the last good one may let
  * in whom the new one was written to keep out. Two things are gentler, and neither is about who is let in: a
  * pair of certificate and key that does not fit (one of the two is being replaced) leaves the old pair in use;
- * and what would make access looser than at the start needs a restart, so that a file cut short while it is
+ * and what would make access looser than it is needs a restart, so that a file cut short while it is
  * being written never opens a door.
  */
 import { readFileSync } from 'node:fs';
@@ -81,7 +81,7 @@ export function openWebConfig(file: string): Read<WebConfigSource> {
   if (!parsed.ok) return parsed;
   const initial = load(parsed.value, undefined);
   if (!initial.ok) return initial;
-  const first = parsed.value;
+  const { http2 } = parsed.value;
   let good = initial.loaded;
   let state: WebConfigState = initial;
   const listeners = new Set<(state: WebConfigState) => void>();
@@ -89,9 +89,12 @@ export function openWebConfig(file: string): Read<WebConfigSource> {
   const next = (): WebConfigState => {
     const now = readFile();
     if (!now.ok) return now;
-    const looser = loosened(first, now.value);
+    const looser = loosened(good, now.value);
     if (looser !== undefined) return { ok: false, problem: `${file}: ${looser}` };
-    return load(now.value, good);
+    const found = load(now.value, good);
+    return found.ok && found.loaded.tls !== undefined && now.value.http2 !== http2
+      ? { warning: 'http2 was changed: that holds from the next start on', ...found }
+      : found;
   };
 
   return {
@@ -132,9 +135,9 @@ function load(config: WebConfig, before: LoadedWebConfig | undefined): WebConfig
   }
   if (config.tls === undefined) return { ok: true, loaded: keep(before, { config, tls: undefined }) };
 
-  const clientCa = readClientCa(config.tls);
+  const clientCa = readClientCa(config.tls, before?.tls?.material);
   if (!clientCa.ok) return { ok: false, problem: clientCa.problem };
-  const pair = readPair(config.tls);
+  const pair = readPair(config.tls, before?.tls?.material);
   const oldPair = before?.tls?.material;
   if (!pair.ok && oldPair === undefined) return { ok: false, problem: pair.problem };
   const { cert, key } = pair.ok ? pair.value : (oldPair as TlsMaterial);
@@ -164,18 +167,19 @@ function keepTls(before: LoadedTls | undefined, config: TlsConfig, material: Tls
   return options.ok ? { ok: true, value: { config, material, options: options.value } } : options;
 }
 
-/** In which way the new file lets in more than the one at the start, if it does. */
-function loosened(first: WebConfig, now: WebConfig): string | undefined {
+/** In which way the new file would let in more than what is in force, if it does. */
+function loosened(inForce: LoadedWebConfig, now: WebConfig): string | undefined {
+  const before = inForce.tls?.config;
   const restart = 'if that is meant, restart the exporter';
-  if (first.users.size > 0 && now.users.size === 0)
+  if (inForce.config.users.size > 0 && now.users.size === 0)
     return `basic_auth_users is gone, which would let everybody in; ${restart}`;
-  if (first.tls === undefined) return undefined;
+  if (before === undefined) return undefined;
   if (now.tls === undefined) return `tls_server_config is gone, which would turn encryption off; ${restart}`;
   const rank = (config: TlsConfig) => clientAuthTypes.indexOf(config.clientAuthType);
-  if (rank(now.tls) < rank(first.tls)) {
-    return `client_auth_type is now ${now.tls.clientAuthType}, which asks less of clients than ${first.tls.clientAuthType}; ${restart}`;
+  if (rank(now.tls) < rank(before)) {
+    return `client_auth_type is now ${now.tls.clientAuthType}, which asks less of clients than ${before.clientAuthType}; ${restart}`;
   }
-  if (first.tls.clientAllowedSans.length > 0 && now.tls.clientAllowedSans.length === 0) {
+  if (before.clientAllowedSans.length > 0 && now.tls.clientAllowedSans.length === 0) {
     return `client_allowed_sans is gone, which would let in clients of every name; ${restart}`;
   }
   return undefined;

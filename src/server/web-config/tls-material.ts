@@ -16,12 +16,20 @@ export type Read<T> =
   | { readonly ok: true; readonly value: T }
   | { readonly ok: false; readonly problem: string };
 
-/** The server's own pair. It says who we are, not who is let in. */
-export function readPair(config: TlsConfig): Read<{ readonly cert: string; readonly key: string }> {
+/**
+ * The server's own pair. It says who we are, not who is let in. `known`: read and found good before; only other
+ * bytes are looked at again.
+ */
+export function readPair(
+  config: TlsConfig,
+  known: TlsMaterial | undefined,
+): Read<{ readonly cert: string; readonly key: string }> {
   const cert = readPem(config.cert);
   if (!cert.ok) return cert;
   const key = readPem(config.key);
   if (!key.ok) return key;
+  const pair = { cert: cert.value, key: key.value };
+  if (pair.cert === known?.cert && pair.key === known.key) return { ok: true, value: pair };
   try {
     const certificate = new X509Certificate(cert.value);
     const privateKey = parseKey(key.value);
@@ -31,17 +39,17 @@ export function readPair(config: TlsConfig): Read<{ readonly cert: string; reado
     if (!certificate.checkPrivateKey(privateKey)) {
       return problem(`${name(config.key)} is not the key of ${name(config.cert)}: give the pair`);
     }
-    return { ok: true, value: { cert: cert.value, key: key.value } };
+    return { ok: true, value: pair };
   } catch {
     return problem(`${name(config.cert)} holds no PEM certificate: give the server's, followed by its chain`);
   }
 }
 
 /** The authority whose certificates let clients in; undefined when none is configured. */
-export function readClientCa(config: TlsConfig): Read<string | undefined> {
+export function readClientCa(config: TlsConfig, known: TlsMaterial | undefined): Read<string | undefined> {
   if (config.clientCa === undefined) return { ok: true, value: undefined };
   const read = readPem(config.clientCa);
-  if (!read.ok) return read;
+  if (!read.ok || read.value === known?.clientCa) return read;
   const blocks = read.value.match(/-----BEGIN CERTIFICATE-----[\s\S]*?-----END CERTIFICATE-----/g) ?? [];
   try {
     for (const block of blocks) new X509Certificate(block);

@@ -121,6 +121,22 @@ describe('a change of the web configuration file', () => {
   });
 });
 
+describe('users that were added later', () => {
+  test('cannot be taken away again without a restart either', async () => {
+    const file = write('');
+    await withServer({ webConfigFile: file }, async ({ url }) => {
+      expect((await ask(url)).status).toBe(200);
+      writeFileSync(file, users(['alice', 'one']));
+      expect((await ask(url)).status).toBe(401);
+      writeFileSync(file, '');
+      expect((await ask(url)).status).toBe(500);
+      expect((await ask(url, { headers: basic('alice', 'one') })).status).toBe(500);
+      writeFileSync(file, users(['bob', 'two']));
+      expect((await ask(url, { headers: basic('bob', 'two') })).status).toBe(200);
+    });
+  });
+});
+
 describe('a change that concerns TLS', () => {
   const withOpenssl = testWith('openssl');
 
@@ -225,6 +241,19 @@ describe('a change that concerns TLS', () => {
         expect(log.join()).toContain('restart the exporter');
       });
     }
+  });
+
+  withOpenssl('http2 that is switched waits for a restart, and says so', async () => {
+    const file = write(tlsSection());
+    await withServer({ webConfigFile: file }, async ({ url, log, server }) => {
+      writeFileSync(file, `${tlsSection()}http_server_config: { http2: false }\n`);
+      expect(await outcome(url)).toMatchObject({ status: 200 });
+      expect(log.join()).toContain('http2 was changed');
+      expect(ownMetrics(server)['web_config_last_reload_success']).toBe(0);
+      writeFileSync(file, tlsSection());
+      expect(await outcome(url)).toMatchObject({ status: 200 });
+      expect(ownMetrics(server)['web_config_last_reload_success']).toBe(1);
+    });
   });
 
   withOpenssl('TLS that is added while plain HTTP is served waits for a restart, and says so', async () => {
