@@ -1,0 +1,56 @@
+/** What the demo tells people about its incidents, and about Praefect's schema, is true of this project. */
+import { readFileSync } from 'node:fs';
+import { describe, expect, test } from '@jest/globals';
+import { exporterAlerts } from '../../alerts/exporter.ts';
+import { praefectAlerts } from '../../alerts/praefect.ts';
+import { defaultAlertSettings } from '../../alerts/settings.ts';
+import { everyMetric } from '../../src/catalogue.ts';
+import { incidents } from '../../src/demo/incidents/catalogue.ts';
+import { demoTopology, storagesOf } from '../../src/demo/topology.ts';
+import { praefectSchema } from '../support/praefect-fixtures.ts';
+
+describe.each(incidents.map((incident) => [incident.name, incident] as const))('%s', (name, incident) => {
+  test('has a name for a path, and words for people', () => {
+    expect(name).toMatch(/^[a-z]+(-[a-z]+)*$/);
+    expect(incident.title).toMatch(/^[A-Z].*[^.]$/);
+    expect(incident.description).toMatch(/^.{80,}\.$/);
+    expect(incident.ends).toMatch(/\.$/);
+    expect(incident.watch.length).toBeGreaterThanOrEqual(3);
+  });
+
+  test('points to metrics that the exporter has, each once', () => {
+    const watched = incident.watch.map(({ metric }) => metric.name);
+    expect(everyMetric.map(({ name: known }) => known)).toEqual(expect.arrayContaining(watched));
+    expect(new Set(watched).size).toBe(watched.length);
+  });
+
+  test('points to alerts that there are', () => {
+    const { thresholds } = defaultAlertSettings;
+    const known = [praefectAlerts(thresholds), exporterAlerts(defaultAlertSettings)].flatMap(({ alerts }) =>
+      alerts.map((alert) => alert.name),
+    );
+    expect(known).toEqual(expect.arrayContaining([...incident.alerts]));
+  });
+
+  test('needs only what there is in the cluster', () => {
+    const things = [...demoTopology.praefects, ...storagesOf(demoTopology), 'database'];
+    expect(things).toEqual(expect.arrayContaining([...incident.needs]));
+  });
+});
+
+test('every alert on the cluster can be provoked by an incident', () => {
+  const provoked = new Set(incidents.flatMap(({ alerts }) => alerts));
+  const alerts = praefectAlerts(defaultAlertSettings.thresholds).alerts.map(({ name }) => name);
+  expect([...provoked]).toEqual(expect.arrayContaining(alerts));
+});
+
+test("the demo's schema is that of GitLab 19.0, but for its comments and what follows it", () => {
+  const statements = (sql: string): string =>
+    sql
+      .split('\n')
+      .filter((line) => !line.startsWith('--') && line.trim() !== '')
+      .join('\n');
+  const ours = statements(readFileSync(new URL('../../src/demo/schema.sql', import.meta.url), 'utf8'));
+  expect(ours.startsWith(statements(praefectSchema('19.0')))).toBe(true);
+  expect(ours.match(/^ {4}\('\d{14}_\w+'\),?$/gm)).toHaveLength(43);
+});
