@@ -38,7 +38,7 @@ export function contradictions(input: WebConfigInput): Problem[] {
   if (hasCa && type === 'NoClientCert') {
     complain(caKey, 'has no effect without client_auth_type: set RequireAndVerifyClientCert, or remove it');
   }
-  if (!hasCa && (type === 'RequireAndVerifyClientCert' || type === 'VerifyClientCertIfGiven')) {
+  if (!hasCa && type === 'RequireAndVerifyClientCert') {
     const message = `is missing: without it ${type} would let in whoever holds a certificate of any public authority`;
     complain('client_ca_file', message);
   }

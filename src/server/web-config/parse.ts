@@ -110,12 +110,17 @@ function describe(issue: Issue, input: unknown): Problem[] {
     const expected = { object: 'a mapping of keys', record: 'a mapping of keys', array: 'a list' }[
       issue.expected as string
     ];
-    return [{ path, message: `must be ${expected ?? `a ${issue.expected}`}${found}; else remove the key` }];
+    return [
+      {
+        path,
+        message: `must be ${expected ?? `a ${issue.expected}`}${found}${path.length > 0 ? '; else remove the key' : ''}`,
+      },
+    ];
   }
   if (issue.code === 'invalid_value') {
     return [{ path, message: `must be one of ${issue.values.filter(Boolean).join(', ')}${found}` }];
   }
-  return [{ path, message: `${issue.message}${issue.code === 'custom' ? found : ''}` }];
+  return [{ path, message: `${issue.message}${issue.message.startsWith('must ') ? found : ''}` }];
 }
 
 /** `, not "TLS14"`; of what may be a secret, only its kind. */

@@ -80,7 +80,7 @@ export function openWebConfig(file: string): Read<WebConfigSource> {
   const parsed = readFile();
   if (!parsed.ok) return parsed;
   const initial = load(parsed.value, undefined);
-  if (!initial.ok) return initial;
+  if (!initial.ok) return { ok: false, problem: `${file}: ${initial.problem}` };
   const { http2 } = parsed.value;
   let good = initial.loaded;
   let state: WebConfigState = initial;
@@ -92,7 +92,8 @@ export function openWebConfig(file: string): Read<WebConfigSource> {
     const looser = loosened(good, now.value);
     if (looser !== undefined) return { ok: false, problem: `${file}: ${looser}` };
     const found = load(now.value, good);
-    return found.ok && found.loaded.tls !== undefined && now.value.http2 !== http2
+    if (!found.ok) return { ok: false, problem: `${file}: ${found.problem}` };
+    return found.loaded.tls !== undefined && now.value.http2 !== http2
       ? { warning: 'http2 was changed: that holds from the next start on', ...found }
       : found;
   };

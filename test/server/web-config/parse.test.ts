@@ -90,6 +90,7 @@ rate_limit: { interval: 1m30s, burst: 5 }
     ['client_auth_type: RequestClientCert', 'RequestClientCert'],
     ['client_auth_type: RequireAnyClientCert', 'RequireAnyClientCert'],
     ['client_auth_type: RequireClientCert', 'RequireAnyClientCert'],
+    ['client_auth_type: VerifyClientCertIfGiven', 'VerifyClientCertIfGiven'],
     ['client_auth_type: VerifyClientCertIfGiven\n  client_ca_file: ca.crt', 'VerifyClientCertIfGiven'],
     ['client_auth_type: RequireAndVerifyClientCert\n  client_ca_file: ca.crt', 'RequireAndVerifyClientCert'],
   ])('%s', (more, type) => {
