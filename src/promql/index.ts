@@ -2,5 +2,13 @@
 export type { Operand, Scalar, Vector } from './expression.ts';
 export * from './functions.ts';
 export * from './operators.ts';
-export type { AnySelector, CounterSelector, GaugeSelector, Matchers, TargetLabel } from './selector.ts';
+export type {
+  AnySelector,
+  CounterMetric,
+  CounterSelector,
+  GaugeMetric,
+  GaugeSelector,
+  Matchers,
+  TargetLabel,
+} from './selector.ts';
 export { buckets, like, not, oneOf, select, targetLabels } from './selector.ts';

@@ -41,8 +41,8 @@ export const not = <const Value extends string>(value: Value): Pattern<Value> =>
 /** A regular expression (anchored by Prometheus), or a dashboard's variable: `like('$storage')`. */
 export const like = (raw: string): RawPattern => ({ operator: '=~', raw });
 
-type CounterMetric = Metric<LabelSpec, 'counter'>;
-type GaugeMetric = Metric<LabelSpec, 'gauge'>;
+export type CounterMetric = Metric<LabelSpec, 'counter'>;
+export type GaugeMetric = Metric<LabelSpec, 'gauge'>;
 type HistogramMetric = Metric<LabelSpec, 'histogram'>;
 
 type LabelsOn<M extends Metric> = LabelName<M> | TargetLabel;

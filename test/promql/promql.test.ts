@@ -1,5 +1,4 @@
 import { describe, expect, test } from '@jest/globals';
-import { parser } from '@prometheus-io/lezer-promql';
 import { anyValue, counter, gauge, histogram } from '../../src/metrics/metric.ts';
 import {
   above,
@@ -30,6 +29,7 @@ import {
   unless,
   vector,
 } from '../../src/promql/index.ts';
+import { promqlErrors } from '../support/promql.ts';
 
 const about = { help: 'A metric of this test.', origin: 'nowhere' };
 const jobs = gauge('jobs', { ...about, labels: { storage: anyValue, state: ['ready', 'failed'] } });
@@ -83,7 +83,7 @@ describe('an expression becomes the text that PromQL reads', () => {
 
   test.each(cases)('%#: $text', (expression, text) => {
     expect(expression.text).toBe(text);
-    expect(errorsIn(expression.text)).toEqual([]);
+    expect(promqlErrors(expression.text)).toEqual([]);
   });
 });
 
@@ -97,7 +97,7 @@ test('a long expression is broken at its operators, and is the same expression',
 )
 or
 max by (cluster, namespace, job, storage) (max_over_time(jobs[5m]))`);
-  expect(errorsIn(long.text)).toEqual([]);
+  expect(promqlErrors(long.text)).toEqual([]);
 });
 
 test('an expression knows its labels and every metric that it quotes', () => {
@@ -107,14 +107,3 @@ test('an expression knows its labels and every metric that it quotes', () => {
   expect(share.labels).toEqual(['storage']);
   expect(metricsIn([share, select(seen)])).toEqual([done, jobs, seen]);
 });
-
-/** What the parser could not read. */
-function errorsIn(text: string): string[] {
-  const errors: string[] = [];
-  parser.parse(text).iterate({
-    enter: ({ type, from, to }) => {
-      if (type.isError) errors.push(`${from}: ${text.slice(from, to)}`);
-    },
-  });
-  return errors;
-}

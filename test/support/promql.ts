@@ -1,0 +1,49 @@
+/** What Prometheus' own grammar says of an expression; and what it quotes. */
+import { parser } from '@prometheus-io/lezer-promql';
+
+/** The places that could not be read, empty for a good expression. Grafana's variables are filled in first. */
+export function promqlErrors(text: string): string[] {
+  const filled = text.replaceAll('$__rate_interval', '5m').replaceAll('$__range', '1h');
+  const errors: string[] = [];
+  parser.parse(filled).iterate({
+    enter: ({ type, from, to }) => {
+      if (type.isError) errors.push(`${from}: ${filled.slice(from, to)}`);
+    },
+  });
+  return errors;
+}
+
+/** A selector as it is written: `rate(jobs_total{state="ready"}[5m])` has all of these. */
+export interface WrittenSelector {
+  readonly metric: string;
+  readonly matchers: readonly string[];
+  readonly range: string | undefined;
+  /** The function that takes the range. */
+  readonly takenBy: string | undefined;
+}
+
+/** Stands for Grafana's interval while the grammar reads it; nobody writes such a range. */
+const rateInterval = '5m5s';
+
+export function selectorsIn(text: string): WrittenSelector[] {
+  const filled = text.replaceAll('$__rate_interval', rateInterval);
+  const written = (part: { from: number; to: number } | null | undefined) =>
+    part ? filled.slice(part.from, part.to) : undefined;
+  const found: WrittenSelector[] = [];
+  parser.parse(filled).iterate({
+    enter: ({ node }) => {
+      if (node.name !== 'VectorSelector') return;
+      const matrix = node.parent?.name === 'MatrixSelector' ? node.parent : undefined;
+      const range = written(matrix?.getChild('DurationExpr'));
+      found.push({
+        metric: written(node.getChild('Identifier')) ?? '',
+        matchers: (node.getChild('LabelMatchers')?.getChildren('UnquotedLabelMatcher') ?? []).map(
+          (matcher) => written(matcher) ?? '',
+        ),
+        range: range === rateInterval ? '$__rate_interval' : range,
+        takenBy: written(matrix?.parent?.parent?.getChild('FunctionIdentifier')),
+      });
+    },
+  });
+  return found;
+}
