@@ -1,0 +1,10 @@
+/** All alerts, by the file in which they are delivered. A new area is one file and one line here. */
+import type { AlertGroup } from './alert.ts';
+import { exporterAlerts } from './exporter.ts';
+import { praefectAlerts } from './praefect.ts';
+import type { AlertSettings } from './settings.ts';
+
+export const alertGroups = (settings: AlertSettings): readonly AlertGroup[] => [
+  praefectAlerts(settings.thresholds),
+  exporterAlerts(settings),
+];
