@@ -1,0 +1,6 @@
+/** All boards. A new one is one file and one line here. */
+import type { AlertSettings } from '../alerts/settings.ts';
+import type { Board } from './board.ts';
+import { replicationBoard } from './replication.ts';
+
+export const boards = (settings: AlertSettings): readonly Board[] => [replicationBoard(settings)];

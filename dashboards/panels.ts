@@ -1,0 +1,45 @@
+/**
+ * Where things are on the boards: stable uids and panel ids, so that alerts can link to a panel and a bookmark
+ * survives the next version. An id is never given to another panel.
+ */
+
+export const replication = {
+  uid: 'gitaly-exporter-replication',
+  rows: { trust: 101, queue: 102, replicas: 103, access: 104, verification: 105 },
+  panels: {
+    exporters: 1,
+    database: 2,
+    heartbeats: 3,
+    praefects: 4,
+    collectors: 5,
+    answers: 6,
+    jobsByState: 11,
+    jobsByTarget: 12,
+    oldestJob: 13,
+    inAndOut: 14,
+    timeToDrain: 15,
+    staleJobs: 16,
+    outdated: 21,
+    stuck: 22,
+    behindSince: 23,
+    unscheduled: 24,
+    generationsBehind: 25,
+    unavailable: 31,
+    atRisk: 32,
+    primaries: 33,
+    primaryMoves: 34,
+    verification: 41,
+    verificationOldest: 42,
+  },
+} as const;
+
+/** A board's panel, as an alert's link names it. */
+export interface BoardPanel {
+  readonly uid: string;
+  readonly panel: number;
+}
+
+export const onReplicationBoard = (panel: keyof typeof replication.panels): BoardPanel => ({
+  uid: replication.uid,
+  panel: replication.panels[panel],
+});
