@@ -25,7 +25,6 @@ const deterministic: readonly CollectorName[] = [
   'praefect_queue',
   'praefect_shard_primaries',
   'praefect_write_locks',
-  'praefect_verification',
 ];
 
 let server: TestPostgres;
@@ -292,67 +291,6 @@ describe('what is true of the captures, by their README', () => {
       expect(only((await ask(capture)).samples, 'praefect_db_shard_')).toEqual({});
     },
   );
-
-  describe("verification, with the incident's interval of 40 s, agrees with Praefect's own count", () => {
-    const places = [
-      ['default', 'gitaly-1'],
-      ['default', 'gitaly-2'],
-      ['default', 'gitaly-3'],
-      ['other', 'other-1'],
-      ['other', 'other-2'],
-    ] as const;
-
-    async function both(capture: string) {
-      const database = await databaseAsOf(server, capture);
-      const questions = openQuestions(database.connection, {
-        clock: database.clock,
-        verificationIntervalSeconds: 40,
-      });
-      const samples = await questions.samples('praefect_verification');
-      await questions.close();
-      const native = nativeSamples(capture, 'praefect-1.db_metrics.txt');
-      return places.map(([virtualStorage, storage]) => {
-        const ours = (state: string) =>
-          samples[
-            `praefect_db_verification_replicas{virtual_storage="${virtualStorage}",storage="${storage}",state="${state}"}`
-          ];
-        const theirs = (status: string) =>
-          native[
-            `gitaly_praefect_verification_queue_depth{status="${status}",storage="${storage}",virtual_storage="${virtualStorage}"}`
-          ];
-        return {
-          ours: `${storage}: ${ours('unverified')} unverified, ${ours('overdue')} overdue`,
-          theirs: `${storage}: ${theirs('unverified')} unverified, ${theirs('expired')} overdue`,
-        };
-      });
-    }
-
-    test.each(['19/replica-lost/deleted', '19/replica-lost/found', '19/replica-lost/after'])(
-      '%s',
-      async (capture) => {
-        const counts = await both(capture);
-        expect(counts.map(({ ours }) => ours)).toEqual(counts.map(({ theirs }) => theirs));
-      },
-    );
-
-    test('after-verified, where Praefect goes on showing the last count over 0 of other-1 and other-2', async () => {
-      const counts = await both('19/replica-lost/after-verified');
-      expect(counts.map(({ ours }) => ours)).toEqual([
-        'gitaly-1: 0 unverified, 2 overdue',
-        'gitaly-2: 0 unverified, 1 overdue',
-        'gitaly-3: 0 unverified, 2 overdue',
-        'other-1: 0 unverified, 0 overdue',
-        'other-2: 0 unverified, 0 overdue',
-      ]);
-      expect(counts.map(({ theirs }) => theirs).slice(0, 3)).toEqual(
-        counts.map(({ ours }) => ours).slice(0, 3),
-      );
-      expect(counts.map(({ theirs }) => theirs).slice(3)).toEqual([
-        'other-1: 0 unverified, 1 overdue',
-        'other-2: 0 unverified, 1 overdue',
-      ]);
-    });
-  });
 
   test.each([
     ['14.9/02-replicating', 'praefect-1.db.prom'],

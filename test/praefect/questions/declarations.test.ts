@@ -20,6 +20,7 @@ const { collectors } = createPraefectCollectors({
   clock: systemClock,
   events: createEventLog(systemClock),
   configuredStorages: undefined,
+  healthIntervalMs: 1000,
   healthWake: createWake(),
 });
 

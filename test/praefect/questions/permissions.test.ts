@@ -1,4 +1,7 @@
 /** Least privilege: each question needs SELECT on what it names, and the lack of one costs that question alone. */
+
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import type pg from 'pg';
 import { Secret } from '../../../src/config/secret.ts';
@@ -77,6 +80,36 @@ describe.each([15, 18] as const)('on PostgreSQL %i', (version) => {
       praefect_shard_primaries: naming('repositories'),
     });
   });
+
+  test.each(['13.5/01-healthy', '14.9/01-healthy', '19/healthy/before'])(
+    'with deploy/sql/role.sql on %s all is answered, and nothing is hidden',
+    async (capture) => {
+      const own = await server.createDatabase();
+      const owner = await own.client();
+      const { schemaFile, dataFile } = praefectCapture(capture);
+      await loadDump(owner, schemaFile, dataFile, 'now');
+      await owner.query(readFileSync(join(import.meta.dirname, '../../../deploy/sql/role.sql'), 'utf8'));
+      await owner.query("ALTER ROLE gitaly_exporter PASSWORD 'reader-password'");
+      const questions = openQuestions({
+        ...own.connection,
+        user: 'gitaly_exporter',
+        password: async () => new Secret('reader-password'),
+      });
+      const samples = {};
+      for (const name of collectorNames) {
+        const outcome = await questions.run(name);
+        expect({ name, ...outcome }).not.toMatchObject({ kind: 'failed' });
+        Object.assign(samples, samplesIn(blockOf(outcome)));
+      }
+      await questions.close();
+      expect(samples).toMatchObject({
+        'praefect_db_connections{state="idle"}': expect.any(Number),
+        'praefect_db_read_only{reason="setting"}': 0,
+        praefect_db_longest_transaction_seconds: expect.any(Number),
+        praefect_db_replication_jobs_enqueued_total: expect.any(Number),
+      });
+    },
+  );
 
   test('without the sequence or the locks the queue itself is still told', async () => {
     expect(await failuresWithout('the sequence')).toEqual({

@@ -24,7 +24,6 @@ export const collectorNames = [
   'praefect_tables',
   'praefect_shard_primaries',
   'praefect_write_locks',
-  'praefect_verification',
 ] as const;
 export type CollectorName = (typeof collectorNames)[number];
 
@@ -46,9 +45,7 @@ export type Samples = Readonly<Record<string, number>>;
 
 export function openQuestions(
   connection: DatabaseConnection,
-  options: Partial<Pick<PraefectCollectorsOptions, 'configuredStorages' | 'verificationIntervalSeconds'>> & {
-    readonly clock?: Clock;
-  } = {},
+  options: Partial<Pick<PraefectCollectorsOptions, 'configuredStorages' | 'clock'>> = {},
 ): Questions {
   const clock = options.clock ?? systemClock;
   const budget = createBudget(1, clock);
@@ -61,6 +58,7 @@ export function openQuestions(
   });
   const { collectors, health } = createPraefectCollectors({
     configuredStorages: undefined,
+    healthIntervalMs: 1000,
     ...options,
     database,
     budget,

@@ -24,17 +24,14 @@ const variants = () =>
   questions.events.recent().map(({ kind, labels }) => `${kind} ${labels['from']} -> ${labels['to']}`);
 
 test('what the new schema adds is answered after the next probe', async () => {
-  expect(await questions.run('praefect_verification')).toMatchObject({ kind: 'empty' });
-  await client.query(`
-    ALTER TABLE storage_repositories ADD COLUMN verified_at timestamptz, ADD COLUMN verification_leased_until timestamptz;
-    INSERT INTO repositories (virtual_storage, relative_path) VALUES ('default', 'a.git');
-    INSERT INTO storage_repositories (virtual_storage, relative_path, storage, generation, repository_id)
-    SELECT 'default', 'a.git', 'gitaly-1', 0, repository_id FROM repositories`);
+  expect(await questions.run('praefect_write_locks')).toMatchObject({ kind: 'empty' });
+  await client.query('CREATE TABLE repository_reference_write_locks (lock_id text, expired_at timestamptz)');
   await questions.run('praefect_database');
-  expect(await questions.samples('praefect_verification')).toMatchObject({
-    'praefect_db_verification_replicas{virtual_storage="default",storage="gitaly-1",state="unverified"}': 1,
+  expect(await questions.samples('praefect_write_locks')).toEqual({
+    'praefect_db_reference_write_locks{state="held"}': 0,
+    'praefect_db_reference_write_locks{state="expired"}': 0,
   });
-  expect(variants()).toEqual(['schema_changed 14.6 -> 14.10']);
+  expect(variants()).toEqual(['schema_changed 14.6 -> 19.0']);
 });
 
 test('a question whose table is gone is asked again in the words of the schema that is there, within the same run', async () => {
@@ -45,11 +42,14 @@ test('a question whose table is gone is asked again in the words of the schema t
   expect(variants()).toEqual(['schema_changed 19.0 -> 15.0']);
 });
 
-test('and one whose column is gone', async () => {
-  await become('19.0');
-  expect(await questions.run('praefect_verification')).toMatchObject({ kind: 'data' });
-  await client.query('ALTER TABLE storage_repositories DROP COLUMN verified_at');
-  expect(await questions.run('praefect_verification')).toMatchObject({ kind: 'empty' });
+test('and one whose column is gone, which no known form lacks, says so', async () => {
+  expect(await questions.run('praefect_health')).toMatchObject({ kind: 'data' });
+  await client.query('ALTER TABLE node_status DROP COLUMN last_seen_active_at CASCADE');
+  expect(await questions.run('praefect_health')).toMatchObject({
+    kind: 'failed',
+    reason: 'unsupported_schema',
+    message: expect.stringContaining('lacks node_status.last_seen_active_at'),
+  });
 });
 
 test('every question goes on through an upgrade from 13.5 to 19.0', async () => {
