@@ -4,6 +4,7 @@
  *
  * changed: all values are new. `update` is making samples of readings (for the clients: set() of each series),
  * `scrape` from the request to bytes. The clients' text becomes bytes too, since a socket takes nothing else.
+ * cpu: of the main thread in a changed scrape, the number to trust on a busy machine.
  * loop: the longest time for which a changed scrape held the event loop; an idle loop shows 1 ms here.
  */
 import { strict as assert } from 'node:assert';
@@ -118,6 +119,7 @@ interface Result {
   readonly update: number;
   readonly changed: number;
   readonly unchanged: number;
+  readonly cpu: number;
   readonly loop: number;
 }
 
@@ -130,18 +132,22 @@ async function measure(contestant: Contestant, size: number): Promise<Result> {
     loop.enable();
     loop.reset();
     await sleep(5); // The monitor measures from one of its own ticks to the next.
+    const cpuBefore = process.threadCpuUsage();
     const changed = await timed(() => contestant.scrape());
+    const { user, system } = process.threadCpuUsage(cpuBefore);
+    const cpu = (user + system) / 1000;
     await sleep(5);
     const held = loop.max / 1e6;
     loop.disable();
     const unchanged = await timed(() => contestant.scrape());
-    if (round >= warmUps) results.push({ update, changed, unchanged, loop: held });
+    if (round >= warmUps) results.push({ update, changed, unchanged, cpu, loop: held });
   }
   const middle = (of: keyof Result): number => median(results.map((result) => result[of]));
   return {
     update: middle('update'),
     changed: middle('changed'),
     unchanged: middle('unchanged'),
+    cpu: middle('cpu'),
     loop: middle('loop'),
   };
 }
@@ -170,7 +176,7 @@ for (const size of sizes) {
       first = { result, lines: linesOf(body) };
       const megabytes = (Buffer.byteLength(first.lines) / 1e6).toFixed(2);
       console.log(`\n${size.toLocaleString('en')} series, ${megabytes} MB, medians of ${rounds}, ms`);
-      print('', ['unchanged', 'ratio', 'changed', 'ratio', 'update', 'loop']);
+      print('', ['unchanged', 'ratio', 'changed', 'ratio', 'cpu', 'update', 'loop']);
     }
     if (!contestant.name.endsWith('gzip')) assert.equal(linesOf(body), first.lines, 'all say the same');
     print(contestant.name, [
@@ -178,6 +184,7 @@ for (const size of sizes) {
       `x${(result.unchanged / first.result.unchanged).toFixed(0)}`,
       ms(result.changed),
       `x${(result.changed / first.result.changed).toFixed(1)}`,
+      ms(result.cpu),
       ms(result.update),
       ms(result.loop),
     ]);
