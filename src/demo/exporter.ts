@@ -3,11 +3,19 @@ import { createApp } from '../app.ts';
 import type { CommandIo } from '../cli/command.ts';
 import type { Settings } from '../config/sections/index.ts';
 import { systemClock } from '../runtime/clock.ts';
+import { type Log, silentLog } from '../runtime/log.ts';
 import type { ExporterRequest, RunningExporter } from './demo.ts';
 
 /** For an eye that watches: what nobody set is asked more often, and a replica counts as stuck sooner. */
 const lookIntervalMs = 5000;
 const stuckAfterMs = 60_000;
+
+/** The demo tells itself what goes on; of the exporter it shows what is wrong, unless somebody asks for more. */
+const onlyTrouble = (log: Log): Log => ({
+  ...silentLog,
+  warn: (fields, message) => log.warn(fields, message),
+  error: (fields, message) => log.error(fields, message),
+});
 
 /** @throws Error with what to mend, when it can't listen */
 export async function startExporter(
@@ -40,7 +48,7 @@ export async function startExporter(
       configuredStorages: virtualStorages,
     },
     clock: systemClock,
-    log: io.log,
+    log: isDefault('log.level') ? onlyTrouble(io.log) : io.log,
     demo: {
       view: () => ({ incidents: incidents.list() }),
       actions: { start: incidents.start, end: incidents.stop },
