@@ -60,7 +60,10 @@ export const healthMetrics = [
   storageHealthy,
 ] as const;
 
-/** One statement for every variant: the columns are those of GitLab 12.10. */
+/**
+ * One statement for every variant: the columns are those of GitLab 12.10. Praefect never deletes a row, and a new
+ * name at each start (a Deployment's pods) leaves rows for ever: those a day older than the newest are left out.
+ */
 export const healthSql = `
 SELECT praefect_name                                                  AS praefect,
        shard_name                                                     AS virtual_storage,
@@ -68,7 +71,9 @@ SELECT praefect_name                                                  AS praefec
        extract(epoch FROM now())::float8                              AS now,
        extract(epoch FROM now() - last_contact_attempt_at)::float8    AS since_attempt,
        extract(epoch FROM now() - last_seen_active_at)::float8        AS since_seen
-  FROM node_status`;
+  FROM node_status
+ WHERE greatest(last_contact_attempt_at, last_seen_active_at)
+       >= (SELECT max(greatest(last_contact_attempt_at, last_seen_active_at)) FROM node_status) - interval '1 day'`;
 
 export const nodeStatusOf = (row: Row): NodeStatusRow => ({
   praefect: textOf(row['praefect']),

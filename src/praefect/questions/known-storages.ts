@@ -14,14 +14,18 @@ export interface KnownStorages {
   contacted(virtualStorage: string, storage: string): boolean | undefined;
 }
 
+const newestWithinMs = 60_000;
+
 /**
  * What is configured, and what some Praefect contacted within 60 s before the newest heartbeat. Only the latter
  * tells whether a storage is contacted; the configuration stands in where there are no heartbeats.
  */
 export function knownStorages(
   configured: ConfiguredStorages | undefined,
-  health: HealthView | undefined,
+  newest: HealthView | undefined,
 ): KnownStorages {
+  // A view that could not be renewed says nothing of storages that were added since.
+  const health = newest !== undefined && newest.at - newest.readAt <= newestWithinMs ? newest : undefined;
   const all = new Map<string, Set<string>>();
   const add = (virtualStorage: string, storages: Iterable<string>) =>
     all.set(virtualStorage, new Set([...(all.get(virtualStorage) ?? []), ...storages]));

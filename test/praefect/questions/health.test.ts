@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from '@jest/globals';
 import type pg from 'pg';
 import { healthOf } from '../../../src/praefect/health.ts';
-import { healthBlock } from '../../../src/praefect/questions/health.ts';
+import { healthBlock, healthSql } from '../../../src/praefect/questions/health.ts';
 import {
   praefectSchema,
   startPostgres,
@@ -134,6 +134,15 @@ test('rows that are gone for a day are left out, however long all is silent', ()
   expect(series).toContain('praefect_db_storage_healthy{virtual_storage="default",storage="gitaly-2"}');
   expect(series).toContain('praefect_db_praefect_alive{praefect="p1",virtual_storage="default"}');
   expect(series.filter((each) => each.includes('retired'))).toEqual([]);
+});
+
+test('a thousand names that Praefects had before are not even read', async () => {
+  await client.query(`
+    INSERT INTO node_status (praefect_name, shard_name, node_name, last_contact_attempt_at, last_seen_active_at)
+    SELECT 'praefect-' || n, 'default', 'gitaly-1', now() - n * interval '2 days', now() - n * interval '2 days'
+      FROM generate_series(0, 1000) AS n`);
+  const { rows } = await client.query(healthSql);
+  expect(rows.map(({ praefect }) => praefect)).toEqual(['praefect-0']);
 });
 
 test('an unchanged time stays the same number at every read', () => {
