@@ -14,8 +14,8 @@ export function createNames(): Names {
   const texts: string[] = [];
   const encoded: Buffer[] = [];
   const byText = new Map<string, number>();
-  /** Candidates by a cheap hash of length and the last two bytes: storages tend to differ at their end. */
-  const byHash = new Map<number, number[]>();
+  /** The name last seen under a cheap hash: a handful of names hardly ever collide, and then the slow way serves. */
+  const recent = new Int32Array(1024).fill(-1);
 
   const of = (name: string): number => {
     const known = byText.get(name);
@@ -25,8 +25,6 @@ export function createNames(): Names {
     texts.push(name);
     encoded.push(bytes);
     byText.set(name, id);
-    const hash = cheapHash(bytes, 0, bytes.length);
-    byHash.set(hash, [...(byHash.get(hash) ?? []), id]);
     return id;
   };
 
@@ -34,16 +32,19 @@ export function createNames(): Names {
     of,
     text: (id) => texts[id] ?? '',
     ofBytes(bytes, start, end) {
-      for (const id of byHash.get(cheapHash(bytes, start, end)) ?? []) {
-        if (equalBytes(encoded[id] as Buffer, bytes, start, end)) return id;
-      }
-      return of(bytes.toString('utf8', start, end));
+      const hash = cheapHash(bytes, start, end);
+      const candidate = recent[hash] ?? -1;
+      if (candidate >= 0 && equalBytes(encoded[candidate] as Buffer, bytes, start, end)) return candidate;
+      const id = of(bytes.toString('utf8', start, end));
+      recent[hash] = id;
+      return id;
     },
   };
 }
 
+/** Length and the last two bytes: storages tend to differ at their end. */
 const cheapHash = (bytes: Buffer, start: number, end: number): number =>
-  (end - start) * 65536 + (bytes[end - 1] ?? 0) * 256 + (bytes[end - 2] ?? 0);
+  ((end - start) * 31 + (bytes[end - 1] ?? 0) * 7 + (bytes[end - 2] ?? 0)) & 1023;
 
 function equalBytes(name: Buffer, bytes: Buffer, start: number, end: number): boolean {
   if (name.length !== end - start) return false;

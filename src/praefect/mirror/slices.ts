@@ -7,7 +7,7 @@ export interface Slices {
 }
 
 /** `sliceMs`: how long a slice may last. Under half the goal of 20 ms, as a garbage collection may add to it. */
-export function createSlices(sliceMs = 6): Slices {
+export function createSlices(sliceMs = 4): Slices {
   let since = performance.now();
   return {
     async pause() {
