@@ -58,6 +58,7 @@ export function watcher(client: pg.Client | (() => pg.Client), options: WatcherO
     lookMaxAgeMs: 60_000,
     statementTimeoutMs: 10_000,
     stuckAfterMs: 900_000,
+    verificationIntervalSeconds: 604_800,
   });
   const run = async (cause: 'due' | 'woken' = 'due'): Promise<Block> => {
     const outcome = await collector.collect({ signal: new AbortController().signal, cause });
