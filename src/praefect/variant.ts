@@ -7,7 +7,23 @@
  * is only for people. docs/decisions/0007-schema-variants.md has the table.
  */
 import type { Failure } from '../runtime/outcome.ts';
+import {
+  type PraefectTable,
+  type PraefectView,
+  praefectTables,
+  praefectViews,
+  type Relation,
+  relationOf,
+} from './catalog.ts';
 import type { Row } from './database.ts';
+
+export {
+  type PraefectTable,
+  type PraefectView,
+  praefectTables,
+  praefectViews,
+  variantSql,
+} from './catalog.ts';
 
 /** Named after the first release with that form; each holds until the next one begins. */
 export const variantNames = [
@@ -26,26 +42,6 @@ export const variantNames = [
   '19.0', // repository_reference_write_locks; 18.11 or 19.0 and later
 ] as const;
 export type VariantName = (typeof variantNames)[number];
-
-/** Praefect's tables that a question may rest on. Whether a role may read them is another matter. */
-export const praefectTables = [
-  'schema_migrations',
-  'node_status',
-  'shard_primaries',
-  'replication_queue',
-  'replication_queue_lock',
-  'replication_queue_job_lock',
-  'repositories',
-  'storage_repositories',
-  'repository_assignments',
-  'virtual_storages',
-  'storage_cleanups',
-  'repository_reference_write_locks',
-] as const;
-export type PraefectTable = (typeof praefectTables)[number];
-
-export const praefectViews = ['healthy_storages', 'repository_generations', 'valid_primaries'] as const;
-export type PraefectView = (typeof praefectViews)[number];
 
 /** A frozen value; two of the same `fingerprint` are the same. */
 export interface SchemaVariant {
@@ -88,55 +84,6 @@ export interface SchemaVariant {
    * without attempts leaves a dead one; from 14.5 on, none.
    */
   readonly finalStates: readonly ('completed' | 'dead')[];
-}
-
-/**
- * One row for each relation of these names in the database, visible or not, or a single row of nulls. Reads
- * pg_catalog alone and takes no lock on Praefect's tables: pg_get_viewdef() would lock what the view reads, and
- * so wait behind a migration. PostgreSQL 11 to 18.
- */
-export const variantSql = `
-SELECT d.datname::text                                         AS database,
-       d.oid::text                                             AS database_oid,
-       current_user::text                                      AS role,
-       current_setting('search_path')                          AS search_path,
-       n.nspname::text                                         AS schema,
-       has_schema_privilege(n.oid, 'USAGE')                    AS usable,
-       pg_table_is_visible(c.oid)                              AS visible,
-       c.relname::text                                         AS name,
-       c.relkind::text                                         AS kind,
-       c.oid::text                                             AS oid,
-       (SELECT string_agg(a.attname || ' ' || format_type(a.atttypid, a.atttypmod)
-                          || CASE WHEN a.attnotnull THEN ' not null' ELSE '' END, E'\\n' ORDER BY a.attnum)
-          FROM pg_catalog.pg_attribute a
-         WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped) AS columns,
-       (SELECT md5(string_agg(r.ev_action::text, ' ' ORDER BY r.oid))
-          FROM pg_catalog.pg_rewrite r
-         WHERE r.ev_class = c.oid)                             AS definition
-  FROM pg_catalog.pg_database d
-  LEFT JOIN (pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace)
-    ON c.relname IN (${[
-      ...praefectTables,
-      ...praefectViews,
-      'gitaly_replication_queue',
-      'verification_leases',
-    ]
-      .map((name) => `'${name}'`)
-      .join(', ')})
-   AND c.relkind IN ('r', 'p', 'v', 'i')
- WHERE d.datname = current_database()
- ORDER BY n.nspname, c.relname`;
-
-/** What `variantSql` gives for one relation. */
-interface Relation {
-  readonly schema: string;
-  readonly usable: boolean;
-  readonly visible: boolean;
-  readonly name: string;
-  readonly kind: string;
-  /** Column -> "type" or "type not null". */
-  readonly columns: ReadonlyMap<string, string>;
-  readonly identity: string;
 }
 
 /** Without these no question of this room makes sense; all are there since 13.3. */
@@ -267,22 +214,5 @@ function unusable(
   return {
     reason: 'unsupported_schema',
     message: `${database} lacks ${missing.join(', ')}, which every known Praefect from 13.3 on has: is this Praefect's database, is a migration half done, or is this exporter too old?`,
-  };
-}
-
-function relationOf(row: Row): Relation {
-  const columns = String(row['columns'] ?? '');
-  return {
-    schema: String(row['schema']),
-    usable: row['usable'] === true,
-    visible: row['visible'] === true,
-    name: String(row['name']),
-    kind: String(row['kind']),
-    columns: new Map(
-      columns
-        .split('\n')
-        .map((line) => [line.slice(0, line.indexOf(' ')), line.slice(line.indexOf(' ') + 1)]),
-    ),
-    identity: `${row['name']} ${row['oid']} (${columns.replaceAll('\n', ', ')}) ${row['definition'] ?? ''}`,
   };
 }

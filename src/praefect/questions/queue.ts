@@ -14,6 +14,7 @@ import type { Row } from '../database.ts';
 import type { HealthView } from '../health.ts';
 import { failedBy, lookByVariant, numberOf, type QuestionContext, textOf } from '../question.ts';
 import { type ConfiguredStorages, type KnownStorages, knownStorages } from './known-storages.ts';
+import { createRemovedCounter } from './removed-counter.ts';
 
 /** The enum replication_job_state. */
 export const jobStates = ['ready', 'in_progress', 'failed', 'completed', 'cancelled', 'dead'] as const;
@@ -203,39 +204,6 @@ export function queueBlock(
 
 const keyOf = ({ virtual_storage, storage }: { virtual_storage: string; storage: string }): string =>
   JSON.stringify([virtual_storage, storage]);
-
-export interface RemovedCounter {
-  /** To be passed to `queueSql` at the next look. */
-  settledId(): number;
-  /** The counter's value after a look, or undefined while it is not known. */
-  after(look: QueueLook): number | undefined;
-}
-
-/**
- * `removed` is what was given out less what is left, but not simply of now: a sequence counts ids of inserts that
- * are not committed yet, so the difference would rise and fall back, and a counter that falls is taken for a reset
- * of all it ever counted. So it is told up to the newest id of the look before, whose inserts have ended since.
- * An insert that takes longer than two looks keeps the counter where it was until it is caught up.
- */
-export function createRemovedCounter(): RemovedCounter {
-  let settledId: number | undefined;
-  let highest = 0;
-  return {
-    settledId: () => settledId ?? 0,
-    after({ groups, newestId }) {
-      const upTo = settledId;
-      settledId = newestId;
-      if (upTo === undefined || newestId === undefined) return undefined;
-      // The sequence went back: another database, or a restored one.
-      if (newestId < upTo) {
-        highest = 0;
-        return undefined;
-      }
-      highest = Math.max(highest, upTo - groups.reduce((sum, group) => sum + group.settled, 0));
-      return highest;
-    },
-  };
-}
 
 export interface QueueCollectorOptions extends QuestionContext {
   readonly budget: Budget;

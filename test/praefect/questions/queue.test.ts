@@ -3,7 +3,6 @@ import type pg from 'pg';
 import { agedTo, healthOf } from '../../../src/praefect/health.ts';
 import { knownStorages } from '../../../src/praefect/questions/known-storages.ts';
 import {
-  createRemovedCounter,
   type JobGroup,
   type QueueLook,
   queueBlock,
