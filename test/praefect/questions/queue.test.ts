@@ -8,6 +8,7 @@ import {
   queueBlock,
   queueSql,
 } from '../../../src/praefect/questions/queue.ts';
+import { createRemovedCounter } from '../../../src/praefect/questions/removed-counter.ts';
 import {
   praefectSchema,
   startPostgres,
