@@ -6,9 +6,11 @@ import { systemClock } from '../runtime/clock.ts';
 import { type Log, silentLog } from '../runtime/log.ts';
 import type { ExporterRequest, RunningExporter } from './demo.ts';
 
-/** For an eye that watches: what nobody set is asked more often, and a replica counts as stuck sooner. */
-const lookIntervalMs = 5000;
-const stuckAfterMs = 60_000;
+/**
+ * What holds where nobody set it: for an eye that watches, looks are more frequent and a replica counts as stuck
+ * sooner; and nobody else needs the database's time.
+ */
+const demoDefaults = { lookInterval: 5000, timeShare: 0.1, stuckAfter: 60_000 } as const;
 
 /** The demo tells itself what goes on; of the exporter it shows what is wrong, unless somebody asks for more. */
 const onlyTrouble = (log: Log): Log => ({
@@ -32,12 +34,11 @@ export async function startExporter(
       web: { ...web, listenAddress },
       praefect: {
         ...praefect,
-        stuckAfter: isDefault('praefect.stuck-after') ? stuckAfterMs : praefect.stuckAfter,
+        ...(isDefault('praefect.stuck-after') && { stuckAfter: demoDefaults.stuckAfter }),
         database: {
           ...praefect.database,
-          lookInterval: isDefault('praefect.database.look-interval')
-            ? lookIntervalMs
-            : praefect.database.lookInterval,
+          ...(isDefault('praefect.database.look-interval') && { lookInterval: demoDefaults.lookInterval }),
+          ...(isDefault('praefect.database.time-share') && { timeShare: demoDefaults.timeShare }),
         },
       },
     },

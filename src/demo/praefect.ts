@@ -141,8 +141,8 @@ function live(options: PraefectOptions) {
     every(timings.verify, async () => {
       const lost = await verifyOnce(context);
       const storages = [...new Set(lost.map(({ storage }) => storage))].join(', ');
-      if (lost.length > 0)
-        say(`${name}'s verifier deleted the records of ${lost.length} replicas lost on ${storages}`);
+      const records = lost.length === 1 ? 'the record of a replica' : `${lost.length} records of replicas`;
+      if (lost.length > 0) say(`${name}'s verifier deleted ${records} lost on ${storages}`);
     }),
     every(timings.verificationLease, () => releaseExpiredLeases(context)),
     every(timings.cleanWriteLocks, () => deleteExpiredWriteLocks(pool)),

@@ -15,7 +15,7 @@ export const demoOptions = {
   settings: {
     repositories: setting(integer({ min: 100, max: 1_000_000 }), {
       default: defaultDemoSettings.repositories,
-      help: 'Repositories in the cluster. A million take about a minute to make.',
+      help: 'Repositories in the cluster. A million take a minute or two to make.',
     }),
     writesPerSecond: setting(float({ min: 0.1, max: 100 }), {
       default: defaultDemoSettings.writesPerSecond,

@@ -18,7 +18,7 @@ export async function loadSchema(client: pg.Client): Promise<void> {
 }
 
 /**
- * A million repositories take about a minute. As a superuser: a statement of this size would make Praefect's own
+ * A million repositories take a minute or two. As a superuser: a statement of this size would make Praefect's own
  * NOTIFY triggers fail, whose payload is limited.
  */
 export async function seedRepositories(client: pg.Client, topology: Topology, seed: Seed): Promise<void> {
@@ -30,10 +30,13 @@ export async function seedRepositories(client: pg.Client, topology: Topology, se
     const others = topology.virtualStorages.length - 1;
     const count = index === 0 ? seed.repositories - share * others : share;
     await client.query(insertRepositories, [name, storages, count]);
-    if (replicationFactor !== undefined) {
+    const verifiedWithin = seed.verificationInterval / 1000;
+    if (replicationFactor === undefined) {
+      await client.query(insertReplicasEverywhere, [name, storages, verifiedWithin]);
+    } else {
       await client.query(insertAssignments, [name, storages, replicationFactor]);
+      await client.query(insertAssignedReplicas, [name, verifiedWithin]);
     }
-    await client.query(insertReplicas, [name, storages, seed.verificationInterval / 1000]);
     await client.query(insertCleanups, [name, storages]);
   }
   await client.query('COMMIT');
@@ -69,15 +72,19 @@ const insertAssignments = `
   ) AS assigned
   WHERE virtual_storage = $1`;
 
-const insertReplicas = `
+const insertReplicasEverywhere = `
   INSERT INTO storage_repositories (virtual_storage, relative_path, storage, generation, repository_id, verified_at)
   SELECT virtual_storage, relative_path, configured.storage, generation, repository_id,
          now() - random() * make_interval(secs => $3)
   FROM repositories, unnest($2::text[]) AS configured (storage)
-  WHERE virtual_storage = $1
-    AND (EXISTS (SELECT FROM repository_assignments AS a
-                 WHERE a.repository_id = repositories.repository_id AND a.storage = configured.storage)
-         OR NOT EXISTS (SELECT FROM repository_assignments AS a WHERE a.repository_id = repositories.repository_id))`;
+  WHERE virtual_storage = $1`;
+
+const insertAssignedReplicas = `
+  INSERT INTO storage_repositories (virtual_storage, relative_path, storage, generation, repository_id, verified_at)
+  SELECT virtual_storage, relative_path, assigned.storage, generation, repository_id,
+         now() - random() * make_interval(secs => $2)
+  FROM repositories JOIN repository_assignments AS assigned USING (virtual_storage, relative_path, repository_id)
+  WHERE virtual_storage = $1`;
 
 // Praefect walks each storage's disk once a day; it writes its own local time, without a zone.
 const insertCleanups = `

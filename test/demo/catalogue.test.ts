@@ -54,3 +54,12 @@ test("the demo's schema is that of GitLab 19.0, but for its comments and what fo
   expect(ours.startsWith(statements(praefectSchema('19.0')))).toBe(true);
   expect(ours.match(/^ {4}\('\d{14}_\w+'\),?$/gm)).toHaveLength(43);
 });
+
+test('the documentation names every incident with its alerts', () => {
+  const page = readFileSync(new URL('../../docs/demo.md', import.meta.url), 'utf8');
+  const rows = [...page.matchAll(/^\| `([a-z-]+)` \| .+ \| (.*)\|$/gm)].map(([, name, alerts]) => [
+    name,
+    alerts!.trim(),
+  ]);
+  expect(rows).toEqual(incidents.map(({ name, alerts }) => [name, alerts.join(', ')]));
+});

@@ -25,7 +25,7 @@ const replicaLost: Incident = {
   name: 'replica-lost',
   title: 'Replicas are lost from one disk',
   description:
-    'Five repositories disappear from the disk of gitaly-2 (a file system repair, a wrong path). At first the database says that nothing happened. Then somebody runs `praefect verify` on them: the verifier finds no replica and deletes its record. The next write or the reconciler’s next round queues a job for each, and they are whole again.',
+    'Five repositories disappear from the disk of gitaly-2 (a file system repair, a wrong path). At first the database says that nothing happened. Then somebody runs "praefect verify" on them: the verifier finds no replica and deletes its record. The next write or the reconciler’s next round queues a job for each, and they are whole again.',
   watch: [
     {
       metric: replicas,
@@ -48,7 +48,7 @@ const replicaLost: Incident = {
     try {
       if (signal.aborted) return;
       await verify(scene, ids);
-      say('somebody runs `praefect verify` on them');
+      say('somebody runs "praefect verify" on them');
       await until(async () => (await records(scene, ids)) < whole);
       say('the verifier has found the loss');
       await until(async () => missing.size === 0 && (await records(scene, ids)) === whole);
@@ -70,7 +70,7 @@ const repositoryLost: Incident = {
     { metric: repositoriesByCopies, shows: '2 with 0 copies' },
   ],
   alerts: ['PraefectRepositoriesUnavailable'],
-  ends: 'Only when you end it: somebody removes them (`praefect remove-repository`) and restores them from a backup, as new ones.',
+  ends: 'Only when you end it: somebody removes them ("praefect remove-repository") and restores them from a backup, as new ones.',
   needs: [],
   async run(scene) {
     const { cluster, say, sleep, until, untilEnded, signal } = scene;
@@ -82,7 +82,7 @@ const repositoryLost: Incident = {
     try {
       if (!signal.aborted) {
         await verify(scene, ids);
-        say('somebody runs `praefect verify` on them');
+        say('somebody runs "praefect verify" on them');
       }
       await until(async () => (await records(scene, ids)) === 0);
       if (!signal.aborted) say('no record of a replica is left');

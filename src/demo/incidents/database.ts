@@ -40,7 +40,7 @@ const databaseStops: Incident = {
   description:
     'PostgreSQL is stopped. Every request to Praefect fails at once, while the Praefects and Gitalys go on running and Praefect’s own /metrics goes on answering without a word of it.',
   watch: [
-    { metric: up, shows: '0; nearly everything else under praefect_db_ is absent' },
+    { metric: up, shows: '0; the rest of praefect_db_ goes as it grows too old to be believed' },
     { metric: collectorSuccess, shows: '0 for each collector that reads the database' },
     { metric: collectorFailures, shows: 'reason refused' },
   ],

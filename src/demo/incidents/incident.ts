@@ -46,8 +46,9 @@ export interface Scene {
 }
 
 /**
- * Repositories of `default` that are hardly ever written to: the newest, but for the very newest, which are the
- * first to be removed. `condition` is a constant of ours, never input.
+ * Repositories of `default` that are hardly ever written to (the newest, but for the very newest, which are the
+ * first to be removed), and of these the ones that were verified last, so that what is done to them is not found
+ * at once. `condition` is a constant of ours, never input.
  */
 export async function quietRepositories(
   { sql }: Scene,
@@ -55,8 +56,11 @@ export async function quietRepositories(
   count: number,
 ): Promise<readonly number[]> {
   const rows = await sql.query<{ id: number }>(
-    `SELECT repository_id AS id FROM repositories WHERE virtual_storage = 'default' AND ${condition}
-     ORDER BY repository_id DESC OFFSET 20 LIMIT $1`,
+    `SELECT id FROM (
+       SELECT repository_id AS id FROM repositories WHERE virtual_storage = 'default' AND ${condition}
+       ORDER BY repository_id DESC OFFSET 20 LIMIT 100
+     ) AS quiet
+     ORDER BY (SELECT min(verified_at) FROM storage_repositories AS r WHERE r.repository_id = id) DESC LIMIT $1`,
     [count],
   );
   return rows.map(({ id }) => id);

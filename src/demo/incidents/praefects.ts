@@ -36,7 +36,7 @@ const praefectDies: Incident = {
   name: 'praefect-dies',
   title: 'A Praefect dies with jobs in hand',
   description:
-    'gitaly-3 misses votes for a while, so that there are replication jobs for it, and a Praefect is killed while it holds a batch of them. The jobs stay in_progress and nobody refreshes their locks. The two others still are a quorum and go on; 60 to 90 s after the death one of them releases the locks, and the jobs are `failed`, then carried out.',
+    'gitaly-3 misses votes for a while, so that there are replication jobs for it, and a Praefect is killed while it holds a batch of them. The jobs stay in_progress and nobody refreshes their locks. The two others still are a quorum and go on; 60 to 90 s after the death one of them releases the locks, and the jobs are "failed", then carried out.',
   watch: [
     {
       metric: staleJobs,

@@ -14,7 +14,7 @@ const replicationStalls: Incident = {
   name: 'replication-stalls',
   title: 'Replication stalls',
   description:
-    'gitaly-3 answers health checks, but its disk hangs: it takes part in no write any more, and every job for it waits for ever. Each Praefect has one worker for a virtual storage, so soon all three hold a batch that does not end, and all replication in `default` stands still. The locks are refreshed, so nothing counts as stale; the queue grows, and the oldest job grows older.',
+    'gitaly-3 answers health checks, but its disk hangs: it takes part in no write any more, and every job for it waits for ever. Each Praefect has one worker for a virtual storage, so soon all three hold a batch that does not end, and all replication in default stands still. The locks are refreshed, so nothing counts as stale; the queue grows, and the oldest job grows older.',
   watch: [
     {
       metric: replicationJobs,

@@ -16,7 +16,7 @@ const storageDies: Incident = {
   name: 'storage-dies',
   title: 'A Gitaly dies',
   description:
-    'gitaly-1 is killed. Every Praefect sees it at once, and for about 10 s writes to the repositories whose primary it is fail. Then it is unhealthy by consensus: each of those repositories gets another primary at its next write, reads go on, and every write leaves a replication job for gitaly-1 that stays `ready` with all its attempts.',
+    'gitaly-1 is killed. Every Praefect sees it at once, and for about 10 s writes to the repositories whose primary it is fail. Then it is unhealthy by consensus: each of those repositories gets another primary at its next write, reads go on, and every write leaves a replication job for gitaly-1 that stays ready with all its attempts.',
   watch: [
     { metric: storageHealthy, shows: 'gitaly-1 turns 0 after about 10 s' },
     { metric: primaries, shows: 'falls for gitaly-1 as its repositories are written to' },
@@ -44,9 +44,9 @@ const archiveStorageDies: Incident = {
   name: 'archive-storage-dies',
   title: 'A Gitaly with the only replicas dies',
   description:
-    'archive-2 is killed. The virtual storage `archive` has replication factor 1, so no other Gitaly holds its repositories: after 10 s about half of them have no valid primary, and neither reads nor writes of those work.',
+    'archive-2 is killed. The virtual storage archive has replication factor 1, so no other Gitaly holds its repositories: after 10 s about half of them have no valid primary, and neither reads nor writes of those work.',
   watch: [
-    { metric: repositoriesUnavailable, shows: 'about half of `archive`, after 10 s' },
+    { metric: repositoriesUnavailable, shows: 'about half of archive, after 10 s' },
     { metric: repositoriesByCopies, shows: 'the same number with 0 copies' },
     { metric: primaries, shows: 'unchanged: there is nowhere for them to go' },
   ],
@@ -67,7 +67,7 @@ const storageHangs: Incident = {
   name: 'storage-hangs',
   title: 'A Gitaly hangs in the midst of its jobs',
   description:
-    'gitaly-3 stops answering (SIGSTOP, or a dead NFS mount) while a Praefect holds a batch of jobs for it. It turns unhealthy as a dead one does, but the jobs stay in_progress with one attempt gone and their locks are refreshed every 5 s; after 40 s gRPC gives the connection up and the whole batch is `failed`. It stays so until gitaly-3 is back.',
+    'gitaly-3 stops answering (SIGSTOP, or a dead NFS mount) while a Praefect holds a batch of jobs for it. It turns unhealthy as a dead one does, but the jobs stay in_progress with one attempt gone and their locks are refreshed every 5 s; after 40 s gRPC gives the connection up and the whole batch is "failed". It stays so until gitaly-3 is back.',
   watch: [
     {
       metric: replicationJobs,
