@@ -92,6 +92,8 @@ export function createApp(options: AppOptions): App {
         accept: headers.accept,
         acceptEncoding: Array.isArray(acceptEncoding) ? acceptEncoding.join(',') : acceptEncoding,
       });
+      for (const failure of answer.failures)
+        log.error({ err: failure }, 'a bug: a block could not be rendered');
       return {
         contentType: answer.headers['Content-Type'] ?? 'text/plain; version=0.0.4; charset=utf-8',
         contentEncoding: answer.headers['Content-Encoding'],
