@@ -21,7 +21,9 @@ const script = `
     tries=$((tries + 1))
     sleep 0.1
   done 2>/dev/null
-  rm -rf -- "$1"`;
+  # An initdb that was under way writes on for a moment.
+  tries=0
+  while { rm -rf -- "$1"; sleep 0.1; [ -e "$1" ]; } && [ $tries -lt 100 ]; do tries=$((tries + 1)); done 2>/dev/null`;
 
 /** @param folder the demo's own; PostgreSQL's is `data` in it */
 export function startGuard(folder: string): Guard {

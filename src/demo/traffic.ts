@@ -31,8 +31,8 @@ export interface Traffic {
   counts(): Readonly<Record<'ok' | 'failed', number>>;
 }
 
-/** One of so many writes is a repository that is created, and another one that is removed. */
-const writesPerCreation = 150;
+/** One of so many requests creates a repository or removes one. */
+const writesPerChange = 75;
 /** A client gives up rather than wait behind so many others. */
 const inFlightLimit = 24;
 
@@ -41,6 +41,8 @@ export function createTraffic(options: TrafficOptions): Traffic {
   const repositories = new Map<string, number[]>(topology.virtualStorages.map(({ name }) => [name, []]));
   const counts = { ok: 0, failed: 0 };
   const inFlight = new Set<Promise<void>>();
+  /** Virtual storages that have a repository more than at the start. */
+  const grown = new Set<string>();
 
   const idsOf = (virtualStorage: string): number[] => repositories.get(virtualStorage) ?? [];
 
@@ -100,13 +102,16 @@ export function createTraffic(options: TrafficOptions): Traffic {
     const virtualStorage = busyVirtualStorage();
     if (virtualStorage === undefined) return;
     const ids = idsOf(virtualStorage);
-    const dice = random.below(writesPerCreation);
-    if (dice === 0) return create(virtualStorage);
-    // The oldest repositories are the busy ones; the newest ones are tried and thrown away.
-    if (dice === 1) {
-      const last = ids.length > 50 ? ids.at(-1) : undefined;
-      if (last !== undefined) return remove(last);
+    if (random.below(writesPerChange) === 0) {
+      // In turn, so that their number stays. The newest ones are tried and thrown away.
+      const newest = ids.at(-1);
+      if (newest === undefined || !grown.delete(virtualStorage)) {
+        grown.add(virtualStorage);
+        return create(virtualStorage);
+      }
+      return remove(newest);
     }
+    // The oldest repositories are the busy ones.
     const id = ids[Math.floor(ids.length * random.next() ** 2)];
     if (id !== undefined) await writeOnce(id);
   }

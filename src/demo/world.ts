@@ -25,6 +25,8 @@ export interface World {
   mendLink(praefect: string, storage: string): void;
   /** What a request from that Praefect to that storage meets. */
   contact(praefect: string, storage: string): 'answers' | 'refuses' | 'hangs';
+  /** Repositories to which an incident does something: no other one may choose them. */
+  readonly chosen: Set<number>;
 }
 
 export function createWorld(topology: Topology): World {
@@ -51,6 +53,7 @@ export function createWorld(topology: Topology): World {
 
   return {
     gitaly,
+    chosen: new Set(),
     cutLink: (praefect, storage) => {
       cut.add(link(praefect, storage));
     },

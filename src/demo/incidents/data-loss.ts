@@ -7,7 +7,7 @@ import {
 } from '../../praefect/mirror/metrics.ts';
 import { verificationReplicas } from '../../praefect/mirror/verification.ts';
 import { storagesOf } from '../topology.ts';
-import { type Incident, quietRepositories, type Scene } from './incident.ts';
+import { chooseQuietRepositories, type Incident, releaseRepositories, type Scene } from './incident.ts';
 
 /** What happens first looks like nothing: until somebody looks, the database says that all is there. */
 const unnoticedMs = 10_000;
@@ -40,7 +40,7 @@ const replicaLost: Incident = {
   async run(scene) {
     const { cluster, say, sleep, until, signal } = scene;
     const { missing } = cluster.world.gitaly('gitaly-2');
-    const ids = await quietRepositories(scene, `"primary" <> 'gitaly-2'`, 5);
+    const ids = await chooseQuietRepositories(scene, `"primary" <> 'gitaly-2'`, 5);
     const whole = await records(scene, ids);
     for (const id of ids) missing.add(id);
     say(`${ids.length} repositories are gone from the disk of gitaly-2; nobody knows`);
@@ -55,6 +55,7 @@ const replicaLost: Incident = {
       if (!signal.aborted) say('all of them are copied anew');
     } finally {
       for (const id of ids) missing.delete(id);
+      releaseRepositories(scene, ids);
     }
   },
 };
@@ -75,7 +76,7 @@ const repositoryLost: Incident = {
   async run(scene) {
     const { cluster, say, sleep, until, untilEnded, signal } = scene;
     const disks = storagesOf(cluster.topology).map((storage) => cluster.world.gitaly(storage).missing);
-    const ids = await quietRepositories(scene, 'true', 2);
+    const ids = await chooseQuietRepositories(scene, 'true', 2);
     for (const missing of disks) for (const id of ids) missing.add(id);
     say(`${ids.length} repositories are gone from all disks; nobody knows`);
     await sleep(unnoticedMs);
@@ -94,6 +95,7 @@ const repositoryLost: Incident = {
       say('they are removed, and restored from a backup');
     } finally {
       for (const missing of disks) for (const id of ids) missing.delete(id);
+      releaseRepositories(scene, ids);
     }
   },
 };

@@ -46,24 +46,30 @@ export interface Scene {
 }
 
 /**
- * Repositories of `default` that are hardly ever written to (the newest, but for the very newest, which are the
- * first to be removed), and of these the ones that were verified last, so that what is done to them is not found
- * at once. `condition` is a constant of ours, never input.
+ * Chooses repositories of `default` that are hardly ever written to (the newest, but for the very newest, which are
+ * the first to be removed), and of these the ones that were verified last, so that what is done to them is not found
+ * at once. `condition` is a constant of ours, never input. Whoever chooses them releases them.
  */
-export async function quietRepositories(
-  { sql }: Scene,
+export async function chooseQuietRepositories(
+  { sql, cluster: { world } }: Scene,
   condition: string,
   count: number,
 ): Promise<readonly number[]> {
   const rows = await sql.query<{ id: number }>(
     `SELECT id FROM (
        SELECT repository_id AS id FROM repositories WHERE virtual_storage = 'default' AND ${condition}
-       ORDER BY repository_id DESC OFFSET 20 LIMIT 100
+       ORDER BY repository_id DESC OFFSET 10 LIMIT 100
      ) AS quiet
-     ORDER BY (SELECT min(verified_at) FROM storage_repositories AS r WHERE r.repository_id = id) DESC LIMIT $1`,
-    [count],
+     ORDER BY (SELECT min(verified_at) FROM storage_repositories AS r WHERE r.repository_id = id) DESC`,
   );
-  return rows.map(({ id }) => id);
+  const ids = rows.map(({ id }) => id).filter((id) => !world.chosen.has(id));
+  const chosen = ids.slice(0, count);
+  for (const id of chosen) world.chosen.add(id);
+  return chosen;
+}
+
+export function releaseRepositories({ cluster }: Scene, ids: readonly number[]): void {
+  for (const id of ids) cluster.world.chosen.delete(id);
 }
 
 /** Whether any Praefect's workers hold at least so many replication jobs. */

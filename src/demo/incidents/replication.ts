@@ -8,7 +8,7 @@ import {
 } from '../../praefect/mirror/metrics.ts';
 import { storageHealthy } from '../../praefect/questions/health.ts';
 import { jobsEnqueued, jobsRemoved, oldestJob, replicationJobs } from '../../praefect/questions/queue.ts';
-import { type Incident, quietRepositories } from './incident.ts';
+import { chooseQuietRepositories, type Incident, releaseRepositories } from './incident.ts';
 
 const replicationStalls: Incident = {
   name: 'replication-stalls',
@@ -86,17 +86,19 @@ const stuckReplica: Incident = {
   async run(scene) {
     const { cluster, say, signal, sleep } = scene;
     const { lockedReferences } = cluster.world.gitaly('gitaly-3');
-    const secondary = await quietRepositories(scene, `"primary" <> 'gitaly-3'`, 2);
-    const primary = await quietRepositories(scene, `"primary" = 'gitaly-3'`, 1);
-    for (const id of [...secondary, ...primary]) lockedReferences.add(id);
+    const secondary = await chooseQuietRepositories(scene, `"primary" <> 'gitaly-3'`, 2);
+    const primary = await chooseQuietRepositories(scene, `"primary" = 'gitaly-3'`, 1);
+    const ids = [...secondary, ...primary];
+    for (const id of ids) lockedReferences.add(id);
     say(
       `lock files are left behind on gitaly-3, in ${secondary.length} secondary replicas and ${primary.length} primary`,
     );
     while (!signal.aborted) {
-      for (const id of [...secondary, ...primary]) await cluster.traffic.write(id);
+      for (const id of ids) await cluster.traffic.write(id);
       await sleep(45_000);
     }
     lockedReferences.clear();
+    releaseRepositories(scene, ids);
     say('the lock files are removed');
   },
 };
