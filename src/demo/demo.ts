@@ -62,7 +62,7 @@ export interface Demo {
 const stepLimitMs = 10_000;
 
 /**
- * Starts it all, in about three seconds.
+ * Starts it all, in about two seconds.
  * @throws Error that says what to do; by then everything that had been started is gone again
  */
 export async function startDemo(options: DemoOptions): Promise<Demo> {
@@ -84,12 +84,13 @@ export async function startDemo(options: DemoOptions): Promise<Demo> {
           .catch((error: unknown) => failures.push(error))
           .finally(() => done.abort());
       }
-      signal.removeEventListener('abort', stop);
+      signal.removeEventListener('abort', onAbort);
       finished.resolve();
       if (failures.length > 0) throw failures[0];
     })();
     return stopping;
   };
+  const onAbort = (): void => void stop().catch(() => undefined); // `stop` tells whoever asks
 
   try {
     signal.throwIfAborted();
@@ -134,7 +135,7 @@ export async function startDemo(options: DemoOptions): Promise<Demo> {
     });
     cleanup.push(exporter.stop);
     signal.throwIfAborted();
-    signal.addEventListener('abort', () => void stop().catch(() => undefined), { once: true });
+    signal.addEventListener('abort', onAbort);
     return {
       url: exporter.url.replace(/\/+$/, ''),
       incidents,

