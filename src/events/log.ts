@@ -1,4 +1,4 @@
-/** What happened, newest last, bounded: failovers, storages that fell ill, and later OOM kills and limit hits. */
+/** What happened, newest last, bounded: failovers, storages that fell ill, limits that turned clients away. */
 import type { Clock } from '../runtime/clock.ts';
 
 export const eventKinds = [
@@ -6,6 +6,8 @@ export const eventKinds = [
   'storage_unhealthy',
   'storage_recovered',
   'schema_changed',
+  'limit_reached', // a concurrency limit began to turn clients away
+  'limit_relieved', // it has turned nobody away for a while
   'reloaded',
 ] as const;
 export type EventKind = (typeof eventKinds)[number];

@@ -14,6 +14,9 @@ export const failureReasons = [
   'missing_schema', // the place is right, but Praefect's tables are not there
   'unsupported_schema', // tables of a form that this build does not know
   'query', // the server refused the question for another reason
+  'http_status', // an HTTP server answered, but not with 200: a redirect, a wrong path, an error of its own
+  'parse', // what came is not of the form that it should have: cut off, garbage, a broken file
+  'too_large', // more came than the limit on bytes or series allows
   'internal', // a fault of our own
 ] as const;
 
