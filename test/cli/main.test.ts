@@ -39,7 +39,7 @@ describe('help', () => {
     expect(await main([arg], host)).toBe(0);
     expect(host.out()).toBe(programHelp(commands, 80));
     for (const { name } of commands) expect(host.out()).toContain(`\n  ${name} `);
-    for (const title of ['Web', 'Log', "Praefect's database", 'Metrics'])
+    for (const title of ['Web', 'Log', 'Praefect', 'Metrics'])
       expect(host.out()).toContain(`\n${title}\n`);
   });
 
@@ -123,6 +123,7 @@ praefect:
     default:
       - a
       - b
+  # target: not set (none)
   stuck-after: 15m  # default
   database:
     # url: <secret>  # --praefect.database.url
@@ -135,6 +136,20 @@ praefect:
     look-interval: 15s  # default
     look-max-age: 5m  # default
     health-interval: 1s  # default
+gitaly:
+  # target: not set (none)
+  # config-file: not set (none)
+  scrape:
+    interval: 15s  # default
+    timeout: 5s  # default
+    max-bytes: 32MiB  # default
+    max-series: 20000  # default
+    # credentials-file: not set (none)
+    tls:
+      # ca-file: not set (the system's authorities)
+      # cert-file: not set (none)
+      # key-file: not set (none)
+      # server-name: not set (each target's host)
 metrics:
   max-series: 100000  # default
 

@@ -5,17 +5,15 @@ import { bad, type Checked, good, type Origin, type Problem, problemAt } from '.
 /** Marks of gomplate, ERB and Helm, opened and closed on one line: the chart's config.toml.tpl and config.toml.erb. */
 const templateMark = /\{%.*%\}|<%.*%>|\{\{.*\}\}/;
 
-/** The document, or why it is none: a template, or not TOML. */
-export function parseToml(text: string, file: string): Checked<TomlTable> {
+const praefectHint =
+  "this is a template from which Praefect's configuration is made, not the configuration: give the rendered file (in a pod of Praefect: /etc/gitaly/config.toml), or praefect.database.url and praefect.virtual-storage in its place";
+
+/** The document, or why it is none: a template (`templateHint` says what to give in its place), or not TOML. */
+export function parseToml(text: string, file: string, templateHint = praefectHint): Checked<TomlTable> {
   const lines = text.split('\n');
   const template = lines.findIndex((line) => templateMark.test(line) && !/^\s*#/.test(line));
   if (template !== -1) {
-    return bad(
-      problemAt(
-        { source: 'file', file, line: template + 1 },
-        "this is a template from which Praefect's configuration is made, not the configuration: give the rendered file (in a pod of Praefect: /etc/gitaly/config.toml), or praefect.database.url and praefect.virtual-storage in its place",
-      ),
-    );
+    return bad(problemAt({ source: 'file', file, line: template + 1 }, templateHint));
   }
   try {
     return good(parse(text));
@@ -39,6 +37,7 @@ export interface TableAt {
 interface TypeNames {
   readonly string: string;
   readonly integer: number;
+  readonly boolean: boolean;
   readonly table: TomlTable;
   readonly tables: readonly TomlTable[];
 }
@@ -78,6 +77,7 @@ export function tomlReader(text: string, file: string): TomlReader {
 const expectedTypes: Readonly<Record<keyof TypeNames, string>> = {
   string: 'text in quotes',
   integer: 'a whole number without quotes',
+  boolean: 'true or false without quotes',
   table: 'a table',
   tables: 'tables in double brackets',
 };
@@ -88,6 +88,8 @@ function is(value: unknown, type: keyof TypeNames): boolean {
       return typeof value === 'string';
     case 'integer':
       return Number.isSafeInteger(value);
+    case 'boolean':
+      return typeof value === 'boolean';
     case 'table':
       return isTable(value);
     case 'tables':

@@ -1,6 +1,7 @@
 /** All sections of the settings. A room that needs settings of its own writes one file beside this and one line here. */
 import type { Section, ValuesOf } from '../setting.ts';
 import { configSection } from './config.ts';
+import { gitalyRule, gitalySection } from './gitaly.ts';
 import { logSection } from './log.ts';
 import { metricsSection } from './metrics.ts';
 import { praefectRule, praefectSection } from './praefect.ts';
@@ -11,6 +12,7 @@ export const sections = [
   webSection,
   logSection,
   praefectSection,
+  gitalySection,
   metricsSection,
 ] as const satisfies Section[];
 
@@ -20,8 +22,9 @@ export type Settings = ValuesOf<
     (typeof webSection)['settings'] &
     (typeof logSection)['settings'] &
     (typeof praefectSection)['settings'] &
+    (typeof gitalySection)['settings'] &
     (typeof metricsSection)['settings']
 >;
 
 /** Rules between settings, checked when each one alone is right. */
-export const rules: readonly ((settings: Settings) => string | undefined)[] = [praefectRule];
+export const rules: readonly ((settings: Settings) => string | undefined)[] = [praefectRule, gitalyRule];

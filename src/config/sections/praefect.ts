@@ -1,5 +1,6 @@
-/** Praefect's database: where it is, how often it is asked, and how much of its time that may cost. */
-import { virtualStorages } from '../kinds/lists.ts';
+/** Praefect: its configuration, its own metrics, and its database: where it is, how often it is asked, at what cost. */
+import { listOf, virtualStorages } from '../kinds/lists.ts';
+import { metricsTarget, praefectMetricsPort } from '../kinds/metrics-target.ts';
 import { duration, formatDuration, ratio } from '../kinds/quantities.ts';
 import { filePath, secret, text } from '../kinds/scalars.ts';
 import { connectionStringFault } from '../postgres/connection-string.ts';
@@ -9,7 +10,7 @@ const second = 1000;
 const minute = 60 * second;
 
 export const praefectSection = {
-  title: "Praefect's database",
+  title: 'Praefect',
   settings: {
     praefect: {
       configFile: optional(filePath(), {
@@ -21,6 +22,11 @@ export const praefectSection = {
         unset: "from Praefect's config.toml, else the storages that Praefect contacted of late",
         help: 'Storages that a virtual storage is configured to have; repeat the flag for each virtual storage, part them by semicolons in the variable. What counts as a missing replica rests on it.',
         example: 'default=gitaly-1,gitaly-2,gitaly-3',
+      }),
+      target: optional(listOf(metricsTarget(praefectMetricsPort), 'list of addresses'), {
+        unset: 'none',
+        help: "Praefect's own metrics; may be repeated; as gitaly.target. In the chart its port is 9236.",
+        example: 'praefect-1.example.com:9652',
       }),
       stuckAfter: setting(duration({ min: minute }), {
         default: 15 * minute,

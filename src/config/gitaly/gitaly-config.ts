@@ -1,0 +1,253 @@
+/**
+ * Gitaly's own config.toml as a source: how much it lets run at once, and how large its cgroups are.
+ *
+ * Keys as in Gitaly's internal/gitaly/config from 13.0 to 19; what this build does not know is left alone, since the
+ * file is Gitaly's. What Gitaly reads as "no limit" is no limit here: a 0, or nothing at all.
+ */
+import { parseToml, type TableAt, type TomlReader, tomlReader } from '../praefect/toml.ts';
+import { bad, type Checked, good } from '../problem.ts';
+import { parseGoDuration } from './go-duration.ts';
+import { isTemplate, templateValue, withoutMarks } from './template.ts';
+
+/** How many may run at once. */
+export type Limit =
+  | { readonly kind: 'static'; readonly current: number }
+  | { readonly kind: 'adaptive'; readonly min: number; readonly max: number; readonly initial: number };
+
+/** Undefined: the configuration sets none. */
+export interface LimitSettings {
+  readonly limit: Limit | undefined;
+  /** Most that may wait. */
+  readonly queueSize: number | undefined;
+  readonly queueWaitSeconds: number | undefined;
+}
+
+export interface ConcurrencySettings extends LimitSettings {
+  /** Of calls without a user, where they have one of their own: from GitLab 18.9 on. */
+  readonly unauthenticated: LimitSettings;
+}
+
+export interface RpcName {
+  /** `gitaly.SSHService` */
+  readonly service: string;
+  readonly method: string;
+}
+
+export type RpcConcurrency = RpcName & ConcurrencySettings;
+
+export interface RateLimit extends RpcName {
+  readonly burst: number;
+  readonly intervalSeconds: number;
+}
+
+/** [cgroups]; undefined is not set, and 0 is told as undefined, which to Gitaly means the same. */
+export interface CgroupSizes {
+  /** Holds `templateValue` where the chart's template fills it in. */
+  readonly mountpoint: string;
+  readonly hierarchyRoot: string;
+  readonly memoryBytes: number | undefined;
+  readonly cpuShares: number | undefined;
+  readonly cpuQuotaUs: number | undefined;
+  readonly repositories: {
+    /** 0: Git runs in no cgroups of its own. */
+    readonly count: number;
+    readonly memoryBytes: number | undefined;
+    readonly cpuShares: number | undefined;
+    readonly cpuQuotaUs: number | undefined;
+    /** 1 where it is not set. */
+    readonly maxCgroupsPerRepo: number;
+  };
+}
+
+export interface GitalyConfig {
+  readonly rpcs: readonly RpcConcurrency[];
+  readonly packObjects: ConcurrencySettings & {
+    /** The file says how many, be it none or without a limit; else Gitaly's default holds. */
+    readonly isSet: boolean;
+  };
+  /** The pack-objects limit acts only with it. */
+  readonly packObjectsCache: boolean;
+  /** Up to GitLab 17. */
+  readonly rateLimits: readonly RateLimit[];
+  readonly cgroups: CgroupSizes;
+}
+
+/**
+ * What the text says, or all that is wrong with it; also of the chart's config.toml.tpl, whose marks are read over.
+ *
+ * @param name for the messages: the path, or which ConfigMap
+ */
+export function parseGitalyConfig(text: string, name: string): Checked<GitalyConfig> {
+  const toml = isTemplate(text) ? withoutMarks(text) : text;
+  const document = parseToml(
+    toml,
+    name,
+    "this is a template from which Gitaly's configuration is made, of a kind that is not known here: give the file that Gitaly reads",
+  );
+  if (!document.ok) return document;
+  const reader = tomlReader(toml, name);
+  const top: TableAt = { table: document.value, header: '', nth: 0 };
+  const cache = tableOf(reader, top, 'pack_objects_cache');
+  const packObjects = tableOf(reader, top, 'pack_objects_limiting');
+  const config: GitalyConfig = {
+    rpcs: readRpcs(reader, top),
+    packObjects: {
+      ...readConcurrency(reader, packObjects, 0),
+      isSet: ['max_concurrency', 'adaptive'].some((key) => Object.hasOwn(packObjects.table, key)),
+    },
+    packObjectsCache: reader.get(cache, 'enabled', 'boolean') ?? false,
+    rateLimits: readRateLimits(reader, top),
+    cgroups: readCgroups(reader, tableOf(reader, top, 'cgroups')),
+  };
+  return reader.problems.length > 0 ? bad(...reader.problems) : good(Object.freeze(config));
+}
+
+/** One RPC given twice: the last counts, as with Gitaly. */
+function readRpcs(reader: TomlReader, top: TableAt): readonly RpcConcurrency[] {
+  const rpcs = new Map<string, RpcConcurrency>();
+  let unauthenticatedBefore = 0;
+  for (const at of tablesOf(reader, top, 'concurrency')) {
+    const rpc = readRpc(reader, at);
+    const settings = readConcurrency(reader, at, unauthenticatedBefore);
+    if (Object.hasOwn(at.table, 'unauthenticated')) unauthenticatedBefore += 1;
+    if (rpc !== undefined) rpcs.set(`${rpc.service}/${rpc.method}`, { ...rpc, ...settings });
+  }
+  return [...rpcs.values()];
+}
+
+function readRateLimits(reader: TomlReader, top: TableAt): readonly RateLimit[] {
+  return tablesOf(reader, top, 'rate_limiting').flatMap((at) => {
+    const rpc = readRpc(reader, at);
+    const burst = readCount(reader, at, 'burst');
+    const intervalSeconds = readSeconds(reader, at, 'interval');
+    // Gitaly limits nothing when either is 0.
+    return rpc === undefined || burst === undefined || intervalSeconds === undefined
+      ? []
+      : [{ ...rpc, burst, intervalSeconds }];
+  });
+}
+
+function readRpc(reader: TomlReader, at: TableAt): RpcName | undefined {
+  if (isFilledIn(reader, at, 'rpc')) return undefined;
+  const found = reader.get(at, 'rpc', 'string');
+  const [, service, method] = /^\/([^/]+)\/([^/]+)$/.exec(found ?? '') ?? [];
+  if (service !== undefined && method !== undefined) return { service, method };
+  if (found !== undefined || !Object.hasOwn(at.table, 'rpc'))
+    reader.wrong(
+      at,
+      'rpc',
+      'expected an RPC with its service, such as "/gitaly.SSHService/SSHUploadPackWithSidechannel"; Gitaly applies the limit to nothing else',
+    );
+  return undefined;
+}
+
+/** @param nth how many tables `unauthenticated` under the same header stand before it, for the lines of mistakes */
+function readConcurrency(reader: TomlReader, at: TableAt, nth: number): ConcurrencySettings {
+  return {
+    ...readLimitSettings(reader, at),
+    unauthenticated: readLimitSettings(reader, { ...unauthenticatedOf(reader, at), nth }),
+  };
+}
+
+/** [concurrency.unauthenticated], or written as the first of several. */
+function unauthenticatedOf(reader: TomlReader, at: TableAt): TableAt {
+  const found = Object.hasOwn(at.table, 'unauthenticated') ? at.table['unauthenticated'] : undefined;
+  const [first] = Array.isArray(found) ? tablesOf(reader, at, 'unauthenticated') : [];
+  return first ?? tableOf(reader, at, 'unauthenticated');
+}
+
+function readLimitSettings(reader: TomlReader, at: TableAt): LimitSettings {
+  return {
+    limit: readLimit(reader, at),
+    // What [pack_objects_limiting] called it up to 18; both are known since.
+    queueSize: readCount(reader, at, 'max_queue_size') ?? readCount(reader, at, 'max_queue_length'),
+    queueWaitSeconds: readSeconds(reader, at, 'max_queue_wait'),
+  };
+}
+
+function readLimit(reader: TomlReader, at: TableAt): Limit | undefined {
+  const min = readCount(reader, at, 'min_limit');
+  const max = readCount(reader, at, 'max_limit');
+  const initial = readCount(reader, at, 'initial_limit');
+  // [[concurrency]] has max_per_repo, from 18 on also max_concurrency, which goes before it.
+  const current = readCount(reader, at, 'max_concurrency') ?? readCount(reader, at, 'max_per_repo');
+  if (reader.get(at, 'adaptive', 'boolean') !== true)
+    return current === undefined ? undefined : { kind: 'static', current };
+  const complete = min !== undefined && max !== undefined && initial !== undefined;
+  if (complete && min <= initial && initial <= max) return { kind: 'adaptive', min, max, initial };
+  if (complete)
+    reader.wrong(
+      at,
+      'initial_limit',
+      'expected min_limit <= initial_limit <= max_limit; Gitaly does not start so',
+    );
+  return undefined;
+}
+
+function readCgroups(reader: TomlReader, at: TableAt): CgroupSizes {
+  const repositories = tableOf(reader, at, 'repositories');
+  const size = (table: TableAt, key: string): number | undefined => readCount(reader, table, key);
+  // Up to 14.x all sizes were of each repository's cgroup, and stood in [cgroups.memory] and [cgroups.cpu].
+  const memory = tableOf(reader, at, 'memory');
+  const cpu = tableOf(reader, at, 'cpu');
+  const older = (table: TableAt, key: string): number | undefined =>
+    reader.get(table, 'enabled', 'boolean') === true ? size(table, key) : undefined;
+  return {
+    mountpoint: readText(reader, at, 'mountpoint') ?? '/sys/fs/cgroup',
+    hierarchyRoot: readText(reader, at, 'hierarchy_root') ?? 'gitaly',
+    memoryBytes: size(at, 'memory_bytes'),
+    cpuShares: size(at, 'cpu_shares'),
+    cpuQuotaUs: size(at, 'cpu_quota_us'),
+    repositories: {
+      count: size(repositories, 'count') ?? size(at, 'count') ?? 0,
+      memoryBytes: size(repositories, 'memory_bytes') ?? older(memory, 'limit'),
+      cpuShares: size(repositories, 'cpu_shares') ?? older(cpu, 'shares'),
+      cpuQuotaUs: size(repositories, 'cpu_quota_us'),
+      maxCgroupsPerRepo: size(repositories, 'max_cgroups_per_repo') ?? 1,
+    },
+  };
+}
+
+/** A whole number above 0; 0 and less are to Gitaly as if nothing stood there. */
+function readCount(reader: TomlReader, at: TableAt, key: string): number | undefined {
+  if (isFilledIn(reader, at, key)) return undefined;
+  const found = reader.get(at, key, 'integer');
+  return found === undefined || found <= 0 ? undefined : found;
+}
+
+function readSeconds(reader: TomlReader, at: TableAt, key: string): number | undefined {
+  if (isFilledIn(reader, at, key)) return undefined;
+  const found = readText(reader, at, key);
+  if (found === undefined) return undefined;
+  const seconds = parseGoDuration(found);
+  if (seconds === undefined) reader.wrong(at, key, 'expected a duration such as "1m30s" or "500ms"');
+  return seconds === undefined || seconds <= 0 ? undefined : seconds;
+}
+
+/** An empty text is to Gitaly as if nothing stood there. */
+function readText(reader: TomlReader, at: TableAt, key: string): string | undefined {
+  const found = reader.get(at, key, 'string');
+  return found === '' ? undefined : found;
+}
+
+/** A limit that the template fills in is not known here; to pass over it would show a limit too few. */
+function isFilledIn(reader: TomlReader, at: TableAt, key: string): boolean {
+  const found = Object.hasOwn(at.table, key) ? at.table[key] : undefined;
+  const filledIn = typeof found === 'string' && found.includes(templateValue);
+  if (filledIn)
+    reader.wrong(at, key, 'is filled in when Gitaly starts, so it cannot be known from the template');
+  return filledIn;
+}
+
+/** An empty table where there is none. */
+function tableOf(reader: TomlReader, { table, header, nth }: TableAt, key: string): TableAt {
+  const found = reader.get({ table, header, nth }, key, 'table');
+  return { table: found ?? {}, header: headerOf(header, key), nth };
+}
+
+function tablesOf(reader: TomlReader, { table, header, nth }: TableAt, key: string): readonly TableAt[] {
+  const found = reader.get({ table, header, nth }, key, 'tables') ?? [];
+  return found.map((each, index) => ({ table: each, header: headerOf(header, key), nth: index }));
+}
+
+const headerOf = (above: string, key: string): string => (above === '' ? key : `${above}.${key}`);
