@@ -18,7 +18,16 @@ const mayKnow: Readonly<Record<string, readonly string[]>> = {
     'src/config/database-connection.ts',
     'src/config/secret.ts',
   ],
-  'src/problems': ['src/metrics', 'src/runtime', 'src/praefect'],
+  'src/gitaly': [
+    'src/metrics',
+    'src/runtime',
+    'src/events',
+    'src/config/gitaly',
+    'src/config/kinds/metrics-target.ts',
+    'src/config/problem.ts',
+    'src/config/secret.ts',
+  ],
+  'src/problems': ['src/metrics', 'src/runtime', 'src/praefect', 'src/gitaly'],
   'src/server': ['src/metrics', 'src/runtime', 'src/config/secret.ts'],
   'src/promql': ['src/metrics'],
   dashboards: [
