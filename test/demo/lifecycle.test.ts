@@ -116,13 +116,6 @@ describe('when it ends', () => {
     expect(existsSync(server.folder)).toBe(false);
   });
 
-  test('removed while an incident has stopped it, nothing is left either', async () => {
-    const server = await startEmbeddedPostgres(AbortSignal.timeout(50_000));
-    await server.shutdown();
-    await server.remove();
-    expect(existsSync(server.folder)).toBe(false);
-  });
-
   test('a start that is broken off leaves nothing', async () => {
     const brokenOff = `
       const { startEmbeddedPostgres } = await import(${JSON.stringify(sources)});
