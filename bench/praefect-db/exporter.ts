@@ -10,10 +10,10 @@ import { createDatabase } from '../../src/praefect/connection/create-database.ts
 import { createPraefectRoom } from '../../src/praefect/room.ts';
 import { createBudget } from '../../src/runtime/budget.ts';
 import { systemClock } from '../../src/runtime/clock.ts';
-import { silentLog } from '../../src/runtime/log.ts';
-import { createRunner } from '../../src/runtime/runner.ts';
 
-export type Command = { readonly run: readonly string[] | 'all' } | { readonly serveForMs: number };
+export interface Command {
+  readonly run: readonly string[] | 'all';
+}
 export interface Report {
   /** Milliseconds by collector, and of the database. */
   readonly took: Readonly<Record<string, number>>;
@@ -55,23 +55,12 @@ async function obey(command: Command): Promise<Report> {
   const took: Record<string, number> = {};
   const failures: string[] = [];
   const spent = budget.spentSeconds();
-  if ('serveForMs' in command) {
-    const build = { version: 'bench', revision: 'bench', nodeVersion: process.version };
-    const runner = createRunner({ collectors: room.collectors, build, clock, log: silentLog });
-    runner.start();
-    await clock.sleep(command.serveForMs);
-    for (const each of runner.status()) {
-      if (each.state !== 'ok' && each.state !== 'empty') failures.push(`${each.name}: ${each.state}`);
-    }
-    await runner.stop();
-  } else {
-    for (const collector of room.collectors) {
-      if (command.run !== 'all' && !command.run.includes(collector.name)) continue;
-      const began = performance.now();
-      const outcome = await collector.collect({ signal: new AbortController().signal, cause: 'due' });
-      took[collector.name] = performance.now() - began;
-      if (outcome.kind === 'failed') failures.push(`${collector.name}: ${outcome.message}`);
-    }
+  for (const collector of room.collectors) {
+    if (command.run !== 'all' && !command.run.includes(collector.name)) continue;
+    const began = performance.now();
+    const outcome = await collector.collect({ signal: new AbortController().signal, cause: 'due' });
+    took[collector.name] = performance.now() - began;
+    if (outcome.kind === 'failed') failures.push(`${collector.name}: ${outcome.message}`);
   }
   delay.disable();
   return {

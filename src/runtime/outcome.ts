@@ -2,8 +2,8 @@
 import type { Block } from '../metrics/samples.ts';
 
 /**
- * Why a run failed. Closed, because it is a label (`gitaly_exporter_collector_failures_total{reason}`) and the
- * key of a page of documentation each.
+ * Why a run failed. Closed, because it is a label (`gitaly_exporter_collector_failures_total{reason}`) and each has
+ * its line in docs/failures.md.
  */
 export const failureReasons = [
   'refused', // nothing listens there, or the name does not resolve
