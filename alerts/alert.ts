@@ -75,11 +75,17 @@ export const gaugeWindow = (thresholds: Thresholds): Range => duration(windowSec
 export const sustained = (thresholds: Thresholds, seconds: number): number =>
   seconds + windowSeconds(thresholds);
 
+/** Alerts by name, and by severity where rules of one name have several. */
+export interface AlertsNamed {
+  readonly names: readonly string[];
+  readonly severity?: Severity;
+}
+
 /** Alerts that another one makes superfluous: while it fires, they notify nobody. */
 export interface Inhibition {
   readonly why: string;
-  readonly source: readonly string[];
-  readonly target: readonly string[];
+  readonly source: AlertsNamed;
+  readonly target: AlertsNamed;
   /** Labels that must be equal on both (or missing on both). */
   readonly equal: readonly string[];
 }

@@ -12,8 +12,8 @@ export type AnnotationText = string;
 export interface TemplateParts<Labels extends string> {
   /** The value of one of the alert's labels. */
   readonly label: (name: Labels) => string;
-  /** The alert's value. */
-  readonly value: string;
+  /** The alert's value, with the word for one or for several. */
+  readonly counted: (one: string, several: string) => string;
   /** Since when the condition holds, from the series that Prometheus keeps for pending and firing alerts. */
   readonly since: string;
   /** The first value that the expression gives, or `otherwise`. */
@@ -50,7 +50,8 @@ export function templateOf<Labels extends string>(
   const pending = `ALERTS_FOR_STATE{alertname=${quoted(alertName)},${own}}`;
   return {
     label: (name) => `{{ $labels.${name} }}`,
-    value: formatted('$value', 'count'),
+    counted: (one, several) =>
+      `${formatted('$value', 'count')} {{ if eq $value 1.0 }}${one}{{ else }}${several}{{ end }}`,
     since: asked(pending, 'moment', 'this moment'),
     ask: (expression, format, otherwise) => asked(expression.text, format, otherwise),
     list: (expression, name) =>

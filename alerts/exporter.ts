@@ -59,7 +59,7 @@ function exporterDown({ exporterJob, thresholds }: AlertSettings): Alert {
     forSeconds: sustained(thresholds, downFor.value),
     panel: onReplicationBoard('exporters'),
     firesWhen: `a target of the exporter's job, or every one of a cluster, has not been scraped for ${spoken(downFor.value)}`,
-    summary: ({ label }) => `gitaly-exporter is not scraped (instance: ${label('instance')})`,
+    summary: ({ label }) => `gitaly-exporter ${label('instance')}: not scraped`,
     description: ({ label, since }) =>
       `Since ${since}, job "${label('job')}", instance ${label('instance')}. What it watches is not known meanwhile: silence of the other alerts is no good sign.`,
   });
@@ -82,7 +82,8 @@ function collectorFailing(thresholds: Thresholds): Alert {
     forSeconds: sustained(thresholds, failingFor.value),
     panel: onReplicationBoard('collectors'),
     firesWhen: `a collector of a running exporter has had no good answer for ${spoken(failingFor.value)}`,
-    summary: ({ label, value }) => `${value} collectors of gitaly-exporter ${label('instance')} fail`,
+    summary: ({ counted, label }) =>
+      `gitaly-exporter ${label('instance')}: ${counted('collector', 'collectors')} without a good answer`,
     description: ({ list, same, since }) => {
       const failed = equals(maxBy(['collector'], select(collectorSuccess, same(...exporterLabels))), 0);
       return `Since ${since}: ${list(failed, 'collector')}. Their series are withdrawn or old, and alerts on them cannot fire. The exporter's page says why, and its log at the moment when it began.`;

@@ -39,7 +39,15 @@ import {
   time,
   unless,
 } from '../src/promql/index.ts';
-import { type Alert, type AlertGroup, alert, clusterLabels, gaugeWindow, sustained } from './alert.ts';
+import {
+  type Alert,
+  type AlertGroup,
+  alert,
+  clusterLabels,
+  gaugeWindow,
+  type Inhibition,
+  sustained,
+} from './alert.ts';
 import {
   healthUnknown,
   highest,
@@ -64,35 +72,59 @@ export function praefectAlerts(thresholds: Thresholds): AlertGroup {
       failover(thresholds),
       failoverOfMany(thresholds),
     ],
-    inhibitions: [
-      {
-        why: 'Nothing else is known of the cluster while its database does not answer.',
-        source: ['PraefectDatabaseUnreachable'],
-        target: [
-          'PraefectQuorumLost',
-          'PraefectRepositoriesUnavailable',
-          'PraefectReplicationStalled',
-          'PraefectReplicaStuck',
-          'PraefectFailover',
-          'GitalyExporterCollectorFailing',
-          'GitalyExporterDown',
-        ],
-        equal: clusterLabels,
-      },
-      {
-        why: 'Without a quorum of Praefects nothing that rests on health or on their work is to be believed.',
-        source: ['PraefectQuorumLost'],
-        target: [
-          'PraefectRepositoriesUnavailable',
-          'PraefectReplicationStalled',
-          'PraefectReplicaStuck',
-          'PraefectFailover',
-        ],
-        equal: virtualStorageLabels,
-      },
-    ],
+    inhibitions,
   };
 }
+
+const inhibitions: readonly Inhibition[] = [
+  {
+    why: 'Nothing else is known of the cluster while its database does not answer.',
+    source: { names: ['PraefectDatabaseUnreachable'] },
+    target: {
+      names: [
+        'PraefectQuorumLost',
+        'PraefectRepositoriesUnavailable',
+        'PraefectReplicationStalled',
+        'PraefectReplicaStuck',
+        'PraefectFailover',
+        'GitalyExporterCollectorFailing',
+        'GitalyExporterDown',
+      ],
+    },
+    equal: clusterLabels,
+  },
+  {
+    why: 'Without a quorum of Praefects nothing that rests on health or on their work is to be believed.',
+    source: { names: ['PraefectQuorumLost'] },
+    target: {
+      names: [
+        'PraefectRepositoriesUnavailable',
+        'PraefectReplicationStalled',
+        'PraefectReplicaStuck',
+        'PraefectFailover',
+      ],
+    },
+    equal: virtualStorageLabels,
+  },
+  {
+    why: 'To a storage that is down nothing is replicated, and its failover is known.',
+    source: { names: ['PraefectFailover'], severity: 'critical' },
+    target: { names: ['PraefectReplicationStalled'] },
+    equal: storageLabels,
+  },
+  {
+    why: 'The page says all that the mark on the boards says.',
+    source: { names: ['PraefectFailover'], severity: 'critical' },
+    target: { names: ['PraefectFailover'], severity: 'info' },
+    equal: storageLabels,
+  },
+  {
+    why: 'Where nothing is replicated, replicas stay behind.',
+    source: { names: ['PraefectReplicationStalled'] },
+    target: { names: ['PraefectReplicaStuck'] },
+    equal: storageLabels,
+  },
+];
 
 function databaseUnreachable(thresholds: Thresholds): Alert {
   const { databaseUnheard, databaseUnreachable: unreachable, keepFiring, seriesRemembered } = thresholds;
@@ -139,23 +171,19 @@ function quorumOfPraefectsLost(thresholds: Thresholds): Alert {
     panel: onReplicationBoard('praefects'),
     firesWhen: `for ${spoken(lost.value)}, fewer than ${quorumShare.value * 100} % of the Praefects known within the last day are alive, or their heartbeats are too few or over ${spoken(heartbeatStale.value)} old`,
     summary: ({ ask, label, same }) => {
-      const own = select(praefectAlive, same(...virtualStorageLabels));
-      const alive = sumBy([], maxBy(['praefect'], own));
-      const known = countBy([], maxBy(['praefect'], own));
-      return `${ask(alive, 'count', '0')} of ${ask(known, 'count', 'an unknown number of')} Praefects of ${label('virtual_storage')} write heartbeats`;
+      const own = maxBy(['praefect'], select(praefectAlive, same(...virtualStorageLabels)));
+      return `${label('virtual_storage')}: too few Praefects write heartbeats (${ask(sumBy([], own), 'count', '0')} of ${ask(countBy([], own), 'count', 'an unknown number')} did within a minute)`;
     },
     description: ({ ask, label, list, same, since, when }) => {
       const silent = equals(maxBy(['praefect'], select(praefectAlive, same(...virtualStorageLabels))), 0);
       const newest = maxBy([], select(heartbeatTimestamp, same(...virtualStorageLabels)));
       const blocked = above(maxBy(['reason'], select(readOnly, same(...clusterLabels))), 0);
       return [
-        `Since ${since}.`,
-        when(silent, `Silent: ${list(silent, 'praefect')}.`),
-        `Newest heartbeat: ${ask(newest, 'moment', 'none')}.`,
-        when(
+        `Since ${since}.${when(silent, ` Silent: ${list(silent, 'praefect')}.`)}`,
+        `Newest heartbeat: ${ask(newest, 'moment', 'none')}.${when(
           blocked,
-          `The database is read-only (${list(blocked, 'reason')}): that alone stops all heartbeats, and every write fails while the Praefects may be well.`,
-        ),
+          ` The database is read-only (${list(blocked, 'reason')}): that alone stops all heartbeats, and every write fails while the Praefects may be well.`,
+        )}`,
         `What is shown of storages' health and of unavailable repositories in ${label('virtual_storage')} is not to be believed meanwhile, and alerts on it are held back.`,
       ].join(' ');
     },
@@ -184,8 +212,8 @@ function repositoriesCutOff(thresholds: Thresholds): Alert {
     keepFiringForSeconds: keepFiring.value,
     panel: onReplicationBoard('unavailable'),
     firesWhen: `for ${spoken(unavailable.value)}, repositories have no valid primary (GitLab 14.0 and later) or refuse writes after a failover that lost data (13.x), while a quorum of Praefects reports`,
-    summary: ({ label, value }) =>
-      `${value} repositories of ${label('virtual_storage')} are ${label('access')}`,
+    summary: ({ counted, label }) =>
+      `${label('virtual_storage')}: ${counted('repository', 'repositories')} ${label('access')}`,
     description: ({ ask, label, list, same, since, when }) => {
       const health = maxBy(['storage'], select(storageHealthy, same(...virtualStorageLabels)));
       const sick = equals(health, 0);
@@ -248,7 +276,7 @@ function replicationStalled(thresholds: Thresholds): Alert {
           select(replicationJobs, { ...same(...storageLabels), state: oneOf('ready', 'failed') }),
         ),
       );
-      return `Replication to ${label('storage')} of ${label('virtual_storage')} stands still: ${ask(jobs, 'count', 'an unknown number of')} jobs wait`;
+      return `${label('storage')} of ${label('virtual_storage')}: replication to it stands still (jobs that wait: ${ask(jobs, 'count', 'unknown')})`;
     },
     description: ({ ask, label, same, when }) => {
       const oldest = minBy(
@@ -296,8 +324,8 @@ function replicaStuck(thresholds: Thresholds): Alert {
     forSeconds: sustained(thresholds, stuckFor.value),
     panel: onReplicationBoard('stuck'),
     firesWhen: `replicas on a healthy storage have been behind for over ${spoken(replicaStuckAfter.value)} without getting any further, and ${spoken(stuckFor.value)} more`,
-    summary: ({ label, value }) =>
-      `${value} replicas on ${label('storage')} of ${label('virtual_storage')} do not catch up`,
+    summary: ({ counted, label }) =>
+      `${label('storage')} of ${label('virtual_storage')}: ${counted('replica', 'replicas')} stuck behind`,
     description: ({ ask, label, same }) => {
       const behindSince = minBy([], select(replicaBehindSince, same(...storageLabels)));
       return [
@@ -335,7 +363,7 @@ function failover(thresholds: Thresholds): Alert {
     panel: onReplicationBoard('primaryMoves'),
     firesWhen: `primaries moved off an unhealthy storage within the last ${spoken(window)}`,
     summary: ({ label }) =>
-      `Primaries of ${label('virtual_storage')} move off ${label('storage')}, which was unhealthy`,
+      `${label('storage')} of ${label('virtual_storage')}: primaries moved off it, as it was unhealthy`,
     description: ({ ask, label, same }) => {
       const at = same(...virtualStorageLabels);
       const storage = same('storage').storage;
@@ -344,7 +372,7 @@ function failover(thresholds: Thresholds): Alert {
         select(primaryMoves, { ...at, from_storage: storage, cause: 'unhealthy' }),
       );
       const last = maxBy([], select(lastFailover, { ...at, from_storage: storage }));
-      return `Last seen ${ask(last, 'moment', 'at an unknown time')}; about ${ask(count, 'count', 'an unknown number of')} repositories within ${spoken(window)}. Others on ${label('storage')} keep their primary until a request needs it.`;
+      return `Last seen ${ask(last, 'moment', 'at an unknown time')}; repositories within ${spoken(window)}: about ${ask(count, 'count', 'unknown')}. Others on ${label('storage')} keep their primary until a request needs it.`;
     },
   });
 }
@@ -370,7 +398,7 @@ function failoverOfMany(thresholds: Thresholds): Alert {
     panel: onReplicationBoard('primaryMoves'),
     firesWhen: `within ${spoken(failoverManyWindow.value)} the primaries of over ${failoverManyShare.value * 100} % of a virtual storage's repositories had to move off a storage that is still unhealthy ${spoken(failoverUnplanned.value)} later`,
     summary: ({ label }) =>
-      `${label('storage')} of ${label('virtual_storage')} is down, and its primaries had to move`,
+      `${label('storage')} of ${label('virtual_storage')}: down, and its primaries had to move`,
     description: ({ label, share: asShare, since }) =>
       `Since ${since}: ${asShare} of the repositories of ${label('virtual_storage')} got a new primary, and ${label('storage')} is still unhealthy. Copies there fall behind with every write; while it is gone, those that had their newest write on it alone are unavailable.`,
   });

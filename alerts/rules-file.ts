@@ -1,7 +1,7 @@
 /** Alerts as files: Prometheus' rules, the Prometheus operator's PrometheusRule, Alertmanager's inhibitions. */
 import { stringify } from 'yaml';
 import { boardVariables } from '../dashboards/variable-names.ts';
-import type { Alert, AlertGroup, Inhibition } from './alert.ts';
+import type { Alert, AlertGroup, AlertsNamed, Inhibition } from './alert.ts';
 import { duration } from './durations.ts';
 import type { AlertSettings } from './settings.ts';
 
@@ -68,34 +68,30 @@ export function alertmanagerExample(groups: readonly AlertGroup[]): string {
     {
       route: {
         receiver: 'tickets',
-        group_by: ['alertname', 'cluster', 'namespace', 'job', 'virtual_storage'],
+        // One message for all virtual storages: the Praefects that they share are what fails.
+        group_by: ['alertname', 'cluster', 'namespace', 'job'],
         routes: [
           { receiver: 'on-call', matchers: severity('critical') },
           { receiver: 'tickets', matchers: severity('warning') },
           { receiver: 'nobody', matchers: severity('info') },
         ],
       },
-      inhibit_rules: [
-        ...inhibitions.map(inhibitRule),
-        {
-          source_matchers: ['alertname="PraefectFailover"', 'severity="critical"'],
-          target_matchers: ['alertname="PraefectFailover"', 'severity="info"'],
-          equal: ['cluster', 'namespace', 'job', 'virtual_storage', 'storage'],
-        },
-      ],
+      inhibit_rules: inhibitions.map(inhibitRule),
       receivers: [{ name: 'on-call' }, { name: 'tickets' }, { name: 'nobody' }],
     },
   );
 }
 
 const inhibitRule = ({ source, target, equal }: Inhibition) => ({
-  source_matchers: [namesMatcher(source)],
-  target_matchers: [namesMatcher(target)],
+  source_matchers: matchersOf(source),
+  target_matchers: matchersOf(target),
   equal,
 });
 
-const namesMatcher = (names: readonly string[]): string =>
-  names.length === 1 ? `alertname="${names[0]}"` : `alertname=~"${names.join('|')}"`;
+const matchersOf = ({ names, severity }: AlertsNamed): readonly string[] => [
+  names.length === 1 ? `alertname="${names[0]}"` : `alertname=~"${names.join('|')}"`,
+  ...(severity === undefined ? [] : [`severity="${severity}"`]),
+];
 
 /** YAML with a line on where it comes from. Long lines stay whole: an expression breaks at its operators only. */
 const generated = (about: string, content: object): string =>

@@ -14,7 +14,8 @@ import { text, toggle } from '../config/kinds/scalars.ts';
 import { optional, type Section, setting, type ValuesOf } from '../config/setting.ts';
 import { closest } from '../config/suggest.ts';
 
-interface Override {
+/** A threshold and what to put in its place, in base units. */
+export interface Override {
   readonly name: ThresholdName;
   readonly value: number;
 }

@@ -23,16 +23,17 @@ export function withFacts(
 }
 
 function facts(name: string, alerts: readonly Alert[], inhibitions: readonly Inhibition[]): string {
-  const silencedBy = inhibitions
-    .filter(({ target }) => target.includes(name))
-    .flatMap(({ source }) => source);
+  const silencers = inhibitions
+    .filter(({ source, target }) => target.names.includes(name) && !source.names.includes(name))
+    .flatMap(({ source }) => source.names.map((each) => link(each, source.severity)));
   return [
     ...alerts.map(
       ({ firesWhen, forSeconds, severity }) =>
         `- **${severity}** when ${firesWhen}.${forSeconds > 0 ? ` The rule's \`for\` is ${duration(forSeconds)}, which takes in missed scrapes.` : ''}`,
     ),
-    ...(silencedBy.length === 0 ? [] : [`- Silenced by ${silencedBy.map(link).join(', ')}.`]),
+    ...(silencers.length === 0 ? [] : [`- Silenced by ${silencers.join(', ')}.`]),
   ].join('\n');
 }
 
-const link = (name: string): string => `[${name}](${name}.md)`;
+const link = (name: string, severity?: string): string =>
+  `[${name}](${name}.md)${severity === undefined ? '' : ` (${severity})`}`;

@@ -35,7 +35,7 @@ test('what it silences are alerts that exist', () => {
   const groups = alertGroups(defaultAlertSettings);
   const names = new Set(groups.flatMap(({ alerts }) => alerts.map(({ name }) => name)));
   const mentioned = groups.flatMap(({ inhibitions }) =>
-    inhibitions.flatMap(({ source, target }) => [...source, ...target]),
+    inhibitions.flatMap(({ source, target }) => [...source.names, ...target.names]),
   );
   expect(mentioned.filter((name) => !names.has(name))).toEqual([]);
 });
@@ -69,6 +69,20 @@ testWith(daemon)(
       { alertname: 'PraefectFailover', severity: 'critical', ...inDefault('red'), storage: 'gitaly-1' },
       { alertname: 'PraefectFailover', severity: 'info', ...inDefault('red'), storage: 'gitaly-1' },
       { alertname: 'PraefectFailover', severity: 'info', ...inDefault('red'), storage: 'gitaly-2' },
+      {
+        alertname: 'PraefectReplicationStalled',
+        severity: 'critical',
+        ...inDefault('red'),
+        storage: 'gitaly-1',
+      },
+      {
+        alertname: 'PraefectReplicationStalled',
+        severity: 'critical',
+        ...inDefault('red'),
+        storage: 'gitaly-2',
+      },
+      { alertname: 'PraefectReplicaStuck', severity: 'warning', ...inDefault('red'), storage: 'gitaly-2' },
+      { alertname: 'PraefectReplicaStuck', severity: 'warning', ...inDefault('red'), storage: 'gitaly-3' },
     ];
     const silenced = await withAlertmanager(async (url) => {
       await fetch(`${url}/api/v2/alerts`, {
@@ -89,7 +103,7 @@ testWith(daemon)(
       });
     });
     const key = (labels: Labels) => JSON.stringify(Object.entries(labels).sort());
-    expect(silenced.map(key).sort()).toEqual([1, 2, 5, 8].map((index) => key(alerts[index]!)).sort());
+    expect(silenced.map(key).sort()).toEqual([1, 2, 5, 8, 10, 12].map((index) => key(alerts[index]!)).sort());
   },
   90_000,
 );

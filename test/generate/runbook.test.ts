@@ -29,7 +29,7 @@ Above.
 <!-- What the rule says; written by \`gitaly-exporter generate\` -->
 
 - **warning** when replicas on a healthy storage have been behind for over 15 minutes without getting any further, and 5 minutes more. The rule's \`for\` is 6m15s, which takes in missed scrapes.
-- Silenced by [PraefectDatabaseUnreachable](PraefectDatabaseUnreachable.md), [PraefectQuorumLost](PraefectQuorumLost.md).
+- Silenced by [PraefectDatabaseUnreachable](PraefectDatabaseUnreachable.md), [PraefectQuorumLost](PraefectQuorumLost.md), [PraefectReplicationStalled](PraefectReplicationStalled.md).
 
 <!-- end -->
 
