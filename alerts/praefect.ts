@@ -303,24 +303,25 @@ function replicationStalled(thresholds: Thresholds): Alert {
 
 function replicaStuck(thresholds: Thresholds): Alert {
   const { replicaStuck: stuckFor, replicaStuckAfter, replicaStuckRemembered } = thresholds;
+  // A restarted exporter calls nothing stuck at first: what the last one knew counts, while nothing caught up.
   const stuck = above(
     maxBy(storageLabels, maxOverTime(select(replicasStuck), duration(replicaStuckRemembered.value))),
     0,
   );
-  const behind = above(
-    highest(
-      thresholds,
-      ['virtual_storage', 'storage'],
-      select(replicas, { state: oneOf('outdated', 'missing') }),
-    ),
+  const behind = select(replicas, { state: oneOf('outdated', 'missing') });
+  const neverCaughtUp = above(
+    maxBy(storageLabels, minOverTime(behind, duration(replicaStuckAfter.value))),
     0,
   );
+  const down = equals(highest(thresholds, ['virtual_storage', 'storage'], select(storageHealthy)), 0);
   return alert({
     name: 'PraefectReplicaStuck',
     severity: 'warning',
-    expression: unless(and(stuck, behind, { on: storageLabels }), healthUnknown(thresholds), {
-      on: virtualStorageLabels,
-    }),
+    expression: unless(
+      unless(and(stuck, neverCaughtUp, { on: storageLabels }), down, { on: storageLabels }),
+      healthUnknown(thresholds),
+      { on: virtualStorageLabels },
+    ),
     forSeconds: sustained(thresholds, stuckFor.value),
     panel: onReplicationBoard('stuck'),
     firesWhen: `replicas on a healthy storage have been behind for over ${spoken(replicaStuckAfter.value)} without getting any further, and ${spoken(stuckFor.value)} more`,

@@ -18,6 +18,7 @@ import {
   repositoriesReadOnly,
   repositoriesUnavailable,
 } from '../src/praefect/mirror/metrics.ts';
+import { verificationOldest, verificationReplicas } from '../src/praefect/mirror/verification.ts';
 import { up } from '../src/praefect/questions/database.ts';
 import { heartbeatTimestamp, praefectAlive } from '../src/praefect/questions/health.ts';
 import {
@@ -27,7 +28,6 @@ import {
   replicationJobs,
   staleJobs,
 } from '../src/praefect/questions/queue.ts';
-import { verificationOldest, verificationReplicas } from '../src/praefect/mirror/verification.ts';
 import {
   above,
   avgBy,
