@@ -25,6 +25,8 @@ export interface Observation {
   readonly unseen: Readonly<Record<string, number>>;
   readonly oldestJobLockAge: number | null;
   readonly expiredWriteLocks: number;
+  /** Replicas that were never verified: new ones, for a moment. */
+  readonly unverified: number;
 }
 
 const question = `
@@ -55,7 +57,8 @@ const question = `
      ) AS unseen) AS unseen,
     (SELECT max(extract(epoch FROM timezone('UTC', now()) - triggered_at))::float8
      FROM replication_queue_job_lock) AS "oldestJobLockAge",
-    (SELECT count(*)::int FROM repository_reference_write_locks WHERE expired_at < now()) AS "expiredWriteLocks"`;
+    (SELECT count(*)::int FROM repository_reference_write_locks WHERE expired_at < now()) AS "expiredWriteLocks",
+    (SELECT count(*)::int FROM storage_repositories WHERE verified_at IS NULL) AS unverified`;
 
 export interface Watched {
   readonly cluster: Cluster;
