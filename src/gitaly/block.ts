@@ -102,11 +102,11 @@ function useFamilies(looks: readonly ServerLook[]): readonly Family[] {
       setKnown(inProgress, labels, rpc.inProgress);
       setKnown(queued, labels, rpc.queued);
       if (rpc.wait !== undefined) waits.push(histogramOf(metrics.concurrencyWait, labels, rpc.wait));
-      for (const reason of metrics.dropReasons) {
+      for (const reason of metrics.dropReasons)
         if (rpc.dropped !== undefined) dropped.set({ ...labels, reason }, rpc.dropped.get(reason) ?? 0);
+      for (const reason of metrics.queueDropReasons)
         if (rpc.droppedUnauthenticated !== undefined)
           withoutUser.set({ ...labels, reason }, rpc.droppedUnauthenticated.get(reason) ?? 0);
-      }
     }
   }
   return [
@@ -129,7 +129,7 @@ function packObjectsFamilies(looks: readonly ServerLook[]): readonly Family[] {
     setKnown(queued, identity, use.packObjects.queued);
     if (use.packObjects.wait !== undefined)
       waits.push(histogramOf(metrics.packObjectsWait, identity, use.packObjects.wait));
-    for (const reason of metrics.packObjectsDropReasons)
+    for (const reason of metrics.queueDropReasons)
       dropped.set({ ...identity, reason }, use.packObjects.dropped?.get(reason) ?? 0);
   }
   return [

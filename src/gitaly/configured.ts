@@ -2,7 +2,7 @@
 import { isLoopback, type MetricsTarget, type NamedFile } from '../config/kinds/metrics-target.ts';
 import type { Failure } from '../runtime/outcome.ts';
 import type { Access, ReadText } from './http/access.ts';
-import { failureOf } from './http/failures.ts';
+import { codeOf, failureOf } from './http/failures.ts';
 import type { Resolve } from './http/resolve.ts';
 import type { Component } from './metrics.ts';
 import type { ConfigSource, ConfigText, Identity, Target, TargetSource } from './target.ts';
@@ -120,11 +120,11 @@ export function configFiles({ files, hostName, readText }: ConfigFiles): ConfigS
 }
 
 function unreadable(file: string, error: unknown): Failure {
-  const code = error instanceof Error && 'code' in error ? error.code : undefined;
+  const code = codeOf(error);
   const message = `Gitaly's configuration ${file}`;
   if (code === 'ENOENT' || code === 'ENOTDIR')
     return { reason: 'parse', message: `${message} does not exist` };
   return code === 'EACCES' || code === 'EPERM'
     ? { reason: 'permission', message: `${message} may not be read by this user` }
-    : { reason: 'parse', message: `${message} cannot be read (${String(code ?? 'unknown error')})` };
+    : { reason: 'parse', message: `${message} cannot be read (${code ?? 'unknown error'})` };
 }

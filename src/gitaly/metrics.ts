@@ -10,8 +10,8 @@ import { anyValue, counter, gauge, histogram, type Metric } from '../metrics/met
 export const dropReasons = ['queue_full', 'queue_wait', 'rate', 'cancelled', 'load_shed'] as const;
 export type DropReason = (typeof dropReasons)[number];
 
-/** Reasons of the pack-objects limit, which has neither a rate nor a shedder. */
-export const packObjectsDropReasons = ['queue_full', 'queue_wait', 'cancelled'] as const;
+/** Those of a queue: of the pack-objects limit, and of calls whose user is told. */
+export const queueDropReasons = ['queue_full', 'queue_wait', 'cancelled'] as const;
 
 export const limitKinds = ['static', 'adaptive'] as const;
 export const limitBounds = ['current', 'min', 'max', 'initial'] as const;
@@ -92,9 +92,9 @@ export const requestsDropped = counter('gitaly_server_requests_dropped_total', {
 export const requestsDroppedUnauthenticated = counter(
   'gitaly_server_requests_dropped_unauthenticated_total',
   {
-    help: 'Those of gitaly_server_requests_dropped_total that had no user. Absent up to GitLab 18.9, which does not tell.',
+    help: 'Those of gitaly_server_requests_dropped_total that had no user, by those reasons of which Gitaly tells. Absent up to GitLab 18.9, which does not tell.',
     origin: 'gitaly_requests_dropped_total{authenticated="false"}',
-    labels: { ...perRpc, reason: dropReasons },
+    labels: { ...perRpc, reason: queueDropReasons },
   },
 );
 
@@ -159,7 +159,7 @@ export const packObjectsWait = histogram('gitaly_server_pack_objects_wait_second
 export const packObjectsDropped = counter('gitaly_server_pack_objects_dropped_total', {
   help: 'Clones and fetches that the pack-objects limit did not let through: the client is told Internal, not RESOURCE_EXHAUSTED. Reasons as of gitaly_server_requests_dropped_total.',
   origin: 'gitaly_pack_objects_dropped_total, from GitLab 15.6 on',
-  labels: { ...identity, reason: packObjectsDropReasons },
+  labels: { ...identity, reason: queueDropReasons },
 });
 
 export const adaptiveBackoffs = counter('gitaly_server_adaptive_limit_backoffs_total', {

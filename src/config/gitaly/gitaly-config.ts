@@ -173,14 +173,13 @@ function readLimit(reader: TomlReader, at: TableAt): Limit | undefined {
   const current = readCount(reader, at, 'max_concurrency') ?? readCount(reader, at, 'max_per_repo');
   if (reader.get(at, 'adaptive', 'boolean') !== true)
     return current === undefined ? undefined : { kind: 'static', current };
-  const complete = min !== undefined && max !== undefined && initial !== undefined;
-  if (complete && min <= initial && initial <= max) return { kind: 'adaptive', min, max, initial };
-  if (complete)
-    reader.wrong(
-      at,
-      'initial_limit',
-      'expected min_limit <= initial_limit <= max_limit; Gitaly does not start so',
-    );
+  if (min !== undefined && max !== undefined && initial !== undefined && min <= initial && initial <= max)
+    return { kind: 'adaptive', min, max, initial };
+  reader.wrong(
+    at,
+    'adaptive',
+    'needs min_limit, initial_limit and max_limit, above 0 and in this order of size; Gitaly refuses anything else',
+  );
   return undefined;
 }
 

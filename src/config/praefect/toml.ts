@@ -111,6 +111,8 @@ function lineOf(text: string, { header, nth }: TableAt, key: string | undefined)
       current = name.replaceAll(/[\s"']/g, '');
       if (current === header) seen += 1;
       if (current === header && seen === nth) headerLine = index + 1;
+      // A key of the document's top may be a table itself.
+      if (header === '' && current === key) headerLine ??= index + 1;
     }
     const [, found] = /^\s*["']?([\w-]+)["']?\s*=/.exec(line) ?? [];
     if (key !== undefined && found === key && current === header && seen === nth) return index + 1;

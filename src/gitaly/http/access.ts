@@ -2,6 +2,7 @@
 import type { SecureContextOptions } from 'node:tls';
 import type { Secret } from '../../config/secret.ts';
 import type { Failure } from '../../runtime/outcome.ts';
+import { codeOf } from './failures.ts';
 
 export interface Access {
   readonly tls: TlsFiles;
@@ -72,9 +73,9 @@ export async function readAccess(
 async function authorizationOf(file: string, readText: ReadText): Promise<string> {
   const what = 'the credentials file';
   const line = (await readFile(what, file, readText)).replace(/\r?\n$/, '');
-  // Node would quote what a header may not hold in its error.
-  if (line === '' || (/[^\x20-\x7e]/.test(line) && !line.includes(':')) || /[\r\n]/.test(line))
-    throw new Unreadable('authentication', `${what} ${file} is not one line of text`);
+  // What no header may hold, Node would quote in its error.
+  const isUsable = line.includes(':') ? !/[\r\n]/.test(line) : /^[A-Za-z0-9._~+/-]+=*$/.test(line);
+  if (!isUsable) throw new Unreadable('authentication', `${what} ${file} holds neither user:password nor a token on one line`);
   return line.includes(':') ? `Basic ${Buffer.from(line).toString('base64')}` : `Bearer ${line}`;
 }
 
@@ -82,8 +83,10 @@ async function readFile(what: string, file: string, readText: ReadText): Promise
   try {
     return await readText(file);
   } catch (error) {
-    const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown error';
-    throw new Unreadable('permission', `${what} ${file} cannot be read (${code})`);
+    throw new Unreadable(
+      'permission',
+      `${what} ${file} cannot be read (${codeOf(error) ?? 'unknown error'})`,
+    );
   }
 }
 

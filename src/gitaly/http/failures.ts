@@ -68,6 +68,9 @@ function tlsText(error: unknown): string {
     : code.toLowerCase().replaceAll('_', ' ');
 }
 
-function codeOf(error: unknown): string | undefined {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
+/** `ECONNREFUSED` of an error of Node's; undefined where it has none. */
+export function codeOf(error: unknown): string | undefined {
+  return typeof error === 'object' && error !== null && 'code' in error && typeof error.code === 'string'
+    ? error.code
+    : undefined;
 }

@@ -107,7 +107,7 @@ describe('mistakes name the file, the line and the key', () => {
     ['database = 3', ['config.toml:1: database: expected a table']],
     [
       '[virtual_storage]\nname = "default"',
-      ['config.toml: virtual_storage: expected tables in double brackets'],
+      ['config.toml:1: virtual_storage: expected tables in double brackets'],
     ],
     [
       '[[virtual_storage]]\nname = "default"',
