@@ -310,7 +310,10 @@ function replicaStuck(thresholds: Thresholds): Alert {
   );
   const behind = select(replicas, { state: oneOf('outdated', 'missing') });
   const neverCaughtUp = above(
-    maxBy(storageLabels, minOverTime(behind, duration(replicaStuckAfter.value))),
+    sumBy(
+      storageLabels,
+      maxBy([...storageLabels, 'state'], minOverTime(behind, duration(replicaStuckAfter.value))),
+    ),
     0,
   );
   const down = equals(highest(thresholds, ['virtual_storage', 'storage'], select(storageHealthy)), 0);
@@ -318,7 +321,7 @@ function replicaStuck(thresholds: Thresholds): Alert {
     name: 'PraefectReplicaStuck',
     severity: 'warning',
     expression: unless(
-      unless(and(stuck, neverCaughtUp, { on: storageLabels }), down, { on: storageLabels }),
+      unless(and(neverCaughtUp, stuck, { on: storageLabels }), down, { on: storageLabels }),
       healthUnknown(thresholds),
       { on: virtualStorageLabels },
     ),
@@ -372,7 +375,10 @@ function failover(thresholds: Thresholds): Alert {
         window,
         select(primaryMoves, { ...at, from_storage: storage, cause: 'unhealthy' }),
       );
-      const last = maxBy([], select(lastFailover, { ...at, from_storage: storage }));
+      const last = maxBy(
+        [],
+        maxOverTime(select(lastFailover, { ...at, from_storage: storage }), duration(window)),
+      );
       return `Last seen ${ask(last, 'moment', 'at an unknown time')}; repositories within ${spoken(window)}: about ${ask(count, 'count', 'unknown')}. Others on ${label('storage')} keep their primary until a request needs it.`;
     },
   });
