@@ -1,6 +1,7 @@
 /** Kinds of what is read beside the database: addresses of /metrics, and files that belong to a host. */
 import { dirname, isAbsolute, join } from 'node:path';
-import { type Kind, Refusal, scalar } from './kind.ts';
+import { bad } from '../problem.ts';
+import { type Kind, problemOf, Refusal, scalar } from './kind.ts';
 
 /** Of prometheus_listen_addr, as the Linux package sets it; the chart has 9236 for both. */
 export const gitalyMetricsPort = 9236;
@@ -22,7 +23,21 @@ const nameBefore = /^([A-Za-z0-9][A-Za-z0-9._-]*)=(.*)$/s;
  * `gitaly-1.example.com`, `[NAME=][dns+][https://]host[:port][/path]`. Without a scheme http, without a port
  * `defaultPort`, without a path /metrics.
  */
-export const metricsTarget = (defaultPort: number): Kind<MetricsTarget> =>
+export function metricsTarget(defaultPort: number): Kind<MetricsTarget> {
+  const kind = withoutUser(defaultPort);
+  return Object.freeze<Kind<MetricsTarget>>({
+    ...kind,
+    read(raw, name) {
+      // A refusal quotes what it found, and what stands before an @ may be a password.
+      if (raw.form !== 'text' || !raw.text.includes('@')) return kind.read(raw, name);
+      const message =
+        'its value (not shown) holds a user: keep user and password out of it, gitaly.scrape.credentials-file is for them';
+      return bad(problemOf(raw.origin, name, message));
+    },
+  });
+}
+
+const withoutUser = (defaultPort: number): Kind<MetricsTarget> =>
   scalar({
     name: 'address of metrics',
     placeholder: '<[name=]address>',
@@ -38,8 +53,6 @@ export const metricsTarget = (defaultPort: number): Kind<MetricsTarget> =>
       if (url === null || url.hostname === '') return new Refusal();
       if (url.protocol !== 'http:' && url.protocol !== 'https:')
         return new Refusal('only http:// and https:// can be read');
-      if (url.username !== '' || url.password !== '')
-        return new Refusal('keep user and password out of it: gitaly.scrape has settings for them');
       if (url.hash !== '') return new Refusal('it has no part after #');
       // The parser drops a scheme's own port, which is not the default here.
       const ownPort = /^[^/]*\/\/[^/?]*:(\d+)(?=[/?]|$)/.exec(withScheme)?.[1];

@@ -75,7 +75,11 @@ async function authorizationOf(file: string, readText: ReadText): Promise<string
   const line = (await readFile(what, file, readText)).replace(/\r?\n$/, '');
   // What no header may hold, Node would quote in its error.
   const isUsable = line.includes(':') ? !/[\r\n]/.test(line) : /^[A-Za-z0-9._~+/-]+=*$/.test(line);
-  if (!isUsable) throw new Unreadable('authentication', `${what} ${file} holds neither user:password nor a token on one line`);
+  if (!isUsable)
+    throw new Unreadable(
+      'authentication',
+      `${what} ${file} holds neither user:password nor a token on one line`,
+    );
   return line.includes(':') ? `Basic ${Buffer.from(line).toString('base64')}` : `Bearer ${line}`;
 }
 

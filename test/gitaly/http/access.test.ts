@@ -155,7 +155,9 @@ describe('credentials', () => {
     for (const text of ['', '\n', 'SENTINEL\nSENTINEL', 'SENTINEL TOKEN', 'a:SENT\nINEL', 'SENTIÑEL']) {
       await writeFile(credentialsFile, text);
       const failure = await read(`http://127.0.0.1:${server.port}/`, { ...openAccess, credentialsFile });
-      expect(failure).toBe(`authentication: the credentials file ${credentialsFile} holds neither user:password nor a token on one line`);
+      expect(failure).toBe(
+        `authentication: the credentials file ${credentialsFile} holds neither user:password nor a token on one line`,
+      );
     }
     expect(server.shown).toEqual([]);
   });
