@@ -303,8 +303,9 @@ function replicationStalled(thresholds: Thresholds): Alert {
 
 function replicaStuck(thresholds: Thresholds): Alert {
   const { replicaStuck: stuckFor, replicaStuckAfter, replicaStuckRemembered } = thresholds;
+  const stuck = above(highest(thresholds, ['virtual_storage', 'storage'], select(replicasStuck)), 0);
   // A restarted exporter calls nothing stuck at first: what the last one knew counts, while nothing caught up.
-  const stuck = above(
+  const wasStuck = above(
     maxBy(storageLabels, maxOverTime(select(replicasStuck), duration(replicaStuckRemembered.value))),
     0,
   );
@@ -321,7 +322,7 @@ function replicaStuck(thresholds: Thresholds): Alert {
     name: 'PraefectReplicaStuck',
     severity: 'warning',
     expression: unless(
-      unless(and(neverCaughtUp, stuck, { on: storageLabels }), down, { on: storageLabels }),
+      unless(or(stuck, and(neverCaughtUp, wasStuck, { on: storageLabels })), down, { on: storageLabels }),
       healthUnknown(thresholds),
       { on: virtualStorageLabels },
     ),
