@@ -8,6 +8,14 @@ if (major < 22 || (major === 22 && minor < 18)) {
   process.exit(2);
 }
 
+// A reader that has seen enough closes the pipe (`| head`): its right, and no crash.
+for (const stream of [process.stdout, process.stderr]) {
+  stream.on('error', (error) => {
+    if ('code' in error && error.code === 'EPIPE') process.exit(0);
+    throw error;
+  });
+}
+
 const { main } = await import('../src/cli.ts');
 const { systemWorld } = await import('../src/config/world.ts');
 

