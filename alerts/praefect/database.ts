@@ -1,0 +1,42 @@
+/** Whether Praefect's database answers, and whether anybody says so. */
+import { onReplicationBoard } from '../../dashboards/panels.ts';
+import { up } from '../../src/praefect/questions/database.ts';
+import { absentOverTime, equals, maxBy, maxOverTime, or, select, unless } from '../../src/promql/index.ts';
+import { type Alert, alert, clusterLabels, sustained } from '../alert.ts';
+import { lowest } from '../conditions.ts';
+import { duration, spoken } from '../durations.ts';
+import type { Thresholds } from '../thresholds.ts';
+
+export function databaseUnreachable(thresholds: Thresholds): Alert {
+  const { databaseUnheard, databaseUnreachable: unreachable, keepFiring, seriesRemembered } = thresholds;
+  const remembered = duration(seriesRemembered.value);
+  const failing = equals(lowest(thresholds, [], select(up)), 0);
+  // The window, not `for`, holds the time: a restarted exporter must not start it anew at each attempt.
+  const unheard = unless(
+    maxBy(clusterLabels, maxOverTime(select(up), remembered)),
+    maxBy(clusterLabels, maxOverTime(select(up), duration(databaseUnheard.value))),
+    { on: clusterLabels },
+  );
+  const never = maxBy(clusterLabels, absentOverTime(select(up), remembered));
+  return alert({
+    name: 'PraefectDatabaseUnreachable',
+    severity: 'critical',
+    expression: or(or(failing, unheard), never),
+    forSeconds: sustained(thresholds, unreachable.value),
+    keepFiringForSeconds: keepFiring.value,
+    panel: onReplicationBoard('database'),
+    firesWhen: `no exporter reached Praefect's database for ${spoken(unreachable.value)}, or nobody said anything of it for ${spoken(databaseUnheard.value)}`,
+    summary: ({ when, same }) =>
+      when(
+        select(up, same(...clusterLabels)),
+        "Praefect's database does not answer the exporter",
+        "Nothing is known of Praefect's database: no exporter reports on it",
+      ),
+    description: ({ since, when, same }) =>
+      `Since ${since}. ${when(
+        select(up, same(...clusterLabels)),
+        "The exporter runs, and its probe of the database fails. If Praefect cannot reach the database either, reads and writes of every repository fail now. The exporter's page and log say why the probe fails.",
+        'praefect_db_up is gone: the exporter is down, is not scraped, or has no database configured. Whether Praefect works is not known, and no other alert on it can fire.',
+      )}`,
+  });
+}

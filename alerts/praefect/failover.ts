@@ -1,0 +1,94 @@
+/** Primaries that had to leave a storage. */
+import { onReplicationBoard } from '../../dashboards/panels.ts';
+import { lastFailover, primaryMoves, repositories } from '../../src/praefect/mirror/metrics.ts';
+import { storageHealthy } from '../../src/praefect/questions/health.ts';
+import {
+  above,
+  and,
+  below,
+  divide,
+  equals,
+  increase,
+  maxBy,
+  maxOverTime,
+  relabelled,
+  select,
+  subtract,
+  sumBy,
+  time,
+  unless,
+} from '../../src/promql/index.ts';
+import { type Alert, alert, sustained } from '../alert.ts';
+import { healthUnknown, highest, storageLabels, virtualStorageLabels } from '../conditions.ts';
+import { duration, spoken } from '../durations.ts';
+import type { Thresholds } from '../thresholds.ts';
+
+/** By its timestamp, not by the counter: it needs no second sample, and an exporter's restart changes nothing. */
+const lately = (thresholds: Thresholds) => {
+  const shown = thresholds.failoverShown.value;
+  const at = relabelled(maxOverTime(select(lastFailover), duration(shown)), 'from_storage', 'storage');
+  return below(subtract(time(), maxBy(storageLabels, at)), shown);
+};
+
+const movedOff = (window: number, selector = select(primaryMoves, { cause: 'unhealthy' })) =>
+  sumBy(
+    storageLabels,
+    maxBy(
+      [...storageLabels, 'to_storage'],
+      relabelled(increase(selector, duration(window)), 'from_storage', 'storage'),
+    ),
+  );
+
+export function failover(thresholds: Thresholds): Alert {
+  const window = thresholds.failoverShown.value;
+  return alert({
+    name: 'PraefectFailover',
+    severity: 'info',
+    expression: lately(thresholds),
+    forSeconds: 0,
+    panel: onReplicationBoard('primaryMoves'),
+    firesWhen: `primaries moved off an unhealthy storage within the last ${spoken(window)}`,
+    summary: ({ label }) =>
+      `${label('storage')} of ${label('virtual_storage')}: primaries moved off it, as it was unhealthy`,
+    description: ({ ask, label, same }) => {
+      const at = same(...virtualStorageLabels);
+      const storage = same('storage').storage;
+      const count = movedOff(
+        window,
+        select(primaryMoves, { ...at, from_storage: storage, cause: 'unhealthy' }),
+      );
+      const last = maxBy(
+        [],
+        maxOverTime(select(lastFailover, { ...at, from_storage: storage }), duration(window)),
+      );
+      return `Last seen ${ask(last, 'moment', 'at an unknown time')}; repositories within ${spoken(window)}: about ${ask(count, 'count', 'unknown')}. Others on ${label('storage')} keep their primary until a request needs it.`;
+    },
+  });
+}
+
+export function failoverOfMany(thresholds: Thresholds): Alert {
+  const { failoverManyShare, failoverManyWindow, failoverUnplanned, keepFiring } = thresholds;
+  const share = divide(
+    movedOff(failoverManyWindow.value),
+    highest(thresholds, ['virtual_storage'], select(repositories)),
+    { on: virtualStorageLabels, group: 'left' },
+  );
+  const stillDown = equals(highest(thresholds, ['virtual_storage', 'storage'], select(storageHealthy)), 0);
+  return alert({
+    name: 'PraefectFailover',
+    severity: 'critical',
+    expression: unless(
+      and(above(share, failoverManyShare.value), stillDown, { on: storageLabels }),
+      healthUnknown(thresholds),
+      { on: virtualStorageLabels },
+    ),
+    forSeconds: sustained(thresholds, failoverUnplanned.value),
+    keepFiringForSeconds: keepFiring.value,
+    panel: onReplicationBoard('primaryMoves'),
+    firesWhen: `within ${spoken(failoverManyWindow.value)} the primaries of over ${failoverManyShare.value * 100} % of a virtual storage's repositories had to move off a storage that is still unhealthy ${spoken(failoverUnplanned.value)} later`,
+    summary: ({ label }) =>
+      `${label('storage')} of ${label('virtual_storage')}: down, and its primaries had to move`,
+    description: ({ label, share: asShare, since }) =>
+      `Since ${since}: ${asShare} of the repositories of ${label('virtual_storage')} got a new primary, and ${label('storage')} is still unhealthy. Copies there fall behind with every write; while it is gone, those that had their newest write on it alone are unavailable.`,
+  });
+}

@@ -1,0 +1,88 @@
+/** Replicas that lack writes, whatever the queue says. */
+import { storageLabels } from '../../alerts/conditions.ts';
+import { spoken } from '../../alerts/durations.ts';
+import type { AlertSettings } from '../../alerts/settings.ts';
+import {
+  replicaBehindSince,
+  replicaGenerationsBehindMax,
+  replicas,
+  replicasOutdatedUnscheduled,
+  replicasStuck,
+} from '../../src/praefect/mirror/metrics.ts';
+import { maxBy, minBy, oneOf } from '../../src/promql/index.ts';
+import type { Row } from '../board.ts';
+import { timeseries } from '../kit.ts';
+import { replication } from '../panels.ts';
+import { gaugeOnBoard } from '../variables.ts';
+import { age, perStorage } from './shared.ts';
+
+const { panels: ids, rows } = replication;
+
+export const laggards = ({ thresholds }: AlertSettings): Row => ({
+  id: rows.replicas,
+  title: 'Replicas that are behind',
+  panels: [
+    timeseries({
+      id: ids.outdated,
+      title: 'Outdated and missing replicas',
+      tells: 'Replicas that lack writes, whatever the queue says.',
+      unit: 'short',
+      queries: [
+        {
+          expression: maxBy(
+            [...storageLabels, 'state'],
+            gaugeOnBoard(replicas, { state: oneOf('outdated', 'missing') }),
+          ),
+          legend: `${perStorage} {{state}}`,
+        },
+      ],
+      width: 8,
+    }),
+    timeseries({
+      id: ids.stuck,
+      title: 'Stuck replicas',
+      tells: 'Replicas that do not catch up: their jobs fail and vanish. Alert: PraefectReplicaStuck.',
+      unit: 'short',
+      queries: [{ expression: maxBy(storageLabels, gaugeOnBoard(replicasStuck)), legend: perStorage }],
+      limit: 1,
+      width: 8,
+    }),
+    timeseries({
+      id: ids.behindSince,
+      title: 'Behind for',
+      tells: `How long the replica that has been behind longest has been so. The line is at ${spoken(thresholds.replicaStuckAfter.value)}.`,
+      unit: 's',
+      queries: [
+        { expression: age(minBy(storageLabels, gaugeOnBoard(replicaBehindSince))), legend: perStorage },
+      ],
+      limit: thresholds.replicaStuckAfter.value,
+      width: 8,
+    }),
+    timeseries({
+      id: ids.unscheduled,
+      title: 'Behind, and no job queued',
+      tells: 'It flickers while the reconciler queues jobs that fail at once.',
+      unit: 'short',
+      queries: [
+        {
+          expression: maxBy(storageLabels, gaugeOnBoard(replicasOutdatedUnscheduled)),
+          legend: perStorage,
+        },
+      ],
+      width: 12,
+    }),
+    timeseries({
+      id: ids.generationsBehind,
+      title: 'Generations behind',
+      tells: 'How many writes the worst replica lacks.',
+      unit: 'short',
+      queries: [
+        {
+          expression: maxBy(storageLabels, gaugeOnBoard(replicaGenerationsBehindMax)),
+          legend: perStorage,
+        },
+      ],
+      width: 12,
+    }),
+  ],
+});

@@ -1,0 +1,89 @@
+/** The row with which a board begins: whether what it says is there, and fresh. */
+import { clusterLabels } from '../../alerts/alert.ts';
+import { virtualStorageLabels } from '../../alerts/conditions.ts';
+import { spoken } from '../../alerts/durations.ts';
+import type { AlertSettings } from '../../alerts/settings.ts';
+import { up } from '../../src/praefect/questions/database.ts';
+import { heartbeatTimestamp, praefectAlive } from '../../src/praefect/questions/health.ts';
+import { avgBy, countBy, maxBy, minBy, subtract, sumBy } from '../../src/promql/index.ts';
+import { buildInfo, collectorLastSuccess, collectorSuccess } from '../../src/runtime/self-metrics.ts';
+import type { Row } from '../board.ts';
+import { stat } from '../kit.ts';
+import { replication } from '../panels.ts';
+import { gaugeOnBoard } from '../variables.ts';
+import { age } from './shared.ts';
+
+const { panels: ids, rows } = replication;
+
+export const trust = ({ thresholds }: AlertSettings): Row => ({
+  id: rows.trust,
+  title: 'Is this to be believed?',
+  panels: [
+    stat({
+      id: ids.exporters,
+      title: 'Exporters',
+      tells: 'Exporters that Prometheus scrapes. Alert: GitalyExporterDown.',
+      unit: 'short',
+      expression: countBy([], maxBy(['job', 'instance'], gaugeOnBoard(buildInfo))),
+      steps: ['red', [1, 'green']],
+      width: 4,
+    }),
+    stat({
+      id: ids.database,
+      title: 'Database',
+      tells: "Whether Praefect's database answers. Alert: PraefectDatabaseUnreachable.",
+      unit: 'short',
+      expression: minBy([], maxBy(clusterLabels, gaugeOnBoard(up))),
+      words: { 0: 'DOWN', 1: 'answers' },
+      steps: ['red', [1, 'green']],
+      width: 4,
+    }),
+    stat({
+      id: ids.heartbeats,
+      title: 'Newest heartbeat',
+      tells: `Age of the newest heartbeat, of the virtual storage whose is oldest. When it is over ${spoken(thresholds.heartbeatStale.value)}, nothing that rests on health is to be believed. Alert: PraefectQuorumLost.`,
+      unit: 's',
+      expression: maxBy([], age(maxBy(virtualStorageLabels, gaugeOnBoard(heartbeatTimestamp)))),
+      steps: ['green', [thresholds.heartbeatStale.value, 'red']],
+      width: 4,
+    }),
+    stat({
+      id: ids.praefects,
+      title: 'Praefects alive',
+      tells:
+        'Share of the Praefects known within the last day that are alive, of the virtual storage with the lowest. Alert: PraefectQuorumLost.',
+      unit: 'percentunit',
+      expression: minBy(
+        [],
+        avgBy(
+          virtualStorageLabels,
+          maxBy([...virtualStorageLabels, 'praefect'], gaugeOnBoard(praefectAlive)),
+        ),
+      ),
+      steps: ['red', [thresholds.quorumShare.value, 'orange'], [1, 'green']],
+      width: 4,
+    }),
+    stat({
+      id: ids.collectors,
+      title: 'Failing collectors',
+      tells:
+        'Collectors without a good answer: their series are old or withdrawn. Alert: GitalyExporterCollectorFailing.',
+      unit: 'short',
+      expression: sumBy(
+        [],
+        subtract(1, maxBy([...clusterLabels, 'instance', 'collector'], gaugeOnBoard(collectorSuccess))),
+      ),
+      steps: ['green', [1, 'red']],
+      width: 4,
+    }),
+    stat({
+      id: ids.answers,
+      title: 'Oldest answer',
+      tells: 'Time since the collector that waits longest last had a good answer.',
+      unit: 's',
+      expression: maxBy([], age(maxBy([...clusterLabels, 'collector'], gaugeOnBoard(collectorLastSuccess)))),
+      steps: ['green', [thresholds.collectorFailing.value, 'red']],
+      width: 4,
+    }),
+  ],
+});
