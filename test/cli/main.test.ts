@@ -39,8 +39,7 @@ describe('help', () => {
     expect(await main([arg], host)).toBe(0);
     expect(host.out()).toBe(programHelp(commands, 80));
     for (const { name } of commands) expect(host.out()).toContain(`\n  ${name} `);
-    for (const title of ['Web', 'Log', 'Praefect', 'Metrics'])
-      expect(host.out()).toContain(`\n${title}\n`);
+    for (const title of ['Web', 'Log', 'Praefect', 'Metrics']) expect(host.out()).toContain(`\n${title}\n`);
   });
 
   test('is about the command when one is named, whatever else is wrong', async () => {

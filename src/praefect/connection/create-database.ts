@@ -2,6 +2,7 @@
  * Praefect's database as the rest of the room sees it: one connection, one question at a time, each in a
  * read-only transaction that is bounded on both sides and paid from the budget.
  */
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { DatabaseConnection } from '../../config/database-connection.ts';
 import type { Budget } from '../../runtime/budget.ts';
 import type { Clock } from '../../runtime/clock.ts';
@@ -52,6 +53,9 @@ export function createDatabase({
   /** The live session, or a new one. */
   async function connected(signal: AbortSignal): Promise<Result<Session>> {
     if (session !== undefined) {
+      // The end of an idle connection may lie in the socket, unread: two turns let one poll pass for certain.
+      await nextTurn();
+      await nextTurn();
       const lost = session.lost();
       if (lost === undefined) return succeeded(session);
       // One connection: not before the old one has ended, which takes a second at most.
