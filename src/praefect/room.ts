@@ -42,7 +42,7 @@ export interface PraefectRoomOptions {
 export interface PraefectRoom {
   /** In the order in which they should first run: cheap ones first, the heaviest last. */
   readonly collectors: readonly Collector[];
-  /** The newest health, aged to now; undefined until the first answer. */
+  /** The newest health as it was read; undefined while it is not known. */
   health(): HealthView | undefined;
 }
 

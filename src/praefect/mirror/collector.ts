@@ -36,7 +36,7 @@ export interface RepositoriesCollectorOptions {
   readonly budget: Budget;
   readonly clock: Clock;
   readonly events: EventLog;
-  /** The newest health, aged to now; undefined while it is not known. */
+  /** The newest health as it was read; undefined while it is not known. */
   readonly health: () => HealthView | undefined;
   /** Resolves when health was asked for once, with or without success, or when the signal aborts. */
   readonly healthAsked: (signal: AbortSignal) => Promise<void>;
@@ -77,6 +77,7 @@ export function createRepositoriesCollector(options: RepositoriesCollectorOption
   const slices = createSlices();
   const book = createMoveBook(options.history, options.events);
   let state: State | undefined;
+  let configured: ConfiguredStorages | undefined;
 
   const seconds = (): number => Math.floor(clock.now() / 1000);
 
@@ -120,7 +121,9 @@ export function createRepositoriesCollector(options: RepositoriesCollectorOption
   /** Brings shapes, lags and counters up to date with the rows of a look. */
   async function settle(current: State, looked: Looked, now: number): Promise<void> {
     const { mirror } = current;
-    await applyConfiguration(mirror, options.configured ?? storagesOfLate(options.health()), slices);
+    // What was known stays: a moment without health takes no storage out of the configuration.
+    configured = options.configured ?? storagesOfLate(options.health()) ?? configured;
+    await applyConfiguration(mirror, configured, slices);
     applyDeletions(current.deletions, looked.deletions ?? []);
     current.deletions = looked.deletions ?? [];
     book.enter(await settleTouched(mirror, looked.kind, now, slices), current.lookedAt, now);

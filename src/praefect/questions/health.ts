@@ -127,6 +127,9 @@ export function healthBlock(view: HealthView, databaseNow: number): Block {
   };
 }
 
+/** A storage may fall ill within seconds: health that is older than this says nothing about now. */
+export const healthPromiseMs = (everyMs: number): number => Math.max(10_000, 3 * everyMs);
+
 export interface HealthCollectorOptions extends QuestionContext {
   readonly budget: Budget;
   readonly clock: Clock;
@@ -151,8 +154,7 @@ export function createHealthCollector(options: HealthCollectorOptions): Collecto
       kind: 'interval',
       everyMs: options.everyMs,
       timeoutMs: 2000,
-      // A storage may fall ill within seconds: what is older than this says nothing about now.
-      maxAgeMs: Math.max(10_000, 3 * options.everyMs),
+      maxAgeMs: healthPromiseMs(options.everyMs),
       budget: options.budget,
       priority: 'reserved',
     },

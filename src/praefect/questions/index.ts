@@ -5,11 +5,11 @@ import type { Clock } from '../../runtime/clock.ts';
 import type { Collector } from '../../runtime/collector.ts';
 import type { Wake } from '../../runtime/wake.ts';
 import type { Database } from '../database.ts';
-import { agedTo, type HealthView } from '../health.ts';
+import type { HealthView } from '../health.ts';
 import { createVariantSource } from '../question.ts';
 import { connectionMetrics, createConnectionsCollector } from './connections.ts';
 import { createDatabaseCollector, databaseMetrics } from './database.ts';
-import { createHealthCollector, healthMetrics } from './health.ts';
+import { createHealthCollector, healthMetrics, healthPromiseMs } from './health.ts';
 import type { ConfiguredStorages } from './known-storages.ts';
 import { createQueueCollector, queueMetrics } from './queue.ts';
 import { createShardPrimariesCollector, shardMetrics } from './shard-primaries.ts';
@@ -34,7 +34,7 @@ export interface PraefectCollectorsOptions {
 
 export interface PraefectCollectors {
   readonly collectors: readonly Collector[];
-  /** The newest health, aged to now; undefined until the first answer. */
+  /** The newest health as it was read; undefined before the first answer and when it is older than its promise. */
   health(): HealthView | undefined;
 }
 
@@ -42,7 +42,10 @@ export function createPraefectCollectors(options: PraefectCollectorsOptions): Pr
   const { budget, clock, configuredStorages, database, events, healthWake } = options;
   const context = { database, variants: createVariantSource(database, events), budget, clock, events };
   let newest: HealthView | undefined;
-  const health = () => newest && agedTo(newest, clock.monotonic());
+  // As it was read, never aged: rows that we did not ask for again grow old by our silence, not by Praefect's, and
+  // everything would read unhealthy. Past its promise it is not known.
+  const promiseMs = healthPromiseMs(options.healthIntervalMs);
+  const health = () => (newest && clock.monotonic() - newest.readAt <= promiseMs ? newest : undefined);
   const onHealth = (view: HealthView) => {
     newest = view;
     options.onHealth?.(view);

@@ -413,4 +413,20 @@ describe('looks', () => {
     ).toEqual([0, 0, 0, 0]);
     expect(series('repositories')).toBe(2);
   });
+
+  test('health that is lost for a while takes its answers along, and no storage out of the configuration', async () => {
+    const { run, setHealth } = watcher(reader, { clock, configured: 'from health' });
+    setHealth(await healthIn(client));
+    await client.query(
+      `DELETE FROM storage_repositories WHERE storage = 'gitaly-3' AND relative_path = 'r1'`,
+    );
+    const before = await run();
+    expect(said(before, 'replicas')['default/gitaly-3 missing']).toBe(1);
+    setHealth(undefined);
+    const without = await run();
+    expect(said(without, 'replicas')).toEqual(said(before, 'replicas'));
+    expect(without.families.find(({ metric }) => metric.name.endsWith('_unavailable'))).toMatchObject({
+      samples: [],
+    });
+  });
 });

@@ -70,8 +70,9 @@ export function watcher(client: pg.Client | (() => pg.Client), options: WatcherO
     /** Every statement that was asked, in order. */
     statements,
     run,
-    setHealth(view: HealthView) {
+    setHealth(view: HealthView | undefined) {
       health = view;
+      if (view === undefined) return;
       history.record(view, Math.floor(clock.now() / 1000));
     },
   };

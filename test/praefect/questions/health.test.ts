@@ -154,3 +154,18 @@ test('an unchanged time stays the same number at every read', () => {
   expect(at(0.000001, 1795393366.990014)).toBe(1795393366.990013);
   expect(at(7.654321, 1795393374.644334)).toBe(1795393366.990013);
 });
+
+test('health that we were too slow to ask for again stays as it was read, and is unknown past its promise', async () => {
+  await questions.close();
+  let now = 1000;
+  questions = openQuestions(database.connection, {
+    clock: { now: () => Date.now(), monotonic: () => now, sleep: async () => undefined },
+  });
+  await probe(['p1', 'p2', 'p3'], ['gitaly-1', 'gitaly-2']);
+  await questions.samples('praefect_health');
+  now += 9900;
+  expect(questions.health()?.healthy('default', 'gitaly-1')).toBe(true);
+  expect(questions.health()?.believed('default')).toBe(true);
+  now += 200;
+  expect(questions.health()).toBe(undefined);
+});
