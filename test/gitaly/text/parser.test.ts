@@ -29,7 +29,7 @@ function parse(
 
 describe('what it keeps', () => {
   test.each<[string, string, string[]]>([
-    ['the wanted names alone', '# TYPE up gauge\nup 1\nother 2\nupper 3\nup_x{} 1\n', ['up{} 1']],
+    ['the wanted names alone', '# TYPE up gauge\nup 1\nupper 3\nother 2\nup_x{} 1\n', ['up{} 1']],
     ['with labels', 'up{a="x",b="y z"} 1\n', ['up{a=x,b=y z} 1']],
     ['with a comma after the last label', 'up{a="x",} 1\n', ['up{a=x} 1']],
     ['with blanks and tabs wherever they may be', '  up\t{ a = "x" ,\tb="y" }  1  \n', ['up{a=x,b=y} 1']],
@@ -172,7 +172,7 @@ describe('whatever arrives', () => {
   const likely = fc
     .array(
       fc.tuple(
-        fc.constantFrom('up', 'queued', 'other'),
+        fc.constantFrom('up', 'upper', 'queued', 'other'),
         fc.dictionary(fc.stringMatching(/^[a-z]{1,3}$/), fc.string()),
         fc.double(),
       ),
