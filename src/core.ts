@@ -1,12 +1,18 @@
 /** What the settings ask for, running: sources, collectors and the runner. A reload replaces it whole. */
+import { readFile } from 'node:fs/promises';
+import { hostname } from 'node:os';
 import type { PraefectSources } from './config/praefect/sources.ts';
 import type { Settings } from './config/sections/index.ts';
 import type { EventLog } from './events/log.ts';
 import { eventFamilies } from './events/metrics.ts';
+import { gitalyRoomFromSettings } from './gitaly/from-settings.ts';
+import { systemResolve } from './gitaly/http/resolve.ts';
+import { gitalyCollectorNames } from './gitaly/room.ts';
 import { prepare } from './metrics/exposition.ts';
 import type { Block } from './metrics/samples.ts';
 import { createDatabase } from './praefect/connection/create-database.ts';
 import { createPraefectRoom, praefectCollectorNames } from './praefect/room.ts';
+import { gitalyProblems } from './problems/gitaly.ts';
 import { type Problem, praefectProblems } from './problems/praefect.ts';
 import { readingOf } from './problems/reading.ts';
 import { createBudget } from './runtime/budget.ts';
@@ -38,25 +44,54 @@ export interface Core {
 
 export function createCore(options: CoreOptions): Core {
   const { settings, sources, clock, log, events } = options;
-  const common = {
+  const praefect = praefectPart(options);
+  const gitaly = gitalyRoomFromSettings({
+    settings: { gitaly: settings.gitaly, praefectTargets: settings.praefect.target },
+    clock,
+    events,
+    hostName: hostname(),
+    resolve: systemResolve,
+    readText: (file) => readFile(file, 'utf8'),
+  });
+  const runner = createRunner({
     build: options.build,
     clock,
     log,
     prepare,
     maxSeriesPerCollector: settings.metrics.maxSeries,
+    collectors: [...(gitaly?.collectors ?? []), ...(praefect?.room.collectors ?? [])],
+    disabled: [
+      ...(praefect === undefined ? praefectCollectorNames : []),
+      ...(gitaly === undefined ? gitalyCollectorNames : []),
+    ],
+    extraFamilies: [
+      ...options.extraFamilies,
+      () => eventFamilies(events),
+      ...(praefect === undefined ? [] : [() => databaseTimeFamilies(praefect.budget)]),
+    ],
+  });
+  return {
+    runner,
+    target: targetText(sources, gitaly !== undefined),
+    problems(blocks) {
+      const reading = readingOf(blocks);
+      return [
+        ...(praefect === undefined
+          ? []
+          : praefectProblems({ reading, health: praefect.room.health(), now: clock.now() / 1000 })),
+        ...(gitaly === undefined ? [] : gitalyProblems({ reading, view: gitaly.view() })),
+      ];
+    },
+    async stop() {
+      await runner.stop();
+      await praefect?.database.close();
+    },
   };
-  const extraFamilies = [...options.extraFamilies, () => eventFamilies(events)];
-  if (sources.database === undefined) {
-    const runner = createRunner({
-      ...common,
-      collectors: [],
-      disabled: praefectCollectorNames,
-      extraFamilies,
-    });
-    return { runner, target: sources.databaseText, problems: () => [], stop: () => runner.stop() };
-  }
+}
 
-  const { database: name, host, port } = sources.database;
+/** Praefect's database and all that reads it; undefined where no database is configured. */
+function praefectPart({ settings, sources, clock, log, events }: CoreOptions) {
+  if (sources.database === undefined) return undefined;
   const { database: limits, stuckAfter } = settings.praefect;
   const budget = createBudget(limits.timeShare, clock);
   const database = createDatabase({ connection: sources.database, clock, budget, log });
@@ -75,19 +110,11 @@ export function createCore(options: CoreOptions): Core {
     stuckAfterMs: stuckAfter,
     verificationIntervalSeconds: sources.config?.verificationIntervalSeconds,
   });
-  const runner = createRunner({
-    ...common,
-    collectors: room.collectors,
-    extraFamilies: [...extraFamilies, () => databaseTimeFamilies(budget)],
-  });
-  return {
-    runner,
-    target: `Praefect's database ${name} at ${host}:${port}`,
-    problems: (blocks) =>
-      praefectProblems({ reading: readingOf(blocks), health: room.health(), now: clock.now() / 1000 }),
-    async stop() {
-      await runner.stop();
-      await database.close();
-    },
-  };
+  return { budget, database, room };
+}
+
+function targetText({ database, databaseText }: PraefectSources, gitaly: boolean): string {
+  if (database === undefined) return gitaly ? `Gitaly's own metrics. ${databaseText}` : databaseText;
+  const place = `Praefect's database ${database.database} at ${database.host}:${database.port}`;
+  return gitaly ? `${place}, and Gitaly's own metrics` : place;
 }

@@ -4,9 +4,11 @@ import type { ConfiguredStorages } from '../config/kinds/lists.ts';
 import { type Clock, systemClock } from '../runtime/clock.ts';
 import { type Cluster, startCluster } from './cluster.ts';
 import { createDemoDatabase } from './database.ts';
-import { incidents as allIncidents } from './incidents/catalogue.ts';
+import { type GitalyPages, startGitalyPages } from './gitaly/pages.ts';
+import { incidentsWith } from './incidents/catalogue.ts';
 import { createDirector, type Director, type Incidents } from './incidents/director.ts';
 import { startEmbeddedPostgres } from './postgres.ts';
+import { createRandom } from './random.ts';
 import { openPool } from './sql.ts';
 import { demoTimings, type Timings } from './timings.ts';
 import { demoTopology, type Topology } from './topology.ts';
@@ -18,6 +20,8 @@ export interface ExporterRequest {
   readonly virtualStorages: readonly ConfiguredStorages[];
   /** For the page, whose forms post to /demo/incidents/NAME (start) and /demo/incidents/NAME/end (stop). */
   readonly incidents: Incidents;
+  /** The Gitalys' own metrics and configurations, as `gitaly.target` and `gitaly.config-file` would name them. */
+  readonly gitaly: Pick<GitalyPages, 'targets' | 'configFiles'>;
 }
 
 export interface RunningExporter {
@@ -118,8 +122,15 @@ export async function startDemo(options: DemoOptions): Promise<Demo> {
       looking.abort(new Error('the demo stops'));
       await sql.close();
     });
+    const pages = await startGitalyPages({
+      topology,
+      clock,
+      random: createRandom(settings.seed),
+      process: (storage) => cluster.world.gitaly(storage).process,
+    });
+    cleanup.push(pages.stop);
     const director: Director = createDirector({
-      incidents: allIncidents,
+      incidents: incidentsWith(pages.incidents),
       cluster,
       sql,
       database: database.control,
@@ -132,6 +143,7 @@ export async function startDemo(options: DemoOptions): Promise<Demo> {
       connection: database.exporter,
       virtualStorages: topology.virtualStorages.map(({ name, storages }) => ({ name, storages })),
       incidents,
+      gitaly: { targets: pages.targets, configFiles: pages.configFiles },
     });
     cleanup.push(exporter.stop);
     signal.throwIfAborted();

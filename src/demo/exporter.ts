@@ -24,7 +24,7 @@ export async function startExporter(
   settings: Settings,
   io: CommandIo,
   listenAddress: readonly string[],
-  { connection, virtualStorages, incidents }: ExporterRequest,
+  { connection, virtualStorages, incidents, gitaly }: ExporterRequest,
 ): Promise<RunningExporter> {
   const isDefault = (name: string): boolean => io.origins.get(name)?.source === 'default';
   const { praefect, web } = settings;
@@ -32,6 +32,7 @@ export async function startExporter(
     settings: {
       ...settings,
       web: { ...web, listenAddress },
+      gitaly: { ...settings.gitaly, target: gitaly.targets, configFile: gitaly.configFiles },
       praefect: {
         ...praefect,
         ...(isDefault('praefect.stuck-after') && { stuckAfter: demoDefaults.stuckAfter }),

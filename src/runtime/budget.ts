@@ -4,10 +4,11 @@
  * shared one has to wait 70 s. Nothing is saved up while idle: a burst would be an incident of our own making.
  *
  * In arrears, since what a question costs is known only after it: between the start of any question and any
- * later moment, what was spent exceeds `share` of that time by one question at most. Debts are never forgiven,
- * however large (a first load of 10 s at 1 % is paid off after 17 minutes): a cap on them would let the heaviest
- * questions, which the limit is for, take more than their share. Only the monotonic clock counts; while a
- * machine sleeps it stands still on Linux, and a debt then lasts longer, never shorter.
+ * later moment, what was spent exceeds `share` of that time by one question at most. There is no cap on debts: it
+ * would let the heaviest questions, which the limit is for, take more than their share. Only what comes once, a
+ * first load, may be waived in part: paid off in full, 10 s at 1 % would leave whoever restarts the exporter in an
+ * incident without a second look for 17 minutes. Only the monotonic clock counts; while a machine sleeps it stands
+ * still on Linux, and a debt then lasts longer, never shorter.
  */
 import type { Clock } from './clock.ts';
 
@@ -18,7 +19,9 @@ export interface Budget {
   charge(ms: number): void;
   /** Monotonic time from which a shared question may start. */
   readyAt(): number;
-  /** All that was ever charged, in seconds. */
+  /** Waives the debt as far as it reaches beyond `ms` from now: for what comes once and cannot be had cheaper. */
+  waiveBeyond(ms: number): void;
+  /** All that was ever charged, in seconds; waived or not. */
   spentSeconds(): number;
 }
 
@@ -35,6 +38,9 @@ export function createBudget(share: number, clock: Clock): Budget {
         throw new RangeError(`a budget is charged with a finite time of 0 ms or more, not ${ms}`);
       spentMs += ms;
       paidUntil = Math.max(paidUntil, clock.monotonic() - ms) + ms / share;
+    },
+    waiveBeyond(ms) {
+      paidUntil = Math.min(paidUntil, clock.monotonic() + ms);
     },
     readyAt: () => paidUntil,
     spentSeconds: () => spentMs / 1000,

@@ -33,7 +33,8 @@ describe.each(incidents.map((incident) => [incident.name, incident] as const))('
   });
 
   test('needs only what there is in the cluster', () => {
-    const things = [...demoTopology.praefects, ...storagesOf(demoTopology), 'database'];
+    // GetArchive: the RPC whose limit the simulated Gitalys have.
+    const things = [...demoTopology.praefects, ...storagesOf(demoTopology), 'database', 'GetArchive'];
     expect(things).toEqual(expect.arrayContaining([...incident.needs]));
   });
 });

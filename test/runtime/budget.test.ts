@@ -37,6 +37,18 @@ describe('a budget', () => {
     expect(budget.readyAt()).toBe(startedAt + 25_000);
   });
 
+  test('waives what reaches beyond a limit and no more, and still counts it as spent', async () => {
+    const clock = createManualClock();
+    const budget = createBudget(0.01, clock);
+    await clock.advance(10_000);
+    budget.charge(10_000);
+    budget.waiveBeyond(150_000);
+    expect(budget.readyAt()).toBe(clock.monotonic() + 150_000);
+    budget.waiveBeyond(600_000);
+    expect(budget.readyAt()).toBe(clock.monotonic() + 150_000);
+    expect(budget.spentSeconds()).toBe(10);
+  });
+
   test.each([0, -0.1, 1.01, Number.NaN, Infinity])('has no share of %p', (share) => {
     expect(() => createBudget(share, createManualClock())).toThrow(RangeError);
   });

@@ -1,4 +1,5 @@
 /** All incidents of the demo, in the order in which they are shown. */
+import { limitSaturated } from '../gitaly/incident.ts';
 import { dataLossIncidents } from './data-loss.ts';
 import { databaseIncidents } from './database.ts';
 import type { Incident } from './incident.ts';
@@ -12,4 +13,10 @@ export const incidents: readonly Incident[] = [
   ...replicationIncidents,
   ...dataLossIncidents,
   ...databaseIncidents,
+  // As it is listed; the demo that runs has its own, which floods the pages it serves.
+  limitSaturated(() => undefined),
 ];
+
+/** The same with those that a running demo brings in the place of their namesakes. */
+export const incidentsWith = (own: readonly Incident[]): readonly Incident[] =>
+  incidents.map((incident) => own.find(({ name }) => name === incident.name) ?? incident);

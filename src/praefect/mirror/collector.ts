@@ -95,6 +95,8 @@ export function createRepositoriesCollector(options: RepositoriesCollectorOption
     if (!asked.ok) return failed(asked.failure.reason, asked.failure.message);
     if (isFailure(asked.value)) return failed(asked.value.reason, asked.value.message);
     const { current, looked } = asked.value;
+    // So that the next look comes within the promise, however long the load was.
+    if (looked.kind === 'load') options.budget.waiveBeyond(options.lookMaxAgeMs / 2);
     await settle(current, looked, now);
     return answer(current, undefined);
   }
