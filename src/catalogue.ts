@@ -1,6 +1,7 @@
 /** Every metric that this program can say, by the part that says it: what the reference, boards and alerts quote. */
 import { eventMetrics } from './events/metrics.ts';
 import { gitalyMetrics } from './gitaly/metrics.ts';
+import { nativeMetrics } from './gitaly/native-metrics.ts';
 import type { Metric } from './metrics/metric.ts';
 import { processMetrics } from './metrics/process.ts';
 import { mirrorMetrics } from './praefect/mirror/metrics.ts';
@@ -22,6 +23,7 @@ export const catalogue: readonly CatalogueSection[] = [
   },
   { title: "Praefect's database: health, queue, server", metrics: questionMetrics },
   { title: "Gitaly's servers: concurrency limits", metrics: gitalyMetrics },
+  { title: "Praefect's own answers, for comparison", metrics: nativeMetrics },
   { title: 'The exporter', metrics: [...selfMetrics, ...eventMetrics, ...serverMetrics, ...reloadMetrics] },
   { title: "The exporter's process", metrics: processMetrics },
 ];

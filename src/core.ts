@@ -7,12 +7,15 @@ import type { EventLog } from './events/log.ts';
 import { eventFamilies } from './events/metrics.ts';
 import { gitalyRoomFromSettings } from './gitaly/from-settings.ts';
 import { systemResolve } from './gitaly/http/resolve.ts';
+import { createNativeAnswers, nativeCollectorNames } from './gitaly/native-answers.ts';
 import { gitalyCollectorNames } from './gitaly/room.ts';
 import { prepare } from './metrics/exposition.ts';
 import type { Block } from './metrics/samples.ts';
 import { createDatabase } from './praefect/connection/create-database.ts';
+import { repositoriesUnavailable } from './praefect/mirror/metrics.ts';
 import { createPraefectRoom, praefectCollectorNames } from './praefect/room.ts';
 import { gitalyProblems } from './problems/gitaly.ts';
+import { nativeProblems } from './problems/native.ts';
 import { type Problem, praefectProblems } from './problems/praefect.ts';
 import { readingOf } from './problems/reading.ts';
 import { createBudget } from './runtime/budget.ts';
@@ -53,16 +56,39 @@ export function createCore(options: CoreOptions): Core {
     resolve: systemResolve,
     readText: (file) => readFile(file, 'utf8'),
   });
+  const { scrape } = settings.gitaly;
+  const native = createNativeAnswers({
+    targets: settings.praefect.dbMetricsTarget,
+    intervalMs: settings.praefect.dbMetricsInterval,
+    access: { tls: scrape.tls, credentialsFile: scrape.credentialsFile },
+    maxBytes: scrape.maxBytes,
+    maxSamples: scrape.maxSeries,
+    clock,
+    hostName: hostname(),
+    resolve: systemResolve,
+    readText: (file) => readFile(file, 'utf8'),
+    ours: () =>
+      new Map(
+        readingOf(runner.snapshots())
+          .series(repositoriesUnavailable)
+          .map(({ labels, value }) => [labels.virtual_storage, value]),
+      ),
+  });
   const runner = createRunner({
     build: options.build,
     clock,
     log,
     prepare,
     maxSeriesPerCollector: settings.metrics.maxSeries,
-    collectors: [...(gitaly?.collectors ?? []), ...(praefect?.room.collectors ?? [])],
+    collectors: [
+      ...(gitaly?.collectors ?? []),
+      ...(praefect?.room.collectors ?? []),
+      ...(native?.collectors ?? []),
+    ],
     disabled: [
       ...(praefect === undefined ? praefectCollectorNames : []),
       ...(gitaly === undefined ? gitalyCollectorNames : []),
+      ...(native === undefined ? nativeCollectorNames : []),
     ],
     extraFamilies: [
       ...options.extraFamilies,
@@ -80,6 +106,7 @@ export function createCore(options: CoreOptions): Core {
           ? []
           : praefectProblems({ reading, health: praefect.room.health(), now: clock.now() / 1000 })),
         ...(gitaly === undefined ? [] : gitalyProblems({ reading, view: gitaly.view() })),
+        ...(native === undefined ? [] : nativeProblems({ reading, differences: native.differences() })),
       ];
     },
     async stop() {
