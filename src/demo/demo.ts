@@ -127,6 +127,7 @@ export async function startDemo(options: DemoOptions): Promise<Demo> {
       clock,
       random: createRandom(settings.seed),
       process: (storage) => cluster.world.gitaly(storage).process,
+      folder: server.folder, // the guard removes it, even when this process is killed
     });
     cleanup.push(pages.stop);
     const director: Director = createDirector({

@@ -123,6 +123,8 @@ praefect:
       - a
       - b
   # target: not set (none)
+  # db-metrics-target: not set (none)
+  db-metrics-interval: 5m  # default
   stuck-after: 15m  # default
   database:
     # url: <secret>  # --praefect.database.url

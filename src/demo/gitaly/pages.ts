@@ -24,6 +24,8 @@ export interface GitalyPagesOptions {
   readonly random: Random;
   /** What has become of the storage's Gitaly; one that died and runs again counts from 0. Default: all run. */
   readonly process?: (storage: string) => Gitaly['process'];
+  /** Where the configurations are written, in a folder of their own. Default: the system's temporary folder. */
+  readonly folder?: string;
 }
 
 export interface GitalyPages {
@@ -43,7 +45,7 @@ export async function startGitalyPages(options: GitalyPagesOptions): Promise<Git
   const { topology, clock, random } = options;
   let flood: Flood | undefined;
   let stopped: Promise<void> | undefined;
-  const folder = await mkdtemp(join(tmpdir(), 'gitaly-exporter-demo-'));
+  const folder = await mkdtemp(join(options.folder ?? tmpdir(), 'gitaly-exporter-demo-'));
   const servers: Server[] = [];
   const stop = (): Promise<void> => {
     stopped ??= (async () => {
