@@ -89,12 +89,19 @@ function unreadProblems({ reading, view }: GitalySituation): Problem[] {
 /** One for each server whose limits are not those of its config.toml: it was not restarted after a change. */
 function configProblems({ reading }: GitalySituation): Problem[] {
   const servers = Map.groupBy(reading.series(limits.concurrencyLimit), ({ labels }) => identityKey(labels));
-  return [...servers].flatMap(([key, series]): Problem[] => {
-    const [{ labels: identity } = {}] = series;
+  const packObjects = Map.groupBy(reading.series(limits.packObjectsLimit), ({ labels }) =>
+    identityKey(labels),
+  );
+  return [...new Set([...servers.keys(), ...packObjects.keys()])].flatMap((key): Problem[] => {
+    const series = servers.get(key) ?? [];
+    const pack = packObjects.get(key) ?? [];
+    const identity = (series[0] ?? pack[0])?.labels;
     if (identity === undefined) return [];
     if (reading.value(limits.scrapeUp, { ...identityOf(identity), component: 'gitaly' }) !== 1) return [];
     // Without its configuration there is nothing to compare with.
-    const isConfigured = series.some(({ labels }) => labels.kind === 'static' || labels.bound !== 'current');
+    const isConfigured = [...series, ...pack].some(
+      ({ labels }) => labels.kind === 'static' || labels.bound !== 'current',
+    );
     if (!isConfigured) return [];
     const rpcs = Map.groupBy(series, ({ labels }) => `${labels.grpc_service}/${labels.grpc_method}`);
     const known = knownLimits(reading, key);
@@ -102,6 +109,9 @@ function configProblems({ reading }: GitalySituation): Problem[] {
       const what = disagreement(bounds, known === undefined || known.has(rpc));
       return what === undefined ? [] : [`${rpc.split('/')[1]} ${what}`];
     });
+    // Its own metrics show a pack-objects limit in use whether or not it is fixed: only an adaptive one can differ.
+    const packWrong = pack.length === 0 ? undefined : disagreement(pack, true);
+    if (packWrong !== undefined) wrong.push(`pack-objects ${packWrong}`);
     if (wrong.length === 0) return [];
     return [
       {

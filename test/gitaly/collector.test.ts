@@ -478,7 +478,10 @@ describe('what it comes to', () => {
     ['16.7', 'adaptive = true\nmin_limit = 1\ninitial_limit = 2\nmax_limit = 21', undefined],
   ])('Gitaly %s runs with other limits than %j', async (version, settings, what) => {
     const { url } = await serve(page(version));
-    const text = `[[concurrency]]\nrpc = "/gitaly.SSHService/SSHUploadPackWithSidechannel"\n${settings}\n`;
+    // The page of 16.7 has an adaptive pack-objects limit, now at 12.
+    const pack =
+      '[pack_objects_cache]\nenabled = true\n[pack_objects_limiting]\nadaptive = true\nmin_limit = 1\ninitial_limit = 12\nmax_limit = 20\n';
+    const text = `${version === '16.7' ? pack : ''}[[concurrency]]\nrpc = "/gitaly.SSHService/SSHUploadPackWithSidechannel"\n${settings}\n`;
     const { room: made, collect } = room({
       gitaly: [url],
       files: { '/1': text },
@@ -493,6 +496,26 @@ describe('what it comes to', () => {
               detail: expect.stringContaining(`SSHUploadPackWithSidechannel ${what}`),
             }),
           ],
+    );
+  });
+
+  test.each([
+    [
+      'min_limit = 1\ninitial_limit = 2\nmax_limit = 9\nadaptive = true',
+      'pack-objects has no adaptive limit',
+    ],
+    ['max_concurrency = 7', undefined],
+  ])('a pack-objects limit of %j is compared as well', async (settings, what) => {
+    const { url } = await serve(page('18.10'));
+    const text = `[pack_objects_cache]\nenabled = true\n[pack_objects_limiting]\n${settings}\n`;
+    const { room: made, collect } = room({
+      gitaly: [url],
+      files: { '/1': text },
+      configs: [{ name: 'server-1', file: '/1' }],
+    });
+    const problems = problemsOf(made, await collect());
+    expect(problems).toEqual(
+      what === undefined ? [] : [expect.objectContaining({ detail: expect.stringContaining(what) })],
     );
   });
 
