@@ -1,6 +1,10 @@
 /** All boards. A new one is one file and one line here. */
 import type { AlertSettings } from '../alerts/settings.ts';
 import type { Board } from './board.ts';
+import { limitsBoard } from './limits.ts';
 import { replicationBoard } from './replication.ts';
 
-export const boards = (settings: AlertSettings): readonly Board[] => [replicationBoard(settings)];
+export const boards = (settings: AlertSettings): readonly Board[] => [
+  replicationBoard(settings),
+  limitsBoard(settings),
+];

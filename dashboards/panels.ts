@@ -33,6 +33,24 @@ export const replication = {
   },
 } as const;
 
+export const limits = {
+  uid: 'gitaly-exporter-limits',
+  rows: { rpc: 101, packObjects: 102 },
+  panels: {
+    dropsByReason: 1,
+    dropsByRpc: 2,
+    queued: 3,
+    wait: 4,
+    inProgress: 5,
+    limit: 6,
+    packDropped: 11,
+    packUse: 12,
+    packLimit: 13,
+    backoffs: 14,
+    readable: 15,
+  },
+} as const;
+
 /** A board's panel, as an alert's link names it. */
 export interface BoardPanel {
   readonly uid: string;

@@ -8,8 +8,10 @@ import {
 import type { Metric } from '../src/metrics/metric.ts';
 import { primaries, repositories } from '../src/praefect/mirror/metrics.ts';
 import {
+  buckets,
   type CounterMetric,
   type GaugeMetric,
+  type HistogramMetric,
   like,
   type Matchers,
   select,
@@ -80,3 +82,7 @@ export const gaugeOnBoard = <M extends GaugeMetric>(metric: M, matchers?: Matche
 /** A counter's. */
 export const counterOnBoard = <M extends CounterMetric>(metric: M, matchers?: Matchers<M>) =>
   select<M>(metric, { ...(chosen(metric) as Matchers<M>), ...matchers } as Matchers<M>);
+
+/** A histogram's buckets. */
+export const bucketsOnBoard = <M extends HistogramMetric>(metric: M) =>
+  buckets<M>(metric, chosen(metric) as Matchers<M>);

@@ -73,7 +73,10 @@ interface Dashboard {
 }
 
 const made = boards(defaultAlertSettings);
-const declared = new Map(everyMetric.map((metric) => [metric.name, metric]));
+// A histogram is asked for by its buckets.
+const declared = new Map(
+  everyMetric.map((metric) => [metric.type === 'histogram' ? `${metric.name}_bucket` : metric.name, metric]),
+);
 
 describe.each(made)('$name', ({ json, name }) => {
   const dashboard = JSON.parse(json) as Dashboard;
@@ -185,7 +188,7 @@ describe.each(made)('$name', ({ json, name }) => {
   test('target-counter-agg-rule, target-rate-interval-rule: counters by rate or increase over $__rate_interval', () => {
     for (const { expr } of targets)
       for (const { metric, range, takenBy } of selectorsIn(expr)) {
-        const isCounter = declared.get(metric)?.type === 'counter';
+        const isCounter = declared.get(metric)?.type !== 'gauge';
         expect({ metric, isCounter, range }).toEqual({
           metric,
           isCounter,
@@ -198,7 +201,9 @@ describe.each(made)('$name', ({ json, name }) => {
   test('a description quotes the help of every metric that the panel shows', () => {
     for (const panel of panels)
       for (const { metric } of (panel.targets ?? []).flatMap(({ expr }) => selectorsIn(expr)))
-        expect(panel.description).toContain(`**${metric}**: ${declared.get(metric)!.help}`);
+        expect(panel.description).toContain(
+          `**${declared.get(metric)!.name}**: ${declared.get(metric)!.help}`,
+        );
   });
 
   test('a single number that is not reported reads MISSING, in red, and not as an empty panel', () => {
