@@ -43,7 +43,7 @@ export const like = (raw: string): RawPattern => ({ operator: '=~', raw });
 
 export type CounterMetric = Metric<LabelSpec, 'counter'>;
 export type GaugeMetric = Metric<LabelSpec, 'gauge'>;
-type HistogramMetric = Metric<LabelSpec, 'histogram'>;
+export type HistogramMetric = Metric<LabelSpec, 'histogram'>;
 
 type LabelsOn<M extends Metric> = LabelName<M> | TargetLabel;
 
