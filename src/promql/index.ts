@@ -8,6 +8,7 @@ export type {
   CounterSelector,
   GaugeMetric,
   GaugeSelector,
+  HistogramMetric,
   Matchers,
   TargetLabel,
 } from './selector.ts';
