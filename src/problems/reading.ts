@@ -23,14 +23,20 @@ export function readingOf(blocks: readonly Block[]): Reading {
       value,
     }));
   };
+  // Rules look one series up for each of another metric: an index each, or that is quadratic on a large cluster.
+  const indexes = new Map<string, ReadonlyMap<string, number>>();
+  const indexOf = (metric: Metric): ReadonlyMap<string, number> => {
+    const known = indexes.get(metric.name);
+    if (known !== undefined) return known;
+    const family = families.get(metric.name);
+    const samples = family !== undefined && 'samples' in family ? family.samples : [];
+    const made = new Map(samples.map(({ labelValues, value }) => [JSON.stringify(labelValues), value]));
+    indexes.set(metric.name, made);
+    return made;
+  };
   return {
     series,
-    value(metric, labels) {
-      const wanted = JSON.stringify(metric.labelNames.map((name) => Reflect.get(labels, name)));
-      const found = series(metric).find(
-        (each) => JSON.stringify(metric.labelNames.map((name) => Reflect.get(each.labels, name))) === wanted,
-      );
-      return found?.value;
-    },
+    value: (metric, labels) =>
+      indexOf(metric).get(JSON.stringify(metric.labelNames.map((name) => Reflect.get(labels, name)))),
   };
 }
