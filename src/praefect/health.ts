@@ -74,8 +74,6 @@ export interface HealthView {
   believed(virtualStorage: string): boolean;
   /** Names the healthy storages and the virtual storages that are believed: equal keys, equal answers. */
   readonly key: string;
-  /** The rows it was made from, for `agedTo`. */
-  readonly rows: readonly NodeStatusRow[];
 }
 
 /** The health that the rows, read at `readAt` (Clock.monotonic()), show at `at` if nothing was written since. */
@@ -101,12 +99,8 @@ export function healthOf(rows: readonly NodeStatusRow[], readAt: number, at = re
         [...storages.values()].filter(({ healthy }) => healthy).map(({ storage }) => storage),
       ]),
     ),
-    rows,
   };
 }
-
-/** The same rows at a later moment (Clock.monotonic()): what was seen 9.5 s ago is unhealthy 0.6 s later. */
-export const agedTo = (view: HealthView, at: number): HealthView => healthOf(view.rows, view.readAt, at);
 
 function virtualStorageHealth(
   virtualStorage: string,

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import type pg from 'pg';
-import { agedTo, type HealthView, healthOf, type NodeStatusRow } from '../../src/praefect/health.ts';
+import { type HealthView, healthOf, type NodeStatusRow } from '../../src/praefect/health.ts';
 import { healthSql, nodeStatusOf } from '../../src/praefect/questions/health.ts';
 import { praefectSchema, startPostgres, type TestPostgres } from '../support/postgres.ts';
 
@@ -118,7 +118,7 @@ describe('on random rows, at every moment, it agrees with Praefect', () => {
               secondsSinceSeen: each.secondsSinceSeen === 0 ? seconds : later(each.secondsSinceSeen),
             })),
         );
-        const aged = agedTo(healthOf(given, 1000), 1000 + seconds * 1000);
+        const aged = healthOf(given, 1000, 1000 + seconds * 1000);
         expect(healthyIn(aged).sort()).toEqual(await list(byView));
         await client.query('ROLLBACK');
       }),
@@ -152,14 +152,15 @@ describe('what is believed', () => {
   });
 
   test('a storage that was seen 9.5 s ago turns unhealthy 0.6 s later, believed while heartbeats are fresh', () => {
-    const view = healthOf([row('p1', 'gitaly-1', 0.1, 9.5), row('p1', 'gitaly-2', 0.1, 0.1)], 5000);
+    const rows = [row('p1', 'gitaly-1', 0.1, 9.5), row('p1', 'gitaly-2', 0.1, 0.1)];
+    const view = healthOf(rows, 5000);
     expect(view.healthy('default', 'gitaly-1')).toBe(true);
-    const later = agedTo(view, 5600);
+    const later = healthOf(rows, 5000, 5600);
     expect(later.healthy('default', 'gitaly-1')).toBe(false);
     expect(later.healthy('default', 'gitaly-2')).toBe(true);
     expect(later.believed('default')).toBe(true);
     expect(later.key).not.toBe(view.key);
-    const muchLater = agedTo(view, 15_000);
+    const muchLater = healthOf(rows, 5000, 15_000);
     expect(healthyIn(muchLater)).toEqual([]);
     expect(muchLater.believed('default')).toBe(false);
   });

@@ -4,9 +4,10 @@
  * Keys as in Gitaly's internal/gitaly/config from 13.0 to 19; what this build does not know is left alone, since the
  * file is Gitaly's. What Gitaly reads as "no limit" is no limit here: a 0, or nothing at all.
  */
+
+import { parseGoDuration } from '../go-duration.ts';
 import { parseToml, type TableAt, type TomlReader, tomlReader } from '../praefect/toml.ts';
 import { bad, type Checked, good } from '../problem.ts';
-import { parseGoDuration } from './go-duration.ts';
 import { isTemplate, templateValue, withoutMarks } from './template.ts';
 
 /** How many may run at once. */

@@ -4,6 +4,7 @@
  * Keys as in Gitaly's internal/praefect/config/config.go from 13.0 to 19; keys that this build does not know are
  * left alone, since the file is Praefect's. What Praefect itself would refuse is refused here too.
  */
+import { parseGoDuration } from '../go-duration.ts';
 import type { ConfiguredStorages } from '../kinds/lists.ts';
 import type { Parameter, Parameters } from '../postgres/keywords.ts';
 import type { PasswordSource } from '../postgres/password.ts';
@@ -157,29 +158,10 @@ function readVerificationInterval(reader: TomlReader, top: TableAt): number | un
   const verification = below(reader, top, 'background_verification');
   const found = verification && reader.get(verification, 'verification_interval', 'string');
   if (verification === undefined || found === undefined || found === '') return undefined;
-  const seconds = goDurationSeconds(found);
-  if (seconds === undefined)
+  const seconds = parseGoDuration(found);
+  if (seconds === undefined || seconds < 0)
     reader.wrong(verification, 'verification_interval', 'expected a duration such as 168h');
-  return seconds;
-}
-
-/** A duration as Go's time.ParseDuration reads it (`168h`, `1h30m`, `0`), in whole seconds. */
-function goDurationSeconds(text: string): number | undefined {
-  if (text === '0') return 0;
-  if (!/^(\d+(\.\d+)?(ns|us|µs|ms|s|m|h))+$/.test(text)) return undefined;
-  const units: Readonly<Record<string, number>> = {
-    ns: 1e-9,
-    us: 1e-6,
-    µs: 1e-6,
-    ms: 1e-3,
-    s: 1,
-    m: 60,
-    h: 3600,
-  };
-  const parts = [...text.matchAll(/([\d.]+)([a-zµ]+)/g)];
-  return Math.floor(
-    parts.reduce((sum, [, count, unit]) => sum + Number(count) * (units[unit ?? ''] ?? 0), 0),
-  );
+  return seconds === undefined ? undefined : Math.floor(seconds);
 }
 
 function below(reader: TomlReader, { table, header }: TableAt, key: string): TableAt | undefined {

@@ -10,6 +10,7 @@ import { type Failure, failed, type Outcome } from '../../runtime/outcome.ts';
 import type { Wake } from '../../runtime/wake.ts';
 import type { Database } from '../database.ts';
 import type { HealthView } from '../health.ts';
+import type { ConfiguredStorages } from '../questions/known-storages.ts';
 import { type SchemaVariant, variantOf, variantSql } from '../variant.ts';
 import { answersOf } from './answers.ts';
 import { familiesOf } from './families.ts';
@@ -21,7 +22,6 @@ import { createMoveBook } from './moves.ts';
 import {
   applyConfiguration,
   applyDeletions,
-  type ConfiguredStorages,
   countScheduled,
   settleTouched,
   storagesOfLate,

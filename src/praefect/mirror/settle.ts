@@ -1,14 +1,12 @@
 /** What follows a look: rows have changed, and shapes, lags, jobs and counters have to agree with them again. */
 import type { HealthView } from '../health.ts';
+import type { ConfiguredStorages } from '../questions/known-storages.ts';
 import type { Looked, Place } from './look.ts';
 import type { Mirror } from './mirror.ts';
 import type { Move } from './moves.ts';
 import { cell } from './shapes.ts';
 import type { Slices } from './slices.ts';
 import type { Column } from './table.ts';
-
-/** Virtual storage -> the storages that a repository without assignments is assigned to. */
-export type ConfiguredStorages = ReadonlyMap<string, readonly string[]>;
 
 /** Where no configuration was given: the storages that Praefects contact. */
 export function storagesOfLate(health: HealthView | undefined): ConfiguredStorages | undefined {

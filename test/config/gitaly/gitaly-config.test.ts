@@ -2,8 +2,8 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { type GitalyConfig, parseGitalyConfig } from '../../../src/config/gitaly/gitaly-config.ts';
-import { parseGoDuration } from '../../../src/config/gitaly/go-duration.ts';
 import { templateValue, withoutMarks } from '../../../src/config/gitaly/template.ts';
+import { parseGoDuration } from '../../../src/config/go-duration.ts';
 import { problemText } from '../../../src/config/problem.ts';
 
 const fixture = (name: string): string =>

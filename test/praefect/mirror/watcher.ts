@@ -5,7 +5,7 @@ import type { Block } from '../../../src/metrics/samples.ts';
 import { type HealthView, healthOf } from '../../../src/praefect/health.ts';
 import { createRepositoriesCollector } from '../../../src/praefect/mirror/collector.ts';
 import { createHealthHistory } from '../../../src/praefect/mirror/health-history.ts';
-import type { ConfiguredStorages } from '../../../src/praefect/mirror/settle.ts';
+import type { ConfiguredStorages } from '../../../src/praefect/questions/known-storages.ts';
 import { type SchemaVariant, variantOf, variantSql } from '../../../src/praefect/variant.ts';
 import { createBudget } from '../../../src/runtime/budget.ts';
 import { type Clock, systemClock } from '../../../src/runtime/clock.ts';

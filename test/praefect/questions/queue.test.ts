@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import type pg from 'pg';
-import { agedTo, healthOf } from '../../../src/praefect/health.ts';
+import { healthOf } from '../../../src/praefect/health.ts';
 import { knownStorages } from '../../../src/praefect/questions/known-storages.ts';
 import {
   type JobGroup,
@@ -277,7 +277,7 @@ describe('what cannot be told is absent', () => {
       },
     ];
     const contactedAt = (ms: number) =>
-      knownStorages(undefined, agedTo(healthOf(rows, 0), ms)).contacted('default', 'gitaly-1');
+      knownStorages(undefined, healthOf(rows, 0, ms)).contacted('default', 'gitaly-1');
     expect([contactedAt(59_000), contactedAt(61_000)]).toEqual([false, undefined]);
   });
 
