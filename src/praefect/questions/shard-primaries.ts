@@ -88,7 +88,7 @@ export function shardBlock(
 export interface ShardPrimariesCollectorOptions extends QuestionContext {
   readonly budget: Budget;
   readonly clock: Clock;
-  /** The newest health, aged to now; undefined while there is none. */
+  /** The newest health as it was read; undefined while it is not known. */
   readonly health: () => HealthView | undefined;
 }
 
