@@ -1,11 +1,11 @@
 /** From what servers and configurations say to samples: pure. */
 import type { GitalyConfig, Limit } from '../config/gitaly/gitaly-config.ts';
+import type { Identity } from '../identity.ts';
 import type { LabelsOf, Metric } from '../metrics/metric.ts';
 import { type Family, type HistogramSample, samplesOf } from '../metrics/samples.ts';
 import { defaultsOf } from './defaults.ts';
 import * as metrics from './metrics.ts';
 import type { ServerUse, Waits } from './server-use.ts';
-import type { Identity } from './target.ts';
 
 export interface ServerLook {
   readonly identity: Identity;

@@ -5,6 +5,7 @@
  */
 import { type GitalyConfig, parseGitalyConfig } from '../config/gitaly/gitaly-config.ts';
 import { problemText } from '../config/problem.ts';
+import { type Identity, identityKey, identityText } from '../identity.ts';
 import { type Block, samplesOf } from '../metrics/samples.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Collector } from '../runtime/collector.ts';
@@ -16,14 +17,7 @@ import { type PageRead, type ReadLimits, readPage } from './http/read-page.ts';
 import type { Resolve } from './http/resolve.ts';
 import { gitalyMetrics, scrapeDuration, scrapeUp } from './metrics.ts';
 import { type ServerUse, serverUse } from './server-use.ts';
-import {
-  type ConfigSource,
-  type Identity,
-  identityKey,
-  identityText,
-  type Target,
-  type TargetSource,
-} from './target.ts';
+import type { ConfigSource, Target, TargetSource } from './target.ts';
 import type { TurnedAwayWatch } from './turned-away.ts';
 
 export interface GitalyCollectorOptions {

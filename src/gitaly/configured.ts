@@ -1,11 +1,12 @@
 /** Targets and configuration files that the settings name. */
 import { isLoopback, type MetricsTarget, type NamedFile } from '../config/kinds/metrics-target.ts';
+import type { Identity } from '../identity.ts';
 import type { Failure } from '../runtime/outcome.ts';
 import type { Access, ReadText } from './http/access.ts';
 import { codeOf, failureOf } from './http/failures.ts';
 import type { Resolve } from './http/resolve.ts';
 import type { Component } from './metrics.ts';
-import type { ConfigSource, ConfigText, Identity, Target, TargetSource } from './target.ts';
+import type { ConfigSource, ConfigText, Target, TargetSource } from './target.ts';
 
 export interface ConfiguredTargets {
   readonly gitaly: readonly MetricsTarget[];

@@ -7,6 +7,7 @@
  * query: a page without the count of unavailable repositories is a failure, never zeros.
  */
 import type { MetricsTarget } from '../config/kinds/metrics-target.ts';
+import { identityText } from '../identity.ts';
 import { type Block, samplesOf } from '../metrics/samples.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Collector } from '../runtime/collector.ts';
@@ -21,7 +22,7 @@ import {
   nativeReplicationQueueDepth,
   nativeRepositoriesUnavailable,
 } from './native-metrics.ts';
-import { identityText, type Target } from './target.ts';
+import type { Target } from './target.ts';
 import type { TextPage } from './text/parser.ts';
 
 /** The names of all collectors of this part, for when it has nothing to read. */

@@ -1,16 +1,8 @@
 /** What is read: servers that speak of themselves at /metrics, and who knows which there are. */
+import type { Identity } from '../identity.ts';
 import type { Failure } from '../runtime/outcome.ts';
 import type { Access } from './http/access.ts';
 import type { Component } from './metrics.ts';
-
-/** The labels by which a server is known, the same in all metrics of `gitaly_server_*`. */
-export interface Identity {
-  /** Empty on a virtual machine, like `pod`. */
-  readonly namespace: string;
-  readonly pod: string;
-  /** The Kubernetes node, or the virtual machine's own name. */
-  readonly node: string;
-}
 
 export interface Target {
   readonly component: Component;
@@ -58,10 +50,3 @@ export interface ConfigSource {
     readonly failures: readonly Failure[];
   }>;
 }
-
-/** `gitaly-1`, or `gitlab/gl-gitaly-0` for a pod. */
-export const identityText = ({ namespace, pod, node }: Identity): string =>
-  pod === '' ? node : `${namespace}/${pod}`;
-
-export const identityKey = ({ namespace, pod, node }: Identity): string =>
-  JSON.stringify([namespace, pod, node]);

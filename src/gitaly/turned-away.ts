@@ -5,11 +5,11 @@
  * A client that leaves a queue by itself (`cancelled`) was not turned away, and makes no event.
  */
 import type { EventLog } from '../events/log.ts';
+import { type Identity, identityKey, identityText } from '../identity.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Rpc } from './history.ts';
 import type { DropReason } from './metrics.ts';
 import type { ServerUse } from './server-use.ts';
-import { type Identity, identityKey, identityText } from './target.ts';
 
 /** It begins with drops in two looks in a row, or at once when there are this many. */
 export const startsAtPerSecond = 1;

@@ -5,8 +5,8 @@
 import type { Rpc } from '../gitaly/history.ts';
 import * as limits from '../gitaly/metrics.ts';
 import type { GitalyView } from '../gitaly/room.ts';
-import { type Identity, identityKey, identityText } from '../gitaly/target.ts';
 import { limitText, rateText, type TurnedAway, type TurningReason } from '../gitaly/turned-away.ts';
+import { type Identity, identityKey, identityText } from '../identity.ts';
 import type { Problem } from './praefect.ts';
 import type { Reading } from './reading.ts';
 

@@ -1,7 +1,9 @@
 /** All sections of the settings. A room that needs settings of its own writes one file beside this and one line here. */
 import type { Section, ValuesOf } from '../setting.ts';
+import { cgroupSection } from './cgroup.ts';
 import { configSection } from './config.ts';
 import { gitalyRule, gitalySection } from './gitaly.ts';
+import { kubernetesRule, kubernetesSection } from './kubernetes.ts';
 import { logSection } from './log.ts';
 import { metricsSection } from './metrics.ts';
 import { praefectRule, praefectSection } from './praefect.ts';
@@ -13,6 +15,8 @@ export const sections = [
   logSection,
   praefectSection,
   gitalySection,
+  cgroupSection,
+  kubernetesSection,
   metricsSection,
 ] as const satisfies Section[];
 
@@ -23,8 +27,14 @@ export type Settings = ValuesOf<
     (typeof logSection)['settings'] &
     (typeof praefectSection)['settings'] &
     (typeof gitalySection)['settings'] &
+    (typeof cgroupSection)['settings'] &
+    (typeof kubernetesSection)['settings'] &
     (typeof metricsSection)['settings']
 >;
 
 /** Rules between settings, checked when each one alone is right. */
-export const rules: readonly ((settings: Settings) => string | undefined)[] = [praefectRule, gitalyRule];
+export const rules: readonly ((settings: Settings) => string | undefined)[] = [
+  praefectRule,
+  gitalyRule,
+  kubernetesRule,
+];
