@@ -20,6 +20,18 @@ export interface Meta {
   readonly owner: { readonly kind: string; readonly name: string; readonly uid: string } | undefined;
 }
 
+/** What a label selector asks: all of `labels` and all of `expressions`. `selects` of selector.ts matches it. */
+export interface LabelSelector {
+  readonly labels: Readonly<Record<string, string>>;
+  readonly expressions: readonly Requirement[];
+}
+
+export interface Requirement {
+  readonly key: string;
+  readonly operator: 'In' | 'NotIn' | 'Exists' | 'DoesNotExist';
+  readonly values: readonly string[];
+}
+
 export interface Condition {
   readonly status: 'True' | 'False' | 'Unknown';
   readonly reason: string;
@@ -125,7 +137,10 @@ export interface StatefulSet extends Meta {
 
 export interface PodDisruptionBudget extends Meta {
   readonly kind: 'PodDisruptionBudget';
+  /** matchLabels of its selector. */
   readonly selector: Readonly<Record<string, string>>;
+  /** The whole selector, with its expressions; absent where there is none (then it covers no pod). */
+  readonly labelSelector?: LabelSelector;
   readonly disruptionsAllowed: number;
   readonly currentHealthy: number;
   readonly desiredHealthy: number;
