@@ -1,0 +1,94 @@
+/**
+ * Which buckets of one Gitaly get series of their own: the busiest, and every one that had an OOM kill. Series that
+ * come and go are worth little on a graph, so whoever is in stays until clearly overtaken, and for a while at least.
+ */
+
+export interface BusiestOptions {
+  /** At most so many, those with kills aside. */
+  readonly top: number;
+  /** After so long without activity a score is half of what it was. */
+  readonly halfLifeMs?: number;
+  /** How long a busy one stays at least. */
+  readonly holdMs?: number;
+  /** How many times the score of one that is in another must have to take its place. */
+  readonly margin?: number;
+}
+
+export interface Busiest {
+  /**
+   * `at`: monotonic milliseconds. `activity`: bucket -> how busy it was since the last update, for every bucket there
+   * is; undefined where that could not be read: then its score stays. `killed`: those that had an OOM kill.
+   * Returns the chosen, the killed included, whether or not they still exist.
+   */
+  update(
+    at: number,
+    activity: ReadonlyMap<number, number | undefined>,
+    killed: ReadonlySet<number>,
+  ): ReadonlySet<number>;
+}
+
+/** A thousandth of a core, or a MiB in use: below it a bucket is idle, and idle ones are not ranked. */
+const idleBelow = 0.001;
+
+export function createBusiest({
+  top,
+  halfLifeMs = 2 * 60_000,
+  holdMs = 10 * 60_000,
+  margin = 1.25,
+}: BusiestOptions): Busiest {
+  let updatedAt: number | undefined;
+  let scores = new Map<number, number>();
+  /** Bucket -> until when it stays, whoever else is busy. */
+  const members = new Map<number, number>();
+  const scoreOf = (bucket: number): number => scores.get(bucket) ?? 0;
+
+  function enterScores(at: number, activity: ReadonlyMap<number, number | undefined>): void {
+    // Nothing is known of the time before the first update: it takes what is seen for the whole truth.
+    const kept = updatedAt === undefined ? 0 : 0.5 ** ((at - updatedAt) / halfLifeMs);
+    updatedAt = at;
+    const before = scores;
+    scores = new Map();
+    for (const [bucket, busy] of activity) {
+      const score = before.get(bucket) ?? 0;
+      scores.set(bucket, busy === undefined ? score : score * kept + busy * (1 - kept));
+    }
+  }
+
+  /** An idle one holds its place against nobody. */
+  const admit = (bucket: number, at: number): void => {
+    members.set(bucket, scoreOf(bucket) >= idleBelow ? at + holdMs : at);
+  };
+
+  const byScore = (a: number, b: number): number => scoreOf(b) - scoreOf(a) || a - b;
+
+  return {
+    update(at, activity, killed) {
+      enterScores(at, activity);
+      for (const bucket of members.keys())
+        if (!scores.has(bucket) || killed.has(bucket)) members.delete(bucket);
+
+      const replaceable = [...members.keys()].filter((bucket) => (members.get(bucket) ?? at) <= at);
+      const isFull = members.size >= top;
+      const toBeat = isFull ? Math.max(idleBelow, margin * Math.min(...replaceable.map(scoreOf))) : 0;
+      const outside = [...scores.keys()]
+        .filter((bucket) => !members.has(bucket) && !killed.has(bucket) && scoreOf(bucket) >= toBeat)
+        .sort(byScore);
+
+      const candidates = outside.values();
+      for (let free = top - members.size; free > 0; free--) {
+        const { value: next } = candidates.next();
+        if (next === undefined) break;
+        admit(next, at);
+      }
+      const weakestFirst = replaceable.sort(byScore).reverse();
+      for (const [index, next] of [...candidates].entries()) {
+        const weakest = weakestFirst[index];
+        if (weakest === undefined || scoreOf(next) < idleBelow || scoreOf(next) <= margin * scoreOf(weakest))
+          break;
+        members.delete(weakest);
+        admit(next, at);
+      }
+      return new Set([...killed, ...members.keys()]);
+    },
+  };
+}
