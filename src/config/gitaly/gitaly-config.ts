@@ -61,6 +61,8 @@ export interface CgroupSizes {
 }
 
 export interface GitalyConfig {
+  /** Names of [[storage]]. `templateValue` where the chart's template fills it in: the pod's name. */
+  readonly storages: readonly string[];
   readonly rpcs: readonly RpcConcurrency[];
   readonly packObjects: ConcurrencySettings & {
     /** The file says how many, be it none or without a limit; else Gitaly's default holds. */
@@ -91,6 +93,7 @@ export function parseGitalyConfig(text: string, name: string): Checked<GitalyCon
   const cache = tableOf(reader, top, 'pack_objects_cache');
   const packObjects = tableOf(reader, top, 'pack_objects_limiting');
   const config: GitalyConfig = {
+    storages: tablesOf(reader, top, 'storage').flatMap((at) => readText(reader, at, 'name') ?? []),
     rpcs: readRpcs(reader, top),
     packObjects: {
       ...readConcurrency(reader, packObjects, 0),

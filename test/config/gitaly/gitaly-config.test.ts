@@ -25,6 +25,7 @@ const nothing = { limit: undefined, queueSize: undefined, queueWaitSeconds: unde
 describe('configurations of each time', () => {
   test('13.5: limits of each repository, cgroups in their old form', () => {
     const config = parsed(fixture('linux-package-13.5.toml'));
+    expect(config.storages).toEqual(['default']);
     expect(config.rpcs).toEqual([
       {
         ...{ service: 'gitaly.SmartHTTPService', method: 'PostReceivePack' },
@@ -92,6 +93,7 @@ describe('configurations of each time', () => {
 
   test("the chart's template, as a real ConfigMap holds it", () => {
     const config = parsed(fixture('chart-limits.toml.tpl'));
+    expect(config.storages).toEqual([templateValue]);
     expect(config.rpcs).toEqual([
       {
         ...{ service: 'gitaly.SmartHTTPService', method: 'PostUploadPackWithSidechannel' },
