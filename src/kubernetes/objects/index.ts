@@ -7,5 +7,6 @@ export { podOf } from './pod.ts';
 export { quantityOf } from './quantity.ts';
 export type { Parsed } from './reading.ts';
 export { labelSelectorOf, selects } from './selector.ts';
+export { joinedSelectors, parseSelector } from './selector-text.ts';
 export { statefulSetOf } from './stateful-set.ts';
 export { timeOf } from './time.ts';
