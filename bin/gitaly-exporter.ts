@@ -21,6 +21,7 @@ const { systemWorld } = await import('../src/config/world.ts');
 
 process.exitCode = await main(process.argv.slice(2), {
   world: systemWorld(),
+  stdin: () => process.stdin,
   stdout: process.stdout,
   stderr: process.stderr,
   signals: process,

@@ -1,6 +1,6 @@
 /** The command line: which command, with which settings, or everything that is wrong with them; and its end. */
 import { problemsBehind } from './cli/behind.ts';
-import type { Command, CommandIo, CommandModule, Output } from './cli/command.ts';
+import type { Command, CommandIo, CommandModule, Input, Output } from './cli/command.ts';
 import { chooseCommand, commands } from './cli/commands.ts';
 import { commandHelp, programHelp, widthOf } from './cli/help.ts';
 import { printProblems } from './cli/problems.ts';
@@ -14,6 +14,7 @@ import { createLog } from './logging.ts';
 /** The process around the command line; tests pass their own. */
 export interface Host {
   readonly world: World;
+  readonly stdin?: () => Input;
   readonly stdout: Output;
   readonly stderr: Output;
   readonly signals: SignalSource;
@@ -78,8 +79,8 @@ async function runCommand(
     exit: host.exit,
     now: () => performance.now(),
   });
-  const { stdout, stderr, world } = host;
-  const io: CommandIo = { stdout, stderr, log, signal, world, origins: loaded.origins, reload: load };
+  const { stdin, stdout, stderr, world } = host;
+  const io: CommandIo = { stdin, stdout, stderr, log, signal, world, origins: loaded.origins, reload: load };
   try {
     return await module.run(loaded.settings, io, loaded.options);
   } catch (error) {

@@ -16,7 +16,12 @@ export interface Output {
   readonly columns?: number | undefined;
 }
 
+/** Standard input: process.stdin, or a test's own. */
+export type Input = AsyncIterable<Uint8Array | string> & { readonly isTTY?: boolean | undefined };
+
 export interface CommandIo {
+  /** A function, because looking at standard input opens it. Absent: there is none. */
+  readonly stdin?: (() => Input) | undefined;
   /** For what the command was asked for; the log goes to standard error. */
   readonly stdout: Output;
   readonly stderr: Output;
@@ -42,6 +47,8 @@ export interface Command {
   readonly name: string;
   /** The option that a word right behind the command gives: `demo incident storage-dies`. */
   readonly argument?: string;
+  /** Short flags of old, and what they stand for: `-0` for `--null`. */
+  readonly short?: Readonly<Record<string, string>>;
   /** One line for the list of commands. */
   readonly summary: string;
   /** For its own help. */

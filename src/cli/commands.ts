@@ -48,6 +48,18 @@ export const commands: readonly Command[] = [
     load: () => import('../commands/generate.ts'),
   },
   {
+    name: 'bucket',
+    argument: 'of',
+    short: { '-0': '--null' },
+    summary: 'tell which repositories share a bucket of Gitaly, or which bucket a repository is in',
+    description:
+      "Gitaly runs the Git processes of a repository in one of its buckets, the cgroups repos-0, repos-1 and so on. `bucket 17 --storage gitaly-1` lists the repositories that share repos-17, `bucket @hashed/ab/cd/abcd.git` tells a repository's own. Paths come from Praefect's database, or from standard input. Exit code 1 when there is no such repository.",
+    settings: ['Praefect', "Gitaly's and Praefect's own metrics"],
+    readsSources: true,
+    exitCodeOnProblems: 2,
+    load: () => fromFile('../commands/bucket.ts'),
+  },
+  {
     name: 'config check',
     summary: 'check the configuration, and print it with its defaults',
     description:
@@ -97,8 +109,9 @@ export function chooseCommand(args: readonly string[]): Choice {
   return { kind: 'unknown', message: `the first argument is neither a command nor a flag; ${hint}` };
 }
 
-/** A word for which the command has an option becomes that option's flag. */
-function withArgument({ argument }: Command, rest: readonly string[]): readonly string[] {
+/** A word for which the command has an option becomes that option's flag, and a short flag its long one. */
+function withArgument({ argument, short = {} }: Command, given: readonly string[]): readonly string[] {
+  const rest = given.map((word) => short[word] ?? word);
   const [word] = rest;
   if (argument === undefined || word === undefined || word.startsWith('-')) return rest;
   return [`--${argument}=${word}`, ...rest.slice(1)];
