@@ -8,7 +8,7 @@
  *     server.replay('drain', 'pods');                      // the watch of the incident, to whoever watches
  *     server.next('pods:list', { status: 500 });           // the next list of pods fails
  *     server.next('pods:watch', recorded('watch-gone'));   // an answer as recorded
- *     server.next('pods:watch', { lines: ['{"type":'], then: 'cut' });
+ *     server.next('pods:watch', { lines: ['{"type":'], ending: 'cut' });
  *     await server.close();
  *
  * It pages lists, filters by namespace, label and field selectors, keeps a log of events for watches that resume,
@@ -36,8 +36,8 @@ export type EventType = 'ADDED' | 'MODIFIED' | 'DELETED';
 export type Misbehaviour =
   /** An answer of HTTP. `body`: text as it is, anything else as JSON. */
   | { readonly status: number; readonly headers?: Readonly<Record<string, string>>; readonly body?: unknown }
-  /** 200, these pieces one after the other exactly as they are, and then. */
-  | { readonly lines: readonly string[]; readonly then: 'end' | 'cut' | 'silence' }
+  /** 200, these pieces one after the other exactly as they are, and how it ends. */
+  | { readonly lines: readonly string[]; readonly ending: 'end' | 'cut' | 'silence' }
   /** The connection is closed without an answer. */
   | 'reset'
   /** The request is taken and never answered. */
@@ -381,7 +381,7 @@ function answer(response: ServerResponse, misbehaviour: Misbehaviour): void {
 /** Each piece in a packet of its own, as far as a local connection lets one say. */
 async function drip(
   response: ServerResponse,
-  { lines, then }: { readonly lines: readonly string[]; readonly then: 'end' | 'cut' | 'silence' },
+  { lines, ending }: { readonly lines: readonly string[]; readonly ending: 'end' | 'cut' | 'silence' },
 ): Promise<void> {
   response.writeHead(200, { 'Content-Type': 'application/json' });
   response.flushHeaders();
@@ -389,6 +389,6 @@ async function drip(
     await new Promise((resolve) => response.write(line, resolve));
     await new Promise((resolve) => setImmediate(resolve));
   }
-  if (then === 'end') response.end();
-  if (then === 'cut') response.socket?.destroy();
+  if (ending === 'end') response.end();
+  if (ending === 'cut') response.socket?.destroy();
 }
