@@ -40,6 +40,7 @@ const timeShare = 0.1;
 const cachedForMs = 30_000;
 const mostCached = 50;
 const deadlineMs = 30_000;
+const failureCostsMs = 100;
 const words = { count: 'the parameter count', storage: 'the parameter storage' };
 
 export function bucketRoutes({ sources, clock }: BucketRoutesOptions): readonly ApiRoute[] {
@@ -98,6 +99,8 @@ export function bucketRoutes({ sources, clock }: BucketRoutesOptions): readonly 
     running = mine;
     try {
       const answer = await mine.answer;
+      // So that a database that refuses is not asked again and again.
+      if (answer.status === 503) budget.charge(failureCostsMs);
       if (answer.status === undefined) {
         if (cached.size >= mostCached) cached.clear();
         cached.set(key, { until: clock.monotonic() + cachedForMs, answer });
