@@ -17,8 +17,10 @@ const errors: Readonly<Record<string, FileError>> = {
   ENFILE: 'descriptors',
 };
 
-/** By its code, not its class: under jest Node's own errors are of another realm. */
-export function fileErrorOf(thrown: unknown): FileError {
-  const code = typeof thrown === 'object' && thrown !== null && 'code' in thrown ? thrown.code : undefined;
-  return (typeof code === 'string' ? errors[code] : undefined) ?? 'io';
-}
+/** By its shape, not its class: under jest Node's own errors are of another realm. */
+export const codeOf = (thrown: unknown): string | undefined =>
+  typeof thrown === 'object' && thrown !== null && 'code' in thrown && typeof thrown.code === 'string'
+    ? thrown.code
+    : undefined;
+
+export const fileErrorOf = (thrown: unknown): FileError => errors[codeOf(thrown) ?? ''] ?? 'io';
