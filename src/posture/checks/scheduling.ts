@@ -165,11 +165,11 @@ function placement({ pods, set }: Workload): Verdict {
   const [first] = shared;
   if (first !== undefined)
     return fail(
-      `${listText(first[1].map(({ name }) => name))} are both on ${first[0]}${shared.length > 1 ? `, and ${shared.length - 1} more nodes have several` : ''}`,
+      `${listText(first[1].map(({ name }) => name))} are together on ${first[0]}${shared.length > 1 ? `, and ${shared.length - 1} more nodes have several` : ''}`,
     );
   return judge(set, ({ replicas }) => {
     const placed = [...nodes.values()].flat().length;
-    if (placed < Math.max(replicas, pods.length))
+    if (!(placed >= Math.max(replicas, pods.length)))
       return cannotTell(`${placed} of ${replicas} pods have a node`);
     return pass(
       `${placed} ${placed === 1 ? 'pod' : 'pods'} on ${nodes.size} ${nodes.size === 1 ? 'node' : 'nodes'}`,

@@ -1,5 +1,5 @@
 /** What protects a Gitaly that runs: concurrency limits, room on its volume. */
-import { type Check, judge, pass, passIf } from '../check.ts';
+import { type Check, fail, judge, pass, passIf } from '../check.ts';
 import type { VolumeFacts } from '../inputs.ts';
 import { isUnknown } from '../known.ts';
 import { inPod } from '../mend.ts';
@@ -75,7 +75,7 @@ export const serviceChecks: readonly Check[] = [
         judge(volume, (facts) => {
           const bytes = shareFree(facts.availableBytes, facts.capacityBytes);
           const room = `${bytesText(facts.availableBytes)} of ${bytesText(facts.capacityBytes)} free (${percentText(bytes)})`;
-          if (bytes < leastFree) return passIf(false, room);
+          if (!(bytes >= leastFree)) return fail(room);
           return withInodes(facts, room);
         }),
       ),
