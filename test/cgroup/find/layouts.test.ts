@@ -1,0 +1,268 @@
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import {
+  createFolderTree,
+  directoryOf,
+  type FolderTree,
+  id,
+  knownPod,
+  lookOnce,
+  otherUid,
+  pauseId,
+  sliceOf,
+  uid,
+} from './support.ts';
+
+let tree: FolderTree;
+
+beforeEach(() => {
+  tree = createFolderTree();
+});
+
+afterEach(() => tree.end());
+
+const burstable = 'kubepods.slice/kubepods-burstable.slice';
+
+describe('where pods are', () => {
+  test.each([
+    ['Guaranteed', 'systemd', `kubepods.slice/${sliceOf('kubepods')}`],
+    ['Burstable', 'systemd', `${burstable}/${sliceOf('kubepods-burstable')}`],
+    ['BestEffort', 'systemd', `kubepods.slice/kubepods-besteffort.slice/${sliceOf('kubepods-besteffort')}`],
+    ['Guaranteed', 'cgroupfs', `kubepods/pod${uid}`],
+    ['Burstable', 'cgroupfs', `kubepods/burstable/pod${uid}`],
+    ['BestEffort', 'cgroupfs', `kubepods/besteffort/pod${uid}`],
+    // kind
+    [
+      'Burstable',
+      'systemd',
+      `kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-burstable.slice/${sliceOf('kubelet-kubepods-burstable')}`,
+    ],
+    // kind, seen from its host
+    [
+      'Guaranteed',
+      'systemd',
+      `system.slice/docker-${pauseId}.scope/kubelet.slice/kubelet-kubepods.slice/${sliceOf('kubelet-kubepods')}`,
+    ],
+    ['Burstable', 'cgroupfs', `kubelet/kubepods/burstable/pod${uid}`],
+    // k3s without root
+    [
+      'Burstable',
+      'cgroupfs',
+      `user.slice/user-1000.slice/user@1000.service/k3s.service/kubepods/burstable/pod${uid}`,
+    ],
+  ])('%s, %s: %s', async (qosClass, driver, pod) => {
+    tree.make(`${pod}/cri-containerd-${id}.scope`, `${pod}/gitaly/gitaly-1/repos-0`);
+    const { trees } = await lookOnce(tree.root);
+    expect(trees).toEqual([expect.objectContaining({ key: uid, qosClass, driver, pod, layout: 'beside' })]);
+  });
+
+  test("a static pod's uid is a hash", async () => {
+    const hash = 'd41d8cd98f00b204e9800998ecf8427e';
+    tree.make(`${burstable}/kubepods-burstable-pod${hash}.slice/gitaly/gitaly-1/repos-0`);
+    expect((await lookOnce(tree.root)).trees).toEqual([expect.objectContaining({ uid: hash })]);
+  });
+
+  test("the API's word on the class wins over the path's", async () => {
+    tree.make(`${burstable}/${sliceOf('kubepods-burstable')}`);
+    const directory = directoryOf([knownPod({ qosClass: 'Guaranteed' })]);
+    expect((await lookOnce(tree.root, { directory })).trees).toEqual([
+      expect.objectContaining({ qosClass: 'Guaranteed' }),
+    ]);
+  });
+
+  test('of two folders of one pod (its driver was changed) the one that holds something counts', async () => {
+    tree.make(
+      `kubepods/burstable/pod${uid}`,
+      `${burstable}/${sliceOf('kubepods-burstable')}/gitaly/gitaly-1/repos-0`,
+    );
+    tree.make(
+      `kubepods/burstable/pod${otherUid}/gitaly/gitaly-1/repos-0`,
+      `${burstable}/${sliceOf('kubepods-burstable', otherUid)}`,
+    );
+    expect((await lookOnce(tree.root)).trees.map(({ driver }) => driver)).toEqual(['systemd', 'cgroupfs']);
+  });
+});
+
+describe("where Gitaly's tree is in its pod", () => {
+  const pod = `${burstable}/${sliceOf('kubepods-burstable')}`;
+  const scope = `${pod}/cri-containerd-${id}.scope`;
+  test.each([
+    ['beside', `${pod}/gitaly/gitaly-1`],
+    ['beside', `${pod}/gitaly-1`],
+    ['beside', `${pod}/gitlab.com/git/gitaly-17`],
+    ['inside', `${scope}/gitaly/gitaly-1`],
+    ['inside', `${scope}/gitaly-1`],
+    ['inside', `${scope}/container/gitaly/gitaly-1`],
+  ])('%s: %s', async (layout, git) => {
+    tree.make(scope, `${git}/repos-0`, `${git}/repos-12`);
+    const { trees } = await lookOnce(tree.root);
+    expect(trees).toEqual([
+      expect.objectContaining({
+        layout,
+        git: { path: git, pid: git.split('-').at(-1), buckets: [0, 12] },
+        containers: [
+          { path: scope, id, name: id.slice(0, 12), gitaly: layout === 'inside' ? true : undefined },
+        ],
+      }),
+    ]);
+  });
+
+  test('deeper is not looked for', async () => {
+    tree.make(`${pod}/a/b/c/d/gitaly-1/repos-0`);
+    expect((await lookOnce(tree.root)).trees).toEqual([]);
+  });
+});
+
+describe('which scopes are containers', () => {
+  const pod = `${burstable}/${sliceOf('kubepods-burstable')}`;
+  test.each([
+    [`cri-containerd-${id}.scope`, true],
+    [`crio-${id}.scope`, true],
+    [`docker-${id}.scope`, true],
+    [`crio-${id}`, true],
+    [id, true],
+    [`crio-conmon-${id}.scope`, false],
+    [`crio-conmon-${id}`, false],
+    ['deadbeefdeadbeef', false],
+    [`cri-containerd-${id}x.scope`, false],
+    ['gitaly', false],
+    ['init.scope', false],
+  ])('%s: %s', async (name, isContainer) => {
+    tree.make(`${pod}/${name}`, `${pod}/gitaly/gitaly-1/repos-0`);
+    const [found] = (await lookOnce(tree.root)).trees;
+    expect(found?.containers.map(({ path }) => path)).toEqual(isContainer ? [`${pod}/${name}`] : []);
+  });
+
+  test.each([
+    [
+      'by its name',
+      [
+        { name: 'gitaly', id },
+        { name: 'logger', id: pauseId },
+      ],
+      ['logger', false],
+      ['gitaly', true],
+    ],
+    [
+      'what is not listed is not it',
+      [{ name: 'gitaly', id }],
+      [pauseId.slice(0, 12), false],
+      ['gitaly', true],
+    ],
+    ['the only one, whatever its name', [{ name: 'git', id }], [pauseId.slice(0, 12), false], ['git', true]],
+    [
+      'undecided while the API does not know of its newest container',
+      [
+        { name: 'gitaly', id: 'f'.repeat(64) },
+        { name: 'logger', id: pauseId },
+      ],
+      ['logger', false],
+      [id.slice(0, 12), undefined],
+    ],
+    [
+      'undecided while it has no id',
+      [{ name: 'gitaly', id: '' }],
+      [pauseId.slice(0, 12), undefined],
+      [id.slice(0, 12), undefined],
+    ],
+    [
+      'undecided when none of several has its name',
+      [
+        { name: 'a', id },
+        { name: 'b', id: pauseId },
+      ],
+      ['b', undefined],
+      ['a', undefined],
+    ],
+  ])("Gitaly's own: %s", async (_, containers, pause, gitaly) => {
+    tree.make(`${pod}/cri-containerd-${id}.scope`, `${pod}/cri-containerd-${pauseId}.scope`);
+    const directory = directoryOf([knownPod({ containers })]);
+    const [found] = (await lookOnce(tree.root, { directory })).trees;
+    expect(found?.containers.map(({ name, gitaly: is }) => [name, is])).toEqual([pause, gitaly]);
+  });
+});
+
+describe('a virtual machine', () => {
+  test.each([
+    ['gitaly/gitaly-4711'],
+    ['gitlab/gitaly/gitaly-4711'],
+    ['system.slice/gitaly-4711'],
+    [`system.slice/docker-${id}.scope/gitaly/gitaly-4711`],
+    ['gitaly-4711'],
+  ])('%s', async (git) => {
+    tree.make(`${git}/repos-0`, `${git}/repos-3`, 'system.slice/ssh.service', 'user.slice');
+    const { trees, missing, failures } = await lookOnce(tree.root);
+    expect(trees).toEqual([
+      {
+        key: 'host',
+        identity: { namespace: '', pod: '', node: 'node-1' },
+        uid: '',
+        qosClass: '',
+        driver: undefined,
+        layout: 'beside',
+        pod: undefined,
+        containers: [],
+        git: { path: git, pid: '4711', buckets: [0, 3] },
+        deadGit: [],
+      },
+    ]);
+    expect([missing, failures]).toEqual([[], []]);
+  });
+
+  test('several that nothing tells apart: one is shown, and the page says so', async () => {
+    tree.make('a/gitaly/gitaly-1/repos-0', 'b/gitaly/gitaly-1/repos-0');
+    const { trees, missing } = await lookOnce(tree.root);
+    expect(trees.map(({ git, deadGit }) => [git?.path, deadGit])).toEqual([['b/gitaly/gitaly-1', []]]);
+    expect(missing).toEqual([
+      expect.stringMatching(/^\/a\/gitaly: more Gitalys .* only \/b\/gitaly is shown$/),
+    ]);
+  });
+
+  test('without Git cgroups there is nothing, and the page says what to look at', async () => {
+    tree.make('system.slice/gitlab-runsvdir.service', 'gitaly/gitaly-1');
+    const { trees, missing } = await lookOnce(tree.root);
+    expect(trees).toEqual([]);
+    expect(missing).toEqual([expect.stringContaining('is [cgroups.repositories] count set')]);
+  });
+});
+
+describe('who tells of pods', () => {
+  const gitalyPod = `${burstable}/${sliceOf('kubepods-burstable')}`;
+  const other = `${burstable}/${sliceOf('kubepods-burstable', otherUid)}`;
+
+  test('nobody: pods with Git cgroups, by uid', async () => {
+    tree.make(`${gitalyPod}/gitaly/gitaly-1/repos-0`, `${other}/gitaly/gitaly-1`);
+    const { trees, missing } = await lookOnce(tree.root);
+    expect(trees.map(({ identity }) => identity)).toEqual([{ namespace: '', pod: uid, node: 'node-1' }]);
+    expect(missing).toEqual([expect.stringContaining('set kubernetes.enabled or cgroup.podsFile')]);
+  });
+
+  test('a whole list: those that are listed, with Git cgroups or without', async () => {
+    tree.make(gitalyPod, `${other}/gitaly/gitaly-1/repos-0`);
+    const { trees, missing, failures } = await lookOnce(tree.root, { directory: directoryOf([knownPod()]) });
+    expect(trees).toEqual([
+      expect.objectContaining({
+        identity: { namespace: 'gitlab', pod: 'gitlab-gitaly-0', node: 'node-7' },
+        layout: 'none',
+      }),
+    ]);
+    expect(missing).toEqual([expect.stringContaining(otherUid)]);
+    expect(failures).toEqual([]);
+  });
+
+  test('a list that may not be whole: those that are listed, and by uid those that are Gitaly by what they hold', async () => {
+    tree.make(gitalyPod, `${other}/gitaly/gitaly-1/repos-0`);
+    const failure = { reason: 'refused', message: 'the API server cannot be reached' } as const;
+    const found = await lookOnce(tree.root, { directory: directoryOf([knownPod()], failure) });
+    expect(found.trees.map(({ identity }) => identity.pod)).toEqual(['gitlab-gitaly-0', otherUid]);
+    expect(found.missing).toEqual([`${otherUid}: named by uid, because the list of pods is not whole`]);
+    expect(found.failures).toEqual([failure]);
+  });
+
+  test('a listed pod that is not on this host has no tree, and the page says so', async () => {
+    tree.make(gitalyPod);
+    const directory = directoryOf([knownPod(), knownPod({ uid: otherUid, name: 'gitlab-gitaly-1' })]);
+    const { trees, missing } = await lookOnce(tree.root, { directory });
+    expect(trees.map(({ key }) => key)).toEqual([uid]);
+    expect(missing).toEqual([expect.stringMatching(/^gitlab\/gitlab-gitaly-1: listed .* another node$/)]);
+  });
+});
