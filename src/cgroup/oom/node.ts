@@ -1,0 +1,169 @@
+/** The cgroups of one Gitaly as a tree of counters: what was read of each, and how much of that is counted. */
+import { dirname } from 'node:path/posix';
+import type { CgroupFiles, CgroupFolder } from '../files/reading.ts';
+import type { GitalyTree, GitParent } from '../tree.ts';
+import type { Counters } from './counters.ts';
+import type { OomLevel } from './record.ts';
+
+/** What a cgroup is to Gitaly. */
+export interface Shape {
+  readonly path: string;
+  readonly level: Exclude<OomLevel, 'node'>;
+  /** Whose limit it was, when `oom` moved below in a cgroup that is gone or unknown: the nearest that it can be. */
+  readonly below: Exclude<OomLevel, 'node'>;
+  readonly container: string | undefined;
+  readonly bucket: number | undefined;
+}
+
+/** What one pass found. */
+export type Look =
+  | {
+      readonly kind: 'value';
+      readonly counters: Counters;
+      /** Another cgroup of the same name stands there now: it counts from 0. */
+      readonly isAnew: boolean;
+    }
+  | { readonly kind: 'gone' | 'absent' | 'failed' };
+
+export interface CgroupNode {
+  shape: Shape;
+  readonly folder: CgroupFolder;
+  readonly children: Map<string, CgroupNode>;
+  /** Children that went since this one was last settled. */
+  readonly lost: Shape[];
+  /** What the last look made of it; undefined before the first. */
+  status: Look['kind'] | undefined;
+  /** memory.events as last read; undefined until then. */
+  last: Counters | undefined;
+  /** memory.events.local as last read. */
+  local: Counters | undefined;
+  /** The last pass could not read it: what was killed in it meanwhile is counted with its parent. */
+  isMissed: boolean;
+  /**
+   * Kills of `last.kills` that are counted, here or below. It runs ahead for a moment when a kill was seen in a
+   * child that this one, read before it, did not have yet.
+   */
+  counted: number;
+  /** Own `oom` that no kill explains yet, and when it last moved (monotonic ms): the kill may be yet to come. */
+  ooms: number;
+  oomsAt: number;
+  /** Something below was never read, or went: look there although nothing moved. */
+  isDirty: boolean;
+  look: Look | undefined;
+  lookLocal: Counters | undefined;
+}
+
+export const createNode = (files: CgroupFiles, shape: Shape): CgroupNode => ({
+  shape,
+  folder: files.folder(shape.path),
+  children: new Map(),
+  lost: [],
+  status: undefined,
+  last: undefined,
+  local: undefined,
+  isMissed: false,
+  counted: 0,
+  ooms: 0,
+  oomsAt: 0,
+  isDirty: true,
+  look: undefined,
+  lookLocal: undefined,
+});
+
+export function closeNode(node: CgroupNode): void {
+  node.folder.close();
+  for (const child of node.children.values()) closeNode(child);
+  node.children.clear();
+}
+
+/** Every path between Gitaly's top and its buckets: these left out, for there may be thousands. */
+function levelsOf(tree: GitalyTree): readonly Shape[] {
+  const shapes = new Map<string, Shape>();
+  const add = (
+    path: string,
+    level: Shape['level'],
+    below: Shape['below'],
+    container?: string | undefined,
+  ): void => {
+    if (path !== '' && path !== '.' && !shapes.has(path))
+      shapes.set(path, { path, level, below, container, bucket: undefined });
+  };
+  if (tree.pod !== undefined) add(tree.pod, 'pod', 'container');
+  for (const { name, path } of tree.containers) add(path, 'container', 'container', name);
+  for (const git of gitParentsOf(tree)) {
+    // The folder that Gitaly's own are made in: a limit of its own is one of all Git processes.
+    add(dirname(git.path), 'git', 'git');
+    add(git.path, 'git', 'bucket');
+  }
+  return [...shapes.values()].sort((a, b) => a.path.length - b.path.length);
+}
+
+const gitParentsOf = ({ deadGit, git }: GitalyTree): readonly GitParent[] =>
+  git === undefined ? deadGit : [git, ...deadGit];
+
+/** The uppermost cgroup that is Gitaly's alone: the pod's slice; on a virtual machine the parent of gitaly-<pid>. */
+export const topOf = (tree: GitalyTree): Shape | undefined => levelsOf(tree)[0];
+
+/** Makes the nodes below `top` those of the tree; what stays keeps what is known of it. */
+export function reshape(files: CgroupFiles, top: CgroupNode, tree: GitalyTree): void {
+  const wanted = new Map<CgroupNode, Set<string>>([[top, new Set()]]);
+  const nodes = [top];
+  for (const shape of levelsOf(tree)) {
+    if (shape.path === top.shape.path) {
+      top.shape = shape;
+      continue;
+    }
+    const parent = nodes.findLast(({ shape: { path } }) => shape.path.startsWith(`${path}/`));
+    if (parent === undefined) continue;
+    const node = parent.children.get(shape.path) ?? adopt(files, nodes, parent, shape);
+    node.shape = shape;
+    wanted.get(parent)?.add(shape.path);
+    wanted.set(node, new Set());
+    nodes.push(node);
+  }
+  for (const git of gitParentsOf(tree)) {
+    const parent = nodes.find(({ shape: { path } }) => path === git.path);
+    if (parent === undefined) continue;
+    for (const bucket of git.buckets) {
+      const path = `${git.path}/repos-${bucket}`;
+      wanted.get(parent)?.add(path);
+      if (!parent.children.has(path)) adopt(files, nodes, parent, bucketShape(git.path, bucket));
+    }
+  }
+  for (const [node, paths] of wanted)
+    for (const [path, child] of node.children) if (!paths.has(path)) abandon(nodes, node, child);
+}
+
+export const bucketShape = (git: string, bucket: number): Shape => ({
+  path: `${git}/repos-${bucket}`,
+  level: 'bucket',
+  below: 'bucket',
+  container: undefined,
+  bucket,
+});
+
+/** `nodes`: those among which `parent` and all around it are. */
+function adopt(
+  files: CgroupFiles,
+  nodes: readonly CgroupNode[],
+  parent: CgroupNode,
+  shape: Shape,
+): CgroupNode {
+  const node = createNode(files, shape);
+  parent.children.set(shape.path, node);
+  soil(nodes, shape.path);
+  return node;
+}
+
+function abandon(nodes: readonly CgroupNode[], parent: CgroupNode, child: CgroupNode): void {
+  parent.children.delete(child.shape.path);
+  // One that was found gone has been lost already.
+  if (child.status !== 'gone') parent.lost.push(child.shape);
+  soil(nodes, child.shape.path);
+  closeNode(child);
+}
+
+/** The next pass shall look at everything from the top to the path. */
+function soil(nodes: readonly CgroupNode[], path: string): void {
+  for (const node of nodes) if (path.startsWith(`${node.shape.path}/`)) node.isDirty = true;
+}
