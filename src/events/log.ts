@@ -8,6 +8,9 @@ export const eventKinds = [
   'schema_changed',
   'limit_reached', // a concurrency limit began to turn clients away
   'limit_relieved', // it has turned nobody away for a while
+  'oom_kill', // processes were killed for want of memory
+  'pod_gone', // a pod of Gitaly is going: deleted, evicted, its node lost, its container ended
+  'pod_rotated', // it, or its replacement, is Ready again
   'reloaded',
 ] as const;
 export type EventKind = (typeof eventKinds)[number];
