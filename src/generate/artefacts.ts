@@ -7,6 +7,7 @@ import { boards } from '../../dashboards/index.ts';
 import { catalogue } from '../catalogue.ts';
 import { configurationReference } from '../config/reference.ts';
 import { metricsReference } from '../metrics/reference.ts';
+import { postureReference } from '../posture/docs.ts';
 import type { Artefact } from './artefact.ts';
 import { withFacts } from './runbook.ts';
 
@@ -23,6 +24,7 @@ export function artefacts(
     ...boards(settings).map(({ name, json }) => ({ path: `dashboards/${name}.json`, content: json })),
     { path: 'docs/metrics.md', content: metricsReference(catalogue) },
     { path: 'docs/configuration.md', content: configurationReference() },
+    { path: 'docs/posture.md', content: postureReference() },
   ];
 }
 

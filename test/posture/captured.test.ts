@@ -5,7 +5,7 @@ import { evaluate } from '../../src/posture/evaluate.ts';
 import { type CheckId, checkIds } from '../../src/posture/ids.ts';
 import { captured, findingsOf, resultOf } from './support.ts';
 
-type Expected = 'pass' | 'fail' | `unknown: ${string}`;
+type Expected = 'pass' | 'fail' | `unknown: ${string}` | `n/a: ${string}`;
 
 /** Recommendation -> [all followed, the chart's defaults]. */
 const expected: Readonly<Record<CheckId, readonly [Expected, Expected]>> = {
@@ -17,7 +17,9 @@ const expected: Readonly<Record<CheckId, readonly [Expected, Expected]>> = {
   cgroup_nsdelegate: ['pass', 'pass'],
   init_cgroups_ran: ['pass', 'fail'], // no such container
   cgroup_owner: ['pass', 'fail'], // root
+  git_cgroups_configured: ['pass', 'fail'],
   git_cgroups_enabled: ['pass', 'fail'],
+  git_limit_as_configured: ['pass', 'n/a: there is no gitaly-<pid>'],
   git_memory_buffer: ['pass', 'fail'], // 10 GiB - 8 GiB; no limits at all
   pod_memory_bounded: ['pass', 'fail'], // max
   qos_guaranteed: ['pass', 'fail'], // Burstable
@@ -81,7 +83,8 @@ test('what was found is said with numbers', () => {
     container_runtime_version: 'containerd://1.7.27',
     init_cgroups_ran: 'no init container init-cgroups: cgroups are off in the chart',
     cgroup_owner: 'uid 0',
-    git_cgroups_enabled: 'repositories.count is 0: off',
+    git_cgroups_configured: 'repositories.count is 0: off',
+    git_cgroups_enabled: 'no gitaly-<pid>: off',
     git_memory_buffer:
       "no memory limit on gitaly, certificates, configure: the pod's slice has none, whatever the others have",
     pod_memory_bounded: 'memory.max is max',
@@ -110,6 +113,7 @@ test('how to mend it names the real StatefulSet, pod and node', () => {
       ],
       ['init_cgroups_ran', 'kubectl -n gitlab logs gl-gitaly-default-2 -c init-cgroups'],
       ['cgroup_owner', 'kubectl -n gitlab logs gl-gitaly-default-2 -c init-cgroups'],
+      ['git_cgroups_configured', 'kubectl -n gitlab get configmap -l app=gitaly -o yaml'],
       ['git_cgroups_enabled', 'kubectl -n gitlab logs gl-gitaly-default-2 -c gitaly | grep -i cgroup'],
       [
         'git_memory_buffer',

@@ -104,8 +104,9 @@ const failing: readonly Case[] = [
     'ended with 1',
   ],
   ['cgroup_owner', 'root', cgroup({ ownerUid: known(0) }), 'uid 0'],
-  ['git_cgroups_enabled', 'count 0', memory(8 * GiB, 0), 'repositories.count is 0: off'],
-  ['git_cgroups_enabled', 'none found', cgroup({ layout: 'none' }), 'no gitaly-<pid> below the pod: off'],
+  ['git_cgroups_configured', 'count 0', memory(8 * GiB, 0), 'repositories.count is 0: off'],
+  ['git_cgroups_configured', 'no limit', memory(undefined), '100 buckets, memory_bytes not set'],
+  ['git_cgroups_enabled', 'none found', cgroup({ layout: 'none' }), 'no gitaly-<pid>: off'],
   [
     'git_cgroups_enabled',
     'no repos-0',
@@ -114,15 +115,21 @@ const failing: readonly Case[] = [
   ],
   [
     'git_cgroups_enabled',
-    'another limit than configured (a reload that did not happen)',
-    cgroup({ gitMemoryMax: known(9 * GiB) }),
-    '1 repos-N so far, memory.max of gitaly-<pid> is 9 GiB, and memory_bytes 8 GiB',
-  ],
-  [
-    'git_cgroups_enabled',
     'no limit',
     cgroup({ gitMemoryMax: known('max') }),
-    '1 repos-N so far, memory.max of gitaly-<pid> is max, and memory_bytes 8 GiB',
+    '1 repos-N so far, memory.max of gitaly-<pid> is max',
+  ],
+  [
+    'git_limit_as_configured',
+    'a change that is not in force',
+    cgroup({ gitMemoryMax: known(9 * GiB) }),
+    'memory.max is 9 GiB, memory_bytes 8 GiB',
+  ],
+  [
+    'git_limit_as_configured',
+    'none in force',
+    cgroup({ gitMemoryMax: known('max') }),
+    'memory.max is max, memory_bytes 8 GiB',
   ],
   [
     'git_memory_buffer',
@@ -320,10 +327,10 @@ describe('passes', () => {
     ],
     ['git_memory_buffer', 'exactly 1 GiB', memory(9 * GiB), 'request 10 GiB - memory_bytes 9 GiB = 1 GiB'],
     [
-      'git_cgroups_enabled',
-      'a limit that the kernel rounded down to pages',
+      'git_limit_as_configured',
+      'the kernel rounds down to pages',
       both(memory(8 * GiB + 1000), cgroup({ gitMemoryMax: known(8 * GiB) })),
-      '1 repos-N so far, memory.max of gitaly-<pid> is 8 GiB',
+      'memory.max is 8 GiB, memory_bytes 8 GiB',
     ],
     [
       'gomemlimit',
@@ -424,7 +431,14 @@ describe('is unknown, with the reason', () => {
     ],
     ['cgroup_owner', 'not read', cgroup({ ownerUid: forbidden }), forbidden.unknown],
     ['git_cgroups_enabled', 'no tree', servers(() => ({ cgroup: forbidden })), forbidden.unknown],
-    ['git_cgroups_enabled', 'no configuration', servers(() => ({ config: forbidden })), forbidden.unknown],
+    ['git_cgroups_configured', 'no configuration', servers(() => ({ config: forbidden })), forbidden.unknown],
+    [
+      'git_limit_as_configured',
+      'no configuration',
+      servers(() => ({ config: forbidden })),
+      forbidden.unknown,
+    ],
+    ['git_limit_as_configured', 'no tree', servers(() => ({ cgroup: forbidden })), forbidden.unknown],
     ['git_memory_buffer', 'no configuration', servers(() => ({ config: forbidden })), forbidden.unknown],
     ['pod_memory_bounded', 'not read', cgroup({ podMemoryMax: forbidden }), forbidden.unknown],
     ['qos_guaranteed', 'not told', pods(() => ({ qosClass: '' })), "the API shows no QoS class of the pod's"],
@@ -527,7 +541,9 @@ describe('does not apply', () => {
     const onMachines = machines(good);
     const applicable = checkIds.filter((id) => !resultOf(onMachines, id).startsWith('n/a'));
     expect(applicable).toEqual([
+      'git_cgroups_configured',
       'git_cgroups_enabled',
+      'git_limit_as_configured',
       'concurrency_limits',
       'volume_room',
       'praefect_sslmode',

@@ -1,7 +1,6 @@
 /** Git's own cgroups: may Gitaly make them, and do they bound what Git takes? */
-import { type Check, cannotTell, fail, judge, pass, passIf, type Verdict } from '../check.ts';
-import type { CgroupFacts, MemoryMax } from '../inputs.ts';
-import { isUnknown } from '../known.ts';
+import { type Check, cannotTell, fail, judge, passIf, type Verdict } from '../check.ts';
+import type { MemoryMax } from '../inputs.ts';
 import { inPod, lookAtPod } from '../mend.ts';
 import { perGitalyPod, perNode, perServer } from '../subjects.ts';
 import { bytesText } from '../text.ts';
@@ -9,6 +8,9 @@ import { version } from '../version.ts';
 import { beyond, constrain, requirements } from './sources.ts';
 
 const onKubernetes = version('17.3');
+
+/** GitLab's documentation of 13.10: 'Control groups'. */
+const firstCgroups = version('13.10');
 
 /** runAsUser of the chart: user git. */
 const gitUid = 1000;
@@ -122,29 +124,78 @@ export const cgroupChecks: readonly Check[] = [
       ),
   },
   {
-    id: 'git_cgroups_enabled',
-    title: 'Git runs in cgroups of its own, with a limit',
+    id: 'git_cgroups_configured',
+    title: "Git's cgroups and their limit are configured",
     why: 'Without them one Git process can take all the memory there is, and the OOM kill takes the whole Gitaly with it. `count = 0` switches them off without a word.',
-    expected: 'repositories.count over 0, repos-0 there, and memory.max of gitaly-<pid> as memory_bytes says',
-    evidence: "Gitaly's config.toml and its cgroups on the node, held against each other",
+    expected: 'cgroups.repositories.count over 0, and cgroups.memory_bytes set',
+    evidence: "Gitaly's config.toml, as the ConfigMap or the file has it",
+    source: constrain,
+    severity: 'warning',
+    about: 'pod',
+    rests: 'api',
+    since: firstCgroups,
+    mend: {
+      helm: enableCgroups,
+      kubectl: inPod('get configmap -l app=gitaly -o yaml'),
+      other: "On a virtual machine: gitaly['configuration'][:cgroups] in gitlab.rb.",
+    },
+    run: (inputs) =>
+      perServer(inputs, ({ config }) =>
+        judge(config, ({ cgroups: { memoryBytes, repositories } }) => {
+          if (repositories.count === 0) return fail('repositories.count is 0: off');
+          const limit = memoryBytes === undefined ? 'not set' : bytesText(memoryBytes);
+          return passIf(memoryBytes !== undefined, `${repositories.count} buckets, memory_bytes ${limit}`);
+        }),
+      ),
+  },
+  {
+    id: 'git_cgroups_enabled',
+    title: 'Git really runs in cgroups of its own, with a limit',
+    why: 'Gitaly starts without its cgroups where it may not make them, and then nothing bounds Git, whatever is configured.',
+    expected: 'repos-0 below gitaly-<pid>, and a number in memory.max of gitaly-<pid>',
+    evidence: "Gitaly's cgroups on the node",
     source: constrain,
     severity: 'warning',
     about: 'pod',
     rests: 'node',
-    since: version('13.10'),
+    since: firstCgroups,
     mend: { helm: enableCgroups, kubectl: inPod('logs POD -c gitaly | grep -i cgroup') },
     run: (inputs) =>
-      perServer(inputs, ({ config, cgroup }) => {
-        const sizes = isUnknown(config) ? undefined : config.value.cgroups;
-        // Either alone can prove that they are off, only both together that they are on.
-        if (sizes?.repositories.count === 0) return fail('repositories.count is 0: off');
-        if (!isUnknown(cgroup)) {
-          if (cgroup.value.layout === 'none') return fail('no gitaly-<pid> below the pod: off');
-          if (!isUnknown(cgroup.value.repositoryCgroups) && cgroup.value.repositoryCgroups.value === 0)
-            return fail('gitaly-<pid> is there, but no repos-0');
-        }
-        return judge(config, () => judge(cgroup, (found) => asConfigured(sizes?.memoryBytes, found)));
-      }),
+      perServer(inputs, ({ cgroup }) =>
+        judge(cgroup, ({ layout, repositoryCgroups, gitMemoryMax }) => {
+          if (layout === 'none') return fail('no gitaly-<pid>: off');
+          return judge(repositoryCgroups, (count) => {
+            if (count === 0) return fail('gitaly-<pid> is there, but no repos-0');
+            return judge(gitMemoryMax, (max) =>
+              passIf(max !== 'max', `${count} repos-N so far, memory.max of gitaly-<pid> is ${maxText(max)}`),
+            );
+          });
+        }),
+      ),
+  },
+  {
+    id: 'git_limit_as_configured',
+    title: "Git's memory limit is the configured one",
+    why: 'A limit that was changed in the configuration alone is not in force: Gitaly sets it when it starts.',
+    expected: 'memory.max of gitaly-<pid> as cgroups.memory_bytes says, to the page',
+    evidence: "Gitaly's config.toml and its cgroups on the node, by an exporter that reads both",
+    source: constrain,
+    severity: 'advice',
+    about: 'pod',
+    rests: 'node',
+    since: firstCgroups,
+    mend: {
+      kubectl: inPod('rollout restart statefulset WORKLOAD'),
+      other: 'On a virtual machine: `gitlab-ctl restart gitaly`.',
+    },
+    run: (inputs) =>
+      perServer(inputs, ({ config, cgroup }) =>
+        judge(cgroup, ({ gitMemoryMax }) =>
+          judge(gitMemoryMax, (max) =>
+            judge(config, ({ cgroups: { memoryBytes } }) => asConfigured(memoryBytes, max)),
+          ),
+        ),
+      ),
   },
   {
     id: 'pod_memory_bounded',
@@ -180,16 +231,11 @@ export const cgroupChecks: readonly Check[] = [
 /** The kernel rounds a limit down to whole pages, of 64 KiB at most. */
 const largestPage = 65536;
 
-function asConfigured(configured: number | undefined, found: CgroupFacts): Verdict {
-  const { repositoryCgroups, gitMemoryMax } = found;
-  return judge(repositoryCgroups, (count) =>
-    judge(gitMemoryMax, (max) => {
-      const there = `${count} repos-N so far, memory.max of gitaly-<pid> is ${maxText(max)}`;
-      if (configured === undefined) return fail(`${there}; memory_bytes is not set, so Git has no limit`);
-      const agree = max !== 'max' && max <= configured && configured - max < largestPage;
-      return agree ? pass(there) : fail(`${there}, and memory_bytes ${bytesText(configured)}`);
-    }),
-  );
+function asConfigured(configured: number | undefined, max: MemoryMax): Verdict {
+  const both = `memory.max is ${maxText(max)}, memory_bytes ${configured === undefined ? 'not set' : bytesText(configured)}`;
+  if (configured === undefined || max === 'max')
+    return passIf(configured === undefined && max === 'max', both);
+  return passIf(max <= configured && configured - max < largestPage, both);
 }
 
 const maxText = (max: MemoryMax): string => (max === 'max' ? 'max' : bytesText(max));

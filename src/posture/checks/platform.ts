@@ -16,7 +16,7 @@ export const platformChecks: readonly Check[] = [
   {
     id: 'kubernetes_version',
     title: 'Kubernetes is 1.29 or later',
-    why: "GitLab supports Gitaly on Kubernetes from 1.29 on; before 1.28 an OOM kill of one Git process and one of the container cannot be told apart by the kubelet's setting of memory.oom.group.",
+    why: 'GitLab supports Gitaly on Kubernetes from 1.29 on; its guidance is not tested with earlier ones.',
     expected: 'kubelet 1.29 or later on every node with a Gitaly',
     evidence: "the node's status.nodeInfo.kubeletVersion",
     source: requirements,
@@ -64,7 +64,7 @@ export const platformChecks: readonly Check[] = [
   {
     id: 'runc_version',
     title: 'runc is 1.1.9 or later',
-    why: 'Earlier ones do not hand a cgroup on to the container in the way that Gitaly needs.',
+    why: 'GitLab tests its handing over of cgroups with no earlier one.',
     expected: 'runc 1.1.9 or later on every node with a Gitaly',
     evidence: 'runc --version on the node; the API does not tell',
     source: requirements,
@@ -83,12 +83,11 @@ export const platformChecks: readonly Check[] = [
     title: 'No swap on the node',
     why: 'The kernel counts swap in addition to a memory limit: a Git process at its limit goes on in swap and slows the whole node down, where it should be killed.',
     expected: 'no swap on any node with a Gitaly',
-    evidence:
-      "the node's status.nodeInfo.swap, where the kubelet tells it; /proc/swaps, which an agent reads",
+    evidence: '/proc/swaps; of nodes without an agent status.nodeInfo.swap, where the kubelet tells it',
     source: "GitLab: Cgroups, 'Before you begin'",
     severity: 'warning',
     about: 'node',
-    rests: 'api',
+    rests: 'node',
     mend: {
       kubectl: lookAtNode('.status.nodeInfo.swap'),
       other: 'On the node: `swapoff -a`, and take swap out of /etc/fstab.',
