@@ -109,6 +109,7 @@ export function createApp(options: AppOptions): App {
         problems: problems(),
         events: events.recent(50),
         timeShare: settings.praefect.database.timeShare,
+        cgroups: core.cgroups(),
         demo: options.demo?.view(),
       }),
     ready: () =>

@@ -1,4 +1,7 @@
 /** Every metric that this program can say, by the part that says it: what the reference, boards and alerts quote. */
+
+import { cgroupSelfMetrics, levelsMetrics } from './cgroup/metrics.ts';
+import { bucketMetrics } from './cgroup/metrics-buckets.ts';
 import { eventMetrics } from './events/metrics.ts';
 import { gitalyMetrics } from './gitaly/metrics.ts';
 import { nativeMetrics } from './gitaly/native-metrics.ts';
@@ -23,8 +26,13 @@ export const catalogue: readonly CatalogueSection[] = [
   },
   { title: "Praefect's database: health, queue, server", metrics: questionMetrics },
   { title: "Gitaly's servers: concurrency limits", metrics: gitalyMetrics },
+  { title: "Gitaly's servers: memory, CPU, OOM kills", metrics: levelsMetrics },
+  { title: "Gitaly's servers: repository buckets", metrics: bucketMetrics },
   { title: "Praefect's own answers, for comparison", metrics: nativeMetrics },
-  { title: 'The exporter', metrics: [...selfMetrics, ...eventMetrics, ...serverMetrics, ...reloadMetrics] },
+  {
+    title: 'The exporter',
+    metrics: [...selfMetrics, ...eventMetrics, ...serverMetrics, ...reloadMetrics, ...cgroupSelfMetrics],
+  },
   { title: "The exporter's process", metrics: processMetrics },
 ];
 

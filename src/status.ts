@@ -1,8 +1,10 @@
 /** From what the runner, the rules and the event log know to what the page and the API show. */
+import type { CgroupView } from './cgroup/view.ts';
 import type { Event } from './events/log.ts';
 import type { DatedProblem } from './problems/record.ts';
 import type { CollectorStatus } from './runtime/status.ts';
 import type { CollectorView, DemoView, StatusView } from './server/status-view.ts';
+import { memoryView } from './status-memory.ts';
 
 export interface StatusParts {
   readonly version: string;
@@ -14,6 +16,8 @@ export interface StatusParts {
   readonly events: readonly Event[];
   /** The share of the database's time that all questions may take, for the words about stretched intervals. */
   readonly timeShare: number;
+  /** Undefined where no cgroups are watched. */
+  readonly cgroups: CgroupView | undefined;
   readonly demo: DemoView | undefined;
 }
 
@@ -30,6 +34,7 @@ export function statusView(parts: StatusParts): StatusView {
       since: since * 1000,
     })),
     collectors: parts.collectors.map((status) => collectorView(status, parts.timeShare)),
+    memory: parts.cgroups && memoryView(parts.cgroups),
     events: parts.events,
     links: [],
     demo: parts.demo,

@@ -28,6 +28,13 @@ export function statusJson(status: StatusView, assessment: Assessment, now: numb
       maxAgeSeconds: seconds(collector.maxAgeMs),
       series: collector.series,
     })),
+    memory: status.memory && {
+      notes: status.memory.notes,
+      servers: status.memory.servers.map(({ kills, ...server }) => ({
+        ...server,
+        kills: kills?.map(({ last, ...kill }) => ({ ...kill, last: time(last) })),
+      })),
+    },
     events: status.events.map(({ at, kind, message, labels }) => ({ time: time(at), kind, message, labels })),
     links: status.links,
     incidents: status.demo?.incidents.map(({ runningSince, ...incident }) => ({

@@ -12,11 +12,15 @@ export interface StatusView {
   /** What somebody has to act on, as far as it is known. The page adds what collectors cannot tell. */
   readonly problems: readonly ProblemView[];
   readonly collectors: readonly CollectorView[];
+  /** Memory and OOM kills of each Gitaly; absent where no cgroups are watched. */
+  readonly memory?: MemoryView | undefined;
   /** Newest first. */
   readonly events: readonly EventView[];
   /** Other places to go: documentation, dashboards. /metrics and the API are there already. */
   readonly links: readonly LinkView[];
   readonly demo?: DemoView | undefined;
+  /** Recommendations as checks; absent where none are run. */
+  readonly posture?: PostureView | undefined;
 }
 
 export const severities = ['critical', 'warning'] as const;
@@ -81,6 +85,41 @@ export interface EventView {
   readonly labels: Readonly<Record<string, string>>;
 }
 
+export interface MemoryView {
+  readonly servers: readonly ServerMemoryView[];
+  /** What is not known of all of them and why, a line each. */
+  readonly notes: readonly string[];
+}
+
+/** One Gitaly. Bytes; what could not be read is absent. */
+export interface ServerMemoryView {
+  readonly name: string;
+  /** One line: how its Git processes are held in. */
+  readonly title: string;
+  /** Absent: there is no such level (a virtual machine has no pod). */
+  readonly pod?: LevelMemoryView | undefined;
+  readonly gitaly?: LevelMemoryView | undefined;
+  readonly git?: LevelMemoryView | undefined;
+  /** OOM kills since the exporter started, by the level whose limit ran out, those with kills only. Absent: not known. */
+  readonly kills?:
+    | readonly { readonly level: string; readonly processes: number; readonly last?: number | undefined }[]
+    | undefined;
+  /** Repository buckets whose processes hold most of their limit, fullest first. */
+  readonly nearLimit: readonly { readonly text: string; readonly link?: LinkView | undefined }[];
+}
+
+export interface LevelMemoryView {
+  /** What processes hold and the kernel cannot take back. */
+  readonly anon?: number | undefined;
+  /** With page cache. */
+  readonly usage?: number | undefined;
+  /** 'none': there is no limit. */
+  readonly limit?: number | 'none' | undefined;
+  /** Share of the CPU limit's periods in which something was held back, 0 to 1. */
+  readonly throttled?: number | undefined;
+  readonly unread: readonly string[];
+}
+
 /** The demo's incidents, which can be set off from the page. */
 export interface DemoView {
   readonly incidents: readonly IncidentView[];
@@ -93,4 +132,47 @@ export interface IncidentView {
   readonly description: string;
   /** Since when it has been going on; absent: it is not. */
   readonly runningSince?: number | undefined;
+}
+
+/** Which recommendations are followed. What fails comes first, the most important on top. */
+export interface PostureView {
+  /** `withdrawn`: too old to be believed; then there is nothing but `at`. */
+  readonly state: 'pending' | 'current' | 'withdrawn';
+  /** When the checks were run. */
+  readonly at: number | undefined;
+  /** Of single results: a check has one for each pod, node or workload that it is about. */
+  readonly summary: {
+    readonly pass: number;
+    readonly fail: number;
+    readonly unknown: number;
+    readonly notApplicable: number;
+  };
+  readonly failing: readonly FailingCheckView[];
+  readonly unknown: readonly OpenCheckView[];
+  /** Titles of what is followed everywhere. */
+  readonly passing: readonly string[];
+}
+
+export interface FailingCheckView {
+  readonly check: string;
+  readonly title: string;
+  readonly severity: 'warning' | 'advice';
+  readonly why: string;
+  readonly expected: string;
+  /** Where to read on: a file of the package, and its section. */
+  readonly runbook: string;
+  /** Whom it is about, and what was found there. */
+  readonly subjects: readonly { readonly name: string; readonly text: string }[];
+  /** YAML for the chart. */
+  readonly helm?: string | undefined;
+  /** Lines for a shell. */
+  readonly kubectl: readonly string[];
+  readonly other?: string | undefined;
+}
+
+export interface OpenCheckView {
+  readonly check: string;
+  readonly title: string;
+  /** Why it is not known, and of whom. */
+  readonly reasons: readonly { readonly text: string; readonly names: readonly string[] }[];
 }

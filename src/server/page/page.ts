@@ -6,6 +6,8 @@ import { demoPanel } from './demo.ts';
 import { formatDuration } from './durations.ts';
 import { eventsList } from './events.ts';
 import { html, toText, verbatim } from './html.ts';
+import { memorySection } from './memory.ts';
+import { posturePanel } from './posture.ts';
 import { anchor, moment, verdictPanel } from './problems.ts';
 import { refreshSeconds, script } from './script.ts';
 import { style } from './style.ts';
@@ -22,7 +24,7 @@ export interface PageContent {
 
 /** The whole document. Its links are relative, so that it works below any path of a proxy. */
 export function renderPage({ status, assessment, telemetryPath, now }: PageContent): string {
-  const { program, target, demo } = status;
+  const { program, target, demo, posture } = status;
   const links = [
     { text: 'Metrics', href: telemetryPath.slice(1) },
     { text: 'This page as JSON', href: 'api/v1/status' },
@@ -51,8 +53,10 @@ export function renderPage({ status, assessment, telemetryPath, now }: PageConte
 <main>
 ${verdictPanel(assessment, now)}
 ${demo && demo.incidents.length > 0 && demoPanel(demo, now)}
+${status.memory && memorySection(status.memory, now)}
 <h2 id="collectors">Collectors</h2>
 ${collectorsTable(assessment.collectors, now)}
+${posture && posturePanel(posture, now)}
 <h2>Latest events</h2>
 ${eventsList(status.events, status.startedAt, now)}
 <p class="quiet running">Running for ${formatDuration(now - status.startedAt)}, since ${moment(status.startedAt, now)}.</p>

@@ -80,6 +80,22 @@ td small { display: block; max-width: 13rem; white-space: normal; color: var(--q
 td small.hold { white-space: nowrap; }
 th.number, td.number { text-align: right; }
 
+.memory tbody th { width: 38%; }
+.memory tbody th .message { font-size: .9375rem; font-weight: 400; margin-top: .25rem; color: var(--tone); }
+meter { width: 7rem; vertical-align: middle; }
+
+.posture > p, .posture summary { color: var(--quiet); font-size: .9375rem; }
+.posture details { margin-top: .5rem; padding: .75rem 1.25rem; background: var(--sheet); border: 1px solid var(--line);
+  border-left: 6px solid var(--tone); border-radius: 6px; }
+.posture summary { cursor: pointer; }
+.posture summary h3 { display: inline; color: var(--ink); }
+.posture summary:focus-visible { outline: 3px solid var(--link); outline-offset: 2px; border-radius: 3px; }
+.posture details p { margin-top: .5rem; }
+.posture ul { margin: .375rem 0 0; padding-left: 1.25rem; }
+.posture pre { margin: .5rem 0 0; padding: .625rem .75rem; overflow-x: auto; background: var(--ground); border-radius: 4px;
+  overflow-wrap: normal; }
+.tone-advice { --tone: var(--unknown); --tone-ground: var(--unknown-ground); }
+
 .events li { display: grid; grid-template-columns: 15.5rem 1fr; gap: 0 1rem; padding: .625rem 0;
   border-top: 1px solid var(--line); }
 .events li:first-child { border-top: 0; }

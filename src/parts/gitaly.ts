@@ -1,0 +1,73 @@
+/** Gitaly's and Praefect's own metrics, and Gitaly's configuration: those that the settings name, and a cluster's. */
+import { readFile } from 'node:fs/promises';
+import { hostname } from 'node:os';
+import { gitalyRoomFromSettings } from '../gitaly/from-settings.ts';
+import { systemResolve } from '../gitaly/http/resolve.ts';
+import { createNativeAnswers, nativeCollectorNames } from '../gitaly/native-answers.ts';
+import { gitalyCollectorNames } from '../gitaly/room.ts';
+import type { ConfigSource, TargetSource } from '../gitaly/target.ts';
+import { repositoriesUnavailable } from '../praefect/mirror/metrics.ts';
+import { gitalyProblems } from '../problems/gitaly.ts';
+import { nativeProblems } from '../problems/native.ts';
+import type { Reading } from '../problems/reading.ts';
+import { absentPart, type Part, type PartOptions } from './part.ts';
+
+const readText = (file: string): Promise<string> => readFile(file, 'utf8');
+
+/** @param cluster whom Kubernetes finds; nothing where it is not watched */
+export function gitalyPart(
+  { settings, clock, events }: PartOptions,
+  cluster: { readonly targets: readonly TargetSource[]; readonly configs: readonly ConfigSource[] },
+): Part {
+  const room = gitalyRoomFromSettings({
+    settings: { gitaly: settings.gitaly, praefectTargets: settings.praefect.target },
+    clock,
+    events,
+    hostName: hostname(),
+    resolve: systemResolve,
+    readText,
+    ...cluster,
+  });
+  if (room === undefined) return absentPart(gitalyCollectorNames);
+  return {
+    collectors: room.collectors,
+    disabled: [],
+    families: [],
+    problems: (reading) => gitalyProblems({ reading, view: room.view() }),
+    stop: async () => undefined,
+  };
+}
+
+/**
+ * Praefect's own answers from its database, held against ours.
+ *
+ * @param reading what the exporter serves at this moment
+ */
+export function nativePart({ settings, clock }: PartOptions, reading: () => Reading): Part {
+  const { scrape } = settings.gitaly;
+  const native = createNativeAnswers({
+    targets: settings.praefect.dbMetricsTarget,
+    intervalMs: settings.praefect.dbMetricsInterval,
+    access: { tls: scrape.tls, credentialsFile: scrape.credentialsFile },
+    maxBytes: scrape.maxBytes,
+    maxSamples: scrape.maxSeries,
+    clock,
+    hostName: hostname(),
+    resolve: systemResolve,
+    readText,
+    ours: () =>
+      new Map(
+        reading()
+          .series(repositoriesUnavailable)
+          .map(({ labels, value }) => [labels.virtual_storage, value]),
+      ),
+  });
+  if (native === undefined) return absentPart(nativeCollectorNames);
+  return {
+    collectors: native.collectors,
+    disabled: [],
+    families: [],
+    problems: (found) => nativeProblems({ reading: found, differences: native.differences() }),
+    stop: async () => undefined,
+  };
+}
