@@ -46,10 +46,13 @@ const contents = (): string =>
     ),
   ].join('\n');
 
+/** In running text a placeholder in <> is no tag. */
+const plain = (text: string): string => text.replaceAll('<', '\\<');
+
 function section({ id, title, why, expected, evidence, source, since, rests, mend }: Check): string {
   const facts = [
-    `- Expected: ${expected}.`,
-    `- Seen by: ${evidence}${rests === 'node' ? ' (needs an agent on the node)' : ''}.`,
+    `- Expected: ${plain(expected)}.`,
+    `- Seen by: ${plain(evidence)}${rests === 'node' ? ' (needs an agent on the node)' : ''}.`,
     `- From: ${source}.`,
     ...(since === undefined ? [] : [`- Applies from GitLab ${versionText(since)} on.`]),
   ];
@@ -58,7 +61,9 @@ function section({ id, title, why, expected, evidence, source, since, rests, men
     ...(mend.kubectl === undefined ? [] : [fenced('shell', mend.kubectl(wholeCluster))]),
     ...(mend.other === undefined ? [] : [mend.other]),
   ];
-  return [`## ${id}`, `**${title}.** ${why}`, facts.join('\n'), 'To mend it:', ...mending].join('\n\n');
+  return [`## ${id}`, `**${plain(title)}.** ${plain(why)}`, facts.join('\n'), 'To mend it:', ...mending].join(
+    '\n\n',
+  );
 }
 
 const fenced = (language: string, text: string): string => `\`\`\`${language}\n${text}\n\`\`\``;

@@ -107,7 +107,7 @@ export const cgroupChecks: readonly Check[] = [
   {
     id: 'cgroup_owner',
     title: "The pod's slice belongs to Gitaly's user",
-    why: 'Otherwise Gitaly may not move Git processes into their cgroups, and starts each of them without a limit or not at all.',
+    why: 'Otherwise Gitaly may neither make cgroups there nor move Git processes into them.',
     expected: "cgroup.procs of the slice belongs to the pod's runAsUser (1000 in the chart)",
     evidence: "the owner of cgroup.procs in the pod's slice",
     source: requirements,
@@ -151,7 +151,7 @@ export const cgroupChecks: readonly Check[] = [
   {
     id: 'git_cgroups_enabled',
     title: 'Git really runs in cgroups of its own, with a limit',
-    why: 'Gitaly starts without its cgroups where it may not make them, and then nothing bounds Git, whatever is configured.',
+    why: 'What is configured is not yet in force: only the tree itself shows that Git is bounded.',
     expected: 'repos-0 below gitaly-<pid>, and a number in memory.max of gitaly-<pid>',
     evidence: "Gitaly's cgroups on the node",
     source: constrain,

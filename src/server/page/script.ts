@@ -30,6 +30,7 @@ export const script = `
       const main = next.querySelector('main');
       if (!main || String(getSelection())) return;
       const focus = document.activeElement && document.activeElement.id;
+      for (const { id } of document.querySelectorAll('main details[open]')) next.getElementById(id)?.setAttribute('open', '');
       document.querySelector('main').replaceWith(document.adoptNode(main));
       document.title = next.title;
       if (focus) document.getElementById(focus)?.focus({ preventScroll: true });

@@ -206,5 +206,26 @@ export const saying = (text: string, href = text): StatusView => ({
   events: [{ at: ago(1), kind: text, message: text, labels: { storage: text } }],
   links: [{ text, href }],
   demo: { incidents: [{ name: text, title: text, description: text, runningSince: ago(5) }] },
+  posture: {
+    state: 'current',
+    at: ago(9),
+    summary: { pass: 1, fail: 1, unknown: 1, notApplicable: 0 },
+    failing: [
+      {
+        check: text,
+        title: text,
+        severity: 'warning',
+        why: text,
+        expected: text,
+        runbook: text,
+        subjects: [{ name: text, text }],
+        helm: text,
+        kubectl: [text],
+        other: text,
+      },
+    ],
+    unknown: [{ check: text, title: text, reasons: [{ text, names: [text] }] }],
+    passing: [text],
+  },
 });
 export const hostile: StatusView = saying(hostileText, 'javascript:alert(3)');
