@@ -6,7 +6,7 @@ import type { Identity } from '../identity.ts';
 import type { Pod } from '../kubernetes/objects/types.ts';
 import type { Store } from '../kubernetes/store.ts';
 import type { Failure } from '../runtime/outcome.ts';
-import { componentOf } from './component.ts';
+import type { ComponentOf } from './component.ts';
 import type { ConfigMaps, MountedConfig } from './config-maps.ts';
 import { podIdentity } from './pod-identity.ts';
 import { notCurrent } from './store-failure.ts';
@@ -32,6 +32,7 @@ const authorities = 'kube-root-ca.crt';
 export async function configsOfPods(
   pods: readonly Pod[],
   component: Component,
+  componentOf: ComponentOf,
   configMaps: ConfigMaps,
   signal: AbortSignal,
 ): Promise<PodsConfigs> {
@@ -61,12 +62,24 @@ const isThere = ({ node, deletion, phase }: Pod): boolean =>
 export const configName = ({ namespace, name, key }: MountedConfig): string =>
   `ConfigMap ${namespace}/${name}, ${key}`;
 
-export function kubernetesConfigs(pods: Store<Pod>, configMaps: ConfigMaps): ConfigSource {
+export interface KubernetesConfigs {
+  readonly pods: Store<Pod>;
+  readonly componentOf: ComponentOf;
+  readonly configMaps: ConfigMaps;
+}
+
+export function kubernetesConfigs({ pods, componentOf, configMaps }: KubernetesConfigs): ConfigSource {
   return {
     async read(signal) {
       const failure = notCurrent(pods, 'pods');
       if (failure !== undefined) return { texts: [], failures: [failure] };
-      const { configs, failures } = await configsOfPods(pods.all(), 'gitaly', configMaps, signal);
+      const { configs, failures } = await configsOfPods(
+        pods.all(),
+        'gitaly',
+        componentOf,
+        configMaps,
+        signal,
+      );
       const texts = configs.map(
         ({ config, pods: mounting }): ConfigText => ({
           name: configName(config),

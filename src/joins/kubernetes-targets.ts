@@ -7,12 +7,13 @@ import { identityText } from '../identity.ts';
 import type { Pod } from '../kubernetes/objects/types.ts';
 import type { Store } from '../kubernetes/store.ts';
 import type { Failure } from '../runtime/outcome.ts';
-import { componentOf, mainContainer } from './component.ts';
+import { type ComponentOf, mainContainer } from './component.ts';
 import { podIdentity } from './pod-identity.ts';
 import { notCurrent } from './store-failure.ts';
 
 export interface KubernetesTargets {
   readonly pods: Store<Pod>;
+  readonly componentOf: ComponentOf;
   /**
    * For pods that serve their metrics over TLS. No credentials: whoever may make a pod with Gitaly's labels would
    * get them, and Gitaly's listener for metrics asks for none.
@@ -27,13 +28,13 @@ const usualPort = 9236;
  * Every pod of Gitaly and Praefect that runs and has an address. One that is being deleted is left out: its address
  * may be another pod's soon. So are all of them when the API was not heard for too long, which is a failure.
  */
-export function kubernetesTargets({ pods, tls }: KubernetesTargets): TargetSource {
+export function kubernetesTargets({ pods, componentOf, tls }: KubernetesTargets): TargetSource {
   const access: Access = { tls, credentialsFile: undefined };
   return {
     async list() {
       const failure = notCurrent(pods, 'pods');
       if (failure !== undefined) return { targets: [], failures: [failure] };
-      const found = pods.all().flatMap((pod) => targetOf(pod, access) ?? []);
+      const found = pods.all().flatMap((pod) => targetOf(pod, componentOf(pod), access) ?? []);
       return {
         targets: found.filter((each) => 'url' in each),
         failures: found.filter((each) => 'reason' in each),
@@ -42,8 +43,7 @@ export function kubernetesTargets({ pods, tls }: KubernetesTargets): TargetSourc
   };
 }
 
-function targetOf(pod: Pod, access: Access): Target | Failure | undefined {
-  const component = componentOf(pod);
+function targetOf(pod: Pod, component: Component | undefined, access: Access): Target | Failure | undefined {
   if (component === undefined || pod.phase !== 'Running' || pod.deletion !== undefined) return undefined;
   const family = pod.ip.includes('%') ? 0 : isIP(pod.ip);
   if (family === 0 || annotation(pod, 'scrape') === 'false') return undefined;

@@ -7,7 +7,7 @@ import { podOf } from '../kubernetes/objects/index.ts';
 import type { OtherPod } from '../posture/inputs.ts';
 import { type Known, known, unknown } from '../posture/known.ts';
 import type { Clock } from '../runtime/clock.ts';
-import { componentOf } from './component.ts';
+import type { ComponentOf } from './component.ts';
 
 export type OtherPods = (signal: AbortSignal) => Promise<Known<readonly OtherPod[]>>;
 
@@ -17,12 +17,12 @@ const mostPages = 500;
 const freshMs = 1_800_000;
 const retryMs = 300_000;
 
-export function createOtherPods(api: KubeApi, clock: Clock): OtherPods {
+export function createOtherPods(api: KubeApi, componentOf: ComponentOf, clock: Clock): OtherPods {
   let last: { readonly pods: Known<readonly OtherPod[]>; readonly until: number } | undefined;
   return async (signal) => {
     const now = clock.monotonic();
     if (last !== undefined && now < last.until) return last.pods;
-    const pods = await listAll(api, signal);
+    const pods = await listAll(api, componentOf, signal);
     // Cut short by our own deadline, the next look goes on from the beginning.
     const isKept = !('unknown' in pods) || !signal.aborted;
     last = isKept ? { pods, until: now + ('unknown' in pods ? retryMs : freshMs) } : undefined;
@@ -30,7 +30,11 @@ export function createOtherPods(api: KubeApi, clock: Clock): OtherPods {
   };
 }
 
-async function listAll(api: KubeApi, signal: AbortSignal): Promise<Known<readonly OtherPod[]>> {
+async function listAll(
+  api: KubeApi,
+  componentOf: ComponentOf,
+  signal: AbortSignal,
+): Promise<Known<readonly OtherPod[]>> {
   const pods: OtherPod[] = [];
   let next: string | undefined;
   for (let page = 0; page < mostPages; page += 1) {

@@ -4,13 +4,14 @@ import type { Node, Pod } from '../kubernetes/objects/types.ts';
 import type { Change, Stores } from '../kubernetes/store.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Failure } from '../runtime/outcome.ts';
-import { componentOf } from './component.ts';
+import type { ComponentOf } from './component.ts';
 import { knownPod } from './known-pod.ts';
 import { notCurrent } from './store-failure.ts';
 
 export interface PodDirectoryOptions {
   /** Only the pods of this node; undefined: of all, where the exporter does not know its node's name. */
   readonly node: string | undefined;
+  readonly componentOf: ComponentOf;
   readonly clock: Clock;
 }
 
@@ -27,7 +28,7 @@ const gapMs = 30_000;
 
 export function podDirectoryOf(
   { pods, nodes }: Pick<Stores, 'pods' | 'nodes'>,
-  { node, clock }: PodDirectoryOptions,
+  { node, componentOf, clock }: PodDirectoryOptions,
 ): OpenPodDirectory {
   const known = new Map<string, KnownPod>();
   const gone = new Map<string, { readonly pod: KnownPod; readonly until: number }>();

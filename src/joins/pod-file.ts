@@ -4,7 +4,7 @@ import type { KnownPod } from '../cgroup/pods.ts';
 import { nodeOf, podOf } from '../kubernetes/objects/index.ts';
 import type { Node } from '../kubernetes/objects/types.ts';
 import type { FailureReason } from '../runtime/outcome.ts';
-import { componentOf } from './component.ts';
+import { chartComponentOf } from './component.ts';
 import { knownPod } from './known-pod.ts';
 
 export type PodFile =
@@ -37,7 +37,7 @@ export function readPodFile(text: string): PodFile {
     if (kindOf(raw) !== 'Pod') continue;
     const pod = podOf(raw);
     if (!pod.ok) skipped.push(`a Pod: ${pod.why}`);
-    else if (componentOf(pod.object) === 'gitaly')
+    else if (chartComponentOf(pod.object) === 'gitaly')
       pods.push(knownPod(pod.object, nodes.get(pod.object.node)));
     else others += 1;
   }

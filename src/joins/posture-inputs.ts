@@ -3,6 +3,7 @@ import { type GitalyConfig, parseGitalyConfig } from '../config/gitaly/gitaly-co
 import { withoutMarks } from '../config/gitaly/template.ts';
 import { parsePraefectConfig } from '../config/praefect/praefect-config.ts';
 import { problemText } from '../config/problem.ts';
+import type { Component } from '../gitaly/metrics.ts';
 import type { ConfigSource } from '../gitaly/target.ts';
 import { type Identity, identityKey } from '../identity.ts';
 import type { Pod } from '../kubernetes/objects/types.ts';
@@ -11,7 +12,7 @@ import type { CgroupFacts, NodeFacts, PostureInputs, PraefectFacts, ServerFacts 
 import { nodeNotKnown, serverNotKnown } from '../posture/inputs.ts';
 import { type Known, known, notApplicable, present, type Unknown, unknown } from '../posture/known.ts';
 import type { Clock } from '../runtime/clock.ts';
-import { componentOf } from './component.ts';
+import type { ComponentOf } from './component.ts';
 import type { ConfigMaps } from './config-maps.ts';
 import { configName, configsOfPods } from './kubernetes-configs.ts';
 import type { OtherPods } from './other-pods.ts';
@@ -24,6 +25,7 @@ export interface PostureSources {
   readonly clock: Clock;
   /** Undefined: no Kubernetes is watched. */
   readonly stores: Stores | undefined;
+  readonly componentOf: ComponentOf;
   /** Undefined: without kubernetes.scrape, or on an agent, which has no right to read them. */
   readonly configMaps: ConfigMaps | undefined;
   /** gitaly.config-file, of virtual machines. */
@@ -59,8 +61,8 @@ const noKubernetes = notApplicable('Kubernetes is not watched (kubernetes.enable
 /** Never rejects: what could not be read is unknown, with its reason. */
 export async function postureInputs(sources: PostureSources, signal: AbortSignal): Promise<PostureInputs> {
   const { clock, stores } = sources;
-  const gitalyPods = podsOf(stores, 'gitaly');
-  const praefectPods = podsOf(stores, 'praefect');
+  const gitalyPods = podsOf(sources, 'gitaly');
+  const praefectPods = podsOf(sources, 'praefect');
   const [onKubernetes, onMachines, nodeFacts, otherPods, praefect] = await Promise.all([
     serversOfPods(sources, valueOr(gitalyPods), signal),
     serversOfMachines(sources, signal),
@@ -91,7 +93,7 @@ function heldBy<T>(store: Store<T> | undefined, resource: string): Known<readonl
   return failure === undefined ? known(store.all()) : unknown(failure.message);
 }
 
-function podsOf(stores: Stores | undefined, component: 'gitaly' | 'praefect'): Known<readonly Pod[]> {
+function podsOf({ stores, componentOf }: PostureSources, component: Component): Known<readonly Pod[]> {
   const pods = heldBy(stores?.pods, 'pods');
   return 'unknown' in pods ? pods : known(pods.value.filter((pod) => componentOf(pod) === component));
 }
@@ -103,7 +105,7 @@ async function serversOfPods(
   pods: readonly Pod[],
   signal: AbortSignal,
 ): Promise<readonly ServerFacts[]> {
-  const configs = await podConfigs(sources.configMaps, pods, signal);
+  const configs = await podConfigs(sources, pods, signal);
   const cgroups = new Map(
     (sources.cgroups?.servers() ?? []).map((server) => [identityKey(server.identity), server.facts]),
   );
@@ -138,13 +140,13 @@ function rotationOf({ rotationSeconds }: PostureSources, identity: Identity): Kn
 
 /** Of each pod its configuration, or why it is not known. */
 async function podConfigs(
-  configMaps: ConfigMaps | undefined,
+  { configMaps, componentOf }: PostureSources,
   pods: readonly Pod[],
   signal: AbortSignal,
 ): Promise<(pod: Pod) => Known<GitalyConfig>> {
   if (configMaps === undefined)
     return () => unknown('ConfigMaps are not read here (kubernetes.scrape, and not by an agent)');
-  const { configs, failures } = await configsOfPods(pods, 'gitaly', configMaps, signal);
+  const { configs, failures } = await configsOfPods(pods, 'gitaly', componentOf, configMaps, signal);
   const byPod = new Map(
     configs.flatMap(({ config, pods: mounting }) => {
       const parsed = parsedConfig(config.text, configName(config));
@@ -223,14 +225,15 @@ async function othersOf(
 }
 
 async function praefectOf(
-  { praefect, configMaps }: PostureSources,
+  sources: PostureSources,
   praefectPods: readonly Pod[],
   signal: AbortSignal,
 ): Promise<Known<PraefectFacts>> {
+  const { praefect } = sources;
   if (praefect === undefined && praefectPods.length === 0)
     return notApplicable('there is no Praefect: neither its database nor pods of its own are watched');
   return known({
-    sslMode: await sslModeOf(praefect, praefectPods, configMaps, signal),
+    sslMode: await sslModeOf(sources, praefectPods, signal),
     postgresqlVersion:
       praefect === undefined
         ? unknown("Praefect's database is not watched (praefect.database.url)")
@@ -242,9 +245,8 @@ async function praefectOf(
 
 /** By the file that we were given, else by the ConfigMap of its pods. */
 async function sslModeOf(
-  praefect: PraefectKnown | undefined,
+  { praefect, configMaps, componentOf }: PostureSources,
   pods: readonly Pod[],
-  configMaps: ConfigMaps | undefined,
   signal: AbortSignal,
 ): Promise<Known<string>> {
   if (praefect?.sslMode !== undefined) return known(praefect.sslMode);
@@ -252,7 +254,7 @@ async function sslModeOf(
     "Praefect's configuration is not read: give praefect.config-file, or the right to get ConfigMaps",
   );
   if (configMaps === undefined || pods.length === 0) return noConfig;
-  const { configs, failures } = await configsOfPods(pods, 'praefect', configMaps, signal);
+  const { configs, failures } = await configsOfPods(pods, 'praefect', componentOf, configMaps, signal);
   const [first] = configs;
   if (first === undefined) return unknown(failures[0]?.message ?? noConfig.unknown);
   const name = configName(first.config);

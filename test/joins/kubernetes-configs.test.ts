@@ -1,6 +1,7 @@
 /** Gitaly's configuration from ConfigMaps: whose it is, how often it is asked for, and what a missing right does. */
 import { describe, expect, test } from '@jest/globals';
 import { parseGitalyConfig } from '../../src/config/gitaly/gitaly-config.ts';
+import { chartComponentOf } from '../../src/joins/component.ts';
 import { createConfigMaps, type ReadConfigMap } from '../../src/joins/config-maps.ts';
 import { configsOfPods, kubernetesConfigs } from '../../src/joins/kubernetes-configs.ts';
 import { configMapOf } from '../../src/kubernetes/objects/index.ts';
@@ -35,7 +36,11 @@ function server(maps: readonly ConfigMap[] = recorded) {
 
 test('one text for the three pods of a StatefulSet, and it is configuration as the parser wants it', async () => {
   const { maps, asked } = server();
-  const { texts, failures } = await kubernetesConfigs(testStore(pods), maps).read(signal);
+  const { texts, failures } = await kubernetesConfigs({
+    pods: testStore(pods),
+    componentOf: chartComponentOf,
+    configMaps: maps,
+  }).read(signal);
   expect(failures).toEqual([]);
   expect(texts.map(({ name }) => name)).toEqual(['ConfigMap gitlab/gl-gitaly-praefect, config.toml.tpl']);
   expect(texts[0]?.identities.map(({ namespace, pod }) => `${namespace}/${pod}`)).toEqual([
@@ -49,7 +54,7 @@ test('one text for the three pods of a StatefulSet, and it is configuration as t
 
 test("Praefect's configuration is found by the same way", async () => {
   const { maps } = server();
-  const { configs } = await configsOfPods(pods, 'praefect', maps, signal);
+  const { configs } = await configsOfPods(pods, 'praefect', chartComponentOf, maps, signal);
   expect(configs.map(({ config, pods: mounting }) => [config.name, mounting.length])).toEqual([
     ['gl-praefect', 3],
   ]);
@@ -57,7 +62,11 @@ test("Praefect's configuration is found by the same way", async () => {
 
 test('it is asked for once a minute, however often it is wanted, and a change is seen then', async () => {
   const { maps, asked, clock, state } = server();
-  const source = kubernetesConfigs(testStore(pods), maps);
+  const source = kubernetesConfigs({
+    pods: testStore(pods),
+    componentOf: chartComponentOf,
+    configMaps: maps,
+  });
   const textNow = async () => (await source.read(signal)).texts[0]?.text;
   await textNow();
   state.maps = recorded.map((map) => ({ ...map, data: { 'config.toml': 'changed = true' } }));
@@ -71,7 +80,11 @@ test('it is asked for once a minute, however often it is wanted, and a change is
 
 test('two who ask at the same time share one question', async () => {
   const { maps, asked } = server();
-  const source = kubernetesConfigs(testStore(pods), maps);
+  const source = kubernetesConfigs({
+    pods: testStore(pods),
+    componentOf: chartComponentOf,
+    configMaps: maps,
+  });
   await Promise.all([source.read(signal), source.read(signal)]);
   expect(asked).toHaveLength(1);
 });
@@ -83,7 +96,11 @@ test('other ConfigMaps that are mounted beside are passed over, and hardly ever 
   }));
   const custom = { ...(recorded[0] as ConfigMap), name: 'custom-ca', data: {} };
   const { maps, asked, clock } = server([custom, ...recorded]);
-  const source = kubernetesConfigs(testStore(others), maps);
+  const source = kubernetesConfigs({
+    pods: testStore(others),
+    componentOf: chartComponentOf,
+    configMaps: maps,
+  });
   expect((await source.read(signal)).texts).toHaveLength(1);
   await clock.advance(60_000);
   await source.read(signal);
@@ -100,7 +117,9 @@ test('pods that end, failed, or have no node yet are not among those that it is 
     { ...third, node: '' },
     ...rest,
   ]);
-  expect(await kubernetesConfigs(store, maps).read(signal)).toEqual({ texts: [], failures: [] });
+  expect(
+    await kubernetesConfigs({ pods: store, componentOf: chartComponentOf, configMaps: maps }).read(signal),
+  ).toEqual({ texts: [], failures: [] });
 });
 
 describe('a failure', () => {
@@ -112,7 +131,13 @@ describe('a failure', () => {
   test('names the right that is missing, once for all pods', async () => {
     const { maps, state } = server();
     state.failure = forbidden;
-    expect(await kubernetesConfigs(testStore(pods), maps).read(signal)).toEqual({
+    expect(
+      await kubernetesConfigs({
+        pods: testStore(pods),
+        componentOf: chartComponentOf,
+        configMaps: maps,
+      }).read(signal),
+    ).toEqual({
       texts: [],
       failures: [forbidden],
     });
@@ -120,7 +145,11 @@ describe('a failure', () => {
 
   test('keeps what was read for five minutes, and is tried again every quarter of one', async () => {
     const { maps, state, clock, asked } = server();
-    const source = kubernetesConfigs(testStore(pods), maps);
+    const source = kubernetesConfigs({
+      pods: testStore(pods),
+      componentOf: chartComponentOf,
+      configMaps: maps,
+    });
     const now = async () => {
       const { texts, failures } = await source.read(signal);
       return [texts.length, failures.length];
@@ -140,7 +169,11 @@ describe('a failure', () => {
 
   test('of a ConfigMap that is not there says so', async () => {
     const { maps } = server([]);
-    const { failures } = await kubernetesConfigs(testStore(pods), maps).read(signal);
+    const { failures } = await kubernetesConfigs({
+      pods: testStore(pods),
+      componentOf: chartComponentOf,
+      configMaps: maps,
+    }).read(signal);
     expect(failures).toEqual([
       {
         reason: 'parse',
@@ -153,7 +186,9 @@ describe('a failure', () => {
     const { maps, asked } = server();
     const store = testStore(pods);
     store.set({ current: false, failure: forbidden });
-    expect(await kubernetesConfigs(store, maps).read(signal)).toEqual({ texts: [], failures: [forbidden] });
+    expect(
+      await kubernetesConfigs({ pods: store, componentOf: chartComponentOf, configMaps: maps }).read(signal),
+    ).toEqual({ texts: [], failures: [forbidden] });
     expect(asked).toEqual([]);
   });
 });

@@ -1,5 +1,6 @@
 /** Which pods' metrics are read, and where. */
 import { describe, expect, test } from '@jest/globals';
+import { chartComponentOf } from '../../src/joins/component.ts';
 import { kubernetesTargets } from '../../src/joins/kubernetes-targets.ts';
 import type { Container, Pod } from '../../src/kubernetes/objects/types.ts';
 import { named, recordedPods, testStore } from './support.ts';
@@ -7,7 +8,8 @@ import { named, recordedPods, testStore } from './support.ts';
 const pods = recordedPods('posture-good', 'at-rest');
 const pod = named(pods, 'gl-gitaly-default-0');
 const signal = new AbortController().signal;
-const list = (all: readonly Pod[]) => kubernetesTargets({ pods: testStore(all), tls: {} }).list(signal);
+const list = (all: readonly Pod[]) =>
+  kubernetesTargets({ pods: testStore(all), componentOf: chartComponentOf, tls: {} }).list(signal);
 const urlsOf = async (all: readonly Pod[]): Promise<readonly string[]> =>
   (await list(all)).targets.map(({ url }) => url.href);
 
@@ -100,7 +102,7 @@ test('during a rotation the pod that ends and the one that begins are left out, 
 
 test('while the watch is not current there are no targets, and why is a failure', async () => {
   const store = testStore(pods);
-  const source = kubernetesTargets({ pods: store, tls: {} });
+  const source = kubernetesTargets({ pods: store, componentOf: chartComponentOf, tls: {} });
   const failure = { reason: 'permission', message: 'may not list pods' } as const;
   store.set({ current: false, failure });
   expect(await source.list(signal)).toEqual({ targets: [], failures: [failure] });
@@ -113,6 +115,7 @@ test('while the watch is not current there are no targets, and why is a failure'
 test('no credentials are shown to pods: anybody may make one with these labels', async () => {
   const { targets } = await kubernetesTargets({
     pods: testStore(pods),
+    componentOf: chartComponentOf,
     tls: { caFile: '/etc/ca.pem' },
   }).list(signal);
   expect(targets.map(({ access }) => access)).toEqual(

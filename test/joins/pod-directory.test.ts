@@ -1,5 +1,6 @@
 /** Gitaly's pods as the cgroup room sees them, from the watch. */
 import { describe, expect, test } from '@jest/globals';
+import { chartComponentOf } from '../../src/joins/component.ts';
 import { imageTag } from '../../src/joins/known-pod.ts';
 import { podDirectoryOf } from '../../src/joins/pod-directory.ts';
 import type { Node, Pod } from '../../src/kubernetes/objects/types.ts';
@@ -16,7 +17,11 @@ function opened(
 ) {
   const clock = createManualClock();
   const stores = { pods: testStore(options.pods ?? pods), nodes: testStore(options.nodes ?? nodes) };
-  const directory = podDirectoryOf(stores, { node: options.node, clock });
+  const directory = podDirectoryOf(stores, {
+    node: options.node,
+    componentOf: chartComponentOf,
+    clock,
+  });
   const told: number[] = [];
   directory.subscribe(() => told.push(directory.pods().pods.length));
   return { clock, ...stores, directory, told, names: () => directory.pods().pods.map(({ name }) => name) };
