@@ -176,8 +176,8 @@ function levelMetrics<const Own extends LabelSpec>(
 }
 
 export const podMetrics: LevelMetrics<IdentityLabels> = levelMetrics('pod', identityLabels, {
-  of: "the whole pod, Gitaly and its Git processes together (the pod's slice)",
-  absent: 'Absent on a virtual machine.',
+  of: 'the whole pod (its slice)',
+  absent: 'Gitaly, its Git processes and sidecars together. Absent on a virtual machine.',
 });
 
 export const containerMetrics: LevelMetrics<IdentityLabels & { readonly container: typeof anyValue }> =
@@ -185,14 +185,14 @@ export const containerMetrics: LevelMetrics<IdentityLabels & { readonly containe
     'container',
     { ...identityLabels, container: anyValue },
     {
-      of: "Gitaly's container (its scope), without the Git processes where gitaly_server_info says tree beside",
+      of: "Gitaly's container (its scope)",
       absent:
-        "While nobody has told which of the pod's containers is Gitaly's, each of them by the first digits of its id. Absent on a virtual machine.",
+        "Git processes are in it unless gitaly_server_info says tree beside. While nobody has told which of the pod's containers is Gitaly's, each of them by the first digits of its id. Absent on a virtual machine.",
     },
   );
 
 export const gitMetrics: LevelMetrics<IdentityLabels> = levelMetrics('git', identityLabels, {
-  of: 'all Git processes together (gitaly-<pid>, the parent of the repository buckets)',
+  of: 'all Git processes together (gitaly-<pid>)',
   absent: "Absent where Gitaly's Git cgroups are off.",
 });
 

@@ -48,20 +48,29 @@ export const cgroupReadFailures = counter('gitaly_exporter_cgroup_read_failures_
   labels: { reason: readFailures },
 });
 
+export const unattributedKills = counter('gitaly_exporter_cgroup_unattributed_oom_kills_total', {
+  help: "OOM kills in pods that were gone before they could be read, when several went at once and one was Gitaly's: counted for none of them.",
+  origin: "memory.events of the pods' parent",
+});
+
 export const cgroupDescriptors = gauge('gitaly_exporter_cgroup_descriptors', {
   help: 'Files of cgroups that the exporter keeps open.',
   origin: "the exporter's reads",
 });
 
+export const watchKinds = ['directory', 'memory_events'] as const;
+
 export const cgroupWatches = gauge('gitaly_exporter_cgroup_watches', {
-  help: 'Files and directories of cgroups that the exporter is notified of. When it is 0 although Gitalys are found, OOM kills are seen only by polling.',
-  origin: "the exporter's watches",
+  help: 'What of the cgroups the exporter is notified of. directory: folders in which Gitalys come and go. memory_events: Gitalys whose OOM kills are seen at once; those of the others are seen by polling alone.',
+  origin: "the exporter's watches (inotify)",
+  labels: { kind: watchKinds },
 });
 
 /** In the exporter's own block: said even while there is no Gitaly and while nothing can be read. */
 export const cgroupSelfMetrics: readonly Metric[] = Object.freeze([
   cgroupTrees,
   cgroupReadFailures,
+  unattributedKills,
   cgroupDescriptors,
   cgroupWatches,
 ]);

@@ -23,14 +23,10 @@ const eventKeys = ['populated'] as const;
 const statKeys = ['anon'] as const;
 
 /**
- * Undefined when the bucket was removed. `isShown`: its limit is wanted even while it is idle. memory.max is read
- * anew each time, because Gitaly writes it only after it made the directory.
+ * Undefined when the bucket was removed. memory.max is read anew each time, because Gitaly writes it only after it made
+ * the directory; not of a bucket without memory, which is near no limit.
  */
-export function readBucket(
-  folder: CgroupFolder,
-  bucket: number,
-  isShown: boolean,
-): BucketReading | undefined {
+export function readBucket(folder: CgroupFolder, bucket: number): BucketReading | undefined {
   let failed = false;
   let gone = false;
   const take = <T>(reading: Reading<T>): T | undefined => {
@@ -41,7 +37,7 @@ export function readBucket(
   const usage = take(folder.number('memory.current'));
   const cpu = take(folder.keyed('cpu.stat', cpuKeys));
   const populated = take(folder.keyed('cgroup.events', eventKeys))?.populated;
-  const limit = isShown || (usage ?? 0) > 0 ? take(folder.limit('memory.max')) : undefined;
+  const limit = (usage ?? 0) > 0 ? take(folder.limit('memory.max')) : undefined;
   const processes = populated === 0 ? 0 : take(folder.processes());
   if (gone) return undefined;
   return {

@@ -9,15 +9,15 @@ export interface Slices {
   next(): boolean | Promise<boolean>;
 }
 
-export function createSlices(signal: AbortSignal): Slices {
+export function createSlices(signal?: AbortSignal): Slices {
   let sliceEnd = performance.now() + sliceMs;
   return {
     next() {
-      if (signal.aborted) return false;
+      if (signal?.aborted) return false;
       if (performance.now() < sliceEnd) return true;
       return setImmediate().then(() => {
         sliceEnd = performance.now() + sliceMs;
-        return !signal.aborted;
+        return !signal?.aborted;
       });
     },
   };

@@ -3,7 +3,7 @@
  * memory.stat makes the kernel add up its per-CPU counts, so it is read of buckets that may be near their limit, and
  * once a minute of those that hold memory without a process, nearly always page cache.
  */
-import type { CgroupFiles } from '../files/reading.ts';
+import { type CgroupFiles, knownOf } from '../files/reading.ts';
 import type { GitParent } from '../tree.ts';
 import { type Busiest, createBusiest } from './busiest.ts';
 import { createBucketFolders } from './folders.ts';
@@ -49,6 +49,8 @@ export interface GitSweeper {
     at: number,
     slices: Slices,
   ): Promise<GitSweep | undefined>;
+  /** The last sweep, with buckets that had a kill since: from memory. */
+  again(killed: ReadonlySet<number>): GitSweep | undefined;
 }
 
 const idleLookMs = 60_000;
@@ -61,6 +63,7 @@ export function createGitSweeper(files: CgroupFiles, choice: BucketChoice, top: 
   const folders = createBucketFolders(files);
   const busiest: Busiest | undefined = choice === 'top' ? createBusiest({ top }) : undefined;
   let shown: ReadonlySet<number> = nobody;
+  let last: { readonly readings: readonly BucketReading[]; readonly counts: Counts } | undefined;
   let path = '';
   let before: { readonly at: number; readonly usage: ReadonlyMap<number, number | undefined> } | undefined;
   let idleLookAt: number | undefined;
@@ -83,7 +86,7 @@ export function createGitSweeper(files: CgroupFiles, choice: BucketChoice, top: 
   async function readAll(git: GitParent, slices: Slices): Promise<BucketReading[] | undefined> {
     const readings: BucketReading[] = [];
     for (const bucket of git.buckets) {
-      const reading = readBucket(folders.of(bucket), bucket, choice === 'all' || shown.has(bucket));
+      const reading = readBucket(folders.of(bucket), bucket);
       if (reading === undefined) folders.drop(bucket);
       else readings.push(reading);
       if (!(await slices.next())) return undefined;
@@ -121,6 +124,14 @@ export function createGitSweeper(files: CgroupFiles, choice: BucketChoice, top: 
     return true;
   }
 
+  /** The sweep itself does not ask an idle one for its limit. */
+  const withLimits = (readings: readonly BucketReading[]): readonly BucketReading[] =>
+    readings.map((reading) =>
+      reading.limit === undefined && shown.has(reading.bucket)
+        ? { ...reading, limit: knownOf(folders.of(reading.bucket).limit('memory.max')) }
+        : reading,
+    );
+
   return {
     async sweep(git, killed, at, slices) {
       if (git?.path !== path) {
@@ -128,6 +139,7 @@ export function createGitSweeper(files: CgroupFiles, choice: BucketChoice, top: 
         before = undefined;
         idleLookAt = undefined;
         idleAnon = new Map();
+        last = undefined;
       }
       if (!(await folders.follow(git, slices)) || git === undefined) return undefined;
       const readings = await readAll(git, slices);
@@ -140,14 +152,21 @@ export function createGitSweeper(files: CgroupFiles, choice: BucketChoice, top: 
       shown =
         busiest?.update(at, activity, killed) ??
         (choice === 'all' ? new Set([...activity.keys(), ...killed]) : nobody);
-      return {
-        found: readings.length,
-        ...countsOf(readings, nearAnons, idleAnon),
-        shown: shownOf(readings, shown),
-      };
+      last = { readings: withLimits(readings), counts: countsOf(readings, nearAnons, idleAnon) };
+      return sweepOf(last, shown);
+    },
+
+    again(killed) {
+      if (choice !== 'none') shown = new Set([...shown, ...killed]);
+      return last && sweepOf(last, shown);
     },
   };
 }
+
+const sweepOf = (
+  { readings, counts }: { readonly readings: readonly BucketReading[]; readonly counts: Counts },
+  shown: ReadonlySet<number>,
+): GitSweep => ({ found: readings.length, ...counts, shown: shownOf(readings, shown) });
 
 function shownOf(readings: readonly BucketReading[], shown: ReadonlySet<number>): readonly ShownBucket[] {
   const byBucket = new Map(readings.map((reading) => [reading.bucket, reading]));
