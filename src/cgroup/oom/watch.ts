@@ -140,5 +140,9 @@ export function watchOomEvents({ onEvent, root, signal }: OomWatchOptions): OomW
 }
 
 function inodeOf(path: string): number | undefined {
-  return statSync(path, { throwIfNoEntry: false })?.ino;
+  try {
+    return statSync(path).ino;
+  } catch {
+    return undefined;
+  }
 }
