@@ -77,7 +77,7 @@ interface Watched {
 function targetText({ database, databaseText }: PraefectSources, watched: Watched): string {
   const others = [
     ...(watched.gitaly ? ["Gitaly's own metrics"] : []),
-    ...(watched.cgroups ? ["this host's cgroups"] : []),
+    ...(watched.cgroups ? ["Gitaly's cgroups on this host"] : []),
   ];
   if (database === undefined)
     return others.length === 0 ? databaseText : `${others.join(' and ')}. ${databaseText}`;
