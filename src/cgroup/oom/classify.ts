@@ -23,6 +23,8 @@ export interface MovedCgroup<Place> {
    * within that reading.
    */
   readonly groupKills: number | 'unknown';
+  /** Group kills of the readings just before, whose victim has not been seen a second time yet. */
+  readonly owed: number;
   readonly children: readonly MovedCgroup<Place>[];
 }
 
@@ -43,6 +45,8 @@ export interface Classified<Place> {
   readonly kills: readonly ClassifiedKill<Place>[];
   /** How much of each cgroup's `ooms` these kills explain. */
   readonly spent: ReadonlyMap<MovedCgroup<Place>, number>;
+  /** What each cgroup owes from now on, where that changed. */
+  readonly owed: ReadonlyMap<MovedCgroup<Place>, number>;
 }
 
 /** Victims whose cause is not found yet, on the way up. */
@@ -55,6 +59,7 @@ interface Rest<Place> {
 export function classify<Place>(top: MovedCgroup<Place>): Classified<Place> {
   const kills: ClassifiedKill<Place>[] = [];
   const spent = new Map<MovedCgroup<Place>, number>();
+  const owed = new Map<MovedCgroup<Place>, number>();
 
   const left = (cgroup: MovedCgroup<Place>): number => cgroup.ooms - (spent.get(cgroup) ?? 0);
   const spend = (cgroup: MovedCgroup<Place>, count: number): void => {
@@ -74,7 +79,6 @@ export function classify<Place>(top: MovedCgroup<Place>): Classified<Place> {
     rest: readonly Rest<Place>[],
     around: readonly MovedCgroup<Place>[],
   ): void {
-    correctGroups(groups, rest);
     const victims = rest.reduce((sum, { kills }) => sum + kills, 0);
     for (let group = 0; group < groups; group++) {
       const limit = limitOfGroup(around);
@@ -106,30 +110,37 @@ export function classify<Place>(top: MovedCgroup<Place>): Classified<Place> {
     const around = [...outside, cgroup];
     const rest = cgroup.children.flatMap((child) => visit(child, around));
     if (cgroup.kills > 0) rest.push({ victim: cgroup, kills: cgroup.kills });
-    const found = rest.length > 0 && cgroup.groupKills === 'unknown' ? 1 : cgroup.groupKills;
-    if (found !== 'unknown' && found > 0) takeGroups(found, rest, around);
+    const groups = cgroup.groupKills === 'unknown' ? Math.min(1, rest.length) : cgroup.groupKills;
+    const owing = correct(groups, cgroup.owed, rest);
+    if (owing !== cgroup.owed) owed.set(cgroup, owing);
+    if (groups > 0) takeGroups(groups, rest, around);
     else takeOwn(cgroup, rest);
     return rest.filter(({ kills }) => kills > 0);
   }
 
   for (const { kills: processes, victim } of visit(top, []))
     kills.push({ victim, level: 'node', limit: undefined, processes, events: processes });
-  return { kills, spent };
+  return { kills, spent, owed };
 }
 
 /**
  * A group kill strikes its first victim, then every process of the group, the first again: it is counted twice,
  * unless it was gone by then ("already exiting", seen on 6.1 when the victim ran on another processor). Which of the
- * two it was, no counter tells. It is corrected where it can have been, in a cgroup with two kills or more: so the
- * count may be one too low for a group, never too high.
+ * two it was, no counter tells. It is corrected where it can have been, in a cgroup with two kills or more; when the
+ * group was read half struck, at its next kill. So the count may be one too low for a group, never too high.
+ * Returns what is owed still.
  */
-function correctGroups<Place>(groups: number, rest: readonly Rest<Place>[]): void {
-  for (let group = 0; group < groups; group++) {
+function correct<Place>(groups: number, owed: number, rest: readonly Rest<Place>[]): number {
+  let owing = owed + groups;
+  while (owing > 0) {
     const most = rest.reduce<Rest<Place> | undefined>(
       (a, b) => (a === undefined || b.kills > a.kills ? b : a),
       undefined,
     );
-    if (most === undefined || most.kills < 2) return;
+    // Beyond what was owed before, one kill of each victim stands.
+    if (most === undefined || most.kills < (owing > groups ? 1 : 2)) break;
     most.kills--;
+    owing--;
   }
+  return owing;
 }

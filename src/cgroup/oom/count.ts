@@ -84,6 +84,7 @@ function restart(node: CgroupNode): void {
   node.local = undefined;
   node.counted = 0;
   node.ooms = 0;
+  node.owed = 0;
 }
 
 interface Below {
@@ -155,7 +156,12 @@ function movedOf(
   if (at - node.oomsAt > oomMemoryMs) node.ooms = 0;
   if (itself.ooms > 0) node.oomsAt = at;
   node.ooms += itself.ooms;
-  if (own + below.kills === 0) return undefined;
+  if (at - node.owedAt > oomMemoryMs) node.owed = 0;
+  if ((itself.groupKills ?? 0) > 0) node.owedAt = at;
+  if (own + below.kills === 0) {
+    node.owed += itself.groupKills ?? 0;
+    return undefined;
+  }
 
   // Deeper cgroups of a container's own (scope/init) are the container as well, as far as none of Git's went there.
   const isWhole = isLeaf || (shape.level === 'container' && below.lost.length === 0);
@@ -167,6 +173,7 @@ function movedOf(
     kills: own - kills,
     ooms: elsewhere.ooms,
     groupKills: elsewhere.groupKills ?? 0,
+    owed: 0,
     children: [],
   };
   const isGroup = now.groupKills === undefined && knownOf(folder.number('memory.oom.group')) === 1;
@@ -176,6 +183,7 @@ function movedOf(
     kills,
     ooms: node.ooms,
     groupKills: isGroup ? 'unknown' : (itself.groupKills ?? 0),
+    owed: node.owed,
     children: hidden.kills > 0 ? [...below.moved, hidden] : below.moved,
   };
 }

@@ -47,6 +47,9 @@ export interface CgroupNode {
   /** Own `oom` that no kill explains yet, and when it last moved (monotonic ms): the kill may be yet to come. */
   ooms: number;
   oomsAt: number;
+  /** Group kills whose double count is not corrected yet, and when that was last changed. */
+  owed: number;
+  owedAt: number;
   /** Something below was never read, or went: look there although nothing moved. */
   isDirty: boolean;
   look: Look | undefined;
@@ -65,6 +68,8 @@ export const createNode = (files: CgroupFiles, shape: Shape): CgroupNode => ({
   counted: 0,
   ooms: 0,
   oomsAt: 0,
+  owed: 0,
+  owedAt: 0,
   isDirty: true,
   look: undefined,
   lookLocal: undefined,

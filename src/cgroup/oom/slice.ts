@@ -177,6 +177,7 @@ export function createPodSlice(
       kills: rest,
       ooms: elsewhere.ooms,
       groupKills: elsewhere.groupKills ?? 0,
+      owed: 0,
       children: [],
     };
     return { found: [...found, { tree: first.tree, moved }], unattributed: 0 };

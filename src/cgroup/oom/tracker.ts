@@ -87,8 +87,9 @@ export function createOomTracker({
   function tell({ moved, tree }: TopKills): readonly OomKill[] {
     const identity = accounts.identity(tree);
     if (identity === undefined) return [];
-    const { kills, spent } = classify(moved);
+    const { kills, owed, spent } = classify(moved);
     for (const [{ place }, ooms] of spent) if (place.node !== undefined) place.node.ooms -= ooms;
+    for (const [{ place }, groups] of owed) if (place.node !== undefined) place.node.owed = groups;
     return merged(kills).map((kill) => {
       const { bucket } = kill.victim.place.shape;
       accounts.add(tree, { level: kill.level, processes: kill.processes, events: kill.events, bucket });
