@@ -8,10 +8,11 @@ import type { ConfigSource } from '../gitaly/target.ts';
 import { type Identity, identityKey } from '../identity.ts';
 import type { Pod } from '../kubernetes/objects/types.ts';
 import type { Store, Stores } from '../kubernetes/store.ts';
-import type { CgroupFacts, NodeFacts, PostureInputs, PraefectFacts, ServerFacts } from '../posture/inputs.ts';
+import type { NodeFacts, PostureInputs, PraefectFacts, ServerFacts } from '../posture/inputs.ts';
 import { nodeNotKnown, serverNotKnown } from '../posture/inputs.ts';
 import { type Known, known, notApplicable, present, type Unknown, unknown } from '../posture/known.ts';
 import type { Clock } from '../runtime/clock.ts';
+import type { CgroupPosture, CgroupServer } from './cgroup-posture.ts';
 import type { ComponentOf } from './component.ts';
 import type { ConfigMaps } from './config-maps.ts';
 import { configName, configsOfPods } from './kubernetes-configs.ts';
@@ -34,16 +35,11 @@ export interface PostureSources {
   readonly otherPods: OtherPods | undefined;
   /** Undefined: without kubernetes.volume-stats. */
   readonly volumes: VolumeStats | undefined;
-  /** What the cgroup room found on this host. Undefined: without cgroup.enabled. */
-  readonly cgroups: { servers(): readonly CgroupServer[]; node(): Promise<NodeFacts> } | undefined;
+  /** Undefined: without cgroup.enabled. */
+  readonly cgroups: CgroupPosture | undefined;
   /** Seconds from deletion to Ready at the last rotation that was seen whole. */
   readonly rotationSeconds: ((identity: Identity) => number | undefined) | undefined;
   readonly praefect: PraefectKnown | undefined;
-}
-
-export interface CgroupServer {
-  readonly identity: Identity;
-  readonly facts: CgroupFacts;
 }
 
 /** What Praefect's database and files tell. */
@@ -63,10 +59,11 @@ export async function postureInputs(sources: PostureSources, signal: AbortSignal
   const { clock, stores } = sources;
   const gitalyPods = podsOf(sources, 'gitaly');
   const praefectPods = podsOf(sources, 'praefect');
-  const [onKubernetes, onMachines, nodeFacts, otherPods, praefect] = await Promise.all([
-    serversOfPods(sources, valueOr(gitalyPods), signal),
-    serversOfMachines(sources, signal),
-    nodesOf(sources, valueOr(gitalyPods)),
+  const here = await sources.cgroups?.look(signal);
+  const cgroups = here?.servers ?? [];
+  const [onKubernetes, onMachines, otherPods, praefect] = await Promise.all([
+    serversOfPods(sources, valueOr(gitalyPods), cgroups, signal),
+    serversOfMachines(sources, cgroups, signal),
     othersOf(sources, valueOr(gitalyPods), signal),
     praefectOf(sources, valueOr(praefectPods), signal),
   ]);
@@ -79,7 +76,7 @@ export async function postureInputs(sources: PostureSources, signal: AbortSignal
     nodes: heldBy(stores?.nodes, 'nodes'),
     otherPods,
     servers: [...onKubernetes, ...onMachines],
-    nodeFacts,
+    nodeFacts: nodesOf(here?.node, valueOr(gitalyPods)),
     clientRetrySeconds: unknown(
       "how long GitLab's Rails and Sidekiq try again stands in their own configuration (gitaly.client_max_backoff), which is not read",
     ),
@@ -103,12 +100,11 @@ const valueOr = <T>(fact: Known<readonly T[]>): readonly T[] => ('unknown' in fa
 async function serversOfPods(
   sources: PostureSources,
   pods: readonly Pod[],
+  here: readonly CgroupServer[],
   signal: AbortSignal,
 ): Promise<readonly ServerFacts[]> {
   const configs = await podConfigs(sources, pods, signal);
-  const cgroups = new Map(
-    (sources.cgroups?.servers() ?? []).map((server) => [identityKey(server.identity), server.facts]),
-  );
+  const cgroups = new Map(here.map((server) => [identityKey(server.identity), server.facts]));
   return Promise.all(
     pods.map(async (pod): Promise<ServerFacts> => {
       const identity = podIdentity(pod);
@@ -166,7 +162,8 @@ function parsedConfig(text: string, name: string): Known<GitalyConfig> {
 
 /** Gitalys on virtual machines, of which a configuration file or cgroups are known. */
 async function serversOfMachines(
-  { configFiles, cgroups }: PostureSources,
+  { configFiles }: PostureSources,
+  here: readonly CgroupServer[],
   signal: AbortSignal,
 ): Promise<readonly ServerFacts[]> {
   const machines = new Map<string, ServerFacts>();
@@ -181,8 +178,7 @@ async function serversOfMachines(
     };
     machines.set(key, { ...before, ...facts });
   };
-  for (const { identity, facts } of cgroups?.servers() ?? [])
-    if (identity.pod === '') add(identity, { cgroup: known(facts) });
+  for (const { identity, facts } of here) if (identity.pod === '') add(identity, { cgroup: known(facts) });
   const { texts } = (await configFiles?.read(signal)) ?? { texts: [] };
   for (const { name, text, identities } of texts)
     for (const identity of identities) add(identity, { config: parsedConfig(text, name) });
@@ -190,11 +186,7 @@ async function serversOfMachines(
 }
 
 /** This host's from its own files; of the others only that their agents know, and that the API may tell of swap. */
-async function nodesOf(
-  { cgroups }: PostureSources,
-  gitalyPods: readonly Pod[],
-): Promise<readonly NodeFacts[]> {
-  const own = await cgroups?.node();
+function nodesOf(own: NodeFacts | undefined, gitalyPods: readonly Pod[]): readonly NodeFacts[] {
   const agent = unknown('it stands in files of the node: the agent there tells of it');
   const others = new Set(
     gitalyPods.map(({ node }) => node).filter((node) => node !== '' && node !== own?.node),

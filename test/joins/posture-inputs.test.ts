@@ -123,25 +123,27 @@ test('an agent proves what stands in its node, with cgroups and configuration to
     ...all,
     stores: all.stores && { ...all.stores, pods: testStore([pod]) },
     cgroups: {
-      servers: () => [
-        {
-          identity: { namespace: pod.namespace, pod: pod.name, node: pod.node },
-          facts: {
-            layout: 'beside',
-            podMemoryMax: known(10 * 1024 ** 3),
-            gitMemoryMax: known(8_589_934_592),
-            repositoryCgroups: known(12),
-            ownerUid: known(1000),
+      look: async () => ({
+        servers: [
+          {
+            identity: { namespace: pod.namespace, pod: pod.name, node: pod.node },
+            facts: {
+              layout: 'beside',
+              podMemoryMax: known(10 * 1024 ** 3),
+              gitMemoryMax: known(8_589_934_592),
+              repositoryCgroups: known(12),
+              ownerUid: known(1000),
+            },
           },
+        ],
+        node: {
+          node: pod.node,
+          cgroupVersion: known('v2'),
+          cgroupDriver: known('systemd'),
+          nsdelegate: known(true),
+          runcVersion: unknown('on the node alone'),
+          swapBytes: known(0),
         },
-      ],
-      node: async () => ({
-        node: pod.node,
-        cgroupVersion: known('v2'),
-        cgroupDriver: known('systemd'),
-        nsdelegate: known(true),
-        runcVersion: unknown('on the node alone'),
-        swapBytes: known(0),
       }),
     },
   };
@@ -256,14 +258,16 @@ test('on a virtual machine its configuration file and its cgroups are one server
         }),
       },
       cgroups: {
-        servers: () => [{ identity, facts }],
-        node: async () => ({
-          node: 'vm-1',
-          cgroupVersion: known('v2'),
-          cgroupDriver: unknown(''),
-          nsdelegate: known(false),
-          runcVersion: unknown(''),
-          swapBytes: known(0),
+        look: async () => ({
+          servers: [{ identity, facts }],
+          node: {
+            node: 'vm-1',
+            cgroupVersion: known('v2'),
+            cgroupDriver: unknown(''),
+            nsdelegate: known(false),
+            runcVersion: unknown(''),
+            swapBytes: known(0),
+          },
         }),
       },
     },
