@@ -6,7 +6,7 @@ import { versionText } from './version.ts';
 
 /** The whole file, ending in a line feed. */
 export const postureReference = (): string =>
-  `${[preface, contents(), ...checks.map(section), notChecked].join('\n\n')}\n`;
+  `${[preface, contents(), ...checks.map(section), rightSizing, notChecked].join('\n\n')}\n`;
 
 const preface = `# Recommendations as checks
 
@@ -67,6 +67,24 @@ function section({ id, title, why, expected, evidence, source, since, rests, men
 }
 
 const fenced = (language: string, text: string): string => `\`\`\`${language}\n${text}\n\`\`\``;
+
+const rightSizing = `## Right-sizing
+
+Advice beside the checks: what requests, limits and cgroup sizes the measured use of a pod would ask for, each with
+its sum. It is never below a measured peak, and says how sure it is: \`sound\` from a week on (GitLab's page on cgroups
+asks for a typical working week), \`rough\` from a day on or where something is in doubt, \`guess\` before.
+
+| amount | rule | from |
+| --- | --- | --- |
+| Git's memory (\`memoryBytes\`) | peak of Git's anonymous memory and a quarter, and up to a quarter of that for page cache | anonymous memory alone decides about OOM kills; the quarters are this exporter's |
+| of one repository | peak of the busiest bucket and a quarter; at least half of Git's memory | the example of GitLab's page |
+| buffer | Gitaly's own peak and a quarter; at least 1 GiB | GitLab's page |
+| request and limit | Git's memory and the buffer; request = limit | GitLab's page: QoS class Guaranteed |
+| GOMEMLIMIT | 95 % of the buffer | Go's guide to its garbage collector |
+| CPU | peak over minutes and a quarter; request = limit | GitLab's page: QoS class Guaranteed |
+
+Where a limit held the use down (a peak at 95 % of it, or an OOM kill) the real peak is not known: then it is the limit
+and a half.`;
 
 const notChecked = `## What is not checked
 

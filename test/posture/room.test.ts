@@ -169,7 +169,7 @@ describe('the docs', () => {
 
   test('have a section for each check, whose anchor is its name, with a way to mend it', () => {
     expect([...text.matchAll(/^## (\w+)$/gm)].map(([, id]) => id)).toEqual([...checkIds]);
-    const sections = text.split(/^## /m).slice(1, -1);
+    const sections = text.split(/^## /m).slice(1, checkIds.length + 1);
     expect(sections.filter((section) => !/To mend it:\n\n\S/.test(section))).toEqual([]);
   });
 
