@@ -40,8 +40,8 @@ export interface ShownBucket {
 
 export interface GitSweeper {
   /**
-   * `at`: monotonic milliseconds. `killed`: buckets that had an OOM kill. Undefined when there was not time enough.
-   * Without `git` it closes what is open.
+   * `at`: monotonic milliseconds. `killed`: buckets that had an OOM kill. Undefined when there was not time enough, and
+   * when there are none any more. Without `git` it closes what is open.
    */
   sweep(
     git: GitParent | undefined,
@@ -143,7 +143,8 @@ export function createGitSweeper(files: CgroupFiles, choice: BucketChoice, top: 
       }
       if (!(await folders.follow(git, slices)) || git === undefined) return undefined;
       const readings = await readAll(git, slices);
-      if (readings === undefined) return undefined;
+      // That all are gone says that gitaly-<pid> is.
+      if (readings === undefined || (readings.length === 0 && git.buckets.length > 0)) return undefined;
       const nearAnons = await readAnons(readings.filter(mayBeNearLimit), slices);
       if (nearAnons === undefined || !(await lookAtIdle(readings, at, slices))) return undefined;
 

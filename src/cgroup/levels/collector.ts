@@ -57,9 +57,13 @@ export function createLevelCollector(options: LevelCollectorOptions): Collector 
     metrics: levelsMetrics,
     schedule: { kind: 'scrape', timeoutMs: 5000 },
     async collect({ signal }) {
-      const { failure, failures, trees } = await watch.refresh(lookMaxAgeMs, signal);
+      let { failure, failures, trees } = await watch.refresh(lookMaxAgeMs, signal);
       const before = files.failures();
-      const looks = reader.read(onePerIdentity(trees));
+      let looks = reader.read(onePerIdentity(trees));
+      if (looks.some(({ isOutdated }) => isOutdated)) {
+        ({ failure, failures, trees } = await watch.refresh(0, signal));
+        looks = reader.read(onePerIdentity(trees)).filter(({ levels: there }) => there.length > 0);
+      }
       options.onRead(looks);
       if (failure !== undefined) return failed(failure.reason, failure.message, { families: [] });
 

@@ -16,6 +16,8 @@ export interface GitalyLook {
   readonly tree: GitalyTree;
   /** Those that were there: a cgroup that was removed meanwhile is left out. */
   readonly levels: readonly LevelLook[];
+  /** One was removed since the look for trees. */
+  readonly isOutdated: boolean;
 }
 
 export interface LevelReader {
@@ -35,7 +37,8 @@ export function createLevelReader(files: CgroupFiles): LevelReader {
           open.set(path, folder);
           return { level, path, container, ...readLevel(folder) };
         });
-        return { tree, levels: read.filter(({ gone }) => !gone) };
+        const levels = read.filter(({ gone }) => !gone);
+        return { tree, levels, isOutdated: levels.length < read.length };
       });
       for (const [path, folder] of before) if (!open.has(path)) folder.close();
       return looks;
