@@ -108,7 +108,6 @@ export function createHttpApi(options: HttpApiOptions): KubeApi {
       port: server.port || (isTls ? 443 : 80),
       path: `${server.pathname.replace(/\/$/, '')}${path}`,
       agent: access.agent ?? agent,
-      signal,
       headers: {
         Host: server.host,
         Accept: 'application/json',
@@ -121,7 +120,14 @@ export function createHttpApi(options: HttpApiOptions): KubeApi {
       ? requestHttps({ ...settings, ...access.tls })
       : requestHttp(settings);
     request.on('socket', (socket) => socket.setKeepAlive(true, keepAliveMs));
+    // Not node:http's own signal: one that comes when the answer is there and not yet read throws where nobody is.
+    let end = (): void => void request.destroy();
+    const abort = (): void => end();
+    signal.addEventListener('abort', abort, { once: true });
+    if (signal.aborted) abort();
+    request.on('close', () => signal.removeEventListener('abort', abort));
     request.on('response', (response) => {
+      end = () => void response.destroy();
       // Whoever reads the body hears of its errors; when nobody does any more they are nobody's.
       response.on('error', () => undefined);
       resolve(response);
@@ -231,6 +237,8 @@ async function* bytesOf(
 ): AsyncGenerator<Uint8Array> {
   try {
     for await (const part of response as AsyncIterable<Uint8Array>) yield part;
+    // One that was ended when all had come already looks as if it had ended by itself.
+    if (signal.aborted) throw new BrokenStream(ended);
   } catch (error) {
     throw new BrokenStream(failureIn(error, who, signal));
   } finally {

@@ -6,15 +6,19 @@
 /** Not JSON as far as it was read, or an object over the limit. */
 export class MalformedList extends Error {}
 
+/** The text of one object, or, last, of the list without its objects, which says the rest (metadata). */
+export type ListPart =
+  | { readonly kind: 'item'; readonly text: string }
+  | { readonly kind: 'rest'; readonly text: string };
+
 /**
- * Gives the text of each object in the array `items` of the outermost object; returns the text of the list without
- * them, which says the rest (metadata). Throws MalformedList when an object or the rest is over `mostBytes`, and
+ * The objects are those of the array `items` of the outermost object. Throws MalformedList when an object or the rest is over `mostBytes`, and
  * when the end is missing; whether what it gives is JSON, JSON.parse says.
  */
 export async function* itemsOf(
   bytes: AsyncIterable<Uint8Array>,
   mostBytes: number,
-): AsyncGenerator<string, string> {
+): AsyncGenerator<ListPart> {
   let depth = 0;
   let inString = false;
   let escaped = false;
@@ -61,7 +65,7 @@ export async function* itemsOf(
           if (depth === 2 && inItems) {
             item.add(part.subarray(from, at + 1));
             from = at + 1;
-            yield item.take();
+            yield { kind: 'item', text: item.take() };
           }
       }
     }
@@ -69,7 +73,7 @@ export async function* itemsOf(
     if (inString && depth === 1) key = beginning(key, part, stringFrom, part.length);
   }
   if (depth !== 0 || inString) throw new MalformedList('it ends in the middle');
-  return withoutDoubleCommas(rest.take());
+  yield { kind: 'rest', text: withoutCommas(rest.take()) };
 }
 
 /** Long enough to tell `items` from other keys. */
@@ -77,7 +81,7 @@ const beginning = (before: string, part: Buffer, from: number, to: number): stri
   before.length > 16 ? before : before + part.toString('latin1', from, Math.min(to, from + 16));
 
 /** Where the items were, their commas are left. */
-const withoutDoubleCommas = (text: string): string => text.replace(/("items"\s*:\s*\[)[\s,]*\]/, '$1]');
+const withoutCommas = (text: string): string => text.replace(/("items"\s*:\s*\[)[\s,]*\]/, '$1]');
 
 function collector(mostBytes: number): { add(part: Buffer): void; take(): string } {
   let parts: Buffer[] = [];

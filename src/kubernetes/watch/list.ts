@@ -91,15 +91,13 @@ async function listPage<T extends KubeObject>(
     if (status !== 200)
       return endingOf(statusOf(jsonOf(body), status), 'list', resource, scope, retryAfterSeconds);
     const breathe = breather();
-    const items = itemsOf(
-      readWhileHeard(bytes, { clock, connection, silenceMs: () => silenceMs }),
-      mostObjectBytes,
-    );
-    for (let next = await items.next(); ; next = await items.next()) {
-      if (next.done) return pageOf(next.value, what);
-      take(JSON.parse(next.value), resource, keep, objects, unreadable);
+    const patient = readWhileHeard(bytes, { clock, connection, silenceMs: () => silenceMs });
+    for await (const { kind, text } of itemsOf(patient, mostObjectBytes)) {
+      if (kind === 'rest') return pageOf(text, what);
+      take(JSON.parse(text), resource, keep, objects, unreadable);
       await breathe();
     }
+    return malformedEnding(what, 'it is empty');
   } catch (error) {
     if (error instanceof BrokenStream) return brokenEnding(error.failure);
     if (error instanceof MalformedList) return malformedEnding(what, error.message);

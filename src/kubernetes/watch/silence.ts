@@ -10,6 +10,8 @@ export interface Patience {
   readonly silenceMs: () => number;
 }
 
+const lookAgainMs = 15_000;
+
 /** The bytes, until `silenceMs` pass without any: then it throws BrokenStream with reason timeout. */
 export async function* readWhileHeard(
   bytes: AsyncIterable<Uint8Array>,
@@ -26,7 +28,8 @@ export async function* readWhileHeard(
         silentForMs = quietMs;
         return connection.abort();
       }
-      await clock.sleep(silenceMs() - quietMs, done.signal);
+      // What is too long may become less meanwhile.
+      await clock.sleep(Math.min(lookAgainMs, silenceMs() - quietMs), done.signal);
     }
   }
 

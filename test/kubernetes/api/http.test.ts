@@ -249,4 +249,18 @@ describe('a stream', () => {
     while (server.openWatches() > 0) await new Promise((resolve) => setImmediate(resolve));
     expect(server.openWatches()).toBe(0);
   });
+
+  test.each([10, 100_000])(
+    'of %d bytes that had come whole, but was not read, ends quietly',
+    async (size) => {
+      const stop = new AbortController();
+      server.next('*', { status: 200, body: 'x'.repeat(size) });
+      const asked = await api.stream(pods, {}, stop.signal);
+      if (!asked.ok) throw new Error(asked.failure.message);
+      const parts = asked.answer.bytes[Symbol.asyncIterator]();
+      await parts.next();
+      stop.abort();
+      await expect(parts.next()).rejects.toBeInstanceOf(BrokenStream);
+    },
+  );
 });
