@@ -4,7 +4,11 @@
  * Its marks are gomplate's `{% %}`. Whole lines of them (conditions, assignments) go; in the place of a value there
  * is `templateValue`, in the midst of a text likewise. Of a condition both branches stay, since what decides between
  * them is known to the pod alone. Lines keep their numbers.
+ *
+ * One mark is read: a JSON text that becomes TOML, as the chart writes gitlab.gitaly.shell.concurrency. Left out, a
+ * Gitaly with limits would look like one without. Its tables come after the last line.
  */
+import { stringify } from 'smol-toml';
 
 /** What stands where the template fills something in. */
 export const templateValue = '(filled in by the template)';
@@ -14,6 +18,7 @@ export const isTemplate = (text: string): boolean => text.includes('{%');
 /** TOML to read in place of the template. A mark that does not end stays as it is, and is no TOML. */
 export function withoutMarks(template: string): string {
   let read = '';
+  let tables = '';
   /** The quotes of the text that we are in; empty outside of one. */
   let quotes = '';
   let at = 0;
@@ -24,6 +29,7 @@ export function withoutMarks(template: string): string {
       const lines = template.slice(at, end).replaceAll(/[^\n]/g, '');
       if (quotes !== '') read += templateValue;
       else if (standsForValue(read)) read += JSON.stringify(templateValue);
+      else tables += tablesOf(template.slice(at + 2, end - 2));
       read += lines;
       at = end;
       continue;
@@ -57,8 +63,27 @@ export function withoutMarks(template: string): string {
     read += char;
     at += 1;
   }
-  return read;
+  return tables === '' ? read : `${read}\n${tables}`;
 }
+
+/** Of a mark that turns JSON into TOML: its tables, as TOML. Single values would belong to the table before. */
+function tablesOf(mark: string): string {
+  const [, json] = /^\s*`([^`]*)`\s*\|\s*data\.JSON\s*\|\s*data\.ToTOML\b/.exec(mark) ?? [];
+  if (json === undefined) return '';
+  try {
+    const parsed: unknown = JSON.parse(json);
+    const entries = Object.entries(isTable(parsed) ? parsed : {});
+    const tables = entries.filter(([, value]) =>
+      Array.isArray(value) ? value.every(isTable) : isTable(value),
+    );
+    return stringify(Object.fromEntries(tables));
+  } catch {
+    return '';
+  }
+}
+
+const isTable = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
 
 /** After the mark's `%}`, which does not count within quotes of the mark's own. */
 function endOfMark(text: string, from: number): number | undefined {

@@ -117,6 +117,24 @@ describe('configurations of each time', () => {
     expect(parsed(fixture('chart-defaults.toml.tpl')).rpcs).toEqual([]);
   });
 
+  test("the chart's concurrency, which stands in a mark as JSON", () => {
+    const mark = (json: string) =>
+      `[hooks]\n{% \`${json}\` | data.JSON | data.ToTOML | strings.TrimSpace %}\n[cgroups]\nmemory_bytes = 5\n`;
+    const config = parsed(
+      mark(
+        '{"concurrency":[{"rpc":"/gitaly.SSHService/SSHUploadPack","max_per_repo":20,"max_queue_wait":"60s"},{"rpc":"/gitaly.SmartHTTPService/PostUploadPack","adaptive":true,"min_limit":5,"initial_limit":20,"max_limit":40}]}',
+      ),
+    );
+    expect(config.rpcs).toMatchObject([
+      { method: 'SSHUploadPack', limit: { kind: 'static', current: 20 }, queueWaitSeconds: 60 },
+      { method: 'PostUploadPack', limit: { kind: 'adaptive', min: 5, initial: 20, max: 40 } },
+    ]);
+    expect(config.cgroups.memoryBytes).toBe(5);
+    // What is no table, or no JSON, is passed over, as other marks are.
+    expect(parsed(mark('{"bin_dir":"/x"}')).cgroups.memoryBytes).toBe(5);
+    expect(parsed(mark('{"concurrency":')).rpcs).toEqual([]);
+  });
+
   test('one RPC twice: the last counts, as with Gitaly', () => {
     const entry = (limit: number) => `[[concurrency]]\nrpc = "/a.B/C"\nmax_per_repo = ${limit}\n`;
     expect(parsed(entry(1) + entry(2)).rpcs).toMatchObject([{ limit: { kind: 'static', current: 2 } }]);
