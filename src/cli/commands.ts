@@ -60,6 +60,16 @@ export const commands: readonly Command[] = [
     load: () => fromFile('../commands/bucket.ts'),
   },
   {
+    name: 'doctor',
+    summary: 'look once whether all is well: rights, reachability, and how Gitaly is set up',
+    description:
+      "Tries all that the exporter would do (Praefect's database, Kubernetes' API, cgroups, every server's metrics) and runs every recommendation for Gitaly as a check, once. Says what was found, what is expected and how to mend it. Changes nothing. Exit code 1 when something fails.",
+    settings: allSettings,
+    readsSources: false,
+    exitCodeOnProblems: 2,
+    load: () => fromFile('../commands/doctor.ts'),
+  },
+  {
     name: 'config check',
     summary: 'check the configuration, and print it with its defaults',
     description:

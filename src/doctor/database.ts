@@ -12,12 +12,19 @@ import { accessChecks, type Finding, finds, type Mend, passes, todo } from './fi
 
 const statementTimeoutMs = 5000;
 
-/** Never rejects. Asks the catalog alone, no table of Praefect's. */
-export async function databaseFindings(
+export interface DatabaseLook {
+  readonly findings: readonly Finding[];
+  /** For the checks that rest on them; undefined where it is not known. */
+  readonly postgresqlVersion: string | undefined;
+  readonly livePraefects: number | undefined;
+}
+
+/** Never rejects. Asks the catalog, and node_status for who is alive. */
+export async function lookAtDatabase(
   connection: DatabaseConnection,
   clock: Clock,
   signal: AbortSignal,
-): Promise<readonly Finding[]> {
+): Promise<DatabaseLook> {
   const database = createDatabase({
     connection,
     clock,
@@ -25,10 +32,27 @@ export async function databaseFindings(
     applicationName: 'gitaly-exporter doctor',
   });
   try {
-    return await findingsIn(database, connection, clock, signal);
+    const findings = await findingsIn(database, connection, clock, signal);
+    const isAsked = findings.some(({ check }) => check === accessChecks.databaseTables);
+    return {
+      findings,
+      postgresqlVersion: database.connection()?.serverVersion,
+      livePraefects: isAsked ? await livePraefects(database, signal) : undefined,
+    };
   } finally {
     await database.close();
   }
+}
+
+/** Those that tried to contact a storage within the last minute, as Praefect itself counts its quorum. */
+async function livePraefects(database: Database, signal: AbortSignal): Promise<number | undefined> {
+  const answer = await database.ask(
+    `SELECT count(DISTINCT praefect_name)::int AS alive
+       FROM node_status WHERE last_contact_attempt_at >= now() - interval '60 seconds'`,
+    { signal, statementTimeoutMs, about: 'who is alive' },
+  );
+  const alive = answer.ok ? answer.value[0]?.['alive'] : undefined;
+  return typeof alive === 'number' ? alive : undefined;
 }
 
 async function findingsIn(

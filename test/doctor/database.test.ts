@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import type { DatabaseConnection } from '../../src/config/database-connection.ts';
 import { Secret } from '../../src/config/secret.ts';
-import { databaseFindings } from '../../src/doctor/database.ts';
+import { lookAtDatabase } from '../../src/doctor/database.ts';
 import type { Finding } from '../../src/doctor/finding.ts';
 import { systemClock } from '../../src/runtime/clock.ts';
 import { praefectSchema, startPostgres, type TestDatabase, type TestPostgres } from '../support/postgres.ts';
@@ -40,7 +40,7 @@ const asExporter = (place: TestDatabase): DatabaseConnection => ({
 });
 
 const look = async (connection: DatabaseConnection): Promise<ReadonlyMap<string, Finding>> => {
-  const findings = await databaseFindings(connection, systemClock, AbortSignal.timeout(20_000));
+  const { findings } = await lookAtDatabase(connection, systemClock, AbortSignal.timeout(20_000));
   return new Map(findings.map((finding) => [finding.check.id, finding]));
 };
 
@@ -157,10 +157,26 @@ describe('what stands in the way is one finding, and the rest is left out', () =
     const place = await database('19.0');
     server.pause();
     try {
-      const findings = await databaseFindings(place.connection, systemClock, AbortSignal.timeout(200));
+      const { findings } = await lookAtDatabase(place.connection, systemClock, AbortSignal.timeout(200));
       expect(findings).toMatchObject([{ status: 'fail', check: { id: 'database_reachable' } }]);
     } finally {
       server.resume();
     }
   });
+});
+
+test('what the checks of the posture want is told beside: the version, and who is alive', async () => {
+  const place = await database('19.0');
+  await (await place.client()).query(`
+    INSERT INTO node_status (praefect_name, shard_name, node_name, last_contact_attempt_at, last_seen_active_at)
+    VALUES ('p1', 'default', 'g1', now(), now()), ('p1', 'default', 'g2', now(), now()),
+           ('p2', 'default', 'g1', now() - interval '10 seconds', now()),
+           ('gone', 'default', 'g1', now() - interval '2 minutes', now())`);
+  const { postgresqlVersion, livePraefects } = await lookAtDatabase(
+    asExporter(place),
+    systemClock,
+    AbortSignal.timeout(20_000),
+  );
+  expect(postgresqlVersion).toMatch(/^18\.\d+$/);
+  expect(livePraefects).toBe(2);
 });

@@ -1,0 +1,129 @@
+/** Right-sizing from one look at this host's cgroups: what is there now, said as that, never as a peak. */
+import { createCgroupFiles } from '../cgroup/files/files.ts';
+import { type CgroupFiles, knownOf, type Reading } from '../cgroup/files/reading.ts';
+import type { GitalyTree } from '../cgroup/tree.ts';
+import { identityText } from '../identity.ts';
+import { mainContainer } from '../joins/component.ts';
+import type { Pod } from '../kubernetes/objects/types.ts';
+import { parseGoMemory } from '../posture/checks/memory.ts';
+import type { ServerFacts } from '../posture/inputs.ts';
+import { type Known, known, notApplicable, unknown } from '../posture/known.ts';
+import { type CurrentSizes, type MeasuredUse, sizing } from '../posture/sizing.ts';
+import { bytesText } from '../posture/text.ts';
+
+export interface AdviceOptions {
+  readonly root: string;
+  readonly trees: readonly GitalyTree[];
+  /** For what is set now; what is not known of a tree is left out. */
+  readonly servers: readonly ServerFacts[];
+  readonly pods: readonly Pod[];
+}
+
+/** Lines for people; none where nothing was measured. */
+export function adviceLines({ root, trees, servers, pods }: AdviceOptions): readonly string[] {
+  const files = createCgroupFiles({ root, maxDescriptors: 0 });
+  const lines = trees.flatMap((tree) => {
+    const name = identityText(tree.identity);
+    const pod = pods.find(({ uid }) => uid === tree.uid);
+    const facts = servers.find(({ identity }) => identityText(identity) === name);
+    const { amounts } = sizing(measured(tree, files), currentSizes(pod, facts));
+    return amounts.map(({ id, value, current, how }) => {
+      const now = current === undefined ? 'not set now' : `now ${text(id, current)}`;
+      return `${name}: ${id} ${text(id, value)} (${now}): ${how}`;
+    });
+  });
+  files.close();
+  return lines.length === 0
+    ? []
+    : [
+        'What the use at this moment would ask for. A moment is no peak: take the highest of a working week before anything is made smaller, max_over_time(gitaly_server_git_memory_anon_bytes[7d]) and max_over_time(gitaly_server_container_memory_working_set_bytes[7d]).',
+        ...lines,
+      ];
+}
+
+const text = (id: string, value: number): string =>
+  id === 'cpu_cores' ? `${value} cores` : Number.isFinite(value) ? bytesText(value) : 'off';
+
+const oneMoment = unknown('one look cannot tell it');
+
+function measured(tree: GitalyTree, files: CgroupFiles): MeasuredUse {
+  const container = tree.containers.find(({ gitaly }) => gitaly === true);
+  const git = tree.git;
+  return {
+    windowSeconds: 0,
+    gitalyMemoryPeakBytes:
+      container === undefined
+        ? unknown("which container is Gitaly's is not known")
+        : workingSet(files, container.path),
+    gitAnonPeakBytes: git === undefined ? noGit : stat(files, git.path, 'anon'),
+    bucketAnonPeakBytes:
+      git === undefined
+        ? noGit
+        : highest(busiest(git.path, git.buckets, files).map((path) => stat(files, path, 'anon'))),
+    gitPageCacheBytes: git === undefined ? noGit : stat(files, git.path, 'file'),
+    cpuPeakCores: oneMoment,
+    oomKills: oneMoment,
+  };
+}
+
+const noGit = notApplicable("Git runs in the container's own cgroup");
+
+/** Each memory.stat costs the kernel a flush: of the fullest alone. */
+const asked = 20;
+
+function busiest(parent: string, buckets: readonly number[], files: CgroupFiles): readonly string[] {
+  return buckets
+    .map((bucket) => `${parent}/repos-${bucket}`)
+    .map((path) => ({ path, bytes: read(files, path, (folder) => folder.number('memory.current')) ?? 0 }))
+    .sort((a, b) => b.bytes - a.bytes)
+    .slice(0, asked)
+    .map(({ path }) => path);
+}
+
+function highest(amounts: readonly Known<number>[]): Known<number> {
+  const values = amounts.flatMap((amount) => ('value' in amount ? [amount.value] : []));
+  return values.length === 0 ? unknown('no bucket could be read') : known(Math.max(...values));
+}
+
+function workingSet(files: CgroupFiles, path: string): Known<number> {
+  const current = read(files, path, (folder) => folder.number('memory.current'));
+  const inactive = read(files, path, (folder) =>
+    folder.keyed('memory.stat', ['inactive_file']),
+  )?.inactive_file;
+  return current === undefined || inactive === undefined
+    ? unknown(`${path} cannot be read`)
+    : known(Math.max(0, current - inactive));
+}
+
+function stat(files: CgroupFiles, path: string, key: 'anon' | 'file'): Known<number> {
+  const found = read(files, path, (folder) => folder.keyed('memory.stat', [key]))?.[key];
+  return found === undefined ? unknown(`memory.stat of ${path} cannot be read`) : known(found);
+}
+
+function read<T>(
+  files: CgroupFiles,
+  path: string,
+  one: (folder: ReturnType<CgroupFiles['folder']>) => Reading<T>,
+): T | undefined {
+  const folder = files.folder(path);
+  try {
+    return knownOf(one(folder));
+  } finally {
+    folder.close();
+  }
+}
+
+function currentSizes(pod: Pod | undefined, facts: ServerFacts | undefined): CurrentSizes {
+  const container = pod === undefined ? undefined : mainContainer(pod);
+  const cgroups = facts !== undefined && 'value' in facts.config ? facts.config.value.cgroups : undefined;
+  const go = container?.env['GOMEMLIMIT'];
+  return {
+    memoryRequestBytes: container?.resources.memoryRequest,
+    memoryLimitBytes: container?.resources.memoryLimit,
+    cpuRequestCores: container?.resources.cpuRequest,
+    cpuLimitCores: container?.resources.cpuLimit,
+    gitMemoryBytes: cgroups?.memoryBytes,
+    repositoryMemoryBytes: cgroups?.repositories.memoryBytes,
+    goMemoryLimitBytes: go === undefined ? undefined : parseGoMemory(go),
+  };
+}

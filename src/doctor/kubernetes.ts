@@ -1,0 +1,113 @@
+/** Kubernetes as the exporter would watch it, looked at once: rights, and everything that its watches list at first. */
+import { identityText } from '../identity.ts';
+import type { ComponentOf } from '../joins/component.ts';
+import { podIdentity } from '../joins/pod-identity.ts';
+import { type RightsSettings, rightsFor } from '../joins/rights.ts';
+import { notCurrent } from '../joins/store-failure.ts';
+import type { KubeApi } from '../kubernetes/api/api.ts';
+import { openKubeApi } from '../kubernetes/api/open.ts';
+import { createStores, type KubeStores } from '../kubernetes/watch/stores.ts';
+import type { Clock } from '../runtime/clock.ts';
+import { silentLog } from '../runtime/log.ts';
+import { apiFindings } from './api-rights.ts';
+import { accessChecks, type Finding, finds, passes, todo } from './finding.ts';
+
+export interface KubernetesSettings extends RightsSettings {
+  readonly kubeconfig: string | undefined;
+  readonly context: string | undefined;
+  readonly gitalySelector: string;
+  readonly praefectSelector: string;
+  readonly staleAfter: number;
+}
+
+export interface KubernetesOptions {
+  readonly settings: KubernetesSettings;
+  readonly node: string;
+  readonly componentOf: ComponentOf;
+  readonly clock: Clock;
+  readonly env: Readonly<Record<string, string | undefined>>;
+}
+
+export interface KubernetesLook {
+  readonly findings: readonly Finding[];
+  /** Undefined where the API cannot be reached. */
+  readonly seen: { readonly api: KubeApi; readonly stores: KubeStores } | undefined;
+  close(): Promise<void>;
+}
+
+const pollMs = 50;
+
+/** Never rejects. What it gives is open until `close`. */
+export async function lookAtKubernetes(
+  options: KubernetesOptions,
+  signal: AbortSignal,
+): Promise<KubernetesLook> {
+  const { settings, clock, env } = options;
+  const opened = await openKubeApi(settings, { clock, env });
+  if (!opened.ok)
+    return {
+      findings: [finds(accessChecks.apiReachable, 'fail', opened.failure.message, [setKubeconfig])],
+      seen: undefined,
+      close: async () => undefined,
+    };
+  const { api } = opened;
+  const access = await apiFindings(api, rightsFor(settings), signal);
+  const isReached = access.some(
+    ({ check, status }) => check === accessChecks.apiReachable && status === 'pass',
+  );
+  if (!isReached) return { findings: access, seen: undefined, close: async () => api.close() };
+  const stores = createStores({
+    ...options.settings,
+    api,
+    namespaces: settings.namespace,
+    node: options.node,
+    staleMs: settings.staleAfter,
+    clock,
+    random: Math.random,
+    log: silentLog,
+  });
+  stores.start();
+  await settled(stores, clock, signal);
+  return {
+    findings: [...access, podsFinding(stores, options)],
+    seen: { api, stores },
+    async close() {
+      await stores.stop();
+      api.close();
+    },
+  };
+}
+
+const setKubeconfig = todo(
+  'Set kubernetes.kubeconfig (and kubernetes.context), or run in a pod with a service account.',
+);
+
+/** Until each resource was listed, or cannot be. */
+async function settled(stores: KubeStores, clock: Clock, signal: AbortSignal): Promise<void> {
+  const isOpen = (): boolean =>
+    stores.watched.some((resource) => {
+      const { current, failure } = stores.byResource(resource).state();
+      return !current && failure === undefined;
+    });
+  while (!signal.aborted && isOpen()) await clock.sleep(pollMs, signal);
+}
+
+function podsFinding({ pods }: KubeStores, { settings, node, componentOf }: KubernetesOptions): Finding {
+  const check = accessChecks.apiPods;
+  const failure = notCurrent(pods, 'pods');
+  if (failure !== undefined) return finds(check, 'unknown', failure.message, []);
+  const found = pods.all().filter((pod) => componentOf(pod) === 'gitaly');
+  const names = found.map((pod) => identityText(podIdentity(pod))).sort();
+  if (names.length > 0)
+    return passes(
+      check,
+      `${names.length}: ${names.slice(0, 5).join(', ')}${names.length > 5 ? ', ...' : ''}`,
+    );
+  if (settings.role === 'agent') return passes(check, `none on node ${node}, which may well be`);
+  const where =
+    settings.namespace === undefined ? 'any namespace' : `namespace ${settings.namespace.join(', ')}`;
+  return finds(check, 'fail', `none with ${settings.gitalySelector} in ${where}`, [
+    todo('Set kubernetes.namespace (here: --namespace) and kubernetes.gitaly-selector to where Gitaly is:'),
+    { kind: 'kubectl', text: 'kubectl get pods -A -l app=gitaly --show-labels' },
+  ]);
+}

@@ -1,0 +1,241 @@
+/** Everything that doctor looks at, once, in the order in which one thing rests on another. */
+import type { Origins } from '../config/praefect/sources.ts';
+import { type PraefectSources, praefectSources } from '../config/praefect/sources.ts';
+import { problemText } from '../config/problem.ts';
+import type { Settings } from '../config/sections/index.ts';
+import type { World } from '../config/world.ts';
+import { configFiles, configuredTargets } from '../gitaly/configured.ts';
+import { systemResolve } from '../gitaly/http/resolve.ts';
+import { createCgroupPosture } from '../joins/cgroup-posture.ts';
+import { componentBySelectors } from '../joins/component.ts';
+import { createConfigMaps } from '../joins/config-maps.ts';
+import { kubernetesConfigs } from '../joins/kubernetes-configs.ts';
+import { kubernetesTargets } from '../joins/kubernetes-targets.ts';
+import { createOtherPods } from '../joins/other-pods.ts';
+import { podDirectoryOf } from '../joins/pod-directory.ts';
+import { podDirectoryFromFile } from '../joins/pod-directory-file.ts';
+import { type PraefectKnown, postureInputs } from '../joins/posture-inputs.ts';
+import { readConfigMapBy } from '../joins/read-config-map.ts';
+import { createVolumeStats } from '../joins/volume-stats.ts';
+import { checksOfRole, evaluate } from '../posture/evaluate.ts';
+import type { Clock } from '../runtime/clock.ts';
+import { adviceLines } from './advice.ts';
+import { cgroupFindings } from './cgroups.ts';
+import { configFindings } from './configs.ts';
+import { lookAtDatabase } from './database.ts';
+import { accessChecks, type Check, type Finding, finds, passes, todo } from './finding.ts';
+import { lookAtKubernetes } from './kubernetes.ts';
+import { postureFindings } from './posture.ts';
+import type { Report } from './report.ts';
+import { serverFindings } from './servers.ts';
+
+export interface LookOptions {
+  readonly settings: Settings;
+  readonly origins: Origins;
+  readonly world: World;
+  readonly clock: Clock;
+  readonly hostName: string;
+  /** `/proc` */
+  readonly proc: string;
+  /** Which checks are asked for. What none of them needs is not looked at. */
+  readonly wants: (id: string) => boolean;
+}
+
+/** Never rejects over what it finds. Gives up when the signal aborts, with what it has by then. */
+export async function look(options: LookOptions, signal: AbortSignal): Promise<Report> {
+  const { settings, clock, hostName, world, wants } = options;
+  const { kubernetes, cgroup, gitaly } = settings;
+  const findings: Finding[] = [];
+  const notes: string[] = [];
+  const wantsOf = (...checks: readonly Check[]): boolean => checks.some(({ id }) => wants(id));
+  const closers: (() => Promise<void> | void)[] = [];
+  const readText = (file: string) => world.files.readText(file);
+
+  findings.push(...(await webFindings(settings)));
+  const sources = await praefectSources(settings, options.origins, world);
+  findings.push(...settingsFindings(sources));
+  const database = await databasePart(sources.ok ? sources.value : undefined);
+
+  const componentOf = componentBySelectors(kubernetes);
+  const node = kubernetes.node ?? hostName;
+  const cluster = await kubernetesPart();
+  const seen = cluster?.seen;
+  const isScraping = seen !== undefined && kubernetes.scrape && kubernetes.role !== 'agent';
+  const configMaps = isScraping ? createConfigMaps(readConfigMapBy(seen.api), clock) : undefined;
+  const files = configFiles({ files: gitaly.configFile ?? [], hostName, readText });
+
+  try {
+    const directory = await directoryPart();
+    const cgroups = await cgroupPart(directory);
+    if (wantsOf(accessChecks.serversReachable)) findings.push(...(await serversPart()));
+    if (wantsOf(accessChecks.gitalyConfig))
+      findings.push(
+        ...(await configFindings(
+          [
+            files,
+            ...(configMaps === undefined || seen === undefined
+              ? []
+              : [kubernetesConfigs({ pods: seen.stores.pods, componentOf, configMaps })]),
+          ],
+          signal,
+        )),
+      );
+
+    const inputs = await postureInputs(
+      {
+        clock,
+        stores: seen?.stores,
+        componentOf,
+        configMaps,
+        configFiles: files,
+        otherPods:
+          seen === undefined || kubernetes.namespace !== undefined
+            ? undefined
+            : createOtherPods(seen.api, componentOf, clock),
+        volumes:
+          seen !== undefined && kubernetes.volumeStats ? createVolumeStats(seen.api, clock) : undefined,
+        cgroups: cgroup.enabled
+          ? createCgroupPosture({ root: cgroup.root, node, directory, readText, proc: options.proc, clock })
+          : undefined,
+        rotationSeconds: undefined,
+        praefect: database.known,
+      },
+      signal,
+    );
+    const role = kubernetes.role === 'all' && !cgroup.enabled ? 'cluster' : kubernetes.role;
+    const posture = postureFindings(evaluate(inputs, checksOfRole[role]));
+    findings.push(...posture.findings);
+    if (posture.notApplicable.some(wants))
+      notes.push(`Not for this installation: ${posture.notApplicable.filter(wants).join(', ')}.`);
+    if (!cgroup.enabled)
+      notes.push(
+        'Cgroups and what else stands in files of the host (cgroup.enabled is false): run doctor where the agent runs, as `kubectl exec` in its pod.',
+      );
+    if (signal.aborted) notes.push('What was not reached in time (--timeout).');
+    const pods = seen?.stores.pods.all() ?? [];
+    return {
+      findings: findings.filter(({ check }) => wants(check.id)),
+      notes,
+      advice: adviceLines({ root: cgroup.root, trees: cgroups, servers: inputs.servers, pods }),
+    };
+  } finally {
+    for (const close of closers) await close();
+  }
+
+  async function databasePart(
+    value: PraefectSources | undefined,
+  ): Promise<{ readonly known: PraefectKnown | undefined }> {
+    if (value?.database === undefined) {
+      notes.push(value?.databaseText ?? "Praefect's database: its settings are not in order.");
+      return { known: undefined };
+    }
+    const found = await lookAtDatabase(value.database, clock, signal);
+    findings.push(...found.findings);
+    return {
+      known: {
+        postgresqlVersion: () => found.postgresqlVersion,
+        sslMode: value.config?.database?.sslmode?.value,
+        instances: () => found.livePraefects,
+      },
+    };
+  }
+
+  async function kubernetesPart() {
+    if (!kubernetes.enabled) {
+      notes.push(
+        'Kubernetes (kubernetes.enabled is false): --namespace, or --kubernetes.enabled for all namespaces, looks there.',
+      );
+      return undefined;
+    }
+    const found = await lookAtKubernetes(
+      { settings: kubernetes, node, componentOf, clock, env: world.env },
+      signal,
+    );
+    findings.push(...found.findings);
+    closers.push(() => found.close());
+    return found;
+  }
+
+  async function directoryPart() {
+    if (cgroup.podsFile !== undefined) {
+      const directory = podDirectoryFromFile({
+        file: cgroup.podsFile,
+        readText,
+        clock,
+        watch: () => () => undefined,
+      });
+      closers.push(() => directory.close());
+      await directory.ready;
+      const { pods, failure } = directory.pods();
+      findings.push(
+        failure === undefined
+          ? passes(accessChecks.podsFile, `${cgroup.podsFile} lists ${pods.length} pods`)
+          : finds(accessChecks.podsFile, 'fail', failure.message, []),
+      );
+      return directory;
+    }
+    if (seen === undefined || kubernetes.role === 'cluster') return undefined;
+    const directory = podDirectoryOf(seen.stores, { node, componentOf, clock });
+    closers.push(() => directory.close());
+    return directory;
+  }
+
+  async function cgroupPart(directory: Awaited<ReturnType<typeof directoryPart>>) {
+    if (!cgroup.enabled) return [];
+    const found = await cgroupFindings(
+      { root: cgroup.root, hostName: node, directory, proc: options.proc, clock },
+      signal,
+    );
+    findings.push(...found.findings);
+    return found.trees;
+  }
+
+  function serversPart(): Promise<readonly Finding[]> {
+    const { scrape } = gitaly;
+    const access = { tls: scrape.tls, credentialsFile: scrape.credentialsFile };
+    return serverFindings(
+      {
+        sources: [
+          configuredTargets({
+            gitaly: gitaly.target ?? [],
+            praefect: settings.praefect.target ?? [],
+            access,
+            hostName,
+            resolve: systemResolve,
+          }),
+          ...(isScraping
+            ? [kubernetesTargets({ pods: seen.stores.pods, componentOf, tls: scrape.tls })]
+            : []),
+        ],
+        limits: { timeoutMs: scrape.timeout, maxBytes: scrape.maxBytes, maxSamples: scrape.maxSeries },
+        clock,
+        resolve: systemResolve,
+        readText,
+      },
+      signal,
+    );
+  }
+}
+
+async function webFindings({ web }: Settings): Promise<readonly Finding[]> {
+  const { file } = web.config;
+  if (file === undefined) return [];
+  const { openWebConfig } = await import('../server/web-config/source.ts');
+  const opened = openWebConfig(file);
+  if (opened.ok) return [passes(accessChecks.webConfig, file)];
+  return opened.problem
+    .split('\n')
+    .map((problem) =>
+      finds(accessChecks.webConfig, 'fail', problem, [todo('docs/web-configuration.md has its format.')]),
+    );
+}
+
+function settingsFindings(sources: Awaited<ReturnType<typeof praefectSources>>): readonly Finding[] {
+  if (sources.ok)
+    return sources.value.database === undefined
+      ? []
+      : [passes(accessChecks.databaseSettings, sources.value.databaseText)];
+  return sources.problems.map((problem) =>
+    finds(accessChecks.databaseSettings, 'fail', problemText(problem), []),
+  );
+}
