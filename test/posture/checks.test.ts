@@ -501,6 +501,12 @@ describe('is unknown, with the reason', () => {
       'this build does not know what GitLab 23 asks for',
     ],
     [
+      'postgresql_version',
+      'pods are forbidden: what else is told of the version may be of another',
+      both(noPods, praefect({ gitlabVersion: known('18.10.0') })),
+      forbidden.unknown,
+    ],
+    [
       'three_praefects',
       'StatefulSets are forbidden',
       inputs(() => ({ statefulSets: forbidden })),

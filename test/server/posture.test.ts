@@ -30,12 +30,14 @@ test('what fails stands on top, with what was found of whom and how to mend it',
   const said = text(posturePage(evaluation, now));
   expect(said).toContain('Recommendations 47 fail, 3 are not known, 27 pass; looked at 12 s ago.');
   expect(said).toContain(
-    '✕ warning containerd is 2.1.0 or later 3 times cgroup_writable, by which an unprivileged Gitaly may write its own cgroups, came with containerd 2.1.0. gitlab/gl-gitaly-default-0 : containerd://1.7.27',
+    '✕ not followed containerd is 2.1.0 or later 3 times cgroup_writable, by which an unprivileged Gitaly may write its own cgroups, came with containerd 2.1.0. gitlab/gl-gitaly-default-0 : containerd://1.7.27',
   );
   expect(said).toContain(
     `Expected: securityContext.fsGroupChangePolicy: OnRootMismatch. Values of the GitLab chart: gitlab: gitaly: securityContext: fsGroupChangePolicy: OnRootMismatch In a shell: kubectl -n gitlab patch statefulset gl-gitaly-default -p '{"spec":{"template":{"spec":{"securityContext":{"fsGroupChangePolicy":"OnRootMismatch"}}}}}' More: docs/posture.md#fs_group_change_policy`,
   );
-  const order = ['✕ warning', '✕ advice', '? not known', '✓ pass'].map((tag) => said.indexOf(tag));
+  const order = ['✕ not followed', '✕ advice not followed', '? not known', '✓ pass'].map((tag) =>
+    said.indexOf(tag),
+  );
   expect(order).toEqual(order.toSorted((a, b) => a - b));
   expect(order).not.toContain(-1);
 });

@@ -5,6 +5,8 @@ import { type Html, html } from './html.ts';
 
 const shown = 10;
 
+const words = { warning: 'not followed', advice: 'advice not followed' } as const;
+
 export function posturePanel(posture: PostureView, now: number): Html {
   return html`<section class="posture" aria-labelledby="posture">
 <h2 id="posture">Recommendations</h2>
@@ -25,7 +27,7 @@ ${passing.length > 0 && html`<details id="posture-passing" class="tone-ok"><summ
 
 function failingCheck(failing: FailingCheckView): Html {
   const { check, title, severity, why, expected, runbook, subjects, helm, kubectl, other } = failing;
-  return html`<details id="posture-${check}" class="tone-${severity}"><summary id="posture-${check}-summary"><span class="tag tone-${severity}"><span aria-hidden="true">✕ </span>${severity}</span> <h3>${title}</h3> ${count(subjects)}</summary>
+  return html`<details id="posture-${check}" class="tone-${severity}"><summary id="posture-${check}-summary"><span class="tag tone-${severity}"><span aria-hidden="true">✕ </span>${words[severity]}</span> <h3>${title}</h3> ${count(subjects)}</summary>
 <p>${why}</p>
 <ul>${subjects.slice(0, shown).map(({ name, text }) => html`<li><b>${name}</b>: ${text}</li>`)}</ul>
 ${more(subjects.length)}
