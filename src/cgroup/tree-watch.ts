@@ -117,7 +117,7 @@ export function startTreeWatch(options: TreeWatchOptions): TreeWatch {
         sayBug(thrown);
       }
       await clock.sleep(Math.min(swarmMs, pollIntervalMs), stopping.signal);
-      await clock.sleep(pollIntervalMs - swarmMs, AbortSignal.any([nap.signal, stopping.signal]));
+      await clock.sleep(pollIntervalMs - swarmMs, nap.signal);
     }
   }
 
@@ -143,6 +143,7 @@ export function startTreeWatch(options: TreeWatchOptions): TreeWatch {
     },
     async stop() {
       stopping.abort();
+      nap.abort();
       await running;
       await line;
     },

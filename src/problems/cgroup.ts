@@ -29,6 +29,7 @@ export function cgroupProblems({ view }: CgroupSituation): readonly Problem[] {
       ...bucketProblems(gitaly),
       ...throttlingProblems(gitaly),
       ...unlimitedProblems(gitaly),
+      ...partProblems(gitaly),
     ]),
   ];
 }
@@ -44,7 +45,23 @@ function unreadProblems({ failure, failures }: CgroupView): Problem[] {
         failure === undefined
           ? "Not all of this host's cgroups can be read"
           : "This host's cgroups cannot be read",
-      detail: `${first.message}. An OOM kill there would not be seen.`,
+      detail: `${first.message}. An OOM kill there may not be seen.`,
+    },
+  ];
+}
+
+function partProblems({ buckets, identity, levels }: CgroupGitalyView): Problem[] {
+  const files = levels.flatMap(({ level, unread }) => unread.map((file) => `${file} of the level ${level}`));
+  const unread = buckets?.unread ?? 0;
+  if (unread > 0) files.push(unread === 1 ? '1 bucket' : `${unread} buckets`);
+  if (files.length === 0) return [];
+  return [
+    {
+      key: `cgroup part ${identityKey(identity)}`,
+      severity: 'warning',
+      title: `Not all of ${identityText(identity)} can be read`,
+      detail: `${listed(files)}. What they would have said is absent, and no rule that rests on it can warn.`,
+      action: "See the collectors' reasons below, and gitaly_exporter_cgroup_read_failures_total.",
     },
   ];
 }
