@@ -2,6 +2,7 @@
 import { conditionsOf } from './condition.ts';
 import { containersOf, resourcesOf } from './container.ts';
 import { metaOf } from './meta.ts';
+import { quantityOf } from './quantity.ts';
 import { type Fields, fields, integer, members, objectOf, type Parsed, parsed, text } from './reading.ts';
 import { labelSelectorOf, selects } from './selector.ts';
 import { timeOf } from './time.ts';
@@ -34,10 +35,17 @@ export const podOf = (raw: unknown): Parsed<Pod> =>
       fsGroupChangePolicy: text(security['fsGroupChangePolicy'], 64),
       runAsUser: integer(security['runAsUser']),
       resources: resourcesOf(spec['resources']),
+      ...overheadOf(spec['overhead']),
       antiAffinity: antiAffinityOf(fields(fields(spec['affinity'])['podAntiAffinity']), meta),
       ...volumesOf(spec['volumes']),
     };
   });
+
+function overheadOf(raw: unknown): Pick<Pod, 'overhead'> {
+  if (raw === undefined || raw === null) return {};
+  const { memory, cpu } = fields(raw);
+  return { overhead: { memory: quantityOf(memory), cpu: quantityOf(cpu) } };
+}
 
 function antiAffinityOf(raw: Fields, pod: Meta): Pod['antiAffinity'] {
   const required = members(raw['requiredDuringSchedulingIgnoredDuringExecution']);

@@ -17,6 +17,7 @@ export const statefulSetOf = (raw: unknown): Parsed<StatefulSet> =>
       generation: count(fields(object['metadata'])['generation'], 'metadata.generation'),
       observedGeneration: count(status['observedGeneration'], 'status.observedGeneration'),
       replicas: count(spec['replicas'], 'spec.replicas'),
+      ...ordinalsOf(spec['ordinals']),
       readyReplicas: count(status['readyReplicas'], 'status.readyReplicas'),
       updatedReplicas: count(status['updatedReplicas'], 'status.updatedReplicas'),
       currentRevision: text(status['currentRevision'], 320),
@@ -26,3 +27,8 @@ export const statefulSetOf = (raw: unknown): Parsed<StatefulSet> =>
       selector: labelSelectorOf(spec['selector'])?.labels ?? {},
     };
   });
+
+function ordinalsOf(raw: unknown): Pick<StatefulSet, 'ordinalsStart'> {
+  const start = fields(raw)['start'];
+  return start === undefined ? {} : { ordinalsStart: count(start, 'spec.ordinals.start') };
+}

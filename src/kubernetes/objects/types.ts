@@ -112,6 +112,8 @@ export interface Pod extends Meta {
   readonly runAsUser: number | undefined;
   /** spec.resources (pod-level, Kubernetes >= 1.34), where given. */
   readonly resources: Resources;
+  /** spec.overhead, which a RuntimeClass sets (Kata); absent: none. */
+  readonly overhead?: { readonly memory: number | undefined; readonly cpu: number | undefined };
   /** Anti-affinity of this pod: topology keys with a selector that matches its own labels, hard and soft. */
   readonly antiAffinity: { readonly required: readonly string[]; readonly preferred: readonly string[] };
   /** Names of its claims and ConfigMaps, by volume. */
@@ -124,6 +126,8 @@ export interface StatefulSet extends Meta {
   readonly generation: number;
   readonly observedGeneration: number;
   readonly replicas: number;
+  /** spec.ordinals.start; absent: 0. */
+  readonly ordinalsStart?: number;
   readonly readyReplicas: number;
   readonly updatedReplicas: number;
   readonly currentRevision: string;
