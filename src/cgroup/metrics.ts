@@ -12,6 +12,10 @@ import {
 import { oomMetrics } from './metrics-oom.ts';
 import { layouts } from './tree.ts';
 
+export * from './metrics-buckets.ts';
+export * from './metrics-levels.ts';
+export * from './metrics-oom.ts';
+
 export const serverInfo = gauge('gitaly_server_info', {
   help: "Always 1; the labels say what this Gitaly is and runs on. tree: its Git cgroups are beside the container's scope, inside it, or none (Git runs in the container's own cgroup, and one OOM kill can take all of Gitaly). What nobody told is empty.",
   origin: "Kubernetes' API or the file of pods; the cgroup paths; uname",

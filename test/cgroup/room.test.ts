@@ -368,7 +368,7 @@ describe('what it holds on to', () => {
       tree.removeCgroup(sliceOf(other));
       await room.clock.advance(6000);
       const gone = await room.text();
-      expect(samplesIn(gone, 'gitaly_server_pod')).toEqual([]);
+      expect(samplesIn(gone, 'gitaly_server')).toEqual([]);
       counts.push(valueIn(gone, 'gitaly_exporter_cgroup_descriptors'));
     }
     expect(new Set(counts).size).toBe(1);

@@ -1,6 +1,6 @@
 /** The collector `cgroup`: every level of every Gitaly on this host and its OOM kills, up to date at each scrape. */
 
-import { identityText } from '../../identity.ts';
+import { identityKey, identityText } from '../../identity.ts';
 import { type Family, samplesOf } from '../../metrics/samples.ts';
 import type { Collector } from '../../runtime/collector.ts';
 import { type Failure, failed } from '../../runtime/outcome.ts';
@@ -14,7 +14,7 @@ import {
   levels,
   podMetrics,
 } from '../metrics-levels.ts';
-import type { OomTracker } from '../oom/record.ts';
+import { type OomTotals, type OomTracker, oomLevels } from '../oom/record.ts';
 import type { OomHealth } from '../oom/tracker.ts';
 import type { KnownPod } from '../pods.ts';
 import { readProblem } from '../read-problems.ts';
@@ -67,7 +67,7 @@ export function createLevelCollector(options: LevelCollectorOptions): Collector 
       options.onRead(looks);
       if (failure !== undefined) return failed(failure.reason, failure.message, { families: [] });
 
-      const totals = tracker.totals();
+      const totals = toldTotals(tracker.totals(), looks);
       if (looks.length === 0 && totals.length === 0 && failures.length === 0)
         return { kind: 'empty', why: options.whyEmpty() };
       const block = {
@@ -82,6 +82,14 @@ export function createLevelCollector(options: LevelCollectorOptions): Collector 
       return problem === undefined ? { kind: 'data', block } : failed(problem.reason, problem.message, block);
     },
   };
+}
+
+/** Of a Gitaly that is gone only its kills are worth a series. */
+function toldTotals(totals: readonly OomTotals[], looks: readonly GitalyLook[]): readonly OomTotals[] {
+  const there = new Set(looks.map(({ tree }) => identityKey(tree.identity)));
+  return totals.filter(
+    ({ identity, kills }) => there.has(identityKey(identity)) || oomLevels.some((level) => kills[level] > 0),
+  );
 }
 
 function oomProblem({ tracker }: LevelCollectorOptions): Failure | undefined {
