@@ -9,13 +9,11 @@ import { oneOf, text } from '../config/kinds/scalars.ts';
 import type { Settings } from '../config/sections/index.ts';
 import { optional, type Section, setting, type ValuesOf } from '../config/setting.ts';
 import { closest } from '../config/suggest.ts';
-import { accessChecks } from '../doctor/finding.ts';
-import { look } from '../doctor/look.ts';
-import { postureChecks } from '../doctor/posture.ts';
+import { allChecks, look } from '../doctor/look.ts';
 import { exitCodeOf, jsonReport, textReport } from '../doctor/report.ts';
 import { systemClock } from '../runtime/clock.ts';
 
-const ids: readonly string[] = [...Object.values(accessChecks).map(({ id }) => id), ...postureChecks.keys()];
+const ids: readonly string[] = allChecks.map(({ id }) => id);
 
 function known(found: string): Refusal | undefined {
   if (ids.includes(found)) return undefined;
@@ -54,7 +52,7 @@ export const options = {
   },
 } as const satisfies Section;
 
-/** 0: nothing fails. 1: something does. 2: it was interrupted. */
+/** 0: nothing fails. 1: something does. 2: it was interrupted, or there was nothing to check, which is no good news. */
 export async function run(
   settings: Settings,
   io: CommandIo,
@@ -92,5 +90,5 @@ export async function run(
           colour: io.stdout.isTTY === true && !env['NO_COLOR'] && env['TERM'] !== 'dumb',
         }),
   );
-  return exitCodeOf(report);
+  return report.findings.length === 0 ? 2 : exitCodeOf(report);
 }

@@ -1,4 +1,6 @@
 /** Everything that doctor looks at, once, in the order in which one thing rests on another. */
+
+import type { PodDirectory } from '../cgroup/pods.ts';
 import type { Origins } from '../config/praefect/sources.ts';
 import { type PraefectSources, praefectSources } from '../config/praefect/sources.ts';
 import { problemText } from '../config/problem.ts';
@@ -18,16 +20,20 @@ import { type PraefectKnown, postureInputs } from '../joins/posture-inputs.ts';
 import { readConfigMapBy } from '../joins/read-config-map.ts';
 import { createVolumeStats } from '../joins/volume-stats.ts';
 import { checksOfRole, evaluate } from '../posture/evaluate.ts';
+import type { ServerFacts } from '../posture/inputs.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { adviceLines } from './advice.ts';
 import { cgroupFindings } from './cgroups.ts';
 import { configFindings } from './configs.ts';
 import { lookAtDatabase } from './database.ts';
-import { accessChecks, type Check, type Finding, finds, passes, todo } from './finding.ts';
+import { accessChecks, type Check, type Finding, finds, type Group, passes, todo } from './finding.ts';
 import { lookAtKubernetes } from './kubernetes.ts';
-import { postureFindings } from './posture.ts';
+import { postureChecks, postureFindings } from './posture.ts';
 import type { Report } from './report.ts';
 import { serverFindings } from './servers.ts';
+
+/** Of its own access first. */
+export const allChecks: readonly Check[] = [...Object.values(accessChecks), ...postureChecks.values()];
 
 export interface LookOptions {
   readonly settings: Settings;
@@ -47,18 +53,23 @@ export async function look(options: LookOptions, signal: AbortSignal): Promise<R
   const { kubernetes, cgroup, gitaly } = settings;
   const findings: Finding[] = [];
   const notes: string[] = [];
-  const wantsOf = (...checks: readonly Check[]): boolean => checks.some(({ id }) => wants(id));
+  const wantsGroup = (...groups: readonly Group[]): boolean =>
+    allChecks.some(({ id, group }) => groups.includes(group) && wants(id));
   const closers: (() => Promise<void> | void)[] = [];
   const readText = (file: string) => world.files.readText(file);
 
   findings.push(...(await webFindings(settings)));
   const sources = await praefectSources(settings, options.origins, world);
   findings.push(...settingsFindings(sources));
-  const database = await databasePart(sources.ok ? sources.value : undefined);
+  const database = wantsGroup("Praefect's database", 'Posture')
+    ? await databasePart(sources.ok ? sources.value : undefined)
+    : undefined;
 
   const componentOf = componentBySelectors(kubernetes);
   const node = kubernetes.node ?? hostName;
-  const cluster = await kubernetesPart();
+  const cluster = wantsGroup("Kubernetes' API", 'Cgroups', 'Servers', 'Posture', 'Settings')
+    ? await kubernetesPart()
+    : undefined;
   const seen = cluster?.seen;
   const isScraping = seen !== undefined && kubernetes.scrape && kubernetes.role !== 'agent';
   const configMaps = isScraping ? createConfigMaps(readConfigMapBy(seen.api), clock) : undefined;
@@ -67,8 +78,8 @@ export async function look(options: LookOptions, signal: AbortSignal): Promise<R
   try {
     const directory = await directoryPart();
     const cgroups = await cgroupPart(directory);
-    if (wantsOf(accessChecks.serversReachable)) findings.push(...(await serversPart()));
-    if (wantsOf(accessChecks.gitalyConfig))
+    if (wantsGroup('Servers')) findings.push(...(await serversPart()));
+    if (wants(accessChecks.gitalyConfig.id))
       findings.push(
         ...(await configFindings(
           [
@@ -81,33 +92,8 @@ export async function look(options: LookOptions, signal: AbortSignal): Promise<R
         )),
       );
 
-    const inputs = await postureInputs(
-      {
-        clock,
-        stores: seen?.stores,
-        componentOf,
-        configMaps,
-        configFiles: files,
-        otherPods:
-          seen === undefined || kubernetes.namespace !== undefined
-            ? undefined
-            : createOtherPods(seen.api, componentOf, clock),
-        volumes:
-          seen !== undefined && kubernetes.volumeStats ? createVolumeStats(seen.api, clock) : undefined,
-        cgroups: cgroup.enabled
-          ? createCgroupPosture({ root: cgroup.root, node, directory, readText, proc: options.proc, clock })
-          : undefined,
-        rotationSeconds: undefined,
-        praefect: database.known,
-      },
-      signal,
-    );
-    const role = kubernetes.role === 'all' && !cgroup.enabled ? 'cluster' : kubernetes.role;
-    const posture = postureFindings(evaluate(inputs, checksOfRole[role]));
-    findings.push(...posture.findings);
-    if (posture.notApplicable.some(wants))
-      notes.push(`Not for this installation: ${posture.notApplicable.filter(wants).join(', ')}.`);
-    if (!cgroup.enabled)
+    const servers = wantsGroup('Posture') ? await posturePart(directory) : [];
+    if (!cgroup.enabled && wantsGroup('Cgroups', 'Posture'))
       notes.push(
         'Cgroups and what else stands in files of the host (cgroup.enabled is false): run doctor where the agent runs, as `kubectl exec` in its pod.',
       );
@@ -116,10 +102,39 @@ export async function look(options: LookOptions, signal: AbortSignal): Promise<R
     return {
       findings: findings.filter(({ check }) => wants(check.id)),
       notes,
-      advice: adviceLines({ root: cgroup.root, trees: cgroups, servers: inputs.servers, pods }),
+      advice: adviceLines({ root: cgroup.root, trees: cgroups, servers, pods }),
     };
   } finally {
     for (const close of closers) await close();
+  }
+
+  async function posturePart(directory: PodDirectory | undefined): Promise<readonly ServerFacts[]> {
+    const inputs = await postureInputs(
+      {
+        clock,
+        stores: seen?.stores,
+        componentOf,
+        configMaps,
+        configFiles: files,
+        // Once, whatever namespaces are watched: without the right it is unknown.
+        otherPods: seen === undefined ? undefined : createOtherPods(seen.api, componentOf, clock),
+        volumes:
+          seen !== undefined && kubernetes.volumeStats ? createVolumeStats(seen.api, clock) : undefined,
+        cgroups: cgroup.enabled
+          ? createCgroupPosture({ root: cgroup.root, node, directory, readText, proc: options.proc, clock })
+          : undefined,
+        rotationSeconds: undefined,
+        praefect: database?.known,
+      },
+      signal,
+    );
+    const role = kubernetes.role === 'all' && !cgroup.enabled ? 'cluster' : kubernetes.role;
+    const posture = postureFindings(evaluate(inputs, checksOfRole[role]));
+    findings.push(...posture.findings);
+    const others = posture.notApplicable.filter(wants);
+    if (kubernetes.enabled && others.length > 0)
+      notes.push(`Not for this installation: ${others.join(', ')}.`);
+    return inputs.servers;
   }
 
   async function databasePart(
@@ -180,7 +195,7 @@ export async function look(options: LookOptions, signal: AbortSignal): Promise<R
     return directory;
   }
 
-  async function cgroupPart(directory: Awaited<ReturnType<typeof directoryPart>>) {
+  async function cgroupPart(directory: PodDirectory | undefined) {
     if (!cgroup.enabled) return [];
     const found = await cgroupFindings(
       { root: cgroup.root, hostName: node, directory, proc: options.proc, clock },

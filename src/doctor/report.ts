@@ -38,6 +38,8 @@ const colours = {
 interface Row {
   readonly finding: Finding;
   readonly subjects: readonly string[];
+  /** Of all subjects, no line twice. */
+  readonly mends: readonly Mend[];
 }
 
 export function textReport(report: Report, paper: Paper): string {
@@ -46,10 +48,11 @@ export function textReport(report: Report, paper: Paper): string {
     paper.colour ? styleText(format, text, { validateStream: false }) : text;
   const rows = rowsOf(report.findings);
   const bad = rows.filter(({ finding: { status } }) => status === 'fail' || status === 'warn');
+  const blocks = [...Map.groupBy(bad, ({ finding }) => `${finding.status} ${finding.check.id}`).values()];
   const lines = [
     paint('bold', headline(report.findings)),
     ...table(rows, width, paint),
-    ...bad.flatMap((row) => ['', ...block(row, width, paint)]),
+    ...blocks.flatMap((alike) => ['', ...block(alike, width, paint)]),
     ...(report.advice.length === 0 ? [] : ['', paint('bold', 'Right-sizing')]),
     ...report.advice.flatMap((text) => wrap(plain(text), width, 2, 4)),
     ...(report.notes.length === 0 ? [] : ['', paint('bold', 'Not looked at')]),
@@ -58,32 +61,60 @@ export function textReport(report: Report, paper: Paper): string {
   return `${lines.join('\n')}\n`;
 }
 
+/** Checks, not findings: each counts once, as the worst that was found of it. */
 function headline(findings: readonly Finding[]): string {
-  const count = (status: Status): number => findings.filter((each) => each.status === status).length;
-  if (findings.length === 0) return 'Nothing was checked';
-  const told = statuses.filter((status) => count(status) > 0);
+  const worst = new Map<string, number>();
+  for (const { check, status } of findings)
+    worst.set(check.id, Math.min(worst.get(check.id) ?? statuses.length, statuses.indexOf(status)));
   const names: Readonly<Record<Status, string>> = {
     fail: 'failed',
     warn: 'to look at',
     unknown: 'unknown',
     pass: 'passed',
   };
-  return told.map((status) => `${count(status)} ${names[status]}`).join(', ');
+  const told = statuses.flatMap((status, rank) => {
+    const count = [...worst.values()].filter((each) => each === rank).length;
+    return count === 0 ? [] : [`${count} ${names[status]}`];
+  });
+  return worst.size === 0
+    ? 'Nothing was checked'
+    : `${worst.size} check${worst.size === 1 ? '' : 's'}: ${told.join(', ')}`;
 }
 
 type Paint = (format: Parameters<typeof styleText>[0], text: string) => string;
 
+/** In the table, of one check; more stand below it. */
+const mostRows = 4;
+const mostInBlock = 20;
+/** Lines to copy, one for each pod. */
+const mostMends = 10;
+
+/** At most so many, the last of which says how many are left out. */
+function shortened(rows: readonly Row[], most: number): readonly Row[] {
+  const [first] = rows;
+  if (first === undefined || rows.length <= most) return rows;
+  const rest = rows.slice(most - 1);
+  const found = `and ${rest.length} more`;
+  return [...rows.slice(0, most - 1), { ...first, finding: { ...first.finding, found }, subjects: [] }];
+}
+
 /** STATUS, CHECK, FOUND: failing first, and within that by group. */
-function table(rows: readonly Row[], width: number, paint: Paint): readonly string[] {
+function table(all: readonly Row[], width: number, paint: Paint): readonly string[] {
+  const byCheck = Map.groupBy(all, ({ finding }) => `${finding.status} ${finding.check.id}`);
+  // Of what is in order, little will do.
+  const rows = [...byCheck.values()].flatMap((alike) =>
+    shortened(alike, alike[0]?.finding.status === 'pass' ? 2 : mostRows),
+  );
   const idWidth = Math.max(...rows.map(({ finding }) => finding.check.id.length), 0);
   const indent = 9 + idWidth + 2;
   let before = '';
-  return rows.flatMap(({ finding, subjects }) => {
+  return rows.flatMap((row) => {
+    const { finding } = row;
     const { check, status } = finding;
     const heading = `${status} ${check.group}`;
     const isNew = heading !== before;
     before = heading;
-    const found = [finding.found, subjectsText(subjects)].filter((text) => text !== '').join(' · ');
+    const found = foundText(row, status === 'pass' ? 1 : 5);
     const [first = '', ...more] = wrap(plain(found), width, indent, indent);
     const label = paint(colours[status], words[status].padEnd(7));
     return [
@@ -94,23 +125,37 @@ function table(rows: readonly Row[], width: number, paint: Paint): readonly stri
   });
 }
 
-/** One that is to be mended, in full. */
-function block({ finding, subjects }: Row, width: number, paint: Paint): readonly string[] {
-  const { check, status, found, expected, mend } = finding;
+/** One check that is to be mended, in full: what was found of all its subjects, and each way to mend it once. */
+function block(alike: readonly Row[], width: number, paint: Paint): readonly string[] {
+  const [row] = alike;
+  if (row === undefined) return [];
+  const { check, status, expected } = row.finding;
   const entry = (name: string, text: string): readonly string[] => {
     const [first = '', ...more] = wrap(plain(text), width, 12, 12);
     return [`  ${paint('dim', name.padEnd(10))}${first.slice(12)}`, ...more];
   };
+  const ways = distinct(alike.flatMap(({ mends }) => mends));
+  const shown = (['helm', 'kubectl', 'sql', 'do'] as const).flatMap((kind) =>
+    ways.filter((mend) => mend.kind === kind).slice(0, mostMends),
+  );
   return [
     `${paint(colours[status], words[status])} ${paint('bold', check.id)}: ${plain(check.title)}`,
-    ...(subjects.length === 0 ? [] : entry('where', subjects.join(', '))),
-    ...entry('found', found),
-    ...entry('expected', expected),
+    ...shortened(alike, mostInBlock).flatMap((each, index) =>
+      entry(index === 0 ? 'found' : '', foundText(each, 10)),
+    ),
+    ...(expected === check.title ? [] : entry('expected', expected)),
     ...entry('why', check.why),
-    ...mend.flatMap((each) => mendLines(each, entry, paint)),
+    ...shown.flatMap((each) => mendLines(each, entry, paint)),
     ...entry('runbook', check.runbook),
   ];
 }
+
+const distinct = (mends: readonly Mend[]): readonly Mend[] => [
+  ...new Map(mends.map((mend) => [JSON.stringify(mend), mend])).values(),
+];
+
+const foundText = ({ finding, subjects }: Row, most: number): string =>
+  [finding.found, subjectsText(subjects, most)].filter((text) => text !== '').join(' · ');
 
 const mendNames: Readonly<Record<Mend['kind'], string>> = {
   do: 'mend',
@@ -138,17 +183,18 @@ function rowsOf(findings: readonly Finding[]): readonly Row[] {
   const rows = [...alike.values()].flatMap((same): Row[] => {
     const [finding] = same;
     const subjects = same.map(({ subject }) => subject).filter((subject) => subject !== '');
-    return finding === undefined ? [] : [{ finding, subjects }];
+    const mends = distinct(same.flatMap(({ mend }) => mend));
+    return finding === undefined ? [] : [{ finding, subjects, mends }];
   });
   const place = ({ finding: { status, check } }: Row): number =>
     statuses.indexOf(status) * groups.length + groups.indexOf(check.group);
   return rows.sort((a, b) => place(a) - place(b));
 }
 
-/** `gitlab/gl-gitaly-0, gl-gitaly-1`: the namespace once, and five at most. */
-function subjectsText(subjects: readonly string[]): string {
+/** `gitlab/gl-gitaly-0, gl-gitaly-1`: the namespace once. */
+function subjectsText(subjects: readonly string[], most: number): string {
   let before = '';
-  const shown = subjects.slice(0, 5).map((subject) => {
+  const shown = subjects.slice(0, most).map((subject) => {
     const slash = subject.indexOf('/') + 1;
     const namespace = subject.slice(0, slash);
     const text = namespace === before ? subject.slice(slash) : subject;

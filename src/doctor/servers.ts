@@ -60,7 +60,7 @@ async function serverFinding(target: Target, options: ServersOptions, signal: Ab
       check,
       'fail',
       `${place} ${read.failure.message}`,
-      [todo(mends[read.failure.reason] ?? mends.refused)],
+      [todo(mends[read.failure.reason] ?? mends.refused), ...(identity.pod === '' ? [] : [outOfReach])],
       { subject },
     );
   const isPraefect = read.page.prefixes.has(praefectPrefix);
@@ -75,6 +75,10 @@ async function serverFinding(target: Target, options: ServersOptions, signal: Ab
     { subject },
   );
 }
+
+const outOfReach = todo(
+  'From outside of the cluster its pods are out of reach: run doctor where the exporter runs, or with --skip=servers_reachable.',
+);
 
 const mends: Partial<Record<FailureReason, string>> & { readonly refused: string } = {
   refused:
