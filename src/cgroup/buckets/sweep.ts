@@ -148,6 +148,7 @@ export function createGitSweeper(files: CgroupFiles, choice: BucketChoice, top: 
       const nearAnons = await readAnons(readings.filter(mayBeNearLimit), slices);
       if (nearAnons === undefined || !(await lookAtIdle(readings, at, slices))) return undefined;
 
+      if (!(await slices.next())) return undefined;
       const activity = new Map(readings.map((reading) => [reading.bucket, activityOf(reading, at)]));
       before = { at, usage: new Map(readings.map(({ bucket, cpuUsage }) => [bucket, cpuUsage])) };
       shown =
