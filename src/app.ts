@@ -7,8 +7,10 @@ import type { PraefectSources } from './config/praefect/sources.ts';
 import type { Settings } from './config/sections/index.ts';
 import { type Core, createCore } from './core.ts';
 import { createEventLog } from './events/log.ts';
+import { type BucketSources, bucketRoutes } from './joins/buckets/routes.ts';
 import { exposition } from './metrics/exposition.ts';
 import { createProcessMetrics } from './metrics/process.ts';
+import { postureRoute } from './posture/api.ts';
 import { createProblemRecord } from './problems/record.ts';
 import { createReloadRecord } from './reload.ts';
 import type { Clock } from './runtime/clock.ts';
@@ -53,6 +55,7 @@ export function createApp(options: AppOptions): App {
   const stopping = new AbortController();
   const processBlock = createProcessMetrics();
   let settings = options.settings;
+  let { sources } = options;
   let core = coreOf(options);
   let stopped: Promise<void> | undefined;
 
@@ -77,6 +80,13 @@ export function createApp(options: AppOptions): App {
       extraFamilies: [() => server.families(), () => reloads.families()],
     });
   }
+
+  const bucketSources = (): BucketSources => ({
+    connection: sources.database,
+    statementTimeoutMs: settings.praefect.database.statementTimeout,
+    configs: core.configs,
+    configuredStorages: sources.configuredStorages?.flatMap(({ storages }) => storages),
+  });
 
   const server: Server = createServer({
     listenAddresses: settings.web.listenAddress,
@@ -110,6 +120,8 @@ export function createApp(options: AppOptions): App {
         events: events.recent(50),
         timeShare: settings.praefect.database.timeShare,
         cgroups: core.cgroups(),
+        posture: core.posture,
+        now: clock.now(),
         demo: options.demo?.view(),
       }),
     ready: () =>
@@ -121,6 +133,10 @@ export function createApp(options: AppOptions): App {
       hint: 'set web.enable-reload to allow it',
       run: reload,
     },
+    api: [
+      postureRoute({ posture: () => core.posture, now: clock.now }),
+      ...bucketRoutes({ sources: bucketSources, clock }),
+    ],
     ...(options.demo === undefined ? {} : { demo: options.demo.actions }),
   });
 
@@ -138,6 +154,7 @@ export function createApp(options: AppOptions): App {
     }
     const before = core;
     settings = found.settings;
+    sources = found.sources;
     core = coreOf(found);
     core.runner.start();
     reloads.succeeded();

@@ -5,8 +5,10 @@ import { bucketMetrics } from './cgroup/metrics-buckets.ts';
 import { eventMetrics } from './events/metrics.ts';
 import { gitalyMetrics } from './gitaly/metrics.ts';
 import { nativeMetrics } from './gitaly/native-metrics.ts';
+import { watchMetrics } from './kubernetes/watch/metrics.ts';
 import type { Metric } from './metrics/metric.ts';
 import { processMetrics } from './metrics/process.ts';
+import { postureMetrics } from './posture/metrics.ts';
 import { mirrorMetrics } from './praefect/mirror/metrics.ts';
 import { verificationMetrics } from './praefect/mirror/verification.ts';
 import { questionMetrics } from './praefect/questions/index.ts';
@@ -28,10 +30,18 @@ export const catalogue: readonly CatalogueSection[] = [
   { title: "Gitaly's servers: concurrency limits", metrics: gitalyMetrics },
   { title: "Gitaly's servers: memory, CPU, OOM kills", metrics: levelsMetrics },
   { title: "Gitaly's servers: repository buckets", metrics: bucketMetrics },
+  { title: 'Recommendations, as checks', metrics: postureMetrics },
   { title: "Praefect's own answers, for comparison", metrics: nativeMetrics },
   {
     title: 'The exporter',
-    metrics: [...selfMetrics, ...eventMetrics, ...serverMetrics, ...reloadMetrics, ...cgroupSelfMetrics],
+    metrics: [
+      ...selfMetrics,
+      ...eventMetrics,
+      ...serverMetrics,
+      ...reloadMetrics,
+      ...cgroupSelfMetrics,
+      ...watchMetrics,
+    ],
   },
   { title: "The exporter's process", metrics: processMetrics },
 ];

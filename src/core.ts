@@ -2,12 +2,16 @@
 import type { CgroupView } from './cgroup/view.ts';
 import type { PraefectSources } from './config/praefect/sources.ts';
 import { eventFamilies } from './events/metrics.ts';
+import type { ConfigSource } from './gitaly/target.ts';
 import { prepare } from './metrics/exposition.ts';
 import type { Block } from './metrics/samples.ts';
 import { cgroupPart } from './parts/cgroup.ts';
 import { gitalyPart, nativePart } from './parts/gitaly.ts';
+import { kubernetesPart } from './parts/kubernetes.ts';
 import type { Part, PartOptions } from './parts/part.ts';
+import { posturePart } from './parts/posture.ts';
 import { praefectPart } from './parts/praefect.ts';
+import type { Evaluation } from './posture/evaluate.ts';
 import type { Problem } from './problems/praefect.ts';
 import { readingOf } from './problems/reading.ts';
 import { createRunner, type Runner } from './runtime/runner.ts';
@@ -26,17 +30,25 @@ export interface Core {
   readonly target: string;
   /** What the blocks of a scrape say is wrong. */
   problems(blocks: readonly Block[]): readonly Problem[];
+  /** Who knows configurations of Gitaly. */
+  readonly configs: readonly ConfigSource[];
   /** Undefined where no cgroups are watched. */
   cgroups(): CgroupView | undefined;
+  /** Undefined where no recommendations are checked; `latest` before the first run. */
+  readonly posture: { latest(): Evaluation | undefined } | undefined;
   stop(): Promise<void>;
 }
 
 export function createCore(options: CoreOptions): Core {
-  const cgroup = cgroupPart(options, undefined);
-  const gitaly = gitalyPart(options, { targets: [], configs: [] });
-  const native = nativePart(options, () => readingOf(runner.snapshots()));
+  const reading = () => readingOf(runner.snapshots());
+  const kubernetes = kubernetesPart(options);
+  const { cluster } = kubernetes;
+  const cgroup = cgroupPart(options, cluster?.directory);
+  const gitaly = gitalyPart(options, { targets: cluster?.targets ?? [], configs: cluster?.configs ?? [] });
+  const native = nativePart(options, reading);
   const praefect = praefectPart(options);
-  const parts: readonly Part[] = [gitaly, praefect, native, cgroup];
+  const posture = posturePart(options, { cluster, directory: cgroup.directory, reading });
+  const parts: readonly Part[] = [gitaly, praefect, native, cgroup, kubernetes, posture];
   const runner = createRunner({
     build: options.build,
     clock: options.clock,
@@ -56,12 +68,15 @@ export function createCore(options: CoreOptions): Core {
     target: targetText(options.sources, {
       gitaly: gitaly.collectors.length > 0,
       cgroups: cgroup.collectors.length > 0,
+      kubernetes: cluster !== undefined,
     }),
     problems(blocks) {
-      const reading = readingOf(blocks);
-      return parts.flatMap((part) => part.problems(reading));
+      const found = readingOf(blocks);
+      return parts.flatMap((part) => part.problems(found));
     },
+    configs: gitaly.configs,
     cgroups: () => cgroup.view(),
+    posture: posture.isChecked ? posture : undefined,
     async stop() {
       await runner.stop();
       await Promise.all(parts.map((part) => part.stop()));
@@ -72,12 +87,14 @@ export function createCore(options: CoreOptions): Core {
 interface Watched {
   readonly gitaly: boolean;
   readonly cgroups: boolean;
+  readonly kubernetes: boolean;
 }
 
 function targetText({ database, databaseText }: PraefectSources, watched: Watched): string {
   const others = [
     ...(watched.gitaly ? ["Gitaly's own metrics"] : []),
     ...(watched.cgroups ? ["Gitaly's cgroups on this host"] : []),
+    ...(watched.kubernetes ? ['what Kubernetes tells of their pods'] : []),
   ];
   if (database === undefined)
     return others.length === 0 ? databaseText : `${others.join(' and ')}. ${databaseText}`;

@@ -1,6 +1,8 @@
 /** From what the runner, the rules and the event log know to what the page and the API show. */
 import type { CgroupView } from './cgroup/view.ts';
 import type { Event } from './events/log.ts';
+import type { Evaluation } from './posture/evaluate.ts';
+import { posturePage } from './posture/view.ts';
 import type { DatedProblem } from './problems/record.ts';
 import type { CollectorStatus } from './runtime/status.ts';
 import type { CollectorView, DemoView, StatusView } from './server/status-view.ts';
@@ -18,6 +20,10 @@ export interface StatusParts {
   readonly timeShare: number;
   /** Undefined where no cgroups are watched. */
   readonly cgroups: CgroupView | undefined;
+  /** Undefined where no recommendations are checked. */
+  readonly posture: { latest(): Evaluation | undefined } | undefined;
+  /** Clock.now() */
+  readonly now: number;
   readonly demo: DemoView | undefined;
 }
 
@@ -35,6 +41,7 @@ export function statusView(parts: StatusParts): StatusView {
     })),
     collectors: parts.collectors.map((status) => collectorView(status, parts.timeShare)),
     memory: parts.cgroups && memoryView(parts.cgroups),
+    posture: parts.posture && posturePage(parts.posture.latest(), parts.now),
     events: parts.events,
     links: [],
     demo: parts.demo,

@@ -12,6 +12,8 @@ import { absentPart, type Part, type PartOptions } from './part.ts';
 export interface CgroupPart extends Part {
   /** Undefined where no cgroups are watched. */
   view(): CgroupView | undefined;
+  /** Who knows the pods of this host. */
+  readonly directory: PodDirectory | undefined;
 }
 
 /** @param cluster the pods that Kubernetes tells of; a file of pods goes before it */
@@ -20,7 +22,8 @@ export function cgroupPart(
   cluster: PodDirectory | undefined,
 ): CgroupPart {
   const { cgroup, kubernetes } = settings;
-  if (!cgroup.enabled) return { ...absentPart(cgroupCollectorNames), view: () => undefined };
+  if (!cgroup.enabled)
+    return { ...absentPart(cgroupCollectorNames), view: () => undefined, directory: undefined };
   const fromFile =
     cgroup.podsFile === undefined
       ? undefined
@@ -30,6 +33,7 @@ export function cgroupPart(
           clock,
           watch: watchFolder,
         });
+  const directory = fromFile ?? cluster;
   const room = createCgroupRoom({
     root: cgroup.root,
     hostName: kubernetes.node ?? hostname(),
@@ -39,7 +43,7 @@ export function cgroupPart(
     clock,
     events,
     log,
-    directory: fromFile ?? cluster,
+    directory,
     kernelVersion: release(),
   });
   return {
@@ -48,6 +52,7 @@ export function cgroupPart(
     families: [() => room.selfFamilies()],
     problems: () => cgroupProblems({ view: room.view() }),
     view: () => room.view(),
+    directory,
     async stop() {
       await room.stop();
       fromFile?.close();

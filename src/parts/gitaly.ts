@@ -1,6 +1,7 @@
 /** Gitaly's and Praefect's own metrics, and Gitaly's configuration: those that the settings name, and a cluster's. */
 import { readFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
+import { configFiles } from '../gitaly/configured.ts';
 import { gitalyRoomFromSettings } from '../gitaly/from-settings.ts';
 import { systemResolve } from '../gitaly/http/resolve.ts';
 import { createNativeAnswers, nativeCollectorNames } from '../gitaly/native-answers.ts';
@@ -14,11 +15,21 @@ import { absentPart, type Part, type PartOptions } from './part.ts';
 
 const readText = (file: string): Promise<string> => readFile(file, 'utf8');
 
+export interface GitalyPart extends Part {
+  /** Who knows configurations of Gitaly: files, and ConfigMaps of a cluster. */
+  readonly configs: readonly ConfigSource[];
+}
+
 /** @param cluster whom Kubernetes finds; nothing where it is not watched */
 export function gitalyPart(
   { settings, clock, events }: PartOptions,
   cluster: { readonly targets: readonly TargetSource[]; readonly configs: readonly ConfigSource[] },
-): Part {
+): GitalyPart {
+  const files = settings.gitaly.configFile;
+  const configs = [
+    ...(files === undefined ? [] : [configFiles({ files, hostName: hostname(), readText })]),
+    ...cluster.configs,
+  ];
   const room = gitalyRoomFromSettings({
     settings: { gitaly: settings.gitaly, praefectTargets: settings.praefect.target },
     clock,
@@ -28,13 +39,14 @@ export function gitalyPart(
     readText,
     ...cluster,
   });
-  if (room === undefined) return absentPart(gitalyCollectorNames);
+  if (room === undefined) return { ...absentPart(gitalyCollectorNames), configs };
   return {
     collectors: room.collectors,
     disabled: [],
     families: [],
     problems: (reading) => gitalyProblems({ reading, view: room.view() }),
     stop: async () => undefined,
+    configs,
   };
 }
 

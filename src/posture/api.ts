@@ -69,7 +69,8 @@ type Query = Readonly<Record<string, string>>;
 
 /** GET /api/v1/posture?namespace=&check=&result=. The shape is the server's ApiRoute, which this room does not know. */
 export function postureRoute(options: {
-  readonly latest: () => Evaluation | undefined;
+  /** Undefined where nothing is checked. */
+  readonly posture: () => { latest(): Evaluation | undefined } | undefined;
   /** Clock.now() */
   readonly now: () => number;
 }): {
@@ -81,7 +82,15 @@ export function postureRoute(options: {
     async handle({ query }) {
       const filter = filterOf(query);
       if (typeof filter === 'string') return { status: 400, json: { error: filter } };
-      const evaluation = options.latest();
+      const posture = options.posture();
+      if (posture === undefined)
+        return {
+          status: 404,
+          json: {
+            error: 'nothing is checked here: the checks need kubernetes.enabled, cgroup.enabled, or both',
+          },
+        };
+      const evaluation = posture.latest();
       if (evaluation === undefined)
         return { status: 503, json: { error: 'the checks have not been run yet: ask again in a minute' } };
       const ageMs = Math.max(0, options.now() - evaluation.at);

@@ -97,7 +97,10 @@ describe('the collector', () => {
 
 describe('the API', () => {
   let at = good.now;
-  const route: ApiRoute = postureRoute({ latest: () => evaluate(defaults), now: () => at });
+  const route: ApiRoute = postureRoute({
+    posture: () => ({ latest: () => evaluate(defaults) }),
+    now: () => at,
+  });
   const ask = (query: Record<string, string>, of = route) =>
     of.handle({ params: {}, query, signal: new AbortController().signal });
 
@@ -145,8 +148,16 @@ describe('the API', () => {
   });
 
   test('has no answer before the first run, nor from one that is too old', async () => {
-    const none: ApiRoute = postureRoute({ latest: () => undefined, now: () => 0 });
+    const none: ApiRoute = postureRoute({
+      posture: () => ({ latest: () => undefined }),
+      now: () => 0,
+    });
     expect(await ask({}, none)).toMatchObject({ status: 503 });
+    const nobody: ApiRoute = postureRoute({ posture: () => undefined, now: () => 0 });
+    expect(await ask({}, nobody)).toMatchObject({
+      status: 404,
+      json: { error: expect.stringContaining('kubernetes.enabled') },
+    });
     at = defaults.now + 180_001;
     expect(await ask({})).toMatchObject({
       status: 503,

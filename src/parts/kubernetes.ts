@@ -1,0 +1,85 @@
+/** Kubernetes: its API watched, and what the other parts ask of it. */
+import { hostname } from 'node:os';
+import type { PodDirectory } from '../cgroup/pods.ts';
+import type { ConfigSource, TargetSource } from '../gitaly/target.ts';
+import { type ComponentOf, componentBySelectors } from '../joins/component.ts';
+import { type ConfigMaps, createConfigMaps } from '../joins/config-maps.ts';
+import { kubernetesConfigs } from '../joins/kubernetes-configs.ts';
+import { kubernetesTargets } from '../joins/kubernetes-targets.ts';
+import { createOtherPods, type OtherPods } from '../joins/other-pods.ts';
+import { podDirectoryOf } from '../joins/pod-directory.ts';
+import { readConfigMapBy } from '../joins/read-config-map.ts';
+import { createVolumeStats, type VolumeStats } from '../joins/volume-stats.ts';
+import { lateApi } from '../kubernetes/api/late.ts';
+import { openKubeApi } from '../kubernetes/api/open.ts';
+import { watchFamilies } from '../kubernetes/watch/metrics.ts';
+import { createStores, type KubeStores } from '../kubernetes/watch/stores.ts';
+import { absentPart, type Part, type PartOptions } from './part.ts';
+
+/** What Kubernetes tells the other parts. */
+export interface Cluster {
+  readonly stores: KubeStores;
+  readonly componentOf: ComponentOf;
+  readonly directory: PodDirectory;
+  /** Undefined where another exporter reads them (kubernetes.scrape, kubernetes.role). */
+  readonly configMaps: ConfigMaps | undefined;
+  readonly targets: readonly TargetSource[];
+  readonly configs: readonly ConfigSource[];
+  /** Undefined where only some namespaces may be read. */
+  readonly otherPods: OtherPods | undefined;
+  /** Undefined without kubernetes.volume-stats. */
+  readonly volumes: VolumeStats | undefined;
+}
+
+export interface KubernetesPart extends Part {
+  /** Undefined where Kubernetes is not watched. */
+  readonly cluster: Cluster | undefined;
+}
+
+export function kubernetesPart({ settings, clock, log }: PartOptions): KubernetesPart {
+  const { kubernetes, gitaly } = settings;
+  if (!kubernetes.enabled) return { ...absentPart([]), cluster: undefined };
+  const node = kubernetes.node ?? hostname();
+  const componentOf = componentBySelectors(kubernetes);
+  const api = lateApi(() => openKubeApi(kubernetes, { clock, env: process.env }), clock);
+  const stores = createStores({
+    api,
+    namespaces: kubernetes.namespace,
+    role: kubernetes.role,
+    node,
+    gitalySelector: kubernetes.gitalySelector,
+    praefectSelector: kubernetes.praefectSelector,
+    staleMs: kubernetes.staleAfter,
+    clock,
+    random: Math.random,
+    log,
+  });
+  const isScraping = kubernetes.scrape && kubernetes.role !== 'agent';
+  const configMaps = isScraping ? createConfigMaps(readConfigMapBy(api), clock) : undefined;
+  const directory = podDirectoryOf(stores, { node, componentOf, clock });
+  stores.start();
+  return {
+    collectors: [],
+    disabled: [],
+    families: [() => watchFamilies(stores)],
+    problems: () => [],
+    cluster: {
+      stores,
+      componentOf,
+      directory,
+      configMaps,
+      targets: isScraping
+        ? [kubernetesTargets({ pods: stores.pods, componentOf, tls: gitaly.scrape.tls })]
+        : [],
+      configs:
+        configMaps === undefined ? [] : [kubernetesConfigs({ pods: stores.pods, componentOf, configMaps })],
+      otherPods: kubernetes.namespace === undefined ? createOtherPods(api, componentOf, clock) : undefined,
+      volumes: kubernetes.volumeStats ? createVolumeStats(api, clock) : undefined,
+    },
+    async stop() {
+      directory.close();
+      await stores.stop();
+      api.close();
+    },
+  };
+}

@@ -1,0 +1,90 @@
+/** Whether the recommendations are followed: the checks, over what all other parts found. */
+import { readFile } from 'node:fs/promises';
+import { hostname } from 'node:os';
+import type { PodDirectory } from '../cgroup/pods.ts';
+import { configFiles } from '../gitaly/configured.ts';
+import { createCgroupPosture } from '../joins/cgroup-posture.ts';
+import { type PraefectKnown, postureInputs } from '../joins/posture-inputs.ts';
+import { createPosture, postureCollectorName } from '../posture/collector.ts';
+import { checksOfRole, type Evaluation } from '../posture/evaluate.ts';
+import { info as databaseInfo } from '../praefect/questions/database.ts';
+import { praefectAlive } from '../praefect/questions/health.ts';
+import type { Reading } from '../problems/reading.ts';
+import type { Cluster } from './kubernetes.ts';
+import { absentPart, type Part, type PartOptions } from './part.ts';
+
+export interface PosturePart extends Part {
+  /** Undefined where nothing is checked, and before the first run. */
+  latest(): Evaluation | undefined;
+  readonly isChecked: boolean;
+}
+
+export interface PostureSources {
+  readonly cluster: Cluster | undefined;
+  /** The pods on this host, as the cgroup part knows them. */
+  readonly directory: PodDirectory | undefined;
+  /** What the exporter serves at this moment. */
+  readonly reading: () => Reading;
+}
+
+export function posturePart(
+  options: PartOptions,
+  { cluster, directory, reading }: PostureSources,
+): PosturePart {
+  const { settings, clock } = options;
+  const { cgroup, kubernetes, gitaly } = settings;
+  if (cluster === undefined && !cgroup.enabled)
+    return { ...absentPart([postureCollectorName]), latest: () => undefined, isChecked: false };
+  const readText = (file: string): Promise<string> => readFile(file, 'utf8');
+  const node = kubernetes.node ?? hostname();
+  const cgroups = cgroup.enabled
+    ? createCgroupPosture({ root: cgroup.root, node, directory, readText, proc: '/proc', clock })
+    : undefined;
+  const files =
+    gitaly.configFile && configFiles({ files: gitaly.configFile, hostName: hostname(), readText });
+  const role = kubernetes.role === 'all' && cgroups === undefined ? 'cluster' : kubernetes.role;
+  const posture = createPosture({
+    inputs: (signal) =>
+      postureInputs(
+        {
+          clock,
+          stores: cluster?.stores,
+          componentOf: cluster?.componentOf ?? (() => undefined),
+          configMaps: cluster?.configMaps,
+          configFiles: files,
+          otherPods: cluster?.otherPods,
+          volumes: cluster?.volumes,
+          cgroups,
+          rotationSeconds: undefined,
+          praefect: praefectKnown(options, reading),
+        },
+        signal,
+      ),
+    chosen: checksOfRole[role],
+  });
+  return {
+    collectors: [posture.collector],
+    disabled: [],
+    families: [],
+    problems: () => [],
+    stop: async () => undefined,
+    latest: posture.latest,
+    isChecked: true,
+  };
+}
+
+/** What Praefect's database and files tell; undefined where there is no Praefect. */
+function praefectKnown({ sources }: PartOptions, reading: () => Reading): PraefectKnown | undefined {
+  if (sources.database === undefined && sources.config === undefined) return undefined;
+  return {
+    postgresqlVersion: () => reading().series(databaseInfo)[0]?.labels.server_version,
+    sslMode: sources.config?.database?.sslmode?.value,
+    instances() {
+      const praefects = new Map<string, number>();
+      for (const { labels, value } of reading().series(praefectAlive))
+        praefects.set(labels.praefect, Math.max(praefects.get(labels.praefect) ?? 0, value));
+      const alive = [...praefects.values()].filter((value) => value === 1).length;
+      return praefects.size === 0 ? undefined : alive;
+    },
+  };
+}
