@@ -91,12 +91,12 @@ export function createFinder({ root, hostName, directory, clock = systemClock }:
     const isByList = told !== undefined && told.failure === undefined;
     const isWanted = (uid: string): boolean => isEverywhere || !isByList || known.has(uid);
 
-    const sight = await lookAt(root, places, isWanted, directories, slices, problems);
+    const sight = await lookAt(root, places, isWanted, directories, slices);
     if (sight === undefined) return undefined;
     if (sight.isOutdated) placesAt = Number.NEGATIVE_INFINITY;
     if (isEverywhere) directories.prune();
 
-    const { trees, folders, notListed } = sortOut(sight, known, isByList);
+    const { trees, folders, notListed } = sortOut(sight, known, isByList, problems);
     if (isEverywhere) unlisted = notListed;
     for (const key of choices.keys()) if (!trees.some((tree) => tree.key === key)) choices.delete(key);
     if (trees.length === 0 && places.kubepods.length === 0 && !inspected.isTopmost)
@@ -110,15 +110,27 @@ export function createFinder({ root, hostName, directory, clock = systemClock }:
     };
   }
 
-  function sortOut(sight: Sight, known: ReadonlyMap<string, KnownPod>, isByList: boolean) {
+  function sortOut(
+    sight: Sight,
+    known: ReadonlyMap<string, KnownPod>,
+    isByList: boolean,
+    problems: Problems,
+  ) {
     const trees: GitalyTree[] = [];
     const folders = [...sight.folders];
     const notListed: string[] = [];
+    for (const { path, code } of sight.unreadable) problems.unreadable(path, code);
     for (const [uid, pod] of sight.pods) {
       const { gitaly } = pod.contents;
       const ofPod = known.get(uid);
       // One that is not Gitaly's yet may become so, where nobody tells.
-      if (ofPod !== undefined || !isByList) folders.push(...pod.folders);
+      if (ofPod !== undefined || !isByList) {
+        folders.push(...pod.folders);
+        for (const { path, code } of pod.unreadable) problems.unreadable(path, code);
+      }
+      // What others do in their pods is theirs.
+      if (!pod.contents.isWhole && (ofPod !== undefined || hasBuckets(gitaly)))
+        problems.truncated(pod.folder.path);
       if (ofPod === undefined && !hasBuckets(gitaly)) continue;
       if (ofPod === undefined && isByList) notListed.push(uid);
       else trees.push(podTree(pod, ofPod, livingOf(uid, gitaly), hostName));

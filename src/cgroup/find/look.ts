@@ -4,7 +4,6 @@ import { type Directories, isFreeOfLinks } from './directories.ts';
 import { type GitalyFolder, listGitaly, lookIntoPod } from './gitaly-folders.ts';
 import type { Places } from './places.ts';
 import { listPods, type Notice } from './pods.ts';
-import type { Problems } from './problems.ts';
 import type { FoundPod } from './trees.ts';
 
 export interface Sight {
@@ -14,6 +13,7 @@ export interface Sight {
   readonly hosts: readonly { readonly parent: string; readonly gitaly: readonly GitalyFolder[] }[];
   /** Where pods come and go, and where the host's trees do. */
   readonly folders: readonly string[];
+  readonly unreadable: readonly Unreadable[];
   /** A place is not what it was: look everywhere again. */
   readonly isOutdated: boolean;
 }
@@ -21,6 +21,13 @@ export interface Sight {
 export interface SeenPod extends FoundPod {
   /** Its own folder and those in it. */
   readonly folders: readonly string[];
+  readonly unreadable: readonly Unreadable[];
+}
+
+export interface Unreadable {
+  readonly path: string;
+  /** The kernel's own: EACCES. */
+  readonly code: string;
 }
 
 /** Undefined when it is time to give up. */
@@ -30,35 +37,36 @@ export async function lookAt(
   isWanted: (uid: string) => boolean,
   directories: Directories,
   slices: Slices,
-  problems: Problems,
 ): Promise<Sight | undefined> {
   const pods = new Map<string, SeenPod>();
   const folders: string[] = [];
+  const unreadable: Unreadable[] = [];
   let isOutdated = false;
   const noticeIn =
-    (list: string[]): Notice =>
+    (listedIn: string[], unreadableIn: Unreadable[]): Notice =>
     (path, listed) => {
-      if (listed.kind === 'listed') list.push(path);
-      if (listed.kind === 'failed') problems.unreadable(path, listed.code);
+      if (listed.kind === 'listed') listedIn.push(path);
+      if (listed.kind === 'failed') unreadableIn.push({ path, code: listed.code });
     };
+  const notice = noticeIn(folders, unreadable);
 
   for (const kubepods of places.kubepods) {
     if (!isFreeOfLinks(root, kubepods.path)) {
       isOutdated = true;
       continue;
     }
-    const found = await listPods(kubepods, directories, slices, noticeIn(folders));
+    const found = await listPods(kubepods, directories, slices, notice);
     if (found === undefined) return undefined;
     for (const folder of found) {
       if (!isWanted(folder.uid)) continue;
-      const own: string[] = [];
-      const contents = await lookIntoPod(folder.path, directories, slices, noticeIn(own));
+      const own = { folders: [] as string[], unreadable: [] as Unreadable[] };
+      const noticeOwn = noticeIn(own.folders, own.unreadable);
+      const contents = await lookIntoPod(folder.path, directories, slices, noticeOwn);
       if (contents === undefined) return undefined;
-      if (!contents.isWhole) problems.truncated(folder.path);
       // After a change of the kubelet's driver an empty folder of the other may be left.
       const before = pods.get(folder.uid)?.contents;
       if (before === undefined || weightOf(before) < weightOf(contents))
-        pods.set(folder.uid, { folder, contents, folders: own });
+        pods.set(folder.uid, { folder, contents, ...own });
     }
   }
 
@@ -68,11 +76,11 @@ export async function lookAt(
       isOutdated = true;
       continue;
     }
-    const gitaly = await listGitaly(parent, directories, slices, noticeIn(folders));
+    const gitaly = await listGitaly(parent, directories, slices, notice);
     if (gitaly === undefined) return undefined;
     if (hasBuckets(gitaly)) hosts.push({ parent, gitaly });
   }
-  return { pods, hosts, folders, isOutdated };
+  return { pods, hosts, folders, unreadable, isOutdated };
 }
 
 const weightOf = ({ containers, gitaly }: FoundPod['contents']): number =>

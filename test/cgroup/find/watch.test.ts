@@ -1,15 +1,9 @@
-import {
-  readdirSync,
-  readFileSync,
-  readlinkSync,
-  renameSync,
-  rmdirSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { readdirSync, readFileSync, readlinkSync, renameSync, rmdirSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { watchTrees } from '../../../src/cgroup/find/watch.ts';
+import { createManualClock } from '../../support/manual-clock.ts';
 import { createFolderTree, type FolderTree, finderOf, id, lookWith, sliceOf, uid } from './support.ts';
 
 let tree: FolderTree;
@@ -55,18 +49,35 @@ function startWatch(root = tree.root) {
 }
 
 describe('a change is told', () => {
-  test('when a folder comes or goes; not when a file changes', async () => {
+  test('when a folder comes or goes', async () => {
     tree.make('kubepods.slice/a', 'kubepods.slice/b');
     const { watch, changes } = startWatch();
     await watch.follow(['', 'kubepods.slice']);
     await until(() => changes() === 1);
-    tree.write('kubepods.slice/memory.events', '');
-    await until(() => changes() === 2);
-    tree.write('kubepods.slice/memory.events', 'oom 1\n');
     tree.make('kubepods.slice/c');
-    await until(() => changes() === 3);
+    await until(() => changes() === 2);
     rmdirSync(join(tree.root, 'kubepods.slice/c'));
-    await until(() => changes() === 4);
+    await until(() => changes() === 3);
+  });
+
+  test('not when a file changes', async () => {
+    tree.make('a', 'b');
+    tree.write('a/memory.events', 'oom 0\n');
+    const clock = createManualClock();
+    const quiet = watchTrees({ root: tree.root, onChange: () => undefined, signal: stop.signal, clock });
+    await quiet.follow(['a']);
+    await clock.advance(1000);
+    const { watch, changes } = startWatch();
+    await watch.follow(['b']);
+    await until(() => changes() === 1);
+    tree.write('a/memory.events', 'oom 1\n');
+    tree.make('b/c');
+    // The kernel tells in the order in which things happened.
+    await until(() => changes() === 2);
+    expect(clock.sleepers()).toBe(0);
+    tree.make('a/c', 'b/d');
+    await until(() => changes() === 3);
+    expect(clock.sleepers()).toBe(1);
   });
 
   test('once for many at a time', async () => {
@@ -180,10 +191,40 @@ test('no watch is left of pods that came and went', async () => {
   }
 });
 
-test("the kernel's refusal is told and tolerated", async () => {
-  tree.make('gitaly');
-  writeFileSync(join(tree.root, 'file'), '');
-  const { watch } = startWatch();
-  await watch.follow(['gitaly', 'x'.repeat(300), 'file/below']);
-  expect(watch.watched()).toBe(1);
-});
+/** A user namespace has limits of its own, which may be set without harm to others. */
+const canLimit =
+  spawnSync('unshare', ['-Ur', 'sh', '-c', 'echo 3 > /proc/sys/user/max_inotify_watches']).status === 0;
+
+(canLimit ? test : test.skip)(
+  "at the kernel's limit of watches the others are kept, and the refusal is told",
+  () => {
+    tree.make('a', 'b', 'c');
+    const script = `
+    import { watchTrees } from ${JSON.stringify(new URL('../../../src/cgroup/find/watch.ts', import.meta.url).href)};
+    const stop = new AbortController();
+    const watch = watchTrees({ root: ${JSON.stringify(tree.root)}, onChange: () => {}, signal: stop.signal });
+    const told = [];
+    for (const folders of [['', 'a', 'b', 'c'], ['', 'a']]) {
+      await watch.follow(folders);
+      told.push([watch.watched(), watch.refusal() ?? 'none']);
+    }
+    console.log(JSON.stringify(told));
+    stop.abort();`;
+    const { stdout } = spawnSync(
+      'unshare',
+      [
+        '-Ur',
+        'sh',
+        '-c',
+        'echo 3 > /proc/sys/user/max_inotify_watches; exec "$0" --input-type=module -e "$1"',
+        process.execPath,
+        script,
+      ],
+      { encoding: 'utf8' },
+    );
+    expect(JSON.parse(stdout)).toEqual([
+      [3, 'ENOSPC'],
+      [2, 'none'],
+    ]);
+  },
+);
