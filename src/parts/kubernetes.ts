@@ -13,12 +13,18 @@ import { createVolumeStats, type VolumeStats } from '../joins/volume-stats.ts';
 import { lateApi } from '../kubernetes/api/late.ts';
 import { openKubeApi } from '../kubernetes/api/open.ts';
 import { watchFamilies } from '../kubernetes/watch/metrics.ts';
+import { settled } from '../kubernetes/watch/settled.ts';
 import { createStores, type KubeStores } from '../kubernetes/watch/stores.ts';
 import { absentPart, type Part, type PartOptions } from './part.ts';
+
+/** What the first reads wait for, in place of calling everything unknown. */
+const listedWithinMs = 3000;
 
 /** What Kubernetes tells the other parts. */
 export interface Cluster {
   readonly stores: KubeStores;
+  /** Resolves when each resource was listed or cannot be, after 3 s at the latest. */
+  settled(signal: AbortSignal): Promise<void>;
   readonly componentOf: ComponentOf;
   readonly directory: PodDirectory;
   /** Undefined where another exporter reads them (kubernetes.scrape, kubernetes.role). */
@@ -58,6 +64,15 @@ export function kubernetesPart({ settings, clock, log }: PartOptions): Kubernete
   const configMaps = isScraping ? createConfigMaps(readConfigMapBy(api), clock) : undefined;
   const directory = podDirectoryOf(stores, { node, componentOf, clock });
   stores.start();
+  const listedBy = (signal: AbortSignal): Promise<void> =>
+    settled(stores, clock, AbortSignal.any([signal, AbortSignal.timeout(listedWithinMs)]));
+  /** The first read of the metrics waits for the first list, in place of failing. */
+  const awaited = (source: TargetSource): TargetSource => ({
+    async list(signal) {
+      await listedBy(signal);
+      return source.list(signal);
+    },
+  });
   return {
     collectors: [],
     disabled: [],
@@ -65,11 +80,12 @@ export function kubernetesPart({ settings, clock, log }: PartOptions): Kubernete
     problems: () => [],
     cluster: {
       stores,
+      settled: listedBy,
       componentOf,
       directory,
       configMaps,
       targets: isScraping
-        ? [kubernetesTargets({ pods: stores.pods, componentOf, tls: gitaly.scrape.tls })]
+        ? [awaited(kubernetesTargets({ pods: stores.pods, componentOf, tls: gitaly.scrape.tls }))]
         : [],
       configs:
         configMaps === undefined ? [] : [kubernetesConfigs({ pods: stores.pods, componentOf, configMaps })],

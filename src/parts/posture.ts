@@ -44,8 +44,9 @@ export function posturePart(
     gitaly.configFile && configFiles({ files: gitaly.configFile, hostName: hostname(), readText });
   const role = kubernetes.role === 'all' && cgroups === undefined ? 'cluster' : kubernetes.role;
   const posture = createPosture({
-    inputs: (signal) =>
-      postureInputs(
+    async inputs(signal) {
+      await cluster?.settled(signal);
+      return postureInputs(
         {
           clock,
           stores: cluster?.stores,
@@ -59,7 +60,8 @@ export function posturePart(
           praefect: praefectKnown(options, reading),
         },
         signal,
-      ),
+      );
+    },
     chosen: checksOfRole[role],
   });
   return {
