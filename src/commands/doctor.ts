@@ -52,7 +52,10 @@ export const options = {
   },
 } as const satisfies Section;
 
-/** 0: nothing fails. 1: something does. 2: it was interrupted, or there was nothing to check, which is no good news. */
+/**
+ * 0: nothing fails. 1: something does, or not all was reached in time. 2: it was interrupted, or there was nothing to
+ * check, which is no good news.
+ */
 export async function run(
   settings: Settings,
   io: CommandIo,
@@ -90,5 +93,6 @@ export async function run(
           colour: io.stdout.isTTY === true && !env['NO_COLOR'] && env['TERM'] !== 'dumb',
         }),
   );
-  return report.findings.length === 0 ? 2 : exitCodeOf(report);
+  if (report.findings.length === 0) return 2;
+  return late.signal.aborted ? 1 : exitCodeOf(report);
 }
