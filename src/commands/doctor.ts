@@ -63,7 +63,9 @@ export async function run(
 ): Promise<number> {
   const late = new AbortController();
   const done = new AbortController();
-  void systemClock.sleep(timeout, done.signal).then(() => late.abort());
+  void systemClock.sleep(timeout, done.signal).then(() => {
+    if (!done.signal.aborted) late.abort();
+  });
   const { kubernetes } = settings;
   const report = await look(
     {
