@@ -4,6 +4,7 @@ import type { ConfiguredStorages } from '../config/kinds/lists.ts';
 import { type Clock, systemClock } from '../runtime/clock.ts';
 import { type Cluster, startCluster } from './cluster.ts';
 import { createDemoDatabase } from './database.ts';
+import { type DemoCgroups, startDemoCgroups } from './gitaly/cgroups/cgroups.ts';
 import { type GitalyPages, startGitalyPages } from './gitaly/pages.ts';
 import { incidentsWith } from './incidents/catalogue.ts';
 import { createDirector, type Director, type Incidents } from './incidents/director.ts';
@@ -22,6 +23,8 @@ export interface ExporterRequest {
   readonly incidents: Incidents;
   /** The Gitalys' own metrics and configurations, as `gitaly.target` and `gitaly.config-file` would name them. */
   readonly gitaly: Pick<GitalyPages, 'targets' | 'configFiles'>;
+  /** Two of the Gitalys run in pods of this node: `cgroup.root` and `cgroup.pods-file`. */
+  readonly cgroup: Pick<DemoCgroups, 'root' | 'podsFile'>;
 }
 
 export interface RunningExporter {
@@ -130,8 +133,15 @@ export async function startDemo(options: DemoOptions): Promise<Demo> {
       folder: server.folder, // the guard removes it, even when this process is killed
     });
     cleanup.push(pages.stop);
+    const cgroups = await startDemoCgroups({
+      clock,
+      random: createRandom(settings.seed),
+      process: (storage) => cluster.world.gitaly(storage).process,
+      folder: server.folder,
+    });
+    cleanup.push(cgroups.stop);
     const director: Director = createDirector({
-      incidents: incidentsWith(pages.incidents),
+      incidents: incidentsWith([...pages.incidents, ...cgroups.incidents]),
       cluster,
       sql,
       database: database.control,
@@ -145,6 +155,7 @@ export async function startDemo(options: DemoOptions): Promise<Demo> {
       virtualStorages: topology.virtualStorages.map(({ name, storages }) => ({ name, storages })),
       incidents,
       gitaly: { targets: pages.targets, configFiles: pages.configFiles },
+      cgroup: { root: cgroups.root, podsFile: cgroups.podsFile },
     });
     cleanup.push(exporter.stop);
     signal.throwIfAborted();

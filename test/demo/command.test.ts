@@ -164,7 +164,7 @@ describe('the command for incidents', () => {
   test('explains all of them without a demo', async () => {
     const { code, said } = await incident('--list', '--url=http://127.0.0.1:1');
     expect(code).toBe(0);
-    expect(said.match(/^[a-z-]+: [A-Z]/gm)).toHaveLength(18);
+    expect(said.match(/^[a-z-]+: [A-Z]/gm)).toHaveLength(20);
     expect(said).toMatch(/^ {4}praefect_db_storage_healthy: gitaly-1 turns 0/m);
   });
 

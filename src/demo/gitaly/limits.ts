@@ -1,4 +1,5 @@
 /** What the demo's Gitalys are configured with, and what comes in: one table, from which their config.toml is made too. */
+import { demoBuckets } from './cgroups/pods.ts';
 import type { LimitSetting } from './limiter.ts';
 
 export interface Traffic {
@@ -46,6 +47,20 @@ export const demoPackObjects: LimitSetting & { readonly traffic: Traffic } = {
   traffic: { perSecond: 4, seconds: 1.2, keys: 25 },
 };
 
+const quota = (cores: number): number => cores * 100_000;
+
+const cgroups = `[cgroups]
+mountpoint = "/sys/fs/cgroup"
+hierarchy_root = "gitaly"
+memory_bytes = ${demoBuckets.git.memory}
+cpu_quota_us = ${quota(demoBuckets.git.cores)}
+
+[cgroups.repositories]
+count = ${demoBuckets.count}
+memory_bytes = ${demoBuckets.each.memory}
+cpu_quota_us = ${quota(demoBuckets.each.cores)}
+`;
+
 /** Gitaly's config.toml, as far as it is about limits. */
 export function configToml(storage: string, address: string): string {
   const concurrency = demoLimits
@@ -69,6 +84,7 @@ prometheus_listen_addr = "${address}"
 name = "${storage}"
 path = "/var/opt/gitlab/git-data/repositories"
 
+${cgroups}
 [pack_objects_cache]
 enabled = true
 

@@ -1,4 +1,5 @@
 /** All incidents of the demo, in the order in which they are shown. */
+import { oomBucket, oomPod } from '../gitaly/cgroups/incidents.ts';
 import { limitSaturated } from '../gitaly/incident.ts';
 import { dataLossIncidents } from './data-loss.ts';
 import { databaseIncidents } from './database.ts';
@@ -13,8 +14,10 @@ export const incidents: readonly Incident[] = [
   ...replicationIncidents,
   ...dataLossIncidents,
   ...databaseIncidents,
-  // As it is listed; the demo that runs has its own, which floods the pages it serves.
+  // As they are listed; the demo that runs has its own, of the pages it serves and the cgroups it writes.
   limitSaturated(() => undefined),
+  oomBucket(),
+  oomPod(),
 ];
 
 /** The same with those that a running demo brings in the place of their namesakes. */
