@@ -11,7 +11,7 @@ const lineFeed = 0x0a;
 export async function* linesOf(
   bytes: AsyncIterable<Uint8Array>,
   mostBytes: number,
-): AsyncGenerator<string | typeof tooLong> {
+): AsyncGenerator<Buffer | typeof tooLong> {
   let held: Buffer[] = [];
   let length = 0;
   for await (const chunk of bytes) {
@@ -22,7 +22,7 @@ export async function* linesOf(
       if (length > mostBytes) yield tooLong;
       else if (length > 0) {
         held.push(part.subarray(from, end));
-        yield (held.length === 1 ? (held[0] ?? part) : Buffer.concat(held)).toString('utf8');
+        yield held.length === 1 ? (held[0] ?? part) : Buffer.concat(held);
       }
       held = [];
       length = 0;

@@ -5,6 +5,7 @@ import type { KubeObject } from '../objects/types.ts';
 import { breather } from './breather.ts';
 import { brokenEnding, type Ending, endingOf, malformedEnding, statusOf } from './ending.ts';
 import { itemsOf, MalformedList } from './items.ts';
+import { parseObject } from './object-json.ts';
 import { isSyntaxError, jsonOf, nameOf, record, versionOf } from './raw.ts';
 import { pathOf, type Resource, type Scope, scopeText } from './resources.ts';
 import { readWhileHeard } from './silence.ts';
@@ -92,9 +93,9 @@ async function listPage<T extends KubeObject>(
       return endingOf(statusOf(jsonOf(body), status), 'list', resource, scope, retryAfterSeconds);
     const breathe = breather();
     const patient = readWhileHeard(bytes, { clock, connection, silenceMs: () => silenceMs });
-    for await (const { kind, text } of itemsOf(patient, mostObjectBytes)) {
-      if (kind === 'rest') return pageOf(text, what);
-      take(JSON.parse(text), resource, keep, objects, unreadable);
+    for await (const { kind, bytes: part } of itemsOf(patient, mostObjectBytes)) {
+      if (kind === 'rest') return pageOf(part.toString('utf8'), what);
+      take(parseObject(part), resource, keep, objects, unreadable);
       await breathe();
     }
     return malformedEnding(what, 'it is empty');

@@ -14,6 +14,7 @@ import { breather } from './breather.ts';
 import { brokenEnding, type Ending, endingOf, malformedEnding, statusOf } from './ending.ts';
 import { linesOf, tooLong } from './lines.ts';
 import { asked, type Freshness, type Held, type Listed, list, mostObjectBytes } from './list.ts';
+import { parseObject } from './object-json.ts';
 import { isSyntaxError, jsonOf, nameOf, record, versionOf } from './raw.ts';
 import { pathOf, type Resource, type Scope, scopeText } from './resources.ts';
 import { readWhileHeard } from './silence.ts';
@@ -178,7 +179,7 @@ export function runLoop<T extends KubeObject>(options: LoopOptions<T>): Loop {
       for await (const line of linesOf(patient, mostObjectBytes)) {
         if (signal.aborted) return undefined;
         if (line === tooLong) return malformedEnding(...oversized());
-        const raw = record(JSON.parse(line));
+        const raw = record(parseObject(line));
         const ending = tell(raw['type'], raw['object']);
         if (ending !== undefined) return ending;
         bookmarked ||= raw['type'] === 'BOOKMARK';

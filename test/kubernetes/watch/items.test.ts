@@ -16,9 +16,9 @@ async function* pieces(text: string, sizes: readonly number[]): AsyncGenerator<U
 async function read(text: string, sizes: readonly number[] = [1_000_000], most = 1_000_000) {
   const items: unknown[] = [];
   let rest: unknown;
-  for await (const { kind, text: json } of itemsOf(pieces(text, sizes), most))
-    if (kind === 'item') items.push(JSON.parse(json));
-    else rest = JSON.parse(json);
+  for await (const { kind, bytes } of itemsOf(pieces(text, sizes), most))
+    if (kind === 'item') items.push(JSON.parse(bytes.toString('utf8')));
+    else rest = JSON.parse(bytes.toString('utf8'));
   return { items, rest };
 }
 

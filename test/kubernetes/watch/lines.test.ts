@@ -7,7 +7,8 @@ async function lines(parts: readonly Uint8Array[], most = 1000): Promise<(string
     yield* parts;
   }
   const found: (string | typeof tooLong)[] = [];
-  for await (const line of linesOf(source(), most)) found.push(line);
+  for await (const line of linesOf(source(), most))
+    found.push(line === tooLong ? line : line.toString('utf8'));
   return found;
 }
 

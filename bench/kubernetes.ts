@@ -1,0 +1,250 @@
+/**
+ * A hundred thousand watch events of pods over a real local HTTP stream: this exporter against the informer of
+ * @kubernetes/client-node, one after the other, with the same stream. `node bench/kubernetes.ts [events] [pods]`
+ *
+ * The events are those recorded of a drained node (13 KB each, with managedFields), again and again with new names,
+ * uids and versions, as fast as the reader takes them. Server and readers are processes of their own.
+ *
+ * heap: after a full collection, at a tenth, at half and at the end. block: the longest time for which the event loop
+ * was held while events came, by the thread's own processor time (on a busy machine a clock on the wall shows when
+ * others ran); an idle one shows 1 ms here. list: the same while a list of `pods` pods is read.
+ */
+import { type ChildProcess, fork } from 'node:child_process';
+import { createServer, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { createHttpApi } from '../src/kubernetes/api/http.ts';
+import type { Pod } from '../src/kubernetes/objects/types.ts';
+import { type Loop, runLoop } from '../src/kubernetes/watch/loop.ts';
+import { createMergedStore } from '../src/kubernetes/watch/merged-store.ts';
+import { pods as podResource } from '../src/kubernetes/watch/resources.ts';
+import { systemClock } from '../src/runtime/clock.ts';
+import { silentLog } from '../src/runtime/log.ts';
+import { archive } from '../test/support/kubernetes-archive.ts';
+
+const [role = 'all', ...rest] = process.argv.slice(2).filter((each) => !/^\d+$/.test(each));
+const [events = 100_000, pods = 2000] = process.argv
+  .slice(2)
+  .filter((each) => /^\d+$/.test(each))
+  .map(Number);
+const goals = { loopMs: 20 };
+
+interface Figures {
+  readonly heapMiB: readonly number[];
+  readonly residentMiB: number;
+  readonly loopMs: number;
+  readonly listLoopMs: number;
+  readonly seconds: number;
+  readonly cpuSeconds: number;
+}
+
+if (role === 'server') serve();
+else if (role === 'ours') await measure(ours, rest[0] ?? '');
+else if (role === 'informer') await measure(informer, rest[0] ?? '');
+else await compare();
+
+async function compare(): Promise<void> {
+  const server = start('server');
+  const [url] = (await once(server)) as [string];
+  const figures: Record<string, Figures> = {};
+  for (const reader of ['ours', 'informer'])
+    [figures[reader]] = (await once(start(reader, url))) as [Figures];
+  server.kill();
+  console.log(`${events} events, lists of ${pods} pods; Node ${process.version}\n`);
+  console.log(
+    '| | events/s | cpu of an event | heap at 10, 50, 100 % | resident | longest block | in a list |',
+  );
+  console.log('| --- | --- | --- | --- | --- | --- | --- |');
+  for (const [reader, { heapMiB, residentMiB, loopMs, listLoopMs, seconds, cpuSeconds }] of Object.entries(
+    figures,
+  ))
+    console.log(
+      `| ${reader} | ${Math.round(events / seconds)} | ${((cpuSeconds / events) * 1e6).toFixed(0)} us | ${heapMiB.map((each) => each.toFixed(1)).join(', ')} MiB | ${residentMiB.toFixed(0)} MiB | ${loopMs.toFixed(0)} ms | ${listLoopMs.toFixed(0)} ms |`,
+    );
+  if ((figures['ours']?.loopMs ?? 0) > goals.loopMs) console.log(`\nover the goal of ${goals.loopMs} ms`);
+}
+
+function start(name: string, ...args: string[]): ChildProcess {
+  return fork(import.meta.filename, [name, ...args, String(events), String(pods)], {
+    execArgv: ['--expose-gc'],
+  });
+}
+
+function once(child: ChildProcess): Promise<unknown[]> {
+  return new Promise((resolve, reject) => {
+    child.once('message', (message) => resolve([message]));
+    child.once('exit', (code) => reject(new Error(`ended with ${code}`)));
+  });
+}
+
+/** A list of so many pods at `/api/v1/namespaces/list/pods`; the stream at any other namespace, after an empty list. */
+function serve(): void {
+  const [item] = archive('drain').items('0-before/pods.json');
+  const incident = archive('drain')
+    .watch('pods')
+    .filter((line) => !line.startsWith('{"type":"BOOKMARK"'));
+  const itemText = JSON.stringify(item);
+  const uidOf = (text: string): string => /"uid":"([^"]+)"/.exec(text)?.[1] ?? '';
+  // Each round ends with all of its pods gone, so that what is held is the same after each.
+  const last = new Map(incident.map((line) => [uidOf(line), line]));
+  const left = [...last.values()].filter((line) => !line.startsWith('{"type":"DELETED"'));
+  const lines = [...incident, ...left.map((line) => line.replace(/"type":"[A-Z]+"/, '"type":"DELETED"'))];
+  let version = 1000;
+  const renewed = (text: string, uid: string, round: number): string => {
+    version += 1;
+    return text
+      .replaceAll(uid, `${uid.slice(0, -8)}${String(round).padStart(8, '0')}`)
+      .replace(/"resourceVersion":"\d+"/, `"resourceVersion":"${version}"`);
+  };
+  const server = createServer((request, response) => {
+    const { pathname, searchParams } = new URL(request.url ?? '', 'http://server');
+    response.writeHead(200, { 'Content-Type': 'application/json' });
+    if (searchParams.has('watch')) {
+      response.flushHeaders();
+      if (!pathname.includes('/list/')) void stream(response);
+      return;
+    }
+    const count = pathname.includes('/list/') ? pods : 0;
+    response.write('{"kind":"PodList","apiVersion":"v1","metadata":{"resourceVersion":"1000"},"items":[');
+    for (let i = 0; i < count; i++)
+      response.write(`${i === 0 ? '' : ','}${renewed(itemText, uidOf(itemText), i)}`);
+    response.end(']}');
+  });
+
+  async function stream(response: ServerResponse): Promise<void> {
+    for (let sent = 0, round = 0; sent < events; round++)
+      for (const line of lines) {
+        if (sent === events || response.destroyed) return;
+        sent += 1;
+        if (!response.write(`${renewed(line, uidOf(line), round)}\n`))
+          await new Promise((resolve) => response.once('drain', resolve));
+      }
+  }
+
+  server.listen(0, '127.0.0.1', () =>
+    process.send?.(`http://127.0.0.1:${(server.address() as AddressInfo).port}`),
+  );
+}
+
+/** Calls `heard` for each event; resolves `listed` once the list is read. */
+type Reader = (
+  url: string,
+  namespace: string,
+  heard: () => void,
+) => Promise<{ readonly listed: Promise<void>; stop(): void | Promise<void> }>;
+
+async function measure(reader: Reader, url: string): Promise<void> {
+  const block = watchBlocks();
+  // Compiled and warm, as an exporter is that runs for weeks.
+  for (let i = 0; i < 2; i++) await listOnce(reader, url);
+  block.forget();
+  await listOnce(reader, url);
+  const listLoopMs = block.longestMs();
+
+  const heapMiB: number[] = [];
+  const marks = new Set([events / 10, events / 2, events]);
+  const done = Promise.withResolvers<void>();
+  let count = 0;
+  let startedAt = 0;
+  let cpu = process.cpuUsage();
+  const { stop } = await reader(url, 'stream', () => {
+    if (count === 0) {
+      block.forget();
+      startedAt = performance.now();
+      cpu = process.cpuUsage();
+    }
+    count += 1;
+    if (!marks.has(count)) return;
+    if (count === events) done.resolve();
+    // A collection of everything is ours, not the reader's.
+    block.leaveOut(() => globalThis.gc?.());
+    heapMiB.push(process.memoryUsage().heapUsed / 2 ** 20);
+  });
+  await done.promise;
+  const seconds = (performance.now() - startedAt) / 1000;
+  const { user, system } = process.cpuUsage(cpu);
+  const figures: Figures = {
+    heapMiB,
+    residentMiB: process.memoryUsage().rss / 2 ** 20,
+    loopMs: block.longestMs(),
+    listLoopMs,
+    seconds,
+    cpuSeconds: (user + system) / 1e6,
+  };
+  await stop();
+  process.send?.(figures, () => process.exit(0));
+}
+
+/** The processor time of this thread between two turns of the event loop's timers. */
+function watchBlocks() {
+  const used = (): number => {
+    const { user, system } = process.threadCpuUsage();
+    return (user + system) / 1000;
+  };
+  let last = used();
+  let longest = 0;
+  setInterval(() => {
+    const now = used();
+    longest = Math.max(longest, now - last);
+    last = now;
+  }, 1);
+  return {
+    longestMs: () => Math.max(longest, used() - last),
+    forget() {
+      longest = 0;
+      last = used();
+    },
+    leaveOut(work: () => void) {
+      const before = used();
+      work();
+      last += used() - before;
+    },
+  };
+}
+
+async function listOnce(reader: Reader, url: string): Promise<void> {
+  const { listed, stop } = await reader(url, 'list', () => undefined);
+  await listed;
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  await stop();
+}
+
+async function ours(url: string, namespace: string, heard: () => void): ReturnType<Reader> {
+  const clock = systemClock;
+  const api = createHttpApi({
+    server: new URL(url),
+    clock,
+    access: async () => ({ ok: true, access: { tls: {}, authorization: undefined, headers: {} } }),
+  });
+  const stopping = new AbortController();
+  const store = createMergedStore<Pod>({ name: 'pods', clock, log: silentLog, staleMs: 3_000_000 });
+  const loop: Loop = runLoop<Pod>({
+    ...{ api, clock, log: silentLog, random: Math.random, resource: podResource, staleMs: 3_000_000 },
+    scope: { namespace },
+    keep: () => true,
+    sink: store.join(() => loop.state()),
+    signal: stopping.signal,
+  });
+  const listed = Promise.withResolvers<void>();
+  store.subscribe(({ type }) => (type === 'relisted' ? listed.resolve() : heard()));
+  return {
+    listed: listed.promise,
+    async stop() {
+      stopping.abort();
+      await loop.ended;
+      api.close();
+    },
+  };
+}
+
+async function informer(url: string, namespace: string, heard: () => void): ReturnType<Reader> {
+  const { CoreV1Api, KubeConfig, makeInformer } = await import('@kubernetes/client-node');
+  const config = new KubeConfig();
+  config.loadFromClusterAndUser({ name: 'c', server: url, skipTLSVerify: true }, { name: 'u' });
+  const client = config.makeApiClient(CoreV1Api);
+  const watched = makeInformer(config, `/api/v1/namespaces/${namespace}/pods`, () =>
+    client.listNamespacedPod({ namespace }),
+  );
+  for (const verb of ['add', 'update', 'delete'] as const) watched.on(verb, heard);
+  await watched.start();
+  return { listed: Promise.resolve(), stop: () => watched.stop() };
+}
