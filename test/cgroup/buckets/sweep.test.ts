@@ -65,12 +65,13 @@ describe('buckets near their limit', () => {
         { 'memory.current': bytes(100), 'memory.stat': memoryStat(2, 98) },
         { 'memory.current': bytes(81), 'memory.stat': memoryStat(81) },
         { 'memory.current': bytes(80), 'memory.stat': memoryStat(80) },
+        { 'memory.current': bytes(100), 'memory.stat': memoryStat(79, 21) },
         { 'memory.current': bytes(99), 'memory.stat': memoryStat(95, 4) },
       ),
     );
     const { nearLimit, near } = await sweep();
     expect(nearLimit).toBe(2);
-    expect(near.map(({ bucket }) => bucket)).toEqual([3, 1]);
+    expect(near.map(({ bucket }) => bucket)).toEqual([4, 1]);
   });
 
   test('a bucket without a limit is never near it', async () => {
