@@ -11,6 +11,8 @@ export const eventKinds = [
   'oom_kill', // processes were killed for want of memory
   'pod_gone', // a pod of Gitaly is going: deleted, evicted, its node lost, its container ended
   'pod_rotated', // it, or its replacement, is Ready again
+  'maintenance_started', // a window of planned work opened
+  'maintenance_ended',
   'reloaded',
 ] as const;
 export type EventKind = (typeof eventKinds)[number];

@@ -5,6 +5,7 @@ import { configSection } from './config.ts';
 import { gitalyRule, gitalySection } from './gitaly.ts';
 import { kubernetesRule, kubernetesSection } from './kubernetes.ts';
 import { logSection } from './log.ts';
+import { maintenanceSection } from './maintenance.ts';
 import { metricsSection } from './metrics.ts';
 import { praefectRule, praefectSection } from './praefect.ts';
 import { webSection } from './web.ts';
@@ -17,6 +18,7 @@ export const sections = [
   gitalySection,
   cgroupSection,
   kubernetesSection,
+  maintenanceSection,
   metricsSection,
 ] as const satisfies Section[];
 
@@ -29,6 +31,7 @@ export type Settings = ValuesOf<
     (typeof gitalySection)['settings'] &
     (typeof cgroupSection)['settings'] &
     (typeof kubernetesSection)['settings'] &
+    (typeof maintenanceSection)['settings'] &
     (typeof metricsSection)['settings']
 >;
 
