@@ -111,7 +111,7 @@ async function grow(
   duringMs: number,
 ): Promise<boolean> {
   const all = places.map(({ bucket, to }, index) => {
-    const process: Process = { pid: 30_000 + index, anon: 24 * mib, cores: 0.5 };
+    const process: Process = { pid: 30_000 + index, anon: 24 * mib, cores: 0.15 };
     bucket.processes.push(process);
     return { bucket, process, step: (to - process.anon) / (duringMs / stepMs) };
   });

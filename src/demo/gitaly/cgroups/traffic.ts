@@ -11,8 +11,8 @@ export interface Traffic {
 const mib = 2 ** 20;
 /** How many buckets the demo's repositories are in at most; the rest of them is never made. */
 const bucketsInUse = 24;
-const commandsPerSecond = 4;
-const meanSeconds = 2.5;
+const commandsPerSecond = 2.5;
+const meanSeconds = 2;
 const meanAnon = 45 * mib;
 /** Page cache that a bucket keeps of what its commands read. */
 const mostCache = 0.35 * demoBuckets.each.memory;
@@ -42,7 +42,7 @@ export function createTraffic(cgroups: PodCgroups, random: Random, runs: () => b
     // The first ones are asked for most.
     const number = numbers[Math.floor(numbers.length * random.next() ** 2.5)] ?? 0;
     const bucket = cgroups.bucket(number);
-    const command = { pid: pid++, anon: 8 * mib + exponential(meanAnon), cores: 0.1 + random.next() * 0.7 };
+    const command = { pid: pid++, anon: 8 * mib + exponential(meanAnon), cores: 0.1 + random.next() * 0.4 };
     bucket.processes.push(command);
     bucket.file = Math.min(mostCache, bucket.file + (2 + random.next() * 12) * mib);
     commands.set(command, { bucket: number, left: exponential(meanSeconds) });
