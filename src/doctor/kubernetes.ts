@@ -6,6 +6,7 @@ import { type RightsSettings, rightsFor } from '../joins/rights.ts';
 import { notCurrent } from '../joins/store-failure.ts';
 import type { KubeApi } from '../kubernetes/api/api.ts';
 import { openKubeApi } from '../kubernetes/api/open.ts';
+import { settled } from '../kubernetes/watch/settled.ts';
 import { createStores, type KubeStores } from '../kubernetes/watch/stores.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { silentLog } from '../runtime/log.ts';
@@ -34,8 +35,6 @@ export interface KubernetesLook {
   readonly seen: { readonly api: KubeApi; readonly stores: KubeStores } | undefined;
   close(): Promise<void>;
 }
-
-const pollMs = 50;
 
 /** Never rejects. What it gives is open until `close`. */
 export async function lookAtKubernetes(
@@ -81,16 +80,6 @@ export async function lookAtKubernetes(
 const setKubeconfig = todo(
   'Set kubernetes.kubeconfig (and kubernetes.context), or run in a pod with a service account.',
 );
-
-/** Until each resource was listed, or cannot be. */
-async function settled(stores: KubeStores, clock: Clock, signal: AbortSignal): Promise<void> {
-  const isOpen = (): boolean =>
-    stores.watched.some((resource) => {
-      const { current, failure } = stores.byResource(resource).state();
-      return !current && failure === undefined;
-    });
-  while (!signal.aborted && isOpen()) await clock.sleep(pollMs, signal);
-}
 
 function podsFinding({ pods }: KubeStores, { settings, node, componentOf }: KubernetesOptions): Finding {
   const check = accessChecks.apiPods;

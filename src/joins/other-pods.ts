@@ -22,10 +22,13 @@ export function createOtherPods(api: KubeApi, componentOf: ComponentOf, clock: C
   return async (signal) => {
     const now = clock.monotonic();
     if (last !== undefined && now < last.until) return last.pods;
-    const pods = await listAll(api, componentOf, signal);
-    // Cut short by our own deadline, the next look goes on from the beginning.
-    const isKept = !('unknown' in pods) || !signal.aborted;
-    last = isKept ? { pods, until: now + ('unknown' in pods ? retryMs : freshMs) } : undefined;
+    const found = await listAll(api, componentOf, signal);
+    // Where there are too many to list in time, trying each minute would be load for nothing.
+    const pods =
+      'unknown' in found && signal.aborted
+        ? unknown('there are more pods than could be listed in the time of one look')
+        : found;
+    last = { pods, until: now + ('unknown' in pods ? retryMs : freshMs) };
     return pods;
   };
 }

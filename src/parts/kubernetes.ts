@@ -2,19 +2,24 @@
 import { hostname } from 'node:os';
 import type { PodDirectory } from '../cgroup/pods.ts';
 import type { ConfigSource, TargetSource } from '../gitaly/target.ts';
+import type { Identity } from '../identity.ts';
 import { type ComponentOf, componentBySelectors } from '../joins/component.ts';
 import { type ConfigMaps, createConfigMaps } from '../joins/config-maps.ts';
 import { kubernetesConfigs } from '../joins/kubernetes-configs.ts';
 import { kubernetesTargets } from '../joins/kubernetes-targets.ts';
 import { createOtherPods, type OtherPods } from '../joins/other-pods.ts';
 import { podDirectoryOf } from '../joins/pod-directory.ts';
+import { tellingInfo } from '../joins/pod-info.ts';
 import { readConfigMapBy } from '../joins/read-config-map.ts';
 import { createVolumeStats, type VolumeStats } from '../joins/volume-stats.ts';
 import { lateApi } from '../kubernetes/api/late.ts';
 import { openKubeApi } from '../kubernetes/api/open.ts';
+import type { Pod } from '../kubernetes/objects/types.ts';
+import { createKubernetesRoom, kubernetesCollectorNames } from '../kubernetes/room.ts';
 import { watchFamilies } from '../kubernetes/watch/metrics.ts';
 import { settled } from '../kubernetes/watch/settled.ts';
 import { createStores, type KubeStores } from '../kubernetes/watch/stores.ts';
+import type { Collector } from '../runtime/collector.ts';
 import { absentPart, type Part, type PartOptions } from './part.ts';
 
 /** What the first reads wait for, in place of calling everything unknown. */
@@ -35,6 +40,8 @@ export interface Cluster {
   readonly otherPods: OtherPods | undefined;
   /** Undefined without kubernetes.volume-stats. */
   readonly volumes: VolumeStats | undefined;
+  /** Seconds from deletion to Ready at the last rotation that was seen whole. */
+  rotationSeconds(identity: Identity): number | undefined;
 }
 
 export interface KubernetesPart extends Part {
@@ -42,9 +49,9 @@ export interface KubernetesPart extends Part {
   readonly cluster: Cluster | undefined;
 }
 
-export function kubernetesPart({ settings, clock, log }: PartOptions): KubernetesPart {
+export function kubernetesPart({ settings, clock, events, log }: PartOptions): KubernetesPart {
   const { kubernetes, gitaly } = settings;
-  if (!kubernetes.enabled) return { ...absentPart([]), cluster: undefined };
+  if (!kubernetes.enabled) return { ...absentPart(kubernetesCollectorNames), cluster: undefined };
   const node = kubernetes.node ?? hostname();
   const componentOf = componentBySelectors(kubernetes);
   const api = lateApi(() => openKubeApi(kubernetes, { clock, env: process.env }), clock);
@@ -63,19 +70,38 @@ export function kubernetesPart({ settings, clock, log }: PartOptions): Kubernete
   const isScraping = kubernetes.scrape && kubernetes.role !== 'agent';
   const configMaps = isScraping ? createConfigMaps(readConfigMapBy(api), clock) : undefined;
   const directory = podDirectoryOf(stores, { node, componentOf, clock });
+  const isGitaly = (pod: Pod): boolean => componentOf(pod) === 'gitaly';
+  const room = createKubernetesRoom({ stores, role: kubernetes.role, isGitaly, clock, events });
   stores.start();
   const listedBy = (signal: AbortSignal): Promise<void> =>
     settled(stores, clock, AbortSignal.any([signal, AbortSignal.timeout(listedWithinMs)]));
-  /** The first read of the metrics waits for the first list, in place of failing. */
+  /** The first read of the metrics and of the configurations waits for the first list, in place of failing. */
   const awaited = (source: TargetSource): TargetSource => ({
     async list(signal) {
       await listedBy(signal);
       return source.list(signal);
     },
   });
+  const awaitedConfigs = (source: ConfigSource): ConfigSource => ({
+    async read(signal) {
+      await listedBy(signal);
+      return source.read(signal);
+    },
+  });
+  /** A first look at empty stores would be a failure that is none. */
+  const afterFirstList = (collector: Collector): Collector => ({
+    ...collector,
+    async collect(run) {
+      await listedBy(run.signal);
+      return collector.collect(run);
+    },
+  });
+  const tellsInfo = kubernetes.role === 'all' && !settings.cgroup.enabled;
   return {
-    collectors: [],
-    disabled: [],
+    collectors: room.collectors
+      .map(afterFirstList)
+      .map((collector) => (tellsInfo ? tellingInfo(collector, stores, isGitaly) : collector)),
+    disabled: room.collectors.length > 0 ? [] : kubernetesCollectorNames,
     families: [() => watchFamilies(stores)],
     problems: () => [],
     cluster: {
@@ -88,9 +114,12 @@ export function kubernetesPart({ settings, clock, log }: PartOptions): Kubernete
         ? [awaited(kubernetesTargets({ pods: stores.pods, componentOf, tls: gitaly.scrape.tls }))]
         : [],
       configs:
-        configMaps === undefined ? [] : [kubernetesConfigs({ pods: stores.pods, componentOf, configMaps })],
+        configMaps === undefined
+          ? []
+          : [awaitedConfigs(kubernetesConfigs({ pods: stores.pods, componentOf, configMaps }))],
       otherPods: kubernetes.namespace === undefined ? createOtherPods(api, componentOf, clock) : undefined,
       volumes: kubernetes.volumeStats ? createVolumeStats(api, clock) : undefined,
+      rotationSeconds: room.rotationSeconds,
     },
     async stop() {
       directory.close();
