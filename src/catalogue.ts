@@ -5,6 +5,7 @@ import { bucketMetrics } from './cgroup/metrics-buckets.ts';
 import { eventMetrics } from './events/metrics.ts';
 import { gitalyMetrics } from './gitaly/metrics.ts';
 import { nativeMetrics } from './gitaly/native-metrics.ts';
+import { kubernetesMetrics } from './kubernetes/metrics.ts';
 import { watchMetrics } from './kubernetes/watch/metrics.ts';
 import type { Metric } from './metrics/metric.ts';
 import { processMetrics } from './metrics/process.ts';
@@ -30,6 +31,7 @@ export const catalogue: readonly CatalogueSection[] = [
   { title: "Gitaly's servers: concurrency limits", metrics: gitalyMetrics },
   { title: "Gitaly's servers: memory, CPU, OOM kills", metrics: levelsMetrics },
   { title: "Gitaly's servers: repository buckets", metrics: bucketMetrics },
+  { title: 'Gitaly on Kubernetes', metrics: kubernetesMetrics },
   { title: 'Recommendations, as checks', metrics: postureMetrics },
   { title: "Praefect's own answers, for comparison", metrics: nativeMetrics },
   {

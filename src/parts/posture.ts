@@ -56,7 +56,7 @@ export function posturePart(
           otherPods: cluster?.otherPods,
           volumes: cluster?.volumes,
           cgroups,
-          rotationSeconds: undefined,
+          rotationSeconds: cluster?.rotationSeconds,
           praefect: praefectKnown(options, reading),
         },
         signal,
