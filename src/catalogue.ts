@@ -7,6 +7,7 @@ import { gitalyMetrics } from './gitaly/metrics.ts';
 import { nativeMetrics } from './gitaly/native-metrics.ts';
 import { kubernetesMetrics } from './kubernetes/metrics.ts';
 import { watchMetrics } from './kubernetes/watch/metrics.ts';
+import { maintenanceMetrics } from './maintenance/metrics.ts';
 import type { Metric } from './metrics/metric.ts';
 import { processMetrics } from './metrics/process.ts';
 import { postureMetrics } from './posture/metrics.ts';
@@ -43,6 +44,7 @@ export const catalogue: readonly CatalogueSection[] = [
       ...reloadMetrics,
       ...cgroupSelfMetrics,
       ...watchMetrics,
+      ...maintenanceMetrics,
     ],
   },
   { title: "The exporter's process", metrics: processMetrics },

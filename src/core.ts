@@ -8,6 +8,7 @@ import type { Block } from './metrics/samples.ts';
 import { cgroupPart } from './parts/cgroup.ts';
 import { gitalyPart, nativePart } from './parts/gitaly.ts';
 import { kubernetesPart } from './parts/kubernetes.ts';
+import { maintenancePart } from './parts/maintenance.ts';
 import type { Part, PartOptions } from './parts/part.ts';
 import { posturePart } from './parts/posture.ts';
 import { praefectPart } from './parts/praefect.ts';
@@ -41,14 +42,15 @@ export interface Core {
 
 export function createCore(options: CoreOptions): Core {
   const reading = () => readingOf(runner.snapshots());
-  const kubernetes = kubernetesPart(options);
+  const kubernetes = kubernetesPart(options, () => maintenance.view());
   const { cluster } = kubernetes;
   const cgroup = cgroupPart(options, cluster?.directory);
   const gitaly = gitalyPart(options, { targets: cluster?.targets ?? [], configs: cluster?.configs ?? [] });
   const native = nativePart(options, reading);
   const praefect = praefectPart(options);
   const posture = posturePart(options, { cluster, directory: cgroup.directory, reading });
-  const parts: readonly Part[] = [gitaly, praefect, native, cgroup, kubernetes, posture];
+  const maintenance = maintenancePart(options, cluster);
+  const parts: readonly Part[] = [gitaly, praefect, native, cgroup, kubernetes, posture, maintenance];
   const runner = createRunner({
     build: options.build,
     clock: options.clock,

@@ -19,6 +19,8 @@ import { createKubernetesRoom, kubernetesCollectorNames } from '../kubernetes/ro
 import { watchFamilies } from '../kubernetes/watch/metrics.ts';
 import { settled } from '../kubernetes/watch/settled.ts';
 import { createStores, type KubeStores } from '../kubernetes/watch/stores.ts';
+import type { MaintenanceView } from '../maintenance/room.ts';
+import { kubernetesProblems } from '../problems/kubernetes.ts';
 import type { Collector } from '../runtime/collector.ts';
 import { absentPart, type Part, type PartOptions } from './part.ts';
 
@@ -49,7 +51,11 @@ export interface KubernetesPart extends Part {
   readonly cluster: Cluster | undefined;
 }
 
-export function kubernetesPart({ settings, clock, events, log }: PartOptions): KubernetesPart {
+/** @param maintenance the planned work of this moment, which explains what is wrong */
+export function kubernetesPart(
+  { settings, clock, events, log }: PartOptions,
+  maintenance: () => MaintenanceView | undefined,
+): KubernetesPart {
   const { kubernetes, gitaly } = settings;
   if (!kubernetes.enabled) return { ...absentPart(kubernetesCollectorNames), cluster: undefined };
   const node = kubernetes.node ?? hostname();
@@ -103,7 +109,15 @@ export function kubernetesPart({ settings, clock, events, log }: PartOptions): K
       .map((collector) => (tellsInfo ? tellingInfo(collector, stores, isGitaly) : collector)),
     disabled: room.collectors.length > 0 ? [] : kubernetesCollectorNames,
     families: [() => watchFamilies(stores)],
-    problems: () => [],
+    problems: (reading) =>
+      room.collectors.length === 0
+        ? []
+        : kubernetesProblems({
+            reading,
+            view: room.view(),
+            maintenance: maintenance(),
+            now: clock.now() / 1000,
+          }),
     cluster: {
       stores,
       settled: listedBy,
