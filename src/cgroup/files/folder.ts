@@ -110,16 +110,17 @@ export function createFolder(shared: Shared, path: string): CgroupFolder {
     return realpathSync.native(directory) === (path === '' ? root : `${root === '/' ? '' : root}/${path}`);
   }
 
-  function lookAtDirectory(): Inode {
+  /** Whether the directory is the one whose files were opened, or the first. Throws as the kernel refuses. */
+  function compareDirectory(): boolean {
     const { ino, birthtimeMs } = lstatSync(directory);
-    return { ino, bornMs: shared.isKernel() ? 0 : birthtimeMs };
+    const now: Inode = { ino, bornMs: shared.isKernel() ? 0 : birthtimeMs };
+    inode ??= now;
+    return now.ino === inode.ino && now.bornMs === inode.bornMs;
   }
 
-  /** Whether the directory is the one whose files were opened. */
   function isSameDirectory(): boolean {
     try {
-      const now = lookAtDirectory();
-      return inode !== undefined && now.ino === inode.ino && now.bornMs === inode.bornMs;
+      return compareDirectory();
     } catch {
       return false;
     }
@@ -128,13 +129,9 @@ export function createFolder(shared: Shared, path: string): CgroupFolder {
   /** Opens the file: its descriptor, or what there is in place of one. */
   function open(file: string): number | Without {
     try {
-      if (!isOnItsPlace()) return shared.fail('io');
-      inode ??= lookAtDirectory();
-    } catch (error) {
-      const found = fileErrorOf(error);
-      return found === 'missing' ? lose() : withoutOf(found);
-    }
-    try {
+      const isKnown = inode !== undefined && shared.isKernel();
+      if (!isKnown && !isOnItsPlace()) return shared.fail('io');
+      if (!compareDirectory()) return lose();
       return openSync(`${directory}/${file}`, flags);
     } catch (error) {
       const found = fileErrorOf(error);
@@ -157,9 +154,9 @@ export function createFolder(shared: Shared, path: string): CgroupFolder {
   /** Reads with `take`, which returns what it found; its errors of the kernel are sorted here. */
   function read<T>(name: string, take: (descriptor: number) => Reading<T>): Reading<T> {
     if (isClosed) return gone;
-    if (!isSafe || !isPlain(name)) return shared.fail('io');
     let file = files.get(name);
     if (file === undefined) {
+      if (!isSafe || !isPlain(name)) return shared.fail('io');
       file = { descriptor: -1, absentUntil: Number.NEGATIVE_INFINITY };
       files.set(name, file);
     }

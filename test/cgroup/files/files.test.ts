@@ -226,6 +226,20 @@ describe('what is not there', () => {
     expect(pod.number('memory.peak')).toEqual(value(2));
   });
 
+  test('a cgroup made again is gone first also where no descriptor is kept', () => {
+    files = createCgroupFiles({ root, clock, maxDescriptors: 0 });
+    write('pod/memory.current', '1\n');
+    const pod = files.folder('pod');
+    expect(pod.number('memory.current')).toEqual(value(1));
+    rmSync(join(root, 'pod'), { recursive: true });
+    write('pod/memory.current', '2\n');
+    expect(pod.number('memory.current')).toEqual(gone);
+    expect(pod.number('memory.current')).toEqual(value(2));
+    rmSync(join(root, 'pod'), { recursive: true });
+    expect(pod.number('memory.current')).toEqual(gone);
+    expect(files.failures()).toEqual(noFailures);
+  });
+
   test('a file that vanishes from a living cgroup is absent', () => {
     write('pod/memory.current', '1\n');
     const pod = files.folder('pod');

@@ -1,0 +1,339 @@
+/**
+ * Reading the cgroups of a Gitaly with many buckets, against a C program that does the same; and whether anything is
+ * left behind of pods that come and go.
+ *
+ *   sh -c 'ulimit -n 50000; node --expose-gc bench/cgroup/index.ts [--buckets 1000,10000] [--rounds 15] [--pods 10000]'
+ *
+ * Per bucket four files (memory.current, memory.events, cpu.stat, cgroup.events), and ten each of the pod, its
+ * container and gitaly-1, memory.stat among them. Both keep every file open and read it at position 0; rival.c takes
+ * the lines as they come, ours checks each byte and says what is wrong. They must come to the same sum. cpu: of the
+ * whole process, user and system, medians: the number to trust on a busy machine.
+ *
+ * Where the limit of descriptors does not suffice, both open the files beyond it at each reading.
+ *
+ * --root DIR reads a real tree in place of a synthetic one: that of the Gitaly with the most buckets below DIR.
+ * --rival FILE is a rival.c that was compiled before, where there is no cc.
+ * --pods N of these come, are found, watched and read, and go; 0 leaves that part out.
+ */
+import { strict as assert } from 'node:assert';
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { createCgroupFiles } from '../../src/cgroup/files/files.ts';
+import {
+  type CgroupFolder,
+  type CgroupLimit,
+  knownOf,
+  type Reading,
+} from '../../src/cgroup/files/reading.ts';
+import { createFinder } from '../../src/cgroup/find/finder.ts';
+import { watchTrees } from '../../src/cgroup/find/watch.ts';
+import type { GitalyTree } from '../../src/cgroup/tree.ts';
+import { git, writePod, writeRoot } from './tree.ts';
+
+const { values } = parseArgs({
+  options: {
+    root: { type: 'string' },
+    rival: { type: 'string' },
+    buckets: { type: 'string', default: '1000,10000' },
+    rounds: { type: 'string', default: '15' },
+    pods: { type: 'string', default: '10000' },
+  },
+});
+const rounds = Number(values.rounds);
+const warmUps = 10;
+const goal = 3;
+/** Disks would only measure themselves. */
+const scratch = mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'bench-cgroup-'));
+const { signal } = new AbortController();
+
+const eventKeys = ['max', 'oom', 'oom_kill'] as const;
+const cpuKeys = ['usage_usec', 'throttled_usec'] as const;
+const levelCpuKeys = [
+  'usage_usec',
+  'user_usec',
+  'system_usec',
+  'nr_periods',
+  'nr_throttled',
+  'throttled_usec',
+] as const;
+const populatedKeys = ['populated'] as const;
+const statKeys = ['anon', 'file', 'inactive_file'] as const;
+const resources = ['cpu', 'memory', 'io'] as const;
+
+const median = (numbers: readonly number[]): number =>
+  numbers.toSorted((a, b) => a - b)[numbers.length >> 1] ?? Number.NaN;
+
+const number = (reading: Reading<number>): number => knownOf(reading) ?? 0;
+const limit = (reading: Reading<CgroupLimit>): number => {
+  const known = knownOf(reading);
+  return known?.kind === 'limit' ? known.value : 0;
+};
+const sum = (reading: Reading<Readonly<Record<string, number | undefined>>>): number =>
+  Object.values(knownOf(reading) ?? {}).reduce<number>((total, value) => total + (value ?? 0), 0);
+
+const readBucket = (folder: CgroupFolder): number =>
+  number(folder.number('memory.current')) +
+  sum(folder.keyed('memory.events', eventKeys)) +
+  sum(folder.keyed('cpu.stat', cpuKeys)) +
+  sum(folder.keyed('cgroup.events', populatedKeys));
+
+const readLevel = (folder: CgroupFolder): number =>
+  number(folder.number('memory.current')) +
+  number(folder.number('memory.peak')) +
+  limit(folder.limit('memory.max')) +
+  limit(folder.cores()) +
+  sum(folder.keyed('memory.stat', statKeys)) +
+  sum(folder.keyed('memory.events.local', eventKeys)) +
+  sum(folder.keyed('cpu.stat', levelCpuKeys)) +
+  resources.reduce((total, resource) => total + sum(folder.pressure(resource)), 0);
+
+const bucketFiles = (path: string): readonly string[] => [
+  `number ${path}/memory.current`,
+  `keyed ${path}/memory.events ${eventKeys.join(' ')}`,
+  `keyed ${path}/cpu.stat ${cpuKeys.join(' ')}`,
+  `keyed ${path}/cgroup.events ${populatedKeys.join(' ')}`,
+];
+
+const levelFiles = (path: string): readonly string[] =>
+  [
+    `number ${path}/memory.current`,
+    `number ${path}/memory.peak`,
+    `limit ${path}/memory.max`,
+    `cores ${path}/cpu.max`,
+    `keyed ${path}/memory.stat ${statKeys.join(' ')}`,
+    `keyed ${path}/memory.events.local ${eventKeys.join(' ')}`,
+    `keyed ${path}/cpu.stat ${levelCpuKeys.join(' ')}`,
+    ...resources.map((resource) => `pressure ${path}/${resource}.pressure`),
+  ].filter((line) => existsSync(line.split(' ')[1] ?? ''));
+
+interface Measured {
+  readonly cpuMs: number;
+  readonly total: number;
+}
+
+function measureOurs(
+  root: string,
+  levels: readonly string[],
+  buckets: readonly string[],
+  maxDescriptors: number,
+): Measured {
+  const files = createCgroupFiles({ root, isKernel: true, maxDescriptors });
+  const levelFolders = levels.map((path) => files.folder(path));
+  const bucketFolders = buckets.map((path) => files.folder(path));
+  const times: number[] = [];
+  let total = 0;
+  for (let round = 0; round < warmUps + rounds; round++) {
+    const before = process.cpuUsage();
+    total = 0;
+    for (const folder of levelFolders) total += readLevel(folder);
+    for (const folder of bucketFolders) total += readBucket(folder);
+    const { user, system } = process.cpuUsage(before);
+    if (round >= warmUps) times.push((user + system) / 1000);
+  }
+  const failures = Object.entries(files.failures()).filter(([, count]) => count > 0);
+  if (failures.length > 0)
+    console.log(`  ours could not read: ${JSON.stringify(Object.fromEntries(failures))}`);
+  files.close();
+  return { cpuMs: median(times), total };
+}
+
+function compileRival(): string | undefined {
+  if (values.rival !== undefined) return values.rival;
+  const program = join(scratch, 'rival');
+  const { status } = spawnSync('cc', ['-O2', '-o', program, new URL('rival.c', import.meta.url).pathname]);
+  return status === 0 ? program : undefined;
+}
+
+function measureRival(
+  program: string,
+  root: string,
+  levels: readonly string[],
+  buckets: readonly string[],
+  maxDescriptors: number,
+): Measured {
+  const input = [
+    ...levels.map((path) => levelFiles(join(root, path))),
+    ...buckets.map((path) => bucketFiles(join(root, path))),
+  ]
+    .flat()
+    .join('\n');
+  const { stdout, stderr, status } = spawnSync(program, [String(warmUps + rounds), String(maxDescriptors)], {
+    input,
+    encoding: 'utf8',
+    maxBuffer: 2 ** 26,
+  });
+  if (status !== 0) throw new Error(`the C program failed: ${stderr}`);
+  const lines = stdout
+    .trim()
+    .split('\n')
+    .map((line) => line.split(' ').map(Number));
+  return {
+    cpuMs: median(lines.slice(warmUps).map(([cpu = Number.NaN]) => cpu / 1000)),
+    total: lines.at(-1)?.[1] ?? Number.NaN,
+  };
+}
+
+function softLimit(): number {
+  const [, soft = '0'] = /^Max open files\s+(\d+)/m.exec(readFileSync('/proc/self/limits', 'utf8')) ?? [];
+  return Number(soft);
+}
+
+/** Whether the goal was met, as far as it could be measured. */
+function compare(
+  name: string,
+  root: string,
+  tree: GitalyTree,
+  rival: string | undefined,
+  isLive: boolean,
+): boolean {
+  const levels = [tree.pod, tree.containers.at(-1)?.path, tree.git?.path].filter(
+    (path) => path !== undefined,
+  );
+  const buckets = (tree.git?.buckets ?? []).map((n) => `${tree.git?.path}/repos-${n}`);
+  const count = buckets.length * 4 + levels.length * 10;
+  const spare = softLimit() - 100;
+  if (spare < count)
+    console.log(
+      `${name}: of ${count} files ${spare} are kept open (ulimit -n), the others opened at each reading`,
+    );
+  const ours = measureOurs(root, levels, buckets, spare);
+  const each = (cpuMs: number): string => `${((cpuMs * 1000) / count).toFixed(2)} us a file`;
+  console.log(`${name}: ours ${ours.cpuMs.toFixed(2)} ms of CPU, ${each(ours.cpuMs)}`);
+  if (rival === undefined) return true;
+  const theirs = measureRival(rival, root, levels, buckets, spare);
+  const ratio = ours.cpuMs / theirs.cpuMs;
+  if (!isLive)
+    assert.ok(Math.abs(ours.total / theirs.total - 1) < 1e-9, `ours ${ours.total}, theirs ${theirs.total}`);
+  const verdict = ratio <= goal ? 'met' : 'MISSED';
+  console.log(
+    `${name}: C ${theirs.cpuMs.toFixed(2)} ms, ${each(theirs.cpuMs)}; ours x${ratio.toFixed(2)}, goal x${goal} ${verdict}`,
+  );
+  return ratio <= goal;
+}
+
+const resident = (): number => {
+  globalThis.gc?.();
+  return process.memoryUsage.rss() / 2 ** 20;
+};
+
+/** Descriptors and watches of this process, as the kernel counts them. */
+function held(): { readonly descriptors: number; readonly watches: number } {
+  const descriptors = readdirSync('/proc/self/fd');
+  const inotify = descriptors.filter((each) => {
+    try {
+      return readlinkSync(`/proc/self/fd/${each}`) === 'anon_inode:inotify';
+    } catch {
+      return false;
+    }
+  });
+  const watches = inotify
+    .map((each) => readFileSync(`/proc/self/fdinfo/${each}`, 'utf8').split('inotify wd:').length - 1)
+    .reduce((total, count) => total + count, 0);
+  return { descriptors: descriptors.length, watches };
+}
+
+/** Pods come with three buckets, are found, watched and read, and go. */
+async function comeAndGo(count: number): Promise<boolean> {
+  const root = join(scratch, 'pods');
+  const burstable = 'kubepods.slice/kubepods-burstable.slice';
+  writeRoot(root);
+  writePod(root, 3);
+  const finder = createFinder({ root, hostName: 'bench' });
+  const files = createCgroupFiles({ root });
+  const stop = new AbortController();
+  const watch = watchTrees({ root, onChange: () => undefined, signal: stop.signal });
+  const open = new Map<string, CgroupFolder>();
+  const look = async (): Promise<number> => {
+    const found = await finder.find(signal);
+    if (found.kind === 'failed') throw new Error(found.message);
+    await watch.follow(found.folders);
+    const paths = new Set(
+      found.trees.flatMap(({ pod, containers, git: living }) => [
+        pod ?? '',
+        ...containers.map(({ path }) => path),
+        ...(living?.buckets ?? []).map((n) => `${living?.path}/repos-${n}`),
+      ]),
+    );
+    for (const [path, folder] of open) {
+      if (paths.has(path)) continue;
+      folder.close();
+      open.delete(path);
+    }
+    for (const path of paths) {
+      const folder = open.get(path) ?? files.folder(path);
+      open.set(path, folder);
+      readLevel(folder);
+      readBucket(folder);
+    }
+    return found.trees.length;
+  };
+  const state = () => ({ ...held(), kept: files.openDescriptors(), resident: resident() });
+  await look();
+  const steady: ReturnType<typeof state>[] = [];
+  for (let n = 0; n < count; n++) {
+    const uid = `${n.toString(16).padStart(8, '0')}_7b5e_4c0d_9a6f_1e2d3c4b5a69`;
+    const pod = `${burstable}/kubepods-burstable-pod${uid}.slice`;
+    writePod(root, 3, pod, `${pod}/cri-containerd-${n.toString(16).padStart(64, '0')}.scope`);
+    assert.equal(await look(), 2);
+    rmSync(join(root, pod), { recursive: true });
+    assert.equal(await look(), 1);
+    if ((n + 1) % Math.ceil(count / 10) !== 0) continue;
+    const now = state();
+    steady.push(now);
+    console.log(
+      `${n + 1} pods came and went: ${now.descriptors} descriptors (${now.kept} of cgroups), ${now.watches} watches, ${now.resident.toFixed(0)} MiB resident`,
+    );
+  }
+  stop.abort();
+  files.close();
+  // The first tenth fills caches and lets the compiler work.
+  const [, first] = steady;
+  const last = steady.at(-1);
+  if (first === undefined || last === undefined) return true;
+  const isFlat =
+    last.descriptors === first.descriptors &&
+    last.watches === first.watches &&
+    last.kept === first.kept &&
+    last.resident < first.resident * 1.1;
+  console.log(`descriptors, watches and memory flat: ${isFlat ? 'yes' : 'NO'}`);
+  return isFlat;
+}
+
+let isGood = true;
+try {
+  const rival = compileRival();
+  if (rival === undefined) console.log('no C compiler (cc) here: ours is measured alone, without a ratio');
+  if (values.root !== undefined) {
+    const found = await createFinder({ root: values.root, hostName: 'bench' }).find(signal);
+    if (found.kind === 'failed') throw new Error(found.message);
+    const [tree] = found.trees.toSorted(
+      (a, b) => (b.git?.buckets.length ?? 0) - (a.git?.buckets.length ?? 0),
+    );
+    if (tree === undefined) throw new Error(`no cgroups of Gitaly below ${values.root}`);
+    isGood = compare(
+      `${tree.git?.buckets.length ?? 0} buckets of ${values.root}`,
+      values.root,
+      tree,
+      rival,
+      true,
+    );
+  } else {
+    for (const buckets of values.buckets.split(',').map(Number)) {
+      const root = join(scratch, String(buckets));
+      writeRoot(root);
+      writePod(root, buckets);
+      const found = await createFinder({ root, hostName: 'bench' }).find(signal);
+      const tree = found.kind === 'found' ? found.trees[0] : undefined;
+      assert.equal(tree?.git?.path.endsWith(git), true);
+      if (tree !== undefined) isGood = compare(`${buckets} buckets`, root, tree, rival, false) && isGood;
+      rmSync(root, { recursive: true });
+    }
+    if (Number(values.pods) > 0) isGood = (await comeAndGo(Number(values.pods))) && isGood;
+  }
+} finally {
+  rmSync(scratch, { recursive: true, force: true });
+}
+process.exitCode = isGood ? 0 : 1;
