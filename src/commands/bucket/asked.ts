@@ -5,7 +5,7 @@ import { readRelativePath } from '../../cgroup/buckets/relative-path.ts';
 import type { CommandIo } from '../../cli/command.ts';
 import { bucketName } from '../../joins/buckets/json.ts';
 import { noBucket } from '../../joins/buckets/routes.ts';
-import { type KnownGitalys, sizesFor } from '../../joins/buckets/sizes.ts';
+import { type KnownGitalys, type SizesFound, sizesFor } from '../../joins/buckets/sizes.ts';
 
 export interface BucketOptions {
   readonly of: string | undefined;
@@ -47,10 +47,22 @@ export function targetOf({ of, bucket }: Pick<BucketOptions, 'of' | 'bucket'>): 
   return { kind: 'path', path: read.path };
 }
 
-export function sizesOn(storage: string, { options, known }: Asked): BucketSizes {
-  const found = sizesFor(known, { ...options, storage }, { count: '--count', storage: '--storage' });
+export function sizesOn(storage: string, asked: Asked): BucketSizes {
+  const found = findSizes(storage, asked);
   if (!found.ok) throw new CannotAnswer(found.problem);
   return found.sizes;
+}
+
+const findSizes = (storage: string, { options, known }: Asked): SizesFound =>
+  sizesFor(known, { ...options, storage }, { count: '--count', storage: '--storage' });
+
+/** Those storages whose Gitaly has buckets; all of them, when none has. */
+export function withBuckets(storages: readonly string[], asked: Asked): readonly string[] {
+  const having = storages.filter((storage) => {
+    const found = findSizes(storage, asked);
+    return found.ok || !found.without;
+  });
+  return having.length > 0 ? having : storages;
 }
 
 export function checkBucket(bucket: number, storage: string, { count }: BucketSizes): void {

@@ -14,6 +14,7 @@ import {
   plural,
   printable,
   sizesOn,
+  withBuckets,
 } from './asked.ts';
 
 export interface PraefectAccess {
@@ -46,7 +47,13 @@ async function tellBuckets(
     );
     return 1;
   }
-  const found = replicas.map((replica) => bucketsOfReplica(replica, sizesOn(replica.storage, asked)));
+  const having = withBuckets(
+    replicas.map(({ storage }) => storage),
+    asked,
+  );
+  const found = replicas
+    .filter(({ storage }) => having.includes(storage))
+    .map((replica) => bucketsOfReplica(replica, sizesOn(replica.storage, asked)));
   if (options.output === 'json') {
     io.stdout.write(`${JSON.stringify(replicasJson(path, found), undefined, 2)}\n`);
     return 0;
@@ -61,7 +68,7 @@ async function tellBuckets(
 async function listRepositories(asked: Asked, access: PraefectAccess, bucket: number): Promise<ExitCode> {
   const { options, io } = asked;
   const names = options.storage === undefined ? await storagesOf(access) : [options.storage];
-  const storages = names.map((storage) => ({ storage, sizes: sizesOn(storage, asked) }));
+  const storages = withBuckets(names, asked).map((storage) => ({ storage, sizes: sizesOn(storage, asked) }));
   for (const { storage, sizes } of storages) checkBucket(bucket, storage, sizes);
   const { limit } = options;
   const listing = answered(await listBucket(access.context, access.limits, { bucket, storages, limit }));

@@ -48,25 +48,25 @@ export function bucketRoutes({ sources, clock }: BucketRoutesOptions): readonly 
   const cached = new Map<string, { readonly until: number; readonly answer: ApiAnswer }>();
   let running: { readonly key: string; readonly answer: Promise<ApiAnswer> } | undefined;
 
-  async function answerTo(query: BucketQuery): Promise<ApiAnswer> {
-    const { connection, ...source } = sources();
-    if (connection === undefined)
-      return problem(
-        404,
-        "Praefect's database is not configured (praefect.database.url), so that repositories are not known here; `gitaly-exporter bucket` takes their paths from standard input",
-      );
-    const signal = AbortSignal.timeout(deadlineMs);
-    const known = await readGitalys(source.configs, signal);
-    const database = createDatabase({
-      connection,
-      clock,
-      budget,
-      applicationName: 'gitaly-exporter buckets',
-    });
+  /** What can be said without the database; undefined: nothing yet. */
+  function refusalOf(query: BucketQuery, { configuredStorages }: BucketSources, known: KnownGitalys) {
+    const names = namedStorages(known, query) ?? configuredStorages;
+    const storages = names && withBucket(names, known, query);
+    return storages?.ok === false ? storages.answer : undefined;
+  }
+
+  async function ask(
+    query: BucketQuery,
+    connection: DatabaseConnection,
+    { configuredStorages, statementTimeoutMs }: BucketSources,
+    known: KnownGitalys,
+  ): Promise<ApiAnswer> {
+    const applicationName = 'gitaly-exporter buckets';
+    const database = createDatabase({ connection, clock, budget, applicationName });
     try {
-      const limits = { signal, statementTimeoutMs: source.statementTimeoutMs };
+      const limits = { signal: AbortSignal.timeout(deadlineMs), statementTimeoutMs };
       const context = { database, variants: createVariantSource(database, createEventLog(clock)) };
-      let names = namedStorages(known, query) ?? source.configuredStorages;
+      let names = namedStorages(known, query) ?? configuredStorages;
       if (names === undefined) {
         const contacted = await contactedStorages(context, limits);
         if (!contacted.ok) return problem(503, contacted.failure.message);
@@ -82,20 +82,34 @@ export function bucketRoutes({ sources, clock }: BucketRoutesOptions): readonly 
     }
   }
 
+  /** The answer that is kept, or is on its way. */
+  function sameAnswer(key: string): ApiAnswer | Promise<ApiAnswer> | undefined {
+    for (const [old, { until }] of cached) if (until <= clock.monotonic()) cached.delete(old);
+    return cached.get(key)?.answer ?? (running?.key === key ? running.answer : undefined);
+  }
+
   async function handle(query: BucketQuery): Promise<ApiAnswer> {
     const key = JSON.stringify(query);
-    const now = clock.monotonic();
-    for (const [old, { until }] of cached) if (until <= now) cached.delete(old);
-    const before = cached.get(key);
-    if (before !== undefined) return before.answer;
-    if (running?.key === key) return running.answer;
-    const waitMs = budget.readyAt() - now;
+    const before = sameAnswer(key);
+    if (before !== undefined) return before;
+    const source = sources();
+    if (source.connection === undefined)
+      return problem(
+        404,
+        "Praefect's database is not configured (praefect.database.url), so that repositories are not known here; `gitaly-exporter bucket` takes their paths from standard input",
+      );
+    const known = await readGitalys(source.configs, AbortSignal.timeout(deadlineMs));
+    const refusal = refusalOf(query, source, known);
+    if (refusal !== undefined) return refusal;
+    const meanwhile = sameAnswer(key);
+    if (meanwhile !== undefined) return meanwhile;
+    const waitMs = budget.readyAt() - clock.monotonic();
     if (running !== undefined || waitMs > 0)
       return problem(
         503,
         `another question about buckets ${running === undefined ? 'was' : 'is being'} answered, and they may take a tenth of the time: ask again in ${Math.max(1, Math.ceil(waitMs / 1000))} s`,
       );
-    const mine = { key, answer: answerTo(query) };
+    const mine = { key, answer: ask(query, source.connection, source, known) };
     running = mine;
     try {
       const answer = await mine.answer;
@@ -142,7 +156,9 @@ function withBucket(
   const storages: StorageSizes[] = [];
   for (const storage of names) {
     const found = sizesFor(known, { ...query, storage }, words);
-    if (!found.ok) return { ok: false, answer: problem(400, found.problem) };
+    if (!found.ok && (!found.without || names.length === 1))
+      return { ok: false, answer: problem(400, found.problem) };
+    if (!found.ok) continue;
     if (query.bucket < found.sizes.count) storages.push({ storage, sizes: found.sizes });
     else if (names.length === 1)
       return { ok: false, answer: problem(404, noBucket(query.bucket, storage, found.sizes.count)) };

@@ -71,8 +71,8 @@ export interface SizesWords {
 
 export type SizesFound =
   | { readonly ok: true; readonly sizes: BucketSizes }
-  /** For people: what is missing, and how to give it. */
-  | { readonly ok: false; readonly problem: string };
+  /** `problem` is for people: what is missing, and how to give it. `without`: there are no buckets, and that is known. */
+  | { readonly ok: false; readonly problem: string; readonly without: boolean };
 
 /** What was asked for comes before what is configured. */
 export function sizesFor(known: KnownGitalys, asked: SizesAsked, words: SizesWords): SizesFound {
@@ -84,7 +84,7 @@ export function sizesFor(known: KnownGitalys, asked: SizesAsked, words: SizesWor
       asked.maxCgroupsPerRepo ?? (limits.size === 1 ? first?.sizes.maxCgroupsPerRepo : undefined) ?? 1;
     return { ok: true, sizes: { count: asked.count, maxCgroupsPerRepo } };
   }
-  const problem = (text: string): SizesFound => ({ ok: false, problem: text });
+  const problem = (text: string): SizesFound => ({ ok: false, problem: text, without: false });
   if (first === undefined)
     return problem(
       [
@@ -98,9 +98,11 @@ export function sizesFor(known: KnownGitalys, asked: SizesAsked, words: SizesWor
       `Gitalys have different buckets (${meant.map(sizesText).join('; ')}): give ${words.storage} or ${words.count}`,
     );
   if (first.sizes.count === 0)
-    return problem(
-      `${first.name} sets no count in [cgroups.repositories]: Git runs in no buckets there. If Gitaly is configured elsewhere, give ${words.count}`,
-    );
+    return {
+      ok: false,
+      without: true,
+      problem: `${first.name} sets no count in [cgroups.repositories]: Git runs in no buckets there. If Gitaly is configured elsewhere, give ${words.count}`,
+    };
   const { count, maxCgroupsPerRepo } = first.sizes;
   return { ok: true, sizes: { count, maxCgroupsPerRepo: asked.maxCgroupsPerRepo ?? maxCgroupsPerRepo } };
 }

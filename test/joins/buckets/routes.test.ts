@@ -128,6 +128,22 @@ describe('what it answers', () => {
     });
   });
 
+  test('a storage whose Gitaly has no buckets is left out, and said when it is the one that is meant', async () => {
+    const some = api({
+      configs: [
+        configSource([
+          { node: 'gitaly-1', count: 0 },
+          { node: 'gitaly-2', count: 20 },
+        ]),
+      ],
+    });
+    expect(await some('3')).toMatchObject({ json: { storages: [{ storage: 'gitaly-2' }] } });
+    expect(await some('3', { storage: 'gitaly-1' })).toMatchObject({
+      status: 400,
+      json: { error: expect.stringContaining('Git runs in no buckets there') },
+    });
+  });
+
   test('the storages that are configured come before those of the heartbeats', async () => {
     const some = api({ configuredStorages: ['gitaly-2'] });
     expect(await some('3')).toMatchObject({ json: { storages: [{ storage: 'gitaly-2' }] } });
@@ -221,6 +237,8 @@ describe('what it costs', () => {
       json: { error: expect.stringContaining('ask again in 1 s') },
     });
     expect(await ask('4')).toMatchObject({ status: 503 });
+    // What needs no database is said at once.
+    expect(await ask('99', { storage: 'gitaly-1' })).toMatchObject({ status: 404 });
     ahead += 60_000;
     expect(await ask('4')).toMatchObject({ json: { bucket: 'repos-4' } });
   });
