@@ -103,7 +103,8 @@ export function createCgroupRoom(options: CgroupRoomOptions): CgroupRoom {
   function say(kill: OomKill): void {
     const { bucket, container, identity, level, memory, processes } = kill;
     const message = oomKillText(kill);
-    log.warn({ ...identity, level, bucket, container, processes, memory }, message);
+    // `level` is the line's own.
+    log.warn({ ...identity, oom_level: level, bucket, container, processes, memory }, message);
     const place =
       bucket !== undefined ? { bucket: String(bucket) } : container !== undefined ? { container } : {};
     events.add('oom_kill', message, { ...identity, level, ...place });
