@@ -117,13 +117,21 @@ export interface Step {
 
 const resources = ['pods', 'statefulsets', 'poddisruptionbudgets', 'nodes', 'events'] as const;
 
+/** Parsed once: objects are never changed. */
+const lists = new Map<string, readonly unknown[]>();
+const streams = new Map<string, readonly Step[]>();
+
 /** The state of a recorded moment, listed. */
 export function listMoment(stores: FakeStores, name: string, moment: string): void {
   const { items, paths } = archive(name);
-  const parsed = <T>(resource: string, of: (raw: unknown) => Parsed<T>): readonly T[] =>
-    paths.includes(`${moment}/${resource}.json`)
-      ? items(`${moment}/${resource}.json`).map((raw) => read(of(raw)))
-      : [];
+  const parsed = <T>(resource: string, of: (raw: unknown) => Parsed<T>): readonly T[] => {
+    const path = `${moment}/${resource}.json`;
+    const known = lists.get(name + path);
+    if (known !== undefined) return known as readonly T[];
+    const made = paths.includes(path) ? items(path).map((raw) => read(of(raw))) : [];
+    lists.set(name + path, made);
+    return made;
+  };
   stores.nodes.list(parsed('nodes', nodeOf));
   stores.statefulSets.list(parsed('statefulsets', statefulSetOf));
   stores.disruptionBudgets.list(parsed('poddisruptionbudgets', disruptionBudgetOf));
@@ -157,8 +165,10 @@ function stepOf(resource: Step['resource'], type: Step['type'], raw: unknown, at
 
 /** All lines of the watches of a recorded incident, in the order of their arrival. */
 export function stepsOf(name: string): readonly Step[] {
+  const known = streams.get(name);
+  if (known !== undefined) return known;
   const { watch, watchTimes } = archive(name);
-  return resources
+  const steps = resources
     .flatMap((resource) => {
       const times = watchTimes(resource);
       return watch(resource).flatMap((line, index): Step[] => {
@@ -169,6 +179,8 @@ export function stepsOf(name: string): readonly Step[] {
       });
     })
     .sort((a, b) => a.at - b.at);
+  streams.set(name, steps);
+  return steps;
 }
 
 export const isGitaly = (pod: Pod): boolean => pod.labels['app'] === 'gitaly';

@@ -98,12 +98,22 @@ export function createRotationMachine(
   function go(name: Name, pod: Pod, before: Pod | undefined, at: number | undefined): void {
     const node = surroundings.node(pod.node);
     if (name.leaving?.pod.uid === pod.uid) {
-      name.leaving = { ...name.leaving, pod, evidence: gather(name.leaving.evidence, pod, node) };
+      const { evidence, begin } = name.leaving;
+      name.leaving = {
+        ...name.leaving,
+        pod,
+        evidence: gather(evidence, pod, node),
+        begin: begin && confirmed(begin, pod),
+      };
       return;
     }
     const live = before !== undefined && !isGoing(before) ? at : undefined;
-    const begin = name.lost ? name.unready : beginOf(pod, before, live);
     const evidence = gather({ ...noEvidence(revisionOf(pod)), lost: name.lost }, pod, node);
+    const begin = name.lost
+      ? name.unready
+      : causeOf(evidence, undefined, []) === 'node_lost'
+        ? lossOf(pod)
+        : beginOf(pod, live);
     leave(name, { pod, begin, evidence, gone: undefined });
     name.restarting = false;
     if (!name.lost) listener.gone(pod, goingText(evidence));
@@ -253,17 +263,31 @@ const isGoing = ({ deletion, phase }: Pod): boolean =>
 
 /**
  * A grace of 0 may be what is left of a longer one (the kubelet sets it at the very end): then the request's time
- * is not known, unless the pod was seen just before without any deletion.
+ * is not known, unless it was seen as it came.
  */
-function beginOf(pod: Pod, before: Pod | undefined, live: number | undefined): Mark {
+function beginOf(pod: Pod, live: number | undefined): Mark {
   const { deletion, conditions } = pod;
   if (deletion === undefined) {
     const since = conditions['DisruptionTarget']?.since ?? conditions['Ready']?.since;
     return { seen: live, told: told(since, nodeTeller(pod)) };
   }
-  const isRequest = deletion.graceSeconds > 0 || (before !== undefined && before.deletion === undefined);
+  const isRequest = deletion.graceSeconds > 0 || live !== undefined;
   return { seen: live, told: isRequest ? told(deletion.requestedAt, 'api') : undefined };
 }
+
+/**
+ * What a kubelet ended is deleted by the StatefulSet's controller at once. So the control plane's clock tells its
+ * beginning as well as the kubelet's, and can be held against what is told of the new pod on another node.
+ */
+function confirmed(begin: Mark, { deletion }: Pod): Mark {
+  if (deletion === undefined || begin.told === undefined || begin.told.by === 'api') return begin;
+  const at = deletion.requestedAt;
+  return Math.abs(at - begin.told.at) <= 3000 ? { ...begin, told: told(at, 'api') } : begin;
+}
+
+/** Found when it was being deleted already: its condition tells the time, until its kubelet is back. */
+const lossOf = (pod: Pod): Mark | undefined =>
+  showsLostNode(pod) ? { seen: undefined, told: told(pod.conditions['Ready']?.since, 'api') } : undefined;
 
 function phaseNow({ pod, marks, leaving, lost, restarting }: Name): RotationPhase {
   if (pod === undefined) return 'scheduling';

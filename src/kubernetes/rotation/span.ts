@@ -8,11 +8,13 @@ export interface Span {
 }
 
 /** Told times are whole seconds, cut off; and what is told takes a moment to come in. */
-const toleranceMs = 1500;
+const toleranceMs = 1250;
+/** Clocks that count as the same may still be that far apart. */
+const skewMs = 3000;
 
 /**
  * Arrival times are finer, but say when we heard of it: after a connection stood still, everything comes at once. So
- * they hold only where the told times, if they can be compared, say the same; else the told ones do.
+ * they hold only where the told times, if they can be compared, say about the same; else the told ones do.
  *
  * @param comparable two tellers whose clocks are known to agree
  */
@@ -27,7 +29,8 @@ export function spanOf(
     from.told === undefined || to.told === undefined || !comparable(from.told.by, to.told.by)
       ? undefined
       : to.told.at - from.told.at;
-  if (seen !== undefined && (told === undefined || Math.abs(seen - told) <= toleranceMs))
+  const tolerance = toleranceMs + (from.told?.by === to.told?.by ? 0 : skewMs);
+  if (seen !== undefined && (told === undefined || Math.abs(seen - told) <= tolerance))
     return span(seen, 'seen');
   return told === undefined ? undefined : span(told, 'told');
 }
@@ -37,7 +40,7 @@ const span = (ms: number, basis: Span['basis']): Span | undefined =>
   ms < -1000 ? undefined : { seconds: Math.max(0, ms) / 1000, basis };
 
 /** A kubelet takes a pod on within a second or two of its binding. */
-const slowestStartMs = 3000;
+const slowestStartMs = 2000;
 
 /**
  * Which clocks may be held against each other. The control plane's and the node's only when the pod itself shows that
