@@ -17,7 +17,10 @@ export interface Output {
 }
 
 /** Standard input: process.stdin, or a test's own. */
-export type Input = AsyncIterable<Uint8Array | string> & { readonly isTTY?: boolean | undefined };
+export type Input = AsyncIterable<Uint8Array | string> & {
+  readonly isTTY?: boolean | undefined;
+  destroy?(): unknown;
+};
 
 export interface CommandIo {
   /** A function, because looking at standard input opens it. Absent: there is none. */

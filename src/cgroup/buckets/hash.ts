@@ -19,10 +19,16 @@ export interface BucketSizes {
 }
 
 /** The buckets that a repository's processes run in: one, or all of those that they may, the first one first. */
-export function bucketsOf(storage: string, relativePath: string, sizes: BucketSizes): readonly number[] {
+export const bucketsOf = (storage: string, relativePath: string, sizes: BucketSizes): readonly number[] =>
+  bucketsOn(storage, sizes)(relativePath);
+
+/** The same for many of one storage. */
+export function bucketsOn(storage: string, sizes: BucketSizes): (relativePath: string) => readonly number[] {
   const { first, span, count } = bucketing(storage, sizes);
-  const start = first(Buffer.from(relativePath));
-  return Array.from({ length: span }, (_, further) => (start + further) % count);
+  return (relativePath) => {
+    const start = first(Buffer.from(relativePath));
+    return span === 1 ? [start] : Array.from({ length: span }, (_, further) => (start + further) % count);
+  };
 }
 
 /** Whether the repository's processes run in the bucket, or may; for going through many. Paths as bytes of UTF-8. */

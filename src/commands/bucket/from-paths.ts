@@ -1,9 +1,9 @@
 /** Answers of `bucket` without a database: paths are as Gitaly has them, from the command line or standard input. */
 import { once } from 'node:events';
-import { bucketsOf } from '../../cgroup/buckets/hash.ts';
+import { bucketsOf, bucketsOn } from '../../cgroup/buckets/hash.ts';
 import type { ExitCode } from '../../cli/command.ts';
 import { bucketName } from '../../joins/buckets/json.ts';
-import { pathsOf } from '../../joins/buckets/path-stream.ts';
+import { pathsOf, type StreamedPath } from '../../joins/buckets/path-stream.ts';
 import { meantGitalys } from '../../joins/buckets/sizes.ts';
 import {
   type Asked,
@@ -61,31 +61,26 @@ async function fromInput(asked: Asked): Promise<ExitCode> {
   const wanted = target.kind === 'bucket' ? target.bucket : undefined;
   if (wanted !== undefined) checkBucket(wanted, storage, sizes);
 
+  const bucketsHere = bucketsOn(storage, sizes);
   const separator = options.null ? '\0' : '\n';
   const wrong: string[] = [];
   let wrongPaths = 0;
   let paths = 0;
   let found = 0;
   let text = '';
-  for await (const read of pathsOf(input, separator)) {
-    if (io.signal.aborted) return 2;
-    if (!read.ok) {
-      wrongPaths += 1;
-      if (wrong.length < 3) wrong.push(read.problem);
-      continue;
-    }
-    paths += 1;
-    const buckets = bucketsOf(storage, read.path, sizes);
-    if (wanted !== undefined && !buckets.includes(wanted)) continue;
-    found += 1;
-    if (wanted !== undefined && found > options.limit) continue;
-    text += `${lineOf(read.path, buckets)}${separator}`;
-    if (text.length > 32_768) {
-      await write(text);
+  // Whoever writes to us may be silent for long.
+  io.signal.addEventListener('abort', () => input.destroy?.(), { once: true });
+  try {
+    for await (const some of pathsOf(input, separator)) {
+      for (const read of some) take(read);
+      const lines = text;
       text = '';
+      await write(lines);
     }
+  } catch (error) {
+    if (!io.signal.aborted) throw error;
   }
-  await write(text);
+  if (io.signal.aborted) return 2;
   if (wrongPaths > 0)
     io.stderr.write(
       `gitaly-exporter: ${plural(wrongPaths, 'path was', 'paths were')} left out: ${wrong.join('; ')}${wrongPaths > wrong.length ? '; …' : ''}\n`,
@@ -98,10 +93,24 @@ async function fromInput(asked: Asked): Promise<ExitCode> {
   }
   return paths === 0 && wrongPaths > 0 ? 2 : found > 0 ? 0 : 1;
 
+  function take(read: StreamedPath): void {
+    if (!read.ok) {
+      wrongPaths += 1;
+      if (wrong.length < 3) wrong.push(read.problem);
+      return;
+    }
+    paths += 1;
+    const buckets = bucketsHere(read.path);
+    if (wanted !== undefined && !buckets.includes(wanted)) return;
+    found += 1;
+    if (wanted === undefined || found <= options.limit) text += `${lineOf(read.path, buckets)}${separator}`;
+  }
+
   function lineOf(path: string, buckets: readonly number[]): string {
     if (options.output === 'json') return JSON.stringify({ path, storage, buckets: buckets.map(bucketName) });
-    // What is piped on must stay what it was.
-    return wanted === undefined ? `${buckets.map(bucketName).join(',')}\t${path}` : path;
+    // What is piped on must stay what it was; what is looked at must not move the cursor.
+    const shown = io.stdout.isTTY ? printable(path) : path;
+    return wanted === undefined ? `${buckets.map(bucketName).join(',')}\t${shown}` : shown;
   }
 
   /** A slow reader slows us, instead of filling our memory. */

@@ -1,4 +1,4 @@
-/** Paths from a stream of bytes, one a line or separated by NUL: however many, in bounded memory. */
+/** Paths from a stream of bytes, one a line or separated by NUL: however many, in bounded memory, a chunk at a time. */
 import { readRelativePath } from '../../cgroup/buckets/relative-path.ts';
 
 export type StreamedPath =
@@ -12,7 +12,7 @@ const longestLine = 64 * 1024;
 export async function* pathsOf(
   bytes: AsyncIterable<Uint8Array | string>,
   separator: '\n' | '\0',
-): AsyncGenerator<StreamedPath> {
+): AsyncGenerator<readonly StreamedPath[]> {
   // Bytes that are no UTF-8 become U+FFFD, and a wrong bucket: told, not guessed.
   const decoder = new TextDecoder('utf-8');
   let rest = '';
@@ -35,10 +35,7 @@ export async function* pathsOf(
       rest + (typeof chunk === 'string' ? chunk : decoder.decode(chunk, { stream: true }))
     ).split(separator);
     rest = texts.pop() ?? '';
-    for (const text of texts) {
-      const found = read(text);
-      if (found !== undefined) yield found;
-    }
+    yield texts.flatMap((text) => read(text) ?? []);
     if (rest.length > longestLine) {
       tooLong = true;
       rest = '';
@@ -46,5 +43,5 @@ export async function* pathsOf(
   }
   rest += decoder.decode();
   const last = rest === '' && !tooLong ? undefined : read(rest);
-  if (last !== undefined) yield last;
+  if (last !== undefined) yield [last];
 }
