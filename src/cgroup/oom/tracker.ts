@@ -7,6 +7,7 @@ import { createAccounts } from './accounts.ts';
 import { type ClassifiedKill, classify } from './classify.ts';
 import type { Place } from './count.ts';
 import { createForest, type Forest } from './forest.ts';
+import { hasLocalEvents, readMounts } from './mount.ts';
 import { type Children, childrenBelow, readStart } from './neighbours.ts';
 import type { OomKill, OomTracker } from './record.ts';
 import type { TopKills } from './slice.ts';
@@ -17,6 +18,8 @@ export interface OomTrackerOptions {
   readonly root: string;
   /** Lists cgroups. Default: those of the root. */
   readonly childrenOf?: Children;
+  /** What /proc/self/mountinfo says. Default: read at the first `follow`. */
+  readonly mountinfo?: string;
   readonly clock: Pick<Clock, 'now' | 'monotonic'>;
 }
 
@@ -43,10 +46,12 @@ export function createOomTracker({
   files,
   root,
   childrenOf = childrenBelow(root),
+  mountinfo,
 }: OomTrackerOptions): OomTrackerWithHealth {
   const accounts = createAccounts(clock);
   const closing = new AbortController();
   let forest: Forest | undefined;
+  let isLocal = false;
   let hasBaseline = false;
   /** What to follow from the next pass on. */
   let wanted: Parameters<OomTracker['follow']>[0] = [];
@@ -98,6 +103,8 @@ export function createOomTracker({
   }
 
   function whyUnread(tree: string): string | undefined {
+    if (isLocal)
+      return 'cgroup v2 is mounted with memory_localevents, so that no total has what is below it: mount it without';
     const top = forest?.top(tree);
     switch (top?.status) {
       case undefined:
@@ -117,7 +124,10 @@ export function createOomTracker({
 
   return {
     follow(trees) {
-      forest ??= createForest(files, childrenOf, readStart(files, childrenOf));
+      if (forest === undefined) {
+        isLocal = hasLocalEvents(mountinfo ?? readMounts(), root);
+        forest = createForest(files, childrenOf, readStart(files, childrenOf));
+      }
       wanted = trees;
       accounts.follow(new Map(trees.map(({ identity, key }) => [key, identity])));
     },
