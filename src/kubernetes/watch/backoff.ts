@@ -8,7 +8,8 @@ export interface Backoff {
 
 const leastMs = 100;
 const firstMs = 1000;
-const mostMs = 30_000;
+/** Short, because a pod may come and go meanwhile; an API server bears it, and jitter spreads the exporters. */
+const mostMs = 10_000;
 /** A server that asks for more is asked again all the same. */
 const mostRetryAfterMs = 300_000;
 

@@ -53,7 +53,15 @@ export function endingOf(
   const wait = retryAfterSeconds === undefined ? {} : { retryAfterSeconds };
   // Of a list under way too: the token that comes with it would give the rest as it is now, beside pages as they
   // were, and no resourceVersion from which a watch would tell the difference.
-  if (status.code === 410) return { end: 'gone', failure: undefined, relist: true };
+  if (status.code === 410)
+    return {
+      end: 'gone',
+      failure: {
+        reason: 'http_status',
+        message: `the API server has forgotten where the ${what} stood (410): all is listed anew`,
+      },
+      relist: true,
+    };
   if (status.code === 401)
     return {
       end: 'authentication',

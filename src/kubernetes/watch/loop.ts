@@ -65,6 +65,8 @@ export interface LoopState {
 const bookmarkSilenceMs = 90_000;
 /** After the end that was asked for, that much may pass. */
 const graceMs = 10_000;
+/** A watch that was not refused by now goes on from where the last one ended. */
+const acceptedMs = 2_000;
 /** A watch that lived this long was a good one: the next failure is the first again. */
 const goodMs = 10_000;
 /** Rights are granted by people. */
@@ -82,6 +84,7 @@ export function runLoop<T extends KubeObject>(options: LoopOptions<T>): Loop {
   let heardAt: number | undefined;
   let heardMonotonic: number | undefined;
   let connection: Failure | undefined;
+  let lastEnd: WatchEnd | undefined;
   /** Of objects that could not be read, by uid or by place in the list. */
   const unreadable = new Map<string, string>();
 
@@ -110,6 +113,9 @@ export function runLoop<T extends KubeObject>(options: LoopOptions<T>): Loop {
   async function pause(ending: Ending): Promise<void> {
     restarts[ending.end] += 1;
     connection = ending.failure;
+    // The server is back, and only what it had to say is gone: no reason to wait as long as while it was away.
+    if (ending.end === 'gone' && lastEnd !== 'gone') backoff.reset();
+    lastEnd = ending.end;
     tried.resolve();
     if (ending.relist === true) freshness = freshnessAfter(ending);
     if (ending.end === 'expired') return;
@@ -168,8 +174,11 @@ export function runLoop<T extends KubeObject>(options: LoopOptions<T>): Loop {
       const { status, retryAfterSeconds, body, bytes } = answered.answer;
       if (status !== 200)
         return endingOf(statusOf(jsonOf(body), status), 'watch', resource, scope, retryAfterSeconds);
-      heard();
       connection = undefined;
+      // Not yet heard: where the version is gone, the first event of a good answer says that, at once.
+      void clock.sleep(acceptedMs, either).then(() => {
+        if (!either.aborted) heard();
+      });
       const breathe = breather();
       const patient = readWhileHeard(bytes, {
         clock,
@@ -186,7 +195,10 @@ export function runLoop<T extends KubeObject>(options: LoopOptions<T>): Loop {
         heard();
         await breathe();
       }
-      return closed(clock.monotonic() - startedAt >= lifeMs - 2000);
+      const inTime = clock.monotonic() - startedAt >= lifeMs - 2000;
+      // A quiet watch without bookmarks: nothing was missed.
+      if (inTime) heard();
+      return closed(inTime);
     } catch (error) {
       if (error instanceof BrokenStream) return brokenEnding(error.failure);
       if (isSyntaxError(error)) return malformedEnding(watchText(), 'a line of it is not JSON');

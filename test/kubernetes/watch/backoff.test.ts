@@ -1,10 +1,10 @@
 import { expect, test } from '@jest/globals';
 import { createBackoff } from '../../../src/kubernetes/watch/backoff.ts';
 
-test('longer each time up to half a minute, at random, and short again after a success', () => {
+test('longer each time up to ten seconds, at random, and short again after a success', () => {
   const backoff = createBackoff(() => 0.999999);
   expect([1, 2, 3, 4, 5, 6, 7, 8].map(() => Math.round(backoff.next() / 1000))).toEqual([
-    1, 2, 4, 8, 16, 30, 30, 30,
+    1, 2, 4, 8, 10, 10, 10, 10,
   ]);
   backoff.reset();
   expect(Math.round(backoff.next() / 1000)).toBe(1);

@@ -241,7 +241,7 @@ describe('a watch that ends', () => {
     await passUntil(() => (restarts().reset ?? 0) >= 8);
     expect(store.state().failure).toMatchObject({ reason: 'refused', message: /nothing listens there/ });
     const failures = restarts().reset ?? 0;
-    await clock.advance(14_000);
+    await clock.advance(4_900);
     expect((restarts().reset ?? 0) - failures).toBeLessThanOrEqual(1);
     await server.start();
     await passUntil(watching);
@@ -251,6 +251,33 @@ describe('a watch that ends', () => {
 });
 
 describe('410', () => {
+  test('is no sign that what is known is current, and after a long absence of the server no reason to wait', async () => {
+    await running();
+    const { heardAt } = store.state();
+    await server.stop();
+    await passUntil(() => (restarts().reset ?? 0) >= 8);
+    server.compact();
+    await server.start();
+    await passUntil(() => restarts().gone === 1);
+    expect(store.state()).toMatchObject({
+      heardAt,
+      failure: { message: expect.stringMatching(/forgotten/) },
+    });
+    await clock.advance(1000);
+    await until(watching);
+    expect(store.state().heardAt).toBeGreaterThan(heardAt ?? 0);
+  });
+
+  test('again and again is asked ever more rarely', async () => {
+    await running();
+    server.always('pods:watch', { status: 410 });
+    server.cut();
+    await passUntil(() => (restarts().gone ?? 0) >= 8);
+    const listed = asked('pods:list').length;
+    await clock.advance(4_900);
+    expect(asked('pods:list').length - listed).toBeLessThanOrEqual(1);
+  });
+
   test('as an ERROR event: all is listed anew, and told with what was before', async () => {
     await running();
     const before = store.all();
@@ -418,6 +445,17 @@ describe('silence', () => {
     expect(store.all()).toEqual([]);
     await passUntil(watching);
     expect(store.all()).toHaveLength(3);
+  });
+
+  test('of a server without bookmarks, whose watches end in their time, is no silence', async () => {
+    await running();
+    for (let i = 1; i < 4; i++) {
+      await clock.advance(lifeMs);
+      server.expire();
+      await until(() => asked('pods:watch').length === i + 1 && watching());
+      expect(store.state()).toMatchObject({ current: true, heardAt: clock.now() });
+    }
+    expect(asked('pods:list')).toHaveLength(1);
   });
 
   test('that nothing ends is stale: what is known is no longer current', async () => {
