@@ -27,7 +27,7 @@ import { archive } from '../support/kubernetes-archive.ts';
 
 export interface FakeStore<T extends KubeObject> extends Store<T> {
   /** A whole list, as the first one or after a gap. */
-  list(objects: readonly T[]): void;
+  list(objects: readonly T[], at?: number): void;
   put(object: T, at: number): void;
   remove(object: T, at: number): void;
   /** What there is, without a word to anybody: what a gap hides. */
@@ -58,11 +58,11 @@ export function createFakeStore<T extends KubeObject>(): FakeStore<T> {
       listeners.add(listener);
       return () => listeners.delete(listener);
     },
-    list(now) {
+    list(now, at = 0) {
       current = true;
       objects.clear();
       for (const object of now) objects.set(object.uid, object);
-      tell({ type: 'relisted', before: lastTold, now }, 0);
+      tell({ type: 'relisted', before: lastTold, now }, at);
     },
     put(object, at) {
       const before = objects.get(object.uid);

@@ -121,3 +121,23 @@ function causeOfEvents(events: readonly KubeEvent[]): RotationCause | undefined 
   if (reasons.has('Preempted')) return 'preemption';
   return undefined;
 }
+
+/** Why it goes, for people, as far as that is known while it goes. */
+export function goingText(evidence: Evidence): string {
+  switch (causeOf(evidence, undefined, [])) {
+    case 'eviction_api':
+      return 'evicted through the API';
+    case 'eviction_pressure':
+      return 'evicted by its kubelet, which is short of a resource';
+    case 'preemption':
+      return 'preempted by a pod of higher priority';
+    case 'node_drained':
+      return 'its node is drained or shuts down';
+    case 'node_lost':
+      return 'its node is lost';
+    case 'deleted':
+      return 'its deletion was asked for';
+    default:
+      return 'it has ended';
+  }
+}

@@ -5,11 +5,13 @@
  */
 import type { KubeEvent, Node, Pod } from '../objects/types.ts';
 import type { Change } from '../store.ts';
-import { causeOf, type Evidence, gather, noEvidence, revisionOf, showsLostNode } from './cause.ts';
+import { beginOf, confirmed, isGoing, lossOf } from './begin.ts';
+import { causeOf, gather, goingText, noEvidence, revisionOf, showsLostNode } from './cause.ts';
 import { endedContainer, hasContainerEndedBetween, restartWithin } from './container-end.ts';
-import { isReady, type Mark, type Marks, markPod, nodeTeller, told, unmarkContainers } from './marks.ts';
+import { isReady, markPod, nodeTeller, told, unmarkContainers } from './marks.ts';
 import { replacementSpans, restartSpans } from './measure.ts';
-import type { OngoingRotation, Rotation, RotationCause, RotationPhase } from './rotation.ts';
+import { type Leaving, type Name, newcomer, ongoingOf, statefulSetOf, subjectOf } from './name.ts';
+import type { OngoingRotation, Rotation } from './rotation.ts';
 
 /** What else is known of the cluster, by the moment. */
 export interface Surroundings {
@@ -26,39 +28,11 @@ export interface RotationListener {
 }
 
 export interface RotationMachine {
-  /** `at`: when it arrived; of no meaning for `relisted`. */
+  /** `at`: when it arrived. */
   take(change: Change<Pod>, at: number): void;
   /** Forgets names that nothing comes back to. */
   sweep(): void;
   ongoing(): readonly OngoingRotation[];
-}
-
-/** The pod that went, or is going. */
-interface Leaving {
-  readonly pod: Pod;
-  /** From deletion on, or from the moment in which its node was lost or it failed. */
-  readonly begin: Mark | undefined;
-  readonly evidence: Evidence;
-  readonly gone: Mark | undefined;
-}
-
-/** All that is known of one name. */
-interface Name {
-  pod: Pod | undefined;
-  /** Of `pod`. */
-  marks: Marks;
-  wasReady: boolean;
-  /** Since when `pod`, which was Ready, is not. */
-  unready: Mark | undefined;
-  leaving: Leaving | undefined;
-  /** The first of several that went one after the other, with none Ready between them. */
-  first: Leaving | undefined;
-  /** A container of `pod` has ended, and it has not been Ready since. */
-  restarting: boolean;
-  /** Its node was lost in that time. */
-  lost: boolean;
-  /** `pod` was there, not Ready, when we came or after a gap. */
-  foundOnTheWay: boolean;
 }
 
 export function createRotationMachine(
@@ -79,7 +53,7 @@ export function createRotationMachine(
   /** The pod as it is now. `at` is undefined when it was listed. */
   function see(pod: Pod, at: number | undefined): void {
     const name = nameOf(pod);
-    if (name.pod !== undefined && name.pod.uid !== pod.uid) end(name, name.pod, undefined);
+    if (name.pod !== undefined && name.pod.uid !== pod.uid) end(name, name.pod, undefined, undefined);
     const before = name.pod;
     if (before === undefined) Object.assign(name, newcomer(), { foundOnTheWay: at === undefined });
     // Its object could not be read for a while: it never went.
@@ -90,7 +64,7 @@ export function createRotationMachine(
     markPod(name.marks, pod, at);
 
     if (isGoing(pod)) go(name, pod, before, at);
-    else if (!isReady(pod)) wait(name, pod, at);
+    else if (!isReady(pod)) wait(name, pod, before, at);
     else settle(name, pod, before);
   }
 
@@ -125,7 +99,7 @@ export function createRotationMachine(
   }
 
   /** There, to stay, and not Ready. */
-  function wait(name: Name, pod: Pod, at: number | undefined): void {
+  function wait(name: Name, pod: Pod, before: Pod | undefined, at: number | undefined): void {
     const since = pod.conditions['Ready']?.since;
     // One that never was Ready has had its condition since the kubelet took it on.
     if (since !== undefined && pod.startTime !== undefined && since > pod.startTime + 1000)
@@ -138,9 +112,10 @@ export function createRotationMachine(
       listener.gone(pod, goingText({ ...noEvidence(''), lost: true }));
     }
     const ended = endedContainer(pod);
-    if (name.restarting || ended === undefined) return;
+    const endedNow = before !== undefined && hasContainerEndedBetween(before, pod);
+    if (name.restarting || (ended === undefined && !endedNow)) return;
     name.restarting = true;
-    if (!name.lost) listener.gone(pod, ended);
+    if (!name.lost) listener.gone(pod, ended ?? 'a container ended');
   }
 
   /** There, to stay, and Ready: whatever went on is over. */
@@ -152,7 +127,7 @@ export function createRotationMachine(
         .eventsAbout(pod.namespace, pod.name)
         .filter(({ about }) => about.uid === leaving.pod.uid);
       const { begin, gone } = leaving;
-      finish(pod, leaving.pod.node, {
+      finish(pod, (first ?? leaving).pod.node, {
         cause: causeOf((first ?? leaving).evidence, pod, events),
         seconds: replacementSpans({ pod, marks, begin, gone, first: (first ?? leaving).begin }),
       });
@@ -185,8 +160,8 @@ export function createRotationMachine(
     );
   }
 
-  /** It is not there any more; `at` is undefined when that was found by a list. */
-  function end(name: Name, pod: Pod, at: number | undefined): void {
+  /** It is not there any more; `at` is undefined when that was found by a list, at `missedAt`. */
+  function end(name: Name, pod: Pod, at: number | undefined, missedAt: number | undefined): void {
     // Removed at once, by force; or in a gap, at a time that nobody knows.
     if (name.leaving?.pod.uid !== pod.uid)
       leave(name, {
@@ -194,6 +169,7 @@ export function createRotationMachine(
         begin: name.lost ? name.unready : at === undefined ? undefined : { seen: at, told: undefined },
         evidence: { ...noEvidence(revisionOf(pod)), lost: name.lost, deleted: at !== undefined },
         gone: undefined,
+        ...(missedAt === undefined ? {} : { missedAt }),
       });
     if (name.leaving === undefined) return;
     const finalStamp = pod.deletion?.graceSeconds === 0 ? pod.deletion.requestedAt : undefined;
@@ -207,30 +183,12 @@ export function createRotationMachine(
         names.delete(key);
   }
 
-  function relist(now: readonly Pod[]): void {
+  function relist(now: readonly Pod[], at: number): void {
     const keys = new Set(now.map(keyOf));
     for (const [key, name] of names)
-      if (name.pod !== undefined && !keys.has(key)) end(name, name.pod, undefined);
+      if (name.pod !== undefined && !keys.has(key)) end(name, name.pod, undefined, at);
     sweep();
     for (const pod of now) see(pod, undefined);
-  }
-
-  function ongoingOf(name: Name): OngoingRotation | undefined {
-    const { pod, leaving } = name;
-    const subject = pod ?? leaving?.pod;
-    if (subject === undefined || !surroundings.comesBack(subject)) return undefined;
-    const isNew = leaving === undefined && pod !== undefined && !name.wasReady && !isReady(pod);
-    if (leaving === undefined && !name.restarting && !name.lost && !isNew) return undefined;
-    const begin = leaving === undefined ? name.unready : (name.first ?? leaving).begin;
-    return {
-      ...{ namespace: subject.namespace, pod: subject.name, statefulSet: statefulSetOf(subject) },
-      node: pod?.node ?? '',
-      startedAt: begin?.told?.at ?? begin?.seen ?? pod?.createdAt,
-      phase: phaseNow(name),
-      cause: causeNow(name),
-      missing: pod === undefined,
-      isNew,
-    };
   }
 
   return {
@@ -242,92 +200,20 @@ export function createRotationMachine(
         case 'deleted': {
           see(change.object, at);
           const name = names.get(keyOf(change.object));
-          if (name?.pod !== undefined) end(name, name.pod, at);
+          if (name?.pod !== undefined) end(name, name.pod, at, undefined);
           return sweep();
         }
         case 'relisted':
-          return relist(change.now);
+          return relist(change.now, at);
       }
     },
     sweep,
-    ongoing: () => [...names.values()].flatMap((name) => ongoingOf(name) ?? []),
+    ongoing: () =>
+      [...names.values()].flatMap((name) => {
+        const subject = subjectOf(name);
+        return subject !== undefined && surroundings.comesBack(subject) ? (ongoingOf(name) ?? []) : [];
+      }),
   };
 }
 
 const keyOf = ({ namespace, name }: Pod): string => `${namespace}/${name}`;
-
-export const statefulSetOf = ({ owner }: Pod): string => (owner?.kind === 'StatefulSet' ? owner.name : '');
-
-const isGoing = ({ deletion, phase }: Pod): boolean =>
-  deletion !== undefined || phase === 'Failed' || phase === 'Succeeded';
-
-/**
- * A grace of 0 may be what is left of a longer one (the kubelet sets it at the very end): then the request's time
- * is not known, unless it was seen as it came.
- */
-function beginOf(pod: Pod, live: number | undefined): Mark {
-  const { deletion, conditions } = pod;
-  if (deletion === undefined) {
-    const since = conditions['DisruptionTarget']?.since ?? conditions['Ready']?.since;
-    return { seen: live, told: told(since, nodeTeller(pod)) };
-  }
-  const isRequest = deletion.graceSeconds > 0 || live !== undefined;
-  return { seen: live, told: isRequest ? told(deletion.requestedAt, 'api') : undefined };
-}
-
-/**
- * What a kubelet ended is deleted by the StatefulSet's controller at once. So the control plane's clock tells its
- * beginning as well as the kubelet's, and can be held against what is told of the new pod on another node.
- */
-function confirmed(begin: Mark, { deletion }: Pod): Mark {
-  if (deletion === undefined || begin.told === undefined || begin.told.by === 'api') return begin;
-  const at = deletion.requestedAt;
-  return Math.abs(at - begin.told.at) <= 3000 ? { ...begin, told: told(at, 'api') } : begin;
-}
-
-/** Found when it was being deleted already: its condition tells the time, until its kubelet is back. */
-const lossOf = (pod: Pod): Mark | undefined =>
-  showsLostNode(pod) ? { seen: undefined, told: told(pod.conditions['Ready']?.since, 'api') } : undefined;
-
-function phaseNow({ pod, marks, leaving, lost, restarting }: Name): RotationPhase {
-  if (pod === undefined) return 'scheduling';
-  if (leaving?.pod.uid === pod.uid || (lost && !restarting)) return 'terminating';
-  if (marks.scheduled === undefined) return 'scheduling';
-  if (marks.sandbox === undefined) return 'volume';
-  if (marks.initialized === undefined) return 'init';
-  return marks.started === undefined ? 'startup' : 'readiness';
-}
-
-function causeNow({ pod, leaving, first, lost, restarting }: Name): RotationCause {
-  if (leaving !== undefined) {
-    const replacement = pod?.uid === leaving.pod.uid ? undefined : pod;
-    return causeOf((first ?? leaving).evidence, replacement, []);
-  }
-  if (lost) return 'node_lost';
-  return restarting ? 'container_restart' : 'unknown';
-}
-
-/** What is known of a pod that has only just come. */
-const newcomer = () => ({
-  ...{ marks: {} as Marks, wasReady: false, unready: undefined },
-  ...{ restarting: false, lost: false, foundOnTheWay: false },
-});
-
-function goingText(evidence: Evidence): string {
-  switch (causeOf(evidence, undefined, [])) {
-    case 'eviction_api':
-      return 'evicted through the API';
-    case 'eviction_pressure':
-      return 'evicted by its kubelet, which is short of a resource';
-    case 'preemption':
-      return 'preempted by a pod of higher priority';
-    case 'node_drained':
-      return 'its node is drained or shuts down';
-    case 'node_lost':
-      return 'its node is lost';
-    case 'deleted':
-      return 'its deletion was asked for';
-    default:
-      return 'it has ended';
-  }
-}

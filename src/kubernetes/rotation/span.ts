@@ -29,7 +29,8 @@ export function spanOf(
     from.told === undefined || to.told === undefined || !comparable(from.told.by, to.told.by)
       ? undefined
       : to.told.at - from.told.at;
-  const tolerance = toleranceMs + (from.told?.by === to.told?.by ? 0 : skewMs);
+  // Of two points that came in one change, arrival says nothing.
+  const tolerance = seen === 0 ? 0 : toleranceMs + (from.told?.by === to.told?.by ? 0 : skewMs);
   if (seen !== undefined && (told === undefined || Math.abs(seen - told) <= tolerance))
     return span(seen, 'seen');
   return told === undefined ? undefined : span(told, 'told');

@@ -82,7 +82,7 @@ describe('with gaps in the watch of pods, after each of which they are listed an
           expect(rotated()).toBe(incident === 'rollout' ? 3 : 1);
           expect(record.ongoing()).toEqual([]);
         }),
-        { numRuns: 60 },
+        { numRuns: 15 },
       );
     },
   );
@@ -117,7 +117,7 @@ test('an exporter that starts in the middle tells what can be told, and makes no
         );
         expect(started.rotated()).toBeLessThanOrEqual(incident === 'rollout' ? 3 : 1);
       }),
-      { numRuns: 25 },
+      { numRuns: 15 },
     );
   }
 });
@@ -139,7 +139,7 @@ test('after a connection stood still everything comes at once, and the told time
         const rotation = record.last().find((each) => each.pod === expected.pod);
         expectRightOrAbsent(rotation, expected, (span) => bent[span]);
       }),
-      { numRuns: 25 },
+      { numRuns: 15 },
     );
   }
 });
