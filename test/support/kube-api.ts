@@ -182,29 +182,28 @@ export async function startKubeApi(): Promise<TestKubeApi> {
   }
 
   function list(response: ServerResponse, scope: Scope, query: Readonly<Record<string, string>>): void {
-    const all = [...held(scope.resource).values()]
-      .filter(scope.matches)
-      .sort((a, b) => (keyOf(a) < keyOf(b) ? -1 : 1));
-    const [at, after] = (query['continue'] ?? `${version}:`).split(/:(.*)/s);
+    const [at, after = ''] = (query['continue'] ?? `${version}:`).split(/:(.*)/s);
     const asked = Number(at) === -1 ? version : Number(at);
     if (asked < forgotten) {
       const body = status(410, 'Expired', 'The provided continue parameter is too old');
       answer(response, { status: 410, body: { ...body, metadata: { continue: `-1:${after}` } } });
       return;
     }
-    const rest = all.filter((object) => keyOf(object) > (after ?? ''));
+    const rest = [...held(scope.resource).values()]
+      .map((object) => ({ object, key: keyOf(object) }))
+      .filter(({ object, key }) => key > after && scope.matches(object))
+      .sort((a, b) => (a.key < b.key ? -1 : 1));
     const limit = query['limit'] === undefined ? rest.length : Number(query['limit']);
-    const items = rest.slice(0, limit);
-    const more = rest.length > items.length;
+    const page = rest.slice(0, limit);
     answer(response, {
       status: 200,
       body: {
         kind: 'List',
         metadata: {
           resourceVersion: String(asked),
-          ...(more ? { continue: `${asked}:${items.map(keyOf).at(-1)}` } : {}),
+          ...(rest.length > page.length ? { continue: `${asked}:${page.at(-1)?.key}` } : {}),
         },
-        items,
+        items: page.map(({ object }) => object),
       },
     });
   }

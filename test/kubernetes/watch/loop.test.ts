@@ -65,10 +65,10 @@ async function running(): Promise<void> {
 }
 
 /** Time passes in small steps, so that what waits asks, and is answered, in between. */
-async function passUntil(what: () => boolean): Promise<void> {
+async function passUntil(what: () => boolean, stepMs = 500): Promise<void> {
   for (let i = 0; !what(); i++) {
-    if (i > 2000) throw new Error(`not within 1000 s of the clock: ${what.toString()}`);
-    await clock.advance(500);
+    if (i > 1000) throw new Error(`not within ${stepMs} s of the clock: ${what.toString()}`);
+    await clock.advance(stepMs);
     for (let turn = 0; turn < 20 && !what(); turn++) await new Promise((resolve) => setImmediate(resolve));
   }
 }
@@ -376,7 +376,7 @@ describe('refusals', () => {
     await clock.advance(1000);
     await until(() => asked('pods:list').length === 2);
     server.always('pods:list', undefined);
-    await passUntil(watching);
+    await passUntil(watching, 5000);
     expect(store.state().current).toBe(true);
     expect(restarts()).toEqual({ permission: 2 });
   });
@@ -389,7 +389,7 @@ describe('refusals', () => {
       objects: 3,
       failure: { message: expect.stringMatching(/^no right to watch pods/) },
     });
-    await passUntil(() => !store.state().current);
+    await passUntil(() => !store.state().current, 5000);
     expect(clock.now() - (store.state().heardAt ?? 0)).toBeGreaterThan(staleMs);
   });
 
@@ -441,7 +441,7 @@ describe('silence', () => {
     });
     begin();
     await until(() => asked('pods:list').length === 1);
-    await passUntil(() => restarts().timeout === 1);
+    await passUntil(() => restarts().timeout === 1, 5000);
     expect(store.all()).toEqual([]);
     await passUntil(watching);
     expect(store.all()).toHaveLength(3);
@@ -462,7 +462,7 @@ describe('silence', () => {
     await running();
     server.always('pods:watch', 'silence');
     server.cut();
-    await passUntil(() => !store.state().current);
+    await passUntil(() => !store.state().current, 5000);
     expect(store.state()).toMatchObject({
       current: false,
       objects: 3,
