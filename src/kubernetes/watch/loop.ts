@@ -71,6 +71,8 @@ const acceptedMs = 2_000;
 const goodMs = 10_000;
 /** Rights are granted by people. */
 const permissionRetryMs = 60_000;
+/** So many refusals of one who was heard before are taken for a server that starts. */
+const startingRefusals = 5;
 
 export function runLoop<T extends KubeObject>(options: LoopOptions<T>): Loop {
   const { api, clock, random, log, resource, scope, keep, sink, staleMs, signal } = options;
@@ -85,6 +87,8 @@ export function runLoop<T extends KubeObject>(options: LoopOptions<T>): Loop {
   let heardMonotonic: number | undefined;
   let connection: Failure | undefined;
   let lastEnd: WatchEnd | undefined;
+  /** In a row, for want of a right. */
+  let refusals = 0;
   /** Of objects that could not be read, by uid or by place in the list. */
   const unreadable = new Map<string, string>();
 
@@ -115,12 +119,16 @@ export function runLoop<T extends KubeObject>(options: LoopOptions<T>): Loop {
     connection = ending.failure;
     // The server is back, and only what it had to say is gone: no reason to wait as long as while it was away.
     if (ending.end === 'gone' && lastEnd !== 'gone') backoff.reset();
+    if (ending.end === 'permission' && lastEnd !== 'permission') backoff.reset();
+    refusals = ending.end === 'permission' ? refusals + 1 : 0;
     lastEnd = ending.end;
     tried.resolve();
     if (ending.relist === true) freshness = freshnessAfter(ending);
     if (ending.end === 'expired') return;
+    // A server that has just started refuses everybody for some seconds, until it has read who may do what.
+    const mayBeStarting = listed && refusals <= startingRefusals;
     const waitMs =
-      ending.end === 'permission'
+      ending.end === 'permission' && !mayBeStarting
         ? permissionRetryMs * (0.75 + 0.5 * random())
         : backoff.next(ending.retryAfterSeconds);
     await clock.sleep(waitMs, signal);

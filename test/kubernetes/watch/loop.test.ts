@@ -381,6 +381,18 @@ describe('refusals', () => {
     expect(restarts()).toEqual({ permission: 2 });
   });
 
+  test('403 of a server that has just started, which knows nobody yet: asked again within seconds', async () => {
+    begin();
+    await passUntil(watching);
+    server.next('pods:watch', recorded('list-forbidden'), recorded('list-forbidden'));
+    const before = clock.now();
+    server.cut();
+    await passUntil(() => restarts().permission === 2);
+    await passUntil(watching);
+    expect(store.state().failure).toBeUndefined();
+    expect(clock.now() - before).toBeLessThan(15_000);
+  });
+
   test('403 of the watch alone says watch', async () => {
     server.always('pods:watch', { status: 403 });
     begin();
