@@ -5,7 +5,13 @@ import type { Layout } from './cgroup/tree.ts';
 import type { BucketsView, CgroupGitalyView, CgroupView, LevelView } from './cgroup/view.ts';
 import { identityText } from './identity.ts';
 import { formatBytes } from './server/page/bytes.ts';
-import type { LevelMemoryView, LinkView, MemoryView, ServerMemoryView } from './server/status-view.ts';
+import type {
+  BucketNoteView,
+  LevelMemoryView,
+  LinkView,
+  MemoryView,
+  ServerMemoryView,
+} from './server/status-view.ts';
 
 export const memoryView = (view: CgroupView): MemoryView => ({
   servers: view.gitalys.map(serverView),
@@ -46,12 +52,22 @@ function serverView(view: CgroupGitalyView): ServerMemoryView {
       oomLevels
         .filter((level) => oom.kills[level] > 0)
         .map((level) => ({ level: levelText[level], processes: oom.kills[level], last: oom.last[level] })),
+    killedBuckets: killedBuckets(view),
     nearLimit: (buckets?.near ?? []).slice(0, 5).map(({ anon, bucket, limit }) => ({
       text: `Bucket ${bucket} holds ${formatBytes(anon)} of ${formatBytes(limit)}.`,
       link: bucketLink(view, bucket),
     })),
   };
 }
+
+const killedBuckets = (view: CgroupGitalyView): readonly BucketNoteView[] =>
+  [...(view.oom?.bucketKills ?? [])]
+    .toSorted(([, a], [, b]) => b - a)
+    .slice(0, 5)
+    .map(([bucket, kills]) => ({
+      text: `Bucket ${bucket}: ${kills} of its processes killed.`,
+      link: bucketLink(view, bucket),
+    }));
 
 const bucketsText = (buckets: BucketsView | undefined): string => {
   if (buckets === undefined) return '';

@@ -104,8 +104,15 @@ export interface ServerMemoryView {
   readonly kills?:
     | readonly { readonly level: string; readonly processes: number; readonly last?: number | undefined }[]
     | undefined;
+  /** Repository buckets with OOM kills, those with most first. */
+  readonly killedBuckets: readonly BucketNoteView[];
   /** Repository buckets whose processes hold most of their limit, fullest first. */
-  readonly nearLimit: readonly { readonly text: string; readonly link?: LinkView | undefined }[];
+  readonly nearLimit: readonly BucketNoteView[];
+}
+
+export interface BucketNoteView {
+  readonly text: string;
+  readonly link?: LinkView | undefined;
 }
 
 export interface LevelMemoryView {

@@ -32,7 +32,13 @@ export function nameContainers(
           : name !== undefined && gitalyName !== undefined
             ? name === gitalyName
             : undefined;
-      return { path, id, name: name ?? id.slice(0, shortId), gitaly: isGitaly };
+      return { path, id, name: name ?? shortName(id, containers), gitaly: isGitaly };
     })
     .sort((left, right) => (left.path < right.path ? -1 : 1));
+}
+
+/** The whole id where the short one is another's too: two series of one name would spoil the whole scrape. */
+function shortName(id: string, containers: readonly { readonly id: string }[]): string {
+  const short = id.slice(0, shortId);
+  return containers.some((other) => other.id !== id && other.id.startsWith(short)) ? id : short;
 }

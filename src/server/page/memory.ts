@@ -1,5 +1,5 @@
 /** Memory of each Gitaly, level by level, and what was killed for want of it. */
-import type { LevelMemoryView, MemoryView, ServerMemoryView } from '../status-view.ts';
+import type { BucketNoteView, LevelMemoryView, MemoryView, ServerMemoryView } from '../status-view.ts';
 import { formatBytes } from './bytes.ts';
 import { formatDuration } from './durations.ts';
 import { type Html, html } from './html.ts';
@@ -21,7 +21,7 @@ const memoryTable = (servers: readonly ServerMemoryView[], now: number): Html =>
 <p class="quiet">Of each level what its processes hold, against its limit; page cache is given back when memory is short, so it does not count.</p>`;
 
 const row = (server: ServerMemoryView, now: number): Html => html`<tr role="row">
-<th role="rowheader" scope="row">${server.name}<p class="quiet">${server.title}</p>${kills(server, now)}${nearLimit(server)}</th>
+<th role="rowheader" scope="row">${server.name}<p class="quiet">${server.title}</p>${kills(server, now)}${buckets(server)}</th>
 <td role="cell" data-label="Whole pod">${server.pod && level(server.pod)}</td>
 <td role="cell" data-label="Gitaly itself">${server.gitaly && level(server.gitaly)}</td>
 <td role="cell" data-label="All its Git processes">${server.git && level(server.git)}</td>
@@ -45,11 +45,14 @@ function kills({ kills: found }: ServerMemoryView, now: number): Html {
   if (found.length === 0) return html`<p class="quiet">No OOM kill seen.</p>`;
   return html`${found.map(
     ({ last, level, processes }) =>
-      html`<p class="message tone-critical"><b>${processes} OOM ${processes === 1 ? 'kill' : 'kills'}</b>, limit of the ${level}${last !== undefined && html`, last ${moment(last, now)}, ${formatDuration(now - last)} ago`}</p>`,
+      html`<p class="message tone-critical"><b>${processes} OOM ${processes === 1 ? 'kill' : 'kills'}</b>, limit of ${level}${last !== undefined && html`, last ${moment(last, now)}, ${formatDuration(now - last)} ago`}</p>`,
   )}`;
 }
 
-const nearLimit = ({ nearLimit: buckets }: ServerMemoryView): Html =>
-  html`${buckets.map(({ link, text }) => html`<p class="message tone-warning">${text}${link && html` ${anchor(link)}`}</p>`)}`;
+const buckets = ({ killedBuckets, nearLimit }: ServerMemoryView): Html =>
+  html`${killedBuckets.map((bucket) => note(bucket, 'critical'))}${nearLimit.map((bucket) => note(bucket, 'warning'))}`;
+
+const note = ({ link, text }: BucketNoteView, tone: 'critical' | 'warning'): Html =>
+  html`<p class="message tone-${tone}">${text}${link && html` ${anchor(link)}`}</p>`;
 
 const percent = (ratio: number): string => `${Math.round(ratio * 100)} %`;

@@ -1,0 +1,98 @@
+import { describe, expect, test } from '@jest/globals';
+import { assess } from '../../src/server/assessment.ts';
+import { renderPage } from '../../src/server/page/page.ts';
+import { statusJson } from '../../src/server/status-json.ts';
+import type { MemoryView, ServerMemoryView, StatusView } from '../../src/server/status-view.ts';
+import { healthy, hostileText, now } from './support/status-fixtures.ts';
+
+const MiB = 2 ** 20;
+
+const server: ServerMemoryView = {
+  name: 'gitlab/gl-gitaly-0',
+  title: "Git's cgroups are beside Gitaly's container; 10 repository buckets, 2 in use",
+  pod: { anon: 200 * MiB, usage: 290 * MiB, limit: 300 * MiB, unread: [] },
+  gitaly: { anon: 40 * MiB, usage: 42 * MiB, limit: 'none', unread: ['memory.peak (permission)'] },
+  git: { anon: 225 * MiB, limit: 250 * MiB, throttled: 0.5, unread: [] },
+  kills: [{ level: 'a repository bucket', processes: 3, last: now - 60_000 }],
+  killedBuckets: [
+    {
+      text: 'Bucket 3: 3 of its processes killed.',
+      link: { text: 'Its repositories', href: 'api/v1/buckets/3' },
+    },
+  ],
+  nearLimit: [{ text: 'Bucket 4 holds 90 MiB of 100 MiB.' }],
+};
+
+const withMemory = (memory: MemoryView): StatusView => ({ ...healthy, memory });
+
+function section(memory: MemoryView): string {
+  const status = withMemory(memory);
+  const page = renderPage({ status, assessment: assess(status, now), telemetryPath: '/metrics', now });
+  return page.slice(page.indexOf('<h2 id="memory"'), page.indexOf('<h2 id="collectors"'));
+}
+
+const words = (html: string): string =>
+  html
+    .replace(/<[^>]*>/g, ' ')
+    .replaceAll('&#39;', "'")
+    .replace(/\s+/g, ' ');
+
+describe('memory on the page', () => {
+  test('is told level by level, against its limit, without page cache', () => {
+    const said = words(section({ servers: [server], notes: ['Pods are named by uid.'] }));
+    expect(said).toContain('gitlab/gl-gitaly-0');
+    expect(said).toContain('67 % 200 MiB of 300 MiB with page cache 290 MiB');
+    expect(said).toContain('40 MiB no limit with page cache 42 MiB');
+    expect(said).toContain('not read: memory.peak (permission)');
+    expect(said).toContain('90 % 225 MiB of 250 MiB');
+    expect(said).toContain('CPU limit holds it back in 50 % of periods');
+    expect(said).toContain('3 OOM kills , limit of a repository bucket, last');
+    expect(said).toContain('Pods are named by uid.');
+  });
+
+  test('leads from a bucket that had kills to its repositories', () => {
+    expect(section({ servers: [server], notes: [] })).toContain(
+      '<a href="api/v1/buckets/3">Its repositories</a>',
+    );
+  });
+
+  test('what is not known never looks like nothing', () => {
+    const unknown: ServerMemoryView = {
+      name: 'a',
+      title: 'b',
+      pod: { unread: [] },
+      killedBuckets: [],
+      nearLimit: [],
+    };
+    const said = words(section({ servers: [unknown], notes: [] }));
+    expect(said).toContain('OOM kills are not known.');
+    expect(said).toContain('not known');
+    expect(said).not.toContain('No OOM kill');
+    expect(words(section({ servers: [], notes: [] }))).toContain('No Gitaly is found on this host.');
+  });
+
+  test('names from outside are text and nothing else', () => {
+    const plain = section({ servers: [server], notes: ['note'] });
+    const hostile = section({
+      servers: [{ ...server, name: hostileText, title: hostileText, nearLimit: [{ text: hostileText }] }],
+      notes: [hostileText],
+    });
+    const tags = (html: string): string[] =>
+      [...html.matchAll(/<[^>]*>/g)].map(([tag]) => tag.replace(/="[^"]*"/g, '='));
+    expect(tags(hostile)).toEqual(tags(plain));
+  });
+
+  test('is in the JSON, with times as RFC 3339', () => {
+    const status = withMemory({ servers: [server], notes: [] });
+    expect(statusJson(status, assess(status, now), now)).toMatchObject({
+      memory: {
+        servers: [
+          {
+            name: 'gitlab/gl-gitaly-0',
+            kills: [{ processes: 3, last: new Date(now - 60_000).toISOString() }],
+          },
+        ],
+      },
+    });
+  });
+});
