@@ -2,6 +2,7 @@ import { spawnSync } from 'node:child_process';
 import {
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   renameSync,
   rmSync,
   symlinkSync,
@@ -281,12 +282,14 @@ describe('descriptors', () => {
       write(`repos-${n}/cgroup.procs`, '');
       return files.folder(`repos-${n}`);
     });
+    const before = readdirSync('/proc/self/fd').length;
     for (let round = 0; round < 3; round++)
       for (const [n, folder] of folders.entries()) {
         expect(folder.number('memory.current')).toEqual(value(n));
         expect(folder.processes()).toEqual(value(0));
       }
     expect(files.openDescriptors()).toBe(3);
+    expect(readdirSync('/proc/self/fd').length).toBe(before + 3);
     folders[0]?.close();
     expect(files.openDescriptors()).toBe(1);
     folders[4]?.number('memory.current');

@@ -1,4 +1,4 @@
-import { renameSync, symlinkSync } from 'node:fs';
+import { renameSync, symlinkSync, utimesSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { createManualClock, type ManualClock } from '../../support/manual-clock.ts';
@@ -58,11 +58,14 @@ describe('what changes between two looks is seen at the next one', () => {
     expect(await look()).toEqual([]);
   });
 
-  test('a pod exchanged for another behind the same count', async () => {
+  test('a pod exchanged for another behind the same count and the same times, as the kernel leaves them', async () => {
+    const keepTimes = (): void => utimesSync(join(tree.root, burstable), 1_000, 1_000);
     tree.make(`${git}/repos-0`);
+    keepTimes();
     const finder = finderOf(tree.root, { clock });
     expect((await lookWith(finder)).trees.map(({ key }) => key)).toEqual([uid]);
     renameSync(join(tree.root, pod), join(tree.root, otherPod));
+    keepTimes();
     expect((await lookWith(finder)).trees.map(({ key }) => key)).toEqual([otherUid]);
   });
 
