@@ -39,6 +39,10 @@ export const sumBy = aggregation('sum');
 export const avgBy = aggregation('avg');
 export const countBy = aggregation('count');
 
+/** The `count` highest series, with all their labels. */
+export const topK = <Labels extends string>(count: number, vector: Vector<Labels>): Vector<Labels> =>
+  vectorOf(`topk${parenthesised(`${count}, ${vector.text}`)}`, vector.labels, vector.metrics);
+
 const overTime =
   (name: string) =>
   <Labels extends string>(selector: GaugeSelector<Labels>, range: Range): Vector<Labels> =>
@@ -94,6 +98,13 @@ export const relabelled = <Labels extends string, From extends Labels, const To 
   from: From,
   to: To,
 ): Vector<Labels | To> => replaced(of, [to, '$1', from, '(.*)'], [...of.labels, to]);
+
+/**
+ * Takes a label back that the scrape has renamed to exported_<name>, because the target has one of that name too
+ * (honor_labels: false). Where it was not renamed, nothing changes.
+ */
+export const restored = <Labels extends string>(of: Vector<Labels>, name: Labels): Vector<Labels> =>
+  replaced(of, [name, '$1', `exported_${name}`, '(.+)'], of.labels);
 
 function replaced<Labels extends string>(
   of: Vector,

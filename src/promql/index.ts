@@ -12,4 +12,4 @@ export type {
   Matchers,
   TargetLabel,
 } from './selector.ts';
-export { buckets, like, not, oneOf, select, targetLabels } from './selector.ts';
+export { buckets, like, not, notLike, observations, oneOf, select, targetLabels } from './selector.ts';

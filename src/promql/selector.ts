@@ -41,6 +41,9 @@ export const not = <const Value extends string>(value: Value): Pattern<Value> =>
 /** A regular expression (anchored by Prometheus), or a dashboard's variable: `like('$storage')`. */
 export const like = (raw: string): RawPattern => ({ operator: '=~', raw });
 
+/** What the regular expression does not match. */
+export const notLike = (raw: string): RawPattern => ({ operator: '!~', raw });
+
 export type CounterMetric = Metric<LabelSpec, 'counter'>;
 export type GaugeMetric = Metric<LabelSpec, 'gauge'>;
 export type HistogramMetric = Metric<LabelSpec, 'histogram'>;
@@ -81,6 +84,16 @@ export function buckets<M extends HistogramMetric>(
 ): CounterSelector<LabelsOn<M> | 'le'> {
   const text = `${metric.name}_bucket${braces(matchers ?? {})}`;
   const labels = [...metric.labelNames, 'le', ...targetLabels] as (LabelsOn<M> | 'le')[];
+  return Object.freeze({ of: 'counter', text, labels, metrics: [metric] });
+}
+
+/** How many observations a histogram has had. */
+export function observations<M extends HistogramMetric>(
+  metric: M,
+  matchers?: Matchers<M>,
+): CounterSelector<LabelsOn<M>> {
+  const text = `${metric.name}_count${braces(matchers ?? {})}`;
+  const labels = [...metric.labelNames, ...targetLabels] as LabelsOn<M>[];
   return Object.freeze({ of: 'counter', text, labels, metrics: [metric] });
 }
 

@@ -22,11 +22,11 @@ export interface WrittenSelector {
   readonly takenBy: string | undefined;
 }
 
-/** Stands for Grafana's interval while the grammar reads it; nobody writes such a range. */
-const rateInterval = '5m5s';
+/** Stand for Grafana's intervals while the grammar reads them; nobody writes such ranges. */
+const intervals = { '5m5s': '$__rate_interval', '6h6s': '$__range' } as const;
 
 export function selectorsIn(text: string): WrittenSelector[] {
-  const filled = text.replaceAll('$__rate_interval', rateInterval);
+  const filled = Object.entries(intervals).reduce((so, [range, name]) => so.replaceAll(name, range), text);
   const written = (part: { from: number; to: number } | null | undefined) =>
     part ? filled.slice(part.from, part.to) : undefined;
   const found: WrittenSelector[] = [];
@@ -40,7 +40,7 @@ export function selectorsIn(text: string): WrittenSelector[] {
         matchers: (node.getChild('LabelMatchers')?.getChildren('UnquotedLabelMatcher') ?? []).map(
           (matcher) => written(matcher) ?? '',
         ),
-        range: range === rateInterval ? '$__rate_interval' : range,
+        range: range !== undefined && range in intervals ? intervals[range as keyof typeof intervals] : range,
         takenBy: written(matrix?.parent?.parent?.getChild('FunctionIdentifier')),
       });
     },
