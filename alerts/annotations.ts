@@ -24,17 +24,20 @@ export interface TemplateParts<Labels extends string> {
   readonly share: string;
   /** The text when the expression gives anything, else the other one. */
   readonly when: (expression: Vector, text: string, otherwise?: string) => string;
+  /** A text for each value of a label; nothing for any other value. */
+  readonly by: (name: Labels, texts: Readonly<Record<string, string>>) => string;
   /** Matchers that limit a selector to the alert's own labels. */
   readonly same: <Own extends Labels>(...names: readonly Own[]) => { readonly [Name in Own]: string };
 }
 
 export type Template<Labels extends string> = (parts: TemplateParts<Labels>) => AnnotationText;
 
-/** How a value is written: as a whole number, as a duration, as a moment, as a share. */
-export type Format = 'count' | 'duration' | 'moment' | 'share';
+/** How a value is written: as a whole number, as a size, as a duration, as a moment, as a share. */
+export type Format = 'count' | 'bytes' | 'duration' | 'moment' | 'share';
 
 const formats: Readonly<Record<Format, string>> = {
   count: 'printf "%.0f"',
+  bytes: 'humanize1024 | printf "%sB"',
   duration: 'humanizeDuration',
   moment: 'humanizeTimestamp',
   share: 'humanizePercentage',
@@ -59,6 +62,13 @@ export function templateOf<Labels extends string>(
     share: formatted('$value', 'share'),
     when: (expression, text, otherwise) =>
       `{{ if ${query(expression.text)} }}${text}${otherwise === undefined ? '' : `{{ else }}${otherwise}`}{{ end }}`,
+    by: (name, texts) =>
+      `${Object.entries(texts)
+        .map(
+          ([value, text], index) =>
+            `{{ ${index === 0 ? 'if' : 'else if'} eq $labels.${name} ${quoted(value)} }}${text}`,
+        )
+        .join('')}{{ end }}`,
     same: <Own extends Labels>(...names: readonly Own[]) =>
       Object.fromEntries(names.map((name) => [name, marked(name)])) as { readonly [Name in Own]: string },
   };

@@ -1,4 +1,5 @@
 /** What several alerts judge by: gauges over a window, of all exporters of a cluster, and whether health counts. */
+import { maintenanceActive } from '../src/maintenance/metrics.ts';
 import { heartbeatQuorum, heartbeatTimestamp, praefectAlive } from '../src/praefect/questions/health.ts';
 import {
   above,
@@ -59,6 +60,13 @@ export const healthUnknown = (thresholds: Thresholds): Vector<(typeof virtualSto
       thresholds.heartbeatStale.value,
     ),
   );
+
+/**
+ * Clusters with a window of planned work that is open. It holds back what such work brings about; never what says
+ * that data is lost or out of reach, nor OOM kills. docs/maintenance.md.
+ */
+export const plannedWork = (thresholds: Thresholds): Vector<ClusterLabel> =>
+  equals(highest(thresholds, [], select(maintenanceActive)), 1);
 
 /** Virtual storages of which too few Praefects are alive, of those known within the last day. */
 export const praefectsMissing = (thresholds: Thresholds): Vector<(typeof virtualStorageLabels)[number]> =>

@@ -1,6 +1,12 @@
 /** Alerts as files: Prometheus' rules, the Prometheus operator's PrometheusRule, Alertmanager's inhibitions. */
 import { stringify } from 'yaml';
-import { boardVariables } from '../dashboards/variable-names.ts';
+import { limits, servers } from '../dashboards/panels.ts';
+import {
+  type BoardVariable,
+  labelOf,
+  praefectVariables,
+  serverVariables,
+} from '../dashboards/variable-names.ts';
 import type { Alert, AlertGroup, AlertsNamed, Inhibition } from './alert.ts';
 import { duration } from './durations.ts';
 import type { AlertSettings } from './settings.ts';
@@ -50,11 +56,16 @@ const shownBeforeSeconds = 3 * 3600;
 /** The panel, from some time before the moment at which the alert was evaluated, for the alert's own series. */
 function panelLink({ expression, panel }: Alert, grafanaUrl: string): string {
   const from = `{{ with query "(time() - ${shownBeforeSeconds}) * 1000" }}{{ . | first | value | printf "%.0f" }}{{ end }}`;
-  const variables = boardVariables
-    .filter((name) => expression.labels.includes(name))
-    .map((name) => `{{ with $labels.${name} }}&var-${name}={{ . | urlquery }}{{ end }}`);
+  const variables = variablesOf(panel.uid)
+    .filter((name) => expression.labels.includes(labelOf(name)))
+    .map((name) => `{{ with $labels.${labelOf(name)} }}&var-${name}={{ . | urlquery }}{{ end }}`);
   return `${grafanaUrl}/d/${panel.uid}?viewPanel=${panel.panel}&from=${from}&to=now${variables.join('')}`;
 }
+
+const serverBoards: readonly string[] = [servers.uid, limits.uid];
+
+const variablesOf = (uid: string): readonly BoardVariable[] =>
+  serverBoards.includes(uid) ? serverVariables : praefectVariables;
 
 /**
  * An Alertmanager configuration to take the inhibitions and the routes from; its receivers are stand-ins that

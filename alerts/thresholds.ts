@@ -13,6 +13,8 @@ export interface Threshold {
 const seconds = (value: number, why: string): Threshold => ({ value, unit: 'seconds', why });
 const ratio = (value: number, why: string): Threshold => ({ value, unit: 'ratio', why });
 
+const count = (value: number, why: string): Threshold => ({ value, unit: 'count', why });
+
 const minute = 60;
 const hour = 60 * minute;
 
@@ -87,6 +89,68 @@ export const defaultThresholds = Object.freeze({
     5 * minute,
     'The storage that the primaries left is still unhealthy: longer than a restart in a roll-out.',
   ),
+
+  rateWindow: seconds(
+    5 * minute,
+    'Counters of Gitaly servers are judged by what they gained over this long: ten scrapes, so that a few missed ones change little.',
+  ),
+  gitalyDown: seconds(
+    5 * minute,
+    'Longer than a restart or the rotation of a pod (seconds to two minutes), shorter than what users put up with.',
+  ),
+  gitalyDownInRollout: seconds(
+    10 * minute,
+    'How much longer that may take during a roll-out: it explains that a pod is away for minutes, not for good.',
+  ),
+  gitalyUnwatched: seconds(
+    15 * minute,
+    'A pod of Gitaly that is Ready, and no agent tells of its cgroups: longer than the start of a node and its agent.',
+  ),
+
+  oomShown: seconds(
+    30 * minute,
+    'How long an OOM kill of Gitaly, its pod or its node is shown, and how far back repeated ones are counted.',
+  ),
+  oomRepeated: count(
+    3,
+    'Incidents within oomShown: one costs a restart of seconds, three are a loop that does not end by itself.',
+  ),
+  gitOomWindow: seconds(15 * minute, 'How far back OOM kills of Git processes are counted.'),
+  gitOomKills: count(
+    4,
+    'Git processes killed within gitOomWindow: one or two are a clone that was too large, more are somebody who tries again and again, or limits that are too low.',
+  ),
+  memoryNearLimit: ratio(
+    0.9,
+    'Anonymous memory as a share of the limit: the kernel cannot take it back, so the next large Git process may be killed. Page cache does not count.',
+  ),
+  memoryNearLimitFor: seconds(15 * minute, 'Longer than the largest clones hold their memory.'),
+
+  cpuThrottled: ratio(
+    0.25,
+    'Share of the periods in which the CPU limit of the container or the pod held Gitaly itself back: every request waits then.',
+  ),
+  cpuThrottledGit: ratio(
+    0.5,
+    'The same for the limit of all Git processes, which is there to hold them back: half of the time is more than it is for.',
+  ),
+  cpuThrottledFor: seconds(10 * minute, 'On top of rateWindow: longer than a burst of CI or a large repack.'),
+
+  requestsDroppedShare: ratio(
+    0.01,
+    'Calls turned away by a limit, per call of the same RPC that was let in.',
+  ),
+  requestsDroppedLeast: count(10, 'Calls turned away within rateWindow: fewer are nobody worth a ticket.'),
+  requestsDropped: seconds(
+    10 * minute,
+    'On top of rateWindow: a short burst is what the limits are there for.',
+  ),
+
+  rotationSlow: seconds(
+    2 * minute,
+    'From the request to delete a pod until it is Ready: for its data an outage. Well set up it takes 10 to 30 s.',
+  ),
+  rotationShown: seconds(hour, 'How long a rotation that was too slow is shown after it ended.'),
 
   exporterDown: seconds(5 * minute, 'Longer than a roll-out of the exporter.'),
   collectorFailing: seconds(

@@ -10,7 +10,7 @@ import {
 } from '@grafana/grafana-foundation-sdk/dashboard';
 import type { Vector } from '../src/promql/index.ts';
 import type { SizedPanel } from './kit.ts';
-import { datasource, variableModels } from './variables.ts';
+import { type Choices, datasource, variableModels } from './variables.ts';
 
 export interface Row {
   /** Stable, and no panel's. */
@@ -33,6 +33,7 @@ export interface BoardDefinition {
   readonly uid: string;
   readonly title: string;
   readonly description: string;
+  readonly choices: Choices;
   readonly rows: readonly Row[];
   readonly moments: readonly Moments[];
   readonly links: readonly { readonly title: string; readonly url: string }[];
@@ -59,7 +60,7 @@ export function board(name: string, definition: BoardDefinition): Board {
     .tooltip(DashboardCursorSync.Crosshair)
     .variables([
       new DatasourceVariableBuilder('datasource').label('Data source').type('prometheus'),
-      ...variableModels().map((model) => ({ build: () => model })),
+      ...variableModels(definition.choices).map((model) => ({ build: () => model })),
     ])
     .annotations(definition.moments.map(annotation))
     .links([

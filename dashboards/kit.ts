@@ -46,8 +46,8 @@ interface PanelDefinition {
   readonly title: string;
   /** What to read from it; the help of its metrics is put below. */
   readonly tells: string;
-  /** One of Grafana's units. */
-  readonly unit: 's' | 'short' | 'cps' | 'percentunit' | 'bytes';
+  /** One of Grafana's units: whole numbers are `short`, others without a unit of Grafana's `none`. */
+  readonly unit: 's' | 'short' | 'none' | 'cps' | 'percentunit' | 'bytes';
   readonly queries: readonly Query[];
   /** Of 24 columns. */
   readonly width: number;
@@ -64,6 +64,8 @@ export interface StatDefinition extends Omit<PanelDefinition, 'queries'> {
   readonly expression: Vector<never>;
   /** Colours from a value on, rising; the first holds below the second. */
   readonly steps: readonly [Colour, ...(readonly [from: number, colour: Colour])[]];
+  /** Asked once, for the end of the range: for what is counted over all of it. */
+  readonly overRange?: boolean;
   /** Words for values. */
   readonly words?: Readonly<Record<number, string>>;
 }
@@ -125,7 +127,8 @@ const missing = -1;
 
 /** One number. What is not reported at all reads MISSING, in red: an empty panel would pass for a quiet one. */
 export function stat(definition: StatDefinition): SizedPanel {
-  const { expression, id, steps, title, unit, width, words = {} } = definition;
+  const { expression, id, overRange = false, steps, title, unit, width, words = {} } = definition;
+  const query = target({ expression: or(expression, vector(missing), { on: [] }), legend: title }, 0);
   const mappings: ValueMapping[] = [
     {
       type: MappingType.ValueToText,
@@ -146,8 +149,9 @@ export function stat(definition: StatDefinition): SizedPanel {
     .title(title)
     .description(descriptionOf(definition.tells, [expression]))
     .datasource(datasource)
-    .targets([target({ expression: or(expression, vector(missing), { on: [] }), legend: title }, 0)])
+    .targets([overRange ? query.instant() : query])
     .unit(unit)
+    .decimals(unit === 'short' ? 0 : 1)
     .mappings(mappings)
     .noValue('MISSING')
     .thresholds(thresholdsOf(steps))

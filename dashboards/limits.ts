@@ -1,5 +1,6 @@
 /** Limits: who is turned away by Gitaly's concurrency limits, who waits, and what is configured. */
 import type { AlertSettings } from '../alerts/settings.ts';
+import { scrapeUp } from '../src/gitaly/metrics.ts';
 import { type Board, board } from './board.ts';
 import { limits } from './panels.ts';
 import { packObjects, rpcLimits } from './rows/limits.ts';
@@ -10,6 +11,7 @@ export const limitsBoard = (settings: AlertSettings): Board =>
     title: 'Gitaly: concurrency limits',
     description:
       'Who is turned away by a concurrency limit and why, who waits and how long, beside what is configured. Needs gitaly.target.',
+    choices: { of: 'servers', metric: scrapeUp },
     rows: [rpcLimits(), packObjects()],
     moments: [],
     links: [{ title: 'Runbooks', url: settings.runbookUrl }],

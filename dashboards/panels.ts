@@ -51,6 +51,55 @@ export const limits = {
   },
 } as const;
 
+export const servers = {
+  uid: 'gitaly-exporter-servers',
+  rows: {
+    glance: 101,
+    oom: 102,
+    memory: 103,
+    buckets: 104,
+    cpu: 105,
+    pressure: 106,
+    pods: 107,
+    rotation: 108,
+    posture: 109,
+  },
+  panels: {
+    found: 1,
+    collectors: 2,
+    answers: 3,
+    gitalyKills: 4,
+    gitKills: 5,
+    gitMemory: 6,
+    nearLimit: 7,
+    throttled: 8,
+    oomKills: 11,
+    oomByBucket: 12,
+    memoryShare: 21,
+    gitMemoryBytes: 22,
+    containerMemory: 23,
+    podMemory: 24,
+    bucketMemory: 31,
+    bucketCpu: 32,
+    bucketThrottled: 33,
+    bucketCounts: 34,
+    throttledShare: 41,
+    throttledSeconds: 42,
+    cores: 43,
+    pressureMemory: 51,
+    pressureCpu: 52,
+    pressureIo: 53,
+    ready: 61,
+    restarts: 62,
+    waiting: 63,
+    disruptions: 64,
+    rotationPhases: 71,
+    rotations: 72,
+    posture: 81,
+    postureUnknown: 82,
+  },
+} as const;
+
 /** A board's panel, as an alert's link names it. */
 export interface BoardPanel {
   readonly uid: string;
@@ -60,4 +109,14 @@ export interface BoardPanel {
 export const onReplicationBoard = (panel: keyof typeof replication.panels): BoardPanel => ({
   uid: replication.uid,
   panel: replication.panels[panel],
+});
+
+export const onLimitsBoard = (panel: keyof typeof limits.panels): BoardPanel => ({
+  uid: limits.uid,
+  panel: limits.panels[panel],
+});
+
+export const onServersBoard = (panel: keyof typeof servers.panels): BoardPanel => ({
+  uid: servers.uid,
+  panel: servers.panels[panel],
 });

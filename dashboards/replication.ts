@@ -18,6 +18,7 @@ export const replicationBoard = (settings: AlertSettings): Board =>
     title: 'Praefect: replication',
     description:
       "The replication queue of Praefect's database, the replicas that are behind, and what becomes unavailable by it.",
+    choices: { of: 'praefect' },
     rows: [trust(settings), queue(settings), laggards(settings), access(), verification(settings)],
     moments: [
       {

@@ -1,10 +1,11 @@
-/** The variables that every board has, and selectors that are limited to what they choose. */
+/** The variables of the boards, and selectors that are limited to what they choose. */
 import {
   QueryVariableBuilder,
   type VariableModel,
   VariableRefresh,
   VariableSort,
 } from '@grafana/grafana-foundation-sdk/dashboard';
+import { scrapeUp } from '../src/gitaly/metrics.ts';
 import type { Metric } from '../src/metrics/metric.ts';
 import { primaries, repositories } from '../src/praefect/mirror/metrics.ts';
 import {
@@ -18,7 +19,7 @@ import {
   type TargetLabel,
 } from '../src/promql/index.ts';
 import { buildInfo } from '../src/runtime/self-metrics.ts';
-import { type BoardVariable, boardVariables } from './variable-names.ts';
+import { type BoardVariable, labelOf, praefectVariables, serverVariables } from './variable-names.ts';
 
 interface Variable {
   readonly label: string;
@@ -28,27 +29,42 @@ interface Variable {
   readonly all: '.+' | '.*';
 }
 
-const definitions: Readonly<Record<BoardVariable, Variable>> = {
+const exporterVariables = {
   cluster: { label: 'Cluster', of: buildInfo, all: '.*' },
   namespace: { label: 'Namespace', of: buildInfo, all: '.*' },
   job: { label: 'Job', of: buildInfo, all: '.+' },
   instance: { label: 'Instance', of: buildInfo, all: '.+' },
   virtual_storage: { label: 'Virtual storage', of: repositories, all: '.*' },
   storage: { label: 'Storage', of: primaries, all: '.*' },
-};
+} as const;
+
+const definitionsOf = (server: Metric): Readonly<Record<BoardVariable, Variable>> => ({
+  ...exporterVariables,
+  gitaly_namespace: { label: 'Namespace', of: server, all: '.*' },
+  pod: { label: 'Pod', of: server, all: '.*' },
+  node: { label: 'Node', of: server, all: '.*' },
+});
 
 export const datasource = { type: 'prometheus', uid: '$datasource' };
 
+/** What a board is about, and what gives it the choices of its Gitalys. */
+export type Choices =
+  | { readonly of: 'praefect' }
+  /** Every Gitaly that the board can show has this metric. */
+  | { readonly of: 'servers'; readonly metric: Metric };
+
 /** Each variable offers what the ones before it leave. */
-export const variableModels = (): readonly VariableModel[] =>
-  boardVariables.map((name, index) => {
+export function variableModels(choices: Choices): readonly VariableModel[] {
+  const names: readonly BoardVariable[] = choices.of === 'praefect' ? praefectVariables : serverVariables;
+  const definitions = definitionsOf(choices.of === 'praefect' ? scrapeUp : choices.metric);
+  return names.map((name, index) => {
     const { all, label, of } = definitions[name];
-    const before = boardVariables.slice(0, index).filter((other) => carries(of, other));
-    const matchers = before.map((other) => `${other}=~"$${other}"`).join(', ');
+    const before = names.slice(0, index).filter((other) => carries(of, labelOf(other)));
+    const matchers = before.map((other) => `${labelOf(other)}=~"$${other}"`).join(', ');
     return new QueryVariableBuilder(name)
       .label(label)
       .datasource(datasource)
-      .query(`label_values(${of.name}{${matchers}}, ${name})`)
+      .query(`label_values(${of.name}{${matchers}}, ${labelOf(name)})`)
       .refresh(VariableRefresh.OnTimeRangeChanged)
       .sort(VariableSort.AlphabeticalAsc)
       .multi(true)
@@ -57,6 +73,7 @@ export const variableModels = (): readonly VariableModel[] =>
       .current({ selected: true, text: ['All'], value: ['$__all'] })
       .build();
   });
+}
 
 const targetVariables: readonly string[] = [
   'cluster',
@@ -65,17 +82,17 @@ const targetVariables: readonly string[] = [
   'instance',
 ] satisfies TargetLabel[];
 
-const carries = (metric: Metric, variable: string): boolean =>
-  targetVariables.includes(variable) || metric.labelNames.includes(variable);
+const carries = (metric: Metric, label: string): boolean =>
+  targetVariables.includes(label) || metric.labelNames.includes(label);
 
 /** The matchers for every variable that the metric has a label for; `from_storage` is chosen by `storage`. */
 const chosen = (metric: Metric): object =>
   Object.fromEntries([
-    ...boardVariables.filter((name) => carries(metric, name)).map((name) => [name, like(`$${name}`)]),
+    ...praefectVariables.filter((name) => carries(metric, name)).map((name) => [name, like(`$${name}`)]),
     ...(metric.labelNames.includes('from_storage') ? [['from_storage', like('$storage')]] : []),
   ]);
 
-/** A gauge's series as far as the board's variables choose them. */
+/** A gauge's series as far as the variables of a board on Praefect choose them. */
 export const gaugeOnBoard = <M extends GaugeMetric>(metric: M, matchers?: Matchers<M>) =>
   select<M>(metric, { ...(chosen(metric) as Matchers<M>), ...matchers } as Matchers<M>);
 
@@ -83,6 +100,23 @@ export const gaugeOnBoard = <M extends GaugeMetric>(metric: M, matchers?: Matche
 export const counterOnBoard = <M extends CounterMetric>(metric: M, matchers?: Matchers<M>) =>
   select<M>(metric, { ...(chosen(metric) as Matchers<M>), ...matchers } as Matchers<M>);
 
+/** The same on boards on Gitaly's servers; series of the exporter itself are chosen by cluster, job and instance. */
+const chosenServers = (metric: Metric): object =>
+  Object.fromEntries(
+    serverVariables
+      .filter((name) => name !== 'gitaly_namespace' || metric.labelNames.includes('namespace'))
+      .filter((name) => carries(metric, labelOf(name)))
+      .map((name) => [labelOf(name), like(`$${name}`)]),
+  );
+
+/** A gauge's series as far as the variables of a board on Gitaly's servers choose them. */
+export const gaugeOfServers = <M extends GaugeMetric>(metric: M, matchers?: Matchers<M>) =>
+  select<M>(metric, { ...(chosenServers(metric) as Matchers<M>), ...matchers } as Matchers<M>);
+
+/** A counter's. */
+export const counterOfServers = <M extends CounterMetric>(metric: M, matchers?: Matchers<M>) =>
+  select<M>(metric, { ...(chosenServers(metric) as Matchers<M>), ...matchers } as Matchers<M>);
+
 /** A histogram's buckets. */
-export const bucketsOnBoard = <M extends HistogramMetric>(metric: M) =>
-  buckets<M>(metric, chosen(metric) as Matchers<M>);
+export const bucketsOfServers = <M extends HistogramMetric>(metric: M) =>
+  buckets<M>(metric, chosenServers(metric) as Matchers<M>);

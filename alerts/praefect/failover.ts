@@ -18,8 +18,8 @@ import {
   time,
   unless,
 } from '../../src/promql/index.ts';
-import { type Alert, alert, sustained } from '../alert.ts';
-import { healthUnknown, highest, storageLabels, virtualStorageLabels } from '../conditions.ts';
+import { type Alert, alert, clusterLabels, sustained } from '../alert.ts';
+import { healthUnknown, highest, plannedWork, storageLabels, virtualStorageLabels } from '../conditions.ts';
 import { duration, spoken } from '../durations.ts';
 import type { Thresholds } from '../thresholds.ts';
 
@@ -78,14 +78,18 @@ export function failoverOfMany(thresholds: Thresholds): Alert {
     name: 'PraefectFailover',
     severity: 'critical',
     expression: unless(
-      and(above(share, failoverManyShare.value), stillDown, { on: storageLabels }),
-      healthUnknown(thresholds),
-      { on: virtualStorageLabels },
+      unless(
+        and(above(share, failoverManyShare.value), stillDown, { on: storageLabels }),
+        healthUnknown(thresholds),
+        { on: virtualStorageLabels },
+      ),
+      plannedWork(thresholds),
+      { on: clusterLabels },
     ),
     forSeconds: sustained(thresholds, failoverUnplanned.value),
     keepFiringForSeconds: keepFiring.value,
     panel: onReplicationBoard('primaryMoves'),
-    firesWhen: `within ${spoken(failoverManyWindow.value)} the primaries of over ${failoverManyShare.value * 100} % of a virtual storage's repositories had to move off a storage that is still unhealthy ${spoken(failoverUnplanned.value)} later`,
+    firesWhen: `within ${spoken(failoverManyWindow.value)} the primaries of over ${failoverManyShare.value * 100} % of a virtual storage's repositories had to move off a storage that is still unhealthy ${spoken(failoverUnplanned.value)} later, and no planned work is going on`,
     summary: ({ label }) =>
       `${label('storage')} of ${label('virtual_storage')}: down, and its primaries had to move`,
     description: ({ label, share: asShare, since }) =>

@@ -21,7 +21,7 @@ import {
   unless,
 } from '../../src/promql/index.ts';
 import { type Alert, alert, clusterLabels, gaugeWindow, sustained } from '../alert.ts';
-import { healthUnknown, highest, storageLabels, virtualStorageLabels } from '../conditions.ts';
+import { healthUnknown, highest, plannedWork, storageLabels, virtualStorageLabels } from '../conditions.ts';
 import { duration, spoken } from '../durations.ts';
 import type { Thresholds } from '../thresholds.ts';
 
@@ -51,13 +51,17 @@ export function replicationStalled(thresholds: Thresholds): Alert {
   return alert({
     name: 'PraefectReplicationStalled',
     severity: 'critical',
-    expression: unless(unless(stalls, abandoned, { on: storageLabels }), healthUnknown(thresholds), {
-      on: virtualStorageLabels,
-    }),
+    expression: unless(
+      unless(unless(stalls, abandoned, { on: storageLabels }), healthUnknown(thresholds), {
+        on: virtualStorageLabels,
+      }),
+      plannedWork(thresholds),
+      { on: clusterLabels },
+    ),
     forSeconds: sustained(thresholds, stalled.value),
     keepFiringForSeconds: keepFiring.value,
     panel: onReplicationBoard('oldestJob'),
-    firesWhen: `the oldest job that waits for a storage is over ${spoken(replicationOldest.value)} old, and for ${spoken(replicationIdle.value)} no job to it was under way or none at all left the queue`,
+    firesWhen: `the oldest job that waits for a storage is over ${spoken(replicationOldest.value)} old, and for ${spoken(replicationIdle.value)} no job to it was under way or none at all left the queue, while no planned work is going on`,
     summary: ({ ask, label, same }) => {
       const jobs = sumBy(
         [],

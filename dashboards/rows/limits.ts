@@ -1,5 +1,4 @@
 /** Concurrency limits: who is turned away and why, who waits and how long, and what is configured. */
-import { clusterLabels } from '../../alerts/alert.ts';
 import {
   adaptiveBackoffs,
   concurrencyInProgress,
@@ -17,10 +16,10 @@ import { histogramQuantile, maxBy, rate, subtract, sumBy } from '../../src/promq
 import type { Row } from '../board.ts';
 import { stat, timeseries } from '../kit.ts';
 import { limits } from '../panels.ts';
-import { bucketsOnBoard, counterOnBoard, gaugeOnBoard } from '../variables.ts';
+import { bucketsOfServers, counterOfServers, gaugeOfServers } from '../variables.ts';
 
 const { panels: ids, rows } = limits;
-const server = [...clusterLabels, 'pod', 'node'] as const;
+const server = ['cluster', 'namespace', 'pod', 'node'] as const;
 const rpc = [...server, 'grpc_service', 'grpc_method'] as const;
 const range = '$__rate_interval';
 const summed =
@@ -40,7 +39,7 @@ export const rpcLimits = (): Row => ({
         {
           expression: sumBy(
             ['reason'],
-            maxBy([...rpc, 'reason'], rate(counterOnBoard(requestsDropped), range)),
+            maxBy([...rpc, 'reason'], rate(counterOfServers(requestsDropped), range)),
           ),
           legend: '{{reason}}',
         },
@@ -51,13 +50,13 @@ export const rpcLimits = (): Row => ({
     timeseries({
       id: ids.dropsByRpc,
       title: 'Turned away, by RPC',
-      tells: 'Which limit it was.',
+      tells: 'Which limit it was. Alert: GitalyRequestsDropped.',
       unit: 'cps',
       queries: [
         {
           expression: sumBy(
             ['grpc_method'],
-            maxBy([...rpc, 'reason'], rate(counterOnBoard(requestsDropped), range)),
+            maxBy([...rpc, 'reason'], rate(counterOfServers(requestsDropped), range)),
           ),
           legend: '{{grpc_method}}',
         },
@@ -72,8 +71,8 @@ export const rpcLimits = (): Row => ({
       unit: 'short',
       queries: [
         {
-          expression: maxBy([...server, 'grpc_method'], gaugeOnBoard(concurrencyQueued)),
-          legend: '{{node}}{{pod}} {{grpc_method}}',
+          expression: maxBy([...server, 'grpc_method'], gaugeOfServers(concurrencyQueued)),
+          legend: '{{pod}} {{node}} {{grpc_method}}',
         },
       ],
       width: 8,
@@ -87,7 +86,10 @@ export const rpcLimits = (): Row => ({
         {
           expression: histogramQuantile(
             0.95,
-            sumBy(['le', 'grpc_method'], maxBy([...rpc, 'le'], rate(bucketsOnBoard(concurrencyWait), range))),
+            sumBy(
+              ['le', 'grpc_method'],
+              maxBy([...rpc, 'le'], rate(bucketsOfServers(concurrencyWait), range)),
+            ),
           ),
           legend: '{{grpc_method}}',
         },
@@ -101,8 +103,8 @@ export const rpcLimits = (): Row => ({
       unit: 'short',
       queries: [
         {
-          expression: maxBy([...server, 'grpc_method'], gaugeOnBoard(concurrencyInProgress)),
-          legend: '{{node}}{{pod}} {{grpc_method}}',
+          expression: maxBy([...server, 'grpc_method'], gaugeOfServers(concurrencyInProgress)),
+          legend: '{{pod}} {{node}} {{grpc_method}}',
         },
       ],
       width: 8,
@@ -115,8 +117,8 @@ export const rpcLimits = (): Row => ({
       unit: 'short',
       queries: [
         {
-          expression: maxBy([...server, 'grpc_method', 'kind', 'bound'], gaugeOnBoard(concurrencyLimit)),
-          legend: '{{node}}{{pod}} {{grpc_method}} {{kind}} {{bound}}',
+          expression: maxBy([...server, 'grpc_method', 'kind', 'bound'], gaugeOfServers(concurrencyLimit)),
+          legend: '{{pod}} {{node}} {{grpc_method}} {{kind}} {{bound}}',
         },
       ],
       width: 8,
@@ -137,7 +139,7 @@ export const packObjects = (): Row => ({
         {
           expression: sumBy(
             ['reason'],
-            maxBy([...server, 'reason'], rate(counterOnBoard(packObjectsDropped), range)),
+            maxBy([...server, 'reason'], rate(counterOfServers(packObjectsDropped), range)),
           ),
           legend: '{{reason}}',
         },
@@ -152,10 +154,10 @@ export const packObjects = (): Row => ({
       unit: 'short',
       queries: [
         {
-          expression: maxBy(server, gaugeOnBoard(packObjectsInProgress)),
-          legend: '{{node}}{{pod}} in progress',
+          expression: maxBy(server, gaugeOfServers(packObjectsInProgress)),
+          legend: '{{pod}} {{node}} in progress',
         },
-        { expression: maxBy(server, gaugeOnBoard(packObjectsQueued)), legend: '{{node}}{{pod}} waiting' },
+        { expression: maxBy(server, gaugeOfServers(packObjectsQueued)), legend: '{{pod}} {{node}} waiting' },
       ],
       width: 8,
     }),
@@ -166,8 +168,8 @@ export const packObjects = (): Row => ({
       unit: 'short',
       queries: [
         {
-          expression: maxBy([...server, 'kind', 'bound'], gaugeOnBoard(packObjectsLimit)),
-          legend: '{{node}}{{pod}} {{kind}} {{bound}}',
+          expression: maxBy([...server, 'kind', 'bound'], gaugeOfServers(packObjectsLimit)),
+          legend: '{{pod}} {{node}} {{kind}} {{bound}}',
         },
       ],
       width: 8,
@@ -181,7 +183,7 @@ export const packObjects = (): Row => ({
         {
           expression: sumBy(
             ['watcher'],
-            maxBy([...server, 'watcher'], rate(counterOnBoard(adaptiveBackoffs), range)),
+            maxBy([...server, 'watcher'], rate(counterOfServers(adaptiveBackoffs), range)),
           ),
           legend: '{{watcher}}',
         },
@@ -193,7 +195,7 @@ export const packObjects = (): Row => ({
       title: 'Servers that cannot be read',
       tells: 'Of those nothing on this board is known.',
       unit: 'short',
-      expression: sumBy([], subtract(1, maxBy([...server, 'component'], gaugeOnBoard(scrapeUp)))),
+      expression: sumBy([], subtract(1, maxBy([...server, 'component'], gaugeOfServers(scrapeUp)))),
       steps: ['green', [1, 'red']],
       width: 12,
     }),

@@ -9,7 +9,8 @@ import { alertGroups } from '../../alerts/index.ts';
 import { defaultAlertSettings } from '../../alerts/settings.ts';
 import { withOverrides } from '../../alerts/thresholds.ts';
 import { boards } from '../../dashboards/index.ts';
-import { replication } from '../../dashboards/panels.ts';
+import { limits, replication, servers } from '../../dashboards/panels.ts';
+import { labelOf, praefectVariables, serverVariables } from '../../dashboards/variable-names.ts';
 import { everyMetric } from '../../src/catalogue.ts';
 import { promqlErrors, selectorsIn } from '../support/promql.ts';
 
@@ -23,6 +24,7 @@ interface Panel {
   readonly targets?: readonly {
     readonly refId: string;
     readonly expr: string;
+    readonly instant?: boolean;
     readonly datasource: { readonly uid: string };
   }[];
   readonly fieldConfig: {
@@ -84,6 +86,7 @@ describe.each(made)('$name', ({ json, name }) => {
   const targets = panels.flatMap((panel) =>
     (panel.targets ?? []).map((target) => ({ panel: panel.title, ...target })),
   );
+  const isOfServers = [servers.uid, limits.uid].some((uid) => uid === dashboard.uid);
   const variable = (wanted: string) => dashboard.templating.list.find((each) => each.name === wanted);
 
   test('the checked-in file is what is made now', () => {
@@ -130,8 +133,10 @@ describe.each(made)('$name', ({ json, name }) => {
       });
   });
 
-  test('a cluster, a namespace, a virtual storage or a storage may be missing', () => {
-    for (const wanted of ['cluster', 'namespace', 'virtual_storage', 'storage'])
+  test('what is chosen but by job and instance may be missing', () => {
+    const names: readonly string[] = isOfServers ? serverVariables : praefectVariables;
+    expect(dashboard.templating.list.map(({ name: each }) => each)).toEqual(['datasource', ...names]);
+    for (const wanted of names.filter((each) => !['job', 'instance'].includes(each)))
       expect(variable(wanted)).toMatchObject({ type: 'query', multi: true, allValue: '.*' });
   });
 
@@ -139,12 +144,12 @@ describe.each(made)('$name', ({ json, name }) => {
     for (const each of dashboard.templating.list.filter(({ type }) => type === 'query')) {
       expect(each.refresh).toBe(2);
       const [, selector, label] = /^label_values\((.+), (\w+)\)$/.exec(each.query) ?? [];
-      expect(label).toBe(each.name);
+      expect(label).toBe(labelOf(each.name as Parameters<typeof labelOf>[0]));
       expect(promqlErrors(selector!)).toEqual([]);
       const [found] = selectorsIn(selector!);
       const metric = declared.get(found!.metric);
       const own = ['cluster', 'namespace', 'job', 'instance', ...(metric?.labelNames ?? [])];
-      expect(own).toContain(each.name);
+      expect(own).toContain(label);
     }
   });
 
@@ -158,7 +163,7 @@ describe.each(made)('$name', ({ json, name }) => {
         title: expect.stringMatching(/./),
         description: expect.stringMatching(/./),
         datasource: { uid: '$datasource' },
-        fieldConfig: { defaults: { unit: expect.stringMatching(/^(s|short|cps|percentunit|bytes)$/) } },
+        fieldConfig: { defaults: { unit: expect.stringMatching(/^(s|short|none|cps|percentunit|bytes)$/) } },
       });
       expect(panel.targets?.length).toBeGreaterThan(0);
       expect(new Set(panel.targets?.map(({ refId }) => refId)).size).toBe(panel.targets?.length);
@@ -174,25 +179,28 @@ describe.each(made)('$name', ({ json, name }) => {
   });
 
   test('target-job-rule, target-instance-rule: every selector takes what the variables choose', () => {
-    const variables = ['cluster', 'namespace', 'job', 'instance', 'virtual_storage', 'storage'];
     for (const { expr } of targets)
       for (const { matchers, metric } of selectorsIn(expr)) {
-        const labels = ['cluster', 'namespace', 'job', 'instance', ...declared.get(metric)!.labelNames];
-        const expected = variables
-          .filter((name) => labels.includes(name))
-          .map((name) => `${name}=~"$${name}"`);
+        const ownLabels: readonly string[] = declared.get(metric)!.labelNames;
+        // The namespace of a series that has none of its own is the exporter's, not Gitaly's.
+        const labels = ['cluster', 'job', 'instance', ...(isOfServers ? [] : ['namespace']), ...ownLabels];
+        const expected = (isOfServers ? serverVariables : praefectVariables)
+          .filter((each) => labels.includes(labelOf(each)))
+          .map((each) => `${labelOf(each)}=~"$${each}"`);
         expect({ metric, matchers }).toEqual({ metric, matchers: expect.arrayContaining(expected) });
       }
   });
 
   test('target-counter-agg-rule, target-rate-interval-rule: counters by rate or increase over $__rate_interval', () => {
-    for (const { expr } of targets)
+    for (const { expr, instant } of targets)
       for (const { metric, range, takenBy } of selectorsIn(expr)) {
         const isCounter = declared.get(metric)?.type !== 'gauge';
+        // What is counted over the whole of the chosen time is asked once.
+        const wanted = instant === true ? '$__range' : '$__rate_interval';
         expect({ metric, isCounter, range }).toEqual({
           metric,
           isCounter,
-          range: isCounter ? '$__rate_interval' : undefined,
+          range: isCounter ? wanted : undefined,
         });
         if (isCounter) expect(['rate', 'increase']).toContain(takenBy);
       }
@@ -263,15 +271,42 @@ describe('replication', () => {
     const [other] = boards({ ...defaultAlertSettings, thresholds });
     expect(lineOf(JSON.parse(other!.json) as Dashboard)).toEqual({ value: 1800, color: 'red' });
   });
+});
 
-  test('each alert is named on the panel to which it links', () => {
-    const alerts = alertGroups(defaultAlertSettings).flatMap((group) => group.alerts);
-    for (const { name, panel } of alerts) {
-      expect(panel.uid).toBe(dashboard.uid);
-      expect({ name, description: panelOf(dashboard, panel.panel).description }).toEqual({
-        name,
-        description: expect.stringContaining(name),
-      });
-    }
+describe('servers', () => {
+  const dashboard = JSON.parse(made.find(({ name }) => name === 'servers')!.json) as Dashboard;
+
+  test('has the panels of panels.ts, every one and no other', () => {
+    const ids = [...Object.values(servers.panels), ...Object.values(servers.rows)];
+    expect(dashboard.panels.map(({ id }) => id).sort()).toEqual(ids.sort());
   });
+
+  test('draws OOM kills of Gitaly, its pod and its node at their moment, and not those of single Git processes', () => {
+    const [kills] = dashboard.annotations.list;
+    expect(kills).toMatchObject({ name: 'OOM kills of Gitaly', useValueForTime: true });
+    const [found] = selectorsIn(kills!.expr);
+    expect(found).toMatchObject({
+      metric: 'gitaly_server_last_oom_timestamp_seconds',
+      matchers: expect.arrayContaining(['level=~"container|pod|node"']),
+    });
+  });
+
+  test('never takes page cache for memory in danger', () => {
+    const share = dashboard.panels.find(({ id }) => id === servers.panels.memoryShare);
+    for (const { metric } of share!.targets!.flatMap(({ expr }) => selectorsIn(expr)))
+      expect(metric).toMatch(/_memory_(anon|limit)_bytes$/);
+  });
+});
+
+test('each alert is named on the panel to which it links', () => {
+  const dashboards = made.map(({ json }) => JSON.parse(json) as Dashboard);
+  for (const { name, panel } of alertGroups(defaultAlertSettings).flatMap(({ alerts }) => alerts)) {
+    const shown = dashboards
+      .find(({ uid }) => uid === panel.uid)
+      ?.panels.find(({ id }) => id === panel.panel);
+    expect({ name, description: shown?.description }).toEqual({
+      name,
+      description: expect.stringContaining(name),
+    });
+  }
 });

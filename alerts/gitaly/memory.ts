@@ -1,0 +1,67 @@
+/** Memory that nobody can take back, near the limit at which the kernel begins to kill. */
+import { onServersBoard } from '../../dashboards/panels.ts';
+import { containerMetrics, gitMetrics, podMetrics } from '../../src/cgroup/metrics-levels.ts';
+import { above, divide, labelled, maxBy, or, select } from '../../src/promql/index.ts';
+import { type Alert, alert, sustained } from '../alert.ts';
+import { spoken } from '../durations.ts';
+import type { Thresholds } from '../thresholds.ts';
+import { highest, lowest, matched, serverLabels, serverName } from './servers.ts';
+
+export function memoryNearLimit(thresholds: Thresholds): Alert {
+  const { memoryNearLimit: nearLimit, memoryNearLimitFor } = thresholds;
+  const near = <const Level extends string>(of: typeof podMetrics | typeof gitMetrics, level: Level) =>
+    labelled(
+      above(
+        divide(
+          highest(thresholds, serverLabels, select(of.memoryAnon)),
+          lowest(thresholds, serverLabels, select(of.memoryLimit)),
+          { on: serverLabels },
+        ),
+        nearLimit.value,
+      ),
+      'level',
+      level,
+    );
+  const perContainer = [...serverLabels, 'container'] as const;
+  const ofContainer = labelled(
+    maxBy(
+      serverLabels,
+      above(
+        divide(
+          highest(thresholds, perContainer, select(containerMetrics.memoryAnon)),
+          lowest(thresholds, perContainer, select(containerMetrics.memoryLimit)),
+          { on: perContainer },
+        ),
+        nearLimit.value,
+      ),
+    ),
+    'level',
+    'container',
+  );
+  return alert({
+    name: 'GitalyMemoryNearLimit',
+    severity: 'warning',
+    expression: or(or(near(gitMetrics, 'git'), ofContainer), near(podMetrics, 'pod')),
+    forSeconds: sustained(thresholds, memoryNearLimitFor.value),
+    panel: onServersBoard('memoryShare'),
+    firesWhen: `for ${spoken(memoryNearLimitFor.value)}, anonymous memory was over ${nearLimit.value * 100} % of the limit of all Git processes, of Gitaly's container or of the pod`,
+    summary: ({ by, share }) =>
+      `${serverName}: ${by('level', { git: 'all Git processes together hold', container: "Gitaly's container holds", pod: 'the pod holds' })} ${share} of the memory they may use`,
+    description: ({ ask, by, same, since }) => {
+      const matchers = same(...matched);
+      const held = (of: typeof podMetrics | typeof gitMetrics | typeof containerMetrics): string => {
+        const anon = ask(maxBy([], select(of.memoryAnon, matchers)), 'bytes', 'an unknown part');
+        return `${anon} of ${ask(maxBy([], select(of.memoryLimit, matchers)), 'bytes', 'an unknown limit')}`;
+      };
+      return [
+        `Since ${since}: ${by('level', { git: held(gitMetrics), container: held(containerMetrics), pod: held(podMetrics) })}, page cache not counted.`,
+        by('level', {
+          git: 'The next large Git process is killed, or another one in its place, of whatever repository.',
+          container:
+            'The next to be killed is likely Gitaly itself, and its repositories are out of reach until it is back.',
+          pod: 'The next to be killed is a Git process or Gitaly itself: whichever is largest.',
+        }),
+      ].join(' ');
+    },
+  });
+}

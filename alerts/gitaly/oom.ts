@@ -1,0 +1,115 @@
+/** Processes that the kernel killed for want of memory, by whose limit ran out. */
+import { onServersBoard } from '../../dashboards/panels.ts';
+import { bucketOomKills } from '../../src/cgroup/metrics-buckets.ts';
+import { lastOom, oomEvents, oomKills } from '../../src/cgroup/metrics-oom.ts';
+import type { OomLevel } from '../../src/cgroup/oom/record.ts';
+import {
+  above,
+  atLeast,
+  below,
+  increase,
+  maxBy,
+  maxOverTime,
+  oneOf,
+  select,
+  subtract,
+  sumBy,
+  time,
+} from '../../src/promql/index.ts';
+import { type Alert, alert } from '../alert.ts';
+import { duration, spoken } from '../durations.ts';
+import type { Thresholds } from '../thresholds.ts';
+import { matched, own, serverLabels, serverName } from './servers.ts';
+
+/** Levels at which Gitaly itself may be the victim; at the others it is a Git process. */
+const ofGitaly = oneOf('container', 'pod', 'node');
+const ofGit = oneOf('bucket', 'git');
+
+const whatRanOut = {
+  container:
+    "The limit of Gitaly's container ran out. That was Gitaly itself, unless Git runs in its container too: its repositories were out of reach until it had started again.",
+  pod: 'Gitaly and Git together ran into the limit of the pod. The kernel takes the largest process or the whole container, so this may have been Gitaly itself.',
+  node: 'No limit of this Gitaly ran out: its node did, and the kernel chose a victim in this Gitaly. It may choose again.',
+};
+
+/** By its timestamp, not by the counter: it needs no second sample, and an exporter's restart changes nothing. */
+export function oomKilled(thresholds: Thresholds): Alert {
+  const shown = thresholds.oomShown.value;
+  const at = maxBy(
+    [...serverLabels, 'level'],
+    own(maxOverTime(select(lastOom, { level: ofGitaly }), duration(shown))),
+  );
+  return alert({
+    name: 'GitalyOOMKilled',
+    severity: 'warning',
+    expression: below(subtract(time(), at), shown),
+    forSeconds: 0,
+    panel: onServersBoard('oomKills'),
+    firesWhen: `within the last ${spoken(shown)} the kernel killed processes of a Gitaly because its container, its pod or its node was out of memory`,
+    summary: ({ by }) =>
+      `${serverName}: processes killed, ${by('level', { container: "Gitaly's container", pod: 'the pod', node: 'the node' })} was out of memory`,
+    description: ({ ask, by, same }) => {
+      // Stands for whichever level the alert has.
+      const level = same('level').level as OomLevel;
+      const matchers = { ...same(...matched), level };
+      const last = maxBy([], maxOverTime(select(lastOom, matchers), duration(shown)));
+      const processes = maxBy([], increase(select(oomKills, matchers), duration(shown)));
+      return `Last seen ${ask(last, 'moment', 'at a time that is not known')}; processes killed within ${spoken(shown)}: about ${ask(processes, 'count', 'unknown')}. ${by('level', whatRanOut)}`;
+    },
+  });
+}
+
+export function oomKilledRepeatedly(thresholds: Thresholds): Alert {
+  const { keepFiring, oomRepeated, oomShown } = thresholds;
+  const window = duration(oomShown.value);
+  const byLevel = maxBy(
+    [...serverLabels, 'level'],
+    own(increase(select(oomEvents, { level: ofGitaly }), window)),
+  );
+  return alert({
+    name: 'GitalyOOMKilled',
+    severity: 'critical',
+    expression: atLeast(sumBy(serverLabels, byLevel), oomRepeated.value),
+    forSeconds: 0,
+    keepFiringForSeconds: keepFiring.value,
+    panel: onServersBoard('oomKills'),
+    firesWhen: `that happened ${oomRepeated.value} times or more within ${spoken(oomShown.value)}`,
+    summary: () => `${serverName}: killed again and again for want of memory`,
+    description: ({ counted, list, same, since, when }) => {
+      const matchers = same(...matched);
+      const found = above(
+        maxBy(['level'], increase(select(oomEvents, { ...matchers, level: ofGitaly }), window)),
+        0,
+      );
+      return `${counted('time', 'times')} within ${spoken(oomShown.value)}; it has been so since ${since}. ${when(found, `What ran out of memory: ${list(found, 'level')}. `)}Each time Gitaly itself or requests in flight may have been lost, and it does not end by itself.`;
+    },
+  });
+}
+
+export function gitOomKilled(thresholds: Thresholds): Alert {
+  const { gitOomKills, gitOomWindow } = thresholds;
+  const window = duration(gitOomWindow.value);
+  const kills = maxBy([...serverLabels, 'level'], own(increase(select(oomKills, { level: ofGit }), window)));
+  return alert({
+    name: 'GitalyGitOOMKilled',
+    severity: 'warning',
+    expression: atLeast(kills, gitOomKills.value),
+    forSeconds: 0,
+    panel: onServersBoard('oomByBucket'),
+    firesWhen: `within ${spoken(gitOomWindow.value)} ${gitOomKills.value} Git processes or more of a Gitaly were killed because their bucket, or the parent of all Git processes, was out of memory`,
+    summary: ({ by, counted }) =>
+      `${serverName}: ${counted('Git process', 'Git processes')} killed, ${by('level', { bucket: 'buckets of repositories were', git: 'all Git processes together were' })} out of memory`,
+    description: ({ by, list, same, since, when }) => {
+      const killed = above(maxBy(['bucket'], increase(select(bucketOomKills, same(...matched)), window)), 0);
+      return [
+        `Since ${since}, counted over ${spoken(gitOomWindow.value)}.`,
+        when(killed, `Buckets: ${list(killed, 'bucket')}.`, 'In which buckets is not told.'),
+        by('level', {
+          bucket:
+            'Clones, fetches or pushes of repositories in these buckets fail, and their users see an error that does not mention memory. Gitaly itself runs.',
+          git: 'The limit of all Git processes together ran out, so requests of any repository may be the victim, not only of those that use the most. Gitaly itself runs.',
+        }),
+      ].join(' ');
+    },
+  });
+}
