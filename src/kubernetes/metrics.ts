@@ -149,7 +149,7 @@ export const setReadyReplicas = gauge('gitaly_server_statefulset_ready_replicas'
 });
 
 export const setUpdatedReplicas = gauge('gitaly_server_statefulset_updated_replicas', {
-  help: 'Pods of the StatefulSet that are of its newest template: fewer than its replicas during a roll-out.',
+  help: 'Pods of the StatefulSet that are of its newest template: fewer than its replicas during a roll-out, and while one of them is being replaced for whatever reason.',
   origin: 'Kubernetes API: status.updatedReplicas of StatefulSets',
   labels: perSet,
 });

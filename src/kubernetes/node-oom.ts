@@ -13,28 +13,35 @@ export interface NodeOoms {
 }
 
 /**
- * An event that is repeated is the same object with a higher count. Of events that are not known yet, only what
- * happened after `since` (Clock.now()) is new: the API keeps them for an hour, and an exporter may start anew.
+ * An event that is repeated is the same object with a higher count. Of events that a list brings and that are not
+ * known yet, only what happened after `since` (Clock.now()) is new: the API keeps them for an hour, and an exporter
+ * may start anew.
  */
 export function countNodeOoms(store: Store<KubeEvent>, since: number): NodeOoms {
   const counts = new Map<string, number>();
   const key = (node: string, reason: NodeOomReason): string => `${node} ${reason}`;
 
-  function look(before: KubeEvent | undefined, event: KubeEvent): void {
+  function add(event: KubeEvent, times: number): void {
     const reason = nodeOomReasons.find((known) => known === event.reason);
-    if (reason === undefined || event.about.kind !== 'Node') return;
-    const added = before === undefined ? fresh(event, since) : event.count - before.count;
-    if (added <= 0) return;
+    if (reason === undefined || event.about.kind !== 'Node' || times <= 0) return;
     const place = key(event.about.name, reason);
-    counts.set(place, (counts.get(place) ?? 0) + added);
+    counts.set(place, (counts.get(place) ?? 0) + times);
   }
+  const isAllNew = ({ firstAt, createdAt }: KubeEvent): boolean =>
+    (firstAt ?? createdAt) >= wholeSecond(since);
+  const isNew = ({ lastAt, firstAt, createdAt }: KubeEvent): boolean =>
+    (lastAt ?? firstAt ?? createdAt) >= wholeSecond(since);
 
   store.subscribe((change) => {
-    if (change.type === 'added') look(undefined, change.object);
-    if (change.type === 'modified') look(change.before, change.object);
+    if (change.type === 'added') add(change.object, isAllNew(change.object) ? change.object.count : 1);
+    if (change.type === 'modified') add(change.object, change.object.count - change.before.count);
     if (change.type !== 'relisted') return;
-    const before = new Map(change.before.map((event) => [event.uid, event]));
-    for (const event of change.now) look(before.get(event.uid), event);
+    const before = new Map(change.before.map((event) => [event.uid, event.count]));
+    for (const event of change.now) {
+      const known = before.get(event.uid);
+      if (known !== undefined) add(event, event.count - known);
+      else if (isNew(event)) add(event, isAllNew(event) ? event.count : 1);
+    }
   });
   return {
     count: (node, reason) => counts.get(key(node, reason)) ?? 0,
@@ -45,7 +52,5 @@ export function countNodeOoms(store: Store<KubeEvent>, since: number): NodeOoms 
   };
 }
 
-function fresh({ count, firstAt, lastAt, createdAt }: KubeEvent, since: number): number {
-  if ((lastAt ?? firstAt ?? createdAt) < since) return 0;
-  return (firstAt ?? createdAt) < since ? 1 : Math.max(1, count);
-}
+/** Events' times are whole seconds, cut off. */
+const wholeSecond = (time: number): number => Math.floor(time / 1000) * 1000;

@@ -51,18 +51,18 @@ function podProblems({ reading, view, maintenance, now }: KubernetesSituation): 
   return [...unready, ...others].map(({ identity, since: conditionSince, rotation, ended, warning }) => {
     const since = Math.min(conditionSince, (rotation?.startedAt ?? conditionSince * 1000) / 1000);
     const stuck = stuckReason(reading, identity);
+    const onLostNode = reading.value(metrics.nodeReady, { node: identity.node }) === 0;
     const critical = stuck !== undefined || rotation === undefined || now - since > longRotationSeconds;
     return {
       key: `pod ${identity.namespace}/${identity.pod}`,
       severity: critical ? ('critical' as const) : ('warning' as const),
-      title: `${identityText(identity)} ${titleOf(stuck, rotation)}`,
+      title: `${identityText(identity)} ${titleOf(stuck, rotation, onLostNode)}`,
       detail: sentences([
-        rotation === undefined ? undefined : rotationDetail(rotation),
-        ended,
+        ...whatGoesOn(stuck, rotation, ended),
         warning,
         planned.length === 0 ? undefined : `Maintenance is under way: ${planned.join(', ')}`,
       ]),
-      action: actionOf(identity, stuck, rotation),
+      action: actionOf(identity, stuck, rotation, onLostNode),
       since,
     };
   });
@@ -86,11 +86,17 @@ const stuckTitles: Readonly<Record<Stuck, string>> = {
   config: 'cannot create a container',
 };
 
-function titleOf(stuck: Stuck | undefined, rotation: OngoingRotation | undefined): string {
+function titleOf(
+  stuck: Stuck | undefined,
+  rotation: OngoingRotation | undefined,
+  onLostNode: boolean,
+): string {
+  if (onLostNode) return 'is on a lost node';
   if (stuck !== undefined) return stuckTitles[stuck];
   if (rotation?.missing === true) return 'is not there';
-  if (rotation?.cause === 'node_lost') return 'is on a lost node';
-  return rotation === undefined || rotation.isNew ? 'is not Ready' : 'is being rotated';
+  return rotation === undefined || rotation.isNew || rotation.cause === 'container_restart'
+    ? 'is not Ready'
+    : 'is being rotated';
 }
 
 const causes: Readonly<Partial<Record<RotationCause, string>>> = {
@@ -113,6 +119,16 @@ const phases: Readonly<Record<RotationPhase, string>> = {
   readiness: 'it runs, and its readiness probe has not passed yet',
 };
 
+/** That containers of a pod on its way out end is no news. */
+function whatGoesOn(
+  stuck: Stuck | undefined,
+  rotation: OngoingRotation | undefined,
+  ended: string | undefined,
+): readonly (string | undefined)[] {
+  if (stuck !== undefined || rotation === undefined || rotation.cause === 'container_restart') return [ended];
+  return [rotationDetail(rotation)];
+}
+
 function rotationDetail({ cause, phase, isNew }: OngoingRotation): string {
   const why = causes[cause];
   return `${isNew || why === undefined ? 'On its way' : `Because of ${why}`}: ${phases[phase]}`;
@@ -122,30 +138,35 @@ function actionOf(
   { namespace, pod, node }: Identity,
   stuck: Stuck | undefined,
   rotation: OngoingRotation | undefined,
+  onLostNode: boolean,
 ): string {
+  if (onLostNode)
+    return `Bring node ${node} back, or, once it is certainly off, take it away (kubectl taint node ${node} node.kubernetes.io/out-of-service=nodeshutdown:NoExecute): the pod is made anew only then.`;
   if (stuck === 'crash')
     return `See why it ended: kubectl -n ${namespace} logs ${pod} --all-containers --previous`;
   if (rotation?.missing === true)
     return `See why it is not made: kubectl -n ${namespace} describe statefulset ${rotation.statefulSet}`;
-  if (rotation?.cause === 'node_lost' && rotation.phase === 'terminating')
-    return `Bring node ${node} back, or, once it is certainly off, take it away (kubectl taint node ${node} node.kubernetes.io/out-of-service=nodeshutdown:NoExecute): the pod is made anew only then.`;
   return `See what it waits for: kubectl -n ${namespace} describe pod ${pod}`;
 }
 
 /** The container died: its limit, or the node's memory. A Git process killed in its bucket is the cgroups' to tell. */
-function oomProblems({ reading, now }: KubernetesSituation): Problem[] {
-  return reading
-    .series(metrics.podLastRestart)
-    .filter(({ labels, value }) => labels.reason === 'OOMKilled' && now - value < recentSeconds)
-    .map(({ labels, value }) => ({
-      key: `oom ${labels.namespace}/${labels.pod} ${labels.container}`,
-      severity: 'warning',
-      title: `Container ${labels.container} of ${identityText(labels)} was killed for want of memory`,
-      detail: `Everything that it did at that moment failed. It has been restarted.`,
-      action:
-        "Compare its memory limit with its use, and Gitaly's [cgroups] memory_bytes with the limit: Git's processes should run out of memory before the container does.",
-      since: value,
-    }));
+function oomProblems({ reading, view, now }: KubernetesSituation): Problem[] {
+  return (
+    reading
+      .series(metrics.podLastRestart)
+      .filter(({ labels, value }) => labels.reason === 'OOMKilled' && now - value < recentSeconds)
+      // Of one that is not back, its own problem says it.
+      .filter(({ labels }) => !view.unready.some(({ identity }) => isSamePod(identity, labels)))
+      .map(({ labels, value }) => ({
+        key: `oom ${labels.namespace}/${labels.pod} ${labels.container}`,
+        severity: 'warning',
+        title: `Container ${labels.container} of ${identityText(labels)} was killed for want of memory`,
+        detail: 'Everything that it did at that moment failed. It has been restarted.',
+        action:
+          "Compare its memory limit with its use, and Gitaly's [cgroups] memory_bytes with the limit: Git's processes should run out of memory before the container does.",
+        since: value,
+      }))
+  );
 }
 
 function nodeProblems({ reading }: KubernetesSituation): Problem[] {
