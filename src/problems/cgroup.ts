@@ -102,7 +102,7 @@ function killProblems({ gitalys, kills }: CgroupView): Problem[] {
           key: `oom ${level} ${key}`,
           severity: severities[level],
           title: `${processes === 1 ? '1 process' : `${processes} processes`} of ${identityText(newest.identity)} killed within the last hour: ${oomLevelText[level]} ran out`,
-          detail: `${placesText(ofLevel)}The newest at ${new Date(newest.at).toISOString()}${memoryText(newest)}.${names.has(key) ? '' : ' Its cgroups are gone meanwhile.'}`,
+          detail: `${placesText(ofLevel)}The newest at ${new Date(newest.at).toISOString().replace(/\.\d+Z$/, 'Z')}${memoryText(newest)}.${names.has(key) ? '' : ' Its cgroups are gone meanwhile.'}`,
           action: mends[level],
           since: oldest.at / 1000,
         },

@@ -71,7 +71,7 @@ describe('OOM kills', () => {
       severity: 'warning',
       title: "3 processes of gitlab/gl-gitaly-0 killed within the last hour: a bucket's own limit ran out",
       detail:
-        'In buckets 7, 3. The newest at 2026-01-01T03:00:00.000Z, with a limit of 100 MiB and 1 MiB of anonymous memory left after it.',
+        'In buckets 7, 3. The newest at 2026-01-01T03:00:00Z, with a limit of 100 MiB and 1 MiB of anonymous memory left after it.',
       since: (at - 60_000) / 1000,
     });
   });

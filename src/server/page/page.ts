@@ -52,8 +52,8 @@ export function renderPage({ status, assessment, telemetryPath, now }: PageConte
 </header>
 <main>
 ${verdictPanel(assessment, now)}
-${demo && demo.incidents.length > 0 && demoPanel(demo, now)}
 ${status.memory && memorySection(status.memory, now)}
+${demo && demo.incidents.length > 0 && demoPanel(demo, now)}
 <h2 id="collectors">Collectors</h2>
 ${collectorsTable(assessment.collectors, now)}
 ${posture && posturePanel(posture, now)}
