@@ -1,5 +1,5 @@
 /** The exporter as it runs on a node: not root, from a read-only mount, its log and its metrics read. */
-import { type ChildProcess, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { createWriteStream } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -15,8 +15,11 @@ export interface Told {
 }
 
 export interface Exporter {
-  readonly process: ChildProcess;
   told(): readonly Told[];
+  /** Stands still while that is done: it has happened when it looks again. */
+  stopped(act: () => Promise<void>): Promise<void>;
+  /** When it went on the last time, milliseconds since 1970. */
+  resumedAt(): number;
   /** The text of /metrics. */
   scrape(): Promise<string>;
   stop(): Promise<void>;
@@ -45,6 +48,7 @@ export async function startExporter(
     env: { HOME: '/' },
   });
   const told: Told[] = [];
+  let resumedAt = 0;
   const log = createWriteStream(join(out, 'exporter.log'));
   child.stdout.pipe(log);
   createInterface({ input: child.stderr }).on('line', (line) => {
@@ -56,8 +60,17 @@ export async function startExporter(
 
   const scrape = async (): Promise<string> => (await fetch(`http://${address}/metrics`)).text();
   const exporter: Exporter = {
-    process: child,
     told: () => told,
+    resumedAt: () => resumedAt,
+    async stopped(act) {
+      child.kill('SIGSTOP');
+      try {
+        await act();
+      } finally {
+        resumedAt = Date.now();
+        child.kill('SIGCONT');
+      }
+    },
     scrape,
     async stop() {
       child.kill('SIGTERM');

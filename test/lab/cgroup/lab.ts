@@ -58,8 +58,15 @@ function byLevel(strikes: readonly Strike[], count: (strike: Strike) => number):
   return result;
 }
 
-/** The longest that any strike's last kill had to wait until the log had told of so many. */
-function longestDelay(strikes: readonly Strike[], told: readonly Told[]): number | undefined {
+/**
+ * The longest that any strike's last kill had to wait until the log had told of so many. While the exporter stood
+ * still it could not: that time is not its.
+ */
+function longestDelay(
+  strikes: readonly Strike[],
+  told: readonly Told[],
+  resumedAt: number,
+): number | undefined {
   let longest: number | undefined;
   let killed = 0;
   for (const { at, pids } of strikes) {
@@ -70,7 +77,7 @@ function longestDelay(strikes: readonly Strike[], told: readonly Told[]): number
       return known >= killed;
     });
     if (line === undefined) continue;
-    longest = Math.max(longest ?? 0, line.at - at);
+    longest = Math.max(longest ?? 0, line.at - Math.max(at, resumedAt));
   }
   return longest;
 }
@@ -122,18 +129,18 @@ for (const step of steps) {
     killed: text(expected),
     metrics: text(metrics),
     incidents: `${strikes().length} / ${total(difference(sums(after, eventsName, 'level'), sums(before, eventsName, 'level')))}`,
-    logMs: longestDelay(strikes(), told()),
+    logMs: longestDelay(strikes(), told(), exporter.resumedAt()),
     scrapeMs: last === undefined ? undefined : scrapedAt - last.at,
     isRight: isCountRight && isLevelRight,
     told: told().map(({ message }) => message),
   };
   outcomes.push(outcome);
+  writeFileSync(join(out, 'result.json'), JSON.stringify(outcomes, undefined, 1));
   console.log(JSON.stringify(outcome, undefined, 1));
 }
 
 const metrics = await exporter.scrape();
 writeFileSync(join(out, 'metrics.txt'), metrics);
-writeFileSync(join(out, 'result.json'), JSON.stringify(outcomes, undefined, 1));
 const ms = (value: number | undefined): string => (value === undefined ? '' : `${Math.round(value)} ms`);
 const isSlow = ({ logMs }: Outcome): boolean => logMs !== undefined && logMs > promiseMs;
 const rows = outcomes.map(

@@ -27,16 +27,6 @@ export interface Step {
 const bucket = (git: string, number: number): string => `${git}/repos-${number}`;
 const sleeper = (cgroup: string) => hog(cgroup, ['sleep', '600']);
 
-/** What happens while the exporter stands still has happened when it looks again. */
-async function unseen(exporter: Exporter, act: () => Promise<void>): Promise<void> {
-  exporter.process.kill('SIGSTOP');
-  try {
-    await act();
-  } finally {
-    exporter.process.kill('SIGCONT');
-  }
-}
-
 /** More than there is: the kernel looks for a victim on the whole node, and the hog has asked for it. */
 const all = (cgroup: string) => anon(cgroup, 4000, 0, 1000);
 
@@ -176,7 +166,7 @@ export const steps: readonly Step[] = [
     name: 'a bucket that is removed right after its kill, unseen, and made again with another kill',
     async run(exporter) {
       const path = bucket(first.git, 3);
-      await unseen(exporter, async () => {
+      await exporter.stopped(async () => {
         await anon(path, 200).ended;
         remove(path);
         make(path, 50);
@@ -197,7 +187,7 @@ export const steps: readonly Step[] = [
     level: 'bucket or git',
     async run(exporter) {
       const next = first.git.replace(/-1$/, '-7');
-      await unseen(exporter, async () => {
+      await exporter.stopped(async () => {
         await anon(bucket(first.git, 5), 200).ended;
         makeGit(next);
         remove(first.git);
@@ -219,7 +209,7 @@ export const steps: readonly Step[] = [
     level: 'bucket or pod',
     async run(exporter) {
       await sleep(3000);
-      await unseen(exporter, async () => {
+      await exporter.stopped(async () => {
         await anon(bucket(third.git, 2), 200).ended;
         remove(third.slice);
       });
