@@ -47,6 +47,7 @@ testWith(daemon)(
   async () => {
     const cluster = (name: string): Labels => ({ cluster: name, job: 'gitaly-exporter' });
     const inDefault = (name: string): Labels => ({ ...cluster(name), virtual_storage: 'default' });
+    const pod = (name: string): Labels => ({ namespace: 'gitlab', pod: name, node: 'worker-1' });
     const alerts: readonly Labels[] = [
       { alertname: 'PraefectDatabaseUnreachable', severity: 'critical', ...cluster('blue') },
       { alertname: 'GitalyExporterCollectorFailing', severity: 'warning', ...cluster('blue'), instance: 'a' },
@@ -83,6 +84,13 @@ testWith(daemon)(
       },
       { alertname: 'PraefectReplicaStuck', severity: 'warning', ...inDefault('red'), storage: 'gitaly-2' },
       { alertname: 'PraefectReplicaStuck', severity: 'warning', ...inDefault('red'), storage: 'gitaly-3' },
+      // Of a Gitaly that is killed again and again, and of another one on the same node.
+      { alertname: 'GitalyOOMKilled', severity: 'critical', ...pod('gitaly-0') },
+      { alertname: 'GitalyOOMKilled', severity: 'warning', ...pod('gitaly-0'), level: 'pod' },
+      { alertname: 'GitalyMemoryNearLimit', severity: 'warning', ...pod('gitaly-0'), level: 'git' },
+      { alertname: 'GitalyMemoryNearLimit', severity: 'warning', ...pod('gitaly-1'), level: 'git' },
+      { alertname: 'GitalyMemoryNearLimit', severity: 'warning', ...pod('gitaly-1'), level: 'pod' },
+      { alertname: 'GitalyGitOOMKilled', severity: 'warning', ...pod('gitaly-1'), level: 'git' },
     ];
     const silenced = await withAlertmanager(async (url) => {
       await fetch(`${url}/api/v2/alerts`, {
@@ -103,7 +111,9 @@ testWith(daemon)(
       });
     });
     const key = (labels: Labels) => JSON.stringify(Object.entries(labels).sort());
-    expect(silenced.map(key).sort()).toEqual([1, 2, 5, 8, 10, 12].map((index) => key(alerts[index]!)).sort());
+    expect(silenced.map(key).sort()).toEqual(
+      [1, 2, 5, 8, 10, 12, 15, 16, 17].map((index) => key(alerts[index]!)).sort(),
+    );
   },
   90_000,
 );
