@@ -263,6 +263,21 @@ describe('its end', () => {
     expect(code).toBe(1);
   });
 
+  test('what was not reached in time is no success, though nothing failed', async () => {
+    server.load('posture-good', 'at-rest');
+    server.always('pods:list', 'silence');
+    const { code, out } = await doctor([
+      `--kubernetes.kubeconfig=${kubeconfig}`,
+      '--namespace=gitlab',
+      '--only=qos_guaranteed',
+      '--timeout=1s',
+      '--output=json',
+    ]);
+    const json = JSON.parse(out) as Json;
+    expect(json.summary).toMatchObject({ fail: 0, pass: 0 });
+    expect(code).toBe(1);
+  });
+
   test('a signal ends it', async () => {
     server.always('*', 'silence');
     const host = testHost({}, {}, 100);

@@ -86,6 +86,12 @@ test("a pod's own claim, in its own namespace; its node is asked once in five mi
   expect(asked).toHaveLength(2);
 });
 
+test('a claim of the same name in another namespace is another claim', async () => {
+  const reversed = JSON.stringify({ ...statsSummary, pods: statsSummary.pods.toReversed() });
+  const found = await opened({ status: 200, body: reversed }).stats.of(pod, signal);
+  expect('value' in found && found.value.capacityBytes).toBe(53_687_091_200);
+});
+
 describe('what is not told is not known, and says why', () => {
   test.each<[{ status: number; body: string } | 'refused', string]>([
     [{ status: 403, body: '' }, 'may not get nodes/proxy'],
