@@ -6,7 +6,7 @@ import type { GitalyTree } from '../tree.ts';
 import { count, type Moment } from './count.ts';
 import { createLooker, type Looker } from './look.ts';
 import type { Children, Start } from './neighbours.ts';
-import { type CgroupNode, closeNode, createNode, reshape, topOf } from './node.ts';
+import { type CgroupNode, createNode, reshape, topOf, uproot } from './node.ts';
 import { createPodSlice, type PodSlice, type Settled } from './slice.ts';
 
 export interface Forest {
@@ -30,6 +30,8 @@ export function createForest(files: CgroupFiles, childrenOf: Children, start: St
   const followed = new Map<string, Followed>();
   /** By path. One that has no Gitaly left stays for what its last had; there are three at most. */
   const podSlices = new Map<string, PodSlice>();
+  /** Cgroups that are followed no more, still open. */
+  const buried: CgroupNode[] = [];
 
   function sliceOf(tree: GitalyTree, top: string): PodSlice | undefined {
     const path = dirname(top);
@@ -56,7 +58,20 @@ export function createForest(files: CgroupFiles, childrenOf: Children, start: St
     followed.delete(key);
     slice?.tops.delete(key);
     if (top.status !== 'gone') slice?.lose(key, top.shape);
-    closeNode(top);
+    buried.push(top);
+  }
+
+  /** In slices: thousands of buckets go with their gitaly-<pid>. */
+  async function closeBuried(slices: Slices): Promise<boolean> {
+    for (let node = buried.pop(); node !== undefined; node = buried.pop())
+      for (const each of uproot(node)) {
+        each.close();
+        if (!(await slices.next())) {
+          for (const left of uproot(node)) left.close();
+          return false;
+        }
+      }
+    return true;
   }
 
   async function settleAlone({ top }: Followed, looker: Looker, moment: Moment) {
@@ -80,11 +95,12 @@ export function createForest(files: CgroupFiles, childrenOf: Children, start: St
       for (const tree of trees) {
         const one = followed.get(tree.key) ?? grow(tree);
         if (one === undefined || one.tree === tree) continue;
-        reshape(files, one.top, tree);
+        reshape(files, one.top, tree, (node) => buried.push(node));
         one.tree = tree;
       }
     },
     async settle(slices, moment, take) {
+      if (!(await closeBuried(slices))) return false;
       const looker = createLooker(files, childrenOf, slices);
       for (const slice of podSlices.values()) {
         const settled = await slice.settle(looker, slices, moment);
@@ -101,7 +117,8 @@ export function createForest(files: CgroupFiles, childrenOf: Children, start: St
     },
     top: (tree) => followed.get(tree)?.top,
     close() {
-      for (const { top } of followed.values()) closeNode(top);
+      for (const node of [...buried, ...[...followed.values()].map(({ top }) => top)])
+        for (const each of uproot(node)) each.close();
       for (const slice of podSlices.values()) slice.close();
       followed.clear();
       podSlices.clear();

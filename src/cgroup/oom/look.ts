@@ -5,7 +5,7 @@
 import { basename } from 'node:path/posix';
 import type { Slices } from '../buckets/slices.ts';
 import type { CgroupFiles } from '../files/reading.ts';
-import { added, type Counters, haveMoved, readCounters } from './counters.ts';
+import { added, type Counters, haveMoved, readCounters, zero } from './counters.ts';
 import type { Children } from './neighbours.ts';
 import { bucketShape, type CgroupNode, createNode, type Look } from './node.ts';
 
@@ -25,6 +25,27 @@ export function lookAt(node: CgroupNode): void {
       : { kind: reading.kind };
 }
 
+/**
+ * Of thousands nearly none has moved: those need not be settled. Nor need one that never had a kill, when it is read
+ * for the first time: it is known then.
+ */
+function lookAtBucket(node: CgroupNode): void {
+  lookAt(node);
+  const { look } = node;
+  if (look?.kind !== 'value') return;
+  if (node.last === undefined && !look.isAnew && !haveMoved(neverMoved(look.counters), look.counters)) {
+    node.last = look.counters;
+    node.status = 'value';
+    node.isDirty = false;
+    node.isMissed = false;
+  }
+  if (!isOpen(node)) node.look = undefined;
+}
+
+/** In the form of this kernel. */
+const neverMoved = ({ groupKills }: Counters): Counters =>
+  groupKills === undefined ? { ...zero, groupKills } : zero;
+
 /** Counters of one cgroup never fall. */
 const fell = ({ last }: CgroupNode, now: Counters): boolean =>
   last !== undefined && (now.kills < last.kills || now.ooms < last.ooms);
@@ -43,7 +64,7 @@ export function createLooker(files: CgroupFiles, childrenOf: Children, slices: S
   async function look(node: CgroupNode): Promise<boolean> {
     lookAt(node);
     if (!isOpen(node)) return true;
-    if (!(await lookBelow(node))) return false;
+    if (!(await addToldBuckets(node)) || !(await lookBelow(node))) return false;
     if (node.shape.below === 'bucket' && node.shape.level === 'git' && isShort(node)) {
       addUnknownBuckets(files, childrenOf, node);
       if (!(await lookBelow(node, true))) return false;
@@ -56,10 +77,21 @@ export function createLooker(files: CgroupFiles, childrenOf: Children, slices: S
     return true;
   }
 
+  async function addToldBuckets(node: CgroupNode): Promise<boolean> {
+    if (!node.isSparse) return true;
+    for (const bucket of node.buckets) {
+      addBucket(files, node, bucket);
+      const more = slices.next();
+      if (!(typeof more === 'boolean' ? more : await more)) return false;
+    }
+    node.isSparse = false;
+    return true;
+  }
+
   async function lookBelow(node: CgroupNode, onlyNew = false): Promise<boolean> {
     for (const child of node.children.values()) {
-      if (onlyNew && child.look !== undefined) continue;
-      if (child.shape.level === 'bucket') lookAt(child);
+      if (onlyNew && child.status !== undefined) continue;
+      if (child.shape.level === 'bucket') lookAtBucket(child);
       else if (!(await look(child))) return false;
       const more = slices.next();
       if (!(typeof more === 'boolean' ? more : await more)) return false;
@@ -83,7 +115,11 @@ function isShort(node: CgroupNode): boolean {
 function addUnknownBuckets(files: CgroupFiles, childrenOf: Children, node: CgroupNode): void {
   for (const path of childrenOf(node.shape.path) ?? []) {
     const [, digits] = /^repos-(0|[1-9]\d{0,8})$/.exec(basename(path)) ?? [];
-    if (digits !== undefined && !node.children.has(path))
-      node.children.set(path, createNode(files, bucketShape(node.shape.path, Number(digits))));
+    if (digits !== undefined) addBucket(files, node, Number(digits));
   }
+}
+
+function addBucket(files: CgroupFiles, node: CgroupNode, bucket: number): void {
+  const shape = bucketShape(node.shape.path, bucket);
+  if (!node.children.has(shape.path)) node.children.set(shape.path, createNode(files, shape));
 }

@@ -60,8 +60,10 @@ export function readStart(files: CgroupFiles, childrenOf: Children): Start {
       if (counters !== undefined) totals.set(path, counters);
     }
     queue = queue
-      .filter((path) => /kube/.test(path) && !/pod[0-9a-f]{8}/.test(path))
-      .flatMap((path) => childrenOf(path) ?? []);
+      .filter((path) => /kube/.test(path))
+      .flatMap((path) => childrenOf(path) ?? [])
+      // Pods are read below their slices, when they are Gitaly's or beside one.
+      .filter((path) => !/pod[0-9a-f]{8}[^/]*$/.test(path));
   }
   return {
     of(path) {

@@ -27,8 +27,14 @@ export type Look =
 
 export interface CgroupNode {
   shape: Shape;
+  /** Opened when it is first asked for: 10,000 take a tenth of a second to make. */
   readonly folder: CgroupFolder;
+  close(): void;
   readonly children: Map<string, CgroupNode>;
+  /** Of gitaly-<pid>: its buckets, as they were last told. */
+  buckets: readonly number[];
+  /** Some of them may have no node yet: the next look makes it. */
+  isSparse: boolean;
   /** Children that went since this one was last settled. */
   readonly lost: Shape[];
   /** What the last look made of it; undefined before the first. */
@@ -56,29 +62,45 @@ export interface CgroupNode {
   lookLocal: Counters | undefined;
 }
 
-export const createNode = (files: CgroupFiles, shape: Shape): CgroupNode => ({
-  shape,
-  folder: files.folder(shape.path),
-  children: new Map(),
-  lost: [],
-  status: undefined,
-  last: undefined,
-  local: undefined,
-  isMissed: false,
-  counted: 0,
-  ooms: 0,
-  oomsAt: 0,
-  owed: 0,
-  owedAt: 0,
-  isDirty: true,
-  look: undefined,
-  lookLocal: undefined,
-});
+/** Buckets are many, and have neither: they share them. */
+const noChildren: Map<string, CgroupNode> = new Map();
+const nothingLost: Shape[] = [];
 
-export function closeNode(node: CgroupNode): void {
-  node.folder.close();
-  for (const child of node.children.values()) closeNode(child);
+export function createNode(files: CgroupFiles, shape: Shape): CgroupNode {
+  let folder: CgroupFolder | undefined;
+  return {
+    shape,
+    get folder() {
+      folder ??= files.folder(shape.path);
+      return folder;
+    },
+    close() {
+      folder?.close();
+    },
+    children: shape.level === 'bucket' ? noChildren : new Map(),
+    buckets: [],
+    isSparse: false,
+    lost: shape.level === 'bucket' ? nothingLost : [],
+    status: undefined,
+    last: undefined,
+    local: undefined,
+    isMissed: false,
+    counted: 0,
+    ooms: 0,
+    oomsAt: 0,
+    owed: 0,
+    owedAt: 0,
+    isDirty: true,
+    look: undefined,
+    lookLocal: undefined,
+  };
+}
+
+/** Everything below and itself; which is still to be closed, and that may be thousands. */
+export function* uproot(node: CgroupNode): Generator<CgroupNode> {
+  for (const child of node.children.values()) yield* uproot(child);
   node.children.clear();
+  yield node;
 }
 
 /** Every path between Gitaly's top and its buckets: these left out, for there may be thousands. */
@@ -109,10 +131,24 @@ const gitParentsOf = ({ deadGit, git }: GitalyTree): readonly GitParent[] =>
 /** The uppermost cgroup that is Gitaly's alone: the pod's slice; on a virtual machine the parent of gitaly-<pid>. */
 export const topOf = (tree: GitalyTree): Shape | undefined => levelsOf(tree)[0];
 
-/** Makes the nodes below `top` those of the tree; what stays keeps what is known of it. */
-export function reshape(files: CgroupFiles, top: CgroupNode, tree: GitalyTree): void {
+/**
+ * Makes the nodes below `top` those of the tree; what stays keeps what is known of it. Nodes that went are handed to
+ * `bury`, to be closed.
+ */
+export function reshape(
+  files: CgroupFiles,
+  top: CgroupNode,
+  tree: GitalyTree,
+  bury: (node: CgroupNode) => void,
+): void {
   const wanted = new Map<CgroupNode, Set<string>>([[top, new Set()]]);
   const nodes = [top];
+  const drop = (parent: CgroupNode, child: CgroupNode): void => {
+    parent.children.delete(child.shape.path);
+    // One that was found gone has been lost already.
+    if (child.status !== 'gone') parent.lost.push(child.shape);
+    bury(child);
+  };
   for (const shape of levelsOf(tree)) {
     if (shape.path === top.shape.path) {
       top.shape = shape;
@@ -126,18 +162,28 @@ export function reshape(files: CgroupFiles, top: CgroupNode, tree: GitalyTree): 
     wanted.set(node, new Set());
     nodes.push(node);
   }
-  for (const git of gitParentsOf(tree)) {
-    const parent = nodes.find(({ shape: { path } }) => path === git.path);
+  for (const { buckets, path: git } of gitParentsOf(tree)) {
+    const parent = nodes.find(({ shape: { path } }) => path === git);
     if (parent === undefined) continue;
-    for (const bucket of git.buckets) {
-      const path = `${git.path}/repos-${bucket}`;
-      wanted.get(parent)?.add(path);
-      if (!parent.children.has(path)) adopt(files, nodes, parent, bucketShape(git.path, bucket));
-    }
+    wanted.delete(parent);
+    if (hasSame(parent.buckets, buckets)) continue;
+    parent.buckets = buckets;
+    parent.isSparse = true;
+    const there = new Set(buckets);
+    for (const child of parent.children.values())
+      if (!there.has(child.shape.bucket ?? -1)) drop(parent, child);
+    soil(nodes, `${git}/repos`);
   }
   for (const [node, paths] of wanted)
-    for (const [path, child] of node.children) if (!paths.has(path)) abandon(nodes, node, child);
+    for (const [path, child] of node.children)
+      if (!paths.has(path)) {
+        drop(node, child);
+        soil(nodes, path);
+      }
 }
+
+const hasSame = (left: readonly number[], right: readonly number[]): boolean =>
+  left.length === right.length && left.every((bucket, at) => bucket === right[at]);
 
 export const bucketShape = (git: string, bucket: number): Shape => ({
   path: `${git}/repos-${bucket}`,
@@ -158,14 +204,6 @@ function adopt(
   parent.children.set(shape.path, node);
   soil(nodes, shape.path);
   return node;
-}
-
-function abandon(nodes: readonly CgroupNode[], parent: CgroupNode, child: CgroupNode): void {
-  parent.children.delete(child.shape.path);
-  // One that was found gone has been lost already.
-  if (child.status !== 'gone') parent.lost.push(child.shape);
-  soil(nodes, child.shape.path);
-  closeNode(child);
 }
 
 /** The next pass shall look at everything from the top to the path. */

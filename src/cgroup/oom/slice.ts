@@ -9,7 +9,7 @@ import { count, isLate, type Moment, type Place, sinceLast } from './count.ts';
 import { added, type Counters, haveMoved, minus, plus, readCounters, zero } from './counters.ts';
 import type { Looker } from './look.ts';
 import { type Children, maxNeighbours, readOnce, type Start } from './neighbours.ts';
-import { type CgroupNode, closeNode, type Shape } from './node.ts';
+import type { CgroupNode, Shape } from './node.ts';
 
 export interface TopKills {
   readonly tree: string;
@@ -215,7 +215,6 @@ export function createPodSlice(
       return countAll(moment, now, own.kind === 'value' ? own.value : undefined, read);
     },
     close() {
-      for (const node of tops.values()) closeNode(node);
       folder.close();
     },
   };
