@@ -69,7 +69,7 @@ export function createApp(options: AppOptions): App {
     }
   }
 
-  function coreOf({ settings: wanted, sources }: Configuration): Core {
+  function coreOf({ settings: wanted, sources }: Configuration, before?: Core): Core {
     return createCore({
       settings: wanted,
       sources,
@@ -77,6 +77,7 @@ export function createApp(options: AppOptions): App {
       clock,
       log,
       events,
+      before: before?.kept,
       extraFamilies: [() => server.families(), () => reloads.families()],
     });
   }
@@ -155,10 +156,10 @@ export function createApp(options: AppOptions): App {
     const before = core;
     settings = found.settings;
     sources = found.sources;
-    core = coreOf(found);
+    core = coreOf(found, before);
     core.runner.start();
     reloads.succeeded();
-    await before.stop();
+    await before.stop(core.kept);
     log.info(
       {},
       'configuration read again; settings of the server itself (web.*) hold from the next start on',

@@ -7,6 +7,7 @@ import { prepare } from './metrics/exposition.ts';
 import type { Block } from './metrics/samples.ts';
 import { cgroupPart } from './parts/cgroup.ts';
 import { gitalyPart, nativePart } from './parts/gitaly.ts';
+import { type KeptParts, keepParts } from './parts/kept.ts';
 import { kubernetesPart } from './parts/kubernetes.ts';
 import { maintenancePart } from './parts/maintenance.ts';
 import type { Part, PartOptions } from './parts/part.ts';
@@ -21,6 +22,8 @@ import type { BuildInfo } from './runtime/self-metrics.ts';
 
 export interface CoreOptions extends PartOptions {
   readonly build: BuildInfo;
+  /** Of the core that this one takes over from. */
+  readonly before?: KeptParts | undefined;
   /** Families of the server and of the reload, for the exporter's own block. */
   readonly extraFamilies: readonly ExtraFamilies[];
 }
@@ -37,15 +40,23 @@ export interface Core {
   cgroups(): CgroupView | undefined;
   /** Undefined where no recommendations are checked; `latest` before the first run. */
   readonly posture: { latest(): Evaluation | undefined } | undefined;
-  stop(): Promise<void>;
+  readonly kept: KeptParts;
+  /** @param successor what the core that takes over has kept lives on */
+  stop(successor?: KeptParts): Promise<void>;
 }
 
 export function createCore(options: CoreOptions): Core {
   const reading = () => readingOf(runner.snapshots());
-  const kubernetes = kubernetesPart(options, () => maintenance.view());
+  const { settings } = options;
+  const kept = keepParts(options.before);
+  const kubernetes = kept.keep('kubernetes', [settings.kubernetes, settings.cgroup, settings.gitaly], () =>
+    kubernetesPart(options),
+  );
   const { cluster } = kubernetes;
-  const cgroup = cgroupPart(options, cluster?.directory);
   const gitaly = gitalyPart(options, { targets: cluster?.targets ?? [], configs: cluster?.configs ?? [] });
+  const cgroup = kept.keep('cgroup', [settings.cgroup, settings.kubernetes, settings.gitaly], () =>
+    cgroupPart(options, cluster, gitaly.configs),
+  );
   const native = nativePart(options, reading);
   const praefect = praefectPart(options);
   const posture = posturePart(options, { cluster, directory: cgroup.directory, reading });
@@ -79,9 +90,10 @@ export function createCore(options: CoreOptions): Core {
     configs: gitaly.configs,
     cgroups: () => cgroup.view(),
     posture: posture.isChecked ? posture : undefined,
-    async stop() {
+    kept,
+    async stop(successor) {
       await runner.stop();
-      await Promise.all(parts.map((part) => part.stop()));
+      await Promise.all(parts.filter((part) => successor?.has(part) !== true).map((part) => part.stop()));
     },
   };
 }

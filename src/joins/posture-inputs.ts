@@ -40,6 +40,8 @@ export interface PostureSources {
   /** Seconds from deletion to Ready at the last rotation that was seen whole. */
   readonly rotationSeconds: ((identity: Identity) => number | undefined) | undefined;
   readonly praefect: PraefectKnown | undefined;
+  /** posture.client-retry-window */
+  readonly clientRetrySeconds?: number | undefined;
 }
 
 /** What Praefect's database and files tell. */
@@ -77,8 +79,9 @@ export async function postureInputs(sources: PostureSources, signal: AbortSignal
     otherPods,
     servers: [...onKubernetes, ...onMachines],
     nodeFacts: nodesOf(here?.node, valueOr(gitalyPods)),
-    clientRetrySeconds: unknown(
-      "how long GitLab's Rails and Sidekiq try again stands in their own configuration (gitaly.client_max_backoff), which is not read",
+    clientRetrySeconds: present(
+      sources.clientRetrySeconds,
+      "how long GitLab's Rails and Sidekiq try again stands in their own configuration, which is not read: set posture.client-retry-window",
     ),
     praefect,
   };

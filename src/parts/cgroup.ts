@@ -4,9 +4,13 @@ import { hostname, release } from 'node:os';
 import type { PodDirectory } from '../cgroup/pods.ts';
 import { cgroupCollectorNames, createCgroupRoom } from '../cgroup/room.ts';
 import type { CgroupView } from '../cgroup/view.ts';
+import type { ConfigSource } from '../gitaly/target.ts';
+import { createConfiguredBuckets } from '../joins/configured-buckets.ts';
 import { podDirectoryFromFile } from '../joins/pod-directory-file.ts';
 import { watchFolder } from '../joins/watch-folder.ts';
 import { cgroupProblems } from '../problems/cgroup.ts';
+import type { Collector } from '../runtime/collector.ts';
+import type { Cluster } from './kubernetes.ts';
 import { absentPart, type Part, type PartOptions } from './part.ts';
 
 export interface CgroupPart extends Part {
@@ -16,10 +20,14 @@ export interface CgroupPart extends Part {
   readonly directory: PodDirectory | undefined;
 }
 
-/** @param cluster the pods that Kubernetes tells of; a file of pods goes before it */
+/**
+ * @param cluster who tells of pods; a file of pods goes before it
+ * @param configs who knows configurations of Gitaly
+ */
 export function cgroupPart(
   { settings, clock, log, events }: PartOptions,
-  cluster: PodDirectory | undefined,
+  cluster: Pick<Cluster, 'directory' | 'settled'> | undefined,
+  configs: readonly ConfigSource[],
 ): CgroupPart {
   const { cgroup, kubernetes } = settings;
   if (!cgroup.enabled)
@@ -33,7 +41,8 @@ export function cgroupPart(
           clock,
           watch: watchFolder,
         });
-  const directory = fromFile ?? cluster;
+  const configured = createConfiguredBuckets(configs, clock);
+  const directory = fromFile ?? cluster?.directory;
   const room = createCgroupRoom({
     root: cgroup.root,
     hostName: kubernetes.node ?? hostname(),
@@ -44,16 +53,26 @@ export function cgroupPart(
     events,
     log,
     directory,
+    configuredBuckets: configured.of,
     kernelVersion: release(),
   });
+  /** Before the pods are known a look would be a failure that is none. */
+  const afterFirstList = (collector: Collector): Collector => ({
+    ...collector,
+    async collect(run) {
+      await (fromFile === undefined ? cluster?.settled(run.signal) : fromFile.ready);
+      return collector.collect(run);
+    },
+  });
   return {
-    collectors: room.collectors,
+    collectors: room.collectors.map(afterFirstList),
     disabled: [],
     families: [() => room.selfFamilies()],
     problems: () => cgroupProblems({ view: room.view() }),
     view: () => room.view(),
     directory,
     async stop() {
+      configured.close();
       await room.stop();
       fromFile?.close();
     },

@@ -16,11 +16,10 @@ import { lateApi } from '../kubernetes/api/late.ts';
 import { openKubeApi } from '../kubernetes/api/open.ts';
 import type { Pod } from '../kubernetes/objects/types.ts';
 import { createKubernetesRoom, kubernetesCollectorNames } from '../kubernetes/room.ts';
+import type { KubernetesView } from '../kubernetes/view.ts';
 import { watchFamilies } from '../kubernetes/watch/metrics.ts';
 import { settled } from '../kubernetes/watch/settled.ts';
 import { createStores, type KubeStores } from '../kubernetes/watch/stores.ts';
-import type { MaintenanceView } from '../maintenance/room.ts';
-import { kubernetesProblems } from '../problems/kubernetes.ts';
 import type { Collector } from '../runtime/collector.ts';
 import { absentPart, type Part, type PartOptions } from './part.ts';
 
@@ -42,6 +41,8 @@ export interface Cluster {
   readonly otherPods: OtherPods | undefined;
   /** Undefined without kubernetes.volume-stats. */
   readonly volumes: VolumeStats | undefined;
+  /** Undefined where another exporter tells of the pods. */
+  view(): KubernetesView | undefined;
   /** Seconds from deletion to Ready at the last rotation that was seen whole. */
   rotationSeconds(identity: Identity): number | undefined;
 }
@@ -51,11 +52,7 @@ export interface KubernetesPart extends Part {
   readonly cluster: Cluster | undefined;
 }
 
-/** @param maintenance the planned work of this moment, which explains what is wrong */
-export function kubernetesPart(
-  { settings, clock, events, log }: PartOptions,
-  maintenance: () => MaintenanceView | undefined,
-): KubernetesPart {
+export function kubernetesPart({ settings, clock, events, log }: PartOptions): KubernetesPart {
   const { kubernetes, gitaly } = settings;
   if (!kubernetes.enabled) return { ...absentPart(kubernetesCollectorNames), cluster: undefined };
   const node = kubernetes.node ?? hostname();
@@ -109,15 +106,8 @@ export function kubernetesPart(
       .map((collector) => (tellsInfo ? tellingInfo(collector, stores, isGitaly) : collector)),
     disabled: room.collectors.length > 0 ? [] : kubernetesCollectorNames,
     families: [() => watchFamilies(stores)],
-    problems: (reading) =>
-      room.collectors.length === 0
-        ? []
-        : kubernetesProblems({
-            reading,
-            view: room.view(),
-            maintenance: maintenance(),
-            now: clock.now() / 1000,
-          }),
+    // Told with planned work, which explains them.
+    problems: () => [],
     cluster: {
       stores,
       settled: listedBy,
@@ -133,6 +123,7 @@ export function kubernetesPart(
           : [awaitedConfigs(kubernetesConfigs({ pods: stores.pods, componentOf, configMaps }))],
       otherPods: kubernetes.namespace === undefined ? createOtherPods(api, componentOf, clock) : undefined,
       volumes: kubernetes.volumeStats ? createVolumeStats(api, clock) : undefined,
+      view: () => (room.collectors.length === 0 ? undefined : room.view()),
       rotationSeconds: room.rotationSeconds,
     },
     async stop() {

@@ -1,18 +1,13 @@
-/** Planned work: the settings' windows, and those that Kubernetes tells of. An agent leaves it to the cluster's exporter. */
+/**
+ * Planned work: the settings' windows, and those that Kubernetes tells of; and what is wrong there that is not
+ * planned. An agent leaves it to the cluster's exporter.
+ */
 import { createKubernetesWindows } from '../kubernetes/maintenance/windows.ts';
-import {
-  createMaintenanceRoom,
-  type MaintenanceView,
-  maintenanceCollectorNames,
-} from '../maintenance/room.ts';
+import { createMaintenanceRoom, maintenanceCollectorNames } from '../maintenance/room.ts';
 import { configuredWindows } from '../maintenance/window.ts';
+import { kubernetesProblems } from '../problems/kubernetes.ts';
 import type { Cluster } from './kubernetes.ts';
 import { absentPart, type Part, type PartOptions } from './part.ts';
-
-export interface MaintenancePart extends Part {
-  /** Undefined where another exporter tells of it. */
-  view(): MaintenanceView | undefined;
-}
 
 /** A roll-out that renews no pod for this long is stuck, and that nobody planned. */
 const rolloutHoldMs = 30 * 60_000;
@@ -20,10 +15,9 @@ const rolloutHoldMs = 30 * 60_000;
 export function maintenancePart(
   { settings, clock, events }: PartOptions,
   cluster: Cluster | undefined,
-): MaintenancePart {
+): Part {
   const { kubernetes, maintenance } = settings;
-  if (kubernetes.enabled && kubernetes.role === 'agent')
-    return { ...absentPart(maintenanceCollectorNames), view: () => undefined };
+  if (kubernetes.enabled && kubernetes.role === 'agent') return absentPart(maintenanceCollectorNames);
   const room = createMaintenanceRoom({
     sources: [
       configuredWindows(maintenance.window ?? []),
@@ -36,9 +30,11 @@ export function maintenancePart(
     collectors: room.collectors,
     disabled: [],
     families: [],
-    // Told with those of Kubernetes, which they explain.
-    problems: () => [],
+    problems(reading) {
+      const view = cluster?.view();
+      if (view === undefined) return [];
+      return kubernetesProblems({ reading, view, maintenance: room.view(), now: clock.now() / 1000 });
+    },
     stop: async () => undefined,
-    view: room.view,
   };
 }

@@ -36,6 +36,7 @@ export function posturePart(
   if (cluster === undefined && !cgroup.enabled)
     return { ...absentPart([postureCollectorName]), latest: () => undefined, isChecked: false };
   const readText = (file: string): Promise<string> => readFile(file, 'utf8');
+  const { clientRetryWindow: retryMs } = settings.posture;
   const node = kubernetes.node ?? hostname();
   const cgroups = cgroup.enabled
     ? createCgroupPosture({ root: cgroup.root, node, directory, readText, proc: '/proc', clock })
@@ -58,6 +59,7 @@ export function posturePart(
           cgroups,
           rotationSeconds: cluster?.rotationSeconds,
           praefect: praefectKnown(options, reading),
+          clientRetrySeconds: retryMs === undefined ? undefined : retryMs / 1000,
         },
         signal,
       );

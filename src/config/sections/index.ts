@@ -7,6 +7,7 @@ import { kubernetesRule, kubernetesSection } from './kubernetes.ts';
 import { logSection } from './log.ts';
 import { maintenanceSection } from './maintenance.ts';
 import { metricsSection } from './metrics.ts';
+import { postureSection } from './posture.ts';
 import { praefectRule, praefectSection } from './praefect.ts';
 import { webSection } from './web.ts';
 
@@ -19,6 +20,7 @@ export const sections = [
   cgroupSection,
   kubernetesSection,
   maintenanceSection,
+  postureSection,
   metricsSection,
 ] as const satisfies Section[];
 
@@ -32,6 +34,7 @@ export type Settings = ValuesOf<
     (typeof cgroupSection)['settings'] &
     (typeof kubernetesSection)['settings'] &
     (typeof maintenanceSection)['settings'] &
+    (typeof postureSection)['settings'] &
     (typeof metricsSection)['settings']
 >;
 

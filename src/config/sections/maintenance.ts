@@ -8,7 +8,7 @@ export const maintenanceSection = {
     maintenance: {
       window: optional(maintenanceWindows(), {
         unset: 'none but those that Kubernetes tells of',
-        help: 'When maintenance is planned: NAME=BEGINNING/END, or NAME=CRON for DURATION [in TIME ZONE]; may be repeated, parted by semicolons in the variable. gitaly_exporter_maintenance says which is on.',
+        help: 'When work is planned, each window with a name: once (START/END), or again and again (five cron fields, "for" a duration "in" a time zone). May be repeated; several in one text are parted by semicolons. Alerts on what maintenance brings with it are held meanwhile: gitaly_exporter_maintenance.',
         example: 'weekly=0 2 * * 6 for 4h in Europe/Berlin',
       }),
     },

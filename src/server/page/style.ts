@@ -81,6 +81,7 @@ td small.hold { white-space: nowrap; }
 th.number, td.number { text-align: right; }
 
 .memory tbody th { width: 38%; }
+.memory tbody th .quiet { font-weight: 400; }
 .memory tbody th .message { font-size: .9375rem; font-weight: 400; margin-top: .25rem; color: var(--tone); }
 meter { width: 7rem; vertical-align: middle; }
 
