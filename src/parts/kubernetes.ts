@@ -72,7 +72,8 @@ export function kubernetesPart({ settings, clock, events, log }: PartOptions): K
   });
   const isScraping = kubernetes.scrape && kubernetes.role !== 'agent';
   const configMaps = isScraping ? createConfigMaps(readConfigMapBy(api), clock) : undefined;
-  const directory = podDirectoryOf(stores, { node, componentOf, clock });
+  // Without the node's name, those of all nodes: their uids tell which are here.
+  const directory = podDirectoryOf(stores, { node: kubernetes.node, componentOf, clock });
   const isGitaly = (pod: Pod): boolean => componentOf(pod) === 'gitaly';
   const room = createKubernetesRoom({ stores, role: kubernetes.role, isGitaly, clock, events });
   stores.start();

@@ -151,6 +151,29 @@ gitaly:
       # cert-file: not set (none)
       # key-file: not set (none)
       # server-name: not set (each target's host)
+cgroup:
+  enabled: false  # default
+  root: /sys/fs/cgroup  # default
+  buckets: top  # default
+  top-buckets: 20  # default
+  # pods-file: not set (the pods that kubernetes.* finds; without those, pods are named by their uid)
+  poll-interval: 500ms  # default
+kubernetes:
+  enabled: false  # default
+  role: all  # default
+  # kubeconfig: not set (the pod's own service account, else KUBECONFIG, else ~/.kube/config)
+  # context: not set (the current context of the kubeconfig)
+  # node: not set (this host's own name; an agent must have it)
+  # namespace: not set (all namespaces)
+  gitaly-selector: app=gitaly  # default
+  praefect-selector: app=praefect  # default
+  scrape: true  # default
+  volume-stats: false  # default
+  stale-after: 5m  # default
+maintenance:
+  # window: not set (none but those that Kubernetes tells of)
+posture:
+  # client-retry-window: not set (not known, and then not checked)
 metrics:
   max-series: 100000  # default
 

@@ -31,7 +31,7 @@ export const kubernetesSection = {
         example: 'production',
       }),
       node: optional(text('<node>'), {
-        unset: "this host's own name",
+        unset: "this host's own name; an agent must have it",
         help: 'Name of the node that this exporter runs on, as Kubernetes knows it (spec.nodeName by the downward API). An agent asks for the pods of this node only.',
         example: 'ip-10-0-1-7.eu-central-1.compute.internal',
       }),
@@ -73,6 +73,8 @@ export function kubernetesRule({
 }): string | undefined {
   if (kubernetes.enabled && kubernetes.role === 'agent' && !cgroup.enabled)
     return "kubernetes.role is agent, but cgroup.enabled is false: an agent tells of its node's cgroups and of nothing else; set --cgroup.enabled, or another role";
+  if (kubernetes.enabled && kubernetes.role === 'agent' && kubernetes.node === undefined)
+    return "kubernetes.role is agent, but kubernetes.node is not set, and in a pod the host's name is not the node's: set it from spec.nodeName by the downward API, as deploy/kubernetes/agent.yaml does";
   if (kubernetes.enabled && kubernetes.role === 'cluster' && cgroup.enabled)
     return 'kubernetes.role is cluster, but cgroup.enabled is true: cgroups are what agents tell; unset one of them, or use role all where one exporter does both';
   return undefined;
