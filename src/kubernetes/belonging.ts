@@ -31,3 +31,14 @@ export function gitalyBudgets(
 export const nodesOf = (pods: readonly Pod[]): readonly string[] => [
   ...new Set(pods.map(({ node }) => node).filter((node) => node !== '')),
 ];
+
+/** One for each name: the younger one where the one before it has not been heard to be gone. */
+export function oneForEachName(pods: readonly Pod[]): readonly Pod[] {
+  const newest = new Map<string, Pod>();
+  for (const pod of pods) {
+    const key = `${pod.namespace}/${pod.name}`;
+    const known = newest.get(key);
+    if (known === undefined || known.createdAt <= pod.createdAt) newest.set(key, pod);
+  }
+  return [...newest.values()];
+}

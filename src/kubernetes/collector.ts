@@ -6,7 +6,7 @@ import type { Block } from '../metrics/samples.ts';
 import type { Collector } from '../runtime/collector.ts';
 import { type Failure, failed } from '../runtime/outcome.ts';
 import { budgetFamilies, nodeFamilies, oomFamilies, setFamilies } from './around-families.ts';
-import { gitalyBudgets, gitalySets, nodesOf } from './belonging.ts';
+import { gitalyBudgets, gitalySets, nodesOf, oneForEachName } from './belonging.ts';
 import { kubernetesMetrics } from './metrics.ts';
 import type { NodeOoms } from './node-oom.ts';
 import type { Pod } from './objects/types.ts';
@@ -31,7 +31,7 @@ export function createKubernetesCollector(options: KubernetesCollectorOptions): 
     metrics: kubernetesMetrics,
     schedule: { kind: 'scrape', timeoutMs: 1000 },
     async collect() {
-      const pods = stores.pods.all().filter(options.isGitaly);
+      const pods = oneForEachName(stores.pods.all().filter(options.isGitaly));
       const sets = gitalySets(stores.statefulSets.all(), pods);
       const nodes = nodesOf(pods);
       forgetWhatIsGone(options, pods);

@@ -1,6 +1,6 @@
 /**
- * What this room says of Gitaly's pods and of what surrounds them. docs/kubernetes-metrics.md says more, and
- * docs/kubernetes-rotation.md what a rotation is. Labels are named as kube-state-metrics names them, for joins.
+ * What this room says of Gitaly's pods and of what surrounds them. docs/kubernetes-rotation.md says what a rotation
+ * is. Labels of StatefulSets and budgets are named as kube-state-metrics names them, for joins.
  */
 import { anyValue, counter, gauge, histogram, type Metric } from '../metrics/metric.ts';
 import { nodeOomReasons } from './node-oom.ts';

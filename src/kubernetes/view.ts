@@ -1,6 +1,7 @@
 /** What no metric tells, for the page and its rules: why a pod waits, and why the API is not heard. */
 import { type Identity, identityKey } from '../identity.ts';
 import type { Failure } from '../runtime/outcome.ts';
+import { oneForEachName } from './belonging.ts';
 import { storeFailures, type WatchedPart } from './collector.ts';
 import type { KubeEvent, Pod } from './objects/types.ts';
 import { podIdentity } from './pod-families.ts';
@@ -36,9 +37,8 @@ export function viewOf(
   return {
     notCurrent: storeFailures(stores),
     unready: current
-      ? stores.pods
-          .all()
-          .filter((pod) => isGitaly(pod) && !isReady(pod))
+      ? oneForEachName(stores.pods.all().filter(isGitaly))
+          .filter((pod) => !isReady(pod))
           .map((pod) => unreadyPod(pod, stores.events.all()))
       : [],
     ongoing: current ? ongoing : [],

@@ -182,6 +182,19 @@ test('a pod on a node that is gone reads a node that is not Ready', async () => 
   expect(linesOf(await block())).toContain('gitaly_server_node_ready{node="lab-node-2"} 0');
 });
 
+test('a pod whose predecessor has not been heard to be gone is told once', async () => {
+  const stores = createFakeStores();
+  const { block } = roomOver(stores, moment('00:26:30'));
+  listMoment(stores, 'rotate-delete', '0-before');
+  const [old] = stores.pods.all().filter(({ name }) => name === 'gl-gitaly-default-1');
+  if (old === undefined) throw new Error('the recording has changed');
+  stores.pods.put({ ...old, uid: 'new', createdAt: old.createdAt + 60_000 }, moment('00:26:50'));
+  stores.pods.remove(old, moment('00:26:51'));
+  const lines = linesOf(await block());
+  expect(lines.filter((line) => line.startsWith('gitaly_server_pod_ready{'))).toHaveLength(3);
+  expect(lines.filter((line) => /rotations_total.*default-1.* 1$/.test(line))).toHaveLength(1);
+});
+
 test('counters of a pod stay under the node where they were made, until the node or the name is gone', async () => {
   const stores = createFakeStores();
   const { block } = roomOver(stores, moment('00:26:30'));

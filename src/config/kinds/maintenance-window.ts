@@ -1,149 +1,179 @@
-/** Windows of maintenance: one with a beginning and an end, or one that comes back as cron says. */
+/** Windows of planned work: once, or again and again by a cron expression in a time zone. */
 import { Cron } from 'croner';
-import { bad, type Checked, good, type Problem } from '../problem.ts';
+import { bad, type Checked, good, quoted } from '../problem.ts';
 import { type Kind, problemOf, type Raw } from './kind.ts';
-import { formatDuration, parseDuration } from './quantities.ts';
+import { formatDuration, type Milliseconds, parseDuration } from './quantities.ts';
 
-export type ConfiguredWindow = {
-  /** A label's value. */
-  readonly name: string;
-  /** As it was written, after the name. */
-  readonly text: string;
-} & (
+export type ConfiguredWindow =
   | {
       readonly kind: 'once';
+      /** A label's value. */
+      readonly name: string;
       /** Milliseconds since 1970. */
       readonly start: number;
       readonly end: number;
     }
   | {
-      readonly kind: 'again';
-      /** Minute, hour, day of the month, month, day of the week. */
+      readonly kind: 'recurring';
+      readonly name: string;
+      /** Five fields; when it begins, by the clocks of `zone`. */
       readonly cron: string;
-      /** Milliseconds. */
-      readonly duration: number;
-      /** IANA's name. */
+      /** As time passes, not as clocks show it. */
+      readonly duration: Milliseconds;
+      /** IANA: `Europe/Berlin`. */
       readonly zone: string;
-    }
-);
+    };
 
 const expected =
-  "a name and a window, such as 'upgrade=2026-12-01T22:00:00Z/2026-12-02T02:00:00Z' or 'weekly=0 2 * * 6 for 4h in Europe/Berlin'";
+  'a window such as upgrade=2026-11-24T02:00:00Z/2026-11-24T06:00:00Z or weekly=0 2 * * 6 for 4h in Europe/Berlin';
 
-const longestMs = 7 * 24 * 3_600_000;
+/** Alerts must not be held for longer at a time, whatever was mistyped. */
+const longest = 7 * 86_400_000;
 
-/** A repeated flag, a list in YAML; in one text (the variable) several are parted by semicolons: cron has commas. */
+/**
+ * One flag each (a cron expression holds commas); several in one text are parted by semicolons; in YAML a list, or
+ * a map from names to windows.
+ */
 export const maintenanceWindows = (): Kind<readonly ConfiguredWindow[]> =>
   Object.freeze<Kind<readonly ConfiguredWindow[]>>({
     name: 'list of windows',
     placeholder: '<name=window>',
-    expected,
+    expected: `${expected}, or several`,
     flag: 'many',
     secret: false,
-    print: (windows) => windows.map(({ name, text }) => `${name}=${text}`),
+    print: (windows) => windows.map((window) => `${window.name}=${windowText(window)}`),
     read(raw, settingName) {
-      const problems: Problem[] = [];
-      const windows: ConfiguredWindow[] = [];
-      for (const text of textsOf(raw)) {
-        const window = text === undefined ? `expected ${expected}` : parseWindow(text);
-        if (typeof window !== 'string') windows.push(window);
-        else
-          problems.push(
-            problemOf(raw.origin, settingName, text === undefined ? window : `found '${text}': ${window}`),
-          );
-      }
-      const double = windows.find(
-        ({ name }, index) => windows.findIndex((other) => other.name === name) !== index,
-      );
+      const read = named(raw).map(({ name, text, place }): Checked<ConfiguredWindow> => {
+        const window = text === undefined ? 'a name and = come first' : windowOf(name, text);
+        if (typeof window !== 'string') return good(window);
+        const found = quoted(text === undefined ? name : `${name}=${text}`);
+        return bad(problemOf(place.origin, settingName, `found ${found}, expected ${expected}: ${window}`));
+      });
+      const problems = read.flatMap((each) => (each.ok ? [] : each.problems));
+      if (problems.length > 0) return bad(...problems);
+      const windows = read.flatMap((each) => (each.ok ? [each.value] : []));
+      const names = windows.map(({ name }) => name);
+      const double = names.find((name, index) => names.indexOf(name) !== index);
       if (double !== undefined)
-        problems.push(
-          problemOf(
-            raw.origin,
-            settingName,
-            `names ${double.name} twice; give each window a name of its own`,
-          ),
+        return bad(
+          problemOf(raw.origin, settingName, `names the window ${double} twice; give each its own name`),
         );
-      if (windows.length === 0 && problems.length === 0)
-        problems.push(problemOf(raw.origin, settingName, `is empty, expected ${expected}`));
-      return problems.length > 0
-        ? bad(...problems)
-        : (good(Object.freeze(windows)) as Checked<readonly ConfiguredWindow[]>);
+      return windows.length === 0
+        ? bad(problemOf(raw.origin, settingName, `is empty, expected ${expected}`))
+        : good(Object.freeze(windows));
     },
   });
 
-/** Undefined: what stands there is no text. */
-function textsOf(raw: Raw): readonly (string | undefined)[] {
+const windowText = (window: ConfiguredWindow): string =>
+  window.kind === 'once'
+    ? `${new Date(window.start).toISOString()}/${new Date(window.end).toISOString()}`
+    : `${window.cron} for ${formatDuration(window.duration)} in ${window.zone}`;
+
+interface Named {
+  readonly place: Raw;
+  readonly name: string;
+  /** Undefined: there was no `=`; `name` is then all that was found. */
+  readonly text: string | undefined;
+}
+
+function named(raw: Raw): readonly Named[] {
   switch (raw.form) {
+    case 'items':
+      return raw.items.flatMap(named);
+    case 'entries':
+      return raw.entries.map(({ key, value }) => ({
+        place: value,
+        name: key.trim(),
+        text: value.form === 'text' ? value.text.trim() : '',
+      }));
     case 'text':
       return raw.text
         .split(';')
         .map((part) => part.trim())
-        .filter((part) => part !== '');
-    case 'items':
-      return raw.items.flatMap(textsOf);
-    case 'entries':
-      return raw.entries.map(({ key, value }) =>
-        value.form === 'text' ? `${key}=${value.text}` : undefined,
-      );
+        .filter((part) => part !== '')
+        .map((part) => {
+          const at = part.indexOf('=');
+          return at < 0
+            ? { place: raw, name: part, text: undefined }
+            : { place: raw, name: part.slice(0, at).trim(), text: part.slice(at + 1).trim() };
+        });
   }
 }
 
-/** The window, or what is wrong with it and the mend. */
-export function parseWindow(found: string): ConfiguredWindow | string {
-  const [, name, text] = /^([a-z0-9][a-z0-9_-]{0,62})\s*=\s*(.+)$/s.exec(found.trim()) ?? [];
-  if (name === undefined || text === undefined)
-    return `write NAME=WINDOW, the name in small letters, digits, - and _; expected ${expected}`;
-  return text.includes('/') && !text.includes(' for ') ? once(name, text) : again(name, text);
+/** The window, or what is wrong with it. */
+function windowOf(name: string, text: string): ConfiguredWindow | string {
+  // A colon or a slash would make it look like one that Kubernetes tells of.
+  if (!/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/.test(name))
+    return 'a name is letters, digits, dots, dashes and underscores, at most 63';
+  const recurring = /^(.+?)\s+for\s+(\S+)\s+in\s+(\S+)$/.exec(text);
+  if (recurring !== null) {
+    const [, cron = '', length = '', zone = ''] = recurring;
+    return recurringWindow(name, cron.replaceAll(/\s+/g, ' '), length, zone);
+  }
+  if (/\sfor\s/.test(text)) return 'the time zone is missing: end it with "in Europe/Berlin" or "in Etc/UTC"';
+  const [start, end, ...more] = text.split('/').map((each) => each.trim());
+  if (start === undefined || end === undefined || more.length > 0)
+    return 'it is neither START/END nor five cron fields, "for" a duration "in" a time zone';
+  return onceWindow(name, start, end);
 }
 
-const time = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2})?(Z|[+-]\d{2}:\d{2})$/;
-
-function once(name: string, text: string): ConfiguredWindow | string {
-  const parts = text.split('/').map((part) => part.trim());
-  const [from, until] = parts.map((part) => (time.test(part) ? Date.parse(part) : Number.NaN));
-  if (parts.length !== 2 || from === undefined || until === undefined || Number.isNaN(from + until))
-    return 'write beginning/end, each with its offset, such as 2026-12-01T22:00:00Z/2026-12-02T02:00:00+01:00';
-  if (until <= from) return 'it ends before it begins';
-  if (until - from > longestMs) return tooLong;
-  return Object.freeze({ name, text, kind: 'once', start: from, end: until });
+function onceWindow(name: string, startText: string, endText: string): ConfiguredWindow | string {
+  const [start, end] = [instantOf(startText), instantOf(endText)];
+  if (start === undefined || end === undefined)
+    return `${start === undefined ? startText : endText} is no time with its offset, as 2026-11-24T02:00:00Z or 2026-11-24T03:00:00+01:00`;
+  if (end <= start) return 'it ends before it begins';
+  if (end - start > longest) return tooLong;
+  return Object.freeze({ kind: 'once', name, start, end });
 }
 
-const tooLong = `it is longer than ${formatDuration(longestMs)}: alerts must not be held for that long`;
+const tooLong = `it is longer than ${formatDuration(longest)}, and alerts are not to be held for that long`;
 
-function again(name: string, text: string): ConfiguredWindow | string {
-  const [, pattern, length = '', zone = 'UTC'] = /^(.+?) +for +(\S+)(?: +in +(\S+))?$/.exec(text) ?? [];
-  if (pattern === undefined)
-    return "write when it begins as cron has it, how long it is, and its time zone: '0 2 * * 6 for 4h in Europe/Berlin'";
-  if (pattern.split(/ +/).length !== 5)
-    return `'${pattern}' is no cron with five fields: minute, hour, day of the month, month, day of the week`;
-  const lengthMs = parseDuration(length);
-  if (lengthMs === undefined || lengthMs < 60_000)
-    return `'${length}' is no duration of a minute or more, such as 4h`;
-  if (lengthMs > longestMs) return tooLong;
-  if (!isZone(zone)) return `'${zone}' is no time zone of IANA's, such as Europe/Berlin or UTC`;
-  const period = shortestPeriod(pattern, zone);
-  if (typeof period === 'string') return period;
-  if (lengthMs >= period)
-    return `it is ${formatDuration(lengthMs)} long and comes back after ${formatDuration(period)}: it would never end; make it shorter, or rarer`;
-  return Object.freeze({ name, text, kind: 'again', cron: pattern, duration: lengthMs, zone });
+function recurringWindow(
+  name: string,
+  cron: string,
+  length: string,
+  zone: string,
+): ConfiguredWindow | string {
+  const duration = parseDuration(length);
+  if (duration === undefined || duration < 60_000)
+    return `${length} is no duration of a minute or more, such as 4h`;
+  if (duration > longest) return tooLong;
+  if (!isZone(zone)) return `${zone} is no time zone of IANA's, such as Europe/Berlin or Etc/UTC`;
+  const begins = beginsOf(cron, zone);
+  if (typeof begins === 'string') return `${cron} are not five cron fields: ${begins}`;
+  if (begins.length === 0) return `${cron} never comes`;
+  const gaps = begins.slice(1).map((begin, index) => begin - (begins[index] ?? 0));
+  if (gaps.length > 0 && gaps.every((gap) => gap <= duration))
+    return 'it would never end: it is as long as it takes to come back';
+  return Object.freeze({ kind: 'recurring', name, cron, duration, zone });
+}
+
+/** Date.parse takes February 30th for March 2nd, and a time without offset for one of this host's. */
+function instantOf(text: string): number | undefined {
+  const found = /^(\d{4})-(\d\d)-(\d\d)T\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:Z|[+-]\d\d:\d\d)$/i.exec(text);
+  const time = Date.parse(text);
+  if (found === null || Number.isNaN(time)) return undefined;
+  const [year = 0, month = 0, day = 0] = found.slice(1).map(Number);
+  return day >= 1 && day <= new Date(Date.UTC(year, month, 0)).getUTCDate() ? time : undefined;
 }
 
 function isZone(zone: string): boolean {
   try {
-    return new Intl.DateTimeFormat('en', { timeZone: zone }).format(0) !== '';
+    // An offset (+01:00) is one to Intl, but knows no daylight saving.
+    return /^[A-Za-z]/.test(zone) && new Intl.DateTimeFormat('en', { timeZone: zone }) !== undefined;
   } catch {
     return false;
   }
 }
 
-/** Over the next hundred times, in milliseconds; or what is wrong with the pattern. */
-function shortestPeriod(pattern: string, zone: string): number | string {
+/** The next times at which it begins, or why it is no cron expression. */
+function beginsOf(cron: string, zone: string): readonly number[] | string {
+  // croner takes nicknames and times in place of fields as well.
+  if (cron.split(' ').length !== 5) return 'minute, hour, day of the month, month, day of the week';
   try {
-    const runs = new Cron(pattern, { timezone: zone, paused: true }).nextRuns(100).map(Number);
-    if (runs.length === 0) return `'${pattern}' never comes`;
-    return Math.min(...runs.slice(1).map((run, index) => run - (runs[index] ?? 0)), Number.POSITIVE_INFINITY);
+    const job = new Cron(cron, { timezone: zone, mode: '5-part', paused: true });
+    return job.nextRuns(100).map((begin) => begin.getTime());
   } catch (error) {
-    const { message } = error as { readonly message: string };
-    return `'${pattern}' is no cron with five fields: ${message.replace(/^\w+: /, '')}`;
+    return (error as { readonly message: string }).message.replace(/^\w+: /, '');
   }
 }

@@ -86,7 +86,7 @@ export function createKubernetesWindows(stores: Stores, rolloutHoldMs: number): 
         .map(({ set }) => ({
           key: `rollout ${nameOf(set)}`,
           title: `The roll-out of StatefulSet ${nameOf(set)} stands still`,
-          detail: `${set.updatedReplicas} of ${set.replicas} pods are of the new template, and none was renewed for a long time; it holds no alerts any more (maintenance.rollout-hold).`,
+          detail: `${set.updatedReplicas} of ${set.replicas} pods are of the new template, and none was renewed for ${Math.round(rolloutHoldMs / 60_000)} minutes: it holds no alerts any more.`,
           action: `See why the newest pod is not Ready: kubectl rollout status ${kubectlName(set)}. A broken template is put right by another one and by deleting the pod that hangs on it.`,
         })),
     ],

@@ -53,6 +53,7 @@ export function createRotationMachine(
   /** The pod as it is now. `at` is undefined when it was listed. */
   function see(pod: Pod, at: number | undefined): void {
     const name = nameOf(pod);
+    if (isSucceeded(name, pod)) return;
     if (name.pod !== undefined && name.pod.uid !== pod.uid) end(name, name.pod, undefined, undefined);
     const before = name.pod;
     if (before === undefined) Object.assign(name, newcomer(), { foundOnTheWay: at === undefined });
@@ -200,7 +201,7 @@ export function createRotationMachine(
         case 'deleted': {
           see(change.object, at);
           const name = names.get(keyOf(change.object));
-          if (name?.pod !== undefined) end(name, name.pod, at, undefined);
+          if (name?.pod?.uid === change.object.uid) end(name, name.pod, at, undefined);
           return sweep();
         }
         case 'relisted':
@@ -215,5 +216,9 @@ export function createRotationMachine(
       }),
   };
 }
+
+/** Told late of a pod whose successor is known already: where several watches see it, they need not agree in time. */
+const isSucceeded = ({ pod: known }: Name, pod: Pod): boolean =>
+  known !== undefined && known.uid !== pod.uid && pod.createdAt < known.createdAt;
 
 const keyOf = ({ namespace, name }: Pod): string => `${namespace}/${name}`;

@@ -82,7 +82,7 @@ describe('with gaps in the watch of pods, after each of which they are listed an
           expect(rotated()).toBe(incident === 'rollout' ? 3 : 1);
           expect(record.ongoing()).toEqual([]);
         }),
-        { numRuns: 15 },
+        { numRuns: 25 },
       );
     },
   );
