@@ -1,4 +1,5 @@
 /** Gitalys of a simulated node, as the finder would tell of them. */
+import { dirname } from 'node:path/posix';
 import type { ContainerScope, GitalyTree, GitParent } from '../../../src/cgroup/tree.ts';
 
 export interface PodOptions {
@@ -65,6 +66,7 @@ export function pathsOf(tree: GitalyTree): readonly { readonly path: string; rea
     ...(tree.pod === undefined ? [] : [{ path: tree.pod, isGroup: false }]),
     ...tree.containers.map(({ path }) => ({ path, isGroup: true })),
     ...gits.flatMap(({ buckets, path }) => [
+      { path: dirname(path), isGroup: false },
       { path, isGroup: false },
       ...buckets.map((bucket) => ({ path: `${path}/repos-${bucket}`, isGroup: false })),
     ]),

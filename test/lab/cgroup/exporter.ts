@@ -30,17 +30,10 @@ const nobody = 65534;
 
 export async function startExporter(
   bundle: string,
-  root: string,
   out: string,
-  podsFile: string | undefined,
+  settings: readonly string[],
 ): Promise<Exporter> {
-  const flags = [
-    '--cgroup.enabled',
-    `--cgroup.root=${root}`,
-    `--web.listen-address=${address}`,
-    '--log.format=json',
-  ];
-  if (podsFile !== undefined) flags.push(`--cgroup.pods-file=${podsFile}`);
+  const flags = ['--cgroup.enabled', `--web.listen-address=${address}`, '--log.format=json', ...settings];
   const child = spawn(process.execPath, [bundle, 'serve', ...flags], {
     stdio: ['ignore', 'pipe', 'pipe'],
     uid: nobody,

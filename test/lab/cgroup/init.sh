@@ -5,4 +5,4 @@ set -eu
 mkdir -p "$OUT" /run/host-cgroup
 mount -o bind /sys/fs/cgroup /run/host-cgroup
 mount -o remount,ro,bind /run/host-cgroup
-exec node "$LAB/lab.ts" --exporter "$EXPORTER" --root /run/host-cgroup --out "$OUT" --pods "${PODS:-file}"
+exec node "$LAB/lab.ts" --exporter "$EXPORTER" --root /run/host-cgroup --out "$OUT" --pods "${PODS:-file}" --poll "${POLL:-500ms}"

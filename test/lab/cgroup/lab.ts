@@ -14,12 +14,14 @@ const {
   root,
   out,
   pods,
+  poll,
 } = parseArgs({
   options: {
     exporter: { type: 'string', default: '' },
     root: { type: 'string', default: '' },
     out: { type: 'string', default: '' },
     pods: { type: 'string', default: 'file' },
+    poll: { type: 'string', default: '500ms' },
   },
 }).values;
 
@@ -89,7 +91,11 @@ writeFileSync(file, podsFile());
 chmodSync(file, 0o644);
 makeNode();
 const kernel = await readKernelLog(foreign.uid.replaceAll('-', '_'));
-const exporter = await startExporter(bundle, root, out, pods === 'file' ? file : undefined);
+const exporter = await startExporter(bundle, out, [
+  `--cgroup.root=${root}`,
+  `--cgroup.poll-interval=${poll}`,
+  ...(pods === 'file' ? [`--cgroup.pods-file=${file}`] : []),
+]);
 const outcomes: Outcome[] = [];
 
 for (const step of steps) {
@@ -150,7 +156,7 @@ const rows = outcomes.map(
 writeFileSync(
   join(out, 'result.md'),
   [
-    `Kernel ${release()}, ${readFileSync('/proc/cmdline', 'utf8').includes('psi=0') ? 'psi=0' : 'psi=1'}, pods ${pods}`,
+    `Kernel ${release()}, ${readFileSync('/proc/cmdline', 'utf8').includes('psi=0') ? 'psi=0' : 'psi=1'}, pods ${pods}, poll ${poll}`,
     '',
     '| step | the kernel killed | /metrics | strikes / events | kill to log | |',
     '| --- | --- | --- | --- | --- | --- |',
