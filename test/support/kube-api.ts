@@ -73,7 +73,7 @@ export interface TestKubeApi {
   cut(): void;
   /** Forgets the log of events: older resourceVersions and continue tokens are gone (410). */
   compact(): void;
-  /** The next request of that kind (`pods:watch`, `list`, `*`) gets this instead; several are used in turn. */
+  /** The next request of that kind (`pods:watch`, `events:list@default`, `list`, `*`) gets this; several in turn. */
   next(what: string, ...answers: readonly Misbehaviour[]): void;
   /** Every request of that kind gets this, until `always(what, undefined)`. */
   always(what: string, answer: Misbehaviour | undefined): void;
@@ -157,7 +157,7 @@ export async function startKubeApi(): Promise<TestKubeApi> {
     const { authorization, 'user-agent': userAgent } = request.headers;
     requests.push({ what, path: url.pathname, query, authorization, userAgent });
     const scope = scopeOf(place, query);
-    const scripted = scriptedFor([what, verb, '*']);
+    const scripted = scriptedFor([`${what}@${place.namespace ?? ''}`, what, verb, '*']);
     if (token !== undefined && authorization !== `Bearer ${token}`)
       answer(response, { status: 401, body: status(401, 'Unauthorized', 'Unauthorized') });
     else if (scripted !== undefined) answer(response, scripted);

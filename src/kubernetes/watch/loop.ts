@@ -71,6 +71,8 @@ const acceptedMs = 2_000;
 const goodMs = 10_000;
 /** Rights are granted by people. */
 const permissionRetryMs = 60_000;
+/** Tokens are renewed by nobody's hand; but each attempt is a line in the audit log. */
+const authenticationRetryMs = 20_000;
 /** So many refusals of one who was heard before are taken for a server that starts. */
 const startingRefusals = 5;
 
@@ -121,17 +123,19 @@ export function runLoop<T extends KubeObject>(options: LoopOptions<T>): Loop {
     if (ending.end === 'gone' && lastEnd !== 'gone') backoff.reset();
     if (ending.end === 'permission' && lastEnd !== 'permission') backoff.reset();
     refusals = ending.end === 'permission' ? refusals + 1 : 0;
-    lastEnd = ending.end;
     tried.resolve();
     if (ending.relist === true) freshness = freshnessAfter(ending);
-    if (ending.end === 'expired') return;
+    if (ending.end !== 'expired') await clock.sleep(waitMs(ending), signal);
+    lastEnd = ending.end;
+  }
+
+  function waitMs({ end, retryAfterSeconds }: Ending): number {
+    const about = (ms: number): number => ms * (0.75 + 0.5 * random());
     // A server that has just started refuses everybody for some seconds, until it has read who may do what.
     const mayBeStarting = listed && refusals <= startingRefusals;
-    const waitMs =
-      ending.end === 'permission' && !mayBeStarting
-        ? permissionRetryMs * (0.75 + 0.5 * random())
-        : backoff.next(ending.retryAfterSeconds);
-    await clock.sleep(waitMs, signal);
+    if (end === 'permission' && !mayBeStarting) return about(permissionRetryMs);
+    if (end === 'authentication' && lastEnd === end) return about(authenticationRetryMs);
+    return backoff.next(retryAfterSeconds);
   }
 
   /** A list that failed itself, or was asked for more than there is, is asked of the store behind the server. */

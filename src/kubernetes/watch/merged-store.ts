@@ -8,10 +8,11 @@ import type { Held } from './list.ts';
 import type { LoopState, Sink } from './loop.ts';
 
 export interface MergedStore<T> extends Store<T> {
-  /** The side of one watch: where it tells what it hears, and what the store asks of it. */
-  join(state: () => LoopState): Sink<T>;
-  /** True for an object that is in the store, or would be told by these. */
-  readonly size: number;
+  /**
+   * The side of one watch: where it tells what it hears, and what the store asks of it. One that is `optional` and
+   * forbidden is told as the failure, but takes nothing from the others: the store is current without it.
+   */
+  join(state: () => LoopState, optional?: boolean): Sink<T>;
 }
 
 export interface MergedStoreOptions {
@@ -21,6 +22,11 @@ export interface MergedStoreOptions {
   readonly staleMs: number;
   /** Older ones go first, by when they were last told. Default: no bound but the selectors'. */
   readonly bounds?: { readonly most: number; readonly maxAgeMs: number };
+}
+
+interface Joined {
+  readonly state: () => LoopState;
+  readonly optional: boolean;
 }
 
 interface Entry<T> {
@@ -38,7 +44,7 @@ export function createMergedStore<T extends KubeObject>({
   bounds,
 }: MergedStoreOptions): MergedStore<T> {
   const entries = new Map<string, Entry<T>>();
-  const states: (() => LoopState)[] = [];
+  const states: Joined[] = [];
   const listeners = new Set<(change: Change<T>, at: number) => void>();
   const faults = new Set<string>();
   let list: readonly T[] | undefined;
@@ -108,16 +114,13 @@ export function createMergedStore<T extends KubeObject>({
       return all();
     },
     get: (uid) => entries.get(uid)?.held.object,
-    get size() {
-      return entries.size;
-    },
     state: () => stateOf(states, entries.size, clock, staleMs),
     subscribe(listener) {
       listeners.add(listener);
       return () => listeners.delete(listener);
     },
-    join(state) {
-      const watch = states.push(state) - 1;
+    join(state, optional = false) {
+      const watch = states.push({ state, optional }) - 1;
       return {
         listed(objects) {
           const before = all();
@@ -150,13 +153,9 @@ export function createMergedStore<T extends KubeObject>({
 }
 
 /** The state of all watches together: the worst of each. */
-function stateOf(
-  states: readonly (() => LoopState)[],
-  objects: number,
-  clock: Clock,
-  staleMs: number,
-): WatchState {
-  const now = states.map((state) => state());
+function stateOf(joined: readonly Joined[], objects: number, clock: Clock, staleMs: number): WatchState {
+  const states = joined.map(({ state, optional }) => ({ ...state(), optional }));
+  const now = states.filter(({ optional, failure }) => !(optional && failure?.reason === 'permission'));
   const heard = now.map(({ heardAt }) => heardAt);
   return {
     current:
@@ -169,10 +168,10 @@ function stateOf(
       heard.length === 0 || heard.includes(undefined)
         ? undefined
         : Math.min(...heard.filter((at) => at !== undefined)),
-    failure: now.find(({ failure }) => failure !== undefined)?.failure,
+    failure: states.find(({ failure }) => failure !== undefined)?.failure,
     objects,
     restarts: Object.fromEntries(
-      watchEnds.map((end) => [end, now.reduce((sum, { restarts }) => sum + restarts[end], 0)]),
+      watchEnds.map((end) => [end, states.reduce((sum, { restarts }) => sum + restarts[end], 0)]),
     ) as Record<WatchEnd, number>,
   };
 }

@@ -38,6 +38,8 @@ export interface Scope {
   readonly fieldSelector?: string;
   /** Few objects match: the server may answer from its memory, without pages. Else it is asked for pages. */
   readonly few?: true;
+  /** The right to it may be missing without harm to the rest of the store. */
+  readonly optional?: true;
 }
 
 export function pathOf(

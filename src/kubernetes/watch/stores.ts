@@ -71,7 +71,7 @@ export function createStores(options: StoresOptions): KubeStores {
   ): readonly Loop[] {
     const made = scopes.map((scope) => {
       let loop: Loop | undefined;
-      const sink = into.join(() => loop?.state() ?? notYet);
+      const sink = into.join(() => loop?.state() ?? notYet, scope.optional);
       loop = runLoop({ ...options, resource, scope, keep, sink, signal: stopping.signal });
       return loop;
     });
@@ -100,8 +100,9 @@ export function createStores(options: StoresOptions): KubeStores {
       namespace,
       fieldSelector: `involvedObject.kind=${kind}`,
     });
-    // Events of nodes lie in `default`, whatever namespaces are watched.
-    return [...namespaces.map(of('Pod')), ...namespaces.map(of('StatefulSet')), of('Node')('default')];
+    // Events of nodes lie in `default`, whatever namespaces are watched, and a Role elsewhere does not reach them.
+    const ofNodes = { ...of('Node')('default'), optional: true } as const;
+    return [...namespaces.map(of('Pod')), ...namespaces.map(of('StatefulSet')), ofNodes];
   }
 
   async function watchEvents(tried: readonly Promise<void>[]): Promise<void> {

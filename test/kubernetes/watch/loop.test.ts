@@ -410,9 +410,14 @@ describe('refusals', () => {
     begin();
     await until(() => store.state().failure !== undefined);
     expect(store.state().failure).toMatchObject({ reason: 'authentication' });
+    // Soon once, then about three times a minute.
+    await passUntil(() => restarts().authentication === 2);
+    const refused = asked('pods:watch').length;
+    await clock.advance(19_000);
+    expect(asked('pods:watch')).toHaveLength(refused);
     server.always('pods:watch', undefined);
     await passUntil(watching);
-    expect(restarts()).toEqual({ authentication: 1 });
+    expect(restarts()).toEqual({ authentication: 2 });
   });
 });
 

@@ -147,6 +147,23 @@ describe('a right that is missing', () => {
     expect(stores.pods.state()).toMatchObject({ current: true, failure: undefined, objects: 6 });
   });
 
+  test('on events of nodes: told, while the other events are current', async () => {
+    server.always('events:list@default', { status: 403, body: { message: 'events is forbidden' } });
+    begin({ namespaces: ['gitlab'] });
+    await until(() => stores.events.state().failure !== undefined && stores.events.state().current);
+    expect(stores.events.state().failure?.message).toMatch(
+      /^no right to list events .* in namespace default/,
+    );
+    expect(stores.events.state().heardAt).toBe(clock.now());
+  });
+
+  test('on events of the namespaces too: they are not', async () => {
+    server.always('events:list', { status: 403, body: { message: 'events is forbidden' } });
+    begin({ namespaces: ['gitlab'] });
+    await until(() => stores.events.state().restarts.permission === 3);
+    expect(stores.events.state()).toMatchObject({ current: false, heardAt: undefined });
+  });
+
   test('on pods: events are watched all the same', async () => {
     server.always('pods:list', recorded('list-forbidden'));
     begin({ namespaces: ['gitlab'] });
