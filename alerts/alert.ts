@@ -52,8 +52,8 @@ export interface AlertDefinition<Labels extends string> {
 
 /** Checks the texts against the labels that the expression carries: one that it lacks does not compile. */
 export function alert<Labels extends string>(definition: AlertDefinition<Labels>): Alert {
-  const { name, expression } = definition;
-  const text = templateOf(name, expression.labels);
+  const { name, expression, severity } = definition;
+  const text = templateOf(name, severity, expression.labels);
   return Object.freeze({
     ...definition,
     keepFiringForSeconds: definition.keepFiringForSeconds ?? 0,

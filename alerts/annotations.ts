@@ -47,10 +47,12 @@ export const formatted = (value: string, format: Format): string => `{{ ${value}
 
 export function templateOf<Labels extends string>(
   alertName: string,
+  severity: string,
   labels: readonly Labels[],
 ): TemplateParts<Labels> {
   const own = labels.map((label) => `${label}=${quoted(marked(label))}`).join(',');
-  const pending = `ALERTS_FOR_STATE{alertname=${quoted(alertName)},${own}}`;
+  // Two rules of one name may hold at once, each since a time of its own.
+  const pending = `ALERTS_FOR_STATE{alertname=${quoted(alertName)},severity=${quoted(severity)},${own}}`;
   return {
     label: (name) => `{{ $labels.${name} }}`,
     counted: (one, several) =>

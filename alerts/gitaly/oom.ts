@@ -54,7 +54,7 @@ export function oomKilled(thresholds: Thresholds): Alert {
       const matchers = { ...same(...matched), level };
       const last = maxBy([], maxOverTime(select(lastOom, matchers), duration(shown)));
       const processes = maxBy([], increase(select(oomKills, matchers), duration(shown)));
-      return `Last seen ${ask(last, 'moment', 'at a time that is not known')}; processes killed within ${spoken(shown)}: about ${ask(processes, 'count', 'unknown')}. ${by('level', whatRanOut)}`;
+      return `Last seen ${ask(last, 'moment', 'at a time that is not known')}; processes killed within ${spoken(shown)}: ${ask(processes, 'count', 'not known')}. ${by('level', whatRanOut)}`;
     },
   });
 }
