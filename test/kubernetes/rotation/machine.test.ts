@@ -121,6 +121,14 @@ describe('a pod that does not come back', () => {
     expect(record.ongoing()).toEqual([]);
   });
 
+  test('is held to come back while nothing is known of StatefulSets', () => {
+    const { stores, record } = atRest();
+    scaledTo(stores, 1);
+    stores.statefulSets.setCurrent(false);
+    stores.pods.put(deleted(old, t0), t0);
+    expect(record.ongoing()).toHaveLength(1);
+  });
+
   test('counts its ordinal from where the StatefulSet does', () => {
     const { stores, record } = atRest();
     const set = stores.statefulSets.all().find(({ name }) => name === 'gl-gitaly-default') as StatefulSet;
@@ -282,6 +290,17 @@ describe('a pod that is on its way when the exporter comes', () => {
     const { record, count } = coming([event('a')]);
     expect(count(old.name, 'unknown')).toBe(1);
     expect(record.last()[0]?.seconds).toEqual({ scheduling: 2, volume: 2, init: 2 });
+  });
+
+  test('is none when it was seen to be made: a StatefulSet that is scaled up again', () => {
+    const stores = createFakeStores();
+    const { rotated } = recordOver(stores);
+    stores.statefulSets.list(loaded('rotate-delete').stores.statefulSets.all());
+    stores.events.list([event('a')]);
+    stores.pods.list([]);
+    stores.pods.put(pending('b', t0), t0);
+    stores.pods.put(ready(pending('b', t0), 10 * second), t0 + 10 * second);
+    expect(rotated()).toBe(0);
   });
 
   test('is none when nothing tells that there was one before it', () => {
