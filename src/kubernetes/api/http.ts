@@ -1,19 +1,5 @@
-/**
- * Requests to the API server over connections that are kept: one for each watch, a few for all else.
- *
- * HTTP/1.1 on purpose: on one HTTP/2 connection a lost peer ends all watches at once, and none can be closed alone
- * with certainty. TCP's keep-alive finds a peer that is gone within half a minute; one that is there and silent is
- * found by whoever reads the stream.
- */
-import {
-  type ClientRequest,
-  Agent as HttpAgent,
-  type IncomingMessage,
-  request as requestHttp,
-} from 'node:http';
-import { Agent as HttpsAgent, request as requestHttps } from 'node:https';
-import type { SecureContextOptions } from 'node:tls';
-import type { Secret } from '../../config/secret.ts';
+/** The API server over HTTP: credentials for each request, deadlines, bounded answers, and streams. */
+import type { IncomingMessage } from 'node:http';
 import type { Clock } from '../../runtime/clock.ts';
 import type { Failure } from '../../runtime/outcome.ts';
 import {
@@ -26,20 +12,7 @@ import {
   type Stream,
 } from './api.ts';
 import { connectionFailure } from './failures.ts';
-
-/** What a request shows for itself. */
-export interface Access {
-  readonly tls: Pick<SecureContextOptions, 'ca' | 'cert' | 'key'> & {
-    readonly servername?: string;
-    /** Absent or true: the server's certificate is checked. */
-    readonly rejectUnauthorized?: boolean;
-  };
-  /** Of the header Authorization. */
-  readonly authorization: Secret | undefined;
-  readonly headers: Readonly<Record<string, string>>;
-  /** In place of our own connections: the way through a proxy. */
-  readonly agent?: HttpAgent;
-}
+import { type Access, createSender } from './send.ts';
 
 export type AccessResult =
   | { readonly ok: true; readonly access: Access }
@@ -58,14 +31,10 @@ export interface HttpApiOptions {
   readonly maxBytes?: number;
 }
 
-const keepAliveMs = 15_000;
-
 export function createHttpApi(options: HttpApiOptions): KubeApi {
   const { server, clock, timeoutMs = 60_000, maxBytes = 32 * 1024 * 1024 } = options;
-  const isTls = server.protocol === 'https:';
   const who = `the API server ${server.origin}`;
-  // Knows certificates apart: what was opened with others is not used again.
-  const agent = new (isTls ? HttpsAgent : HttpAgent)({ keepAlive: true, maxFreeSockets: 4 });
+  const { send, close } = createSender(server);
 
   /** The head of an answer; asked once more with fresh credentials when those that were shown are refused. */
   async function ask(path: string, query: Query, signal: AbortSignal): Promise<IncomingMessage | Failure> {
@@ -82,62 +51,6 @@ export function createHttpApi(options: HttpApiOptions): KubeApi {
       }
     }
     return ended;
-  }
-
-  async function send(path: string, access: Access, signal: AbortSignal): Promise<IncomingMessage> {
-    for (;;) {
-      const sent: { reused?: boolean } = {};
-      try {
-        return await sendOnce(path, access, signal, sent);
-      } catch (error) {
-        // A kept connection that the server closed meanwhile; a new one tells how things stand.
-        if (sent.reused !== true || signal.aborted) throw error;
-      }
-    }
-  }
-
-  function sendOnce(
-    path: string,
-    access: Access,
-    signal: AbortSignal,
-    sent: { reused?: boolean },
-  ): Promise<IncomingMessage> {
-    const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
-    const settings = {
-      host: server.hostname.replace(/^\[(.*)\]$/, '$1'),
-      port: server.port || (isTls ? 443 : 80),
-      path: `${server.pathname.replace(/\/$/, '')}${path}`,
-      agent: access.agent ?? agent,
-      headers: {
-        Host: server.host,
-        Accept: 'application/json',
-        'User-Agent': 'gitaly-exporter',
-        ...access.headers,
-        ...(access.authorization === undefined ? {} : { Authorization: access.authorization.reveal() }),
-      },
-    };
-    const request: ClientRequest = isTls
-      ? requestHttps({ ...settings, ...access.tls })
-      : requestHttp(settings);
-    request.on('socket', (socket) => socket.setKeepAlive(true, keepAliveMs));
-    // Not node:http's own signal: one that comes when the answer is there and not yet read throws where nobody is.
-    let end = (): void => void request.destroy();
-    const abort = (): void => end();
-    signal.addEventListener('abort', abort, { once: true });
-    if (signal.aborted) abort();
-    request.on('close', () => signal.removeEventListener('abort', abort));
-    request.on('response', (response) => {
-      end = () => void response.destroy();
-      // Whoever reads the body hears of its errors; when nobody does any more they are nobody's.
-      response.on('error', () => undefined);
-      resolve(response);
-    });
-    request.on('error', (error) => {
-      sent.reused = request.reusedSocket;
-      reject(error);
-    });
-    request.end();
-    return promise;
   }
 
   async function whole(response: IncomingMessage): Promise<string> {
@@ -223,10 +136,7 @@ export function createHttpApi(options: HttpApiOptions): KubeApi {
         forward,
       );
     },
-    close() {
-      for (const sockets of Object.values(agent.freeSockets))
-        for (const socket of sockets ?? []) socket.destroy();
-    },
+    close,
   };
 }
 

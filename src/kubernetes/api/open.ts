@@ -15,7 +15,8 @@ import {
   serverOf,
 } from './configuration.ts';
 import { codeOf } from './failures.ts';
-import { type Access, type AccessResult, createHttpApi, type GetAccess } from './http.ts';
+import { type AccessResult, createHttpApi, type GetAccess } from './http.ts';
+import type { Access } from './send.ts';
 
 export interface KubeApiWorld extends Surroundings {
   readonly clock: Clock;

@@ -9,12 +9,12 @@ import { describeThrown, stackOf } from '../../runtime/thrown.ts';
 import { BrokenStream, type KubeApi } from '../api/api.ts';
 import type { KubeObject } from '../objects/types.ts';
 import { type WatchEnd, watchEnds } from '../store.ts';
-import { createBackoff } from './backoff.ts';
 import { breather } from './breather.ts';
 import { brokenEnding, type Ending, endingOf, malformedEnding, statusOf } from './ending.ts';
 import { linesOf, tooLong } from './lines.ts';
 import { asked, type Freshness, type Held, type Listed, list, mostObjectBytes } from './list.ts';
 import { parseObject } from './object-json.ts';
+import { createPace } from './pace.ts';
 import { isSyntaxError, jsonOf, nameOf, record, versionOf } from './raw.ts';
 import { pathOf, type Resource, type Scope, scopeText } from './resources.ts';
 import { readWhileHeard } from './silence.ts';
@@ -69,16 +69,10 @@ const graceMs = 10_000;
 const acceptedMs = 2_000;
 /** A watch that lived this long was a good one: the next failure is the first again. */
 const goodMs = 10_000;
-/** Rights are granted by people. */
-const permissionRetryMs = 60_000;
-/** Tokens are renewed by nobody's hand; but each attempt is a line in the audit log. */
-const authenticationRetryMs = 20_000;
-/** So many refusals of one who was heard before are taken for a server that starts. */
-const startingRefusals = 5;
 
 export function runLoop<T extends KubeObject>(options: LoopOptions<T>): Loop {
   const { api, clock, random, log, resource, scope, keep, sink, staleMs, signal } = options;
-  const backoff = createBackoff(random);
+  const pace = createPace(random);
   const restarts = Object.fromEntries(watchEnds.map((end) => [end, 0])) as Record<WatchEnd, number>;
   const tried = Promise.withResolvers<void>();
   let version = '';
@@ -88,9 +82,6 @@ export function runLoop<T extends KubeObject>(options: LoopOptions<T>): Loop {
   let heardAt: number | undefined;
   let heardMonotonic: number | undefined;
   let connection: Failure | undefined;
-  let lastEnd: WatchEnd | undefined;
-  /** In a row, for want of a right. */
-  let refusals = 0;
   /** Of objects that could not be read, by uid or by place in the list. */
   const unreadable = new Map<string, string>();
 
@@ -119,23 +110,10 @@ export function runLoop<T extends KubeObject>(options: LoopOptions<T>): Loop {
   async function pause(ending: Ending): Promise<void> {
     restarts[ending.end] += 1;
     connection = ending.failure;
-    // The server is back, and only what it had to say is gone: no reason to wait as long as while it was away.
-    if (ending.end === 'gone' && lastEnd !== 'gone') backoff.reset();
-    if (ending.end === 'permission' && lastEnd !== 'permission') backoff.reset();
-    refusals = ending.end === 'permission' ? refusals + 1 : 0;
     tried.resolve();
     if (ending.relist === true) freshness = freshnessAfter(ending);
-    if (ending.end !== 'expired') await clock.sleep(waitMs(ending), signal);
-    lastEnd = ending.end;
-  }
-
-  function waitMs({ end, retryAfterSeconds }: Ending): number {
-    const about = (ms: number): number => ms * (0.75 + 0.5 * random());
-    // A server that has just started refuses everybody for some seconds, until it has read who may do what.
-    const mayBeStarting = listed && refusals <= startingRefusals;
-    if (end === 'permission' && !mayBeStarting) return about(permissionRetryMs);
-    if (end === 'authentication' && lastEnd === end) return about(authenticationRetryMs);
-    return backoff.next(retryAfterSeconds);
+    const waitMs = pace.waitMs(ending, listed);
+    if (waitMs > 0) await clock.sleep(waitMs, signal);
   }
 
   /** A list that failed itself, or was asked for more than there is, is asked of the store behind the server. */
@@ -217,7 +195,7 @@ export function runLoop<T extends KubeObject>(options: LoopOptions<T>): Loop {
       throw error;
     } finally {
       end.abort();
-      if (clock.monotonic() - startedAt >= goodMs) backoff.reset();
+      if (clock.monotonic() - startedAt >= goodMs) pace.reset();
     }
   }
 
