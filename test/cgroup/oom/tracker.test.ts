@@ -158,6 +158,17 @@ describe('group kills', () => {
     ]);
   });
 
+  test('what a group owes is forgotten after some seconds: the next kill is one', async () => {
+    const { clock, kernel, tracker } = await begin();
+    kernel.kill(gitaly, gitaly, { isVictimGone: true });
+    kernel.run();
+    await tracker.settle();
+    await clock.advance(6000);
+    kernel.kill(gitaly, gitaly, { isVictimGone: true });
+    kernel.run();
+    expect((await tracker.settle()).map(line)).toEqual(['1 by container gitaly']);
+  });
+
   test('without the key of newer kernels, memory.oom.group tells', async () => {
     const { kernel, tracker } = await begin([tree], { hasGroupKills: false });
     kernel.populate(gitaly, 3);
