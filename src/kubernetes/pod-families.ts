@@ -45,8 +45,9 @@ function stateFamilies({ pods, rotations }: PodLook): readonly Family[] {
     memory.set(identity, requests.memory);
     cpu.set(identity, requests.cores);
   }
-  for (const { namespace, pod, missing } of rotations.ongoing())
-    if (missing) ready.set({ namespace, pod, node: '' }, 0);
+  const there = new Set(pods.map(({ namespace, name }) => `${namespace}/${name}`));
+  for (const { namespace, pod } of rotations.ongoing())
+    if (!there.has(`${namespace}/${pod}`)) ready.set({ namespace, pod, node: '' }, 0);
   return [ready.family(), phase.family(), waiting.family(), memory.family(), cpu.family()];
 }
 

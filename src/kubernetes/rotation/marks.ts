@@ -73,15 +73,12 @@ const passes: Readonly<Record<PodPoint, (pod: Pod) => Passed | undefined>> = {
     const condition = pod.conditions['Initialized'];
     return condition?.status === 'True' ? { told: told(condition.since, nodeTeller(pod)) } : undefined;
   },
-  running: (pod) => {
-    const starts = pod.containers.map((container) =>
-      container.state.kind === 'running' ? container.state.startedAt : undefined,
-    );
-    if (pod.containers.some(({ state }) => state.kind !== 'running')) return undefined;
+  running: ({ containers, ...pod }) => {
+    if (containers.length === 0 || containers.some(({ state }) => state.kind !== 'running')) return undefined;
+    const starts = containers.map(({ state }) => (state.kind === 'running' ? state.startedAt : undefined));
     const known = starts.filter((start) => start !== undefined);
-    return {
-      told: known.length === starts.length ? told(Math.max(...known), nodeTeller(pod)) : undefined,
-    };
+    // The last of them counts, which nobody knows while one is not told.
+    return { told: told(known.length < starts.length ? undefined : Math.max(...known), `node ${pod.node}`) };
   },
   started: (pod) => {
     if (!pod.containers.every(({ started }) => started)) return undefined;
