@@ -4,7 +4,7 @@ import { closeSync, existsSync, openSync, readFileSync, readSync, statSync } fro
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals';
 import { bucketsOf } from '../../../src/cgroup/buckets/hash.ts';
 import { type Cgroup, createCgroup } from '../../../src/demo/gitaly/cgroups/cgroup.ts';
 import { type DemoCgroups, startDemoCgroups } from '../../../src/demo/gitaly/cgroups/cgroups.ts';
@@ -88,6 +88,9 @@ async function stage() {
   }
   return { cgroups, world, pass, begin, textWith, ...test };
 }
+
+// Minutes of a tree's life are written file by file: seconds on a slow disk.
+jest.setTimeout(120_000);
 
 const of = (pod: string): string => `{namespace="gitlab",pod="${pod}",node="worker-1"`;
 const kills = (pod: string, level: string): string =>
