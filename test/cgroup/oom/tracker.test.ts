@@ -208,6 +208,20 @@ describe('what comes and goes', () => {
     ]);
   });
 
+  test('a bucket that had kills before it was made again', async () => {
+    const { kernel, tracker } = await begin();
+    const bucket = `${git}/repos-3`;
+    for (let each = 0; each < 2; each++) kernel.kill(bucket, bucket);
+    kernel.run();
+    await tracker.settle();
+    kernel.remove(bucket);
+    kernel.make(bucket);
+    kernel.kill(bucket, bucket);
+    kernel.run();
+    expect((await tracker.settle()).map(line)).toEqual(['1 by bucket in 3']);
+    expect(tracker.totals()[0]?.bucketKills).toEqual(new Map([[3, 3]]));
+  });
+
   test('a bucket that nobody has told of yet', async () => {
     const { kernel, tracker } = await begin();
     const bucket = `${git}/repos-9`;
