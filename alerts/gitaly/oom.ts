@@ -1,25 +1,30 @@
 /** Processes that the kernel killed for want of memory, by whose limit ran out. */
 import { onServersBoard } from '../../dashboards/panels.ts';
+import { serverInfo } from '../../src/cgroup/metrics.ts';
 import { bucketOomKills } from '../../src/cgroup/metrics-buckets.ts';
 import { lastOom, oomEvents, oomKills } from '../../src/cgroup/metrics-oom.ts';
 import type { OomLevel } from '../../src/cgroup/oom/record.ts';
+import { podLastRestart, podRestarts } from '../../src/kubernetes/metrics.ts';
 import {
   above,
   atLeast,
   below,
   increase,
+  labelled,
   maxBy,
   maxOverTime,
   oneOf,
+  or,
   select,
   subtract,
   sumBy,
   time,
+  unless,
 } from '../../src/promql/index.ts';
 import { type Alert, alert } from '../alert.ts';
 import { duration, spoken } from '../durations.ts';
 import type { Thresholds } from '../thresholds.ts';
-import { matched, own, serverLabels, serverName } from './servers.ts';
+import { byOwnName, matched, own, serverLabels, serverName } from './servers.ts';
 
 /** Levels at which Gitaly itself may be the victim; at the others it is a Git process. */
 const ofGitaly = oneOf('container', 'pod', 'node');
@@ -32,6 +37,15 @@ const whatRanOut = {
   node: 'No limit of this Gitaly ran out: its node did, and the kernel chose a victim in this Gitaly. It may choose again.',
 };
 
+/** In GitLab's chart and operator. A sidecar that is killed is not Gitaly. */
+const gitalyContainer = 'gitaly';
+
+const pod = ['cluster', 'namespace', 'pod'] as const;
+
+/** Pods of which an agent tells kills itself, with their level: what Kubernetes says of those it would say twice. */
+const watchedWithin = (seconds: number) =>
+  maxBy(pod, byOwnName(maxOverTime(select(serverInfo), duration(seconds))));
+
 /** By its timestamp, not by the counter: it needs no second sample, and an exporter's restart changes nothing. */
 export function oomKilled(thresholds: Thresholds): Alert {
   const shown = thresholds.oomShown.value;
@@ -39,13 +53,18 @@ export function oomKilled(thresholds: Thresholds): Alert {
     [...serverLabels, 'level'],
     own(maxOverTime(select(lastOom, { level: ofGitaly }), duration(shown))),
   );
+  const restarted = select(podLastRestart, { container: gitalyContainer, reason: 'OOMKilled' });
+  const restartedAt = maxBy([...pod, 'node'], byOwnName(maxOverTime(restarted, duration(shown))));
+  const toldByKubernetes = unless(below(subtract(time(), restartedAt), shown), watchedWithin(shown), {
+    on: pod,
+  });
   return alert({
     name: 'GitalyOOMKilled',
     severity: 'warning',
-    expression: below(subtract(time(), at), shown),
+    expression: or(below(subtract(time(), at), shown), labelled(own(toldByKubernetes), 'level', 'container')),
     forSeconds: 0,
     panel: onServersBoard('oomKills'),
-    firesWhen: `within the last ${spoken(shown)} the kernel killed processes of a Gitaly because its container, its pod or its node was out of memory`,
+    firesWhen: `within the last ${spoken(shown)} the kernel killed processes of a Gitaly because its container, its pod or its node was out of memory (without an agent: Kubernetes restarted its container as OOMKilled)`,
     summary: ({ by }) =>
       `${serverName}: processes killed, ${by('level', { container: "Gitaly's container", pod: 'the pod', node: 'the node' })} was out of memory`,
     description: ({ ask, by, same }) => {
@@ -66,10 +85,16 @@ export function oomKilledRepeatedly(thresholds: Thresholds): Alert {
     [...serverLabels, 'level'],
     own(increase(select(oomEvents, { level: ofGitaly }), window)),
   );
+  const restarts = select(podRestarts, { container: gitalyContainer, reason: 'OOMKilled' });
+  const toldByKubernetes = unless(
+    maxBy([...pod, 'node'], byOwnName(increase(restarts, window))),
+    watchedWithin(oomShown.value),
+    { on: pod },
+  );
   return alert({
     name: 'GitalyOOMKilled',
     severity: 'critical',
-    expression: atLeast(sumBy(serverLabels, byLevel), oomRepeated.value),
+    expression: atLeast(or(sumBy(serverLabels, byLevel), own(toldByKubernetes)), oomRepeated.value),
     forSeconds: 0,
     keepFiringForSeconds: keepFiring.value,
     panel: onServersBoard('oomKills'),
