@@ -122,6 +122,7 @@ export function createApp(options: AppOptions): App {
         timeShare: settings.praefect.database.timeShare,
         cgroups: core.cgroups(),
         posture: core.posture,
+        planned: core.planned(),
         now: clock.now(),
         demo: options.demo?.view(),
       }),

@@ -40,6 +40,8 @@ export interface Core {
   cgroups(): CgroupView | undefined;
   /** Undefined where no recommendations are checked; `latest` before the first run. */
   readonly posture: { latest(): Evaluation | undefined } | undefined;
+  /** Planned work that is under way. */
+  readonly planned: () => readonly { readonly name: string; readonly endsAt: number | undefined }[];
   readonly kept: KeptParts;
   /** @param successor what the core that takes over has kept lives on */
   stop(successor?: KeptParts): Promise<void>;
@@ -90,6 +92,7 @@ export function createCore(options: CoreOptions): Core {
     configs: gitaly.configs,
     cgroups: () => cgroup.view(),
     posture: posture.isChecked ? posture : undefined,
+    planned: maintenance.open,
     kept,
     async stop(successor) {
       await runner.stop();

@@ -5,7 +5,7 @@ import type { Evaluation } from './posture/evaluate.ts';
 import { posturePage } from './posture/view.ts';
 import type { DatedProblem } from './problems/record.ts';
 import type { CollectorStatus } from './runtime/status.ts';
-import type { CollectorView, DemoView, StatusView } from './server/status-view.ts';
+import type { CollectorView, DemoView, PlannedView, StatusView } from './server/status-view.ts';
 import { memoryView } from './status-memory.ts';
 
 export interface StatusParts {
@@ -20,6 +20,8 @@ export interface StatusParts {
   readonly timeShare: number;
   /** Undefined where no cgroups are watched. */
   readonly cgroups: CgroupView | undefined;
+  /** Planned work that is under way. */
+  readonly planned: readonly PlannedView[];
   /** Undefined where no recommendations are checked. */
   readonly posture: { latest(): Evaluation | undefined } | undefined;
   /** Clock.now() */
@@ -41,6 +43,7 @@ export function statusView(parts: StatusParts): StatusView {
     })),
     collectors: parts.collectors.map((status) => collectorView(status, parts.timeShare)),
     memory: parts.cgroups && memoryView(parts.cgroups),
+    planned: parts.planned,
     posture: parts.posture && posturePage(parts.posture.latest(), parts.now),
     events: parts.events,
     links: [],

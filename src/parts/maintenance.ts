@@ -3,7 +3,11 @@
  * planned. An agent leaves it to the cluster's exporter.
  */
 import { createKubernetesWindows } from '../kubernetes/maintenance/windows.ts';
-import { createMaintenanceRoom, maintenanceCollectorNames } from '../maintenance/room.ts';
+import {
+  createMaintenanceRoom,
+  type MaintenanceView,
+  maintenanceCollectorNames,
+} from '../maintenance/room.ts';
 import { configuredWindows } from '../maintenance/window.ts';
 import { kubernetesProblems } from '../problems/kubernetes.ts';
 import type { Cluster } from './kubernetes.ts';
@@ -12,12 +16,18 @@ import { absentPart, type Part, type PartOptions } from './part.ts';
 /** A roll-out that renews no pod for this long is stuck, and that nobody planned. */
 const rolloutHoldMs = 30 * 60_000;
 
+export interface MaintenancePart extends Part {
+  /** Windows that are open now. */
+  open(): MaintenanceView['open'];
+}
+
 export function maintenancePart(
   { settings, clock, events }: PartOptions,
   cluster: Cluster | undefined,
-): Part {
+): MaintenancePart {
   const { kubernetes, maintenance } = settings;
-  if (kubernetes.enabled && kubernetes.role === 'agent') return absentPart(maintenanceCollectorNames);
+  if (kubernetes.enabled && kubernetes.role === 'agent')
+    return { ...absentPart(maintenanceCollectorNames), open: () => [] };
   const room = createMaintenanceRoom({
     sources: [
       configuredWindows(maintenance.window ?? []),
@@ -36,5 +46,6 @@ export function maintenancePart(
       return kubernetesProblems({ reading, view, maintenance: room.view(), now: clock.now() / 1000 });
     },
     stop: async () => undefined,
+    open: () => room.view().open,
   };
 }

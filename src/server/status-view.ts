@@ -12,6 +12,8 @@ export interface StatusView {
   /** What somebody has to act on, as far as it is known. The page adds what collectors cannot tell. */
   readonly problems: readonly ProblemView[];
   readonly collectors: readonly CollectorView[];
+  /** Planned work that is under way. */
+  readonly planned?: readonly PlannedView[] | undefined;
   /** Memory and OOM kills of each Gitaly; absent where no cgroups are watched. */
   readonly memory?: MemoryView | undefined;
   /** Newest first. */
@@ -83,6 +85,11 @@ export interface EventView {
   /** One sentence. */
   readonly message: string;
   readonly labels: Readonly<Record<string, string>>;
+}
+
+export interface PlannedView {
+  readonly name: string;
+  readonly endsAt?: number | undefined;
 }
 
 export interface MemoryView {

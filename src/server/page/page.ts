@@ -1,11 +1,11 @@
 /** The landing page: what is wrong now, each collector's state, the latest events, where else to look. */
 import type { Assessment } from '../assessment.ts';
-import type { StatusView } from '../status-view.ts';
+import type { PlannedView, StatusView } from '../status-view.ts';
 import { collectorsTable } from './collectors.ts';
 import { demoPanel } from './demo.ts';
 import { formatDuration } from './durations.ts';
 import { eventsList } from './events.ts';
-import { html, toText, verbatim } from './html.ts';
+import { type Html, html, toText, verbatim } from './html.ts';
 import { memorySection } from './memory.ts';
 import { posturePanel } from './posture.ts';
 import { anchor, moment, verdictPanel } from './problems.ts';
@@ -52,6 +52,7 @@ export function renderPage({ status, assessment, telemetryPath, now }: PageConte
 </header>
 <main>
 ${verdictPanel(assessment, now)}
+${planned(status.planned ?? [], now)}
 ${status.memory && memorySection(status.memory, now)}
 ${demo && demo.incidents.length > 0 && demoPanel(demo, now)}
 <h2 id="collectors">Collectors</h2>
@@ -70,3 +71,9 @@ ${eventsList(status.events, status.startedAt, now)}
 </html>
 `);
 }
+
+const planned = (windows: readonly PlannedView[], now: number): Html =>
+  html`${windows.map(
+    ({ endsAt, name }) =>
+      html`<p class="planned"><b>Planned work is under way:</b> ${name}${endsAt !== undefined && html`, until ${moment(endsAt, now)}`}. Alerts that it holds are held.</p>`,
+  )}`;

@@ -80,6 +80,8 @@ td small { display: block; max-width: 13rem; white-space: normal; color: var(--q
 td small.hold { white-space: nowrap; }
 th.number, td.number { text-align: right; }
 
+.planned { margin-top: 1rem; padding: .75rem 1.25rem; border-left: 6px solid var(--unknown); border-radius: 6px;
+  background: var(--unknown-ground); }
 .memory tbody th { width: 38%; }
 .memory tbody th .quiet { font-weight: 400; }
 .memory tbody th .message { font-size: .9375rem; font-weight: 400; margin-top: .25rem; color: var(--tone); }
