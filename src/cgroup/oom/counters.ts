@@ -41,9 +41,13 @@ export function readCounters(
 export const haveMoved = (before: Counters, now: Counters): boolean =>
   before.kills !== now.kills || before.ooms !== now.ooms || before.groupKills !== now.groupKills;
 
+/** Counters of one cgroup never fall: these are another's, made in its place. */
+export const fell = (before: Counters | undefined, now: Counters): boolean =>
+  before !== undefined && (now.kills < before.kills || now.ooms < before.ooms);
+
 /** What was added since; counters that were made anew in between count from 0. */
 export const added = (before: Counters, now: Counters): Counters =>
-  now.kills < before.kills || now.ooms < before.ooms
+  fell(before, now)
     ? now
     : {
         ooms: now.ooms - before.ooms,

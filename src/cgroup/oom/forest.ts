@@ -4,6 +4,7 @@ import type { Slices } from '../buckets/slices.ts';
 import type { CgroupFiles } from '../files/reading.ts';
 import type { GitalyTree } from '../tree.ts';
 import { count, type Moment } from './count.ts';
+import { fell } from './counters.ts';
 import { createLooker, type Looker } from './look.ts';
 import type { Children, Start } from './neighbours.ts';
 import { type CgroupNode, createNode, reshape, topOf, uproot } from './node.ts';
@@ -54,7 +55,7 @@ export function createForest(files: CgroupFiles, childrenOf: Children, start: St
     return one;
   }
 
-  function fell(key: string, { slice, top }: Followed): void {
+  function bury(key: string, { slice, top }: Followed): void {
     followed.delete(key);
     slice?.tops.delete(key);
     if (top.status !== 'gone') slice?.lose(key, top.shape);
@@ -76,9 +77,16 @@ export function createForest(files: CgroupFiles, childrenOf: Children, start: St
 
   async function settleAlone({ top }: Followed, looker: Looker, moment: Moment) {
     if (!(await looker.look(top))) return undefined;
-    const { look } = top;
-    const isNew = top.last === undefined && look?.kind === 'value' && !moment.isBaseline;
-    return count(top, moment, isNew ? since(top.shape.path, look.counters.kills) : undefined);
+    return count(top, moment, moment.isBaseline ? undefined : budgetOf(top));
+  }
+
+  /** Nothing is around it that would bound what is believed of one that was not there at the last look. */
+  function budgetOf({ counted, last, look, shape, status }: CgroupNode): number | undefined {
+    if (look?.kind !== 'value') return undefined;
+    const { kills } = look.counters;
+    if (last === undefined) return since(shape.path, kills);
+    // Back after it was gone: another one, or the same behind a mount that was away, where its counters stand higher.
+    return status === 'gone' && !fell(last, look.counters) ? kills - counted : undefined;
   }
 
   /** Kills since the start in a cgroup that is read for the first time. */
@@ -91,7 +99,7 @@ export function createForest(files: CgroupFiles, childrenOf: Children, start: St
   return {
     follow(trees) {
       const tops = new Map(trees.map((tree) => [tree.key, topOf(tree)?.path]));
-      for (const [key, one] of followed) if (tops.get(key) !== one.top.shape.path) fell(key, one);
+      for (const [key, one] of followed) if (tops.get(key) !== one.top.shape.path) bury(key, one);
       for (const tree of trees) {
         const one = followed.get(tree.key) ?? grow(tree);
         if (one === undefined || one.tree === tree) continue;

@@ -5,7 +5,7 @@
 import { basename } from 'node:path/posix';
 import type { Slices } from '../buckets/slices.ts';
 import type { CgroupFiles } from '../files/reading.ts';
-import { added, type Counters, haveMoved, readCounters, zero } from './counters.ts';
+import { added, type Counters, fell, haveMoved, readCounters, zero } from './counters.ts';
 import type { Children } from './neighbours.ts';
 import { bucketShape, type CgroupNode, createNode, type Look } from './node.ts';
 
@@ -18,10 +18,11 @@ export interface Looker {
 export function lookAt(node: CgroupNode): void {
   const first = readCounters(node.folder, 'memory.events');
   const reading = first.kind === 'gone' ? readCounters(node.folder, 'memory.events') : first;
+  const wasGone = first.kind === 'gone' || node.status === 'gone';
   node.lookLocal = undefined;
   node.look =
     reading.kind === 'value'
-      ? { kind: 'value', counters: reading.value, isAnew: first.kind === 'gone' || fell(node, reading.value) }
+      ? { kind: 'value', counters: reading.value, isAnew: wasGone || fell(node.last, reading.value) }
       : { kind: reading.kind };
 }
 
@@ -45,10 +46,6 @@ function lookAtBucket(node: CgroupNode): void {
 /** In the form of this kernel. */
 const neverMoved = ({ groupKills }: Counters): Counters =>
   groupKills === undefined ? { ...zero, groupKills } : zero;
-
-/** Counters of one cgroup never fall. */
-const fell = ({ last }: CgroupNode, now: Counters): boolean =>
-  last !== undefined && (now.kills < last.kills || now.ooms < last.ooms);
 
 export const isFirstOf = (node: CgroupNode, look: Extract<Look, { kind: 'value' }>): boolean =>
   node.last === undefined || look.isAnew;

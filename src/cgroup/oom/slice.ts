@@ -6,7 +6,7 @@ import type { Slices } from '../buckets/slices.ts';
 import type { CgroupFiles } from '../files/reading.ts';
 import type { MovedCgroup } from './classify.ts';
 import { count, isLate, type Moment, type Place, sinceLast } from './count.ts';
-import { added, type Counters, haveMoved, minus, plus, readCounters, zero } from './counters.ts';
+import { added, type Counters, fell, haveMoved, minus, plus, readCounters, zero } from './counters.ts';
 import type { Looker } from './look.ts';
 import { type Children, maxNeighbours, readOnce, type Start } from './neighbours.ts';
 import type { CgroupNode, Shape } from './node.ts';
@@ -109,6 +109,13 @@ export function createPodSlice(
     return first;
   }
 
+  /** Another slice of its name. */
+  function restart(): void {
+    counted = 0;
+    last = zero;
+    local = zero;
+  }
+
   /** What neighbours account for: those that were read before, and those that are read for the first time. */
   async function readNeighbours(
     slices: Slices,
@@ -190,7 +197,8 @@ export function createPodSlice(
     },
     async settle(looker, slices, moment) {
       if (moment.at - listedAt > listEveryMs) list(moment.at);
-      const reading = readCounters(folder, 'memory.events');
+      const first = readCounters(folder, 'memory.events');
+      const reading = first.kind === 'gone' ? readCounters(folder, 'memory.events') : first;
       if (reading.kind !== 'value') {
         // Then each pod by itself. What is new is believed nothing, and what a pod had that goes now is lost.
         if (!(await lookAtTops(looker, true))) return undefined;
@@ -199,6 +207,7 @@ export function createPodSlice(
         return { found, unattributed: 0 };
       }
       const now = reading.value;
+      if (last !== undefined && (first.kind === 'gone' || fell(last, now))) restart();
       const before = last ?? begin(now, moment);
       if (!moment.isBaseline && !isHeld && !haveMoved(before, now)) {
         if (!(await lookAtTops(looker, false))) return undefined;

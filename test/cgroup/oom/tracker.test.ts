@@ -222,6 +222,23 @@ describe('what comes and goes', () => {
     expect(tracker.totals()[0]?.bucketKills).toEqual(new Map([[3, 3]]));
   });
 
+  test('the slice around the pods, and a Gitaly of no pod, that were gone for a while and made anew', async () => {
+    const host = hostTree();
+    const { kernel, tracker } = await begin([tree, host]);
+    for (const bucket of [`${git}/repos-3`, 'gitaly/gitaly-1/repos-1'])
+      for (let each = 0; each < 3; each++) kernel.kill(bucket, bucket);
+    kernel.run();
+    await tracker.settle();
+    kernel.remove(burstable);
+    kernel.remove('gitaly');
+    await tracker.settle();
+    for (const { path, isGroup } of [...pathsOf(tree), ...pathsOf(host)]) kernel.make(path, { isGroup });
+    kernel.kill(`${git}/repos-3`, git);
+    kernel.kill('gitaly/gitaly-1/repos-1', 'gitaly/gitaly-1');
+    kernel.run();
+    expect((await tracker.settle()).map(line)).toEqual(['1 by git in 3', '1 by git in 1']);
+  });
+
   test('a bucket that nobody has told of yet', async () => {
     const { kernel, tracker } = await begin();
     const bucket = `${git}/repos-9`;
