@@ -1,8 +1,7 @@
 /** What the demo tells people about its incidents, and about Praefect's schema, is true of this project. */
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from '@jest/globals';
-import { exporterAlerts } from '../../alerts/exporter.ts';
-import { praefectAlerts } from '../../alerts/praefect.ts';
+import { alertGroups } from '../../alerts/index.ts';
 import { defaultAlertSettings } from '../../alerts/settings.ts';
 import { everyMetric } from '../../src/catalogue.ts';
 import { incidents } from '../../src/demo/incidents/catalogue.ts';
@@ -25,10 +24,7 @@ describe.each(incidents.map((incident) => [incident.name, incident] as const))('
   });
 
   test('points to alerts that there are', () => {
-    const { thresholds } = defaultAlertSettings;
-    const known = [praefectAlerts(thresholds), exporterAlerts(defaultAlertSettings)].flatMap(({ alerts }) =>
-      alerts.map((alert) => alert.name),
-    );
+    const known = alertGroups(defaultAlertSettings).flatMap(({ alerts }) => alerts.map(({ name }) => name));
     expect(known).toEqual(expect.arrayContaining([...incident.alerts]));
   });
 

@@ -27,7 +27,7 @@ export const oomBucket = (node?: DemoNode): Incident => ({
     { metric: bucketsNearLimit, shows: '1 for the last seconds before each kill' },
     { metric: lastOom, shows: 'when it was' },
   ],
-  alerts: [],
+  alerts: ['GitalyGitOOMKilled'],
   ends: 'The client gives up. Kills stay counted, and on the page for an hour.',
   needs: [],
   async run(scene) {
@@ -63,7 +63,7 @@ export const oomPod = (node?: DemoNode): Incident => ({
     { metric: podMetrics.memoryEvents, shows: 'max rises before, oom with the kill' },
     { metric: bucketsNearLimit, shows: 'stays 0: no bucket is the cause' },
   ],
-  alerts: [],
+  alerts: ['GitalyOOMKilled'],
   ends: 'The memory is given back. Kills stay counted, and on the page for an hour.',
   needs: ['gitaly-1'],
   async run(scene) {
