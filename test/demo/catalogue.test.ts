@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from '@jest/globals';
 import { alertGroups } from '../../alerts/index.ts';
+import { praefectAlerts } from '../../alerts/praefect.ts';
 import { defaultAlertSettings } from '../../alerts/settings.ts';
 import { everyMetric } from '../../src/catalogue.ts';
 import { incidents } from '../../src/demo/incidents/catalogue.ts';
