@@ -153,6 +153,9 @@ function movedOf(
     : lookLocal === undefined
       ? { ...rest, kills: 0 }
       : added(local ?? zero, lookLocal);
+  // Of a cgroup that had its kills before anybody told of it, what it had beside them is of then.
+  const isPast = node.last === undefined && own + below.kills === 0 && now.kills > 0;
+  if (isPast) return undefined;
   if (at - node.oomsAt > oomMemoryMs) node.ooms = 0;
   if (itself.ooms > 0) node.oomsAt = at;
   node.ooms += itself.ooms;

@@ -303,6 +303,22 @@ describe('what comes and goes', () => {
     expect(tracker.health().unattributed).toBe(1);
   });
 
+  test("a pod of another's that went some time ago leaves no doubt", async () => {
+    const { clock, kernel, tracker } = await begin();
+    const other = `${burstable}/kubepods-burstable-podffff0000.slice`;
+    kernel.make(other);
+    kernel.kill(other, other);
+    kernel.run();
+    await tracker.settle();
+    kernel.remove(other);
+    await clock.advance(3000);
+    await tracker.settle();
+    kernel.kill(`${git}/repos-3`, `${git}/repos-3`);
+    kernel.run();
+    kernel.remove(pod);
+    expect((await tracker.settle()).map(line)).toEqual(['1 by pod gone']);
+  });
+
   test('a pod that went while nothing was killed is not blamed for what comes later', async () => {
     const { clock, kernel, tracker } = await begin();
     const other = `${burstable}/kubepods-burstable-podffff0000.slice`;
@@ -341,6 +357,22 @@ describe('what comes and goes', () => {
     expect(tracker.totals()).toEqual([]);
   });
 
+  test('a pod that was not told of for a moment keeps its counts', async () => {
+    const { clock, kernel, tracker } = await begin();
+    kernel.kill(`${git}/repos-3`, `${git}/repos-3`);
+    kernel.run();
+    await tracker.settle();
+    tracker.follow([]);
+    await tracker.settle();
+    tracker.follow([tree]);
+    await tracker.settle();
+    await clock.advance(7_200_000);
+    kernel.kill(`${git}/repos-2`, `${git}/repos-2`);
+    kernel.run();
+    expect((await tracker.settle()).map(line)).toEqual(['1 by bucket in 2']);
+    expect(tracker.totals()).toMatchObject([{ kills: levels({ bucket: 2 }) }]);
+  });
+
   test('a name that is learnt later takes its counts along', async () => {
     const { kernel, tracker } = await begin([{ ...tree, identity: { ...tree.identity, pod: uid } }]);
     kernel.kill(`${git}/repos-3`, `${git}/repos-3`);
@@ -368,6 +400,36 @@ describe('where counting starts', () => {
     const kills = await tracker.settle();
     expect(kills.map(({ processes }) => processes)).toEqual([1]);
     expect(tracker.totals()).toHaveLength(1);
+  });
+
+  test('what was reached before a pod was named is no cause of a kill after it', async () => {
+    const kernel = createKernelModel();
+    const clock = createManualClock();
+    for (const { path, isGroup } of pathsOf(tree)) kernel.make(path, { isGroup });
+    for (let each = 0; each < 17; each++) kernel.kill(`${git}/repos-3`, `${git}/repos-3`, { ooms: 2 });
+    kernel.kill(gitaly, gitaly, { isVictimGone: true });
+    kernel.run();
+    const tracker = createOomTracker({ files: kernel.files, root: '/', childrenOf: kernel.children, clock });
+    tracker.follow([]);
+    await tracker.settle();
+    tracker.follow([tree]);
+    expect(await tracker.settle()).toEqual([]);
+    kernel.kill(`${git}/repos-3`, undefined);
+    kernel.kill(gitaly, undefined);
+    kernel.run();
+    expect((await tracker.settle()).map(line).sort()).toEqual(['1 by node gitaly', '1 by node in 3']);
+  });
+
+  test('a kill between the first follow and the first settle is one of before', async () => {
+    const kernel = createKernelModel();
+    for (const { path, isGroup } of pathsOf(tree)) kernel.make(path, { isGroup });
+    const clock = createManualClock();
+    const tracker = createOomTracker({ files: kernel.files, root: '/', childrenOf: kernel.children, clock });
+    tracker.follow([tree]);
+    kernel.kill(`${git}/repos-3`, `${git}/repos-3`);
+    kernel.run();
+    expect(await tracker.settle()).toEqual([]);
+    expect(tracker.totals()).toMatchObject([{ kills: levels({}) }]);
   });
 
   test('a Gitaly on a virtual machine that starts after the exporter', async () => {
