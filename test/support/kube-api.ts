@@ -12,8 +12,8 @@
  *     await server.close();
  *
  * It pages lists, filters by namespace, label and field selectors, keeps a log of events for watches that resume,
- * and answers 410 for what `compact()` made it forget. It knows no time: watches end by `expire()`, bookmarks come
- * by `bookmark()`.
+ * and answers 410 for what `compact()` made it forget. It knows no time unless it is told to: watches end by
+ * `expire()`, bookmarks come by `bookmark()`.
  */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
@@ -120,7 +120,8 @@ export function recorded(name: string): Misbehaviour {
   };
 }
 
-export async function startKubeApi(): Promise<TestKubeApi> {
+/** @param keepsTime Ends each watch after its timeoutSeconds, as a real server does: for clients with a real clock. */
+export async function startKubeApi({ keepsTime = false } = {}): Promise<TestKubeApi> {
   const objects = new Map<string, Map<string, RawObject>>();
   const logs = new Map<string, Logged[]>();
   const watches = new Set<Watch>();
@@ -220,7 +221,12 @@ export async function startKubeApi(): Promise<TestKubeApi> {
     const opened: Watch = { scope, response };
     for (const logged of logOf(scope.resource)) if (logged.version > from) tell(opened, logged);
     watches.add(opened);
-    response.on('close', () => watches.delete(opened));
+    const lifeMs = Number(query['timeoutSeconds']) * 1000;
+    const end = keepsTime && lifeMs > 0 ? setTimeout(() => response.end(), lifeMs) : undefined;
+    response.on('close', () => {
+      clearTimeout(end);
+      watches.delete(opened);
+    });
   }
 
   /** To a selector, an object that stops matching is deleted and one that starts is added. */
