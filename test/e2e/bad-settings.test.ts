@@ -1,0 +1,112 @@
+/** The real program with settings that cannot work: what it says names the setting, what was found, and the mend. */
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { startExporter } from './exporter-process.ts';
+import {
+  expectPromtoolToPass,
+  type LivingTree,
+  livingTree,
+  type Scrape,
+  scrapeUntil,
+  success,
+} from './servers.ts';
+
+let folder = '';
+let tree: LivingTree;
+
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'bad-settings-'));
+  tree = livingTree();
+});
+afterAll(() => {
+  tree?.remove();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+describe('settings that contradict each other end it at once', () => {
+  test.each([
+    {
+      args: ['--kubernetes.enabled', '--kubernetes.role=agent', '--kubernetes.node=n1'],
+      says: /kubernetes\.role is agent, but cgroup\.enabled is false: .*set --cgroup\.enabled, or another role/,
+    },
+    {
+      args: ['--kubernetes.enabled', '--kubernetes.role=agent', '--cgroup.enabled'],
+      says: /kubernetes\.role is agent, but kubernetes\.node is not set.*spec\.nodeName/,
+    },
+    {
+      args: ['--kubernetes.enabled', '--kubernetes.role=cluster', '--cgroup.enabled'],
+      says: /kubernetes\.role is cluster, but cgroup\.enabled is true: .*unset one of them, or use role all/,
+    },
+  ])('$args', async ({ args, says }) => {
+    const refused = startExporter(args);
+    await expect(refused).rejects.toThrow(says);
+    await expect(refused).rejects.toThrow('the exporter ended with 2');
+  });
+});
+
+interface Running {
+  readonly found: Scrape;
+  /** The log and what the API tells, together. */
+  readonly said: string;
+}
+
+/** As soon as the collector has failed. */
+async function failing(collector: string, ...args: readonly string[]): Promise<Running> {
+  const exporter = await startExporter(args);
+  try {
+    const found = await scrapeUntil(
+      exporter,
+      `${collector} to fail`,
+      (each) => success(each, collector) === 0,
+    );
+    expectPromtoolToPass(found);
+    const { text } = await exporter.get('/api/v1/status');
+    return { found, said: `${exporter.output()}${text}` };
+  } finally {
+    expect(await exporter.stop()).toBe(0);
+  }
+}
+
+const servers = ({ found }: Running): readonly string[] =>
+  [...found.names()].filter((name) => /^gitaly_server_(?!posture)/.test(name));
+
+describe('settings that point to nothing, or to something else, are failures of what rests on them', () => {
+  test('a kubeconfig that is not there', async () => {
+    const file = join(folder, 'no-kubeconfig');
+    const running = await failing('kubernetes', '--kubernetes.enabled', `--kubernetes.kubeconfig=${file}`);
+    expect(servers(running)).toEqual([]);
+    expect(running.said).toContain(`the kubeconfig ${file} is not there; set kubernetes.kubeconfig`);
+  });
+
+  test('a file of pods that is garbage: the pods are shown by their uids', async () => {
+    const file = join(folder, 'pods.json');
+    writeFileSync(file, '{"kind": "List", "items": [{"kind": "Pod", "meta');
+    const running = await failing(
+      'cgroup',
+      '--cgroup.enabled',
+      `--cgroup.root=${tree.root}`,
+      `--cgroup.pods-file=${file}`,
+    );
+    expect(running.found.value('gitaly_exporter_cgroup_trees')).toBe(2);
+    expect(
+      [...running.found.series.keys()].filter((series) => series.startsWith('gitaly_server_info ')),
+    ).toHaveLength(2);
+    expect(running.said).toContain(`cgroup.pods-file: ${file}: it is no whole JSON`);
+    expect(running.said).toContain('kubectl get pods -A -l app=gitaly -o json');
+  });
+
+  test('a root that is cgroup v1', async () => {
+    const root = join(folder, 'v1');
+    for (const controller of ['memory', 'cpu,cpuacct']) {
+      mkdirSync(join(root, controller, 'kubepods'), { recursive: true });
+      writeFileSync(join(root, controller, 'cgroup.procs'), '1\n');
+    }
+    const running = await failing('cgroup', '--cgroup.enabled', `--cgroup.root=${root}`);
+    expect(servers(running)).toEqual([]);
+    expect(running.found.value('gitaly_exporter_cgroup_trees')).toBeUndefined();
+    expect(running.said).toContain(`cgroup.root ${root} is cgroup v1 (found memory, cpu,cpuacct)`);
+    expect(running.said).toContain('systemd.unified_cgroup_hierarchy=1');
+  });
+});
