@@ -88,8 +88,8 @@ export function createCgroupRoom(options: CgroupRoomOptions): CgroupRoom {
     pollIntervalMs,
     clock,
     log,
-    onFound({ folders, trees }) {
-      vanished.look(trees, clock.now());
+    onFound({ folders, trees, unlisted }) {
+      vanished.look(trees, clock.now(), unlisted);
       oomWatch.follow(trees);
       void directoryWatch.follow(folders);
     },

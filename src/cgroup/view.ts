@@ -120,8 +120,8 @@ const levelView = (
 });
 
 export interface VanishedWatch {
-  /** `now`: Clock.now(). */
-  look(trees: readonly GitalyTree[], now: number): void;
+  /** `now`: Clock.now(). `unlisted`: uids of those that are there, but turned out not to be meant. */
+  look(trees: readonly GitalyTree[], now: number, unlisted?: readonly string[]): void;
   /** Newest first. */
   current(now: number): readonly VanishedGitaly[];
 }
@@ -134,8 +134,8 @@ export function createVanishedWatch(): VanishedWatch {
   let there: readonly GitalyTree[] = [];
   let gone: readonly VanishedGitaly[] = [];
   return {
-    look(trees, now) {
-      const keys = new Set(trees.map(({ key }) => key));
+    look(trees, now, unlisted = []) {
+      const keys = new Set([...trees.map(({ key }) => key), ...unlisted]);
       const names = new Set(trees.map(({ identity }) => identityKey(identity)));
       const went = there.filter(({ key }) => !keys.has(key));
       there = trees;

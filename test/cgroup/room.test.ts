@@ -337,6 +337,23 @@ describe('OOM kills', () => {
     expect(room.view().vanished.map(({ uid: of }) => of)).toEqual([uid]);
   });
 
+  test('one that the list of pods turns out not to have has not vanished', async () => {
+    makePod();
+    let failure: Failure | undefined = { reason: 'timeout', message: 'not listed yet' };
+    const directory: PodDirectory = {
+      pods: () => ({ pods: [], failure }),
+      subscribe: () => () => undefined,
+    };
+    const { collect, clock, room } = start({ directory });
+    await collect('cgroup');
+    expect(room.view().gitalys.map(({ uid: of }) => of)).toEqual([uid]);
+    failure = undefined;
+    clock.stall(60_000);
+    await collect('cgroup');
+    expect(room.view().gitalys).toEqual([]);
+    expect(room.view().vanished).toEqual([]);
+  });
+
   test('none in the midst of nothing: a bucket that vanishes with a kill before a sweep harms no series', async () => {
     makePod();
     const { collect, text } = start({ buckets: 'all' });

@@ -6,7 +6,7 @@ import { startTreeWatch, type TreeWatch } from '../../src/cgroup/tree-watch.ts';
 import { silentLog } from '../../src/runtime/log.ts';
 import { createManualClock, settle } from '../support/manual-clock.ts';
 
-const found: Found = { kind: 'found', trees: [], missing: [], failures: [], folders: [] };
+const found: Found = { kind: 'found', trees: [], missing: [], unlisted: [], failures: [], folders: [] };
 const { signal } = new AbortController();
 
 function watching(

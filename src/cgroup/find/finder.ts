@@ -44,6 +44,8 @@ export function createFinder({ root, hostName, directory, clock = systemClock }:
   let rootNames: readonly string[] = [];
   /** Uids of pods with Gitaly's cgroups that the directory does not list, as of the last look everywhere. */
   let unlisted: readonly string[] = [];
+  /** Whether the list of pods was whole at the last look: who is not on it was shown before. */
+  let wasByList = false;
   let last: Promise<unknown> = Promise.resolve();
 
   function isBusy({ path }: GitalyFolder): boolean {
@@ -77,8 +79,12 @@ export function createFinder({ root, hostName, directory, clock = systemClock }:
     slices: Slices,
   ): Promise<Found | undefined> {
     const problems = createProblems(root);
-    const isEverywhere = await mustLookEverywhere(slices, problems);
-    if (isEverywhere === undefined) return undefined;
+    const told = directory?.pods();
+    const known = new Map(told?.pods.map((pod) => [pod.uid, pod]));
+    const isByList = told !== undefined && told.failure === undefined;
+    const isDue = await mustLookEverywhere(slices, problems);
+    if (isDue === undefined) return undefined;
+    const isEverywhere = isDue || (isByList && !wasByList);
     if (isEverywhere || places === undefined) {
       places = await findPlaces(createDirectories(root), slices);
       if (places === undefined) return undefined;
@@ -86,9 +92,6 @@ export function createFinder({ root, hostName, directory, clock = systemClock }:
       directories.expire();
     }
     if (!places.isWhole) problems.truncated('');
-    const told = directory?.pods();
-    const known = new Map(told?.pods.map((pod) => [pod.uid, pod]));
-    const isByList = told !== undefined && told.failure === undefined;
     const isWanted = (uid: string): boolean => isEverywhere || !isByList || known.has(uid);
 
     const sight = await lookAt(root, places, isWanted, directories, slices);
@@ -97,7 +100,8 @@ export function createFinder({ root, hostName, directory, clock = systemClock }:
     if (isEverywhere) directories.prune();
 
     const { trees, folders, notListed } = sortOut(sight, known, isByList, problems);
-    if (isEverywhere) unlisted = notListed;
+    if (isEverywhere || !isByList) unlisted = notListed;
+    wasByList = isByList;
     for (const key of choices.keys()) if (!trees.some((tree) => tree.key === key)) choices.delete(key);
     if (trees.length === 0 && places.kubepods.length === 0 && !inspected.isTopmost)
       return { kind: 'failed', reason: 'parse', message: missing.nothingVisible(root) };
@@ -105,6 +109,7 @@ export function createFinder({ root, hostName, directory, clock = systemClock }:
       kind: 'found',
       trees,
       missing: linesOf(sight, trees, [...known.values()], inspected),
+      unlisted,
       failures: [...(told?.failure === undefined ? [] : [told.failure]), ...problems.failures()],
       folders: foldersOf(places, folders),
     };
@@ -177,7 +182,8 @@ export function createFinder({ root, hostName, directory, clock = systemClock }:
     const others = hosts.map(({ parent }) => parent).filter((parent) => parent !== shown);
     if (others.length > 0) lines.push(missing.onlyOneHost(shown, others));
     if (!isTopmost && hosts.length > 0) lines.push(missing.ownCgroupOnly);
-    if (trees.length === 0 && known.length === 0) lines.push(missing.nothingFound(root));
+    if (trees.length === 0 && known.length === 0 && unlisted.length === 0)
+      lines.push(missing.nothingFound(root));
     return lines;
   }
 

@@ -9,6 +9,8 @@ export type Found =
       readonly trees: readonly GitalyTree[];
       /** What is not known and why, a line each, with the mend: for the page. */
       readonly missing: readonly string[];
+      /** Uids of pods that hold Gitaly's cgroups, and that a whole list of pods does not have: not among the trees. */
+      readonly unlisted: readonly string[];
       /** What could not be read; the trees are those that could. */
       readonly failures: readonly Failure[];
       /** Folders in which trees come and go, relative to the root: what `watchTrees` follows. */

@@ -16,7 +16,7 @@ export const notHere = (pods: readonly string[], root: string): string =>
   `${some(pods)}: listed as Gitaly's on this node, but without a cgroup below ${root}: just gone, not started, or on another node`;
 
 export const notListed = (uids: readonly string[]): string =>
-  `${some(uids)}: hold Gitaly's cgroups, but are not among the pods that are listed as Gitaly's: check the selector`;
+  `${some(uids)}: hold Gitaly's cgroups, but are not among the pods that are listed as Gitaly's on this node: check the selector and kubernetes.node, or cgroup.pods-file; Gitalys of other namespaces may be right to be left out`;
 
 export const onlyOneHost = (shown: string, others: readonly string[]): string =>
   `${some(others.map((parent) => `/${parent}`))}: more Gitalys outside of Kubernetes, which have no names to tell them apart; only /${shown} is shown`;

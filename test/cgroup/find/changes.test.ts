@@ -95,6 +95,20 @@ describe('what changes between two looks is seen at the next one', () => {
   });
 });
 
+test('a list that becomes whole without a pod that was named by its uid: the page says at once why that is not shown', async () => {
+  tree.make(`${git}/repos-0`);
+  const directory = directoryOf([], { reason: 'timeout', message: 'not listed yet' });
+  const finder = finderOf(tree.root, { clock, directory });
+  expect((await lookWith(finder)).trees.map(({ key }) => key)).toEqual([uid]);
+  directory.tell([]);
+  const { missing, trees, unlisted } = await lookWith(finder);
+  expect(trees).toEqual([]);
+  expect(unlisted).toEqual([uid]);
+  // Not as well that there are none.
+  expect(missing).toEqual([expect.stringMatching(new RegExp(`^${uid}: hold Gitaly's cgroups, but`))]);
+  expect(missing[0]).toContain('kubernetes.node');
+});
+
 test('far from what is known, trees are looked for once a minute', async () => {
   tree.make(`${git}/repos-0`, 'system.slice/a.service');
   const finder = finderOf(tree.root, { clock });
