@@ -5,6 +5,10 @@
 
 // What is said of a Gitaly Cluster.
 export { type CatalogueSection, catalogue, everyMetric } from './catalogue.ts';
+// Gitaly's cgroups: memory, CPU, OOM kills, and which bucket a repository is in.
+export { bucketsOf } from './cgroup/buckets/hash.ts';
+export type { KnownPod, KnownPods, PodDirectory } from './cgroup/pods.ts';
+export { type CgroupRoom, type CgroupRoomOptions, createCgroupRoom } from './cgroup/room.ts';
 export type { DatabaseConnection, SslMode } from './config/database-connection.ts';
 export { Secret } from './config/secret.ts';
 export { createEventLog, type Event, type EventLog } from './events/log.ts';
@@ -14,6 +18,9 @@ export { lintBlock } from './metrics/lint-block.ts';
 // Declaring metrics and making samples of them.
 export { anyValue, counter, gauge, histogram, type LabelsOf, type Metric } from './metrics/metric.ts';
 export { type Block, type Family, samplesOf, single } from './metrics/samples.ts';
+// Recommendations as checks: pure functions of what was found.
+export { type Evaluation, evaluate, type Finding } from './posture/evaluate.ts';
+export { nothingKnown, type PostureInputs } from './posture/inputs.ts';
 // Reading Praefect's database.
 export { createDatabase } from './praefect/connection/create-database.ts';
 export type { Answer, Database, Look, Row } from './praefect/database.ts';

@@ -28,3 +28,23 @@ test('a collector of one’s own runs and is read as the documentation shows', a
 test('every metric of the catalogue passes our own lint, and none is declared twice', () => {
   expect(library.lintMetrics(library.everyMetric)).toEqual([]);
 });
+
+test('the bucket of a repository, and a cgroup room, are to be had without the program', async () => {
+  expect(
+    library.bucketsOf('default', '@hashed/ab/cd/abcd.git', { count: 100, maxCgroupsPerRepo: 1 }),
+  ).toHaveLength(1);
+  const room = library.createCgroupRoom({
+    root: import.meta.dirname,
+    hostName: 'here',
+    buckets: 'top',
+    topBuckets: 20,
+    pollIntervalMs: 500,
+    clock: library.systemClock,
+    events: library.createEventLog(library.systemClock),
+    log: library.silentLog,
+  });
+  const [levels] = room.collectors;
+  const outcome = await levels?.collect({ signal: AbortSignal.timeout(5000), cause: 'scrape' });
+  await room.stop();
+  expect(outcome).toMatchObject({ kind: 'failed', reason: 'parse' });
+});
