@@ -56,11 +56,13 @@ export function cgroupPart(
     configuredBuckets: configured.of,
     kernelVersion: release(),
   });
+  let isListed = false;
   /** Before the pods are known a look would be a failure that is none. */
   const afterFirstList = (collector: Collector): Collector => ({
     ...collector,
     async collect(run) {
       await (fromFile === undefined ? cluster?.settled(run.signal) : fromFile.ready);
+      isListed = true;
       return collector.collect(run);
     },
   });
@@ -68,7 +70,7 @@ export function cgroupPart(
     collectors: room.collectors.map(afterFirstList),
     disabled: [],
     families: [() => room.selfFamilies()],
-    problems: () => cgroupProblems({ view: room.view() }),
+    problems: () => (isListed ? cgroupProblems({ view: room.view() }) : []),
     view: () => room.view(),
     directory,
     async stop() {

@@ -25,6 +25,8 @@ import { absentPart, type Part, type PartOptions } from './part.ts';
 
 /** What the first reads wait for, in place of calling everything unknown. */
 const listedWithinMs = 3000;
+/** After so long nobody waits any more: an API server that takes connections and is silent holds no scrape. */
+const startsWithinMs = 10_000;
 
 /** What Kubernetes tells the other parts. */
 export interface Cluster {
@@ -77,8 +79,9 @@ export function kubernetesPart({ settings, clock, events, log }: PartOptions): K
   const isGitaly = (pod: Pod): boolean => componentOf(pod) === 'gitaly';
   const room = createKubernetesRoom({ stores, role: kubernetes.role, isGitaly, clock, events });
   stores.start();
+  const starting = AbortSignal.timeout(startsWithinMs);
   const listedBy = (signal: AbortSignal): Promise<void> =>
-    settled(stores, clock, AbortSignal.any([signal, AbortSignal.timeout(listedWithinMs)]));
+    settled(stores, clock, AbortSignal.any([signal, starting, AbortSignal.timeout(listedWithinMs)]));
   /** The first read of the metrics and of the configurations waits for the first list, in place of failing. */
   const awaited = (source: TargetSource): TargetSource => ({
     async list(signal) {
@@ -92,9 +95,10 @@ export function kubernetesPart({ settings, clock, events, log }: PartOptions): K
       return source.read(signal);
     },
   });
-  /** A first look at empty stores would be a failure that is none. */
+  /** A first look at empty stores would be a failure that is none; it takes time that later ones do not. */
   const afterFirstList = (collector: Collector): Collector => ({
     ...collector,
+    schedule: { ...collector.schedule, timeoutMs: collector.schedule.timeoutMs + listedWithinMs },
     async collect(run) {
       await listedBy(run.signal);
       return collector.collect(run);
