@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, test } from '@jest/globals';
+import { afterEach, beforeAll, beforeEach, expect, test } from '@jest/globals';
 import type { Settings } from '../../src/config/sections/index.ts';
 import { createEventLog } from '../../src/events/log.ts';
 import { type KubernetesPart, kubernetesPart } from '../../src/parts/kubernetes.ts';
@@ -9,6 +9,9 @@ import type { PartOptions } from '../../src/parts/part.ts';
 import { systemClock } from '../../src/runtime/clock.ts';
 import { silentLog } from '../../src/runtime/log.ts';
 import { startKubeApi, type TestKubeApi } from '../support/kube-api.ts';
+
+// Loading it takes a second or several, and is not what is tested here.
+beforeAll(async () => void (await import('@kubernetes/client-node')), 60_000);
 
 let folder: string;
 let api: TestKubeApi;
