@@ -149,9 +149,14 @@ const metrics = await exporter.scrape();
 writeFileSync(join(out, 'metrics.txt'), metrics);
 const ms = (value: number | undefined): string => (value === undefined ? '' : `${Math.round(value)} ms`);
 const isSlow = ({ logMs }: Outcome): boolean => logMs !== undefined && logMs > promiseMs;
+/** Fewer than died is right only where a group was struck whose first victim was counted once. */
+const verdict = ({ isRight, killed, metrics: told }: Outcome): string =>
+  isRight ? (sumOf(killed) === sumOf(told) ? 'right' : 'one too few') : 'WRONG';
+const sumOf = (counts: string): number =>
+  (counts.match(/\d+/g) ?? []).reduce((sum, digits) => sum + Number(digits), 0);
 const rows = outcomes.map(
   (one) =>
-    `| ${one.step} | ${one.killed} | ${one.metrics} | ${one.incidents} | ${ms(one.logMs)} | ${one.isRight ? 'right' : 'WRONG'}${isSlow(one) ? ', SLOW' : ''} |`,
+    `| ${one.step} | ${one.killed} | ${one.metrics} | ${one.incidents} | ${ms(one.logMs)} | ${verdict(one)}${isSlow(one) ? ', SLOW' : ''} |`,
 );
 writeFileSync(
   join(out, 'result.md'),
