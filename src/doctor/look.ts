@@ -109,10 +109,12 @@ export async function look(options: LookOptions, signal: AbortSignal): Promise<R
   }
 
   async function posturePart(directory: PodDirectory | undefined): Promise<readonly ServerFacts[]> {
+    const { clientRetryWindow: retryMs } = settings.posture;
     const inputs = await postureInputs(
       {
         clock,
         stores: seen?.stores,
+        ownNodeOnly: kubernetes.role === 'agent',
         componentOf,
         configMaps,
         configFiles: files,
@@ -125,6 +127,7 @@ export async function look(options: LookOptions, signal: AbortSignal): Promise<R
           : undefined,
         rotationSeconds: undefined,
         praefect: database?.known,
+        clientRetrySeconds: retryMs === undefined ? undefined : retryMs / 1000,
       },
       signal,
     );

@@ -26,6 +26,8 @@ export interface PostureSources {
   readonly clock: Clock;
   /** Undefined: no Kubernetes is watched. */
   readonly stores: Stores | undefined;
+  /** An agent's watch: pods of other nodes are not in the stores. */
+  readonly ownNodeOnly?: boolean;
   readonly componentOf: ComponentOf;
   /** Undefined: without kubernetes.scrape, or on an agent, which has no right to read them. */
   readonly configMaps: ConfigMaps | undefined;
@@ -59,10 +61,10 @@ const noKubernetes = notApplicable('Kubernetes is not watched (kubernetes.enable
 /** Never rejects: what could not be read is unknown, with its reason. */
 export async function postureInputs(sources: PostureSources, signal: AbortSignal): Promise<PostureInputs> {
   const { clock, stores } = sources;
-  const gitalyPods = podsOf(sources, 'gitaly');
-  const praefectPods = podsOf(sources, 'praefect');
   const here = await sources.cgroups?.look(signal);
   const cgroups = here?.servers ?? [];
+  const gitalyPods = gitalyPodsOf(sources, cgroups);
+  const praefectPods = podsOf(sources, 'praefect');
   const [onKubernetes, onMachines, otherPods, praefect] = await Promise.all([
     serversOfPods(sources, valueOr(gitalyPods), cgroups, signal),
     serversOfMachines(sources, cgroups, signal),
@@ -97,6 +99,18 @@ function podsOf({ stores, componentOf }: PostureSources, component: Component): 
   const pods = heldBy(stores?.pods, 'pods');
   return 'unknown' in pods ? pods : known(pods.value.filter((pod) => componentOf(pod) === component));
 }
+
+function gitalyPodsOf(sources: PostureSources, here: readonly CgroupServer[]): Known<readonly Pod[]> {
+  const pods = podsOf(sources, 'gitaly');
+  if (sources.stores === undefined && here.some(({ identity }) => identity.pod !== '')) return apiNotAsked;
+  if ('unknown' in pods || sources.ownNodeOnly !== true || pods.value.length > 0) return pods;
+  return notApplicable("no pod of Gitaly's is on this node");
+}
+
+/** The recommendations are for them all the same. */
+const apiNotAsked = unknown(
+  "Gitaly's pods were found by their cgroups alone; what they are judged by stands in the Kubernetes API: set kubernetes.enabled",
+);
 
 const valueOr = <T>(fact: Known<readonly T[]>): readonly T[] => ('unknown' in fact ? [] : fact.value);
 

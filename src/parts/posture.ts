@@ -51,6 +51,7 @@ export function posturePart(
         {
           clock,
           stores: cluster?.stores,
+          ownNodeOnly: kubernetes.role === 'agent',
           componentOf: cluster?.componentOf ?? (() => undefined),
           configMaps: cluster?.configMaps,
           configFiles: files,

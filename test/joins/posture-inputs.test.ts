@@ -1,5 +1,6 @@
 /** From recorded clusters to what the checks say: which facts reach them, and why others do not. */
 import { describe, expect, test } from '@jest/globals';
+import type { CgroupPosture } from '../../src/joins/cgroup-posture.ts';
 import { chartComponentOf } from '../../src/joins/component.ts';
 import { createConfigMaps, type ReadConfigMap } from '../../src/joins/config-maps.ts';
 import { type PostureSources, postureInputs } from '../../src/joins/posture-inputs.ts';
@@ -56,6 +57,21 @@ function sources(name: 'posture-good' | 'posture-chart-defaults') {
   };
   return { all, stores };
 }
+
+/** A host on which no Gitaly is found. */
+const noServers: CgroupPosture = {
+  look: async () => ({
+    servers: [],
+    node: {
+      node: 'node-1',
+      cgroupVersion: known('v2'),
+      cgroupDriver: known('systemd'),
+      nsdelegate: known(false),
+      runcVersion: unknown('on the node alone'),
+      swapBytes: known(0),
+    },
+  }),
+};
 
 /** The worst result of each check, with its reason where it is unknown. */
 async function results(
@@ -158,7 +174,47 @@ test('an agent proves what stands in its node, with cgroups and configuration to
   });
 });
 
+test('an agent on a node without Gitaly leaves nothing open', async () => {
+  const { all, stores } = sources('posture-good');
+  const agent: PostureSources = {
+    ...all,
+    stores: { ...stores, pods: testStore() },
+    ownNodeOnly: true,
+    configMaps: undefined,
+    cgroups: noServers,
+  };
+  const open = Object.entries(await results(agent, checksOfRole.agent)).filter(([, each]) => each !== 'n/a');
+  expect(open).toEqual([]);
+  // To whom the whole cluster is shown, none at all is a selector that does not fit.
+  expect(await results({ ...agent, ownNodeOnly: false }, checksOfRole.agent)).toMatchObject({
+    cgroup_v2: 'unknown',
+  });
+});
+
 describe('what is not known never passes', () => {
+  test('pods that are known by their cgroups alone are not without recommendations', async () => {
+    const { all } = sources('posture-good');
+    const found: PostureSources = {
+      ...all,
+      ...{ stores: undefined, configMaps: undefined, otherPods: undefined },
+      cgroups: {
+        async look(given) {
+          const { node } = await noServers.look(given);
+          const identity = { namespace: '', pod: '3f1c8d2a', node: node.node };
+          const none = unknown('not looked at');
+          const facts = {
+            layout: 'none',
+            ...{ podMemoryMax: none, gitMemoryMax: none, repositoryCgroups: none, ownerUid: none },
+          } as const;
+          return { servers: [{ identity, facts }], node };
+        },
+      },
+    };
+    expect(await results(found, checksOfRole.agent)).toMatchObject({
+      ...{ cgroup_v2: 'unknown', pod_memory_bounded: 'unknown', git_cgroups_enabled: 'unknown' },
+    });
+  });
+
   test('without Kubernetes nothing is asked of its pods', async () => {
     const { all } = sources('posture-good');
     const inputs = await postureInputs(
