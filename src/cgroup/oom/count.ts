@@ -5,15 +5,9 @@
 import { knownOf } from '../files/reading.ts';
 import type { MovedCgroup } from './classify.ts';
 import { added, type Counters, minus, plus, zero } from './counters.ts';
+import { noGroup } from './group.ts';
 import { isFirstOf } from './look.ts';
-import type { CgroupNode, Look, Shape } from './node.ts';
-
-/** Where victims were, or whose limit ran out. */
-export interface Place {
-  readonly shape: Shape;
-  /** Undefined when it is gone: then `shape` is its, if it is known which one it was, else its parent's. */
-  readonly node: CgroupNode | undefined;
-}
+import type { CgroupNode, Look, Place, Shape } from './node.ts';
 
 export interface Count {
   /** oom_kill that are counted now and were not before. */
@@ -84,7 +78,7 @@ function restart(node: CgroupNode): void {
   node.local = undefined;
   node.counted = 0;
   node.ooms = 0;
-  node.owed = 0;
+  node.group = noGroup;
 }
 
 interface Below {
@@ -159,12 +153,9 @@ function movedOf(
   if (at - node.oomsAt > oomMemoryMs) node.ooms = 0;
   if (itself.ooms > 0) node.oomsAt = at;
   node.ooms += itself.ooms;
-  if (at - node.owedAt > oomMemoryMs) node.owed = 0;
-  if ((itself.groupKills ?? 0) > 0) node.owedAt = at;
-  if (own + below.kills === 0) {
-    node.owed += itself.groupKills ?? 0;
-    return undefined;
-  }
+  if (at - node.groupAt > oomMemoryMs) node.group = noGroup;
+  const groupKills = itself.groupKills ?? 0;
+  if (own + below.kills + groupKills === 0 && below.moved.length === 0) return undefined;
 
   // Deeper cgroups of a container's own (scope/init) are the container as well, as far as none of Git's went there.
   const isWhole = isLeaf || (shape.level === 'container' && below.lost.length === 0);
@@ -176,17 +167,20 @@ function movedOf(
     kills: own - kills,
     ooms: elsewhere.ooms,
     groupKills: elsewhere.groupKills ?? 0,
-    owed: 0,
+    isGroup: false,
+    group: noGroup,
     children: [],
   };
-  const isGroup = now.groupKills === undefined && knownOf(folder.number('memory.oom.group')) === 1;
+  // Of a bucket only where it shows: Gitaly does not set it.
+  const isGroup = groupKills > 0 || (!isLeaf && knownOf(folder.number('memory.oom.group')) === 1);
   return {
     place: { shape, node },
     level: shape.level,
     kills,
     ooms: node.ooms,
-    groupKills: isGroup ? 'unknown' : (itself.groupKills ?? 0),
-    owed: node.owed,
+    groupKills,
+    isGroup: isGroup || node.group.recent !== undefined,
+    group: node.group,
     children: hidden.kills > 0 ? [...below.moved, hidden] : below.moved,
   };
 }

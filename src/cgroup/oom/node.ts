@@ -3,6 +3,7 @@ import { dirname } from 'node:path/posix';
 import type { CgroupFiles, CgroupFolder } from '../files/reading.ts';
 import type { GitalyTree, GitParent } from '../tree.ts';
 import type { Counters } from './counters.ts';
+import { type GroupState, noGroup } from './group.ts';
 import type { OomLevel } from './record.ts';
 
 /** What a cgroup is to Gitaly. */
@@ -13,6 +14,13 @@ export interface Shape {
   readonly below: Exclude<OomLevel, 'node'>;
   readonly container: string | undefined;
   readonly bucket: number | undefined;
+}
+
+/** Where victims were, or whose limit ran out. */
+export interface Place {
+  readonly shape: Shape;
+  /** Undefined when it is gone: then `shape` is its, if it is known which one it was, else its parent's. */
+  readonly node: CgroupNode | undefined;
 }
 
 /** What one pass found. */
@@ -53,9 +61,9 @@ export interface CgroupNode {
   /** Own `oom` that no kill explains yet, and when it last moved (monotonic ms): the kill may be yet to come. */
   ooms: number;
   oomsAt: number;
-  /** Group kills whose double count is not corrected yet, and when that was last changed. */
-  owed: number;
-  owedAt: number;
+  group: GroupState<Place>;
+  /** When its group last had a kill. */
+  groupAt: number;
   /** Something below was never read, or went: look there although nothing moved. */
   isDirty: boolean;
   look: Look | undefined;
@@ -88,8 +96,8 @@ export function createNode(files: CgroupFiles, shape: Shape): CgroupNode {
     counted: 0,
     ooms: 0,
     oomsAt: 0,
-    owed: 0,
-    owedAt: 0,
+    group: noGroup,
+    groupAt: 0,
     isDirty: true,
     look: undefined,
     lookLocal: undefined,

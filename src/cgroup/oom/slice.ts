@@ -5,11 +5,12 @@
 import type { Slices } from '../buckets/slices.ts';
 import type { CgroupFiles } from '../files/reading.ts';
 import type { MovedCgroup } from './classify.ts';
-import { count, isLate, type Moment, type Place, sinceLast } from './count.ts';
+import { count, isLate, type Moment, sinceLast } from './count.ts';
 import { added, type Counters, fell, haveMoved, minus, plus, readCounters, zero } from './counters.ts';
+import { noGroup } from './group.ts';
 import type { Looker } from './look.ts';
 import { type Children, maxNeighbours, readOnce, type Start } from './neighbours.ts';
-import type { CgroupNode, Shape } from './node.ts';
+import type { CgroupNode, Place, Shape } from './node.ts';
 
 export interface TopKills {
   readonly tree: string;
@@ -184,7 +185,8 @@ export function createPodSlice(
       kills: rest,
       ooms: elsewhere.ooms,
       groupKills: elsewhere.groupKills ?? 0,
-      owed: 0,
+      isGroup: false,
+      group: noGroup,
       children: [],
     };
     return { found: [...found, { tree: first.tree, moved }], unattributed: 0 };

@@ -5,10 +5,10 @@ import { createSlices } from '../buckets/slices.ts';
 import { type CgroupFiles, knownOf } from '../files/reading.ts';
 import { createAccounts } from './accounts.ts';
 import { type ClassifiedKill, classify } from './classify.ts';
-import type { Place } from './count.ts';
 import { createForest, type Forest } from './forest.ts';
 import { hasLocalEvents, readMounts } from './mount.ts';
 import { type Children, childrenBelow, readStart } from './neighbours.ts';
+import type { Place } from './node.ts';
 import type { OomKill, OomTracker } from './record.ts';
 import type { TopKills } from './slice.ts';
 
@@ -67,7 +67,7 @@ export function createOomTracker({
     const moment = { at: clock.monotonic(), isBaseline: !hasBaseline };
     const isWhole = await forest.settle(createSlices(closing.signal), moment, (settled) => {
       unattributed += settled.unattributed;
-      for (const kills of settled.found) untold.push(...tell(kills));
+      for (const kills of settled.found) untold.push(...tell(kills, moment.at));
     });
     if (isWhole) hasBaseline = true;
   }
@@ -89,14 +89,18 @@ export function createOomTracker({
     return following;
   }
 
-  function tell({ moved, tree }: TopKills): readonly OomKill[] {
+  function tell({ moved, tree }: TopKills, at: number): readonly OomKill[] {
     const identity = accounts.identity(tree);
     if (identity === undefined) return [];
-    const { kills, owed, spent } = classify(moved);
-    for (const [{ place }, ooms] of spent) if (place.node !== undefined) place.node.ooms -= ooms;
-    for (const [{ place }, groups] of owed) if (place.node !== undefined) place.node.owed = groups;
+    const { groups, kills, spent } = classify(moved);
+    for (const [{ node }, ooms] of spent) if (node !== undefined) node.ooms -= ooms;
+    for (const [{ node }, group] of groups) {
+      if (node === undefined || node.group === group) continue;
+      node.group = group;
+      node.groupAt = at;
+    }
     return merged(kills).map((kill) => {
-      const { bucket } = kill.victim.place.shape;
+      const { bucket } = kill.victim.shape;
       accounts.add(tree, { level: kill.level, processes: kill.processes, events: kill.events, bucket });
       return killOf(kill, tree, identity, clock.now());
     });
@@ -186,7 +190,7 @@ function merged(kills: readonly ClassifiedKill<Place>[]): readonly ClassifiedKil
 
 function killOf(kill: ClassifiedKill<Place>, tree: string, identity: Identity, at: number): OomKill {
   const { level, limit, processes, victim } = kill;
-  const folder = limit?.place.node?.folder;
+  const folder = limit?.node?.folder;
   const max = folder && knownOf(folder.limit('memory.max'));
   return Object.freeze({
     at,
@@ -194,13 +198,13 @@ function killOf(kill: ClassifiedKill<Place>, tree: string, identity: Identity, a
     identity,
     level,
     processes,
-    bucket: victim.place.shape.bucket,
-    container: victim.place.shape.container,
+    bucket: victim.shape.bucket,
+    container: victim.shape.container,
     memory: {
       limit: max?.kind === 'limit' ? max.value : undefined,
       usage: folder && knownOf(folder.number('memory.current')),
       anon: folder && knownOf(folder.keyed('memory.stat', anonKeys))?.anon,
     },
-    fromAncestor: victim.place.node === undefined,
+    fromAncestor: victim.node === undefined,
   });
 }

@@ -1,21 +1,30 @@
 import { describe, expect, test } from '@jest/globals';
 import { classify, type MovedCgroup } from '../../../src/cgroup/oom/classify.ts';
+import { noGroup } from '../../../src/cgroup/oom/group.ts';
 
 type Moved = MovedCgroup<string>;
 
 const cgroup = (
   place: string,
   level: Moved['level'],
-  counts: Partial<Pick<Moved, 'kills' | 'ooms' | 'groupKills' | 'owed'>> = {},
+  counts: Partial<Pick<Moved, 'kills' | 'ooms' | 'groupKills' | 'isGroup' | 'group'>> = {},
   children: readonly Moved[] = [],
-): Moved => ({ place, level, kills: 0, ooms: 0, groupKills: 0, owed: 0, ...counts, children });
+): Moved => ({
+  place,
+  level,
+  kills: 0,
+  ooms: 0,
+  groupKills: 0,
+  isGroup: false,
+  group: noGroup,
+  ...counts,
+  children,
+});
 
 /** `victim: processes by level / events`. */
 const lines = (top: Moved): readonly string[] =>
   classify(top)
-    .kills.map(
-      ({ events, level, processes, victim }) => `${victim.place}: ${processes} by ${level} / ${events}`,
-    )
+    .kills.map(({ events, level, processes, victim }) => `${victim}: ${processes} by ${level} / ${events}`)
     .sort();
 
 describe('whose limit ran out', () => {
@@ -38,7 +47,7 @@ describe('whose limit ran out', () => {
 
   test('what a kill explains is told, so that it explains no other', () => {
     const bucket = cgroup('repos-0', 'bucket', { kills: 1, ooms: 3 });
-    expect(classify(bucket).spent.get(bucket)).toBe(1);
+    expect(classify(bucket).spent.get('repos-0')).toBe(1);
   });
 });
 
@@ -78,16 +87,40 @@ describe('a group', () => {
     ]);
   });
 
-  test('of which one process is seen yet owes its double count, and pays with the next', () => {
-    const half = cgroup('scope', 'container', { kills: 1, ooms: 1, groupKills: 1 });
-    expect(lines(half)).toEqual(['scope: 1 by container / 1']);
-    expect(classify(half).owed.get(half)).toBe(1);
-    expect(lines(cgroup('scope', 'container', { kills: 1, owed: 1 }))).toEqual([]);
+  test('that is read step by step is one incident of one level', () => {
+    const kernel = { isGroup: true, ooms: 0, groupKills: 0 };
+    const readings = [
+      { ...kernel, ooms: 1, kills: 1 },
+      { ...kernel, kills: 1, groupKills: 1 },
+      { ...kernel, kills: 2 },
+      { ...kernel, kills: 1 },
+    ];
+    let group: Moved['group'] = noGroup;
+    const seen = readings.map((counts) => {
+      const scope = cgroup('scope', 'container', { ...counts, group });
+      group = classify(scope).groups.get('scope') ?? group;
+      return lines(scope);
+    });
+    // Five kills of four processes: the first victim was struck again, and which of them that was is not seen.
+    expect(seen).toEqual([
+      ['scope: 1 by container / 1'],
+      [],
+      ['scope: 2 by container / 0'],
+      ['scope: 1 by container / 0'],
+    ]);
   });
 
-  test('on a kernel that counts no groups is all that died in one reading', () => {
-    const scope = cgroup('scope', 'container', { kills: 4, ooms: 2, groupKills: 'unknown' });
+  test('that was announced before any of its victims was read', () => {
+    const first = cgroup('scope', 'container', { isGroup: true, ooms: 1, groupKills: 1 });
+    expect(lines(first)).toEqual([]);
+    const group = classify(first).groups.get('scope') ?? noGroup;
+    const later = cgroup('scope', 'container', { isGroup: true, kills: 3, group });
+    expect(lines(later)).toEqual(['scope: 2 by container / 1']);
+  });
+
+  test('on a kernel that counts no groups is what died together', () => {
+    const scope = cgroup('scope', 'container', { kills: 4, ooms: 2, isGroup: true });
     expect(lines(scope)).toEqual(['scope: 3 by container / 1']);
-    expect(lines(cgroup('scope', 'container', { groupKills: 'unknown' }))).toEqual([]);
+    expect(lines(cgroup('scope', 'container', { isGroup: true }))).toEqual([]);
   });
 });

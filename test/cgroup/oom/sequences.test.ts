@@ -128,6 +128,17 @@ class Node {
       if (!this.kernel.exists(path)) this.make(path, isGroup);
   }
 
+  sums(): { kills: Record<OomLevel, number>; events: number } {
+    const sums = { bucket: 0, git: 0, container: 0, pod: 0, node: 0 };
+    let incidents = 0;
+    for (const { events, kills } of this.tracker.totals())
+      for (const level of Object.keys(sums) as OomLevel[]) {
+        sums[level] += kills[level];
+        incidents += events[level];
+      }
+    return { kills: sums, events: incidents };
+  }
+
   total(): number {
     return this.tracker
       .totals()
@@ -192,16 +203,35 @@ describe('random histories', () => {
           await node.tracker.settle();
           await node.clock.advance(6000);
         }
-        const sum: Record<OomLevel, number> = { bucket: 0, git: 0, container: 0, pod: 0, node: 0 };
-        let incidents = 0;
-        for (const { events, kills } of node.tracker.totals())
-          for (const level of Object.keys(sum) as OomLevel[]) {
-            sum[level] += kills[level];
-            incidents += events[level];
-          }
-        expect(sum).toEqual(node.byLevel);
-        expect(incidents).toBe(node.incidents);
+        const { kills, events } = node.sums();
+        expect(kills).toEqual(node.byLevel);
+        expect(events).toBe(node.incidents);
         expect(node.tracker.health().unattributed).toBe(0);
+      }),
+      { numRuns: 150 },
+    );
+  });
+
+  test('one incident after another, read at any moment of each: its level, and that it was one', async () => {
+    const incidents = fc.array(fc.tuple(kill, fc.array(fc.nat(2), { minLength: 1, maxLength: 12 })), {
+      maxLength: 8,
+    });
+    await fc.assert(
+      fc.asyncProperty(layouts, incidents, async (of, history) => {
+        const node = await begin(of);
+        for (const [strike, speeds] of history) {
+          strike(node);
+          let reads = 0;
+          node.kernel.onRead = () => node.kernel.run(speeds[reads++ % speeds.length]);
+          for (let each = 0; each < 6; each++) await node.tracker.settle();
+          node.kernel.onRead = () => {};
+          node.kernel.run();
+          await node.tracker.settle();
+          await node.clock.advance(6000);
+        }
+        const { kills, events } = node.sums();
+        expect(kills).toEqual(node.byLevel);
+        expect(events).toBe(node.incidents);
       }),
       { numRuns: 150 },
     );
