@@ -79,7 +79,7 @@ export function createStores(options: StoresOptions): KubeStores {
     return made;
   }
 
-  const namespaces: readonly (string | undefined)[] = options.namespaces ?? [undefined];
+  const namespaces: readonly (string | undefined)[] = [...new Set(options.namespaces ?? [undefined])];
 
   function podScopes(): Scope[] {
     const selectors = joinedSelectors(

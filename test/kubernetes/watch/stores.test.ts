@@ -76,6 +76,14 @@ describe('what is asked for', () => {
     expect(stores.disruptionBudgets.all()).toHaveLength(2);
   });
 
+  test('a namespace that is named twice is watched once: two would tell of a set that is made anew twice', async () => {
+    begin({ namespaces: ['gitlab', 'gitlab'] });
+    await until(current);
+    await until(() => server.openWatches('statefulsets') > 0);
+    const lists = server.requests.filter(({ what }) => what === 'statefulsets:list');
+    expect([lists.length, server.openWatches('statefulsets')]).toEqual([1, 1]);
+  });
+
   test('in some namespaces: each by itself, merged', async () => {
     begin({ namespaces: ['gitlab', 'other'], praefectSelector: 'tier=praefect' });
     await until(current);
