@@ -230,7 +230,8 @@ function failureText({ target, failure }: Read): readonly Failure[] {
 
 /** At most three, so that a whole rack does not fill the page. */
 function summary(failures: readonly Failure[]): string {
-  const shown = failures.slice(0, 3).map(({ message }) => message);
-  const more = failures.length - shown.length;
+  const messages = [...new Set(failures.map(({ message }) => message))];
+  const shown = messages.slice(0, 3);
+  const more = messages.length - shown.length;
   return `${shown.join('; ')}${more > 0 ? `; and ${more} more` : ''}`;
 }

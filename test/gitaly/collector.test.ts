@@ -260,6 +260,13 @@ describe('targets', () => {
     ]);
   });
 
+  test('what two sources say in the same words is said once', async () => {
+    const failure = { reason: 'permission', message: 'the kubeconfig is not there' } as const;
+    const nobody: TargetSource = { list: async () => ({ targets: [], failures: [failure] }) };
+    const outcome = await room({ targets: [nobody, nobody] }).collect();
+    expect(outcome).toMatchObject({ kind: 'failed', message: 'the kubeconfig is not there' });
+  });
+
   test('a hundred that hang end with the run, and are all told', async () => {
     const { url } = await serve(() => undefined);
     const many = Array.from({ length: 100 }, (_, i) => ({ name: `g${i}`, url, everyAddress: false }));
