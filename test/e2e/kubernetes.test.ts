@@ -40,7 +40,7 @@ beforeAll(async () => {
     start('--kubernetes.role=agent', ...cgroups()),
     start('--kubernetes.role=all', ...cgroups()),
   ]);
-}, 60_000);
+}, 90_000);
 
 afterAll(async () => {
   const codes = await Promise.all([inCluster, agent, all].map((exporter) => exporter?.stop()));
@@ -100,7 +100,7 @@ describe('roles', () => {
 
   test('an agent names its pods as the cluster does, and kills among them', async () => {
     const pod = { namespace: 'gitlab', pod: 'gl-gitaly-default-0', node: cluster.node };
-    expect((await scrape(inCluster)).value('gitaly_server_pod_ready', pod)).toBe(1);
+    expect((await whole(inCluster)).value('gitaly_server_pod_ready', pod)).toBe(1);
     tree.kill({ limit: gitOfGuaranteed, victim: `${gitOfGuaranteed}/repos-2` });
     const found = await scrapeUntil(
       agent,
