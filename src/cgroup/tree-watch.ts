@@ -102,8 +102,15 @@ export function startTreeWatch(options: TreeWatchOptions): TreeWatch {
 
   /** Trees that could not be looked for are still followed: their kills count. */
   async function round(maxAgeMs: number, signal: AbortSignal): Promise<void> {
-    const { lookedAt } = state;
-    if (isOutOfDate || lookedAt === undefined || clock.monotonic() - lookedAt >= maxAgeMs) await look(signal);
+    const { failure, lookedAt } = state;
+    // What failed may be mended at any moment, and is cheap to try.
+    if (
+      isOutOfDate ||
+      failure !== undefined ||
+      lookedAt === undefined ||
+      clock.monotonic() - lookedAt >= maxAgeMs
+    )
+      await look(signal);
     const kills = await tracker.settle(signal);
     if (kills.length > 0) options.onKills(kills);
   }

@@ -36,7 +36,16 @@ export const systemFiles: Files = {
 };
 
 export function systemWorld(env: Environment = process.env): World {
-  return { env, files: systemFiles, home: homedir(), osUser: userName() };
+  return { env, files: systemFiles, home: homeFolder(), osUser: userName() };
+}
+
+/** A user id without a name has none, unless HOME says so; then files are looked for where there are none. */
+function homeFolder(): string {
+  try {
+    return homedir();
+  } catch {
+    return '/nonexistent';
+  }
 }
 
 /** A container's user id often has no name; then only an explicit user will do. */

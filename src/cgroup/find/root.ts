@@ -32,10 +32,16 @@ export function inspectRoot(root: string): Root {
     reason,
     message: `cgroup.root ${root} ${what}`,
   });
-  const unreadable = (code: string | undefined): Root =>
-    code === 'EACCES' || code === 'EPERM'
+  const unreadable = (code: string | undefined): Root => {
+    if (code === 'EMFILE' || code === 'ENFILE')
+      return failed(
+        'query',
+        `cannot be read (${code}): raise the limit on the exporter's open files (LimitNOFILE, ulimit -n)`,
+      );
+    return code === 'EACCES' || code === 'EPERM'
       ? failed('permission', 'may not be read by this user: let it read and search there, no more is needed')
       : failed('parse', `cannot be read (${code ?? 'unknown error'})`);
+  };
 
   try {
     if (!statSync(root).isDirectory())
