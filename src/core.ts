@@ -95,8 +95,11 @@ export function createCore(options: CoreOptions): Core {
     planned: maintenance.open,
     kept,
     async stop(successor) {
-      await runner.stop();
-      await Promise.all(parts.filter((part) => successor?.has(part) !== true).map((part) => part.stop()));
+      const ending = parts.filter((part) => successor?.has(part) !== true);
+      // Those that watch by themselves end at once: what two of them saw would be told twice.
+      const watching = ending.filter((part) => part === kubernetes || part === cgroup);
+      await Promise.all([runner.stop(), ...watching.map((part) => part.stop())]);
+      await Promise.all(ending.filter((part) => !watching.includes(part)).map((part) => part.stop()));
     },
   };
 }

@@ -39,6 +39,10 @@ describe('settings that contradict each other end it at once', () => {
       args: ['--kubernetes.enabled', '--kubernetes.role=cluster', '--cgroup.enabled'],
       says: /kubernetes\.role is cluster, but cgroup\.enabled is true: .*unset one of them, or use role all/,
     },
+    {
+      args: ['--kubernetes.role=cluster'],
+      says: /kubernetes\.role is cluster, but kubernetes\.enabled is false.*set --kubernetes\.enabled/,
+    },
   ])('$args', async ({ args, says }) => {
     const refused = startExporter(args);
     await expect(refused).rejects.toThrow(says);

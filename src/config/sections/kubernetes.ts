@@ -71,6 +71,8 @@ export function kubernetesRule({
 }: ValuesOf<(typeof kubernetesSection)['settings']> & {
   readonly cgroup: { readonly enabled: boolean };
 }): string | undefined {
+  if (!kubernetes.enabled && kubernetes.role !== 'all')
+    return `kubernetes.role is ${kubernetes.role}, but kubernetes.enabled is false, so that there is no part to play; set --kubernetes.enabled, or leave the role out`;
   if (kubernetes.enabled && kubernetes.role === 'agent' && !cgroup.enabled)
     return "kubernetes.role is agent, but cgroup.enabled is false: an agent tells of its node's cgroups and of nothing else; set --cgroup.enabled, or another role";
   if (kubernetes.enabled && kubernetes.role === 'agent' && kubernetes.node === undefined)
