@@ -1,10 +1,10 @@
 /** From what the cgroup room found to what the page shows of memory and OOM kills. */
 
+import { bytesText } from './bytes-text.ts';
 import { type OomLevel, oomLevels } from './cgroup/oom/record.ts';
 import type { Layout } from './cgroup/tree.ts';
 import type { BucketsView, CgroupGitalyView, CgroupView, LevelView } from './cgroup/view.ts';
 import { identityText } from './identity.ts';
-import { formatBytes } from './server/page/bytes.ts';
 import type {
   BucketNoteView,
   LevelMemoryView,
@@ -54,7 +54,7 @@ function serverView(view: CgroupGitalyView): ServerMemoryView {
         .map((level) => ({ level: levelText[level], processes: oom.kills[level], last: oom.last[level] })),
     killedBuckets: killedBuckets(view),
     nearLimit: (buckets?.near ?? []).slice(0, 5).map(({ anon, bucket, limit }) => ({
-      text: `Bucket ${bucket} holds ${formatBytes(anon)} of ${formatBytes(limit)}.`,
+      text: `Bucket ${bucket} holds ${bytesText(anon)} of ${bytesText(limit)}.`,
       link: bucketLink(view, bucket),
     })),
   };

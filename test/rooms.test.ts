@@ -18,7 +18,7 @@ const mayKnow: Readonly<Record<string, readonly string[]>> = {
     'src/config/database-connection.ts',
     'src/config/secret.ts',
   ],
-  'src/cgroup': ['src/metrics', 'src/runtime', 'src/events', 'src/identity.ts'],
+  'src/cgroup': ['src/bytes-text.ts', 'src/metrics', 'src/runtime', 'src/events', 'src/identity.ts'],
   'src/kubernetes': ['src/metrics', 'src/runtime', 'src/events', 'src/identity.ts', 'src/config/secret.ts'],
   // Pure: it knows the shapes of what the other rooms found, and asks nobody.
   'src/posture': [
@@ -40,6 +40,7 @@ const mayKnow: Readonly<Record<string, readonly string[]>> = {
     'src/config/secret.ts',
   ],
   'src/problems': [
+    'src/bytes-text.ts',
     'src/metrics',
     'src/runtime',
     'src/identity.ts',
@@ -51,7 +52,7 @@ const mayKnow: Readonly<Record<string, readonly string[]>> = {
     'src/maintenance',
   ],
   'src/maintenance': ['src/metrics', 'src/runtime', 'src/events', 'src/config/kinds/maintenance-window.ts'],
-  'src/server': ['src/metrics', 'src/runtime', 'src/config/secret.ts'],
+  'src/server': ['src/bytes-text.ts', 'src/metrics', 'src/runtime', 'src/config/secret.ts'],
   'src/promql': ['src/metrics'],
   dashboards: [
     'src/promql',

@@ -1,6 +1,7 @@
 /** OOM kills in words: for the log, the events and the page. */
+
+import { bytesText } from '../bytes-text.ts';
 import { identityText } from '../identity.ts';
-import { bytesText } from './bytes-text.ts';
 import type { OomKill, OomLevel } from './oom/record.ts';
 
 /** `OOM kill in gitlab/gl-gitaly-0, bucket 3: its own limit of 100 MiB ran out; 1 process (anon 99 MiB)`. */

@@ -1,6 +1,7 @@
 /** Memory of each Gitaly, level by level, and what was killed for want of it. */
+
+import { bytesText } from '../../bytes-text.ts';
 import type { BucketNoteView, LevelMemoryView, MemoryView, ServerMemoryView } from '../status-view.ts';
-import { formatBytes } from './bytes.ts';
 import { formatDuration } from './durations.ts';
 import { type Html, html } from './html.ts';
 import { anchor, moment } from './problems.ts';
@@ -28,16 +29,16 @@ const row = (server: ServerMemoryView, now: number): Html => html`<tr role="row"
 </tr>`;
 
 const level = (view: LevelMemoryView): Html => html`${held(view)}
-${view.usage !== undefined && html`<small>with page cache ${formatBytes(view.usage)}</small>`}
+${view.usage !== undefined && html`<small>with page cache ${bytesText(view.usage)}</small>`}
 ${view.throttled !== undefined && view.throttled > 0 && html`<small>CPU limit holds it back in ${percent(view.throttled)} of periods</small>`}
 ${view.unread.length > 0 && html`<small>not read: ${view.unread.join(', ')}</small>`}`;
 
 function held({ anon, limit }: LevelMemoryView): Html {
   if (anon === undefined) return html`not known`;
-  if (limit === undefined) return html`${formatBytes(anon)}<small>limit not known</small>`;
-  if (limit === 'none') return html`${formatBytes(anon)}<small>no limit</small>`;
+  if (limit === undefined) return html`${bytesText(anon)}<small>limit not known</small>`;
+  if (limit === 'none') return html`${bytesText(anon)}<small>no limit</small>`;
   const ratio = limit === 0 ? 1 : anon / limit;
-  return html`<meter min="0" max="1" high="0.8" optimum="0.2" value="${Math.min(1, ratio).toFixed(3)}"></meter> ${percent(ratio)}<small>${formatBytes(anon)} of ${formatBytes(limit)}</small>`;
+  return html`<meter min="0" max="1" high="0.8" optimum="0.2" value="${Math.min(1, ratio).toFixed(3)}"></meter> ${percent(ratio)}<small>${bytesText(anon)} of ${bytesText(limit)}</small>`;
 }
 
 function kills({ kills: found }: ServerMemoryView, now: number): Html {
