@@ -145,7 +145,10 @@ export function startTreeWatch(options: TreeWatchOptions): TreeWatch {
     },
     countSoon: () => nap.abort(),
     async refresh(maxAgeMs, signal) {
-      await inTurn(() => round(maxAgeMs, signal));
+      const done = inTurn(async () => {
+        if (!signal.aborted) await round(maxAgeMs, signal);
+      });
+      await orAborted(done, signal);
       return state;
     },
     async stop() {
@@ -155,4 +158,17 @@ export function startTreeWatch(options: TreeWatchOptions): TreeWatch {
       await line;
     },
   };
+}
+
+/** Whoever waits in a queue must be able to leave it. */
+async function orAborted(done: Promise<void>, signal: AbortSignal): Promise<void> {
+  const { promise: aborted, resolve } = Promise.withResolvers<void>();
+  const leave = (): void => resolve();
+  signal.addEventListener('abort', leave, { once: true });
+  if (signal.aborted) leave();
+  try {
+    await Promise.race([done, aborted]);
+  } finally {
+    signal.removeEventListener('abort', leave);
+  }
 }

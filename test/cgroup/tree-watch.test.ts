@@ -94,6 +94,20 @@ describe('when it looks and counts', () => {
     await watch.stop();
   });
 
+  test('who waits behind a look that hangs may leave', async () => {
+    const hanging = Promise.withResolvers<Found>();
+    const { seen, watch } = watching(() => hanging.promise);
+    await settle();
+    const leaving = new AbortController();
+    const waiting = watch.refresh(1000, leaving.signal);
+    leaving.abort();
+    expect((await waiting).lookedAt).toBeUndefined();
+    hanging.resolve(found);
+    await settle();
+    expect(seen.finds).toBe(1);
+    await watch.stop();
+  });
+
   test('after stop nothing goes on', async () => {
     const { clock, seen, watch } = watching();
     await clock.advance(1000);
