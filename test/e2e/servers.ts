@@ -64,7 +64,11 @@ export function livingTree(): LivingTree {
       count(limit, 'oom');
       count(victim, 'oom_kill');
     },
-    vanish: () => rmSync(root, { recursive: true }),
+    // At once, as a mount goes: no kernel takes a file away before its directory.
+    vanish() {
+      renameSync(root, `${root}.gone`);
+      rmSync(`${root}.gone`, { recursive: true });
+    },
     comeBack() {
       cpSync(spare.root, `${root}.new`, { recursive: true });
       renameSync(`${root}.new`, root);
