@@ -4,7 +4,7 @@
  */
 
 import type { BoardPanel } from '../dashboards/panels.ts';
-import type { Range, targetLabels, Vector } from '../src/promql/index.ts';
+import type { Range, targetLabels, Vector } from '../src/monitoring/promql/index.ts';
 import { type AnnotationText, type Template, templateOf } from './annotations.ts';
 import { duration } from './durations.ts';
 import type { Thresholds } from './thresholds.ts';

@@ -4,8 +4,8 @@
  * series that share the alert's labels.
  */
 
-import type { Vector } from '../src/promql/index.ts';
-import { quoted } from '../src/promql/selector.ts';
+import type { Vector } from '../src/monitoring/promql/index.ts';
+import { quoted } from '../src/monitoring/promql/selector.ts';
 
 export type AnnotationText = string;
 

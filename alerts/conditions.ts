@@ -1,6 +1,5 @@
 /** What several alerts judge by: gauges over a window, of all exporters of a cluster, and whether health counts. */
-import { maintenanceActive } from '../src/maintenance/metrics.ts';
-import { heartbeatQuorum, heartbeatTimestamp, praefectAlive } from '../src/praefect/questions/health.ts';
+
 import {
   above,
   avgBy,
@@ -15,7 +14,13 @@ import {
   subtract,
   time,
   type Vector,
-} from '../src/promql/index.ts';
+} from '../src/monitoring/promql/index.ts';
+import { maintenanceActive } from '../src/sources/maintenance/metrics.ts';
+import {
+  heartbeatQuorum,
+  heartbeatTimestamp,
+  praefectAlive,
+} from '../src/sources/praefect/queries/health.ts';
 import { type ClusterLabel, clusterLabels, gaugeWindow } from './alert.ts';
 import type { Thresholds } from './thresholds.ts';
 

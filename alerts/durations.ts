@@ -1,5 +1,5 @@
 /** Seconds as Prometheus writes them and as people say them. Whole seconds. */
-import type { Range } from '../src/promql/index.ts';
+import type { Range } from '../src/monitoring/promql/index.ts';
 
 const units = [
   ['d', 86_400, 'day'],

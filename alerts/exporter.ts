@@ -15,8 +15,8 @@ import {
   or,
   select,
   unless,
-} from '../src/promql/index.ts';
-import { buildInfo, collectorEnabled, collectorSuccess } from '../src/runtime/self-metrics.ts';
+} from '../src/monitoring/promql/index.ts';
+import { buildInfo, collectorEnabled, collectorSuccess } from '../src/scheduler/self-metrics.ts';
 import { type Alert, type AlertGroup, alert, clusterLabels, gaugeWindow, sustained } from './alert.ts';
 import { lowest } from './conditions.ts';
 import { duration, spoken } from './durations.ts';

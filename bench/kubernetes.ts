@@ -12,13 +12,13 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { createServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { createHttpApi } from '../src/kubernetes/api/http.ts';
-import type { Pod } from '../src/kubernetes/objects/types.ts';
-import { type Loop, runLoop } from '../src/kubernetes/watch/loop.ts';
-import { createMergedStore } from '../src/kubernetes/watch/merged-store.ts';
-import { pods as podResource } from '../src/kubernetes/watch/resources.ts';
-import { systemClock } from '../src/runtime/clock.ts';
-import { silentLog } from '../src/runtime/log.ts';
+import { systemClock } from '../src/lib/clock.ts';
+import { silentLog } from '../src/lib/log.ts';
+import { createHttpApi } from '../src/sources/kubernetes/api/http.ts';
+import type { Pod } from '../src/sources/kubernetes/objects/types.ts';
+import { type Loop, runLoop } from '../src/sources/kubernetes/watch/loop.ts';
+import { createMergedStore } from '../src/sources/kubernetes/watch/merged-store.ts';
+import { pods as podResource } from '../src/sources/kubernetes/watch/resources.ts';
 import { archive } from '../test/support/kubernetes-archive.ts';
 
 const [role = 'all', ...rest] = process.argv.slice(2).filter((each) => !/^\d+$/.test(each));

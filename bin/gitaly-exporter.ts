@@ -16,7 +16,7 @@ for (const stream of [process.stdout, process.stderr]) {
   });
 }
 
-const { main } = await import('../src/cli.ts');
+const { main } = await import('../src/cli/main.ts');
 const { systemWorld } = await import('../src/config/world.ts');
 
 process.exitCode = await main(process.argv.slice(2), {

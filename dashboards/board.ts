@@ -8,7 +8,7 @@ import {
   DatasourceVariableBuilder,
   RowBuilder,
 } from '@grafana/grafana-foundation-sdk/dashboard';
-import type { Vector } from '../src/promql/index.ts';
+import type { Vector } from '../src/monitoring/promql/index.ts';
 import type { SizedPanel } from './kit.ts';
 import { type Choices, datasource, variableModels } from './variables.ts';
 

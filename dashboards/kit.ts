@@ -31,7 +31,7 @@ import {
 import { DataqueryBuilder } from '@grafana/grafana-foundation-sdk/prometheus';
 import { PanelBuilder as StatBuilder } from '@grafana/grafana-foundation-sdk/stat';
 import { PanelBuilder as TimeseriesBuilder } from '@grafana/grafana-foundation-sdk/timeseries';
-import { metricsIn, or, type Vector, vector } from '../src/promql/index.ts';
+import { metricsIn, or, type Vector, vector } from '../src/monitoring/promql/index.ts';
 import { datasource } from './variables.ts';
 
 export interface Query {

@@ -1,6 +1,6 @@
 /** Limits: who is turned away by Gitaly's concurrency limits, who waits, and what is configured. */
 import type { AlertSettings } from '../alerts/settings.ts';
-import { scrapeUp } from '../src/gitaly/metrics.ts';
+import { scrapeUp } from '../src/sources/gitaly/metrics.ts';
 import { type Board, board } from './board.ts';
 import { limits } from './panels.ts';
 import { packObjects, rpcLimits } from './rows/limits.ts';

@@ -1,8 +1,8 @@
 /** Replication: what waits, whether it moves, which replicas stay behind, and what that costs. */
 import { virtualStorageLabels } from '../alerts/conditions.ts';
 import type { AlertSettings } from '../alerts/settings.ts';
-import { lastFailover } from '../src/praefect/mirror/metrics.ts';
-import { maxBy, multiply } from '../src/promql/index.ts';
+import { maxBy, multiply } from '../src/monitoring/promql/index.ts';
+import { lastFailover } from '../src/sources/praefect/mirror/metrics.ts';
 import { type Board, board } from './board.ts';
 import { replication } from './panels.ts';
 import { access } from './rows/access.ts';

@@ -1,8 +1,8 @@
 /** Gitaly's servers: memory, CPU and OOM kills by level and bucket, and the pods around them. */
 import type { AlertSettings } from '../alerts/settings.ts';
-import { serverInfo } from '../src/cgroup/metrics.ts';
-import { lastOom } from '../src/cgroup/metrics-oom.ts';
-import { maxBy, multiply, oneOf } from '../src/promql/index.ts';
+import { maxBy, multiply, oneOf } from '../src/monitoring/promql/index.ts';
+import { serverInfo } from '../src/sources/cgroup/metrics.ts';
+import { lastOom } from '../src/sources/cgroup/metrics-oom.ts';
 import { type Board, board } from './board.ts';
 import { servers } from './panels.ts';
 import { server } from './rows/servers.ts';

@@ -5,9 +5,7 @@ import {
   VariableRefresh,
   VariableSort,
 } from '@grafana/grafana-foundation-sdk/dashboard';
-import { scrapeUp } from '../src/gitaly/metrics.ts';
 import type { Metric } from '../src/metrics/metric.ts';
-import { primaries, repositories } from '../src/praefect/mirror/metrics.ts';
 import {
   buckets,
   type CounterMetric,
@@ -17,8 +15,10 @@ import {
   type Matchers,
   select,
   type TargetLabel,
-} from '../src/promql/index.ts';
-import { buildInfo } from '../src/runtime/self-metrics.ts';
+} from '../src/monitoring/promql/index.ts';
+import { buildInfo } from '../src/scheduler/self-metrics.ts';
+import { scrapeUp } from '../src/sources/gitaly/metrics.ts';
+import { primaries, repositories } from '../src/sources/praefect/mirror/metrics.ts';
 import { type BoardVariable, labelOf, praefectVariables, serverVariables } from './variable-names.ts';
 
 interface Variable {

@@ -1,6 +1,5 @@
 /** Gitaly or its Git processes held back by their CPU limits. */
 import { onServersBoard } from '../../dashboards/panels.ts';
-import { containerMetrics, gitMetrics, podMetrics } from '../../src/cgroup/metrics-levels.ts';
 import {
   above,
   and,
@@ -11,7 +10,8 @@ import {
   or,
   select,
   type Vector,
-} from '../../src/promql/index.ts';
+} from '../../src/monitoring/promql/index.ts';
+import { containerMetrics, gitMetrics, podMetrics } from '../../src/sources/cgroup/metrics-levels.ts';
 import { type Alert, alert } from '../alert.ts';
 import { spoken } from '../durations.ts';
 import type { Thresholds } from '../thresholds.ts';

@@ -1,9 +1,5 @@
 /** A Gitaly that does not serve: its pod is not Ready, it does not answer, or its cgroups are gone. */
 import { onServersBoard } from '../../dashboards/panels.ts';
-import { cgroupTrees, serverInfo } from '../../src/cgroup/metrics.ts';
-import { scrapeUp } from '../../src/gitaly/metrics.ts';
-import { podReady, podRotationStart } from '../../src/kubernetes/metrics.ts';
-import { maintenance, maintenanceActive } from '../../src/maintenance/metrics.ts';
 import {
   and,
   equals,
@@ -16,7 +12,11 @@ import {
   select,
   unless,
   type Vector,
-} from '../../src/promql/index.ts';
+} from '../../src/monitoring/promql/index.ts';
+import { cgroupTrees, serverInfo } from '../../src/sources/cgroup/metrics.ts';
+import { scrapeUp } from '../../src/sources/gitaly/metrics.ts';
+import { podReady, podRotationStart } from '../../src/sources/kubernetes/metrics.ts';
+import { maintenance, maintenanceActive } from '../../src/sources/maintenance/metrics.ts';
 import { type Alert, alert, gaugeWindow, sustained } from '../alert.ts';
 import { duration, spoken } from '../durations.ts';
 import type { Thresholds } from '../thresholds.ts';

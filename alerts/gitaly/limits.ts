@@ -1,12 +1,6 @@
 /** Clients that Gitaly's limits turn away. */
 import { onLimitsBoard } from '../../dashboards/panels.ts';
 import {
-  concurrencyWait,
-  packObjectsDropped,
-  packObjectsWait,
-  requestsDropped,
-} from '../../src/gitaly/metrics.ts';
-import {
   above,
   atLeast,
   atMost,
@@ -20,7 +14,13 @@ import {
   select,
   sumBy,
   unless,
-} from '../../src/promql/index.ts';
+} from '../../src/monitoring/promql/index.ts';
+import {
+  concurrencyWait,
+  packObjectsDropped,
+  packObjectsWait,
+  requestsDropped,
+} from '../../src/sources/gitaly/metrics.ts';
 import { type Alert, alert } from '../alert.ts';
 import { spoken } from '../durations.ts';
 import type { Thresholds } from '../thresholds.ts';

@@ -1,7 +1,7 @@
 /** Memory that nobody can take back, near the limit at which the kernel begins to kill. */
 import { onServersBoard } from '../../dashboards/panels.ts';
-import { containerMetrics, gitMetrics, podMetrics } from '../../src/cgroup/metrics-levels.ts';
-import { above, divide, labelled, maxBy, or, select } from '../../src/promql/index.ts';
+import { above, divide, labelled, maxBy, or, select } from '../../src/monitoring/promql/index.ts';
+import { containerMetrics, gitMetrics, podMetrics } from '../../src/sources/cgroup/metrics-levels.ts';
 import { type Alert, alert, sustained } from '../alert.ts';
 import { spoken } from '../durations.ts';
 import type { Thresholds } from '../thresholds.ts';

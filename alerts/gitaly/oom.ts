@@ -1,10 +1,5 @@
 /** Processes that the kernel killed for want of memory, by whose limit ran out. */
 import { onServersBoard } from '../../dashboards/panels.ts';
-import { serverInfo } from '../../src/cgroup/metrics.ts';
-import { bucketOomKills } from '../../src/cgroup/metrics-buckets.ts';
-import { lastOom, oomEvents, oomKills } from '../../src/cgroup/metrics-oom.ts';
-import type { OomLevel } from '../../src/cgroup/oom/record.ts';
-import { podLastRestart, podRestarts } from '../../src/kubernetes/metrics.ts';
 import {
   above,
   atLeast,
@@ -20,7 +15,12 @@ import {
   sumBy,
   time,
   unless,
-} from '../../src/promql/index.ts';
+} from '../../src/monitoring/promql/index.ts';
+import { serverInfo } from '../../src/sources/cgroup/metrics.ts';
+import { bucketOomKills } from '../../src/sources/cgroup/metrics-buckets.ts';
+import { lastOom, oomEvents, oomKills } from '../../src/sources/cgroup/metrics-oom.ts';
+import type { OomLevel } from '../../src/sources/cgroup/oom/record.ts';
+import { podLastRestart, podRestarts } from '../../src/sources/kubernetes/metrics.ts';
 import { type Alert, alert } from '../alert.ts';
 import { duration, spoken } from '../durations.ts';
 import type { Thresholds } from '../thresholds.ts';

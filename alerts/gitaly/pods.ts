@@ -1,7 +1,5 @@
 /** Gitaly's pods on Kubernetes: rotations that take too long, and pods of which no agent tells anything. */
 import { onServersBoard } from '../../dashboards/panels.ts';
-import { serverInfo } from '../../src/cgroup/metrics.ts';
-import { podLastRotation, podReady, podRotation } from '../../src/kubernetes/metrics.ts';
 import {
   above,
   and,
@@ -15,7 +13,9 @@ import {
   subtract,
   time,
   unless,
-} from '../../src/promql/index.ts';
+} from '../../src/monitoring/promql/index.ts';
+import { serverInfo } from '../../src/sources/cgroup/metrics.ts';
+import { podLastRotation, podReady, podRotation } from '../../src/sources/kubernetes/metrics.ts';
 import { type Alert, alert, gaugeWindow, sustained } from '../alert.ts';
 import { duration, spoken } from '../durations.ts';
 import type { Thresholds } from '../thresholds.ts';

@@ -6,7 +6,7 @@ import {
   minOverTime,
   restored,
   type Vector,
-} from '../../src/promql/index.ts';
+} from '../../src/monitoring/promql/index.ts';
 import { gaugeWindow } from '../alert.ts';
 import { duration } from '../durations.ts';
 import type { Thresholds } from '../thresholds.ts';

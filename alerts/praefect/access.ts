@@ -1,12 +1,12 @@
 /** Repositories that users cannot read or write. */
 import { onReplicationBoard } from '../../dashboards/panels.ts';
+import { above, equals, labelled, maxBy, or, select, unless } from '../../src/monitoring/promql/index.ts';
 import {
   repositories,
   repositoriesReadOnly,
   repositoriesUnavailable,
-} from '../../src/praefect/mirror/metrics.ts';
-import { storageHealthy } from '../../src/praefect/questions/health.ts';
-import { above, equals, labelled, maxBy, or, select, unless } from '../../src/promql/index.ts';
+} from '../../src/sources/praefect/mirror/metrics.ts';
+import { storageHealthy } from '../../src/sources/praefect/queries/health.ts';
 import { type Alert, alert, sustained } from '../alert.ts';
 import { highest, quorumLost, virtualStorageLabels } from '../conditions.ts';
 import { spoken } from '../durations.ts';

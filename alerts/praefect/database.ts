@@ -1,7 +1,15 @@
 /** Whether Praefect's database answers, and whether anybody says so. */
 import { onReplicationBoard } from '../../dashboards/panels.ts';
-import { up } from '../../src/praefect/questions/database.ts';
-import { absentOverTime, equals, maxBy, maxOverTime, or, select, unless } from '../../src/promql/index.ts';
+import {
+  absentOverTime,
+  equals,
+  maxBy,
+  maxOverTime,
+  or,
+  select,
+  unless,
+} from '../../src/monitoring/promql/index.ts';
+import { up } from '../../src/sources/praefect/queries/database.ts';
 import { type Alert, alert, clusterLabels, sustained } from '../alert.ts';
 import { lowest } from '../conditions.ts';
 import { duration, spoken } from '../durations.ts';

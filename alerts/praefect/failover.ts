@@ -1,7 +1,5 @@
 /** Primaries that had to leave a storage. */
 import { onReplicationBoard } from '../../dashboards/panels.ts';
-import { lastFailover, primaryMoves, repositories } from '../../src/praefect/mirror/metrics.ts';
-import { storageHealthy } from '../../src/praefect/questions/health.ts';
 import {
   above,
   and,
@@ -17,7 +15,9 @@ import {
   sumBy,
   time,
   unless,
-} from '../../src/promql/index.ts';
+} from '../../src/monitoring/promql/index.ts';
+import { lastFailover, primaryMoves, repositories } from '../../src/sources/praefect/mirror/metrics.ts';
+import { storageHealthy } from '../../src/sources/praefect/queries/health.ts';
 import { type Alert, alert, clusterLabels, sustained } from '../alert.ts';
 import { healthUnknown, highest, plannedWork, storageLabels, virtualStorageLabels } from '../conditions.ts';
 import { duration, spoken } from '../durations.ts';

@@ -1,8 +1,8 @@
 /** Whether enough Praefects write heartbeats; what rests on health is held back by the same condition. */
 import { onReplicationBoard } from '../../dashboards/panels.ts';
-import { readOnly } from '../../src/praefect/questions/database.ts';
-import { heartbeatTimestamp, praefectAlive } from '../../src/praefect/questions/health.ts';
-import { above, countBy, equals, maxBy, select, sumBy } from '../../src/promql/index.ts';
+import { above, countBy, equals, maxBy, select, sumBy } from '../../src/monitoring/promql/index.ts';
+import { readOnly } from '../../src/sources/praefect/queries/database.ts';
+import { heartbeatTimestamp, praefectAlive } from '../../src/sources/praefect/queries/health.ts';
 import { type Alert, alert, clusterLabels, sustained } from '../alert.ts';
 import { quorumLost, virtualStorageLabels } from '../conditions.ts';
 import { spoken } from '../durations.ts';

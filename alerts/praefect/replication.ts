@@ -1,8 +1,5 @@
 /** Replication that does not take place: jobs that nobody takes up, replicas that do not catch up. */
 import { onReplicationBoard } from '../../dashboards/panels.ts';
-import { replicaBehindSince, replicas, replicasStuck } from '../../src/praefect/mirror/metrics.ts';
-import { storageHealthy } from '../../src/praefect/questions/health.ts';
-import { jobsRemoved, oldestJob, replicationJobs, staleJobs } from '../../src/praefect/questions/queue.ts';
 import {
   above,
   and,
@@ -19,7 +16,15 @@ import {
   sumBy,
   time,
   unless,
-} from '../../src/promql/index.ts';
+} from '../../src/monitoring/promql/index.ts';
+import { replicaBehindSince, replicas, replicasStuck } from '../../src/sources/praefect/mirror/metrics.ts';
+import { storageHealthy } from '../../src/sources/praefect/queries/health.ts';
+import {
+  jobsRemoved,
+  oldestJob,
+  replicationJobs,
+  staleJobs,
+} from '../../src/sources/praefect/queries/queue.ts';
 import { type Alert, alert, clusterLabels, gaugeWindow, sustained } from '../alert.ts';
 import { healthUnknown, highest, plannedWork, storageLabels, virtualStorageLabels } from '../conditions.ts';
 import { duration, spoken } from '../durations.ts';

@@ -22,16 +22,16 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSyn
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { createCgroupFiles } from '../../src/cgroup/files/files.ts';
+import { createFinder } from '../../src/sources/cgroup/discovery/finder.ts';
+import { watchTrees } from '../../src/sources/cgroup/discovery/watch.ts';
+import { createCgroupFiles } from '../../src/sources/cgroup/files/files.ts';
 import {
   type CgroupFolder,
   type CgroupLimit,
   knownOf,
   type Reading,
-} from '../../src/cgroup/files/reading.ts';
-import { createFinder } from '../../src/cgroup/find/finder.ts';
-import { watchTrees } from '../../src/cgroup/find/watch.ts';
-import type { GitalyTree } from '../../src/cgroup/tree.ts';
+} from '../../src/sources/cgroup/files/reading.ts';
+import type { GitalyTree } from '../../src/sources/cgroup/tree.ts';
 import { git, writePod, writeRoot } from './tree.ts';
 
 const { values } = parseArgs({

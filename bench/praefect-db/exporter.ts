@@ -4,12 +4,12 @@
  */
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import type { DatabaseConnection } from '../../src/config/database-connection.ts';
-import { Secret } from '../../src/config/secret.ts';
-import { createEventLog } from '../../src/events/log.ts';
-import { createDatabase } from '../../src/praefect/connection/create-database.ts';
-import { createPraefectRoom } from '../../src/praefect/room.ts';
-import { createBudget } from '../../src/runtime/budget.ts';
-import { systemClock } from '../../src/runtime/clock.ts';
+import { systemClock } from '../../src/lib/clock.ts';
+import { Secret } from '../../src/lib/secret.ts';
+import { createBudget } from '../../src/scheduler/budget.ts';
+import { createEventLog } from '../../src/scheduler/event-log.ts';
+import { createDatabase } from '../../src/sources/praefect/connection/create-database.ts';
+import { createPraefectRoom } from '../../src/sources/praefect/source.ts';
 
 export interface Command {
   readonly run: readonly string[] | 'all';

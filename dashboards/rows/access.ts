@@ -1,5 +1,6 @@
 /** What replication that does not keep up costs users, or would. */
 import { storageLabels, virtualStorageLabels } from '../../alerts/conditions.ts';
+import { above, increase, maxBy } from '../../src/monitoring/promql/index.ts';
 import {
   primaries,
   primaryMoves,
@@ -7,8 +8,7 @@ import {
   repositoriesLost,
   repositoriesReadOnly,
   repositoriesUnavailable,
-} from '../../src/praefect/mirror/metrics.ts';
-import { above, increase, maxBy } from '../../src/promql/index.ts';
+} from '../../src/sources/praefect/mirror/metrics.ts';
 import type { Row } from '../board.ts';
 import { timeseries } from '../kit.ts';
 import { replication } from '../panels.ts';

@@ -2,14 +2,14 @@
 import { storageLabels } from '../../alerts/conditions.ts';
 import { spoken } from '../../alerts/durations.ts';
 import type { AlertSettings } from '../../alerts/settings.ts';
+import { maxBy, minBy, oneOf } from '../../src/monitoring/promql/index.ts';
 import {
   replicaBehindSince,
   replicaGenerationsBehindMax,
   replicas,
   replicasOutdatedUnscheduled,
   replicasStuck,
-} from '../../src/praefect/mirror/metrics.ts';
-import { maxBy, minBy, oneOf } from '../../src/promql/index.ts';
+} from '../../src/sources/praefect/mirror/metrics.ts';
 import type { Row } from '../board.ts';
 import { timeseries } from '../kit.ts';
 import { replication } from '../panels.ts';

@@ -1,4 +1,6 @@
 /** Concurrency limits: who is turned away and why, who waits and how long, and what is configured. */
+
+import { histogramQuantile, maxBy, rate, subtract, sumBy } from '../../src/monitoring/promql/index.ts';
 import {
   adaptiveBackoffs,
   concurrencyInProgress,
@@ -11,8 +13,7 @@ import {
   packObjectsQueued,
   requestsDropped,
   scrapeUp,
-} from '../../src/gitaly/metrics.ts';
-import { histogramQuantile, maxBy, rate, subtract, sumBy } from '../../src/promql/index.ts';
+} from '../../src/sources/gitaly/metrics.ts';
 import type { Row } from '../board.ts';
 import { stat, timeseries } from '../kit.ts';
 import { limits } from '../panels.ts';

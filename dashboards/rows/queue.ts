@@ -3,13 +3,6 @@ import { clusterLabels } from '../../alerts/alert.ts';
 import { storageLabels } from '../../alerts/conditions.ts';
 import type { AlertSettings } from '../../alerts/settings.ts';
 import {
-  jobsEnqueued,
-  jobsRemoved,
-  oldestJob,
-  replicationJobs,
-  staleJobs,
-} from '../../src/praefect/questions/queue.ts';
-import {
   above,
   divide,
   equals,
@@ -20,7 +13,14 @@ import {
   rate,
   subtract,
   sumBy,
-} from '../../src/promql/index.ts';
+} from '../../src/monitoring/promql/index.ts';
+import {
+  jobsEnqueued,
+  jobsRemoved,
+  oldestJob,
+  replicationJobs,
+  staleJobs,
+} from '../../src/sources/praefect/queries/queue.ts';
 import type { Row } from '../board.ts';
 import { timeseries } from '../kit.ts';
 import { replication } from '../panels.ts';

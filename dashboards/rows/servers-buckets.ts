@@ -1,4 +1,6 @@
 /** Buckets of repositories: the largest, the busiest, and how many are at their limit. */
+
+import { above, maxBy, rate, topK } from '../../src/monitoring/promql/index.ts';
 import {
   bucketCpuThrottled,
   bucketCpuUsage,
@@ -8,8 +10,7 @@ import {
   bucketsNearLimit,
   bucketsUnread,
   gitProcesses,
-} from '../../src/cgroup/metrics-buckets.ts';
-import { above, maxBy, rate, topK } from '../../src/promql/index.ts';
+} from '../../src/sources/cgroup/metrics-buckets.ts';
 import type { Row } from '../board.ts';
 import { timeseries } from '../kit.ts';
 import { servers } from '../panels.ts';

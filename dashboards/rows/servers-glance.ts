@@ -1,11 +1,5 @@
 /** The row with which the board begins: whether what it says is there, and whether anything is wrong. */
 import type { AlertSettings } from '../../alerts/settings.ts';
-import { serverInfo } from '../../src/cgroup/metrics.ts';
-import { bucketsNearLimit } from '../../src/cgroup/metrics-buckets.ts';
-import { gitMetrics } from '../../src/cgroup/metrics-levels.ts';
-import { oomKills } from '../../src/cgroup/metrics-oom.ts';
-import { scrapeUp } from '../../src/gitaly/metrics.ts';
-import { podReady } from '../../src/kubernetes/metrics.ts';
 import {
   countBy,
   divide,
@@ -17,8 +11,14 @@ import {
   or,
   subtract,
   sumBy,
-} from '../../src/promql/index.ts';
-import { collectorSuccess } from '../../src/runtime/self-metrics.ts';
+} from '../../src/monitoring/promql/index.ts';
+import { collectorSuccess } from '../../src/scheduler/self-metrics.ts';
+import { serverInfo } from '../../src/sources/cgroup/metrics.ts';
+import { bucketsNearLimit } from '../../src/sources/cgroup/metrics-buckets.ts';
+import { gitMetrics } from '../../src/sources/cgroup/metrics-levels.ts';
+import { oomKills } from '../../src/sources/cgroup/metrics-oom.ts';
+import { scrapeUp } from '../../src/sources/gitaly/metrics.ts';
+import { podReady } from '../../src/sources/kubernetes/metrics.ts';
 import type { Row } from '../board.ts';
 import { stat } from '../kit.ts';
 import { servers } from '../panels.ts';

@@ -1,7 +1,7 @@
 /** Memory of each level against its limit. */
 import type { AlertSettings } from '../../alerts/settings.ts';
-import { containerMetrics, gitMetrics, podMetrics } from '../../src/cgroup/metrics-levels.ts';
-import { maxBy } from '../../src/promql/index.ts';
+import { maxBy } from '../../src/monitoring/promql/index.ts';
+import { containerMetrics, gitMetrics, podMetrics } from '../../src/sources/cgroup/metrics-levels.ts';
 import type { Row } from '../board.ts';
 import { type Query, timeseries } from '../kit.ts';
 import { servers } from '../panels.ts';

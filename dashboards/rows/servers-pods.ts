@@ -1,5 +1,7 @@
 /** Gitaly's pods on Kubernetes: whether they are Ready, how they rotate, what is not as recommended. */
 import type { AlertSettings } from '../../alerts/settings.ts';
+import { above, equals, increase, maxBy, not, subtract } from '../../src/monitoring/promql/index.ts';
+import { posture, postureUnknown } from '../../src/rules/checks/metrics.ts';
 import {
   disruptionsAllowed,
   podReady,
@@ -7,9 +9,7 @@ import {
   podRotation,
   podRotations,
   podWaitingContainers,
-} from '../../src/kubernetes/metrics.ts';
-import { posture, postureUnknown } from '../../src/posture/metrics.ts';
-import { above, equals, increase, maxBy, not, subtract } from '../../src/promql/index.ts';
+} from '../../src/sources/kubernetes/metrics.ts';
 import type { Row } from '../board.ts';
 import { timeseries } from '../kit.ts';
 import { servers } from '../panels.ts';

@@ -1,11 +1,12 @@
 /** Pressure: how long processes wait for memory, CPU and disks. */
+
+import { labelled, maxBy, or, rate } from '../../src/monitoring/promql/index.ts';
 import {
   containerMetrics,
   gitMetrics,
   type PressureResource,
   podMetrics,
-} from '../../src/cgroup/metrics-levels.ts';
-import { labelled, maxBy, or, rate } from '../../src/promql/index.ts';
+} from '../../src/sources/cgroup/metrics-levels.ts';
 import type { Row } from '../board.ts';
 import { timeseries } from '../kit.ts';
 import { servers } from '../panels.ts';

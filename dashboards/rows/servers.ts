@@ -1,11 +1,5 @@
 /** What the rows on Gitaly's servers say in the same way. */
-import {
-  containerMetrics,
-  gitMetrics,
-  type Level,
-  type LevelMetrics,
-  podMetrics,
-} from '../../src/cgroup/metrics-levels.ts';
+
 import {
   atLeast,
   type CounterMetric,
@@ -16,7 +10,14 @@ import {
   or,
   rate,
   type Vector,
-} from '../../src/promql/index.ts';
+} from '../../src/monitoring/promql/index.ts';
+import {
+  containerMetrics,
+  gitMetrics,
+  type Level,
+  type LevelMetrics,
+  podMetrics,
+} from '../../src/sources/cgroup/metrics-levels.ts';
 import { counterOfServers, gaugeOfServers } from '../variables.ts';
 
 /** One Gitaly, whichever job tells of it. */

@@ -1,5 +1,5 @@
 /** What several rows say in the same way. */
-import { subtract, time, type Vector } from '../../src/promql/index.ts';
+import { subtract, time, type Vector } from '../../src/monitoring/promql/index.ts';
 
 /** The age of a timestamp. */
 export const age = <Labels extends string>(timestamp: Vector<Labels>): Vector<Labels> =>

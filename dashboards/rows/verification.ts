@@ -1,8 +1,8 @@
 /** How far the verifier has come. */
 import { storageLabels } from '../../alerts/conditions.ts';
 import type { AlertSettings } from '../../alerts/settings.ts';
-import { verificationOldest, verificationReplicas } from '../../src/praefect/mirror/verification.ts';
-import { maxBy, minBy, oneOf } from '../../src/promql/index.ts';
+import { maxBy, minBy, oneOf } from '../../src/monitoring/promql/index.ts';
+import { verificationOldest, verificationReplicas } from '../../src/sources/praefect/mirror/verification.ts';
 import type { Row } from '../board.ts';
 import { timeseries } from '../kit.ts';
 import { replication } from '../panels.ts';

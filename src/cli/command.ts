@@ -4,7 +4,7 @@ import type { Origin } from '../config/problem.ts';
 import type { Settings } from '../config/sections/index.ts';
 import type { Section, ValuesOf } from '../config/setting.ts';
 import type { World } from '../config/world.ts';
-import type { Log } from '../runtime/log.ts';
+import type { Log } from '../lib/log.ts';
 
 /** 0 good, 1 found something, 2 usage or failure. */
 export type ExitCode = 0 | 1 | 2;

@@ -12,7 +12,7 @@ export const serve: Command = {
   settings: allSettings,
   readsSources: true,
   exitCodeOnProblems: 2,
-  load: () => import('../commands/serve.ts'),
+  load: () => import('./commands/serve.ts'),
 };
 
 export const commands: readonly Command[] = [
@@ -25,7 +25,7 @@ export const commands: readonly Command[] = [
     settings: ['Web', 'Log'],
     readsSources: false,
     exitCodeOnProblems: 2,
-    load: () => fromFile('../demo/command.ts'),
+    load: () => fromFile('../../demo/command.ts'),
   },
   {
     name: 'demo incident',
@@ -36,7 +36,7 @@ export const commands: readonly Command[] = [
     settings: [],
     readsSources: false,
     exitCodeOnProblems: 2,
-    load: () => fromFile('../demo/incident-command.ts'),
+    load: () => fromFile('../../demo/incident-command.ts'),
   },
   {
     name: 'generate',
@@ -45,7 +45,7 @@ export const commands: readonly Command[] = [
     settings: [],
     readsSources: false,
     exitCodeOnProblems: 2,
-    load: () => import('../commands/generate.ts'),
+    load: () => import('./commands/generate.ts'),
   },
   {
     name: 'bucket',
@@ -57,7 +57,7 @@ export const commands: readonly Command[] = [
     settings: ['Praefect', "Gitaly's and Praefect's own metrics"],
     readsSources: true,
     exitCodeOnProblems: 2,
-    load: () => fromFile('../commands/bucket.ts'),
+    load: () => fromFile('./commands/bucket.ts'),
   },
   {
     name: 'doctor',
@@ -67,7 +67,7 @@ export const commands: readonly Command[] = [
     settings: allSettings,
     readsSources: false,
     exitCodeOnProblems: 2,
-    load: () => fromFile('../commands/doctor.ts'),
+    load: () => fromFile('./commands/doctor.ts'),
   },
   {
     name: 'config check',

@@ -1,5 +1,5 @@
 /** How the program ends from outside: a first signal asks for a clean stop, a second one does not wait. */
-import type { Log } from '../runtime/log.ts';
+import type { Log } from '../lib/log.ts';
 
 /** What of `process` is used here. */
 export interface SignalSource {

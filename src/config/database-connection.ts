@@ -1,5 +1,5 @@
 /** Where a PostgreSQL is and how to talk to it: what libpq's parameters say, as a value. */
-import type { Secret } from './secret.ts';
+import type { Secret } from '../lib/secret.ts';
 
 /** libpq's sslmode, in rising order of trust (PostgreSQL documentation, 34.19). */
 export const sslModes = ['disable', 'allow', 'prefer', 'require', 'verify-ca', 'verify-full'] as const;

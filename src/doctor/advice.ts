@@ -1,15 +1,16 @@
 /** Right-sizing from one look at this host's cgroups: what is there now, said as that, never as a peak. */
-import { createCgroupFiles } from '../cgroup/files/files.ts';
-import { type CgroupFiles, knownOf, type Reading } from '../cgroup/files/reading.ts';
-import type { GitalyTree } from '../cgroup/tree.ts';
-import { identityText } from '../identity.ts';
-import { mainContainer } from '../joins/component.ts';
-import type { Pod } from '../kubernetes/objects/types.ts';
-import { parseGoMemory } from '../posture/checks/memory.ts';
-import type { ServerFacts } from '../posture/inputs.ts';
-import { type Known, known, notApplicable, unknown } from '../posture/known.ts';
-import { type CurrentSizes, type MeasuredUse, sizing } from '../posture/sizing.ts';
-import { bytesText } from '../posture/text.ts';
+
+import { parseGoMemory } from '../rules/checks/definitions/memory.ts';
+import type { ServerFacts } from '../rules/checks/inputs.ts';
+import { type Known, known, notApplicable, unknown } from '../rules/checks/known.ts';
+import { type CurrentSizes, type MeasuredUse, sizing } from '../rules/checks/sizing.ts';
+import { bytesText } from '../rules/checks/text.ts';
+import { createCgroupFiles } from '../sources/cgroup/files/files.ts';
+import { type CgroupFiles, knownOf, type Reading } from '../sources/cgroup/files/reading.ts';
+import type { GitalyTree } from '../sources/cgroup/tree.ts';
+import { identityText } from '../sources/identity.ts';
+import { mainContainer } from '../sources/kubernetes/directory/component.ts';
+import type { Pod } from '../sources/kubernetes/objects/types.ts';
 
 export interface AdviceOptions {
   readonly root: string;

@@ -2,9 +2,10 @@
  * Which rights on Kubernetes are granted, each tried by the request that needs it: a list of one object, a watch of a
  * moment, a GET of a name that nothing has. Only GETs: nothing is written, and no object is read that need not be.
  */
-import { nobody, type Right, rightText } from '../joins/rights.ts';
-import type { KubeApi } from '../kubernetes/api/api.ts';
-import type { Failure } from '../runtime/outcome.ts';
+
+import type { Failure } from '../scheduler/outcome.ts';
+import type { KubeApi } from '../sources/kubernetes/api/api.ts';
+import { nobody, type Right, rightText } from '../sources/kubernetes/directory/rights.ts';
 import { accessChecks, type Finding, finds, type Mend, passes, todo } from './finding.ts';
 
 type Tried =

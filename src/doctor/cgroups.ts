@@ -1,11 +1,11 @@
 /** This host's cgroups as the exporter would read them. */
 import { accessSync, constants, readFileSync } from 'node:fs';
-import { createFinder } from '../cgroup/find/finder.ts';
-import { inspectRoot } from '../cgroup/find/root.ts';
-import type { PodDirectory } from '../cgroup/pods.ts';
-import type { GitalyTree } from '../cgroup/tree.ts';
-import { identityText } from '../identity.ts';
-import type { Clock } from '../runtime/clock.ts';
+import type { Clock } from '../lib/clock.ts';
+import { createFinder } from '../sources/cgroup/discovery/finder.ts';
+import { inspectRoot } from '../sources/cgroup/discovery/root.ts';
+import type { PodDirectory } from '../sources/cgroup/pods.ts';
+import type { GitalyTree } from '../sources/cgroup/tree.ts';
+import { identityText } from '../sources/identity.ts';
 import { accessChecks, type Finding, finds, passes, todo } from './finding.ts';
 
 export interface CgroupLook {

@@ -1,8 +1,8 @@
 /** Every configuration of Gitaly that would be read: files and ConfigMaps, and whether they are understood. */
 import { parseGitalyConfig } from '../config/gitaly/gitaly-config.ts';
 import { problemText } from '../config/problem.ts';
-import type { ConfigSource } from '../gitaly/target.ts';
-import { identityText } from '../identity.ts';
+import type { ConfigSource } from '../sources/gitaly/target.ts';
+import { identityText } from '../sources/identity.ts';
 import { accessChecks, type Finding, finds, passes, todo } from './finding.ts';
 
 const check = accessChecks.gitalyConfig;

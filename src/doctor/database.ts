@@ -1,13 +1,13 @@
 /** Praefect's database as the exporter's role sees it: reachable, readable, and no more than that. */
 import type { DatabaseConnection } from '../config/database-connection.ts';
-import { createEventLog } from '../events/log.ts';
-import { praefectTables, praefectViews } from '../praefect/catalog.ts';
-import { createDatabase } from '../praefect/connection/create-database.ts';
-import type { Database, Row } from '../praefect/database.ts';
-import { createVariantSource, isFailure } from '../praefect/question.ts';
-import { createBudget } from '../runtime/budget.ts';
-import type { Clock } from '../runtime/clock.ts';
-import type { Failure } from '../runtime/outcome.ts';
+import type { Clock } from '../lib/clock.ts';
+import { createBudget } from '../scheduler/budget.ts';
+import { createEventLog } from '../scheduler/event-log.ts';
+import type { Failure } from '../scheduler/outcome.ts';
+import { praefectTables, praefectViews } from '../sources/praefect/catalog.ts';
+import { createDatabase } from '../sources/praefect/connection/create-database.ts';
+import type { Database, Row } from '../sources/praefect/database.ts';
+import { createVariantSource, isFailure } from '../sources/praefect/query.ts';
 import { accessChecks, type Finding, finds, type Mend, passes, todo } from './finding.ts';
 
 const statementTimeoutMs = 5000;

@@ -1,15 +1,16 @@
 /** Kubernetes as the exporter would watch it, looked at once: rights, and everything that its watches list at first. */
-import { identityText } from '../identity.ts';
-import type { ComponentOf } from '../joins/component.ts';
-import { podIdentity } from '../joins/pod-identity.ts';
-import { type RightsSettings, rightsFor } from '../joins/rights.ts';
-import { notCurrent } from '../joins/store-failure.ts';
-import type { KubeApi } from '../kubernetes/api/api.ts';
-import { openKubeApi } from '../kubernetes/api/open.ts';
-import { settled } from '../kubernetes/watch/settled.ts';
-import { createStores, type KubeStores } from '../kubernetes/watch/stores.ts';
-import type { Clock } from '../runtime/clock.ts';
-import { silentLog } from '../runtime/log.ts';
+
+import type { Clock } from '../lib/clock.ts';
+import { silentLog } from '../lib/log.ts';
+import { identityText } from '../sources/identity.ts';
+import type { KubeApi } from '../sources/kubernetes/api/api.ts';
+import { openKubeApi } from '../sources/kubernetes/api/open.ts';
+import type { ComponentOf } from '../sources/kubernetes/directory/component.ts';
+import { podIdentity } from '../sources/kubernetes/directory/pod-identity.ts';
+import { type RightsSettings, rightsFor } from '../sources/kubernetes/directory/rights.ts';
+import { notCurrent } from '../sources/kubernetes/directory/store-failure.ts';
+import { settled } from '../sources/kubernetes/watch/settled.ts';
+import { createStores, type KubeStores } from '../sources/kubernetes/watch/stores.ts';
 import { apiFindings } from './api-rights.ts';
 import { accessChecks, type Finding, finds, passes, todo } from './finding.ts';
 

@@ -1,9 +1,9 @@
 /** The posture's findings as doctor shows them. */
-import { runbookOf } from '../posture/api.ts';
-import type { Check as PostureCheck } from '../posture/check.ts';
-import { subjectText, wholeCluster } from '../posture/check.ts';
-import { checks } from '../posture/checks/index.ts';
-import type { Evaluation } from '../posture/evaluate.ts';
+import { runbookOf } from '../rules/checks/api.ts';
+import type { Check as PostureCheck } from '../rules/checks/check.ts';
+import { subjectText, wholeCluster } from '../rules/checks/check.ts';
+import { checks } from '../rules/checks/definitions/index.ts';
+import type { Evaluation } from '../rules/checks/evaluate.ts';
 import type { Check, Finding, Mend } from './finding.ts';
 
 /** By id, each the same value however often it is asked for. */

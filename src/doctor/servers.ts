@@ -1,12 +1,13 @@
 /** Every server that would be read: whether its /metrics answers, and is that of what it is taken for. */
-import { gitalyPrefix, praefectPrefix } from '../gitaly/history.ts';
-import type { ReadText } from '../gitaly/http/access.ts';
-import { type ReadLimits, readPage } from '../gitaly/http/read-page.ts';
-import type { Resolve } from '../gitaly/http/resolve.ts';
-import type { Target, TargetSource } from '../gitaly/target.ts';
-import { identityText } from '../identity.ts';
-import type { Clock } from '../runtime/clock.ts';
-import type { FailureReason } from '../runtime/outcome.ts';
+
+import type { Clock } from '../lib/clock.ts';
+import type { FailureReason } from '../scheduler/outcome.ts';
+import { gitalyPrefix, praefectPrefix } from '../sources/gitaly/history.ts';
+import type { ReadText } from '../sources/gitaly/scrape/access.ts';
+import { type ReadLimits, readPage } from '../sources/gitaly/scrape/read-page.ts';
+import type { Resolve } from '../sources/gitaly/scrape/resolve.ts';
+import type { Target, TargetSource } from '../sources/gitaly/target.ts';
+import { identityText } from '../sources/identity.ts';
 import { accessChecks, type Finding, finds, passes, todo } from './finding.ts';
 
 export interface ServersOptions {

@@ -1,7 +1,7 @@
 /** The routes, on express 5, for both HTTP/1 and HTTP/2. */
 import { Http2ServerRequest, Http2ServerResponse } from 'node:http2';
 import express, { type Express, type NextFunction, type Request, type Response } from 'express';
-import type { Log } from '../runtime/log.ts';
+import type { Log } from '../lib/log.ts';
 import { answerPlainly } from './exchange.ts';
 import { isSameOrigin } from './same-origin.ts';
 

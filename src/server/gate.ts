@@ -3,7 +3,7 @@
  * certificate, rate limit, size of the body, and user. Plain node:http, so that it holds for HTTP/2 as well.
  */
 import type { TLSSocket } from 'node:tls';
-import type { Clock } from '../runtime/clock.ts';
+import type { Clock } from '../lib/clock.ts';
 import { type AnyRequest, type AnyResponse, answerPlainly, clientGone, isHttp2, pathOf } from './exchange.ts';
 import type { RejectionReason, ServerCounts } from './metrics.ts';
 import { setSecurityHeaders } from './security-headers.ts';

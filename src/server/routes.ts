@@ -1,5 +1,5 @@
 /** The server's own routes: health, reload, the page and its JSON, the demo's buttons, and those handed in. */
-import type { Clock } from '../runtime/clock.ts';
+import type { Clock } from '../lib/clock.ts';
 import { assess } from './assessment.ts';
 import { type AnyRequest, type AnyResponse, answerPlainly, clientGone } from './exchange.ts';
 import type { AppRoute } from './express-app.ts';

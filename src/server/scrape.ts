@@ -1,7 +1,7 @@
 /** The telemetry path: how many at once, how long, and the bytes as the exposition gives them. */
 import type { IncomingHttpHeaders } from 'node:http';
 import { setTimeout as after } from 'node:timers/promises';
-import type { Log } from '../runtime/log.ts';
+import type { Log } from '../lib/log.ts';
 import { type AnyRequest, type AnyResponse, answerPlainly, clientGone } from './exchange.ts';
 import type { Limits } from './limits.ts';
 import type { RejectionReason, ServerCounts } from './metrics.ts';

@@ -2,9 +2,10 @@
  * The exporter's HTTP server: metrics, health, the page and its API on one or more addresses, behind the web
  * configuration file. What it serves comes in as arguments; it knows neither collectors nor Praefect.
  */
+
+import type { Clock } from '../lib/clock.ts';
+import type { Log } from '../lib/log.ts';
 import type { Family } from '../metrics/samples.ts';
-import type { Clock } from '../runtime/clock.ts';
-import type { Log } from '../runtime/log.ts';
 import { type AnyRequest, type AnyResponse, isHttp2 } from './exchange.ts';
 import { createApp } from './express-app.ts';
 import { createGate } from './gate.ts';

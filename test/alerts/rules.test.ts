@@ -12,7 +12,7 @@ import { prometheusRule, rulesFile } from '../../alerts/rules-file.ts';
 import { type AlertSettings, defaultAlertSettings } from '../../alerts/settings.ts';
 import { withOverrides } from '../../alerts/thresholds.ts';
 import { limits, replication, servers } from '../../dashboards/panels.ts';
-import { everyMetric } from '../../src/catalogue.ts';
+import { everyMetric } from '../../src/app/catalog.ts';
 import { promqlErrors, selectorsIn } from '../support/promql.ts';
 import { testWith } from '../support/tools.ts';
 

@@ -1,6 +1,6 @@
 /** A process of the test's own for the command line: what it wrote, and signals to send it. */
 import { EventEmitter } from 'node:events';
-import type { Host } from '../../src/cli.ts';
+import type { Host } from '../../src/cli/main.ts';
 import { type MemoryFiles, memoryWorld } from '../config/memory-world.ts';
 
 export interface TestHost extends Host {

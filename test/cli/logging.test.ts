@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
-import { Secret } from '../../src/config/secret.ts';
-import { createLog, type LogSettings, logfmt } from '../../src/logging.ts';
-import type { Log } from '../../src/runtime/log.ts';
+import { createLog, type LogSettings, logfmt } from '../../src/cli/logging.ts';
+import type { Log } from '../../src/lib/log.ts';
+import { Secret } from '../../src/lib/secret.ts';
 
 /** What is written for some log calls, with the time replaced. */
 async function written(

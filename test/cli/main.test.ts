@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import { chooseCommand, commands } from '../../src/cli/commands.ts';
 import { commandHelp, programHelp, wrap } from '../../src/cli/help.ts';
-import { main } from '../../src/cli.ts';
+import { main } from '../../src/cli/main.ts';
 import { testHost } from './host.ts';
 
 describe('which command', () => {

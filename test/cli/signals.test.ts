@@ -1,7 +1,7 @@
 import { EventEmitter } from 'node:events';
 import { describe, expect, test } from '@jest/globals';
 import { exitOnCrash, stopOnSignals } from '../../src/cli/signals.ts';
-import { silentLog } from '../../src/runtime/log.ts';
+import { silentLog } from '../../src/lib/log.ts';
 
 function start() {
   const source = new EventEmitter();

@@ -5,7 +5,7 @@ import { listenAddress, listOf, virtualStorages } from '../../src/config/kinds/l
 import { bytes, duration, formatDuration, parseDuration, ratio } from '../../src/config/kinds/quantities.ts';
 import { filePath, float, integer, oneOf, secret, text, toggle } from '../../src/config/kinds/scalars.ts';
 import { type Origin, problemText } from '../../src/config/problem.ts';
-import { Secret } from '../../src/config/secret.ts';
+import { Secret } from '../../src/lib/secret.ts';
 
 const flag: Origin = { source: 'flag', name: '--x' };
 const given = (value: string): Raw => ({ form: 'text', text: value, origin: flag });

@@ -1,9 +1,9 @@
 import { describe, expect, test } from '@jest/globals';
 import { loadSettings } from '../../src/config/load.ts';
 import { originText } from '../../src/config/problem.ts';
-import { Secret } from '../../src/config/secret.ts';
 import { sections } from '../../src/config/sections/index.ts';
 import { namedSettings } from '../../src/config/setting.ts';
+import { Secret } from '../../src/lib/secret.ts';
 import { memoryWorld } from './memory-world.ts';
 
 const file = '/etc/exporter.yml';

@@ -11,7 +11,7 @@ import { withOverrides } from '../../alerts/thresholds.ts';
 import { boards } from '../../dashboards/index.ts';
 import { limits, replication, servers } from '../../dashboards/panels.ts';
 import { labelOf, praefectVariables, serverVariables } from '../../dashboards/variable-names.ts';
-import { everyMetric } from '../../src/catalogue.ts';
+import { everyMetric } from '../../src/app/catalog.ts';
 import { promqlErrors, selectorsIn } from '../support/promql.ts';
 
 interface Panel {

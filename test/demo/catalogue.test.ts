@@ -4,9 +4,9 @@ import { describe, expect, test } from '@jest/globals';
 import { alertGroups } from '../../alerts/index.ts';
 import { praefectAlerts } from '../../alerts/praefect.ts';
 import { defaultAlertSettings } from '../../alerts/settings.ts';
-import { everyMetric } from '../../src/catalogue.ts';
-import { incidents } from '../../src/demo/incidents/catalogue.ts';
-import { demoTopology, storagesOf } from '../../src/demo/topology.ts';
+import { incidents } from '../../demo/incidents/catalogue.ts';
+import { demoTopology, storagesOf } from '../../demo/topology.ts';
+import { everyMetric } from '../../src/app/catalog.ts';
 import { praefectSchema } from '../support/praefect-fixtures.ts';
 
 describe.each(incidents.map((incident) => [incident.name, incident] as const))('%s', (name, incident) => {
@@ -48,7 +48,7 @@ test("the demo's schema is that of GitLab 19.0, but for its comments and what fo
       .split('\n')
       .filter((line) => !line.startsWith('--') && line.trim() !== '')
       .join('\n');
-  const ours = statements(readFileSync(new URL('../../src/demo/schema.sql', import.meta.url), 'utf8'));
+  const ours = statements(readFileSync(new URL('../../demo/schema.sql', import.meta.url), 'utf8'));
   expect(ours.startsWith(statements(praefectSchema('19.0')))).toBe(true);
   expect(ours.match(/^ {4}\('\d{14}_\w+'\),?$/gm)).toHaveLength(43);
 });

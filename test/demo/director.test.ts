@@ -1,9 +1,9 @@
 /** Incidents are started and ended at run time, several at once where they do not need the same thing. */
 import { describe, expect, test } from '@jest/globals';
-import type { Cluster } from '../../src/demo/cluster.ts';
-import { createDirector } from '../../src/demo/incidents/director.ts';
-import type { Incident, Scene } from '../../src/demo/incidents/incident.ts';
-import { systemClock } from '../../src/runtime/clock.ts';
+import type { Cluster } from '../../demo/cluster.ts';
+import { createDirector } from '../../demo/incidents/director.ts';
+import type { Incident, Scene } from '../../demo/incidents/incident.ts';
+import { systemClock } from '../../src/lib/clock.ts';
 
 const text = { title: 'T', description: 'D', alerts: [], ends: 'E', watch: [] } as const;
 

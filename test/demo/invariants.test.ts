@@ -1,7 +1,7 @@
 /** What is true of a Praefect database at every instant, whatever happens to the cluster. */
 import { afterAll, beforeAll, expect, jest, test } from '@jest/globals';
-import { type EmbeddedPostgres, startEmbeddedPostgres } from '../../src/demo/postgres.ts';
-import { createRandom } from '../../src/demo/random.ts';
+import { type EmbeddedPostgres, startEmbeddedPostgres } from '../../demo/postgres.ts';
+import { createRandom } from '../../demo/random.ts';
 import { calm, type Watched, watchCluster } from './observe.ts';
 
 jest.setTimeout(60_000);

@@ -8,7 +8,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import pg from 'pg';
-import { type EmbeddedPostgres, startEmbeddedPostgres } from '../../src/demo/postgres.ts';
+import { type EmbeddedPostgres, startEmbeddedPostgres } from '../../demo/postgres.ts';
 import { testWith } from '../support/tools.ts';
 
 jest.setTimeout(60_000);
@@ -32,7 +32,7 @@ const program = (module: string, then: string): string => `
 
 const stay = 'setInterval(() => undefined, 1000);';
 const removeIt = 'await server.remove(); process.exit(0);';
-const sources = join(project, 'src/demo/postgres.ts');
+const sources = join(project, 'demo/postgres.ts');
 
 /** Runs a program under node, maybe through another one (`setpriv ...`), and waits for its first line. */
 async function launch(source: string, through: readonly string[] = [], env: Record<string, string> = {}) {
@@ -171,7 +171,7 @@ describe('who may start it', () => {
         ...(copied ? [{ recursive: true, verbatimSymlinks: true } as never] : []),
       );
     }
-    const { child, folder } = await launch(program(join(clone, 'src/demo/postgres.ts'), removeIt));
+    const { child, folder } = await launch(program(join(clone, 'demo/postgres.ts'), removeIt));
     await once(child, 'exit');
     expect(child.exitCode).toBe(0);
     expect(existsSync(folder)).toBe(false);

@@ -1,14 +1,14 @@
 /** What a test sees of the demo's database: the same as the captures' timelines, by plain SQL, of one instant. */
 
-import { type Cluster, startCluster } from '../../src/demo/cluster.ts';
-import { createDemoDatabase } from '../../src/demo/database.ts';
-import { incidents as allIncidents } from '../../src/demo/incidents/catalogue.ts';
-import { createDirector, type Director, type IncidentResult } from '../../src/demo/incidents/director.ts';
-import type { EmbeddedPostgres } from '../../src/demo/postgres.ts';
-import { openPool } from '../../src/demo/sql.ts';
-import { demoTimings, type Timings } from '../../src/demo/timings.ts';
-import { demoTopology } from '../../src/demo/topology.ts';
-import { systemClock } from '../../src/runtime/clock.ts';
+import { type Cluster, startCluster } from '../../demo/cluster.ts';
+import { createDemoDatabase } from '../../demo/database.ts';
+import { incidents as allIncidents } from '../../demo/incidents/catalogue.ts';
+import { createDirector, type Director, type IncidentResult } from '../../demo/incidents/director.ts';
+import type { EmbeddedPostgres } from '../../demo/postgres.ts';
+import { openPool } from '../../demo/sql.ts';
+import { demoTimings, type Timings } from '../../demo/timings.ts';
+import { demoTopology } from '../../demo/topology.ts';
+import { systemClock } from '../../src/lib/clock.ts';
 
 export interface Observation {
   readonly healthy: readonly string[];

@@ -4,8 +4,8 @@
  * side by side, in six clusters at once, and the tests only judge.
  */
 import { afterAll, describe, expect, jest, test } from '@jest/globals';
-import { type EmbeddedPostgres, startEmbeddedPostgres } from '../../src/demo/postgres.ts';
-import type { Timings } from '../../src/demo/timings.ts';
+import { type EmbeddedPostgres, startEmbeddedPostgres } from '../../demo/postgres.ts';
+import type { Timings } from '../../demo/timings.ts';
 import { calm, jobs, type Observation, type Watched, watchCluster } from './observe.ts';
 
 jest.setTimeout(120_000);

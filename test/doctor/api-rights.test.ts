@@ -1,10 +1,10 @@
 /** Rights on the API, tried on a server that grants some of them: only GETs, and nothing read that need not be. */
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { apiFindings } from '../../src/doctor/api-rights.ts';
-import { type RightsSettings, rightsFor } from '../../src/joins/rights.ts';
-import { createHttpApi } from '../../src/kubernetes/api/http.ts';
-import { systemClock } from '../../src/runtime/clock.ts';
-import { until } from '../gitaly/support.ts';
+import { systemClock } from '../../src/lib/clock.ts';
+import { createHttpApi } from '../../src/sources/kubernetes/api/http.ts';
+import { type RightsSettings, rightsFor } from '../../src/sources/kubernetes/directory/rights.ts';
+import { until } from '../sources/gitaly/support.ts';
 import { type Misbehaviour, recorded, startKubeApi, type TestKubeApi } from '../support/kube-api.ts';
 
 const cluster: RightsSettings = { role: 'cluster', namespace: ['gitlab'], scrape: true, volumeStats: false };

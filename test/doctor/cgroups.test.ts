@@ -3,10 +3,10 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, expect, test } from '@jest/globals';
-import type { KnownPod, PodDirectory } from '../../src/cgroup/pods.ts';
 import { adviceLines } from '../../src/doctor/advice.ts';
 import { cgroupFindings } from '../../src/doctor/cgroups.ts';
-import { systemClock } from '../../src/runtime/clock.ts';
+import { systemClock } from '../../src/lib/clock.ts';
+import type { KnownPod, PodDirectory } from '../../src/sources/cgroup/pods.ts';
 import { burstableUid, capturedTree, guaranteedUid } from '../support/cgroup-fixtures.ts';
 
 const cleanups: (() => void)[] = [];

@@ -3,13 +3,13 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import type { DatabaseConnection } from '../../src/config/database-connection.ts';
-import { Secret } from '../../src/config/secret.ts';
 import { lookAtDatabase } from '../../src/doctor/database.ts';
 import type { Finding } from '../../src/doctor/finding.ts';
-import { systemClock } from '../../src/runtime/clock.ts';
+import { systemClock } from '../../src/lib/clock.ts';
+import { Secret } from '../../src/lib/secret.ts';
 import { praefectSchema, startPostgres, type TestDatabase, type TestPostgres } from '../support/postgres.ts';
 
-const roleSql = readFileSync(join(import.meta.dirname, '..', '..', 'deploy', 'sql', 'role.sql'), 'utf8');
+const roleSql = readFileSync(join(import.meta.dirname, '../../deploy/sql/role.sql'), 'utf8');
 
 let server: TestPostgres;
 beforeAll(async () => {

@@ -1,5 +1,5 @@
 import { describe, expect } from '@jest/globals';
-import { systemClock } from '../../src/runtime/clock.ts';
+import { systemClock } from '../../src/lib/clock.ts';
 import type { StatusView } from '../../src/server/status-view.ts';
 import { testWith } from '../support/tools.ts';
 import { type Tab, withBrowser } from './support/browser.ts';

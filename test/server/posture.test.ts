@@ -1,11 +1,11 @@
 /** The page's part on recommendations, from real findings to its text. */
 import { expect, test } from '@jest/globals';
-import { evaluate } from '../../src/posture/evaluate.ts';
-import { posturePage } from '../../src/posture/view.ts';
+import { evaluate } from '../../src/rules/checks/evaluate.ts';
+import { posturePage } from '../../src/rules/checks/view.ts';
 import { assess } from '../../src/server/assessment.ts';
 import { renderPage } from '../../src/server/page/page.ts';
 import type { PostureView } from '../../src/server/status-view.ts';
-import { captured } from '../posture/support.ts';
+import { captured } from '../rules/checks/support.ts';
 import { healthy } from './support/status-fixtures.ts';
 
 const evaluation = evaluate(captured('posture-chart-defaults'));

@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import { systemClock } from '../../src/runtime/clock.ts';
+import { systemClock } from '../../src/lib/clock.ts';
 import type { ApiRoute } from '../../src/server/routes.ts';
 import { ask, latch, metricsBody, until, withServer } from './support/harness.ts';
 import { demo, now, starting } from './support/status-fixtures.ts';

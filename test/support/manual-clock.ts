@@ -1,5 +1,5 @@
 /** A clock that stands still until a test moves it; sleepers wake in order, as their time comes. */
-import type { Clock } from '../../src/runtime/clock.ts';
+import type { Clock } from '../../src/lib/clock.ts';
 
 export interface ManualClock extends Clock {
   /** Time passes: whoever sleeps until a moment on the way wakes at that moment. */

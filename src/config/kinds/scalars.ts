@@ -1,6 +1,6 @@
 /** The plain kinds: text, numbers, switches, choices, paths of files, secrets. */
 import { dirname, isAbsolute, join } from 'node:path';
-import { Secret } from '../secret.ts';
+import { Secret } from '../../lib/secret.ts';
 import { closest } from '../suggest.ts';
 import { type Kind, Refusal, scalar } from './kind.ts';
 

@@ -5,8 +5,9 @@
  * itself, once, and lets unknown parameters pass. What is wrong is said without quoting a single character of
  * the string: a password with an unescaped / or @ turns up in any part of it.
  */
+
+import { Secret } from '../../lib/secret.ts';
 import type { Origin } from '../problem.ts';
-import { Secret } from '../secret.ts';
 import { isKeyword, type Parameters, refusal, refusedKeywords } from './keywords.ts';
 
 type Pairs = readonly (readonly [name: string, value: string])[];

@@ -1,6 +1,7 @@
 /** libpq's PG* variables (PostgreSQL documentation, 34.15): defaults for whatever an address leaves open. */
+
+import { Secret } from '../../lib/secret.ts';
 import { bad, type Checked, good, type Origin, problemAt } from '../problem.ts';
-import { Secret } from '../secret.ts';
 import type { Environment } from '../world.ts';
 import {
   isKeyword,

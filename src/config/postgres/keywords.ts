@@ -3,8 +3,9 @@
  * stands for each, and which we refuse unless they ask for what happens anyway. A parameter that was quietly
  * ignored could cost TLS or lead to another server.
  */
+
+import type { Secret } from '../../lib/secret.ts';
 import type { Origin } from '../problem.ts';
-import type { Secret } from '../secret.ts';
 
 /** Honoured, with the variable that stands for it. */
 export const keywordVariables = {

@@ -3,7 +3,7 @@
  * that matches wins. The rules are libpq's own (passwordFromFile in fe-connect.c), its refusal of a file that
  * others may read among them; pgpass from npm reads the process's environment and only warns.
  */
-import { Secret } from '../secret.ts';
+import { Secret } from '../../lib/secret.ts';
 import type { Files } from '../world.ts';
 import { whyUnreadable } from '../world.ts';
 

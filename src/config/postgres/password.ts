@@ -1,6 +1,6 @@
 /** Where the password comes from. It is asked for at each new connection, so that a rotated one needs no restart. */
 import { join } from 'node:path';
-import { Secret } from '../secret.ts';
+import { Secret } from '../../lib/secret.ts';
 import { type Files, whyUnreadable } from '../world.ts';
 import { type PassfileKey, passwordFromPassfile } from './passfile.ts';
 

@@ -4,12 +4,13 @@
  * Keys as in Gitaly's internal/praefect/config/config.go from 13.0 to 19; keys that this build does not know are
  * left alone, since the file is Praefect's. What Praefect itself would refuse is refused here too.
  */
+
+import { Secret } from '../../lib/secret.ts';
 import { parseGoDuration } from '../go-duration.ts';
 import type { ConfiguredStorages } from '../kinds/lists.ts';
 import type { Parameter, Parameters } from '../postgres/keywords.ts';
 import type { PasswordSource } from '../postgres/password.ts';
 import { bad, type Checked, good, type Origin, problemAt } from '../problem.ts';
-import { Secret } from '../secret.ts';
 import { type Files, whyUnreadable } from '../world.ts';
 import { parseToml, type TableAt, type TomlReader, tomlReader } from './toml.ts';
 

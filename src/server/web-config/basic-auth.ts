@@ -6,7 +6,7 @@
  */
 import { createHmac, randomBytes } from 'node:crypto';
 import bcrypt from 'bcrypt';
-import type { Secret } from '../../config/secret.ts';
+import type { Secret } from '../../lib/secret.ts';
 
 export type Verdict =
   | 'granted'

@@ -4,7 +4,7 @@
  */
 import { resolve } from 'node:path';
 import { type Document, isMap, isNode, isScalar, LineCounter, parseDocument } from 'yaml';
-import { Secret } from '../../config/secret.ts';
+import { Secret } from '../../lib/secret.ts';
 import { clientAuthType, contradictions, type Path, type Problem } from './contradictions.ts';
 import {
   type ClientAuthType,

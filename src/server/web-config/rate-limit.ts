@@ -1,5 +1,5 @@
 /** exporter-toolkit's `rate_limit`: a token bucket for all requests together. */
-import type { Clock } from '../../runtime/clock.ts';
+import type { Clock } from '../../lib/clock.ts';
 import type { WebConfig } from './parse.ts';
 
 /** Takes a token; false when there is none. Starts full again whenever the setting changes. */

@@ -1,15 +1,16 @@
 /** The demo's Gitalys through the exporter's own eyes: real HTTP, real files, and an incident that saturates a limit. */
 import { readFile } from 'node:fs/promises';
 import { afterEach, describe, expect, test } from '@jest/globals';
-import { createLimiter } from '../../../src/demo/gitaly/limiter.ts';
-import { type GitalyPages, startGitalyPages } from '../../../src/demo/gitaly/pages.ts';
-import type { Scene } from '../../../src/demo/incidents/incident.ts';
-import { createRandom } from '../../../src/demo/random.ts';
-import { demoTopology } from '../../../src/demo/topology.ts';
-import type { Gitaly } from '../../../src/demo/world.ts';
-import { createEventLog } from '../../../src/events/log.ts';
-import { gitalyRoomFromSettings } from '../../../src/gitaly/from-settings.ts';
-import { systemResolve } from '../../../src/gitaly/http/resolve.ts';
+import { createLimiter } from '../../../demo/gitaly/limiter.ts';
+import { type GitalyPages, startGitalyPages } from '../../../demo/gitaly/pages.ts';
+import type { Scene } from '../../../demo/incidents/incident.ts';
+import { createRandom } from '../../../demo/random.ts';
+import { demoTopology } from '../../../demo/topology.ts';
+import type { Gitaly } from '../../../demo/world.ts';
+import { gitalyProblems } from '../../../src/rules/problems/gitaly.ts';
+import { type Reading, readingOf } from '../../../src/rules/problems/reading.ts';
+import { createEventLog } from '../../../src/scheduler/event-log.ts';
+import { gitalyRoomFromSettings } from '../../../src/sources/gitaly/from-settings.ts';
 import {
   concurrencyInProgress,
   concurrencyLimit,
@@ -17,9 +18,8 @@ import {
   packObjectsLimit,
   requestsDropped,
   scrapeUp,
-} from '../../../src/gitaly/metrics.ts';
-import { gitalyProblems } from '../../../src/problems/gitaly.ts';
-import { type Reading, readingOf } from '../../../src/problems/reading.ts';
+} from '../../../src/sources/gitaly/metrics.ts';
+import { systemResolve } from '../../../src/sources/gitaly/scrape/resolve.ts';
 import { createManualClock } from '../../support/manual-clock.ts';
 
 const started: GitalyPages[] = [];

@@ -3,8 +3,8 @@ import { request as httpRequest, type IncomingHttpHeaders } from 'node:http';
 import { request as httpsRequest, type RequestOptions } from 'node:https';
 import { connect, type Socket } from 'node:net';
 import { inspect } from 'node:util';
-import { systemClock } from '../../../src/runtime/clock.ts';
-import type { Log } from '../../../src/runtime/log.ts';
+import { systemClock } from '../../../src/lib/clock.ts';
+import type { Log } from '../../../src/lib/log.ts';
 import { createServer, type Server, type ServerOptions } from '../../../src/server/server.ts';
 import { healthy } from './status-fixtures.ts';
 

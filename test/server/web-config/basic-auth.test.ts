@@ -1,6 +1,6 @@
 import { describe, expect, jest, test } from '@jest/globals';
 import bcrypt from 'bcrypt';
-import { Secret } from '../../../src/config/secret.ts';
+import { Secret } from '../../../src/lib/secret.ts';
 import { createBasicAuth } from '../../../src/server/web-config/basic-auth.ts';
 import { latch } from '../support/harness.ts';
 

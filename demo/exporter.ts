@@ -1,0 +1,67 @@
+/** The real exporter on the demo's database: the same program as `serve`, told of its database by the demo. */
+import { createApp } from '../src/app/app.ts';
+import type { CommandIo } from '../src/cli/command.ts';
+import type { Settings } from '../src/config/sections/index.ts';
+import { systemClock } from '../src/lib/clock.ts';
+import { type Log, silentLog } from '../src/lib/log.ts';
+import type { ExporterRequest, RunningExporter } from './demo.ts';
+
+/**
+ * What holds where nobody set it: for an eye that watches, looks are more frequent and a replica counts as stuck
+ * sooner; and nobody else needs the database's time.
+ */
+const demoDefaults = { lookInterval: 5000, timeShare: 0.1, stuckAfter: 60_000 } as const;
+
+/** The demo tells itself what goes on; of the exporter it shows what is wrong, unless somebody asks for more. */
+const onlyTrouble = (log: Log): Log => ({
+  ...silentLog,
+  warn: (fields, message) => log.warn(fields, message),
+  error: (fields, message) => log.error(fields, message),
+});
+
+/** @throws Error with what to mend, when it can't listen */
+export async function startExporter(
+  settings: Settings,
+  io: CommandIo,
+  listenAddress: readonly string[],
+  { connection, virtualStorages, incidents, gitaly, cgroup }: ExporterRequest,
+): Promise<RunningExporter> {
+  const isDefault = (name: string): boolean => io.origins.get(name)?.source === 'default';
+  const { praefect, web } = settings;
+  const app = createApp({
+    settings: {
+      ...settings,
+      web: { ...web, listenAddress },
+      gitaly: { ...settings.gitaly, target: gitaly.targets, configFile: gitaly.configFiles },
+      cgroup: { ...settings.cgroup, ...cgroup, enabled: true },
+      praefect: {
+        ...praefect,
+        ...(isDefault('praefect.stuck-after') && { stuckAfter: demoDefaults.stuckAfter }),
+        database: {
+          ...praefect.database,
+          ...(isDefault('praefect.database.look-interval') && { lookInterval: demoDefaults.lookInterval }),
+          ...(isDefault('praefect.database.time-share') && { timeShare: demoDefaults.timeShare }),
+        },
+      },
+    },
+    sources: {
+      database: connection,
+      databaseText: `Praefect's database ${connection.database} of the demo`,
+      config: undefined,
+      configuredStorages: virtualStorages,
+    },
+    clock: systemClock,
+    log: isDefault('log.level') ? onlyTrouble(io.log) : io.log,
+    demo: {
+      view: () => ({ incidents: incidents.list() }),
+      actions: { start: incidents.start, end: incidents.stop },
+    },
+  });
+  const started = await app.start();
+  const url = started.ok ? started.addresses[0]?.url : undefined;
+  if (url === undefined) {
+    await app.stop();
+    throw new Error(started.ok ? 'it listens nowhere' : started.problems.join('\n'));
+  }
+  return { url, stop: app.stop };
+}

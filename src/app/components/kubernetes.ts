@@ -1,0 +1,140 @@
+/** Kubernetes: its API watched, and what the other parts ask of it. */
+import { hostname } from 'node:os';
+import type { Collector } from '../../scheduler/collector.ts';
+import type { PodDirectory } from '../../sources/cgroup/pods.ts';
+import type { ConfigSource, TargetSource } from '../../sources/gitaly/target.ts';
+import type { Identity } from '../../sources/identity.ts';
+import { lateApi } from '../../sources/kubernetes/api/late.ts';
+import { openKubeApi } from '../../sources/kubernetes/api/open.ts';
+import { type ComponentOf, componentBySelectors } from '../../sources/kubernetes/directory/component.ts';
+import { type ConfigMaps, createConfigMaps } from '../../sources/kubernetes/directory/config-maps.ts';
+import { kubernetesConfigs } from '../../sources/kubernetes/directory/kubernetes-configs.ts';
+import { kubernetesTargets } from '../../sources/kubernetes/directory/kubernetes-targets.ts';
+import { createOtherPods, type OtherPods } from '../../sources/kubernetes/directory/other-pods.ts';
+import { podDirectoryOf } from '../../sources/kubernetes/directory/pod-directory.ts';
+import { tellingInfo } from '../../sources/kubernetes/directory/pod-info.ts';
+import { readConfigMapBy } from '../../sources/kubernetes/directory/read-config-map.ts';
+import { createVolumeStats, type VolumeStats } from '../../sources/kubernetes/directory/volume-stats.ts';
+import type { Pod } from '../../sources/kubernetes/objects/types.ts';
+import { createKubernetesRoom, kubernetesCollectorNames } from '../../sources/kubernetes/source.ts';
+import type { KubernetesView } from '../../sources/kubernetes/view.ts';
+import { watchFamilies } from '../../sources/kubernetes/watch/metrics.ts';
+import { settled } from '../../sources/kubernetes/watch/settled.ts';
+import { createStores, type KubeStores } from '../../sources/kubernetes/watch/stores.ts';
+import { absentPart, type Part, type PartOptions } from './part.ts';
+
+/** What the first reads wait for, in place of calling everything unknown. */
+const listedWithinMs = 3000;
+/** After so long nobody waits any more: an API server that takes connections and is silent holds no scrape. */
+const startsWithinMs = 10_000;
+
+/** What Kubernetes tells the other parts. */
+export interface Cluster {
+  readonly stores: KubeStores;
+  /** Resolves when each resource was listed or cannot be, after 3 s at the latest. */
+  settled(signal: AbortSignal): Promise<void>;
+  readonly componentOf: ComponentOf;
+  readonly directory: PodDirectory;
+  /** Undefined where another exporter reads them (kubernetes.scrape, kubernetes.role). */
+  readonly configMaps: ConfigMaps | undefined;
+  readonly targets: readonly TargetSource[];
+  readonly configs: readonly ConfigSource[];
+  /** Undefined where only some namespaces may be read. */
+  readonly otherPods: OtherPods | undefined;
+  /** Undefined without kubernetes.volume-stats. */
+  readonly volumes: VolumeStats | undefined;
+  /** Undefined where another exporter tells of the pods. */
+  view(): KubernetesView | undefined;
+  /** Seconds from deletion to Ready at the last rotation that was seen whole. */
+  rotationSeconds(identity: Identity): number | undefined;
+}
+
+export interface KubernetesPart extends Part {
+  /** Undefined where Kubernetes is not watched. */
+  readonly cluster: Cluster | undefined;
+}
+
+export function kubernetesPart({ settings, clock, events, log }: PartOptions): KubernetesPart {
+  const { kubernetes, gitaly } = settings;
+  if (!kubernetes.enabled) return { ...absentPart(kubernetesCollectorNames), cluster: undefined };
+  const node = kubernetes.node ?? hostname();
+  const componentOf = componentBySelectors(kubernetes);
+  const api = lateApi(() => openKubeApi(kubernetes, { clock, env: process.env }), clock);
+  const stores = createStores({
+    api,
+    namespaces: kubernetes.namespace,
+    role: kubernetes.role,
+    node,
+    gitalySelector: kubernetes.gitalySelector,
+    praefectSelector: kubernetes.praefectSelector,
+    staleMs: kubernetes.staleAfter,
+    clock,
+    random: Math.random,
+    log,
+  });
+  const isScraping = kubernetes.scrape && kubernetes.role !== 'agent';
+  const configMaps = isScraping ? createConfigMaps(readConfigMapBy(api), clock) : undefined;
+  // Without the node's name, those of all nodes: their uids tell which are here.
+  const directory = podDirectoryOf(stores, { node: kubernetes.node, componentOf, clock });
+  const isGitaly = (pod: Pod): boolean => componentOf(pod) === 'gitaly';
+  const room = createKubernetesRoom({ stores, role: kubernetes.role, isGitaly, clock, events });
+  stores.start();
+  const starting = AbortSignal.timeout(startsWithinMs);
+  const listedBy = (signal: AbortSignal): Promise<void> =>
+    settled(stores, clock, AbortSignal.any([signal, starting, AbortSignal.timeout(listedWithinMs)]));
+  /** The first read of the metrics and of the configurations waits for the first list, in place of failing. */
+  const awaited = (source: TargetSource): TargetSource => ({
+    async list(signal) {
+      await listedBy(signal);
+      return source.list(signal);
+    },
+  });
+  const awaitedConfigs = (source: ConfigSource): ConfigSource => ({
+    async read(signal) {
+      await listedBy(signal);
+      return source.read(signal);
+    },
+  });
+  /** A first look at empty stores would be a failure that is none; it takes time that later ones do not. */
+  const afterFirstList = (collector: Collector): Collector => ({
+    ...collector,
+    schedule: { ...collector.schedule, timeoutMs: collector.schedule.timeoutMs + listedWithinMs },
+    async collect(run) {
+      await listedBy(run.signal);
+      return collector.collect(run);
+    },
+  });
+  const tellsInfo = kubernetes.role === 'all' && !settings.cgroup.enabled;
+  return {
+    collectors: room.collectors
+      .map(afterFirstList)
+      .map((collector) => (tellsInfo ? tellingInfo(collector, stores, isGitaly) : collector)),
+    disabled: room.collectors.length > 0 ? [] : kubernetesCollectorNames,
+    families: [() => watchFamilies(stores)],
+    // Told with planned work, which explains them.
+    problems: () => [],
+    cluster: {
+      stores,
+      settled: listedBy,
+      componentOf,
+      directory,
+      configMaps,
+      targets: isScraping
+        ? [awaited(kubernetesTargets({ pods: stores.pods, componentOf, tls: gitaly.scrape.tls }))]
+        : [],
+      configs:
+        configMaps === undefined
+          ? []
+          : [awaitedConfigs(kubernetesConfigs({ pods: stores.pods, componentOf, configMaps }))],
+      otherPods: kubernetes.namespace === undefined ? createOtherPods(api, componentOf, clock) : undefined,
+      volumes: kubernetes.volumeStats ? createVolumeStats(api, clock) : undefined,
+      view: () => (room.collectors.length === 0 ? undefined : room.view()),
+      rotationSeconds: room.rotationSeconds,
+    },
+    async stop() {
+      directory.close();
+      await stores.stop();
+      api.close();
+    },
+  };
+}

@@ -1,0 +1,37 @@
+/** Praefect's database and all that reads it. */
+
+import { praefectProblems } from '../../rules/problems/praefect.ts';
+import { createBudget } from '../../scheduler/budget.ts';
+import { databaseTimeFamilies } from '../../scheduler/self-metrics.ts';
+import { createDatabase } from '../../sources/praefect/connection/create-database.ts';
+import { createPraefectRoom, praefectCollectorNames } from '../../sources/praefect/source.ts';
+import { absentPart, type Part, type PartOptions } from './part.ts';
+
+export function praefectPart({ settings, sources, clock, log, events }: PartOptions): Part {
+  if (sources.database === undefined) return absentPart(praefectCollectorNames);
+  const { database: limits, stuckAfter } = settings.praefect;
+  const budget = createBudget(limits.timeShare, clock);
+  const database = createDatabase({ connection: sources.database, clock, budget, log });
+  const room = createPraefectRoom({
+    database,
+    budget,
+    clock,
+    events,
+    configuredStorages:
+      sources.configuredStorages &&
+      new Map(sources.configuredStorages.map(({ name, storages }) => [name, storages])),
+    lookIntervalMs: limits.lookInterval,
+    lookMaxAgeMs: limits.lookMaxAge,
+    healthIntervalMs: limits.healthInterval,
+    statementTimeoutMs: limits.statementTimeout,
+    stuckAfterMs: stuckAfter,
+    verificationIntervalSeconds: sources.config?.verificationIntervalSeconds,
+  });
+  return {
+    collectors: room.collectors,
+    disabled: [],
+    families: [() => databaseTimeFamilies(budget)],
+    problems: (reading) => praefectProblems({ reading, health: room.health(), now: clock.now() / 1000 }),
+    stop: () => database.close(),
+  };
+}

@@ -1,0 +1,122 @@
+/** Answers of `bucket` without a database: paths are as Gitaly has them, from the command line or standard input. */
+import { once } from 'node:events';
+import { bucketName } from '../../../buckets/json.ts';
+import { pathsOf, type StreamedPath } from '../../../buckets/path-stream.ts';
+import { meantGitalys } from '../../../buckets/sizes.ts';
+import { bucketsOf, bucketsOn } from '../../../sources/cgroup/buckets/hash.ts';
+import type { ExitCode } from '../../command.ts';
+import {
+  type Asked,
+  bucketsText,
+  CannotAnswer,
+  checkBucket,
+  mayOr,
+  plural,
+  printable,
+  sizesOn,
+} from './asked.ts';
+
+export async function answerFromPaths(asked: Asked): Promise<ExitCode> {
+  const { target, io, options } = asked;
+  if (target.kind !== 'path') return fromInput(asked);
+  const storages = storagesFor(asked);
+  const found = storages.map((storage) => {
+    const sizes = sizesOn(storage, asked);
+    return { storage, sizes, buckets: bucketsOf(storage, target.path, sizes) };
+  });
+  if (options.output === 'json') {
+    io.stdout.write(
+      `${JSON.stringify({ path: target.path, replicas: found.map(({ storage, sizes, buckets }) => ({ storage, replica_path: target.path, buckets: buckets.map(bucketName), count: sizes.count, max_cgroups_per_repo: sizes.maxCgroupsPerRepo, certain: sizes.maxCgroupsPerRepo <= 1 })) }, undefined, 2)}\n`,
+    );
+    return 0;
+  }
+  for (const { storage, sizes, buckets } of found)
+    io.stdout.write(
+      `${storage}  ${mayOr('', 'may be in ', sizes)}${bucketsText(buckets, sizes)}  ${printable(target.path)}\n`,
+    );
+  return 0;
+}
+
+/** One that is asked for, or those that configurations name. A guess could be a wrong bucket. */
+function storagesFor({ options, known }: Asked): readonly string[] {
+  if (options.storage !== undefined) return [options.storage];
+  const names = new Set(meantGitalys(known.gitalys, {}).flatMap(({ storages }) => storages));
+  if (names.size > 0) return [...names];
+  throw new CannotAnswer(
+    'the bucket depends on the storage as well: give --storage (`default` on a single GitLab server), or let gitaly.config-file name its config.toml',
+  );
+}
+
+async function fromInput(asked: Asked): Promise<ExitCode> {
+  const { target, io, options } = asked;
+  const input = io.stdin?.();
+  if (input === undefined || input.isTTY === true)
+    throw new CannotAnswer(
+      "there is nothing to look through: give a path or a bucket's number with praefect.database.url, or pipe paths in, such as find @hashed -name '*.git' -prune | gitaly-exporter bucket 17 --storage default --count 100",
+    );
+  const [storage, ...others] = storagesFor(asked);
+  if (storage === undefined || others.length > 0)
+    throw new CannotAnswer('paths on standard input are of one storage: give --storage');
+  const sizes = sizesOn(storage, asked);
+  const wanted = target.kind === 'bucket' ? target.bucket : undefined;
+  if (wanted !== undefined) checkBucket(wanted, storage, sizes);
+
+  const bucketsHere = bucketsOn(storage, sizes);
+  const separator = options.null ? '\0' : '\n';
+  const wrong: string[] = [];
+  let wrongPaths = 0;
+  let paths = 0;
+  let found = 0;
+  let text = '';
+  // Whoever writes to us may be silent for long.
+  io.signal.addEventListener('abort', () => input.destroy?.(), { once: true });
+  try {
+    for await (const some of pathsOf(input, separator)) {
+      for (const read of some) take(read);
+      const lines = text;
+      text = '';
+      await write(lines);
+    }
+  } catch (error) {
+    if (!io.signal.aborted) throw error;
+  }
+  if (io.signal.aborted) return 2;
+  if (wrongPaths > 0)
+    io.stderr.write(
+      `gitaly-exporter: ${plural(wrongPaths, 'path was', 'paths were')} left out: ${wrong.join('; ')}${wrongPaths > wrong.length ? '; …' : ''}\n`,
+    );
+  if (wanted !== undefined) {
+    const more = found > options.limit ? `, of which ${options.limit} are listed (--limit)` : '';
+    io.stderr.write(
+      `${bucketName(wanted)} of ${sizes.count} on ${storage}: ${found.toLocaleString('en')} of ${plural(paths, 'path', 'paths')} ${mayOr(found === 1 ? 'runs' : 'run', 'may run', sizes)} Git there${more}\n`,
+    );
+  }
+  return paths === 0 && wrongPaths > 0 ? 2 : found > 0 ? 0 : 1;
+
+  function take(read: StreamedPath): void {
+    if (!read.ok) {
+      wrongPaths += 1;
+      if (wrong.length < 3) wrong.push(read.problem);
+      return;
+    }
+    paths += 1;
+    const buckets = bucketsHere(read.path);
+    if (wanted !== undefined && !buckets.includes(wanted)) return;
+    found += 1;
+    if (wanted === undefined || found <= options.limit) text += `${lineOf(read.path, buckets)}${separator}`;
+  }
+
+  function lineOf(path: string, buckets: readonly number[]): string {
+    if (options.output === 'json') return JSON.stringify({ path, storage, buckets: buckets.map(bucketName) });
+    // What is piped on must stay what it was; what is looked at must not move the cursor.
+    const shown = io.stdout.isTTY ? printable(path) : path;
+    return wanted === undefined ? `${buckets.map(bucketName).join(',')}\t${shown}` : shown;
+  }
+
+  /** A slow reader slows us, instead of filling our memory. */
+  async function write(some: string): Promise<void> {
+    const { stdout } = io;
+    if (some === '' || stdout.write(some) !== false || !('once' in stdout)) return;
+    await once(stdout as unknown as NodeJS.WritableStream, 'drain').catch(() => undefined);
+  }
+}

@@ -1,0 +1,57 @@
+/** Everything that is generated, from the settings and the texts that people write: pure. */
+import type { Alert, AlertGroup } from '../../../alerts/alert.ts';
+import { alertGroups } from '../../../alerts/index.ts';
+import { alertmanagerExample, prometheusRule, rulesFile } from '../../../alerts/rules-file.ts';
+import type { AlertSettings } from '../../../alerts/settings.ts';
+import { boards } from '../../../dashboards/index.ts';
+import { catalogue } from '../../app/catalog.ts';
+import { configurationReference } from '../../config/reference.ts';
+import { metricsReference } from '../../metrics/reference.ts';
+import type { Artefact } from '../../monitoring/artifact.ts';
+import { postureReference } from '../../rules/checks/docs.ts';
+import { withFacts } from './runbook.ts';
+
+/** @param runbooks text of each runbook by the name of its alert, and of the pages that they share */
+export function artefacts(
+  settings: AlertSettings,
+  runbooks: ReadonlyMap<string, string>,
+): readonly Artefact[] {
+  const groups = alertGroups(settings);
+  return [
+    ...groups.flatMap((group) => ruleFiles(group, settings)),
+    { path: 'alerts/alertmanager.example.yaml', content: alertmanagerExample(groups) },
+    ...runbookFiles(groups, runbooks),
+    ...boards(settings).map(({ name, json }) => ({ path: `dashboards/${name}.json`, content: json })),
+    { path: 'docs/metrics.md', content: metricsReference(catalogue) },
+    { path: 'docs/configuration.md', content: configurationReference() },
+    { path: 'docs/posture.md', content: postureReference() },
+  ];
+}
+
+const ruleFiles = (group: AlertGroup, settings: AlertSettings): readonly Artefact[] => [
+  { path: `alerts/${group.file}.rules.yaml`, content: rulesFile(group, settings) },
+  { path: `alerts/${group.file}.prometheusrule.yaml`, content: prometheusRule(group, settings) },
+];
+
+/** The names of all alerts, each once: two rules of one name, as by severity, share a runbook. */
+export const alertNames = (groups: readonly AlertGroup[]): readonly string[] => [
+  ...new Set(groups.flatMap(({ alerts }) => alerts.map(({ name }) => name))),
+];
+
+function runbookFiles(
+  groups: readonly AlertGroup[],
+  runbooks: ReadonlyMap<string, string>,
+): readonly Artefact[] {
+  const alerts: readonly Alert[] = groups.flatMap((group) => group.alerts);
+  const inhibitions = groups.flatMap((group) => group.inhibitions);
+  const names = alertNames(groups);
+  const missing = names.filter((name) => !runbooks.has(name));
+  if (missing.length > 0) throw new Error(`alerts/runbooks lacks a page for ${missing.join(', ')}`);
+  return [...runbooks]
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([name, text]) => {
+      const rules = alerts.filter((alert) => alert.name === name);
+      const content = rules.length === 0 ? text : withFacts(text, rules, inhibitions);
+      return { path: `alerts/runbooks/${name}.md`, content };
+    });
+}

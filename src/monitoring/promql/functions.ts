@@ -1,0 +1,132 @@
+/** PromQL's functions and aggregations, as far as the rules and boards need them. */
+import type { Metric } from '../../metrics/metric.ts';
+import {
+  type Operand,
+  parenthesised,
+  type Scalar,
+  scalarOf,
+  union,
+  type Vector,
+  vectorOf,
+} from './expression.ts';
+import { type AnySelector, type CounterSelector, type GaugeSelector, quoted } from './selector.ts';
+
+type DurationUnit = 's' | 'm' | 'h' | 'd';
+
+/** A range as PromQL writes it (`5m`, `1m15s`), or the one that Grafana fits to the panel's resolution. */
+export type Range =
+  | `${bigint}${DurationUnit}`
+  | `${bigint}${DurationUnit}${bigint}${DurationUnit}`
+  | '$__rate_interval'
+  | '$__range';
+
+type Aggregation = <Labels extends string, By extends Labels>(
+  by: readonly By[],
+  vector: Vector<Labels>,
+) => Vector<By>;
+
+const aggregation =
+  (name: string): Aggregation =>
+  (by, vector) => {
+    const grouping = by.length === 0 ? name : `${name} by (${by.join(', ')}) `;
+    return vectorOf(`${grouping}${parenthesised(vector.text)}`, by, vector.metrics);
+  };
+
+/** `maxBy(['storage'], vector)`: only over labels that the vector carries. `[]`: over all of it. */
+export const maxBy = aggregation('max');
+export const minBy = aggregation('min');
+export const sumBy = aggregation('sum');
+export const avgBy = aggregation('avg');
+export const countBy = aggregation('count');
+
+/** The `count` highest series, with all their labels. */
+export const topK = <Labels extends string>(count: number, vector: Vector<Labels>): Vector<Labels> =>
+  vectorOf(`topk${parenthesised(`${count}, ${vector.text}`)}`, vector.labels, vector.metrics);
+
+const overTime =
+  (name: string) =>
+  <Labels extends string>(selector: GaugeSelector<Labels>, range: Range): Vector<Labels> =>
+    vectorOf(`${name}(${selector.text}[${range}])`, selector.labels, selector.metrics);
+
+/** Of gauges; samples that are missing in between do not matter. */
+export const maxOverTime = overTime('max_over_time');
+export const minOverTime = overTime('min_over_time');
+
+const ofCounter =
+  (name: string) =>
+  <Labels extends string>(selector: CounterSelector<Labels>, range: Range): Vector<Labels> =>
+    vectorOf(`${name}(${selector.text}[${range}])`, selector.labels, selector.metrics);
+
+/** Per second. A counter that starts again at 0 is allowed for. */
+export const rate = ofCounter('rate');
+/** Extrapolated to the whole range, hence rarely a whole number. */
+export const increase = ofCounter('increase');
+
+/**
+ * One series of value 1 when the selector finds nothing. Of its labels only those have a value that the selector
+ * asked for by equality; the others are missing, which reads as empty.
+ */
+export const absent = <Labels extends string>(selector: AnySelector<Labels>): Vector<Labels> =>
+  vectorOf(`absent(${selector.text})`, selector.labels, selector.metrics);
+
+/** The same for a whole range. */
+export const absentOverTime = <Labels extends string>(
+  selector: AnySelector<Labels>,
+  range: Range,
+): Vector<Labels> =>
+  vectorOf(`absent_over_time(${selector.text}[${range}])`, selector.labels, selector.metrics);
+
+/** The evaluation's time, in seconds since 1970. */
+export const time = (): Scalar => scalarOf('time()');
+
+/** A number as one series without labels. */
+export const vector = (value: Operand): Vector<never> =>
+  typeof value === 'number'
+    ? vectorOf(`vector(${value})`, [], [])
+    : vectorOf(`vector(${value.text})`, [], value.metrics);
+
+/** Adds a label with a fixed value. */
+export const labelled = <Labels extends string, const Name extends string>(
+  of: Vector<Labels>,
+  name: Name,
+  value: string,
+): Vector<Labels | Name> => replaced(of, [name, value.replaceAll('$', '$$$$'), '', ''], [...of.labels, name]);
+
+/** Copies the label `from` to the label `to`. */
+export const relabelled = <Labels extends string, From extends Labels, const To extends string>(
+  of: Vector<Labels>,
+  from: From,
+  to: To,
+): Vector<Labels | To> => replaced(of, [to, '$1', from, '(.*)'], [...of.labels, to]);
+
+/**
+ * Takes a label back that the scrape has renamed to exported_<name>, because the target has one of that name too
+ * (honor_labels: false). Where it was not renamed, nothing changes.
+ */
+export const restored = <Labels extends string>(of: Vector<Labels>, name: Labels): Vector<Labels> =>
+  replaced(of, [name, '$1', `exported_${name}`, '(.+)'], of.labels);
+
+function replaced<Labels extends string>(
+  of: Vector,
+  arguments_: readonly [string, string, string, string],
+  labels: readonly Labels[],
+): Vector<Labels> {
+  const call = parenthesised(of.text, arguments_.map(quoted).join(', '));
+  return vectorOf(`label_replace${call}`, union(labels), of.metrics);
+}
+
+/** The quantile (0 to 1) of a histogram, from a rate of its `buckets` that was summed by `le` and more. */
+export const histogramQuantile = <Labels extends string>(
+  quantile: number,
+  of: 'le' extends Labels ? Vector<Labels> : never,
+): Vector<Exclude<Labels, 'le'>> =>
+  vectorOf(
+    `histogram_quantile${parenthesised(`${quantile}, ${of.text}`)}`,
+    of.labels.filter((label): label is Exclude<Labels, 'le'> & Labels => label !== 'le'),
+    of.metrics,
+  );
+
+/** Every metric that any of the expressions quotes. */
+export const metricsIn = (
+  expressions: readonly { readonly metrics: readonly Metric[] }[],
+): readonly Metric[] => union(...expressions.map((each) => each.metrics));

@@ -1,0 +1,120 @@
+/**
+ * Selecting series of a declared metric: a label that the metric lacks, and a value outside a closed set, do not
+ * compile.
+ */
+import type { LabelName, LabelSpec, LabelsOf, Metric } from '../../metrics/metric.ts';
+import { binding, type Vector, vectorOf } from './expression.ts';
+
+/** Labels that Prometheus adds to every series of a target. `cluster` and `namespace` may be missing. */
+export const targetLabels = ['cluster', 'namespace', 'job', 'instance'] as const;
+export type TargetLabel = (typeof targetLabels)[number];
+
+/** Alternatives, or what a label must not be. Made by `oneOf`, `not`, `like`. */
+export interface Pattern<Value extends string> {
+  readonly operator: '=~' | '!=' | '!~';
+  readonly values: readonly Value[];
+}
+
+/** A regular expression or a dashboard's variable, taken as it stands. Made by `like`. */
+export interface RawPattern {
+  readonly operator: '=~' | '!~';
+  readonly raw: string;
+}
+
+export type Matcher<Value extends string> = Value | Pattern<Value> | RawPattern;
+
+/** Matchers by label: the metric's own labels with their own values, and the target's. */
+export type Matchers<M extends Metric> = {
+  readonly [Name in LabelName<M>]?: Matcher<LabelsOf<M>[Name] & string>;
+} & { readonly [Name in TargetLabel]?: Matcher<string> };
+
+export const oneOf = <const Value extends string>(...values: readonly Value[]): Pattern<Value> => ({
+  operator: '=~',
+  values,
+});
+
+export const not = <const Value extends string>(value: Value): Pattern<Value> => ({
+  operator: '!=',
+  values: [value],
+});
+
+/** A regular expression (anchored by Prometheus), or a dashboard's variable: `like('$storage')`. */
+export const like = (raw: string): RawPattern => ({ operator: '=~', raw });
+
+/** What the regular expression does not match. */
+export const notLike = (raw: string): RawPattern => ({ operator: '!~', raw });
+
+export type CounterMetric = Metric<LabelSpec, 'counter'>;
+export type GaugeMetric = Metric<LabelSpec, 'gauge'>;
+export type HistogramMetric = Metric<LabelSpec, 'histogram'>;
+
+type LabelsOn<M extends Metric> = LabelName<M> | TargetLabel;
+
+/** Series of a gauge, as an instant vector. */
+export interface GaugeSelector<Labels extends string = string> extends Vector<Labels> {
+  readonly of: 'gauge';
+}
+
+/** Series of a counter: not a vector, because a counter's own value means nothing; see `rate`, `increase`. */
+export interface CounterSelector<Labels extends string = string> {
+  readonly of: 'counter';
+  readonly text: string;
+  readonly labels: readonly Labels[];
+  readonly metrics: readonly Metric[];
+}
+
+export type AnySelector<Labels extends string = string> = GaugeSelector<Labels> | CounterSelector<Labels>;
+
+export function select<M extends GaugeMetric>(metric: M, matchers?: Matchers<M>): GaugeSelector<LabelsOn<M>>;
+export function select<M extends CounterMetric>(
+  metric: M,
+  matchers?: Matchers<M>,
+): CounterSelector<LabelsOn<M>>;
+export function select(metric: Metric, matchers: object = {}): AnySelector {
+  const text = `${metric.name}${braces(matchers)}`;
+  const labels = [...metric.labelNames, ...targetLabels];
+  if (metric.type === 'counter') return Object.freeze({ of: 'counter', text, labels, metrics: [metric] });
+  return Object.freeze({ ...vectorOf(text, labels, [metric], binding.atom), of: 'gauge' });
+}
+
+/** A histogram's cumulative buckets, with the label `le`: for `histogramQuantile` over a `rate`. */
+export function buckets<M extends HistogramMetric>(
+  metric: M,
+  matchers?: Matchers<M>,
+): CounterSelector<LabelsOn<M> | 'le'> {
+  const text = `${metric.name}_bucket${braces(matchers ?? {})}`;
+  const labels = [...metric.labelNames, 'le', ...targetLabels] as (LabelsOn<M> | 'le')[];
+  return Object.freeze({ of: 'counter', text, labels, metrics: [metric] });
+}
+
+/** How many observations a histogram has had. */
+export function observations<M extends HistogramMetric>(
+  metric: M,
+  matchers?: Matchers<M>,
+): CounterSelector<LabelsOn<M>> {
+  const text = `${metric.name}_count${braces(matchers ?? {})}`;
+  const labels = [...metric.labelNames, ...targetLabels] as LabelsOn<M>[];
+  return Object.freeze({ of: 'counter', text, labels, metrics: [metric] });
+}
+
+/** What was checked when it was written needs only to be text here. */
+function braces(matchers: object): string {
+  const written = (Object.entries(matchers) as [string, Matcher<string> | undefined][]).flatMap(
+    ([label, matcher]) => (matcher === undefined ? [] : [`${label}${matcherText(matcher)}`]),
+  );
+  return written.length === 0 ? '' : `{${written.join(', ')}}`;
+}
+
+function matcherText(matcher: Matcher<string>): string {
+  if (typeof matcher === 'string') return `=${quoted(matcher)}`;
+  if ('raw' in matcher) return `${matcher.operator}${quoted(matcher.raw)}`;
+  const { operator, values } = matcher;
+  if (operator === '!=') return `!=${quoted(values.join(''))}`;
+  return `${operator}${quoted(values.map(regexLiteral).join('|'))}`;
+}
+
+/** A string literal as PromQL reads it: Go's escapes, of which JSON's are a part. */
+export const quoted = (value: string): string => JSON.stringify(value);
+
+/** A value as the RE2 pattern that matches it and nothing else. */
+const regexLiteral = (value: string): string => value.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&');

@@ -1,0 +1,63 @@
+/** What happened, newest last, bounded: failovers, storages that fell ill, limits that turned clients away. */
+import type { Clock } from '../lib/clock.ts';
+
+export const eventKinds = [
+  'failover',
+  'storage_unhealthy',
+  'storage_recovered',
+  'schema_changed',
+  'limit_reached', // a concurrency limit began to turn clients away
+  'limit_relieved', // it has turned nobody away for a while
+  'oom_kill', // processes were killed for want of memory
+  'pod_gone', // a pod of Gitaly is going: deleted, evicted, its node lost, its container ended
+  'pod_rotated', // it, or its replacement, is Ready again
+  'maintenance_started', // a window of planned work opened
+  'maintenance_ended',
+  'reloaded',
+] as const;
+export type EventKind = (typeof eventKinds)[number];
+
+export interface Event {
+  /** Clock.now() when we saw it. */
+  readonly at: number;
+  readonly kind: EventKind;
+  /** One sentence for people. */
+  readonly message: string;
+  /** What it was about: virtual_storage, storage, pod. */
+  readonly labels: Readonly<Record<string, string>>;
+}
+
+export interface EventLog {
+  add(kind: EventKind, message: string, labels: Readonly<Record<string, string>>): void;
+  /** Newest first, at most `limit` (all that are kept, by default). */
+  recent(limit?: number): readonly Event[];
+  /** How many of each kind since the start, dropped ones included. */
+  totals(): Readonly<Record<EventKind, number>>;
+  /**
+   * Calls the listener with each event as it is added; it must not throw, for whoever adds the event would see
+   * it. Returns how to unsubscribe.
+   */
+  subscribe(listener: (event: Event) => void): () => void;
+}
+
+/** Keeps the newest `capacity` events. */
+export function createEventLog(clock: Clock, capacity = 200): EventLog {
+  const events: Event[] = [];
+  const totals = Object.fromEntries(eventKinds.map((kind) => [kind, 0])) as Record<EventKind, number>;
+  const listeners = new Set<(event: Event) => void>();
+  return {
+    add(kind, message, labels) {
+      const event = Object.freeze({ at: clock.now(), kind, message, labels: Object.freeze({ ...labels }) });
+      totals[kind] += 1;
+      events.push(event);
+      if (events.length > capacity) events.shift();
+      for (const listener of listeners) listener(event);
+    },
+    recent: (limit = capacity) => events.toReversed().slice(0, Math.max(0, limit)),
+    totals: () => ({ ...totals }),
+    subscribe(listener) {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+  };
+}

@@ -1,0 +1,257 @@
+/**
+ * Runs the collectors: when each asks its source, and what a scrape may show of it.
+ *
+ * What it promises to the rest: one run of a collector at a time; every run and every scrape ends by its
+ * deadline, whatever a collector does; nothing that one collector does (fail, throw, hang, flood) reaches
+ * another; no snapshot is shown beyond its promise. docs/decisions/0003-runner.md has the reasons.
+ */
+
+import type { Clock } from '../lib/clock.ts';
+import type { Log } from '../lib/log.ts';
+import { describeThrown, stackOf } from '../lib/thrown.ts';
+import type { Block } from '../metrics/samples.ts';
+import type { Deadlines } from './bounded-run.ts';
+import { createChanges } from './changes.ts';
+import { checkCollectors } from './check-collectors.ts';
+import type { Collector } from './collector.ts';
+import { createLauncher, graceMs } from './launcher.ts';
+import { nextStart, nextStartAt } from './schedule.ts';
+import { createSelfBlock, type ExtraFamilies } from './self-block.ts';
+import type { BuildInfo } from './self-metrics.ts';
+import type { CollectorChange, CollectorStatus } from './status.ts';
+import {
+  createTasks,
+  isIntervalTask,
+  missedReading,
+  newestReading,
+  type Reading,
+  type Task,
+} from './task.ts';
+
+export interface RunnerOptions {
+  /**
+   * First runs start in this order and, at each source, one after the other. Put the heaviest last: the others
+   * then need not wait for its end.
+   */
+  readonly collectors: readonly Collector[];
+  /** Names of collectors that are known but do not run: `collector_enabled` 0. */
+  readonly disabled?: readonly string[];
+  readonly build: BuildInfo;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Families that other parts add to the exporter's own block. */
+  readonly extraFamilies?: readonly ExtraFamilies[];
+  /**
+   * Called with each new block of an interval collector as it comes in, so that its text is ready before a scrape
+   * asks for it. Nobody waits for it.
+   */
+  readonly prepare?: (block: Block) => Promise<void>;
+  /** Series beyond this of one collector are cut and counted. Default 100,000. */
+  readonly maxSeriesPerCollector?: number;
+  /** How long `stop` waits for runs to come back. Default 5 s. */
+  readonly stopTimeoutMs?: number;
+}
+
+export interface Scrape {
+  /** All that the scrape may take: X-Prometheus-Scrape-Timeout-Seconds less an offset. Default 10 s. */
+  readonly timeoutMs?: number | undefined;
+  /** Aborts when nobody waits for the answer any more. */
+  readonly signal: AbortSignal;
+}
+
+export interface Runner {
+  /** Starts the first runs, one shortly after the other. Throws after `stop`. */
+  start(): void;
+  /** Aborts what runs and waits for it, within a limit. Idempotent; never rejects. */
+  stop(): Promise<void>;
+  /**
+   * The blocks of a scrape in the order of the collectors, the exporter's own last. Within `timeoutMs`; never
+   * rejects.
+   */
+  blocks(scrape: Scrape): Promise<readonly Block[]>;
+  /** The blocks that are there now, without asking any source: for the page. */
+  snapshots(): readonly Block[];
+  /** In the order of the collectors. */
+  status(): readonly CollectorStatus[];
+  /** Each collector has ended its first run, whatever came of it. */
+  ready(): boolean;
+  /**
+   * Calls the listener at each change of a collector's state or reason. That one became stale is noticed at the
+   * next scrape, run or call of `status`. Returns how to unsubscribe.
+   */
+  subscribe(listener: (change: CollectorChange) => void): () => void;
+}
+
+/** Between two first runs. */
+const staggerMs = 50;
+
+/** Prometheus' own default. */
+const defaultScrapeTimeoutMs = 10_000;
+
+/** Throws when the collectors' declarations contradict each other or themselves. */
+export function createRunner(options: RunnerOptions): Runner {
+  const { clock, collectors, log, maxSeriesPerCollector = 100_000, stopTimeoutMs = 5000 } = options;
+  checkCollectors(collectors);
+
+  const tasks = createTasks(collectors, clock);
+  const intervalTasks = tasks.filter(isIntervalTask);
+  const scrapeTasks = tasks.filter((task) => !isIntervalTask(task));
+  const changes = createChanges(log, clock);
+  const launcher = createLauncher({
+    changes,
+    clock,
+    log,
+    maxSeries: maxSeriesPerCollector,
+    onFree: lookSoon,
+    onSnapshot: (block) => void prepare(block),
+  });
+  const selfBlock = createSelfBlock({
+    build: options.build,
+    disabled: options.disabled ?? [],
+    extraFamilies: options.extraFamilies ?? [],
+    log,
+  });
+
+  const stopping = new AbortController();
+  const unsubscribe: (() => void)[] = [];
+  let started = false;
+  let stopped: Promise<void> | undefined;
+  let alarm = new AbortController();
+  let lookPending = false;
+
+  /** Starts all that must start now, and sets the alarm for the next. */
+  function look(): void {
+    lookPending = false;
+    if (!started || stopping.signal.aborted) return;
+    const now = clock.monotonic();
+    for (let next = nextStart(intervalTasks, now); next; next = nextStart(intervalTasks, now))
+      void launcher.launch(next.entry, next.cause, ownDeadlines(next.entry, now));
+    for (const task of tasks) changes.notice(task);
+
+    alarm.abort();
+    const nextAt = nextStartAt(intervalTasks);
+    if (nextAt === Infinity) return;
+    const mine = new AbortController();
+    alarm = mine;
+    void clock.sleep(nextAt - now, mine.signal).then(() => {
+      if (!mine.signal.aborted) look();
+    });
+  }
+
+  async function prepare(block: Block): Promise<void> {
+    try {
+      await options.prepare?.(block);
+    } catch (thrown) {
+      log.error(
+        { stack: stackOf(thrown) },
+        `a bug: a block could not be prepared: ${describeThrown(thrown)}`,
+      );
+    }
+  }
+
+  /** Never at once: whoever calls is in the midst of a run. */
+  function lookSoon(): void {
+    if (lookPending) return;
+    lookPending = true;
+    queueMicrotask(look);
+  }
+
+  /** So that readiness and the page need no scrape: Kubernetes may send none before the pod is ready. */
+  async function firstRunOf(task: Task, delayMs: number): Promise<void> {
+    await clock.sleep(delayMs, stopping.signal);
+    const begun = task.current !== undefined || task.record.verdict !== undefined;
+    if (begun || stopping.signal.aborted) return;
+    await launcher.launch(task, 'due', ownDeadlines(task, clock.monotonic()));
+  }
+
+  /** A run for this scrape, or the one that goes on; of the scrapes that wait for it the longest counts. */
+  function readForScrape(task: Task, endsAt: number): Reading | Promise<Reading> {
+    if (stopping.signal.aborted) return missedReading(task, 'the exporter stops', clock);
+    if (task.hung) return newestReading(task, clock);
+    const { current } = task;
+    const now = clock.monotonic();
+    const deadlines = scrapeDeadlines(task, current?.run.startedAt ?? now, endsAt, now);
+    if (current === undefined) return launcher.launch(task, 'scrape', deadlines);
+    current.run.prolong(deadlines);
+    return current.reading;
+  }
+
+  return {
+    start() {
+      if (stopping.signal.aborted) throw new Error('a runner that was stopped does not start again');
+      if (started) return;
+      started = true;
+      for (const [index, task] of tasks.entries()) {
+        const delayMs = index * staggerMs;
+        if (!isIntervalTask(task)) {
+          void firstRunOf(task, delayMs);
+          continue;
+        }
+        const { timetable } = task;
+        timetable.firstDueAt = timetable.dueAt = clock.monotonic() + delayMs;
+        const forget = timetable.schedule.wake?.subscribe(() => {
+          timetable.wakePending = true;
+          lookSoon();
+        });
+        if (forget !== undefined) unsubscribe.push(forget);
+      }
+      look();
+    },
+
+    stop() {
+      if (stopped !== undefined) return stopped;
+      stopping.abort();
+      alarm.abort();
+      for (const forget of unsubscribe) forget();
+      stopped = launcher.cancelAll(stopTimeoutMs);
+      return stopped;
+    },
+
+    async blocks({ signal, timeoutMs }) {
+      const limitMs = isTimeout(timeoutMs) ? timeoutMs : defaultScrapeTimeoutMs;
+      const endsAt = clock.monotonic() + limitMs;
+      const waiting = new AbortController();
+      const giveUp = (): void => waiting.abort();
+      // Not AbortSignal.any, which would outlive this scrape on a signal that does.
+      signal.addEventListener('abort', giveUp);
+      if (signal.aborted) giveUp();
+      const over = clock.sleep(limitMs, waiting.signal);
+      const read = new Map<Task, Reading>();
+      await Promise.all(
+        scrapeTasks.map(async (task) => {
+          const missed = over.then(() => missedReading(task, 'no answer within this scrape', clock));
+          read.set(task, await Promise.race([readForScrape(task, endsAt), missed]));
+        }),
+      );
+      giveUp();
+      signal.removeEventListener('abort', giveUp);
+
+      for (const task of tasks) changes.notice(task);
+      const readings = tasks.map((task) => read.get(task) ?? newestReading(task, clock));
+      const blocks = readings.flatMap(({ block }) => (block === undefined ? [] : [block]));
+      return [...blocks, selfBlock(readings.map(({ status }) => status))];
+    },
+
+    snapshots: () => tasks.flatMap((task) => newestReading(task, clock).block ?? []),
+    status: () => tasks.map((task) => changes.notice(task)),
+    ready: () => tasks.every(({ record }) => record.verdict !== undefined),
+    subscribe: changes.subscribe,
+  };
+}
+
+const isTimeout = (ms: number | undefined): ms is number => ms !== undefined && ms > 0 && ms < Infinity;
+
+function ownDeadlines({ collector }: Task, now: number): Deadlines {
+  const abortAt = now + collector.schedule.timeoutMs;
+  return { abortAt, giveUpAt: abortAt + graceMs };
+}
+
+/** A run that a scrape waits for is given up a little before the scrape ends, so that the scrape can say so. */
+function scrapeDeadlines(task: Task, startedAt: number, endsAt: number, now: number): Deadlines {
+  const own = ownDeadlines(task, startedAt);
+  const margin = Math.min(graceMs, (endsAt - now) / 20);
+  return {
+    abortAt: Math.min(own.abortAt, endsAt - 2 * margin),
+    giveUpAt: Math.min(own.giveUpAt, endsAt - margin),
+  };
+}

@@ -1,0 +1,155 @@
+/** One collector inside the runner: what is remembered of it, when it runs next, and what goes on right now. */
+
+import type { Clock } from '../lib/clock.ts';
+import { durationText } from '../lib/duration-text.ts';
+import type { Block } from '../metrics/samples.ts';
+import type { BoundedRun } from './bounded-run.ts';
+import type { Budget } from './budget.ts';
+import type { Collector } from './collector.ts';
+import { type Assessment, assess, type CollectorRecord, newRecord } from './record.ts';
+import {
+  type Account,
+  allowedAt,
+  effectiveIntervalMs,
+  isBudgetLimited,
+  newTimetable,
+  openAccount,
+  promiseMs,
+  type Timetable,
+} from './schedule.ts';
+import type { CollectorStatus, ScheduleStatus } from './status.ts';
+
+export interface Task {
+  readonly collector: Collector;
+  readonly record: CollectorRecord;
+  /** Wall clock: of the newest change of state or reason. */
+  since: number;
+  /** The run that goes on within its deadlines, and what will have come of it. */
+  current: { readonly run: BoundedRun; readonly reading: Promise<Reading> } | undefined;
+  /** A run passed its deadlines and has not come back. */
+  hung: boolean;
+}
+
+/** On its own time. */
+export interface IntervalTask extends Task {
+  readonly timetable: Timetable;
+}
+
+export const isIntervalTask = (task: Task): task is IntervalTask => 'timetable' in task;
+
+/** In the order of the collectors; those with the same budget share one account. */
+export function createTasks(
+  collectors: readonly Collector[],
+  clock: Clock,
+): readonly (Task | IntervalTask)[] {
+  const accounts = new Map<Budget, Account>();
+  const accountOf = (budget: Budget): Account => {
+    const account = accounts.get(budget) ?? openAccount(budget, clock);
+    accounts.set(budget, account);
+    return account;
+  };
+  return collectors.map((collector) => {
+    const { schedule } = collector;
+    const record = newRecord();
+    const task: Task = { collector, record, since: clock.now(), current: undefined, hung: false };
+    if (schedule.kind === 'scrape') return task;
+    const account = schedule.budget && accountOf(schedule.budget);
+    return { ...task, timetable: newTimetable(schedule, account, clock.monotonic()) };
+  });
+}
+
+/** What one scrape shows of one collector. */
+export interface Reading {
+  readonly block: Block | undefined;
+  readonly status: CollectorStatus;
+}
+
+/**
+ * What is read at each scrape promises nothing beyond it. On the page, after this long without a scrape (as long
+ * as Prometheus itself looks back for a sample), its last word is no longer the present.
+ */
+const scrapeMaxAgeMs = 5 * 60_000;
+
+const assessTask = (task: Task, now: number): Assessment =>
+  assess(task.record, isIntervalTask(task) ? promiseMs(task.timetable) : scrapeMaxAgeMs, now);
+
+/** The newest snapshot, if its promise holds. */
+export function newestReading(task: Task, clock: Clock): Reading {
+  const { shown } = assessTask(task, clock.monotonic());
+  return { block: shown?.block, status: statusOf(task, clock) };
+}
+
+/** What a scrape says of a collector that it could not wait for: nothing older stands in for it. */
+export function missedReading(task: Task, why: string, clock: Clock): Reading {
+  const status = statusOf(task, clock);
+  const missed = { state: 'failed', reason: 'timeout', message: why, stale: false, series: 0 } as const;
+  return { block: undefined, status: { ...status, ...missed, seriesDropped: 0 } };
+}
+
+export function statusOf(task: Task, clock: Clock): CollectorStatus {
+  const { collector, record } = task;
+  const now = clock.monotonic();
+  const assessment = assessTask(task, now);
+  const { ageMs, shown, state, withdrawn } = assessment;
+  const { verdict } = record;
+  return {
+    name: collector.name,
+    title: collector.title,
+    schedule: scheduleStatus(task),
+    state,
+    since: task.since,
+    reason: verdict?.kind === 'failed' ? verdict.reason : undefined,
+    message: messageOf(task, assessment),
+    running: task.current !== undefined,
+    hung: task.hung,
+    stale: withdrawn && isIntervalTask(task),
+    lastRunAt: record.lastRunAt,
+    lastSuccessAt: record.lastSuccessAt,
+    nextRunAt: nextRunAt(task, now, clock.now()),
+    lastDurationMs: record.lastDurationMs,
+    readAt: ageMs === undefined ? undefined : clock.now() - ageMs,
+    ageMs,
+    failures: { ...record.failures },
+    series: shown?.series ?? 0,
+    seriesDropped: shown?.dropped ?? 0,
+    seriesDroppedTotal: record.droppedTotal,
+  };
+}
+
+function scheduleStatus(task: Task): ScheduleStatus {
+  if (!isIntervalTask(task)) return { kind: 'scrape', timeoutMs: task.collector.schedule.timeoutMs };
+  const { schedule } = task.timetable;
+  return {
+    kind: 'interval',
+    everyMs: schedule.everyMs,
+    effectiveEveryMs: effectiveIntervalMs(task.timetable),
+    timeoutMs: schedule.timeoutMs,
+    maxAgeMs: schedule.maxAgeMs,
+    effectiveMaxAgeMs: promiseMs(task.timetable),
+    budgetLimited: isBudgetLimited(task.timetable),
+  };
+}
+
+function nextRunAt(task: Task, now: number, wall: number): number | undefined {
+  if (!isIntervalTask(task) || task.timetable.busy) return undefined;
+  return wall + Math.max(0, allowedAt(task.timetable) - now);
+}
+
+function messageOf(task: Task, { ageMs, shown, state }: Assessment): string | undefined {
+  const { verdict } = task.record;
+  switch (state) {
+    case 'pending':
+      return task.current === undefined ? 'its first run is to come' : 'its first run goes on';
+    case 'stale': {
+      const age = durationText(ageMs ?? 0);
+      if (!isIntervalTask(task)) return `last read ${age} ago; nothing has scraped since`;
+      return `what it read is ${age} old, over the ${durationText(promiseMs(task.timetable))} that it may be`;
+    }
+    case 'ok':
+      if (!shown?.dropped) return undefined;
+      return `incomplete: ${shown.dropped} series beyond the limit of series per collector were left out`;
+    case 'empty':
+    case 'failed':
+      return verdict?.kind === 'ok' ? undefined : verdict?.message;
+  }
+}

@@ -1,0 +1,87 @@
+/** What stands at cgroup.root: the host's cgroup v2, something else, or nothing. Decided by files, not by mounts. */
+import { constants, readFileSync, statSync } from 'node:fs';
+import type { Failure } from '../../../scheduler/outcome.ts';
+import { codeOf } from '../files/errors.ts';
+
+export type Root =
+  | {
+      readonly kind: 'cgroup2';
+      /** The topmost cgroup of a host has no type. One that has is a container's own, or a part of the tree. */
+      readonly isTopmost: boolean;
+    }
+  | ({ readonly kind: 'failed' } & Failure);
+
+/** No link, and nothing that could hold us up, such as a named pipe in a simulated tree. */
+const flag = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+
+/** Folders of cgroup v1's controllers, as they are mounted. */
+const v1Controllers = ['memory', 'cpu', 'cpu,cpuacct', 'cpuacct', 'blkio', 'pids', 'devices', 'systemd'];
+
+const hasFile = (path: string): boolean => {
+  try {
+    statSync(path);
+    return true;
+  } catch {
+    return false;
+  }
+};
+
+export function inspectRoot(root: string): Root {
+  const failed = (reason: Failure['reason'], what: string): Root => ({
+    kind: 'failed',
+    reason,
+    message: `cgroup.root ${root} ${what}`,
+  });
+  const unreadable = (code: string | undefined): Root => {
+    if (code === 'EMFILE' || code === 'ENFILE')
+      return failed(
+        'query',
+        `cannot be read (${code}): raise the limit on the exporter's open files (LimitNOFILE, ulimit -n)`,
+      );
+    return code === 'EACCES' || code === 'EPERM'
+      ? failed('permission', 'may not be read by this user: let it read and search there, no more is needed')
+      : failed('parse', `cannot be read (${code ?? 'unknown error'})`);
+  };
+
+  try {
+    if (!statSync(root).isDirectory())
+      return failed('parse', 'is not a directory: set it to where cgroup v2 is mounted');
+  } catch (error) {
+    const code = codeOf(error);
+    return code === 'ENOENT' || code === 'ENOTDIR'
+      ? failed(
+          'parse',
+          "does not exist: set it to where the host's cgroup v2 is mounted, usually /sys/fs/cgroup",
+        )
+      : unreadable(code);
+  }
+
+  let controllers: string;
+  try {
+    controllers = readFileSync(`${root}/cgroup.controllers`, { encoding: 'utf8', flag }).slice(0, 4096);
+  } catch (error) {
+    return codeOf(error) === 'ENOENT' ? withoutControllers(root, failed) : unreadable(codeOf(error));
+  }
+  if (!controllers.split(/\s+/).includes('memory'))
+    return failed(
+      'parse',
+      'is cgroup v2 without the memory controller: boot the host with cgroup v2 alone (systemd.unified_cgroup_hierarchy=1) and without cgroup_disable=memory',
+    );
+  return { kind: 'cgroup2', isTopmost: !hasFile(`${root}/cgroup.type`) };
+}
+
+function withoutControllers(root: string, failed: (reason: Failure['reason'], what: string) => Root): Root {
+  const mend = 'boot the host with systemd.unified_cgroup_hierarchy=1; cgroup v1 is not supported';
+  if (hasFile(`${root}/memory.usage_in_bytes`))
+    return failed('parse', `is the memory controller of cgroup v1: ${mend}`);
+  const found = v1Controllers.filter(
+    (name) => hasFile(`${root}/${name}/cgroup.procs`) || hasFile(`${root}/${name}/tasks`),
+  );
+  if (hasFile(`${root}/unified/cgroup.controllers`))
+    return failed('parse', `is a hybrid of cgroup v1 and v2, whose memory is in v1: ${mend}`);
+  if (found.length > 0) return failed('parse', `is cgroup v1 (found ${found.join(', ')}): ${mend}`);
+  return failed(
+    'parse',
+    "is no cgroup v2 (it has no cgroup.controllers): mount the host's /sys/fs/cgroup there, or set cgroup.root to where it is mounted",
+  );
+}

@@ -1,0 +1,75 @@
+/**
+ * All pods of the cluster, for their priorities alone: whether Gitaly's PriorityClass is above the others' shows only
+ * beside them. A list of everything is dear, so it is asked for rarely, in small pages, and little is kept of it.
+ */
+
+import type { Clock } from '../../../lib/clock.ts';
+import type { OtherPod } from '../../../rules/checks/inputs.ts';
+import { type Known, known, unknown } from '../../../rules/checks/known.ts';
+import type { KubeApi } from '../api/api.ts';
+import { podOf } from '../objects/index.ts';
+import type { ComponentOf } from './component.ts';
+
+export type OtherPods = (signal: AbortSignal) => Promise<Known<readonly OtherPod[]>>;
+
+/** A page of 100 pods is about 1 MB: some 10 ms to parse. */
+const pageSize = 100;
+const mostPages = 500;
+const freshMs = 1_800_000;
+const retryMs = 300_000;
+
+export function createOtherPods(api: KubeApi, componentOf: ComponentOf, clock: Clock): OtherPods {
+  let last: { readonly pods: Known<readonly OtherPod[]>; readonly until: number } | undefined;
+  return async (signal) => {
+    const now = clock.monotonic();
+    if (last !== undefined && now < last.until) return last.pods;
+    const found = await listAll(api, componentOf, signal);
+    // Where there are too many to list in time, trying each minute would be load for nothing.
+    const pods =
+      'unknown' in found && signal.aborted
+        ? unknown('there are more pods than could be listed in the time of one look')
+        : found;
+    last = { pods, until: now + ('unknown' in pods ? retryMs : freshMs) };
+    return pods;
+  };
+}
+
+async function listAll(
+  api: KubeApi,
+  componentOf: ComponentOf,
+  signal: AbortSignal,
+): Promise<Known<readonly OtherPod[]>> {
+  const pods: OtherPod[] = [];
+  let next: string | undefined;
+  for (let page = 0; page < mostPages; page += 1) {
+    const asked = await api.get('/api/v1/pods', { limit: pageSize, continue: next }, signal);
+    if (!asked.ok) return unknown(asked.failure.message);
+    const { status, body } = asked.answer;
+    if (status === 403) return unknown('may not list pods of all namespaces');
+    if (status !== 200) return unknown(`the API server answered a list of all pods with HTTP ${status}`);
+    const list = listOf(body);
+    if (list === undefined) return unknown('the API server answered with something else than a list of pods');
+    for (const raw of list.items) {
+      const pod = podOf(raw);
+      if (!pod.ok || componentOf(pod.object) !== undefined) continue;
+      const { namespace, name, priority } = pod.object;
+      pods.push({ namespace, name, priority });
+    }
+    next = list.next;
+    if (next === undefined) return known(pods);
+  }
+  return unknown(`there are more than ${pageSize * mostPages} pods`);
+}
+
+function listOf(
+  body: string,
+): { readonly items: readonly unknown[]; readonly next: string | undefined } | undefined {
+  try {
+    const list = JSON.parse(body) as { items?: unknown; metadata?: { continue?: unknown } } | null;
+    const next = list?.metadata?.continue;
+    if (!Array.isArray(list?.items)) return undefined;
+    return { items: list.items, next: typeof next === 'string' && next !== '' ? next : undefined };
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,124 @@
+/**
+ * How full Gitaly's volumes are, as the kubelet of each node tells: `/api/v1/nodes/NAME/proxy/stats/summary`, the
+ * shape of k8s.io/kubelet/pkg/apis/stats/v1alpha1. Needs the right to get nodes/proxy, so it is asked for only with
+ * kubernetes.volume-stats.
+ */
+
+import type { Clock } from '../../../lib/clock.ts';
+import type { VolumeFacts } from '../../../rules/checks/inputs.ts';
+import { type Known, known, notApplicable, unknown } from '../../../rules/checks/known.ts';
+import type { KubeApi } from '../api/api.ts';
+import type { Pod } from '../objects/types.ts';
+
+/** Of one claim. */
+export interface ClaimStats extends VolumeFacts {
+  readonly namespace: string;
+  readonly claim: string;
+}
+
+/**
+ * The claims of a summary. Volumes without a claim (ConfigMaps, emptyDir) are passed over, and so are those whose
+ * numbers are none: a kubelet leaves them out while a volume is being mounted.
+ */
+export function claimsIn(body: string): readonly ClaimStats[] | undefined {
+  let summary: unknown;
+  try {
+    summary = JSON.parse(body);
+  } catch {
+    return undefined;
+  }
+  const pods = at(summary, 'pods');
+  if (!Array.isArray(pods)) return undefined;
+  return pods.flatMap((pod: unknown) => {
+    const volumes = at(pod, 'volume');
+    return Array.isArray(volumes) ? volumes.flatMap((volume: unknown) => claimOf(volume) ?? []) : [];
+  });
+}
+
+function claimOf(volume: unknown): ClaimStats | undefined {
+  const reference = at(volume, 'pvcRef');
+  const namespace = at(reference, 'namespace');
+  const claim = at(reference, 'name');
+  const capacityBytes = amount(volume, 'capacityBytes');
+  const availableBytes = amount(volume, 'availableBytes');
+  if (typeof namespace !== 'string' || typeof claim !== 'string') return undefined;
+  if (capacityBytes === undefined || availableBytes === undefined) return undefined;
+  const total = amount(volume, 'inodes');
+  const free = amount(volume, 'inodesFree');
+  return {
+    namespace,
+    claim,
+    capacityBytes,
+    availableBytes,
+    inodes:
+      total === undefined || free === undefined
+        ? unknown("the kubelet tells no inodes of this volume's file system")
+        : total === 0
+          ? notApplicable('this file system makes inodes as it needs them')
+          : known({ total, free }),
+  };
+}
+
+const at = (value: unknown, key: string): unknown =>
+  typeof value === 'object' && value !== null && Object.hasOwn(value, key)
+    ? (value as Readonly<Record<string, unknown>>)[key]
+    : undefined;
+
+/** A whole number from 0 on; above 2^53 the last digits are lost, which no share of a volume shows. */
+function amount(value: unknown, key: string): number | undefined {
+  const found = at(value, key);
+  return typeof found === 'number' && Number.isFinite(found) && found >= 0 ? found : undefined;
+}
+
+export interface VolumeStats {
+  /** Of the pod's first claim for which its node told something. Asks each node at most once in five minutes. */
+  of(pod: Pod, signal: AbortSignal): Promise<Known<VolumeFacts>>;
+}
+
+const freshMs = 300_000;
+
+interface NodeAnswer {
+  readonly at: number;
+  readonly claims: Promise<Known<readonly ClaimStats[]>>;
+}
+
+export function createVolumeStats(api: KubeApi, clock: Clock): VolumeStats {
+  const answers = new Map<string, NodeAnswer>();
+
+  async function ask(node: string, signal: AbortSignal): Promise<Known<readonly ClaimStats[]>> {
+    const path = `/api/v1/nodes/${encodeURIComponent(node)}/proxy/stats/summary`;
+    const asked = await api.get(path, {}, signal);
+    if (!asked.ok) return unknown(asked.failure.message);
+    const { status, body } = asked.answer;
+    if (status === 403)
+      return unknown(
+        'may not get nodes/proxy: grant it (deploy/kubernetes/rbac.yaml), or set kubernetes.volume-stats to false',
+      );
+    if (status !== 200) return unknown(`the kubelet of ${node} answered with HTTP ${status}`);
+    const claims = claimsIn(body);
+    return claims === undefined
+      ? unknown(`the kubelet of ${node} answered with something else than stats/summary`)
+      : known(claims);
+  }
+
+  return {
+    async of(pod, signal) {
+      if (pod.node === '') return unknown('the pod is on no node yet');
+      if (pod.claims.length === 0) return notApplicable('the pod has no persistent volume claim');
+      const now = clock.monotonic();
+      for (const [node, answer] of answers) if (now - answer.at >= freshMs) answers.delete(node);
+      const answer = answers.get(pod.node) ?? { at: now, claims: ask(pod.node, signal) };
+      answers.set(pod.node, answer);
+      const claims = await answer.claims;
+      // What could not be asked is asked anew the next time.
+      if ('unknown' in claims) answers.delete(pod.node);
+      if ('unknown' in claims) return claims;
+      const found = pod.claims
+        .map((name) => claims.value.find((each) => each.claim === name && each.namespace === pod.namespace))
+        .find((each) => each !== undefined);
+      return found === undefined
+        ? unknown(`the kubelet of ${pod.node} tells nothing of claim ${pod.claims.join(', ')}`)
+        : known(found);
+    },
+  };
+}

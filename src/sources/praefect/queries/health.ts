@@ -1,0 +1,214 @@
+/** The heartbeats of Praefects and the health of storages, as node_status has them: the smallest question, every second. */
+
+import type { Clock } from '../../../lib/clock.ts';
+import { anyValue, gauge } from '../../../metrics/metric.ts';
+import { type Block, samplesOf } from '../../../metrics/samples.ts';
+import type { Budget } from '../../../scheduler/budget.ts';
+import type { Collector } from '../../../scheduler/collector.ts';
+import type { EventLog } from '../../../scheduler/event-log.ts';
+import type { Wake } from '../../../scheduler/wake.ts';
+import type { Row } from '../database.ts';
+import { aliveWithinSeconds, type HealthView, healthOf, type NodeStatusRow } from '../health.ts';
+import { askByVariant, failedBy, numberOf, type QuestionContext, textOf } from '../query.ts';
+
+const perPraefect = { praefect: anyValue, virtual_storage: anyValue } as const;
+const perStorage = { virtual_storage: anyValue, storage: anyValue } as const;
+
+export const praefectLastContact = gauge('praefect_db_praefect_last_contact_timestamp_seconds', {
+  help: "When this Praefect last tried to contact any storage of the virtual storage, by the database's clock. Rows a day older than the newest heartbeat of all are left out: Praefect never deletes one.",
+  origin: 'node_status.last_contact_attempt_at',
+  unit: 'seconds',
+  labels: perPraefect,
+});
+
+export const heartbeatTimestamp = gauge('praefect_db_heartbeat_timestamp_seconds', {
+  help: "Newest attempt of any Praefect to contact any storage, by the database's clock. When it is over 10 s old, no Praefect writes heartbeats (none runs, or the database is read-only): every storage then reads unhealthy, and nothing that rests on health is to be believed.",
+  origin: 'node_status.last_contact_attempt_at',
+  unit: 'seconds',
+  labels: { virtual_storage: anyValue },
+});
+
+export const heartbeatQuorum = gauge('praefect_db_heartbeat_quorum', {
+  help: '1 while at least half of the living Praefects have a heartbeat of the last 5 s, 0 else. At 0 the consensus lacks votes, and storages read unhealthy through silence: what rests on health is to be believed only at 1.',
+  origin: 'node_status.last_contact_attempt_at',
+  labels: { virtual_storage: anyValue },
+});
+
+export const praefectAlive = gauge('praefect_db_praefect_alive', {
+  help: '1 when this Praefect tried to contact a storage within 60 s, so that it counts in the quorum.',
+  origin: 'node_status.last_contact_attempt_at',
+  labels: perPraefect,
+});
+
+export const storageSeenHealthy = gauge('praefect_db_storage_seen_healthy', {
+  help: "1 when this Praefect saw the storage active within 10 s: the living Praefects' own views, by which they route. One at 0 among others at 1 is a Praefect that cannot reach that storage.",
+  origin: 'node_status.last_seen_active_at',
+  labels: { praefect: anyValue, ...perStorage },
+});
+
+export const storageHealthy = gauge('praefect_db_storage_healthy', {
+  help: 'The consensus, exactly as Praefect computes it: 1 when at least half of the living Praefects saw the storage active within 10 s. Everything is 0 when heartbeats stop: see praefect_db_heartbeat_quorum.',
+  origin: 'node_status; as the view healthy_storages',
+  labels: perStorage,
+});
+
+export const healthMetrics = [
+  praefectLastContact,
+  heartbeatTimestamp,
+  heartbeatQuorum,
+  praefectAlive,
+  storageSeenHealthy,
+  storageHealthy,
+] as const;
+
+/**
+ * One statement for every variant: the columns are those of GitLab 12.10. Praefect never deletes a row, and a new
+ * name at each start (a Deployment's pods) leaves rows for ever: those a day older than the newest are left out.
+ */
+export const healthSql = `
+SELECT praefect_name                                                  AS praefect,
+       shard_name                                                     AS virtual_storage,
+       node_name                                                      AS storage,
+       extract(epoch FROM now())::float8                              AS now,
+       extract(epoch FROM now() - last_contact_attempt_at)::float8    AS since_attempt,
+       extract(epoch FROM now() - last_seen_active_at)::float8        AS since_seen
+  FROM node_status
+ WHERE greatest(last_contact_attempt_at, last_seen_active_at)
+       >= (SELECT max(greatest(last_contact_attempt_at, last_seen_active_at)) FROM node_status) - interval '1 day'`;
+
+export const nodeStatusOf = (row: Row): NodeStatusRow => ({
+  praefect: textOf(row['praefect']),
+  virtualStorage: textOf(row['virtual_storage']),
+  storage: textOf(row['storage']),
+  secondsSinceAttempt: numberOf(row['since_attempt']) ?? null,
+  secondsSinceSeen: numberOf(row['since_seen']) ?? null,
+});
+
+/** A storage or Praefect whose newest attempt is a day older than the newest of all is gone for good. */
+const goneAfterSeconds = 86_400;
+
+/** @param databaseNow the database's now(), seconds since 1970 */
+export function healthBlock(view: HealthView, databaseNow: number): Block {
+  const lastContact = samplesOf(praefectLastContact);
+  const heartbeat = samplesOf(heartbeatTimestamp);
+  const quorum = samplesOf(heartbeatQuorum);
+  const alive = samplesOf(praefectAlive);
+  const seenHealthy = samplesOf(storageSeenHealthy);
+  const healthy = samplesOf(storageHealthy);
+
+  // To the microsecond, as PostgreSQL keeps times: an unchanged time stays the same number at every read.
+  const at = (secondsAgo: number) => Math.round((databaseNow - secondsAgo) * 1e6) / 1e6;
+  const newest = Math.min(
+    ...[...view.virtualStorages.values()].map(
+      ({ secondsSinceHeartbeat }) => secondsSinceHeartbeat ?? Infinity,
+    ),
+  );
+  const isGone = (seconds: number | undefined) => (seconds ?? Infinity) > newest + goneAfterSeconds;
+
+  for (const { virtualStorage: virtual_storage, ...each } of view.virtualStorages.values()) {
+    if (each.secondsSinceHeartbeat === undefined || isGone(each.secondsSinceHeartbeat)) continue;
+    heartbeat.set({ virtual_storage }, at(each.secondsSinceHeartbeat));
+    quorum.set({ virtual_storage }, Number(each.believed));
+    for (const [praefect, seconds] of each.praefects) {
+      if (seconds === undefined || isGone(seconds)) continue;
+      lastContact.set({ praefect, virtual_storage }, at(seconds));
+      alive.set({ praefect, virtual_storage }, Number(seconds <= aliveWithinSeconds));
+    }
+    for (const { storage, ...state } of each.storages.values()) {
+      if (isGone(state.secondsSinceAttempt)) continue;
+      healthy.set({ virtual_storage, storage }, Number(state.healthy));
+      for (const [praefect, saw] of state.seenHealthyBy)
+        seenHealthy.set({ praefect, virtual_storage, storage }, Number(saw));
+    }
+  }
+  return {
+    families: [lastContact, heartbeat, quorum, alive, seenHealthy, healthy].map((samples) =>
+      samples.family(),
+    ),
+  };
+}
+
+/** A storage may fall ill within seconds: health that is older than this says nothing about now. */
+export const healthPromiseMs = (everyMs: number): number => Math.max(10_000, 3 * everyMs);
+
+export interface HealthCollectorOptions extends QuestionContext {
+  readonly budget: Budget;
+  readonly clock: Clock;
+  readonly events: EventLog;
+  readonly everyMs: number;
+  /** Called with every new view. */
+  readonly onHealth: (view: HealthView) => void;
+  /** Called when the set of healthy storages changed, or whether they are to be believed. */
+  readonly healthWake: Wake;
+}
+
+export function createHealthCollector(options: HealthCollectorOptions): Collector {
+  const { clock } = options;
+  const noteChanges = createHealthEvents(options.events);
+  let key: string | undefined;
+
+  return {
+    name: 'praefect_health',
+    title: 'Heartbeats of Praefects and health of storages (node_status)',
+    metrics: healthMetrics,
+    schedule: {
+      kind: 'interval',
+      everyMs: options.everyMs,
+      timeoutMs: 2000,
+      maxAgeMs: healthPromiseMs(options.everyMs),
+      budget: options.budget,
+      priority: 'reserved',
+    },
+    async collect({ signal }) {
+      const asked = await askByVariant(
+        options,
+        { signal, statementTimeoutMs: 1500, about: 'the health of storages' },
+        () => healthSql,
+      );
+      if (!asked.ok) return failedBy(asked.failure);
+      const rows = asked.value ?? [];
+      // Dated at the answer: a view may be taken for younger than it is by one round trip, never for older,
+      // so that no storage is called unhealthy before Praefect's own view calls it so.
+      const view = healthOf(rows.map(nodeStatusOf), clock.monotonic());
+      options.onHealth(view);
+      noteChanges(view);
+      if (view.key !== key) {
+        key = view.key;
+        options.healthWake.call();
+      }
+      return {
+        kind: 'data',
+        block: healthBlock(view, numberOf(rows[0]?.['now']) ?? clock.now() / 1000),
+      };
+    },
+  };
+}
+
+/**
+ * Notes storages that fell ill or came back, as an event each. Only what is believed counts, and is compared
+ * with what was last believed: heartbeats that stop and come back are no change of any storage's health.
+ */
+function createHealthEvents(events: EventLog): (view: HealthView) => void {
+  const last = new Map<string, boolean>();
+  return (view) => {
+    for (const { virtualStorage, believed, storages, knownStorages } of view.virtualStorages.values()) {
+      if (!believed) continue;
+      for (const { storage, healthy } of storages.values()) {
+        if (!knownStorages.has(storage)) continue;
+        const place = JSON.stringify([virtualStorage, storage]);
+        const before = last.get(place);
+        last.set(place, healthy);
+        if (before === undefined || before === healthy) continue;
+        const labels = { virtual_storage: virtualStorage, storage };
+        if (healthy)
+          events.add('storage_recovered', `Storage ${storage} of ${virtualStorage} is healthy again`, labels);
+        else
+          events.add(
+            'storage_unhealthy',
+            `Storage ${storage} of ${virtualStorage} is unhealthy: fewer than half of the Praefects saw it active within 10 s`,
+            labels,
+          );
+      }
+    }
+  };
+}

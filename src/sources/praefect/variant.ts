@@ -1,0 +1,218 @@
+/**
+ * Which form Praefect's schema has, read from the catalog: what exists decides what can be asked.
+ *
+ * Never from the newest id in schema_migrations: ids were added out of order (20200225220728_readd_job_queue,
+ * 20210922143752_storage_repositories_cascade_delete), so equal newest ids stand for different tables, and an
+ * upgrade that is under way leaves states between the releases. Each feature is looked up by itself; the name
+ * is only for people. docs/decisions/0007-schema-variants.md has the table.
+ */
+import type { Failure } from '../../scheduler/outcome.ts';
+import {
+  type PraefectTable,
+  type PraefectView,
+  praefectTables,
+  praefectViews,
+  type Relation,
+  relationOf,
+} from './catalog.ts';
+import type { Row } from './database.ts';
+
+export {
+  type PraefectTable,
+  type PraefectView,
+  praefectTables,
+  praefectViews,
+  variantSql,
+} from './catalog.ts';
+
+/** Named after the first release with that form; each holds until the next one begins. */
+export const variantNames = [
+  '13.3', // 13.3 and 13.4
+  '13.5', // repositories."primary"
+  '13.6', // storage_repositories.assigned
+  '13.7', // repository_assignments beside it
+  '13.8', // storage_repositories.assigned gone; 13.8 to 13.12
+  '14.0', // views, by path; 14.0 to 14.2
+  '14.3', // repository_id
+  '14.4', // storage_cleanups
+  '14.5', // view valid_primaries by repository_id
+  '14.6', // repository_id not null; 14.6 to 14.9
+  '14.10', // verification
+  '15.0', // index verification_leases; 15.0 until the next, for years
+  '19.0', // repository_reference_write_locks; 18.11 or 19.0 and later
+] as const;
+export type VariantName = (typeof variantNames)[number];
+
+/** A frozen value; two of the same `fingerprint` are the same. */
+export interface SchemaVariant {
+  readonly name: VariantName;
+  /** Changes with the database, the tables' OIDs, their columns, and the views' definitions. */
+  readonly fingerprint: string;
+  readonly tables: ReadonlySet<PraefectTable>;
+  readonly views: ReadonlySet<PraefectView>;
+  readonly repositories: {
+    /** Column "primary" (13.5): null throughout under the `sql` elector. */
+    readonly primary: boolean;
+    /** Column repository_id (14.3), its primary key. */
+    readonly repositoryId: boolean;
+    /** Column replica_path (14.3). */
+    readonly replicaPath: boolean;
+  };
+  readonly storageRepositories: {
+    /** Column repository_id (14.3). */
+    readonly repositoryId: boolean;
+    /** False while repository_id may be null (14.3 to 14.5): such rows must be joined by path. */
+    readonly repositoryIdNotNull: boolean;
+    /** Column assigned (13.6 and 13.7 only). */
+    readonly assignedColumn: boolean;
+    /** Columns verified_at and verification_leased_until (14.10). */
+    readonly verification: boolean;
+  };
+  /** Table repository_assignments (13.7). */
+  readonly assignments: boolean;
+  /** repository_assignments.repository_id (14.3). */
+  readonly assignmentsRepositoryId: boolean;
+  /**
+   * The rule by which a replica may become primary. `by_path_highest` (14.0 to 14.4): at the highest generation
+   * of any replica; `by_id` (14.5): at repositories.generation; `none`: 13.x has no such view.
+   */
+  readonly validPrimaries: 'none' | 'by_path_highest' | 'by_id';
+  /** Table repository_reference_write_locks. */
+  readonly writeLocks: boolean;
+  /**
+   * States that a job may be left in for good: up to 13.3 completed and dead rows stay; up to 14.4 a stale job
+   * without attempts leaves a dead one; from 14.5 on, none.
+   */
+  readonly finalStates: readonly ('completed' | 'dead')[];
+}
+
+/** Without these no question of this room makes sense; all are there since 13.3. */
+const required = {
+  node_status: ['praefect_name', 'shard_name', 'node_name', 'last_contact_attempt_at', 'last_seen_active_at'],
+  replication_queue: ['id', 'state', 'created_at', 'updated_at', 'attempt', 'lock_id', 'job'],
+  repositories: ['virtual_storage', 'relative_path', 'generation'],
+  storage_repositories: ['virtual_storage', 'relative_path', 'storage', 'generation'],
+} as const satisfies Partial<Record<PraefectTable, readonly string[]>>;
+
+/**
+ * The variant that the rows of `variantSql` show, or why there is none:
+ * `missing_schema` (no Praefect table is in sight), `permission` (they are in a schema that the role may not
+ * use), `unsupported_schema` (older than 13.3, or without a table or column that every known form has).
+ */
+export function variantOf(rows: readonly Row[]): SchemaVariant | Failure {
+  const all = rows.filter((row) => row['name'] !== null).map(relationOf);
+  const seen = new Map(
+    all.filter((relation) => relation.visible).map((relation) => [relation.name, relation]),
+  );
+  const table = (name: PraefectTable) => {
+    const relation = seen.get(name);
+    return relation?.kind === 'r' || relation?.kind === 'p' ? relation : undefined;
+  };
+  const has = (name: PraefectTable, column: string) => table(name)?.columns.has(column) ?? false;
+
+  const failure = unusable(rows[0], all, seen, table);
+  if (failure !== undefined) return failure;
+
+  const views = new Set(praefectViews.filter((name) => seen.get(name)?.kind === 'v'));
+  const assignedColumn = has('storage_repositories', 'assigned');
+  const assignments = table('repository_assignments') !== undefined;
+  const repositoryId = has('repositories', 'repository_id');
+  const replicaIdType = table('storage_repositories')?.columns.get('repository_id');
+  const verification =
+    has('storage_repositories', 'verified_at') && has('storage_repositories', 'verification_leased_until');
+  const writeLocks = table('repository_reference_write_locks') !== undefined;
+  const validPrimaries = !views.has('valid_primaries')
+    ? 'none'
+    : seen.get('valid_primaries')?.columns.has('repository_id')
+      ? 'by_id'
+      : 'by_path_highest';
+  const primary = has('repositories', 'primary');
+
+  return Object.freeze({
+    name: nameOf({
+      '19.0': writeLocks,
+      '15.0': verification && seen.has('verification_leases'),
+      '14.10': verification,
+      '14.6': validPrimaries === 'by_id' && (replicaIdType?.endsWith(' not null') ?? false),
+      '14.5': validPrimaries === 'by_id',
+      '14.4': repositoryId && table('storage_cleanups') !== undefined,
+      '14.3': repositoryId,
+      '14.0': validPrimaries !== 'none',
+      '13.8': assignments && !assignedColumn,
+      '13.7': assignments,
+      '13.6': assignedColumn,
+      '13.5': primary,
+      '13.3': true,
+    }),
+    fingerprint: [rows[0]?.['database_oid'], ...[...seen.values()].map((relation) => relation.identity)].join(
+      '; ',
+    ),
+    tables: new Set(praefectTables.filter((name) => table(name) !== undefined)),
+    views,
+    repositories: Object.freeze({ primary, repositoryId, replicaPath: has('repositories', 'replica_path') }),
+    storageRepositories: Object.freeze({
+      repositoryId: replicaIdType !== undefined,
+      repositoryIdNotNull: replicaIdType?.endsWith(' not null') ?? false,
+      assignedColumn,
+      verification,
+    }),
+    assignments,
+    assignmentsRepositoryId: has('repository_assignments', 'repository_id'),
+    validPrimaries,
+    writeLocks,
+    finalStates: Object.freeze(
+      validPrimaries === 'by_id'
+        ? ([] as const)
+        : primary
+          ? (['dead'] as const)
+          : (['completed', 'dead'] as const),
+    ),
+  });
+}
+
+/** The newest form whose mark is there. */
+function nameOf(marks: Readonly<Record<VariantName, boolean>>): VariantName {
+  return variantNames.findLast((name) => marks[name]) ?? '13.3';
+}
+
+function unusable(
+  first: Row | undefined,
+  all: readonly Relation[],
+  seen: ReadonlyMap<string, Relation>,
+  table: (name: PraefectTable) => Relation | undefined,
+): Failure | undefined {
+  const database = `database "${first?.['database'] ?? '?'}"`;
+  const marks = Object.keys(required) as (keyof typeof required)[];
+  if (seen.has('gitaly_replication_queue') || (table('replication_queue') && !table('repositories')))
+    return {
+      reason: 'unsupported_schema',
+      message: `${database} has the tables of a Praefect older than 13.3, which this build does not read: upgrade Praefect`,
+    };
+  if (!marks.some((name) => table(name))) {
+    const hidden = all.find((relation) => relation.name === 'replication_queue');
+    if (hidden === undefined)
+      return {
+        reason: 'missing_schema',
+        message: `${database} has none of Praefect's tables: check the database's name, or run praefect sql-migrate first`,
+      };
+    return hidden.usable
+      ? {
+          reason: 'missing_schema',
+          message: `Praefect's tables are in schema "${hidden.schema}" of ${database}, which is not in the search_path (${first?.['search_path']}): ALTER ROLE "${first?.['role']}" SET search_path = "${hidden.schema}"`,
+        }
+      : {
+          reason: 'permission',
+          message: `role "${first?.['role']}" may not use schema "${hidden.schema}" of ${database}: GRANT USAGE ON SCHEMA "${hidden.schema}" TO "${first?.['role']}"`,
+        };
+  }
+  const missing = marks.flatMap((name) => {
+    const found = table(name);
+    if (found === undefined) return [name];
+    return required[name].filter((column) => !found.columns.has(column)).map((column) => `${name}.${column}`);
+  });
+  if (missing.length === 0) return undefined;
+  return {
+    reason: 'unsupported_schema',
+    message: `${database} lacks ${missing.join(', ')}, which every known Praefect from 13.3 on has: is this Praefect's database, is a migration half done, or is this exporter too old?`,
+  };
+}

@@ -1,0 +1,347 @@
+/** From recorded clusters to what the checks say: which facts reach them, and why others do not. */
+import { describe, expect, test } from '@jest/globals';
+import { type PostureSources, postureInputs } from '../../src/app/check-inputs.ts';
+import { type CheckChoice, checksOfRole, evaluate } from '../../src/rules/checks/evaluate.ts';
+import { known, unknown } from '../../src/rules/checks/known.ts';
+import type { CgroupPosture } from '../../src/sources/cgroup/check-inputs.ts';
+import { chartComponentOf } from '../../src/sources/kubernetes/directory/component.ts';
+import { createConfigMaps, type ReadConfigMap } from '../../src/sources/kubernetes/directory/config-maps.ts';
+import {
+  configMapOf,
+  disruptionBudgetOf,
+  statefulSetOf,
+} from '../../src/sources/kubernetes/objects/index.ts';
+import type { KubeEvent } from '../../src/sources/kubernetes/objects/types.ts';
+import { recordedNodes, recordedPods, testStore } from '../sources/kubernetes/directory/support.ts';
+import { archive } from '../support/kubernetes-archive.ts';
+import { createManualClock } from '../support/manual-clock.ts';
+
+const { signal } = new AbortController();
+const clock = createManualClock();
+
+function parsed<T>(
+  name: string,
+  resource: string,
+  parse: (raw: unknown) => { ok: true; object: T } | { ok: false; why: string },
+): readonly T[] {
+  return archive(name)
+    .items(`at-rest/${resource}.json`)
+    .map((raw) => {
+      const result = parse(raw);
+      if (!result.ok) throw new Error(result.why);
+      return result.object;
+    });
+}
+
+/** An exporter of role cluster on a recorded cluster. */
+function sources(name: 'posture-good' | 'posture-chart-defaults') {
+  const stores = {
+    pods: testStore(recordedPods(name, 'at-rest')),
+    nodes: testStore(recordedNodes(name, 'at-rest')),
+    statefulSets: testStore(parsed(name, 'statefulsets', statefulSetOf)),
+    disruptionBudgets: testStore(parsed(name, 'poddisruptionbudgets', disruptionBudgetOf)),
+    events: testStore<KubeEvent>(),
+  };
+  const maps = parsed(name, 'configmaps', configMapOf);
+  const read: ReadConfigMap = async (namespace, wanted) => ({
+    ok: true,
+    object: maps.find((map) => map.namespace === namespace && map.name === wanted),
+  });
+  const all: PostureSources = {
+    clock,
+    stores,
+    componentOf: chartComponentOf,
+    configMaps: createConfigMaps(read, clock),
+    configFiles: undefined,
+    otherPods: async () => known([{ namespace: 'x', name: 'other', priority: 0 }]),
+    volumes: undefined,
+    cgroups: undefined,
+    rotationSeconds: undefined,
+    praefect: undefined,
+  };
+  return { all, stores };
+}
+
+/** A host on which no Gitaly is found. */
+const noServers: CgroupPosture = {
+  look: async () => ({
+    servers: [],
+    node: {
+      node: 'node-1',
+      cgroupVersion: known('v2'),
+      cgroupDriver: known('systemd'),
+      nsdelegate: known(false),
+      runcVersion: unknown('on the node alone'),
+      swapBytes: known(0),
+    },
+  }),
+};
+
+/** The worst result of each check, with its reason where it is unknown. */
+async function results(
+  given: PostureSources,
+  chosen: CheckChoice = checksOfRole.cluster,
+): Promise<Readonly<Record<string, string>>> {
+  const { findings } = evaluate(await postureInputs(given, signal), chosen);
+  const worst: Record<string, string> = {};
+  for (const { check, result, notApplicable } of findings) {
+    const now = notApplicable ? 'n/a' : result;
+    const before = worst[check];
+    const rank = ['pass', 'n/a', 'unknown', 'fail'];
+    if (before === undefined || rank.indexOf(now) > rank.indexOf(before)) worst[check] = now;
+  }
+  return worst;
+}
+
+test('where every recommendation is followed, the API alone proves most of them', async () => {
+  const found = await results(sources('posture-good').all);
+  expect(Object.entries(found).filter(([, result]) => result === 'fail')).toEqual([]);
+  expect(found).toMatchObject({
+    kubernetes_version: 'pass',
+    container_runtime_version: 'pass',
+    init_cgroups_ran: 'pass',
+    git_memory_buffer: 'pass',
+    qos_guaranteed: 'pass',
+    gomemlimit: 'pass',
+    priority_class: 'pass',
+    safe_to_evict: 'pass',
+    anti_affinity: 'pass',
+    pdb_present: 'pass',
+    concurrency_limits: 'pass',
+    praefect_sslmode: 'pass',
+    three_praefects: 'pass',
+    volume_room: 'unknown',
+    client_retry_window: 'unknown',
+    postgresql_version: 'unknown',
+  });
+});
+
+test("the chart's defaults fail what they leave out", async () => {
+  const found = await results(sources('posture-chart-defaults').all);
+  expect(Object.keys(found).filter((id) => found[id] === 'fail')).toEqual(
+    expect.arrayContaining([
+      'container_runtime_version',
+      'init_cgroups_ran',
+      'git_memory_buffer',
+      'qos_guaranteed',
+      'priority_class',
+      'safe_to_evict',
+      'fs_group_change_policy',
+      'short_graceful_stop',
+      'concurrency_limits',
+      'praefect_sslmode',
+      'three_praefects',
+    ]),
+  );
+});
+
+test('an agent proves what stands in its node, with cgroups and configuration together', async () => {
+  const { all } = sources('posture-good');
+  const [pod] = recordedPods('posture-good', 'at-rest').filter(({ name }) => name === 'gl-gitaly-default-0');
+  if (pod === undefined) throw new Error('a pod');
+  const agent: PostureSources = {
+    ...all,
+    stores: all.stores && { ...all.stores, pods: testStore([pod]) },
+    cgroups: {
+      look: async () => ({
+        servers: [
+          {
+            identity: { namespace: pod.namespace, pod: pod.name, node: pod.node },
+            facts: {
+              layout: 'beside',
+              podMemoryMax: known(10 * 1024 ** 3),
+              gitMemoryMax: known(8_589_934_592),
+              repositoryCgroups: known(12),
+              ownerUid: known(1000),
+            },
+          },
+        ],
+        node: {
+          node: pod.node,
+          cgroupVersion: known('v2'),
+          cgroupDriver: known('systemd'),
+          nsdelegate: known(true),
+          runcVersion: unknown('on the node alone'),
+          swapBytes: known(0),
+        },
+      }),
+    },
+  };
+  expect(await results(agent, checksOfRole.agent)).toMatchObject({
+    runc_version: 'unknown',
+    cgroup_v2: 'pass',
+    cgroup_driver_systemd: 'pass',
+    cgroup_nsdelegate: 'fail',
+    cgroup_owner: 'pass',
+    git_cgroups_enabled: 'pass',
+    pod_memory_bounded: 'pass',
+  });
+});
+
+test('an agent on a node without Gitaly leaves nothing open', async () => {
+  const { all, stores } = sources('posture-good');
+  const agent: PostureSources = {
+    ...all,
+    stores: { ...stores, pods: testStore() },
+    ownNodeOnly: true,
+    configMaps: undefined,
+    cgroups: noServers,
+  };
+  const open = Object.entries(await results(agent, checksOfRole.agent)).filter(([, each]) => each !== 'n/a');
+  expect(open).toEqual([]);
+  // To whom the whole cluster is shown, none at all is a selector that does not fit.
+  expect(await results({ ...agent, ownNodeOnly: false }, checksOfRole.agent)).toMatchObject({
+    cgroup_v2: 'unknown',
+  });
+});
+
+describe('what is not known never passes', () => {
+  test('pods that are known by their cgroups alone are not without recommendations', async () => {
+    const { all } = sources('posture-good');
+    const found: PostureSources = {
+      ...all,
+      ...{ stores: undefined, configMaps: undefined, otherPods: undefined },
+      cgroups: {
+        async look(given) {
+          const { node } = await noServers.look(given);
+          const identity = { namespace: '', pod: '3f1c8d2a', node: node.node };
+          const none = unknown('not looked at');
+          const facts = {
+            layout: 'none',
+            ...{ podMemoryMax: none, gitMemoryMax: none, repositoryCgroups: none, ownerUid: none },
+          } as const;
+          return { servers: [{ identity, facts }], node };
+        },
+      },
+    };
+    expect(await results(found, checksOfRole.agent)).toMatchObject({
+      ...{ cgroup_v2: 'unknown', pod_memory_bounded: 'unknown', git_cgroups_enabled: 'unknown' },
+    });
+  });
+
+  test('without Kubernetes nothing is asked of its pods', async () => {
+    const { all } = sources('posture-good');
+    const inputs = await postureInputs(
+      { ...all, stores: undefined, configMaps: undefined, otherPods: undefined },
+      signal,
+    );
+    expect(inputs.gitalyPods).toMatchObject({ notApplicable: true });
+    expect(evaluate(inputs).findings.filter(({ result }) => result === 'pass')).toEqual([]);
+  });
+
+  test.each(['pods', 'nodes', 'statefulSets', 'disruptionBudgets'] as const)(
+    'a watch of %s that is not current is the reason of what rests on it',
+    async (store) => {
+      const { all, stores } = sources('posture-good');
+      stores[store].set({ current: false, failure: { reason: 'permission', message: 'no right to list' } });
+      const { findings } = evaluate(await postureInputs(all, signal), checksOfRole.cluster);
+      const unknowns = findings.filter(({ reason }) => reason === 'no right to list');
+      expect(unknowns.length).toBeGreaterThan(0);
+      expect(unknowns.every(({ result }) => result === 'unknown')).toBe(true);
+    },
+  );
+
+  test('ConfigMaps that may not be read are the reason of what rests on them', async () => {
+    const { all } = sources('posture-good');
+    const failure = { reason: 'permission', message: 'no right to get configmaps' } as const;
+    const forbidden = createConfigMaps(async () => ({ ok: false, failure }), clock);
+    const { findings } = evaluate(
+      await postureInputs({ ...all, configMaps: forbidden }, signal),
+      checksOfRole.cluster,
+    );
+    for (const check of ['concurrency_limits', 'praefect_sslmode', 'git_memory_buffer'])
+      expect(findings.filter((each) => each.check === check)).toEqual(
+        findings
+          .filter((each) => each.check === check)
+          .map(() => expect.objectContaining({ result: 'unknown', reason: 'no right to get configmaps' })),
+      );
+  });
+
+  test('of namespaces alone, the priorities of other pods are not known', async () => {
+    const { all } = sources('posture-good');
+    expect(await results({ ...all, otherPods: undefined })).toMatchObject({ priority_class: 'unknown' });
+  });
+});
+
+test("Praefect's database tells PostgreSQL's version and who is alive", async () => {
+  const { all } = sources('posture-good');
+  const praefect = { postgresqlVersion: () => '16.4', sslMode: 'disable', instances: () => 3 };
+  expect(await results({ ...all, praefect })).toMatchObject({
+    postgresql_version: 'pass',
+    // Of the file that was given, whatever the ConfigMap says.
+    praefect_sslmode: 'fail',
+  });
+  expect(
+    await results({ ...all, praefect: { ...praefect, postgresqlVersion: () => undefined } }),
+  ).toMatchObject({
+    postgresql_version: 'unknown',
+  });
+});
+
+test('volumes and rotations that are known reach their checks', async () => {
+  const { all } = sources('posture-good');
+  const volume = { capacityBytes: 100, availableBytes: 10, inodes: known({ total: 10, free: 9 }) };
+  const inputs = await postureInputs(
+    { ...all, volumes: { of: async () => known(volume) }, rotationSeconds: () => 42 },
+    signal,
+  );
+  expect(inputs.servers[0]).toMatchObject({ volume: { value: volume }, rotationSeconds: { value: 42 } });
+  expect(evaluate(inputs).findings.find(({ check }) => check === 'volume_room')).toMatchObject({
+    result: 'fail',
+  });
+});
+
+test('on a virtual machine its configuration file and its cgroups are one server', async () => {
+  const identity = { namespace: '', pod: '', node: 'vm-1' };
+  const facts = {
+    layout: 'beside',
+    podMemoryMax: unknown(''),
+    gitMemoryMax: known(1024 ** 3),
+    repositoryCgroups: known(3),
+    ownerUid: unknown(''),
+  } as const;
+  const inputs = await postureInputs(
+    {
+      ...sources('posture-good').all,
+      stores: undefined,
+      configMaps: undefined,
+      configFiles: {
+        read: async () => ({
+          failures: [],
+          texts: [
+            {
+              name: '/etc/gitaly/config.toml',
+              identities: [identity],
+              text: '[cgroups]\nmemory_bytes = 1073741824\n[cgroups.repositories]\ncount = 10\n',
+            },
+          ],
+        }),
+      },
+      cgroups: {
+        look: async () => ({
+          servers: [{ identity, facts }],
+          node: {
+            node: 'vm-1',
+            cgroupVersion: known('v2'),
+            cgroupDriver: unknown(''),
+            nsdelegate: known(false),
+            runcVersion: unknown(''),
+            swapBytes: known(0),
+          },
+        }),
+      },
+    },
+    signal,
+  );
+  expect(inputs.servers).toHaveLength(1);
+  expect(
+    evaluate(inputs)
+      .findings.filter(({ result }) => result !== 'unknown')
+      .map(({ check, result }) => [check, result]),
+  ).toEqual(
+    expect.arrayContaining([
+      ['git_cgroups_enabled', 'pass'],
+      ['concurrency_limits', 'fail'],
+    ]),
+  );
+});

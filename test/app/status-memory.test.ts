@@ -1,0 +1,129 @@
+import { expect, test } from '@jest/globals';
+import { memoryView } from '../../src/app/status-memory.ts';
+import type { CgroupGitalyView, CgroupView } from '../../src/sources/cgroup/view.ts';
+
+const gitaly: CgroupGitalyView = {
+  identity: { namespace: 'gitlab', pod: 'gl-gitaly-0', node: 'node-1' },
+  uid: 'u',
+  layout: 'beside',
+  levels: [
+    {
+      level: 'pod',
+      container: undefined,
+      usage: 3,
+      anon: 2,
+      limit: { kind: 'limit', value: 4 },
+      cores: undefined,
+      throttled: undefined,
+      unread: [],
+    },
+    {
+      level: 'container',
+      container: 'gitaly',
+      usage: 2,
+      anon: 1,
+      limit: { kind: 'unlimited' },
+      cores: undefined,
+      throttled: undefined,
+      unread: [],
+    },
+    {
+      level: 'git',
+      container: undefined,
+      usage: undefined,
+      anon: undefined,
+      limit: undefined,
+      cores: undefined,
+      throttled: 0.1,
+      unread: ['memory.stat (io)'],
+    },
+  ],
+  buckets: { found: 10, active: 2, unread: 0, near: [{ bucket: 4, anon: 90, limit: 100 }] },
+  oom: {
+    kills: { bucket: 3, git: 0, container: 0, pod: 1, node: 0 },
+    events: { bucket: 3, git: 0, container: 0, pod: 1, node: 0 },
+    last: { bucket: 1000, pod: 2000 },
+    bucketKills: new Map([
+      [3, 1],
+      [7, 2],
+    ]),
+  },
+};
+
+const view: CgroupView = {
+  failure: undefined,
+  failures: [],
+  missing: ['named by uid'],
+  gitalys: [gitaly],
+  vanished: [],
+  kills: [],
+};
+
+test('each Gitaly by its levels, with the kills of those levels that had some, worst bucket first', () => {
+  expect(memoryView(view)).toEqual({
+    servers: [
+      {
+        name: 'gitlab/gl-gitaly-0',
+        title: "Git's cgroups are beside Gitaly's container; 10 repository buckets, 2 in use",
+        pod: { anon: 2, usage: 3, limit: 4, throttled: undefined, unread: [] },
+        gitaly: { anon: 1, usage: 2, limit: 'none', throttled: undefined, unread: [] },
+        git: {
+          anon: undefined,
+          usage: undefined,
+          limit: undefined,
+          throttled: 0.1,
+          unread: ['memory.stat (io)'],
+        },
+        kills: [
+          { level: 'a repository bucket', processes: 3, last: 1000 },
+          { level: 'the pod', processes: 1, last: 2000 },
+        ],
+        killedBuckets: [
+          {
+            text: 'Bucket 7: 2 of its processes killed.',
+            link: { text: 'Its repositories', href: 'api/v1/buckets/7?pod=gl-gitaly-0' },
+          },
+          {
+            text: 'Bucket 3: 1 of its processes killed.',
+            link: { text: 'Its repositories', href: 'api/v1/buckets/3?pod=gl-gitaly-0' },
+          },
+        ],
+        nearLimit: [
+          {
+            text: 'Bucket 4 holds 90 B of 100 B.',
+            link: { text: 'Its repositories', href: 'api/v1/buckets/4?pod=gl-gitaly-0' },
+          },
+        ],
+      },
+    ],
+    notes: ['named by uid'],
+  });
+});
+
+test('kills that cannot be followed are not known, and not none', () => {
+  const [server] = memoryView({ ...view, gitalys: [{ ...gitaly, oom: undefined }] }).servers;
+  expect(server).toMatchObject({ kills: undefined, killedBuckets: [] });
+});
+
+test('of several containers that nobody named, none is shown as Gitaly', () => {
+  const [pod, container] = gitaly.levels;
+  if (pod === undefined || container === undefined) throw new Error('the fixture has lost its levels');
+  const unnamed = [pod, container, { ...container, container: 'abc' }];
+  expect(
+    memoryView({ ...view, gitalys: [{ ...gitaly, levels: unnamed }] }).servers[0]?.gitaly,
+  ).toBeUndefined();
+});
+
+test('why there is nothing, and who has gone, is told', () => {
+  const failed: CgroupView = {
+    ...view,
+    gitalys: [],
+    missing: [],
+    failure: { reason: 'permission', message: 'cgroup.root: may not read' },
+    vanished: [{ identity: { namespace: '', pod: '', node: 'gitaly-1' }, uid: '', at: 1 }],
+  };
+  expect(memoryView(failed)).toEqual({
+    servers: [],
+    notes: ['cgroup.root: may not read', 'gitaly-1 was here and is gone.'],
+  });
+});

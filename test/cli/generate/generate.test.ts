@@ -1,0 +1,131 @@
+/** `generate`, through the command line: what it writes, and what `--check` says of it. */
+import { cp, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { main } from '../../../src/cli/main.ts';
+import { testHost } from '../host.ts';
+
+const root = join(import.meta.dirname, '../..');
+let folder: string;
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'generate-'));
+});
+
+afterEach(() => rm(folder, { recursive: true }));
+
+async function generate(...flags: readonly string[]) {
+  const host = testHost();
+  const code = await main(['generate', ...flags], host);
+  return { code, out: host.out(), err: host.err() };
+}
+
+const filesBelow = async (place: string) =>
+  (await readdir(place, { recursive: true, withFileTypes: true }))
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name).slice(place.length + 1))
+    .sort();
+
+test('what is checked in is fresh', async () => {
+  expect(await generate('--check', `--output-dir=${root}`)).toEqual({ code: 0, out: '', err: '' });
+});
+
+describe('in a folder of its own', () => {
+  test('it writes rules, runbooks, boards and references, each time the same bytes', async () => {
+    const { code, err } = await generate(`--output-dir=${folder}`);
+    expect({ code, err }).toEqual({ code: 0, err: expect.stringMatching(/^(\d+) of \1 files written/) });
+    const files = await filesBelow(folder);
+    expect(files).toEqual(
+      expect.arrayContaining([
+        'alerts/alertmanager.example.yaml',
+        'alerts/exporter.rules.yaml',
+        'alerts/praefect.prometheusrule.yaml',
+        'alerts/praefect.rules.yaml',
+        'alerts/runbooks/PraefectQuorumLost.md',
+        'alerts/runbooks/praefect-commands.md',
+        'dashboards/replication.json',
+        'docs/configuration.md',
+        'docs/metrics.md',
+      ]),
+    );
+    for (const file of files)
+      expect(await readFile(join(folder, file), 'utf8')).toBe(await readFile(join(root, file), 'utf8'));
+  });
+
+  test('a file that is as it should be is not written again', async () => {
+    await generate(`--output-dir=${folder}`);
+    const before = await stat(join(folder, 'docs/metrics.md'));
+    expect(await generate(`--output-dir=${folder}`)).toMatchObject({ code: 0, out: '' });
+    expect((await stat(join(folder, 'docs/metrics.md'))).mtimeMs).toBe(before.mtimeMs);
+  });
+
+  test('--check names each file that is stale or missing, writes nothing, and exits with 1', async () => {
+    for (const part of ['alerts', 'dashboards', 'docs'])
+      await cp(join(root, part), join(folder, part), { recursive: true });
+    const rules = join(folder, 'alerts/praefect.rules.yaml');
+    const broken = (await readFile(rules, 'utf8')).replace('> 900', '> 901');
+    await writeFile(rules, broken);
+    await rm(join(folder, 'dashboards/replication.json'));
+    await writeFile(
+      join(folder, 'alerts/runbooks/PraefectQuorumLost.md'),
+      (await readFile(join(root, 'alerts/runbooks/PraefectQuorumLost.md'), 'utf8')).replace(
+        '- **critical** when for 2 minutes',
+        '- **critical** when for 3 minutes',
+      ),
+    );
+
+    const { code, out, err } = await generate('--check', `--output-dir=${folder}`);
+    expect(code).toBe(1);
+    expect(out).toBe(
+      [
+        `${folder}/alerts/praefect.rules.yaml: differs`,
+        `${folder}/alerts/runbooks/PraefectQuorumLost.md: differs`,
+        `${folder}/dashboards/replication.json: missing`,
+        '',
+      ].join('\n'),
+    );
+    expect(err).toMatch(/^3 of \d+ generated files are stale: run gitaly-exporter generate --output-dir=/);
+    expect(await readFile(rules, 'utf8')).toBe(broken);
+  });
+});
+
+test('addresses, job and thresholds are quoted wherever they matter', async () => {
+  const { code } = await generate(
+    `--output-dir=${folder}`,
+    '--grafana-url=https://grafana.corp.example/g',
+    '--runbook-url=https://wiki.corp.example/gitaly',
+    '--exporter-job=git-.*',
+    '--threshold=databaseUnreachable=10m',
+    '--threshold=quorumShare=0.4,replicationOldest=1h',
+    '--praefect.stuck-after=30m',
+  );
+  expect(code).toBe(0);
+  const text = (file: string) => readFile(join(folder, file), 'utf8');
+  const rules = await text('alerts/praefect.rules.yaml');
+  expect(rules).toContain(
+    'dashboard_url: https://grafana.corp.example/g/d/gitaly-exporter-replication?viewPanel=2&',
+  );
+  expect(rules).toContain('runbook_url: https://wiki.corp.example/gitaly/PraefectQuorumLost.md');
+  expect(rules).toContain('for: 11m15s');
+  expect(rules).toContain(') < 0.4');
+  expect(await text('alerts/exporter.rules.yaml')).toContain('up{job=~"git-.*"}');
+  expect(await text('alerts/runbooks/PraefectDatabaseUnreachable.md')).toContain('for 10 minutes');
+  expect(await text('alerts/runbooks/PraefectReplicaStuck.md')).toContain('behind for over 30 minutes');
+  expect(await text('dashboards/replication.json')).toContain('"value": 3600');
+});
+
+test.each([
+  [
+    '--threshold=databaseUnreachable=soon',
+    'threshold databaseUnreachable: NaN found; expected a whole number of seconds over 0 (the default is 120)',
+  ],
+  ['--threshold=databaseUnreacheable=5m', 'did you mean databaseUnreachable?'],
+  ['--threshold=nonsense=5m', 'the thresholds are scrapeInterval, '],
+  ['--threshold=quorumShare=2', 'expected a share over 0 and at most 1'],
+  ['--grafana-url=grafana/', 'write it in full, without a slash at its end'],
+])('%s is refused, with the mend', async (flag, message) => {
+  const { code, err } = await generate('--check', flag);
+  expect(code).toBe(2);
+  expect(err.replaceAll(/\s+/g, ' ')).toContain(message);
+});

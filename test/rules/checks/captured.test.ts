@@ -1,0 +1,155 @@
+/** Both variants of the chart as captured: what each check has to say of them, written down before it was run. */
+import { describe, expect, test } from '@jest/globals';
+import { checks } from '../../../src/rules/checks/definitions/index.ts';
+import { evaluate } from '../../../src/rules/checks/evaluate.ts';
+import { type CheckId, checkIds } from '../../../src/rules/checks/ids.ts';
+import { captured, findingsOf, resultOf } from './support.ts';
+
+type Expected = 'pass' | 'fail' | `unknown: ${string}` | `n/a: ${string}`;
+
+/** Recommendation -> [all followed, the chart's defaults]. */
+const expected: Readonly<Record<CheckId, readonly [Expected, Expected]>> = {
+  kubernetes_version: ['pass', 'pass'], // 1.35.4; 1.33.9
+  container_runtime_version: ['pass', 'fail'], // 2.1.5; 1.7.27
+  runc_version: ['pass', 'unknown: nobody told'], // the API does not tell
+  cgroup_v2: ['pass', 'pass'],
+  cgroup_driver_systemd: ['pass', 'pass'],
+  cgroup_nsdelegate: ['pass', 'pass'],
+  init_cgroups_ran: ['pass', 'fail'], // no such container
+  cgroup_owner: ['pass', 'fail'], // root
+  git_cgroups_configured: ['pass', 'fail'],
+  git_cgroups_enabled: ['pass', 'fail'],
+  git_limit_as_configured: ['pass', 'n/a: there is no gitaly-<pid>'],
+  git_memory_buffer: ['pass', 'fail'], // 10 GiB - 8 GiB; no limits at all
+  pod_memory_bounded: ['pass', 'fail'], // max
+  qos_guaranteed: ['pass', 'fail'], // Burstable
+  gomemlimit: ['pass', 'fail'], // 1.9 GiB of 2 GiB; not set
+  no_swap: ['pass', 'pass'],
+  priority_class: ['pass', 'fail'],
+  safe_to_evict: ['pass', 'fail'],
+  anti_affinity: ['pass', 'pass'], // required; only preferred, but they are apart
+  replicas_on_distinct_nodes: ['pass', 'pass'],
+  pdb_present: ['pass', 'pass'], // the chart makes them
+  fs_group_change_policy: ['pass', 'fail'],
+  fast_readiness: ['pass', 'pass'], // the chart's startupProbe
+  short_graceful_stop: ['pass', 'fail'], // 6; 30
+  client_retry_window: ['pass', 'fail'], // 1.4 s
+  concurrency_limits: ['pass', 'fail'],
+  volume_room: ['pass', 'pass'],
+  praefect_sslmode: ['pass', 'fail'],
+  postgresql_version: ['pass', 'pass'], // 16 for GitLab 18.10
+  three_praefects: ['pass', 'fail'], // 2
+};
+
+const good = captured('posture-good');
+const defaults = captured('posture-chart-defaults');
+
+test.each(checkIds)('%s', (id) => {
+  expect([resultOf(good, id), resultOf(defaults, id)]).toEqual(expected[id]);
+});
+
+test('each name has its check, in the order of the list, and none is there twice', () => {
+  expect(checks.map(({ id }) => id)).toEqual(checkIds);
+});
+
+describe('who is judged', () => {
+  const names = (id: CheckId) =>
+    findingsOf(good, id).map(({ subject: { namespace, pod, node, workload } }) =>
+      [namespace, pod, node, workload].join(' '),
+    );
+
+  test('each pod of Gitaly, with its node and StatefulSet', () => {
+    expect(names('qos_guaranteed')).toEqual([
+      'gitlab gl-gitaly-default-0 lab-node-4 gl-gitaly-default',
+      'gitlab gl-gitaly-default-1 lab-node-2 gl-gitaly-default',
+      'gitlab gl-gitaly-default-2 lab-node-3 gl-gitaly-default',
+    ]);
+    expect(names('kubernetes_version')).toEqual(names('qos_guaranteed'));
+  });
+
+  test('StatefulSets of Gitaly and of Praefect, Praefect alone, the cluster', () => {
+    expect(names('pdb_present')).toEqual(['gitlab   gl-gitaly-default', 'gitlab   gl-praefect']);
+    expect(names('anti_affinity')).toEqual(['gitlab   gl-gitaly-default']);
+    expect(names('three_praefects')).toEqual(['gitlab   gl-praefect']);
+    expect(names('praefect_sslmode')).toEqual(['   ']);
+  });
+});
+
+test('what was found is said with numbers', () => {
+  const found = evaluate(defaults)
+    .findings.filter(({ result }) => result === 'fail')
+    .map(({ check, found: words }) => [check, words]);
+  expect(Object.fromEntries(found)).toEqual({
+    container_runtime_version: 'containerd://1.7.27',
+    init_cgroups_ran: 'no init container init-cgroups: cgroups are off in the chart',
+    cgroup_owner: 'uid 0',
+    git_cgroups_configured: 'repositories.count is 0: off',
+    git_cgroups_enabled: 'no gitaly-<pid>: off',
+    git_memory_buffer:
+      "no memory limit on gitaly, certificates, configure: the pod's slice has none, whatever the others have",
+    pod_memory_bounded: 'memory.max is max',
+    qos_guaranteed: 'Burstable, because of gitaly, certificates, configure',
+    gomemlimit: "GOMEMLIMIT is not set to a number (the chart's own is the whole limit, if there is one)",
+    priority_class: 'no priorityClassName',
+    safe_to_evict: 'no such annotation',
+    fs_group_change_policy: 'not set, which is Always',
+    short_graceful_stop: 'terminationGracePeriodSeconds 30',
+    client_retry_window: 'clients try for 1.4 s; the last rotation took 38 s',
+    concurrency_limits: 'no [[concurrency]] with a limit',
+    praefect_sslmode: 'sslmode disable',
+    three_praefects: '2 replicas',
+  });
+});
+
+test('how to mend it names the real StatefulSet, pod and node', () => {
+  const lines = evaluate(defaults).findings.flatMap(({ check, mend }) =>
+    mend?.kubectl === undefined ? [] : [[check, mend.kubectl] as const],
+  );
+  expect(new Map(lines)).toEqual(
+    new Map([
+      [
+        'container_runtime_version',
+        "kubectl get node lab-node-3 -o jsonpath='{.status.nodeInfo.containerRuntimeVersion}'",
+      ],
+      ['init_cgroups_ran', 'kubectl -n gitlab logs gl-gitaly-default-2 -c init-cgroups'],
+      ['cgroup_owner', 'kubectl -n gitlab logs gl-gitaly-default-2 -c init-cgroups'],
+      ['git_cgroups_configured', 'kubectl -n gitlab get configmap -l app=gitaly -o yaml'],
+      ['git_cgroups_enabled', 'kubectl -n gitlab logs gl-gitaly-default-2 -c gitaly | grep -i cgroup'],
+      [
+        'git_memory_buffer',
+        "kubectl -n gitlab get pod gl-gitaly-default-2 -o jsonpath='{.spec.containers[*].resources}'",
+      ],
+      [
+        'pod_memory_bounded',
+        "kubectl -n gitlab get pod gl-gitaly-default-2 -o jsonpath='{.spec.initContainers[*].resources}'",
+      ],
+      ['qos_guaranteed', "kubectl -n gitlab get pod gl-gitaly-default-2 -o jsonpath='{.status.qosClass}'"],
+      [
+        'gomemlimit',
+        `kubectl -n gitlab patch statefulset gl-gitaly-default -p '{"spec":{"template":{"spec":{"containers":[{"name":"gitaly","env":[{"name":"GOMEMLIMIT","value":"1900MiB"}]}]}}}}'`,
+      ],
+      [
+        'priority_class',
+        `kubectl -n gitlab patch statefulset gl-gitaly-default -p '{"spec":{"template":{"spec":{"priorityClassName":"gitlab-gitaly"}}}}'`,
+      ],
+      [
+        'safe_to_evict',
+        'kubectl -n gitlab annotate pod gl-gitaly-default-2 cluster-autoscaler.kubernetes.io/safe-to-evict=false',
+      ],
+      [
+        'fs_group_change_policy',
+        `kubectl -n gitlab patch statefulset gl-gitaly-default -p '{"spec":{"template":{"spec":{"securityContext":{"fsGroupChangePolicy":"OnRootMismatch"}}}}}'`,
+      ],
+      [
+        'short_graceful_stop',
+        `kubectl -n gitlab patch statefulset gl-gitaly-default -p '{"spec":{"template":{"spec":{"terminationGracePeriodSeconds":6}}}}'`,
+      ],
+      [
+        'client_retry_window',
+        "kubectl -n gitlab get pod gl-gitaly-default-2 -o jsonpath='{.status.conditions}'",
+      ],
+      ['concurrency_limits', 'kubectl -n gitlab get configmap -l app=gitaly -o yaml'],
+      ['three_praefects', 'kubectl -n gitlab scale statefulset gl-praefect --replicas=3'],
+    ]),
+  );
+});

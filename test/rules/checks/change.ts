@@ -1,0 +1,70 @@
+/** Inputs with one thing changed. */
+import type { GitalyConfig } from '../../../src/config/gitaly/gitaly-config.ts';
+import type {
+  CgroupFacts,
+  NodeFacts,
+  PostureInputs,
+  PraefectFacts,
+  ServerFacts,
+} from '../../../src/rules/checks/inputs.ts';
+import { isUnknown, type Known, known } from '../../../src/rules/checks/known.ts';
+import type { Container, Node, Pod } from '../../../src/sources/kubernetes/objects/types.ts';
+
+const mapList = <T>(fact: Known<readonly T[]>, change: (each: T, index: number) => T): Known<readonly T[]> =>
+  isUnknown(fact) ? fact : known(fact.value.map(change));
+
+export const listOf = <T>(fact: Known<readonly T[]>): readonly T[] => (isUnknown(fact) ? [] : fact.value);
+
+type Change<T> = (before: T, index: number) => Partial<T>;
+
+export const pods =
+  (change: Change<Pod>) =>
+  (inputs: PostureInputs): PostureInputs => ({
+    ...inputs,
+    gitalyPods: mapList(inputs.gitalyPods, (pod, i) => ({ ...pod, ...change(pod, i) })),
+  });
+
+export const container = (change: Change<Container>) =>
+  pods((pod) => ({ containers: pod.containers.map((each, i) => ({ ...each, ...change(each, i) })) }));
+
+export const nodes =
+  (change: Change<Node>) =>
+  (inputs: PostureInputs): PostureInputs => ({
+    ...inputs,
+    nodes: mapList(inputs.nodes, (node, i) => ({ ...node, ...change(node, i) })),
+  });
+
+export const nodeFacts =
+  (change: Partial<NodeFacts>) =>
+  (inputs: PostureInputs): PostureInputs => ({
+    ...inputs,
+    nodeFacts: inputs.nodeFacts.map((facts) => ({ ...facts, ...change })),
+  });
+
+export const servers =
+  (change: Change<ServerFacts>) =>
+  (inputs: PostureInputs): PostureInputs => ({
+    ...inputs,
+    servers: inputs.servers.map((server, i) => ({ ...server, ...change(server, i) })),
+  });
+
+export const cgroup = (change: Partial<CgroupFacts>) =>
+  servers(({ cgroup: before }) => ({
+    cgroup: isUnknown(before) ? before : known({ ...before.value, ...change }),
+  }));
+
+export const config = (change: (before: GitalyConfig) => Partial<GitalyConfig>) =>
+  servers(({ config: before }) => ({
+    config: isUnknown(before) ? before : known({ ...before.value, ...change(before.value) }),
+  }));
+
+export const praefect =
+  (change: Partial<PraefectFacts>) =>
+  (inputs: PostureInputs): PostureInputs => ({
+    ...inputs,
+    praefect: isUnknown(inputs.praefect) ? inputs.praefect : known({ ...inputs.praefect.value, ...change }),
+  });
+
+export const inputs =
+  (change: (before: PostureInputs) => Partial<PostureInputs>) =>
+  (before: PostureInputs): PostureInputs => ({ ...before, ...change(before) });

@@ -1,0 +1,154 @@
+/** How long a snapshot stays, and what the self-metrics say meanwhile: what is not fresh never reads as healthy. */
+import { describe, expect, test } from '@jest/globals';
+import { failed, type Outcome } from '../../src/scheduler/outcome.ts';
+import { createHarness, every, hang, ok, scrape, valueBlock } from './harness.ts';
+
+const hangs = 'hangs' as const;
+const fails = failed('refused', 'nobody listens');
+const empty: Outcome = { kind: 'empty', why: 'this schema has no such table' };
+
+type Row = readonly [
+  what: string,
+  /**
+   * Outcomes of the runs at 0 s, 60 s, 120 s, ..., and 30 s after a failed one; the last one goes on. Each
+   * snapshot may be 150 s old.
+   */
+  runs: readonly (Outcome | typeof hangs)[],
+  seconds: number,
+  state: string,
+  says: { value: number | undefined; success: number; stale: number },
+];
+
+// biome-ignore format: a table
+const rows: readonly Row[] = [
+  ['the first run goes on',                           [hangs],                        9, 'pending', { value: undefined, success: 0, stale: 0 }],
+  ['the first run hangs',                             [hangs],                      300, 'failed',  { value: undefined, success: 0, stale: 0 }],
+  ['the first run failed',                            [fails],                        1, 'failed',  { value: undefined, success: 0, stale: 0 }],
+  ['the first run was good',                          [ok('a')],                      1, 'ok',      { value: 1,         success: 1, stale: 0 }],
+  ['a second one brought another value',              [ok('a'), ok('a', 2)],         61, 'ok',      { value: 2,         success: 1, stale: 0 }],
+  ['there is nothing to collect',                     [empty],                      300, 'empty',   { value: undefined, success: 1, stale: 0 }],
+  ['there is nothing any more',                       [ok('a'), empty],              61, 'empty',   { value: undefined, success: 1, stale: 0 }],
+  ['one run failed: the snapshot stays, success goes', [ok('a'), fails],             61, 'failed',  { value: 1,         success: 0, stale: 0 }],
+  ['runs fail, the snapshot is at its promise',       [ok('a'), fails],             150, 'failed',  { value: 1,         success: 0, stale: 0 }],
+  ['runs fail, the snapshot is beyond its promise',   [ok('a'), fails],             151, 'failed',  { value: undefined, success: 0, stale: 1 }],
+  ['one run failed, the next was good',               [ok('a'), fails, ok('a', 3)], 121, 'ok',      { value: 3,         success: 1, stale: 0 }],
+  ['withdrawn, then good again', [ok('a'), fails, fails, fails, fails, ok('a', 4)], 181, 'ok',      { value: 4,         success: 1, stale: 0 }],
+  ['a run goes on, the snapshot is within its promise', [ok('a'), hangs],            69, 'ok',      { value: 1,         success: 1, stale: 0 }],
+  ['a run hangs',                                     [ok('a'), hangs],              71, 'failed',  { value: 1,         success: 0, stale: 0 }],
+  ['a run hangs on, the snapshot is beyond its promise', [ok('a'), hangs],          151, 'failed',  { value: undefined, success: 0, stale: 1 }],
+  ['a failed run can still say something true',       [ok('a'), failed('refused', '', valueBlock('a', 0))], 61, 'failed', { value: 0, success: 0, stale: 0 }],
+  ['that one hangs afterwards',                       [failed('refused', '', valueBlock('a', 0)), hangs], 151, 'failed', { value: undefined, success: 0, stale: 1 }],
+];
+
+test.each(rows)('%s', async (_, script, seconds, state, says) => {
+  const { clock, collector, run } = createHarness();
+  const schedule = every(60_000, { timeoutMs: 10_000, maxAgeMs: 150_000 });
+  const a = collector('a', schedule, (_run, nth) => {
+    const outcome = script[Math.min(nth, script.length) - 1]!;
+    return outcome === hangs ? hang() : outcome;
+  });
+  const runner = run([a]);
+  await clock.advance(seconds * 1000);
+  expect(await scrape(runner, 'a')).toEqual({ a: says });
+  expect(runner.status()[0]!.state).toBe(state);
+});
+
+describe('a snapshot is withdrawn when its promise runs out', () => {
+  test('checked at the scrape itself: it needs no timer and no run', async () => {
+    const { clock, collector, run } = createHarness();
+    const runner = run([collector('a', every(60_000, { maxAgeMs: 90_000 }))]);
+    await clock.advance(1000);
+    clock.stall(90_000);
+    expect(await scrape(runner, 'a')).toEqual({ a: { value: undefined, success: 0, stale: 1 } });
+  });
+
+  test('from the page as well, which asks no source', async () => {
+    const { clock, collector, run } = createHarness();
+    const a = collector('a', every(60_000, { maxAgeMs: 90_000 }), (_, nth) => (nth === 1 ? ok('a') : hang()));
+    const runner = run([a]);
+    await clock.advance(1000);
+    expect(runner.snapshots()).toEqual([valueBlock('a', 1)]);
+    await clock.advance(90_000);
+    expect(runner.snapshots()).toEqual([]);
+    expect(a.runs).toHaveLength(2);
+  });
+
+  test('reads as stale while the next run goes on, and says so once', async () => {
+    const { clock, collector, lines, run } = createHarness();
+    const a = collector('a', every(60_000, { maxAgeMs: 60_000, timeoutMs: 50_000 }), async (r, nth) => {
+      if (nth > 1) await clock.sleep(20_000, r.signal);
+      return ok('a', nth);
+    });
+    const runner = run([a]);
+    await clock.advance(61_000);
+    for (const _ of [1, 2])
+      expect(await scrape(runner, 'a')).toEqual({ a: { value: undefined, success: 0, stale: 1 } });
+    expect(runner.status()[0]).toMatchObject({ state: 'stale', running: true, ageMs: 61_000, series: 0 });
+    await clock.advance(20_000);
+    expect(await scrape(runner, 'a')).toEqual({ a: { value: 2, success: 1, stale: 0 } });
+    expect(lines).toEqual([
+      'info a is ok',
+      'warn a is stale: what it read is 61 s old, over the 60 s that it may be',
+      'info a is ok again after 19 s',
+    ]);
+  });
+});
+
+describe('data of an earlier look', () => {
+  /** Each run hands back, from memory, what was read at 0 s. */
+  function memory() {
+    const harness = createHarness();
+    const readAt = harness.clock.now();
+    const a = harness.collector('a', every(60_000, { maxAgeMs: 150_000 }), () => ({
+      kind: 'data',
+      block: valueBlock('a', 1),
+      readAt,
+    }));
+    return { ...harness, readAt, runner: harness.run([a]) };
+  }
+
+  test('is as old as that look, however often it is handed back', async () => {
+    const { clock, readAt, runner } = memory();
+    await clock.advance(140_000);
+    expect(await scrape(runner, 'a')).toEqual({ a: { value: 1, success: 1, stale: 0 } });
+    expect(runner.status()[0]).toMatchObject({
+      lastSuccessAt: readAt,
+      lastRunAt: readAt + 120_000,
+      ageMs: 140_000,
+    });
+    await clock.advance(11_000);
+    expect(await scrape(runner, 'a')).toEqual({ a: { value: undefined, success: 0, stale: 1 } });
+  });
+
+  test('from the future (the wall clock was set back) counts as read by this run', async () => {
+    const { clock, runner } = memory();
+    await clock.advance(50_000);
+    clock.setWall(clock.now() - 3_600_000);
+    await clock.advance(15_000);
+    expect(runner.status()[0]).toMatchObject({ state: 'ok', ageMs: 5000 });
+  });
+
+  test('without a sane time is never fresh', async () => {
+    const { clock, collector, run } = createHarness();
+    const a = collector('a', every(60_000), () => ({
+      kind: 'data',
+      block: valueBlock('a', 1),
+      readAt: Number.NaN,
+    }));
+    const runner = run([a]);
+    await clock.advance(1000);
+    expect(await scrape(runner, 'a')).toEqual({ a: { value: undefined, success: 0, stale: 1 } });
+  });
+
+  test("of this run is as old as the run's start, which is the oldest that it can be", async () => {
+    const { clock, collector, run } = createHarness();
+    const a = collector('a', every(60_000), async (r) => {
+      await clock.sleep(8000, r.signal);
+      return ok('a');
+    });
+    const startedAt = clock.now();
+    const runner = run([a]);
+    await clock.advance(9000);
+    expect(runner.status()[0]).toMatchObject({ ageMs: 9000, lastSuccessAt: startedAt, lastDurationMs: 8000 });
+  });
+});

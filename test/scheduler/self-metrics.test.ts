@@ -1,0 +1,158 @@
+import { describe, expect, test } from '@jest/globals';
+import { expositionText } from '../../src/metrics/exposition.ts';
+import { lintMetrics } from '../../src/metrics/lint.ts';
+import { lintBlock } from '../../src/metrics/lint-block.ts';
+import type { Block } from '../../src/metrics/samples.ts';
+import { createBudget } from '../../src/scheduler/budget.ts';
+import { failed, failureReasons } from '../../src/scheduler/outcome.ts';
+import { databaseTimeFamilies, selfMetrics } from '../../src/scheduler/self-metrics.ts';
+import { promtoolCheckMetrics, testWithPromtool } from '../metrics/promtool.ts';
+import { createHarness, every, flatten, never, ok, scrapeSchedule } from './harness.ts';
+
+const inForce = 'gitaly_exporter_';
+
+/** What is said of one collector, without the label and the prefix. */
+function saidOf(flat: ReadonlyMap<string, number>, name: string): Record<string, number> {
+  const said: Record<string, number> = {};
+  for (const [series, value] of flat) {
+    const [, metric, rest] =
+      /^gitaly_exporter_(\w+)\{collector="(\w+)"(?:,reason="\w+")?\}$/.exec(series) ?? [];
+    if (metric !== undefined && rest === name && metric !== 'collector_failures_total') said[metric] = value;
+  }
+  return said;
+}
+
+test('every declaration follows the rules', () => {
+  expect(lintMetrics(selfMetrics)).toEqual([]);
+});
+
+test("the contract's names are all there", () => {
+  expect(selfMetrics.map(({ labelNames, name }) => `${name.replace(inForce, '')}{${labelNames}}`)).toEqual(
+    expect.arrayContaining([
+      'build_info{version,revision,node_version}',
+      'collector_enabled{collector}',
+      'collector_success{collector}',
+      'collector_failures_total{collector,reason}',
+      'collector_duration_seconds{collector}',
+      'collector_last_success_timestamp_seconds{collector}',
+      'collector_stale{collector}',
+      'database_time_seconds_total{}',
+      'database_time_share_limit_ratio{}',
+      'series{collector}',
+      'series_dropped_total{collector}',
+    ]),
+  );
+});
+
+describe('the self block', () => {
+  test('is complete from the first scrape on, before any run ended', async () => {
+    const { collector, clock, run } = createHarness();
+    const a = collector('a', every(60_000), async (r) => {
+      await clock.sleep(5000, r.signal);
+      return ok('a');
+    });
+    const runner = run([a], { disabled: ['kubernetes_pods'] });
+    const blocks = await runner.blocks({ signal: never });
+    expect(Object.fromEntries(flatten(blocks))).toEqual({
+      'gitaly_exporter_build_info{version="1.2.3",revision="abc",node_version="v24.0.0"}': 1,
+      'gitaly_exporter_collector_enabled{collector="a"}': 1,
+      'gitaly_exporter_collector_enabled{collector="kubernetes_pods"}': 0,
+      'gitaly_exporter_collector_success{collector="a"}': 0,
+      ...Object.fromEntries(
+        failureReasons.map((reason) => [
+          `gitaly_exporter_collector_failures_total{collector="a",reason="${reason}"}`,
+          0,
+        ]),
+      ),
+      'gitaly_exporter_collector_stale{collector="a"}': 0,
+      'gitaly_exporter_collector_hung{collector="a"}': 0,
+      'gitaly_exporter_collector_interval_seconds{collector="a"}': 60,
+      'gitaly_exporter_collector_budget_limited{collector="a"}': 0,
+      'gitaly_exporter_series{collector="a"}': 0,
+      'gitaly_exporter_series_dropped_total{collector="a"}': 0,
+    });
+  });
+
+  test('says of each collector how it stands', async () => {
+    const { clock, collector, run } = createHarness();
+    const startedAt = clock.now() / 1000;
+    const a = collector('a', every(60_000), async (r, nth) => {
+      await clock.sleep(1500, r.signal);
+      return nth === 1 ? ok('a') : failed('permission', 'may not read');
+    });
+    const runner = run([a, collector('b', scrapeSchedule)]);
+    await clock.advance(62_000);
+    const blocks = await runner.blocks({ signal: never });
+    const flat = flatten(blocks);
+
+    expect(saidOf(flat, 'a')).toEqual({
+      collector_enabled: 1,
+      collector_success: 0,
+      collector_duration_seconds: 1.5,
+      collector_last_success_timestamp_seconds: startedAt,
+      collector_stale: 0,
+      collector_hung: 0,
+      collector_interval_seconds: 60,
+      collector_budget_limited: 0,
+      series: 1,
+      series_dropped_total: 0,
+    });
+    expect(flat.get('gitaly_exporter_collector_failures_total{collector="a",reason="permission"}')).toBe(1);
+    expect(flat.get('gitaly_exporter_collector_failures_total{collector="a",reason="timeout"}')).toBe(0);
+    expect(saidOf(flat, 'b')).toMatchObject({ collector_success: 1, series: 1 });
+    expect(saidOf(flat, 'b')).not.toHaveProperty('collector_interval_seconds');
+    expect(lintBlock(blocks.at(-1)!, selfMetrics)).toEqual([]);
+  });
+
+  test("takes in what other parts answer, such as the database's time", async () => {
+    const { clock, run } = createHarness();
+    const budget = createBudget(0.01, clock);
+    budget.charge(1250);
+    const runner = run([], { extraFamilies: [() => databaseTimeFamilies(budget)] });
+    const flat = flatten(await runner.blocks({ signal: never }));
+    expect(flat.get('gitaly_exporter_database_time_seconds_total')).toBe(1.25);
+    expect(flat.get('gitaly_exporter_database_time_share_limit_ratio')).toBe(0.01);
+  });
+});
+
+testWithPromtool('promtool finds nothing in them', async () => {
+  const { clock, collector, run } = createHarness();
+  const budget = createBudget(0.01, clock);
+  const runner = run([collector('a', every(60_000, { budget })), collector('b', scrapeSchedule)], {
+    extraFamilies: [() => databaseTimeFamilies(budget)],
+  });
+  await clock.advance(1000);
+  const blocks = await runner.blocks({ signal: never });
+  expect(new Set(blocks.at(-1)!.families.map(({ metric }) => metric))).toEqual(new Set(selfMetrics));
+  expect(promtoolCheckMetrics(expositionText(blocks))).toEqual({ status: 0, problems: '' });
+});
+
+test('blocks keep their identity for as long as nothing new was read, so that their text is kept', async () => {
+  const { clock, collector, run } = createHarness();
+  const runner = run([collector('a', every(60_000))]);
+  await clock.advance(1000);
+  const [first] = await runner.blocks({ signal: never });
+  await clock.advance(30_000);
+  const [second] = await runner.blocks({ signal: never });
+  await clock.advance(30_000);
+  const [third] = await runner.blocks({ signal: never });
+  expect([second === first, third === first]).toEqual([true, false]);
+});
+
+test('each new snapshot is handed over to be prepared; what fails there harms nobody', async () => {
+  const { clock, collector, lines, run } = createHarness();
+  const prepared: Block[] = [];
+  const runner = run([collector('a', every(20_000)), collector('b', scrapeSchedule)], {
+    prepare: async (block) => {
+      prepared.push(block);
+      if (prepared.length === 2) throw new Error('no');
+    },
+  });
+  await clock.advance(45_000);
+  const [block] = await runner.blocks({ signal: never });
+  expect(prepared).toHaveLength(3);
+  expect(prepared.at(-1)).toBe(block);
+  expect(lines.filter((line) => line.startsWith('error'))).toEqual([
+    'error a bug: a block could not be prepared: Error: no',
+  ]);
+});

@@ -1,0 +1,299 @@
+/** Collectors that share a source: the budget's permission, and turns. */
+import { describe, expect, test } from '@jest/globals';
+import fc from 'fast-check';
+import { type Budget, createBudget } from '../../src/scheduler/budget.ts';
+import { failed, type Outcome } from '../../src/scheduler/outcome.ts';
+import { createWake } from '../../src/scheduler/wake.ts';
+import type { ManualClock } from '../support/manual-clock.ts';
+import { createHarness, every, flatten, hang, never, ok, scrape } from './harness.ts';
+
+/** What a question to the source does: takes its time, and is charged with it. */
+async function ask(clock: ManualClock, budget: Budget, ms: number, outcome: Outcome): Promise<Outcome> {
+  await clock.sleep(ms);
+  budget.charge(ms);
+  return outcome;
+}
+
+describe('due runs that share a budget', () => {
+  test('wait until it allows them', async () => {
+    const { clock, collector, run } = createHarness();
+    const budget = createBudget(0.01, clock);
+    const a = collector('a', every(60_000, { budget }), () => ask(clock, budget, 2000, ok('a')));
+    run([a]);
+    await clock.advance(650_000);
+    expect(a.runs).toEqual(['due at 0 s', 'due at 200 s', 'due at 400 s', 'due at 600 s']);
+  });
+
+  test('take turns: the longest overdue goes first, so that a cheap question does not starve', async () => {
+    const { clock, collector, run } = createHarness();
+    const budget = createBudget(0.01, clock);
+    const cheap = collector('cheap', every(60_000, { budget }), () => ask(clock, budget, 100, ok('cheap')));
+    const heavy = collector('heavy', every(60_000, { budget }), () => ask(clock, budget, 5000, ok('heavy')));
+    run([cheap, heavy]);
+    await clock.advance(1_600_000);
+    expect({ cheap: cheap.runs, heavy: heavy.runs }).toEqual({
+      cheap: ['due at 0 s', 'due at 510 s', 'due at 1020 s', 'due at 1530 s'],
+      heavy: ['due at 0.1 s', 'due at 520 s', 'due at 1030 s', 'due at 1540 s'],
+    });
+  });
+
+  test('take turns even when the cheap one is always due again by the time the budget allows one', async () => {
+    const { clock, collector, run } = createHarness();
+    const budget = createBudget(0.01, clock);
+    const cheap = collector('cheap', every(1000, { budget }), () => ask(clock, budget, 100, ok('cheap')));
+    const heavy = collector('heavy', every(60_000, { budget }), () => ask(clock, budget, 1000, ok('heavy')));
+    run([cheap, heavy]);
+    await clock.advance(400_000);
+    expect(heavy.runs).toEqual(['due at 0.1 s', 'due at 120 s', 'due at 230 s', 'due at 340 s']);
+    expect(cheap.runs.slice(0, 4)).toEqual(['due at 0 s', 'due at 110 s', 'due at 220 s', 'due at 330 s']);
+  });
+
+  test("never stand in each other's way at the source, so that none times out behind another", async () => {
+    const { clock, collector, run } = createHarness();
+    const budget = createBudget(1, clock);
+    let atSource = 0;
+    let most = 0;
+    const all = ['a', 'b', 'c'].map((name) =>
+      collector(name, every(10_000, { budget }), async () => {
+        most = Math.max(most, ++atSource);
+        const outcome = await ask(clock, budget, 2000, ok(name));
+        atSource -= 1;
+        return outcome;
+      }),
+    );
+    run(all);
+    await clock.advance(59_000);
+    expect(most).toBe(1);
+    expect(all.map(({ runs }) => runs.length)).toEqual([6, 6, 6]);
+  });
+
+  test('do not wait behind one that hangs, beyond its deadline', async () => {
+    const { clock, collector, run } = createHarness();
+    const budget = createBudget(0.5, clock);
+    const a = collector('a', every(60_000, { budget, timeoutMs: 5000 }), hang);
+    const b = collector('b', every(60_000, { budget }));
+    run([a, b]);
+    await clock.advance(60_000);
+    expect(b.runs[0]).toBe('due at 5.5 s');
+  });
+
+  test('know nothing of another budget', async () => {
+    const { clock, collector, run } = createHarness();
+    const [one, other] = [createBudget(0.01, clock), createBudget(0.01, clock)];
+    const a = collector('a', every(60_000, { budget: one }), () => ask(clock, one, 5000, ok('a')));
+    const b = collector('b', every(60_000, { budget: other }));
+    run([a, b]);
+    await clock.advance(120_000);
+    expect(b.runs).toEqual(['due at 0.05 s', 'due at 60.05 s']);
+  });
+});
+
+describe('a reserved collector', () => {
+  test("does not wait for a heavy look's debt, and the debt is paid all the same", async () => {
+    const { clock, collector, run } = createHarness();
+    const budget = createBudget(0.01, clock);
+    const health = collector('health', every(10_000, { budget, priority: 'reserved' }), () =>
+      ask(clock, budget, 10, ok('health')),
+    );
+    const heavy = collector('heavy', every(60_000, { budget }), () => ask(clock, budget, 5000, ok('heavy')));
+    const runner = run([health, heavy]);
+    await clock.advance(595_000);
+    expect(health.runs).toHaveLength(60);
+    // 5 s at 1 % are 500 s; the 50 looks of health meanwhile are 1 s each, and another 5 s for those 50 s.
+    expect(heavy.runs).toEqual(['due at 0.05 s', 'due at 556 s']);
+    expect(runner.status().map(({ schedule }) => schedule)).toMatchObject([
+      { budgetLimited: false, effectiveEveryMs: 10_000, effectiveMaxAgeMs: 30_000 },
+      { budgetLimited: true },
+    ]);
+  });
+
+  test('that needs more than half the budget is stretched to half, and both are told', async () => {
+    const { clock, collector, run } = createHarness();
+    const budget = createBudget(0.01, clock);
+    const schedule = every(10_000, { budget, priority: 'reserved', timeoutMs: 5000 });
+    const health = collector('health', schedule, () => ask(clock, budget, 100, ok('health')));
+    const runner = run([health]);
+    await clock.advance(65_000);
+    expect(health.runs).toEqual(['due at 0 s', 'due at 20 s', 'due at 40 s', 'due at 60 s']);
+    const flat = flatten(await runner.blocks({ signal: never }));
+    expect(flat.get('gitaly_exporter_collector_interval_seconds{collector="health"}')).toBe(20);
+    expect(flat.get('gitaly_exporter_collector_budget_limited{collector="health"}')).toBe(1);
+  });
+
+  test('goes before shared ones when both may', async () => {
+    const { clock, collector, run } = createHarness();
+    const budget = createBudget(0.5, clock);
+    const take = (name: string, ms: number) => async () => {
+      await clock.sleep(ms);
+      return ok(name);
+    };
+    const blocker = collector('blocker', every(60_000, { budget }), take('blocker', 9000));
+    const shared = collector('shared', every(60_000, { budget }), take('shared', 1000));
+    const health = collector('health', every(60_000, { budget, priority: 'reserved' }), take('health', 1000));
+    run([blocker, shared, health]);
+    await clock.advance(20_000);
+    expect([health.runs, shared.runs]).toEqual([['due at 9 s'], ['due at 10 s']]);
+  });
+});
+
+describe('a woken run', () => {
+  test('asks no budget', async () => {
+    const { clock, collector, run } = createHarness();
+    const budget = createBudget(0.01, clock);
+    const wake = createWake();
+    const a = collector('a', every(60_000, { budget, wake }), ({ cause }) =>
+      cause === 'woken' ? ok('a') : ask(clock, budget, 5000, ok('a')),
+    );
+    run([a]);
+    await clock.advance(100_000);
+    wake.call();
+    await clock.advance(410_000);
+    expect(a.runs).toEqual(['due at 0 s', 'woken at 100 s', 'due at 500 s']);
+  });
+});
+
+describe('the promise of a collector that the budget limits', () => {
+  test('is stretched with its interval, and not withdrawn while the next run goes on', async () => {
+    const { clock, collector, run } = createHarness();
+    const budget = createBudget(0.01, clock);
+    const schedule = every(60_000, { budget, maxAgeMs: 120_000, timeoutMs: 30_000 });
+    const a = collector('a', schedule, () => ask(clock, budget, 10_000, ok('a')));
+    const runner = run([a]);
+    await clock.advance(11_000);
+    for (let second = 11; second < 4000; second += 10) {
+      expect(await scrape(runner, 'a')).toEqual({ a: { value: 1, success: 1, stale: 0 } });
+      await clock.advance(10_000);
+    }
+    expect(runner.status()[0]!.schedule).toMatchObject({
+      effectiveEveryMs: 1_000_000,
+      effectiveMaxAgeMs: 1_200_000, // 2 x 1,000 s + 30 s would be more than ten times what was promised
+      budgetLimited: true,
+    });
+  });
+
+  test('runs out all the same when runs fail', async () => {
+    const { clock, collector, run } = createHarness();
+    const budget = createBudget(0.01, clock);
+    const schedule = every(60_000, { budget, maxAgeMs: 120_000, timeoutMs: 30_000 });
+    const a = collector('a', schedule, (_, nth) =>
+      ask(clock, budget, 2000, nth === 1 ? ok('a') : failed('query', 'no')),
+    );
+    const runner = run([a]);
+    const at = async (seconds: number, from: number) => {
+      await clock.advance((seconds - from) * 1000);
+      return (await scrape(runner, 'a'))['a'];
+    };
+    expect(await at(199, 0)).toEqual({ value: 1, success: 1, stale: 0 });
+    expect(await at(210, 199)).toEqual({ value: 1, success: 0, stale: 0 });
+    expect(await at(430, 210)).toEqual({ value: 1, success: 0, stale: 0 });
+    expect(await at(431, 430)).toEqual({ value: undefined, success: 0, stale: 1 });
+  });
+
+  test('runs out when something wakes it for ever, so that its due run never comes', async () => {
+    const { clock, collector, run } = createHarness();
+    const budget = createBudget(0.01, clock);
+    const wake = createWake();
+    const startedAt = clock.now();
+    const a = collector('a', every(60_000, { budget, wake, maxAgeMs: 120_000 }), async ({ cause }) => {
+      const outcome = ok('a') as Extract<Outcome, { kind: 'data' }>;
+      return ask(clock, budget, 200, cause === 'woken' ? { ...outcome, readAt: startedAt } : outcome);
+    });
+    const runner = run([a]);
+    for (let second = 0; second < 1300; second += 5) {
+      await clock.advance(5000);
+      wake.call();
+    }
+    expect(a.runs.filter((line) => line.startsWith('due'))).toHaveLength(1);
+    expect(await scrape(runner, 'a')).toEqual({ a: { value: undefined, success: 0, stale: 1 } });
+  });
+
+  test('a longer interval that keeps the promise is shown, and not called limited', async () => {
+    const { clock, collector, run } = createHarness();
+    const budget = createBudget(0.01, clock);
+    const schedule = every(10_000, { budget, maxAgeMs: 60_000, timeoutMs: 5000 });
+    const a = collector('a', schedule, () => ask(clock, budget, 200, ok('a')));
+    const runner = run([a]);
+    await clock.advance(50_000);
+    expect(a.runs).toEqual(['due at 0 s', 'due at 20 s', 'due at 40 s']);
+    expect(runner.status()[0]!.schedule).toMatchObject({
+      effectiveEveryMs: 20_000,
+      effectiveMaxAgeMs: 60_000,
+      budgetLimited: false,
+    });
+  });
+
+  test("waiting a moment for one's turn is not called limited", async () => {
+    const { clock, collector, run } = createHarness();
+    const budget = createBudget(0.01, clock);
+    const all = ['a', 'b', 'c'].map((name) =>
+      collector(name, every(60_000, { budget }), () => ask(clock, budget, 10, ok(name))),
+    );
+    const runner = run(all);
+    await clock.advance(300_000);
+    expect(
+      runner.status().map(({ schedule }) => schedule.kind === 'interval' && schedule.budgetLimited),
+    ).toEqual([false, false, false]);
+  });
+});
+
+describe('first runs', () => {
+  test('do not wait for what the others cost, only for their turn; the debt is paid afterwards', async () => {
+    const { clock, collector, run } = createHarness();
+    const budget = createBudget(0.01, clock);
+    const all = ['a', 'b', 'c'].map((name, index) =>
+      collector(name, every(60_000, { budget, ...(index === 1 && { priority: 'reserved' }) }), () =>
+        ask(clock, budget, 2000, ok(name)),
+      ),
+    );
+    const runner = run(all);
+    await clock.advance(3000);
+    expect(runner.status().map(({ state, message }) => message ?? state)).toEqual([
+      'ok',
+      'its first run goes on',
+      'its first run is to come',
+    ]);
+    await clock.advance(3000);
+    expect(runner.ready()).toBe(true);
+    await clock.advance(900_000);
+    expect(all.map(({ runs }) => runs.slice(0, 2))).toEqual([
+      ['due at 0 s', 'due at 800 s'],
+      ['due at 2 s', 'due at 402 s'],
+      ['due at 4 s'],
+    ]);
+  });
+});
+
+test('all together never spend more than the share, the first runs, and one question of each kind in arrears', async () => {
+  const asker = fc.record({
+    reserved: fc.boolean(),
+    everySeconds: fc.integer({ min: 1, max: 120 }),
+    costMs: fc.array(fc.integer({ min: 0, max: 3000 }), { minLength: 1, maxLength: 5 }),
+  });
+  await fc.assert(
+    fc.asyncProperty(
+      fc.constantFrom(0.005, 0.01, 0.05, 0.3),
+      fc.array(asker, { minLength: 1, maxLength: 5 }),
+      async (share, askers) => {
+        const { clock, collector, run, seconds } = createHarness();
+        const budget = createBudget(share, clock);
+        const most = { shared: 0, reserved: 0 };
+        const first = askers.reduce((sum, { costMs }) => sum + costMs[0]! / 1000, 0);
+        const collectors = askers.map(({ costMs, everySeconds, reserved }, index) => {
+          const priority = reserved ? 'reserved' : 'shared';
+          for (const cost of costMs) most[priority] = Math.max(most[priority], cost / 1000);
+          const schedule = every(everySeconds * 1000, { budget, priority });
+          return collector(`c${index}`, schedule, (_, nth) =>
+            ask(clock, budget, costMs[(nth - 1) % costMs.length]!, ok(`c${index}`)),
+          );
+        });
+        run(collectors);
+        for (let step = 0; step < 30; step += 1) {
+          await clock.advance(20_000);
+          const allowed = share * seconds() + first + most.shared + most.reserved;
+          expect(budget.spentSeconds()).toBeLessThanOrEqual(allowed + 1e-6);
+        }
+      },
+    ),
+    { numRuns: 25 },
+  );
+});

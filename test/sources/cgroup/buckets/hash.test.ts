@@ -1,0 +1,84 @@
+/** Buckets against what Go's hash/crc32 says, and against pairs of Gitaly's own tests. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from '@jest/globals';
+import fc from 'fast-check';
+import { bucketsOf, bucketTest } from '../../../../src/sources/cgroup/buckets/hash.ts';
+
+const one = (count: number) => ({ count, maxCgroupsPerRepo: 1 });
+
+/** Rows of storage, relative path, crc32, and the sum modulo the counts that the header names. */
+const [header = [], ...rows] = readFileSync(
+  join(import.meta.dirname, '../../../fixtures/cgroup/buckets/pairs.tsv'),
+  'utf8',
+)
+  .trimEnd()
+  .split('\n')
+  .map((line) => line.split('\t'));
+const counts = header.slice(3).map((title) => Number(title.replace('% ', '')));
+
+describe('with one bucket for each repository', () => {
+  test('the fixture has what it should', () => {
+    expect(counts).toEqual([1, 3, 10, 100, 1000, 4_294_967_311]);
+    expect(rows).toHaveLength(13);
+  });
+
+  test.each(rows)('%s / %s is where Go puts it', (storage = '', path = '', _sum, ...buckets) => {
+    expect(counts.map((count) => bucketsOf(storage, path, one(count)))).toEqual(
+      buckets.map((bucket) => [Number(bucket)]),
+    );
+  });
+
+  test("Gitaly's own TestCloneIntoCgroup puts the key command/arg into repos-5 of 10", () => {
+    expect(bucketsOf('command', 'arg', one(10))).toEqual([5]);
+  });
+
+  test('a slash more, a wiki or another storage is another key', () => {
+    const all = [
+      ['nfs-file01', 'gitlab-org/gitlab.git'],
+      ['nfs-file01', 'gitlab-org/gitlab.git/'],
+      ['nfs-file01', 'gitlab-org/gitlab.wiki.git'],
+      ['nfs-file02', 'gitlab-org/gitlab.git'],
+    ].map(([storage = '', path = '']) => bucketsOf(storage, path, one(1_000_000))[0]);
+    expect(new Set(all).size).toBe(4);
+  });
+
+  test('0 for max_cgroups_per_repo is what Gitaly makes of it: 1', () => {
+    expect(bucketsOf('command', 'arg', { count: 10, maxCgroupsPerRepo: 0 })).toEqual([5]);
+  });
+
+  test.each([0, -1, 1.5, Number.NaN, 2 ** 60])('there are not %p buckets', (count) => {
+    expect(() => bucketsOf('default', 'a.git', one(count))).toThrow(RangeError);
+  });
+});
+
+describe('with several', () => {
+  test('they follow the first one, and the last is followed by repos-0', () => {
+    expect(bucketsOf('command', 'arg', { count: 10, maxCgroupsPerRepo: 3 })).toEqual([5, 6, 7]);
+    expect(
+      bucketsOf('gitaly-1', '@cluster/repositories/6f/96/54771', { count: 10, maxCgroupsPerRepo: 3 }),
+    ).toEqual([9, 0, 1]);
+  });
+
+  test('none comes twice when all may be used', () => {
+    expect(bucketsOf('command', 'arg', { count: 4, maxCgroupsPerRepo: 9 })).toHaveLength(4);
+  });
+
+  test('a bucket is found from a path exactly when the path is found from the bucket', () => {
+    fc.assert(
+      fc.property(
+        fc.string({ unit: 'binary' }),
+        fc.string({ unit: 'binary' }),
+        fc.integer({ min: 1, max: 50 }),
+        fc.integer({ min: 0, max: 60 }),
+        (storage, path, count, maxCgroupsPerRepo) => {
+          const sizes = { count, maxCgroupsPerRepo };
+          const found = Array.from({ length: count }, (_, bucket) => bucket).filter((bucket) =>
+            bucketTest(storage, bucket, sizes)(Buffer.from(path)),
+          );
+          expect(found).toEqual([...bucketsOf(storage, path, sizes)].sort((a, b) => a - b));
+        },
+      ),
+    );
+  });
+});

@@ -1,0 +1,316 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { createSlices } from '../../../../src/sources/cgroup/buckets/slices.ts';
+import {
+  type BucketChoice,
+  createGitSweeper,
+  type GitSweep,
+} from '../../../../src/sources/cgroup/buckets/sweep.ts';
+import { createCgroupFiles } from '../../../../src/sources/cgroup/files/files.ts';
+import type { CgroupFiles } from '../../../../src/sources/cgroup/files/reading.ts';
+import type { GitParent } from '../../../../src/sources/cgroup/tree.ts';
+import {
+  bytes,
+  type CgroupText,
+  cpuStat,
+  createWrittenTree,
+  memoryStat,
+  populated,
+  type WrittenTree,
+} from '../written-tree.ts';
+
+let tree: WrittenTree;
+let files: CgroupFiles;
+beforeEach(() => {
+  tree = createWrittenTree();
+  files = createCgroupFiles({ root: tree.root });
+});
+afterEach(() => {
+  files.close();
+  tree.remove();
+});
+
+const parent = 'gitaly/gitaly-1';
+const second = 1000;
+
+function makeBuckets(...buckets: readonly CgroupText[]): GitParent {
+  tree.make(parent);
+  for (const [bucket, text] of buckets.entries())
+    tree.make(`${parent}/repos-${bucket}`, { 'memory.max': bytes(100), ...text });
+  return { path: parent, pid: '1', buckets: [...buckets.keys()] };
+}
+
+const setBucket = (bucket: number, text: CgroupText): void => tree.write(`${parent}/repos-${bucket}`, text);
+
+const nobody: ReadonlySet<number> = new Set();
+const inTime = () => createSlices(new AbortController().signal);
+
+/** A sweeper and its monotonic clock. */
+function sweeping(git: GitParent, choice: BucketChoice = 'top', top = 20) {
+  const sweeper = createGitSweeper(files, choice, top);
+  let at = 0;
+  return async (
+    afterMs = 15 * second,
+    killed = nobody,
+    of: GitParent | undefined = git,
+  ): Promise<GitSweep> => {
+    at += afterMs;
+    const sweep = await sweeper.sweep(of, killed, at, inTime());
+    if (sweep === undefined) throw new Error('nothing was swept');
+    return sweep;
+  };
+}
+
+describe('buckets near their limit', () => {
+  test('by anonymous memory, not by page cache', async () => {
+    const sweep = sweeping(
+      makeBuckets(
+        { 'memory.current': bytes(100), 'memory.stat': memoryStat(2, 98) },
+        { 'memory.current': bytes(81), 'memory.stat': memoryStat(81) },
+        { 'memory.current': bytes(80), 'memory.stat': memoryStat(80) },
+        { 'memory.current': bytes(100), 'memory.stat': memoryStat(79, 21) },
+        { 'memory.current': bytes(99), 'memory.stat': memoryStat(95, 4) },
+      ),
+    );
+    const { nearLimit, near } = await sweep();
+    expect(nearLimit).toBe(2);
+    expect(near.map(({ bucket }) => bucket)).toEqual([4, 1]);
+  });
+
+  test('a bucket without a limit is never near it', async () => {
+    const sweep = sweeping(
+      makeBuckets({ 'memory.max': 'max\n', 'memory.current': bytes(5000), 'memory.stat': memoryStat(5000) }),
+    );
+    expect(await sweep()).toMatchObject({ nearLimit: 0, unread: 0 });
+  });
+
+  test('a limit that was lowered counts at the next sweep', async () => {
+    const sweep = sweeping(makeBuckets({ 'memory.current': bytes(50), 'memory.stat': memoryStat(50) }));
+    expect((await sweep()).nearLimit).toBe(0);
+    setBucket(0, { 'memory.max': bytes(60) });
+    expect((await sweep()).nearLimit).toBe(1);
+  });
+
+  test('memory.stat is not even read of a bucket that cannot be near', async () => {
+    const sweep = sweeping(
+      makeBuckets({
+        'memory.current': bytes(10),
+        'memory.stat': 'garbage',
+        'cgroup.events': populated(true),
+      }),
+    );
+    expect(await sweep()).toMatchObject({ nearLimit: 0, active: 1, unread: 0 });
+  });
+
+  test.each([
+    ['memory.stat', 'garbage'],
+    ['memory.current', ''],
+    ['memory.max', '-1\n'],
+  ])(
+    'when %s of one cannot be read, the count is not known, and the others are named all the same',
+    async (file, text) => {
+      const full = {
+        'memory.max': bytes(100),
+        'memory.current': bytes(90),
+        'memory.stat': memoryStat(90),
+        'cgroup.events': populated(true),
+      };
+      const sweep = sweeping(makeBuckets(full, { ...full, [file]: text }));
+      const { nearLimit, near, unread, active } = await sweep();
+      expect({ nearLimit, unread, active }).toEqual({ nearLimit: undefined, unread: 1, active: 2 });
+      expect(near.map(({ bucket }) => bucket)).toEqual([0]);
+      setBucket(1, full);
+      expect(await sweep()).toMatchObject({ nearLimit: 2, unread: 0 });
+    },
+  );
+
+  test('without memory files nothing is known of it, and nothing failed', async () => {
+    const none = { 'memory.current': undefined, 'memory.max': undefined, 'memory.stat': undefined };
+    const sweep = sweeping(makeBuckets({ ...none, 'cgroup.events': populated(true) }, none));
+    expect(await sweep()).toMatchObject({ nearLimit: undefined, active: 1, unread: 0, found: 2 });
+  });
+});
+
+describe('active buckets', () => {
+  test('those with a process, and those that hold anonymous memory without one; not page cache', async () => {
+    const sweep = sweeping(
+      makeBuckets(
+        { 'cgroup.events': populated(true), 'cgroup.procs': '12\n0\n0\n' },
+        { 'memory.current': bytes(3), 'memory.stat': memoryStat(1, 2) },
+        { 'memory.current': bytes(50), 'memory.stat': memoryStat(0, 50) },
+        {},
+      ),
+    );
+    expect(await sweep()).toMatchObject({ found: 4, active: 2, processes: 3 });
+  });
+
+  test('memory without a process is looked for once a minute, and forgotten with the memory', async () => {
+    const sweep = sweeping(makeBuckets({ 'memory.current': bytes(3) }, {}));
+    expect((await sweep()).active).toBe(0);
+    setBucket(0, { 'memory.stat': memoryStat(3) });
+    expect((await sweep()).active).toBe(0);
+    expect((await sweep(60 * second)).active).toBe(1);
+    setBucket(0, { 'memory.current': '0\n', 'memory.stat': memoryStat(0) });
+    expect((await sweep()).active).toBe(0);
+  });
+
+  test.each([
+    ['cgroup.events', 'frozen 0\n'],
+    ['memory.stat', 'anon -3\n'],
+    ['memory.current', 'many\n'],
+  ])('when %s of an idle one cannot be read, the count is not known', async (file, text) => {
+    const sweep = sweeping(makeBuckets({ 'memory.current': bytes(1), [file]: text }, {}));
+    expect(await sweep()).toMatchObject({ active: undefined, unread: 1, found: 2 });
+  });
+
+  test('when the processes of one cannot be counted, their number is not known', async () => {
+    const sweep = sweeping(
+      makeBuckets(
+        { 'cgroup.events': populated(true), 'cgroup.procs': 'x\n' },
+        { 'cgroup.events': populated(true) },
+      ),
+    );
+    expect(await sweep()).toMatchObject({ processes: undefined, active: 2, unread: 1 });
+  });
+});
+
+describe('buckets with series of their own', () => {
+  const numbers = ({ shown }: GitSweep): number[] => shown.map(({ bucket }) => bucket);
+  const works = (usec: number): CgroupText => ({ 'cpu.stat': cpuStat(usec) });
+
+  test('top: those that use CPU now, whatever they used before', async () => {
+    const sweep = sweeping(makeBuckets(works(900e6), works(0), works(5e6)), 'top', 1);
+    await sweep();
+    setBucket(1, works(15e6));
+    expect(numbers(await sweep())).toEqual([1]);
+  });
+
+  test('top: those that hold memory with a process; page cache that nobody uses is idle', async () => {
+    const sweep = sweeping(
+      makeBuckets(
+        { 'memory.current': bytes(90) },
+        { 'memory.current': bytes(20), 'cgroup.events': populated(true) },
+        {},
+      ),
+      'top',
+      1,
+    );
+    expect(numbers(await sweep())).toEqual([1]);
+  });
+
+  test('all: every one, and those with kills that are gone', async () => {
+    const sweep = sweeping(makeBuckets({}, {}, {}), 'all');
+    expect(numbers(await sweep(0, new Set([9])))).toEqual([0, 1, 2, 9]);
+  });
+
+  test('none: none, but the counts are there', async () => {
+    const sweep = sweeping(makeBuckets({ 'cgroup.events': populated(true) }), 'none');
+    const result = await sweep(0, new Set([0]));
+    expect(numbers(result)).toEqual([]);
+    expect(result.active).toBe(1);
+  });
+
+  test('an idle one that is shown has its limit all the same', async () => {
+    const sweep = sweeping(makeBuckets({}));
+    const { shown } = await sweep();
+    expect(shown[0]?.reading?.limit).toEqual({ kind: 'limit', value: 100 * 2 ** 20 });
+  });
+
+  test("after Gitaly's restart nothing is taken for work that was counted before", async () => {
+    const before = makeBuckets(works(1e9), works(1e9));
+    const sweep = sweeping(before, 'top', 1);
+    await sweep();
+    tree.make('gitaly/gitaly-2');
+    for (const bucket of [0, 1]) tree.make(`gitaly/gitaly-2/repos-${bucket}`, works(bucket * 1e6));
+    const after = { path: 'gitaly/gitaly-2', pid: '2', buckets: [0, 1] };
+    await sweep(15 * second, nobody, after);
+    tree.write('gitaly/gitaly-2/repos-1', works(9e6));
+    const result = await sweep(15 * second, nobody, after);
+    expect(numbers(result)).toEqual([1]);
+    expect(result.shown[0]?.reading?.cpuUsage).toBe(9e6);
+  });
+});
+
+describe('what goes away', () => {
+  test('a bucket that is removed in the midst is none that could not be read', async () => {
+    const sweep = sweeping(makeBuckets({}, {}, {}));
+    await sweep();
+    tree.removeCgroup(`${parent}/repos-1`);
+    expect(await sweep()).toMatchObject({ found: 2, unread: 0, active: 0, nearLimit: 0 });
+    expect(files.failures()).toEqual({ permission: 0, descriptors: 0, malformed: 0, io: 0 });
+  });
+
+  test('its descriptors are closed: of a bucket, of a restarted Gitaly, of a Gitaly that is gone', async () => {
+    const git = makeBuckets({}, {}, {});
+    const sweeper = createGitSweeper(files, 'all', 20);
+    await sweeper.sweep(git, nobody, 0, inTime());
+    const all = files.openDescriptors();
+    await sweeper.sweep({ ...git, buckets: [0, 2] }, nobody, 1, inTime());
+    expect(files.openDescriptors()).toBeLessThan(all);
+    tree.make('gitaly/gitaly-2');
+    await sweeper.sweep({ path: 'gitaly/gitaly-2', pid: '2', buckets: [] }, nobody, 2, inTime());
+    expect(files.openDescriptors()).toBe(0);
+    await sweeper.sweep(git, nobody, 3, inTime());
+    expect(await sweeper.sweep(undefined, nobody, 4, inTime())).toBeUndefined();
+    expect(files.openDescriptors()).toBe(0);
+  });
+
+  test('when no descriptor is left, everything is read without keeping any', async () => {
+    const git = makeBuckets({ 'cgroup.events': populated(true) }, {});
+    const tight = createCgroupFiles({ root: tree.root, maxDescriptors: 0 });
+    const sweep = await createGitSweeper(tight, 'all', 20).sweep(git, nobody, 0, inTime());
+    expect(sweep).toMatchObject({ found: 2, active: 1, unread: 0 });
+    expect(tight.openDescriptors()).toBe(0);
+    tight.close();
+  });
+});
+
+test('others have their turn during a sweep of thousands, and it gives up when told to', async () => {
+  tree.make(parent);
+  const buckets = Array.from({ length: 400 }, (_, bucket) => bucket);
+  for (const bucket of buckets) tree.make(`${parent}/repos-${bucket}`);
+  const git = { path: parent, pid: '1', buckets };
+  const sweeper = createGitSweeper(files, 'top', 20);
+  let turns = 0;
+  const ticking = setInterval(() => turns++, 1);
+  expect(await sweeper.sweep(git, nobody, 0, inTime())).toMatchObject({ found: 400 });
+  clearInterval(ticking);
+  expect(turns).toBeGreaterThan(2);
+
+  const stop = new AbortController();
+  const stopped = sweeper.sweep(git, nobody, 1, createSlices(stop.signal));
+  stop.abort();
+  expect(await stopped).toBeUndefined();
+});
+
+test('whatever stands in a file, the others are counted', async () => {
+  const git = makeBuckets({ 'cgroup.events': populated(true) }, {});
+  const garbage = [
+    '',
+    '\n',
+    '9223372036854775808\n',
+    '-1\n',
+    'NaN\n',
+    'anon anon\n',
+    '\0\0',
+    '1',
+    ' 1\n',
+    '0x10\n',
+  ];
+  for (const file of [
+    'memory.current',
+    'memory.max',
+    'memory.stat',
+    'cpu.stat',
+    'cgroup.events',
+    'cgroup.procs',
+  ])
+    for (const text of garbage) {
+      writeFileSync(join(tree.root, parent, 'repos-1', file), text);
+      const sweep = await createGitSweeper(files, 'all', 20).sweep(git, nobody, 0, inTime());
+      expect(sweep?.found).toBe(2);
+      expect(sweep?.active === undefined || sweep.active >= 1).toBe(true);
+      expect(sweep?.shown.map(({ bucket }) => bucket)).toEqual([0, 1]);
+    }
+});

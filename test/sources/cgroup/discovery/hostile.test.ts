@@ -1,0 +1,181 @@
+import { chmodSync, symlinkSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import fc from 'fast-check';
+import {
+  bucketOf,
+  containerIdOf,
+  gitalyPidOf,
+  isPlainName,
+  kubepodsDriverOf,
+  podUidOf,
+} from '../../../../src/sources/cgroup/discovery/names.ts';
+import { createCgroupFiles } from '../../../../src/sources/cgroup/files/files.ts';
+import {
+  createFolderTree,
+  directoryOf,
+  type FolderTree,
+  knownPod,
+  lookOnce,
+  sliceOf,
+  uid,
+} from './support.ts';
+
+let tree: FolderTree;
+
+beforeEach(() => {
+  tree = createFolderTree();
+});
+
+afterEach(() => tree.end());
+
+const pod = `kubepods.slice/${sliceOf('kubepods')}`;
+const git = `${pod}/gitaly/gitaly-1`;
+
+/** Near to the real names, and any string at all. */
+const names = fc.oneof(
+  fc
+    .tuple(
+      fc.constantFrom('repos-', 'gitaly-', 'repos', 'pod', 'kubepods-pod', 'cri-containerd-', ''),
+      fc.oneof(
+        fc.nat().map(String),
+        fc.bigInt().map(String),
+        fc.string(),
+        fc.constantFrom('01', '-1', '1-x', '1\n', '１'),
+      ),
+      fc.constantFrom('', '.slice', '.scope', '\n', ' '),
+    )
+    .map((parts) => parts.join('')),
+  fc.string({ unit: 'binary' }),
+);
+
+describe('names', () => {
+  test('are taken only as they are made', () => {
+    fc.assert(
+      fc.property(names, (name) => {
+        const bucket = bucketOf(name);
+        if (bucket !== undefined) expect(name).toBe(`repos-${bucket}`);
+        const pid = gitalyPidOf(name);
+        if (pid !== undefined) expect(name).toBe(`gitaly-${Number(pid)}`);
+        const id = containerIdOf(name);
+        if (id !== undefined) expect(id).toMatch(/^[0-9a-f]{12,64}$/);
+        for (const driver of ['systemd', 'cgroupfs'] as const)
+          expect(podUidOf(name, 'kubepods.slice', driver) ?? uid).toMatch(/^[0-9a-f-]{32,36}$/);
+        if (isPlainName(name) || kubepodsDriverOf(name) !== undefined) expect(name).toMatch(/^[!-~]{1,200}$/);
+      }),
+      { numRuns: 2000 },
+    );
+  });
+
+  test.each(['.', '..', '', 'a/b', 'a\n', 'a b', 'ä', 'a\0', 'x'.repeat(201)])(
+    'not looked into: %j',
+    (name) => {
+      expect(isPlainName(name)).toBe(false);
+    },
+  );
+
+  test.each([
+    [`kubepods-pod${uid}.slice`, 'systemd'],
+    [`kubepods-pod${uid.replaceAll('-', '_').toUpperCase()}.slice`, 'systemd'],
+    [`other-pod${uid.replaceAll('-', '_')}.slice`, 'systemd'],
+    [`kubepods-pod${uid.replaceAll('-', '_')}.scope`, 'systemd'],
+    ['kubepods-pod.slice', 'systemd'],
+    [`pod${uid.replaceAll('-', '_')}`, 'cgroupfs'],
+    [`pod${uid}.slice`, 'cgroupfs'],
+    [`pod${uid}\n`, 'cgroupfs'],
+  ] as const)('no pod: %j', (name, driver) => {
+    expect(podUidOf(name, driver === 'systemd' ? 'kubepods.slice' : 'kubepods', driver)).toBeUndefined();
+  });
+});
+
+test('of hostile folders, links and files only what is named strictly is taken', async () => {
+  tree.make(`${git}/repos-0`, `${git}/repos-99999`);
+  for (const name of [
+    'repos-01',
+    'repos-100000',
+    'repos-999999999999',
+    'repos--1',
+    'repos-1 ',
+    'repos-2\n',
+    'repos-٣',
+    'repos-',
+    'x'.repeat(250),
+  ])
+    tree.make(`${git}/${name}`);
+  for (const name of ['gitaly-1-x', 'gitaly-01', 'gitaly-0', 'gitaly-', 'gitaly-99999999999', 'gitaly-7\n'])
+    tree.make(`${pod}/gitaly/${name}/repos-0`);
+  writeFileSync(join(tree.root, git, 'repos-6'), '');
+  symlinkSync('repos-0', join(tree.root, git, 'repos-5'));
+  symlinkSync('gitaly-1', join(tree.root, pod, 'gitaly/gitaly-2'));
+  symlinkSync('/', join(tree.root, pod, 'root'));
+  symlinkSync('..', join(tree.root, pod, 'up'));
+  symlinkSync('kubepods.slice', join(tree.root, 'x-kubepods.slice'));
+  symlinkSync('.', join(tree.root, 'loop'));
+  tree.make('we\nird/gitaly-1/repos-0', `kubepods.slice/kubepods-pod${uid}.slice/gitaly/gitaly-1/repos-0`);
+  const { trees, missing, failures } = await lookOnce(tree.root);
+  expect(trees.map(({ key, git: living, deadGit }) => [key, living, deadGit])).toEqual([
+    [uid, { path: git, pid: '1', buckets: [0, 99999] }, []],
+  ]);
+  expect(failures).toEqual([]);
+  expect(missing.join().includes('\n')).toBe(false);
+});
+
+test('a pod that makes thousands of cgroups is looked at up to a bound, and named where it is Gitaly', async () => {
+  tree.make(`${git}/repos-0`);
+  const hash = 'f'.repeat(32);
+  const bomb = `kubepods.slice/${sliceOf('kubepods', hash)}`;
+  tree.make(...Array.from({ length: 600 }, (_, n) => `${bomb}/d${n}`));
+  const unlisted = await lookOnce(tree.root);
+  expect(unlisted.trees.map(({ key }) => key)).toEqual([uid]);
+  expect(unlisted.failures).toEqual([]);
+  const directory = directoryOf([knownPod(), knownPod({ uid: hash })]);
+  const listed = await lookOnce(tree.root, { directory });
+  expect(listed.trees.map(({ key }) => key)).toEqual([uid, hash]);
+  expect(listed.failures).toEqual([
+    {
+      reason: 'too_large',
+      message: expect.stringContaining(`/${bomb} holds more cgroups than are looked at`),
+    },
+  ]);
+});
+
+test('what may not be read is told, and the rest is found', async () => {
+  const closed = `kubepods.slice/${sliceOf('kubepods', 'e'.repeat(32))}`;
+  tree.make(`${git}/repos-0`, `${closed}/gitaly`);
+  tree.write(`${git}/repos-0/memory.current`, '1\n');
+  chmodSync(dirname(tree.root), 0o755);
+  chmodSync(join(tree.root, closed), 0o000);
+  chmodSync(join(tree.root, git, 'repos-0/memory.current'), 0o000);
+  const files = createCgroupFiles({ root: tree.root });
+  await asUnprivileged(async () => {
+    const { trees, failures } = await lookOnce(tree.root);
+    expect(trees.map(({ key }) => key)).toEqual([uid]);
+    expect(failures).toEqual([
+      {
+        reason: 'permission',
+        message: expect.stringContaining(`this user may not look into /${closed}: let it`),
+      },
+    ]);
+    const folder = files.folder(`${git}/repos-0`);
+    expect(folder.number('memory.current')).toEqual({ kind: 'failed', reason: 'permission' });
+    expect(folder.number('memory.peak')).toEqual({ kind: 'absent' });
+    expect(files.folder(`${closed}/gitaly`).number('memory.peak')).toEqual({
+      kind: 'failed',
+      reason: 'permission',
+    });
+    expect(files.failures().permission).toBe(2);
+  });
+  files.close();
+  chmodSync(join(tree.root, closed), 0o755);
+});
+
+/** Root may read everything. */
+async function asUnprivileged(body: () => Promise<void>): Promise<void> {
+  if (process.geteuid?.() !== 0) return body();
+  process.seteuid?.(65534);
+  try {
+    await body();
+  } finally {
+    process.seteuid?.(0);
+  }
+}

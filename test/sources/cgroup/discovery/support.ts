@@ -1,0 +1,85 @@
+/** Cgroup trees of folders alone, and looks at them. */
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Failure } from '../../../../src/scheduler/outcome.ts';
+import { createFinder, type FinderOptions } from '../../../../src/sources/cgroup/discovery/finder.ts';
+import type { Finder, Found } from '../../../../src/sources/cgroup/discovery/found.ts';
+import type { KnownPod, KnownPods, PodDirectory } from '../../../../src/sources/cgroup/pods.ts';
+
+export const uid = '3f1c8d2a-7b5e-4c0d-9a6f-1e2d3c4b5a69';
+export const otherUid = 'a94be07c-21d3-4f58-8c17-6d0e5f9b2a31';
+export const id = 'e7d5c3b1a9f80716253443526170f9e8d7c6b5a4938271605f4e3d2c1b0a9988';
+export const pauseId = '5c1e0f6ab3d84792e6f1a0c2b4d6e8f0a1c3e5f7092b4d6f8a0c2e4f6b8d0a1c';
+
+/** `kubepods-burstable-pod<uid>.slice` */
+export const sliceOf = (above: string, podUid = uid): string =>
+  `${above}-pod${podUid.replaceAll('-', '_')}.slice`;
+
+export interface FolderTree {
+  readonly root: string;
+  make(...paths: readonly string[]): void;
+  remove(path: string): void;
+  write(path: string, text: string): void;
+  end(): void;
+}
+
+export function createFolderTree(): FolderTree {
+  const base = mkdtempSync(join(tmpdir(), 'cgroup-find-'));
+  const root = join(base, 'cgroup');
+  mkdirSync(root);
+  const write = (path: string, text: string): void => writeFileSync(join(root, path), text);
+  write('cgroup.controllers', 'cpuset cpu io memory pids\n');
+  return {
+    root,
+    make(...paths) {
+      for (const path of paths) mkdirSync(join(root, path), { recursive: true });
+    },
+    remove: (path) => rmSync(join(root, path), { recursive: true }),
+    write,
+    end: () => rmSync(base, { recursive: true, force: true }),
+  };
+}
+
+export const finderOf = (root: string, options: Partial<FinderOptions> = {}): Finder =>
+  createFinder({ root, hostName: 'node-1', ...options });
+
+export type Trees = Extract<Found, { kind: 'found' }>;
+
+export async function lookWith(finder: Finder): Promise<Trees> {
+  const found = await finder.find(new AbortController().signal);
+  if (found.kind === 'failed') throw new Error(found.message);
+  return found;
+}
+
+export const lookOnce = (root: string, options?: Partial<FinderOptions>): Promise<Trees> =>
+  lookWith(finderOf(root, options));
+
+export const knownPod = (of: Partial<KnownPod> = {}): KnownPod => ({
+  uid,
+  namespace: 'gitlab',
+  name: 'gitlab-gitaly-0',
+  node: 'node-7',
+  qosClass: 'Burstable',
+  priorityClass: '',
+  version: 'v18.10.0',
+  runtimeVersion: 'containerd://2.1.4',
+  kernelVersion: '6.12.0-amd64',
+  containers: [{ name: 'gitaly', id }],
+  ...of,
+});
+
+export interface TestDirectory extends PodDirectory {
+  tell(pods: readonly KnownPod[], failure?: Failure): void;
+}
+
+export function directoryOf(pods: readonly KnownPod[], failure?: Failure): TestDirectory {
+  let told: KnownPods = { pods, failure };
+  return {
+    pods: () => told,
+    subscribe: () => () => undefined,
+    tell: (newer, why) => {
+      told = { pods: newer, failure: why };
+    },
+  };
+}

@@ -1,0 +1,60 @@
+/**
+ * What is rendered of each captured tree (test/fixtures/cgroup), help aside. With UPDATE_GOLDEN=1 the texts are written
+ * anew: look at what changed, against the files in the archives, before committing it.
+ */
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { beforeAll, describe, expect, test } from '@jest/globals';
+import { promtoolCheckMetrics, testWithPromtool } from '../../metrics/promtool.ts';
+import {
+  type CapturedTree,
+  capturedKernels,
+  capturedMoments,
+  capturedTree,
+  runcTree,
+} from '../../support/cgroup-fixtures.ts';
+import { createTestRoom } from './source-support.ts';
+
+const folder = join(import.meta.dirname, '../../fixtures/cgroup/golden');
+
+const captures: readonly { readonly name: string; readonly unpack: () => CapturedTree }[] = [
+  ...capturedKernels.flatMap((kernel) =>
+    capturedMoments.map((moment) => ({
+      name: `kernel-${kernel}-${moment}`,
+      unpack: () => capturedTree(kernel, moment),
+    })),
+  ),
+  { name: 'runc-containerd', unpack: runcTree },
+];
+
+async function textOf(unpack: () => CapturedTree): Promise<string> {
+  const tree = unpack();
+  const { room, text } = createTestRoom(tree.root, { kernelVersion: '6.12.0-test' });
+  try {
+    return await text();
+  } finally {
+    await room.stop();
+    tree.remove();
+  }
+}
+
+describe.each(captures)('$name', ({ name, unpack }) => {
+  const golden = join(folder, `${name}.prom`);
+  let text = '';
+  beforeAll(async () => {
+    text = await textOf(unpack);
+  });
+
+  test('reads as it did when a person looked at it', () => {
+    const withoutHelp = text
+      .replace(/^# HELP .*\n/gm, '')
+      // What this machine allows.
+      .replace(/^(# TYPE )?gitaly_exporter_cgroup_(descriptors|watches)\b.*\n/gm, '');
+    if (process.env['UPDATE_GOLDEN'] !== undefined) writeFileSync(golden, withoutHelp);
+    expect(withoutHelp).toBe(readFileSync(golden, 'utf8'));
+  });
+
+  testWithPromtool('promtool finds nothing in it', () => {
+    expect(promtoolCheckMetrics(text)).toEqual({ status: 0, problems: '' });
+  });
+});

@@ -1,0 +1,79 @@
+import { describe, expect, test } from '@jest/globals';
+import { lintMetrics } from '../../../../src/metrics/lint.ts';
+import { cgroupMetrics, cgroupSelfMetrics, levelsMetrics } from '../../../../src/sources/cgroup/metrics.ts';
+import { bucketMetrics } from '../../../../src/sources/cgroup/metrics-buckets.ts';
+import { levels } from '../../../../src/sources/cgroup/metrics-levels.ts';
+import { cgroupCollectorNames } from '../../../../src/sources/cgroup/source.ts';
+import { createTestRoom } from '../source-support.ts';
+import { createWrittenTree } from '../written-tree.ts';
+
+test('the declarations keep the rules', () => {
+  expect(lintMetrics(cgroupMetrics)).toEqual([]);
+});
+
+test('every metric belongs to one collector or to the exporter itself, and every collector has its name here', async () => {
+  const tree = createWrittenTree();
+  const { room } = createTestRoom(tree.root);
+  expect(room.collectors.map(({ name }) => name)).toEqual([...cgroupCollectorNames]);
+  expect(room.collectors.map(({ metrics }) => metrics)).toEqual([levelsMetrics, bucketMetrics]);
+  expect(room.selfFamilies().map(({ metric }) => metric)).toEqual([...cgroupSelfMetrics]);
+  await room.stop();
+  tree.remove();
+});
+
+/** The names of the contract, row by row: dashboards and alerts of others rest on them. */
+describe('the contract', () => {
+  const rows = [
+    'memory_usage_bytes',
+    'memory_working_set_bytes',
+    'memory_anon_bytes',
+    'memory_file_bytes',
+    'memory_peak_bytes',
+    'memory_limit_bytes',
+    'memory_limited',
+    'cpu_usage_seconds_total',
+    'cpu_user_seconds_total',
+    'cpu_system_seconds_total',
+    'cpu_limit_cores',
+    'cpu_limited',
+    'cpu_periods_total',
+    'cpu_throttled_periods_total',
+    'cpu_throttled_seconds_total',
+    'pressure_seconds_total{resource,kind}',
+    'memory_events_total{event}',
+  ];
+  const others = [
+    'git_processes',
+    'buckets',
+    'buckets_active',
+    'buckets_near_limit',
+    'bucket_memory_usage_bytes{bucket}',
+    'bucket_memory_limit_bytes{bucket}',
+    'bucket_cpu_usage_seconds_total{bucket}',
+    'bucket_cpu_throttled_seconds_total{bucket}',
+    'bucket_oom_kills_total{bucket}',
+    'oom_kills_total{level}',
+    'oom_events_total{level}',
+    'last_oom_timestamp_seconds{level}',
+    'info{uid,version,qos_class,priority_class,runtime_version,kernel_version,cgroup_driver,tree}',
+  ];
+  const written = new Set(
+    cgroupMetrics.map(({ name, labelNames }) => {
+      const own = labelNames.filter((label) => !['namespace', 'pod', 'node', 'container'].includes(label));
+      return own.length === 0 ? name : `${name}{${own.join(',')}}`;
+    }),
+  );
+  const wanted = [...levels.flatMap((level) => rows.map((row) => `${level}_${row}`)), ...others];
+
+  test.each(wanted.map((name) => `gitaly_server_${name}`))('has %s', (name) => {
+    expect(written).toContain(name);
+  });
+
+  test('every gitaly_server_* says whose it is; container_ which container', () => {
+    for (const { name, labelNames } of cgroupMetrics) {
+      if (!name.startsWith('gitaly_server_')) continue;
+      expect(labelNames.slice(0, 3)).toEqual(['namespace', 'pod', 'node']);
+      expect(labelNames.includes('container')).toBe(name.startsWith('gitaly_server_container_'));
+    }
+  });
+});

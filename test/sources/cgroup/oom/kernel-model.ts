@@ -1,0 +1,186 @@
+/**
+ * The kernel's own rules of OOM kills as a small machine, to hold the tracker against what it killed. From
+ * mm/oom_kill.c and mm/memcontrol.c (6.1 and 6.12):
+ * - memcg_memory_event raises a counter of the cgroup's own, then its total and each ancestor's, one after another;
+ * - mem_cgroup_oom raises `oom` of the cgroup whose limit ran out, then kills;
+ * - the highest cgroup with memory.oom.group between the victim and that one dies whole: `oom_group_kill` there, and
+ *   the first victim is struck again with the others unless it is gone by then;
+ * - what is removed takes its own counters along; its ancestors keep their totals.
+ */
+import type { CgroupFiles, CgroupFolder, Reading } from '../../../../src/sources/cgroup/files/reading.ts';
+
+type Event = 'oom' | 'oom_kill' | 'oom_group_kill';
+type Events = Record<Event, number>;
+
+interface Cgroup {
+  readonly path: string;
+  readonly own: Events;
+  readonly total: Events;
+  readonly isGroup: boolean;
+  /** Living processes in it. */
+  processes: number;
+}
+
+export interface KernelModel {
+  readonly files: CgroupFiles;
+  /** The cgroups right below one. */
+  children(path: string): readonly string[] | undefined;
+  /** With what is missing above it. */
+  make(path: string, options?: { isGroup?: boolean }): void;
+  /** With all below it. */
+  remove(path: string): void;
+  exists(path: string): boolean;
+  /** Processes that a group kill would find there. */
+  populate(path: string, processes: number): void;
+  /**
+   * The OOM killer strikes a process in `victim`, because the limit of `limit` ran out (undefined: the node's memory).
+   * Returns how many processes die. `isVictimGone`: the first victim is gone when its group is struck.
+   */
+  kill(
+    victim: string,
+    limit: string | undefined,
+    options?: { ooms?: number; isVictimGone?: boolean },
+  ): number;
+  /** A limit was reached, and nothing came of it. */
+  reachLimit(path: string, ooms: number): void;
+  /** Lets counters move: so many single increments of those that are due; all by default. */
+  run(steps?: number): void;
+  /** Called before each file is read. */
+  onRead: (path: string, file: string) => void;
+  /** In place of what stands in a cgroup's files: a failure. */
+  readonly broken: Set<string>;
+  readonly reads: () => number;
+}
+
+const none = (): Events => ({ oom: 0, oom_kill: 0, oom_group_kill: 0 });
+
+export function createKernelModel({ hasGroupKills = true }: { hasGroupKills?: boolean } = {}): KernelModel {
+  const cgroups = new Map<string, Cgroup>();
+  const due: (() => void)[] = [];
+  let reads = 0;
+  const broken = new Set<string>();
+
+  const parentOf = (path: string): string => path.slice(0, Math.max(0, path.lastIndexOf('/')));
+  const upwards = (from: Cgroup): Cgroup[] => {
+    const all: Cgroup[] = [];
+    for (let path = from.path; path !== ''; path = parentOf(path)) {
+      const cgroup = cgroups.get(path);
+      if (cgroup !== undefined) all.push(cgroup);
+    }
+    return all;
+  };
+  const the = (path: string): Cgroup => {
+    const cgroup = cgroups.get(path);
+    if (cgroup === undefined) throw new Error(`no cgroup ${path}`);
+    return cgroup;
+  };
+  const isBelow = (path: string, above: string): boolean => path === above || path.startsWith(`${above}/`);
+
+  /** The chain is that of this moment: a cgroup that is removed meanwhile still passes its events on. */
+  function raise(cgroup: Cgroup, event: Event): void {
+    const chain = upwards(cgroup);
+    due.push(() => {
+      cgroup.own[event]++;
+      cgroup.total[event]++;
+    });
+    for (const above of chain.slice(1)) due.push(() => above.total[event]++);
+  }
+
+  function folder(path: string): CgroupFolder {
+    let open: Cgroup | undefined;
+    function look(file: string): Reading<Cgroup> {
+      reads++;
+      model.onRead(path, file);
+      if (broken.has(path)) return { kind: 'failed', reason: 'descriptors' };
+      const now = cgroups.get(path);
+      if (open !== undefined && open !== now) {
+        open = undefined;
+        return { kind: 'gone' };
+      }
+      if (now === undefined) return { kind: 'gone' };
+      open = now;
+      return { kind: 'value', value: now };
+    }
+    return {
+      path,
+      number: (file) => {
+        const found = look(file);
+        if (found.kind !== 'value') return found;
+        return { kind: 'value', value: file === 'memory.oom.group' && found.value.isGroup ? 1 : 0 };
+      },
+      keyed: (file, keys) => {
+        const found = look(file);
+        if (found.kind !== 'value') return found;
+        const { own, total } = found.value;
+        const events: Partial<Events> = file === 'memory.events.local' ? { ...own } : { ...total };
+        if (!hasGroupKills) delete events.oom_group_kill;
+        const entries = keys.map((key) => [key, (events as Record<string, number>)[key]] as const);
+        return {
+          kind: 'value',
+          value: Object.fromEntries(entries.filter(([, value]) => value !== undefined)) as never,
+        };
+      },
+      limit: () => ({ kind: 'absent' }),
+      cores: () => ({ kind: 'absent' }),
+      pressure: () => ({ kind: 'absent' }),
+      processes: () => ({ kind: 'absent' }),
+      close() {},
+    };
+  }
+
+  const model: KernelModel = {
+    broken,
+    reads: () => reads,
+    onRead: () => {},
+    files: {
+      folder,
+      failures: () => ({ permission: 0, descriptors: 0, malformed: 0, io: 0 }),
+      openDescriptors: () => 0,
+      close() {},
+    },
+    children(path) {
+      if (path !== '' && !cgroups.has(path)) return undefined;
+      return [...cgroups.keys()].filter((each) => parentOf(each) === path);
+    },
+    make(path, { isGroup = false } = {}) {
+      const above = parentOf(path);
+      if (above !== '' && !cgroups.has(above)) model.make(above);
+      if (!cgroups.has(path)) cgroups.set(path, { path, own: none(), total: none(), isGroup, processes: 1 });
+    },
+    remove(path) {
+      for (const each of [...cgroups.keys()]) if (isBelow(each, path)) cgroups.delete(each);
+    },
+    exists: (path) => cgroups.has(path),
+    populate(path, processes) {
+      the(path).processes = processes;
+    },
+    kill(victimPath, limitPath, { ooms = 1, isVictimGone = false } = {}) {
+      const victim = the(victimPath);
+      const domain = limitPath === undefined ? undefined : the(limitPath);
+      if (domain !== undefined) for (let each = 0; each < ooms; each++) raise(domain, 'oom');
+      raise(victim, 'oom_kill');
+      const group = upwards(victim)
+        .filter(({ isGroup, path }) => isGroup && (domain === undefined || isBelow(path, domain.path)))
+        .at(-1);
+      if (group === undefined) return 1;
+      raise(group, 'oom_group_kill');
+      let killed = 0;
+      for (const cgroup of cgroups.values()) {
+        if (!isBelow(cgroup.path, group.path)) continue;
+        const isVictims = cgroup === victim;
+        const processes = isVictims ? Math.max(1, cgroup.processes) : cgroup.processes;
+        const struck = isVictims && isVictimGone ? processes - 1 : processes;
+        for (let each = 0; each < struck; each++) raise(cgroup, 'oom_kill');
+        killed += processes;
+      }
+      return killed;
+    },
+    reachLimit(path, ooms) {
+      for (let each = 0; each < ooms; each++) raise(the(path), 'oom');
+    },
+    run(steps = due.length) {
+      for (const step of due.splice(0, steps)) step();
+    },
+  };
+  return model;
+}

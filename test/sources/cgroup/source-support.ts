@@ -1,0 +1,79 @@
+/** A room over a tree of files, whose clock only tests move, read as a scrape reads it. */
+import { expect } from '@jest/globals';
+import { expositionText } from '../../../src/metrics/exposition.ts';
+import { lintBlock } from '../../../src/metrics/lint-block.ts';
+import type { Run } from '../../../src/scheduler/collector.ts';
+import { createEventLog, type EventLog } from '../../../src/scheduler/event-log.ts';
+import type { Outcome } from '../../../src/scheduler/outcome.ts';
+import { cgroupSelfMetrics } from '../../../src/sources/cgroup/metrics.ts';
+import {
+  type CgroupRoom,
+  type CgroupRoomOptions,
+  createCgroupRoom,
+} from '../../../src/sources/cgroup/source.ts';
+import { createManualClock, type ManualClock } from '../../support/manual-clock.ts';
+
+export interface TestRoom {
+  readonly room: CgroupRoom;
+  readonly clock: ManualClock;
+  readonly events: EventLog;
+  /** Each line of the log, as `warn: message`. */
+  readonly logged: readonly string[];
+  collect(name: 'cgroup' | 'cgroup_buckets', cause?: Run['cause']): Promise<Outcome>;
+  /** What a scrape shows of the room: both collectors and what it says of itself, as text. */
+  text(): Promise<string>;
+}
+
+export function createTestRoom(root: string, options: Partial<CgroupRoomOptions> = {}): TestRoom {
+  const clock = createManualClock();
+  const events = createEventLog(clock);
+  const logged: string[] = [];
+  const log = (level: string) => (_fields: object, message: string) =>
+    void logged.push(`${level}: ${message}`);
+  const room = createCgroupRoom({
+    root,
+    hostName: 'node-1',
+    buckets: 'top',
+    topBuckets: 20,
+    pollIntervalMs: 500,
+    clock,
+    events,
+    log: { debug: log('debug'), info: log('info'), warn: log('warn'), error: log('error') },
+    ...options,
+  });
+  const { signal } = new AbortController();
+
+  async function collect(name: string, cause: Run['cause'] = 'scrape'): Promise<Outcome> {
+    const collector = room.collectors.find((each) => each.name === name);
+    if (collector === undefined) throw new Error(name);
+    const outcome = await collector.collect({ signal, cause });
+    if ('block' in outcome && outcome.block !== undefined)
+      expect(lintBlock(outcome.block, collector.metrics)).toEqual([]);
+    return outcome;
+  }
+
+  return {
+    room,
+    clock,
+    events,
+    logged,
+    collect,
+    async text() {
+      const outcomes = [await collect('cgroup'), await collect('cgroup_buckets', 'due')];
+      const blocks = outcomes.flatMap((outcome) => ('block' in outcome && outcome.block) || []);
+      const self = { families: room.selfFamilies() };
+      expect(lintBlock(self, cgroupSelfMetrics)).toEqual([]);
+      return expositionText([...blocks, self]);
+    },
+  };
+}
+
+/** Sample lines of the text, without HELP and TYPE, of the metric or of all. */
+export const samplesIn = (text: string, metric = ''): readonly string[] =>
+  text.split('\n').filter((line) => line !== '' && !line.startsWith('#') && line.startsWith(metric));
+
+/** The value of the one series with this name and these labels, as they are written. */
+export function valueIn(text: string, series: string): number | undefined {
+  const line = text.split('\n').find((each) => each.startsWith(`${series} `));
+  return line === undefined ? undefined : Number(line.slice(series.length + 1));
+}

@@ -1,0 +1,541 @@
+/** The collector against real HTTP servers: each target and each configuration fails alone. */
+
+import { once } from 'node:events';
+import { createServer, type Server, type ServerResponse } from 'node:http';
+import { afterEach, describe, expect, test } from '@jest/globals';
+import type { MetricsTarget } from '../../../src/config/kinds/metrics-target.ts';
+import { type Clock, systemClock } from '../../../src/lib/clock.ts';
+import { lintBlock } from '../../../src/metrics/lint-block.ts';
+import { gitalyProblems } from '../../../src/rules/problems/gitaly.ts';
+import { readingOf } from '../../../src/rules/problems/reading.ts';
+import { createEventLog, type EventLog } from '../../../src/scheduler/event-log.ts';
+import type { Outcome } from '../../../src/scheduler/outcome.ts';
+import { configFiles, configuredTargets } from '../../../src/sources/gitaly/configured.ts';
+import { gitalyMetrics } from '../../../src/sources/gitaly/metrics.ts';
+import { openAccess } from '../../../src/sources/gitaly/scrape/access.ts';
+import { type Address, systemResolve } from '../../../src/sources/gitaly/scrape/resolve.ts';
+import { createGitalyRoom, type GitalyRoom } from '../../../src/sources/gitaly/source.ts';
+import type { TargetSource } from '../../../src/sources/gitaly/target.ts';
+import { createManualClock } from '../../support/manual-clock.ts';
+import { pageBytes, samplesOfBlock } from './support.ts';
+
+const servers: Server[] = [];
+afterEach(() => {
+  for (const server of servers.splice(0)) server.close().closeAllConnections();
+});
+
+type Answer = string | Buffer | ((response: ServerResponse) => void);
+
+/** A server whose page can be changed; `port` 0 takes a free one. */
+async function serve(first: Answer, host = '127.0.0.1') {
+  let answer = first;
+  const server = createServer((_, response) => {
+    if (typeof answer === 'function') return answer(response);
+    response.writeHead(200, { 'Content-Type': 'text/plain; version=0.0.4' }).end(answer);
+  });
+  servers.push(server);
+  server.listen(0, host);
+  await once(server, 'listening');
+  const { port } = server.address() as { port: number };
+  return {
+    port,
+    url: `http://${host}:${port}/metrics`,
+    say: (next: Answer) => {
+      answer = next;
+    },
+  };
+}
+
+interface Setup {
+  readonly gitaly?: readonly (string | MetricsTarget)[];
+  readonly praefect?: readonly string[];
+  /** Path -> text, or the error to read it. */
+  readonly files?: Readonly<Record<string, string>>;
+  readonly configs?: readonly { name?: string; file: string }[];
+  readonly resolve?: (name: string) => Promise<readonly Address[]>;
+  readonly targets?: readonly TargetSource[];
+  readonly timeoutMs?: number;
+  readonly clock?: Clock;
+}
+
+function room(setup: Setup): { room: GitalyRoom; events: EventLog; collect(): Promise<Outcome> } {
+  const { clock = systemClock, resolve = systemResolve, files = {} } = setup;
+  const named = (url: string, index: number): MetricsTarget => ({
+    name: `server-${index + 1}`,
+    url,
+    everyAddress: false,
+  });
+  const events = createEventLog(clock);
+  const readText = async (path: string): Promise<string> => {
+    const text = files[path];
+    if (text === undefined) throw Object.assign(new Error('gone'), { code: 'ENOENT' });
+    return text;
+  };
+  const made = createGitalyRoom({
+    targets: setup.targets ?? [
+      configuredTargets({
+        gitaly: (setup.gitaly ?? []).map((each, i) => (typeof each === 'string' ? named(each, i) : each)),
+        praefect: (setup.praefect ?? []).map(named),
+        access: openAccess,
+        hostName: 'this-host',
+        resolve,
+      }),
+    ],
+    configs: [
+      configFiles({
+        files: (setup.configs ?? []).map(({ name, file }) => ({ name, file })),
+        hostName: 'this-host',
+        readText,
+      }),
+    ],
+    limits: { timeoutMs: setup.timeoutMs ?? 10_000, maxBytes: 2_000_000, maxSamples: 1000 },
+    intervalMs: 15_000,
+    clock,
+    events,
+    resolve,
+    readText,
+  });
+  const [collector] = made.collectors;
+  return {
+    room: made,
+    events,
+    collect: () => collector!.collect({ cause: 'due', signal: new AbortController().signal }),
+  };
+}
+
+/** Its samples without the ones that are 0, by a part of their name; durations aside. */
+const shown = (outcome: Outcome, ...names: string[]): string[] => {
+  if (!('block' in outcome) || outcome.block === undefined) return [];
+  expect(lintBlock(outcome.block, gitalyMetrics)).toEqual([]);
+  return samplesOfBlock(outcome.block)
+    .filter((line) => names.some((name) => line.startsWith(`gitaly_server_${name}`)))
+    .map((line) => line.replace('gitaly_server_', '').replace('namespace="",pod="",', ''));
+};
+
+const page = (version: string) => pageBytes(`written/${version}`);
+
+describe('targets', () => {
+  test('Gitalys of several versions and a Praefect, each under its own name', async () => {
+    const [old, new_, praefect] = await Promise.all([
+      serve(page('13.5')),
+      serve(page('18.10')),
+      serve(pageBytes('19/after.praefect-1')),
+    ]);
+    const { collect } = room({ gitaly: [old.url, new_.url], praefect: [praefect.url] });
+    const outcome = await collect();
+    expect(outcome.kind).toBe('data');
+    expect(shown(outcome, 'scrape_up', 'concurrency_queued')).toEqual([
+      'scrape_up{node="server-1",component="gitaly"} 1',
+      'scrape_up{node="server-2",component="gitaly"} 1',
+      'scrape_up{node="server-1",component="praefect"} 1',
+      'concurrency_queued{node="server-1",grpc_service="gitaly.SSHService",grpc_method="SSHUploadPack"} 2',
+      'concurrency_queued{node="server-2",grpc_service="gitaly.SSHService",grpc_method="SSHUploadPackWithSidechannel"} 2',
+    ]);
+    expect(shown(outcome, 'scrape_duration_seconds')).toHaveLength(3);
+  });
+
+  test('one that fails reads 0 and has nothing else; the others go on, and the failure names it', async () => {
+    const [good, bad, praefect] = await Promise.all([
+      serve(page('18.10')),
+      serve(page('18.10')),
+      serve((response) => response.writeHead(500).end('SENTINEL')),
+    ]);
+    const { room: made, collect } = room({
+      gitaly: [good.url, `${bad.url}?token=SENTINEL`],
+      praefect: [praefect.url],
+    });
+    expect(shown(await collect(), 'concurrency_in_progress')).toHaveLength(2);
+    bad.say((response) => response.socket?.destroy());
+    const outcome = await collect();
+    expect(outcome).toMatchObject({
+      kind: 'failed',
+      reason: 'parse',
+      message: `Gitaly server-2 (${bad.url}) ended its answer before it was whole; Praefect server-1 (${praefect.url}) answered with HTTP 500 in place of a page`,
+    });
+    expect(shown(outcome, 'scrape_up', 'concurrency_in_progress')).toEqual([
+      'scrape_up{node="server-1",component="gitaly"} 1',
+      'scrape_up{node="server-2",component="gitaly"} 0',
+      'scrape_up{node="server-1",component="praefect"} 0',
+      'concurrency_in_progress{node="server-1",grpc_service="gitaly.SSHService",grpc_method="SSHUploadPackWithSidechannel"} 3',
+    ]);
+    expect(made.view().reads.map(({ failure }) => failure?.reason)).toEqual([
+      undefined,
+      'parse',
+      'http_status',
+    ]);
+    bad.say(page('18.10'));
+    expect(shown(await collect(), 'concurrency_in_progress')).toHaveLength(2);
+  });
+
+  test('the wrong program is not a Gitaly without limits', async () => {
+    const [praefect, node, empty, gitaly] = await Promise.all([
+      serve(pageBytes('19/after.praefect-1')),
+      serve('# TYPE node_load1 gauge\nnode_load1 1\n'),
+      serve(''),
+      serve(page('18.10')),
+    ]);
+    const outcome = await room({
+      gitaly: [praefect.url, node.url, empty.url],
+      praefect: [gitaly.url],
+    }).collect();
+    expect(outcome).toMatchObject({ kind: 'failed', reason: 'parse' });
+    expect('message' in outcome ? outcome.message : '').toContain(
+      'is a Praefect, not a Gitaly: it belongs to praefect.target',
+    );
+    expect('message' in outcome ? outcome.message : '').toContain("shows metrics, but none of Gitaly's");
+    expect('message' in outcome ? outcome.message : '').toContain('; and 1 more');
+    expect(shown(outcome, 'scrape_up').map((line) => line.at(-1))).toEqual(['0', '0', '0', '0']);
+  });
+
+  test('a name of several servers with dns+: each address is one, by its address', async () => {
+    const first = await serve(page('18.10'), '127.0.0.2');
+    const second = createServer((_, response) =>
+      response.writeHead(200, { 'Content-Type': 'text/plain' }).end(page('14.9')),
+    );
+    servers.push(second);
+    second.listen(first.port, '127.0.0.3');
+    await once(second, 'listening');
+    const everyAddress = {
+      name: undefined,
+      url: `http://gitaly.example:${first.port}/metrics`,
+      everyAddress: true,
+    };
+    let addresses: readonly Address[] = [
+      { address: '127.0.0.3', family: 4 },
+      { address: '127.0.0.2', family: 4 },
+    ];
+    const { collect } = room({ gitaly: [everyAddress], resolve: async () => addresses });
+    expect(shown(await collect(), 'scrape_up')).toEqual([
+      'scrape_up{node="127.0.0.2",component="gitaly"} 1',
+      'scrape_up{node="127.0.0.3",component="gitaly"} 1',
+    ]);
+    addresses = addresses.slice(1);
+    expect(shown(await collect(), 'scrape_up')).toEqual(['scrape_up{node="127.0.0.2",component="gitaly"} 1']);
+    const unknown = room({
+      gitaly: [everyAddress],
+      resolve: () => Promise.reject(Object.assign(new Error('x'), { code: 'ENOTFOUND' })),
+    });
+    expect(await unknown.collect()).toMatchObject({
+      kind: 'failed',
+      reason: 'refused',
+      message: 'dns+gitaly.example has a name that does not resolve',
+    });
+  });
+
+  test('two of one name: the first counts, and it is said', async () => {
+    const [one, two] = await Promise.all([serve(page('18.10')), serve(page('18.10'))]);
+    const same = (url: string): MetricsTarget => ({ name: 'gitaly-1', url, everyAddress: false });
+    const outcome = await room({ gitaly: [same(one.url), same(two.url)] }).collect();
+    expect(outcome).toMatchObject({
+      kind: 'failed',
+      message: expect.stringContaining('two targets are called gitaly-1'),
+    });
+    expect(shown(outcome, 'scrape_up')).toEqual(['scrape_up{node="gitaly-1",component="gitaly"} 1']);
+  });
+
+  test('this host is called by its name, others by theirs, pods by theirs', async () => {
+    const { port } = await serve(page('18.10'));
+    const url = `http://127.0.0.1:${port}/metrics`;
+    const local = room({ gitaly: [{ name: undefined, url, everyAddress: false }] });
+    expect(shown(await local.collect(), 'scrape_up')).toEqual([
+      'scrape_up{node="this-host",component="gitaly"} 1',
+    ]);
+    const pods: TargetSource = {
+      list: async () => ({
+        targets: [
+          {
+            component: 'gitaly',
+            url: new URL(url),
+            identity: { namespace: 'gitlab', pod: 'gl-gitaly-0', node: 'worker-1' },
+            access: openAccess,
+          },
+        ],
+        failures: [{ reason: 'permission', message: 'may not list pods' }],
+      }),
+    };
+    const outcome = await room({ targets: [pods] }).collect();
+    expect(outcome).toMatchObject({ kind: 'failed', reason: 'permission', message: 'may not list pods' });
+    expect(shown(outcome, 'scrape_up')).toEqual([
+      'scrape_up{namespace="gitlab",pod="gl-gitaly-0",node="worker-1",component="gitaly"} 1',
+    ]);
+  });
+
+  test('what two sources say in the same words is said once', async () => {
+    const failure = { reason: 'permission', message: 'the kubeconfig is not there' } as const;
+    const nobody: TargetSource = { list: async () => ({ targets: [], failures: [failure] }) };
+    const outcome = await room({ targets: [nobody, nobody] }).collect();
+    expect(outcome).toMatchObject({ kind: 'failed', message: 'the kubeconfig is not there' });
+  });
+
+  test('a hundred that hang end with the run, and are all told', async () => {
+    const { url } = await serve(() => undefined);
+    const many = Array.from({ length: 100 }, (_, i) => ({ name: `g${i}`, url, everyAddress: false }));
+    const { room: made } = room({ gitaly: many, timeoutMs: 60_000 });
+    const stop = new AbortController();
+    const running = made.collectors[0]!.collect({ cause: 'due', signal: stop.signal });
+    setImmediate(() => stop.abort());
+    const outcome = await running;
+    expect(outcome).toMatchObject({ kind: 'failed', reason: 'timeout' });
+    expect(shown(outcome, 'scrape_up')).toHaveLength(100);
+  });
+
+  test('nothing to read is nothing wrong', async () => {
+    expect(await room({}).collect()).toEqual({
+      kind: 'empty',
+      why: 'there is no Gitaly to read at the moment',
+    });
+  });
+});
+
+describe('configurations', () => {
+  const config =
+    '[[concurrency]]\nrpc = "/gitaly.SSHService/SSHUploadPackWithSidechannel"\nmax_per_repo = 20\nmax_queue_size = 10\nmax_queue_wait = "1m"\n';
+
+  test('beside the use of their server, by its name', async () => {
+    const { url } = await serve(page('18.10'));
+    const { collect } = room({
+      gitaly: [url],
+      files: { '/1.toml': config, '/2.toml': config },
+      configs: [{ name: 'server-1', file: '/1.toml' }, { file: '/2.toml' }],
+    });
+    const outcome = await collect();
+    expect(outcome.kind).toBe('data');
+    const rpc = 'grpc_service="gitaly.SSHService",grpc_method="SSHUploadPackWithSidechannel"';
+    expect(shown(outcome, 'concurrency_limit', 'concurrency_queue', 'concurrency_in_progress')).toEqual([
+      `concurrency_limit{node="server-1",${rpc},kind="static",bound="current"} 20`,
+      `concurrency_limit{node="this-host",${rpc},kind="static",bound="current"} 20`,
+      `concurrency_queue_limit{node="server-1",${rpc}} 10`,
+      `concurrency_queue_limit{node="this-host",${rpc}} 10`,
+      `concurrency_queue_wait_limit_seconds{node="server-1",${rpc}} 60`,
+      `concurrency_queue_wait_limit_seconds{node="this-host",${rpc}} 60`,
+      `concurrency_in_progress{node="server-1",${rpc}} 3`,
+      `concurrency_queued{node="server-1",${rpc}} 2`,
+    ]);
+  });
+
+  test('adaptive limits: what is configured beside what Gitaly has now; pack-objects and rates', async () => {
+    const { url } = await serve(page('16.7'));
+    const text = `
+[[concurrency]]
+rpc = "/gitaly.SSHService/SSHUploadPackWithSidechannel"
+adaptive = true
+min_limit = 5
+initial_limit = 20
+max_limit = 40
+[pack_objects_cache]
+enabled = true
+[pack_objects_limiting]
+adaptive = true
+min_limit = 1
+initial_limit = 10
+max_limit = 15
+max_queue_length = 7
+[[rate_limiting]]
+rpc = "/a.B/C"
+burst = 5
+interval = "30s"
+`;
+    const outcome = await room({
+      gitaly: [url],
+      files: { '/1': text },
+      configs: [{ name: 'server-1', file: '/1' }],
+    }).collect();
+    const rpc = 'node="server-1",grpc_service="gitaly.SSHService",grpc_method="SSHUploadPackWithSidechannel"';
+    expect(
+      shown(outcome, 'concurrency_limit', 'pack_objects_limit', 'pack_objects_queue_limit', 'rate'),
+    ).toEqual([
+      `concurrency_limit{${rpc},kind="adaptive",bound="current"} 21`,
+      `concurrency_limit{${rpc},kind="adaptive",bound="min"} 5`,
+      `concurrency_limit{${rpc},kind="adaptive",bound="max"} 40`,
+      `concurrency_limit{${rpc},kind="adaptive",bound="initial"} 20`,
+      'concurrency_limit{node="server-1",grpc_service="gitaly.RepositoryService",grpc_method="ReplicateRepository",kind="static",bound="current"} 1',
+      'rate_limit_burst{node="server-1",grpc_service="a.B",grpc_method="C"} 5',
+      'rate_limit_interval_seconds{node="server-1",grpc_service="a.B",grpc_method="C"} 30',
+      'pack_objects_limit{node="server-1",kind="adaptive",bound="current"} 12',
+      'pack_objects_limit{node="server-1",kind="adaptive",bound="min"} 1',
+      'pack_objects_limit{node="server-1",kind="adaptive",bound="max"} 15',
+      'pack_objects_limit{node="server-1",kind="adaptive",bound="initial"} 10',
+      'pack_objects_queue_limit{node="server-1"} 7',
+    ]);
+  });
+
+  test.each([
+    ['13.5', 'off', []],
+    ['16.7', 'off', ['pack_objects_limit{node="server-1",kind="adaptive",bound="current"} 12']],
+    ['14.9', 'on', []],
+    ['17.2', 'on', ['pack_objects_limit{node="server-1",kind="static",bound="current"} 200']],
+    [
+      '18.10',
+      'on',
+      [
+        'pack_objects_limit{node="server-1",kind="static",bound="current"} 200',
+        'pack_objects_queue_limit{node="server-1"} 200',
+      ],
+    ],
+  ])("Gitaly's own default of %s, with the pack-objects cache %s", async (version, cache, lines) => {
+    const { url } = await serve(page(version));
+    const text = `[pack_objects_cache]\nenabled = ${cache === 'on'}\n`;
+    const outcome = await room({
+      gitaly: [url],
+      files: { '/1': text },
+      configs: [{ name: 'server-1', file: '/1' }],
+    }).collect();
+    expect(shown(outcome, 'pack_objects_limit', 'pack_objects_queue_limit')).toEqual(lines);
+  });
+
+  test('a broken one is one clear failure and takes nothing else down', async () => {
+    const { url } = await serve(page('18.10'));
+    const { collect } = room({
+      gitaly: [url],
+      files: { '/1.toml': `${config}[auth]\ntoken = SENTINEL\n`, '/2.toml': config },
+      configs: [{ name: 'server-1', file: '/1.toml' }, { file: '/2.toml' }, { name: 'x', file: '/3.toml' }],
+    });
+    const outcome = await collect();
+    expect(outcome).toMatchObject({ kind: 'failed', reason: 'parse' });
+    expect('message' in outcome ? outcome.message : '').toMatch(
+      /^Gitaly's configuration \/3.toml does not exist; Gitaly's configuration: \/1.toml:7: is not valid TOML: [^;]*$/,
+    );
+    expect('message' in outcome ? outcome.message : '').not.toContain('SENTINEL');
+    expect(shown(outcome, 'concurrency_limit', 'concurrency_in_progress', 'scrape_up')).toEqual([
+      'scrape_up{node="server-1",component="gitaly"} 1',
+      'concurrency_limit{node="this-host",grpc_service="gitaly.SSHService",grpc_method="SSHUploadPackWithSidechannel",kind="static",bound="current"} 20',
+      'concurrency_in_progress{node="server-1",grpc_service="gitaly.SSHService",grpc_method="SSHUploadPackWithSidechannel"} 3',
+    ]);
+  });
+});
+
+describe('what it comes to', () => {
+  const problemsOf = (made: GitalyRoom, outcome: Outcome) =>
+    gitalyProblems({
+      reading: readingOf('block' in outcome && outcome.block !== undefined ? [outcome.block] : []),
+      view: made.view(),
+    });
+  const drops = (count: number) =>
+    `gitaly_requests_dropped_total{authenticated="true",grpc_method="GetArchive",grpc_service="gitaly.RepositoryService",reason="max_size",system="gitaly"} ${count}\n`;
+
+  test('a limit that turns clients away is an event and a problem, until two quiet minutes', async () => {
+    const clock = createManualClock();
+    const server = await serve(Buffer.concat([page('18.10'), Buffer.from(drops(100))]));
+    const { room: made, events, collect } = room({ gitaly: [server.url], clock });
+    const look = async (count: number) => {
+      await clock.advance(15_000);
+      server.say(Buffer.concat([page('18.10'), Buffer.from(drops(count))]));
+      return collect();
+    };
+    await collect(); // what was before we came is nobody's event
+    await look(101); // one drop in one look
+    expect(events.recent()).toEqual([]);
+    const outcome = await look(103);
+    expect(events.recent().map(({ kind, message, labels }) => [kind, message, labels])).toEqual([
+      [
+        'limit_reached',
+        'server-1: GetArchive turns clients away, 0.13 per second: the queue is full',
+        {
+          node: 'server-1',
+          grpc_service: 'gitaly.RepositoryService',
+          grpc_method: 'GetArchive',
+          reason: 'queue_full',
+        },
+      ],
+    ]);
+    expect(problemsOf(made, outcome)).toEqual([
+      {
+        key: 'limit gitaly.RepositoryService/GetArchive',
+        severity: 'warning',
+        title: 'GetArchive: clients are turned away on server-1',
+        detail:
+          '0.13 per second: the queue is full (max_queue_size). They are told RESOURCE_EXHAUSTED, which error ratios usually leave out.',
+        action: expect.stringContaining('limit.limiting_key'),
+        since: (clock.now() - 30_000) / 1000,
+      },
+    ]);
+    // Not read: nothing is known, and nothing ends.
+    server.say((response) => response.writeHead(500).end());
+    await clock.advance(15_000);
+    const blind = await collect();
+    expect(problemsOf(made, blind).map(({ title }) => title)).toEqual([
+      'The metrics of Gitaly server-1 cannot be read',
+    ]);
+    for (let i = 0; i < 6; i++) await look(103);
+    expect(events.recent()).toHaveLength(1);
+    const quiet = await look(103);
+    expect(events.recent(1)).toMatchObject([
+      {
+        kind: 'limit_relieved',
+        message:
+          'server-1: GetArchive has turned nobody away for 2 minutes (the queue is full); 3 were before',
+      },
+    ]);
+    expect(problemsOf(made, quiet)).toEqual([]);
+  });
+
+  test.each([
+    [
+      '16.7',
+      'adaptive = true\nmin_limit = 1\ninitial_limit = 2\nmax_limit = 9',
+      'is at 21, where 1 to 9 is configured',
+    ],
+    ['16.7', 'max_per_repo = 7', 'has an adaptive limit, now 21, where a fixed one of 7 is configured'],
+    [
+      '18.10',
+      'adaptive = true\nmin_limit = 1\ninitial_limit = 2\nmax_limit = 9',
+      'has no adaptive limit, where one is configured',
+    ],
+    ['18.10', 'max_per_repo = 7', undefined],
+    ['16.7', 'adaptive = true\nmin_limit = 1\ninitial_limit = 2\nmax_limit = 21', undefined],
+  ])('Gitaly %s runs with other limits than %j', async (version, settings, what) => {
+    const { url } = await serve(page(version));
+    // The page of 16.7 has an adaptive pack-objects limit, now at 12.
+    const pack =
+      '[pack_objects_cache]\nenabled = true\n[pack_objects_limiting]\nadaptive = true\nmin_limit = 1\ninitial_limit = 12\nmax_limit = 20\n';
+    const text = `${version === '16.7' ? pack : ''}[[concurrency]]\nrpc = "/gitaly.SSHService/SSHUploadPackWithSidechannel"\n${settings}\n`;
+    const { room: made, collect } = room({
+      gitaly: [url],
+      files: { '/1': text },
+      configs: [{ name: 'server-1', file: '/1' }],
+    });
+    expect(problemsOf(made, await collect())).toEqual(
+      what === undefined
+        ? []
+        : [
+            expect.objectContaining({
+              title: 'server-1 runs with other limits than its config.toml says',
+              detail: expect.stringContaining(`SSHUploadPackWithSidechannel ${what}`),
+            }),
+          ],
+    );
+  });
+
+  test.each([
+    [
+      'min_limit = 1\ninitial_limit = 2\nmax_limit = 9\nadaptive = true',
+      'pack-objects has no adaptive limit',
+    ],
+    ['max_concurrency = 7', undefined],
+  ])('a pack-objects limit of %j is compared as well', async (settings, what) => {
+    const { url } = await serve(page('18.10'));
+    const text = `[pack_objects_cache]\nenabled = true\n[pack_objects_limiting]\n${settings}\n`;
+    const { room: made, collect } = room({
+      gitaly: [url],
+      files: { '/1': text },
+      configs: [{ name: 'server-1', file: '/1' }],
+    });
+    const problems = problemsOf(made, await collect());
+    expect(problems).toEqual(
+      what === undefined ? [] : [expect.objectContaining({ detail: expect.stringContaining(what) })],
+    );
+  });
+
+  test('a limit that is configured but that Gitaly does not show was not read by it', async () => {
+    const { url } = await serve(page('18.10'));
+    const text = '[[concurrency]]\nrpc = "/gitaly.RepositoryService/GetArchive"\nmax_per_repo = 2\n';
+    const { room: made, collect } = room({
+      gitaly: [url],
+      files: { '/1': text },
+      configs: [{ name: 'server-1', file: '/1' }],
+    });
+    expect(problemsOf(made, await collect())).toMatchObject([
+      { detail: 'GetArchive has no limit, where 2 is configured.' },
+    ]);
+  });
+});

@@ -1,0 +1,253 @@
+import { readFileSync } from 'node:fs';
+import { gunzipSync } from 'node:zlib';
+import { describe, expect, test } from '@jest/globals';
+import fc from 'fast-check';
+import {
+  createTextParser,
+  isTextProblem,
+  maxLineBytes,
+} from '../../../../src/sources/gitaly/parser/parser.ts';
+
+const wanted = new Set(['up', 'queued', 'wait_seconds_bucket', 'wait_seconds_sum']);
+
+/** The samples as `name{label=value} number`, or the problem; the text arrives in pieces of these many bytes. */
+function parse(
+  text: string | Uint8Array,
+  pieces: readonly number[] = [],
+  maxSamples = 100,
+): string[] | string {
+  const parser = createTextParser({ wanted, maxSamples, prefixes: ['que', 'gitaly_'] });
+  const bytes = Buffer.from(text);
+  let at = 0;
+  for (const length of pieces) {
+    parser.write(bytes.subarray(at, at + length));
+    at = Math.min(bytes.length, at + length);
+  }
+  parser.write(bytes.subarray(at));
+  const page = parser.end();
+  if (isTextProblem(page)) return `${page.reason}: ${page.message}`;
+  return page.samples.map(
+    ({ name, labels, value }) => `${name}{${[...labels].map((label) => label.join('=')).join(',')}} ${value}`,
+  );
+}
+
+describe('what it keeps', () => {
+  test.each<[string, string, string[]]>([
+    ['the wanted names alone', '# TYPE up gauge\nup 1\nupper 3\nother 2\nup_x{} 1\n', ['up{} 1']],
+    ['with labels', 'up{a="x",b="y z"} 1\n', ['up{a=x,b=y z} 1']],
+    ['with a comma after the last label', 'up{a="x",} 1\n', ['up{a=x} 1']],
+    ['with blanks and tabs wherever they may be', '  up\t{ a = "x" ,\tb="y" }  1  \n', ['up{a=x,b=y} 1']],
+    ['with escapes', 'up{a="\\"q\\" \\\\ \\n",b="C:\\\\dir"} 1\n', ['up{a="q" \\ \n,b=C:\\dir} 1']],
+    ['with a backslash that escapes nothing', 'up{a="\\d"} 1\n', ['up{a=\\d} 1']],
+    ['with braces and hashes in values', 'up{a="} 2 # {"} 1\n', ['up{a=} 2 # {} 1']],
+    ['with a timestamp, which is left out', 'up 1 1395066363000\nqueued 2 -5\n', ['up{} 1', 'queued{} 2']],
+    [
+      'with an exemplar, with or without a timestamp',
+      'wait_seconds_bucket{le="1"} 3 # {trace_id="a b"} 0.5 1.5\nwait_seconds_sum 1 123.4 # {a="b"} 1\n',
+      ['wait_seconds_bucket{le=1} 3', 'wait_seconds_sum{} 1'],
+    ],
+    ['OpenMetrics to its end', '# TYPE up gauge\n# UNIT up x\nup 1\n# EOF\n', ['up{} 1']],
+    ['OpenMetrics without the last line feed', 'up 1\n# EOF', ['up{} 1']],
+    ['empty lines and comments between', '\n# anything\n#\n \t\nup 1\n\n', ['up{} 1']],
+    ['letters beyond ASCII', 'up{a="Größe 🦊"} 1\n', ['up{a=Größe 🦊} 1']],
+    ['the same series with the same value once', 'up{a="1",b="2"} 1\nup{b="2",a="1"} 1\n', ['up{a=1,b=2} 1']],
+    ['names in quotes not', '{"up.time"} 1\nup 2\n', ['up{} 2']],
+    ['an empty text', '', []],
+  ])('%s', (_, text, samples) => {
+    expect(parse(text)).toEqual(samples);
+  });
+
+  test.each<[string, number]>([
+    ['1.79539431668e+09', 1795394316.68],
+    ['-0', -0],
+    ['.5', 0.5],
+    ['5.', 5],
+    ['1E3', 1000],
+    ['NaN', Number.NaN],
+    ['+Inf', Number.POSITIVE_INFINITY],
+    ['-Inf', Number.NEGATIVE_INFINITY],
+    ['Inf', Number.POSITIVE_INFINITY],
+    ['1e999', Number.POSITIVE_INFINITY],
+  ])('the value %s', (written, value) => {
+    const parser = createTextParser({ wanted, maxSamples: 1 });
+    parser.write(Buffer.from(`up ${written}\n`));
+    const page = parser.end();
+    expect(isTextProblem(page) ? page : page.samples[0]!.value).toBe(value);
+  });
+
+  test('prefixes of names, wanted or not, and whether the page ended itself', () => {
+    const parser = createTextParser({ wanted, maxSamples: 1, prefixes: ['gitaly_', 'go_', 'process_'] });
+    parser.write(Buffer.from('gitaly_x 1\ngo_y{} 2\n# EOF\n'));
+    expect(parser.end()).toMatchObject({ prefixes: new Set(['gitaly_', 'go_']), ended: true });
+  });
+});
+
+describe('what it refuses', () => {
+  test.each<[string, string, string]>([
+    ['HTML', '<html>\n', 'parse: line 1: does not begin as a sample does'],
+    ['a name alone', 'up 1\nqueued\n', 'parse: line 2: has no value after its name'],
+    ['a name with other signs in it', 'up-time 1\n', 'parse: line 1: has no value after its name'],
+    ['no value', 'up \n', 'parse: line 1: up: its value is not a number'],
+    ['a word in place of the value', 'up one\n', 'parse: line 1: up: its value is not a number'],
+    ['hexadecimal', 'up 0x10\n', 'parse: line 1: up: its value is not a number'],
+    [
+      'a word in place of the timestamp',
+      'up 1 now\n',
+      'parse: line 1: up: what follows its value is neither a timestamp nor an exemplar',
+    ],
+    ['a label without a name', 'up{="x"} 1\n', 'parse: line 1: up: a label has no name'],
+    ['a label without a value', 'up{a} 1\n', 'parse: line 1: up: a label has no value'],
+    ['a value without quotes', 'up{a=x} 1\n', "parse: line 1: up: a label's value is not in quotes"],
+    ['a value without an end', 'up{a="x} 1\n', "parse: line 1: up: a label's value does not end"],
+    ['labels without an end', 'up{a="x" 1\n', 'parse: line 1: up: its labels do not end'],
+    ['a label twice', 'up{a="x",a="y"} 1\n', 'parse: line 1: up: a label stands there twice'],
+    [
+      'a series again with another value',
+      'up{a="1",b="2"} 1\nup{b="2",a="1"} 2\n',
+      'parse: line 2: up: the same series again, with another value',
+    ],
+    ['a text that ends within a line', 'up 1\nqueued 1', 'parse: line 2: is cut off: no line feed ends it'],
+    ['something after # EOF', 'up 1\n# EOF\nup 2\n', 'parse: line 3: something follows # EOF'],
+    ['a null byte', '\0up 1\n', 'parse: line 1: does not begin as a sample does'],
+  ])('%s', (_, text, problem) => {
+    expect(parse(text)).toBe(problem);
+  });
+
+  test('more wanted samples than allowed; others do not count', () => {
+    const text = 'other 1\n'.repeat(50) + Array.from({ length: 3 }, (_, i) => `up{a="${i}"} 1\n`).join('');
+    expect(parse(text, [], 3)).toHaveLength(3);
+    expect(parse(text, [], 2)).toBe('too_large: line 53: more than 2 samples of interest');
+  });
+
+  test.each(['other', 'up', '# '])('a line of %s beyond the limit, in one piece or many', (begin) => {
+    const text = `up 1\n${begin} ${'1'.repeat(maxLineBytes)}\n`;
+    const problem = `too_large: line 2: is longer than ${maxLineBytes} bytes`;
+    expect(parse(text)).toBe(problem);
+    expect(
+      parse(
+        text,
+        Array.from({ length: 100 }, () => 1000),
+      ),
+    ).toBe(problem);
+    expect(parse(text.slice(0, -1), [maxLineBytes])).toBe(problem);
+  });
+
+  test('says nothing of what the page holds', () => {
+    expect(parse('up{password="SENTINEL"} SENTINEL\n')).not.toContain('SENTINEL');
+  });
+});
+
+describe('whatever arrives', () => {
+  const piece = fc.constantFrom(
+    ...[
+      'up',
+      'queued',
+      'other',
+      'wait_seconds_bucket',
+      '{',
+      '}',
+      'a="x"',
+      'le="0.5"',
+      ',',
+      '"',
+      '\\',
+      '\\n',
+      '=',
+      ' ',
+      '\t',
+    ],
+    ...[
+      '\n',
+      '\n',
+      '\n',
+      '1',
+      '-2.5e+3',
+      'NaN',
+      '+Inf',
+      '# TYPE up gauge\n',
+      '# EOF',
+      '\r',
+      '\0',
+      'ü',
+      '🦊',
+      '<html>',
+    ],
+  );
+  const likely = fc
+    .array(
+      fc.tuple(
+        fc.constantFrom('up', 'upper', 'queued', 'other'),
+        fc.dictionary(fc.stringMatching(/^[a-z]{1,3}$/), fc.string()),
+        fc.double(),
+      ),
+    )
+    .map((lines) =>
+      lines
+        .map(([name, labels, value]) => {
+          const written = Object.entries(labels).map(
+            ([label, text]) =>
+              `${label}="${text.replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('\n', '\\n')}"`,
+          );
+          return `${name}{${written.join(',')}} ${value}\n`;
+        })
+        .join(''),
+    );
+  const text = fc.oneof(
+    fc.array(piece, { maxLength: 60 }).map((pieces) => Buffer.from(pieces.join(''))),
+    fc.uint8Array({ maxLength: 400 }).map((bytes) => Buffer.from(bytes)),
+    likely.map((written) => Buffer.from(written)),
+  );
+
+  test('the pieces in which it comes change nothing, and nothing is thrown', () => {
+    fc.assert(
+      fc.property(text, fc.array(fc.integer({ min: 0, max: 20 })), (bytes, pieces) => {
+        const whole = parse(bytes);
+        expect(parse(bytes, pieces)).toEqual(whole);
+        expect(
+          parse(
+            bytes,
+            Array.from(bytes, () => 1),
+          ),
+        ).toEqual(whole);
+      }),
+      { numRuns: 1000 },
+    );
+  });
+
+  test('what was written is what is read', () => {
+    fc.assert(
+      fc.property(
+        fc.uniqueArray(fc.tuple(fc.string(), fc.double({ noDefaultInfinity: true, noNaN: true })), {
+          selector: ([label]) => label,
+        }),
+        (series) => {
+          const escaped = (label: string) =>
+            label.replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('\n', '\\n');
+          const page = series.map(([label, value]) => `up{a="${escaped(label)}"} ${value}\n`).join('');
+          const parser = createTextParser({ wanted, maxSamples: 1000 });
+          parser.write(Buffer.from(page));
+          const read = parser.end();
+          expect(isTextProblem(read) ? read : read.samples.map((s) => [s.labels.get('a'), s.value])).toEqual(
+            series.map(([label, value]) => [
+              Buffer.from(label).toString(),
+              value === 0 && Object.is(value, -0) ? 0 : value,
+            ]),
+          );
+        },
+      ),
+    );
+  });
+
+  test('a real page, cut anywhere, is refused unless it is cut at a line feed', () => {
+    const page = gunzipSync(
+      readFileSync(new URL('../../../fixtures/gitaly/19/after.praefect-1.prom.gz', import.meta.url)),
+    );
+    fc.assert(
+      fc.property(fc.integer({ min: 1, max: page.length }), (length) => {
+        const read = parse(page.subarray(0, length));
+        expect(typeof read === 'string').toBe(page[length - 1] !== 0x0a);
+      }),
+      { numRuns: 50 },
+    );
+  });
+});

@@ -1,0 +1,43 @@
+/** Pages, blocks and clocks for the tests of this room. */
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { gunzipSync } from 'node:zlib';
+import { expositionText } from '../../../src/metrics/exposition.ts';
+import type { Block } from '../../../src/metrics/samples.ts';
+import { gitalyPrefix, praefectPrefix, wantedSamples } from '../../../src/sources/gitaly/history.ts';
+import { createTextParser, isTextProblem, type TextPage } from '../../../src/sources/gitaly/parser/parser.ts';
+
+export const fixtures = join(import.meta.dirname, '../../fixtures/gitaly');
+
+/** The bytes of `NAME.prom` or `NAME.prom.gz`. */
+export function pageBytes(name: string): Buffer {
+  const file = join(fixtures, `${name}.prom`);
+  return existsSync(file) ? readFileSync(file) : gunzipSync(readFileSync(`${file}.gz`));
+}
+
+/** As the collector reads it; throws what is wrong. */
+export function readText(bytes: Uint8Array): TextPage {
+  const parser = createTextParser({
+    wanted: wantedSamples,
+    maxSamples: 20_000,
+    prefixes: [gitalyPrefix, praefectPrefix],
+  });
+  parser.write(bytes);
+  const page = parser.end();
+  if (isTextProblem(page)) throw new Error(page.message);
+  return page;
+}
+
+/** The sample lines of a block, without the prefix that all names share. */
+export const samplesOfBlock = (block: Block): string[] =>
+  expositionText([block])
+    .split('\n')
+    .filter((line) => line !== '' && !line.startsWith('#'));
+
+export async function until(condition: () => boolean | Promise<boolean>, withinMs = 10_000): Promise<void> {
+  const end = performance.now() + withinMs;
+  while (!(await condition())) {
+    if (performance.now() > end) throw new Error(`not within ${withinMs} ms: ${condition}`);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}

@@ -1,0 +1,161 @@
+/** What is made of each version's page: the fixtures' README says which are real and which are written. */
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from '@jest/globals';
+import { lintMetrics } from '../../../src/metrics/lint.ts';
+import { lintBlock } from '../../../src/metrics/lint-block.ts';
+import { limitFamilies } from '../../../src/sources/gitaly/block.ts';
+import {
+  countsDrops,
+  history,
+  limitNameOf,
+  praefectPrefix,
+  reasonOf,
+  rpcOf,
+  wantedSamples,
+} from '../../../src/sources/gitaly/history.ts';
+import { gitalyMetrics } from '../../../src/sources/gitaly/metrics.ts';
+import { serverUse } from '../../../src/sources/gitaly/server-use.ts';
+import { fixtures, pageBytes, readText, samplesOfBlock } from './support.ts';
+
+const identity = { namespace: '', pod: '', node: 'gitaly-1' };
+
+const pages = ['written', '19'].flatMap((folder) =>
+  readdirSync(join(fixtures, folder))
+    .filter((file) => /\.prom(\.gz)?$/.test(file) && !file.includes('praefect'))
+    .map((file) => `${folder}/${file.replace(/\.prom(\.gz)?$/, '')}`),
+);
+
+describe('each page of Gitaly', () => {
+  test.each(pages)('%s', (name) => {
+    const page = readText(pageBytes(name));
+    const block = {
+      families: limitFamilies([{ identity, use: serverUse(page.samples), config: undefined }]),
+    };
+    expect(lintBlock(block, gitalyMetrics)).toEqual([]);
+    const text = `${samplesOfBlock(block).join('\n')}\n`;
+    const golden = join(fixtures, `${name}.expected`);
+    if (process.env['UPDATE_EXPECTED'] === '1' || !existsSync(golden)) writeFileSync(golden, text);
+    expect(text).toBe(readFileSync(golden, 'utf8'));
+    expect(page.prefixes).not.toContain(praefectPrefix);
+  });
+
+  test.each(['13.5/01-healthy.praefect-1', '14.9/01-healthy.praefect-1', '19/after.praefect-1'])(
+    '%s is known for a page of Praefect, and says nothing of limits',
+    (name) => {
+      const page = readText(pageBytes(name));
+      expect(page.prefixes).toContain(praefectPrefix);
+      expect(page.samples.map((sample) => sample.name)).toEqual(['gitlab_build_info']);
+    },
+  );
+});
+
+test('the history is in order, and no family is in it twice', () => {
+  const order = (version: string) =>
+    version
+      .split('.')
+      .map((part) => part.padStart(3, '0'))
+      .join('.');
+  const first = history.map((each) => order(each.first));
+  expect(first).toEqual([...first].sort());
+  expect(new Set(history.map(({ family }) => family)).size).toBe(history.length);
+  expect(wantedSamples).toContain('gitaly_concurrency_limiting_acquiring_seconds_bucket');
+});
+
+test("the metrics keep the contract's form", () => {
+  expect(lintMetrics(gitalyMetrics)).toEqual([]);
+});
+
+const labels = (of: Record<string, string>) => new Map(Object.entries(of));
+
+test.each([
+  [
+    { system: 'gitaly', grpc_service: 'gitaly.X', grpc_method: 'Y' },
+    { service: 'gitaly.X', method: 'Y' },
+  ],
+  [
+    { system: 'gitaly.X', grpc_service: 'Y', grpc_method: 'gitaly' },
+    { service: 'gitaly.X', method: 'Y' },
+  ],
+  [
+    { grpc_service: 'gitaly.X', grpc_method: 'Y' },
+    { service: 'gitaly.X', method: 'Y' },
+  ],
+  [{ grpc_service: 'gitaly.X' }, undefined],
+])('the RPC of %j', (of, rpc) => {
+  expect(rpcOf(labels(of))).toEqual(rpc);
+});
+
+test.each([
+  ['packObjects', { of: 'pack-objects', unauthenticated: false }],
+  ['packObjects-unauthenticated', { of: 'pack-objects', unauthenticated: true }],
+  ['perRPC/gitaly.X/Y', { of: { service: 'gitaly.X', method: 'Y' }, unauthenticated: false }],
+  ['perRPC/gitaly.X/Y-unauthenticated', { of: { service: 'gitaly.X', method: 'Y' }, unauthenticated: true }],
+  ['perRPC/gitaly.X', undefined],
+  ['somethingNew', undefined],
+  [undefined, undefined],
+])('the limit %s', (name, limit) => {
+  expect(limitNameOf(name)).toEqual(limit);
+});
+
+test.each([
+  ['max_size', 'queue_full'],
+  ['max_time', 'queue_wait'],
+  ['rate', 'rate'],
+  ['other', 'cancelled'],
+  ['of_tomorrow', 'cancelled'],
+  [undefined, 'cancelled'],
+])('the reason %s is %s', (native, reason) => {
+  expect(reasonOf(native)).toBe(reason);
+});
+
+test.each<[string | undefined, string[], boolean]>([
+  ['14.7.9', [], false],
+  ['14.8.0', [], true],
+  ['v15.0.0', [], true],
+  ['(devel)', ['gitaly_rate_limiting_queued'], false],
+  ['(devel)', ['gitaly_rate_limiting_queued', 'gitaly_requests_dropped_total'], true],
+  [undefined, ['gitaly_concurrency_limiting_queued', 'gitlab_build_info'], true],
+  [undefined, ['gitlab_build_info'], false],
+])('version %s with %j counts drops: %s', (version, names, counts) => {
+  expect(countsDrops(version, new Set(names))).toBe(counts);
+});
+
+describe('what a page cannot mean', () => {
+  const use = (text: string) => serverUse(readText(Buffer.from(text)).samples);
+  const wait = (rows: string) => use(rows).rpcs[0]?.wait;
+  const name = 'gitaly_concurrency_limiting_acquiring_seconds';
+  const rpc = 'grpc_service="gitaly.X",grpc_method="Y"';
+
+  test('numbers that are none are as if they were not there', () => {
+    expect(
+      use(
+        `gitaly_concurrency_limiting_queued{${rpc}} NaN\ngitaly_concurrency_limiting_in_progress{${rpc}} 1\n`,
+      ).rpcs,
+    ).toMatchObject([{ inProgress: 1, queued: undefined }]);
+  });
+
+  test.each([
+    ['whole', `_bucket{${rpc},le="1"} 1\n_bucket{${rpc},le="+Inf"} 2\n_sum{${rpc}} 3\n_count{${rpc}} 2\n`, 2],
+    [
+      'in another order',
+      `_count{${rpc}} 2\n_sum{${rpc}} 3\n_bucket{${rpc},le="+Inf"} 2\n_bucket{${rpc},le="1"} 1\n`,
+      2,
+    ],
+    ['without +Inf', `_bucket{${rpc},le="1"} 1\n_sum{${rpc}} 3\n_count{${rpc}} 1\n`, undefined],
+    ['without a count', `_bucket{${rpc},le="+Inf"} 2\n_sum{${rpc}} 3\n`, undefined],
+    ['with another count', `_bucket{${rpc},le="+Inf"} 2\n_sum{${rpc}} 3\n_count{${rpc}} 3\n`, undefined],
+    [
+      'with falling buckets',
+      `_bucket{${rpc},le="1"} 3\n_bucket{${rpc},le="+Inf"} 2\n_sum{${rpc}} 3\n_count{${rpc}} 2\n`,
+      undefined,
+    ],
+    [
+      'with a bound that is no number',
+      `_bucket{${rpc},le="x"} 1\n_bucket{${rpc},le="+Inf"} 2\n_sum{${rpc}} 3\n_count{${rpc}} 2\n`,
+      undefined,
+    ],
+  ])('a histogram %s', (_, rows, count) => {
+    expect(wait(rows.replaceAll(/^_/gm, `${name}_`))?.count).toBe(count);
+  });
+});

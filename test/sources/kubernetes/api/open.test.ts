@@ -1,0 +1,282 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { createServer, type Server } from 'node:https';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { TLSSocket } from 'node:tls';
+import { afterAll, afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { systemClock } from '../../../../src/lib/clock.ts';
+import type { KubeApi } from '../../../../src/sources/kubernetes/api/api.ts';
+import { openKubeApi } from '../../../../src/sources/kubernetes/api/open.ts';
+import { type Certificates, makeCertificates } from '../../../server/support/certificates.ts';
+import { startKubeApi, type TestKubeApi } from '../../../support/kube-api.ts';
+import { createManualClock } from '../../../support/manual-clock.ts';
+import { hasTool, testWith } from '../../../support/tools.ts';
+
+const pods = '/api/v1/namespaces/gitlab/pods';
+const never = new AbortController().signal;
+const certificates: Certificates | undefined = hasTool('openssl') ? makeCertificates() : undefined;
+afterAll(() => certificates?.remove());
+
+let server: TestKubeApi;
+let folder: string;
+let opened: KubeApi[];
+
+beforeEach(async () => {
+  server = await startKubeApi();
+  folder = await mkdtemp(join(tmpdir(), 'kubeconfig-'));
+  opened = [];
+});
+afterEach(async () => {
+  for (const api of opened) api.close();
+  await server.close();
+  await rm(folder, { recursive: true });
+});
+
+/** A kubeconfig with one context `main`; `user` as JSON, which is YAML. */
+async function kubeconfig(user: object, cluster: object = { server: server.url.origin }, name = 'config') {
+  const file = join(folder, name);
+  const config = {
+    apiVersion: 'v1',
+    kind: 'Config',
+    'current-context': 'main',
+    clusters: [{ name: 'c', cluster }],
+    users: [{ name: 'u', user }],
+    contexts: [
+      { name: 'main', context: { cluster: 'c', user: 'u' } },
+      { name: 'other', context: { cluster: 'gone', user: 'u' } },
+    ],
+  };
+  await writeFile(file, JSON.stringify(config));
+  return file;
+}
+
+async function open(
+  file: string | undefined,
+  world: Partial<Parameters<typeof openKubeApi>[1]> = {},
+  context?: string,
+) {
+  const result = await openKubeApi(
+    { kubeconfig: file, context },
+    { clock: systemClock, env: {}, serviceAccountFolder: folder, ...world },
+  );
+  if (result.ok) opened.push(result.api);
+  return result;
+}
+
+async function api(...args: Parameters<typeof open>): Promise<KubeApi> {
+  const result = await open(...args);
+  if (!result.ok) throw new Error(result.failure.message);
+  return result.api;
+}
+
+const shown = (): (string | undefined)[] => server.requests.map(({ authorization }) => authorization);
+
+describe('credentials of a kubeconfig', () => {
+  test('a token', async () => {
+    const kube = await api(await kubeconfig({ token: 'abc' }));
+    expect(kube.server).toBe(server.url.origin);
+    expect(await kube.get(pods, {}, never)).toMatchObject({ ok: true, answer: { status: 200 } });
+    expect(shown()).toEqual(['Bearer abc']);
+  });
+
+  test('user and password', async () => {
+    await (await api(await kubeconfig({ username: 'u', password: 'p' }))).get(pods, {}, never);
+    expect(shown()).toEqual([`Basic ${Buffer.from('u:p').toString('base64')}`]);
+  });
+
+  test("a token's file, relative to the kubeconfig, read again after a minute", async () => {
+    const clock = createManualClock();
+    await writeFile(join(folder, 'token'), 'one\n');
+    const kube = await api(await kubeconfig({ tokenFile: 'token' }), { clock });
+    await kube.get(pods, {}, never);
+    await writeFile(join(folder, 'token'), 'two\n');
+    await kube.get(pods, {}, never);
+    await clock.advance(61_000);
+    await kube.get(pods, {}, never);
+    expect(shown()).toEqual(['Bearer one', 'Bearer one', 'Bearer two']);
+  });
+
+  test("a token's file is read at once when the token is refused, and once for all who were", async () => {
+    await writeFile(join(folder, 'token'), 'old');
+    const kube = await api(await kubeconfig({ tokenFile: 'token' }));
+    await kube.get(pods, {}, never);
+    await writeFile(join(folder, 'token'), 'new');
+    server.requireToken('new');
+    const answers = await Promise.all([1, 2, 3].map(() => kube.get(pods, {}, never)));
+    expect(answers).toMatchObject([1, 2, 3].map(() => ({ ok: true, answer: { status: 200 } })));
+    await kube.get(pods, {}, never);
+    expect(shown().at(-1)).toBe('Bearer new');
+  });
+
+  test('a plugin, asked once until its token is refused', async () => {
+    const plugin = `
+      const fs = require('node:fs');
+      const file = process.argv[1];
+      const count = fs.existsSync(file) ? Number(fs.readFileSync(file, 'utf8')) + 1 : 1;
+      fs.writeFileSync(file, String(count));
+      console.log(JSON.stringify({ kind: 'ExecCredential', apiVersion: 'client.authentication.k8s.io/v1', status: { token: 'token-' + count } }));`;
+    const exec = {
+      apiVersion: 'client.authentication.k8s.io/v1',
+      command: process.execPath,
+      args: ['-e', plugin, join(folder, 'count')],
+    };
+    const kube = await api(await kubeconfig({ exec }));
+    await Promise.all([1, 2, 3].map(() => kube.get(pods, {}, never)));
+    expect(shown()).toEqual(['Bearer token-1', 'Bearer token-1', 'Bearer token-1']);
+    server.requireToken('token-2');
+    expect(await kube.get(pods, {}, never)).toMatchObject({ ok: true, answer: { status: 200 } });
+  });
+
+  test('a plugin that fails is a failure without its words, and is asked again', async () => {
+    const exec = {
+      apiVersion: 'client.authentication.k8s.io/v1',
+      command: process.execPath,
+      args: ['-e', 'console.error("hunter2"); process.exit(1)'],
+    };
+    const asked = await (await api(await kubeconfig({ exec }))).get(pods, {}, never);
+    expect(asked).toMatchObject({
+      ok: false,
+      failure: { reason: 'authentication', message: expect.stringMatching(/credential plugin/) },
+    });
+    expect(JSON.stringify(asked)).not.toMatch(/hunter2/);
+    const missing = { apiVersion: 'client.authentication.k8s.io/v1', command: '/no/such/plugin' };
+    expect(await (await api(await kubeconfig({ exec: missing }))).get(pods, {}, never)).toMatchObject({
+      failure: { reason: 'authentication', message: expect.stringMatching(/\/no\/such\/plugin/) },
+    });
+  });
+});
+
+describe('where the configuration is', () => {
+  test("KUBECONFIG's files, the first that names something first", async () => {
+    const first = await kubeconfig({ token: 'first' }, undefined, 'a');
+    const second = await kubeconfig({ token: 'second' }, undefined, 'b');
+    await (await api(undefined, { env: { KUBECONFIG: `${first}:${second}` } })).get(pods, {}, never);
+    expect(shown()).toEqual(['Bearer first']);
+  });
+
+  test.each<[string, () => Promise<Awaited<ReturnType<typeof open>>>, RegExp]>([
+    ['nowhere', () => open(undefined), /neither kubernetes.kubeconfig, KUBECONFIG nor HOME is set/],
+    ['a file that is not there', () => open('/no/config'), /kubeconfig \/no\/config is not there/],
+    ['a folder', () => open(folder), /cannot be read \(EISDIR\)/],
+    [
+      'another context',
+      async () => open(await kubeconfig({ token: 'secret' }), {}, 'nope'),
+      /kubernetes.context is nope, .* it has main, other/,
+    ],
+    [
+      'a context whose cluster is not there',
+      async () => open(await kubeconfig({}), {}, 'other'),
+      /no cluster for its context other/,
+    ],
+    [
+      'an address without TLS that is not of this host',
+      async () => open(await kubeconfig({ token: 'secret' }, { server: 'http://10.0.0.1:8080' })),
+      /without TLS only an address of this host/,
+    ],
+    ['no address', async () => open(await kubeconfig({}, { server: 'nonsense' })), /not an http/],
+  ])('%s', async (_name, run, message) => {
+    const result = await run();
+    expect(result).toMatchObject({ ok: false, failure: { message: expect.stringMatching(message) } });
+    expect(JSON.stringify(result)).not.toMatch(/secret/);
+  });
+
+  test.each(['', 'not: [yaml', '{"clusters":[{"name":"secret"}]}', '[]'])('a file with %j', async (text) => {
+    const file = join(folder, 'config');
+    await writeFile(file, text);
+    const result = await open(file);
+    expect(result.ok).toBe(false);
+    expect(JSON.stringify(result)).not.toMatch(/secret/);
+  });
+});
+
+describe('TLS', () => {
+  const withOpenssl = testWith('openssl');
+  let tls: Server | undefined;
+  afterEach(() => {
+    tls?.closeAllConnections();
+    tls?.close();
+  });
+
+  async function listen(): Promise<string> {
+    tls = createServer(
+      {
+        key: certificates!.server.key,
+        cert: certificates!.server.cert,
+        ca: certificates!.ca.cert,
+        requestCert: true,
+        rejectUnauthorized: false,
+      },
+      (request, response) =>
+        response.end(
+          JSON.stringify({
+            authorization: request.headers.authorization,
+            certificate: (request.socket as TLSSocket).getPeerCertificate().subject?.CN,
+          }),
+        ),
+    );
+    await new Promise<void>((resolve) => tls?.listen(0, '127.0.0.1', resolve));
+    return String((tls.address() as AddressInfo).port);
+  }
+
+  withOpenssl('a pod by its service account', async () => {
+    const port = await listen();
+    await writeFile(join(folder, 'token'), 'of-the-pod\n');
+    await writeFile(join(folder, 'ca.crt'), certificates!.ca.cert);
+    const env = {
+      KUBERNETES_SERVICE_HOST: '127.0.0.1',
+      KUBERNETES_SERVICE_PORT: port,
+      KUBECONFIG: '/no/such',
+    };
+    const kube = await api(undefined, { env });
+    expect(await kube.get(pods, {}, never)).toMatchObject({
+      ok: true,
+      answer: { body: '{"authorization":"Bearer of-the-pod"}' },
+    });
+    // Rotated away in the middle: a failure that names the file, never a question without a token.
+    await rm(join(folder, 'token'));
+    const clock = createManualClock();
+    await writeFile(join(folder, 'token'), 'x');
+    const later = await api(undefined, { env, clock });
+    await later.get(pods, {}, never);
+    await rm(join(folder, 'token'));
+    await clock.advance(61_000);
+    expect(await later.get(pods, {}, never)).toMatchObject({
+      ok: false,
+      failure: { reason: 'authentication', message: expect.stringContaining(join(folder, 'token')) },
+    });
+    await writeFile(join(folder, 'token'), 'y');
+    expect(await later.get(pods, {}, never)).toMatchObject({
+      answer: { body: '{"authorization":"Bearer y"}' },
+    });
+  });
+
+  withOpenssl('client certificates, and new ones as they are renewed', async () => {
+    const port = await listen();
+    const { ca, client, otherClient } = certificates!;
+    const cluster = { server: `https://127.0.0.1:${port}`, 'certificate-authority': ca.certFile };
+    const user = { 'client-certificate': 'client.crt', 'client-key': 'client.key' };
+    const write = async (pair: typeof client) => {
+      await writeFile(join(folder, 'client.crt'), pair.cert);
+      await writeFile(join(folder, 'client.key'), pair.key);
+    };
+    await write(client);
+    const clock = createManualClock();
+    const kube = await api(await kubeconfig(user, cluster), { clock });
+    expect(await kube.get(pods, {}, never)).toMatchObject({ answer: { body: '{"certificate":"client"}' } });
+    await write(otherClient);
+    await clock.advance(61_000);
+    expect(await kube.get(pods, {}, never)).toMatchObject({
+      answer: { body: '{"certificate":"other-client"}' },
+    });
+  });
+
+  withOpenssl('an authority that is not the one expected', async () => {
+    const port = await listen();
+    const kube = await api(await kubeconfig({ token: 'a' }, { server: `https://127.0.0.1:${port}` }));
+    expect(await kube.get(pods, {}, never)).toMatchObject({
+      ok: false,
+      failure: { reason: 'tls', message: expect.stringMatching(/certificate authority/) },
+    });
+  });
+});

@@ -1,0 +1,98 @@
+/** All pods of a cluster for their priorities: in pages, rarely, and never half a list. */
+import { afterEach, beforeEach, expect, test } from '@jest/globals';
+import { systemClock } from '../../../../src/lib/clock.ts';
+import { createHttpApi } from '../../../../src/sources/kubernetes/api/http.ts';
+import { chartComponentOf } from '../../../../src/sources/kubernetes/directory/component.ts';
+import { createOtherPods } from '../../../../src/sources/kubernetes/directory/other-pods.ts';
+import { type RawObject, recorded, startKubeApi, type TestKubeApi } from '../../../support/kube-api.ts';
+import { archive } from '../../../support/kubernetes-archive.ts';
+import { createManualClock } from '../../../support/manual-clock.ts';
+
+let server: TestKubeApi;
+beforeEach(async () => {
+  server = await startKubeApi();
+});
+afterEach(() => server.close());
+
+const [gitaly] = archive('posture-good').items('at-rest/pods.json') as readonly (RawObject & {
+  spec: object;
+})[];
+
+/** So many pods of others, with priorities from 0 on, and one of Gitaly's. */
+function serve(count: number): void {
+  if (gitaly === undefined) throw new Error('a recorded pod');
+  const others = Array.from({ length: count }, (_, at) => ({
+    ...gitaly,
+    metadata: { ...gitaly.metadata, labels: {}, name: `web-${at}`, namespace: 'web', uid: `uid-${at}` },
+    spec: { priority: at, containers: [{ name: 'web' }] },
+  }));
+  server.put('pods', [gitaly, ...others]);
+}
+
+function opened() {
+  const clock = createManualClock();
+  const api = createHttpApi({
+    server: server.url,
+    clock: systemClock,
+    access: async () => ({ ok: true, access: { tls: {}, authorization: undefined, headers: {} } }),
+  });
+  const others = createOtherPods(api, chartComponentOf, clock);
+  return { clock, others, ask: (signal = AbortSignal.timeout(20_000)) => others(signal) };
+}
+
+test('all of them but Gitaly, in pages', async () => {
+  serve(250);
+  const { ask } = opened();
+  const found = await ask();
+  expect(found).toHaveProperty('value');
+  expect(
+    'value' in found && [...found.value].sort((a, b) => Number(a.priority) - Number(b.priority)).at(-1),
+  ).toEqual({
+    namespace: 'web',
+    name: 'web-249',
+    priority: 249,
+  });
+  expect('value' in found && found.value).toHaveLength(250);
+  expect(server.requests.map(({ query }) => query['limit'])).toEqual(['100', '100', '100']);
+});
+
+test('once in half an hour', async () => {
+  serve(1);
+  const { ask, clock } = opened();
+  await ask();
+  await clock.advance(1_799_999);
+  await ask();
+  expect(server.requests).toHaveLength(1);
+  await clock.advance(1);
+  await ask();
+  expect(server.requests).toHaveLength(2);
+});
+
+test.each([
+  ['no right', recorded('list-forbidden'), 'may not list pods of all namespaces'],
+  ['a failure', { status: 500 }, 'HTTP 500'],
+  ['garbage', { status: 200, body: '<html>' }, 'something else than a list'],
+] as const)(
+  '%s in the middle is not known, and tried again after five minutes',
+  async (_what, answer, why) => {
+    serve(150);
+    server.next('pods:list', { status: 200, body: { metadata: { continue: '0:x' }, items: [] } }, answer);
+    const { ask, clock } = opened();
+    expect(await ask()).toEqual({ unknown: expect.stringContaining(why) });
+    await clock.advance(299_999);
+    await ask();
+    expect(server.requests).toHaveLength(2);
+    await clock.advance(1);
+    expect(await ask()).toHaveProperty('value');
+  },
+);
+
+test('a cluster too large for one look is not listed each minute', async () => {
+  serve(1);
+  server.always('pods:list', 'silence');
+  const { ask, clock } = opened();
+  expect(await ask(AbortSignal.timeout(100))).toEqual({ unknown: expect.stringContaining('more pods than') });
+  await clock.advance(60_000);
+  await ask();
+  expect(server.requests).toHaveLength(1);
+});

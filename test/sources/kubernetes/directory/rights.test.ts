@@ -1,0 +1,108 @@
+/** The rights that settings need, and that the manifests grant exactly those. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, test } from '@jest/globals';
+import { parseAllDocuments } from 'yaml';
+import {
+  type RightsSettings,
+  rightsFor,
+  rightText,
+} from '../../../../src/sources/kubernetes/directory/rights.ts';
+
+const cluster: RightsSettings = { role: 'cluster', namespace: undefined, scrape: true, volumeStats: false };
+const texts = (settings: RightsSettings): readonly string[] => rightsFor(settings).map(rightText).sort();
+
+test('one exporter for the cluster', () => {
+  expect(texts(cluster)).toEqual([
+    'get configmaps in all namespaces',
+    'list events in all namespaces',
+    'list nodes',
+    'list poddisruptionbudgets.policy in all namespaces',
+    'list pods in all namespaces',
+    'list statefulsets.apps in all namespaces',
+    'watch events in all namespaces',
+    'watch nodes',
+    'watch poddisruptionbudgets.policy in all namespaces',
+    'watch pods in all namespaces',
+    'watch statefulsets.apps in all namespaces',
+  ]);
+});
+
+test("in one namespace: rights there, and what lies elsewhere: nodes, and nodes' events in `default`", () => {
+  expect(texts({ ...cluster, namespace: ['gitlab'] })).toEqual([
+    'get configmaps in namespace gitlab',
+    'list events in namespace default',
+    'list events in namespace gitlab',
+    'list nodes',
+    'list poddisruptionbudgets.policy in namespace gitlab',
+    'list pods in namespace gitlab',
+    'list statefulsets.apps in namespace gitlab',
+    'watch events in namespace default',
+    'watch events in namespace gitlab',
+    'watch nodes',
+    'watch poddisruptionbudgets.policy in namespace gitlab',
+    'watch pods in namespace gitlab',
+    'watch statefulsets.apps in namespace gitlab',
+  ]);
+});
+
+test('an agent sees pods and nodes alone', () => {
+  const agent = { ...cluster, role: 'agent', volumeStats: true } as const;
+  expect(texts(agent)).toEqual([
+    'list nodes',
+    'list pods in all namespaces',
+    'watch nodes',
+    'watch pods in all namespaces',
+  ]);
+});
+
+test('without scrape no ConfigMaps; volumes need the kubelets', () => {
+  const without = texts({ ...cluster, scrape: false, volumeStats: true });
+  expect(without.filter((text) => text.startsWith('get'))).toEqual(['get nodes/proxy']);
+});
+
+interface Role {
+  readonly kind: string;
+  readonly metadata: { readonly name: string; readonly namespace?: string };
+  readonly rules: readonly {
+    readonly apiGroups: readonly string[];
+    readonly resources: readonly string[];
+    readonly verbs: readonly string[];
+  }[];
+}
+
+/** What the roles of these names in a manifest grant, as `rightText` says it. */
+function granted(file: string, names: RegExp): readonly string[] {
+  const text = readFileSync(join(import.meta.dirname, '../../../../deploy/kubernetes', file), 'utf8');
+  const documents = parseAllDocuments(text).map((document) => document.toJS() as Role);
+  return documents
+    .filter(({ kind, metadata }) => /^(Cluster)?Role$/.test(kind) && names.test(metadata.name))
+    .flatMap(({ metadata, rules }) =>
+      rules.flatMap(({ apiGroups, resources, verbs }) =>
+        apiGroups.flatMap((group) =>
+          resources.flatMap((resource) =>
+            verbs.map((verb) =>
+              rightText({
+                verb: verb as 'get',
+                group,
+                resource,
+                namespace: metadata.namespace,
+                path: '',
+                for: '',
+              }),
+            ),
+          ),
+        ),
+      ),
+    )
+    .sort();
+}
+
+test.each([
+  ['rbac.yaml', 'cluster', undefined, /^gitaly-exporter$/],
+  ['rbac.yaml', 'agent', undefined, /^gitaly-exporter-agent$/],
+  ['rbac-namespaced.yaml', 'cluster', ['gitlab'], /^gitaly-exporter(-nodes)?$/],
+  ['rbac-namespaced.yaml', 'agent', ['gitlab'], /^gitaly-exporter-(agent|nodes)$/],
+] as const)('%s grants role %s exactly what it uses', (file, role, namespace, names) => {
+  expect(granted(file, names)).toEqual(texts({ ...cluster, role, namespace }));
+});

@@ -1,0 +1,89 @@
+/** Stores that a test fills, and objects of the recorded lists. */
+import { nodeOf, podOf } from '../../../../src/sources/kubernetes/objects/index.ts';
+import type { Meta, Node, Pod } from '../../../../src/sources/kubernetes/objects/types.ts';
+import {
+  type Change,
+  type Store,
+  type WatchState,
+  watchEnds,
+} from '../../../../src/sources/kubernetes/store.ts';
+import { archive } from '../../../support/kubernetes-archive.ts';
+
+export interface TestStore<T> extends Store<T> {
+  add(object: T): void;
+  remove(uid: string): void;
+  relist(now: readonly T[]): void;
+  set(state: Partial<WatchState>): void;
+  listeners(): number;
+}
+
+export function testStore<T extends Meta>(objects: readonly T[] = []): TestStore<T> {
+  const held = new Map(objects.map((object) => [object.uid, object]));
+  const listeners = new Set<(change: Change<T>, at: number) => void>();
+  let state: WatchState = {
+    current: true,
+    heardAt: Date.UTC(2026, 0, 1),
+    failure: undefined,
+    objects: 0,
+    restarts: Object.fromEntries(watchEnds.map((end) => [end, 0])) as WatchState['restarts'],
+  };
+  const tell = (change: Change<T>): void => {
+    for (const listener of [...listeners]) listener(change, 0);
+  };
+  return {
+    all: () => [...held.values()],
+    get: (uid) => held.get(uid),
+    state: () => ({ ...state, objects: held.size }),
+    subscribe(listener) {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+    add(object) {
+      const before = held.get(object.uid);
+      held.set(object.uid, object);
+      tell(before === undefined ? { type: 'added', object } : { type: 'modified', object, before });
+    },
+    remove(uid) {
+      const object = held.get(uid);
+      held.delete(uid);
+      if (object !== undefined) tell({ type: 'deleted', object });
+    },
+    relist(now) {
+      const before = [...held.values()];
+      held.clear();
+      for (const object of now) held.set(object.uid, object);
+      tell({ type: 'relisted', before, now });
+    },
+    set(change) {
+      state = { ...state, ...change };
+    },
+    listeners: () => listeners.size,
+  };
+}
+
+export function recordedPods(name: string, moment: string): readonly Pod[] {
+  return archive(name)
+    .items(`${moment}/pods.json`)
+    .map((raw) => {
+      const pod = podOf(raw);
+      if (!pod.ok) throw new Error(pod.why);
+      return pod.object;
+    });
+}
+
+export function recordedNodes(name: string, moment: string): readonly Node[] {
+  return archive(name)
+    .items(`${moment}/nodes.json`)
+    .map((raw) => {
+      const node = nodeOf(raw);
+      if (!node.ok) throw new Error(node.why);
+      return node.object;
+    });
+}
+
+/** By name; throws where there is none, so that a test does not pass over it. */
+export function named<T extends Meta>(objects: readonly T[], name: string): T {
+  const found = objects.find((each) => each.name === name);
+  if (found === undefined) throw new Error(`no ${name} among ${objects.map((each) => each.name).join(', ')}`);
+  return found;
+}

@@ -1,0 +1,245 @@
+import { describe, expect, test } from '@jest/globals';
+import fc from 'fast-check';
+import {
+  configMapOf,
+  disruptionBudgetOf,
+  eventOf,
+  labelSelectorOf,
+  nodeOf,
+  podOf,
+  selects,
+  statefulSetOf,
+} from '../../../../src/sources/kubernetes/objects/index.ts';
+import { archive } from '../../../support/kubernetes-archive.ts';
+
+type Raw = {
+  metadata: Record<string, unknown>;
+  spec: Record<string, unknown>;
+  status: Record<string, unknown>;
+};
+
+const good = archive('posture-good');
+const pod = (): Raw => structuredClone(good.items('at-rest/pods.json')[0]) as Raw;
+
+/** The pod with one change. */
+function changed(change: (raw: Raw) => void) {
+  const raw = pod();
+  change(raw);
+  return podOf(raw);
+}
+
+describe('an object is refused, with what is wrong, when', () => {
+  test.each<[string, (raw: Raw) => void, string]>([
+    ['it has no name', ({ metadata }) => delete metadata['name'], 'metadata.name is missing'],
+    ['its uid is a number', ({ metadata }) => (metadata['uid'] = 7), 'metadata.uid is 7'],
+    [
+      'its name is too long to be one',
+      ({ metadata }) => (metadata['name'] = 'x'.repeat(300)),
+      `metadata.name is "${'x'.repeat(40)}..."`,
+    ],
+    [
+      'its creation is no time',
+      ({ metadata }) => (metadata['creationTimestamp'] = 'yesterday'),
+      'metadata.creationTimestamp is not a time',
+    ],
+    [
+      'its deletion cannot be read: it must not look like a pod that stays',
+      ({ metadata }) => (metadata['deletionTimestamp'] = 'soon'),
+      'metadata.deletionTimestamp is not a time',
+    ],
+    [
+      'a condition has another status',
+      ({ status }) => (status['conditions'] = [{ type: 'Ready', status: 'Maybe' }]),
+      'condition Ready is neither True, False nor Unknown',
+    ],
+    [
+      'restarts cannot be counted',
+      ({ status }) => (status['containerStatuses'] = [{ name: 'gitaly', restartCount: 'many' }]),
+      'restartCount of container gitaly is "many"',
+    ],
+    [
+      'an exit has no code',
+      ({ status }) =>
+        (status['containerStatuses'] = [
+          { name: 'gitaly', lastState: { terminated: { reason: 'OOMKilled' } } },
+        ]),
+      'the exit code of a container is not a number',
+    ],
+  ])('%s', (_name, change, why) => {
+    expect(changed(change)).toEqual({ ok: false, why });
+  });
+
+  test.each([undefined, null, 1, 'Pod', [], {}])('it is %p', (raw: unknown) => {
+    for (const parse of [podOf, nodeOf, eventOf, statefulSetOf, disruptionBudgetOf, configMapOf])
+      expect(parse(raw)).toEqual({ ok: false, why: expect.any(String) });
+  });
+
+  test('it is of another kind', () => {
+    expect(podOf({ kind: 'Status', code: 410 })).toEqual({
+      ok: false,
+      why: 'not a Pod but of kind "Status"',
+    });
+  });
+});
+
+test('what is optional and of a wrong type is absent', () => {
+  const outcome = changed(({ metadata, spec, status }) => {
+    metadata['labels'] = ['app'];
+    metadata['annotations'] = { 'prometheus.io/port': 9236, 'prometheus.io/path': '/metrics' };
+    spec['priority'] = 'high';
+    spec['affinity'] = 'none';
+    spec['securityContext'] = { runAsUser: '1000', fsGroupChangePolicy: true };
+    spec['containers'] = [{ name: 'gitaly', resources: { limits: { memory: 'much', cpu: '2' } }, ports: 1 }];
+    status['startTime'] = 12;
+    status['podIP'] = null;
+  });
+  expect(outcome).toMatchObject({
+    ok: true,
+    object: {
+      labels: {},
+      annotations: { 'prometheus.io/path': '/metrics' },
+      priority: undefined,
+      antiAffinity: { required: [], preferred: [] },
+      runAsUser: undefined,
+      fsGroupChangePolicy: '',
+      startTime: undefined,
+      ip: '',
+      containers: [{ name: 'gitaly', resources: { cpuLimit: 2 }, ports: {} }],
+    },
+  });
+});
+
+describe('bounds', () => {
+  test('labels: at most 64, the well-known ones first; too long a one is left out, not cut', () => {
+    const outcome = changed(({ metadata }) => {
+      const odd = Array.from({ length: 500 }, (_, i) => [`a${i}.example/b`, 'c']);
+      metadata['labels'] = {
+        ...Object.fromEntries(odd),
+        app: 'gitaly',
+        release: 'gl',
+        long: 'x'.repeat(300),
+      };
+    });
+    if (!outcome.ok) throw new Error(outcome.why);
+    expect(outcome.object.labels).toMatchObject({ app: 'gitaly', release: 'gl' });
+    expect(outcome.object.labels).not.toHaveProperty('long');
+    expect(Object.keys(outcome.object.labels)).toHaveLength(64);
+  });
+
+  test('messages: 1 KiB, and no slice of a longer one', () => {
+    const outcome = changed(({ status }) => (status['message'] = 'é'.repeat(1_000_000)));
+    expect(outcome).toMatchObject({ ok: true, object: { message: 'é'.repeat(1024) } });
+  });
+
+  test('a configuration of more than 1 MiB is absent', () => {
+    const [raw] = good.items('at-rest/configmaps.json') as { data: object }[];
+    const big = { ...raw, data: { 'config.toml': 'x'.repeat(1024 * 1024 + 1), 'config.toml.tpl': 'ok' } };
+    expect(configMapOf(big)).toMatchObject({ ok: true, object: { data: { 'config.toml.tpl': 'ok' } } });
+  });
+});
+
+describe('anti-affinity is of the pod against its like only', () => {
+  const term = (extra: object, labels: object = { app: 'gitaly' }) => ({
+    requiredDuringSchedulingIgnoredDuringExecution: [
+      { topologyKey: 'kubernetes.io/hostname', labelSelector: { matchLabels: labels }, ...extra },
+    ],
+  });
+  test.each<[string, object, string[]]>([
+    ['its own labels', term({}), ['kubernetes.io/hostname']],
+    ['labels of others', term({}, { app: 'redis' }), []],
+    ['its own namespace, named', term({ namespaces: ['gitlab'] }), ['kubernetes.io/hostname']],
+    ['other namespaces', term({ namespaces: ['other'] }), []],
+    ['all namespaces', term({ namespaceSelector: {} }), ['kubernetes.io/hostname']],
+    [
+      'namespaces by their labels, which nobody here knows',
+      term({ namespaceSelector: { matchLabels: { a: 'b' } } }),
+      [],
+    ],
+  ])('%s', (_name, podAntiAffinity, required) => {
+    expect(changed(({ spec }) => (spec['affinity'] = { podAntiAffinity }))).toMatchObject({
+      ok: true,
+      object: { antiAffinity: { required } },
+    });
+  });
+});
+
+describe('selectors', () => {
+  const labels = { app: 'gitaly', release: 'gl' };
+  test.each<[object, boolean]>([
+    [{}, true],
+    [{ matchLabels: { app: 'gitaly' } }, true],
+    [{ matchLabels: { app: 'gitaly', storage: 'default' } }, false],
+    [{ matchExpressions: [{ key: 'app', operator: 'In', values: ['gitaly', 'praefect'] }] }, true],
+    [{ matchExpressions: [{ key: 'app', operator: 'NotIn', values: ['gitaly'] }] }, false],
+    [{ matchExpressions: [{ key: 'tier', operator: 'NotIn', values: ['x'] }] }, true],
+    [{ matchExpressions: [{ key: 'release', operator: 'Exists' }] }, true],
+    [{ matchExpressions: [{ key: 'release', operator: 'DoesNotExist' }] }, false],
+    [{ matchExpressions: [{ key: 'constructor', operator: 'Exists' }] }, false],
+  ])('%j selects: %p', (raw, expected) => {
+    const selector = labelSelectorOf(raw);
+    expect(selector !== undefined && selects(selector, labels)).toBe(expected);
+  });
+
+  test.each([
+    undefined,
+    null,
+    [],
+    { matchExpressions: [{ key: 'a', operator: 'Near' }] },
+    { matchLabels: { a: 1 } },
+  ])('%j is none', (raw: unknown) => {
+    expect(labelSelectorOf(raw)).toBeUndefined();
+  });
+});
+
+describe('real objects with anything anywhere', () => {
+  const junk = fc.oneof(
+    fc.constantFrom<unknown>(null, undefined, '', 0, -1, Number.NaN, 1e300, true, [], {}, '__proto__', '9Zi'),
+    fc.anything({ maxDepth: 2 }),
+    fc.string({ size: 'large' }),
+  );
+  const kinds = [
+    ['pods', podOf],
+    ['statefulsets', statefulSetOf],
+    ['poddisruptionbudgets', disruptionBudgetOf],
+    ['nodes', nodeOf],
+    ['events', eventOf],
+    ['configmaps', configMapOf],
+  ] as const;
+
+  test.each(kinds)('%s: never throws, and what is read is plain and bounded', (resource, parse) => {
+    const items = good.items(`at-rest/${resource}.json`).map((raw) => {
+      const { metadata, ...rest } = raw as Raw;
+      const { managedFields: _dropped, ...kept } = metadata;
+      return { ...rest, metadata: kept };
+    });
+    fc.assert(
+      fc.property(
+        fc.nat(items.length - 1),
+        fc.array(fc.tuple(fc.nat(), junk), { minLength: 1, maxLength: 4 }),
+        (which, changes) => {
+          const raw: unknown = structuredClone(items[which]);
+          for (const [seed, value] of changes) replace(raw, seed, value);
+          const outcome = parse(raw);
+          if (!outcome.ok) expect(outcome.why.length).toBeLessThan(500);
+          else expect(JSON.stringify(outcome.object).length).toBeLessThan(100_000);
+        },
+      ),
+      { numRuns: 300 },
+    );
+  });
+});
+
+/** Puts the value in the place of one of all the values inside. */
+function replace(raw: unknown, seed: number, value: unknown): void {
+  const places: [Record<string, unknown>, string][] = [];
+  const walk = (at: unknown): void => {
+    if (typeof at !== 'object' || at === null) return;
+    for (const key of Object.keys(at)) {
+      places.push([at as Record<string, unknown>, key]);
+      walk((at as Record<string, unknown>)[key]);
+    }
+  };
+  walk(raw);
+  const place = places[seed % Math.max(1, places.length)];
+  if (place !== undefined) place[0][place[1]] = value;
+}

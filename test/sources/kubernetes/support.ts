@@ -1,0 +1,190 @@
+/** Stores without an API server: filled by hand, or with the recorded watch streams at the times of their arrival. */
+
+import type { Failure } from '../../../src/scheduler/outcome.ts';
+import type { Parsed } from '../../../src/sources/kubernetes/objects/index.ts';
+import {
+  disruptionBudgetOf,
+  eventOf,
+  nodeOf,
+  podOf,
+  statefulSetOf,
+} from '../../../src/sources/kubernetes/objects/index.ts';
+import type {
+  KubeEvent,
+  KubeObject,
+  Node,
+  Pod,
+  PodDisruptionBudget,
+  StatefulSet,
+} from '../../../src/sources/kubernetes/objects/types.ts';
+import {
+  type Change,
+  type Store,
+  type Stores,
+  type WatchEnd,
+  watchEnds,
+} from '../../../src/sources/kubernetes/store.ts';
+import { archive } from '../../support/kubernetes-archive.ts';
+
+export interface FakeStore<T extends KubeObject> extends Store<T> {
+  /** A whole list, as the first one or after a gap. */
+  list(objects: readonly T[], at?: number): void;
+  put(object: T, at: number): void;
+  remove(object: T, at: number): void;
+  /** What there is, without a word to anybody: what a gap hides. */
+  silently(change: () => void): void;
+  setCurrent(current: boolean, failure?: Failure): void;
+}
+
+export function createFakeStore<T extends KubeObject>(): FakeStore<T> {
+  const objects = new Map<string, T>();
+  const listeners = new Set<(change: Change<T>, at: number) => void>();
+  let silent = false;
+  let current = false;
+  let failure: Failure | undefined;
+  let lastTold: readonly T[] = [];
+  const tell = (change: Change<T>, at: number): void => {
+    if (silent) return;
+    for (const listener of listeners) listener(change, at);
+    lastTold = [...objects.values()];
+  };
+  return {
+    all: () => [...objects.values()],
+    get: (uid) => objects.get(uid),
+    state: () => ({
+      ...{ current, failure, heardAt: current ? 1 : undefined, objects: objects.size },
+      restarts: Object.fromEntries(watchEnds.map((end) => [end, 0])) as Record<WatchEnd, number>,
+    }),
+    subscribe(listener) {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+    list(now, at = 0) {
+      current = true;
+      objects.clear();
+      for (const object of now) objects.set(object.uid, object);
+      tell({ type: 'relisted', before: lastTold, now }, at);
+    },
+    put(object, at) {
+      const before = objects.get(object.uid);
+      objects.set(object.uid, object);
+      tell(before === undefined ? { type: 'added', object } : { type: 'modified', object, before }, at);
+    },
+    remove(object, at) {
+      objects.delete(object.uid);
+      tell({ type: 'deleted', object }, at);
+    },
+    silently(change) {
+      silent = true;
+      change();
+      silent = false;
+    },
+    setCurrent(now, why) {
+      current = now;
+      failure = why;
+    },
+  };
+}
+
+export interface FakeStores extends Stores {
+  readonly pods: FakeStore<Pod>;
+  readonly statefulSets: FakeStore<StatefulSet>;
+  readonly disruptionBudgets: FakeStore<PodDisruptionBudget>;
+  readonly nodes: FakeStore<Node>;
+  readonly events: FakeStore<KubeEvent>;
+}
+
+export const createFakeStores = (): FakeStores => ({
+  pods: createFakeStore(),
+  statefulSets: createFakeStore(),
+  disruptionBudgets: createFakeStore(),
+  nodes: createFakeStore(),
+  events: createFakeStore(),
+});
+
+export function read<T>(parsed: Parsed<T>): T {
+  if (!parsed.ok) throw new Error(parsed.why);
+  return parsed.object;
+}
+
+/** One line of a recorded watch. */
+export interface Step {
+  readonly at: number;
+  readonly resource: 'pods' | 'statefulsets' | 'poddisruptionbudgets' | 'nodes' | 'events';
+  readonly type: 'ADDED' | 'MODIFIED' | 'DELETED';
+  readonly object: KubeObject;
+  apply(stores: FakeStores): void;
+}
+
+const resources = ['pods', 'statefulsets', 'poddisruptionbudgets', 'nodes', 'events'] as const;
+
+/** Parsed once: objects are never changed. */
+const lists = new Map<string, readonly unknown[]>();
+const streams = new Map<string, readonly Step[]>();
+
+/** The state of a recorded moment, listed. */
+export function listMoment(stores: FakeStores, name: string, moment: string): void {
+  const { items, paths } = archive(name);
+  const parsed = <T>(resource: string, of: (raw: unknown) => Parsed<T>): readonly T[] => {
+    const path = `${moment}/${resource}.json`;
+    const known = lists.get(name + path);
+    if (known !== undefined) return known as readonly T[];
+    const made = paths.includes(path) ? items(path).map((raw) => read(of(raw))) : [];
+    lists.set(name + path, made);
+    return made;
+  };
+  stores.nodes.list(parsed('nodes', nodeOf));
+  stores.statefulSets.list(parsed('statefulsets', statefulSetOf));
+  stores.disruptionBudgets.list(parsed('poddisruptionbudgets', disruptionBudgetOf));
+  stores.events.list(parsed('events', eventOf));
+  stores.pods.list(parsed('pods', podOf));
+}
+
+function stepOf(resource: Step['resource'], type: Step['type'], raw: unknown, at: number): Step {
+  const step = <T extends KubeObject>(
+    parsed: Parsed<T>,
+    store: (stores: FakeStores) => FakeStore<T>,
+  ): Step => {
+    const object = read(parsed);
+    const apply = (stores: FakeStores): void =>
+      type === 'DELETED' ? store(stores).remove(object, at) : store(stores).put(object, at);
+    return { at, resource, type, object, apply };
+  };
+  switch (resource) {
+    case 'pods':
+      return step(podOf(raw), (stores) => stores.pods);
+    case 'statefulsets':
+      return step(statefulSetOf(raw), (stores) => stores.statefulSets);
+    case 'poddisruptionbudgets':
+      return step(disruptionBudgetOf(raw), (stores) => stores.disruptionBudgets);
+    case 'nodes':
+      return step(nodeOf(raw), (stores) => stores.nodes);
+    case 'events':
+      return step(eventOf(raw), (stores) => stores.events);
+  }
+}
+
+/** All lines of the watches of a recorded incident, in the order of their arrival. */
+export function stepsOf(name: string): readonly Step[] {
+  const known = streams.get(name);
+  if (known !== undefined) return known;
+  const { watch, watchTimes } = archive(name);
+  const steps = resources
+    .flatMap((resource) => {
+      const times = watchTimes(resource);
+      return watch(resource).flatMap((line, index): Step[] => {
+        const { type, object: raw } = JSON.parse(line) as { type: string; object: unknown };
+        const at = times[index];
+        if (at === undefined || type === 'BOOKMARK') return [];
+        return [stepOf(resource, type as Step['type'], raw, at)];
+      });
+    })
+    .sort((a, b) => a.at - b.at);
+  streams.set(name, steps);
+  return steps;
+}
+
+export const isGitaly = (pod: Pod): boolean => pod.labels['app'] === 'gitaly';
+
+/** Clock time of the day, as the recordings tell it: `00:26:35.5`. */
+export const moment = (time: string): number => Date.parse(`2026-11-23T${time}Z`);

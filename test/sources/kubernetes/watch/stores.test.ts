@@ -1,0 +1,301 @@
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { silentLog } from '../../../../src/lib/log.ts';
+import { lintMetrics } from '../../../../src/metrics/lint.ts';
+import { lintBlock } from '../../../../src/metrics/lint-block.ts';
+import { createHttpApi } from '../../../../src/sources/kubernetes/api/http.ts';
+import { watchFamilies, watchMetrics } from '../../../../src/sources/kubernetes/watch/metrics.ts';
+import {
+  createStores,
+  type KubeStores,
+  type StoresOptions,
+} from '../../../../src/sources/kubernetes/watch/stores.ts';
+import { type RawObject, recorded, startKubeApi, type TestKubeApi } from '../../../support/kube-api.ts';
+import { archive } from '../../../support/kubernetes-archive.ts';
+import { createManualClock, type ManualClock } from '../../../support/manual-clock.ts';
+import { until } from '../../../support/until.ts';
+
+let server: TestKubeApi;
+let clock: ManualClock;
+let stores: KubeStores;
+
+function begin(options: Partial<StoresOptions> = {}): void {
+  const api = createHttpApi({
+    server: server.url,
+    clock,
+    access: async () => ({ ok: true, access: { tls: {}, authorization: undefined, headers: {} } }),
+  });
+  stores = createStores({
+    api,
+    clock,
+    random: () => 0.5,
+    log: silentLog,
+    namespaces: undefined,
+    role: 'all',
+    node: 'lab-node-1',
+    gitalySelector: 'app=gitaly',
+    praefectSelector: 'app=praefect',
+    staleMs: 300_000,
+    ...options,
+  });
+  stores.start();
+}
+
+const current = (): boolean => stores.watched.every((name) => stores.byResource(name).state().current);
+const asked = (): string[] =>
+  [
+    ...new Set(
+      server.requests.map(
+        ({ path, query }) =>
+          `${path} ${[query['labelSelector'], query['fieldSelector']].filter((each) => each !== undefined).join(' ')}`,
+      ),
+    ),
+  ].sort();
+
+beforeEach(async () => {
+  server = await startKubeApi();
+  server.load('drain', '0-before');
+  clock = createManualClock();
+});
+afterEach(async () => {
+  await stores.stop();
+  await server.close();
+});
+
+describe('what is asked for', () => {
+  test('by an exporter for all: one watch for both kinds of pods', async () => {
+    begin();
+    await until(current);
+    expect(asked()).toEqual([
+      '/api/v1/events involvedObject.kind=Pod',
+      '/api/v1/events involvedObject.kind=StatefulSet',
+      '/api/v1/namespaces/default/events involvedObject.kind=Node',
+      '/api/v1/nodes ',
+      '/api/v1/pods app in (gitaly,praefect)',
+      '/apis/apps/v1/statefulsets ',
+      '/apis/policy/v1/poddisruptionbudgets ',
+    ]);
+    expect(stores.pods.all()).toHaveLength(6);
+    expect(stores.nodes.all()).toHaveLength(4);
+    expect(stores.statefulSets.all().map(({ name }) => name)).toEqual(['gl-gitaly-default', 'gl-praefect']);
+    expect(stores.disruptionBudgets.all()).toHaveLength(2);
+  });
+
+  test('a namespace that is named twice is watched once: two would tell of a set that is made anew twice', async () => {
+    begin({ namespaces: ['gitlab', 'gitlab'] });
+    await until(current);
+    await until(() => server.openWatches('statefulsets') > 0);
+    const lists = server.requests.filter(({ what }) => what === 'statefulsets:list');
+    expect([lists.length, server.openWatches('statefulsets')]).toEqual([1, 1]);
+  });
+
+  test('in some namespaces: each by itself, merged', async () => {
+    begin({ namespaces: ['gitlab', 'other'], praefectSelector: 'tier=praefect' });
+    await until(current);
+    expect(asked().filter((line) => line.includes('/pods'))).toEqual([
+      '/api/v1/namespaces/gitlab/pods app=gitaly',
+      '/api/v1/namespaces/gitlab/pods tier=praefect',
+      '/api/v1/namespaces/other/pods app=gitaly',
+      '/api/v1/namespaces/other/pods tier=praefect',
+    ]);
+    expect(stores.pods.all()).toHaveLength(3);
+  });
+
+  test("by an agent: Gitaly's pods of its own node, that node, and nothing else", async () => {
+    begin({ role: 'agent', node: 'lab-node-3' });
+    await until(current);
+    expect(asked()).toEqual([
+      '/api/v1/nodes metadata.name=lab-node-3',
+      '/api/v1/pods app=gitaly spec.nodeName=lab-node-3',
+    ]);
+    expect(stores.watched).toEqual(['pods', 'nodes']);
+    expect(stores.nodes.all().map(({ name }) => name)).toEqual(['lab-node-3']);
+    expect(stores.pods.all().every(({ node }) => node === 'lab-node-3')).toBe(true);
+    expect(stores.events.state()).toMatchObject({ current: false, heardAt: undefined, failure: undefined });
+  });
+});
+
+test('a pod that two selectors find is there once, until both have lost it', async () => {
+  begin({ praefectSelector: 'release=gl' });
+  await until(current);
+  expect(stores.pods.all()).toHaveLength(6);
+  const changes: string[] = [];
+  stores.pods.subscribe((change) =>
+    changes.push('object' in change ? `${change.type} ${change.object.name}` : change.type),
+  );
+  const pod = (archive('drain').items('0-before/pods.json') as RawObject[]).find(
+    ({ metadata }) => metadata.name === 'gl-gitaly-default-0',
+  )!;
+  const praefect = (archive('drain').items('0-before/pods.json') as RawObject[]).find(
+    ({ metadata }) => metadata.name === 'gl-praefect-0',
+  )!;
+  const { metadata } = pod;
+  server.emit('pods', 'MODIFIED', pod);
+  server.emit('pods', 'MODIFIED', {
+    ...pod,
+    metadata: { ...metadata, labels: { app: 'gitaly', release: 'other' } },
+  });
+  // Only the other watch hears of this one: after it, that watch has lost the first.
+  server.emit('pods', 'MODIFIED', praefect);
+  await until(() => changes.includes('modified gl-praefect-0') && changes.length === 3);
+  expect(stores.pods.all()).toHaveLength(6);
+  server.emit('pods', 'DELETED', { ...pod, metadata: { ...metadata, labels: { app: 'gitaly' } } });
+  await until(() => stores.pods.all().length === 5);
+  expect(changes.filter((change) => change.includes('gitaly'))).toEqual([
+    'modified gl-gitaly-default-0',
+    'modified gl-gitaly-default-0',
+    'deleted gl-gitaly-default-0',
+  ]);
+});
+
+describe('a right that is missing', () => {
+  test('on nodes: one failure, and the rest lives', async () => {
+    server.always('nodes:list', {
+      status: 403,
+      body: { message: 'nodes is forbidden: User "system:serviceaccount:gitlab:x" cannot list' },
+    });
+    begin({ namespaces: ['gitlab'] });
+    await until(() => stores.nodes.state().failure !== undefined && stores.events.state().current);
+    expect(stores.nodes.state()).toMatchObject({
+      current: false,
+      failure: {
+        reason: 'permission',
+        message:
+          'no right to list nodes of the core group ("") in the whole cluster as system:serviceaccount:gitlab:x: grant get, list and watch in a ClusterRole',
+      },
+    });
+    expect(stores.pods.state()).toMatchObject({ current: true, failure: undefined, objects: 6 });
+  });
+
+  test('on events of nodes: told, while the other events are current', async () => {
+    server.always('events:list@default', { status: 403, body: { message: 'events is forbidden' } });
+    begin({ namespaces: ['gitlab'] });
+    await until(() => stores.events.state().failure !== undefined && stores.events.state().current);
+    expect(stores.events.state().failure?.message).toMatch(
+      /^no right to list events .* in namespace default/,
+    );
+    expect(stores.events.state().heardAt).toBe(clock.now());
+  });
+
+  test('on events of the namespaces too: they are not', async () => {
+    server.always('events:list', { status: 403, body: { message: 'events is forbidden' } });
+    begin({ namespaces: ['gitlab'] });
+    await until(() => stores.events.state().restarts.permission === 3);
+    expect(stores.events.state()).toMatchObject({ current: false, heardAt: undefined });
+  });
+
+  test('on pods: events are watched all the same', async () => {
+    server.always('pods:list', recorded('list-forbidden'));
+    begin({ namespaces: ['gitlab'] });
+    await until(() => stores.events.state().current);
+    expect(stores.pods.state()).toMatchObject({ current: false, objects: 0 });
+  });
+});
+
+describe('events', () => {
+  test('only those about pods, sets and nodes that are ours', async () => {
+    const [event] = archive('drain').items('0-before/events.json') as (RawObject & {
+      involvedObject: object;
+    })[];
+    const about = (kind: string, name: string, namespace = 'gitlab', i = 0): RawObject => ({
+      ...event!,
+      metadata: {
+        ...event!.metadata,
+        namespace: kind === 'Node' ? 'default' : namespace,
+        name: `${kind}-${name}-${namespace}`,
+        uid: `${kind}-${name}-${namespace}-${i}`,
+      },
+      ...{ involvedObject: { kind, name, namespace, uid: 'unknown' } },
+    });
+    const occupied = (archive('drain').items('0-before/pods.json') as { spec: { nodeName: string } }[]).map(
+      ({ spec }) => spec.nodeName,
+    );
+    server.put('events', [
+      about('Pod', 'gl-gitaly-default-0'),
+      about('Pod', 'gl-gitaly-default-7'),
+      about('Pod', 'gl-gitaly-default-0', 'elsewhere'),
+      about('Pod', 'gl-gitaly-default-0-debug'),
+      about('Pod', 'runner-123'),
+      about('StatefulSet', 'gl-praefect'),
+      about('StatefulSet', 'gl-redis'),
+      about('Node', occupied[0]!),
+      about('Node', 'some-other-node'),
+    ]);
+    begin();
+    await until(current);
+    expect(
+      stores.events
+        .all()
+        .map(({ name }) => name)
+        .sort(),
+    ).toEqual([
+      `Node-${occupied[0]}-gitlab`,
+      'Pod-gl-gitaly-default-0-gitlab',
+      'Pod-gl-gitaly-default-7-gitlab',
+      'StatefulSet-gl-praefect-gitlab',
+    ]);
+  });
+
+  test('at most five thousand, the newest; and none after an hour', async () => {
+    const [event] = archive('drain').items('0-before/events.json') as RawObject[];
+    const pod = { kind: 'Pod', name: 'gl-gitaly-default-0', namespace: 'gitlab' };
+    const many = Array.from({ length: 5100 }, (_, i) => ({
+      ...event!,
+      metadata: {
+        ...event!.metadata,
+        namespace: 'gitlab',
+        name: `e${String(i).padStart(5, '0')}`,
+        uid: `u${i}`,
+      },
+      involvedObject: pod,
+    }));
+    server.put('events', many);
+    begin({ namespaces: ['gitlab'] });
+    await until(() => stores.events.state().current);
+    expect(stores.events.all()).toHaveLength(5000);
+    expect(stores.events.all()[0]?.name).toBe('e00100');
+    clock.stall(3_600_001);
+    expect(stores.events.all()).toEqual([]);
+  });
+});
+
+test('the whole incident of a drained node ends as it was recorded', async () => {
+  begin({ namespaces: ['gitlab'] });
+  await until(current);
+  await until(() => server.openWatches() === 7);
+  for (const resource of ['nodes', 'pods', 'statefulsets', 'poddisruptionbudgets', 'events'])
+    server.replay('drain', resource);
+  const after = (archive('drain').items('4-after/pods.json') as RawObject[]).map(
+    ({ metadata }) => metadata.uid,
+  );
+  const uids = (): string =>
+    stores.pods
+      .all()
+      .map(({ uid }) => uid)
+      .sort()
+      .join();
+  await until(() => uids() === after.sort().join());
+  await until(() => stores.pods.all().every(({ conditions }) => conditions['Ready']?.status === 'True'));
+  await until(() => stores.events.all().some(({ reason }) => reason === 'Scheduled'));
+  expect(stores.pods.all()).toHaveLength(6);
+});
+
+test('metrics: what is watched, how current, and why it began again', async () => {
+  server.always('nodes:list', recorded('list-forbidden'));
+  begin();
+  await until(() => stores.nodes.state().failure !== undefined && stores.events.state().current);
+  expect(lintMetrics(watchMetrics)).toEqual([]);
+  const families = watchFamilies(stores);
+  expect(lintBlock({ families }, watchMetrics)).toEqual([]);
+  const value = (name: string, ...labels: string[]): number | undefined => {
+    const family = families.find(({ metric }) => metric.name === `gitaly_exporter_kubernetes_${name}`);
+    if (family === undefined || !('samples' in family)) throw new Error(name);
+    return family.samples.find(({ labelValues }) => labelValues.join() === labels.join())?.value;
+  };
+  expect(value('watch_current', 'pods')).toBe(1);
+  expect(value('watch_current', 'nodes')).toBe(0);
+  expect(value('watch_heard_timestamp_seconds', 'pods')).toBe(clock.now() / 1000);
+  expect(value('watch_heard_timestamp_seconds', 'nodes')).toBeUndefined();
+  expect(value('watch_objects', 'pods')).toBe(6);
+  expect(value('watch_restarts_total', 'nodes', 'permission')).toBe(1);
+  expect(value('watch_restarts_total', 'pods', 'gone')).toBe(0);
+});

@@ -1,0 +1,53 @@
+/** What the driver would take from the environment, and must not: the configuration has said it all. */
+import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
+import { startPostgres, type TestDatabase, type TestPostgres } from '../../../support/postgres.ts';
+import { failureIn, open, valueIn, within } from './support.ts';
+
+let server: TestPostgres;
+let place: TestDatabase;
+beforeAll(async () => {
+  server = await startPostgres();
+  place = await server.createDatabase();
+});
+afterAll(() => server?.stop());
+
+const before = { ...process.env };
+afterEach(() => {
+  for (const name of Object.keys(process.env)) if (!(name in before)) delete process.env[name];
+});
+
+test('no PG variable changes how a connection is made', async () => {
+  Object.assign(process.env, {
+    PGHOST: 'elsewhere.invalid',
+    PGPORT: '1',
+    PGUSER: 'nobody',
+    PGDATABASE: 'nonesuch',
+    PGAPPNAME: 'another',
+    PGOPTIONS: '-c statement_timeout=1ms',
+    PGSSLMODE: 'verify-full',
+    PGSSLNEGOTIATION: 'direct',
+    PGREPLICATION: 'database',
+    PGCLIENT_ENCODING: 'LATIN1',
+  });
+  const database = open(place.connection);
+  const [row] = valueIn(
+    await database.ask(
+      `SELECT current_user::text AS "user", current_setting('application_name') AS name,
+              current_setting('client_encoding') AS encoding, 'ä' AS letter`,
+      within(5000),
+    ),
+  );
+  await database.close();
+  expect(row).toEqual({ user: 'postgres', name: 'gitaly-exporter', encoding: 'UTF8', letter: 'ä' });
+});
+
+test('a password in the environment is none that was configured', async () => {
+  process.env['PGPASSWORD'] = server.superuser.password;
+  const database = open({ ...place.connection, password: async () => undefined });
+  const failure = failureIn(await database.ask('SELECT 1', within(5000)));
+  await database.close();
+  expect(failure).toMatchObject({
+    reason: 'authentication',
+    message: expect.stringContaining('none is configured'),
+  });
+});

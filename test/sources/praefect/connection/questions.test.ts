@@ -1,0 +1,295 @@
+import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
+import type pg from 'pg';
+import { startPostgres, type TestDatabase, type TestPostgres } from '../../../support/postgres.ts';
+import { failureIn, type Opened, open, until, valueIn, within } from './support.ts';
+
+describe.each([15, 18] as const)('questions to PostgreSQL %i', (version) => {
+  let server: TestPostgres;
+  let place: TestDatabase;
+  let admin: pg.Client;
+  let database: Opened;
+
+  beforeAll(async () => {
+    // A server whose settings would change the text of every value.
+    server = await startPostgres({
+      version,
+      config: ['timezone=Asia/Kolkata', 'datestyle=SQL, DMY', 'extra_float_digits=-5'],
+    });
+    place = await server.createDatabase(`
+      CREATE TABLE numbers AS SELECT n, repeat('x', 100) AS padding FROM generate_series(1, 1000) n;
+      CREATE TABLE utc (at timestamp, with_zone timestamptz);
+      INSERT INTO utc VALUES ('2026-01-02 03:04:05.678901', '2026-01-02 03:04:05.678901+00');`);
+    admin = await place.client();
+  });
+  afterAll(() => server?.stop());
+  const opened = (): Opened => {
+    database = open(place.connection);
+    return database;
+  };
+  afterEach(() => database?.close());
+
+  test('a question gives its rows', async () => {
+    const answer = await opened().ask('SELECT n FROM numbers ORDER BY n LIMIT 2', within(5000));
+    expect(valueIn(answer)).toEqual([{ n: 1 }, { n: 2 }]);
+    expect(answer).toMatchObject({ elapsedMs: expect.any(Number) });
+  });
+
+  test('a question without rows gives none', async () => {
+    expect(valueIn(await opened().ask('SELECT n FROM numbers WHERE false', within(5000)))).toEqual([]);
+  });
+
+  test('values arrive exactly, whatever the server is set to', async () => {
+    const [row] = valueIn(
+      await opened().ask(
+        `SELECT 9007199254740993::int8 AS int8, 1.10::numeric AS numeric, 0.1::float8 + 0.2 AS float8,
+           'infinity'::float8 AS infinite, 7::int4 AS int4, true AS yes, NULL::int4 AS nothing, at, with_zone,
+           '{"a": [1]}'::jsonb AS json, ARRAY[1,2] AS list
+         FROM utc`,
+        within(5000),
+      ),
+    );
+    expect(row).toEqual({
+      int8: '9007199254740993',
+      numeric: '1.10',
+      float8: 0.1 + 0.2,
+      infinite: Infinity,
+      int4: 7,
+      yes: true,
+      nothing: null,
+      at: '2026-01-02 03:04:05.678901',
+      with_zone: '2026-01-02 03:04:05.678901+00',
+      json: '{"a": [1]}',
+      list: '{1,2}',
+    });
+  });
+
+  test('the transaction is read-only, bounded, and kind to the server', async () => {
+    const settings = [
+      'transaction_read_only',
+      'statement_timeout',
+      'lock_timeout',
+      'idle_in_transaction_session_timeout',
+      'max_parallel_workers_per_gather',
+      'jit',
+      'application_name',
+    ];
+    const sql = `SELECT ${settings.map((name) => `current_setting('${name}') AS ${name}`).join(', ')}`;
+    const common = {
+      transaction_read_only: 'on',
+      statement_timeout: '4s',
+      lock_timeout: '1s',
+      idle_in_transaction_session_timeout: '10s',
+      max_parallel_workers_per_gather: '0',
+      jit: 'off',
+      application_name: 'gitaly-exporter',
+    };
+    opened();
+    expect(valueIn(await database.ask(sql, within(5000, 4000)))).toEqual([common]);
+    const isolated = `${sql}, current_setting('transaction_isolation') AS isolation`;
+    expect(valueIn(await database.look(within(5000, 4000), (look) => look.rows(isolated)))).toEqual([
+      { ...common, isolation: 'repeatable read' },
+    ]);
+    // And nothing of it outlives the transaction.
+    const { rows } = await admin.query('SHOW statement_timeout');
+    expect(rows).toEqual([{ statement_timeout: '0' }]);
+  });
+
+  test('whoever looks into pg_stat_activity sees who asks, and what for', async () => {
+    const [row] = valueIn(
+      await opened().ask('SELECT query FROM pg_stat_activity WHERE pid = pg_backend_pid()', {
+        ...within(5000),
+        about: 'the queue; */ DROP',
+      }),
+    );
+    expect(row?.['query']).toMatch(
+      /^\/\* gitaly-exporter: the queue {2}DROP \*\/ SET TRANSACTION READ ONLY; SET LOCAL/,
+    );
+  });
+
+  test('an error leaves no transaction open, and the next question is answered on the same connection', async () => {
+    opened();
+    const pid = 'SELECT pg_backend_pid() AS pid';
+    const before = valueIn(await database.ask(pid, within(5000)));
+    const failed = await database.ask('SELECT 1 / 0', within(5000));
+    expect(failureIn(failed)).toEqual({
+      reason: 'query',
+      message: `the test, at 127.0.0.1:${server.port}/${place.name} as postgres: the server said: division by zero (22012)`,
+    });
+    const { rows } = await admin.query(
+      `SELECT state, xact_start FROM pg_stat_activity WHERE application_name = 'gitaly-exporter'`,
+    );
+    expect(rows).toEqual([{ state: 'idle', xact_start: null }]);
+    expect(valueIn(await database.ask(pid, within(5000)))).toEqual(before);
+  });
+
+  test('a write is refused by the server, and called our own fault', async () => {
+    const failure = failureIn(await opened().ask('DELETE FROM numbers', within(5000)));
+    expect(failure).toMatchObject({ reason: 'internal', message: expect.stringContaining('tried to write') });
+  });
+
+  test('a question that opens a transaction of its own does not leave it open', async () => {
+    opened();
+    expect(failureIn(await database.ask('BEGIN', within(5000))).reason).toBe('internal');
+    expect(valueIn(await database.ask('SELECT 1 AS one', within(5000)))).toEqual([{ one: 1 }]);
+    await until(async () => {
+      const { rows } = await admin.query(
+        `SELECT count(*)::int AS n FROM pg_stat_activity WHERE application_name = 'gitaly-exporter'`,
+      );
+      return rows[0].n === 1;
+    });
+  });
+
+  test('a look sees one instant', async () => {
+    const counts = valueIn(
+      await opened().look(within(5000), async (look) => {
+        const before = await look.rows('SELECT count(*) AS n FROM numbers');
+        await admin.query('INSERT INTO numbers VALUES (0)');
+        return [before, await look.rows('SELECT count(*) AS n FROM numbers')];
+      }),
+    );
+    expect(counts).toEqual([[{ n: '1000' }], [{ n: '1000' }]]);
+    await admin.query('DELETE FROM numbers WHERE n = 0');
+  });
+
+  test('a look copies rows in binary form', async () => {
+    const chunks: Buffer[] = [];
+    opened();
+    valueIn(
+      await database.look(within(5000), async (look) => {
+        await look.copy(
+          'SELECT n::int4 FROM numbers WHERE n <= 2 ORDER BY n',
+          (chunk) => void chunks.push(chunk),
+        );
+      }),
+    );
+    const header = `${Buffer.from('PGCOPY\n\xff\r\n\0', 'latin1').toString('hex')}0000000000000000`;
+    const rows = '0001' + '00000004' + '00000001' + '0001' + '00000004' + '00000002';
+    expect(Buffer.concat(chunks).toString('hex')).toBe(`${header}${rows}ffff`);
+    expect(valueIn(await database.ask('SELECT 1 AS one', within(5000)))).toEqual([{ one: 1 }]);
+  });
+
+  test('what the database refuses in a look is the answer, even when the body goes on', async () => {
+    opened();
+    const answer = await database.look(within(5000), async (look) => {
+      await look.rows('SELECT missing FROM numbers').catch(() => undefined);
+      await look.rows('SELECT 1').catch(() => undefined);
+      return 'as if nothing had been';
+    });
+    expect(failureIn(answer)).toMatchObject({
+      reason: 'unsupported_schema',
+      message: expect.stringContaining('column "missing" does not exist'),
+    });
+    expect(valueIn(await database.ask('SELECT 1 AS one', within(5000)))).toEqual([{ one: 1 }]);
+  });
+
+  test('a bug in the body is thrown on, and the transaction is rolled back', async () => {
+    opened();
+    const bug = new TypeError('undefined is not a function');
+    const looking = database.look(within(5000), async (look) => {
+      await look.rows('SELECT 1');
+      throw bug;
+    });
+    await expect(looking).rejects.toBe(bug);
+    const { rows } = await admin.query(
+      `SELECT state, xact_start FROM pg_stat_activity WHERE application_name = 'gitaly-exporter'`,
+    );
+    expect(rows).toEqual([{ state: 'idle', xact_start: null }]);
+  });
+
+  test('a consumer of COPY that throws ends the connection, and its error comes through', async () => {
+    opened();
+    const bug = new Error('a row that cannot be');
+    const looking = database.look(within(5000), (look) =>
+      look.copy('SELECT padding FROM numbers, generate_series(1, 1000)', () => {
+        throw bug;
+      }),
+    );
+    await expect(looking).rejects.toBe(bug);
+    expect(valueIn(await database.ask('SELECT 1 AS one', within(5000)))).toEqual([{ one: 1 }]);
+  });
+
+  test('questions are answered one at a time, in order of arrival', async () => {
+    opened();
+    const order: number[] = [];
+    const ask = async (n: number, ms: number): Promise<unknown> => {
+      const rows = valueIn(
+        await database.ask(`SELECT pg_sleep(${ms / 1000}), pg_backend_pid() AS pid`, within(9000)),
+      );
+      order.push(n);
+      return rows[0]?.['pid'];
+    };
+    const pids = await Promise.all([ask(1, 100), ask(2, 50), ask(3, 1)]);
+    expect(order).toEqual([1, 2, 3]);
+    expect(new Set(pids).size).toBe(1);
+  });
+
+  test('a question whose time is up while it waits leaves the queue, and the others go on', async () => {
+    opened();
+    const slow = database.ask('SELECT pg_sleep(0.4)', within(5000));
+    const impatient = database.ask('SELECT 1 AS one', within(50));
+    const patient = database.ask('SELECT 2 AS two', within(5000));
+    expect(failureIn(await impatient)).toMatchObject({
+      reason: 'timeout',
+      message: expect.stringContaining('waited for its turn'),
+    });
+    expect(valueIn(await patient)).toEqual([{ two: 2 }]);
+    expect((await slow).ok).toBe(true);
+  });
+
+  test('every question is paid for, a failed one too, waiting and connecting are not', async () => {
+    opened();
+    await Promise.all([
+      database.ask('SELECT pg_sleep(1)', within(5000)),
+      database.ask('SELECT pg_sleep(0.1), 1 / (random() * 0)::int', within(5000)),
+    ]);
+    expect(database.budget.spentSeconds()).toBeGreaterThan(1.09);
+    expect(database.budget.spentSeconds()).toBeLessThan(1.9);
+  });
+
+  test('what is known of the connection', async () => {
+    opened();
+    expect(database.connection()).toBeUndefined();
+    await database.ask('SELECT 1', within(5000));
+    expect(database.connection()).toEqual({
+      encrypted: false,
+      serverVersion: expect.stringMatching(new RegExp(`^${version}\\.\\d+$`)),
+      pooler: 'none',
+    });
+  });
+
+  test('after close() nothing is asked any more, and nothing is left on the server', async () => {
+    opened();
+    const running = database.ask('SELECT pg_sleep(20)', within(30_000));
+    await until(async () => {
+      const { rows } = await admin.query(
+        `SELECT count(*)::int AS n FROM pg_stat_activity WHERE query LIKE '%pg_sleep(20)' AND state = 'active'`,
+      );
+      return rows[0].n === 1;
+    });
+    await database.close();
+    await database.close();
+    expect((await running).ok).toBe(false);
+    expect(failureIn(await database.ask('SELECT 1', within(5000))).message).toContain('stopping');
+    await until(async () => {
+      const { rows } = await admin.query(
+        `SELECT count(*)::int AS n FROM pg_stat_activity WHERE application_name = 'gitaly-exporter'`,
+      );
+      return rows[0].n === 0;
+    });
+  });
+});
+
+test('a standby answers questions and looks', async () => {
+  const server = await startPostgres();
+  const place = await server.createDatabase('CREATE TABLE kept AS SELECT 7 AS n');
+  await server.becomeStandby();
+  const database = open(place.connection);
+  const sql = 'SELECT n, pg_is_in_recovery() AS standby FROM kept';
+  const answers = [
+    await database.ask(sql, within(5000)),
+    await database.look(within(5000), (look) => look.rows(sql)),
+  ];
+  await database.close();
+  await server.stop();
+  expect(answers.map(valueIn)).toEqual([[{ n: 7, standby: true }], [{ n: 7, standby: true }]]);
+});

@@ -1,0 +1,208 @@
+/** deploy/sql/role.sql: what the exporter's role can read, and all that it cannot do. */
+import { readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
+import pg from 'pg';
+import { Secret } from '../../../../src/lib/secret.ts';
+import { praefectTables, praefectViews } from '../../../../src/sources/praefect/variant.ts';
+import {
+  praefectSchema,
+  startPostgres,
+  type TestDatabase,
+  type TestPostgres,
+} from '../../../support/postgres.ts';
+import { failureIn, type Opened, open, valueIn, within } from './support.ts';
+
+const sql = (name: string): string =>
+  readFileSync(join(dirname(fileURLToPath(import.meta.url)), '../../../../deploy/sql', name), 'utf8');
+const setPassword = "ALTER ROLE gitaly_exporter PASSWORD 'of the exporter'";
+
+describe.each([15, 18] as const)('PostgreSQL %i', (version) => {
+  let server: TestPostgres;
+  beforeAll(async () => {
+    server = await startPostgres({ version });
+  });
+  afterAll(() => server?.stop());
+
+  const clients: pg.Client[] = [];
+  const databases: Opened[] = [];
+  afterEach(async () => {
+    for (const client of clients.splice(0)) await client.end();
+    for (const database of databases.splice(0)) await database.close();
+  });
+
+  async function connectAs(place: TestDatabase, user: string, password: string): Promise<pg.Client> {
+    const client = new pg.Client({ ...place.connection, user, password, ssl: false });
+    await client.connect();
+    clients.push(client);
+    return client;
+  }
+
+  /** A database whose tables belong to `praefect`, as GitLab's documentation has it, with the role set up in it. */
+  async function praefectDatabase(schema: string): Promise<TestDatabase & { readonly admin: pg.Client }> {
+    const place = await server.createDatabase();
+    const admin = await place.client();
+    await admin.query(`
+      DO $$ BEGIN CREATE ROLE praefect LOGIN CREATEROLE PASSWORD 'of praefect'; EXCEPTION WHEN duplicate_object THEN NULL; END $$;
+      GRANT ALL ON DATABASE ${place.name} TO praefect;
+      GRANT ALL ON SCHEMA public TO praefect;
+      SET ROLE praefect`);
+    await admin.query(`${praefectSchema(schema)}; RESET ALL; RESET ROLE`);
+    await admin.query(sql('role.sql'));
+    await admin.query(setPassword);
+    return { ...place, admin };
+  }
+
+  const asExporter = (place: TestDatabase): Opened => {
+    const database = open({
+      ...place.connection,
+      user: 'gitaly_exporter',
+      password: async () => new Secret('of the exporter'),
+    });
+    databases.push(database);
+    return database;
+  };
+
+  test.each(['13.3', '14.5', '19.0'])(
+    'of GitLab %s it reads every table and view that is there',
+    async (schema) => {
+      const place = await praefectDatabase(schema);
+      const { rows } = await place.admin.query<{ name: string }>(
+        "SELECT relname AS name FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'v')",
+      );
+      const there = rows.map(({ name }) => name);
+      const wanted = [...praefectTables, ...praefectViews].filter((name) => there.includes(name));
+      expect(wanted.length).toBeGreaterThan(7);
+      const database = asExporter(place);
+      for (const name of wanted)
+        expect(valueIn(await database.ask(`SELECT * FROM ${name}`, within(5000)))).toEqual([]);
+      expect(
+        valueIn(await database.ask('SELECT last_value FROM replication_queue_id_seq', within(5000))),
+      ).toEqual([{ last_value: '1' }]);
+      // And what nobody reads is left out.
+      expect(failureIn(await database.ask('SELECT * FROM hello_world', within(5000)))).toMatchObject({
+        reason: 'permission',
+        message: expect.stringContaining('may not read table "hello_world"'),
+      });
+    },
+  );
+
+  test('it can be run again, and nothing changes', async () => {
+    const { admin } = await praefectDatabase('14.5');
+    const state = `
+      SELECT relname, relacl::text FROM pg_class WHERE relnamespace = 'public'::regnamespace
+      UNION ALL SELECT 'role', r.rolconnlimit::text || s.setconfig::text
+        FROM pg_roles r JOIN pg_db_role_setting s ON s.setrole = r.oid WHERE rolname = 'gitaly_exporter'
+      UNION ALL SELECT 'future', defaclacl::text FROM pg_default_acl ORDER BY 1, 2`;
+    const before = (await admin.query(state)).rows;
+    expect(before.filter(({ relname }) => relname === 'future')).toHaveLength(2);
+    await admin.query(sql('role.sql'));
+    expect((await admin.query(state)).rows).toEqual(before);
+  });
+
+  test('tables of a later migration, and views that it makes anew, are readable at once', async () => {
+    const place = await praefectDatabase('14.4');
+    const owner = await connectAs(place, 'praefect', 'of praefect');
+    await owner.query(`
+      CREATE TABLE repository_reference_write_locks (lock_id text);
+      DROP VIEW valid_primaries; CREATE VIEW valid_primaries AS SELECT 1 AS repository_id`);
+    const database = asExporter(place);
+    valueIn(await database.ask('SELECT * FROM repository_reference_write_locks', within(5000)));
+    valueIn(await database.ask('SELECT * FROM valid_primaries', within(5000)));
+  });
+
+  test('it cannot write, create, or read anything else, even without a read-only transaction', async () => {
+    const place = await praefectDatabase('19.0');
+    await place.admin.query('CREATE SCHEMA secrets; CREATE TABLE secrets.keys (k text)');
+    const exporter = await connectAs(place, 'gitaly_exporter', 'of the exporter');
+    for (const statement of [
+      'DELETE FROM replication_queue',
+      'UPDATE repositories SET generation = 0',
+      "INSERT INTO virtual_storages VALUES ('x')",
+      'TRUNCATE node_status',
+      'DO $$ BEGIN LOCK TABLE repositories IN EXCLUSIVE MODE; END $$',
+      "SELECT nextval('replication_queue_id_seq')",
+      'SELECT * FROM repositories FOR UPDATE',
+      'DROP VIEW valid_primaries',
+      'CREATE TABLE public.mine (a int)',
+      'CREATE SCHEMA mine',
+      'CREATE ROLE mine',
+      'SELECT * FROM secrets.keys',
+      'SELECT * FROM pg_authid',
+      "SELECT pg_read_file('postgresql.conf')",
+      "COPY repositories TO PROGRAM 'cat'",
+      'SELECT pg_reload_conf()',
+      "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'postgres'",
+    ])
+      await expect(exporter.query(statement)).rejects.toMatchObject({ code: '42501' });
+  });
+
+  test('its limits hold without the exporter', async () => {
+    const place = await praefectDatabase('19.0');
+    const exporter = await connectAs(place, 'gitaly_exporter', 'of the exporter');
+    const { rows } = await exporter.query(
+      `SELECT current_setting('statement_timeout') AS statement, current_setting('lock_timeout') AS lock,
+              current_setting('idle_in_transaction_session_timeout') AS idle,
+              pg_has_role('pg_read_all_stats', 'USAGE') AS sees_all,
+              (SELECT source FROM pg_settings WHERE name = 'default_transaction_read_only') AS read_only_from`,
+    );
+    expect(rows).toEqual([
+      { statement: '1min', lock: '2s', idle: '1min', sees_all: true, read_only_from: 'default' },
+    ]);
+    for (let n = 1; n < 5; n += 1) await connectAs(place, 'gitaly_exporter', 'of the exporter');
+    await expect(connectAs(place, 'gitaly_exporter', 'of the exporter')).rejects.toMatchObject({
+      code: '53300',
+    });
+  });
+
+  test('tables in a schema of another name are found, without a word in the configuration', async () => {
+    const place = await server.createDatabase(`
+      CREATE SCHEMA gitaly;
+      CREATE TABLE gitaly.replication_queue (id bigserial PRIMARY KEY);
+      CREATE TABLE gitaly.repositories (virtual_storage text);
+      ${sql('role.sql')}; ${setPassword}`);
+    expect(valueIn(await asExporter(place).ask('SELECT * FROM repositories', within(5000)))).toEqual([]);
+  });
+
+  test("run by Praefect's own role, it does what that role may, and says what it may not", async () => {
+    const place = await server.createDatabase();
+    const admin = await place.client();
+    await admin.query(`
+      CREATE ROLE owner_of_all LOGIN CREATEROLE PASSWORD 'x';
+      ALTER DATABASE ${place.name} OWNER TO owner_of_all; GRANT ALL ON SCHEMA public TO owner_of_all`);
+    const name = `exporter_of_${place.name}`;
+    const owner = await connectAs(place, 'owner_of_all', 'x');
+    await owner.query(`${praefectSchema('19.0')}; RESET ALL`);
+    const notices: string[] = [];
+    owner.on('notice', (notice) => notices.push(notice.message ?? ''));
+    await owner.query(sql('role.sql').replaceAll('gitaly_exporter', name));
+    // Until PostgreSQL 15 a role with CREATEROLE could grant any but superuser's.
+    expect(notices.filter((notice) => notice.includes('pg_read_all_stats was not granted'))).toHaveLength(
+      version >= 16 ? 1 : 0,
+    );
+    await owner.query(`ALTER ROLE ${name} PASSWORD 'of the exporter'`);
+    const exporter = await connectAs(place, name, 'of the exporter');
+    expect((await exporter.query('SELECT * FROM repositories')).rows).toEqual([]);
+  });
+
+  test('in a database without Praefect it says so, and changes nothing', async () => {
+    const place = await server.createDatabase();
+    const client = await place.client();
+    await expect(client.query(sql('role.sql').replaceAll('gitaly_exporter', 'nobody'))).rejects.toThrow(
+      `there is no table replication_queue in database ${place.name}`,
+    );
+    await client.query('ROLLBACK');
+    expect((await client.query("SELECT FROM pg_roles WHERE rolname = 'nobody'")).rows).toEqual([]);
+  });
+
+  test('drop-role.sql leaves nothing of it', async () => {
+    const place = await server.createDatabase(praefectSchema('19.0'));
+    const renamed = (name: string): string => sql(name).replaceAll('gitaly_exporter', 'short_lived');
+    const client = await place.client();
+    await client.query(renamed('role.sql'));
+    await client.query(renamed('drop-role.sql'));
+    await client.query(renamed('drop-role.sql'));
+    expect((await client.query("SELECT FROM pg_roles WHERE rolname = 'short_lived'")).rows).toEqual([]);
+  });
+});

@@ -1,0 +1,295 @@
+/** sslmode, sslrootcert, sslcert and sslkey against a real server, as libpq would take them. */
+import { copyFileSync, writeFileSync } from 'node:fs';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
+import type { DatabaseConnection, SslMode } from '../../../../src/config/database-connection.ts';
+import { Secret } from '../../../../src/lib/secret.ts';
+import { startPostgres, type TestDatabase, type TestPostgres } from '../../../support/postgres.ts';
+import { hasTool, testWith } from '../../../support/tools.ts';
+import { type Certificates, makeCertificates } from './certificates.ts';
+import { startMute } from './proxy.ts';
+import { failureIn, type Opened, open, until, valueIn, within } from './support.ts';
+
+const withOpenssl = testWith('openssl');
+
+const hba = `
+local   all all                      trust
+hostssl all tls_only   127.0.0.1/32  scram-sha-256
+hostssl all reader     127.0.0.1/32  cert
+hostnossl all plain_only 127.0.0.1/32 scram-sha-256
+host    all postgres,either 127.0.0.1/32 scram-sha-256`;
+
+const roles = ['tls_only', 'reader', 'plain_only', 'either'];
+
+interface Cluster {
+  readonly server: TestPostgres;
+  readonly database: TestDatabase;
+}
+
+let certificates: Certificates;
+let encrypted: Cluster;
+let elsewhere: Cluster;
+let plain: Cluster;
+
+async function start(certificate: string | undefined): Promise<Cluster> {
+  const server = await startPostgres({
+    config: certificate === undefined ? [] : ['ssl=on', 'ssl_ca_file=ca.crt'],
+    files: {
+      'pg_hba.conf': hba,
+      ...(certificate === undefined
+        ? {}
+        : {
+            'server.crt': certificates.text(`${certificate}.crt`),
+            'server.key': certificates.text(`${certificate}.key`),
+            'ca.crt': certificates.text('ca.crt'),
+          }),
+    },
+  });
+  const database = await server.createDatabase(
+    roles.map((role) => `CREATE ROLE ${role} LOGIN PASSWORD 'the password'`).join(';'),
+  );
+  return { server, database };
+}
+
+beforeAll(async () => {
+  if (!hasTool('openssl')) return;
+  certificates = makeCertificates();
+  [encrypted, elsewhere, plain] = await Promise.all([start('server'), start('elsewhere'), start(undefined)]);
+}, 60_000);
+afterAll(async () => {
+  await Promise.all([encrypted?.server.stop(), elsewhere?.server.stop(), plain?.server.stop()]);
+  certificates?.remove();
+});
+
+let database: Opened | undefined;
+afterEach(() => database?.close());
+
+interface Wanted {
+  readonly mode: SslMode;
+  readonly to?: Cluster;
+  readonly user?: string;
+  readonly host?: string;
+  readonly password?: string;
+  readonly root?: string;
+  readonly cert?: string;
+}
+
+function connectionFor({
+  mode,
+  to = encrypted,
+  user = 'either',
+  host = 'localhost',
+  password = 'the password',
+  root,
+  cert,
+}: Wanted): DatabaseConnection {
+  return {
+    ...to.database.connection,
+    user,
+    host,
+    password: async () => new Secret(password),
+    ssl: {
+      mode,
+      ...(root === undefined ? {} : { rootCert: root === 'system' ? root : certificates.path(root) }),
+      ...(cert === undefined
+        ? {}
+        : { cert: certificates.path(`${cert}.crt`), key: certificates.path(`${cert}.key`) }),
+    },
+  };
+}
+
+/** `tls`, `plain`, or the failure. */
+async function outcome(wanted: Wanted): Promise<string | { reason: string; message: string }> {
+  database = open(connectionFor(wanted));
+  const answer = await database.ask(
+    'SELECT (SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()) AS ssl',
+    within(5000),
+  );
+  if (!answer.ok) return failureIn(answer);
+  const ssl = valueIn(answer)[0]?.['ssl'];
+  expect(database.connection()?.encrypted).toBe(ssl);
+  return ssl === true ? 'tls' : 'plain';
+}
+
+describe('what each sslmode makes of each server', () => {
+  const cases: readonly (readonly [what: string, wanted: () => Wanted, outcome: unknown])[] = [
+    ['disable: plain, although TLS is offered', () => ({ mode: 'disable' }), 'plain'],
+    ['allow: plain where that is taken', () => ({ mode: 'allow' }), 'plain'],
+    ['allow: TLS where pg_hba.conf wants it', () => ({ mode: 'allow', user: 'tls_only' }), 'tls'],
+    ['prefer: TLS where it is offered', () => ({ mode: 'prefer' }), 'tls'],
+    ['prefer: plain where it is not', () => ({ mode: 'prefer', to: plain }), 'plain'],
+    ['prefer: plain where pg_hba.conf wants that', () => ({ mode: 'prefer', user: 'plain_only' }), 'plain'],
+    [
+      'prefer: plain where the certificate is not trusted',
+      () => ({ mode: 'prefer', root: 'other-ca.crt' }),
+      'plain',
+    ],
+    ['require: TLS, whoever it is', () => ({ mode: 'require', to: elsewhere }), 'tls'],
+    [
+      'require with a root certificate: the chain is verified',
+      () => ({ mode: 'require', root: 'ca.crt' }),
+      'tls',
+    ],
+    ['verify-ca: the chain alone', () => ({ mode: 'verify-ca', to: elsewhere, root: 'ca.crt' }), 'tls'],
+    ['verify-full: chain and host name', () => ({ mode: 'verify-full', root: 'ca.crt' }), 'tls'],
+    ['a certificate of our own', () => ({ mode: 'require', user: 'reader', cert: 'reader' }), 'tls'],
+    [
+      'disable: refused where pg_hba.conf wants TLS',
+      () => ({ mode: 'disable', user: 'tls_only' }),
+      { reason: 'authentication', message: expect.stringContaining('try sslmode=require') },
+    ],
+    [
+      'require: refused where TLS is not offered',
+      () => ({ mode: 'require', to: plain }),
+      { reason: 'tls', message: expect.stringContaining('the server does not offer TLS') },
+    ],
+    [
+      'require with another root certificate',
+      () => ({ mode: 'require', root: 'other-ca.crt' }),
+      { reason: 'tls', message: expect.stringMatching(/is not trusted|cannot be verified/) },
+    ],
+    [
+      'verify-ca without a root certificate',
+      () => ({ mode: 'verify-ca' }),
+      { reason: 'tls', message: expect.stringContaining('sslmode=verify-ca needs a root certificate') },
+    ],
+    [
+      'verify-ca with another root certificate',
+      () => ({ mode: 'verify-ca', root: 'other-ca.crt' }),
+      { reason: 'tls', message: expect.stringMatching(/is not trusted|cannot be verified/) },
+    ],
+    [
+      'verify-full with a certificate for another host',
+      () => ({ mode: 'verify-full', to: elsewhere, root: 'ca.crt' }),
+      { reason: 'tls', message: expect.stringContaining('certificate is for another host') },
+    ],
+    [
+      'verify-full by an address that the certificate has not',
+      () => ({ mode: 'verify-full', host: '127.0.0.1', root: 'ca.crt' }),
+      { reason: 'tls', message: expect.stringContaining('certificate is for another host') },
+    ],
+    [
+      'verify-full against the public authorities',
+      () => ({ mode: 'verify-full', root: 'system' }),
+      {
+        reason: 'tls',
+        message: expect.stringMatching(/is not trusted|cannot be verified|holds no certificate/),
+      },
+    ],
+    [
+      'the public authorities with less than verify-full',
+      () => ({ mode: 'require', root: 'system' }),
+      {
+        reason: 'tls',
+        message: expect.stringContaining('sslrootcert=system does not go with sslmode=require'),
+      },
+    ],
+    [
+      'a root certificate that is not there',
+      () => ({ mode: 'verify-full', root: 'missing.crt' }),
+      {
+        reason: 'tls',
+        message: expect.stringMatching(/sslrootcert .*missing\.crt cannot be read \(ENOENT\)/),
+      },
+    ],
+    [
+      'no certificate of our own where one is wanted',
+      () => ({ mode: 'require', user: 'reader' }),
+      { reason: 'tls', message: expect.stringContaining('set sslcert and sslkey') },
+    ],
+    [
+      'a certificate of our own that the server does not trust',
+      () => ({ mode: 'require', user: 'reader', cert: 'stranger' }),
+      { reason: 'tls', message: expect.stringContaining('the server does not trust our certificate') },
+    ],
+    [
+      'prefer: a wrong password is not sent a second time in the clear',
+      () => ({ mode: 'prefer', password: 'wrong' }),
+      { reason: 'authentication', message: expect.not.stringContaining('before that') },
+    ],
+  ];
+  for (const [what, wanted, expected] of cases) {
+    withOpenssl(what, async () => {
+      expect(await outcome(wanted())).toEqual(expected);
+    });
+  }
+
+  withOpenssl('both attempts are told when both failed', async () => {
+    const failure = await outcome({ mode: 'prefer', user: 'tls_only', root: 'other-ca.crt' });
+    expect(failure).toEqual({
+      reason: 'authentication',
+      message: expect.stringMatching(/no encryption.*\(before that, .*(not trusted|cannot be verified)/),
+    });
+  });
+});
+
+withOpenssl('on a Unix socket sslmode counts for nothing', async () => {
+  expect(await outcome({ mode: 'verify-full', host: encrypted.server.folder })).toBe('plain');
+});
+
+withOpenssl('certificates are read again at each connection', async () => {
+  copyFileSync(certificates.path('other-ca.crt'), certificates.path('renewed.crt'));
+  const connection = connectionFor({ mode: 'verify-full', root: 'renewed.crt' });
+  database = open(connection);
+  expect(failureIn(await database.ask('SELECT 1', within(5000))).reason).toBe('tls');
+  copyFileSync(certificates.path('ca.crt'), certificates.path('renewed.crt'));
+  expect(valueIn(await database.ask('SELECT 1 AS one', within(5000)))).toEqual([{ one: 1 }]);
+});
+
+withOpenssl('a key that does not belong to the certificate is told as that', async () => {
+  writeFileSync(certificates.path('mixed.crt'), certificates.text('reader.crt'));
+  writeFileSync(certificates.path('mixed.key'), certificates.text('stranger.key'));
+  expect(await outcome({ mode: 'require', user: 'reader', cert: 'mixed' })).toMatchObject({
+    reason: 'tls',
+    message: expect.stringMatching(/key values mismatch/i),
+  });
+});
+
+withOpenssl('a question over TLS is cancelled over TLS', async () => {
+  database = open(connectionFor({ mode: 'verify-full', user: 'tls_only', root: 'ca.crt' }));
+  const admin = await encrypted.database.client();
+  const running = async (): Promise<number> => {
+    const { rows } = await admin.query(
+      `SELECT count(*)::int AS n FROM pg_stat_activity WHERE application_name = 'gitaly-exporter'`,
+    );
+    return rows[0].n;
+  };
+  const question = database.ask('SELECT pg_sleep(60)', within(300, 30_000));
+  await until(async () => (await running()) === 1);
+  expect((await question).ok).toBe(false);
+  await until(async () => (await running()) === 0);
+});
+
+withOpenssl('COPY over TLS loses nothing', async () => {
+  database = open(connectionFor({ mode: 'require' }));
+  let bytes = 0;
+  valueIn(
+    await database.look(within(20_000), (look) =>
+      look.copy("SELECT repeat('x', 1000) FROM generate_series(1, 20000)", (chunk) => {
+        bytes += chunk.length;
+      }),
+    ),
+  );
+  expect(bytes).toBe(19 + 20_000 * (2 + 4 + 1000) + 2);
+});
+
+test.each([
+  ['data before TLS begins', 'Sxxxx', /somebody is in between/],
+  ['neither yes nor no', 'H', /was "H", neither yes nor no/],
+])('%s is not TLS', async (_, bytes, message) => {
+  const mute = await startMute(Buffer.from(bytes));
+  database = open({
+    host: '127.0.0.1',
+    port: mute.port,
+    database: 'praefect',
+    user: 'reader',
+    password: async () => undefined,
+    ssl: { mode: 'require' },
+    connectTimeoutMs: 1000,
+  });
+  expect(failureIn(await database.ask('SELECT 1', within(5000)))).toEqual({
+    reason: 'tls',
+    message: expect.stringMatching(message),
+  });
+  await until(() => mute.open() === 0);
+  await mute.close();
+});

@@ -1,0 +1,226 @@
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import fc from 'fast-check';
+import type pg from 'pg';
+import { type HealthView, healthOf, type NodeStatusRow } from '../../../src/sources/praefect/health.ts';
+import { healthSql, nodeStatusOf } from '../../../src/sources/praefect/queries/health.ts';
+import { praefectSchema, startPostgres, type TestPostgres } from '../../support/postgres.ts';
+
+const row = (
+  praefect: string,
+  storage: string,
+  secondsSinceAttempt: number | null,
+  secondsSinceSeen: number | null,
+  virtualStorage = 'default',
+): NodeStatusRow => ({ praefect, virtualStorage, storage, secondsSinceAttempt, secondsSinceSeen });
+
+const healthyIn = (view: HealthView): string[] =>
+  [...view.virtualStorages.values()].flatMap(({ virtualStorage, storages }) =>
+    [...storages.keys()]
+      .filter((storage) => view.healthy(virtualStorage, storage))
+      .map((storage) => `${virtualStorage}/${storage}`),
+  );
+
+describe('on random rows, at every moment, it agrees with Praefect', () => {
+  let server: TestPostgres;
+  let client: pg.Client;
+  beforeAll(async () => {
+    server = await startPostgres();
+    client = await (await server.createDatabase(praefectSchema('19.0'))).client();
+    await client.query('RESET ALL');
+  });
+  afterAll(() => server.stop());
+
+  // Quarters of a second are exact in binary and in PostgreSQL, so the boundaries themselves are hit.
+  const quarters = (...near: number[]) =>
+    fc.oneof(
+      ...near.map((seconds) => fc.integer({ min: (seconds - 2) * 4, max: (seconds + 2) * 4 })),
+      fc.integer({ min: 0, max: 320 }),
+    );
+  const rows = fc
+    .uniqueArray(
+      fc.record({
+        praefect: fc.constantFrom('p1', 'p2', 'p3', 'p4'),
+        virtualStorage: fc.constantFrom('default', 'archive'),
+        storage: fc.constantFrom('gitaly-1', 'gitaly-2', 'gitaly-3'),
+        secondsSinceAttempt: fc.option(quarters(2, 60), { freq: 10 }),
+        secondsSinceSeen: fc.option(quarters(2, 10), { freq: 6 }),
+      }),
+      {
+        maxLength: 24,
+        selector: (each) => `${each.praefect} ${each.virtualStorage} ${each.storage}`,
+      },
+    )
+    .map((list) =>
+      list.map((each) => ({
+        ...each,
+        secondsSinceAttempt: each.secondsSinceAttempt && each.secondsSinceAttempt / 4,
+        secondsSinceSeen: each.secondsSinceSeen && each.secondsSinceSeen / 4,
+      })),
+    );
+
+  const insert = async (list: readonly NodeStatusRow[]) => {
+    await client.query('DELETE FROM public.node_status');
+    if (list.length === 0) return;
+    const ago = (seconds: number | null) =>
+      seconds === null ? 'NULL' : `now() - interval '${seconds} seconds'`;
+    await client.query(
+      `INSERT INTO public.node_status (praefect_name, shard_name, node_name, last_contact_attempt_at, last_seen_active_at) VALUES ${list
+        .map(
+          (each) =>
+            `('${each.praefect}', '${each.virtualStorage}', '${each.storage}', ${ago(each.secondsSinceAttempt)}, ${ago(each.secondsSinceSeen)})`,
+        )
+        .join(', ')}`,
+    );
+  };
+  const list = async (sql: string) =>
+    (await client.query<{ place: string }>(sql)).rows.map(({ place }) => place).sort();
+  const byView = "SELECT virtual_storage || '/' || storage AS place FROM public.healthy_storages";
+  // The `sql` elector of 13.x counts the quorum in its program: one at least, else half, rounded up.
+  const byElector = `
+    SELECT shard_name || '/' || node_name AS place
+      FROM public.node_status AS seen
+     WHERE last_seen_active_at >= now() - interval '10 seconds'
+     GROUP BY shard_name, node_name
+    HAVING count(praefect_name) >= (SELECT CASE WHEN count(DISTINCT praefect_name) <= 1 THEN 1
+                                               ELSE ceil(count(DISTINCT praefect_name)::float8 / 2) END
+                                      FROM public.node_status AS alive
+                                     WHERE alive.shard_name = seen.shard_name
+                                       AND alive.last_contact_attempt_at >= now() - interval '60 seconds')`;
+
+  test("as the view healthy_storages and the 13.x elector, read by the collector's own statement", async () => {
+    await fc.assert(
+      fc.asyncProperty(rows, async (given) => {
+        // In one transaction now() stands still, so both see the same moment.
+        await client.query('BEGIN');
+        await insert(given);
+        const read = (await client.query(healthSql)).rows;
+        const view = healthOf(read.map(nodeStatusOf), 0);
+        expect(healthyIn(view).sort()).toEqual(await list(byView));
+        expect(healthyIn(view).sort()).toEqual(await list(byElector));
+        await client.query('ROLLBACK');
+      }),
+      { numRuns: 150 },
+    );
+  });
+
+  test('aged by some seconds without being asked again, as the view would be then', async () => {
+    await fc.assert(
+      fc.asyncProperty(rows, quarters(2, 10), async (given, elapsed) => {
+        const seconds = Math.max(0, elapsed / 4);
+        await client.query('BEGIN');
+        const later = (each: number | null) => each && each + seconds;
+        await insert(
+          given
+            // A null stays null; 0 is a time like any other.
+            .map((each) => ({
+              ...each,
+              secondsSinceAttempt: each.secondsSinceAttempt === 0 ? seconds : later(each.secondsSinceAttempt),
+              secondsSinceSeen: each.secondsSinceSeen === 0 ? seconds : later(each.secondsSinceSeen),
+            })),
+        );
+        const aged = healthOf(given, 1000, 1000 + seconds * 1000);
+        expect(healthyIn(aged).sort()).toEqual(await list(byView));
+        await client.query('ROLLBACK');
+      }),
+      { numRuns: 150 },
+    );
+  });
+});
+
+describe('what is believed', () => {
+  const three = (age: (praefect: string) => number) =>
+    ['p1', 'p2', 'p3'].map((praefect) => row(praefect, 'gitaly-1', age(praefect), age(praefect)));
+
+  test.each([
+    ['three Praefects report', [0.2, 0.5, 0.9], true, true],
+    ['all stopped 4 s ago', [4, 4, 4], true, true],
+    ['all stopped 6 s ago: still healthy, and no longer believed', [6, 6, 6], true, false],
+    ['all stopped 11 s ago: everything reads unhealthy', [11, 11, 11], false, false],
+    ['two of three died 30 s ago: the consensus lacks votes', [0.5, 30, 30], false, false],
+    ['two of three died 70 s ago: the third is a quorum of one', [0.5, 70, 70], true, true],
+    ['after a restart of the database the first one writes again', [0.1, 21, 21], false, false],
+    ['and the second', [0.4, 0.1, 22], true, true],
+  ])('%s', (_, [p1 = 0, p2 = 0, p3 = 0], healthy, believed) => {
+    const view = healthOf(
+      three((praefect) => ({ p1, p2, p3 })[praefect] ?? 0),
+      0,
+    );
+    expect({ healthy: view.healthy('default', 'gitaly-1'), believed: view.believed('default') }).toEqual({
+      healthy,
+      believed,
+    });
+  });
+
+  test('a storage that was seen 9.5 s ago turns unhealthy 0.6 s later, believed while heartbeats are fresh', () => {
+    const rows = [row('p1', 'gitaly-1', 0.1, 9.5), row('p1', 'gitaly-2', 0.1, 0.1)];
+    const view = healthOf(rows, 5000);
+    expect(view.healthy('default', 'gitaly-1')).toBe(true);
+    const later = healthOf(rows, 5000, 5600);
+    expect(later.healthy('default', 'gitaly-1')).toBe(false);
+    expect(later.healthy('default', 'gitaly-2')).toBe(true);
+    expect(later.believed('default')).toBe(true);
+    expect(later.key).not.toBe(view.key);
+    const muchLater = healthOf(rows, 5000, 15_000);
+    expect(healthyIn(muchLater)).toEqual([]);
+    expect(muchLater.believed('default')).toBe(false);
+  });
+
+  test('nobody is believed where there are no rows, and an unknown storage is not healthy', () => {
+    const view = healthOf([], 0);
+    expect(view.believed('default')).toBe(false);
+    expect(view.healthy('default', 'gitaly-1')).toBe(false);
+  });
+
+  test('each virtual storage is judged by its own Praefects', () => {
+    const view = healthOf(
+      [row('p1', 'gitaly-1', 0.5, 0.5), row('p1', 'old-1', 90_000, 90_000, 'retired')],
+      0,
+    );
+    expect([view.believed('default'), view.believed('retired')]).toEqual([true, false]);
+  });
+});
+
+describe('which storages are known', () => {
+  test('those contacted within 60 s before the newest heartbeat, however old that is', () => {
+    const rows = [
+      row('p1', 'gitaly-1', 3600, 3600),
+      row('p1', 'gitaly-2', 3600, 9000),
+      row('p1', 'gitaly-3', 3661, 3661),
+      row('p1', 'gitaly-4', null, null),
+    ];
+    expect([...(healthOf(rows, 0).virtualStorages.get('default')?.knownStorages ?? [])]).toEqual([
+      'gitaly-1',
+      'gitaly-2',
+    ]);
+  });
+
+  test('also one that only a Praefect with the newer configuration contacts', () => {
+    const rows = [
+      row('p1', 'gitaly-1', 0.5, 0.5),
+      row('p2', 'gitaly-1', 0.5, 0.5),
+      row('p2', 'new-1', 0.5, 0.5),
+    ];
+    expect(healthOf(rows, 0).virtualStorages.get('default')?.knownStorages).toContain('new-1');
+  });
+});
+
+test("living Praefects' own views are told apart; the dead have none", () => {
+  const view = healthOf(
+    [
+      row('p1', 'gitaly-2', 0.5, 0.5),
+      row('p2', 'gitaly-2', 0.5, 0.5),
+      row('p3', 'gitaly-2', 0.5, 14),
+      row('dead', 'gitaly-2', 61, 61),
+    ],
+    0,
+  );
+  expect(view.virtualStorages.get('default')?.storages.get('gitaly-2')).toMatchObject({
+    healthy: true,
+    seenHealthyBy: new Map([
+      ['p1', true],
+      ['p2', true],
+      ['p3', false],
+    ]),
+    secondsSinceSeen: 0.5,
+  });
+});

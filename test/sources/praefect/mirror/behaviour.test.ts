@@ -1,0 +1,432 @@
+/** What the mirror knows that no single look can tell: moves, failovers, lags, and when the past is not to be trusted. */
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import type pg from 'pg';
+import type { Clock } from '../../../../src/lib/clock.ts';
+import { healthOf } from '../../../../src/sources/praefect/health.ts';
+import {
+  praefectSchema,
+  startPostgres,
+  type TestDatabase,
+  type TestPostgres,
+} from '../../../support/postgres.ts';
+import { healthIn, said, variantIn, watcher } from './watcher.ts';
+import { seedHealth } from './workload.ts';
+
+let server: TestPostgres;
+let database: TestDatabase;
+let client: pg.Client;
+let reader: pg.Client;
+let time: number;
+const clock: Clock = { now: () => time * 1000, monotonic: () => time * 1000, sleep: async () => undefined };
+
+beforeAll(async () => {
+  server = await startPostgres();
+}, 60_000);
+afterAll(async () => server?.stop());
+
+async function open(version: string): Promise<void> {
+  database = await server.createDatabase(praefectSchema(version));
+  client = await database.client();
+  reader = await database.client();
+  await client.query(`SET search_path = public`);
+  time = 1_780_000_000;
+  await seedHealth(client);
+}
+
+/** Four repositories of `default`, current on all three storages, primary on gitaly-1. */
+async function fourRepositories(): Promise<void> {
+  await client.query(`
+    INSERT INTO repositories (virtual_storage, relative_path, generation, "primary")
+    SELECT 'default', 'r' || n, 5, 'gitaly-1' FROM generate_series(1, 4) n`);
+  await client.query(`
+    INSERT INTO storage_repositories (virtual_storage, relative_path, storage, generation, repository_id)
+    SELECT 'default', relative_path, 'gitaly-' || s, 5, repository_id FROM repositories, generate_series(1, 3) s`);
+}
+
+/** Health with the storages of this list unhealthy; `reported` false: no Praefect writes any more. */
+function health(unhealthy: readonly string[] = [], reported = true) {
+  const rows = ['gitaly-1', 'gitaly-2', 'gitaly-3'].flatMap((storage) =>
+    ['praefect-1', 'praefect-2', 'praefect-3'].map((praefect) => ({
+      praefect,
+      virtualStorage: 'default',
+      storage,
+      secondsSinceAttempt: reported ? 0 : 30,
+      secondsSinceSeen: !reported || unhealthy.includes(storage) ? 30 : 0,
+    })),
+  );
+  return healthOf(rows, clock.monotonic());
+}
+
+describe('moves and failovers', () => {
+  beforeEach(async () => {
+    await open('19.0');
+    await fourRepositories();
+  });
+
+  test('primaries that leave a healthy storage move, and that is no failover', async () => {
+    const { run, setHealth } = watcher(reader, { clock });
+    setHealth(health());
+    await run();
+    await client.query(`UPDATE repositories SET "primary" = 'gitaly-2' WHERE relative_path IN ('r1', 'r2')`);
+    time += 15;
+    const block = await run();
+    expect(said(block, 'primary_moves_total')).toEqual({ 'default/gitaly-1 gitaly-2': 2 });
+    expect(said(block, 'failovers_total')).toEqual({});
+    expect(said(block, 'primaries')).toEqual({ 'default/gitaly-1': 2, 'default/gitaly-2': 2 });
+  });
+
+  test('primaries that leave an unhealthy storage are a failover, once a look, with an event', async () => {
+    const { run, setHealth, events } = watcher(reader, { clock });
+    setHealth(health());
+    await run();
+    time += 15;
+    setHealth(health(['gitaly-1']));
+    await client.query(`UPDATE repositories SET "primary" = 'gitaly-2' WHERE relative_path IN ('r1', 'r2')`);
+    await client.query(`UPDATE repositories SET "primary" = 'gitaly-3' WHERE relative_path = 'r3'`);
+    const block = await run();
+    expect(said(block, 'failovers_total')).toEqual({ 'default/gitaly-1': 1 });
+    expect(said(block, 'last_failover_timestamp_seconds')).toEqual({ 'default/gitaly-1': time });
+    expect(events.recent().map(({ message }) => message)).toEqual([
+      '3 primaries of default left unhealthy gitaly-1: 2 to gitaly-2, 1 to gitaly-3',
+    ]);
+    time += 15;
+    expect(said(await run(), 'failovers_total')).toEqual({ 'default/gitaly-1': 1 });
+  });
+
+  test('a storage that was ill between two looks and is back by the second was still left for its illness', async () => {
+    const { run, setHealth } = watcher(reader, { clock });
+    setHealth(health());
+    await run();
+    time += 20;
+    setHealth(health(['gitaly-1']));
+    await client.query(`UPDATE repositories SET "primary" = 'gitaly-2' WHERE relative_path = 'r1'`);
+    time += 20;
+    setHealth(health());
+    expect(said(await run(), 'failovers_total')).toEqual({ 'default/gitaly-1': 1 });
+  });
+
+  test('a primary that is null for a while moved from where it was last', async () => {
+    const { run, setHealth } = watcher(reader, { clock });
+    setHealth(health());
+    await run();
+    await client.query(`UPDATE repositories SET "primary" = NULL WHERE relative_path = 'r1'`);
+    time += 15;
+    const between = await run();
+    expect(said(between, 'repositories_without_primary')).toEqual({ default: 1 });
+    expect(said(between, 'primary_moves_total')).toEqual({});
+    await client.query(`UPDATE repositories SET "primary" = 'gitaly-3' WHERE relative_path = 'r1'`);
+    expect(said(await run(), 'primary_moves_total')).toEqual({ 'default/gitaly-1 gitaly-3': 1 });
+  });
+
+  const inventions: readonly { what: string; happen: () => Promise<void> }[] = [
+    {
+      what: 'a deleted repository',
+      happen: async () => void (await client.query(`DELETE FROM repositories WHERE relative_path = 'r1'`)),
+    },
+    {
+      what: 'a renamed repository',
+      happen: async () =>
+        void (await client.query(
+          `UPDATE repositories SET relative_path = 'renamed' WHERE relative_path = 'r1'`,
+        )),
+    },
+    {
+      what: 'a repository deleted and made again under the same path with another primary',
+      happen: async () => {
+        await client.query(`DELETE FROM repositories WHERE relative_path = 'r1'`);
+        await client.query(
+          `INSERT INTO repositories (virtual_storage, relative_path, generation, "primary") VALUES ('default', 'r1', 0, 'gitaly-3')`,
+        );
+      },
+    },
+    {
+      what: 'a storage that is added',
+      happen: async () => {
+        await client.query(`INSERT INTO storage_repositories (virtual_storage, relative_path, storage, generation, repository_id)
+          SELECT virtual_storage, relative_path, 'gitaly-new', 5, repository_id FROM repositories`);
+      },
+    },
+    {
+      what: 'a database that was restored to another state (here: the tables are others, with other primaries)',
+      happen: async () => {
+        await client.query(`CREATE TABLE other AS SELECT * FROM repositories; UPDATE other SET "primary" = 'gitaly-2';
+          DROP TABLE repositories CASCADE; ALTER TABLE other RENAME TO repositories`);
+        await client.query(`CREATE VIEW valid_primaries AS SELECT repository_id FROM repositories`);
+      },
+    },
+  ];
+  test.each(inventions)('$what is no move and no failover', async ({ happen }) => {
+    const { run, setHealth } = watcher(reader, { clock });
+    setHealth(health(['gitaly-1']));
+    await run();
+    await happen();
+    time += 15;
+    setHealth(health(['gitaly-1']));
+    const block = await run();
+    expect(said(block, 'primary_moves_total')).toEqual({});
+    expect(said(block, 'failovers_total')).toEqual({});
+  });
+
+  test('every pair of known storages has a zero before anything moves', async () => {
+    const { run, setHealth } = watcher(reader, { clock });
+    setHealth(health());
+    const family = (await run()).families.find(
+      ({ metric }) => metric.name === 'praefect_db_primary_moves_total',
+    );
+    // default: 3 storages x 2 others x 2 causes; archive: 2 x 1 x 2.
+    expect(family && 'samples' in family && family.samples.length).toBe(16);
+  });
+});
+
+describe('the sql elector of 13.x', () => {
+  test('a new primary in shard_primaries is a failover of the virtual storage, at elected_at', async () => {
+    await open('13.5');
+    await client.query(
+      `INSERT INTO repositories (virtual_storage, relative_path, generation) VALUES ('default', 'r1', 3), ('default', 'r2', 3)`,
+    );
+    await client.query(
+      `INSERT INTO storage_repositories SELECT 'default', 'r' || r, 'gitaly-' || s, 3 FROM generate_series(1, 2) r, generate_series(1, 3) s`,
+    );
+    await client.query(
+      `INSERT INTO shard_primaries (shard_name, node_name, elected_by_praefect, elected_at) VALUES ('default', 'gitaly-1', 'praefect-1', to_timestamp(${time - 3600}))`,
+    );
+    const { run, setHealth, events } = watcher(reader, { clock });
+    setHealth(health());
+    const first = await run();
+    expect(said(first, 'failovers_total')).toEqual({});
+    expect(said(first, 'primaries')).toEqual({ 'default/gitaly-1': 2 });
+    time += 15;
+    setHealth(health(['gitaly-1']));
+    await client.query(
+      `UPDATE shard_primaries SET node_name = 'gitaly-2', elected_at = to_timestamp(${time - 4})`,
+    );
+    const second = await run();
+    expect(said(second, 'failovers_total')).toEqual({ 'default/gitaly-1': 1 });
+    expect(said(second, 'last_failover_timestamp_seconds')).toEqual({ 'default/gitaly-1': time - 4 });
+    expect(said(second, 'primary_moves_total')).toEqual({ 'default/gitaly-1 gitaly-2': 2 });
+    expect(said(second, 'primaries')).toEqual({ 'default/gitaly-2': 2 });
+    expect(events.recent()[0]?.message).toBe('default failed over from gitaly-1 to gitaly-2');
+  });
+});
+
+describe('lags', () => {
+  beforeEach(async () => {
+    await open('19.0');
+    await fourRepositories();
+  });
+  const minutes = (count: number): number => count * 60;
+  const write = (path: string, behind: string) =>
+    client.query(`
+      UPDATE repositories SET generation = generation + 1 WHERE relative_path = '${path}';
+      UPDATE storage_repositories SET generation = generation + 1 WHERE relative_path = '${path}' AND storage <> '${behind}'`);
+
+  test('a replica that stays behind for over 15 minutes on a healthy storage is stuck, whether or not jobs come and go', async () => {
+    const { run, setHealth } = watcher(reader, { clock });
+    setHealth(health());
+    await run();
+    await write('r1', 'gitaly-3');
+    time += 15;
+    const began = time;
+    expect(said(await run(), 'replica_behind_since_timestamp_seconds')).toEqual({
+      'default/gitaly-3': began,
+    });
+    await client.query(`INSERT INTO replication_queue (job) SELECT jsonb_build_object('repository_id', repository_id, 'change', 'update',
+      'virtual_storage', 'default', 'target_node_storage', 'gitaly-3') FROM repositories WHERE relative_path = 'r1'`);
+    time = began + minutes(15) - 1;
+    setHealth(health());
+    const before = await run();
+    expect(said(before, 'replicas_stuck')).toEqual({});
+    expect(said(before, 'replicas_outdated_unscheduled')).toEqual({});
+    time = began + minutes(15) + 1;
+    const after = await run();
+    expect(said(after, 'replicas_stuck')).toEqual({ 'default/gitaly-3': 1 });
+    expect(said(after, 'replica_behind_since_timestamp_seconds')).toEqual({ 'default/gitaly-3': began });
+    await client.query(
+      `UPDATE storage_repositories s SET generation = r.generation FROM repositories r WHERE r.repository_id = s.repository_id`,
+    );
+    const healed = await run();
+    expect(said(healed, 'replicas_stuck')).toEqual({});
+    expect(said(healed, 'replica_behind_since_timestamp_seconds')).toEqual({});
+  });
+
+  test('a replica whose generation moves is behind, but not stuck', async () => {
+    const { run, setHealth } = watcher(reader, { clock });
+    setHealth(health());
+    await client.query(`UPDATE repositories SET generation = 9 WHERE relative_path = 'r1'`);
+    await client.query(
+      `UPDATE storage_repositories SET generation = 9 WHERE relative_path = 'r1' AND storage = 'gitaly-1'`,
+    );
+    await run();
+    time += minutes(10);
+    await client.query(
+      `UPDATE storage_repositories SET generation = 6 WHERE relative_path = 'r1' AND storage = 'gitaly-3'`,
+    );
+    await run();
+    time += minutes(6);
+    setHealth(health());
+    const block = await run();
+    expect(said(block, 'replicas_stuck')).toEqual({ 'default/gitaly-2': 1 });
+    expect(said(block, 'replica_generations_behind_max')).toEqual({
+      'default/gitaly-2': 4,
+      'default/gitaly-3': 3,
+    });
+  });
+
+  test('while its storage is ill nothing is stuck; the 15 minutes begin when it is back', async () => {
+    const { run, setHealth } = watcher(reader, { clock });
+    setHealth(health(['gitaly-3']));
+    await run();
+    await write('r1', 'gitaly-3');
+    await run();
+    time += minutes(20);
+    setHealth(health(['gitaly-3']));
+    expect(said(await run(), 'replicas_stuck')).toEqual({});
+    setHealth(health());
+    expect(said(await run(), 'replicas_stuck')).toEqual({});
+    time += minutes(15);
+    setHealth(health());
+    expect(said(await run(), 'replicas_stuck')).toEqual({ 'default/gitaly-3': 1 });
+  });
+
+  test('when Praefects fall silent, what was stuck stays stuck', async () => {
+    const { run, setHealth } = watcher(reader, { clock });
+    setHealth(health());
+    await write('r1', 'gitaly-3');
+    await run();
+    time += minutes(16);
+    setHealth(health([], false));
+    expect(said(await run(), 'replicas_stuck')).toEqual({ 'default/gitaly-3': 1 });
+  });
+
+  test('a missing replica counts from generation -1, and is stuck as well', async () => {
+    const { run, setHealth } = watcher(reader, { clock });
+    setHealth(health());
+    await run();
+    await client.query(
+      `DELETE FROM storage_repositories WHERE relative_path = 'r2' AND storage = 'gitaly-2'`,
+    );
+    const block = await run();
+    expect(said(block, 'replica_generations_behind_max')).toEqual({ 'default/gitaly-2': 6 });
+    expect(said(block, 'replicas')['default/gitaly-2 missing']).toBe(1);
+    time += minutes(16);
+    expect(said(await run(), 'replicas_stuck')).toEqual({ 'default/gitaly-2': 1 });
+  });
+});
+
+describe('looks', () => {
+  beforeEach(async () => {
+    await open('19.0');
+    await fourRepositories();
+  });
+
+  test('a change of health is answered from memory, without a statement', async () => {
+    const { run, setHealth, statements } = watcher(reader, { clock });
+    setHealth(health());
+    await client.query(
+      `DELETE FROM storage_repositories WHERE relative_path = 'r1' AND storage <> 'gitaly-1'`,
+    );
+    expect(said(await run(), 'repositories_at_risk')).toEqual({ 'default/gitaly-1': 1 });
+    const asked = statements.length;
+    setHealth(health(['gitaly-1']));
+    const block = await run('woken');
+    expect(said(block, 'repositories_unavailable')).toEqual({ default: 1 });
+    expect(said(block, 'repositories_by_copies')).toEqual({ 'default 0': 1, 'default 2': 3 });
+    expect(statements.length).toBe(asked);
+  });
+
+  test('after the first, a look reads the rows that changed and nothing else', async () => {
+    const { run, setHealth, statements } = watcher(reader, { clock });
+    setHealth(health());
+    await run();
+    const first = statements.length;
+    await run();
+    const second = statements
+      .slice(first)
+      .filter((sql) => /^SELECT .*FROM (repositories|storage_repositories) WHERE/s.test(sql));
+    expect(second.every((sql) => sql.includes('age(xmin) <= age(') || sql.includes('count(*)'))).toBe(true);
+    expect(second.some((sql) => sql.includes('age(xmin)'))).toBe(true);
+  });
+
+  test('a restarted server is read anew, for its past cannot be told from a failover of PostgreSQL', async () => {
+    const { run, setHealth, events } = watcher(() => reader, { clock });
+    setHealth(health(['gitaly-1']));
+    await run();
+    await client.query(
+      `UPDATE repositories SET "primary" = 'gitaly-2'; DELETE FROM repositories WHERE relative_path = 'r4'`,
+    );
+    await server.restart();
+    client = await database.client();
+    reader = await database.client();
+    time += 15;
+    const block = await run();
+    expect(said(block, 'primaries')).toEqual({ 'default/gitaly-2': 3 });
+    expect(said(block, 'failovers_total')).toEqual({});
+    expect(events.recent().map(({ kind }) => kind)).toEqual(['reloaded']);
+    await client.query(`UPDATE repositories SET "primary" = 'gitaly-3' WHERE relative_path = 'r1'`);
+    expect(said(await run(), 'primary_moves_total')).toEqual({ 'default/gitaly-2 gitaly-3': 1 });
+  });
+
+  test('an upgrade from paths to repository ids in between changes no number and invents no failover', async () => {
+    await open('14.4');
+    await client.query(`SET session_replication_role = replica`);
+    await client.query(`INSERT INTO repositories (virtual_storage, relative_path, generation, "primary")
+      SELECT 'default', 'r' || n, 5, 'gitaly-1' FROM generate_series(1, 4) n`);
+    await client.query(`INSERT INTO storage_repositories (virtual_storage, relative_path, storage, generation, repository_id)
+      SELECT 'default', relative_path, 'gitaly-' || s, 5 - s % 2, repository_id FROM repositories, generate_series(1, 3) s`);
+    const { run, setHealth } = watcher(reader, { clock });
+    setHealth(await healthIn(client));
+    const before = await run();
+    expect((await variantIn(client)).validPrimaries).toBe('by_path_highest');
+    const view = /CREATE VIEW public\.valid_primaries AS.*?;\n/s.exec(praefectSchema('14.5'))?.[0] ?? '';
+    await client.query(`DROP VIEW valid_primaries; ${view}`);
+    expect((await variantIn(client)).validPrimaries).toBe('by_id');
+    const after = await run();
+    for (const metric of [
+      'repositories',
+      'replicas',
+      'primaries',
+      'repositories_by_copies',
+      'repositories_unavailable',
+    ]) {
+      expect(said(after, metric)).toEqual(said(before, metric));
+    }
+    expect(said(after, 'primary_moves_total')).toEqual({});
+  });
+
+  test('a generation that no Praefect writes is a clear failure, not a wrong number', async () => {
+    const { run } = watcher(reader, { clock });
+    await client.query(`UPDATE storage_repositories SET generation = 3000000000 WHERE relative_path = 'r1'`);
+    await expect(run()).rejects.toThrow('over 2,147,483,647');
+  });
+
+  test('what health and the queue would tell is absent while they are not known', async () => {
+    const { run } = watcher(reader, { clock });
+    const block = await run();
+    const series = (name: string): number => {
+      const family = block.families.find(({ metric }) => metric.name === `praefect_db_${name}`);
+      return family !== undefined && 'samples' in family ? family.samples.length : -1;
+    };
+    expect(
+      ['repositories_unavailable', 'repositories_by_copies', 'repositories_at_risk', 'replicas_stuck'].map(
+        series,
+      ),
+    ).toEqual([0, 0, 0, 0]);
+    expect(series('repositories')).toBe(2);
+  });
+
+  test('health that is lost for a while takes its answers along, and no storage out of the configuration', async () => {
+    const { run, setHealth } = watcher(reader, { clock, configured: 'from health' });
+    setHealth(await healthIn(client));
+    await client.query(
+      `DELETE FROM storage_repositories WHERE storage = 'gitaly-3' AND relative_path = 'r1'`,
+    );
+    const before = await run();
+    expect(said(before, 'replicas')['default/gitaly-3 missing']).toBe(1);
+    setHealth(undefined);
+    const without = await run();
+    expect(said(without, 'replicas')).toEqual(said(before, 'replicas'));
+    expect(without.families.find(({ metric }) => metric.name.endsWith('_unavailable'))).toMatchObject({
+      samples: [],
+    });
+  });
+});

@@ -1,0 +1,132 @@
+/** The captured databases of real Praefects: what the mirror says of each is what Praefect said at that moment. */
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { loadDump, praefectCapture, startPostgres, type TestPostgres } from '../../../support/postgres.ts';
+import { healthIn, said, watcher } from './watcher.ts';
+
+const fixtures = join(import.meta.dirname, '../../../fixtures/praefect');
+
+/** Every capture whose Praefect answered, with the page on which it told its numbers. */
+const captures: { name: string; page: string }[] = [
+  ...readdirSync(join(fixtures, '13.5'))
+    .filter((file) => file.endsWith('.praefect-1.prom'))
+    .map((file) => ({ name: `13.5/${file.replace('.praefect-1.prom', '')}`, page: 'praefect-1.prom' })),
+  ...readdirSync(join(fixtures, '14.9'))
+    .filter((file) => file.endsWith('.praefect-1.db.prom'))
+    .map((file) => ({ name: `14.9/${file.replace('.praefect-1.db.prom', '')}`, page: 'praefect-1.db.prom' })),
+  ...readdirSync(join(fixtures, '19')).flatMap((incident) =>
+    readdirSync(join(fixtures, '19', incident), { withFileTypes: true })
+      .filter(
+        (entry) =>
+          entry.isDirectory() && readdirSync(join(entry.parentPath, entry.name)).includes('praefect.sql'),
+      )
+      .flatMap((moment) => {
+        const page = ['praefect-1', 'praefect-2', 'praefect-3']
+          .map((name) => `${name}.db_metrics.txt`)
+          .find((file) => readdirSync(join(moment.parentPath, moment.name)).includes(file));
+        return page === undefined ? [] : [{ name: `19/${incident}/${moment.name}`, page }];
+      }),
+  ),
+];
+
+/** The values of a gauge by virtual storage, zeros left out. */
+function native(page: string, metric: string): Record<string, number> {
+  const lines = readFileSync(page, 'utf8').matchAll(
+    new RegExp(`^${metric}\\{virtual_storage="([^"]+)"\\} (\\S+)$`, 'gm'),
+  );
+  return Object.fromEntries(
+    [...lines].map(([, name, value]) => [name, Number(value)]).filter(([, value]) => value !== 0),
+  );
+}
+
+let server: TestPostgres;
+beforeAll(async () => {
+  server = await startPostgres();
+}, 60_000);
+afterAll(async () => server?.stop());
+
+async function look(name: string) {
+  const capture = praefectCapture(name);
+  const database = await server.createDatabase();
+  const client = await database.client();
+  await loadDump(client, capture.schemaFile, capture.dataFile, 'now');
+  const watching = watcher(client, { configured: 'from health' });
+  watching.setHealth(await healthIn(client));
+  const block = await watching.run();
+  await client.end();
+  return block;
+}
+
+describe("unavailable and read-only repositories are Praefect's own numbers", () => {
+  test.each(captures)('$name', async ({ name, page }) => {
+    const block = await look(name);
+    const text = praefectCapture(name).page(page);
+    if (name.startsWith('13.5')) {
+      expect(said(block, 'repositories_read_only')).toEqual(
+        native(text, 'gitaly_praefect_read_only_repositories'),
+      );
+      expect(said(block, 'repositories_unavailable')).toEqual({});
+    } else {
+      expect(said(block, 'repositories_unavailable')).toEqual(
+        native(text, 'gitaly_praefect_unavailable_repositories'),
+      );
+      expect(said(block, 'repositories_read_only')).toEqual({});
+    }
+  });
+});
+
+/** The tables of the captures' README: replicas behind, and of these without a live job; primaries of default. */
+const truths = [
+  {
+    name: '13.5/02-replicating',
+    outdated: { 'gitaly-2': 6, 'gitaly-3': 6 },
+    unscheduled: {},
+    primaries: { 'gitaly-1': 8 },
+  },
+  {
+    name: '13.5/03-exhausted',
+    outdated: { 'gitaly-3': 6 },
+    unscheduled: { 'gitaly-3': 6 },
+    primaries: { 'gitaly-1': 8 },
+  },
+  {
+    name: '13.5/05-failed-over',
+    outdated: { 'gitaly-1': 2, 'gitaly-2': 2, 'gitaly-3': 8 },
+    unscheduled: { 'gitaly-2': 2, 'gitaly-3': 6 },
+    primaries: { 'gitaly-2': 8 },
+  },
+  {
+    name: '13.5/11-target-sick-failed',
+    outdated: { 'gitaly-3': 2 },
+    unscheduled: {},
+    primaries: { 'gitaly-2': 8 },
+  },
+  {
+    name: '14.9/02-replicating',
+    outdated: { 'gitaly-2': 5, 'gitaly-3': 4 },
+    unscheduled: { 'gitaly-3': 2 },
+    primaries: { 'gitaly-1': 4, 'gitaly-2': 3, 'gitaly-3': 2 },
+  },
+  {
+    name: '14.9/06-failed-over',
+    outdated: { 'gitaly-1': 2, 'gitaly-2': 2, 'gitaly-3': 5 },
+    unscheduled: { 'gitaly-2': 2, 'gitaly-3': 5 },
+    primaries: { 'gitaly-1': 2, 'gitaly-2': 5, 'gitaly-3': 2 },
+  },
+] as const;
+
+describe("lags, jobs and primaries are those that the captures' table tells", () => {
+  test.each(truths)('$name', async ({ name, outdated, unscheduled, primaries }) => {
+    const block = await look(name);
+    const ofDefault = (metric: string, suffix = ''): Record<string, number> =>
+      Object.fromEntries(
+        Object.entries(said(block, metric))
+          .filter(([key]) => key.startsWith('default/') && key.endsWith(suffix))
+          .map(([key, value]) => [key.slice('default/'.length, key.length - suffix.length), value]),
+      );
+    expect(ofDefault('replicas', ' outdated')).toEqual(outdated);
+    expect(ofDefault('replicas_outdated_unscheduled')).toEqual(unscheduled);
+    expect(ofDefault('primaries')).toEqual(primaries);
+  });
+});

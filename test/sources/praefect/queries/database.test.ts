@@ -1,0 +1,246 @@
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import type pg from 'pg';
+import { systemClock } from '../../../../src/lib/clock.ts';
+import { Secret } from '../../../../src/lib/secret.ts';
+import { createBudget } from '../../../../src/scheduler/budget.ts';
+import { createEventLog } from '../../../../src/scheduler/event-log.ts';
+import { createDatabase } from '../../../../src/sources/praefect/connection/create-database.ts';
+import { createDatabaseCollector, databaseBlock } from '../../../../src/sources/praefect/queries/database.ts';
+import { knownMigrations } from '../../../../src/sources/praefect/queries/known-migrations.ts';
+import { createVariantSource } from '../../../../src/sources/praefect/query.ts';
+import {
+  praefectSchema,
+  startPostgres,
+  type TestDatabase,
+  type TestPostgres,
+} from '../../../support/postgres.ts';
+import { blockOf, only, openQuestions, type Questions, samplesIn } from './support.ts';
+
+const recovery = 'praefect_db_read_only{reason="recovery"}';
+const setting = 'praefect_db_read_only{reason="setting"}';
+
+describe.each([15, 18] as const)('on PostgreSQL %i', (version) => {
+  let server: TestPostgres;
+  let database: TestDatabase;
+  let admin: pg.Client;
+  let questions: Questions;
+  beforeAll(async () => {
+    server = await startPostgres({ version });
+    admin = await server.client();
+    await admin.query("CREATE ROLE praefect LOGIN; CREATE ROLE reader LOGIN PASSWORD 'reader-password'");
+  });
+  afterAll(() => server.stop());
+  beforeEach(async () => {
+    database = await server.createDatabase(`
+      ${praefectSchema('19.0')};
+      ALTER TABLE public.replication_queue OWNER TO praefect;
+      GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader`);
+    questions = openQuestions({
+      ...database.connection,
+      user: 'reader',
+      password: async () => new Secret('reader-password'),
+    });
+  });
+  afterEach(async () => {
+    await questions.close();
+    await admin.query('ALTER SYSTEM RESET ALL');
+    await admin.query('ALTER ROLE praefect RESET ALL; ALTER ROLE reader RESET ALL; ALTER ROLE ALL RESET ALL');
+    await admin.query('ALTER DATABASE postgres RESET ALL; SELECT pg_reload_conf()');
+  });
+
+  const ask = () => questions.samples('praefect_database');
+  /** Until the server has taken a reload: asked again and again, never by the clock. */
+  const until = async (series: string, value: number | undefined) => {
+    for (let i = 0; i < 200; i++) {
+      const samples = await ask();
+      if (samples[series] === value) return samples;
+    }
+    throw new Error(`${series} never became ${value}: ${JSON.stringify(await ask())}`);
+  };
+
+  test('a database that answers is described', async () => {
+    const samples = await ask();
+    expect(samples).toMatchObject({
+      praefect_db_up: 1,
+      praefect_db_tls: 0,
+      praefect_db_migrations_applied: 0,
+      praefect_db_migrations_unknown: 0,
+      [recovery]: 0,
+      [setting]: 0,
+    });
+    expect(Object.keys(only(samples, 'info'))).toEqual([
+      expect.stringMatching(
+        new RegExp(
+          `^praefect_db_info\\{server_version="${version}\\.\\d+",schema_variant="19.0",pooler="none"\\}$`,
+        ),
+      ),
+    ]);
+    expect(samples['praefect_db_probe_duration_seconds']).toBeGreaterThan(0);
+    expect(Math.abs(samples['praefect_db_clock_skew_seconds'] ?? 9)).toBeLessThan(0.5);
+  });
+
+  test('the migrations of 19.0 are all known, and a newer one is told', async () => {
+    const client = await database.client();
+    await client.query(
+      `INSERT INTO public.schema_migrations (id) VALUES ${knownMigrations.map((id) => `('${id}')`).join(', ')}, ('20301231235959_from_the_future')`,
+    );
+    expect(await ask()).toMatchObject({
+      praefect_db_migrations_applied: knownMigrations.length + 1,
+      praefect_db_migrations_unknown: 1,
+    });
+  });
+
+  describe('read-only by setting', () => {
+    const name = () => database.name;
+    test.each<[string, () => string, number]>([
+      ['of the database', () => `ALTER DATABASE ${name()} SET default_transaction_read_only = on`, 1],
+      [
+        'of the role that owns the tables',
+        () => 'ALTER ROLE praefect SET default_transaction_read_only = true',
+        1,
+      ],
+      [
+        'of that role in this database',
+        () => `ALTER ROLE praefect IN DATABASE ${name()} SET default_transaction_read_only = on`,
+        1,
+      ],
+      ['of all roles', () => 'ALTER ROLE ALL SET default_transaction_read_only = on', 1],
+      [
+        'of the database, while the role is exempt',
+        () =>
+          `ALTER DATABASE ${name()} SET default_transaction_read_only = on; ALTER ROLE praefect SET default_transaction_read_only = off`,
+        0,
+      ],
+      ['of another database', () => 'ALTER DATABASE postgres SET default_transaction_read_only = on', 0],
+      [
+        'of the exporter only, which hides what the server says',
+        () => 'ALTER ROLE reader SET default_transaction_read_only = on',
+        Number.NaN,
+      ],
+      [
+        'of the exporter, beside one of the database',
+        () =>
+          `ALTER ROLE reader SET default_transaction_read_only = on; ALTER DATABASE ${name()} SET default_transaction_read_only = on`,
+        1,
+      ],
+    ])('%s', async (_, sql, expected) => {
+      await admin.query(sql());
+      const samples = await ask();
+      // NaN stands for absent: nobody can say.
+      if (Number.isNaN(expected)) expect(samples).not.toHaveProperty([setting]);
+      else expect(samples).toMatchObject({ [setting]: expected, [recovery]: 0 });
+    });
+
+    test('of the server, as managed databases set it when their disk is full: seen by the open connection', async () => {
+      expect(await ask()).toMatchObject({ [setting]: 0 });
+      await admin.query('ALTER SYSTEM SET default_transaction_read_only = on');
+      await admin.query('SELECT pg_reload_conf()');
+      await until(setting, 1);
+      await admin.query('ALTER SYSTEM RESET default_transaction_read_only');
+      await admin.query('SELECT pg_reload_conf()');
+      await until(setting, 0);
+    });
+
+    test("of the database, set while the exporter's connection is open: seen at once, and gone at once", async () => {
+      await ask();
+      await admin.query(`ALTER DATABASE ${name()} SET default_transaction_read_only = on`);
+      expect(await ask()).toMatchObject({ [setting]: 1 });
+      await admin.query(`ALTER DATABASE ${name()} RESET default_transaction_read_only`);
+      expect(await ask()).toMatchObject({ [setting]: 0 });
+    });
+  });
+
+  test('without a privilege on schema_migrations the rest is still said', async () => {
+    await (await database.client()).query('REVOKE SELECT ON public.schema_migrations FROM reader');
+    const outcome = await questions.run('praefect_database');
+    expect(outcome).toMatchObject({
+      kind: 'failed',
+      reason: 'permission',
+      message: expect.stringContaining('schema_migrations'),
+    });
+    const samples = samplesIn(blockOf(outcome));
+    expect(samples).toMatchObject({ praefect_db_up: 1, [recovery]: 0 });
+    expect(samples).not.toHaveProperty('praefect_db_migrations_applied');
+  });
+
+  test('on the wrong database it is up, and the failure says what is missing', async () => {
+    const wrong = openQuestions((await server.createDatabase()).connection);
+    const outcome = await wrong.run('praefect_database');
+    await wrong.close();
+    expect(outcome).toMatchObject({ kind: 'failed', reason: 'missing_schema' });
+    expect(samplesIn(blockOf(outcome))).toMatchObject({ praefect_db_up: 1 });
+    expect(Object.keys(only(samplesIn(blockOf(outcome)), 'info'))[0]).toContain('schema_variant="unknown"');
+  });
+});
+
+describe('when things end', () => {
+  let server: TestPostgres;
+  let database: TestDatabase;
+  let questions: Questions;
+  beforeAll(async () => {
+    server = await startPostgres();
+    database = await server.createDatabase(praefectSchema('19.0'));
+    questions = openQuestions(database.connection);
+  });
+  afterAll(async () => {
+    await questions.close();
+    await server.stop();
+  });
+
+  test('a stopped server is down, and nothing else is said', async () => {
+    await questions.samples('praefect_database');
+    await server.shutdown();
+    const outcome = await questions.run('praefect_database');
+    expect(outcome).toMatchObject({ kind: 'failed', reason: 'refused' });
+    expect(samplesIn(blockOf(outcome))).toEqual({ praefect_db_up: 0 });
+    await server.start();
+    for (let i = 0; i < 100; i++) {
+      const again = await questions.run('praefect_database');
+      if (again.kind === 'data') return;
+      await systemClock.sleep(100);
+    }
+    throw new Error('never came back');
+  }, 30_000);
+
+  test('a server that accepts and never answers is down within the deadline', async () => {
+    const clock = systemClock;
+    const budget = createBudget(1, clock);
+    const own = createDatabase({ connection: database.connection, clock, budget });
+    const collector = createDatabaseCollector({
+      database: own,
+      budget,
+      clock,
+      variants: createVariantSource(own, createEventLog(clock)),
+    });
+    server.pause();
+    try {
+      const outcome = await collector.collect({ signal: AbortSignal.timeout(500), cause: 'due' });
+      expect(outcome).toMatchObject({ kind: 'failed', reason: 'timeout' });
+      expect(samplesIn(blockOf(outcome))).toEqual({ praefect_db_up: 0 });
+    } finally {
+      server.resume();
+      await own.close();
+    }
+  });
+});
+
+test('a standby is read-only by recovery', () => {
+  const block = databaseBlock({
+    ping: { seconds: 0.001, skewSeconds: 0 },
+    connection: { encrypted: true, serverVersion: '11.22', pooler: 'pgbouncer' },
+    server: { version: '11.22', recovery: true, setting: false },
+    variant: '13.5',
+    migrations: ['20200109161404_hello_world'],
+  });
+  expect(samplesIn(block)).toEqual({
+    praefect_db_up: 1,
+    'praefect_db_info{server_version="11.22",schema_variant="13.5",pooler="pgbouncer"}': 1,
+    praefect_db_tls: 1,
+    praefect_db_probe_duration_seconds: 0.001,
+    praefect_db_clock_skew_seconds: 0,
+    praefect_db_migrations_applied: 1,
+    praefect_db_migrations_unknown: 0,
+    [recovery]: 1,
+    [setting]: 0,
+  });
+});

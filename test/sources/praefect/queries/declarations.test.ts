@@ -1,0 +1,55 @@
+import { spawnSync } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from '@jest/globals';
+import { systemClock } from '../../../../src/lib/clock.ts';
+import { lintMetrics } from '../../../../src/metrics/lint.ts';
+import { createBudget } from '../../../../src/scheduler/budget.ts';
+import { createEventLog } from '../../../../src/scheduler/event-log.ts';
+import { createWake } from '../../../../src/scheduler/wake.ts';
+import type { Database } from '../../../../src/sources/praefect/database.ts';
+import { createPraefectCollectors, questionMetrics } from '../../../../src/sources/praefect/queries/index.ts';
+import { testWith } from '../../../support/tools.ts';
+import { collectorNames } from './support.ts';
+
+const unasked = undefined as unknown as Database;
+const budget = createBudget(0.01, systemClock);
+const { collectors } = createPraefectCollectors({
+  database: unasked,
+  budget,
+  clock: systemClock,
+  events: createEventLog(systemClock),
+  configuredStorages: undefined,
+  healthIntervalMs: 1000,
+  healthWake: createWake(),
+});
+
+test('the declarations keep the rules', () => {
+  expect(lintMetrics(questionMetrics)).toEqual([]);
+});
+
+test('every metric belongs to one collector, and every collector is known here', () => {
+  expect(collectors.map(({ name }) => name)).toEqual([...collectorNames]);
+  expect(collectors.flatMap(({ metrics }) => metrics)).toEqual([...questionMetrics]);
+});
+
+test('every collector keeps to the one budget, and none may run longer than its interval', () => {
+  for (const { name, schedule } of collectors) {
+    if (schedule.kind !== 'interval') throw new Error(name);
+    expect({ name, budget: schedule.budget === budget }).toEqual({ name, budget: true });
+    expect(schedule.timeoutMs).toBeLessThanOrEqual(Math.max(schedule.everyMs, 2000));
+    expect(schedule.maxAgeMs).toBeGreaterThanOrEqual(schedule.everyMs + schedule.timeoutMs);
+  }
+});
+
+describe('promtool finds nothing in the golden texts', () => {
+  const folder = join(import.meta.dirname, 'golden');
+  for (const file of readdirSync(folder))
+    testWith('promtool')(file, () => {
+      const { status, stderr, stdout } = spawnSync('promtool', ['check', 'metrics'], {
+        input: readFileSync(join(folder, file)),
+        encoding: 'utf8',
+      });
+      expect({ status, said: `${stdout}${stderr}` }).toEqual({ status: 0, said: '' });
+    });
+});

@@ -1,0 +1,171 @@
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from '@jest/globals';
+import type pg from 'pg';
+import { healthOf } from '../../../../src/sources/praefect/health.ts';
+import { healthBlock, healthSql } from '../../../../src/sources/praefect/queries/health.ts';
+import {
+  praefectSchema,
+  startPostgres,
+  type TestDatabase,
+  type TestPostgres,
+} from '../../../support/postgres.ts';
+import { only, openQuestions, type Questions, samplesIn } from './support.ts';
+
+let server: TestPostgres;
+let database: TestDatabase;
+let client: pg.Client;
+let questions: Questions;
+beforeAll(async () => {
+  server = await startPostgres();
+  database = await server.createDatabase(praefectSchema('19.0'));
+  client = await database.client();
+});
+afterAll(() => server.stop());
+beforeEach(async () => {
+  await client.query('TRUNCATE node_status');
+  questions = openQuestions(database.connection);
+});
+afterEach(() => questions.close());
+
+/** Praefects probe their storages, as far as they reach them. */
+const probe = (praefects: string[], reached: string[], missed: string[] = [], ago = '0 seconds') =>
+  client.query(`
+    INSERT INTO node_status (praefect_name, shard_name, node_name, last_contact_attempt_at, last_seen_active_at)
+    SELECT praefect, 'default', storage, now() - interval '${ago}',
+           CASE WHEN storage = ANY (ARRAY[${list(reached)}]::text[]) THEN now() - interval '${ago}' END
+      FROM unnest(ARRAY[${list(praefects)}]) AS praefect, unnest(ARRAY[${list([...reached, ...missed])}]) AS storage
+        ON CONFLICT (praefect_name, shard_name, node_name) DO UPDATE
+       SET last_contact_attempt_at = EXCLUDED.last_contact_attempt_at,
+           last_seen_active_at = coalesce(EXCLUDED.last_seen_active_at, node_status.last_seen_active_at)`);
+const list = (names: string[]) => names.map((name) => `'${name}'`).join(', ');
+/** Time passes, for the rows. */
+const pass = (seconds: number) =>
+  client.query(`UPDATE node_status SET last_contact_attempt_at = last_contact_attempt_at - interval '${seconds} seconds',
+                                       last_seen_active_at = last_seen_active_at - interval '${seconds} seconds'`);
+const happened = () =>
+  questions.events
+    .recent()
+    .map(({ kind, labels }) => `${kind} ${labels['storage']}`)
+    .reverse();
+
+test('a storage that falls ill and comes back is an event each, and wakes whoever rests on health', async () => {
+  await probe(['p1', 'p2', 'p3'], ['gitaly-1', 'gitaly-2']);
+  await questions.samples('praefect_health');
+  await questions.samples('praefect_health');
+  expect({ wakes: questions.wakes(), happened: happened() }).toEqual({ wakes: 1, happened: [] });
+
+  await pass(11);
+  await probe(['p1', 'p2', 'p3'], ['gitaly-1'], ['gitaly-2']);
+  expect(only(await questions.samples('praefect_health'), 'storage_healthy')).toEqual({
+    'praefect_db_storage_healthy{virtual_storage="default",storage="gitaly-1"}': 1,
+    'praefect_db_storage_healthy{virtual_storage="default",storage="gitaly-2"}': 0,
+  });
+  expect({ wakes: questions.wakes(), happened: happened() }).toEqual({
+    wakes: 2,
+    happened: ['storage_unhealthy gitaly-2'],
+  });
+  expect(questions.health()?.healthy('default', 'gitaly-2')).toBe(false);
+
+  await probe(['p1', 'p2', 'p3'], ['gitaly-1', 'gitaly-2']);
+  await questions.samples('praefect_health');
+  expect({ wakes: questions.wakes(), happened: happened() }).toEqual({
+    wakes: 3,
+    happened: ['storage_unhealthy gitaly-2', 'storage_recovered gitaly-2'],
+  });
+});
+
+test('heartbeats that stop, and come back one Praefect after the other, are no event of any storage', async () => {
+  await probe(['p1', 'p2', 'p3'], ['gitaly-1', 'gitaly-2']);
+  await questions.samples('praefect_health');
+  await pass(25);
+  const silent = await questions.samples('praefect_health');
+  expect(Object.values(only(silent, 'storage_healthy'))).toEqual([0, 0]);
+  expect(Object.values(only(silent, 'heartbeat_quorum'))).toEqual([0]);
+
+  await probe(['p1'], ['gitaly-1', 'gitaly-2']);
+  const first = await questions.samples('praefect_health');
+  // Exactly as Praefect's own view: one vote of three.
+  expect(Object.values(only(first, 'storage_healthy'))).toEqual([0, 0]);
+  expect(Object.values(only(first, 'heartbeat_quorum'))).toEqual([0]);
+
+  await probe(['p2', 'p3'], ['gitaly-1', 'gitaly-2']);
+  expect(Object.values(only(await questions.samples('praefect_health'), 'storage_healthy'))).toEqual([1, 1]);
+  expect(happened()).toEqual([]);
+});
+
+test('a storage that fell ill while no heartbeat was written is an event once they are back', async () => {
+  await probe(['p1', 'p2'], ['gitaly-1', 'gitaly-2']);
+  await questions.samples('praefect_health');
+  await pass(25);
+  await questions.samples('praefect_health');
+  await probe(['p1', 'p2'], ['gitaly-1'], ['gitaly-2']);
+  await questions.samples('praefect_health');
+  expect(happened()).toEqual(['storage_unhealthy gitaly-2']);
+});
+
+test('a storage that was taken out of the configuration is no event', async () => {
+  await probe(['p1', 'p2'], ['gitaly-1', 'gitaly-2']);
+  await questions.samples('praefect_health');
+  await pass(61);
+  await probe(['p1', 'p2'], ['gitaly-1']);
+  await questions.samples('praefect_health');
+  expect(happened()).toEqual([]);
+});
+
+test('without a row nothing is said', async () => {
+  expect(await questions.samples('praefect_health')).toEqual({});
+});
+
+test('rows that are gone for a day are left out, however long all is silent', () => {
+  const row = (praefect: string, storage: string, seconds: number, virtualStorage = 'default') => ({
+    praefect,
+    virtualStorage,
+    storage,
+    secondsSinceAttempt: seconds,
+    secondsSinceSeen: seconds,
+  });
+  const rows = [
+    row('p1', 'gitaly-1', 200_000),
+    row('p1', 'gitaly-2', 200_000),
+    row('p1', 'retired-1', 290_000),
+    row('retired', 'gitaly-1', 290_000),
+    row('p1', 'old-1', 290_000, 'retired'),
+  ];
+  const series = Object.keys(samplesIn(healthBlock(healthOf(rows, 0), 1_800_000_000)));
+  expect(series).toContain('praefect_db_storage_healthy{virtual_storage="default",storage="gitaly-2"}');
+  expect(series).toContain('praefect_db_praefect_alive{praefect="p1",virtual_storage="default"}');
+  expect(series.filter((each) => each.includes('retired'))).toEqual([]);
+});
+
+test('a thousand names that Praefects had before are not even read', async () => {
+  await client.query(`
+    INSERT INTO node_status (praefect_name, shard_name, node_name, last_contact_attempt_at, last_seen_active_at)
+    SELECT 'praefect-' || n, 'default', 'gitaly-1', now() - n * interval '2 days', now() - n * interval '2 days'
+      FROM generate_series(0, 1000) AS n`);
+  const { rows } = await client.query(healthSql);
+  expect(rows.map(({ praefect }) => praefect)).toEqual(['praefect-0']);
+});
+
+test('an unchanged time stays the same number at every read', () => {
+  const row = { praefect: 'p1', virtualStorage: 'default', storage: 'gitaly-1' };
+  const at = (ago: number, now: number) =>
+    samplesIn(healthBlock(healthOf([{ ...row, secondsSinceAttempt: ago, secondsSinceSeen: ago }], 0), now))[
+      'praefect_db_heartbeat_timestamp_seconds{virtual_storage="default"}'
+    ];
+  expect(at(0.000001, 1795393366.990014)).toBe(1795393366.990013);
+  expect(at(7.654321, 1795393374.644334)).toBe(1795393366.990013);
+});
+
+test('health that we were too slow to ask for again stays as it was read, and is unknown past its promise', async () => {
+  await questions.close();
+  let now = 1000;
+  questions = openQuestions(database.connection, {
+    clock: { now: () => Date.now(), monotonic: () => now, sleep: async () => undefined },
+  });
+  await probe(['p1', 'p2', 'p3'], ['gitaly-1', 'gitaly-2']);
+  await questions.samples('praefect_health');
+  now += 9900;
+  expect(questions.health()?.healthy('default', 'gitaly-1')).toBe(true);
+  expect(questions.health()?.believed('default')).toBe(true);
+  now += 200;
+  expect(questions.health()).toBe(undefined);
+});

@@ -1,0 +1,51 @@
+/** A PostgreSQL that became a standby under Praefect and us: Praefect does not notice, the exporter must say so. */
+import { chown, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import {
+  loadDump,
+  praefectCapture,
+  startPostgres,
+  type TestDatabase,
+  type TestPostgres,
+} from '../../../support/postgres.ts';
+import { collectorNames, only, openQuestions } from './support.ts';
+
+let server: TestPostgres;
+let database: TestDatabase;
+beforeAll(async () => {
+  server = await startPostgres();
+  database = await server.createDatabase();
+  const { schemaFile, dataFile } = praefectCapture('19/healthy/before');
+  await loadDump(await database.client(), schemaFile, dataFile, 'now');
+  await server.shutdown();
+  const signal = join(server.folder, 'standby.signal');
+  await writeFile(signal, '');
+  const { uid, gid } = await stat(server.folder);
+  await chown(signal, uid, gid);
+  await server.start();
+});
+afterAll(() => server.stop());
+
+test('every question is answered on it, and it says that it takes no writes, until it is promoted', async () => {
+  const questions = openQuestions(database.connection);
+  const samples = {};
+  for (const name of collectorNames) Object.assign(samples, await questions.samples(name));
+
+  expect(samples).toMatchObject({
+    praefect_db_up: 1,
+    'praefect_db_read_only{reason="recovery"}': 1,
+    'praefect_db_read_only{reason="setting"}': 0,
+    'praefect_db_table_size_bytes{table="repositories"}': expect.any(Number),
+    praefect_db_transactions_to_wraparound: expect.any(Number),
+    praefect_db_replication_jobs_enqueued_total: expect.any(Number),
+  });
+  // A standby counts no rows: 0 would say that the tables are empty.
+  expect(only(samples, '_rows')).toEqual({});
+
+  await (await server.client()).query('SELECT pg_promote()');
+  expect(await questions.samples('praefect_database')).toMatchObject({
+    'praefect_db_read_only{reason="recovery"}': 0,
+  });
+  await questions.close();
+});

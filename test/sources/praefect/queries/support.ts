@@ -1,0 +1,178 @@
+/** The real collectors on a real database, one run at a time, and their samples as text. */
+import { readFileSync } from 'node:fs';
+import type { DatabaseConnection } from '../../../../src/config/database-connection.ts';
+import { type Clock, systemClock } from '../../../../src/lib/clock.ts';
+import { lintBlock } from '../../../../src/metrics/lint-block.ts';
+import { type Block, emptyBlock } from '../../../../src/metrics/samples.ts';
+import { createBudget } from '../../../../src/scheduler/budget.ts';
+import { createEventLog, type EventLog } from '../../../../src/scheduler/event-log.ts';
+import type { Outcome } from '../../../../src/scheduler/outcome.ts';
+import { createWake } from '../../../../src/scheduler/wake.ts';
+import { createDatabase } from '../../../../src/sources/praefect/connection/create-database.ts';
+import type { Database } from '../../../../src/sources/praefect/database.ts';
+import {
+  createPraefectCollectors,
+  type PraefectCollectorsOptions,
+} from '../../../../src/sources/praefect/queries/index.ts';
+import {
+  loadDump,
+  praefectCapture,
+  type TestDatabase,
+  type TestPostgres,
+} from '../../../support/postgres.ts';
+
+export const collectorNames = [
+  'praefect_database',
+  'praefect_health',
+  'praefect_queue',
+  'praefect_connections',
+  'praefect_tables',
+  'praefect_shard_primaries',
+  'praefect_write_locks',
+] as const;
+export type CollectorName = (typeof collectorNames)[number];
+
+export interface Questions {
+  readonly database: Database;
+  readonly events: EventLog;
+  /** How often the wake was called. */
+  wakes(): number;
+  health: ReturnType<typeof createPraefectCollectors>['health'];
+  /** One run; lints whatever it gave. */
+  run(name: CollectorName): Promise<Outcome>;
+  /** One run that must give data; its samples. */
+  samples(name: CollectorName): Promise<Samples>;
+  close(): Promise<void>;
+}
+
+/** `name{label="value"}` -> value. */
+export type Samples = Readonly<Record<string, number>>;
+
+export function openQuestions(
+  connection: DatabaseConnection,
+  options: Partial<Pick<PraefectCollectorsOptions, 'configuredStorages' | 'clock'>> = {},
+): Questions {
+  const clock = options.clock ?? systemClock;
+  const budget = createBudget(1, clock);
+  const events = createEventLog(clock);
+  const database = createDatabase({ connection, clock: systemClock, budget });
+  const healthWake = createWake();
+  let wakes = 0;
+  healthWake.subscribe(() => {
+    wakes += 1;
+  });
+  const { collectors, health } = createPraefectCollectors({
+    configuredStorages: undefined,
+    healthIntervalMs: 1000,
+    ...options,
+    database,
+    budget,
+    clock,
+    events,
+    healthWake,
+  });
+
+  async function run(name: CollectorName): Promise<Outcome> {
+    const collector = collectors.find((each) => each.name === name);
+    if (collector === undefined) throw new Error(`no collector ${name}`);
+    const outcome = await collector.collect({ signal: AbortSignal.timeout(20_000), cause: 'due' });
+    const problems = lintBlock(blockOf(outcome), collector.metrics);
+    if (problems.length > 0) throw new Error(problems.join('\n'));
+    return outcome;
+  }
+
+  return {
+    database,
+    events,
+    health,
+    wakes: () => wakes,
+    run,
+    async samples(name) {
+      const outcome = await run(name);
+      if (outcome.kind !== 'data') throw new Error(`${name}: ${JSON.stringify(outcome)}`);
+      return samplesIn(outcome.block);
+    },
+    close: () => database.close(),
+  };
+}
+
+export const blockOf = (outcome: Outcome): Block =>
+  outcome.kind === 'empty' ? emptyBlock : (outcome.block ?? emptyBlock);
+
+export function samplesIn(block: Block): Samples {
+  return Object.fromEntries(
+    block.families.flatMap((family) =>
+      'samples' in family
+        ? family.samples.map(({ labelValues, value }) => {
+            const labels = family.metric.labelNames.map((name, i) => `${name}="${labelValues[i]}"`);
+            return [
+              `${family.metric.name}${labels.length > 0 ? `{${labels.join(',')}}` : ''}`,
+              value,
+            ] as const;
+          })
+        : [],
+    ),
+  );
+}
+
+/** Those samples whose series contains every one of the words. */
+export const only = (samples: Samples, ...words: string[]): Samples =>
+  Object.fromEntries(
+    Object.entries(samples).filter(([series]) => words.every((word) => series.includes(word))),
+  );
+
+/**
+ * A captured database in which our own questions are asked as of the moment of capture: unqualified now() and
+ * clock_timestamp() are found in a schema of their own. Praefect's views keep the real ones.
+ */
+export async function databaseAsOf(
+  server: TestPostgres,
+  name: string,
+): Promise<TestDatabase & { readonly takenAt: Date; readonly clock: Clock }> {
+  const capture = praefectCapture(name);
+  const database = await server.createDatabase();
+  const owner = await database.client();
+  await loadDump(owner, capture.schemaFile, capture.dataFile);
+  const moment = capture.takenAt.toISOString();
+  await owner.query(`
+    CREATE SCHEMA as_of;
+    CREATE FUNCTION as_of.now() RETURNS timestamptz LANGUAGE sql IMMUTABLE AS $$ SELECT timestamptz '${moment}' $$;
+    CREATE FUNCTION as_of.clock_timestamp() RETURNS timestamptz LANGUAGE sql IMMUTABLE AS $$ SELECT timestamptz '${moment}' $$;
+    ALTER DATABASE ${database.name} SET search_path = as_of, pg_catalog, public`);
+  await owner.end();
+  const clock: Clock = { ...systemClock, now: () => capture.takenAt.getTime(), monotonic: () => 0 };
+  return { ...database, takenAt: capture.takenAt, clock };
+}
+
+/** The lines of a page that a Praefect served, as samples. */
+export function nativeSamples(capture: string, page: string): Samples {
+  const lines = readFileSync(praefectCapture(capture).page(page), 'utf8').split('\n');
+  return Object.fromEntries(
+    lines
+      .filter((line) => line !== '' && !line.startsWith('#'))
+      .map((line) => [line.slice(0, line.lastIndexOf(' ')), Number(line.slice(line.lastIndexOf(' ') + 1))]),
+  );
+}
+
+export const schemaVersions = [
+  '13.3',
+  '13.4',
+  '13.5',
+  '13.6',
+  '13.7',
+  '13.8',
+  '13.10',
+  '14.0',
+  '14.3',
+  '14.4',
+  '14.5',
+  '14.6',
+  '14.8',
+  '14.9',
+  '14.10',
+  '15.0',
+  '15.1',
+  '16.7',
+  '17.2',
+  '19.0',
+] as const;

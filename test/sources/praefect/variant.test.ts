@@ -1,0 +1,203 @@
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import type pg from 'pg';
+import { isFailure } from '../../../src/sources/praefect/query.ts';
+import { type SchemaVariant, variantOf, variantSql } from '../../../src/sources/praefect/variant.ts';
+import {
+  praefectSchema,
+  startPostgres,
+  type TestDatabase,
+  type TestPostgres,
+} from '../../support/postgres.ts';
+import { schemaVersions } from './queries/support.ts';
+
+const detect = async (client: pg.Client) => variantOf((await client.query(variantSql)).rows);
+
+const variantIn = async (client: pg.Client): Promise<SchemaVariant> => {
+  const found = await detect(client);
+  if (isFailure(found)) throw new Error(found.message);
+  return found;
+};
+
+/** What each form has, by hand from the schemas' README. */
+const expected: Record<
+  (typeof schemaVersions)[number],
+  readonly [name: string, features: string, rule: SchemaVariant['validPrimaries'], finalStates: string]
+> = {
+  '13.3': ['13.3', '', 'none', 'completed dead'],
+  '13.4': ['13.3', '', 'none', 'completed dead'],
+  '13.5': ['13.5', 'primary', 'none', 'dead'],
+  '13.6': ['13.6', 'primary assigned', 'none', 'dead'],
+  '13.7': ['13.7', 'primary assigned assignments', 'none', 'dead'],
+  '13.8': ['13.8', 'primary assignments', 'none', 'dead'],
+  '13.10': ['13.8', 'primary assignments', 'none', 'dead'],
+  '14.0': ['14.0', 'primary assignments', 'by_path_highest', 'dead'],
+  '14.3': ['14.3', 'primary assignments id', 'by_path_highest', 'dead'],
+  '14.4': ['14.4', 'primary assignments id', 'by_path_highest', 'dead'],
+  '14.5': ['14.5', 'primary assignments id', 'by_id', ''],
+  '14.6': ['14.6', 'primary assignments id idNotNull', 'by_id', ''],
+  '14.8': ['14.6', 'primary assignments id idNotNull', 'by_id', ''],
+  '14.9': ['14.6', 'primary assignments id idNotNull', 'by_id', ''],
+  '14.10': ['14.10', 'primary assignments id idNotNull verification', 'by_id', ''],
+  '15.0': ['15.0', 'primary assignments id idNotNull verification', 'by_id', ''],
+  '15.1': ['15.0', 'primary assignments id idNotNull verification', 'by_id', ''],
+  '16.7': ['15.0', 'primary assignments id idNotNull verification', 'by_id', ''],
+  '17.2': ['15.0', 'primary assignments id idNotNull verification', 'by_id', ''],
+  '19.0': ['19.0', 'primary assignments id idNotNull verification writeLocks', 'by_id', ''],
+};
+
+const featuresOf = (variant: SchemaVariant): string =>
+  Object.entries({
+    primary: variant.repositories.primary,
+    assigned: variant.storageRepositories.assignedColumn,
+    assignments: variant.assignments,
+    id: variant.storageRepositories.repositoryId && variant.assignmentsRepositoryId,
+    idNotNull: variant.storageRepositories.repositoryIdNotNull,
+    verification: variant.storageRepositories.verification,
+    writeLocks: variant.writeLocks,
+  })
+    .filter(([, present]) => present)
+    .map(([name]) => name)
+    .join(' ');
+
+describe.each([15, 18] as const)('on PostgreSQL %i', (version) => {
+  let server: TestPostgres;
+  let database: TestDatabase;
+  let client: pg.Client;
+  beforeAll(async () => {
+    server = await startPostgres({ version });
+    database = await server.createDatabase();
+    client = await database.client();
+  });
+  afterAll(() => server.stop());
+
+  /** In place of whatever is there: a hundred times cheaper than a database for each. */
+  const load = (sql: string) =>
+    client.query(`
+      RESET ROLE;
+      DROP SCHEMA IF EXISTS public, praefect CASCADE;
+      CREATE SCHEMA public;
+      GRANT USAGE ON SCHEMA public TO public;
+      ${sql};
+      RESET ALL`);
+
+  test.each(schemaVersions)('the schema of GitLab %s is told by its tables and columns', async (gitlab) => {
+    await load(praefectSchema(gitlab));
+    const variant = await variantIn(client);
+    const [name, features, validPrimaries, finalStates] = expected[gitlab];
+    expect({
+      name: variant.name,
+      features: featuresOf(variant),
+      validPrimaries: variant.validPrimaries,
+      finalStates: variant.finalStates.join(' '),
+    }).toEqual({ name, features, validPrimaries, finalStates });
+    expect(variant.repositories.repositoryId).toBe(variant.repositories.replicaPath);
+    expect(Object.isFrozen(variant)).toBe(true);
+  });
+
+  test.each(['12.9', '12.10', '13.0', '13.1', '13.2'])('%s is too old', async (gitlab) => {
+    await load(praefectSchema(gitlab));
+    expect(await detect(client)).toEqual({
+      reason: 'unsupported_schema',
+      message: `database "${database.name}" has the tables of a Praefect older than 13.3, which this build does not read: upgrade Praefect`,
+    });
+  });
+
+  test('a database without any of the tables is the wrong one', async () => {
+    await load('CREATE TABLE public.projects (id int)');
+    expect(await detect(client)).toMatchObject({
+      reason: 'missing_schema',
+      message: expect.stringContaining("has none of Praefect's tables"),
+    });
+  });
+
+  test('tables in a schema that is not on the search_path are found, and the mend is named', async () => {
+    await load(`${praefectSchema('17.2')}; ALTER SCHEMA public RENAME TO praefect`);
+    expect(await detect(client)).toEqual({
+      reason: 'missing_schema',
+      message: `Praefect's tables are in schema "praefect" of database "${database.name}", which is not in the search_path ("$user", public): ALTER ROLE "postgres" SET search_path = "praefect"`,
+    });
+  });
+
+  test('a role without USAGE on the schema is told so', async () => {
+    await load(`${praefectSchema('17.2')}; REVOKE USAGE ON SCHEMA public FROM public`);
+    await client.query('CREATE ROLE stranger; SET ROLE stranger');
+    expect(await detect(client)).toEqual({
+      reason: 'permission',
+      message: `role "stranger" may not use schema "public" of database "${database.name}": GRANT USAGE ON SCHEMA "public" TO "stranger"`,
+    });
+  });
+
+  test('a form without a column that all known ones have is refused with its name', async () => {
+    await load(
+      `${praefectSchema('17.2')}; ALTER TABLE public.replication_queue RENAME COLUMN job TO payload`,
+    );
+    expect(await detect(client)).toMatchObject({
+      reason: 'unsupported_schema',
+      message: expect.stringContaining('lacks replication_queue.job,'),
+    });
+  });
+
+  test('a migration that is half done is read by what is there already', async () => {
+    await load(
+      `${praefectSchema('14.0')}; ALTER TABLE public.repositories ADD COLUMN repository_id bigserial`,
+    );
+    expect(await variantIn(client)).toMatchObject({
+      name: '14.3',
+      repositories: { repositoryId: true, replicaPath: false },
+      storageRepositories: { repositoryId: false },
+      validPrimaries: 'by_path_highest',
+    });
+  });
+
+  test('a newer Praefect with more tables and columns is read as the newest known form', async () => {
+    await load(
+      `${praefectSchema('19.0')}; ALTER TABLE public.repositories ADD COLUMN size bigint; CREATE TABLE public.partitions (id bigint)`,
+    );
+    expect((await variantIn(client)).name).toBe('19.0');
+  });
+
+  describe('the fingerprint', () => {
+    test.each([
+      'ANALYZE',
+      'VACUUM FULL public.repositories',
+      'CREATE INDEX ON public.repositories ("primary")',
+      'GRANT SELECT ON public.repositories TO public',
+    ])('stays after %s', async (sql) => {
+      await load(praefectSchema('19.0'));
+      const before = await variantIn(client);
+      await client.query(sql);
+      expect((await variantIn(client)).fingerprint).toBe(before.fingerprint);
+    });
+
+    test.each([
+      'ALTER TABLE public.repositories ADD COLUMN size bigint',
+      'ALTER TABLE public.storage_repositories DROP COLUMN verified_at',
+      'ALTER TABLE public.storage_repositories ALTER COLUMN generation DROP NOT NULL',
+      'DROP TABLE public.repository_reference_write_locks',
+      'CREATE OR REPLACE VIEW public.healthy_storages AS SELECT shard_name AS virtual_storage, node_name AS storage FROM public.node_status',
+      'CREATE TABLE public.other (LIKE public.storage_cleanups); DROP TABLE public.storage_cleanups; ALTER TABLE public.other RENAME TO storage_cleanups',
+    ])('changes after %s', async (sql) => {
+      await load(praefectSchema('19.0'));
+      const before = await variantIn(client);
+      await client.query(sql);
+      expect((await variantIn(client)).fingerprint).not.toBe(before.fingerprint);
+    });
+
+    test('differs between two databases of one schema', async () => {
+      await load(praefectSchema('19.0'));
+      const other = await (await server.createDatabase(praefectSchema('19.0'))).client();
+      expect((await variantIn(other)).fingerprint).not.toBe((await variantIn(client)).fingerprint);
+    });
+  });
+
+  test('is detected while a migration holds the tables exclusively', async () => {
+    await load(praefectSchema('14.9'));
+    const migration = await database.client();
+    await migration.query(
+      'BEGIN; LOCK public.repositories, public.storage_repositories, public.replication_queue',
+    );
+    await client.query('SET lock_timeout = 100');
+    expect(await variantIn(client)).toMatchObject({ name: '14.6' });
+    await migration.query('ROLLBACK');
+  });
+});
