@@ -14,7 +14,7 @@ import * as prometheusIo from '@prometheus-io/client';
 import * as promClient from 'prom-client';
 import { exposition } from '../src/metrics/exposition.ts';
 import { anyValue, gauge } from '../src/metrics/metric.ts';
-import { helpOf } from '../src/metrics/render.ts';
+
 import { type Block, samplesOf } from '../src/metrics/samples.ts';
 
 const rounds = Number(process.argv[2] ?? 9);
@@ -84,7 +84,7 @@ function client(name: string, { Registry, Gauge }: typeof promClient | typeof pr
     (metric) =>
       new Gauge({
         name: metric.name,
-        help: helpOf(metric),
+        help: metric.help,
         labelNames: [...metric.labelNames],
         registers: [register as never],
       }),

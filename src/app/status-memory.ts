@@ -1,6 +1,6 @@
 /** From what the cgroup room found to what the page shows of memory and OOM kills. */
 
-import { bytesText } from '../lib/bytes-text.ts';
+import { bytesText } from '../lib/format.ts';
 import type {
   BucketNoteView,
   LevelMemoryView,

@@ -1,5 +1,5 @@
 /**
- * What a metric is: declared once, as a typed value beside the question that answers it.
+ * What a metric is: declared once, as a typed value next to the query that fills it.
  *
  * Everything else (renderer, reference, dashboards, alerts, tests) quotes that value, so that a label which
  * does not exist does not compile, and neither does a label value outside a closed set.
@@ -20,9 +20,11 @@ export interface Metric<Labels extends LabelSpec = LabelSpec, Type extends Metri
   readonly name: string;
   readonly type: Type;
   readonly unit: Unit;
-  /** One or two sentences for whoever reads it in Grafana: what it says, and when it is absent. */
+  /** One sentence of at most 120 characters that defines the value: the HELP of /metrics. */
   readonly help: string;
-  /** Where it comes from: table and column, file, RPC. Rendered at the end of HELP. */
+  /** Caveats, versions, when it is absent: for docs/metrics.md only. Empty when there is nothing to add. */
+  readonly details: string;
+  /** Where it comes from: table and column, file, RPC. For docs/metrics.md only. */
   readonly origin: string;
   readonly labels: Labels;
   /** The labels' names in the order in which samples carry their values. */
@@ -39,6 +41,7 @@ export type LabelName<M extends Metric> = keyof M['labels'] & string;
 
 export interface MetricDefinition<Labels extends LabelSpec> {
   readonly help: string;
+  readonly details?: string;
   readonly origin: string;
   readonly unit?: Unit;
   readonly labels?: Labels;
@@ -71,6 +74,7 @@ function metric<Labels extends LabelSpec, Type extends MetricType>(
     type,
     unit: definition.unit ?? 'none',
     help: definition.help,
+    details: definition.details ?? '',
     origin: definition.origin,
     labels,
     labelNames: Object.freeze(Object.keys(labels)),

@@ -59,7 +59,7 @@ const row = (metric: Metric): string =>
     metric.type,
     metric.unit === 'none' ? '' : metric.unit,
     labelsOf(metric),
-    cell(metric.help),
+    cell([metric.help, metric.details].filter(Boolean).join(' ')),
     cell(metric.origin),
   ].join(' | ')} |`;
 

@@ -71,16 +71,13 @@ function familiesByName(block: Block): Map<string, [Family, ...Family[]]> {
   return byName;
 }
 
-/** Help as rendered: what it says, then where it comes from. */
-export const helpOf = (metric: Metric): string => `${metric.help} Origin: ${metric.origin}`;
-
 /** The family's name in OpenMetrics: a counter's `_total` belongs to its sample, not to the family. */
 export const openMetricsFamilyName = (metric: Metric): string =>
   metric.type === 'counter' ? metric.name.replace(/_total$/, '') : metric.name;
 
 /** In each format's customary order; UNIT only where the name ends in it, which OpenMetrics demands. */
 function header(metric: Metric, format: Format): string {
-  const help = escapeHelp(helpOf(metric), format);
+  const help = escapeHelp(metric.help, format);
   if (format === 'text') return `# HELP ${metric.name} ${help}\n# TYPE ${metric.name} ${metric.type}\n`;
   const name = openMetricsFamilyName(metric);
   const hasUnit = metric.unit !== 'none' && name.endsWith(`_${metric.unit}`);

@@ -2,7 +2,7 @@
  * What is wrong with memory and CPU of this host's Gitalys right now, in words: kills, what is near its limit, what is
  * held back, and what is not bounded at all. Pure.
  */
-import { bytesText } from '../../lib/bytes-text.ts';
+import { bytesText } from '../../lib/format.ts';
 import type { Level } from '../../sources/cgroup/metrics-levels.ts';
 import { type OomKill, type OomLevel, oomLevels } from '../../sources/cgroup/oom/record.ts';
 import { oomLevelText } from '../../sources/cgroup/oom-text.ts';

@@ -1,6 +1,6 @@
 /** Memory of each Gitaly, level by level, and what was killed for want of it. */
 
-import { bytesText } from '../../lib/bytes-text.ts';
+import { bytesText } from '../../lib/format.ts';
 import type { BucketNoteView, LevelMemoryView, MemoryView, ServerMemoryView } from '../status-view.ts';
 import { formatDuration } from './durations.ts';
 import { type Html, html } from './html.ts';

@@ -1,6 +1,6 @@
 /** OOM kills in words: for the log, the events and the page. */
 
-import { bytesText } from '../../lib/bytes-text.ts';
+import { bytesText } from '../../lib/format.ts';
 import { identityText } from '../identity.ts';
 import type { OomKill, OomLevel } from './oom/record.ts';
 

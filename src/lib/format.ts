@@ -1,0 +1,44 @@
+/** Amounts as people read them on the page, in logs and in reports. Settings print theirs in config/kinds. */
+
+const byteUnits = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'] as const;
+
+/** `100 MiB`, `1.5 GiB`, `12 KiB`: a decimal only below ten. */
+export function bytesText(bytes: number): string {
+  const step = Math.min(byteUnits.length - 1, Math.max(0, Math.floor(Math.log2(Math.max(1, bytes)) / 10)));
+  const value = bytes / 1024 ** step;
+  const shown = value < 10 ? Math.round(value * 10) / 10 : Math.round(value);
+  return `${shown} ${byteUnits[step]}`;
+}
+
+/** Two units at most: `420 ms`, `14 s`, `12 min 5 s`, `3 h 5 min`, `2 d 4 h`. Negative counts as zero. */
+export function durationText(ms: number): string {
+  if (!Number.isFinite(ms)) return 'unknown';
+  if (ms < 1) return '0 s';
+  if (ms < 1000) return `${Math.round(ms)} ms`;
+  if (ms < 10_000) return `${Math.floor(ms / 100) / 10} s`;
+  const s = Math.floor(ms / 1000);
+  if (s < 60) return `${s} s`;
+  if (s < 3600) return twoUnits(Math.floor(s / 60), 'min', s % 60, 's');
+  if (s < 86_400) return twoUnits(Math.floor(s / 3600), 'h', Math.floor((s % 3600) / 60), 'min');
+  return twoUnits(Math.floor(s / 86_400), 'd', Math.floor((s % 86_400) / 3600), 'h');
+}
+
+const twoUnits = (large: number, largeUnit: string, small: number, smallUnit: string): string =>
+  small === 0 ? `${large} ${largeUnit}` : `${large} ${largeUnit} ${small} ${smallUnit}`;
+
+/** `2026-03-01 03:12:05 UTC`; without the date when it is the day of `now`. */
+export function timeText(ms: number, now?: number): string {
+  if (!Number.isFinite(ms) || Math.abs(ms) > 8.64e15) return 'unknown';
+  const [date = '', clock = ''] = new Date(ms).toISOString().split('T');
+  const isToday = now !== undefined && new Date(now).toISOString().startsWith(date);
+  return `${isToday ? '' : `${date} `}${clock.slice(0, 8)} UTC`;
+}
+
+/** 0.153 is `15.3%`. */
+export const percentText = (ratio: number): string => `${Number((ratio * 100).toFixed(1))}%`;
+
+/** `a, b, c and 4 more`: at most five names, so that a large cluster stays readable. */
+export function listText(names: readonly string[], most = 5): string {
+  const more = names.length - most;
+  return `${names.slice(0, most).join(', ')}${more > 0 ? ` and ${more} more` : ''}`;
+}
