@@ -9,7 +9,6 @@ import { serverMetrics } from '../server/metrics.ts';
 import { cgroupSelfMetrics, levelsMetrics } from '../sources/cgroup/metrics.ts';
 import { bucketMetrics } from '../sources/cgroup/metrics-buckets.ts';
 import { gitalyMetrics } from '../sources/gitaly/metrics.ts';
-import { nativeMetrics } from '../sources/gitaly/native-metrics.ts';
 import { kubernetesMetrics } from '../sources/kubernetes/metrics.ts';
 import { watchMetrics } from '../sources/kubernetes/watch/metrics.ts';
 import { maintenanceMetrics } from '../sources/maintenance/metrics.ts';
@@ -34,7 +33,6 @@ export const catalogue: readonly CatalogueSection[] = [
   { title: "Gitaly's servers: repository buckets", metrics: bucketMetrics },
   { title: 'Gitaly on Kubernetes', metrics: kubernetesMetrics },
   { title: 'Recommendations, as checks', metrics: postureMetrics },
-  { title: "Praefect's own answers, for comparison", metrics: nativeMetrics },
   {
     title: 'The exporter',
     metrics: [

@@ -13,7 +13,7 @@ import type { BuildInfo } from '../scheduler/self-metrics.ts';
 import type { CgroupView } from '../sources/cgroup/view.ts';
 import type { ConfigSource } from '../sources/gitaly/target.ts';
 import { cgroupPart } from './components/cgroup.ts';
-import { gitalyPart, nativePart } from './components/gitaly.ts';
+import { gitalyPart } from './components/gitaly.ts';
 import { type KeptParts, keepParts } from './components/kept.ts';
 import { kubernetesPart } from './components/kubernetes.ts';
 import { maintenancePart } from './components/maintenance.ts';
@@ -60,11 +60,10 @@ export function createCore(options: CoreOptions): Core {
   const cgroup = kept.keep('cgroup', [settings.cgroup, settings.kubernetes, settings.gitaly], () =>
     cgroupPart(options, cluster, gitaly.configs),
   );
-  const native = nativePart(options, reading);
   const praefect = praefectPart(options);
   const posture = posturePart(options, { cluster, directory: cgroup.directory, reading });
   const maintenance = maintenancePart(options, cluster);
-  const parts: readonly Part[] = [gitaly, praefect, native, cgroup, kubernetes, posture, maintenance];
+  const parts: readonly Part[] = [gitaly, praefect, cgroup, kubernetes, posture, maintenance];
   const runner = createRunner({
     build: options.build,
     clock: options.clock,

@@ -123,8 +123,6 @@ praefect:
       - a
       - b
   # target: not set (none)
-  # db-metrics-target: not set (none)
-  db-metrics-interval: 5m  # default
   stuck-after: 15m  # default
   database:
     # url: <secret>  # --praefect.database.url

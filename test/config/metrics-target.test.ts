@@ -88,15 +88,3 @@ test('a named file in the configuration file is relative to its folder', async (
     { name: undefined, file: '/two.toml' },
   ]);
 });
-
-test("Praefect's own answers have a path and an interval of their own, and are off unless asked for", async () => {
-  const read = async (...args: string[]) => {
-    const { settings, problems } = await load(...args);
-    const { dbMetricsTarget, dbMetricsInterval } = settings.praefect;
-    return { urls: dbMetricsTarget?.map(({ url }) => url), interval: dbMetricsInterval, problems };
-  };
-  expect(await read()).toEqual({ urls: undefined, interval: 300_000, problems: [] });
-  const targets = ['p1', 'two=https://p2:1/metrics'].map((each) => `--praefect.db-metrics-target=${each}`);
-  expect((await read(...targets)).urls).toEqual(['http://p1:9652/db_metrics', 'https://p2:1/metrics']);
-  expect((await read('--praefect.db-metrics-interval=59s')).problems).toHaveLength(1);
-});

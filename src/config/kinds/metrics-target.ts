@@ -21,10 +21,10 @@ const nameBefore = /^([A-Za-z0-9][A-Za-z0-9._-]*)=(.*)$/s;
 
 /**
  * `gitaly-1.example.com`, `[NAME=][dns+][https://]host[:port][/path]`. Without a scheme http, without a port
- * `defaultPort`, without a path `defaultPath`.
+ * `defaultPort`, without a path `/metrics`.
  */
-export function metricsTarget(defaultPort: number, defaultPath = '/metrics'): Kind<MetricsTarget> {
-  const kind = withoutUser(defaultPort, defaultPath);
+export function metricsTarget(defaultPort: number): Kind<MetricsTarget> {
+  const kind = withoutUser(defaultPort);
   return Object.freeze<Kind<MetricsTarget>>({
     ...kind,
     read(raw, name) {
@@ -37,11 +37,11 @@ export function metricsTarget(defaultPort: number, defaultPath = '/metrics'): Ki
   });
 }
 
-const withoutUser = (defaultPort: number, defaultPath: string): Kind<MetricsTarget> =>
+const withoutUser = (defaultPort: number): Kind<MetricsTarget> =>
   scalar({
     name: 'address of metrics',
     placeholder: '<[name=]address>',
-    expected: `an address such as gitaly-1.example.com:${defaultPort} or https://gitaly-1.example.com:${defaultPort}${defaultPath}, with NAME= before it where it needs a name`,
+    expected: `an address such as gitaly-1.example.com:${defaultPort} or https://gitaly-1.example.com:${defaultPort}/metrics, with NAME= before it where it needs a name`,
     parse(found) {
       const [, name, rest = found.trim()] = nameBefore.exec(found.trim()) ?? [];
       const everyAddress = rest.startsWith('dns+');
@@ -57,7 +57,7 @@ const withoutUser = (defaultPort: number, defaultPath: string): Kind<MetricsTarg
       // The parser drops a scheme's own port, which is not the default here.
       const ownPort = /^[^/]*\/\/[^/?]*:(\d+)(?=[/?]|$)/.exec(withScheme)?.[1];
       if (ownPort === undefined) url.port = String(defaultPort);
-      if (url.pathname === '/') url.pathname = defaultPath;
+      if (url.pathname === '/') url.pathname = '/metrics';
       return Object.freeze({ name, url: url.href, everyAddress });
     },
     print: ({ name, url, everyAddress }) =>

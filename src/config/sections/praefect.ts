@@ -28,18 +28,6 @@ export const praefectSection = {
         help: "Praefect's own metrics; may be repeated; as gitaly.target. In the chart its port is 9236.",
         example: 'praefect-1.example.com:9652',
       }),
-      dbMetricsTarget: optional(
-        listOf(metricsTarget(praefectMetricsPort, '/db_metrics'), 'list of addresses'),
-        {
-          unset: 'none',
-          help: "Praefect's own answers from its database, read to compare them with the exporter's; may be repeated; as praefect.target, with the path /db_metrics. Every read makes that Praefect run its own queries over whole tables, outside of time-share, so one Praefect is enough: each answers for the whole cluster.",
-          example: 'praefect-1.example.com:9652',
-        },
-      ),
-      dbMetricsInterval: setting(duration({ min: minute, max: 24 * 60 * minute }), {
-        default: 5 * minute,
-        help: 'From one read of db-metrics-target to the next, whether it succeeds or fails.',
-      }),
       stuckAfter: setting(duration({ min: minute }), {
         default: 15 * minute,
         help: 'A replica that has been behind for this long without its generation moving, while its storage was healthy, counts as stuck.',
