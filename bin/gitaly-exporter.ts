@@ -17,10 +17,10 @@ for (const stream of [process.stdout, process.stderr]) {
 }
 
 const { main } = await import('../src/cli/main.ts');
-const { systemWorld } = await import('../src/config/world.ts');
+const { hostSystem } = await import('../src/config/system.ts');
 
 process.exitCode = await main(process.argv.slice(2), {
-  world: systemWorld(),
+  system: hostSystem(),
   stdin: () => process.stdin,
   stdout: process.stdout,
   stderr: process.stderr,

@@ -65,7 +65,7 @@ export async function runDemo(
         settings: options,
         topology: demo.topology,
         incidents: demo.incidents.list(),
-        command: incidentCommand(io.world.env),
+        command: incidentCommand(io.system.env),
       }),
     );
     await demo.stopped;

@@ -2,7 +2,7 @@
 import type { Loaded } from '../config/load.ts';
 import { praefectSources } from '../config/praefect/sources.ts';
 import { originText, type Problem } from '../config/problem.ts';
-import type { World } from '../config/world.ts';
+import type { System } from '../config/system.ts';
 
 /**
  * Everything that is wrong with the database's address, certificates and password files, Praefect's config.toml
@@ -10,11 +10,11 @@ import type { World } from '../config/world.ts';
  */
 export async function problemsBehind(
   { settings, origins, unreadable }: Loaded<unknown>,
-  world: World,
+  system: System,
 ): Promise<readonly Problem[]> {
   const problems: Problem[] = [];
   if (![...unreadable].some((name) => name.startsWith('praefect.'))) {
-    const sources = await praefectSources(settings, origins, world);
+    const sources = await praefectSources(settings, origins, system);
     if (!sources.ok) problems.push(...sources.problems);
   }
   const webConfigFile = settings.web.config.file;

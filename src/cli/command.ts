@@ -3,7 +3,7 @@ import type { Loaded } from '../config/load.ts';
 import type { Origin } from '../config/problem.ts';
 import type { Settings } from '../config/sections/index.ts';
 import type { Section, ValuesOf } from '../config/setting.ts';
-import type { World } from '../config/world.ts';
+import type { System } from '../config/system.ts';
 import type { Log } from '../lib/log.ts';
 
 /** 0 good, 1 found something, 2 usage or failure. */
@@ -31,7 +31,7 @@ export interface CommandIo {
   readonly log: Log;
   /** Aborts on SIGINT or SIGTERM: finish and return. */
   readonly signal: AbortSignal;
-  readonly world: World;
+  readonly system: System;
   /** Where each setting came from, for messages about what it points to. */
   readonly origins: ReadonlyMap<string, Origin>;
   /** Reads the same flags, the environment and the file once more, for a reload. Look at its problems first. */

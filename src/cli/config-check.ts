@@ -6,7 +6,7 @@ import type { CommandIo } from './command.ts';
 import { printProblems } from './problems.ts';
 
 export async function run(settings: Settings, io: CommandIo): Promise<number> {
-  const sources = await praefectSources(settings, io.origins, io.world);
+  const sources = await praefectSources(settings, io.origins, io.system);
   if (!sources.ok) {
     printProblems(sources.problems, io.stderr);
     return 1;

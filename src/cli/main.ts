@@ -2,7 +2,7 @@
 
 import { loadWithOptions } from '../config/load.ts';
 import type { Section } from '../config/setting.ts';
-import type { World } from '../config/world.ts';
+import type { System } from '../config/system.ts';
 import { problemsBehind } from './behind.ts';
 import type { Command, CommandIo, CommandModule, Input, Output } from './command.ts';
 import { chooseCommand, commands } from './commands.ts';
@@ -14,7 +14,7 @@ import { packageVersion } from './version.ts';
 
 /** The process around the command line; tests pass their own. */
 export interface Host {
-  readonly world: World;
+  readonly system: System;
   readonly stdin?: () => Input;
   readonly stdout: Output;
   readonly stderr: Output;
@@ -54,7 +54,7 @@ async function runCommand(
     return 2;
   }
   const options = module.options ?? noOptions;
-  const load = () => loadWithOptions(args, host.world, options);
+  const load = () => loadWithOptions(args, host.system, options);
   const loaded = await load();
   if (loaded.asked.version) {
     host.stdout.write(`gitaly-exporter ${packageVersion()} (node ${process.version})\n`);
@@ -65,7 +65,7 @@ async function runCommand(
     host.stdout.write(named ? commandHelp(command, options, width) : programHelp(commands, width));
     return 0;
   }
-  const behind = command.readsSources ? await problemsBehind(loaded, host.world) : [];
+  const behind = command.readsSources ? await problemsBehind(loaded, host.system) : [];
   const problems = [...loaded.problems, ...behind];
   if (problems.length > 0) {
     printProblems(problems, host.stderr);
@@ -80,8 +80,8 @@ async function runCommand(
     exit: host.exit,
     now: () => performance.now(),
   });
-  const { stdin, stdout, stderr, world } = host;
-  const io: CommandIo = { stdin, stdout, stderr, log, signal, world, origins: loaded.origins, reload: load };
+  const { stdin, stdout, stderr, system } = host;
+  const io: CommandIo = { stdin, stdout, stderr, log, signal, system, origins: loaded.origins, reload: load };
   try {
     return await module.run(loaded.settings, io, loaded.options);
   } catch (error) {

@@ -9,7 +9,7 @@ import { type NamedSetting, namedSettings, type Section, type ValuesOf } from '.
 import { readVariables } from './sources/environment.ts';
 import { readFlags } from './sources/flags.ts';
 import { readYaml } from './sources/yaml-file.ts';
-import { type World, whyUnreadable } from './world.ts';
+import { type System, whyUnreadable } from './system.ts';
 
 export interface Loaded<Options> {
   /** With problems: what could be read, defaults in place of the rest. Good only for finding more problems. */
@@ -28,8 +28,10 @@ export interface Loaded<Options> {
 const noOptions = { title: 'Options', settings: {} } as const satisfies Section;
 
 /** Loads the settings of a command that has no flags of its own. */
-export const loadSettings = (args: readonly string[], world: World): Promise<Loaded<Record<never, never>>> =>
-  loadWithOptions(args, world, noOptions);
+export const loadSettings = (
+  args: readonly string[],
+  system: System,
+): Promise<Loaded<Record<never, never>>> => loadWithOptions(args, system, noOptions);
 
 /**
  * Loads the settings and the command's own options, which are flags alone: no variable and no file sets them.
@@ -37,17 +39,17 @@ export const loadSettings = (args: readonly string[], world: World): Promise<Loa
  */
 export async function loadWithOptions<S extends Section>(
   args: readonly string[],
-  world: World,
+  system: System,
   options: S,
 ): Promise<Loaded<ValuesOf<S['settings']>>> {
   const settings = namedSettings(sections);
   const own = namedSettings([options]);
   const flags = readFlags(args, [...settings, ...own]);
-  const variables = readVariables(world.env, settings);
+  const variables = readVariables(system.env, settings);
   const file = await readFile(
     flags.values.get('config.file') ?? variables.values.get('config.file'),
     settings,
-    world,
+    system,
   );
   const problems: Problem[] = [...flags.problems, ...variables.problems, ...file.problems];
 
@@ -85,7 +87,7 @@ export async function loadWithOptions<S extends Section>(
 async function readFile(
   chosen: Raw | undefined,
   settings: readonly NamedSetting[],
-  { files }: World,
+  { files }: System,
 ): Promise<ReturnType<typeof readYaml>> {
   const nothing = { values: new Map(), problems: [] };
   // Flag and variable are text; a repeated or an empty one is a problem that is reported as such.

@@ -5,7 +5,7 @@ import type { Origins } from '../config/praefect/sources.ts';
 import { type PraefectSources, praefectSources } from '../config/praefect/sources.ts';
 import { problemText } from '../config/problem.ts';
 import type { Settings } from '../config/sections/index.ts';
-import type { World } from '../config/world.ts';
+import type { System } from '../config/system.ts';
 import type { Clock } from '../lib/clock.ts';
 import { checksOfRole, evaluate } from '../rules/checks/evaluate.ts';
 import type { ServerFacts } from '../rules/checks/inputs.ts';
@@ -38,7 +38,7 @@ export const allChecks: readonly Check[] = [...Object.values(accessChecks), ...p
 export interface LookOptions {
   readonly settings: Settings;
   readonly origins: Origins;
-  readonly world: World;
+  readonly system: System;
   readonly clock: Clock;
   readonly hostName: string;
   /** `/proc` */
@@ -49,17 +49,17 @@ export interface LookOptions {
 
 /** Never rejects over what it finds. Gives up when the signal aborts, with what it has by then. */
 export async function look(options: LookOptions, signal: AbortSignal): Promise<Report> {
-  const { settings, clock, hostName, world, wants } = options;
+  const { settings, clock, hostName, system, wants } = options;
   const { kubernetes, cgroup, gitaly } = settings;
   const findings: Finding[] = [];
   const notes: string[] = [];
   const wantsGroup = (...groups: readonly Group[]): boolean =>
     allChecks.some(({ id, group }) => groups.includes(group) && wants(id));
   const closers: (() => Promise<void> | void)[] = [];
-  const readText = (file: string) => world.files.readText(file);
+  const readText = (file: string) => system.files.readText(file);
 
   findings.push(...(await webFindings(settings)));
-  const sources = await praefectSources(settings, options.origins, world);
+  const sources = await praefectSources(settings, options.origins, system);
   findings.push(...settingsFindings(sources));
   const database = wantsGroup("Praefect's database", 'Posture')
     ? await databasePart(sources.ok ? sources.value : undefined)
@@ -166,7 +166,7 @@ export async function look(options: LookOptions, signal: AbortSignal): Promise<R
       return undefined;
     }
     const found = await lookAtKubernetes(
-      { settings: kubernetes, node, componentOf, clock, env: world.env },
+      { settings: kubernetes, node, componentOf, clock, env: system.env },
       signal,
     );
     findings.push(...found.findings);

@@ -1,7 +1,7 @@
 /** A process of the test's own for the command line: what it wrote, and signals to send it. */
 import { EventEmitter } from 'node:events';
 import type { Host } from '../../src/cli/main.ts';
-import { type MemoryFiles, memoryWorld } from '../config/memory-world.ts';
+import { type MemoryFiles, memorySystem } from '../config/memory-system.ts';
 
 export interface TestHost extends Host {
   readonly signals: EventEmitter;
@@ -15,7 +15,7 @@ export function testHost(files: MemoryFiles = {}, env: Record<string, string> = 
   let err = '';
   const exits: number[] = [];
   return {
-    world: memoryWorld(files, env),
+    system: memorySystem(files, env),
     stdout: {
       columns,
       write: (text) => {

@@ -6,7 +6,7 @@ import { praefectSources } from '../../src/config/praefect/sources.ts';
 import { sections } from '../../src/config/sections/index.ts';
 import { namedSettings } from '../../src/config/setting.ts';
 import { settingsText } from '../../src/config/settings-text.ts';
-import { memoryWorld } from './memory-world.ts';
+import { memorySystem } from './memory-system.ts';
 
 const all = namedSettings(sections);
 const values = fc.oneof(
@@ -99,14 +99,14 @@ async function survives(
   files: Record<string, string>,
   variables: Record<string, string>,
 ): Promise<void> {
-  const world = memoryWorld(files, variables);
-  const loaded = await loadSettings(given, world);
+  const system = memorySystem(files, variables);
+  const loaded = await loadSettings(given, system);
   for (const { where, message } of loaded.problems) {
     expect(message).not.toBe('');
     expect(where).not.toBe('');
   }
   settingsText(loaded.settings, loaded.origins);
-  if (loaded.problems.length === 0) await praefectSources(loaded.settings, loaded.origins, world);
+  if (loaded.problems.length === 0) await praefectSources(loaded.settings, loaded.origins, system);
 }
 
 test('any flags and any variables', async () => {

@@ -2,10 +2,10 @@
 import { expect, test } from '@jest/globals';
 import { loadSettings } from '../../src/config/load.ts';
 import { problemText } from '../../src/config/problem.ts';
-import { memoryWorld } from './memory-world.ts';
+import { memorySystem } from './memory-system.ts';
 
 async function load(...args: string[]) {
-  const { settings, problems } = await loadSettings(args, memoryWorld({}));
+  const { settings, problems } = await loadSettings(args, memorySystem({}));
   return { settings, problems: problems.map(problemText) };
 }
 
@@ -81,8 +81,10 @@ test.each<string[]>([
 });
 
 test('a named file in the configuration file is relative to its folder', async () => {
-  const world = memoryWorld({ '/etc/e/config.yml': 'gitaly: {config-file: [gitaly-1=one.toml, /two.toml]}' });
-  const { settings } = await loadSettings(['--config.file=/etc/e/config.yml'], world);
+  const system = memorySystem({
+    '/etc/e/config.yml': 'gitaly: {config-file: [gitaly-1=one.toml, /two.toml]}',
+  });
+  const { settings } = await loadSettings(['--config.file=/etc/e/config.yml'], system);
   expect(settings.gitaly.configFile).toEqual([
     { name: 'gitaly-1', file: '/etc/e/one.toml' },
     { name: undefined, file: '/two.toml' },

@@ -4,7 +4,7 @@ import { originText } from '../../src/config/problem.ts';
 import { sections } from '../../src/config/sections/index.ts';
 import { namedSettings } from '../../src/config/setting.ts';
 import { Secret } from '../../src/lib/secret.ts';
-import { memoryWorld } from './memory-world.ts';
+import { memorySystem } from './memory-system.ts';
 
 const file = '/etc/exporter.yml';
 const inFile = 'log:\n  level: error\n';
@@ -23,22 +23,22 @@ describe('flags win over the environment, the environment over the file, the fil
     [false, false, true, 'error', `${file}:2`],
     [false, false, false, 'info', 'default'],
   ])('flag %s, environment %s, file %s: %s from %s', async (flag, environment, yaml, value, from) => {
-    const world = memoryWorld({ [file]: yaml ? inFile : '' }, environment ? inEnvironment : {});
-    const loaded = await loadSettings([`--config.file=${file}`, ...(flag ? asFlag : [])], world);
+    const system = memorySystem({ [file]: yaml ? inFile : '' }, environment ? inEnvironment : {});
+    const loaded = await loadSettings([`--config.file=${file}`, ...(flag ? asFlag : [])], system);
     expect(loaded.problems).toEqual([]);
     expect(loaded.settings.log.level).toBe(value);
     expect(originText(loaded.origins.get('log.level')!)).toBe(from);
   });
 
   test('the file itself may be named by the environment', async () => {
-    const world = memoryWorld({ [file]: inFile }, { GITALY_EXPORTER_CONFIG_FILE: file });
-    expect((await loadSettings([], world)).settings.log.level).toBe('error');
+    const system = memorySystem({ [file]: inFile }, { GITALY_EXPORTER_CONFIG_FILE: file });
+    expect((await loadSettings([], system)).settings.log.level).toBe('error');
   });
 
   test('a list from a stronger source replaces the weaker one whole', async () => {
-    const world = memoryWorld({ [file]: 'web: {listen-address: [":1", ":2"]}' });
+    const system = memorySystem({ [file]: 'web: {listen-address: [":1", ":2"]}' });
     const args = [`--config.file=${file}`, '--web.listen-address=:3'];
-    expect((await loadSettings(args, world)).settings.web.listenAddress).toEqual([':3']);
+    expect((await loadSettings(args, system)).settings.web.listenAddress).toEqual([':3']);
   });
 });
 
@@ -73,7 +73,7 @@ describe('every setting has all its names', () => {
       const keys = named.name.split('.');
       const yaml = keys.reduceRight((inner, key) => `{${key}: ${inner}}`, JSON.stringify(written));
       const read = async (args: string[], env: Record<string, string>) => {
-        const loaded = await loadSettings(args, memoryWorld({ [file]: yaml }, env));
+        const loaded = await loadSettings(args, memorySystem({ [file]: yaml }, env));
         const found = named.path.reduce<unknown>(
           (node, key) => (node as Record<string, unknown>)[key],
           loaded.settings,
@@ -101,14 +101,14 @@ describe('switches', () => {
   ])('%j is %s', async (args, value) => {
     const loaded = await loadSettings(
       args,
-      memoryWorld({}, { GITALY_EXPORTER_WEB_ENABLE_RELOAD: String(!value) }),
+      memorySystem({}, { GITALY_EXPORTER_WEB_ENABLE_RELOAD: String(!value) }),
     );
     expect(loaded.problems).toEqual([]);
     expect(loaded.settings.web.enableReload).toBe(value);
   });
 
   test('a value after a switch is not taken for its own', async () => {
-    const loaded = await loadSettings(['--web.enable-reload', 'false'], memoryWorld());
+    const loaded = await loadSettings(['--web.enable-reload', 'false'], memorySystem());
     expect(loaded.problems).toEqual([
       { where: undefined, message: 'argument 2 belongs to no flag; write values as --flag=value' },
     ]);
@@ -119,7 +119,7 @@ describe('the environment', () => {
   test('what Kubernetes sets for a Service called gitaly-exporter is not ours', async () => {
     const loaded = await loadSettings(
       [],
-      memoryWorld(
+      memorySystem(
         {},
         {
           GITALY_EXPORTER_SERVICE_HOST: '10.0.0.7',
@@ -138,14 +138,14 @@ describe('the environment', () => {
   });
 
   test('a port that someone meant for us is a mistake all the same', async () => {
-    const loaded = await loadSettings([], memoryWorld({}, { GITALY_EXPORTER_PORT: '9656' }));
+    const loaded = await loadSettings([], memorySystem({}, { GITALY_EXPORTER_PORT: '9656' }));
     expect(loaded.problems.map(({ where }) => where)).toEqual(['GITALY_EXPORTER_PORT']);
   });
 });
 
 describe('the settings', () => {
   test('are frozen throughout', async () => {
-    const { settings } = await loadSettings(['--praefect.virtual-storage=default=a,b'], memoryWorld());
+    const { settings } = await loadSettings(['--praefect.virtual-storage=default=a,b'], memorySystem());
     const unfrozen = (value: unknown, path: string): string[] =>
       typeof value !== 'object' || value === null || value instanceof Secret
         ? []
@@ -158,7 +158,7 @@ describe('the settings', () => {
 
   test('YAML values are what they look like: no octal, no yes and no', async () => {
     const yaml = 'praefect:\n  virtual-storage:\n    yes: [0123, no, "quoted, once"]\n    1.10: [1e3]\n';
-    const loaded = await loadSettings([`--config.file=${file}`], memoryWorld({ [file]: yaml }));
+    const loaded = await loadSettings([`--config.file=${file}`], memorySystem({ [file]: yaml }));
     expect(loaded.settings.praefect.virtualStorage).toEqual([
       { name: 'yes', storages: ['0123', 'no', 'quoted, once'] },
       { name: '1.10', storages: ['1e3'] },
@@ -168,7 +168,7 @@ describe('the settings', () => {
   test('a group without anything under it is empty, not wrong', async () => {
     const loaded = await loadSettings(
       [`--config.file=${file}`],
-      memoryWorld({ [file]: 'web:\n#  telemetry-path: /x\nlog:\n' }),
+      memorySystem({ [file]: 'web:\n#  telemetry-path: /x\nlog:\n' }),
     );
     expect(loaded.problems).toEqual([]);
   });

@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import { loadSettings } from '../../src/config/load.ts';
 import { problemText } from '../../src/config/problem.ts';
-import { type MemoryFiles, memoryWorld } from './memory-world.ts';
+import { type MemoryFiles, memorySystem } from './memory-system.ts';
 
 const file = '/etc/exporter.yml';
 
@@ -10,7 +10,7 @@ async function problems(
   env: Readonly<Record<string, string>> = {},
   files: MemoryFiles = {},
 ): Promise<readonly string[]> {
-  return (await loadSettings(args, memoryWorld(files, env))).problems.map(problemText);
+  return (await loadSettings(args, memorySystem(files, env))).problems.map(problemText);
 }
 
 const inFile = (yaml: string): Promise<readonly string[]> =>
@@ -225,7 +225,7 @@ test('everything that is wrong is said at once, overridden values too', async ()
 });
 
 test('with problems, what could be read is there, and defaults in place of the rest', async () => {
-  const loaded = await loadSettings(['--log.level=loud', '--log.format=json'], memoryWorld());
+  const loaded = await loadSettings(['--log.level=loud', '--log.format=json'], memorySystem());
   expect(loaded.settings.log).toEqual({ level: 'info', format: 'json' });
   expect([...loaded.unreadable]).toEqual(['log.level']);
 });

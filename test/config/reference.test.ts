@@ -5,7 +5,7 @@ import { configurationReference } from '../../src/config/reference.ts';
 import { sections } from '../../src/config/sections/index.ts';
 import { namedSettings } from '../../src/config/setting.ts';
 import { settingsText } from '../../src/config/settings-text.ts';
-import { memoryWorld } from './memory-world.ts';
+import { memorySystem } from './memory-system.ts';
 
 const page = configurationReference();
 
@@ -22,7 +22,7 @@ describe('docs/configuration.md', () => {
 
   test('its file with every setting is a good one', async () => {
     const [, yaml = ''] = /```yaml\n(.*?)```/s.exec(page) ?? [];
-    const loaded = await loadSettings(['--config.file=/c.yml'], memoryWorld({ '/c.yml': yaml }));
+    const loaded = await loadSettings(['--config.file=/c.yml'], memorySystem({ '/c.yml': yaml }));
     expect(loaded.problems).toEqual([]);
     const fromFile = [...loaded.origins].filter(([, { source }]) => source === 'file').map(([name]) => name);
     expect(fromFile).toEqual(
@@ -46,9 +46,9 @@ test('the settings as text are a file that means the same settings', async () =>
     '--praefect.database.time-share=0.003',
     '--log.format=json',
   ];
-  const first = await loadSettings(args, memoryWorld());
+  const first = await loadSettings(args, memorySystem());
   const text = settingsText(first.settings, first.origins);
-  const second = await loadSettings(['--config.file=/c.yml'], memoryWorld({ '/c.yml': text }));
+  const second = await loadSettings(['--config.file=/c.yml'], memorySystem({ '/c.yml': text }));
   expect(second.problems).toEqual([]);
   expect({ ...second.settings, config: undefined }).toEqual({ ...first.settings, config: undefined });
 });

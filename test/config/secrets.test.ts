@@ -6,16 +6,16 @@ import { loadSettings } from '../../src/config/load.ts';
 import { praefectSources } from '../../src/config/praefect/sources.ts';
 import { problemText } from '../../src/config/problem.ts';
 import { settingsText } from '../../src/config/settings-text.ts';
-import type { World } from '../../src/config/world.ts';
-import { type MemoryFiles, memoryWorld } from './memory-world.ts';
+import type { System } from '../../src/config/system.ts';
+import { type MemoryFiles, memorySystem } from './memory-system.ts';
 
 const sentinel = 'SENTINEL';
 const file = '/etc/exporter.yml';
 
 /** Everything that people or machines could be shown. */
-async function everything(args: readonly string[], world: World): Promise<string> {
-  const loaded = await loadSettings(args, world);
-  const sources = await praefectSources(loaded.settings, loaded.origins, world);
+async function everything(args: readonly string[], system: System): Promise<string> {
+  const loaded = await loadSettings(args, system);
+  const sources = await praefectSources(loaded.settings, loaded.origins, system);
   const problems = [...loaded.problems, ...(sources.ok ? [] : sources.problems)];
   return [
     ...problems.map(problemText),
@@ -32,7 +32,7 @@ const shown = (
   args: readonly string[],
   files: MemoryFiles = {},
   env: Record<string, string> = {},
-): Promise<string> => everything(args, memoryWorld(files, env));
+): Promise<string> => everything(args, memorySystem(files, env));
 
 describe('a password shows nowhere', () => {
   test.each<[string, string[], MemoryFiles, Record<string, string>]>([
@@ -108,7 +108,7 @@ describe('a password shows nowhere', () => {
     const text = await shown(args, files);
     expect(text).not.toContain(sentinel);
     expect(
-      (await loadSettings(args, memoryWorld(files))).problems.length + Number(text.includes('/c:')),
+      (await loadSettings(args, memorySystem(files))).problems.length + Number(text.includes('/c:')),
     ).toBeGreaterThan(0);
   });
 
@@ -126,7 +126,7 @@ describe('a password shows nowhere', () => {
       fc.asyncProperty(shapes, noise, noise, async (shape, before, after) => {
         // Only where the sentinel is the password, or the address is refused: in a host name it may be shown.
         const address = shape.replace('{}', `${before}${sentinel}${after}`);
-        const loaded = await loadSettings([`--praefect.database.url=${address}`], memoryWorld());
+        const loaded = await loadSettings([`--praefect.database.url=${address}`], memorySystem());
         expect(loaded.problems.map(problemText).join('\n')).not.toContain(sentinel);
         expect(inspect(loaded, { depth: 20 })).not.toContain(sentinel);
       }),

@@ -66,7 +66,7 @@ export async function run(
   io: CommandIo,
   chosen: ValuesOf<(typeof options)['settings']>,
 ): Promise<ExitCode> {
-  const sources = await praefectSources(settings, io.origins, io.world);
+  const sources = await praefectSources(settings, io.origins, io.system);
   if (!sources.ok) {
     printProblems(sources.problems, io.stderr);
     return 2;
@@ -82,7 +82,7 @@ export async function run(
           configFiles({
             files: settings.gitaly.configFile ?? [],
             hostName: hostname(),
-            readText: (file) => io.world.files.readText(file),
+            readText: (file) => io.system.files.readText(file),
           }),
         ],
         io.signal,

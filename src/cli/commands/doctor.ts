@@ -74,7 +74,7 @@ export async function run(
           ? settings
           : { ...settings, kubernetes: { ...kubernetes, enabled: true, namespace } },
       origins: io.origins,
-      world: io.world,
+      system: io.system,
       clock: systemClock,
       hostName: hostname(),
       proc: '/proc',
@@ -86,7 +86,7 @@ export async function run(
     io.stderr.write('gitaly-exporter: doctor was interrupted\n');
     return 2;
   }
-  const { env } = io.world;
+  const { env } = io.system;
   io.stdout.write(
     output === 'json'
       ? jsonReport(report, systemClock.now())

@@ -8,7 +8,7 @@ import type { CommandIo } from '../command.ts';
 import { printProblems } from '../problems.ts';
 
 export async function run(settings: Settings, io: CommandIo): Promise<number> {
-  const sources = await praefectSources(settings, io.origins, io.world);
+  const sources = await praefectSources(settings, io.origins, io.system);
   if (!sources.ok) {
     printProblems(sources.problems, io.stderr);
     return 2;
@@ -43,7 +43,7 @@ export async function run(settings: Settings, io: CommandIo): Promise<number> {
 async function readAgain(io: CommandIo): Promise<Configuration | { readonly problems: readonly string[] }> {
   const loaded = await io.reload();
   if (loaded.problems.length > 0) return { problems: loaded.problems.map(inWords) };
-  const sources = await praefectSources(loaded.settings, loaded.origins, io.world);
+  const sources = await praefectSources(loaded.settings, loaded.origins, io.system);
   return sources.ok
     ? { settings: loaded.settings, sources: sources.value }
     : { problems: sources.problems.map(inWords) };

@@ -2,7 +2,7 @@
 import type { DatabaseConnection } from '../database-connection.ts';
 import { parseDuration } from '../kinds/quantities.ts';
 import { bad, type Checked, good, originText, type Problem, problemAt, quoted } from '../problem.ts';
-import type { World } from '../world.ts';
+import type { System } from '../system.ts';
 import type { Parameter, Parameters } from './keywords.ts';
 import type { PassfileKey } from './passfile.ts';
 import { chosenPassfile, givenPassword, noPassword, type PasswordSource, usualPassfile } from './password.ts';
@@ -34,26 +34,26 @@ const socketFolder = '/var/run/postgresql';
 export async function resolveConnection(
   parameters: Parameters,
   overrides: Overrides,
-  world: World,
+  system: System,
 ): Promise<Checked<ResolvedConnection>> {
   const problems: Problem[] = [];
-  const host = await readHost(parameters.host, world, problems);
+  const host = await readHost(parameters.host, system, problems);
   const port = readPort(parameters.port, problems);
-  const user = overrides.user ?? parameters.user?.value ?? world.osUser;
+  const user = overrides.user ?? parameters.user?.value ?? system.osUser;
   if (user === '') {
     problems.push({ where: undefined, message: 'no database user is given: set praefect.database.user' });
   }
   const database = parameters.dbname?.value ?? user;
   const connectTimeoutMs =
     overrides.connectTimeoutMs ?? readConnectTimeout(parameters.connect_timeout, problems);
-  const tls = await resolveTls(parameters, host, world);
+  const tls = await resolveTls(parameters, host, system);
   if (!tls.ok) problems.push(...tls.problems);
 
   const password = passwordSource(
     parameters,
     overrides,
     { host: passfileHost(host), port, database, user },
-    world,
+    system,
   );
   await password.read().catch((error: unknown) => {
     problems.push({
@@ -79,22 +79,22 @@ function passwordSource(
   { password, user, passfile }: Parameters,
   overrides: Overrides,
   key: PassfileKey,
-  world: World,
+  system: System,
 ): PasswordSource {
   if (overrides.passwordFile !== undefined) return overrides.passwordFile;
-  if (overrides.passfile !== undefined) return chosenPassfile(overrides.passfile, key, world.files);
+  if (overrides.passfile !== undefined) return chosenPassfile(overrides.passfile, key, system.files);
   // A password that stands beside another user's name is that user's.
   const others = overrides.user !== undefined && user !== undefined && overrides.user !== user.value;
   if (password !== undefined && !others) {
     return overrides.rereadPassword ?? givenPassword(password.value, originText(password.origin));
   }
-  if (passfile !== undefined) return chosenPassfile(passfile.value, key, world.files);
-  return world.home === '' ? noPassword : usualPassfile(world.home, key, world.files);
+  if (passfile !== undefined) return chosenPassfile(passfile.value, key, system.files);
+  return system.home === '' ? noPassword : usualPassfile(system.home, key, system.files);
 }
 
-async function readHost(host: Parameter | undefined, world: World, problems: Problem[]): Promise<string> {
+async function readHost(host: Parameter | undefined, system: System, problems: Problem[]): Promise<string> {
   if (host === undefined) {
-    const sockets = await world.files.stat(socketFolder).catch(() => undefined);
+    const sockets = await system.files.stat(socketFolder).catch(() => undefined);
     return sockets?.isFolder === true ? socketFolder : 'localhost';
   }
   if (host.value.includes(',')) {

@@ -2,7 +2,7 @@
 
 import { Secret } from '../../lib/secret.ts';
 import { bad, type Checked, good, type Origin, problemAt } from '../problem.ts';
-import type { Environment } from '../world.ts';
+import type { Environment } from '../system.ts';
 import {
   isKeyword,
   keywordVariables,

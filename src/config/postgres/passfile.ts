@@ -4,8 +4,8 @@
  * others may read among them; pgpass from npm reads the process's environment and only warns.
  */
 import { Secret } from '../../lib/secret.ts';
-import type { Files } from '../world.ts';
-import { whyUnreadable } from '../world.ts';
+import type { Files } from '../system.ts';
+import { whyUnreadable } from '../system.ts';
 
 /** What a line is compared with. A Unix socket in libpq's default folder counts as `localhost`. */
 export interface PassfileKey {

@@ -1,7 +1,7 @@
 /** Where the password comes from. It is asked for at each new connection, so that a rotated one needs no restart. */
 import { join } from 'node:path';
 import { Secret } from '../../lib/secret.ts';
-import { type Files, whyUnreadable } from '../world.ts';
+import { type Files, whyUnreadable } from '../system.ts';
 import { type PassfileKey, passwordFromPassfile } from './passfile.ts';
 
 /** One way to a password; what it says of itself names files, never the password. */

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { type DatabaseConnection, type SslMode, sslModes } from '../database-connection.ts';
 import { bad, type Checked, good, originText, type Problem, problemAt, quoted } from '../problem.ts';
 import { closest } from '../suggest.ts';
-import { type World, whyUnreadable } from '../world.ts';
+import { type System, whyUnreadable } from '../system.ts';
 import type { Parameter, Parameters } from './keywords.ts';
 
 type Tls = DatabaseConnection['ssl'];
@@ -17,7 +17,11 @@ type Tls = DatabaseConnection['ssl'];
 const systemRoots = 'system';
 
 /** The TLS part of a connection to `host`. A Unix socket has none, whatever sslmode says. */
-export async function resolveTls(parameters: Parameters, host: string, world: World): Promise<Checked<Tls>> {
+export async function resolveTls(
+  parameters: Parameters,
+  host: string,
+  system: System,
+): Promise<Checked<Tls>> {
   if (host.startsWith('/')) return good({ mode: 'disable' });
   const { sslmode, sslrootcert } = parameters;
   const mode = sslModes.find((known) => known === sslmode?.value);
@@ -39,8 +43,8 @@ export async function resolveTls(parameters: Parameters, host: string, world: Wo
   if (wanted === 'disable') return good({ mode: 'disable' });
 
   const problems: Problem[] = [];
-  const root = await rootCertificate(parameters, wanted, world, problems);
-  const client = await clientCertificate(parameters, world, problems);
+  const root = await rootCertificate(parameters, wanted, system, problems);
+  const client = await clientCertificate(parameters, system, problems);
   if (problems.length > 0) return bad(...problems);
   // For backwards compatibility, a root certificate makes `require` verify the chain (documentation, 34.19.1).
   const effective = wanted === 'require' && root !== undefined ? 'verify-ca' : wanted;
@@ -50,16 +54,16 @@ export async function resolveTls(parameters: Parameters, host: string, world: Wo
 async function rootCertificate(
   { sslmode, sslrootcert }: Parameters,
   mode: SslMode,
-  world: World,
+  system: System,
   problems: Problem[],
 ): Promise<string | undefined> {
   if (mode === 'allow' || mode === 'prefer') return undefined;
   if (sslrootcert !== undefined) {
-    if (sslrootcert.value !== systemRoots) await checkReadable('sslrootcert', sslrootcert, world, problems);
+    if (sslrootcert.value !== systemRoots) await checkReadable('sslrootcert', sslrootcert, system, problems);
     return sslrootcert.value;
   }
-  const usual = join(world.home, '.postgresql', 'root.crt');
-  if (await isFile(usual, world)) return usual;
+  const usual = join(system.home, '.postgresql', 'root.crt');
+  if (await isFile(usual, system)) return usual;
   if (mode === 'require') return undefined;
   problems.push({
     where: sslmode === undefined ? undefined : originText(sslmode.origin),
@@ -70,15 +74,15 @@ async function rootCertificate(
 
 async function clientCertificate(
   { sslcert, sslkey }: Parameters,
-  world: World,
+  system: System,
   problems: Problem[],
 ): Promise<{ readonly cert?: string; readonly key?: string }> {
-  const usualCert = join(world.home, '.postgresql', 'postgresql.crt');
-  const usualKey = join(world.home, '.postgresql', 'postgresql.key');
-  if (sslcert !== undefined) await checkReadable('sslcert', sslcert, world, problems);
-  else if (!(await isFile(usualCert, world))) return {};
-  if (sslkey !== undefined) await checkReadable('sslkey', sslkey, world, problems);
-  else if (!(await isFile(usualKey, world))) {
+  const usualCert = join(system.home, '.postgresql', 'postgresql.crt');
+  const usualKey = join(system.home, '.postgresql', 'postgresql.key');
+  if (sslcert !== undefined) await checkReadable('sslcert', sslcert, system, problems);
+  else if (!(await isFile(usualCert, system))) return {};
+  if (sslkey !== undefined) await checkReadable('sslkey', sslkey, system, problems);
+  else if (!(await isFile(usualKey, system))) {
     const message = `there is a client certificate but no key for it: give sslkey, or put it at ${usualKey}`;
     problems.push(
       problemAt(sslcert?.origin ?? { source: 'file', file: usualCert, line: undefined }, message),
@@ -91,15 +95,15 @@ async function clientCertificate(
 async function checkReadable(
   keyword: string,
   { value, origin }: Parameter,
-  world: World,
+  system: System,
   problems: Problem[],
 ): Promise<void> {
   try {
-    await world.files.readText(value);
+    await system.files.readText(value);
   } catch (error) {
     problems.push(problemAt(origin, `${keyword}: the file ${value} ${whyUnreadable(error)}`));
   }
 }
 
-const isFile = async (path: string, world: World): Promise<boolean> =>
-  (await world.files.stat(path).catch(() => undefined))?.isFile ?? false;
+const isFile = async (path: string, system: System): Promise<boolean> =>
+  (await system.files.stat(path).catch(() => undefined))?.isFile ?? false;

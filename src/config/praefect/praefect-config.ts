@@ -11,7 +11,7 @@ import type { ConfiguredStorages } from '../kinds/lists.ts';
 import type { Parameter, Parameters } from '../postgres/keywords.ts';
 import type { PasswordSource } from '../postgres/password.ts';
 import { bad, type Checked, good, type Origin, problemAt } from '../problem.ts';
-import { type Files, whyUnreadable } from '../world.ts';
+import { type Files, whyUnreadable } from '../system.ts';
 import { parseToml, type TableAt, type TomlReader, tomlReader } from './toml.ts';
 
 const electionStrategies = ['local', 'sql', 'per_repository'] as const;

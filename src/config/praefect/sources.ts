@@ -11,7 +11,7 @@ import type { Parameters } from '../postgres/keywords.ts';
 import { passwordFile } from '../postgres/password.ts';
 import { bad, type Checked, good, type Origin, type Problem } from '../problem.ts';
 import type { Settings } from '../sections/index.ts';
-import type { World } from '../world.ts';
+import type { System } from '../system.ts';
 import { type PraefectConfig, praefectPassword, readPraefectConfig } from './praefect-config.ts';
 
 /** Where each setting came from, by its name; `loadSettings` gives it, and a missing one reads as the setting itself. */
@@ -36,13 +36,13 @@ export interface PraefectSources {
 export async function praefectSources(
   settings: Settings,
   origins: Origins,
-  world: World,
+  system: System,
 ): Promise<Checked<PraefectSources>> {
   const { configFile, virtualStorage } = settings.praefect;
   const read =
     configFile === undefined
       ? undefined
-      : await readPraefectConfig(configFile, world.files, originOf(origins, 'praefect.config-file'));
+      : await readPraefectConfig(configFile, system.files, originOf(origins, 'praefect.config-file'));
   const config = read?.ok === true ? read.value : undefined;
   const fromConfig =
     config !== undefined && config.virtualStorages.length > 0 ? config.virtualStorages : undefined;
@@ -50,7 +50,7 @@ export async function praefectSources(
   const database =
     read?.ok === false && settings.praefect.database.url === undefined
       ? good(undefined)
-      : await databaseConnection(settings, config, origins, world);
+      : await databaseConnection(settings, config, origins, system);
   const problems = [...problemsOf(read), ...problemsOf(database)];
   if (!database.ok || problems.length > 0) return bad(...problems);
   return good({
@@ -73,12 +73,12 @@ export async function databaseConnection(
   settings: Settings,
   config: PraefectConfig | undefined,
   origins: Origins,
-  world: World,
+  system: System,
 ): Promise<Checked<FoundDatabase | undefined>> {
   const own = settings.praefect.database;
-  const address = chooseAddress(settings, config, origins, world);
+  const address = chooseAddress(settings, config, origins, system);
   if (address === undefined) return good(undefined);
-  const variables = variableParameters(world.env);
+  const variables = variableParameters(system.env);
   if (!variables.ok) return variables;
 
   const parameters = { ...variables.value, ...address.parameters };
@@ -91,11 +91,11 @@ export async function databaseConnection(
     {
       user: own.user,
       connectTimeoutMs: own.connectTimeout,
-      passwordFile: own.passwordFile === undefined ? undefined : passwordFile(own.passwordFile, world.files),
+      passwordFile: own.passwordFile === undefined ? undefined : passwordFile(own.passwordFile, system.files),
       passfile: own.passfile,
-      rereadPassword: fromConfig ? praefectPassword(config.file, world.files) : undefined,
+      rereadPassword: fromConfig ? praefectPassword(config.file, system.files) : undefined,
     },
-    world,
+    system,
   );
   if (!resolved.ok) return resolved;
   const { connection, password } = resolved.value;
@@ -111,7 +111,7 @@ function chooseAddress(
   settings: Settings,
   config: PraefectConfig | undefined,
   origins: Origins,
-  world: World,
+  system: System,
 ): { readonly parameters: Parameters; readonly text: string } | undefined {
   const { url } = settings.praefect.database;
   if (url !== undefined) {
@@ -119,7 +119,7 @@ function chooseAddress(
     return { parameters: connectionParameters(url.reveal(), originOf(origins, name)), text: name };
   }
   if (config?.database !== undefined) return { parameters: config.database, text: config.file };
-  return variablesNameDatabase(world.env) ? { parameters: {}, text: 'the PG* variables' } : undefined;
+  return variablesNameDatabase(system.env) ? { parameters: {}, text: 'the PG* variables' } : undefined;
 }
 
 const originOf = (origins: Origins, name: string): Origin =>

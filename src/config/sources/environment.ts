@@ -3,7 +3,7 @@ import type { Raw } from '../kinds/kind.ts';
 import type { Problem } from '../problem.ts';
 import { environmentPrefix, type NamedSetting } from '../setting.ts';
 import { didYouMean } from '../suggest.ts';
-import type { Environment } from '../world.ts';
+import type { Environment } from '../system.ts';
 
 /**
  * Kubernetes sets such variables in every pod of a namespace that has a Service called gitaly-exporter, or

@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import { passwordFromPassfile, passwordFromText } from '../../../src/config/postgres/passfile.ts';
-import { memoryFiles } from '../memory-world.ts';
+import { memoryFiles } from '../memory-system.ts';
 
 const key = { host: 'db.example.com', port: 5432, database: 'praefect', user: 'exporter' };
 const found = (text: string, other: Partial<typeof key> = {}): string | undefined =>

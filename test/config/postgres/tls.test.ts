@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import { resolveTls } from '../../../src/config/postgres/tls.ts';
 import { type Origin, problemText } from '../../../src/config/problem.ts';
-import { type MemoryFiles, memoryWorld } from '../memory-world.ts';
+import { type MemoryFiles, memorySystem } from '../memory-system.ts';
 
 const origin: Origin = { source: 'flag', name: '--praefect.database.url' };
 const home = '/home/exporter/.postgresql';
@@ -13,7 +13,7 @@ async function tls(given: Record<string, string>, files: MemoryFiles = {}, host 
   const parameters = Object.fromEntries(
     Object.entries(given).map(([name, value]) => [name, { value, origin }]),
   );
-  const result = await resolveTls(parameters, host, memoryWorld(files));
+  const result = await resolveTls(parameters, host, memorySystem(files));
   return result.ok ? result.value : result.problems.map(problemText);
 }
 

@@ -3,8 +3,8 @@ import { describe, expect, test } from '@jest/globals';
 import { loadSettings } from '../../../src/config/load.ts';
 import { type PraefectSources, praefectSources } from '../../../src/config/praefect/sources.ts';
 import { type Checked, problemText } from '../../../src/config/problem.ts';
-import type { World } from '../../../src/config/world.ts';
-import { type MemoryFile, type MemoryFiles, memoryFiles, memoryWorld } from '../memory-world.ts';
+import type { System } from '../../../src/config/system.ts';
+import { type MemoryFile, type MemoryFiles, memoryFiles, memorySystem } from '../memory-system.ts';
 
 const toml = readFileSync(new URL('./fixtures/linux-package-13.5.toml', import.meta.url), 'utf8');
 const tomlPath = '/var/opt/gitlab/praefect/config.toml';
@@ -16,11 +16,11 @@ async function read(
   args: readonly string[],
   files: MemoryFiles = {},
   env: Record<string, string> = {},
-  world: World = memoryWorld(files, env),
+  system: System = memorySystem(files, env),
 ): Promise<Checked<PraefectSources>> {
-  const loaded = await loadSettings(args, world);
+  const loaded = await loadSettings(args, system);
   expect(loaded.problems).toEqual([]);
-  return praefectSources(loaded.settings, loaded.origins, world);
+  return praefectSources(loaded.settings, loaded.origins, system);
 }
 
 /** The connection with its password revealed, or the messages. */
@@ -212,9 +212,9 @@ describe('the password', () => {
 
   test('is read anew at each connection', async () => {
     const files: Record<string, string> = { [tomlPath]: toml, '/run/password': 'first' };
-    const world: World = { ...memoryWorld(), files: memoryFiles(files) };
-    const byFile = await read([configFile, passwordFile], {}, {}, world);
-    const byToml = await read([configFile], {}, {}, world);
+    const system: System = { ...memorySystem(), files: memoryFiles(files) };
+    const byFile = await read([configFile, passwordFile], {}, {}, system);
+    const byToml = await read([configFile], {}, {}, system);
     if (!byFile.ok || !byToml.ok) throw new Error('unexpected');
     files['/run/password'] = 'second';
     files[tomlPath] = toml.replace('SENTINEL-password', 'rotated');

@@ -1,5 +1,5 @@
-/** A world of the test's own: an environment, files in memory, and a user. */
-import type { Environment, Files, World } from '../../src/config/world.ts';
+/** A system for tests: an environment, files in memory, and a user. */
+import type { Environment, Files, System } from '../../src/config/system.ts';
 
 export interface MemoryFile {
   readonly text: string;
@@ -35,7 +35,7 @@ export function memoryFiles(files: MemoryFiles): Files {
   };
 }
 
-export const memoryWorld = (files: MemoryFiles = {}, env: Environment = {}): World => ({
+export const memorySystem = (files: MemoryFiles = {}, env: Environment = {}): System => ({
   env,
   files: memoryFiles(files),
   home: '/home/exporter',

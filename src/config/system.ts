@@ -13,7 +13,7 @@ export interface Files {
   ): Promise<{ readonly isFile: boolean; readonly isFolder: boolean; readonly mode: number } | undefined>;
 }
 
-export interface World {
+export interface System {
   readonly env: Environment;
   readonly files: Files;
   /** Our user's home folder, for libpq's default files. */
@@ -35,7 +35,7 @@ export const systemFiles: Files = {
   },
 };
 
-export function systemWorld(env: Environment = process.env): World {
+export function hostSystem(env: Environment = process.env): System {
   return { env, files: systemFiles, home: homeFolder(), osUser: userName() };
 }
 
