@@ -6,14 +6,15 @@ export const eventKinds = [
   'storage_unhealthy',
   'storage_recovered',
   'schema_changed',
-  'limit_reached', // a concurrency limit began to turn clients away
-  'limit_relieved', // it has turned nobody away for a while
-  'oom_kill', // processes were killed for want of memory
-  'pod_gone', // a pod of Gitaly is going: deleted, evicted, its node lost, its container ended
-  'pod_rotated', // it, or its replacement, is Ready again
-  'maintenance_started', // a window of planned work opened
+  'limit_reached', // a concurrency limit began to drop requests
+  'limit_cleared', // it has dropped none for two minutes
+  'oom_kill', // processes were OOM-killed
+  'pod_deleted', // a Gitaly pod is being deleted, or was evicted
+  'pod_not_ready', // a Gitaly pod stays, but its node is lost or a container terminated
+  'pod_rotated', // the pod or its replacement is Ready again
+  'maintenance_started', // a maintenance window opened
   'maintenance_ended',
-  'reloaded',
+  'mirror_reloaded', // Praefect's tables were read from scratch: another server or database
 ] as const;
 export type EventKind = (typeof eventKinds)[number];
 

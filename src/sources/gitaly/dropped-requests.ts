@@ -133,7 +133,7 @@ export function createTurnedAwayWatch(clock: Clock, events: EventLog): TurnedAwa
     counter.active = undefined;
     counter.before = undefined;
     events.add(
-      'limit_relieved',
+      'limit_cleared',
       `${identityText(identity)}: ${limitText(limit)} has turned nobody away for ${endsAfterMs / 60_000} minutes (${whyText[active.reason]}); ${active.clients} were before`,
       labelsOf(counter),
     );

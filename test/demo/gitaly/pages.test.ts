@@ -123,7 +123,7 @@ test('a saturated limit turns clients away, is an event and a problem, and is ov
   await over;
   for (let i = 0; i < 10; i++) await look();
   expect((await look()).problems).toEqual([]);
-  expect(events.recent().filter(({ kind }) => kind === 'limit_relieved')).toHaveLength(reached.length);
+  expect(events.recent().filter(({ kind }) => kind === 'limit_cleared')).toHaveLength(reached.length);
   expect(said).toHaveLength(2);
 });
 

@@ -461,7 +461,7 @@ describe('what it comes to', () => {
     const quiet = await look(103);
     expect(events.recent(1)).toMatchObject([
       {
-        kind: 'limit_relieved',
+        kind: 'limit_cleared',
         message:
           'server-1: GetArchive has turned nobody away for 2 minutes (the queue is full); 3 were before',
       },

@@ -137,7 +137,7 @@ describe('it ends', () => {
     for (let i = 0; i < 7; i++) await look({ queue_full: 100 });
     expect(events()).toHaveLength(1);
     await look({ queue_full: 100 });
-    expect(events()).toEqual(['limit_reached queue_full', 'limit_relieved queue_full']);
+    expect(events()).toEqual(['limit_reached queue_full', 'limit_cleared queue_full']);
     expect(messages()[1]).toBe(
       'gitaly-1: Y has turned nobody away for 2 minutes (the queue is full); 100 were before',
     );
@@ -163,7 +163,7 @@ describe('it ends', () => {
   test('with the server that is gone, and one that comes back under its name begins anew', async () => {
     const { miss, look, events, turned } = await begun();
     for (let i = 0; i < 8; i++) await miss(false);
-    expect(events()).toEqual(['limit_reached queue_full', 'limit_relieved queue_full']);
+    expect(events()).toEqual(['limit_reached queue_full', 'limit_cleared queue_full']);
     expect(turned.current()).toEqual([]);
     await look({ queue_full: 5000 });
     expect(events()).toHaveLength(2);

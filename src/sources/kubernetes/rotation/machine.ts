@@ -22,8 +22,11 @@ export interface Surroundings {
 }
 
 export interface RotationListener {
-  /** A pod is going, or its container has ended. `why` for people: `its node is lost`. Once for each rotation. */
-  gone(pod: Pod, why: string): void;
+  /**
+   * A rotation began; called once for each. `deleted`: the pod is being deleted or was evicted; `not_ready`: the pod
+   * stays, but its node is lost or a container of it terminated. `why` is for people: `its node is lost`.
+   */
+  disrupted(pod: Pod, kind: 'deleted' | 'not_ready', why: string): void;
   rotated(rotation: Rotation): void;
 }
 
@@ -91,7 +94,7 @@ export function createRotationMachine(
         : beginOf(pod, live);
     leave(name, { pod, begin, evidence, gone: undefined });
     name.restarting = false;
-    if (!name.lost) listener.gone(pod, goingText(evidence));
+    if (!name.lost) listener.disrupted(pod, 'deleted', goingText(evidence));
   }
 
   function leave(name: Name, leaving: Leaving): void {
@@ -110,13 +113,13 @@ export function createRotationMachine(
     name.unready ??= { seen: at, told: told(since, isLost ? 'api' : nodeTeller(pod)) };
     if (isLost && !name.lost) {
       name.lost = true;
-      listener.gone(pod, goingText({ ...noEvidence(''), lost: true }));
+      listener.disrupted(pod, 'not_ready', goingText({ ...noEvidence(''), lost: true }));
     }
     const ended = endedContainer(pod);
     const endedNow = before !== undefined && hasContainerEndedBetween(before, pod);
     if (name.restarting || (ended === undefined && !endedNow)) return;
     name.restarting = true;
-    if (!name.lost) listener.gone(pod, ended ?? 'a container ended');
+    if (!name.lost) listener.disrupted(pod, 'not_ready', ended ?? 'a container terminated');
   }
 
   /** There, to stay, and Ready: whatever went on is over. */

@@ -59,10 +59,10 @@ export function createRotationRecord(options: RotationRecordOptions): RotationRe
       comesBack: (pod) => comesBack(pod, stores.statefulSets),
     },
     {
-      gone(pod, why) {
+      disrupted(pod, kind, why) {
         const identity = { namespace: pod.namespace, pod: pod.name, node: pod.node };
         const place = pod.node === '' ? '' : ` on ${pod.node}`;
-        events.add('pod_gone', `${identityText(identity)}${place}: ${why}`, identity);
+        events.add(`pod_${kind}`, `${identityText(identity)}${place}: ${why}`, identity);
       },
       rotated(rotation) {
         const { namespace, pod, node, fromNode, statefulSet, cause, seconds } = rotation;

@@ -14,8 +14,9 @@ export const watchCurrent = gauge('gitaly_exporter_kubernetes_watch_current', {
   labels: resource,
 });
 
-export const watchHeard = gauge('gitaly_exporter_kubernetes_watch_heard_timestamp_seconds', {
-  help: 'When the API server last said anything of the resource: a list, an event, a bookmark; with several namespaces, of the one that has been silent the longest. Absent before the first list.',
+export const watchLastEvent = gauge('gitaly_exporter_kubernetes_watch_last_event_timestamp_seconds', {
+  help: 'When the last list, watch event or bookmark of the resource arrived.',
+  details: 'With several namespaces, the oldest of their times. Absent before the first list.',
   origin,
   unit: 'seconds',
   labels: resource,
@@ -33,19 +34,19 @@ export const watchRestarts = counter('gitaly_exporter_kubernetes_watch_restarts_
   labels: { ...resource, reason: watchEnds },
 });
 
-export const watchMetrics: readonly Metric[] = [watchCurrent, watchHeard, watchObjects, watchRestarts];
+export const watchMetrics: readonly Metric[] = [watchCurrent, watchLastEvent, watchObjects, watchRestarts];
 
 export function watchFamilies(stores: KubeStores): readonly Family[] {
   const current = samplesOf(watchCurrent);
-  const heard = samplesOf(watchHeard);
+  const lastEvent = samplesOf(watchLastEvent);
   const objects = samplesOf(watchObjects);
   const restarts = samplesOf(watchRestarts);
   for (const name of stores.watched) {
     const state = stores.byResource(name).state();
     current.set({ resource: name }, state.current ? 1 : 0);
-    if (state.heardAt !== undefined) heard.set({ resource: name }, state.heardAt / 1000);
+    if (state.heardAt !== undefined) lastEvent.set({ resource: name }, state.heardAt / 1000);
     objects.set({ resource: name }, state.objects);
     for (const reason of watchEnds) restarts.set({ resource: name, reason }, state.restarts[reason]);
   }
-  return [current.family(), heard.family(), objects.family(), restarts.family()];
+  return [current.family(), lastEvent.family(), objects.family(), restarts.family()];
 }

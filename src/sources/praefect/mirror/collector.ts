@@ -137,7 +137,7 @@ export function createRepositoriesCollector(options: RepositoriesCollectorOption
     current.shardPrimaries = looked.shardPrimaries;
     if (current.past !== undefined && looked.kind === 'load') {
       options.events.add(
-        'reloaded',
+        'mirror_reloaded',
         "Praefect's tables were read anew: this is another server or database",
         {},
       );

@@ -293,8 +293,8 @@ test('metrics: what is watched, how current, and why it began again', async () =
   };
   expect(value('watch_current', 'pods')).toBe(1);
   expect(value('watch_current', 'nodes')).toBe(0);
-  expect(value('watch_heard_timestamp_seconds', 'pods')).toBe(clock.now() / 1000);
-  expect(value('watch_heard_timestamp_seconds', 'nodes')).toBeUndefined();
+  expect(value('watch_last_event_timestamp_seconds', 'pods')).toBe(clock.now() / 1000);
+  expect(value('watch_last_event_timestamp_seconds', 'nodes')).toBeUndefined();
   expect(value('watch_objects', 'pods')).toBe(6);
   expect(value('watch_restarts_total', 'nodes', 'permission')).toBe(1);
   expect(value('watch_restarts_total', 'pods', 'gone')).toBe(0);

@@ -361,7 +361,7 @@ describe('looks', () => {
     const block = await run();
     expect(said(block, 'primaries')).toEqual({ 'default/gitaly-2': 3 });
     expect(said(block, 'failovers_total')).toEqual({});
-    expect(events.recent().map(({ kind }) => kind)).toEqual(['reloaded']);
+    expect(events.recent().map(({ kind }) => kind)).toEqual(['mirror_reloaded']);
     await client.query(`UPDATE repositories SET "primary" = 'gitaly-3' WHERE relative_path = 'r1'`);
     expect(said(await run(), 'primary_moves_total')).toEqual({ 'default/gitaly-2 gitaly-3': 1 });
   });
