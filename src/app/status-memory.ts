@@ -82,8 +82,8 @@ function levelView(level: LevelView | undefined): LevelMemoryView | undefined {
     anon,
     usage,
     limit: limit === undefined || limit.kind === 'limit' ? limit?.value : 'none',
-    throttled,
-    unread,
+    throttledRatio: throttled,
+    readErrors: unread,
   };
 }
 

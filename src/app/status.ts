@@ -5,7 +5,7 @@ import { posturePage } from '../rules/checks/view.ts';
 import type { DatedProblem } from '../rules/problems/record.ts';
 import type { Event } from '../scheduler/event-log.ts';
 import type { CollectorStatus } from '../scheduler/status.ts';
-import type { CollectorView, DemoView, PlannedView, StatusView } from '../server/status-view.ts';
+import type { CollectorView, DemoView, MaintenanceWindowView, StatusView } from '../server/status-view.ts';
 import type { CgroupView } from '../sources/cgroup/view.ts';
 import { memoryView } from './status-memory.ts';
 
@@ -22,7 +22,7 @@ export interface StatusParts {
   /** Undefined where no cgroups are watched. */
   readonly cgroups: CgroupView | undefined;
   /** Planned work that is under way. */
-  readonly planned: readonly PlannedView[];
+  readonly planned: readonly MaintenanceWindowView[];
   /** Undefined where no recommendations are checked. */
   readonly posture: { latest(): Evaluation | undefined } | undefined;
   /** Clock.now() */
@@ -44,8 +44,8 @@ export function statusView(parts: StatusParts): StatusView {
     })),
     collectors: parts.collectors.map((status) => collectorView(status, parts.timeShare)),
     memory: parts.cgroups && memoryView(parts.cgroups),
-    planned: parts.planned,
-    posture: parts.posture && posturePage(parts.posture.latest(), parts.now),
+    maintenanceWindows: parts.planned,
+    checks: parts.posture && posturePage(parts.posture.latest(), parts.now),
     events: parts.events,
     links: [],
     demo: parts.demo,

@@ -9,7 +9,7 @@ import type { DatabaseConnection } from '../config/database-connection.ts';
 import type { Clock } from '../lib/clock.ts';
 import { createBudget } from '../scheduler/budget.ts';
 import { createEventLog } from '../scheduler/event-log.ts';
-import type { ApiAnswer, ApiRoute } from '../server/routes.ts';
+import type { ApiResponse, ApiRoute } from '../server/routes.ts';
 import type { ConfigSource } from '../sources/gitaly/target.ts';
 import { createDatabase } from '../sources/praefect/connection/create-database.ts';
 import { contactedStorages } from '../sources/praefect/queries/replica-paths.ts';
@@ -45,8 +45,8 @@ const words = { count: 'the parameter count', storage: 'the parameter storage' }
 
 export function bucketRoutes({ sources, clock }: BucketRoutesOptions): readonly ApiRoute[] {
   const budget = createBudget(timeShare, clock);
-  const cached = new Map<string, { readonly until: number; readonly answer: ApiAnswer }>();
-  let running: { readonly key: string; readonly answer: Promise<ApiAnswer> } | undefined;
+  const cached = new Map<string, { readonly until: number; readonly answer: ApiResponse }>();
+  let running: { readonly key: string; readonly answer: Promise<ApiResponse> } | undefined;
 
   /** What can be said without the database; undefined: nothing yet. */
   function refusalOf(query: BucketQuery, { configuredStorages }: BucketSources, known: KnownGitalys) {
@@ -60,7 +60,7 @@ export function bucketRoutes({ sources, clock }: BucketRoutesOptions): readonly 
     connection: DatabaseConnection,
     { configuredStorages, statementTimeoutMs }: BucketSources,
     known: KnownGitalys,
-  ): Promise<ApiAnswer> {
+  ): Promise<ApiResponse> {
     const applicationName = 'gitaly-exporter buckets';
     const database = createDatabase({ connection, clock, budget, applicationName });
     try {
@@ -83,12 +83,12 @@ export function bucketRoutes({ sources, clock }: BucketRoutesOptions): readonly 
   }
 
   /** The answer that is kept, or is on its way. */
-  function sameAnswer(key: string): ApiAnswer | Promise<ApiAnswer> | undefined {
+  function sameAnswer(key: string): ApiResponse | Promise<ApiResponse> | undefined {
     for (const [old, { until }] of cached) if (until <= clock.monotonic()) cached.delete(old);
     return cached.get(key)?.answer ?? (running?.key === key ? running.answer : undefined);
   }
 
-  async function handle(query: BucketQuery): Promise<ApiAnswer> {
+  async function handle(query: BucketQuery): Promise<ApiResponse> {
     const key = JSON.stringify(query);
     const before = sameAnswer(key);
     if (before !== undefined) return before;
@@ -152,7 +152,7 @@ function withBucket(
   query: BucketQuery,
 ):
   | { readonly ok: true; readonly value: readonly StorageSizes[] }
-  | { readonly ok: false; readonly answer: ApiAnswer } {
+  | { readonly ok: false; readonly answer: ApiResponse } {
   const storages: StorageSizes[] = [];
   for (const storage of names) {
     const found = sizesFor(known, { ...query, storage }, words);
@@ -171,4 +171,4 @@ function withBucket(
 export const noBucket = (bucket: number, storage: string, count: number): string =>
   `there is no ${bucketName(bucket)} on ${storage}: it has ${count}, ${bucketName(0)} to ${bucketName(count - 1)}`;
 
-const problem = (status: number, error: string): ApiAnswer => ({ status, json: { error } });
+const problem = (status: number, error: string): ApiResponse => ({ status, json: { error } });

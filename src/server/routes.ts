@@ -26,7 +26,7 @@ export interface ActionResult {
 export interface ApiRoute {
   /** Below /api/v1/, as express 5 reads it: `buckets/:bucket`. */
   readonly path: string;
-  handle(request: ApiRequest): Promise<ApiAnswer>;
+  handle(request: ApiRequest): Promise<ApiResponse>;
 }
 
 export interface ApiRequest {
@@ -37,7 +37,7 @@ export interface ApiRequest {
   readonly signal: AbortSignal;
 }
 
-export interface ApiAnswer {
+export interface ApiResponse {
   /** Default 200. */
   readonly status?: number;
   /** What JSON.stringify takes. */

@@ -12,8 +12,8 @@ export interface StatusView {
   /** What somebody has to act on, as far as it is known. The page adds what collectors cannot tell. */
   readonly problems: readonly ProblemView[];
   readonly collectors: readonly CollectorView[];
-  /** Planned work that is under way. */
-  readonly planned?: readonly PlannedView[] | undefined;
+  /** Open maintenance windows. */
+  readonly maintenanceWindows?: readonly MaintenanceWindowView[] | undefined;
   /** Memory and OOM kills of each Gitaly; absent where no cgroups are watched. */
   readonly memory?: MemoryView | undefined;
   /** Newest first. */
@@ -22,7 +22,7 @@ export interface StatusView {
   readonly links: readonly LinkView[];
   readonly demo?: DemoView | undefined;
   /** Recommendations as checks; absent where none are run. */
-  readonly posture?: PostureView | undefined;
+  readonly checks?: ChecksView | undefined;
 }
 
 export const severities = ['critical', 'warning'] as const;
@@ -38,6 +38,18 @@ export interface ProblemView {
   /** What to do about it. */
   readonly action?: string | undefined;
   readonly link?: LinkView | undefined;
+  /** The alert for the same problem; absent for those that have none. */
+  readonly alert?: AlertView | undefined;
+}
+
+export interface AlertView {
+  /** The rule's name, such as PraefectStorageUnhealthy. */
+  readonly name: string;
+  /** `pending`: the problem has not lasted as long as the rule's `for`. Absent: not known. */
+  readonly state?: 'pending' | 'firing' | undefined;
+  /** When the state began. */
+  readonly since?: number | undefined;
+  readonly runbook?: LinkView | undefined;
 }
 
 export interface LinkView {
@@ -87,7 +99,7 @@ export interface EventView {
   readonly labels: Readonly<Record<string, string>>;
 }
 
-export interface PlannedView {
+export interface MaintenanceWindowView {
   readonly name: string;
   readonly endsAt?: number | undefined;
 }
@@ -130,8 +142,8 @@ export interface LevelMemoryView {
   /** 'none': there is no limit. */
   readonly limit?: number | 'none' | undefined;
   /** Share of the CPU limit's periods in which something was held back, 0 to 1. */
-  readonly throttled?: number | undefined;
-  readonly unread: readonly string[];
+  readonly throttledRatio?: number | undefined;
+  readonly readErrors: readonly string[];
 }
 
 /** The demo's incidents, which can be set off from the page. */
@@ -149,9 +161,9 @@ export interface IncidentView {
 }
 
 /** Which recommendations are followed. What fails comes first, the most important on top. */
-export interface PostureView {
-  /** `withdrawn`: too old to be believed; then there is nothing but `at`. */
-  readonly state: 'pending' | 'current' | 'withdrawn';
+export interface ChecksView {
+  /** `stale`: older than the max age; only `at` is filled then. */
+  readonly state: 'pending' | 'current' | 'stale';
   /** When the checks were run. */
   readonly at: number | undefined;
   /** Of single results: a check has one for each pod, node or workload that it is about. */
@@ -162,7 +174,7 @@ export interface PostureView {
     readonly notApplicable: number;
   };
   readonly failing: readonly FailingCheckView[];
-  readonly unknown: readonly OpenCheckView[];
+  readonly unknown: readonly UnknownCheckView[];
   /** Titles of what is followed everywhere. */
   readonly passing: readonly string[];
 }
@@ -184,7 +196,7 @@ export interface FailingCheckView {
   readonly other?: string | undefined;
 }
 
-export interface OpenCheckView {
+export interface UnknownCheckView {
   readonly check: string;
   readonly title: string;
   /** Why it is not known, and of whom. */

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/g
 import type pg from 'pg';
 import { type BucketSources, bucketRoutes } from '../../src/buckets/routes.ts';
 import { type Clock, systemClock } from '../../src/lib/clock.ts';
-import type { ApiAnswer } from '../../src/server/routes.ts';
+import type { ApiResponse } from '../../src/server/routes.ts';
 import { bucketsOf } from '../../src/sources/cgroup/buckets/hash.ts';
 import type { ConfigSource } from '../../src/sources/gitaly/target.ts';
 import { praefectSchema, startPostgres, type TestDatabase, type TestPostgres } from '../support/postgres.ts';
@@ -64,7 +64,7 @@ function api(sources: Partial<BucketSources> = {}) {
     }),
   });
   if (route === undefined) throw new Error('no route');
-  return (bucket: string, query: Record<string, string> = {}): Promise<ApiAnswer> =>
+  return (bucket: string, query: Record<string, string> = {}): Promise<ApiResponse> =>
     route.handle({ params: { bucket }, query, signal: new AbortController().signal });
 }
 

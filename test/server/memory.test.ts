@@ -10,9 +10,9 @@ const MiB = 2 ** 20;
 const server: ServerMemoryView = {
   name: 'gitlab/gl-gitaly-0',
   title: "Git's cgroups are beside Gitaly's container; 10 repository buckets, 2 in use",
-  pod: { anon: 200 * MiB, usage: 290 * MiB, limit: 300 * MiB, unread: [] },
-  gitaly: { anon: 40 * MiB, usage: 42 * MiB, limit: 'none', unread: ['memory.peak (permission)'] },
-  git: { anon: 225 * MiB, limit: 250 * MiB, throttled: 0.5, unread: [] },
+  pod: { anon: 200 * MiB, usage: 290 * MiB, limit: 300 * MiB, readErrors: [] },
+  gitaly: { anon: 40 * MiB, usage: 42 * MiB, limit: 'none', readErrors: ['memory.peak (permission)'] },
+  git: { anon: 225 * MiB, limit: 250 * MiB, throttledRatio: 0.5, readErrors: [] },
   kills: [{ level: 'a repository bucket', processes: 3, last: now - 60_000 }],
   killedBuckets: [
     {
@@ -60,7 +60,7 @@ describe('memory on the page', () => {
     const unknown: ServerMemoryView = {
       name: 'a',
       title: 'b',
-      pod: { unread: [] },
+      pod: { readErrors: [] },
       killedBuckets: [],
       nearLimit: [],
     };

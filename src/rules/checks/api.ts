@@ -1,4 +1,4 @@
-/** The findings for programs: `/api/v1/posture`, and doctor with --output json. Times as RFC 3339 in UTC. */
+/** The findings for programs: `/api/v1/checks`, and doctor with --output json. Times as RFC 3339 in UTC. */
 import { type Result, results, subjectText } from './check.ts';
 import { postureMaxAgeMs } from './collector.ts';
 import type { Evaluation, Finding } from './evaluate.ts';
@@ -67,7 +67,7 @@ export const runbookOf = (check: CheckId): string => `docs/posture.md#${check}`;
 
 type Query = Readonly<Record<string, string>>;
 
-/** GET /api/v1/posture?namespace=&check=&result=. The shape is the server's ApiRoute, which this room does not know. */
+/** GET /api/v1/checks?namespace=&check=&result=. The shape is the server's ApiRoute, which this room does not know. */
 export function postureRoute(options: {
   /** Undefined where nothing is checked. */
   readonly posture: () => { latest(): Evaluation | undefined } | undefined;
@@ -78,7 +78,7 @@ export function postureRoute(options: {
   handle(request: { readonly query: Query }): Promise<{ readonly status?: number; readonly json: unknown }>;
 } {
   return {
-    path: 'posture',
+    path: 'checks',
     async handle({ query }) {
       const filter = filterOf(query);
       if (typeof filter === 'string') return { status: 400, json: { error: filter } };

@@ -20,7 +20,7 @@ The chart installs it all the same, and people run it: the checks on Praefect ar
 Where the results are:
 
 - \`gitaly-exporter doctor\`: a table; exit code 1 when a check fails.
-- The exporter's page, and \`/api/v1/posture\` as JSON (\`?namespace=\`, \`?check=\`, \`?result=\`).
+- The exporter's page, and \`/api/v1/checks\` as JSON (\`?namespace=\`, \`?check=\`, \`?result=\`).
 - \`gitaly_server_posture{check, namespace, pod, node, workload}\`: 1 passes, 0 fails, absent where it is not known.
   \`gitaly_server_posture_unknown{check}\` counts those that are not known.
 

@@ -5,10 +5,10 @@ import { subjectText } from './check.ts';
 import { postureMaxAgeMs } from './collector.ts';
 import type { Evaluation, Finding } from './evaluate.ts';
 
-/** Plain data, in the shape of the server's PostureView. */
+/** Plain data, in the shape of the server's ChecksView. */
 export interface PosturePage {
-  /** `withdrawn`: too old to be believed; then there are no groups. */
-  readonly state: 'pending' | 'current' | 'withdrawn';
+  /** `stale`: older than the max age; there are no groups then. */
+  readonly state: 'pending' | 'current' | 'stale';
   readonly at: number | undefined;
   readonly summary: Summary;
   readonly failing: readonly FailingCheck[];
@@ -43,7 +43,7 @@ const none: Summary = { pass: 0, fail: 0, unknown: 0, notApplicable: 0 };
 export function posturePage(evaluation: Evaluation | undefined, now: number): PosturePage {
   const empty = { at: evaluation?.at, summary: none, failing: [], unknown: [], passing: [] };
   if (evaluation === undefined) return { ...empty, state: 'pending' };
-  if (now - evaluation.at > postureMaxAgeMs) return { ...empty, state: 'withdrawn' };
+  if (now - evaluation.at > postureMaxAgeMs) return { ...empty, state: 'stale' };
   const byCheck = Map.groupBy(evaluation.findings, ({ check }) => check);
   const page = evaluation.checks.map((check) => {
     const findings = byCheck.get(check.id) ?? [];

@@ -30,8 +30,8 @@ const row = (server: ServerMemoryView, now: number): Html => html`<tr role="row"
 
 const level = (view: LevelMemoryView): Html => html`${held(view)}
 ${view.usage !== undefined && html`<small>with page cache ${bytesText(view.usage)}</small>`}
-${view.throttled !== undefined && view.throttled > 0 && html`<small>CPU limit holds it back in ${percent(view.throttled)} of periods</small>`}
-${view.unread.length > 0 && html`<small>not read: ${view.unread.join(', ')}</small>`}`;
+${view.throttledRatio !== undefined && view.throttledRatio > 0 && html`<small>CPU limit holds it back in ${percent(view.throttledRatio)} of periods</small>`}
+${view.readErrors.length > 0 && html`<small>not read: ${view.readErrors.join(', ')}</small>`}`;
 
 function held({ anon, limit }: LevelMemoryView): Html {
   if (anon === undefined) return html`not known`;

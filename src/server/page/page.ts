@@ -1,13 +1,13 @@
 /** The landing page: what is wrong now, each collector's state, the latest events, where else to look. */
 import type { Assessment } from '../assessment.ts';
-import type { PlannedView, StatusView } from '../status-view.ts';
+import type { MaintenanceWindowView, StatusView } from '../status-view.ts';
 import { collectorsTable } from './collectors.ts';
 import { demoPanel } from './demo.ts';
 import { formatDuration } from './durations.ts';
 import { eventsList } from './events.ts';
 import { type Html, html, toText, verbatim } from './html.ts';
 import { memorySection } from './memory.ts';
-import { posturePanel } from './posture.ts';
+import { checksPanel } from './checks.ts';
 import { anchor, moment, verdictPanel } from './problems.ts';
 import { refreshSeconds, script } from './script.ts';
 import { style } from './style.ts';
@@ -24,7 +24,7 @@ export interface PageContent {
 
 /** The whole document. Its links are relative, so that it works below any path of a proxy. */
 export function renderPage({ status, assessment, telemetryPath, now }: PageContent): string {
-  const { program, target, demo, posture } = status;
+  const { program, target, demo, checks } = status;
   const links = [
     { text: 'Metrics', href: telemetryPath.slice(1) },
     { text: 'This page as JSON', href: 'api/v1/status' },
@@ -52,12 +52,12 @@ export function renderPage({ status, assessment, telemetryPath, now }: PageConte
 </header>
 <main>
 ${verdictPanel(assessment, now)}
-${planned(status.planned ?? [], now)}
+${planned(status.maintenanceWindows ?? [], now)}
 ${status.memory && memorySection(status.memory, now)}
 ${demo && demo.incidents.length > 0 && demoPanel(demo, now)}
 <h2 id="collectors">Collectors</h2>
 ${collectorsTable(assessment.collectors, now)}
-${posture && posturePanel(posture, now)}
+${checks && checksPanel(checks, now)}
 <h2>Latest events</h2>
 ${eventsList(status.events, status.startedAt, now)}
 <p class="quiet running">Running for ${formatDuration(now - status.startedAt)}, since ${moment(status.startedAt, now)}.</p>
@@ -72,7 +72,7 @@ ${eventsList(status.events, status.startedAt, now)}
 `);
 }
 
-const planned = (windows: readonly PlannedView[], now: number): Html =>
+const planned = (windows: readonly MaintenanceWindowView[], now: number): Html =>
   html`${windows.map(
     ({ endsAt, name }) =>
       html`<p class="planned"><b>Planned work is under way:</b> ${name}${endsAt !== undefined && html`, until ${moment(endsAt, now)}`}. Alerts that it holds are held.</p>`,

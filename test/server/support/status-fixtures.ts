@@ -206,7 +206,7 @@ export const saying = (text: string, href = text): StatusView => ({
   events: [{ at: ago(1), kind: text, message: text, labels: { storage: text } }],
   links: [{ text, href }],
   demo: { incidents: [{ name: text, title: text, description: text, runningSince: ago(5) }] },
-  posture: {
+  checks: {
     state: 'current',
     at: ago(9),
     summary: { pass: 1, fail: 1, unknown: 1, notApplicable: 0 },

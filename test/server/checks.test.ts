@@ -4,18 +4,18 @@ import { evaluate } from '../../src/rules/checks/evaluate.ts';
 import { posturePage } from '../../src/rules/checks/view.ts';
 import { assess } from '../../src/server/assessment.ts';
 import { renderPage } from '../../src/server/page/page.ts';
-import type { PostureView } from '../../src/server/status-view.ts';
+import type { ChecksView } from '../../src/server/status-view.ts';
 import { captured } from '../rules/checks/support.ts';
 import { healthy } from './support/status-fixtures.ts';
 
 const evaluation = evaluate(captured('posture-chart-defaults'));
 const now = evaluation.at + 12_000;
 
-const html = (posture: PostureView | undefined, at = now): string => {
-  const status = { ...healthy, posture };
+const html = (posture: ChecksView | undefined, at = now): string => {
+  const status = { ...healthy, checks: posture };
   return renderPage({ status, assessment: assess(status, at), telemetryPath: '/metrics', now: at });
 };
-const text = (posture: PostureView | undefined, at = now): string =>
+const text = (posture: ChecksView | undefined, at = now): string =>
   (/<section class="posture".*?<\/section>/s.exec(html(posture, at))?.[0] ?? '')
     .replace(/<[^>]*>/g, ' ')
     .replaceAll('&#39;', "'")

@@ -14,17 +14,17 @@ const page = (status: StatusView): string =>
 test('planned work that is under way is told with its end, on the page and in the JSON', () => {
   const status = {
     ...healthy,
-    planned: [{ name: 'weekly', endsAt: now + 60_000 }, { name: 'rollout:gitlab/gl-gitaly' }],
+    maintenanceWindows: [{ name: 'weekly', endsAt: now + 60_000 }, { name: 'rollout:gitlab/gl-gitaly' }],
   };
   expect(page(status)).toMatch(
     /Planned work is under way: weekly, until \d\d:\d\d:\d\d UTC\. Alerts that it holds are held\./,
   );
   expect(page(status)).toContain('Planned work is under way: rollout:gitlab/gl-gitaly. Alerts');
   expect(statusJson(status, assess(status, now), now)).toMatchObject({
-    planned: [
+    maintenanceWindows: [
       { name: 'weekly', endsAt: new Date(now + 60_000).toISOString() },
       { name: 'rollout:gitlab/gl-gitaly' },
     ],
   });
-  expect(page({ ...healthy, planned: [] })).not.toContain('Planned work');
+  expect(page({ ...healthy, maintenanceWindows: [] })).not.toContain('Planned work');
 });

@@ -1,5 +1,5 @@
 /** Which recommendations are followed: what fails with its mend, what is not known with its reason, then the rest. */
-import type { FailingCheckView, OpenCheckView, PostureView } from '../status-view.ts';
+import type { FailingCheckView, UnknownCheckView, ChecksView } from '../status-view.ts';
 import { formatDuration } from './durations.ts';
 import { type Html, html } from './html.ts';
 
@@ -7,19 +7,19 @@ const shown = 10;
 
 const words = { warning: 'not followed', advice: 'advice not followed' } as const;
 
-export function posturePanel(posture: PostureView, now: number): Html {
+export function checksPanel(posture: ChecksView, now: number): Html {
   return html`<section class="posture" aria-labelledby="posture">
 <h2 id="posture">Recommendations</h2>
 ${content(posture, now)}
 </section>`;
 }
 
-function content({ state, at, summary, failing, unknown, passing }: PostureView, now: number): Html {
+function content({ state, at, summary, failing, unknown, passing }: ChecksView, now: number): Html {
   if (state === 'pending') return html`<p>The checks have not been run yet.</p>`;
   const age = at === undefined ? '' : formatDuration(now - at);
-  if (state === 'withdrawn')
+  if (state === 'stale')
     return html`<p><span class="tag tone-stale"><span aria-hidden="true">! </span>too old, withdrawn</span> The checks were last run ${age} ago: what they found then may not be so any more.</p>`;
-  return html`<p>${summary.fail} fail, ${summary.unknown} are not known, ${summary.pass} pass; looked at ${age} ago. <a href="api/v1/posture">All of it as JSON</a></p>
+  return html`<p>${summary.fail} fail, ${summary.unknown} are not known, ${summary.pass} pass; looked at ${age} ago. <a href="api/v1/checks">All of it as JSON</a></p>
 ${failing.map(failingCheck)}
 ${unknown.map(openCheck)}
 ${passing.length > 0 && html`<details id="posture-passing" class="tone-ok"><summary id="posture-passing-summary"><span class="tag tone-ok"><span aria-hidden="true">✓ </span>pass</span> <h3>${passing.length} are followed everywhere</h3></summary><ul>${passing.map((title) => html`<li>${title}</li>`)}</ul></details>`}`;
@@ -39,7 +39,7 @@ ${other !== undefined && html`<p>${other}</p>`}
 </details>`;
 }
 
-const openCheck = ({ check, title, reasons }: OpenCheckView): Html =>
+const openCheck = ({ check, title, reasons }: UnknownCheckView): Html =>
   html`<details id="posture-${check}" class="tone-unknown"><summary id="posture-${check}-summary"><span class="tag tone-unknown"><span aria-hidden="true">? </span>not known</span> <h3>${title}</h3></summary>
 <ul>${reasons.slice(0, shown).map(({ text, names }) => html`<li><b>${some(names)}</b>: ${text}</li>`)}</ul>
 ${more(reasons.length)}
