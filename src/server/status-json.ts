@@ -28,7 +28,10 @@ export function statusJson(status: StatusView, assessment: Assessment, now: numb
       maxAgeSeconds: seconds(collector.maxAgeMs),
       series: collector.series,
     })),
-    maintenanceWindows: status.maintenanceWindows?.map(({ endsAt, ...window }) => ({ ...window, endsAt: time(endsAt) })),
+    maintenanceWindows: status.maintenanceWindows?.map(({ endsAt, ...window }) => ({
+      ...window,
+      endsAt: time(endsAt),
+    })),
     memory: status.memory && {
       notes: status.memory.notes,
       servers: status.memory.servers.map(({ kills, ...server }) => ({

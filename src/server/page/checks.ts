@@ -1,5 +1,5 @@
 /** Which recommendations are followed: what fails with its mend, what is not known with its reason, then the rest. */
-import type { FailingCheckView, UnknownCheckView, ChecksView } from '../status-view.ts';
+import type { ChecksView, FailingCheckView, UnknownCheckView } from '../status-view.ts';
 import { formatDuration } from './durations.ts';
 import { type Html, html } from './html.ts';
 

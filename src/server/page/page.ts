@@ -1,13 +1,13 @@
 /** The landing page: what is wrong now, each collector's state, the latest events, where else to look. */
 import type { Assessment } from '../assessment.ts';
 import type { MaintenanceWindowView, StatusView } from '../status-view.ts';
+import { checksPanel } from './checks.ts';
 import { collectorsTable } from './collectors.ts';
 import { demoPanel } from './demo.ts';
 import { formatDuration } from './durations.ts';
 import { eventsList } from './events.ts';
 import { type Html, html, toText, verbatim } from './html.ts';
 import { memorySection } from './memory.ts';
-import { checksPanel } from './checks.ts';
 import { anchor, moment, verdictPanel } from './problems.ts';
 import { refreshSeconds, script } from './script.ts';
 import { style } from './style.ts';
