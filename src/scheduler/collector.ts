@@ -4,7 +4,8 @@ import type { Budget } from './budget.ts';
 import type { Outcome } from './outcome.ts';
 import type { Wake } from './wake.ts';
 
-export interface Collector {
+/** `Snapshot` is the type of the data that its blocks are made from. */
+export interface Collector<Snapshot = unknown> {
   /** Stable, snake_case, a label value: `praefect_health`. */
   readonly name: string;
   /** One line for the page: what it reads. */
@@ -17,7 +18,7 @@ export interface Collector {
    * into a failed outcome (`internal`) of this collector alone. Must give up when the signal aborts, and has
    * half a second from then to say how it ended; one that does not come back is not asked again before it does.
    */
-  collect(run: Run): Promise<Outcome>;
+  collect(run: Run): Promise<Outcome<Snapshot>>;
 }
 
 export interface Run {

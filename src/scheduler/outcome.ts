@@ -28,17 +28,30 @@ export interface Failure {
   readonly message: string;
 }
 
-export type Outcome =
+/** `Snapshot` is the type of the data that the block was made from. */
+export type Outcome<Snapshot = unknown> =
   | {
       readonly kind: 'data';
       readonly block: Block;
+      /** For the page, checks and problems: `Runner.latest` returns it as long as scrapes show the block. */
+      readonly snapshot?: Snapshot;
       /** When the source was read (Clock.now()), if that was not in this run but before. */
       readonly readAt?: number;
     }
   /** Nothing to collect, and that is right (a schema that has no such table). `why` is for the page. */
   | { readonly kind: 'empty'; readonly why: string }
   /** `block`: what can truthfully be said all the same (`praefect_db_up 0`); usually absent. */
-  | ({ readonly kind: 'failed'; readonly block?: Block } & Failure);
+  | ({ readonly kind: 'failed'; readonly block?: Block; readonly snapshot?: Snapshot } & Failure);
 
-export const failed = (reason: FailureReason, message: string, block?: Block): Outcome =>
-  block === undefined ? { kind: 'failed', reason, message } : { kind: 'failed', reason, message, block };
+export const failed = <Snapshot = never>(
+  reason: FailureReason,
+  message: string,
+  block?: Block,
+  snapshot?: Snapshot,
+): Outcome<Snapshot> => ({
+  kind: 'failed',
+  reason,
+  message,
+  ...(block !== undefined && { block }),
+  ...(snapshot !== undefined && { snapshot }),
+});

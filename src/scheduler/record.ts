@@ -31,6 +31,8 @@ export type Verdict =
 export interface Snapshot {
   /** Absent when there was nothing to collect. */
   readonly block: Block | undefined;
+  /** The typed data that the block was made from, where the collector gives it. */
+  readonly data: unknown;
   /** Monotonic. */
   readonly readAt: number;
   readonly series: number;
@@ -77,10 +79,10 @@ export function enter(
   else record.failures[outcome.reason] += 1;
 
   if (outcome.kind === 'empty')
-    record.snapshot = { block: undefined, readAt: run.startedAt, series: 0, dropped: 0 };
+    record.snapshot = { block: undefined, data: undefined, readAt: run.startedAt, series: 0, dropped: 0 };
   else if (outcome.block !== undefined) {
     const limited = limitSeries(outcome.block, maxSeries);
-    record.snapshot = { ...limited, readAt: run.startedAt - age };
+    record.snapshot = { ...limited, data: outcome.snapshot, readAt: run.startedAt - age };
     record.droppedTotal += limited.dropped;
   }
 

@@ -23,6 +23,7 @@ import {
   createTasks,
   isIntervalTask,
   missedReading,
+  newestData,
   newestReading,
   type Reading,
   type Task,
@@ -71,6 +72,11 @@ export interface Runner {
   blocks(scrape: Scrape): Promise<readonly Block[]>;
   /** The blocks that are there now, without asking any source: for the page. */
   snapshots(): readonly Block[];
+  /**
+   * The typed data of a collector's newest snapshot. Undefined whenever its samples are absent from /metrics: before
+   * the first result, past the maximum age, and after a run that withdrew them.
+   */
+  latest<Snapshot>(collector: Collector<Snapshot>): Snapshot | undefined;
   /** In the order of the collectors. */
   status(): readonly CollectorStatus[];
   /** Each collector has ended its first run, whatever came of it. */
@@ -233,6 +239,10 @@ export function createRunner(options: RunnerOptions): Runner {
     },
 
     snapshots: () => tasks.flatMap((task) => newestReading(task, clock).block ?? []),
+    latest<Snapshot>(collector: Collector<Snapshot>) {
+      const task = tasks.find((each) => each.collector === collector);
+      return task && (newestData(task, clock) as Snapshot | undefined);
+    },
     status: () => tasks.map((task) => changes.notice(task)),
     ready: () => tasks.every(({ record }) => record.verdict !== undefined),
     subscribe: changes.subscribe,

@@ -79,6 +79,10 @@ export function newestReading(task: Task, clock: Clock): Reading {
   return { block: shown?.block, status: statusOf(task, clock) };
 }
 
+/** The typed data of the newest snapshot, exactly as long as its samples are shown. */
+export const newestData = (task: Task, clock: Clock): unknown =>
+  assessTask(task, clock.monotonic()).shown?.data;
+
 /** What a scrape says of a collector that it could not wait for: nothing older stands in for it. */
 export function missedReading(task: Task, why: string, clock: Clock): Reading {
   const status = statusOf(task, clock);

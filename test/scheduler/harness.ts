@@ -24,7 +24,11 @@ export function valueBlock(name: string, value: number): Block {
   return { families: [samplesOf(valueMetric(name)).set({ of: name }, value).family()] };
 }
 
-export const ok = (name: string, value = 1): Outcome => ({ kind: 'data', block: valueBlock(name, value) });
+export const ok = (name: string, value = 1): Outcome => ({
+  kind: 'data',
+  block: valueBlock(name, value),
+  snapshot: value,
+});
 
 type Collect = (run: Run, nth: number) => Promise<Outcome> | Outcome;
 

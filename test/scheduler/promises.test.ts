@@ -36,8 +36,8 @@ const rows: readonly Row[] = [
   ['a run goes on, the snapshot is within its promise', [ok('a'), hangs],            69, 'ok',      { value: 1,         success: 1, stale: 0 }],
   ['a run hangs',                                     [ok('a'), hangs],              71, 'failed',  { value: 1,         success: 0, stale: 0 }],
   ['a run hangs on, the snapshot is beyond its promise', [ok('a'), hangs],          151, 'failed',  { value: undefined, success: 0, stale: 1 }],
-  ['a failed run can still say something true',       [ok('a'), failed('refused', '', valueBlock('a', 0))], 61, 'failed', { value: 0, success: 0, stale: 0 }],
-  ['that one hangs afterwards',                       [failed('refused', '', valueBlock('a', 0)), hangs], 151, 'failed', { value: undefined, success: 0, stale: 1 }],
+  ['a failed run can still say something true',       [ok('a'), failed('refused', '', valueBlock('a', 0), 0)], 61, 'failed', { value: 0, success: 0, stale: 0 }],
+  ['that one hangs afterwards',                       [failed('refused', '', valueBlock('a', 0), 0), hangs], 151, 'failed', { value: undefined, success: 0, stale: 1 }],
 ];
 
 test.each(rows)('%s', async (_, script, seconds, state, says) => {
@@ -50,6 +50,7 @@ test.each(rows)('%s', async (_, script, seconds, state, says) => {
   const runner = run([a]);
   await clock.advance(seconds * 1000);
   expect(await scrape(runner, 'a')).toEqual({ a: says });
+  expect(runner.latest(a)).toBe(says.value);
   expect(runner.status()[0]!.state).toBe(state);
 });
 
