@@ -68,7 +68,7 @@ export const defaultThresholds = Object.freeze({
 
   replicaStuckAfter: seconds(
     15 * minute,
-    'The default of --praefect.stuck-after: three rounds of the reconciler, each of which queued the job anew.',
+    'The default of --praefect.stuck-threshold: three rounds of the reconciler, each of which queued the job anew.',
   ),
   replicaStuck: seconds(5 * minute, 'On top of what counts a replica as stuck.'),
   replicaStuckRemembered: seconds(

@@ -10,7 +10,7 @@ import type { ExporterRequest, RunningExporter } from './demo.ts';
  * What holds where nobody set it: for an eye that watches, looks are more frequent and a replica counts as stuck
  * sooner; and nobody else needs the database's time.
  */
-const demoDefaults = { lookInterval: 5000, timeShare: 0.1, stuckAfter: 60_000 } as const;
+const demoDefaults = { refreshInterval: 5000, maxTimeRatio: 0.1, stuckThreshold: 60_000 } as const;
 
 /** The demo tells itself what goes on; of the exporter it shows what is wrong, unless somebody asks for more. */
 const onlyTrouble = (log: Log): Log => ({
@@ -36,11 +36,13 @@ export async function startExporter(
       cgroup: { ...settings.cgroup, ...cgroup, enabled: true },
       praefect: {
         ...praefect,
-        ...(isDefault('praefect.stuck-after') && { stuckAfter: demoDefaults.stuckAfter }),
+        ...(isDefault('praefect.stuck-threshold') && { stuckThreshold: demoDefaults.stuckThreshold }),
         database: {
           ...praefect.database,
-          ...(isDefault('praefect.database.look-interval') && { lookInterval: demoDefaults.lookInterval }),
-          ...(isDefault('praefect.database.time-share') && { timeShare: demoDefaults.timeShare }),
+          ...(isDefault('praefect.database.refresh-interval') && {
+            refreshInterval: demoDefaults.refreshInterval,
+          }),
+          ...(isDefault('praefect.database.max-time-ratio') && { maxTimeRatio: demoDefaults.maxTimeRatio }),
         },
       },
     },

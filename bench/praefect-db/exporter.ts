@@ -42,11 +42,11 @@ const room = createPraefectRoom({
   clock,
   events: createEventLog(clock),
   configuredStorages: undefined,
-  lookIntervalMs: 15_000,
-  lookMaxAgeMs: 300_000,
+  refreshIntervalMs: 15_000,
+  maxStalenessMs: 300_000,
   healthIntervalMs: 1000,
   statementTimeoutMs: 30_000,
-  stuckAfterMs: 900_000,
+  stuckThresholdMs: 900_000,
 });
 
 async function obey(command: Command): Promise<Report> {

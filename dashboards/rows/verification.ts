@@ -24,7 +24,7 @@ export const verification = ({ thresholds }: AlertSettings): Row => ({
         {
           expression: maxBy(
             [...storageLabels, 'state'],
-            gaugeOnBoard(verificationReplicas, { state: oneOf('unverified', 'overdue', 'leased_expired') }),
+            gaugeOnBoard(verificationReplicas, { state: oneOf('unverified', 'overdue', 'lease_expired') }),
           ),
           legend: `${perStorage} {{state}}`,
         },

@@ -1,7 +1,7 @@
 /** Incidents in which repositories disappear from disk: one storage's copies, or all copies. */
 import {
   replicas,
-  repositoriesByCopies,
+  repositoriesByHealthyReplicas,
   repositoriesLost,
   repositoriesUnavailable,
 } from '../../src/sources/praefect/mirror/metrics.ts';
@@ -31,7 +31,7 @@ const replicaLost: Incident = {
       metric: replicas,
       shows: '5 missing on gitaly-2, from the verification until they are copied anew',
     },
-    { metric: repositoriesByCopies, shows: '5 more with 2 copies, 5 fewer with 3' },
+    { metric: repositoriesByHealthyReplicas, shows: '5 more with 2 healthy replicas, 5 fewer with 3' },
     { metric: verificationReplicas, shows: 'a few unverified, for a moment' },
   ],
   alerts: [],
@@ -68,7 +68,7 @@ const repositoryLost: Incident = {
   watch: [
     { metric: repositoriesLost, shows: '2' },
     { metric: repositoriesUnavailable, shows: 'the same 2' },
-    { metric: repositoriesByCopies, shows: '2 with 0 copies' },
+    { metric: repositoriesByHealthyReplicas, shows: '2 with 0 healthy replicas' },
   ],
   alerts: ['PraefectRepositoriesUnavailable'],
   ends: 'Only when you end it: somebody removes them ("praefect remove-repository") and restores them from a backup, as new ones.',

@@ -80,7 +80,7 @@ const stuckReplica: Incident = {
   watch: [
     {
       metric: replicasStuck,
-      shows: '2 on gitaly-3, once they have been behind for --praefect.stuck-after',
+      shows: '2 on gitaly-3, once they have been behind for --praefect.stuck-threshold',
     },
     { metric: replicasOutdatedUnscheduled, shows: '2 most of the time' },
     { metric: replicaBehindSince, shows: 'since when' },

@@ -5,7 +5,7 @@ import {
   replicas,
   replicasOutdatedUnscheduled,
   repositoriesAtRisk,
-  repositoriesByCopies,
+  repositoriesByHealthyReplicas,
   repositoriesUnavailable,
 } from '../../src/sources/praefect/mirror/metrics.ts';
 import { storageHealthy } from '../../src/sources/praefect/queries/health.ts';
@@ -47,7 +47,7 @@ const archiveStorageDies: Incident = {
     'archive-2 is killed. The virtual storage archive has replication factor 1, so no other Gitaly holds its repositories: after 10 s about half of them have no valid primary, and neither reads nor writes of those work.',
   watch: [
     { metric: repositoriesUnavailable, shows: 'about half of archive, after 10 s' },
-    { metric: repositoriesByCopies, shows: 'the same number with 0 copies' },
+    { metric: repositoriesByHealthyReplicas, shows: 'the same number with 0 healthy replicas' },
     { metric: primaries, shows: 'unchanged: there is nowhere for them to go' },
   ],
   alerts: ['PraefectRepositoriesUnavailable'],

@@ -120,7 +120,7 @@ export function createApp(options: AppOptions): App {
         collectors: core.runner.status(),
         problems: problems(),
         events: events.recent(50),
-        timeShare: settings.praefect.database.timeShare,
+        maxTimeRatio: settings.praefect.database.maxTimeRatio,
         cgroups: core.cgroups(),
         posture: core.posture,
         planned: core.planned(),

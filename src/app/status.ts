@@ -18,7 +18,7 @@ export interface StatusParts {
   readonly problems: readonly DatedProblem[];
   readonly events: readonly Event[];
   /** The share of the database's time that all questions may take, for the words about stretched intervals. */
-  readonly timeShare: number;
+  readonly maxTimeRatio: number;
   /** Undefined where no cgroups are watched. */
   readonly cgroups: CgroupView | undefined;
   /** Planned work that is under way. */
@@ -42,7 +42,7 @@ export function statusView(parts: StatusParts): StatusView {
       action,
       since: since * 1000,
     })),
-    collectors: parts.collectors.map((status) => collectorView(status, parts.timeShare)),
+    collectors: parts.collectors.map((status) => collectorView(status, parts.maxTimeRatio)),
     memory: parts.cgroups && memoryView(parts.cgroups),
     maintenanceWindows: parts.planned,
     checks: parts.posture && posturePage(parts.posture.latest(), parts.now),
@@ -52,7 +52,7 @@ export function statusView(parts: StatusParts): StatusView {
   };
 }
 
-function collectorView(status: CollectorStatus, timeShare: number): CollectorView {
+function collectorView(status: CollectorStatus, maxTimeRatio: number): CollectorView {
   const { schedule } = status;
   const interval = schedule.kind === 'interval' ? schedule : undefined;
   return {
@@ -66,7 +66,7 @@ function collectorView(status: CollectorStatus, timeShare: number): CollectorVie
     durationMs: status.lastDurationMs,
     everyMs: interval?.effectiveEveryMs,
     stretchedBy:
-      interval?.budgetLimited === true ? `the database's budget of ${timeShare * 100} %` : undefined,
+      interval?.budgetLimited === true ? `the database's budget of ${maxTimeRatio * 100} %` : undefined,
     maxAgeMs: interval?.effectiveMaxAgeMs,
     series: status.series,
   };

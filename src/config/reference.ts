@@ -21,9 +21,9 @@ Every setting can be given in three ways. Flags win over variables, variables ov
 
 | | example |
 | --- | --- |
-| flag | \`--praefect.database.look-interval=30s\` |
-| variable: \`${environmentPrefix}\` and the flag in capitals, \`.\` and \`-\` as \`_\` | \`${environmentPrefix}PRAEFECT_DATABASE_LOOK_INTERVAL=30s\` |
-| file (\`--config.file\`): YAML, the dots of the flag are its nesting | \`praefect: {database: {look-interval: 30s}}\` |
+| flag | \`--praefect.database.refresh-interval=30s\` |
+| variable: \`${environmentPrefix}\` and the flag in capitals, \`.\` and \`-\` as \`_\` | \`${environmentPrefix}PRAEFECT_DATABASE_REFRESH_INTERVAL=30s\` |
+| file (\`--config.file\`): YAML, the dots of the flag are its nesting | \`praefect: {database: {refresh-interval: 30s}}\` |
 
 - A flag, a variable with this prefix, or a key of the file that is not in the tables below stops the start, and so does a value that is not of its kind. All such problems are reported at once. \`gitaly-exporter config check\` looks for them, and prints the settings that hold and where each came from.
 - Durations are written as Prometheus writes them (\`90s\`, \`1h30m\`), shares as \`1%\` or \`0.01\`.

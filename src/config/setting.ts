@@ -1,9 +1,9 @@
 /**
  * What a setting is, and how a tree of settings becomes flags, variables, YAML keys and the type `Settings`.
  *
- * A setting's name is its place in the tree: `praefect.database.timeShare` is the flag
- * `--praefect.database.time-share`, the variable `GITALY_EXPORTER_PRAEFECT_DATABASE_TIME_SHARE`, and in the file
- * `praefect:` / `database:` / `time-share:`.
+ * A setting's name is its place in the tree: `praefect.database.maxTimeRatio` is the flag
+ * `--praefect.database.max-time-ratio`, the variable `GITALY_EXPORTER_PRAEFECT_DATABASE_MAX_TIME_RATIO`, and in the file
+ * `praefect:` / `database:` / `max-time-ratio:`.
  */
 import type { Kind, Printable } from './kinds/kind.ts';
 
@@ -68,13 +68,13 @@ export interface Section<G extends Group = Group> {
 
 /** A setting with all its names. */
 export interface NamedSetting {
-  /** `praefect.database.time-share` */
+  /** `praefect.database.max-time-ratio` */
   readonly name: string;
-  /** `--praefect.database.time-share` */
+  /** `--praefect.database.max-time-ratio` */
   readonly flag: string;
-  /** `GITALY_EXPORTER_PRAEFECT_DATABASE_TIME_SHARE` */
+  /** `GITALY_EXPORTER_PRAEFECT_DATABASE_MAX_TIME_RATIO` */
   readonly variable: string;
-  /** Where its value stands in `Settings`: praefect, database, timeShare. */
+  /** Where its value stands in `Settings`: praefect, database, maxTimeRatio. */
   readonly path: readonly string[];
   readonly section: string;
   readonly setting: Setting<unknown>;

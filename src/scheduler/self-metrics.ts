@@ -94,7 +94,7 @@ export const databaseTime = counter('gitaly_exporter_database_time_seconds_total
   origin: 'measured around each question',
 });
 
-export const databaseTimeShareLimit = gauge('gitaly_exporter_database_time_share_limit_ratio', {
+export const databaseTimeLimit = gauge('gitaly_exporter_database_time_limit_ratio', {
   unit: 'ratio',
   help: "Share of the database's time that all questions together may take; due questions wait beyond it.",
   origin: 'configuration',
@@ -115,7 +115,7 @@ export const selfMetrics: readonly Metric[] = Object.freeze([
   collectorSeries,
   seriesDropped,
   databaseTime,
-  databaseTimeShareLimit,
+  databaseTimeLimit,
 ]);
 
 export interface BuildInfo {
@@ -181,5 +181,5 @@ export function collectorFamilies(
 
 /** For the database's budget; hand it to the runner as extra families when a database is configured. */
 export function databaseTimeFamilies(budget: Budget): readonly Family[] {
-  return [single(databaseTime, budget.spentSeconds()), single(databaseTimeShareLimit, budget.share)];
+  return [single(databaseTime, budget.spentSeconds()), single(databaseTimeLimit, budget.share)];
 }

@@ -123,17 +123,17 @@ praefect:
       - a
       - b
   # target: not set (none)
-  stuck-after: 15m  # default
+  stuck-threshold: 15m  # default
   database:
     # url: <secret>  # --praefect.database.url
-    # user: not set (as the address says)
+    # user: not set (the user of the address)
     # password-file: not set (none)
     # passfile: not set (PGPASSFILE, else ~/.pgpass)
-    # connect-timeout: not set (connect_timeout of the address or PGCONNECT_TIMEOUT, else 10s)
+    # connect-timeout: not set (connect_timeout of the address, PGCONNECT_TIMEOUT, else 10s)
     statement-timeout: 30s  # default
-    time-share: 1%  # default
-    look-interval: 15s  # default
-    look-max-age: 5m  # default
+    max-time-ratio: 1%  # default
+    refresh-interval: 15s  # default
+    max-staleness: 5m  # default
     health-interval: 1s  # default
 gitaly:
   # target: not set (none)

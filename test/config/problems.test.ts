@@ -162,12 +162,12 @@ describe('wrong lines of the file', () => {
       '/etc/exporter.yml:1: metrics.max-series: found "lots", expected a whole number from 100 to 1000000',
     ],
     [
-      'praefect: {database: {time-share: 0}}',
-      '/etc/exporter.yml:1: praefect.database.time-share: found "0", expected a share over 0 and at most 1, such as 1% or 0.01',
+      'praefect: {database: {max-time-ratio: 0}}',
+      '/etc/exporter.yml:1: praefect.database.max-time-ratio: found "0", expected a share over 0 and at most 1, such as 1% or 0.01',
     ],
     [
-      'praefect: {stuck-after: 10s}',
-      '/etc/exporter.yml:1: praefect.stuck-after: found "10s", expected a duration such as 30s or 1h30m of at least 1m',
+      'praefect: {stuck-threshold: 10s}',
+      '/etc/exporter.yml:1: praefect.stuck-threshold: found "10s", expected a duration such as 30s or 1h30m of at least 1m',
     ],
   ])('%j', async (yaml, expected) => {
     const found = await inFile(yaml);
@@ -200,9 +200,9 @@ describe('wrong lines of the file', () => {
 
 test('a rule between settings speaks when each alone is right', async () => {
   expect(
-    await problems(['--praefect.database.look-interval=10m', '--praefect.database.look-max-age=1m']),
+    await problems(['--praefect.database.refresh-interval=10m', '--praefect.database.max-staleness=1m']),
   ).toEqual([
-    'praefect.database.look-max-age (1m) is shorter than praefect.database.look-interval (10m), so that every look would be withdrawn before the next; make look-max-age several times look-interval',
+    'praefect.database.max-staleness (1m) is shorter than praefect.database.refresh-interval (10m), so values would expire before the next refresh; set max-staleness to several times refresh-interval',
   ]);
 });
 

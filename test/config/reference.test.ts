@@ -42,8 +42,8 @@ test('the settings as text are a file that means the same settings', async () =>
     '--praefect.virtual-storage=default=a,b',
     '--praefect.virtual-storage=yes=no',
     '--praefect.database.user=null',
-    '--praefect.database.look-interval=1m30s',
-    '--praefect.database.time-share=0.003',
+    '--praefect.database.refresh-interval=1m30s',
+    '--praefect.database.max-time-ratio=0.003',
     '--log.format=json',
   ];
   const first = await loadSettings(args, memorySystem());

@@ -37,7 +37,7 @@ test("the contract's names are all there", () => {
       'collector_last_success_timestamp_seconds{collector}',
       'collector_stale{collector}',
       'database_time_seconds_total{}',
-      'database_time_share_limit_ratio{}',
+      'database_time_limit_ratio{}',
       'series{collector}',
       'series_dropped_total{collector}',
     ]),
@@ -111,7 +111,7 @@ describe('the self block', () => {
     const runner = run([], { extraFamilies: [() => databaseTimeFamilies(budget)] });
     const flat = flatten(await runner.blocks({ signal: never }));
     expect(flat.get('gitaly_exporter_database_time_seconds_total')).toBe(1.25);
-    expect(flat.get('gitaly_exporter_database_time_share_limit_ratio')).toBe(0.01);
+    expect(flat.get('gitaly_exporter_database_time_limit_ratio')).toBe(0.01);
   });
 });
 

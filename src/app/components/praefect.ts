@@ -9,8 +9,8 @@ import { absentPart, type Part, type PartOptions } from './part.ts';
 
 export function praefectPart({ settings, sources, clock, log, events }: PartOptions): Part {
   if (sources.database === undefined) return absentPart(praefectCollectorNames);
-  const { database: limits, stuckAfter } = settings.praefect;
-  const budget = createBudget(limits.timeShare, clock);
+  const { database: limits, stuckThreshold } = settings.praefect;
+  const budget = createBudget(limits.maxTimeRatio, clock);
   const database = createDatabase({ connection: sources.database, clock, budget, log });
   const room = createPraefectRoom({
     database,
@@ -20,11 +20,11 @@ export function praefectPart({ settings, sources, clock, log, events }: PartOpti
     configuredStorages:
       sources.configuredStorages &&
       new Map(sources.configuredStorages.map(({ name, storages }) => [name, storages])),
-    lookIntervalMs: limits.lookInterval,
-    lookMaxAgeMs: limits.lookMaxAge,
+    refreshIntervalMs: limits.refreshInterval,
+    maxStalenessMs: limits.maxStaleness,
     healthIntervalMs: limits.healthInterval,
     statementTimeoutMs: limits.statementTimeout,
-    stuckAfterMs: stuckAfter,
+    stuckThresholdMs: stuckThreshold,
     verificationIntervalSeconds: sources.config?.verificationIntervalSeconds,
   });
   return {

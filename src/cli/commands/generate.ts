@@ -17,7 +17,7 @@ export async function run(
   chosen: GenerateOptions,
 ): Promise<ExitCode> {
   const { check, outputDir } = chosen;
-  const alertSettings = alertSettingsOf(chosen, settings.praefect.stuckAfter);
+  const alertSettings = alertSettingsOf(chosen, settings.praefect.stuckThreshold);
   const all = artefacts(alertSettings, await readRunbooks(join(packageFolder(), 'alerts', 'runbooks')));
   if (!check) {
     const written = await writeTo(outputDir, all);

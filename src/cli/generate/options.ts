@@ -89,10 +89,10 @@ export const generateOptions = {
 
 export type GenerateOptions = ValuesOf<(typeof generateOptions)['settings']>;
 
-/** @param stuckAfterMs the exporter's own praefect.stuck-after, which alerts and panels quote */
-export function alertSettingsOf(options: GenerateOptions, stuckAfterMs: number): AlertSettings {
+/** @param stuckThresholdMs the exporter's own praefect.stuck-threshold, which alerts and panels quote */
+export function alertSettingsOf(options: GenerateOptions, stuckThresholdMs: number): AlertSettings {
   const overrides: ThresholdOverrides = Object.fromEntries([
-    ['replicaStuckAfter', Math.ceil(stuckAfterMs / 1000)],
+    ['replicaStuckAfter', Math.ceil(stuckThresholdMs / 1000)],
     ...(options.threshold ?? []).map(({ name, value }) => [name, value]),
   ]);
   const { exporterJob, grafanaUrl, runbookUrl } = options;

@@ -1,4 +1,4 @@
-/** Praefect: its configuration, its own metrics, and its database: where it is, how often it is asked, at what cost. */
+/** Praefect's settings: its configuration file, its own metrics, and how to reach and query its database. */
 import { listOf, virtualStorages } from '../kinds/lists.ts';
 import { metricsTarget, praefectMetricsPort } from '../kinds/metrics-target.ts';
 import { duration, formatDuration, ratio } from '../kinds/quantities.ts';
@@ -19,18 +19,19 @@ export const praefectSection = {
         example: '/var/opt/gitlab/praefect/config.toml',
       }),
       virtualStorage: optional(virtualStorages(), {
-        unset: "from Praefect's config.toml, else the storages that Praefect contacted of late",
-        help: 'Storages that a virtual storage is configured to have; repeat the flag for each virtual storage, part them by semicolons in the variable. What counts as a missing replica rests on it.',
+        unset:
+          "from Praefect's config.toml, else the storages that Praefect contacted within the last minute",
+        help: 'Storages configured for a virtual storage, which determine the missing replicas. Repeat the flag for each virtual storage; separate them with semicolons in the variable.',
         example: 'default=gitaly-1,gitaly-2,gitaly-3',
       }),
       target: optional(listOf(metricsTarget(praefectMetricsPort), 'list of addresses'), {
         unset: 'none',
-        help: "Praefect's own metrics; may be repeated; as gitaly.target. In the chart its port is 9236.",
+        help: "Address of a Praefect's own metrics, in the format of gitaly.target; may be repeated. GitLab's chart uses port 9236.",
         example: 'praefect-1.example.com:9652',
       }),
-      stuckAfter: setting(duration({ min: minute }), {
+      stuckThreshold: setting(duration({ min: minute }), {
         default: 15 * minute,
-        help: 'A replica that has been behind for this long without its generation moving, while its storage was healthy, counts as stuck.',
+        help: 'A replica counts as stuck when its generation has not advanced for this long although it is behind and its storage is healthy.',
       }),
       database: {
         url: optional(
@@ -41,61 +42,61 @@ export const praefectSection = {
           ),
           {
             unset:
-              "from Praefect's config.toml, else PGHOST and the other variables of libpq, else the database is not watched",
-            help: "Address of Praefect's database. Keep the password out of it: password-file and passfile are read anew for each connection.",
+              "from Praefect's config.toml, else PGHOST and the other variables of libpq, else the database is not monitored",
+            help: "Address of Praefect's database. Do not include the password: password-file and passfile are read for each connection, so rotation needs no restart.",
             example: 'postgres://gitaly_exporter@db.example.com/praefect_production?sslmode=verify-full',
           },
         ),
         user: optional(text('<user>'), {
-          unset: 'as the address says',
-          help: "User to log in as, whatever the address says: take the address from Praefect's config.toml and log in with the read-only role.",
+          unset: 'the user of the address',
+          help: "User to log in as, in place of the address's user: use it to take the address from Praefect's config.toml and log in with the read-only role.",
           example: 'gitaly_exporter',
         }),
         passwordFile: optional(filePath(), {
           unset: 'none',
-          help: 'File that holds the password and nothing else, whatever the address says. Read for each connection, so a rotated password needs no restart.',
+          help: 'File that contains only the password; it takes precedence over a password in the address. Read for each connection, so rotation needs no restart.',
           example: '/etc/gitaly-exporter/database-password',
         }),
         passfile: optional(filePath(), {
           unset: 'PGPASSFILE, else ~/.pgpass',
-          help: "libpq's password file (host:port:database:user:password), readable by its owner alone. Read for each connection.",
+          help: "libpq's password file (host:port:database:user:password), readable only by its owner. Read for each connection.",
           example: '/etc/gitaly-exporter/pgpass',
         }),
         connectTimeout: optional(duration({ min: 100, max: 5 * minute }), {
-          unset: 'connect_timeout of the address or PGCONNECT_TIMEOUT, else 10s',
-          help: 'Longest wait for a connection.',
+          unset: 'connect_timeout of the address, PGCONNECT_TIMEOUT, else 10s',
+          help: 'Timeout for connecting to the database, including TLS and login.',
           example: '5s',
         }),
         statementTimeout: setting(duration({ min: second, max: 10 * minute }), {
           default: 30 * second,
-          help: 'The server cancels a question of ours that takes longer (SET LOCAL statement_timeout).',
+          help: 'The server cancels a query of the exporter that takes longer (SET LOCAL statement_timeout).',
         }),
-        timeShare: setting(ratio(), {
+        maxTimeRatio: setting(ratio(), {
           default: 0.01,
-          help: 'Share of the time for which the exporter may keep the database busy with all its questions together. Where that means rarer looks than look-max-age allows, the page and a metric say so.',
+          help: 'Maximum ratio of time that all queries together may keep the database busy. When it delays refreshes beyond max-staleness, gitaly_exporter_collector_budget_limited is 1.',
         }),
-        lookInterval: setting(duration({ min: second, max: 24 * 60 * minute }), {
+        refreshInterval: setting(duration({ min: second, max: 24 * 60 * minute }), {
           default: 15 * second,
-          help: 'From one look at the repositories and the queue to the next, as far as time-share allows.',
+          help: 'Interval between refreshes of repositories, replicas and primaries; longer when max-time-ratio requires it.',
         }),
-        lookMaxAge: setting(duration({ min: second, max: 7 * 24 * 60 * minute }), {
+        maxStaleness: setting(duration({ min: second, max: 7 * 24 * 60 * minute }), {
           default: 5 * minute,
-          help: 'What a look found is withdrawn when it is older than this: absent, never stale.',
+          help: 'Maximum age of the values of a refresh; older ones are absent from /metrics.',
         }),
         healthInterval: setting(duration({ min: 100, max: minute }), {
           default: second,
-          help: "From one look at the storages' health to the next. A change wakes the look at the repositories at once.",
+          help: 'Interval between reads of storage health. A change of health updates the repository metrics immediately.',
         }),
       },
     },
   },
 } as const satisfies Section;
 
-/** What no single setting can say: undefined, or what is wrong. */
+/** Checks settings against each other; undefined when they agree, else the message. */
 export function praefectRule({
   praefect,
 }: ValuesOf<(typeof praefectSection)['settings']>): string | undefined {
-  const { lookInterval, lookMaxAge } = praefect.database;
-  if (lookMaxAge >= lookInterval) return undefined;
-  return `praefect.database.look-max-age (${formatDuration(lookMaxAge)}) is shorter than praefect.database.look-interval (${formatDuration(lookInterval)}), so that every look would be withdrawn before the next; make look-max-age several times look-interval`;
+  const { refreshInterval, maxStaleness } = praefect.database;
+  if (maxStaleness >= refreshInterval) return undefined;
+  return `praefect.database.max-staleness (${formatDuration(maxStaleness)}) is shorter than praefect.database.refresh-interval (${formatDuration(refreshInterval)}), so values would expire before the next refresh; set max-staleness to several times refresh-interval`;
 }

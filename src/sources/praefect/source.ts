@@ -31,11 +31,11 @@ export interface PraefectRoomOptions {
   readonly events: EventLog;
   /** Virtual storage -> storages, of Praefect's config.toml; undefined where it was not given. */
   readonly configuredStorages: ConfiguredStorages | undefined;
-  readonly lookIntervalMs: number;
-  readonly lookMaxAgeMs: number;
+  readonly refreshIntervalMs: number;
+  readonly maxStalenessMs: number;
   readonly healthIntervalMs: number;
   readonly statementTimeoutMs: number;
-  readonly stuckAfterMs: number;
+  readonly stuckThresholdMs: number;
   /** Praefect's background_verification.verification_interval; 7 days by default, 0 where it is switched off. */
   readonly verificationIntervalSeconds?: number | undefined;
 }

@@ -98,7 +98,7 @@ test('addresses, job and thresholds are quoted wherever they matter', async () =
     '--exporter-job=git-.*',
     '--threshold=databaseUnreachable=10m',
     '--threshold=quorumShare=0.4,replicationOldest=1h',
-    '--praefect.stuck-after=30m',
+    '--praefect.stuck-threshold=30m',
   );
   expect(code).toBe(0);
   const text = (file: string) => readFile(join(folder, file), 'utf8');

@@ -25,11 +25,11 @@ async function ask(capture: string, verificationIntervalSeconds: number): Promis
     clock,
     events: createEventLog(clock),
     configuredStorages: undefined,
-    lookIntervalMs: 1000,
-    lookMaxAgeMs: 60_000,
+    refreshIntervalMs: 1000,
+    maxStalenessMs: 60_000,
     healthIntervalMs: 1000,
     statementTimeoutMs: 10_000,
-    stuckAfterMs: 900_000,
+    stuckThresholdMs: 900_000,
     verificationIntervalSeconds,
   });
   const samples = {};

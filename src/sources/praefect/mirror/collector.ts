@@ -46,10 +46,10 @@ export interface RepositoriesCollectorOptions {
   readonly wake: Wake;
   /** Virtual storage -> storages, of Praefect's configuration; undefined where it was not given. */
   readonly configured: ConfiguredStorages | undefined;
-  readonly lookIntervalMs: number;
-  readonly lookMaxAgeMs: number;
+  readonly refreshIntervalMs: number;
+  readonly maxStalenessMs: number;
   readonly statementTimeoutMs: number;
-  readonly stuckAfterMs: number;
+  readonly stuckThresholdMs: number;
   /** Praefect's background_verification.verification_interval; 0 where it is switched off. */
   readonly verificationIntervalSeconds: number;
 }
@@ -97,7 +97,7 @@ export function createRepositoriesCollector(options: RepositoriesCollectorOption
     if (isFailure(asked.value)) return failed(asked.value.reason, asked.value.message);
     const { current, looked } = asked.value;
     // So that the next look comes within the promise, however long the load was.
-    if (looked.kind === 'load') options.budget.waiveBeyond(options.lookMaxAgeMs / 2);
+    if (looked.kind === 'load') options.budget.waiveBeyond(options.maxStalenessMs / 2);
     await settle(current, looked, now);
     return answer(current, undefined);
   }
@@ -153,7 +153,7 @@ export function createRepositoriesCollector(options: RepositoriesCollectorOption
       now: seconds(),
       health: options.health(),
       history: options.history,
-      stuckAfterSeconds: options.stuckAfterMs / 1000,
+      stuckThresholdSeconds: options.stuckThresholdMs / 1000,
       shardPrimaries: new Map(current.shardPrimaries.map((shard) => [shard.virtualStorage, shard])),
       deletionsKnown: current.scheduled !== undefined,
       scheduled: current.scheduled && ((column) => current.scheduled?.get(column) ?? 0),
@@ -180,9 +180,9 @@ export function createRepositoriesCollector(options: RepositoriesCollectorOption
     metrics: [...mirrorMetrics, ...verificationMetrics],
     schedule: {
       kind: 'interval',
-      everyMs: options.lookIntervalMs,
+      everyMs: options.refreshIntervalMs,
       timeoutMs: options.statementTimeoutMs * statementsPerLook,
-      maxAgeMs: options.lookMaxAgeMs,
+      maxAgeMs: options.maxStalenessMs,
       budget: options.budget,
       wake: options.wake,
     },

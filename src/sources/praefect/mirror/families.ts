@@ -18,7 +18,7 @@ export function familiesOf(
   const lost = samplesOf(metrics.repositoriesLost);
   const readOnly = samplesOf(metrics.repositoriesReadOnly);
   const withoutPrimary = samplesOf(metrics.repositoriesWithoutPrimary);
-  const byCopies = samplesOf(metrics.repositoriesByCopies);
+  const byHealthyReplicas = samplesOf(metrics.repositoriesByHealthyReplicas);
   const replicas = samplesOf(metrics.replicas);
   const unscheduled = samplesOf(metrics.replicasOutdatedUnscheduled);
   const stuck = samplesOf(metrics.replicasStuck);
@@ -34,8 +34,8 @@ export function familiesOf(
     withoutPrimary.set(of, answer.withoutPrimary);
     if (answer.unavailable !== undefined) unavailable.set(of, answer.unavailable);
     if (answer.readOnly !== undefined) readOnly.set(of, answer.readOnly);
-    answer.byCopies?.forEach((count, copies) => {
-      byCopies.set({ ...of, copies: String(copies) }, count ?? 0);
+    answer.byHealthyReplicas?.forEach((count, healthyReplicas) => {
+      byHealthyReplicas.set({ ...of, replicas: String(healthyReplicas) }, count ?? 0);
     });
     for (const found of answer.storages) {
       const at = { ...of, storage: found.storage };
@@ -49,9 +49,16 @@ export function familiesOf(
     }
   }
   return [
-    ...[repositories, unavailable, lost, readOnly, withoutPrimary, byCopies, replicas, unscheduled].map(
-      (each) => each.family(),
-    ),
+    ...[
+      repositories,
+      unavailable,
+      lost,
+      readOnly,
+      withoutPrimary,
+      byHealthyReplicas,
+      replicas,
+      unscheduled,
+    ].map((each) => each.family()),
     ...[stuck, behindSince, atRisk, behindMax, primaries].map((each) => each.family()),
     ...moveFamilies(answers, moves, failovers),
   ];

@@ -38,10 +38,10 @@ export const repositoriesWithoutPrimary = gauge('praefect_db_repositories_withou
   labels: perVirtualStorage,
 });
 
-export const repositoriesByCopies = gauge('praefect_db_repositories_by_copies', {
-  help: 'Repositories by how many up-to-date copies they have on healthy storages; the sum over copies is praefect_db_repositories. Not to be believed while praefect_db_heartbeat_timestamp_seconds is old.',
+export const repositoriesByHealthyReplicas = gauge('praefect_db_repositories_by_healthy_replicas', {
+  help: 'Repositories by the number of their up-to-date replicas on healthy storages.',
   origin: withHealth,
-  labels: { virtual_storage: anyValue, copies: anyValue },
+  labels: { virtual_storage: anyValue, replicas: anyValue },
 });
 
 export const replicaStates = ['current', 'outdated', 'missing', 'unassigned'] as const;
@@ -59,7 +59,7 @@ export const replicasOutdatedUnscheduled = gauge('praefect_db_replicas_outdated_
 });
 
 export const replicasStuck = gauge('praefect_db_replicas_stuck', {
-  help: 'Assigned replicas that have been behind or missing for longer than --praefect.stuck-after without their generation moving, while their storage was healthy, whether or not a job comes and goes. Counted from the first look of this exporter on.',
+  help: 'Assigned replicas that have been behind or missing for longer than --praefect.stuck-threshold without their generation moving, while their storage was healthy, whether or not a job comes and goes. Counted from the first look of this exporter on.',
   origin: withHealth,
   labels: perStorage,
 });
@@ -117,7 +117,7 @@ export const mirrorMetrics = [
   repositoriesLost,
   repositoriesReadOnly,
   repositoriesWithoutPrimary,
-  repositoriesByCopies,
+  repositoriesByHealthyReplicas,
   replicas,
   replicasOutdatedUnscheduled,
   replicasStuck,

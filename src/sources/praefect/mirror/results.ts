@@ -32,7 +32,7 @@ export interface VirtualStorageAnswer {
   unavailable: number | undefined;
   readOnly: number | undefined;
   /** Index: copies. Undefined when health is not known. */
-  byCopies: number[] | undefined;
+  byHealthyReplicas: number[] | undefined;
   readonly storages: readonly StorageAnswer[];
 }
 
@@ -42,7 +42,7 @@ export interface Circumstances {
   readonly now: number;
   readonly health: HealthView | undefined;
   readonly history: HealthHistory;
-  readonly stuckAfterSeconds: number;
+  readonly stuckThresholdSeconds: number;
   /** Of the legacy `sql` elector, by virtual storage. */
   readonly shardPrimaries: ReadonlyMap<string, ShardPrimary>;
   /** Whether delete_replica jobs could be read: without them it is not known which replicas are candidates. */
@@ -96,7 +96,7 @@ async function answerOf(
     withoutPrimary: 0,
     unavailable: availability ? 0 : undefined,
     readOnly: schema.validPrimaries === 'none' ? 0 : undefined,
-    byCopies: health === undefined ? undefined : new Array<number>(configured + 1).fill(0),
+    byHealthyReplicas: health === undefined ? undefined : new Array<number>(configured + 1).fill(0),
     storages,
   };
   for (const shape of table.shapes.inUse()) {
@@ -165,7 +165,8 @@ function addShape(
   if (records === 0) answer.lost += count;
   if (primary < 0) answer.withoutPrimary += count;
   else (answer.storages[primary] as StorageAnswer).primaries += count;
-  if (answer.byCopies !== undefined) answer.byCopies[copies] = (answer.byCopies[copies] ?? 0) + count;
+  if (answer.byHealthyReplicas !== undefined)
+    answer.byHealthyReplicas[copies] = (answer.byHealthyReplicas[copies] ?? 0) + count;
   if (answer.unavailable !== undefined && candidates === 0) answer.unavailable += count;
   const atRisk = candidates === 1 ? answer.storages[candidate] : undefined;
   if (atRisk?.atRisk !== undefined) atRisk.atRisk += count;
@@ -183,12 +184,12 @@ async function addLag(
   table: Table,
   column: Column,
   virtualStorage: string,
-  { health, history, now, stuckAfterSeconds, slices }: Circumstances,
+  { health, history, now, stuckThresholdSeconds, slices }: Circumstances,
 ): Promise<void> {
   const healthySince = history.healthySince(virtualStorage, storage.storage);
   storage.stuck = health === undefined ? undefined : 0;
   if (behind === 0) return;
-  const stuckBefore = now - stuckAfterSeconds;
+  const stuckBefore = now - stuckThresholdSeconds;
   const countsAsStuck = healthySince !== undefined && healthySince <= stuckBefore;
   let stuck = 0;
   let oldest = Number.POSITIVE_INFINITY;

@@ -12,10 +12,10 @@ import type { Slices } from './slices.ts';
 
 const perStorage = { virtual_storage: anyValue, storage: anyValue } as const;
 
-export const verificationStates = ['verified', 'unverified', 'overdue', 'leased_expired'] as const;
+export const verificationStates = ['verified', 'unverified', 'overdue', 'lease_expired'] as const;
 
 export const verificationReplicas = gauge('praefect_db_verification_replicas', {
-  help: "Replicas by verification; each counts in one state, so they sum to all. leased_expired: being verified for longer than the lease allows, as when a Praefect died at it (released after another 30 s). unverified: never. overdue: longer ago than the verification interval (Praefect's background_verification.verification_interval, 7 days by default). verified: the rest. Absent before GitLab 14.10; overdue also where verification is switched off.",
+  help: "Replicas by verification; each counts in one state, so they sum to all. lease_expired: being verified for longer than the lease allows, as when a Praefect died at it (released after another 30 s). unverified: never. overdue: longer ago than the verification interval (Praefect's background_verification.verification_interval, 7 days by default). verified: the rest. Absent before GitLab 14.10; overdue also where verification is switched off.",
   origin: 'storage_repositories.verified_at, .verification_leased_until',
   labels: { ...perStorage, state: verificationStates },
 });
@@ -47,7 +47,7 @@ export async function verificationOf(
   const answers: VerificationAnswer[] = [];
   for (const table of mirror.tables.values()) {
     for (const column of table.columns) {
-      const replicas = { verified: 0, unverified: 0, overdue: 0, leased_expired: 0 };
+      const replicas = { verified: 0, unverified: 0, overdue: 0, lease_expired: 0 };
       const expired = new Set(
         [...column.leasedUntil].filter(([, until]) => until < now).map(([slot]) => slot),
       );
@@ -58,7 +58,7 @@ export async function verificationOf(
         if ((column.generations[slot] ?? -1) < 0) continue;
         const at = column.verifiedAt[slot] ?? 0;
         if (at > 0 && at < oldest) oldest = at;
-        if (expired.size > 0 && expired.has(slot)) replicas.leased_expired++;
+        if (expired.size > 0 && expired.has(slot)) replicas.lease_expired++;
         else if (at === 0) replicas.unverified++;
         else if (at < overdueBefore) replicas.overdue++;
         else replicas.verified++;

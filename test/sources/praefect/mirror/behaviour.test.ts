@@ -330,7 +330,7 @@ describe('looks', () => {
     setHealth(health(['gitaly-1']));
     const block = await run('woken');
     expect(said(block, 'repositories_unavailable')).toEqual({ default: 1 });
-    expect(said(block, 'repositories_by_copies')).toEqual({ 'default 0': 1, 'default 2': 3 });
+    expect(said(block, 'repositories_by_healthy_replicas')).toEqual({ 'default 0': 1, 'default 2': 3 });
     expect(statements.length).toBe(asked);
   });
 
@@ -385,7 +385,7 @@ describe('looks', () => {
       'repositories',
       'replicas',
       'primaries',
-      'repositories_by_copies',
+      'repositories_by_healthy_replicas',
       'repositories_unavailable',
     ]) {
       expect(said(after, metric)).toEqual(said(before, metric));
@@ -407,9 +407,12 @@ describe('looks', () => {
       return family !== undefined && 'samples' in family ? family.samples.length : -1;
     };
     expect(
-      ['repositories_unavailable', 'repositories_by_copies', 'repositories_at_risk', 'replicas_stuck'].map(
-        series,
-      ),
+      [
+        'repositories_unavailable',
+        'repositories_by_healthy_replicas',
+        'repositories_at_risk',
+        'replicas_stuck',
+      ].map(series),
     ).toEqual([0, 0, 0, 0]);
     expect(series('repositories')).toBe(2);
   });

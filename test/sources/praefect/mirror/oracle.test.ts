@@ -13,7 +13,7 @@ function expectTruth(block: Block, truth: Truth, context: string): void {
     withoutPrimary: said(block, 'repositories_without_primary'),
     unavailable: truth.unavailable && said(block, 'repositories_unavailable'),
     readOnly: truth.readOnly && said(block, 'repositories_read_only'),
-    byCopies: said(block, 'repositories_by_copies'),
+    byHealthyReplicas: said(block, 'repositories_by_healthy_replicas'),
     replicas: said(block, 'replicas'),
     unscheduled: said(block, 'replicas_outdated_unscheduled'),
     behindMax: said(block, 'replica_generations_behind_max'),

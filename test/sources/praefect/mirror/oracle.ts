@@ -12,7 +12,7 @@ export interface Truth {
   readonly withoutPrimary: Counts;
   readonly unavailable: Counts | undefined;
   readonly readOnly: Counts | undefined;
-  readonly byCopies: Counts;
+  readonly byHealthyReplicas: Counts;
   readonly replicas: Counts;
   readonly unscheduled: Counts;
   readonly behindMax: Counts;
@@ -114,7 +114,8 @@ export async function truthOf(
                             WHERE ${match('s', 'e')} AND s.storage = e."primary"), -1) < e.own`),
           )
         : undefined,
-    byCopies: await ask(`${cells} SELECT virtual_storage || ' ' || copies AS key, count(*) AS value FROM (
+    byHealthyReplicas:
+      await ask(`${cells} SELECT virtual_storage || ' ' || copies AS key, count(*) AS value FROM (
         SELECT c.virtual_storage, c.relative_path,
                count(*) FILTER (WHERE c.healthy AND c.has >= c.generation) AS copies
         FROM cells c GROUP BY 1, 2) x GROUP BY 1`),

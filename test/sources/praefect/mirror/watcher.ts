@@ -28,7 +28,7 @@ export function said(block: Block, name: string): Counts {
     family.samples
       .filter(({ value }) => value !== 0)
       .map(({ labelValues: [virtualStorage, second, third], value }) => [
-        name === 'repositories_by_copies'
+        name === 'repositories_by_healthy_replicas'
           ? `${virtualStorage} ${second}`
           : [virtualStorage, second].filter(Boolean).join('/') + (third === undefined ? '' : ` ${third}`),
         value,
@@ -54,10 +54,10 @@ export function watcher(client: pg.Client | (() => pg.Client), options: WatcherO
     history,
     wake: createWake(),
     configured: options.configured === 'from health' ? undefined : (options.configured ?? storages),
-    lookIntervalMs: 1000,
-    lookMaxAgeMs: 60_000,
+    refreshIntervalMs: 1000,
+    maxStalenessMs: 60_000,
     statementTimeoutMs: 10_000,
-    stuckAfterMs: 900_000,
+    stuckThresholdMs: 900_000,
     verificationIntervalSeconds: 604_800,
   });
   const run = async (cause: 'due' | 'woken' = 'due'): Promise<Block> => {
