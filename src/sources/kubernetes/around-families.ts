@@ -52,7 +52,7 @@ export function nodeFamilies(names: readonly string[], nodes: readonly Node[]): 
 
 const gone: Pick<Node, 'conditions' | 'unschedulable'> = { conditions: {}, unschedulable: false };
 
-const pressureConditions = {
+export const pressureConditions = {
   memory: 'MemoryPressure',
   disk: 'DiskPressure',
   pid: 'PIDPressure',

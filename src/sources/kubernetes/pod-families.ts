@@ -55,7 +55,7 @@ function stateFamilies({ pods, rotations }: PodLook): readonly Family[] {
 const phaseOf = ({ phase }: Pod): (typeof metrics.podPhases)[number] =>
   metrics.podPhases.find((each) => each === phase) ?? 'Unknown';
 
-const waitingReasonsOf = (pod: Pod): readonly metrics.WaitingReason[] =>
+export const waitingReasonsOf = (pod: Pod): readonly metrics.WaitingReason[] =>
   allContainers(pod).flatMap(({ state }) =>
     state.kind === 'waiting' ? [metrics.waitingReasons.find((each) => each === state.reason) ?? 'other'] : [],
   );

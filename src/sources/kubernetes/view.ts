@@ -1,22 +1,50 @@
-/** What no metric tells, for the page and its rules: why a pod waits, and why the API is not heard. */
+/** Typed state of Gitaly's pods and what surrounds them, for page problems and checks. */
 
 import type { Failure } from '../../scheduler/outcome.ts';
 import { type Identity, identityKey } from '../identity.ts';
-import { oneForEachName } from './belonging.ts';
+import { pressureConditions } from './around-families.ts';
+import { gitalyBudgets, gitalySets, nodesOf, oneForEachName } from './belonging.ts';
 import { storeFailures, type WatchedPart } from './collector.ts';
-import type { KubeEvent, Pod } from './objects/types.ts';
-import { podIdentity } from './pod-families.ts';
+import { nodePressures, type WaitingReason } from './metrics.ts';
+import type { KubeEvent, Node, Pod, PodDisruptionBudget } from './objects/types.ts';
+import { podIdentity, waitingReasonsOf } from './pod-families.ts';
+import { allContainers, type RestartReason, restartReasonOf } from './restarts.ts';
 import { endedContainer } from './rotation/container-end.ts';
 import { isReady } from './rotation/marks.ts';
 import type { OngoingRotation } from './rotation/rotation.ts';
 import type { Stores } from './store.ts';
 
 export interface KubernetesView {
-  /** Parts that are not current, and why. */
+  /** Resources whose watch is not current, and why. Everything below that depends on them is empty. */
   readonly notCurrent: readonly { readonly part: WatchedPart; readonly failure: Failure }[];
-  /** Gitaly's pods that are there and not Ready; none while pods are not current. */
+  /** Gitaly's pods, the newest one of each name. A pod that is missing is in `ongoing` alone. */
+  readonly pods: readonly PodView[];
+  /** Those of `pods` that are not Ready. */
   readonly unready: readonly UnreadyPod[];
   readonly ongoing: readonly OngoingRotation[];
+  /** Nodes that `pods` run on, removed ones included: they are not Ready. */
+  readonly nodes: readonly NodeView[];
+  /** Those that cover Gitaly pods. */
+  readonly disruptionBudgets: readonly PodDisruptionBudget[];
+}
+
+export interface PodView {
+  readonly identity: Identity;
+  readonly isReady: boolean;
+  /** When the condition Ready last changed, or else when the pod was created; milliseconds since 1970. */
+  readonly since: number;
+  /** One for each waiting container, init containers included. */
+  readonly waitingReasons: readonly WaitingReason[];
+  /** The last termination of each container that has been restarted; `finishedAt` in milliseconds since 1970. */
+  readonly lastTerminations: readonly {
+    readonly container: string;
+    readonly reason: RestartReason;
+    readonly finishedAt: number;
+  }[];
+  /** `container gitaly ended: OOMKilled, exit code 137`; undefined when all run. */
+  readonly terminated: string | undefined;
+  /** The newest Warning event of the pod, `FailedScheduling: 0/4 nodes are available ...`; undefined without one. */
+  readonly warning: string | undefined;
 }
 
 export interface UnreadyPod {
@@ -29,35 +57,78 @@ export interface UnreadyPod {
   readonly warning: string | undefined;
 }
 
+export interface NodeView {
+  readonly name: string;
+  readonly isReady: boolean;
+  /** Resources that the node is short of. */
+  readonly pressures: readonly (typeof nodePressures)[number][];
+}
+
 export function viewOf(
   stores: Stores,
   isGitaly: (pod: Pod) => boolean,
   ongoing: readonly OngoingRotation[],
 ): KubernetesView {
-  const { current } = stores.pods.state();
+  const notCurrent = storeFailures(stores);
+  if (!stores.pods.state().current)
+    return { notCurrent, pods: [], unready: [], ongoing: [], nodes: [], disruptionBudgets: [] };
+  const gitalyPods = oneForEachName(stores.pods.all().filter(isGitaly));
+  const warnings = newestWarnings(stores.events.all());
+  const pods = gitalyPods.map((pod) => podView(pod, warnings.get(pod.uid)));
+  const sets = gitalySets(stores.statefulSets.all(), gitalyPods);
   return {
-    notCurrent: storeFailures(stores),
-    unready: current
-      ? oneForEachName(stores.pods.all().filter(isGitaly))
-          .filter((pod) => !isReady(pod))
-          .map((pod) => unreadyPod(pod, stores.events.all()))
+    notCurrent,
+    pods,
+    unready: pods
+      .filter((pod) => !pod.isReady)
+      .map(({ identity, since, terminated, warning }) => ({ identity, since, ended: terminated, warning })),
+    ongoing,
+    nodes: stores.nodes.state().current ? nodeViews(nodesOf(gitalyPods), stores.nodes.all()) : [],
+    disruptionBudgets: stores.disruptionBudgets.state().current
+      ? gitalyBudgets(stores.disruptionBudgets.all(), gitalyPods, sets)
       : [],
-    ongoing: current ? ongoing : [],
   };
 }
 
-function unreadyPod(pod: Pod, events: readonly KubeEvent[]): UnreadyPod {
-  const warnings = events.filter(({ about, type }) => type === 'Warning' && about.uid === pod.uid);
-  const newest = warnings.reduce<KubeEvent | undefined>(
-    (best, event) => (best === undefined || timeOfEvent(event) >= timeOfEvent(best) ? event : best),
-    undefined,
-  );
+/** The newest Warning event of each object, by the object's uid. */
+function newestWarnings(events: readonly KubeEvent[]): ReadonlyMap<string, KubeEvent> {
+  const newest = new Map<string, KubeEvent>();
+  for (const event of events) {
+    if (event.type !== 'Warning') continue;
+    const known = newest.get(event.about.uid);
+    if (known === undefined || timeOfEvent(event) >= timeOfEvent(known)) newest.set(event.about.uid, event);
+  }
+  return newest;
+}
+
+function podView(pod: Pod, newest: KubeEvent | undefined): PodView {
   return {
     identity: podIdentity(pod),
+    isReady: isReady(pod),
     since: pod.conditions['Ready']?.since ?? pod.createdAt,
-    ended: endedContainer(pod),
+    waitingReasons: waitingReasonsOf(pod),
+    lastTerminations: allContainers(pod).flatMap(({ name, last }) =>
+      last?.finishedAt === undefined
+        ? []
+        : [{ container: name, reason: restartReasonOf(last), finishedAt: last.finishedAt }],
+    ),
+    terminated: endedContainer(pod),
     warning: newest === undefined ? undefined : `${newest.reason}: ${newest.message}`,
   };
+}
+
+function nodeViews(names: readonly string[], nodes: readonly Node[]): readonly NodeView[] {
+  const byName = new Map(nodes.map((node) => [node.name, node]));
+  return names.map((name) => {
+    const conditions = byName.get(name)?.conditions ?? {};
+    return {
+      name,
+      isReady: conditions['Ready']?.status === 'True',
+      pressures: nodePressures.filter(
+        (resource) => conditions[pressureConditions[resource]]?.status === 'True',
+      ),
+    };
+  });
 }
 
 const timeOfEvent = ({ lastAt, createdAt }: KubeEvent): number => lastAt ?? createdAt;

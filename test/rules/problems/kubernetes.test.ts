@@ -8,7 +8,14 @@ import type { OngoingRotation } from '../../../src/sources/kubernetes/rotation/r
 import type { KubernetesView } from '../../../src/sources/kubernetes/view.ts';
 
 const now = 1_800_000_000;
-const nothing: KubernetesView = { notCurrent: [], unready: [], ongoing: [] };
+const nothing: KubernetesView = {
+  notCurrent: [],
+  pods: [],
+  unready: [],
+  ongoing: [],
+  nodes: [],
+  disruptionBudgets: [],
+};
 const identity = { namespace: 'gitlab', pod: 'gl-gitaly-0', node: 'n1' };
 
 const rotation = (change: Partial<OngoingRotation> = {}): OngoingRotation => ({

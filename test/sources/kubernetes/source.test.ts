@@ -10,8 +10,10 @@ import { kubernetesProblems } from '../../../src/rules/problems/kubernetes.ts';
 import { readingOf } from '../../../src/rules/problems/reading.ts';
 import { createEventLog } from '../../../src/scheduler/event-log.ts';
 import type { Outcome } from '../../../src/scheduler/outcome.ts';
-import { kubernetesMetrics } from '../../../src/sources/kubernetes/metrics.ts';
+import type { Identity } from '../../../src/sources/identity.ts';
+import { kubernetesMetrics, nodePressures, waitingReasons } from '../../../src/sources/kubernetes/metrics.ts';
 import { createKubernetesRoom, kubernetesCollectorNames } from '../../../src/sources/kubernetes/source.ts';
+import type { KubernetesView } from '../../../src/sources/kubernetes/view.ts';
 import { archive } from '../../support/kubernetes-archive.ts';
 import { createManualClock } from '../../support/manual-clock.ts';
 import { createFakeStores, type FakeStores, isGitaly, listMoment, moment, stepsOf } from './support.ts';
@@ -57,6 +59,40 @@ const linesOf = (block: Block): readonly string[] =>
     .split('\n')
     .filter((line) => line !== '' && !line.startsWith('#') && !line.includes('_bucket{'));
 
+/** Page problems read the view, alerts the metrics: both must show the same state. */
+function expectSameState(view: KubernetesView, lines: readonly string[]): void {
+  const identityLabels = ({ namespace, pod, node }: Identity) =>
+    `namespace="${namespace}",pod="${pod}",node="${node}"`;
+  const count = (values: readonly string[], value: string) => values.filter((each) => each === value).length;
+  for (const { identity, isReady, waitingReasons: reasons, lastTerminations } of view.pods) {
+    expect(lines).toContain(`gitaly_server_pod_ready{${identityLabels(identity)}} ${isReady ? 1 : 0}`);
+    for (const reason of waitingReasons)
+      expect(lines).toContain(
+        `gitaly_server_pod_waiting_containers{${identityLabels(identity)},reason="${reason}"} ${count(reasons, reason)}`,
+      );
+    for (const { container, reason, finishedAt } of lastTerminations)
+      expect(lines).toContain(
+        `gitaly_server_pod_last_restart_timestamp_seconds{${identityLabels(identity)},container="${container}",reason="${reason}"} ${finishedAt / 1000}`,
+      );
+  }
+  for (const { name, isReady, pressures } of view.nodes) {
+    expect(lines).toContain(`gitaly_server_node_ready{node="${name}"} ${isReady ? 1 : 0}`);
+    const shown = nodePressures.filter((resource) =>
+      lines.includes(`gitaly_server_node_pressure{node="${name}",resource="${resource}"} 1`),
+    );
+    expect(pressures).toEqual(shown);
+  }
+  for (const { namespace, name, disruptionsAllowed } of view.disruptionBudgets)
+    expect(lines).toContain(
+      `gitaly_server_disruptions_allowed{namespace="${namespace}",poddisruptionbudget="${name}"} ${disruptionsAllowed}`,
+    );
+  const number = (start: string) => lines.filter((line) => line.startsWith(start)).length;
+  const missing = view.ongoing.filter((rotation) => rotation.missing).length;
+  expect(number('gitaly_server_pod_ready{')).toBe(view.pods.length + missing);
+  expect(number('gitaly_server_node_ready{')).toBe(view.nodes.length);
+  expect(number('gitaly_server_disruptions_allowed{')).toBe(view.disruptionBudgets.length);
+}
+
 const atRest = ['posture-good', 'posture-chart-defaults'] as const;
 
 test.each(atRest)('%s, at rest', async (name) => {
@@ -81,7 +117,7 @@ test.each(incidents)('%s: what changes from moment to moment', async (name) => {
   const [first, ...later] = moments;
   if (first === undefined) throw new Error('no moments');
   const stores = createFakeStores();
-  const { block, problems } = roomOver(stores, first.at);
+  const { room, block, problems } = roomOver(stores, first.at);
   listMoment(stores, name, first.folder);
   let lines = linesOf(await block());
   const wordsOf = (wrong: Awaited<ReturnType<typeof problems>>): readonly string[] =>
@@ -98,6 +134,7 @@ test.each(incidents)('%s: what changes from moment to moment', async (name) => {
   for (const { folder, at } of [...later, { folder: 'at the end of the recording', at: Number.MAX_VALUE }]) {
     while (steps[0] !== undefined && steps[0].at <= at) steps.shift()?.apply(stores);
     const now = linesOf(await block());
+    expectSameState(room.view(), now);
     const wrong = await problems(at === Number.MAX_VALUE ? moment('00:40:00') : at);
     all.push(
       `# ${folder}`,
