@@ -33,7 +33,7 @@ export type { KnownPod, KnownPods, PodDirectory } from './sources/cgroup/pods.ts
 export { type CgroupRoom, type CgroupRoomOptions, createCgroupRoom } from './sources/cgroup/source.ts';
 // Reading Praefect's database.
 export { createDatabase } from './sources/praefect/connection/create-database.ts';
-export type { Answer, Database, Look, Row } from './sources/praefect/database.ts';
+export type { Database, DatabaseRow, QueryResult, ReadTransaction } from './sources/praefect/database.ts';
 export { type HealthView, healthOf } from './sources/praefect/health.ts';
 export {
   createPraefectRoom,

@@ -14,7 +14,7 @@ import { watchMetrics } from '../sources/kubernetes/watch/metrics.ts';
 import { maintenanceMetrics } from '../sources/maintenance/metrics.ts';
 import { mirrorMetrics } from '../sources/praefect/mirror/metrics.ts';
 import { verificationMetrics } from '../sources/praefect/mirror/verification.ts';
-import { questionMetrics } from '../sources/praefect/queries/index.ts';
+import { praefectQueryMetrics } from '../sources/praefect/queries/index.ts';
 import { reloadMetrics } from './reload.ts';
 
 export interface CatalogueSection {
@@ -27,7 +27,7 @@ export const catalogue: readonly CatalogueSection[] = [
     title: "Praefect's database: repositories, replicas, primaries",
     metrics: [...mirrorMetrics, ...verificationMetrics],
   },
-  { title: "Praefect's database: health, queue, server", metrics: questionMetrics },
+  { title: "Praefect's database: health, queue, server", metrics: praefectQueryMetrics },
   { title: "Gitaly's servers: concurrency limits", metrics: gitalyMetrics },
   { title: "Gitaly's servers: memory, CPU, OOM kills", metrics: levelsMetrics },
   { title: "Gitaly's servers: repository buckets", metrics: bucketMetrics },

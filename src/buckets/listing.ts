@@ -1,8 +1,8 @@
 /** Which repositories share a bucket, and which buckets a repository's processes run in: through Praefect's database. */
 import { type BucketSizes, bucketsOf, bucketTest } from '../sources/cgroup/buckets/hash.ts';
-import type { Answer, QuestionOptions } from '../sources/praefect/database.ts';
+import type { QueryOptions, QueryResult } from '../sources/praefect/database.ts';
 import { type Replica, scanReplicas } from '../sources/praefect/queries/replica-paths.ts';
-import type { QuestionContext } from '../sources/praefect/query.ts';
+import type { QueryContext } from '../sources/praefect/query.ts';
 import { createMostWritten } from './most-written.ts';
 
 /** A storage whose Gitaly has the bucket, with the sizes of that Gitaly. */
@@ -34,10 +34,10 @@ export interface BucketListing {
 
 /** Reads the paths of all repositories, in pages; a storage without the bucket is the caller's mistake. */
 export async function listBucket(
-  context: QuestionContext,
-  options: QuestionOptions,
+  context: QueryContext,
+  options: QueryOptions,
   { bucket, storages, limit }: BucketQuestion,
-): Promise<Answer<BucketListing>> {
+): Promise<QueryResult<BucketListing>> {
   const found = new Map(storages.map(({ storage }) => [storage, createMostWritten(limit)]));
   const asked = await scanReplicas(context, options, {
     wanted: new Map(storages.map(({ storage, sizes }) => [storage, bucketTest(storage, bucket, sizes)])),

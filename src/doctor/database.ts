@@ -6,7 +6,7 @@ import { createEventLog } from '../scheduler/event-log.ts';
 import type { Failure } from '../scheduler/outcome.ts';
 import { praefectTables, praefectViews } from '../sources/praefect/catalog.ts';
 import { createDatabase } from '../sources/praefect/connection/create-database.ts';
-import type { Database, Row } from '../sources/praefect/database.ts';
+import type { Database, DatabaseRow } from '../sources/praefect/database.ts';
 import { createVariantSource, isFailure } from '../sources/praefect/query.ts';
 import { accessChecks, type Finding, finds, type Mend, passes, todo } from './finding.ts';
 
@@ -46,10 +46,10 @@ export async function lookAtDatabase(
 
 /** Those that tried to contact a storage within the last minute, as Praefect itself counts its quorum. */
 async function livePraefects(database: Database, signal: AbortSignal): Promise<number | undefined> {
-  const answer = await database.ask(
+  const answer = await database.query(
     `SELECT count(DISTINCT praefect_name)::int AS alive
        FROM node_status WHERE last_contact_attempt_at >= now() - interval '60 seconds'`,
-    { signal, statementTimeoutMs, about: 'who is alive' },
+    { signal, statementTimeoutMs, purpose: 'who is alive' },
   );
   const alive = answer.ok ? answer.value[0]?.['alive'] : undefined;
   return typeof alive === 'number' ? alive : undefined;
@@ -80,10 +80,10 @@ async function findingsIn(
   ];
   if (isFailure(variant)) return [...reached, failureFinding(accessChecks.databaseSchema, variant)];
 
-  const rights = await database.ask(rightsSql, {
+  const rights = await database.query(rightsSql, {
     signal,
     statementTimeoutMs,
-    about: "the role's privileges",
+    purpose: "the role's privileges",
   });
   const schema = passes(accessChecks.databaseSchema, `the form of GitLab ${variant.name}`);
   if (!rights.ok)
@@ -123,7 +123,7 @@ SELECT r.rolsuper, r.rolcreaterole, r.rolcreatedb, r.rolreplication, r.rolbypass
   FROM pg_catalog.pg_roles r
  WHERE r.rolname = current_user`;
 
-function rightsFindings(rows: readonly Row[], user: string): readonly Finding[] {
+function rightsFindings(rows: readonly DatabaseRow[], user: string): readonly Finding[] {
   const [row = {}] = rows;
   const unreadable = namesOf(row['unreadable']);
   const tables =
@@ -166,7 +166,7 @@ const attributes = {
   rolbypassrls: ['is past row security', 'NOBYPASSRLS'],
 } as const;
 
-function leastFinding(row: Row, user: string): Finding {
+function leastFinding(row: DatabaseRow, user: string): Finding {
   const held = Object.entries(attributes).filter(([column]) => row[column] === true);
   const isSuperuser = row['rolsuper'] === true;
   // A superuser may do all of it anyway: one line says so.

@@ -1,5 +1,5 @@
 /** What the catalog says of Praefect's tables and views: the statement, and its rows as values. */
-import type { Row } from './database.ts';
+import type { DatabaseRow } from './database.ts';
 
 /** Praefect's tables that a question may rest on. Whether a role may read them is another matter. */
 export const praefectTables = [
@@ -70,7 +70,7 @@ export interface Relation {
   readonly identity: string;
 }
 
-export function relationOf(row: Row): Relation {
+export function relationOf(row: DatabaseRow): Relation {
   const columns = String(row['columns'] ?? '');
   return {
     schema: String(row['schema']),

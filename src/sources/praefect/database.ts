@@ -1,46 +1,46 @@
 /**
- * How the rest of the room reads Praefect's database: one connection, one reader, one read-only transaction a
- * question, all of it bounded and paid from one budget. The implementation is in connection/.
+ * Praefect's database as its readers see it: one connection, one query at a time, each in a read-only transaction
+ * with time limits, paid from one time budget. connection/ implements it.
  */
 import type { Failure } from '../../scheduler/outcome.ts';
 
-/** A value, or why not; with the wall time that the question took of the database. */
-export type Answer<T> =
+/** The value, with the milliseconds that the query took on the open connection; or why it failed. */
+export type QueryResult<T> =
   | { readonly ok: true; readonly value: T; readonly elapsedMs: number }
   | { readonly ok: false; readonly failure: Failure };
 
-/** A row as the driver gives it: int8 and numeric as strings, float8 and int4 as numbers, no Dates wanted. */
-export type Row = Readonly<Record<string, unknown>>;
+/** A row: int2, int4, float4 and float8 as numbers, booleans as booleans, everything else as PostgreSQL's text. */
+export type DatabaseRow = Readonly<Record<string, unknown>>;
 
-export interface QuestionOptions {
-  /** Aborting it cancels the question and destroys the socket; the next question connects anew. */
+export interface QueryOptions {
+  /** Aborting it cancels the query on the server and closes the connection; the next query opens a new one. */
   readonly signal: AbortSignal;
-  /** SET LOCAL statement_timeout; a whole number of milliseconds over 0. In a look it holds for each statement. */
+  /** statement_timeout: a whole number of milliseconds over 0. In a transaction it holds for each statement. */
   readonly statementTimeoutMs: number;
-  /** What is asked for, as a noun for a failure's message: `the replication queue`. */
-  readonly about?: string;
+  /** What the query reads, as a noun for failure messages and pg_stat_activity: `the replication queue`. */
+  readonly purpose?: string;
 }
 
-/** Inside one read-only REPEATABLE READ transaction. */
-export interface Look {
-  /** One statement without parameters: whoever calls formats numbers and quotes nothing else into it. */
-  rows(sql: string): Promise<readonly Row[]>;
-  /**
-   * `COPY (sql) TO STDOUT (FORMAT binary)`: hands over the chunks as they arrive, a promise holds the stream
-   * back (that is the flow control).
-   */
+/** One read-only REPEATABLE READ transaction. Its statements run one at a time. */
+export interface ReadTransaction {
+  /** Runs one statement without parameters. Callers insert numbers only, never quoted text. */
+  rows(sql: string): Promise<readonly DatabaseRow[]>;
+  /** Streams `COPY (sql) TO STDOUT (FORMAT binary)`. A promise from `onChunk` pauses the stream. */
   copy(sql: string, onChunk: (chunk: Buffer) => Promise<void> | void): Promise<void>;
 }
 
 export interface Database {
-  /** One statement in a transaction of its own, in one round trip (it must not contain parameters). */
-  ask(sql: string, options: QuestionOptions): Promise<Answer<readonly Row[]>>;
+  /** Runs one statement without parameters in its own transaction, in one round trip. */
+  query(sql: string, options: QueryOptions): Promise<QueryResult<readonly DatabaseRow[]>>;
   /**
-   * Several statements that see one instant. What the body throws of its own is thrown on (a bug); what the
-   * database refuses, or a lost connection, comes back as a failure. Rolled back or committed in every case.
+   * Runs several statements that see the same snapshot. Rejects with what `body` throws itself (a bug); a refused
+   * statement or a lost connection is a failure. The transaction ends in every case.
    */
-  look<T>(options: QuestionOptions, body: (look: Look) => Promise<T>): Promise<Answer<T>>;
-  /** What is known of the connection, for `info` and the page; undefined until the first connection. */
+  transaction<T>(
+    options: QueryOptions,
+    body: (transaction: ReadTransaction) => Promise<T>,
+  ): Promise<QueryResult<T>>;
+  /** Facts about the connection for praefect_db_info; undefined before the first connection. */
   connection():
     | { readonly encrypted: boolean; readonly serverVersion: string; readonly pooler: string }
     | undefined;

@@ -4,7 +4,7 @@
  */
 import type { EventLog } from '../../scheduler/event-log.ts';
 import { type Failure, failed, type Outcome } from '../../scheduler/outcome.ts';
-import type { Answer, Database, Look, QuestionOptions, Row } from './database.ts';
+import type { Database, DatabaseRow, QueryOptions, QueryResult, ReadTransaction } from './database.ts';
 import { type SchemaVariant, variantOf, variantSql } from './variant.ts';
 
 /** Who knows the form of the schema; one for all questions to a database. */
@@ -22,10 +22,10 @@ export function createVariantSource(database: Database, events: EventLog): Varia
   let known: SchemaVariant | undefined;
 
   async function detect(signal: AbortSignal): Promise<SchemaVariant | Failure> {
-    const answer = await database.ask(variantSql, {
+    const answer = await database.query(variantSql, {
       signal,
       statementTimeoutMs: detectTimeoutMs,
-      about: "the form of Praefect's schema",
+      purpose: "the form of Praefect's schema",
     });
     // A database that does not answer says nothing about its schema: what was known stays known.
     if (!answer.ok) return answer.failure;
@@ -46,7 +46,7 @@ export function createVariantSource(database: Database, events: EventLog): Varia
   return { detect, current: async (signal) => known ?? detect(signal) };
 }
 
-export interface QuestionContext {
+export interface QueryContext {
   readonly database: Database;
   readonly variants: VariantSource;
 }
@@ -56,33 +56,33 @@ export interface QuestionContext {
  * answer is then undefined as well. When the question fails and the schema turns out to have changed, it is
  * asked once more, in the new variant's words.
  */
-export function askByVariant(
-  context: QuestionContext,
-  options: QuestionOptions,
+export function queryByVariant(
+  context: QueryContext,
+  options: QueryOptions,
   sqlOf: (variant: SchemaVariant) => string | undefined,
-): Promise<Answer<readonly Row[] | undefined>> {
+): Promise<QueryResult<readonly DatabaseRow[] | undefined>> {
   return byVariant(context, options, (variant) => {
     const sql = sqlOf(variant);
-    return sql === undefined ? undefined : context.database.ask(sql, options);
+    return sql === undefined ? undefined : context.database.query(sql, options);
   });
 }
 
 /** The same for several statements that must see one instant. */
-export function lookByVariant<T>(
-  context: QuestionContext,
-  options: QuestionOptions,
-  body: (look: Look, variant: SchemaVariant) => Promise<T>,
-): Promise<Answer<T | undefined>> {
+export function transactionByVariant<T>(
+  context: QueryContext,
+  options: QueryOptions,
+  body: (look: ReadTransaction, variant: SchemaVariant) => Promise<T>,
+): Promise<QueryResult<T | undefined>> {
   return byVariant(context, options, (variant) =>
-    context.database.look(options, (look) => body(look, variant)),
+    context.database.transaction(options, (look) => body(look, variant)),
   );
 }
 
 async function byVariant<T>(
-  { variants }: QuestionContext,
-  { signal }: QuestionOptions,
-  attempt: (variant: SchemaVariant) => Promise<Answer<T>> | undefined,
-): Promise<Answer<T | undefined>> {
+  { variants }: QueryContext,
+  { signal }: QueryOptions,
+  attempt: (variant: SchemaVariant) => Promise<QueryResult<T>> | undefined,
+): Promise<QueryResult<T | undefined>> {
   const before = await variants.current(signal);
   if (isFailure(before)) return { ok: false, failure: before };
   const first = await attempt(before);
@@ -102,7 +102,7 @@ const mayMeanAnotherSchema = ({ reason }: Failure): boolean =>
   reason === 'missing_schema' || reason === 'unsupported_schema' || reason === 'query';
 
 /** A failed answer as a collector's outcome. */
-export const failedBy = ({ reason, message }: Failure): Outcome => failed(reason, message);
+export const failedOutcome = ({ reason, message }: Failure): Outcome => failed(reason, message);
 
 export const isFailure = (value: object): value is Failure => 'reason' in value && 'message' in value;
 

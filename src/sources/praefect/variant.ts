@@ -15,7 +15,7 @@ import {
   type Relation,
   relationOf,
 } from './catalog.ts';
-import type { Row } from './database.ts';
+import type { DatabaseRow } from './database.ts';
 
 export {
   type PraefectTable,
@@ -99,7 +99,7 @@ const required = {
  * `missing_schema` (no Praefect table is in sight), `permission` (they are in a schema that the role may not
  * use), `unsupported_schema` (older than 13.3, or without a table or column that every known form has).
  */
-export function variantOf(rows: readonly Row[]): SchemaVariant | Failure {
+export function variantOf(rows: readonly DatabaseRow[]): SchemaVariant | Failure {
   const all = rows.filter((row) => row['name'] !== null).map(relationOf);
   const seen = new Map(
     all.filter((relation) => relation.visible).map((relation) => [relation.name, relation]),
@@ -176,7 +176,7 @@ function nameOf(marks: Readonly<Record<VariantName, boolean>>): VariantName {
 }
 
 function unusable(
-  first: Row | undefined,
+  first: DatabaseRow | undefined,
   all: readonly Relation[],
   seen: ReadonlyMap<string, Relation>,
   table: (name: PraefectTable) => Relation | undefined,

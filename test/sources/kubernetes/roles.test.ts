@@ -17,7 +17,7 @@ import { createKubernetesRoom } from '../../../src/sources/kubernetes/source.ts'
 import { maintenanceMetrics } from '../../../src/sources/maintenance/metrics.ts';
 import { mirrorMetrics } from '../../../src/sources/praefect/mirror/metrics.ts';
 import { verificationMetrics } from '../../../src/sources/praefect/mirror/verification.ts';
-import { questionMetrics } from '../../../src/sources/praefect/queries/index.ts';
+import { praefectQueryMetrics } from '../../../src/sources/praefect/queries/index.ts';
 import { createManualClock } from '../../support/manual-clock.ts';
 import { createFakeStores, isGitaly } from './support.ts';
 
@@ -37,7 +37,7 @@ const cluster: readonly Metric[] = [
   ...maintenanceMetrics,
   ...mirrorMetrics,
   ...verificationMetrics,
-  ...questionMetrics,
+  ...praefectQueryMetrics,
 ];
 const names = (metrics: readonly Metric[]): readonly string[] => metrics.map(({ name }) => name);
 

@@ -2,9 +2,9 @@
 
 import { bucketName, listingJson, replicasJson } from '../../../buckets/json.ts';
 import { bucketsOfReplica, listBucket, type StorageListing } from '../../../buckets/listing.ts';
-import type { Answer, QuestionOptions } from '../../../sources/praefect/database.ts';
+import type { QueryOptions, QueryResult } from '../../../sources/praefect/database.ts';
 import { contactedStorages, replicasOf } from '../../../sources/praefect/queries/replica-paths.ts';
-import type { QuestionContext } from '../../../sources/praefect/query.ts';
+import type { QueryContext } from '../../../sources/praefect/query.ts';
 import type { ExitCode } from '../../command.ts';
 import {
   type Asked,
@@ -19,8 +19,8 @@ import {
 } from './asked.ts';
 
 export interface PraefectAccess {
-  readonly context: QuestionContext;
-  readonly limits: QuestionOptions;
+  readonly context: QueryContext;
+  readonly limits: QueryOptions;
   readonly configuredStorages: readonly string[] | undefined;
 }
 
@@ -114,7 +114,7 @@ function listingText(
   ].join('\n');
 }
 
-function answered<T>(answer: Answer<T>): T {
+function answered<T>(answer: QueryResult<T>): T {
   if (!answer.ok) throw new CannotAnswer(answer.failure.message);
   return answer.value;
 }

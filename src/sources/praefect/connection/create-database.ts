@@ -7,7 +7,7 @@ import type { DatabaseConnection } from '../../../config/database-connection.ts'
 import type { Clock } from '../../../lib/clock.ts';
 import { type Log, silentLog } from '../../../lib/log.ts';
 import type { Budget } from '../../../scheduler/budget.ts';
-import type { Answer, Database, QuestionOptions } from '../database.ts';
+import type { Database, QueryOptions, QueryResult } from '../database.ts';
 import { createBackoff } from './backoff.ts';
 import { connect } from './connect.ts';
 import { failureOf, placeOf } from './failures.ts';
@@ -82,19 +82,19 @@ export function createDatabase({
 
   /** One turn in the queue: connects, asks, pays. */
   async function turn<T>(
-    options: QuestionOptions,
-    ask: (session: Session, options: Required<QuestionOptions>) => Promise<Result<T>>,
-  ): Promise<Answer<T>> {
-    const about = options.about ?? "Praefect's database";
+    options: QueryOptions,
+    ask: (session: Session, options: Required<QueryOptions>) => Promise<Result<T>>,
+  ): Promise<QueryResult<T>> {
+    const purpose = options.purpose ?? "Praefect's database";
     // Not AbortSignal.any: what hangs on a signal that lives as long as the program is never collected.
     const bounds = limit(clock, undefined, options.signal, closing.signal);
     const { signal } = bounds;
-    const answer = (result: Result<T>, elapsedMs: number): Answer<T> =>
+    const answer = (result: Result<T>, elapsedMs: number): QueryResult<T> =>
       result.ok
         ? { ok: true, value: result.value, elapsedMs }
         : {
             ok: false,
-            failure: failureOf(result.finding, connection, about),
+            failure: failureOf(result.finding, connection, purpose),
           };
     const leave = await queue.enter(signal);
     if (leave === undefined) {
@@ -108,7 +108,7 @@ export function createDatabase({
       const elapsed = (): number => clock.monotonic() - started;
       const before = live.value.roundTrips();
       try {
-        return answer(await ask(live.value, { ...options, about, signal }), elapsed());
+        return answer(await ask(live.value, { ...options, purpose, signal }), elapsed());
       } finally {
         const network = (live.value.roundTrips() - before) * roundTripMs;
         budget.charge(Math.max(0, elapsed() - network));
@@ -120,15 +120,15 @@ export function createDatabase({
   }
 
   return {
-    ask: (sql, options) =>
+    query: (sql, options) =>
       turn(options, async (live, limits) => {
-        const text = questionAlone(sql, limits.about, limits.statementTimeoutMs);
+        const text = questionAlone(sql, limits.purpose, limits.statementTimeoutMs);
         const rows = await live.rows(text, limits);
         if (!live.inTransaction()) return rows;
         live.abandon();
         return rows.ok ? found({ reason: 'internal', found: 'a question left its transaction open' }) : rows;
       }),
-    look: (options, body) => turn(options, (live, limits) => lookAt(live, limits, body)),
+    transaction: (options, body) => turn(options, (live, limits) => lookAt(live, limits, body)),
     connection: () => facts,
     async close() {
       closing.abort();

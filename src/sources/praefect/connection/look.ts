@@ -1,5 +1,5 @@
 /** Several statements that see one instant: BEGIN, whatever the caller asks, COMMIT; or the first refusal. */
-import type { Look, QuestionOptions, Row } from '../database.ts';
+import type { DatabaseRow, QueryOptions, ReadTransaction } from '../database.ts';
 import { type Finding, found, type Result, succeeded } from './finding.ts';
 import type { Session } from './session.ts';
 import { beginLook } from './transaction.ts';
@@ -16,8 +16,8 @@ class LookFailed extends Error {
 /** The body between BEGIN and COMMIT; the first thing that the database refused is the answer. */
 export async function lookAt<T>(
   session: Session,
-  options: Required<QuestionOptions>,
-  body: (look: Look) => Promise<T>,
+  options: Required<QueryOptions>,
+  body: (look: ReadTransaction) => Promise<T>,
 ): Promise<Result<T>> {
   let failure: Finding | undefined;
   let busy = false;
@@ -37,7 +37,7 @@ export async function lookAt<T>(
     }
   }
 
-  const begun = await session.rows(beginLook(options.about, options.statementTimeoutMs), options);
+  const begun = await session.rows(beginLook(options.purpose, options.statementTimeoutMs), options);
   if (!begun.ok) {
     await rollBack(session, options);
     return begun;
@@ -52,7 +52,7 @@ export async function lookAt<T>(
   try {
     const value = await Promise.race([
       body({
-        rows: (sql) => statement<readonly Row[]>(() => session.rows(sql, options)),
+        rows: (sql) => statement<readonly DatabaseRow[]>(() => session.rows(sql, options)),
         copy: (sql, onChunk) =>
           statement<void>(() => session.copy(`COPY (${sql}) TO STDOUT (FORMAT binary)`, options, onChunk)),
       }),
@@ -72,7 +72,7 @@ export async function lookAt<T>(
   }
 }
 
-async function rollBack(session: Session, options: QuestionOptions): Promise<void> {
+async function rollBack(session: Session, options: QueryOptions): Promise<void> {
   if (session.lost() !== undefined) return;
   // With no time left only a new connection is surely clean.
   if (options.signal.aborted) return session.abandon();

@@ -4,7 +4,7 @@ import type pg from 'pg';
 import { to as copyTo } from 'pg-copy-streams';
 import type { DatabaseConnection } from '../../../config/database-connection.ts';
 import type { Clock } from '../../../lib/clock.ts';
-import type { Row } from '../database.ts';
+import type { DatabaseRow } from '../database.ts';
 import { cancelRunning } from './cancel.ts';
 import { type Asked, findingOf } from './failures.ts';
 import { type Finding, found, inWords, type Result, succeeded } from './finding.ts';
@@ -25,7 +25,7 @@ export interface Limits {
 export interface Session {
   readonly facts: Facts;
   /** Sends the text as one message; the rows of its last statement. */
-  rows(sql: string, limits: Limits): Promise<Result<readonly Row[]>>;
+  rows(sql: string, limits: Limits): Promise<Result<readonly DatabaseRow[]>>;
   /** COPY ... TO STDOUT. What `onChunk` throws is thrown on, and ends the session. */
   copy(sql: string, limits: Limits, onChunk: (chunk: Buffer) => Promise<void> | void): Promise<Result<void>>;
   /** How many messages were sent and waited for, since the beginning. */
@@ -128,7 +128,9 @@ export function createSession(login: Login, connection: DatabaseConnection, cloc
     rows: (sql, limits) =>
       statement(sql, limits, async () => {
         // Several statements give an array of results, which pg's types do not know.
-        const results = (await client.query<Row>(sql)) as pg.QueryResult<Row> | pg.QueryResult<Row>[];
+        const results = (await client.query<DatabaseRow>(sql)) as
+          | pg.QueryResult<DatabaseRow>
+          | pg.QueryResult<DatabaseRow>[];
         return (Array.isArray(results) ? results.at(-1) : results)?.rows ?? [];
       }),
     async copy(sql, limits, onChunk) {

@@ -87,7 +87,7 @@ export function createRepositoriesCollector(options: RepositoriesCollectorOption
     await options.healthAsked(signal);
     const now = seconds();
     const limits = { signal, statementTimeoutMs: options.statementTimeoutMs };
-    const asked = await database.look(limits, async (look) => {
+    const asked = await database.transaction(limits, async (look) => {
       const variant = variantOf(await look.rows(variantSql));
       if ('reason' in variant) return variant;
       const current = stateFor(variant);

@@ -2,7 +2,7 @@
  * A look: one read-only REPEATABLE READ transaction that brings the mirror up to date, by changed rows where the
  * past is known and by whole tables where it is not (design: watch by xmin, find deletions by count).
  */
-import type { Look } from '../database.ts';
+import type { ReadTransaction } from '../database.ts';
 import { createCopyReader } from './copy-binary.ts';
 import { differs, type Mirror, type MirroredTable, mirroredTables, type Tally } from './mirror.ts';
 import type { Slices } from './slices.ts';
@@ -63,7 +63,7 @@ export interface LookSubject {
 
 /** `now`: whole seconds since 1970. Rows are applied as they arrive; settle.ts draws the conclusions. */
 export async function lookAtTables(
-  look: Look,
+  look: ReadTransaction,
   { mirror, statements, schema, past }: LookSubject,
   now: number,
   slices: Slices,
@@ -101,7 +101,7 @@ export async function lookAtTables(
 }
 
 async function readIdentity(
-  look: Look,
+  look: ReadTransaction,
 ): Promise<{ past: Past; databaseNow: number; queueReadable: boolean; shardPrimariesReadable: boolean }> {
   // pg_postmaster_start_time: a restart or failover of PostgreSQL may have taken transactions back (asynchronous
   // standby, restore), and nothing in the rows would show it. Behind a pooler, the backend may change unnoticed.
@@ -127,20 +127,24 @@ async function readIdentity(
   };
 }
 
-async function readTally(look: Look, statements: Statements, table: MirroredTable): Promise<Tally> {
+async function readTally(
+  look: ReadTransaction,
+  statements: Statements,
+  table: MirroredTable,
+): Promise<Tally> {
   const [row] = await look.rows(statements.tally(table));
   return { rows: Number(row?.['rows']), sum: Number(row?.['sum']) };
 }
 
 /** A load knows how much is coming; without this, arrays would be copied again and again while they grow. */
-async function reserve(look: Look, mirror: Mirror, statements: Statements): Promise<void> {
+async function reserve(look: ReadTransaction, mirror: Mirror, statements: Statements): Promise<void> {
   for (const row of await look.rows(statements.sizes)) {
     mirror.table(mirror.names.of(String(row['virtual_storage']))).slots.reserve(Number(row['rows']));
   }
 }
 
 async function copyRows(
-  look: Look,
+  look: ReadTransaction,
   mirror: Mirror,
   statements: Statements,
   table: MirroredTable,
@@ -169,7 +173,12 @@ async function copyRows(
 }
 
 /** Jobs whose repository the mirror knows. */
-async function readJobs(look: Look, mirror: Mirror, sql: string, slices: Slices): Promise<Place[]> {
+async function readJobs(
+  look: ReadTransaction,
+  mirror: Mirror,
+  sql: string,
+  slices: Slices,
+): Promise<Place[]> {
   const targets: Place[] = [];
   const reader = createCopyReader(3, (row) => {
     const table = mirror.tables.get(mirror.names.ofBytes(row.bytes, row.start(1), row.end(1)));
@@ -189,7 +198,7 @@ async function readJobs(look: Look, mirror: Mirror, sql: string, slices: Slices)
   return targets;
 }
 
-async function readShardPrimaries(look: Look): Promise<ShardPrimary[]> {
+async function readShardPrimaries(look: ReadTransaction): Promise<ShardPrimary[]> {
   const rows = await look.rows(`
     SELECT shard_name, node_name, demoted, extract(epoch FROM elected_at)::float8 AS elected_at FROM shard_primaries`);
   return rows.map((row) => ({

@@ -3,7 +3,7 @@
  * first, then row by row in the ranges that differ. The mirror is never short of a row (changed rows were read
  * before), so a range with the same count is the same range.
  */
-import type { Look } from '../database.ts';
+import type { ReadTransaction } from '../database.ts';
 import { differs, type Mirror, type MirroredTable, type Tally, witnessBits } from './mirror.ts';
 import type { Place } from './refresh.ts';
 import type { Slices } from './slices.ts';
@@ -11,7 +11,7 @@ import type { MirrorSchema, Statements } from './statements.ts';
 import type { Table } from './table.ts';
 
 export interface VanishedQuestion {
-  readonly look: Look;
+  readonly look: ReadTransaction;
   readonly mirror: Mirror;
   readonly statements: Statements;
   readonly schema: MirrorSchema;

@@ -8,8 +8,8 @@ import { gauge } from '../../../metrics/metric.ts';
 import { type Block, samplesOf, single } from '../../../metrics/samples.ts';
 import type { Budget } from '../../../scheduler/budget.ts';
 import type { Collector } from '../../../scheduler/collector.ts';
-import type { Database, Row } from '../database.ts';
-import { failedBy, numberOf } from '../query.ts';
+import type { Database, DatabaseRow } from '../database.ts';
+import { failedOutcome, numberOf } from '../query.ts';
 
 /** pg_stat_activity.state; `unknown` where we may not see it. */
 export const connectionStates = [
@@ -113,7 +113,7 @@ SELECT count(DISTINCT l.pid)                                                    
   JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid
  WHERE NOT l.granted AND a.datname = current_database()`;
 
-export function connectionsBlock(row: Row, blocked: Row): Block {
+export function connectionsBlock(row: DatabaseRow, blocked: DatabaseRow): Block {
   const number = (column: string) => numberOf(row[column]);
   const all = number('here') ?? 0;
   const byState = samplesOf(connections);
@@ -156,12 +156,12 @@ export function createConnectionsCollector({
     metrics: connectionMetrics,
     schedule: { kind: 'interval', everyMs: 15_000, timeoutMs: 5000, maxAgeMs: 60_000, budget },
     async collect({ signal }) {
-      const limits = { signal, statementTimeoutMs: 4000, about: 'connections and locks' };
-      const asked = await database.ask(connectionsSql, limits);
-      if (!asked.ok) return failedBy(asked.failure);
+      const limits = { signal, statementTimeoutMs: 4000, purpose: 'connections and locks' };
+      const asked = await database.query(connectionsSql, limits);
+      if (!asked.ok) return failedOutcome(asked.failure);
       const major = Number.parseInt(database.connection()?.serverVersion ?? '', 10);
-      const blocked = await database.ask(major < 14 ? blockedSqlBefore14 : blockedSql, limits);
-      if (!blocked.ok) return failedBy(blocked.failure);
+      const blocked = await database.query(major < 14 ? blockedSqlBefore14 : blockedSql, limits);
+      if (!blocked.ok) return failedOutcome(blocked.failure);
       return { kind: 'data', block: connectionsBlock(asked.value[0] ?? {}, blocked.value[0] ?? {}) };
     },
   };

@@ -6,8 +6,8 @@ import { type Block, samplesOf, single } from '../../../metrics/samples.ts';
 import type { Budget } from '../../../scheduler/budget.ts';
 import type { Collector } from '../../../scheduler/collector.ts';
 import { type Failure, failed } from '../../../scheduler/outcome.ts';
-import type { Database, Row } from '../database.ts';
-import { isFailure, numberOf, type QuestionContext, textOf } from '../query.ts';
+import type { Database, DatabaseRow } from '../database.ts';
+import { isFailure, numberOf, type QueryContext, textOf } from '../query.ts';
 import { knownMigrations } from './known-migrations.ts';
 
 export const up = gauge('praefect_db_up', {
@@ -142,7 +142,7 @@ export function databaseBlock(probe: Probe): Block {
   };
 }
 
-export interface DatabaseCollectorOptions extends QuestionContext {
+export interface DatabaseCollectorOptions extends QueryContext {
   readonly budget: Budget;
   readonly clock: Clock;
 }
@@ -156,7 +156,7 @@ export function createDatabaseCollector({
 }: DatabaseCollectorOptions): Collector {
   async function probe(signal: AbortSignal): Promise<{ probe: Probe; failure?: Failure }> {
     const limits = { signal, statementTimeoutMs: 3000 };
-    const pinged = await database.ask(pingSql, { ...limits, about: 'the probe' });
+    const pinged = await database.query(pingSql, { ...limits, purpose: 'the probe' });
     if (!pinged.ok) return { probe: {}, failure: pinged.failure };
     const seconds = pinged.elapsedMs / 1000;
     const databaseClock = numberOf(pinged.value[0]?.['clock']) ?? Number.NaN;
@@ -167,7 +167,7 @@ export function createDatabaseCollector({
       ...(connection && { connection }),
     };
 
-    const server = await database.ask(serverSql, { ...limits, about: "the server's settings" });
+    const server = await database.query(serverSql, { ...limits, purpose: "the server's settings" });
     if (!server.ok) return { probe: found, failure: server.failure };
     found = { ...found, server: serverOf(server.value[0] ?? {}) };
 
@@ -176,9 +176,9 @@ export function createDatabaseCollector({
     found = { ...found, variant: variant.name };
     if (!variant.tables.has('schema_migrations')) return { probe: found };
 
-    const migrations = await database.ask(migrationsSql, {
+    const migrations = await database.query(migrationsSql, {
       ...limits,
-      about: 'the migrations that were applied',
+      purpose: 'the migrations that were applied',
     });
     if (!migrations.ok) return { probe: found, failure: migrations.failure };
     return { probe: { ...found, migrations: migrations.value.map((row) => textOf(row['id'])) } };
@@ -204,7 +204,7 @@ export function createDatabaseCollector({
   };
 }
 
-function serverOf(row: Row): NonNullable<Probe['server']> {
+function serverOf(row: DatabaseRow): NonNullable<Probe['server']> {
   const setting = row['configured'] ?? row['server'];
   return {
     version: textOf(row['server_version']),

@@ -7,9 +7,9 @@ import type { Budget } from '../../../scheduler/budget.ts';
 import type { Collector } from '../../../scheduler/collector.ts';
 import type { EventLog } from '../../../scheduler/event-log.ts';
 import type { Wake } from '../../../scheduler/wake.ts';
-import type { Row } from '../database.ts';
+import type { DatabaseRow } from '../database.ts';
 import { aliveWithinSeconds, type HealthView, healthOf, type NodeStatusRow } from '../health.ts';
-import { askByVariant, failedBy, numberOf, type QuestionContext, textOf } from '../query.ts';
+import { failedOutcome, numberOf, type QueryContext, queryByVariant, textOf } from '../query.ts';
 
 const perPraefect = { praefect: anyValue, virtual_storage: anyValue } as const;
 const perStorage = { virtual_storage: anyValue, storage: anyValue } as const;
@@ -76,7 +76,7 @@ SELECT praefect_name                                                  AS praefec
  WHERE greatest(last_contact_attempt_at, last_seen_active_at)
        >= (SELECT max(greatest(last_contact_attempt_at, last_seen_active_at)) FROM node_status) - interval '1 day'`;
 
-export const nodeStatusOf = (row: Row): NodeStatusRow => ({
+export const nodeStatusOf = (row: DatabaseRow): NodeStatusRow => ({
   praefect: textOf(row['praefect']),
   virtualStorage: textOf(row['virtual_storage']),
   storage: textOf(row['storage']),
@@ -131,7 +131,7 @@ export function healthBlock(view: HealthView, databaseNow: number): Block {
 /** A storage may fall ill within seconds: health that is older than this says nothing about now. */
 export const healthPromiseMs = (everyMs: number): number => Math.max(10_000, 3 * everyMs);
 
-export interface HealthCollectorOptions extends QuestionContext {
+export interface HealthCollectorOptions extends QueryContext {
   readonly budget: Budget;
   readonly clock: Clock;
   readonly events: EventLog;
@@ -160,12 +160,12 @@ export function createHealthCollector(options: HealthCollectorOptions): Collecto
       priority: 'reserved',
     },
     async collect({ signal }) {
-      const asked = await askByVariant(
+      const asked = await queryByVariant(
         options,
-        { signal, statementTimeoutMs: 1500, about: 'the health of storages' },
+        { signal, statementTimeoutMs: 1500, purpose: 'the health of storages' },
         () => healthSql,
       );
-      if (!asked.ok) return failedBy(asked.failure);
+      if (!asked.ok) return failedOutcome(asked.failure);
       const rows = asked.value ?? [];
       // Dated at the answer: a view may be taken for younger than it is by one round trip, never for older,
       // so that no storage is called unhealthy before Praefect's own view calls it so.

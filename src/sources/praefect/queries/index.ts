@@ -66,7 +66,7 @@ export function createPraefectCollectors(options: PraefectCollectorsOptions): Pr
 }
 
 /** Every metric of these collectors, for the catalogue. */
-export const questionMetrics = [
+export const praefectQueryMetrics = [
   ...databaseMetrics,
   ...healthMetrics,
   ...queueMetrics,

@@ -10,9 +10,9 @@ import { type Block, samplesOf, single } from '../../../metrics/samples.ts';
 import type { Budget } from '../../../scheduler/budget.ts';
 import type { Collector } from '../../../scheduler/collector.ts';
 import { failed } from '../../../scheduler/outcome.ts';
-import type { Row } from '../database.ts';
+import type { DatabaseRow } from '../database.ts';
 import type { HealthView } from '../health.ts';
-import { failedBy, lookByVariant, numberOf, type QuestionContext, textOf } from '../query.ts';
+import { failedOutcome, numberOf, type QueryContext, textOf, transactionByVariant } from '../query.ts';
 import { type ConfiguredStorages, type KnownStorages, knownStorages } from './known-storages.ts';
 import { createRemovedCounter } from './removed-counter.ts';
 
@@ -132,7 +132,7 @@ export interface QueueLook {
   readonly newestId: number | undefined;
 }
 
-const jobGroupOf = (row: Row): JobGroup => ({
+const jobGroupOf = (row: DatabaseRow): JobGroup => ({
   virtual_storage: textOf(row['virtual_storage']),
   storage: textOf(row['storage']),
   state: jobStates.find((state) => state === row['state']) ?? 'dead',
@@ -142,7 +142,7 @@ const jobGroupOf = (row: Row): JobGroup => ({
   oldest: numberOf(row['oldest']) ?? Number.NaN,
 });
 
-const lockGroupOf = (row: Row): LockGroup => ({
+const lockGroupOf = (row: DatabaseRow): LockGroup => ({
   virtual_storage: textOf(row['virtual_storage']),
   storage: textOf(row['storage']),
   locked: numberOf(row['locked']) ?? 0,
@@ -205,7 +205,7 @@ export function queueBlock(
 const keyOf = ({ virtual_storage, storage }: { virtual_storage: string; storage: string }): string =>
   JSON.stringify([virtual_storage, storage]);
 
-export interface QueueCollectorOptions extends QuestionContext {
+export interface QueueCollectorOptions extends QueryContext {
   readonly budget: Budget;
   readonly configuredStorages: ConfiguredStorages | undefined;
   /** The newest health, or undefined while there is none. */
@@ -226,9 +226,9 @@ export function createQueueCollector(options: QueueCollectorOptions): Collector 
       budget: options.budget,
     },
     async collect({ signal }) {
-      const asked = await lookByVariant(
+      const asked = await transactionByVariant(
         options,
-        { signal, statementTimeoutMs: 8000, about: 'the replication queue' },
+        { signal, statementTimeoutMs: 8000, purpose: 'the replication queue' },
         async (look, variant) => {
           const [sources] = await look.rows(queueSourcesSql);
           const groups = (await look.rows(queueSql(removed.settledId()))).map(jobGroupOf);
@@ -237,7 +237,7 @@ export function createQueueCollector(options: QueueCollectorOptions): Collector 
           return { groups, locks, newestId: numberOf(sources?.['newest_id']), kept: variant.finalStates };
         },
       );
-      if (!asked.ok) return failedBy(asked.failure);
+      if (!asked.ok) return failedOutcome(asked.failure);
       if (asked.value === undefined) return { kind: 'empty', why: 'this schema has no replication queue' };
 
       const { kept, ...look } = asked.value;

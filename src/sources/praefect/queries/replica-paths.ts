@@ -8,10 +8,17 @@
  * in docs/buckets.md.
  */
 import type { Failure } from '../../../scheduler/outcome.ts';
-import type { Answer, Look, QuestionOptions } from '../database.ts';
+import type { QueryOptions, QueryResult, ReadTransaction } from '../database.ts';
 import { createCopyReader } from '../mirror/copy-binary.ts';
 import { createSlices, type Slices } from '../mirror/slices.ts';
-import { askByVariant, isFailure, lookByVariant, numberOf, type QuestionContext, textOf } from '../query.ts';
+import {
+  isFailure,
+  numberOf,
+  type QueryContext,
+  queryByVariant,
+  textOf,
+  transactionByVariant,
+} from '../query.ts';
 import type { SchemaVariant } from '../variant.ts';
 
 /** A repository on one storage. */
@@ -28,14 +35,14 @@ export interface Replica {
 
 /** Every replica of the repositories that users or Gitalys know by this path. */
 export async function replicasOf(
-  context: QuestionContext,
-  options: QuestionOptions,
+  context: QueryContext,
+  options: QueryOptions,
   path: string,
-): Promise<Answer<readonly Replica[]>> {
-  const limits = { ...options, about: 'the replicas of one repository' };
+): Promise<QueryResult<readonly Replica[]>> {
+  const limits = { ...options, purpose: 'the replicas of one repository' };
   const variant = await context.variants.detect(options.signal);
   if (isFailure(variant)) return { ok: false, failure: variant };
-  const asked = await askByVariant(context, limits, (variant) => replicasSql(variant, path));
+  const asked = await queryByVariant(context, limits, (variant) => replicasSql(variant, path));
   if (!asked.ok) return asked;
   const replicas = (asked.value ?? []).map((row) => ({
     virtualStorage: textOf(row['virtual_storage']),
@@ -60,10 +67,13 @@ SELECT r.virtual_storage, r.relative_path, ${replicaPath(variant)} AS replica_pa
 
 /** Names of all storages that a Praefect contacted within a day; empty where none writes heartbeats. */
 export async function contactedStorages(
-  context: QuestionContext,
-  options: QuestionOptions,
-): Promise<Answer<readonly string[]>> {
-  const asked = await context.database.ask(contactedSql, { ...options, about: 'the names of the storages' });
+  context: QueryContext,
+  options: QueryOptions,
+): Promise<QueryResult<readonly string[]>> {
+  const asked = await context.database.query(contactedSql, {
+    ...options,
+    purpose: 'the names of the storages',
+  });
   return asked.ok ? { ...asked, value: asked.value.map((row) => textOf(row['storage'])) } : asked;
 }
 
@@ -85,11 +95,11 @@ const defaultPageRows = 20_000;
 
 /** Wanted replicas that really are on that storage. The number is of repositories that were looked at. */
 export async function scanReplicas(
-  context: QuestionContext,
-  options: QuestionOptions,
+  context: QueryContext,
+  options: QueryOptions,
   { wanted, onReplica, pageRows = defaultPageRows }: ReplicaScan,
-): Promise<Answer<number>> {
-  const limits = { ...options, about: 'the paths of all repositories' };
+): Promise<QueryResult<number>> {
+  const limits = { ...options, purpose: 'the paths of all repositories' };
   // Not what was once known: the words for an older form may well be answered by a newer one, with other paths.
   const variant = await context.variants.detect(options.signal);
   if (isFailure(variant)) return { ok: false, failure: variant };
@@ -98,8 +108,10 @@ export async function scanReplicas(
   let repositories = 0;
   for (let cursor: Cursor = { kind: 'start' }; ; ) {
     const from: Cursor = cursor;
-    const asked: Answer<Page | Failure | undefined> = await lookByVariant(context, limits, (look, variant) =>
-      readPage(look, variant, from, { wanted, pageRows, slices }),
+    const asked: QueryResult<Page | Failure | undefined> = await transactionByVariant(
+      context,
+      limits,
+      (look, variant) => readPage(look, variant, from, { wanted, pageRows, slices }),
     );
     if (!asked.ok) return asked;
     elapsedMs += asked.elapsedMs;
@@ -129,7 +141,7 @@ interface Candidate extends Omit<Replica, 'generation'> {
 }
 
 async function readPage(
-  look: Look,
+  look: ReadTransaction,
   variant: SchemaVariant,
   from: Cursor,
   { wanted, pageRows, slices }: Required<Pick<ReplicaScan, 'wanted' | 'pageRows'>> & { slices: Slices },
@@ -170,7 +182,7 @@ const candidatesAtOnce = 500;
 
 /** With the generation of each; a repository that has no replica on that storage falls out. */
 async function thoseThatExist(
-  look: Look,
+  look: ReadTransaction,
   keyedById: boolean,
   candidates: readonly Candidate[],
   slices: Slices,

@@ -12,9 +12,9 @@ import { anyValue, gauge } from '../../../metrics/metric.ts';
 import { type Block, emptyBlock, samplesOf } from '../../../metrics/samples.ts';
 import type { Budget } from '../../../scheduler/budget.ts';
 import type { Collector } from '../../../scheduler/collector.ts';
-import type { Row } from '../database.ts';
+import type { DatabaseRow } from '../database.ts';
 import type { HealthView } from '../health.ts';
-import { askByVariant, failedBy, numberOf, type QuestionContext, textOf } from '../query.ts';
+import { failedOutcome, numberOf, type QueryContext, queryByVariant, textOf } from '../query.ts';
 
 export const shardPrimary = gauge('praefect_db_shard_primary', {
   help: '1 for the storage that is primary of the whole virtual storage, 0 for the others. Only with the legacy sql elector (default up to GitLab 13.12); absent with per_repository, whose primaries are in praefect_db_primaries.',
@@ -63,7 +63,7 @@ const heartbeatWithinSeconds = 86_400;
 
 /** @param perRepository virtual storages whose repositories have primaries of their own */
 export function shardBlock(
-  rows: readonly Row[],
+  rows: readonly DatabaseRow[],
   health: HealthView | undefined,
   perRepository: ReadonlySet<string>,
 ): Block {
@@ -86,7 +86,7 @@ export function shardBlock(
   return { families: [primary, readOnly, electedAt].map((samples) => samples.family()) };
 }
 
-export interface ShardPrimariesCollectorOptions extends QuestionContext {
+export interface ShardPrimariesCollectorOptions extends QueryContext {
   readonly budget: Budget;
   readonly clock: Clock;
   /** The newest health as it was read; undefined while it is not known. */
@@ -109,20 +109,20 @@ export function createShardPrimariesCollector(options: ShardPrimariesCollectorOp
       budget: options.budget,
     },
     async collect({ signal }) {
-      const limits = { signal, statementTimeoutMs: 4000, about: 'primaries of virtual storages' };
-      const asked = await askByVariant(options, limits, ({ tables }) =>
+      const limits = { signal, statementTimeoutMs: 4000, purpose: 'primaries of virtual storages' };
+      const asked = await queryByVariant(options, limits, ({ tables }) =>
         tables.has('shard_primaries') ? shardPrimariesSql : undefined,
       );
-      if (!asked.ok) return failedBy(asked.failure);
+      if (!asked.ok) return failedOutcome(asked.failure);
       if (asked.value === undefined) return { kind: 'empty', why: 'this schema has no shard_primaries' };
       // An empty table says that no `sql` elector ever ran; the other question then has nothing to tell apart.
       if (asked.value.length === 0) return { kind: 'data', block: emptyBlock };
 
       if (elector === undefined || clock.monotonic() - elector.askedAt >= askElectorEveryMs) {
-        const found = await askByVariant(options, limits, ({ repositories }) =>
+        const found = await queryByVariant(options, limits, ({ repositories }) =>
           repositories.primary ? perRepositorySql : undefined,
         );
-        if (!found.ok) return failedBy(found.failure);
+        if (!found.ok) return failedOutcome(found.failure);
         const perRepository = new Set((found.value ?? []).map((row) => textOf(row['virtual_storage'])));
         elector = { askedAt: clock.monotonic(), perRepository };
       }

@@ -3,8 +3,8 @@ import { gauge } from '../../../metrics/metric.ts';
 import { type Block, samplesOf, single } from '../../../metrics/samples.ts';
 import type { Budget } from '../../../scheduler/budget.ts';
 import type { Collector } from '../../../scheduler/collector.ts';
-import type { Row } from '../database.ts';
-import { askByVariant, failedBy, numberOf, type QuestionContext } from '../query.ts';
+import type { DatabaseRow } from '../database.ts';
+import { failedOutcome, numberOf, type QueryContext, queryByVariant } from '../query.ts';
 import { praefectTables } from '../variant.ts';
 
 const perTable = { table: praefectTables } as const;
@@ -58,7 +58,7 @@ SELECT s.relname::text                                                 AS "table
 export const wraparoundSql = `
 SELECT 2147483647 - max(age(datfrozenxid)) AS left FROM pg_catalog.pg_database`;
 
-export function tablesBlock(rows: readonly Row[], wraparound: Row): Block {
+export function tablesBlock(rows: readonly DatabaseRow[], wraparound: DatabaseRow): Block {
   const live = samplesOf(tableLiveRows);
   const dead = samplesOf(tableDeadRows);
   const size = samplesOf(tableSize);
@@ -81,7 +81,7 @@ export function tablesBlock(rows: readonly Row[], wraparound: Row): Block {
   };
 }
 
-export function createTablesCollector(context: QuestionContext & { readonly budget: Budget }): Collector {
+export function createTablesCollector(context: QueryContext & { readonly budget: Budget }): Collector {
   return {
     name: 'praefect_tables',
     title: "Size and upkeep of Praefect's tables (pg_stat_user_tables)",
@@ -94,11 +94,11 @@ export function createTablesCollector(context: QuestionContext & { readonly budg
       budget: context.budget,
     },
     async collect({ signal }) {
-      const limits = { signal, statementTimeoutMs: 4000, about: "the size of Praefect's tables" };
-      const asked = await askByVariant(context, limits, () => tablesSql);
-      if (!asked.ok) return failedBy(asked.failure);
-      const wraparound = await context.database.ask(wraparoundSql, limits);
-      if (!wraparound.ok) return failedBy(wraparound.failure);
+      const limits = { signal, statementTimeoutMs: 4000, purpose: "the size of Praefect's tables" };
+      const asked = await queryByVariant(context, limits, () => tablesSql);
+      if (!asked.ok) return failedOutcome(asked.failure);
+      const wraparound = await context.database.query(wraparoundSql, limits);
+      if (!wraparound.ok) return failedOutcome(wraparound.failure);
       return { kind: 'data', block: tablesBlock(asked.value ?? [], wraparound.value[0] ?? {}) };
     },
   };

@@ -3,8 +3,8 @@ import { gauge } from '../../../metrics/metric.ts';
 import { type Block, samplesOf } from '../../../metrics/samples.ts';
 import type { Budget } from '../../../scheduler/budget.ts';
 import type { Collector } from '../../../scheduler/collector.ts';
-import type { Row } from '../database.ts';
-import { askByVariant, failedBy, numberOf, type QuestionContext } from '../query.ts';
+import type { DatabaseRow } from '../database.ts';
+import { failedOutcome, numberOf, type QueryContext, queryByVariant } from '../query.ts';
 
 export const writeLocks = gauge('praefect_db_reference_write_locks', {
   help: 'Locks on the references of repositories. held: a write is under way, and renews it; expired: its holder is gone, and the next write takes it over. Absent before the schema variant 19.0.',
@@ -17,7 +17,7 @@ SELECT count(*) FILTER (WHERE expired_at >= now()) AS held,
        count(*) FILTER (WHERE expired_at < now())  AS expired
   FROM repository_reference_write_locks`;
 
-export function writeLocksBlock(row: Row): Block {
+export function writeLocksBlock(row: DatabaseRow): Block {
   return {
     families: [
       samplesOf(writeLocks)
@@ -28,7 +28,7 @@ export function writeLocksBlock(row: Row): Block {
   };
 }
 
-export function createWriteLocksCollector(context: QuestionContext & { readonly budget: Budget }): Collector {
+export function createWriteLocksCollector(context: QueryContext & { readonly budget: Budget }): Collector {
   return {
     name: 'praefect_write_locks',
     title: 'Locks of writes under way (repository_reference_write_locks)',
@@ -41,12 +41,12 @@ export function createWriteLocksCollector(context: QuestionContext & { readonly 
       budget: context.budget,
     },
     async collect({ signal }) {
-      const asked = await askByVariant(
+      const asked = await queryByVariant(
         context,
-        { signal, statementTimeoutMs: 4000, about: 'the locks of writes' },
+        { signal, statementTimeoutMs: 4000, purpose: 'the locks of writes' },
         (variant) => (variant.writeLocks ? writeLocksSql : undefined),
       );
-      if (!asked.ok) return failedBy(asked.failure);
+      if (!asked.ok) return failedOutcome(asked.failure);
       const row = asked.value?.[0];
       return row === undefined
         ? { kind: 'empty', why: 'no such table before the schema variant 19.0' }

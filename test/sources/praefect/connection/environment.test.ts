@@ -31,7 +31,7 @@ test('no PG variable changes how a connection is made', async () => {
   });
   const database = open(place.connection);
   const [row] = valueIn(
-    await database.ask(
+    await database.query(
       `SELECT current_user::text AS "user", current_setting('application_name') AS name,
               current_setting('client_encoding') AS encoding, 'ä' AS letter`,
       within(5000),
@@ -44,7 +44,7 @@ test('no PG variable changes how a connection is made', async () => {
 test('a password in the environment is none that was configured', async () => {
   process.env['PGPASSWORD'] = server.superuser.password;
   const database = open({ ...place.connection, password: async () => undefined });
-  const failure = failureIn(await database.ask('SELECT 1', within(5000)));
+  const failure = failureIn(await database.query('SELECT 1', within(5000)));
   await database.close();
   expect(failure).toMatchObject({
     reason: 'authentication',

@@ -52,7 +52,7 @@ describe.each([15, 18] as const)('PostgreSQL %i', (version) => {
     reason: FailureReason,
     message: RegExp | string,
   ): Promise<void> {
-    const failure = failureIn(await as(change).ask(sql, within(5000, 300)));
+    const failure = failureIn(await as(change).query(sql, within(5000, 300)));
     messages.push(failure.message);
     expect(failure).toEqual({
       reason,
@@ -112,7 +112,7 @@ describe.each([15, 18] as const)('PostgreSQL %i', (version) => {
 
     test('no connection left for the role', async () => {
       const first = open({ ...place.connection, user: 'one', password: async () => new Secret(sentinel) });
-      valueIn(await first.ask('SELECT 1', within(5000)));
+      valueIn(await first.query('SELECT 1', within(5000)));
       await expectFailure(
         { user: 'one' },
         'SELECT 1',
@@ -170,7 +170,7 @@ describe.each([15, 18] as const)('PostgreSQL %i', (version) => {
     test('a table that somebody has locked is named', async () => {
       await admin.query('BEGIN; LOCK TABLE repositories IN ACCESS EXCLUSIVE MODE');
       try {
-        const failure = failureIn(await as({}).ask('SELECT id FROM repositories', within(5000, 4000)));
+        const failure = failureIn(await as({}).query('SELECT id FROM repositories', within(5000, 4000)));
         expect(failure).toEqual({
           reason: 'timeout',
           message: expect.stringMatching(
@@ -183,7 +183,7 @@ describe.each([15, 18] as const)('PostgreSQL %i', (version) => {
     });
 
     test('a question that somebody cancelled is no timeout', async () => {
-      const asking = as({}).ask('SELECT pg_sleep(10)', within(5000, 4000));
+      const asking = as({}).query('SELECT pg_sleep(10)', within(5000, 4000));
       await until(async () => {
         const { rows } = await admin.query(
           `SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE application_name = 'gitaly-exporter' AND state = 'active'`,
@@ -198,14 +198,14 @@ describe.each([15, 18] as const)('PostgreSQL %i', (version) => {
 
     test('one forbidden table costs that question only', async () => {
       as({});
-      expect((await database!.ask('SELECT * FROM replication_queue', within(5000))).ok).toBe(false);
-      expect(valueIn(await database!.ask('SELECT * FROM repositories', within(5000)))).toEqual([]);
+      expect((await database!.query('SELECT * FROM replication_queue', within(5000))).ok).toBe(false);
+      expect(valueIn(await database!.query('SELECT * FROM repositories', within(5000)))).toEqual([]);
     });
   });
 
   describe('losing the connection', () => {
     const pidOf = async (): Promise<unknown> =>
-      valueIn(await database!.ask('SELECT pg_backend_pid() AS pid', within(5000)))[0]?.['pid'];
+      valueIn(await database!.query('SELECT pg_backend_pid() AS pid', within(5000)))[0]?.['pid'];
 
     test('a backend that was ended between two questions is replaced, and nobody hears of it', async () => {
       as({});
@@ -221,7 +221,7 @@ describe.each([15, 18] as const)('PostgreSQL %i', (version) => {
     test('a backend that is ended in a question costs that question', async () => {
       as({});
       const pid = await pidOf();
-      const asking = database!.ask('SELECT pg_sleep(10)', within(5000));
+      const asking = database!.query('SELECT pg_sleep(10)', within(5000));
       await until(async () => {
         const { rows } = await admin.query(
           `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = $1 AND query LIKE '%pg_sleep%'`,
@@ -242,7 +242,7 @@ describe.each([15, 18] as const)('PostgreSQL %i', (version) => {
       as({});
       await pidOf();
       await server.shutdown();
-      expect(failureIn(await database!.ask('SELECT 1', within(5000)))).toMatchObject({
+      expect(failureIn(await database!.query('SELECT 1', within(5000)))).toMatchObject({
         reason: 'refused',
         message: expect.stringContaining('nothing listens there'),
       });
@@ -255,9 +255,9 @@ describe.each([15, 18] as const)('PostgreSQL %i', (version) => {
       as({});
       await pidOf();
       await server.kill();
-      expect(failureIn(await database!.ask('SELECT 1', within(5000))).reason).toBe('refused');
+      expect(failureIn(await database!.query('SELECT 1', within(5000))).reason).toBe('refused');
       await server.start();
-      await until(async () => (await database!.ask('SELECT 1', within(5000))).ok);
+      await until(async () => (await database!.query('SELECT 1', within(5000))).ok);
       admin = await place.client();
     });
   });
@@ -283,17 +283,17 @@ describe.each([15, 18] as const)('PostgreSQL %i', (version) => {
         { ...place.connection, user: 'reader', password: async () => new Secret(password) },
         { clock, random: () => 0.999 },
       );
-      failureIn(await database.ask('SELECT 1', within(5000)));
+      failureIn(await database.query('SELECT 1', within(5000)));
       password = sentinel;
       clock.forward(400);
-      expect(failureIn(await database.ask('SELECT 1', within(5000)))).toEqual({
+      expect(failureIn(await database.query('SELECT 1', within(5000)))).toEqual({
         reason: 'authentication',
         message: expect.stringMatching(
           /password authentication failed .*\(unreachable since 2026-01-02T03:04:05Z, next attempt in 0\.\d s\)/,
         ),
       });
       clock.forward(200);
-      expect(valueIn(await database.ask('SELECT 1 AS one', within(5000)))).toEqual([{ one: 1 }]);
+      expect(valueIn(await database.query('SELECT 1 AS one', within(5000)))).toEqual([{ one: 1 }]);
     });
 
     test('what the log says of it', async () => {
@@ -311,10 +311,10 @@ describe.each([15, 18] as const)('PostgreSQL %i', (version) => {
         },
       };
       database = open(connection, { clock, log });
-      failureIn(await database.ask('SELECT 1', within(5000)));
+      failureIn(await database.query('SELECT 1', within(5000)));
       clock.forward(60_000);
       port = server.port;
-      valueIn(await database.ask('SELECT 1', within(5000)));
+      valueIn(await database.query('SELECT 1', within(5000)));
       expect(lines).toEqual([
         expect.stringMatching(
           /^connected to Praefect's database at 127\.0\.0\.1:1\/.* as reader, after 60(\.\d)? s$/,

@@ -80,15 +80,15 @@ describe('asking', () => {
   withPgBouncer('questions and looks are answered, and the pooler is seen', async () => {
     const database = through(await bouncer());
     expect(
-      valueIn(await database.ask("SELECT current_setting('application_name') AS name", within(5000))),
+      valueIn(await database.query("SELECT current_setting('application_name') AS name", within(5000))),
     ).toEqual([{ name: 'gitaly-exporter' }]);
     let bytes = 0;
     const rows = valueIn(
-      await database.look(within(5000), async (look) => {
-        await look.copy('SELECT padding FROM wide', (chunk) => {
+      await database.transaction(within(5000), async (transaction) => {
+        await transaction.copy('SELECT padding FROM wide', (chunk) => {
           bytes += chunk.length;
         });
-        return look.rows("SELECT current_setting('transaction_isolation') AS isolation");
+        return transaction.rows("SELECT current_setting('transaction_isolation') AS isolation");
       }),
     );
     expect(rows).toEqual([{ isolation: 'repeatable read' }]);
@@ -105,16 +105,16 @@ describe('asking', () => {
       const settings =
         "current_setting('statement_timeout') AS timeout, current_setting('search_path') AS path, current_setting('extra_float_digits') AS digits";
       const pid = 'pg_backend_pid() AS pid';
-      valueIn(await database.ask(`SELECT ${pid}`, within(5000, 4000)));
+      valueIn(await database.query(`SELECT ${pid}`, within(5000, 4000)));
       expect((await neighbour.query(`SELECT ${settings}`)).rows).toEqual([
         { timeout: '0', path: '"$user", public', digits: '1' },
       ]);
       // What pg_dump does in a session, for one.
       await neighbour.query("SET search_path = ''; SET extra_float_digits = 0; SET statement_timeout = '1h'");
-      expect(valueIn(await database.ask(`SELECT ${settings}`, within(5000, 4000)))).toEqual([
+      expect(valueIn(await database.query(`SELECT ${settings}`, within(5000, 4000)))).toEqual([
         { timeout: '4s', path: '"$user", public', digits: '3' },
       ]);
-      const [ours] = valueIn(await database.ask(`SELECT ${pid}`, within(5000)));
+      const [ours] = valueIn(await database.query(`SELECT ${pid}`, within(5000)));
       const theirs = (await neighbour.query(`SELECT ${pid}`)).rows[0];
       expect(ours).toEqual(theirs);
     },
@@ -123,17 +123,19 @@ describe('asking', () => {
   withPgBouncer('an error leaves no transaction open in the shared session', async () => {
     const pooler = await bouncer();
     const database = through(pooler);
-    expect((await database.ask('SELECT 1 / 0', within(5000))).ok).toBe(false);
-    expect((await database.look(within(5000), (look) => look.rows('SELECT 1 / 0'))).ok).toBe(false);
+    expect((await database.query('SELECT 1 / 0', within(5000))).ok).toBe(false);
+    expect(
+      (await database.transaction(within(5000), (transaction) => transaction.rows('SELECT 1 / 0'))).ok,
+    ).toBe(false);
     expect(await sleeping()).toBe(0);
     expect((await (await other(pooler)).query('SELECT 1 AS one')).rows).toEqual([{ one: 1 }]);
   });
 
   withPgBouncer('a question that is given up is cancelled on the server behind', async () => {
     const database = through(await bouncer());
-    expect((await database.ask('SELECT pg_sleep(60)', within(300, 30_000))).ok).toBe(false);
+    expect((await database.query('SELECT pg_sleep(60)', within(300, 30_000))).ok).toBe(false);
     await until(async () => (await sleeping()) === 0, 2000);
-    expect(valueIn(await database.ask('SELECT 1 AS one', within(5000)))).toEqual([{ one: 1 }]);
+    expect(valueIn(await database.query('SELECT 1 AS one', within(5000)))).toEqual([{ one: 1 }]);
   });
 
   withPgBouncer('thirty questions given up leave nothing behind', async () => {
@@ -144,13 +146,15 @@ describe('asking', () => {
       const options = { signal: gaveUp.signal, statementTimeoutMs: 5000 };
       const question =
         round % 2 === 0
-          ? database.ask('SELECT pg_sleep(60)', options)
-          : database.look(options, (look) => look.copy('SELECT * FROM wide', () => gaveUp.abort()));
+          ? database.query('SELECT pg_sleep(60)', options)
+          : database.transaction(options, (transaction) =>
+              transaction.copy('SELECT * FROM wide', () => gaveUp.abort()),
+            );
       if (round % 2 === 0) setTimeout(() => gaveUp.abort(), round);
       expect((await question).ok).toBe(false);
     }
     await until(async () => (await sleeping()) === 0);
-    expect(valueIn(await database.ask('SELECT 1 AS one', within(5000)))).toEqual([{ one: 1 }]);
+    expect(valueIn(await database.query('SELECT 1 AS one', within(5000)))).toEqual([{ one: 1 }]);
     const { rows } = await admin.query(
       `SELECT count(*)::int AS n FROM pg_stat_activity WHERE usename = 'reader'`,
     );
@@ -159,11 +163,11 @@ describe('asking', () => {
 
   withPgBouncer('a server that restarts behind it is found again', async () => {
     const database = through(await bouncer());
-    valueIn(await database.ask('SELECT 1', within(5000)));
+    valueIn(await database.query('SELECT 1', within(5000)));
     await server.restart();
     admin = await place.client();
     // The first one may still be given the connection that died.
-    await until(async () => (await database.ask('SELECT 1', within(5000))).ok);
+    await until(async () => (await database.query('SELECT 1', within(5000))).ok);
   });
 
   withPgBouncer('TLS to PgBouncer is our own leg, whatever it does behind', async () => {
@@ -182,12 +186,12 @@ describe('asking', () => {
       ssl: { mode: 'verify-full', rootCert: certificates.path('ca.crt') },
     });
     expect(
-      valueIn(await database.ask('SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()', within(5000))),
+      valueIn(await database.query('SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()', within(5000))),
     ).toEqual([{ ssl: false }]);
     expect(database.connection()).toMatchObject({ encrypted: true, pooler: 'pgbouncer' });
-    expect((await database.ask('SELECT pg_sleep(60)', within(300, 30_000))).ok).toBe(false);
+    expect((await database.query('SELECT pg_sleep(60)', within(300, 30_000))).ok).toBe(false);
     await until(async () => (await sleeping()) === 0, 2000);
-    expect(failureIn(await through(pooler).ask('SELECT 1', within(5000)))).toMatchObject({
+    expect(failureIn(await through(pooler).query('SELECT 1', within(5000)))).toMatchObject({
       reason: 'tls',
       message: expect.stringContaining('SSL required'),
     });
@@ -199,7 +203,7 @@ describe('what PgBouncer refuses', () => {
     pooler: PgBouncer,
     change: Partial<DatabaseConnection> = {},
   ): Promise<{ reason: string; message: string }> =>
-    failureIn(await through(pooler, change).ask('SELECT 1', within(5000)));
+    failureIn(await through(pooler, change).query('SELECT 1', within(5000)));
 
   withPgBouncer('a database that it does not know', async () => {
     expect(await refused(await bouncer(), { database: 'nonesuch' })).toEqual({
@@ -247,7 +251,7 @@ describe('what PgBouncer refuses', () => {
     const pooler = await bouncer({ query_wait_timeout: '1' });
     const neighbour = await other(pooler);
     await neighbour.query('BEGIN');
-    expect(failureIn(await through(pooler).ask('SELECT 1', within(10_000)))).toMatchObject({
+    expect(failureIn(await through(pooler).query('SELECT 1', within(10_000)))).toMatchObject({
       reason: 'timeout',
       message: expect.stringMatching(/query_wait_timeout .*Mend: PgBouncer had no server connection to give/),
     });
@@ -257,11 +261,11 @@ describe('what PgBouncer refuses', () => {
   withPgBouncer('a pool without a free connection, for longer than we wait', async () => {
     const pooler = await bouncer();
     const database = through(pooler);
-    valueIn(await database.ask('SELECT 1', within(5000)));
+    valueIn(await database.query('SELECT 1', within(5000)));
     const neighbour = await other(pooler);
     await neighbour.query('BEGIN');
     const endless = { signal: new AbortController().signal, statementTimeoutMs: 100 };
-    expect(failureIn(await database.ask('SELECT 1', endless))).toMatchObject({
+    expect(failureIn(await database.query('SELECT 1', endless))).toMatchObject({
       reason: 'timeout',
       message: expect.stringContaining('a pooler without a free server connection'),
     });
@@ -270,8 +274,10 @@ describe('what PgBouncer refuses', () => {
 
   withPgBouncer('transactions, in statement mode', async () => {
     const database = through(await bouncer({ pool_mode: 'statement' }));
-    expect(valueIn(await database.ask('SELECT 1 AS one', within(5000)))).toEqual([{ one: 1 }]);
-    expect(failureIn(await database.look(within(5000), (look) => look.rows('SELECT 1')))).toMatchObject({
+    expect(valueIn(await database.query('SELECT 1 AS one', within(5000)))).toEqual([{ one: 1 }]);
+    expect(
+      failureIn(await database.transaction(within(5000), (transaction) => transaction.rows('SELECT 1'))),
+    ).toMatchObject({
       reason: 'query',
       message: expect.stringContaining('set pool_mode = transaction'),
     });

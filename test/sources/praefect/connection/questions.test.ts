@@ -29,18 +29,18 @@ describe.each([15, 18] as const)('questions to PostgreSQL %i', (version) => {
   afterEach(() => database?.close());
 
   test('a question gives its rows', async () => {
-    const answer = await opened().ask('SELECT n FROM numbers ORDER BY n LIMIT 2', within(5000));
+    const answer = await opened().query('SELECT n FROM numbers ORDER BY n LIMIT 2', within(5000));
     expect(valueIn(answer)).toEqual([{ n: 1 }, { n: 2 }]);
     expect(answer).toMatchObject({ elapsedMs: expect.any(Number) });
   });
 
   test('a question without rows gives none', async () => {
-    expect(valueIn(await opened().ask('SELECT n FROM numbers WHERE false', within(5000)))).toEqual([]);
+    expect(valueIn(await opened().query('SELECT n FROM numbers WHERE false', within(5000)))).toEqual([]);
   });
 
   test('values arrive exactly, whatever the server is set to', async () => {
     const [row] = valueIn(
-      await opened().ask(
+      await opened().query(
         `SELECT 9007199254740993::int8 AS int8, 1.10::numeric AS numeric, 0.1::float8 + 0.2 AS float8,
            'infinity'::float8 AS infinite, 7::int4 AS int4, true AS yes, NULL::int4 AS nothing, at, with_zone,
            '{"a": [1]}'::jsonb AS json, ARRAY[1,2] AS list
@@ -84,11 +84,11 @@ describe.each([15, 18] as const)('questions to PostgreSQL %i', (version) => {
       application_name: 'gitaly-exporter',
     };
     opened();
-    expect(valueIn(await database.ask(sql, within(5000, 4000)))).toEqual([common]);
+    expect(valueIn(await database.query(sql, within(5000, 4000)))).toEqual([common]);
     const isolated = `${sql}, current_setting('transaction_isolation') AS isolation`;
-    expect(valueIn(await database.look(within(5000, 4000), (look) => look.rows(isolated)))).toEqual([
-      { ...common, isolation: 'repeatable read' },
-    ]);
+    expect(
+      valueIn(await database.transaction(within(5000, 4000), (transaction) => transaction.rows(isolated))),
+    ).toEqual([{ ...common, isolation: 'repeatable read' }]);
     // And nothing of it outlives the transaction.
     const { rows } = await admin.query('SHOW statement_timeout');
     expect(rows).toEqual([{ statement_timeout: '0' }]);
@@ -96,9 +96,9 @@ describe.each([15, 18] as const)('questions to PostgreSQL %i', (version) => {
 
   test('whoever looks into pg_stat_activity sees who asks, and what for', async () => {
     const [row] = valueIn(
-      await opened().ask('SELECT query FROM pg_stat_activity WHERE pid = pg_backend_pid()', {
+      await opened().query('SELECT query FROM pg_stat_activity WHERE pid = pg_backend_pid()', {
         ...within(5000),
-        about: 'the queue; */ DROP',
+        purpose: 'the queue; */ DROP',
       }),
     );
     expect(row?.['query']).toMatch(
@@ -109,8 +109,8 @@ describe.each([15, 18] as const)('questions to PostgreSQL %i', (version) => {
   test('an error leaves no transaction open, and the next question is answered on the same connection', async () => {
     opened();
     const pid = 'SELECT pg_backend_pid() AS pid';
-    const before = valueIn(await database.ask(pid, within(5000)));
-    const failed = await database.ask('SELECT 1 / 0', within(5000));
+    const before = valueIn(await database.query(pid, within(5000)));
+    const failed = await database.query('SELECT 1 / 0', within(5000));
     expect(failureIn(failed)).toEqual({
       reason: 'query',
       message: `the test, at 127.0.0.1:${server.port}/${place.name} as postgres: the server said: division by zero (22012)`,
@@ -119,18 +119,18 @@ describe.each([15, 18] as const)('questions to PostgreSQL %i', (version) => {
       `SELECT state, xact_start FROM pg_stat_activity WHERE application_name = 'gitaly-exporter'`,
     );
     expect(rows).toEqual([{ state: 'idle', xact_start: null }]);
-    expect(valueIn(await database.ask(pid, within(5000)))).toEqual(before);
+    expect(valueIn(await database.query(pid, within(5000)))).toEqual(before);
   });
 
   test('a write is refused by the server, and called our own fault', async () => {
-    const failure = failureIn(await opened().ask('DELETE FROM numbers', within(5000)));
+    const failure = failureIn(await opened().query('DELETE FROM numbers', within(5000)));
     expect(failure).toMatchObject({ reason: 'internal', message: expect.stringContaining('tried to write') });
   });
 
   test('a question that opens a transaction of its own does not leave it open', async () => {
     opened();
-    expect(failureIn(await database.ask('BEGIN', within(5000))).reason).toBe('internal');
-    expect(valueIn(await database.ask('SELECT 1 AS one', within(5000)))).toEqual([{ one: 1 }]);
+    expect(failureIn(await database.query('BEGIN', within(5000))).reason).toBe('internal');
+    expect(valueIn(await database.query('SELECT 1 AS one', within(5000)))).toEqual([{ one: 1 }]);
     await until(async () => {
       const { rows } = await admin.query(
         `SELECT count(*)::int AS n FROM pg_stat_activity WHERE application_name = 'gitaly-exporter'`,
@@ -141,10 +141,10 @@ describe.each([15, 18] as const)('questions to PostgreSQL %i', (version) => {
 
   test('a look sees one instant', async () => {
     const counts = valueIn(
-      await opened().look(within(5000), async (look) => {
-        const before = await look.rows('SELECT count(*) AS n FROM numbers');
+      await opened().transaction(within(5000), async (transaction) => {
+        const before = await transaction.rows('SELECT count(*) AS n FROM numbers');
         await admin.query('INSERT INTO numbers VALUES (0)');
-        return [before, await look.rows('SELECT count(*) AS n FROM numbers')];
+        return [before, await transaction.rows('SELECT count(*) AS n FROM numbers')];
       }),
     );
     expect(counts).toEqual([[{ n: '1000' }], [{ n: '1000' }]]);
@@ -155,8 +155,8 @@ describe.each([15, 18] as const)('questions to PostgreSQL %i', (version) => {
     const chunks: Buffer[] = [];
     opened();
     valueIn(
-      await database.look(within(5000), async (look) => {
-        await look.copy(
+      await database.transaction(within(5000), async (transaction) => {
+        await transaction.copy(
           'SELECT n::int4 FROM numbers WHERE n <= 2 ORDER BY n',
           (chunk) => void chunks.push(chunk),
         );
@@ -165,28 +165,28 @@ describe.each([15, 18] as const)('questions to PostgreSQL %i', (version) => {
     const header = `${Buffer.from('PGCOPY\n\xff\r\n\0', 'latin1').toString('hex')}0000000000000000`;
     const rows = '0001' + '00000004' + '00000001' + '0001' + '00000004' + '00000002';
     expect(Buffer.concat(chunks).toString('hex')).toBe(`${header}${rows}ffff`);
-    expect(valueIn(await database.ask('SELECT 1 AS one', within(5000)))).toEqual([{ one: 1 }]);
+    expect(valueIn(await database.query('SELECT 1 AS one', within(5000)))).toEqual([{ one: 1 }]);
   });
 
   test('what the database refuses in a look is the answer, even when the body goes on', async () => {
     opened();
-    const answer = await database.look(within(5000), async (look) => {
-      await look.rows('SELECT missing FROM numbers').catch(() => undefined);
-      await look.rows('SELECT 1').catch(() => undefined);
+    const answer = await database.transaction(within(5000), async (transaction) => {
+      await transaction.rows('SELECT missing FROM numbers').catch(() => undefined);
+      await transaction.rows('SELECT 1').catch(() => undefined);
       return 'as if nothing had been';
     });
     expect(failureIn(answer)).toMatchObject({
       reason: 'unsupported_schema',
       message: expect.stringContaining('column "missing" does not exist'),
     });
-    expect(valueIn(await database.ask('SELECT 1 AS one', within(5000)))).toEqual([{ one: 1 }]);
+    expect(valueIn(await database.query('SELECT 1 AS one', within(5000)))).toEqual([{ one: 1 }]);
   });
 
   test('a bug in the body is thrown on, and the transaction is rolled back', async () => {
     opened();
     const bug = new TypeError('undefined is not a function');
-    const looking = database.look(within(5000), async (look) => {
-      await look.rows('SELECT 1');
+    const looking = database.transaction(within(5000), async (transaction) => {
+      await transaction.rows('SELECT 1');
       throw bug;
     });
     await expect(looking).rejects.toBe(bug);
@@ -199,13 +199,13 @@ describe.each([15, 18] as const)('questions to PostgreSQL %i', (version) => {
   test('a consumer of COPY that throws ends the connection, and its error comes through', async () => {
     opened();
     const bug = new Error('a row that cannot be');
-    const looking = database.look(within(5000), (look) =>
-      look.copy('SELECT padding FROM numbers, generate_series(1, 1000)', () => {
+    const looking = database.transaction(within(5000), (transaction) =>
+      transaction.copy('SELECT padding FROM numbers, generate_series(1, 1000)', () => {
         throw bug;
       }),
     );
     await expect(looking).rejects.toBe(bug);
-    expect(valueIn(await database.ask('SELECT 1 AS one', within(5000)))).toEqual([{ one: 1 }]);
+    expect(valueIn(await database.query('SELECT 1 AS one', within(5000)))).toEqual([{ one: 1 }]);
   });
 
   test('questions are answered one at a time, in order of arrival', async () => {
@@ -213,7 +213,7 @@ describe.each([15, 18] as const)('questions to PostgreSQL %i', (version) => {
     const order: number[] = [];
     const ask = async (n: number, ms: number): Promise<unknown> => {
       const rows = valueIn(
-        await database.ask(`SELECT pg_sleep(${ms / 1000}), pg_backend_pid() AS pid`, within(9000)),
+        await database.query(`SELECT pg_sleep(${ms / 1000}), pg_backend_pid() AS pid`, within(9000)),
       );
       order.push(n);
       return rows[0]?.['pid'];
@@ -225,9 +225,9 @@ describe.each([15, 18] as const)('questions to PostgreSQL %i', (version) => {
 
   test('a question whose time is up while it waits leaves the queue, and the others go on', async () => {
     opened();
-    const slow = database.ask('SELECT pg_sleep(0.4)', within(5000));
-    const impatient = database.ask('SELECT 1 AS one', within(50));
-    const patient = database.ask('SELECT 2 AS two', within(5000));
+    const slow = database.query('SELECT pg_sleep(0.4)', within(5000));
+    const impatient = database.query('SELECT 1 AS one', within(50));
+    const patient = database.query('SELECT 2 AS two', within(5000));
     expect(failureIn(await impatient)).toMatchObject({
       reason: 'timeout',
       message: expect.stringContaining('waited for its turn'),
@@ -239,8 +239,8 @@ describe.each([15, 18] as const)('questions to PostgreSQL %i', (version) => {
   test('every question is paid for, a failed one too, waiting and connecting are not', async () => {
     opened();
     await Promise.all([
-      database.ask('SELECT pg_sleep(1)', within(5000)),
-      database.ask('SELECT pg_sleep(0.1), 1 / (random() * 0)::int', within(5000)),
+      database.query('SELECT pg_sleep(1)', within(5000)),
+      database.query('SELECT pg_sleep(0.1), 1 / (random() * 0)::int', within(5000)),
     ]);
     expect(database.budget.spentSeconds()).toBeGreaterThan(1.09);
     expect(database.budget.spentSeconds()).toBeLessThan(1.9);
@@ -249,7 +249,7 @@ describe.each([15, 18] as const)('questions to PostgreSQL %i', (version) => {
   test('what is known of the connection', async () => {
     opened();
     expect(database.connection()).toBeUndefined();
-    await database.ask('SELECT 1', within(5000));
+    await database.query('SELECT 1', within(5000));
     expect(database.connection()).toEqual({
       encrypted: false,
       serverVersion: expect.stringMatching(new RegExp(`^${version}\\.\\d+$`)),
@@ -259,7 +259,7 @@ describe.each([15, 18] as const)('questions to PostgreSQL %i', (version) => {
 
   test('after close() nothing is asked any more, and nothing is left on the server', async () => {
     opened();
-    const running = database.ask('SELECT pg_sleep(20)', within(30_000));
+    const running = database.query('SELECT pg_sleep(20)', within(30_000));
     await until(async () => {
       const { rows } = await admin.query(
         `SELECT count(*)::int AS n FROM pg_stat_activity WHERE query LIKE '%pg_sleep(20)' AND state = 'active'`,
@@ -269,7 +269,7 @@ describe.each([15, 18] as const)('questions to PostgreSQL %i', (version) => {
     await database.close();
     await database.close();
     expect((await running).ok).toBe(false);
-    expect(failureIn(await database.ask('SELECT 1', within(5000))).message).toContain('stopping');
+    expect(failureIn(await database.query('SELECT 1', within(5000))).message).toContain('stopping');
     await until(async () => {
       const { rows } = await admin.query(
         `SELECT count(*)::int AS n FROM pg_stat_activity WHERE application_name = 'gitaly-exporter'`,
@@ -286,8 +286,8 @@ test('a standby answers questions and looks', async () => {
   const database = open(place.connection);
   const sql = 'SELECT n, pg_is_in_recovery() AS standby FROM kept';
   const answers = [
-    await database.ask(sql, within(5000)),
-    await database.look(within(5000), (look) => look.rows(sql)),
+    await database.query(sql, within(5000)),
+    await database.transaction(within(5000), (transaction) => transaction.rows(sql)),
   ];
   await database.close();
   await server.stop();

@@ -76,12 +76,12 @@ describe.each([15, 18] as const)('PostgreSQL %i', (version) => {
       expect(wanted.length).toBeGreaterThan(7);
       const database = asExporter(place);
       for (const name of wanted)
-        expect(valueIn(await database.ask(`SELECT * FROM ${name}`, within(5000)))).toEqual([]);
+        expect(valueIn(await database.query(`SELECT * FROM ${name}`, within(5000)))).toEqual([]);
       expect(
-        valueIn(await database.ask('SELECT last_value FROM replication_queue_id_seq', within(5000))),
+        valueIn(await database.query('SELECT last_value FROM replication_queue_id_seq', within(5000))),
       ).toEqual([{ last_value: '1' }]);
       // And what nobody reads is left out.
-      expect(failureIn(await database.ask('SELECT * FROM hello_world', within(5000)))).toMatchObject({
+      expect(failureIn(await database.query('SELECT * FROM hello_world', within(5000)))).toMatchObject({
         reason: 'permission',
         message: expect.stringContaining('may not read table "hello_world"'),
       });
@@ -108,8 +108,8 @@ describe.each([15, 18] as const)('PostgreSQL %i', (version) => {
       CREATE TABLE repository_reference_write_locks (lock_id text);
       DROP VIEW valid_primaries; CREATE VIEW valid_primaries AS SELECT 1 AS repository_id`);
     const database = asExporter(place);
-    valueIn(await database.ask('SELECT * FROM repository_reference_write_locks', within(5000)));
-    valueIn(await database.ask('SELECT * FROM valid_primaries', within(5000)));
+    valueIn(await database.query('SELECT * FROM repository_reference_write_locks', within(5000)));
+    valueIn(await database.query('SELECT * FROM valid_primaries', within(5000)));
   });
 
   test('it cannot write, create, or read anything else, even without a read-only transaction', async () => {
@@ -162,7 +162,7 @@ describe.each([15, 18] as const)('PostgreSQL %i', (version) => {
       CREATE TABLE gitaly.replication_queue (id bigserial PRIMARY KEY);
       CREATE TABLE gitaly.repositories (virtual_storage text);
       ${sql('role.sql')}; ${setPassword}`);
-    expect(valueIn(await asExporter(place).ask('SELECT * FROM repositories', within(5000)))).toEqual([]);
+    expect(valueIn(await asExporter(place).query('SELECT * FROM repositories', within(5000)))).toEqual([]);
   });
 
   test("run by Praefect's own role, it does what that role may, and says what it may not", async () => {

@@ -56,7 +56,7 @@ describe('while connecting', () => {
     const mute = await startMute(...answers);
     closing.push(() => mute.close());
     const connection = { ...place.connection, port: mute.port, ssl: { mode }, connectTimeoutMs: 200 };
-    const [answer, ms] = await took(opened(connection).ask('SELECT 1', within(5000)));
+    const [answer, ms] = await took(opened(connection).query('SELECT 1', within(5000)));
     expect(failureIn(answer)).toMatchObject({
       reason: 'timeout',
       message: expect.stringMatching(new RegExp(`no answer within [\\d.]+ m?s while ${step}`)),
@@ -69,7 +69,7 @@ describe('while connecting', () => {
     const mute = await startMute();
     closing.push(() => mute.close());
     const [answer, ms] = await took(
-      opened({ ...place.connection, port: mute.port }).ask('SELECT 1', within(200)),
+      opened({ ...place.connection, port: mute.port }).query('SELECT 1', within(200)),
     );
     expect(failureIn(answer).reason).toBe('timeout');
     expect(ms).toBeLessThan(2500);
@@ -80,7 +80,7 @@ describe('while connecting', () => {
     const database = opened({ ...place.connection, connectTimeoutMs: 300 });
     server.pause();
     try {
-      const [answer, ms] = await took(database.ask('SELECT 1', within(5000)));
+      const [answer, ms] = await took(database.query('SELECT 1', within(5000)));
       expect(failureIn(answer)).toMatchObject({
         reason: 'timeout',
         message: expect.stringContaining('while logging in'),
@@ -89,7 +89,7 @@ describe('while connecting', () => {
     } finally {
       server.resume();
     }
-    expect(valueIn(await database.ask('SELECT 1 AS one', within(5000)))).toEqual([{ one: 1 }]);
+    expect(valueIn(await database.query('SELECT 1 AS one', within(5000)))).toEqual([{ one: 1 }]);
   });
 
   test.each([
@@ -100,7 +100,7 @@ describe('while connecting', () => {
     const mute = await startMute(bytes);
     closing.push(() => mute.close());
     const connection = { ...place.connection, port: mute.port, connectTimeoutMs: 300 };
-    const failure = failureIn(await opened(connection).ask('SELECT 1', within(5000)));
+    const failure = failureIn(await opened(connection).query('SELECT 1', within(5000)));
     if (reason !== undefined) expect(failure.reason).toBe(reason);
     await until(() => mute.open() === 0);
   });
@@ -110,9 +110,9 @@ describe('in the middle', () => {
   test('a question on a half-open connection ends at its deadline, its socket is gone, the next one connects anew', async () => {
     const proxy = await proxied();
     const database = opened({ ...place.connection, port: proxy.port });
-    valueIn(await database.ask('SELECT 1', within(5000)));
+    valueIn(await database.query('SELECT 1', within(5000)));
     proxy.fallSilent();
-    const [answer, ms] = await took(database.ask('SELECT 1', within(300, 5000)));
+    const [answer, ms] = await took(database.query('SELECT 1', within(300, 5000)));
     expect(failureIn(answer)).toEqual({
       reason: 'timeout',
       message: expect.stringMatching(
@@ -122,17 +122,17 @@ describe('in the middle', () => {
     expect(ms).toBeLessThan(2500);
     await until(() => proxy.open() === 0); // the cancel request, too, which nobody answered
     proxy.speak();
-    expect(valueIn(await database.ask('SELECT 1 AS one', within(5000)))).toEqual([{ one: 1 }]);
+    expect(valueIn(await database.query('SELECT 1 AS one', within(5000)))).toEqual([{ one: 1 }]);
     expect(proxy.open()).toBe(1);
   });
 
   test('without a deadline of its own, statement_timeout and a second end it', async () => {
     const proxy = await proxied();
     const database = opened({ ...place.connection, port: proxy.port });
-    valueIn(await database.ask('SELECT 1', within(5000)));
+    valueIn(await database.query('SELECT 1', within(5000)));
     proxy.fallSilent();
     const endless = { signal: new AbortController().signal, statementTimeoutMs: 100 };
-    const [answer, ms] = await took(database.ask('SELECT 1', endless));
+    const [answer, ms] = await took(database.query('SELECT 1', endless));
     expect(failureIn(answer).message).toMatch(
       /no answer for \d(\.\d)? s, although the server should stop after 100 ms/,
     );
@@ -142,22 +142,22 @@ describe('in the middle', () => {
 
   test('a stopped server, too', async () => {
     const database = opened(place.connection);
-    valueIn(await database.ask('SELECT 1', within(5000)));
+    valueIn(await database.query('SELECT 1', within(5000)));
     server.pause();
     try {
-      const [answer, ms] = await took(database.ask('SELECT 1', within(300, 5000)));
+      const [answer, ms] = await took(database.query('SELECT 1', within(300, 5000)));
       expect(failureIn(answer).reason).toBe('timeout');
       expect(ms).toBeLessThan(2500);
     } finally {
       server.resume();
     }
-    expect(valueIn(await database.ask('SELECT 1 AS one', within(5000)))).toEqual([{ one: 1 }]);
+    expect(valueIn(await database.query('SELECT 1 AS one', within(5000)))).toEqual([{ one: 1 }]);
     await until(async () => (await backends()) === 1);
   });
 
   test('a question that is given up is cancelled on the server', async () => {
     const database = opened(place.connection);
-    const [answer, ms] = await took(database.ask('SELECT pg_sleep(60)', within(300, 30_000)));
+    const [answer, ms] = await took(database.query('SELECT pg_sleep(60)', within(300, 30_000)));
     expect(failureIn(answer).reason).toBe('timeout');
     expect(ms).toBeLessThan(2500);
     await until(async () => (await backends()) === 0, 2000);
@@ -168,23 +168,25 @@ describe('in the middle', () => {
     const database = opened({ ...place.connection, port: proxy.port });
     const gaveUp = new AbortController();
     let bytes = 0;
-    const answer = await database.look({ signal: gaveUp.signal, statementTimeoutMs: 5000 }, (look) =>
-      look.copy('SELECT * FROM wide', (chunk) => {
-        bytes += chunk.length;
-        if (bytes > 1_000_000) gaveUp.abort();
-      }),
+    const answer = await database.transaction(
+      { signal: gaveUp.signal, statementTimeoutMs: 5000 },
+      (transaction) =>
+        transaction.copy('SELECT * FROM wide', (chunk) => {
+          bytes += chunk.length;
+          if (bytes > 1_000_000) gaveUp.abort();
+        }),
     );
     expect(failureIn(answer).reason).toBe('timeout');
     await until(() => proxy.open() === 0);
     await until(async () => (await backends()) === 0);
-    expect(valueIn(await database.ask('SELECT 1 AS one', within(5000)))).toEqual([{ one: 1 }]);
+    expect(valueIn(await database.query('SELECT 1 AS one', within(5000)))).toEqual([{ one: 1 }]);
   });
 
   test('a body that waits for something else is not waited for', async () => {
     const database = opened(place.connection);
     const [answer, ms] = await took(
-      database.look(within(200), async (look) => {
-        await look.rows('SELECT 1');
+      database.transaction(within(200), async (transaction) => {
+        await transaction.rows('SELECT 1');
         await new Promise(() => undefined);
       }),
     );
@@ -199,8 +201,8 @@ describe('in the middle', () => {
     let chunks = 0;
     let bytes = 0;
     let mostInFlight = 0;
-    const answer = await database.look(within(20_000), (look) =>
-      look.copy('SELECT * FROM wide', async (chunk) => {
+    const answer = await database.transaction(within(20_000), (transaction) =>
+      transaction.copy('SELECT * FROM wide', async (chunk) => {
         bytes += chunk.length;
         chunks += 1;
         // While the first chunks are held, everybody upstream must come to rest with little in their hands.
@@ -229,15 +231,17 @@ describe('in the middle', () => {
       const options = { signal: gaveUp.signal, statementTimeoutMs: 5000 };
       const question =
         round % 2 === 0
-          ? database.ask('SELECT pg_sleep(60)', options)
-          : database.look(options, (look) => look.copy('SELECT * FROM wide', () => gaveUp.abort()));
+          ? database.query('SELECT pg_sleep(60)', options)
+          : database.transaction(options, (transaction) =>
+              transaction.copy('SELECT * FROM wide', () => gaveUp.abort()),
+            );
       // From "before it was sent" to "well under way".
       if (round % 2 === 0) setTimeout(() => gaveUp.abort(), round % 7);
       expect((await question).ok).toBe(false);
     }
     await until(() => proxy.open() === 0);
     await until(async () => (await backends()) === 0);
-    expect(valueIn(await database.ask('SELECT 1 AS one', within(5000)))).toEqual([{ one: 1 }]);
+    expect(valueIn(await database.query('SELECT 1 AS one', within(5000)))).toEqual([{ one: 1 }]);
     expect(proxy.open()).toBe(1);
     expect(await backends()).toBe(1);
   });

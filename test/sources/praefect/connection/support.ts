@@ -7,7 +7,7 @@ import {
   createDatabase,
   type DatabaseOptions,
 } from '../../../../src/sources/praefect/connection/create-database.ts';
-import type { Answer, Database, QuestionOptions } from '../../../../src/sources/praefect/database.ts';
+import type { Database, QueryOptions, QueryResult } from '../../../../src/sources/praefect/database.ts';
 
 export type Opened = Database & { readonly budget: Budget };
 
@@ -25,18 +25,18 @@ export function open(connection: DatabaseConnection, options: Partial<DatabaseOp
 }
 
 /** A question's options; `ms` is the deadline. */
-export const within = (ms: number, statementTimeoutMs = ms): QuestionOptions => ({
+export const within = (ms: number, statementTimeoutMs = ms): QueryOptions => ({
   signal: AbortSignal.timeout(ms),
   statementTimeoutMs,
-  about: 'the test',
+  purpose: 'the test',
 });
 
-export function valueIn<T>(answer: Answer<T>): T {
+export function valueIn<T>(answer: QueryResult<T>): T {
   if (answer.ok) return answer.value;
   throw new Error(`${answer.failure.reason}: ${answer.failure.message}`);
 }
 
-export function failureIn(answer: Answer<unknown>): Failure {
+export function failureIn(answer: QueryResult<unknown>): Failure {
   if (answer.ok) throw new Error(`no failure, but ${JSON.stringify(answer.value)}`);
   return answer.failure;
 }

@@ -100,7 +100,7 @@ function connectionFor({
 /** `tls`, `plain`, or the failure. */
 async function outcome(wanted: Wanted): Promise<string | { reason: string; message: string }> {
   database = open(connectionFor(wanted));
-  const answer = await database.ask(
+  const answer = await database.query(
     'SELECT (SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()) AS ssl',
     within(5000),
   );
@@ -230,9 +230,9 @@ withOpenssl('certificates are read again at each connection', async () => {
   copyFileSync(certificates.path('other-ca.crt'), certificates.path('renewed.crt'));
   const connection = connectionFor({ mode: 'verify-full', root: 'renewed.crt' });
   database = open(connection);
-  expect(failureIn(await database.ask('SELECT 1', within(5000))).reason).toBe('tls');
+  expect(failureIn(await database.query('SELECT 1', within(5000))).reason).toBe('tls');
   copyFileSync(certificates.path('ca.crt'), certificates.path('renewed.crt'));
-  expect(valueIn(await database.ask('SELECT 1 AS one', within(5000)))).toEqual([{ one: 1 }]);
+  expect(valueIn(await database.query('SELECT 1 AS one', within(5000)))).toEqual([{ one: 1 }]);
 });
 
 withOpenssl('a key that does not belong to the certificate is told as that', async () => {
@@ -253,7 +253,7 @@ withOpenssl('a question over TLS is cancelled over TLS', async () => {
     );
     return rows[0].n;
   };
-  const question = database.ask('SELECT pg_sleep(60)', within(300, 30_000));
+  const question = database.query('SELECT pg_sleep(60)', within(300, 30_000));
   await until(async () => (await running()) === 1);
   expect((await question).ok).toBe(false);
   await until(async () => (await running()) === 0);
@@ -263,8 +263,8 @@ withOpenssl('COPY over TLS loses nothing', async () => {
   database = open(connectionFor({ mode: 'require' }));
   let bytes = 0;
   valueIn(
-    await database.look(within(20_000), (look) =>
-      look.copy("SELECT repeat('x', 1000) FROM generate_series(1, 20000)", (chunk) => {
+    await database.transaction(within(20_000), (transaction) =>
+      transaction.copy("SELECT repeat('x', 1000) FROM generate_series(1, 20000)", (chunk) => {
         bytes += chunk.length;
       }),
     ),
@@ -286,7 +286,7 @@ test.each([
     ssl: { mode: 'require' },
     connectTimeoutMs: 1000,
   });
-  expect(failureIn(await database.ask('SELECT 1', within(5000)))).toEqual({
+  expect(failureIn(await database.query('SELECT 1', within(5000)))).toEqual({
     reason: 'tls',
     message: expect.stringMatching(message),
   });

@@ -8,7 +8,10 @@ import { createBudget } from '../../../../src/scheduler/budget.ts';
 import { createEventLog } from '../../../../src/scheduler/event-log.ts';
 import { createWake } from '../../../../src/scheduler/wake.ts';
 import type { Database } from '../../../../src/sources/praefect/database.ts';
-import { createPraefectCollectors, questionMetrics } from '../../../../src/sources/praefect/queries/index.ts';
+import {
+  createPraefectCollectors,
+  praefectQueryMetrics,
+} from '../../../../src/sources/praefect/queries/index.ts';
 import { testWith } from '../../../support/tools.ts';
 import { collectorNames } from './support.ts';
 
@@ -25,12 +28,12 @@ const { collectors } = createPraefectCollectors({
 });
 
 test('the declarations keep the rules', () => {
-  expect(lintMetrics(questionMetrics)).toEqual([]);
+  expect(lintMetrics(praefectQueryMetrics)).toEqual([]);
 });
 
 test('every metric belongs to one collector, and every collector is known here', () => {
   expect(collectors.map(({ name }) => name)).toEqual([...collectorNames]);
-  expect(collectors.flatMap(({ metrics }) => metrics)).toEqual([...questionMetrics]);
+  expect(collectors.flatMap(({ metrics }) => metrics)).toEqual([...praefectQueryMetrics]);
 });
 
 test('every collector keeps to the one budget, and none may run longer than its interval', () => {

@@ -12,7 +12,7 @@ import {
   replicasOf,
   scanReplicas,
 } from '../../../../src/sources/praefect/queries/replica-paths.ts';
-import { createVariantSource, type QuestionContext } from '../../../../src/sources/praefect/query.ts';
+import { createVariantSource, type QueryContext } from '../../../../src/sources/praefect/query.ts';
 import {
   praefectSchema,
   startPostgres,
@@ -27,7 +27,7 @@ let server: TestPostgres;
 let testDatabase: TestDatabase;
 let client: pg.Client;
 let database: Database;
-let context: QuestionContext;
+let context: QueryContext;
 
 beforeAll(async () => {
   server = await startPostgres();
@@ -193,13 +193,13 @@ describe('on the newest schema', () => {
         ...context,
         database: {
           ...database,
-          async look(options, body) {
+          async transaction(options, body) {
             pages += 1;
             if (pages === 2) {
               await replacedBy('13.5', 'SELECT 1');
               await fill();
             }
-            return database.look(options, body);
+            return database.transaction(options, body);
           },
         },
       },
