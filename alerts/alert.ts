@@ -5,9 +5,9 @@
 
 import type { BoardPanel } from '../dashboards/panels.ts';
 import type { Range, targetLabels, Vector } from '../src/monitoring/promql/index.ts';
+import type { Thresholds } from '../src/rules/thresholds.ts';
 import { type AnnotationText, type Template, templateOf } from './annotations.ts';
 import { duration } from './durations.ts';
-import type { Thresholds } from './thresholds.ts';
 
 /** critical wakes someone; warning is a ticket; info is drawn on dashboards and notifies nobody. */
 export type Severity = 'critical' | 'warning' | 'info';

@@ -15,6 +15,7 @@ import {
   time,
   type Vector,
 } from '../src/monitoring/promql/index.ts';
+import type { Thresholds } from '../src/rules/thresholds.ts';
 import { maintenanceActive } from '../src/sources/maintenance/metrics.ts';
 import {
   heartbeatQuorum,
@@ -22,7 +23,6 @@ import {
   praefectAlive,
 } from '../src/sources/praefect/queries/health.ts';
 import { type ClusterLabel, clusterLabels, gaugeWindow } from './alert.ts';
-import type { Thresholds } from './thresholds.ts';
 
 /** Labels of a virtual storage, and of a Gitaly storage, of one of possibly many clusters. */
 export const virtualStorageLabels = [...clusterLabels, 'virtual_storage'] as const;
@@ -77,7 +77,7 @@ export const plannedWork = (thresholds: Thresholds): Vector<ClusterLabel> =>
 export const praefectsMissing = (thresholds: Thresholds): Vector<(typeof virtualStorageLabels)[number]> =>
   below(
     avgBy(virtualStorageLabels, lowest(thresholds, ['virtual_storage', 'praefect'], select(praefectAlive))),
-    thresholds.quorumShare.value,
+    thresholds.quorumRatio.value,
   );
 
 /** Either: no quorum of Praefects is there to be believed. */

@@ -16,12 +16,12 @@ import {
   select,
   unless,
 } from '../src/monitoring/promql/index.ts';
+import type { Thresholds } from '../src/rules/thresholds.ts';
 import { buildInfo, collectorEnabled, collectorSuccess } from '../src/scheduler/self-metrics.ts';
 import { type Alert, type AlertGroup, alert, clusterLabels, gaugeWindow, sustained } from './alert.ts';
 import { lowest } from './conditions.ts';
 import { duration, spoken } from './durations.ts';
 import type { AlertSettings } from './settings.ts';
-import type { Thresholds } from './thresholds.ts';
 
 /** Prometheus' own: 1 when the last scrape of a target succeeded. Not of this exporter. */
 export const scrapeUp = gauge('up', {
@@ -41,8 +41,8 @@ export function exporterAlerts(settings: AlertSettings): AlertGroup {
 }
 
 function exporterDown({ exporterJob, thresholds }: AlertSettings): Alert {
-  const { exporterDown: downFor, seriesRemembered } = thresholds;
-  const remembered = duration(seriesRemembered.value);
+  const { exporterDown: downFor, missingSeriesLookback } = thresholds;
+  const remembered = duration(missingSeriesLookback.value);
   const down = equals(lowest(thresholds, ['instance'], select(scrapeUp, { job: like(exporterJob) })), 0);
   // Prometheus forgets a target that its service discovery no longer finds: then only the past tells.
   const gone = unless(

@@ -1,6 +1,8 @@
 /**
  * Alerts on Gitaly's servers: their memory, CPU, limits and pods. What each means and what to do is in runbooks/.
  */
+
+import type { Thresholds } from '../src/rules/thresholds.ts';
 import type { AlertGroup, Inhibition } from './alert.ts';
 import { cpuThrottled } from './gitaly/cpu.ts';
 import { gitalyDown } from './gitaly/down.ts';
@@ -9,7 +11,6 @@ import { memoryNearLimit } from './gitaly/memory.ts';
 import { gitOomKilled, oomKilled, oomKilledRepeatedly } from './gitaly/oom.ts';
 import { rotationSlow, unwatched } from './gitaly/pods.ts';
 import { serverLabels } from './gitaly/servers.ts';
-import type { Thresholds } from './thresholds.ts';
 
 export function gitalyAlerts(thresholds: Thresholds): AlertGroup {
   return {

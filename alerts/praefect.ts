@@ -2,6 +2,8 @@
  * Alerts on Praefect's database: what it says of the cluster, and that it says anything. What each means and what
  * to do is in runbooks/.
  */
+
+import type { Thresholds } from '../src/rules/thresholds.ts';
 import { type AlertGroup, clusterLabels, type Inhibition } from './alert.ts';
 import { storageLabels, virtualStorageLabels } from './conditions.ts';
 import { repositoriesCutOff } from './praefect/access.ts';
@@ -9,7 +11,6 @@ import { databaseUnreachable } from './praefect/database.ts';
 import { failover, failoverOfMany } from './praefect/failover.ts';
 import { quorumOfPraefectsLost } from './praefect/quorum.ts';
 import { replicaStuck, replicationStalled } from './praefect/replication.ts';
-import type { Thresholds } from './thresholds.ts';
 
 export function praefectAlerts(thresholds: Thresholds): AlertGroup {
   return {

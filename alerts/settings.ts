@@ -1,5 +1,5 @@
 /** What of the alerts and boards depends on where they are used, as plain data. */
-import { defaultThresholds, type Thresholds } from './thresholds.ts';
+import { defaultThresholds, type Thresholds } from '../src/rules/thresholds.ts';
 
 export interface AlertSettings {
   readonly thresholds: Thresholds;

@@ -11,10 +11,10 @@ import {
   select,
   type Vector,
 } from '../../src/monitoring/promql/index.ts';
+import type { Thresholds } from '../../src/rules/thresholds.ts';
 import { containerMetrics, gitMetrics, podMetrics } from '../../src/sources/cgroup/metrics-levels.ts';
 import { type Alert, alert } from '../alert.ts';
 import { spoken } from '../durations.ts';
-import type { Thresholds } from '../thresholds.ts';
 import { own, rateWindow, type ServerLabel, serverLabels, serverName } from './servers.ts';
 
 type Labelled = Vector<ServerLabel | 'level'>;

@@ -13,13 +13,13 @@ import {
   unless,
   type Vector,
 } from '../../src/monitoring/promql/index.ts';
+import type { Thresholds } from '../../src/rules/thresholds.ts';
 import { cgroupTrees, serverInfo } from '../../src/sources/cgroup/metrics.ts';
 import { scrapeUp } from '../../src/sources/gitaly/metrics.ts';
 import { podReady, podRotationStart } from '../../src/sources/kubernetes/metrics.ts';
 import { maintenance, maintenanceActive } from '../../src/sources/maintenance/metrics.ts';
 import { type Alert, alert, gaugeWindow, sustained } from '../alert.ts';
 import { duration, spoken } from '../durations.ts';
-import type { Thresholds } from '../thresholds.ts';
 import { ifPod, matchedPod, own, podLabels, type ServerLabel, serverLabels, serverName } from './servers.ts';
 
 /** What a Gitaly's series have in common with the exporter's own, whatever the scrape makes of namespaces. */
@@ -27,7 +27,7 @@ const exporterLabels = ['cluster', 'job', 'instance'] as const;
 type ExporterLabel = (typeof exporterLabels)[number];
 
 export function gitalyDown(thresholds: Thresholds): Alert {
-  const { gitalyDown: downFor, gitalyDownInRollout: longer, keepFiring } = thresholds;
+  const { gitalyDown: downFor, gitalyDownDuringRollout: longer, keepFiring } = thresholds;
   const window = gaugeWindow(thresholds);
   const planned = maxBy(exporterLabels, maxOverTime(select(maintenanceActive), window));
   // A roll-out opens a window by itself, also one that takes a Gitaly down for good.
@@ -75,7 +75,7 @@ function podNotReady(
 function silent(thresholds: Thresholds, held: Held): Vector<ServerLabel> {
   const answers = select(scrapeUp, { component: 'gitaly', pod: '' });
   const now = unless(minOverTime(answers, gaugeWindow(thresholds)), equals(held, 1), { on: exporterLabels });
-  const before = maxOverTime(answers, duration(thresholds.seriesRemembered.value));
+  const before = maxOverTime(answers, duration(thresholds.missingSeriesLookback.value));
   return and(equals(maxBy(serverLabels, own(now)), 0), equals(maxBy(serverLabels, own(before)), 1), {
     on: serverLabels,
   });
@@ -87,7 +87,7 @@ function vanished(thresholds: Thresholds, held: Held): Vector<ServerLabel> {
   const cgroups = select(serverInfo, { pod: '' });
   const known = maxBy(
     [...serverLabels, 'job', 'instance'] as const,
-    own(maxOverTime(cgroups, duration(thresholds.seriesRemembered.value))),
+    own(maxOverTime(cgroups, duration(thresholds.missingSeriesLookback.value))),
   );
   const gone = unless(known, maxBy(serverLabels, own(maxOverTime(cgroups, window))), { on: serverLabels });
   const looking = unless(maxBy(exporterLabels, minOverTime(select(cgroupTrees), window)), equals(held, 1), {

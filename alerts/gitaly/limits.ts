@@ -15,6 +15,7 @@ import {
   sumBy,
   unless,
 } from '../../src/monitoring/promql/index.ts';
+import type { Thresholds } from '../../src/rules/thresholds.ts';
 import {
   concurrencyWait,
   packObjectsDropped,
@@ -23,7 +24,6 @@ import {
 } from '../../src/sources/gitaly/metrics.ts';
 import { type Alert, alert } from '../alert.ts';
 import { spoken } from '../durations.ts';
-import type { Thresholds } from '../thresholds.ts';
 import { matched, own, rateWindow, serverLabels, serverName } from './servers.ts';
 
 /** Not those who left by themselves, nor rate limits, which turn away whatever is over them by design. */
@@ -32,7 +32,7 @@ const turnedAwayPack = oneOf('queue_full', 'queue_wait');
 
 export function requestsTurnedAway(thresholds: Thresholds): Alert {
   const { rateWindow: window, requestsDropped: droppedFor } = thresholds;
-  const { requestsDroppedLeast: least, requestsDroppedShare: share } = thresholds;
+  const { requestsDroppedMinimum: least, requestsDroppedRatio: share } = thresholds;
   const range = rateWindow(thresholds);
   const method = [...serverLabels, 'grpc_method'] as const;
   const rpc = [...method, 'grpc_service'] as const;

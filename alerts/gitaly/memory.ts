@@ -1,10 +1,10 @@
 /** Memory that nobody can take back, near the limit at which the kernel begins to kill. */
 import { onServersBoard } from '../../dashboards/panels.ts';
 import { above, divide, labelled, maxBy, or, select } from '../../src/monitoring/promql/index.ts';
+import type { Thresholds } from '../../src/rules/thresholds.ts';
 import { containerMetrics, gitMetrics, podMetrics } from '../../src/sources/cgroup/metrics-levels.ts';
 import { type Alert, alert, sustained } from '../alert.ts';
 import { spoken } from '../durations.ts';
-import type { Thresholds } from '../thresholds.ts';
 import { highest, lowest, matched, serverLabels, serverName } from './servers.ts';
 
 export function memoryNearLimit(thresholds: Thresholds): Alert {

@@ -16,6 +16,7 @@ import {
   time,
   unless,
 } from '../../src/monitoring/promql/index.ts';
+import type { Thresholds } from '../../src/rules/thresholds.ts';
 import { serverInfo } from '../../src/sources/cgroup/metrics.ts';
 import { bucketOomKills } from '../../src/sources/cgroup/metrics-buckets.ts';
 import { lastOom, oomEvents, oomKills } from '../../src/sources/cgroup/metrics-oom.ts';
@@ -23,7 +24,6 @@ import type { OomLevel } from '../../src/sources/cgroup/oom/record.ts';
 import { podLastRestart, podRestarts } from '../../src/sources/kubernetes/metrics.ts';
 import { type Alert, alert } from '../alert.ts';
 import { duration, spoken } from '../durations.ts';
-import type { Thresholds } from '../thresholds.ts';
 import { byOwnName, matched, own, serverLabels, serverName } from './servers.ts';
 
 /** Levels at which Gitaly itself may be the victim; at the others it is a Git process. */
@@ -48,7 +48,7 @@ const watchedWithin = (seconds: number) =>
 
 /** By its timestamp, not by the counter: it needs no second sample, and an exporter's restart changes nothing. */
 export function oomKilled(thresholds: Thresholds): Alert {
-  const shown = thresholds.oomShown.value;
+  const shown = thresholds.oomWindow.value;
   const at = maxBy(
     [...serverLabels, 'level'],
     own(maxOverTime(select(lastOom, { level: ofGitaly }), duration(shown))),
@@ -79,8 +79,8 @@ export function oomKilled(thresholds: Thresholds): Alert {
 }
 
 export function oomKilledRepeatedly(thresholds: Thresholds): Alert {
-  const { keepFiring, oomRepeated, oomShown } = thresholds;
-  const window = duration(oomShown.value);
+  const { keepFiring, oomRepeatedEvents, oomWindow } = thresholds;
+  const window = duration(oomWindow.value);
   const byLevel = maxBy(
     [...serverLabels, 'level'],
     own(increase(select(oomEvents, { level: ofGitaly }), window)),
@@ -88,17 +88,17 @@ export function oomKilledRepeatedly(thresholds: Thresholds): Alert {
   const restarts = select(podRestarts, { container: gitalyContainer, reason: 'OOMKilled' });
   const toldByKubernetes = unless(
     maxBy([...pod, 'node'], byOwnName(increase(restarts, window))),
-    watchedWithin(oomShown.value),
+    watchedWithin(oomWindow.value),
     { on: pod },
   );
   return alert({
     name: 'GitalyOOMKilled',
     severity: 'critical',
-    expression: atLeast(or(sumBy(serverLabels, byLevel), own(toldByKubernetes)), oomRepeated.value),
+    expression: atLeast(or(sumBy(serverLabels, byLevel), own(toldByKubernetes)), oomRepeatedEvents.value),
     forSeconds: 0,
     keepFiringForSeconds: keepFiring.value,
     panel: onServersBoard('oomKills'),
-    firesWhen: `that happened ${oomRepeated.value} times or more within ${spoken(oomShown.value)}`,
+    firesWhen: `that happened ${oomRepeatedEvents.value} times or more within ${spoken(oomWindow.value)}`,
     summary: () => `${serverName}: killed again and again for want of memory`,
     description: ({ counted, list, same, since, when }) => {
       const matchers = same(...matched);
@@ -106,7 +106,7 @@ export function oomKilledRepeatedly(thresholds: Thresholds): Alert {
         maxBy(['level'], increase(select(oomEvents, { ...matchers, level: ofGitaly }), window)),
         0,
       );
-      return `${counted('time', 'times')} within ${spoken(oomShown.value)}; it has been so since ${since}. ${when(found, `What ran out of memory: ${list(found, 'level')}. `)}Each time Gitaly itself or requests in flight may have been lost, and it does not end by itself.`;
+      return `${counted('time', 'times')} within ${spoken(oomWindow.value)}; it has been so since ${since}. ${when(found, `What ran out of memory: ${list(found, 'level')}. `)}Each time Gitaly itself or requests in flight may have been lost, and it does not end by itself.`;
     },
   });
 }

@@ -14,27 +14,27 @@ import {
   time,
   unless,
 } from '../../src/monitoring/promql/index.ts';
+import type { Thresholds } from '../../src/rules/thresholds.ts';
 import { serverInfo } from '../../src/sources/cgroup/metrics.ts';
 import { podLastRotation, podReady, podRotation } from '../../src/sources/kubernetes/metrics.ts';
 import { type Alert, alert, gaugeWindow, sustained } from '../alert.ts';
 import { duration, spoken } from '../durations.ts';
-import type { Thresholds } from '../thresholds.ts';
 import { byOwnName, matchedPod, own, podLabels, serverName } from './servers.ts';
 
 export function rotationSlow(thresholds: Thresholds): Alert {
-  const { rotationShown, rotationSlow: slow } = thresholds;
-  const window = duration(rotationShown.value);
+  const { rotationWindow, rotationSlow: slow } = thresholds;
+  const window = duration(rotationWindow.value);
   const took = maxBy(podLabels, own(maxOverTime(select(podRotation, { phase: 'total' }), window)));
   const ended = maxBy(podLabels, own(maxOverTime(select(podLastRotation), window)));
   return alert({
     name: 'GitalyRotationSlow',
     severity: 'warning',
-    expression: and(above(took, slow.value), below(subtract(time(), ended), rotationShown.value), {
+    expression: and(above(took, slow.value), below(subtract(time(), ended), rotationWindow.value), {
       on: podLabels,
     }),
     forSeconds: 0,
     panel: onServersBoard('rotationPhases'),
-    firesWhen: `within the last ${spoken(rotationShown.value)} the rotation of a pod of Gitaly, from its deletion until it was Ready again, took over ${spoken(slow.value)}`,
+    firesWhen: `within the last ${spoken(rotationWindow.value)} the rotation of a pod of Gitaly, from its deletion until it was Ready again, took over ${spoken(slow.value)}`,
     summary: () => `${serverName}: its rotation took {{ $value | humanizeDuration }}`,
     description: ({ ask, list, same }) => {
       const matchers = same(...matchedPod);
@@ -55,7 +55,7 @@ export function unwatched(thresholds: Thresholds): Alert {
   // Where no agent was ever installed there is nothing to miss.
   const agents = maxBy(
     ['cluster'],
-    maxOverTime(select(serverInfo), duration(thresholds.seriesRemembered.value)),
+    maxOverTime(select(serverInfo), duration(thresholds.missingSeriesLookback.value)),
   );
   return alert({
     name: 'GitalyUnwatched',

@@ -7,9 +7,9 @@ import {
   restored,
   type Vector,
 } from '../../src/monitoring/promql/index.ts';
+import type { Thresholds } from '../../src/rules/thresholds.ts';
 import { gaugeWindow } from '../alert.ts';
 import { duration } from '../durations.ts';
-import type { Thresholds } from '../thresholds.ts';
 
 /**
  * What a scrape without `honor_labels: true` makes of Gitaly's own namespace and pod, because the exporter's pod has

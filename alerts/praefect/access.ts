@@ -1,6 +1,7 @@
 /** Repositories that users cannot read or write. */
 import { onReplicationBoard } from '../../dashboards/panels.ts';
 import { above, equals, labelled, maxBy, or, select, unless } from '../../src/monitoring/promql/index.ts';
+import type { Thresholds } from '../../src/rules/thresholds.ts';
 import {
   repositories,
   repositoriesReadOnly,
@@ -10,7 +11,6 @@ import { storageHealthy } from '../../src/sources/praefect/queries/health.ts';
 import { type Alert, alert, sustained } from '../alert.ts';
 import { highest, quorumLost, virtualStorageLabels } from '../conditions.ts';
 import { spoken } from '../durations.ts';
-import type { Thresholds } from '../thresholds.ts';
 
 export function repositoriesCutOff(thresholds: Thresholds): Alert {
   const { keepFiring, repositoriesUnavailable: unavailable } = thresholds;

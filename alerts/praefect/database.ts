@@ -9,20 +9,25 @@ import {
   select,
   unless,
 } from '../../src/monitoring/promql/index.ts';
+import type { Thresholds } from '../../src/rules/thresholds.ts';
 import { up } from '../../src/sources/praefect/queries/database.ts';
 import { type Alert, alert, clusterLabels, sustained } from '../alert.ts';
 import { lowest } from '../conditions.ts';
 import { duration, spoken } from '../durations.ts';
-import type { Thresholds } from '../thresholds.ts';
 
 export function databaseUnreachable(thresholds: Thresholds): Alert {
-  const { databaseUnheard, databaseUnreachable: unreachable, keepFiring, seriesRemembered } = thresholds;
-  const remembered = duration(seriesRemembered.value);
+  const {
+    databaseUnreported,
+    databaseUnreachable: unreachable,
+    keepFiring,
+    missingSeriesLookback,
+  } = thresholds;
+  const remembered = duration(missingSeriesLookback.value);
   const failing = equals(lowest(thresholds, [], select(up)), 0);
   // The window, not `for`, holds the time: a restarted exporter must not start it anew at each attempt.
   const unheard = unless(
     maxBy(clusterLabels, maxOverTime(select(up), remembered)),
-    maxBy(clusterLabels, maxOverTime(select(up), duration(databaseUnheard.value))),
+    maxBy(clusterLabels, maxOverTime(select(up), duration(databaseUnreported.value))),
     { on: clusterLabels },
   );
   const never = maxBy(clusterLabels, absentOverTime(select(up), remembered));
@@ -33,7 +38,7 @@ export function databaseUnreachable(thresholds: Thresholds): Alert {
     forSeconds: sustained(thresholds, unreachable.value),
     keepFiringForSeconds: keepFiring.value,
     panel: onReplicationBoard('database'),
-    firesWhen: `no exporter reached Praefect's database for ${spoken(unreachable.value)}, or nobody said anything of it for ${spoken(databaseUnheard.value)}`,
+    firesWhen: `no exporter reached Praefect's database for ${spoken(unreachable.value)}, or nobody said anything of it for ${spoken(databaseUnreported.value)}`,
     summary: ({ when, same }) =>
       when(
         select(up, same(...clusterLabels)),

@@ -16,16 +16,16 @@ import {
   time,
   unless,
 } from '../../src/monitoring/promql/index.ts';
+import type { Thresholds } from '../../src/rules/thresholds.ts';
 import { lastFailover, primaryMoves, repositories } from '../../src/sources/praefect/mirror/metrics.ts';
 import { storageHealthy } from '../../src/sources/praefect/queries/health.ts';
 import { type Alert, alert, clusterLabels, sustained } from '../alert.ts';
 import { healthUnknown, highest, plannedWork, storageLabels, virtualStorageLabels } from '../conditions.ts';
 import { duration, spoken } from '../durations.ts';
-import type { Thresholds } from '../thresholds.ts';
 
 /** By its timestamp, not by the counter: it needs no second sample, and an exporter's restart changes nothing. */
 const lately = (thresholds: Thresholds) => {
-  const shown = thresholds.failoverShown.value;
+  const shown = thresholds.failoverWindow.value;
   const at = relabelled(maxOverTime(select(lastFailover), duration(shown)), 'from_storage', 'storage');
   return below(subtract(time(), maxBy(storageLabels, at)), shown);
 };
@@ -40,7 +40,7 @@ const movedOff = (window: number, selector = select(primaryMoves, { cause: 'unhe
   );
 
 export function failover(thresholds: Thresholds): Alert {
-  const window = thresholds.failoverShown.value;
+  const window = thresholds.failoverWindow.value;
   return alert({
     name: 'PraefectFailover',
     severity: 'info',
@@ -67,9 +67,9 @@ export function failover(thresholds: Thresholds): Alert {
 }
 
 export function failoverOfMany(thresholds: Thresholds): Alert {
-  const { failoverManyShare, failoverManyWindow, failoverUnplanned, keepFiring } = thresholds;
+  const { massFailoverRatio, massFailoverWindow, massFailover, keepFiring } = thresholds;
   const share = divide(
-    movedOff(failoverManyWindow.value),
+    movedOff(massFailoverWindow.value),
     highest(thresholds, ['virtual_storage'], select(repositories)),
     { on: virtualStorageLabels, group: 'left' },
   );
@@ -79,17 +79,17 @@ export function failoverOfMany(thresholds: Thresholds): Alert {
     severity: 'critical',
     expression: unless(
       unless(
-        and(above(share, failoverManyShare.value), stillDown, { on: storageLabels }),
+        and(above(share, massFailoverRatio.value), stillDown, { on: storageLabels }),
         healthUnknown(thresholds),
         { on: virtualStorageLabels },
       ),
       plannedWork(thresholds),
       { on: clusterLabels },
     ),
-    forSeconds: sustained(thresholds, failoverUnplanned.value),
+    forSeconds: sustained(thresholds, massFailover.value),
     keepFiringForSeconds: keepFiring.value,
     panel: onReplicationBoard('primaryMoves'),
-    firesWhen: `within ${spoken(failoverManyWindow.value)} the primaries of over ${failoverManyShare.value * 100} % of a virtual storage's repositories had to move off a storage that is still unhealthy ${spoken(failoverUnplanned.value)} later, and no planned work is going on`,
+    firesWhen: `within ${spoken(massFailoverWindow.value)} the primaries of over ${massFailoverRatio.value * 100} % of a virtual storage's repositories had to move off a storage that is still unhealthy ${spoken(massFailover.value)} later, and no planned work is going on`,
     summary: ({ label }) =>
       `${label('storage')} of ${label('virtual_storage')}: down, and its primaries had to move`,
     description: ({ label, share: asShare, since }) =>

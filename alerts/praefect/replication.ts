@@ -17,6 +17,7 @@ import {
   time,
   unless,
 } from '../../src/monitoring/promql/index.ts';
+import type { Thresholds } from '../../src/rules/thresholds.ts';
 import { replicaBehindSince, replicas, replicasStuck } from '../../src/sources/praefect/mirror/metrics.ts';
 import { storageHealthy } from '../../src/sources/praefect/queries/health.ts';
 import {
@@ -28,16 +29,15 @@ import {
 import { type Alert, alert, clusterLabels, gaugeWindow, sustained } from '../alert.ts';
 import { healthUnknown, highest, plannedWork, storageLabels, virtualStorageLabels } from '../conditions.ts';
 import { duration, spoken } from '../durations.ts';
-import type { Thresholds } from '../thresholds.ts';
 
 export function replicationStalled(thresholds: Thresholds): Alert {
-  const { keepFiring, replicationIdle, replicationOldest, replicationStalled: stalled } = thresholds;
+  const { keepFiring, replicationIdle, replicationOldestJob, replicationStalled: stalled } = thresholds;
   const idle = duration(replicationIdle.value);
   // Failed jobs are taken up again like those that are ready.
   const waiting = select(oldestJob, { state: oneOf('ready', 'failed') });
   const overdue = above(
     subtract(time(), minBy(storageLabels, minOverTime(waiting, gaugeWindow(thresholds)))),
-    replicationOldest.value,
+    replicationOldestJob.value,
   );
   const underWay = above(
     maxBy(storageLabels, maxOverTime(select(replicationJobs, { state: 'in_progress' }), idle)),
@@ -66,7 +66,7 @@ export function replicationStalled(thresholds: Thresholds): Alert {
     forSeconds: sustained(thresholds, stalled.value),
     keepFiringForSeconds: keepFiring.value,
     panel: onReplicationBoard('oldestJob'),
-    firesWhen: `the oldest job that waits for a storage is over ${spoken(replicationOldest.value)} old, and for ${spoken(replicationIdle.value)} no job to it was under way or none at all left the queue, while no planned work is going on`,
+    firesWhen: `the oldest job that waits for a storage is over ${spoken(replicationOldestJob.value)} old, and for ${spoken(replicationIdle.value)} no job to it was under way or none at all left the queue, while no planned work is going on`,
     summary: ({ ask, label, same }) => {
       const jobs = sumBy(
         [],
@@ -101,18 +101,18 @@ export function replicationStalled(thresholds: Thresholds): Alert {
 }
 
 export function replicaStuck(thresholds: Thresholds): Alert {
-  const { replicaStuck: stuckFor, replicaStuckAfter, replicaStuckRemembered } = thresholds;
+  const { replicaStuck: stuckFor, replicaStuckThreshold, replicaStuckLookback } = thresholds;
   const stuck = above(highest(thresholds, ['virtual_storage', 'storage'], select(replicasStuck)), 0);
   // A restarted exporter calls nothing stuck at first: what the last one knew counts, while nothing caught up.
   const wasStuck = above(
-    maxBy(storageLabels, maxOverTime(select(replicasStuck), duration(replicaStuckRemembered.value))),
+    maxBy(storageLabels, maxOverTime(select(replicasStuck), duration(replicaStuckLookback.value))),
     0,
   );
   const behind = select(replicas, { state: oneOf('outdated', 'missing') });
   const neverCaughtUp = above(
     sumBy(
       storageLabels,
-      maxBy([...storageLabels, 'state'], minOverTime(behind, duration(replicaStuckAfter.value))),
+      maxBy([...storageLabels, 'state'], minOverTime(behind, duration(replicaStuckThreshold.value))),
     ),
     0,
   );
@@ -127,7 +127,7 @@ export function replicaStuck(thresholds: Thresholds): Alert {
     ),
     forSeconds: sustained(thresholds, stuckFor.value),
     panel: onReplicationBoard('stuck'),
-    firesWhen: `replicas on a healthy storage have been behind for over ${spoken(replicaStuckAfter.value)} without getting any further, and ${spoken(stuckFor.value)} more`,
+    firesWhen: `replicas on a healthy storage have been behind for over ${spoken(replicaStuckThreshold.value)} without getting any further, and ${spoken(stuckFor.value)} more`,
     summary: ({ counted, label }) =>
       `${label('storage')} of ${label('virtual_storage')}: ${counted('replica', 'replicas')} stuck behind`,
     description: ({ ask, label, same }) => {

@@ -50,12 +50,12 @@ export const laggards = ({ thresholds }: AlertSettings): Row => ({
     timeseries({
       id: ids.behindSince,
       title: 'Behind for',
-      tells: `How long the replica that has been behind longest has been so. The line is at ${spoken(thresholds.replicaStuckAfter.value)}.`,
+      tells: `How long the replica that has been behind longest has been so. The line is at ${spoken(thresholds.replicaStuckThreshold.value)}.`,
       unit: 's',
       queries: [
         { expression: age(minBy(storageLabels, gaugeOnBoard(replicaBehindSince))), legend: perStorage },
       ],
-      limit: thresholds.replicaStuckAfter.value,
+      limit: thresholds.replicaStuckThreshold.value,
       width: 8,
     }),
     timeseries({

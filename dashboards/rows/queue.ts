@@ -72,7 +72,7 @@ export function queue({ thresholds }: AlertSettings): Row {
             legend: perStorage,
           },
         ],
-        limit: thresholds.replicationOldest.value,
+        limit: thresholds.replicationOldestJob.value,
         width: 8,
       }),
       timeseries({

@@ -60,7 +60,7 @@ export const trust = ({ thresholds }: AlertSettings): Row => ({
           maxBy([...virtualStorageLabels, 'praefect'], gaugeOnBoard(praefectAlive)),
         ),
       ),
-      steps: ['red', [thresholds.quorumShare.value, 'orange'], [1, 'green']],
+      steps: ['red', [thresholds.quorumRatio.value, 'orange'], [1, 'green']],
       width: 4,
     }),
     stat({

@@ -10,9 +10,9 @@ import { scrapeUp } from '../../alerts/exporter.ts';
 import { alertGroups } from '../../alerts/index.ts';
 import { prometheusRule, rulesFile } from '../../alerts/rules-file.ts';
 import { type AlertSettings, defaultAlertSettings } from '../../alerts/settings.ts';
-import { withOverrides } from '../../alerts/thresholds.ts';
 import { limits, replication, servers } from '../../dashboards/panels.ts';
 import { everyMetric } from '../../src/app/catalog.ts';
+import { withOverrides } from '../../src/rules/thresholds.ts';
 import { promqlErrors, selectorsIn } from '../support/promql.ts';
 import { testWith } from '../support/tools.ts';
 
@@ -122,13 +122,13 @@ describe('thresholds', () => {
     rulesOf({ ...defaultAlertSettings, thresholds: withOverrides(overrides) });
 
   test('an override is quoted by the rule and by its words', () => {
-    const rule = withThresholds({ replicationOldest: 1800 }).find(
+    const rule = withThresholds({ replicationOldestJob: 1800 }).find(
       ({ alert }) => alert === 'PraefectReplicationStalled',
     );
     expect(rule?.expr).toContain('> 1800\n');
     const alert = alertGroups({
       ...defaultAlertSettings,
-      thresholds: withOverrides({ replicationOldest: 1800 }),
+      thresholds: withOverrides({ replicationOldestJob: 1800 }),
     })
       .flatMap((group) => group.alerts)
       .find(({ name }) => name === 'PraefectReplicationStalled');
@@ -154,23 +154,23 @@ describe('thresholds', () => {
   test.each([
     [
       { databaseUnreachable: 0 },
-      'threshold databaseUnreachable: 0 found; expected a whole number of seconds over 0 (the default is 120)',
+      'threshold databaseUnreachable: found 0, expected a whole number of seconds greater than 0 (default 120)',
     ],
     [
       { databaseUnreachable: 1.5 },
-      'threshold databaseUnreachable: 1.5 found; expected a whole number of seconds over 0 (the default is 120)',
+      'threshold databaseUnreachable: found 1.5, expected a whole number of seconds greater than 0 (default 120)',
     ],
     [
-      { quorumShare: 50 },
-      'threshold quorumShare: 50 found; expected a share over 0 and at most 1 (the default is 0.5)',
+      { quorumRatio: 50 },
+      'threshold quorumRatio: found 50, expected a ratio greater than 0 and at most 1 (default 0.5)',
     ],
     [
       { keepFiring: -1 },
-      'threshold keepFiring: -1 found; expected a whole number of seconds from 0 up (the default is 300)',
+      'threshold keepFiring: found -1, expected a whole number of seconds of at least 0 (default 300)',
     ],
     [
-      { failoverShown: Number.NaN },
-      'threshold failoverShown: NaN found; expected a whole number of seconds over 0 (the default is 900)',
+      { failoverWindow: Number.NaN },
+      'threshold failoverWindow: found NaN, expected a whole number of seconds greater than 0 (default 900)',
     ],
   ])('%p is refused', (overrides, message) => {
     expect(() => withOverrides(overrides)).toThrow(new RangeError(message));
@@ -196,7 +196,7 @@ testWith('promtool')('promtool takes the rules of other thresholds', () => {
   try {
     const settings = {
       ...defaultAlertSettings,
-      thresholds: withOverrides({ scrapeInterval: 60, keepFiring: 0, failoverManyShare: 0.25 }),
+      thresholds: withOverrides({ scrapeInterval: 60, keepFiring: 0, massFailoverRatio: 0.25 }),
     };
     for (const group of alertGroups(settings)) {
       const file = join(scratch, `${group.file}.yaml`);

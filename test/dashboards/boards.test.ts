@@ -7,11 +7,11 @@ import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
 import { alertGroups } from '../../alerts/index.ts';
 import { defaultAlertSettings } from '../../alerts/settings.ts';
-import { withOverrides } from '../../alerts/thresholds.ts';
 import { boards } from '../../dashboards/index.ts';
 import { limits, replication, servers } from '../../dashboards/panels.ts';
 import { labelOf, praefectVariables, serverVariables } from '../../dashboards/variable-names.ts';
 import { everyMetric } from '../../src/app/catalog.ts';
+import { withOverrides } from '../../src/rules/thresholds.ts';
 import { promqlErrors, selectorsIn } from '../support/promql.ts';
 
 interface Panel {
@@ -267,7 +267,7 @@ describe('replication', () => {
     const lineOf = (board: Dashboard) =>
       panelOf(board, replication.panels.oldestJob).fieldConfig.defaults.thresholds.steps.at(-1);
     expect(lineOf(dashboard)).toEqual({ value: 900, color: 'red' });
-    const thresholds = withOverrides({ replicationOldest: 1800 });
+    const thresholds = withOverrides({ replicationOldestJob: 1800 });
     const [other] = boards({ ...defaultAlertSettings, thresholds });
     expect(lineOf(JSON.parse(other!.json) as Dashboard)).toEqual({ value: 1800, color: 'red' });
   });

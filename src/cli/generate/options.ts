@@ -1,18 +1,18 @@
 /** Flags of `generate`, and the alerts' settings that they make. */
 
 import { type AlertSettings, defaultAlertSettings } from '../../../alerts/settings.ts';
-import {
-  defaultThresholds,
-  type ThresholdName,
-  type ThresholdOverrides,
-  withOverrides,
-} from '../../../alerts/thresholds.ts';
 import { Refusal, scalar } from '../../config/kinds/kind.ts';
 import { listOf } from '../../config/kinds/lists.ts';
 import { formatDuration, parseDuration } from '../../config/kinds/quantities.ts';
 import { text, toggle } from '../../config/kinds/scalars.ts';
 import { optional, type Section, setting, type ValuesOf } from '../../config/setting.ts';
 import { closest } from '../../config/suggest.ts';
+import {
+  defaultThresholds,
+  type ThresholdName,
+  type ThresholdOverrides,
+  withOverrides,
+} from '../../rules/thresholds.ts';
 
 /** A threshold and what to put in its place, in base units. */
 export interface Override {
@@ -22,7 +22,7 @@ export interface Override {
 
 const names = Object.keys(defaultThresholds) as ThresholdName[];
 
-/** `databaseUnreachable=5m`, `failoverManyShare=0.1`. */
+/** `databaseUnreachable=5m`, `massFailoverRatio=0.1`. */
 const override = () =>
   scalar<Override>({
     name: 'threshold',
@@ -80,7 +80,7 @@ export const generateOptions = {
       help: "The exporter's job in Prometheus, as an anchored regular expression.",
     }),
     threshold: optional(listOf(override(), 'list of thresholds'), {
-      unset: 'as alerts/thresholds.ts has them',
+      unset: 'the defaults in src/rules/thresholds.ts',
       help: 'A threshold of the alerts and panels in place of its default; repeat the flag for each.',
       example: 'databaseUnreachable=5m',
     }),
@@ -92,7 +92,7 @@ export type GenerateOptions = ValuesOf<(typeof generateOptions)['settings']>;
 /** @param stuckThresholdMs the exporter's own praefect.stuck-threshold, which alerts and panels quote */
 export function alertSettingsOf(options: GenerateOptions, stuckThresholdMs: number): AlertSettings {
   const overrides: ThresholdOverrides = Object.fromEntries([
-    ['replicaStuckAfter', Math.ceil(stuckThresholdMs / 1000)],
+    ['replicaStuckThreshold', Math.ceil(stuckThresholdMs / 1000)],
     ...(options.threshold ?? []).map(({ name, value }) => [name, value]),
   ]);
   const { exporterJob, grafanaUrl, runbookUrl } = options;

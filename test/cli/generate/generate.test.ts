@@ -97,7 +97,7 @@ test('addresses, job and thresholds are quoted wherever they matter', async () =
     '--runbook-url=https://wiki.corp.example/gitaly',
     '--exporter-job=git-.*',
     '--threshold=databaseUnreachable=10m',
-    '--threshold=quorumShare=0.4,replicationOldest=1h',
+    '--threshold=quorumRatio=0.4,replicationOldestJob=1h',
     '--praefect.stuck-threshold=30m',
   );
   expect(code).toBe(0);
@@ -118,11 +118,11 @@ test('addresses, job and thresholds are quoted wherever they matter', async () =
 test.each([
   [
     '--threshold=databaseUnreachable=soon',
-    'threshold databaseUnreachable: NaN found; expected a whole number of seconds over 0 (the default is 120)',
+    'threshold databaseUnreachable: found NaN, expected a whole number of seconds greater than 0 (default 120)',
   ],
   ['--threshold=databaseUnreacheable=5m', 'did you mean databaseUnreachable?'],
   ['--threshold=nonsense=5m', 'the thresholds are scrapeInterval, '],
-  ['--threshold=quorumShare=2', 'expected a share over 0 and at most 1'],
+  ['--threshold=quorumRatio=2', 'expected a ratio greater than 0 and at most 1'],
   ['--grafana-url=grafana/', 'write it in full, without a slash at its end'],
 ])('%s is refused, with the mend', async (flag, message) => {
   const { code, err } = await generate('--check', flag);
