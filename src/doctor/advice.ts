@@ -1,8 +1,8 @@
 /** Right-sizing from one look at this host's cgroups: what is there now, said as that, never as a peak. */
 
+import { type Known, known, notApplicable, unknown } from '../lib/known.ts';
 import { parseGoMemory } from '../rules/checks/definitions/memory.ts';
 import type { ServerFacts } from '../rules/checks/inputs.ts';
-import { type Known, known, notApplicable, unknown } from '../rules/checks/known.ts';
 import { type CurrentSizes, type MeasuredUse, sizing } from '../rules/checks/sizing.ts';
 import { bytesText } from '../rules/checks/text.ts';
 import { createCgroupFiles } from '../sources/cgroup/files/files.ts';

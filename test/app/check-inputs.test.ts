@@ -1,8 +1,8 @@
 /** From recorded clusters to what the checks say: which facts reach them, and why others do not. */
 import { describe, expect, test } from '@jest/globals';
 import { type PostureSources, postureInputs } from '../../src/app/check-inputs.ts';
+import { known, unknown } from '../../src/lib/known.ts';
 import { type CheckChoice, checksOfRole, evaluate } from '../../src/rules/checks/evaluate.ts';
-import { known, unknown } from '../../src/rules/checks/known.ts';
 import type { CgroupPosture } from '../../src/sources/cgroup/check-inputs.ts';
 import { chartComponentOf } from '../../src/sources/kubernetes/directory/component.ts';
 import { createConfigMaps, type ReadConfigMap } from '../../src/sources/kubernetes/directory/config-maps.ts';

@@ -1,7 +1,8 @@
 /** What a check is: one recommendation, how it is judged, and how it is mended. */
+
+import { isUnknown, type Known, type Unknown } from '../../lib/known.ts';
 import type { CheckId } from './ids.ts';
 import type { PostureInputs } from './inputs.ts';
-import { isUnknown, type Known, type Unknown } from './known.ts';
 import type { Version } from './version.ts';
 
 export interface Check {

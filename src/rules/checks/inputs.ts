@@ -4,10 +4,10 @@
  */
 
 import type { GitalyConfig } from '../../config/gitaly/gitaly-config.ts';
+import type { Known, Unknown } from '../../lib/known.ts';
 import type { CgroupDriver, Layout } from '../../sources/cgroup/tree.ts';
 import type { Identity } from '../../sources/identity.ts';
 import type { Node, Pod, PodDisruptionBudget, StatefulSet } from '../../sources/kubernetes/objects/types.ts';
-import type { Known, Unknown } from './known.ts';
 
 export interface PostureInputs {
   /** Clock.now() */

@@ -16,8 +16,9 @@
  * - Headroom is a quarter; a half and more where a limit held the use down, because then nobody saw the real peak.
  *   Both are ours, not GitLab's.
  */
+
+import { isUnknown, type Known } from '../../lib/known.ts';
 import { leastBuffer } from './definitions/memory.ts';
-import { isUnknown, type Known } from './known.ts';
 import { bytesText } from './text.ts';
 
 export interface MeasuredUse {

@@ -1,4 +1,6 @@
 /** Who is judged: Gitaly's pods, its servers on virtual machines too, the nodes below, the StatefulSets above. */
+
+import { isUnknown, type Known, known, unknown } from '../../lib/known.ts';
 import type { Container, Node, Pod, StatefulSet } from '../../sources/kubernetes/objects/types.ts';
 import { cannotTell, type Judged, type Subject, type Verdict, wholeCluster } from './check.ts';
 import {
@@ -8,7 +10,6 @@ import {
   type ServerFacts,
   serverNotKnown,
 } from './inputs.ts';
-import { isUnknown, type Known, known, unknown } from './known.ts';
 import { imageVersion } from './version.ts';
 
 const none = unknown("no pod of Gitaly's is there: does kubernetes.gitaly-selector fit its labels?");

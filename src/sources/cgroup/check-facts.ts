@@ -1,7 +1,7 @@
 /** What the checks ask of a Gitaly's cgroups and of its node's files. Reads a few small files; never throws. */
 import { lstatSync } from 'node:fs';
+import { type Known, known, notApplicable, unknown } from '../../lib/known.ts';
 import type { CgroupFacts, MemoryMax, NodeFacts } from '../../rules/checks/inputs.ts';
-import { type Known, known, notApplicable, unknown } from '../../rules/checks/known.ts';
 import type { ReadText } from '../gitaly/scrape/access.ts';
 import { inspectRoot } from './discovery/root.ts';
 import type { CgroupFiles, Reading } from './files/reading.ts';

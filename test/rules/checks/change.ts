@@ -1,5 +1,6 @@
 /** Inputs with one thing changed. */
 import type { GitalyConfig } from '../../../src/config/gitaly/gitaly-config.ts';
+import { isUnknown, type Known, known } from '../../../src/lib/known.ts';
 import type {
   CgroupFacts,
   NodeFacts,
@@ -7,7 +8,6 @@ import type {
   PraefectFacts,
   ServerFacts,
 } from '../../../src/rules/checks/inputs.ts';
-import { isUnknown, type Known, known } from '../../../src/rules/checks/known.ts';
 import type { Container, Node, Pod } from '../../../src/sources/kubernetes/objects/types.ts';
 
 const mapList = <T>(fact: Known<readonly T[]>, change: (each: T, index: number) => T): Known<readonly T[]> =>

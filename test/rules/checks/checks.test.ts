@@ -1,9 +1,9 @@
 /** Each check by itself: the good variant with one thing changed, and what is then said. */
 import { describe, expect, test } from '@jest/globals';
+import { known, notApplicable, unknown } from '../../../src/lib/known.ts';
 import { evaluate } from '../../../src/rules/checks/evaluate.ts';
 import { type CheckId, checkIds } from '../../../src/rules/checks/ids.ts';
 import { nothingKnown, type PostureInputs } from '../../../src/rules/checks/inputs.ts';
-import { known, notApplicable, unknown } from '../../../src/rules/checks/known.ts';
 import {
   cgroup,
   config,

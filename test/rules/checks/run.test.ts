@@ -1,6 +1,7 @@
 /** The findings on their way out: as metrics, through the collector, by the API, on the page, in the docs. */
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from '@jest/globals';
+import { notApplicable, unknown } from '../../../src/lib/known.ts';
 import { lintMetrics } from '../../../src/metrics/lint.ts';
 import { lintBlock } from '../../../src/metrics/lint-block.ts';
 import { postureRoute } from '../../../src/rules/checks/api.ts';
@@ -9,7 +10,6 @@ import { postureReference } from '../../../src/rules/checks/docs.ts';
 import { checksOfRole, evaluate } from '../../../src/rules/checks/evaluate.ts';
 import { checkIds } from '../../../src/rules/checks/ids.ts';
 import { nothingKnown } from '../../../src/rules/checks/inputs.ts';
-import { notApplicable, unknown } from '../../../src/rules/checks/known.ts';
 import { postureBlock, postureMetrics } from '../../../src/rules/checks/metrics.ts';
 import { posturePage } from '../../../src/rules/checks/view.ts';
 import type { ApiRoute } from '../../../src/server/routes.ts';

@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { parse } from 'yaml';
-import { known, unknown } from '../../../src/rules/checks/known.ts';
+import { known, unknown } from '../../../src/lib/known.ts';
 import {
   type Advice,
   type AmountId,

@@ -1,12 +1,12 @@
 /** What the checks are run on in these tests: objects as a real API server sent them, and what else belongs to them. */
 import type { GitalyConfig } from '../../../src/config/gitaly/gitaly-config.ts';
 import { parseGitalyConfig } from '../../../src/config/gitaly/gitaly-config.ts';
+import { known, notApplicable, unknown } from '../../../src/lib/known.ts';
 import type { Check } from '../../../src/rules/checks/check.ts';
 import { checks } from '../../../src/rules/checks/definitions/index.ts';
 import { evaluate, type Finding } from '../../../src/rules/checks/evaluate.ts';
 import type { CheckId } from '../../../src/rules/checks/ids.ts';
 import type { CgroupFacts, PostureInputs } from '../../../src/rules/checks/inputs.ts';
-import { known, notApplicable, unknown } from '../../../src/rules/checks/known.ts';
 import {
   configMapOf,
   disruptionBudgetOf,

@@ -1,8 +1,9 @@
 /** Memory: what the pod asks for, what Git may take of it, and what is left for Gitaly itself. */
+
+import { present } from '../../../lib/known.ts';
 import type { Pod } from '../../../sources/kubernetes/objects/types.ts';
 import { type Check, cannotTell, fail, judge, pass, passIf } from '../check.ts';
 import { lookAtPod, patchTemplate } from '../fix-commands.ts';
-import { present } from '../known.ts';
 import { gitalyContainer, perGitalyPod } from '../subjects.ts';
 import { bytesText, listText } from '../text.ts';
 import { version } from '../version.ts';

@@ -1,8 +1,9 @@
 /** The node below: what GitLab's page asks of Kubernetes, the container runtime and the kernel. */
+
+import { isUnknown, type Known, mapKnown, present } from '../../../lib/known.ts';
 import type { Node } from '../../../sources/kubernetes/objects/types.ts';
 import { type Check, cannotTell, judge, passIf, type Verdict } from '../check.ts';
 import { lookAtNode } from '../fix-commands.ts';
-import { isUnknown, type Known, mapKnown, present } from '../known.ts';
 import { perNode } from '../subjects.ts';
 import { bytesText } from '../text.ts';
 import { isAtLeast, parseRuntime, parseVersion, type Version, version, versionText } from '../version.ts';

@@ -1,4 +1,6 @@
 /** Praefect: its way to the database, the database itself, and how many there are. */
+
+import { isUnknown, type Known, known, mapKnown, unknown } from '../../../lib/known.ts';
 import type { Container, Pod } from '../../../sources/kubernetes/objects/types.ts';
 import {
   type Check,
@@ -12,7 +14,6 @@ import {
 } from '../check.ts';
 import { scale } from '../fix-commands.ts';
 import type { PostureInputs, PraefectFacts } from '../inputs.ts';
-import { isUnknown, type Known, known, mapKnown, unknown } from '../known.ts';
 import { perWorkload } from '../subjects.ts';
 import { imageVersion, isAtLeast, parseVersion, type Version, version, versionText } from '../version.ts';
 import { beyond } from './sources.ts';

@@ -1,9 +1,10 @@
 /** How long a pod that rotates is away: each rotation is an outage of its repositories, unless Praefect covers it. */
+
+import { isUnknown, present } from '../../../lib/known.ts';
 import type { Pod } from '../../../sources/kubernetes/objects/types.ts';
 import { type Check, cannotTell, fail, judge, pass, passIf, type Verdict } from '../check.ts';
 import { lookAtPod, patchTemplate } from '../fix-commands.ts';
 import type { ServerFacts } from '../inputs.ts';
-import { isUnknown, present } from '../known.ts';
 import { gitalyContainer, perGitalyPod } from '../subjects.ts';
 import { secondsText } from '../text.ts';
 import { beyond, probes, shutdown, volumePermissions } from './sources.ts';

@@ -4,8 +4,8 @@
  */
 
 import type { Clock } from '../../../lib/clock.ts';
+import { type Known, known, unknown } from '../../../lib/known.ts';
 import type { OtherPod } from '../../../rules/checks/inputs.ts';
-import { type Known, known, unknown } from '../../../rules/checks/known.ts';
 import type { KubeApi } from '../api/api.ts';
 import { podOf } from '../objects/index.ts';
 import type { ComponentOf } from './component.ts';

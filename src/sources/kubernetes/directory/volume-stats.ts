@@ -5,8 +5,8 @@
  */
 
 import type { Clock } from '../../../lib/clock.ts';
+import { type Known, known, notApplicable, unknown } from '../../../lib/known.ts';
 import type { VolumeFacts } from '../../../rules/checks/inputs.ts';
-import { type Known, known, notApplicable, unknown } from '../../../rules/checks/known.ts';
 import type { KubeApi } from '../api/api.ts';
 import type { Pod } from '../objects/types.ts';
 

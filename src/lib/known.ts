@@ -1,9 +1,9 @@
-/** What is known, or why it is not: nothing that could not be read may look like something that was. */
+/** A value, or the reason why it is unknown, so that what could not be read never looks like a value. */
 
 export interface Unknown {
-  /** Why, for people: what could not be read, and the mend where there is one. No secrets. */
+  /** The reason, for people: what could not be read, and how to fix it. No secrets. */
   readonly unknown: string;
-  /** It is not there to be known (no Kubernetes is watched, no Praefect): nobody has to act on that. */
+  /** There is no such value (no Kubernetes, no Praefect), so that nothing has to be fixed. */
   readonly notApplicable?: boolean;
 }
 
@@ -15,7 +15,7 @@ export const notApplicable = (why: string): Unknown => ({ unknown: why, notAppli
 
 export const isUnknown = <T>(fact: Known<T>): fact is Unknown => 'unknown' in fact;
 
-/** The value of a fact that may be missing from an object: absent, empty text, or no number are not known. */
+/** Undefined, an empty string and NaN are unknown. */
 export const present = <T extends string | number | boolean>(value: T | undefined, why: string): Known<T> =>
   value === undefined || value === '' || Number.isNaN(value) ? unknown(why) : known(value);
 
