@@ -12,7 +12,11 @@ import {
   type Vector,
 } from '../../src/monitoring/promql/index.ts';
 import type { Thresholds } from '../../src/rules/thresholds.ts';
-import { containerMetrics, gitMetrics, podMetrics } from '../../src/sources/cgroup/metrics-levels.ts';
+import {
+  containerLevelMetrics,
+  gitLevelMetrics,
+  podLevelMetrics,
+} from '../../src/sources/cgroup/level-metrics.ts';
 import { type Alert, alert } from '../alert.ts';
 import { spoken } from '../durations.ts';
 import { own, rateWindow, type ServerLabel, serverLabels, serverName } from './servers.ts';
@@ -35,7 +39,11 @@ export function cpuThrottled(thresholds: Thresholds): Alert {
     const ratio: Vector<By> = divide(throttled, periods, { on: by });
     return and(above(ratio, over), above(periods, leastPeriods), { on: by });
   };
-  const ofLevel = (of: typeof podMetrics | typeof gitMetrics, level: string, over: number): Labelled =>
+  const ofLevel = (
+    of: typeof podLevelMetrics | typeof gitLevelMetrics,
+    level: string,
+    over: number,
+  ): Labelled =>
     labelled(
       held<ServerLabel>(
         serverLabels,
@@ -51,8 +59,8 @@ export function cpuThrottled(thresholds: Thresholds): Alert {
       serverLabels,
       held<ServerLabel | 'container'>(
         perContainer,
-        maxBy(perContainer, own(increase(select(containerMetrics.cpuThrottledPeriods), range))),
-        maxBy(perContainer, own(increase(select(containerMetrics.cpuPeriods), range))),
+        maxBy(perContainer, own(increase(select(containerLevelMetrics.cpuThrottledPeriods), range))),
+        maxBy(perContainer, own(increase(select(containerLevelMetrics.cpuPeriods), range))),
         share.value,
       ),
     ),
@@ -63,8 +71,8 @@ export function cpuThrottled(thresholds: Thresholds): Alert {
     name: 'GitalyCPUThrottled',
     severity: 'warning',
     expression: or(
-      or(ofLevel(gitMetrics, 'git', cpuThrottledGit.value), ofContainer),
-      ofLevel(podMetrics, 'pod', share.value),
+      or(ofLevel(gitLevelMetrics, 'git', cpuThrottledGit.value), ofContainer),
+      ofLevel(podLevelMetrics, 'pod', share.value),
     ),
     forSeconds: cpuThrottledFor.value,
     panel: onServersBoard('throttledShare'),

@@ -14,7 +14,7 @@ import {
   type Vector,
 } from '../../src/monitoring/promql/index.ts';
 import type { Thresholds } from '../../src/rules/thresholds.ts';
-import { cgroupTrees, serverInfo } from '../../src/sources/cgroup/metrics.ts';
+import { cgroupGitalys, serverInfo } from '../../src/sources/cgroup/metrics.ts';
 import { scrapeUp } from '../../src/sources/gitaly/metrics.ts';
 import { podReady, podRotationStart } from '../../src/sources/kubernetes/metrics.ts';
 import { maintenance, maintenanceActive } from '../../src/sources/maintenance/metrics.ts';
@@ -90,7 +90,7 @@ function vanished(thresholds: Thresholds, held: Held): Vector<ServerLabel> {
     own(maxOverTime(cgroups, duration(thresholds.missingSeriesLookback.value))),
   );
   const gone = unless(known, maxBy(serverLabels, own(maxOverTime(cgroups, window))), { on: serverLabels });
-  const looking = unless(maxBy(exporterLabels, minOverTime(select(cgroupTrees), window)), equals(held, 1), {
+  const looking = unless(maxBy(exporterLabels, minOverTime(select(cgroupGitalys), window)), equals(held, 1), {
     on: exporterLabels,
   });
   return maxBy(serverLabels, and(gone, looking, { on: exporterLabels }));

@@ -2,14 +2,21 @@
 import { onServersBoard } from '../../dashboards/panels.ts';
 import { above, divide, labelled, maxBy, or, select } from '../../src/monitoring/promql/index.ts';
 import type { Thresholds } from '../../src/rules/thresholds.ts';
-import { containerMetrics, gitMetrics, podMetrics } from '../../src/sources/cgroup/metrics-levels.ts';
+import {
+  containerLevelMetrics,
+  gitLevelMetrics,
+  podLevelMetrics,
+} from '../../src/sources/cgroup/level-metrics.ts';
 import { type Alert, alert, sustained } from '../alert.ts';
 import { spoken } from '../durations.ts';
 import { highest, lowest, matched, serverLabels, serverName } from './servers.ts';
 
 export function memoryNearLimit(thresholds: Thresholds): Alert {
   const { memoryNearLimit: nearLimit, memoryNearLimitFor } = thresholds;
-  const near = <const Level extends string>(of: typeof podMetrics | typeof gitMetrics, level: Level) =>
+  const near = <const Level extends string>(
+    of: typeof podLevelMetrics | typeof gitLevelMetrics,
+    level: Level,
+  ) =>
     labelled(
       above(
         divide(
@@ -28,8 +35,8 @@ export function memoryNearLimit(thresholds: Thresholds): Alert {
       serverLabels,
       above(
         divide(
-          highest(thresholds, perContainer, select(containerMetrics.memoryAnon)),
-          lowest(thresholds, perContainer, select(containerMetrics.memoryLimit)),
+          highest(thresholds, perContainer, select(containerLevelMetrics.memoryAnon)),
+          lowest(thresholds, perContainer, select(containerLevelMetrics.memoryLimit)),
           { on: perContainer },
         ),
         nearLimit.value,
@@ -41,7 +48,7 @@ export function memoryNearLimit(thresholds: Thresholds): Alert {
   return alert({
     name: 'GitalyMemoryNearLimit',
     severity: 'warning',
-    expression: or(or(near(gitMetrics, 'git'), ofContainer), near(podMetrics, 'pod')),
+    expression: or(or(near(gitLevelMetrics, 'git'), ofContainer), near(podLevelMetrics, 'pod')),
     forSeconds: sustained(thresholds, memoryNearLimitFor.value),
     panel: onServersBoard('memoryShare'),
     firesWhen: `for ${spoken(memoryNearLimitFor.value)}, anonymous memory was over ${nearLimit.value * 100} % of the limit of all Git processes, of Gitaly's container or of the pod`,
@@ -49,12 +56,14 @@ export function memoryNearLimit(thresholds: Thresholds): Alert {
       `${serverName}: ${by('level', { git: 'all Git processes together hold', container: "Gitaly's container holds", pod: 'the pod holds' })} ${share} of the memory they may use`,
     description: ({ ask, by, same, since }) => {
       const matchers = same(...matched);
-      const held = (of: typeof podMetrics | typeof gitMetrics | typeof containerMetrics): string => {
+      const held = (
+        of: typeof podLevelMetrics | typeof gitLevelMetrics | typeof containerLevelMetrics,
+      ): string => {
         const anon = ask(maxBy([], select(of.memoryAnon, matchers)), 'bytes', 'an unknown part');
         return `${anon} of ${ask(maxBy([], select(of.memoryLimit, matchers)), 'bytes', 'an unknown limit')}`;
       };
       return [
-        `Since ${since}: ${by('level', { git: held(gitMetrics), container: held(containerMetrics), pod: held(podMetrics) })}, page cache not counted.`,
+        `Since ${since}: ${by('level', { git: held(gitLevelMetrics), container: held(containerLevelMetrics), pod: held(podLevelMetrics) })}, page cache not counted.`,
         by('level', {
           git: 'The next large Git process is killed, or another one in its place, of whatever repository.',
           container:

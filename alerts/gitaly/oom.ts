@@ -17,9 +17,13 @@ import {
   unless,
 } from '../../src/monitoring/promql/index.ts';
 import type { Thresholds } from '../../src/rules/thresholds.ts';
-import { serverInfo } from '../../src/sources/cgroup/metrics.ts';
-import { bucketOomKills } from '../../src/sources/cgroup/metrics-buckets.ts';
-import { lastOom, oomEvents, oomKills } from '../../src/sources/cgroup/metrics-oom.ts';
+import {
+  bucketOomKills,
+  lastOom,
+  oomEvents,
+  oomKills,
+  serverInfo,
+} from '../../src/sources/cgroup/metrics.ts';
 import type { OomLevel } from '../../src/sources/cgroup/oom/record.ts';
 import { podLastRestart, podRestarts } from '../../src/sources/kubernetes/metrics.ts';
 import { type Alert, alert } from '../alert.ts';

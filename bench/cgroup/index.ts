@@ -1,5 +1,5 @@
 /**
- * Reading the cgroups of a Gitaly with many buckets, against a C program that does the same; and whether anything is
+ * FileReading the cgroups of a Gitaly with many buckets, against a C program that does the same; and whether anything is
  * left behind of pods that come and go.
  *
  *   sh -c 'ulimit -n 50000; node --expose-gc --max-semi-space-size=4 bench/cgroup/index.ts \
@@ -28,8 +28,8 @@ import { createCgroupFiles } from '../../src/sources/cgroup/files/files.ts';
 import {
   type CgroupFolder,
   type CgroupLimit,
+  type FileReading,
   knownOf,
-  type Reading,
 } from '../../src/sources/cgroup/files/reading.ts';
 import type { GitalyTree } from '../../src/sources/cgroup/tree.ts';
 import { git, writePod, writeRoot } from './tree.ts';
@@ -68,12 +68,12 @@ const resources = ['cpu', 'memory', 'io'] as const;
 const median = (numbers: readonly number[]): number =>
   numbers.toSorted((a, b) => a - b)[numbers.length >> 1] ?? Number.NaN;
 
-const number = (reading: Reading<number>): number => knownOf(reading) ?? 0;
-const limit = (reading: Reading<CgroupLimit>): number => {
+const number = (reading: FileReading<number>): number => knownOf(reading) ?? 0;
+const limit = (reading: FileReading<CgroupLimit>): number => {
   const known = knownOf(reading);
   return known?.kind === 'limit' ? known.value : 0;
 };
-const sum = (reading: Reading<Readonly<Record<string, number | undefined>>>): number =>
+const sum = (reading: FileReading<Readonly<Record<string, number | undefined>>>): number =>
   Object.values(knownOf(reading) ?? {}).reduce<number>((total, value) => total + (value ?? 0), 0);
 
 const readBucket = (folder: CgroupFolder): number =>

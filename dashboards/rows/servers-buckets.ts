@@ -6,11 +6,11 @@ import {
   bucketCpuUsage,
   bucketMemoryLimit,
   bucketMemoryUsage,
+  bucketReadErrors,
   bucketsActive,
   bucketsNearLimit,
-  bucketsUnread,
   gitProcesses,
-} from '../../src/sources/cgroup/metrics-buckets.ts';
+} from '../../src/sources/cgroup/metrics.ts';
 import type { Row } from '../board.ts';
 import { timeseries } from '../kit.ts';
 import { servers } from '../panels.ts';
@@ -76,7 +76,7 @@ export const bucketRow = (): Row => ({
       queries: [
         { expression: maxBy(server, gaugeOfServers(bucketsActive)), legend: `${perServer} active` },
         { expression: maxBy(server, gaugeOfServers(bucketsNearLimit)), legend: `${perServer} near limit` },
-        { expression: maxBy(server, gaugeOfServers(bucketsUnread)), legend: `${perServer} unread` },
+        { expression: maxBy(server, gaugeOfServers(bucketReadErrors)), legend: `${perServer} unread` },
         { expression: maxBy(server, gaugeOfServers(gitProcesses)), legend: `${perServer} processes` },
       ],
       width: 24,

@@ -1,9 +1,9 @@
 /** The row with which the board begins: whether what it says is there, and whether anything is wrong. */
 import type { AlertSettings } from '../../alerts/settings.ts';
 import {
+  add,
   countBy,
   divide,
-  equals,
   increase,
   maxBy,
   multiply,
@@ -11,19 +11,18 @@ import {
   or,
   subtract,
   sumBy,
+  unless,
 } from '../../src/monitoring/promql/index.ts';
 import { collectorSuccess } from '../../src/scheduler/self-metrics.ts';
-import { serverInfo } from '../../src/sources/cgroup/metrics.ts';
-import { bucketsNearLimit } from '../../src/sources/cgroup/metrics-buckets.ts';
-import { gitMetrics } from '../../src/sources/cgroup/metrics-levels.ts';
-import { oomKills } from '../../src/sources/cgroup/metrics-oom.ts';
+import { gitLevelMetrics } from '../../src/sources/cgroup/level-metrics.ts';
+import { bucketsNearLimit, oomKills, serverInfo } from '../../src/sources/cgroup/metrics.ts';
 import { scrapeUp } from '../../src/sources/gitaly/metrics.ts';
 import { podReady } from '../../src/sources/kubernetes/metrics.ts';
 import type { Row } from '../board.ts';
 import { stat } from '../kit.ts';
 import { servers } from '../panels.ts';
 import { counterOfServers, gaugeOfServers } from '../variables.ts';
-import { gaugeBy, ofLevels, server, throttledShare } from './servers.ts';
+import { ofLevels, rateBy, server, throttledShare } from './servers.ts';
 
 const { panels: ids, rows } = servers;
 
@@ -46,16 +45,26 @@ export function glance({ thresholds }: AlertSettings): Row {
   const gitShare = maxBy(
     [],
     divide(
-      maxBy(server, gaugeOfServers(gitMetrics.memoryAnon)),
-      maxBy(server, gaugeOfServers(gitMetrics.memoryLimit)),
+      maxBy(server, gaugeOfServers(gitLevelMetrics.memoryAnon)),
+      maxBy(server, gaugeOfServers(gitLevelMetrics.memoryLimit)),
       { on: server },
     ),
   );
-  const unlimited = multiply(
-    maxBy([], subtract(1, equals(gaugeOfServers(gitMetrics.memoryLimited), 0))),
+  const unlimited = add(
+    multiply(
+      maxBy(
+        [],
+        unless(
+          maxBy(server, gaugeOfServers(gitLevelMetrics.memoryUsage)),
+          maxBy(server, gaugeOfServers(gitLevelMetrics.memoryLimit)),
+          { on: server },
+        ),
+      ),
+      0,
+    ),
     noLimit,
   );
-  const limited = ofLevels((of, by) => gaugeBy(by, of.cpuLimited));
+  const cpuUsage = ofLevels((of, by) => rateBy(by, of.cpuUsage));
   return {
     id: rows.glance,
     title: 'At a glance',
@@ -142,7 +151,7 @@ export function glance({ thresholds }: AlertSettings): Row {
           'Share of the periods in which a CPU limit held something back, of the Gitaly and level where it is highest. Alert: GitalyCPUThrottled.',
         unit: 'percentunit',
         // Where nothing ran, or nothing has a limit, nothing is held back.
-        expression: or(maxBy([], throttledShare()), multiply(maxBy([], limited), 0), { on: [] }),
+        expression: or(maxBy([], throttledShare()), multiply(maxBy([], cpuUsage), 0), { on: [] }),
         steps: [
           'green',
           [thresholds.cpuThrottled.value, 'orange'],

@@ -1,7 +1,11 @@
 /** Memory of each level against its limit. */
 import type { AlertSettings } from '../../alerts/settings.ts';
 import { maxBy } from '../../src/monitoring/promql/index.ts';
-import { containerMetrics, gitMetrics, podMetrics } from '../../src/sources/cgroup/metrics-levels.ts';
+import {
+  containerLevelMetrics,
+  gitLevelMetrics,
+  podLevelMetrics,
+} from '../../src/sources/cgroup/level-metrics.ts';
 import type { Row } from '../board.ts';
 import { type Query, timeseries } from '../kit.ts';
 import { servers } from '../panels.ts';
@@ -10,7 +14,7 @@ import { memoryShare, perServer, server } from './servers.ts';
 
 const { panels: ids, rows } = servers;
 
-type Level = typeof podMetrics | typeof gitMetrics | typeof containerMetrics;
+type Level = typeof podLevelMetrics | typeof gitLevelMetrics | typeof containerLevelMetrics;
 
 const held = (of: Level): readonly Query[] => [
   { expression: maxBy(server, gaugeOfServers(of.memoryAnon)), legend: `${perServer} anonymous` },
@@ -36,7 +40,7 @@ export const memory = ({ thresholds }: AlertSettings): Row => ({
       title: 'All Git processes',
       tells: 'The parent of all buckets. Page cache fills what is free, and is no reason to raise the limit.',
       unit: 'bytes',
-      queries: held(gitMetrics),
+      queries: held(gitLevelMetrics),
       width: 8,
     }),
     timeseries({
@@ -44,7 +48,7 @@ export const memory = ({ thresholds }: AlertSettings): Row => ({
       title: "Gitaly's container",
       tells: 'Gitaly itself; Git processes too, unless their cgroups are beside it.',
       unit: 'bytes',
-      queries: held(containerMetrics),
+      queries: held(containerLevelMetrics),
       width: 8,
     }),
     timeseries({
@@ -53,7 +57,7 @@ export const memory = ({ thresholds }: AlertSettings): Row => ({
       tells:
         'Gitaly, Git and sidecars together. Without a limit here, Git beside the container is held by its own limit alone.',
       unit: 'bytes',
-      queries: held(podMetrics),
+      queries: held(podLevelMetrics),
       width: 8,
     }),
   ],

@@ -1,8 +1,7 @@
 /** OOM kills, as they happen: by the level whose limit ran out, and by bucket. */
 
 import { above, increase, maxBy, sumBy } from '../../src/monitoring/promql/index.ts';
-import { bucketOomKills } from '../../src/sources/cgroup/metrics-buckets.ts';
-import { oomKills } from '../../src/sources/cgroup/metrics-oom.ts';
+import { bucketOomKills, oomKills } from '../../src/sources/cgroup/metrics.ts';
 import type { Row } from '../board.ts';
 import { timeseries } from '../kit.ts';
 import { servers } from '../panels.ts';

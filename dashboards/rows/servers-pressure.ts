@@ -2,11 +2,11 @@
 
 import { labelled, maxBy, or, rate } from '../../src/monitoring/promql/index.ts';
 import {
-  containerMetrics,
-  gitMetrics,
+  containerLevelMetrics,
+  gitLevelMetrics,
   type PressureResource,
-  podMetrics,
-} from '../../src/sources/cgroup/metrics-levels.ts';
+  podLevelMetrics,
+} from '../../src/sources/cgroup/level-metrics.ts';
 import type { Row } from '../board.ts';
 import { timeseries } from '../kit.ts';
 import { servers } from '../panels.ts';
@@ -18,9 +18,9 @@ const { panels: ids, rows } = servers;
 /** Of cpu, `full` says nothing before Linux 5.13, and little after it. */
 function waiting(resource: PressureResource, kind: 'some' | 'full') {
   const of = { resource, kind };
-  const git = maxBy(server, rate(counterOfServers(gitMetrics.pressure, of), range));
-  const container = maxBy(server, rate(counterOfServers(containerMetrics.pressure, of), range));
-  const pod = maxBy(server, rate(counterOfServers(podMetrics.pressure, of), range));
+  const git = maxBy(server, rate(counterOfServers(gitLevelMetrics.pressure, of), range));
+  const container = maxBy(server, rate(counterOfServers(containerLevelMetrics.pressure, of), range));
+  const pod = maxBy(server, rate(counterOfServers(podLevelMetrics.pressure, of), range));
   return or(
     or(labelled(git, 'level', 'git'), labelled(container, 'level', 'container')),
     labelled(pod, 'level', 'pod'),

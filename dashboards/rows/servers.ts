@@ -12,12 +12,12 @@ import {
   type Vector,
 } from '../../src/monitoring/promql/index.ts';
 import {
-  containerMetrics,
-  gitMetrics,
+  containerLevelMetrics,
+  gitLevelMetrics,
   type Level,
   type LevelMetrics,
-  podMetrics,
-} from '../../src/sources/cgroup/metrics-levels.ts';
+  podLevelMetrics,
+} from '../../src/sources/cgroup/level-metrics.ts';
 import { counterOfServers, gaugeOfServers } from '../variables.ts';
 
 /** One Gitaly, whichever job tells of it. */
@@ -36,9 +36,9 @@ type Take = (of: LevelMetrics, by: readonly string[]) => Vector;
 export function ofLevels(take: Take): Vector<ServerLabel | 'level'> {
   const at = (level: Level, of: LevelMetrics, by: readonly string[]) =>
     labelled(maxBy<string, ServerLabel>(server, take(of, by)), 'level', level);
-  const git = at('git', gitMetrics, server);
-  const container = at('container', containerMetrics, [...server, 'container']);
-  return or(or(git, container), at('pod', podMetrics, server));
+  const git = at('git', gitLevelMetrics, server);
+  const container = at('container', containerLevelMetrics, [...server, 'container']);
+  return or(or(git, container), at('pod', podLevelMetrics, server));
 }
 
 /** A gauge as far as the board chooses it, of any level. */

@@ -24,9 +24,9 @@ export const memoryView = (view: CgroupView): MemoryView => ({
 });
 
 const layoutText: Readonly<Record<Layout, string>> = {
-  beside: "Git's cgroups are beside Gitaly's container",
-  inside: "Git's cgroups are inside Gitaly's container",
-  none: 'Git has no cgroups of its own: one OOM kill can take all of Gitaly',
+  sibling: "Git's cgroups are siblings of Gitaly's container",
+  nested: "Git's cgroups are nested in Gitaly's container",
+  none: 'Git has no cgroups of its own: one OOM kill can end Gitaly itself',
 };
 
 const levelText: Readonly<Record<OomLevel, string>> = {

@@ -6,7 +6,7 @@ import type { ServerFacts } from '../rules/checks/inputs.ts';
 import { type CurrentSizes, type MeasuredUse, sizing } from '../rules/checks/sizing.ts';
 import { bytesText } from '../rules/checks/text.ts';
 import { createCgroupFiles } from '../sources/cgroup/files/files.ts';
-import { type CgroupFiles, knownOf, type Reading } from '../sources/cgroup/files/reading.ts';
+import { type CgroupFiles, type FileReading, knownOf } from '../sources/cgroup/files/reading.ts';
 import type { GitalyTree } from '../sources/cgroup/tree.ts';
 import { identityText } from '../sources/identity.ts';
 import { mainContainer } from '../sources/kubernetes/directory/component.ts';
@@ -104,7 +104,7 @@ function stat(files: CgroupFiles, path: string, key: 'anon' | 'file'): Known<num
 function read<T>(
   files: CgroupFiles,
   path: string,
-  one: (folder: ReturnType<CgroupFiles['folder']>) => Reading<T>,
+  one: (folder: ReturnType<CgroupFiles['folder']>) => FileReading<T>,
 ): T | undefined {
   const folder = files.folder(path);
   try {

@@ -3,8 +3,7 @@ import { accessSync, constants, readFileSync } from 'node:fs';
 import type { Clock } from '../lib/clock.ts';
 import { createFinder } from '../sources/cgroup/discovery/finder.ts';
 import { inspectRoot } from '../sources/cgroup/discovery/root.ts';
-import type { PodDirectory } from '../sources/cgroup/pods.ts';
-import type { GitalyTree } from '../sources/cgroup/tree.ts';
+import type { GitalyTree, PodDirectory } from '../sources/cgroup/tree.ts';
 import { identityText } from '../sources/identity.ts';
 import { accessChecks, type Finding, finds, passes, todo } from './finding.ts';
 
@@ -83,7 +82,7 @@ const runsHere = todo('Run the exporter on the host on which Gitaly runs.');
 function treeText({ layout, git }: GitalyTree): string {
   if (git === undefined) return "Git runs in the container's own cgroup: Gitaly's cgroups are off";
   const place =
-    layout === 'inside' ? "inside the container's" : layout === 'beside' ? "beside the container's" : '';
+    layout === 'nested' ? "inside the container's" : layout === 'sibling' ? "beside the container's" : '';
   return `gitaly-${git.pid} ${place} with ${git.buckets.length} buckets`.replace('  ', ' ');
 }
 

@@ -10,7 +10,7 @@ import type { Clock } from '../lib/clock.ts';
 import { checksOfRole, evaluate } from '../rules/checks/evaluate.ts';
 import type { ServerFacts } from '../rules/checks/inputs.ts';
 import { createCgroupPosture } from '../sources/cgroup/check-inputs.ts';
-import type { PodDirectory } from '../sources/cgroup/pods.ts';
+import type { PodDirectory } from '../sources/cgroup/tree.ts';
 import { configFiles, configuredTargets } from '../sources/gitaly/configured.ts';
 import { systemResolve } from '../sources/gitaly/scrape/resolve.ts';
 import { componentBySelectors } from '../sources/kubernetes/directory/component.ts';

@@ -148,7 +148,7 @@ test('an agent proves what stands in its node, with cgroups and configuration to
           {
             identity: { namespace: pod.namespace, pod: pod.name, node: pod.node },
             facts: {
-              layout: 'beside',
+              layout: 'sibling',
               podMemoryMax: known(10 * 1024 ** 3),
               gitMemoryMax: known(8_589_934_592),
               repositoryCgroups: known(12),
@@ -294,7 +294,7 @@ test('volumes and rotations that are known reach their checks', async () => {
 test('on a virtual machine its configuration file and its cgroups are one server', async () => {
   const identity = { namespace: '', pod: '', node: 'vm-1' };
   const facts = {
-    layout: 'beside',
+    layout: 'sibling',
     podMemoryMax: unknown(''),
     gitMemoryMax: known(1024 ** 3),
     repositoryCgroups: known(3),

@@ -5,7 +5,7 @@ import type { CgroupGitalyView, CgroupView } from '../../src/sources/cgroup/view
 const gitaly: CgroupGitalyView = {
   identity: { namespace: 'gitlab', pod: 'gl-gitaly-0', node: 'node-1' },
   uid: 'u',
-  layout: 'beside',
+  layout: 'sibling',
   levels: [
     {
       level: 'pod',
@@ -64,7 +64,7 @@ test('each Gitaly by its levels, with the kills of those levels that had some, w
     servers: [
       {
         name: 'gitlab/gl-gitaly-0',
-        title: "Git's cgroups are beside Gitaly's container; 10 repository buckets, 2 in use",
+        title: "Git's cgroups are siblings of Gitaly's container; 10 repository buckets, 2 in use",
         pod: { anon: 2, usage: 3, limit: 4, throttled: undefined, unread: [] },
         gitaly: { anon: 1, usage: 2, limit: 'none', throttled: undefined, unread: [] },
         git: {

@@ -6,7 +6,7 @@ import { afterEach, expect, test } from '@jest/globals';
 import { adviceLines } from '../../src/doctor/advice.ts';
 import { cgroupFindings } from '../../src/doctor/cgroups.ts';
 import { systemClock } from '../../src/lib/clock.ts';
-import type { KnownPod, PodDirectory } from '../../src/sources/cgroup/pods.ts';
+import type { KnownPod, PodDirectory } from '../../src/sources/cgroup/tree.ts';
 import { burstableUid, capturedTree, guaranteedUid } from '../support/cgroup-fixtures.ts';
 
 const cleanups: (() => void)[] = [];

@@ -93,7 +93,7 @@ describe('settings that point to nothing, or to something else, are failures of 
       `--cgroup.root=${tree.root}`,
       `--cgroup.pods-file=${file}`,
     );
-    expect(running.found.value('gitaly_exporter_cgroup_trees')).toBe(2);
+    expect(running.found.value('gitaly_exporter_cgroup_gitalys')).toBe(2);
     expect(
       [...running.found.series.keys()].filter((series) => series.startsWith('gitaly_server_info ')),
     ).toHaveLength(2);
@@ -109,7 +109,7 @@ describe('settings that point to nothing, or to something else, are failures of 
     }
     const running = await failing('cgroup', '--cgroup.enabled', `--cgroup.root=${root}`);
     expect(servers(running)).toEqual([]);
-    expect(running.found.value('gitaly_exporter_cgroup_trees')).toBeUndefined();
+    expect(running.found.value('gitaly_exporter_cgroup_gitalys')).toBeUndefined();
     expect(running.said).toContain(`cgroup.root ${root} is cgroup v1 (found memory, cpu,cpuacct)`);
     expect(running.said).toContain('systemd.unified_cgroup_hierarchy=1');
   });

@@ -76,10 +76,10 @@ describe('a captured tree with a file of pods', () => {
     const found = await scrape(exporter);
     expect(success(found, 'cgroup')).toBe(1);
     expect(success(found, 'cgroup_buckets')).toBe(1);
-    expect(found.value('gitaly_exporter_cgroup_trees')).toBe(2);
+    expect(found.value('gitaly_exporter_cgroup_gitalys')).toBe(2);
     const inTree = (pod: typeof first, tree: string) =>
       found.value('gitaly_server_info', { ...pod, tree, version: 'v18.10.0', cgroup_driver: 'systemd' });
-    expect([inTree(first, 'beside'), inTree(second, 'inside')]).toEqual([1, 1]);
+    expect([inTree(first, 'sibling'), inTree(second, 'nested')]).toEqual([1, 1]);
     expect(found.value('gitaly_server_pod_memory_limit_bytes', first)).toBe(300 * mebibyte);
     expect(found.value('gitaly_server_git_memory_limit_bytes', first)).toBe(250 * mebibyte);
     expect(found.value('gitaly_server_git_cpu_limit_cores', first)).toBe(1.5);
@@ -150,7 +150,7 @@ describe('a tree that goes while it is watched', () => {
     // Buckets are swept each 15 s.
     const gone = await scrapeUntil(exporter, 'of buckets', (found) => success(found, 'cgroup_buckets') === 0);
     expect(namesOf(gone)).toEqual([]);
-    expect(gone.value('gitaly_exporter_cgroup_trees')).toBeUndefined();
+    expect(gone.value('gitaly_exporter_cgroup_gitalys')).toBeUndefined();
     const { text } = await exporter.get('/api/v1/status');
     expect(text).toContain(`cgroup.root ${tree.root} does not exist`);
 

@@ -9,7 +9,7 @@ const MiB = 2 ** 20;
 
 const server: ServerMemoryView = {
   name: 'gitlab/gl-gitaly-0',
-  title: "Git's cgroups are beside Gitaly's container; 10 repository buckets, 2 in use",
+  title: "Git's cgroups are siblings of Gitaly's container; 10 repository buckets, 2 in use",
   pod: { anon: 200 * MiB, usage: 290 * MiB, limit: 300 * MiB, readErrors: [] },
   gitaly: { anon: 40 * MiB, usage: 42 * MiB, limit: 'none', readErrors: ['memory.peak (permission)'] },
   git: { anon: 225 * MiB, limit: 250 * MiB, throttledRatio: 0.5, readErrors: [] },

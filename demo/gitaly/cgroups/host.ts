@@ -64,7 +64,7 @@ function createPod(root: Cgroup, pod: DemoPod): PodCgroups {
   const id = (): string => containerId(pod, `gitaly ${restarts}`);
   const scope = (): Cgroup => slice.child(scopeOf(id()), pod.container);
   const git = (): Cgroup =>
-    (pod.layout === 'beside' ? slice : scope()).child('gitaly').child('gitaly-1', demoBuckets.git);
+    (pod.layout === 'sibling' ? slice : scope()).child('gitaly').child('gitaly-1', demoBuckets.git);
   const bucket = (number: number): Cgroup =>
     git().child(`repos-${number}`, demoBuckets.each satisfies Limits);
 
@@ -77,7 +77,7 @@ function createPod(root: Cgroup, pod: DemoPod): PodCgroups {
     slice,
     scope,
     // Who has cgroups of its own inside of its scope must not have processes beside them.
-    gitaly: () => (pod.layout === 'beside' ? scope() : scope().child('init')),
+    gitaly: () => (pod.layout === 'sibling' ? scope() : scope().child('init')),
     git,
     bucket,
     containerId: id,

@@ -1,12 +1,14 @@
 /** Incidents of memory: a repository that runs into its bucket's limit, and a pod that runs into its own. */
 import { bucketsOf } from '../../../src/sources/cgroup/buckets/hash.ts';
+import { podLevelMetrics } from '../../../src/sources/cgroup/level-metrics.ts';
 import {
   bucketMemoryUsage,
   bucketOomKills,
   bucketsNearLimit,
-} from '../../../src/sources/cgroup/metrics-buckets.ts';
-import { podMetrics } from '../../../src/sources/cgroup/metrics-levels.ts';
-import { lastOom, oomEvents, oomKills } from '../../../src/sources/cgroup/metrics-oom.ts';
+  lastOom,
+  oomEvents,
+  oomKills,
+} from '../../../src/sources/cgroup/metrics.ts';
 import type { Incident, Scene } from '../../incidents/incident.ts';
 import type { Cgroup, Process } from './cgroup.ts';
 import type { DemoNode } from './cgroups.ts';
@@ -61,10 +63,13 @@ export const oomPod = (node?: DemoNode): Incident => ({
   description:
     'Gitaly and its Git processes of gitaly-1 together reach the limit of the pod, 8 GiB, while no bucket and not even all of Git is at a limit of its own. The kernel kills the largest process, which is Gitaly, and all of its container with it. The kubelet starts the container again a few seconds later: too soon for a failover, yet every request in flight was lost.',
   watch: [
-    { metric: podMetrics.memoryAnon, shows: 'climbs to 8 GiB for gitaly-1, while page cache is taken back' },
+    {
+      metric: podLevelMetrics.memoryAnon,
+      shows: 'climbs to 8 GiB for gitaly-1, while page cache is taken back',
+    },
     { metric: oomKills, shows: 'level pod of gitaly-1: all processes of the container at once' },
     { metric: oomEvents, shows: 'one, however many processes died' },
-    { metric: podMetrics.memoryEvents, shows: 'max rises before, oom with the kill' },
+    { metric: podLevelMetrics.memoryEvents, shows: 'max rises before, oom with the kill' },
     { metric: bucketsNearLimit, shows: 'stays 0: no bucket is the cause' },
   ],
   alerts: ['GitalyOOMKilled'],

@@ -17,7 +17,7 @@ export interface DemoPod {
   readonly uid: string;
   readonly qosClass: 'Guaranteed' | 'Burstable';
   /** Where Gitaly's cgroups are: the chart's init-cgroups, or containerd 2.1's cgroup_writable. */
-  readonly layout: 'beside' | 'inside';
+  readonly layout: 'sibling' | 'nested';
   /** Of the pod; a sidecar without a limit leaves the slice without one. */
   readonly slice: Limits;
   readonly container: Limits;
@@ -29,7 +29,7 @@ export const demoPods = [
     storage: 'gitaly-1',
     uid: '7c0e5b1a-3d8f-4a62-9b1e-5f2d8c4a7e10',
     qosClass: 'Guaranteed',
-    layout: 'beside',
+    layout: 'sibling',
     slice: { memory: 8 * gib, cores: 4 },
     // Kubernetes 1.28 and later.
     container: { memory: 8 * gib, cores: 4, oomGroup: true },
@@ -39,7 +39,7 @@ export const demoPods = [
     storage: 'gitaly-2',
     uid: 'd4f19c36-82b7-4e05-a3c8-0b6e71d29f54',
     qosClass: 'Burstable',
-    layout: 'inside',
+    layout: 'nested',
     slice: {},
     container: { memory: 8 * gib, cores: 4, oomGroup: true },
     sidecar: true,

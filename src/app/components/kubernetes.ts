@@ -1,7 +1,7 @@
 /** Kubernetes: its API watched, and what the other parts ask of it. */
 import { hostname } from 'node:os';
 import type { Collector } from '../../scheduler/collector.ts';
-import type { PodDirectory } from '../../sources/cgroup/pods.ts';
+import type { PodDirectory } from '../../sources/cgroup/tree.ts';
 import type { ConfigSource, TargetSource } from '../../sources/gitaly/target.ts';
 import type { Identity } from '../../sources/identity.ts';
 import { lateApi } from '../../sources/kubernetes/api/late.ts';

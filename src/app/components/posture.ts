@@ -5,7 +5,7 @@ import { createPosture, postureCollectorName } from '../../rules/checks/collecto
 import { checksOfRole, type Evaluation } from '../../rules/checks/evaluate.ts';
 import type { Reading } from '../../rules/problems/reading.ts';
 import { createCgroupPosture } from '../../sources/cgroup/check-inputs.ts';
-import type { PodDirectory } from '../../sources/cgroup/pods.ts';
+import type { PodDirectory } from '../../sources/cgroup/tree.ts';
 import { configFiles } from '../../sources/gitaly/configured.ts';
 import { info as databaseInfo } from '../../sources/praefect/queries/database.ts';
 import { praefectAlive } from '../../sources/praefect/queries/health.ts';

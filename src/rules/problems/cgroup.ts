@@ -3,7 +3,7 @@
  * held back, and what is not bounded at all. Pure.
  */
 import { bytesText } from '../../lib/format.ts';
-import type { Level } from '../../sources/cgroup/metrics-levels.ts';
+import type { Level } from '../../sources/cgroup/level-metrics.ts';
 import { type OomKill, type OomLevel, oomLevels } from '../../sources/cgroup/oom/record.ts';
 import { oomLevelText } from '../../sources/cgroup/oom-text.ts';
 import type { CgroupGitalyView, CgroupView, LevelView } from '../../sources/cgroup/view.ts';
@@ -81,7 +81,7 @@ const mends: Readonly<Record<OomLevel, string>> = {
     'The Git process was too large for what one bucket of repositories may use, and Gitaly itself lived on. Find the repositories that share the bucket (gitaly-exporter bucket), see what was asked of them; raise cgroups.repositories.memory_bytes if that is ordinary work.',
   git: 'All Git processes together need more than their parent may use: lower concurrency limits, or raise cgroups.memory_bytes and with it the memory of the pod or machine.',
   container:
-    "Gitaly's container ran out of its own memory limit, and Kubernetes restarts it if the Gitaly process was hit. If Git runs in it (tree none or inside), put Git cgroups beside it or raise the limit.",
+    "Gitaly's container ran out of its own memory limit, and Kubernetes restarts it if the Gitaly process was hit. If Git runs in it (cgroup_layout none or nested), put Git cgroups next to it or raise the limit.",
   pod: "Gitaly and Git together need more than the pod may use: make cgroups.memory_bytes and the containers' limits fit into it, with room.",
   node: "No limit of Gitaly's ran out: the node itself has too little memory, and the kernel chose a victim. Give Gitaly memory requests as large as its limits, and look at what else runs there.",
 };
@@ -188,7 +188,7 @@ function throttlingProblems({ identity, levels }: CgroupGitalyView): Problem[] {
 /** The kubelet limits a slice only when every container of the pod declares a limit, init containers included. */
 function unlimitedProblems({ identity, layout, levels }: CgroupGitalyView): Problem[] {
   const limitOf = (level: Level): LevelView['limit'] => levels.find((each) => each.level === level)?.limit;
-  if (layout !== 'beside' || limitOf('pod')?.kind !== 'unlimited') return [];
+  if (layout !== 'sibling' || limitOf('pod')?.kind !== 'unlimited') return [];
   const git = limitOf('git');
   if (git === undefined) return [];
   return [

@@ -4,14 +4,14 @@ import { type Known, known, notApplicable, unknown } from '../../lib/known.ts';
 import type { CgroupFacts, MemoryMax, NodeFacts } from '../../rules/checks/inputs.ts';
 import type { ReadText } from '../gitaly/scrape/access.ts';
 import { inspectRoot } from './discovery/root.ts';
-import type { CgroupFiles, Reading } from './files/reading.ts';
+import type { CgroupFiles, FileReading } from './files/reading.ts';
 import type { GitalyTree } from './tree.ts';
 
 /** @param root as `files` has it: the owner of a file is asked for by its path */
 export function cgroupFactsOf(tree: GitalyTree, root: string, files: CgroupFiles): CgroupFacts {
   const { layout, pod, git, containers } = tree;
   // Inside the container's scope it is the scope that was handed over, not the pod's slice.
-  const handedOver = layout === 'inside' ? containers.find(({ gitaly }) => gitaly === true)?.path : pod;
+  const handedOver = layout === 'nested' ? containers.find(({ gitaly }) => gitaly === true)?.path : pod;
   return {
     layout,
     podMemoryMax:
@@ -29,7 +29,7 @@ export function cgroupFactsOf(tree: GitalyTree, root: string, files: CgroupFiles
 function memoryMax(files: CgroupFiles, path: string): Known<MemoryMax> {
   const folder = files.folder(path);
   try {
-    const reading: Reading<
+    const reading: FileReading<
       { readonly kind: 'unlimited' } | { readonly kind: 'limit'; readonly value: number }
     > = folder.limit('memory.max');
     switch (reading.kind) {

@@ -7,7 +7,7 @@ import type { Identity } from '../identity.ts';
 import { cgroupFactsOf, ownNodeFacts } from './check-facts.ts';
 import { createFinder } from './discovery/finder.ts';
 import { createCgroupFiles } from './files/files.ts';
-import type { PodDirectory } from './pods.ts';
+import type { PodDirectory } from './tree.ts';
 
 export interface CgroupServer {
   readonly identity: Identity;

@@ -1,24 +1,16 @@
-/** All metrics of this room, and what it says of itself. */
+/** Metrics of Gitaly's cgroups: info, OOM kills, repository buckets, and the exporter's own reads. */
 import { anyValue, counter, gauge, type Metric } from '../../metrics/metric.ts';
+import { identityLabels } from '../identity.ts';
 import { readFailures } from './files/reading.ts';
-import { bucketMetrics } from './metrics-buckets.ts';
-import {
-  containerMetrics,
-  gitMetrics,
-  identityLabels,
-  metricsOfLevel,
-  podMetrics,
-} from './metrics-levels.ts';
-import { oomMetrics } from './metrics-oom.ts';
+import { containerLevelMetrics, gitLevelMetrics, metricsOfLevel, podLevelMetrics } from './level-metrics.ts';
+import { oomLevels } from './oom/record.ts';
 import { layouts } from './tree.ts';
 
-export * from './metrics-buckets.ts';
-export * from './metrics-levels.ts';
-export * from './metrics-oom.ts';
-
 export const serverInfo = gauge('gitaly_server_info', {
-  help: "Always 1; the labels say what this Gitaly is and runs on. tree: its Git cgroups are beside the container's scope, inside it, or none (Git runs in the container's own cgroup, and one OOM kill can take all of Gitaly). What nobody told is empty.",
-  origin: "Kubernetes' API or the file of pods; the cgroup paths; uname",
+  help: 'Version, placement and cgroup layout of a Gitaly, as labels; always 1.',
+  details:
+    "cgroup_layout: where the cgroups of Git processes are. sibling: next to the container's scope. nested: in it. none: Gitaly's cgroups are disabled, Git runs in the container's own cgroup, and one OOM kill can end Gitaly itself. Labels whose value is unknown are empty.",
+  origin: 'Kubernetes API or cgroup.pods-file; cgroup paths; uname',
   labels: {
     ...identityLabels,
     uid: anyValue,
@@ -28,59 +20,190 @@ export const serverInfo = gauge('gitaly_server_info', {
     runtime_version: anyValue,
     kernel_version: anyValue,
     cgroup_driver: anyValue,
-    // '': known by the API alone, where nobody reads the cgroups.
-    tree: ['', ...layouts],
+    // '' where the API alone is read, not the cgroups.
+    cgroup_layout: ['', ...layouts],
   },
+});
+
+const perLevel = { ...identityLabels, level: oomLevels } as const;
+const levelDetails =
+  "level: the cgroup whose limit was exceeded: bucket, git (the parent of all Git processes), container or pod; node when it was none of the pod's.";
+const oomOrigin = 'memory.events and memory.events.local of every level';
+
+export const oomKills = counter('gitaly_server_oom_kills_total', {
+  help: 'Processes OOM-killed, by the level whose memory limit was exceeded.',
+  details: `${levelDetails} Group kills are corrected for the kernel counting a victim twice. Starts at 0 with the exporter, and continues when cgroups are removed and created again.`,
+  origin: oomOrigin,
+  labels: perLevel,
+});
+
+export const oomEvents = counter('gitaly_server_oom_events_total', {
+  help: 'OOM incidents, by the level whose memory limit was exceeded; each may kill several processes.',
+  details: `${levelDetails} Starts at 0 with the exporter, and continues when cgroups are removed and created again.`,
+  origin: oomOrigin,
+  labels: perLevel,
+});
+
+export const lastOom = gauge('gitaly_server_last_oom_timestamp_seconds', {
+  help: 'Time at which the exporter saw the latest OOM kill of the level.',
+  details: `${levelDetails} Absent until the first kill.`,
+  origin: oomOrigin,
+  unit: 'seconds',
+  labels: perLevel,
 });
 
 /** Of the collector `cgroup`. */
 export const levelsMetrics: readonly Metric[] = Object.freeze([
   serverInfo,
-  ...metricsOfLevel(podMetrics),
-  ...metricsOfLevel(containerMetrics),
-  ...metricsOfLevel(gitMetrics),
-  ...oomMetrics,
+  ...metricsOfLevel(podLevelMetrics),
+  ...metricsOfLevel(containerLevelMetrics),
+  ...metricsOfLevel(gitLevelMetrics),
+  oomKills,
+  oomEvents,
+  lastOom,
 ]);
 
-export const cgroupTrees = gauge('gitaly_exporter_cgroup_trees', {
-  help: "Gitalys found in this host's cgroups at the last look, 0 when there is none. Absent while the cgroups cannot be looked through.",
-  origin: "the exporter's look at the cgroup tree",
+const perBucket = { ...identityLabels, bucket: anyValue } as const;
+const choiceDetails =
+  'Exposed for the buckets that cgroup.buckets selects. With top: the busiest of each Gitaly by CPU time and memory, and every bucket with an OOM kill since the exporter started.';
+const partialDetails =
+  'Absent, rather than too low, when a bucket could not be read (gitaly_server_bucket_read_errors).';
+
+export const gitProcesses = gauge('gitaly_server_git_processes', {
+  help: 'Running Git processes, in all repository buckets together.',
+  details: `${partialDetails} Absent where Gitaly's cgroups are disabled.`,
+  origin: 'lines of cgroup.procs',
+  labels: identityLabels,
+});
+
+export const bucketCount = gauge('gitaly_server_buckets', {
+  help: 'Repository buckets of this Gitaly: as configured where that is known, else those that exist.',
+  details:
+    "Gitaly creates a bucket when a repository first needs it. Absent where Gitaly's cgroups are disabled.",
+  origin: 'cgroups.repositories.count, else directories repos-N',
+  labels: identityLabels,
+});
+
+export const bucketsActive = gauge('gitaly_server_buckets_active', {
+  help: 'Repository buckets with a process or anonymous memory.',
+  details: `${partialDetails} Anonymous memory without a process is rare, and checked once a minute.`,
+  origin: 'populated of cgroup.events, anon of memory.stat',
+  labels: identityLabels,
+});
+
+export const bucketsNearLimit = gauge('gitaly_server_buckets_near_limit', {
+  help: 'Repository buckets whose anonymous memory exceeds 80 % of their memory limit.',
+  details: `The next large Git process there may be OOM-killed. Page cache does not count. ${partialDetails} Absent where buckets have no memory controller.`,
+  origin: 'anon of memory.stat compared with memory.max',
+  labels: identityLabels,
+});
+
+export const bucketReadErrors = gauge('gitaly_server_bucket_read_errors', {
+  help: 'Repository buckets that could not be read completely in the last sweep.',
+  details:
+    'gitaly_exporter_cgroup_read_failures_total has the reasons. Buckets that were removed during the sweep do not count.',
+  origin: "the exporter's reads",
+  labels: identityLabels,
+});
+
+export const bucketMemoryUsage = gauge('gitaly_server_bucket_memory_usage_bytes', {
+  help: 'Memory usage of the Git processes in the bucket, including page cache.',
+  details: choiceDetails,
+  origin: 'memory.current',
+  unit: 'bytes',
+  labels: perBucket,
+});
+
+export const bucketMemoryLimit = gauge('gitaly_server_bucket_memory_limit_bytes', {
+  help: 'Memory limit of the bucket; absent when there is none.',
+  details: choiceDetails,
+  origin: 'memory.max',
+  unit: 'bytes',
+  labels: perBucket,
+});
+
+export const bucketCpuUsage = counter('gitaly_server_bucket_cpu_usage_seconds_total', {
+  help: 'CPU time of the Git processes in the bucket.',
+  details: choiceDetails,
+  origin: 'usage_usec of cpu.stat',
+  unit: 'seconds',
+  labels: perBucket,
+});
+
+export const bucketCpuThrottled = counter('gitaly_server_bucket_cpu_throttled_seconds_total', {
+  help: "Time for which the bucket's own CPU limit throttled its processes, summed over CPUs.",
+  details: choiceDetails,
+  origin: 'throttled_usec of cpu.stat',
+  unit: 'seconds',
+  labels: perBucket,
+});
+
+export const bucketOomKills = counter('gitaly_server_bucket_oom_kills_total', {
+  help: 'Processes of the bucket OOM-killed since the exporter started, whichever limit was exceeded.',
+  details: choiceDetails,
+  origin: 'oom_kill of memory.events.local',
+  labels: perBucket,
+});
+
+/** Of the collector `cgroup_buckets`. */
+export const bucketMetrics: readonly Metric[] = Object.freeze([
+  gitProcesses,
+  bucketCount,
+  bucketsActive,
+  bucketsNearLimit,
+  bucketReadErrors,
+  bucketMemoryUsage,
+  bucketMemoryLimit,
+  bucketCpuUsage,
+  bucketCpuThrottled,
+  bucketOomKills,
+]);
+
+export const cgroupGitalys = gauge('gitaly_exporter_cgroup_gitalys', {
+  help: "Gitalys found in this host's cgroups at the last scan.",
+  details: 'Absent while the cgroups cannot be scanned; 0 when no Gitaly runs here.',
+  origin: "the exporter's scan of the cgroup tree",
 });
 
 export const cgroupReadFailures = counter('gitaly_exporter_cgroup_read_failures_total', {
-  help: 'Reads of cgroup files that failed, by reason; what they would have said is absent. permission: may not read there. descriptors: the limit on open files is too low. malformed: not what a kernel writes. io: any other error. A file that this kernel does not have and a cgroup that was removed are no failures.',
+  help: 'Failed reads of cgroup files, by reason.',
+  details:
+    'The values of a file that could not be read are absent. permission: the exporter may not read it. too_many_open_files: the limit on open files is too low. malformed: the content is not what a kernel writes. io: any other error. Files that this kernel does not have and cgroups that were removed do not count.',
   origin: "the exporter's reads",
   labels: { reason: readFailures },
 });
 
 export const unattributedKills = counter('gitaly_exporter_cgroup_unattributed_oom_kills_total', {
-  help: "OOM kills in pods that were gone before they could be read, when several went at once and one was Gitaly's: counted for none of them.",
-  origin: "memory.events of the pods' parent",
+  help: 'OOM kills in pods removed before they could be read, of which one was a Gitaly.',
+  details:
+    'When several pods are removed at the same time, the kills cannot be assigned to one of them. They are in no gitaly_server_oom_* metric.',
+  origin: "memory.events of the pods' parent cgroup",
 });
 
-export const cgroupDescriptors = gauge('gitaly_exporter_cgroup_descriptors', {
-  help: 'Files of cgroups that the exporter keeps open.',
+export const cgroupOpenFiles = gauge('gitaly_exporter_cgroup_open_files', {
+  help: 'Cgroup files that the exporter keeps open.',
   origin: "the exporter's reads",
 });
 
 export const watchKinds = ['directory', 'memory_events'] as const;
 
 export const cgroupWatches = gauge('gitaly_exporter_cgroup_watches', {
-  help: 'What of the cgroups the exporter is notified of. directory: folders in which Gitalys come and go. memory_events: Gitalys whose OOM kills are seen at once; those of the others are seen by polling alone.',
-  origin: "the exporter's watches (inotify)",
+  help: 'Active inotify watches on cgroups, by kind.',
+  details:
+    'directory: directories in which Gitalys are created and removed. memory_events: Gitalys whose OOM kills are reported immediately; those of the others are found by polling.',
+  origin: 'inotify watches of the exporter',
   labels: { kind: watchKinds },
 });
 
-/** In the exporter's own block: said even while there is no Gitaly and while nothing can be read. */
+/** Part of the exporter's own metrics: exposed even while there is no Gitaly and nothing can be read. */
 export const cgroupSelfMetrics: readonly Metric[] = Object.freeze([
-  cgroupTrees,
+  cgroupGitalys,
   cgroupReadFailures,
   unattributedKills,
-  cgroupDescriptors,
+  cgroupOpenFiles,
   cgroupWatches,
 ]);
 
-/** All metrics of this room. */
 export const cgroupMetrics: readonly Metric[] = Object.freeze([
   ...levelsMetrics,
   ...bucketMetrics,

@@ -6,14 +6,14 @@ export type FailureCounts = Readonly<Record<ReadFailure, number>>;
 
 const reasons: Readonly<Record<ReadFailure, FailureReason>> = {
   permission: 'permission',
-  descriptors: 'query',
+  too_many_open_files: 'query',
   malformed: 'parse',
   io: 'query',
 };
 
 const mends: Readonly<Record<ReadFailure, string>> = {
   permission: "let the exporter's user read there",
-  descriptors: "raise the limit on the exporter's open files (LimitNOFILE, ulimit -n)",
+  too_many_open_files: "raise the limit on the exporter's open files (LimitNOFILE, ulimit -n)",
   malformed: 'what stands there is not what a kernel writes: check that cgroup.root is a cgroup v2 tree',
   io: "the kernel does not let it be read: see the kernel's log",
 };

@@ -22,7 +22,7 @@ import type { OomKill } from './oom/record.ts';
 import { createOomTracker } from './oom/tracker.ts';
 import { type OomWatchState, watchOomEvents } from './oom/watch.ts';
 import { oomKillText } from './oom-text.ts';
-import type { PodDirectory } from './pods.ts';
+import type { PodDirectory } from './tree.ts';
 import { startTreeWatch } from './tree-watch.ts';
 import { type CgroupView, cgroupView, createVanishedWatch } from './view.ts';
 
@@ -148,10 +148,10 @@ export function createCgroupRoom(options: CgroupRoomOptions): CgroupRoom {
       const { failure, lookedAt, trees } = watch.state();
       const isKnown = lookedAt !== undefined && failure === undefined;
       return [
-        single(metrics.cgroupTrees, isKnown ? trees.length : undefined),
+        single(metrics.cgroupGitalys, isKnown ? trees.length : undefined),
         readFailureFamily(files),
         single(metrics.unattributedKills, tracker.health().unattributed),
-        single(metrics.cgroupDescriptors, files.openDescriptors()),
+        single(metrics.cgroupOpenFiles, files.openDescriptors()),
         samplesOf(metrics.cgroupWatches)
           .set({ kind: 'directory' }, directoryWatch.watched())
           .set({ kind: 'memory_events' }, oomWatch.state().armed)

@@ -1,24 +1,25 @@
-/** What is found of one Gitaly in the cgroup tree: paths and names, no numbers. */
-import type { Identity } from '../identity.ts';
+/** One Gitaly in the cgroup tree (paths and names, no numbers), and what the Kubernetes API reports about its pod. */
+import type { Failure } from '../../scheduler/outcome.ts';
+import { type Identity, identityKey } from '../identity.ts';
 
 /**
- * Where Gitaly's own cgroups are: `beside` the container's scope (the chart's init-cgroups), `inside` it (containerd
- * 2.1's cgroup_writable), or `none`: Gitaly runs Git in the container's own cgroup.
+ * Where the cgroups of Git processes are: `sibling` of the container's scope (the chart's init-cgroups), `nested` in
+ * it (containerd 2.1's cgroup_writable), or `none`: Git runs in the container's own cgroup.
  */
-export const layouts = ['beside', 'inside', 'none'] as const;
+export const layouts = ['sibling', 'nested', 'none'] as const;
 export type Layout = (typeof layouts)[number];
 
 export const cgroupDrivers = ['systemd', 'cgroupfs'] as const;
 export type CgroupDriver = (typeof cgroupDrivers)[number];
 
-/** One Gitaly of this node: a pod, or the one of a virtual machine. All paths are relative to the root. */
+/** One Gitaly of this host: a pod, or the one of a virtual machine. All paths are relative to the root. */
 export interface GitalyTree {
-  /** The pod's uid; `host` for the one of a virtual machine. The same tree has the same key at each look. */
+  /** The pod's UID; `host` for the one of a virtual machine. The same in every scan. */
   readonly key: string;
   readonly identity: Identity;
   /** Empty on a virtual machine. */
   readonly uid: string;
-  /** As the API says, else as the path does. Empty on a virtual machine. */
+  /** As the API reports it, else as the path has it. Empty on a virtual machine. */
   readonly qosClass: string;
   /** Undefined on a virtual machine. */
   readonly driver: CgroupDriver | undefined;
@@ -27,26 +28,85 @@ export interface GitalyTree {
   readonly pod: string | undefined;
   /** Every container's scope below the slice, pause and sidecars included, by path. */
   readonly containers: readonly ContainerScope[];
-  /** The living gitaly-<pid>; undefined where there is none (Git cgroups are off). */
+  /** gitaly-<pid> of the running Gitaly; undefined where its cgroups are disabled. */
   readonly git: GitParent | undefined;
-  /** gitaly-<pid> of processes that ended: their counters are still read for kills, nothing else. */
+  /** gitaly-<pid> of processes that ended: read for OOM kills only. */
   readonly deadGit: readonly GitParent[];
 }
 
 export interface ContainerScope {
   readonly path: string;
-  /** Hex, as the runtime names it. */
+  /** Hexadecimal, as the runtime names it. */
   readonly id: string;
-  /** As the API says; the first 12 digits of the id while nobody has told. */
+  /** As the API reports it; the first 12 digits of the ID until then. */
   readonly name: string;
-  /** Gitaly's own: by its name where it is known, by Gitaly's tree inside of it, else undecided. */
+  /** Whether it is Gitaly's: by its name where that is known, by Gitaly's cgroups in it; else undefined. */
   readonly gitaly: boolean | undefined;
 }
 
 export interface GitParent {
   readonly path: string;
-  /** Of gitaly-<pid>, as it stands in the name: inside the container's own PID namespace. */
+  /** Of gitaly-<pid>, as in the name: a PID in the container's own namespace. */
   readonly pid: string;
-  /** Numbers of repos-N that exist, rising. Their paths are `${path}/repos-${n}`. */
+  /** Numbers of the repos-N that exist, ascending. Their paths are `${path}/repos-${n}`. */
   readonly buckets: readonly number[];
+}
+
+/**
+ * Of trees with the same identity the running one: with Git cgroups, else with more containers, else the later. A pod
+ * that is created again under its old name leaves its slice for a moment: two trees with one set of labels.
+ */
+export function onePerIdentity(trees: readonly GitalyTree[]): readonly GitalyTree[] {
+  const chosen = new Map<string, GitalyTree>();
+  const rankOf = ({ git, containers }: GitalyTree): number =>
+    (git === undefined ? 0 : 1000) + Math.min(999, containers.length);
+  for (const tree of trees) {
+    const key = identityKey(tree.identity);
+    const other = chosen.get(key);
+    if (other === undefined || rankOf(tree) >= rankOf(other)) chosen.set(key, tree);
+  }
+  return [...chosen.values()];
+}
+
+/** Knows Gitaly's pods on this node: from the Kubernetes API, or from a file. */
+export interface PodDirectory {
+  /**
+   * The current pods, from memory: cheap enough for every scrape, and without waiting. A deleted pod stays in the list
+   * for a minute, so that what happened at its end is still labeled with its name.
+   */
+  pods(): KnownPods;
+  /** Calls the listener when the pods may have changed; returns how to unsubscribe. */
+  subscribe(listener: () => void): () => void;
+}
+
+export interface KnownPods {
+  readonly pods: readonly KnownPod[];
+  /**
+   * Undefined when the list is complete. Else the reason why it may not be: then a tree whose pod is not listed is
+   * named by its UID instead of being left out.
+   */
+  readonly failure: Failure | undefined;
+}
+
+/** A Gitaly pod as the API reports it. What it does not report is absent or ''. */
+export interface KnownPod {
+  readonly uid: string;
+  readonly namespace: string;
+  readonly name: string;
+  readonly node: string;
+  readonly qosClass: string;
+  readonly priorityClass: string;
+  /** Gitaly's version from the tag of the container's image: `v18.10.0`. */
+  readonly version: string;
+  /** Of the node: `containerd://2.1.4`, `6.12.0-amd64`. */
+  readonly runtimeVersion: string;
+  readonly kernelVersion: string;
+  /** Running or run last, without init containers. */
+  readonly containers: readonly KnownContainer[];
+}
+
+export interface KnownContainer {
+  readonly name: string;
+  /** Without the runtime's prefix: the hexadecimal part of `containerd://<hex>`. Empty until it is created. */
+  readonly id: string;
 }

@@ -5,7 +5,7 @@ import type { Settings } from '../../../src/config/sections/index.ts';
 import { silentLog } from '../../../src/lib/log.ts';
 import { readingOf } from '../../../src/rules/problems/reading.ts';
 import { createEventLog } from '../../../src/scheduler/event-log.ts';
-import type { KnownPods } from '../../../src/sources/cgroup/pods.ts';
+import type { KnownPods } from '../../../src/sources/cgroup/tree.ts';
 import { createWrittenTree, type WrittenTree } from '../../sources/cgroup/written-tree.ts';
 import { createManualClock } from '../../support/manual-clock.ts';
 import { until } from '../../support/until.ts';

@@ -102,11 +102,16 @@ describe('the tree', () => {
     const shown = await text();
     expect(room.view()).toMatchObject({ failure: undefined, failures: [], missing: [] });
     expect(samplesIn(shown, 'gitaly_server_info')).toEqual([
-      expect.stringMatching(/pod="gitaly-1".*version="v19.0.1".*qos_class="Guaranteed".*tree="beside"/),
-      expect.stringMatching(/pod="gitaly-2".*version="v19.0.1".*qos_class="Burstable".*tree="inside"/),
+      expect.stringMatching(
+        /pod="gitaly-1".*version="v19.0.1".*qos_class="Guaranteed".*cgroup_layout="sibling"/,
+      ),
+      expect.stringMatching(
+        /pod="gitaly-2".*version="v19.0.1".*qos_class="Burstable".*cgroup_layout="nested"/,
+      ),
     ]);
     expect(valueIn(shown, `gitaly_server_pod_memory_limit_bytes${of('gitaly-1')}}`)).toBe(8 * 2 ** 30);
-    expect(valueIn(shown, `gitaly_server_pod_memory_limited${of('gitaly-2')}}`)).toBe(0);
+    expect(valueIn(shown, `gitaly_server_pod_memory_usage_bytes${of('gitaly-2')}}`)).toBeGreaterThan(0);
+    expect(valueIn(shown, `gitaly_server_pod_memory_limit_bytes${of('gitaly-2')}}`)).toBeUndefined();
     expect(valueIn(shown, `gitaly_server_git_memory_limit_bytes${of('gitaly-2')}}`)).toBe(6 * 2 ** 30);
     expect(samplesIn(shown, 'gitaly_server_oom_kills_total').every((line) => line.endsWith(' 0'))).toBe(true);
     expect(

@@ -35,7 +35,7 @@ function pod(
       ? `${kubepods}/kubepods-pod${underscored(uid)}.slice`
       : `${burstable}/kubepods-burstable-pod${underscored(uid)}.slice`;
   const own = scope(slice, letter);
-  const home = layout === 'inside' ? own : slice;
+  const home = layout === 'nested' ? own : slice;
   return {
     name,
     uid,
@@ -49,11 +49,11 @@ function pod(
 }
 
 /** Beside its container's scope. */
-export const first = pod('gl-gitaly-0', '3f1c8d2a-7b5e-4c0d-9a6f-1e2d3c4b5a69', 'Guaranteed', 'beside', 'a');
+export const first = pod('gl-gitaly-0', '3f1c8d2a-7b5e-4c0d-9a6f-1e2d3c4b5a69', 'Guaranteed', 'sibling', 'a');
 /** Inside it. */
-export const second = pod('gl-gitaly-1', 'a94be07c-21d3-4f58-8c17-6d0e5f9b2a31', 'Burstable', 'inside', 'b');
+export const second = pod('gl-gitaly-1', 'a94be07c-21d3-4f58-8c17-6d0e5f9b2a31', 'Burstable', 'nested', 'b');
 /** Comes later. */
-export const third = pod('gl-gitaly-2', '5d2e9f10-33aa-4b4b-8c8c-0123456789ab', 'Burstable', 'beside', 'c');
+export const third = pod('gl-gitaly-2', '5d2e9f10-33aa-4b4b-8c8c-0123456789ab', 'Burstable', 'sibling', 'c');
 /** Nobody's business: another workload's. */
 export const foreign = pod('web-0', 'ffff0000-1111-4222-8333-444455556666', 'Burstable', 'none', 'f');
 export const host = `${cgroups}/gitaly/gitaly-42`;

@@ -24,7 +24,7 @@ const GiB = 2 ** 30;
 /** By the rules of the kubelet and of Gitaly for the objects of that variant: no kernel ran them. */
 const cgroups: Readonly<Record<Variant, CgroupFacts>> = {
   'posture-good': {
-    layout: 'beside',
+    layout: 'sibling',
     podMemoryMax: known(10 * GiB),
     gitMemoryMax: known(8 * GiB),
     repositoryCgroups: known(1),

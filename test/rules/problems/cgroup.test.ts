@@ -24,7 +24,7 @@ const limit = (mebibytes: number) => ({ kind: 'limit', value: mebibytes * mebiby
 const gitaly = (own: Partial<CgroupGitalyView>): CgroupGitalyView => ({
   identity,
   uid: 'u',
-  layout: 'beside',
+  layout: 'sibling',
   levels: [],
   buckets: undefined,
   oom: undefined,
@@ -148,13 +148,13 @@ describe('a pod without a limit', () => {
     });
 
   test('is said where Git runs beside the container', () => {
-    expect(of('beside', limit(250))[0]?.detail).toContain('Git alone may take 250 MiB');
-    expect(of('beside', unlimited)[0]?.detail).toContain('only the node bounds it');
+    expect(of('sibling', limit(250))[0]?.detail).toContain('Git alone may take 250 MiB');
+    expect(of('sibling', unlimited)[0]?.detail).toContain('only the node bounds it');
   });
 
   test("is nobody's problem where Git is inside it, and where it is not known", () => {
-    expect(of('inside', limit(250))).toEqual([]);
-    expect(of('beside', undefined)).toEqual([]);
+    expect(of('nested', limit(250))).toEqual([]);
+    expect(of('sibling', undefined)).toEqual([]);
   });
 });
 

@@ -25,7 +25,7 @@ const tree: GitalyTree = {
   uid: guaranteedUid,
   qosClass: 'Guaranteed',
   driver: 'systemd',
-  layout: 'beside',
+  layout: 'sibling',
   pod: slice,
   containers: [],
   git: { path: `${slice}/gitaly/gitaly-1`, pid: '1', buckets: [0, 1, 2, 3] },
@@ -43,7 +43,7 @@ function facts(changed: Partial<GitalyTree> = {}) {
 
 test('limits, buckets and owner of a captured tree', () => {
   expect(facts()).toEqual({
-    layout: 'beside',
+    layout: 'sibling',
     podMemoryMax: { value: expect.any(Number) },
     gitMemoryMax: { value: expect.any(Number) },
     repositoryCgroups: { value: 4 },
@@ -72,7 +72,7 @@ test('what is not there is not known, never `max`', () => {
 
 test("inside the container's scope, the scope is what was handed over", () => {
   const container = { path: `${slice}/none.scope`, id: '', name: 'gitaly', gitaly: true };
-  expect(facts({ layout: 'inside', containers: [container] }).ownerUid).toEqual({
+  expect(facts({ layout: 'nested', containers: [container] }).ownerUid).toEqual({
     unknown: expect.stringContaining('none.scope/cgroup.procs'),
   });
 });

@@ -2,8 +2,8 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import type { Failure } from '../../../src/scheduler/outcome.ts';
-import type { KnownPod, PodDirectory } from '../../../src/sources/cgroup/pods.ts';
 import type { CgroupRoomOptions } from '../../../src/sources/cgroup/source.ts';
+import type { KnownPod, PodDirectory } from '../../../src/sources/cgroup/tree.ts';
 import { createTestRoom, samplesIn, type TestRoom, valueIn } from './source-support.ts';
 import {
   bytes,
@@ -97,14 +97,14 @@ describe('what is found', () => {
       expect(await collect(name)).toMatchObject({ kind: 'failed', block: { families: [] } });
     expect(room.view().failure?.message).toContain('is cgroup v1');
     expect(samplesIn(await text(), 'gitaly_server')).toEqual([]);
-    expect(samplesIn(await text(), 'gitaly_exporter_cgroup_trees')).toEqual([]);
+    expect(samplesIn(await text(), 'gitaly_exporter_cgroup_gitalys')).toEqual([]);
   });
 
   test('a pod: every level under its own names, its uid for a name', async () => {
     makePod();
     const text = await start({ kernelVersion: '6.12.1' }).text();
     const own = labels(uid);
-    expect(valueIn(text, 'gitaly_exporter_cgroup_trees')).toBe(1);
+    expect(valueIn(text, 'gitaly_exporter_cgroup_gitalys')).toBe(1);
     expect(valueIn(text, `gitaly_server_pod_memory_limit_bytes{${own}}`)).toBe(300 * 2 ** 20);
     expect(valueIn(text, `gitaly_server_container_memory_limit_bytes{${own},container="aaaaaaaaaaaa"}`)).toBe(
       200 * 2 ** 20,
@@ -112,7 +112,7 @@ describe('what is found', () => {
     expect(valueIn(text, `gitaly_server_git_memory_limit_bytes{${own}}`)).toBe(250 * 2 ** 20);
     expect(valueIn(text, `gitaly_server_buckets{${own}}`)).toBe(3);
     expect(samplesIn(text, 'gitaly_server_info')).toEqual([
-      `gitaly_server_info{${own},uid="${uid}",version="",qos_class="Guaranteed",priority_class="",runtime_version="",kernel_version="6.12.1",cgroup_driver="systemd",tree="beside"} 1`,
+      `gitaly_server_info{${own},uid="${uid}",version="",qos_class="Guaranteed",priority_class="",runtime_version="",kernel_version="6.12.1",cgroup_driver="systemd",cgroup_layout="sibling"} 1`,
     ]);
   });
 
@@ -133,7 +133,7 @@ describe('what is found', () => {
       `gitaly_server_container_memory_usage_bytes{${own},container="gitaly"} 0`,
     ]);
     expect(samplesIn(seen, 'gitaly_server_info')).toEqual([
-      `gitaly_server_info{${own},uid="${uid}",version="v18.10.0",qos_class="Guaranteed",priority_class="gitaly",runtime_version="containerd://2.1.4",kernel_version="6.12.0-amd64",cgroup_driver="systemd",tree="beside"} 1`,
+      `gitaly_server_info{${own},uid="${uid}",version="v18.10.0",qos_class="Guaranteed",priority_class="gitaly",runtime_version="containerd://2.1.4",kernel_version="6.12.0-amd64",cgroup_driver="systemd",cgroup_layout="sibling"} 1`,
     ]);
     expect(valueIn(seen, `gitaly_server_buckets{${own}}`)).toBe(1000);
   });
@@ -147,8 +147,8 @@ describe('what is found', () => {
     ]);
     const { collect, text } = start({ directory });
     const seen = await text();
-    expect(samplesIn(seen, 'gitaly_server_info')[0]).toContain('tree="none"');
-    expect(samplesIn(seen, 'gitaly_server_container_memory_limited')).toHaveLength(1);
+    expect(samplesIn(seen, 'gitaly_server_info')[0]).toContain('cgroup_layout="none"');
+    expect(samplesIn(seen, 'gitaly_server_container_memory_limit_bytes')).toHaveLength(1);
     expect(samplesIn(seen, 'gitaly_server_git')).toEqual([]);
     expect(samplesIn(seen, 'gitaly_server_bucket')).toEqual([]);
     expect(await collect('cgroup_buckets', 'due')).toMatchObject({ kind: 'empty' });
@@ -186,11 +186,11 @@ describe('what is found', () => {
 describe('what a kernel or a cgroup does not have is absent, and no failure', () => {
   const pod = { namespace: '', pod: uid, node: 'node-1' };
 
-  test('no limit: limited 0 and no limit', async () => {
+  test('a pod without limits has its usage and no limit', async () => {
     makePod(uid, 1, { 'memory.max': 'max\n', 'cpu.max': 'max 100000\n' });
     const text = await start().text();
-    for (const what of ['memory', 'cpu'])
-      expect(valueIn(text, `gitaly_server_pod_${what}_limited{${labels(uid)}}`)).toBe(0);
+    for (const usage of ['memory_usage_bytes', 'cpu_usage_seconds_total'])
+      expect(valueIn(text, `gitaly_server_pod_${usage}{${labels(uid)}}`)).toBeDefined();
     expect(samplesIn(text, 'gitaly_server_pod_memory_limit_bytes')).toEqual([]);
     expect(samplesIn(text, 'gitaly_server_pod_cpu_limit_cores')).toEqual([]);
   });
@@ -267,7 +267,7 @@ describe('what cannot be read is absent, named and counted, and the rest lives',
     expect(samplesIn(seen, 'gitaly_server_buckets_active')).toEqual([
       `gitaly_server_buckets_active{${labels(other)}} 0`,
     ]);
-    expect(valueIn(seen, `gitaly_server_buckets_unread{${labels(uid)}}`)).toBe(1);
+    expect(valueIn(seen, `gitaly_server_bucket_read_errors{${labels(uid)}}`)).toBe(1);
     expect(valueIn(seen, `gitaly_server_buckets{${labels(uid)}}`)).toBe(2);
   });
 });
@@ -333,7 +333,7 @@ describe('OOM kills', () => {
     expect(valueIn(after, `gitaly_server_bucket_oom_kills_total{${labels(uid)},bucket="0"}`)).toBe(1);
     expect(samplesIn(after, 'gitaly_server_pod')).toEqual([]);
     expect(samplesIn(after, 'gitaly_server_buckets')).toEqual([]);
-    expect(valueIn(after, 'gitaly_exporter_cgroup_trees')).toBe(0);
+    expect(valueIn(after, 'gitaly_exporter_cgroup_gitalys')).toBe(0);
     expect(room.view().vanished.map(({ uid: of }) => of)).toEqual([uid]);
   });
 
@@ -369,7 +369,7 @@ describe('OOM kills', () => {
 
 describe('what it holds on to', () => {
   const descriptors = async ({ text }: TestRoom): Promise<number | undefined> =>
-    valueIn(await text(), 'gitaly_exporter_cgroup_descriptors');
+    valueIn(await text(), 'gitaly_exporter_cgroup_open_files');
 
   test('goes with the pods: as much after a dozen as after the first', async () => {
     const room = start();
@@ -386,7 +386,7 @@ describe('what it holds on to', () => {
       await room.clock.advance(6000);
       const gone = await room.text();
       expect(samplesIn(gone, 'gitaly_server')).toEqual([]);
-      counts.push(valueIn(gone, 'gitaly_exporter_cgroup_descriptors'));
+      counts.push(valueIn(gone, 'gitaly_exporter_cgroup_open_files'));
     }
     expect(new Set(counts).size).toBe(1);
   });
@@ -398,7 +398,7 @@ describe('what it holds on to', () => {
     await room.room.stop();
     await room.room.stop();
     const self = room.room.selfFamilies();
-    const held = self.filter(({ metric }) => /_(descriptors|watches)$/.test(metric.name));
+    const held = self.filter(({ metric }) => /_(open_files|watches)$/.test(metric.name));
     expect(
       held.flatMap((family) => ('samples' in family ? family.samples.map(({ value }) => value) : [])),
     ).toEqual([0, 0, 0]);
@@ -418,7 +418,7 @@ test('the page sees levels, buckets near their limit, and what is missing', asyn
   const view = room.view();
   expect(view.missing.join()).toContain('named by uid');
   const [gitaly] = view.gitalys;
-  expect(gitaly).toMatchObject({ uid, layout: 'beside', identity: { pod: uid, node: 'node-1' } });
+  expect(gitaly).toMatchObject({ uid, layout: 'sibling', identity: { pod: uid, node: 'node-1' } });
   expect(gitaly?.levels.map(({ level }) => level)).toEqual(['pod', 'container', 'git']);
   expect(gitaly?.levels[0]).toMatchObject({
     anon: 280 * 2 ** 20,

@@ -6,12 +6,12 @@ import { type Failure, failed, type Outcome } from '../../../scheduler/outcome.t
 import type { Wake } from '../../../scheduler/wake.ts';
 import { type Identity, identityKey, identityText } from '../../identity.ts';
 import type { CgroupFiles } from '../files/reading.ts';
-import { onePerIdentity } from '../levels/one-per-identity.ts';
 import { oomByIdentity } from '../levels/oom-families.ts';
-import { bucketMetrics } from '../metrics-buckets.ts';
+import { bucketMetrics } from '../metrics.ts';
 import type { OomTracker } from '../oom/record.ts';
 import { type FailureCounts, readProblem } from '../read-problems.ts';
 import type { GitalyTree } from '../tree.ts';
+import { onePerIdentity } from '../tree.ts';
 import type { TreeWatch } from '../tree-watch.ts';
 import { bucketFamilies, type SweptGitaly } from './families.ts';
 import { createSlices } from './slices.ts';

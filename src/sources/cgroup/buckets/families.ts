@@ -2,7 +2,7 @@
 
 import { type Family, samplesOf } from '../../../metrics/samples.ts';
 import type { Identity } from '../../identity.ts';
-import * as metrics from '../metrics-buckets.ts';
+import * as metrics from '../metrics.ts';
 import type { GitSweep } from './sweep.ts';
 
 export interface SweptGitaly {
@@ -18,10 +18,10 @@ export interface SweptGitaly {
 /** All families of the buckets; those without a sample are there, and are not rendered. */
 export function bucketFamilies(gitalys: readonly SweptGitaly[]): readonly Family[] {
   const processes = samplesOf(metrics.gitProcesses);
-  const buckets = samplesOf(metrics.buckets);
+  const buckets = samplesOf(metrics.bucketCount);
   const active = samplesOf(metrics.bucketsActive);
   const nearLimit = samplesOf(metrics.bucketsNearLimit);
-  const unread = samplesOf(metrics.bucketsUnread);
+  const unread = samplesOf(metrics.bucketReadErrors);
   const usage = samplesOf(metrics.bucketMemoryUsage);
   const limits = samplesOf(metrics.bucketMemoryLimit);
   const cpuUsage = samplesOf(metrics.bucketCpuUsage);

@@ -1,5 +1,5 @@
 /** Reads one repository bucket (repos-N): the lean files at each sweep, memory.stat only where it can matter. */
-import { type CgroupFolder, type CgroupLimit, knownOf, type Reading } from '../files/reading.ts';
+import { type CgroupFolder, type CgroupLimit, type FileReading, knownOf } from '../files/reading.ts';
 
 /** Bytes, microseconds. Undefined: not known, or not asked for. */
 export interface BucketReading {
@@ -29,7 +29,7 @@ const statKeys = ['anon'] as const;
 export function readBucket(folder: CgroupFolder, bucket: number): BucketReading | undefined {
   let failed = false;
   let gone = false;
-  const take = <T>(reading: Reading<T>): T | undefined => {
+  const take = <T>(reading: FileReading<T>): T | undefined => {
     if (reading.kind === 'failed') failed = true;
     if (reading.kind === 'gone') gone = true;
     return knownOf(reading);

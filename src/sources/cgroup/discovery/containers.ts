@@ -1,6 +1,5 @@
 /** Which of a pod's scopes is which container, and which of them is Gitaly's. */
-import type { KnownPod } from '../pods.ts';
-import type { ContainerScope } from '../tree.ts';
+import type { ContainerScope, KnownPod } from '../tree.ts';
 
 /** In GitLab's chart and operator. */
 const gitalyContainer = 'gitaly';

@@ -1,7 +1,6 @@
 /** From folders and names to what the rest of the room knows as one Gitaly. */
 import type { Identity } from '../../identity.ts';
-import type { KnownPod } from '../pods.ts';
-import type { GitalyTree, GitParent } from '../tree.ts';
+import type { GitalyTree, GitParent, KnownPod } from '../tree.ts';
 import { nameContainers } from './containers.ts';
 import type { GitalyFolder, PodContents } from './gitaly-folders.ts';
 import type { Living } from './living.ts';
@@ -32,7 +31,7 @@ export function podTree(
     uid: folder.uid,
     qosClass: known?.qosClass || folder.qosClass,
     driver: folder.driver,
-    layout: git === undefined ? 'none' : isInside ? 'inside' : 'beside',
+    layout: git === undefined ? 'none' : isInside ? 'nested' : 'sibling',
     pod: folder.path,
     containers: nameContainers(contents.containers, known, git?.path),
     git: git && parentOf(git),
@@ -47,7 +46,7 @@ export const hostTree = ({ git, dead }: Living, hostName: string): GitalyTree =>
   uid: '',
   qosClass: '',
   driver: undefined,
-  layout: 'beside',
+  layout: 'sibling',
   pod: undefined,
   containers: [],
   git: git && parentOf(git),

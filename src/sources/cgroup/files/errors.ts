@@ -13,8 +13,8 @@ const errors: Readonly<Record<string, FileError>> = {
   ENOTSUP: 'unsupported',
   EACCES: 'permission',
   EPERM: 'permission',
-  EMFILE: 'descriptors',
-  ENFILE: 'descriptors',
+  EMFILE: 'too_many_open_files',
+  ENFILE: 'too_many_open_files',
 };
 
 /** By its shape, not its class: under jest Node's own errors are of another realm. */

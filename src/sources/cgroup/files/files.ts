@@ -2,7 +2,7 @@
 import { statfsSync } from 'node:fs';
 import { type Clock, systemClock } from '../../../lib/clock.ts';
 import { descriptorBudget } from './descriptors.ts';
-import { createFolder, type Shared } from './folder.ts';
+import { createCgroupFolder, type Shared } from './folder.ts';
 import type { CgroupFiles, CgroupFolder, ReadFailure } from './reading.ts';
 
 export interface CgroupFilesOptions {
@@ -31,7 +31,12 @@ export function createCgroupFiles({
   clock = systemClock,
   isKernel,
 }: CgroupFilesOptions): CgroupFiles {
-  const failures: Record<ReadFailure, number> = { permission: 0, descriptors: 0, malformed: 0, io: 0 };
+  const failures: Record<ReadFailure, number> = {
+    permission: 0,
+    too_many_open_files: 0,
+    malformed: 0,
+    io: 0,
+  };
   const folders = new Set<CgroupFolder>();
   let known = isKernel;
   let isClosed = false;
@@ -56,7 +61,7 @@ export function createCgroupFiles({
 
   return {
     folder(path) {
-      const folder = createFolder(shared, path);
+      const folder = createCgroupFolder(shared, path);
       if (isClosed) folder.close();
       else folders.add(folder);
       return folder;

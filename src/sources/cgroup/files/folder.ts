@@ -11,7 +11,7 @@ import {
   singleLimit,
   singleNumber,
 } from './parse.ts';
-import type { CgroupFolder, CgroupLimit, ReadFailure, Reading } from './reading.ts';
+import type { CgroupFolder, CgroupLimit, FileReading, ReadFailure } from './reading.ts';
 
 /** What all folders of one root share. */
 export interface Shared {
@@ -29,8 +29,8 @@ export interface Shared {
   forget(folder: CgroupFolder): void;
 }
 
-type Failed = Extract<Reading<never>, { kind: 'failed' }>;
-type Without = Exclude<Reading<never>, { kind: 'value' }>;
+type Failed = Extract<FileReading<never>, { kind: 'failed' }>;
+type Without = Exclude<FileReading<never>, { kind: 'value' }>;
 
 const absent: Without = Object.freeze({ kind: 'absent' });
 const gone: Without = Object.freeze({ kind: 'gone' });
@@ -77,7 +77,7 @@ function patternsOf(keys: readonly string[]): readonly Buffer[] {
   return patterns;
 }
 
-export function createFolder(shared: Shared, path: string): CgroupFolder {
+export function createCgroupFolder(shared: Shared, path: string): CgroupFolder {
   const files = new Map<string, File>();
   const { buffer } = shared;
   const isSafe = path === '' || path.split('/').every(isPlain);
@@ -152,7 +152,7 @@ export function createFolder(shared: Shared, path: string): CgroupFolder {
   }
 
   /** Reads with `take`, which returns what it found; its errors of the kernel are sorted here. */
-  function read<T>(name: string, take: (descriptor: number) => Reading<T>): Reading<T> {
+  function read<T>(name: string, take: (descriptor: number) => FileReading<T>): FileReading<T> {
     if (isClosed) return gone;
     let file = files.get(name);
     if (file === undefined) {
@@ -187,7 +187,11 @@ export function createFolder(shared: Shared, path: string): CgroupFolder {
     }
   }
 
-  function openAndRead<T>(name: string, file: File, take: (descriptor: number) => Reading<T>): Reading<T> {
+  function openAndRead<T>(
+    name: string,
+    file: File,
+    take: (descriptor: number) => FileReading<T>,
+  ): FileReading<T> {
     const descriptor = open(name);
     if (typeof descriptor !== 'number') {
       if (descriptor.kind === 'absent') file.absentUntil = shared.monotonic() + absentMs;
@@ -221,12 +225,12 @@ export function createFolder(shared: Shared, path: string): CgroupFolder {
     return length > shared.maxFileBytes ? 0 : length;
   }
 
-  const takeNumber = (descriptor: number): Reading<number> => {
+  const takeNumber = (descriptor: number): FileReading<number> => {
     const value = singleNumber(buffer, fill(descriptor));
     return value === malformed ? shared.fail('malformed') : { kind: 'value', value };
   };
 
-  const limitOf = (value: number): Reading<CgroupLimit> => {
+  const limitOf = (value: number): FileReading<CgroupLimit> => {
     if (value === malformed) return shared.fail('malformed');
     return {
       kind: 'value',
@@ -236,13 +240,13 @@ export function createFolder(shared: Shared, path: string): CgroupFolder {
 
   const linesOf = <Key extends string>(
     lines: Lines<Key> | undefined,
-  ): Reading<Readonly<Partial<Record<Key, number>>>> => {
+  ): FileReading<Readonly<Partial<Record<Key, number>>>> => {
     if (lines === undefined) return shared.fail('malformed');
     for (let counted = 0; counted < lines.malformed; counted++) shared.fail('malformed');
     return { kind: 'value', value: lines.values };
   };
 
-  const takeProcesses = (descriptor: number): Reading<number> => {
+  const takeProcesses = (descriptor: number): FileReading<number> => {
     let count: ReturnType<typeof countNumbers> = { lines: 0, isOpen: false };
     let at = 0;
     while (count !== undefined && at <= maxProcessBytes) {

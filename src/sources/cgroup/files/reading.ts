@@ -3,13 +3,13 @@
 /** Why a reading failed. Closed: it is a label of gitaly_exporter_cgroup_read_failures_total{reason}. */
 export const readFailures = [
   'permission', // EACCES, EPERM
-  'descriptors', // EMFILE, ENFILE: no descriptor was left
+  'too_many_open_files', // EMFILE, ENFILE: no descriptor was left
   'malformed', // empty, letters, negative, over 2^63-1, or longer than any kernel writes
   'io', // any other error of the kernel's
 ] as const;
 export type ReadFailure = (typeof readFailures)[number];
 
-export type Reading<T> =
+export type FileReading<T> =
   | { readonly kind: 'value'; readonly value: T }
   /** This kernel, or this cgroup's controllers, have no such file. */
   | { readonly kind: 'absent' }
@@ -18,7 +18,7 @@ export type Reading<T> =
   | { readonly kind: 'failed'; readonly reason: ReadFailure };
 
 /** The value, or undefined for whatever else it is. */
-export const knownOf = <T>(reading: Reading<T>): T | undefined =>
+export const knownOf = <T>(reading: FileReading<T>): T | undefined =>
   reading.kind === 'value' ? reading.value : undefined;
 
 /** A limit: a number, or `max`, which is no limit. */
@@ -32,11 +32,11 @@ export interface CgroupFolder {
   /** Relative to the root. */
   readonly path: string;
   /** A file of one number: memory.current, memory.peak, pids.current. */
-  number(file: string): Reading<number>;
+  number(file: string): FileReading<number>;
   /** A file of one number or `max`: memory.max, pids.max. */
-  limit(file: string): Reading<CgroupLimit>;
+  limit(file: string): FileReading<CgroupLimit>;
   /** cpu.max: cores that may be used, quota / period. */
-  cores(): Reading<CgroupLimit>;
+  cores(): FileReading<CgroupLimit>;
   /**
    * Lines of `key number`: memory.stat, memory.events(.local), cpu.stat, cgroup.events. Keys that the kernel does
    * not have are absent from the map, those that are not asked for as well. A line that is malformed loses that
@@ -45,11 +45,13 @@ export interface CgroupFolder {
   keyed<Key extends string>(
     file: string,
     keys: readonly Key[],
-  ): Reading<Readonly<Partial<Record<Key, number>>>>;
+  ): FileReading<Readonly<Partial<Record<Key, number>>>>;
   /** *.pressure: totals in microseconds. `full` is absent where the kernel has no such line. */
-  pressure(resource: 'cpu' | 'memory' | 'io'): Reading<{ readonly some?: number; readonly full?: number }>;
+  pressure(
+    resource: 'cpu' | 'memory' | 'io',
+  ): FileReading<{ readonly some?: number; readonly full?: number }>;
   /** Lines of cgroup.procs, a foreign PID namespace's zeros included. */
-  processes(): Reading<number>;
+  processes(): FileReading<number>;
   close(): void;
 }
 

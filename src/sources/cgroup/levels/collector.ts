@@ -5,24 +5,23 @@ import type { Collector } from '../../../scheduler/collector.ts';
 import { type Failure, failed } from '../../../scheduler/outcome.ts';
 import { identityKey, identityText } from '../../identity.ts';
 import type { CgroupFiles } from '../files/reading.ts';
-import { levelsMetrics, serverInfo } from '../metrics.ts';
 import {
-  containerMetrics,
-  gitMetrics,
+  containerLevelMetrics,
+  gitLevelMetrics,
   type Level,
   type LevelMetrics,
   levels,
-  podMetrics,
-} from '../metrics-levels.ts';
+  podLevelMetrics,
+} from '../level-metrics.ts';
+import { levelsMetrics, serverInfo } from '../metrics.ts';
 import { type OomTotals, type OomTracker, oomLevels } from '../oom/record.ts';
 import type { OomHealth } from '../oom/tracker.ts';
-import type { KnownPod } from '../pods.ts';
 import { readProblem } from '../read-problems.ts';
-import type { GitalyTree } from '../tree.ts';
+import type { GitalyTree, KnownPod } from '../tree.ts';
+import { onePerIdentity } from '../tree.ts';
 import type { TreeWatch } from '../tree-watch.ts';
 import { levelFamilies } from './families.ts';
 import { createLevelReader, type GitalyLook } from './look.ts';
-import { onePerIdentity } from './one-per-identity.ts';
 import { oomFamilies } from './oom-families.ts';
 
 export interface LevelCollectorOptions {
@@ -43,9 +42,9 @@ export interface LevelCollectorOptions {
 const lookMaxAgeMs = 5000;
 
 const metricsOf: Readonly<Record<Level, LevelMetrics>> = {
-  pod: podMetrics,
-  container: containerMetrics,
-  git: gitMetrics,
+  pod: podLevelMetrics,
+  container: containerLevelMetrics,
+  git: gitLevelMetrics,
 };
 
 export function createLevelCollector(options: LevelCollectorOptions): Collector {
@@ -133,5 +132,5 @@ const infoLabels = (tree: GitalyTree, pod: KnownPod | undefined, kernelVersion: 
   runtime_version: pod?.runtimeVersion ?? '',
   kernel_version: pod?.kernelVersion || kernelVersion,
   cgroup_driver: tree.driver ?? '',
-  tree: tree.layout,
+  cgroup_layout: tree.layout,
 });

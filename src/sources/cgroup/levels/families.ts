@@ -4,7 +4,7 @@ import type { LabelSpec, Metric } from '../../../metrics/metric.ts';
 import type { Family, Sample } from '../../../metrics/samples.ts';
 import type { Identity } from '../../identity.ts';
 import type { CgroupLimit } from '../files/reading.ts';
-import { type LevelMetrics, memoryEvents, pressureKinds, pressureResources } from '../metrics-levels.ts';
+import { type LevelMetrics, memoryEvents, pressureKinds, pressureResources } from '../level-metrics.ts';
 import { type LevelReading, workingSetOf } from './read.ts';
 
 /** One cgroup of the level. `container` for the level that has such a label. */
@@ -24,9 +24,6 @@ const seconds = (usec: number | undefined): number | undefined =>
 const limitOf = (limit: CgroupLimit | undefined): number | undefined =>
   limit?.kind === 'limit' ? limit.value : undefined;
 
-const limitedOf = (limit: CgroupLimit | undefined): number | undefined =>
-  limit === undefined ? undefined : Number(limit.kind === 'limit');
-
 const rows: Readonly<Record<ScalarRow, (reading: LevelReading) => number | undefined>> = {
   memoryUsage: ({ usage }) => usage,
   memoryWorkingSet: workingSetOf,
@@ -34,12 +31,10 @@ const rows: Readonly<Record<ScalarRow, (reading: LevelReading) => number | undef
   memoryFile: ({ stat }) => stat.file,
   memoryPeak: ({ peak }) => peak,
   memoryLimit: ({ limit }) => limitOf(limit),
-  memoryLimited: ({ limit }) => limitedOf(limit),
   cpuUsage: ({ cpu }) => seconds(cpu.usage_usec),
   cpuUser: ({ cpu }) => seconds(cpu.user_usec),
   cpuSystem: ({ cpu }) => seconds(cpu.system_usec),
   cpuLimit: ({ cores }) => limitOf(cores),
-  cpuLimited: ({ cores }) => limitedOf(cores),
   cpuPeriods: ({ cpu }) => cpu.nr_periods,
   cpuThrottledPeriods: ({ cpu }) => cpu.nr_throttled,
   cpuThrottled: ({ cpu }) => seconds(cpu.throttled_usec),

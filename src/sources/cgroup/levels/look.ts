@@ -1,6 +1,6 @@
 /** Reads every level of every Gitaly: the pod's slice, its container, the parent of all Git processes. */
 import type { CgroupFiles, CgroupFolder } from '../files/reading.ts';
-import { type Level, levels } from '../metrics-levels.ts';
+import { type Level, levels } from '../level-metrics.ts';
 import type { ContainerScope, GitalyTree } from '../tree.ts';
 import { type LevelRead, readLevel } from './read.ts';
 

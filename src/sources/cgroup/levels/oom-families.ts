@@ -2,7 +2,7 @@
 
 import { type Family, samplesOf } from '../../../metrics/samples.ts';
 import { identityKey } from '../../identity.ts';
-import * as metrics from '../metrics-oom.ts';
+import * as metrics from '../metrics.ts';
 import { type OomTotals, oomLevels } from '../oom/record.ts';
 
 /** By identity (as a key): a pod that was made anew continues the totals of the one before it. */

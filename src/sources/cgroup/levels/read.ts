@@ -1,6 +1,6 @@
 /** Reads one level once: what its files say at this moment, each row on its own. */
-import { type CgroupFolder, type CgroupLimit, knownOf, type Reading } from '../files/reading.ts';
-import { type MemoryEvent, memoryEvents, type PressureResource } from '../metrics-levels.ts';
+import { type CgroupFolder, type CgroupLimit, type FileReading, knownOf } from '../files/reading.ts';
+import { type MemoryEvent, memoryEvents, type PressureResource } from '../level-metrics.ts';
 
 /** Bytes, microseconds, cores. Undefined: not known, for whatever reason. */
 export interface LevelReading {
@@ -40,7 +40,7 @@ export interface LevelRead {
 export function readLevel(folder: CgroupFolder): LevelRead {
   const failures: string[] = [];
   let gone = false;
-  const take = <T>(file: string, reading: Reading<T>): T | undefined => {
+  const take = <T>(file: string, reading: FileReading<T>): T | undefined => {
     if (reading.kind === 'failed') failures.push(`${file} (${reading.reason})`);
     if (reading.kind === 'gone') gone = true;
     return knownOf(reading);

@@ -1,5 +1,5 @@
 /** A pod and its node of the API as the cgroup room knows pods. */
-import type { KnownContainer, KnownPod } from '../../cgroup/pods.ts';
+import type { KnownContainer, KnownPod } from '../../cgroup/tree.ts';
 import type { Container, Node, Pod } from '../objects/types.ts';
 import { mainContainer } from './component.ts';
 

@@ -2,7 +2,7 @@
 
 import type { Clock } from '../../../lib/clock.ts';
 import type { Failure } from '../../../scheduler/outcome.ts';
-import type { KnownPod, PodDirectory } from '../../cgroup/pods.ts';
+import type { KnownPod, PodDirectory } from '../../cgroup/tree.ts';
 import type { Node, Pod } from '../objects/types.ts';
 import type { Change, Stores } from '../store.ts';
 import type { ComponentOf } from './component.ts';

@@ -47,7 +47,7 @@ function infoFamily(pods: readonly Pod[], nodes: Stores['nodes']): Family {
         runtime_version: runtimeVersion,
         kernel_version: kernelVersion,
         cgroup_driver: '',
-        tree: '',
+        cgroup_layout: '',
       },
       1,
     );

@@ -2,7 +2,7 @@
 import { dirname } from 'node:path';
 import type { Clock } from '../../../lib/clock.ts';
 import type { Failure } from '../../../scheduler/outcome.ts';
-import type { KnownPod } from '../../cgroup/pods.ts';
+import type { KnownPod } from '../../cgroup/tree.ts';
 import type { ReadText } from '../../gitaly/scrape/access.ts';
 import type { OpenPodDirectory } from '../directory/pod-directory.ts';
 import { readPodFile } from './pod-file.ts';

@@ -1,7 +1,7 @@
 /** The pods of a file that kubectl wrote: a List, a PodList or single objects, in JSON or YAML. Pure. */
 import { parseAllDocuments } from 'yaml';
 import type { FailureReason } from '../../../scheduler/outcome.ts';
-import type { KnownPod } from '../../cgroup/pods.ts';
+import type { KnownPod } from '../../cgroup/tree.ts';
 import { chartComponentOf } from '../directory/component.ts';
 import { knownPod } from '../directory/known-pod.ts';
 import { nodeOf, podOf } from '../objects/index.ts';

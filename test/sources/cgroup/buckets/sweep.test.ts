@@ -238,7 +238,7 @@ describe('what goes away', () => {
     await sweep();
     tree.removeCgroup(`${parent}/repos-1`);
     expect(await sweep()).toMatchObject({ found: 2, unread: 0, active: 0, nearLimit: 0 });
-    expect(files.failures()).toEqual({ permission: 0, descriptors: 0, malformed: 0, io: 0 });
+    expect(files.failures()).toEqual({ permission: 0, too_many_open_files: 0, malformed: 0, io: 0 });
   });
 
   test('its descriptors are closed: of a bucket, of a restarted Gitaly, of a Gitaly that is gone', async () => {

@@ -23,7 +23,7 @@ const beside: GitalyTree = {
   uid: guaranteedUid,
   qosClass: 'Guaranteed',
   driver: 'systemd',
-  layout: 'beside',
+  layout: 'sibling',
   pod: slice,
   containers: [
     { ...pause, name: '5c1e0f6ab3d8', gitaly: undefined },
@@ -44,7 +44,7 @@ const inside: GitalyTree = {
   uid: burstableUid,
   qosClass: 'Burstable',
   driver: 'systemd',
-  layout: 'inside',
+  layout: 'nested',
   pod: burstable,
   containers: [{ path: scope, id: scopeId, name: '0a1b2c3d4e5f', gitaly: true }],
   git: { path: `${scope}/gitaly/gitaly-1`, pid: '1', buckets: ten },
@@ -96,7 +96,7 @@ test('a slice that runc and systemd made', async () => {
   expect(trees).toEqual([
     {
       ...inside,
-      layout: 'beside',
+      layout: 'sibling',
       containers: [],
       git: { path: `${burstable}/gitaly/gitaly-1`, pid: '1', buckets: [0, 3] },
     },

@@ -52,7 +52,7 @@ describe('where pods are', () => {
   ])('%s, %s: %s', async (qosClass, driver, pod) => {
     tree.make(`${pod}/cri-containerd-${id}.scope`, `${pod}/gitaly/gitaly-1/repos-0`);
     const { trees } = await lookOnce(tree.root);
-    expect(trees).toEqual([expect.objectContaining({ key: uid, qosClass, driver, pod, layout: 'beside' })]);
+    expect(trees).toEqual([expect.objectContaining({ key: uid, qosClass, driver, pod, layout: 'sibling' })]);
   });
 
   test("a static pod's uid is a hash", async () => {
@@ -86,12 +86,12 @@ describe("where Gitaly's tree is in its pod", () => {
   const pod = `${burstable}/${sliceOf('kubepods-burstable')}`;
   const scope = `${pod}/cri-containerd-${id}.scope`;
   test.each([
-    ['beside', `${pod}/gitaly/gitaly-1`],
-    ['beside', `${pod}/gitaly-1`],
-    ['beside', `${pod}/gitlab.com/git/gitaly-17`],
-    ['inside', `${scope}/gitaly/gitaly-1`],
-    ['inside', `${scope}/gitaly-1`],
-    ['inside', `${scope}/container/gitaly/gitaly-1`],
+    ['sibling', `${pod}/gitaly/gitaly-1`],
+    ['sibling', `${pod}/gitaly-1`],
+    ['sibling', `${pod}/gitlab.com/git/gitaly-17`],
+    ['nested', `${scope}/gitaly/gitaly-1`],
+    ['nested', `${scope}/gitaly-1`],
+    ['nested', `${scope}/container/gitaly/gitaly-1`],
   ])('%s: %s', async (layout, git) => {
     tree.make(scope, `${git}/repos-0`, `${git}/repos-12`);
     const { trees } = await lookOnce(tree.root);
@@ -100,7 +100,7 @@ describe("where Gitaly's tree is in its pod", () => {
         layout,
         git: { path: git, pid: git.split('-').at(-1), buckets: [0, 12] },
         containers: [
-          { path: scope, id, name: id.slice(0, 12), gitaly: layout === 'inside' ? true : undefined },
+          { path: scope, id, name: id.slice(0, 12), gitaly: layout === 'nested' ? true : undefined },
         ],
       }),
     ]);
@@ -198,7 +198,7 @@ describe('a virtual machine', () => {
         uid: '',
         qosClass: '',
         driver: undefined,
-        layout: 'beside',
+        layout: 'sibling',
         pod: undefined,
         containers: [],
         git: { path: git, pid: '4711', buckets: [0, 3] },

@@ -119,5 +119,5 @@ test('a root that is a link is followed, as /sys/fs/cgroup may be one', async ()
     `real/kubepods.slice/${sliceOf('kubepods')}/gitaly/gitaly-1/repos-0/cgroup.type`,
   ]);
   symlinkSync('real', join(root, 'link'));
-  expect(await find(join(root, 'link'))).toMatchObject({ kind: 'found', trees: [{ layout: 'beside' }] });
+  expect(await find(join(root, 'link'))).toMatchObject({ kind: 'found', trees: [{ layout: 'sibling' }] });
 });

@@ -43,7 +43,7 @@ const value = <T>(of: T) => ({ kind: 'value', value: of });
 const failure = (reason: string) => ({ kind: 'failed', reason });
 const absent = { kind: 'absent' };
 const gone = { kind: 'gone' };
-const noFailures = { permission: 0, descriptors: 0, malformed: 0, io: 0 };
+const noFailures = { permission: 0, too_many_open_files: 0, malformed: 0, io: 0 };
 
 describe('a file of one number', () => {
   test.each([
@@ -326,8 +326,8 @@ describe('descriptors', () => {
     expect(JSON.parse(stdout)).toEqual([
       value(1),
       value(1),
-      failure('descriptors'),
-      { ...noFailures, descriptors: 1 },
+      failure('too_many_open_files'),
+      { ...noFailures, too_many_open_files: 1 },
     ]);
   });
 });

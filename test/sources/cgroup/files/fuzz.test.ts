@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { createCgroupFiles } from '../../../../src/sources/cgroup/files/files.ts';
-import type { CgroupFiles, CgroupFolder, Reading } from '../../../../src/sources/cgroup/files/reading.ts';
+import type { CgroupFiles, CgroupFolder, FileReading } from '../../../../src/sources/cgroup/files/reading.ts';
 
 let root: string;
 let files: CgroupFiles;
@@ -65,7 +65,7 @@ function totalsOf(text: string): Record<string, number> | undefined {
   return Object.keys(found).length > 0 ? found : undefined;
 }
 
-const readingOf = <T>(value: T | undefined): Reading<T> =>
+const readingOf = <T>(value: T | undefined): FileReading<T> =>
   value === undefined ? { kind: 'failed', reason: 'malformed' } : { kind: 'value', value };
 
 const limitOf = (value: number | undefined) =>

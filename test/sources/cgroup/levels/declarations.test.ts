@@ -1,8 +1,12 @@
 import { describe, expect, test } from '@jest/globals';
 import { lintMetrics } from '../../../../src/metrics/lint.ts';
-import { cgroupMetrics, cgroupSelfMetrics, levelsMetrics } from '../../../../src/sources/cgroup/metrics.ts';
-import { bucketMetrics } from '../../../../src/sources/cgroup/metrics-buckets.ts';
-import { levels } from '../../../../src/sources/cgroup/metrics-levels.ts';
+import { levels } from '../../../../src/sources/cgroup/level-metrics.ts';
+import {
+  bucketMetrics,
+  cgroupMetrics,
+  cgroupSelfMetrics,
+  levelsMetrics,
+} from '../../../../src/sources/cgroup/metrics.ts';
 import { cgroupCollectorNames } from '../../../../src/sources/cgroup/source.ts';
 import { createTestRoom } from '../source-support.ts';
 import { createWrittenTree } from '../written-tree.ts';
@@ -30,12 +34,10 @@ describe('the contract', () => {
     'memory_file_bytes',
     'memory_peak_bytes',
     'memory_limit_bytes',
-    'memory_limited',
     'cpu_usage_seconds_total',
     'cpu_user_seconds_total',
     'cpu_system_seconds_total',
     'cpu_limit_cores',
-    'cpu_limited',
     'cpu_periods_total',
     'cpu_throttled_periods_total',
     'cpu_throttled_seconds_total',
@@ -55,7 +57,7 @@ describe('the contract', () => {
     'oom_kills_total{level}',
     'oom_events_total{level}',
     'last_oom_timestamp_seconds{level}',
-    'info{uid,version,qos_class,priority_class,runtime_version,kernel_version,cgroup_driver,tree}',
+    'info{uid,version,qos_class,priority_class,runtime_version,kernel_version,cgroup_driver,cgroup_layout}',
   ];
   const written = new Set(
     cgroupMetrics.map(({ name, labelNames }) => {

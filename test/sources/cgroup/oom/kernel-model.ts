@@ -7,7 +7,7 @@
  *   the first victim is struck again with the others unless it is gone by then;
  * - what is removed takes its own counters along; its ancestors keep their totals.
  */
-import type { CgroupFiles, CgroupFolder, Reading } from '../../../../src/sources/cgroup/files/reading.ts';
+import type { CgroupFiles, CgroupFolder, FileReading } from '../../../../src/sources/cgroup/files/reading.ts';
 
 type Event = 'oom' | 'oom_kill' | 'oom_group_kill';
 type Events = Record<Event, number>;
@@ -88,10 +88,10 @@ export function createKernelModel({ hasGroupKills = true }: { hasGroupKills?: bo
 
   function folder(path: string): CgroupFolder {
     let open: Cgroup | undefined;
-    function look(file: string): Reading<Cgroup> {
+    function look(file: string): FileReading<Cgroup> {
       reads++;
       model.onRead(path, file);
-      if (broken.has(path)) return { kind: 'failed', reason: 'descriptors' };
+      if (broken.has(path)) return { kind: 'failed', reason: 'too_many_open_files' };
       const now = cgroups.get(path);
       if (open !== undefined && open !== now) {
         open = undefined;
@@ -134,7 +134,7 @@ export function createKernelModel({ hasGroupKills = true }: { hasGroupKills?: bo
     onRead: () => {},
     files: {
       folder,
-      failures: () => ({ permission: 0, descriptors: 0, malformed: 0, io: 0 }),
+      failures: () => ({ permission: 0, too_many_open_files: 0, malformed: 0, io: 0 }),
       openDescriptors: () => 0,
       close() {},
     },

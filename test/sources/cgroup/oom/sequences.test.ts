@@ -24,9 +24,9 @@ class Node {
   readonly killed = new Map<string, number>();
   readonly byLevel: Record<OomLevel, number> = { bucket: 0, git: 0, container: 0, pod: 0, node: 0 };
   incidents = 0;
-  private readonly pods: { uid: string; layout: 'beside' | 'inside'; pid: number; made: number }[];
+  private readonly pods: { uid: string; layout: 'sibling' | 'nested'; pid: number; made: number }[];
 
-  constructor(layouts: readonly ('beside' | 'inside')[]) {
+  constructor(layouts: readonly ('sibling' | 'nested')[]) {
     this.pods = layouts.map((layout, at) => ({ uid: `aaaa000${at}`, layout, pid: 1, made: 0 }));
     for (const number of [0, 1]) this.kernel.make(foreign(number));
     for (const { path, isGroup } of this.trees().flatMap(pathsOf)) this.kernel.make(path, { isGroup });
@@ -56,7 +56,7 @@ class Node {
     const leaves = [
       ...buckets.map((bucket) => `${git}/repos-${bucket}`),
       ...tree.containers
-        .filter(({ gitaly }) => tree.layout === 'beside' || gitaly !== true)
+        .filter(({ gitaly }) => tree.layout === 'sibling' || gitaly !== true)
         .map((each) => each.path),
     ];
     const victim = this.pick(leaves, place);
@@ -155,7 +155,7 @@ class Node {
 }
 
 const number = fc.nat(1000);
-const layouts = fc.array(fc.constantFrom('beside' as const, 'inside' as const), {
+const layouts = fc.array(fc.constantFrom('sibling' as const, 'nested' as const), {
   minLength: 2,
   maxLength: 2,
 });
@@ -181,7 +181,7 @@ const restart: fc.Arbitrary<Step> = number.map((whose) => (node) => node.restart
 const rotate: fc.Arbitrary<Step> = number.map((whose) => (node) => node.rotatePod(whose));
 const follow: fc.Arbitrary<Step> = fc.constant((node) => node.follow());
 
-async function begin(of: readonly ('beside' | 'inside')[]): Promise<Node> {
+async function begin(of: readonly ('sibling' | 'nested')[]): Promise<Node> {
   const node = new Node(of);
   node.follow();
   await node.tracker.settle();

@@ -73,7 +73,7 @@ describe('by level', () => {
   });
 
   test("the container's limit around Git's cgroups kills all in it as one incident", async () => {
-    const inside = podTree({ uid, layout: 'inside' });
+    const inside = podTree({ uid, layout: 'nested' });
     const { kernel, tracker } = await begin([inside]);
     const repos = `${gitaly}/gitaly/gitaly-1/repos-`;
     for (const { path } of pathsOf(inside)) kernel.populate(path, 0);

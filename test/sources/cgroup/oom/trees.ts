@@ -6,7 +6,7 @@ export interface PodOptions {
   readonly uid: string;
   readonly name?: string;
   readonly slice?: string;
-  readonly layout?: 'beside' | 'inside';
+  readonly layout?: 'sibling' | 'nested';
   readonly pid?: string;
   readonly buckets?: readonly number[];
   readonly dead?: readonly GitParent[];
@@ -22,7 +22,7 @@ export const podPath = ({ slice = burstable, uid }: Pick<PodOptions, 'slice' | '
 export const scopePath = (pod: string, name: string): string => `${pod}/cri-containerd-${name}.scope`;
 
 export function podTree(options: PodOptions): GitalyTree {
-  const { buckets = [0, 1, 2, 3], dead = [], layout = 'beside', name = 'gl-gitaly-0' } = options;
+  const { buckets = [0, 1, 2, 3], dead = [], layout = 'sibling', name = 'gl-gitaly-0' } = options;
   const { others = ['pause'], pid = '1', uid } = options;
   const pod = podPath(options);
   const container = (each: string): ContainerScope => ({
@@ -31,7 +31,7 @@ export function podTree(options: PodOptions): GitalyTree {
     name: each,
     gitaly: each === 'gitaly',
   });
-  const home = layout === 'beside' ? pod : scopePath(pod, 'gitaly');
+  const home = layout === 'sibling' ? pod : scopePath(pod, 'gitaly');
   return {
     key: uid,
     identity: { namespace: 'gitlab', pod: name, node: 'node-1' },
