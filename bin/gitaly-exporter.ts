@@ -1,5 +1,8 @@
 #!/usr/bin/env -S node --max-semi-space-size=4
-// The executable. It checks Node's version before anything is loaded that an older one could not even parse.
+// The executable. It checks Node's version before it loads anything that an older one could not parse.
+import { existsSync } from 'node:fs';
+import type { Command } from '../src/cli/command.ts';
+
 const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
 if (major < 22 || (major === 22 && minor < 18)) {
   process.stderr.write(
@@ -8,7 +11,7 @@ if (major < 22 || (major === 22 && minor < 18)) {
   process.exit(2);
 }
 
-// A reader that has seen enough closes the pipe (`| head`): its right, and no crash.
+// A reader that closes the pipe early (`| head`) is not a crash.
 for (const stream of [process.stdout, process.stderr]) {
   stream.on('error', (error) => {
     if ('code' in error && error.code === 'EPIPE') process.exit(0);
@@ -26,6 +29,15 @@ process.exitCode = await main(process.argv.slice(2), {
   stderr: process.stderr,
   signals: process,
   exit: (code) => process.exit(code),
+  extraCommands: await demoCommands(),
 });
 // What is left open after a command has ended must not keep the process alive.
 setTimeout(() => process.exit(), 2000).unref();
+
+/** The demo is part of a checkout, not of the package. */
+async function demoCommands(): Promise<readonly Command[]> {
+  const file = new URL('../demo/commands.ts', import.meta.url);
+  if (!existsSync(file)) return [];
+  const module = (await import(file.href)) as { readonly demoCommands: readonly Command[] };
+  return module.demoCommands;
+}

@@ -41,8 +41,6 @@ export interface DemoSettings {
   readonly timings?: Partial<Timings>;
 }
 
-export const defaultDemoSettings: DemoSettings = { repositories: 500, writesPerSecond: 8, seed: 1 };
-
 export interface DemoOptions {
   readonly settings: DemoSettings;
   /** One line for people, without a line break. */

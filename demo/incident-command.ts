@@ -1,33 +1,11 @@
 /** `demo incident`: lists the incidents, or sets one off or ends it in a demo that runs in another terminal. */
 import type { CommandIo } from '../src/cli/command.ts';
 import { widthOf } from '../src/cli/help.ts';
-import { text, toggle } from '../src/config/kinds/scalars.ts';
 import type { Settings } from '../src/config/sections/index.ts';
-import { defaultPort } from '../src/config/sections/web.ts';
-import { optional, type Section, setting, type ValuesOf } from '../src/config/setting.ts';
 import { closest } from '../src/config/suggest.ts';
+import type { IncidentOptionValues } from './commands.ts';
 import { incidents } from './incidents/catalogue.ts';
 import { incidentList } from './terminal.ts';
-
-export const options = {
-  title: 'Incident',
-  settings: {
-    name: optional(text('<incident>'), {
-      unset: 'none',
-      help: 'The incident to set off.',
-      example: 'storage-dies',
-    }),
-    stop: setting(toggle(), { default: false, help: 'Ends it instead.' }),
-    list: setting(toggle(), {
-      default: false,
-      help: 'Lists all incidents: what happens, what to look at, which alert fires, how it ends.',
-    }),
-    url: setting(text('<url>'), {
-      default: `http://127.0.0.1:${defaultPort}`,
-      help: 'Where the demo listens; it says so when it starts.',
-    }),
-  },
-} as const satisfies Section;
 
 const answerWithinMs = 30_000;
 
@@ -35,7 +13,7 @@ const answerWithinMs = 30_000;
 export async function run(
   _settings: Settings,
   io: CommandIo,
-  { name, stop, list, url }: ValuesOf<(typeof options)['settings']>,
+  { name, stop, list, url }: IncidentOptionValues,
 ): Promise<number> {
   const base = url.replace(/\/+$/, '');
   const fail = (message: string): number => {
@@ -43,6 +21,8 @@ export async function run(
     return 2;
   };
   if (!URL.canParse(base)) return fail(`--url: found ${JSON.stringify(url)}, expected http://host:port`);
+  if (stop && name === undefined)
+    return fail('--stop needs the name of an incident: demo incident storage-dies --stop');
   if (list || name === undefined) {
     const running = await whatGoesOn(base, io.signal);
     const listed = incidents.map(({ watch, ...incident }) => ({

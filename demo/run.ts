@@ -3,32 +3,11 @@
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 import type { CommandIo } from '../src/cli/command.ts';
-import { float, integer } from '../src/config/kinds/scalars.ts';
 import type { Settings } from '../src/config/sections/index.ts';
 import { defaultPort } from '../src/config/sections/web.ts';
-import { type Section, setting, type ValuesOf } from '../src/config/setting.ts';
-import { defaultDemoSettings, type ExporterRequest, type RunningExporter, startDemo } from './demo.ts';
+import type { DemoOptionValues } from './commands.ts';
+import { type ExporterRequest, type RunningExporter, startDemo } from './demo.ts';
 import { greeting, happening, incidentCommand } from './terminal.ts';
-
-export const demoOptions = {
-  title: 'The simulated cluster',
-  settings: {
-    repositories: setting(integer({ min: 100, max: 1_000_000 }), {
-      default: defaultDemoSettings.repositories,
-      help: 'Repositories in the cluster. A million take a minute or two to make.',
-    }),
-    writesPerSecond: setting(float({ min: 0.1, max: 100 }), {
-      default: defaultDemoSettings.writesPerSecond,
-      help: 'Writes that users make to them.',
-    }),
-    seed: setting(integer({ min: 0, max: 2 ** 31 }), {
-      default: defaultDemoSettings.seed,
-      help: 'The same seed gives the same repositories and the same course of chance.',
-    }),
-  },
-} as const satisfies Section;
-
-export type DemoOptionValues = ValuesOf<(typeof demoOptions)['settings']>;
 
 /** Starts the exporter of these settings on the demo's database; `listenAddress` stands in for the settings'. */
 export type StartExporter = (

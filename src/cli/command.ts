@@ -6,7 +6,7 @@ import type { Section, ValuesOf } from '../config/setting.ts';
 import type { System } from '../config/system.ts';
 import type { Log } from '../lib/log.ts';
 
-/** 0 good, 1 found something, 2 usage or failure. */
+/** 0 success, 1 problems found, 2 usage or internal error. */
 export type ExitCode = 0 | 1 | 2;
 
 /** A stream to write to: process.stdout, or a test's own. */
@@ -23,9 +23,9 @@ export type Input = AsyncIterable<Uint8Array | string> & {
 };
 
 export interface CommandIo {
-  /** A function, because looking at standard input opens it. Absent: there is none. */
+  /** A function, because reading process.stdin opens it. Absent: there is none. */
   readonly stdin?: (() => Input) | undefined;
-  /** For what the command was asked for; the log goes to standard error. */
+  /** For the command's result; the log goes to standard error. */
   readonly stdout: Output;
   readonly stderr: Output;
   readonly log: Log;
@@ -34,33 +34,45 @@ export interface CommandIo {
   readonly system: System;
   /** Where each setting came from, for messages about what it points to. */
   readonly origins: ReadonlyMap<string, Origin>;
-  /** Reads the same flags, the environment and the file once more, for a reload. Look at its problems first. */
+  /** Reads the same flags, the environment and the file again, for a reload. Check its problems first. */
   readonly reload: () => Promise<Loaded<unknown>>;
 }
 
-/** What a command's file exports. Import it lazily: a command loads nothing that another one needs. */
-export interface CommandModule<Options extends Section = Section> {
-  /** Flags of this command alone; its values are the third argument of `run`. */
-  readonly options?: Options;
-  run(settings: Settings, io: CommandIo, options: ValuesOf<Options['settings']>): Promise<number>;
-}
-
-export interface Command {
+export interface CommandDefinition<Options extends Section> {
   /** One word or two: `serve`, `config check`. */
   readonly name: string;
-  /** The option that a word right behind the command gives: `demo incident storage-dies`. */
-  readonly argument?: string;
-  /** Short flags of old, and what they stand for: `-0` for `--null`. */
-  readonly short?: Readonly<Record<string, string>>;
-  /** One line for the list of commands. */
+  /** One line for the list of commands, imperative and without a full stop. */
   readonly summary: string;
   /** For its own help. */
   readonly description: string;
-  /** Titles of the sections of settings that its help lists; the others may be given all the same. */
+  /** The option that a word gives: `demo incident storage-dies`. */
+  readonly argument?: string;
+  /** One-letter flags, by letter: `0` for `null`. */
+  readonly short?: Readonly<Record<string, string>>;
+  /** Flags of this command only: no variable and no file sets them. */
+  readonly options?: Options;
+  /** Titles of the sections of settings that its help lists; the others are accepted too. */
   readonly settings: readonly string[];
   /** Whether it reads what the settings point to (certificates, password files, Praefect's config.toml). */
   readonly readsSources: boolean;
-  /** Wrong settings: a failure to do what was asked, or just what was looked for. */
-  readonly exitCodeOnProblems: 1 | 2;
-  load(): Promise<CommandModule>;
+  /** Import what is heavy in here, so that a command loads nothing that only another one needs. */
+  run(settings: Settings, io: CommandIo, options: ValuesOf<Options['settings']>): Promise<number>;
 }
+
+/** A command whose options' values are its own affair: `run` takes what loading `options` gave. */
+export interface Command extends Omit<CommandDefinition<Section>, 'options' | 'run'> {
+  readonly options: Section;
+  run(settings: Settings, io: CommandIo, options: unknown): Promise<number>;
+}
+
+const noOptions = { title: 'Options', settings: {} } as const satisfies Section;
+
+export const defineCommand = <Options extends Section>(definition: CommandDefinition<Options>): Command => ({
+  options: noOptions,
+  ...definition,
+  run: (settings, io, options) => definition.run(settings, io, options as ValuesOf<Options['settings']>),
+});
+
+/** Colors on a terminal, unless NO_COLOR (https://no-color.org) or a dumb terminal says otherwise. */
+export const usesColor = ({ isTTY }: Output, env: System['env']): boolean =>
+  isTTY === true && !env['NO_COLOR'] && env['TERM'] !== 'dumb';

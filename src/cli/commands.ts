@@ -1,128 +1,126 @@
 /** The commands, and which of them the arguments name. */
 import { sections } from '../config/sections/index.ts';
+import { namedSettings } from '../config/setting.ts';
+import { type Flags, readFlags, type Word } from '../config/sources/flags.ts';
 import { closest } from '../config/suggest.ts';
-import type { Command, CommandModule } from './command.ts';
+import type { Command } from './command.ts';
+import { bucket } from './commands/bucket.ts';
+import { configCheck } from './commands/config-check.ts';
+import { doctor } from './commands/doctor.ts';
+import { generate } from './commands/generate.ts';
+import { serve } from './commands/serve.ts';
+import { completion } from './completion.ts';
 
-const allSettings = sections.map(({ title }) => title);
+export const packageCommands: readonly Command[] = [serve, doctor, bucket, generate, configCheck, completion];
 
-export const serve: Command = {
-  name: 'serve',
-  summary: 'run the exporter (the default)',
-  description: 'Watches what is configured and serves its metrics until SIGTERM or SIGINT.',
-  settings: allSettings,
-  readsSources: true,
-  exitCodeOnProblems: 2,
-  load: () => import('./commands/serve.ts'),
-};
+/** What the arguments ask for. */
+export type Invocation =
+  | { readonly kind: 'run'; readonly command: Command; readonly flags: Flags }
+  | { readonly kind: 'version' }
+  /** Of the whole program, of one command, or of the commands that share a first word. */
+  | { readonly kind: 'help'; readonly of: 'program' }
+  | { readonly kind: 'help'; readonly of: 'command'; readonly command: Command }
+  | { readonly kind: 'help'; readonly of: 'group'; readonly commands: readonly Command[] }
+  | { readonly kind: 'error'; readonly message: string };
 
-export const commands: readonly Command[] = [
-  serve,
-  {
-    name: 'demo',
-    summary: 'run the exporter against a living simulated cluster',
-    description:
-      'Starts an embedded PostgreSQL with a simulated Gitaly Cluster in it and the exporter on that, and lets you set off incidents. Everything is gone when it stops.',
-    settings: ['Web', 'Log'],
-    readsSources: false,
-    exitCodeOnProblems: 2,
-    load: () => fromFile('../../demo/command.ts'),
-  },
-  {
-    name: 'demo incident',
-    argument: 'name',
-    summary: 'set off an incident in a running demo, or end it',
-    description:
-      'Sets off an incident in a demo that runs in another terminal: `demo incident storage-dies`. --list explains all of them, --stop ends one.',
-    settings: [],
-    readsSources: false,
-    exitCodeOnProblems: 2,
-    load: () => fromFile('../../demo/incident-command.ts'),
-  },
-  {
-    name: 'generate',
-    summary: 'write dashboards, alert rules and the reference pages',
-    description: 'Writes the dashboards, the alert rules and the generated pages of the documentation.',
-    settings: [],
-    readsSources: false,
-    exitCodeOnProblems: 2,
-    load: () => import('./commands/generate.ts'),
-  },
-  {
-    name: 'bucket',
-    argument: 'of',
-    short: { '-0': '--null' },
-    summary: 'tell which repositories share a bucket of Gitaly, or which bucket a repository is in',
-    description:
-      "Gitaly runs the Git processes of a repository in one of its buckets, the cgroups repos-0, repos-1 and so on. `bucket 17 --storage gitaly-1` lists the repositories that share repos-17, `bucket @hashed/ab/cd/abcd.git` tells a repository's own. Paths come from Praefect's database, or from standard input. Exit code 1 when there is no such repository.",
-    settings: ['Praefect', "Gitaly's and Praefect's own metrics"],
-    readsSources: true,
-    exitCodeOnProblems: 2,
-    load: () => fromFile('./commands/bucket.ts'),
-  },
-  {
-    name: 'doctor',
-    summary: 'look once whether all is well: rights, reachability, and how Gitaly is set up',
-    description:
-      "Tries all that the exporter would do (Praefect's database, Kubernetes' API, cgroups, every server's metrics) and runs every recommendation for Gitaly as a check, once. Says what was found, what is expected and how to mend it. Changes nothing. Exit code 1 when something fails.",
-    settings: allSettings,
-    readsSources: false,
-    exitCodeOnProblems: 2,
-    load: () => fromFile('./commands/doctor.ts'),
-  },
-  {
-    name: 'config check',
-    summary: 'check the configuration, and print it with its defaults',
-    description:
-      'Checks every setting and the files that they point to, and prints the settings that hold and where each came from, secrets hidden. Connects to nothing. Exit code 1 when something is wrong.',
-    settings: allSettings,
-    readsSources: true,
-    exitCodeOnProblems: 1,
-    load: () => import('./config-check.ts'),
-  },
-];
-
-const fromFile = (path: string): Promise<CommandModule> => import(path) as Promise<CommandModule>;
-
-export type Choice =
-  /** `named`: by a word of its own, not because none was given. */
-  | {
-      readonly kind: 'command';
-      readonly command: Command;
-      readonly named: boolean;
-      readonly rest: readonly string[];
-    }
-  /** `gitaly-exporter help serve` is `gitaly-exporter serve --help`. */
-  | { readonly kind: 'help' }
-  | { readonly kind: 'unknown'; readonly message: string };
-
-/** The command that the arguments begin with; `serve` when they begin with a flag or there are none. */
-export function chooseCommand(args: readonly string[]): Choice {
-  const [first, second] = args;
-  if (first === 'help') {
-    const choice = chooseCommand(args.slice(1));
-    return choice.kind === 'command' && choice.named ? { ...choice, rest: ['--help'] } : { kind: 'help' };
+/** Reads the arguments (without node and script); `serve` when they name no command. Flags and words in any order. */
+export function readInvocation(args: readonly string[], commands: readonly Command[]): Invocation {
+  const { words, help, version } = readFlags(args, rulesFor(undefined, commands));
+  const [first, ...rest] = words;
+  if (first === undefined) {
+    if (version) return { kind: 'version' };
+    if (help) return { kind: 'help', of: 'program' };
+    return invocationOf(serve, [], args, commands);
   }
-  if (first === undefined || first.startsWith('-'))
-    return { kind: 'command', command: serve, named: false, rest: args };
-  for (const words of [2, 1]) {
-    const command = commands.find(({ name }) => name === args.slice(0, words).join(' '));
-    if (command !== undefined)
-      return { kind: 'command', command, named: true, rest: withArgument(command, args.slice(words)) };
+  if (first.text === 'version') return { kind: 'version' };
+  const asksHelp = first.text === 'help';
+  const named = asksHelp ? rest : words;
+  if (named.length === 0) return { kind: 'help', of: 'program' };
+  const found = findCommand(named, commands);
+  if (found.kind === 'error') return found;
+  if (found.kind === 'group')
+    return asksHelp || help
+      ? { kind: 'help', of: 'group', commands: found.commands }
+      : {
+          kind: 'error',
+          message: `${named[0]?.text} needs a subcommand: ${found.commands.map(({ name }) => name).join(', ')}`,
+        };
+  if (asksHelp || help) return { kind: 'help', of: 'command', command: found.command };
+  if (version) return { kind: 'version' };
+  return invocationOf(found.command, found.words, args, commands);
+}
+
+function invocationOf(
+  command: Command,
+  words: readonly Word[],
+  args: readonly string[],
+  commands: readonly Command[],
+): Invocation {
+  const flags = readFlags(args, rulesFor(command, commands));
+  const { argument, name } = command;
+  const [word, ...more] = words;
+  const unexpected = argument === undefined ? word : more[0];
+  if (unexpected !== undefined)
+    return {
+      kind: 'error',
+      message: `unexpected argument at position ${unexpected.position} (see gitaly-exporter ${name} --help)`,
+    };
+  if (argument === undefined || word === undefined) return { kind: 'run', command, flags };
+  if (flags.values.has(argument))
+    return { kind: 'error', message: `--${argument} is given twice: as a flag and as an argument` };
+  const raw = { form: 'text', text: word.text, origin: { source: 'flag', name: `--${argument}` } } as const;
+  return {
+    kind: 'run',
+    command,
+    flags: { ...flags, values: new Map([...flags.values, [argument, raw]]) },
+  };
+}
+
+type Found =
+  | { readonly kind: 'command'; readonly command: Command; readonly words: readonly Word[] }
+  /** A first word that several commands share, or that needs a second one: `config`. */
+  | { readonly kind: 'group'; readonly commands: readonly Command[] }
+  | { readonly kind: 'error'; readonly message: string };
+
+function findCommand(words: readonly Word[], commands: readonly Command[]): Found {
+  for (const length of [2, 1]) {
+    const name = words
+      .slice(0, length)
+      .map(({ text }) => text)
+      .join(' ');
+    const command = commands.find((candidate) => candidate.name === name);
+    if (command !== undefined) return { kind: 'command', command, words: words.slice(length) };
   }
-  const names = commands.map(({ name }) => name);
-  const longer = names.filter((name) => name.startsWith(`${first} `));
-  if (longer.length > 0)
-    return { kind: 'unknown', message: `${first} is not complete: write ${longer.join(' or ')}` };
-  // A word that is no command may be anything, even a password that lost its flag: only a near miss is shown.
-  const near = closest(first, names) ?? closest(`${first} ${second ?? ''}`, names);
+  const [first, second] = words.map(({ text }) => text);
+  const group = commands.filter(({ name }) => name.startsWith(`${first} `));
+  if (group.length > 0 && second === undefined) return { kind: 'group', commands: group };
+  const names = group.length > 0 ? group.map(({ name }) => name) : commands.map(({ name }) => name);
+  // A word that is not a command may be a password whose flag was forgotten: it is not quoted.
+  const near = closest(`${first} ${second ?? ''}`, names) ?? closest(first ?? '', names);
   const hint = near === undefined ? `the commands are ${names.join(', ')}` : `did you mean ${near}?`;
-  return { kind: 'unknown', message: `the first argument is neither a command nor a flag; ${hint}` };
+  const message =
+    first === 'demo'
+      ? 'the demo is part of a checkout, not of this package: clone the project and run npm ci && npm start'
+      : `unknown command; ${hint}`;
+  return { kind: 'error', message };
 }
 
-/** A word for which the command has an option becomes that option's flag, and a short flag its long one. */
-function withArgument({ argument, short = {} }: Command, given: readonly string[]): readonly string[] {
-  const rest = given.map((word) => short[word] ?? word);
-  const [word] = rest;
-  if (argument === undefined || word === undefined || word.startsWith('-')) return rest;
-  return [`--${argument}=${word}`, ...rest.slice(1)];
+/** Which flags mean something for the command, and which belong to others; without a command, all are foreign. */
+function rulesFor(command: Command | undefined, commands: readonly Command[]) {
+  const own = command === undefined ? [] : namedSettings([command.options]);
+  const foreign = new Map(
+    commands
+      .filter((other) => other !== command)
+      .flatMap(({ name, options }) =>
+        namedSettings([options]).map((named) => [
+          named.name,
+          { isSwitch: named.setting.kind.flag === 'switch', command: name },
+        ]),
+      ),
+  );
+  for (const { name } of own) foreign.delete(name);
+  const letters = command === undefined ? commands.flatMap(shortFlags) : shortFlags(command);
+  return { settings: [...namedSettings(sections), ...own], foreign, short: new Map(letters) };
 }
+
+const shortFlags = ({ short = {} }: Command): readonly [string, string][] => Object.entries(short);

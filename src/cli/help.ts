@@ -1,12 +1,6 @@
 /** The help, wrapped to the terminal: of the program, and of each command with its settings by section. */
 import { sections } from '../config/sections/index.ts';
-import {
-  environmentPrefix,
-  type NamedSetting,
-  namedSettings,
-  printedDefault,
-  type Section,
-} from '../config/setting.ts';
+import { environmentPrefix, type NamedSetting, namedSettings, printedDefault } from '../config/setting.ts';
 import type { Command, Output } from './command.ts';
 
 const narrowest = 40;
@@ -17,20 +11,20 @@ export const widthOf = (output: Output): number =>
 
 /** `gitaly-exporter --help` */
 export function programHelp(commands: readonly Command[], width: number): string {
-  const longest = Math.max(...commands.map(({ name }) => name.length));
   return lines(
     'gitaly-exporter: Prometheus exporter for Praefect and Gitaly',
     '',
     'Usage: gitaly-exporter [command] [flags]',
     '',
     'Commands',
-    ...commands.flatMap(({ name, summary }) =>
-      wrap(`${name.padEnd(longest)}  ${summary}`, width, 2, longest + 4),
+    ...commandList(commands, width),
+    '',
+    ...wrap(
+      'Run "gitaly-exporter <command> --help" for the flags of a command, and "--version" for the version.',
+      width,
     ),
     '',
-    ...wrap('gitaly-exporter <command> --help explains each. --version prints the version.', width),
-    '',
-    ...wrap('Exit codes: 0 good, 1 found something, 2 usage or failure.', width),
+    ...wrap('Exit codes: 0 success, 1 problems found, 2 usage or internal error.', width),
     '',
     ...settingsHelp(
       sections.map(({ title }) => title),
@@ -39,11 +33,28 @@ export function programHelp(commands: readonly Command[], width: number): string
   );
 }
 
+const commandList = (commands: readonly Command[], width: number): readonly string[] => {
+  const longest = Math.max(...commands.map(({ name }) => name.length));
+  return commands.flatMap(({ name, summary }) =>
+    wrap(`${name.padEnd(longest)}  ${summary}`, width, 2, longest + 4),
+  );
+};
+
+/** `gitaly-exporter config --help`: the commands that share a first word. */
+export const groupHelp = (commands: readonly Command[], width: number): string =>
+  lines(
+    `Usage: gitaly-exporter ${commands[0]?.name.split(' ')[0]} <command> [flags]`,
+    '',
+    'Commands',
+    ...commandList(commands, width),
+  );
+
 /** `gitaly-exporter <command> --help` */
-export function commandHelp(command: Command, options: Section, width: number): string {
+export function commandHelp(command: Command, width: number): string {
+  const { name, argument, options } = command;
   const own = namedSettings([options]).flatMap((named) => settingLines(named, width));
   return lines(
-    `Usage: gitaly-exporter ${command.name} [flags]`,
+    `Usage: gitaly-exporter ${name} [flags]${argument === undefined ? '' : ` [${argument}]`}`,
     '',
     ...wrap(command.description, width),
     ...(own.length === 0 ? [] : ['', options.title, ...own]),
@@ -55,14 +66,14 @@ export function commandHelp(command: Command, options: Section, width: number): 
 function settingsHelp(titles: readonly string[], width: number): readonly string[] {
   const shown = namedSettings(sections).filter(({ section }) => titles.includes(section));
   const groups = Map.groupBy(shown, ({ section }) => section);
-  const note = `Each setting is also a variable (--log.level is ${environmentPrefix}LOG_LEVEL) and a key of the YAML file (log: {level: info}). Flags win over variables, variables over the file.`;
+  const note = `Each setting is also a variable (--log.level is ${environmentPrefix}LOG_LEVEL) and a key of the YAML file (log: {level: info}). Flags take precedence over variables, and variables over the file.`;
   return [
     ...[...groups].flatMap(([title, settings]) => [
       title,
       ...settings.flatMap((named) => settingLines(named, width)),
       '',
     ]),
-    ...(titles.length === 0 ? ['The settings of serve may be given too.'] : wrap(note, width)),
+    ...(titles.length === 0 ? ['The settings of serve are accepted too.'] : wrap(note, width)),
   ];
 }
 

@@ -1,17 +1,12 @@
 /**
- * The program's log on standard error: pino, as logfmt or JSON for machines, pretty for a person at a terminal.
- * Times are UTC; errors carry their causes; secrets print themselves as <secret>, and fields by the usual names of
- * secrets are cut out whatever they hold.
+ * The log on standard error: pino, as logfmt or JSON for machines, pretty on a terminal. Times are UTC; errors carry
+ * their causes; secrets print as <secret>, and so do fields that have the usual names of secrets.
  */
 import { type DestinationStream, type Logger, pino, stdSerializers, stdTimeFunctions } from 'pino';
 import type { LogFormat, LogLevel } from '../config/sections/log.ts';
+import type { System } from '../config/system.ts';
 import type { Log } from '../lib/log.ts';
-
-/** What the log is written to: process.stderr, or a test's own. */
-export interface LogOutput {
-  write(text: string): unknown;
-  readonly isTTY?: boolean | undefined;
-}
+import { type Output, usesColor } from './command.ts';
 
 export interface LogSettings {
   readonly level: LogLevel;
@@ -21,7 +16,11 @@ export interface LogSettings {
 
 const secretFields = ['password', 'passwd', 'secret', 'token', 'authorization', 'cookie', 'connectionString'];
 
-export async function createLog(settings: LogSettings, output: LogOutput): Promise<Log> {
+export async function createLog(
+  settings: LogSettings,
+  output: Output,
+  env: System['env'] = {},
+): Promise<Log> {
   const format = settings.format ?? (output.isTTY === true ? 'pretty' : 'logfmt');
   const logger: Logger = pino(
     {
@@ -36,22 +35,22 @@ export async function createLog(settings: LogSettings, output: LogOutput): Promi
         censor: '<secret>',
       },
     },
-    await destination(format, output),
+    await destination(format, output, usesColor(output, env)),
   );
   return logger;
 }
 
-async function destination(format: LogFormat, output: LogOutput): Promise<DestinationStream> {
+async function destination(format: LogFormat, output: Output, colorize: boolean): Promise<DestinationStream> {
   switch (format) {
     case 'json':
       return { write: (line) => output.write(line) };
     case 'logfmt':
       return { write: (line) => output.write(`${logfmt(JSON.parse(line))}\n`) };
     case 'pretty': {
-      // Only where a person looks: it is not worth its loading time anywhere else.
+      // Loaded only on a terminal: it takes longer than the rest of the log.
       const { prettyFactory } = await import('pino-pretty');
       const pretty = prettyFactory({
-        colorize: output.isTTY === true,
+        colorize,
         translateTime: 'UTC:yyyy-mm-dd HH:MM:ss.l',
         ignore: 'pid,hostname',
       });

@@ -1,98 +1,89 @@
-/** The command line: which command, with which settings, or everything that is wrong with them; and its end. */
-
+/** The command line: runs the command that the arguments name, or prints everything that is wrong with them. */
 import { loadWithOptions } from '../config/load.ts';
-import type { Section } from '../config/setting.ts';
+import type { Flags } from '../config/sources/flags.ts';
 import type { System } from '../config/system.ts';
-import { problemsBehind } from './behind.ts';
-import type { Command, CommandIo, CommandModule, Input, Output } from './command.ts';
-import { chooseCommand, commands } from './commands.ts';
-import { commandHelp, programHelp, widthOf } from './help.ts';
+import type { Command, CommandIo, Input, Output } from './command.ts';
+import { type Invocation, packageCommands, readInvocation } from './commands.ts';
+import { printCompletions } from './completion.ts';
+import { commandHelp, groupHelp, programHelp, widthOf } from './help.ts';
 import { createLog } from './logging.ts';
-import { printProblems } from './problems.ts';
+import { printProblems, referencedFileProblems } from './setting-problems.ts';
 import { exitOnCrash, type SignalSource, stopOnSignals } from './signals.ts';
 import { packageVersion } from './version.ts';
 
 /** The process around the command line; tests pass their own. */
-export interface Host {
+export interface HostProcess {
   readonly system: System;
   readonly stdin?: () => Input;
   readonly stdout: Output;
   readonly stderr: Output;
   readonly signals: SignalSource;
-  /** Ends the process at once. */
+  /** Ends the process immediately. */
   readonly exit: (code: number) => void;
+  /** Commands that only a checkout has. */
+  readonly extraCommands?: readonly Command[];
 }
 
-const noOptions: Section = { title: 'Options', settings: {} };
+type HelpInvocation = Extract<Invocation, { readonly kind: 'help' }>;
 
-/** Runs the command that the arguments (without node and script) name; resolves to the exit code, never rejects. */
-export async function main(args: readonly string[], host: Host): Promise<number> {
-  const choice = chooseCommand(args);
-  switch (choice.kind) {
-    case 'help':
-      host.stdout.write(programHelp(commands, widthOf(host.stdout)));
+/** @param args without node and script. @returns the exit code; never rejects */
+export async function main(args: readonly string[], host: HostProcess): Promise<number> {
+  const { stdout, stderr } = host;
+  const commands = [...packageCommands, ...(host.extraCommands ?? [])];
+  if (args[0] === 'complete' && args[1] === '--') return printCompletions(args.slice(2), commands);
+  const invocation = readInvocation(args, commands);
+  switch (invocation.kind) {
+    case 'version':
+      stdout.write(`gitaly-exporter ${packageVersion()} (node ${process.version})\n`);
       return 0;
-    case 'unknown':
-      host.stderr.write(`gitaly-exporter: ${choice.message}\n`);
+    case 'help':
+      stdout.write(helpText(invocation, commands, widthOf(stdout)));
+      return 0;
+    case 'error':
+      stderr.write(`gitaly-exporter: ${invocation.message}\n`);
       return 2;
-    case 'command':
-      return runCommand(choice.command, choice.named, choice.rest, host);
+    case 'run':
+      return runCommand(invocation.command, invocation.flags, host);
   }
 }
 
-async function runCommand(
-  command: Command,
-  named: boolean,
-  args: readonly string[],
-  host: Host,
-): Promise<number> {
-  const module = await command.load().catch((error: unknown) => error);
-  if (!isCommandModule(module)) {
-    host.stderr.write(
-      `gitaly-exporter: ${command.name} is not part of this installation (${String(module)})\n`,
-    );
+function helpText(help: HelpInvocation, commands: readonly Command[], width: number): string {
+  switch (help.of) {
+    case 'program':
+      return programHelp(commands, width);
+    case 'group':
+      return groupHelp(help.commands, width);
+    case 'command':
+      return commandHelp(help.command, width);
+  }
+}
+
+async function runCommand(command: Command, flags: Flags, host: HostProcess): Promise<number> {
+  const { stdin, stdout, stderr, system } = host;
+  const load = () => loadWithOptions(flags, system, command.options);
+  const loaded = await load();
+  const referenced = command.readsSources ? await referencedFileProblems(loaded, system) : [];
+  const problems = [...loaded.problems, ...referenced];
+  if (problems.length > 0) {
+    printProblems(problems, stderr);
     return 2;
   }
-  const options = module.options ?? noOptions;
-  const load = () => loadWithOptions(args, host.system, options);
-  const loaded = await load();
-  if (loaded.asked.version) {
-    host.stdout.write(`gitaly-exporter ${packageVersion()} (node ${process.version})\n`);
-    return 0;
-  }
-  if (loaded.asked.help) {
-    const width = widthOf(host.stdout);
-    host.stdout.write(named ? commandHelp(command, options, width) : programHelp(commands, width));
-    return 0;
-  }
-  const behind = command.readsSources ? await problemsBehind(loaded, host.system) : [];
-  const problems = [...loaded.problems, ...behind];
-  if (problems.length > 0) {
-    printProblems(problems, host.stderr);
-    return command.exitCodeOnProblems;
-  }
-
-  const log = await createLog(loaded.settings.log, host.stderr);
-  const uncaught = exitOnCrash(host.signals, log, host.exit);
+  const log = await createLog(loaded.settings.log, stderr, system.env);
+  const stopWatchingCrashes = exitOnCrash(host.signals, log, host.exit);
   const { signal, release } = stopOnSignals({
     source: host.signals,
     log,
     exit: host.exit,
     now: () => performance.now(),
   });
-  const { stdin, stdout, stderr, system } = host;
   const io: CommandIo = { stdin, stdout, stderr, log, signal, system, origins: loaded.origins, reload: load };
   try {
-    return await module.run(loaded.settings, io, loaded.options);
+    return await command.run(loaded.settings, io, loaded.options);
   } catch (error) {
-    log.error({ err: error }, `${command.name} failed`);
+    log.error({ err: error, command: command.name }, 'command failed');
     return 2;
   } finally {
     release();
-    uncaught();
+    stopWatchingCrashes();
   }
 }
-
-/** `demo` needs packages that a production installation leaves out. */
-const isCommandModule = (value: unknown): value is CommandModule =>
-  typeof value === 'object' && value !== null && 'run' in value && typeof value.run === 'function';

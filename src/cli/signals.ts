@@ -36,7 +36,7 @@ export function stopOnSignals({ source, log, exit, now }: SignalOptions): {
     const listener = () => {
       if (firstAt === undefined) {
         firstAt = now();
-        log.info({ signal: name }, 'stopping; once more to stop at once');
+        log.info({ signal: name }, 'shutting down; send the signal again to exit immediately');
         controller.abort();
       } else if (now() - firstAt >= sameSignalMs) exit(interruptedExitCode);
     };

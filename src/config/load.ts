@@ -7,7 +7,7 @@ import { type Origin, originText, type Problem } from './problem.ts';
 import { rules, type Settings, sections } from './sections/index.ts';
 import { type NamedSetting, namedSettings, type Section, type ValuesOf } from './setting.ts';
 import { readVariables } from './sources/environment.ts';
-import { readFlags } from './sources/flags.ts';
+import { type Flags, readFlags, type Word } from './sources/flags.ts';
 import { readYaml } from './sources/yaml-file.ts';
 import { type System, whyUnreadable } from './system.ts';
 
@@ -21,30 +21,34 @@ export interface Loaded<Options> {
   readonly problems: readonly Problem[];
   /** Names of the settings whose value could not be read. */
   readonly unreadable: ReadonlySet<string>;
-  /** --help or --version was among the flags. */
-  readonly asked: { readonly help: boolean; readonly version: boolean };
 }
 
 const noOptions = { title: 'Options', settings: {} } as const satisfies Section;
 
-/** Loads the settings of a command that has no flags of its own. */
-export const loadSettings = (
-  args: readonly string[],
-  system: System,
-): Promise<Loaded<Record<never, never>>> => loadWithOptions(args, system, noOptions);
+/** Loads the settings from flags alone, the environment and the file: for callers without commands of their own. */
+export function loadSettings(args: readonly string[], system: System): Promise<Loaded<Record<never, never>>> {
+  const flags = readFlags(args, { settings: namedSettings(sections) });
+  const problems = [...flags.problems, ...flags.words.map(unexpectedWord)];
+  return loadWithOptions({ ...flags, problems }, system, noOptions);
+}
+
+/** Named by its position, as it may be a secret whose flag was forgotten. */
+export const unexpectedWord = ({ position }: Word): Problem => ({
+  where: undefined,
+  message: `unexpected argument at position ${position}; write values as --flag=value`,
+});
 
 /**
- * Loads the settings and the command's own options, which are flags alone: no variable and no file sets them.
+ * Loads the settings and the command's own options, which are flags only: no variable and no file sets them.
  * Never rejects over what it reads.
  */
 export async function loadWithOptions<S extends Section>(
-  args: readonly string[],
+  flags: Flags,
   system: System,
   options: S,
 ): Promise<Loaded<ValuesOf<S['settings']>>> {
   const settings = namedSettings(sections);
   const own = namedSettings([options]);
-  const flags = readFlags(args, [...settings, ...own]);
   const variables = readVariables(system.env, settings);
   const file = await readFile(
     flags.values.get('config.file') ?? variables.values.get('config.file'),
@@ -80,8 +84,7 @@ export async function loadWithOptions<S extends Section>(
     const broken = rules.map((rule) => rule(loaded)).filter((message) => message !== undefined);
     problems.push(...broken.map((message) => ({ where: undefined, message })));
   }
-  const asked = { help: flags.help, version: flags.version };
-  return { settings: loaded, options: ownValues, origins, problems, unreadable, asked };
+  return { settings: loaded, options: ownValues, origins, problems, unreadable };
 }
 
 async function readFile(

@@ -66,7 +66,7 @@ test('config check looks into the web configuration file too', async () => {
     `--web.config.file=${web}`,
     '--praefect.config-file=/gone',
   ]);
-  expect({ code, out }).toEqual({ code: 1, out: '' });
+  expect({ code, out }).toEqual({ code: 2, out: '' });
   expect(err).toContain('2 problems with the configuration\n');
   expect(err).toContain('  --web.config.file: ');
   expect(err).toContain('basic_auth_user');

@@ -1,9 +1,9 @@
 /** A process of the test's own for the command line: what it wrote, and signals to send it. */
 import { EventEmitter } from 'node:events';
-import type { Host } from '../../src/cli/main.ts';
+import type { HostProcess } from '../../src/cli/main.ts';
 import { type MemoryFiles, memorySystem } from '../config/memory-system.ts';
 
-export interface TestHost extends Host {
+export interface TestHost extends HostProcess {
   readonly signals: EventEmitter;
   readonly exits: number[];
   out(): string;

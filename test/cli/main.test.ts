@@ -1,58 +1,112 @@
 import { describe, expect, test } from '@jest/globals';
-import { chooseCommand, commands } from '../../src/cli/commands.ts';
+import { demoCommands } from '../../demo/commands.ts';
+import { packageCommands as commands, readInvocation } from '../../src/cli/commands.ts';
 import { commandHelp, programHelp, wrap } from '../../src/cli/help.ts';
 import { main } from '../../src/cli/main.ts';
+import { namedSettings } from '../../src/config/setting.ts';
 import { testHost } from './host.ts';
 
-describe('which command', () => {
-  test.each<[string[], string, string[]]>([
-    [[], 'serve', []],
-    [['--log.level=debug'], 'serve', ['--log.level=debug']],
-    [['serve', '--log.level=debug'], 'serve', ['--log.level=debug']],
-    [['config', 'check', '--config.file=x'], 'config check', ['--config.file=x']],
-    [['demo'], 'demo', []],
-    [['generate', '--output-dir', '.'], 'generate', ['--output-dir', '.']],
-    [['help', 'config', 'check'], 'config check', ['--help']],
-  ])('%j is %s with %j', (args, name, rest) => {
-    expect(chooseCommand(args)).toMatchObject({ kind: 'command', command: { name }, rest });
+const allCommands = [...commands, ...demoCommands];
+
+describe('the command that the arguments name', () => {
+  test.each<[string[], string, Record<string, string>]>([
+    [[], 'serve', {}],
+    [['--log.level=debug'], 'serve', { 'log.level': 'debug' }],
+    [['serve', '--log.level=debug'], 'serve', { 'log.level': 'debug' }],
+    [['--log.level', 'debug', 'serve'], 'serve', { 'log.level': 'debug' }],
+    [['config', 'check', '--config.file=x'], 'config check', { 'config.file': 'x' }],
+    [['config', '--config.file=x', 'check'], 'config check', { 'config.file': 'x' }],
+    [['generate', '--output-dir', '.'], 'generate', { 'output-dir': '.' }],
+    [['demo'], 'demo', {}],
+    [
+      ['demo', 'incident', '--url=http://h', 'storage-dies'],
+      'demo incident',
+      { url: 'http://h', name: 'storage-dies' },
+    ],
+    [['demo', 'incident', '--stop', 'storage-dies'], 'demo incident', { stop: 'true', name: 'storage-dies' }],
+    [
+      ['demo', '--url', 'http://h', 'incident', 'storage-dies'],
+      'demo incident',
+      { url: 'http://h', name: 'storage-dies' },
+    ],
+    [['bucket', '17', '-0'], 'bucket', { of: '17', null: 'true' }],
+    [['bucket', '-0', '--', '--odd-path'], 'bucket', { of: '--odd-path', null: 'true' }],
+    [['--namespace', 'gitlab', 'doctor'], 'doctor', { namespace: 'gitlab' }],
+  ])('%j is %s with %j', (args, name, values) => {
+    const invocation = readInvocation(args, allCommands);
+    expect(invocation).toMatchObject({ kind: 'run', command: { name }, flags: { problems: [] } });
+    if (invocation.kind !== 'run') return;
+    const given = [...invocation.flags.values].map(([key, raw]) => [key, raw.form === 'text' && raw.text]);
+    expect(Object.fromEntries(given)).toEqual(values);
   });
 
   test.each([
-    [['srve'], 'the first argument is neither a command nor a flag; did you mean serve?'],
-    [['config'], 'config is not complete: write config check'],
-    [['config', 'chek'], 'config is not complete: write config check'],
-    [['confg', 'check'], 'the first argument is neither a command nor a flag; did you mean config check?'],
+    [['srve'], 'unknown command; did you mean serve?'],
+    [['config'], 'config needs a subcommand: config check'],
+    [['config', 'chek'], 'unknown command; did you mean config check?'],
+    [['confg', 'check'], 'unknown command; did you mean config check?'],
+    [['help', 'bogus'], `unknown command; the commands are ${commands.map(({ name }) => name).join(', ')}`],
+    [['serve', 'SENTINEL'], 'unexpected argument at position 2 (see gitaly-exporter serve --help)'],
+    [['bucket', '1', 'SENTINEL'], 'unexpected argument at position 3 (see gitaly-exporter bucket --help)'],
+    [['bucket', '1', '--of=2'], '--of is given twice: as a flag and as an argument'],
+    [
+      ['demo'],
+      'the demo is part of a checkout, not of this package: clone the project and run npm ci && npm start',
+    ],
     [
       ['postgres://u:SENTINEL@h/d'],
-      `the first argument is neither a command nor a flag; the commands are ${commands.map(({ name }) => name).join(', ')}`,
+      `unknown command; the commands are ${commands.map(({ name }) => name).join(', ')}`,
     ],
-  ])('%j', async (args, message) => {
+  ])('%j is an error, exit code 2', async (args, message) => {
     const host = testHost();
     expect(await main(args, host)).toBe(2);
     expect(host.err()).toBe(`gitaly-exporter: ${message}\n`);
   });
+
+  test('a flag of another command is named as that', async () => {
+    const host = testHost();
+    expect(await main(['serve', '--namespace=gitlab'], host)).toBe(2);
+    expect(host.err()).toContain('--namespace: is a flag of "gitaly-exporter doctor", not of this command\n');
+  });
+
+  test('a flag name means a switch everywhere or a value everywhere, so that words are found in any order', () => {
+    const arity = new Map<string, boolean>();
+    for (const { options } of allCommands)
+      for (const { name, setting } of namedSettings([options])) {
+        const isSwitch = setting.kind.flag === 'switch';
+        expect([name, arity.get(name) ?? isSwitch]).toEqual([name, isSwitch]);
+        arity.set(name, isSwitch);
+      }
+  });
 });
 
 describe('help', () => {
-  test.each([['--help'], ['-h'], ['help']])('%s lists the commands and every section', async (arg) => {
+  test.each([[['--help']], [['-h']], [['help']]])('%j lists the commands and every section', async (args) => {
     const host = testHost();
-    expect(await main([arg], host)).toBe(0);
+    expect(await main(args, host)).toBe(0);
     expect(host.out()).toBe(programHelp(commands, 80));
     for (const { name } of commands) expect(host.out()).toContain(`\n  ${name} `);
     for (const title of ['Web', 'Log', 'Praefect', 'Metrics']) expect(host.out()).toContain(`\n${title}\n`);
   });
 
-  test('is about the command when one is named, whatever else is wrong', async () => {
+  test.each([
+    [['config', 'check', '--nonsense', '--help'], 'Usage: gitaly-exporter config check [flags]\n'],
+    [['help', 'config', 'check'], 'Usage: gitaly-exporter config check [flags]\n'],
+    [['help', 'bucket'], 'Usage: gitaly-exporter bucket [flags] [of]\n'],
+    [['config', '--help'], 'Usage: gitaly-exporter config <command> [flags]\n'],
+    [['help', 'config'], 'Usage: gitaly-exporter config <command> [flags]\n'],
+    [['serve', '-h'], 'Usage: gitaly-exporter serve [flags]\n'],
+  ])('%j is about what it names, whatever else is wrong', async (args, usage) => {
     const host = testHost();
-    expect(await main(['config', 'check', '--nonsense', '--help'], host)).toBe(0);
-    expect(host.out()).toContain('Usage: gitaly-exporter config check [flags]\n');
+    expect(await main(args, host)).toBe(0);
+    expect(host.out()).toContain(usage);
     expect(host.err()).toBe('');
   });
 
   test.each([40, 60, 80, 110])('fits a terminal of %i columns, but for words that do not', (width) => {
     const texts = [
       programHelp(commands, width),
-      ...commands.map((command) => commandHelp(command, { title: 'Options', settings: {} }, width)),
+      ...allCommands.map((command) => commandHelp(command, width)),
     ];
     for (const line of texts.flatMap((text) => text.split('\n'))) {
       const words = line.trim().split(' ').length;
@@ -71,11 +125,14 @@ describe('help', () => {
   });
 });
 
-test('--version prints the version of the package', async () => {
-  const host = testHost();
-  expect(await main(['--version'], host)).toBe(0);
-  expect(host.out()).toMatch(/^gitaly-exporter \d+\.\d+\.\d+ \(node v\d+/);
-});
+test.each([[['--version']], [['-v']], [['version']], [['serve', '-v']]])(
+  '%j prints the version of the package',
+  async (args) => {
+    const host = testHost();
+    expect(await main(args, host)).toBe(0);
+    expect(host.out()).toMatch(/^gitaly-exporter \d+\.\d+\.\d+ \(node v\d+/);
+  },
+);
 
 describe('serve', () => {
   test('does not start with wrong settings, and says all of it, what they point to included', async () => {
@@ -186,9 +243,9 @@ metrics:
       ['--praefect.config-file=/gone'],
       "--praefect.config-file: Praefect's configuration /gone does not exist",
     ],
-  ])('with %j it found something: exit code 1', async (args, message) => {
+  ])('a bad setting %j is exit code 2, as in every command', async (args, message) => {
     const host = testHost();
-    expect(await main(['config', 'check', ...args], host)).toBe(1);
+    expect(await main(['config', 'check', ...args], host)).toBe(2);
     expect(host.err()).toBe(`gitaly-exporter: one problem with the configuration\n  ${message}\n`);
     expect(host.out()).toBe('');
   });

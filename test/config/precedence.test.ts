@@ -110,7 +110,7 @@ describe('switches', () => {
   test('a value after a switch is not taken for its own', async () => {
     const loaded = await loadSettings(['--web.enable-reload', 'false'], memorySystem());
     expect(loaded.problems).toEqual([
-      { where: undefined, message: 'argument 2 belongs to no flag; write values as --flag=value' },
+      { where: undefined, message: 'unexpected argument at position 2; write values as --flag=value' },
     ]);
   });
 });

@@ -38,15 +38,9 @@ describe('wrong flags', () => {
       ['--log.level=info', '--log.level=warn'],
       ['--log.level: is given 2 times and takes one value; keep one'],
     ],
-    [['info'], ['argument 1 belongs to no flag; write values as --flag=value']],
-    [
-      ['--', 'x'],
-      [
-        'argument 1 belongs to no flag; write values as --flag=value',
-        'argument 2 belongs to no flag; write values as --flag=value',
-      ],
-    ],
-    [['--?'], ['an argument that begins with a dash is no flag of this program']],
+    [['info'], ['unexpected argument at position 1; write values as --flag=value']],
+    [['--', 'x'], ['unexpected argument at position 2; write values as --flag=value']],
+    [['--?'], ['an argument that begins with a dash is not a flag of this program']],
   ])('%j', async (args, expected) => {
     expect(await problems(args)).toEqual(expected);
   });

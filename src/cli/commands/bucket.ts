@@ -12,13 +12,13 @@ import { createEventLog } from '../../scheduler/event-log.ts';
 import { configFiles } from '../../sources/gitaly/configured.ts';
 import { createDatabase } from '../../sources/praefect/connection/create-database.ts';
 import { createVariantSource } from '../../sources/praefect/query.ts';
-import type { CommandIo, ExitCode } from '../command.ts';
-import { printProblems } from '../problems.ts';
+import { type CommandIo, defineCommand, type ExitCode } from '../command.ts';
+import { printProblems } from '../setting-problems.ts';
 import { type Asked, type BucketOptions, CannotAnswer, targetOf } from './bucket/asked.ts';
 import { answerFromDatabase } from './bucket/from-database.ts';
 import { answerFromPaths } from './bucket/from-paths.ts';
 
-export const options = {
+const bucketOptions = {
   title: 'Which bucket, and of which Gitaly',
   settings: {
     of: optional(text('<path or number>'), {
@@ -60,11 +60,24 @@ export const options = {
   },
 } as const satisfies Section;
 
-/** 0: found. 1: no such repository, or none in that bucket. 2: it cannot be told, and why. */
-export async function run(
+export const bucket = defineCommand({
+  name: 'bucket',
+  summary: 'Print the repositories that share a bucket, or the bucket of a repository',
+  description:
+    'Gitaly runs the Git processes of a repository in one of its cgroup buckets, repos-0, repos-1 and so on. "bucket 17 --storage gitaly-1" lists the repositories that share repos-17; "bucket @hashed/ab/cd/abcd.git" prints the bucket of one repository. Paths come from Praefect\'s database, or from standard input. Exit code 1 when there is no such repository.',
+  argument: 'of',
+  short: { 0: 'null' },
+  options: bucketOptions,
+  settings: ['Praefect', "Gitaly's and Praefect's own metrics"],
+  readsSources: true,
+  run,
+});
+
+/** @returns 0 found, 1 no such repository or none in that bucket, 2 the reason is on standard error */
+async function run(
   settings: Settings,
   io: CommandIo,
-  chosen: ValuesOf<(typeof options)['settings']>,
+  chosen: ValuesOf<(typeof bucketOptions)['settings']>,
 ): Promise<ExitCode> {
   const sources = await praefectSources(settings, io.origins, io.system);
   if (!sources.ok) {

@@ -1,44 +1,44 @@
-/** `doctor`: looks once whether everything is as it should be, says what is not, and how to mend it. */
+/** `doctor`: runs every check once, prints what fails and how to fix it. */
 import { hostname } from 'node:os';
 import { Refusal } from '../../config/kinds/kind.ts';
 import { listOf } from '../../config/kinds/lists.ts';
 import { duration } from '../../config/kinds/quantities.ts';
 import { oneOf, text } from '../../config/kinds/scalars.ts';
-import type { Settings } from '../../config/sections/index.ts';
+import { type Settings, sections } from '../../config/sections/index.ts';
 import { optional, type Section, setting, type ValuesOf } from '../../config/setting.ts';
 import { closest } from '../../config/suggest.ts';
-import { allChecks, look } from '../../doctor/look.ts';
-import { exitCodeOf, jsonReport, textReport } from '../../doctor/report.ts';
+import { accessChecks } from '../../doctor/finding.ts';
 import { systemClock } from '../../lib/clock.ts';
-import type { CommandIo } from '../command.ts';
+import { checkIds as recommendationIds } from '../../rules/checks/ids.ts';
+import { type CommandIo, defineCommand, usesColor } from '../command.ts';
 import { widthOf } from '../help.ts';
 
-const ids: readonly string[] = allChecks.map(({ id }) => id);
+const ids: readonly string[] = [...Object.values(accessChecks).map(({ id }) => id), ...recommendationIds];
 
-function known(found: string): Refusal | undefined {
+function knownCheck(found: string): Refusal | undefined {
   if (ids.includes(found)) return undefined;
   const near = closest(found, ids);
   return new Refusal(near === undefined ? `the checks are ${ids.join(', ')}` : `did you mean ${near}?`);
 }
 
-const checkIds = listOf(text('<check>', known), 'list of checks');
+const checkIds = listOf(text('<check>', knownCheck), 'list of checks');
 
-export const options = {
+const doctorOptions = {
   title: 'Doctor',
   settings: {
     namespace: optional(listOf(text('<namespace>'), 'list of namespaces'), {
-      unset: 'as kubernetes.namespace says',
-      help: 'Looks at Gitaly in this namespace of Kubernetes, whatever kubernetes.enabled and kubernetes.namespace say; may be repeated.',
+      unset: 'kubernetes.namespace',
+      help: 'Check Gitaly in this Kubernetes namespace, in place of kubernetes.enabled and kubernetes.namespace. Repeatable.',
       example: 'gitlab',
     }),
     only: optional(checkIds, {
       unset: 'all checks',
-      help: 'Runs these checks alone; may be repeated.',
+      help: 'Run only these checks. Repeatable.',
       example: 'database_tables',
     }),
     skip: optional(checkIds, {
       unset: 'none',
-      help: 'Leaves these checks out; may be repeated.',
+      help: 'Skip these checks. Repeatable.',
       example: 'servers_reachable',
     }),
     output: setting(oneOf(['table', 'json']), {
@@ -47,20 +47,32 @@ export const options = {
     }),
     timeout: setting(duration({ min: 1000, max: 600_000 }), {
       default: 30_000,
-      help: 'Longest that all of it may take; what was not reached by then fails or is unknown.',
+      help: 'Limit for the whole run; checks that were not reached by then fail or are unknown.',
     }),
   },
 } as const satisfies Section;
 
-/**
- * 0: nothing fails. 1: something does, or not all was reached in time. 2: it was interrupted, or there was nothing to
- * check, which is no good news.
- */
-export async function run(
+export const doctor = defineCommand({
+  name: 'doctor',
+  summary: 'Run one-off health and configuration checks',
+  description:
+    "Tries everything that the exporter does (Praefect's database, the Kubernetes API, cgroups, every server's metrics) and runs every recommendation for Gitaly as a check. Prints what was found, what was expected and how to fix it. Changes nothing. Exit code 1 when a check fails.",
+  options: doctorOptions,
+  settings: sections.map(({ title }) => title),
+  readsSources: false,
+  run,
+});
+
+/** @returns 0 nothing fails, 1 a check fails or was not reached in time, 2 interrupted, or nothing to check */
+async function run(
   settings: Settings,
   io: CommandIo,
-  { namespace, only, skip, output, timeout }: ValuesOf<(typeof options)['settings']>,
+  { namespace, only, skip, output, timeout }: ValuesOf<(typeof doctorOptions)['settings']>,
 ): Promise<number> {
+  const [{ look }, { exitCodeOf, jsonReport, textReport }] = await Promise.all([
+    import('../../doctor/look.ts'),
+    import('../../doctor/report.ts'),
+  ]);
   const late = new AbortController();
   const done = new AbortController();
   void systemClock.sleep(timeout, done.signal).then(() => {
@@ -86,13 +98,12 @@ export async function run(
     io.stderr.write('gitaly-exporter: doctor was interrupted\n');
     return 2;
   }
-  const { env } = io.system;
   io.stdout.write(
     output === 'json'
       ? jsonReport(report, systemClock.now())
       : textReport(report, {
           width: widthOf(io.stdout),
-          colour: io.stdout.isTTY === true && !env['NO_COLOR'] && env['TERM'] !== 'dumb',
+          colour: usesColor(io.stdout, io.system.env),
         }),
   );
   if (report.findings.length === 0) return 2;

@@ -35,6 +35,8 @@ export interface Kind<T> {
   readonly flag: 'value' | 'switch' | 'many';
   /** Values are never shown. */
   readonly secret: boolean;
+  /** All values, where the set is closed: for shell completion. */
+  readonly choices?: readonly string[];
   /** All that is wrong at once; `name` is what the setting is called where the value stands. */
   read(raw: Raw, name: string): Checked<T>;
   print(value: T): Printable;
@@ -54,6 +56,7 @@ export interface ScalarDefinition<T> {
   readonly expected: string;
   readonly flag?: 'value' | 'switch';
   readonly secret?: boolean;
+  readonly choices?: readonly string[];
   parse(text: string, origin: Origin): T | Refusal;
   print(value: T): Printable;
 }
@@ -61,13 +64,14 @@ export interface ScalarDefinition<T> {
 /** A kind whose value is one text. */
 export function scalar<T>(definition: ScalarDefinition<T>): Kind<T> {
   const secret = definition.secret ?? false;
-  const { name: kindName, placeholder, expected, flag = 'value', print } = definition;
+  const { name: kindName, placeholder, expected, flag = 'value', choices = [], print } = definition;
   return Object.freeze<Kind<T>>({
     name: kindName,
     placeholder,
     expected,
     flag,
     secret,
+    choices,
     print,
     read(raw, name) {
       if (raw.form !== 'text') {

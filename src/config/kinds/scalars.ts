@@ -59,6 +59,7 @@ export const oneOf = <const Choice extends string>(choices: readonly Choice[]): 
     name: choices.join(', '),
     placeholder: `<${choices.join('|')}>`,
     expected: `one of ${choices.join(', ')}`,
+    choices,
     parse(found) {
       const choice = choices.find((candidate) => candidate === found);
       if (choice !== undefined) return choice;

@@ -1,14 +1,15 @@
-/** What settings point to, read before anything starts: so that its problems are told with all the others. */
+/** What is wrong with the settings and with what they point to, found before anything starts and printed together. */
 import type { Loaded } from '../config/load.ts';
 import { praefectSources } from '../config/praefect/sources.ts';
-import { originText, type Problem } from '../config/problem.ts';
+import { originText, type Problem, problemText } from '../config/problem.ts';
 import type { System } from '../config/system.ts';
+import type { Output } from './command.ts';
 
 /**
  * Everything that is wrong with the database's address, certificates and password files, Praefect's config.toml
- * and the web configuration file. What hangs on a setting that could not be read itself is left out.
+ * and the web configuration file. What depends on a setting that could not be read itself is left out.
  */
-export async function problemsBehind(
+export async function referencedFileProblems(
   { settings, origins, unreadable }: Loaded<unknown>,
   system: System,
 ): Promise<readonly Problem[]> {
@@ -25,4 +26,11 @@ export async function problemsBehind(
     if (!opened.ok) problems.push(...opened.problem.split('\n').map((message) => ({ where, message })));
   }
   return problems;
+}
+
+/** All of them, each with its place. */
+export function printProblems(problems: readonly Problem[], output: Output): void {
+  const count = problems.length === 1 ? 'one problem' : `${problems.length} problems`;
+  output.write(`gitaly-exporter: ${count} with the configuration\n`);
+  for (const problem of problems) output.write(`  ${problemText(problem)}\n`);
 }

@@ -1,0 +1,34 @@
+/** `config check`: prints the settings in effect and what they lead to, once no problem was found with them. */
+import { praefectSources } from '../../config/praefect/sources.ts';
+import { type Settings, sections } from '../../config/sections/index.ts';
+import { settingsText } from '../../config/settings-text.ts';
+import { type CommandIo, defineCommand } from '../command.ts';
+import { printProblems } from '../setting-problems.ts';
+
+export const configCheck = defineCommand({
+  name: 'config check',
+  summary: 'Check the configuration and print it with its defaults',
+  description:
+    'Checks every setting and the files that they point to, and prints the settings in effect and where each came from, secrets hidden. Connects to nothing.',
+  settings: sections.map(({ title }) => title),
+  readsSources: true,
+  run,
+});
+
+async function run(settings: Settings, io: CommandIo): Promise<number> {
+  const sources = await praefectSources(settings, io.origins, io.system);
+  if (!sources.ok) {
+    printProblems(sources.problems, io.stderr);
+    return 2;
+  }
+  const { databaseText, configuredStorages } = sources.value;
+  const storages = configuredStorages
+    ?.map(({ name, storages }) => `${name} on ${storages.join(', ')}`)
+    .join('; ');
+  io.stdout.write(settingsText(settings, io.origins));
+  io.stdout.write(`\n# ${databaseText}\n`);
+  io.stdout.write(
+    `# configured storages: ${storages ?? 'unknown; those that Praefect contacted within the last day are shown'}\n`,
+  );
+  return 0;
+}
