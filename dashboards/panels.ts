@@ -62,7 +62,7 @@ export const servers = {
     pressure: 106,
     pods: 107,
     rotation: 108,
-    posture: 109,
+    checks: 109,
   },
   panels: {
     found: 1,
@@ -95,8 +95,8 @@ export const servers = {
     disruptions: 64,
     rotationPhases: 71,
     rotations: 72,
-    posture: 81,
-    postureUnknown: 82,
+    checksFailing: 81,
+    checksUnknown: 82,
   },
 } as const;
 

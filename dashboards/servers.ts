@@ -10,7 +10,7 @@ import { cpu } from './rows/servers-cpu.ts';
 import { glance } from './rows/servers-glance.ts';
 import { memory } from './rows/servers-memory.ts';
 import { oom } from './rows/servers-oom.ts';
-import { pods, postureRow, rotation } from './rows/servers-pods.ts';
+import { checksRow, pods, rotation } from './rows/servers-pods.ts';
 import { pressure } from './rows/servers-pressure.ts';
 import { gaugeOfServers } from './variables.ts';
 
@@ -30,7 +30,7 @@ export const serversBoard = (settings: AlertSettings): Board =>
       pressure(),
       pods(),
       rotation(settings),
-      postureRow(),
+      checksRow(),
     ],
     moments: [
       {

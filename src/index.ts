@@ -17,7 +17,7 @@ export { anyValue, counter, gauge, histogram, type LabelsOf, type Metric } from 
 export { type Block, type Family, samplesOf, single } from './metrics/samples.ts';
 // Recommendations as checks: pure functions of what was found.
 export { type Evaluation, evaluate, type Finding } from './rules/checks/evaluate.ts';
-export { nothingKnown, type PostureInputs } from './rules/checks/inputs.ts';
+export { type CheckInputs, nothingKnown } from './rules/checks/inputs.ts';
 export { type Problem, praefectProblems } from './rules/problems/praefect.ts';
 export { readingOf } from './rules/problems/reading.ts';
 // Running collectors of one's own beside them.

@@ -1,7 +1,7 @@
 /** Gitaly's pods on Kubernetes: whether they are Ready, how they rotate, what is not as recommended. */
 import type { AlertSettings } from '../../alerts/settings.ts';
 import { above, equals, increase, maxBy, not, subtract } from '../../src/monitoring/promql/index.ts';
-import { posture, postureUnknown } from '../../src/rules/checks/metrics.ts';
+import { checkPassed, checksUnknown } from '../../src/rules/checks/metrics.ts';
 import {
   disruptionsAllowed,
   podReady,
@@ -117,20 +117,20 @@ export const rotation = ({ thresholds }: AlertSettings): Row => ({
   ],
 });
 
-export const postureRow = (): Row => ({
-  id: rows.posture,
+export const checksRow = (): Row => ({
+  id: rows.checks,
   title: 'Recommendations',
   panels: [
     timeseries({
-      id: ids.posture,
+      id: ids.checksFailing,
       title: 'Not followed',
-      tells: 'What it costs and how to mend it: gitaly-exporter doctor, the page, docs/posture.md.',
+      tells: 'What it costs and how to mend it: gitaly-exporter doctor, the page, docs/checks.md.',
       unit: 'short',
       queries: [
         {
           expression: subtract(
             1,
-            equals(maxBy([...server, 'workload', 'check'], gaugeOfServers(posture)), 0),
+            equals(maxBy([...server, 'workload', 'check'], gaugeOfServers(checkPassed)), 0),
           ),
           legend: '{{check}}: {{pod}} {{workload}} {{node}}',
         },
@@ -139,13 +139,13 @@ export const postureRow = (): Row => ({
       width: 12,
     }),
     timeseries({
-      id: ids.postureUnknown,
+      id: ids.checksUnknown,
       title: 'Not known',
       tells: 'A right is missing, or nobody reads what would tell.',
       unit: 'short',
       queries: [
         {
-          expression: above(maxBy(['cluster', 'check'], gaugeOfServers(postureUnknown)), 0),
+          expression: above(maxBy(['cluster', 'check'], gaugeOfServers(checksUnknown)), 0),
           legend: '{{check}}',
         },
       ],

@@ -11,7 +11,7 @@ import type { Clock } from '../lib/clock.ts';
 import type { Log } from '../lib/log.ts';
 import { exposition } from '../metrics/exposition.ts';
 import { createProcessMetrics } from '../metrics/process.ts';
-import { postureRoute } from '../rules/checks/api.ts';
+import { checksRoute } from '../rules/checks/api.ts';
 import { createProblemRecord } from '../rules/problems/record.ts';
 import { createEventLog } from '../scheduler/event-log.ts';
 import type { ActionResult, DemoActions } from '../server/routes.ts';
@@ -122,7 +122,7 @@ export function createApp(options: AppOptions): App {
         events: events.recent(50),
         maxTimeRatio: settings.praefect.database.maxTimeRatio,
         cgroups: core.cgroups(),
-        posture: core.posture,
+        checks: core.checks,
         planned: core.planned(),
         now: clock.now(),
         demo: options.demo?.view(),
@@ -137,7 +137,7 @@ export function createApp(options: AppOptions): App {
       run: reload,
     },
     api: [
-      postureRoute({ posture: () => core.posture, now: clock.now }),
+      checksRoute({ checks: () => core.checks, now: clock.now }),
       ...bucketRoutes({ sources: bucketSources, clock }),
     ],
     ...(options.demo === undefined ? {} : { demo: options.demo.actions }),

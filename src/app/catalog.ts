@@ -2,7 +2,7 @@
 
 import type { Metric } from '../metrics/metric.ts';
 import { processMetrics } from '../metrics/process.ts';
-import { postureMetrics } from '../rules/checks/metrics.ts';
+import { checkMetrics } from '../rules/checks/metrics.ts';
 import { eventMetrics } from '../scheduler/event-metrics.ts';
 import { selfMetrics } from '../scheduler/self-metrics.ts';
 import { serverMetrics } from '../server/metrics.ts';
@@ -31,7 +31,7 @@ export const catalogue: readonly CatalogueSection[] = [
   { title: "Gitaly's servers: memory, CPU, OOM kills", metrics: levelsMetrics },
   { title: "Gitaly's servers: repository buckets", metrics: bucketMetrics },
   { title: 'Gitaly on Kubernetes', metrics: kubernetesMetrics },
-  { title: 'Recommendations, as checks', metrics: postureMetrics },
+  { title: 'Recommendations, as checks', metrics: checkMetrics },
   {
     title: 'The exporter',
     metrics: [

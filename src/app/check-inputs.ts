@@ -5,9 +5,10 @@ import { parsePraefectConfig } from '../config/praefect/praefect-config.ts';
 import { problemText } from '../config/problem.ts';
 import type { Clock } from '../lib/clock.ts';
 import { type Known, known, notApplicable, present, type Unknown, unknown } from '../lib/known.ts';
-import type { NodeFacts, PostureInputs, PraefectFacts, ServerFacts } from '../rules/checks/inputs.ts';
+import type { CheckInputs, PraefectFacts, ServerFacts } from '../rules/checks/inputs.ts';
 import { nodeNotKnown, serverNotKnown } from '../rules/checks/inputs.ts';
-import type { CgroupPosture, CgroupServer } from '../sources/cgroup/check-inputs.ts';
+import type { NodeFacts } from '../sources/cgroup/check-facts.ts';
+import type { CgroupFactsReader, CgroupServer } from '../sources/cgroup/check-inputs.ts';
 import type { Component } from '../sources/gitaly/metrics.ts';
 import type { ConfigSource } from '../sources/gitaly/target.ts';
 import { type Identity, identityKey } from '../sources/identity.ts';
@@ -22,7 +23,7 @@ import type { Pod } from '../sources/kubernetes/objects/types.ts';
 import type { Store, Stores } from '../sources/kubernetes/store.ts';
 
 /** Each part that this exporter does not have is undefined, and what rests on it is then not known. */
-export interface PostureSources {
+export interface CheckSources {
   readonly clock: Clock;
   /** Undefined: no Kubernetes is watched. */
   readonly stores: Stores | undefined;
@@ -38,11 +39,11 @@ export interface PostureSources {
   /** Undefined: without kubernetes.volume-stats. */
   readonly volumes: VolumeStats | undefined;
   /** Undefined: without cgroup.enabled. */
-  readonly cgroups: CgroupPosture | undefined;
+  readonly cgroups: CgroupFactsReader | undefined;
   /** Seconds from deletion to Ready at the last rotation that was seen whole. */
   readonly rotationSeconds: ((identity: Identity) => number | undefined) | undefined;
   readonly praefect: PraefectKnown | undefined;
-  /** posture.client-retry-window */
+  /** checks.client-retry-window */
   readonly clientRetrySeconds?: number | undefined;
 }
 
@@ -59,9 +60,9 @@ export interface PraefectKnown {
 const noKubernetes = notApplicable('Kubernetes is not watched (kubernetes.enabled)');
 
 /** Never rejects: what could not be read is unknown, with its reason. */
-export async function postureInputs(sources: PostureSources, signal: AbortSignal): Promise<PostureInputs> {
+export async function readCheckInputs(sources: CheckSources, signal: AbortSignal): Promise<CheckInputs> {
   const { clock, stores } = sources;
-  const here = await sources.cgroups?.look(signal);
+  const here = await sources.cgroups?.read(signal);
   const cgroups = here?.servers ?? [];
   const gitalyPods = gitalyPodsOf(sources, cgroups);
   const praefectPods = podsOf(sources, 'praefect');
@@ -83,7 +84,7 @@ export async function postureInputs(sources: PostureSources, signal: AbortSignal
     nodeFacts: nodesOf(here?.node, valueOr(gitalyPods)),
     clientRetrySeconds: present(
       sources.clientRetrySeconds,
-      "how long GitLab's Rails and Sidekiq try again stands in their own configuration, which is not read: set posture.client-retry-window",
+      "how long GitLab's Rails and Sidekiq try again stands in their own configuration, which is not read: set checks.client-retry-window",
     ),
     praefect,
   };
@@ -95,12 +96,12 @@ function heldBy<T>(store: Store<T> | undefined, resource: string): Known<readonl
   return failure === undefined ? known(store.all()) : unknown(failure.message);
 }
 
-function podsOf({ stores, componentOf }: PostureSources, component: Component): Known<readonly Pod[]> {
+function podsOf({ stores, componentOf }: CheckSources, component: Component): Known<readonly Pod[]> {
   const pods = heldBy(stores?.pods, 'pods');
   return 'unknown' in pods ? pods : known(pods.value.filter((pod) => componentOf(pod) === component));
 }
 
-function gitalyPodsOf(sources: PostureSources, here: readonly CgroupServer[]): Known<readonly Pod[]> {
+function gitalyPodsOf(sources: CheckSources, here: readonly CgroupServer[]): Known<readonly Pod[]> {
   const pods = podsOf(sources, 'gitaly');
   if (sources.stores === undefined && here.some(({ identity }) => identity.pod !== '')) return apiNotAsked;
   if ('unknown' in pods || sources.ownNodeOnly !== true || pods.value.length > 0) return pods;
@@ -115,7 +116,7 @@ const apiNotAsked = unknown(
 const valueOr = <T>(fact: Known<readonly T[]>): readonly T[] => ('unknown' in fact ? [] : fact.value);
 
 async function serversOfPods(
-  sources: PostureSources,
+  sources: CheckSources,
   pods: readonly Pod[],
   here: readonly CgroupServer[],
   signal: AbortSignal,
@@ -141,19 +142,19 @@ const volumesOff = unknown(
   'the kubelets are not asked: set kubernetes.volume-stats, and grant nodes/proxy; Prometheus has it as kubelet_volume_stats_available_bytes, too',
 );
 
-const noCgroup = ({ cgroups }: PostureSources): string =>
+const noCgroup = ({ cgroups }: CheckSources): string =>
   cgroups === undefined
     ? "it stands in files of the pod's node: the agent there tells of it"
     : "no cgroups of this pod were found on this host: the agent of the pod's own node tells of it";
 
-function rotationOf({ rotationSeconds }: PostureSources, identity: Identity): Known<number> {
+function rotationOf({ rotationSeconds }: CheckSources, identity: Identity): Known<number> {
   const seconds = rotationSeconds?.(identity);
   return seconds === undefined ? unknown('no rotation of this pod was seen whole yet') : known(seconds);
 }
 
 /** Of each pod its configuration, or why it is not known. */
 async function podConfigs(
-  { configMaps, componentOf }: PostureSources,
+  { configMaps, componentOf }: CheckSources,
   pods: readonly Pod[],
   signal: AbortSignal,
 ): Promise<(pod: Pod) => Known<GitalyConfig>> {
@@ -179,7 +180,7 @@ function parsedConfig(text: string, name: string): Known<GitalyConfig> {
 
 /** Gitalys on virtual machines, of which a configuration file or cgroups are known. */
 async function serversOfMachines(
-  { configFiles }: PostureSources,
+  { configFiles }: CheckSources,
   here: readonly CgroupServer[],
   signal: AbortSignal,
 ): Promise<readonly ServerFacts[]> {
@@ -218,10 +219,10 @@ function nodesOf(own: NodeFacts | undefined, gitalyPods: readonly Pod[]): readon
 }
 
 async function othersOf(
-  { otherPods, stores }: PostureSources,
+  { otherPods, stores }: CheckSources,
   gitalyPods: readonly Pod[],
   signal: AbortSignal,
-): Promise<PostureInputs['otherPods']> {
+): Promise<CheckInputs['otherPods']> {
   if (stores === undefined) return noKubernetes;
   if (otherPods === undefined)
     return unknown(
@@ -234,7 +235,7 @@ async function othersOf(
 }
 
 async function praefectOf(
-  sources: PostureSources,
+  sources: CheckSources,
   praefectPods: readonly Pod[],
   signal: AbortSignal,
 ): Promise<Known<PraefectFacts>> {
@@ -254,7 +255,7 @@ async function praefectOf(
 
 /** By the file that we were given, else by the ConfigMap of its pods. */
 async function sslModeOf(
-  { praefect, configMaps, componentOf }: PostureSources,
+  { praefect, configMaps, componentOf }: CheckSources,
   pods: readonly Pod[],
   signal: AbortSignal,
 ): Promise<Known<string>> {

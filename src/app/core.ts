@@ -13,12 +13,12 @@ import type { BuildInfo } from '../scheduler/self-metrics.ts';
 import type { CgroupView } from '../sources/cgroup/view.ts';
 import type { ConfigSource } from '../sources/gitaly/target.ts';
 import { cgroupPart } from './components/cgroup.ts';
+import { checksComponent } from './components/checks.ts';
 import { gitalyPart } from './components/gitaly.ts';
 import { type KeptParts, keepParts } from './components/kept.ts';
 import { kubernetesPart } from './components/kubernetes.ts';
 import { maintenancePart } from './components/maintenance.ts';
 import type { Part, PartOptions } from './components/part.ts';
-import { posturePart } from './components/posture.ts';
 import { praefectPart } from './components/praefect.ts';
 
 export interface CoreOptions extends PartOptions {
@@ -40,7 +40,7 @@ export interface Core {
   /** Undefined where no cgroups are watched. */
   cgroups(): CgroupView | undefined;
   /** Undefined where no recommendations are checked; `latest` before the first run. */
-  readonly posture: { latest(): Evaluation | undefined } | undefined;
+  readonly checks: { latest(): Evaluation | undefined } | undefined;
   /** Planned work that is under way. */
   readonly planned: () => readonly { readonly name: string; readonly endsAt: number | undefined }[];
   readonly kept: KeptParts;
@@ -61,9 +61,9 @@ export function createCore(options: CoreOptions): Core {
     cgroupPart(options, cluster, gitaly.configs),
   );
   const praefect = praefectPart(options);
-  const posture = posturePart(options, { cluster, directory: cgroup.directory, reading });
+  const checks = checksComponent(options, { cluster, directory: cgroup.directory, reading });
   const maintenance = maintenancePart(options, cluster);
-  const parts: readonly Part[] = [gitaly, praefect, cgroup, kubernetes, posture, maintenance];
+  const parts: readonly Part[] = [gitaly, praefect, cgroup, kubernetes, checks, maintenance];
   const runner = createRunner({
     build: options.build,
     clock: options.clock,
@@ -91,7 +91,7 @@ export function createCore(options: CoreOptions): Core {
     },
     configs: gitaly.configs,
     cgroups: () => cgroup.view(),
-    posture: posture.isChecked ? posture : undefined,
+    checks: checks.isChecked ? checks : undefined,
     planned: maintenance.open,
     kept,
     async stop(successor) {

@@ -1,7 +1,7 @@
 /** From what the runner, the rules and the event log know to what the page and the API show. */
 
 import type { Evaluation } from '../rules/checks/evaluate.ts';
-import { posturePage } from '../rules/checks/view.ts';
+import { checksPage } from '../rules/checks/view.ts';
 import type { DatedProblem } from '../rules/problems/record.ts';
 import type { Event } from '../scheduler/event-log.ts';
 import type { CollectorStatus } from '../scheduler/status.ts';
@@ -24,7 +24,7 @@ export interface StatusParts {
   /** Planned work that is under way. */
   readonly planned: readonly MaintenanceWindowView[];
   /** Undefined where no recommendations are checked. */
-  readonly posture: { latest(): Evaluation | undefined } | undefined;
+  readonly checks: { latest(): Evaluation | undefined } | undefined;
   /** Clock.now() */
   readonly now: number;
   readonly demo: DemoView | undefined;
@@ -45,7 +45,7 @@ export function statusView(parts: StatusParts): StatusView {
     collectors: parts.collectors.map((status) => collectorView(status, parts.maxTimeRatio)),
     memory: parts.cgroups && memoryView(parts.cgroups),
     maintenanceWindows: parts.planned,
-    checks: parts.posture && posturePage(parts.posture.latest(), parts.now),
+    checks: parts.checks && checksPage(parts.checks.latest(), parts.now),
     events: parts.events,
     links: [],
     demo: parts.demo,

@@ -1,4 +1,4 @@
-/** What doctor finds, and the checks of the exporter's own access. Posture's checks join them as the same shape. */
+/** What doctor finds, and the checks of the exporter's own access. Recommendations's checks join them as the same shape. */
 
 /** In the order in which they are shown. */
 export const statuses = ['fail', 'warn', 'unknown', 'pass'] as const;
@@ -14,7 +14,7 @@ export const groups = [
   "Kubernetes' API",
   'Cgroups',
   'Servers',
-  'Posture',
+  'Recommendations',
 ] as const;
 export type Group = (typeof groups)[number];
 

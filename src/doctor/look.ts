@@ -1,6 +1,6 @@
 /** Everything that doctor looks at, once, in the order in which one thing rests on another. */
 
-import { type PraefectKnown, postureInputs } from '../app/check-inputs.ts';
+import { type PraefectKnown, readCheckInputs } from '../app/check-inputs.ts';
 import type { Origins } from '../config/praefect/sources.ts';
 import { type PraefectSources, praefectSources } from '../config/praefect/sources.ts';
 import { problemText } from '../config/problem.ts';
@@ -9,7 +9,7 @@ import type { System } from '../config/system.ts';
 import type { Clock } from '../lib/clock.ts';
 import { checksOfRole, evaluate } from '../rules/checks/evaluate.ts';
 import type { ServerFacts } from '../rules/checks/inputs.ts';
-import { createCgroupPosture } from '../sources/cgroup/check-inputs.ts';
+import { createCgroupFactsReader } from '../sources/cgroup/check-inputs.ts';
 import type { PodDirectory } from '../sources/cgroup/tree.ts';
 import { configFiles, configuredTargets } from '../sources/gitaly/configured.ts';
 import { systemResolve } from '../sources/gitaly/scrape/resolve.ts';
@@ -61,13 +61,13 @@ export async function look(options: LookOptions, signal: AbortSignal): Promise<R
   findings.push(...(await webFindings(settings)));
   const sources = await praefectSources(settings, options.origins, system);
   findings.push(...settingsFindings(sources));
-  const database = wantsGroup("Praefect's database", 'Posture')
+  const database = wantsGroup("Praefect's database", 'Recommendations')
     ? await databasePart(sources.ok ? sources.value : undefined)
     : undefined;
 
   const componentOf = componentBySelectors(kubernetes);
   const node = kubernetes.node ?? hostName;
-  const cluster = wantsGroup("Kubernetes' API", 'Cgroups', 'Servers', 'Posture', 'Settings')
+  const cluster = wantsGroup("Kubernetes' API", 'Cgroups', 'Servers', 'Recommendations', 'Settings')
     ? await kubernetesPart()
     : undefined;
   const seen = cluster?.seen;
@@ -92,8 +92,8 @@ export async function look(options: LookOptions, signal: AbortSignal): Promise<R
         )),
       );
 
-    const servers = wantsGroup('Posture') ? await posturePart(directory) : [];
-    if (!cgroup.enabled && wantsGroup('Cgroups', 'Posture'))
+    const servers = wantsGroup('Recommendations') ? await checksComponent(directory) : [];
+    if (!cgroup.enabled && wantsGroup('Cgroups', 'Recommendations'))
       notes.push(
         'Cgroups and what else stands in files of the host (cgroup.enabled is false): run doctor where the agent runs, as `kubectl exec` in its pod.',
       );
@@ -108,9 +108,9 @@ export async function look(options: LookOptions, signal: AbortSignal): Promise<R
     for (const close of closers) await close();
   }
 
-  async function posturePart(directory: PodDirectory | undefined): Promise<readonly ServerFacts[]> {
-    const { clientRetryWindow: retryMs } = settings.posture;
-    const inputs = await postureInputs(
+  async function checksComponent(directory: PodDirectory | undefined): Promise<readonly ServerFacts[]> {
+    const { clientRetryWindow: retryMs } = settings.checks;
+    const inputs = await readCheckInputs(
       {
         clock,
         stores: seen?.stores,
@@ -123,7 +123,14 @@ export async function look(options: LookOptions, signal: AbortSignal): Promise<R
         volumes:
           seen !== undefined && kubernetes.volumeStats ? createVolumeStats(seen.api, clock) : undefined,
         cgroups: cgroup.enabled
-          ? createCgroupPosture({ root: cgroup.root, node, directory, readText, proc: options.proc, clock })
+          ? createCgroupFactsReader({
+              root: cgroup.root,
+              node,
+              directory,
+              readText,
+              proc: options.proc,
+              clock,
+            })
           : undefined,
         rotationSeconds: undefined,
         praefect: database?.known,

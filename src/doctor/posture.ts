@@ -10,7 +10,7 @@ import type { Check, Finding, Mend } from './finding.ts';
 export const postureChecks: ReadonlyMap<string, Check & Pick<PostureCheck, 'expected'>> = new Map(
   checks.map(({ id, title, why, expected }) => [
     id,
-    Object.freeze({ id, group: 'Posture' as const, title, why, expected, runbook: runbookOf(id) }),
+    Object.freeze({ id, group: 'Recommendations' as const, title, why, expected, runbook: runbookOf(id) }),
   ]),
 );
 

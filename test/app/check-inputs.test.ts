@@ -1,9 +1,9 @@
 /** From recorded clusters to what the checks say: which facts reach them, and why others do not. */
 import { describe, expect, test } from '@jest/globals';
-import { type PostureSources, postureInputs } from '../../src/app/check-inputs.ts';
+import { type CheckSources, readCheckInputs } from '../../src/app/check-inputs.ts';
 import { known, unknown } from '../../src/lib/known.ts';
 import { type CheckChoice, checksOfRole, evaluate } from '../../src/rules/checks/evaluate.ts';
-import type { CgroupPosture } from '../../src/sources/cgroup/check-inputs.ts';
+import type { CgroupFactsReader } from '../../src/sources/cgroup/check-inputs.ts';
 import { chartComponentOf } from '../../src/sources/kubernetes/directory/component.ts';
 import { createConfigMaps, type ReadConfigMap } from '../../src/sources/kubernetes/directory/config-maps.ts';
 import {
@@ -47,7 +47,7 @@ function sources(name: 'posture-good' | 'posture-chart-defaults') {
     ok: true,
     object: maps.find((map) => map.namespace === namespace && map.name === wanted),
   });
-  const all: PostureSources = {
+  const all: CheckSources = {
     clock,
     stores,
     componentOf: chartComponentOf,
@@ -63,8 +63,8 @@ function sources(name: 'posture-good' | 'posture-chart-defaults') {
 }
 
 /** A host on which no Gitaly is found. */
-const noServers: CgroupPosture = {
-  look: async () => ({
+const noServers: CgroupFactsReader = {
+  read: async () => ({
     servers: [],
     node: {
       node: 'node-1',
@@ -79,10 +79,10 @@ const noServers: CgroupPosture = {
 
 /** The worst result of each check, with its reason where it is unknown. */
 async function results(
-  given: PostureSources,
+  given: CheckSources,
   chosen: CheckChoice = checksOfRole.cluster,
 ): Promise<Readonly<Record<string, string>>> {
-  const { findings } = evaluate(await postureInputs(given, signal), chosen);
+  const { findings } = evaluate(await readCheckInputs(given, signal), chosen);
   const worst: Record<string, string> = {};
   for (const { check, result, notApplicable } of findings) {
     const now = notApplicable ? 'n/a' : result;
@@ -139,11 +139,11 @@ test('an agent proves what stands in its node, with cgroups and configuration to
   const { all } = sources('posture-good');
   const [pod] = recordedPods('posture-good', 'at-rest').filter(({ name }) => name === 'gl-gitaly-default-0');
   if (pod === undefined) throw new Error('a pod');
-  const agent: PostureSources = {
+  const agent: CheckSources = {
     ...all,
     stores: all.stores && { ...all.stores, pods: testStore([pod]) },
     cgroups: {
-      look: async () => ({
+      read: async () => ({
         servers: [
           {
             identity: { namespace: pod.namespace, pod: pod.name, node: pod.node },
@@ -180,7 +180,7 @@ test('an agent proves what stands in its node, with cgroups and configuration to
 
 test('an agent on a node without Gitaly leaves nothing open', async () => {
   const { all, stores } = sources('posture-good');
-  const agent: PostureSources = {
+  const agent: CheckSources = {
     ...all,
     stores: { ...stores, pods: testStore() },
     ownNodeOnly: true,
@@ -198,12 +198,12 @@ test('an agent on a node without Gitaly leaves nothing open', async () => {
 describe('what is not known never passes', () => {
   test('pods that are known by their cgroups alone are not without recommendations', async () => {
     const { all } = sources('posture-good');
-    const found: PostureSources = {
+    const found: CheckSources = {
       ...all,
       ...{ stores: undefined, configMaps: undefined, otherPods: undefined },
       cgroups: {
-        async look(given) {
-          const { node } = await noServers.look(given);
+        async read(given) {
+          const { node } = await noServers.read(given);
           const identity = { namespace: '', pod: '3f1c8d2a', node: node.node };
           const none = unknown('not looked at');
           const facts = {
@@ -221,7 +221,7 @@ describe('what is not known never passes', () => {
 
   test('without Kubernetes nothing is asked of its pods', async () => {
     const { all } = sources('posture-good');
-    const inputs = await postureInputs(
+    const inputs = await readCheckInputs(
       { ...all, stores: undefined, configMaps: undefined, otherPods: undefined },
       signal,
     );
@@ -234,7 +234,7 @@ describe('what is not known never passes', () => {
     async (store) => {
       const { all, stores } = sources('posture-good');
       stores[store].set({ current: false, failure: { reason: 'permission', message: 'no right to list' } });
-      const { findings } = evaluate(await postureInputs(all, signal), checksOfRole.cluster);
+      const { findings } = evaluate(await readCheckInputs(all, signal), checksOfRole.cluster);
       const unknowns = findings.filter(({ reason }) => reason === 'no right to list');
       expect(unknowns.length).toBeGreaterThan(0);
       expect(unknowns.every(({ result }) => result === 'unknown')).toBe(true);
@@ -246,7 +246,7 @@ describe('what is not known never passes', () => {
     const failure = { reason: 'permission', message: 'no right to get configmaps' } as const;
     const forbidden = createConfigMaps(async () => ({ ok: false, failure }), clock);
     const { findings } = evaluate(
-      await postureInputs({ ...all, configMaps: forbidden }, signal),
+      await readCheckInputs({ ...all, configMaps: forbidden }, signal),
       checksOfRole.cluster,
     );
     for (const check of ['concurrency_limits', 'praefect_sslmode', 'git_memory_buffer'])
@@ -281,7 +281,7 @@ test("Praefect's database tells PostgreSQL's version and who is alive", async ()
 test('volumes and rotations that are known reach their checks', async () => {
   const { all } = sources('posture-good');
   const volume = { capacityBytes: 100, availableBytes: 10, inodes: known({ total: 10, free: 9 }) };
-  const inputs = await postureInputs(
+  const inputs = await readCheckInputs(
     { ...all, volumes: { of: async () => known(volume) }, rotationSeconds: () => 42 },
     signal,
   );
@@ -300,7 +300,7 @@ test('on a virtual machine its configuration file and its cgroups are one server
     repositoryCgroups: known(3),
     ownerUid: unknown(''),
   } as const;
-  const inputs = await postureInputs(
+  const inputs = await readCheckInputs(
     {
       ...sources('posture-good').all,
       stores: undefined,
@@ -318,7 +318,7 @@ test('on a virtual machine its configuration file and its cgroups are one server
         }),
       },
       cgroups: {
-        look: async () => ({
+        read: async () => ({
           servers: [{ identity, facts }],
           node: {
             node: 'vm-1',

@@ -65,14 +65,14 @@ test('each Gitaly by its levels, with the kills of those levels that had some, w
       {
         name: 'gitlab/gl-gitaly-0',
         title: "Git's cgroups are siblings of Gitaly's container; 10 repository buckets, 2 in use",
-        pod: { anon: 2, usage: 3, limit: 4, throttled: undefined, unread: [] },
-        gitaly: { anon: 1, usage: 2, limit: 'none', throttled: undefined, unread: [] },
+        pod: { anon: 2, usage: 3, limit: 4, throttledRatio: undefined, readErrors: [] },
+        gitaly: { anon: 1, usage: 2, limit: 'none', throttledRatio: undefined, readErrors: [] },
         git: {
           anon: undefined,
           usage: undefined,
           limit: undefined,
-          throttled: 0.1,
-          unread: ['memory.stat (io)'],
+          throttledRatio: 0.1,
+          readErrors: ['memory.stat (io)'],
         },
         kills: [
           { level: 'a repository bucket', processes: 3, last: 1000 },

@@ -227,7 +227,7 @@ kubernetes:
   stale-after: 5m  # default
 maintenance:
   # window: not set (none but those that Kubernetes tells of)
-posture:
+checks:
   # client-retry-window: not set (not known, and then not checked)
 metrics:
   max-series: 100000  # default

@@ -165,7 +165,7 @@ describe('what stands in the way is one finding, and the rest is left out', () =
   });
 });
 
-test('what the checks of the posture want is told beside: the version, and who is alive', async () => {
+test('what the checks need is told beside: the version, and who is alive', async () => {
   const place = await database('19.0');
   await (await place.client()).query(`
     INSERT INTO node_status (praefect_name, shard_name, node_name, last_contact_attempt_at, last_seen_active_at)

@@ -74,7 +74,7 @@ async function failing(collector: string, ...args: readonly string[]): Promise<R
 }
 
 const servers = ({ found }: Running): readonly string[] =>
-  [...found.names()].filter((name) => /^gitaly_server_(?!posture)/.test(name));
+  [...found.names()].filter((name) => /^gitaly_server_(?!check)/.test(name));
 
 describe('settings that point to nothing, or to something else, are failures of what rests on them', () => {
   test('a kubeconfig that is not there', async () => {

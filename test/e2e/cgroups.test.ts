@@ -51,7 +51,7 @@ const kills = (found: Scrape, level: string, of = first): number | undefined =>
   found.value('gitaly_server_oom_kills_total', { ...of, level });
 
 const namesOf = (found: Scrape): readonly string[] =>
-  [...found.names()].filter((name) => /^gitaly_server_(?!posture)/.test(name));
+  [...found.names()].filter((name) => /^gitaly_server_(?!check)/.test(name));
 
 const allKills = (found: Scrape): number =>
   [...found.series]

@@ -90,9 +90,9 @@ describe('roles', () => {
     const told = new Set([...byCluster, ...byAgent]);
     expect([...told].filter((series) => !byAll.has(series))).toEqual([]);
     // It holds a file of the node against a ConfigMap, and an agent has no right to read those: unknown there.
-    const byBothTogether = /^gitaly_server_posture \[\["check","git_limit_as_configured"\]/;
+    const byBothTogether = /^gitaly_server_check_passed \[\["check","git_limit_as_configured"\]/;
     expect([...byAll].filter((series) => !told.has(series) && !byBothTogether.test(series))).toEqual([]);
-    expect(ofAgent.value('gitaly_server_posture_unknown', { check: 'git_limit_as_configured' })).toBe(2);
+    expect(ofAgent.value('gitaly_server_checks_unknown', { check: 'git_limit_as_configured' })).toBe(2);
     expect(byAgent.size).toBeGreaterThan(300);
     expect(byCluster.size).toBeGreaterThan(100);
     expectPromtoolToPass(ofCluster, ofAgent, ofAll);

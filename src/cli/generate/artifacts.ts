@@ -8,7 +8,7 @@ import { catalogue } from '../../app/catalog.ts';
 import { configurationReference } from '../../config/reference.ts';
 import { metricsReference } from '../../metrics/reference.ts';
 import type { Artefact } from '../../monitoring/artifact.ts';
-import { postureReference } from '../../rules/checks/docs.ts';
+import { checksReference } from '../../rules/checks/docs.ts';
 import { withFacts } from './runbook.ts';
 
 /** @param runbooks text of each runbook by the name of its alert, and of the pages that they share */
@@ -24,7 +24,7 @@ export function artefacts(
     ...boards(settings).map(({ name, json }) => ({ path: `dashboards/${name}.json`, content: json })),
     { path: 'docs/metrics.md', content: metricsReference(catalogue) },
     { path: 'docs/configuration.md', content: configurationReference() },
-    { path: 'docs/posture.md', content: postureReference() },
+    { path: 'docs/checks.md', content: checksReference() },
   ];
 }
 

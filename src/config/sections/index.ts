@@ -1,13 +1,13 @@
 /** All sections of the settings. A room that needs settings of its own writes one file beside this and one line here. */
 import type { Section, ValuesOf } from '../setting.ts';
 import { cgroupSection } from './cgroup.ts';
+import { checksSection } from './checks.ts';
 import { configSection } from './config.ts';
 import { gitalyRule, gitalySection } from './gitaly.ts';
 import { kubernetesRule, kubernetesSection } from './kubernetes.ts';
 import { logSection } from './log.ts';
 import { maintenanceSection } from './maintenance.ts';
 import { metricsSection } from './metrics.ts';
-import { postureSection } from './posture.ts';
 import { praefectRule, praefectSection } from './praefect.ts';
 import { webSection } from './web.ts';
 
@@ -20,7 +20,7 @@ export const sections = [
   cgroupSection,
   kubernetesSection,
   maintenanceSection,
-  postureSection,
+  checksSection,
   metricsSection,
 ] as const satisfies Section[];
 
@@ -34,7 +34,7 @@ export type Settings = ValuesOf<
     (typeof cgroupSection)['settings'] &
     (typeof kubernetesSection)['settings'] &
     (typeof maintenanceSection)['settings'] &
-    (typeof postureSection)['settings'] &
+    (typeof checksSection)['settings'] &
     (typeof metricsSection)['settings']
 >;
 

@@ -1,10 +1,10 @@
 /** The findings for programs: `/api/v1/checks`, and doctor with --output json. Times as RFC 3339 in UTC. */
 import { type Result, results, subjectText } from './check.ts';
-import { postureMaxAgeMs } from './collector.ts';
+import { checksMaxAgeMs } from './collector.ts';
 import type { Evaluation, Finding } from './evaluate.ts';
 import { type CheckId, checkIds } from './ids.ts';
 
-export interface PostureFilter {
+export interface CheckFilter {
   readonly namespace?: string | undefined;
   readonly check?: CheckId | undefined;
   readonly result?: Result | undefined;
@@ -28,7 +28,7 @@ export function summaryOf(findings: readonly Finding[]): Summary {
 }
 
 /** What JSON.stringify writes. A subject without a namespace (a node, the cluster) is in every namespace's answer. */
-export function postureJson(evaluation: Evaluation, filter: PostureFilter = {}): PostureJson {
+export function checksJson(evaluation: Evaluation, filter: CheckFilter = {}): ChecksJson {
   const shown = evaluation.findings.filter(
     ({ check, subject, result }) =>
       (filter.check === undefined || check === filter.check) &&
@@ -55,7 +55,7 @@ export function postureJson(evaluation: Evaluation, filter: PostureFilter = {}):
   };
 }
 
-export interface PostureJson {
+export interface ChecksJson {
   readonly time: string;
   readonly summary: Summary;
   readonly checks: readonly Readonly<Record<string, string>>[];
@@ -63,14 +63,14 @@ export interface PostureJson {
 }
 
 /** Relative to the package. */
-export const runbookOf = (check: CheckId): string => `docs/posture.md#${check}`;
+export const runbookOf = (check: CheckId): string => `docs/checks.md#${check}`;
 
 type Query = Readonly<Record<string, string>>;
 
 /** GET /api/v1/checks?namespace=&check=&result=. The shape is the server's ApiRoute, which this room does not know. */
-export function postureRoute(options: {
+export function checksRoute(options: {
   /** Undefined where nothing is checked. */
-  readonly posture: () => { latest(): Evaluation | undefined } | undefined;
+  readonly checks: () => { latest(): Evaluation | undefined } | undefined;
   /** Clock.now() */
   readonly now: () => number;
 }): {
@@ -82,32 +82,32 @@ export function postureRoute(options: {
     async handle({ query }) {
       const filter = filterOf(query);
       if (typeof filter === 'string') return { status: 400, json: { error: filter } };
-      const posture = options.posture();
-      if (posture === undefined)
+      const checks = options.checks();
+      if (checks === undefined)
         return {
           status: 404,
           json: {
             error: 'nothing is checked here: the checks need kubernetes.enabled, cgroup.enabled, or both',
           },
         };
-      const evaluation = posture.latest();
+      const evaluation = checks.latest();
       if (evaluation === undefined)
         return { status: 503, json: { error: 'the checks have not been run yet: ask again in a minute' } };
       const ageMs = Math.max(0, options.now() - evaluation.at);
-      if (ageMs > postureMaxAgeMs)
+      if (ageMs > checksMaxAgeMs)
         return {
           status: 503,
           json: {
-            error: `the checks were last run ${Math.round(ageMs / 1000)} s ago, too long to be believed: see collector posture on the page`,
+            error: `the checks were last run ${Math.round(ageMs / 1000)} s ago, too long to be believed: see collector checks on the page`,
           },
         };
-      return { json: { ...postureJson(evaluation, filter), ageSeconds: Math.round(ageMs) / 1000 } };
+      return { json: { ...checksJson(evaluation, filter), ageSeconds: Math.round(ageMs) / 1000 } };
     },
   };
 }
 
 /** A filter that is misspelt must not look like a cluster without findings. */
-function filterOf(query: Query): PostureFilter | string {
+function filterOf(query: Query): CheckFilter | string {
   const strange = Object.keys(query).find((key) => !['namespace', 'check', 'result'].includes(key));
   if (strange !== undefined)
     return `there is no filter ${JSON.stringify(strange)}; there are namespace, check, result`;

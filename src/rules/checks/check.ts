@@ -2,7 +2,7 @@
 
 import { isUnknown, type Known, type Unknown } from '../../lib/known.ts';
 import type { CheckId } from './ids.ts';
-import type { PostureInputs } from './inputs.ts';
+import type { CheckInputs } from './inputs.ts';
 import type { Version } from './version.ts';
 
 export interface Check {
@@ -30,7 +30,7 @@ export interface Check {
     readonly other?: string;
   };
   /** What was judged, each subject once. Never throws. */
-  run(inputs: PostureInputs): readonly Judged[];
+  run(inputs: CheckInputs): readonly Judged[];
 }
 
 /** What a finding is about; what does not apply is empty. */

@@ -1,11 +1,11 @@
-/** docs/posture.md, from the checks themselves: a section for each, whose anchor is its name. */
+/** docs/checks.md, from the checks themselves: a section for each, whose anchor is its name. */
 import { type Check, wholeCluster } from './check.ts';
 import { checks } from './definitions/index.ts';
 import { pageUrl } from './definitions/sources.ts';
 import { versionText } from './version.ts';
 
 /** The whole file, ending in a line feed. */
-export const postureReference = (): string =>
+export const checksReference = (): string =>
   `${[preface, contents(), ...checks.map(section), rightSizing, notChecked].join('\n\n')}\n`;
 
 const preface = `# Recommendations as checks
@@ -21,8 +21,8 @@ Where the results are:
 
 - \`gitaly-exporter doctor\`: a table; exit code 1 when a check fails.
 - The exporter's page, and \`/api/v1/checks\` as JSON (\`?namespace=\`, \`?check=\`, \`?result=\`).
-- \`gitaly_server_posture{check, namespace, pod, node, workload}\`: 1 passes, 0 fails, absent where it is not known.
-  \`gitaly_server_posture_unknown{check}\` counts those that are not known.
+- \`gitaly_server_check_passed{check, namespace, pod, node, workload}\`: 1 passes, 0 fails, absent where it is not known.
+  \`gitaly_server_checks_unknown{check}\` counts those that are not known.
 
 How to read them:
 

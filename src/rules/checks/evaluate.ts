@@ -10,7 +10,7 @@ import {
 } from './check.ts';
 import { checks } from './definitions/index.ts';
 import type { CheckId } from './ids.ts';
-import type { PostureInputs } from './inputs.ts';
+import type { CheckInputs } from './inputs.ts';
 import { isAtLeast, versionText } from './version.ts';
 
 export interface Finding {
@@ -36,7 +36,7 @@ export interface Mend {
 }
 
 export interface Evaluation {
-  /** PostureInputs.now */
+  /** CheckInputs.now */
   readonly at: number;
   /** The checks that were run, in their order. */
   readonly checks: readonly Check[];
@@ -53,12 +53,12 @@ export const checksOfRole: Readonly<Record<'all' | 'cluster' | 'agent', CheckCho
   agent: ({ rests }) => rests === 'node',
 };
 
-export function evaluate(inputs: PostureInputs, chosen: CheckChoice = checksOfRole.all): Evaluation {
+export function evaluate(inputs: CheckInputs, chosen: CheckChoice = checksOfRole.all): Evaluation {
   const run = checks.filter(chosen);
   return { at: inputs.now, checks: run, findings: run.flatMap((check) => findingsOf(check, inputs)) };
 }
 
-function findingsOf(check: Check, inputs: PostureInputs): readonly Finding[] {
+function findingsOf(check: Check, inputs: CheckInputs): readonly Finding[] {
   const worst = new Map<string, Finding>();
   for (const judged of judgedBy(check, inputs)) {
     const finding = findingOf(check, judged);
@@ -70,7 +70,7 @@ function findingsOf(check: Check, inputs: PostureInputs): readonly Finding[] {
 }
 
 /** A fault in one check must not hide what the others found. */
-function judgedBy(check: Check, inputs: PostureInputs): readonly Judged[] {
+function judgedBy(check: Check, inputs: CheckInputs): readonly Judged[] {
   try {
     return check.run(inputs);
   } catch (error) {

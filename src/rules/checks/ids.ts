@@ -1,4 +1,4 @@
-/** The checks' names: label values, anchors of docs/posture.md, and what --only and --skip take. Never renamed. */
+/** The checks' names: label values, anchors of docs/checks.md, and what --only and --skip take. Never renamed. */
 export const checkIds = [
   'kubernetes_version',
   'container_runtime_version',

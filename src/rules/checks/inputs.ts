@@ -5,11 +5,13 @@
 
 import type { GitalyConfig } from '../../config/gitaly/gitaly-config.ts';
 import type { Known, Unknown } from '../../lib/known.ts';
-import type { CgroupDriver, Layout } from '../../sources/cgroup/tree.ts';
+import type { CgroupFacts, NodeFacts } from '../../sources/cgroup/check-facts.ts';
 import type { Identity } from '../../sources/identity.ts';
+import type { OtherPod } from '../../sources/kubernetes/directory/other-pods.ts';
+import type { VolumeFacts } from '../../sources/kubernetes/directory/volume-stats.ts';
 import type { Node, Pod, PodDisruptionBudget, StatefulSet } from '../../sources/kubernetes/objects/types.ts';
 
-export interface PostureInputs {
+export interface CheckInputs {
   /** Clock.now() */
   readonly now: number;
   /** By kubernetes.gitaly-selector and .praefect-selector. Not applicable where no Kubernetes is watched. */
@@ -30,8 +32,6 @@ export interface PostureInputs {
   readonly praefect: Known<PraefectFacts>;
 }
 
-export type OtherPod = Pick<Pod, 'namespace' | 'name' | 'priority'>;
-
 export interface ServerFacts {
   /** A pod's node may be left empty here: it is found by namespace and pod. */
   readonly identity: Identity;
@@ -40,40 +40,6 @@ export interface ServerFacts {
   readonly volume: Known<VolumeFacts>;
   /** From deletion to Ready, at the last rotation that was seen whole. */
   readonly rotationSeconds: Known<number>;
-}
-
-/** Bytes, or the kernel's word for no limit. */
-export type MemoryMax = number | 'max';
-
-/** What is found of one Gitaly in the cgroup tree. */
-export interface CgroupFacts {
-  readonly layout: Layout;
-  /** memory.max of the pod's slice. */
-  readonly podMemoryMax: Known<MemoryMax>;
-  /** memory.max of gitaly-<pid>; not applicable where there is none. */
-  readonly gitMemoryMax: Known<MemoryMax>;
-  /** How many repos-N exist: repos-0 from the start on, the others from their first use. */
-  readonly repositoryCgroups: Known<number>;
-  /** Owner of the slice's cgroup.procs. */
-  readonly ownerUid: Known<number>;
-}
-
-export interface NodeFacts {
-  readonly node: string;
-  readonly cgroupVersion: Known<'v1' | 'hybrid' | 'v2'>;
-  readonly cgroupDriver: Known<CgroupDriver>;
-  /** An option of the cgroup2 mount. */
-  readonly nsdelegate: Known<boolean>;
-  readonly runcVersion: Known<string>;
-  /** Of /proc/swaps. Not applicable where nobody reads that: then the kubelet's word counts. */
-  readonly swapBytes: Known<number>;
-}
-
-export interface VolumeFacts {
-  readonly capacityBytes: number;
-  readonly availableBytes: number;
-  /** Not applicable on file systems that make inodes as they need them. */
-  readonly inodes: Known<{ readonly total: number; readonly free: number }>;
 }
 
 export interface PraefectFacts {
@@ -88,7 +54,7 @@ export interface PraefectFacts {
 }
 
 /** All unknown, for one reason: a start for whoever fills in what is known. */
-export function nothingKnown(now: number, why: Unknown): PostureInputs {
+export function nothingKnown(now: number, why: Unknown): CheckInputs {
   return {
     now,
     gitalyPods: why,

@@ -1,15 +1,10 @@
 /** Who is judged: Gitaly's pods, its servers on virtual machines too, the nodes below, the StatefulSets above. */
 
 import { isUnknown, type Known, known, unknown } from '../../lib/known.ts';
+import type { NodeFacts } from '../../sources/cgroup/check-facts.ts';
 import type { Container, Node, Pod, StatefulSet } from '../../sources/kubernetes/objects/types.ts';
 import { cannotTell, type Judged, type Subject, type Verdict, wholeCluster } from './check.ts';
-import {
-  type NodeFacts,
-  nodeNotKnown,
-  type PostureInputs,
-  type ServerFacts,
-  serverNotKnown,
-} from './inputs.ts';
+import { type CheckInputs, nodeNotKnown, type ServerFacts, serverNotKnown } from './inputs.ts';
 import { imageVersion } from './version.ts';
 
 const none = unknown("no pod of Gitaly's is there: does kubernetes.gitaly-selector fit its labels?");
@@ -18,7 +13,7 @@ const noAgent = unknown('it stands in files of the node, and no exporter there t
 
 /** Each of Gitaly's pods that runs or is to run, with what else is known of it. */
 export function perGitalyPod(
-  inputs: PostureInputs,
+  inputs: CheckInputs,
   verdict: (pod: Pod, facts: ServerFacts) => Verdict,
 ): readonly Judged[] {
   const { gitalyPods } = inputs;
@@ -35,7 +30,7 @@ export function perGitalyPod(
 
 /** Each Gitaly, on Kubernetes or not. `pod` is undefined on a virtual machine. */
 export function perServer(
-  inputs: PostureInputs,
+  inputs: CheckInputs,
   verdict: (facts: ServerFacts, pod: Pod | undefined) => Verdict,
 ): readonly Judged[] {
   const machines = inputs.servers.filter(({ identity }) => identity.pod === '');
@@ -51,7 +46,7 @@ export function perServer(
 
 /** The node of each of Gitaly's pods, as the API tells of it. */
 export function perNode(
-  inputs: PostureInputs,
+  inputs: CheckInputs,
   verdict: (node: Known<Node>, facts: NodeFacts) => Verdict,
 ): readonly Judged[] {
   return perGitalyPod(inputs, (pod) => {
@@ -61,7 +56,7 @@ export function perNode(
   });
 }
 
-function nodeOf(nodes: PostureInputs['nodes'], name: string): Known<Node> {
+function nodeOf(nodes: CheckInputs['nodes'], name: string): Known<Node> {
   if (isUnknown(nodes)) return nodes;
   const node = nodes.value.find((each) => each.name === name);
   return node === undefined ? unknown(`the API shows no node ${name}`) : known(node);
@@ -75,7 +70,7 @@ export interface Workload {
 
 /** @param lists of pods; workloads of one that is not known are unknown as one */
 export function perWorkload(
-  inputs: PostureInputs,
+  inputs: CheckInputs,
   lists: readonly Known<readonly Pod[]>[],
   verdict: (workload: Workload) => Verdict,
 ): readonly Judged[] {
@@ -96,7 +91,7 @@ const workloadOf = ([first]: readonly Pod[]): Subject =>
     ? wholeCluster
     : { namespace: first.namespace, pod: '', node: '', workload: first.owner?.name ?? first.name };
 
-function setOf(sets: PostureInputs['statefulSets'], [first]: readonly Pod[]): Known<StatefulSet> {
+function setOf(sets: CheckInputs['statefulSets'], [first]: readonly Pod[]): Known<StatefulSet> {
   if (isUnknown(sets)) return sets;
   const set = sets.value.find(
     ({ namespace, name }) => namespace === first?.namespace && name === first.owner?.name,

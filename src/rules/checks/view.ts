@@ -2,11 +2,11 @@
 
 import { runbookOf, type Summary, summaryOf } from './api.ts';
 import { subjectText } from './check.ts';
-import { postureMaxAgeMs } from './collector.ts';
+import { checksMaxAgeMs } from './collector.ts';
 import type { Evaluation, Finding } from './evaluate.ts';
 
 /** Plain data, in the shape of the server's ChecksView. */
-export interface PosturePage {
+export interface ChecksPage {
   /** `stale`: older than the max age; there are no groups then. */
   readonly state: 'pending' | 'current' | 'stale';
   readonly at: number | undefined;
@@ -40,10 +40,10 @@ export interface OpenCheck {
 
 const none: Summary = { pass: 0, fail: 0, unknown: 0, notApplicable: 0 };
 
-export function posturePage(evaluation: Evaluation | undefined, now: number): PosturePage {
+export function checksPage(evaluation: Evaluation | undefined, now: number): ChecksPage {
   const empty = { at: evaluation?.at, summary: none, failing: [], unknown: [], passing: [] };
   if (evaluation === undefined) return { ...empty, state: 'pending' };
-  if (now - evaluation.at > postureMaxAgeMs) return { ...empty, state: 'stale' };
+  if (now - evaluation.at > checksMaxAgeMs) return { ...empty, state: 'stale' };
   const byCheck = Map.groupBy(evaluation.findings, ({ check }) => check);
   const page = evaluation.checks.map((check) => {
     const findings = byCheck.get(check.id) ?? [];

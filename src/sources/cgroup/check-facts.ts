@@ -1,11 +1,38 @@
 /** What the checks ask of a Gitaly's cgroups and of its node's files. Reads a few small files; never throws. */
 import { lstatSync } from 'node:fs';
 import { type Known, known, notApplicable, unknown } from '../../lib/known.ts';
-import type { CgroupFacts, MemoryMax, NodeFacts } from '../../rules/checks/inputs.ts';
 import type { ReadText } from '../gitaly/scrape/access.ts';
 import { inspectRoot } from './discovery/root.ts';
 import type { CgroupFiles, FileReading } from './files/reading.ts';
-import type { GitalyTree } from './tree.ts';
+import type { CgroupDriver, GitalyTree, Layout } from './tree.ts';
+
+/** Bytes, or the kernel's word for no limit. */
+export type MemoryMax = number | 'max';
+
+/** What the cgroup tree shows of one Gitaly. */
+export interface CgroupFacts {
+  readonly layout: Layout;
+  /** memory.max of the pod's slice. */
+  readonly podMemoryMax: Known<MemoryMax>;
+  /** memory.max of gitaly-<pid>; not applicable where there is none. */
+  readonly gitMemoryMax: Known<MemoryMax>;
+  /** How many repos-N exist: Gitaly creates repos-0 at its start, the others at their first use. */
+  readonly repositoryCgroups: Known<number>;
+  /** Owner of the slice's cgroup.procs. */
+  readonly ownerUid: Known<number>;
+}
+
+/** What the node's own files show. */
+export interface NodeFacts {
+  readonly node: string;
+  readonly cgroupVersion: Known<'v1' | 'hybrid' | 'v2'>;
+  readonly cgroupDriver: Known<CgroupDriver>;
+  /** An option of the cgroup2 mount. */
+  readonly nsdelegate: Known<boolean>;
+  readonly runcVersion: Known<string>;
+  /** Of /proc/swaps. Not applicable where no agent reads that file: then the kubelet's report counts. */
+  readonly swapBytes: Known<number>;
+}
 
 /** @param root as `files` has it: the owner of a file is asked for by its path */
 export function cgroupFactsOf(tree: GitalyTree, root: string, files: CgroupFiles): CgroupFacts {

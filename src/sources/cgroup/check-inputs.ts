@@ -1,10 +1,9 @@
 /** This host's cgroups and node for the checks: its own look each time, since they are run once a minute. */
 
 import type { Clock } from '../../lib/clock.ts';
-import type { CgroupFacts, NodeFacts } from '../../rules/checks/inputs.ts';
 import type { ReadText } from '../gitaly/scrape/access.ts';
 import type { Identity } from '../identity.ts';
-import { cgroupFactsOf, ownNodeFacts } from './check-facts.ts';
+import { type CgroupFacts, cgroupFactsOf, type NodeFacts, ownNodeFacts } from './check-facts.ts';
 import { createFinder } from './discovery/finder.ts';
 import { createCgroupFiles } from './files/files.ts';
 import type { PodDirectory } from './tree.ts';
@@ -14,12 +13,12 @@ export interface CgroupServer {
   readonly facts: CgroupFacts;
 }
 
-export interface CgroupPosture {
+export interface CgroupFactsReader {
   /** What is found of each Gitaly here, and of the node. Never rejects. */
-  look(signal: AbortSignal): Promise<{ readonly servers: readonly CgroupServer[]; readonly node: NodeFacts }>;
+  read(signal: AbortSignal): Promise<{ readonly servers: readonly CgroupServer[]; readonly node: NodeFacts }>;
 }
 
-export interface CgroupPostureOptions {
+export interface CgroupFactsReaderOptions {
   /** cgroup.root */
   readonly root: string;
   /** As Kubernetes knows the node; a virtual machine's own name. */
@@ -31,13 +30,13 @@ export interface CgroupPostureOptions {
   readonly clock: Clock;
 }
 
-export function createCgroupPosture(options: CgroupPostureOptions): CgroupPosture {
+export function createCgroupFactsReader(options: CgroupFactsReaderOptions): CgroupFactsReader {
   const { root, node, directory, readText, proc, clock } = options;
   const finder = createFinder({ root, hostName: node, clock, ...(directory && { directory }) });
   // Opened, read and closed: none is kept from one minute to the next.
   const files = createCgroupFiles({ root, clock, maxDescriptors: 0 });
   return {
-    async look(signal) {
+    async read(signal) {
       const found = await finder.find(signal);
       const trees = found.kind === 'found' ? found.trees : [];
       return {

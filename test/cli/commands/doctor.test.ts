@@ -103,8 +103,8 @@ test('where every recommendation is followed nothing fails, and the exit code sa
 test('what the settings say of clients is known to it as it is to the exporter', async () => {
   const reason = async (...args: readonly string[]): Promise<string> =>
     JSON.stringify((await onCluster('posture-good', '--only=client_retry_window', ...args)).json.findings);
-  expect(await reason()).toContain('posture.client-retry-window');
-  expect(await reason('--posture.client-retry-window=30s')).not.toContain('posture.client-retry-window');
+  expect(await reason()).toContain('checks.client-retry-window');
+  expect(await reason('--checks.client-retry-window=30s')).not.toContain('checks.client-retry-window');
 });
 
 test("the chart's defaults fail, each with values for Helm or a line for kubectl", async () => {

@@ -9,7 +9,7 @@ const [url = 'http://127.0.0.1:9656/metrics'] = process.argv.slice(2);
 const everyMs = 250;
 
 const wanted =
-  /^gitaly_server_(pod_|rotation|disruptions|node_|scrape_up|posture)|^gitaly_exporter_(collector_success|collector_stale|kubernetes_|maintenance|config_source)/;
+  /^gitaly_server_(pod_|rotation|disruptions|node_|scrape_up|check)|^gitaly_exporter_(collector_success|collector_stale|kubernetes_|maintenance|config_source)/;
 /** Values that move all the time, and zeros of closed sets that come with each new pod. */
 const unwanted = /_bucket\{|_sum\{|_timestamp_seconds|_duration_seconds|_age_seconds|kubernetes_objects/;
 

@@ -1,13 +1,8 @@
 /** Inputs with one thing changed. */
 import type { GitalyConfig } from '../../../src/config/gitaly/gitaly-config.ts';
 import { isUnknown, type Known, known } from '../../../src/lib/known.ts';
-import type {
-  CgroupFacts,
-  NodeFacts,
-  PostureInputs,
-  PraefectFacts,
-  ServerFacts,
-} from '../../../src/rules/checks/inputs.ts';
+import type { CheckInputs, PraefectFacts, ServerFacts } from '../../../src/rules/checks/inputs.ts';
+import type { CgroupFacts, NodeFacts } from '../../../src/sources/cgroup/check-facts.ts';
 import type { Container, Node, Pod } from '../../../src/sources/kubernetes/objects/types.ts';
 
 const mapList = <T>(fact: Known<readonly T[]>, change: (each: T, index: number) => T): Known<readonly T[]> =>
@@ -19,7 +14,7 @@ type Change<T> = (before: T, index: number) => Partial<T>;
 
 export const pods =
   (change: Change<Pod>) =>
-  (inputs: PostureInputs): PostureInputs => ({
+  (inputs: CheckInputs): CheckInputs => ({
     ...inputs,
     gitalyPods: mapList(inputs.gitalyPods, (pod, i) => ({ ...pod, ...change(pod, i) })),
   });
@@ -29,21 +24,21 @@ export const container = (change: Change<Container>) =>
 
 export const nodes =
   (change: Change<Node>) =>
-  (inputs: PostureInputs): PostureInputs => ({
+  (inputs: CheckInputs): CheckInputs => ({
     ...inputs,
     nodes: mapList(inputs.nodes, (node, i) => ({ ...node, ...change(node, i) })),
   });
 
 export const nodeFacts =
   (change: Partial<NodeFacts>) =>
-  (inputs: PostureInputs): PostureInputs => ({
+  (inputs: CheckInputs): CheckInputs => ({
     ...inputs,
     nodeFacts: inputs.nodeFacts.map((facts) => ({ ...facts, ...change })),
   });
 
 export const servers =
   (change: Change<ServerFacts>) =>
-  (inputs: PostureInputs): PostureInputs => ({
+  (inputs: CheckInputs): CheckInputs => ({
     ...inputs,
     servers: inputs.servers.map((server, i) => ({ ...server, ...change(server, i) })),
   });
@@ -60,11 +55,11 @@ export const config = (change: (before: GitalyConfig) => Partial<GitalyConfig>) 
 
 export const praefect =
   (change: Partial<PraefectFacts>) =>
-  (inputs: PostureInputs): PostureInputs => ({
+  (inputs: CheckInputs): CheckInputs => ({
     ...inputs,
     praefect: isUnknown(inputs.praefect) ? inputs.praefect : known({ ...inputs.praefect.value, ...change }),
   });
 
 export const inputs =
-  (change: (before: PostureInputs) => Partial<PostureInputs>) =>
-  (before: PostureInputs): PostureInputs => ({ ...before, ...change(before) });
+  (change: (before: CheckInputs) => Partial<CheckInputs>) =>
+  (before: CheckInputs): CheckInputs => ({ ...before, ...change(before) });

@@ -3,7 +3,7 @@ import { describe, expect, test } from '@jest/globals';
 import { known, notApplicable, unknown } from '../../../src/lib/known.ts';
 import { evaluate } from '../../../src/rules/checks/evaluate.ts';
 import { type CheckId, checkIds } from '../../../src/rules/checks/ids.ts';
-import { nothingKnown, type PostureInputs } from '../../../src/rules/checks/inputs.ts';
+import { type CheckInputs, nothingKnown } from '../../../src/rules/checks/inputs.ts';
 import {
   cgroup,
   config,
@@ -22,7 +22,7 @@ const good = captured('posture-good');
 const GiB = 2 ** 30;
 const forbidden = unknown('nodes may not be listed: grant list on nodes');
 
-type Change = (before: PostureInputs) => PostureInputs;
+type Change = (before: CheckInputs) => CheckInputs;
 type Case = readonly [CheckId, what: string, Change, found: string];
 
 const kubelet = (kubeletVersion: string) => nodes(() => ({ kubeletVersion }));

@@ -4,9 +4,9 @@ import fc from 'fast-check';
 import { lintBlock } from '../../../src/metrics/lint-block.ts';
 import { checks } from '../../../src/rules/checks/definitions/index.ts';
 import { type Evaluation, evaluate, type Finding } from '../../../src/rules/checks/evaluate.ts';
-import type { PostureInputs } from '../../../src/rules/checks/inputs.ts';
-import { postureBlock, postureMetrics } from '../../../src/rules/checks/metrics.ts';
-import { posturePage } from '../../../src/rules/checks/view.ts';
+import type { CheckInputs } from '../../../src/rules/checks/inputs.ts';
+import { checkBlock, checkMetrics } from '../../../src/rules/checks/metrics.ts';
+import { checksPage } from '../../../src/rules/checks/view.ts';
 import { captured } from './support.ts';
 
 type Path = readonly string[];
@@ -97,8 +97,8 @@ const plans: fc.Arbitrary<Plan> = fc.constantFrom(...bases.keys()).chain((base) 
   return fc.array(change, { maxLength: 12 }).map((changes) => ({ base, changes }));
 });
 
-const changed = ({ base, changes }: Plan): PostureInputs =>
-  changes.reduce<unknown>((now, { path, by }) => replaced(now, path, by), bases[base]) as PostureInputs;
+const changed = ({ base, changes }: Plan): CheckInputs =>
+  changes.reduce<unknown>((now, { path, by }) => replaced(now, path, by), bases[base]) as CheckInputs;
 
 const takenAway = (inputs: unknown, path: Path): unknown => replaced(inputs, path, { unknown: 'taken away' });
 
@@ -124,8 +124,8 @@ describe('whatever stands in the objects', () => {
     fc.assert(
       fc.property(plans, (plan) => {
         const evaluation = evaluate(changed(plan));
-        expect(lintBlock(postureBlock(evaluation), postureMetrics)).toEqual([]);
-        const page = posturePage(evaluation, evaluation.at);
+        expect(lintBlock(checkBlock(evaluation), checkMetrics)).toEqual([]);
+        const page = checksPage(evaluation, evaluation.at);
         const { pass, fail, unknown, notApplicable } = page.summary;
         if (page.state === 'current')
           expect(pass + fail + unknown + notApplicable).toBe(evaluation.findings.length);
@@ -145,7 +145,7 @@ test('taking facts away makes nothing pass', () => {
   fc.assert(
     fc.property(taken, ({ plan, paths }) => {
       const inputs = changed(plan);
-      const less = paths.reduce<unknown>(takenAway, inputs) as PostureInputs;
+      const less = paths.reduce<unknown>(takenAway, inputs) as CheckInputs;
       const before = new Map(evaluate(inputs).findings.map((finding) => [keyOf(finding), finding]));
       const better = passing(evaluate(less)).filter((key) => {
         const was = before.get(key);
@@ -161,7 +161,7 @@ test('taking any one fact away from the captured variants makes nothing pass', (
   for (const base of bases) {
     const before = new Set(passing(evaluate(base)));
     for (const path of places(base, isFact)) {
-      const less = takenAway(base, path) as PostureInputs;
+      const less = takenAway(base, path) as CheckInputs;
       expect(passing(evaluate(less)).filter((key) => !before.has(key))).toEqual([]);
     }
   }

@@ -4,14 +4,14 @@ import { describe, expect, test } from '@jest/globals';
 import { notApplicable, unknown } from '../../../src/lib/known.ts';
 import { lintMetrics } from '../../../src/metrics/lint.ts';
 import { lintBlock } from '../../../src/metrics/lint-block.ts';
-import { postureRoute } from '../../../src/rules/checks/api.ts';
-import { createPosture } from '../../../src/rules/checks/collector.ts';
-import { postureReference } from '../../../src/rules/checks/docs.ts';
+import { checksRoute } from '../../../src/rules/checks/api.ts';
+import { createChecksCollector } from '../../../src/rules/checks/collector.ts';
+import { checksReference } from '../../../src/rules/checks/docs.ts';
 import { checksOfRole, evaluate } from '../../../src/rules/checks/evaluate.ts';
 import { checkIds } from '../../../src/rules/checks/ids.ts';
 import { nothingKnown } from '../../../src/rules/checks/inputs.ts';
-import { postureBlock, postureMetrics } from '../../../src/rules/checks/metrics.ts';
-import { posturePage } from '../../../src/rules/checks/view.ts';
+import { checkBlock, checkMetrics } from '../../../src/rules/checks/metrics.ts';
+import { checksPage } from '../../../src/rules/checks/view.ts';
 import type { ApiRoute } from '../../../src/server/routes.ts';
 import { samplesOfBlock } from '../../sources/gitaly/support.ts';
 import { inputs, servers } from './change.ts';
@@ -21,38 +21,38 @@ const good = captured('posture-good');
 const defaults = captured('posture-chart-defaults');
 
 const series = (evaluation: ReturnType<typeof evaluate>, check: string): readonly string[] => {
-  const block = postureBlock(evaluation);
-  expect(lintBlock(block, postureMetrics)).toEqual([]);
+  const block = checkBlock(evaluation);
+  expect(lintBlock(block, checkMetrics)).toEqual([]);
   return samplesOfBlock(block).filter((line) => line.includes(`check="${check}"`));
 };
 
 describe('metrics', () => {
   test('are well declared', () => {
-    expect(lintMetrics(postureMetrics)).toEqual([]);
+    expect(lintMetrics(checkMetrics)).toEqual([]);
   });
 
   test('1 passes, 0 fails, with whom it is about', () => {
     expect(series(evaluate(good), 'qos_guaranteed')).toEqual([
-      'gitaly_server_posture{check="qos_guaranteed",namespace="gitlab",pod="gl-gitaly-default-0",node="lab-node-4",workload="gl-gitaly-default"} 1',
-      'gitaly_server_posture{check="qos_guaranteed",namespace="gitlab",pod="gl-gitaly-default-1",node="lab-node-2",workload="gl-gitaly-default"} 1',
-      'gitaly_server_posture{check="qos_guaranteed",namespace="gitlab",pod="gl-gitaly-default-2",node="lab-node-3",workload="gl-gitaly-default"} 1',
-      'gitaly_server_posture_unknown{check="qos_guaranteed"} 0',
+      'gitaly_server_check_passed{check="qos_guaranteed",namespace="gitlab",pod="gl-gitaly-default-0",node="lab-node-4",workload="gl-gitaly-default"} 1',
+      'gitaly_server_check_passed{check="qos_guaranteed",namespace="gitlab",pod="gl-gitaly-default-1",node="lab-node-2",workload="gl-gitaly-default"} 1',
+      'gitaly_server_check_passed{check="qos_guaranteed",namespace="gitlab",pod="gl-gitaly-default-2",node="lab-node-3",workload="gl-gitaly-default"} 1',
+      'gitaly_server_checks_unknown{check="qos_guaranteed"} 0',
     ]);
     expect(series(evaluate(defaults), 'three_praefects')).toEqual([
-      'gitaly_server_posture{check="three_praefects",namespace="gitlab",pod="",node="",workload="gl-praefect"} 0',
-      'gitaly_server_posture_unknown{check="three_praefects"} 0',
+      'gitaly_server_check_passed{check="three_praefects",namespace="gitlab",pod="",node="",workload="gl-praefect"} 0',
+      'gitaly_server_checks_unknown{check="three_praefects"} 0',
     ]);
   });
 
   test('what is not known is absent, and counted; what does not apply is only absent', () => {
     expect(series(evaluate(defaults), 'runc_version')).toEqual([
-      'gitaly_server_posture_unknown{check="runc_version"} 3',
+      'gitaly_server_checks_unknown{check="runc_version"} 3',
     ]);
     expect(series(evaluate(defaults), 'git_limit_as_configured')).toEqual([
-      'gitaly_server_posture_unknown{check="git_limit_as_configured"} 0',
+      'gitaly_server_checks_unknown{check="git_limit_as_configured"} 0',
     ]);
-    const nobody = samplesOfBlock(postureBlock(evaluate(nothingKnown(0, notApplicable('no Kubernetes')))));
-    expect(nobody).toEqual(checkIds.map((id) => `gitaly_server_posture_unknown{check="${id}"} 0`));
+    const nobody = samplesOfBlock(checkBlock(evaluate(nothingKnown(0, notApplicable('no Kubernetes')))));
+    expect(nobody).toEqual(checkIds.map((id) => `gitaly_server_checks_unknown{check="${id}"} 0`));
   });
 
   test('virtual machines have a series each', () => {
@@ -60,8 +60,8 @@ describe('metrics', () => {
       identity: { namespace: '', pod: '', node: `gitaly-${i + 1}` },
     }))(inputs(() => ({ gitalyPods: notApplicable('no Kubernetes') }))(good));
     expect(series(evaluate(machines), 'volume_room').slice(0, 2)).toEqual([
-      'gitaly_server_posture{check="volume_room",namespace="",pod="",node="gitaly-1",workload=""} 1',
-      'gitaly_server_posture{check="volume_room",namespace="",pod="",node="gitaly-2",workload=""} 1',
+      'gitaly_server_check_passed{check="volume_room",namespace="",pod="",node="gitaly-1",workload=""} 1',
+      'gitaly_server_check_passed{check="volume_room",namespace="",pod="",node="gitaly-2",workload=""} 1',
     ]);
   });
 
@@ -69,7 +69,7 @@ describe('metrics', () => {
     const told = (role: 'cluster' | 'agent') => evaluate(good, checksOfRole[role]).checks.map(({ id }) => id);
     expect(told('agent').filter((id) => told('cluster').includes(id))).toEqual([]);
     expect([...told('agent'), ...told('cluster')].toSorted()).toEqual(checkIds.toSorted());
-    const names = samplesOfBlock(postureBlock(evaluate(good, checksOfRole.agent))).join('\n');
+    const names = samplesOfBlock(checkBlock(evaluate(good, checksOfRole.agent))).join('\n');
     expect(names).not.toContain('qos_guaranteed');
   });
 });
@@ -78,7 +78,7 @@ describe('the collector', () => {
   const run = { cause: 'due', signal: new AbortController().signal } as const;
 
   test('gives what the checks found, as of when the snapshots were taken', async () => {
-    const { collector, latest } = createPosture({ inputs: async () => good });
+    const { collector, latest } = createChecksCollector({ inputs: async () => good });
     expect(latest()).toBeUndefined();
     const outcome = await collector.collect(run);
     expect(outcome).toMatchObject({ kind: 'data', readAt: good.now });
@@ -86,19 +86,19 @@ describe('the collector', () => {
   });
 
   test('a right that is missing is unknown, not a failure of the collector, and nothing passes by it', async () => {
-    const { collector } = createPosture({
+    const { collector } = createChecksCollector({
       inputs: async () => nothingKnown(1, unknown('pods may not be listed: grant list on pods')),
     });
     const outcome = await collector.collect(run);
     const lines = 'block' in outcome && outcome.block ? samplesOfBlock(outcome.block) : [];
-    expect(lines).toEqual(checkIds.map((id) => `gitaly_server_posture_unknown{check="${id}"} 1`));
+    expect(lines).toEqual(checkIds.map((id) => `gitaly_server_checks_unknown{check="${id}"} 1`));
   });
 });
 
 describe('the API', () => {
   let at = good.now;
-  const route: ApiRoute = postureRoute({
-    posture: () => ({ latest: () => evaluate(defaults) }),
+  const route: ApiRoute = checksRoute({
+    checks: () => ({ latest: () => evaluate(defaults) }),
     now: () => at,
   });
   const ask = (query: Record<string, string>, of = route) =>
@@ -120,7 +120,7 @@ describe('the API', () => {
     const { json } = await ask({ check: 'priority_class', result: 'fail', namespace: 'gitlab' });
     expect(json).toMatchObject({
       summary: { pass: 0, fail: 3, unknown: 0, notApplicable: 0 },
-      checks: [{ id: 'priority_class', runbook: 'docs/posture.md#priority_class' }],
+      checks: [{ id: 'priority_class', runbook: 'docs/checks.md#priority_class' }],
       findings: [
         {
           check: 'priority_class',
@@ -148,12 +148,12 @@ describe('the API', () => {
   });
 
   test('has no answer before the first run, nor from one that is too old', async () => {
-    const none: ApiRoute = postureRoute({
-      posture: () => ({ latest: () => undefined }),
+    const none: ApiRoute = checksRoute({
+      checks: () => ({ latest: () => undefined }),
       now: () => 0,
     });
     expect(await ask({}, none)).toMatchObject({ status: 503 });
-    const nobody: ApiRoute = postureRoute({ posture: () => undefined, now: () => 0 });
+    const nobody: ApiRoute = checksRoute({ checks: () => undefined, now: () => 0 });
     expect(await ask({}, nobody)).toMatchObject({
       status: 404,
       json: { error: expect.stringContaining('kubernetes.enabled') },
@@ -167,7 +167,7 @@ describe('the API', () => {
 });
 
 test('the page has warnings before advice, and passes only what all subjects follow', () => {
-  const page = posturePage(evaluate(defaults), defaults.now);
+  const page = checksPage(evaluate(defaults), defaults.now);
   const severities = page.failing.map(({ severity }) => severity);
   expect(severities).toEqual(severities.toSorted((a, b) => (a === b ? 0 : a === 'warning' ? -1 : 1)));
   expect(page.passing).toContain('Each replica is on a node of its own');
@@ -176,7 +176,7 @@ test('the page has warnings before advice, and passes only what all subjects fol
 });
 
 describe('the docs', () => {
-  const text = postureReference();
+  const text = checksReference();
 
   test('have a section for each check, whose anchor is its name, with a way to mend it', () => {
     expect([...text.matchAll(/^## (\w+)$/gm)].map(([, id]) => id)).toEqual([...checkIds]);
@@ -191,6 +191,6 @@ describe('the docs', () => {
 
   test('say that GitLab calls its cluster unsuited to Kubernetes', () => {
     expect(text).toContain('calls Gitaly Cluster (Praefect) unsuited to Kubernetes');
-    expect(readFileSync(new URL('../../../docs/posture.md', import.meta.url), 'utf8')).toBe(text);
+    expect(readFileSync(new URL('../../../docs/checks.md', import.meta.url), 'utf8')).toBe(text);
   });
 });

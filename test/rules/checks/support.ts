@@ -6,7 +6,8 @@ import type { Check } from '../../../src/rules/checks/check.ts';
 import { checks } from '../../../src/rules/checks/definitions/index.ts';
 import { evaluate, type Finding } from '../../../src/rules/checks/evaluate.ts';
 import type { CheckId } from '../../../src/rules/checks/ids.ts';
-import type { CgroupFacts, PostureInputs } from '../../../src/rules/checks/inputs.ts';
+import type { CheckInputs } from '../../../src/rules/checks/inputs.ts';
+import type { CgroupFacts } from '../../../src/sources/cgroup/check-facts.ts';
 import {
   configMapOf,
   disruptionBudgetOf,
@@ -40,7 +41,7 @@ const cgroups: Readonly<Record<Variant, CgroupFacts>> = {
 };
 
 /** The captured objects; retries and rotation as measured there; volumes, swap and PostgreSQL as they should be. */
-export function captured(variant: Variant): PostureInputs {
+export function captured(variant: Variant): CheckInputs {
   const { items } = archive(variant);
   const all = <T>(file: string, parse: (raw: unknown) => Parsed<T>): readonly T[] =>
     items(`at-rest/${file}.json`).map((raw) => {
@@ -107,11 +108,11 @@ export const checkOf = (id: CheckId): Check => {
   return check;
 };
 
-export const findingsOf = (inputs: PostureInputs, id: CheckId): readonly Finding[] =>
+export const findingsOf = (inputs: CheckInputs, id: CheckId): readonly Finding[] =>
   evaluate(inputs, (check) => check.id === id).findings;
 
 /** What all its subjects have in common, or `mixed`. Unknown with its reason. */
-export function resultOf(inputs: PostureInputs, id: CheckId): string {
+export function resultOf(inputs: CheckInputs, id: CheckId): string {
   const found = new Set(
     findingsOf(inputs, id).map(({ result, reason, notApplicable: na }) =>
       result === 'unknown' ? `${na ? 'n/a' : 'unknown'}: ${reason}` : result,

@@ -257,7 +257,7 @@ test('its metrics are well-formed, and its collector is the one that it names', 
   expect(collectors.map(({ name }) => name)).toEqual(kubernetesCollectorNames);
 });
 
-test('the seconds of the last replacement are known to the posture, those of a restart are not one', () => {
+test('the seconds of the last replacement are known to the checks, those of a restart are not one', () => {
   const stores = createFakeStores();
   const { room } = roomOver(stores, moment('00:26:30'));
   listMoment(stores, 'rotate-delete', '0-before');

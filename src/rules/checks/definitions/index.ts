@@ -1,4 +1,4 @@
-/** All checks, in the order of their names' list: that of docs/posture.md and of what people see. */
+/** All checks, in the order of their names' list: that of docs/checks.md and of what people see. */
 import type { Check } from '../check.ts';
 import { checkIds } from '../ids.ts';
 import { cgroupChecks } from './cgroups.ts';

@@ -13,7 +13,7 @@ import {
   wholeCluster,
 } from '../check.ts';
 import { scale } from '../fix-commands.ts';
-import type { PostureInputs, PraefectFacts } from '../inputs.ts';
+import type { CheckInputs, PraefectFacts } from '../inputs.ts';
 import { perWorkload } from '../subjects.ts';
 import { imageVersion, isAtLeast, parseVersion, type Version, version, versionText } from '../version.ts';
 import { beyond } from './sources.ts';
@@ -111,7 +111,7 @@ export const praefectChecks: readonly Check[] = [
   },
 ];
 
-const once = (inputs: PostureInputs, verdict: (facts: PraefectFacts) => Verdict): readonly Judged[] => [
+const once = (inputs: CheckInputs, verdict: (facts: PraefectFacts) => Verdict): readonly Judged[] => [
   { subject: wholeCluster, ...judge(inputs.praefect, verdict) },
 ];
 
@@ -121,7 +121,7 @@ const noPods = (pods: Known<readonly Pod[]>): boolean =>
   isUnknown(pods) ? pods.notApplicable === true : pods.value.length === 0;
 
 /** By the pods' images: of several versions (a roll-out) the newest, since that is where the way leads. */
-function gitlabVersion({ praefectPods }: PostureInputs, facts: PraefectFacts): Known<Version> {
+function gitlabVersion({ praefectPods }: CheckInputs, facts: PraefectFacts): Known<Version> {
   if (isUnknown(praefectPods) && praefectPods.notApplicable !== true) return praefectPods;
   const [newest] = (isUnknown(praefectPods) ? [] : praefectPods.value)
     .flatMap(({ containers }) => imageVersion(praefectContainer(containers)?.image ?? '') ?? [])

@@ -1,10 +1,10 @@
 /** Where pods run and what may take them away: priority, autoscaler, placement, disruption budgets. */
 
 import { present } from '../../../lib/known.ts';
+import type { OtherPod } from '../../../sources/kubernetes/directory/other-pods.ts';
 import type { Pod, PodDisruptionBudget } from '../../../sources/kubernetes/objects/types.ts';
 import { type Check, cannotTell, fail, judge, pass, passIf, type Verdict } from '../check.ts';
 import { inPod, patchTemplate } from '../fix-commands.ts';
-import type { OtherPod } from '../inputs.ts';
 import { perGitalyPod, perWorkload, type Workload } from '../subjects.ts';
 import { listText } from '../text.ts';
 import { autoscaling, beyond, isolate, priority } from './sources.ts';

@@ -1,9 +1,9 @@
 /** What protects a Gitaly that runs: concurrency limits, room on its volume. */
 
 import { isUnknown } from '../../../lib/known.ts';
+import type { VolumeFacts } from '../../../sources/kubernetes/directory/volume-stats.ts';
 import { type Check, fail, judge, pass, passIf } from '../check.ts';
 import { inPod } from '../fix-commands.ts';
-import type { VolumeFacts } from '../inputs.ts';
 import { perServer } from '../subjects.ts';
 import { bytesText, listText, percentText } from '../text.ts';
 import { concurrency, disk } from './sources.ts';

@@ -1,6 +1,6 @@
 /**
  * The ConfigMaps that hold Gitaly's and Praefect's configuration, kept for those who ask for them often: the limits'
- * room at each read of the metrics, the posture at each look. Asked for by name, each at most once a minute: they
+ * room at each read of the metrics, the checks at each run. Requested by name, each at most once a minute: they
  * are not watched, since a right to watch ConfigMaps shows all of a namespace to whoever has it.
  */
 

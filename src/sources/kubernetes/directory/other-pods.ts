@@ -5,10 +5,12 @@
 
 import type { Clock } from '../../../lib/clock.ts';
 import { type Known, known, unknown } from '../../../lib/known.ts';
-import type { OtherPod } from '../../../rules/checks/inputs.ts';
 import type { KubeApi } from '../api/api.ts';
 import { podOf } from '../objects/index.ts';
+import type { Pod } from '../objects/types.ts';
 import type { ComponentOf } from './component.ts';
+
+export type OtherPod = Pick<Pod, 'namespace' | 'name' | 'priority'>;
 
 export type OtherPods = (signal: AbortSignal) => Promise<Known<readonly OtherPod[]>>;
 

@@ -6,9 +6,15 @@
 
 import type { Clock } from '../../../lib/clock.ts';
 import { type Known, known, notApplicable, unknown } from '../../../lib/known.ts';
-import type { VolumeFacts } from '../../../rules/checks/inputs.ts';
 import type { KubeApi } from '../api/api.ts';
 import type { Pod } from '../objects/types.ts';
+
+export interface VolumeFacts {
+  readonly capacityBytes: number;
+  readonly availableBytes: number;
+  /** Not applicable on file systems that allocate inodes on demand. */
+  readonly inodes: Known<{ readonly total: number; readonly free: number }>;
+}
 
 /** Of one claim. */
 export interface ClaimStats extends VolumeFacts {

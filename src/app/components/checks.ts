@@ -1,25 +1,25 @@
 /** Whether the recommendations are followed: the checks, over what all other parts found. */
 import { readFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
-import { createPosture, postureCollectorName } from '../../rules/checks/collector.ts';
+import { checksCollectorName, createChecksCollector } from '../../rules/checks/collector.ts';
 import { checksOfRole, type Evaluation } from '../../rules/checks/evaluate.ts';
 import type { Reading } from '../../rules/problems/reading.ts';
-import { createCgroupPosture } from '../../sources/cgroup/check-inputs.ts';
+import { createCgroupFactsReader } from '../../sources/cgroup/check-inputs.ts';
 import type { PodDirectory } from '../../sources/cgroup/tree.ts';
 import { configFiles } from '../../sources/gitaly/configured.ts';
 import { info as databaseInfo } from '../../sources/praefect/queries/database.ts';
 import { praefectAlive } from '../../sources/praefect/queries/health.ts';
-import { type PraefectKnown, postureInputs } from '../check-inputs.ts';
+import { type PraefectKnown, readCheckInputs } from '../check-inputs.ts';
 import type { Cluster } from './kubernetes.ts';
 import { absentPart, type Part, type PartOptions } from './part.ts';
 
-export interface PosturePart extends Part {
+export interface ChecksComponent extends Part {
   /** Undefined where nothing is checked, and before the first run. */
   latest(): Evaluation | undefined;
   readonly isChecked: boolean;
 }
 
-export interface PostureSources {
+export interface CheckSources {
   readonly cluster: Cluster | undefined;
   /** The pods on this host, as the cgroup part knows them. */
   readonly directory: PodDirectory | undefined;
@@ -27,27 +27,27 @@ export interface PostureSources {
   readonly reading: () => Reading;
 }
 
-export function posturePart(
+export function checksComponent(
   options: PartOptions,
-  { cluster, directory, reading }: PostureSources,
-): PosturePart {
+  { cluster, directory, reading }: CheckSources,
+): ChecksComponent {
   const { settings, clock } = options;
   const { cgroup, kubernetes, gitaly } = settings;
   if (cluster === undefined && !cgroup.enabled)
-    return { ...absentPart([postureCollectorName]), latest: () => undefined, isChecked: false };
+    return { ...absentPart([checksCollectorName]), latest: () => undefined, isChecked: false };
   const readText = (file: string): Promise<string> => readFile(file, 'utf8');
-  const { clientRetryWindow: retryMs } = settings.posture;
+  const { clientRetryWindow: retryMs } = settings.checks;
   const node = kubernetes.node ?? hostname();
   const cgroups = cgroup.enabled
-    ? createCgroupPosture({ root: cgroup.root, node, directory, readText, proc: '/proc', clock })
+    ? createCgroupFactsReader({ root: cgroup.root, node, directory, readText, proc: '/proc', clock })
     : undefined;
   const files =
     gitaly.configFile && configFiles({ files: gitaly.configFile, hostName: hostname(), readText });
   const role = kubernetes.role === 'all' && cgroups === undefined ? 'cluster' : kubernetes.role;
-  const posture = createPosture({
+  const posture = createChecksCollector({
     async inputs(signal) {
       await cluster?.settled(signal);
-      return postureInputs(
+      return readCheckInputs(
         {
           clock,
           stores: cluster?.stores,

@@ -4,10 +4,10 @@ import { optional, type Section } from '../setting.ts';
 
 const second = 1000;
 
-export const postureSection = {
+export const checksSection = {
   title: 'Recommendations',
   settings: {
-    posture: {
+    checks: {
       clientRetryWindow: optional(duration({ min: 0, max: 3600 * second }), {
         unset: 'not known, and then not checked',
         help: "How long GitLab's Rails and Sidekiq try a call to Gitaly again before they give up: with the chart's global.gitaly.client.maxAttempts and maxBackoff the sum of all waits. Held against how long a pod takes to come back.",
