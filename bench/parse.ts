@@ -14,8 +14,8 @@ import { strict as assert } from 'node:assert';
 import { readFileSync } from 'node:fs';
 import { gunzipSync } from 'node:zlib';
 import parsePrometheusTextFormat from 'parse-prometheus-text-format';
-import { wantedSamples } from '../src/sources/gitaly/history.ts';
-import { createTextParser, isTextProblem } from '../src/sources/gitaly/parser/parser.ts';
+import { createTextParser, isTextProblem } from '../src/sources/gitaly/parser.ts';
+import { wantedSamples } from '../src/sources/gitaly/versions.ts';
 
 const rounds = Number(process.argv[2] ?? 9);
 const warmUps = 3;

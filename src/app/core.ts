@@ -87,7 +87,7 @@ export function createCore(options: CoreOptions): Core {
     }),
     problems(blocks) {
       const found = readingOf(blocks);
-      return parts.flatMap((part) => part.problems(found));
+      return parts.flatMap((part) => part.problems(found, runner.latest));
     },
     configs: gitaly.configs,
     cgroups: () => cgroup.view(),

@@ -2,11 +2,11 @@
 
 import type { Clock } from '../lib/clock.ts';
 import type { FailureReason } from '../scheduler/outcome.ts';
-import { gitalyPrefix, praefectPrefix } from '../sources/gitaly/history.ts';
 import type { ReadText } from '../sources/gitaly/scrape/access.ts';
 import { type ReadLimits, readPage } from '../sources/gitaly/scrape/read-page.ts';
 import type { Resolve } from '../sources/gitaly/scrape/resolve.ts';
 import type { Target, TargetSource } from '../sources/gitaly/target.ts';
+import { gitalyPrefix, praefectPrefix } from '../sources/gitaly/versions.ts';
 import { identityText } from '../sources/identity.ts';
 import { accessChecks, type Finding, finds, passes, todo } from './finding.ts';
 

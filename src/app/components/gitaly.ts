@@ -3,9 +3,8 @@ import { readFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { gitalyProblems } from '../../rules/problems/gitaly.ts';
 import { configFiles } from '../../sources/gitaly/configured.ts';
-import { gitalyRoomFromSettings } from '../../sources/gitaly/from-settings.ts';
 import { systemResolve } from '../../sources/gitaly/scrape/resolve.ts';
-import { gitalyCollectorNames } from '../../sources/gitaly/source.ts';
+import { createGitalySource, gitalyCollectorNames } from '../../sources/gitaly/source.ts';
 import type { ConfigSource, TargetSource } from '../../sources/gitaly/target.ts';
 import { absentPart, type Part, type PartOptions } from './part.ts';
 
@@ -26,7 +25,7 @@ export function gitalyPart(
     ...(files === undefined ? [] : [configFiles({ files, hostName: hostname(), readText })]),
     ...cluster.configs,
   ];
-  const room = gitalyRoomFromSettings({
+  const collector = createGitalySource({
     settings: { gitaly: settings.gitaly, praefectTargets: settings.praefect.target },
     clock,
     events,
@@ -35,12 +34,12 @@ export function gitalyPart(
     readText,
     ...cluster,
   });
-  if (room === undefined) return { ...absentPart(gitalyCollectorNames), configs };
+  if (collector === undefined) return { ...absentPart(gitalyCollectorNames), configs };
   return {
-    collectors: room.collectors,
+    collectors: [collector],
     disabled: [],
     families: [],
-    problems: (reading) => gitalyProblems({ reading, view: room.view() }),
+    problems: (_, latest) => gitalyProblems(latest(collector)),
     stop: async () => undefined,
     configs,
   };

@@ -7,6 +7,7 @@ import type { Problem } from '../../rules/problems/praefect.ts';
 import type { Reading } from '../../rules/problems/reading.ts';
 import type { Collector } from '../../scheduler/collector.ts';
 import type { EventLog } from '../../scheduler/event-log.ts';
+import type { Runner } from '../../scheduler/runner.ts';
 import type { ExtraFamilies } from '../../scheduler/self-block.ts';
 
 /** What every part is made from. */
@@ -24,7 +25,8 @@ export interface Part {
   readonly disabled: readonly string[];
   /** For the exporter's own block. */
   readonly families: readonly ExtraFamilies[];
-  problems(reading: Reading): readonly Problem[];
+  /** @param latest the typed data of a collector's newest snapshot */
+  problems(reading: Reading, latest: Runner['latest']): readonly Problem[];
   stop(): Promise<void>;
 }
 

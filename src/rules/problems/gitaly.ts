@@ -1,91 +1,80 @@
 /**
- * What is wrong with Gitaly's limits right now, in words: which limit turns clients away, which server cannot be
- * read, and where what runs is not what is configured. Pure.
+ * Problems of Gitaly's limits: limits that drop requests, servers whose metrics cannot be read, and limits that are
+ * not those of config.toml. Pure.
  */
-
+import type { Limit } from '../../config/gitaly/gitaly-config.ts';
 import {
+  type EpisodeReason,
+  type LimitSubject,
+  limitKey,
   limitText,
   rateText,
-  type TurnedAway,
-  type TurningReason,
-} from '../../sources/gitaly/dropped-requests.ts';
-import type { Rpc } from '../../sources/gitaly/history.ts';
-import * as limits from '../../sources/gitaly/metrics.ts';
-import type { GitalyView } from '../../sources/gitaly/source.ts';
-import { type Identity, identityKey, identityText } from '../../sources/identity.ts';
+} from '../../sources/gitaly/drops.ts';
+import type { LimitState, ServerLimits } from '../../sources/gitaly/limits.ts';
+import { components } from '../../sources/gitaly/metrics.ts';
+import type { GitalyView } from '../../sources/gitaly/view.ts';
+import { identityKey, identityText } from '../../sources/identity.ts';
 import type { Problem } from './praefect.ts';
-import type { Reading } from './reading.ts';
 
-export interface GitalySituation {
-  readonly reading: Reading;
-  readonly view: GitalyView;
-}
-
-export function gitalyProblems(situation: GitalySituation): readonly Problem[] {
-  return [...turnedAwayProblems(situation), ...unreadProblems(situation), ...configProblems(situation)];
+/** @param view undefined while /metrics has nothing of Gitaly's servers either */
+export function gitalyProblems(view: GitalyView | undefined): readonly Problem[] {
+  if (view === undefined) return [];
+  return [...dropProblems(view), ...unreadProblems(view), ...view.servers.flatMap(configProblems)];
 }
 
 /** One for each limit, whichever servers it is on: what overloads one replica overloads the others. */
-function turnedAwayProblems({ reading, view }: GitalySituation): Problem[] {
-  const isRead = ({ identity }: TurnedAway): boolean =>
-    reading.value(limits.scrapeUp, { ...identity, component: 'gitaly' }) === 1;
-  const groups = Map.groupBy(view.turnedAway.filter(isRead), ({ limit }) =>
-    limit === 'pack-objects' ? limit : `${limit.service}/${limit.method}`,
-  );
-  return [...groups].flatMap(([key, turned]) => {
-    const [first] = turned;
+function dropProblems({ episodes }: GitalyView): Problem[] {
+  const groups = Map.groupBy(episodes, ({ limit }) => limitKey(limit));
+  return [...groups].flatMap(([key, group]) => {
+    const [first] = group;
     if (first === undefined) return [];
-    const perSecond = turned.reduce((sum, each) => sum + each.perSecond, 0);
-    const reasons = [...new Set(turned.map(({ reason }) => reason))];
+    const perSecond = group.reduce((sum, each) => sum + each.perSecond, 0);
+    const reasons = [...new Set(group.map(({ reason }) => reason))];
     return {
       key: `limit ${key}`,
       severity: 'warning' as const,
-      title: `${limitText(first.limit)}: clients are turned away on ${listed(turned.map(({ identity }) => identityText(identity)))}`,
-      detail: `${rateText(perSecond)}: ${reasons.map((reason) => whyText[reason]).join('; ')}. ${toldText(first.limit)}`,
-      action: `See in Gitaly's log who is meant (fields limit.limiting_key and limit.concurrency_dropped). ${mendText(reasons, first.limit)}`,
-      since: Math.min(...turned.map(({ since }) => since)) / 1000,
+      title: `${limitText(first.limit)}: requests are dropped on ${listed(group.map(({ identity }) => identityText(identity)))}`,
+      detail: `${rateText(perSecond)}: ${reasons.map((reason) => whyText[reason]).join('; ')}. ${clientText(first.limit)}`,
+      action: `Find the client in Gitaly's log (fields limit.limiting_key and limit.concurrency_dropped). ${fixText(reasons, first.limit)}`,
+      since: Math.min(...group.map(({ since }) => since)) / 1000,
     };
   });
 }
 
-const whyText: Readonly<Record<TurningReason, string>> = {
+const whyText: Readonly<Record<EpisodeReason, string>> = {
   queue_full: 'the queue is full (max_queue_size)',
   queue_wait: 'they wait for longer than max_queue_wait',
   rate: 'more come than [[rate_limiting]] allows',
   load_shed: 'the load shedder ends the costliest calls because the cgroup is short of CPU, memory or I/O',
 };
 
-const toldText = (limit: 'pack-objects' | Rpc): string =>
+const clientText = (limit: LimitSubject): string =>
   limit === 'pack-objects'
-    ? 'Their clones and fetches fail with Internal, which says nothing of a limit.'
-    : 'They are told RESOURCE_EXHAUSTED, which error ratios usually leave out.';
+    ? 'Their clones and fetches fail with Internal, which does not mention a limit.'
+    : 'They get RESOURCE_EXHAUSTED, which error ratios usually leave out.';
 
-function mendText(reasons: readonly TurningReason[], limit: 'pack-objects' | Rpc): string {
+function fixText(reasons: readonly EpisodeReason[], limit: LimitSubject): string {
   if (reasons.includes('load_shed')) return 'The server is short of resources: take load off it.';
   return limit === 'pack-objects'
-    ? "The limit is for one address: if it is one client's, have it come more rarely; if many come by one address (a proxy, CI), raise it where CPU and memory have room."
-    : 'The limit is for one repository: find out what asks for it that often. Raise the limit only where CPU and memory have room.';
+    ? 'The limit applies per address: if it is one client, reduce its requests; if many share one address (a proxy, CI), raise it if CPU and memory allow.'
+    : 'The limit applies per repository: find out what calls it that often. Raise the limit only if CPU and memory allow.';
 }
 
-function unreadProblems({ reading, view }: GitalySituation): Problem[] {
-  return limits.components.flatMap((component): Problem[] => {
-    const unread = reading
-      .series(limits.scrapeUp)
-      .filter(({ labels, value }) => labels.component === component && value !== 1);
+function unreadProblems({ reads }: GitalyView): Problem[] {
+  return components.flatMap((component): Problem[] => {
+    const unread = reads.filter(
+      ({ target, failure }) => target.component === component && failure !== undefined,
+    );
     const [first] = unread;
     if (first === undefined) return [];
-    const failure = view.reads.find(
-      ({ target }) =>
-        target.component === component && identityKey(target.identity) === identityKey(first.labels),
-    )?.failure;
-    const name = component === 'gitaly' ? 'Gitaly' : 'Praefect';
+    const names = unread.map(({ target }) => identityText(target.identity));
+    const why = first.failure === undefined ? '' : `${names[0]} ${first.failure.message}.`;
     return [
       {
         key: `unread ${component}`,
         severity: 'warning',
-        title: `The metrics of ${name} ${listed(unread.map(({ labels }) => identityText(labels)))} cannot be read`,
-        detail:
-          `${failure === undefined ? '' : `${identityText(first.labels)} ${failure.message}. `}${component === 'gitaly' ? 'What its limits do is not known meanwhile.' : ''}`.trim(),
+        title: `The metrics of ${component === 'gitaly' ? 'Gitaly' : 'Praefect'} ${listed(names)} cannot be read`,
+        detail: `${why}${component === 'gitaly' ? ' The use of its limits is unknown.' : ''}`.trim(),
         action: `Check that it runs, that prometheus_listen_addr is set, and that ${component}.target is right.`,
       },
     ];
@@ -93,83 +82,60 @@ function unreadProblems({ reading, view }: GitalySituation): Problem[] {
 }
 
 /** One for each server whose limits are not those of its config.toml: it was not restarted after a change. */
-function configProblems({ reading }: GitalySituation): Problem[] {
-  const servers = Map.groupBy(reading.series(limits.concurrencyLimit), ({ labels }) => identityKey(labels));
-  const packObjects = Map.groupBy(reading.series(limits.packObjectsLimit), ({ labels }) =>
-    identityKey(labels),
-  );
-  return [...new Set([...servers.keys(), ...packObjects.keys()])].flatMap((key): Problem[] => {
-    const series = servers.get(key) ?? [];
-    const pack = packObjects.get(key) ?? [];
-    const identity = (series[0] ?? pack[0])?.labels;
-    if (identity === undefined) return [];
-    if (reading.value(limits.scrapeUp, { ...identityOf(identity), component: 'gitaly' }) !== 1) return [];
-    // Without its configuration there is nothing to compare with.
-    const isConfigured = [...series, ...pack].some(
-      ({ labels }) => labels.kind === 'static' || labels.bound !== 'current',
-    );
-    if (!isConfigured) return [];
-    const rpcs = Map.groupBy(series, ({ labels }) => `${labels.grpc_service}/${labels.grpc_method}`);
-    const known = knownLimits(reading, key);
-    const wrong = [...rpcs].flatMap(([rpc, bounds]) => {
-      const what = disagreement(bounds, known === undefined || known.has(rpc));
-      return what === undefined ? [] : [`${rpc.split('/')[1]} ${what}`];
-    });
-    // Its own metrics show a pack-objects limit in use whether or not it is fixed: only an adaptive one can differ.
-    const packWrong = pack.length === 0 ? undefined : disagreement(pack, true);
-    if (packWrong !== undefined) wrong.push(`pack-objects ${packWrong}`);
-    if (wrong.length === 0) return [];
-    return [
-      {
-        key: `config ${key}`,
-        severity: 'warning',
-        title: `${identityText(identityOf(identity))} runs with other limits than its config.toml says`,
-        detail: `${listed(wrong, '; ')}.`,
-        action: 'Restart Gitaly so that it reads its configuration, or put the configuration right.',
-      },
-    ];
+function configProblems({ identity, isRead, rpcs, packObjects }: ServerLimits): Problem[] {
+  // Without its configuration there is nothing to compare with.
+  const isConfigured = [...rpcs, packObjects].some(({ configured }) => configured !== undefined);
+  if (!isRead || !isConfigured) return [];
+  // A version that counts drops reports every RPC with a limit; older ones only those that were used.
+  const reportsAll = rpcs.some(({ use }) => use?.dropped !== undefined);
+  const wrong = rpcs.flatMap((rpc) => {
+    const what = disagreement(rpc, !reportsAll || rpc.use?.inProgress !== undefined);
+    return what === undefined ? [] : [`${rpc.method} ${what}`];
   });
+  // Its own metrics show a pack-objects limit in use whether or not it is fixed: only an adaptive one can differ.
+  const packWrong = disagreement(packObjects, true);
+  if (packWrong !== undefined) wrong.push(`pack-objects ${packWrong}`);
+  if (wrong.length === 0) return [];
+  return [
+    {
+      key: `config ${identityKey(identity)}`,
+      severity: 'warning',
+      title: `${identityText(identity)} runs with other limits than its config.toml`,
+      detail: `${listed(wrong, '; ')}.`,
+      action: 'Restart Gitaly so that it reads its configuration, or correct the configuration.',
+    },
+  ];
 }
 
-type Bounds = readonly {
-  readonly labels: {
-    readonly kind: 'static' | 'adaptive';
-    readonly bound: 'current' | 'min' | 'max' | 'initial';
-  };
-  readonly value: number;
-}[];
+/** @param isKnown the server reports the limit, or would not report it before it is used */
+function disagreement({ configured, adaptive }: LimitState, isKnown: boolean): string | undefined {
+  if (configured === undefined)
+    return adaptive === undefined
+      ? undefined
+      : `has an adaptive limit, now ${adaptive}, but none is configured`;
+  return configured.kind === 'static'
+    ? staticDisagreement(configured.current, adaptive, isKnown)
+    : adaptiveDisagreement(configured, adaptive);
+}
 
-function disagreement(series: Bounds, isKnown: boolean): string | undefined {
-  const find = (kind: 'static' | 'adaptive', bound: 'current' | 'min' | 'max'): number | undefined =>
-    series.find(({ labels }) => labels.kind === kind && labels.bound === bound)?.value;
-  const configured = find('static', 'current');
-  const [current, min, max] = [find('adaptive', 'current'), find('adaptive', 'min'), find('adaptive', 'max')];
-  if (configured !== undefined) {
-    if (current !== undefined)
-      return `has an adaptive limit, now ${current}, where a fixed one of ${configured} is configured`;
-    return isKnown ? undefined : `has no limit, where ${configured} is configured`;
-  }
+function staticDisagreement(
+  configured: number,
+  adaptive: number | undefined,
+  isKnown: boolean,
+): string | undefined {
+  if (adaptive !== undefined)
+    return `has an adaptive limit, now ${adaptive}, but a fixed one of ${configured} is configured`;
+  return isKnown ? undefined : `has no limit, but ${configured} is configured`;
+}
+
+function adaptiveDisagreement(
+  { min, max }: Extract<Limit, { kind: 'adaptive' }>,
+  current: number | undefined,
+): string | undefined {
   if (current === undefined)
-    return 'has no adaptive limit, where one is configured (Gitaly knows them from GitLab 16.3 on)';
-  if (min === undefined || max === undefined)
-    return `has an adaptive limit, now ${current}, where none is configured`;
-  return current < min || current > max
-    ? `is at ${current}, where ${min} to ${max} is configured`
-    : undefined;
+    return 'has no adaptive limit, but one is configured (Gitaly has them from GitLab 16.3 on)';
+  return current < min || current > max ? `is at ${current}, but ${min} to ${max} is configured` : undefined;
 }
-
-/** RPCs that the server itself shows a limit of; undefined for one that shows a limit only once it was used. */
-function knownLimits(reading: Reading, server: string): ReadonlySet<string> | undefined {
-  const own = reading
-    .series(limits.concurrencyInProgress)
-    .filter(({ labels }) => identityKey(labels) === server);
-  const counts = reading.series(limits.requestsDropped).some(({ labels }) => identityKey(labels) === server);
-  return counts
-    ? new Set(own.map(({ labels }) => `${labels.grpc_service}/${labels.grpc_method}`))
-    : undefined;
-}
-
-const identityOf = ({ namespace, pod, node }: Identity): Identity => ({ namespace, pod, node });
 
 /** At most three, each once. */
 function listed(names: readonly string[], separator = ', '): string {

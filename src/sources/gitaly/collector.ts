@@ -1,7 +1,7 @@
 /**
- * Reads every server's own metrics and every configuration of Gitaly, each on its own: one that fails costs nobody
- * else anything. It reads `scrape_up` 0 and has no other samples, the run is a failed one that names it, and all
- * that came through is shown all the same.
+ * Reads every server's own metrics and every configuration of Gitaly, each on its own: one failure affects nothing
+ * else. A target that failed has `scrape_up` 0 and no other samples, and the run fails with a message that names it,
+ * but all that was read is shown.
  */
 import { type GitalyConfig, parseGitalyConfig } from '../../config/gitaly/gitaly-config.ts';
 import { problemText } from '../../config/problem.ts';
@@ -10,17 +10,20 @@ import { type Block, samplesOf } from '../../metrics/samples.ts';
 import type { Collector } from '../../scheduler/collector.ts';
 import { type Failure, failed } from '../../scheduler/outcome.ts';
 import { type Identity, identityKey, identityText } from '../identity.ts';
-import { limitFamilies, type ServerLook } from './block.ts';
-import type { TurnedAwayWatch } from './dropped-requests.ts';
-import { gitalyPrefix, praefectPrefix, wantedSamples } from './history.ts';
+import type { DropTracker } from './drops.ts';
+import { limitFamilies } from './families.ts';
+import { limitsOf, type ServerSnapshot } from './limits.ts';
 import { gitalyMetrics, scrapeDuration, scrapeUp } from './metrics.ts';
 import type { ReadText } from './scrape/access.ts';
 import { type PageRead, type ReadLimits, readPage } from './scrape/read-page.ts';
 import type { Resolve } from './scrape/resolve.ts';
 import { type ServerUse, serverUse } from './server-use.ts';
 import type { ConfigSource, Target, TargetSource } from './target.ts';
+import { gitalyPrefix, praefectPrefix, wantedSamples } from './versions.ts';
+import type { GitalyView, TargetRead } from './view.ts';
 
 export interface GitalyCollectorOptions {
+  /** No two may list the same server. */
   readonly targets: readonly TargetSource[];
   readonly configs: readonly ConfigSource[];
   readonly limits: ReadLimits;
@@ -28,37 +31,24 @@ export interface GitalyCollectorOptions {
   readonly clock: Clock;
   readonly resolve: Resolve;
   readonly readText: ReadText;
-  readonly turnedAway: TurnedAwayWatch;
-  /** Told of each read of each target, for the page. */
-  readonly onRead: (reads: readonly TargetRead[]) => void;
+  readonly drops: DropTracker;
 }
 
-/** How the last read of a target went. */
-export interface TargetRead {
-  readonly target: Target;
-  /** Undefined: it came through. */
-  readonly failure: Failure | undefined;
-}
+/** Sockets open at a time; further servers wait for a free one. */
+const concurrentReads = 32;
 
-/** Sockets open at a time; more servers wait for their turn. */
-const readersAtOnce = 32;
-
-/** What was read is withdrawn after so many intervals. */
+/** Samples are withdrawn after this many intervals. */
 const maxAgeIntervals = 4;
 
-export function createGitalyCollector(options: GitalyCollectorOptions): Collector {
-  const { intervalMs } = options;
+export function createGitalyCollector(options: GitalyCollectorOptions): Collector<GitalyView> {
+  const { drops, intervalMs } = options;
+  // Of many servers that hang, 32 are read at a time; those that remain at the timeout count as timed out.
+  const timeoutMs = Math.max(intervalMs, 2 * options.limits.timeoutMs);
   return {
     name: 'gitaly_metrics',
     title: "Gitaly's and Praefect's own /metrics, Gitaly's config.toml",
     metrics: gitalyMetrics,
-    schedule: {
-      kind: 'interval',
-      everyMs: intervalMs,
-      // Many servers that hang are read 32 at a time; those that are left when it is time count as timed out.
-      timeoutMs: Math.max(intervalMs, 2 * options.limits.timeoutMs),
-      maxAgeMs: maxAgeIntervals * Math.max(intervalMs, 2 * options.limits.timeoutMs),
-    },
+    schedule: { kind: 'interval', everyMs: intervalMs, timeoutMs, maxAgeMs: maxAgeIntervals * timeoutMs },
     async collect({ signal }) {
       const failures: Failure[] = [];
       const [targets, configs] = await Promise.all([
@@ -69,25 +59,24 @@ export function createGitalyCollector(options: GitalyCollectorOptions): Collecto
         return { kind: 'empty', why: 'there is no Gitaly to read at the moment' };
 
       const reads = await readAll(targets, options, signal);
-      options.onRead(reads.map(({ target, failure }) => ({ target, failure })));
-      failures.push(...reads.flatMap(failureText));
+      failures.push(...reads.flatMap(failuresOf));
       const uses = reads.flatMap(({ target, use }) =>
         use === undefined ? [] : [{ identity: target.identity, use }],
       );
-      options.turnedAway.look(uses, gitalysOf(targets));
+      drops.record(uses, gitalyIdentities(targets));
 
-      const block: Block = { families: [...readFamilies(reads), ...limitFamilies(looksOf(reads, configs))] };
+      const view = viewOf(reads, snapshotsOf(reads, configs), drops);
+      const block: Block = { families: [...readFamilies(reads), ...limitFamilies(view.servers)] };
       const [first] = failures;
-      return first === undefined ? { kind: 'data', block } : failed(first.reason, summary(failures), block);
+      return first === undefined
+        ? { kind: 'data', block, snapshot: view }
+        : failed(first.reason, summaryOf(failures), block, view);
     },
   };
 }
 
-interface Read extends TargetRead {
-  readonly seconds: number;
-  /** Of a Gitaly that was read. */
-  readonly use: ServerUse | undefined;
-}
+/** `use`: of a Gitaly whose read succeeded. */
+type ServerRead = TargetRead & { readonly use: ServerUse | undefined };
 
 async function listTargets(
   sources: readonly TargetSource[],
@@ -113,12 +102,13 @@ async function listTargets(
   return targets;
 }
 
-/** Identity (as a key) -> its configuration. */
+type ConfigByIdentity = ReadonlyMap<string, { readonly identity: Identity; readonly config: GitalyConfig }>;
+
 async function readConfigs(
   sources: readonly ConfigSource[],
   failures: Failure[],
   signal: AbortSignal,
-): Promise<ReadonlyMap<string, { readonly identity: Identity; readonly config: GitalyConfig }>> {
+): Promise<ConfigByIdentity> {
   const configs = new Map<string, { readonly identity: Identity; readonly config: GitalyConfig }>();
   for (const { texts, failures: own } of await Promise.all(sources.map((source) => source.read(signal)))) {
     failures.push(...own);
@@ -144,11 +134,11 @@ async function readAll(
   targets: readonly Target[],
   options: GitalyCollectorOptions,
   signal: AbortSignal,
-): Promise<readonly Read[]> {
-  const reads: Read[] = [];
-  const waiting = targets.entries();
+): Promise<readonly ServerRead[]> {
+  const reads: ServerRead[] = [];
+  const remaining = targets.entries();
   const reader = async (): Promise<void> => {
-    for (const [index, target] of waiting) {
+    for (const [index, target] of remaining) {
       const { clock, limits, resolve, readText } = options;
       const page = await readPage(target, {
         ...limits,
@@ -159,37 +149,37 @@ async function readAll(
         readText,
         signal,
       });
-      reads[index] = readOf(target, page);
+      reads[index] = serverRead(target, page);
     }
   };
-  await Promise.all(Array.from({ length: readersAtOnce }, reader));
+  await Promise.all(Array.from({ length: concurrentReads }, reader));
   return reads;
 }
 
-/** A page of the wrong program would read as a Gitaly without limits: it counts as not read. */
-function readOf(target: Target, read: PageRead): Read {
+/** The page of another program would pass for a Gitaly without limits: it counts as a failed read. */
+function serverRead(target: Target, read: PageRead): ServerRead {
   const { seconds } = read;
-  const failedBy = (failure: Failure): Read => ({ target, seconds, failure, use: undefined });
+  const failedBy = (failure: Failure): ServerRead => ({ target, seconds, failure, use: undefined });
   if (!read.ok) return failedBy(read.failure);
   const { prefixes, samples } = read.page;
   const isPraefect = prefixes.has(praefectPrefix);
   if (!prefixes.has(gitalyPrefix))
     return failedBy({
       reason: 'parse',
-      message: "shows metrics, but none of Gitaly's: it is another program",
+      message: "serves metrics, but none of Gitaly's: it is another program",
     });
   if (target.component === 'gitaly' && isPraefect)
     return failedBy({
       reason: 'parse',
-      message: 'is a Praefect, not a Gitaly: it belongs to praefect.target',
+      message: 'is a Praefect, not a Gitaly: list it in praefect.target',
     });
   if (target.component === 'praefect' && !isPraefect)
-    return failedBy({ reason: 'parse', message: 'is a Gitaly, not a Praefect: it belongs to gitaly.target' });
+    return failedBy({ reason: 'parse', message: 'is a Gitaly, not a Praefect: list it in gitaly.target' });
   const use = target.component === 'gitaly' ? serverUse(samples) : undefined;
   return { target, seconds, failure: undefined, use };
 }
 
-function readFamilies(reads: readonly Read[]): Block['families'] {
+function readFamilies(reads: readonly ServerRead[]): Block['families'] {
   const up = samplesOf(scrapeUp);
   const duration = samplesOf(scrapeDuration);
   for (const { target, seconds, failure } of reads) {
@@ -200,25 +190,38 @@ function readFamilies(reads: readonly Read[]): Block['families'] {
   return [up.family(), duration.family()];
 }
 
-function looksOf(
-  reads: readonly Read[],
-  configs: ReadonlyMap<string, { readonly identity: Identity; readonly config: GitalyConfig }>,
-): readonly ServerLook[] {
-  const looks = new Map<string, ServerLook>();
-  for (const [key, { identity, config }] of configs) looks.set(key, { identity, use: undefined, config });
+function snapshotsOf(reads: readonly ServerRead[], configs: ConfigByIdentity): readonly ServerSnapshot[] {
+  const snapshots = new Map<string, ServerSnapshot>();
+  for (const [key, { identity, config }] of configs) snapshots.set(key, { identity, use: undefined, config });
   for (const { target, use } of reads) {
     if (use === undefined) continue;
     const key = identityKey(target.identity);
-    looks.set(key, { identity: target.identity, use, config: looks.get(key)?.config });
+    snapshots.set(key, { identity: target.identity, use, config: snapshots.get(key)?.config });
   }
-  return [...looks.values()];
+  return [...snapshots.values()];
 }
 
-const gitalysOf = (targets: readonly Target[]): readonly Identity[] =>
+function viewOf(
+  reads: readonly ServerRead[],
+  snapshots: readonly ServerSnapshot[],
+  drops: DropTracker,
+): GitalyView {
+  const servers = snapshots.map(limitsOf);
+  const read = new Set(servers.filter(({ isRead }) => isRead).map(({ identity }) => identityKey(identity)));
+  const isRead = ({ identity }: { readonly identity: Identity }): boolean => read.has(identityKey(identity));
+  return {
+    reads: reads.map(({ target, failure, seconds }) => ({ target, failure, seconds })),
+    servers,
+    episodes: drops.episodes().filter(isRead),
+    recentDrops: drops.recent().filter(isRead),
+  };
+}
+
+const gitalyIdentities = (targets: readonly Target[]): readonly Identity[] =>
   targets.filter(({ component }) => component === 'gitaly').map(({ identity }) => identity);
 
 /** `gitaly-2 (http://10.0.0.7:9236/metrics) refuses the connection`; without the query, which may hold a secret. */
-function failureText({ target, failure }: Read): readonly Failure[] {
+function failuresOf({ target, failure }: ServerRead): readonly Failure[] {
   if (failure === undefined) return [];
   const { component, identity, url, address } = target;
   const at = `${url.origin}${url.pathname}${address === undefined ? '' : ` at ${address}`}`;
@@ -228,8 +231,8 @@ function failureText({ target, failure }: Read): readonly Failure[] {
   ];
 }
 
-/** At most three, so that a whole rack does not fill the page. */
-function summary(failures: readonly Failure[]): string {
+/** At most three, so that the page stays readable when a whole rack fails. */
+function summaryOf(failures: readonly Failure[]): string {
   const messages = [...new Set(failures.map(({ message }) => message))];
   const shown = messages.slice(0, 3);
   const more = messages.length - shown.length;

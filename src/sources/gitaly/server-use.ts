@@ -1,67 +1,60 @@
-/** One Gitaly's use of its limits: what its page says, whichever version it is, in this room's terms. */
+/** The use of one Gitaly's limits, from the samples on its page, whichever version it is. Pure. */
 import type { HistogramSample } from '../../metrics/samples.ts';
-import { createHistograms, type Histograms } from './histograms.ts';
+import type { DropReason } from './metrics.ts';
+import { readValue, type TextSample } from './parser.ts';
 import {
+  adaptiveLimitName,
   buildInfo,
   countsDrops,
+  type HistogramPart,
   hadUser,
-  history,
-  limitNameOf,
+  type Measures,
+  nativeSamples,
   type Rpc,
   reasonOf,
   rpcOf,
-  type Tells,
-} from './history.ts';
-import type { DropReason } from './metrics.ts';
-import type { TextSample } from './parser/sample-line.ts';
+} from './versions.ts';
 
-export type Waits = Omit<HistogramSample, 'labelValues'>;
+/** How long requests waited before they ran. */
+export type WaitHistogram = Omit<HistogramSample, 'labelValues'>;
 
-/** Undefined is what the page does not say. */
-export interface RpcUse extends Rpc {
+/** Undefined is what the page does not report. */
+export interface LimitUse {
   readonly inProgress: number | undefined;
   readonly queued: number | undefined;
-  readonly wait: Waits | undefined;
+  readonly wait: WaitHistogram | undefined;
   /** Undefined where this version counts none. */
   readonly dropped: ReadonlyMap<DropReason, number> | undefined;
-  /** Of these, those without a user; undefined where no drop says. */
-  readonly droppedUnauthenticated: ReadonlyMap<DropReason, number> | undefined;
   readonly adaptiveLimit: number | undefined;
   readonly adaptiveUnauthenticatedLimit: number | undefined;
 }
 
-export type PackObjectsUse = Omit<RpcUse, 'service' | 'method' | 'droppedUnauthenticated'>;
+export interface RpcUse extends Rpc, LimitUse {
+  /** The part of `dropped` that had no user; undefined where no drop reports it. */
+  readonly droppedUnauthenticated: ReadonlyMap<DropReason, number> | undefined;
+}
 
 export interface ServerUse {
-  /** As the server says; undefined when it does not. */
+  /** Undefined when the page does not report it. */
   readonly version: string | undefined;
   readonly rpcs: readonly RpcUse[];
   /** Undefined where the version has no such limit (up to 15.5). */
-  readonly packObjects: PackObjectsUse | undefined;
+  readonly packObjects: LimitUse | undefined;
   /** By watcher: how often it had the adaptive limits cut. */
   readonly backoffs: ReadonlyMap<string, number>;
 }
 
-/** What is gathered of one RPC, or of pack-objects. */
-interface Gathered {
-  readonly numbers: Map<'inProgress' | 'queued' | 'adaptiveLimit' | 'adaptiveUnauthenticatedLimit', number>;
-  readonly dropped: Map<DropReason, number>;
-  readonly droppedUnauthenticated: Map<DropReason, number>;
-  tellsUsers: boolean;
-  readonly waits: Histograms;
-}
-
-/** Samples whose value is not finite say nothing, and are as if they were not there. */
+/** Samples whose value is not finite are ignored. */
 export function serverUse(samples: readonly TextSample[]): ServerUse {
-  const rpcs = new Map<string, Rpc & Gathered>();
-  const packObjects = gathered();
-  let limitsPackObjects = false;
+  const rpcs = new Map<string, Rpc & Totals>();
+  const packObjects = newTotals();
+  let hasPackObjects = false;
   const backoffs = new Map<string, number>();
   let version: string | undefined;
 
-  function of(rpc: Rpc): Gathered {
+  function totalsOf(rpc: Rpc): Totals {
     const key = `${rpc.service}/${rpc.method}`;
-    const known = rpcs.get(key) ?? { ...rpc, ...gathered() };
+    const known = rpcs.get(key) ?? { ...rpc, ...newTotals() };
     rpcs.set(key, known);
     return known;
   }
@@ -69,28 +62,28 @@ export function serverUse(samples: readonly TextSample[]): ServerUse {
   for (const sample of samples) {
     const { name, labels, value } = sample;
     if (name === buildInfo) version = labels.get('version');
-    const told = tellsOf.get(name);
-    if (told === undefined) continue;
-    const { tells, part } = told;
+    const native = nativeSamples.get(name);
+    if (native === undefined) continue;
+    const { measures, part } = native;
     if (part === undefined && !Number.isFinite(value)) continue;
 
-    if (tells === 'backoffs') {
+    if (measures === 'backoffs') {
       add(backoffs, labels.get('watcher') ?? '', value);
       continue;
     }
-    if (tells === 'adaptive limit') {
-      const limit = limitNameOf(labels.get('limit'));
+    if (measures === 'adaptive limit') {
+      const limit = adaptiveLimitName(labels.get('limit'));
       if (limit === undefined) continue;
-      const subject = limit.of === 'pack-objects' ? packObjects : of(limit.of);
+      const totals = limit.of === 'pack-objects' ? packObjects : totalsOf(limit.of);
       const number = limit.unauthenticated ? 'adaptiveUnauthenticatedLimit' : 'adaptiveLimit';
-      subject.numbers.set(number, value);
+      totals.numbers.set(number, value);
       continue;
     }
-    const ofPackObjects = tells.startsWith('pack-objects');
-    const rpc = ofPackObjects ? undefined : rpcOf(labels);
-    if (rpc === undefined && !ofPackObjects) continue;
-    limitsPackObjects ||= ofPackObjects;
-    gather(rpc === undefined ? packObjects : of(rpc), tells, part, sample);
+    const isPackObjects = measures.startsWith('pack-objects');
+    const rpc = isPackObjects ? undefined : rpcOf(labels);
+    if (rpc === undefined && !isPackObjects) continue;
+    hasPackObjects ||= isPackObjects;
+    addSample(rpc === undefined ? packObjects : totalsOf(rpc), measures, part, sample);
   }
 
   const drops = countsDrops(version, new Set(samples.map(({ name }) => name)));
@@ -100,68 +93,67 @@ export function serverUse(samples: readonly TextSample[]): ServerUse {
       service: rpc.service,
       method: rpc.method,
       ...useOf(rpc, drops),
-      droppedUnauthenticated: rpc.tellsUsers ? rpc.droppedUnauthenticated : undefined,
+      droppedUnauthenticated: rpc.reportsUsers ? rpc.droppedUnauthenticated : undefined,
     })),
-    packObjects: limitsPackObjects ? useOf(packObjects, true) : undefined,
+    packObjects: hasPackObjects ? useOf(packObjects, true) : undefined,
     backoffs,
   };
 }
 
-type Part = 'bucket' | 'sum' | 'count';
+/** Sums over the samples of one RPC, or of pack-objects. */
+interface Totals {
+  readonly numbers: Map<'inProgress' | 'queued' | 'adaptiveLimit' | 'adaptiveUnauthenticatedLimit', number>;
+  readonly dropped: Map<DropReason, number>;
+  readonly droppedUnauthenticated: Map<DropReason, number>;
+  reportsUsers: boolean;
+  readonly waits: HistogramSum;
+}
 
-const tellsOf: ReadonlyMap<string, { readonly tells: Tells; readonly part?: Part }> = new Map(
-  history.flatMap(({ family, tells }): [string, { tells: Tells; part?: Part }][] =>
-    tells === 'wait' || tells === 'pack-objects wait'
-      ? (['bucket', 'sum', 'count'] as const).map((part) => [`${family}_${part}`, { tells, part }])
-      : [[family, { tells }]],
-  ),
-);
+const newTotals = (): Totals => ({
+  numbers: new Map(),
+  dropped: new Map(),
+  droppedUnauthenticated: new Map(),
+  reportsUsers: false,
+  waits: createHistogramSum(),
+});
 
-function gather(
-  subject: Gathered,
-  tells: Tells,
-  part: Part | undefined,
+function addSample(
+  totals: Totals,
+  measures: Measures,
+  part: HistogramPart | undefined,
   { labels, value }: TextSample,
 ): void {
-  switch (tells) {
+  switch (measures) {
     case 'in progress':
     case 'pack-objects in progress':
-      add(subject.numbers, 'inProgress', value);
+      add(totals.numbers, 'inProgress', value);
       return;
     case 'queued':
     case 'pack-objects queued':
-      add(subject.numbers, 'queued', value);
+      add(totals.numbers, 'queued', value);
       return;
     case 'wait':
     case 'pack-objects wait':
-      if (part !== undefined) subject.waits.add(part, labels, value);
+      if (part !== undefined) totals.waits.add(part, labels, value);
       return;
     case 'dropped':
     case 'pack-objects dropped': {
       const reason = reasonOf(labels.get('reason'));
-      add(subject.dropped, reason, value);
+      add(totals.dropped, reason, value);
       const user = hadUser(labels);
-      subject.tellsUsers ||= user !== undefined;
-      if (user === false) add(subject.droppedUnauthenticated, reason, value);
+      totals.reportsUsers ||= user !== undefined;
+      if (user === false) add(totals.droppedUnauthenticated, reason, value);
       return;
     }
     case 'shed':
-      add(subject.dropped, 'load_shed', value);
+      add(totals.dropped, 'load_shed', value);
       return;
     default:
-      throw new Error(`${tells} is not of an RPC`);
+      throw new Error(`${measures} is not of an RPC`);
   }
 }
 
-const gathered = (): Gathered => ({
-  numbers: new Map(),
-  dropped: new Map(),
-  droppedUnauthenticated: new Map(),
-  tellsUsers: false,
-  waits: createHistograms(),
-});
-
-const useOf = ({ numbers, dropped, waits }: Gathered, drops: boolean): PackObjectsUse => ({
+const useOf = ({ numbers, dropped, waits }: Totals, drops: boolean): LimitUse => ({
   inProgress: numbers.get('inProgress'),
   queued: numbers.get('queued'),
   wait: waits.sum(),
@@ -172,4 +164,57 @@ const useOf = ({ numbers, dropped, waits }: Gathered, drops: boolean): PackObjec
 
 function add<Key>(numbers: Map<Key, number>, key: Key, value: number): void {
   numbers.set(key, (numbers.get(key) ?? 0) + value);
+}
+
+/** Rebuilds histograms from the samples of a page, and adds up those that differ only in labels. */
+interface HistogramSum {
+  add(part: HistogramPart, labels: ReadonlyMap<string, string>, value: number): void;
+  /** Undefined when there was none, when one of them is inconsistent, or when their buckets differ. */
+  sum(): WaitHistogram | undefined;
+}
+
+interface HistogramParts {
+  readonly buckets: Map<number, number>;
+  sum: number | undefined;
+  count: number | undefined;
+}
+
+function createHistogramSum(): HistogramSum {
+  const series = new Map<string, HistogramParts>();
+  return {
+    add(part, labels, value) {
+      const others = [...labels].filter(([name]) => name !== 'le').sort(([a], [b]) => (a < b ? -1 : 1));
+      const key = JSON.stringify(others);
+      const parts = series.get(key) ?? { buckets: new Map(), sum: undefined, count: undefined };
+      series.set(key, parts);
+      if (part !== 'bucket') parts[part] = value;
+      else parts.buckets.set(readValue(labels.get('le') ?? '') ?? Number.NaN, value);
+    },
+    sum() {
+      const [first, ...others] = [...series.values()].map(histogramFrom);
+      return others.reduce((total, next) => total && next && plus(total, next), first);
+    },
+  };
+}
+
+/** A histogram whose buckets rise and end at +Inf with its count, or undefined. */
+function histogramFrom({ buckets, sum, count }: HistogramParts): WaitHistogram | undefined {
+  if (sum === undefined || count === undefined || !Number.isFinite(count)) return undefined;
+  const rising = [...buckets].sort(([a], [b]) => a - b).map(([le, inBucket]) => ({ le, count: inBucket }));
+  const last = rising.at(-1);
+  if (last?.le !== Number.POSITIVE_INFINITY || last.count !== count) return undefined;
+  const isConsistent = rising.every(
+    (bucket, index) => !Number.isNaN(bucket.le) && bucket.count >= (rising[index - 1]?.count ?? 0),
+  );
+  return isConsistent ? { buckets: rising, sum, count } : undefined;
+}
+
+function plus(a: WaitHistogram, b: WaitHistogram): WaitHistogram | undefined {
+  if (a.buckets.length !== b.buckets.length || a.buckets.some(({ le }, i) => le !== b.buckets[i]?.le))
+    return undefined;
+  return {
+    buckets: a.buckets.map(({ le, count }, index) => ({ le, count: count + (b.buckets[index]?.count ?? 0) })),
+    sum: a.sum + b.sum,
+    count: a.count + b.count,
+  };
 }

@@ -10,7 +10,6 @@ import type { Gitaly } from '../../../demo/world.ts';
 import { gitalyProblems } from '../../../src/rules/problems/gitaly.ts';
 import { type Reading, readingOf } from '../../../src/rules/problems/reading.ts';
 import { createEventLog } from '../../../src/scheduler/event-log.ts';
-import { gitalyRoomFromSettings } from '../../../src/sources/gitaly/from-settings.ts';
 import {
   concurrencyInProgress,
   concurrencyLimit,
@@ -20,6 +19,7 @@ import {
   scrapeUp,
 } from '../../../src/sources/gitaly/metrics.ts';
 import { systemResolve } from '../../../src/sources/gitaly/scrape/resolve.ts';
+import { createGitalySource } from '../../../src/sources/gitaly/source.ts';
 import { createManualClock } from '../../support/manual-clock.ts';
 
 const started: GitalyPages[] = [];
@@ -38,7 +38,7 @@ async function stage() {
   });
   started.push(pages);
   const events = createEventLog(clock);
-  const room = gitalyRoomFromSettings({
+  const collector = createGitalySource({
     settings: {
       gitaly: {
         target: pages.targets,
@@ -64,12 +64,12 @@ async function stage() {
     /** 15 s later. */
     async look(): Promise<{ kind: string; reading: Reading; problems: readonly string[] }> {
       await clock.advance(15_000);
-      const outcome = await room.collectors[0]!.collect({
+      const outcome = await collector.collect({
         cause: 'due',
         signal: new AbortController().signal,
       });
       const reading = readingOf('block' in outcome && outcome.block !== undefined ? [outcome.block] : []);
-      const problems = gitalyProblems({ reading, view: room.view() });
+      const problems = gitalyProblems('snapshot' in outcome ? outcome.snapshot : undefined);
       return { kind: outcome.kind, reading, problems: problems.map(({ title }) => title) };
     },
   };
@@ -113,7 +113,7 @@ test('a saturated limit turns clients away, is an event and a problem, and is ov
   const dropped = reading.value(requestsDropped, { ...archive, reason: 'queue_full' })!;
   expect(dropped).toBeGreaterThan(50);
   expect(reading.value(concurrencyQueued, archive)).toBeGreaterThanOrEqual(2);
-  expect(problems).toEqual(['GetArchive: clients are turned away on gitaly-1, gitaly-2, gitaly-3']);
+  expect(problems).toEqual(['GetArchive: requests are dropped on gitaly-1, gitaly-2, gitaly-3']);
   const reached = events.recent().filter(({ kind }) => kind === 'limit_reached');
   expect(new Set(reached.map(({ labels }) => labels['node']))).toEqual(
     new Set(['gitaly-1', 'gitaly-2', 'gitaly-3']),

@@ -1,4 +1,4 @@
-/** The collector against real HTTP servers: each target and each configuration fails alone. */
+/** The collector against real HTTP servers: each target and each configuration fails on its own. */
 
 import { once } from 'node:events';
 import { createServer, type Server, type ServerResponse } from 'node:http';
@@ -7,15 +7,16 @@ import type { MetricsTarget } from '../../../src/config/kinds/metrics-target.ts'
 import { type Clock, systemClock } from '../../../src/lib/clock.ts';
 import { lintBlock } from '../../../src/metrics/lint-block.ts';
 import { gitalyProblems } from '../../../src/rules/problems/gitaly.ts';
-import { readingOf } from '../../../src/rules/problems/reading.ts';
 import { createEventLog, type EventLog } from '../../../src/scheduler/event-log.ts';
 import type { Outcome } from '../../../src/scheduler/outcome.ts';
+import { createGitalyCollector } from '../../../src/sources/gitaly/collector.ts';
 import { configFiles, configuredTargets } from '../../../src/sources/gitaly/configured.ts';
+import { createDropTracker } from '../../../src/sources/gitaly/drops.ts';
 import { gitalyMetrics } from '../../../src/sources/gitaly/metrics.ts';
 import { openAccess } from '../../../src/sources/gitaly/scrape/access.ts';
 import { type Address, systemResolve } from '../../../src/sources/gitaly/scrape/resolve.ts';
-import { createGitalyRoom, type GitalyRoom } from '../../../src/sources/gitaly/source.ts';
 import type { TargetSource } from '../../../src/sources/gitaly/target.ts';
+import type { GitalyView } from '../../../src/sources/gitaly/view.ts';
 import { createManualClock } from '../../support/manual-clock.ts';
 import { pageBytes, samplesOfBlock } from './support.ts';
 
@@ -24,14 +25,14 @@ afterEach(() => {
   for (const server of servers.splice(0)) server.close().closeAllConnections();
 });
 
-type Answer = string | Buffer | ((response: ServerResponse) => void);
+type Page = string | Buffer | ((response: ServerResponse) => void);
 
-/** A server whose page can be changed; `port` 0 takes a free one. */
-async function serve(first: Answer, host = '127.0.0.1') {
-  let answer = first;
+/** A server whose page can be changed. */
+async function serve(first: Page, host = '127.0.0.1') {
+  let page = first;
   const server = createServer((_, response) => {
-    if (typeof answer === 'function') return answer(response);
-    response.writeHead(200, { 'Content-Type': 'text/plain; version=0.0.4' }).end(answer);
+    if (typeof page === 'function') return page(response);
+    response.writeHead(200, { 'Content-Type': 'text/plain; version=0.0.4' }).end(page);
   });
   servers.push(server);
   server.listen(0, host);
@@ -40,8 +41,8 @@ async function serve(first: Answer, host = '127.0.0.1') {
   return {
     port,
     url: `http://${host}:${port}/metrics`,
-    say: (next: Answer) => {
-      answer = next;
+    change: (next: Page) => {
+      page = next;
     },
   };
 }
@@ -49,7 +50,7 @@ async function serve(first: Answer, host = '127.0.0.1') {
 interface Setup {
   readonly gitaly?: readonly (string | MetricsTarget)[];
   readonly praefect?: readonly string[];
-  /** Path -> text, or the error to read it. */
+  /** Path -> text; other files do not exist. */
   readonly files?: Readonly<Record<string, string>>;
   readonly configs?: readonly { name?: string; file: string }[];
   readonly resolve?: (name: string) => Promise<readonly Address[]>;
@@ -58,7 +59,12 @@ interface Setup {
   readonly clock?: Clock;
 }
 
-function room(setup: Setup): { room: GitalyRoom; events: EventLog; collect(): Promise<Outcome> } {
+interface Collecting {
+  readonly events: EventLog;
+  collect(signal?: AbortSignal): Promise<Outcome<GitalyView>>;
+}
+
+function collecting(setup: Setup): Collecting {
   const { clock = systemClock, resolve = systemResolve, files = {} } = setup;
   const named = (url: string, index: number): MetricsTarget => ({
     name: `server-${index + 1}`,
@@ -68,10 +74,10 @@ function room(setup: Setup): { room: GitalyRoom; events: EventLog; collect(): Pr
   const events = createEventLog(clock);
   const readText = async (path: string): Promise<string> => {
     const text = files[path];
-    if (text === undefined) throw Object.assign(new Error('gone'), { code: 'ENOENT' });
+    if (text === undefined) throw Object.assign(new Error('no such file'), { code: 'ENOENT' });
     return text;
   };
-  const made = createGitalyRoom({
+  const collector = createGitalyCollector({
     targets: setup.targets ?? [
       configuredTargets({
         gitaly: (setup.gitaly ?? []).map((each, i) => (typeof each === 'string' ? named(each, i) : each)),
@@ -91,19 +97,20 @@ function room(setup: Setup): { room: GitalyRoom; events: EventLog; collect(): Pr
     limits: { timeoutMs: setup.timeoutMs ?? 10_000, maxBytes: 2_000_000, maxSamples: 1000 },
     intervalMs: 15_000,
     clock,
-    events,
     resolve,
     readText,
+    drops: createDropTracker(clock, events, 300_000),
   });
-  const [collector] = made.collectors;
   return {
-    room: made,
     events,
-    collect: () => collector!.collect({ cause: 'due', signal: new AbortController().signal }),
+    collect: (signal = new AbortController().signal) => collector.collect({ cause: 'due', signal }),
   };
 }
 
-/** Its samples without the ones that are 0, by a part of their name; durations aside. */
+const viewOf = (outcome: Outcome<GitalyView>): GitalyView | undefined =>
+  'snapshot' in outcome ? outcome.snapshot : undefined;
+
+/** Its samples whose names begin with one of these. */
 const shown = (outcome: Outcome, ...names: string[]): string[] => {
   if (!('block' in outcome) || outcome.block === undefined) return [];
   expect(lintBlock(outcome.block, gitalyMetrics)).toEqual([]);
@@ -115,13 +122,13 @@ const shown = (outcome: Outcome, ...names: string[]): string[] => {
 const page = (version: string) => pageBytes(`written/${version}`);
 
 describe('targets', () => {
-  test('Gitalys of several versions and a Praefect, each under its own name', async () => {
+  test('Gitalys of several versions and a Praefect are read under their own names', async () => {
     const [old, new_, praefect] = await Promise.all([
       serve(page('13.5')),
       serve(page('18.10')),
       serve(pageBytes('19/after.praefect-1')),
     ]);
-    const { collect } = room({ gitaly: [old.url, new_.url], praefect: [praefect.url] });
+    const { collect } = collecting({ gitaly: [old.url, new_.url], praefect: [praefect.url] });
     const outcome = await collect();
     expect(outcome.kind).toBe('data');
     expect(shown(outcome, 'scrape_up', 'concurrency_queued')).toEqual([
@@ -134,18 +141,18 @@ describe('targets', () => {
     expect(shown(outcome, 'scrape_duration_seconds')).toHaveLength(3);
   });
 
-  test('one that fails reads 0 and has nothing else; the others go on, and the failure names it', async () => {
+  test('a target that fails has scrape_up 0 and no other samples, and the failure names it', async () => {
     const [good, bad, praefect] = await Promise.all([
       serve(page('18.10')),
       serve(page('18.10')),
       serve((response) => response.writeHead(500).end('SENTINEL')),
     ]);
-    const { room: made, collect } = room({
+    const { collect } = collecting({
       gitaly: [good.url, `${bad.url}?token=SENTINEL`],
       praefect: [praefect.url],
     });
     expect(shown(await collect(), 'concurrency_in_progress')).toHaveLength(2);
-    bad.say((response) => response.socket?.destroy());
+    bad.change((response) => response.socket?.destroy());
     const outcome = await collect();
     expect(outcome).toMatchObject({
       kind: 'failed',
@@ -158,36 +165,36 @@ describe('targets', () => {
       'scrape_up{node="server-1",component="praefect"} 0',
       'concurrency_in_progress{node="server-1",grpc_service="gitaly.SSHService",grpc_method="SSHUploadPackWithSidechannel"} 3',
     ]);
-    expect(made.view().reads.map(({ failure }) => failure?.reason)).toEqual([
+    expect(viewOf(outcome)?.reads.map(({ failure }) => failure?.reason)).toEqual([
       undefined,
       'parse',
       'http_status',
     ]);
-    bad.say(page('18.10'));
+    bad.change(page('18.10'));
     expect(shown(await collect(), 'concurrency_in_progress')).toHaveLength(2);
   });
 
-  test('the wrong program is not a Gitaly without limits', async () => {
+  test('a page of another program is a failed read', async () => {
     const [praefect, node, empty, gitaly] = await Promise.all([
       serve(pageBytes('19/after.praefect-1')),
       serve('# TYPE node_load1 gauge\nnode_load1 1\n'),
       serve(''),
       serve(page('18.10')),
     ]);
-    const outcome = await room({
+    const outcome = await collecting({
       gitaly: [praefect.url, node.url, empty.url],
       praefect: [gitaly.url],
     }).collect();
     expect(outcome).toMatchObject({ kind: 'failed', reason: 'parse' });
     expect('message' in outcome ? outcome.message : '').toContain(
-      'is a Praefect, not a Gitaly: it belongs to praefect.target',
+      'is a Praefect, not a Gitaly: list it in praefect.target',
     );
-    expect('message' in outcome ? outcome.message : '').toContain("shows metrics, but none of Gitaly's");
+    expect('message' in outcome ? outcome.message : '').toContain("serves metrics, but none of Gitaly's");
     expect('message' in outcome ? outcome.message : '').toContain('; and 1 more');
     expect(shown(outcome, 'scrape_up').map((line) => line.at(-1))).toEqual(['0', '0', '0', '0']);
   });
 
-  test('a name of several servers with dns+: each address is one, by its address', async () => {
+  test('dns+ reads each address of a name as a server of its own', async () => {
     const first = await serve(page('18.10'), '127.0.0.2');
     const second = createServer((_, response) =>
       response.writeHead(200, { 'Content-Type': 'text/plain' }).end(page('14.9')),
@@ -204,14 +211,14 @@ describe('targets', () => {
       { address: '127.0.0.3', family: 4 },
       { address: '127.0.0.2', family: 4 },
     ];
-    const { collect } = room({ gitaly: [everyAddress], resolve: async () => addresses });
+    const { collect } = collecting({ gitaly: [everyAddress], resolve: async () => addresses });
     expect(shown(await collect(), 'scrape_up')).toEqual([
       'scrape_up{node="127.0.0.2",component="gitaly"} 1',
       'scrape_up{node="127.0.0.3",component="gitaly"} 1',
     ]);
     addresses = addresses.slice(1);
     expect(shown(await collect(), 'scrape_up')).toEqual(['scrape_up{node="127.0.0.2",component="gitaly"} 1']);
-    const unknown = room({
+    const unknown = collecting({
       gitaly: [everyAddress],
       resolve: () => Promise.reject(Object.assign(new Error('x'), { code: 'ENOTFOUND' })),
     });
@@ -222,10 +229,10 @@ describe('targets', () => {
     });
   });
 
-  test('two of one name: the first counts, and it is said', async () => {
+  test('of two targets with one name the first is read, and the run fails', async () => {
     const [one, two] = await Promise.all([serve(page('18.10')), serve(page('18.10'))]);
     const same = (url: string): MetricsTarget => ({ name: 'gitaly-1', url, everyAddress: false });
-    const outcome = await room({ gitaly: [same(one.url), same(two.url)] }).collect();
+    const outcome = await collecting({ gitaly: [same(one.url), same(two.url)] }).collect();
     expect(outcome).toMatchObject({
       kind: 'failed',
       message: expect.stringContaining('two targets are called gitaly-1'),
@@ -233,10 +240,10 @@ describe('targets', () => {
     expect(shown(outcome, 'scrape_up')).toEqual(['scrape_up{node="gitaly-1",component="gitaly"} 1']);
   });
 
-  test('this host is called by its name, others by theirs, pods by theirs', async () => {
+  test('a loopback target is named after this host, a pod after itself', async () => {
     const { port } = await serve(page('18.10'));
     const url = `http://127.0.0.1:${port}/metrics`;
-    const local = room({ gitaly: [{ name: undefined, url, everyAddress: false }] });
+    const local = collecting({ gitaly: [{ name: undefined, url, everyAddress: false }] });
     expect(shown(await local.collect(), 'scrape_up')).toEqual([
       'scrape_up{node="this-host",component="gitaly"} 1',
     ]);
@@ -253,34 +260,34 @@ describe('targets', () => {
         failures: [{ reason: 'permission', message: 'may not list pods' }],
       }),
     };
-    const outcome = await room({ targets: [pods] }).collect();
+    const outcome = await collecting({ targets: [pods] }).collect();
     expect(outcome).toMatchObject({ kind: 'failed', reason: 'permission', message: 'may not list pods' });
     expect(shown(outcome, 'scrape_up')).toEqual([
       'scrape_up{namespace="gitlab",pod="gl-gitaly-0",node="worker-1",component="gitaly"} 1',
     ]);
   });
 
-  test('what two sources say in the same words is said once', async () => {
+  test('a failure that two sources report is listed once', async () => {
     const failure = { reason: 'permission', message: 'the kubeconfig is not there' } as const;
-    const nobody: TargetSource = { list: async () => ({ targets: [], failures: [failure] }) };
-    const outcome = await room({ targets: [nobody, nobody] }).collect();
+    const failing: TargetSource = { list: async () => ({ targets: [], failures: [failure] }) };
+    const outcome = await collecting({ targets: [failing, failing] }).collect();
     expect(outcome).toMatchObject({ kind: 'failed', message: 'the kubeconfig is not there' });
   });
 
-  test('a hundred that hang end with the run, and are all told', async () => {
+  test('a hundred targets that hang end with the run, each with scrape_up 0', async () => {
     const { url } = await serve(() => undefined);
     const many = Array.from({ length: 100 }, (_, i) => ({ name: `g${i}`, url, everyAddress: false }));
-    const { room: made } = room({ gitaly: many, timeoutMs: 60_000 });
+    const { collect } = collecting({ gitaly: many, timeoutMs: 60_000 });
     const stop = new AbortController();
-    const running = made.collectors[0]!.collect({ cause: 'due', signal: stop.signal });
+    const running = collect(stop.signal);
     setImmediate(() => stop.abort());
     const outcome = await running;
     expect(outcome).toMatchObject({ kind: 'failed', reason: 'timeout' });
     expect(shown(outcome, 'scrape_up')).toHaveLength(100);
   });
 
-  test('nothing to read is nothing wrong', async () => {
-    expect(await room({}).collect()).toEqual({
+  test('a run without targets is empty', async () => {
+    expect(await collecting({}).collect()).toEqual({
       kind: 'empty',
       why: 'there is no Gitaly to read at the moment',
     });
@@ -291,9 +298,9 @@ describe('configurations', () => {
   const config =
     '[[concurrency]]\nrpc = "/gitaly.SSHService/SSHUploadPackWithSidechannel"\nmax_per_repo = 20\nmax_queue_size = 10\nmax_queue_wait = "1m"\n';
 
-  test('beside the use of their server, by its name', async () => {
+  test('a configured limit has the name of its server, next to its use', async () => {
     const { url } = await serve(page('18.10'));
-    const { collect } = room({
+    const { collect } = collecting({
       gitaly: [url],
       files: { '/1.toml': config, '/2.toml': config },
       configs: [{ name: 'server-1', file: '/1.toml' }, { file: '/2.toml' }],
@@ -313,7 +320,7 @@ describe('configurations', () => {
     ]);
   });
 
-  test('adaptive limits: what is configured beside what Gitaly has now; pack-objects and rates', async () => {
+  test('adaptive limits have their configured bounds and their current value; pack-objects and rate limits, too', async () => {
     const { url } = await serve(page('16.7'));
     const text = `
 [[concurrency]]
@@ -335,7 +342,7 @@ rpc = "/a.B/C"
 burst = 5
 interval = "30s"
 `;
-    const outcome = await room({
+    const outcome = await collecting({
       gitaly: [url],
       files: { '/1': text },
       configs: [{ name: 'server-1', file: '/1' }],
@@ -344,11 +351,11 @@ interval = "30s"
     expect(
       shown(outcome, 'concurrency_limit', 'pack_objects_limit', 'pack_objects_queue_limit', 'rate'),
     ).toEqual([
+      'concurrency_limit{node="server-1",grpc_service="gitaly.RepositoryService",grpc_method="ReplicateRepository",kind="static",bound="current"} 1',
       `concurrency_limit{${rpc},kind="adaptive",bound="current"} 21`,
       `concurrency_limit{${rpc},kind="adaptive",bound="min"} 5`,
       `concurrency_limit{${rpc},kind="adaptive",bound="max"} 40`,
       `concurrency_limit{${rpc},kind="adaptive",bound="initial"} 20`,
-      'concurrency_limit{node="server-1",grpc_service="gitaly.RepositoryService",grpc_method="ReplicateRepository",kind="static",bound="current"} 1',
       'rate_limit_burst{node="server-1",grpc_service="a.B",grpc_method="C"} 5',
       'rate_limit_interval_seconds{node="server-1",grpc_service="a.B",grpc_method="C"} 30',
       'pack_objects_limit{node="server-1",kind="adaptive",bound="current"} 12',
@@ -375,7 +382,7 @@ interval = "30s"
   ])("Gitaly's own default of %s, with the pack-objects cache %s", async (version, cache, lines) => {
     const { url } = await serve(page(version));
     const text = `[pack_objects_cache]\nenabled = ${cache === 'on'}\n`;
-    const outcome = await room({
+    const outcome = await collecting({
       gitaly: [url],
       files: { '/1': text },
       configs: [{ name: 'server-1', file: '/1' }],
@@ -383,9 +390,9 @@ interval = "30s"
     expect(shown(outcome, 'pack_objects_limit', 'pack_objects_queue_limit')).toEqual(lines);
   });
 
-  test('a broken one is one clear failure and takes nothing else down', async () => {
+  test('an invalid configuration is one failure and affects nothing else', async () => {
     const { url } = await serve(page('18.10'));
-    const { collect } = room({
+    const { collect } = collecting({
       gitaly: [url],
       files: { '/1.toml': `${config}[auth]\ntoken = SENTINEL\n`, '/2.toml': config },
       configs: [{ name: 'server-1', file: '/1.toml' }, { file: '/2.toml' }, { name: 'x', file: '/3.toml' }],
@@ -404,32 +411,28 @@ interval = "30s"
   });
 });
 
-describe('what it comes to', () => {
-  const problemsOf = (made: GitalyRoom, outcome: Outcome) =>
-    gitalyProblems({
-      reading: readingOf('block' in outcome && outcome.block !== undefined ? [outcome.block] : []),
-      view: made.view(),
-    });
+describe('problems and events', () => {
+  const problemsOf = (outcome: Outcome<GitalyView>) => gitalyProblems(viewOf(outcome));
   const drops = (count: number) =>
     `gitaly_requests_dropped_total{authenticated="true",grpc_method="GetArchive",grpc_service="gitaly.RepositoryService",reason="max_size",system="gitaly"} ${count}\n`;
 
-  test('a limit that turns clients away is an event and a problem, until two quiet minutes', async () => {
+  test('a limit that drops requests is an event and a problem until two minutes without drops', async () => {
     const clock = createManualClock();
     const server = await serve(Buffer.concat([page('18.10'), Buffer.from(drops(100))]));
-    const { room: made, events, collect } = room({ gitaly: [server.url], clock });
-    const look = async (count: number) => {
+    const { events, collect } = collecting({ gitaly: [server.url], clock });
+    const collectAfter = async (count: number) => {
       await clock.advance(15_000);
-      server.say(Buffer.concat([page('18.10'), Buffer.from(drops(count))]));
+      server.change(Buffer.concat([page('18.10'), Buffer.from(drops(count))]));
       return collect();
     };
-    await collect(); // what was before we came is nobody's event
-    await look(101); // one drop in one look
+    await collect(); // drops before the first read make no event
+    await collectAfter(101); // one drop in one read
     expect(events.recent()).toEqual([]);
-    const outcome = await look(103);
+    const outcome = await collectAfter(103);
     expect(events.recent().map(({ kind, message, labels }) => [kind, message, labels])).toEqual([
       [
         'limit_reached',
-        'server-1: GetArchive turns clients away, 0.13 per second: the queue is full',
+        'server-1: GetArchive drops requests, 0.13 per second: the queue is full',
         {
           node: 'server-1',
           grpc_service: 'gitaly.RepositoryService',
@@ -438,68 +441,68 @@ describe('what it comes to', () => {
         },
       ],
     ]);
-    expect(problemsOf(made, outcome)).toEqual([
+    expect(problemsOf(outcome)).toEqual([
       {
         key: 'limit gitaly.RepositoryService/GetArchive',
         severity: 'warning',
-        title: 'GetArchive: clients are turned away on server-1',
+        title: 'GetArchive: requests are dropped on server-1',
         detail:
-          '0.13 per second: the queue is full (max_queue_size). They are told RESOURCE_EXHAUSTED, which error ratios usually leave out.',
+          '0.13 per second: the queue is full (max_queue_size). They get RESOURCE_EXHAUSTED, which error ratios usually leave out.',
         action: expect.stringContaining('limit.limiting_key'),
         since: (clock.now() - 30_000) / 1000,
       },
     ]);
-    // Not read: nothing is known, and nothing ends.
-    server.say((response) => response.writeHead(500).end());
+    // A failed read ends no episode, as nothing is known.
+    server.change((response) => response.writeHead(500).end());
     await clock.advance(15_000);
-    const blind = await collect();
-    expect(problemsOf(made, blind).map(({ title }) => title)).toEqual([
+    const unread = await collect();
+    expect(problemsOf(unread).map(({ title }) => title)).toEqual([
       'The metrics of Gitaly server-1 cannot be read',
     ]);
-    for (let i = 0; i < 6; i++) await look(103);
+    for (let i = 0; i < 6; i++) await collectAfter(103);
     expect(events.recent()).toHaveLength(1);
-    const quiet = await look(103);
+    const quiet = await collectAfter(103);
     expect(events.recent(1)).toMatchObject([
       {
         kind: 'limit_cleared',
         message:
-          'server-1: GetArchive has turned nobody away for 2 minutes (the queue is full); 3 were before',
+          'server-1: GetArchive dropped no requests for 2 minutes (the queue is full); it had dropped 3',
       },
     ]);
-    expect(problemsOf(made, quiet)).toEqual([]);
+    expect(problemsOf(quiet)).toEqual([]);
   });
 
   test.each([
     [
       '16.7',
       'adaptive = true\nmin_limit = 1\ninitial_limit = 2\nmax_limit = 9',
-      'is at 21, where 1 to 9 is configured',
+      'is at 21, but 1 to 9 is configured',
     ],
-    ['16.7', 'max_per_repo = 7', 'has an adaptive limit, now 21, where a fixed one of 7 is configured'],
+    ['16.7', 'max_per_repo = 7', 'has an adaptive limit, now 21, but a fixed one of 7 is configured'],
     [
       '18.10',
       'adaptive = true\nmin_limit = 1\ninitial_limit = 2\nmax_limit = 9',
-      'has no adaptive limit, where one is configured',
+      'has no adaptive limit, but one is configured',
     ],
     ['18.10', 'max_per_repo = 7', undefined],
     ['16.7', 'adaptive = true\nmin_limit = 1\ninitial_limit = 2\nmax_limit = 21', undefined],
-  ])('Gitaly %s runs with other limits than %j', async (version, settings, what) => {
+  ])('a Gitaly %s with the configuration %j', async (version, settings, what) => {
     const { url } = await serve(page(version));
     // The page of 16.7 has an adaptive pack-objects limit, now at 12.
     const pack =
       '[pack_objects_cache]\nenabled = true\n[pack_objects_limiting]\nadaptive = true\nmin_limit = 1\ninitial_limit = 12\nmax_limit = 20\n';
     const text = `${version === '16.7' ? pack : ''}[[concurrency]]\nrpc = "/gitaly.SSHService/SSHUploadPackWithSidechannel"\n${settings}\n`;
-    const { room: made, collect } = room({
+    const { collect } = collecting({
       gitaly: [url],
       files: { '/1': text },
       configs: [{ name: 'server-1', file: '/1' }],
     });
-    expect(problemsOf(made, await collect())).toEqual(
+    expect(problemsOf(await collect())).toEqual(
       what === undefined
         ? []
         : [
             expect.objectContaining({
-              title: 'server-1 runs with other limits than its config.toml says',
+              title: 'server-1 runs with other limits than its config.toml',
               detail: expect.stringContaining(`SSHUploadPackWithSidechannel ${what}`),
             }),
           ],
@@ -512,30 +515,30 @@ describe('what it comes to', () => {
       'pack-objects has no adaptive limit',
     ],
     ['max_concurrency = 7', undefined],
-  ])('a pack-objects limit of %j is compared as well', async (settings, what) => {
+  ])('a pack-objects limit of %j is compared with the running one', async (settings, what) => {
     const { url } = await serve(page('18.10'));
     const text = `[pack_objects_cache]\nenabled = true\n[pack_objects_limiting]\n${settings}\n`;
-    const { room: made, collect } = room({
+    const { collect } = collecting({
       gitaly: [url],
       files: { '/1': text },
       configs: [{ name: 'server-1', file: '/1' }],
     });
-    const problems = problemsOf(made, await collect());
+    const problems = problemsOf(await collect());
     expect(problems).toEqual(
       what === undefined ? [] : [expect.objectContaining({ detail: expect.stringContaining(what) })],
     );
   });
 
-  test('a limit that is configured but that Gitaly does not show was not read by it', async () => {
+  test('a configured limit that Gitaly does not report is a problem', async () => {
     const { url } = await serve(page('18.10'));
     const text = '[[concurrency]]\nrpc = "/gitaly.RepositoryService/GetArchive"\nmax_per_repo = 2\n';
-    const { room: made, collect } = room({
+    const { collect } = collecting({
       gitaly: [url],
       files: { '/1': text },
       configs: [{ name: 'server-1', file: '/1' }],
     });
-    expect(problemsOf(made, await collect())).toMatchObject([
-      { detail: 'GetArchive has no limit, where 2 is configured.' },
+    expect(problemsOf(await collect())).toMatchObject([
+      { detail: 'GetArchive has no limit, but 2 is configured.' },
     ]);
   });
 });

@@ -1,11 +1,11 @@
-/** Pages, blocks and clocks for the tests of this room. */
+/** Pages and blocks for the tests of Gitaly's metrics. */
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { expositionText } from '../../../src/metrics/exposition.ts';
 import type { Block } from '../../../src/metrics/samples.ts';
-import { gitalyPrefix, praefectPrefix, wantedSamples } from '../../../src/sources/gitaly/history.ts';
-import { createTextParser, isTextProblem, type TextPage } from '../../../src/sources/gitaly/parser/parser.ts';
+import { createTextParser, isTextProblem, type TextPage } from '../../../src/sources/gitaly/parser.ts';
+import { gitalyPrefix, praefectPrefix, wantedSamples } from '../../../src/sources/gitaly/versions.ts';
 
 export const fixtures = join(import.meta.dirname, '../../fixtures/gitaly');
 
@@ -15,7 +15,7 @@ export function pageBytes(name: string): Buffer {
   return existsSync(file) ? readFileSync(file) : gunzipSync(readFileSync(`${file}.gz`));
 }
 
-/** As the collector reads it; throws what is wrong. */
+/** As the collector reads it; throws on a page that is invalid. */
 export function readText(bytes: Uint8Array): TextPage {
   const parser = createTextParser({
     wanted: wantedSamples,
@@ -28,7 +28,7 @@ export function readText(bytes: Uint8Array): TextPage {
   return page;
 }
 
-/** The sample lines of a block, without the prefix that all names share. */
+/** The sample lines of a block. */
 export const samplesOfBlock = (block: Block): string[] =>
   expositionText([block])
     .split('\n')

@@ -1,21 +1,22 @@
-/** What is made of each version's page: the fixtures' README says which are real and which are written. */
+/** Each version's page and its samples. The fixtures' README says which pages are real and which are written. */
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
 import { lintMetrics } from '../../../src/metrics/lint.ts';
 import { lintBlock } from '../../../src/metrics/lint-block.ts';
-import { limitFamilies } from '../../../src/sources/gitaly/block.ts';
+import { limitFamilies } from '../../../src/sources/gitaly/families.ts';
+import { limitsOf } from '../../../src/sources/gitaly/limits.ts';
+import { gitalyMetrics } from '../../../src/sources/gitaly/metrics.ts';
+import { serverUse } from '../../../src/sources/gitaly/server-use.ts';
 import {
+  adaptiveLimitName,
   countsDrops,
-  history,
-  limitNameOf,
+  nativeFamilies,
   praefectPrefix,
   reasonOf,
   rpcOf,
   wantedSamples,
-} from '../../../src/sources/gitaly/history.ts';
-import { gitalyMetrics } from '../../../src/sources/gitaly/metrics.ts';
-import { serverUse } from '../../../src/sources/gitaly/server-use.ts';
+} from '../../../src/sources/gitaly/versions.ts';
 import { fixtures, pageBytes, readText, samplesOfBlock } from './support.ts';
 
 const identity = { namespace: '', pod: '', node: 'gitaly-1' };
@@ -30,7 +31,7 @@ describe('each page of Gitaly', () => {
   test.each(pages)('%s', (name) => {
     const page = readText(pageBytes(name));
     const block = {
-      families: limitFamilies([{ identity, use: serverUse(page.samples), config: undefined }]),
+      families: limitFamilies([limitsOf({ identity, use: serverUse(page.samples), config: undefined })]),
     };
     expect(lintBlock(block, gitalyMetrics)).toEqual([]);
     const text = `${samplesOfBlock(block).join('\n')}\n`;
@@ -41,7 +42,7 @@ describe('each page of Gitaly', () => {
   });
 
   test.each(['13.5/01-healthy.praefect-1', '14.9/01-healthy.praefect-1', '19/after.praefect-1'])(
-    '%s is known for a page of Praefect, and says nothing of limits',
+    '%s is recognized as a page of Praefect and has no limits',
     (name) => {
       const page = readText(pageBytes(name));
       expect(page.prefixes).toContain(praefectPrefix);
@@ -50,19 +51,19 @@ describe('each page of Gitaly', () => {
   );
 });
 
-test('the history is in order, and no family is in it twice', () => {
+test('the families are in order of their first version, without duplicates', () => {
   const order = (version: string) =>
     version
       .split('.')
       .map((part) => part.padStart(3, '0'))
       .join('.');
-  const first = history.map((each) => order(each.first));
+  const first = nativeFamilies.map((each) => order(each.first));
   expect(first).toEqual([...first].sort());
-  expect(new Set(history.map(({ family }) => family)).size).toBe(history.length);
+  expect(new Set(nativeFamilies.map(({ family }) => family)).size).toBe(nativeFamilies.length);
   expect(wantedSamples).toContain('gitaly_concurrency_limiting_acquiring_seconds_bucket');
 });
 
-test("the metrics keep the contract's form", () => {
+test('the metrics pass lint', () => {
   expect(lintMetrics(gitalyMetrics)).toEqual([]);
 });
 
@@ -95,7 +96,7 @@ test.each([
   ['somethingNew', undefined],
   [undefined, undefined],
 ])('the limit %s', (name, limit) => {
-  expect(limitNameOf(name)).toEqual(limit);
+  expect(adaptiveLimitName(name)).toEqual(limit);
 });
 
 test.each([
@@ -103,7 +104,7 @@ test.each([
   ['max_time', 'queue_wait'],
   ['rate', 'rate'],
   ['other', 'cancelled'],
-  ['of_tomorrow', 'cancelled'],
+  ['of_a_later_version', 'cancelled'],
   [undefined, 'cancelled'],
 ])('the reason %s is %s', (native, reason) => {
   expect(reasonOf(native)).toBe(reason);
@@ -121,13 +122,13 @@ test.each<[string | undefined, string[], boolean]>([
   expect(countsDrops(version, new Set(names))).toBe(counts);
 });
 
-describe('what a page cannot mean', () => {
+describe('an inconsistent page', () => {
   const use = (text: string) => serverUse(readText(Buffer.from(text)).samples);
   const wait = (rows: string) => use(rows).rpcs[0]?.wait;
   const name = 'gitaly_concurrency_limiting_acquiring_seconds';
   const rpc = 'grpc_service="gitaly.X",grpc_method="Y"';
 
-  test('numbers that are none are as if they were not there', () => {
+  test('values that are not finite are ignored', () => {
     expect(
       use(
         `gitaly_concurrency_limiting_queued{${rpc}} NaN\ngitaly_concurrency_limiting_in_progress{${rpc}} 1\n`,
@@ -136,7 +137,11 @@ describe('what a page cannot mean', () => {
   });
 
   test.each([
-    ['whole', `_bucket{${rpc},le="1"} 1\n_bucket{${rpc},le="+Inf"} 2\n_sum{${rpc}} 3\n_count{${rpc}} 2\n`, 2],
+    [
+      'complete',
+      `_bucket{${rpc},le="1"} 1\n_bucket{${rpc},le="+Inf"} 2\n_sum{${rpc}} 3\n_count{${rpc}} 2\n`,
+      2,
+    ],
     [
       'in another order',
       `_count{${rpc}} 2\n_sum{${rpc}} 3\n_bucket{${rpc},le="+Inf"} 2\n_bucket{${rpc},le="1"} 1\n`,
@@ -144,14 +149,14 @@ describe('what a page cannot mean', () => {
     ],
     ['without +Inf', `_bucket{${rpc},le="1"} 1\n_sum{${rpc}} 3\n_count{${rpc}} 1\n`, undefined],
     ['without a count', `_bucket{${rpc},le="+Inf"} 2\n_sum{${rpc}} 3\n`, undefined],
-    ['with another count', `_bucket{${rpc},le="+Inf"} 2\n_sum{${rpc}} 3\n_count{${rpc}} 3\n`, undefined],
+    ['with a different count', `_bucket{${rpc},le="+Inf"} 2\n_sum{${rpc}} 3\n_count{${rpc}} 3\n`, undefined],
     [
       'with falling buckets',
       `_bucket{${rpc},le="1"} 3\n_bucket{${rpc},le="+Inf"} 2\n_sum{${rpc}} 3\n_count{${rpc}} 2\n`,
       undefined,
     ],
     [
-      'with a bound that is no number',
+      'with a bound that is not a number',
       `_bucket{${rpc},le="x"} 1\n_bucket{${rpc},le="+Inf"} 2\n_sum{${rpc}} 3\n_count{${rpc}} 2\n`,
       undefined,
     ],

@@ -12,7 +12,7 @@ import { createGunzip } from 'node:zlib';
 import type { Clock } from '../../../lib/clock.ts';
 import { Secret } from '../../../lib/secret.ts';
 import type { Failure } from '../../../scheduler/outcome.ts';
-import { createTextParser, isTextProblem, type TextPage, type TextProblem } from '../parser/parser.ts';
+import { createTextParser, isTextProblem, type TextPage, type TextProblem } from '../parser.ts';
 import type { Target } from '../target.ts';
 import { type ReadText, readAccess } from './access.ts';
 import { failureOf, statusFailure } from './failures.ts';
@@ -192,7 +192,7 @@ async function readAnswer(
   if (isTextProblem(page)) return bad(inWords(page));
   // The end of such an answer is the end of its connection, and looks the same when something cut it.
   const measured = headers['content-length'] !== undefined || headers['transfer-encoding'] !== undefined;
-  if (!measured && encoding !== 'gzip' && !page.ended)
+  if (!measured && encoding !== 'gzip' && !page.hasEof)
     return bad({
       reason: 'parse',
       message: 'sent an answer without a length, of which nobody can tell whether it is whole',

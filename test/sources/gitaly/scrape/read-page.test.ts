@@ -126,7 +126,7 @@ describe('an answer that is no page', () => {
     [
       'is garbage by lines',
       `${head('Content-Length: 7')}<html>\n`,
-      'parse: sent something else than metrics: line 1: does not begin',
+      'parse: sent something else than metrics: line 1: is not a sample',
     ],
     ['is not HTTP', 'SSH-2.0-OpenSSH_9.2\r\n', 'parse: does not answer in HTTP'],
     ['is nothing', '', 'parse: ended its answer before it was whole'],

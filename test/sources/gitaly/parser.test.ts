@@ -1,16 +1,13 @@
+/** The parser of Prometheus' text format: what it keeps, what it rejects, and properties for any input. */
 import { readFileSync } from 'node:fs';
 import { gunzipSync } from 'node:zlib';
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import {
-  createTextParser,
-  isTextProblem,
-  maxLineBytes,
-} from '../../../../src/sources/gitaly/parser/parser.ts';
+import { createTextParser, isTextProblem, maxLineBytes } from '../../../src/sources/gitaly/parser.ts';
 
 const wanted = new Set(['up', 'queued', 'wait_seconds_bucket', 'wait_seconds_sum']);
 
-/** The samples as `name{label=value} number`, or the problem; the text arrives in pieces of these many bytes. */
+/** The samples as `name{label=value} number`, or the problem. `pieces`: the bytes of each piece that arrives. */
 function parse(
   text: string | Uint8Array,
   pieces: readonly number[] = [],
@@ -31,28 +28,32 @@ function parse(
   );
 }
 
-describe('what it keeps', () => {
+describe('the parser keeps', () => {
   test.each<[string, string, string[]]>([
-    ['the wanted names alone', '# TYPE up gauge\nup 1\nupper 3\nother 2\nup_x{} 1\n', ['up{} 1']],
-    ['with labels', 'up{a="x",b="y z"} 1\n', ['up{a=x,b=y z} 1']],
-    ['with a comma after the last label', 'up{a="x",} 1\n', ['up{a=x} 1']],
-    ['with blanks and tabs wherever they may be', '  up\t{ a = "x" ,\tb="y" }  1  \n', ['up{a=x,b=y} 1']],
-    ['with escapes', 'up{a="\\"q\\" \\\\ \\n",b="C:\\\\dir"} 1\n', ['up{a="q" \\ \n,b=C:\\dir} 1']],
-    ['with a backslash that escapes nothing', 'up{a="\\d"} 1\n', ['up{a=\\d} 1']],
-    ['with braces and hashes in values', 'up{a="} 2 # {"} 1\n', ['up{a=} 2 # {} 1']],
-    ['with a timestamp, which is left out', 'up 1 1395066363000\nqueued 2 -5\n', ['up{} 1', 'queued{} 2']],
+    ['only wanted names', '# TYPE up gauge\nup 1\nupper 3\nother 2\nup_x{} 1\n', ['up{} 1']],
+    ['samples with labels', 'up{a="x",b="y z"} 1\n', ['up{a=x,b=y z} 1']],
+    ['samples with a comma after the last label', 'up{a="x",} 1\n', ['up{a=x} 1']],
     [
-      'with an exemplar, with or without a timestamp',
+      'samples with blanks and tabs wherever they are allowed',
+      '  up\t{ a = "x" ,\tb="y" }  1  \n',
+      ['up{a=x,b=y} 1'],
+    ],
+    ['escaped values', 'up{a="\\"q\\" \\\\ \\n",b="C:\\\\dir"} 1\n', ['up{a="q" \\ \n,b=C:\\dir} 1']],
+    ['a backslash that escapes nothing', 'up{a="\\d"} 1\n', ['up{a=\\d} 1']],
+    ['values with braces and hashes', 'up{a="} 2 # {"} 1\n', ['up{a=} 2 # {} 1']],
+    ['samples with a timestamp, without it', 'up 1 1395066363000\nqueued 2 -5\n', ['up{} 1', 'queued{} 2']],
+    [
+      'samples with an exemplar, with or without a timestamp',
       'wait_seconds_bucket{le="1"} 3 # {trace_id="a b"} 0.5 1.5\nwait_seconds_sum 1 123.4 # {a="b"} 1\n',
       ['wait_seconds_bucket{le=1} 3', 'wait_seconds_sum{} 1'],
     ],
-    ['OpenMetrics to its end', '# TYPE up gauge\n# UNIT up x\nup 1\n# EOF\n', ['up{} 1']],
+    ['OpenMetrics up to # EOF', '# TYPE up gauge\n# UNIT up x\nup 1\n# EOF\n', ['up{} 1']],
     ['OpenMetrics without the last line feed', 'up 1\n# EOF', ['up{} 1']],
-    ['empty lines and comments between', '\n# anything\n#\n \t\nup 1\n\n', ['up{} 1']],
+    ['samples between empty lines and comments', '\n# anything\n#\n \t\nup 1\n\n', ['up{} 1']],
     ['letters beyond ASCII', 'up{a="Größe 🦊"} 1\n', ['up{a=Größe 🦊} 1']],
-    ['the same series with the same value once', 'up{a="1",b="2"} 1\nup{b="2",a="1"} 1\n', ['up{a=1,b=2} 1']],
-    ['names in quotes not', '{"up.time"} 1\nup 2\n', ['up{} 2']],
-    ['an empty text', '', []],
+    ['one of two equal samples', 'up{a="1",b="2"} 1\nup{b="2",a="1"} 1\n', ['up{a=1,b=2} 1']],
+    ['no quoted names', '{"up.time"} 1\nup 2\n', ['up{} 2']],
+    ['nothing of an empty text', '', []],
   ])('%s', (_, text, samples) => {
     expect(parse(text)).toEqual(samples);
   });
@@ -75,51 +76,63 @@ describe('what it keeps', () => {
     expect(isTextProblem(page) ? page : page.samples[0]!.value).toBe(value);
   });
 
-  test('prefixes of names, wanted or not, and whether the page ended itself', () => {
+  test('the page reports prefixes of all names, and whether it ended with # EOF', () => {
     const parser = createTextParser({ wanted, maxSamples: 1, prefixes: ['gitaly_', 'go_', 'process_'] });
     parser.write(Buffer.from('gitaly_x 1\ngo_y{} 2\n# EOF\n'));
-    expect(parser.end()).toMatchObject({ prefixes: new Set(['gitaly_', 'go_']), ended: true });
+    expect(parser.end()).toMatchObject({ prefixes: new Set(['gitaly_', 'go_']), hasEof: true });
   });
 });
 
-describe('what it refuses', () => {
+describe('the parser rejects', () => {
   test.each<[string, string, string]>([
-    ['HTML', '<html>\n', 'parse: line 1: does not begin as a sample does'],
-    ['a name alone', 'up 1\nqueued\n', 'parse: line 2: has no value after its name'],
-    ['a name with other signs in it', 'up-time 1\n', 'parse: line 1: has no value after its name'],
-    ['no value', 'up \n', 'parse: line 1: up: its value is not a number'],
-    ['a word in place of the value', 'up one\n', 'parse: line 1: up: its value is not a number'],
-    ['hexadecimal', 'up 0x10\n', 'parse: line 1: up: its value is not a number'],
+    ['HTML', '<html>\n', 'parse: line 1: is not a sample'],
+    ['a name without a value', 'up 1\nqueued\n', 'parse: line 2: has no value after its name'],
+    ['a name with invalid characters', 'up-time 1\n', 'parse: line 1: has no value after its name'],
+    ['a sample without a value', 'up \n', 'parse: line 1: up: its value is not a number'],
+    ['a word as the value', 'up one\n', 'parse: line 1: up: its value is not a number'],
+    ['a hexadecimal value', 'up 0x10\n', 'parse: line 1: up: its value is not a number'],
     [
-      'a word in place of the timestamp',
+      'a word as the timestamp',
       'up 1 now\n',
-      'parse: line 1: up: what follows its value is neither a timestamp nor an exemplar',
+      'parse: line 1: up: text after its value is neither a timestamp nor an exemplar',
     ],
     ['a label without a name', 'up{="x"} 1\n', 'parse: line 1: up: a label has no name'],
     ['a label without a value', 'up{a} 1\n', 'parse: line 1: up: a label has no value'],
-    ['a value without quotes', 'up{a=x} 1\n', "parse: line 1: up: a label's value is not in quotes"],
-    ['a value without an end', 'up{a="x} 1\n', "parse: line 1: up: a label's value does not end"],
-    ['labels without an end', 'up{a="x" 1\n', 'parse: line 1: up: its labels do not end'],
-    ['a label twice', 'up{a="x",a="y"} 1\n', 'parse: line 1: up: a label stands there twice'],
+    ['a label value without quotes', 'up{a=x} 1\n', "parse: line 1: up: a label's value is not in quotes"],
     [
-      'a series again with another value',
-      'up{a="1",b="2"} 1\nup{b="2",a="1"} 2\n',
-      'parse: line 2: up: the same series again, with another value',
+      'a label value without its closing quote',
+      'up{a="x} 1\n',
+      "parse: line 1: up: a label's value has no closing quote",
     ],
-    ['a text that ends within a line', 'up 1\nqueued 1', 'parse: line 2: is cut off: no line feed ends it'],
-    ['something after # EOF', 'up 1\n# EOF\nup 2\n', 'parse: line 3: something follows # EOF'],
-    ['a null byte', '\0up 1\n', 'parse: line 1: does not begin as a sample does'],
+    [
+      'labels without their closing brace',
+      'up{a="x" 1\n',
+      'parse: line 1: up: its labels have no closing brace',
+    ],
+    ['a duplicate label', 'up{a="x",a="y"} 1\n', 'parse: line 1: up: duplicate label'],
+    [
+      'a duplicate series with a different value',
+      'up{a="1",b="2"} 1\nup{b="2",a="1"} 2\n',
+      'parse: line 2: up: duplicate series with a different value',
+    ],
+    [
+      'a text that ends in the middle of a line',
+      'up 1\nqueued 1',
+      'parse: line 2: is cut off: no line feed ends it',
+    ],
+    ['text after # EOF', 'up 1\n# EOF\nup 2\n', 'parse: line 3: something follows # EOF'],
+    ['a null byte', '\0up 1\n', 'parse: line 1: is not a sample'],
   ])('%s', (_, text, problem) => {
     expect(parse(text)).toBe(problem);
   });
 
-  test('more wanted samples than allowed; others do not count', () => {
+  test('more wanted samples than allowed, without counting others', () => {
     const text = 'other 1\n'.repeat(50) + Array.from({ length: 3 }, (_, i) => `up{a="${i}"} 1\n`).join('');
     expect(parse(text, [], 3)).toHaveLength(3);
     expect(parse(text, [], 2)).toBe('too_large: line 53: more than 2 samples of interest');
   });
 
-  test.each(['other', 'up', '# '])('a line of %s beyond the limit, in one piece or many', (begin) => {
+  test.each(['other', 'up', '# '])('a line of %s over the limit, in one piece or many', (begin) => {
     const text = `up 1\n${begin} ${'1'.repeat(maxLineBytes)}\n`;
     const problem = `too_large: line 2: is longer than ${maxLineBytes} bytes`;
     expect(parse(text)).toBe(problem);
@@ -132,12 +145,12 @@ describe('what it refuses', () => {
     expect(parse(text.slice(0, -1), [maxLineBytes])).toBe(problem);
   });
 
-  test('says nothing of what the page holds', () => {
+  test('a text without quoting it', () => {
     expect(parse('up{password="SENTINEL"} SENTINEL\n')).not.toContain('SENTINEL');
   });
 });
 
-describe('whatever arrives', () => {
+describe('for any input', () => {
   const piece = fc.constantFrom(
     ...[
       'up',
@@ -198,7 +211,7 @@ describe('whatever arrives', () => {
     likely.map((written) => Buffer.from(written)),
   );
 
-  test('the pieces in which it comes change nothing, and nothing is thrown', () => {
+  test('the result does not depend on the pieces, and nothing is thrown', () => {
     fc.assert(
       fc.property(text, fc.array(fc.integer({ min: 0, max: 20 })), (bytes, pieces) => {
         const whole = parse(bytes);
@@ -214,7 +227,7 @@ describe('whatever arrives', () => {
     );
   });
 
-  test('what was written is what is read', () => {
+  test('values and escaped labels are read as they were written', () => {
     fc.assert(
       fc.property(
         fc.uniqueArray(fc.tuple(fc.string(), fc.double({ noDefaultInfinity: true, noNaN: true })), {
@@ -238,9 +251,9 @@ describe('whatever arrives', () => {
     );
   });
 
-  test('a real page, cut anywhere, is refused unless it is cut at a line feed', () => {
+  test('a truncated real page is rejected unless it ends at a line feed', () => {
     const page = gunzipSync(
-      readFileSync(new URL('../../../fixtures/gitaly/19/after.praefect-1.prom.gz', import.meta.url)),
+      readFileSync(new URL('../../fixtures/gitaly/19/after.praefect-1.prom.gz', import.meta.url)),
     );
     fc.assert(
       fc.property(fc.integer({ min: 1, max: page.length }), (length) => {

@@ -1,0 +1,147 @@
+/**
+ * What Gitaly called its limits' metrics, from GitLab 13.0 to 19: the one place that knows its names and labels.
+ *
+ * A page is read by the names on it, not by the version it claims: development builds report `(devel)`, and no name
+ * was ever used for two things. Sources: Gitaly at 13.5.0, 14.9.0, 16.7.0, 17.2.0-rc1 and of May 2026, and its
+ * release tags for what lies between.
+ */
+import type { DropReason } from './metrics.ts';
+
+/** What a family measures, in this exporter's terms. */
+export type Measures =
+  | 'in progress'
+  | 'queued'
+  | 'wait'
+  | 'dropped'
+  | 'shed'
+  | 'adaptive limit'
+  | 'backoffs'
+  | 'pack-objects in progress'
+  | 'pack-objects queued'
+  | 'pack-objects wait'
+  | 'pack-objects dropped';
+
+export interface NativeFamily {
+  /** As it stands on the page; of a histogram, without `_bucket`, `_sum` and `_count`. */
+  readonly family: string;
+  readonly first: string;
+  /** Undefined: still there. */
+  readonly last?: string;
+  readonly measures: Measures;
+}
+
+export const nativeFamilies: readonly NativeFamily[] = [
+  // What limits concurrency was called rate limiting at first, and renamed without an overlap.
+  { first: '13.0', last: '14.9', family: 'gitaly_rate_limiting_in_progress', measures: 'in progress' },
+  { first: '13.0', last: '14.9', family: 'gitaly_rate_limiting_queued', measures: 'queued' },
+  { first: '13.0', last: '14.9', family: 'gitaly_rate_limiting_acquiring_seconds', measures: 'wait' },
+
+  // 14.8 brings queues that can be full, and drops; 18.10 a label for those without a user.
+  { first: '14.8', family: 'gitaly_requests_dropped_total', measures: 'dropped' },
+
+  { first: '14.10', family: 'gitaly_concurrency_limiting_in_progress', measures: 'in progress' },
+  { first: '14.10', family: 'gitaly_concurrency_limiting_queued', measures: 'queued' },
+  { first: '14.10', family: 'gitaly_concurrency_limiting_acquiring_seconds', measures: 'wait' },
+
+  // Up to 16.1 with a label `type` for what is limited (user, repository), from 18.9 on with `auth`: summed over both.
+  { first: '15.6', family: 'gitaly_pack_objects_in_progress', measures: 'pack-objects in progress' },
+  { first: '15.6', family: 'gitaly_pack_objects_queued', measures: 'pack-objects queued' },
+  { first: '15.6', family: 'gitaly_pack_objects_acquiring_seconds', measures: 'pack-objects wait' },
+  { first: '15.6', family: 'gitaly_pack_objects_dropped_total', measures: 'pack-objects dropped' },
+
+  { first: '16.3', family: 'gitaly_concurrency_limiting_current_limit', measures: 'adaptive limit' },
+  { first: '16.3', family: 'gitaly_concurrency_limiting_backoff_events_total', measures: 'backoffs' },
+
+  { first: '19.0', family: 'gitaly_loadshedder_rpcs_shed_total', measures: 'shed' },
+];
+
+/** `gitlab_build_info{version}`; until something is dropped, 14.9 and 14.8 differ in nothing else. */
+export const buildInfo = 'gitlab_build_info';
+
+const histograms: ReadonlySet<Measures> = new Set<Measures>(['wait', 'pack-objects wait']);
+
+export type HistogramPart = 'bucket' | 'sum' | 'count';
+
+/** Name of a sample on the page -> what it measures, and its part of a histogram. */
+export const nativeSamples: ReadonlyMap<
+  string,
+  { readonly measures: Measures; readonly part?: HistogramPart }
+> = new Map(
+  nativeFamilies.flatMap(({ family, measures }): [string, { measures: Measures; part?: HistogramPart }][] =>
+    histograms.has(measures)
+      ? (['bucket', 'sum', 'count'] as const).map((part) => [`${family}_${part}`, { measures, part }])
+      : [[family, { measures }]],
+  ),
+);
+
+/** Names of the samples that the parser keeps. */
+export const wantedSamples: ReadonlySet<string> = new Set([buildInfo, ...nativeSamples.keys()]);
+
+/** Begins a name on every page of Praefect and on none of Gitaly. */
+export const praefectPrefix = 'gitaly_praefect_';
+
+/** Begins a name on every page of either. */
+export const gitalyPrefix = 'gitaly_';
+
+export interface Rpc {
+  /** `gitaly.SSHService` */
+  readonly service: string;
+  /** `SSHUploadPackWithSidechannel` */
+  readonly method: string;
+}
+
+/**
+ * The RPC of a sample; undefined when its labels do not name one. Up to 13.7 the gauges' values were shifted by one
+ * label: the service in `system`, the method in `grpc_service`, and the word gitaly in `grpc_method`. Those of the
+ * histogram were right.
+ */
+export function rpcOf(labels: ReadonlyMap<string, string>): Rpc | undefined {
+  const [system, service, method] = ['system', 'grpc_service', 'grpc_method'].map((name) => labels.get(name));
+  if (service === undefined || method === undefined) return undefined;
+  if (method === 'gitaly' && system !== undefined && system !== 'gitaly')
+    return { service: system, method: service };
+  return { service, method };
+}
+
+/** Gitaly's reason under this exporter's name. One that a later version may add counts as `cancelled`, Gitaly's own `other`. */
+export const reasonOf = (native: string | undefined): DropReason => reasons.get(native ?? '') ?? 'cancelled';
+
+const reasons: ReadonlyMap<string, DropReason> = new Map([
+  ['max_size', 'queue_full'],
+  ['max_time', 'queue_wait'],
+  ['other', 'cancelled'], // from 16.x on
+  ['rate', 'rate'], // 14.8 to 17.11: rate limits of [[rate_limiting]]
+]);
+
+/** What an adaptive limit applies to: pack-objects, or an RPC; from 18.9 on also calls without a user alone. */
+export interface AdaptiveLimitName {
+  readonly of: 'pack-objects' | Rpc;
+  readonly unauthenticated: boolean;
+}
+
+/** `packObjects`, `perRPC/gitaly.SSHService/SSHUploadPack`, either with `-unauthenticated`; undefined: of another form. */
+export function adaptiveLimitName(name: string | undefined): AdaptiveLimitName | undefined {
+  const [, path, suffix] = /^(packObjects|perRPC\/[^/]+\/[^/]+?)(-unauthenticated)?$/.exec(name ?? '') ?? [];
+  if (path === undefined) return undefined;
+  const unauthenticated = suffix !== undefined;
+  const [, service = '', method = ''] = path.split('/');
+  return { of: path === 'packObjects' ? 'pack-objects' : { service, method }, unauthenticated };
+}
+
+/** Whether a dropped call had a user; undefined before 18.10, which does not report it. */
+export const hadUser = (labels: ReadonlyMap<string, string>): boolean | undefined => {
+  const authenticated = labels.get('authenticated');
+  return authenticated === undefined ? undefined : authenticated === 'true';
+};
+
+/**
+ * Whether this Gitaly counts drops, which a page without any does not show.
+ *
+ * @param version of `gitlab_build_info`: `14.9.0`, `(devel)`
+ * @param names the wanted samples on the page
+ */
+export function countsDrops(version: string | undefined, names: ReadonlySet<string>): boolean {
+  const [, major, minor] = /^v?(\d+)\.(\d+)/.exec(version ?? '') ?? [];
+  if (major !== undefined) return Number(major) > 14 || (Number(major) === 14 && Number(minor) >= 8);
+  return [...names].some((name) => !name.startsWith('gitaly_rate_limiting_') && name !== buildInfo);
+}
