@@ -23,7 +23,8 @@ afterEach(async () => {
 const { signal } = new AbortController();
 const collect = (): Promise<unknown> =>
   Promise.all(part.collectors.map((collector) => collector.collect({ signal, cause: 'due' })));
-const titles = (): readonly string[] => part.problems(readingOf([]), () => undefined).map(({ title }) => title);
+const titles = (): readonly string[] =>
+  part.problems(readingOf([]), () => undefined).map(({ title }) => title);
 
 test('pods that are not listed yet are no problem at the start, and are one when they do not come', async () => {
   const clock = createManualClock();
