@@ -102,7 +102,7 @@ const mayMeanAnotherSchema = ({ reason }: Failure): boolean =>
   reason === 'missing_schema' || reason === 'unsupported_schema' || reason === 'query';
 
 /** A failed answer as a collector's outcome. */
-export const failedOutcome = ({ reason, message }: Failure): Outcome => failed(reason, message);
+export const failedOutcome = ({ reason, message }: Failure): Outcome<never> => failed(reason, message);
 
 export const isFailure = (value: object): value is Failure => 'reason' in value && 'message' in value;
 

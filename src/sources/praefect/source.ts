@@ -11,6 +11,7 @@ import { createRepositoriesCollector } from './mirror/collector.ts';
 import { createHealthHistory } from './mirror/health-history.ts';
 import { createPraefectCollectors } from './queries/index.ts';
 import type { ConfiguredStorages } from './queries/known-storages.ts';
+import type { PraefectViewCollectors } from './view.ts';
 
 /** The names of all collectors of the room, for when it has no database to read. */
 export const praefectCollectorNames: readonly string[] = [
@@ -43,6 +44,8 @@ export interface PraefectRoomOptions {
 export interface PraefectRoom {
   /** In the order in which they should first run: cheap ones first, the heaviest last. */
   readonly collectors: readonly Collector[];
+  /** For `praefectView`. */
+  readonly viewed: PraefectViewCollectors;
   /** The newest health as it was read; undefined while it is not known. */
   health(): HealthView | undefined;
 }
@@ -53,42 +56,32 @@ export function createPraefectRoom(options: PraefectRoomOptions): PraefectRoom {
   const { clock } = options;
   const history = createHealthHistory();
   const healthWake = createWake();
-  let asked: () => void;
-  const firstAsked = new Promise<void>((resolve) => {
-    asked = resolve;
+  let healthWasRead = (): void => undefined;
+  const firstHealthRead = new Promise<void>((resolve) => {
+    healthWasRead = resolve;
   });
   const small = createPraefectCollectors({
     ...options,
     healthWake,
     onHealth: (view) => history.record(view, Math.floor(clock.now() / 1000)),
+    onHealthRead: () => healthWasRead(),
   });
-  const collectors = small.collectors.map((collector) =>
-    collector.name === 'praefect_health'
-      ? { ...collector, collect: firstDone(collector, () => asked()) }
-      : collector,
-  );
   const repositories = createRepositoriesCollector({
     ...options,
     configured: options.configuredStorages,
     health: small.health,
     // Without health, a first look would take every storage for configured and correct itself at the next.
-    healthAsked: (signal) => Promise.race([firstAsked, aborted(signal)]),
+    healthAsked: (signal) => Promise.race([firstHealthRead, aborted(signal)]),
     history,
     wake: healthWake,
     verificationIntervalSeconds: options.verificationIntervalSeconds ?? weekInSeconds,
   });
-  return { collectors: [...collectors, repositories], health: small.health };
-}
-
-const firstDone =
-  (collector: Collector, done: () => void): Collector['collect'] =>
-  async (run) => {
-    try {
-      return await collector.collect(run);
-    } finally {
-      done();
-    }
+  return {
+    collectors: [...small.collectors, repositories],
+    viewed: { ...small.viewed, repositories },
+    health: small.health,
   };
+}
 
 const aborted = (signal: AbortSignal): Promise<void> =>
   new Promise((resolve) => {

@@ -17,9 +17,9 @@ import { familiesOf } from './families.ts';
 import type { HealthHistory } from './health-history.ts';
 import { mirrorMetrics } from './metrics.ts';
 import { createMirror, type Mirror } from './mirror.ts';
-import { createMoveBook } from './moves.ts';
+import { createMoveBook, type FailoverTotal, type MoveTotal } from './moves.ts';
 import { type Looked, lookAtTables, type Past, type Place, type ShardPrimary } from './refresh.ts';
-import { answersOf } from './results.ts';
+import { answersOf, type VirtualStorageReplicas } from './results.ts';
 import {
   applyConfiguration,
   applyDeletions,
@@ -30,7 +30,12 @@ import {
 import { createSlices } from './slices.ts';
 import { type MirrorSchema, type Statements, statementsFor } from './statements.ts';
 import type { Column } from './table.ts';
-import { verificationFamilies, verificationMetrics, verificationOf } from './verification.ts';
+import {
+  type StorageVerification,
+  verificationFamilies,
+  verificationMetrics,
+  verificationOf,
+} from './verification.ts';
 
 export interface RepositoriesCollectorOptions {
   readonly database: Database;
@@ -54,6 +59,17 @@ export interface RepositoriesCollectorOptions {
   readonly verificationIntervalSeconds: number;
 }
 
+/** What the mirror shows at one moment; the samples are made from it. */
+export interface RepositoriesSnapshot {
+  readonly virtualStorages: readonly VirtualStorageReplicas[];
+  /** Since the exporter started; only pairs of storages between which some primary moved. */
+  readonly primaryMoves: readonly MoveTotal[];
+  /** Since the exporter started; only storages with a failover. */
+  readonly failovers: readonly FailoverTotal[];
+  /** Undefined before GitLab 14.10, which does not verify replicas. */
+  readonly verification: readonly StorageVerification[] | undefined;
+}
+
 /** What is kept between looks; another form of the schema starts anew. */
 interface State {
   readonly fingerprint: string;
@@ -73,7 +89,9 @@ interface State {
 /** A look has as long as its statements may take together; a load of a million repositories needs some seconds. */
 const statementsPerLook = 4;
 
-export function createRepositoriesCollector(options: RepositoriesCollectorOptions): Collector {
+export function createRepositoriesCollector(
+  options: RepositoriesCollectorOptions,
+): Collector<RepositoriesSnapshot> {
   const { clock, database } = options;
   const slices = createSlices();
   const book = createMoveBook(options.history, options.events);
@@ -82,7 +100,7 @@ export function createRepositoriesCollector(options: RepositoriesCollectorOption
 
   const seconds = (): number => Math.floor(clock.now() / 1000);
 
-  async function collect({ cause, signal }: Run): Promise<Outcome> {
+  async function collect({ cause, signal }: Run): Promise<Outcome<RepositoriesSnapshot>> {
     if (cause === 'woken' && state?.past !== undefined) return answer(state, state.lookedAt * 1000);
     await options.healthAsked(signal);
     const now = seconds();
@@ -147,8 +165,8 @@ export function createRepositoriesCollector(options: RepositoriesCollectorOption
     current.lookedAt = now;
   }
 
-  async function answer(current: State, readAt: number | undefined): Promise<Outcome> {
-    const answers = await answersOf(current.mirror, {
+  async function answer(current: State, readAt: number | undefined): Promise<Outcome<RepositoriesSnapshot>> {
+    const virtualStorages = await answersOf(current.mirror, {
       schema: current.schema,
       now: seconds(),
       health: options.health(),
@@ -160,18 +178,28 @@ export function createRepositoriesCollector(options: RepositoriesCollectorOption
       slices,
     });
     const verification = current.schema.verification
-      ? verificationFamilies(
-          await verificationOf(
-            current.mirror,
-            seconds() + current.clockSkew,
-            options.verificationIntervalSeconds,
-            slices,
-          ),
-          options.verificationIntervalSeconds > 0,
+      ? await verificationOf(
+          current.mirror,
+          seconds() + current.clockSkew,
+          options.verificationIntervalSeconds,
+          slices,
         )
-      : [];
-    const block = { families: [...familiesOf(answers, book.moves(), book.failovers()), ...verification] };
-    return readAt === undefined ? { kind: 'data', block } : { kind: 'data', block, readAt };
+      : undefined;
+    const snapshot: RepositoriesSnapshot = {
+      virtualStorages,
+      primaryMoves: book.moves(),
+      failovers: book.failovers(),
+      verification,
+    };
+    const block = {
+      families: [
+        ...familiesOf(virtualStorages, snapshot.primaryMoves, snapshot.failovers),
+        ...(verification === undefined ? [] : verificationFamilies(verification)),
+      ],
+    };
+    return readAt === undefined
+      ? { kind: 'data', block, snapshot }
+      : { kind: 'data', block, snapshot, readAt };
   }
 
   return {

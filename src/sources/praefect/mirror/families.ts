@@ -3,13 +3,13 @@ import type { Family } from '../../../metrics/samples.ts';
 import { samplesOf } from '../../../metrics/samples.ts';
 import * as metrics from './metrics.ts';
 import type { FailoverTotal, MoveTotal } from './moves.ts';
-import type { VirtualStorageAnswer } from './results.ts';
+import type { VirtualStorageReplicas } from './results.ts';
 
 /** With more storages than this in a virtual storage, only pairs that were seen have a series of moves. */
 const mostPairedStorages = 10;
 
 export function familiesOf(
-  answers: readonly VirtualStorageAnswer[],
+  answers: readonly VirtualStorageReplicas[],
   moves: readonly MoveTotal[],
   failovers: readonly FailoverTotal[],
 ): readonly Family[] {
@@ -66,7 +66,7 @@ export function familiesOf(
 
 /** Counters with a zero for every known pair and storage, so that the first move is a step that rate() sees. */
 function moveFamilies(
-  answers: readonly VirtualStorageAnswer[],
+  answers: readonly VirtualStorageReplicas[],
   moves: readonly MoveTotal[],
   failovers: readonly FailoverTotal[],
 ): readonly Family[] {

@@ -8,33 +8,46 @@ import type { Slices } from './slices.ts';
 import type { MirrorSchema } from './statements.ts';
 import type { Column, Table } from './table.ts';
 
-/** `undefined` throughout: not known (no health, no right to read the queue) or not of this version. */
-export interface StorageAnswer {
+/** The assigned and other replicas on one storage. `undefined`: not known, or not defined in this version. */
+export interface StorageReplicas {
   readonly storage: string;
-  current: number;
-  outdated: number;
-  missing: number;
-  unassigned: number;
-  primaries: number;
-  atRisk: number | undefined;
-  unscheduled: number | undefined;
-  stuck: number | undefined;
-  /** Seconds since 1970 of the longest-lasting lag. */
-  behindSince: number | undefined;
-  generationsBehindMax: number;
+  readonly current: number;
+  readonly outdated: number;
+  readonly missing: number;
+  readonly unassigned: number;
+  /** Repositories whose primary is here. */
+  readonly primaries: number;
+  /** Repositories that would become unavailable if this storage failed. */
+  readonly atRisk: number | undefined;
+  /** Outdated and missing replicas without a replication job. */
+  readonly unscheduled: number | undefined;
+  readonly stuck: number | undefined;
+  /** Since when the replica that has been behind longest is behind, in seconds since 1970. */
+  readonly behindSince: number | undefined;
+  readonly generationsBehindMax: number;
 }
 
-export interface VirtualStorageAnswer {
+/** The repositories of one virtual storage. */
+export interface VirtualStorageReplicas {
   readonly virtualStorage: string;
-  repositories: number;
-  lost: number;
-  withoutPrimary: number;
-  unavailable: number | undefined;
-  readOnly: number | undefined;
-  /** Index: copies. Undefined when health is not known. */
-  byHealthyReplicas: number[] | undefined;
-  readonly storages: readonly StorageAnswer[];
+  readonly repositories: number;
+  readonly lost: number;
+  readonly withoutPrimary: number;
+  readonly unavailable: number | undefined;
+  readonly readOnly: number | undefined;
+  /** Repositories by how many up-to-date replicas they have on healthy storages: the index is that number. */
+  readonly byHealthyReplicas: readonly number[] | undefined;
+  readonly storages: readonly StorageReplicas[];
 }
+
+type StorageTotals = { -readonly [Key in keyof StorageReplicas]: StorageReplicas[Key] };
+
+type VirtualStorageTotals = {
+  -readonly [Key in keyof Omit<
+    VirtualStorageReplicas,
+    'storages' | 'byHealthyReplicas'
+  >]: VirtualStorageReplicas[Key];
+} & { readonly byHealthyReplicas: number[] | undefined; readonly storages: readonly StorageTotals[] };
 
 export interface Circumstances {
   readonly schema: MirrorSchema;
@@ -55,8 +68,8 @@ export interface Circumstances {
 export async function answersOf(
   mirror: Mirror,
   circumstances: Circumstances,
-): Promise<VirtualStorageAnswer[]> {
-  const answers: VirtualStorageAnswer[] = [];
+): Promise<readonly VirtualStorageReplicas[]> {
+  const answers: VirtualStorageReplicas[] = [];
   for (const table of mirror.tables.values()) answers.push(await answerOf(mirror, table, circumstances));
   return answers.sort((a, b) => (a.virtualStorage < b.virtualStorage ? -1 : 1));
 }
@@ -65,7 +78,7 @@ async function answerOf(
   mirror: Mirror,
   table: Table,
   circumstances: Circumstances,
-): Promise<VirtualStorageAnswer> {
+): Promise<VirtualStorageReplicas> {
   const { health, schema } = circumstances;
   const virtualStorage = mirror.names.text(table.virtualStorage);
   const names = table.columns.map((column) => mirror.names.text(column.storage));
@@ -75,7 +88,7 @@ async function answerOf(
     health !== undefined && circumstances.deletionsKnown && schema.validPrimaries !== 'none';
   const configured = table.columns.filter((column) => column.configured).length;
   const storages = names.map(
-    (storage): StorageAnswer => ({
+    (storage): StorageTotals => ({
       storage,
       current: 0,
       outdated: 0,
@@ -89,7 +102,7 @@ async function answerOf(
       generationsBehindMax: 0,
     }),
   );
-  const answer: VirtualStorageAnswer = {
+  const answer: VirtualStorageTotals = {
     virtualStorage,
     repositories: 0,
     lost: 0,
@@ -103,12 +116,12 @@ async function answerOf(
     if (shape.repository) addShape(answer, shape, table, healthy, shardPrimary, schema);
   }
   for (const [index, column] of table.columns.entries()) {
-    const storage = storages[index] as StorageAnswer;
+    const storage = storages[index] as StorageTotals;
     const behind = storage.outdated + storage.missing;
     storage.unscheduled = circumstances.scheduled && behind - circumstances.scheduled(column);
     await addLag(storage, behind, table, column, virtualStorage, circumstances);
   }
-  const relevant = (storage: StorageAnswer, column: Column | undefined): boolean =>
+  const relevant = (storage: StorageTotals, column: Column | undefined): boolean =>
     column?.configured === true ||
     storage.current + storage.outdated + storage.missing + storage.unassigned + storage.primaries > 0;
   return {
@@ -128,7 +141,7 @@ function legacyPrimary(table: Table, names: readonly string[], found: ShardPrima
 }
 
 function addShape(
-  answer: VirtualStorageAnswer,
+  answer: VirtualStorageTotals,
   shape: Shape,
   table: Table,
   healthy: readonly boolean[],
@@ -144,7 +157,7 @@ function addShape(
   let candidates = 0;
   let candidate = -1;
   for (const [index, column] of table.columns.entries()) {
-    const storage = answer.storages[index] as StorageAnswer;
+    const storage = answer.storages[index] as StorageTotals;
     const bits = shape.cells[index] ?? 0;
     const present = (bits & cell.present) !== 0;
     const behind = (bits & cell.behind) !== 0;
@@ -164,7 +177,7 @@ function addShape(
   answer.repositories += count;
   if (records === 0) answer.lost += count;
   if (primary < 0) answer.withoutPrimary += count;
-  else (answer.storages[primary] as StorageAnswer).primaries += count;
+  else (answer.storages[primary] as StorageTotals).primaries += count;
   if (answer.byHealthyReplicas !== undefined)
     answer.byHealthyReplicas[copies] = (answer.byHealthyReplicas[copies] ?? 0) + count;
   if (answer.unavailable !== undefined && candidates === 0) answer.unavailable += count;
@@ -179,7 +192,7 @@ function addShape(
 
 /** What only the replicas themselves know: how long and how far they are behind. */
 async function addLag(
-  storage: StorageAnswer,
+  storage: StorageTotals,
   behind: number,
   table: Table,
   column: Column,

@@ -29,10 +29,12 @@ export const verificationOldest = gauge('praefect_db_verification_oldest_timesta
 
 export const verificationMetrics = [verificationReplicas, verificationOldest] as const;
 
-export interface VerificationAnswer {
+/** The verification of the replicas on one storage. */
+export interface StorageVerification {
   readonly virtualStorage: string;
   readonly storage: string;
-  readonly replicas: Readonly<Record<(typeof verificationStates)[number], number>>;
+  /** `overdue` is undefined where verification is switched off. */
+  readonly replicas: Readonly<Record<(typeof verificationStates)[number], number | undefined>>;
   /** Seconds since 1970. */
   readonly oldest: number | undefined;
 }
@@ -43,8 +45,8 @@ export async function verificationOf(
   now: number,
   intervalSeconds: number,
   slices: Slices,
-): Promise<readonly VerificationAnswer[]> {
-  const answers: VerificationAnswer[] = [];
+): Promise<readonly StorageVerification[]> {
+  const answers: StorageVerification[] = [];
   for (const table of mirror.tables.values()) {
     for (const column of table.columns) {
       const replicas = { verified: 0, unverified: 0, overdue: 0, lease_expired: 0 };
@@ -66,25 +68,24 @@ export async function verificationOf(
       answers.push({
         virtualStorage: mirror.names.text(table.virtualStorage),
         storage: mirror.names.text(column.storage),
-        replicas,
+        replicas: intervalSeconds > 0 ? replicas : { ...replicas, overdue: undefined },
         oldest: Number.isFinite(oldest) ? oldest : undefined,
       });
     }
   }
-  return answers.filter(({ replicas }) => Object.values(replicas).some((count) => count > 0));
+  return answers.filter(({ replicas }) =>
+    Object.values(replicas).some((count) => count !== undefined && count > 0),
+  );
 }
 
-export function verificationFamilies(
-  answers: readonly VerificationAnswer[],
-  verificationOn: boolean,
-): readonly Family[] {
+export function verificationFamilies(answers: readonly StorageVerification[]): readonly Family[] {
   const replicas = samplesOf(verificationReplicas);
   const oldest = samplesOf(verificationOldest);
   for (const answer of answers) {
     const place = { virtual_storage: answer.virtualStorage, storage: answer.storage };
     for (const state of verificationStates) {
-      if (state === 'overdue' && !verificationOn) continue;
-      replicas.set({ ...place, state }, answer.replicas[state]);
+      const count = answer.replicas[state];
+      if (count !== undefined) replicas.set({ ...place, state }, count);
     }
     if (answer.oldest !== undefined) oldest.set(place, answer.oldest);
   }

@@ -153,7 +153,7 @@ export function createDatabaseCollector({
   clock,
   database,
   variants,
-}: DatabaseCollectorOptions): Collector {
+}: DatabaseCollectorOptions): Collector<Probe> {
   async function probe(signal: AbortSignal): Promise<{ probe: Probe; failure?: Failure }> {
     const limits = { signal, statementTimeoutMs: 3000 };
     const pinged = await database.query(pingSql, { ...limits, purpose: 'the probe' });
@@ -199,7 +199,9 @@ export function createDatabaseCollector({
     async collect({ signal }) {
       const { probe: found, failure } = await probe(signal);
       const block = databaseBlock(found);
-      return failure === undefined ? { kind: 'data', block } : failed(failure.reason, failure.message, block);
+      return failure === undefined
+        ? { kind: 'data', block, snapshot: found }
+        : failed(failure.reason, failure.message, block, found);
     },
   };
 }

@@ -87,15 +87,36 @@ export const nodeStatusOf = (row: DatabaseRow): NodeStatusRow => ({
 /** A storage or Praefect whose newest attempt is a day older than the newest of all is gone for good. */
 const goneAfterSeconds = 86_400;
 
-/** @param databaseNow the database's now(), seconds since 1970 */
-export function healthBlock(view: HealthView, databaseNow: number): Block {
-  const lastContact = samplesOf(praefectLastContact);
-  const heartbeat = samplesOf(heartbeatTimestamp);
-  const quorum = samplesOf(heartbeatQuorum);
-  const alive = samplesOf(praefectAlive);
-  const seenHealthy = samplesOf(storageSeenHealthy);
-  const healthy = samplesOf(storageHealthy);
+/** What node_status says of one virtual storage; times in seconds since 1970, by the database's clock. */
+export interface HealthSnapshot {
+  readonly virtualStorage: string;
+  /** Newest attempt of any Praefect to contact any of its storages. */
+  readonly heartbeatAt: number;
+  /** Whether enough living Praefects have a fresh heartbeat: otherwise `healthy` is not to be trusted. */
+  readonly hasQuorum: boolean;
+  readonly praefects: readonly {
+    readonly praefect: string;
+    readonly lastContactAt: number;
+    /** Contacted a storage within 60 s. */
+    readonly alive: boolean;
+  }[];
+  readonly storages: readonly {
+    readonly storage: string;
+    /** The consensus. */
+    readonly healthy: boolean;
+    /** Whether some Praefect still contacts it: false for a storage that was removed from the configuration. */
+    readonly contacted: boolean;
+    /** The view of each living Praefect. */
+    readonly seenHealthyBy: ReadonlyMap<string, boolean>;
+  }[];
+}
 
+/**
+ * Leaves out what the newest heartbeat is a day ahead of: Praefect never deletes a row.
+ *
+ * @param databaseNow the database's now(), seconds since 1970
+ */
+export function healthSnapshot(view: HealthView, databaseNow: number): readonly HealthSnapshot[] {
   // To the microsecond, as PostgreSQL keeps times: an unchanged time stays the same number at every read.
   const at = (secondsAgo: number) => Math.round((databaseNow - secondsAgo) * 1e6) / 1e6;
   const newest = Math.min(
@@ -105,17 +126,45 @@ export function healthBlock(view: HealthView, databaseNow: number): Block {
   );
   const isGone = (seconds: number | undefined) => (seconds ?? Infinity) > newest + goneAfterSeconds;
 
-  for (const { virtualStorage: virtual_storage, ...each } of view.virtualStorages.values()) {
-    if (each.secondsSinceHeartbeat === undefined || isGone(each.secondsSinceHeartbeat)) continue;
-    heartbeat.set({ virtual_storage }, at(each.secondsSinceHeartbeat));
-    quorum.set({ virtual_storage }, Number(each.believed));
-    for (const [praefect, seconds] of each.praefects) {
-      if (seconds === undefined || isGone(seconds)) continue;
-      lastContact.set({ praefect, virtual_storage }, at(seconds));
-      alive.set({ praefect, virtual_storage }, Number(seconds <= aliveWithinSeconds));
+  return [...view.virtualStorages.values()].flatMap((each) => {
+    if (each.secondsSinceHeartbeat === undefined || isGone(each.secondsSinceHeartbeat)) return [];
+    return {
+      virtualStorage: each.virtualStorage,
+      heartbeatAt: at(each.secondsSinceHeartbeat),
+      hasQuorum: each.believed,
+      praefects: [...each.praefects].flatMap(([praefect, seconds]) =>
+        seconds === undefined || isGone(seconds)
+          ? []
+          : { praefect, lastContactAt: at(seconds), alive: seconds <= aliveWithinSeconds },
+      ),
+      storages: [...each.storages.values()]
+        .filter(({ secondsSinceAttempt }) => !isGone(secondsSinceAttempt))
+        .map(({ storage, healthy, seenHealthyBy }) => ({
+          storage,
+          healthy,
+          contacted: each.knownStorages.has(storage),
+          seenHealthyBy,
+        })),
+    };
+  });
+}
+
+export function healthBlock(snapshot: readonly HealthSnapshot[]): Block {
+  const lastContact = samplesOf(praefectLastContact);
+  const heartbeat = samplesOf(heartbeatTimestamp);
+  const quorum = samplesOf(heartbeatQuorum);
+  const alive = samplesOf(praefectAlive);
+  const seenHealthy = samplesOf(storageSeenHealthy);
+  const healthy = samplesOf(storageHealthy);
+
+  for (const { virtualStorage: virtual_storage, ...each } of snapshot) {
+    heartbeat.set({ virtual_storage }, each.heartbeatAt);
+    quorum.set({ virtual_storage }, Number(each.hasQuorum));
+    for (const { praefect, ...own } of each.praefects) {
+      lastContact.set({ praefect, virtual_storage }, own.lastContactAt);
+      alive.set({ praefect, virtual_storage }, Number(own.alive));
     }
-    for (const { storage, ...state } of each.storages.values()) {
-      if (isGone(state.secondsSinceAttempt)) continue;
+    for (const { storage, ...state } of each.storages) {
       healthy.set({ virtual_storage, storage }, Number(state.healthy));
       for (const [praefect, saw] of state.seenHealthyBy)
         seenHealthy.set({ praefect, virtual_storage, storage }, Number(saw));
@@ -142,7 +191,7 @@ export interface HealthCollectorOptions extends QueryContext {
   readonly healthWake: Wake;
 }
 
-export function createHealthCollector(options: HealthCollectorOptions): Collector {
+export function createHealthCollector(options: HealthCollectorOptions): Collector<readonly HealthSnapshot[]> {
   const { clock } = options;
   const noteChanges = createHealthEvents(options.events);
   let key: string | undefined;
@@ -176,10 +225,8 @@ export function createHealthCollector(options: HealthCollectorOptions): Collecto
         key = view.key;
         options.healthWake.call();
       }
-      return {
-        kind: 'data',
-        block: healthBlock(view, numberOf(rows[0]?.['now']) ?? clock.now() / 1000),
-      };
+      const snapshot = healthSnapshot(view, numberOf(rows[0]?.['now']) ?? clock.now() / 1000);
+      return { kind: 'data', block: healthBlock(snapshot), snapshot };
     },
   };
 }

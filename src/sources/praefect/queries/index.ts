@@ -2,17 +2,17 @@
 
 import type { Clock } from '../../../lib/clock.ts';
 import type { Budget } from '../../../scheduler/budget.ts';
-import type { Collector } from '../../../scheduler/collector.ts';
+import type { Collector, Run } from '../../../scheduler/collector.ts';
 import type { EventLog } from '../../../scheduler/event-log.ts';
 import type { Wake } from '../../../scheduler/wake.ts';
 import type { Database } from '../database.ts';
 import type { HealthView } from '../health.ts';
 import { createVariantSource } from '../query.ts';
 import { connectionMetrics, createConnectionsCollector } from './connections.ts';
-import { createDatabaseCollector, databaseMetrics } from './database.ts';
-import { createHealthCollector, healthMetrics, healthPromiseMs } from './health.ts';
+import { createDatabaseCollector, databaseMetrics, type Probe } from './database.ts';
+import { createHealthCollector, type HealthSnapshot, healthMetrics, healthPromiseMs } from './health.ts';
 import type { ConfiguredStorages } from './known-storages.ts';
-import { createQueueCollector, queueMetrics } from './queue.ts';
+import { createQueueCollector, type QueueSnapshot, queueMetrics } from './queue.ts';
 import { createShardPrimariesCollector, shardMetrics } from './shard-primaries.ts';
 import { createTablesCollector, tableMetrics } from './tables.ts';
 import { createWriteLocksCollector, writeLocks } from './write-locks.ts';
@@ -31,10 +31,18 @@ export interface PraefectCollectorsOptions {
   readonly healthWake: Wake;
   /** Called with every new view, before `healthWake`. */
   readonly onHealth?: (view: HealthView) => void;
+  /** Called when a read of node_status ended, whether it succeeded or failed. */
+  readonly onHealthRead?: () => void;
 }
 
 export interface PraefectCollectors {
   readonly collectors: readonly Collector[];
+  /** Those of `collectors` whose snapshots a `PraefectView` needs. */
+  readonly viewed: {
+    readonly database: Collector<Probe>;
+    readonly health: Collector<readonly HealthSnapshot[]>;
+    readonly queue: Collector<QueueSnapshot>;
+  };
   /** The newest health as it was read; undefined before the first answer and when it is older than its promise. */
   health(): HealthView | undefined;
 }
@@ -51,12 +59,27 @@ export function createPraefectCollectors(options: PraefectCollectorsOptions): Pr
     newest = view;
     options.onHealth?.(view);
   };
+  const healthCollector = createHealthCollector({
+    ...context,
+    everyMs: options.healthIntervalMs,
+    healthWake,
+    onHealth,
+  });
+  const viewed = {
+    database: createDatabaseCollector(context),
+    health: {
+      ...healthCollector,
+      collect: (run: Run) => healthCollector.collect(run).finally(() => options.onHealthRead?.()),
+    },
+    queue: createQueueCollector({ ...context, configuredStorages, health }),
+  };
   return {
     health,
+    viewed,
     collectors: [
-      createDatabaseCollector(context),
-      createHealthCollector({ ...context, everyMs: options.healthIntervalMs, healthWake, onHealth }),
-      createQueueCollector({ ...context, configuredStorages, health }),
+      viewed.database,
+      viewed.health,
+      viewed.queue,
       createConnectionsCollector(context),
       createTablesCollector(context),
       createShardPrimariesCollector({ ...context, health }),

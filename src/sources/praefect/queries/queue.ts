@@ -149,53 +149,96 @@ const lockGroupOf = (row: DatabaseRow): LockGroup => ({
   expired: numberOf(row['expired']) ?? 0,
 });
 
+/** The queue of one target storage. */
+export interface TargetQueue {
+  readonly virtualStorage: string;
+  readonly storage: string;
+  readonly jobs: readonly { readonly state: JobState; readonly change: string; readonly count: number }[];
+  /** When the oldest job of the state was created, in seconds since 1970; states without a job are left out. */
+  readonly oldest: ReadonlyMap<JobState, number>;
+  /** Undefined: not known, as node_status has no heartbeats or the locks may not be read. */
+  readonly stale: Readonly<Record<(typeof staleReasons)[number], number | undefined>>;
+}
+
+export interface QueueSnapshot {
+  /** Sorted by virtual storage and storage; known storages without jobs included. */
+  readonly targets: readonly TargetQueue[];
+  /** Undefined: the sequence may not be read. */
+  readonly enqueued: number | undefined;
+  /** Undefined before the second read, too. */
+  readonly removed: number | undefined;
+}
+
 /**
- * @param keptStates states in which this variant leaves jobs for good, beside the live ones
- * @param removed what `createRemovedCounter` made of this look
+ * @param keptStates states in which this variant leaves jobs for good, besides the live ones
+ * @param removed what `createRemovedCounter` made of this read
  */
-export function queueBlock(
+export function queueSnapshot(
   look: QueueLook,
   known: KnownStorages,
   keptStates: readonly JobState[],
   removed: number | undefined,
-): Block {
+): QueueSnapshot {
   const places = new Map<string, KnownStorages['places'][number]>();
   for (const { virtual_storage, storage } of [...known.places, ...look.groups])
     places.set(keyOf({ virtual_storage, storage }), { virtual_storage, storage });
   const groups = Map.groupBy(look.groups, keyOf);
   const locks = new Map((look.locks ?? []).map((group) => [keyOf(group), group]));
+  const isKept = (state: JobState): boolean =>
+    liveStates.some((live) => live === state) || keptStates.includes(state);
 
+  const targets = [...places]
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([key, { virtual_storage: virtualStorage, storage }]): TargetQueue => {
+      const here = groups.get(key) ?? [];
+      const jobs: TargetQueue['jobs'][number][] = [];
+      const oldest = new Map<JobState, number>();
+      for (const state of jobStates) {
+        const inState = here.filter((group) => group.state === state);
+        for (const { change, jobs: count } of inState) jobs.push({ state, change, count });
+        if (isKept(state) && !inState.some(({ change }) => change === 'update'))
+          jobs.push({ state, change: 'update', count: 0 });
+        if (inState.length > 0) oldest.set(state, Math.min(...inState.map((each) => each.oldest)));
+      }
+      const count = (states: readonly JobState[]) =>
+        here.reduce((sum, group) => sum + (states.includes(group.state) ? group.jobs : 0), 0);
+      const contacted = known.contacted(virtualStorage, storage);
+      const lock = contacted === false ? undefined : locks.get(key);
+      const inProgress = contacted === false ? 0 : count(['in_progress']);
+      const locksKnown = look.locks !== undefined;
+      return {
+        virtualStorage,
+        storage,
+        jobs,
+        oldest,
+        stale: {
+          storage_unknown: contacted === undefined ? undefined : contacted ? 0 : count(liveStates),
+          lock_expired: locksKnown ? (lock?.expired ?? 0) : undefined,
+          lock_missing: locksKnown ? inProgress - (lock?.locked ?? 0) : undefined,
+        },
+      };
+    });
+  return { targets, enqueued: look.newestId, removed };
+}
+
+export function queueBlock({ targets, enqueued, removed }: QueueSnapshot): Block {
   const jobs = samplesOf(replicationJobs);
   const oldest = samplesOf(oldestJob);
   const stale = samplesOf(staleJobs);
-  for (const [key, place] of [...places].sort(([a], [b]) => (a < b ? -1 : 1))) {
-    const here = groups.get(key) ?? [];
-    for (const state of jobStates) {
-      const inState = here.filter((group) => group.state === state);
-      for (const { change, jobs: count } of inState) jobs.set({ ...place, state, change }, count);
-      const expected = liveStates.some((live) => live === state) || keptStates.includes(state);
-      if (expected && !inState.some(({ change }) => change === 'update'))
-        jobs.set({ ...place, state, change: 'update' }, 0);
-      if (inState.length > 0)
-        oldest.set({ ...place, state }, Math.min(...inState.map((each) => each.oldest)));
+  for (const { virtualStorage: virtual_storage, storage, ...target } of targets) {
+    const place = { virtual_storage, storage };
+    for (const { state, change, count } of target.jobs) jobs.set({ ...place, state, change }, count);
+    for (const [state, createdAt] of target.oldest) oldest.set({ ...place, state }, createdAt);
+    for (const reason of ['storage_unknown', 'lock_expired', 'lock_missing'] as const) {
+      const count = target.stale[reason];
+      if (count !== undefined) stale.set({ ...place, reason }, count);
     }
-
-    const count = (states: readonly JobState[]) =>
-      here.reduce((sum, group) => sum + (states.includes(group.state) ? group.jobs : 0), 0);
-    const contacted = known.contacted(place.virtual_storage, place.storage);
-    if (contacted !== undefined)
-      stale.set({ ...place, reason: 'storage_unknown' }, contacted ? 0 : count(liveStates));
-    if (look.locks === undefined) continue;
-    const lock = contacted === false ? undefined : locks.get(key);
-    const inProgress = contacted === false ? 0 : count(['in_progress']);
-    stale.set({ ...place, reason: 'lock_expired' }, lock?.expired ?? 0);
-    stale.set({ ...place, reason: 'lock_missing' }, inProgress - (lock?.locked ?? 0));
   }
   return {
     families: [
       jobs.family(),
       oldest.family(),
-      single(jobsEnqueued, look.newestId),
+      single(jobsEnqueued, enqueued),
       single(jobsRemoved, removed),
       stale.family(),
     ],
@@ -212,7 +255,7 @@ export interface QueueCollectorOptions extends QueryContext {
   readonly health: () => HealthView | undefined;
 }
 
-export function createQueueCollector(options: QueueCollectorOptions): Collector {
+export function createQueueCollector(options: QueueCollectorOptions): Collector<QueueSnapshot> {
   const removed = createRemovedCounter();
   return {
     name: 'praefect_queue',
@@ -242,17 +285,19 @@ export function createQueueCollector(options: QueueCollectorOptions): Collector 
 
       const { kept, ...look } = asked.value;
       const known = knownStorages(options.configuredStorages, options.health());
-      const block = queueBlock(look, known, kept, removed.after(look));
+      const snapshot = queueSnapshot(look, known, kept, removed.after(look));
+      const block = queueBlock(snapshot);
       const unreadable = [
         ...(look.locks === undefined ? ['table replication_queue_job_lock'] : []),
         ...(look.newestId === undefined ? ["the sequence of replication_queue's ids"] : []),
       ];
       return unreadable.length === 0
-        ? { kind: 'data', block }
+        ? { kind: 'data', block, snapshot }
         : failed(
             'permission',
             `may not read ${unreadable.join(' and ')}: grant SELECT on it (deploy/sql has the statements)`,
             block,
+            snapshot,
           );
     },
   };

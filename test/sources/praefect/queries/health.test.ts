@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from '@jest/globals';
 import type pg from 'pg';
 import { healthOf } from '../../../../src/sources/praefect/health.ts';
-import { healthBlock, healthSql } from '../../../../src/sources/praefect/queries/health.ts';
+import { healthBlock, healthSnapshot, healthSql } from '../../../../src/sources/praefect/queries/health.ts';
 import {
   praefectSchema,
   startPostgres,
@@ -130,7 +130,7 @@ test('rows that are gone for a day are left out, however long all is silent', ()
     row('retired', 'gitaly-1', 290_000),
     row('p1', 'old-1', 290_000, 'retired'),
   ];
-  const series = Object.keys(samplesIn(healthBlock(healthOf(rows, 0), 1_800_000_000)));
+  const series = Object.keys(samplesIn(healthBlock(healthSnapshot(healthOf(rows, 0), 1_800_000_000))));
   expect(series).toContain('praefect_db_storage_healthy{virtual_storage="default",storage="gitaly-2"}');
   expect(series).toContain('praefect_db_praefect_alive{praefect="p1",virtual_storage="default"}');
   expect(series.filter((each) => each.includes('retired'))).toEqual([]);
@@ -148,9 +148,11 @@ test('a thousand names that Praefects had before are not even read', async () =>
 test('an unchanged time stays the same number at every read', () => {
   const row = { praefect: 'p1', virtualStorage: 'default', storage: 'gitaly-1' };
   const at = (ago: number, now: number) =>
-    samplesIn(healthBlock(healthOf([{ ...row, secondsSinceAttempt: ago, secondsSinceSeen: ago }], 0), now))[
-      'praefect_db_heartbeat_timestamp_seconds{virtual_storage="default"}'
-    ];
+    samplesIn(
+      healthBlock(
+        healthSnapshot(healthOf([{ ...row, secondsSinceAttempt: ago, secondsSinceSeen: ago }], 0), now),
+      ),
+    )['praefect_db_heartbeat_timestamp_seconds{virtual_storage="default"}'];
   expect(at(0.000001, 1795393366.990014)).toBe(1795393366.990013);
   expect(at(7.654321, 1795393374.644334)).toBe(1795393366.990013);
 });

@@ -6,6 +6,7 @@ import {
   type JobGroup,
   type QueueLook,
   queueBlock,
+  queueSnapshot,
   queueSql,
 } from '../../../../src/sources/praefect/queries/queue.ts';
 import { createRemovedCounter } from '../../../../src/sources/praefect/queries/removed-counter.ts';
@@ -249,7 +250,10 @@ describe('what cannot be told is absent', () => {
     oldest: 1,
   };
   const staleOf = (look: QueueLook, configured?: ReadonlyMap<string, readonly string[]>) =>
-    only(samplesIn(queueBlock(look, knownStorages(configured, undefined), [], undefined)), 'stale_jobs');
+    only(
+      samplesIn(queueBlock(queueSnapshot(look, knownStorages(configured, undefined), [], undefined))),
+      'stale_jobs',
+    );
 
   test('without heartbeats and configuration nobody knows which storages are contacted', () => {
     expect(Object.keys(staleOf({ groups: [group], locks: [], newestId: 1 }))).toEqual([
