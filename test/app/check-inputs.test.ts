@@ -10,7 +10,7 @@ import {
   configMapOf,
   disruptionBudgetOf,
   statefulSetOf,
-} from '../../src/sources/kubernetes/objects/index.ts';
+} from '../../src/sources/kubernetes/objects/kinds.ts';
 import type { KubeEvent } from '../../src/sources/kubernetes/objects/types.ts';
 import { recordedNodes, recordedPods, testStore } from '../sources/kubernetes/directory/support.ts';
 import { archive } from '../support/kubernetes-archive.ts';

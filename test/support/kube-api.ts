@@ -17,7 +17,7 @@
  */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
-import { parseSelector, selects } from '../../src/sources/kubernetes/objects/index.ts';
+import { parseSelector, selects } from '../../src/sources/kubernetes/objects/selector.ts';
 import { archive } from './kubernetes-archive.ts';
 
 export interface RawObject {

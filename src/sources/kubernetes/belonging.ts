@@ -1,5 +1,5 @@
 /** Which StatefulSets, budgets and nodes are of Gitaly: by its pods, so that names and labels may be what they like. */
-import { selects } from './objects/index.ts';
+import { selects } from './objects/selector.ts';
 import type { Pod, PodDisruptionBudget, StatefulSet } from './objects/types.ts';
 
 /** Those that own a Gitaly pod, or would own one: sets scaled to nothing are known by the chart's label. */

@@ -67,7 +67,7 @@ function restartFamilies({ pods, restarts }: PodLook): readonly Family[] {
   const containers = new Map<string, { identity: Identity; names: Set<string> }>();
   for (const pod of pods) {
     const identity = podIdentity(pod);
-    for (const { name, last: ended } of allContainers(pod))
+    for (const { name, lastTermination: ended } of allContainers(pod))
       if (ended?.finishedAt !== undefined)
         last.set({ ...identity, container: name, reason: restartReasonOf(ended) }, ended.finishedAt / 1000);
     // Before it is on a node nothing can restart, and a series without node would only come and go.

@@ -1,5 +1,5 @@
 /** Restarts of containers, by why they ended; counted from when the pod was first seen. */
-import type { Container, Ended, Pod } from './objects/types.ts';
+import type { Container, Pod, Termination } from './objects/types.ts';
 import type { Store } from './store.ts';
 import { createPodTally, type PodTally } from './tally.ts';
 
@@ -15,7 +15,7 @@ export const restartReasons = [
 ] as const;
 export type RestartReason = (typeof restartReasons)[number];
 
-export const restartReasonOf = (ended: Ended | undefined): RestartReason =>
+export const restartReasonOf = (ended: Termination | undefined): RestartReason =>
   ended === undefined || ended.reason === ''
     ? 'unknown'
     : (restartReasons.find((known) => known === ended.reason) ?? 'other');
@@ -35,11 +35,11 @@ export function countRestarts(store: Store<Pod>, isCounted: (pod: Pod) => boolea
   function look(before: Pod | undefined, pod: Pod): void {
     if (!isCounted(pod) || (before === undefined && pod.createdAt < since)) return;
     const earlier = new Map(allContainers(before).map(({ name, restartCount }) => [name, restartCount]));
-    for (const { name, restartCount, last } of allContainers(pod)) {
+    for (const { name, restartCount, lastTermination } of allContainers(pod)) {
       const added = restartCount - (earlier.get(name) ?? 0);
       if (added <= 0) continue;
       const identity = { namespace: pod.namespace, pod: pod.name, node: pod.node };
-      tally.add(identity, restartKey(name, restartReasonOf(last)));
+      tally.add(identity, restartKey(name, restartReasonOf(lastTermination)));
       if (added > 1) tally.add(identity, restartKey(name, 'unknown'), added - 1);
     }
   }

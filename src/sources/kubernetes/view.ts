@@ -107,7 +107,7 @@ function podView(pod: Pod, newest: KubeEvent | undefined): PodView {
     isReady: isReady(pod),
     since: pod.conditions['Ready']?.since ?? pod.createdAt,
     waitingReasons: waitingReasonsOf(pod),
-    lastTerminations: allContainers(pod).flatMap(({ name, last }) =>
+    lastTerminations: allContainers(pod).flatMap(({ name, lastTermination: last }) =>
       last?.finishedAt === undefined
         ? []
         : [{ container: name, reason: restartReasonOf(last), finishedAt: last.finishedAt }],

@@ -8,14 +8,14 @@ import { evaluate, type Finding } from '../../../src/rules/checks/evaluate.ts';
 import type { CheckId } from '../../../src/rules/checks/ids.ts';
 import type { CheckInputs } from '../../../src/rules/checks/inputs.ts';
 import type { CgroupFacts } from '../../../src/sources/cgroup/check-facts.ts';
+import type { Parsed } from '../../../src/sources/kubernetes/objects/fields.ts';
 import {
   configMapOf,
   disruptionBudgetOf,
   nodeOf,
-  type Parsed,
-  podOf,
   statefulSetOf,
-} from '../../../src/sources/kubernetes/objects/index.ts';
+} from '../../../src/sources/kubernetes/objects/kinds.ts';
+import { podOf } from '../../../src/sources/kubernetes/objects/pod.ts';
 import { archive } from '../../support/kubernetes-archive.ts';
 
 export type Variant = 'posture-good' | 'posture-chart-defaults';

@@ -5,12 +5,7 @@ import { lintBlock } from '../../../src/metrics/lint-block.ts';
 import type { Block, Sample } from '../../../src/metrics/samples.ts';
 import { createEventLog } from '../../../src/scheduler/event-log.ts';
 import { kubernetesMetrics } from '../../../src/sources/kubernetes/metrics.ts';
-import type {
-  Condition,
-  Container,
-  ContainerState,
-  Pod,
-} from '../../../src/sources/kubernetes/objects/types.ts';
+import type { Condition, Container, Pod } from '../../../src/sources/kubernetes/objects/types.ts';
 import { createKubernetesRoom } from '../../../src/sources/kubernetes/source.ts';
 import { createManualClock } from '../../support/manual-clock.ts';
 import { readyPod } from './rotation/support.ts';
@@ -38,7 +33,7 @@ const ended = fc.record({
   startedAt: time,
   finishedAt: time,
 });
-const state: fc.Arbitrary<ContainerState> = fc.oneof(
+const state: fc.Arbitrary<Container['state']> = fc.oneof(
   fc.record({
     kind: fc.constant('waiting' as const),
     reason: fc.constantFrom('', 'CrashLoopBackOff', 'Odd'),
@@ -52,7 +47,7 @@ const container = (name: string): fc.Arbitrary<Container> =>
     .record({
       ...{ state, ready: fc.boolean(), started: fc.boolean(), sidecar: fc.boolean() },
       restartCount: fc.nat(5),
-      last: fc.option(ended, { nil: undefined }),
+      lastTermination: fc.option(ended, { nil: undefined }),
     })
     .map((change) => ({ ...like, name, ...change }));
 const pod: fc.Arbitrary<Pod> = fc

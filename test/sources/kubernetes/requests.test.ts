@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import { podOf } from '../../../src/sources/kubernetes/objects/index.ts';
+import { podOf } from '../../../src/sources/kubernetes/objects/pod.ts';
 import { requestsOf } from '../../../src/sources/kubernetes/requests.ts';
 import { read } from './support.ts';
 

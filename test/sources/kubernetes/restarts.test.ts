@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import type { Ended, Pod } from '../../../src/sources/kubernetes/objects/types.ts';
+import type { Pod, Termination } from '../../../src/sources/kubernetes/objects/types.ts';
 import { countRestarts, type RestartReason, restartKey } from '../../../src/sources/kubernetes/restarts.ts';
 import { readyPod } from './rotation/support.ts';
 import { createFakeStore, isGitaly } from './support.ts';
@@ -7,7 +7,7 @@ import { createFakeStore, isGitaly } from './support.ts';
 const started = Date.parse('2026-11-23T02:00:00Z');
 const found = readyPod();
 
-const ended = (reason: string): Ended => ({ reason, exitCode: 1, startedAt: 1, finishedAt: 2 });
+const ended = (reason: string): Termination => ({ reason, exitCode: 1, startedAt: 1, finishedAt: 2 });
 
 /** The pod with its container `gitaly` restarted so often, last because of that. */
 const pod = (uid: string, restartCount: number, reason = '', change: Partial<Pod> = {}): Pod => ({
@@ -15,7 +15,7 @@ const pod = (uid: string, restartCount: number, reason = '', change: Partial<Pod
   ...{ uid, createdAt: started - 1000 },
   containers: found.containers.map((each) => ({
     ...each,
-    ...{ restartCount, last: reason === '' ? undefined : ended(reason) },
+    ...{ restartCount, lastTermination: reason === '' ? undefined : ended(reason) },
   })),
   ...change,
 });
@@ -103,7 +103,7 @@ describe('restarts of a container', () => {
     const failing = (restartCount: number): Pod => ({
       ...pod('a', 0),
       initContainers: found.initContainers.map((each) =>
-        each.name === 'configure' ? { ...each, restartCount, last: ended('Error') } : each,
+        each.name === 'configure' ? { ...each, restartCount, lastTermination: ended('Error') } : each,
       ),
     });
     pods.list([failing(0)]);

@@ -1,14 +1,14 @@
 /** Stores without an API server: filled by hand, or with the recorded watch streams at the times of their arrival. */
 
 import type { Failure } from '../../../src/scheduler/outcome.ts';
-import type { Parsed } from '../../../src/sources/kubernetes/objects/index.ts';
+import type { Parsed } from '../../../src/sources/kubernetes/objects/fields.ts';
 import {
   disruptionBudgetOf,
   eventOf,
   nodeOf,
-  podOf,
   statefulSetOf,
-} from '../../../src/sources/kubernetes/objects/index.ts';
+} from '../../../src/sources/kubernetes/objects/kinds.ts';
+import { podOf } from '../../../src/sources/kubernetes/objects/pod.ts';
 import type {
   KubeEvent,
   KubeObject,

@@ -1,6 +1,6 @@
 /** Which of the pods that were found are Gitaly's, and which Praefect's. */
 import type { Component } from '../../gitaly/metrics.ts';
-import { parseSelector, selects } from '../objects/index.ts';
+import { parseSelector, selects } from '../objects/selector.ts';
 import type { Container, Pod } from '../objects/types.ts';
 
 /** Undefined: neither. */

@@ -6,7 +6,7 @@
 import type { Clock } from '../../../lib/clock.ts';
 import { type Known, known, unknown } from '../../../lib/known.ts';
 import type { KubeApi } from '../api/api.ts';
-import { podOf } from '../objects/index.ts';
+import { podOf } from '../objects/pod.ts';
 import type { Pod } from '../objects/types.ts';
 import type { ComponentOf } from './component.ts';
 

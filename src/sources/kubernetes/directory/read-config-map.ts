@@ -2,7 +2,7 @@
 
 import type { Failure } from '../../../scheduler/outcome.ts';
 import type { KubeApi } from '../api/api.ts';
-import { configMapOf } from '../objects/index.ts';
+import { configMapOf } from '../objects/kinds.ts';
 import type { ReadConfigMap } from './config-maps.ts';
 
 export const readConfigMapBy =

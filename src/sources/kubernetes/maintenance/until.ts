@@ -1,5 +1,5 @@
 /** `gitaly-exporter/maintenance-until`: until when somebody works on a node or a StatefulSet. */
-import { timeOf } from '../objects/index.ts';
+import { timeOf } from '../objects/fields.ts';
 import type { Meta } from '../objects/types.ts';
 
 export const maintenanceUntil = 'gitaly-exporter/maintenance-until';

@@ -1,25 +1,23 @@
-/** Metadata: names, times, and of labels and annotations what is used. */
-import { count, type Fields, fields, Malformed, members, name, text } from './reading.ts';
-import { timeOf } from './time.ts';
-import type { Meta } from './types.ts';
+/** Metadata and conditions, which objects of several kinds have. */
+import { countOf, elementsOf, type Fields, fieldsOf, Malformed, nameIn, textOf, timeOf } from './fields.ts';
+import type { Condition, Meta } from './types.ts';
 
-/** Nodes of clouds carry hundreds of labels, Gitaly's own objects about a dozen. */
-export type Keep = (key: string) => boolean;
+type KeyFilter = (key: string) => boolean;
 
-/** What selectors of pods and budgets may ask for: any label, at most `mostLabels` of them. */
-export const anyLabel: Keep = () => true;
+/** Selectors of pods and budgets may use any label. */
+const anyLabel: KeyFilter = () => true;
 
-/** Labels of nodes. */
-export const nodeLabel: Keep = (key) =>
-  key.startsWith(own) ||
+/** Nodes in clouds carry hundreds of labels, Gitaly's own objects about a dozen. */
+export const isNodeLabel: KeyFilter = (key) =>
+  key.startsWith(ownPrefix) ||
   /^(kubernetes\.io\/(hostname|arch|os)|(topology|node)\.kubernetes\.io\/.*)$/.test(key);
 
-const own = 'gitaly-exporter/';
-const mostLabels = 64;
-const mostAnnotations = 32;
+const ownPrefix = 'gitaly-exporter/';
+const maxLabels = 64;
+const maxAnnotations = 32;
 
-const keptAnnotation: Keep = (key) =>
-  key.startsWith(own) ||
+const isUsedAnnotation: KeyFilter = (key) =>
+  key.startsWith(ownPrefix) ||
   key.startsWith('prometheus.io/') ||
   key.startsWith('gitlab.com/prometheus_') ||
   key === 'cluster-autoscaler.kubernetes.io/safe-to-evict' ||
@@ -27,52 +25,71 @@ const keptAnnotation: Keep = (key) =>
   key === 'kubectl.kubernetes.io/restartedAt' ||
   key === 'checksum/config';
 
-export function metaOf(object: Fields, keptLabel: Keep = anyLabel): Meta {
-  const metadata = fields(object['metadata']);
+export function metaOf(object: Fields, isUsedLabel: KeyFilter = anyLabel): Meta {
+  const metadata = fieldsOf(object['metadata']);
   const createdAt = timeOf(metadata['creationTimestamp']);
   const meta = {
-    namespace: text(metadata['namespace'], 253),
-    name: name(metadata['name'], 'metadata.name'),
-    uid: name(metadata['uid'], 'metadata.uid', 128),
+    namespace: textOf(metadata['namespace'], 253),
+    name: nameIn(metadata['name'], 'metadata.name'),
+    uid: nameIn(metadata['uid'], 'metadata.uid', 128),
   };
   if (createdAt === undefined) throw new Malformed('metadata.creationTimestamp is not a time');
   return {
     ...meta,
     createdAt,
     deletion: deletionOf(metadata),
-    labels: textsOf(metadata['labels'], keptLabel, mostLabels),
-    annotations: textsOf(metadata['annotations'], keptAnnotation, mostAnnotations),
-    owner: ownerOf(metadata['ownerReferences']),
+    labels: stringsOf(metadata['labels'], isUsedLabel, maxLabels),
+    annotations: stringsOf(metadata['annotations'], isUsedAnnotation, maxAnnotations),
+    owner: controllerOf(metadata['ownerReferences']),
   };
 }
 
-/** deletionTimestamp is the end of the grace period; an unreadable one must not look like a pod that stays. */
+/** deletionTimestamp is the end of the grace period. An invalid one must not look like a pod that is not deleted. */
 function deletionOf(metadata: Fields): Meta['deletion'] {
   const end = metadata['deletionTimestamp'];
   if (end === undefined || end === null) return undefined;
   const endsAt = timeOf(end);
   if (endsAt === undefined) throw new Malformed('metadata.deletionTimestamp is not a time');
-  const graceSeconds = count(metadata['deletionGracePeriodSeconds'], 'metadata.deletionGracePeriodSeconds');
+  const graceSeconds = countOf(metadata['deletionGracePeriodSeconds'], 'metadata.deletionGracePeriodSeconds');
   return { requestedAt: endsAt - graceSeconds * 1000, graceSeconds };
 }
 
-function ownerOf(references: unknown): Meta['owner'] {
-  for (const reference of members(references)) {
-    const { controller, kind, name: named, uid } = fields(reference);
-    if (controller === true) return { kind: text(kind, 253), name: text(named, 253), uid: text(uid, 128) };
+function controllerOf(references: unknown): Meta['owner'] {
+  for (const reference of elementsOf(references)) {
+    const { controller, kind, name, uid } = fieldsOf(reference);
+    if (controller === true)
+      return { kind: textOf(kind, 253), name: textOf(name, 253), uid: textOf(uid, 128) };
   }
   return undefined;
 }
 
-/** Pairs of texts. Our own come first when there are too many; what is too long is left out, never cut. */
-export function textsOf(value: unknown, keep: Keep, most: number): Readonly<Record<string, string>> {
-  const kept = Object.entries(fields(value)).filter(
+/** String values by key. Above `max`, well-known keys take precedence. Long keys and values are dropped, never cut. */
+function stringsOf(value: unknown, isUsed: KeyFilter, max: number): Readonly<Record<string, string>> {
+  const used = Object.entries(fieldsOf(value)).filter(
     (pair): pair is [string, string] =>
-      typeof pair[1] === 'string' && keep(pair[0]) && pair[0].length <= 320 && pair[1].length <= 256,
+      typeof pair[1] === 'string' && isUsed(pair[0]) && pair[0].length <= 320 && pair[1].length <= 256,
   );
-  if (kept.length > most) kept.sort(([a], [b]) => Number(wellKnown(b)) - Number(wellKnown(a)));
-  return Object.fromEntries(kept.slice(0, most));
+  if (used.length > max) used.sort(([a], [b]) => Number(isWellKnown(b)) - Number(isWellKnown(a)));
+  return Object.fromEntries(used.slice(0, max));
 }
 
-const wellKnown = (key: string): boolean =>
-  key.startsWith(own) || !key.includes('/') || key.includes('kubernetes.io/');
+const isWellKnown = (key: string): boolean =>
+  key.startsWith(ownPrefix) || !key.includes('/') || key.includes('kubernetes.io/');
+
+const conditionStatuses = ['True', 'False', 'Unknown'] as const;
+
+/** By type. An invalid status rejects the object: dropping the condition Ready would hide its state. */
+export function conditionsOf(raw: unknown): Readonly<Record<string, Condition>> {
+  return Object.fromEntries(
+    elementsOf(raw, 64).map((each) => {
+      const { type, status, reason, lastTransitionTime } = fieldsOf(each);
+      const name = nameIn(type, 'the type of a condition', 320);
+      const known = conditionStatuses.find((one) => one === status);
+      if (known === undefined) throw new Malformed(`condition ${name} is neither True, False nor Unknown`);
+      return [
+        name,
+        { status: known, reason: textOf(reason, 256), since: timeOf(lastTransitionTime) },
+      ] as const;
+    }),
+  );
+}

@@ -1,84 +1,205 @@
-/** Pods. */
-import { conditionsOf } from './condition.ts';
-import { containersOf, resourcesOf } from './container.ts';
-import { metaOf } from './meta.ts';
-import { quantityOf } from './quantity.ts';
-import { type Fields, fields, integer, members, objectOf, type Parsed, parsed, text } from './reading.ts';
+/** Parses core/v1 Pods; spec and status of each container are merged into one value. */
+import {
+  countOf,
+  elementsOf,
+  type Fields,
+  fieldsOf,
+  flagOf,
+  integerOf,
+  Malformed,
+  nameIn,
+  objectOf,
+  type Parsed,
+  parsed,
+  quantityOf,
+  textOf,
+  timeOf,
+} from './fields.ts';
+import { conditionsOf, metaOf } from './meta.ts';
 import { labelSelectorOf, selects } from './selector.ts';
-import { timeOf } from './time.ts';
-import type { Meta, Pod } from './types.ts';
+import type { Container, ContainerProbe, Meta, Pod, Resources, Termination } from './types.ts';
 
-/** core/v1 Pod. */
 export const podOf = (raw: unknown): Parsed<Pod> =>
   parsed(() => {
     const object = objectOf(raw, 'Pod');
     const meta = metaOf(object);
-    const spec = fields(object['spec']);
-    const status = fields(object['status']);
-    const security = fields(spec['securityContext']);
+    const spec = fieldsOf(object['spec']);
+    const status = fieldsOf(object['status']);
+    const security = fieldsOf(spec['securityContext']);
     return {
       kind: 'Pod',
       ...meta,
-      node: text(spec['nodeName'], 253),
-      phase: text(status['phase'], 64),
-      reason: text(status['reason'], 256),
-      message: text(status['message'], 1024),
-      qosClass: text(status['qosClass'], 64),
-      priorityClass: text(spec['priorityClassName'], 253),
-      priority: integer(spec['priority']),
-      ip: text(status['podIP'], 64),
+      node: textOf(spec['nodeName'], 253),
+      phase: textOf(status['phase'], 64),
+      reason: textOf(status['reason'], 256),
+      message: textOf(status['message'], 1024),
+      qosClass: textOf(status['qosClass'], 64),
+      priorityClass: textOf(spec['priorityClassName'], 253),
+      priority: integerOf(spec['priority']),
+      ip: textOf(status['podIP'], 64),
       conditions: conditionsOf(status['conditions']),
       containers: containersOf(spec['containers'], status['containerStatuses']),
       initContainers: containersOf(spec['initContainers'], status['initContainerStatuses']),
       startTime: timeOf(status['startTime']),
-      terminationGracePeriodSeconds: integer(spec['terminationGracePeriodSeconds']),
-      fsGroupChangePolicy: text(security['fsGroupChangePolicy'], 64),
-      runAsUser: integer(security['runAsUser']),
+      terminationGracePeriodSeconds: integerOf(spec['terminationGracePeriodSeconds']),
+      fsGroupChangePolicy: textOf(security['fsGroupChangePolicy'], 64),
+      runAsUser: integerOf(security['runAsUser']),
       resources: resourcesOf(spec['resources']),
       ...overheadOf(spec['overhead']),
-      antiAffinity: antiAffinityOf(fields(fields(spec['affinity'])['podAntiAffinity']), meta),
+      antiAffinity: antiAffinityOf(fieldsOf(fieldsOf(spec['affinity'])['podAntiAffinity']), meta),
       ...volumesOf(spec['volumes']),
     };
   });
 
 function overheadOf(raw: unknown): Pick<Pod, 'overhead'> {
   if (raw === undefined || raw === null) return {};
-  const { memory, cpu } = fields(raw);
+  const { memory, cpu } = fieldsOf(raw);
   return { overhead: { memory: quantityOf(memory), cpu: quantityOf(cpu) } };
 }
 
 function antiAffinityOf(raw: Fields, pod: Meta): Pod['antiAffinity'] {
-  const required = members(raw['requiredDuringSchedulingIgnoredDuringExecution']);
-  const preferred = members(raw['preferredDuringSchedulingIgnoredDuringExecution']).map(
-    (each) => fields(each)['podAffinityTerm'],
+  const required = elementsOf(raw['requiredDuringSchedulingIgnoredDuringExecution']);
+  const preferred = elementsOf(raw['preferredDuringSchedulingIgnoredDuringExecution']).map(
+    (each) => fieldsOf(each)['podAffinityTerm'],
   );
-  const keys = (terms: readonly unknown[]): string[] =>
-    terms.map(fields).flatMap((term) => (isOfItsOwn(term, pod) ? [text(term['topologyKey'], 320)] : []));
-  return { required: keys(required), preferred: keys(preferred) };
+  const topologyKeys = (terms: readonly unknown[]): string[] =>
+    terms
+      .map(fieldsOf)
+      .flatMap((term) => (matchesOwnPod(term, pod) ? [textOf(term['topologyKey'], 320)] : []));
+  return { required: topologyKeys(required), preferred: topologyKeys(preferred) };
 }
 
-/** The term keeps the pod away from its like. A namespaceSelector says that for sure only when it is empty. */
-function isOfItsOwn(term: Fields, pod: Meta): boolean {
+/** A namespaceSelector matches the pod's own namespace for certain only when it is empty. */
+function matchesOwnPod(term: Fields, pod: Meta): boolean {
   const selector = labelSelectorOf(term['labelSelector']);
   if (selector === undefined || !selects(selector, pod.labels)) return false;
-  const listed = members(term['namespaces']);
-  const others = term['namespaceSelector'];
-  if (others !== undefined && others !== null && Object.keys(fields(others)).length === 0) return true;
-  return listed.includes(pod.namespace) || (listed.length === 0 && (others === undefined || others === null));
+  const namespaces = elementsOf(term['namespaces']);
+  const namespaceSelector = term['namespaceSelector'];
+  if (namespaceSelector === undefined || namespaceSelector === null)
+    return namespaces.length === 0 || namespaces.includes(pod.namespace);
+  return Object.keys(fieldsOf(namespaceSelector)).length === 0 || namespaces.includes(pod.namespace);
 }
 
 function volumesOf(raw: unknown): Pick<Pod, 'claims' | 'configMaps'> {
-  const volumes = members(raw).map(fields);
+  const volumes = elementsOf(raw).map(fieldsOf);
   const sources = volumes.flatMap((volume) => [
     volume,
-    ...members(fields(volume['projected'])['sources']).map(fields),
+    ...elementsOf(fieldsOf(volume['projected'])['sources']).map(fieldsOf),
   ]);
   return {
-    claims: names(volumes.map((volume) => fields(volume['persistentVolumeClaim'])['claimName'])),
-    configMaps: names(sources.map((source) => fields(source['configMap'])['name'])),
+    claims: distinctNames(volumes.map((volume) => fieldsOf(volume['persistentVolumeClaim'])['claimName'])),
+    configMaps: distinctNames(sources.map((source) => fieldsOf(source['configMap'])['name'])),
   };
 }
 
-const names = (values: readonly unknown[]): string[] => [
-  ...new Set(values.map((value) => text(value, 253)).filter((value) => value !== '')),
+const distinctNames = (values: readonly unknown[]): string[] => [
+  ...new Set(values.map((value) => textOf(value, 253)).filter((value) => value !== '')),
 ];
+
+/** Spec and status are matched by the container's name. */
+function containersOf(specs: unknown, statuses: unknown): readonly Container[] {
+  const byName = new Map(elementsOf(statuses).map((each) => [fieldsOf(each)['name'], fieldsOf(each)]));
+  return elementsOf(specs).map((each) => containerOf(fieldsOf(each), byName.get(fieldsOf(each)['name'])));
+}
+
+function containerOf(spec: Fields, status: Fields = {}): Container {
+  const name = nameIn(spec['name'], 'the name of a container');
+  return {
+    name,
+    image: textOf(spec['image'], 1024),
+    resources: resourcesOf(spec['resources']),
+    env: envOf(spec['env']),
+    ports: portsOf(spec['ports']),
+    startupProbe: probeOf(spec['startupProbe']),
+    readinessProbe: probeOf(spec['readinessProbe']),
+    livenessProbe: probeOf(spec['livenessProbe']),
+    sidecar: spec['restartPolicy'] === 'Always',
+    id: textOf(status['containerID'], 256),
+    ready: flagOf(status['ready'], `ready of container ${name}`),
+    started: flagOf(status['started'], `started of container ${name}`),
+    restartCount: countOf(status['restartCount'], `restartCount of container ${name}`),
+    state: stateOf(status['state']),
+    lastTermination: terminationOf(fieldsOf(status['lastState'])['terminated']),
+  };
+}
+
+/** Requests and limits of memory (bytes) and CPU (cores). What is not set, or is not a quantity, is absent. */
+function resourcesOf(raw: unknown): Resources {
+  const { requests, limits } = fieldsOf(raw);
+  const memoryRequest = quantityOf(fieldsOf(requests)['memory']);
+  const memoryLimit = quantityOf(fieldsOf(limits)['memory']);
+  const cpuRequest = quantityOf(fieldsOf(requests)['cpu']);
+  const cpuLimit = quantityOf(fieldsOf(limits)['cpu']);
+  return {
+    ...(memoryRequest === undefined ? {} : { memoryRequest }),
+    ...(memoryLimit === undefined ? {} : { memoryLimit }),
+    ...(cpuRequest === undefined ? {} : { cpuRequest }),
+    ...(cpuLimit === undefined ? {} : { cpuLimit }),
+  };
+}
+
+const usedVariables: ReadonlySet<unknown> = new Set(['GOMEMLIMIT']);
+
+function envOf(raw: unknown): Container['env'] {
+  const used = elementsOf(raw, 2048).flatMap((each) => {
+    const { name, value } = fieldsOf(each);
+    return typeof name === 'string' && usedVariables.has(name) && typeof value === 'string'
+      ? [[name, textOf(value)] as const]
+      : [];
+  });
+  return Object.fromEntries(used);
+}
+
+function portsOf(raw: unknown): Container['ports'] {
+  const named = elementsOf(raw).flatMap((each) => {
+    const { name, containerPort } = fieldsOf(each);
+    const port = integerOf(containerPort);
+    return typeof name === 'string' && name !== '' && port !== undefined
+      ? [[textOf(name), port] as const]
+      : [];
+  });
+  return Object.fromEntries(named);
+}
+
+/** The API server fills in defaults, and omits zeros. */
+function probeOf(raw: unknown): ContainerProbe | undefined {
+  if (raw === undefined || raw === null) return undefined;
+  const probe = fieldsOf(raw);
+  const seconds = (key: keyof ContainerProbe): number => countOf(probe[key], `${key} of a probe`);
+  return {
+    initialDelaySeconds: seconds('initialDelaySeconds'),
+    periodSeconds: seconds('periodSeconds'),
+    timeoutSeconds: seconds('timeoutSeconds'),
+    successThreshold: seconds('successThreshold'),
+    failureThreshold: seconds('failureThreshold'),
+  };
+}
+
+function stateOf(raw: unknown): Container['state'] {
+  const { waiting, running, terminated } = fieldsOf(raw);
+  const termination = terminationOf(terminated);
+  if (termination !== undefined) return { kind: 'terminated', ...termination };
+  if (isObject(running)) return { kind: 'running', startedAt: timeOf(fieldsOf(running)['startedAt']) };
+  if (isObject(waiting)) return { kind: 'waiting', reason: textOf(fieldsOf(waiting)['reason'], 256) };
+  return { kind: 'unknown' };
+}
+
+function terminationOf(raw: unknown): Termination | undefined {
+  if (!isObject(raw)) return undefined;
+  const { reason, exitCode, startedAt, finishedAt } = fieldsOf(raw);
+  return {
+    reason: textOf(reason, 256),
+    exitCode: exitCodeOf(exitCode),
+    startedAt: timeOf(startedAt),
+    finishedAt: timeOf(finishedAt),
+  };
+}
+
+/** No default: 0 would mean that the container succeeded. */
+function exitCodeOf(value: unknown): number {
+  const code = integerOf(value);
+  if (code === undefined) throw new Malformed('the exit code of a container is not a number');
+  return code;
+}
+
+const isObject = (value: unknown): boolean => typeof value === 'object' && value !== null;

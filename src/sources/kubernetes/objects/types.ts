@@ -1,7 +1,7 @@
 /**
- * What is kept of Kubernetes' objects: what this program uses, and nothing else, so that memory stays bounded
- * whatever people write into annotations. Absent stays absent. Times are milliseconds since 1970 by the API
- * server's clock; quantities are bytes and cores.
+ * Kubernetes objects, trimmed to the fields that are used, so that memory stays bounded whatever annotations hold.
+ * Absent fields stay absent. Times are milliseconds since 1970 by the API server's clock; quantities are bytes and
+ * cores.
  */
 
 export interface Meta {
@@ -10,17 +10,17 @@ export interface Meta {
   readonly name: string;
   readonly uid: string;
   readonly createdAt: number;
-  /** deletionTimestamp less deletionGracePeriodSeconds: when deletion was asked for, and the grace it was given. */
+  /** requestedAt: deletionTimestamp less deletionGracePeriodSeconds. */
   readonly deletion: { readonly requestedAt: number; readonly graceSeconds: number } | undefined;
-  /** Bounded: the chart's, and the well-known ones (app, release, storage, controller-revision-hash, ...). */
+  /** Bounded: the chart's and well-known labels (app, release, storage, controller-revision-hash, ...). */
   readonly labels: Readonly<Record<string, string>>;
-  /** Only those that something here reads (gitaly-exporter/maintenance-until, safe-to-evict, prometheus.io/*). */
+  /** Only those in use (gitaly-exporter/maintenance-until, safe-to-evict, prometheus.io/*). */
   readonly annotations: Readonly<Record<string, string>>;
   /** The controlling owner. */
   readonly owner: { readonly kind: string; readonly name: string; readonly uid: string } | undefined;
 }
 
-/** What a label selector asks: all of `labels` and all of `expressions`. `selects` of selector.ts matches it. */
+/** Matches what has all of `labels` and meets all of `expressions`; see `selects` in selector.ts. */
 export interface LabelSelector {
   readonly labels: Readonly<Record<string, string>>;
   readonly expressions: readonly Requirement[];
@@ -46,7 +46,7 @@ export interface Resources {
   readonly cpuLimit?: number;
 }
 
-export interface Probe {
+export interface ContainerProbe {
   readonly initialDelaySeconds: number;
   readonly periodSeconds: number;
   readonly timeoutSeconds: number;
@@ -54,40 +54,40 @@ export interface Probe {
   readonly failureThreshold: number;
 }
 
-export interface Ended {
+export interface Termination {
   readonly reason: string;
   readonly exitCode: number;
   readonly startedAt: number | undefined;
   readonly finishedAt: number | undefined;
 }
 
-export type ContainerState =
+type ContainerState =
   | { readonly kind: 'waiting'; readonly reason: string }
   | { readonly kind: 'running'; readonly startedAt: number | undefined }
-  | ({ readonly kind: 'terminated' } & Ended)
+  | ({ readonly kind: 'terminated' } & Termination)
   | { readonly kind: 'unknown' };
 
-/** Spec and status of one container together. */
+/** Spec and status of one container, merged. */
 export interface Container {
   readonly name: string;
   readonly image: string;
   readonly resources: Resources;
-  /** Plain values only, and only of names that something here reads: GOMEMLIMIT. */
+  /** Plain values of the variables in use: GOMEMLIMIT. */
   readonly env: Readonly<Record<string, string>>;
   /** Name -> containerPort. */
   readonly ports: Readonly<Record<string, number>>;
-  readonly startupProbe: Probe | undefined;
-  readonly readinessProbe: Probe | undefined;
-  readonly livenessProbe: Probe | undefined;
-  /** restartPolicy Always of an init container: a sidecar. */
+  readonly startupProbe: ContainerProbe | undefined;
+  readonly readinessProbe: ContainerProbe | undefined;
+  readonly livenessProbe: ContainerProbe | undefined;
+  /** An init container with restartPolicy Always. */
   readonly sidecar: boolean;
-  /** Below: status; as the API gives it while there is none yet: '' , false, 0, unknown. */
+  /** From here on: status. Before there is one: '', false, 0, unknown. */
   readonly id: string;
   readonly ready: boolean;
   readonly started: boolean;
   readonly restartCount: number;
   readonly state: ContainerState;
-  readonly last: Ended | undefined;
+  readonly lastTermination: Termination | undefined;
 }
 
 export interface Pod extends Meta {
@@ -112,11 +112,11 @@ export interface Pod extends Meta {
   readonly runAsUser: number | undefined;
   /** spec.resources (pod-level, Kubernetes >= 1.34), where given. */
   readonly resources: Resources;
-  /** spec.overhead, which a RuntimeClass sets (Kata); absent: none. */
+  /** spec.overhead, set by a RuntimeClass (Kata); absent: no overhead. */
   readonly overhead?: { readonly memory: number | undefined; readonly cpu: number | undefined };
-  /** Anti-affinity of this pod: topology keys with a selector that matches its own labels, hard and soft. */
+  /** Topology keys of the anti-affinity terms that match the pod's own labels. */
   readonly antiAffinity: { readonly required: readonly string[]; readonly preferred: readonly string[] };
-  /** Names of its claims and ConfigMaps, by volume. */
+  /** Names of the PersistentVolumeClaims and ConfigMaps that its volumes use. */
   readonly claims: readonly string[];
   readonly configMaps: readonly string[];
 }
@@ -132,10 +132,11 @@ export interface StatefulSet extends Meta {
   readonly updatedReplicas: number;
   readonly currentRevision: string;
   readonly updateRevision: string;
-  /** RollingUpdate or OnDelete; the partition below which nothing is updated. */
+  /** RollingUpdate or OnDelete. */
   readonly updateStrategy: string;
+  /** Pods with a lower ordinal are not updated. */
   readonly partition: number;
-  /** matchLabels of its selector, and its pod template's annotations that Meta would keep. */
+  /** matchLabels of its selector. */
   readonly selector: Readonly<Record<string, string>>;
 }
 
@@ -143,7 +144,7 @@ export interface PodDisruptionBudget extends Meta {
   readonly kind: 'PodDisruptionBudget';
   /** matchLabels of its selector. */
   readonly selector: Readonly<Record<string, string>>;
-  /** The whole selector, with its expressions; absent where there is none (then it covers no pod). */
+  /** The whole selector, with its expressions; absent without one (then the budget covers no pod). */
   readonly labelSelector?: LabelSelector;
   readonly disruptionsAllowed: number;
   readonly currentHealthy: number;
@@ -167,12 +168,12 @@ export interface Node extends Meta {
   readonly runtimeVersion: string;
   readonly kernelVersion: string;
   readonly osImage: string;
-  /** status.nodeInfo.swap.capacity, where the kubelet tells it. */
+  /** status.nodeInfo.swap.capacity, where the kubelet reports it. */
   readonly swapBytes: number | undefined;
   readonly allocatable: { readonly memory: number | undefined; readonly cpu: number | undefined };
 }
 
-/** core/v1 and events.k8s.io/v1 alike. */
+/** Of core/v1 or events.k8s.io/v1. */
 export interface KubeEvent extends Meta {
   readonly kind: 'Event';
   readonly reason: string;
@@ -191,7 +192,7 @@ export interface KubeEvent extends Meta {
   readonly lastAt: number | undefined;
 }
 
-/** Read when asked for, never watched whole: only Gitaly's and Praefect's own configuration. */
+/** Never watched: single ones with the configuration of Gitaly or Praefect are read on demand. */
 export interface ConfigMap extends Meta {
   readonly kind: 'ConfigMap';
   /** Only config.toml.tpl and config.toml, at most 1 MiB each. */

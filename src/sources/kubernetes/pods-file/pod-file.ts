@@ -4,7 +4,8 @@ import type { FailureReason } from '../../../scheduler/outcome.ts';
 import type { KnownPod } from '../../cgroup/tree.ts';
 import { chartComponentOf } from '../directory/component.ts';
 import { knownPod } from '../directory/known-pod.ts';
-import { nodeOf, podOf } from '../objects/index.ts';
+import { nodeOf } from '../objects/kinds.ts';
+import { podOf } from '../objects/pod.ts';
 import type { Node } from '../objects/types.ts';
 
 export type PodFile =

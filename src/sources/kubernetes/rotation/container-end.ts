@@ -9,7 +9,7 @@ export const lastingContainers = ({ containers, initContainers }: Pod): readonly
 
 /** For people, or undefined: `container gitaly ended: OOMKilled, exit code 137`. */
 export function endedContainer(pod: Pod): string | undefined {
-  for (const { name, state, last } of lastingContainers(pod)) {
+  for (const { name, state, lastTermination: last } of lastingContainers(pod)) {
     const ended = state.kind === 'terminated' ? state : state.kind === 'running' ? undefined : last;
     // Running again, but the pod not yet Ready since it ended.
     const before = state.kind === 'running' && endedSinceUnready(pod, last?.finishedAt) ? last : ended;
@@ -42,7 +42,7 @@ export function hasContainerEndedBetween(before: Pod, now: Pod): boolean {
 export function restartWithin(before: Pod, now: Pod): number | undefined {
   if (before.uid !== now.uid) return undefined;
   const counts = new Map(lastingContainers(before).map(({ name, restartCount }) => [name, restartCount]));
-  const ends = lastingContainers(now).flatMap(({ name, restartCount, last }) =>
+  const ends = lastingContainers(now).flatMap(({ name, restartCount, lastTermination: last }) =>
     restartCount > (counts.get(name) ?? 0) && last?.finishedAt !== undefined ? [last.finishedAt] : [],
   );
   if (ends.length === 0) return undefined;

@@ -93,7 +93,7 @@ const passes: Readonly<Record<PodPoint, (pod: Pod) => Passed | undefined>> = {
 
 export const isReady = (pod: Pod): boolean => pod.conditions['Ready']?.status === 'True';
 
-function startsOf({ state, last }: Container): readonly number[] {
+function startsOf({ state, lastTermination: last }: Container): readonly number[] {
   const current = state.kind === 'running' || state.kind === 'terminated' ? state.startedAt : undefined;
   return [current, last?.startedAt].filter((start) => start !== undefined);
 }

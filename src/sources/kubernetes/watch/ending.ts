@@ -1,6 +1,6 @@
 /** Why a list or a watch ended: from the answer's status, from an ERROR event, or from the connection. */
 import type { Failure } from '../../../scheduler/outcome.ts';
-import { cut } from '../objects/reading.ts';
+import { cut } from '../objects/fields.ts';
 import type { KubeObject } from '../objects/types.ts';
 import type { WatchEnd } from '../store.ts';
 import { record } from './raw.ts';

@@ -1,5 +1,5 @@
 /** What the API server sent, before it is known to be an object of some kind. */
-import { cut } from '../objects/reading.ts';
+import { cut } from '../objects/fields.ts';
 
 /** The fields of an object; none when it is none. */
 export const record = (value: unknown): Readonly<Record<string, unknown>> =>

@@ -1,5 +1,8 @@
 /** The resources that are watched: how the API names each, and how its objects are trimmed. */
-import { disruptionBudgetOf, eventOf, nodeOf, type Parsed, podOf, statefulSetOf } from '../objects/index.ts';
+
+import type { Parsed } from '../objects/fields.ts';
+import { disruptionBudgetOf, eventOf, nodeOf, statefulSetOf } from '../objects/kinds.ts';
+import { podOf } from '../objects/pod.ts';
 import type { KubeEvent, KubeObject, Node, Pod, PodDisruptionBudget, StatefulSet } from '../objects/types.ts';
 
 /** As the API names them: also the values of the label `resource`. Closed. */

@@ -2,7 +2,7 @@
 import type { Clock } from '../../../lib/clock.ts';
 import type { Log } from '../../../lib/log.ts';
 import type { KubeApi } from '../api/api.ts';
-import { joinedSelectors, parseSelector, selects } from '../objects/index.ts';
+import { mergedSelectors, parseSelector, selects } from '../objects/selector.ts';
 import type {
   KubeEvent,
   KubeObject,
@@ -82,7 +82,7 @@ export function createStores(options: StoresOptions): KubeStores {
   const namespaces: readonly (string | undefined)[] = [...new Set(options.namespaces ?? [undefined])];
 
   function podScopes(): Scope[] {
-    const selectors = joinedSelectors(
+    const selectors = mergedSelectors(
       agent ? [options.gitalySelector] : [options.gitalySelector, options.praefectSelector],
     );
     return namespaces.flatMap((namespace) =>

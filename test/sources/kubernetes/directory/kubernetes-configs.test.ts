@@ -11,7 +11,7 @@ import {
   configsOfPods,
   kubernetesConfigs,
 } from '../../../../src/sources/kubernetes/directory/kubernetes-configs.ts';
-import { configMapOf } from '../../../../src/sources/kubernetes/objects/index.ts';
+import { configMapOf } from '../../../../src/sources/kubernetes/objects/kinds.ts';
 import type { ConfigMap } from '../../../../src/sources/kubernetes/objects/types.ts';
 import { archive } from '../../../support/kubernetes-archive.ts';
 import { createManualClock } from '../../../support/manual-clock.ts';

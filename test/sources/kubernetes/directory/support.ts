@@ -1,5 +1,6 @@
 /** Stores that a test fills, and objects of the recorded lists. */
-import { nodeOf, podOf } from '../../../../src/sources/kubernetes/objects/index.ts';
+import { nodeOf } from '../../../../src/sources/kubernetes/objects/kinds.ts';
+import { podOf } from '../../../../src/sources/kubernetes/objects/pod.ts';
 import type { Meta, Node, Pod } from '../../../../src/sources/kubernetes/objects/types.ts';
 import {
   type Change,

@@ -4,12 +4,10 @@ import {
   configMapOf,
   disruptionBudgetOf,
   eventOf,
-  labelSelectorOf,
   nodeOf,
-  podOf,
-  selects,
   statefulSetOf,
-} from '../../../../src/sources/kubernetes/objects/index.ts';
+} from '../../../../src/sources/kubernetes/objects/kinds.ts';
+import { podOf } from '../../../../src/sources/kubernetes/objects/pod.ts';
 import { archive } from '../../../support/kubernetes-archive.ts';
 
 type Raw = {
@@ -28,37 +26,37 @@ function changed(change: (raw: Raw) => void) {
   return podOf(raw);
 }
 
-describe('an object is refused, with what is wrong, when', () => {
+describe('an object is rejected with a reason when', () => {
   test.each<[string, (raw: Raw) => void, string]>([
     ['it has no name', ({ metadata }) => delete metadata['name'], 'metadata.name is missing'],
     ['its uid is a number', ({ metadata }) => (metadata['uid'] = 7), 'metadata.uid is 7'],
     [
-      'its name is too long to be one',
+      'its name is too long',
       ({ metadata }) => (metadata['name'] = 'x'.repeat(300)),
       `metadata.name is "${'x'.repeat(40)}..."`,
     ],
     [
-      'its creation is no time',
+      'its creationTimestamp is not a time',
       ({ metadata }) => (metadata['creationTimestamp'] = 'yesterday'),
       'metadata.creationTimestamp is not a time',
     ],
     [
-      'its deletion cannot be read: it must not look like a pod that stays',
+      'its deletionTimestamp is not a time, so that a deleted pod never looks like one that stays',
       ({ metadata }) => (metadata['deletionTimestamp'] = 'soon'),
       'metadata.deletionTimestamp is not a time',
     ],
     [
-      'a condition has another status',
+      'a condition has an invalid status',
       ({ status }) => (status['conditions'] = [{ type: 'Ready', status: 'Maybe' }]),
       'condition Ready is neither True, False nor Unknown',
     ],
     [
-      'restarts cannot be counted',
+      'restartCount is not a number',
       ({ status }) => (status['containerStatuses'] = [{ name: 'gitaly', restartCount: 'many' }]),
       'restartCount of container gitaly is "many"',
     ],
     [
-      'an exit has no code',
+      'a termination has no exit code',
       ({ status }) =>
         (status['containerStatuses'] = [
           { name: 'gitaly', lastState: { terminated: { reason: 'OOMKilled' } } },
@@ -69,7 +67,7 @@ describe('an object is refused, with what is wrong, when', () => {
     expect(changed(change)).toEqual({ ok: false, why });
   });
 
-  test.each([undefined, null, 1, 'Pod', [], {}])('it is %p', (raw: unknown) => {
+  test.each([undefined, null, 1, 'Pod', [], {}])('it is %j', (raw: unknown) => {
     for (const parse of [podOf, nodeOf, eventOf, statefulSetOf, disruptionBudgetOf, configMapOf])
       expect(parse(raw)).toEqual({ ok: false, why: expect.any(String) });
   });
@@ -77,12 +75,12 @@ describe('an object is refused, with what is wrong, when', () => {
   test('it is of another kind', () => {
     expect(podOf({ kind: 'Status', code: 410 })).toEqual({
       ok: false,
-      why: 'not a Pod but of kind "Status"',
+      why: 'expected kind Pod, found "Status"',
     });
   });
 });
 
-test('what is optional and of a wrong type is absent', () => {
+test('optional fields of a wrong type are absent', () => {
   const outcome = changed(({ metadata, spec, status }) => {
     metadata['labels'] = ['app'];
     metadata['annotations'] = { 'prometheus.io/port': 9236, 'prometheus.io/path': '/metrics' };
@@ -109,8 +107,8 @@ test('what is optional and of a wrong type is absent', () => {
   });
 });
 
-describe('bounds', () => {
-  test('labels: at most 64, the well-known ones first; too long a one is left out, not cut', () => {
+describe('the size of an object is bounded', () => {
+  test('labels: at most 64, well-known ones first; a long label is dropped, not cut', () => {
     const outcome = changed(({ metadata }) => {
       const odd = Array.from({ length: 500 }, (_, i) => [`a${i}.example/b`, 'c']);
       metadata['labels'] = {
@@ -126,7 +124,7 @@ describe('bounds', () => {
     expect(Object.keys(outcome.object.labels)).toHaveLength(64);
   });
 
-  test('messages: 1 KiB, and no slice of a longer one', () => {
+  test('messages are cut to 1 KiB', () => {
     const outcome = changed(({ status }) => (status['message'] = 'é'.repeat(1_000_000)));
     expect(outcome).toMatchObject({ ok: true, object: { message: 'é'.repeat(1024) } });
   });
@@ -138,20 +136,20 @@ describe('bounds', () => {
   });
 });
 
-describe('anti-affinity is of the pod against its like only', () => {
+describe('anti-affinity counts when its term matches the pod itself', () => {
   const term = (extra: object, labels: object = { app: 'gitaly' }) => ({
     requiredDuringSchedulingIgnoredDuringExecution: [
       { topologyKey: 'kubernetes.io/hostname', labelSelector: { matchLabels: labels }, ...extra },
     ],
   });
   test.each<[string, object, string[]]>([
-    ['its own labels', term({}), ['kubernetes.io/hostname']],
-    ['labels of others', term({}, { app: 'redis' }), []],
-    ['its own namespace, named', term({ namespaces: ['gitlab'] }), ['kubernetes.io/hostname']],
-    ['other namespaces', term({ namespaces: ['other'] }), []],
+    ['a selector of its own labels', term({}), ['kubernetes.io/hostname']],
+    ['a selector of other labels', term({}, { app: 'redis' }), []],
+    ['a list with its own namespace', term({ namespaces: ['gitlab'] }), ['kubernetes.io/hostname']],
+    ['a list of other namespaces', term({ namespaces: ['other'] }), []],
     ['all namespaces', term({ namespaceSelector: {} }), ['kubernetes.io/hostname']],
     [
-      'namespaces by their labels, which nobody here knows',
+      'namespaces by their labels, which are unknown here',
       term({ namespaceSelector: { matchLabels: { a: 'b' } } }),
       [],
     ],
@@ -163,35 +161,7 @@ describe('anti-affinity is of the pod against its like only', () => {
   });
 });
 
-describe('selectors', () => {
-  const labels = { app: 'gitaly', release: 'gl' };
-  test.each<[object, boolean]>([
-    [{}, true],
-    [{ matchLabels: { app: 'gitaly' } }, true],
-    [{ matchLabels: { app: 'gitaly', storage: 'default' } }, false],
-    [{ matchExpressions: [{ key: 'app', operator: 'In', values: ['gitaly', 'praefect'] }] }, true],
-    [{ matchExpressions: [{ key: 'app', operator: 'NotIn', values: ['gitaly'] }] }, false],
-    [{ matchExpressions: [{ key: 'tier', operator: 'NotIn', values: ['x'] }] }, true],
-    [{ matchExpressions: [{ key: 'release', operator: 'Exists' }] }, true],
-    [{ matchExpressions: [{ key: 'release', operator: 'DoesNotExist' }] }, false],
-    [{ matchExpressions: [{ key: 'constructor', operator: 'Exists' }] }, false],
-  ])('%j selects: %p', (raw, expected) => {
-    const selector = labelSelectorOf(raw);
-    expect(selector !== undefined && selects(selector, labels)).toBe(expected);
-  });
-
-  test.each([
-    undefined,
-    null,
-    [],
-    { matchExpressions: [{ key: 'a', operator: 'Near' }] },
-    { matchLabels: { a: 1 } },
-  ])('%j is none', (raw: unknown) => {
-    expect(labelSelectorOf(raw)).toBeUndefined();
-  });
-});
-
-describe('real objects with anything anywhere', () => {
+describe('recorded objects with random values in random places', () => {
   const junk = fc.oneof(
     fc.constantFrom<unknown>(null, undefined, '', 0, -1, Number.NaN, 1e300, true, [], {}, '__proto__', '9Zi'),
     fc.anything({ maxDepth: 2 }),
@@ -206,7 +176,7 @@ describe('real objects with anything anywhere', () => {
     ['configmaps', configMapOf],
   ] as const;
 
-  test.each(kinds)('%s: never throws, and what is read is plain and bounded', (resource, parse) => {
+  test.each(kinds)('%s: parsing never throws, and the result is bounded', (resource, parse) => {
     const items = good.items(`at-rest/${resource}.json`).map((raw) => {
       const { metadata, ...rest } = raw as Raw;
       const { managedFields: _dropped, ...kept } = metadata;
@@ -229,7 +199,7 @@ describe('real objects with anything anywhere', () => {
   });
 });
 
-/** Puts the value in the place of one of all the values inside. */
+/** Replaces one of all the values inside. */
 function replace(raw: unknown, seed: number, value: unknown): void {
   const places: [Record<string, unknown>, string][] = [];
   const walk = (at: unknown): void => {

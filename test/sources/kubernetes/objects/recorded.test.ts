@@ -1,13 +1,13 @@
 import { describe, expect, test } from '@jest/globals';
+import type { Parsed } from '../../../../src/sources/kubernetes/objects/fields.ts';
 import {
   configMapOf,
   disruptionBudgetOf,
   eventOf,
   nodeOf,
-  type Parsed,
-  podOf,
   statefulSetOf,
-} from '../../../../src/sources/kubernetes/objects/index.ts';
+} from '../../../../src/sources/kubernetes/objects/kinds.ts';
+import { podOf } from '../../../../src/sources/kubernetes/objects/pod.ts';
 import type { Meta } from '../../../../src/sources/kubernetes/objects/types.ts';
 import { archive, archiveNames } from '../../../support/kubernetes-archive.ts';
 
@@ -20,7 +20,7 @@ const parsers: Readonly<Record<string, (raw: unknown) => Parsed<Meta>>> = {
   configmaps: configMapOf,
 };
 
-/** The object, or the test fails with why there is none. */
+/** The object; the test fails with the reason where it was rejected. */
 function object<T>(outcome: Parsed<T>): T {
   if (!outcome.ok) throw new Error(outcome.why);
   return outcome.object;
@@ -36,14 +36,14 @@ const gitaly0 = () => object(podOf(named(good.items('at-rest/pods.json'), 'gl-gi
 describe.each(archiveNames.filter((name) => name !== 'watch-protocol'))('%s', (name) => {
   const { paths, items, watch } = archive(name);
 
-  test('every object of every moment is read', () => {
+  test('every object of every moment is parsed', () => {
     for (const path of paths) {
       const parse = parsers[/([a-z]+)\.json$/.exec(path)?.[1] ?? ''];
       if (parse !== undefined) for (const raw of items(path)) expect(parse(raw)).toMatchObject({ ok: true });
     }
   });
 
-  test('every object of the watch is read; a bookmark is none', () => {
+  test('every object of the watch is parsed, and bookmarks are rejected', () => {
     for (const [resource, parse] of Object.entries(parsers))
       for (const line of watch(resource)) {
         const event = JSON.parse(line) as { type: string; object: unknown };
@@ -52,7 +52,7 @@ describe.each(archiveNames.filter((name) => name !== 'watch-protocol'))('%s', (n
   });
 });
 
-test('of a pod a quarter is kept, of a StatefulSet a tenth', () => {
+test('a trimmed pod has a quarter of its bytes, a trimmed StatefulSet a tenth', () => {
   const share = (path: string, parse: (raw: unknown) => Parsed<Meta>): number => {
     const items = good.items(path);
     return JSON.stringify(items.map((raw) => object(parse(raw)))).length / JSON.stringify(items).length;
@@ -61,8 +61,8 @@ test('of a pod a quarter is kept, of a StatefulSet a tenth', () => {
   expect(share('at-rest/statefulsets.json', statefulSetOf)).toBeLessThan(0.1);
 });
 
-describe('a pod of Gitaly', () => {
-  test('where it runs, whose it is, and how it stands', () => {
+describe('a Gitaly pod', () => {
+  test('has its node, owner, labels and conditions', () => {
     expect(gitaly0()).toMatchObject({
       kind: 'Pod',
       namespace: 'gitlab',
@@ -92,7 +92,7 @@ describe('a pod of Gitaly', () => {
     });
   });
 
-  test('its containers: resources in bytes and cores, probes, ports, state', () => {
+  test('has its containers with resources in bytes and cores, probes, ports and state', () => {
     expect(gitaly0().containers).toMatchObject([
       {
         name: 'gitaly',
@@ -111,7 +111,7 @@ describe('a pod of Gitaly', () => {
         started: true,
         restartCount: 0,
         state: { kind: 'running' },
-        last: undefined,
+        lastTermination: undefined,
       },
     ]);
     expect(gitaly0().initContainers.map(({ name, state, sidecar }) => [name, state.kind, sidecar])).toEqual([
@@ -125,7 +125,7 @@ describe('a pod of Gitaly', () => {
     });
   });
 
-  test("with the chart's defaults: soft anti-affinity, no limits, no class", () => {
+  test("with the chart's defaults has preferred anti-affinity, no limits and no PriorityClass", () => {
     const pod = object(podOf(named(defaults.items('at-rest/pods.json'), 'gl-gitaly-default-0')));
     expect(pod).toMatchObject({
       qosClass: 'Burstable',
@@ -136,7 +136,7 @@ describe('a pod of Gitaly', () => {
     expect(pod.containers[0]?.resources).toEqual({ cpuRequest: 0.1, memoryRequest: 200 * 2 ** 20 });
   });
 
-  test('a deletion is told by when it was asked for', () => {
+  test('has the time at which its deletion was requested', () => {
     const deleted = archive('rotate-delete')
       .watch('pods')
       .map((line) => object(podOf((JSON.parse(line) as { object: unknown }).object)))
@@ -150,17 +150,17 @@ describe('a pod of Gitaly', () => {
     expect(deleted?.deletion?.requestedAt).toBe(Date.parse(raw) - 6000);
   });
 
-  test('a container that was killed for memory', () => {
+  test('has the last termination of an OOM-killed container', () => {
     const pods = archive('oom-container').watch('pods');
     const last = object(podOf((JSON.parse(pods.at(-1) ?? '') as { object: unknown }).object));
     expect(last.containers[0]).toMatchObject({
       restartCount: 1,
       state: { kind: 'running' },
-      last: { reason: 'OOMKilled', exitCode: 137 },
+      lastTermination: { reason: 'OOMKilled', exitCode: 137 },
     });
   });
 
-  test('a pod that was evicted, and why', () => {
+  test('that was evicted has the reason', () => {
     const failed = archive('evicted')
       .watch('pods')
       .map((line) => object(podOf((JSON.parse(line) as { object: unknown }).object)))
@@ -170,7 +170,7 @@ describe('a pod of Gitaly', () => {
   });
 });
 
-describe('the others', () => {
+describe('fields are read of', () => {
   test('a StatefulSet', () => {
     expect(
       object(statefulSetOf(named(good.items('at-rest/statefulsets.json'), 'gl-gitaly-default'))),
@@ -202,7 +202,7 @@ describe('the others', () => {
     });
   });
 
-  test('a node, and one that was lost', () => {
+  test('a node, and a lost node', () => {
     const node = object(nodeOf(named(good.items('at-rest/nodes.json'), 'lab-node-1')));
     expect(node).toMatchObject({
       namespace: '',
@@ -227,7 +227,7 @@ describe('the others', () => {
     );
   });
 
-  test("events: a controller's, the scheduler's with eventTime only, a node's", () => {
+  test('events of the scheduler (with eventTime only) and of nodes', () => {
     const events = archive('drain')
       .watch('events')
       .map((line) => object(eventOf((JSON.parse(line) as { object: unknown }).object)));
@@ -248,7 +248,7 @@ describe('the others', () => {
     ]);
   });
 
-  test('a ConfigMap keeps the configuration only', () => {
+  test('a ConfigMap: the configuration only', () => {
     const map = object(configMapOf(named(good.items('at-rest/configmaps.json'), 'gl-gitaly-praefect')));
     expect(Object.keys(map.data)).toEqual(['config.toml.tpl']);
     expect(map.data['config.toml.tpl']).toMatch(/listen_addr/);

@@ -190,7 +190,10 @@ describe('no rotation', () => {
     const sidecar = { ...(old.initContainers[0] as Pod['initContainers'][number]), sidecar: true };
     const before = { ...old, initContainers: [sidecar] };
     const { stores, rotated } = atRest(before);
-    stores.pods.put({ ...before, initContainers: [{ ...sidecar, restartCount: 1, last: oomKilled }] }, t0);
+    stores.pods.put(
+      { ...before, initContainers: [{ ...sidecar, restartCount: 1, lastTermination: oomKilled }] },
+      t0,
+    );
     expect(rotated()).toBe(0);
   });
 
@@ -222,7 +225,7 @@ describe('no rotation', () => {
     stores.pods.put(lost(t0), t0);
     const restarted = {
       ...old,
-      containers: old.containers.map((each) => ({ ...each, restartCount: 1, last: oomKilled })),
+      containers: old.containers.map((each) => ({ ...each, restartCount: 1, lastTermination: oomKilled })),
     };
     const waiting = {
       ...restarted,
@@ -243,7 +246,11 @@ describe('a container that ended', () => {
     conditions: { ...old.conditions, Ready: yes(at) },
     containers: old.containers.map((each) => ({
       ...each,
-      ...{ restartCount: 1, last: oomKilled, state: { kind: 'running', startedAt: at - second } as const },
+      ...{
+        restartCount: 1,
+        lastTermination: oomKilled,
+        state: { kind: 'running', startedAt: at - second } as const,
+      },
     })),
   });
 
@@ -262,7 +269,11 @@ describe('a container that ended', () => {
       conditions: { ...old.conditions, Ready: no(t0), ContainersReady: no(t0) },
       containers: old.containers.map((each) => ({
         ...each,
-        ...{ state: { kind: 'waiting', reason: 'CrashLoopBackOff' } as const, last: oomKilled, ready: false },
+        ...{
+          state: { kind: 'waiting', reason: 'CrashLoopBackOff' } as const,
+          lastTermination: oomKilled,
+          ready: false,
+        },
       })),
     };
     stores.statefulSets.list(loaded('rotate-delete').stores.statefulSets.all());

@@ -1,0 +1,160 @@
+/** Parses StatefulSets, PodDisruptionBudgets, nodes, events and ConfigMaps. */
+import {
+  countOf,
+  elementsOf,
+  fieldsOf,
+  flagOf,
+  integerOf,
+  objectOf,
+  type Parsed,
+  parsed,
+  quantityOf,
+  textOf,
+  timeOf,
+} from './fields.ts';
+import { conditionsOf, isNodeLabel, metaOf } from './meta.ts';
+import { labelSelectorOf } from './selector.ts';
+import type { ConfigMap, KubeEvent, Node, PodDisruptionBudget, StatefulSet } from './types.ts';
+
+/** apps/v1 */
+export const statefulSetOf = (raw: unknown): Parsed<StatefulSet> =>
+  parsed(() => {
+    const object = objectOf(raw, 'StatefulSet');
+    const spec = fieldsOf(object['spec']);
+    const status = fieldsOf(object['status']);
+    const strategy = fieldsOf(spec['updateStrategy']);
+    return {
+      kind: 'StatefulSet',
+      ...metaOf(object),
+      generation: countOf(fieldsOf(object['metadata'])['generation'], 'metadata.generation'),
+      observedGeneration: countOf(status['observedGeneration'], 'status.observedGeneration'),
+      replicas: countOf(spec['replicas'], 'spec.replicas'),
+      ...ordinalsOf(spec['ordinals']),
+      readyReplicas: countOf(status['readyReplicas'], 'status.readyReplicas'),
+      updatedReplicas: countOf(status['updatedReplicas'], 'status.updatedReplicas'),
+      currentRevision: textOf(status['currentRevision'], 320),
+      updateRevision: textOf(status['updateRevision'], 320),
+      updateStrategy: textOf(strategy['type'], 64),
+      partition: countOf(
+        fieldsOf(strategy['rollingUpdate'])['partition'],
+        'partition of the update strategy',
+      ),
+      selector: labelSelectorOf(spec['selector'])?.labels ?? {},
+    };
+  });
+
+function ordinalsOf(raw: unknown): Pick<StatefulSet, 'ordinalsStart'> {
+  const start = fieldsOf(raw)['start'];
+  return start === undefined ? {} : { ordinalsStart: countOf(start, 'spec.ordinals.start') };
+}
+
+/** policy/v1 */
+export const disruptionBudgetOf = (raw: unknown): Parsed<PodDisruptionBudget> =>
+  parsed(() => {
+    const object = objectOf(raw, 'PodDisruptionBudget');
+    const spec = fieldsOf(object['spec']);
+    const status = fieldsOf(object['status']);
+    const pods = (key: string): number => countOf(status[key], `status.${key}`);
+    const selector = labelSelectorOf(spec['selector']);
+    return {
+      kind: 'PodDisruptionBudget',
+      ...metaOf(object),
+      selector: selector?.labels ?? {},
+      ...(selector === undefined ? {} : { labelSelector: selector }),
+      disruptionsAllowed: pods('disruptionsAllowed'),
+      currentHealthy: pods('currentHealthy'),
+      desiredHealthy: pods('desiredHealthy'),
+      expectedPods: pods('expectedPods'),
+      maxUnavailable: intOrString(spec['maxUnavailable']),
+      minAvailable: intOrString(spec['minAvailable']),
+    };
+  });
+
+/** Kubernetes' IntOrString: 1, "25%". */
+const intOrString = (value: unknown): string =>
+  typeof value === 'number' && Number.isInteger(value) ? String(value) : textOf(value, 64);
+
+/** core/v1 */
+export const nodeOf = (raw: unknown): Parsed<Node> =>
+  parsed(() => {
+    const object = objectOf(raw, 'Node');
+    const spec = fieldsOf(object['spec']);
+    const status = fieldsOf(object['status']);
+    const info = fieldsOf(status['nodeInfo']);
+    const allocatable = fieldsOf(status['allocatable']);
+    return {
+      kind: 'Node',
+      ...metaOf(object, isNodeLabel),
+      unschedulable: flagOf(spec['unschedulable'], 'spec.unschedulable'),
+      conditions: conditionsOf(status['conditions']),
+      taints: elementsOf(spec['taints'])
+        .map(fieldsOf)
+        .map(({ key, effect, timeAdded }) => ({
+          key: textOf(key, 320),
+          effect: textOf(effect, 64),
+          since: timeOf(timeAdded),
+        })),
+      kubeletVersion: textOf(info['kubeletVersion'], 128),
+      runtimeVersion: textOf(info['containerRuntimeVersion'], 128),
+      kernelVersion: textOf(info['kernelVersion'], 128),
+      osImage: textOf(info['osImage'], 256),
+      swapBytes: integerOf(fieldsOf(info['swap'])['capacity']),
+      allocatable: { memory: quantityOf(allocatable['memory']), cpu: quantityOf(allocatable['cpu']) },
+    };
+  });
+
+/**
+ * core/v1 and events.k8s.io/v1, which name the same fields differently. Events of the scheduler and of newer controllers
+ * have eventTime and perhaps a series, with firstTimestamp, lastTimestamp and count null; those of a kubelet have the
+ * latter three.
+ */
+export const eventOf = (raw: unknown): Parsed<KubeEvent> =>
+  parsed(() => {
+    const event = objectOf(raw, 'Event');
+    const about = fieldsOf(event['involvedObject'] ?? event['regarding']);
+    const series = fieldsOf(event['series']);
+    const eventTime = timeOf(event['eventTime']);
+    const source = fieldsOf(event['source'] ?? event['deprecatedSource']);
+    return {
+      kind: 'Event',
+      ...metaOf(event),
+      reason: textOf(event['reason'], 256),
+      type: textOf(event['type'], 64),
+      message: textOf(event['message'] ?? event['note'], 1024),
+      source: textOf(source['component'] || event['reportingComponent'] || event['reportingController'], 253),
+      about: {
+        kind: textOf(about['kind'], 253),
+        namespace: textOf(about['namespace'], 253),
+        name: textOf(about['name'], 253),
+        uid: textOf(about['uid'], 128),
+      },
+      count: Math.max(
+        1,
+        countOf(event['count'] ?? event['deprecatedCount'], 'count'),
+        countOf(series['count'], 'series.count'),
+      ),
+      firstAt: timeOf(event['firstTimestamp']) ?? timeOf(event['deprecatedFirstTimestamp']) ?? eventTime,
+      lastAt:
+        timeOf(series['lastObservedTime']) ??
+        timeOf(event['lastTimestamp']) ??
+        timeOf(event['deprecatedLastTimestamp']) ??
+        eventTime,
+    };
+  });
+
+const configurationKeys = ['config.toml.tpl', 'config.toml'] as const;
+const maxConfigurationLength = 1024 * 1024;
+
+/** core/v1. A configuration over the limit is absent: a part of it would be another configuration. */
+export const configMapOf = (raw: unknown): Parsed<ConfigMap> =>
+  parsed(() => {
+    const object = objectOf(raw, 'ConfigMap');
+    const data = fieldsOf(object['data']);
+    const used = configurationKeys.flatMap((key) => {
+      const value = data[key];
+      return typeof value === 'string' && value.length <= maxConfigurationLength
+        ? [[key, value] as const]
+        : [];
+    });
+    return { kind: 'ConfigMap', ...metaOf(object), data: Object.fromEntries(used) };
+  });
