@@ -29,7 +29,7 @@ export { createRunner, type Runner, type RunnerOptions } from './scheduler/runne
 export type { CollectorStatus } from './scheduler/status.ts';
 // Gitaly's cgroups: memory, CPU, OOM kills, and which bucket a repository is in.
 export { bucketsOf } from './sources/cgroup/buckets/hash.ts';
-export { type CgroupRoom, type CgroupRoomOptions, createCgroupRoom } from './sources/cgroup/source.ts';
+export { type CgroupSource, type CgroupSourceOptions, createCgroupSource } from './sources/cgroup/source.ts';
 export type { KnownPod, KnownPods, PodDirectory } from './sources/cgroup/tree.ts';
 // Reading Praefect's database.
 export { createDatabase } from './sources/praefect/connection/create-database.ts';

@@ -33,7 +33,7 @@ test('the bucket of a repository, and a cgroup room, are to be had without the p
   expect(
     library.bucketsOf('default', '@hashed/ab/cd/abcd.git', { count: 100, maxCgroupsPerRepo: 1 }),
   ).toHaveLength(1);
-  const room = library.createCgroupRoom({
+  const room = library.createCgroupSource({
     root: import.meta.dirname,
     hostName: 'here',
     buckets: 'top',

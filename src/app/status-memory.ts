@@ -19,7 +19,7 @@ export const memoryView = (view: CgroupView): MemoryView => ({
     ...(view.failure === undefined ? [] : [view.failure.message]),
     ...view.failures.map(({ message }) => message),
     ...view.missing,
-    ...view.vanished.map(({ identity }) => `${identityText(identity)} was here and is gone.`),
+    ...view.disappeared.map(({ identity }) => `${identityText(identity)} was here and is gone.`),
   ],
 });
 
@@ -53,7 +53,7 @@ function serverView(view: CgroupGitalyView): ServerMemoryView {
         .filter((level) => oom.kills[level] > 0)
         .map((level) => ({ level: levelText[level], processes: oom.kills[level], last: oom.last[level] })),
     killedBuckets: killedBuckets(view),
-    nearLimit: (buckets?.near ?? []).slice(0, 5).map(({ anon, bucket, limit }) => ({
+    nearLimit: (buckets?.nearLimit ?? []).slice(0, 5).map(({ anon, bucket, limit }) => ({
       text: `Bucket ${bucket} holds ${bytesText(anon)} of ${bytesText(limit)}.`,
       link: bucketLink(view, bucket),
     })),
@@ -77,13 +77,13 @@ const bucketsText = (buckets: BucketsView | undefined): string => {
 
 function levelView(level: LevelView | undefined): LevelMemoryView | undefined {
   if (level === undefined) return undefined;
-  const { anon, limit, throttled, unread, usage } = level;
+  const { anon, limit, throttling, readErrors, usage } = level;
   return {
     anon,
     usage,
     limit: limit === undefined || limit.kind === 'limit' ? limit?.value : 'none',
-    throttledRatio: throttled,
-    readErrors: unread,
+    throttledRatio: throttling?.ratio,
+    readErrors,
   };
 }
 

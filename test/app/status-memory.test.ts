@@ -13,9 +13,9 @@ const gitaly: CgroupGitalyView = {
       usage: 3,
       anon: 2,
       limit: { kind: 'limit', value: 4 },
-      cores: undefined,
-      throttled: undefined,
-      unread: [],
+      cpuLimit: undefined,
+      throttling: undefined,
+      readErrors: [],
     },
     {
       level: 'container',
@@ -23,9 +23,9 @@ const gitaly: CgroupGitalyView = {
       usage: 2,
       anon: 1,
       limit: { kind: 'unlimited' },
-      cores: undefined,
-      throttled: undefined,
-      unread: [],
+      cpuLimit: undefined,
+      throttling: undefined,
+      readErrors: [],
     },
     {
       level: 'git',
@@ -33,12 +33,12 @@ const gitaly: CgroupGitalyView = {
       usage: undefined,
       anon: undefined,
       limit: undefined,
-      cores: undefined,
-      throttled: 0.1,
-      unread: ['memory.stat (io)'],
+      cpuLimit: undefined,
+      throttling: { ratio: 0.1, periods: 3000 },
+      readErrors: ['memory.stat (io)'],
     },
   ],
-  buckets: { found: 10, active: 2, unread: 0, near: [{ bucket: 4, anon: 90, limit: 100 }] },
+  buckets: { found: 10, active: 2, readErrors: 0, nearLimit: [{ bucket: 4, anon: 90, limit: 100 }] },
   oom: {
     kills: { bucket: 3, git: 0, container: 0, pod: 1, node: 0 },
     events: { bucket: 3, git: 0, container: 0, pod: 1, node: 0 },
@@ -55,7 +55,7 @@ const view: CgroupView = {
   failures: [],
   missing: ['named by uid'],
   gitalys: [gitaly],
-  vanished: [],
+  disappeared: [],
   kills: [],
 };
 
@@ -120,7 +120,7 @@ test('why there is nothing, and who has gone, is told', () => {
     gitalys: [],
     missing: [],
     failure: { reason: 'permission', message: 'cgroup.root: may not read' },
-    vanished: [{ identity: { namespace: '', pod: '', node: 'gitaly-1' }, uid: '', at: 1 }],
+    disappeared: [{ identity: { namespace: '', pod: '', node: 'gitaly-1' }, uid: '', at: 1 }],
   };
   expect(memoryView(failed)).toEqual({
     servers: [],

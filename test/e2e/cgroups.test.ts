@@ -63,12 +63,12 @@ const logged = (): readonly string[] =>
   exporter
     .output()
     .split('\n')
-    .filter((line) => line.includes('OOM kill in'));
+    .filter((line) => line.includes('OOM kill'));
 
 async function told(): Promise<readonly string[]> {
   const { text } = await exporter.get('/api/v1/status');
   const { events } = JSON.parse(text) as { events: readonly { kind: string; text: string }[] };
-  return events.map((event) => JSON.stringify(event)).filter((event) => event.includes('OOM kill in'));
+  return events.map((event) => JSON.stringify(event)).filter((event) => event.includes('OOM-killed in'));
 }
 
 describe('a captured tree with a file of pods', () => {
@@ -77,9 +77,14 @@ describe('a captured tree with a file of pods', () => {
     expect(success(found, 'cgroup')).toBe(1);
     expect(success(found, 'cgroup_buckets')).toBe(1);
     expect(found.value('gitaly_exporter_cgroup_gitalys')).toBe(2);
-    const inTree = (pod: typeof first, tree: string) =>
-      found.value('gitaly_server_info', { ...pod, tree, version: 'v18.10.0', cgroup_driver: 'systemd' });
-    expect([inTree(first, 'sibling'), inTree(second, 'nested')]).toEqual([1, 1]);
+    const infoOf = (pod: typeof first, cgroup_layout: string) =>
+      found.value('gitaly_server_info', {
+        ...pod,
+        cgroup_layout,
+        version: 'v18.10.0',
+        cgroup_driver: 'systemd',
+      });
+    expect([infoOf(first, 'sibling'), infoOf(second, 'nested')]).toEqual([1, 1]);
     expect(found.value('gitaly_server_pod_memory_limit_bytes', first)).toBe(300 * mebibyte);
     expect(found.value('gitaly_server_git_memory_limit_bytes', first)).toBe(250 * mebibyte);
     expect(found.value('gitaly_server_git_cpu_limit_cores', first)).toBe(1.5);

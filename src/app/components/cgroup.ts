@@ -4,7 +4,7 @@ import { hostname, release } from 'node:os';
 import { createConfiguredBuckets } from '../../buckets/configured-buckets.ts';
 import { cgroupProblems } from '../../rules/problems/cgroup.ts';
 import type { Collector } from '../../scheduler/collector.ts';
-import { cgroupCollectorNames, createCgroupRoom } from '../../sources/cgroup/source.ts';
+import { cgroupCollectorNames, createCgroupSource } from '../../sources/cgroup/source.ts';
 import type { PodDirectory } from '../../sources/cgroup/tree.ts';
 import type { CgroupView } from '../../sources/cgroup/view.ts';
 import type { ConfigSource } from '../../sources/gitaly/target.ts';
@@ -43,7 +43,7 @@ export function cgroupPart(
         });
   const configured = createConfiguredBuckets(configs, clock);
   const directory = fromFile ?? cluster?.directory;
-  const room = createCgroupRoom({
+  const room = createCgroupSource({
     root: cgroup.root,
     hostName: kubernetes.node ?? hostname(),
     buckets: cgroup.buckets,

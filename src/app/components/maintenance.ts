@@ -6,7 +6,7 @@
 import { kubernetesProblems } from '../../rules/problems/kubernetes.ts';
 import { createKubernetesWindows } from '../../sources/kubernetes/maintenance/windows.ts';
 import {
-  createMaintenanceRoom,
+  createMaintenanceSource,
   type MaintenanceView,
   maintenanceCollectorNames,
 } from '../../sources/maintenance/source.ts';
@@ -29,7 +29,7 @@ export function maintenancePart(
   const { kubernetes, maintenance } = settings;
   if (kubernetes.enabled && kubernetes.role === 'agent')
     return { ...absentPart(maintenanceCollectorNames), open: () => [] };
-  const room = createMaintenanceRoom({
+  const room = createMaintenanceSource({
     sources: [
       configuredWindows(maintenance.window ?? []),
       ...(cluster === undefined ? [] : [createKubernetesWindows(cluster.stores, rolloutHoldMs)]),

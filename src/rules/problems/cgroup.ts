@@ -4,8 +4,8 @@
  */
 import { bytesText } from '../../lib/format.ts';
 import type { Level } from '../../sources/cgroup/level-metrics.ts';
+import { oomLevelText } from '../../sources/cgroup/messages.ts';
 import { type OomKill, type OomLevel, oomLevels } from '../../sources/cgroup/oom/record.ts';
-import { oomLevelText } from '../../sources/cgroup/oom-text.ts';
 import type { CgroupGitalyView, CgroupView, LevelView } from '../../sources/cgroup/view.ts';
 import { identityKey, identityText } from '../../sources/identity.ts';
 import type { Problem } from './praefect.ts';
@@ -51,8 +51,10 @@ function unreadProblems({ failure, failures }: CgroupView): Problem[] {
 }
 
 function partProblems({ buckets, identity, levels }: CgroupGitalyView): Problem[] {
-  const files = levels.flatMap(({ level, unread }) => unread.map((file) => `${file} of the level ${level}`));
-  const unread = buckets?.unread ?? 0;
+  const files = levels.flatMap(({ level, readErrors }) =>
+    readErrors.map((file) => `${file} of the level ${level}`),
+  );
+  const unread = buckets?.readErrors ?? 0;
   if (unread > 0) files.push(unread === 1 ? '1 bucket' : `${unread} buckets`);
   if (files.length === 0) return [];
   return [
@@ -154,9 +156,9 @@ function nearLimitProblems({ identity, levels }: CgroupGitalyView): Problem[] {
 }
 
 function bucketProblems({ buckets, identity }: CgroupGitalyView): Problem[] {
-  const [fullest] = buckets?.near ?? [];
+  const [fullest] = buckets?.nearLimit ?? [];
   if (buckets === undefined || fullest === undefined) return [];
-  const { near, unread } = buckets;
+  const { nearLimit: near, readErrors: unread } = buckets;
   return [
     {
       key: `buckets ${identityKey(identity)}`,
@@ -170,14 +172,14 @@ function bucketProblems({ buckets, identity }: CgroupGitalyView): Problem[] {
 }
 
 function throttlingProblems({ identity, levels }: CgroupGitalyView): Problem[] {
-  return levels.flatMap(({ container, cores, level, throttled }): Problem[] => {
-    if (throttled === undefined || throttled <= throttledRatio) return [];
+  return levels.flatMap(({ container, cpuLimit, level, throttling }): Problem[] => {
+    if (throttling === undefined || throttling.ratio <= throttledRatio) return [];
     return [
       {
         key: `throttled ${level} ${container ?? ''} ${identityKey(identity)}`,
         severity: 'warning',
         title: `${levelText[level]} of ${identityText(identity)} is held back by its CPU limit`,
-        detail: `In ${percent(throttled)} of the periods of the last half minute${cores?.kind === 'limit' ? `, at ${cores.value} cores` : ''}. Everything that it serves waits meanwhile.`,
+        detail: `In ${percent(throttling.ratio)} of the periods of the last 5 minutes${cpuLimit?.kind === 'limit' ? `, at ${cpuLimit.value} cores` : ''}. Everything that it serves waits meanwhile.`,
         action:
           "See what uses the CPU (the busiest buckets). Gitaly's own watcher of CPU does not back off for this; raise the limit, or lower concurrency limits.",
       },

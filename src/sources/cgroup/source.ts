@@ -1,5 +1,4 @@
-/** The room as a whole: this host's Gitalys, found and followed; two collectors, and what the page shows. */
-
+/** The cgroup source: finds and follows this host's Gitalys; two collectors, own metrics, and the view. */
 import type { Clock } from '../../lib/clock.ts';
 import type { Log } from '../../lib/log.ts';
 import { type Family, samplesOf, single } from '../../metrics/samples.ts';
@@ -7,68 +6,80 @@ import type { Collector } from '../../scheduler/collector.ts';
 import type { EventLog } from '../../scheduler/event-log.ts';
 import { createWake } from '../../scheduler/wake.ts';
 import type { Identity } from '../identity.ts';
-import { createBucketCollector } from './buckets/collector.ts';
+import { bucketMaxAgeMs, createBucketCollector } from './buckets/collector.ts';
 import type { BucketChoice, GitSweep } from './buckets/sweep.ts';
 import { createFinder } from './discovery/finder.ts';
 import { watchTrees } from './discovery/watch.ts';
 import { createCgroupFiles } from './files/files.ts';
 import { type CgroupFiles, readFailures } from './files/reading.ts';
+import { createDisappearedHistory, createThrottlingHistory } from './history.ts';
 import { createLevelCollector } from './levels/collector.ts';
 import type { GitalyLook } from './levels/look.ts';
 import { oomByIdentity } from './levels/oom-families.ts';
-import { createThrottleWatch } from './levels/throttling.ts';
+import { oomKillText, refusedWatchText } from './messages.ts';
 import * as metrics from './metrics.ts';
 import type { OomKill } from './oom/record.ts';
 import { createOomTracker } from './oom/tracker.ts';
-import { type OomWatchState, watchOomEvents } from './oom/watch.ts';
-import { oomKillText } from './oom-text.ts';
+import { watchOomEvents } from './oom/watch.ts';
 import type { PodDirectory } from './tree.ts';
 import { startTreeWatch } from './tree-watch.ts';
-import { type CgroupView, cgroupView, createVanishedWatch } from './view.ts';
+import { type CgroupView, cgroupView } from './view.ts';
 
-/** The names of all collectors of the room, for when it is switched off. */
+/** The names of its collectors, for when the source is disabled. */
 export const cgroupCollectorNames: readonly string[] = ['cgroup', 'cgroup_buckets'];
 
-export interface CgroupRoomOptions {
+export interface CgroupSourceOptions {
   /** Where the host's cgroup v2 is mounted. */
   readonly root: string;
   readonly hostName: string;
   /** Which buckets get series of their own. */
   readonly buckets: BucketChoice;
-  /** How many of the busiest of each Gitaly, with `top`. */
+  /** How many of the busiest buckets of each Gitaly, with `top`. */
   readonly topBuckets: number;
   readonly pollIntervalMs: number;
   readonly clock: Clock;
   readonly events: Pick<EventLog, 'add'>;
   readonly log: Log;
-  /** Who knows Gitaly's pods; without it they are known by their Git cgroups, and by uid. */
+  /** Knows Gitaly's pods; without it they are found by their Git cgroups, and named by UID. */
   readonly directory?: PodDirectory | undefined;
   /** cgroups.repositories.count of a Gitaly's configuration, where that is known. */
   readonly configuredBuckets?: ((identity: Identity) => number | undefined) | undefined;
   /** uname -r. */
   readonly kernelVersion?: string | undefined;
+  /** Over how long the view measures CPU throttling. */
+  readonly throttlingWindowMs?: number | undefined;
 }
 
-export interface CgroupRoom {
+export interface CgroupSource {
   readonly collectors: readonly Collector[];
-  /** What it says of itself, for the exporter's own block: there even while the collectors have nothing to say. */
+  /** Part of the exporter's own metrics: exposed even while the collectors have no data. */
   selfFamilies(): readonly Family[];
   view(): CgroupView;
-  /** Ends all that goes on, and closes every file and watch. */
+  /** Stops all work, and closes every file and watch. */
   stop(): Promise<void>;
 }
 
-const rememberKillsMs = 3_600_000;
-const rememberKillsAtMost = 1000;
+/** What a collector read. */
+interface Timed<T> {
+  /** Monotonic. */
+  readonly at: number;
+  readonly value: T;
+}
 
-/** Begins to look and to follow at once. */
-export function createCgroupRoom(options: CgroupRoomOptions): CgroupRoom {
+const keepKillsMs = 3_600_000;
+const keepKillsAtMost = 1000;
+const defaultThrottlingWindowMs = 5 * 60_000;
+/** As long as Prometheus looks back for a sample: without a scrape for longer, the view has no levels. */
+const levelMaxAgeMs = 5 * 60_000;
+
+/** Begins to scan and to follow immediately. */
+export function createCgroupSource(options: CgroupSourceOptions): CgroupSource {
   const { clock, directory, events, hostName, log, pollIntervalMs, root } = options;
   const files = createCgroupFiles({ root, clock });
   const finder = createFinder({ root, hostName, clock, ...(directory && { directory }) });
   const tracker = createOomTracker({ files, root, clock });
-  const throttling = createThrottleWatch();
-  const vanished = createVanishedWatch();
+  const throttling = createThrottlingHistory(options.throttlingWindowMs ?? defaultThrottlingWindowMs);
+  const disappeared = createDisappearedHistory();
   const killed = createWake();
   const closing = new AbortController();
   const directoryWatch = watchTrees({
@@ -78,9 +89,9 @@ export function createCgroupRoom(options: CgroupRoomOptions): CgroupRoom {
     onChange: () => watch.lookSoon(),
   });
   const oomWatch = watchOomEvents({ root, signal: closing.signal, onEvent: () => watch.countSoon() });
-  let looks: readonly GitalyLook[] = [];
-  let sweeps: ReadonlyMap<string, GitSweep> = new Map();
-  /** Newest last. */
+  let levels: Timed<readonly GitalyLook[]> | undefined;
+  let buckets: Timed<ReadonlyMap<string, GitSweep>> | undefined;
+  /** Oldest first. */
   let kills: OomKill[] = [];
 
   const watch = startTreeWatch({
@@ -90,43 +101,42 @@ export function createCgroupRoom(options: CgroupRoomOptions): CgroupRoom {
     clock,
     log,
     onFound({ folders, trees, unlisted }) {
-      vanished.look(trees, clock.now(), unlisted);
+      disappeared.record(trees, clock.now(), unlisted);
       oomWatch.follow(trees);
       void directoryWatch.follow(folders);
     },
     onKills(found) {
-      for (const kill of found) say(kill);
-      kills = [...kills, ...found].slice(-rememberKillsAtMost);
+      for (const kill of found) report(kill);
+      kills = [...kills, ...found].slice(-keepKillsAtMost);
       killed.call();
     },
   });
 
-  function say(kill: OomKill): void {
+  function report(kill: OomKill): void {
     const { bucket, container, identity, level, memory, processes } = kill;
-    const message = oomKillText(kill);
-    // `level` is the line's own.
-    log.warn({ ...identity, oom_level: level, bucket, container, processes, memory }, message);
+    // The field `level` is the log line's own.
+    log.warn({ ...identity, oom_level: level, bucket, container, processes, memory }, 'OOM kill');
     const place =
       bucket !== undefined ? { bucket: String(bucket) } : container !== undefined ? { container } : {};
-    events.add('oom_kill', message, { ...identity, level, ...place });
+    events.add('oom_kill', oomKillText(kill), { ...identity, level, ...place });
   }
 
   const unsubscribe = directory?.subscribe(() => watch.lookSoon());
-  const pod = (uid: string) => directory?.pods().pods.find((known) => known.uid === uid);
-  const why = (): string => watch.state().missing.join('; ') || `no Gitaly is found below ${root}`;
+  const newest = <T>(read: Timed<T> | undefined, maxAgeMs: number): T | undefined =>
+    read !== undefined && clock.monotonic() - read.at <= maxAgeMs ? read.value : undefined;
   return {
     collectors: [
       createLevelCollector({
         watch,
         files,
         tracker,
-        pod,
+        pod: (uid) => directory?.pods().pods.find((known) => known.uid === uid),
         kernelVersion: options.kernelVersion ?? '',
-        whyEmpty: why,
-        onRead(read) {
-          looks = read;
-          const levels = read.flatMap((look) => look.levels);
-          throttling.look(clock.monotonic(), new Map(levels.map(({ path, reading }) => [path, reading])));
+        whyEmpty: () => watch.state().missing.join('; ') || `no Gitaly found below ${root}`,
+        onRead(looks) {
+          levels = { at: clock.monotonic(), value: looks };
+          const cgroups = looks.flatMap((look) => look.levels);
+          throttling.record(levels.at, new Map(cgroups.map(({ path, reading }) => [path, reading])));
         },
       }),
       createBucketCollector({
@@ -138,8 +148,8 @@ export function createCgroupRoom(options: CgroupRoomOptions): CgroupRoom {
         top: options.topBuckets,
         configured: options.configuredBuckets ?? (() => undefined),
         killed,
-        onSweep(swept) {
-          sweeps = swept;
+        onSweep(sweeps) {
+          buckets = { at: clock.monotonic(), value: sweeps };
         },
       }),
     ],
@@ -161,15 +171,16 @@ export function createCgroupRoom(options: CgroupRoomOptions): CgroupRoom {
 
     view() {
       const now = clock.now();
+      const refused = oomWatch.state().failed[0]?.code ?? directoryWatch.refusal();
       return cgroupView({
         state: watch.state(),
-        unwatched: unwatchedText(oomWatch.state(), directoryWatch.refusal()),
-        looks,
-        sweeps,
+        unwatched: refused === undefined ? undefined : refusedWatchText(refused),
+        looks: newest(levels, levelMaxAgeMs) ?? [],
+        sweeps: newest(buckets, bucketMaxAgeMs) ?? new Map(),
         totals: oomByIdentity(tracker.totals()),
-        throttled: throttling.ratio,
-        vanished: vanished.current(now),
-        kills: kills.filter(({ at }) => now - at < rememberKillsMs).toReversed(),
+        throttling: throttling.of,
+        disappeared: disappeared.since(now),
+        kills: kills.filter(({ at }) => now - at < keepKillsMs).toReversed(),
       });
     },
 
@@ -189,17 +200,4 @@ function readFailureFamily(files: CgroupFiles): Family {
   const samples = samplesOf(metrics.cgroupReadFailures);
   for (const reason of readFailures) samples.set({ reason }, counts[reason]);
   return samples.family();
-}
-
-/** Undefined while the kernel gives every watch that is asked for. */
-function unwatchedText({ failed }: OomWatchState, refusal: string | undefined): string | undefined {
-  const code = failed[0]?.code ?? refusal;
-  if (code === undefined) return undefined;
-  const mend =
-    code === 'ENOSPC'
-      ? ': raise fs.inotify.max_user_watches on the host'
-      : code === 'EMFILE'
-        ? ': raise fs.inotify.max_user_instances on the host'
-        : '';
-  return `the kernel refuses notifications (${code}), so OOM kills and new pods are seen by polling alone${mend}`;
 }

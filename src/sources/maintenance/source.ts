@@ -9,7 +9,7 @@ import type { WindowMistake, WindowSource, WindowState } from './window.ts';
 
 export const maintenanceCollectorNames: readonly string[] = ['maintenance'];
 
-export interface MaintenanceRoomOptions {
+export interface MaintenanceSourceOptions {
   /** `configuredWindows` of the settings, and Kubernetes where it is watched by this exporter. */
   readonly sources: readonly WindowSource[];
   readonly clock: Clock;
@@ -21,12 +21,16 @@ export interface MaintenanceView {
   readonly mistakes: readonly WindowMistake[];
 }
 
-export interface MaintenanceRoom {
+export interface MaintenanceSource {
   readonly collectors: readonly Collector[];
   view(): MaintenanceView;
 }
 
-export function createMaintenanceRoom({ sources, clock, events }: MaintenanceRoomOptions): MaintenanceRoom {
+export function createMaintenanceSource({
+  sources,
+  clock,
+  events,
+}: MaintenanceSourceOptions): MaintenanceSource {
   let openBefore: ReadonlySet<string> = new Set();
 
   function look(): readonly WindowState[] {

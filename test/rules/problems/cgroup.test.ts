@@ -13,9 +13,9 @@ const level = (name: LevelView['level'], own: Partial<LevelView> = {}): LevelVie
   usage: undefined,
   anon: undefined,
   limit: undefined,
-  cores: undefined,
-  throttled: undefined,
-  unread: [],
+  cpuLimit: undefined,
+  throttling: undefined,
+  readErrors: [],
   ...own,
 });
 
@@ -37,6 +37,7 @@ const kill = (of: OomLevel, own: Partial<OomKill> = {}): OomKill => ({
   identity,
   level: of,
   processes: 1,
+  events: 1,
   bucket: 3,
   container: undefined,
   memory: { limit: 100 * mebibyte, usage: 2 * mebibyte, anon: mebibyte },
@@ -46,16 +47,16 @@ const kill = (of: OomLevel, own: Partial<OomKill> = {}): OomKill => ({
 
 const problems = (own: Partial<CgroupView>) =>
   cgroupProblems({
-    view: { failure: undefined, failures: [], missing: [], gitalys: [], vanished: [], kills: [], ...own },
+    view: { failure: undefined, failures: [], missing: [], gitalys: [], disappeared: [], kills: [], ...own },
   });
 
 test('a quiet host has none', () => {
   const quiet = gitaly({
     levels: [
-      level('pod', { anon: 100 * mebibyte, limit: limit(300), throttled: 0.01 }),
+      level('pod', { anon: 100 * mebibyte, limit: limit(300), throttling: { ratio: 0.01, periods: 3000 } }),
       level('git', { anon: 200 * mebibyte, limit: limit(250) }),
     ],
-    buckets: { found: 10, active: 2, unread: 0, near: [] },
+    buckets: { found: 10, active: 2, readErrors: 0, nearLimit: [] },
   });
   expect(problems({ gitalys: [quiet] })).toEqual([]);
 });
@@ -69,7 +70,7 @@ describe('OOM kills', () => {
     expect(more).toEqual([]);
     expect(first).toMatchObject({
       severity: 'warning',
-      title: "3 processes of gitlab/gl-gitaly-0 killed within the last hour: a bucket's own limit ran out",
+      title: "3 processes of gitlab/gl-gitaly-0 killed within the last hour: a bucket's memory limit ran out",
       detail:
         'In buckets 7, 3. The newest at 2026-01-01T03:00:00Z, with a limit of 100 MiB and 1 MiB of anonymous memory left after it.',
       since: (at - 60_000) / 1000,
@@ -112,7 +113,7 @@ describe('near the limit', () => {
       { bucket: 9, anon: 81 * mebibyte, limit: 100 * mebibyte },
     ];
     const [problem] = problems({
-      gitalys: [gitaly({ buckets: { found: 10, active: undefined, unread: 1, near } })],
+      gitalys: [gitaly({ buckets: { found: 10, active: undefined, readErrors: 1, nearLimit: near } })],
     });
     expect(problem).toMatchObject({
       title: '2 buckets of gitlab/gl-gitaly-0 near their memory limit',
@@ -125,15 +126,15 @@ describe('near the limit', () => {
 test('a CPU limit that holds back in over a quarter of the periods', () => {
   const slow = gitaly({
     levels: [
-      level('git', { throttled: 0.4, cores: { kind: 'limit', value: 1.5 } }),
-      level('pod', { throttled: 0.25 }),
+      level('git', { throttling: { ratio: 0.4, periods: 3000 }, cpuLimit: { kind: 'limit', value: 1.5 } }),
+      level('pod', { throttling: { ratio: 0.25, periods: 3000 } }),
     ],
   });
   expect(problems({ gitalys: [slow] })).toMatchObject([
     {
       title: 'Git, all processes together, of gitlab/gl-gitaly-0 is held back by its CPU limit',
       detail:
-        'In 40 % of the periods of the last half minute, at 1.5 cores. Everything that it serves waits meanwhile.',
+        'In 40 % of the periods of the last 5 minutes, at 1.5 cores. Everything that it serves waits meanwhile.',
     },
   ]);
 });
@@ -166,7 +167,7 @@ test('what cannot be read is said: all of it, or a part', () => {
   expect(problems({ failures: [failure] })).toMatchObject([
     { title: "Not all of this host's cgroups can be read" },
   ]);
-  const half = gitaly({ levels: [level('git', { unread: ['memory.stat (permission)'] })] });
+  const half = gitaly({ levels: [level('git', { readErrors: ['memory.stat (permission)'] })] });
   expect(problems({ gitalys: [half] })).toMatchObject([
     {
       title: 'Not all of gitlab/gl-gitaly-0 can be read',

@@ -13,7 +13,7 @@ import {
   capturedTree,
   runcTree,
 } from '../../support/cgroup-fixtures.ts';
-import { createTestRoom } from './source-support.ts';
+import { createTestSource } from './source-support.ts';
 
 const folder = join(import.meta.dirname, '../../fixtures/cgroup/golden');
 
@@ -29,7 +29,7 @@ const captures: readonly { readonly name: string; readonly unpack: () => Capture
 
 async function textOf(unpack: () => CapturedTree): Promise<string> {
   const tree = unpack();
-  const { room, text } = createTestRoom(tree.root, { kernelVersion: '6.12.0-test' });
+  const { room, text } = createTestSource(tree.root, { kernelVersion: '6.12.0-test' });
   try {
     return await text();
   } finally {

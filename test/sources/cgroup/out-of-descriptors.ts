@@ -3,11 +3,11 @@ import { closeSync, openSync } from 'node:fs';
 import { systemClock } from '../../../src/lib/clock.ts';
 import { silentLog } from '../../../src/lib/log.ts';
 import { createEventLog } from '../../../src/scheduler/event-log.ts';
-import { createCgroupRoom } from '../../../src/sources/cgroup/source.ts';
+import { createCgroupSource } from '../../../src/sources/cgroup/source.ts';
 
 const [root = ''] = process.argv.slice(2);
 const events = createEventLog(systemClock);
-const room = createCgroupRoom({
+const room = createCgroupSource({
   root,
   hostName: 'node-1',
   buckets: 'all',

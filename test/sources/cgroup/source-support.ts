@@ -7,30 +7,32 @@ import { createEventLog, type EventLog } from '../../../src/scheduler/event-log.
 import type { Outcome } from '../../../src/scheduler/outcome.ts';
 import { cgroupSelfMetrics } from '../../../src/sources/cgroup/metrics.ts';
 import {
-  type CgroupRoom,
-  type CgroupRoomOptions,
-  createCgroupRoom,
+  type CgroupSource,
+  type CgroupSourceOptions,
+  createCgroupSource,
 } from '../../../src/sources/cgroup/source.ts';
 import { createManualClock, type ManualClock } from '../../support/manual-clock.ts';
 
-export interface TestRoom {
-  readonly room: CgroupRoom;
+export interface TestSource {
+  readonly room: CgroupSource;
   readonly clock: ManualClock;
   readonly events: EventLog;
-  /** Each line of the log, as `warn: message`. */
+  /** Each line of the log, as `warn: message bucket=3`. */
   readonly logged: readonly string[];
   collect(name: 'cgroup' | 'cgroup_buckets', cause?: Run['cause']): Promise<Outcome>;
   /** What a scrape shows of the room: both collectors and what it says of itself, as text. */
   text(): Promise<string>;
 }
 
-export function createTestRoom(root: string, options: Partial<CgroupRoomOptions> = {}): TestRoom {
+export function createTestSource(root: string, options: Partial<CgroupSourceOptions> = {}): TestSource {
   const clock = createManualClock();
   const events = createEventLog(clock);
   const logged: string[] = [];
-  const log = (level: string) => (_fields: object, message: string) =>
-    void logged.push(`${level}: ${message}`);
-  const room = createCgroupRoom({
+  const log = (level: string) => (fields: object, message: string) => {
+    const bucket = 'bucket' in fields ? ` bucket=${fields.bucket}` : '';
+    logged.push(`${level}: ${message}${bucket}`);
+  };
+  const room = createCgroupSource({
     root,
     hostName: 'node-1',
     buckets: 'top',

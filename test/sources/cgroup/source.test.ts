@@ -2,9 +2,9 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import type { Failure } from '../../../src/scheduler/outcome.ts';
-import type { CgroupRoomOptions } from '../../../src/sources/cgroup/source.ts';
+import type { CgroupSourceOptions } from '../../../src/sources/cgroup/source.ts';
 import type { KnownPod, PodDirectory } from '../../../src/sources/cgroup/tree.ts';
-import { createTestRoom, samplesIn, type TestRoom, valueIn } from './source-support.ts';
+import { createTestSource, samplesIn, type TestSource, valueIn } from './source-support.ts';
 import {
   bytes,
   type CgroupText,
@@ -16,7 +16,7 @@ import {
 } from './written-tree.ts';
 
 let tree: WrittenTree;
-const rooms: TestRoom[] = [];
+const rooms: TestSource[] = [];
 beforeEach(() => {
   tree = createWrittenTree();
 });
@@ -25,8 +25,8 @@ afterEach(async () => {
   tree.remove();
 });
 
-function start(options: Partial<CgroupRoomOptions> = {}, root = tree.root): TestRoom {
-  const room = createTestRoom(root, options);
+function start(options: Partial<CgroupSourceOptions> = {}, root = tree.root): TestSource {
+  const room = createTestSource(root, options);
   rooms.push(room);
   return room;
 }
@@ -220,7 +220,7 @@ describe('what a kernel or a cgroup does not have is absent, and no failure', ()
     makePod(uid, 1, { 'cpu.pressure': undefined, 'memory.pressure': undefined, 'io.pressure': undefined });
     const { collect, room } = start();
     expect((await collect('cgroup')).kind).toBe('data');
-    expect(room.view().gitalys[0]?.levels.flatMap(({ unread }) => unread)).toEqual([]);
+    expect(room.view().gitalys[0]?.levels.flatMap(({ readErrors }) => readErrors)).toEqual([]);
   });
 
   test('the working set is never negative', async () => {
@@ -286,8 +286,8 @@ describe('OOM kills', () => {
     await collect('cgroup');
     await collect('cgroup');
     await clock.advance(5000);
-    const message = `OOM kill in ${uid}, bucket 2: its own limit of 100 MiB ran out; 1 process (anon 99 MiB right after)`;
-    expect(logged).toEqual([`warn: ${message}`]);
+    const message = `1 process OOM-killed in ${uid}, bucket 2: the bucket's memory limit of 100 MiB was exceeded (99 MiB of anonymous memory after the kill)`;
+    expect(logged).toEqual(['warn: OOM kill bucket=2']);
     expect(events.recent().map(({ kind, labels: of, message: said }) => [kind, of['bucket'], said])).toEqual([
       ['oom_kill', '2', message],
     ]);
@@ -302,7 +302,7 @@ describe('OOM kills', () => {
     expect(samplesIn(after, 'gitaly_server_last_oom_timestamp_seconds')).toHaveLength(1);
   });
 
-  test('are seen by polling when nobody scrapes', async () => {
+  test('are found by polling without a scrape', async () => {
     makePod();
     const { clock, collect, events } = start({ pollIntervalMs: 500 });
     await collect('cgroup');
@@ -310,7 +310,7 @@ describe('OOM kills', () => {
     await clock.advance(600);
     for (let wait = 0; wait < 200 && events.recent().length === 0; wait++) await clock.advance(50);
     expect(events.recent().map(({ message }) => message)).toEqual([
-      expect.stringContaining('bucket 1: its own limit of 100 MiB ran out; 2 processes'),
+      expect.stringContaining('2 processes OOM-killed in'),
     ]);
   });
 
@@ -334,7 +334,7 @@ describe('OOM kills', () => {
     expect(samplesIn(after, 'gitaly_server_pod')).toEqual([]);
     expect(samplesIn(after, 'gitaly_server_buckets')).toEqual([]);
     expect(valueIn(after, 'gitaly_exporter_cgroup_gitalys')).toBe(0);
-    expect(room.view().vanished.map(({ uid: of }) => of)).toEqual([uid]);
+    expect(room.view().disappeared.map(({ uid: of }) => of)).toEqual([uid]);
   });
 
   test('one that the list of pods turns out not to have has not vanished', async () => {
@@ -351,7 +351,7 @@ describe('OOM kills', () => {
     clock.stall(60_000);
     await collect('cgroup');
     expect(room.view().gitalys).toEqual([]);
-    expect(room.view().vanished).toEqual([]);
+    expect(room.view().disappeared).toEqual([]);
   });
 
   test('none in the midst of nothing: a bucket that vanishes with a kill before a sweep harms no series', async () => {
@@ -368,7 +368,7 @@ describe('OOM kills', () => {
 });
 
 describe('what it holds on to', () => {
-  const descriptors = async ({ text }: TestRoom): Promise<number | undefined> =>
+  const descriptors = async ({ text }: TestSource): Promise<number | undefined> =>
     valueIn(await text(), 'gitaly_exporter_cgroup_open_files');
 
   test('goes with the pods: as much after a dozen as after the first', async () => {
@@ -405,7 +405,7 @@ describe('what it holds on to', () => {
   });
 });
 
-test('the page sees levels, buckets near their limit, and what is missing', async () => {
+test('the view has levels, buckets near their limit and what is missing, and drops what is stale', async () => {
   makePod(uid, 2, { 'memory.current': bytes(290), 'memory.stat': memoryStat(280) });
   tree.write(`${git}/repos-1`, {
     'memory.current': bytes(95),
@@ -413,7 +413,7 @@ test('the page sees levels, buckets near their limit, and what is missing', asyn
     'cgroup.events': populated(true),
     'cgroup.procs': '77\n',
   });
-  const { room, text } = start();
+  const { clock, room, text } = start();
   await text();
   const view = room.view();
   expect(view.missing.join()).toContain('named by uid');
@@ -424,6 +424,11 @@ test('the page sees levels, buckets near their limit, and what is missing', asyn
     anon: 280 * 2 ** 20,
     limit: { kind: 'limit', value: 300 * 2 ** 20 },
   });
-  expect(gitaly?.buckets).toMatchObject({ found: 2, active: 1, unread: 0, near: [{ bucket: 1 }] });
+  expect(gitaly?.buckets).toMatchObject({ found: 2, active: 1, readErrors: 0, nearLimit: [{ bucket: 1 }] });
   expect(gitaly?.oom?.kills).toMatchObject({ bucket: 0, node: 0 });
+
+  await clock.advance(61_000);
+  expect(room.view().gitalys[0]).toMatchObject({ uid, buckets: undefined });
+  await clock.advance(240_000);
+  expect(room.view().gitalys).toEqual([]);
 });

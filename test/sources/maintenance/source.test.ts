@@ -6,7 +6,10 @@ import { lintMetrics } from '../../../src/metrics/lint.ts';
 import { lintBlock } from '../../../src/metrics/lint-block.ts';
 import { createEventLog } from '../../../src/scheduler/event-log.ts';
 import { maintenanceMetrics } from '../../../src/sources/maintenance/metrics.ts';
-import { createMaintenanceRoom, maintenanceCollectorNames } from '../../../src/sources/maintenance/source.ts';
+import {
+  createMaintenanceSource,
+  maintenanceCollectorNames,
+} from '../../../src/sources/maintenance/source.ts';
 import { configuredWindows, type WindowSource } from '../../../src/sources/maintenance/window.ts';
 import { createManualClock } from '../../support/manual-clock.ts';
 
@@ -82,7 +85,7 @@ describe('the room', () => {
     const clock = createManualClock();
     clock.setWall(Date.parse(now));
     const events = createEventLog(clock);
-    const made = createMaintenanceRoom({ sources, clock, events });
+    const made = createMaintenanceSource({ sources, clock, events });
     const lines = async (): Promise<readonly string[]> => {
       const outcome = await made.collectors[0]?.collect({
         signal: new AbortController().signal,

@@ -7,9 +7,9 @@ import type { Wake } from '../../../scheduler/wake.ts';
 import { type Identity, identityKey, identityText } from '../../identity.ts';
 import type { CgroupFiles } from '../files/reading.ts';
 import { oomByIdentity } from '../levels/oom-families.ts';
+import { type FailureCounts, readFailure } from '../messages.ts';
 import { bucketMetrics } from '../metrics.ts';
 import type { OomTracker } from '../oom/record.ts';
-import { type FailureCounts, readProblem } from '../read-problems.ts';
 import type { GitalyTree } from '../tree.ts';
 import { onePerIdentity } from '../tree.ts';
 import type { TreeWatch } from '../tree-watch.ts';
@@ -41,7 +41,8 @@ interface Swept {
 
 const everyMs = 15_000;
 const timeoutMs = 10_000;
-const maxAgeMs = 60_000;
+/** The runner withdraws older sweeps. */
+export const bucketMaxAgeMs = 60_000;
 
 export function createBucketCollector(options: BucketCollectorOptions): Collector {
   const { clock, files, tracker, watch } = options;
@@ -127,7 +128,7 @@ export function createBucketCollector(options: BucketCollectorOptions): Collecto
     name: 'cgroup_buckets',
     title: "Gitaly's repository buckets: how many are in use, and the busiest of them",
     metrics: bucketMetrics,
-    schedule: { kind: 'interval', everyMs, timeoutMs, maxAgeMs, wake: options.killed },
+    schedule: { kind: 'interval', everyMs, timeoutMs, maxAgeMs: bucketMaxAgeMs, wake: options.killed },
     async collect({ cause, signal }) {
       if (cause === 'woken' && swept !== undefined) return sweptAgain(swept);
       const { failure, trees } = await watch.refresh(everyMs, signal);
@@ -147,14 +148,14 @@ function unreadProblem(
   after: FailureCounts,
 ): Failure | undefined {
   const unread = trees.flatMap(({ identity, key }) => {
-    const count = sweeps.get(key)?.unread ?? 0;
+    const count = sweeps.get(key)?.readErrors ?? 0;
     return count === 0
       ? []
       : [`${count === 1 ? '1 bucket' : `${count} buckets`} of ${identityText(identity)}`];
   });
   if (unread.length === 0) return undefined;
   return (
-    readProblem(before, after, unread) ?? {
+    readFailure(before, after, unread) ?? {
       reason: 'parse',
       message: `${unread.join(', ')} could not be read; what they would have said is absent`,
     }

@@ -21,7 +21,7 @@ export function bucketFamilies(gitalys: readonly SweptGitaly[]): readonly Family
   const buckets = samplesOf(metrics.bucketCount);
   const active = samplesOf(metrics.bucketsActive);
   const nearLimit = samplesOf(metrics.bucketsNearLimit);
-  const unread = samplesOf(metrics.bucketReadErrors);
+  const readErrors = samplesOf(metrics.bucketReadErrors);
   const usage = samplesOf(metrics.bucketMemoryUsage);
   const limits = samplesOf(metrics.bucketMemoryLimit);
   const cpuUsage = samplesOf(metrics.bucketCpuUsage);
@@ -36,8 +36,8 @@ export function bucketFamilies(gitalys: readonly SweptGitaly[]): readonly Family
     if (sweep.processes !== undefined) processes.set(identity, sweep.processes);
     buckets.set(identity, configured ?? sweep.found);
     if (sweep.active !== undefined) active.set(identity, sweep.active);
-    if (sweep.nearLimit !== undefined) nearLimit.set(identity, sweep.nearLimit);
-    unread.set(identity, sweep.unread);
+    if (sweep.nearLimitCount !== undefined) nearLimit.set(identity, sweep.nearLimitCount);
+    readErrors.set(identity, sweep.readErrors);
     for (const { bucket, reading } of sweep.shown) {
       const labels = { ...identity, bucket: String(bucket) };
       if (kills !== undefined) oomKills.set(labels, kills.get(bucket) ?? 0);
@@ -48,7 +48,16 @@ export function bucketFamilies(gitalys: readonly SweptGitaly[]): readonly Family
       if (reading.cpuThrottled !== undefined) cpuThrottled.set(labels, reading.cpuThrottled / 1e6);
     }
   }
-  return [processes, buckets, active, nearLimit, unread, usage, limits, cpuUsage, cpuThrottled, oomKills].map(
-    (samples) => samples.family(),
-  );
+  return [
+    processes,
+    buckets,
+    active,
+    nearLimit,
+    readErrors,
+    usage,
+    limits,
+    cpuUsage,
+    cpuThrottled,
+    oomKills,
+  ].map((samples) => samples.family());
 }

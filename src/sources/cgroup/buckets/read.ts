@@ -16,7 +16,7 @@ export interface BucketReading {
 }
 
 /** A bucket is near its limit with anonymous memory over this share of it. */
-export const nearLimitRatio = 0.8;
+export const bucketNearLimitRatio = 0.8;
 
 const cpuKeys = ['usage_usec', 'throttled_usec'] as const;
 const eventKeys = ['populated'] as const;
@@ -55,7 +55,7 @@ export function readBucket(folder: CgroupFolder, bucket: number): BucketReading 
 
 /** Anonymous memory can only be over a share of the limit where all memory is. */
 export const mayBeNearLimit = ({ usage, limit }: BucketReading): boolean =>
-  usage !== undefined && limit?.kind === 'limit' && usage > nearLimitRatio * limit.value;
+  usage !== undefined && limit?.kind === 'limit' && usage > bucketNearLimitRatio * limit.value;
 
 /** Bytes; 'gone' when the bucket was removed, 'failed' when it could not be read. */
 export function readAnon(folder: CgroupFolder): number | 'gone' | 'failed' {

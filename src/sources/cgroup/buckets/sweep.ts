@@ -7,7 +7,7 @@ import { type CgroupFiles, knownOf } from '../files/reading.ts';
 import type { GitParent } from '../tree.ts';
 import { type Busiest, createBusiest } from './busiest.ts';
 import { createBucketFolders } from './folders.ts';
-import { type BucketReading, mayBeNearLimit, nearLimitRatio, readAnon, readBucket } from './read.ts';
+import { type BucketReading, bucketNearLimitRatio, mayBeNearLimit, readAnon, readBucket } from './read.ts';
 import type { Slices } from './slices.ts';
 
 export type BucketChoice = 'top' | 'all' | 'none';
@@ -16,17 +16,17 @@ export type BucketChoice = 'top' | 'all' | 'none';
 export interface GitSweep {
   readonly found: number;
   readonly active: number | undefined;
-  readonly nearLimit: number | undefined;
+  readonly nearLimitCount: number | undefined;
   readonly processes: number | undefined;
   /** Buckets of which something could not be read. */
-  readonly unread: number;
+  readonly readErrors: number;
   /** Fullest first. Known even where the count is not. */
-  readonly near: readonly NearLimit[];
+  readonly nearLimit: readonly NearLimitBucket[];
   /** Those that get series of their own, by number; one that is gone has only its kills. */
   readonly shown: readonly ShownBucket[];
 }
 
-export interface NearLimit {
+export interface NearLimitBucket {
   readonly bucket: number;
   /** Bytes. */
   readonly anon: number;
@@ -175,7 +175,7 @@ function shownOf(readings: readonly BucketReading[], shown: ReadonlySet<number>)
   return [...shown].sort((a, b) => a - b).map((bucket) => ({ bucket, reading: byBucket.get(bucket) }));
 }
 
-type Counts = Pick<GitSweep, 'active' | 'nearLimit' | 'processes' | 'unread' | 'near'>;
+type Counts = Pick<GitSweep, 'active' | 'nearLimitCount' | 'processes' | 'readErrors' | 'nearLimit'>;
 
 function countsOf(
   readings: readonly BucketReading[],
@@ -183,7 +183,7 @@ function countsOf(
   idleAnon: ReadonlyMap<number, number | 'failed'>,
 ): Counts {
   const unread = new Set<number>();
-  const near: NearLimit[] = [];
+  const near: NearLimitBucket[] = [];
   let active = 0;
   let processes = 0;
   let areActiveKnown = true;
@@ -202,16 +202,16 @@ function countsOf(
     processes += reading.processes ?? 0;
     if (reading.processes === undefined) areProcessesKnown = false;
 
-    if (limit?.kind === 'limit' && typeof anon === 'number' && anon > nearLimitRatio * limit.value)
+    if (limit?.kind === 'limit' && typeof anon === 'number' && anon > bucketNearLimitRatio * limit.value)
       near.push({ bucket, anon, limit: limit.value });
     const isLimitUnknown = (usage ?? 0) > 0 && limit === undefined;
     if (anon === 'failed' || isLimitUnknown || (failed && usage === undefined)) areNearKnown = false;
   }
   return {
     active: areActiveKnown ? active : undefined,
-    nearLimit: areNearKnown ? near.length : undefined,
+    nearLimitCount: areNearKnown ? near.length : undefined,
     processes: areProcessesKnown ? processes : undefined,
-    unread: unread.size,
-    near: near.sort((a, b) => b.anon / b.limit - a.anon / a.limit),
+    readErrors: unread.size,
+    nearLimit: near.sort((a, b) => b.anon / b.limit - a.anon / a.limit),
   };
 }

@@ -13,10 +13,10 @@ import {
   levels,
   podLevelMetrics,
 } from '../level-metrics.ts';
+import { readFailure } from '../messages.ts';
 import { levelsMetrics, serverInfo } from '../metrics.ts';
 import { type OomTotals, type OomTracker, oomLevels } from '../oom/record.ts';
 import type { OomHealth } from '../oom/tracker.ts';
-import { readProblem } from '../read-problems.ts';
 import type { GitalyTree, KnownPod } from '../tree.ts';
 import { onePerIdentity } from '../tree.ts';
 import type { TreeWatch } from '../tree-watch.ts';
@@ -77,7 +77,7 @@ export function createLevelCollector(options: LevelCollectorOptions): Collector 
         ],
       };
       const problem =
-        failures[0] ?? readProblem(before, files.failures(), failuresOf(looks)) ?? oomProblem(options);
+        failures[0] ?? readFailure(before, files.failures(), failuresOf(looks)) ?? oomProblem(options);
       return problem === undefined ? { kind: 'data', block } : failed(problem.reason, problem.message, block);
     },
   };

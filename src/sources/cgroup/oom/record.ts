@@ -15,6 +15,8 @@ export interface OomKill {
   readonly level: OomLevel;
   /** Processes. */
   readonly processes: number;
+  /** Incidents, not processes: a group kill is one. */
+  readonly events: number;
   /** Where the victims were: a bucket's number, a container's name; neither when the place is gone. */
   readonly bucket: number | undefined;
   readonly container: string | undefined;

@@ -190,7 +190,7 @@ function merged(kills: readonly ClassifiedKill<Place>[]): readonly ClassifiedKil
 }
 
 function killOf(kill: ClassifiedKill<Place>, tree: string, identity: Identity, at: number): OomKill {
-  const { level, limit, processes, victim } = kill;
+  const { events, level, limit, processes, victim } = kill;
   const folder = limit?.node?.folder;
   const max = folder && knownOf(folder.limit('memory.max'));
   return Object.freeze({
@@ -199,6 +199,7 @@ function killOf(kill: ClassifiedKill<Place>, tree: string, identity: Identity, a
     identity,
     level,
     processes,
+    events,
     bucket: victim.shape.bucket,
     container: victim.shape.container,
     memory: {

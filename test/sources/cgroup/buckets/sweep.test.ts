@@ -73,23 +73,23 @@ describe('buckets near their limit', () => {
         { 'memory.current': bytes(99), 'memory.stat': memoryStat(95, 4) },
       ),
     );
-    const { nearLimit, near } = await sweep();
-    expect(nearLimit).toBe(2);
-    expect(near.map(({ bucket }) => bucket)).toEqual([4, 1]);
+    const { nearLimitCount, nearLimit } = await sweep();
+    expect(nearLimitCount).toBe(2);
+    expect(nearLimit.map(({ bucket }) => bucket)).toEqual([4, 1]);
   });
 
   test('a bucket without a limit is never near it', async () => {
     const sweep = sweeping(
       makeBuckets({ 'memory.max': 'max\n', 'memory.current': bytes(5000), 'memory.stat': memoryStat(5000) }),
     );
-    expect(await sweep()).toMatchObject({ nearLimit: 0, unread: 0 });
+    expect(await sweep()).toMatchObject({ nearLimitCount: 0, readErrors: 0 });
   });
 
   test('a limit that was lowered counts at the next sweep', async () => {
     const sweep = sweeping(makeBuckets({ 'memory.current': bytes(50), 'memory.stat': memoryStat(50) }));
-    expect((await sweep()).nearLimit).toBe(0);
+    expect((await sweep()).nearLimitCount).toBe(0);
     setBucket(0, { 'memory.max': bytes(60) });
-    expect((await sweep()).nearLimit).toBe(1);
+    expect((await sweep()).nearLimitCount).toBe(1);
   });
 
   test('memory.stat is not even read of a bucket that cannot be near', async () => {
@@ -100,7 +100,7 @@ describe('buckets near their limit', () => {
         'cgroup.events': populated(true),
       }),
     );
-    expect(await sweep()).toMatchObject({ nearLimit: 0, active: 1, unread: 0 });
+    expect(await sweep()).toMatchObject({ nearLimitCount: 0, active: 1, readErrors: 0 });
   });
 
   test.each([
@@ -117,18 +117,22 @@ describe('buckets near their limit', () => {
         'cgroup.events': populated(true),
       };
       const sweep = sweeping(makeBuckets(full, { ...full, [file]: text }));
-      const { nearLimit, near, unread, active } = await sweep();
-      expect({ nearLimit, unread, active }).toEqual({ nearLimit: undefined, unread: 1, active: 2 });
-      expect(near.map(({ bucket }) => bucket)).toEqual([0]);
+      const { nearLimitCount, nearLimit, readErrors, active } = await sweep();
+      expect({ nearLimitCount, readErrors, active }).toEqual({
+        nearLimitCount: undefined,
+        readErrors: 1,
+        active: 2,
+      });
+      expect(nearLimit.map(({ bucket }) => bucket)).toEqual([0]);
       setBucket(1, full);
-      expect(await sweep()).toMatchObject({ nearLimit: 2, unread: 0 });
+      expect(await sweep()).toMatchObject({ nearLimitCount: 2, readErrors: 0 });
     },
   );
 
   test('without memory files nothing is known of it, and nothing failed', async () => {
     const none = { 'memory.current': undefined, 'memory.max': undefined, 'memory.stat': undefined };
     const sweep = sweeping(makeBuckets({ ...none, 'cgroup.events': populated(true) }, none));
-    expect(await sweep()).toMatchObject({ nearLimit: undefined, active: 1, unread: 0, found: 2 });
+    expect(await sweep()).toMatchObject({ nearLimitCount: undefined, active: 1, readErrors: 0, found: 2 });
   });
 });
 
@@ -161,7 +165,7 @@ describe('active buckets', () => {
     ['memory.current', 'many\n'],
   ])('when %s of an idle one cannot be read, the count is not known', async (file, text) => {
     const sweep = sweeping(makeBuckets({ 'memory.current': bytes(1), [file]: text }, {}));
-    expect(await sweep()).toMatchObject({ active: undefined, unread: 1, found: 2 });
+    expect(await sweep()).toMatchObject({ active: undefined, readErrors: 1, found: 2 });
   });
 
   test('when the processes of one cannot be counted, their number is not known', async () => {
@@ -171,7 +175,7 @@ describe('active buckets', () => {
         { 'cgroup.events': populated(true) },
       ),
     );
-    expect(await sweep()).toMatchObject({ processes: undefined, active: 2, unread: 1 });
+    expect(await sweep()).toMatchObject({ processes: undefined, active: 2, readErrors: 1 });
   });
 });
 
@@ -237,7 +241,7 @@ describe('what goes away', () => {
     const sweep = sweeping(makeBuckets({}, {}, {}));
     await sweep();
     tree.removeCgroup(`${parent}/repos-1`);
-    expect(await sweep()).toMatchObject({ found: 2, unread: 0, active: 0, nearLimit: 0 });
+    expect(await sweep()).toMatchObject({ found: 2, readErrors: 0, active: 0, nearLimitCount: 0 });
     expect(files.failures()).toEqual({ permission: 0, too_many_open_files: 0, malformed: 0, io: 0 });
   });
 
@@ -260,7 +264,7 @@ describe('what goes away', () => {
     const git = makeBuckets({ 'cgroup.events': populated(true) }, {});
     const tight = createCgroupFiles({ root: tree.root, maxDescriptors: 0 });
     const sweep = await createGitSweeper(tight, 'all', 20).sweep(git, nobody, 0, inTime());
-    expect(sweep).toMatchObject({ found: 2, active: 1, unread: 0 });
+    expect(sweep).toMatchObject({ found: 2, active: 1, readErrors: 0 });
     expect(tight.openDescriptors()).toBe(0);
     tight.close();
   });

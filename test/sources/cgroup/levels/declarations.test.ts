@@ -8,7 +8,7 @@ import {
   levelsMetrics,
 } from '../../../../src/sources/cgroup/metrics.ts';
 import { cgroupCollectorNames } from '../../../../src/sources/cgroup/source.ts';
-import { createTestRoom } from '../source-support.ts';
+import { createTestSource } from '../source-support.ts';
 import { createWrittenTree } from '../written-tree.ts';
 
 test('the declarations keep the rules', () => {
@@ -17,7 +17,7 @@ test('the declarations keep the rules', () => {
 
 test('every metric belongs to one collector or to the exporter itself, and every collector has its name here', async () => {
   const tree = createWrittenTree();
-  const { room } = createTestRoom(tree.root);
+  const { room } = createTestSource(tree.root);
   expect(room.collectors.map(({ name }) => name)).toEqual([...cgroupCollectorNames]);
   expect(room.collectors.map(({ metrics }) => metrics)).toEqual([levelsMetrics, bucketMetrics]);
   expect(room.selfFamilies().map(({ metric }) => metric)).toEqual([...cgroupSelfMetrics]);
