@@ -19,7 +19,7 @@ export const praefectTables = [
 export type PraefectTable = (typeof praefectTables)[number];
 
 export const praefectViews = ['healthy_storages', 'repository_generations', 'valid_primaries'] as const;
-export type PraefectView = (typeof praefectViews)[number];
+export type PraefectViewName = (typeof praefectViews)[number];
 
 /**
  * One row for each relation of these names in the database, visible or not, or a single row of nulls. Reads

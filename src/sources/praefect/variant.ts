@@ -9,7 +9,7 @@
 import type { Failure } from '../../scheduler/outcome.ts';
 import {
   type PraefectTable,
-  type PraefectView,
+  type PraefectViewName,
   praefectTables,
   praefectViews,
   type Relation,
@@ -19,7 +19,7 @@ import type { DatabaseRow } from './database.ts';
 
 export {
   type PraefectTable,
-  type PraefectView,
+  type PraefectViewName,
   praefectTables,
   praefectViews,
   variantSql,
@@ -49,7 +49,7 @@ export interface SchemaVariant {
   /** Changes with the database, the tables' OIDs, their columns, and the views' definitions. */
   readonly fingerprint: string;
   readonly tables: ReadonlySet<PraefectTable>;
-  readonly views: ReadonlySet<PraefectView>;
+  readonly views: ReadonlySet<PraefectViewName>;
   readonly repositories: {
     /** Column "primary" (13.5): null throughout under the `sql` elector. */
     readonly primary: boolean;
