@@ -1,13 +1,12 @@
 /**
- * One run of a collector that ends in time whatever the collector does: it is told to stop at `abortAt`, has
- * until `giveUpAt` to say for itself how it ended (its own message, and what can still be said truthfully, are
- * better than ours), and counts as timed out after that, though it may hang on for ever.
+ * One run of a collector that ends in time whatever the collector does. Its signal aborts at `abortAt`. Until
+ * `giveUpAt` its own outcome counts, as its message and its remaining samples are better than ours. After that the
+ * run counts as timed out, even if the collector never returns.
  */
-
 import type { Clock } from '../lib/clock.ts';
 import { durationText } from '../lib/duration-text.ts';
 import { describeThrown, stackOf } from '../lib/thrown.ts';
-import { acceptOutcome } from './accept.ts';
+import { validateOutcome } from './validate-outcome.ts';
 import type { Collector, Run } from './collector.ts';
 import { failed, type Outcome } from './outcome.ts';
 
@@ -22,13 +21,13 @@ export type Ended =
       readonly kind: 'finished';
       readonly outcome: Outcome;
       readonly durationMs: number;
-      /** The collector did not come back by `giveUpAt`. */
+      /** The collector did not return by `giveUpAt`. */
       readonly hung: boolean;
-      /** Where a bug was thrown. */
+      /** Where an internal error was thrown. */
       readonly stack?: string;
     }
-  /** The exporter stops; how the run would have ended is nobody's concern any more. */
-  | { readonly kind: 'cancelled' };
+  /** The exporter is shutting down; the outcome no longer matters. */
+  | { readonly kind: 'canceled' };
 
 export interface BoundedRun {
   /** Monotonic, and wall clock. */
@@ -36,15 +35,15 @@ export interface BoundedRun {
   readonly startedAtWall: number;
   /** Resolves at `giveUpAt` at the latest; never rejects. */
   readonly ended: Promise<Ended>;
-  /** Resolves when the collector really came back, perhaps never. */
+  /** Resolves when the collector really returned, possibly never. */
   readonly returned: Promise<void>;
-  /** Moves the deadlines out, never in; too late once the run was told to stop. */
-  prolong(deadlines: Deadlines): void;
-  /** Tells the collector to stop and ends the run at once. */
+  /** Moves the deadlines later, never earlier; no effect once the run's signal has aborted. */
+  extend(deadlines: Deadlines): void;
+  /** Aborts the collector's signal and ends the run immediately. */
   cancel(): void;
 }
 
-interface Answer {
+interface RunResult {
   readonly outcome: Outcome;
   readonly stack?: string;
 }
@@ -65,20 +64,20 @@ export function startRun(
     over.abort();
     resolve(how);
   };
-  const finish = (answer: Answer, hung: boolean): void =>
-    end({ kind: 'finished', ...answer, hung, durationMs: clock.monotonic() - startedAt });
+  const finish = (result: RunResult, hung: boolean): void =>
+    end({ kind: 'finished', ...result, hung, durationMs: clock.monotonic() - startedAt });
   const limit = (): string => durationText(abortAt - startedAt);
 
-  async function ask(): Promise<Answer> {
+  async function collect(): Promise<RunResult> {
     try {
       const outcome = await collector.collect({ signal: stop.signal, cause });
-      return { outcome: acceptOutcome(outcome, collector) };
+      return { outcome: validateOutcome(outcome, collector) };
     } catch (thrown) {
       const what = describeThrown(thrown);
-      // Told to stop, most things throw an AbortError: the deadline's doing, and no bug.
-      if (stop.signal.aborted) return { outcome: failed('timeout', `no answer within ${limit()} (${what})`) };
+      // Most libraries throw an AbortError when their signal aborts: that is the deadline, not an internal error.
+      if (stop.signal.aborted) return { outcome: failed('timeout', `no result within ${limit()} (${what})`) };
       const stack = stackOf(thrown);
-      const outcome = failed('internal', `a bug in ${collector.name}: ${what}`);
+      const outcome = failed('internal', `internal error in ${collector.name}: ${what}`);
       return stack === undefined ? { outcome } : { outcome, stack };
     }
   }
@@ -87,9 +86,9 @@ export function startRun(
     while (!over.signal.aborted) {
       const now = clock.monotonic();
       if (now >= abortAt && !stop.signal.aborted)
-        stop.abort(new DOMException(`no answer within ${limit()}`, 'TimeoutError'));
+        stop.abort(new DOMException(`no result within ${limit()}`, 'TimeoutError'));
       if (now >= giveUpAt) {
-        const message = `no answer within ${limit()}, and it does not stop when told to; it is not asked again before it does`;
+        const message = `no result within ${limit()}, and the run does not stop; the collector is not run again until it does`;
         finish({ outcome: failed('timeout', message) }, true);
         return;
       }
@@ -97,21 +96,21 @@ export function startRun(
     }
   }
 
-  const returned = ask().then((answer) => finish(answer, false));
+  const returned = collect().then((result) => finish(result, false));
   void watch();
   return {
     startedAt,
     startedAtWall,
     ended,
     returned,
-    prolong(later) {
+    extend(later) {
       if (stop.signal.aborted) return;
       abortAt = Math.max(abortAt, later.abortAt);
       giveUpAt = Math.max(giveUpAt, later.giveUpAt);
     },
     cancel() {
-      end({ kind: 'cancelled' });
-      stop.abort(new DOMException('the exporter stops', 'AbortError'));
+      end({ kind: 'canceled' });
+      stop.abort(new DOMException('the exporter is shutting down', 'AbortError'));
     },
   };
 }

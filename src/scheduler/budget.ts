@@ -1,43 +1,42 @@
 /**
- * The share of a source's time that all questions to it may take together: an account that earns `share`
- * seconds a second and pays each question's wall time, in arrears. After a question of 0.7 s at 1 % the next
- * shared one has to wait 70 s. Nothing is saved up while idle: a burst would be an incident of our own making.
+ * The ratio of a source's time that all queries to it may take together: an account that earns `ratio` seconds per
+ * second and pays the wall time of each query afterwards. After a query of 0.7 s at 1% the next shared one waits
+ * 70 s. Idle time is not saved up, as a burst of queries would be an incident of our own making.
  *
- * In arrears, since what a question costs is known only after it: between the start of any question and any
- * later moment, what was spent exceeds `share` of that time by one question at most. There is no cap on debts: it
- * would let the heaviest questions, which the limit is for, take more than their share. Only what comes once, a
- * first load, may be waived in part: paid off in full, 10 s at 1 % would leave whoever restarts the exporter in an
- * incident without a second look for 17 minutes. Only the monotonic clock counts; while a machine sleeps it stands
- * still on Linux, and a debt then lasts longer, never shorter.
+ * The cost of a query is known only after it, so between the start of any query and any later moment the time spent
+ * exceeds `ratio` of that time by one query at most. Debt is not capped: a cap would let the heaviest queries, which
+ * the limit is for, take more than their share. Only a cost that comes once (a first load) can be waived in part:
+ * repaid in full, 10 s at 1% would delay the second refresh after a restart by 17 minutes, possibly in an incident.
+ * Only the monotonic clock counts; on Linux it stops while the machine sleeps, which makes a debt last longer.
  */
 import type { Clock } from '../lib/clock.ts';
 
 export interface Budget {
-  /** 0 < share <= 1. */
-  readonly share: number;
-  /** Pays `ms` of the source's time, which ended now. Throws RangeError unless it is finite and not negative. */
+  /** 0 < ratio <= 1. */
+  readonly ratio: number;
+  /** Pays for `ms` of the source's time, which ended now. Throws RangeError unless it is finite and not negative. */
   charge(ms: number): void;
-  /** Monotonic time from which a shared question may start. */
+  /** Monotonic time from which a shared query may start. */
   readyAt(): number;
-  /** Waives the debt as far as it reaches beyond `ms` from now: for what comes once and cannot be had cheaper. */
+  /** Waives the part of the debt that lasts beyond `ms` from now: for a cost that comes once. */
   waiveBeyond(ms: number): void;
-  /** All that was ever charged, in seconds; waived or not. */
+  /** Everything charged so far, in seconds, whether or not it was waived. */
   spentSeconds(): number;
 }
 
-export function createBudget(share: number, clock: Clock): Budget {
-  if (!(share > 0 && share <= 1))
-    throw new RangeError(`a budget's share is over 0 and at most 1, not ${share}`);
+export function createBudget(ratio: number, clock: Clock): Budget {
+  if (!(ratio > 0 && ratio <= 1))
+    throw new RangeError(`a budget's ratio is over 0 and at most 1, not ${ratio}`);
   let paidUntil = clock.monotonic();
   let spentMs = 0;
   return {
-    share,
+    ratio,
     charge(ms) {
-      // A NaN here would make readyAt NaN for good, and no question would ever be asked again.
+      // A NaN here would make readyAt NaN forever, and no query would ever run again.
       if (!(ms >= 0 && ms < Infinity))
         throw new RangeError(`a budget is charged with a finite time of 0 ms or more, not ${ms}`);
       spentMs += ms;
-      paidUntil = Math.max(paidUntil, clock.monotonic() - ms) + ms / share;
+      paidUntil = Math.max(paidUntil, clock.monotonic() - ms) + ms / ratio;
     },
     waiveBeyond(ms) {
       paidUntil = Math.min(paidUntil, clock.monotonic() + ms);

@@ -1,8 +1,8 @@
-/** Collectors' declarations, checked once before anything runs: a contradiction is a bug of the build. */
+/** The collectors' declarations, checked once before anything runs: a contradiction is a programming error. */
 import type { Collector, Schedule } from './collector.ts';
 import { selfMetrics } from './self-metrics.ts';
 
-/** Throws an Error that names the collectors and what contradicts. */
+/** @throws Error that names the collectors and the contradiction */
 export function checkCollectors(collectors: readonly Collector[]): void {
   const names = new Set<string>();
   const owners = new Map(selfMetrics.map(({ name }) => [name, 'the exporter itself']));
@@ -26,7 +26,7 @@ function scheduleFault(schedule: Schedule): string | undefined {
   const { everyMs, maxAgeMs } = schedule;
   if (!isDuration(everyMs)) return `everyMs is over 0 and finite, not ${everyMs}`;
   if (!(isDuration(maxAgeMs) && maxAgeMs >= everyMs))
-    return `maxAgeMs is at least everyMs (${everyMs}), or its series would come and go, not ${maxAgeMs}`;
+    return `maxAgeMs is at least everyMs (${everyMs}), as series would otherwise flap, not ${maxAgeMs}`;
   return undefined;
 }
 

@@ -1,4 +1,4 @@
-/** What a collector is: the metrics it owns, when it runs, and one question. */
+/** What a collector is: the metrics that it owns, when it runs, and how it reads its source. */
 import type { Metric } from '../metrics/metric.ts';
 import type { Budget } from './budget.ts';
 import type { Outcome } from './outcome.ts';
@@ -14,9 +14,9 @@ export interface Collector<Snapshot = unknown> {
   readonly metrics: readonly Metric[];
   readonly schedule: Schedule;
   /**
-   * Asks the source once. Expected failures are values; whatever is thrown is a bug, which the runner turns
-   * into a failed outcome (`internal`) of this collector alone. Must give up when the signal aborts, and has
-   * half a second from then to say how it ended; one that does not come back is not asked again before it does.
+   * Reads the source once. Expected failures are values; anything thrown is an internal error, which the runner
+   * turns into a failed outcome (`internal`) of this collector only. It must stop when the signal aborts and has
+   * half a second to return an outcome of its own. A collector that does not return is not run again until it does.
    */
   collect(run: Run): Promise<Outcome<Snapshot>>;
 }
@@ -25,8 +25,8 @@ export interface Run {
   /** Aborts at the run's deadline and when the exporter stops. */
   readonly signal: AbortSignal;
   /**
-   * `woken`: early, by the schedule's wake. `scrape`: a scrape waits for it. `due`: in its own time; also the
-   * first run of what is otherwise read at each scrape.
+   * `woken`: early, by the schedule's wake. `scrape`: a scrape waits for it. `due`: by its own schedule; also the
+   * first run of a collector that otherwise runs at each scrape.
    */
   readonly cause: 'due' | 'woken' | 'scrape';
 }
@@ -34,36 +34,36 @@ export interface Run {
 export type Schedule =
   /** Cheap and bounded: run while a scrape waits, under the scrape's own deadline, at most `timeoutMs`. */
   | { readonly kind: 'scrape'; readonly timeoutMs: number }
-  /** On its own time; a scrape takes the newest snapshot. */
+  /** On its own schedule; a scrape shows the newest snapshot. */
   | IntervalSchedule;
 
 export interface IntervalSchedule {
   readonly kind: 'interval';
-  /** From start to start. After a failed run the next comes within half a minute, if that is sooner. */
+  /** From start to start. A failed run is retried within half a minute, if that is sooner. */
   readonly everyMs: number;
   readonly timeoutMs: number;
   /**
-   * The promise: a snapshot older than this is withdrawn, and `collector_stale` says so. While the budget allows
-   * runs only more rarely, the promise is stretched to two of its intervals and a timeout, at most to ten times
-   * itself, and the page and a metric say that. At least `everyMs`.
+   * Staleness limit: an older snapshot is withdrawn and `collector_stale` becomes 1. While the budget makes runs
+   * rarer, the limit is extended to two of the longer intervals and a timeout, at most to ten times itself, and
+   * `collector_budget_limited` becomes 1. At least `everyMs`.
    */
   readonly maxAgeMs: number;
   /**
-   * Shared with all others that burden the same source: a due run waits until the budget allows it (all but the
-   * first), and until no other run is at the source; so a run must not wait for another collector's. Whoever
-   * asks the source charges the budget, not the runner.
+   * Shared with all collectors of the same source. A due run (except the first) waits until the budget allows it
+   * and no other run uses the source, so a run must not wait for another collector's run. The code that queries the
+   * source charges the budget, not the runner.
    */
   readonly budget?: Budget;
   /**
-   * `reserved`: those together may always spend half the budget, whatever others have spent (the health of
-   * storages must not wait behind a heavy look); when they need more than that half, their intervals stretch.
+   * `reserved`: these collectors together may always spend half the budget, whatever the others have spent (the
+   * health of storages must not wait behind a heavy refresh). If they need more, their intervals get longer.
    * Default `shared`.
    */
   readonly priority?: 'shared' | 'reserved';
   /**
-   * Runs at once, with cause `woken`, without asking the budget: such a run must be answered from memory. Calls
-   * during a run make one more after it, and two woken runs start half a second apart at least. Before the
-   * first look they do nothing: that look answers them.
+   * Runs the collector immediately, with cause `woken`, whatever the budget: such a run must use memory only. Calls
+   * during a run cause one more run after it; two woken runs start at least half a second apart. Calls before the
+   * first run do nothing, as that run covers them.
    */
   readonly wake?: Wake;
 }

@@ -1,4 +1,4 @@
-/** What happened, newest last, bounded: failovers, storages that fell ill, limits that turned clients away. */
+/** A bounded log of events: failovers, unhealthy storages, dropped requests, OOM kills. */
 import type { Clock } from '../lib/clock.ts';
 
 export const eventKinds = [
@@ -19,12 +19,12 @@ export const eventKinds = [
 export type EventKind = (typeof eventKinds)[number];
 
 export interface Event {
-  /** Clock.now() when we saw it. */
+  /** Clock.now() when the exporter saw it. */
   readonly at: number;
   readonly kind: EventKind;
   /** One sentence for people. */
   readonly message: string;
-  /** What it was about: virtual_storage, storage, pod. */
+  /** Its subject: virtual_storage, storage, pod. */
   readonly labels: Readonly<Record<string, string>>;
 }
 
@@ -35,8 +35,8 @@ export interface EventLog {
   /** How many of each kind since the start, dropped ones included. */
   totals(): Readonly<Record<EventKind, number>>;
   /**
-   * Calls the listener with each event as it is added; it must not throw, for whoever adds the event would see
-   * it. Returns how to unsubscribe.
+   * Calls the listener with each event as it is added. It must not throw, as the caller of `add` would see that.
+   * Returns how to unsubscribe.
    */
   subscribe(listener: (event: Event) => void): () => void;
 }

@@ -4,12 +4,13 @@ import { type Family, samplesOf } from '../metrics/samples.ts';
 import { type EventLog, eventKinds } from './event-log.ts';
 
 export const eventsTotal = counter('gitaly_exporter_events_total', {
-  help: 'Events that the exporter saw since it started, by kind; the page shows the newest.',
+  help: 'Events since the exporter started, by kind.',
+  details: 'The page and /api/v1/status show the newest ones.',
   origin: "the exporter's event log",
   labels: { kind: eventKinds },
 });
 
-/** All metrics of this room. */
+/** All metrics of this module. */
 export const eventMetrics: readonly Metric[] = Object.freeze([eventsTotal]);
 
 /** Every kind exists from the start, at 0. */

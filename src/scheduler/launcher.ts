@@ -1,23 +1,22 @@
-/** Starts runs, enters what comes of them, and knows which collectors have not come back. */
-
+/** Starts runs, records their outcomes, and knows which collectors have not returned. */
 import type { Clock } from '../lib/clock.ts';
-import { durationText } from '../lib/duration-text.ts';
+import { durationText } from '../lib/format.ts';
 import type { Log } from '../lib/log.ts';
 import type { Block } from '../metrics/samples.ts';
 import { type BoundedRun, type Deadlines, type Ended, startRun } from './bounded-run.ts';
-import type { Changes } from './changes.ts';
+import type { Changes } from './state-changes.ts';
 import type { Run } from './collector.ts';
-import { enter } from './record.ts';
-import { begin, comeBack } from './schedule.ts';
+import { recordRun } from './record.ts';
+import { noteReturn, noteStart } from './schedule.ts';
 import { isIntervalTask, missedReading, type Reading, type Task } from './task.ts';
 
-/** What a run has, once told to stop, to say for itself how it ended. */
+/** How long a run has to return an outcome of its own after its signal aborted. */
 export const graceMs = 500;
 
 export interface Launcher {
-  /** Starts a run of a task that has none. Resolves when it ended, by `giveUpAt` at the latest; never rejects. */
+  /** Starts a run of an idle task. Resolves when it has ended, at `giveUpAt` at the latest; never rejects. */
   launch(task: Task, cause: Run['cause'], deadlines: Deadlines): Promise<Reading>;
-  /** Tells every run to stop and waits until all came back, at most `timeoutMs`. */
+  /** Aborts every run and waits until all have returned, at most `timeoutMs`. */
   cancelAll(timeoutMs: number): Promise<void>;
 }
 
@@ -26,9 +25,9 @@ export interface LauncherOptions {
   readonly log: Log;
   readonly changes: Changes;
   readonly maxSeries: number;
-  /** Called with each new block that scrapes will show more than once. */
+  /** Called with each new block that several scrapes will show. */
   readonly onSnapshot: (block: Block) => void;
-  /** Called when a run ended and when a collector came back: something else may start now. */
+  /** Called when a run ended and when a collector returned: another run can start now. */
   readonly onFree: () => void;
 }
 
@@ -38,29 +37,29 @@ export function createLauncher(options: LauncherOptions): Launcher {
 
   function conclude(task: Task, run: BoundedRun, ended: Ended): Reading {
     task.current = undefined;
-    if (ended.kind === 'cancelled') return missedReading(task, 'the exporter stops', clock);
+    if (ended.kind === 'canceled') return missedReading(task, 'the exporter is shutting down', clock);
     const { record } = task;
     const before = record.snapshot?.block;
-    // What is read at each scrape never outlives it.
+    // The snapshot of a collector that runs at each scrape is for that scrape only.
     if (!isIntervalTask(task)) record.snapshot = undefined;
-    enter(record, run, ended, maxSeries);
+    recordRun(record, run, ended, maxSeries);
     task.hung = ended.hung;
     const block = record.snapshot?.block;
     if (isIntervalTask(task) && block !== undefined && block !== before) onSnapshot(block);
     return { block, status: changes.notice(task, ended.stack) };
   }
 
-  function noteReturn(task: Task, run: BoundedRun): void {
+  function noteHungReturn(task: Task, run: BoundedRun): void {
     task.hung = false;
-    const message = `no answer in time: it came back after ${durationText(clock.monotonic() - run.startedAt)}`;
+    const message = `timed out: returned after ${durationText(clock.monotonic() - run.startedAt)}`;
     task.record.verdict = { kind: 'failed', reason: 'timeout', message };
-    log.info({ collector: task.collector.name }, `${task.collector.name}: ${message}`);
+    log.info({ collector: task.collector.name, message }, 'hung collector returned');
   }
 
   return {
     launch(task, cause, deadlines) {
       const timetable = isIntervalTask(task) ? task.timetable : undefined;
-      const leaveSource = timetable && begin(timetable, cause, clock.monotonic());
+      const leaveSource = timetable && noteStart(timetable, cause, clock.monotonic());
       const run = startRun(task.collector, cause, deadlines, clock);
       live.set(run, task);
       const reading = run.ended.then((ended) => {
@@ -72,8 +71,8 @@ export function createLauncher(options: LauncherOptions): Launcher {
       void Promise.all([reading, run.returned]).then(() => {
         live.delete(run);
         const failed = task.record.verdict?.kind === 'failed';
-        if (timetable) comeBack(timetable, cause, failed, clock.monotonic());
-        if (task.hung) noteReturn(task, run);
+        if (timetable) noteReturn(timetable, cause, failed, clock.monotonic());
+        if (task.hung) noteHungReturn(task, run);
         onFree();
       });
       return reading;
@@ -90,7 +89,7 @@ export function createLauncher(options: LauncherOptions): Launcher {
       waited.abort();
       for (const [run, { collector }] of live) {
         const after = durationText(clock.monotonic() - run.startedAt);
-        log.warn({ collector: collector.name }, `${collector.name} runs since ${after} and does not stop`);
+        log.warn({ collector: collector.name, after }, 'collector does not stop');
       }
     },
   };

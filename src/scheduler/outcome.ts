@@ -1,4 +1,4 @@
-/** How a collector's run ended: a closed union, so that nobody can forget a case. */
+/** How a collector's run ended: a closed union, so that the compiler finds a forgotten case. */
 import type { Block } from '../metrics/samples.ts';
 
 /**
@@ -6,23 +6,23 @@ import type { Block } from '../metrics/samples.ts';
  * its line in docs/failures.md.
  */
 export const failureReasons = [
-  'refused', // nothing listens there, or the name does not resolve
-  'timeout', // no answer within the deadline
-  'tls', // certificate, key, or the server does not speak TLS as asked
-  'authentication', // user or password
-  'permission', // known, but may not read this table, file or resource
-  'missing_schema', // the place is right, but Praefect's tables are not there
-  'unsupported_schema', // tables of a form that this build does not know
-  'query', // the server refused the question for another reason
-  'http_status', // an HTTP server answered, but not with 200: a redirect, a wrong path, an error of its own
-  'parse', // what came is not of the form that it should have: cut off, garbage, a broken file
-  'too_large', // more came than the limit on bytes or series allows
-  'internal', // a fault of our own
+  'refused', // connection refused, or the name does not resolve
+  'timeout', // no response within the deadline
+  'tls', // certificate, key, or the server does not support TLS as configured
+  'authentication', // wrong user or password
+  'permission', // authenticated, but not allowed to read this table, file or resource
+  'missing_schema', // connected, but Praefect's tables do not exist
+  'unsupported_schema', // tables of a version that this build does not know
+  'query', // the server rejected the query for another reason
+  'http_status', // an HTTP response other than 200: a redirect, a wrong path, a server error
+  'parse', // malformed input: truncated, garbage, a broken file
+  'too_large', // over the limit on bytes or series
+  'internal', // an internal error of the exporter
 ] as const;
 
 export type FailureReason = (typeof failureReasons)[number];
 
-/** An expected failure, as a value. `message` is for people: what was found, and the mend. No secrets. */
+/** An expected failure, as a value. `message` is for people: what was found and how to fix it. No secrets. */
 export interface Failure {
   readonly reason: FailureReason;
   readonly message: string;
@@ -38,9 +38,9 @@ export type Outcome<Snapshot = unknown> =
       /** When the source was read (Clock.now()), if that was not in this run but before. */
       readonly readAt?: number;
     }
-  /** Nothing to collect, and that is right (a schema that has no such table). `why` is for the page. */
+  /** Nothing to collect, as expected (a schema that has no such table). `why` is for the page. */
   | { readonly kind: 'empty'; readonly why: string }
-  /** `block`: what can truthfully be said all the same (`praefect_db_up 0`); usually absent. */
+  /** `block`: what is still known to be true (`praefect_db_up 0`); usually absent. */
   | ({ readonly kind: 'failed'; readonly block?: Block; readonly snapshot?: Snapshot } & Failure);
 
 export const failed = <Snapshot = never>(

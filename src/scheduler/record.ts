@@ -1,10 +1,9 @@
 /**
- * What is remembered of a collector's runs, and what that means at a given moment.
+ * What is kept of a collector's runs, and what it means at a given moment.
  *
- * The rule that all of it serves: what is stale, missing or failed never reads as healthy. The first failed run
- * takes `success` away; the last good snapshot stays until its promise runs out, so that one missed look of a
- * heavy collector does not break every series; a failed run that can still say something true (`up 0`) replaces
- * it at once.
+ * The rule: stale, missing or failed data never reads as healthy. The first failed run sets `success` to 0. The last
+ * good snapshot stays until its staleness limit, so that one missed refresh of a heavy collector does not break
+ * every series. A failed run that still knows something true (`up 0`) replaces the snapshot immediately.
  */
 import type { Block } from '../metrics/samples.ts';
 import type { BoundedRun, Ended } from './bounded-run.ts';
@@ -14,13 +13,13 @@ import { limitSeries } from './series-limit.ts';
 export type CollectorState =
   /** No run has ended yet. */
   | 'pending'
-  /** The last run brought data, within its promise. */
+  /** The last run returned data, within its staleness limit. */
   | 'ok'
-  /** The last run found that there is nothing to collect, and that is right. */
+  /** The last run found that there is nothing to collect, as expected. */
   | 'empty'
-  /** The last run failed, whatever is still shown of the one before. */
+  /** The last run failed; the snapshot before it may still be shown. */
   | 'failed'
-  /** The last run was good, but is longer ago than its promise allows. */
+  /** The last run succeeded, but longer ago than the staleness limit. */
   | 'stale';
 
 export type Verdict =
@@ -61,15 +60,15 @@ export const newRecord = (): CollectorRecord => ({
   droppedTotal: 0,
 });
 
-/** Enters a run that ended, into the record of an interval collector or of a scrape's. */
-export function enter(
+/** Records a run that ended. */
+export function recordRun(
   record: CollectorRecord,
   run: Pick<BoundedRun, 'startedAt' | 'startedAtWall'>,
   { outcome, durationMs }: Extract<Ended, { kind: 'finished' }>,
   maxSeries: number,
 ): void {
-  // Data of an earlier look is as old as that look; else the run's start is the oldest that it can be. A time
-  // in the future comes from a wall clock that was set back in between.
+  // Data of an earlier refresh is as old as that refresh; otherwise it is at most as old as the start of the run. A
+  // time in the future means that the wall clock was set back in between.
   const age =
     outcome.kind === 'data' ? Math.max(0, run.startedAtWall - (outcome.readAt ?? run.startedAtWall)) : 0;
   record.lastRunAt = run.startedAtWall;
@@ -101,16 +100,16 @@ export function enter(
 export interface Assessment {
   readonly state: CollectorState;
   readonly ageMs: number | undefined;
-  /** A snapshot was withdrawn because it is older than the promise. */
+  /** The snapshot is older than the staleness limit and was withdrawn. */
   readonly withdrawn: boolean;
-  /** What a scrape may show. */
+  /** What a scrape shows. */
   readonly shown: Snapshot | undefined;
 }
 
-/** What the record means at `now` (monotonic) for a snapshot that may be `promiseMs` old. */
-export function assess({ snapshot, verdict }: CollectorRecord, promiseMs: number, now: number): Assessment {
+/** What the record means at `now` (monotonic) for a snapshot with this staleness limit. */
+export function assess({ snapshot, verdict }: CollectorRecord, maxAgeMs: number, now: number): Assessment {
   const ageMs = snapshot === undefined ? undefined : now - snapshot.readAt;
-  const withdrawn = ageMs !== undefined && !(ageMs <= promiseMs);
+  const withdrawn = ageMs !== undefined && !(ageMs <= maxAgeMs);
   const shown = withdrawn ? undefined : snapshot;
   if (verdict === undefined) return { state: 'pending', ageMs, withdrawn, shown };
   const state = withdrawn && verdict.kind !== 'failed' ? 'stale' : verdict.kind;

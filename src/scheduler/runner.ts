@@ -1,17 +1,16 @@
 /**
- * Runs the collectors: when each asks its source, and what a scrape may show of it.
+ * Runs the collectors: when each reads its source, and what a scrape shows of it.
  *
- * What it promises to the rest: one run of a collector at a time; every run and every scrape ends by its
- * deadline, whatever a collector does; nothing that one collector does (fail, throw, hang, flood) reaches
- * another; no snapshot is shown beyond its promise. docs/decisions/0003-runner.md has the reasons.
+ * Guarantees: one run of a collector at a time; every run and every scrape ends by its deadline, whatever a collector
+ * does; no collector (failing, throwing, hanging, flooding) affects another; no snapshot is shown beyond its
+ * staleness limit. docs/decisions/0003-runner.md has the reasons.
  */
-
 import type { Clock } from '../lib/clock.ts';
 import type { Log } from '../lib/log.ts';
 import { describeThrown, stackOf } from '../lib/thrown.ts';
 import type { Block } from '../metrics/samples.ts';
 import type { Deadlines } from './bounded-run.ts';
-import { createChanges } from './changes.ts';
+import { createChanges } from './state-changes.ts';
 import { checkCollectors } from './check-collectors.ts';
 import type { Collector } from './collector.ts';
 import { createLauncher, graceMs } from './launcher.ts';
@@ -31,8 +30,8 @@ import {
 
 export interface RunnerOptions {
   /**
-   * First runs start in this order and, at each source, one after the other. Put the heaviest last: the others
-   * then need not wait for its end.
+   * First runs start in this order, one after the other per source. Put the heaviest last, so that the others do not
+   * wait for it.
    */
   readonly collectors: readonly Collector[];
   /** Names of collectors that are known but do not run: `collector_enabled` 0. */
@@ -40,37 +39,37 @@ export interface RunnerOptions {
   readonly build: BuildInfo;
   readonly clock: Clock;
   readonly log: Log;
-  /** Families that other parts add to the exporter's own block. */
+  /** Families that other modules add to the exporter's own block. */
   readonly extraFamilies?: readonly ExtraFamilies[];
   /**
-   * Called with each new block of an interval collector as it comes in, so that its text is ready before a scrape
-   * asks for it. Nobody waits for it.
+   * Called with each new block of an interval collector, so that its text is ready before the next scrape. Not
+   * awaited.
    */
   readonly prepare?: (block: Block) => Promise<void>;
-  /** Series beyond this of one collector are cut and counted. Default 100,000. */
+  /** Series of one collector over this limit are cut and counted. Default 100,000. */
   readonly maxSeriesPerCollector?: number;
-  /** How long `stop` waits for runs to come back. Default 5 s. */
+  /** How long `stop` waits for runs to return. Default 5 s. */
   readonly stopTimeoutMs?: number;
 }
 
 export interface Scrape {
-  /** All that the scrape may take: X-Prometheus-Scrape-Timeout-Seconds less an offset. Default 10 s. */
+  /** Limit for the whole scrape: X-Prometheus-Scrape-Timeout-Seconds less an offset. Default 10 s. */
   readonly timeoutMs?: number | undefined;
-  /** Aborts when nobody waits for the answer any more. */
+  /** Aborts when the client has disconnected. */
   readonly signal: AbortSignal;
 }
 
 export interface Runner {
-  /** Starts the first runs, one shortly after the other. Throws after `stop`. */
+  /** Starts the first runs, shortly after each other. Throws after `stop`. */
   start(): void;
-  /** Aborts what runs and waits for it, within a limit. Idempotent; never rejects. */
+  /** Aborts all runs and waits for them, within a limit. Idempotent; never rejects. */
   stop(): Promise<void>;
   /**
    * The blocks of a scrape in the order of the collectors, the exporter's own last. Within `timeoutMs`; never
    * rejects.
    */
   blocks(scrape: Scrape): Promise<readonly Block[]>;
-  /** The blocks that are there now, without asking any source: for the page. */
+  /** The current blocks, without reading any source: for the page. */
   snapshots(): readonly Block[];
   /**
    * The typed data of a collector's newest snapshot. Undefined whenever its samples are absent from /metrics: before
@@ -79,11 +78,11 @@ export interface Runner {
   latest<Snapshot>(collector: Collector<Snapshot>): Snapshot | undefined;
   /** In the order of the collectors. */
   status(): readonly CollectorStatus[];
-  /** Each collector has ended its first run, whatever came of it. */
+  /** Every collector has ended its first run, whatever the outcome. */
   ready(): boolean;
   /**
-   * Calls the listener at each change of a collector's state or reason. That one became stale is noticed at the
-   * next scrape, run or call of `status`. Returns how to unsubscribe.
+   * Calls the listener at each change of a collector's state or reason. Staleness is noticed at the next scrape, run
+   * or call of `status`. Returns how to unsubscribe.
    */
   subscribe(listener: (change: CollectorChange) => void): () => void;
 }
@@ -108,7 +107,7 @@ export function createRunner(options: RunnerOptions): Runner {
     clock,
     log,
     maxSeries: maxSeriesPerCollector,
-    onFree: lookSoon,
+    onFree: checkSoon,
     onSnapshot: (block) => void prepare(block),
   });
   const selfBlock = createSelfBlock({
@@ -122,25 +121,25 @@ export function createRunner(options: RunnerOptions): Runner {
   const unsubscribe: (() => void)[] = [];
   let started = false;
   let stopped: Promise<void> | undefined;
-  let alarm = new AbortController();
-  let lookPending = false;
+  let timer = new AbortController();
+  let checkPending = false;
 
-  /** Starts all that must start now, and sets the alarm for the next. */
-  function look(): void {
-    lookPending = false;
+  /** Starts every run that is due, and sets the timer for the next. */
+  function startDueRuns(): void {
+    checkPending = false;
     if (!started || stopping.signal.aborted) return;
     const now = clock.monotonic();
     for (let next = nextStart(intervalTasks, now); next; next = nextStart(intervalTasks, now))
       void launcher.launch(next.entry, next.cause, ownDeadlines(next.entry, now));
     for (const task of tasks) changes.notice(task);
 
-    alarm.abort();
+    timer.abort();
     const nextAt = nextStartAt(intervalTasks);
     if (nextAt === Infinity) return;
     const mine = new AbortController();
-    alarm = mine;
+    timer = mine;
     void clock.sleep(nextAt - now, mine.signal).then(() => {
-      if (!mine.signal.aborted) look();
+      if (!mine.signal.aborted) startDueRuns();
     });
   }
 
@@ -149,42 +148,42 @@ export function createRunner(options: RunnerOptions): Runner {
       await options.prepare?.(block);
     } catch (thrown) {
       log.error(
-        { stack: stackOf(thrown) },
-        `a bug: a block could not be prepared: ${describeThrown(thrown)}`,
+        { error: describeThrown(thrown), stack: stackOf(thrown) },
+        'internal error: a block could not be prepared',
       );
     }
   }
 
-  /** Never at once: whoever calls is in the midst of a run. */
-  function lookSoon(): void {
-    if (lookPending) return;
-    lookPending = true;
-    queueMicrotask(look);
+  /** Never synchronously: the caller is in the middle of a run. */
+  function checkSoon(): void {
+    if (checkPending) return;
+    checkPending = true;
+    queueMicrotask(startDueRuns);
   }
 
-  /** So that readiness and the page need no scrape: Kubernetes may send none before the pod is ready. */
+  /** So that readiness and the page need no scrape: on Kubernetes none may come before the pod is ready. */
   async function firstRunOf(task: Task, delayMs: number): Promise<void> {
     await clock.sleep(delayMs, stopping.signal);
-    const begun = task.current !== undefined || task.record.verdict !== undefined;
-    if (begun || stopping.signal.aborted) return;
+    const hasStarted = task.current !== undefined || task.record.verdict !== undefined;
+    if (hasStarted || stopping.signal.aborted) return;
     await launcher.launch(task, 'due', ownDeadlines(task, clock.monotonic()));
   }
 
-  /** A run for this scrape, or the one that goes on; of the scrapes that wait for it the longest counts. */
+  /** A run for this scrape, or the one in progress; the scrape with the latest deadline counts. */
   function readForScrape(task: Task, endsAt: number): Reading | Promise<Reading> {
-    if (stopping.signal.aborted) return missedReading(task, 'the exporter stops', clock);
+    if (stopping.signal.aborted) return missedReading(task, 'the exporter is shutting down', clock);
     if (task.hung) return newestReading(task, clock);
     const { current } = task;
     const now = clock.monotonic();
     const deadlines = scrapeDeadlines(task, current?.run.startedAt ?? now, endsAt, now);
     if (current === undefined) return launcher.launch(task, 'scrape', deadlines);
-    current.run.prolong(deadlines);
+    current.run.extend(deadlines);
     return current.reading;
   }
 
   return {
     start() {
-      if (stopping.signal.aborted) throw new Error('a runner that was stopped does not start again');
+      if (stopping.signal.aborted) throw new Error('a stopped runner cannot start again');
       if (started) return;
       started = true;
       for (const [index, task] of tasks.entries()) {
@@ -195,20 +194,20 @@ export function createRunner(options: RunnerOptions): Runner {
         }
         const { timetable } = task;
         timetable.firstDueAt = timetable.dueAt = clock.monotonic() + delayMs;
-        const forget = timetable.schedule.wake?.subscribe(() => {
+        const stopListening = timetable.schedule.wake?.subscribe(() => {
           timetable.wakePending = true;
-          lookSoon();
+          checkSoon();
         });
-        if (forget !== undefined) unsubscribe.push(forget);
+        if (stopListening !== undefined) unsubscribe.push(stopListening);
       }
-      look();
+      startDueRuns();
     },
 
     stop() {
       if (stopped !== undefined) return stopped;
       stopping.abort();
-      alarm.abort();
-      for (const forget of unsubscribe) forget();
+      timer.abort();
+      for (const each of unsubscribe) each();
       stopped = launcher.cancelAll(stopTimeoutMs);
       return stopped;
     },
@@ -218,14 +217,14 @@ export function createRunner(options: RunnerOptions): Runner {
       const endsAt = clock.monotonic() + limitMs;
       const waiting = new AbortController();
       const giveUp = (): void => waiting.abort();
-      // Not AbortSignal.any, which would outlive this scrape on a signal that does.
+      // Not AbortSignal.any: on a long-lived signal it would outlive this scrape.
       signal.addEventListener('abort', giveUp);
       if (signal.aborted) giveUp();
       const over = clock.sleep(limitMs, waiting.signal);
       const read = new Map<Task, Reading>();
       await Promise.all(
         scrapeTasks.map(async (task) => {
-          const missed = over.then(() => missedReading(task, 'no answer within this scrape', clock));
+          const missed = over.then(() => missedReading(task, 'no result within this scrape', clock));
           read.set(task, await Promise.race([readForScrape(task, endsAt), missed]));
         }),
       );
@@ -256,7 +255,7 @@ function ownDeadlines({ collector }: Task, now: number): Deadlines {
   return { abortAt, giveUpAt: abortAt + graceMs };
 }
 
-/** A run that a scrape waits for is given up a little before the scrape ends, so that the scrape can say so. */
+/** A run that a scrape waits for is given up shortly before the scrape ends, so that the scrape can report it. */
 function scrapeDeadlines(task: Task, startedAt: number, endsAt: number, now: number): Deadlines {
   const own = ownDeadlines(task, startedAt);
   const margin = Math.min(graceMs, (endsAt - now) / 20);

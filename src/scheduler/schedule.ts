@@ -1,47 +1,43 @@
 /**
- * When an interval collector runs next: a grid that does not drift, the budget's permission, turns among those
- * that share a source, and wakes. Pure decisions over a small record for each collector; the runner acts on them.
+ * When an interval collector runs next: a grid that does not drift, the budget, turns among the collectors of one
+ * source, and wakes. Pure decisions over a small record per collector; the runner acts on them.
  *
- * Only the monotonic clock counts, so that a wall clock that is set, or a machine that slept, moves nothing.
+ * Only the monotonic clock counts, so that setting the wall clock or suspending the machine moves nothing.
  */
-
 import type { Clock } from '../lib/clock.ts';
 import { type Budget, createBudget } from './budget.ts';
 import type { IntervalSchedule, Run } from './collector.ts';
 
 /**
- * Woken runs ask no budget, so this is all that stands between a part that wakes in a loop and the source.
- * Half of the second within which a storage's fall must be answered.
+ * Woken runs ignore the budget, so this is what protects the source from a module that wakes in a loop. Half of the
+ * second within which a storage that becomes unhealthy must show.
  */
 export const wakeSpacingMs = 500;
 
-/**
- * After a failed run the next one comes this soon, where the interval is longer: when a source is back, nobody
- * should have to wait five minutes to see it.
- */
+/** A failed run is retried this soon, where the interval is longer, so that a recovery shows within half a minute. */
 export const retryMs = 30_000;
 
-/** A promise is stretched to this many times `maxAgeMs` at most: beyond it, old is old, whatever the cause. */
-export const longestStretch = 10;
+/** The staleness limit is extended to this many times `maxAgeMs` at most, whatever the budget. */
+export const maxAgeExtension = 10;
 
-/** Less than a tenth over the wished interval is waiting for one's turn. */
-const noticeable = 1.1;
+/** Up to a tenth over the configured interval is waiting for other runs at the source, not the budget. */
+const tolerance = 1.1;
 
-/** One source's budget, with the half that `reserved` collectors may spend whatever others have spent. */
+/** The budget of one source, with the half that `reserved` collectors may always spend. */
 export interface Account {
   readonly budget: Budget;
   readonly reserve: Budget;
-  /** Runs at the source right now. Due runs wait for their turn, so that none times out behind another. */
+  /** Runs at the source right now. Due runs wait for each other, so that none times out behind another. */
   atSource: number;
 }
 
 export const openAccount = (budget: Budget, clock: Clock): Account => ({
   budget,
-  reserve: createBudget(budget.share / 2, clock),
+  reserve: createBudget(budget.ratio / 2, clock),
   atSource: 0,
 });
 
-/** What is remembered of one interval collector. All times are monotonic. */
+/** The schedule of one interval collector. All times are monotonic. */
 export interface Timetable {
   readonly schedule: IntervalSchedule;
   readonly account: Account | undefined;
@@ -54,7 +50,7 @@ export interface Timetable {
   stretchedMs: number;
   wakePending: boolean;
   wokenStartedAt: number;
-  /** From a run's start until its collector came back, so a hanging one is never asked again. */
+  /** From a run's start until its collector returned, so that a hung one is never run again. */
   busy: boolean;
 }
 
@@ -84,10 +80,9 @@ interface Entry {
 }
 
 /**
- * The one run that must start first at `now`; ask again after it has begun. A woken run goes before any due one:
- * it answers from memory within moments, while a due run may take long. Of the due runs at one source only one
- * goes on at a time, `reserved` first, then the longest overdue, so that each gets its turn before any other
- * gets a second.
+ * The run that must start first at `now`; call again after it has started. A woken run takes precedence over due
+ * ones, as it uses memory only and ends within milliseconds. Of the due runs of one source one runs at a time,
+ * `reserved` first, then the longest overdue, so that each gets a turn before another gets a second one.
  */
 export function nextStart<E extends Entry>(entries: readonly E[], now: number): Start<E> | undefined {
   const idle = entries.filter(({ timetable }) => !timetable.busy);
@@ -96,15 +91,15 @@ export function nextStart<E extends Entry>(entries: readonly E[], now: number): 
 
   const due = idle.filter(({ timetable }) => isItsTurn(timetable) && allowedAt(timetable) <= now);
   const first = due.reduce<E | undefined>(
-    (best, entry) => (best === undefined || goesBefore(entry.timetable, best.timetable) ? entry : best),
+    (best, entry) => (best === undefined || precedes(entry.timetable, best.timetable) ? entry : best),
     undefined,
   );
   return first === undefined ? undefined : { entry: first, cause: 'due' };
 }
 
 /**
- * The next time at which `nextStart` may have something, Infinity when only the end of a run can bring it. What
- * waits for its turn is skipped: the end of the run before it makes the runner look again.
+ * The next time at which `nextStart` can return a run; Infinity when only the end of a run can cause one. Runs that
+ * wait for another run at their source are skipped: the end of that run triggers the next check.
  */
 export function nextStartAt(entries: readonly Entry[]): number {
   let next = Infinity;
@@ -116,14 +111,14 @@ export function nextStartAt(entries: readonly Entry[]): number {
   return next;
 }
 
-/** When the next due run may start, as far as is known now: others may spend before it. */
+/** When the next due run may start, as known now: other runs may spend the budget first. */
 export const allowedAt = (timetable: Timetable): number => Math.max(timetable.dueAt, readyAt(timetable));
 
-/** Notes a start, and returns what to call when that run ended, so that the account knows. */
-export function begin(timetable: Timetable, cause: Run['cause'], now: number): () => void {
+/** Records a start. Returns what to call when that run has ended, for the account. */
+export function noteStart(timetable: Timetable, cause: Run['cause'], now: number): () => void {
   const { account, schedule } = timetable;
   timetable.busy = true;
-  // Whatever woke it before this moment is answered by this run.
+  // This run covers every wake before this moment.
   timetable.wakePending = false;
   if (cause === 'woken') timetable.wokenStartedAt = now;
   else {
@@ -139,15 +134,15 @@ export function begin(timetable: Timetable, cause: Run['cause'], now: number): (
   const spentBefore = account.budget.spentSeconds();
   return () => {
     account.atSource -= 1;
-    // Measured by the account, not by the run's duration, in which waiting and reconnecting cost the source
-    // nothing. A woken run beside this one may be counted with it: at most a longer wait.
+    // Measured by the account, not by the run's duration: waiting and reconnecting cost the source nothing. A woken
+    // run at the same time may be counted with it, which can only make the wait longer.
     const spent = account.budget.spentSeconds() - spentBefore;
     if (schedule.priority === 'reserved') account.reserve.charge(Math.max(0, spent * 1000));
   };
 }
 
-/** Notes that the collector came back. A due run that outlasted its interval skips the slots it missed. */
-export function comeBack(timetable: Timetable, cause: Run['cause'], failed: boolean, now: number): void {
+/** Records that the collector returned. A due run that outlasted its interval skips the slots that it missed. */
+export function noteReturn(timetable: Timetable, cause: Run['cause'], failed: boolean, now: number): void {
   timetable.busy = false;
   if (cause === 'due' && timetable.dueAt <= now)
     timetable.dueAt = nextOnGrid(timetable.firstDueAt, timetable.schedule.everyMs, now);
@@ -155,8 +150,8 @@ export function comeBack(timetable: Timetable, cause: Run['cause'], failed: bool
 }
 
 /**
- * Start to start as it is now: the wished interval, or longer when the budget kept the last two runs further
- * apart or will do so with the next one.
+ * Start to start as it is now: the configured interval, or longer when the budget delayed the last run or will
+ * delay the next one.
  */
 export function effectiveIntervalMs(timetable: Timetable): number {
   const { dueStartedAt, schedule, stretchedMs } = timetable;
@@ -164,17 +159,17 @@ export function effectiveIntervalMs(timetable: Timetable): number {
   return Math.max(schedule.everyMs, stretchedMs, readyAt(timetable) - dueStartedAt);
 }
 
-/** How old a snapshot may get before it is withdrawn: longer than promised only on the budget's account. */
-export function promiseMs(timetable: Timetable): number {
+/** How old a snapshot may get before it is withdrawn: longer than configured only because of the budget. */
+export function maxAgeMsOf(timetable: Timetable): number {
   const { everyMs, maxAgeMs, timeoutMs } = timetable.schedule;
   const effectiveMs = effectiveIntervalMs(timetable);
-  if (effectiveMs <= everyMs * noticeable) return maxAgeMs;
-  return Math.max(maxAgeMs, Math.min(2 * effectiveMs + timeoutMs, longestStretch * maxAgeMs));
+  if (effectiveMs <= everyMs * tolerance) return maxAgeMs;
+  return Math.max(maxAgeMs, Math.min(2 * effectiveMs + timeoutMs, maxAgeExtension * maxAgeMs));
 }
 
-/** The budget keeps runs so far apart that the promise had to be stretched. */
+/** The budget makes runs so rare that the staleness limit was extended. */
 export const isBudgetLimited = (timetable: Timetable): boolean =>
-  promiseMs(timetable) > timetable.schedule.maxAgeMs;
+  maxAgeMsOf(timetable) > timetable.schedule.maxAgeMs;
 
 /** The first slot of the grid through `slot` that lies after `now`. */
 export function nextOnGrid(slot: number, everyMs: number, now: number): number {
@@ -183,7 +178,7 @@ export function nextOnGrid(slot: number, everyMs: number, now: number): number {
   return next > now ? next : next + everyMs;
 }
 
-/** First runs do not wait for what other first runs cost: after a restart each soon has something to say. */
+/** First runs do not wait for the cost of other first runs, so that every collector has data soon after a restart. */
 const readyAt = ({ account, dueStartedAt, schedule }: Timetable): number =>
   account === undefined || dueStartedAt === undefined
     ? -Infinity
@@ -191,7 +186,7 @@ const readyAt = ({ account, dueStartedAt, schedule }: Timetable): number =>
       ? account.reserve.readyAt()
       : account.budget.readyAt();
 
-/** A wake before the first look is answered by that look: there is no memory yet to answer from. */
+/** The first run covers every wake before it: there is no data in memory yet. */
 const wakeAt = ({ wakePending, dueStartedAt, wokenStartedAt }: Timetable): number =>
   wakePending && dueStartedAt !== undefined ? wokenStartedAt + wakeSpacingMs : Infinity;
 
@@ -199,5 +194,5 @@ const isItsTurn = ({ account }: Timetable): boolean => account === undefined || 
 
 const isReserved = ({ schedule }: Timetable): boolean => schedule.priority === 'reserved';
 
-const goesBefore = (a: Timetable, b: Timetable): boolean =>
+const precedes = (a: Timetable, b: Timetable): boolean =>
   isReserved(a) === isReserved(b) ? a.dueAt < b.dueAt : isReserved(a);

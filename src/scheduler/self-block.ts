@@ -1,12 +1,11 @@
-/** The exporter's own block of a scrape: the runner's families, and what other parts hand in. */
-
+/** The exporter's own block of a scrape: the runner's families, and those that other modules add. */
 import type { Log } from '../lib/log.ts';
 import { describeThrown, stackOf } from '../lib/thrown.ts';
 import type { Block, Family } from '../metrics/samples.ts';
 import { type BuildInfo, buildFamilies, collectorFamilies } from './self-metrics.ts';
 import type { CollectorStatus } from './status.ts';
 
-/** Called at each scrape; must be quick and answer from memory. */
+/** Called at each scrape; must be quick and use memory only. */
 export type ExtraFamilies = () => readonly Family[];
 
 export interface SelfBlockOptions {
@@ -16,18 +15,19 @@ export interface SelfBlockOptions {
   readonly log: Log;
 }
 
-/** A source of extra families that throws costs its own families alone; each such fault is logged once. */
+/** A source of extra families that throws loses its own families only; each such error is logged once. */
 export function createSelfBlock(options: SelfBlockOptions): (statuses: readonly CollectorStatus[]) => Block {
   const { build, disabled, extraFamilies, log } = options;
-  const told = new Set<string>();
+  const logged = new Set<string>();
 
   function familiesOf(extra: ExtraFamilies): readonly Family[] {
     try {
       return [...extra()];
     } catch (thrown) {
-      const fault = `a bug: metrics of the exporter itself are missing: ${describeThrown(thrown)}`;
-      if (!told.has(fault)) log.error({ stack: stackOf(thrown) }, fault);
-      told.add(fault);
+      const error = describeThrown(thrown);
+      if (!logged.has(error))
+        log.error({ error, stack: stackOf(thrown) }, 'internal error: own metrics are missing');
+      logged.add(error);
       return [];
     }
   }

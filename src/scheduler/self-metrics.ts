@@ -1,8 +1,8 @@
 /**
- * What the exporter says of itself and of each collector. Alerts on data rest on `collector_success`: it exists
- * for every enabled collector from the first scrape on, and is 1 only while what is shown may be believed.
+ * The exporter's metrics about itself and its collectors. Alerts on data depend on `collector_success`: it exists for
+ * every enabled collector from the first scrape on, and is 1 only while the data shown is current.
  *
- * docs/decisions/0003-runner.md has the table of what each of these says in each state.
+ * docs/decisions/0003-runner.md has a table of their values in each state.
  */
 import { anyValue, counter, gauge, type Metric } from '../metrics/metric.ts';
 import { type Family, samplesOf, single } from '../metrics/samples.ts';
@@ -14,93 +14,103 @@ const runner = "the exporter's own runner";
 const perCollector = { collector: anyValue } as const;
 
 export const buildInfo = gauge('gitaly_exporter_build_info', {
-  help: 'Always 1; the labels say which build of the exporter runs, on which Node.js.',
+  help: 'Version, revision and Node.js version of the running exporter; always 1.',
   origin: 'package.json and process.version',
   labels: { version: anyValue, revision: anyValue, node_version: anyValue },
 });
 
 export const collectorEnabled = gauge('gitaly_exporter_collector_enabled', {
-  help: '1 for each collector that runs, 0 for each that is switched off or has nothing configured to read.',
+  help: 'Whether the collector is enabled (1) or disabled or unconfigured (0).',
   origin: 'configuration',
   labels: perCollector,
 });
 
 export const collectorSuccess = gauge('gitaly_exporter_collector_success', {
-  help: '1 when the last run that ended was good and what it read is within its promised age; 0 before the first run ended, from the first failed run on, and when stale. Exists for every enabled collector.',
+  help: 'Whether the last run of the collector succeeded and its data is within its maximum age.',
+  details: 'Exists for every enabled collector, and is 0 before the first run has ended.',
   origin: runner,
   labels: perCollector,
 });
 
 export const collectorFailures = counter('gitaly_exporter_collector_failures_total', {
-  help: 'Runs that failed, by reason. A run that does not come back counts once, as timeout, however long it hangs.',
+  help: 'Failed runs of the collector, by reason.',
+  details: 'A run that does not return counts once, as timeout, however long it hangs.',
   origin: runner,
   labels: { ...perCollector, reason: failureReasons },
 });
 
 export const collectorDuration = gauge('gitaly_exporter_collector_duration_seconds', {
   unit: 'seconds',
-  help: 'How long the last run that ended took, good or failed. Absent before the first run ended.',
+  help: 'Duration of the last run of the collector.',
+  details: 'Absent before the first run has ended.',
   origin: runner,
   labels: perCollector,
 });
 
 export const collectorLastSuccess = gauge('gitaly_exporter_collector_last_success_timestamp_seconds', {
   unit: 'seconds',
-  help: 'When the source was last read with success. Absent until then.',
+  help: 'Unix time of the last successful read of the source.',
+  details: 'Absent until the first one.',
   origin: runner,
   labels: perCollector,
 });
 
 export const collectorStale = gauge('gitaly_exporter_collector_stale', {
-  help: '1 when what was last read is older than its promise, so that its series were withdrawn. Always 0 for what is read at each scrape.',
+  help: 'Whether the data of the collector is older than its maximum age and its series are withdrawn.',
+  details: 'Always 0 for collectors that run at each scrape.',
   origin: runner,
   labels: perCollector,
 });
 
 export const collectorHung = gauge('gitaly_exporter_collector_hung', {
-  help: '1 while a run that passed its deadline has not come back; it is not asked again before it does.',
+  help: 'Whether a run of the collector passed its deadline and has not returned.',
+  details: 'The collector is not run again until that run returns.',
   origin: runner,
   labels: perCollector,
 });
 
 export const collectorInterval = gauge('gitaly_exporter_collector_interval_seconds', {
   unit: 'seconds',
-  help: 'Time from one run to the next as it is now: the configured interval, or longer when the budget allows no more. Absent for what is read at each scrape.',
+  help: 'Current interval between runs of the collector.',
+  details:
+    "The configured interval, or longer while the limit on the database's time delays runs. Absent for collectors that run at each scrape.",
   origin: runner,
   labels: perCollector,
 });
 
 export const collectorBudgetLimited = gauge('gitaly_exporter_collector_budget_limited', {
-  help: "1 when the limit on the database's time keeps runs so far apart that what was read may get older than configured before it counts as stale.",
+  help: "Whether the limit on the database's time delays runs so much that the maximum age was extended.",
   origin: runner,
   labels: perCollector,
 });
 
 export const collectorSeries = gauge('gitaly_exporter_series', {
-  help: 'Series that this collector shows in this scrape.',
+  help: 'Series of the collector in this scrape.',
   origin: runner,
   labels: perCollector,
 });
 
 export const seriesDropped = counter('gitaly_exporter_series_dropped_total', {
-  help: 'Series left out because a run brought more than the limit, summed over runs. When it grows, what is shown of this collector is incomplete.',
+  help: 'Series dropped because a run exceeded the limit of series per collector, summed over runs.',
+  details: 'While it increases, the data of this collector is incomplete.',
   origin: runner,
   labels: perCollector,
 });
 
 export const databaseTime = counter('gitaly_exporter_database_time_seconds_total', {
   unit: 'seconds',
-  help: "Wall time that all questions to Praefect's database took.",
-  origin: 'measured around each question',
+  help: "Wall time of all queries to Praefect's database.",
+  origin: 'measured around each query',
 });
 
 export const databaseTimeLimit = gauge('gitaly_exporter_database_time_limit_ratio', {
   unit: 'ratio',
-  help: "Share of the database's time that all questions together may take; due questions wait beyond it.",
+  help: "Limit of the ratio of the database's time that all queries together may take.",
+  details: 'Due queries wait while it is exceeded.',
   origin: 'configuration',
 });
 
-/** All metrics that this room answers. */
+/** All metrics of this module. */
 export const selfMetrics: readonly Metric[] = Object.freeze([
   buildInfo,
   collectorEnabled,
@@ -122,7 +132,7 @@ export interface BuildInfo {
   readonly version: string;
   /** Commit; empty when unknown. */
   readonly revision: string;
-  /** As process.version says it. */
+  /** process.version */
   readonly nodeVersion: string;
 }
 
@@ -181,5 +191,5 @@ export function collectorFamilies(
 
 /** For the database's budget; hand it to the runner as extra families when a database is configured. */
 export function databaseTimeFamilies(budget: Budget): readonly Family[] {
-  return [single(databaseTime, budget.spentSeconds()), single(databaseTimeLimit, budget.share)];
+  return [single(databaseTime, budget.spentSeconds()), single(databaseTimeLimit, budget.ratio)];
 }

@@ -1,6 +1,6 @@
 /**
- * The cap on what one collector may say: more series than Prometheus can bear would be an incident of our own
- * making. A block beyond the cap is cut, and what was cut is counted.
+ * The limit of series per collector: more series than Prometheus can handle would be an incident of our own making.
+ * A larger block is cut, and the series that were cut are counted.
  */
 import type { Block, Family, HistogramSample } from '../metrics/samples.ts';
 
@@ -12,8 +12,8 @@ export interface Limited {
 }
 
 /**
- * The block's first `limit` series, in its own order; a histogram stays whole or goes. Choosing which series to
- * keep by sorting them was tried: 2 s of a blocked event loop for 300,000 series, worse than what it mends.
+ * The block's first `limit` series, in its own order; a histogram is kept whole or dropped. Sorting the
+ * series to choose the most important ones was measured: it blocked the event loop for 2 s at 300,000 series.
  */
 export function limitSeries(block: Block, limit: number): Limited {
   const total = countSeries(block);

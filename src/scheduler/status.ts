@@ -1,4 +1,4 @@
-/** A collector's state as the page, the API, the logs and the self-metrics read it: they cannot disagree. */
+/** A collector's state as the page, the API, the logs and the self-metrics read it, so that they cannot disagree. */
 import type { FailureReason } from './outcome.ts';
 import type { CollectorState } from './record.ts';
 
@@ -8,16 +8,16 @@ export type ScheduleStatus =
   | { readonly kind: 'scrape'; readonly timeoutMs: number }
   | {
       readonly kind: 'interval';
-      /** As wished. */
+      /** As configured. */
       readonly everyMs: number;
       /** As the budget allows. */
       readonly effectiveEveryMs: number;
       readonly timeoutMs: number;
-      /** As promised. */
+      /** As configured. */
       readonly maxAgeMs: number;
-      /** As it holds now: longer than `maxAgeMs` only when `budgetLimited`. */
+      /** In effect now: longer than `maxAgeMs` only when `budgetLimited`. */
       readonly effectiveMaxAgeMs: number;
-      /** The budget keeps runs so far apart that the promise had to be stretched. */
+      /** The budget makes runs so rare that the staleness limit was extended. */
       readonly budgetLimited: boolean;
     };
 
@@ -31,21 +31,21 @@ export interface CollectorStatus {
   readonly since: number;
   /** Only when failed. */
   readonly reason: FailureReason | undefined;
-  /** For people: what failed and the mend, why there is nothing, what it waits for. Undefined when all is well. */
+  /** For people: what failed and how to fix it, why there is no data, what it waits for. Undefined when ok. */
   readonly message: string | undefined;
-  /** A run goes on, within its deadline. */
+  /** A run is in progress, within its deadline. */
   readonly running: boolean;
-  /** A run did not come back at its deadline and has not since; no other starts meanwhile. */
+  /** A run has not returned since its deadline; no other starts until it does. */
   readonly hung: boolean;
-  /** A snapshot was withdrawn because it was older than its promise (also when the state is `failed`). */
+  /** A snapshot was withdrawn because of its age (also when the state is `failed`). */
   readonly stale: boolean;
   /** Start of the last run that ended. */
   readonly lastRunAt: number | undefined;
   /** When the source was last read with success. */
   readonly lastSuccessAt: number | undefined;
-  /** Undefined for what runs with scrapes, while a run goes on, and while one hangs. */
+  /** Undefined for collectors that run at scrapes, and while a run is in progress or hung. */
   readonly nextRunAt: number | undefined;
-  /** Of the last run that ended; up to the moment it was given up, if it hung. */
+  /** Of the last run that ended; until it was given up, if it hung. */
   readonly lastDurationMs: number | undefined;
   /** When the source was read for the newest snapshot, withdrawn or not; as the wall clock stands now. */
   readonly readAt: number | undefined;
@@ -60,7 +60,7 @@ export interface CollectorStatus {
   readonly seriesDroppedTotal: number;
 }
 
-/** The last run that ended was good, and what it read is within its promise. */
+/** The last run that ended succeeded, and its snapshot is within its staleness limit. */
 export const isHealthy = ({ state }: Pick<CollectorStatus, 'state'>): boolean =>
   state === 'ok' || state === 'empty';
 

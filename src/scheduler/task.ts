@@ -1,7 +1,6 @@
-/** One collector inside the runner: what is remembered of it, when it runs next, and what goes on right now. */
-
+/** One collector inside the runner: its record, when it runs next, and the run in progress. */
 import type { Clock } from '../lib/clock.ts';
-import { durationText } from '../lib/duration-text.ts';
+import { durationText } from '../lib/format.ts';
 import type { Block } from '../metrics/samples.ts';
 import type { BoundedRun } from './bounded-run.ts';
 import type { Budget } from './budget.ts';
@@ -12,9 +11,9 @@ import {
   allowedAt,
   effectiveIntervalMs,
   isBudgetLimited,
+  maxAgeMsOf,
   newTimetable,
   openAccount,
-  promiseMs,
   type Timetable,
 } from './schedule.ts';
 import type { CollectorStatus, ScheduleStatus } from './status.ts';
@@ -22,15 +21,15 @@ import type { CollectorStatus, ScheduleStatus } from './status.ts';
 export interface Task {
   readonly collector: Collector;
   readonly record: CollectorRecord;
-  /** Wall clock: of the newest change of state or reason. */
+  /** Wall clock of the newest change of state or reason. */
   since: number;
-  /** The run that goes on within its deadlines, and what will have come of it. */
+  /** The run in progress within its deadlines, and its future result. */
   current: { readonly run: BoundedRun; readonly reading: Promise<Reading> } | undefined;
-  /** A run passed its deadlines and has not come back. */
+  /** A run passed its deadlines and has not returned. */
   hung: boolean;
 }
 
-/** On its own time. */
+/** A task with a schedule of its own. */
 export interface IntervalTask extends Task {
   readonly timetable: Timetable;
 }
@@ -65,15 +64,15 @@ export interface Reading {
 }
 
 /**
- * What is read at each scrape promises nothing beyond it. On the page, after this long without a scrape (as long
- * as Prometheus itself looks back for a sample), its last word is no longer the present.
+ * A snapshot that was read for a scrape is for that scrape only. On the page it counts as stale after this long
+ * without a scrape: Prometheus' own lookback for a sample.
  */
 const scrapeMaxAgeMs = 5 * 60_000;
 
 const assessTask = (task: Task, now: number): Assessment =>
-  assess(task.record, isIntervalTask(task) ? promiseMs(task.timetable) : scrapeMaxAgeMs, now);
+  assess(task.record, isIntervalTask(task) ? maxAgeMsOf(task.timetable) : scrapeMaxAgeMs, now);
 
-/** The newest snapshot, if its promise holds. */
+/** The newest snapshot, if it is within its staleness limit. */
 export function newestReading(task: Task, clock: Clock): Reading {
   const { shown } = assessTask(task, clock.monotonic());
   return { block: shown?.block, status: statusOf(task, clock) };
@@ -83,7 +82,7 @@ export function newestReading(task: Task, clock: Clock): Reading {
 export const newestData = (task: Task, clock: Clock): unknown =>
   assessTask(task, clock.monotonic()).shown?.data;
 
-/** What a scrape says of a collector that it could not wait for: nothing older stands in for it. */
+/** What a scrape shows of a collector that it could not wait for: no older snapshot replaces it. */
 export function missedReading(task: Task, why: string, clock: Clock): Reading {
   const status = statusOf(task, clock);
   const missed = { state: 'failed', reason: 'timeout', message: why, stale: false, series: 0 } as const;
@@ -129,7 +128,7 @@ function scheduleStatus(task: Task): ScheduleStatus {
     effectiveEveryMs: effectiveIntervalMs(task.timetable),
     timeoutMs: schedule.timeoutMs,
     maxAgeMs: schedule.maxAgeMs,
-    effectiveMaxAgeMs: promiseMs(task.timetable),
+    effectiveMaxAgeMs: maxAgeMsOf(task.timetable),
     budgetLimited: isBudgetLimited(task.timetable),
   };
 }
@@ -143,15 +142,15 @@ function messageOf(task: Task, { ageMs, shown, state }: Assessment): string | un
   const { verdict } = task.record;
   switch (state) {
     case 'pending':
-      return task.current === undefined ? 'its first run is to come' : 'its first run goes on';
+      return task.current === undefined ? 'waiting for the first run' : 'the first run is in progress';
     case 'stale': {
       const age = durationText(ageMs ?? 0);
-      if (!isIntervalTask(task)) return `last read ${age} ago; nothing has scraped since`;
-      return `what it read is ${age} old, over the ${durationText(promiseMs(task.timetable))} that it may be`;
+      if (!isIntervalTask(task)) return `last read ${age} ago; no scrape since`;
+      return `the data is ${age} old, over the limit of ${durationText(maxAgeMsOf(task.timetable))}`;
     }
     case 'ok':
       if (!shown?.dropped) return undefined;
-      return `incomplete: ${shown.dropped} series beyond the limit of series per collector were left out`;
+      return `incomplete: ${shown.dropped} series over the limit of series per collector were dropped`;
     case 'empty':
     case 'failed':
       return verdict?.kind === 'ok' ? undefined : verdict?.message;

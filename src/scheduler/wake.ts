@@ -1,6 +1,6 @@
-/** A way for one part to make a collector run early: `wake.call()` here, `schedule: { wake }` there. */
+/** Lets another module run a collector early: it calls `wake.call()`, the collector has `schedule: { wake }`. */
 export interface Wake {
-  /** Returns at once; listeners only note it. */
+  /** Returns immediately; listeners only record it. */
   call(): void;
   /** Returns how to unsubscribe. */
   subscribe(listener: () => void): () => void;

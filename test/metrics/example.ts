@@ -1,4 +1,4 @@
-/** A block with everything in it that the formats treat in their own way. */
+/** A block with everything that the two formats treat differently. */
 import { anyValue, counter, gauge, histogram } from '../../src/metrics/metric.ts';
 import { type Block, samplesOf, single } from '../../src/metrics/samples.ts';
 
@@ -10,26 +10,26 @@ export const jobs = gauge('praefect_db_replication_jobs', {
 
 export const age = gauge('praefect_db_longest_transaction_seconds', {
   unit: 'seconds',
-  help: 'Age of the oldest open transaction; absent when there is none.',
+  help: 'Age of the oldest open transaction, "state" <> \\N.',
   origin: 'pg_stat_activity.xact_start, "state" <> \\N',
 });
 
 export const spent = counter('gitaly_exporter_database_time_seconds_total', {
   unit: 'seconds',
-  help: 'Time that our questions took.',
+  help: 'Wall time of all queries.',
   origin: 'the exporter',
 });
 
 export const waits = histogram('gitaly_server_concurrency_wait_seconds', {
   unit: 'seconds',
   labels: { grpc_method: anyValue },
-  help: 'How long calls waited for their turn.',
+  help: 'Time that calls waited in the queue.',
   origin: 'gitaly_concurrency_limiting_acquiring_seconds',
 });
 
 export const absent = gauge('praefect_db_clock_skew_seconds', {
   unit: 'seconds',
-  help: 'Never there.',
+  help: 'Never present.',
   origin: 'now()',
 });
 

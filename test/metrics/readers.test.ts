@@ -117,7 +117,7 @@ testWith('prometheus')(
       const metadata = ((await response.json()) as { data: Record<string, string>[] }).data;
       expect(metadata.map(({ type }) => type)).toEqual(['gauge', 'gauge']);
       expect(metadata.map(({ unit }) => unit).sort()).toEqual(['', 'seconds']);
-      for (const { help } of metadata) expect(help).toContain('xact_start, "state" <> \\N');
+      for (const { help } of metadata) expect(help).toContain('"state" <> \\N');
     } finally {
       prometheus.kill();
       await ended;

@@ -81,19 +81,23 @@ export function createHarness(): Harness {
 
 export function recordingLog(): { lines: string[]; log: Log } {
   const lines: string[] = [];
-  const at = (level: string) => (_fields: object, message: string) => {
-    lines.push(`${level} ${message}`);
+  const at = (level: string) => (fields: object, message: string) => {
+    const shown = new Map(Object.entries(fields));
+    const values = ['collector', 'reason', 'message', 'after', 'error'].flatMap(
+      (name) => shown.get(name) ?? [],
+    );
+    lines.push([level, `${message}:`, ...values].join(' '));
   };
   return { lines, log: { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') } };
 }
 
-/** Never resolves and never looks at its signal. */
+/** Never resolves and ignores its signal. */
 export const hang = (): Promise<never> => new Promise(() => undefined);
 
-/** Takes `ms`, unless told to stop: then says so, as a good collector does. */
+/** Takes `ms`, or returns a failed outcome when its signal aborts, as a well-behaved collector does. */
 export async function slow(clock: Clock, ms: number, run: Run, outcome: Outcome): Promise<Outcome> {
   await clock.sleep(ms, run.signal);
-  return run.signal.aborted ? failed('timeout', 'told to stop') : outcome;
+  return run.signal.aborted ? failed('timeout', 'aborted') : outcome;
 }
 
 /** Takes `ms` whatever its signal says. */

@@ -85,7 +85,7 @@ describe('runs of an interval', () => {
     expect(runner.status()[1]).toMatchObject({
       state: 'pending',
       running: true,
-      message: 'its first run goes on',
+      message: 'the first run is in progress',
     });
     await clock.advance(1000);
     expect(runner.ready()).toBe(true);
@@ -173,11 +173,11 @@ describe('stop', () => {
   test('tells runs to stop, waits for them, counts no failure, and starts nothing more', async () => {
     const { clock, collector, lines, run } = createHarness();
     const wake = createWake();
-    let told: unknown;
+    let abortReason: unknown;
     const a = collector('a', every(10_000, { wake }), async (r, nth) => {
       if (nth === 1) return ok('a');
       await clock.sleep(60_000, r.signal);
-      told = r.signal.reason;
+      abortReason = r.signal.reason;
       await clock.sleep(200);
       return ok('a');
     });
@@ -190,7 +190,10 @@ describe('stop', () => {
     });
     expect(runner.stop()).toBe(runner.stop());
     await clock.advance(100);
-    expect({ done, told }).toEqual({ done: false, told: expect.objectContaining({ name: 'AbortError' }) });
+    expect({ done, abortReason }).toEqual({
+      done: false,
+      abortReason: expect.objectContaining({ name: 'AbortError' }),
+    });
     await clock.advance(100);
     await stopped;
 
@@ -199,18 +202,18 @@ describe('stop', () => {
     expect(a.runs).toEqual(['due at 0 s', 'due at 10 s']);
     expect(runner.status()[0]!.failures.timeout).toBe(0);
     expect(clock.sleepers()).toBe(0);
-    expect(lines.filter((line) => !line.includes('stale'))).toEqual(['info a is ok']);
-    expect(() => runner.start()).toThrow('does not start again');
+    expect(lines.filter((line) => !line.includes('stale'))).toEqual(['info collector is ok: a']);
+    expect(() => runner.start()).toThrow('cannot start again');
   });
 
-  test('waits for one that does not stop until its limit, and names it', async () => {
+  test('waits up to its limit for a run that does not stop, and logs its name', async () => {
     const { clock, collector, lines, run } = createHarness();
     const runner = run([collector('a', every(10_000), hang)], { stopTimeoutMs: 2000 });
     await clock.advance(1000);
     const stopped = runner.stop();
     await clock.advance(2000);
     await stopped;
-    expect(lines).toEqual(['warn a runs since 3 s and does not stop']);
+    expect(lines).toEqual(['warn collector does not stop: a 3 s']);
   });
 
   test('before the start, or with nothing to do, is done at once', async () => {

@@ -26,31 +26,31 @@ const spiteful = new Proxy(
 // biome-ignore format: a table
 const ways: readonly [what: string, collect: (run: Run) => Promise<Outcome>, reason: string, says: RegExp][] = [
   ['hands back a failure', async () => failed('refused', 'nobody listens'), 'refused', /nobody listens/],
-  ['rejects with an Error', async () => Promise.reject(new TypeError('x is not a function')), 'internal', /a bug in bad: TypeError: x is not a function/],
-  ['throws before it promises anything', () => { throw new RangeError('at once'); }, 'internal', /RangeError: at once/],
-  ['throws a string', () => { throw 'just text'; }, 'internal', /a bug in bad: just text/],
-  ['throws undefined', () => { throw undefined; }, 'internal', /a bug in bad: undefined/],
+  ['rejects with an Error', async () => Promise.reject(new TypeError('x is not a function')), 'internal', /internal error in bad: TypeError: x is not a function/],
+  ['throws before it promises anything', () => { throw new RangeError('synchronous'); }, 'internal', /RangeError: synchronous/],
+  ['throws a string', () => { throw 'just text'; }, 'internal', /internal error in bad: just text/],
+  ['throws undefined', () => { throw undefined; }, 'internal', /internal error in bad: undefined/],
   ['throws an object without a prototype', () => { throw Object.create(null); }, 'internal', /cannot be described/],
   ['throws a Proxy whose every trap throws', () => { throw spiteful; }, 'internal', /cannot be described/],
   ['throws ten thousand characters', () => { throw 'x'.repeat(10_000); }, 'internal', /^.{500,600}$/],
-  ['resolves to a Proxy whose every trap throws', () => Promise.resolve().then(() => spiteful as Outcome), 'internal', /a bug in bad: Error: spite/],
+  ['resolves to a Proxy whose every trap throws', () => Promise.resolve().then(() => spiteful as Outcome), 'internal', /internal error in bad: Error: spite/],
   ['resolves to undefined', async () => undefined as unknown as Outcome, 'internal', /neither data, nor empty, nor failed/],
   ['hands back an unknown kind', async () => ({ kind: 'fine' }) as unknown as Outcome, 'internal', /neither data/],
   ['hands back an unknown reason', async () => failed('tired' as 'query', ''), 'internal', /no failure reason tired/],
-  ['hands back data without a block', async () => ({ kind: 'data' }) as unknown as Outcome, 'internal', /a bug in bad/],
-  ['emits a family without samples', async () => ({ kind: 'data', block: { families: [{ metric: valueMetric('bad') }] } }) as unknown as Outcome, 'internal', /a bug in bad: /],
+  ['returns data without a block', async () => ({ kind: 'data' }) as unknown as Outcome, 'internal', /internal error in bad/],
+  ['emits a family without samples', async () => ({ kind: 'data', block: { families: [{ metric: valueMetric('bad') }] } }) as unknown as Outcome, 'internal', /internal error in bad: /],
   ['emits samples that are no list', async () => ({ kind: 'data', block: { families: [{ metric: valueMetric('bad'), samples: {} }] } }) as unknown as Outcome, 'internal', /a family without samples/],
   ['emits a metric of another collector', async () => ok('good'), 'internal', /good_value, which it does not declare/],
-  ['hangs and ignores its signal', hang, 'timeout', /does not stop when told to/],
-  ['throws when told to stop', (run) => new Promise((_, reject) => run.signal.addEventListener('abort', () => reject(run.signal.reason))), 'timeout', /no answer within 5 s \(TimeoutError/],
-  ['says so when told to stop', (run) => new Promise((resolve) => run.signal.addEventListener('abort', () => resolve(failed('timeout', 'PostgreSQL accepts and never answers')))), 'timeout', /PostgreSQL accepts and never answers/],
+  ['hangs and ignores its signal', hang, 'timeout', /the run does not stop/],
+  ['throws when its signal aborts', (run) => new Promise((_, reject) => run.signal.addEventListener('abort', () => reject(run.signal.reason))), 'timeout', /no result within 5 s \(TimeoutError/],
+  ['returns a failure when its signal aborts', (run) => new Promise((resolve) => run.signal.addEventListener('abort', () => resolve(failed('timeout', 'PostgreSQL accepts and never responds')))), 'timeout', /PostgreSQL accepts and never responds/],
 ];
 
 describe.each([
   ['read at each scrape', scrapeSchedule],
   ['on an interval', every(60_000, { timeoutMs: 5000 })],
 ])('one collector %s that', (_, schedule) => {
-  test.each(ways)('%s harms nobody else', async (_what, collect, reason, says) => {
+  test.each(ways)('%s affects no other collector', async (_what, collect, reason, says) => {
     const { clock, collector, run } = createHarness();
     const runner = run([collector('bad', schedule, collect), collector('good', schedule)]);
     await clock.advance(6000);
@@ -76,8 +76,8 @@ test('an answer that comes after the deadline, but before the run is given up, c
   expect(runner.status()[0]).toMatchObject({ state: 'ok', lastDurationMs: 5400 });
 });
 
-describe('what other parts hand in', () => {
-  test('a source of extra families that throws costs its own families alone', async () => {
+describe('families that other modules add', () => {
+  test('a source of extra families that throws loses its own families only', async () => {
     const { clock, collector, lines, run } = createHarness();
     const runner = run([collector('good', every(60_000))], {
       // biome-ignore format: a list
@@ -93,7 +93,7 @@ describe('what other parts hand in', () => {
       expect(flat.get('extra_value{of="extra"}')).toBe(7);
     }
     expect(lines.filter((line) => line.startsWith('error'))).toEqual([
-      'error a bug: metrics of the exporter itself are missing: Error: no',
+      'error internal error: own metrics are missing: Error: no',
     ]);
   });
 });
@@ -106,7 +106,7 @@ describe('declarations that contradict each other stop the start', () => {
     ['one metric with two owners', [collector('a', every(1000)), { ...collector('b', every(1000)), metrics: collector('a', every(1000)).metrics }], /both a and b declare the metric a_value/],
     ['a name that is no label value of ours', [collector('A-b', every(1000))], /snake_case, not "A-b"/],
     ['an interval of nothing', [collector('a', every(0))], /everyMs is over 0 and finite, not 0/],
-    ['a promise that each interval breaks', [collector('a', every(1000, { maxAgeMs: 999 }))], /maxAgeMs is at least everyMs/],
+    ['a staleness limit under the interval', [collector('a', every(1000, { maxAgeMs: 999 }))], /maxAgeMs is at least everyMs/],
     ['a timeout that is not a number', [collector('a', { kind: 'scrape', timeoutMs: Number.NaN })], /timeoutMs is over 0 and finite, not NaN/],
   ])('%s', (_, collectors, message) => {
     expect(() => run(collectors)).toThrow(message);

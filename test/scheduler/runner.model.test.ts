@@ -1,6 +1,6 @@
 /**
  * Random collectors (good, empty, failing, throwing, slow, deaf to their signal, hanging for ever), random scrapes
- * and random steps of time, against what the runner promises. The model keeps its own account of each run from
+ * and random steps of time, against the runner's guarantees. The model keeps its own account of each run from
  * inside the collectors, so that it shares no code with what it checks.
  */
 import { expect, test } from '@jest/globals';
@@ -91,7 +91,7 @@ function modelled(harness: Harness, name: string, { everyMs, scrape, script }: S
         await clock.sleep(how.ms, signal);
         if (signal.aborted) {
           end(false, false);
-          return failed('timeout', 'told to stop');
+          return failed('timeout', 'aborted');
         }
         break;
       case 'deaf':

@@ -187,7 +187,7 @@ describe('a scrape', () => {
 });
 
 describe('a collector that hangs beyond its deadline', () => {
-  test('is not asked again until it comes back, and reads as timed out meanwhile', async () => {
+  test('is not run again until it returns, and reads as timed out until then', async () => {
     const { clock, collector, lines, run, seconds } = createHarness();
     const a = collector('a', scrapeSchedule, (_, nth) =>
       nth === 2 ? deaf(clock, 60_000, ok('a')) : ok('a', nth),
@@ -216,10 +216,10 @@ describe('a collector that hangs beyond its deadline', () => {
     expect(runner.status()[0]!.failures.timeout).toBe(1);
     expect(a.runs).toHaveLength(3);
     expect(lines).toEqual([
-      'info a is ok',
-      'warn a failed (timeout): no answer within 5 s, and it does not stop when told to; it is not asked again before it does',
-      'info a: no answer in time: it came back after 60 s',
-      'info a is ok again after 65 s',
+      'info collector is ok: a',
+      'warn collector failed: a timeout no result within 5 s, and the run does not stop; the collector is not run again until it does',
+      'info hung collector returned: a timed out: returned after 1 min',
+      'info collector recovered: a 1 min 4 s',
     ]);
   });
 
@@ -247,7 +247,7 @@ describe('the page, without scrapes', () => {
     expect(runner.status()[0]).toMatchObject({
       state: 'stale',
       stale: false,
-      message: 'last read 6 min ago; nothing has scraped since',
+      message: 'last read 6 min ago; no scrape since',
     });
     expect(await scrape(runner, 'a')).toEqual({ a: { value: 1, success: 1, stale: 0 } });
   });

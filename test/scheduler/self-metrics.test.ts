@@ -139,7 +139,7 @@ test('blocks keep their identity for as long as nothing new was read, so that th
   expect([second === first, third === first]).toEqual([true, false]);
 });
 
-test('each new snapshot is handed over to be prepared; what fails there harms nobody', async () => {
+test('each new snapshot is prepared; a failure to prepare affects nothing else', async () => {
   const { clock, collector, lines, run } = createHarness();
   const prepared: Block[] = [];
   const runner = run([collector('a', every(20_000)), collector('b', scrapeSchedule)], {
@@ -153,6 +153,6 @@ test('each new snapshot is handed over to be prepared; what fails there harms no
   expect(prepared).toHaveLength(3);
   expect(prepared.at(-1)).toBe(block);
   expect(lines.filter((line) => line.startsWith('error'))).toEqual([
-    'error a bug: a block could not be prepared: Error: no',
+    'error internal error: a block could not be prepared: Error: no',
   ]);
 });

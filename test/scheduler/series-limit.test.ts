@@ -59,7 +59,7 @@ describe('a block of more series than the limit', () => {
   });
 });
 
-test('a collector that floods is cut, counted at each run, and the page says so; no other is', async () => {
+test('a collector that floods is cut, counted at each run, and reported as incomplete; no other is', async () => {
   const { clock, collector, run } = createHarness();
   const flood = {
     ...collector('flood', every(60_000), () => ({
@@ -81,6 +81,6 @@ test('a collector that floods is cut, counted at each run, and the page says so;
     state: 'ok',
     series: 10,
     seriesDropped: 20,
-    message: 'incomplete: 20 series beyond the limit of series per collector were left out',
+    message: 'incomplete: 20 series over the limit of series per collector were dropped',
   });
 });

@@ -107,7 +107,7 @@ describe('a reserved collector', () => {
     ]);
   });
 
-  test('that needs more than half the budget is stretched to half, and both are told', async () => {
+  test('that needs more than half the budget is limited to half, and both report it', async () => {
     const { clock, collector, run } = createHarness();
     const budget = createBudget(0.01, clock);
     const schedule = every(10_000, { budget, priority: 'reserved', timeoutMs: 5000 });
@@ -152,7 +152,7 @@ describe('a woken run', () => {
   });
 });
 
-describe('the promise of a collector that the budget limits', () => {
+describe('the staleness limit of a collector that the budget limits', () => {
   test('is stretched with its interval, and not withdrawn while the next run goes on', async () => {
     const { clock, collector, run } = createHarness();
     const budget = createBudget(0.01, clock);
@@ -166,7 +166,7 @@ describe('the promise of a collector that the budget limits', () => {
     }
     expect(runner.status()[0]!.schedule).toMatchObject({
       effectiveEveryMs: 1_000_000,
-      effectiveMaxAgeMs: 1_200_000, // 2 x 1,000 s + 30 s would be more than ten times what was promised
+      effectiveMaxAgeMs: 1_200_000, // 2 x 1,000 s + 30 s would be more than ten times the configured limit
       budgetLimited: true,
     });
   });
@@ -207,7 +207,7 @@ describe('the promise of a collector that the budget limits', () => {
     expect(await scrape(runner, 'a')).toEqual({ a: { value: undefined, success: 0, stale: 1 } });
   });
 
-  test('a longer interval that keeps the promise is shown, and not called limited', async () => {
+  test('a longer interval within the staleness limit is shown, and not reported as limited', async () => {
     const { clock, collector, run } = createHarness();
     const budget = createBudget(0.01, clock);
     const schedule = every(10_000, { budget, maxAgeMs: 60_000, timeoutMs: 5000 });
@@ -249,8 +249,8 @@ describe('first runs', () => {
     await clock.advance(3000);
     expect(runner.status().map(({ state, message }) => message ?? state)).toEqual([
       'ok',
-      'its first run goes on',
-      'its first run is to come',
+      'the first run is in progress',
+      'waiting for the first run',
     ]);
     await clock.advance(3000);
     expect(runner.ready()).toBe(true);

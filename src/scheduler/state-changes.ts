@@ -1,9 +1,9 @@
 /**
- * Tells of each change of a collector's state or reason, once: a line in the log and a call of every listener.
- * A source that is down for a night makes two lines, not one for each failed run.
+ * Reports each change of a collector's state or reason once: a log line and a call of every listener. A source that
+ * is down for a night gives two log lines, not one for each failed run.
  */
 import type { Clock } from '../lib/clock.ts';
-import { durationText } from '../lib/duration-text.ts';
+import { durationText } from '../lib/format.ts';
 import type { Log } from '../lib/log.ts';
 import { describeThrown } from '../lib/thrown.ts';
 import type { FailureReason } from './outcome.ts';
@@ -11,28 +11,28 @@ import type { CollectorChange, CollectorState, CollectorStatus } from './status.
 import { statusOf, type Task } from './task.ts';
 
 export interface Changes {
-  /** Compares with what was told last. `stack` is where a bug was thrown. Returns the task's status. */
+  /** Compares with the last reported state. `stack`: where an internal error was thrown. Returns the status. */
   notice(task: Task, stack?: string): CollectorStatus;
   /** Returns how to unsubscribe. */
   subscribe(listener: (change: CollectorChange) => void): () => void;
 }
 
-interface Told {
+interface Reported {
   readonly state: CollectorState;
   readonly reason: FailureReason | undefined;
 }
 
 export function createChanges(log: Log, clock: Clock): Changes {
   const listeners = new Set<(change: CollectorChange) => void>();
-  const told = new WeakMap<Task, Told>();
+  const reported = new WeakMap<Task, Reported>();
 
   return {
     notice(task, stack) {
-      const before = told.get(task) ?? { state: 'pending', reason: undefined };
+      const before = reported.get(task) ?? { state: 'pending', reason: undefined };
       const status = statusOf(task, clock);
       if (status.state === before.state && status.reason === before.reason) return status;
 
-      told.set(task, { state: status.state, reason: status.reason });
+      reported.set(task, { state: status.state, reason: status.reason });
       const lastedMs = clock.now() - task.since;
       task.since = clock.now();
       const changed = { ...status, since: task.since };
@@ -41,7 +41,7 @@ export function createChanges(log: Log, clock: Clock): Changes {
         try {
           listener({ from: before.state, status: changed });
         } catch (thrown) {
-          log.error({ collector: status.name }, `a listener to collectors failed: ${describeThrown(thrown)}`);
+          log.error({ collector: status.name, error: describeThrown(thrown) }, 'collector listener failed');
         }
       }
       return changed;
@@ -61,22 +61,20 @@ function write(
   stack: string | undefined,
 ): void {
   const { message, name, reason, state } = status;
-  const fields = { collector: name, state, from, reason, stack };
-  const detail = message === undefined ? '' : `: ${message}`;
+  const lasted = state === 'ok' && from !== 'pending' ? durationText(lastedMs) : undefined;
+  const fields = { collector: name, state, from, reason, message, after: lasted, stack };
   switch (state) {
     case 'failed':
-      log[reason === 'internal' ? 'error' : 'warn'](fields, `${name} failed (${reason})${detail}`);
+      log[reason === 'internal' ? 'error' : 'warn'](fields, 'collector failed');
       break;
     case 'stale':
-      log.warn(fields, `${name} is stale${detail}`);
+      log.warn(fields, 'collector is stale');
       break;
     case 'pending':
     case 'empty':
-      log.info(fields, `${name} is ${state}${detail}`);
+      log.info(fields, 'collector has no data');
       break;
-    case 'ok': {
-      const after = from === 'pending' ? '' : ` again after ${durationText(lastedMs)}`;
-      log.info(fields, `${name} is ok${after}${detail}`);
-    }
+    case 'ok':
+      log.info(fields, from === 'pending' ? 'collector is ok' : 'collector recovered');
   }
 }

@@ -29,13 +29,13 @@ const rows: readonly Row[] = [
   ['there is nothing to collect',                     [empty],                      300, 'empty',   { value: undefined, success: 1, stale: 0 }],
   ['there is nothing any more',                       [ok('a'), empty],              61, 'empty',   { value: undefined, success: 1, stale: 0 }],
   ['one run failed: the snapshot stays, success goes', [ok('a'), fails],             61, 'failed',  { value: 1,         success: 0, stale: 0 }],
-  ['runs fail, the snapshot is at its promise',       [ok('a'), fails],             150, 'failed',  { value: 1,         success: 0, stale: 0 }],
-  ['runs fail, the snapshot is beyond its promise',   [ok('a'), fails],             151, 'failed',  { value: undefined, success: 0, stale: 1 }],
+  ['runs fail, the snapshot is at its limit',       [ok('a'), fails],             150, 'failed',  { value: 1,         success: 0, stale: 0 }],
+  ['runs fail, the snapshot is over its limit',   [ok('a'), fails],             151, 'failed',  { value: undefined, success: 0, stale: 1 }],
   ['one run failed, the next was good',               [ok('a'), fails, ok('a', 3)], 121, 'ok',      { value: 3,         success: 1, stale: 0 }],
   ['withdrawn, then good again', [ok('a'), fails, fails, fails, fails, ok('a', 4)], 181, 'ok',      { value: 4,         success: 1, stale: 0 }],
-  ['a run goes on, the snapshot is within its promise', [ok('a'), hangs],            69, 'ok',      { value: 1,         success: 1, stale: 0 }],
+  ['a run goes on, the snapshot is within its limit', [ok('a'), hangs],            69, 'ok',      { value: 1,         success: 1, stale: 0 }],
   ['a run hangs',                                     [ok('a'), hangs],              71, 'failed',  { value: 1,         success: 0, stale: 0 }],
-  ['a run hangs on, the snapshot is beyond its promise', [ok('a'), hangs],          151, 'failed',  { value: undefined, success: 0, stale: 1 }],
+  ['a run hangs on, the snapshot is over its limit', [ok('a'), hangs],          151, 'failed',  { value: undefined, success: 0, stale: 1 }],
   ['a failed run can still say something true',       [ok('a'), failed('refused', '', valueBlock('a', 0), 0)], 61, 'failed', { value: 0, success: 0, stale: 0 }],
   ['that one hangs afterwards',                       [failed('refused', '', valueBlock('a', 0), 0), hangs], 151, 'failed', { value: undefined, success: 0, stale: 1 }],
 ];
@@ -54,7 +54,7 @@ test.each(rows)('%s', async (_, script, seconds, state, says) => {
   expect(runner.status()[0]!.state).toBe(state);
 });
 
-describe('a snapshot is withdrawn when its promise runs out', () => {
+describe('a snapshot is withdrawn at its staleness limit', () => {
   test('checked at the scrape itself: it needs no timer and no run', async () => {
     const { clock, collector, run } = createHarness();
     const runner = run([collector('a', every(60_000, { maxAgeMs: 90_000 }))]);
@@ -88,9 +88,9 @@ describe('a snapshot is withdrawn when its promise runs out', () => {
     await clock.advance(20_000);
     expect(await scrape(runner, 'a')).toEqual({ a: { value: 2, success: 1, stale: 0 } });
     expect(lines).toEqual([
-      'info a is ok',
-      'warn a is stale: what it read is 61 s old, over the 60 s that it may be',
-      'info a is ok again after 19 s',
+      'info collector is ok: a',
+      'warn collector is stale: a the data is 1 min 1 s old, over the limit of 1 min',
+      'info collector recovered: a 19 s',
     ]);
   });
 });

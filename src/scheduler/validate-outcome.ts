@@ -1,19 +1,17 @@
 /**
- * What a collector handed back, believed only after a look.
- *
- * The compiler already refuses most wrong outcomes; this is for what it cannot see. A family that another
- * collector owns would mix two truths under one name, so a block that holds one stays out and costs its own
- * collector alone.
+ * Validates what a collector returned. The compiler rejects most wrong outcomes; this covers what it cannot see. A
+ * family that another collector owns would mix two sources under one name: the block is dropped, and only its own
+ * collector fails.
  */
 import type { Block } from '../metrics/samples.ts';
 import type { Collector } from './collector.ts';
 import { failed, failureReasons, type Outcome } from './outcome.ts';
 import { countSeries } from './series-limit.ts';
 
-/** The outcome itself, or a failed one (`internal`) that says what is wrong with it. Throws what getters throw. */
-export function acceptOutcome(outcome: Outcome, collector: Collector): Outcome {
+/** The outcome itself, or a failed one (`internal`) that names the fault. Throws what its getters throw. */
+export function validateOutcome(outcome: Outcome, collector: Collector): Outcome {
   const fault = faultOf(outcome, collector);
-  return fault === undefined ? outcome : failed('internal', `a bug in ${collector.name}: ${fault}`);
+  return fault === undefined ? outcome : failed('internal', `internal error in ${collector.name}: ${fault}`);
 }
 
 function faultOf(outcome: Outcome, collector: Collector): string | undefined {

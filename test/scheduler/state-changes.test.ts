@@ -6,45 +6,45 @@ import { createHarness, every, ok } from './harness.ts';
 
 const empty: Outcome = { kind: 'empty', why: 'no such table in this version' };
 
-test('a night of failures is two lines', async () => {
+test('a source that is down for a night gives one line at its start and one at its end', async () => {
   const { clock, collector, lines, run } = createHarness();
   const a = collector('a', every(60_000), (_, nth) =>
-    nth > 1 && nth < 500 ? failed('refused', `nobody listens (attempt ${nth})`) : ok('a'),
+    nth > 1 && nth < 500 ? failed('refused', `nothing listens (attempt ${nth})`) : ok('a'),
   );
   run([a]);
   await clock.advance(600 * 60_000);
   expect(lines).toEqual([
-    'info a is ok',
-    'warn a failed (refused): nobody listens (attempt 2)',
-    'info a is ok again after 4.2 h',
+    'info collector is ok: a',
+    'warn collector failed: a refused nothing listens (attempt 2)',
+    'info collector recovered: a 4 h 9 min',
   ]);
 });
 
-test('another reason is another line, a bug is an error with its stack', async () => {
+test('a new reason gives a new line, an internal error is logged as error with its stack', async () => {
   const { clock, collector, run } = createHarness();
-  const outcomes = [failed('refused', 'nobody listens'), failed('permission', 'may not'), empty];
+  const outcomes = [failed('refused', 'nothing listens'), failed('permission', 'denied'), empty];
   const a = collector('a', every(60_000), (_, nth) => {
     const outcome = outcomes[nth - 1];
     if (outcome === undefined) throw new TypeError('x is undefined');
     return outcome;
   });
-  const told: [string, object, string][] = [];
+  const logged: [string, object, string][] = [];
   const at = (level: string) => (fields: object, message: string) => {
-    told.push([level, fields, message]);
+    logged.push([level, fields, message]);
   };
   run([a], { log: { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') } });
   await clock.advance(400_000);
   const collectorA = { collector: 'a' };
   // biome-ignore format: a table
-  expect(told).toEqual([
-    ['warn', { ...collectorA, state: 'failed', from: 'pending', reason: 'refused' }, 'a failed (refused): nobody listens'],
-    ['warn', { ...collectorA, state: 'failed', from: 'failed', reason: 'permission' }, 'a failed (permission): may not'],
-    ['info', { ...collectorA, state: 'empty', from: 'failed' }, 'a is empty: no such table in this version'],
-    ['error', { ...collectorA, state: 'failed', from: 'empty', reason: 'internal', stack: expect.stringContaining('changes.test.ts') }, 'a failed (internal): a bug in a: TypeError: x is undefined'],
+  expect(logged).toEqual([
+    ['warn', { ...collectorA, state: 'failed', from: 'pending', reason: 'refused', message: 'nothing listens' }, 'collector failed'],
+    ['warn', { ...collectorA, state: 'failed', from: 'failed', reason: 'permission', message: 'denied' }, 'collector failed'],
+    ['info', { ...collectorA, state: 'empty', from: 'failed', message: 'no such table in this version' }, 'collector has no data'],
+    ['error', { ...collectorA, state: 'failed', from: 'empty', reason: 'internal', message: 'internal error in a: TypeError: x is undefined', stack: expect.stringContaining('state-changes.test.ts') }, 'collector failed'],
   ]);
 });
 
-test('listeners hear of each change, with since when; one that throws harms nobody', async () => {
+test('listeners get each change with its start; a listener that throws affects no other', async () => {
   const { clock, collector, lines, run } = createHarness();
   const startedAt = clock.now();
   const a = collector('a', every(60_000), (_, nth) => (nth === 2 ? failed('query', 'no') : ok('a')));
@@ -62,6 +62,6 @@ test('listeners hear of each change, with since when; one that throws harms nobo
   await clock.advance(60_000);
   expect(heard).toEqual(['pending to ok since 0 s', 'ok to failed since 60 s']);
   expect(lines.filter((line) => line.startsWith('error'))[0]).toBe(
-    'error a listener to collectors failed: Error: deaf',
+    'error collector listener failed: a Error: deaf',
   );
 });
