@@ -6,9 +6,9 @@
 import type { Clock } from '../lib/clock.ts';
 import { durationText } from '../lib/duration-text.ts';
 import { describeThrown, stackOf } from '../lib/thrown.ts';
-import { validateOutcome } from './validate-outcome.ts';
 import type { Collector, Run } from './collector.ts';
 import { failed, type Outcome } from './outcome.ts';
+import { validateOutcome } from './validate-outcome.ts';
 
 /** Monotonic times. */
 export interface Deadlines {

@@ -4,10 +4,10 @@ import { durationText } from '../lib/format.ts';
 import type { Log } from '../lib/log.ts';
 import type { Block } from '../metrics/samples.ts';
 import { type BoundedRun, type Deadlines, type Ended, startRun } from './bounded-run.ts';
-import type { Changes } from './state-changes.ts';
 import type { Run } from './collector.ts';
 import { recordRun } from './record.ts';
 import { noteReturn, noteStart } from './schedule.ts';
+import type { Changes } from './state-changes.ts';
 import { isIntervalTask, missedReading, type Reading, type Task } from './task.ts';
 
 /** How long a run has to return an outcome of its own after its signal aborted. */

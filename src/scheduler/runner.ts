@@ -10,13 +10,13 @@ import type { Log } from '../lib/log.ts';
 import { describeThrown, stackOf } from '../lib/thrown.ts';
 import type { Block } from '../metrics/samples.ts';
 import type { Deadlines } from './bounded-run.ts';
-import { createChanges } from './state-changes.ts';
 import { checkCollectors } from './check-collectors.ts';
 import type { Collector } from './collector.ts';
 import { createLauncher, graceMs } from './launcher.ts';
 import { nextStart, nextStartAt } from './schedule.ts';
 import { createSelfBlock, type ExtraFamilies } from './self-block.ts';
 import type { BuildInfo } from './self-metrics.ts';
+import { createChanges } from './state-changes.ts';
 import type { CollectorChange, CollectorStatus } from './status.ts';
 import {
   createTasks,
