@@ -20,13 +20,13 @@ From the replication queue.
 | Metric | Type | Unit | Labels | Meaning | Origin |
 | --- | --- | --- | --- | --- | --- |
 | \`praefect_db_replication_jobs\` | gauge |  | \`virtual_storage\`<br>\`state\`: \`ready\`, \`in_progress\`, \`failed\` | Jobs in the replication queue. | replication_queue.state |
-| \`gitaly_exporter_database_time_seconds_total\` | counter | seconds |  | Time that our questions took. | the exporter |
+| \`gitaly_exporter_database_time_seconds_total\` | counter | seconds |  | Wall time of all queries. | the exporter |
 
 ## Clock
 
 | Metric | Type | Unit | Labels | Meaning | Origin |
 | --- | --- | --- | --- | --- | --- |
-| \`praefect_db_clock_skew_seconds\` | gauge | seconds |  | Never there. | now() |
+| \`praefect_db_clock_skew_seconds\` | gauge | seconds |  | Never present. | now() |
 `);
 });
 
