@@ -5,6 +5,8 @@
 
 // What is said of a Gitaly Cluster.
 export { type CatalogueSection, catalogue, everyMetric } from './app/catalog.ts';
+// Gitaly's cgroups: memory, CPU, OOM kills, and which bucket a repository is in.
+export { bucketsOf } from './buckets/hash.ts';
 export type { DatabaseConnection, SslMode } from './config/database-connection.ts';
 export { type Clock, systemClock } from './lib/clock.ts';
 export { type Log, silentLog } from './lib/log.ts';
@@ -27,8 +29,6 @@ export { createEventLog, type Event, type EventLog } from './scheduler/event-log
 export { type FailureReason, failed, failureReasons, type Outcome } from './scheduler/outcome.ts';
 export { createRunner, type Runner, type RunnerOptions } from './scheduler/runner.ts';
 export type { CollectorStatus } from './scheduler/status.ts';
-// Gitaly's cgroups: memory, CPU, OOM kills, and which bucket a repository is in.
-export { bucketsOf } from './sources/cgroup/buckets/hash.ts';
 export { type CgroupSource, type CgroupSourceOptions, createCgroupSource } from './sources/cgroup/source.ts';
 export type { KnownPod, KnownPods, PodDirectory } from './sources/cgroup/tree.ts';
 // Reading Praefect's database.

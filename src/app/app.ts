@@ -3,7 +3,7 @@
  * the configuration is read again; what it serves is replaced.
  */
 
-import { type BucketSources, bucketRoutes } from '../buckets/routes.ts';
+import { type BucketSources, createBucketLookup } from '../buckets/lookup.ts';
 import { packageVersion } from '../cli/version.ts';
 import type { PraefectSources } from '../config/praefect/sources.ts';
 import type { Settings } from '../config/sections/index.ts';
@@ -17,6 +17,7 @@ import { createEventLog } from '../scheduler/event-log.ts';
 import type { ActionResult, DemoActions } from '../server/routes.ts';
 import { createServer, type Server, type StartResult } from '../server/server.ts';
 import type { DemoView } from '../server/status-view.ts';
+import { bucketRoute } from './bucket-route.ts';
 import { type Core, createCore } from './core.ts';
 import { createReloadRecord } from './reload.ts';
 import { statusView } from './status.ts';
@@ -138,7 +139,7 @@ export function createApp(options: AppOptions): App {
     },
     api: [
       checksRoute({ checks: () => core.checks, now: clock.now }),
-      ...bucketRoutes({ sources: bucketSources, clock }),
+      bucketRoute(createBucketLookup(bucketSources, clock)),
     ],
     ...(options.demo === undefined ? {} : { demo: options.demo.actions }),
   });

@@ -1,25 +1,25 @@
-/** How many buckets a Gitaly has: from its config.toml, or from whoever asks. */
-
+/** How many buckets a Gitaly has: from its config.toml, or from the request. */
 import { parseGitalyConfig } from '../config/gitaly/gitaly-config.ts';
 import { templateValue } from '../config/gitaly/template.ts';
 import { problemText } from '../config/problem.ts';
-import type { BucketSizes } from '../sources/cgroup/buckets/hash.ts';
+import type { Clock } from '../lib/clock.ts';
 import type { ConfigSource } from '../sources/gitaly/target.ts';
-import { type Identity, identityText } from '../sources/identity.ts';
+import { type Identity, identityKey, identityText } from '../sources/identity.ts';
+import { type BucketSizes, bucketName } from './hash.ts';
 
-/** What a configuration says of buckets. */
+/** A Gitaly by its configuration. */
 export interface KnownGitaly {
-  /** For messages: a path, or which ConfigMap. */
+  /** For messages: the file's path, or the ConfigMap. */
   readonly name: string;
   readonly identities: readonly Identity[];
   readonly storages: readonly string[];
-  /** count is 0 where Git runs in no cgroups of its own. */
+  /** count is 0 where Gitaly's cgroups are disabled. */
   readonly sizes: BucketSizes;
 }
 
 export interface KnownGitalys {
   readonly gitalys: readonly KnownGitaly[];
-  /** Why there may be more, one sentence each. */
+  /** Why the list may be incomplete, one sentence each. */
   readonly failures: readonly string[];
 }
 
@@ -55,78 +55,128 @@ export async function readGitalys(
   return { gitalys, failures };
 }
 
-/** Which Gitaly is asked for, as far as somebody said. */
-export interface SizesAsked {
+/** Which Gitaly is meant, as far as the request says, and the sizes that it overrides. */
+export interface SizesRequest {
   readonly storage?: string | undefined;
-  /** A pod's or a node's name. */
+  /** Name of a pod or node. */
   readonly server?: string | undefined;
   readonly count?: number | undefined;
   readonly maxCgroupsPerRepo?: number | undefined;
 }
 
-/** What the sizes are set with, in the words of whoever asks: `--count`, or `the parameter count`. */
-export interface SizesWords {
+/** How the request's fields are called where it comes from: `--count`, `the parameter count`. */
+export interface SizesFieldNames {
   readonly count: string;
   readonly storage: string;
 }
 
-export type SizesFound =
+export type SizesResult =
   | { readonly ok: true; readonly sizes: BucketSizes }
-  /** `problem` is for people: what is missing, and how to give it. `without`: there are no buckets, and that is known. */
-  | { readonly ok: false; readonly problem: string; readonly without: boolean };
+  /** `problem`: what is missing and how to give it. `isDisabled`: this Gitaly is known to have no buckets. */
+  | { readonly ok: false; readonly problem: string; readonly isDisabled: boolean };
 
-/** What was asked for comes before what is configured. */
-export function sizesFor(known: KnownGitalys, asked: SizesAsked, words: SizesWords): SizesFound {
-  const meant = meantGitalys(known.gitalys, asked);
-  const [first] = meant;
-  const limits = new Set(meant.map(({ sizes }) => sizes.maxCgroupsPerRepo));
-  if (asked.count !== undefined) {
+/** The request's own sizes override the configured ones. */
+export function sizesFor(
+  known: KnownGitalys,
+  request: SizesRequest,
+  fieldNames: SizesFieldNames,
+): SizesResult {
+  const matching = matchingGitalys(known.gitalys, request);
+  const [first] = matching;
+  const spreads = new Set(matching.map(({ sizes }) => sizes.maxCgroupsPerRepo));
+  if (request.count !== undefined) {
     const maxCgroupsPerRepo =
-      asked.maxCgroupsPerRepo ?? (limits.size === 1 ? first?.sizes.maxCgroupsPerRepo : undefined) ?? 1;
-    return { ok: true, sizes: { count: asked.count, maxCgroupsPerRepo } };
+      request.maxCgroupsPerRepo ?? (spreads.size === 1 ? first?.sizes.maxCgroupsPerRepo : undefined) ?? 1;
+    return { ok: true, sizes: { count: request.count, maxCgroupsPerRepo } };
   }
-  const problem = (text: string): SizesFound => ({ ok: false, problem: text, without: false });
+  const problem = (text: string): SizesResult => ({ ok: false, problem: text, isDisabled: false });
   if (first === undefined)
     return problem(
       [
-        `how many buckets there are is not known: give ${words.count} ([cgroups.repositories] count of Gitaly's config.toml), or let gitaly.config-file name that file`,
+        `the number of buckets is unknown: set ${fieldNames.count} ([cgroups.repositories] count of Gitaly's config.toml), or gitaly.config-file to that file`,
         ...known.failures,
       ].join('; '),
     );
-  const unlike = meant.find(({ sizes: { count } }) => count !== first.sizes.count);
-  if (unlike !== undefined || limits.size > 1)
+  const isDifferent = matching.some(({ sizes: { count } }) => count !== first.sizes.count);
+  if (isDifferent || spreads.size > 1)
     return problem(
-      `Gitalys have different buckets (${meant.map(sizesText).join('; ')}): give ${words.storage} or ${words.count}`,
+      `Gitalys have different numbers of buckets (${matching.map(sizesText).join('; ')}): set ${fieldNames.storage} or ${fieldNames.count}`,
     );
   if (first.sizes.count === 0)
     return {
       ok: false,
-      without: true,
-      problem: `${first.name} sets no count in [cgroups.repositories]: Git runs in no buckets there. If Gitaly is configured elsewhere, give ${words.count}`,
+      isDisabled: true,
+      problem: `${first.name} sets no count in [cgroups.repositories], so Git runs in no bucket. If Gitaly is configured elsewhere, set ${fieldNames.count}`,
     };
   const { count, maxCgroupsPerRepo } = first.sizes;
-  return { ok: true, sizes: { count, maxCgroupsPerRepo: asked.maxCgroupsPerRepo ?? maxCgroupsPerRepo } };
+  return { ok: true, sizes: { count, maxCgroupsPerRepo: request.maxCgroupsPerRepo ?? maxCgroupsPerRepo } };
 }
 
-/** Those that the question names; all of them when it names none that is known. */
-export function meantGitalys(
+/** Those that the request names; all of them when it names none that is known. */
+export function matchingGitalys(
   gitalys: readonly KnownGitaly[],
-  { storage, server }: Pick<SizesAsked, 'storage' | 'server'>,
+  { storage, server }: Pick<SizesRequest, 'storage' | 'server'>,
 ): readonly KnownGitaly[] {
   const byServer =
-    server === undefined ? gitalys : gitalys.filter(({ identities }) => identities.some(isCalled(server)));
+    server === undefined ? gitalys : gitalys.filter(({ identities }) => identities.some(isNamed(server)));
   const possible = byServer.length > 0 ? byServer : gitalys;
   if (storage === undefined) return possible;
   const named = possible.filter(
-    ({ storages, identities }) => storages.includes(storage) || identities.some(isCalled(storage)),
+    ({ storages, identities }) => storages.includes(storage) || identities.some(isNamed(storage)),
   );
   return named.length > 0 ? named : possible;
 }
 
-const isCalled =
+const isNamed =
   (name: string) =>
   ({ pod, node }: Identity): boolean =>
     pod === '' ? node === name : pod === name || node === name;
 
 const sizesText = ({ identities, name, sizes }: KnownGitaly): string =>
-  `${identities.map(identityText).join(', ') || name}: ${sizes.count}${sizes.maxCgroupsPerRepo > 1 ? `, up to ${sizes.maxCgroupsPerRepo} for each repository` : ''}`;
+  `${identities.map(identityText).join(', ') || name}: ${sizes.count}${sizes.maxCgroupsPerRepo > 1 ? `, up to ${sizes.maxCgroupsPerRepo} per repository` : ''}`;
+
+export const noSuchBucketText = (bucket: number, storage: string, count: number): string =>
+  `${storage} has no ${bucketName(bucket)}: it has ${count} buckets, ${bucketName(0)} to ${bucketName(count - 1)}`;
+
+/** The configured number of buckets of each Gitaly, read in the background. */
+export interface ConfiguredBuckets {
+  /** cgroups.repositories.count as last read; undefined while it is unknown. From memory. */
+  of(identity: Identity): number | undefined;
+  /** Cancels a read in progress. */
+  close(): void;
+}
+
+/** A configuration changes with a restart of Gitaly; one that can no longer be read is unknown. */
+const readEveryMs = 60_000;
+
+export function createConfiguredBuckets(
+  configs: readonly ConfigSource[],
+  clock: Pick<Clock, 'monotonic'>,
+): ConfiguredBuckets {
+  const closing = new AbortController();
+  let counts: ReadonlyMap<string, number> = new Map();
+  let readAt: number | undefined;
+
+  async function read(): Promise<void> {
+    const { gitalys } = await readGitalys(configs, closing.signal);
+    counts = new Map(
+      gitalys
+        .filter(({ sizes }) => sizes.count > 0)
+        .flatMap(({ identities, sizes }) =>
+          identities.map((identity) => [identityKey(identity), sizes.count] as const),
+        ),
+    );
+  }
+
+  return {
+    of(identity) {
+      const now = clock.monotonic();
+      if (readAt === undefined || now - readAt >= readEveryMs) {
+        readAt = now;
+        void read();
+      }
+      return counts.get(identityKey(identity));
+    },
+    close: () => closing.abort(),
+  };
+}

@@ -1,5 +1,5 @@
 /** Incidents of memory: a repository that runs into its bucket's limit, and a pod that runs into its own. */
-import { bucketsOf } from '../../../src/sources/cgroup/buckets/hash.ts';
+import { bucketsOf } from '../../../src/buckets/hash.ts';
 import { podLevelMetrics } from '../../../src/sources/cgroup/level-metrics.ts';
 import {
   bucketMemoryUsage,

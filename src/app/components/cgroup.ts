@@ -1,7 +1,7 @@
 /** Gitaly's cgroups on this host, with the pods' names from Kubernetes or from a file. */
 import { readFile } from 'node:fs/promises';
 import { hostname, release } from 'node:os';
-import { createConfiguredBuckets } from '../../buckets/configured-buckets.ts';
+import { createConfiguredBuckets } from '../../buckets/sizes.ts';
 import { cgroupProblems } from '../../rules/problems/cgroup.ts';
 import type { Collector } from '../../scheduler/collector.ts';
 import { cgroupCollectorNames, createCgroupSource } from '../../sources/cgroup/source.ts';

@@ -1,7 +1,7 @@
 /** `gitaly-exporter bucket`, with paths from standard input and with a real Praefect's database. */
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { bucketsOf } from '../../../src/buckets/hash.ts';
 import { main } from '../../../src/cli/main.ts';
-import { bucketsOf } from '../../../src/sources/cgroup/buckets/hash.ts';
 import {
   praefectSchema,
   startPostgres,
@@ -79,12 +79,12 @@ describe('without a database', () => {
   });
 
   test.each<[string, string[], string]>([
-    ['nothing says the count', ['a.git', '--storage=default'], 'give --count ([cgroups.repositories] count'],
+    ['nothing says the count', ['a.git', '--storage=default'], 'set --count ([cgroups.repositories] count'],
     ['nothing says the storage', ['a.git', '--count=3'], 'give --storage'],
     [
       'the bucket does not exist',
       ['3', ...sized, '--null'],
-      'there is no repos-3 on default: it has 3, repos-0 to repos-2',
+      'default has no repos-3: it has 3 buckets, repos-0 to repos-2',
     ],
     ['the path is absolute', ['/var/a.git', ...sized], 'is absolute'],
     ['two questions', ['a.git', '--bucket=1', ...sized], 'two questions'],
@@ -108,7 +108,7 @@ describe('without a database', () => {
     const { code, err } = await bucket(['arg', ...configs, '--storage=gitaly-3'], { files });
     expect({ code, err }).toEqual({
       code: 2,
-      err: 'gitaly-exporter: Gitalys have different buckets (gitaly-1: 10; gitaly-2: 20): give --storage or --count\n',
+      err: 'gitaly-exporter: Gitalys have different numbers of buckets (gitaly-1: 10; gitaly-2: 20): set --storage or --count\n',
     });
   });
 
@@ -116,7 +116,7 @@ describe('without a database', () => {
     const files = { [configFile]: '[[storage]]\nname = "default"\n' };
     const { code, err } = await bucket(['arg', `--gitaly.config-file=${configFile}`], { files });
     expect(code).toBe(2);
-    expect(err).toContain('Git runs in no buckets there');
+    expect(err).toContain('Git runs in no bucket');
   });
 });
 

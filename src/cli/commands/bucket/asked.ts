@@ -1,10 +1,9 @@
 /** What `bucket` was asked for, and what both ways to answer share. */
 
-import { bucketName } from '../../../buckets/json.ts';
-import { noBucket } from '../../../buckets/routes.ts';
-import { type KnownGitalys, type SizesFound, sizesFor } from '../../../buckets/sizes.ts';
-import type { BucketSizes } from '../../../sources/cgroup/buckets/hash.ts';
-import { readRelativePath } from '../../../sources/cgroup/buckets/relative-path.ts';
+import type { BucketSizes } from '../../../buckets/hash.ts';
+import { bucketName } from '../../../buckets/hash.ts';
+import { readRelativePath } from '../../../buckets/paths.ts';
+import { type KnownGitalys, noSuchBucketText, type SizesResult, sizesFor } from '../../../buckets/sizes.ts';
 import type { CommandIo } from '../../command.ts';
 
 export interface BucketOptions {
@@ -53,20 +52,20 @@ export function sizesOn(storage: string, asked: Asked): BucketSizes {
   return found.sizes;
 }
 
-const findSizes = (storage: string, { options, known }: Asked): SizesFound =>
+const findSizes = (storage: string, { options, known }: Asked): SizesResult =>
   sizesFor(known, { ...options, storage }, { count: '--count', storage: '--storage' });
 
 /** Those storages whose Gitaly has buckets; all of them, when none has. */
 export function withBuckets(storages: readonly string[], asked: Asked): readonly string[] {
   const having = storages.filter((storage) => {
     const found = findSizes(storage, asked);
-    return found.ok || !found.without;
+    return found.ok || !found.isDisabled;
   });
   return having.length > 0 ? having : storages;
 }
 
 export function checkBucket(bucket: number, storage: string, { count }: BucketSizes): void {
-  if (bucket >= count) throw new CannotAnswer(noBucket(bucket, storage, count));
+  if (bucket >= count) throw new CannotAnswer(noSuchBucketText(bucket, storage, count));
 }
 
 /** `repos-17 of 100`, or `repos-98, repos-99 or repos-0 of 100`. */

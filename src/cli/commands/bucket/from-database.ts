@@ -1,7 +1,13 @@
 /** Answers of `bucket` from Praefect's database, which knows where on its Gitalys a repository is. */
 
-import { bucketName, listingJson, replicasJson } from '../../../buckets/json.ts';
-import { bucketsOfReplica, listBucket, type StorageListing } from '../../../buckets/listing.ts';
+import { bucketName } from '../../../buckets/hash.ts';
+import {
+  bucketsOfReplica,
+  listBucket,
+  listingJson,
+  replicasJson,
+  type StorageListing,
+} from '../../../buckets/listing.ts';
 import type { QueryOptions, QueryResult } from '../../../sources/praefect/database.ts';
 import { contactedStorages, replicasOf } from '../../../sources/praefect/queries/replica-paths.ts';
 import type { QueryContext } from '../../../sources/praefect/query.ts';

@@ -1,9 +1,8 @@
 /** Answers of `bucket` without a database: paths are as Gitaly has them, from the command line or standard input. */
 import { once } from 'node:events';
-import { bucketName } from '../../../buckets/json.ts';
-import { pathsOf, type StreamedPath } from '../../../buckets/path-stream.ts';
-import { meantGitalys } from '../../../buckets/sizes.ts';
-import { bucketsOf, bucketsOn } from '../../../sources/cgroup/buckets/hash.ts';
+import { bucketName, bucketsOf, bucketsOn } from '../../../buckets/hash.ts';
+import { type PathReading, pathsOf } from '../../../buckets/paths.ts';
+import { matchingGitalys } from '../../../buckets/sizes.ts';
 import type { ExitCode } from '../../command.ts';
 import {
   type Asked,
@@ -40,7 +39,7 @@ export async function answerFromPaths(asked: Asked): Promise<ExitCode> {
 /** One that is asked for, or those that configurations name. A guess could be a wrong bucket. */
 function storagesFor({ options, known }: Asked): readonly string[] {
   if (options.storage !== undefined) return [options.storage];
-  const names = new Set(meantGitalys(known.gitalys, {}).flatMap(({ storages }) => storages));
+  const names = new Set(matchingGitalys(known.gitalys, {}).flatMap(({ storages }) => storages));
   if (names.size > 0) return [...names];
   throw new CannotAnswer(
     'the bucket depends on the storage as well: give --storage (`default` on a single GitLab server), or let gitaly.config-file name its config.toml',
@@ -93,7 +92,7 @@ async function fromInput(asked: Asked): Promise<ExitCode> {
   }
   return paths === 0 && wrongPaths > 0 ? 2 : found > 0 ? 0 : 1;
 
-  function take(read: StreamedPath): void {
+  function take(read: PathReading): void {
     if (!read.ok) {
       wrongPaths += 1;
       if (wrong.length < 3) wrong.push(read.problem);

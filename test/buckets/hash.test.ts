@@ -1,15 +1,15 @@
-/** Buckets against what Go's hash/crc32 says, and against pairs of Gitaly's own tests. */
+/** Buckets compared with the results of Go's hash/crc32, and with pairs from Gitaly's own tests. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { bucketsOf, bucketTest } from '../../../../src/sources/cgroup/buckets/hash.ts';
+import { bucketsOf, bucketTest } from '../../src/buckets/hash.ts';
 
 const one = (count: number) => ({ count, maxCgroupsPerRepo: 1 });
 
-/** Rows of storage, relative path, crc32, and the sum modulo the counts that the header names. */
+/** Rows of storage, relative path, crc32, and the checksum modulo each count of the header. */
 const [header = [], ...rows] = readFileSync(
-  join(import.meta.dirname, '../../../fixtures/cgroup/buckets/pairs.tsv'),
+  join(import.meta.dirname, '../fixtures/cgroup/buckets/pairs.tsv'),
   'utf8',
 )
   .trimEnd()
@@ -18,12 +18,12 @@ const [header = [], ...rows] = readFileSync(
 const counts = header.slice(3).map((title) => Number(title.replace('% ', '')));
 
 describe('with one bucket for each repository', () => {
-  test('the fixture has what it should', () => {
+  test('the fixture has all its counts and pairs', () => {
     expect(counts).toEqual([1, 3, 10, 100, 1000, 4_294_967_311]);
     expect(rows).toHaveLength(13);
   });
 
-  test.each(rows)('%s / %s is where Go puts it', (storage = '', path = '', _sum, ...buckets) => {
+  test.each(rows)('%s / %s is in the bucket that Go computes', (storage = '', path = '', _sum, ...buckets) => {
     expect(counts.map((count) => bucketsOf(storage, path, one(count)))).toEqual(
       buckets.map((bucket) => [Number(bucket)]),
     );
@@ -33,7 +33,7 @@ describe('with one bucket for each repository', () => {
     expect(bucketsOf('command', 'arg', one(10))).toEqual([5]);
   });
 
-  test('a slash more, a wiki or another storage is another key', () => {
+  test('an additional slash, a wiki or another storage is a different key', () => {
     const all = [
       ['nfs-file01', 'gitlab-org/gitlab.git'],
       ['nfs-file01', 'gitlab-org/gitlab.git/'],
@@ -43,24 +43,24 @@ describe('with one bucket for each repository', () => {
     expect(new Set(all).size).toBe(4);
   });
 
-  test('0 for max_cgroups_per_repo is what Gitaly makes of it: 1', () => {
+  test('max_cgroups_per_repo = 0 is treated as 1, as Gitaly does', () => {
     expect(bucketsOf('command', 'arg', { count: 10, maxCgroupsPerRepo: 0 })).toEqual([5]);
   });
 
-  test.each([0, -1, 1.5, Number.NaN, 2 ** 60])('there are not %p buckets', (count) => {
+  test.each([0, -1, 1.5, Number.NaN, 2 ** 60])('a number of %p buckets is rejected', (count) => {
     expect(() => bucketsOf('default', 'a.git', one(count))).toThrow(RangeError);
   });
 });
 
-describe('with several', () => {
-  test('they follow the first one, and the last is followed by repos-0', () => {
+describe('with several buckets for each repository', () => {
+  test('they follow the first one, and repos-0 follows the last one', () => {
     expect(bucketsOf('command', 'arg', { count: 10, maxCgroupsPerRepo: 3 })).toEqual([5, 6, 7]);
     expect(
       bucketsOf('gitaly-1', '@cluster/repositories/6f/96/54771', { count: 10, maxCgroupsPerRepo: 3 }),
     ).toEqual([9, 0, 1]);
   });
 
-  test('none comes twice when all may be used', () => {
+  test('no bucket is repeated when all may be used', () => {
     expect(bucketsOf('command', 'arg', { count: 4, maxCgroupsPerRepo: 9 })).toHaveLength(4);
   });
 

@@ -1,10 +1,11 @@
-/** /api/v1/buckets/{n} on a real database: what it answers, and that nobody can load the database with it. */
+/** /api/v1/buckets/{n} on a real database: its responses, and that clients cannot load the database with it. */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import type pg from 'pg';
-import { type BucketSources, bucketRoutes } from '../../src/buckets/routes.ts';
+import { bucketRoute } from '../../src/app/bucket-route.ts';
+import { bucketsOf } from '../../src/buckets/hash.ts';
+import { type BucketSources, createBucketLookup } from '../../src/buckets/lookup.ts';
 import { type Clock, systemClock } from '../../src/lib/clock.ts';
 import type { ApiResponse } from '../../src/server/routes.ts';
-import { bucketsOf } from '../../src/sources/cgroup/buckets/hash.ts';
 import type { ConfigSource } from '../../src/sources/gitaly/target.ts';
 import { praefectSchema, startPostgres, type TestDatabase, type TestPostgres } from '../support/postgres.ts';
 
@@ -47,35 +48,35 @@ beforeAll(async () => {
     VALUES ('p1', 'default', 'gitaly-1', now()), ('p1', 'default', 'gitaly-2', now())`);
 });
 afterAll(() => server.stop());
-// Whatever was asked before is paid for.
+// The time budget of earlier lookups is refilled.
 beforeEach(() => {
   ahead += 3_600_000;
 });
 
-function api(sources: Partial<BucketSources> = {}) {
-  const [route] = bucketRoutes({
-    clock,
-    sources: () => ({
-      connection: database.connection,
-      statementTimeoutMs: 5000,
-      configs: [twoGitalys],
-      configuredStorages: undefined,
-      ...sources,
-    }),
+const sourcesOf =
+  (sources: Partial<BucketSources> = {}) =>
+  (): BucketSources => ({
+    connection: database.connection,
+    statementTimeoutMs: 5000,
+    configs: [twoGitalys],
+    configuredStorages: undefined,
+    ...sources,
   });
-  if (route === undefined) throw new Error('no route');
+
+function api(sources: Partial<BucketSources> = {}) {
+  const route = bucketRoute(createBucketLookup(sourcesOf(sources), clock));
   return (bucket: string, query: Record<string, string> = {}): Promise<ApiResponse> =>
     route.handle({ params: { bucket }, query, signal: new AbortController().signal });
 }
 
-const own = (storage: string, count: number, bucket: number): readonly number[] =>
+const sharing = (storage: string, count: number, bucket: number): readonly number[] =>
   Array.from({ length: 200 }, (_, at) => at + 1).filter((n) =>
     bucketsOf(storage, `@cluster/repositories/${n}`, { count, maxCgroupsPerRepo: 1 }).includes(bucket),
   );
 
-describe('what it answers', () => {
-  test('each storage that has the bucket, with the repositories whose own it is', async () => {
-    const answer = await api()('3', { limit: '2' });
+describe('a lookup', () => {
+  test('returns each storage that has the bucket, with the repositories that share it', async () => {
+    const response = await api()('3', { limit: '2' });
     const listed = expect.arrayContaining([
       {
         virtual_storage: 'default',
@@ -85,19 +86,19 @@ describe('what it answers', () => {
       },
     ]);
     const certain = { max_cgroups_per_repo: 1, certain: true, listed };
-    expect(answer).toEqual({
+    expect(response).toEqual({
       json: {
         bucket: 'repos-3',
         repositories_examined: 200,
         storages: [
-          { storage: 'gitaly-1', count: 10, repositories: own('gitaly-1', 10, 3).length, ...certain },
-          { storage: 'gitaly-2', count: 20, repositories: own('gitaly-2', 20, 3).length, ...certain },
+          { storage: 'gitaly-1', count: 10, repositories: sharing('gitaly-1', 10, 3).length, ...certain },
+          { storage: 'gitaly-2', count: 20, repositories: sharing('gitaly-2', 20, 3).length, ...certain },
         ],
       },
     });
   });
 
-  test('a storage without that bucket is left out', async () => {
+  test('leaves out a storage without the bucket', async () => {
     expect(await api()('repos-15')).toMatchObject({ json: { storages: [{ storage: 'gitaly-2' }] } });
   });
 
@@ -105,25 +106,25 @@ describe('what it answers', () => {
     [{ storage: 'gitaly-2' }, ['gitaly-2'], 20],
     [{ node: 'gitaly-1', pod: '' }, ['gitaly-1'], 10],
     [{ storage: 'gitaly-1', count: '7' }, ['gitaly-1'], 7],
-  ])('%j', async (query, storages, count) => {
+  ])('with %j returns the storages that match', async (query, storages, count) => {
     expect(await api()('3', query)).toMatchObject({
       json: { storages: storages.map((storage) => ({ storage, count })) },
     });
   });
 
-  test("a pod's storage is the one of its configuration, else the one of its name", async () => {
+  test("takes a pod's storage from its configuration, else from its name", async () => {
     const named = api({
       configs: [configSource([{ pod: 'gl-0', node: 'n1', storage: 'gitaly-1', count: 10 }])],
     });
     expect(await named('3', { pod: 'gl-0', node: 'n1' })).toMatchObject({
-      json: { storages: [{ storage: 'gitaly-1', repositories: own('gitaly-1', 10, 3).length }] },
+      json: { storages: [{ storage: 'gitaly-1', repositories: sharing('gitaly-1', 10, 3).length }] },
     });
     expect(await api({ configs: [] })('3', { pod: 'gitaly-2', count: '20' })).toMatchObject({
-      json: { storages: [{ storage: 'gitaly-2', repositories: own('gitaly-2', 20, 3).length }] },
+      json: { storages: [{ storage: 'gitaly-2', repositories: sharing('gitaly-2', 20, 3).length }] },
     });
   });
 
-  test('a storage whose Gitaly has no buckets is left out, and said when it is the one that is meant', async () => {
+  test('leaves out a Gitaly without buckets, and rejects a request for it alone', async () => {
     const some = api({
       configs: [
         configSource([
@@ -135,112 +136,114 @@ describe('what it answers', () => {
     expect(await some('3')).toMatchObject({ json: { storages: [{ storage: 'gitaly-2' }] } });
     expect(await some('3', { storage: 'gitaly-1' })).toMatchObject({
       status: 400,
-      json: { error: expect.stringContaining('Git runs in no buckets there') },
+      json: { error: expect.stringContaining('Git runs in no bucket') },
     });
   });
 
-  test('the storages that are configured come before those of the heartbeats', async () => {
+  test('prefers configured storages over those in heartbeats', async () => {
     const some = api({ configuredStorages: ['gitaly-2'] });
     expect(await some('3')).toMatchObject({ json: { storages: [{ storage: 'gitaly-2' }] } });
   });
 });
 
-describe('what it refuses', () => {
+describe('a rejected request', () => {
   test.each<[string, Record<string, string>, number, string]>([
-    ['x', {}, 400, 'a bucket is a number'],
-    ['-1', {}, 400, 'a bucket is a number'],
-    ['1e3', {}, 400, 'a bucket is a number'],
-    ['99999999999999999999', {}, 400, 'a bucket is a number'],
-    ['3', { limit: '0' }, 400, 'limit is a whole number from 1 to 1000'],
-    ['3', { limit: '1001' }, 400, 'limit is'],
-    ['3', { count: '0' }, 400, 'count is'],
-    ['3', { count: 'ten' }, 400, 'count is'],
-    ['3', { max_cgroups_per_repo: '0' }, 400, 'max_cgroups_per_repo is'],
-    ['3', { storages: 'gitaly-1' }, 400, 'there is no such parameter; they are storage, pod'],
+    ['x', {}, 400, 'the bucket must be a number'],
+    ['-1', {}, 400, 'the bucket must be a number'],
+    ['1e3', {}, 400, 'the bucket must be a number'],
+    ['99999999999999999999', {}, 400, 'the bucket must be a number'],
+    ['3', { limit: '0' }, 400, 'limit must be an integer from 1 to 1000'],
+    ['3', { limit: '1001' }, 400, 'limit must be'],
+    ['3', { count: '0' }, 400, 'count must be'],
+    ['3', { count: 'ten' }, 400, 'count must be'],
+    ['3', { max_cgroups_per_repo: '0' }, 400, 'max_cgroups_per_repo must be'],
+    ['3', { storages: 'gitaly-1' }, 400, 'unknown parameter; expected storage, pod'],
     ['3', { storage: '' }, 400, 'storage is empty'],
     ['3', { storage: 'x'.repeat(300) }, 400, 'at most 255'],
-    ['10', { storage: 'gitaly-1' }, 404, 'it has 10, repos-0 to repos-9'],
+    ['10', { storage: 'gitaly-1' }, 404, 'it has 10 buckets, repos-0 to repos-9'],
     ['20', {}, 404, 'no storage has a bucket repos-20'],
-    ['3', { storage: 'gitaly-7' }, 400, 'Gitalys have different buckets'],
-  ])('%s %j: %i', async (bucket, query, status, error) => {
+    ['3', { storage: 'gitaly-7' }, 400, 'Gitalys have different numbers of buckets'],
+  ])('of bucket %s with %j gets status %i', async (bucket, query, status, error) => {
     expect(await api()(bucket, query)).toEqual({ status, json: { error: expect.stringContaining(error) } });
   });
 
-  test('without a count, the setting that gives it', async () => {
+  test('without a known count names the parameter to set', async () => {
     expect(await api({ configs: [] })('3')).toMatchObject({
       status: 400,
-      json: { error: expect.stringContaining('give the parameter count') },
+      json: { error: expect.stringContaining('set the parameter count') },
     });
   });
 
-  test('without a database, which setting is missing and what does without', async () => {
+  test('without a database names the missing setting', async () => {
     expect(await api({ connection: undefined })('3')).toMatchObject({
       status: 404,
       json: { error: expect.stringContaining('praefect.database.url') },
     });
   });
 
-  test('a database that does not answer: 503, and why; a second later it is asked anew', async () => {
-    let away = true;
-    const connection = () => ({ ...database.connection, ...(away ? { port: 1 } : {}) });
-    const [route] = bucketRoutes({
-      clock,
-      sources: () => ({
-        connection: connection(),
-        statementTimeoutMs: 5000,
-        configs: [twoGitalys],
-        configuredStorages: undefined,
-      }),
+  test('for which the database is down gets 503 with the reason, and works a second later', async () => {
+    let isDown = true;
+    const get = api({
+      get connection() {
+        return { ...database.connection, ...(isDown ? { port: 1 } : {}) };
+      },
     });
-    const ask = () =>
-      route?.handle({ params: { bucket: '3' }, query: {}, signal: new AbortController().signal });
-    expect(await ask()).toMatchObject({ status: 503, json: { error: expect.stringContaining(':1') } });
-    away = false;
-    expect(await ask()).toMatchObject({
+    expect(await get('3')).toMatchObject({ status: 503, json: { error: expect.stringContaining(':1') } });
+    isDown = false;
+    expect(await get('3')).toMatchObject({
       status: 503,
-      json: { error: expect.stringContaining('again in 1 s') },
+      json: { error: expect.stringContaining('retry in 1 s') },
     });
     ahead += 1000;
-    expect(await ask()).toMatchObject({ json: { bucket: 'repos-3' } });
+    expect(await get('3')).toMatchObject({ json: { bucket: 'repos-3' } });
   });
 });
 
-describe('what it costs', () => {
-  const scans = async (): Promise<number> => {
+describe('the load on the database', () => {
+  const bucket3 = {
+    bucket: 3,
+    storage: undefined,
+    server: undefined,
+    count: undefined,
+    maxCgroupsPerRepo: undefined,
+    limit: 100,
+  };
+  const openScans = async (): Promise<number> => {
     const { rows } = await client.query(
       "SELECT count(*)::int4 AS open FROM pg_stat_activity WHERE application_name = 'gitaly-exporter buckets'",
     );
     return rows[0].open;
   };
 
-  test('the same question at once is asked once, and its answer is given again for 30 s', async () => {
-    const ask = api();
-    const [first, second] = await Promise.all([ask('3'), ask('3')]);
+  test('stays at one scan for concurrent identical requests, and their response is cached for 30 s', async () => {
+    const lookup = createBucketLookup(sourcesOf(), clock);
+    const get = () => lookup.list(bucket3);
+    const [first, second] = await Promise.all([get(), get()]);
     expect(second).toBe(first);
     ahead += 29_000;
-    expect(await ask('3')).toBe(first);
+    expect(await get()).toBe(first);
     ahead += 2000;
-    expect(await ask('3')).not.toBe(first);
+    expect(await get()).not.toBe(first);
   });
 
-  test('another question waits its turn, and until the one before is paid for tenfold', async () => {
-    const ask = api();
-    const [answered, refused] = await Promise.all([ask('3'), ask('4')]);
+  test('is limited to one scan at a time, and to a tenth of the time', async () => {
+    const get = api();
+    const [answered, refused] = await Promise.all([get('3'), get('4')]);
     expect(answered).toMatchObject({ json: { bucket: 'repos-3' } });
     expect(refused).toMatchObject({
       status: 503,
-      json: { error: expect.stringContaining('ask again in 1 s') },
+      json: { error: expect.stringContaining('retry in 1 s') },
     });
-    expect(await ask('4')).toMatchObject({ status: 503 });
-    // What needs no database is said at once.
-    expect(await ask('99', { storage: 'gitaly-1' })).toMatchObject({ status: 404 });
+    expect(await get('4')).toMatchObject({ status: 503 });
+    // Rejections that need no database do not wait.
+    expect(await get('99', { storage: 'gitaly-1' })).toMatchObject({ status: 404 });
     ahead += 60_000;
-    expect(await ask('4')).toMatchObject({ json: { bucket: 'repos-4' } });
+    expect(await get('4')).toMatchObject({ json: { bucket: 'repos-4' } });
   });
 
-  test('no connection stays behind', async () => {
+  test('ends with the connection closed', async () => {
     await api()('3');
-    for (const end = performance.now() + 5000; (await scans()) > 0 && performance.now() < end; );
-    expect(await scans()).toBe(0);
+    for (const end = performance.now() + 5000; (await openScans()) > 0 && performance.now() < end; );
+    expect(await openScans()).toBe(0);
   });
 });

@@ -1,5 +1,5 @@
 import { expect, test } from '@jest/globals';
-import { readRelativePath } from '../../../../src/sources/cgroup/buckets/relative-path.ts';
+import { readRelativePath } from '../../src/buckets/paths.ts';
 
 test.each([
   ['@hashed/ab/cd/abcd.git', '@hashed/ab/cd/abcd.git'],
@@ -8,7 +8,7 @@ test.each([
   ['gruppe/Projekt ä.git', 'gruppe/Projekt ä.git'],
   ['.git', '.git'],
   ['a/./b.git', 'a/./b.git'],
-])('%p is %p', (written, path) => {
+])('the path %p is read as %p', (written, path) => {
   expect(readRelativePath(written)).toEqual({ ok: true, path });
 });
 
@@ -17,10 +17,10 @@ test.each([
   ['', 'empty'],
   ['./', 'empty'],
   ['.', 'empty'],
-  ['../a.git', 'upwards'],
-  ['a/../b.git', 'upwards'],
+  ['../a.git', '..'],
+  ['a/../b.git', '..'],
   ['a.git\0b.git', '-0'],
   ['a'.repeat(5000), 'longer'],
-])('%p is refused', (written, why) => {
+])('the path %p is rejected', (written, why) => {
   expect(readRelativePath(written)).toEqual({ ok: false, problem: expect.stringContaining(why) });
 });

@@ -1,6 +1,6 @@
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { createMostWritten } from '../../src/buckets/most-written.ts';
+import { createMostWritten } from '../../src/buckets/listing.ts';
 
 const replica = (generation: number, at: number) => ({
   virtualStorage: 'default',
@@ -10,7 +10,7 @@ const replica = (generation: number, at: number) => ({
   generation,
 });
 
-test('as a sort of all of them would have it', () => {
+test('the replicas with the most writes are those that sorting all of them gives', () => {
   fc.assert(
     fc.property(
       fc.array(fc.integer({ min: -1, max: 20 }), { maxLength: 600 }),

@@ -1,12 +1,12 @@
 import { expect, test } from '@jest/globals';
-import { createConfiguredBuckets } from '../../src/buckets/configured-buckets.ts';
+import { createConfiguredBuckets } from '../../src/buckets/sizes.ts';
 import type { ConfigSource } from '../../src/sources/gitaly/target.ts';
 import { createManualClock, settle } from '../support/manual-clock.ts';
 
 const identity = (pod: string) => ({ namespace: 'gitlab', pod, node: 'node-1' });
 const withCount = (count: number): string => `[cgroups]\n[cgroups.repositories]\ncount = ${count}\n`;
 
-test('the count of each Gitaly, read each minute and in the background; what is not known or 0 is undefined', async () => {
+test('configured counts are read every minute in the background; unknown ones and 0 are undefined', async () => {
   const clock = createManualClock();
   let texts = [
     { name: 'a', text: withCount(100), identities: [identity('a')] },
