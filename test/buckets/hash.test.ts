@@ -23,11 +23,14 @@ describe('with one bucket for each repository', () => {
     expect(rows).toHaveLength(13);
   });
 
-  test.each(rows)('%s / %s is in the bucket that Go computes', (storage = '', path = '', _sum, ...buckets) => {
-    expect(counts.map((count) => bucketsOf(storage, path, one(count)))).toEqual(
-      buckets.map((bucket) => [Number(bucket)]),
-    );
-  });
+  test.each(rows)(
+    '%s / %s is in the bucket that Go computes',
+    (storage = '', path = '', _sum, ...buckets) => {
+      expect(counts.map((count) => bucketsOf(storage, path, one(count)))).toEqual(
+        buckets.map((bucket) => [Number(bucket)]),
+      );
+    },
+  );
 
   test("Gitaly's own TestCloneIntoCgroup puts the key command/arg into repos-5 of 10", () => {
     expect(bucketsOf('command', 'arg', one(10))).toEqual([5]);
