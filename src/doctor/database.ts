@@ -6,6 +6,7 @@ import { createEventLog } from '../scheduler/event-log.ts';
 import type { Failure } from '../scheduler/outcome.ts';
 import { praefectTables, praefectViews } from '../sources/praefect/catalog.ts';
 import { createDatabase } from '../sources/praefect/connection/create-database.ts';
+import { fixSeparator } from '../sources/praefect/connection/failures.ts';
 import type { Database, DatabaseRow } from '../sources/praefect/database.ts';
 import { createVariantSource, isFailure } from '../sources/praefect/query.ts';
 import { accessChecks, type Finding, finds, type Mend, passes, todo } from './finding.ts';
@@ -213,7 +214,7 @@ function failureFinding(
   status: 'fail' | 'unknown' = 'fail',
 ): Finding {
   // The mend stands in the message of the database's own failures.
-  const [found = message, mend] = message.split('. Mend: ');
+  const [found = message, mend] = message.split(fixSeparator);
   return finds(check, status, found, mend === undefined ? [] : [todo(mend)]);
 }
 

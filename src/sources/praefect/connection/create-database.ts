@@ -1,39 +1,46 @@
 /**
- * Praefect's database as the rest of the room sees it: one connection, one question at a time, each in a
- * read-only transaction that is bounded on both sides and paid from the budget.
+ * Praefect's database: one connection, one query at a time, each in a read-only transaction that is limited on both
+ * sides and charged to the time budget.
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { DatabaseConnection } from '../../../config/database-connection.ts';
+import { createDeadline, unlessAborted } from '../../../lib/abort.ts';
 import type { Clock } from '../../../lib/clock.ts';
 import { type Log, silentLog } from '../../../lib/log.ts';
+import { createSerialQueue } from '../../../lib/serial-queue.ts';
 import type { Budget } from '../../../scheduler/budget.ts';
 import type { Database, QueryOptions, QueryResult } from '../database.ts';
-import { createBackoff } from './backoff.ts';
-import { connect } from './connect.ts';
-import { failureOf, placeOf } from './failures.ts';
-import { type Finding, found, inWords, type Result, succeeded } from './finding.ts';
-import { limit } from './limit.ts';
-import { lookAt } from './look.ts';
-import { createQueue } from './queue.ts';
-import type { Facts, Session } from './session.ts';
-import { questionAlone } from './transaction.ts';
+import { connect, createOutage } from './connect.ts';
+import { addressText, databaseFailure } from './failures.ts';
+import { type DatabaseFault, type DatabaseResult, faulty, succeeded } from './fault.ts';
+import type { ConnectionFacts, Session } from './session.ts';
+import { runTransaction, singleStatement } from './transaction.ts';
 
 export interface DatabaseOptions {
   readonly connection: DatabaseConnection;
   readonly clock: Clock;
   /**
-   * Pays the wall time of every question, failed ones too, less what the network takes for its messages: that is
-   * not the database's time. Neither is the wait in our queue, nor connecting.
+   * Charged the wall time of every query, failed ones included, less the network's round trips, which do not load the
+   * database. Waiting in the queue and connecting are free.
    */
   readonly budget: Budget;
   readonly log?: Log;
-  /** Seen in pg_stat_activity. Default `gitaly-exporter`. */
+  /** Shown in pg_stat_activity. Default `gitaly-exporter`. */
   readonly applicationName?: string;
-  /** For the backoff's jitter; default Math.random. */
+  /** For the jitter between attempts to connect; default Math.random. */
   readonly random?: () => number;
 }
 
-/** Connects at the first question, and again at the next one after a loss. */
+/** A query's turn on the connection. */
+interface Turn {
+  readonly session: Session;
+  readonly options: Required<QueryOptions>;
+  result<T>(result: DatabaseResult<T>): QueryResult<T>;
+  /** Charges the budget and admits the next query. */
+  end(): void;
+}
+
+/** Connects with the first query, and again with the next one after the connection was lost. */
 export function createDatabase({
   connection,
   clock,
@@ -42,131 +49,149 @@ export function createDatabase({
   applicationName = 'gitaly-exporter',
   random = Math.random,
 }: DatabaseOptions): Database {
-  const queue = createQueue();
-  const backoff = createBackoff(clock, random);
+  const queue = createSerialQueue();
+  const outage = createOutage(clock, random);
   const closing = new AbortController();
-  const place = placeOf(connection);
   let session: Session | undefined;
+  let facts: ConnectionFacts | undefined;
   let roundTripMs = 0;
-  let facts: Facts | undefined;
 
-  /** The live session, or a new one. */
-  async function connected(signal: AbortSignal): Promise<Result<Session>> {
+  /** The open session, or a new one. */
+  async function connected(signal: AbortSignal): Promise<DatabaseResult<Session>> {
     if (session !== undefined) {
-      // The end of an idle connection may lie in the socket, unread: two turns let one poll pass for certain.
+      // The end of an idle connection may lie unread in the socket: two turns of the event loop include one poll.
       await nextTurn();
       await nextTurn();
-      const lost = session.lost();
-      if (lost === undefined) return succeeded(session);
-      // One connection: not before the old one has ended, which takes a second at most.
-      if (!(await endsBefore(signal, session.gone))) return found(noTurn);
+      if (session.lost() === undefined) return succeeded(session);
+      // At most one connection: the old one must have ended, which takes a second at most.
+      if (
+        !(await unlessAborted(
+          session.closed.then(() => true),
+          signal,
+        ))
+      )
+        return faulty(queueTimeout);
       session = undefined;
     }
-    const wait = backoff.reason();
-    if (wait !== undefined) return found(wait);
+    const blocked = outage.blocked();
+    if (blocked !== undefined) return faulty(blocked);
     const result = await connect(connection, applicationName, clock, signal);
     if (!result.ok) {
-      backoff.failed(result.finding);
+      outage.attemptFailed(result.fault);
       return result;
     }
     session = result.value;
-    roundTripMs = await fastestRoundTripMs(session, clock, signal);
     facts = session.facts;
-    const away = backoff.succeeded();
+    roundTripMs = await fastestRoundTripMs(session, clock, signal);
+    const downMs = outage.end();
     log.info(
-      { ...facts },
-      `connected to Praefect's database at ${place}${away === undefined ? '' : `, after ${inWords(away)}`}`,
+      {
+        address: addressText(connection),
+        encrypted: facts.encrypted,
+        server_version: facts.serverVersion,
+        pooler: facts.pooler,
+        ...(downMs !== undefined && { unreachable_seconds: Math.round(downMs / 1000) }),
+      },
+      "connected to Praefect's database",
     );
     return result;
   }
 
-  /** One turn in the queue: connects, asks, pays. */
-  async function turn<T>(
-    options: QueryOptions,
-    ask: (session: Session, options: Required<QueryOptions>) => Promise<Result<T>>,
-  ): Promise<QueryResult<T>> {
-    const purpose = options.purpose ?? "Praefect's database";
-    // Not AbortSignal.any: what hangs on a signal that lives as long as the program is never collected.
-    const bounds = limit(clock, undefined, options.signal, closing.signal);
-    const { signal } = bounds;
-    const answer = (result: Result<T>, elapsedMs: number): QueryResult<T> =>
-      result.ok
-        ? { ok: true, value: result.value, elapsedMs }
-        : {
-            ok: false,
-            failure: failureOf(result.finding, connection, purpose),
-          };
+  const failure = (fault: DatabaseFault, purpose: string): QueryResult<never> => ({
+    ok: false,
+    failure: databaseFailure(fault, connection, purpose),
+  });
+
+  /** Waits for the queue and connects. The caller must end the turn. */
+  async function startTurn(options: QueryOptions): Promise<Turn | { readonly refused: QueryResult<never> }> {
+    const { purpose = "Praefect's database" } = options;
+    // Not AbortSignal.any: what depends on a signal that lives as long as the program is never collected.
+    const deadline = createDeadline(clock, undefined, options.signal, closing.signal);
+    const { signal } = deadline;
     const leave = await queue.enter(signal);
-    if (leave === undefined) {
-      bounds.release();
-      return answer(found(closing.signal.aborted ? closed : noTurn), 0);
+    const release = (): void => {
+      deadline.release();
+      leave?.();
+    };
+    const live =
+      leave === undefined
+        ? faulty(closing.signal.aborted ? shuttingDown : queueTimeout)
+        : await connected(signal);
+    if (!live.ok) {
+      release();
+      return { refused: failure(live.fault, purpose) };
     }
-    try {
-      const live = await connected(signal);
-      if (!live.ok) return answer(live, 0);
-      const started = clock.monotonic();
-      const elapsed = (): number => clock.monotonic() - started;
-      const before = live.value.roundTrips();
-      try {
-        return answer(await ask(live.value, { ...options, purpose, signal }), elapsed());
-      } finally {
-        const network = (live.value.roundTrips() - before) * roundTripMs;
-        budget.charge(Math.max(0, elapsed() - network));
-      }
-    } finally {
-      bounds.release();
-      leave();
-    }
+    const own = live.value;
+    const started = clock.monotonic();
+    const roundTripsBefore = own.roundTrips();
+    const elapsedMs = (): number => clock.monotonic() - started;
+    return {
+      session: own,
+      options: { ...options, purpose, signal },
+      result: (result) =>
+        result.ok
+          ? { ok: true, value: result.value, elapsedMs: elapsedMs() }
+          : failure(result.fault, purpose),
+      end() {
+        const networkMs = (own.roundTrips() - roundTripsBefore) * roundTripMs;
+        budget.charge(Math.max(0, elapsedMs() - networkMs));
+        release();
+      },
+    };
   }
 
   return {
-    query: (sql, options) =>
-      turn(options, async (live, limits) => {
-        const text = questionAlone(sql, limits.purpose, limits.statementTimeoutMs);
-        const rows = await live.rows(text, limits);
-        if (!live.inTransaction()) return rows;
-        live.abandon();
-        return rows.ok ? found({ reason: 'internal', found: 'a question left its transaction open' }) : rows;
-      }),
-    transaction: (options, body) => turn(options, (live, limits) => lookAt(live, limits, body)),
+    async query(sql, options) {
+      const turn = await startTurn(options);
+      if ('refused' in turn) return turn.refused;
+      try {
+        const rows = await turn.session.rows(singleStatement(sql, turn.options), turn.options);
+        if (!turn.session.isInTransaction()) return turn.result(rows);
+        turn.session.abandon();
+        return turn.result(rows.ok ? faulty(openTransaction) : rows);
+      } finally {
+        turn.end();
+      }
+    },
+    async transaction(options, body) {
+      const turn = await startTurn(options);
+      if ('refused' in turn) return turn.refused;
+      try {
+        return turn.result(await runTransaction(turn.session, turn.options, body));
+      } finally {
+        turn.end();
+      }
+    },
     connection: () => facts,
     async close() {
       closing.abort();
-      // Whatever runs gives up at once; this waits for its end.
-      const leave = await queue.enter(new AbortController().signal);
+      // What runs gives up; this waits for its end.
+      const leave = await queue.enter();
       await session?.end();
-      await session?.gone;
+      await session?.closed;
       leave?.();
     },
   };
 }
 
-/** How long the shortest of a few empty messages takes there and back: nearly all of it is the network. */
+/**
+ * The shortest time that an empty message takes there and back, in milliseconds: nearly all of it is the network.
+ * Without this a round trip of 20 ms alone would exceed the budget of 1 % with one query a second.
+ */
 async function fastestRoundTripMs(session: Session, clock: Clock, signal: AbortSignal): Promise<number> {
   let fastest = Number.POSITIVE_INFINITY;
   for (let attempt = 0; attempt < 3; attempt++) {
     const started = clock.monotonic();
-    const answer = await session.rows('', { signal, statementTimeoutMs: 1000 });
-    if (!answer.ok) return 0;
+    const result = await session.rows('', { signal, statementTimeoutMs: 1000 });
+    if (!result.ok) return 0;
     fastest = Math.min(fastest, clock.monotonic() - started);
   }
   return fastest;
 }
 
-const noTurn: Finding = {
+const queueTimeout: DatabaseFault = {
   reason: 'timeout',
-  found: 'its time was up while it waited for its turn behind other questions',
+  found: 'the deadline passed while it waited for earlier queries to finish',
 };
-const closed: Finding = { reason: 'internal', found: 'the exporter is stopping' };
-
-/** False when the signal aborts first. */
-async function endsBefore(signal: AbortSignal, work: Promise<void>): Promise<boolean> {
-  let stop = (): void => undefined;
-  const aborted = new Promise<false>((resolve) => {
-    stop = () => resolve(false);
-    signal.addEventListener('abort', stop, { once: true });
-  });
-  const ended = await Promise.race([work.then(() => true), aborted]);
-  signal.removeEventListener('abort', stop);
-  return ended;
-}
+const shuttingDown: DatabaseFault = { reason: 'internal', found: 'the exporter is shutting down' };
+const openTransaction: DatabaseFault = { reason: 'internal', found: 'the query left a transaction open' };

@@ -1,122 +1,139 @@
-/** From an error to a sentence for people: what was asked, where, what was found there, and the mend. */
+/** From an error to a sentence for people: what was read, where, what was found, and how to fix it. */
 import pg from 'pg';
 import type { DatabaseConnection } from '../../../config/database-connection.ts';
+import { durationText } from '../../../lib/format.ts';
 import type { Failure } from '../../../scheduler/outcome.ts';
-import { type Finding, inWords } from './finding.ts';
-import { ruleOf } from './sql-states.ts';
-import { messageOf, systemFinding } from './system-errors.ts';
+import { type DatabaseFault, messageOf, ruleOf, systemFault } from './fault.ts';
 
-/** What was under way when the error came; absent while connecting. */
-export interface Asked {
+/** The statement that was running when the error came. */
+export interface RunningStatement {
   readonly sql: string;
   readonly statementTimeoutMs: number;
   readonly elapsedMs: number;
 }
 
-/** The finding of an error that pg threw: the server's, the operating system's, or its own. */
-export function findingOf(error: unknown, user: string, asked?: Asked): Finding {
-  if (error instanceof pg.DatabaseError && error.code !== undefined) return serverFinding(error, user, asked);
-  return systemFinding(error) ?? driverFinding(error);
+/**
+ * The fault of an error that pg threw: the server's, the operating system's, or the driver's own.
+ *
+ * @param running undefined while connecting
+ */
+export function faultOf(error: unknown, user: string, running?: RunningStatement): DatabaseFault {
+  if (error instanceof pg.DatabaseError && error.code !== undefined) return serverFault(error, user, running);
+  return systemFault(error) ?? driverFault(error);
 }
 
-function serverFinding(error: pg.DatabaseError, user: string, asked: Asked | undefined): Finding {
+function serverFault(
+  error: pg.DatabaseError,
+  user: string,
+  running: RunningStatement | undefined,
+): DatabaseFault {
   const sqlState = error.code ?? '';
-  const said = `the server said: ${error.message} (${sqlState})`;
-  const base: Finding = { ...ruleOf(sqlState, error.message), found: said, sqlState };
-  const table = tableIn(error, asked?.sql);
+  const reported = `the server reported: ${error.message} (${sqlState})`;
+  const base: DatabaseFault = { ...ruleOf(sqlState, error.message), found: reported, sqlState };
+  const table = tableIn(error, running?.sql);
   switch (sqlState) {
     case '28000':
-      // A server that demands a client's certificate says so at login, after a good handshake.
+      // A server that requires a client certificate reports it at login, after a complete handshake.
       if (/client certificate/.test(error.message))
         return {
           ...base,
           reason: 'tls',
-          mend: 'set sslcert and sslkey to a certificate that the server accepts',
+          fix: 'set sslcert and sslkey to a certificate that the server accepts',
         };
       if (/no encryption|SSL off/.test(error.message))
-        return { ...base, mend: 'pg_hba.conf may want TLS (hostssl): try sslmode=require or stricter' };
+        return { ...base, fix: 'pg_hba.conf may require TLS (hostssl): try sslmode=require or stricter' };
       return base;
     case '42501': {
-      const { what, grant } = forbidden(error.message, table, asked === undefined);
+      const { action, grant } = deniedAction(error.message, table, running === undefined);
       return {
         ...base,
-        found: `user "${user}" may not ${what}; ${said}`,
-        mend: `GRANT ${grant} TO "${user}"; deploy/sql/role.sql grants all that is needed`,
+        found: `user "${user}" may not ${action}; ${reported}`,
+        fix: `GRANT ${grant} TO "${user}"; deploy/sql/role.sql grants everything that is needed`,
       };
     }
     case '57014':
-      // The same state for statement_timeout and for pg_cancel_backend, in the server's language: time tells.
-      if (asked !== undefined && asked.elapsedMs >= asked.statementTimeoutMs * 0.9)
+      // statement_timeout and pg_cancel_backend share the state and the text is in any language: time decides.
+      if (running !== undefined && running.elapsedMs >= running.statementTimeoutMs * 0.9)
         return {
           ...base,
           reason: 'timeout',
-          found: `the server cancelled it at its limit of ${inWords(asked.statementTimeoutMs)} (statement_timeout)`,
-          mend: 'the database is busy, or this question is too large for its limit',
+          found: `the server canceled it after ${durationText(running.statementTimeoutMs)} (statement_timeout)`,
+          fix: 'the database is busy, or the query needs a longer timeout',
         };
-      return { ...base, found: `somebody cancelled it; ${said}` };
+      return { ...base, found: `the query was canceled by a user; ${reported}` };
     case '55P03':
-      return { ...base, found: `${table === undefined ? 'a table' : `table "${table}"`} is locked; ${said}` };
+      return {
+        ...base,
+        found: `${table === undefined ? 'a table' : `table "${table}"`} is locked; ${reported}`,
+      };
     case '25006':
-      return { ...base, found: `a question of ours tried to write, and was refused; ${said}` };
+      return { ...base, found: `a query tried to write and was rejected; ${reported}` };
     default:
       return base;
   }
 }
 
-/** What a role may not do, and the grant that it lacks. */
-function forbidden(
+/** What the role may not do, and the missing grant. */
+function deniedAction(
   message: string,
   table: string | undefined,
-  connecting: boolean,
-): { readonly what: string; readonly grant: string } {
-  if (connecting) return { what: 'enter the database', grant: 'CONNECT ON DATABASE ...' };
+  isConnecting: boolean,
+): { readonly action: string; readonly grant: string } {
+  if (isConnecting) return { action: 'connect to the database', grant: 'CONNECT ON DATABASE ...' };
   const schema = /permission denied for schema "?([^"\s]+)"?$/.exec(message)?.[1];
-  if (schema !== undefined) return { what: `use schema "${schema}"`, grant: `USAGE ON SCHEMA "${schema}"` };
+  if (schema !== undefined) return { action: `use schema "${schema}"`, grant: `USAGE ON SCHEMA "${schema}"` };
   return table === undefined
-    ? { what: 'read what this question needs', grant: 'SELECT ON ...' }
-    : { what: `read table "${table}"`, grant: `SELECT ON "${table}"` };
+    ? { action: 'read what this query needs', grant: 'SELECT ON ...' }
+    : { action: `read table "${table}"`, grant: `SELECT ON "${table}"` };
 }
 
 /**
- * The table that an error is about. The server's messages put it last, quoted in some; a lock timeout has no
- * name, but its position points at the table in the question.
+ * The table of an error. Messages name it last, some of them quoted; a lock timeout has no name, but its position
+ * points at the table in the statement.
  */
 function tableIn(error: pg.DatabaseError, sql: string | undefined): string | undefined {
   const named = /permission denied for (?:table|relation|view|sequence) "?([^"\s]+)"?$/.exec(error.message);
   if (named?.[1] !== undefined) return named[1];
   if (error.position === undefined || sql === undefined) return undefined;
-  // The position counts characters from 1, not UTF-16 units; our questions are plain ASCII.
+  // The position counts characters from 1, not UTF-16 units; the exporter's statements are ASCII.
   return /^"?([\w.]+)"?/.exec(sql.slice(Number(error.position) - 1))?.[1];
 }
 
-/** Errors of pg itself have no code, only words (pg 8.23: lib/client.js, lib/crypto/sasl.js, pg-protocol). */
-function driverFinding(error: unknown): Finding {
-  const words = messageOf(error);
-  if (/^Connection terminated|connection error and is not queryable|Client was closed/.test(words))
-    return { reason: 'refused', found: 'the server ended the connection' };
-  if (/^SASL:/.test(words))
+/** pg's own errors have no code, only a message (pg 8.23: lib/client.js, lib/crypto/sasl.js, pg-protocol). */
+function driverFault(error: unknown): DatabaseFault {
+  const message = messageOf(error);
+  if (/^Connection terminated|connection error and is not queryable|Client was closed/.test(message))
+    return { reason: 'refused', found: 'the server closed the connection' };
+  if (/^SASL:/.test(message))
     return {
       reason: 'authentication',
-      found: `logging in failed: ${words}`,
-      mend: 'check the password, and that something that knows it answers at this address',
+      found: `login failed: ${message}`,
+      fix: 'check the password, and that PostgreSQL or a pooler that knows it listens at this address',
     };
-  if (/^Unknown authenticationOk message type/.test(words))
+  if (/^Unknown authenticationOk message type/.test(message))
     return {
       reason: 'authentication',
-      found: `the server wants a way of logging in that is not supported (${words.replace(/^.* /, 'type ')})`,
-      mend: 'pg_hba.conf must offer scram-sha-256, md5, cert or trust to this user, not GSSAPI, SSPI or others',
+      found: `the server requires an unsupported authentication method (${message.replace(/^.* /, 'type ')})`,
+      fix: 'pg_hba.conf must offer scram-sha-256, md5, cert or trust to this user, not GSSAPI, SSPI or others',
     };
-  return { reason: 'internal', found: `an error that nobody expected: ${words}` };
+  return { reason: 'internal', found: `unexpected error: ${message}` };
 }
 
-/** `db1:5432/praefect as gitaly_exporter`, or the socket's folder in place of the host. */
-export function placeOf({ host, port, database, user }: DatabaseConnection): string {
+/** `db1:5432/praefect as gitaly_exporter`, or the socket's directory instead of the host. */
+export function addressText({ host, port, database, user }: DatabaseConnection): string {
   const bracketed = host.includes(':') && !host.startsWith('/') ? `[${host}]` : host;
   return `${bracketed}:${port}/${database} as ${user}`;
 }
 
-/** @param about what was asked, as a noun: `the replication queue`. */
-export function failureOf(finding: Finding, connection: DatabaseConnection, about: string): Failure {
-  const mend = finding.mend === undefined ? '' : `. Mend: ${finding.mend}`;
-  return { reason: finding.reason, message: `${about}, at ${placeOf(connection)}: ${finding.found}${mend}` };
+/** Between what was found and how to fix it. */
+export const fixSeparator = '. Fix: ';
+
+/** @param purpose what the query reads, as a noun: `the replication queue` */
+export function databaseFailure(
+  fault: DatabaseFault,
+  connection: DatabaseConnection,
+  purpose: string,
+): Failure {
+  const fix = fault.fix === undefined ? '' : `${fixSeparator}${fault.fix}`;
+  return { reason: fault.reason, message: `${purpose}, at ${addressText(connection)}: ${fault.found}${fix}` };
 }

@@ -1,177 +1,195 @@
-/** One live connection: statements on it, each within its limits, and its end, gentle or not. */
-
+/** One open connection: statements on it, each within its time limits, and its end. */
 import type pg from 'pg';
 import { to as copyTo } from 'pg-copy-streams';
 import type { DatabaseConnection } from '../../../config/database-connection.ts';
+import { createDeadline, untilAborted } from '../../../lib/abort.ts';
 import type { Clock } from '../../../lib/clock.ts';
+import { durationText } from '../../../lib/format.ts';
 import type { DatabaseRow } from '../database.ts';
-import { cancelRunning } from './cancel.ts';
-import { type Asked, findingOf } from './failures.ts';
-import { type Finding, found, inWords, type Result, succeeded } from './finding.ts';
-import { limit } from './limit.ts';
-import type { Login } from './login.ts';
+import { faultOf, type RunningStatement } from './failures.ts';
+import { type DatabaseFault, type DatabaseResult, faulty, succeeded } from './fault.ts';
+import { type BackendKey, cancelBackend, type DriverStream } from './transport.ts';
 
-/** statement_timeout ends a question on the server; this much later we give up on the server itself. */
+/** statement_timeout ends a statement on the server; the exporter gives up this much later. */
 const graceMs = 1000;
-/** A server is given this long to stop what we no longer wait for. */
-const cancelMs = 1000;
-const farewellMs = 500;
+const cancelTimeoutMs = 1000;
+const closeTimeoutMs = 500;
 
-export interface Limits {
+export interface StatementLimits {
   readonly signal: AbortSignal;
   readonly statementTimeoutMs: number;
 }
 
-export interface Session {
-  readonly facts: Facts;
-  /** Sends the text as one message; the rows of its last statement. */
-  rows(sql: string, limits: Limits): Promise<Result<readonly DatabaseRow[]>>;
-  /** COPY ... TO STDOUT. What `onChunk` throws is thrown on, and ends the session. */
-  copy(sql: string, limits: Limits, onChunk: (chunk: Buffer) => Promise<void> | void): Promise<Result<void>>;
-  /** How many messages were sent and waited for, since the beginning. */
-  roundTrips(): number;
-  /** Why it cannot be used any more, or undefined while it can. */
-  lost(): Finding | undefined;
-  /** True between statements of an open transaction, whether good or failed. */
-  inTransaction(): boolean;
-  /** Gives up on what runs: cancels it on the server where that is possible, and destroys the socket. */
-  abandon(): void;
-  /** Says goodbye and closes; does nothing when it is lost. */
-  end(): Promise<void>;
-  /** Resolves when the socket is destroyed and nothing is under way for it any more; at most 1 s after its end. */
-  readonly gone: Promise<void>;
-}
-
-export interface Facts {
+export interface ConnectionFacts {
   readonly encrypted: boolean;
   readonly serverVersion: string;
   readonly pooler: 'none' | 'pgbouncer';
 }
 
-export function createSession(login: Login, connection: DatabaseConnection, clock: Clock): Session {
-  const { client, transport, facts } = login;
-  let lost: Finding | undefined;
-  let status: 'I' | 'T' | 'E' = 'I';
-  let ready: (() => void) | undefined;
-  const roundTrips = 0;
-  let gone = (): void => undefined;
-  const whenGone = new Promise<void>((resolve) => {
-    gone = resolve;
-  });
+export interface Session {
+  readonly facts: ConnectionFacts;
+  /** Sends the text as one message and returns the rows of its last statement. */
+  rows(sql: string, limits: StatementLimits): Promise<DatabaseResult<readonly DatabaseRow[]>>;
+  /** Runs COPY ... TO STDOUT. Rejects with what `onChunk` throws, which also ends the session. */
+  copy(
+    sql: string,
+    limits: StatementLimits,
+    onChunk: (chunk: Buffer) => Promise<void> | void,
+  ): Promise<DatabaseResult<void>>;
+  /** Messages that were sent and waited for since the connection was opened. */
+  roundTrips(): number;
+  /** Why the session is unusable; undefined while it is usable. */
+  lost(): DatabaseFault | undefined;
+  /** True between the statements of an open transaction, failed or not. */
+  isInTransaction(): boolean;
+  /** Gives up what runs: cancels it on the server and closes the socket. */
+  abandon(): void;
+  /** Closes the connection in the protocol's own way; does nothing when it is lost. */
+  end(): Promise<void>;
+  /** Resolves when the socket is destroyed and no cancel request is under way, at most 1 s after the end. */
+  readonly closed: Promise<void>;
+}
 
-  client.connection.on('readyForQuery', (message: { status: 'I' | 'T' | 'E' }) => {
-    status = message.status;
-    ready?.();
-  });
-  client.on('error', (error) => lose(findingOf(error, connection.user)));
-  client.on('end', () => lose({ reason: 'refused', found: 'the server ended the connection' }));
+/** What `connect` has opened. */
+export interface OpenedConnection {
+  readonly client: pg.Client;
+  readonly stream: DriverStream;
+  readonly facts: ConnectionFacts;
+  readonly backendKey: BackendKey;
+}
 
-  function lose(finding: Finding): void {
-    ready?.();
+export function createSession(
+  { client, stream, facts, backendKey }: OpenedConnection,
+  connection: DatabaseConnection,
+  clock: Clock,
+): Session {
+  let lost: DatabaseFault | undefined;
+  let roundTrips = 0;
+  let onReady: (() => void) | undefined;
+  const { promise: closed, resolve: markClosed } = Promise.withResolvers<void>();
+
+  client.on('drain', () => onReady?.()); // at each ReadyForQuery
+  client.on('error', (error) => lose(faultOf(error, connection.user)));
+  client.on('end', () => lose({ reason: 'refused', found: 'the server closed the connection' }));
+
+  function lose(fault: DatabaseFault): void {
+    onReady?.();
     if (lost !== undefined) return;
-    lost = finding;
-    transport.socket.destroy();
-    gone();
+    lost = fault;
+    stream.destroy();
+    markClosed();
   }
 
   function abandon(): void {
     if (lost !== undefined) return;
-    lost = { reason: 'timeout', found: 'an earlier question was given up' };
-    ready?.();
-    transport.socket.pause(); // whatever still arrives is for nobody
-    // A pooler forgets the key of a client that has left, so there the socket goes after the cancel request.
-    if (facts.pooler === 'none') transport.socket.destroy();
-    void cancelRunning(login, connection, clock, cancelMs).finally(() => {
-      transport.socket.destroy();
-      gone();
+    lost = { reason: 'timeout', found: 'an earlier query was given up' };
+    onReady?.();
+    stream.pause(); // what still arrives has no reader
+    // A pooler forgets the key of a client that has left, so there the socket is destroyed after the cancel request.
+    if (facts.pooler === 'none') stream.destroy();
+    void cancelBackend(connection, facts.encrypted, backendKey, clock, cancelTimeoutMs).finally(() => {
+      stream.destroy();
+      markClosed();
     });
   }
 
-  /** Runs `work` within the limits. What it throws becomes a finding; what it was when it hangs, too. */
-  async function statement<T>(sql: string, limits: Limits, work: () => Promise<T>): Promise<Result<T>> {
-    if (lost !== undefined) return found(lost);
-    if (limits.signal.aborted)
-      return found({ reason: 'timeout', found: 'its time was up before it was asked' });
+  /** Why no statement may be sent. */
+  function refusal({ signal }: StatementLimits): DatabaseFault | undefined {
+    if (lost !== undefined) return lost;
+    return signal.aborted
+      ? { reason: 'timeout', found: 'the deadline passed before the query was sent' }
+      : undefined;
+  }
+
+  /** Waits within the limits for a statement that was just sent; gives the session up when they are over. */
+  async function settle<T>(
+    work: Promise<T>,
+    sql: string,
+    { signal, statementTimeoutMs }: StatementLimits,
+  ): Promise<DatabaseResult<T>> {
     const started = clock.monotonic();
-    const bounds = limit(clock, limits.statementTimeoutMs + graceMs, limits.signal);
+    roundTrips += 1;
+    const deadline = createDeadline(clock, statementTimeoutMs + graceMs, signal);
     const isReady = new Promise<void>((resolve) => {
-      ready = resolve;
+      onReady = resolve;
     });
-    const gaveUp = new Promise<'gave up'>((resolve) => {
-      bounds.signal.addEventListener('abort', () => resolve('gave up'), { once: true });
-      if (bounds.signal.aborted) resolve('gave up');
-    });
-    const asked = (): Asked => ({
+    const gaveUp = untilAborted(deadline.signal).then(() => 'gave up' as const);
+    const running = (): RunningStatement => ({
       sql,
-      statementTimeoutMs: limits.statementTimeoutMs,
+      statementTimeoutMs,
       elapsedMs: clock.monotonic() - started,
     });
-    const outcome = work().then(
+    const outcome = work.then(
       (value) => succeeded(value),
-      (error: unknown) => found(findingOf(error, connection.user, asked())),
+      (error: unknown) => faulty(faultOf(error, connection.user, running())),
     );
     try {
       const first = await Promise.race([outcome, gaveUp]);
-      // pg reports an error before the server is ready for the next question; or it ends the connection.
+      // pg reports an error before the server is ready for the next statement, or before the connection ends.
       const settled = first === 'gave up' ? first : await Promise.race([isReady, gaveUp]);
       if (first !== 'gave up' && settled !== 'gave up') return first;
       abandon();
-      return first === 'gave up' ? found(silence(bounds.timedOut(), asked())) : first;
+      return first === 'gave up' ? faulty(noResponse(deadline.isTimedOut(), running())) : first;
     } finally {
-      bounds.release();
-      ready = undefined;
+      deadline.release();
+      onReady = undefined;
     }
   }
 
   return {
     facts,
-    rows: (sql, limits) =>
-      statement(sql, limits, async () => {
-        // Several statements give an array of results, which pg's types do not know.
-        const results = (await client.query<DatabaseRow>(sql)) as
-          | pg.QueryResult<DatabaseRow>
-          | pg.QueryResult<DatabaseRow>[];
-        return (Array.isArray(results) ? results.at(-1) : results)?.rows ?? [];
-      }),
+    async rows(sql, limits) {
+      const refused = refusal(limits);
+      if (refused !== undefined) return faulty(refused);
+      return settle(client.query<DatabaseRow>(sql).then(lastRows), sql, limits);
+    },
     async copy(sql, limits, onChunk) {
+      const refused = refusal(limits);
+      if (refused !== undefined) return faulty(refused);
       let thrown: { readonly error: unknown } | undefined;
-      const result = await statement(sql, limits, async () => {
+      async function readAll(): Promise<void> {
         for await (const chunk of client.query(copyTo(sql))) {
           try {
             await onChunk(chunk as Buffer);
           } catch (error) {
             thrown = { error };
-            // The rest of the rows would have to be read to use the connection again.
+            // To use the connection again, the remaining rows would have to be read.
             abandon();
             return;
           }
         }
-      });
+      }
+      const result = await settle(readAll(), sql, limits);
       if (thrown !== undefined) throw thrown.error;
       return result;
     },
     roundTrips: () => roundTrips,
     lost: () => lost,
-    inTransaction: () => status !== 'I',
+    isInTransaction: () => client.getTransactionStatus() !== 'I',
     abandon,
     async end() {
-      if (lost !== undefined) return whenGone;
-      const bounds = limit(clock, farewellMs);
-      bounds.signal.addEventListener('abort', () => lose({ reason: 'refused', found: 'closed' }));
+      if (lost !== undefined) return closed;
+      const deadline = createDeadline(clock, closeTimeoutMs);
+      void untilAborted(deadline.signal).then(() => lose({ reason: 'refused', found: 'closed' }));
       client.end().catch(() => undefined);
-      await whenGone;
-      bounds.release();
+      await closed;
+      deadline.release();
     },
-    gone: whenGone,
+    closed,
   };
 }
 
-function silence(timedOut: boolean, { elapsedMs, statementTimeoutMs }: Asked): Finding {
-  return timedOut
+/** Several statements return an array of results, which pg's types do not declare. */
+const lastRows = (
+  results: pg.QueryResult<DatabaseRow> | readonly pg.QueryResult<DatabaseRow>[],
+): readonly DatabaseRow[] => ('rows' in results ? results.rows : (results.at(-1)?.rows ?? []));
+
+function noResponse(isTimedOut: boolean, { elapsedMs, statementTimeoutMs }: RunningStatement): DatabaseFault {
+  return isTimedOut
     ? {
         reason: 'timeout',
-        found: `no answer for ${inWords(elapsedMs)}, although the server should stop after ${inWords(statementTimeoutMs)}`,
-        mend: 'the network, a pooler without a free server connection, or a server that hangs',
+        found: `no response for ${durationText(elapsedMs)}, although the server should stop after ${durationText(statementTimeoutMs)}`,
+        fix: 'check the network, whether the pooler has a free server connection, and whether the server hangs',
       }
-    : { reason: 'timeout', found: `no answer before the deadline, ${inWords(elapsedMs)} after asking` };
+    : { reason: 'timeout', found: `no response before the deadline, after ${durationText(elapsedMs)}` };
 }

@@ -1,18 +1,18 @@
 /**
- * libpq's sslmode, sslrootcert, sslcert and sslkey as Node's tls understands them (PostgreSQL documentation,
- * 32.19 "SSL Support", and src/interfaces/libpq/fe-secure-openssl.c for what the documentation leaves open).
+ * libpq's sslmode, sslrootcert, sslcert and sslkey as options of Node's tls (PostgreSQL documentation, 32.19 "SSL
+ * Support", and src/interfaces/libpq/fe-secure-openssl.c for what the documentation leaves open).
  */
 import { readFile } from 'node:fs/promises';
 import { isIP } from 'node:net';
 import * as tls from 'node:tls';
 import type { DatabaseConnection } from '../../../config/database-connection.ts';
-import { type Finding, found, type Result, succeeded } from './finding.ts';
-import { codeOf } from './system-errors.ts';
+import { codeOf } from '../../../lib/errors.ts';
+import { type DatabaseFault, type DatabaseResult, faulty, succeeded } from './fault.ts';
 
-export type Attempt = 'plain' | 'tls';
+export type Encryption = 'plain' | 'tls';
 
-/** What is tried, in order; a later one only when `mayFallBack` says so of the finding before. */
-export function attemptsFor({ host, ssl }: DatabaseConnection): readonly Attempt[] {
+/** The kinds of connection to try, in order; a later one only if `mayFallBack` allows it. */
+export function encryptionsFor({ host, ssl }: DatabaseConnection): readonly Encryption[] {
   // libpq ignores sslmode on a Unix socket: no server speaks TLS there.
   if (host.startsWith('/')) return ['plain'];
   switch (ssl.mode) {
@@ -30,40 +30,43 @@ export function attemptsFor({ host, ssl }: DatabaseConnection): readonly Attempt
 }
 
 /**
- * Whether the other kind of connection may do better: TLS itself failed, or pg_hba.conf has no line for this
- * kind (28000). libpq would try again after a wrong password as well, which only makes two failed logins of one.
+ * Whether the other kind of connection may succeed: TLS failed, or pg_hba.conf has no line for this kind (28000).
+ * libpq also retries after a wrong password, which only turns one failed login into two.
  */
-export const mayFallBack = (finding: Finding): boolean =>
-  finding.reason === 'tls' || finding.sqlState === '28000';
+export const mayFallBack = (fault: DatabaseFault): boolean =>
+  fault.reason === 'tls' || fault.sqlState === '28000';
 
 /**
- * Options for tls.connect, but for the socket. Files are read at each call, so that renewed certificates count
- * from the next connection on.
+ * Options for tls.connect, without the socket. Reads the files at each call, so that renewed certificates take
+ * effect with the next connection.
  *
- * - A root certificate is verified against in every mode, when it is given; without one, verify-ca and
- *   verify-full refuse, and the other modes encrypt without knowing the other end.
- * - The host's name is compared in verify-full alone.
- * - `system` goes with verify-full only: a store that trusts every public authority proves nothing else.
+ * - With a root certificate the chain is verified in every mode; without one, verify-ca and verify-full fail, and
+ *   the other modes encrypt without authentication of the server.
+ * - Only verify-full compares the host name.
+ * - `system` is accepted with verify-full only: a store that trusts every public CA proves nothing else.
  */
-export async function tlsOptions({ host, ssl }: DatabaseConnection): Promise<Result<tls.ConnectionOptions>> {
+export async function tlsOptions({
+  host,
+  ssl,
+}: DatabaseConnection): Promise<DatabaseResult<tls.ConnectionOptions>> {
   if (ssl.rootCert === undefined && ssl.mode.startsWith('verify-'))
     return misconfigured(
       `sslmode=${ssl.mode} needs a root certificate`,
-      "set sslrootcert to the authority's file, or to `system` with verify-full",
+      "set sslrootcert to the CA's file, or to `system` with verify-full",
     );
   if (ssl.rootCert === 'system' && ssl.mode !== 'verify-full')
     return misconfigured(
       `sslrootcert=system does not go with sslmode=${ssl.mode}`,
       'use sslmode=verify-full, or a file',
     );
-  const root = await rootOf(ssl.rootCert);
+  const root = await readRoot(ssl.rootCert);
   if (!root.ok) return root;
-  const cert = await fileOf('sslcert', ssl.cert);
+  const cert = await readSetting('sslcert', ssl.cert);
   if (!cert.ok) return cert;
-  const key = await fileOf('sslkey', ssl.key);
+  const key = await readSetting('sslkey', ssl.key);
   if (!key.ok) return key;
   return succeeded({
-    host, // compared with the certificate; servername, which is sent along, may not be an address
+    host, // compared with the certificate; servername goes to the server and may not be an IP address
     ...(isIP(host) === 0 ? { servername: host } : {}),
     rejectUnauthorized: root.value !== undefined,
     ...(root.value === undefined ? {} : { ca: root.value }),
@@ -73,8 +76,10 @@ export async function tlsOptions({ host, ssl }: DatabaseConnection): Promise<Res
   });
 }
 
-async function rootOf(rootCert: string | undefined): Promise<Result<string | string[] | undefined>> {
-  if (rootCert !== 'system') return fileOf('sslrootcert', rootCert);
+async function readRoot(
+  rootCert: string | undefined,
+): Promise<DatabaseResult<string | string[] | undefined>> {
+  if (rootCert !== 'system') return readSetting('sslrootcert', rootCert);
   const store = tls.getCACertificates('system');
   return store.length > 0
     ? succeeded(store)
@@ -84,17 +89,20 @@ async function rootOf(rootCert: string | undefined): Promise<Result<string | str
       );
 }
 
-async function fileOf(setting: string, path: string | undefined): Promise<Result<string | undefined>> {
+async function readSetting(
+  setting: string,
+  path: string | undefined,
+): Promise<DatabaseResult<string | undefined>> {
   if (path === undefined) return succeeded(undefined);
   try {
     return succeeded(await readFile(path, 'utf8'));
   } catch (error) {
     return misconfigured(
       `${setting} ${path} cannot be read (${codeOf(error)})`,
-      'check the path and its mode',
+      'check the path and the file mode',
     );
   }
 }
 
-const misconfigured = (what: string, mend: string): Result<never> =>
-  found({ reason: 'tls', found: what, mend });
+const misconfigured = (found: string, fix: string): DatabaseResult<never> =>
+  faulty({ reason: 'tls', found, fix });

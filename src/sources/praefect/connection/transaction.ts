@@ -1,25 +1,29 @@
 /**
- * The transactions around our questions, as SQL that PostgreSQL 11 to 18 and PgBouncer in transaction mode take.
+ * The transactions of the exporter, in SQL that PostgreSQL 11 to 18 and PgBouncer in transaction mode accept.
  *
- * Everything is SET LOCAL: with a pooler in between, the server's session is shared with Praefect, so nothing may
- * outlive the transaction, and nothing may be believed of what others left in the session either.
+ * Everything is SET LOCAL: behind a pooler Praefect uses the same server session, so nothing may outlive the
+ * transaction, and nothing that others left in the session may count.
  */
+import { unlessAborted } from '../../../lib/abort.ts';
+import type { QueryOptions, ReadTransaction } from '../database.ts';
+import { type DatabaseFault, type DatabaseResult, faulty, succeeded } from './fault.ts';
+import type { Session } from './session.ts';
 
-/** Waiting for a lock longer than this means a migration or VACUUM FULL: come back later. */
+/** A longer wait for a lock means a migration or VACUUM FULL: the next run tries again. */
 const lockTimeoutMs = 1000;
-/** Between two statements of a look we only hand over rows; a process that hangs must not hold a snapshot. */
+/** Between two statements the exporter only processes rows; a process that hangs must not hold a snapshot. */
 const idleTimeoutMs = 10_000;
 
 const settings = (statementTimeoutMs: number): readonly string[] => [
   `statement_timeout = ${milliseconds(statementTimeoutMs)}`,
   `lock_timeout = ${Math.min(lockTimeoutMs, statementTimeoutMs)}`,
   `idle_in_transaction_session_timeout = ${idleTimeoutMs}`,
-  // One process of the server's at most, and no compiling of plans that run once.
+  // At most one process of the server, and no compilation of plans that run once.
   'max_parallel_workers_per_gather = 0',
   'jit = off',
-  // What the role or the database says, as for Praefect, and not what another client of the pool left behind.
+  // The role's or the database's own value, as for Praefect, and not what another client of the pool left.
   'search_path TO DEFAULT',
-  // Text that does not depend on the server's settings; 3 gives floats that read back exactly, 11 included.
+  // Text that does not depend on the server's settings; 3 gives floats that read back exactly, on 11 too.
   "TimeZone = 'UTC'",
   "DateStyle = 'ISO, YMD'",
   'extra_float_digits = 3',
@@ -30,22 +34,103 @@ const setLocal = (statementTimeoutMs: number): string =>
     .map((setting) => `SET LOCAL ${setting};`)
     .join(' ');
 
-/** For whoever looks into pg_stat_activity or the server's log: who asks, and what for. */
-const signed = (about: string): string => `/* gitaly-exporter: ${about.replace(/[^\w ,.'-]/g, '')} */`;
+/** Shows in pg_stat_activity and in the server's log what a query is for. */
+const comment = (purpose: string): string => `/* gitaly-exporter: ${purpose.replace(/[^\w ,.'-]/g, '')} */`;
 
 /**
- * One question with its transaction as one message. No BEGIN: a message of several statements is a transaction
- * of its own (PostgreSQL documentation, 54.2.2.1), and it ends with the message in every case. After an error
- * an explicit one would stay open until a ROLLBACK, one more round trip that may not arrive.
+ * A statement with its transaction as one message. No BEGIN: a message of several statements is a transaction of its
+ * own (PostgreSQL documentation, 54.2.2.1) that always ends with the message. An explicit one would stay open after
+ * an error until a ROLLBACK, which costs a round trip and may not arrive.
  */
-export const questionAlone = (sql: string, about: string, statementTimeoutMs: number): string =>
-  `${signed(about)} SET TRANSACTION READ ONLY; ${setLocal(statementTimeoutMs)} ${sql}`;
+export const singleStatement = (
+  sql: string,
+  { purpose, statementTimeoutMs }: Required<QueryOptions>,
+): string => `${comment(purpose)} SET TRANSACTION READ ONLY; ${setLocal(statementTimeoutMs)} ${sql}`;
 
-/** Opens a transaction whose statements all see one instant. */
-export const beginLook = (about: string, statementTimeoutMs: number): string =>
-  `${signed(about)} BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; ${setLocal(statementTimeoutMs)}`;
+const beginStatement = ({ purpose, statementTimeoutMs }: Required<QueryOptions>): string =>
+  `${comment(purpose)} BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; ${setLocal(statementTimeoutMs)}`;
 
 function milliseconds(value: number): number {
   if (Number.isSafeInteger(value) && value > 0 && value < 2 ** 31) return value;
-  throw new RangeError(`a statement_timeout is a whole number of milliseconds over 0, not ${value}`);
+  throw new RangeError(`statement_timeout must be a whole number of milliseconds over 0, not ${value}`);
+}
+
+/** Carries a fault through the body of a transaction, which need not know of it. */
+class StatementFailed extends Error {
+  readonly fault: DatabaseFault;
+  constructor(fault: DatabaseFault) {
+    super(fault.found);
+    this.fault = fault;
+  }
+}
+
+/**
+ * Runs the body between BEGIN and COMMIT. The first statement that fails decides the result, even if the body goes on.
+ * Rejects with what the body throws of its own.
+ */
+export async function runTransaction<T>(
+  session: Session,
+  options: Required<QueryOptions>,
+  body: (transaction: ReadTransaction) => Promise<T>,
+): Promise<DatabaseResult<T>> {
+  let failed: DatabaseFault | undefined;
+  let isRunning = false;
+  let isOver = false;
+
+  async function runStatement<V>(run: () => Promise<DatabaseResult<V>>): Promise<V> {
+    if (failed !== undefined) throw new StatementFailed(failed);
+    if (isRunning || isOver)
+      throw new Error('a transaction runs one statement at a time, and none after its end');
+    isRunning = true;
+    try {
+      const result = await run();
+      if (result.ok) return result.value;
+      failed ??= result.fault;
+      throw new StatementFailed(result.fault);
+    } finally {
+      isRunning = false;
+    }
+  }
+
+  const transaction: ReadTransaction = {
+    rows: (sql) => runStatement(() => session.rows(sql, options)),
+    copy: (sql, onChunk) =>
+      runStatement(() => session.copy(`COPY (${sql}) TO STDOUT (FORMAT binary)`, options, onChunk)),
+  };
+
+  const begun = await session.rows(beginStatement(options), options);
+  if (!begun.ok) {
+    await rollBack(session, options);
+    return begun;
+  }
+  try {
+    const ended = await unlessAborted(
+      body(transaction).then((value) => ({ value })),
+      options.signal,
+    );
+    if (failed !== undefined) throw new StatementFailed(failed);
+    if (ended === undefined)
+      throw new StatementFailed({
+        reason: 'timeout',
+        found: 'the deadline passed in the middle of the transaction',
+      });
+    isOver = true;
+    const committed = await session.rows('COMMIT', options);
+    return committed.ok ? succeeded(ended.value) : committed;
+  } catch (error) {
+    isOver = true;
+    if (isRunning) session.abandon();
+    else await rollBack(session, options);
+    if (failed !== undefined) return faulty(failed);
+    if (error instanceof StatementFailed) return faulty(error.fault);
+    throw error;
+  }
+}
+
+async function rollBack(session: Session, options: QueryOptions): Promise<void> {
+  if (session.lost() !== undefined) return;
+  // Without time left only a new connection is certain to be clean.
+  if (options.signal.aborted) return session.abandon();
+  const rolledBack = await session.rows('ROLLBACK', options);
+  if (!rolledBack.ok || session.isInTransaction()) session.abandon();
 }

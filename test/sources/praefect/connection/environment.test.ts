@@ -1,4 +1,4 @@
-/** What the driver would take from the environment, and must not: the configuration has said it all. */
+/** The driver reads the environment where an option is empty; only the configuration may count. */
 import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
 import { startPostgres, type TestDatabase, type TestPostgres } from '../../../support/postgres.ts';
 import { failureIn, open, valueIn, within } from './support.ts';
@@ -16,9 +16,9 @@ afterEach(() => {
   for (const name of Object.keys(process.env)) if (!(name in before)) delete process.env[name];
 });
 
-test('no PG variable changes how a connection is made', async () => {
+test('a connection ignores all PG variables, and leaves them as they are', async () => {
   Object.assign(process.env, {
-    PGHOST: 'elsewhere.invalid',
+    PGHOST: 'other.invalid',
     PGPORT: '1',
     PGUSER: 'nobody',
     PGDATABASE: 'nonesuch',
@@ -38,10 +38,11 @@ test('no PG variable changes how a connection is made', async () => {
     ),
   );
   await database.close();
+  expect(process.env).toMatchObject({ PGOPTIONS: '-c statement_timeout=1ms', PGREPLICATION: 'database' });
   expect(row).toEqual({ user: 'postgres', name: 'gitaly-exporter', encoding: 'UTF8', letter: 'ä' });
 });
 
-test('a password in the environment is none that was configured', async () => {
+test('PGPASSWORD does not replace a missing password', async () => {
   process.env['PGPASSWORD'] = server.superuser.password;
   const database = open({ ...place.connection, password: async () => undefined });
   const failure = failureIn(await database.query('SELECT 1', within(5000)));

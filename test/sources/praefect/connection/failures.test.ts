@@ -1,4 +1,4 @@
-/** Each failure reason, provoked on a real PostgreSQL, with the sentence that an operator reads. */
+/** Each failure reason, provoked on a real PostgreSQL, with the message that an operator reads. */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import type pg from 'pg';
 import type { DatabaseConnection } from '../../../../src/config/database-connection.ts';
@@ -60,48 +60,53 @@ describe.each([15, 18] as const)('PostgreSQL %i', (version) => {
     });
   }
 
-  describe('connecting', () => {
+  describe('while connecting', () => {
     test.each<[string, Partial<DatabaseConnection>, FailureReason, RegExp]>([
       [
-        'a port where nothing listens',
+        'a closed port is refused',
         { port: 1 },
         'refused',
-        /nothing listens there \(ECONNREFUSED\)\. Mend: check the host/,
+        /connection refused \(ECONNREFUSED\)\. Fix: check the host/,
       ],
-      ['a name that does not resolve', { host: 'db.invalid' }, 'refused', /does not resolve|name server/],
-      ['a socket that is not there', { host: '/nowhere' }, 'refused', /there is no such socket \(ENOENT\)/],
       [
-        'a wrong password',
+        'a name that does not resolve is refused',
+        { host: 'db.invalid' },
+        'refused',
+        /does not resolve|DNS server/,
+      ],
+      ['a missing socket is refused', { host: '/nowhere' }, 'refused', /no such socket \(ENOENT\)/],
+      [
+        'a wrong password fails authentication',
         { password: async () => new Secret('wrong') },
         'authentication',
-        /password authentication failed for user "reader" \(28P01\)\. Mend: check the user and the password/,
+        /password authentication failed for user "reader" \(28P01\)\. Fix: check the user and the password/,
       ],
       [
-        'no password',
+        'a missing password fails authentication',
         { password: async () => undefined },
         'authentication',
-        /the server wants a password for "reader", and none is configured/,
+        /the server requires a password for "reader", and none is configured/,
       ],
       [
-        'a password that cannot be had',
+        'a password that cannot be read fails authentication',
         { password: async () => Promise.reject(new Error('password file /etc/x: no such file')) },
         'authentication',
-        /the password could not be had: password file \/etc\/x: no such file/,
+        /the password cannot be read: password file \/etc\/x: no such file/,
       ],
       [
-        'a role that may not log in',
+        'a role without LOGIN fails authentication',
         { user: 'nologin' },
         'authentication',
         /not permitted to log in \(28000\)/,
       ],
       [
-        'a database that is not there',
+        'a missing database is a missing schema',
         { database: 'nonesuch' },
         'missing_schema',
         /database "nonesuch" does not exist \(3D000\)/,
       ],
       [
-        'a database that may not be entered',
+        'a database without CONNECT is a missing permission',
         { database: 'closed' },
         'permission',
         /GRANT CONNECT ON DATABASE/,
@@ -110,7 +115,7 @@ describe.each([15, 18] as const)('PostgreSQL %i', (version) => {
       await expectFailure(change, 'SELECT 1', reason, message);
     });
 
-    test('no connection left for the role', async () => {
+    test('a role at its connection limit is refused', async () => {
       const first = open({ ...place.connection, user: 'one', password: async () => new Secret(sentinel) });
       valueIn(await first.query('SELECT 1', within(5000)));
       await expectFailure(
@@ -123,58 +128,58 @@ describe.each([15, 18] as const)('PostgreSQL %i', (version) => {
     });
   });
 
-  describe('asking', () => {
+  describe('a query', () => {
     test.each<[string, string, FailureReason, RegExp]>([
       [
-        'a table that may not be read is named, with the grant that is missing',
+        'of a table without SELECT names the table and the missing grant',
         'SELECT * FROM replication_queue',
         'permission',
-        /user "reader" may not read table "replication_queue"; .* Mend: GRANT SELECT ON "replication_queue" TO "reader"; deploy\/sql\/role\.sql/,
+        /user "reader" may not read table "replication_queue"; .* Fix: GRANT SELECT ON "replication_queue" TO "reader"; deploy\/sql\/role\.sql/,
       ],
       [
-        'a schema that may not be entered is named, too',
+        'of a schema without USAGE names the schema',
         'SELECT * FROM hidden.repositories',
         'permission',
-        /user "reader" may not use schema "hidden"; .* Mend: GRANT USAGE ON SCHEMA "hidden" TO "reader"/,
+        /user "reader" may not use schema "hidden"; .* Fix: GRANT USAGE ON SCHEMA "hidden" TO "reader"/,
       ],
       [
-        'a table that is not there',
+        'of a missing table is a missing schema',
         'SELECT * FROM node_status',
         'missing_schema',
         /relation "node_status" does not exist \(42P01\)/,
       ],
       [
-        'a column that is not there',
+        'of a missing column is an unsupported schema',
         'SELECT primary_ FROM repositories',
         'unsupported_schema',
         /column "primary_" does not exist/,
       ],
       [
-        'a function that is not there',
+        'of a missing function is an unsupported schema',
         'SELECT nonesuch(1)',
         'unsupported_schema',
         /function nonesuch\(integer\) does not exist/,
       ],
-      ['anything else', 'SELECT 1 / 0', 'query', /division by zero \(22012\)$/],
-      ['a write', 'CREATE TEMPORARY TABLE t (a int)', 'internal', /tried to write/],
+      ['that fails otherwise is a query failure', 'SELECT 1 / 0', 'query', /division by zero \(22012\)$/],
+      ['that writes is an internal error', 'CREATE TEMPORARY TABLE t (a int)', 'internal', /tried to write/],
       [
-        'longer than statement_timeout',
+        'that exceeds statement_timeout is a timeout',
         'SELECT pg_sleep(10)',
         'timeout',
-        /the server cancelled it at its limit of 300 ms \(statement_timeout\)/,
+        /the server canceled it after 300 ms \(statement_timeout\)/,
       ],
     ])('%s', async (_, sql, reason, message) => {
       await expectFailure({}, sql, reason, message);
     });
 
-    test('a table that somebody has locked is named', async () => {
+    test('of a locked table names the table', async () => {
       await admin.query('BEGIN; LOCK TABLE repositories IN ACCESS EXCLUSIVE MODE');
       try {
         const failure = failureIn(await as({}).query('SELECT id FROM repositories', within(5000, 4000)));
         expect(failure).toEqual({
           reason: 'timeout',
           message: expect.stringMatching(
-            /table "repositories" is locked; .*lock timeout \(55P03\)\. Mend: a migration/,
+            /table "repositories" is locked; .*lock timeout \(55P03\)\. Fix: a migration/,
           ),
         });
       } finally {
@@ -182,32 +187,32 @@ describe.each([15, 18] as const)('PostgreSQL %i', (version) => {
       }
     });
 
-    test('a question that somebody cancelled is no timeout', async () => {
-      const asking = as({}).query('SELECT pg_sleep(10)', within(5000, 4000));
+    test('that a user canceled is no timeout', async () => {
+      const query = as({}).query('SELECT pg_sleep(10)', within(5000, 4000));
       await until(async () => {
         const { rows } = await admin.query(
           `SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE application_name = 'gitaly-exporter' AND state = 'active'`,
         );
         return rows.length === 1;
       });
-      expect(failureIn(await asking)).toMatchObject({
+      expect(failureIn(await query)).toMatchObject({
         reason: 'query',
-        message: expect.stringContaining('somebody cancelled it'),
+        message: expect.stringContaining('the query was canceled by a user'),
       });
     });
 
-    test('one forbidden table costs that question only', async () => {
+    test('without permission does not affect other queries', async () => {
       as({});
       expect((await database!.query('SELECT * FROM replication_queue', within(5000))).ok).toBe(false);
       expect(valueIn(await database!.query('SELECT * FROM repositories', within(5000)))).toEqual([]);
     });
   });
 
-  describe('losing the connection', () => {
+  describe('a lost connection', () => {
     const pidOf = async (): Promise<unknown> =>
       valueIn(await database!.query('SELECT pg_backend_pid() AS pid', within(5000)))[0]?.['pid'];
 
-    test('a backend that was ended between two questions is replaced, and nobody hears of it', async () => {
+    test('is replaced without an error when the backend ended between two queries', async () => {
       as({});
       const pid = await pidOf();
       await admin.query('SELECT pg_terminate_backend($1)', [pid]);
@@ -218,10 +223,10 @@ describe.each([15, 18] as const)('PostgreSQL %i', (version) => {
       expect(await pidOf()).not.toBe(pid);
     });
 
-    test('a backend that is ended in a question costs that question', async () => {
+    test('fails the query that runs when the backend ends', async () => {
       as({});
       const pid = await pidOf();
-      const asking = database!.query('SELECT pg_sleep(10)', within(5000));
+      const query = database!.query('SELECT pg_sleep(10)', within(5000));
       await until(async () => {
         const { rows } = await admin.query(
           `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = $1 AND query LIKE '%pg_sleep%'`,
@@ -229,29 +234,29 @@ describe.each([15, 18] as const)('PostgreSQL %i', (version) => {
         );
         return rows.length === 1;
       });
-      expect(failureIn(await asking)).toMatchObject({
+      expect(failureIn(await query)).toMatchObject({
         reason: 'refused',
         message: expect.stringMatching(
-          /terminating connection due to administrator command \(57P01\)\. Mend: nothing to do/,
+          /terminating connection due to administrator command \(57P01\)\. Fix: nothing to do/,
         ),
       });
       expect(await pidOf()).not.toBe(pid);
     });
 
-    test('a server that restarts: refused meanwhile, then answered', async () => {
+    test('is refused while the server restarts, then restored', async () => {
       as({});
       await pidOf();
       await server.shutdown();
       expect(failureIn(await database!.query('SELECT 1', within(5000)))).toMatchObject({
         reason: 'refused',
-        message: expect.stringContaining('nothing listens there'),
+        message: expect.stringContaining('connection refused'),
       });
       await server.start();
       expect(await pidOf()).toEqual(expect.any(Number));
       admin = await place.client();
     });
 
-    test('a server that lost power: the same', async () => {
+    test('is restored after a crash of the server', async () => {
       as({});
       await pidOf();
       await server.kill();
@@ -262,9 +267,9 @@ describe.each([15, 18] as const)('PostgreSQL %i', (version) => {
     });
   });
 
-  describe('backing off', () => {
-    /** The real clock, with a monotonic time that the test moves on. */
-    const movable = (): Clock & { forward(ms: number): void } => {
+  describe('the delay between attempts', () => {
+    /** The real clock, which the test can advance. */
+    const adjustableClock = (): Clock & { forward(ms: number): void } => {
       let ahead = 0;
       return {
         ...systemClock,
@@ -276,8 +281,8 @@ describe.each([15, 18] as const)('PostgreSQL %i', (version) => {
       };
     };
 
-    test('after a failed attempt the next questions fail at once, with the reason, since when and until when', async () => {
-      const clock = movable();
+    test('fails queries immediately, with the reason, the start of the outage and the next attempt', async () => {
+      const clock = adjustableClock();
       let password = 'wrong';
       database = open(
         { ...place.connection, user: 'reader', password: async () => new Secret(password) },
@@ -289,18 +294,18 @@ describe.each([15, 18] as const)('PostgreSQL %i', (version) => {
       expect(failureIn(await database.query('SELECT 1', within(5000)))).toEqual({
         reason: 'authentication',
         message: expect.stringMatching(
-          /password authentication failed .*\(unreachable since 2026-01-02T03:04:05Z, next attempt in 0\.\d s\)/,
+          /password authentication failed .*\(unreachable since 2026-01-02T03:04:05Z, next attempt in \d+ ms\)/,
         ),
       });
       clock.forward(200);
       expect(valueIn(await database.query('SELECT 1 AS one', within(5000)))).toEqual([{ one: 1 }]);
     });
 
-    test('what the log says of it', async () => {
-      const lines: string[] = [];
-      const note = (_: object, message: string): void => void lines.push(message);
+    test('is logged with the duration of the outage when the connection is back', async () => {
+      const lines: unknown[] = [];
+      const note = (fields: object, message: string): void => void lines.push({ ...fields, message });
       const log = { debug: note, info: note, warn: note, error: note };
-      const clock = movable();
+      const clock = adjustableClock();
       let port = 1;
       const connection: DatabaseConnection = {
         ...place.connection,
@@ -316,14 +321,19 @@ describe.each([15, 18] as const)('PostgreSQL %i', (version) => {
       port = server.port;
       valueIn(await database.query('SELECT 1', within(5000)));
       expect(lines).toEqual([
-        expect.stringMatching(
-          /^connected to Praefect's database at 127\.0\.0\.1:1\/.* as reader, after 60(\.\d)? s$/,
-        ),
+        {
+          message: "connected to Praefect's database",
+          address: `127.0.0.1:${server.port}/${place.name} as reader`,
+          encrypted: false,
+          server_version: expect.stringMatching(new RegExp(`^${version}\\.`)),
+          pooler: 'none',
+          unreachable_seconds: 60,
+        },
       ]);
     });
   });
 
-  test('every message names the place, and none the password', () => {
+  test('every message names the address, and none the password', () => {
     expect(messages.length).toBeGreaterThan(15);
     for (const message of messages) {
       expect(message).toMatch(/^the test, at .*:\d+\/.* as \w+: /);
@@ -333,10 +343,10 @@ describe.each([15, 18] as const)('PostgreSQL %i', (version) => {
   });
 });
 
-describe('a server that speaks another language', () => {
-  test('is understood by its error codes', async () => {
-    // What a German server says: the states are the same, the words are not.
-    const { findingOf } = await import('../../../../src/sources/praefect/connection/failures.ts');
+describe('a server with messages in another language', () => {
+  test('is understood by its SQLSTATEs', async () => {
+    // A German server: the SQLSTATE is the same, the message is not.
+    const { faultOf } = await import('../../../../src/sources/praefect/connection/failures.ts');
     const { default: pg } = await import('pg');
     const error = new pg.DatabaseError(
       'Anfrage wird storniert wegen Zeitüberschreitung der Anfrage',
@@ -344,8 +354,8 @@ describe('a server that speaks another language', () => {
       'error',
     );
     error.code = '57014';
-    const asked = { sql: 'SELECT 1', statementTimeoutMs: 1000, elapsedMs: 1003 };
-    expect(findingOf(error, 'reader', asked).reason).toBe('timeout');
-    expect(findingOf(error, 'reader', { ...asked, elapsedMs: 200 }).reason).toBe('query');
+    const running = { sql: 'SELECT 1', statementTimeoutMs: 1000, elapsedMs: 1003 };
+    expect(faultOf(error, 'reader', running).reason).toBe('timeout');
+    expect(faultOf(error, 'reader', { ...running, elapsedMs: 200 }).reason).toBe('query');
   });
 });

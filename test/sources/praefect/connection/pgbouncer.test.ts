@@ -76,8 +76,8 @@ const sleeping = async (): Promise<number> => {
   return rows[0].n;
 };
 
-describe('asking', () => {
-  withPgBouncer('questions and looks are answered, and the pooler is seen', async () => {
+describe('the exporter behind PgBouncer', () => {
+  withPgBouncer('runs queries and transactions, and detects the pooler', async () => {
     const database = through(await bouncer());
     expect(
       valueIn(await database.query("SELECT current_setting('application_name') AS name", within(5000))),
@@ -96,31 +96,28 @@ describe('asking', () => {
     expect(database.connection()).toMatchObject({ pooler: 'pgbouncer', encrypted: false });
   });
 
-  withPgBouncer(
-    'nothing of ours stays in the shared session, and nothing of others counts for us',
-    async () => {
-      const pooler = await bouncer();
-      const database = through(pooler);
-      const neighbour = await other(pooler);
-      const settings =
-        "current_setting('statement_timeout') AS timeout, current_setting('search_path') AS path, current_setting('extra_float_digits') AS digits";
-      const pid = 'pg_backend_pid() AS pid';
-      valueIn(await database.query(`SELECT ${pid}`, within(5000, 4000)));
-      expect((await neighbour.query(`SELECT ${settings}`)).rows).toEqual([
-        { timeout: '0', path: '"$user", public', digits: '1' },
-      ]);
-      // What pg_dump does in a session, for one.
-      await neighbour.query("SET search_path = ''; SET extra_float_digits = 0; SET statement_timeout = '1h'");
-      expect(valueIn(await database.query(`SELECT ${settings}`, within(5000, 4000)))).toEqual([
-        { timeout: '4s', path: '"$user", public', digits: '3' },
-      ]);
-      const [ours] = valueIn(await database.query(`SELECT ${pid}`, within(5000)));
-      const theirs = (await neighbour.query(`SELECT ${pid}`)).rows[0];
-      expect(ours).toEqual(theirs);
-    },
-  );
+  withPgBouncer('leaves nothing in the shared session, and ignores what others left there', async () => {
+    const pooler = await bouncer();
+    const database = through(pooler);
+    const neighbor = await other(pooler);
+    const settings =
+      "current_setting('statement_timeout') AS timeout, current_setting('search_path') AS path, current_setting('extra_float_digits') AS digits";
+    const pid = 'pg_backend_pid() AS pid';
+    valueIn(await database.query(`SELECT ${pid}`, within(5000, 4000)));
+    expect((await neighbor.query(`SELECT ${settings}`)).rows).toEqual([
+      { timeout: '0', path: '"$user", public', digits: '1' },
+    ]);
+    // What pg_dump does in a session, for one.
+    await neighbor.query("SET search_path = ''; SET extra_float_digits = 0; SET statement_timeout = '1h'");
+    expect(valueIn(await database.query(`SELECT ${settings}`, within(5000, 4000)))).toEqual([
+      { timeout: '4s', path: '"$user", public', digits: '3' },
+    ]);
+    const [ours] = valueIn(await database.query(`SELECT ${pid}`, within(5000)));
+    const theirs = (await neighbor.query(`SELECT ${pid}`)).rows[0];
+    expect(ours).toEqual(theirs);
+  });
 
-  withPgBouncer('an error leaves no transaction open in the shared session', async () => {
+  withPgBouncer('leaves no transaction open in the shared session after an error', async () => {
     const pooler = await bouncer();
     const database = through(pooler);
     expect((await database.query('SELECT 1 / 0', within(5000))).ok).toBe(false);
@@ -131,27 +128,27 @@ describe('asking', () => {
     expect((await (await other(pooler)).query('SELECT 1 AS one')).rows).toEqual([{ one: 1 }]);
   });
 
-  withPgBouncer('a question that is given up is cancelled on the server behind', async () => {
+  withPgBouncer('cancels an abandoned query on the server', async () => {
     const database = through(await bouncer());
     expect((await database.query('SELECT pg_sleep(60)', within(300, 30_000))).ok).toBe(false);
     await until(async () => (await sleeping()) === 0, 2000);
     expect(valueIn(await database.query('SELECT 1 AS one', within(5000)))).toEqual([{ one: 1 }]);
   });
 
-  withPgBouncer('thirty questions given up leave nothing behind', async () => {
+  withPgBouncer('leaves nothing behind after thirty abandoned queries', async () => {
     const pooler = await bouncer();
     const database = through(pooler);
     for (let round = 0; round < 30; round += 1) {
       const gaveUp = new AbortController();
       const options = { signal: gaveUp.signal, statementTimeoutMs: 5000 };
-      const question =
+      const query =
         round % 2 === 0
           ? database.query('SELECT pg_sleep(60)', options)
           : database.transaction(options, (transaction) =>
               transaction.copy('SELECT * FROM wide', () => gaveUp.abort()),
             );
       if (round % 2 === 0) setTimeout(() => gaveUp.abort(), round);
-      expect((await question).ok).toBe(false);
+      expect((await query).ok).toBe(false);
     }
     await until(async () => (await sleeping()) === 0);
     expect(valueIn(await database.query('SELECT 1 AS one', within(5000)))).toEqual([{ one: 1 }]);
@@ -161,16 +158,16 @@ describe('asking', () => {
     expect(rows[0].n).toBe(1);
   });
 
-  withPgBouncer('a server that restarts behind it is found again', async () => {
+  withPgBouncer('reaches a restarted server again', async () => {
     const database = through(await bouncer());
     valueIn(await database.query('SELECT 1', within(5000)));
     await server.restart();
     admin = await place.client();
-    // The first one may still be given the connection that died.
+    // PgBouncer may still hand out the dead connection to the first query.
     await until(async () => (await database.query('SELECT 1', within(5000))).ok);
   });
 
-  withPgBouncer('TLS to PgBouncer is our own leg, whatever it does behind', async () => {
+  withPgBouncer('reports TLS of its own connection to PgBouncer, not of the one behind', async () => {
     const certificates: Certificates = makeCertificates();
     closing.push(async () => certificates.remove());
     const pooler = await bouncer(
@@ -198,7 +195,7 @@ describe('asking', () => {
   });
 });
 
-describe('what PgBouncer refuses', () => {
+describe('PgBouncer rejects', () => {
   const refused = async (
     pooler: PgBouncer,
     change: Partial<DatabaseConnection> = {},
@@ -208,7 +205,7 @@ describe('what PgBouncer refuses', () => {
   withPgBouncer('a database that it does not know', async () => {
     expect(await refused(await bouncer(), { database: 'nonesuch' })).toEqual({
       reason: 'missing_schema',
-      message: expect.stringMatching(/no such database: nonesuch \(08P01\)\. Mend: .*pgbouncer\.ini/),
+      message: expect.stringMatching(/no such database: nonesuch \(08P01\)\. Fix: .*pgbouncer\.ini/),
     });
   });
 
@@ -225,20 +222,20 @@ describe('what PgBouncer refuses', () => {
     expect(failure.message).not.toContain(password);
   });
 
-  withPgBouncer('a server that is not there', async () => {
-    // Its default for a first login is a minute; our own limit is what ends it then.
+  withPgBouncer('a database whose server is down', async () => {
+    // PgBouncer's default for a first login is a minute, so the exporter's own timeout ends it.
     expect(await refused(await bouncer(), { database: 'gone', connectTimeoutMs: 300 })).toMatchObject({
       reason: 'timeout',
       message: expect.stringContaining('while logging in'),
     });
-    const told = await refused(await bouncer({ client_login_timeout: '1' }), { database: 'gone' });
-    expect(told).toMatchObject({
+    const reported = await refused(await bouncer({ client_login_timeout: '1' }), { database: 'gone' });
+    expect(reported).toMatchObject({
       reason: expect.stringMatching(/^(timeout|refused)$/),
-      message: expect.stringMatching(/(client_login_timeout|server login has been failing).*Mend: PgBouncer/),
+      message: expect.stringMatching(/(client_login_timeout|server login has been failing).*Fix: PgBouncer/),
     });
   });
 
-  withPgBouncer('more clients than it takes', async () => {
+  withPgBouncer('clients over max_client_conn', async () => {
     const pooler = await bouncer({ max_client_conn: '1' });
     await other(pooler);
     expect(await refused(pooler)).toMatchObject({
@@ -247,32 +244,32 @@ describe('what PgBouncer refuses', () => {
     });
   });
 
-  withPgBouncer('a pool without a free connection', async () => {
+  withPgBouncer('a query that finds no free connection', async () => {
     const pooler = await bouncer({ query_wait_timeout: '1' });
-    const neighbour = await other(pooler);
-    await neighbour.query('BEGIN');
+    const neighbor = await other(pooler);
+    await neighbor.query('BEGIN');
     expect(failureIn(await through(pooler).query('SELECT 1', within(10_000)))).toMatchObject({
       reason: 'timeout',
-      message: expect.stringMatching(/query_wait_timeout .*Mend: PgBouncer had no server connection to give/),
+      message: expect.stringMatching(/query_wait_timeout .*Fix: PgBouncer had no free server connection/),
     });
-    await neighbour.query('ROLLBACK');
+    await neighbor.query('ROLLBACK');
   });
 
-  withPgBouncer('a pool without a free connection, for longer than we wait', async () => {
+  withPgBouncer('nothing while no connection is free: the query times out', async () => {
     const pooler = await bouncer();
     const database = through(pooler);
     valueIn(await database.query('SELECT 1', within(5000)));
-    const neighbour = await other(pooler);
-    await neighbour.query('BEGIN');
+    const neighbor = await other(pooler);
+    await neighbor.query('BEGIN');
     const endless = { signal: new AbortController().signal, statementTimeoutMs: 100 };
     expect(failureIn(await database.query('SELECT 1', endless))).toMatchObject({
       reason: 'timeout',
-      message: expect.stringContaining('a pooler without a free server connection'),
+      message: expect.stringContaining('whether the pooler has a free server connection'),
     });
-    await neighbour.query('ROLLBACK');
+    await neighbor.query('ROLLBACK');
   });
 
-  withPgBouncer('transactions, in statement mode', async () => {
+  withPgBouncer('transactions in statement mode', async () => {
     const database = through(await bouncer({ pool_mode: 'statement' }));
     expect(valueIn(await database.query('SELECT 1 AS one', within(5000)))).toEqual([{ one: 1 }]);
     expect(

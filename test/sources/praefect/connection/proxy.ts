@@ -1,23 +1,24 @@
-/** A TCP proxy between the exporter and a server: it can fall silent, as a dead host or a firewall does. */
+/** A TCP proxy between the exporter and a server. It can stop forwarding, as a dead host does, or add latency. */
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 
 export interface TestProxy {
   readonly port: number;
-  /** From now on it accepts and swallows everything, and forwards nothing; open connections stay open. */
-  fallSilent(): void;
+  /** Accepts and discards everything from now on; open connections stay open. */
+  stopForwarding(): void;
   /** Forwards what arrives from now on. */
-  speak(): void;
-  /** Connections from clients that are open now, and that there were in all. */
+  resumeForwarding(): void;
+  /** Connections from clients: open now, and in total. */
   open(): number;
   total(): number;
-  /** Bytes that went to clients. */
+  /** Bytes sent to clients. */
   bytesOut(): number;
   close(): Promise<void>;
 }
 
-export async function startProxy(target: { host: string; port: number }): Promise<TestProxy> {
-  let silent = false;
+/** @param latencyMs added to each direction, so a round trip takes twice as long */
+export async function startProxy(target: { host: string; port: number }, latencyMs = 0): Promise<TestProxy> {
+  let isStopped = false;
   let total = 0;
   let bytesOut = 0;
   const sockets = new Set<Socket>();
@@ -31,9 +32,13 @@ export async function startProxy(target: { host: string; port: number }): Promis
       sockets.add(from);
       from.on('error', () => undefined);
       from.on('data', (chunk) => {
-        if (silent) return;
+        if (isStopped) return;
         count(chunk.length);
-        // Back-pressure passes through.
+        if (latencyMs > 0) {
+          setTimeout(() => to.destroyed || to.write(chunk), latencyMs);
+          return;
+        }
+        // Back-pressure is forwarded, too.
         if (!to.write(chunk)) {
           from.pause();
           to.once('drain', () => from.resume());
@@ -41,7 +46,7 @@ export async function startProxy(target: { host: string; port: number }): Promis
       });
       from.on('close', () => {
         sockets.delete(from);
-        if (!silent) to.destroy();
+        if (!isStopped) to.destroy();
       });
     };
     forward(client, upstream, () => undefined);
@@ -52,11 +57,11 @@ export async function startProxy(target: { host: string; port: number }): Promis
   await once(server, 'listening');
   return {
     port: (server.address() as AddressInfo).port,
-    fallSilent() {
-      silent = true;
+    stopForwarding() {
+      isStopped = true;
     },
-    speak() {
-      silent = false;
+    resumeForwarding() {
+      isStopped = false;
     },
     open: () => clients.size,
     total: () => total,
@@ -69,18 +74,18 @@ export async function startProxy(target: { host: string; port: number }): Promis
   };
 }
 
-/** A server that accepts, and answers each client's n-th packet with the n-th of these bytes, then nothing. */
+/** A server that responds to each client's n-th packet with the n-th of these replies, then with nothing. */
 export async function startMute(
-  ...answers: readonly Buffer[]
+  ...replies: readonly Buffer[]
 ): Promise<{ readonly port: number; open(): number; close(): Promise<void> }> {
   const sockets = new Set<Socket>();
   const server = createServer((socket) => {
     sockets.add(socket);
     let next = 0;
     socket.on('data', () => {
-      const answer = answers[next];
+      const reply = replies[next];
       next += 1;
-      if (answer !== undefined) socket.write(answer);
+      if (reply !== undefined) socket.write(reply);
     });
     socket.on('error', () => undefined);
     socket.on('close', () => sockets.delete(socket));

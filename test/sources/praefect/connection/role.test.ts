@@ -1,4 +1,4 @@
-/** deploy/sql/role.sql: what the exporter's role can read, and all that it cannot do. */
+/** deploy/sql/role.sql: what the exporter's role may read, and everything it may not do. */
 import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -65,14 +65,14 @@ describe.each([15, 18] as const)('PostgreSQL %i', (version) => {
   };
 
   test.each(['13.3', '14.5', '19.0'])(
-    'of GitLab %s it reads every table and view that is there',
+    'the role reads every existing table and view of GitLab %s',
     async (schema) => {
       const place = await praefectDatabase(schema);
       const { rows } = await place.admin.query<{ name: string }>(
         "SELECT relname AS name FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'v')",
       );
-      const there = rows.map(({ name }) => name);
-      const wanted = [...praefectTables, ...praefectViews].filter((name) => there.includes(name));
+      const existing = rows.map(({ name }) => name);
+      const wanted = [...praefectTables, ...praefectViews].filter((name) => existing.includes(name));
       expect(wanted.length).toBeGreaterThan(7);
       const database = asExporter(place);
       for (const name of wanted)
@@ -80,7 +80,7 @@ describe.each([15, 18] as const)('PostgreSQL %i', (version) => {
       expect(
         valueIn(await database.query('SELECT last_value FROM replication_queue_id_seq', within(5000))),
       ).toEqual([{ last_value: '1' }]);
-      // And what nobody reads is left out.
+      // A table that the exporter does not read is not granted.
       expect(failureIn(await database.query('SELECT * FROM hello_world', within(5000)))).toMatchObject({
         reason: 'permission',
         message: expect.stringContaining('may not read table "hello_world"'),
@@ -88,7 +88,7 @@ describe.each([15, 18] as const)('PostgreSQL %i', (version) => {
     },
   );
 
-  test('it can be run again, and nothing changes', async () => {
+  test('running role.sql again changes nothing', async () => {
     const { admin } = await praefectDatabase('14.5');
     const state = `
       SELECT relname, relacl::text FROM pg_class WHERE relnamespace = 'public'::regnamespace
@@ -101,7 +101,7 @@ describe.each([15, 18] as const)('PostgreSQL %i', (version) => {
     expect((await admin.query(state)).rows).toEqual(before);
   });
 
-  test('tables of a later migration, and views that it makes anew, are readable at once', async () => {
+  test('tables and recreated views of a later migration are readable immediately', async () => {
     const place = await praefectDatabase('14.4');
     const owner = await connectAs(place, 'praefect', 'of praefect');
     await owner.query(`
@@ -112,7 +112,7 @@ describe.each([15, 18] as const)('PostgreSQL %i', (version) => {
     valueIn(await database.query('SELECT * FROM valid_primaries', within(5000)));
   });
 
-  test('it cannot write, create, or read anything else, even without a read-only transaction', async () => {
+  test('the role cannot write, create, or read anything else, even without a read-only transaction', async () => {
     const place = await praefectDatabase('19.0');
     await place.admin.query('CREATE SCHEMA secrets; CREATE TABLE secrets.keys (k text)');
     const exporter = await connectAs(place, 'gitaly_exporter', 'of the exporter');
@@ -138,7 +138,7 @@ describe.each([15, 18] as const)('PostgreSQL %i', (version) => {
       await expect(exporter.query(statement)).rejects.toMatchObject({ code: '42501' });
   });
 
-  test('its limits hold without the exporter', async () => {
+  test("the role's time and connection limits hold without the exporter", async () => {
     const place = await praefectDatabase('19.0');
     const exporter = await connectAs(place, 'gitaly_exporter', 'of the exporter');
     const { rows } = await exporter.query(
@@ -156,7 +156,7 @@ describe.each([15, 18] as const)('PostgreSQL %i', (version) => {
     });
   });
 
-  test('tables in a schema of another name are found, without a word in the configuration', async () => {
+  test('tables in a schema of another name are found without configuration', async () => {
     const place = await server.createDatabase(`
       CREATE SCHEMA gitaly;
       CREATE TABLE gitaly.replication_queue (id bigserial PRIMARY KEY);
@@ -165,7 +165,7 @@ describe.each([15, 18] as const)('PostgreSQL %i', (version) => {
     expect(valueIn(await asExporter(place).query('SELECT * FROM repositories', within(5000)))).toEqual([]);
   });
 
-  test("run by Praefect's own role, it does what that role may, and says what it may not", async () => {
+  test("run by Praefect's own role, role.sql does what that role may do, and reports the rest", async () => {
     const place = await server.createDatabase();
     const admin = await place.client();
     await admin.query(`
@@ -177,7 +177,7 @@ describe.each([15, 18] as const)('PostgreSQL %i', (version) => {
     const notices: string[] = [];
     owner.on('notice', (notice) => notices.push(notice.message ?? ''));
     await owner.query(sql('role.sql').replaceAll('gitaly_exporter', name));
-    // Until PostgreSQL 15 a role with CREATEROLE could grant any but superuser's.
+    // Up to PostgreSQL 15 a role with CREATEROLE can grant any role but a superuser's.
     expect(notices.filter((notice) => notice.includes('pg_read_all_stats was not granted'))).toHaveLength(
       version >= 16 ? 1 : 0,
     );
@@ -186,7 +186,7 @@ describe.each([15, 18] as const)('PostgreSQL %i', (version) => {
     expect((await exporter.query('SELECT * FROM repositories')).rows).toEqual([]);
   });
 
-  test('in a database without Praefect it says so, and changes nothing', async () => {
+  test('in a database without Praefect role.sql fails and changes nothing', async () => {
     const place = await server.createDatabase();
     const client = await place.client();
     await expect(client.query(sql('role.sql').replaceAll('gitaly_exporter', 'nobody'))).rejects.toThrow(
@@ -196,7 +196,7 @@ describe.each([15, 18] as const)('PostgreSQL %i', (version) => {
     expect((await client.query("SELECT FROM pg_roles WHERE rolname = 'nobody'")).rows).toEqual([]);
   });
 
-  test('drop-role.sql leaves nothing of it', async () => {
+  test('drop-role.sql removes everything', async () => {
     const place = await server.createDatabase(praefectSchema('19.0'));
     const renamed = (name: string): string => sql(name).replaceAll('gitaly_exporter', 'short_lived');
     const client = await place.client();

@@ -1,4 +1,4 @@
-/** Servers that accept and never answer, or fall silent later: noticed in time, and nothing is left open. */
+/** Servers that accept connections and never respond, or stop responding later: a timeout, and nothing stays open. */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import type pg from 'pg';
 import { startPostgres, type TestDatabase, type TestPostgres } from '../../../support/postgres.ts';
@@ -47,41 +47,41 @@ describe('while connecting', () => {
   const loggedIn = Buffer.concat([authenticationRequest(0), Buffer.from([0x5a, 0, 0, 0, 5, 0x49])]);
 
   test.each([
-    { step: 'asking for TLS', mode: 'require', answers: [] },
-    { step: 'agreeing on TLS', mode: 'require', answers: [Buffer.from('S')] },
-    { step: 'logging in', mode: 'disable', answers: [] },
-    { step: 'logging in', mode: 'disable', answers: [authenticationRequest(3)] },
-    { step: 'asking who answers', mode: 'disable', answers: [loggedIn] },
-  ] as const)('a server that is silent at $step is given up in time', async ({ step, mode, answers }) => {
-    const mute = await startMute(...answers);
+    { step: 'requesting TLS', mode: 'require', replies: [] },
+    { step: 'negotiating TLS', mode: 'require', replies: [Buffer.from('S')] },
+    { step: 'logging in', mode: 'disable', replies: [] },
+    { step: 'logging in', mode: 'disable', replies: [authenticationRequest(3)] },
+    { step: 'reading the server version', mode: 'disable', replies: [loggedIn] },
+  ] as const)('a server that does not respond while $step times out', async ({ step, mode, replies }) => {
+    const mute = await startMute(...replies);
     closing.push(() => mute.close());
     const connection = { ...place.connection, port: mute.port, ssl: { mode }, connectTimeoutMs: 200 };
-    const [answer, ms] = await took(opened(connection).query('SELECT 1', within(5000)));
-    expect(failureIn(answer)).toMatchObject({
+    const [result, ms] = await took(opened(connection).query('SELECT 1', within(5000)));
+    expect(failureIn(result)).toMatchObject({
       reason: 'timeout',
-      message: expect.stringMatching(new RegExp(`no answer within [\\d.]+ m?s while ${step}`)),
+      message: expect.stringMatching(new RegExp(`no response within [\\d.]+ m?s while ${step}`)),
     });
     expect(ms).toBeLessThan(2500);
     await until(() => mute.open() === 0);
   });
 
-  test("the question's own deadline counts when it is shorter", async () => {
+  test("the query's own deadline counts when it is shorter", async () => {
     const mute = await startMute();
     closing.push(() => mute.close());
-    const [answer, ms] = await took(
+    const [result, ms] = await took(
       opened({ ...place.connection, port: mute.port }).query('SELECT 1', within(200)),
     );
-    expect(failureIn(answer).reason).toBe('timeout');
+    expect(failureIn(result).reason).toBe('timeout');
     expect(ms).toBeLessThan(2500);
     await until(() => mute.open() === 0);
   });
 
-  test('a stopped server is given up, and found again when it goes on', async () => {
+  test('a stopped server times out, and is reached again when it continues', async () => {
     const database = opened({ ...place.connection, connectTimeoutMs: 300 });
     server.pause();
     try {
-      const [answer, ms] = await took(database.query('SELECT 1', within(5000)));
-      expect(failureIn(answer)).toMatchObject({
+      const [result, ms] = await took(database.query('SELECT 1', within(5000)));
+      expect(failureIn(result)).toMatchObject({
         reason: 'timeout',
         message: expect.stringContaining('while logging in'),
       });
@@ -93,10 +93,14 @@ describe('while connecting', () => {
   });
 
   test.each([
-    ['another protocol', Buffer.from('HTTP/1.1 400 Bad Request\r\n\r\n'), 'timeout'],
-    ['noise', Buffer.from([0x5a, 0, 0, 0, 1, 0xff, 0xff]), undefined],
-    ['a way of logging in that pg does not know (GSSAPI)', authenticationRequest(7), 'authentication'],
-  ])('%s in answer breaks nothing but the connection', async (_, bytes, reason) => {
+    ['a response in another protocol', Buffer.from('HTTP/1.1 400 Bad Request\r\n\r\n'), 'timeout'],
+    ['a garbled response', Buffer.from([0x5a, 0, 0, 0, 1, 0xff, 0xff]), undefined],
+    [
+      'an authentication method that pg does not support (GSSAPI)',
+      authenticationRequest(7),
+      'authentication',
+    ],
+  ])('%s closes only the connection', async (_, bytes, reason) => {
     const mute = await startMute(bytes);
     closing.push(() => mute.close());
     const connection = { ...place.connection, port: mute.port, connectTimeoutMs: 300 };
@@ -106,47 +110,45 @@ describe('while connecting', () => {
   });
 });
 
-describe('in the middle', () => {
-  test('a question on a half-open connection ends at its deadline, its socket is gone, the next one connects anew', async () => {
+describe('an open connection', () => {
+  test('that is half open ends the query at its deadline, closes the socket, and the next query reconnects', async () => {
     const proxy = await proxied();
     const database = opened({ ...place.connection, port: proxy.port });
     valueIn(await database.query('SELECT 1', within(5000)));
-    proxy.fallSilent();
-    const [answer, ms] = await took(database.query('SELECT 1', within(300, 5000)));
-    expect(failureIn(answer)).toEqual({
+    proxy.stopForwarding();
+    const [result, ms] = await took(database.query('SELECT 1', within(300, 5000)));
+    expect(failureIn(result)).toEqual({
       reason: 'timeout',
-      message: expect.stringMatching(
-        /the test, at .*: no answer before the deadline, [\d.]+ m?s after asking/,
-      ),
+      message: expect.stringMatching(/the test, at .*: no response before the deadline, after [\d.]+ m?s/),
     });
     expect(ms).toBeLessThan(2500);
-    await until(() => proxy.open() === 0); // the cancel request, too, which nobody answered
-    proxy.speak();
+    await until(() => proxy.open() === 0); // the cancel request, too, which got no response
+    proxy.resumeForwarding();
     expect(valueIn(await database.query('SELECT 1 AS one', within(5000)))).toEqual([{ one: 1 }]);
     expect(proxy.open()).toBe(1);
   });
 
-  test('without a deadline of its own, statement_timeout and a second end it', async () => {
+  test('ends the query one second after statement_timeout without a deadline', async () => {
     const proxy = await proxied();
     const database = opened({ ...place.connection, port: proxy.port });
     valueIn(await database.query('SELECT 1', within(5000)));
-    proxy.fallSilent();
+    proxy.stopForwarding();
     const endless = { signal: new AbortController().signal, statementTimeoutMs: 100 };
-    const [answer, ms] = await took(database.query('SELECT 1', endless));
-    expect(failureIn(answer).message).toMatch(
-      /no answer for \d(\.\d)? s, although the server should stop after 100 ms/,
+    const [result, ms] = await took(database.query('SELECT 1', endless));
+    expect(failureIn(result).message).toMatch(
+      /no response for \d(\.\d)? s, although the server should stop after 100 ms/,
     );
     expect(ms).toBeGreaterThan(1000);
     expect(ms).toBeLessThan(2500);
   });
 
-  test('a stopped server, too', async () => {
+  test('to a stopped server ends the query at its deadline', async () => {
     const database = opened(place.connection);
     valueIn(await database.query('SELECT 1', within(5000)));
     server.pause();
     try {
-      const [answer, ms] = await took(database.query('SELECT 1', within(300, 5000)));
-      expect(failureIn(answer).reason).toBe('timeout');
+      const [result, ms] = await took(database.query('SELECT 1', within(300, 5000)));
+      expect(failureIn(result).reason).toBe('timeout');
       expect(ms).toBeLessThan(2500);
     } finally {
       server.resume();
@@ -155,20 +157,20 @@ describe('in the middle', () => {
     await until(async () => (await backends()) === 1);
   });
 
-  test('a question that is given up is cancelled on the server', async () => {
+  test('that gives a query up cancels it on the server', async () => {
     const database = opened(place.connection);
-    const [answer, ms] = await took(database.query('SELECT pg_sleep(60)', within(300, 30_000)));
-    expect(failureIn(answer).reason).toBe('timeout');
+    const [result, ms] = await took(database.query('SELECT pg_sleep(60)', within(300, 30_000)));
+    expect(failureIn(result).reason).toBe('timeout');
     expect(ms).toBeLessThan(2500);
     await until(async () => (await backends()) === 0, 2000);
   });
 
-  test('a look is given up in the middle of COPY, and so is its body', async () => {
+  test('gives up a transaction in the middle of COPY, and its body', async () => {
     const proxy = await proxied();
     const database = opened({ ...place.connection, port: proxy.port });
     const gaveUp = new AbortController();
     let bytes = 0;
-    const answer = await database.transaction(
+    const result = await database.transaction(
       { signal: gaveUp.signal, statementTimeoutMs: 5000 },
       (transaction) =>
         transaction.copy('SELECT * FROM wide', (chunk) => {
@@ -176,36 +178,36 @@ describe('in the middle', () => {
           if (bytes > 1_000_000) gaveUp.abort();
         }),
     );
-    expect(failureIn(answer).reason).toBe('timeout');
+    expect(failureIn(result).reason).toBe('timeout');
     await until(() => proxy.open() === 0);
     await until(async () => (await backends()) === 0);
     expect(valueIn(await database.query('SELECT 1 AS one', within(5000)))).toEqual([{ one: 1 }]);
   });
 
-  test('a body that waits for something else is not waited for', async () => {
+  test('does not wait for a body that waits for something else', async () => {
     const database = opened(place.connection);
-    const [answer, ms] = await took(
+    const [result, ms] = await took(
       database.transaction(within(200), async (transaction) => {
         await transaction.rows('SELECT 1');
         await new Promise(() => undefined);
       }),
     );
-    expect(failureIn(answer).reason).toBe('timeout');
+    expect(failureIn(result).reason).toBe('timeout');
     expect(ms).toBeLessThan(2500);
     await until(async () => (await backends()) === 0);
   });
 
-  test('a slow consumer of COPY holds the server back, and memory stays small', async () => {
+  test('applies back-pressure when a consumer of COPY is slow, and memory stays small', async () => {
     const proxy = await proxied();
     const database = opened({ ...place.connection, port: proxy.port });
     let chunks = 0;
     let bytes = 0;
     let mostInFlight = 0;
-    const answer = await database.transaction(within(20_000), (transaction) =>
+    const result = await database.transaction(within(20_000), (transaction) =>
       transaction.copy('SELECT * FROM wide', async (chunk) => {
         bytes += chunk.length;
         chunks += 1;
-        // While the first chunks are held, everybody upstream must come to rest with little in their hands.
+        // While the first chunks are processed, everything upstream must stop with little buffered.
         if (chunks <= 3) {
           let before = -1;
           await until(async () => {
@@ -218,18 +220,18 @@ describe('in the middle', () => {
         }
       }),
     );
-    valueIn(answer);
+    valueIn(result);
     expect(bytes).toBeGreaterThan(50_000_000);
     expect(mostInFlight).toBeLessThan(10_000_000); // the kernel's buffers of two sockets
   });
 
-  test('a hundred questions given up leave no socket and no backend behind', async () => {
+  test('leaves no socket and no backend behind after a hundred abandoned queries', async () => {
     const proxy = await proxied();
     const database = opened({ ...place.connection, port: proxy.port });
     for (let round = 0; round < 100; round += 1) {
       const gaveUp = new AbortController();
       const options = { signal: gaveUp.signal, statementTimeoutMs: 5000 };
-      const question =
+      const query =
         round % 2 === 0
           ? database.query('SELECT pg_sleep(60)', options)
           : database.transaction(options, (transaction) =>
@@ -237,7 +239,7 @@ describe('in the middle', () => {
             );
       // From "before it was sent" to "well under way".
       if (round % 2 === 0) setTimeout(() => gaveUp.abort(), round % 7);
-      expect((await question).ok).toBe(false);
+      expect((await query).ok).toBe(false);
     }
     await until(() => proxy.open() === 0);
     await until(async () => (await backends()) === 0);

@@ -1,4 +1,4 @@
-/** What the tests of this room share: opening a Database, deadlines, waiting for a condition. */
+/** Helpers of the connection tests: opening a Database, deadlines, waiting for a condition. */
 import type { DatabaseConnection } from '../../../../src/config/database-connection.ts';
 import { systemClock } from '../../../../src/lib/clock.ts';
 import { type Budget, createBudget } from '../../../../src/scheduler/budget.ts';
@@ -11,7 +11,7 @@ import type { Database, QueryOptions, QueryResult } from '../../../../src/source
 
 export type Opened = Database & { readonly budget: Budget };
 
-/** A Database with a budget of its own, without waits between attempts to connect unless `random` says so. */
+/** A Database with its own budget, without delays between attempts to connect unless `random` adds them. */
 export function open(connection: DatabaseConnection, options: Partial<DatabaseOptions> = {}): Opened {
   const budget = createBudget(1, systemClock);
   const database = createDatabase({
@@ -24,21 +24,21 @@ export function open(connection: DatabaseConnection, options: Partial<DatabaseOp
   return { ...database, budget };
 }
 
-/** A question's options; `ms` is the deadline. */
+/** A query's options; `ms` is the deadline. */
 export const within = (ms: number, statementTimeoutMs = ms): QueryOptions => ({
   signal: AbortSignal.timeout(ms),
   statementTimeoutMs,
   purpose: 'the test',
 });
 
-export function valueIn<T>(answer: QueryResult<T>): T {
-  if (answer.ok) return answer.value;
-  throw new Error(`${answer.failure.reason}: ${answer.failure.message}`);
+export function valueIn<T>(result: QueryResult<T>): T {
+  if (result.ok) return result.value;
+  throw new Error(`${result.failure.reason}: ${result.failure.message}`);
 }
 
-export function failureIn(answer: QueryResult<unknown>): Failure {
-  if (answer.ok) throw new Error(`no failure, but ${JSON.stringify(answer.value)}`);
-  return answer.failure;
+export function failureIn(result: QueryResult<unknown>): Failure {
+  if (result.ok) throw new Error(`no failure, but ${JSON.stringify(result.value)}`);
+  return result.failure;
 }
 
 export async function until(condition: () => boolean | Promise<boolean>, withinMs = 5000): Promise<void> {

@@ -1,4 +1,4 @@
-/** sslmode, sslrootcert, sslcert and sslkey against a real server, as libpq would take them. */
+/** sslmode, sslrootcert, sslcert and sslkey against a real server, with libpq's meaning. */
 import { copyFileSync, writeFileSync } from 'node:fs';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import type { DatabaseConnection, SslMode } from '../../../../src/config/database-connection.ts';
@@ -100,37 +100,41 @@ function connectionFor({
 /** `tls`, `plain`, or the failure. */
 async function outcome(wanted: Wanted): Promise<string | { reason: string; message: string }> {
   database = open(connectionFor(wanted));
-  const answer = await database.query(
+  const result = await database.query(
     'SELECT (SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()) AS ssl',
     within(5000),
   );
-  if (!answer.ok) return failureIn(answer);
-  const ssl = valueIn(answer)[0]?.['ssl'];
+  if (!result.ok) return failureIn(result);
+  const ssl = valueIn(result)[0]?.['ssl'];
   expect(database.connection()?.encrypted).toBe(ssl);
   return ssl === true ? 'tls' : 'plain';
 }
 
-describe('what each sslmode makes of each server', () => {
+describe('sslmode', () => {
   const cases: readonly (readonly [what: string, wanted: () => Wanted, outcome: unknown])[] = [
-    ['disable: plain, although TLS is offered', () => ({ mode: 'disable' }), 'plain'],
-    ['allow: plain where that is taken', () => ({ mode: 'allow' }), 'plain'],
-    ['allow: TLS where pg_hba.conf wants it', () => ({ mode: 'allow', user: 'tls_only' }), 'tls'],
-    ['prefer: TLS where it is offered', () => ({ mode: 'prefer' }), 'tls'],
-    ['prefer: plain where it is not', () => ({ mode: 'prefer', to: plain }), 'plain'],
-    ['prefer: plain where pg_hba.conf wants that', () => ({ mode: 'prefer', user: 'plain_only' }), 'plain'],
+    ['disable: plain, although the server offers TLS', () => ({ mode: 'disable' }), 'plain'],
+    ['allow: plain where the server accepts it', () => ({ mode: 'allow' }), 'plain'],
+    ['allow: TLS where pg_hba.conf requires it', () => ({ mode: 'allow', user: 'tls_only' }), 'tls'],
+    ['prefer: TLS where the server offers it', () => ({ mode: 'prefer' }), 'tls'],
+    ['prefer: plain where the server does not offer TLS', () => ({ mode: 'prefer', to: plain }), 'plain'],
+    ['prefer: plain where pg_hba.conf requires it', () => ({ mode: 'prefer', user: 'plain_only' }), 'plain'],
     [
       'prefer: plain where the certificate is not trusted',
       () => ({ mode: 'prefer', root: 'other-ca.crt' }),
       'plain',
     ],
-    ['require: TLS, whoever it is', () => ({ mode: 'require', to: elsewhere }), 'tls'],
+    ['require: TLS without authentication of the server', () => ({ mode: 'require', to: elsewhere }), 'tls'],
     [
       'require with a root certificate: the chain is verified',
       () => ({ mode: 'require', root: 'ca.crt' }),
       'tls',
     ],
-    ['verify-ca: the chain alone', () => ({ mode: 'verify-ca', to: elsewhere, root: 'ca.crt' }), 'tls'],
-    ['verify-full: chain and host name', () => ({ mode: 'verify-full', root: 'ca.crt' }), 'tls'],
+    [
+      'verify-ca: only the chain is verified',
+      () => ({ mode: 'verify-ca', to: elsewhere, root: 'ca.crt' }),
+      'tls',
+    ],
+    ['verify-full: chain and host name are verified', () => ({ mode: 'verify-full', root: 'ca.crt' }), 'tls'],
     ['a certificate of our own', () => ({ mode: 'require', user: 'reader', cert: 'reader' }), 'tls'],
     [
       'disable: refused where pg_hba.conf wants TLS',
@@ -138,37 +142,37 @@ describe('what each sslmode makes of each server', () => {
       { reason: 'authentication', message: expect.stringContaining('try sslmode=require') },
     ],
     [
-      'require: refused where TLS is not offered',
+      'require: fails where the server does not offer TLS',
       () => ({ mode: 'require', to: plain }),
       { reason: 'tls', message: expect.stringContaining('the server does not offer TLS') },
     ],
     [
-      'require with another root certificate',
+      'require: fails with another root certificate',
       () => ({ mode: 'require', root: 'other-ca.crt' }),
       { reason: 'tls', message: expect.stringMatching(/is not trusted|cannot be verified/) },
     ],
     [
-      'verify-ca without a root certificate',
+      'verify-ca: fails without a root certificate',
       () => ({ mode: 'verify-ca' }),
       { reason: 'tls', message: expect.stringContaining('sslmode=verify-ca needs a root certificate') },
     ],
     [
-      'verify-ca with another root certificate',
+      'verify-ca: fails with another root certificate',
       () => ({ mode: 'verify-ca', root: 'other-ca.crt' }),
       { reason: 'tls', message: expect.stringMatching(/is not trusted|cannot be verified/) },
     ],
     [
-      'verify-full with a certificate for another host',
+      'verify-full: fails with a certificate for another host',
       () => ({ mode: 'verify-full', to: elsewhere, root: 'ca.crt' }),
       { reason: 'tls', message: expect.stringContaining('certificate is for another host') },
     ],
     [
-      'verify-full by an address that the certificate has not',
+      'verify-full: fails for an address that the certificate lacks',
       () => ({ mode: 'verify-full', host: '127.0.0.1', root: 'ca.crt' }),
       { reason: 'tls', message: expect.stringContaining('certificate is for another host') },
     ],
     [
-      'verify-full against the public authorities',
+      'verify-full: fails against the public CAs',
       () => ({ mode: 'verify-full', root: 'system' }),
       {
         reason: 'tls',
@@ -176,7 +180,7 @@ describe('what each sslmode makes of each server', () => {
       },
     ],
     [
-      'the public authorities with less than verify-full',
+      'require: fails with the public CAs',
       () => ({ mode: 'require', root: 'system' }),
       {
         reason: 'tls',
@@ -184,7 +188,7 @@ describe('what each sslmode makes of each server', () => {
       },
     ],
     [
-      'a root certificate that is not there',
+      'verify-full: fails with a missing root certificate file',
       () => ({ mode: 'verify-full', root: 'missing.crt' }),
       {
         reason: 'tls',
@@ -192,17 +196,17 @@ describe('what each sslmode makes of each server', () => {
       },
     ],
     [
-      'no certificate of our own where one is wanted',
+      'require: fails without a client certificate where the server requires one',
       () => ({ mode: 'require', user: 'reader' }),
       { reason: 'tls', message: expect.stringContaining('set sslcert and sslkey') },
     ],
     [
-      'a certificate of our own that the server does not trust',
+      'require: fails with a client certificate that the server does not trust',
       () => ({ mode: 'require', user: 'reader', cert: 'stranger' }),
-      { reason: 'tls', message: expect.stringContaining('the server does not trust our certificate') },
+      { reason: 'tls', message: expect.stringContaining('the server does not trust the client certificate') },
     ],
     [
-      'prefer: a wrong password is not sent a second time in the clear',
+      'prefer: a wrong password is not sent again unencrypted',
       () => ({ mode: 'prefer', password: 'wrong' }),
       { reason: 'authentication', message: expect.not.stringContaining('before that') },
     ],
@@ -213,7 +217,7 @@ describe('what each sslmode makes of each server', () => {
     });
   }
 
-  withOpenssl('both attempts are told when both failed', async () => {
+  withOpenssl('prefer: reports both attempts when both failed', async () => {
     const failure = await outcome({ mode: 'prefer', user: 'tls_only', root: 'other-ca.crt' });
     expect(failure).toEqual({
       reason: 'authentication',
@@ -222,11 +226,11 @@ describe('what each sslmode makes of each server', () => {
   });
 });
 
-withOpenssl('on a Unix socket sslmode counts for nothing', async () => {
+withOpenssl('a Unix socket ignores sslmode', async () => {
   expect(await outcome({ mode: 'verify-full', host: encrypted.server.folder })).toBe('plain');
 });
 
-withOpenssl('certificates are read again at each connection', async () => {
+withOpenssl('certificates are read again for each connection', async () => {
   copyFileSync(certificates.path('other-ca.crt'), certificates.path('renewed.crt'));
   const connection = connectionFor({ mode: 'verify-full', root: 'renewed.crt' });
   database = open(connection);
@@ -244,7 +248,7 @@ withOpenssl('a key that does not belong to the certificate is told as that', asy
   });
 });
 
-withOpenssl('a question over TLS is cancelled over TLS', async () => {
+withOpenssl('a query over TLS is canceled over TLS', async () => {
   database = open(connectionFor({ mode: 'verify-full', user: 'tls_only', root: 'ca.crt' }));
   const admin = await encrypted.database.client();
   const running = async (): Promise<number> => {
@@ -253,9 +257,9 @@ withOpenssl('a question over TLS is cancelled over TLS', async () => {
     );
     return rows[0].n;
   };
-  const question = database.query('SELECT pg_sleep(60)', within(300, 30_000));
+  const query = database.query('SELECT pg_sleep(60)', within(300, 30_000));
   await until(async () => (await running()) === 1);
-  expect((await question).ok).toBe(false);
+  expect((await query).ok).toBe(false);
   await until(async () => (await running()) === 0);
 });
 
@@ -273,9 +277,9 @@ withOpenssl('COPY over TLS loses nothing', async () => {
 });
 
 test.each([
-  ['data before TLS begins', 'Sxxxx', /somebody is in between/],
-  ['neither yes nor no', 'H', /was "H", neither yes nor no/],
-])('%s is not TLS', async (_, bytes, message) => {
+  ['data before TLS begins', 'Sxxxx', /man in the middle/],
+  ['an unknown reply', 'H', /was "H", expected S or N/],
+])('%s fails the connection', async (_, bytes, message) => {
   const mute = await startMute(Buffer.from(bytes));
   database = open({
     host: '127.0.0.1',

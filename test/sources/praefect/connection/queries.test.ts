@@ -3,14 +3,14 @@ import type pg from 'pg';
 import { startPostgres, type TestDatabase, type TestPostgres } from '../../../support/postgres.ts';
 import { failureIn, type Opened, open, until, valueIn, within } from './support.ts';
 
-describe.each([15, 18] as const)('questions to PostgreSQL %i', (version) => {
+describe.each([15, 18] as const)('PostgreSQL %i', (version) => {
   let server: TestPostgres;
   let place: TestDatabase;
   let admin: pg.Client;
   let database: Opened;
 
   beforeAll(async () => {
-    // A server whose settings would change the text of every value.
+    // These settings change the text of every value.
     server = await startPostgres({
       version,
       config: ['timezone=Asia/Kolkata', 'datestyle=SQL, DMY', 'extra_float_digits=-5'],
@@ -28,17 +28,17 @@ describe.each([15, 18] as const)('questions to PostgreSQL %i', (version) => {
   };
   afterEach(() => database?.close());
 
-  test('a question gives its rows', async () => {
-    const answer = await opened().query('SELECT n FROM numbers ORDER BY n LIMIT 2', within(5000));
-    expect(valueIn(answer)).toEqual([{ n: 1 }, { n: 2 }]);
-    expect(answer).toMatchObject({ elapsedMs: expect.any(Number) });
+  test('a query returns its rows', async () => {
+    const result = await opened().query('SELECT n FROM numbers ORDER BY n LIMIT 2', within(5000));
+    expect(valueIn(result)).toEqual([{ n: 1 }, { n: 2 }]);
+    expect(result).toMatchObject({ elapsedMs: expect.any(Number) });
   });
 
-  test('a question without rows gives none', async () => {
+  test('a query without rows returns none', async () => {
     expect(valueIn(await opened().query('SELECT n FROM numbers WHERE false', within(5000)))).toEqual([]);
   });
 
-  test('values arrive exactly, whatever the server is set to', async () => {
+  test("values are exact, whatever the server's settings", async () => {
     const [row] = valueIn(
       await opened().query(
         `SELECT 9007199254740993::int8 AS int8, 1.10::numeric AS numeric, 0.1::float8 + 0.2 AS float8,
@@ -63,7 +63,7 @@ describe.each([15, 18] as const)('questions to PostgreSQL %i', (version) => {
     });
   });
 
-  test('the transaction is read-only, bounded, and kind to the server', async () => {
+  test('a transaction is read-only, has time limits, and uses one process of the server', async () => {
     const settings = [
       'transaction_read_only',
       'statement_timeout',
@@ -89,12 +89,12 @@ describe.each([15, 18] as const)('questions to PostgreSQL %i', (version) => {
     expect(
       valueIn(await database.transaction(within(5000, 4000), (transaction) => transaction.rows(isolated))),
     ).toEqual([{ ...common, isolation: 'repeatable read' }]);
-    // And nothing of it outlives the transaction.
+    // Nothing of it outlives the transaction.
     const { rows } = await admin.query('SHOW statement_timeout');
     expect(rows).toEqual([{ statement_timeout: '0' }]);
   });
 
-  test('whoever looks into pg_stat_activity sees who asks, and what for', async () => {
+  test('pg_stat_activity shows the exporter and the purpose of a query', async () => {
     const [row] = valueIn(
       await opened().query('SELECT query FROM pg_stat_activity WHERE pid = pg_backend_pid()', {
         ...within(5000),
@@ -106,14 +106,14 @@ describe.each([15, 18] as const)('questions to PostgreSQL %i', (version) => {
     );
   });
 
-  test('an error leaves no transaction open, and the next question is answered on the same connection', async () => {
+  test('an error leaves no transaction open, and the next query uses the same connection', async () => {
     opened();
     const pid = 'SELECT pg_backend_pid() AS pid';
     const before = valueIn(await database.query(pid, within(5000)));
     const failed = await database.query('SELECT 1 / 0', within(5000));
     expect(failureIn(failed)).toEqual({
       reason: 'query',
-      message: `the test, at 127.0.0.1:${server.port}/${place.name} as postgres: the server said: division by zero (22012)`,
+      message: `the test, at 127.0.0.1:${server.port}/${place.name} as postgres: the server reported: division by zero (22012)`,
     });
     const { rows } = await admin.query(
       `SELECT state, xact_start FROM pg_stat_activity WHERE application_name = 'gitaly-exporter'`,
@@ -122,12 +122,12 @@ describe.each([15, 18] as const)('questions to PostgreSQL %i', (version) => {
     expect(valueIn(await database.query(pid, within(5000)))).toEqual(before);
   });
 
-  test('a write is refused by the server, and called our own fault', async () => {
+  test('a write is rejected by the server, and is an internal error', async () => {
     const failure = failureIn(await opened().query('DELETE FROM numbers', within(5000)));
     expect(failure).toMatchObject({ reason: 'internal', message: expect.stringContaining('tried to write') });
   });
 
-  test('a question that opens a transaction of its own does not leave it open', async () => {
+  test('a query that opens a transaction of its own does not leave it open', async () => {
     opened();
     expect(failureIn(await database.query('BEGIN', within(5000))).reason).toBe('internal');
     expect(valueIn(await database.query('SELECT 1 AS one', within(5000)))).toEqual([{ one: 1 }]);
@@ -139,7 +139,7 @@ describe.each([15, 18] as const)('questions to PostgreSQL %i', (version) => {
     });
   });
 
-  test('a look sees one instant', async () => {
+  test('the statements of a transaction see the same snapshot', async () => {
     const counts = valueIn(
       await opened().transaction(within(5000), async (transaction) => {
         const before = await transaction.rows('SELECT count(*) AS n FROM numbers');
@@ -151,7 +151,7 @@ describe.each([15, 18] as const)('questions to PostgreSQL %i', (version) => {
     await admin.query('DELETE FROM numbers WHERE n = 0');
   });
 
-  test('a look copies rows in binary form', async () => {
+  test('a transaction copies rows in binary format', async () => {
     const chunks: Buffer[] = [];
     opened();
     valueIn(
@@ -168,75 +168,75 @@ describe.each([15, 18] as const)('questions to PostgreSQL %i', (version) => {
     expect(valueIn(await database.query('SELECT 1 AS one', within(5000)))).toEqual([{ one: 1 }]);
   });
 
-  test('what the database refuses in a look is the answer, even when the body goes on', async () => {
+  test('a failed statement fails the transaction, even when its body goes on', async () => {
     opened();
-    const answer = await database.transaction(within(5000), async (transaction) => {
+    const result = await database.transaction(within(5000), async (transaction) => {
       await transaction.rows('SELECT missing FROM numbers').catch(() => undefined);
       await transaction.rows('SELECT 1').catch(() => undefined);
-      return 'as if nothing had been';
+      return 'ignored';
     });
-    expect(failureIn(answer)).toMatchObject({
+    expect(failureIn(result)).toMatchObject({
       reason: 'unsupported_schema',
       message: expect.stringContaining('column "missing" does not exist'),
     });
     expect(valueIn(await database.query('SELECT 1 AS one', within(5000)))).toEqual([{ one: 1 }]);
   });
 
-  test('a bug in the body is thrown on, and the transaction is rolled back', async () => {
+  test('an error of the body itself is rethrown, and the transaction is rolled back', async () => {
     opened();
     const bug = new TypeError('undefined is not a function');
-    const looking = database.transaction(within(5000), async (transaction) => {
+    const running = database.transaction(within(5000), async (transaction) => {
       await transaction.rows('SELECT 1');
       throw bug;
     });
-    await expect(looking).rejects.toBe(bug);
+    await expect(running).rejects.toBe(bug);
     const { rows } = await admin.query(
       `SELECT state, xact_start FROM pg_stat_activity WHERE application_name = 'gitaly-exporter'`,
     );
     expect(rows).toEqual([{ state: 'idle', xact_start: null }]);
   });
 
-  test('a consumer of COPY that throws ends the connection, and its error comes through', async () => {
+  test('an error of the consumer of COPY is rethrown, and ends the connection', async () => {
     opened();
-    const bug = new Error('a row that cannot be');
-    const looking = database.transaction(within(5000), (transaction) =>
+    const bug = new Error('an impossible row');
+    const running = database.transaction(within(5000), (transaction) =>
       transaction.copy('SELECT padding FROM numbers, generate_series(1, 1000)', () => {
         throw bug;
       }),
     );
-    await expect(looking).rejects.toBe(bug);
+    await expect(running).rejects.toBe(bug);
     expect(valueIn(await database.query('SELECT 1 AS one', within(5000)))).toEqual([{ one: 1 }]);
   });
 
-  test('questions are answered one at a time, in order of arrival', async () => {
+  test('queries run one at a time, in order of arrival', async () => {
     opened();
     const order: number[] = [];
-    const ask = async (n: number, ms: number): Promise<unknown> => {
+    const sleep = async (n: number, ms: number): Promise<unknown> => {
       const rows = valueIn(
         await database.query(`SELECT pg_sleep(${ms / 1000}), pg_backend_pid() AS pid`, within(9000)),
       );
       order.push(n);
       return rows[0]?.['pid'];
     };
-    const pids = await Promise.all([ask(1, 100), ask(2, 50), ask(3, 1)]);
+    const pids = await Promise.all([sleep(1, 100), sleep(2, 50), sleep(3, 1)]);
     expect(order).toEqual([1, 2, 3]);
     expect(new Set(pids).size).toBe(1);
   });
 
-  test('a question whose time is up while it waits leaves the queue, and the others go on', async () => {
+  test('a query whose deadline passes in the queue leaves it, and the others go on', async () => {
     opened();
     const slow = database.query('SELECT pg_sleep(0.4)', within(5000));
     const impatient = database.query('SELECT 1 AS one', within(50));
     const patient = database.query('SELECT 2 AS two', within(5000));
     expect(failureIn(await impatient)).toMatchObject({
       reason: 'timeout',
-      message: expect.stringContaining('waited for its turn'),
+      message: expect.stringContaining('waited for earlier queries'),
     });
     expect(valueIn(await patient)).toEqual([{ two: 2 }]);
     expect((await slow).ok).toBe(true);
   });
 
-  test('every question is paid for, a failed one too, waiting and connecting are not', async () => {
+  test('the budget is charged for every query, failed ones included, but not for waiting and connecting', async () => {
     opened();
     await Promise.all([
       database.query('SELECT pg_sleep(1)', within(5000)),
@@ -246,7 +246,7 @@ describe.each([15, 18] as const)('questions to PostgreSQL %i', (version) => {
     expect(database.budget.spentSeconds()).toBeLessThan(1.9);
   });
 
-  test('what is known of the connection', async () => {
+  test('the connection is described after the first query', async () => {
     opened();
     expect(database.connection()).toBeUndefined();
     await database.query('SELECT 1', within(5000));
@@ -257,7 +257,7 @@ describe.each([15, 18] as const)('questions to PostgreSQL %i', (version) => {
     });
   });
 
-  test('after close() nothing is asked any more, and nothing is left on the server', async () => {
+  test('after close() no query runs, and nothing is left on the server', async () => {
     opened();
     const running = database.query('SELECT pg_sleep(20)', within(30_000));
     await until(async () => {
@@ -269,7 +269,7 @@ describe.each([15, 18] as const)('questions to PostgreSQL %i', (version) => {
     await database.close();
     await database.close();
     expect((await running).ok).toBe(false);
-    expect(failureIn(await database.query('SELECT 1', within(5000))).message).toContain('stopping');
+    expect(failureIn(await database.query('SELECT 1', within(5000))).message).toContain('shutting down');
     await until(async () => {
       const { rows } = await admin.query(
         `SELECT count(*)::int AS n FROM pg_stat_activity WHERE application_name = 'gitaly-exporter'`,
@@ -279,17 +279,17 @@ describe.each([15, 18] as const)('questions to PostgreSQL %i', (version) => {
   });
 });
 
-test('a standby answers questions and looks', async () => {
+test('a standby runs queries and transactions', async () => {
   const server = await startPostgres();
   const place = await server.createDatabase('CREATE TABLE kept AS SELECT 7 AS n');
   await server.becomeStandby();
   const database = open(place.connection);
   const sql = 'SELECT n, pg_is_in_recovery() AS standby FROM kept';
-  const answers = [
+  const results = [
     await database.query(sql, within(5000)),
     await database.transaction(within(5000), (transaction) => transaction.rows(sql)),
   ];
   await database.close();
   await server.stop();
-  expect(answers.map(valueIn)).toEqual([[{ n: 7, standby: true }], [{ n: 7, standby: true }]]);
+  expect(results.map(valueIn)).toEqual([[{ n: 7, standby: true }], [{ n: 7, standby: true }]]);
 });

@@ -1,10 +1,13 @@
-/** What errors mean that no test can provoke on demand: other versions' words, standbys, networks. */
+/** Errors that no test can provoke on demand: messages of other versions, standbys, networks. */
 import { describe, expect, test } from '@jest/globals';
-import { failureOf, findingOf, placeOf } from '../../../../src/sources/praefect/connection/failures.ts';
-import { ruleOf } from '../../../../src/sources/praefect/connection/sql-states.ts';
-import { systemFinding } from '../../../../src/sources/praefect/connection/system-errors.ts';
+import {
+  addressText,
+  databaseFailure,
+  faultOf,
+} from '../../../../src/sources/praefect/connection/failures.ts';
+import { ruleOf, systemFault } from '../../../../src/sources/praefect/connection/fault.ts';
 
-describe('errors of the server', () => {
+describe('an error of the server', () => {
   test.each([
     ['40001', 'canceling statement due to conflict with recovery', 'query', 'hot_standby_feedback'],
     ['57P03', 'the database system is starting up', 'refused', 'nothing to do'],
@@ -18,15 +21,15 @@ describe('errors of the server', () => {
     ['28P02', 'something new about passwords', 'authentication', 'pg_hba.conf'],
     ['53200', 'out of memory', 'query', undefined],
     ['XX001', 'invalid page in block 7 of relation base/1/2', 'query', undefined],
-  ])('%s %s: %s', (state, words, reason, mend) => {
-    const rule = ruleOf(state, words);
+  ])('%s %s: %s', (state, message, reason, fix) => {
+    const rule = ruleOf(state, message);
     expect(rule.reason).toBe(reason);
-    if (mend === undefined) expect(rule.mend).toBeUndefined();
-    else expect(rule.mend).toContain(mend);
+    if (fix === undefined) expect(rule.fix).toBeUndefined();
+    else expect(rule.fix).toContain(fix);
   });
 });
 
-describe('errors of PgBouncer, which all come as 08P01', () => {
+describe('an error of PgBouncer, which is always 08P01', () => {
   test.each([
     ['no such database: praefect', 'missing_schema'],
     ['database "praefect" does not exist', 'missing_schema'],
@@ -58,19 +61,19 @@ describe('errors of PgBouncer, which all come as 08P01', () => {
     ['server conn crashed?', 'refused'],
     ['transaction blocks not allowed in statement pooling mode', 'query'],
     ['PQexec disallowed', 'query'],
-  ])('%s: %s', (words, reason) => {
-    const rule = ruleOf('08P01', words);
+  ])('%s: %s', (message, reason) => {
+    const rule = ruleOf('08P01', message);
     expect(rule.reason).toBe(reason);
-    expect(rule.mend).toEqual(expect.any(String));
+    expect(rule.fix).toEqual(expect.any(String));
   });
 
-  test('words that nobody knows are a loss of the connection', () => {
+  test('an unknown message with 08P01 is a lost connection', () => {
     expect(ruleOf('08P01', 'insufficient data left in message').reason).toBe('refused');
   });
 });
 
-describe('errors of the system', () => {
-  const error = (code: string): Error => Object.assign(new Error(`words of ${code}`), { code });
+describe('an error of the system', () => {
+  const error = (code: string): Error => Object.assign(new Error(`message of ${code}`), { code });
   test.each([
     ['EHOSTUNREACH', 'refused'],
     ['ETIMEDOUT', 'timeout'],
@@ -83,23 +86,23 @@ describe('errors of the system', () => {
     ['ERR_OSSL_PEM_NO_START_LINE', 'tls'],
     ['EPROTO', 'tls'],
   ])('%s: %s', (code, reason) => {
-    expect(systemFinding(error(code))).toMatchObject({ reason, found: expect.stringContaining(code) });
+    expect(systemFault(error(code))).toMatchObject({ reason, found: expect.stringContaining(code) });
   });
 
-  test('of an attempt at several addresses the first counts', () => {
+  test('the first error counts when several addresses were tried', () => {
     const both = new AggregateError([error('ECONNREFUSED'), error('ENETUNREACH')]);
-    expect(systemFinding(both)?.found).toBe('nothing listens there (ECONNREFUSED)');
+    expect(systemFault(both)?.found).toBe('connection refused (ECONNREFUSED)');
   });
 
-  test('anything else is a fault of our own', () => {
-    expect(findingOf(new TypeError('undefined is not a function'), 'reader')).toEqual({
+  test('an unknown error is an internal error', () => {
+    expect(faultOf(new TypeError('undefined is not a function'), 'reader')).toEqual({
       reason: 'internal',
-      found: 'an error that nobody expected: undefined is not a function',
+      found: 'unexpected error: undefined is not a function',
     });
   });
 });
 
-test('a message names what was asked, where, what was found, and the mend', () => {
+test('a message names what was read, where, what was found, and the fix', () => {
   const connection = {
     host: '2001:db8::1',
     port: 5432,
@@ -109,13 +112,13 @@ test('a message names what was asked, where, what was found, and the mend', () =
     ssl: { mode: 'disable' },
     connectTimeoutMs: 1000,
   } as const;
-  const finding = { reason: 'refused', found: 'nothing listens there', mend: 'check the port' } as const;
-  expect(failureOf(finding, connection, 'the replication queue')).toEqual({
+  const fault = { reason: 'refused', found: 'connection refused', fix: 'check the port' } as const;
+  expect(databaseFailure(fault, connection, 'the replication queue')).toEqual({
     reason: 'refused',
     message:
-      'the replication queue, at [2001:db8::1]:5432/praefect as gitaly_exporter: nothing listens there. Mend: check the port',
+      'the replication queue, at [2001:db8::1]:5432/praefect as gitaly_exporter: connection refused. Fix: check the port',
   });
-  expect(placeOf({ ...connection, host: '/run/postgresql' })).toBe(
+  expect(addressText({ ...connection, host: '/run/postgresql' })).toBe(
     '/run/postgresql:5432/praefect as gitaly_exporter',
   );
 });

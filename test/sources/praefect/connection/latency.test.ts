@@ -1,0 +1,98 @@
+/** A database that is far away: the network's round trips take time, but do not load the database. */
+import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
+import { systemClock } from '../../../../src/lib/clock.ts';
+import { silentLog } from '../../../../src/lib/log.ts';
+import { createBudget } from '../../../../src/scheduler/budget.ts';
+import { createEventLog } from '../../../../src/scheduler/event-log.ts';
+import { createRunner } from '../../../../src/scheduler/runner.ts';
+import { createWake } from '../../../../src/scheduler/wake.ts';
+import { createPraefectCollectors } from '../../../../src/sources/praefect/queries/index.ts';
+import {
+  praefectSchema,
+  startPostgres,
+  type TestDatabase,
+  type TestPostgres,
+} from '../../../support/postgres.ts';
+import { startProxy, type TestProxy } from './proxy.ts';
+import { type Opened, open, valueIn, within } from './support.ts';
+
+/** Of one direction: a round trip takes 40 ms. */
+const latencyMs = 20;
+
+describe('a database with 20 ms of latency', () => {
+  let server: TestPostgres;
+  let place: TestDatabase;
+  let proxy: TestProxy;
+  let database: Opened;
+  beforeAll(async () => {
+    server = await startPostgres();
+    place = await server.createDatabase(praefectSchema('19.0'));
+    proxy = await startProxy(server, latencyMs);
+  });
+  afterAll(async () => {
+    await proxy?.close();
+    await server?.stop();
+  });
+  afterEach(() => database?.close());
+  const connection = () => ({ ...place.connection, port: proxy.port });
+
+  test('is charged for the time that its queries run, not for the network', async () => {
+    database = open(connection());
+    valueIn(await database.query('SELECT 1', within(5000))); // connects
+    const before = database.budget.spentSeconds();
+    let elapsedMs = 0;
+    for (let n = 0; n < 20; n += 1) {
+      const result = await database.query('SELECT 1', within(5000));
+      elapsedMs += result.ok ? result.elapsedMs : 0;
+    }
+    const spent = database.budget.spentSeconds() - before;
+    expect(elapsedMs).toBeGreaterThan(20 * 2 * latencyMs);
+    expect(spent).toBeLessThan(elapsedMs / 1000 / 2);
+
+    valueIn(await database.query('SELECT pg_sleep(0.5)', within(5000)));
+    expect(database.budget.spentSeconds() - before - spent).toBeGreaterThan(0.48);
+    expect(database.budget.spentSeconds() - before - spent).toBeLessThan(0.7);
+  });
+
+  test('is charged for each message of a transaction in the same way', async () => {
+    database = open(connection());
+    valueIn(await database.query('SELECT 1', within(5000)));
+    const before = database.budget.spentSeconds();
+    const result = await database.transaction(within(5000), async (transaction) => {
+      for (let n = 0; n < 8; n += 1) await transaction.rows('SELECT 1');
+    });
+    // BEGIN, eight statements and COMMIT.
+    expect(result).toMatchObject({ ok: true });
+    expect(result.ok && result.elapsedMs).toBeGreaterThan(10 * 2 * latencyMs);
+    expect(database.budget.spentSeconds() - before).toBeLessThan(5 * 2 * (latencyMs / 1000));
+  });
+
+  test('has the health of storages read every second within a budget that the network alone would exceed', async () => {
+    // Health may spend half of the budget, 10 ms a second; its round trip takes 40 ms.
+    const budget = createBudget(0.02, systemClock);
+    database = open(connection(), { budget });
+    let reads = 0;
+    const { collectors } = createPraefectCollectors({
+      database,
+      budget,
+      clock: systemClock,
+      events: createEventLog(systemClock),
+      configuredStorages: undefined,
+      healthIntervalMs: 1000,
+      healthWake: createWake(),
+      onHealth: () => {
+        reads += 1;
+      },
+    });
+    const runner = createRunner({
+      collectors: collectors.filter(({ name }) => name === 'praefect_health'),
+      build: { version: 'test', revision: 'test', nodeVersion: 'test' },
+      clock: systemClock,
+      log: silentLog,
+    });
+    runner.start();
+    await systemClock.sleep(8000);
+    await runner.stop();
+    expect(reads).toBeGreaterThanOrEqual(6);
+  }, 20_000);
+});
