@@ -6,7 +6,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { loadDump, praefectCapture, startPostgres, type TestPostgres } from '../support/postgres.ts';
+import { loadCapture, praefectCapture, startPostgres, type TestPostgres } from '../support/postgres.ts';
 import { testWith } from '../support/tools.ts';
 import { startExporter, until } from './exporter-process.ts';
 
@@ -57,7 +57,7 @@ async function exposition(name: string): Promise<string> {
   const capture = praefectCapture(name);
   const database = await server.createDatabase();
   const client = await database.client();
-  await loadDump(client, capture.schemaFile, capture.dataFile, 'now');
+  await loadCapture(client, capture, 'now');
   // Heartbeats stand still in a dump: what is healthy then is healthy while the exporter starts.
   await client.query(
     "UPDATE node_status SET last_contact_attempt_at = last_contact_attempt_at + interval '4 s', last_seen_active_at = last_seen_active_at + interval '4 s'",

@@ -1,6 +1,6 @@
 /** The real program against a database that dies, comes back, and is not there at all: nothing stale reads as healthy. */
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { loadDump, praefectCapture, startPostgres, type TestPostgres } from '../support/postgres.ts';
+import { loadCapture, praefectCapture, startPostgres, type TestPostgres } from '../support/postgres.ts';
 import { startExporter, until } from './exporter-process.ts';
 
 let server: TestPostgres;
@@ -15,7 +15,7 @@ async function database(): Promise<{ url: string }> {
   const capture = praefectCapture('19/healthy/during');
   const made = await server.createDatabase();
   const client = await made.client();
-  await loadDump(client, capture.schemaFile, capture.dataFile, 'now');
+  await loadCapture(client, capture, 'now');
   await client.query(
     `CREATE ROLE exporter_${made.name} LOGIN PASSWORD '${sentinel}' IN ROLE pg_read_all_data`,
   );

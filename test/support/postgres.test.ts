@@ -5,7 +5,13 @@ import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import pg from 'pg';
-import { loadDump, praefectCapture, praefectSchema, startPostgres, type TestPostgres } from './postgres.ts';
+import {
+  loadCapture,
+  praefectCapture,
+  praefectSchema,
+  startPostgres,
+  type TestPostgres,
+} from './postgres.ts';
 
 const here = dirname(fileURLToPath(import.meta.url));
 
@@ -39,9 +45,9 @@ describe.each([15, 18] as const)('PostgreSQL %i', (version) => {
   test.each(['13.5/05-failed-over', '14.9/06-failed-over', '19/gitaly-down/down-later'])(
     'takes the captured database %s and moves it to now',
     async (name) => {
-      const { schemaFile, dataFile, takenAt } = praefectCapture(name);
+      const capture = praefectCapture(name);
       const client = await (await server.createDatabase()).client();
-      await loadDump(client, schemaFile, dataFile, 'now');
+      await loadCapture(client, capture, 'now');
       const { rows } = await client.query<{ health: number; nodes: string }>(
         `SELECT extract(epoch FROM now() - max(last_contact_attempt_at))::float8 AS health, count(*) AS nodes
          FROM node_status`,
@@ -49,11 +55,11 @@ describe.each([15, 18] as const)('PostgreSQL %i', (version) => {
       expect(Math.abs(rows[0]!.health)).toBeLessThan(5);
       expect(Number(rows[0]!.nodes)).toBeGreaterThan(0);
       const original = await (await server.createDatabase()).client();
-      await loadDump(original, schemaFile, dataFile);
+      await loadCapture(original, capture);
       const age = await original.query<{ s: number }>(
         'SELECT extract(epoch FROM max(last_contact_attempt_at))::float8 AS s FROM node_status',
       );
-      expect(Math.abs(age.rows[0]!.s - takenAt.getTime() / 1000)).toBeLessThan(5);
+      expect(Math.abs(age.rows[0]!.s - capture.takenAt.getTime() / 1000)).toBeLessThan(5);
     },
   );
 

@@ -16,7 +16,7 @@ import { Secret } from '../../src/lib/secret.ts';
 
 import { createServerProcess } from './postgres-server.ts';
 
-export { loadDump, praefectCapture, praefectSchema } from './praefect-fixtures.ts';
+export { loadCapture, praefectCapture, praefectSchema } from './praefect-fixtures.ts';
 
 export interface TestPostgresOptions {
   /** Default 18. */

@@ -52,7 +52,7 @@ const places = [
 
 async function both(capture: string) {
   const samples = await ask(capture, 40);
-  const native = nativeSamples(capture, 'praefect-1.db_metrics.txt');
+  const native = nativeSamples(capture, 'praefect-1.db.prom');
   return places.map(([virtualStorage, storage]) => {
     const ours = (state: string) =>
       samples[

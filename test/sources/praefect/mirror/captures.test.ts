@@ -1,32 +1,16 @@
 /** The captured databases of real Praefects: what the mirror says of each is what Praefect said at that moment. */
-import { readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { loadDump, praefectCapture, startPostgres, type TestPostgres } from '../../../support/postgres.ts';
+import { loadCapture, praefectCapture, startPostgres, type TestPostgres } from '../../../support/postgres.ts';
+import { capturesWithPage, incidentFolders } from '../../../support/praefect-fixtures.ts';
 import { healthIn, said, watcher } from './watcher.ts';
 
-const fixtures = join(import.meta.dirname, '../../../fixtures/praefect');
-
-/** Every capture whose Praefect answered, with the page on which it told its numbers. */
-const captures: { name: string; page: string }[] = [
-  ...readdirSync(join(fixtures, '13.5'))
-    .filter((file) => file.endsWith('.praefect-1.prom'))
-    .map((file) => ({ name: `13.5/${file.replace('.praefect-1.prom', '')}`, page: 'praefect-1.prom' })),
-  ...readdirSync(join(fixtures, '14.9'))
-    .filter((file) => file.endsWith('.praefect-1.db.prom'))
-    .map((file) => ({ name: `14.9/${file.replace('.praefect-1.db.prom', '')}`, page: 'praefect-1.db.prom' })),
-  ...readdirSync(join(fixtures, '19')).flatMap((incident) =>
-    readdirSync(join(fixtures, '19', incident), { withFileTypes: true })
-      .filter(
-        (entry) =>
-          entry.isDirectory() && readdirSync(join(entry.parentPath, entry.name)).includes('praefect.sql'),
-      )
-      .flatMap((moment) => {
-        const page = ['praefect-1', 'praefect-2', 'praefect-3']
-          .map((name) => `${name}.db_metrics.txt`)
-          .find((file) => readdirSync(join(moment.parentPath, moment.name)).includes(file));
-        return page === undefined ? [] : [{ name: `19/${incident}/${moment.name}`, page }];
-      }),
+/** Every capture with a page of a Praefect, which shows Praefect's own numbers. */
+const captures = [
+  ...capturesWithPage('13.5', ['praefect-1.prom']),
+  ...capturesWithPage('14.9', ['praefect-1.db.prom']),
+  ...incidentFolders('19').flatMap((folder) =>
+    capturesWithPage(folder, ['praefect-1.db.prom', 'praefect-2.db.prom', 'praefect-3.db.prom']),
   ),
 ];
 
@@ -50,7 +34,7 @@ async function look(name: string) {
   const capture = praefectCapture(name);
   const database = await server.createDatabase();
   const client = await database.client();
-  await loadDump(client, capture.schemaFile, capture.dataFile, 'now');
+  await loadCapture(client, capture, 'now');
   const watching = watcher(client, { configured: 'from health' });
   watching.setHealth(await healthIn(client));
   const block = await watching.run();

@@ -295,9 +295,9 @@ describe('what is true of the captures, by their README', () => {
   test.each([
     ['14.9/02-replicating', 'praefect-1.db.prom'],
     ['14.9/10-target-sick-failed', 'praefect-1.db.prom'],
-    ['19/gitaly-down/down-later', 'praefect-1.db_metrics.txt'],
-    ['19/gitaly-hung/in-progress', 'praefect-2.db_metrics.txt'],
-    ['19/storage-removed/removed', 'praefect-1.db_metrics.txt'],
+    ['19/gitaly-down/down-later', 'praefect-1.db.prom'],
+    ['19/gitaly-hung/in-progress', 'praefect-1.db.prom'],
+    ['19/storage-removed/removed', 'praefect-1.db.prom'],
   ])("%s: jobs by target and state agree with Praefect's own queue depth on %s", async (capture, page) => {
     const native = only(nativeSamples(capture, page), 'gitaly_praefect_replication_queue_depth{');
     const { samples } = await ask(capture);

@@ -6,7 +6,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/gl
 import type pg from 'pg';
 import { Secret } from '../../../../src/lib/secret.ts';
 import {
-  loadDump,
+  loadCapture,
   praefectCapture,
   startPostgres,
   type TestDatabase,
@@ -23,8 +23,7 @@ describe.each([15, 18] as const)('on PostgreSQL %i', (version) => {
     database = await server.createDatabase();
     client = await database.client();
     // 13.5 with the sql elector: the variant whose questions rest on the most tables.
-    const { schemaFile, dataFile } = praefectCapture('13.5/01-healthy');
-    await loadDump(client, schemaFile, dataFile, 'now');
+    await loadCapture(client, praefectCapture('13.5/01-healthy'), 'now');
     await client.query("CREATE ROLE reader LOGIN PASSWORD 'reader-password'");
   });
   afterAll(() => server.stop());
@@ -86,8 +85,7 @@ describe.each([15, 18] as const)('on PostgreSQL %i', (version) => {
     async (capture) => {
       const own = await server.createDatabase();
       const owner = await own.client();
-      const { schemaFile, dataFile } = praefectCapture(capture);
-      await loadDump(owner, schemaFile, dataFile, 'now');
+      await loadCapture(owner, praefectCapture(capture), 'now');
       await owner.query(readFileSync(join(import.meta.dirname, '../../../../deploy/sql/role.sql'), 'utf8'));
       await owner.query("ALTER ROLE gitaly_exporter PASSWORD 'reader-password'");
       const questions = openQuestions({

@@ -3,7 +3,7 @@ import { chown, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import {
-  loadDump,
+  loadCapture,
   praefectCapture,
   startPostgres,
   type TestDatabase,
@@ -16,8 +16,8 @@ let database: TestDatabase;
 beforeAll(async () => {
   server = await startPostgres();
   database = await server.createDatabase();
-  const { schemaFile, dataFile } = praefectCapture('19/healthy/before');
-  await loadDump(await database.client(), schemaFile, dataFile, 'now');
+  const capture = praefectCapture('19/healthy/before');
+  await loadCapture(await database.client(), capture, 'now');
   await server.shutdown();
   const signal = join(server.folder, 'standby.signal');
   await writeFile(signal, '');

@@ -15,7 +15,7 @@ import {
   type PraefectCollectorsOptions,
 } from '../../../../src/sources/praefect/queries/index.ts';
 import {
-  loadDump,
+  loadCapture,
   praefectCapture,
   type TestDatabase,
   type TestPostgres,
@@ -132,7 +132,7 @@ export async function databaseAsOf(
   const capture = praefectCapture(name);
   const database = await server.createDatabase();
   const owner = await database.client();
-  await loadDump(owner, capture.schemaFile, capture.dataFile);
+  await loadCapture(owner, capture);
   const moment = capture.takenAt.toISOString();
   await owner.query(`
     CREATE SCHEMA as_of;
