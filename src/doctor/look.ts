@@ -12,7 +12,7 @@ import type { ServerFacts } from '../rules/checks/inputs.ts';
 import { createCgroupFactsReader } from '../sources/cgroup/check-inputs.ts';
 import type { PodDirectory } from '../sources/cgroup/tree.ts';
 import { configFiles, configuredTargets } from '../sources/gitaly/configured.ts';
-import { systemResolve } from '../sources/gitaly/scrape/resolve.ts';
+import { systemResolve } from '../sources/gitaly/resolve.ts';
 import { componentBySelectors } from '../sources/kubernetes/directory/component.ts';
 import { createConfigMaps } from '../sources/kubernetes/directory/config-maps.ts';
 import { kubernetesConfigs } from '../sources/kubernetes/directory/kubernetes-configs.ts';

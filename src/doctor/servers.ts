@@ -1,10 +1,10 @@
 /** Every server that would be read: whether its /metrics answers, and is that of what it is taken for. */
 
 import type { Clock } from '../lib/clock.ts';
+import type { ReadText } from '../lib/files.ts';
 import type { FailureReason } from '../scheduler/outcome.ts';
-import type { ReadText } from '../sources/gitaly/scrape/access.ts';
-import { type ReadLimits, readPage } from '../sources/gitaly/scrape/read-page.ts';
-import type { Resolve } from '../sources/gitaly/scrape/resolve.ts';
+import type { Resolve } from '../sources/gitaly/resolve.ts';
+import { type ReadLimits, readPage } from '../sources/gitaly/scrape.ts';
 import type { Target, TargetSource } from '../sources/gitaly/target.ts';
 import { gitalyPrefix, praefectPrefix } from '../sources/gitaly/versions.ts';
 import { identityText } from '../sources/identity.ts';

@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { gitalyProblems } from '../../rules/problems/gitaly.ts';
 import { configFiles } from '../../sources/gitaly/configured.ts';
-import { systemResolve } from '../../sources/gitaly/scrape/resolve.ts';
+import { systemResolve } from '../../sources/gitaly/resolve.ts';
 import { createGitalySource, gitalyCollectorNames } from '../../sources/gitaly/source.ts';
 import type { ConfigSource, TargetSource } from '../../sources/gitaly/target.ts';
 import { absentPart, type Part, type PartOptions } from './part.ts';

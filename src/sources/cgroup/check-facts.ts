@@ -1,7 +1,7 @@
 /** What the checks ask of a Gitaly's cgroups and of its node's files. Reads a few small files; never throws. */
 import { lstatSync } from 'node:fs';
+import type { ReadText } from '../../lib/files.ts';
 import { type Known, known, notApplicable, unknown } from '../../lib/known.ts';
-import type { ReadText } from '../gitaly/scrape/access.ts';
 import { inspectRoot } from './discovery/root.ts';
 import type { CgroupFiles, FileReading } from './files/reading.ts';
 import type { CgroupDriver, GitalyTree, Layout } from './tree.ts';

@@ -1,7 +1,7 @@
 /** This host's cgroups and node for the checks: its own look each time, since they are run once a minute. */
 
 import type { Clock } from '../../lib/clock.ts';
-import type { ReadText } from '../gitaly/scrape/access.ts';
+import type { ReadText } from '../../lib/files.ts';
 import type { Identity } from '../identity.ts';
 import { type CgroupFacts, cgroupFactsOf, type NodeFacts, ownNodeFacts } from './check-facts.ts';
 import { createFinder } from './discovery/finder.ts';

@@ -1,38 +1,40 @@
 /** Targets and configuration files that the settings name. */
 import { isLoopback, type MetricsTarget, type NamedFile } from '../../config/kinds/metrics-target.ts';
+import { unlessAborted } from '../../lib/abort.ts';
+import { codeOf } from '../../lib/errors.ts';
+import type { ReadText } from '../../lib/files.ts';
+import { connectionFailure } from '../../lib/http/failure.ts';
 import type { Failure } from '../../scheduler/outcome.ts';
 import type { Identity } from '../identity.ts';
 import type { Component } from './metrics.ts';
-import type { Access, ReadText } from './scrape/access.ts';
-import { codeOf, failureOf } from './scrape/failures.ts';
-import type { Resolve } from './scrape/resolve.ts';
-import type { ConfigSource, ConfigText, Target, TargetSource } from './target.ts';
+import type { Resolve } from './resolve.ts';
+import type { ConfigSource, ConfigText, Target, TargetAccess, TargetSource } from './target.ts';
 
 export interface ConfiguredTargets {
   readonly gitaly: readonly MetricsTarget[];
   readonly praefect: readonly MetricsTarget[];
   /** For all of them. */
-  readonly access: Access;
-  /** What localhost is called, and whose a file without a name is: this host's name. */
+  readonly access: TargetAccess;
+  /** The name of this host, and so of its loopback targets. */
   readonly hostName: string;
   readonly resolve: Resolve;
 }
 
-/** More of one name are a mistake in DNS, not servers. */
+/** A name with more of them is a mistake in DNS, not that many servers. */
 const maxAddresses = 100;
 
 export function configuredTargets({ gitaly, praefect, ...options }: ConfiguredTargets): TargetSource {
-  const wanted = [
+  const configured = [
     ...gitaly.map((target) => ({ component: 'gitaly' as const, target })),
     ...praefect.map((target) => ({ component: 'praefect' as const, target })),
   ];
   return {
     async list(signal) {
       const found = await Promise.all(
-        wanted.map(({ component, target }) =>
+        configured.map(({ component, target }) =>
           target.everyAddress
-            ? eachAddress(component, target, options, signal)
-            : [oneServer(component, target, options)],
+            ? targetPerAddress(component, target, options, signal)
+            : [targetOf(component, target, options)],
         ),
       );
       const all = found.flat();
@@ -44,31 +46,32 @@ export function configuredTargets({ gitaly, praefect, ...options }: ConfiguredTa
   };
 }
 
-type Options = Pick<ConfiguredTargets, 'access' | 'hostName' | 'resolve'>;
+type TargetOptions = Pick<ConfiguredTargets, 'access' | 'hostName' | 'resolve'>;
 
-function oneServer(
+function targetOf(
   component: Component,
   { name, url }: MetricsTarget,
-  { access, hostName }: Options,
+  { access, hostName }: TargetOptions,
 ): Target {
   const parsed = new URL(url);
   const host = parsed.hostname.replace(/^\[(.*)\]$/, '$1');
   const node = name ?? (isLoopback(parsed.hostname) ? hostName : host);
-  return { component, url: parsed, identity: onHost(node), access };
+  return { component, url: parsed, identity: hostIdentity(node), access };
 }
 
-async function eachAddress(
+async function targetPerAddress(
   component: Component,
   { url }: MetricsTarget,
-  { access, resolve }: Options,
+  { access, resolve }: TargetOptions,
   signal: AbortSignal,
 ): Promise<readonly (Target | Failure)[]> {
   const parsed = new URL(url);
   const { hostname } = parsed;
   try {
-    const addresses = [
-      ...new Set((await orAborted(resolve(hostname), signal)).map(({ address }) => address)),
-    ];
+    const found = await unlessAborted(resolve(hostname), signal);
+    if (found === undefined)
+      return [{ reason: 'timeout', message: `dns+${hostname}: DNS did not respond in time` }];
+    const addresses = [...new Set(found.map(({ address }) => address))].sort();
     if (addresses.length > maxAddresses)
       return [
         {
@@ -76,29 +79,24 @@ async function eachAddress(
           message: `dns+${hostname} has ${addresses.length} addresses; at most ${maxAddresses} are read`,
         },
       ];
-    return addresses
-      .sort()
-      .map((address) => ({ component, url: parsed, address, identity: onHost(address), access }));
+    return addresses.map((address) => ({
+      component,
+      url: parsed,
+      address,
+      identity: hostIdentity(address),
+      access,
+    }));
   } catch (error) {
-    if (signal.aborted)
-      return [{ reason: 'timeout', message: `dns+${hostname}: DNS did not answer in time` }];
-    const { reason, message } = failureOf(error);
+    const { reason, message } = connectionFailure(error);
     return [{ reason, message: `dns+${hostname} ${message}` }];
   }
 }
 
-const onHost = (node: string): Identity => Object.freeze({ namespace: '', pod: '', node });
-
-function orAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  const aborted = Promise.withResolvers<never>();
-  const abort = (): void => aborted.reject(new Error('aborted'));
-  if (signal.aborted) abort();
-  signal.addEventListener('abort', abort);
-  return Promise.race([promise, aborted.promise]).finally(() => signal.removeEventListener('abort', abort));
-}
+const hostIdentity = (node: string): Identity => Object.freeze({ namespace: '', pod: '', node });
 
 export interface ConfigFiles {
   readonly files: readonly NamedFile[];
+  /** The server of a file without a name: this host's. */
   readonly hostName: string;
   readonly readText: ReadText;
 }
@@ -110,9 +108,10 @@ export function configFiles({ files, hostName, readText }: ConfigFiles): ConfigS
       const failures: Failure[] = [];
       for (const { name, file } of files) {
         try {
-          texts.push({ name: file, text: await readText(file), identities: [onHost(name ?? hostName)] });
+          const identities = [hostIdentity(name ?? hostName)];
+          texts.push({ name: file, text: await readText(file), identities });
         } catch (error) {
-          failures.push(unreadable(file, error));
+          failures.push(unreadable(file, codeOf(error)));
         }
       }
       return { texts, failures };
@@ -120,12 +119,10 @@ export function configFiles({ files, hostName, readText }: ConfigFiles): ConfigS
   };
 }
 
-function unreadable(file: string, error: unknown): Failure {
-  const code = codeOf(error);
-  const message = `Gitaly's configuration ${file}`;
-  if (code === 'ENOENT' || code === 'ENOTDIR')
-    return { reason: 'parse', message: `${message} does not exist` };
+function unreadable(file: string, code: string | undefined): Failure {
+  const name = `Gitaly's configuration ${file}`;
+  if (code === 'ENOENT' || code === 'ENOTDIR') return { reason: 'parse', message: `${name} does not exist` };
   return code === 'EACCES' || code === 'EPERM'
-    ? { reason: 'permission', message: `${message} may not be read by this user` }
-    : { reason: 'parse', message: `${message} cannot be read (${code ?? 'unknown error'})` };
+    ? { reason: 'permission', message: `${name} may not be read by this user` }
+    : { reason: 'parse', message: `${name} cannot be read (${code ?? 'unknown error'})` };
 }

@@ -1,14 +1,14 @@
 /** Gitaly's and Praefect's own metrics and Gitaly's configuration: the collector, built from the settings. */
 import type { MetricsTarget, NamedFile } from '../../config/kinds/metrics-target.ts';
 import type { Clock } from '../../lib/clock.ts';
+import type { ReadText } from '../../lib/files.ts';
 import type { Collector } from '../../scheduler/collector.ts';
 import type { EventLog } from '../../scheduler/event-log.ts';
 import { createGitalyCollector } from './collector.ts';
 import { configFiles, configuredTargets } from './configured.ts';
 import { createDropTracker } from './drops.ts';
-import type { ReadText, TlsFiles } from './scrape/access.ts';
-import type { Resolve } from './scrape/resolve.ts';
-import type { ConfigSource, TargetSource } from './target.ts';
+import type { Resolve } from './resolve.ts';
+import type { ConfigSource, TargetSource, TlsFiles } from './target.ts';
 import type { GitalyView } from './view.ts';
 
 /** Names of the collectors, for when there is nothing to read. */

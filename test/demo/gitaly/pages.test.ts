@@ -18,7 +18,7 @@ import {
   requestsDropped,
   scrapeUp,
 } from '../../../src/sources/gitaly/metrics.ts';
-import { systemResolve } from '../../../src/sources/gitaly/scrape/resolve.ts';
+import { systemResolve } from '../../../src/sources/gitaly/resolve.ts';
 import { createGitalySource } from '../../../src/sources/gitaly/source.ts';
 import { createManualClock } from '../../support/manual-clock.ts';
 

@@ -13,9 +13,8 @@ import { createGitalyCollector } from '../../../src/sources/gitaly/collector.ts'
 import { configFiles, configuredTargets } from '../../../src/sources/gitaly/configured.ts';
 import { createDropTracker } from '../../../src/sources/gitaly/drops.ts';
 import { gitalyMetrics } from '../../../src/sources/gitaly/metrics.ts';
-import { openAccess } from '../../../src/sources/gitaly/scrape/access.ts';
-import { type Address, systemResolve } from '../../../src/sources/gitaly/scrape/resolve.ts';
-import type { TargetSource } from '../../../src/sources/gitaly/target.ts';
+import { type Address, systemResolve } from '../../../src/sources/gitaly/resolve.ts';
+import { anonymousAccess, type TargetSource } from '../../../src/sources/gitaly/target.ts';
 import type { GitalyView } from '../../../src/sources/gitaly/view.ts';
 import { createManualClock } from '../../support/manual-clock.ts';
 import { pageBytes, samplesOfBlock } from './support.ts';
@@ -82,7 +81,7 @@ function collecting(setup: Setup): Collecting {
       configuredTargets({
         gitaly: (setup.gitaly ?? []).map((each, i) => (typeof each === 'string' ? named(each, i) : each)),
         praefect: (setup.praefect ?? []).map(named),
-        access: openAccess,
+        access: anonymousAccess,
         hostName: 'this-host',
         resolve,
       }),
@@ -157,7 +156,7 @@ describe('targets', () => {
     expect(outcome).toMatchObject({
       kind: 'failed',
       reason: 'parse',
-      message: `Gitaly server-2 (${bad.url}) ended its answer before it was whole; Praefect server-1 (${praefect.url}) answered with HTTP 500 in place of a page`,
+      message: `Gitaly server-2 (${bad.url}) closed the connection before its response was complete (ECONNRESET); Praefect server-1 (${praefect.url}) responded with HTTP 500`,
     });
     expect(shown(outcome, 'scrape_up', 'concurrency_in_progress')).toEqual([
       'scrape_up{node="server-1",component="gitaly"} 1',
@@ -225,7 +224,7 @@ describe('targets', () => {
     expect(await unknown.collect()).toMatchObject({
       kind: 'failed',
       reason: 'refused',
-      message: 'dns+gitaly.example has a name that does not resolve',
+      message: 'dns+gitaly.example has a name that does not resolve (ENOTFOUND)',
     });
   });
 
@@ -254,7 +253,7 @@ describe('targets', () => {
             component: 'gitaly',
             url: new URL(url),
             identity: { namespace: 'gitlab', pod: 'gl-gitaly-0', node: 'worker-1' },
-            access: openAccess,
+            access: anonymousAccess,
           },
         ],
         failures: [{ reason: 'permission', message: 'may not list pods' }],

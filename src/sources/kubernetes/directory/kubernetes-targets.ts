@@ -2,8 +2,7 @@
 import { isIP } from 'node:net';
 import type { Failure } from '../../../scheduler/outcome.ts';
 import type { Component } from '../../gitaly/metrics.ts';
-import type { Access } from '../../gitaly/scrape/access.ts';
-import type { Target, TargetSource } from '../../gitaly/target.ts';
+import type { Target, TargetAccess, TargetSource, TlsFiles } from '../../gitaly/target.ts';
 import { identityText } from '../../identity.ts';
 import type { Pod } from '../objects/types.ts';
 import type { Store } from '../store.ts';
@@ -18,7 +17,7 @@ export interface KubernetesTargets {
    * For pods that serve their metrics over TLS. No credentials: whoever may make a pod with Gitaly's labels would
    * get them, and Gitaly's listener for metrics asks for none.
    */
-  readonly tls: Access['tls'];
+  readonly tls: TlsFiles;
 }
 
 /** Gitaly's prometheus_listen_addr in the GitLab chart. */
@@ -29,7 +28,7 @@ const usualPort = 9236;
  * may be another pod's soon. So are all of them when the API was not heard for too long, which is a failure.
  */
 export function kubernetesTargets({ pods, componentOf, tls }: KubernetesTargets): TargetSource {
-  const access: Access = { tls, credentialsFile: undefined };
+  const access: TargetAccess = { tls, credentialsFile: undefined };
   return {
     async list() {
       const failure = notCurrent(pods, 'pods');
@@ -43,7 +42,11 @@ export function kubernetesTargets({ pods, componentOf, tls }: KubernetesTargets)
   };
 }
 
-function targetOf(pod: Pod, component: Component | undefined, access: Access): Target | Failure | undefined {
+function targetOf(
+  pod: Pod,
+  component: Component | undefined,
+  access: TargetAccess,
+): Target | Failure | undefined {
   if (component === undefined || pod.phase !== 'Running' || pod.deletion !== undefined) return undefined;
   const family = pod.ip.includes('%') ? 0 : isIP(pod.ip);
   if (family === 0 || annotation(pod, 'scrape') === 'false') return undefined;

@@ -1,9 +1,9 @@
 /** Gitaly's pods for the cgroup room, from a file (cgroup.pods-file) in place of Kubernetes' API. */
 import { dirname } from 'node:path';
 import type { Clock } from '../../../lib/clock.ts';
+import type { ReadText } from '../../../lib/files.ts';
 import type { Failure } from '../../../scheduler/outcome.ts';
 import type { KnownPod } from '../../cgroup/tree.ts';
-import type { ReadText } from '../../gitaly/scrape/access.ts';
 import type { OpenPodDirectory } from '../directory/pod-directory.ts';
 import { readPodFile } from './pod-file.ts';
 

@@ -1,19 +1,20 @@
-/** A raw HTTP server for what a well-behaved one would never send: it answers each connection as it is told to. */
+/** A raw HTTP server for responses that no well-behaved server sends. */
 import { once } from 'node:events';
 import { createServer, type Socket } from 'node:net';
 
 export interface RawServer {
   readonly port: number;
-  /** Bytes that clients took, as far as the kernel took them from us. */
+  /** Bytes that clients received, as far as the kernel accepted them. */
   sent(): number;
   /** Connections that are open now. */
   open(): number;
-  /** What each client asked, head and all. */
+  /** The first bytes of each connection: the head of its request. */
   readonly requests: readonly string[];
   stop(): Promise<void>;
 }
 
-export async function rawServer(answer: (socket: Socket) => void): Promise<RawServer> {
+/** @param respond writes the response of a connection */
+export async function rawServer(respond: (socket: Socket) => void): Promise<RawServer> {
   const sockets = new Set<Socket>();
   const requests: string[] = [];
   let sent = 0;
@@ -26,7 +27,7 @@ export async function rawServer(answer: (socket: Socket) => void): Promise<RawSe
     socket.on('error', () => undefined);
     socket.once('data', (head) => {
       requests.push(String(head));
-      answer(socket);
+      respond(socket);
     });
   });
   server.listen(0, '127.0.0.1');
@@ -44,6 +45,6 @@ export async function rawServer(answer: (socket: Socket) => void): Promise<RawSe
   };
 }
 
-/** The head of an answer. */
+/** The head of a response. */
 export const head = (...headers: readonly string[]): string =>
   ['HTTP/1.1 200 OK', 'Content-Type: text/plain; version=0.0.4', ...headers, '', ''].join('\r\n');

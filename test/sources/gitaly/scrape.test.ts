@@ -1,22 +1,21 @@
-/** One read against servers that stall, lie, redirect, never end, or end too early. */
+/** One read of a page from servers that stall, lie, redirect, never end, or end too early. */
 import type { Socket } from 'node:net';
 import { gzipSync } from 'node:zlib';
 import { afterEach, describe, expect, test } from '@jest/globals';
-import { systemClock } from '../../../../src/lib/clock.ts';
-import { openAccess } from '../../../../src/sources/gitaly/scrape/access.ts';
-import { type ReadOptions, readPage } from '../../../../src/sources/gitaly/scrape/read-page.ts';
-import { type Resolve, systemResolve } from '../../../../src/sources/gitaly/scrape/resolve.ts';
-import type { Target } from '../../../../src/sources/gitaly/target.ts';
-import { pageBytes, until } from '../support.ts';
-import { head, type RawServer, rawServer } from './server.ts';
+import { systemClock } from '../../../src/lib/clock.ts';
+import { type Resolve, systemResolve } from '../../../src/sources/gitaly/resolve.ts';
+import { type ReadOptions, readPage } from '../../../src/sources/gitaly/scrape.ts';
+import { anonymousAccess, type Target } from '../../../src/sources/gitaly/target.ts';
+import { head, type RawServer, rawServer } from '../../support/raw-server.ts';
+import { pageBytes, until } from './support.ts';
 
 const servers: RawServer[] = [];
 afterEach(async () => {
   for (const server of servers.splice(0)) await server.stop();
 });
 
-async function serve(answer: (socket: Socket) => void): Promise<RawServer> {
-  const server = await rawServer(answer);
+async function serve(respond: (socket: Socket) => void): Promise<RawServer> {
+  const server = await rawServer(respond);
   servers.push(server);
   return server;
 }
@@ -24,7 +23,7 @@ async function serve(answer: (socket: Socket) => void): Promise<RawServer> {
 const identity = { namespace: '', pod: '', node: 'gitaly-1' };
 
 function target(url: string, more: Partial<Target> = {}): Target {
-  return { component: 'gitaly', url: new URL(url), identity, access: openAccess, ...more };
+  return { component: 'gitaly', url: new URL(url), identity, access: anonymousAccess, ...more };
 }
 
 const limits = { timeoutMs: 10_000, maxBytes: 1_000_000, maxSamples: 1000 };
@@ -36,7 +35,7 @@ function options(more: Partial<ReadOptions> = {}): ReadOptions {
     prefixes: [],
     clock: systemClock,
     resolve: systemResolve,
-    readText: () => Promise.reject(new Error('no file is read here')),
+    readText: () => Promise.reject(new Error('no files in this test')),
     signal: new AbortController().signal,
     ...more,
   };
@@ -51,15 +50,15 @@ async function read(url: string, more: Partial<ReadOptions> = {}, of: Partial<Ta
 const up = [{ name: 'up', labels: new Map(), value: 1 }];
 const chunked = (text: string): string => `${Buffer.byteLength(text).toString(16)}\r\n${text}\r\n`;
 
-describe('a page that comes through', () => {
+describe('a complete page is read', () => {
   test.each<[string, (string | Buffer)[]]>([
     ['with a length', [head('Content-Length: 5'), 'up 1\n']],
     [
       'in chunks, cut within a line',
       [head('Transfer-Encoding: chunked'), chunked('u'), chunked('p 1\n'), '0\r\n\r\n'],
     ],
-    ['packed, without a length', [head('Content-Encoding: gzip'), gzipSync('up 1\n')]],
-    ['without a length, but with its own end', [head(), 'up 1\n# EOF\n']],
+    ['compressed, without a length', [head('Content-Encoding: gzip'), gzipSync('up 1\n')]],
+    ['without a length, but with # EOF', [head(), 'up 1\n# EOF\n']],
   ])('%s', async (_, parts) => {
     const server = await serve((socket) => {
       for (const part of parts) socket.write(part);
@@ -69,7 +68,7 @@ describe('a page that comes through', () => {
     await until(() => server.open() === 0);
   });
 
-  test('is asked for as Prometheus does, at its path and query', async () => {
+  test('at its path and query, with the headers of a Prometheus scrape', async () => {
     const server = await serve((socket) => socket.end(`${head('Content-Length: 5')}up 1\n`));
     await read(`http://localhost:${server.port}/a/b?c=d`, {}, { address: '127.0.0.1' });
     expect(server.requests[0]).toMatch(/^GET \/a\/b\?c=d HTTP\/1.1\r\n/);
@@ -78,7 +77,7 @@ describe('a page that comes through', () => {
     expect(server.requests[0]).not.toContain('Authorization');
   });
 
-  test('tells how long it took', async () => {
+  test('with its duration', async () => {
     const server = await serve((socket) => socket.end(`${head('Content-Length: 5')}up 1\n`));
     const result = await readPage(target(`http://127.0.0.1:${server.port}/`), options());
     expect(result.seconds).toBeGreaterThan(0);
@@ -86,37 +85,41 @@ describe('a page that comes through', () => {
   });
 });
 
-describe('an answer that is no page', () => {
+describe('a response fails that', () => {
   const elsewhere = 'HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/secret\r\nContent-Length: 0\r\n\r\n';
   test.each<[string, string, string]>([
-    ['redirects', elsewhere, 'http_status: redirects (HTTP 302); redirects are not followed'],
+    ['redirects', elsewhere, 'http_status: redirects (HTTP 302), and redirects are not followed'],
     [
       'is not found',
       'HTTP/1.1 404 Not Found\r\nContent-Length: 3\r\n\r\nno\n',
-      'http_status: answered with HTTP 404',
+      'http_status: responded with HTTP 404',
     ],
-    ['fails', 'HTTP/1.1 503 Unavailable\r\n\r\n', 'http_status: answered with HTTP 503'],
+    ['is a server error', 'HTTP/1.1 503 Unavailable\r\n\r\n', 'http_status: responded with HTTP 503'],
     [
-      'wants a user',
+      'requires credentials',
       'HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n',
-      'authentication: wants credentials',
+      'authentication: requires other credentials',
     ],
-    ['forbids', 'HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n', 'permission: may not be read'],
-    ['is empty, and no error', 'HTTP/1.1 204 No Content\r\n\r\n', 'http_status: answered with HTTP 204'],
+    [
+      'is forbidden',
+      'HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n',
+      'permission: does not permit reading',
+    ],
+    ['is empty without an error', 'HTTP/1.1 204 No Content\r\n\r\n', 'http_status: responded with HTTP 204'],
     [
       'is a web page',
       'HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 5\r\n\r\nup 1\n',
-      'parse: answered with something else than metrics',
+      'parse: sent something else than metrics in text format',
     ],
     [
       'has no type',
       'HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nup 1\n',
-      'parse: answered with something else than metrics',
+      'parse: sent something else than metrics in text format',
     ],
     [
-      'is packed otherwise',
+      'has another content encoding',
       `${head('Content-Encoding: br', 'Content-Length: 5')}up 1\n`,
-      'parse: packed its answer in a way',
+      'parse: sent a content encoding that was not requested',
     ],
     [
       'is garbage',
@@ -124,45 +127,49 @@ describe('an answer that is no page', () => {
       'parse: sent something else than metrics: line 1: is cut off',
     ],
     [
-      'is garbage by lines',
+      'is garbage in lines',
       `${head('Content-Length: 7')}<html>\n`,
       'parse: sent something else than metrics: line 1: is not a sample',
     ],
-    ['is not HTTP', 'SSH-2.0-OpenSSH_9.2\r\n', 'parse: does not answer in HTTP'],
-    ['is nothing', '', 'parse: ended its answer before it was whole'],
-    ['ends within its head', 'HTTP/1.1 200 OK\r\nContent-', 'parse: ended its answer before it was whole'],
+    ['is not HTTP', 'SSH-2.0-OpenSSH_9.2\r\n', 'parse: does not speak HTTP'],
+    ['is nothing', '', 'parse: closed the connection before its response was complete'],
     [
-      'has another length than it says: longer',
-      `${head('Content-Length: 500')}up 1\n`,
-      'parse: ended its answer before it was whole',
+      'ends within its head',
+      'HTTP/1.1 200 OK\r\nContent-',
+      'parse: closed the connection before its response was complete',
     ],
     [
-      'has another length than it says: shorter',
+      'is shorter than its Content-Length',
+      `${head('Content-Length: 500')}up 1\n`,
+      'parse: closed the connection before its response was complete',
+    ],
+    [
+      'is longer than its Content-Length',
       `${head('Content-Length: 3')}up 1\n`,
       'parse: sent something else than metrics: line 1: is cut off',
     ],
     [
       'ends before its last chunk',
       `${head('Transfer-Encoding: chunked')}${chunked('up 1\n')}`,
-      'parse: ended its answer before it was whole',
+      'parse: closed the connection before its response was complete',
     ],
     [
-      'has neither length nor end',
+      'has neither a length nor # EOF',
       `${head()}up 1\n`,
-      'parse: sent an answer without a length, of which nobody can tell',
+      'parse: sent a response without a length, which may be incomplete',
     ],
     [
-      'has a head without an end',
+      'has an endless head',
       `HTTP/1.1 200 OK\r\nX: ${'x'.repeat(100_000)}\r\n\r\n`,
-      'parse: does not answer in HTTP',
+      'parse: does not speak HTTP',
     ],
     [
       'has more samples than allowed',
       `${head('Content-Length: 30')}up{a="1"} 1\nup{a="2"} 1\nup 1   \n`,
       'too_large: sent too much: line 2: more than 1 samples',
     ],
-  ])('%s', async (_, answer, failure) => {
-    const server = await serve((socket) => socket.end(answer));
+  ])('%s', async (_, response, failure) => {
+    const server = await serve((socket) => socket.end(response));
     expect(
       await read(`http://127.0.0.1:${server.port}/metrics`, {
         maxSamples: failure.startsWith('too') ? 1 : 1000,
@@ -176,14 +183,14 @@ describe('an answer that is no page', () => {
     [
       'cut off',
       (whole: Buffer) => whole.subarray(0, whole.length - 4),
-      'parse: ended its answer before it was whole',
+      'parse: closed the connection before its response was complete (Z_BUF_ERROR)',
     ],
     [
       'damaged',
       (whole: Buffer) => Buffer.concat([whole.subarray(0, 12), Buffer.from('no gzip at all'), whole]),
-      'parse: sent gzip that cannot be unpacked',
+      'parse: sent invalid gzip (Z_DATA_ERROR)',
     ],
-    ['none', () => Buffer.from('up 1\n'), 'parse: sent gzip that cannot be unpacked'],
+    ['none', () => Buffer.from('up 1\n'), 'parse: sent invalid gzip (Z_DATA_ERROR)'],
   ])('gzip that is %s', async (_, spoil, failure) => {
     const body = spoil(gzipSync('up 1\n'.repeat(100)));
     const server = await serve((socket) => {
@@ -193,17 +200,17 @@ describe('an answer that is no page', () => {
     expect(await read(`http://127.0.0.1:${server.port}/metrics`)).toBe(failure);
   });
 
-  test('nobody listens there', async () => {
+  test('is never sent, as nothing listens there', async () => {
     const server = await serve(() => undefined);
     await server.stop();
     servers.pop();
     expect(await read(`http://127.0.0.1:${server.port}/metrics`)).toBe(
-      'refused: refuses the connection: nothing listens there',
+      'refused: refused the connection: nothing listens there, or it is starting (ECONNREFUSED)',
     );
   });
 });
 
-describe('a server that would go on for ever', () => {
+describe('a server that never ends its response', () => {
   const endless = (socket: Socket, piece: Buffer): void => {
     const more = (): void => {
       while (!socket.destroyed && socket.write(piece));
@@ -216,7 +223,7 @@ describe('a server that would go on for ever', () => {
     ['plain', ['Transfer-Encoding: chunked'], Buffer.from(chunked('other{a="b"} 1\n'.repeat(4000)))],
     ['of 10 GB by its length', ['Content-Length: 10000000000'], Buffer.from('other{a="b"} 1\n'.repeat(4000))],
     ['without a line feed', ['Content-Length: 10000000000'], Buffer.from('# '.repeat(20_000))],
-  ])('is left at the size limit: %s', async (_, headers, piece) => {
+  ])('is cut at the size limit: %s', async (_, headers, piece) => {
     const server = await serve((socket) => {
       socket.write(head(...headers));
       endless(socket, piece);
@@ -226,12 +233,12 @@ describe('a server that would go on for ever', () => {
       /^too_large: sent (more than 1000000 bytes|too much: line 1: is longer)/,
     );
     await until(() => server.open() === 0);
-    // What the kernel took into its buffers comes on top.
+    // More than was read, as the kernel buffers some.
     expect(server.sent()).toBeLessThan(20_000_000);
     expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(20_000_000);
   });
 
-  test('is left at the size limit when a few bytes unpack to many', async () => {
+  test('is cut at the size limit when a few bytes decompress to many', async () => {
     const bomb = gzipSync(Buffer.alloc(60_000_000, '\n'), { level: 9 });
     expect(bomb.length).toBeLessThan(limits.maxBytes);
     const server = await serve((socket) => {
@@ -240,18 +247,27 @@ describe('a server that would go on for ever', () => {
     });
     const before = process.memoryUsage().rss;
     expect(await read(`http://127.0.0.1:${server.port}/metrics`)).toBe(
-      'too_large: sent more than 1000000 bytes; gitaly.scrape.max-bytes can allow more',
+      'too_large: sent more than 1000000 bytes: raise gitaly.scrape.max-bytes if that is a page of metrics',
     );
     expect(process.memoryUsage().rss - before).toBeLessThan(100_000_000);
   });
 
-  test.each<[string, (socket: Socket) => void]>([
-    ['says nothing', () => undefined],
-    ['stalls within its head', (socket) => socket.write('HTTP/1.1 200 OK\r\nContent-')],
-    ['stalls after its head', (socket) => socket.write(head('Content-Length: 500'))],
-    ['stalls within its body', (socket) => socket.write(`${head('Content-Length: 500')}up 1\n`)],
+  test.each<[string, string, (socket: Socket) => void]>([
+    ['sends nothing', 'sent no response', () => undefined],
+    ['stalls within its head', 'sent no response', (socket) => socket.write('HTTP/1.1 200 OK\r\nContent-')],
+    [
+      'stalls after its head',
+      'sent no complete response',
+      (socket) => socket.write(head('Content-Length: 500')),
+    ],
+    [
+      'stalls within its body',
+      'sent no complete response',
+      (socket) => socket.write(`${head('Content-Length: 500')}up 1\n`),
+    ],
     [
       'sends a byte now and then',
+      'sent no complete response',
       (socket) => {
         socket.write(head('Content-Length: 500'));
         const timer = setInterval(() => socket.write('\n'), 20);
@@ -259,23 +275,37 @@ describe('a server that would go on for ever', () => {
       },
     ],
     [
-      'says only that it will',
+      'only announces a response',
+      'sent no response',
       (socket) => {
         const timer = setInterval(() => socket.write('HTTP/1.1 102 Processing\r\n\r\n'), 20);
         socket.on('close', () => clearInterval(timer));
       },
     ],
-  ])('is left at the time limit: %s', async (_, answer) => {
-    const server = await serve(answer);
+  ])('is cut at the time limit: %s', async (_, failure, respond) => {
+    const server = await serve(respond);
     const startedAt = performance.now();
     expect(await read(`http://127.0.0.1:${server.port}/metrics`, { timeoutMs: 200 })).toBe(
-      'timeout: did not answer in full within 0.2 s',
+      `timeout: ${failure} within 200 ms`,
     );
     expect(performance.now() - startedAt).toBeLessThan(5000);
     await until(() => server.open() === 0);
   });
 
-  test('is left when nobody waits any more', async () => {
+  test.each([
+    ['with the headers of an upgrade', 'Connection: Upgrade\r\nUpgrade: websocket\r\n'],
+    ['without', ''],
+  ])('a switch of protocols is a failed read of one target: %s', async (_, headers) => {
+    const server = await serve((socket) =>
+      socket.write(`HTTP/1.1 101 Switching Protocols\r\n${headers}\r\nup 1\n`),
+    );
+    expect(await read(`http://127.0.0.1:${server.port}/metrics`)).toBe(
+      'http_status: switched protocols (HTTP 101), which was not requested',
+    );
+    await until(() => server.open() === 0);
+  });
+
+  test('is cut when the run ends', async () => {
     const server = await serve(() => undefined);
     const stop = new AbortController();
     const reading = read(`http://127.0.0.1:${server.port}/metrics`, { signal: stop.signal });
@@ -288,48 +318,48 @@ describe('a server that would go on for ever', () => {
     );
   });
 
-  test('a resolver that never answers is one, too', async () => {
+  test('a name that never resolves fails at the time limit', async () => {
     const resolve: Resolve = () => new Promise(() => undefined);
     expect(await read('http://gitaly.example:9236/metrics', { resolve, timeoutMs: 100 })).toBe(
-      'timeout: did not answer in full within 0.1 s',
+      'timeout: has a name that did not resolve within 100 ms',
     );
   });
 });
 
-describe('names', () => {
+describe('a name', () => {
   const resolveTo =
     (...addresses: string[]): Resolve =>
     async () =>
       addresses.map((address) => ({ address, family: address.includes(':') ? 6 : 4 }));
 
-  test('one address of each kind is one server', async () => {
+  test('with one address of each family is one server', async () => {
     const server = await serve((socket) => socket.end(`${head('Content-Length: 5')}up 1\n`));
     const url = `http://gitaly.example:${server.port}/metrics`;
     expect(await read(url, { resolve: resolveTo('127.0.0.1') })).toEqual(up);
     expect(await read(url, { resolve: resolveTo('127.0.0.1', '::1') })).toEqual(up);
   });
 
-  test('several of a kind are several servers, and counters would jump between them', async () => {
+  test('with several addresses of a family fails, as they are several servers', async () => {
     expect(await read('http://gitaly.example:9/', { resolve: resolveTo('127.0.0.1', '127.0.0.2') })).toBe(
-      'refused: has a name with several addresses: write dns+ before it to read each of them, or the address of the one that is meant',
+      'refused: has a name with several addresses: write dns+ before it to read each of them, or set the address of one',
     );
   });
 
-  test.each(['ENOTFOUND', 'EAI_AGAIN'])('a name that does not resolve: %s', async (code) => {
+  test.each(['ENOTFOUND', 'EAI_AGAIN'])('that does not resolve fails: %s', async (code) => {
     const resolve: Resolve = () => Promise.reject(Object.assign(new Error(code), { code }));
     expect(await read('http://gitaly.example:9/', { resolve })).toMatch(
       /^refused: has a name that does not resolve/,
     );
   });
 
-  test('no address at all', async () => {
+  test('without an address fails', async () => {
     expect(await read('http://gitaly.example:9/', { resolve: resolveTo() })).toMatch(
       /^refused: has a name that does not/,
     );
   });
 });
 
-test('a whole page of a real Gitaly, packed as it would be', async () => {
+test('a compressed page of a real Gitaly is read', async () => {
   const page = gzipSync(pageBytes('19/after.gitaly-2'));
   const server = await serve((socket) => {
     socket.write(head('Content-Encoding: gzip', `Content-Length: ${page.length}`));
