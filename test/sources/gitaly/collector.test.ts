@@ -17,6 +17,7 @@ import { type Address, systemResolve } from '../../../src/sources/gitaly/resolve
 import { anonymousAccess, type TargetSource } from '../../../src/sources/gitaly/target.ts';
 import type { GitalyView } from '../../../src/sources/gitaly/view.ts';
 import { createManualClock } from '../../support/manual-clock.ts';
+import { head, type RawServer, rawServer } from '../../support/raw-server.ts';
 import { pageBytes, samplesOfBlock } from './support.ts';
 
 const servers: Server[] = [];
@@ -283,6 +284,31 @@ describe('targets', () => {
     const outcome = await running;
     expect(outcome).toMatchObject({ kind: 'failed', reason: 'timeout' });
     expect(shown(outcome, 'scrape_up')).toHaveLength(100);
+  });
+
+  test('targets that switch protocols or stall after their head fail alone, in this run and the next', async () => {
+    const [switching, stalling] = await Promise.all([
+      rawServer((socket) =>
+        socket.write('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n'),
+      ),
+      rawServer((socket) => socket.write(head('Content-Length: 500'))),
+    ]);
+    const urlOf = ({ port }: RawServer) => `http://127.0.0.1:${port}/metrics`;
+    const good = await serve(page('18.10'));
+    const { collect } = collecting({
+      gitaly: [urlOf(switching), urlOf(stalling), good.url],
+      timeoutMs: 200,
+    });
+    for (const _ of ['first run', 'next run']) {
+      const outcome = await collect();
+      expect(outcome).toMatchObject({
+        kind: 'failed',
+        reason: 'http_status',
+        message: `Gitaly server-1 (${urlOf(switching)}) switched protocols (HTTP 101), which was not requested; Gitaly server-2 (${urlOf(stalling)}) sent no complete response within 200 ms`,
+      });
+      expect(shown(outcome, 'scrape_up').map((line) => line.at(-1))).toEqual(['0', '0', '1']);
+    }
+    await Promise.all([switching.stop(), stalling.stop()]);
   });
 
   test('a run without targets is empty', async () => {
