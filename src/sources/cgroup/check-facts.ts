@@ -64,7 +64,7 @@ function memoryMax(files: CgroupFiles, path: string): Known<MemoryMax> {
         return known(reading.value.kind === 'unlimited' ? 'max' : reading.value.value);
       case 'absent':
         return unknown(`${path} has no memory.max: the memory controller is not handed on to it`);
-      case 'gone':
+      case 'removed':
         return unknown(`${path} is gone`);
       case 'failed':
         return unknown(`memory.max of ${path} cannot be read (${reading.reason})`);

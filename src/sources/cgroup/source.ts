@@ -14,8 +14,8 @@ import { createCgroupFiles } from './files/files.ts';
 import { type CgroupFiles, readFailures } from './files/reading.ts';
 import { createDisappearedHistory, createThrottlingHistory } from './history.ts';
 import { createLevelCollector } from './levels/collector.ts';
-import type { GitalyLook } from './levels/look.ts';
-import { oomByIdentity } from './levels/oom-families.ts';
+import type { GitalyRead } from './levels/read.ts';
+import { oomByIdentity } from './levels/samples.ts';
 import { oomKillText, refusedWatchText } from './messages.ts';
 import * as metrics from './metrics.ts';
 import type { OomKill } from './oom/record.ts';
@@ -89,7 +89,7 @@ export function createCgroupSource(options: CgroupSourceOptions): CgroupSource {
     onChange: () => watch.lookSoon(),
   });
   const oomWatch = watchOomEvents({ root, signal: closing.signal, onEvent: () => watch.countSoon() });
-  let levels: Timed<readonly GitalyLook[]> | undefined;
+  let levels: Timed<readonly GitalyRead[]> | undefined;
   let buckets: Timed<ReadonlyMap<string, GitSweep>> | undefined;
   /** Oldest first. */
   let kills: OomKill[] = [];
@@ -133,9 +133,9 @@ export function createCgroupSource(options: CgroupSourceOptions): CgroupSource {
         pod: (uid) => directory?.pods().pods.find((known) => known.uid === uid),
         kernelVersion: options.kernelVersion ?? '',
         whyEmpty: () => watch.state().missing.join('; ') || `no Gitaly found below ${root}`,
-        onRead(looks) {
-          levels = { at: clock.monotonic(), value: looks };
-          const cgroups = looks.flatMap((look) => look.levels);
+        onRead(reads) {
+          levels = { at: clock.monotonic(), value: reads };
+          const cgroups = reads.flatMap((gitaly) => gitaly.levels);
           throttling.record(levels.at, new Map(cgroups.map(({ path, reading }) => [path, reading])));
         },
       }),
@@ -175,7 +175,7 @@ export function createCgroupSource(options: CgroupSourceOptions): CgroupSource {
       return cgroupView({
         state: watch.state(),
         unwatched: refused === undefined ? undefined : refusedWatchText(refused),
-        looks: newest(levels, levelMaxAgeMs) ?? [],
+        reads: newest(levels, levelMaxAgeMs) ?? [],
         sweeps: newest(buckets, bucketMaxAgeMs) ?? new Map(),
         totals: oomByIdentity(tracker.totals()),
         throttling: throttling.of,

@@ -5,7 +5,7 @@ import type { GitSweep, NearLimitBucket } from './buckets/sweep.ts';
 import type { CgroupLimit } from './files/reading.ts';
 import type { DisappearedGitaly, Throttling } from './history.ts';
 import type { Level } from './level-metrics.ts';
-import type { GitalyLook, LevelLook } from './levels/look.ts';
+import type { GitalyRead, LevelRead } from './levels/read.ts';
 import type { OomKill, OomTotals } from './oom/record.ts';
 import type { Layout } from './tree.ts';
 import type { TreeState } from './tree-watch.ts';
@@ -69,7 +69,7 @@ export interface ViewInputs {
   readonly state: TreeState;
   /** What is missing because the kernel refused watches. */
   readonly unwatched: string | undefined;
-  readonly looks: readonly GitalyLook[];
+  readonly reads: readonly GitalyRead[];
   /** By the tree's key. */
   readonly sweeps: ReadonlyMap<string, GitSweep>;
   /** By identity. */
@@ -83,7 +83,7 @@ export interface ViewInputs {
 export const cgroupView = ({
   state,
   unwatched,
-  looks,
+  reads,
   sweeps,
   totals,
   ...inputs
@@ -91,7 +91,7 @@ export const cgroupView = ({
   failure: state.failure,
   failures: state.failures,
   missing: unwatched === undefined ? state.missing : [...state.missing, unwatched],
-  gitalys: looks
+  gitalys: reads
     .map(({ levels, tree }) => ({
       identity: tree.identity,
       uid: tree.uid,
@@ -106,7 +106,7 @@ export const cgroupView = ({
 });
 
 const levelView = (
-  { container, failures, level, reading }: LevelLook,
+  { container, level, readErrors, reading }: LevelRead,
   throttling: Throttling | undefined,
 ): LevelView => ({
   level,
@@ -116,5 +116,5 @@ const levelView = (
   limit: reading.limit,
   cpuLimit: reading.cores,
   throttling,
-  readErrors: failures,
+  readErrors,
 });

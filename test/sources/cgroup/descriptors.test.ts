@@ -28,7 +28,7 @@ test('without a descriptor left, what needs a new one fails and says so, and all
   const good = { kind: 'data', message: '' };
   const bad = {
     kind: 'failed',
-    message: expect.stringContaining("raise the limit on the exporter's open files"),
+    message: expect.stringContaining("raise the exporter's limit on open files"),
   };
   expect({ before, during, after }).toEqual({
     before: [good, good],

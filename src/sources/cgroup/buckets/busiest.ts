@@ -1,24 +1,24 @@
 /**
- * Which buckets of one Gitaly get series of their own: the busiest, and every one that had an OOM kill. Series that
- * come and go are worth little on a graph, so whoever is in stays until clearly overtaken, and for a while at least.
+ * Which buckets of one Gitaly get series of their own: the busiest, and every one that had an OOM kill. Series that come
+ * and go are of little use on a graph, so a selected bucket stays until clearly overtaken, and for a minimum time.
  */
 
 export interface BusiestOptions {
-  /** At most so many, those with kills aside. */
+  /** At most this many, not counting those with kills. */
   readonly top: number;
-  /** After so long without activity a score is half of what it was. */
+  /** The score of a bucket without activity halves in this time. */
   readonly halfLifeMs?: number;
-  /** How long a busy one stays at least. */
+  /** How long a busy bucket stays at least. */
   readonly holdMs?: number;
-  /** How many times the score of one that is in another must have to take its place. */
+  /** A bucket takes the place of another when its score exceeds the other's by this factor. */
   readonly margin?: number;
 }
 
 export interface Busiest {
   /**
-   * `at`: monotonic milliseconds. `activity`: bucket -> how busy it was since the last update, for every bucket there
-   * is; undefined where that could not be read: then its score stays. `killed`: those that had an OOM kill.
-   * Returns the chosen, the killed included, whether or not they still exist.
+   * `at`: monotonic milliseconds. `activity`: by bucket, how busy it was since the last update, for every existing
+   * bucket; undefined where that could not be read: then its score stays. `killed`: those that had an OOM kill.
+   * Returns the selected buckets, including the killed ones, whether or not they still exist.
    */
   update(
     at: number,
@@ -27,7 +27,7 @@ export interface Busiest {
   ): ReadonlySet<number>;
 }
 
-/** A thousandth of a core, or a MiB in use: below it a bucket is idle, and idle ones are not ranked. */
+/** A thousandth of a core, or a MiB in use: below it a bucket is idle, and idle buckets are not ranked. */
 const idleBelow = 0.001;
 
 export function createBusiest({
@@ -38,12 +38,12 @@ export function createBusiest({
 }: BusiestOptions): Busiest {
   let updatedAt: number | undefined;
   const scores = new Map<number, number>();
-  /** Bucket -> until when it stays, whoever else is busy. */
+  /** By bucket, until when it stays however busy the others are. */
   const members = new Map<number, number>();
   const scoreOf = (bucket: number): number => scores.get(bucket) ?? 0;
 
   function enterScores(at: number, activity: ReadonlyMap<number, number | undefined>): void {
-    // Nothing is known of the time before the first update: it takes what is seen for the whole truth.
+    // Nothing is known about the time before the first update, so its activity is the score.
     const kept = updatedAt === undefined ? 0 : 0.5 ** ((at - updatedAt) / halfLifeMs);
     updatedAt = at;
     for (const bucket of scores.keys()) if (!activity.has(bucket)) scores.delete(bucket);
@@ -53,7 +53,7 @@ export function createBusiest({
     }
   }
 
-  /** An idle one holds its place against nobody. */
+  /** An idle bucket can be replaced immediately. */
   const admit = (bucket: number, at: number): void => {
     members.set(bucket, scoreOf(bucket) >= idleBelow ? at + holdMs : at);
   };
@@ -93,8 +93,8 @@ export function createBusiest({
 }
 
 /**
- * At most so many of the scores that pass, the highest first, the lower number of two that are equal. Of 10,000 that
- * takes 2 ms; sorting them all by look-ups took 20.
+ * At most `count` of the scores that pass, the highest first, equal ones by number. For 10,000 buckets this takes 2 ms;
+ * sorting all of them with a map lookup per comparison took 20 ms.
  */
 function best(
   count: number,

@@ -1,20 +1,18 @@
-/** The collector `cgroup_buckets`: sweeps all buckets of each Gitaly in its own time. */
-
+/** The collector `cgroup_buckets`: sweeps all buckets of each Gitaly on its own schedule. */
 import type { Clock } from '../../../lib/clock.ts';
+import { createYielder } from '../../../lib/yielder.ts';
+import { type Family, samplesOf } from '../../../metrics/samples.ts';
 import type { Collector } from '../../../scheduler/collector.ts';
 import { type Failure, failed, type Outcome } from '../../../scheduler/outcome.ts';
 import type { Wake } from '../../../scheduler/wake.ts';
 import { type Identity, identityKey, identityText } from '../../identity.ts';
 import type { CgroupFiles } from '../files/reading.ts';
-import { oomByIdentity } from '../levels/oom-families.ts';
+import { oomByIdentity } from '../levels/samples.ts';
 import { type FailureCounts, readFailure } from '../messages.ts';
-import { bucketMetrics } from '../metrics.ts';
+import * as metrics from '../metrics.ts';
 import type { OomTracker } from '../oom/record.ts';
-import type { GitalyTree } from '../tree.ts';
-import { onePerIdentity } from '../tree.ts';
+import { type GitalyTree, onePerIdentity } from '../tree.ts';
 import type { TreeWatch } from '../tree-watch.ts';
-import { bucketFamilies, type SweptGitaly } from './families.ts';
-import { createSlices } from './slices.ts';
 import { type BucketChoice, createGitSweeper, type GitSweep, type GitSweeper } from './sweep.ts';
 
 export interface BucketCollectorOptions {
@@ -25,13 +23,13 @@ export interface BucketCollectorOptions {
   readonly choice: BucketChoice;
   readonly top: number;
   readonly configured: (identity: Identity) => number | undefined;
-  /** Called after each OOM kill: its bucket is shown at once, from what the last sweep read. */
+  /** Called after each OOM kill: its bucket is exposed immediately, from what the last sweep read. */
   readonly killed: Wake;
-  /** Told of each sweep, by tree, for the page. */
+  /** Called with each sweep, by the tree's key, for the view. */
   readonly onSweep: (sweeps: ReadonlyMap<string, GitSweep>) => void;
 }
 
-/** The newest whole sweep. */
+/** The newest complete sweep. */
 interface Swept {
   /** Clock.now(). */
   readonly at: number;
@@ -46,7 +44,7 @@ export const bucketMaxAgeMs = 60_000;
 
 export function createBucketCollector(options: BucketCollectorOptions): Collector {
   const { clock, files, tracker, watch } = options;
-  /** By tree. */
+  /** By the tree's key. */
   const sweepers = new Map<string, GitSweeper>();
   let swept: Swept | undefined;
 
@@ -57,30 +55,29 @@ export function createBucketCollector(options: BucketCollectorOptions): Collecto
     const before = files.failures();
     const at = clock.monotonic();
     const startedAt = clock.now();
-    const slices = createSlices(signal);
+    const run = { yielder: createYielder(), signal };
     const kills = killsOf();
     const sweeps = new Map<string, GitSweep>();
-    const living = new Set(trees.map(({ key }) => key));
+    const keys = new Set(trees.map(({ key }) => key));
     for (const [key, sweeper] of sweepers) {
-      if (living.has(key)) continue;
-      await sweeper.sweep(undefined, new Set(), at, slices);
+      if (keys.has(key)) continue;
+      await sweeper.sweep(undefined, new Set(), at, run);
       sweepers.delete(key);
     }
     for (const tree of trees) {
       const sweeper = sweepers.get(tree.key) ?? createGitSweeper(files, options.choice, options.top);
       sweepers.set(tree.key, sweeper);
       const killed = new Set(kills.get(identityKey(tree.identity))?.keys());
-      const result = await sweeper.sweep(tree.git, killed, at, slices);
-      if (signal.aborted)
-        return failed('timeout', `the buckets could not be read within ${timeoutMs / 1000} s`);
+      const result = await sweeper.sweep(tree.git, killed, at, run);
+      if (signal.aborted) return failed('timeout', `the sweep of the buckets exceeded ${timeoutMs / 1000} s`);
       if (result !== undefined) sweeps.set(tree.key, result);
     }
-    swept = { at: startedAt, trees, problem: unreadProblem(trees, sweeps, before, files.failures()) };
+    swept = { at: startedAt, trees, problem: sweepFailure(trees, sweeps, before, files.failures()) };
     options.onSweep(sweeps);
     return outcomeOf(swept, sweeps);
   }
 
-  /** From memory: the last sweep, with the kills of now. */
+  /** From memory: the last sweep with the current kills. */
   function sweptAgain(last: Swept): Outcome {
     const kills = killsOf();
     const sweeps = new Map<string, GitSweep>();
@@ -100,22 +97,24 @@ export function createBucketCollector(options: BucketCollectorOptions): Collecto
     return problem === undefined ? { kind: 'data', block } : failed(problem.reason, problem.message, block);
   }
 
-  /** Those of the trees, and those that are gone but had kills. */
+  /** Those of the trees, and those that disappeared after kills. */
   function sweptGitalys(
     trees: readonly GitalyTree[],
     sweeps: ReadonlyMap<string, GitSweep>,
   ): readonly SweptGitaly[] {
-    const sums = options.choice === 'none' ? undefined : oomByIdentity(tracker.totals());
-    const there = new Set(trees.map(({ identity }) => identityKey(identity)));
-    const gone = [...(sums?.values() ?? [])].filter(({ identity }) => !there.has(identityKey(identity)));
+    const totals = options.choice === 'none' ? undefined : oomByIdentity(tracker.totals());
+    const present = new Set(trees.map(({ identity }) => identityKey(identity)));
+    const disappeared = [...(totals?.values() ?? [])].filter(
+      ({ identity }) => !present.has(identityKey(identity)),
+    );
     return [
       ...trees.map(({ identity, key }) => ({
         identity,
         sweep: sweeps.get(key),
         configured: options.configured(identity),
-        kills: sums?.get(identityKey(identity))?.bucketKills,
+        kills: totals?.get(identityKey(identity))?.bucketKills,
       })),
-      ...gone.map(({ bucketKills: kills, identity }) => ({
+      ...disappeared.map(({ bucketKills: kills, identity }) => ({
         identity,
         sweep: undefined,
         configured: undefined,
@@ -126,8 +125,8 @@ export function createBucketCollector(options: BucketCollectorOptions): Collecto
 
   return {
     name: 'cgroup_buckets',
-    title: "Gitaly's repository buckets: how many are in use, and the busiest of them",
-    metrics: bucketMetrics,
+    title: "Gitaly's repository buckets: counts of all, and details of the busiest",
+    metrics: metrics.bucketMetrics,
     schedule: { kind: 'interval', everyMs, timeoutMs, maxAgeMs: bucketMaxAgeMs, wake: options.killed },
     async collect({ cause, signal }) {
       if (cause === 'woken' && swept !== undefined) return sweptAgain(swept);
@@ -141,7 +140,7 @@ export function createBucketCollector(options: BucketCollectorOptions): Collecto
 }
 
 /** Undefined when all buckets were read. */
-function unreadProblem(
+function sweepFailure(
   trees: readonly GitalyTree[],
   sweeps: ReadonlyMap<string, GitSweep>,
   before: FailureCounts,
@@ -157,7 +156,64 @@ function unreadProblem(
   return (
     readFailure(before, after, unread) ?? {
       reason: 'parse',
-      message: `${unread.join(', ')} could not be read; what they would have said is absent`,
+      message: `${unread.join(', ')} could not be read; their values are absent`,
     }
   );
+}
+
+interface SweptGitaly {
+  readonly identity: Identity;
+  /** Undefined where there are no buckets: then only those that had kills have series. */
+  readonly sweep: GitSweep | undefined;
+  /** From Gitaly's configuration, where that is known. */
+  readonly configured: number | undefined;
+  /** Processes killed in each bucket since the start; undefined while unknown, and where no bucket is exposed. */
+  readonly kills: ReadonlyMap<number, number> | undefined;
+}
+
+/** All families of the buckets; families without samples are not rendered. */
+function bucketFamilies(gitalys: readonly SweptGitaly[]): readonly Family[] {
+  const processes = samplesOf(metrics.gitProcesses);
+  const buckets = samplesOf(metrics.bucketCount);
+  const active = samplesOf(metrics.bucketsActive);
+  const nearLimit = samplesOf(metrics.bucketsNearLimit);
+  const readErrors = samplesOf(metrics.bucketReadErrors);
+  const usage = samplesOf(metrics.bucketMemoryUsage);
+  const limits = samplesOf(metrics.bucketMemoryLimit);
+  const cpuUsage = samplesOf(metrics.bucketCpuUsage);
+  const cpuThrottled = samplesOf(metrics.bucketCpuThrottled);
+  const oomKills = samplesOf(metrics.bucketOomKills);
+
+  for (const { identity, sweep, configured, kills } of gitalys) {
+    if (sweep === undefined) {
+      for (const [bucket, count] of kills ?? []) oomKills.set({ ...identity, bucket: String(bucket) }, count);
+      continue;
+    }
+    if (sweep.processes !== undefined) processes.set(identity, sweep.processes);
+    buckets.set(identity, configured ?? sweep.found);
+    if (sweep.active !== undefined) active.set(identity, sweep.active);
+    if (sweep.nearLimitCount !== undefined) nearLimit.set(identity, sweep.nearLimitCount);
+    readErrors.set(identity, sweep.readErrors);
+    for (const { bucket, reading } of sweep.shown) {
+      const labels = { ...identity, bucket: String(bucket) };
+      if (kills !== undefined) oomKills.set(labels, kills.get(bucket) ?? 0);
+      if (reading === undefined) continue;
+      if (reading.usage !== undefined) usage.set(labels, reading.usage);
+      if (reading.limit?.kind === 'limit') limits.set(labels, reading.limit.value);
+      if (reading.cpuUsage !== undefined) cpuUsage.set(labels, reading.cpuUsage / 1e6);
+      if (reading.cpuThrottled !== undefined) cpuThrottled.set(labels, reading.cpuThrottled / 1e6);
+    }
+  }
+  return [
+    processes,
+    buckets,
+    active,
+    nearLimit,
+    readErrors,
+    usage,
+    limits,
+    cpuUsage,
+    cpuThrottled,
+    oomKills,
+  ].map((samples) => samples.family());
 }

@@ -5,8 +5,9 @@
  * the latest when all is listed anew.
  */
 import { type Dir, lstatSync, opendirSync, realpathSync, statSync } from 'node:fs';
+import { codeOf } from '../../../lib/errors.ts';
 import type { Slices } from '../buckets/slices.ts';
-import { codeOf, fileErrorOf } from '../files/errors.ts';
+import { fileErrorOf } from '../files/reading.ts';
 
 /** What stands in one folder. */
 export interface Listing {
@@ -20,7 +21,7 @@ export interface Listing {
 
 export type Listed =
   | Listing
-  | { readonly kind: 'gone' }
+  | { readonly kind: 'removed' }
   /** The kernel's own code, EACCES for instance. */
   | { readonly kind: 'failed'; readonly code: string };
 
@@ -48,7 +49,7 @@ const batch = 512;
 /** Links of a folder that holds no other, on file systems that count them; the others say 1. */
 const withoutChildren = 2;
 
-const gone: Listed = Object.freeze({ kind: 'gone' });
+const gone: Listed = Object.freeze({ kind: 'removed' });
 
 export const below = (path: string, name: string): string => (path === '' ? name : `${path}/${name}`);
 

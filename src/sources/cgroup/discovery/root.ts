@@ -1,7 +1,7 @@
 /** What stands at cgroup.root: the host's cgroup v2, something else, or nothing. Decided by files, not by mounts. */
 import { constants, readFileSync, statSync } from 'node:fs';
+import { codeOf } from '../../../lib/errors.ts';
 import type { Failure } from '../../../scheduler/outcome.ts';
-import { codeOf } from '../files/errors.ts';
 
 export type Root =
   | {

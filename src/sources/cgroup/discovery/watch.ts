@@ -4,8 +4,8 @@
  */
 import { type FSWatcher, lstatSync, statSync, watch } from 'node:fs';
 import { type Clock, systemClock } from '../../../lib/clock.ts';
+import { codeOf } from '../../../lib/errors.ts';
 import { createSlices } from '../buckets/slices.ts';
-import { codeOf } from '../files/errors.ts';
 import { isFreeOfLinks, placeOf } from './directories.ts';
 
 export interface WatchOptions {

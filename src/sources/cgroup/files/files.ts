@@ -1,33 +1,32 @@
-/** Opens the files of cgroups below one root: one budget of descriptors, one buffer, one count of failures. */
-import { statfsSync } from 'node:fs';
+/** Opens the files of cgroups below one root: one limit on descriptors, one buffer, one count of failures. */
+import { readFileSync, statfsSync } from 'node:fs';
 import { type Clock, systemClock } from '../../../lib/clock.ts';
-import { descriptorBudget } from './descriptors.ts';
 import { createCgroupFolder, type Shared } from './folder.ts';
 import type { CgroupFiles, CgroupFolder, ReadFailure } from './reading.ts';
 
 export interface CgroupFilesOptions {
-  /** Where cgroup v2 is mounted; another place with the same files will do (captured, simulated). */
+  /** Where cgroup v2 is mounted, or a directory with the same files (captured, simulated). */
   readonly root: string;
-  /** Beyond so many, files are opened and closed at each reading. Default: half of what the process may open. */
+  /** Beyond this many, files are opened and closed with each read. Default: half of what the process may open. */
   readonly maxDescriptors?: number;
   readonly clock?: Pick<Clock, 'monotonic'>;
   /**
-   * Whether the root is a kernel's cgroup file system, in which what was removed reads as ENODEV. Elsewhere a removed
-   * file can be read on through its descriptor, and so costs one more question at each reading. Default: looked up.
+   * Whether the root is a kernel's cgroup file system, in which a removed file reads as ENODEV. Elsewhere a removed
+   * file can still be read through its descriptor, which costs one more system call per read. Default: detected.
    */
   readonly isKernel?: boolean;
 }
 
-/** Longer than any file of one reading that a kernel writes: memory.stat has some 2 KiB. */
+/** Longer than any file that a kernel writes and that is read at once: memory.stat has some 2 KiB. */
 const maxFileBytes = 64 * 1024;
 
 /** CGROUP2_SUPER_MAGIC of linux/magic.h. */
 const cgroup2Magic = 0x63677270;
 
-/** Opens nothing yet. */
+/** Opens no file yet. */
 export function createCgroupFiles({
   root,
-  maxDescriptors = descriptorBudget(),
+  maxDescriptors = defaultMaxDescriptors(),
   clock = systemClock,
   isKernel,
 }: CgroupFilesOptions): CgroupFiles {
@@ -75,11 +74,31 @@ export function createCgroupFiles({
   };
 }
 
-/** Undefined while there is nothing to ask. */
+/** Undefined while the root does not exist. */
 function isCgroup2(root: string): boolean | undefined {
   try {
     return statfsSync(root).type === cgroup2Magic;
   } catch {
     return undefined;
+  }
+}
+
+/** 10,000 buckets with four files each. */
+const most = 40_000;
+/** Linux's own default for the soft limit. */
+const usualLimit = 1024;
+
+/**
+ * Keeping a descriptor saves opening and closing its file, which costs ten times as much as the read. Half of what this
+ * process may open leaves enough for connections and other files. Node raises its soft limit to the hard one when it
+ * starts, and this reads the result.
+ */
+export function defaultMaxDescriptors(limits = '/proc/self/limits'): number {
+  try {
+    const [, soft = ''] = /^Max open files\s+(\d+|unlimited)/m.exec(readFileSync(limits, 'utf8')) ?? [];
+    if (soft === 'unlimited') return most;
+    return Math.min(most, Math.floor(Number(soft || usualLimit) / 2));
+  } catch {
+    return usualLimit / 2;
   }
 }

@@ -1,6 +1,5 @@
-/** One cgroup: its files, opened when first read, kept while the budget allows it. */
+/** One cgroup: its files, opened when first read, and kept open as far as the limit on descriptors allows. */
 import { closeSync, constants, fstatSync, lstatSync, openSync, readSync, realpathSync } from 'node:fs';
-import { type FileError, fileErrorOf } from './errors.ts';
 import {
   coresOf,
   countNumbers,
@@ -11,16 +10,23 @@ import {
   singleLimit,
   singleNumber,
 } from './parse.ts';
-import type { CgroupFolder, CgroupLimit, FileReading, ReadFailure } from './reading.ts';
+import {
+  type CgroupFolder,
+  type CgroupLimit,
+  type FileError,
+  type FileReading,
+  fileErrorOf,
+  type ReadFailure,
+} from './reading.ts';
 
-/** What all folders of one root share. */
+/** What all cgroups of one root share. */
 export interface Shared {
   readonly root: string;
-  /** One byte longer than the longest file, so that a longer one is seen as such. */
+  /** One byte longer than the longest file, so that a longer file is detected. */
   readonly buffer: Buffer;
   readonly maxFileBytes: number;
   readonly maxDescriptors: number;
-  /** How many are kept right now. */
+  /** How many are kept open now. */
   descriptors: number;
   monotonic(): number;
   isKernel(): boolean;
@@ -33,40 +39,40 @@ type Failed = Extract<FileReading<never>, { kind: 'failed' }>;
 type Without = Exclude<FileReading<never>, { kind: 'value' }>;
 
 const absent: Without = Object.freeze({ kind: 'absent' });
-const gone: Without = Object.freeze({ kind: 'gone' });
+const removed: Without = Object.freeze({ kind: 'removed' });
 const unlimited: CgroupLimit = Object.freeze({ kind: 'unlimited' });
 
 /**
- * O_NONBLOCK so that a named pipe in a simulated tree cannot hold us up; the kernel's files do not mind it. Node adds
- * O_CLOEXEC itself. O_NOFOLLOW guards the name alone; the way to it is compared with its real path.
+ * O_NONBLOCK so that a named pipe in a simulated tree cannot block the exporter; it does not affect the kernel's files.
+ * Node adds O_CLOEXEC itself. O_NOFOLLOW covers the file name only; its directory is compared with its real path.
  */
 const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
 
-/** A file that was not there is looked for again after this: a controller may have been enabled meanwhile. */
+/** An absent file is opened again after this long: its controller may have been enabled. */
 const absentMs = 60_000;
 
-/** cgroup.procs has a line for each process: 1 MiB is over 100,000 of them. */
+/** cgroup.procs has one line per process: 1 MiB is over 100,000 processes. */
 const maxProcessBytes = 1024 * 1024;
 
 const isPlain = (name: string): boolean =>
   name !== '' && name !== '.' && name !== '..' && !name.includes('/') && !name.includes('\0');
 
-/** What is known of one file. */
+/** State of one file. */
 interface File {
-  /** -1 while none is kept. */
+  /** -1 while it is not open. */
   descriptor: number;
-  /** Monotonic ms: until then it is taken for absent. */
+  /** Monotonic milliseconds: until then it counts as absent. */
   absentUntil: number;
 }
 
-/** Which directory a path stood for: another one may be made there. */
+/** Identifies the directory at a path: another one may be created there later. */
 interface Inode {
   readonly ino: number;
-  /** Only asked where numbers are used again at once. */
+  /** 0 on a cgroup file system, which does not reuse inode numbers immediately. */
   readonly bornMs: number;
 }
 
-/** The bytes of keys, made once for each list of keys. */
+/** The bytes of the keys, computed once per list of keys. */
 const patternsOfKeys = new WeakMap<readonly string[], readonly Buffer[]>();
 function patternsOf(keys: readonly string[]): readonly Buffer[] {
   let patterns = patternsOfKeys.get(keys);
@@ -92,25 +98,25 @@ export function createCgroupFolder(shared: Shared, path: string): CgroupFolder {
     shared.descriptors--;
   }
 
-  /** The cgroup went, or another stands in its place: nothing of what is known is true of that. */
+  /** The cgroup was removed or replaced: all state is that of the old one. */
   function forget(): void {
     for (const file of files.values()) drop(file);
     files.clear();
     inode = undefined;
   }
 
-  function lose(): Without {
+  function markRemoved(): Without {
     forget();
-    return gone;
+    return removed;
   }
 
-  /** Follows no link on the way, whoever made it. A cgroup file system has none; a simulated tree may. */
-  function isOnItsPlace(): boolean {
+  /** False when the path leads through a symbolic link. A cgroup file system has none; a simulated tree may. */
+  function isFreeOfLinks(): boolean {
     const root = realpathSync.native(shared.root);
     return realpathSync.native(directory) === (path === '' ? root : `${root === '/' ? '' : root}/${path}`);
   }
 
-  /** Whether the directory is the one whose files were opened, or the first. Throws as the kernel refuses. */
+  /** Whether the directory is still the one whose files were opened. Throws the kernel's error. */
   function compareDirectory(): boolean {
     const { ino, birthtimeMs } = lstatSync(directory);
     const now: Inode = { ino, bornMs: shared.isKernel() ? 0 : birthtimeMs };
@@ -126,16 +132,16 @@ export function createCgroupFolder(shared: Shared, path: string): CgroupFolder {
     }
   }
 
-  /** Opens the file: its descriptor, or what there is in place of one. */
+  /** The file's descriptor, or the reading that takes its place. */
   function open(file: string): number | Without {
     try {
       const isKnown = inode !== undefined && shared.isKernel();
-      if (!isKnown && !isOnItsPlace()) return shared.fail('io');
-      if (!compareDirectory()) return lose();
+      if (!isKnown && !isFreeOfLinks()) return shared.fail('io');
+      if (!compareDirectory()) return markRemoved();
       return openSync(`${directory}/${file}`, flags);
     } catch (error) {
       const found = fileErrorOf(error);
-      return found === 'missing' && !isSameDirectory() ? lose() : withoutOf(found);
+      return found === 'missing' && !isSameDirectory() ? markRemoved() : withoutOf(found);
     }
   }
 
@@ -145,15 +151,15 @@ export function createCgroupFolder(shared: Shared, path: string): CgroupFolder {
       case 'unsupported':
         return absent;
       case 'dead':
-        return lose();
+        return markRemoved();
       default:
         return shared.fail(error);
     }
   }
 
-  /** Reads with `take`, which returns what it found; its errors of the kernel are sorted here. */
+  /** Reads with `take`, and turns errors of the kernel into readings. */
   function read<T>(name: string, take: (descriptor: number) => FileReading<T>): FileReading<T> {
-    if (isClosed) return gone;
+    if (isClosed) return removed;
     let file = files.get(name);
     if (file === undefined) {
       if (!isSafe || !isPlain(name)) return shared.fail('io');
@@ -170,14 +176,14 @@ export function createCgroupFolder(shared: Shared, path: string): CgroupFolder {
           if (found !== 'dead') return afterError(file, found);
         }
       }
-      // The cgroup was removed, or this file alone: its controller was disabled, or a simulation replaced it.
+      // The cgroup was removed, or only this file: its controller was disabled, or a simulation replaced it.
       drop(file);
-      if (!isSameDirectory()) return lose();
+      if (!isSameDirectory()) return markRemoved();
     } else if (file.absentUntil > shared.monotonic()) return absent;
     return openAndRead(name, file, take);
   }
 
-  /** Outside a kernel's cgroups a removed file can be read for ever: it must not be. */
+  /** Outside a cgroup file system a removed file could be read through its descriptor forever. */
   function tryKept(descriptor: number): 'dead' | undefined {
     if (shared.isKernel()) return undefined;
     try {
@@ -211,7 +217,7 @@ export function createCgroupFolder(shared: Shared, path: string): CgroupFolder {
     }
   }
 
-  /** An error in reading: the next reading opens the file anew. */
+  /** After a read error the next read opens the file again. */
   function afterError(file: File, error: FileError): Without {
     drop(file);
     const without = withoutOf(error);
@@ -219,7 +225,7 @@ export function createCgroupFolder(shared: Shared, path: string): CgroupFolder {
     return without;
   }
 
-  /** A whole file at once: the kernel makes it in one piece. What is longer than any reads as empty: malformed. */
+  /** Reads the whole file in one call, as the kernel generates it. A file that is too long counts as empty: malformed. */
   function fill(descriptor: number): number {
     const length = readSync(descriptor, buffer, 0, buffer.length, 0);
     return length > shared.maxFileBytes ? 0 : length;
@@ -284,6 +290,6 @@ function close(descriptor: number): void {
   try {
     closeSync(descriptor);
   } catch {
-    // It is closed either way.
+    // Closed either way.
   }
 }

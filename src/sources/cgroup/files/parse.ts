@@ -1,24 +1,24 @@
 /**
- * The forms in which cgroup v2 writes numbers, read from bytes without making strings of them: a node with 10,000
- * buckets has tens of thousands of such files at each look. The forms are the kernel's
- * (Documentation/admin-guide/cgroup-v2.rst, "Interface Files"); what differs from them in one byte is malformed,
- * because a file that was cut off must not be taken for a smaller number.
+ * Parses the formats in which cgroup v2 writes numbers, from bytes without creating strings: a node with 10,000 buckets
+ * has tens of thousands of such files per scrape. The formats are the kernel's
+ * (Documentation/admin-guide/cgroup-v2.rst, "Interface Files"). What differs from them in a single byte is malformed,
+ * because a truncated file must not be read as a smaller number.
  */
 
-/** In place of a number: what stood there is none. No number of a cgroup is negative. */
+/** Returned for what is not a number. No number of a cgroup is negative. */
 export const malformed = -1;
 
 const newline = 0x0a;
 const blank = 0x20;
 const zero = 0x30;
 
-/** Up to so many digits, adding up is exact. */
+/** Numbers of up to this many digits are exact as doubles. */
 const exactDigits = 15;
-/** 2^63-1 has as many. */
+/** Digits of 2^63-1. */
 const mostDigits = 19;
 const tooLarge = 2n ** 63n;
 
-/** The decimal number that fills `bytes[start, end)`: 0 to 2^63-1, no sign, no blanks, no leading zeros. */
+/** The decimal number in `bytes[start, end)`: 0 to 2^63-1, without sign, blanks or leading zeros. */
 export function wholeNumber(bytes: Buffer, start: number, end: number): number {
   const digits = end - start;
   if (digits < 1 || digits > mostDigits) return malformed;
@@ -34,11 +34,11 @@ export function wholeNumber(bytes: Buffer, start: number, end: number): number {
 
 const largeNumber = (digits: string): number => (BigInt(digits) < tooLarge ? Number(digits) : malformed);
 
-/** A file of one number: `<number>\n`. */
+/** A file with one number: `<number>\n`. */
 export const singleNumber = (bytes: Buffer, length: number): number =>
   bytes[length - 1] === newline ? wholeNumber(bytes, 0, length - 1) : malformed;
 
-/** A file of one number or `max\n`, which is Infinity. */
+/** A file with one number, or `max\n` for Infinity. */
 export const singleLimit = (bytes: Buffer, length: number): number =>
   isUnlimited(bytes, 0, length - 1) && bytes[length - 1] === newline
     ? Number.POSITIVE_INFINITY
@@ -58,15 +58,15 @@ export function coresOf(bytes: Buffer, length: number): number {
 const isUnlimited = (bytes: Buffer, start: number, end: number): boolean =>
   end - start === 3 && bytes[start] === 0x6d && bytes[start + 1] === 0x61 && bytes[start + 2] === 0x78;
 
-/** What was read of several lines, and how many of those that matter were malformed. */
+/** Values by key, and how many of the wanted lines were malformed. */
 export interface Lines<Key extends string> {
   readonly values: Partial<Record<Key, number>>;
   readonly malformed: number;
 }
 
 /**
- * Lines of `<key> <number>\n`. A wanted line that is none, that is there twice or whose end is missing loses its key;
- * undefined when the file holds no such line at all. `patterns`: the keys' bytes, in the same order.
+ * Lines of `<key> <number>\n`. A wanted line that is malformed, repeated or truncated omits its key; undefined when the
+ * file has no such line at all. `patterns`: the keys' bytes, in the same order.
  */
 export function keyedNumbers<Key extends string>(
   bytes: Buffer,
@@ -113,7 +113,7 @@ function indexOf(patterns: readonly Buffer[], bytes: Buffer, start: number, end:
   return -1;
 }
 
-/** Asked only when no key was found: is this a file of keys and numbers at all? */
+/** Checked only when no key was found: whether this is a file of keys and numbers at all. */
 const hasSomeNumber = (bytes: Buffer, length: number): boolean =>
   /^\S+ \d+\n/m.test(bytes.toString('latin1', 0, length));
 
@@ -121,7 +121,7 @@ const pressureLine = /^(some|full) avg10=\S+ avg60=\S+ avg300=\S+ total=(0|[1-9]
 
 /**
  * *.pressure (Documentation/accounting/psi.rst): `some avg10=0.00 avg60=0.00 avg300=0.00 total=0\n`, and `full` where
- * the kernel has it. The totals, in microseconds; undefined when there is none.
+ * the kernel has it. Returns the totals in microseconds; undefined when there is none.
  */
 export function pressureTotals(bytes: Buffer, length: number): Lines<'some' | 'full'> | undefined {
   const values: Partial<Record<'some' | 'full', number>> = {};
@@ -138,15 +138,15 @@ export function pressureTotals(bytes: Buffer, length: number): Lines<'some' | 'f
   return values.some === undefined && values.full === undefined ? undefined : { values, malformed: wrong };
 }
 
-/** cgroup.procs, a piece at a time. */
+/** Progress of counting the lines of cgroup.procs, one chunk at a time. */
 export interface LineCount {
-  /** Of whole lines so far. */
+  /** Complete lines so far. */
   readonly lines: number;
-  /** The piece ended within a line. */
+  /** The chunk ended within a line. */
   readonly isOpen: boolean;
 }
 
-/** Lines of `<number>\n`; undefined when one is no number. `before`: what the pieces before it came to. */
+/** Counts lines of `<number>\n`; undefined when one is not a number. `before`: the count of the previous chunks. */
 export function countNumbers(bytes: Buffer, length: number, before: LineCount): LineCount | undefined {
   let { lines, isOpen } = before;
   for (let at = 0; at < length; at++) {

@@ -1,67 +1,85 @@
-/** What reading one file of a cgroup may give: a closed union, so that nobody takes a failure for a number. */
+/** The result of reading a file of a cgroup: a closed union, so that a failure is never taken for a number. */
+import { codeOf } from '../../../lib/errors.ts';
 
-/** Why a reading failed. Closed: it is a label of gitaly_exporter_cgroup_read_failures_total{reason}. */
+/** Why a read failed: the values of gitaly_exporter_cgroup_read_failures_total{reason}. */
 export const readFailures = [
   'permission', // EACCES, EPERM
-  'too_many_open_files', // EMFILE, ENFILE: no descriptor was left
+  'too_many_open_files', // EMFILE, ENFILE
   'malformed', // empty, letters, negative, over 2^63-1, or longer than any kernel writes
-  'io', // any other error of the kernel's
+  'io', // any other error of the kernel
 ] as const;
 export type ReadFailure = (typeof readFailures)[number];
 
 export type FileReading<T> =
   | { readonly kind: 'value'; readonly value: T }
-  /** This kernel, or this cgroup's controllers, have no such file. */
+  /** This kernel, or the controllers enabled for this cgroup, have no such file. */
   | { readonly kind: 'absent' }
-  /** The cgroup was removed: ENODEV on a kept descriptor, ENOENT of the directory itself. */
-  | { readonly kind: 'gone' }
+  /** The cgroup was removed: ENODEV on an open descriptor, ENOENT of the directory itself. */
+  | { readonly kind: 'removed' }
   | { readonly kind: 'failed'; readonly reason: ReadFailure };
 
-/** The value, or undefined for whatever else it is. */
+/** The value, or undefined for any other kind of reading. */
 export const knownOf = <T>(reading: FileReading<T>): T | undefined =>
   reading.kind === 'value' ? reading.value : undefined;
 
-/** A limit: a number, or `max`, which is no limit. */
+/** A limit: a number, or `max` for none. */
 export type CgroupLimit = { readonly kind: 'unlimited' } | { readonly kind: 'limit'; readonly value: number };
 
 /**
- * One cgroup whose files are read through kept descriptors, at position 0. Every method answers at once (the files
- * are made by the kernel in memory), never throws, and counts its failures by reason with whoever made the folder.
+ * One cgroup, whose files are read through descriptors kept open, at position 0. Every method returns without waiting
+ * (the kernel generates the files in memory), never throws, and counts its failures in the CgroupFiles that opened it.
  */
 export interface CgroupFolder {
   /** Relative to the root. */
   readonly path: string;
-  /** A file of one number: memory.current, memory.peak, pids.current. */
+  /** A file with one number: memory.current, memory.peak, pids.current. */
   number(file: string): FileReading<number>;
-  /** A file of one number or `max`: memory.max, pids.max. */
+  /** A file with one number or `max`: memory.max, pids.max. */
   limit(file: string): FileReading<CgroupLimit>;
-  /** cpu.max: cores that may be used, quota / period. */
+  /** cpu.max in cores: quota / period. */
   cores(): FileReading<CgroupLimit>;
   /**
-   * Lines of `key number`: memory.stat, memory.events(.local), cpu.stat, cgroup.events. Keys that the kernel does
-   * not have are absent from the map, those that are not asked for as well. A line that is malformed loses that
-   * key alone, counted once.
+   * Lines of `key number`: memory.stat, memory.events(.local), cpu.stat, cgroup.events. Only the given keys are read;
+   * those that the kernel does not have are missing in the result. A malformed line omits its key, and is counted once.
    */
   keyed<Key extends string>(
     file: string,
     keys: readonly Key[],
   ): FileReading<Readonly<Partial<Record<Key, number>>>>;
-  /** *.pressure: totals in microseconds. `full` is absent where the kernel has no such line. */
+  /** Totals of *.pressure in microseconds. `full` is missing where the kernel has no such line. */
   pressure(
     resource: 'cpu' | 'memory' | 'io',
   ): FileReading<{ readonly some?: number; readonly full?: number }>;
-  /** Lines of cgroup.procs, a foreign PID namespace's zeros included. */
+  /** The number of lines of cgroup.procs, including zeros for processes of another PID namespace. */
   processes(): FileReading<number>;
   close(): void;
 }
 
-/** Opens folders below one root; shares one budget of descriptors among them, and counts failures. */
+/** Opens cgroups below one root, with a common limit on open descriptors and a common count of failures. */
 export interface CgroupFiles {
-  /** Opens nothing yet: each file is opened at its first reading. Close it when its cgroup is gone. */
+  /** Opens no file yet: each is opened when first read. Close it when its cgroup is removed. */
   folder(path: string): CgroupFolder;
-  /** How often each reason has happened since the start. */
+  /** Since the start, by reason. */
   failures(): Readonly<Record<ReadFailure, number>>;
-  /** For tests and self-metrics. */
   openDescriptors(): number;
   close(): void;
 }
+
+/** `missing`: the name, or a directory on the way to it. `dead`: an open descriptor of a removed cgroup. */
+export type FileError = 'missing' | 'dead' | 'unsupported' | ReadFailure;
+
+const fileErrors: Readonly<Record<string, FileError>> = {
+  ENOENT: 'missing',
+  ENOTDIR: 'missing',
+  ENODEV: 'dead',
+  // *.pressure with psi=0, cgroup.procs of a threaded cgroup.
+  EOPNOTSUPP: 'unsupported',
+  ENOTSUP: 'unsupported',
+  EACCES: 'permission',
+  EPERM: 'permission',
+  EMFILE: 'too_many_open_files',
+  ENFILE: 'too_many_open_files',
+};
+
+/** What an error of the kernel means for a file of a cgroup. */
+export const fileErrorOf = (thrown: unknown): FileError => fileErrors[codeOf(thrown) ?? ''] ?? 'io';

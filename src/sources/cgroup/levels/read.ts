@@ -1,14 +1,27 @@
-/** Reads one level once: what its files say at this moment, each row on its own. */
-import { type CgroupFolder, type CgroupLimit, type FileReading, knownOf } from '../files/reading.ts';
-import { type MemoryEvent, memoryEvents, type PressureResource } from '../level-metrics.ts';
+/** Reads every level of every Gitaly: the pod's slice, Gitaly's container, and the parent cgroup of Git processes. */
+import {
+  type CgroupFiles,
+  type CgroupFolder,
+  type CgroupLimit,
+  type FileReading,
+  knownOf,
+} from '../files/reading.ts';
+import {
+  type Level,
+  levels,
+  type MemoryEvent,
+  memoryEvents,
+  type PressureResource,
+} from '../level-metrics.ts';
+import type { GitalyTree } from '../tree.ts';
 
-/** Bytes, microseconds, cores. Undefined: not known, for whatever reason. */
+/** Bytes, microseconds, cores. Undefined: unknown, for whatever reason. */
 export interface LevelReading {
   readonly usage: number | undefined;
   readonly peak: number | undefined;
   readonly limit: CgroupLimit | undefined;
   readonly stat: Readonly<Partial<Record<(typeof statKeys)[number], number>>>;
-  readonly cpu: Readonly<Partial<Record<CpuKey, number>>>;
+  readonly cpu: Readonly<Partial<Record<(typeof cpuKeys)[number], number>>>;
   readonly cores: CgroupLimit | undefined;
   readonly pressure: Readonly<
     Record<PressureResource, { readonly some?: number; readonly full?: number } | undefined>
@@ -24,25 +37,86 @@ const cpuKeys = [
   'nr_throttled',
   'throttled_usec',
 ] as const;
-type CpuKey = (typeof cpuKeys)[number];
 const statKeys = ['anon', 'file', 'inactive_file'] as const;
 
-/** A level and what of it failed: not what this kernel does not have, nor what was removed meanwhile. */
-export interface LevelRead {
-  readonly reading: LevelReading;
-  /** The cgroup was removed while it was read. */
-  readonly gone: boolean;
-  /** Files, as `memory.stat (permission)`. */
-  readonly failures: readonly string[];
+/** One cgroup of a Gitaly. */
+interface LevelCgroup {
+  readonly level: Level;
+  readonly path: string;
+  /** Of the level `container`. */
+  readonly container: string | undefined;
 }
 
-/** Reads ten files, memory.stat among them, which is the dear one: for levels, never for each bucket. */
-export function readLevel(folder: CgroupFolder): LevelRead {
-  const failures: string[] = [];
-  let gone = false;
+export interface LevelRead extends LevelCgroup {
+  readonly reading: LevelReading;
+  /** Files that could not be read, as `memory.stat (permission)`: neither those that this kernel lacks nor removed ones. */
+  readonly readErrors: readonly string[];
+}
+
+export interface GitalyRead {
+  readonly tree: GitalyTree;
+  /** Without those that were removed since the scan. */
+  readonly levels: readonly LevelRead[];
+  /** A cgroup of the tree was removed since the scan. */
+  readonly isOutdated: boolean;
+}
+
+/** Reads each cgroup of the trees once, and closes those that are in none of the trees any more. */
+export type LevelReader = (trees: readonly GitalyTree[]) => readonly GitalyRead[];
+
+export function createLevelReader(files: CgroupFiles): LevelReader {
+  let open = new Map<string, CgroupFolder>();
+  return (trees) => {
+    const before = open;
+    open = new Map();
+    const reads = trees.map((tree): GitalyRead => {
+      const cgroups = cgroupsOf(tree);
+      const present = cgroups.flatMap((cgroup): readonly LevelRead[] => {
+        const { path } = cgroup;
+        const folder = before.get(path) ?? open.get(path) ?? files.folder(path);
+        open.set(path, folder);
+        const read = readLevel(folder);
+        return read === undefined ? [] : [{ ...cgroup, ...read }];
+      });
+      return { tree, levels: present, isOutdated: present.length < cgroups.length };
+    });
+    for (const [path, folder] of before) if (!open.has(path)) folder.close();
+    return reads;
+  };
+}
+
+function cgroupsOf(tree: GitalyTree): readonly LevelCgroup[] {
+  const paths: Readonly<Record<Level, readonly { path: string; container?: string }[]>> = {
+    pod: tree.pod === undefined ? [] : [{ path: tree.pod }],
+    container: gitalyContainers(tree),
+    git: tree.git === undefined ? [] : [{ path: tree.git.path }],
+  };
+  return levels.flatMap((level) => paths[level].map(({ path, container }) => ({ level, path, container })));
+}
+
+/** Gitaly's own; until it is known which one that is, every container that may be. */
+function gitalyContainers({ containers }: GitalyTree): readonly { path: string; container: string }[] {
+  const own = containers.filter(({ gitaly }) => gitaly === true);
+  const possible = own.length > 0 ? own : containers.filter(({ gitaly }) => gitaly === undefined);
+  const names = new Set<string>();
+  return possible.map(({ id, name, path }) => {
+    // A restarted container may leave its scope for a moment: two with one name.
+    const container = names.has(name) ? id.slice(0, 12) : name;
+    names.add(container);
+    return { path, container };
+  });
+}
+
+/**
+ * Reads ten files. memory.stat among them is expensive: read it per level, never per bucket. Undefined when the cgroup
+ * was removed.
+ */
+export function readLevel(folder: CgroupFolder): Pick<LevelRead, 'reading' | 'readErrors'> | undefined {
+  const readErrors: string[] = [];
+  let isRemoved = false;
   const take = <T>(file: string, reading: FileReading<T>): T | undefined => {
-    if (reading.kind === 'failed') failures.push(`${file} (${reading.reason})`);
-    if (reading.kind === 'gone') gone = true;
+    if (reading.kind === 'failed') readErrors.push(`${file} (${reading.reason})`);
+    if (reading.kind === 'removed') isRemoved = true;
     return knownOf(reading);
   };
   const keyed = <Key extends string>(file: string, keys: readonly Key[]) =>
@@ -59,11 +133,5 @@ export function readLevel(folder: CgroupFolder): LevelRead {
     pressure: { cpu: pressure('cpu'), memory: pressure('memory'), io: pressure('io') },
     events: keyed('memory.events.local', memoryEvents),
   };
-  return { reading, gone, failures };
+  return isRemoved ? undefined : { reading, readErrors };
 }
-
-/** memory.current less inactive page cache, as the kubelet and cAdvisor compute it: 0 where that is more. */
-export const workingSetOf = ({ usage, stat }: LevelReading): number | undefined =>
-  usage === undefined || stat.inactive_file === undefined
-    ? undefined
-    : Math.max(0, usage - stat.inactive_file);

@@ -117,7 +117,7 @@ function settleChildren(node: CgroupNode, moment: Moment, isAfterGap: boolean, f
         late.push(child);
         continue;
       }
-    } else if (look.kind === 'gone' && child.status !== 'gone') lost.push(child.shape);
+    } else if (look.kind === 'removed' && child.status !== 'removed') lost.push(child.shape);
     take(child);
   }
   for (const child of late) take(child, Math.max(0, fresh - kills));

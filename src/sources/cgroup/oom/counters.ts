@@ -21,7 +21,7 @@ export const zero: Counters = Object.freeze({ ooms: 0, kills: 0, groupKills: 0 }
 export type CountersReading =
   | { readonly kind: 'value'; readonly value: Counters }
   | { readonly kind: 'absent' }
-  | { readonly kind: 'gone' }
+  | { readonly kind: 'removed' }
   | { readonly kind: 'failed'; readonly reason: ReadFailure };
 
 const keys = ['oom', 'oom_kill', 'oom_group_kill'] as const;

@@ -58,7 +58,7 @@ export function createForest(files: CgroupFiles, childrenOf: Children, start: St
   function bury(key: string, { slice, top }: Followed): void {
     followed.delete(key);
     slice?.tops.delete(key);
-    if (top.status !== 'gone') slice?.lose(key, top.shape);
+    if (top.status !== 'removed') slice?.lose(key, top.shape);
     buried.push(top);
   }
 
@@ -86,7 +86,7 @@ export function createForest(files: CgroupFiles, childrenOf: Children, start: St
     const { kills } = look.counters;
     if (last === undefined) return since(shape.path, kills);
     // Back after it was gone: another one, or the same behind a mount that was away, where its counters stand higher.
-    return status === 'gone' && !fell(last, look.counters) ? kills - counted : undefined;
+    return status === 'removed' && !fell(last, look.counters) ? kills - counted : undefined;
   }
 
   /** Kills since the start in a cgroup that is read for the first time. */

@@ -17,8 +17,8 @@ export interface Looker {
 /** Reads a node's memory.events; a second time where another cgroup may have been made in its place. */
 export function lookAt(node: CgroupNode): void {
   const first = readCounters(node.folder, 'memory.events');
-  const reading = first.kind === 'gone' ? readCounters(node.folder, 'memory.events') : first;
-  const wasGone = first.kind === 'gone' || node.status === 'gone';
+  const reading = first.kind === 'removed' ? readCounters(node.folder, 'memory.events') : first;
+  const wasGone = first.kind === 'removed' || node.status === 'removed';
   node.lookLocal = undefined;
   node.look =
     reading.kind === 'value'

@@ -31,7 +31,7 @@ export type Look =
       /** Another cgroup of the same name stands there now: it counts from 0. */
       readonly isAnew: boolean;
     }
-  | { readonly kind: 'gone' | 'absent' | 'failed' };
+  | { readonly kind: 'removed' | 'absent' | 'failed' };
 
 export interface CgroupNode {
   shape: Shape;
@@ -154,7 +154,7 @@ export function reshape(
   const drop = (parent: CgroupNode, child: CgroupNode): void => {
     parent.children.delete(child.shape.path);
     // One that was found gone has been lost already.
-    if (child.status !== 'gone') parent.lost.push(child.shape);
+    if (child.status !== 'removed') parent.lost.push(child.shape);
     bury(child);
   };
   for (const shape of levelsOf(tree)) {

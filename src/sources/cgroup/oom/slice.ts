@@ -156,7 +156,7 @@ export function createPodSlice(
       const { look, shape, status } = node;
       if (look?.kind === 'value') explained = plus(explained, { ...sinceLast(node, look), kills: 0 });
       else if (look?.kind === 'failed') isUnread = true;
-      else if (look?.kind === 'gone' && status !== 'gone') lost.push({ tree, shape });
+      else if (look?.kind === 'removed' && status !== 'removed') lost.push({ tree, shape });
     }
     const { found, kills } = countTops(moment, fresh - explained.kills);
     const known = explained.kills + kills;
@@ -200,7 +200,7 @@ export function createPodSlice(
     async settle(looker, slices, moment) {
       if (moment.at - listedAt > listEveryMs) list(moment.at);
       const first = readCounters(folder, 'memory.events');
-      const reading = first.kind === 'gone' ? readCounters(folder, 'memory.events') : first;
+      const reading = first.kind === 'removed' ? readCounters(folder, 'memory.events') : first;
       if (reading.kind !== 'value') {
         // Then each pod by itself. What is new is believed nothing, and what a pod had that goes now is lost.
         if (!(await lookAtTops(looker, true))) return undefined;
@@ -209,7 +209,7 @@ export function createPodSlice(
         return { found, unattributed: 0 };
       }
       const now = reading.value;
-      if (last !== undefined && (first.kind === 'gone' || fell(last, now))) restart();
+      if (last !== undefined && (first.kind === 'removed' || fell(last, now))) restart();
       const before = last ?? begin(now, moment);
       if (!moment.isBaseline && !isHeld && !haveMoved(before, now)) {
         if (!(await lookAtTops(looker, false))) return undefined;

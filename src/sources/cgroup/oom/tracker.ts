@@ -118,7 +118,7 @@ export function createOomTracker({
         return 'its memory.events cannot be read';
       case 'absent':
         return 'it has no memory.events: the memory controller is not enabled for it';
-      case 'gone':
+      case 'removed':
         return undefined; // What it had is counted.
       case 'value':
         return top?.local === undefined

@@ -5,7 +5,7 @@
  */
 import { type FSWatcher, statSync, watch } from 'node:fs';
 import { join } from 'node:path';
-import { codeOf } from '../files/errors.ts';
+import { codeOf } from '../../../lib/errors.ts';
 import type { GitalyTree } from '../tree.ts';
 import { topOf } from './node.ts';
 

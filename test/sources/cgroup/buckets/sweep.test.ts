@@ -1,7 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
-import { createSlices } from '../../../../src/sources/cgroup/buckets/slices.ts';
+import { createYielder } from '../../../../src/lib/yielder.ts';
 import {
   type BucketChoice,
   createGitSweeper,
@@ -43,8 +43,8 @@ function makeBuckets(...buckets: readonly CgroupText[]): GitParent {
 
 const setBucket = (bucket: number, text: CgroupText): void => tree.write(`${parent}/repos-${bucket}`, text);
 
-const nobody: ReadonlySet<number> = new Set();
-const inTime = () => createSlices(new AbortController().signal);
+const noKills: ReadonlySet<number> = new Set();
+const run = (signal = new AbortController().signal) => ({ yielder: createYielder(), signal });
 
 /** A sweeper and its monotonic clock. */
 function sweeping(git: GitParent, choice: BucketChoice = 'top', top = 20) {
@@ -52,11 +52,11 @@ function sweeping(git: GitParent, choice: BucketChoice = 'top', top = 20) {
   let at = 0;
   return async (
     afterMs = 15 * second,
-    killed = nobody,
+    killed = noKills,
     of: GitParent | undefined = git,
   ): Promise<GitSweep> => {
     at += afterMs;
-    const sweep = await sweeper.sweep(of, killed, at, inTime());
+    const sweep = await sweeper.sweep(of, killed, at, run());
     if (sweep === undefined) throw new Error('nothing was swept');
     return sweep;
   };
@@ -190,7 +190,7 @@ describe('buckets with series of their own', () => {
     expect(numbers(await sweep())).toEqual([1]);
   });
 
-  test('top: those that hold memory with a process; page cache that nobody uses is idle', async () => {
+  test('top: those that hold memory with a process; page cache that noKills uses is idle', async () => {
     const sweep = sweeping(
       makeBuckets(
         { 'memory.current': bytes(90) },
@@ -228,9 +228,9 @@ describe('buckets with series of their own', () => {
     tree.make('gitaly/gitaly-2');
     for (const bucket of [0, 1]) tree.make(`gitaly/gitaly-2/repos-${bucket}`, works(bucket * 1e6));
     const after = { path: 'gitaly/gitaly-2', pid: '2', buckets: [0, 1] };
-    await sweep(15 * second, nobody, after);
+    await sweep(15 * second, noKills, after);
     tree.write('gitaly/gitaly-2/repos-1', works(9e6));
-    const result = await sweep(15 * second, nobody, after);
+    const result = await sweep(15 * second, noKills, after);
     expect(numbers(result)).toEqual([1]);
     expect(result.shown[0]?.reading?.cpuUsage).toBe(9e6);
   });
@@ -248,22 +248,22 @@ describe('what goes away', () => {
   test('its descriptors are closed: of a bucket, of a restarted Gitaly, of a Gitaly that is gone', async () => {
     const git = makeBuckets({}, {}, {});
     const sweeper = createGitSweeper(files, 'all', 20);
-    await sweeper.sweep(git, nobody, 0, inTime());
+    await sweeper.sweep(git, noKills, 0, run());
     const all = files.openDescriptors();
-    await sweeper.sweep({ ...git, buckets: [0, 2] }, nobody, 1, inTime());
+    await sweeper.sweep({ ...git, buckets: [0, 2] }, noKills, 1, run());
     expect(files.openDescriptors()).toBeLessThan(all);
     tree.make('gitaly/gitaly-2');
-    await sweeper.sweep({ path: 'gitaly/gitaly-2', pid: '2', buckets: [] }, nobody, 2, inTime());
+    await sweeper.sweep({ path: 'gitaly/gitaly-2', pid: '2', buckets: [] }, noKills, 2, run());
     expect(files.openDescriptors()).toBe(0);
-    await sweeper.sweep(git, nobody, 3, inTime());
-    expect(await sweeper.sweep(undefined, nobody, 4, inTime())).toBeUndefined();
+    await sweeper.sweep(git, noKills, 3, run());
+    expect(await sweeper.sweep(undefined, noKills, 4, run())).toBeUndefined();
     expect(files.openDescriptors()).toBe(0);
   });
 
   test('when no descriptor is left, everything is read without keeping any', async () => {
     const git = makeBuckets({ 'cgroup.events': populated(true) }, {});
     const tight = createCgroupFiles({ root: tree.root, maxDescriptors: 0 });
-    const sweep = await createGitSweeper(tight, 'all', 20).sweep(git, nobody, 0, inTime());
+    const sweep = await createGitSweeper(tight, 'all', 20).sweep(git, noKills, 0, run());
     expect(sweep).toMatchObject({ found: 2, active: 1, readErrors: 0 });
     expect(tight.openDescriptors()).toBe(0);
     tight.close();
@@ -278,12 +278,12 @@ test('others have their turn during a sweep of thousands, and it gives up when t
   const sweeper = createGitSweeper(files, 'top', 20);
   let turns = 0;
   const ticking = setInterval(() => turns++, 1);
-  expect(await sweeper.sweep(git, nobody, 0, inTime())).toMatchObject({ found: 400 });
+  expect(await sweeper.sweep(git, noKills, 0, run())).toMatchObject({ found: 400 });
   clearInterval(ticking);
   expect(turns).toBeGreaterThan(2);
 
   const stop = new AbortController();
-  const stopped = sweeper.sweep(git, nobody, 1, createSlices(stop.signal));
+  const stopped = sweeper.sweep(git, noKills, 1, run(stop.signal));
   stop.abort();
   expect(await stopped).toBeUndefined();
 });
@@ -312,7 +312,7 @@ test('whatever stands in a file, the others are counted', async () => {
   ])
     for (const text of garbage) {
       writeFileSync(join(tree.root, parent, 'repos-1', file), text);
-      const sweep = await createGitSweeper(files, 'all', 20).sweep(git, nobody, 0, inTime());
+      const sweep = await createGitSweeper(files, 'all', 20).sweep(git, noKills, 0, run());
       expect(sweep?.found).toBe(2);
       expect(sweep?.active === undefined || sweep.active >= 1).toBe(true);
       expect(sweep?.shown.map(({ bucket }) => bucket)).toEqual([0, 1]);

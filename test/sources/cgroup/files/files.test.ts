@@ -42,7 +42,7 @@ const write = (path: string, text: string): void => {
 const value = <T>(of: T) => ({ kind: 'value', value: of });
 const failure = (reason: string) => ({ kind: 'failed', reason });
 const absent = { kind: 'absent' };
-const gone = { kind: 'gone' };
+const gone = { kind: 'removed' };
 const noFailures = { permission: 0, too_many_open_files: 0, malformed: 0, io: 0 };
 
 describe('a file of one number', () => {

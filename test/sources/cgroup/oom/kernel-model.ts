@@ -95,9 +95,9 @@ export function createKernelModel({ hasGroupKills = true }: { hasGroupKills?: bo
       const now = cgroups.get(path);
       if (open !== undefined && open !== now) {
         open = undefined;
-        return { kind: 'gone' };
+        return { kind: 'removed' };
       }
-      if (now === undefined) return { kind: 'gone' };
+      if (now === undefined) return { kind: 'removed' };
       open = now;
       return { kind: 'value', value: now };
     }

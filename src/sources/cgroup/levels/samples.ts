@@ -1,0 +1,100 @@
+/** From readings of levels and totals of OOM kills to samples. Pure: what is unknown has no sample. */
+import type { LabelSpec, Metric } from '../../../metrics/metric.ts';
+import { type Family, type Sample, samplesOf } from '../../../metrics/samples.ts';
+import { type Identity, identityKey } from '../../identity.ts';
+import type { CgroupLimit } from '../files/reading.ts';
+import { type LevelMetrics, memoryEvents, pressureKinds, pressureResources } from '../level-metrics.ts';
+import { lastOom, oomEvents, oomKills } from '../metrics.ts';
+import { type OomTotals, oomLevels } from '../oom/record.ts';
+import type { LevelReading } from './read.ts';
+
+/** One cgroup of a level. `container` for the level that has this label. */
+export interface LevelRow {
+  readonly identity: Identity;
+  readonly container?: string;
+  readonly reading: LevelReading;
+}
+
+type ScalarRow = Exclude<keyof LevelMetrics, 'pressure' | 'memoryEvents'>;
+
+const seconds = (usec: number | undefined): number | undefined =>
+  usec === undefined ? undefined : usec / 1e6;
+
+const limitOf = (limit: CgroupLimit | undefined): number | undefined =>
+  limit?.kind === 'limit' ? limit.value : undefined;
+
+const scalars: Readonly<Record<ScalarRow, (reading: LevelReading) => number | undefined>> = {
+  memoryUsage: ({ usage }) => usage,
+  memoryWorkingSet: workingSetOf,
+  memoryAnon: ({ stat }) => stat.anon,
+  memoryFile: ({ stat }) => stat.file,
+  memoryPeak: ({ peak }) => peak,
+  memoryLimit: ({ limit }) => limitOf(limit),
+  cpuUsage: ({ cpu }) => seconds(cpu.usage_usec),
+  cpuUser: ({ cpu }) => seconds(cpu.user_usec),
+  cpuSystem: ({ cpu }) => seconds(cpu.system_usec),
+  cpuLimit: ({ cores }) => limitOf(cores),
+  cpuPeriods: ({ cpu }) => cpu.nr_periods,
+  cpuThrottledPeriods: ({ cpu }) => cpu.nr_throttled,
+  cpuThrottled: ({ cpu }) => seconds(cpu.throttled_usec),
+};
+
+const scalarRows = Object.keys(scalars) as readonly ScalarRow[];
+
+/** memory.current minus inactive page cache, not below 0, as the kubelet and cAdvisor compute it. */
+function workingSetOf({ usage, stat }: LevelReading): number | undefined {
+  return usage === undefined || stat.inactive_file === undefined
+    ? undefined
+    : Math.max(0, usage - stat.inactive_file);
+}
+
+/** All families of the level; families without samples are not rendered. */
+export function levelFamilies(metrics: LevelMetrics, cgroups: readonly LevelRow[]): readonly Family[] {
+  const family = (
+    metric: Metric<LabelSpec>,
+    valuesOf: (reading: LevelReading) => readonly { own: readonly string[]; value: number | undefined }[],
+  ): Family => ({
+    metric,
+    samples: cgroups.flatMap(({ identity, container, reading }): Sample[] => {
+      const { namespace, pod, node } = identity;
+      const labels = [namespace, pod, node, ...(container === undefined ? [] : [container])];
+      return valuesOf(reading).flatMap(({ own, value }) =>
+        value === undefined ? [] : [{ labelValues: [...labels, ...own], value }],
+      );
+    }),
+  });
+  return [
+    ...scalarRows.map((row) =>
+      family(metrics[row], (reading) => [{ own: [], value: scalars[row](reading) }]),
+    ),
+    family(metrics.pressure, ({ pressure }) =>
+      pressureResources.flatMap((resource) =>
+        pressureKinds.map((kind) => ({ own: [resource, kind], value: seconds(pressure[resource]?.[kind]) })),
+      ),
+    ),
+    family(metrics.memoryEvents, ({ events }) =>
+      memoryEvents.map((event) => ({ own: [event], value: events[event] })),
+    ),
+  ];
+}
+
+/** By identity (as a key): a pod that is created again continues the totals of the one before it. */
+export const oomByIdentity = (totals: readonly OomTotals[]): ReadonlyMap<string, OomTotals> =>
+  new Map(totals.map((each) => [identityKey(each.identity), each]));
+
+/** Every level of each Gitaly has samples, from 0 on. */
+export function oomKillFamilies(totals: readonly OomTotals[]): readonly Family[] {
+  const kills = samplesOf(oomKills);
+  const events = samplesOf(oomEvents);
+  const last = samplesOf(lastOom);
+  for (const each of totals) {
+    for (const level of oomLevels) {
+      const labels = { ...each.identity, level };
+      kills.set(labels, each.kills[level]);
+      events.set(labels, each.events[level]);
+      const at = each.last[level];
+      if (at !== undefined) last.set(labels, at / 1000);
+    }
+  }
+  return [kills, events, last].map((samples) => samples.family());
+}
