@@ -36,8 +36,8 @@ export { createDatabase } from './sources/praefect/connection/create-database.ts
 export type { Database, DatabaseRow, QueryResult, ReadTransaction } from './sources/praefect/database.ts';
 export { type HealthView, healthOf } from './sources/praefect/health.ts';
 export {
-  createPraefectRoom,
-  type PraefectRoom,
-  type PraefectRoomOptions,
+  createPraefectSource,
+  type PraefectSource,
+  type PraefectSourceOptions,
 } from './sources/praefect/source.ts';
 export { type SchemaVariant, variantOf, variantSql } from './sources/praefect/variant.ts';

@@ -9,7 +9,7 @@ import { Secret } from '../../src/lib/secret.ts';
 import { createBudget } from '../../src/scheduler/budget.ts';
 import { createEventLog } from '../../src/scheduler/event-log.ts';
 import { createDatabase } from '../../src/sources/praefect/connection/create-database.ts';
-import { createPraefectRoom } from '../../src/sources/praefect/source.ts';
+import { createPraefectSource } from '../../src/sources/praefect/source.ts';
 
 export interface Command {
   readonly run: readonly string[] | 'all';
@@ -36,7 +36,7 @@ const connection: DatabaseConnection = {
 const clock = systemClock;
 const budget = createBudget(Number(share), clock);
 const database = createDatabase({ connection, clock, budget });
-const room = createPraefectRoom({
+const room = createPraefectSource({
   database,
   budget,
   clock,

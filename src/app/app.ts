@@ -5,7 +5,7 @@
 
 import { type BucketSources, createBucketLookup } from '../buckets/lookup.ts';
 import { packageVersion } from '../cli/version.ts';
-import type { PraefectSources } from '../config/praefect/sources.ts';
+import type { ResolvedPraefect } from '../config/praefect/resolve.ts';
 import type { Settings } from '../config/sections/index.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Log } from '../lib/log.ts';
@@ -25,7 +25,7 @@ import { statusView } from './status.ts';
 /** Settings, and what they point to. */
 export interface Configuration {
   readonly settings: Settings;
-  readonly sources: PraefectSources;
+  readonly sources: ResolvedPraefect;
 }
 
 export interface AppOptions extends Configuration {

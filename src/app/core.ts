@@ -1,6 +1,6 @@
 /** What the settings ask for, running: the parts, their collectors and the runner. A reload replaces it whole. */
 
-import type { PraefectSources } from '../config/praefect/sources.ts';
+import type { ResolvedPraefect } from '../config/praefect/resolve.ts';
 import { prepare } from '../metrics/exposition.ts';
 import type { Block } from '../metrics/samples.ts';
 import type { Evaluation } from '../rules/checks/evaluate.ts';
@@ -110,7 +110,7 @@ interface Watched {
   readonly kubernetes: boolean;
 }
 
-function targetText({ database, databaseText }: PraefectSources, watched: Watched): string {
+function targetText({ database, databaseText }: ResolvedPraefect, watched: Watched): string {
   const others = [
     ...(watched.gitaly ? ["Gitaly's own metrics"] : []),
     ...(watched.cgroups ? ["Gitaly's cgroups on this host"] : []),

@@ -1,6 +1,6 @@
 /** What is wrong with the settings and with what they point to, found before anything starts and printed together. */
 import type { Loaded } from '../config/load.ts';
-import { praefectSources } from '../config/praefect/sources.ts';
+import { resolvePraefect } from '../config/praefect/resolve.ts';
 import { originText, type Problem, problemText } from '../config/problem.ts';
 import type { System } from '../config/system.ts';
 import type { Output } from './command.ts';
@@ -15,7 +15,7 @@ export async function referencedFileProblems(
 ): Promise<readonly Problem[]> {
   const problems: Problem[] = [];
   if (![...unreadable].some((name) => name.startsWith('praefect.'))) {
-    const sources = await praefectSources(settings, origins, system);
+    const sources = await resolvePraefect(settings, origins, system);
     if (!sources.ok) problems.push(...sources.problems);
   }
   const webConfigFile = settings.web.config.file;

@@ -1,8 +1,8 @@
 /** Everything that doctor looks at, once, in the order in which one thing rests on another. */
 
 import { type PraefectKnown, readCheckInputs } from '../app/check-inputs.ts';
-import type { Origins } from '../config/praefect/sources.ts';
-import { type PraefectSources, praefectSources } from '../config/praefect/sources.ts';
+import type { Origins } from '../config/praefect/resolve.ts';
+import { type ResolvedPraefect, resolvePraefect } from '../config/praefect/resolve.ts';
 import { problemText } from '../config/problem.ts';
 import type { Settings } from '../config/sections/index.ts';
 import type { System } from '../config/system.ts';
@@ -59,7 +59,7 @@ export async function look(options: LookOptions, signal: AbortSignal): Promise<R
   const readText = (file: string) => system.files.readText(file);
 
   findings.push(...(await webFindings(settings)));
-  const sources = await praefectSources(settings, options.origins, system);
+  const sources = await resolvePraefect(settings, options.origins, system);
   findings.push(...settingsFindings(sources));
   const database = wantsGroup("Praefect's database", 'Recommendations')
     ? await databasePart(sources.ok ? sources.value : undefined)
@@ -148,7 +148,7 @@ export async function look(options: LookOptions, signal: AbortSignal): Promise<R
   }
 
   async function databasePart(
-    value: PraefectSources | undefined,
+    value: ResolvedPraefect | undefined,
   ): Promise<{ readonly known: PraefectKnown | undefined }> {
     if (value?.database === undefined) {
       notes.push(value?.databaseText ?? "Praefect's database: its settings are not in order.");
@@ -255,7 +255,7 @@ async function webFindings({ web }: Settings): Promise<readonly Finding[]> {
     );
 }
 
-function settingsFindings(sources: Awaited<ReturnType<typeof praefectSources>>): readonly Finding[] {
+function settingsFindings(sources: Awaited<ReturnType<typeof resolvePraefect>>): readonly Finding[] {
   if (sources.ok)
     return sources.value.database === undefined
       ? []

@@ -2,7 +2,7 @@
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { loadSettings } from '../../src/config/load.ts';
-import { praefectSources } from '../../src/config/praefect/sources.ts';
+import { resolvePraefect } from '../../src/config/praefect/resolve.ts';
 import { sections } from '../../src/config/sections/index.ts';
 import { namedSettings } from '../../src/config/setting.ts';
 import { settingsText } from '../../src/config/settings-text.ts';
@@ -106,7 +106,7 @@ async function survives(
     expect(where).not.toBe('');
   }
   settingsText(loaded.settings, loaded.origins);
-  if (loaded.problems.length === 0) await praefectSources(loaded.settings, loaded.origins, system);
+  if (loaded.problems.length === 0) await resolvePraefect(loaded.settings, loaded.origins, system);
 }
 
 test('any flags and any variables', async () => {

@@ -3,7 +3,7 @@ import { inspect } from 'node:util';
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { loadSettings } from '../../src/config/load.ts';
-import { praefectSources } from '../../src/config/praefect/sources.ts';
+import { resolvePraefect } from '../../src/config/praefect/resolve.ts';
 import { problemText } from '../../src/config/problem.ts';
 import { settingsText } from '../../src/config/settings-text.ts';
 import type { System } from '../../src/config/system.ts';
@@ -15,7 +15,7 @@ const file = '/etc/exporter.yml';
 /** Everything that people or machines could be shown. */
 async function everything(args: readonly string[], system: System): Promise<string> {
   const loaded = await loadSettings(args, system);
-  const sources = await praefectSources(loaded.settings, loaded.origins, system);
+  const sources = await resolvePraefect(loaded.settings, loaded.origins, system);
   const problems = [...loaded.problems, ...(sources.ok ? [] : sources.problems)];
   return [
     ...problems.map(problemText),

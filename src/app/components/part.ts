@@ -1,5 +1,5 @@
 /** A part of the exporter: one room with its sources, as the settings ask for it. core.ts puts the parts together. */
-import type { PraefectSources } from '../../config/praefect/sources.ts';
+import type { ResolvedPraefect } from '../../config/praefect/resolve.ts';
 import type { Settings } from '../../config/sections/index.ts';
 import type { Clock } from '../../lib/clock.ts';
 import type { Log } from '../../lib/log.ts';
@@ -13,7 +13,7 @@ import type { ExtraFamilies } from '../../scheduler/self-block.ts';
 /** What every part is made from. */
 export interface PartOptions {
   readonly settings: Settings;
-  readonly sources: PraefectSources;
+  readonly sources: ResolvedPraefect;
   readonly clock: Clock;
   readonly log: Log;
   readonly events: EventLog;

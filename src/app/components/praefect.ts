@@ -4,7 +4,7 @@ import { praefectProblems } from '../../rules/problems/praefect.ts';
 import { createBudget } from '../../scheduler/budget.ts';
 import { databaseTimeFamilies } from '../../scheduler/self-metrics.ts';
 import { createDatabase } from '../../sources/praefect/connection/create-database.ts';
-import { createPraefectRoom, praefectCollectorNames } from '../../sources/praefect/source.ts';
+import { createPraefectSource, praefectCollectorNames } from '../../sources/praefect/source.ts';
 import { absentPart, type Part, type PartOptions } from './part.ts';
 
 export function praefectPart({ settings, sources, clock, log, events }: PartOptions): Part {
@@ -12,7 +12,7 @@ export function praefectPart({ settings, sources, clock, log, events }: PartOpti
   const { database: limits, stuckThreshold } = settings.praefect;
   const budget = createBudget(limits.maxTimeRatio, clock);
   const database = createDatabase({ connection: sources.database, clock, budget, log });
-  const room = createPraefectRoom({
+  const room = createPraefectSource({
     database,
     budget,
     clock,

@@ -2,7 +2,7 @@
 import { hostname } from 'node:os';
 import { readGitalys } from '../../buckets/sizes.ts';
 import { integer, oneOf, text, toggle } from '../../config/kinds/scalars.ts';
-import { praefectSources } from '../../config/praefect/sources.ts';
+import { resolvePraefect } from '../../config/praefect/resolve.ts';
 import type { Settings } from '../../config/sections/index.ts';
 import { optional, type Section, setting, type ValuesOf } from '../../config/setting.ts';
 import { systemClock } from '../../lib/clock.ts';
@@ -79,7 +79,7 @@ async function run(
   io: CommandIo,
   chosen: ValuesOf<(typeof bucketOptions)['settings']>,
 ): Promise<ExitCode> {
-  const sources = await praefectSources(settings, io.origins, io.system);
+  const sources = await resolvePraefect(settings, io.origins, io.system);
   if (!sources.ok) {
     printProblems(sources.problems, io.stderr);
     return 2;

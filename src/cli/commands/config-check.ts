@@ -1,5 +1,5 @@
 /** `config check`: prints the settings in effect and what they lead to, once no problem was found with them. */
-import { praefectSources } from '../../config/praefect/sources.ts';
+import { resolvePraefect } from '../../config/praefect/resolve.ts';
 import { type Settings, sections } from '../../config/sections/index.ts';
 import { settingsText } from '../../config/settings-text.ts';
 import { type CommandIo, defineCommand } from '../command.ts';
@@ -16,7 +16,7 @@ export const configCheck = defineCommand({
 });
 
 async function run(settings: Settings, io: CommandIo): Promise<number> {
-  const sources = await praefectSources(settings, io.origins, io.system);
+  const sources = await resolvePraefect(settings, io.origins, io.system);
   if (!sources.ok) {
     printProblems(sources.problems, io.stderr);
     return 2;

@@ -1,6 +1,6 @@
 /** `serve`: runs the exporter until a signal stops it. */
 import type { Configuration } from '../../app/app.ts';
-import { praefectSources } from '../../config/praefect/sources.ts';
+import { resolvePraefect } from '../../config/praefect/resolve.ts';
 import { problemText } from '../../config/problem.ts';
 import { type Settings, sections } from '../../config/sections/index.ts';
 import { untilAborted } from '../../lib/abort.ts';
@@ -19,7 +19,7 @@ export const serve = defineCommand({
 });
 
 async function run(settings: Settings, io: CommandIo): Promise<number> {
-  const sources = await praefectSources(settings, io.origins, io.system);
+  const sources = await resolvePraefect(settings, io.origins, io.system);
   if (!sources.ok) {
     printProblems(sources.problems, io.stderr);
     return 2;
@@ -56,7 +56,7 @@ async function reloadConfiguration(
 ): Promise<Configuration | { readonly problems: readonly string[] }> {
   const loaded = await io.reload();
   if (loaded.problems.length > 0) return { problems: loaded.problems.map(problemText) };
-  const sources = await praefectSources(loaded.settings, loaded.origins, io.system);
+  const sources = await resolvePraefect(loaded.settings, loaded.origins, io.system);
   return sources.ok
     ? { settings: loaded.settings, sources: sources.value }
     : { problems: sources.problems.map(problemText) };

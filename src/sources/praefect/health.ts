@@ -1,10 +1,10 @@
 /**
- * The health of storages exactly as Praefect computes it, from the rows of node_status, as a pure function that
- * can be asked again for a later moment without asking the database.
+ * Storage health exactly as Praefect computes it, from the rows of node_status: a pure function, which also gives
+ * the health at a later moment without another query.
  *
- * The rule (view healthy_storages since 14.0; the `sql` elector of 13.x asks the same): a storage is healthy
- * when the Praefects that saw it active within 10 s number at least half, rounded up, of the Praefects that
- * tried to contact any storage of its virtual storage within 60 s.
+ * The rule (view healthy_storages since 14.0; the `sql` elector of 13.x has the same): a storage is healthy when
+ * the Praefects that saw it active within 10 s are at least half, rounded up, of the Praefects that tried to contact
+ * any storage of its virtual storage within 60 s.
  */
 
 /** One row of node_status. Seconds are relative to the database's now(); null: never. */
@@ -16,15 +16,15 @@ export interface NodeStatusRow {
   readonly secondsSinceSeen: number | null;
 }
 
-/** A storage seen active this long ago still counts for the consensus (inclusive). */
+/** A storage seen active at most this long ago counts for the consensus. */
 export const seenWithinSeconds = 10;
-/** A Praefect that tried this long ago is alive, and counts in the quorum (inclusive). */
+/** A Praefect whose newest attempt is at most this old is alive and counts for the quorum. */
 export const aliveWithinSeconds = 60;
 /**
- * A Praefect's heartbeat is fresh while its newest attempt is at most this old. Each writes one a second, at
- * worst one in three (a health check may take 1 s, and 13.x dates its rows before the check). It is well under
- * the 10 s after which everything reads unhealthy once heartbeats stop, so that no storage turns unhealthy
- * through silence and is believed.
+ * A Praefect's heartbeat is fresh while its newest attempt is at most this old. Each Praefect writes one per second,
+ * at worst one in 3 s (a health check may take 1 s, and 13.x dates its rows before the check). The limit is well under
+ * the 10 s after which all storages read unhealthy once heartbeats stop, so missing heartbeats never look like a
+ * trusted unhealthy storage.
  */
 export const freshWithinSeconds = 5;
 
@@ -33,50 +33,50 @@ export interface StorageHealth {
   readonly storage: string;
   /** The consensus. */
   readonly healthy: boolean;
-  /** Each living Praefect's own view of it: seen active within 10 s. */
+  /** Whether each living Praefect saw it active within 10 s. */
   readonly seenHealthyBy: ReadonlyMap<string, boolean>;
-  /** Since the newest attempt of any Praefect on this storage; undefined: never tried. */
+  /** Since the newest attempt of any Praefect to contact it; undefined: never. */
   readonly secondsSinceAttempt: number | undefined;
-  /** Since any Praefect saw it active. */
+  /** Since any Praefect saw it active; undefined: never. */
   readonly secondsSinceSeen: number | undefined;
 }
 
 export interface VirtualStorageHealth {
   readonly virtualStorage: string;
-  /** Since the newest attempt of any Praefect on any storage; undefined: never. */
+  /** Since the newest attempt of any Praefect to contact any of its storages; undefined: never. */
   readonly secondsSinceHeartbeat: number | undefined;
   /**
-   * A quorum of the living Praefects has a fresh heartbeat: an unhealthy storage is unhealthy, and not merely
-   * unreported. One fresh Praefect of three is not enough: the consensus then lacks votes for every storage, so
-   * when two Praefects die, or all come back one by one, it calls everything unhealthy for up to a minute.
+   * At least half of the living Praefects have a fresh heartbeat, so an unhealthy storage really is unhealthy and not
+   * just unreported. One fresh Praefect of three is not enough: the consensus then lacks votes for every storage, and
+   * all storages read unhealthy for up to a minute after two Praefects died or while all restart one by one.
    */
-  readonly believed: boolean;
-  /** Praefect -> seconds since its newest attempt on any storage here, or undefined: never. */
+  readonly hasQuorum: boolean;
+  /** Praefect -> seconds since its newest attempt to contact any of the storages; undefined: never. */
   readonly praefects: ReadonlyMap<string, number | undefined>;
   readonly storages: ReadonlyMap<string, StorageHealth>;
   /**
-   * Storages contacted within 60 s before the newest heartbeat (not before now: when all Praefects stop, the
-   * storages stay known). Rows are never deleted, so a storage that was taken out of the configuration keeps
-   * its rows and leaves this set a minute later.
+   * Storages contacted within 60 s before the newest heartbeat (not before now, so the storages stay known when all
+   * Praefects stop). Praefect never deletes rows: a storage that was removed from the configuration keeps its rows
+   * and leaves this set a minute later.
    */
   readonly knownStorages: ReadonlySet<string>;
 }
 
 export interface HealthView {
-  /** Clock.monotonic() of the database's now(), as nearly as we know it. */
+  /** Clock.monotonic() at the database's now(), to within one round trip. */
   readonly readAt: number;
-  /** Clock.monotonic() of the moment that this view speaks of: readAt, or later for an aged one. */
+  /** Clock.monotonic() of the moment that this view describes: readAt or later. */
   readonly at: number;
   readonly virtualStorages: ReadonlyMap<string, VirtualStorageHealth>;
   /** The consensus; false for a storage that node_status does not know. */
   healthy(virtualStorage: string, storage: string): boolean;
-  /** Whether a quorum of Praefects reports on that virtual storage; false for one that node_status lacks. */
-  believed(virtualStorage: string): boolean;
-  /** Names the healthy storages and the virtual storages that are believed: equal keys, equal answers. */
+  /** Whether enough Praefects report on the virtual storage; false for one that node_status does not know. */
+  hasQuorum(virtualStorage: string): boolean;
+  /** The healthy storages and the virtual storages with a quorum: views with equal keys agree on both. */
   readonly key: string;
 }
 
-/** The health that the rows, read at `readAt` (Clock.monotonic()), show at `at` if nothing was written since. */
+/** The health at `at`, from rows read at `readAt` (both Clock.monotonic()), if nothing was written in between. */
 export function healthOf(rows: readonly NodeStatusRow[], readAt: number, at = readAt): HealthView {
   const elapsed = Math.max(0, at - readAt) / 1000;
   const virtualStorages = new Map(
@@ -91,11 +91,11 @@ export function healthOf(rows: readonly NodeStatusRow[], readAt: number, at = re
     virtualStorages,
     healthy: (virtualStorage, storage) =>
       virtualStorages.get(virtualStorage)?.storages.get(storage)?.healthy ?? false,
-    believed: (virtualStorage) => virtualStorages.get(virtualStorage)?.believed ?? false,
+    hasQuorum: (virtualStorage) => virtualStorages.get(virtualStorage)?.hasQuorum ?? false,
     key: JSON.stringify(
-      [...virtualStorages.values()].map(({ virtualStorage, believed, storages }) => [
+      [...virtualStorages.values()].map(({ virtualStorage, hasQuorum, storages }) => [
         virtualStorage,
-        believed,
+        hasQuorum,
         [...storages.values()].filter(({ healthy }) => healthy).map(({ storage }) => storage),
       ]),
     ),
@@ -131,7 +131,7 @@ function virtualStorageHealth(
         {
           virtualStorage,
           storage,
-          // The view groups the rows that saw it: without one there is no group, whatever the quorum.
+          // The SQL view groups rows that saw it active: without such a row there is no group, whatever the quorum.
           healthy: seenBy > 0 && seenBy >= quorum,
           seenHealthyBy: new Map(
             groupedInOrder(own, (row) => row.praefect)
@@ -148,7 +148,7 @@ function virtualStorageHealth(
   return {
     virtualStorage,
     secondsSinceHeartbeat: finite(newest),
-    believed: countWithin(freshWithinSeconds) >= Math.max(1, quorum),
+    hasQuorum: countWithin(freshWithinSeconds) >= Math.max(1, quorum),
     praefects: new Map([...praefects].map(([praefect, seconds]) => [praefect, finite(seconds)])),
     storages,
     knownStorages: new Set(
@@ -159,8 +159,43 @@ function virtualStorageHealth(
   };
 }
 
-/** Groups in order of their keys: node_status has no order of its own, and series should keep theirs. */
+/** Groups sorted by key: node_status has no order, and the order of series must not change between scrapes. */
 const groupedInOrder = <T>(items: readonly T[], keyOf: (item: T) => string): [string, T[]][] =>
   [...Map.groupBy(items, keyOf)].sort(([a], [b]) => (a < b ? -1 : 1));
 
 const finite = (seconds: number): number | undefined => (Number.isFinite(seconds) ? seconds : undefined);
+
+/**
+ * Since when each storage has been healthy and when it was last unhealthy, as seen by this exporter. Views without a
+ * quorum are ignored: while no Praefect reports, no storage is known to have become unhealthy.
+ */
+export interface HealthHistory {
+  /** Adds the health at `now` (seconds since 1970). */
+  record(view: HealthView, now: number): void;
+  /** Seconds since 1970; undefined while it is unhealthy or was never seen. */
+  healthySince(virtualStorage: string, storage: string): number | undefined;
+  /** Whether it was unhealthy at `from` or later. */
+  unhealthyAfter(virtualStorage: string, storage: string, from: number): boolean;
+}
+
+export function createHealthHistory(): HealthHistory {
+  const storages = new Map<string, { healthySince: number | undefined; unhealthyAt: number }>();
+  const key = (virtualStorage: string, storage: string): string => JSON.stringify([virtualStorage, storage]);
+  return {
+    record(view, now) {
+      for (const { virtualStorage, hasQuorum, storages: found } of view.virtualStorages.values()) {
+        if (!hasQuorum) continue;
+        for (const { storage, healthy } of found.values()) {
+          const before = storages.get(key(virtualStorage, storage));
+          storages.set(key(virtualStorage, storage), {
+            healthySince: healthy ? (before?.healthySince ?? now) : undefined,
+            unhealthyAt: healthy ? (before?.unhealthyAt ?? Number.NEGATIVE_INFINITY) : now,
+          });
+        }
+      }
+    },
+    healthySince: (virtualStorage, storage) => storages.get(key(virtualStorage, storage))?.healthySince,
+    unhealthyAfter: (virtualStorage, storage, from) =>
+      (storages.get(key(virtualStorage, storage))?.unhealthyAt ?? Number.NEGATIVE_INFINITY) >= from,
+  };
+}

@@ -6,9 +6,8 @@ import type { Collector } from '../../scheduler/collector.ts';
 import type { EventLog } from '../../scheduler/event-log.ts';
 import { createWake } from '../../scheduler/wake.ts';
 import type { Database } from './database.ts';
-import type { HealthView } from './health.ts';
+import { createHealthHistory, type HealthView } from './health.ts';
 import { createRepositoriesCollector } from './mirror/collector.ts';
-import { createHealthHistory } from './mirror/health-history.ts';
 import { createPraefectCollectors } from './queries/index.ts';
 import type { ConfiguredStorages } from './queries/known-storages.ts';
 import type { PraefectViewCollectors } from './view.ts';
@@ -25,7 +24,7 @@ export const praefectCollectorNames: readonly string[] = [
   'praefect_repositories',
 ];
 
-export interface PraefectRoomOptions {
+export interface PraefectSourceOptions {
   readonly database: Database;
   readonly budget: Budget;
   readonly clock: Clock;
@@ -41,7 +40,7 @@ export interface PraefectRoomOptions {
   readonly verificationIntervalSeconds?: number | undefined;
 }
 
-export interface PraefectRoom {
+export interface PraefectSource {
   /** In the order in which they should first run: cheap ones first, the heaviest last. */
   readonly collectors: readonly Collector[];
   /** For `praefectView`. */
@@ -52,7 +51,7 @@ export interface PraefectRoom {
 
 const weekInSeconds = 604_800;
 
-export function createPraefectRoom(options: PraefectRoomOptions): PraefectRoom {
+export function createPraefectSource(options: PraefectSourceOptions): PraefectSource {
   const { clock } = options;
   const history = createHealthHistory();
   const healthWake = createWake();

@@ -20,7 +20,7 @@ const healthyIn = (view: HealthView): string[] =>
       .map((storage) => `${virtualStorage}/${storage}`),
   );
 
-describe('on random rows, at every moment, it agrees with Praefect', () => {
+describe('health on random rows agrees with Praefect at every moment', () => {
   let server: TestPostgres;
   let client: pg.Client;
   beforeAll(async () => {
@@ -87,7 +87,7 @@ describe('on random rows, at every moment, it agrees with Praefect', () => {
                                      WHERE alive.shard_name = seen.shard_name
                                        AND alive.last_contact_attempt_at >= now() - interval '60 seconds')`;
 
-  test("as the view healthy_storages and the 13.x elector, read by the collector's own statement", async () => {
+  test("the collector's statement gives the health of the view healthy_storages and of the 13.x elector", async () => {
     await fc.assert(
       fc.asyncProperty(rows, async (given) => {
         // In one transaction now() stands still, so both see the same moment.
@@ -103,7 +103,7 @@ describe('on random rows, at every moment, it agrees with Praefect', () => {
     );
   });
 
-  test('aged by some seconds without being asked again, as the view would be then', async () => {
+  test('rows that are some seconds old give the health that the SQL view has at that later moment', async () => {
     await fc.assert(
       fc.asyncProperty(rows, quarters(2, 10), async (given, elapsed) => {
         const seconds = Math.max(0, elapsed / 4);
@@ -127,61 +127,61 @@ describe('on random rows, at every moment, it agrees with Praefect', () => {
   });
 });
 
-describe('what is believed', () => {
+describe('the quorum', () => {
   const three = (age: (praefect: string) => number) =>
     ['p1', 'p2', 'p3'].map((praefect) => row(praefect, 'gitaly-1', age(praefect), age(praefect)));
 
   test.each([
     ['three Praefects report', [0.2, 0.5, 0.9], true, true],
     ['all stopped 4 s ago', [4, 4, 4], true, true],
-    ['all stopped 6 s ago: still healthy, and no longer believed', [6, 6, 6], true, false],
+    ['all stopped 6 s ago: still healthy, without a quorum', [6, 6, 6], true, false],
     ['all stopped 11 s ago: everything reads unhealthy', [11, 11, 11], false, false],
     ['two of three died 30 s ago: the consensus lacks votes', [0.5, 30, 30], false, false],
     ['two of three died 70 s ago: the third is a quorum of one', [0.5, 70, 70], true, true],
     ['after a restart of the database the first one writes again', [0.1, 21, 21], false, false],
     ['and the second', [0.4, 0.1, 22], true, true],
-  ])('%s', (_, [p1 = 0, p2 = 0, p3 = 0], healthy, believed) => {
+  ])('%s', (_, [p1 = 0, p2 = 0, p3 = 0], healthy, hasQuorum) => {
     const view = healthOf(
       three((praefect) => ({ p1, p2, p3 })[praefect] ?? 0),
       0,
     );
-    expect({ healthy: view.healthy('default', 'gitaly-1'), believed: view.believed('default') }).toEqual({
+    expect({ healthy: view.healthy('default', 'gitaly-1'), hasQuorum: view.hasQuorum('default') }).toEqual({
       healthy,
-      believed,
+      hasQuorum,
     });
   });
 
-  test('a storage that was seen 9.5 s ago turns unhealthy 0.6 s later, believed while heartbeats are fresh', () => {
+  test('a storage that was seen 9.5 s ago becomes unhealthy 0.6 s later, with a quorum while heartbeats are fresh', () => {
     const rows = [row('p1', 'gitaly-1', 0.1, 9.5), row('p1', 'gitaly-2', 0.1, 0.1)];
     const view = healthOf(rows, 5000);
     expect(view.healthy('default', 'gitaly-1')).toBe(true);
     const later = healthOf(rows, 5000, 5600);
     expect(later.healthy('default', 'gitaly-1')).toBe(false);
     expect(later.healthy('default', 'gitaly-2')).toBe(true);
-    expect(later.believed('default')).toBe(true);
+    expect(later.hasQuorum('default')).toBe(true);
     expect(later.key).not.toBe(view.key);
     const muchLater = healthOf(rows, 5000, 15_000);
     expect(healthyIn(muchLater)).toEqual([]);
-    expect(muchLater.believed('default')).toBe(false);
+    expect(muchLater.hasQuorum('default')).toBe(false);
   });
 
-  test('nobody is believed where there are no rows, and an unknown storage is not healthy', () => {
+  test('without rows there is no quorum, and an unknown storage is not healthy', () => {
     const view = healthOf([], 0);
-    expect(view.believed('default')).toBe(false);
+    expect(view.hasQuorum('default')).toBe(false);
     expect(view.healthy('default', 'gitaly-1')).toBe(false);
   });
 
-  test('each virtual storage is judged by its own Praefects', () => {
+  test('each virtual storage has the quorum of its own Praefects', () => {
     const view = healthOf(
       [row('p1', 'gitaly-1', 0.5, 0.5), row('p1', 'old-1', 90_000, 90_000, 'retired')],
       0,
     );
-    expect([view.believed('default'), view.believed('retired')]).toEqual([true, false]);
+    expect([view.hasQuorum('default'), view.hasQuorum('retired')]).toEqual([true, false]);
   });
 });
 
-describe('which storages are known', () => {
-  test('those contacted within 60 s before the newest heartbeat, however old that is', () => {
+describe('known storages', () => {
+  test('storages contacted within 60 s before the newest heartbeat are known, however old the heartbeat is', () => {
     const rows = [
       row('p1', 'gitaly-1', 3600, 3600),
       row('p1', 'gitaly-2', 3600, 9000),
@@ -194,7 +194,7 @@ describe('which storages are known', () => {
     ]);
   });
 
-  test('also one that only a Praefect with the newer configuration contacts', () => {
+  test('a storage that only one Praefect, with a newer configuration, contacts is known', () => {
     const rows = [
       row('p1', 'gitaly-1', 0.5, 0.5),
       row('p2', 'gitaly-1', 0.5, 0.5),
@@ -204,7 +204,7 @@ describe('which storages are known', () => {
   });
 });
 
-test("living Praefects' own views are told apart; the dead have none", () => {
+test('each living Praefect has its own view of a storage, and a dead one has none', () => {
   const view = healthOf(
     [
       row('p1', 'gitaly-2', 0.5, 0.5),

@@ -5,7 +5,7 @@ import { lintBlock } from '../../../src/metrics/lint-block.ts';
 import { createBudget } from '../../../src/scheduler/budget.ts';
 import { createEventLog } from '../../../src/scheduler/event-log.ts';
 import { createDatabase } from '../../../src/sources/praefect/connection/create-database.ts';
-import { createPraefectRoom } from '../../../src/sources/praefect/source.ts';
+import { createPraefectSource } from '../../../src/sources/praefect/source.ts';
 import { startPostgres, type TestPostgres } from '../../support/postgres.ts';
 import { blockOf, databaseAsOf, nativeSamples, only, type Samples, samplesIn } from './queries/support.ts';
 
@@ -19,7 +19,7 @@ async function ask(capture: string, verificationIntervalSeconds: number): Promis
   const { clock, connection } = await databaseAsOf(server, capture);
   const budget = createBudget(1, systemClock);
   const database = createDatabase({ connection, clock: systemClock, budget });
-  const { collectors } = createPraefectRoom({
+  const { collectors } = createPraefectSource({
     database,
     budget,
     clock,

@@ -6,7 +6,7 @@ import { createBudget } from '../../../src/scheduler/budget.ts';
 import { createEventLog } from '../../../src/scheduler/event-log.ts';
 import { createRunner, type Runner } from '../../../src/scheduler/runner.ts';
 import { createDatabase } from '../../../src/sources/praefect/connection/create-database.ts';
-import { createPraefectRoom } from '../../../src/sources/praefect/source.ts';
+import { createPraefectSource } from '../../../src/sources/praefect/source.ts';
 import { type PraefectView, praefectView } from '../../../src/sources/praefect/view.ts';
 import { loadCapture, praefectCapture, startPostgres, type TestPostgres } from '../../support/postgres.ts';
 import { type Samples, samplesIn } from './queries/support.ts';
@@ -34,7 +34,7 @@ async function sourceOn(capture: string | undefined) {
   const budget = createBudget(1, clock);
   const connection = capture === undefined ? { ...place.connection, port: 1 } : place.connection;
   const database = createDatabase({ connection, clock, budget });
-  const source = createPraefectRoom({
+  const source = createPraefectSource({
     database,
     budget,
     clock,

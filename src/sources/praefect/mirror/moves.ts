@@ -1,6 +1,6 @@
 /** Moves of primaries and failovers, counted from what two looks show; pure bookkeeping with an event each. */
 import type { EventLog } from '../../../scheduler/event-log.ts';
-import type { HealthHistory } from './health-history.ts';
+import type { HealthHistory } from '../health.ts';
 import type { moveCauses } from './metrics.ts';
 import type { ShardPrimary } from './refresh.ts';
 

@@ -1,6 +1,5 @@
 /** What the mirror says: a pure reading of shapes, lags and health into plain numbers per virtual storage. */
-import type { HealthView } from '../health.ts';
-import type { HealthHistory } from './health-history.ts';
+import type { HealthHistory, HealthView } from '../health.ts';
 import type { Mirror } from './mirror.ts';
 import type { ShardPrimary } from './refresh.ts';
 import { cell, type Shape } from './shapes.ts';

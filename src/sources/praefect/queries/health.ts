@@ -131,7 +131,7 @@ export function healthSnapshot(view: HealthView, databaseNow: number): readonly 
     return {
       virtualStorage: each.virtualStorage,
       heartbeatAt: at(each.secondsSinceHeartbeat),
-      hasQuorum: each.believed,
+      hasQuorum: each.hasQuorum,
       praefects: [...each.praefects].flatMap(([praefect, seconds]) =>
         seconds === undefined || isGone(seconds)
           ? []
@@ -238,8 +238,8 @@ export function createHealthCollector(options: HealthCollectorOptions): Collecto
 function createHealthEvents(events: EventLog): (view: HealthView) => void {
   const last = new Map<string, boolean>();
   return (view) => {
-    for (const { virtualStorage, believed, storages, knownStorages } of view.virtualStorages.values()) {
-      if (!believed) continue;
+    for (const { virtualStorage, hasQuorum, storages, knownStorages } of view.virtualStorages.values()) {
+      if (!hasQuorum) continue;
       for (const { storage, healthy } of storages.values()) {
         if (!knownStorages.has(storage)) continue;
         const place = JSON.stringify([virtualStorage, storage]);

@@ -167,7 +167,7 @@ test('health that we were too slow to ask for again stays as it was read, and is
   await questions.samples('praefect_health');
   now += 9900;
   expect(questions.health()?.healthy('default', 'gitaly-1')).toBe(true);
-  expect(questions.health()?.believed('default')).toBe(true);
+  expect(questions.health()?.hasQuorum('default')).toBe(true);
   now += 200;
   expect(questions.health()).toBe(undefined);
 });

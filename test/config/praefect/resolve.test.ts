@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from '@jest/globals';
 import { loadSettings } from '../../../src/config/load.ts';
-import { type PraefectSources, praefectSources } from '../../../src/config/praefect/sources.ts';
+import { type ResolvedPraefect, resolvePraefect } from '../../../src/config/praefect/resolve.ts';
 import { type Checked, problemText } from '../../../src/config/problem.ts';
 import type { System } from '../../../src/config/system.ts';
 import { type MemoryFile, type MemoryFiles, memoryFiles, memorySystem } from '../memory-system.ts';
@@ -17,10 +17,10 @@ async function read(
   files: MemoryFiles = {},
   env: Record<string, string> = {},
   system: System = memorySystem(files, env),
-): Promise<Checked<PraefectSources>> {
+): Promise<Checked<ResolvedPraefect>> {
   const loaded = await loadSettings(args, system);
   expect(loaded.problems).toEqual([]);
-  return praefectSources(loaded.settings, loaded.origins, system);
+  return resolvePraefect(loaded.settings, loaded.origins, system);
 }
 
 /** The connection with its password revealed, or the messages. */

@@ -17,7 +17,7 @@ import { type PraefectConfig, praefectPassword, readPraefectConfig } from './pra
 /** Where each setting came from, by its name; `loadSettings` gives it, and a missing one reads as the setting itself. */
 export type Origins = ReadonlyMap<string, Origin>;
 
-export interface PraefectSources {
+export interface ResolvedPraefect {
   /** Undefined: nothing says where a database is, so it is not watched. */
   readonly database: DatabaseConnection | undefined;
   /** One line for the log, the page and `config check`: what is connected to, and who said so. No secrets. */
@@ -33,11 +33,11 @@ export interface PraefectSources {
  * first that gives one: praefect.database.url, Praefect's config.toml, the PG* variables. What it leaves open is
  * filled from the PG* variables and then libpq's defaults, as libpq does.
  */
-export async function praefectSources(
+export async function resolvePraefect(
   settings: Settings,
   origins: Origins,
   system: System,
-): Promise<Checked<PraefectSources>> {
+): Promise<Checked<ResolvedPraefect>> {
   const { configFile, virtualStorage } = settings.praefect;
   const read =
     configFile === undefined
