@@ -108,7 +108,7 @@ describe('what stands in the way', () => {
       {
         check: { id: 'api_reachable' },
         status: 'fail',
-        found: expect.stringContaining('refuses the connection'),
+        found: expect.stringContaining('refused the connection'),
       },
     ]);
   });

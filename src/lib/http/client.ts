@@ -52,8 +52,14 @@ export interface HttpLimits {
   readonly headMs?: number | undefined;
   /** Until the body has been read. */
   readonly totalMs?: number | undefined;
-  /** Of the body, both as received and after decompression. */
+}
+
+/** Undefined is no limit. */
+export interface BodyLimits {
+  /** Both as received and after decompression. */
   readonly maxBytes?: number | undefined;
+  /** From now to the last byte. */
+  readonly withinMs?: number | undefined;
 }
 
 export interface HttpResponse {
@@ -62,7 +68,7 @@ export interface HttpResponse {
   /** The end of the body is marked by its length, its last chunk, or the end of gzip, so that a cut is noticed. */
   readonly hasMarkedEnd: boolean;
   /** Decompressed. Throws HttpError. Read it once, or close the response. */
-  readonly body: AsyncIterable<Uint8Array>;
+  body(limits?: BodyLimits): AsyncIterable<Uint8Array>;
   /** Ends the response early, and its connection with it. Idempotent. */
   close(): void;
 }
@@ -144,12 +150,13 @@ const timeoutText: Readonly<Record<Phase, string>> = {
 
 /** One request and its response: the phase it is in, under its limits. */
 interface Exchange {
-  readonly maxBytes: number;
   readonly hints: HttpHints;
   /** Aborts at the nearest limit that still holds, and with the caller's signal. */
   signal(): AbortSignal;
   /** Ends the limits of earlier phases. */
   enter(phase: Phase): void;
+  /** Adds a limit that counts from now. */
+  limit(ms: number): void;
   /** Why the exchange failed, with this error or at a limit. */
   explain(error: unknown): HttpFailure;
   end(): void;
@@ -157,7 +164,7 @@ interface Exchange {
 
 function createExchange(
   { url }: HttpRequest,
-  { connectMs, headMs, totalMs, maxBytes = Infinity }: HttpLimits,
+  { connectMs, headMs, totalMs }: HttpLimits,
   {
     clock,
     hints,
@@ -175,7 +182,6 @@ function createExchange(
     { deadline: connect, ms: connectMs },
   ];
   return {
-    maxBytes,
     hints,
     signal: () => nearest.signal,
     enter(next) {
@@ -184,6 +190,10 @@ function createExchange(
       connect.release();
       if (next === 'body') head.release();
       nearest = next === 'body' ? total : head;
+    },
+    limit(ms) {
+      nearest = createDeadline(clock, ms, nearest.signal);
+      limits.push({ deadline: nearest, ms });
     },
     explain(error) {
       const timedOut = limits.find(({ deadline }) => deadline.isTimedOut());
@@ -292,24 +302,31 @@ function responseOf(incoming: IncomingMessage, exchange: Exchange): HttpResponse
       headers['content-length'] !== undefined ||
       headers['transfer-encoding'] !== undefined ||
       encoding === 'gzip',
-    body: bodyOf(incoming, encoding, exchange, close),
+    body({ maxBytes = Infinity, withinMs } = {}) {
+      if (withinMs !== undefined) exchange.limit(withinMs);
+      return bodyOf(incoming, { encoding, maxBytes, exchange, close });
+    },
     close,
   };
 }
 
+interface BodyOptions {
+  readonly encoding: string;
+  readonly maxBytes: number;
+  readonly exchange: Exchange;
+  readonly close: () => void;
+}
+
 async function* bodyOf(
   incoming: IncomingMessage,
-  encoding: string,
-  exchange: Exchange,
-  close: () => void,
+  { encoding, maxBytes, exchange, close }: BodyOptions,
 ): AsyncGenerator<Uint8Array> {
-  const { hints, maxBytes } = exchange;
   async function* bounded(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
     let bytes = 0;
     for await (const chunk of source) {
       bytes += chunk.length;
       if (bytes > maxBytes)
-        throw new HttpError(httpFailure('too_large', `sent more than ${maxBytes} bytes`, hints));
+        throw new HttpError(httpFailure('too_large', `sent more than ${maxBytes} bytes`, exchange.hints));
       yield chunk;
     }
   }
@@ -325,7 +342,7 @@ async function* bodyOf(
   }
   try {
     if (encoding !== 'gzip' && encoding !== 'identity')
-      throw new HttpError(httpFailure('encoding', 'sent a content encoding that was not requested', hints));
+      throw new HttpError(httpFailure('encoding', 'sent a content encoding that was not requested'));
     const decompressed: AsyncIterable<Uint8Array> =
       encoding === 'identity'
         ? incoming

@@ -220,7 +220,7 @@ function viewOf(
 const gitalyIdentities = (targets: readonly Target[]): readonly Identity[] =>
   targets.filter(({ component }) => component === 'gitaly').map(({ identity }) => identity);
 
-/** `gitaly-2 (http://10.0.0.7:9236/metrics) refuses the connection`; without the query, which may hold a secret. */
+/** `gitaly-2 (http://10.0.0.7:9236/metrics) refused the connection`; without the query, which may hold a secret. */
 function failuresOf({ target, failure }: ServerRead): readonly Failure[] {
   if (failure === undefined) return [];
   const { component, identity, url, address } = target;

@@ -53,7 +53,7 @@ const hints: HttpHints = {
 };
 
 async function read(target: Target, options: ReadOptions): Promise<PageResult> {
-  const { clock, readText, resolve, signal, timeoutMs, maxBytes } = options;
+  const { clock, readText, resolve, signal, timeoutMs } = options;
   const { url, address } = target;
   const credentials = await readCredentials(target.access, url.protocol === 'https:', readText);
   if (!credentials.ok) return credentials;
@@ -70,7 +70,7 @@ async function read(target: Target, options: ReadOptions): Promise<PageResult> {
       },
       credentials: credentials.value,
     },
-    { totalMs: timeoutMs, maxBytes },
+    { totalMs: timeoutMs },
     signal,
   );
   if (!result.ok) return result;
@@ -91,7 +91,7 @@ async function parse(response: HttpResponse, options: ReadOptions): Promise<Page
     return invalid('sent something else than metrics in text format (see its Content-Type)');
 
   const parser = createTextParser(options);
-  for await (const chunk of body) {
+  for await (const chunk of body({ maxBytes: options.maxBytes })) {
     const problem = parser.write(chunk);
     if (problem !== undefined) return { ok: false, failure: failureOf(problem) };
   }

@@ -6,8 +6,8 @@ import { access as canAccess, readFile } from 'node:fs/promises';
 import { delimiter, dirname, isAbsolute, join } from 'node:path';
 import type { KubeConfig } from '@kubernetes/client-node';
 import { parse as parseYaml } from 'yaml';
+import { codeOf } from '../../../lib/errors.ts';
 import type { Failure } from '../../../scheduler/outcome.ts';
-import { codeOf } from './failures.ts';
 
 export interface KubeApiSettings {
   /** Unset: the pod's own service account, else KUBECONFIG, else ~/.kube/config. */

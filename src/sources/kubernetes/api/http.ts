@@ -1,200 +1,151 @@
-/** The API server over HTTP: credentials for each request, deadlines, bounded answers, and streams. */
-import type { IncomingMessage } from 'node:http';
+/** The Kubernetes API over HTTP: credentials for each request, deadlines, bounded responses, and streams. */
+import type { Agent } from 'node:http';
+import { createDeadline, unlessAborted } from '../../../lib/abort.ts';
 import type { Clock } from '../../../lib/clock.ts';
+import { createHttpClient, type HttpCredentials, type HttpResponse } from '../../../lib/http/client.ts';
+import { HttpError, type HttpFailure, type HttpHints } from '../../../lib/http/failure.ts';
 import type { Failure } from '../../../scheduler/outcome.ts';
-import {
-  type Answer,
-  type Asked,
-  BrokenStream,
-  type KubeApi,
-  pathWithQuery,
-  type Query,
-  type Stream,
-} from './api.ts';
-import { connectionFailure } from './failures.ts';
-import { type Access, createSender } from './send.ts';
+import { type Answer, type Asked, BrokenStream, type KubeApi, pathWithQuery, type Query } from './api.ts';
+
+export interface ApiAccess extends HttpCredentials {
+  readonly headers: Readonly<Record<string, string>>;
+  /** For a way through a proxy. */
+  readonly agent?: Agent;
+}
 
 export type AccessResult =
-  | { readonly ok: true; readonly access: Access }
+  | { readonly ok: true; readonly access: ApiAccess }
   | { readonly ok: false; readonly failure: Failure };
 
-/** `renew`: what was shown before was refused, so nothing that was kept of it will do. */
+/** `renew`: the credentials of the last request were rejected, so nothing that is cached will do. */
 export type GetAccess = (renew: boolean) => Promise<AccessResult>;
 
 export interface HttpApiOptions {
   readonly server: URL;
   readonly access: GetAccess;
   readonly clock: Clock;
-  /** For an answer's head, and for the whole of an answer that `get` reads. Default 60 s, as the API server's. */
+  /** For the head of a response, and for the whole of one that `get` reads. Default 60 s, as the API server's. */
   readonly timeoutMs?: number;
-  /** Of one answer that `get` reads. Default 32 MiB. */
+  /** Of one response that `get` reads. Default 32 MiB. */
   readonly maxBytes?: number;
 }
 
+/** Shorter than the whole, so that a firewall that drops packets is known early. */
+const connectMs = 10_000;
+
+const hints: HttpHints = {
+  tls: "check the certificate authority, the certificates and the server's name in the kubeconfig",
+  certificate_name: "check the server's address in the kubeconfig, or set tls-server-name there",
+  plain_text: "check the server's address in the kubeconfig",
+};
+
 export function createHttpApi(options: HttpApiOptions): KubeApi {
   const { server, clock, timeoutMs = 60_000, maxBytes = 32 * 1024 * 1024 } = options;
-  const who = `the API server ${server.origin}`;
-  const { send, close } = createSender(server);
+  const name = `the API server ${server.origin}`;
+  // A connection for each watch, a few for all else.
+  const client = createHttpClient({ clock, keepAlive: true, hints });
 
-  /** The head of an answer; asked once more with fresh credentials when those that were shown are refused. */
-  async function ask(path: string, query: Query, signal: AbortSignal): Promise<IncomingMessage | Failure> {
-    for (const renew of [false, true]) {
-      const shown = await unlessAborted(options.access(renew), signal);
-      if (shown === undefined) return noCredentials(who);
-      if (!shown.ok) return shown.failure;
-      try {
-        const response = await send(pathWithQuery(path, query), shown.access, signal);
-        if (response.statusCode !== 401 || renew) return response;
-        response.destroy();
-      } catch (error) {
-        return signal.aborted ? ended : connectionFailure(error, who);
-      }
-    }
-    return ended;
-  }
+  // A closed connection is how watches end all the time: nothing that came was malformed.
+  const failureOf = ({ kind, reason, message }: HttpFailure): Failure => ({
+    reason: kind === 'truncated' ? 'refused' : reason,
+    message: `${name} ${message}`,
+  });
 
-  async function whole(response: IncomingMessage): Promise<string> {
-    const parts: Uint8Array[] = [];
-    let bytes = 0;
-    for await (const part of response as AsyncIterable<Uint8Array>) {
-      bytes += part.length;
-      if (bytes > maxBytes)
-        throw new BrokenStream({
-          reason: 'too_large',
-          message: `${who} sent more than ${maxBytes} bytes at once`,
-        });
-      parts.push(part);
-    }
-    return Buffer.concat(parts).toString('utf8');
-  }
-
-  async function answerOf(response: IncomingMessage): Promise<Answer> {
-    const head = headOf(response);
-    return { ...head, body: await whole(response) };
-  }
-
-  /** Runs it under the deadline; what it throws becomes a failure. */
-  async function bounded<T>(
-    signal: AbortSignal,
-    run: (signal: AbortSignal) => Promise<Asked<T>>,
-    release: () => void,
-  ): Promise<Asked<T>> {
-    const late = new AbortController();
-    const done = new AbortController();
-    void clock.sleep(timeoutMs, done.signal).then(() => {
-      if (!done.signal.aborted) late.abort();
-    });
+  /** Aborts the wait for credentials, as a plugin may hang. */
+  async function accessWithin(ms: number, renew: boolean, signal: AbortSignal): Promise<AccessResult> {
+    const deadline = createDeadline(clock, ms, signal);
     try {
-      const outcome = await run(AbortSignal.any([signal, late.signal]));
-      return !outcome.ok && outcome.failure === ended && late.signal.aborted
-        ? bad(tooLate(who, timeoutMs))
-        : outcome;
-    } catch (error) {
-      release();
-      if (late.signal.aborted) return bad(tooLate(who, timeoutMs));
-      return bad(failureIn(error, who, signal));
+      const access = await unlessAborted(options.access(renew), deadline.signal);
+      return access ?? bad(noCredentials(name));
     } finally {
-      done.abort();
+      deadline.release();
     }
+  }
+
+  /** The head of a response. Sent again with new credentials when those of the first request are rejected. */
+  async function request(
+    path: string,
+    query: Query,
+    limit: 'headMs' | 'totalMs',
+    remainingMs: () => number,
+    signal: AbortSignal,
+  ): Promise<Asked<HttpResponse>> {
+    const url = new URL(`${server.origin}${server.pathname.replace(/\/$/, '')}${pathWithQuery(path, query)}`);
+    for (let renew = false; ; renew = true) {
+      const found = await accessWithin(remainingMs(), renew, signal);
+      if (!found.ok) return found;
+      const { headers, agent, ...credentials } = found.access;
+      const result = await client.get(
+        { url, headers: { Accept: 'application/json', ...headers }, credentials, agent },
+        { connectMs, [limit]: remainingMs() },
+        signal,
+      );
+      if (!result.ok) return bad(failureOf(result.failure));
+      const { response } = result;
+      if (response.status !== 401 || renew) return { ok: true, answer: response };
+      response.close();
+    }
+  }
+
+  /** The whole body. */
+  async function readWhole(response: HttpResponse, withinMs?: number): Promise<Asked<Answer>> {
+    const chunks: Uint8Array[] = [];
+    try {
+      for await (const chunk of response.body({ maxBytes, withinMs })) chunks.push(chunk);
+    } catch (error) {
+      if (!(error instanceof HttpError)) throw error;
+      return bad(failureOf(error.failure));
+    }
+    return { ok: true, answer: { ...headOf(response), body: Buffer.concat(chunks).toString('utf8') } };
+  }
+
+  async function* bytesOf(response: HttpResponse): AsyncGenerator<Uint8Array> {
+    try {
+      yield* response.body();
+    } catch (error) {
+      if (!(error instanceof HttpError)) throw error;
+      throw new BrokenStream(failureOf(error.failure));
+    }
+  }
+
+  /** Returns how much of the deadline is left. */
+  function startTimer(): () => number {
+    const startedAt = clock.monotonic();
+    return () => Math.max(0, timeoutMs - (clock.monotonic() - startedAt));
   }
 
   return {
     server: server.origin,
-    get: (path, query, signal) => {
-      let response: IncomingMessage | undefined;
-      return bounded<Answer>(
-        signal,
-        async (deadline) => {
-          const head = await ask(path, query, deadline);
-          if (isFailure(head)) return bad(head);
-          response = head;
-          return { ok: true, answer: await answerOf(head) };
-        },
-        () => response?.destroy(),
-      );
+    async get(path, query, signal) {
+      const remainingMs = startTimer();
+      const head = await request(path, query, 'totalMs', remainingMs, signal);
+      return head.ok ? readWhole(head.answer) : head;
     },
-    stream: (path, query, signal) => {
-      // The deadline is for the head alone: the body lives as long as the caller's signal lets it.
-      const end = new AbortController();
-      const forward = (): void => end.abort();
-      signal.addEventListener('abort', forward, { once: true });
-      if (signal.aborted) forward();
-      return bounded<Stream>(
-        signal,
-        async (deadline) => {
-          deadline.addEventListener('abort', forward, { once: true });
-          try {
-            const head = await ask(path, query, end.signal);
-            if (isFailure(head)) return bad(head);
-            if (head.statusCode !== 200)
-              return { ok: true, answer: { ...(await answerOf(head)), bytes: nothing() } };
-            return { ok: true, answer: { ...headOf(head), body: '', bytes: bytesOf(head, who, signal) } };
-          } finally {
-            deadline.removeEventListener('abort', forward);
-          }
-        },
-        forward,
-      );
+    async stream(path, query, signal) {
+      const remainingMs = startTimer();
+      // The body of a watch lasts until the caller's signal aborts.
+      const head = await request(path, query, 'headMs', remainingMs, signal);
+      if (!head.ok) return head;
+      const response = head.answer;
+      if (response.status === 200)
+        return { ok: true, answer: { ...headOf(response), body: '', bytes: bytesOf(response) } };
+      const whole = await readWhole(response, remainingMs());
+      return whole.ok ? { ok: true, answer: { ...whole.answer, bytes: noBytes() } } : whole;
     },
-    close,
+    close: client.close,
   };
 }
 
-async function* bytesOf(
-  response: IncomingMessage,
-  who: string,
-  signal: AbortSignal,
-): AsyncGenerator<Uint8Array> {
-  try {
-    for await (const part of response as AsyncIterable<Uint8Array>) yield part;
-    // One that was ended when all had come already looks as if it had ended by itself.
-    if (signal.aborted) throw new BrokenStream(ended);
-  } catch (error) {
-    throw new BrokenStream(failureIn(error, who, signal));
-  } finally {
-    response.destroy();
-  }
-}
+async function* noBytes(): AsyncGenerator<Uint8Array> {}
 
-async function* nothing(): AsyncGenerator<Uint8Array> {}
-
-function headOf({ statusCode = 0, headers }: IncomingMessage): Omit<Answer, 'body'> {
-  const retryAfter = headers['retry-after'];
-  return {
-    status: statusCode,
-    retryAfterSeconds:
-      retryAfter !== undefined && /^\d{1,6}$/.test(retryAfter) ? Number(retryAfter) : undefined,
-  };
+function headOf({ status, headers }: HttpResponse): Omit<Answer, 'body'> {
+  const retryAfter = headers['retry-after'] ?? '';
+  return { status, retryAfterSeconds: /^\d{1,6}$/.test(retryAfter) ? Number(retryAfter) : undefined };
 }
 
 const bad = (failure: Failure): { readonly ok: false; readonly failure: Failure } => ({ ok: false, failure });
 
-const isFailure = (value: IncomingMessage | Failure): value is Failure => 'reason' in value;
-
-const ended: Failure = { reason: 'timeout', message: 'ended by the exporter itself' };
-
-const noCredentials = (who: string): Failure => ({
+const noCredentials = (name: string): Failure => ({
   reason: 'authentication',
-  message: `no credentials for ${who} in time: the credential plugin of the kubeconfig hangs; run it by hand`,
+  message: `no credentials for ${name} in time: the credential plugin of the kubeconfig hangs; run it by hand`,
 });
-
-const tooLate = (who: string, timeoutMs: number): Failure => ({
-  reason: 'timeout',
-  message: `${who} did not answer within ${timeoutMs / 1000} s`,
-});
-
-const failureIn = (error: unknown, who: string, signal: AbortSignal): Failure =>
-  error instanceof BrokenStream ? error.failure : signal.aborted ? ended : connectionFailure(error, who);
-
-/** The value, or undefined once the signal aborts: a credential plugin may hang. */
-async function unlessAborted<T>(value: Promise<T>, signal: AbortSignal): Promise<T | undefined> {
-  if (signal.aborted) return undefined;
-  const { promise, resolve } = Promise.withResolvers<undefined>();
-  const give = (): void => resolve(undefined);
-  signal.addEventListener('abort', give, { once: true });
-  try {
-    return await Promise.race([value, promise]);
-  } finally {
-    signal.removeEventListener('abort', give);
-  }
-}

@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises';
 import type { Agent } from 'node:http';
 import type { RequestOptions } from 'node:https';
 import type { Clock } from '../../../lib/clock.ts';
+import { codeOf } from '../../../lib/errors.ts';
 import { Secret } from '../../../lib/secret.ts';
 import type { Failure } from '../../../scheduler/outcome.ts';
 import type { KubeApi } from './api.ts';
@@ -14,9 +15,7 @@ import {
   type Surroundings,
   serverOf,
 } from './configuration.ts';
-import { codeOf } from './failures.ts';
-import { type AccessResult, createHttpApi, type GetAccess } from './http.ts';
-import type { Access } from './send.ts';
+import { type AccessResult, type ApiAccess, createHttpApi, type GetAccess } from './http.ts';
 
 export interface KubeApiWorld extends Surroundings {
   readonly clock: Clock;
@@ -75,7 +74,7 @@ function accessFrom(first: Configuration, load: () => Promise<Configuration>, cl
   };
 }
 
-async function accessOf({ config, tokenFiles }: Configuration): Promise<Access> {
+async function accessOf({ config, tokenFiles }: Configuration): Promise<ApiAccess> {
   const cluster = config.getCurrentCluster();
   const user = config.getCurrentUser();
   const tokenFile = user === null ? undefined : tokenFiles.get(user.name);

@@ -1,3 +1,4 @@
+/** Requests to the Kubernetes API against a real server: credentials, faults, deadlines, streams. */
 import { type AddressInfo, createServer as createTcpServer } from 'node:net';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { systemClock } from '../../../../src/lib/clock.ts';
@@ -10,6 +11,7 @@ import {
 } from '../../../../src/sources/kubernetes/api/http.ts';
 import { startKubeApi, type TestKubeApi } from '../../../support/kube-api.ts';
 import { createManualClock } from '../../../support/manual-clock.ts';
+import { rawServer } from '../../../support/raw-server.ts';
 
 const pods = '/api/v1/namespaces/gitlab/pods';
 const never = new AbortController().signal;
@@ -41,12 +43,12 @@ async function textOf(bytes: AsyncIterable<Uint8Array>): Promise<string> {
   return text;
 }
 
-describe('one answer', () => {
-  test('comes whole, with its status, over one kept connection', async () => {
+describe('a response', () => {
+  test('is read completely, with its status, over one kept connection', async () => {
     for (let i = 0; i < 5; i++) {
-      const asked = await api.get(pods, { limit: 2, labelSelector: 'app=gitaly' }, never);
-      expect(asked).toMatchObject({ ok: true, answer: { status: 200 } });
-      if (asked.ok) expect((JSON.parse(asked.answer.body) as { items: unknown[] }).items).toHaveLength(2);
+      const result = await api.get(pods, { limit: 2, labelSelector: 'app=gitaly' }, never);
+      expect(result).toMatchObject({ ok: true, answer: { status: 200 } });
+      if (result.ok) expect((JSON.parse(result.answer.body) as { items: unknown[] }).items).toHaveLength(2);
     }
     expect(server.connections()).toBe(1);
     expect(server.requests[0]).toMatchObject({
@@ -57,7 +59,7 @@ describe('one answer', () => {
     });
   });
 
-  test('of another status is an answer too, with Retry-After', async () => {
+  test('of another status is a response, too, with Retry-After', async () => {
     server.next('*', { status: 429, headers: { 'Retry-After': '7' } });
     expect(await api.get(pods, {}, never)).toMatchObject({
       ok: true,
@@ -67,24 +69,24 @@ describe('one answer', () => {
     expect(await api.get(pods, {}, never)).toMatchObject({ answer: { retryAfterSeconds: undefined } });
   });
 
-  test('a kept connection that the server closed meanwhile is no failure', async () => {
+  test('comes on a new connection when the kept one was closed', async () => {
     await api.get(pods, {}, never);
     server.next('*', 'reset');
     expect(await api.get(pods, {}, never)).toMatchObject({ ok: true, answer: { status: 200 } });
   });
 
-  test('a new connection that is closed without an answer is one', async () => {
+  test('fails when a new connection is closed without one', async () => {
     server.next('*', 'reset');
     expect(await api.get(pods, {}, never)).toEqual({
       ok: false,
       failure: {
         reason: 'refused',
-        message: `the API server ${server.url.origin} ended the connection in the middle of an answer (ECONNRESET)`,
+        message: `the API server ${server.url.origin} closed the connection before its response was complete (ECONNRESET)`,
       },
     });
   });
 
-  test('nobody listens', async () => {
+  test('fails while nothing listens', async () => {
     await server.stop();
     expect(await api.get(pods, {}, never)).toMatchObject({
       ok: false,
@@ -94,41 +96,89 @@ describe('one answer', () => {
     expect(await api.get(pods, {}, never)).toMatchObject({ ok: true });
   });
 
-  test('cut in the middle, it is a failure and no half answer', async () => {
+  test('that is cut in the middle is a failure', async () => {
     server.next('*', { lines: ['{"items":['], ending: 'cut' });
     expect(await api.get(pods, {}, never)).toMatchObject({ ok: false, failure: { reason: 'refused' } });
   });
 
-  test('larger than the limit, it is not read to its end', async () => {
+  test('over the size limit is a failure, and is not read to its end', async () => {
     const small = createHttpApi({ server: server.url, access: open, clock: systemClock, maxBytes: 1000 });
     expect(await small.get(pods, {}, never)).toMatchObject({ ok: false, failure: { reason: 'too_large' } });
     small.close();
   });
 
-  test('an answer that does not come ends at the deadline, by the clock that was given', async () => {
+  test('that never comes fails at the deadline, by the given clock', async () => {
     const clock = createManualClock();
     const patient = createHttpApi({ server: server.url, access: open, clock });
     server.next('*', 'silence');
-    const asked = patient.get(pods, {}, never);
+    const result = patient.get(pods, {}, never);
     while (server.requests.length === 0) await new Promise((resolve) => setImmediate(resolve));
     await clock.advance(60_000);
-    expect(await asked).toEqual({
+    expect(await result).toEqual({
       ok: false,
       failure: {
         reason: 'timeout',
-        message: `the API server ${server.url.origin} did not answer within 60 s`,
+        message: `the API server ${server.url.origin} sent no response within 1 min`,
       },
     });
     expect(clock.sleepers()).toBe(0);
     patient.close();
   });
 
-  test('something that is no HTTP', async () => {
+  test('that switches protocols is a failure of that request alone', async () => {
+    const raw = await rawServer((socket) => {
+      const isFirst = raw.requests.length === 1;
+      if (isFirst)
+        socket.write('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n');
+      else socket.write('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}');
+    });
+    const server = new URL(`http://127.0.0.1:${raw.port}`);
+    const switching = createHttpApi({ server, access: open, clock: systemClock });
+    expect(await switching.get(pods, {}, never)).toEqual({
+      ok: false,
+      failure: {
+        reason: 'http_status',
+        message: `the API server ${server.origin} switched protocols (HTTP 101), which was not requested`,
+      },
+    });
+    expect(await switching.get(pods, {}, never)).toMatchObject({ ok: true, answer: { body: '{}' } });
+    switching.close();
+    await raw.stop();
+  });
+
+  test.each(['get', 'stream'] as const)(
+    'that stalls after its head fails at the deadline: %s',
+    async (how) => {
+      const raw = await rawServer((socket) =>
+        socket.write('HTTP/1.1 403 Forbidden\r\nContent-Length: 9\r\n\r\n{'),
+      );
+      const server = new URL(`http://127.0.0.1:${raw.port}`);
+      const clock = createManualClock();
+      const stalling = createHttpApi({ server, access: open, clock });
+      let settled = false;
+      const result = stalling[how](pods, {}, never).finally(() => {
+        settled = true;
+      });
+      while (raw.requests.length === 0) await new Promise((resolve) => setImmediate(resolve));
+      while (!settled) {
+        await new Promise((resolve) => setImmediate(resolve));
+        await clock.advance(1000);
+      }
+      expect(await result).toMatchObject({
+        ok: false,
+        failure: { reason: 'timeout', message: expect.stringMatching(/sent no (complete )?response within/) },
+      });
+      expect(clock.sleepers()).toBe(0);
+      await raw.stop();
+    },
+  );
+
+  test('that is not HTTP is a failure', async () => {
     const tcp = createTcpServer((socket) => socket.resume().end('SSH-2.0-OpenSSH\r\n'));
     await new Promise<void>((resolve) => tcp.listen(0, '127.0.0.1', resolve));
     const url = new URL(`http://127.0.0.1:${(tcp.address() as AddressInfo).port}`);
-    const odd = createHttpApi({ server: url, access: open, clock: systemClock });
-    expect(await odd.get(pods, {}, never)).toMatchObject({ ok: false, failure: { reason: 'parse' } });
+    const plain = createHttpApi({ server: url, access: open, clock: systemClock });
+    expect(await plain.get(pods, {}, never)).toMatchObject({ ok: false, failure: { reason: 'parse' } });
     const tls = createHttpApi({
       server: new URL(`https://${url.host}`),
       access: open,
@@ -138,18 +188,18 @@ describe('one answer', () => {
     await new Promise((resolve) => tcp.close(resolve));
   });
 
-  test('the signal ends it', async () => {
+  test('is canceled by the signal', async () => {
     const stop = new AbortController();
     server.next('*', 'silence');
-    const asked = api.get(pods, {}, stop.signal);
+    const result = api.get(pods, {}, stop.signal);
     stop.abort();
-    expect(await asked).toMatchObject({ ok: false });
+    expect(await result).toMatchObject({ ok: false });
     expect(await api.get(pods, {}, stop.signal)).toMatchObject({ ok: false });
   });
 });
 
 describe('credentials', () => {
-  test('that are refused are renewed once, and the question asked again', async () => {
+  test('that are rejected are renewed once, and the request sent again', async () => {
     server.requireToken('new');
     const renewals: boolean[] = [];
     const renewing = createHttpApi({
@@ -166,19 +216,19 @@ describe('credentials', () => {
     renewing.close();
   });
 
-  test('that stay refused are a 401 for whoever asked', async () => {
+  test('that are rejected again give a response with status 401', async () => {
     server.requireToken('other');
-    const refused = createHttpApi({
+    const rejected = createHttpApi({
       server: server.url,
       clock: systemClock,
       access: async () => bearer('bad'),
     });
-    expect(await refused.get(pods, {}, never)).toMatchObject({ ok: true, answer: { status: 401 } });
+    expect(await rejected.get(pods, {}, never)).toMatchObject({ ok: true, answer: { status: 401 } });
     expect(server.requests).toHaveLength(2);
-    refused.close();
+    rejected.close();
   });
 
-  test('that cannot be made are a failure, and nothing is asked', async () => {
+  test('that cannot be obtained are a failure, and nothing is sent', async () => {
     const failure = { reason: 'authentication', message: 'no token' } as const;
     const none = createHttpApi({
       server: server.url,
@@ -189,25 +239,25 @@ describe('credentials', () => {
     expect(server.requests).toHaveLength(0);
   });
 
-  test('whose plugin hangs end at the deadline', async () => {
+  test('whose plugin hangs fail at the deadline', async () => {
     const clock = createManualClock();
     const hanging = createHttpApi({
       server: server.url,
       clock,
       access: () => new Promise(() => undefined),
     });
-    const asked = hanging.get(pods, {}, never);
+    const result = hanging.get(pods, {}, never);
     await clock.advance(60_000);
-    expect(await asked).toMatchObject({ ok: false, failure: { reason: 'authentication' } });
+    expect(await result).toMatchObject({ ok: false, failure: { reason: 'authentication' } });
   });
 });
 
 describe('a stream', () => {
-  test('gives its head at once and its bytes as they come', async () => {
-    const asked = await api.stream(pods, { watch: true, resourceVersion: '99999' }, never);
-    if (!asked.ok) throw new Error(asked.failure.message);
-    expect(asked.answer.status).toBe(200);
-    const parts = asked.answer.bytes[Symbol.asyncIterator]();
+  test('returns its head first and its bytes as they arrive', async () => {
+    const result = await api.stream(pods, { watch: true, resourceVersion: '99999' }, never);
+    if (!result.ok) throw new Error(result.failure.message);
+    expect(result.answer.status).toBe(200);
+    const parts = result.answer.bytes[Symbol.asyncIterator]();
     server.bookmark('pods');
     const first = await parts.next();
     expect(Buffer.from(first.value as Uint8Array).toString()).toMatch(/"BOOKMARK"/);
@@ -215,39 +265,39 @@ describe('a stream', () => {
     expect((await parts.next()).done).toBe(true);
   });
 
-  test('outlives the deadline of its head', async () => {
+  test('lasts beyond the deadline of its head', async () => {
     const clock = createManualClock();
     const patient = createHttpApi({ server: server.url, access: open, clock });
-    const asked = await patient.stream(pods, { watch: true, resourceVersion: '99999' }, never);
-    if (!asked.ok) throw new Error(asked.failure.message);
+    const result = await patient.stream(pods, { watch: true, resourceVersion: '99999' }, never);
+    if (!result.ok) throw new Error(result.failure.message);
     expect(clock.sleepers()).toBe(0);
     await clock.advance(3_600_000);
     server.bookmark('pods');
     server.expire();
-    expect(await textOf(asked.answer.bytes)).toMatch(/"BOOKMARK"/);
+    expect(await textOf(result.answer.bytes)).toMatch(/"BOOKMARK"/);
     patient.close();
   });
 
-  test('that breaks off says so', async () => {
+  test('that is cut throws BrokenStream', async () => {
     server.next('*', { lines: ['{"type"'], ending: 'cut' });
-    const asked = await api.stream(pods, { watch: true }, never);
-    if (!asked.ok) throw new Error(asked.failure.message);
-    const broken = await textOf(asked.answer.bytes).catch((error: unknown) => error);
+    const result = await api.stream(pods, { watch: true }, never);
+    if (!result.ok) throw new Error(result.failure.message);
+    const broken = await textOf(result.answer.bytes).catch((error: unknown) => error);
     expect(broken).toBeInstanceOf(BrokenStream);
     expect((broken as BrokenStream).failure.reason).toBe('refused');
   });
 
-  test('of another status is read whole', async () => {
+  test('of another status is read completely', async () => {
     server.next('*', { status: 403, body: { message: 'no' } });
-    const asked = await api.stream(pods, { watch: true }, never);
-    expect(asked).toMatchObject({ ok: true, answer: { status: 403, body: '{"message":"no"}' } });
+    const result = await api.stream(pods, { watch: true }, never);
+    expect(result).toMatchObject({ ok: true, answer: { status: 403, body: '{"message":"no"}' } });
   });
 
-  test('ends with its signal, and leaves no connection', async () => {
+  test('ends with its signal and leaves no connection open', async () => {
     const stop = new AbortController();
-    const asked = await api.stream(pods, { watch: true, resourceVersion: '99999' }, stop.signal);
-    if (!asked.ok) throw new Error(asked.failure.message);
-    const text = textOf(asked.answer.bytes).catch((error: unknown) => error);
+    const result = await api.stream(pods, { watch: true, resourceVersion: '99999' }, stop.signal);
+    if (!result.ok) throw new Error(result.failure.message);
+    const text = textOf(result.answer.bytes).catch((error: unknown) => error);
     stop.abort();
     expect(await text).toBeInstanceOf(BrokenStream);
     while (server.openWatches() > 0) await new Promise((resolve) => setImmediate(resolve));
@@ -255,13 +305,13 @@ describe('a stream', () => {
   });
 
   test.each([10, 100_000])(
-    'of %d bytes that had come whole, but was not read, ends quietly',
+    'of %d bytes that had arrived but was not read ends without an uncaught error',
     async (size) => {
       const stop = new AbortController();
       server.next('*', { status: 200, body: 'x'.repeat(size) });
-      const asked = await api.stream(pods, {}, stop.signal);
-      if (!asked.ok) throw new Error(asked.failure.message);
-      const parts = asked.answer.bytes[Symbol.asyncIterator]();
+      const result = await api.stream(pods, {}, stop.signal);
+      if (!result.ok) throw new Error(result.failure.message);
+      const parts = result.answer.bytes[Symbol.asyncIterator]();
       await parts.next();
       stop.abort();
       await expect(parts.next()).rejects.toBeInstanceOf(BrokenStream);
