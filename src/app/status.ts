@@ -65,7 +65,7 @@ function collectorView(status: CollectorStatus, maxTimeRatio: number): Collector
     readAt: status.readAt,
     durationMs: status.lastDurationMs,
     everyMs: interval?.effectiveEveryMs,
-    stretchedBy:
+    slowedBy:
       interval?.budgetLimited === true ? `the database's budget of ${maxTimeRatio * 100} %` : undefined,
     maxAgeMs: interval?.effectiveMaxAgeMs,
     series: status.series,

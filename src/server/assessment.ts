@@ -1,8 +1,8 @@
 /**
- * What is wrong right now, and how well that is known: one verdict from the whole status. "Nothing is wrong" is
- * said only when every collector has read its source and none of what it read is older than promised.
+ * The verdict of the page: what is wrong now, and how complete and fresh the data behind it is. "No problems
+ * detected" requires that every collector has read its source and that no data is older than its max age.
  */
-import { formatDuration } from './page/durations.ts';
+import { durationText, listText } from '../lib/format.ts';
 import type { CollectorView, ProblemView, StatusView } from './status-view.ts';
 
 export type Verdict = 'critical' | 'warning' | 'unknown' | 'ok';
@@ -11,115 +11,100 @@ export interface Assessment {
   readonly verdict: Verdict;
   /** One line. */
   readonly headline: string;
-  /** How fresh or incomplete the knowledge behind it is, in one sentence. */
-  readonly knowledge: string;
-  /** The status' own problems and those that follow from its collectors, the worst first, of these what is known. */
+  /** How complete and fresh the data is, in one sentence. */
+  readonly summary: string;
+  /** The status' own problems, then those of its collectors; the most severe first. */
   readonly problems: readonly ProblemView[];
-  /** As given, but `ok` only where the age bears it out. */
+  /** As given, but `ok` only where the data is younger than its max age. */
   readonly collectors: readonly CollectorView[];
 }
 
-/** `now`: Clock.now(). */
+/** @param now Clock.now() */
 export function assess(status: StatusView, now: number): Assessment {
-  const collectors = status.collectors.map((collector) => distrust(collector, now));
+  const collectors = status.collectors.map((collector) => withStaleState(collector, now));
   const oldestFirst = (a: ProblemView, b: ProblemView) => (a.since ?? now) - (b.since ?? now);
   const problems = [
     ...[...status.problems].sort(oldestFirst),
-    ...unreadSources(collectors).sort(oldestFirst),
-  ].sort((a, b) => rank(a) - rank(b));
-  const pending = collectors.filter(({ state }) => state === 'pending');
-  const verdict = problems[0]?.severity ?? (pending.length > 0 || collectors.length === 0 ? 'unknown' : 'ok');
+    ...collectorProblems(collectors).sort(oldestFirst),
+  ].sort((a, b) => severityRank(a) - severityRank(b));
+  const isIncomplete = collectors.length === 0 || collectors.some(({ state }) => state === 'pending');
+  const verdict = problems[0]?.severity ?? (isIncomplete ? 'unknown' : 'ok');
   return {
     verdict,
-    headline: headline(verdict, problems.length),
-    knowledge: knowledge(collectors, now),
+    headline: headlineOf(verdict, problems.length),
+    summary: summaryOf(collectors, now),
     problems,
     collectors,
   };
 }
 
-const rank = ({ severity }: ProblemView): number => (severity === 'critical' ? 0 : 1);
+const severityRank = ({ severity }: ProblemView): number => (severity === 'critical' ? 0 : 1);
 
-function headline(verdict: Verdict, problems: number): string {
-  if (verdict === 'ok') return 'Nothing is wrong';
-  if (verdict === 'unknown') return 'Not known yet';
-  return problems === 1 ? 'One thing is wrong' : `${problems} things are wrong`;
+function headlineOf(verdict: Verdict, problems: number): string {
+  if (verdict === 'ok') return 'No problems detected';
+  if (verdict === 'unknown') return 'Status unknown';
+  return problems === 1 ? '1 problem detected' : `${problems} problems detected`;
 }
 
-/** The runner withdraws what is too old; should it ever fail to, its values must not read as healthy here. */
-function distrust(collector: CollectorView, now: number): CollectorView {
+/** The runner removes stale data. If it ever failed to, that data must not appear healthy here. */
+function withStaleState(collector: CollectorView, now: number): CollectorView {
   const { state, readAt, maxAgeMs } = collector;
   if (state !== 'ok' || readAt === undefined || maxAgeMs === undefined || now - readAt <= maxAgeMs)
     return collector;
   return {
     ...collector,
     state: 'stale',
-    message: `Last read ${formatDuration(now - readAt)} ago, and its values hold for ${formatDuration(maxAgeMs)}.`,
+    message: `last read ${durationText(now - readAt)} ago, max age ${durationText(maxAgeMs)}`,
   };
 }
 
-/** One problem for all collectors that fail alike: one database that is down is one thing wrong, not nine. */
-function unreadSources(collectors: readonly CollectorView[]): ProblemView[] {
-  const groups = new Map<string, [CollectorView, ...CollectorView[]]>();
-  for (const collector of collectors) {
-    if (collector.state !== 'failed' && collector.state !== 'stale') continue;
-    const alike = JSON.stringify([collector.state, collector.reason, collector.message]);
-    const group = groups.get(alike);
-    if (group === undefined) groups.set(alike, [collector]);
-    else group.push(collector);
-  }
-  return [...groups.values()].map((group) => unreadSource(group, collectors));
+const isFailing = ({ state }: CollectorView): boolean => state === 'failed' || state === 'stale';
+
+/** One problem for all collectors that fail in the same way: a database that is down is one problem, not nine. */
+function collectorProblems(collectors: readonly CollectorView[]): ProblemView[] {
+  const groups = Map.groupBy(collectors.filter(isFailing), ({ state, reason, message }) =>
+    JSON.stringify([state, reason, message]),
+  );
+  return [...groups.values()].map((group) => collectorProblem(group, collectors));
 }
 
-const sentence = (text: string): string => (/[.!?]$/.test(text) ? text : `${text}.`);
-
-/** What the failure means for the metrics: a failed run leaves the snapshot before it in use for a while. */
-function consequence({ state, series = 0, maxAgeMs }: CollectorView): string {
-  if (state === 'stale' || series === 0) {
-    return 'Meanwhile its metrics are absent, and nothing that rests on them is known.';
-  }
-  const until = maxAgeMs === undefined ? '' : ` until they are ${formatDuration(maxAgeMs)} old`;
-  return `The values read before are still served${until}.`;
-}
-
-function unreadSource(
-  group: readonly [CollectorView, ...CollectorView[]],
-  all: readonly CollectorView[],
-): ProblemView {
-  const [first] = group;
-  const names = group.map(({ name }) => name).join(', ');
-  const what = group.length === 1 ? first.title : `${group.length} collectors (${names})`;
-  const stale = first.state === 'stale';
-  const why = [first.reason, first.message].filter((part) => part !== undefined).join(': ');
+function collectorProblem(group: readonly CollectorView[], all: readonly CollectorView[]): ProblemView {
+  const [first] = group as readonly [CollectorView, ...CollectorView[]];
+  const names = listText(group.map(({ name }) => name));
+  const cause = [first.reason, first.message].filter((part) => part !== undefined).join(': ');
   const began = group.flatMap(({ since }) => (since === undefined ? [] : [since]));
+  const what = group.length === 1 ? first.title : `${group.length} of ${all.length} collectors (${names})`;
   return {
     severity: group.length === all.filter(({ state }) => state !== 'empty').length ? 'critical' : 'warning',
-    title: stale ? `What was read is too old to be believed: ${what}` : `Cannot be read: ${what}`,
+    title: `${first.state === 'stale' ? 'Data is stale' : 'Collector failing'}: ${what}`,
     since: began.length > 0 ? Math.min(...began) : undefined,
-    detail: [why === '' ? '' : sentence(why), consequence(first)].join(' ').trim(),
+    detail: [cause === '' ? '' : asSentence(cause), effectOf(first)].join(' ').trim(),
   };
 }
 
-function knowledge(collectors: readonly CollectorView[], now: number): string {
-  if (collectors.length === 0) return 'Nothing is being watched: no collector is enabled.';
-  const waiting = collectors.filter(({ state }) => state === 'pending');
-  const unread = collectors.filter(({ state }) => state === 'failed' || state === 'stale');
+const asSentence = (text: string): string => (/[.!?]$/.test(text) ? text : `${text}.`);
+
+/** What the failure means for the metrics: after a failed run, the previous snapshot stays in use for a while. */
+function effectOf({ state, series = 0, maxAgeMs }: CollectorView): string {
+  if (state === 'stale' || series === 0)
+    return 'Its metrics are absent, and what depends on them is unknown until it recovers.';
+  const until = maxAgeMs === undefined ? '' : ` until they are ${durationText(maxAgeMs)} old`;
+  return `The previous values are still served${until}.`;
+}
+
+function summaryOf(collectors: readonly CollectorView[], now: number): string {
+  if (collectors.length === 0) return 'No collector is enabled, so nothing is monitored.';
+  const pending = collectors.filter(({ state }) => state === 'pending').length;
+  const failing = collectors.filter(isFailing).length;
   const gaps = [
-    waiting.length > 0
-      ? `${waiting.length} of ${collectors.length} collectors have not finished a first run`
-      : '',
-    unread.length > 0 ? `${unread.length} of ${collectors.length} collectors cannot read their source` : '',
-  ].filter(Boolean);
-  if (gaps.length > 0) return `What is said here is incomplete: ${gaps.join(', and ')}.`;
-  const oldest = collectors
-    .filter(({ state }) => state === 'ok')
-    .reduce<CollectorView | undefined>(
-      (old, one) => ((one.readAt ?? now) < (old?.readAt ?? now) ? one : old),
-      undefined,
-    );
+    ...(failing > 0 ? [`${failing} of ${collectors.length} collectors failing`] : []),
+    ...(pending > 0 ? [`${pending} of ${collectors.length} collectors have not completed a run`] : []),
+  ];
+  if (gaps.length > 0) return `Data is incomplete: ${gaps.join(', ')}.`;
+  const readTimes = collectors.flatMap(({ state, readAt }) =>
+    state === 'ok' && readAt !== undefined ? [readAt] : [],
+  );
   const age =
-    oldest?.readAt === undefined ? '' : `; the oldest values are ${formatDuration(now - oldest.readAt)} old`;
-  return collectors.length === 1
-    ? `The one collector has read its source${age}.`
-    : `All ${collectors.length} collectors have read their source${age}.`;
+    readTimes.length === 0 ? '' : `; the oldest data is ${durationText(now - Math.min(...readTimes))} old`;
+  return `All ${collectors.length} collectors are up to date${age}.`;
 }

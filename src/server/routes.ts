@@ -1,47 +1,39 @@
-/** The server's own routes: health, reload, the page and its JSON, the demo's buttons, and those handed in. */
+/** The routes, on express 5: metrics, health, reload, the page, the API, and the demo's incidents. */
+import express, { type Express, type NextFunction, type Request, type Response } from 'express';
 import type { Clock } from '../lib/clock.ts';
+import type { Log } from '../lib/log.ts';
+import { type ApiRoute, apiRoutes, statusJson } from './api.ts';
 import { assess } from './assessment.ts';
-import { type AnyRequest, type AnyResponse, answerPlainly, clientGone } from './exchange.ts';
-import type { AppRoute } from './express-app.ts';
-import { renderPage } from './page/page.ts';
-import { script } from './page/script.ts';
-import { style } from './page/style.ts';
-import { allowInline } from './security-headers.ts';
-import { statusJson } from './status-json.ts';
+import {
+  allowInline,
+  type HttpMethod,
+  type HttpRoute,
+  isSameOrigin,
+  sendBody,
+  sendJson,
+  sendText,
+} from './http.ts';
+import { script, style } from './page/assets.ts';
+import { type PageContent, renderPage } from './page/page.ts';
 import type { StatusView } from './status-view.ts';
 
 export interface Readiness {
   readonly ready: boolean;
-  /** Why not, in words; shown to whoever is logged in, where users are configured. */
+  /** Why not. Where users are configured, only they see it. */
   readonly reason?: string;
 }
 
-/** What came of something that was asked for: one line for whoever asked. No secrets. */
+/** The result of an action over HTTP: one line for the client. No secrets. */
 export interface ActionResult {
   readonly ok: boolean;
   readonly message: string;
 }
 
-/** More for the API, from other rooms. Answers GET and HEAD. */
-export interface ApiRoute {
-  /** Below /api/v1/, as express 5 reads it: `buckets/:bucket`. */
-  readonly path: string;
-  handle(request: ApiRequest): Promise<ApiResponse>;
-}
-
-export interface ApiRequest {
-  readonly params: Readonly<Record<string, string>>;
-  /** A parameter that is given twice counts once, with its last value. */
-  readonly query: Readonly<Record<string, string>>;
-  /** Aborts when the client has gone. */
-  readonly signal: AbortSignal;
-}
-
-export interface ApiResponse {
-  /** Default 200. */
-  readonly status?: number;
-  /** What JSON.stringify takes. */
-  readonly json: unknown;
+export interface ReloadAction {
+  readonly enabled: boolean;
+  /** How to enable it. */
+  readonly hint: string;
+  run(): Promise<ActionResult>;
 }
 
 export interface DemoActions {
@@ -52,63 +44,93 @@ export interface DemoActions {
 export interface RouteOptions {
   readonly telemetryPath: string;
   readonly clock: Clock;
-  readonly scrape: (request: AnyRequest, response: AnyResponse) => Promise<void>;
+  readonly log: Log;
+  readonly scrape: HttpRoute['handle'];
   readonly status: () => StatusView;
   readonly ready: () => Readiness;
-  readonly reload: { readonly enabled: boolean; readonly hint: string; run(): Promise<ActionResult> };
+  readonly reload: ReloadAction;
   readonly api: readonly ApiRoute[];
   readonly maxApiRequestsInFlight: number;
   readonly demo: DemoActions | undefined;
-  /** Whether the request came through without having been asked for a user, although users are configured. */
-  readonly isStranger: (request: AnyRequest) => boolean;
+  /** Whether the request came to a public path without credentials although users are configured. */
+  readonly isAnonymous: (request: Request) => boolean;
 }
 
-export function createRoutes(options: RouteOptions): AppRoute[] {
-  const { telemetryPath, clock, scrape, status, ready, reload, api, demo, isStranger } = options;
+/** An express application, which is a request listener for node:http. */
+export function createExpressApp(options: RouteOptions): Express {
+  const { log } = options;
+  const app = express();
+  app.disable('x-powered-by');
+  app.disable('etag');
+  app.set('query parser', 'simple');
+  app.enable('case sensitive routing');
 
-  const look = () => {
+  for (const { path, methods, handle } of createRoutes(options)) {
+    const route = app.route(path);
+    for (const method of methods) {
+      const handler = (request: Request, response: Response) =>
+        method === 'GET' || isSameOrigin(request)
+          ? handle(request, response)
+          : sendText(response, 403, 'Forbidden: this is a cross-site request.');
+      route[method.toLowerCase() as Lowercase<HttpMethod>](handler);
+    }
+    const allow = methods.flatMap((method) => (method === 'GET' ? ['GET', 'HEAD'] : [method])).join(', ');
+    route.all((_request, response) => {
+      sendText(response, 405, `Method not allowed: only ${allow}.`, { Allow: allow });
+    });
+  }
+  app.use((_request, response) => {
+    sendText(response, 404, 'Not found. The page at / links to the other paths.');
+  });
+  // Express recognizes an error handler by its four parameters.
+  app.use((error: unknown, request: Request, response: Response, _next: NextFunction) => {
+    if ((error as { status?: unknown }).status === 400) return sendText(response, 400, 'Bad request.');
+    log.error({ err: error, path: request.path }, 'request failed with an internal error');
+    sendText(response, 500, 'Internal error; see the exporter log.');
+  });
+  return app;
+}
+
+function createRoutes(options: RouteOptions): HttpRoute[] {
+  const { telemetryPath, clock, scrape, status, ready, reload, api, demo, isAnonymous } = options;
+
+  const currentContent = (): PageContent => {
     const now = clock.now();
     const view = status();
     return { now, status: view, assessment: assess(view, now), telemetryPath };
   };
 
-  const routes: AppRoute[] = [
+  const routes: HttpRoute[] = [
     { path: telemetryPath, methods: ['GET'], handle: scrape },
     {
       path: '/-/healthy',
       methods: ['GET'],
-      handle: (request, response) => answerPlainly(request, response, 200, 'Healthy.'),
+      handle: (_request, response) => sendText(response, 200, 'Healthy.'),
     },
     {
       path: '/-/ready',
       methods: ['GET'],
       handle(request, response) {
         const { ready: isReady, reason } = ready();
-        const why = isStranger(request) || reason === undefined ? '' : ` ${reason}`;
-        answerPlainly(request, response, isReady ? 200 : 503, isReady ? 'Ready.' : `Not ready.${why}`);
+        const detail = isAnonymous(request) || reason === undefined ? '' : ` ${reason}`;
+        sendText(response, isReady ? 200 : 503, isReady ? 'Ready.' : `Not ready.${detail}`);
       },
     },
     {
       path: '/-/reload',
       methods: ['POST', 'PUT'],
-      async handle(request, response) {
-        if (!reload.enabled)
-          return answerPlainly(
-            request,
-            response,
-            403,
-            `Reloading over HTTP is switched off: ${reload.hint}.`,
-          );
+      async handle(_request, response) {
+        if (!reload.enabled) return sendText(response, 403, `Reload over HTTP is disabled: ${reload.hint}.`);
         const { ok, message } = await reload.run();
-        answerPlainly(request, response, ok ? 200 : 500, message);
+        sendText(response, ok ? 200 : 500, message);
       },
     },
     {
       path: '/api/v1/status',
       methods: ['GET'],
-      handle(request, response) {
-        const { status: view, assessment, now } = look();
-        answerJson(request, response, 200, statusJson(view, assessment, now));
+      handle(_request, response) {
+        const { status: view, assessment, now } = currentContent();
+        sendJson(response, 200, statusJson(view, assessment, now));
       },
     },
     ...apiRoutes(api, options.maxApiRequestsInFlight),
@@ -118,77 +140,45 @@ export function createRoutes(options: RouteOptions): AppRoute[] {
     routes.push({
       path: '/',
       methods: ['GET'],
-      handle(request, response) {
-        const page = Buffer.from(renderPage(look()));
+      handle(_request, response) {
+        const page = Buffer.from(renderPage(currentContent()));
         allowInline(response, style, script);
-        answer(request, response, 200, 'text/html; charset=utf-8', page);
+        sendBody(response, 200, 'text/html; charset=utf-8', [page]);
       },
     });
   }
   return routes;
 }
 
-function apiRoutes(api: readonly ApiRoute[], maxInFlight: number): AppRoute[] {
-  let inFlight = 0;
-  return api.map(({ path, handle }) => ({
-    path: `/api/v1/${path}`,
-    methods: ['GET'],
-    async handle(request, response) {
-      if (inFlight >= maxInFlight)
-        return answerPlainly(request, response, 503, 'Too many questions at once. Try again later.', {
-          'Retry-After': '1',
-        });
-      const params = request.params as Record<string, string>;
-      const query = Object.fromEntries(new URL(request.url, 'http://host').searchParams);
-      inFlight += 1;
-      try {
-        const { status = 200, json } = await handle({ params, query, signal: clientGone(response) });
-        answerJson(request, response, status, json);
-      } finally {
-        inFlight -= 1;
-      }
-    },
-  }));
-}
-
-/** A form's answer sends the browser back to the page, by a relative path: it works behind a proxy's prefix. */
-function demoRoutes(demo: DemoActions): AppRoute[] {
-  const route = (path: string, back: string, act: (incident: string) => Promise<ActionResult>): AppRoute => ({
+/**
+ * Forms of the page. Their response sends the browser back to it, by a relative path (it works behind a proxy's
+ * prefix), to the control that comes next: the button that ends the incident, or the verdict after its end.
+ */
+function demoRoutes(demo: DemoActions): HttpRoute[] {
+  const route = (
+    path: string,
+    act: (incident: string) => Promise<ActionResult>,
+    location: (incident: string) => string,
+  ): HttpRoute => ({
     path,
     methods: ['POST'],
     async handle(request, response) {
-      const { ok, message } = await act(String(request.params['incident']));
-      if (ok) answerPlainly(request, response, 303, message, { Location: back });
-      else answerPlainly(request, response, 409, message);
+      const incident = String(request.params['incident']);
+      const { ok, message } = await act(incident);
+      if (ok) sendText(response, 303, message, { Location: location(incident) });
+      else sendText(response, 409, message);
     },
   });
   return [
-    route('/demo/incidents/:incident', '../../', (incident) => demo.start(incident)),
-    route('/demo/incidents/:incident/end', '../../../', (incident) => demo.end(incident)),
+    route(
+      '/demo/incidents/:incident',
+      (incident) => demo.start(incident),
+      (incident) => `../../#incident-${encodeURIComponent(incident)}`,
+    ),
+    route(
+      '/demo/incidents/:incident/end',
+      (incident) => demo.end(incident),
+      () => '../../../#verdict',
+    ),
   ];
-}
-
-function answerJson(request: AnyRequest, response: AnyResponse, status: number, json: unknown): void {
-  answer(
-    request,
-    response,
-    status,
-    'application/json; charset=utf-8',
-    Buffer.from(`${JSON.stringify(json, undefined, 2)}\n`),
-  );
-}
-
-function answer(
-  request: AnyRequest,
-  response: AnyResponse,
-  status: number,
-  type: string,
-  body: Buffer,
-): void {
-  response.statusCode = status;
-  response.setHeader('Content-Type', type);
-  response.setHeader('Content-Length', String(body.length));
-  response.setHeader('Cache-Control', 'no-store');
-  if (request.method !== 'HEAD') (response as { write(chunk: Uint8Array): boolean }).write(body);
-  response.end();
 }

@@ -1,13 +1,13 @@
-/** The telemetry path: how many at once, how long, and the bytes as the exposition gives them. */
-import type { IncomingHttpHeaders } from 'node:http';
-import { setTimeout as after } from 'node:timers/promises';
+/** Scrapes: the limit in flight, the deadline, and the bytes as the exposition renders them. */
+import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http';
+import { createDeadline, unlessAborted } from '../lib/abort.ts';
+import type { Clock } from '../lib/clock.ts';
 import type { Log } from '../lib/log.ts';
-import { type AnyRequest, type AnyResponse, answerPlainly, clientGone } from './exchange.ts';
-import type { Limits } from './limits.ts';
+import { disconnectSignal, sendBody, sendText } from './http.ts';
+import type { ServerLimits } from './listener.ts';
 import type { RejectionReason, ServerCounts } from './metrics.ts';
-import { scrapeTimeoutHeader, scrapeTimeoutMs } from './scrape-deadline.ts';
 
-/** What is sent to a scrape. Several pieces are sent one after the other, without being copied together. */
+/** The response to a scrape. Several chunks are sent one after the other, without being copied together. */
 export interface ScrapeBody {
   readonly contentType: string;
   readonly contentEncoding?: string | undefined;
@@ -15,102 +15,93 @@ export interface ScrapeBody {
 }
 
 /**
- * Makes the body. `timeoutMs`: answer by then, with what is there by then. `signal`: aborts at the timeout and
- * when the client has gone.
+ * Renders the metrics.
+ *
+ * @param timeoutMs resolve by then, with what is available by then
+ * @param signal aborts at the timeout, and when the client disconnects
  */
-export type Exposition = (
+export type RenderMetrics = (
   headers: IncomingHttpHeaders,
   timeoutMs: number,
   signal: AbortSignal,
 ) => Promise<ScrapeBody>;
 
 export interface ScrapeOptions {
-  readonly exposition: Exposition;
+  readonly exposition: RenderMetrics;
   readonly counts: ServerCounts;
   readonly maxInFlight: number;
+  /** Subtracted from the timeout that a scrape names. */
   readonly timeoutOffsetMs: number;
-  readonly limits: Limits;
+  readonly limits: ServerLimits;
+  readonly clock: Clock;
   readonly log: Log;
 }
 
-type Answer = { readonly kind: 'body'; readonly body: ScrapeBody } | { readonly kind: 'late' | 'gone' };
-
 export function createScrapeHandler(options: ScrapeOptions) {
-  const { exposition, counts, maxInFlight, timeoutOffsetMs, limits, log } = options;
+  const { exposition, counts, maxInFlight, timeoutOffsetMs, limits, clock, log } = options;
 
-  return async (request: AnyRequest, response: AnyResponse): Promise<void> => {
-    const refuse = (reason: RejectionReason, status: number, text: string, headers = {}) => {
+  return async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
+    const reject = (reason: RejectionReason, status: number, text: string, headers = {}) => {
       counts.rejected[reason] += 1;
-      answerPlainly(request, response, status, text, headers);
+      sendText(response, status, text, headers);
     };
     if (counts.scrapesInFlight >= maxInFlight) {
-      const text = `Too many scrapes at once: ${maxInFlight} are being answered, the limit. Try again later.`;
-      refuse('concurrency', 503, text, { 'Retry-After': '1' });
+      const text = `Too many scrapes in flight: the limit is ${maxInFlight}. Try again later.`;
+      reject('concurrency', 503, text, { 'Retry-After': '1' });
       return;
     }
     counts.scrapesInFlight += 1;
-    const gone = clientGone(response);
-    // In flight until the last byte has been taken: a slow reader holds its place, but not for ever.
-    const hangUp = setTimeout(() => response.destroy(undefined), limits.maxScrapeTimeoutMs + timeoutOffsetMs);
+    // In flight until the client has received the last byte. A slow reader counts too, but not forever.
+    const slowReader = setTimeout(() => response.destroy(), limits.maxScrapeTimeoutMs + timeoutOffsetMs);
     response.once('close', () => {
-      clearTimeout(hangUp);
+      clearTimeout(slowReader);
       counts.scrapesInFlight -= 1;
     });
 
+    const disconnected = disconnectSignal(response);
     const timeoutMs = scrapeTimeoutMs(request.headers[scrapeTimeoutHeader], timeoutOffsetMs, limits);
+    const deadline = createDeadline(clock, timeoutMs, disconnected);
+    // At its deadline the exposition returns what it has: leave it time to do so.
+    const lastMoment = createDeadline(clock, timeoutMs + timeoutOffsetMs / 2, disconnected);
     try {
-      const answer = await inTime(exposition, request.headers, timeoutMs, timeoutOffsetMs / 2, gone);
-      if (answer.kind === 'body') send(request, response, answer.body);
-      else if (answer.kind === 'late')
-        refuse('timeout', 503, 'There was nothing to send by the deadline of this scrape.');
+      const work = exposition(request.headers, timeoutMs, deadline.signal);
+      const body = await unlessAborted(work, lastMoment.signal);
+      if (body !== undefined) sendMetrics(response, body);
+      else if (lastMoment.isTimedOut())
+        reject('timeout', 503, 'No metrics were ready before the timeout of this scrape.');
     } catch (error) {
-      if (gone.aborted) return;
-      log.error({ err: error }, 'a scrape failed by a fault of our own');
-      refuse('internal', 500, 'The metrics could not be made; the log says why.');
+      if (disconnected.aborted) return;
+      log.error({ err: error }, 'scrape failed with an internal error');
+      reject('internal', 500, 'Internal error while rendering the metrics; see the exporter log.');
+    } finally {
+      deadline.release();
+      lastMoment.release();
     }
   };
 }
 
-/** `graceMs`: what the exposition has after its deadline to hand over what it has. */
-async function inTime(
-  exposition: Exposition,
-  headers: IncomingHttpHeaders,
-  timeoutMs: number,
-  graceMs: number,
-  gone: AbortSignal,
-): Promise<Answer> {
-  const done = new AbortController();
-  const work = exposition(
-    headers,
-    timeoutMs,
-    AbortSignal.any([gone, AbortSignal.timeout(Math.ceil(timeoutMs))]),
-  );
-  const late = after(timeoutMs + graceMs, { kind: 'late' } as const, {
-    signal: AbortSignal.any([done.signal, gone]),
-  }).catch(() => ({ kind: 'gone' }) as const);
-  try {
-    return await Promise.race([work.then((body) => ({ kind: 'body', body }) as const), late]);
-  } finally {
-    done.abort();
-  }
+function sendMetrics(response: ServerResponse, { contentType, contentEncoding, body }: ScrapeBody): void {
+  const chunks = typeof body === 'string' ? [Buffer.from(body)] : body instanceof Uint8Array ? [body] : body;
+  if (contentEncoding !== undefined) response.setHeader('Content-Encoding', contentEncoding);
+  response.setHeader('Vary', 'Accept, Accept-Encoding');
+  sendBody(response, 200, contentType, chunks);
 }
 
-function send(
-  request: AnyRequest,
-  response: AnyResponse,
-  { contentType, contentEncoding, body }: ScrapeBody,
-): void {
-  const pieces = typeof body === 'string' ? [Buffer.from(body)] : body instanceof Uint8Array ? [body] : body;
-  let length = 0;
-  for (const piece of pieces) length += piece.length;
-  response.statusCode = 200;
-  response.setHeader('Content-Type', contentType);
-  if (contentEncoding !== undefined) response.setHeader('Content-Encoding', contentEncoding);
-  response.setHeader('Content-Length', String(length));
-  response.setHeader('Vary', 'Accept, Accept-Encoding');
-  response.setHeader('Cache-Control', 'no-store');
-  if (request.method !== 'HEAD') {
-    for (const piece of pieces) (response as { write(chunk: Uint8Array): boolean }).write(piece);
-  }
-  response.end();
+/** Prometheus sends its scrape_timeout with each scrape. */
+const scrapeTimeoutHeader = 'x-prometheus-scrape-timeout-seconds';
+
+/**
+ * How long a scrape may take, in milliseconds: the header's value minus `offsetMs`, which is for the way back
+ * (blackbox_exporter's rule and its default of 0.5 s), but at least half of the value. A value that is not a
+ * positive number is ignored.
+ */
+export function scrapeTimeoutMs(
+  header: string | readonly string[] | undefined,
+  offsetMs: number,
+  limits: Pick<ServerLimits, 'defaultScrapeTimeoutMs' | 'maxScrapeTimeoutMs'>,
+): number {
+  const text = typeof header === 'string' ? header.trim() : '';
+  const seconds = /^\d{1,9}(\.\d{1,9})?$/.test(text) ? Number(text) : 0;
+  const given = seconds > 0 ? seconds * 1000 : limits.defaultScrapeTimeoutMs;
+  return Math.min(Math.max(given - offsetMs, given / 2), limits.maxScrapeTimeoutMs);
 }

@@ -1,27 +1,27 @@
 /**
- * What the page and the API say, as plain data: app.ts fills it in from the runner, the collectors and the event
- * log. All times are Clock.now() (milliseconds since 1970), all durations milliseconds. Whatever is unknown is
- * left out; nothing here is ever guessed.
+ * What the page and the API show, as plain data. The application fills it from the runner, the collectors and
+ * the event log. All times are Clock.now() (milliseconds since 1970), all durations milliseconds. What is
+ * unknown is left out, never guessed.
  */
 
 export interface StatusView {
   readonly program: { readonly name: string; readonly version: string };
-  /** What is watched, in a few words without secrets: "Praefect's database praefect on db.example:5432". */
+  /** What is monitored, in a few words without secrets: "Praefect's database praefect on db.example:5432". */
   readonly target: string;
   readonly startedAt: number;
-  /** What somebody has to act on, as far as it is known. The page adds what collectors cannot tell. */
+  /** What an operator has to act on. The page adds the failures of collectors. */
   readonly problems: readonly ProblemView[];
   readonly collectors: readonly CollectorView[];
   /** Open maintenance windows. */
   readonly maintenanceWindows?: readonly MaintenanceWindowView[] | undefined;
-  /** Memory and OOM kills of each Gitaly; absent where no cgroups are watched. */
+  /** Memory and OOM kills of each Gitaly; absent where no cgroups are monitored. */
   readonly memory?: MemoryView | undefined;
   /** Newest first. */
   readonly events: readonly EventView[];
-  /** Other places to go: documentation, dashboards. /metrics and the API are there already. */
+  /** Documentation, dashboards. The page adds /metrics and the API itself. */
   readonly links: readonly LinkView[];
   readonly demo?: DemoView | undefined;
-  /** Recommendations as checks; absent where none are run. */
+  /** Recommendations as checks; absent where no checks run. */
   readonly checks?: ChecksView | undefined;
 }
 
@@ -33,9 +33,9 @@ export interface ProblemView {
   /** One line: what is wrong, with which storage. */
   readonly title: string;
   readonly since?: number | undefined;
-  /** Why, as far as known. */
+  /** The cause, as far as known. */
   readonly detail?: string | undefined;
-  /** What to do about it. */
+  /** The next step. */
   readonly action?: string | undefined;
   readonly link?: LinkView | undefined;
   /** The alert for the same problem; absent for those that have none. */
@@ -54,16 +54,16 @@ export interface AlertView {
 
 export interface LinkView {
   readonly text: string;
-  /** http, https, or a path of this server. Anything else is shown without being a link. */
+  /** http, https, or a path of this server. Anything else is shown as text. */
   readonly href: string;
 }
 
 export const collectorStates = [
-  'pending', // has not finished a run yet
+  'pending', // has not completed a run yet
   'ok',
-  'empty', // nothing to collect, and that is right
-  'failed', // the last run failed; the snapshot before it may still be served
-  'stale', // the snapshot was too old and has been withdrawn
+  'empty', // nothing to collect, as expected
+  'failed', // the last run failed; the previous snapshot may still be served
+  'stale', // the snapshot exceeded its max age and was removed
 ] as const;
 export type CollectorState = (typeof collectorStates)[number];
 
@@ -72,22 +72,22 @@ export interface CollectorView {
   /** One line: what it reads. */
   readonly title: string;
   readonly state: CollectorState;
-  /** The failure's reason, from the closed list; also kept while stale. */
+  /** The failure's reason, from a closed list; also set while stale. */
   readonly reason?: string | undefined;
-  /** Why it failed, is stale, or is empty, in words for people. */
+  /** Why it failed, is stale, or is empty, for people. */
   readonly message?: string | undefined;
-  /** When the state began, where it is one that matters (failed, stale). */
+  /** When the state began; for failed and stale only. */
   readonly since?: number | undefined;
-  /** When the source was read whose values are now served: the age on the page. */
+  /** When the data that is served now was read: its age on the page. */
   readonly readAt?: number | undefined;
   readonly durationMs?: number | undefined;
-  /** From start to start, as it is in effect. Absent: at each scrape. */
+  /** From start to start, as in effect. Absent: at each scrape. */
   readonly everyMs?: number | undefined;
-  /** Why `everyMs` is longer than configured: "the database's budget of 1 %". */
-  readonly stretchedBy?: string | undefined;
-  /** Older than this, a snapshot is not to be believed. */
+  /** Why `everyMs` is longer than configured: "the time limit of 1 % for the database". */
+  readonly slowedBy?: string | undefined;
+  /** A snapshot older than this is stale. */
   readonly maxAgeMs?: number | undefined;
-  /** How many series it serves now. */
+  /** Series served now. */
   readonly series?: number | undefined;
 }
 
@@ -106,26 +106,26 @@ export interface MaintenanceWindowView {
 
 export interface MemoryView {
   readonly servers: readonly ServerMemoryView[];
-  /** What is not known of all of them and why, a line each. */
+  /** What is unknown and why, one line each. */
   readonly notes: readonly string[];
 }
 
-/** One Gitaly. Bytes; what could not be read is absent. */
+/** One Gitaly. In bytes; what could not be read is absent. */
 export interface ServerMemoryView {
   readonly name: string;
-  /** One line: how its Git processes are held in. */
+  /** One line: its cgroup layout. */
   readonly title: string;
-  /** Absent: there is no such level (a virtual machine has no pod). */
+  /** Absent: no such level (a virtual machine has no pod). */
   readonly pod?: LevelMemoryView | undefined;
   readonly gitaly?: LevelMemoryView | undefined;
   readonly git?: LevelMemoryView | undefined;
-  /** OOM kills since the exporter started, by the level whose limit ran out, those with kills only. Absent: not known. */
+  /** OOM kills since the exporter started, by the level whose limit was reached; levels without kills are left out. Absent: unknown. */
   readonly kills?:
     | readonly { readonly level: string; readonly processes: number; readonly last?: number | undefined }[]
     | undefined;
-  /** Repository buckets with OOM kills, those with most first. */
+  /** Repository buckets with OOM kills, those with the most first. */
   readonly killedBuckets: readonly BucketNoteView[];
-  /** Repository buckets whose processes hold most of their limit, fullest first. */
+  /** Repository buckets near their memory limit, the fullest first. */
   readonly nearLimit: readonly BucketNoteView[];
 }
 
@@ -135,18 +135,19 @@ export interface BucketNoteView {
 }
 
 export interface LevelMemoryView {
-  /** What processes hold and the kernel cannot take back. */
+  /** Anonymous memory, which the kernel cannot reclaim. */
   readonly anon?: number | undefined;
-  /** With page cache. */
+  /** Including page cache. */
   readonly usage?: number | undefined;
   /** 'none': there is no limit. */
   readonly limit?: number | 'none' | undefined;
-  /** Share of the CPU limit's periods in which something was held back, 0 to 1. */
+  /** CPU-throttled share of the CPU limit's periods, 0 to 1. */
   readonly throttledRatio?: number | undefined;
+  /** Files that could not be read, with the reason. */
   readonly readErrors: readonly string[];
 }
 
-/** The demo's incidents, which can be set off from the page. */
+/** The demo's incidents, which can be started from the page. */
 export interface DemoView {
   readonly incidents: readonly IncidentView[];
 }
@@ -156,17 +157,22 @@ export interface IncidentView {
   readonly name: string;
   readonly title: string;
   readonly description: string;
-  /** Since when it has been going on; absent: it is not. */
+  /** Absent: it does not run. */
   readonly runningSince?: number | undefined;
+  readonly state?: 'idle' | 'running' | 'ending' | undefined;
+  /** The latest message of the running incident. */
+  readonly progress?: string | undefined;
+  /** A running incident that this one conflicts with. */
+  readonly blockedBy?: string | undefined;
 }
 
-/** Which recommendations are followed. What fails comes first, the most important on top. */
+/** Results of the checks of recommendations. The most important failures come first. */
 export interface ChecksView {
   /** `stale`: older than the max age; only `at` is filled then. */
   readonly state: 'pending' | 'current' | 'stale';
-  /** When the checks were run. */
+  /** When the checks ran. */
   readonly at: number | undefined;
-  /** Of single results: a check has one for each pod, node or workload that it is about. */
+  /** Counts of results: a check has one for each pod, node or workload that it applies to. */
   readonly summary: {
     readonly pass: number;
     readonly fail: number;
@@ -175,7 +181,7 @@ export interface ChecksView {
   };
   readonly failing: readonly FailingCheckView[];
   readonly unknown: readonly UnknownCheckView[];
-  /** Titles of what is followed everywhere. */
+  /** Titles of the checks that pass everywhere. */
   readonly passing: readonly string[];
 }
 
@@ -185,13 +191,13 @@ export interface FailingCheckView {
   readonly severity: 'warning' | 'advice';
   readonly why: string;
   readonly expected: string;
-  /** Where to read on: a file of the package, and its section. */
+  /** Documentation: a file of the package, and its section. */
   readonly runbook: string;
-  /** Whom it is about, and what was found there. */
+  /** The objects that fail, and what was found there. */
   readonly subjects: readonly { readonly name: string; readonly text: string }[];
-  /** YAML for the chart. */
+  /** Values of the GitLab chart, as YAML. */
   readonly helm?: string | undefined;
-  /** Lines for a shell. */
+  /** Shell commands. */
   readonly kubectl: readonly string[];
   readonly other?: string | undefined;
 }
@@ -199,6 +205,6 @@ export interface FailingCheckView {
 export interface UnknownCheckView {
   readonly check: string;
   readonly title: string;
-  /** Why it is not known, and of whom. */
+  /** Why it is unknown, and for which objects. */
   readonly reasons: readonly { readonly text: string; readonly names: readonly string[] }[];
 }

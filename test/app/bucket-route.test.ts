@@ -5,7 +5,7 @@ import { bucketRoute } from '../../src/app/bucket-route.ts';
 import { bucketsOf } from '../../src/buckets/hash.ts';
 import { type BucketSources, createBucketLookup } from '../../src/buckets/lookup.ts';
 import { type Clock, systemClock } from '../../src/lib/clock.ts';
-import type { ApiResponse } from '../../src/server/routes.ts';
+import type { ApiResponse } from '../../src/server/api.ts';
 import type { ConfigSource } from '../../src/sources/gitaly/target.ts';
 import { praefectSchema, startPostgres, type TestDatabase, type TestPostgres } from '../support/postgres.ts';
 

@@ -16,31 +16,31 @@ const of = (collectors: CollectorView[], more: Partial<StatusView> = {}) =>
   assess({ ...healthy, problems: [], collectors, ...more }, now);
 
 describe('the verdict', () => {
-  test('is that nothing is wrong only when everything was read, and says how old that is', () => {
-    const { verdict, headline, knowledge } = assess(healthy, now);
-    expect({ verdict, headline, knowledge }).toEqual({
+  test('is ok only when every collector has data, and names its age', () => {
+    const { verdict, headline, summary } = assess(healthy, now);
+    expect({ verdict, headline, summary }).toEqual({
       verdict: 'ok',
-      headline: 'Nothing is wrong',
-      knowledge: 'All 7 collectors have read their source; the oldest values are 2 min 10 s old.',
+      headline: 'No problems detected',
+      summary: 'All 7 collectors are up to date; the oldest data is 2 min 10 s old.',
     });
   });
 
-  test('is unknown while a collector has not finished its first run', () => {
-    expect(assess(starting, now)).toMatchObject({ verdict: 'unknown', headline: 'Not known yet' });
+  test('is unknown while a collector has not completed its first run', () => {
+    expect(assess(starting, now)).toMatchObject({ verdict: 'unknown', headline: 'Status unknown' });
     expect(of([one(), one({ name: 'mirror', state: 'pending' })])).toMatchObject({
       verdict: 'unknown',
-      knowledge: 'What is said here is incomplete: 1 of 2 collectors have not finished a first run.',
+      summary: 'Data is incomplete: 1 of 2 collectors have not completed a run.',
     });
   });
 
-  test('is unknown when nothing is watched', () => {
+  test('is unknown when no collector is enabled', () => {
     expect(of([])).toMatchObject({
       verdict: 'unknown',
-      knowledge: expect.stringContaining('no collector is enabled'),
+      summary: expect.stringContaining('No collector is enabled'),
     });
   });
 
-  test.each(['failed', 'stale'] as const)('is never good while a collector is %s', (state) => {
+  test.each(['failed', 'stale'] as const)('is never ok while a collector is %s', (state) => {
     const { verdict, problems } = of([
       one(),
       one({
@@ -48,57 +48,57 @@ describe('the verdict', () => {
         title: 'Repositories',
         state,
         reason: 'timeout',
-        message: 'no answer within 5 s',
+        message: 'no response within 5 s',
       }),
     ]);
     expect(verdict).toBe('warning');
     expect(problems[0]?.title).toContain('Repositories');
-    expect(problems[0]?.detail).toContain('timeout: no answer within 5 s.');
+    expect(problems[0]?.detail).toContain('timeout: no response within 5 s.');
   });
 
-  test('distrusts a collector that calls itself ok with values older than they hold for', () => {
+  test('treats a collector as stale that reports ok with data older than its max age', () => {
     const { verdict, collectors, problems } = of([one({ readAt: now - 61_000 }), one({ name: 'mirror' })]);
     expect(verdict).toBe('warning');
     expect(collectors[0]?.state).toBe('stale');
-    expect(problems[0]?.title).toContain('too old to be believed');
+    expect(problems[0]?.title).toContain('Data is stale');
   });
 
-  test('is critical when no source can be read', () => {
+  test('is critical when every collector is failing', () => {
     expect(
       of([one({ state: 'failed', reason: 'refused' }), one({ name: 'x', state: 'empty' })]).verdict,
     ).toBe('critical');
   });
 
-  test('counts a database that is down as one thing wrong, not one for each collector', () => {
+  test('has one problem for a database that is down, not one for each collector', () => {
     const down = { state: 'failed', reason: 'refused', message: 'nothing listens on db:5432' } as const;
     const { headline, problems } = of([
       one(down),
       one({ ...down, name: 'queue' }),
       one({ ...down, name: 'mirror', since: now - 9000 }),
     ]);
-    expect(headline).toBe('One thing is wrong');
+    expect(headline).toBe('1 problem detected');
     expect(problems).toHaveLength(1);
     expect(problems[0]).toMatchObject({
       since: now - 9000,
-      title: 'Cannot be read: 3 collectors (health, queue, mirror)',
+      title: 'Collector failing: 3 of 3 collectors (health, queue, mirror)',
     });
   });
 
-  test('says what a failure means for the metrics', () => {
+  test('explains the effect of a failure on the metrics', () => {
     const detail = (more: Partial<CollectorView>) =>
       of([one({ state: 'failed', reason: 'query', ...more })]).problems[0]?.detail;
-    expect(detail({})).toBe('query. The values read before are still served until they are 1 min old.');
+    expect(detail({})).toBe('query. The previous values are still served until they are 1 min old.');
     expect(detail({ series: 0 })).toBe(
-      'query. Meanwhile its metrics are absent, and nothing that rests on them is known.',
+      'query. Its metrics are absent, and what depends on them is unknown until it recovers.',
     );
   });
 
-  test('puts the worst first, and what is known before what cannot be seen', () => {
+  test('lists the most severe problems first, and those of collectors last', () => {
     expect(assess(incident, now).problems.map(({ severity, title }) => `${severity}: ${title}`)).toEqual([
       'critical: 37 repositories of virtual storage default are unavailable',
       'warning: 12 replicas on gitaly-3 are stuck behind',
-      'warning: Cannot be read: Size, bloat and wraparound of the tables',
-      'warning: What was read is too old to be believed: Replication jobs by storage and state',
+      'warning: Collector failing: Size, bloat and wraparound of the tables',
+      'warning: Data is stale: Replication jobs by storage and state',
     ]);
   });
 });

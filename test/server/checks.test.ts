@@ -1,4 +1,4 @@
-/** The page's part on recommendations, from real findings to its text. */
+/** The recommendations on the page, from real findings to its text. */
 import { expect, test } from '@jest/globals';
 import { evaluate } from '../../src/rules/checks/evaluate.ts';
 import { checksPage } from '../../src/rules/checks/view.ts';
@@ -11,52 +11,50 @@ import { healthy } from './support/status-fixtures.ts';
 const evaluation = evaluate(captured('posture-chart-defaults'));
 const now = evaluation.at + 12_000;
 
-const html = (posture: ChecksView | undefined, at = now): string => {
-  const status = { ...healthy, checks: posture };
+const html = (checks: ChecksView | undefined, at = now): string => {
+  const status = { ...healthy, checks };
   return renderPage({ status, assessment: assess(status, at), telemetryPath: '/metrics', now: at });
 };
-const text = (posture: ChecksView | undefined, at = now): string =>
-  (/<section class="posture".*?<\/section>/s.exec(html(posture, at))?.[0] ?? '')
+const text = (checks: ChecksView | undefined, at = now): string =>
+  (/<section class="checks".*?<\/section>/s.exec(html(checks, at))?.[0] ?? '')
     .replace(/<[^>]*>/g, ' ')
     .replaceAll('&#39;', "'")
     .replaceAll('&quot;', '"')
     .replace(/\s+/g, ' ');
 
-test('without checks the page says nothing of them', () => {
+test('the page has no recommendations where no checks run', () => {
   expect(text(undefined)).toBe('');
 });
 
-test('what fails stands on top, with what was found of whom and how to mend it', () => {
-  const said = text(checksPage(evaluation, now));
-  expect(said).toContain('Recommendations 47 fail, 3 are not known, 27 pass; looked at 12 s ago.');
-  expect(said).toContain(
-    '✕ not followed containerd is 2.1.0 or later 3 times cgroup_writable, by which an unprivileged Gitaly may write its own cgroups, came with containerd 2.1.0. gitlab/gl-gitaly-default-0 : containerd://1.7.27',
+test('failing checks come first, with the affected objects, what was found and the fix', () => {
+  const shown = text(checksPage(evaluation, now));
+  expect(shown).toContain('Recommendations 47 failing, 3 unknown, 27 passing; checked 12 s ago.');
+  expect(shown).toContain(
+    '✕ failing containerd is 2.1.0 or later 3 objects cgroup_writable, by which an unprivileged Gitaly may write its own cgroups, came with containerd 2.1.0. gitlab/gl-gitaly-default-0 : containerd://1.7.27',
   );
-  expect(said).toContain(
-    `Expected: securityContext.fsGroupChangePolicy: OnRootMismatch. Values of the GitLab chart: gitlab: gitaly: securityContext: fsGroupChangePolicy: OnRootMismatch In a shell: kubectl -n gitlab patch statefulset gl-gitaly-default -p '{"spec":{"template":{"spec":{"securityContext":{"fsGroupChangePolicy":"OnRootMismatch"}}}}}' More: docs/checks.md#fs_group_change_policy`,
+  expect(shown).toContain(
+    `Expected: securityContext.fsGroupChangePolicy: OnRootMismatch. Values of the GitLab chart: gitlab: gitaly: securityContext: fsGroupChangePolicy: OnRootMismatch Commands: kubectl -n gitlab patch statefulset gl-gitaly-default -p '{"spec":{"template":{"spec":{"securityContext":{"fsGroupChangePolicy":"OnRootMismatch"}}}}}' Documentation: docs/checks.md#fs_group_change_policy`,
   );
-  const order = ['✕ not followed', '✕ advice not followed', '? not known', '✓ pass'].map((tag) =>
-    said.indexOf(tag),
-  );
+  const order = ['✕ failing', '✕ advice', '? unknown', '✓ passing'].map((tag) => shown.indexOf(tag));
   expect(order).toEqual(order.toSorted((a, b) => a - b));
   expect(order).not.toContain(-1);
 });
 
-test('what is not known says why', () => {
+test('an unknown check has a reason', () => {
   expect(text(checksPage(evaluation, now))).toContain(
-    '? not known runc is 1.1.9 or later gitlab/gl-gitaly-default-0, gitlab/gl-gitaly-default-1, gitlab/gl-gitaly-default-2 : nobody told',
+    '? unknown 1 check runc is 1.1.9 or later gitlab/gl-gitaly-default-0, gitlab/gl-gitaly-default-1, gitlab/gl-gitaly-default-2: nobody told',
   );
 });
 
-test('findings that are too old are withdrawn, and none yet are none', () => {
+test('stale results are not shown, and checks that have not run show that', () => {
   const later = evaluation.at + 180_001;
   const old = text(checksPage(evaluation, later), later);
-  expect(old).toContain('too old, withdrawn The checks were last run 3 min ago');
+  expect(old).toContain('! stale The checks last ran 3 min ago');
   expect(old).not.toMatch(/pass|fail/);
-  expect(text(checksPage(undefined, now))).toContain('The checks have not been run yet.');
+  expect(text(checksPage(undefined, now))).toContain('The checks have not run yet.');
 });
 
-test('every id on the page is there once', () => {
+test('every id on the page is unique', () => {
   const ids = [...html(checksPage(evaluation, now)).matchAll(/ id="([^"]*)"/g)].map(([, id]) => id);
   expect(new Set(ids).size).toBe(ids.length);
 });

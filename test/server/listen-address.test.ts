@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import { addressUrl, listenProblem, parseListenAddress } from '../../src/server/listen-address.ts';
+import { addressUrl, listenProblem, parseListenAddress } from '../../src/server/address.ts';
 
 describe('a listen address', () => {
   test.each([
@@ -9,27 +9,27 @@ describe('a listen address', () => {
     ['[fe80::1%eth0]:9656', 'fe80::1%eth0', 9656],
     ['localhost:0', 'localhost', 0],
     ['exporter.example:65535', 'exporter.example', 65535],
-  ])('%s is understood', (configured, host, port) => {
+  ])('%s is parsed', (configured, host, port) => {
     expect(parseListenAddress(configured)).toEqual({ ok: true, value: { configured, host, port } });
   });
 
   test.each([
     ['9656', 'write :9656'],
     ['http://localhost:9656', 'without a scheme'],
-    ['unix:///run/x.sock', 'only TCP is served'],
+    ['unix:///run/x.sock', 'only TCP is supported'],
     ['localhost', 'write host:port'],
     ['localhost:', 'the port is missing'],
     ['localhost:http', 'write host:port'],
     [':65536', 'at most 65535'],
     ['::1:9656', 'write an IPv6 address as [::1]:9656'],
     ['[::1]', 'write an IPv6 address as [::1]:9656'],
-    ['[localhost]:1', 'only an IPv6 address stands in brackets'],
-    ['256.0.0.1:1', 'no IPv4 address'],
+    ['[localhost]:1', 'only an IPv6 address is written in brackets'],
+    ['256.0.0.1:1', 'not an IPv4 address'],
     ['', 'write host:port'],
-  ])('"%s" is refused with the mend', (configured, mend) => {
+  ])('"%s" is rejected with a fix', (configured, fix) => {
     const parsed = parseListenAddress(configured);
     expect(parsed.ok ? '' : parsed.problem).toContain(`"${configured}"`);
-    expect(parsed.ok ? '' : parsed.problem).toContain(mend);
+    expect(parsed.ok ? '' : parsed.problem).toContain(fix);
   });
 
   test.each([
@@ -38,7 +38,7 @@ describe('a listen address', () => {
     ['EADDRNOTAVAIL', 'no such address'],
     ['ENOTFOUND', 'does not resolve'],
     ['EMFILE', 'EMFILE'],
-  ])('%s is explained', (code, words) => {
+  ])('that fails with %s has an explanation', (code, words) => {
     const address = { configured: 'h:80', host: 'h', port: 80 };
     const text = listenProblem(address, Object.assign(new Error('x'), { code }));
     expect(text).toContain('cannot listen on "h:80"');
@@ -50,7 +50,7 @@ describe('a listen address', () => {
     ['0.0.0.0', 'http://localhost:1/'],
     ['::1', 'http://[::1]:1/'],
     ['db.example', 'http://db.example:1/'],
-  ])('%s is shown as %s', (host, url) => {
+  ])('with the host %s has the URL %s', (host, url) => {
     expect(addressUrl('http', { configured: '', host, port: 0 }, 1)).toBe(url);
   });
 });

@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
+import { statusJson } from '../../src/server/api.ts';
 import { assess } from '../../src/server/assessment.ts';
 import { renderPage } from '../../src/server/page/page.ts';
-import { statusJson } from '../../src/server/status-json.ts';
 import type { MemoryView, ServerMemoryView, StatusView } from '../../src/server/status-view.ts';
 import { healthy, hostileText, now } from './support/status-fixtures.ts';
 
@@ -38,25 +38,25 @@ const words = (html: string): string =>
     .replace(/\s+/g, ' ');
 
 describe('memory on the page', () => {
-  test('is told level by level, against its limit, without page cache', () => {
-    const said = words(section({ servers: [server], notes: ['Pods are named by uid.'] }));
-    expect(said).toContain('gitlab/gl-gitaly-0');
-    expect(said).toContain('67 % 200 MiB of 300 MiB with page cache 290 MiB');
-    expect(said).toContain('40 MiB no limit with page cache 42 MiB');
-    expect(said).toContain('not read: memory.peak (permission)');
-    expect(said).toContain('90 % 225 MiB of 250 MiB');
-    expect(said).toContain('CPU limit holds it back in 50 % of periods');
-    expect(said).toContain('3 OOM kills , limit of a repository bucket, last');
-    expect(said).toContain('Pods are named by uid.');
+  test('is shown for each level against its limit, without page cache', () => {
+    const shown = words(section({ servers: [server], notes: ['Pods are named by uid.'] }));
+    expect(shown).toContain('gitlab/gl-gitaly-0');
+    expect(shown).toContain('67% 200 MiB of 300 MiB 290 MiB with page cache');
+    expect(shown).toContain('40 MiB no limit 42 MiB with page cache');
+    expect(shown).toContain('unreadable: memory.peak (permission)');
+    expect(shown).toContain('90% 225 MiB of 250 MiB');
+    expect(shown).toContain('CPU-throttled in 50% of periods');
+    expect(shown).toContain('3 OOM kills at the limit of a repository bucket, last');
+    expect(shown).toContain('Pods are named by uid.');
   });
 
-  test('leads from a bucket that had kills to its repositories', () => {
+  test('links a bucket with OOM kills to its repositories', () => {
     expect(section({ servers: [server], notes: [] })).toContain(
       '<a href="api/v1/buckets/3">Its repositories</a>',
     );
   });
 
-  test('what is not known never looks like nothing', () => {
+  test('shows unknown values as unknown, never as none', () => {
     const unknown: ServerMemoryView = {
       name: 'a',
       title: 'b',
@@ -64,14 +64,14 @@ describe('memory on the page', () => {
       killedBuckets: [],
       nearLimit: [],
     };
-    const said = words(section({ servers: [unknown], notes: [] }));
-    expect(said).toContain('OOM kills are not known.');
-    expect(said).toContain('not known');
-    expect(said).not.toContain('No OOM kill');
-    expect(words(section({ servers: [], notes: [] }))).toContain('No Gitaly is found on this host.');
+    const shown = words(section({ servers: [unknown], notes: [] }));
+    expect(shown).toContain('OOM kills: unknown');
+    expect(shown).toContain('unknown');
+    expect(shown).not.toContain('No OOM kill');
+    expect(words(section({ servers: [], notes: [] }))).toContain('No Gitaly found on this host.');
   });
 
-  test('names from outside are text and nothing else', () => {
+  test('escapes names from outside', () => {
     const plain = section({ servers: [server], notes: ['note'] });
     const hostile = section({
       servers: [{ ...server, name: hostileText, title: hostileText, nearLimit: [{ text: hostileText }] }],
@@ -82,7 +82,7 @@ describe('memory on the page', () => {
     expect(tags(hostile)).toEqual(tags(plain));
   });
 
-  test('is in the JSON, with times as RFC 3339', () => {
+  test('is in the JSON with times in RFC 3339', () => {
     const status = withMemory({ servers: [server], notes: [] });
     expect(statusJson(status, assess(status, now), now)).toMatchObject({
       memory: {

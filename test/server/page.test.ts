@@ -1,10 +1,10 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
+import { durationText, timeText } from '../../src/lib/format.ts';
 import { assess } from '../../src/server/assessment.ts';
-import { formatDuration, formatTime } from '../../src/server/page/durations.ts';
+import { style } from '../../src/server/page/assets.ts';
 import { safeHref } from '../../src/server/page/html.ts';
 import { renderPage } from '../../src/server/page/page.ts';
-import { style } from '../../src/server/page/style.ts';
 import type { StatusView } from '../../src/server/status-view.ts';
 import {
   demo,
@@ -13,14 +13,14 @@ import {
   hostileText,
   incident,
   now,
-  saying,
   starting,
+  withText,
 } from './support/status-fixtures.ts';
 
 const page = (status: StatusView): string =>
   renderPage({ status, assessment: assess(status, now), telemetryPath: '/metrics', now });
 
-/** Without head and script, which hold nothing from outside but the title. */
+/** Without head and script, which contain nothing from outside but the title. */
 const body = (html: string): string => html.slice(html.indexOf('<body>'), html.lastIndexOf('<script>'));
 const text = (html: string): string =>
   body(html)
@@ -28,68 +28,65 @@ const text = (html: string): string =>
     .replaceAll('&#39;', "'")
     .replace(/\s+/g, ' ');
 
-/** Every tag with its attributes' names: what hostile text would change if it were more than text. */
+/** Every tag with its attributes' names: what text would change if it were not escaped. */
 const structure = (html: string): string[] =>
   [...html.matchAll(/<[^>]*>/g)].map(([tag]) => tag.replace(/="[^"]*"/g, '='));
 
-describe('the page says', () => {
-  test('in words that nothing is wrong, and as of when', () => {
+describe('the page', () => {
+  test('states that there are no problems, and as of when', () => {
     expect(text(page(healthy))).toContain(
-      'Nothing is wrong All 7 collectors have read their source; the oldest values are 2 min 10 s old. As of 03:12:05 UTC .',
+      'No problems detected All 7 collectors are up to date; the oldest data is 2 min 10 s old. As of 03:12:05 UTC .',
     );
-    expect(text(page(healthy))).not.toContain('What to do');
+    expect(text(page(healthy))).not.toContain('Next step');
   });
 
-  test('what is wrong, since when, why, what to do and where to read on', () => {
-    const said = text(page(incident));
-    expect(said).toContain(
+  test('shows each problem with its start, cause, next step, alert and runbook', () => {
+    const shown = text(page(incident));
+    expect(shown).toContain(
       'critical since 03:00:01 UTC , for 12 min 4 s 37 repositories of virtual storage default are unavailable ' +
         'Their only up-to-date copies are on gitaly-2, which none of 3 Praefects has reached since 03:00:01 UTC. ' +
-        'What to do: Bring gitaly-2 back first.',
+        'Next step: Bring gitaly-2 back first. Only if it is lost for good: praefect accept-dataloss, which loses the newest writes. ' +
+        'Alert: PraefectRepositoriesUnavailable (firing since 03:05:01 UTC ) · Runbook',
     );
     expect(page(incident)).toContain('<a href="https://docs.example.com/runbooks/unavailable">');
   });
 
-  test('of each collector what it reads, its state, age, interval and why that is stretched', () => {
-    const said = text(page(incident));
-    expect(said).toContain(
-      "Repositories, replicas and primaries praefect_mirror ✓ ok 41 s good for 2 min 22 s every 1 min 11 s rarer than set: the database's budget of 1 % allows no more 710 ms 1,284",
+  test('shows for each collector its state, data age, interval and why that is longer than configured', () => {
+    const shown = text(page(incident));
+    expect(shown).toContain(
+      'Repositories, replicas and primaries praefect_mirror ✓ ok 41 s max 2 min 22 s 1 min 11 s slowed by the database time limit of 1% 710 ms 1,284',
     );
-    expect(said).toContain(
-      'permission: may not read pg_stat_user_tables: grant pg_monitor to gitaly_exporter, as deploy/sql/grants.sql does ✕ failed',
+    expect(shown).toContain(
+      'permission: may not read pg_stat_user_tables: grant pg_monitor to gitaly_exporter, as deploy/sql/grants.sql does ✕ failing',
     );
-    expect(said).toContain(
-      'timeout: no answer within 5 s, three times in a row ! too old, withdrawn 2 min 35 s',
-    );
+    expect(shown).toContain('timeout: no response within 5 s, three times in a row ! stale 2 min 35 s');
   });
 
-  test('how to end an incident of the demo that is going on, and how to begin the others', () => {
+  test('has a button that ends each running incident of the demo, and starts each other one', () => {
     const html = page(demo);
     expect(html).toContain('<form method="post" action="demo/incidents/storage-dies/end">');
     expect(html).toContain('<form method="post" action="demo/incidents/praefect-cut-off">');
     expect(page(healthy)).not.toContain('<form');
   });
-});
 
-describe('the page', () => {
-  // Green is the colour of `tone-ok` alone.
+  // Only `tone-ok` is green.
   test.each<[string, StatusView]>([
     ['nothing has been read yet', starting],
-    ['a source cannot be read', { ...healthy, collectors: [{ name: 'a', title: 'A', state: 'failed' }] }],
-    ['values are too old', { ...healthy, collectors: [{ name: 'a', title: 'A', state: 'stale' }] }],
+    ['a collector is failing', { ...healthy, collectors: [{ name: 'a', title: 'A', state: 'failed' }] }],
+    ['data is stale', { ...healthy, collectors: [{ name: 'a', title: 'A', state: 'stale' }] }],
     [
-      'values are too old although they are called ok',
+      'data is stale although the collector reports ok',
       {
         ...healthy,
         collectors: [{ name: 'a', title: 'A', state: 'ok', readAt: now - 60_001, maxAgeMs: 60_000 }],
       },
     ],
-    ['nothing is watched', { ...healthy, collectors: [] }],
+    ['no collector is enabled', { ...healthy, collectors: [] }],
   ])('shows no green while %s', (_when, status) => {
     expect(body(page(status))).not.toContain('tone-ok');
   });
 
-  test('is under 50 KB even with 40 collectors, 12 of them in trouble, and 200 events', () => {
+  test('is under 50 KB even with 40 collectors, 12 of them failing, and 200 events', () => {
     const collectors = Array.from({ length: 40 }, (_, i) => ({
       ...incident.collectors[4]!,
       name: `collector_${i}`,
@@ -104,17 +101,17 @@ describe('the page', () => {
       events,
     });
     expect(Buffer.byteLength(large)).toBeLessThan(50_000);
-    expect(large).toContain('180 older ones are in the API.');
+    expect(large).toContain('180 older events are in the API.');
   });
 
-  test('loads nothing from anywhere and holds no handler', () => {
+  test('loads nothing and has no inline event handlers', () => {
     const html = page(incident);
     expect(html).not.toMatch(/\s(src|srcset|on[a-z]+)=/);
     expect(html).not.toMatch(/<link (?!rel="icon" href="data:)/);
     expect(html).not.toMatch(/\sstyle=|@import|url\(/);
   });
 
-  test('names every region, cell and control for those who cannot see it', () => {
+  test('labels every region, cell and control for screen readers', () => {
     const html = page(incident);
     expect(html).toContain('<html lang="en">');
     for (const [, id] of html.matchAll(/aria-labelledby="([^"]+)"/g)) expect(html).toContain(`id="${id}"`);
@@ -122,7 +119,7 @@ describe('the page', () => {
     expect(html.match(/<h1/g)).toHaveLength(1);
   });
 
-  test('has a contrast of 4.5 and more between every text and its ground, in light, dark and print', () => {
+  test('has a contrast of at least 4.5 between every text and its background, in light, dark and print', () => {
     const blocks = [...style.matchAll(/:root \{([^}]*)\}/g)].map(([, block]) =>
       Object.fromEntries(
         [...(block ?? '').matchAll(/--([a-z-]+): (#[0-9a-f]+)/g)].map(([, name, value]) => [
@@ -134,7 +131,7 @@ describe('the page', () => {
     expect(blocks).toHaveLength(3);
     const [light] = blocks;
     for (const block of blocks) {
-      const colour = (name: string) => luminance((block[name] ?? light?.[name])!);
+      const color = (name: string) => luminance((block[name] ?? light?.[name])!);
       const pairs = [
         ...['ink', 'quiet', 'link'].flatMap((ink) => ['ground', 'sheet'].map((ground) => [ink, ground])),
         ...['critical', 'warning', 'unknown', 'ok'].flatMap((tone) => [
@@ -145,32 +142,32 @@ describe('the page', () => {
         ['button-ink', 'button'],
         ['sheet', 'critical'],
       ];
-      const poor = pairs.filter(([a, b]) => contrast(colour(a!), colour(b!)) < 4.5);
+      const poor = pairs.filter(([a, b]) => contrast(color(a!), color(b!)) < 4.5);
       expect(poor).toEqual([]);
     }
   });
 });
 
 describe('text from outside', () => {
-  test('changes nothing of the page but its text, whatever it is', () => {
-    const harmless = structure(page(saying('x')));
+  test('never changes the structure of the page', () => {
+    const expected = structure(page(withText('x')));
     fc.assert(
       fc.property(
         fc.oneof(
           fc.string({ unit: 'binary' }),
           fc.constantFrom(hostileText, '</style>', '</title><b>', '<!--'),
         ),
-        (said) => {
-          const html = page(saying(said, 'x'));
-          // A reason and a message that are empty leave out the line that would hold them.
-          if (said !== '') expect(structure(html)).toEqual(harmless);
+        (value) => {
+          const html = page(withText(value, 'x'));
+          // An empty reason and message omit their line.
+          if (value !== '') expect(structure(html)).toEqual(expected);
         },
       ),
       { numRuns: 60 },
     );
   });
 
-  test('is readable as it is, without what would turn the line around', () => {
+  test('is shown literally, without characters that reverse its direction', () => {
     const html = page(hostile);
     expect(body(html)).toContain('&lt;script&gt;alert(1)&lt;/script&gt;');
     expect(html).toContain('\ufffdgnp.exe\ufffd');
@@ -193,12 +190,12 @@ describe('text from outside', () => {
     ['/\\evil.example/', false],
     ['vbscript:x', false],
     ['', false],
-  ])('%j becomes a link: %s', (href, link) => {
-    expect(safeHref(href) !== undefined).toBe(link);
+  ])('%j as the target of a link is allowed: %s', (href, isAllowed) => {
+    expect(safeHref(href) !== undefined).toBe(isAllowed);
   });
 });
 
-describe('durations and times', () => {
+describe('a duration on the page', () => {
   test.each([
     [-5, '0 s'],
     [0, '0 s'],
@@ -212,14 +209,14 @@ describe('durations and times', () => {
     [11_100_000, '3 h 5 min'],
     [187_200_000, '2 d 4 h'],
     [Number.NaN, 'unknown'],
-  ])('%d ms is %s', (ms, words) => {
-    expect(formatDuration(ms)).toBe(words);
+  ])('of %d ms is %s', (ms, expected) => {
+    expect(durationText(ms)).toBe(expected);
   });
 
-  test('a time of today needs no date', () => {
-    expect(formatTime(now - 1000, now)).toBe('03:12:04 UTC');
-    expect(formatTime(now - 86_400_000, now)).toBe('2026-02-28 03:12:05 UTC');
-    expect(formatTime(Number.NaN)).toBe('unknown');
+  test('a time of today has no date', () => {
+    expect(timeText(now - 1000, now)).toBe('03:12:04 UTC');
+    expect(timeText(now - 86_400_000, now)).toBe('2026-02-28 03:12:05 UTC');
+    expect(timeText(Number.NaN)).toBe('unknown');
   });
 });
 

@@ -1,34 +1,34 @@
 import { Agent } from 'node:http';
 import { describe, expect, test } from '@jest/globals';
 import type { ScrapeBody } from '../../src/server/scrape.ts';
-import { ask, latch, makeServer, ownMetrics, rawConnection, until, withServer } from './support/harness.ts';
+import { latch, makeServer, ownMetrics, rawConnection, send, until, withServer } from './support/harness.ts';
 
 const body: ScrapeBody = { contentType: 'text/plain; version=0.0.4', body: 'up 1\n' };
 
-describe('scrapes', () => {
-  test('beyond the limit in flight are refused with 503, counted, and served again afterwards', async () => {
+describe('a scrape', () => {
+  test('beyond the limit in flight gets 503 and is counted, and the next one is served again', async () => {
     const gate = latch();
     const exposition = async () => {
       await gate.promise;
       return body;
     };
     await withServer({ exposition, maxRequestsInFlight: 3 }, async ({ url, server }) => {
-      const first = [1, 2, 3].map(() => ask(`${url}/metrics`));
+      const first = [1, 2, 3].map(() => send(`${url}/metrics`));
       await until(() => ownMetrics(server)['scrapes_in_flight'] === 3);
-      const fourth = await ask(`${url}/metrics`);
+      const fourth = await send(`${url}/metrics`);
       expect(fourth).toMatchObject({ status: 503, headers: { 'retry-after': '1' } });
-      expect(fourth.body).toContain('3 are being answered, the limit');
-      expect((await ask(`${url}/`)).status).toBe(200);
-      expect((await ask(`${url}/-/healthy`)).status).toBe(200);
+      expect(fourth.body).toContain('the limit is 3');
+      expect((await send(`${url}/`)).status).toBe(200);
+      expect((await send(`${url}/-/healthy`)).status).toBe(200);
       gate.open();
       expect((await Promise.all(first)).map(({ status }) => status)).toEqual([200, 200, 200]);
       await until(() => ownMetrics(server)['scrapes_in_flight'] === 0);
-      expect((await ask(`${url}/metrics`)).status).toBe(200);
+      expect((await send(`${url}/metrics`)).status).toBe(200);
       expect(ownMetrics(server)['scrape_rejected_total concurrency']).toBe(1);
     });
   });
 
-  test('start all their counts at 0', () => {
+  test('has a counter at 0 for each reason from the start', () => {
     expect(ownMetrics(makeServer().server)).toEqual({
       scrapes_in_flight: 0,
       'scrape_rejected_total concurrency': 0,
@@ -45,36 +45,36 @@ describe('scrapes', () => {
     [{ 'x-prometheus-scrape-timeout-seconds': '7' }, 6500],
     [{ 'x-prometheus-scrape-timeout-seconds': 'soon' }, 9500],
     [{}, 9500],
-  ])('with %j have %d ms', async (headers, ms) => {
+  ])('with the headers %j has %d ms', async (headers, ms) => {
     let given = 0;
     const exposition = async (_headers: unknown, timeoutMs: number) => {
       given = timeoutMs;
       return body;
     };
     await withServer({ exposition }, async ({ url }) => {
-      await ask(`${url}/metrics`, { headers: headers as Record<string, string> });
+      await send(`${url}/metrics`, { headers: headers as Record<string, string> });
       expect(given).toBe(ms);
     });
   });
 
-  test('see the signal abort at the deadline, and what comes then is still sent', async () => {
+  test('sees its signal abort at the deadline, and what the exposition returns then is still sent', async () => {
     const exposition = (_headers: unknown, _timeoutMs: number, signal: AbortSignal) =>
       new Promise<ScrapeBody>((resolve) =>
         signal.addEventListener('abort', () => resolve({ ...body, body: 'partial 1\n' })),
       );
     await withServer({ exposition, scrapeTimeoutOffsetMs: 1900 }, async ({ url }) => {
-      const { status, body: text } = await ask(`${url}/metrics`, {
+      const { status, body: text } = await send(`${url}/metrics`, {
         headers: { 'x-prometheus-scrape-timeout-seconds': '2' },
       });
       expect([status, text]).toEqual([200, 'partial 1\n']);
     });
   });
 
-  test('for which there is nothing by then are answered before Prometheus hangs up', async () => {
+  test('without a result by its deadline gets 503 before Prometheus disconnects', async () => {
     const exposition = () => new Promise<ScrapeBody>(() => undefined);
     await withServer({ exposition, scrapeTimeoutOffsetMs: 1000 }, async ({ url, server }) => {
       const began = performance.now();
-      const { status } = await ask(`${url}/metrics`, {
+      const { status } = await send(`${url}/metrics`, {
         headers: { 'x-prometheus-scrape-timeout-seconds': '2' },
       });
       expect(status).toBe(503);
@@ -92,21 +92,21 @@ describe('scrapes', () => {
         throw new Error('SENTINEL');
       },
     ],
-  ])('whose exposition %s are 500, and harm no other', async (_how, exposition) => {
+  ])('whose exposition %s gets 500, and the server keeps serving', async (_how, exposition) => {
     await withServer(
       { exposition: exposition as () => Promise<ScrapeBody> },
       async ({ url, server, log }) => {
-        const { status, body: text } = await ask(`${url}/metrics`);
+        const { status, body: text } = await send(`${url}/metrics`);
         expect(status).toBe(500);
         expect(text).not.toContain('SENTINEL');
         expect(log.join()).toContain('SENTINEL');
-        expect((await ask(`${url}/-/healthy`)).status).toBe(200);
+        expect((await send(`${url}/-/healthy`)).status).toBe(200);
         await until(() => ownMetrics(server)['scrapes_in_flight'] === 0);
       },
     );
   });
 
-  test('whose client has gone free their place, and their signal aborts', async () => {
+  test('whose client disconnects is no longer in flight, and its signal aborts', async () => {
     const aborted = latch();
     const exposition = (_headers: unknown, _timeoutMs: number, signal: AbortSignal) =>
       new Promise<ScrapeBody>((_resolve, reject) => {
@@ -127,7 +127,7 @@ describe('scrapes', () => {
     });
   });
 
-  test('that are read too slowly are cut off, and free their place', async () => {
+  test('that is read too slowly is disconnected, and is no longer in flight', async () => {
     const exposition = async () => ({ ...body, body: Buffer.alloc(64 * 1024 * 1024, 'x') });
     const limits = { maxScrapeTimeoutMs: 200 };
     await withServer({ exposition, limits, scrapeTimeoutOffsetMs: 0 }, async ({ port, server }) => {
@@ -143,7 +143,7 @@ describe('scrapes', () => {
 });
 
 describe('stopping', () => {
-  test('lets a scrape in flight finish, takes no new connection, and ends idle ones', async () => {
+  test('lets a scrape in flight finish, accepts no new connection, and closes idle ones', async () => {
     const gate = latch();
     const exposition = async () => {
       await gate.promise;
@@ -154,13 +154,13 @@ describe('stopping', () => {
     if (!started.ok) throw new Error(started.problems.join());
     const { port, url } = started.addresses[0]!;
     const agent = new Agent({ keepAlive: true });
-    expect((await ask(`${url}-/healthy`, { agent })).status).toBe(200); // leaves an idle connection
-    const scrape = ask(`${url}metrics`, { agent: new Agent({ keepAlive: true }) });
+    expect((await send(`${url}-/healthy`, { agent })).status).toBe(200); // leaves an idle connection
+    const scrape = send(`${url}metrics`, { agent: new Agent({ keepAlive: true }) });
     await until(() => ownMetrics(server)['scrapes_in_flight'] === 1);
 
     const stopped = server.stop();
     const again = server.stop();
-    await expect(ask(`http://127.0.0.1:${port}/-/healthy`)).rejects.toMatchObject({ code: 'ECONNREFUSED' });
+    await expect(send(`http://127.0.0.1:${port}/-/healthy`)).rejects.toMatchObject({ code: 'ECONNREFUSED' });
     gate.open();
     const answer = await scrape;
     expect(answer).toMatchObject({ status: 200, body: 'up 1\n', headers: { connection: 'close' } });
@@ -169,11 +169,11 @@ describe('stopping', () => {
     agent.destroy();
   });
 
-  test('waits no longer than its limit', async () => {
+  test('takes no longer than its limit', async () => {
     const { server } = makeServer({ exposition: () => new Promise<ScrapeBody>(() => undefined) });
     const started = await server.start();
     if (!started.ok) throw new Error(started.problems.join());
-    const hanging = ask(`${started.addresses[0]!.url}metrics`);
+    const hanging = send(`${started.addresses[0]!.url}metrics`);
     hanging.catch(() => undefined);
     await until(() => ownMetrics(server)['scrapes_in_flight'] === 1);
     const began = performance.now();
@@ -182,12 +182,12 @@ describe('stopping', () => {
     await expect(hanging).rejects.toMatchObject({ code: 'ECONNRESET' });
   });
 
-  test('before it was started, or while it starts, leaves nothing listening', async () => {
+  test('before or during the start leaves no address listening', async () => {
     const { server } = makeServer();
     await server.stop();
     expect(await server.start()).toEqual({
       ok: false,
-      problems: ['the server was stopped before it was listening'],
+      problems: ['the server was stopped while it was starting'],
     });
     const other = makeServer().server;
     const starting = other.start();

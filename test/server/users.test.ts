@@ -2,7 +2,7 @@ import { inspect } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import bcrypt from 'bcrypt';
 import { type Folder, makeFolder } from './support/folder.ts';
-import { ask, basic, makeServer, ownMetrics, rawConnection, withServer } from './support/harness.ts';
+import { basic, makeServer, ownMetrics, rawConnection, send, withServer } from './support/harness.ts';
 import { starting } from './support/status-fixtures.ts';
 
 const sentinel = 'SENTINEL-correct-horse';
@@ -21,20 +21,20 @@ describe('with users configured', () => {
     ['the right password', basic('alice', sentinel), 200],
     ['a wrong password', basic('alice', 'wrong'), 401],
     ['an unknown user', basic('mallory', sentinel), 401],
-    ['nobody', {}, 401],
+    ['no credentials', {}, 401],
     ['another scheme', { authorization: `Bearer ${sentinel}` }, 401],
     ['garbage', { authorization: 'Basic \u00e9' }, 401],
-  ])('%s gets the right answer on every path', async (_who, headers, status) => {
+  ])('%s gets the expected status on every path', async (_credentials, headers, status) => {
     await withServer({ webConfigFile }, async ({ url }) => {
       for (const path of ['/metrics', '/', '/api/v1/status']) {
-        const answer = await ask(`${url}${path}`, { headers: headers as Record<string, string> });
+        const answer = await send(`${url}${path}`, { headers: headers as Record<string, string> });
         expect(answer.status).toBe(status);
         if (status !== 401) continue;
         expect(answer.body).toBe('Unauthorized\n');
         expect(answer.headers['www-authenticate']).toBe('Basic realm="gitaly-exporter", charset="UTF-8"');
         expect(answer.headers['x-content-type-options']).toBe('nosniff');
       }
-      const other = await ask(`${url}/nothing`, { headers: headers as Record<string, string> });
+      const other = await send(`${url}/nothing`, { headers: headers as Record<string, string> });
       expect(other.status).toBe(status === 401 ? 401 : 404);
     });
   });
@@ -48,7 +48,7 @@ describe('with users configured', () => {
     '/-/ready/x',
     '/-/healthy;x',
     '/-/reload',
-  ])('no path that resembles an open one is open: %s', async (path) => {
+  ])('a path that resembles a public one is not public: %s', async (path) => {
     await withServer({ webConfigFile }, async ({ port }) => {
       const { socket, received } = rawConnection(port);
       socket.write(`GET ${path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`);
@@ -56,41 +56,41 @@ describe('with users configured', () => {
     });
   });
 
-  test('kubelet learns one word without a password; who has it learns the reason', async () => {
+  test('the readiness reason is shown only with a valid password', async () => {
     const ready = () => ({ ready: false, reason: 'praefect_mirror has not run yet.' });
     await withServer({ webConfigFile, ready, status: () => starting }, async ({ url }) => {
-      expect(await ask(`${url}/-/healthy`)).toMatchObject({ status: 200 });
-      expect(await ask(`${url}/-/ready?x`)).toMatchObject({ status: 503, body: 'Not ready.\n' });
-      expect(await ask(`${url}/-/ready`, { headers: basic('alice', 'wrong') })).toMatchObject({
+      expect(await send(`${url}/-/healthy`)).toMatchObject({ status: 200 });
+      expect(await send(`${url}/-/ready?x`)).toMatchObject({ status: 503, body: 'Not ready.\n' });
+      expect(await send(`${url}/-/ready`, { headers: basic('alice', 'wrong') })).toMatchObject({
         status: 503,
         body: 'Not ready.\n',
       });
-      expect(await ask(`${url}/-/ready`, { headers: basic('alice', sentinel) })).toMatchObject({
+      expect(await send(`${url}/-/ready`, { headers: basic('alice', sentinel) })).toMatchObject({
         status: 503,
         body: 'Not ready. praefect_mirror has not run yet.\n',
       });
     });
   });
 
-  test('refused scrapes are counted, other requests are not', async () => {
+  test('rejected scrapes are counted, other requests are not', async () => {
     await withServer({ webConfigFile }, async ({ url, server }) => {
-      await ask(`${url}/metrics`);
-      await ask(`${url}/`);
+      await send(`${url}/metrics`);
+      await send(`${url}/`);
       expect(ownMetrics(server)['scrape_rejected_total unauthorized']).toBe(1);
     });
   });
 
-  test('a flood of wrong passwords is turned away, and whoever was let in before still is', async () => {
+  test('a flood of wrong passwords is rejected, and a user who logged in before is still admitted', async () => {
     const costly = folder.write(
       'costly.yml',
       `basic_auth_users:\n  alice: ${bcrypt.hashSync(sentinel, 8)}\n`,
     );
     await withServer({ webConfigFile: costly }, async ({ url }) => {
-      expect((await ask(`${url}/metrics`, { headers: basic('alice', sentinel) })).status).toBe(200);
+      expect((await send(`${url}/metrics`, { headers: basic('alice', sentinel) })).status).toBe(200);
       const flood = Array.from({ length: 60 }, (_, i) =>
-        ask(`${url}/metrics`, { headers: basic('alice', `guess ${i}`) }),
+        send(`${url}/metrics`, { headers: basic('alice', `guess ${i}`) }),
       );
-      expect((await ask(`${url}/metrics`, { headers: basic('alice', sentinel) })).status).toBe(200);
+      expect((await send(`${url}/metrics`, { headers: basic('alice', sentinel) })).status).toBe(200);
       const statuses = new Set((await Promise.all(flood)).map(({ status }) => status));
       expect([...statuses].sort()).toEqual([401, 503]);
     });
@@ -98,7 +98,7 @@ describe('with users configured', () => {
 });
 
 describe('a password or a hash', () => {
-  test('appears in no answer, metric or line of the log, whatever goes wrong', async () => {
+  test('appears in no response, metric or log line, even when requests fail', async () => {
     const seen: string[] = [];
     await withServer({ webConfigFile }, async ({ url, port, server, log }) => {
       const attempts = [
@@ -117,19 +117,19 @@ describe('a password or a hash', () => {
           '/api/v1/%zz',
           `/${sentinel}?p=${sentinel}`,
         ]) {
-          seen.push(inspect(await ask(`${url}${path}`, { headers })));
+          seen.push(inspect(await send(`${url}${path}`, { headers })));
         }
-        seen.push(inspect(await ask(`${url}/-/reload`, { method: 'POST', headers })));
+        seen.push(inspect(await send(`${url}/-/reload`, { method: 'POST', headers })));
       }
       const { socket, received } = rawConnection(port);
       socket.write(`GET / HTTP/1.1\r\nHost: x\r\nAuthorization: ${sentinel}\u0001\r\n\r\n`);
       seen.push(await received);
       folder.write('users.yml', `basic_auth_users:\n  alice: ${sentinel}\n  ${hash}\n`);
-      seen.push(inspect(await ask(`${url}/metrics`, { headers: basic('alice', sentinel) })));
-      expect(log.join()).toContain('is not valid YAML');
+      seen.push(inspect(await send(`${url}/metrics`, { headers: basic('alice', sentinel) })));
+      expect(log.join()).toContain('not valid YAML');
       folder.write('users.yml', `basic_auth_users:\n  alice: ${sentinel}\n  bob: "${hash} "\n`);
-      seen.push(inspect(await ask(`${url}/metrics`, { headers: basic('alice', sentinel) })));
-      expect(log.join()).toContain('line 2, basic_auth_users.alice: is no bcrypt hash');
+      seen.push(inspect(await send(`${url}/metrics`, { headers: basic('alice', sentinel) })));
+      expect(log.join()).toContain('line 2, basic_auth_users.alice: is not a bcrypt hash');
       seen.push(inspect(server, { depth: 10 }), inspect(server.families(), { depth: 10 }), ...log);
     });
     for (const text of ['basic_auth_users: ', 'basic_auth_users:\n - ', 'tls_server_config:\n  key: ', '']) {

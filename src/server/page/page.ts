@@ -1,37 +1,39 @@
-/** The landing page: what is wrong now, each collector's state, the latest events, where else to look. */
+/** The page: verdict and problems, the demo's incidents, memory, collectors, recommendations, events, links. */
+import { durationText } from '../../lib/format.ts';
 import type { Assessment } from '../assessment.ts';
-import type { MaintenanceWindowView, StatusView } from '../status-view.ts';
-import { checksPanel } from './checks.ts';
-import { collectorsTable } from './collectors.ts';
-import { demoPanel } from './demo.ts';
-import { formatDuration } from './durations.ts';
-import { eventsList } from './events.ts';
-import { type Html, html, toText, verbatim } from './html.ts';
-import { memorySection } from './memory.ts';
-import { anchor, moment, verdictPanel } from './problems.ts';
-import { refreshSeconds, script } from './script.ts';
-import { style } from './style.ts';
-
-const colours = { critical: 'b3261e', warning: 'd98a00', unknown: '7a86c2', ok: '2b9a61' } as const;
+import type {
+  AlertView,
+  EventView,
+  IncidentView,
+  MaintenanceWindowView,
+  ProblemView,
+  StatusView,
+} from '../status-view.ts';
+import { refreshSeconds, script, style } from './assets.ts';
+import { anchor, type Html, html, timeTag, toText, verbatim } from './html.ts';
+import { checksSection, collectorsTable, memorySection, tag } from './sections.ts';
 
 export interface PageContent {
   readonly status: StatusView;
   readonly assessment: Assessment;
   readonly telemetryPath: string;
-  /** Clock.now(), to which all ages are reckoned. */
+  /** Clock.now(), the reference of all ages. */
   readonly now: number;
 }
+
+const iconColors = { critical: 'b3261e', warning: 'd98a00', unknown: '7a86c2', ok: '2b9a61' } as const;
 
 /** The whole document. Its links are relative, so that it works below any path of a proxy. */
 export function renderPage({ status, assessment, telemetryPath, now }: PageContent): string {
   const { program, target, demo, checks } = status;
+  const incidents = demo?.incidents ?? [];
   const links = [
     { text: 'Metrics', href: telemetryPath.slice(1) },
-    { text: 'This page as JSON', href: 'api/v1/status' },
-    { text: 'Ready?', href: '-/ready' },
+    { text: 'Status as JSON', href: 'api/v1/status' },
+    { text: 'Readiness', href: '-/ready' },
     ...status.links,
   ];
-  const icon = `data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E%3Ccircle cx='8' cy='8' r='7' fill='%23${colours[assessment.verdict]}'/%3E%3C/svg%3E`;
+  const icon = `data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E%3Ccircle cx='8' cy='8' r='7' fill='%23${iconColors[assessment.verdict]}'/%3E%3C/svg%3E`;
   return toText(html`<!doctype html>
 <html lang="en">
 <head>
@@ -44,27 +46,30 @@ export function renderPage({ status, assessment, telemetryPath, now }: PageConte
 <style>${verbatim(style)}</style>
 </head>
 <body>
-<a class="skip" href="#verdict">To what is wrong now</a>
-<div id="old" role="alert" hidden></div>
+<a class="skip" href="#verdict">Skip to the current status</a>
+<div id="old" class="banner" role="alert" hidden></div>
+<div id="notice" class="banner" role="alert" hidden></div>
 <header>
 <h1>${program.name} <span>${program.version}</span></h1>
-<p class="target">watches ${target}</p>
+<p class="target">Monitoring ${target}</p>
 </header>
 <main>
 ${verdictPanel(assessment, now)}
-${planned(status.maintenanceWindows ?? [], now)}
+${runningIncidents(incidents, now)}
+${assessment.problems.length > 0 && html`<ul class="problems" aria-label="Problems">${assessment.problems.map((one) => problemItem(one, now))}</ul>`}
+${(status.maintenanceWindows ?? []).map((window) => maintenanceWindow(window, now))}
+${incidents.length > 0 && incidentsSection(incidents)}
 ${status.memory && memorySection(status.memory, now)}
-${demo && demo.incidents.length > 0 && demoPanel(demo, now)}
 <h2 id="collectors">Collectors</h2>
 ${collectorsTable(assessment.collectors, now)}
-${checks && checksPanel(checks, now)}
-<h2>Latest events</h2>
+${checks && checksSection(checks, now)}
+<h2>Recent events</h2>
 ${eventsList(status.events, status.startedAt, now)}
-<p class="quiet running">Running for ${formatDuration(now - status.startedAt)}, since ${moment(status.startedAt, now)}.</p>
+<p class="quiet uptime">Up for ${durationText(now - status.startedAt)}, since ${timeTag(status.startedAt, now)}.</p>
 </main>
 <footer>
 <ul class="links">${links.map((link) => html`<li>${anchor(link)}</li>`)}</ul>
-<p class="quiet live">An open page keeps itself up to date, and says so when it cannot.</p>
+<p class="quiet live">This page refreshes every ${refreshSeconds} s, and warns when it cannot.</p>
 </footer>
 <script>${verbatim(script)}</script>
 </body>
@@ -72,8 +77,77 @@ ${eventsList(status.events, status.startedAt, now)}
 `);
 }
 
-const planned = (windows: readonly MaintenanceWindowView[], now: number): Html =>
-  html`${windows.map(
-    ({ endsAt, name }) =>
-      html`<p class="planned"><b>Planned work is under way:</b> ${name}${endsAt !== undefined && html`, until ${moment(endsAt, now)}`}. Alerts that it holds are held.</p>`,
-  )}`;
+const verdictPanel = ({ verdict, headline, summary }: Assessment, now: number): Html =>
+  html`<section class="verdict tone-${verdict}" aria-labelledby="verdict" role="status">
+<h2 id="verdict" tabindex="-1">${headline}</h2>
+<p>${summary} As of ${timeTag(now, now)}.</p>
+</section>`;
+
+const problemItem = (problem: ProblemView, now: number): Html => html`<li class="tone-${problem.severity}">
+<span class="tag">${problem.severity}</span>${problem.since !== undefined && html`<span class="since">since ${timeTag(problem.since, now)}, for ${durationText(now - problem.since)}</span>`}
+<h3>${problem.title}</h3>
+${problem.detail !== undefined && html`<p>${problem.detail}</p>`}
+${problem.action !== undefined && html`<p><b>Next step:</b> ${problem.action}</p>`}
+${problem.alert && alertLine(problem.alert, now)}
+${problem.link && html`<p>${anchor(problem.link)}</p>`}
+</li>`;
+
+function alertLine({ name, state, since, runbook }: AlertView, now: number): Html {
+  const began = since !== undefined && html` since ${timeTag(since, now)}`;
+  return html`<p><b>Alert:</b> ${name}${state !== undefined && html` (${state}${began})`}${runbook && html` · ${anchor(runbook)}`}</p>`;
+}
+
+const maintenanceWindow = ({ endsAt, name }: MaintenanceWindowView, now: number): Html =>
+  html`<p class="maintenance"><b>Maintenance window open:</b> ${name}${endsAt !== undefined && html`, until ${timeTag(endsAt, now)}`}. The alerts that it covers are suppressed.</p>`;
+
+const shownEvents = 20;
+
+function eventsList(events: readonly EventView[], startedAt: number, now: number): Html {
+  if (events.length === 0) {
+    return html`<p class="quiet">None since the exporter started ${durationText(now - startedAt)} ago.</p>`;
+  }
+  const older = events.length - shownEvents;
+  return html`<ol class="events">${events.slice(0, shownEvents).map((event) => eventItem(event, now))}</ol>
+${older > 0 && html`<p class="quiet">${older} older events are in the API.</p>`}`;
+}
+
+const eventItem = ({ at, kind, message }: EventView, now: number): Html =>
+  html`<li><span class="quiet">${timeTag(at, now)}, ${durationText(now - at)} ago</span><span><code>${kind}</code> ${message}</span></li>`;
+
+// --- The demo's incidents: plain forms, which work without script. An incident has one control, with one id:
+// the button that starts it, or while it runs, the button under the verdict that ends it. ---
+
+const incidentPath = (name: string): string => `demo/incidents/${encodeURIComponent(name)}`;
+
+function runningIncidents(incidents: readonly IncidentView[], now: number): Html | false {
+  const running = incidents.filter(({ runningSince }) => runningSince !== undefined);
+  return (
+    running.length > 0 &&
+    html`<ul class="running" aria-label="Running incidents">${running.map((one) => runningIncident(one, now))}</ul>`
+  );
+}
+
+function runningIncident(
+  { name, title, runningSince = 0, state, progress }: IncidentView,
+  now: number,
+): Html {
+  const isEnding = state === 'ending';
+  return html`<li>
+<div><b>${title}</b> ${tag('warning', '●', `${isEnding ? 'ending' : 'running'}, ${durationText(now - runningSince)}`)}${progress !== undefined && html`<p class="quiet">${progress}</p>`}</div>
+<form method="post" action="${incidentPath(name)}/end"><button id="incident-${name}" class="end"${isEnding && html` aria-disabled="true"`}>${isEnding ? 'Ending' : 'End'}<span class="skip">: ${title}</span></button></form>
+</li>`;
+}
+
+const incidentsSection = (incidents: readonly IncidentView[]): Html => html`<section aria-labelledby="demo">
+<h2 id="demo">Demo incidents</h2>
+<p class="quiet">The cluster is simulated, on a real PostgreSQL. Start an incident, then watch this page and the metrics.</p>
+<ul class="incidents">${incidents.map(incidentItem)}</ul>
+</section>`;
+
+const incidentItem = ({ name, title, description, runningSince, blockedBy }: IncidentView): Html => html`<li>
+<details id="about-${name}"><summary id="about-${name}-summary">${title}</summary><p class="quiet">${blockedBy !== undefined && html`It cannot run together with ${blockedBy}. `}${description}</p></details>
+${runningSince !== undefined ? tag('warning', '●', 'running') : blockedBy !== undefined ? html`<span class="quiet">blocked</span>` : startForm(name, title)}
+</li>`;
+
+const startForm = (name: string, title: string): Html =>
+  html`<form method="post" action="${incidentPath(name)}"><button id="incident-${name}">Start<span class="skip">: ${title}</span></button></form>`;

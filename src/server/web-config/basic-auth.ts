@@ -1,84 +1,91 @@
 /**
- * Basic authentication against bcrypt hashes. bcrypt is meant to be slow, so:
- * it runs in libuv's pool, off the event loop, one at a time (the pool has four threads, and compression and
- * DNS need them too), with a bounded queue; a name that does not exist costs as much as one that does; and who
- * was let in is remembered, as exporter-toolkit does, but by a keyed digest and never by the password itself.
+ * Basic authentication against bcrypt hashes. bcrypt is slow on purpose, so it runs in libuv's thread pool, off
+ * the event loop, one password at a time (the pool has four threads, which compression and DNS need too), with
+ * a bounded queue. A user that does not exist costs as much time as one that does. Successful logins are cached,
+ * as in exporter-toolkit, but under a keyed digest and never under the password itself.
  */
 import { createHmac, randomBytes } from 'node:crypto';
 import bcrypt from 'bcrypt';
 import type { Secret } from '../../lib/secret.ts';
+import { createSerialQueue } from '../../lib/serial-queue.ts';
 
-export type Verdict =
+export type AuthVerdict =
   | 'granted'
   | 'denied'
-  /** Too many are waiting to be checked already. */
+  /** Too many passwords are waiting to be checked. */
   | 'busy';
 
 export interface BasicAuth {
-  /** `header`: the request's Authorization. `users`: bcrypt hashes, not empty. */
+  /**
+   * @param header the request's Authorization
+   * @param users bcrypt hashes by user, not empty
+   * @param signal aborts when the client disconnects
+   */
   check(
     header: string | undefined,
     users: ReadonlyMap<string, Secret>,
     signal: AbortSignal,
-  ): Promise<Verdict>;
+  ): Promise<AuthVerdict>;
 }
 
 export interface BasicAuthOptions {
-  /** How many of those let in are remembered. */
-  readonly rememberedLimit?: number;
-  /** How many may wait for their turn. */
-  readonly waitingLimit?: number;
+  /** How many successful logins are cached. */
+  readonly cacheSize?: number;
+  /** How many checks may run or wait at the same time. */
+  readonly maxPending?: number;
   readonly compare?: (password: string, hash: string) => Promise<boolean>;
 }
 
 export function createBasicAuth(options: BasicAuthOptions = {}): BasicAuth {
-  const { rememberedLimit = 100, waitingLimit = 32, compare = bcrypt.compare } = options;
+  const { cacheSize = 100, maxPending = 32, compare = bcrypt.compare } = options;
   const key = randomBytes(32);
-  const remembered = new Set<string>();
-  let waiting = 0;
-  let turn: Promise<unknown> = Promise.resolve();
+  const cache = new Set<string>();
+  const queue = createSerialQueue();
+  let pending = 0;
 
-  /** Lengths first, so that no two different triples make the same bytes. */
+  /** With the lengths, so that no two different triples have the same bytes. */
   const digest = (...parts: readonly string[]): Buffer => {
     const mac = createHmac('sha256', key);
     for (const part of parts) mac.update(`${Buffer.byteLength(part)}:`).update(part);
     return mac.digest();
   };
 
-  /** Always the same cost for the same unknown name, of those that real users have. */
-  const dummy = (user: string, users: ReadonlyMap<string, Secret>): string => {
+  /** A hash that matches nothing. Its cost is one of the real users', always the same for the same name. */
+  const dummyHash = (user: string, users: ReadonlyMap<string, Secret>): string => {
     const costs = [...users.values()].map((hash) => bcryptCost(hash.reveal()));
     const cost = costs[digest(user).readUInt32BE() % costs.length] ?? '10';
     return `$2b$${cost}$${'abcdefghijklmnopqrstuu'}${'.'.repeat(31)}`;
   };
 
-  const inTurn = async (work: () => Promise<boolean>): Promise<boolean> => {
-    waiting += 1;
-    const mine = turn.then(work).finally(() => {
-      waiting -= 1;
-    });
-    turn = mine.catch(() => undefined);
-    return mine;
-  };
+  async function compareInTurn(password: string, hash: string, signal: AbortSignal): Promise<boolean> {
+    pending += 1;
+    const leave = await queue.enter(signal);
+    try {
+      return leave !== undefined && (await compare(password, hash));
+    } finally {
+      pending -= 1;
+      leave?.();
+    }
+  }
 
   return {
     async check(header, users, signal) {
       const credentials = parseBasic(header);
       if (credentials === undefined) return 'denied';
       const { user, password } = credentials;
-      const real = users.get(user);
-      const hash = real === undefined ? dummy(user, users) : real.reveal();
-      const memory = digest(user, hash, password).toString('base64');
-      if (real !== undefined && remembered.delete(memory)) {
-        remembered.add(memory); // The newest end: a Set keeps the order of insertion.
+      const known = users.get(user);
+      const hash = known === undefined ? dummyHash(user, users) : known.reveal();
+      const entry = digest(user, hash, password).toString('base64');
+      if (known !== undefined && cache.delete(entry)) {
+        cache.add(entry); // Now the newest: a Set keeps the order of insertion.
         return 'granted';
       }
-      if (waiting >= waitingLimit) return 'busy';
-      const matches = await inTurn(async () => !signal.aborted && compare(password, modern(hash)));
-      if (!matches || real === undefined) return 'denied';
-      remembered.add(memory);
-      const [oldest] = remembered;
-      if (remembered.size > rememberedLimit && oldest !== undefined) remembered.delete(oldest);
+      if (pending >= maxPending) return 'busy';
+      const isMatch = await compareInTurn(password, withSupportedPrefix(hash), signal);
+      if (!isMatch || known === undefined) return 'denied';
+      cache.add(entry);
+      const [oldest] = cache;
+      if (cache.size > cacheSize && oldest !== undefined) cache.delete(oldest);
       return 'granted';
     },
   };
@@ -93,7 +100,7 @@ function parseBasic(header: string | undefined): { user: string; password: strin
   return colon < 0 ? undefined : { user: text.slice(0, colon), password: text.slice(colon + 1) };
 }
 
-/** htpasswd writes $2y$, which is $2b$ by another name; the bcrypt package answers `false` to any but a and b. */
-const modern = (hash: string): string => hash.replace(/^\$2[xy]?\$/, '$2b$');
+/** htpasswd writes $2y$, another name of $2b$. The bcrypt package returns false for any prefix but $2a$ and $2b$. */
+const withSupportedPrefix = (hash: string): string => hash.replace(/^\$2[xy]?\$/, '$2b$');
 
 const bcryptCost = (hash: string): string => /^\$2[abxy]?\$(\d\d)/.exec(hash)?.[1] ?? '10';

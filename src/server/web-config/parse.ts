@@ -1,27 +1,30 @@
 /**
- * From the text of a web configuration file to a checked, frozen value, or to a list of everything that is
- * wrong with it: line, key, what was found, the mend. No message ever quotes a secret.
+ * Parses the text of a web configuration file into a validated, frozen value, or into a list of all its
+ * problems: line, key, what was found, how to fix it. No message ever quotes a secret.
  */
 import { resolve } from 'node:path';
 import { type Document, isMap, isNode, isScalar, LineCounter, parseDocument } from 'yaml';
 import { Secret } from '../../lib/secret.ts';
-import { clientAuthType, contradictions, type Path, type Problem } from './contradictions.ts';
 import {
   type ClientAuthType,
+  clientAuthType,
+  crossKeyProblems,
+  type KeyPath,
   knownKeys,
   type TlsInput,
   type WebConfigInput,
+  type WebConfigProblem,
   webConfigSchema,
 } from './schema.ts';
 import type { CipherSuite, Curve, TlsVersion } from './tls-names.ts';
 
 export interface WebConfig {
   readonly tls: TlsConfig | undefined;
-  /** Offered over TLS only, to clients that ask for it. */
-  readonly http2: boolean;
-  /** Set on every answer; an empty value takes away what would else be sent. */
+  /** The file enables HTTP/2, which this server does not support. */
+  readonly isHttp2Requested: boolean;
+  /** Set on every response; an empty value removes a default header. */
   readonly headers: ReadonlyMap<string, string>;
-  /** User -> bcrypt hash. Empty: everybody is let in. */
+  /** User -> bcrypt hash. Empty: no authentication. */
   readonly users: ReadonlyMap<string, Secret>;
   readonly rateLimit: { readonly intervalMs: number; readonly burst: number } | undefined;
 }
@@ -31,18 +34,18 @@ export interface TlsConfig {
   readonly key: PemSource;
   readonly clientCa: PemSource | undefined;
   readonly clientAuthType: ClientAuthType;
-  /** Empty: any name will do. */
+  /** Empty: any name. */
   readonly clientAllowedSans: readonly string[];
   readonly minVersion: TlsVersion;
   readonly maxVersion: TlsVersion;
   /** Empty: the default list. */
   readonly cipherSuites: readonly CipherSuite[];
   readonly preferServerCipherSuites: boolean;
-  /** Empty: OpenSSL's own. */
+  /** Empty: OpenSSL's default. */
   readonly curves: readonly Curve[];
 }
 
-/** `setting` is the key in the file, for messages. */
+/** `setting`: the key in the file, for messages. */
 export type PemSource =
   | { readonly kind: 'file'; readonly setting: string; readonly path: string }
   | { readonly kind: 'inline'; readonly setting: string; readonly pem: Secret };
@@ -52,60 +55,60 @@ export type ParsedWebConfig =
   /** One sentence each, in the order of the file. */
   | { readonly ok: false; readonly problems: readonly string[] };
 
-/** `directory`: what the paths in the file are relative to, which is the file's own directory. */
+/** @param directory the file's own: paths in the file are relative to it */
 export function parseWebConfig(text: string, directory: string): ParsedWebConfig {
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
   if (document.errors.length > 0) {
-    // The parser's own words quote the file, and with it perhaps a password: only its code is passed on.
+    // The parser's message quotes the file, perhaps with a password: only its code is reported.
     return {
       ok: false,
       problems: document.errors.map((error) => {
         const { line, col } = lines.linePos(error.pos[0]);
-        const what = error.code.toLowerCase().replaceAll('_', ' ');
-        return `line ${line}, column ${col}: this is not valid YAML (${what})`;
+        const reason = error.code.toLowerCase().replaceAll('_', ' ');
+        return `line ${line}, column ${col}: not valid YAML (${reason})`;
       }),
     };
   }
-  const report = (problems: readonly Problem[]): ParsedWebConfig => ({
+  const report = (problems: readonly WebConfigProblem[]): ParsedWebConfig => ({
     ok: false,
     problems: problems.map(({ path, message }) => {
       const line = lineOf(document, lines, path);
-      const place = [line === undefined ? undefined : `line ${line}`, path.join('.') || undefined];
-      return `${place.filter(Boolean).join(', ') || 'the file'}: ${message}`;
+      const location = [line === undefined ? undefined : `line ${line}`, path.join('.') || undefined];
+      return `${location.filter(Boolean).join(', ') || 'the file'}: ${message}`;
     }),
   });
 
-  const input = plain(document);
+  const input = toPlainData(document);
   if (input === undefined)
-    return report([{ path: [], message: 'has too many aliases: write the values out' }]);
+    return report([{ path: [], message: 'has too many aliases: write the values instead' }]);
   const parsed = webConfigSchema.safeParse(input);
   if (!parsed.success) return report(parsed.error.issues.flatMap((issue) => describe(issue, input)));
-  const problems = contradictions(parsed.data);
+  const problems = crossKeyProblems(parsed.data);
   if (problems.length > 0) return report(problems);
   return { ok: true, config: freeze(parsed.data, directory) };
 }
 
-function plain(document: Document): unknown {
+function toPlainData(document: Document): unknown {
   try {
     return document.toJS() ?? {};
   } catch {
-    return undefined; // The library's guard against aliases of aliases.
+    return undefined; // The library's limit on aliases of aliases.
   }
 }
 
 type Issue = NonNullable<ReturnType<typeof webConfigSchema.safeParse>['error']>['issues'][number];
 
-function describe(issue: Issue, input: unknown): Problem[] {
+function describe(issue: Issue, input: unknown): WebConfigProblem[] {
   const path = issue.path.filter((part) => typeof part !== 'symbol');
   if (issue.code === 'unrecognized_keys') {
     const known = knownKeys(path.join('.')).join(', ');
     return issue.keys.map((key) => ({
       path: [...path, key],
-      message: `this key is not known; known here: ${known}`,
+      message: `unknown key; known keys here: ${known}`,
     }));
   }
-  const found = quote(path, input);
+  const found = quoteValue(path, input);
   if (issue.code === 'invalid_type') {
     const expected = { object: 'a mapping of keys', record: 'a mapping of keys', array: 'a list' }[
       issue.expected as string
@@ -113,7 +116,7 @@ function describe(issue: Issue, input: unknown): Problem[] {
     return [
       {
         path,
-        message: `must be ${expected ?? `a ${issue.expected}`}${found}${path.length > 0 ? '; else remove the key' : ''}`,
+        message: `must be ${expected ?? `a ${issue.expected}`}${found}${path.length > 0 ? ', or remove the key' : ''}`,
       },
     ];
   }
@@ -123,13 +126,13 @@ function describe(issue: Issue, input: unknown): Problem[] {
   return [{ path, message: `${issue.message}${issue.message.startsWith('must ') ? found : ''}` }];
 }
 
-/** `, not "TLS14"`; of what may be a secret, only its kind. */
-function quote(path: Path, input: unknown): string {
+/** `, not "TLS14"`. Nothing for a value that may be a secret. */
+function quoteValue(path: KeyPath, input: unknown): string {
   let value: unknown = input;
   for (const part of path) value = (value as Record<string | number, unknown> | null)?.[part];
   if (value === null || value === undefined) return ', but it is empty';
-  const secret = path[0] === 'basic_auth_users' || path[1] === 'key' || path.length === 0;
-  if (secret || typeof value === 'object') return '';
+  const isSecret = path[0] === 'basic_auth_users' || path[1] === 'key' || path.length === 0;
+  if (isSecret || typeof value === 'object') return '';
   const text = JSON.stringify(value);
   return `, not ${text.length > 60 ? `${text.slice(0, 60)}...` : text}`;
 }
@@ -140,7 +143,7 @@ function freeze(input: WebConfigInput, directory: string): WebConfig {
   const users = Object.entries(input.basic_auth_users ?? {});
   return Object.freeze({
     tls: input.tls_server_config && freezeTls(input.tls_server_config, directory),
-    http2: http?.http2 ?? true,
+    isHttp2Requested: http?.http2 ?? false,
     headers: new Map(Object.entries(http?.headers ?? {})),
     users: new Map(users.map(([name, hash]) => [name, new Secret(hash)])),
     rateLimit:
@@ -162,7 +165,7 @@ function freezeTls(tls: TlsInput, directory: string): TlsConfig {
   const cert = source('cert');
   const key = source('key');
   if (cert === undefined || key === undefined)
-    throw new Error('contradictions() lets nothing without them pass');
+    throw new Error('internal error: crossKeyProblems() accepted a file without certificate or key');
   return Object.freeze({
     cert,
     key,
@@ -177,8 +180,8 @@ function freezeTls(tls: TlsInput, directory: string): TlsConfig {
   });
 }
 
-/** The line of the key at the path, or of the nearest thing around it that is in the file. */
-function lineOf(document: Document, lines: LineCounter, path: Path): number | undefined {
+/** The line of the key at the path, or of the closest enclosing key that is in the file. */
+function lineOf(document: Document, lines: LineCounter, path: KeyPath): number | undefined {
   for (let depth = path.length; depth > 0; depth--) {
     const parent = depth === 1 ? document.contents : document.getIn(path.slice(0, depth - 1), true);
     const last = path[depth - 1];

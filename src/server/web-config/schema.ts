@@ -1,12 +1,12 @@
 /**
  * The web configuration file: the format of Prometheus' exporter-toolkit (docs/web-configuration.md there), as
- * a schema for what was parsed from YAML. What the toolkit takes is taken; unknown keys are not.
+ * a schema for the parsed YAML. It accepts what the toolkit accepts, except unknown keys.
  */
 import { validateHeaderValue } from 'node:http';
 import { z } from 'zod';
 import { cipherSuiteNames, curveNames, tlsVersionNames } from './tls-names.ts';
 
-/** Go's tls.ClientAuthType, in rising order of what is asked of a client. */
+/** Go's tls.ClientAuthType, from the loosest to the strictest. */
 export const clientAuthTypes = [
   'NoClientCert',
   'RequestClientCert',
@@ -16,8 +16,8 @@ export const clientAuthTypes = [
 ] as const;
 export type ClientAuthType = (typeof clientAuthTypes)[number];
 
-/** The headers that the file may set, and what they may say; the toolkit's list. */
-export const configurableHeaders = {
+/** The headers that the file may set, and their allowed values: the toolkit's list. */
+const configurableHeaders = {
   'Content-Security-Policy': undefined,
   'X-Frame-Options': ['deny', 'sameorigin'],
   'X-Content-Type-Options': ['nosniff'],
@@ -25,14 +25,14 @@ export const configurableHeaders = {
   'Strict-Transport-Security': undefined,
 } as const satisfies Record<string, readonly string[] | undefined>;
 
-// YAML 1.1, which the toolkit reads, has more words for true and false than YAML 1.2.
-const words: Readonly<Record<string, boolean>> = { yes: true, on: true, no: false, off: false };
+// YAML 1.1, which the toolkit reads, has more spellings of true and false than YAML 1.2.
+const booleanWords: Readonly<Record<string, boolean>> = { yes: true, on: true, no: false, off: false };
 const boolean = z.preprocess(
-  (value) => (typeof value === 'string' ? (words[value.toLowerCase()] ?? value) : value),
+  (value) => (typeof value === 'string' ? (booleanWords[value.toLowerCase()] ?? value) : value),
   z.boolean(),
 );
 
-const path = z.string().min(1, 'is empty: give the path of a file, relative to this one');
+const path = z.string().min(1, 'is empty: set the path of a file, relative to this one');
 const pem = z.string().min(1, 'is empty: put the PEM text here, or remove the key');
 
 const header = z.preprocess((value) => (typeof value === 'number' ? String(value) : value), z.string());
@@ -43,7 +43,7 @@ const headers = z.record(z.string(), header).superRefine((given, context) => {
     const allowed = known[name];
     if (!Object.hasOwn(known, name)) {
       const names = Object.keys(known).join(', ');
-      context.addIssue({ code: 'custom', path: [name], message: `cannot be set; these can: ${names}` });
+      context.addIssue({ code: 'custom', path: [name], message: `cannot be set; only these can: ${names}` });
     } else if (value !== '' && allowed !== undefined && !allowed.includes(value)) {
       context.addIssue({
         code: 'custom',
@@ -51,7 +51,11 @@ const headers = z.record(z.string(), header).superRefine((given, context) => {
         message: `must be ${allowed.join(' or ')}, or empty`,
       });
     } else if (!fitsInHeader(name, value)) {
-      context.addIssue({ code: 'custom', path: [name], message: 'holds characters that no header may hold' });
+      context.addIssue({
+        code: 'custom',
+        path: [name],
+        message: 'contains characters that are not allowed in a header',
+      });
     }
   }
 });
@@ -70,11 +74,11 @@ const bcryptHash = /^\$2[abxy]?\$(0[4-9]|[12]\d|3[01])\$[./A-Za-z0-9]{53}$/;
 const users = z.record(z.string(), z.string()).superRefine((given, context) => {
   for (const [name, hash] of Object.entries(given)) {
     if (name.includes(':')) {
-      const message = 'holds a colon, which basic authentication cannot carry in the name of a user';
+      const message = 'contains a colon, which basic authentication does not allow in a user name';
       context.addIssue({ code: 'custom', path: [name], message });
     }
     if (!bcryptHash.test(hash)) {
-      const message = "is no bcrypt hash: make one with htpasswd -nBC 10 '' | tr -d ':\\n'";
+      const message = "is not a bcrypt hash: create one with htpasswd -nBC 10 '' | tr -d ':\\n'";
       context.addIssue({ code: 'custom', path: [name], message });
     }
   }
@@ -89,7 +93,7 @@ const duration = z.union([z.string(), z.number()]).transform((value, context) =>
 
 const unitMs: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
 
-/** `1m30s` in milliseconds, as Go's time.ParseDuration without the units below a millisecond. */
+/** `1m30s` in milliseconds: Go's time.ParseDuration, without units below a millisecond. */
 function goDuration(text: string): number | undefined {
   if (text === '0') return 0;
   if (!/^(\d+(\.\d+)?(ms|s|m|h))+$/.test(text)) return undefined;
@@ -109,7 +113,7 @@ export const webConfigSchema = z.strictObject({
       cert_file: path.optional(),
       key_file: path.optional(),
       client_ca_file: path.optional(),
-      // RequireClientCert is the toolkit's older name for RequireAnyClientCert.
+      // RequireClientCert is the toolkit's older name of RequireAnyClientCert.
       client_auth_type: z.enum([...clientAuthTypes, 'RequireClientCert', '']).optional(),
       client_allowed_sans: z.array(z.string().min(1)).optional(),
       min_version: z.enum(tlsVersionNames).default('TLS12'),
@@ -119,9 +123,7 @@ export const webConfigSchema = z.strictObject({
       curve_preferences: z.array(z.enum(curveNames)).optional(),
     })
     .optional(),
-  http_server_config: z
-    .strictObject({ http2: boolean.default(true), headers: headers.optional() })
-    .optional(),
+  http_server_config: z.strictObject({ http2: boolean.optional(), headers: headers.optional() }).optional(),
   basic_auth_users: users.optional(),
   rate_limit: z
     .strictObject({ interval: duration.default(0), burst: z.int().nonnegative().default(0) })
@@ -131,8 +133,8 @@ export const webConfigSchema = z.strictObject({
 export type WebConfigInput = z.output<typeof webConfigSchema>;
 export type TlsInput = NonNullable<WebConfigInput['tls_server_config']>;
 
-/** The keys that a mapping at this place may hold; for the message about one that it may not. */
-export function knownKeys(place: string): readonly string[] {
+/** The keys that are allowed in a section (`` is the top level), for the message about an unknown one. */
+export function knownKeys(section: string): readonly string[] {
   const shape = webConfigSchema.shape;
   const sections: Readonly<Record<string, object>> = {
     '': shape,
@@ -140,5 +142,69 @@ export function knownKeys(place: string): readonly string[] {
     http_server_config: shape.http_server_config.unwrap().shape,
     rate_limit: shape.rate_limit.unwrap().shape,
   };
-  return Object.keys(sections[place] ?? {});
+  return Object.keys(sections[section] ?? {});
+}
+
+/** Keys and indices from the top of the file. */
+export type KeyPath = readonly (string | number)[];
+
+export interface WebConfigProblem {
+  readonly path: KeyPath;
+  /** What is wrong with it, and how to fix it. */
+  readonly message: string;
+}
+
+/** Keys that are valid alone but not together, in the order of the file's sections. */
+export function crossKeyProblems(input: WebConfigInput): WebConfigProblem[] {
+  const problems: WebConfigProblem[] = [];
+  const limit = input.rate_limit;
+  if (limit !== undefined && limit.interval > 0 && limit.burst === 0) {
+    problems.push({
+      path: ['rate_limit', 'burst'],
+      message: 'must be 1 or more: 0 would reject every request',
+    });
+  }
+  const tls = input.tls_server_config;
+  if (tls === undefined) return problems;
+  const add = (key: string, message: string) => problems.push({ path: ['tls_server_config', key], message });
+
+  for (const name of ['cert', 'key', 'client_ca'] as const) {
+    const file = `${name}_file` as const;
+    if (tls[name] !== undefined && tls[file] !== undefined) {
+      add(file, `is set together with ${name}: remove one of them`);
+    }
+    if (name !== 'client_ca' && tls[name] === undefined && tls[file] === undefined) {
+      add(file, `is missing: TLS needs it (or ${name} with the PEM text itself)`);
+    }
+  }
+  const type = clientAuthType(tls);
+  const hasCa = tls.client_ca !== undefined || tls.client_ca_file !== undefined;
+  const caKey = tls.client_ca === undefined ? 'client_ca_file' : 'client_ca';
+  if (hasCa && type === 'NoClientCert') {
+    add(caKey, 'has no effect without client_auth_type: set RequireAndVerifyClientCert, or remove it');
+  }
+  if (!hasCa && type === 'RequireAndVerifyClientCert') {
+    const message = `is missing: without it ${type} would accept a certificate of any public CA`;
+    add('client_ca_file', message);
+  }
+  if (tls.client_allowed_sans !== undefined && !type.includes('Verify')) {
+    const message = `needs client_auth_type: RequireAndVerifyClientCert; with ${type} a client can put any name into its own certificate`;
+    add('client_allowed_sans', message);
+  }
+  if (tls.client_allowed_sans?.length === 0)
+    add('client_allowed_sans', 'is empty: list at least one, or remove it');
+  if (tlsVersionNames.indexOf(tls.min_version) > tlsVersionNames.indexOf(tls.max_version)) {
+    add('min_version', `is ${tls.min_version}, above max_version (${tls.max_version})`);
+  }
+  if (tls.cipher_suites?.length === 0) add('cipher_suites', 'is empty: list at least one, or remove it');
+  if (tls.curve_preferences?.length === 0)
+    add('curve_preferences', 'is empty: list at least one, or remove it');
+  return problems;
+}
+
+/** The type in effect: NoClientCert by default. */
+export function clientAuthType(tls: TlsInput): ClientAuthType {
+  const given = tls.client_auth_type;
+  if (given === undefined || given === '') return 'NoClientCert';
+  return given === 'RequireClientCert' ? 'RequireAnyClientCert' : given;
 }

@@ -1,27 +1,27 @@
 /**
- * The web configuration as it is at this moment. It is asked at every connection and every request, and reads
- * the files each time: bytes are compared, not times, since two changes within one tick of a file system's
- * clock would look like one. Four small files cost about a tenth of a millisecond.
+ * The web configuration as it is on disk at this moment. It is read at every connection and every request, and
+ * bytes are compared, not times: two changes within one tick of a file system's clock have the same time. Four
+ * small files cost about a tenth of a millisecond.
  *
- * It fails closed: while the file is wrong, nothing but /-/healthy is served, because the last good one may let
- * in whom the new one was written to keep out. Two things are gentler, and neither is about who is let in: a
- * pair of certificate and key that does not fit (one of the two is being replaced) leaves the old pair in use;
- * and what would make access looser than it is needs a restart, so that a file cut short while it is
- * being written never opens a door.
+ * It fails closed: while the file is invalid, nothing but /-/healthy is served, because the last valid one may
+ * grant access to users whom the new one was written to exclude. There are two exceptions, neither of which
+ * grants access. If certificate and key do not match (one of them is being replaced), the old pair stays in use.
+ * And a change that would loosen access needs a restart, so that a file that is half written never does.
  */
 import { readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { SecureContextOptions } from 'node:tls';
+import { codeOf } from '../../lib/errors.ts';
 import { parseWebConfig, type TlsConfig, type WebConfig } from './parse.ts';
 import { clientAuthTypes } from './schema.ts';
 import {
   checkSecureContext,
-  type Read,
+  type ReadResult,
   readClientCa,
   readPair,
   secureContextOptions,
   type TlsMaterial,
-} from './tls-material.ts';
+} from './tls.ts';
 
 export interface LoadedTls {
   readonly config: TlsConfig;
@@ -29,49 +29,54 @@ export interface LoadedTls {
   readonly options: SecureContextOptions;
 }
 
-/** A value that is replaced, never changed: compare it by identity to see whether anything is new. */
+/** Immutable: a reload with changes makes a new object, so identity tells whether anything changed. */
 export interface LoadedWebConfig {
   readonly config: WebConfig;
   readonly tls: LoadedTls | undefined;
 }
 
 export type WebConfigState =
-  /** `warning`: served all the same, as the text says. */
+  /** `warning`: in use, but not all of it is as on disk. */
   | { readonly ok: true; readonly loaded: LoadedWebConfig; readonly warning?: string }
-  /** Refuse everything. */
+  /** Every request is rejected. */
   | { readonly ok: false; readonly problem: string };
 
 export interface WebConfigSource {
   /** Reads the files again; never throws. */
   current(): WebConfigState;
-  /** What `current` found last, without reading. */
+  /** The last result of `current`, without reading. */
   last(): WebConfigState;
-  /** Told of each change that `current` finds, before it returns; once, however many requests meet it. */
+  /** Calls the listener once for each change that `current` finds, before it returns. */
   subscribe(listener: (state: WebConfigState) => void): () => void;
 }
 
-const nothing: LoadedWebConfig = {
-  config: { tls: undefined, http2: true, headers: new Map(), users: new Map(), rateLimit: undefined },
+const emptyConfig: LoadedWebConfig = {
+  config: {
+    tls: undefined,
+    isHttp2Requested: false,
+    headers: new Map(),
+    users: new Map(),
+    rateLimit: undefined,
+  },
   tls: undefined,
 };
 
-/** Where no file is given: plain HTTP, everybody let in. */
+/** Without a file: plain HTTP, no authentication. */
 export const noWebConfig: WebConfigSource = {
-  current: () => ({ ok: true, loaded: nothing }),
-  last: () => ({ ok: true, loaded: nothing }),
+  current: () => ({ ok: true, loaded: emptyConfig }),
+  last: () => ({ ok: true, loaded: emptyConfig }),
   subscribe: () => () => undefined,
 };
 
-/** Reads the file for the first time; `problem` lists everything that is wrong with it, one a line. */
-export function openWebConfig(file: string): Read<WebConfigSource> {
-  let cached: { readonly text: string; readonly result: Read<WebConfig> } | undefined;
-  const readFile = (): Read<WebConfig> => {
+/** Reads the file for the first time. `problem` has one problem per line. */
+export function openWebConfig(file: string): ReadResult<WebConfigSource> {
+  let cached: { readonly text: string; readonly result: ReadResult<WebConfig> } | undefined;
+  const readFile = (): ReadResult<WebConfig> => {
     let text: string;
     try {
       text = readFileSync(file, 'utf8');
     } catch (error) {
-      const code = (error as NodeJS.ErrnoException).code ?? 'unknown';
-      return { ok: false, problem: `${file} cannot be read (${code})` };
+      return { ok: false, problem: `${file} cannot be read (${codeOf(error) ?? 'unknown'})` };
     }
     if (cached?.text !== text) cached = { text, result: parse(text, file) };
     return cached.result;
@@ -81,21 +86,17 @@ export function openWebConfig(file: string): Read<WebConfigSource> {
   if (!parsed.ok) return parsed;
   const initial = load(parsed.value, undefined);
   if (!initial.ok) return { ok: false, problem: `${file}: ${initial.problem}` };
-  const { http2 } = parsed.value;
-  let good = initial.loaded;
+  let lastValid = initial.loaded;
   let state: WebConfigState = initial;
   const listeners = new Set<(state: WebConfigState) => void>();
 
   const next = (): WebConfigState => {
-    const now = readFile();
-    if (!now.ok) return now;
-    const looser = loosened(good, now.value);
-    if (looser !== undefined) return { ok: false, problem: `${file}: ${looser}` };
-    const found = load(now.value, good);
-    if (!found.ok) return { ok: false, problem: `${file}: ${found.problem}` };
-    return found.loaded.tls !== undefined && now.value.http2 !== http2
-      ? { warning: 'http2 was changed: that holds from the next start on', ...found }
-      : found;
+    const read = readFile();
+    if (!read.ok) return read;
+    const problem = looseningOf(lastValid, read.value);
+    if (problem !== undefined) return { ok: false, problem: `${file}: ${problem}` };
+    const result = load(read.value, lastValid);
+    return result.ok ? result : { ok: false, problem: `${file}: ${result.problem}` };
   };
 
   return {
@@ -107,86 +108,93 @@ export function openWebConfig(file: string): Read<WebConfigSource> {
         return () => listeners.delete(listener);
       },
       current() {
-        const before = state;
+        const previous = state;
         state = next();
-        if (state.ok) good = state.loaded;
-        if (!same(before, state)) for (const listener of listeners) listener(state);
+        if (state.ok) lastValid = state.loaded;
+        if (!isSameState(previous, state)) for (const listener of listeners) listener(state);
         return state;
       },
     },
   };
 }
 
-function parse(text: string, file: string): Read<WebConfig> {
+function parse(text: string, file: string): ReadResult<WebConfig> {
   const result = parseWebConfig(text, dirname(file));
   return result.ok
     ? { ok: true, value: result.config }
     : { ok: false, problem: result.problems.map((line) => `${file}: ${line}`).join('\n') };
 }
 
-/** `before`: what is in use; its values are handed on where nothing changed, so that identity tells of change. */
-function load(config: WebConfig, before: LoadedWebConfig | undefined): WebConfigState {
-  // Over a socket that was opened in plain, TLS cannot begin: the section waits for a restart.
-  if (before !== undefined && before.tls === undefined && config.tls !== undefined) {
+/** @param previous in use until now; its objects are reused where nothing changed */
+function load(config: WebConfig, previous: LoadedWebConfig | undefined): WebConfigState {
+  // A socket that listens for plain HTTP cannot switch to TLS.
+  if (previous !== undefined && previous.tls === undefined && config.tls !== undefined) {
     return {
       ok: true,
-      loaded: keep(before, { config, tls: undefined }),
-      warning: 'TLS was added to the web configuration file: it begins with the next start',
+      loaded: reuse(previous, { config, tls: undefined }),
+      warning: 'TLS was added to the web configuration file: restart the exporter to enable it',
     };
   }
-  if (config.tls === undefined) return { ok: true, loaded: keep(before, { config, tls: undefined }) };
+  if (config.tls === undefined) return { ok: true, loaded: reuse(previous, { config, tls: undefined }) };
 
-  const clientCa = readClientCa(config.tls, before?.tls?.material);
+  const clientCa = readClientCa(config.tls, previous?.tls?.material);
   if (!clientCa.ok) return { ok: false, problem: clientCa.problem };
-  const pair = readPair(config.tls, before?.tls?.material);
-  const oldPair = before?.tls?.material;
+  const pair = readPair(config.tls, previous?.tls?.material);
+  const oldPair = previous?.tls?.material;
   if (!pair.ok && oldPair === undefined) return { ok: false, problem: pair.problem };
   const { cert, key } = pair.ok ? pair.value : (oldPair as TlsMaterial);
   const material = { cert, key, clientCa: clientCa.value };
-  const tls = keepTls(before?.tls, config.tls, material);
+  const tls = reuseTls(previous?.tls, config.tls, material);
   if (!tls.ok) return { ok: false, problem: tls.problem };
-  const loaded = keep(before, { config, tls: tls.value });
+  const loaded = reuse(previous, { config, tls: tls.value });
   return pair.ok
     ? { ok: true, loaded }
-    : { ok: true, loaded, warning: `${pair.problem}; the certificate read before stays in use` };
+    : { ok: true, loaded, warning: `${pair.problem}; the previous certificate stays in use` };
 }
 
-function keep(before: LoadedWebConfig | undefined, now: LoadedWebConfig): LoadedWebConfig {
-  return before !== undefined && before.config === now.config && before.tls === now.tls ? before : now;
+function reuse(previous: LoadedWebConfig | undefined, next: LoadedWebConfig): LoadedWebConfig {
+  return previous !== undefined && previous.config === next.config && previous.tls === next.tls
+    ? previous
+    : next;
 }
 
-function keepTls(before: LoadedTls | undefined, config: TlsConfig, material: TlsMaterial): Read<LoadedTls> {
+function reuseTls(
+  previous: LoadedTls | undefined,
+  config: TlsConfig,
+  material: TlsMaterial,
+): ReadResult<LoadedTls> {
   if (
-    before?.config === config &&
-    before.material.cert === material.cert &&
-    before.material.key === material.key &&
-    before.material.clientCa === material.clientCa
+    previous?.config === config &&
+    previous.material.cert === material.cert &&
+    previous.material.key === material.key &&
+    previous.material.clientCa === material.clientCa
   ) {
-    return { ok: true, value: before };
+    return { ok: true, value: previous };
   }
   const options = checkSecureContext(secureContextOptions(config, material));
   return options.ok ? { ok: true, value: { config, material, options: options.value } } : options;
 }
 
-/** In which way the new file would let in more than what is in force, if it does. */
-function loosened(inForce: LoadedWebConfig, now: WebConfig): string | undefined {
-  const before = inForce.tls?.config;
-  const restart = 'if that is meant, restart the exporter';
-  if (inForce.config.users.size > 0 && now.users.size === 0)
-    return `basic_auth_users is gone, which would let everybody in; ${restart}`;
+/** How the new file would loosen access compared to the one in use, if it does. */
+function looseningOf(inUse: LoadedWebConfig, next: WebConfig): string | undefined {
+  const before = inUse.tls?.config;
+  const restart = 'if this is intended, restart the exporter';
+  if (inUse.config.users.size > 0 && next.users.size === 0)
+    return `basic_auth_users was removed, which would disable authentication; ${restart}`;
   if (before === undefined) return undefined;
-  if (now.tls === undefined) return `tls_server_config is gone, which would turn encryption off; ${restart}`;
+  if (next.tls === undefined)
+    return `tls_server_config was removed, which would disable encryption; ${restart}`;
   const rank = (config: TlsConfig) => clientAuthTypes.indexOf(config.clientAuthType);
-  if (rank(now.tls) < rank(before)) {
-    return `client_auth_type is now ${now.tls.clientAuthType}, which asks less of clients than ${before.clientAuthType}; ${restart}`;
+  if (rank(next.tls) < rank(before)) {
+    return `client_auth_type is now ${next.tls.clientAuthType}, which is looser than ${before.clientAuthType}; ${restart}`;
   }
-  if (before.clientAllowedSans.length > 0 && now.tls.clientAllowedSans.length === 0) {
-    return `client_allowed_sans is gone, which would let in clients of every name; ${restart}`;
+  if (before.clientAllowedSans.length > 0 && next.tls.clientAllowedSans.length === 0) {
+    return `client_allowed_sans was removed, which would accept clients with any name; ${restart}`;
   }
   return undefined;
 }
 
-function same(a: WebConfigState, b: WebConfigState): boolean {
+function isSameState(a: WebConfigState, b: WebConfigState): boolean {
   if (a.ok && b.ok) return a.loaded === b.loaded && a.warning === b.warning;
   return !a.ok && !b.ok && a.problem === b.problem;
 }

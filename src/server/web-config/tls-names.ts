@@ -1,4 +1,4 @@
-/** The names that Go gives to TLS versions, cipher suites and curves, and OpenSSL's names for the same. */
+/** Go's names of TLS versions, cipher suites and curves, and OpenSSL's names of the same. */
 
 /** https://pkg.go.dev/crypto/tls#pkg-constants, without `Version`. */
 export const tlsVersions = {
@@ -8,18 +8,18 @@ export const tlsVersions = {
   TLS13: 'TLSv1.3',
 } as const;
 export type TlsVersion = keyof typeof tlsVersions;
-/** In rising order. */
+/** In ascending order. */
 export const tlsVersionNames = Object.keys(tlsVersions) as TlsVersion[];
 
-/** Always on where TLS 1.3 is: Go does not let them be chosen either. */
-export const tls13Suites = [
+/** Always enabled with TLS 1.3: Go does not let them be chosen either. */
+const tls13Suites = [
   'TLS_AES_128_GCM_SHA256',
   'TLS_AES_256_GCM_SHA384',
   'TLS_CHACHA20_POLY1305_SHA256',
 ] as const;
 
-/** The suites up to TLS 1.2 that Go counts as secure (tls.CipherSuites()). */
-export const tls12Suites = {
+/** The suites up to TLS 1.2 that Go considers secure (tls.CipherSuites()). */
+const tls12Suites = {
   TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA: 'ECDHE-ECDSA-AES128-SHA',
   TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA: 'ECDHE-ECDSA-AES256-SHA',
   TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA: 'ECDHE-RSA-AES128-SHA',
@@ -32,16 +32,10 @@ export const tls12Suites = {
   TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256: 'ECDHE-RSA-CHACHA20-POLY1305',
 } as const;
 
-/** What HTTP/2 demands of TLS 1.2 (RFC 9113, 9.2.2): one of these, by the kind of the server's key. */
-export const http2Suites = [
-  'TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256',
-  'TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256',
-] as const;
-
 export type CipherSuite = keyof typeof tls12Suites | (typeof tls13Suites)[number];
 export const cipherSuiteNames = [...Object.keys(tls12Suites), ...tls13Suites] as CipherSuite[];
 
-/** With none chosen: those with forward secrecy and authenticated encryption, ordered by speed in hardware. */
+/** The default: suites with forward secrecy and authenticated encryption, ordered by speed in hardware. */
 export const defaultSuites: readonly CipherSuite[] = [
   ...tls13Suites,
   'TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256',
@@ -64,8 +58,8 @@ export const curveNames = Object.keys(curves) as Curve[];
 const isTls13Suite = (name: CipherSuite): boolean => (tls13Suites as readonly string[]).includes(name);
 
 /**
- * OpenSSL's cipher list. The suites of TLS 1.3 are always in it, as in Go: Node would else take TLS 1.3 away
- * from whoever lists only suites of TLS 1.2.
+ * OpenSSL's cipher list. It always contains the suites of TLS 1.3, as in Go: without them, a list of TLS 1.2
+ * suites would make Node disable TLS 1.3.
  */
 export function opensslCiphers(suites: readonly CipherSuite[]): string {
   const older = suites.filter((name) => !isTls13Suite(name)) as (keyof typeof tls12Suites)[];

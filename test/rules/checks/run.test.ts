@@ -12,7 +12,7 @@ import { checkIds } from '../../../src/rules/checks/ids.ts';
 import { nothingKnown } from '../../../src/rules/checks/inputs.ts';
 import { checkBlock, checkMetrics } from '../../../src/rules/checks/metrics.ts';
 import { checksPage } from '../../../src/rules/checks/view.ts';
-import type { ApiRoute } from '../../../src/server/routes.ts';
+import type { ApiRoute } from '../../../src/server/api.ts';
 import { samplesOfBlock } from '../../sources/gitaly/support.ts';
 import { inputs, servers } from './change.ts';
 import { captured } from './support.ts';

@@ -8,10 +8,12 @@ import { until } from './harness.ts';
 export interface Tab {
   open(url: string): Promise<void>;
   resize(width: number, height: number): Promise<void>;
+  /** From the next navigation on, the page's own script does not run; `evaluate` still does. */
+  disableScript(): Promise<void>;
   /** The value of a JavaScript expression in the page; a promise is awaited. */
   evaluate(expression: string): Promise<unknown>;
-  /** What the page's console and the browser complained of: policies that were violated, requests that failed. */
-  readonly complaints: readonly string[];
+  /** Errors in the page's console: policy violations, failed requests, exceptions. */
+  readonly errors: readonly string[];
 }
 
 const flags = [
@@ -24,7 +26,7 @@ export async function withBrowser(body: (tab: Tab) => Promise<void>): Promise<vo
   const browser = spawn('chromium', [...flags, `--user-data-dir=${profile}`, 'about:blank'], {
     stdio: 'ignore',
   });
-  const gone = new Promise((resolve) => browser.once('exit', resolve));
+  const exited = new Promise((resolve) => browser.once('exit', resolve));
   try {
     const portFile = join(profile, 'DevToolsActivePort');
     await until(() => existsSync(portFile) && readFileSync(portFile, 'utf8').includes('\n'), 20_000);
@@ -36,7 +38,7 @@ export async function withBrowser(body: (tab: Tab) => Promise<void>): Promise<vo
     await body(await attach(targets.find(({ type }) => type === 'page')!.webSocketDebuggerUrl));
   } finally {
     browser.kill('SIGKILL');
-    await gone;
+    await exited;
     rmSync(profile, { recursive: true, force: true, maxRetries: 5 });
   }
 }
@@ -44,26 +46,26 @@ export async function withBrowser(body: (tab: Tab) => Promise<void>): Promise<vo
 async function attach(url: string): Promise<Tab> {
   const socket = new WebSocket(url);
   await new Promise((resolve) => socket.addEventListener('open', resolve, { once: true }));
-  const answers = new Map<number, (result: Record<string, unknown>) => void>();
-  const complaints: string[] = [];
+  const pending = new Map<number, (result: Record<string, unknown>) => void>();
+  const errors: string[] = [];
   let loads = 0;
   let last = 0;
   socket.addEventListener('message', ({ data }) => {
     const { id, method, params, result } = JSON.parse(String(data));
-    if (id !== undefined) answers.get(id)?.(result ?? {});
+    if (id !== undefined) pending.get(id)?.(result ?? {});
     if (method === 'Page.loadEventFired') loads += 1;
-    if (method === 'Log.entryAdded') complaints.push(params.entry.text);
-    if (method === 'Runtime.exceptionThrown') complaints.push(params.exceptionDetails.text);
+    if (method === 'Log.entryAdded') errors.push(params.entry.text);
+    if (method === 'Runtime.exceptionThrown') errors.push(params.exceptionDetails.text);
   });
   const call = (method: string, params: object = {}): Promise<Record<string, unknown>> =>
     new Promise((resolve) => {
       last += 1;
-      answers.set(last, resolve);
+      pending.set(last, resolve);
       socket.send(JSON.stringify({ id: last, method, params }));
     });
   for (const domain of ['Page', 'Log', 'Runtime']) await call(`${domain}.enable`);
   return {
-    complaints,
+    errors,
     async open(address) {
       const before = loads;
       await call('Page.navigate', { url: address });
@@ -72,6 +74,9 @@ async function attach(url: string): Promise<Tab> {
     async resize(width, height) {
       const metrics = { width, height, deviceScaleFactor: 1, mobile: false };
       await call('Emulation.setDeviceMetricsOverride', metrics);
+    },
+    async disableScript() {
+      await call('Emulation.setScriptExecutionDisabled', { value: true });
     },
     async evaluate(expression) {
       const { result } = await call('Runtime.evaluate', {

@@ -1,4 +1,4 @@
-/** Authorities, server and client certificates, made by openssl in a temporary folder. */
+/** CAs, server and client certificates, made by openssl in a temporary folder. */
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -15,15 +15,15 @@ export interface Certificates {
   readonly folder: string;
   readonly ca: Pair;
   readonly otherCa: Pair;
-  /** For localhost and 127.0.0.1, by `ca`. */
+  /** For localhost and 127.0.0.1, issued by `ca`. */
   readonly server: Pair;
-  /** As `server`, with a key of its own. */
+  /** As `server`, with another key. */
   readonly renewedServer: Pair;
-  /** By `ca`, for prometheus.example and spiffe://example/prometheus. */
+  /** Issued by `ca`, for prometheus.example and spiffe://example/prometheus. */
   readonly client: Pair;
-  /** By `ca`, for intruder.example. */
+  /** Issued by `ca`, for intruder.example. */
   readonly otherClient: Pair;
-  /** By `otherCa`, for prometheus.example. */
+  /** Issued by `otherCa`, for prometheus.example. */
   readonly foreignClient: Pair;
   remove(): void;
 }
@@ -37,7 +37,7 @@ export function makeCertificates(): Certificates {
     return { certFile, keyFile, cert: readFileSync(certFile, 'utf8'), key: readFileSync(keyFile, 'utf8') };
   };
   const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];
-  const authority = (name: string): Pair => {
+  const selfSigned = (name: string): Pair => {
     openssl(
       'req',
       '-x509',
@@ -64,8 +64,8 @@ export function makeCertificates(): Certificates {
   };
   return {
     folder,
-    ca: authority('ca'),
-    otherCa: authority('other-ca'),
+    ca: selfSigned('ca'),
+    otherCa: selfSigned('other-ca'),
     server: issued('server', 'ca', 'DNS:localhost,IP:127.0.0.1', 'serverAuth'),
     renewedServer: issued('renewed', 'ca', 'DNS:localhost,IP:127.0.0.1', 'serverAuth'),
     client: issued(

@@ -1,4 +1,4 @@
-/** A real server on a free port with everything it serves made up, and clients for it. */
+/** A real server on a free port that serves fixtures, and clients for it. */
 import { request as httpRequest, type IncomingHttpHeaders } from 'node:http';
 import { request as httpsRequest, type RequestOptions } from 'node:https';
 import { connect, type Socket } from 'node:net';
@@ -12,7 +12,7 @@ export interface Running {
   readonly server: Server;
   readonly port: number;
   readonly url: string;
-  /** Everything logged so far, one line each, with all fields as util.inspect shows them. */
+  /** Everything logged so far, one line each, with all fields in util.inspect's format. */
   readonly log: readonly string[];
 }
 
@@ -40,7 +40,7 @@ export function makeServer(more: Partial<ServerOptions> = {}): { server: Server;
   return { server, lines };
 }
 
-/** Runs the body against a started server, and stops it whatever happens. */
+/** Runs the body against a started server, which is stopped in any case. */
 export async function withServer(
   more: Partial<ServerOptions>,
   body: (running: Running) => Promise<void>,
@@ -56,19 +56,20 @@ export async function withServer(
   }
 }
 
-export interface Answer {
+export interface TestResponse {
   readonly status: number;
   readonly headers: IncomingHttpHeaders;
   readonly body: string;
 }
 
-export interface Asking extends Omit<RequestOptions, 'headers'> {
+export interface SendOptions extends Omit<RequestOptions, 'headers'> {
+  readonly ALPNProtocols?: readonly string[];
   readonly headers?: Record<string, string>;
   readonly body?: string;
 }
 
-/** One request on a connection of its own, unless an agent is given. */
-export function ask(url: string, { body, ...options }: Asking = {}): Promise<Answer> {
+/** Sends one request, on its own connection unless an agent is given. */
+export function send(url: string, { body, ...options }: SendOptions = {}): Promise<TestResponse> {
   const make = url.startsWith('https:') ? httpsRequest : httpRequest;
   return new Promise((resolve, reject) => {
     const request = make(url, { agent: false, ...options }, (response) => {
@@ -92,7 +93,7 @@ export const basic = (user: string, password: string): Record<string, string> =>
   authorization: `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}`,
 });
 
-/** A connection by hand; `received` resolves with all that came when the server closes it. */
+/** A raw connection; `received` resolves with everything received when the server closes it. */
 export function rawConnection(port: number): { socket: Socket; received: Promise<string> } {
   const socket = connect(port, '127.0.0.1');
   let text = '';
@@ -103,16 +104,16 @@ export function rawConnection(port: number): { socket: Socket; received: Promise
   return { socket, received: new Promise((resolve) => socket.on('close', () => resolve(text))) };
 }
 
-/** Waits until the condition holds; fails when it does not within the limit. */
+/** Waits until the condition is true; throws after the limit. */
 export async function until(condition: () => boolean | Promise<boolean>, limitMs = 5000): Promise<void> {
   const end = performance.now() + limitMs;
   while (!(await condition())) {
-    if (performance.now() > end) throw new Error(`did not come to be within ${limitMs} ms: ${condition}`);
+    if (performance.now() > end) throw new Error(`not true within ${limitMs} ms: ${condition}`);
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
 }
 
-/** A promise that is settled from outside. */
+/** A promise that is resolved from outside. */
 export function latch<T = void>(): { promise: Promise<T>; open: (value: T) => void } {
   let open: (value: T) => void = () => undefined;
   const promise = new Promise<T>((resolve) => {

@@ -1,4 +1,4 @@
-/** States of the exporter as app.ts would describe them, for the page and the assessment. */
+/** States of the exporter, for the page and the assessment. */
 import type { CollectorView, StatusView } from '../../../src/server/status-view.ts';
 
 export const now = Date.UTC(2026, 2, 1, 3, 12, 5);
@@ -17,7 +17,7 @@ const collector = (name: string, title: string, more: Partial<CollectorView> = {
 });
 
 const collectors: readonly CollectorView[] = [
-  collector('praefect_probe', "Whether Praefect's database answers", {
+  collector('praefect_probe', "Availability of Praefect's database", {
     readAt: ago(3),
     durationMs: 1.4,
     everyMs: 5000,
@@ -37,7 +37,7 @@ const collectors: readonly CollectorView[] = [
     durationMs: 710,
     everyMs: 71_000,
     maxAgeMs: 142_000,
-    stretchedBy: "the database's budget of 1 % allows no more",
+    slowedBy: 'the database time limit of 1%',
     series: 1284,
   }),
   collector('praefect_tables', 'Size, bloat and wraparound of the tables', {
@@ -49,7 +49,7 @@ const collectors: readonly CollectorView[] = [
     state: 'empty',
     readAt: undefined,
     series: 0,
-    message: 'this schema has no verification (14.10 and later do)',
+    message: 'this schema has no verification (GitLab 14.10 and later have it)',
   }),
   { name: 'process', title: "The exporter's own process", state: 'ok', series: 38, durationMs: 1 },
 ];
@@ -76,7 +76,7 @@ export const healthy: StatusView = {
     {
       at: ago(7512),
       kind: 'storage_unhealthy',
-      message: 'gitaly-2 of virtual storage default is seen by 0 of 3 Praefects.',
+      message: 'gitaly-2 of virtual storage default is healthy for 0 of 3 Praefects.',
       labels: { virtual_storage: 'default', storage: 'gitaly-2' },
     },
     {
@@ -111,8 +111,14 @@ export const incident: StatusView = {
       action:
         'Bring gitaly-2 back first. Only if it is lost for good: praefect accept-dataloss, which loses the newest writes.',
       link: {
-        text: 'Runbook: repositories unavailable',
-        href: 'https://docs.example.com/runbooks/unavailable',
+        text: 'Storage dashboard',
+        href: 'https://grafana.example.com/d/storages',
+      },
+      alert: {
+        name: 'PraefectRepositoriesUnavailable',
+        state: 'firing',
+        since: ago(424),
+        runbook: { text: 'Runbook', href: 'https://docs.example.com/runbooks/unavailable' },
       },
     },
   ],
@@ -134,7 +140,7 @@ export const incident: StatusView = {
             reason: 'timeout',
             since: ago(95),
             readAt: ago(155),
-            message: 'no answer within 5 s, three times in a row',
+            message: 'no response within 5 s, three times in a row',
             series: 0,
           }
         : one,
@@ -161,7 +167,7 @@ export const demo: StatusView = {
       {
         name: 'storage-dies',
         title: 'A storage dies',
-        description: 'gitaly-2 stops answering: Praefects mark it unhealthy and fail over.',
+        description: 'gitaly-2 stops responding: the Praefects mark it unhealthy and fail over.',
         runningSince: ago(64),
       },
       {
@@ -172,12 +178,12 @@ export const demo: StatusView = {
       {
         name: 'replication-stalls',
         title: 'Replication stalls',
-        description: 'Jobs are queued and nobody takes them.',
+        description: 'Jobs are queued, but no Praefect processes them.',
       },
       {
         name: 'replica-lost',
         title: 'A replica is lost',
-        description: 'A repository has no copy left on gitaly-3.',
+        description: 'A repository has no replica left on gitaly-3.',
       },
       {
         name: 'database-read-only',
@@ -188,19 +194,27 @@ export const demo: StatusView = {
   },
 };
 
-/** Every text that comes from outside, as an attacker who may name a storage would write it. */
+/** A text from outside, as an attacker who can name a storage would write it. */
 export const hostileText = `"><script>alert(1)</script><img src=x onerror=alert(2)>'\`&amp;\u202Egnp.exe\u0000`;
 
-/** A status in which all of these say `text`. */
-export const saying = (text: string, href = text): StatusView => ({
+/** A status in which every text is `text`. */
+export const withText = (text: string, href = text): StatusView => ({
   program: { name: text, version: text },
   target: text,
   startedAt: ago(100),
   problems: [
-    { severity: 'critical', title: text, since: ago(50), detail: text, action: text, link: { text, href } },
+    {
+      severity: 'critical',
+      title: text,
+      since: ago(50),
+      detail: text,
+      action: text,
+      link: { text, href },
+      alert: { name: text, state: 'pending', since: ago(50), runbook: { text, href } },
+    },
   ],
   collectors: [
-    collector(text, text, { state: 'failed', reason: text, message: text, stretchedBy: text }),
+    collector(text, text, { state: 'failed', reason: text, message: text, slowedBy: text }),
     collector(text, text, { state: 'empty', message: text }),
   ],
   events: [{ at: ago(1), kind: text, message: text, labels: { storage: text } }],
@@ -228,4 +242,4 @@ export const saying = (text: string, href = text): StatusView => ({
     passing: [text],
   },
 });
-export const hostile: StatusView = saying(hostileText, 'javascript:alert(3)');
+export const hostile: StatusView = withText(hostileText, 'javascript:alert(3)');

@@ -16,20 +16,20 @@ const bad = (text: string): readonly string[] => {
 const tls = (more: string, pair = 'cert_file: s.crt\n  key_file: s.key') =>
   `tls_server_config:\n  ${pair}\n  ${more}\n`;
 
-describe('a good web configuration file', () => {
-  test.each(['', '# only a comment\n', '{}'])('that says nothing leaves everything open: %j', (text) => {
+describe('a valid web configuration file', () => {
+  test.each(['', '# only a comment\n', '{}'])('without keys disables TLS and authentication: %j', (text) => {
     expect(good(text)).toEqual({
       tls: undefined,
-      http2: true,
+      isHttp2Requested: false,
       headers: new Map(),
       users: new Map(),
       rateLimit: undefined,
     });
   });
 
-  test("has the toolkit's defaults", () => {
+  test("has exporter-toolkit's defaults", () => {
     expect(good(tls(''))).toMatchObject({
-      http2: true,
+      isHttp2Requested: false,
       tls: {
         cert: { kind: 'file', path: '/etc/exporter/s.crt' },
         key: { kind: 'file', path: '/etc/exporter/s.key' },
@@ -41,7 +41,7 @@ describe('a good web configuration file', () => {
     });
   });
 
-  test('may use every key', () => {
+  test('can set every key', () => {
     const config = good(`
 tls_server_config:
   cert_file: /elsewhere/s.crt
@@ -67,7 +67,7 @@ basic_auth_users:
 rate_limit: { interval: 1m30s, burst: 5 }
 `);
     expect(config).toMatchObject({
-      http2: false,
+      isHttp2Requested: false,
       rateLimit: { intervalMs: 90_000, burst: 5 },
       tls: {
         cert: { kind: 'file', path: '/elsewhere/s.crt' },
@@ -93,44 +93,49 @@ rate_limit: { interval: 1m30s, burst: 5 }
     ['client_auth_type: VerifyClientCertIfGiven', 'VerifyClientCertIfGiven'],
     ['client_auth_type: VerifyClientCertIfGiven\n  client_ca_file: ca.crt', 'VerifyClientCertIfGiven'],
     ['client_auth_type: RequireAndVerifyClientCert\n  client_ca_file: ca.crt', 'RequireAndVerifyClientCert'],
-  ])('%s', (more, type) => {
+  ])('accepts %s', (more, type) => {
     expect(good(tls(more)).tls?.clientAuthType).toBe(type);
   });
 
-  test.each(['500ms', '1s', '1.5s', '1h', 0])('a rate limit of one in %s', (interval) => {
+  test.each(['500ms', '1s', '1.5s', '1h', 0])('accepts a rate limit of one request in %s', (interval) => {
     expect(() => good(`rate_limit: { interval: ${interval}, burst: 1 }`)).not.toThrow();
   });
 
-  test('may leave the suite that HTTP/2 needs out where TLS 1.2 is not spoken', () => {
+  test.each([
+    ['true', true],
+    ['false', false],
+  ])('accepts http2: %s', (value, isRequested) => {
+    expect(good(`http_server_config: { http2: ${value} }`).isHttp2Requested).toBe(isRequested);
+  });
+
+  test('needs no cipher suite of HTTP/2', () => {
     good(tls('cipher_suites: [TLS_AES_128_GCM_SHA256]'));
     good(tls('min_version: TLS13\n  cipher_suites: [TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384]'));
+    good(tls('cipher_suites: [TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA]'));
   });
 });
 
-describe('a bad web configuration file is refused with line, key and mend', () => {
+describe('an invalid web configuration file is rejected with line, key and fix', () => {
   test.each<[string, string]>([
     ['junk', 'the file: must be a mapping of keys'],
     ['- a\n- b', 'the file: must be a mapping of keys'],
-    ['a: [', 'line 1, column 5: this is not valid YAML'],
+    ['a: [', 'line 1, column 5: not valid YAML'],
     ['tls_server_config:\n\tcert_file: x', 'line 2'],
-    [
-      'http_server_config: {}\nhttp_server_config: {}',
-      'line 2, column 1: this is not valid YAML (duplicate key)',
-    ],
+    ['http_server_config: {}\nhttp_server_config: {}', 'line 2, column 1: not valid YAML (duplicate key)'],
     [
       'tls_config: {}',
-      'line 1, tls_config: this key is not known; known here: tls_server_config, http_server_config, basic_auth_users, rate_limit',
+      'line 1, tls_config: unknown key; known keys here: tls_server_config, http_server_config, basic_auth_users, rate_limit',
     ],
     [
       'tls_server_config:',
-      'line 1, tls_server_config: must be a mapping of keys, but it is empty; else remove the key',
+      'line 1, tls_server_config: must be a mapping of keys, but it is empty, or remove the key',
     ],
     ['basic_auth_users:', 'line 1, basic_auth_users: must be a mapping of keys, but it is empty'],
-    [tls('certfile: x'), 'line 4, tls_server_config.certfile: this key is not known; known here: cert, key,'],
+    [tls('certfile: x'), 'line 4, tls_server_config.certfile: unknown key; known keys here: cert, key,'],
     [tls('', 'key_file: s.key'), 'line 1, tls_server_config.cert_file: is missing'],
     [tls('', 'cert_file: s.crt'), 'line 1, tls_server_config.key_file: is missing'],
     [tls('', 'cert_file: ""\n  key_file: x'), 'line 2, tls_server_config.cert_file: is empty'],
-    [tls('cert: x'), 'line 2, tls_server_config.cert_file: stands beside cert: remove one'],
+    [tls('cert: x'), 'line 2, tls_server_config.cert_file: is set together with cert: remove one'],
     [
       tls('client_auth_type: Require'),
       'line 4, tls_server_config.client_auth_type: must be one of NoClientCert, RequestClientCert,',
@@ -141,16 +146,13 @@ describe('a bad web configuration file is refused with line, key and mend', () =
     ],
     [
       tls('client_auth_type: RequireAndVerifyClientCert'),
-      'client_ca_file: is missing: without it RequireAndVerifyClientCert would let in',
+      'client_ca_file: is missing: without it RequireAndVerifyClientCert would accept',
     ],
     [
       tls('client_allowed_sans: [a]'),
       'line 4, tls_server_config.client_allowed_sans: needs client_auth_type',
     ],
-    [
-      tls('client_auth_type: RequireAnyClientCert\n  client_allowed_sans: [a]'),
-      'a client may write any name',
-    ],
+    [tls('client_auth_type: RequireAnyClientCert\n  client_allowed_sans: [a]'), 'a client can put any name'],
     [
       tls('min_version: TLS14'),
       'line 4, tls_server_config.min_version: must be one of TLS10, TLS11, TLS12, TLS13, not "TLS14"',
@@ -159,16 +161,12 @@ describe('a bad web configuration file is refused with line, key and mend', () =
       tls('min_version: 1.2'),
       'tls_server_config.min_version: must be one of TLS10, TLS11, TLS12, TLS13, not 1.2',
     ],
-    [
-      tls('min_version: TLS13\n  max_version: TLS12'),
-      'min_version: is TLS13, above max_version, which is TLS12',
-    ],
+    [tls('min_version: TLS13\n  max_version: TLS12'), 'min_version: is TLS13, above max_version (TLS12)'],
     [
       tls('cipher_suites:\n  - TLS_RSA_WITH_RC4_128_SHA'),
       'line 5, tls_server_config.cipher_suites.0: must be one of',
     ],
     [tls('cipher_suites: []'), 'cipher_suites: is empty'],
-    [tls('cipher_suites: [TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA]'), 'one of which HTTP/2 needs'],
     [
       tls('curve_preferences: [P256]'),
       'line 4, tls_server_config.curve_preferences.0: must be one of CurveP256, CurveP384, CurveP521, X25519, not "P256"',
@@ -177,7 +175,7 @@ describe('a bad web configuration file is refused with line, key and mend', () =
     ['http_server_config:\n  http2: 2', 'line 2, http_server_config.http2: must be a boolean, not 2'],
     [
       'http_server_config:\n  headers:\n    Server: x',
-      'line 3, http_server_config.headers.Server: cannot be set; these can: Content-Security-Policy',
+      'line 3, http_server_config.headers.Server: cannot be set; only these can: Content-Security-Policy',
     ],
     [
       'http_server_config:\n  headers:\n    X-Frame-Options: allow',
@@ -185,33 +183,33 @@ describe('a bad web configuration file is refused with line, key and mend', () =
     ],
     [
       'http_server_config:\n  headers:\n    Content-Security-Policy: "a\\r\\nSet-Cookie: b"',
-      'holds characters that no header may hold',
+      'contains characters that are not allowed in a header',
     ],
     [
       'basic_auth_users:\n  alice: plain',
-      'line 2, basic_auth_users.alice: is no bcrypt hash: make one with htpasswd',
+      'line 2, basic_auth_users.alice: is not a bcrypt hash: create one with htpasswd',
     ],
     ['basic_auth_users:\n  alice:', 'line 2, basic_auth_users.alice: must be a string'],
-    [`basic_auth_users:\n  a:b: ${hash}`, 'line 2, basic_auth_users.a:b: holds a colon'],
+    [`basic_auth_users:\n  a:b: ${hash}`, 'line 2, basic_auth_users.a:b: contains a colon'],
     [
       'basic_auth_users: { alice: "$2y$99$X0h1gDsPszWURQaxFh.zoubFi6DXncSjhoQNJgRrnGs7EsimhC7zG" }',
-      'is no bcrypt hash',
+      'is not a bcrypt hash',
     ],
     [
       'rate_limit: { interval: soon, burst: 1 }',
       'line 1, rate_limit.interval: must be a duration such as 500ms, 1s or 1m30s, not "soon"',
     ],
-    ['rate_limit: { interval: 1s }', 'rate_limit.burst: must be 1 or more: 0 would let nobody in'],
+    ['rate_limit: { interval: 1s }', 'rate_limit.burst: must be 1 or more: 0 would reject every request'],
     ['rate_limit: { interval: 1s, burst: -1 }', 'line 1, rate_limit.burst'],
     [
       `a: &a [x,x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b,*b]\nd: [*c,*c]`,
       'too many aliases',
     ],
-  ])('%j', (text, words) => {
-    expect(bad(text).join('\n')).toContain(words);
+  ])('%j', (text, message) => {
+    expect(bad(text).join('\n')).toContain(message);
   });
 
-  test('with everything that is wrong at once, not the first alone', () => {
+  test('with all its problems at once', () => {
     expect(bad(`${tls('min_version: TLS9')}basic_auth_users:\n  alice: x\n  bob: y\nfoo: 1\n`)).toHaveLength(
       4,
     );
@@ -231,7 +229,7 @@ describe('a bad web configuration file is refused with line, key and mend', () =
     'tls_server_config:\n  key: SENTINEL\n  key_file: x',
     'tls_server_config:\n  key: [SENTINEL]',
     '"SENTINEL"',
-  ])('never quotes what may be a secret: %j', (text) => {
+  ])('without a quote of what may be a secret: %j', (text) => {
     const problems = bad(text);
     expect(problems.length).toBeGreaterThan(0);
     expect(problems.join('\n')).not.toContain('SENTINEL');

@@ -3,7 +3,14 @@ import { afterAll, beforeAll, describe, expect } from '@jest/globals';
 import { hasTool, testWith } from '../../support/tools.ts';
 import { type Certificates, makeCertificates, type Pair } from '../support/certificates.ts';
 import { type Folder, makeFolder } from '../support/folder.ts';
-import { type Answer, ask, makeServer, ownMetrics, rawConnection, withServer } from '../support/harness.ts';
+import {
+  makeServer,
+  ownMetrics,
+  rawConnection,
+  send,
+  type TestResponse,
+  withServer,
+} from '../support/harness.ts';
 
 const test = testWith('openssl');
 let certificates: Certificates;
@@ -28,13 +35,13 @@ const config = (tls: readonly string[] = [], rest = ''): string => {
 };
 const as = (pair: Pair) => ({ cert: pair.cert, key: pair.key });
 
-/** The answer, or the code of the error that came instead. */
-const outcome = (url: string, options: object = {}): Promise<Answer | string> =>
-  ask(url, { ca: certificates.ca.cert, ...options }).catch(
+/** The response, or the code of the error. */
+const outcome = (url: string, options: object = {}): Promise<TestResponse | string> =>
+  send(url, { ca: certificates.ca.cert, ...options }).catch(
     (error: NodeJS.ErrnoException) => error.code ?? error.message,
   );
 
-/** Shakes hands, and gives back what was agreed on or the error's code. */
+/** The negotiated protocol and cipher, or the code of the error. */
 const handshake = (port: number, options: ConnectionOptions): Promise<string> =>
   new Promise((resolve) => {
     const socket: TLSSocket = tlsConnect(
@@ -49,7 +56,7 @@ const handshake = (port: number, options: ConnectionOptions): Promise<string> =>
   });
 
 describe('TLS', () => {
-  test('is served with the certificate of the file, and the page says https', async () => {
+  test('uses the certificate of the file, and the URL of the server is https', async () => {
     await withServer({ webConfigFile: config() }, async ({ url, port }) => {
       expect(url).toMatch(/^https:/);
       expect(await outcome(`${url}/metrics`)).toMatchObject({ status: 200 });
@@ -63,7 +70,7 @@ describe('TLS', () => {
     });
   });
 
-  test('turns away who speaks plain HTTP, with one line in the log', async () => {
+  test('rejects plain HTTP, with one log line', async () => {
     await withServer({ webConfigFile: config() }, async ({ port, url, log }) => {
       for (let i = 0; i < 3; i++) {
         const { socket, received } = rawConnection(port);
@@ -76,7 +83,7 @@ describe('TLS', () => {
     });
   });
 
-  test('takes certificate and key from the file itself as well', async () => {
+  test('accepts certificate and key in the file itself', async () => {
     const indent = (pem: string) => pem.trim().replace(/^/gm, '    ');
     const { cert, key } = certificates.server;
     const file = folder.write(
@@ -88,7 +95,7 @@ describe('TLS', () => {
     });
   });
 
-  test('takes paths relative to the file', async () => {
+  test('resolves paths relative to the file', async () => {
     folder.write('relative.crt', certificates.server.cert);
     folder.write('relative.key', certificates.server.key);
     const file = folder.write(
@@ -100,7 +107,7 @@ describe('TLS', () => {
     });
   });
 
-  test('speaks the versions, suites and curves of the file and no others', async () => {
+  test('negotiates only the versions, suites and curves of the file', async () => {
     const legacy = { minVersion: 'TLSv1', maxVersion: 'TLSv1.1', ciphers: 'DEFAULT@SECLEVEL=0' } as const;
     await withServer({ webConfigFile: config(['min_version: TLS13']) }, async ({ port }) => {
       expect(await handshake(port, { maxVersion: 'TLSv1.2' })).toMatch(/ALERT_PROTOCOL_VERSION/);
@@ -140,7 +147,7 @@ describe('TLS', () => {
     );
   });
 
-  test('does not start with material that does not fit, and says which', async () => {
+  test('does not start with invalid certificates or keys, and names the file', async () => {
     const { server, otherCa, client } = certificates;
     const garbage = folder.write('garbage.pem', 'SENTINEL');
     const broken = folder.write(
@@ -165,23 +172,23 @@ describe('TLS', () => {
         'tls_server_config.key_file (/no/such.key) cannot be read (ENOENT)',
       ],
       [section({ ...good, key: folder.path }), `key_file (${folder.path}) cannot be read (EISDIR)`],
-      [section({ ...good, cert: garbage }), `cert_file (${garbage}) holds no PEM certificate`],
-      [section({ ...good, key: garbage }), `key_file (${garbage}) holds no PEM private key`],
+      [section({ ...good, cert: garbage }), `cert_file (${garbage}) contains no PEM certificate`],
+      [section({ ...good, key: garbage }), `key_file (${garbage}) contains no PEM private key`],
       [
         section({ ...good, key: otherCa.keyFile }),
         `key_file (${otherCa.keyFile}) is not the key of tls_server_config.cert_file`,
       ],
       [section(good, ca('/no/such-ca.crt')), 'client_ca_file (/no/such-ca.crt) cannot be read (ENOENT)'],
-      [section(good, ca(garbage)), `client_ca_file (${garbage}) does not hold PEM certificates`],
-      [section(good, ca(broken)), `client_ca_file (${broken}) does not hold PEM certificates`],
-      [section(good, ca(client.keyFile)), 'does not hold PEM certificates'],
+      [section(good, ca(garbage)), `client_ca_file (${garbage}) does not consist of PEM certificates`],
+      [section(good, ca(broken)), `client_ca_file (${broken}) does not consist of PEM certificates`],
+      [section(good, ca(client.keyFile)), 'does not consist of PEM certificates'],
     ];
     for (const [webConfigFile, words] of cases) {
       const { server, lines } = makeServer({ webConfigFile });
       const started = await server.start();
-      const said = started.ok ? '' : started.problems.join('\n');
-      expect(said).toContain(words);
-      expect(said + lines.join()).not.toContain('SENTINEL');
+      const problems = started.ok ? '' : started.problems.join('\n');
+      expect(problems).toContain(words);
+      expect(problems + lines.join()).not.toContain('SENTINEL');
     }
   });
 });
@@ -189,27 +196,27 @@ describe('TLS', () => {
 describe('client certificates', () => {
   const ca = () => `client_ca_file: ${certificates.ca.certFile}`;
 
-  test('NoClientCert asks nobody', async () => {
+  test('are not requested with NoClientCert', async () => {
     await withServer({ webConfigFile: config(['client_auth_type: NoClientCert']) }, async ({ url }) => {
       expect(await outcome(url)).toMatchObject({ status: 200 });
       expect(await outcome(url, as(certificates.foreignClient))).toMatchObject({ status: 200 });
     });
   });
 
-  test('RequestClientCert takes any, or none', async () => {
+  test('are optional and not verified with RequestClientCert', async () => {
     await withServer({ webConfigFile: config(['client_auth_type: RequestClientCert']) }, async ({ url }) => {
       expect(await outcome(url)).toMatchObject({ status: 200 });
       expect(await outcome(url, as(certificates.foreignClient))).toMatchObject({ status: 200 });
     });
   });
 
-  test('RequireAnyClientCert takes any, but not none', async () => {
+  test('are required but not verified with RequireAnyClientCert', async () => {
     await withServer(
       { webConfigFile: config(['client_auth_type: RequireAnyClientCert']) },
       async ({ url, server }) => {
         expect(await outcome(`${url}/metrics`)).toMatchObject({
           status: 403,
-          body: 'Forbidden: a client certificate is needed.\n',
+          body: 'Forbidden: a client certificate is required.\n',
         });
         expect(await outcome(`${url}/-/healthy`)).toMatchObject({ status: 403 });
         expect(await outcome(url, as(certificates.foreignClient))).toMatchObject({ status: 200 });
@@ -218,7 +225,7 @@ describe('client certificates', () => {
     );
   });
 
-  test('VerifyClientCertIfGiven takes none, or one of the authority', async () => {
+  test('are optional and verified with VerifyClientCertIfGiven', async () => {
     await withServer(
       { webConfigFile: config(['client_auth_type: VerifyClientCertIfGiven', ca()]) },
       async ({ url }) => {
@@ -226,13 +233,13 @@ describe('client certificates', () => {
         expect(await outcome(url, as(certificates.client))).toMatchObject({ status: 200 });
         expect(await outcome(url, as(certificates.foreignClient))).toMatchObject({
           status: 403,
-          body: expect.stringContaining('not issued by the configured authority'),
+          body: expect.stringContaining('not from the configured CA'),
         });
       },
     );
   });
 
-  test('RequireAndVerifyClientCert takes only one of the authority', async () => {
+  test('are required and verified with RequireAndVerifyClientCert', async () => {
     await withServer(
       { webConfigFile: config(['client_auth_type: RequireAndVerifyClientCert', ca()]) },
       async ({ url }) => {
@@ -247,9 +254,9 @@ describe('client certificates', () => {
     ['prometheus.example'],
     ['spiffe://example/prometheus'],
     ['2001:0db8:0:0::1'],
-    ['nobody.example', 'prometheus.example'],
+    ['other.example', 'prometheus.example'],
   ]) {
-    test(`client_allowed_sans [${sans}] lets in whose certificate says so, and nobody else`, async () => {
+    test(`must have an allowed name with client_allowed_sans [${sans}]`, async () => {
       const type = 'client_auth_type: RequireAndVerifyClientCert';
       const file = config([type, ca(), `client_allowed_sans: ${JSON.stringify(sans)}`]);
       await withServer({ webConfigFile: file }, async ({ url }) => {
