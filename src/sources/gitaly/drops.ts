@@ -2,7 +2,7 @@
  * Drops by limit: how many within a recent window, and episodes of ongoing drops, which begin and end with hysteresis
  * so that a limit at its edge makes one event and not one per read.
  *
- * A client that leaves a queue by itself (`cancelled`) makes no episode.
+ * A client that leaves a queue by itself (`other`) makes no episode.
  */
 import type { Clock } from '../../lib/clock.ts';
 import type { EventLog } from '../../scheduler/event-log.ts';
@@ -20,7 +20,7 @@ export const episodeEndMs = 120_000;
 
 export type LimitSubject = 'pack-objects' | Rpc;
 
-export type EpisodeReason = Exclude<DropReason, 'cancelled'>;
+export type EpisodeReason = Exclude<DropReason, 'other'>;
 
 /** One limit of one server has been dropping requests, for one reason. */
 export interface DropEpisode {
@@ -121,7 +121,7 @@ export function createDropTracker(clock: Clock, events: EventLog, windowMs: numb
     counter.total = total;
     counter.increases = counter.increases.filter(({ at }) => at > now - windowMs);
     if (count > 0) counter.increases.push({ at: now, count });
-    if (counter.counts === 'admitted' || counter.counts === 'cancelled') return;
+    if (counter.counts === 'admitted' || counter.counts === 'other') return;
     if (count > 0) extendEpisode(counter, counter.counts, count, server);
     else {
       counter.before = undefined;

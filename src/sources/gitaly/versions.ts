@@ -103,13 +103,13 @@ export function rpcOf(labels: ReadonlyMap<string, string>): Rpc | undefined {
   return { service, method };
 }
 
-/** Gitaly's reason under this exporter's name. One that a later version may add counts as `cancelled`, Gitaly's own `other`. */
-export const reasonOf = (native: string | undefined): DropReason => reasons.get(native ?? '') ?? 'cancelled';
+/** Gitaly's reason under this exporter's name. One that a later version may add counts as `other`, Gitaly's own `other`. */
+export const reasonOf = (native: string | undefined): DropReason => reasons.get(native ?? '') ?? 'other';
 
 const reasons: ReadonlyMap<string, DropReason> = new Map([
   ['max_size', 'queue_full'],
   ['max_time', 'queue_wait'],
-  ['other', 'cancelled'], // from 16.x on
+  ['other', 'other'], // from 16.x on
   ['rate', 'rate'], // 14.8 to 17.11: rate limits of [[rate_limiting]]
 ]);
 

@@ -85,9 +85,9 @@ describe('an episode begins', () => {
 
   test('not with drops before the first read, nor with clients that left by themselves', async () => {
     const { read, events } = tracking();
-    await read({ queue_full: 1000, cancelled: 0 });
-    await read({ queue_full: 1000, cancelled: 1000 });
-    await read({ queue_full: 1000, cancelled: 2000 });
+    await read({ queue_full: 1000, other: 0 });
+    await read({ queue_full: 1000, other: 1000 });
+    await read({ queue_full: 1000, other: 2000 });
     expect(events()).toEqual([]);
   });
 
@@ -102,7 +102,7 @@ describe('an episode begins', () => {
     const { read, events, tracker } = tracking();
     await read({}, {});
     for (let drops = 100; drops < 2000; drops += 100)
-      await read({ queue_full: drops, load_shed: drops }, { queue_full: drops, cancelled: drops });
+      await read({ queue_full: drops, load_shed: drops }, { queue_full: drops, other: drops });
     expect(events().sort()).toEqual([
       'limit_reached load_shed',
       'limit_reached queue_full',
@@ -175,20 +175,20 @@ describe('recent drops', () => {
   test('count by reason within the window, next to the requests admitted in the same time', async () => {
     const { read, tracker } = tracking();
     await read({ queue_full: 50 }, {}, 1000);
-    await read({ queue_full: 60, cancelled: 2 }, {}, 1100);
-    await read({ queue_full: 61, cancelled: 2 }, { queue_wait: 7 }, 1300);
+    await read({ queue_full: 60, other: 2 }, {}, 1100);
+    await read({ queue_full: 61, other: 2 }, { queue_wait: 7 }, 1300);
     const rpc = { identity, limit: { service: 'gitaly.X', method: 'Y' } };
     const packObjects = { identity, limit: 'pack-objects', dropped: new Map([['queue_wait', 7]]) };
     expect(tracker.recent()).toEqual([
-      { ...rpc, dropped: new Map(Object.entries({ queue_full: 11, cancelled: 2 })), admitted: 300 },
+      { ...rpc, dropped: new Map(Object.entries({ queue_full: 11, other: 2 })), admitted: 300 },
       { ...packObjects, admitted: undefined },
     ]);
-    for (let i = 0; i < 3; i++) await read({ queue_full: 61, cancelled: 2 }, { queue_wait: 7 }, 1300);
+    for (let i = 0; i < 3; i++) await read({ queue_full: 61, other: 2 }, { queue_wait: 7 }, 1300);
     expect(tracker.recent()).toEqual([
       { ...rpc, dropped: new Map([['queue_full', 1]]), admitted: 200 },
       { ...packObjects, admitted: undefined },
     ]);
-    await read({ queue_full: 61, cancelled: 2 }, { queue_wait: 7 }, 1300);
+    await read({ queue_full: 61, other: 2 }, { queue_wait: 7 }, 1300);
     expect(tracker.recent()).toEqual([]);
   });
 });

@@ -103,9 +103,9 @@ test.each([
   ['max_size', 'queue_full'],
   ['max_time', 'queue_wait'],
   ['rate', 'rate'],
-  ['other', 'cancelled'],
-  ['of_a_later_version', 'cancelled'],
-  [undefined, 'cancelled'],
+  ['other', 'other'],
+  ['of_a_later_version', 'other'],
+  [undefined, 'other'],
 ])('the reason %s is %s', (native, reason) => {
   expect(reasonOf(native)).toBe(reason);
 });
