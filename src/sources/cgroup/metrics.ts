@@ -176,7 +176,7 @@ export const cgroupReadFailures = counter('gitaly_exporter_cgroup_read_failures_
 export const unattributedKills = counter('gitaly_exporter_cgroup_unattributed_oom_kills_total', {
   help: 'OOM kills in pods removed before they could be read, of which one was a Gitaly.',
   details:
-    'When several pods are removed at the same time, the kills cannot be assigned to one of them. They are in no gitaly_server_oom_* metric.',
+    'Kills right before the removal: the exporter reads a pod within half a second of a kill. Their pod and level are unknown, so they are in no gitaly_server_oom_* metric.',
   origin: "memory.events of the pods' parent cgroup",
 });
 

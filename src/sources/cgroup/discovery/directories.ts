@@ -6,7 +6,7 @@
  */
 import { type Dir, lstatSync, opendirSync, realpathSync, statSync } from 'node:fs';
 import { codeOf } from '../../../lib/errors.ts';
-import type { Slices } from '../buckets/slices.ts';
+import { createSlices, type Slices } from '../buckets/slices.ts';
 import { fileErrorOf } from '../files/reading.ts';
 
 /** What stands in one folder. */
@@ -80,21 +80,6 @@ export function createDirectories(root: string): Directories {
     return gone;
   }
 
-  async function readNames(path: string, slices: Slices): Promise<string[] | undefined> {
-    const names: string[] = [];
-    const directory: Dir = opendirSync(path, { bufferSize: batch });
-    try {
-      let read = 0;
-      for (let entry = directory.readSync(); entry !== null; entry = directory.readSync()) {
-        if (entry.isDirectory()) names.push(entry.name);
-        if (++read % batch === 0 && !(await slices.next())) return undefined;
-      }
-    } finally {
-      directory.closeSync();
-    }
-    return names;
-  }
-
   return {
     async list(path, slices) {
       if (!(await slices.next())) return undefined;
@@ -140,5 +125,30 @@ export function createDirectories(root: string): Directories {
   };
 }
 
+async function readNames(path: string, slices: Slices): Promise<string[] | undefined> {
+  const names: string[] = [];
+  const directory: Dir = opendirSync(path, { bufferSize: batch });
+  try {
+    let read = 0;
+    for (let entry = directory.readSync(); entry !== null; entry = directory.readSync()) {
+      if (entry.isDirectory()) names.push(entry.name);
+      if (++read % batch === 0 && !(await slices.next())) return undefined;
+    }
+  } finally {
+    directory.closeSync();
+  }
+  return names;
+}
+
 export const hasSameNames = (left: readonly string[], right: readonly string[]): boolean =>
   left.length === right.length && left.every((name, at) => name === right[at]);
+
+/** The paths of the folders directly below one; undefined if they cannot be listed. */
+export async function listFolders(root: string, path: string): Promise<readonly string[] | undefined> {
+  try {
+    const names = await readNames(placeOf(root, path), createSlices());
+    return names?.map((name) => below(path, name));
+  } catch {
+    return undefined;
+  }
+}

@@ -85,3 +85,28 @@ function withoutControllers(root: string, failed: (reason: Failure['reason'], wh
     "is no cgroup v2 (it has no cgroup.controllers): mount the host's /sys/fs/cgroup there, or set cgroup.root to where it is mounted",
   );
 }
+
+/**
+ * Options of the file system that the root is in, which are the same wherever it is mounted: fields after ` - ` of
+ * /proc/self/mountinfo (proc_pid_mountinfo(5)). Undefined unless that is cgroup2.
+ */
+export function cgroupMountOptions(mountinfo: string, root: string): readonly string[] | undefined {
+  let longest = -1;
+  let found: readonly string[] | undefined;
+  for (const line of mountinfo.split('\n')) {
+    const [mount = '', fileSystem = ''] = line.split(' - ');
+    const [, , , , point = ''] = mount.split(' ');
+    const [type, , options = ''] = fileSystem.split(' ');
+    const path = unescapedPath(point);
+    const isAround = path !== '' && (root === path || root.startsWith(path === '/' ? path : `${path}/`));
+    // The last of those at one place is on top.
+    if (!isAround || path.length < longest) continue;
+    longest = path.length;
+    found = type === 'cgroup2' ? options.split(',') : undefined;
+  }
+  return found;
+}
+
+/** A blank in a path is written as \040. */
+const unescapedPath = (path: string): string =>
+  path.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));

@@ -15,7 +15,6 @@ import {
 import { readFailure } from '../messages.ts';
 import { levelsMetrics, serverInfo } from '../metrics.ts';
 import { type OomTotals, type OomTracker, oomLevels } from '../oom/record.ts';
-import type { OomHealth } from '../oom/tracker.ts';
 import { type GitalyTree, type KnownPod, onePerIdentity } from '../tree.ts';
 import type { TreeWatch } from '../tree-watch.ts';
 import { createLevelReader, type GitalyRead } from './read.ts';
@@ -24,7 +23,7 @@ import { type LevelRow, levelFamilies, oomKillFamilies } from './samples.ts';
 export interface LevelCollectorOptions {
   readonly watch: TreeWatch;
   readonly files: CgroupFiles;
-  readonly tracker: Pick<OomTracker, 'totals'> & { health(): OomHealth };
+  readonly tracker: Pick<OomTracker, 'totals' | 'health'>;
   /** What the API reports about the pod with this UID. */
   readonly pod: (uid: string) => KnownPod | undefined;
   /** From uname, which in a container also reports the host's kernel. '' when unknown. */

@@ -1,13 +1,12 @@
 /**
- * Whose limit ran out: from what moved in every cgroup of one Gitaly to kills by level. Pure.
+ * Whose limit was reached: from what moved in every cgroup of one Gitaly to kills by level. Pure.
  *
- * Two rules of the kernel's carry it. Each call of a memory cgroup's OOM killer raises `oom` of the cgroup whose limit
- * ran out, and kills one process in it or below, or a whole group (mem_cgroup_oom of mm/memcontrol.c,
- * oom_kill_process of mm/oom_kill.c): so no cgroup's limit has more incidents than its `oom` moved, and a kill beyond
- * those of every cgroup around its victim is the node's. `oom` alone is no kill, and no number of incidents either:
- * one kill can raise it thousands of times.
+ * Two rules of the kernel: each run of a memory cgroup's OOM killer raises `oom` of the cgroup whose limit was
+ * reached, and kills one process in it or below, or a whole group (mem_cgroup_oom in mm/memcontrol.c, oom_kill_process
+ * in mm/oom_kill.c). So no limit has more incidents than its `oom` moved, and a kill beyond those of every cgroup
+ * around its victim is the node's. `oom` alone is neither a kill nor a number of incidents: one kill can raise it
+ * thousands of times.
  */
-import { type GroupState, type Incident, type Rest, strikeGroups } from './group.ts';
 import type { OomLevel } from './record.ts';
 
 /** What moved in one cgroup between two readings. */
@@ -16,11 +15,11 @@ export interface MovedCgroup<Place> {
   readonly level: Exclude<OomLevel, 'node'>;
   /** oom_kill of victims in this cgroup itself, not below it. */
   readonly kills: number;
-  /** Its own `oom`, as far as no kill explains it yet. */
+  /** Its own `oom` that no kill explains yet. */
   readonly ooms: number;
   /** Its own oom_group_kill; 0 where the kernel has no such key. */
   readonly groupKills: number;
-  /** memory.oom.group: what the OOM killer strikes in it or below, for its limit or one around it, dies as one. */
+  /** memory.oom.group: all processes in it or below are killed together, for its limit or one around it. */
   readonly isGroup: boolean;
   readonly group: GroupState<Place>;
   readonly children: readonly MovedCgroup<Place>[];
@@ -29,12 +28,12 @@ export interface MovedCgroup<Place> {
 export interface ClassifiedKill<Place> {
   readonly victim: Place;
   readonly level: OomLevel;
-  /** The cgroup whose limit ran out; undefined for the node. */
+  /** The cgroup whose limit was reached; undefined for the node. */
   readonly limit: Place | undefined;
   readonly processes: number;
   /**
-   * How often the OOM killer struck: a process each, or a whole group at once. A group that died in several places
-   * counts at the one with most victims, and 0 at the others.
+   * Runs of the OOM killer. A group that was killed in several cgroups counts at the one with most victims, and 0 at
+   * the others.
    */
   readonly events: number;
 }
@@ -43,8 +42,32 @@ export interface Classified<Place> {
   readonly kills: readonly ClassifiedKill<Place>[];
   /** How much of each cgroup's `ooms` these kills explain. */
   readonly spent: ReadonlyMap<Place, number>;
-  /** What is to be remembered of groups, where that changed. */
+  /** The new state of groups that moved. */
   readonly groups: ReadonlyMap<Place, GroupState<Place>>;
+}
+
+/** Why a group was killed. */
+type Cause<Place> = Pick<ClassifiedKill<Place>, 'level' | 'limit'>;
+
+/**
+ * A group kill takes milliseconds, and the notification of its first kill makes us read in the middle of it: one
+ * incident may be spread over several readings. This is what one reading leaves for the next ones.
+ */
+export interface GroupState<Place> {
+  /** oom_group_kill less the incidents that are counted; -1 when a kill was read before its oom_group_kill. */
+  readonly announced: number;
+  /** Counted incidents whose first victim has not been corrected yet. */
+  readonly uncorrected: number;
+  /** Of the newest incident: what is killed in the group without another oom_group_kill belongs to it. */
+  readonly cause: Cause<Place> | undefined;
+}
+
+export const noGroup: GroupState<never> = Object.freeze({ announced: 0, uncorrected: 0, cause: undefined });
+
+/** Victims whose cause is not found yet. */
+interface Victims<Place> {
+  readonly place: Place;
+  kills: number;
 }
 
 /** `top`: the pod's slice, or Gitaly's own cgroup on a virtual machine. Of several levels that fit, the innermost. */
@@ -53,44 +76,105 @@ export function classify<Place>(top: MovedCgroup<Place>): Classified<Place> {
   const spent = new Map<Place, number>();
   const groups = new Map<Place, GroupState<Place>>();
 
-  const left = ({ ooms, place }: MovedCgroup<Place>): number => ooms - (spent.get(place) ?? 0);
+  const unexplained = ({ ooms, place }: MovedCgroup<Place>): number => ooms - (spent.get(place) ?? 0);
   const spend = ({ place }: MovedCgroup<Place>, count: number): void => {
     spent.set(place, (spent.get(place) ?? 0) + count);
   };
 
-  /** Of a group that may be struck for its own limit or for any around it: the innermost that fits. */
-  function incidentOf(around: readonly MovedCgroup<Place>[]): Incident<Place> {
-    const limit = around.findLast((cgroup) => left(cgroup) > 0);
+  function visit(cgroup: MovedCgroup<Place>, outside: readonly MovedCgroup<Place>[]): Victims<Place>[] {
+    const around = [...outside, cgroup];
+    const victims = cgroup.children.flatMap((child) => visit(child, around));
+    if (cgroup.kills > 0) victims.push({ place: cgroup.place, kills: cgroup.kills });
+    if (cgroup.isGroup || cgroup.groupKills > 0) takeGroup(cgroup, victims, around);
+    else takeSingle(cgroup, victims);
+    return victims.filter(({ kills }) => kills > 0);
+  }
+
+  /** One process per `oom` of this cgroup. */
+  function takeSingle(cgroup: MovedCgroup<Place>, victims: readonly Victims<Place>[]): void {
+    for (const each of victims) {
+      const processes = Math.min(each.kills, unexplained(cgroup));
+      if (processes === 0) continue;
+      spend(cgroup, processes);
+      const { level, place: limit } = cgroup;
+      kills.push({ victim: each.place, level, limit, processes, events: processes });
+      each.kills -= processes;
+    }
+  }
+
+  /** All that is left. On kernels before 5.17, which announce no group kill, what is read together is one incident. */
+  function takeGroup(
+    { group, groupKills, place }: MovedCgroup<Place>,
+    victims: readonly Victims<Place>[],
+    around: readonly MovedCgroup<Place>[],
+  ): void {
+    const announced = group.announced + groupKills;
+    if (victims.length === 0) {
+      groups.set(place, { ...group, announced });
+      return;
+    }
+    const incidents = announced <= 0 && group.cause !== undefined ? 0 : Math.max(1, announced);
+    const uncorrected = correctFirstVictims(victims, incidents, group.uncorrected);
+    let { cause } = group;
+    const total = victims.reduce((sum, each) => sum + each.kills, 0);
+    if (incidents === 0 && cause !== undefined) takeShare(victims, total, cause, 0);
+    for (let each = 0; each < incidents; each++) {
+      cause = causeAround(around);
+      const share = Math.floor(total / incidents) + (each < total % incidents ? 1 : 0);
+      takeShare(victims, share, cause, 1);
+    }
+    groups.set(place, { announced: announced - incidents, uncorrected, cause });
+  }
+
+  /** The innermost limit, the group's own or one around it, whose `oom` is not explained yet. */
+  function causeAround(around: readonly MovedCgroup<Place>[]): Cause<Place> {
+    const limit = around.findLast((cgroup) => unexplained(cgroup) > 0);
     if (limit === undefined) return { level: 'node', limit: undefined };
     spend(limit, 1);
     return { level: limit.level, limit: limit.place };
   }
 
-  /** Victims for which its own limit ran out, one by one, as far as its `oom` goes. */
-  function takeOwn(cgroup: MovedCgroup<Place>, rest: readonly Rest<Place>[]): void {
-    for (const one of rest) {
-      const processes = Math.min(one.kills, left(cgroup));
-      if (processes === 0) continue;
-      spend(cgroup, processes);
-      const { level, place: limit } = cgroup;
-      kills.push({ victim: one.victim, level, limit, processes, events: processes });
-      one.kills -= processes;
+  function takeShare(
+    victims: readonly Victims<Place>[],
+    share: number,
+    cause: Cause<Place>,
+    incidents: 0 | 1,
+  ): void {
+    let processesLeft = share;
+    let events: number = incidents;
+    for (const each of victims.toSorted((a, b) => b.kills - a.kills)) {
+      const processes = Math.min(processesLeft, each.kills);
+      if (processes === 0 && events === 0) continue;
+      kills.push({ victim: each.place, ...cause, processes, events });
+      each.kills -= processes;
+      processesLeft -= processes;
+      events = 0;
     }
   }
 
-  function visit(cgroup: MovedCgroup<Place>, outside: readonly MovedCgroup<Place>[]): Rest<Place>[] {
-    const around = [...outside, cgroup];
-    const rest = cgroup.children.flatMap((child) => visit(child, around));
-    if (cgroup.kills > 0) rest.push({ victim: cgroup.place, kills: cgroup.kills });
-    if (cgroup.isGroup || cgroup.groupKills > 0) {
-      const struck = strikeGroups(cgroup, rest, () => incidentOf(around));
-      kills.push(...struck.kills);
-      groups.set(cgroup.place, struck.group);
-    } else takeOwn(cgroup, rest);
-    return rest.filter(({ kills }) => kills > 0);
-  }
-
-  for (const { kills: processes, victim } of visit(top, []))
-    kills.push({ victim, level: 'node', limit: undefined, processes, events: processes });
+  for (const { kills: processes, place } of visit(top, []))
+    kills.push({ victim: place, level: 'node', limit: undefined, processes, events: processes });
   return { kills, spent, groups };
+}
+
+/**
+ * The first victim of a group is struck again with the others, and counted twice, unless it has exited by then
+ * ("already exiting", seen on 6.1 and 6.12 when it was not the process that had asked for memory). No counter tells
+ * the two apart. One kill per incident is taken off where it can have been counted twice: in a cgroup with two kills or
+ * more, or with one when the incident's first kill was read before. So a group's count may be one too low, never too
+ * high. Returns how many incidents remain to be corrected.
+ */
+function correctFirstVictims<Place>(
+  victims: readonly Victims<Place>[],
+  incidents: number,
+  uncorrectedBefore: number,
+): number {
+  let uncorrected = uncorrectedBefore + incidents;
+  while (uncorrected > 0) {
+    const most = victims.reduce((a, b) => (b.kills > a.kills ? b : a), { kills: 0 });
+    if (most.kills < (uncorrected > incidents ? 1 : 2)) break;
+    most.kills--;
+    uncorrected--;
+  }
+  return uncorrected;
 }

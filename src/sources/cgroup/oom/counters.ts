@@ -1,32 +1,32 @@
-/** The counters of OOM kills of one cgroup, as the kernel keeps them. */
-import type { CgroupFolder, ReadFailure } from '../files/reading.ts';
+/** The OOM counters of one cgroup as the kernel keeps them, and arithmetic on them. */
+import type { CgroupFiles, CgroupFolder, ReadFailure } from '../files/reading.ts';
 
 /**
- * Of memory.events: this cgroup and all below it. Of memory.events.local: itself alone (kernel 5.2 on). The kernel
- * raises `oom` at the cgroup whose limit ran out, then `oom_kill` at the victim's, each before their ancestors'
- * (memcg_memory_event of mm/memcontrol.c); so who reads from top to bottom never sees a kill above that is not
- * below.
+ * memory.events counts this cgroup and all below it, memory.events.local this cgroup alone (since kernel 5.2). The
+ * kernel raises `oom` at the cgroup whose limit was reached, then `oom_kill` at the victim's, each before their
+ * ancestors' (memcg_memory_event in mm/memcontrol.c): reading from top to bottom never finds a kill in a parent that
+ * its children do not have yet.
  */
-export interface Counters {
-  /** `oom`: times a limit was reached and an allocation about to fail. One kill can have thousands, or none come of it. */
+export interface OomCounters {
+  /** `oom`: how often a limit was reached and an allocation was about to fail. One kill may raise it a thousand times. */
   readonly ooms: number;
-  /** `oom_kill`: processes killed by any OOM killer; in a group kill the first victim is usually counted twice. */
+  /** `oom_kill`: processes killed by any OOM killer. In a group kill the first victim is usually counted twice. */
   readonly kills: number;
   /** `oom_group_kill`: undefined before kernel 5.17. */
   readonly groupKills: number | undefined;
 }
 
-export const zero: Counters = Object.freeze({ ooms: 0, kills: 0, groupKills: 0 });
+export const zeroCounters: OomCounters = Object.freeze({ ooms: 0, kills: 0, groupKills: 0 });
 
 export type CountersReading =
-  | { readonly kind: 'value'; readonly value: Counters }
+  | { readonly kind: 'value'; readonly value: OomCounters }
   | { readonly kind: 'absent' }
   | { readonly kind: 'removed' }
   | { readonly kind: 'failed'; readonly reason: ReadFailure };
 
 const keys = ['oom', 'oom_kill', 'oom_group_kill'] as const;
 
-/** `memory.events` or `memory.events.local`. A file without oom or oom_kill is malformed: all of v2 has both. */
+/** A file without oom or oom_kill is malformed: every kernel with cgroup v2 writes both. */
 export function readCounters(
   folder: CgroupFolder,
   file: 'memory.events' | 'memory.events.local',
@@ -38,16 +38,30 @@ export function readCounters(
   return { kind: 'value', value: { ooms: oom, kills: oom_kill, groupKills: oom_group_kill } };
 }
 
-export const haveMoved = (before: Counters, now: Counters): boolean =>
+/**
+ * memory.events of a cgroup that is rarely read, without keeping its descriptor. Undefined if it does not exist or
+ * cannot be read; zero without the memory controller, where no limit can be reached.
+ */
+export function readCountersOnce(files: CgroupFiles, path: string): OomCounters | undefined {
+  const folder = files.folder(path);
+  const reading = readCounters(folder, 'memory.events');
+  folder.close();
+  return reading.kind === 'value' ? reading.value : reading.kind === 'absent' ? zeroCounters : undefined;
+}
+
+export const hasOnlyZeros = (counters: OomCounters | undefined): boolean =>
+  counters?.kills === 0 && counters.ooms === 0;
+
+export const haveMoved = (before: OomCounters, now: OomCounters): boolean =>
   before.kills !== now.kills || before.ooms !== now.ooms || before.groupKills !== now.groupKills;
 
-/** Counters of one cgroup never fall: these are another's, made in its place. */
-export const fell = (before: Counters | undefined, now: Counters): boolean =>
+/** The counters of a cgroup never decrease: these belong to another one that was created in its place. */
+export const haveFallen = (before: OomCounters | undefined, now: OomCounters): boolean =>
   before !== undefined && (now.kills < before.kills || now.ooms < before.ooms);
 
-/** What was added since; counters that were made anew in between count from 0. */
-export const added = (before: Counters, now: Counters): Counters =>
-  fell(before, now)
+/** The increase; counters of a re-created cgroup count from 0. */
+export const increaseOf = (before: OomCounters, now: OomCounters): OomCounters =>
+  haveFallen(before, now)
     ? now
     : {
         ooms: now.ooms - before.ooms,
@@ -55,14 +69,14 @@ export const added = (before: Counters, now: Counters): Counters =>
         groupKills: now.groupKills === undefined ? undefined : now.groupKills - (before.groupKills ?? 0),
       };
 
-/** Sums, and what is left of one after another; never below 0. A key that the kernel does not have stays unknown. */
-export const plus = (a: Counters, b: Counters): Counters => ({
+export const sumOf = (a: OomCounters, b: OomCounters): OomCounters => ({
   ooms: a.ooms + b.ooms,
   kills: a.kills + b.kills,
   groupKills: a.groupKills === undefined ? undefined : a.groupKills + (b.groupKills ?? 0),
 });
 
-export const minus = (a: Counters, b: Counters): Counters => ({
+/** Never below 0. */
+export const remainderOf = (a: OomCounters, b: OomCounters): OomCounters => ({
   ooms: Math.max(0, a.ooms - b.ooms),
   kills: Math.max(0, a.kills - b.kills),
   groupKills: a.groupKills === undefined ? undefined : Math.max(0, a.groupKills - (b.groupKills ?? 0)),

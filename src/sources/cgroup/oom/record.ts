@@ -1,60 +1,71 @@
-/** What is known of OOM kills: the face of the OOM part to the metrics, the log and the page. */
+/** What is known of OOM kills: the types that the metrics, the log and the page use. */
 import type { Identity } from '../../identity.ts';
 import type { GitalyTree } from '../tree.ts';
 
-/** The level whose limit ran out; `node` when none of the pod's did. */
+/** Whose memory limit was reached; `node` when it was none of the pod's. */
 export const oomLevels = ['bucket', 'git', 'container', 'pod', 'node'] as const;
 export type OomLevel = (typeof oomLevels)[number];
 
-/** Kills of one reading, of one level, at one place: what the log gets one line for. */
+/** Kills at one level and place that one pass found: one log line. */
 export interface OomKill {
-  /** Clock.now() of the reading that found it. */
+  /** Clock.now() of the pass that found it. */
   readonly at: number;
   readonly tree: string;
   readonly identity: Identity;
   readonly level: OomLevel;
-  /** Processes. */
+  /** How many processes were killed. */
   readonly processes: number;
-  /** Incidents, not processes: a group kill is one. */
+  /** Incidents: a group kill is one. */
   readonly events: number;
-  /** Where the victims were: a bucket's number, a container's name; neither when the place is gone. */
+  /** Where the victims were: a bucket's number, a container's name; neither if the cgroup no longer exists. */
   readonly bucket: number | undefined;
   readonly container: string | undefined;
-  /** What memory looked like right after: of the level that ran out. Bytes. */
+  /** Right after the kill, of the cgroup whose limit was reached. Bytes. */
   readonly memory: {
     readonly limit: number | undefined;
     readonly usage: number | undefined;
     readonly anon: number | undefined;
   };
-  /** The cgroup was gone when it was read: taken from an ancestor's totals, the level is the nearest that fits. */
+  /** The victims' cgroup was removed before it was read: the kill is known from an ancestor, its level is a guess. */
   readonly fromAncestor: boolean;
 }
 
-/** Since the exporter's start, whatever cgroups came and went meanwhile. Every level is there, at 0. */
+/** Since the exporter's start, across removed and re-created cgroups. Every level is present, at 0. */
 export interface OomTotals {
   readonly tree: string;
   readonly identity: Identity;
   readonly kills: Readonly<Record<OomLevel, number>>;
-  /** Incidents, not processes. */
+  /** Incidents: a group kill of ten processes is one. */
   readonly events: Readonly<Record<OomLevel, number>>;
   /** Milliseconds since 1970. */
   readonly last: Readonly<Partial<Record<OomLevel, number>>>;
-  /** Processes killed in each bucket, by any level; only buckets with kills. */
+  /** Processes killed in each bucket, at any level; only buckets with kills. */
   readonly bucketKills: ReadonlyMap<number, number>;
+}
+
+export interface OomHealth {
+  /** Gitalys whose kills are unknown at present, and why; `totals()` omits them. */
+  readonly unread: readonly { readonly tree: string; readonly why: string }[];
+  /**
+   * Processes killed since the start in pods that were removed before they could be read, at least one of them
+   * Gitaly's. They are in no Gitaly's totals.
+   */
+  readonly unattributed: number;
 }
 
 export interface OomTracker {
   /**
-   * The trees of this moment. One that was there at the first call starts from its counters as they are; one that
-   * appears later started at 0 when it was made. One that is gone is settled from its ancestors and kept for its
-   * totals (an hour, and as long as its pod's name lives on in another tree).
+   * The trees that exist now. Those of the first call start from their present counters; one that appears later
+   * started at 0 when it was created. A removed one keeps its totals for an hour, and as long as its pod's name lives
+   * on in another tree.
    */
   follow(trees: readonly GitalyTree[]): void;
   /**
-   * Reads what moved since the last reading and counts it, once, whoever asked: a watch, the poll or a scrape.
-   * Cheap when nothing moved: one file for each pod. Reads many buckets in slices.
+   * Counts all kills up to now and returns those that no earlier call has returned. One pass at a time. Cheap when
+   * nothing moved: one file per parent of pods. Returns nothing when the signal aborts first; the next call does then.
    */
   settle(signal?: AbortSignal): Promise<readonly OomKill[]>;
   totals(): readonly OomTotals[];
+  health(): OomHealth;
   close(): void;
 }

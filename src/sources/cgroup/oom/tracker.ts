@@ -1,116 +1,136 @@
-/** OOM kills of every Gitaly on this host, each counted once, whoever asks: a watch, the poll or a scrape. */
-
+/** OOM kills of every Gitaly on this host, each counted once, no matter which of watch, poll and scrape finds it. */
+import { readFileSync } from 'node:fs';
+import { unlessAborted } from '../../../lib/abort.ts';
 import type { Clock } from '../../../lib/clock.ts';
-import type { Identity } from '../../identity.ts';
-import { createSlices } from '../buckets/slices.ts';
+import { createSerialQueue } from '../../../lib/serial-queue.ts';
+import { createYielder } from '../../../lib/yielder.ts';
+import { listFolders } from '../discovery/directories.ts';
+import { cgroupMountOptions } from '../discovery/root.ts';
 import { type CgroupFiles, knownOf } from '../files/reading.ts';
-import { createAccounts } from './accounts.ts';
-import { type ClassifiedKill, classify } from './classify.ts';
-import { createForest, type Forest } from './forest.ts';
-import { hasLocalEvents, readMounts } from './mount.ts';
-import { type Children, childrenBelow, readStart } from './neighbours.ts';
-import type { Place } from './node.ts';
+import { type ClassifiedKill, classify, type MovedCgroup } from './classify.ts';
+import { type CounterNode, type CounterTree, type KillPlace, nodesOf, topOf } from './counter-tree.ts';
+import { createCounterPass, type ListChildren } from './deltas.ts';
+import { type Baseline, createPodParent, type PodParent, parentOf, readBaseline } from './pod-parent.ts';
 import type { OomKill, OomTracker } from './record.ts';
-import type { TopKills } from './slice.ts';
+import { createOomTotals } from './totals.ts';
 
 export interface OomTrackerOptions {
   readonly files: CgroupFiles;
-  /** Where cgroup v2 is mounted, the same as `files` has. */
+  /** Where cgroup v2 is mounted, the same as of `files`. */
   readonly root: string;
-  /** Lists cgroups. Default: those of the root. */
-  readonly childrenOf?: Children;
-  /** What /proc/self/mountinfo says. Default: read at the first `follow`. */
+  /** Default: the folders below the root. */
+  readonly listChildren?: ListChildren;
+  /** The text of /proc/self/mountinfo. Default: read at the first `follow`. */
   readonly mountinfo?: string;
   readonly clock: Pick<Clock, 'now' | 'monotonic'>;
 }
 
-/** How far what the tracker says can be believed. */
-export interface OomHealth {
-  /** Gitalys whose kills are not known now, and why; `totals()` leaves them out. */
-  readonly unread: readonly { readonly tree: string; readonly why: string }[];
-  /**
-   * Processes killed, since the start, in pods that went before they could be read, where it cannot be told whether
-   * the pod was Gitaly's: no Gitaly has them in its totals.
-   */
-  readonly unattributed: number;
-}
-
-export interface OomTrackerWithHealth extends OomTracker {
-  health(): OomHealth;
+interface Followed {
+  readonly tree: CounterTree;
+  readonly parent: PodParent;
 }
 
 const anonKeys = ['anon'] as const;
 
-/** Reads nothing before the first `follow`. The first `settle` after it counts nothing: it is where counting starts. */
+/** Reads nothing before the first `follow`. The first `settle` after it counts nothing: counting starts there. */
 export function createOomTracker({
   clock,
   files,
   root,
-  childrenOf = childrenBelow(root),
+  listChildren = (path) => listFolders(root, path),
   mountinfo,
-}: OomTrackerOptions): OomTrackerWithHealth {
-  const accounts = createAccounts(clock);
-  const closing = new AbortController();
-  let forest: Forest | undefined;
-  let isLocal = false;
-  let hasBaseline = false;
-  /** What to follow from the next pass on. */
-  let wanted: Parameters<OomTracker['follow']>[0] = [];
-  /** Counted, but told to nobody yet. */
-  let untold: OomKill[] = [];
+}: OomTrackerOptions): OomTracker {
+  const totals = createOomTotals(clock);
+  const queue = createSerialQueue();
+  const followed = new Map<string, Followed>();
+  /** By path. */
+  const parents = new Map<string, PodParent>();
+  let baseline: Baseline | undefined;
+  let hasLocalEvents = false;
+  let wanted: Parameters<OomTracker['follow']>[0] | undefined;
+  /** Counted, but not returned yet. */
+  let unreturned: OomKill[] = [];
   let unattributed = 0;
-  let running: Promise<void> | undefined;
-  let following: Promise<void> | undefined;
+  let isClosed = false;
 
-  async function pass(): Promise<void> {
-    if (forest === undefined || closing.signal.aborted) return;
-    forest.follow(wanted);
-    const moment = { at: clock.monotonic(), isBaseline: !hasBaseline };
-    const isWhole = await forest.settle(createSlices(closing.signal), moment, (settled) => {
-      unattributed += settled.unattributed;
-      for (const kills of settled.found) untold.push(...tell(kills, moment.at));
-    });
-    if (isWhole) hasBaseline = true;
-  }
-
-  /** One pass at a time; who asks while one runs gets one that begins after that, with all others who did. */
-  function settled(): Promise<void> {
-    if (running === undefined) {
-      running = pass().finally(() => {
-        running = undefined;
-      });
-      return running;
+  async function runPass(): Promise<void> {
+    if (wanted === undefined || isClosed) return;
+    const pass = createCounterPass(files, listChildren, createYielder(), clock.monotonic());
+    baseline ??= await readBaseline(listChildren);
+    for (const path of baseline.podParents) parentAt(path, baseline);
+    await pass.close(applyWanted(wanted, baseline));
+    for (const parent of parents.values()) {
+      const delta = await parent.count(pass);
+      unattributed += delta.unattributed;
+      for (const { moved, tree } of delta.trees) record(tree, moved);
     }
-    following ??= running
-      .catch(() => {}) // Told to whoever asked for it.
-      .then(() => {
-        following = undefined;
-        return settled();
-      });
-    return following;
   }
 
-  function tell({ moved, tree }: TopKills, at: number): readonly OomKill[] {
-    const identity = accounts.identity(tree);
-    if (identity === undefined) return [];
+  function parentAt(path: string, since: Baseline): PodParent {
+    const parent = parents.get(path) ?? createPodParent(path, files, listChildren, since);
+    parents.set(path, parent);
+    return parent;
+  }
+
+  /** Returns the nodes of Gitalys that are no longer wanted, still open. */
+  function applyWanted(trees: NonNullable<typeof wanted>, since: Baseline): readonly CounterNode[] {
+    const removed: CounterNode[] = [];
+    const tops = new Map(trees.map((tree) => [tree.key, topOf(tree)?.path]));
+    for (const [key, { parent, tree }] of followed) {
+      if (tops.get(key) === tree.top.role.path) continue;
+      followed.delete(key);
+      parent.remove(key);
+      removed.push(tree.top);
+    }
+    for (const tree of trees) {
+      const known = followed.get(tree.key);
+      const role = topOf(tree);
+      if (known !== undefined) known.tree.wanted = tree;
+      else if (role !== undefined) {
+        const parent = parentAt(parentOf(role.path), since);
+        followed.set(tree.key, { parent, tree: parent.add(tree.key, role, tree) });
+      }
+    }
+    return removed;
+  }
+
+  function record(tree: string, moved: MovedCgroup<KillPlace>): void {
+    const identity = totals.identity(tree);
+    if (identity === undefined) return;
     const { groups, kills, spent } = classify(moved);
     for (const [{ node }, ooms] of spent) if (node !== undefined) node.ooms -= ooms;
     for (const [{ node }, group] of groups) {
-      if (node === undefined || node.group === group) continue;
+      if (node === undefined) continue;
       node.group = group;
-      node.groupAt = at;
+      node.groupAt = clock.monotonic();
     }
-    return merged(kills).map((kill) => {
-      const { bucket } = kill.victim.shape;
-      accounts.add(tree, { level: kill.level, processes: kill.processes, events: kill.events, bucket });
-      return killOf(kill, tree, identity, clock.now());
-    });
+    for (const kill of mergeKills(kills)) {
+      const { events, level, limit, processes, victim } = kill;
+      const { bucket, container } = victim.role;
+      totals.add(tree, { level, processes, events, bucket });
+      if (processes === 0) continue;
+      const fromAncestor = victim.node === undefined;
+      const memory = memoryOf(limit);
+      const at = clock.now();
+      unreturned.push({
+        at,
+        tree,
+        identity,
+        level,
+        processes,
+        events,
+        bucket,
+        container,
+        memory,
+        fromAncestor,
+      });
+    }
   }
 
-  function whyUnread(tree: string): string | undefined {
-    if (isLocal)
-      return 'cgroup v2 is mounted with memory_localevents, so that no total has what is below it: mount it without';
-    const top = forest?.top(tree);
+  function whyUnread(key: string): string | undefined {
+    if (hasLocalEvents)
+      return 'cgroup v2 is mounted with memory_localevents, so no memory.events has what is below it: mount it without';
+    const top = followed.get(key)?.tree.top;
     switch (top?.status) {
       case undefined:
         return 'not read yet';
@@ -129,84 +149,66 @@ export function createOomTracker({
 
   return {
     follow(trees) {
-      if (forest === undefined) {
-        isLocal = hasLocalEvents(mountinfo ?? readMounts(), root);
-        forest = createForest(files, childrenOf, readStart(files, childrenOf));
-      }
+      if (wanted === undefined)
+        hasLocalEvents =
+          cgroupMountOptions(mountinfo ?? readMounts(), root)?.includes('memory_localevents') ?? false;
       wanted = trees;
-      accounts.follow(new Map(trees.map(({ identity, key }) => [key, identity])));
+      totals.follow(new Map(trees.map(({ identity, key }) => [key, identity])));
     },
     async settle(signal) {
-      await until(settled(), signal);
+      const done = queue.run(runPass);
+      await (signal === undefined ? done : unlessAborted(done, signal));
       if (signal?.aborted) return [];
-      const told = untold;
-      untold = [];
-      return told;
+      const kills = unreturned;
+      unreturned = [];
+      return kills;
     },
-    totals: () => accounts.totals((tree) => whyUnread(tree) === undefined),
+    totals: () => totals.list((tree) => whyUnread(tree) === undefined),
     health: () => ({
-      unread: wanted.flatMap(({ key }) => {
+      unread: (wanted ?? []).flatMap(({ key }) => {
         const why = whyUnread(key);
         return why === undefined ? [] : [{ tree: key, why }];
       }),
       unattributed,
     }),
     close() {
-      closing.abort();
-      forest?.close();
+      isClosed = true;
+      for (const { tree } of followed.values()) for (const node of nodesOf(tree.top)) node.folder.close();
+      for (const parent of parents.values()) parent.close();
     },
   };
 }
 
-/** As soon as it is done, or the signal aborts. */
-async function until(done: Promise<void>, signal: AbortSignal | undefined): Promise<void> {
-  if (signal === undefined) return done;
-  const { promise, resolve } = Promise.withResolvers<void>();
-  const stop = (): void => resolve();
-  signal.addEventListener('abort', stop, { once: true });
-  if (signal.aborted) stop();
+/** Empty where the file does not exist. */
+function readMounts(): string {
   try {
-    await Promise.race([done, promise]);
-  } finally {
-    signal.removeEventListener('abort', stop);
+    return readFileSync('/proc/self/mountinfo', 'utf8');
+  } catch {
+    return '';
   }
 }
 
-/** One for each victims' place and level. */
-function merged(kills: readonly ClassifiedKill<Place>[]): readonly ClassifiedKill<Place>[] {
-  const result: ClassifiedKill<Place>[] = [];
+/** One for each place and level. */
+function mergeKills(kills: readonly ClassifiedKill<KillPlace>[]): readonly ClassifiedKill<KillPlace>[] {
+  const result: ClassifiedKill<KillPlace>[] = [];
   for (const kill of kills) {
     const index = result.findIndex(({ level, victim }) => level === kill.level && victim === kill.victim);
     const same = result[index];
     if (same === undefined) result.push(kill);
-    else
-      result[index] = {
-        ...same,
-        processes: same.processes + kill.processes,
-        events: same.events + kill.events,
-      };
+    else {
+      const processes = same.processes + kill.processes;
+      result[index] = { ...same, processes, events: same.events + kill.events };
+    }
   }
   return result;
 }
 
-function killOf(kill: ClassifiedKill<Place>, tree: string, identity: Identity, at: number): OomKill {
-  const { events, level, limit, processes, victim } = kill;
+function memoryOf(limit: KillPlace | undefined): OomKill['memory'] {
   const folder = limit?.node?.folder;
   const max = folder && knownOf(folder.limit('memory.max'));
-  return Object.freeze({
-    at,
-    tree,
-    identity,
-    level,
-    processes,
-    events,
-    bucket: victim.shape.bucket,
-    container: victim.shape.container,
-    memory: {
-      limit: max?.kind === 'limit' ? max.value : undefined,
-      usage: folder && knownOf(folder.number('memory.current')),
-      anon: folder && knownOf(folder.keyed('memory.stat', anonKeys))?.anon,
-    },
-    fromAncestor: victim.node === undefined,
-  });
+  return {
+    limit: max?.kind === 'limit' ? max.value : undefined,
+    usage: folder && knownOf(folder.number('memory.current')),
+    anon: folder && knownOf(folder.keyed('memory.stat', anonKeys))?.anon,
+  };
 }

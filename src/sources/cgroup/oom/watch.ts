@@ -7,7 +7,7 @@ import { type FSWatcher, statSync, watch } from 'node:fs';
 import { join } from 'node:path';
 import { codeOf } from '../../../lib/errors.ts';
 import type { GitalyTree } from '../tree.ts';
-import { topOf } from './node.ts';
+import { topOf } from './counter-tree.ts';
 
 export interface OomWatchOptions {
   /** Where cgroup v2 is mounted. */

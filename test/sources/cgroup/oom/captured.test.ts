@@ -7,8 +7,8 @@ import { join } from 'node:path';
 import { afterEach, describe, expect, test } from '@jest/globals';
 import { createFinder } from '../../../../src/sources/cgroup/discovery/finder.ts';
 import { createCgroupFiles } from '../../../../src/sources/cgroup/files/files.ts';
-import type { OomLevel } from '../../../../src/sources/cgroup/oom/record.ts';
-import { createOomTracker, type OomTrackerWithHealth } from '../../../../src/sources/cgroup/oom/tracker.ts';
+import type { OomLevel, OomTracker } from '../../../../src/sources/cgroup/oom/record.ts';
+import { createOomTracker } from '../../../../src/sources/cgroup/oom/tracker.ts';
 import {
   burstableUid,
   type CapturedTree,
@@ -40,7 +40,7 @@ function moveTo(root: string, later: CapturedTree): void {
   later.remove();
 }
 
-const killsOf = (tracker: OomTrackerWithHealth): Record<string, Partial<Record<OomLevel, number>>> =>
+const killsOf = (tracker: OomTracker): Record<string, Partial<Record<OomLevel, number>>> =>
   Object.fromEntries(
     tracker
       .totals()

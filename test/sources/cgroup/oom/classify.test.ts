@@ -1,6 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import { classify, type MovedCgroup } from '../../../../src/sources/cgroup/oom/classify.ts';
-import { noGroup } from '../../../../src/sources/cgroup/oom/group.ts';
+import { classify, type MovedCgroup, noGroup } from '../../../../src/sources/cgroup/oom/classify.ts';
 
 type Moved = MovedCgroup<string>;
 
@@ -114,7 +113,7 @@ describe('a group', () => {
     const first = cgroup('scope', 'container', { isGroup: true, ooms: 1, groupKills: 1 });
     expect(lines(first)).toEqual([]);
     const group = classify(first).groups.get('scope') ?? noGroup;
-    const later = cgroup('scope', 'container', { isGroup: true, kills: 3, group });
+    const later = cgroup('scope', 'container', { isGroup: true, ooms: 1, kills: 3, group });
     expect(lines(later)).toEqual(['scope: 2 by container / 1']);
   });
 

@@ -2,7 +2,8 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { createCgroupFiles } from '../../../../src/sources/cgroup/files/files.ts';
 import type { CgroupFiles } from '../../../../src/sources/cgroup/files/reading.ts';
-import { createOomTracker, type OomTrackerWithHealth } from '../../../../src/sources/cgroup/oom/tracker.ts';
+import type { OomTracker } from '../../../../src/sources/cgroup/oom/record.ts';
+import { createOomTracker } from '../../../../src/sources/cgroup/oom/tracker.ts';
 import type { GitalyTree } from '../../../../src/sources/cgroup/tree.ts';
 import { createManualClock } from '../../../support/manual-clock.ts';
 import { createWrittenTree, memoryEvents, type WrittenTree } from '../written-tree.ts';
@@ -10,7 +11,7 @@ import { burstable, hostTree, pathsOf, podPath, podTree } from './trees.ts';
 
 let tree: WrittenTree;
 let files: CgroupFiles;
-let tracker: OomTrackerWithHealth;
+let tracker: OomTracker;
 const clock = createManualClock();
 
 beforeEach(() => {

@@ -18,7 +18,7 @@ class Node {
   readonly tracker = createOomTracker({
     files: this.kernel.files,
     root: '/',
-    childrenOf: this.kernel.children,
+    listChildren: this.kernel.children,
     clock: this.clock,
   });
   readonly killed = new Map<string, number>();

@@ -16,7 +16,7 @@ async function begin(trees: readonly GitalyTree[] = [tree], options?: { hasGroup
   const kernel = createKernelModel(options);
   const clock = createManualClock();
   for (const each of trees) for (const { path, isGroup } of pathsOf(each)) kernel.make(path, { isGroup });
-  const tracker = createOomTracker({ files: kernel.files, root: '/', childrenOf: kernel.children, clock });
+  const tracker = createOomTracker({ files: kernel.files, root: '/', listChildren: kernel.children, clock });
   tracker.follow(trees);
   await tracker.settle();
   return { kernel, clock, tracker };
@@ -147,6 +147,23 @@ describe('group kills', () => {
     expect((await tracker.settle()).map(line)).toEqual(['3 by container gitaly']);
   });
 
+  test('a bucket that is a group, read at any moment of its kill, is one incident', async () => {
+    for (let moment = 1; moment < 40; moment++) {
+      const { kernel, tracker } = await begin();
+      const bucket = `${git}/repos-9`;
+      kernel.make(bucket, { isGroup: true });
+      kernel.populate(bucket, 3);
+      kernel.kill(bucket, bucket);
+      kernel.run(moment);
+      await tracker.settle();
+      kernel.run();
+      await tracker.settle();
+      expect(tracker.totals()).toMatchObject([
+        { kills: levels({ bucket: 3 }), events: levels({ bucket: 1 }) },
+      ]);
+    }
+  });
+
   test('one process in one incident is one, whether it was struck once or twice', async () => {
     const { kernel, tracker } = await begin();
     kernel.kill(gitaly, gitaly, { isVictimGone: true });
@@ -239,6 +256,29 @@ describe('what comes and goes', () => {
     expect((await tracker.settle()).map(line)).toEqual(['1 by git in 3', '1 by git in 1']);
   });
 
+  test('a kill right after the return of all cgroups, read at any moment of it, is counted once at its level', async () => {
+    for (let moment = 0; moment < 16; moment++) {
+      const { kernel, tracker } = await begin();
+      for (let each = 0; each < 3; each++) kernel.kill(`${git}/repos-3`, `${git}/repos-3`);
+      kernel.run();
+      await tracker.settle();
+      kernel.remove('kubepods.slice');
+      await tracker.settle();
+      for (const { path, isGroup } of pathsOf(tree)) kernel.make(path, { isGroup });
+      if (moment % 2 === 0) await tracker.settle();
+      kernel.kill(`${git}/repos-3`, `${git}/repos-3`);
+      // Its `oom` is there when the reading begins, its `oom_kill` arrives in the middle of it.
+      kernel.run(7);
+      let reads = 0;
+      kernel.onRead = () => {
+        if (reads++ === moment) kernel.run();
+      };
+      const kills = await tracker.settle();
+      kernel.run();
+      expect([...kills, ...(await tracker.settle())].map(line)).toEqual(['1 by bucket in 3']);
+    }
+  });
+
   test('a bucket that nobody has told of yet', async () => {
     const { kernel, tracker } = await begin();
     const bucket = `${git}/repos-9`;
@@ -275,17 +315,22 @@ describe('what comes and goes', () => {
     expect((await tracker.settle()).map(line)).toEqual(['3 by container gitaly gone']);
   });
 
-  test('a whole pod that is deleted right after a kill, told of or not', async () => {
-    const { clock, kernel, tracker } = await begin();
-    kernel.make(`${burstable}/kubepods-burstable-podffff0000.slice`);
-    kernel.kill(`${git}/repos-3`, `${git}/repos-3`);
-    kernel.run();
-    kernel.remove(pod);
-    tracker.follow([]);
-    expect((await tracker.settle()).map(line)).toEqual(['1 by pod gone']);
-    expect(tracker.totals()).toMatchObject([{ tree: uid, kills: levels({ pod: 1 }) }]);
-    await clock.advance(3000);
-    expect(await tracker.settle()).toEqual([]);
+  test('a kill in a pod that is deleted right after it, unfollowed or not, is counted as unattributed', async () => {
+    for (const isUnfollowed of [true, false]) {
+      const { clock, kernel, tracker } = await begin();
+      kernel.make(`${burstable}/kubepods-burstable-podffff0000.slice`);
+      kernel.kill(`${git}/repos-3`, `${git}/repos-3`);
+      kernel.run();
+      kernel.remove(pod);
+      if (isUnfollowed) tracker.follow([]);
+      expect(await tracker.settle()).toEqual([]);
+      expect(tracker.totals()).toMatchObject([{ tree: uid, kills: levels({}) }]);
+      expect(tracker.health().unattributed).toBe(1);
+      tracker.follow([]);
+      await clock.advance(3000);
+      expect(await tracker.settle()).toEqual([]);
+      expect(tracker.health().unattributed).toBe(1);
+    }
   });
 
   test("another pod's kill is not Gitaly's, when both are gone it is nobody's", async () => {
@@ -301,22 +346,6 @@ describe('what comes and goes', () => {
     kernel.remove(pod);
     expect(await tracker.settle()).toEqual([]);
     expect(tracker.health().unattributed).toBe(1);
-  });
-
-  test("a pod of another's that went some time ago leaves no doubt", async () => {
-    const { clock, kernel, tracker } = await begin();
-    const other = `${burstable}/kubepods-burstable-podffff0000.slice`;
-    kernel.make(other);
-    kernel.kill(other, other);
-    kernel.run();
-    await tracker.settle();
-    kernel.remove(other);
-    await clock.advance(3000);
-    await tracker.settle();
-    kernel.kill(`${git}/repos-3`, `${git}/repos-3`);
-    kernel.run();
-    kernel.remove(pod);
-    expect((await tracker.settle()).map(line)).toEqual(['1 by pod gone']);
   });
 
   test('a pod that went while nothing was killed is not blamed for what comes later', async () => {
@@ -390,7 +419,12 @@ describe('where counting starts', () => {
     for (const { path, isGroup } of pathsOf(tree)) kernel.make(path, { isGroup });
     for (let each = 0; each < 17; each++) kernel.kill(`${git}/repos-3`, `${git}/repos-3`);
     kernel.run();
-    const tracker = createOomTracker({ files: kernel.files, root: '/', childrenOf: kernel.children, clock });
+    const tracker = createOomTracker({
+      files: kernel.files,
+      root: '/',
+      listChildren: kernel.children,
+      clock,
+    });
     tracker.follow([]);
     await tracker.settle();
     kernel.kill(`${git}/repos-3`, `${git}/repos-3`);
@@ -409,7 +443,12 @@ describe('where counting starts', () => {
     for (let each = 0; each < 17; each++) kernel.kill(`${git}/repos-3`, `${git}/repos-3`, { ooms: 2 });
     kernel.kill(gitaly, gitaly, { isVictimGone: true });
     kernel.run();
-    const tracker = createOomTracker({ files: kernel.files, root: '/', childrenOf: kernel.children, clock });
+    const tracker = createOomTracker({
+      files: kernel.files,
+      root: '/',
+      listChildren: kernel.children,
+      clock,
+    });
     tracker.follow([]);
     await tracker.settle();
     tracker.follow([tree]);
@@ -424,7 +463,12 @@ describe('where counting starts', () => {
     const kernel = createKernelModel();
     for (const { path, isGroup } of pathsOf(tree)) kernel.make(path, { isGroup });
     const clock = createManualClock();
-    const tracker = createOomTracker({ files: kernel.files, root: '/', childrenOf: kernel.children, clock });
+    const tracker = createOomTracker({
+      files: kernel.files,
+      root: '/',
+      listChildren: kernel.children,
+      clock,
+    });
     tracker.follow([tree]);
     kernel.kill(`${git}/repos-3`, `${git}/repos-3`);
     kernel.run();
@@ -437,7 +481,12 @@ describe('where counting starts', () => {
     const clock = createManualClock();
     const host = hostTree();
     kernel.make('system.slice');
-    const tracker = createOomTracker({ files: kernel.files, root: '/', childrenOf: kernel.children, clock });
+    const tracker = createOomTracker({
+      files: kernel.files,
+      root: '/',
+      listChildren: kernel.children,
+      clock,
+    });
     tracker.follow([]);
     await tracker.settle();
     for (const { path } of pathsOf(host)) kernel.make(path);

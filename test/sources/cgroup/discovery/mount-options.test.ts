@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import { hasLocalEvents, readMounts } from '../../../../src/sources/cgroup/oom/mount.ts';
+import { cgroupMountOptions } from '../../../../src/sources/cgroup/discovery/root.ts';
 
 const disk = '22 1 254:0 / / rw,relatime - ext4 /dev/vda rw';
 const plain = '30 24 0:26 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw,nsdelegate,memory_recursiveprot';
@@ -17,10 +17,6 @@ describe('memory_localevents', () => {
     ['/sys/fs/cgroup', '', false],
     ['/sys/fs/cgroup', 'garbage - \n- - -', false],
   ])('%s', (root, text, expected) => {
-    expect(hasLocalEvents(text, root)).toBe(expected);
-  });
-
-  test('where nothing tells of mounts there is nothing to see', () => {
-    expect(readMounts('/does/not/exist')).toBe('');
+    expect(cgroupMountOptions(text, root)?.includes('memory_localevents') ?? false).toBe(expected);
   });
 });

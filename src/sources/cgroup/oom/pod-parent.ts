@@ -1,0 +1,164 @@
+/**
+ * The cgroup that a node's pods are in (kubepods.slice, or its part for a QoS class). Its total shows in one file that
+ * nothing moved in any pod, and that there were kills in pods that have been removed.
+ */
+import { dirname } from 'node:path/posix';
+import type { CgroupFiles } from '../files/reading.ts';
+import type { MovedCgroup } from './classify.ts';
+import { type CgroupRole, type CounterTree, createNode, type KillPlace } from './counter-tree.ts';
+import {
+  haveFallen,
+  haveMoved,
+  increaseOf,
+  type OomCounters,
+  readCounters,
+  readCountersOnce,
+  zeroCounters,
+} from './counters.ts';
+import type { CounterPass, ListChildren } from './deltas.ts';
+
+/** What existed when counting began. */
+export interface Baseline {
+  /** The kubelet's cgroups, in which pods may be. */
+  readonly podParents: readonly string[];
+  /** Whether the cgroup was created since. False if that is unknown. */
+  isNew(path: string): boolean;
+}
+
+/** kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-burstable.slice */
+const maxDepth = 3;
+
+export async function readBaseline(listChildren: ListChildren): Promise<Baseline> {
+  const listed = new Map<string, ReadonlySet<string>>();
+  let level = [''];
+  for (let depth = 0; depth <= maxDepth; depth++) {
+    const next: string[] = [];
+    for (const path of level) {
+      const children = await listChildren(path);
+      if (children === undefined) continue;
+      listed.set(path, new Set(children));
+      next.push(...children.filter((each) => /kube/.test(each) && !/pod[0-9a-f]{8}[^/]*$/.test(each)));
+    }
+    level = next;
+  }
+  return {
+    podParents: [...listed.keys()].filter((path) => path !== ''),
+    isNew(path) {
+      for (let at = path; at !== ''; at = parentOf(at))
+        if (listed.get(parentOf(at))?.has(at) === false) return true;
+      return false;
+    },
+  };
+}
+
+/** '' for the root. */
+export const parentOf = (path: string): string => (path.includes('/') ? dirname(path) : '');
+
+export interface ParentDelta {
+  readonly trees: readonly { readonly tree: string; readonly moved: MovedCgroup<KillPlace> }[];
+  /** oom_kill in pods that were removed before they could be read, at least one of them Gitaly's. */
+  readonly unattributed: number;
+}
+
+export interface PodParent {
+  add(key: string, role: CgroupRole, tree: CounterTree['wanted']): CounterTree;
+  remove(key: string): void;
+  count(pass: CounterPass): Promise<ParentDelta>;
+  close(): void;
+}
+
+export function createPodParent(
+  path: string,
+  files: CgroupFiles,
+  listChildren: ListChildren,
+  baseline: Baseline,
+): PodParent {
+  const folder = files.folder(path);
+  const gitalys = new Map<string, CounterTree>();
+  /** Other pods by path, as last read. */
+  let siblings = new Map<string, OomCounters>();
+  /** Undefined before the first reading, which counts nothing. */
+  let last: OomCounters | undefined = baseline.isNew(path) ? zeroCounters : undefined;
+  /** Kills of the total that pods accounted for, or that were counted as unattributed or not Gitaly's. */
+  let counted = 0;
+  let isBaselineRead = false;
+  let hasLostGitaly = false;
+
+  function readTotal(): OomCounters | undefined {
+    const first = readCounters(folder, 'memory.events');
+    const reading = first.kind === 'removed' ? readCounters(folder, 'memory.events') : first;
+    return reading.kind === 'value' ? reading.value : undefined;
+  }
+
+  /** Kills in other pods. */
+  async function countSiblings(pass: CounterPass): Promise<number> {
+    const own = new Set([...gitalys.values()].map(({ top }) => top.role.path));
+    const read = new Map<string, OomCounters>();
+    let kills = 0;
+    for (const sibling of (await listChildren(path)) ?? []) {
+      const counters = own.has(sibling) ? undefined : readCountersOnce(files, sibling);
+      await pass.yieldIfDue();
+      if (counters === undefined) continue;
+      kills += increaseOf(siblings.get(sibling) ?? zeroCounters, counters).kills;
+      read.set(sibling, counters);
+    }
+    siblings = read;
+    return kills;
+  }
+
+  const isSettled = ({ synced, top, wanted }: CounterTree): boolean =>
+    synced === wanted && top.status === 'value' && top.local !== undefined;
+
+  return {
+    add(key, role, tree) {
+      const { path: pod } = role;
+      const known = siblings.get(pod) ?? (baseline.isNew(pod) ? zeroCounters : undefined);
+      siblings.delete(pod);
+      const added: CounterTree = { top: createNode(files, role, known), wanted: tree, synced: undefined };
+      gitalys.set(key, added);
+      return added;
+    },
+    remove(key) {
+      const top = gitalys.get(key)?.top;
+      gitalys.delete(key);
+      if (top === undefined) return;
+      if (top.status !== 'removed') hasLostGitaly = true;
+      if (top.last !== undefined) siblings.set(top.role.path, top.last);
+    },
+    async count(pass) {
+      const trees: { tree: string; moved: MovedCgroup<KillPlace> }[] = [];
+      if (isBaselineRead && gitalys.size === 0 && !hasLostGitaly) return { trees, unattributed: 0 };
+      const now = readTotal();
+      if (now !== undefined && haveFallen(last, now)) {
+        last = zeroCounters;
+        counted = 0;
+      }
+      const isQuiet = now !== undefined && last !== undefined && !haveMoved(last, now);
+      let kills = 0;
+      let isUnread = false;
+      for (const [tree, each] of gitalys) {
+        if (isQuiet && isSettled(each)) continue;
+        const wasGone = each.top.status === 'removed';
+        const delta = await pass.count(each);
+        kills += delta.kills;
+        if (delta.moved !== undefined) trees.push({ tree, moved: delta.moved });
+        if (each.top.status === 'failed') isUnread = true;
+        if (each.top.status === 'removed' && !wasGone) hasLostGitaly = true;
+      }
+      let unattributed = 0;
+      if (now === undefined || isQuiet) counted += kills;
+      else {
+        kills += await countSiblings(pass);
+        const rest = last === undefined ? 0 : Math.max(0, now.kills - counted - kills);
+        if (hasLostGitaly && !isUnread) unattributed = rest;
+        // What a pod had that cannot be read now is counted when it can.
+        counted = last === undefined ? now.kills : counted + kills + (isUnread ? 0 : rest);
+        last = now;
+      }
+      isBaselineRead = true;
+      hasLostGitaly = false;
+      return { trees, unattributed };
+    },
+    close: () => folder.close(),
+  };
+}
