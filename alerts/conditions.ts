@@ -16,7 +16,7 @@ import {
   type Vector,
 } from '../src/monitoring/promql/index.ts';
 import type { Thresholds } from '../src/rules/thresholds.ts';
-import { maintenanceActive } from '../src/sources/maintenance/metrics.ts';
+import { maintenanceActive } from '../src/sources/maintenance/source.ts';
 import {
   heartbeatQuorum,
   heartbeatTimestamp,

@@ -17,7 +17,7 @@ import type { Thresholds } from '../../src/rules/thresholds.ts';
 import { cgroupGitalys, serverInfo } from '../../src/sources/cgroup/metrics.ts';
 import { scrapeUp } from '../../src/sources/gitaly/metrics.ts';
 import { podReady, podRotationStart } from '../../src/sources/kubernetes/metrics.ts';
-import { maintenance, maintenanceActive } from '../../src/sources/maintenance/metrics.ts';
+import { maintenance, maintenanceActive } from '../../src/sources/maintenance/source.ts';
 import { type Alert, alert, gaugeWindow, sustained } from '../alert.ts';
 import { duration, spoken } from '../durations.ts';
 import { ifPod, matchedPod, own, podLabels, type ServerLabel, serverLabels, serverName } from './servers.ts';

@@ -10,7 +10,7 @@ import { bucketMetrics, cgroupSelfMetrics, levelsMetrics } from '../sources/cgro
 import { gitalyMetrics } from '../sources/gitaly/metrics.ts';
 import { kubernetesMetrics } from '../sources/kubernetes/metrics.ts';
 import { watchMetrics } from '../sources/kubernetes/watch/metrics.ts';
-import { maintenanceMetrics } from '../sources/maintenance/metrics.ts';
+import { maintenanceMetrics } from '../sources/maintenance/source.ts';
 import { mirrorMetrics } from '../sources/praefect/mirror/metrics.ts';
 import { verificationMetrics } from '../sources/praefect/mirror/verification.ts';
 import { praefectQueryMetrics } from '../sources/praefect/queries/index.ts';

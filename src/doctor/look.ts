@@ -9,7 +9,7 @@ import type { System } from '../config/system.ts';
 import type { Clock } from '../lib/clock.ts';
 import { checksOfRole, evaluate } from '../rules/checks/evaluate.ts';
 import type { ServerFacts } from '../rules/checks/inputs.ts';
-import { createCgroupFactsReader } from '../sources/cgroup/check-inputs.ts';
+import { createCgroupFactsReader } from '../sources/cgroup/facts.ts';
 import type { PodDirectory } from '../sources/cgroup/tree.ts';
 import { configFiles, configuredTargets } from '../sources/gitaly/configured.ts';
 import { systemResolve } from '../sources/gitaly/resolve.ts';

@@ -3,7 +3,7 @@ import { describe, expect, test } from '@jest/globals';
 import { type CheckSources, readCheckInputs } from '../../src/app/check-inputs.ts';
 import { known, unknown } from '../../src/lib/known.ts';
 import { type CheckChoice, checksOfRole, evaluate } from '../../src/rules/checks/evaluate.ts';
-import type { CgroupFactsReader } from '../../src/sources/cgroup/check-inputs.ts';
+import type { CgroupFactsReader } from '../../src/sources/cgroup/facts.ts';
 import { chartComponentOf } from '../../src/sources/kubernetes/directory/component.ts';
 import { createConfigMaps, type ReadConfigMap } from '../../src/sources/kubernetes/directory/config-maps.ts';
 import {

@@ -4,7 +4,7 @@ import { hostname } from 'node:os';
 import { checksCollectorName, createChecksCollector } from '../../rules/checks/collector.ts';
 import { checksOfRole, type Evaluation } from '../../rules/checks/evaluate.ts';
 import type { Reading } from '../../rules/problems/reading.ts';
-import { createCgroupFactsReader } from '../../sources/cgroup/check-inputs.ts';
+import { createCgroupFactsReader } from '../../sources/cgroup/facts.ts';
 import type { PodDirectory } from '../../sources/cgroup/tree.ts';
 import { configFiles } from '../../sources/gitaly/configured.ts';
 import { info as databaseInfo } from '../../sources/praefect/queries/database.ts';

@@ -6,11 +6,11 @@
 import { kubernetesProblems } from '../../rules/problems/kubernetes.ts';
 import { createKubernetesWindows } from '../../sources/kubernetes/maintenance/windows.ts';
 import {
+  configuredWindows,
   createMaintenanceSource,
   type MaintenanceView,
   maintenanceCollectorNames,
 } from '../../sources/maintenance/source.ts';
-import { configuredWindows } from '../../sources/maintenance/window.ts';
 import type { Cluster } from './kubernetes.ts';
 import { absentPart, type Part, type PartOptions } from './part.ts';
 

@@ -1,4 +1,4 @@
-/** Windows of planned work: once, or again and again by a cron expression in a time zone. */
+/** Maintenance windows: once, or recurring by a cron expression in a time zone. */
 import { Cron } from 'croner';
 import { bad, type Checked, good, quoted } from '../problem.ts';
 import { type Kind, problemOf, type Raw } from './kind.ts';
@@ -7,7 +7,7 @@ import { formatDuration, type Milliseconds, parseDuration } from './quantities.t
 export type ConfiguredWindow =
   | {
       readonly kind: 'once';
-      /** A label's value. */
+      /** A label value. */
       readonly name: string;
       /** Milliseconds since 1970. */
       readonly start: number;
@@ -16,9 +16,9 @@ export type ConfiguredWindow =
   | {
       readonly kind: 'recurring';
       readonly name: string;
-      /** Five fields; when it begins, by the clocks of `zone`. */
+      /** Five fields: the starts, in local time of `zone`. */
       readonly cron: string;
-      /** As time passes, not as clocks show it. */
+      /** Elapsed time, whatever clocks change in between. */
       readonly duration: Milliseconds;
       /** IANA: `Europe/Berlin`. */
       readonly zone: string;
@@ -27,12 +27,12 @@ export type ConfiguredWindow =
 const expected =
   'a window such as upgrade=2026-11-24T02:00:00Z/2026-11-24T06:00:00Z or weekly=0 2 * * 6 for 4h in Europe/Berlin';
 
-/** Alerts must not be held for longer at a time, whatever was mistyped. */
-const longest = 7 * 86_400_000;
+/** A typo must not suppress alerts for longer than this. */
+const maxDuration = 7 * 86_400_000;
 
 /**
- * One flag each (a cron expression holds commas); several in one text are parted by semicolons; in YAML a list, or
- * a map from names to windows.
+ * One per flag (a cron expression contains commas); several in one string are separated by semicolons; in YAML a list,
+ * or a map from names to windows.
  */
 export const maintenanceWindows = (): Kind<readonly ConfiguredWindow[]> =>
   Object.freeze<Kind<readonly ConfiguredWindow[]>>({
@@ -44,7 +44,7 @@ export const maintenanceWindows = (): Kind<readonly ConfiguredWindow[]> =>
     print: (windows) => windows.map((window) => `${window.name}=${windowText(window)}`),
     read(raw, settingName) {
       const read = named(raw).map(({ name, text, place }): Checked<ConfiguredWindow> => {
-        const window = text === undefined ? 'a name and = come first' : windowOf(name, text);
+        const window = text === undefined ? 'the name and = are missing' : windowOf(name, text);
         if (typeof window !== 'string') return good(window);
         const found = quoted(text === undefined ? name : `${name}=${text}`);
         return bad(problemOf(place.origin, settingName, `found ${found}, expected ${expected}: ${window}`));
@@ -53,10 +53,14 @@ export const maintenanceWindows = (): Kind<readonly ConfiguredWindow[]> =>
       if (problems.length > 0) return bad(...problems);
       const windows = read.flatMap((each) => (each.ok ? [each.value] : []));
       const names = windows.map(({ name }) => name);
-      const double = names.find((name, index) => names.indexOf(name) !== index);
-      if (double !== undefined)
+      const repeated = names.find((name, index) => names.indexOf(name) !== index);
+      if (repeated !== undefined)
         return bad(
-          problemOf(raw.origin, settingName, `names the window ${double} twice; give each its own name`),
+          problemOf(
+            raw.origin,
+            settingName,
+            `has two windows named ${repeated}; give each window its own name`,
+          ),
         );
       return windows.length === 0
         ? bad(problemOf(raw.origin, settingName, `is empty, expected ${expected}`))
@@ -72,7 +76,7 @@ const windowText = (window: ConfiguredWindow): string =>
 interface Named {
   readonly place: Raw;
   readonly name: string;
-  /** Undefined: there was no `=`; `name` is then all that was found. */
+  /** Undefined without a `=`: `name` is then the whole text. */
   readonly text: string | undefined;
 }
 
@@ -100,33 +104,34 @@ function named(raw: Raw): readonly Named[] {
   }
 }
 
-/** The window, or what is wrong with it. */
+/** The window, or what is wrong with the text. */
 function windowOf(name: string, text: string): ConfiguredWindow | string {
-  // A colon or a slash would make it look like one that Kubernetes tells of.
+  // Names with a colon or a slash are those of windows from Kubernetes.
   if (!/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/.test(name))
-    return 'a name is letters, digits, dots, dashes and underscores, at most 63';
+    return 'the name may have at most 63 letters, digits, dots, dashes and underscores';
   const recurring = /^(.+?)\s+for\s+(\S+)\s+in\s+(\S+)$/.exec(text);
   if (recurring !== null) {
     const [, cron = '', length = '', zone = ''] = recurring;
     return recurringWindow(name, cron.replaceAll(/\s+/g, ' '), length, zone);
   }
-  if (/\sfor\s/.test(text)) return 'the time zone is missing: end it with "in Europe/Berlin" or "in Etc/UTC"';
+  if (/\sfor\s/.test(text))
+    return 'the time zone is missing: add "in Europe/Berlin" or "in Etc/UTC" at the end';
   const [start, end, ...more] = text.split('/').map((each) => each.trim());
   if (start === undefined || end === undefined || more.length > 0)
-    return 'it is neither START/END nor five cron fields, "for" a duration "in" a time zone';
+    return 'it is neither START/END nor five cron fields, "for" a duration, "in" a time zone';
   return onceWindow(name, start, end);
 }
 
 function onceWindow(name: string, startText: string, endText: string): ConfiguredWindow | string {
   const [start, end] = [instantOf(startText), instantOf(endText)];
   if (start === undefined || end === undefined)
-    return `${start === undefined ? startText : endText} is no time with its offset, as 2026-11-24T02:00:00Z or 2026-11-24T03:00:00+01:00`;
-  if (end <= start) return 'it ends before it begins';
-  if (end - start > longest) return tooLong;
+    return `${start === undefined ? startText : endText} is not a time with an offset, such as 2026-11-24T02:00:00Z or 2026-11-24T03:00:00+01:00`;
+  if (end <= start) return 'it ends before it starts';
+  if (end - start > maxDuration) return tooLong;
   return Object.freeze({ kind: 'once', name, start, end });
 }
 
-const tooLong = `it is longer than ${formatDuration(longest)}, and alerts are not to be held for that long`;
+const tooLong = `it is longer than ${formatDuration(maxDuration)}, the maximum`;
 
 function recurringWindow(
   name: string,
@@ -136,19 +141,19 @@ function recurringWindow(
 ): ConfiguredWindow | string {
   const duration = parseDuration(length);
   if (duration === undefined || duration < 60_000)
-    return `${length} is no duration of a minute or more, such as 4h`;
-  if (duration > longest) return tooLong;
-  if (!isZone(zone)) return `${zone} is no time zone of IANA's, such as Europe/Berlin or Etc/UTC`;
-  const begins = beginsOf(cron, zone);
-  if (typeof begins === 'string') return `${cron} are not five cron fields: ${begins}`;
-  if (begins.length === 0) return `${cron} never comes`;
-  const gaps = begins.slice(1).map((begin, index) => begin - (begins[index] ?? 0));
+    return `${length} is not a duration of at least one minute, such as 4h`;
+  if (duration > maxDuration) return tooLong;
+  if (!isZone(zone)) return `${zone} is not an IANA time zone, such as Europe/Berlin or Etc/UTC`;
+  const starts = startsOf(cron, zone);
+  if (typeof starts === 'string') return `"${cron}" is not a cron expression of five fields: ${starts}`;
+  if (starts.length === 0) return `"${cron}" never occurs`;
+  const gaps = starts.slice(1).map((start, index) => start - (starts[index] ?? 0));
   if (gaps.length > 0 && gaps.every((gap) => gap <= duration))
-    return 'it would never end: it is as long as it takes to come back';
+    return 'it would never end: it lasts until its next start';
   return Object.freeze({ kind: 'recurring', name, cron, duration, zone });
 }
 
-/** Date.parse takes February 30th for March 2nd, and a time without offset for one of this host's. */
+/** Date.parse reads February 30 as March 2, and a time without an offset as local time. */
 function instantOf(text: string): number | undefined {
   const found = /^(\d{4})-(\d\d)-(\d\d)T\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:Z|[+-]\d\d:\d\d)$/i.exec(text);
   const time = Date.parse(text);
@@ -159,20 +164,20 @@ function instantOf(text: string): number | undefined {
 
 function isZone(zone: string): boolean {
   try {
-    // An offset (+01:00) is one to Intl, but knows no daylight saving.
+    // Intl accepts an offset (+01:00), which has no daylight saving.
     return /^[A-Za-z]/.test(zone) && new Intl.DateTimeFormat('en', { timeZone: zone }) !== undefined;
   } catch {
     return false;
   }
 }
 
-/** The next times at which it begins, or why it is no cron expression. */
-function beginsOf(cron: string, zone: string): readonly number[] | string {
-  // croner takes nicknames and times in place of fields as well.
-  if (cron.split(' ').length !== 5) return 'minute, hour, day of the month, month, day of the week';
+/** The next starts, or why it is not a cron expression. */
+function startsOf(cron: string, zone: string): readonly number[] | string {
+  // croner also accepts nicknames and times in place of fields.
+  if (cron.split(' ').length !== 5) return 'expected minute, hour, day of month, month, day of week';
   try {
     const job = new Cron(cron, { timezone: zone, mode: '5-part', paused: true });
-    return job.nextRuns(100).map((begin) => begin.getTime());
+    return job.nextRuns(100).map((start) => start.getTime());
   } catch (error) {
     return (error as { readonly message: string }).message.replace(/^\w+: /, '');
   }

@@ -1,4 +1,4 @@
-/** Maintenance that is planned: when alerts on what it causes are held. */
+/** Maintenance windows, which suppress alerts for planned work. */
 import { maintenanceWindows } from '../kinds/maintenance-window.ts';
 import { optional, type Section } from '../setting.ts';
 
@@ -7,8 +7,8 @@ export const maintenanceSection = {
   settings: {
     maintenance: {
       window: optional(maintenanceWindows(), {
-        unset: 'none but those that Kubernetes tells of',
-        help: 'When work is planned, each window with a name: once (START/END), or again and again (five cron fields, "for" a duration "in" a time zone). May be repeated; several in one text are parted by semicolons. Alerts on what maintenance brings with it are held meanwhile: gitaly_exporter_maintenance.',
+        unset: 'none, except those from Kubernetes',
+        help: 'Maintenance windows, each with a name: once (START/END), or recurring (five cron fields, "for" a duration, "in" a time zone). Separate several with semicolons. While one is open, alerts for the effects of planned work are suppressed.',
         example: 'weekly=0 2 * * 6 for 4h in Europe/Berlin',
       }),
     },

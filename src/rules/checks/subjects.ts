@@ -1,7 +1,7 @@
 /** Who is judged: Gitaly's pods, its servers on virtual machines too, the nodes below, the StatefulSets above. */
 
 import { isUnknown, type Known, known, unknown } from '../../lib/known.ts';
-import type { NodeFacts } from '../../sources/cgroup/check-facts.ts';
+import type { NodeFacts } from '../../sources/cgroup/facts.ts';
 import type { Container, Node, Pod, StatefulSet } from '../../sources/kubernetes/objects/types.ts';
 import { cannotTell, type Judged, type Subject, type Verdict, wholeCluster } from './check.ts';
 import { type CheckInputs, nodeNotKnown, type ServerFacts, serverNotKnown } from './inputs.ts';

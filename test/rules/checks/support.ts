@@ -7,7 +7,7 @@ import { checks } from '../../../src/rules/checks/definitions/index.ts';
 import { evaluate, type Finding } from '../../../src/rules/checks/evaluate.ts';
 import type { CheckId } from '../../../src/rules/checks/ids.ts';
 import type { CheckInputs } from '../../../src/rules/checks/inputs.ts';
-import type { CgroupFacts } from '../../../src/sources/cgroup/check-facts.ts';
+import type { CgroupFacts } from '../../../src/sources/cgroup/facts.ts';
 import type { Parsed } from '../../../src/sources/kubernetes/objects/fields.ts';
 import {
   configMapOf,

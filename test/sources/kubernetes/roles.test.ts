@@ -13,7 +13,7 @@ import { bucketMetrics, cgroupSelfMetrics, levelsMetrics } from '../../../src/so
 import { gitalyMetrics } from '../../../src/sources/gitaly/metrics.ts';
 import { kubernetesMetrics } from '../../../src/sources/kubernetes/metrics.ts';
 import { createKubernetesRoom } from '../../../src/sources/kubernetes/source.ts';
-import { maintenanceMetrics } from '../../../src/sources/maintenance/metrics.ts';
+import { maintenanceMetrics } from '../../../src/sources/maintenance/source.ts';
 import { mirrorMetrics } from '../../../src/sources/praefect/mirror/metrics.ts';
 import { verificationMetrics } from '../../../src/sources/praefect/mirror/verification.ts';
 import { praefectQueryMetrics } from '../../../src/sources/praefect/queries/index.ts';

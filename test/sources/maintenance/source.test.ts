@@ -1,16 +1,17 @@
-/** Windows by the clock, and what the room makes of every window that it is told of. */
+/** Windows by the clock, and the metrics and events of all windows. */
 import { describe, expect, test } from '@jest/globals';
 import { type ConfiguredWindow, maintenanceWindows } from '../../../src/config/kinds/maintenance-window.ts';
 import { expositionText } from '../../../src/metrics/exposition.ts';
 import { lintMetrics } from '../../../src/metrics/lint.ts';
 import { lintBlock } from '../../../src/metrics/lint-block.ts';
 import { createEventLog } from '../../../src/scheduler/event-log.ts';
-import { maintenanceMetrics } from '../../../src/sources/maintenance/metrics.ts';
 import {
+  configuredWindows,
   createMaintenanceSource,
   maintenanceCollectorNames,
+  maintenanceMetrics,
+  type WindowSource,
 } from '../../../src/sources/maintenance/source.ts';
-import { configuredWindows, type WindowSource } from '../../../src/sources/maintenance/window.ts';
 import { createManualClock } from '../../support/manual-clock.ts';
 
 function windows(text: string): readonly ConfiguredWindow[] {
@@ -19,7 +20,7 @@ function windows(text: string): readonly ConfiguredWindow[] {
   return read.value;
 }
 
-/** The moments of a day at which a window opens and closes, to the minute. */
+/** When the window opens and closes, to the minute. */
 function changes(text: string, from: string, hours: number): readonly string[] {
   const source = configuredWindows(windows(text));
   const begin = Date.parse(from);
@@ -33,35 +34,35 @@ function changes(text: string, from: string, hours: number): readonly string[] {
   return found;
 }
 
-describe('a window of the settings', () => {
+describe('a window of the settings opens and closes', () => {
   test.each([
     [
-      'once: from its begin, up to its end and not at it',
+      'once, from its start up to its end but not at it',
       ...['x=2026-11-24T02:00:00Z/2026-11-24T06:00:00Z', '2026-11-24T00:00:00Z', 24],
       ['opens 2026-11-24T02:00:00.000Z', 'closes 2026-11-24T06:00:00.000Z'],
     ],
     [
-      'each Saturday by the clocks of Berlin',
+      'each Saturday in local time of Berlin',
       ...['x=0 2 * * 6 for 4h in Europe/Berlin', '2026-11-16T00:00:00Z', 240],
       ['opens 2026-11-21T01:00:00.000Z', 'closes 2026-11-21T05:00:00.000Z'],
     ],
     [
-      'over midnight and the end of a year',
+      'across midnight and the end of a year',
       ...['x=0 22 31 12 * for 4h in Etc/UTC', '2026-12-31T00:00:00Z', 48],
       ['opens 2026-12-31T22:00:00.000Z', 'closes 2027-01-01T02:00:00.000Z'],
     ],
     [
-      'in the night in which 02:30 is skipped: from 03:00 on, as long as ever',
+      'in the night that skips 02:30: from 03:00 on, with its full length',
       ...['x=30 2 * * * for 1h in Europe/Berlin', '2026-03-28T12:00:00Z', 24],
       ['opens 2026-03-29T01:00:00.000Z', 'closes 2026-03-29T02:00:00.000Z'],
     ],
     [
-      'in the night in which 02:30 comes twice: once, at the first',
+      'in the night in which 02:30 occurs twice: once, at the first',
       ...['x=30 2 * * * for 30m in Europe/Berlin', '2026-10-24T12:00:00Z', 24],
       ['opens 2026-10-25T00:30:00.000Z', 'closes 2026-10-25T01:00:00.000Z'],
     ],
     [
-      'across the change of clocks: four hours, whatever clocks show at its end',
+      'across a change of clocks: after four hours, whatever the local time',
       ...['x=0 1 * * 0 for 4h in Europe/Berlin', '2026-10-24T12:00:00Z', 24],
       ['opens 2026-10-24T23:00:00.000Z', 'closes 2026-10-25T03:00:00.000Z'],
     ],
@@ -69,7 +70,7 @@ describe('a window of the settings', () => {
     expect(changes(text, from, hours)).toEqual(expected);
   });
 
-  test('opens at the very moment', () => {
+  test('exactly at its start, and no later than its end', () => {
     const source = configuredWindows(windows('x=0 2 * * 6 for 4h in Etc/UTC'));
     const begin = Date.parse('2026-11-21T02:00:00.000Z');
     const open = (at: number) => source.windows(at)[0]?.open;
@@ -80,8 +81,8 @@ describe('a window of the settings', () => {
   });
 });
 
-describe('the room', () => {
-  function room(sources: readonly WindowSource[], now: string) {
+describe('the source', () => {
+  function start(sources: readonly WindowSource[], now: string) {
     const clock = createManualClock();
     clock.setWall(Date.parse(now));
     const events = createEventLog(clock);
@@ -100,11 +101,11 @@ describe('the room', () => {
     return { made, lines, clock, messages: () => events.recent().map(({ message }) => message) };
   }
 
-  test('tells each window, whether any is open, and when it ends', async () => {
+  test('exposes each window, whether any is open, and when it ends', async () => {
     const settings = configuredWindows(
       windows('upgrade=2026-11-24T02:00:00Z/2026-11-24T06:00:00Z;weekly=0 2 * * 6 for 4h in Etc/UTC'),
     );
-    const { lines, clock, messages, made } = room([settings], '2026-11-24T01:59:59Z');
+    const { lines, clock, messages, made } = start([settings], '2026-11-24T01:59:59Z');
     expect(await lines()).toEqual([
       'gitaly_exporter_maintenance{window="upgrade"} 0',
       'gitaly_exporter_maintenance{window="weekly"} 0',
@@ -121,31 +122,32 @@ describe('the room', () => {
     await clock.advance(4 * 3_600_000);
     expect(await lines()).toContain('gitaly_exporter_maintenance_active 0');
     expect(messages()).toEqual([
-      'Maintenance upgrade is over, or not known any more',
-      'Maintenance upgrade has begun: alerts that it holds are held',
+      'Maintenance window upgrade ended, or is no longer known',
+      'Maintenance window upgrade started: it suppresses alerts',
     ]);
   });
 
-  test('without any window there is none open', async () => {
-    expect(await room([], '2026-11-24T00:00:00Z').lines()).toEqual(['gitaly_exporter_maintenance_active 0']);
+  test('without windows exposes that none is open', async () => {
+    expect(await start([], '2026-11-24T00:00:00Z').lines()).toEqual(['gitaly_exporter_maintenance_active 0']);
   });
 
-  test('what a source knows no more is absent, and holds nothing', async () => {
+  test('exposes nothing of a window that is no longer known, which suppresses no alert', async () => {
     let known = true;
     const source: WindowSource = {
       windows: () => (known ? [{ name: 'annotation:Node/n', open: true, endsAt: 1_800_000_000_000 }] : []),
       mistakes: () => [],
     };
-    const { lines } = room([source], '2026-11-24T00:00:00Z');
+    const { lines } = start([source], '2026-11-24T00:00:00Z');
     expect(await lines()).toContain('gitaly_exporter_maintenance_active 1');
     known = false;
     expect(await lines()).toEqual(['gitaly_exporter_maintenance_active 0']);
   });
 
-  test('its metrics are well-formed, and its collector is the one that it names', () => {
+  test('has well-formed metrics, and lists the names of its collectors', () => {
     expect(lintMetrics(maintenanceMetrics)).toEqual([]);
-    expect(room([], '2026-11-24T00:00:00Z').made.collectors.map(({ name }) => name)).toEqual(
+    expect(start([], '2026-11-24T00:00:00Z').made.collectors.map(({ name }) => name)).toEqual(
       maintenanceCollectorNames,
+      maintenanceMetrics,
     );
   });
 });

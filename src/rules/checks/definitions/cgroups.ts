@@ -1,6 +1,6 @@
 /** Git's own cgroups: may Gitaly make them, and do they bound what Git takes? */
 
-import type { MemoryMax } from '../../../sources/cgroup/check-facts.ts';
+import type { MemoryMax } from '../../../sources/cgroup/facts.ts';
 import { type Check, cannotTell, fail, judge, passIf, type Verdict } from '../check.ts';
 import { inPod, lookAtPod } from '../fix-commands.ts';
 import { perGitalyPod, perNode, perServer } from '../subjects.ts';

@@ -1,14 +1,9 @@
-/** What the checks are told of cgroups and of the node's files, on captured trees and written ones. */
+/** Facts from cgroups and the node's files, on captured and written trees. */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, describe, expect, test } from '@jest/globals';
-import {
-  cgroupFactsOf,
-  nsdelegateIn,
-  ownNodeFacts,
-  swapIn,
-} from '../../../src/sources/cgroup/check-facts.ts';
+import { cgroupFactsOf, nodeFactsOf, nsdelegateIn, swapIn } from '../../../src/sources/cgroup/facts.ts';
 import { createCgroupFiles } from '../../../src/sources/cgroup/files/files.ts';
 import type { GitalyTree } from '../../../src/sources/cgroup/tree.ts';
 import { capturedTree, guaranteedUid } from '../../support/cgroup-fixtures.ts';
@@ -41,7 +36,7 @@ function facts(changed: Partial<GitalyTree> = {}) {
   return found;
 }
 
-test('limits, buckets and owner of a captured tree', () => {
+test('the facts of a captured tree are its limits, buckets and owner', () => {
   expect(facts()).toEqual({
     layout: 'sibling',
     podMemoryMax: { value: expect.any(Number) },
@@ -51,16 +46,16 @@ test('limits, buckets and owner of a captured tree', () => {
   });
 });
 
-test('on a virtual machine there is no pod, and that is no fault', () => {
+test('on a virtual machine the facts of a pod are not applicable', () => {
   expect(facts({ pod: undefined })).toMatchObject({
     podMemoryMax: { notApplicable: true },
     ownerUid: { notApplicable: true },
   });
 });
 
-test('what is not there is not known, never `max`', () => {
+test('the limit of a removed cgroup is unknown, not `max`', () => {
   expect(facts({ pod: 'kubepods.slice/none' })).toMatchObject({
-    podMemoryMax: { unknown: expect.stringContaining('is gone') },
+    podMemoryMax: { unknown: expect.stringContaining('was removed') },
     ownerUid: { unknown: expect.any(String) },
   });
   expect(facts({ git: undefined, layout: 'none' })).toMatchObject({
@@ -70,14 +65,14 @@ test('what is not there is not known, never `max`', () => {
   });
 });
 
-test("inside the container's scope, the scope is what was handed over", () => {
+test("with nested cgroups, the owner is that of the container's scope", () => {
   const container = { path: `${slice}/none.scope`, id: '', name: 'gitaly', gitaly: true };
   expect(facts({ layout: 'nested', containers: [container] }).ownerUid).toEqual({
     unknown: expect.stringContaining('none.scope/cgroup.procs'),
   });
 });
 
-describe('the node', () => {
+describe('the facts of the node', () => {
   function folder(files: Readonly<Record<string, string>>): string {
     const made = mkdtempSync(join(tmpdir(), 'gitaly-exporter-node-'));
     cleanups.push(() => rmSync(made, { recursive: true }));
@@ -88,7 +83,7 @@ describe('the node', () => {
     return made;
   }
   const node = (files: Readonly<Record<string, string>>, texts: Readonly<Record<string, string>> = {}) =>
-    ownNodeFacts({
+    nodeFactsOf({
       node: 'node-1',
       root: folder(files),
       trees: [],
@@ -115,11 +110,11 @@ describe('the node', () => {
     [{ 'unified/cgroup.controllers': '', 'memory/cgroup.procs': '' }, { value: 'hybrid' }, expect.anything()],
     [{ 'memory/cgroup.procs': '' }, { value: 'v1' }, expect.anything()],
     [{ 'some-file': '' }, { unknown: expect.stringContaining('is no cgroup v2') }, expect.anything()],
-  ])('%j', async (files, cgroupVersion, cgroupDriver) => {
+  ])('with the files %j are its cgroup version and driver', async (files, cgroupVersion, cgroupDriver) => {
     expect(await node(files)).toMatchObject({ node: 'node-1', cgroupVersion, cgroupDriver });
   });
 
-  test('files of /proc that cannot be read leave their facts unknown', async () => {
+  test('are unknown where files of /proc cannot be read', async () => {
     expect(await node({})).toMatchObject({
       nsdelegate: { unknown: '/proc/self/mountinfo cannot be read' },
       swapBytes: { unknown: '/proc/swaps cannot be read' },
@@ -133,7 +128,7 @@ describe('the node', () => {
     ['/host/sys/fs/cgroup', true],
     ['/host/sys/fs/cgroup/below', true],
     ['/with space', false],
-  ])('nsdelegate of the file system at %s: %s', (root, value) => {
+  ])('include nsdelegate of the file system at %s: %s', (root, value) => {
     const mountinfo = [
       '25 30 0:23 / /sys rw,nosuid shared:7 - sysfs sysfs rw',
       '30 25 0:26 / /sys/fs/cgroup rw,nosuid,nodev,noexec shared:9 - cgroup2 cgroup2 rw,nsdelegate,memory_recursiveprot',
@@ -154,7 +149,7 @@ describe('the node', () => {
     ],
     ['', { unknown: expect.any(String) }],
     ['Filename\nsomething else\n', { unknown: expect.any(String) }],
-  ])('swap in %j', (text, swap) => {
+  ])('include the swap in %j', (text, swap) => {
     expect(swapIn(text)).toEqual(swap);
   });
 });

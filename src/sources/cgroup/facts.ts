@@ -1,10 +1,14 @@
-/** What the checks ask of a Gitaly's cgroups and of its node's files. Reads a few small files; never throws. */
+/** Facts for the checks, from this host's cgroups and its node's files: a few small files, read once a minute. */
 import { lstatSync } from 'node:fs';
+import type { Clock } from '../../lib/clock.ts';
 import type { ReadText } from '../../lib/files.ts';
 import { type Known, known, notApplicable, unknown } from '../../lib/known.ts';
+import type { Identity } from '../identity.ts';
+import { createFinder } from './discovery/finder.ts';
 import { inspectRoot } from './discovery/root.ts';
-import type { CgroupFiles, FileReading } from './files/reading.ts';
-import type { CgroupDriver, GitalyTree, Layout } from './tree.ts';
+import { createCgroupFiles } from './files/files.ts';
+import type { CgroupFiles } from './files/reading.ts';
+import type { CgroupDriver, GitalyTree, Layout, PodDirectory } from './tree.ts';
 
 /** Bytes, or the kernel's word for no limit. */
 export type MemoryMax = number | 'max';
@@ -34,38 +38,78 @@ export interface NodeFacts {
   readonly swapBytes: Known<number>;
 }
 
-/** @param root as `files` has it: the owner of a file is asked for by its path */
+export interface CgroupServer {
+  readonly identity: Identity;
+  readonly facts: CgroupFacts;
+}
+
+export interface CgroupFactsReader {
+  /** Scans for Gitalys each time. Never rejects. */
+  read(signal: AbortSignal): Promise<{ readonly servers: readonly CgroupServer[]; readonly node: NodeFacts }>;
+}
+
+export interface CgroupFactsReaderOptions {
+  /** cgroup.root */
+  readonly root: string;
+  /** The node's name in Kubernetes, or the host name of a virtual machine. */
+  readonly node: string;
+  readonly directory: PodDirectory | undefined;
+  readonly readText: ReadText;
+  /** `/proc`, of which only files about the whole host are read. */
+  readonly proc: string;
+  readonly clock: Clock;
+}
+
+export function createCgroupFactsReader(options: CgroupFactsReaderOptions): CgroupFactsReader {
+  const { root, node, directory, readText, proc, clock } = options;
+  const finder = createFinder({ root, hostName: node, clock, ...(directory && { directory }) });
+  // No descriptor is kept from one minute to the next.
+  const files = createCgroupFiles({ root, clock, maxDescriptors: 0 });
+  return {
+    async read(signal) {
+      const found = await finder.find(signal);
+      const trees = found.kind === 'found' ? found.trees : [];
+      return {
+        servers: trees.map((tree) => ({
+          identity: tree.identity,
+          facts: cgroupFactsOf(tree, root, files),
+        })),
+        node: await nodeFactsOf({ node, root, trees, readText, proc }),
+      };
+    },
+  };
+}
+
+/** @param root the root of `files`: the owner of a file is read by its path */
 export function cgroupFactsOf(tree: GitalyTree, root: string, files: CgroupFiles): CgroupFacts {
   const { layout, pod, git, containers } = tree;
-  // Inside the container's scope it is the scope that was handed over, not the pod's slice.
-  const handedOver = layout === 'nested' ? containers.find(({ gitaly }) => gitaly === true)?.path : pod;
+  // With nested cgroups the container's scope is delegated to Gitaly, not the pod's slice.
+  const delegated = layout === 'nested' ? containers.find(({ gitaly }) => gitaly === true)?.path : pod;
   return {
     layout,
-    podMemoryMax:
-      pod === undefined ? notApplicable('on a virtual machine there is no pod') : memoryMax(files, pod),
-    gitMemoryMax: git === undefined ? notApplicable('there is no gitaly-<pid>') : memoryMax(files, git.path),
+    podMemoryMax: pod === undefined ? notApplicable('a virtual machine has no pod') : memoryMax(files, pod),
+    gitMemoryMax:
+      git === undefined ? notApplicable('there is no cgroup gitaly-<pid>') : memoryMax(files, git.path),
     repositoryCgroups:
-      git === undefined ? notApplicable('there is no gitaly-<pid>') : known(git.buckets.length),
+      git === undefined ? notApplicable('there is no cgroup gitaly-<pid>') : known(git.buckets.length),
     ownerUid:
-      handedOver === undefined
+      delegated === undefined
         ? notApplicable('there is no pod')
-        : ownerOf(`${root}/${handedOver}/cgroup.procs`),
+        : ownerOf(`${root}/${delegated}/cgroup.procs`),
   };
 }
 
 function memoryMax(files: CgroupFiles, path: string): Known<MemoryMax> {
   const folder = files.folder(path);
   try {
-    const reading: FileReading<
-      { readonly kind: 'unlimited' } | { readonly kind: 'limit'; readonly value: number }
-    > = folder.limit('memory.max');
+    const reading = folder.limit('memory.max');
     switch (reading.kind) {
       case 'value':
         return known(reading.value.kind === 'unlimited' ? 'max' : reading.value.value);
       case 'absent':
-        return unknown(`${path} has no memory.max: the memory controller is not handed on to it`);
+        return unknown(`${path} has no memory.max: the memory controller is not enabled for it`);
       case 'removed':
-        return unknown(`${path} is gone`);
+        return unknown(`${path} was removed`);
       case 'failed':
         return unknown(`memory.max of ${path} cannot be read (${reading.reason})`);
     }
@@ -78,23 +122,22 @@ function ownerOf(file: string): Known<number> {
   try {
     return known(lstatSync(file).uid);
   } catch {
-    return unknown(`${file} cannot be looked at`);
+    return unknown(`the owner of ${file} cannot be read`);
   }
 }
 
-export interface OwnNode {
-  /** As Kubernetes knows it. */
-  readonly node: string;
-  /** cgroup.root */
-  readonly root: string;
+export interface NodeFactsOptions extends Omit<CgroupFactsReaderOptions, 'directory' | 'clock'> {
   readonly trees: readonly GitalyTree[];
-  readonly readText: ReadText;
-  /** `/proc`, of which only what is the whole machine's is read. */
-  readonly proc: string;
 }
 
 /** Of the node that this exporter runs on. */
-export async function ownNodeFacts({ node, root, trees, readText, proc }: OwnNode): Promise<NodeFacts> {
+export async function nodeFactsOf({
+  node,
+  root,
+  trees,
+  readText,
+  proc,
+}: NodeFactsOptions): Promise<NodeFacts> {
   const [mounts, swaps] = await Promise.all(
     [`${proc}/self/mountinfo`, `${proc}/swaps`].map((file) => readText(file).catch(() => undefined)),
   );
@@ -104,7 +147,7 @@ export async function ownNodeFacts({ node, root, trees, readText, proc }: OwnNod
     cgroupDriver: driverAt(root, trees),
     nsdelegate:
       mounts === undefined ? unknown(`${proc}/self/mountinfo cannot be read`) : nsdelegateIn(mounts, root),
-    runcVersion: unknown('runc tells its version on the node alone: `runc --version`'),
+    runcVersion: unknown('runc reports its version on the node only: run `runc --version` there'),
     swapBytes: swaps === undefined ? unknown(`${proc}/swaps cannot be read`) : swapIn(swaps),
   };
 }
@@ -119,15 +162,15 @@ function versionAt(root: string): NodeFacts['cgroupVersion'] {
 }
 
 function driverAt(root: string, trees: readonly GitalyTree[]): NodeFacts['cgroupDriver'] {
-  const told = trees.find(({ driver }) => driver !== undefined)?.driver;
-  if (told !== undefined) return known(told);
+  const ofTree = trees.find(({ driver }) => driver !== undefined)?.driver;
+  if (ofTree !== undefined) return known(ofTree);
   if (exists(`${root}/kubepods.slice`)) return known('systemd');
   if (exists(`${root}/kubepods`)) return known('cgroupfs');
-  return unknown(`neither kubepods.slice nor kubepods is below ${root}`);
+  return unknown(`${root} contains neither kubepods.slice nor kubepods`);
 }
 
 /**
- * By the options of the file system itself, which are the same wherever it is mounted: fields after ` - ` of
+ * From the options of the file system itself, which are the same for all its mounts: the fields after ` - ` in
  * /proc/self/mountinfo (proc(5)).
  */
 export function nsdelegateIn(mountinfo: string, root: string): Known<boolean> {
@@ -137,14 +180,14 @@ export function nsdelegateIn(mountinfo: string, root: string): Known<boolean> {
     const [type, , options = ''] = after.split(' ');
     return type === 'cgroup2' ? [{ point: unescaped(point), options: options.split(',') }] : [];
   });
-  const at = (point: string) => mounts.findLast((mount) => mount.point === point);
-  // A root that is a folder below a mount (kind's, a test's) has that mount's options.
+  const exact = mounts.findLast(({ point }) => point === root);
+  // A root that is a directory below a mount (kind's, a test's) has that mount's options.
   const around = mounts
     .filter(({ point }) => root.startsWith(point === '/' ? point : `${point}/`))
     .sort((a, b) => b.point.length - a.point.length);
-  const found = at(root) ?? around[0];
+  const found = exact ?? around[0];
   return found === undefined
-    ? unknown(`no mount of cgroup2 at ${root}`)
+    ? unknown(`no cgroup2 is mounted at ${root}`)
     : known(found.options.includes('nsdelegate'));
 }
 
@@ -152,14 +195,13 @@ export function nsdelegateIn(mountinfo: string, root: string): Known<boolean> {
 const unescaped = (path: string): string =>
   path.replaceAll(/\\([0-7]{3})/g, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 8)));
 
-/** Sizes of all lines but the first, in KiB. */
+/** The sum of the sizes, which are in KiB on every line but the first. */
 export function swapIn(swaps: string): Known<number> {
+  const malformed = unknown('/proc/swaps has an unknown format');
   const lines = swaps.trim().split('\n');
-  if (!lines[0]?.startsWith('Filename')) return unknown('/proc/swaps is not of the form that is known');
+  if (!lines[0]?.startsWith('Filename')) return malformed;
   const sizes = lines.slice(1).map((line) => Number(/^.*\s(?:partition|file)\s+(\d+)\s/.exec(line)?.[1]));
-  return sizes.some(Number.isNaN)
-    ? unknown('/proc/swaps is not of the form that is known')
-    : known(sizes.reduce((sum, size) => sum + size * 1024, 0));
+  return sizes.some(Number.isNaN) ? malformed : known(sizes.reduce((sum, size) => sum + size * 1024, 0));
 }
 
 function exists(path: string): boolean {
