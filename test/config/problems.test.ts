@@ -141,11 +141,11 @@ describe('wrong lines of the file', () => {
     ],
     [
       'web:\n  telemetry-path: /-/x',
-      '/etc/exporter.yml:2: web.telemetry-path: found "/-/x", expected a path: what is under /-/ and /api/ is the server\'s own',
+      '/etc/exporter.yml:2: web.telemetry-path: found "/-/x", expected a path: /-/, /api/ and /demo/ are reserved for the server itself',
     ],
     [
       'web:\n  telemetry-path: metrics',
-      '/etc/exporter.yml:2: web.telemetry-path: found "metrics", expected a path: it begins with / and has no query',
+      '/etc/exporter.yml:2: web.telemetry-path: found "metrics", expected a path: it must start with / and contain only letters, digits, ., _, - and /',
     ],
     [
       'web: {max-requests: 0}',

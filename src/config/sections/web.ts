@@ -5,16 +5,17 @@ import { listenAddress, listOf } from '../kinds/lists.ts';
 import { filePath, integer, text, toggle } from '../kinds/scalars.ts';
 import { optional, type Section, setting } from '../setting.ts';
 
-/** Everything that finds the exporter (charts, scrape configurations, documentation) knows it by this port. */
+/** Charts, scrape configurations and documentation expect the exporter on this port. */
 export const defaultPort = 9656;
 
-/** The server's own answers are under these. */
-const takenPaths = ['/-', '/api'];
+/** The server's own routes. */
+const reservedPaths = ['/-', '/api', '/demo'];
 
 function telemetryPath(found: string): Refusal | undefined {
-  if (!/^\/[\w\-./~]*$/.test(found)) return new Refusal('it begins with / and has no query');
-  const taken = takenPaths.some((path) => found === path || found.startsWith(`${path}/`));
-  return taken ? new Refusal("what is under /-/ and /api/ is the server's own") : undefined;
+  if (!/^\/[\w./-]*$/.test(found))
+    return new Refusal('it must start with / and contain only letters, digits, ., _, - and /');
+  const isReserved = reservedPaths.some((path) => found === path || found.startsWith(`${path}/`));
+  return isReserved ? new Refusal('/-/, /api/ and /demo/ are reserved for the server itself') : undefined;
 }
 
 export const webSection = {
@@ -23,27 +24,27 @@ export const webSection = {
     web: {
       listenAddress: setting(listOf(listenAddress(), 'list of addresses'), {
         default: Object.freeze([`:${defaultPort}`]),
-        help: 'Addresses to listen on; may be repeated. Without a host: every address, IPv4 and IPv6. Port 0 takes a free one.',
+        help: 'Address to listen on; may be repeated. Without a host: all addresses, IPv4 and IPv6. Port 0 selects a free port.',
         example: '127.0.0.1:9656',
       }),
       config: {
         file: optional(filePath(), {
-          unset: 'none: plain HTTP, open to whoever reaches the address',
-          help: 'Web configuration file in the format of exporter-toolkit: TLS, client certificates, basic authentication. It is read again when it changes.',
+          unset: 'none: plain HTTP without authentication',
+          help: 'Web configuration file in the format of exporter-toolkit: TLS, client certificates, basic authentication. Changes take effect without a reload.',
           example: '/etc/gitaly-exporter/web.yml',
         }),
       },
       telemetryPath: setting(text('<path>', telemetryPath), {
         default: '/metrics',
-        help: 'Path of the metrics. At / it takes the place of the page.',
+        help: 'Path of the metrics. At /, they replace the page.',
       }),
       maxRequests: setting(integer({ min: 1, max: 10_000 }), {
         default: 40,
-        help: 'Requests for metrics answered at the same time; one more is turned away with 503.',
+        help: 'Scrapes in flight, and as many API requests; more are rejected with 503.',
       }),
       enableReload: setting(toggle(), {
         default: false,
-        help: 'Reload the configuration on POST /-/reload. Whoever reaches the address may then do so: protect it.',
+        help: 'Reload the configuration on POST /-/reload. Anyone who can reach the address can then do so; protect it with web.config.file.',
       }),
     },
   },

@@ -1,7 +1,7 @@
 /**
  * The web configuration as it is on disk at this moment. It is read at every connection and every request, and
  * bytes are compared, not times: two changes within one tick of a file system's clock have the same time. Four
- * small files cost about a tenth of a millisecond.
+ * small, unchanged files cost 38 us.
  *
  * It fails closed: while the file is invalid, nothing but /-/healthy is served, because the last valid one may
  * grant access to users whom the new one was written to exclude. There are two exceptions, neither of which
