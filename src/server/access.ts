@@ -5,7 +5,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { TLSSocket } from 'node:tls';
 import type { Clock } from '../lib/clock.ts';
-import { disconnectSignal, pathOf, sendText, setSecurityHeaders } from './http.ts';
+import { disconnectSignal, requestPath, sendText, setSecurityHeaders } from './http.ts';
 import type { RejectionReason, ServerCounts } from './metrics.ts';
 import { createBasicAuth } from './web-config/basic-auth.ts';
 import type { WebConfig } from './web-config/parse.ts';
@@ -15,7 +15,7 @@ import { clientCertificateProblem } from './web-config/tls.ts';
 /** The probes of the kubelet need no password, so that no pod manifest has to contain one. */
 const publicPaths: ReadonlySet<string> = new Set(['/-/healthy', '/-/ready']);
 
-export interface AccessOptions {
+interface AccessOptions {
   readonly webConfig: WebConfigSource;
   readonly counts: ServerCounts;
   readonly telemetryPath: string;
@@ -24,11 +24,7 @@ export interface AccessOptions {
 }
 
 /** @param isAnonymous a public path was requested without valid credentials although users are configured */
-export type AllowedHandler = (
-  request: IncomingMessage,
-  response: ServerResponse,
-  isAnonymous: boolean,
-) => void;
+type AllowedHandler = (request: IncomingMessage, response: ServerResponse, isAnonymous: boolean) => void;
 
 const closeConnection = { Connection: 'close' } as const;
 
@@ -42,7 +38,7 @@ export function createAccessControl(
   const takeToken = createRateLimit(clock);
 
   return async (request, response) => {
-    const path = pathOf(request);
+    const path = requestPath(request);
     const isPublic = publicPaths.has(path);
     const reject = (reason: RejectionReason, status: number, text: string, headers = {}) => {
       if (path === telemetryPath) counts.rejected[reason] += 1;

@@ -12,7 +12,7 @@ export interface ListenAddress {
   readonly port: number;
 }
 
-export type ParsedAddress =
+type ParsedAddress =
   | { readonly ok: true; readonly value: ListenAddress }
   | { readonly ok: false; readonly problem: string };
 

@@ -1,5 +1,5 @@
 /** The JSON API under /api/v1/: the status, and the routes that other modules provide. */
-import type { Assessment } from './assessment.ts';
+import type { StatusAssessment } from './assessment.ts';
 import { disconnectSignal, type HttpRoute, sendJson, sendText } from './http.ts';
 
 import type { StatusView } from './status-view.ts';
@@ -11,7 +11,7 @@ export interface ApiRoute {
   handle(request: ApiRequest): Promise<ApiResponse>;
 }
 
-export interface ApiRequest {
+interface ApiRequest {
   readonly params: Readonly<Record<string, string>>;
   /** A parameter that is given twice has its last value. */
   readonly query: Readonly<Record<string, string>>;
@@ -50,7 +50,7 @@ export function apiRoutes(routes: readonly ApiRoute[], maxInFlight: number): Htt
 }
 
 /** `/api/v1/status`, for JSON.stringify: what the page shows. Times are RFC 3339 in UTC, durations seconds. */
-export function statusJson(status: StatusView, assessment: Assessment, now: number): unknown {
+export function statusJson(status: StatusView, assessment: StatusAssessment, now: number): unknown {
   return {
     time: time(now),
     program: status.program,

@@ -5,10 +5,10 @@
 import { durationText, listText } from '../lib/format.ts';
 import type { CollectorView, ProblemView, StatusView } from './status-view.ts';
 
-export type Verdict = 'critical' | 'warning' | 'unknown' | 'ok';
+export type StatusVerdict = 'critical' | 'warning' | 'unknown' | 'ok';
 
-export interface Assessment {
-  readonly verdict: Verdict;
+export interface StatusAssessment {
+  readonly verdict: StatusVerdict;
   /** One line. */
   readonly headline: string;
   /** How complete and fresh the data is, in one sentence. */
@@ -20,7 +20,7 @@ export interface Assessment {
 }
 
 /** @param now Clock.now() */
-export function assess(status: StatusView, now: number): Assessment {
+export function assessStatus(status: StatusView, now: number): StatusAssessment {
   const collectors = status.collectors.map((collector) => withStaleState(collector, now));
   const oldestFirst = (a: ProblemView, b: ProblemView) => (a.since ?? now) - (b.since ?? now);
   const problems = [
@@ -40,7 +40,7 @@ export function assess(status: StatusView, now: number): Assessment {
 
 const severityRank = ({ severity }: ProblemView): number => (severity === 'critical' ? 0 : 1);
 
-function headlineOf(verdict: Verdict, problems: number): string {
+function headlineOf(verdict: StatusVerdict, problems: number): string {
   if (verdict === 'ok') return 'No problems detected';
   if (verdict === 'unknown') return 'Status unknown';
   return problems === 1 ? '1 problem detected' : `${problems} problems detected`;

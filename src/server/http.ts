@@ -14,7 +14,7 @@ export interface HttpRoute {
 }
 
 /** The path without the query, as it was sent. */
-export const pathOf = (request: IncomingMessage): string => (request.url ?? '/').split('?', 1)[0] ?? '/';
+export const requestPath = (request: IncomingMessage): string => (request.url ?? '/').split('?', 1)[0] ?? '/';
 
 /** Sends one line of plain text. It must not contain anything that the client sent. */
 export function sendText(

@@ -14,7 +14,7 @@ import { type ListenAddress, listenProblem } from './address.ts';
 import type { LoadedTls, WebConfigSource } from './web-config/source.ts';
 
 /** How long and how much a client may take, so that a slow or hostile one cannot block the server. */
-export interface ServerLimits {
+export interface HttpLimits {
   /** From the start of a connection or request to the end of the request's header. */
   readonly headersTimeoutMs: number;
   /** To the end of the request's body. */
@@ -38,7 +38,7 @@ export interface ServerLimits {
   readonly stopMs: number;
 }
 
-export const defaultLimits: ServerLimits = Object.freeze({
+export const defaultLimits: HttpLimits = Object.freeze({
   headersTimeoutMs: 10_000,
   requestTimeoutMs: 20_000,
   keepAliveTimeoutMs: 75_000,
@@ -63,14 +63,14 @@ export interface Listener {
   closeIdleConnections(): void;
 }
 
-export type ListenResult =
+type ListenResult =
   | { readonly ok: true; readonly listener: Listener }
   | { readonly ok: false; readonly problem: string };
 
-export interface ListenOptions {
+interface ListenOptions {
   readonly address: ListenAddress;
   readonly webConfig: WebConfigSource;
-  readonly limits: ServerLimits;
+  readonly limits: HttpLimits;
   readonly handle: RequestListener;
   readonly onError: (error: Error, what: 'handshake' | 'socket') => void;
 }
@@ -178,13 +178,13 @@ async function bind(server: HttpServer, host: string | undefined, port: number):
   return server.address() as AddressInfo;
 }
 
-const createPlainServer = (limits: ServerLimits, handle: RequestListener): HttpServer =>
+const createPlainServer = (limits: HttpLimits, handle: RequestListener): HttpServer =>
   createHttpServer(httpOptions(limits), handle).setTimeout(limits.inactivityTimeoutMs);
 
 /** The handshake enforces what it can of client_auth_type. Access control checks all of it at each request. */
 const createTlsServer = (
   { config, options }: LoadedTls,
-  limits: ServerLimits,
+  limits: HttpLimits,
   handle: RequestListener,
 ): HttpsServer =>
   createHttpsServer(
@@ -198,7 +198,7 @@ const createTlsServer = (
     handle,
   ).setTimeout(limits.inactivityTimeoutMs);
 
-const httpOptions = (limits: ServerLimits): ServerOptions => ({
+const httpOptions = (limits: HttpLimits): ServerOptions => ({
   headersTimeout: limits.headersTimeoutMs,
   requestTimeout: limits.requestTimeoutMs,
   keepAliveTimeout: limits.keepAliveTimeoutMs,

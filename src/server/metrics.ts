@@ -3,7 +3,7 @@ import { counter, gauge } from '../metrics/metric.ts';
 import { type Family, samplesOf, single } from '../metrics/samples.ts';
 
 /** Why a scrape got no metrics. */
-export const rejectionReasons = [
+const rejectionReasons = [
   'concurrency', // more in flight than allowed
   'rate', // rate_limit of the web configuration
   'unauthorized', // no user, or a wrong password
@@ -14,19 +14,19 @@ export const rejectionReasons = [
 ] as const;
 export type RejectionReason = (typeof rejectionReasons)[number];
 
-export const scrapesInFlight = gauge('gitaly_exporter_scrapes_in_flight', {
+const scrapesInFlight = gauge('gitaly_exporter_scrapes_in_flight', {
   help: 'Scrapes in flight, including this one.',
   origin: 'requests to the telemetry path',
 });
 
-export const scrapeRejectedTotal = counter('gitaly_exporter_scrape_rejected_total', {
+const scrapeRejectedTotal = counter('gitaly_exporter_scrape_rejected_total', {
   help: 'Scrapes that got no metrics, by reason.',
   details: 'Prometheus records them as failed scrapes.',
   origin: 'requests to the telemetry path',
   labels: { reason: rejectionReasons },
 });
 
-export const webConfigLastReloadSuccess = gauge('gitaly_exporter_web_config_last_reload_success', {
+const webConfigLastReloadSuccess = gauge('gitaly_exporter_web_config_last_reload_success', {
   help: '1 if the web configuration file and its certificates are in use as they are on disk, otherwise 0.',
   details:
     'At 0, the previous certificate is still in use, or a change of TLS needs a restart. While the file itself is invalid, every scrape is rejected. Absent without a web configuration file.',

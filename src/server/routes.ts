@@ -3,7 +3,7 @@ import express, { type Express, type NextFunction, type Request, type Response }
 import type { Clock } from '../lib/clock.ts';
 import type { Log } from '../lib/log.ts';
 import { type ApiRoute, apiRoutes, statusJson } from './api.ts';
-import { assess } from './assessment.ts';
+import { assessStatus } from './assessment.ts';
 import {
   allowInline,
   type HttpMethod,
@@ -41,7 +41,7 @@ export interface DemoActions {
   end(incident: string): Promise<ActionResult>;
 }
 
-export interface RouteOptions {
+interface RouteOptions {
   readonly telemetryPath: string;
   readonly clock: Clock;
   readonly log: Log;
@@ -97,7 +97,7 @@ function createRoutes(options: RouteOptions): HttpRoute[] {
   const currentContent = (): PageContent => {
     const now = clock.now();
     const view = status();
-    return { now, status: view, assessment: assess(view, now), telemetryPath };
+    return { now, status: view, assessment: assessStatus(view, now), telemetryPath };
   };
 
   const routes: HttpRoute[] = [

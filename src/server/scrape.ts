@@ -4,7 +4,7 @@ import { createDeadline, unlessAborted } from '../lib/abort.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Log } from '../lib/log.ts';
 import { disconnectSignal, sendBody, sendText } from './http.ts';
-import type { ServerLimits } from './listener.ts';
+import type { HttpLimits } from './listener.ts';
 import type { RejectionReason, ServerCounts } from './metrics.ts';
 
 /** The response to a scrape. Several chunks are sent one after the other, without being copied together. */
@@ -26,13 +26,13 @@ export type RenderMetrics = (
   signal: AbortSignal,
 ) => Promise<ScrapeBody>;
 
-export interface ScrapeOptions {
+interface ScrapeOptions {
   readonly exposition: RenderMetrics;
   readonly counts: ServerCounts;
   readonly maxInFlight: number;
   /** Subtracted from the timeout that a scrape names. */
   readonly timeoutOffsetMs: number;
-  readonly limits: ServerLimits;
+  readonly limits: HttpLimits;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -98,7 +98,7 @@ const scrapeTimeoutHeader = 'x-prometheus-scrape-timeout-seconds';
 export function scrapeTimeoutMs(
   header: string | readonly string[] | undefined,
   offsetMs: number,
-  limits: Pick<ServerLimits, 'defaultScrapeTimeoutMs' | 'maxScrapeTimeoutMs'>,
+  limits: Pick<HttpLimits, 'defaultScrapeTimeoutMs' | 'maxScrapeTimeoutMs'>,
 ): number {
   const text = typeof header === 'string' ? header.trim() : '';
   const seconds = /^\d{1,9}(\.\d{1,9})?$/.test(text) ? Number(text) : 0;

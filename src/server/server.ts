@@ -10,7 +10,7 @@ import type { Family } from '../metrics/samples.ts';
 import { createAccessControl } from './access.ts';
 import { addressUrl, type ListenAddress, parseListenAddress } from './address.ts';
 import type { ApiRoute } from './api.ts';
-import { defaultLimits, type Listener, listen, type ServerLimits } from './listener.ts';
+import { defaultLimits, type HttpLimits, type Listener, listen } from './listener.ts';
 import { serverFamilies, zeroCounts } from './metrics.ts';
 import {
   type ActionResult,
@@ -50,10 +50,10 @@ export interface ServerOptions {
   readonly api?: readonly ApiRoute[];
   /** The buttons of StatusView.demo. */
   readonly demo?: DemoActions | undefined;
-  readonly limits?: Partial<ServerLimits>;
+  readonly limits?: Partial<HttpLimits>;
 }
 
-export interface ServerAddress {
+interface ServerAddress {
   readonly configured: string;
   readonly host: string;
   /** The actual port where 0 is configured. */
@@ -78,7 +78,7 @@ export interface Server {
 
 export function createServer(options: ServerOptions): Server {
   const { clock, log, exposition, telemetryPath = '/metrics', maxRequestsInFlight = 40 } = options;
-  const limits: ServerLimits = { ...defaultLimits, ...options.limits };
+  const limits: HttpLimits = { ...defaultLimits, ...options.limits };
   const counts = zeroCounts();
   const anonymous = new WeakSet<IncomingMessage>();
   const inFlight = new Set<ServerResponse>();

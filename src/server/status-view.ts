@@ -25,11 +25,8 @@ export interface StatusView {
   readonly checks?: ChecksView | undefined;
 }
 
-export const severities = ['critical', 'warning'] as const;
-export type Severity = (typeof severities)[number];
-
 export interface ProblemView {
-  readonly severity: Severity;
+  readonly severity: 'critical' | 'warning';
   /** One line: what is wrong, with which storage. */
   readonly title: string;
   readonly since?: number | undefined;
@@ -58,20 +55,22 @@ export interface LinkView {
   readonly href: string;
 }
 
-export const collectorStates = [
-  'pending', // has not completed a run yet
-  'ok',
-  'empty', // nothing to collect, as expected
-  'failed', // the last run failed; the previous snapshot may still be served
-  'stale', // the snapshot exceeded its max age and was removed
-] as const;
-export type CollectorState = (typeof collectorStates)[number];
+export type CollectorViewState =
+  /** Has not completed a run yet. */
+  | 'pending'
+  | 'ok'
+  /** Nothing to collect, as expected. */
+  | 'empty'
+  /** The last run failed; the previous snapshot may still be served. */
+  | 'failed'
+  /** The snapshot exceeded its max age and was removed. */
+  | 'stale';
 
 export interface CollectorView {
   readonly name: string;
   /** One line: what it reads. */
   readonly title: string;
-  readonly state: CollectorState;
+  readonly state: CollectorViewState;
   /** The failure's reason, from a closed list; also set while stale. */
   readonly reason?: string | undefined;
   /** Why it failed, is stale, or is empty, for people. */
@@ -149,10 +148,10 @@ export interface LevelMemoryView {
 
 /** The demo's incidents, which can be started from the page. */
 export interface DemoView {
-  readonly incidents: readonly IncidentView[];
+  readonly incidents: readonly DemoIncidentView[];
 }
 
-export interface IncidentView {
+export interface DemoIncidentView {
   /** Part of the path: `/demo/incidents/<name>`; [a-z0-9_-]+. */
   readonly name: string;
   readonly title: string;

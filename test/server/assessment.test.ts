@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import { assess } from '../../src/server/assessment.ts';
+import { assessStatus } from '../../src/server/assessment.ts';
 import type { CollectorView, StatusView } from '../../src/server/status-view.ts';
 import { healthy, incident, now, starting } from './support/status-fixtures.ts';
 
@@ -13,11 +13,11 @@ const one = (more: Partial<CollectorView> = {}): CollectorView => ({
   ...more,
 });
 const of = (collectors: CollectorView[], more: Partial<StatusView> = {}) =>
-  assess({ ...healthy, problems: [], collectors, ...more }, now);
+  assessStatus({ ...healthy, problems: [], collectors, ...more }, now);
 
 describe('the verdict', () => {
   test('is ok only when every collector has data, and names its age', () => {
-    const { verdict, headline, summary } = assess(healthy, now);
+    const { verdict, headline, summary } = assessStatus(healthy, now);
     expect({ verdict, headline, summary }).toEqual({
       verdict: 'ok',
       headline: 'No problems detected',
@@ -26,7 +26,7 @@ describe('the verdict', () => {
   });
 
   test('is unknown while a collector has not completed its first run', () => {
-    expect(assess(starting, now)).toMatchObject({ verdict: 'unknown', headline: 'Status unknown' });
+    expect(assessStatus(starting, now)).toMatchObject({ verdict: 'unknown', headline: 'Status unknown' });
     expect(of([one(), one({ name: 'mirror', state: 'pending' })])).toMatchObject({
       verdict: 'unknown',
       summary: 'Data is incomplete: 1 of 2 collectors have not completed a run.',
@@ -94,7 +94,9 @@ describe('the verdict', () => {
   });
 
   test('lists the most severe problems first, and those of collectors last', () => {
-    expect(assess(incident, now).problems.map(({ severity, title }) => `${severity}: ${title}`)).toEqual([
+    expect(
+      assessStatus(incident, now).problems.map(({ severity, title }) => `${severity}: ${title}`),
+    ).toEqual([
       'critical: 37 repositories of virtual storage default are unavailable',
       'warning: 12 replicas on gitaly-3 are stuck behind',
       'warning: Collector failing: Size, bloat and wraparound of the tables',

@@ -2,7 +2,7 @@
 import { expect, test } from '@jest/globals';
 import { evaluate } from '../../src/rules/checks/evaluate.ts';
 import { checksPage } from '../../src/rules/checks/view.ts';
-import { assess } from '../../src/server/assessment.ts';
+import { assessStatus } from '../../src/server/assessment.ts';
 import { renderPage } from '../../src/server/page/page.ts';
 import type { ChecksView } from '../../src/server/status-view.ts';
 import { captured } from '../rules/checks/support.ts';
@@ -13,7 +13,7 @@ const now = evaluation.at + 12_000;
 
 const html = (checks: ChecksView | undefined, at = now): string => {
   const status = { ...healthy, checks };
-  return renderPage({ status, assessment: assess(status, at), telemetryPath: '/metrics', now: at });
+  return renderPage({ status, assessment: assessStatus(status, at), telemetryPath: '/metrics', now: at });
 };
 const text = (checks: ChecksView | undefined, at = now): string =>
   (/<section class="checks".*?<\/section>/s.exec(html(checks, at))?.[0] ?? '')

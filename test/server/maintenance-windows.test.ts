@@ -1,12 +1,12 @@
 import { expect, test } from '@jest/globals';
 import { statusJson } from '../../src/server/api.ts';
-import { assess } from '../../src/server/assessment.ts';
+import { assessStatus } from '../../src/server/assessment.ts';
 import { renderPage } from '../../src/server/page/page.ts';
 import type { StatusView } from '../../src/server/status-view.ts';
 import { healthy, now } from './support/status-fixtures.ts';
 
 const page = (status: StatusView): string =>
-  renderPage({ status, assessment: assess(status, now), telemetryPath: '/metrics', now }).replace(
+  renderPage({ status, assessment: assessStatus(status, now), telemetryPath: '/metrics', now }).replace(
     /<[^>]*>/g,
     '',
   );
@@ -20,7 +20,7 @@ test('an open maintenance window is shown with its end, on the page and in the J
     /Maintenance window open: weekly, until \d\d:\d\d:\d\d UTC\. The alerts that it covers are suppressed\./,
   );
   expect(page(status)).toContain('Maintenance window open: rollout:gitlab/gl-gitaly. The alerts');
-  expect(statusJson(status, assess(status, now), now)).toMatchObject({
+  expect(statusJson(status, assessStatus(status, now), now)).toMatchObject({
     maintenanceWindows: [
       { name: 'weekly', endsAt: new Date(now + 60_000).toISOString() },
       { name: 'rollout:gitlab/gl-gitaly' },

@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { durationText, timeText } from '../../src/lib/format.ts';
-import { assess } from '../../src/server/assessment.ts';
+import { assessStatus } from '../../src/server/assessment.ts';
 import { style } from '../../src/server/page/assets.ts';
 import { safeHref } from '../../src/server/page/html.ts';
 import { renderPage } from '../../src/server/page/page.ts';
@@ -18,7 +18,7 @@ import {
 } from './support/status-fixtures.ts';
 
 const page = (status: StatusView): string =>
-  renderPage({ status, assessment: assess(status, now), telemetryPath: '/metrics', now });
+  renderPage({ status, assessment: assessStatus(status, now), telemetryPath: '/metrics', now });
 
 /** Without head and script, which contain nothing from outside but the title. */
 const body = (html: string): string => html.slice(html.indexOf('<body>'), html.lastIndexOf('<script>'));

@@ -162,8 +162,8 @@ describe('stopping', () => {
     const again = server.stop();
     await expect(send(`http://127.0.0.1:${port}/-/healthy`)).rejects.toMatchObject({ code: 'ECONNREFUSED' });
     gate.open();
-    const answer = await scrape;
-    expect(answer).toMatchObject({ status: 200, body: 'up 1\n', headers: { connection: 'close' } });
+    const response = await scrape;
+    expect(response).toMatchObject({ status: 200, body: 'up 1\n', headers: { connection: 'close' } });
     await Promise.all([stopped, again]);
     await server.stop();
     agent.destroy();

@@ -27,12 +27,12 @@ describe('with users configured', () => {
   ])('%s gets the expected status on every path', async (_credentials, headers, status) => {
     await withServer({ webConfigFile }, async ({ url }) => {
       for (const path of ['/metrics', '/', '/api/v1/status']) {
-        const answer = await send(`${url}${path}`, { headers: headers as Record<string, string> });
-        expect(answer.status).toBe(status);
+        const response = await send(`${url}${path}`, { headers: headers as Record<string, string> });
+        expect(response.status).toBe(status);
         if (status !== 401) continue;
-        expect(answer.body).toBe('Unauthorized\n');
-        expect(answer.headers['www-authenticate']).toBe('Basic realm="gitaly-exporter", charset="UTF-8"');
-        expect(answer.headers['x-content-type-options']).toBe('nosniff');
+        expect(response.body).toBe('Unauthorized\n');
+        expect(response.headers['www-authenticate']).toBe('Basic realm="gitaly-exporter", charset="UTF-8"');
+        expect(response.headers['x-content-type-options']).toBe('nosniff');
       }
       const other = await send(`${url}/nothing`, { headers: headers as Record<string, string> });
       expect(other.status).toBe(status === 401 ? 401 : 404);

@@ -85,6 +85,7 @@ tbody th .message, tbody th .quiet { margin-top: .25rem; font-weight: 400; font-
 tbody th .message { color: var(--tone); }
 td { white-space: nowrap; font-variant-numeric: tabular-nums; }
 td small { display: block; max-width: 13rem; white-space: normal; color: var(--quiet); font-size: .875rem; }
+td small.nowrap { white-space: nowrap; }
 th.number, td.number { text-align: right; }
 meter { width: 7rem; vertical-align: middle; }
 table + .quiet { margin-top: .5rem; }

@@ -1,21 +1,21 @@
 /** The page: verdict and problems, the demo's incidents, memory, collectors, recommendations, events, links. */
 import { durationText } from '../../lib/format.ts';
-import type { Assessment } from '../assessment.ts';
+import type { StatusAssessment } from '../assessment.ts';
 import type {
   AlertView,
+  DemoIncidentView,
   EventView,
-  IncidentView,
   MaintenanceWindowView,
   ProblemView,
   StatusView,
 } from '../status-view.ts';
 import { refreshSeconds, script, style } from './assets.ts';
 import { anchor, type Html, html, timeTag, toText, verbatim } from './html.ts';
-import { checksSection, collectorsTable, memorySection, tag } from './sections.ts';
+import { collectorsTable, memorySection, recommendationsSection, tag } from './sections.ts';
 
 export interface PageContent {
   readonly status: StatusView;
-  readonly assessment: Assessment;
+  readonly assessment: StatusAssessment;
   readonly telemetryPath: string;
   /** Clock.now(), the reference of all ages. */
   readonly now: number;
@@ -62,7 +62,7 @@ ${incidents.length > 0 && incidentsSection(incidents)}
 ${status.memory && memorySection(status.memory, now)}
 <h2 id="collectors">Collectors</h2>
 ${collectorsTable(assessment.collectors, now)}
-${checks && checksSection(checks, now)}
+${checks && recommendationsSection(checks, now)}
 <h2>Recent events</h2>
 ${eventsList(status.events, status.startedAt, now)}
 <p class="quiet uptime">Up for ${durationText(now - status.startedAt)}, since ${timeTag(status.startedAt, now)}.</p>
@@ -77,7 +77,7 @@ ${eventsList(status.events, status.startedAt, now)}
 `);
 }
 
-const verdictPanel = ({ verdict, headline, summary }: Assessment, now: number): Html =>
+const verdictPanel = ({ verdict, headline, summary }: StatusAssessment, now: number): Html =>
   html`<section class="verdict tone-${verdict}" aria-labelledby="verdict" role="status">
 <h2 id="verdict" tabindex="-1">${headline}</h2>
 <p>${summary} As of ${timeTag(now, now)}.</p>
@@ -119,7 +119,7 @@ const eventItem = ({ at, kind, message }: EventView, now: number): Html =>
 
 const incidentPath = (name: string): string => `demo/incidents/${encodeURIComponent(name)}`;
 
-function runningIncidents(incidents: readonly IncidentView[], now: number): Html | false {
+function runningIncidents(incidents: readonly DemoIncidentView[], now: number): Html | false {
   const running = incidents.filter(({ runningSince }) => runningSince !== undefined);
   return (
     running.length > 0 &&
@@ -128,7 +128,7 @@ function runningIncidents(incidents: readonly IncidentView[], now: number): Html
 }
 
 function runningIncident(
-  { name, title, runningSince = 0, state, progress }: IncidentView,
+  { name, title, runningSince = 0, state, progress }: DemoIncidentView,
   now: number,
 ): Html {
   const isEnding = state === 'ending';
@@ -138,13 +138,21 @@ function runningIncident(
 </li>`;
 }
 
-const incidentsSection = (incidents: readonly IncidentView[]): Html => html`<section aria-labelledby="demo">
+const incidentsSection = (
+  incidents: readonly DemoIncidentView[],
+): Html => html`<section aria-labelledby="demo">
 <h2 id="demo">Demo incidents</h2>
 <p class="quiet">The cluster is simulated, on a real PostgreSQL. Start an incident, then watch this page and the metrics.</p>
 <ul class="incidents">${incidents.map(incidentItem)}</ul>
 </section>`;
 
-const incidentItem = ({ name, title, description, runningSince, blockedBy }: IncidentView): Html => html`<li>
+const incidentItem = ({
+  name,
+  title,
+  description,
+  runningSince,
+  blockedBy,
+}: DemoIncidentView): Html => html`<li>
 <details id="about-${name}"><summary id="about-${name}-summary">${title}</summary><p class="quiet">${blockedBy !== undefined && html`It cannot run together with ${blockedBy}. `}${description}</p></details>
 ${runningSince !== undefined ? tag('warning', '●', 'running') : blockedBy !== undefined ? html`<span class="quiet">blocked</span>` : startForm(name, title)}
 </li>`;

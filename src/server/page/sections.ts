@@ -3,8 +3,8 @@ import { bytesText, durationText, listText, percentText } from '../../lib/format
 import type {
   BucketNoteView,
   ChecksView,
-  CollectorState,
   CollectorView,
+  CollectorViewState,
   FailingCheckView,
   LevelMemoryView,
   MemoryView,
@@ -19,7 +19,7 @@ export const tag = (tone: string, sign: string, word: string): Html =>
 
 // --- Collectors: a table, which a narrow screen shows as cards. ---
 
-const stateTags: Readonly<Record<CollectorState, Html>> = {
+const stateTags: Readonly<Record<CollectorViewState, Html>> = {
   ok: tag('ok', '✓', 'ok'),
   empty: tag('empty', '–', 'nothing to collect'),
   pending: tag('pending', '…', 'starting'),
@@ -42,7 +42,9 @@ function collectorRow(collector: CollectorView, now: number): Html {
   const hasData = state !== 'pending' && state !== 'empty';
   const age = hasData && readAt !== undefined ? durationText(now - readAt) : '';
   const maxAge =
-    state === 'ok' && maxAgeMs !== undefined && html`<small>max ${durationText(maxAgeMs)}</small>`;
+    state === 'ok' &&
+    maxAgeMs !== undefined &&
+    html`<small class="nowrap">max ${durationText(maxAgeMs)}</small>`;
   return html`<tr role="row" class="tone-${state}">
 <th role="rowheader" scope="row">${title}<code>${name}</code>${cause !== '' && html`<p class="message">${cause}</p>`}</th>
 <td role="cell" class="state">${stateTags[state]}</td>
@@ -118,7 +120,7 @@ const shown = 10;
 
 const failureWords = { warning: 'failing', advice: 'advice' } as const;
 
-export function checksSection(checks: ChecksView, now: number): Html {
+export function recommendationsSection(checks: ChecksView, now: number): Html {
   return html`<section class="checks" aria-labelledby="checks">
 <h2 id="checks">Recommendations</h2>
 ${checksContent(checks, now)}

@@ -9,13 +9,13 @@ import bcrypt from 'bcrypt';
 import type { Secret } from '../../lib/secret.ts';
 import { createSerialQueue } from '../../lib/serial-queue.ts';
 
-export type AuthVerdict =
+type AuthVerdict =
   | 'granted'
   | 'denied'
   /** Too many passwords are waiting to be checked. */
   | 'busy';
 
-export interface BasicAuth {
+interface BasicAuth {
   /**
    * @param header the request's Authorization
    * @param users bcrypt hashes by user, not empty
@@ -28,7 +28,7 @@ export interface BasicAuth {
   ): Promise<AuthVerdict>;
 }
 
-export interface BasicAuthOptions {
+interface BasicAuthOptions {
   /** How many successful logins are cached. */
   readonly cacheSize?: number;
   /** How many checks may run or wait at the same time. */

@@ -50,7 +50,7 @@ export type PemSource =
   | { readonly kind: 'file'; readonly setting: string; readonly path: string }
   | { readonly kind: 'inline'; readonly setting: string; readonly pem: Secret };
 
-export type ParsedWebConfig =
+type ParsedWebConfig =
   | { readonly ok: true; readonly config: WebConfig }
   /** One sentence each, in the order of the file. */
   | { readonly ok: false; readonly problems: readonly string[] };

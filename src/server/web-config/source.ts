@@ -30,7 +30,7 @@ export interface LoadedTls {
 }
 
 /** Immutable: a reload with changes makes a new object, so identity tells whether anything changed. */
-export interface LoadedWebConfig {
+interface LoadedWebConfig {
   readonly config: WebConfig;
   readonly tls: LoadedTls | undefined;
 }
