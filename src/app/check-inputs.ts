@@ -1,6 +1,6 @@
 /** Takes together what the posture's checks are run on: from the watch, ConfigMaps, files, cgroups and Praefect. */
 import { type GitalyConfig, parseGitalyConfig } from '../config/gitaly/gitaly-config.ts';
-import { withoutMarks } from '../config/gitaly/template.ts';
+import { templateToml } from '../config/gitaly/template.ts';
 import { parsePraefectConfig } from '../config/praefect/praefect-config.ts';
 import { problemText } from '../config/problem.ts';
 import type { Clock } from '../lib/clock.ts';
@@ -267,7 +267,7 @@ async function sslModeOf(
   const [first] = configs;
   if (first === undefined) return unknown(failures[0]?.message ?? noConfig.unknown);
   const name = configName(first.config);
-  const parsed = parsePraefectConfig(withoutMarks(first.config.text), name);
+  const parsed = parsePraefectConfig(templateToml(first.config.text), name);
   if (parsed.ok) return known(parsed.value.database?.sslmode?.value ?? '');
   const [problem] = parsed.problems;
   return unknown(problem === undefined ? `${name} is not understood` : problemText(problem));

@@ -1,4 +1,4 @@
-/** gitaly.target, praefect.target and gitaly.config-file: what can be written, and what it means. */
+/** The values of gitaly.target, praefect.target and gitaly.config-file, and what they mean. */
 import { expect, test } from '@jest/globals';
 import { loadSettings } from '../../src/config/load.ts';
 import { problemText } from '../../src/config/problem.ts';
@@ -17,13 +17,13 @@ test.each([
   ['https://g:443', undefined, 'https://g/metrics'],
   ['[::1]:9236', undefined, 'http://[::1]:9236/metrics'],
   ['[::1]', undefined, 'http://[::1]:9236/metrics'],
-])('%s', async (written, name, url) => {
+])('%s is a target', async (written, name, url) => {
   const { settings, problems } = await load(`--gitaly.target=${written}`);
   expect(problems).toEqual([]);
   expect(settings.gitaly.target).toEqual([{ name, url, everyAddress: false }]);
 });
 
-test('every address of a name, and Praefect at its own port', async () => {
+test('dns+ reads every address, and Praefect has its own default port', async () => {
   const { settings } = await load('--gitaly.target=dns+gitaly.svc', '--praefect.target=dns+https://p.svc');
   expect(settings.gitaly.target).toEqual([
     { name: undefined, url: 'http://gitaly.svc:9236/metrics', everyAddress: true },
@@ -34,30 +34,24 @@ test('every address of a name, and Praefect at its own port', async () => {
 });
 
 test.each([
-  ['http://user:SENTINEL@g', 'keep user and password out of it'],
-  ['ftp://g', 'only http:// and https:// can be read'],
-  ['a=dns+g', 'what dns+ finds is named by its addresses'],
+  ['http://user:SENTINEL@g', 'remove user and password'],
+  ['ftp://g', 'the scheme must be http or https'],
+  ['a=dns+g', 'targets of dns+ are named after their addresses'],
   ['http://', 'expected an address such as'],
   ['g:99999', 'expected an address such as'],
-  ['http://g/#x', 'it has no part after #'],
-])('%s is refused', async (written, why) => {
+  ['http://g/#x', 'a part after # is not allowed'],
+])('%s is rejected', async (written, why) => {
   const { problems } = await load(`--gitaly.target=${written}`);
   expect(problems).toEqual([expect.stringContaining(why)]);
   expect(problems.join()).not.toContain('SENTINEL');
 });
 
 test.each<[string[], string]>([
-  [['--gitaly.target=g', '--gitaly.target=g:1'], 'gitaly.target is given twice for g,'],
-  [
-    ['--gitaly.target=localhost', '--gitaly.target=127.0.0.1:1'],
-    'gitaly.target is given twice for this host,',
-  ],
-  [['--gitaly.target=a=g', '--gitaly.target=a=h'], 'gitaly.target is given twice for a,'],
-  [['--praefect.target=g', '--praefect.target=g:1'], 'praefect.target is given twice for g,'],
-  [
-    ['--gitaly.config-file=/a', '--gitaly.config-file=/b'],
-    'gitaly.config-file is given twice for this host,',
-  ],
+  [['--gitaly.target=g', '--gitaly.target=g:1'], 'gitaly.target is set twice for g,'],
+  [['--gitaly.target=localhost', '--gitaly.target=127.0.0.1:1'], 'gitaly.target is set twice for this host,'],
+  [['--gitaly.target=a=g', '--gitaly.target=a=h'], 'gitaly.target is set twice for a,'],
+  [['--praefect.target=g', '--praefect.target=g:1'], 'praefect.target is set twice for g,'],
+  [['--gitaly.config-file=/a', '--gitaly.config-file=/b'], 'gitaly.config-file is set twice for this host,'],
   [
     ['--gitaly.target=g', '--gitaly.scrape.tls.cert-file=/c'],
     'cert-file and gitaly.scrape.tls.key-file go together',
@@ -66,7 +60,7 @@ test.each<[string[], string]>([
     ['--gitaly.scrape.timeout=20s'],
     'gitaly.scrape.timeout (20s) is longer than gitaly.scrape.interval (15s)',
   ],
-])('%j is refused', async (args, why) => {
+])('%j are rejected', async (args, why) => {
   const { problems } = await load(...args);
   expect(problems).toEqual([expect.stringContaining(why)]);
 });
@@ -76,11 +70,11 @@ test.each<string[]>([
   ['--gitaly.target=a=g', '--gitaly.target=b=g:1'],
   ['--gitaly.target=dns+g', '--gitaly.target=g'],
   ['--gitaly.config-file=a=/a', '--gitaly.config-file=/b'],
-])('%s and %s go together', async (...args) => {
+])('%s and %s are accepted together', async (...args) => {
   expect((await load(...args)).problems).toEqual([]);
 });
 
-test('a named file in the configuration file is relative to its folder', async () => {
+test('a named file in the configuration file is relative to its directory', async () => {
   const system = memorySystem({
     '/etc/e/config.yml': 'gitaly: {config-file: [gitaly-1=one.toml, /two.toml]}',
   });

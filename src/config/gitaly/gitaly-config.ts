@@ -1,30 +1,30 @@
 /**
- * Gitaly's own config.toml as a source: how much it lets run at once, and how large its cgroups are.
+ * Gitaly's config.toml: its concurrency limits and the sizes of its cgroups.
  *
- * Keys as in Gitaly's internal/gitaly/config from 13.0 to 19; what this build does not know is left alone, since the
- * file is Gitaly's. What Gitaly reads as "no limit" is no limit here: a 0, or nothing at all.
+ * Keys as in Gitaly's internal/gitaly/config from 13.0 to 19; unknown keys are ignored, since the file is Gitaly's. What
+ * Gitaly reads as "no limit", a 0 or a missing key, is no limit here.
  */
 
 import { parseGoDuration } from '../go-duration.ts';
 import { parseToml, type TableAt, type TomlReader, tomlReader } from '../praefect/toml.ts';
 import { bad, type Checked, good } from '../problem.ts';
-import { isTemplate, templateValue, withoutMarks } from './template.ts';
+import { isTemplate, templateToml, templateValue } from './template.ts';
 
-/** How many may run at once. */
+/** Calls that may run at the same time. */
 export type Limit =
   | { readonly kind: 'static'; readonly current: number }
   | { readonly kind: 'adaptive'; readonly min: number; readonly max: number; readonly initial: number };
 
-/** Undefined: the configuration sets none. */
+/** Undefined where the configuration sets none. */
 export interface LimitSettings {
   readonly limit: Limit | undefined;
-  /** Most that may wait. */
+  /** Calls that may wait. */
   readonly queueSize: number | undefined;
   readonly queueWaitSeconds: number | undefined;
 }
 
 export interface ConcurrencySettings extends LimitSettings {
-  /** Of calls without a user, where they have one of their own: from GitLab 18.9 on. */
+  /** Of calls without a user, where they have limits of their own: from GitLab 18.9 on. */
   readonly unauthenticated: LimitSettings;
 }
 
@@ -41,9 +41,9 @@ export interface RateLimit extends RpcName {
   readonly intervalSeconds: number;
 }
 
-/** [cgroups]; undefined is not set, and 0 is told as undefined, which to Gitaly means the same. */
+/** [cgroups]. Undefined is not set, or 0, which means the same to Gitaly. */
 export interface CgroupSizes {
-  /** Holds `templateValue` where the chart's template fills it in. */
+  /** Contains `templateValue` where the chart's template fills it in. */
   readonly mountpoint: string;
   readonly hierarchyRoot: string;
   readonly memoryBytes: number | undefined;
@@ -61,14 +61,14 @@ export interface CgroupSizes {
 }
 
 export interface GitalyConfig {
-  /** Names of [[storage]]. `templateValue` where the chart's template fills it in: the pod's name. */
+  /** Names of [[storage]]. `templateValue` where the chart's template fills in the pod's name. */
   readonly storages: readonly string[];
   readonly rpcs: readonly RpcConcurrency[];
   readonly packObjects: ConcurrencySettings & {
-    /** The file says how many, be it none or without a limit; else Gitaly's default holds. */
+    /** The file sets the limit, even to none; else Gitaly's default applies. */
     readonly isSet: boolean;
   };
-  /** The pack-objects limit acts only with it. */
+  /** The pack-objects limit acts only with the cache on. */
   readonly packObjectsCache: boolean;
   /** Up to GitLab 17. */
   readonly rateLimits: readonly RateLimit[];
@@ -76,16 +76,16 @@ export interface GitalyConfig {
 }
 
 /**
- * What the text says, or all that is wrong with it; also of the chart's config.toml.tpl, whose marks are read over.
+ * The configuration, or all problems of the text. Reads the chart's config.toml.tpl, too.
  *
- * @param name for the messages: the path, or which ConfigMap
+ * @param name for the messages: the path, or the ConfigMap
  */
 export function parseGitalyConfig(text: string, name: string): Checked<GitalyConfig> {
-  const toml = isTemplate(text) ? withoutMarks(text) : text;
+  const toml = isTemplate(text) ? templateToml(text) : text;
   const document = parseToml(
     toml,
     name,
-    "this is a template from which Gitaly's configuration is made, of a kind that is not known here: give the file that Gitaly reads",
+    "this is a template of Gitaly's configuration, of an unknown kind: set the file that Gitaly reads",
   );
   if (!document.ok) return document;
   const reader = tomlReader(toml, name);
@@ -106,7 +106,7 @@ export function parseGitalyConfig(text: string, name: string): Checked<GitalyCon
   return reader.problems.length > 0 ? bad(...reader.problems) : good(Object.freeze(config));
 }
 
-/** One RPC given twice: the last counts, as with Gitaly. */
+/** The last of two entries of one RPC counts, as in Gitaly. */
 function readRpcs(reader: TomlReader, top: TableAt): readonly RpcConcurrency[] {
   const rpcs = new Map<string, RpcConcurrency>();
   let unauthenticatedBefore = 0;
@@ -145,7 +145,7 @@ function readRpc(reader: TomlReader, at: TableAt): RpcName | undefined {
   return undefined;
 }
 
-/** @param nth how many tables `unauthenticated` under the same header stand before it, for the lines of mistakes */
+/** @param nth number of tables `unauthenticated` under the same header before it, for the lines of problems */
 function readConcurrency(reader: TomlReader, at: TableAt, nth: number): ConcurrencySettings {
   return {
     ...readLimitSettings(reader, at),
@@ -153,7 +153,7 @@ function readConcurrency(reader: TomlReader, at: TableAt, nth: number): Concurre
   };
 }
 
-/** [concurrency.unauthenticated], or written as the first of several. */
+/** [concurrency.unauthenticated], or the first of several such tables. */
 function unauthenticatedOf(reader: TomlReader, at: TableAt): TableAt {
   const found = Object.hasOwn(at.table, 'unauthenticated') ? at.table['unauthenticated'] : undefined;
   const [first] = Array.isArray(found) ? tablesOf(reader, at, 'unauthenticated') : [];
@@ -163,7 +163,7 @@ function unauthenticatedOf(reader: TomlReader, at: TableAt): TableAt {
 function readLimitSettings(reader: TomlReader, at: TableAt): LimitSettings {
   return {
     limit: readLimit(reader, at),
-    // What [pack_objects_limiting] called it up to 18; both are known since.
+    // [pack_objects_limiting] has max_queue_length up to 18, and both since.
     queueSize: readCount(reader, at, 'max_queue_size') ?? readCount(reader, at, 'max_queue_length'),
     queueWaitSeconds: readSeconds(reader, at, 'max_queue_wait'),
   };
@@ -173,7 +173,7 @@ function readLimit(reader: TomlReader, at: TableAt): Limit | undefined {
   const min = readCount(reader, at, 'min_limit');
   const max = readCount(reader, at, 'max_limit');
   const initial = readCount(reader, at, 'initial_limit');
-  // [[concurrency]] has max_per_repo, from 18 on also max_concurrency, which goes before it.
+  // [[concurrency]] has max_per_repo, from 18 on also max_concurrency, which takes precedence.
   const current = readCount(reader, at, 'max_concurrency') ?? readCount(reader, at, 'max_per_repo');
   if (reader.get(at, 'adaptive', 'boolean') !== true)
     return current === undefined ? undefined : { kind: 'static', current };
@@ -182,7 +182,7 @@ function readLimit(reader: TomlReader, at: TableAt): Limit | undefined {
   reader.wrong(
     at,
     'adaptive',
-    'needs min_limit, initial_limit and max_limit, above 0 and in this order of size; Gitaly refuses anything else',
+    'needs min_limit, initial_limit and max_limit, above 0 and in ascending order; Gitaly rejects anything else',
   );
   return undefined;
 }
@@ -190,7 +190,7 @@ function readLimit(reader: TomlReader, at: TableAt): Limit | undefined {
 function readCgroups(reader: TomlReader, at: TableAt): CgroupSizes {
   const repositories = tableOf(reader, at, 'repositories');
   const size = (table: TableAt, key: string): number | undefined => readCount(reader, table, key);
-  // Up to 14.x all sizes were of each repository's cgroup, and stood in [cgroups.memory] and [cgroups.cpu].
+  // Up to 14.x all sizes applied to each repository's cgroup, and were in [cgroups.memory] and [cgroups.cpu].
   const memory = tableOf(reader, at, 'memory');
   const cpu = tableOf(reader, at, 'cpu');
   const older = (table: TableAt, key: string): number | undefined =>
@@ -211,7 +211,7 @@ function readCgroups(reader: TomlReader, at: TableAt): CgroupSizes {
   };
 }
 
-/** A whole number above 0; 0 and less are to Gitaly as if nothing stood there. */
+/** A whole number above 0. Gitaly reads 0 and less as not set. */
 function readCount(reader: TomlReader, at: TableAt, key: string): number | undefined {
   if (isFilledIn(reader, at, key)) return undefined;
   const found = reader.get(at, key, 'integer');
@@ -227,22 +227,22 @@ function readSeconds(reader: TomlReader, at: TableAt, key: string): number | und
   return seconds === undefined || seconds <= 0 ? undefined : seconds;
 }
 
-/** An empty text is to Gitaly as if nothing stood there. */
+/** Gitaly reads an empty string as not set. */
 function readText(reader: TomlReader, at: TableAt, key: string): string | undefined {
   const found = reader.get(at, key, 'string');
   return found === '' ? undefined : found;
 }
 
-/** A limit that the template fills in is not known here; to pass over it would show a limit too few. */
+/** A limit that the template fills in is unknown; ignoring it would show no limit. */
 function isFilledIn(reader: TomlReader, at: TableAt, key: string): boolean {
   const found = Object.hasOwn(at.table, key) ? at.table[key] : undefined;
   const filledIn = typeof found === 'string' && found.includes(templateValue);
   if (filledIn)
-    reader.wrong(at, key, 'is filled in when Gitaly starts, so it cannot be known from the template');
+    reader.wrong(at, key, 'is filled in when Gitaly starts, so it is not known from the template');
   return filledIn;
 }
 
-/** An empty table where there is none. */
+/** Empty if the table is missing. */
 function tableOf(reader: TomlReader, { table, header, nth }: TableAt, key: string): TableAt {
   const found = reader.get({ table, header, nth }, key, 'table');
   return { table: found ?? {}, header: headerOf(header, key), nth };

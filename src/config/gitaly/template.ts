@@ -1,34 +1,34 @@
 /**
- * The chart's config.toml.tpl as TOML: what a pod's start fills in is taken out, or stands as a word that says so.
+ * The chart's config.toml.tpl as TOML, without the values that gomplate fills in when a pod starts.
  *
- * Its marks are gomplate's `{% %}`. Whole lines of them (conditions, assignments) go; in the place of a value there
- * is `templateValue`, in the midst of a text likewise. Of a condition both branches stay, since what decides between
- * them is known to the pod alone. Lines keep their numbers.
+ * Template actions (`{% %}`) on lines of their own, such as conditions and assignments, are removed; an action in place
+ * of a value or within a string becomes `templateValue`. Both branches of a condition stay, as only the pod knows which
+ * one applies. Line numbers do not change.
  *
- * One mark is read: a JSON text that becomes TOML, as the chart writes gitlab.gitaly.shell.concurrency. Left out, a
- * Gitaly with limits would look like one without. Its tables come after the last line.
+ * One action is evaluated: JSON that becomes TOML, as the chart writes gitlab.gitaly.shell.concurrency. Without it, a
+ * Gitaly with limits would look like one without. Its tables follow the last line.
  */
 import { stringify } from 'smol-toml';
 
-/** What stands where the template fills something in. */
+/** In place of what the template fills in. */
 export const templateValue = '(filled in by the template)';
 
 export const isTemplate = (text: string): boolean => text.includes('{%');
 
-/** TOML to read in place of the template. A mark that does not end stays as it is, and is no TOML. */
-export function withoutMarks(template: string): string {
+/** An action that does not end stays as it is, which is invalid TOML. */
+export function templateToml(template: string): string {
   let read = '';
   let tables = '';
-  /** The quotes of the text that we are in; empty outside of one. */
+  /** The opening quotes of the current string; empty outside of one. */
   let quotes = '';
   let at = 0;
   while (at < template.length) {
     if (template.startsWith('{%', at)) {
-      const end = endOfMark(template, at + 2);
+      const end = endOfAction(template, at + 2);
       if (end === undefined) return read + template.slice(at);
       const lines = template.slice(at, end).replaceAll(/[^\n]/g, '');
       if (quotes !== '') read += templateValue;
-      else if (standsForValue(read)) read += JSON.stringify(templateValue);
+      else if (isValuePosition(read)) read += JSON.stringify(templateValue);
       else tables += tablesOf(template.slice(at + 2, end - 2));
       read += lines;
       at = end;
@@ -36,7 +36,7 @@ export function withoutMarks(template: string): string {
     }
     const char = template[at] ?? '';
     if (quotes === '' && char === '#') {
-      // A comment's quotes open nothing, and its marks mean nothing.
+      // Quotes and actions in a comment mean nothing.
       const end = template.indexOf('\n', at);
       at = end === -1 ? template.length : end;
       continue;
@@ -58,7 +58,7 @@ export function withoutMarks(template: string): string {
       at += 2;
       continue;
     }
-    // A text in single quotes marks ends with its line, so that one that is broken does not swallow the rest.
+    // A string on one line ends with the line, so that one without its closing quote does not hide the rest.
     if (quotes.length === 1 && char === '\n') quotes = '';
     read += char;
     at += 1;
@@ -66,9 +66,9 @@ export function withoutMarks(template: string): string {
   return tables === '' ? read : `${read}\n${tables}`;
 }
 
-/** Of a mark that turns JSON into TOML: its tables, as TOML. Single values would belong to the table before. */
-function tablesOf(mark: string): string {
-  const [, json] = /^\s*`([^`]*)`\s*\|\s*data\.JSON\s*\|\s*data\.ToTOML\b/.exec(mark) ?? [];
+/** The tables of an action that turns JSON into TOML. Single values would belong to the table before. */
+function tablesOf(action: string): string {
+  const [, json] = /^\s*`([^`]*)`\s*\|\s*data\.JSON\s*\|\s*data\.ToTOML\b/.exec(action) ?? [];
   if (json === undefined) return '';
   try {
     const parsed: unknown = JSON.parse(json);
@@ -85,14 +85,14 @@ function tablesOf(mark: string): string {
 const isTable = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
-/** After the mark's `%}`, which does not count within quotes of the mark's own. */
-function endOfMark(text: string, from: number): number | undefined {
+/** The index after the action's `%}`, which does not count within a string of the action. */
+function endOfAction(text: string, from: number): number | undefined {
   let at = from;
   while (at < text.length) {
     if (text.startsWith('%}', at)) return at + 2;
     const quote = text[at];
     if (quote === '"' || quote === '`') {
-      const end = endOfGoText(text, at + 1, quote);
+      const end = endOfGoString(text, at + 1, quote);
       if (end === undefined) return undefined;
       at = end;
     } else at += 1;
@@ -100,7 +100,7 @@ function endOfMark(text: string, from: number): number | undefined {
   return undefined;
 }
 
-function endOfGoText(text: string, from: number, quote: string): number | undefined {
+function endOfGoString(text: string, from: number, quote: string): number | undefined {
   for (let at = from; at < text.length; at += 1) {
     if (quote === '"' && text[at] === '\\') at += 1;
     else if (text[at] === quote) return at + 1;
@@ -109,8 +109,8 @@ function endOfGoText(text: string, from: number, quote: string): number | undefi
   return undefined;
 }
 
-/** After a `=`, or in an array: where TOML wants a value. */
-function standsForValue(before: string): boolean {
+/** After a `=`, or in an array: where TOML expects a value. */
+function isValuePosition(before: string): boolean {
   const line = before.slice(before.lastIndexOf('\n') + 1);
   return /[=[,]\s*$/.test(line);
 }

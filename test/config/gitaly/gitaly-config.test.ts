@@ -1,8 +1,9 @@
+/** Gitaly's config.toml of each version, its problems, and the chart's template. */
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { type GitalyConfig, parseGitalyConfig } from '../../../src/config/gitaly/gitaly-config.ts';
-import { templateValue, withoutMarks } from '../../../src/config/gitaly/template.ts';
+import { templateToml, templateValue } from '../../../src/config/gitaly/template.ts';
 import { parseGoDuration } from '../../../src/config/go-duration.ts';
 import { problemText } from '../../../src/config/problem.ts';
 
@@ -22,8 +23,8 @@ const problems = (text: string): readonly string[] => {
 
 const nothing = { limit: undefined, queueSize: undefined, queueWaitSeconds: undefined };
 
-describe('configurations of each time', () => {
-  test('13.5: limits of each repository, cgroups in their old form', () => {
+describe('the configuration of each version', () => {
+  test('13.5: limits per repository, cgroups in their old form', () => {
     const config = parsed(fixture('linux-package-13.5.toml'));
     expect(config.storages).toEqual(['default']);
     expect(config.rpcs).toEqual([
@@ -48,7 +49,7 @@ describe('configurations of each time', () => {
     });
   });
 
-  test('15: queues and rate limits; 0 is no limit', () => {
+  test('15: queues and rate limits, and 0 is no limit', () => {
     const config = parsed(fixture('linux-package-15.toml'));
     expect(config.rpcs[0]).toMatchObject({ queueSize: 10, queueWaitSeconds: 60 });
     expect(config.rateLimits).toEqual([
@@ -61,7 +62,7 @@ describe('configurations of each time', () => {
     expect(config.packObjectsCache).toBe(false);
   });
 
-  test('18: adaptive limits, and limits of those without a user', () => {
+  test('18: adaptive limits, and limits of calls without a user', () => {
     const config = parsed(fixture('linux-package-18.toml'));
     expect(config.packObjectsCache).toBe(true);
     expect(config.packObjects).toEqual({
@@ -91,7 +92,7 @@ describe('configurations of each time', () => {
     });
   });
 
-  test("the chart's template, as a real ConfigMap holds it", () => {
+  test("the chart's template from a real ConfigMap is read", () => {
     const config = parsed(fixture('chart-limits.toml.tpl'));
     expect(config.storages).toEqual([templateValue]);
     expect(config.rpcs).toEqual([
@@ -117,11 +118,11 @@ describe('configurations of each time', () => {
     expect(parsed(fixture('chart-defaults.toml.tpl')).rpcs).toEqual([]);
   });
 
-  test("the chart's concurrency, which stands in a mark as JSON", () => {
-    const mark = (json: string) =>
+  test("the chart's concurrency, JSON in a template action, is read", () => {
+    const action = (json: string) =>
       `[hooks]\n{% \`${json}\` | data.JSON | data.ToTOML | strings.TrimSpace %}\n[cgroups]\nmemory_bytes = 5\n`;
     const config = parsed(
-      mark(
+      action(
         '{"concurrency":[{"rpc":"/gitaly.SSHService/SSHUploadPack","max_per_repo":20,"max_queue_wait":"60s"},{"rpc":"/gitaly.SmartHTTPService/PostUploadPack","adaptive":true,"min_limit":5,"initial_limit":20,"max_limit":40}]}',
       ),
     );
@@ -130,18 +131,18 @@ describe('configurations of each time', () => {
       { method: 'PostUploadPack', limit: { kind: 'adaptive', min: 5, initial: 20, max: 40 } },
     ]);
     expect(config.cgroups.memoryBytes).toBe(5);
-    // What is no table, or no JSON, is passed over, as other marks are.
-    expect(parsed(mark('{"bin_dir":"/x"}')).cgroups.memoryBytes).toBe(5);
-    expect(parsed(mark('{"concurrency":')).rpcs).toEqual([]);
+    // What is not a table, or not JSON, is ignored like other actions.
+    expect(parsed(action('{"bin_dir":"/x"}')).cgroups.memoryBytes).toBe(5);
+    expect(parsed(action('{"concurrency":')).rpcs).toEqual([]);
   });
 
-  test('one RPC twice: the last counts, as with Gitaly', () => {
+  test('the last of two entries of one RPC counts, as in Gitaly', () => {
     const entry = (limit: number) => `[[concurrency]]\nrpc = "/a.B/C"\nmax_per_repo = ${limit}\n`;
     expect(parsed(entry(1) + entry(2)).rpcs).toMatchObject([{ limit: { kind: 'static', current: 2 } }]);
   });
 });
 
-describe('what is wrong is told with its line and key, and nothing else of the file', () => {
+describe('a problem names its line and key, and quotes nothing else of the file', () => {
   test.each<[string, string[]]>([
     [
       '[[concurrency]]\nmax_per_repo = 1\n',
@@ -177,27 +178,24 @@ describe('what is wrong is told with its line and key, and nothing else of the f
     ['[cgroups]\nmemory_bytes = "8GiB"\n', ['config.toml:2: cgroups.memory_bytes: expected a whole number']],
     ['[auth]\ntoken = SENTINEL\n', ['config.toml:2: is not valid TOML: ']],
     ['[auth]\ntoken = "SENTINEL\n', ['config.toml:2: is not valid TOML: ']],
-    [
-      'a = <%= SENTINEL %>\n',
-      ["config.toml:1: this is a template from which Gitaly's configuration is made"],
-    ],
+    ['a = <%= SENTINEL %>\n', ["config.toml:1: this is a template of Gitaly's configuration"]],
   ])('%j', (text, expected) => {
     const found = problems(text);
     expect(found).toEqual(expected.map((line) => expect.stringContaining(line)));
     expect(found.join()).not.toContain('SENTINEL');
   });
 
-  test('a limit that the template fills in is not passed over', () => {
+  test('a limit that the template fills in is a problem', () => {
     expect(
       problems(
         '{% if true %}\n[[concurrency]]\nrpc = "/a.B/C"\nmax_per_repo = {% .Env.LIMIT %}\n{% end %}\n',
       ),
     ).toEqual([
-      'config.toml:4: concurrency.max_per_repo: is filled in when Gitaly starts, so it cannot be known from the template',
+      'config.toml:4: concurrency.max_per_repo: is filled in when Gitaly starts, so it is not known from the template',
     ]);
   });
 
-  test('whatever the text is, it is a configuration or problems, and never a throw', () => {
+  test('any text gives a configuration or problems, and nothing is thrown', () => {
     const piece = fc.constantFrom(
       ...[
         '[[concurrency]]\n',
@@ -257,7 +255,7 @@ describe('a template becomes TOML with the same lines', () => {
     ['a = {% .x\n', 'a = {% .x\n'],
     ['a = `{% `%}` %}', `a = \``],
   ])('%j', (template, toml) => {
-    expect(withoutMarks(template)).toBe(toml);
+    expect(templateToml(template)).toBe(toml);
   });
 });
 
