@@ -4,7 +4,7 @@ import type { Clock } from '../lib/clock.ts';
 import { createBudget } from '../scheduler/budget.ts';
 import { createEventLog } from '../scheduler/event-log.ts';
 import type { Failure } from '../scheduler/outcome.ts';
-import { praefectTables, praefectViews } from '../sources/praefect/catalog.ts';
+import { praefectTables, praefectViews } from '../sources/praefect/variant.ts';
 import { createDatabase } from '../sources/praefect/connection/create-database.ts';
 import { fixSeparator } from '../sources/praefect/connection/failures.ts';
 import type { Database, DatabaseRow } from '../sources/praefect/database.ts';

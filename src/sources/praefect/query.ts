@@ -1,35 +1,35 @@
 /**
- * Asking by schema variant: what every small question shares. The variant is detected once, kept, detected anew
- * by the probe, and at once when a question fails as it would if the tables had changed under it.
+ * Queries that depend on the schema variant. The variant is detected once and kept. It is detected again by the
+ * probe of the database, and when a query fails as it would after a change of the tables.
  */
 import type { EventLog } from '../../scheduler/event-log.ts';
 import { type Failure, failed, type Outcome } from '../../scheduler/outcome.ts';
-import type { Database, DatabaseRow, QueryOptions, QueryResult, ReadTransaction } from './database.ts';
+import type { Database, QueryResult } from './database.ts';
 import { type SchemaVariant, variantOf, variantSql } from './variant.ts';
 
-/** Who knows the form of the schema; one for all questions to a database. */
+/** The schema variant of one database, shared by all its queries. */
 export interface VariantSource {
-  /** The variant last detected, or a detection now. */
+  /** The variant last detected; detects it if there is none. */
   current(signal: AbortSignal): Promise<SchemaVariant | Failure>;
-  /** A detection now; what it finds is what `current` says from then on, until one succeeds again. */
+  /** Detects the variant now; `current` returns it from then on. */
   detect(signal: AbortSignal): Promise<SchemaVariant | Failure>;
 }
 
-/** The catalog is read within milliseconds, or something is wrong with the server. */
+/** Reading the catalog takes milliseconds unless something is wrong with the server. */
 const detectTimeoutMs = 3000;
 
 export function createVariantSource(database: Database, events: EventLog): VariantSource {
   let known: SchemaVariant | undefined;
 
   async function detect(signal: AbortSignal): Promise<SchemaVariant | Failure> {
-    const answer = await database.query(variantSql, {
+    const read = await database.query(variantSql, {
       signal,
       statementTimeoutMs: detectTimeoutMs,
       purpose: "the form of Praefect's schema",
     });
-    // A database that does not answer says nothing about its schema: what was known stays known.
-    if (!answer.ok) return answer.failure;
-    const found = variantOf(answer.value);
+    // An unreachable database says nothing about its schema: the known variant stays.
+    if (!read.ok) return read.failure;
+    const found = variantOf(read.value);
     if (isFailure(found)) {
       known = undefined;
       return found;
@@ -52,56 +52,33 @@ export interface QueryContext {
 }
 
 /**
- * Asks `sqlOf(variant)` and maps the rows. `sqlOf` gives undefined for a variant without such a table: the
- * answer is then undefined as well. When the question fails and the schema turns out to have changed, it is
- * asked once more, in the new variant's words.
+ * Reads with the statements of the current variant. If that fails and the schema turns out to have changed, reads
+ * again with the statements of the new variant.
+ *
+ * @param read may return `missingTable` for a variant without the table
  */
-export function queryByVariant(
-  context: QueryContext,
-  options: QueryOptions,
-  sqlOf: (variant: SchemaVariant) => string | undefined,
-): Promise<QueryResult<readonly DatabaseRow[] | undefined>> {
-  return byVariant(context, options, (variant) => {
-    const sql = sqlOf(variant);
-    return sql === undefined ? undefined : context.database.query(sql, options);
-  });
-}
-
-/** The same for several statements that must see one instant. */
-export function transactionByVariant<T>(
-  context: QueryContext,
-  options: QueryOptions,
-  body: (look: ReadTransaction, variant: SchemaVariant) => Promise<T>,
-): Promise<QueryResult<T | undefined>> {
-  return byVariant(context, options, (variant) =>
-    context.database.transaction(options, (look) => body(look, variant)),
-  );
-}
-
-async function byVariant<T>(
+export async function withVariant<T>(
   { variants }: QueryContext,
-  { signal }: QueryOptions,
-  attempt: (variant: SchemaVariant) => Promise<QueryResult<T>> | undefined,
-): Promise<QueryResult<T | undefined>> {
+  signal: AbortSignal,
+  read: (variant: SchemaVariant) => Promise<QueryResult<T>>,
+): Promise<QueryResult<T>> {
   const before = await variants.current(signal);
   if (isFailure(before)) return { ok: false, failure: before };
-  const first = await attempt(before);
-  if (first === undefined) return absent;
+  const first = await read(before);
   if (first.ok || !mayMeanAnotherSchema(first.failure)) return first;
 
   const after = await variants.detect(signal);
   if (isFailure(after)) return { ok: false, failure: after };
-  if (after.fingerprint === before.fingerprint) return first;
-  return (await attempt(after)) ?? absent;
+  return after.fingerprint === before.fingerprint ? first : read(after);
 }
 
-const absent = { ok: true, value: undefined, elapsedMs: 0 } as const;
+export const missingTable = { ok: true, value: undefined, elapsedMs: 0 } as const;
 
 /** An undefined table or column, a changed type; not a refused connection or a missing privilege. */
 const mayMeanAnotherSchema = ({ reason }: Failure): boolean =>
   reason === 'missing_schema' || reason === 'unsupported_schema' || reason === 'query';
 
-/** A failed answer as a collector's outcome. */
+/** The failure of a query as a collector's outcome. */
 export const failedOutcome = ({ reason, message }: Failure): Outcome<never> => failed(reason, message);
 
 export const isFailure = (value: object): value is Failure => 'reason' in value && 'message' in value;

@@ -9,7 +9,7 @@ import type { Database } from './database.ts';
 import { createHealthHistory, type HealthView } from './health.ts';
 import { createRepositoriesCollector } from './mirror/collector.ts';
 import { createPraefectCollectors } from './queries/index.ts';
-import type { ConfiguredStorages } from './queries/known-storages.ts';
+import type { ConfiguredStorageMap } from './queries/known-storages.ts';
 import type { PraefectViewCollectors } from './view.ts';
 
 /** The names of all collectors of the room, for when it has no database to read. */
@@ -30,7 +30,7 @@ export interface PraefectSourceOptions {
   readonly clock: Clock;
   readonly events: EventLog;
   /** Virtual storage -> storages, of Praefect's config.toml; undefined where it was not given. */
-  readonly configuredStorages: ConfiguredStorages | undefined;
+  readonly configuredStorages: ConfiguredStorageMap | undefined;
   readonly refreshIntervalMs: number;
   readonly maxStalenessMs: number;
   readonly healthIntervalMs: number;

@@ -1,57 +1,128 @@
 /**
- * Which form Praefect's schema has, read from the catalog: what exists decides what can be asked.
+ * The form of Praefect's schema, read from the catalog: the tables, columns and views that exist decide which
+ * statements can run.
  *
  * Never from the newest id in schema_migrations: ids were added out of order (20200225220728_readd_job_queue,
  * 20210922143752_storage_repositories_cascade_delete), so equal newest ids stand for different tables, and an
- * upgrade that is under way leaves states between the releases. Each feature is looked up by itself; the name
- * is only for people. docs/decisions/0007-schema-variants.md has the table.
+ * upgrade in progress leaves states between the releases. Each feature is detected by itself; the name is only for
+ * people. docs/decisions/0007-schema-variants.md has the table.
  */
 import type { Failure } from '../../scheduler/outcome.ts';
-import {
-  type PraefectTable,
-  type PraefectViewName,
-  praefectTables,
-  praefectViews,
-  type Relation,
-  relationOf,
-} from './catalog.ts';
 import type { DatabaseRow } from './database.ts';
 
-export {
-  type PraefectTable,
-  type PraefectViewName,
-  praefectTables,
-  praefectViews,
-  variantSql,
-} from './catalog.ts';
+/** Praefect's tables that queries depend on, readable by the role or not. */
+export const praefectTables = [
+  'schema_migrations',
+  'node_status',
+  'shard_primaries',
+  'replication_queue',
+  'replication_queue_lock',
+  'replication_queue_job_lock',
+  'repositories',
+  'storage_repositories',
+  'repository_assignments',
+  'virtual_storages',
+  'storage_cleanups',
+  'repository_reference_write_locks',
+] as const;
+export type PraefectTable = (typeof praefectTables)[number];
 
-/** Named after the first release with that form; each holds until the next one begins. */
+export const praefectViews = ['healthy_storages', 'repository_generations', 'valid_primaries'] as const;
+export type PraefectViewName = (typeof praefectViews)[number];
+
+/**
+ * One row for each relation of these names in the database, visible or not; a single row of nulls if there is none.
+ * Reads only pg_catalog and takes no lock on Praefect's tables: pg_get_viewdef() would lock what the view reads, and
+ * wait behind a migration. PostgreSQL 11 to 18.
+ */
+export const variantSql = `
+SELECT d.datname::text                                         AS database,
+       d.oid::text                                             AS database_oid,
+       current_user::text                                      AS role,
+       current_setting('search_path')                          AS search_path,
+       n.nspname::text                                         AS schema,
+       has_schema_privilege(n.oid, 'USAGE')                    AS usable,
+       pg_table_is_visible(c.oid)                              AS visible,
+       c.relname::text                                         AS name,
+       c.relkind::text                                         AS kind,
+       c.oid::text                                             AS oid,
+       (SELECT string_agg(a.attname || ' ' || format_type(a.atttypid, a.atttypmod)
+                          || CASE WHEN a.attnotnull THEN ' not null' ELSE '' END, E'\\n' ORDER BY a.attnum)
+          FROM pg_catalog.pg_attribute a
+         WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped) AS columns,
+       (SELECT md5(string_agg(r.ev_action::text, ' ' ORDER BY r.oid))
+          FROM pg_catalog.pg_rewrite r
+         WHERE r.ev_class = c.oid)                             AS definition
+  FROM pg_catalog.pg_database d
+  LEFT JOIN (pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace)
+    ON c.relname IN (${[
+      ...praefectTables,
+      ...praefectViews,
+      'gitaly_replication_queue',
+      'verification_leases',
+    ]
+      .map((name) => `'${name}'`)
+      .join(', ')})
+   AND c.relkind IN ('r', 'p', 'v', 'i')
+ WHERE d.datname = current_database()
+ ORDER BY n.nspname, c.relname`;
+
+/** One row of `variantSql`. */
+interface Relation {
+  readonly schema: string;
+  readonly usable: boolean;
+  readonly visible: boolean;
+  readonly name: string;
+  readonly kind: string;
+  /** Column -> "type" or "type not null". */
+  readonly columns: ReadonlyMap<string, string>;
+  readonly identity: string;
+}
+
+function relationOf(row: DatabaseRow): Relation {
+  const columns = String(row['columns'] ?? '');
+  return {
+    schema: String(row['schema']),
+    usable: row['usable'] === true,
+    visible: row['visible'] === true,
+    name: String(row['name']),
+    kind: String(row['kind']),
+    columns: new Map(
+      columns
+        .split('\n')
+        .map((line) => [line.slice(0, line.indexOf(' ')), line.slice(line.indexOf(' ') + 1)]),
+    ),
+    identity: `${row['name']} ${row['oid']} (${columns.replaceAll('\n', ', ')}) ${row['definition'] ?? ''}`,
+  };
+}
+
+/** Named after the first release with that form; each is valid up to the next one. */
 export const variantNames = [
   '13.3', // 13.3 and 13.4
   '13.5', // repositories."primary"
   '13.6', // storage_repositories.assigned
-  '13.7', // repository_assignments beside it
-  '13.8', // storage_repositories.assigned gone; 13.8 to 13.12
+  '13.7', // repository_assignments, in addition
+  '13.8', // storage_repositories.assigned dropped; 13.8 to 13.12
   '14.0', // views, by path; 14.0 to 14.2
   '14.3', // repository_id
   '14.4', // storage_cleanups
   '14.5', // view valid_primaries by repository_id
   '14.6', // repository_id not null; 14.6 to 14.9
   '14.10', // verification
-  '15.0', // index verification_leases; 15.0 until the next, for years
+  '15.0', // index verification_leases; 15.0 up to the next
   '19.0', // repository_reference_write_locks; 18.11 or 19.0 and later
 ] as const;
 export type VariantName = (typeof variantNames)[number];
 
-/** A frozen value; two of the same `fingerprint` are the same. */
+/** A frozen value; variants with the same `fingerprint` are equal. */
 export interface SchemaVariant {
   readonly name: VariantName;
-  /** Changes with the database, the tables' OIDs, their columns, and the views' definitions. */
+  /** Depends on the database, the tables' OIDs, their columns, and the views' definitions. */
   readonly fingerprint: string;
   readonly tables: ReadonlySet<PraefectTable>;
   readonly views: ReadonlySet<PraefectViewName>;
   readonly repositories: {
-    /** Column "primary" (13.5): null throughout under the `sql` elector. */
+    /** Column "primary" (13.5): always null with the `sql` elector. */
     readonly primary: boolean;
     /** Column repository_id (14.3), its primary key. */
     readonly repositoryId: boolean;
@@ -61,7 +132,7 @@ export interface SchemaVariant {
   readonly storageRepositories: {
     /** Column repository_id (14.3). */
     readonly repositoryId: boolean;
-    /** False while repository_id may be null (14.3 to 14.5): such rows must be joined by path. */
+    /** False while repository_id may be null (14.3 to 14.5): rows must be joined by path. */
     readonly repositoryIdNotNull: boolean;
     /** Column assigned (13.6 and 13.7 only). */
     readonly assignedColumn: boolean;
@@ -80,13 +151,13 @@ export interface SchemaVariant {
   /** Table repository_reference_write_locks. */
   readonly writeLocks: boolean;
   /**
-   * States that a job may be left in for good: up to 13.3 completed and dead rows stay; up to 14.4 a stale job
-   * without attempts leaves a dead one; from 14.5 on, none.
+   * States in which jobs stay forever: up to 13.3 completed and dead ones, up to 14.4 dead ones (stale jobs without
+   * attempts left), from 14.5 none.
    */
   readonly finalStates: readonly ('completed' | 'dead')[];
 }
 
-/** Without these no question of this room makes sense; all are there since 13.3. */
+/** Tables and columns that every query depends on; all exist since 13.3. */
 const required = {
   node_status: ['praefect_name', 'shard_name', 'node_name', 'last_contact_attempt_at', 'last_seen_active_at'],
   replication_queue: ['id', 'state', 'created_at', 'updated_at', 'attempt', 'lock_id', 'job'],
@@ -95,25 +166,25 @@ const required = {
 } as const satisfies Partial<Record<PraefectTable, readonly string[]>>;
 
 /**
- * The variant that the rows of `variantSql` show, or why there is none:
- * `missing_schema` (no Praefect table is in sight), `permission` (they are in a schema that the role may not
- * use), `unsupported_schema` (older than 13.3, or without a table or column that every known form has).
+ * The variant of the rows of `variantSql`, or why there is none: `missing_schema` (no Praefect table is visible),
+ * `permission` (they are in a schema that the role may not use), `unsupported_schema` (older than 13.3, or without a
+ * table or column that every known form has).
  */
 export function variantOf(rows: readonly DatabaseRow[]): SchemaVariant | Failure {
   const all = rows.filter((row) => row['name'] !== null).map(relationOf);
-  const seen = new Map(
+  const visible = new Map(
     all.filter((relation) => relation.visible).map((relation) => [relation.name, relation]),
   );
   const table = (name: PraefectTable) => {
-    const relation = seen.get(name);
+    const relation = visible.get(name);
     return relation?.kind === 'r' || relation?.kind === 'p' ? relation : undefined;
   };
   const has = (name: PraefectTable, column: string) => table(name)?.columns.has(column) ?? false;
 
-  const failure = unusable(rows[0], all, seen, table);
+  const failure = schemaFailure(rows[0], all, visible, table);
   if (failure !== undefined) return failure;
 
-  const views = new Set(praefectViews.filter((name) => seen.get(name)?.kind === 'v'));
+  const views = new Set(praefectViews.filter((name) => visible.get(name)?.kind === 'v'));
   const assignedColumn = has('storage_repositories', 'assigned');
   const assignments = table('repository_assignments') !== undefined;
   const repositoryId = has('repositories', 'repository_id');
@@ -123,7 +194,7 @@ export function variantOf(rows: readonly DatabaseRow[]): SchemaVariant | Failure
   const writeLocks = table('repository_reference_write_locks') !== undefined;
   const validPrimaries = !views.has('valid_primaries')
     ? 'none'
-    : seen.get('valid_primaries')?.columns.has('repository_id')
+    : visible.get('valid_primaries')?.columns.has('repository_id')
       ? 'by_id'
       : 'by_path_highest';
   const primary = has('repositories', 'primary');
@@ -131,7 +202,7 @@ export function variantOf(rows: readonly DatabaseRow[]): SchemaVariant | Failure
   return Object.freeze({
     name: nameOf({
       '19.0': writeLocks,
-      '15.0': verification && seen.has('verification_leases'),
+      '15.0': verification && visible.has('verification_leases'),
       '14.10': verification,
       '14.6': validPrimaries === 'by_id' && (replicaIdType?.endsWith(' not null') ?? false),
       '14.5': validPrimaries === 'by_id',
@@ -144,9 +215,10 @@ export function variantOf(rows: readonly DatabaseRow[]): SchemaVariant | Failure
       '13.5': primary,
       '13.3': true,
     }),
-    fingerprint: [rows[0]?.['database_oid'], ...[...seen.values()].map((relation) => relation.identity)].join(
-      '; ',
-    ),
+    fingerprint: [
+      rows[0]?.['database_oid'],
+      ...[...visible.values()].map((relation) => relation.identity),
+    ].join('; '),
     tables: new Set(praefectTables.filter((name) => table(name) !== undefined)),
     views,
     repositories: Object.freeze({ primary, repositoryId, replicaPath: has('repositories', 'replica_path') }),
@@ -170,30 +242,30 @@ export function variantOf(rows: readonly DatabaseRow[]): SchemaVariant | Failure
   });
 }
 
-/** The newest form whose mark is there. */
-function nameOf(marks: Readonly<Record<VariantName, boolean>>): VariantName {
-  return variantNames.findLast((name) => marks[name]) ?? '13.3';
+/** The newest form whose feature exists. */
+function nameOf(features: Readonly<Record<VariantName, boolean>>): VariantName {
+  return variantNames.findLast((name) => features[name]) ?? '13.3';
 }
 
-function unusable(
+function schemaFailure(
   first: DatabaseRow | undefined,
   all: readonly Relation[],
-  seen: ReadonlyMap<string, Relation>,
+  visible: ReadonlyMap<string, Relation>,
   table: (name: PraefectTable) => Relation | undefined,
 ): Failure | undefined {
   const database = `database "${first?.['database'] ?? '?'}"`;
-  const marks = Object.keys(required) as (keyof typeof required)[];
-  if (seen.has('gitaly_replication_queue') || (table('replication_queue') && !table('repositories')))
+  const requiredTables = Object.keys(required) as (keyof typeof required)[];
+  if (visible.has('gitaly_replication_queue') || (table('replication_queue') && !table('repositories')))
     return {
       reason: 'unsupported_schema',
-      message: `${database} has the tables of a Praefect older than 13.3, which this build does not read: upgrade Praefect`,
+      message: `${database} has the tables of a Praefect older than 13.3, which this build does not support: upgrade Praefect`,
     };
-  if (!marks.some((name) => table(name))) {
+  if (!requiredTables.some((name) => table(name))) {
     const hidden = all.find((relation) => relation.name === 'replication_queue');
     if (hidden === undefined)
       return {
         reason: 'missing_schema',
-        message: `${database} has none of Praefect's tables: check the database's name, or run praefect sql-migrate first`,
+        message: `${database} has none of Praefect's tables: check the database's name, or run praefect sql-migrate`,
       };
     return hidden.usable
       ? {
@@ -205,7 +277,7 @@ function unusable(
           message: `role "${first?.['role']}" may not use schema "${hidden.schema}" of ${database}: GRANT USAGE ON SCHEMA "${hidden.schema}" TO "${first?.['role']}"`,
         };
   }
-  const missing = marks.flatMap((name) => {
+  const missing = requiredTables.flatMap((name) => {
     const found = table(name);
     if (found === undefined) return [name];
     return required[name].filter((column) => !found.columns.has(column)).map((column) => `${name}.${column}`);
@@ -213,6 +285,6 @@ function unusable(
   if (missing.length === 0) return undefined;
   return {
     reason: 'unsupported_schema',
-    message: `${database} lacks ${missing.join(', ')}, which every known Praefect from 13.3 on has: is this Praefect's database, is a migration half done, or is this exporter too old?`,
+    message: `${database} lacks ${missing.join(', ')}, which every Praefect since 13.3 has: check that it is Praefect's database and that its migrations are complete, or upgrade the exporter`,
   };
 }

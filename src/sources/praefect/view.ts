@@ -6,7 +6,7 @@
 import type { Collector } from '../../scheduler/collector.ts';
 import type { Runner } from '../../scheduler/runner.ts';
 import type { RepositoriesSnapshot } from './mirror/collector.ts';
-import type { Probe } from './queries/database.ts';
+import type { DatabaseSnapshot } from './queries/database.ts';
 import type { HealthSnapshot } from './queries/health.ts';
 import type { QueueSnapshot } from './queries/queue.ts';
 
@@ -44,7 +44,7 @@ export interface DatabaseView {
 
 /** The collectors whose snapshots make up the view. */
 export interface PraefectViewCollectors {
-  readonly database: Collector<Probe>;
+  readonly database: Collector<DatabaseSnapshot>;
   readonly health: Collector<readonly HealthSnapshot[]>;
   readonly queue: Collector<QueueSnapshot>;
   readonly repositories: Collector<RepositoriesSnapshot>;
@@ -66,7 +66,7 @@ export function praefectView(
   };
 }
 
-function databaseView({ ping, connection, server, variant }: Probe): DatabaseView {
+function databaseView({ ping, connection, server, variant }: DatabaseSnapshot): DatabaseView {
   return {
     up: ping !== undefined,
     serverVersion: server?.version,

@@ -18,7 +18,7 @@ const variantIn = async (client: pg.Client): Promise<SchemaVariant> => {
   return found;
 };
 
-/** What each form has, by hand from the schemas' README. */
+/** The features of each form, by hand from the schemas' README. */
 const expected: Record<
   (typeof schemaVersions)[number],
   readonly [name: string, features: string, rule: SchemaVariant['validPrimaries'], finalStates: string]
@@ -70,7 +70,7 @@ describe.each([15, 18] as const)('on PostgreSQL %i', (version) => {
   });
   afterAll(() => server.stop());
 
-  /** In place of whatever is there: a hundred times cheaper than a database for each. */
+  /** Replaces what is there: a hundred times cheaper than a new database each time. */
   const load = (sql: string) =>
     client.query(`
       RESET ROLE;
@@ -80,25 +80,28 @@ describe.each([15, 18] as const)('on PostgreSQL %i', (version) => {
       ${sql};
       RESET ALL`);
 
-  test.each(schemaVersions)('the schema of GitLab %s is told by its tables and columns', async (gitlab) => {
-    await load(praefectSchema(gitlab));
-    const variant = await variantIn(client);
-    const [name, features, validPrimaries, finalStates] = expected[gitlab];
-    expect({
-      name: variant.name,
-      features: featuresOf(variant),
-      validPrimaries: variant.validPrimaries,
-      finalStates: variant.finalStates.join(' '),
-    }).toEqual({ name, features, validPrimaries, finalStates });
-    expect(variant.repositories.repositoryId).toBe(variant.repositories.replicaPath);
-    expect(Object.isFrozen(variant)).toBe(true);
-  });
+  test.each(schemaVersions)(
+    'the schema of GitLab %s is detected by its tables and columns',
+    async (gitlab) => {
+      await load(praefectSchema(gitlab));
+      const variant = await variantIn(client);
+      const [name, features, validPrimaries, finalStates] = expected[gitlab];
+      expect({
+        name: variant.name,
+        features: featuresOf(variant),
+        validPrimaries: variant.validPrimaries,
+        finalStates: variant.finalStates.join(' '),
+      }).toEqual({ name, features, validPrimaries, finalStates });
+      expect(variant.repositories.repositoryId).toBe(variant.repositories.replicaPath);
+      expect(Object.isFrozen(variant)).toBe(true);
+    },
+  );
 
   test.each(['12.9', '12.10', '13.0', '13.1', '13.2'])('%s is too old', async (gitlab) => {
     await load(praefectSchema(gitlab));
     expect(await detect(client)).toEqual({
       reason: 'unsupported_schema',
-      message: `database "${database.name}" has the tables of a Praefect older than 13.3, which this build does not read: upgrade Praefect`,
+      message: `database "${database.name}" has the tables of a Praefect older than 13.3, which this build does not support: upgrade Praefect`,
     });
   });
 
@@ -110,7 +113,7 @@ describe.each([15, 18] as const)('on PostgreSQL %i', (version) => {
     });
   });
 
-  test('tables in a schema that is not on the search_path are found, and the mend is named', async () => {
+  test('tables in a schema that is not in the search_path are found, and the message has the fix', async () => {
     await load(`${praefectSchema('17.2')}; ALTER SCHEMA public RENAME TO praefect`);
     expect(await detect(client)).toEqual({
       reason: 'missing_schema',
@@ -118,7 +121,7 @@ describe.each([15, 18] as const)('on PostgreSQL %i', (version) => {
     });
   });
 
-  test('a role without USAGE on the schema is told so', async () => {
+  test('a role without USAGE on the schema is a missing permission', async () => {
     await load(`${praefectSchema('17.2')}; REVOKE USAGE ON SCHEMA public FROM public`);
     await client.query('CREATE ROLE stranger; SET ROLE stranger');
     expect(await detect(client)).toEqual({
@@ -127,7 +130,7 @@ describe.each([15, 18] as const)('on PostgreSQL %i', (version) => {
     });
   });
 
-  test('a form without a column that all known ones have is refused with its name', async () => {
+  test('a form without a column that all known ones have is unsupported, and the column is named', async () => {
     await load(
       `${praefectSchema('17.2')}; ALTER TABLE public.replication_queue RENAME COLUMN job TO payload`,
     );
@@ -137,7 +140,7 @@ describe.each([15, 18] as const)('on PostgreSQL %i', (version) => {
     });
   });
 
-  test('a migration that is half done is read by what is there already', async () => {
+  test('a migration in progress is detected by what exists already', async () => {
     await load(
       `${praefectSchema('14.0')}; ALTER TABLE public.repositories ADD COLUMN repository_id bigserial`,
     );
@@ -149,7 +152,7 @@ describe.each([15, 18] as const)('on PostgreSQL %i', (version) => {
     });
   });
 
-  test('a newer Praefect with more tables and columns is read as the newest known form', async () => {
+  test('a newer Praefect with more tables and columns is detected as the newest known form', async () => {
     await load(
       `${praefectSchema('19.0')}; ALTER TABLE public.repositories ADD COLUMN size bigint; CREATE TABLE public.partitions (id bigint)`,
     );

@@ -11,7 +11,7 @@ import { type Failure, failed, type Outcome } from '../../../scheduler/outcome.t
 import type { Wake } from '../../../scheduler/wake.ts';
 import type { Database } from '../database.ts';
 import type { HealthHistory, HealthView } from '../health.ts';
-import type { ConfiguredStorages } from '../queries/known-storages.ts';
+import type { ConfiguredStorageMap } from '../queries/known-storages.ts';
 import { type SchemaVariant, variantOf, variantSql } from '../variant.ts';
 import { familiesOf } from './families.ts';
 import { mirrorMetrics } from './metrics.ts';
@@ -49,7 +49,7 @@ export interface RepositoriesCollectorOptions {
   /** Called when the set of healthy storages changed. */
   readonly wake: Wake;
   /** Virtual storage -> storages, of Praefect's configuration; undefined where it was not given. */
-  readonly configured: ConfiguredStorages | undefined;
+  readonly configured: ConfiguredStorageMap | undefined;
   readonly refreshIntervalMs: number;
   readonly maxStalenessMs: number;
   readonly statementTimeoutMs: number;
@@ -95,7 +95,7 @@ export function createRepositoriesCollector(
   const slices = createSlices();
   const book = createMoveBook(options.history, options.events);
   let state: State | undefined;
-  let configured: ConfiguredStorages | undefined;
+  let configured: ConfiguredStorageMap | undefined;
 
   const seconds = (): number => Math.floor(clock.now() / 1000);
 

@@ -1,6 +1,6 @@
 /** What follows a look: rows have changed, and shapes, lags, jobs and counters have to agree with them again. */
 import type { HealthView } from '../health.ts';
-import type { ConfiguredStorages } from '../queries/known-storages.ts';
+import type { ConfiguredStorageMap } from '../queries/known-storages.ts';
 import type { Mirror } from './mirror.ts';
 import type { Move } from './moves.ts';
 import type { Looked, Place } from './refresh.ts';
@@ -9,7 +9,7 @@ import type { Slices } from './slices.ts';
 import type { Column } from './table.ts';
 
 /** Where no configuration was given: the storages that Praefects contact. */
-export function storagesOfLate(health: HealthView | undefined): ConfiguredStorages | undefined {
+export function storagesOfLate(health: HealthView | undefined): ConfiguredStorageMap | undefined {
   return (
     health &&
     new Map(
@@ -24,7 +24,7 @@ export function storagesOfLate(health: HealthView | undefined): ConfiguredStorag
  */
 export async function applyConfiguration(
   mirror: Mirror,
-  configured: ConfiguredStorages | undefined,
+  configured: ConfiguredStorageMap | undefined,
   slices: Slices,
 ): Promise<void> {
   for (const name of configured?.keys() ?? []) mirror.table(mirror.names.of(name));

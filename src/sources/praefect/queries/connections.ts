@@ -1,8 +1,8 @@
 /**
- * Connections to the database, and who waits for whom. Every 15 s.
+ * Connections to the database and waits for locks, every 15 s.
  *
- * pg_stat_activity shows everybody's sessions to everybody, but their states and times only to members of
- * pg_read_all_stats (pg_monitor has it). pg_locks shows all to all.
+ * pg_stat_activity lists all sessions for every role, but their states and times only for members of
+ * pg_read_all_stats (which pg_monitor includes). pg_locks is visible to all.
  */
 import { gauge } from '../../../metrics/metric.ts';
 import { type Block, samplesOf, single } from '../../../metrics/samples.ts';
@@ -11,7 +11,7 @@ import type { Collector } from '../../../scheduler/collector.ts';
 import type { Database, DatabaseRow } from '../database.ts';
 import { failedOutcome, numberOf } from '../query.ts';
 
-/** pg_stat_activity.state; `unknown` where we may not see it. */
+/** pg_stat_activity.state; `unknown` where it is hidden from the exporter. */
 export const connectionStates = [
   'active',
   'idle',
@@ -23,30 +23,36 @@ export const connectionStates = [
 ] as const;
 
 export const connections = gauge('praefect_db_connections', {
-  help: "Clients' connections to this database by state, the exporter's own included. Without pg_monitor (or pg_read_all_stats) the states of others are hidden: then all count as unknown, and the other states are absent.",
+  help: "Number of client connections to this database by state, including the exporter's own.",
+  details:
+    'Without pg_monitor or pg_read_all_stats the states of other sessions are hidden: all count as unknown, and the other states are absent.',
   origin: 'pg_stat_activity',
   labels: { state: connectionStates },
 });
 
 export const connectionsLimit = gauge('praefect_db_connections_limit', {
-  help: "How many connections this database may have at this moment: the server's max_connections less the reserved ones and less those to other databases, or the CONNECTION LIMIT of the database or of the role that owns Praefect's tables where that is lower.",
+  help: 'Number of client connections that this database may currently have.',
+  details:
+    "The server's max_connections less the reserved ones and those to other databases, or the CONNECTION LIMIT of the database or of the role that owns Praefect's tables if that is lower.",
   origin:
     'max_connections, superuser_reserved_connections, reserved_connections, pg_database.datconnlimit, pg_roles.rolconnlimit, pg_stat_activity',
 });
 
 export const blockedBackends = gauge('praefect_db_blocked_backends', {
-  help: 'Sessions of this database that wait for a lock which another session holds.',
+  help: 'Number of sessions of this database that wait for a lock held by another session.',
   origin: 'pg_locks',
 });
 
 export const longestBlocked = gauge('praefect_db_longest_blocked_seconds', {
-  help: 'How long the session that waits longest has been waiting for a lock; 0 when none waits. Before PostgreSQL 14 the time since its statement began, and absent there without pg_monitor.',
+  help: 'Longest time that a session of this database has been waiting for a lock, or 0 if none waits.',
+  details: 'Before PostgreSQL 14 the time since its statement began, which is absent without pg_monitor.',
   origin: 'pg_locks.waitstart; pg_stat_activity.query_start before PostgreSQL 14',
   unit: 'seconds',
 });
 
 export const longestTransaction = gauge('praefect_db_longest_transaction_seconds', {
-  help: "Age of the oldest open transaction of a client of this database, the exporter's own left out; 0 when there is none. Absent without pg_monitor.",
+  help: "Age of the oldest open client transaction on this database without the exporter's own, or 0 if there is none.",
+  details: 'Absent without pg_monitor.',
   origin: 'pg_stat_activity.xact_start',
   unit: 'seconds',
 });
@@ -60,8 +66,8 @@ export const connectionMetrics = [
 ] as const;
 
 /**
- * One row. backend_type is hidden with the rest, so `IS DISTINCT FROM` keeps hidden sessions and drops what is
- * known not to be a client (parallel and autovacuum workers, replication).
+ * One row. backend_type is hidden like the state, so coalesce() keeps hidden sessions and drops those that are known
+ * not to be clients (parallel and autovacuum workers, replication).
  */
 export const connectionsSql = `
 WITH here AS (
@@ -95,7 +101,7 @@ SELECT pg_has_role(current_user, 'pg_read_all_stats', 'USAGE')                  
        (SELECT rolconnlimit FROM here WHERE rolconnlimit >= 0)                            AS role_limit
   FROM session`;
 
-/** PostgreSQL 14 and later say when a wait began; for a moment at its start the time is null. */
+/** PostgreSQL 14 and later: waitstart is the start of the wait, and null for a moment at its beginning. */
 export const blockedSql = `
 SELECT count(DISTINCT l.pid)                                                              AS blocked,
        coalesce(extract(epoch FROM clock_timestamp() - min(l.waitstart))::float8, 0)      AS longest
@@ -103,7 +109,7 @@ SELECT count(DISTINCT l.pid)                                                    
   JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid
  WHERE NOT l.granted AND a.datname = current_database()`;
 
-/** PostgreSQL 11 to 13: no wait is older than its statement. query_start is null where it is hidden from us. */
+/** PostgreSQL 11 to 13: no wait is older than its statement. query_start is null where it is hidden. */
 export const blockedSqlBefore14 = `
 SELECT count(DISTINCT l.pid)                                                              AS blocked,
        CASE WHEN count(*) = count(a.query_start)
@@ -113,32 +119,47 @@ SELECT count(DISTINCT l.pid)                                                    
   JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid
  WHERE NOT l.granted AND a.datname = current_database()`;
 
-export function connectionsBlock(row: DatabaseRow, blocked: DatabaseRow): Block {
-  const number = (column: string) => numberOf(row[column]);
-  const all = number('here') ?? 0;
-  const byState = samplesOf(connections);
-  if (row['sees_all'] === true) {
-    let seen = 0;
-    for (const state of connectionStates) {
-      if (state === 'unknown') continue;
-      const count = number(state) ?? 0;
-      byState.set({ state }, count);
-      seen += count;
-    }
-    // A session that is just starting has no state yet.
-    byState.set({ state: 'unknown' }, all - seen);
-  } else byState.set({ state: 'unknown' }, all);
+export interface ConnectionsSnapshot {
+  /** States that are hidden from the exporter are left out. */
+  readonly byState: readonly { readonly state: (typeof connectionStates)[number]; readonly count: number }[];
+  readonly limit: number;
+  readonly blockedBackends: number | undefined;
+  readonly longestBlockedSeconds: number | undefined;
+  readonly longestTransactionSeconds: number | undefined;
+}
 
+export function connectionsSnapshot(row: DatabaseRow, blocked: DatabaseRow): ConnectionsSnapshot {
+  const number = (column: string) => numberOf(row[column]);
+  const seesAll = row['sees_all'] === true;
+  const known = seesAll
+    ? connectionStates
+        .filter((state) => state !== 'unknown')
+        .map((state) => ({ state, count: number(state) ?? 0 }))
+    : [];
+  // The rest: all sessions if their states are hidden, otherwise those that are starting and have no state yet.
+  const unknown = (number('here') ?? 0) - known.reduce((sum, { count }) => sum + count, 0);
   const limits = [number('server_limit'), number('database_limit'), number('role_limit')].filter(
     (limit) => limit !== undefined,
   );
   return {
+    byState: [...known, { state: 'unknown', count: unknown }],
+    limit: Math.max(0, Math.min(...limits)),
+    blockedBackends: numberOf(blocked['blocked']),
+    longestBlockedSeconds: numberOf(blocked['longest']),
+    longestTransactionSeconds: seesAll ? number('longest_transaction') : undefined,
+  };
+}
+
+export function connectionsBlock(snapshot: ConnectionsSnapshot): Block {
+  const byState = samplesOf(connections);
+  for (const { state, count } of snapshot.byState) byState.set({ state }, count);
+  return {
     families: [
       byState.family(),
-      single(connectionsLimit, Math.max(0, Math.min(...limits))),
-      single(blockedBackends, numberOf(blocked['blocked'])),
-      single(longestBlocked, numberOf(blocked['longest'])),
-      single(longestTransaction, row['sees_all'] === true ? number('longest_transaction') : undefined),
+      single(connectionsLimit, snapshot.limit),
+      single(blockedBackends, snapshot.blockedBackends),
+      single(longestBlocked, snapshot.longestBlockedSeconds),
+      single(longestTransaction, snapshot.longestTransactionSeconds),
     ],
   };
 }
@@ -149,7 +170,7 @@ export function createConnectionsCollector({
 }: {
   readonly database: Database;
   readonly budget: Budget;
-}): Collector {
+}): Collector<ConnectionsSnapshot> {
   return {
     name: 'praefect_connections',
     title: 'Connections and locks (pg_stat_activity, pg_locks)',
@@ -157,12 +178,13 @@ export function createConnectionsCollector({
     schedule: { kind: 'interval', everyMs: 15_000, timeoutMs: 5000, maxAgeMs: 60_000, budget },
     async collect({ signal }) {
       const limits = { signal, statementTimeoutMs: 4000, purpose: 'connections and locks' };
-      const asked = await database.query(connectionsSql, limits);
-      if (!asked.ok) return failedOutcome(asked.failure);
+      const read = await database.query(connectionsSql, limits);
+      if (!read.ok) return failedOutcome(read.failure);
       const major = Number.parseInt(database.connection()?.serverVersion ?? '', 10);
       const blocked = await database.query(major < 14 ? blockedSqlBefore14 : blockedSql, limits);
       if (!blocked.ok) return failedOutcome(blocked.failure);
-      return { kind: 'data', block: connectionsBlock(asked.value[0] ?? {}, blocked.value[0] ?? {}) };
+      const snapshot = connectionsSnapshot(read.value[0] ?? {}, blocked.value[0] ?? {});
+      return { kind: 'data', block: connectionsBlock(snapshot), snapshot };
     },
   };
 }

@@ -1,4 +1,4 @@
-/** The database itself: whether it answers, what it is, and whether Praefect can write to it. Asked every 10 s. */
+/** The database itself, every 10 s: whether it responds, its versions, and whether Praefect can write to it. */
 
 import type { Clock } from '../../../lib/clock.ts';
 import { anyValue, gauge } from '../../../metrics/metric.ts';
@@ -8,48 +8,55 @@ import type { Collector } from '../../../scheduler/collector.ts';
 import { type Failure, failed } from '../../../scheduler/outcome.ts';
 import type { Database, DatabaseRow } from '../database.ts';
 import { isFailure, numberOf, type QueryContext, textOf } from '../query.ts';
-import { knownMigrations } from './known-migrations.ts';
 
 export const up = gauge('praefect_db_up', {
-  help: '1 when the last probe was answered, 0 else. Always present when a database is configured.',
+  help: "1 if the last probe of Praefect's database succeeded, otherwise 0.",
+  details: 'Always present when a database is configured.',
   origin: 'SELECT clock_timestamp()',
 });
 
 export const info = gauge('praefect_db_info', {
-  help: "1, with what the database is: PostgreSQL's version, the form of Praefect's schema (the first GitLab release that has it; unknown when it could not be told), and what stands between.",
+  help: "Constant 1 with the versions of PostgreSQL and of Praefect's schema, and the connection pooler.",
+  details:
+    'schema_variant is the first GitLab release with this form of the schema, or unknown. pooler is pgbouncer for every pooler that multiplexes connections.',
   origin: 'server_version; pg_catalog',
   labels: { server_version: anyValue, schema_variant: anyValue, pooler: anyValue },
 });
 
 export const tls = gauge('praefect_db_tls', {
-  help: "1 when the exporter's own connection to the database is encrypted.",
+  help: "1 if the exporter's own connection to the database is encrypted, otherwise 0.",
   origin: 'the connection',
 });
 
 export const probeDuration = gauge('praefect_db_probe_duration_seconds', {
-  help: 'Round trip of the cheapest question. Absent when it was not answered.',
+  help: 'Round-trip time of the cheapest query.',
+  details: 'Absent when the probe failed.',
   origin: 'SELECT clock_timestamp()',
   unit: 'seconds',
 });
 
 export const clockSkew = gauge('praefect_db_clock_skew_seconds', {
-  help: "The database's clock minus the exporter's, to within half a round trip. Timestamps of this database are by its own clock.",
+  help: "The database's clock minus the exporter's, accurate to half a round trip.",
+  details: "All timestamps from the database are by the database's clock.",
   origin: 'clock_timestamp()',
   unit: 'seconds',
 });
 
 export const migrationsApplied = gauge('praefect_db_migrations_applied', {
-  help: 'Migrations of Praefect that were applied.',
+  help: 'Number of migrations that Praefect has applied.',
   origin: 'schema_migrations',
 });
 
 export const migrationsUnknown = gauge('praefect_db_migrations_unknown', {
-  help: 'Applied migrations that this build of the exporter does not know: over 0 means a Praefect newer than it was tested with.',
+  help: 'Number of applied migrations that this build of the exporter does not know.',
+  details: 'Over 0, Praefect is newer than the versions that this build was tested with.',
   origin: 'schema_migrations',
 });
 
 export const readOnly = gauge('praefect_db_read_only', {
-  help: "1 for each reason why Praefect cannot write. recovery: the server is a standby. setting: default_transaction_read_only is on for new sessions of Praefect, by the server, the database, or the role that owns Praefect's tables; absent when a setting of the exporter's own role hides the server's.",
+  help: '1 for each reason why Praefect cannot write to the database, 0 for the others.',
+  details:
+    "recovery: the server is a standby. setting: default_transaction_read_only is on for new sessions of Praefect, set for the server, the database, or the role that owns Praefect's tables; absent when a setting of the exporter's own role hides the server's value.",
   origin: 'pg_is_in_recovery(); pg_db_role_setting, pg_settings',
   labels: { reason: ['recovery', 'setting'] },
 });
@@ -65,21 +72,21 @@ export const databaseMetrics = [
   readOnly,
 ] as const;
 
-/** The cheapest question there is: it reads no table. */
+/** The cheapest query: it reads no table. */
 export const pingSql = 'SELECT extract(epoch FROM clock_timestamp())::float8 AS clock';
 
 /**
- * Whether Praefect can write. What our own session shows is of no use as it stands: its transactions are read-only,
- * and a setting of its own role or connection may be too. So:
+ * Whether Praefect can write. The exporter's own session does not show it: its transactions are read-only, and a
+ * setting of its own role or connection may be too. So:
  *
- * - `configured`: what ALTER ROLE and ALTER DATABASE say for Praefect's sessions, in PostgreSQL's order of
- *   precedence (role in database, role, database, all roles). Praefect's role is taken to be the owner of its
- *   table. Read from the catalog: sessions that are open already, ours too, still have what held at their start.
- * - `server`: without such a line the server's own value decides (postgresql.conf, ALTER SYSTEM, command line; so
- *   do managed servers say that their disk is full). Our session shows it only where nothing of its own comes
- *   before it, which `source` tells; else null, and nobody can say.
+ * - `configured`: the value of ALTER ROLE and ALTER DATABASE for Praefect's sessions, in PostgreSQL's order of
+ *   precedence (role in database, role, database, all roles). The owner of replication_queue stands for Praefect's
+ *   role. Read from the catalog, since open sessions keep the values of their start.
+ * - `server`: without such a setting, the server's own value (postgresql.conf, ALTER SYSTEM, command line; managed
+ *   servers set it when their disk is full). The exporter's session shows it only if no setting of its own takes
+ *   precedence, as `source` tells; otherwise it is null and unknown.
  *
- * Not read: transaction_read_only and current_setting(), which are true of our own transaction only.
+ * Not read: transaction_read_only and current_setting(), which hold for the exporter's own transaction only.
  */
 export const serverSql = `
 SELECT current_setting('server_version')   AS server_version,
@@ -101,9 +108,9 @@ SELECT current_setting('server_version')   AS server_version,
 /** A table of a few dozen rows. */
 export const migrationsSql = 'SELECT id FROM schema_migrations';
 
-/** What a probe found out, as far as it came. */
-export interface Probe {
-  /** Undefined: no answer. */
+/** The result of a probe; what a failed probe did not reach is undefined. */
+export interface DatabaseSnapshot {
+  /** Undefined: no response. */
   readonly ping?: { readonly seconds: number; readonly skewSeconds: number };
   readonly connection?: ReturnType<Database['connection']>;
   readonly server?: { readonly version: string; readonly recovery: boolean; readonly setting?: boolean };
@@ -111,15 +118,14 @@ export interface Probe {
   readonly migrations?: readonly string[];
 }
 
-export function databaseBlock(probe: Probe): Block {
-  const { connection, migrations, ping, server } = probe;
-  const about = samplesOf(info);
+export function databaseBlock({ connection, migrations, ping, server, variant }: DatabaseSnapshot): Block {
+  const versions = samplesOf(info);
   const readOnlyFor = samplesOf(readOnly);
   if (server !== undefined) {
-    about.set(
+    versions.set(
       {
         server_version: server.version,
-        schema_variant: probe.variant ?? 'unknown',
+        schema_variant: variant ?? 'unknown',
         pooler: connection?.pooler ?? 'unknown',
       },
       1,
@@ -131,7 +137,7 @@ export function databaseBlock(probe: Probe): Block {
   return {
     families: [
       single(up, Number(ping !== undefined)),
-      about.family(),
+      versions.family(),
       single(tls, ping && connection && Number(connection.encrypted)),
       single(probeDuration, ping?.seconds),
       single(clockSkew, ping?.skewSeconds),
@@ -147,46 +153,43 @@ export interface DatabaseCollectorOptions extends QueryContext {
   readonly clock: Clock;
 }
 
-/** Failed or not, it says what it found out before it failed: `praefect_db_up` is always there. */
+/** A failed probe reports what it found before it failed, so `praefect_db_up` is always present. */
 export function createDatabaseCollector({
   budget,
   clock,
   database,
   variants,
-}: DatabaseCollectorOptions): Collector<Probe> {
-  async function probe(signal: AbortSignal): Promise<{ probe: Probe; failure?: Failure }> {
+}: DatabaseCollectorOptions): Collector<DatabaseSnapshot> {
+  async function probe(signal: AbortSignal): Promise<{ found: DatabaseSnapshot; failure?: Failure }> {
     const limits = { signal, statementTimeoutMs: 3000 };
-    const pinged = await database.query(pingSql, { ...limits, purpose: 'the probe' });
-    if (!pinged.ok) return { probe: {}, failure: pinged.failure };
-    const seconds = pinged.elapsedMs / 1000;
-    const databaseClock = numberOf(pinged.value[0]?.['clock']) ?? Number.NaN;
+    const ping = await database.query(pingSql, { ...limits, purpose: 'the probe' });
+    if (!ping.ok) return { found: {}, failure: ping.failure };
+    const seconds = ping.elapsedMs / 1000;
+    const databaseClock = numberOf(ping.value[0]?.['clock']) ?? Number.NaN;
     const connection = database.connection();
-    let found: Probe = {
-      // The middle of the round trip is found from its end: the beginning may have been spent on connecting.
+    let found: DatabaseSnapshot = {
+      // The middle of the round trip, counted from its end: its start may have been spent on connecting.
       ping: { seconds, skewSeconds: databaseClock - (clock.now() / 1000 - seconds / 2) },
       ...(connection && { connection }),
     };
 
     const server = await database.query(serverSql, { ...limits, purpose: "the server's settings" });
-    if (!server.ok) return { probe: found, failure: server.failure };
+    if (!server.ok) return { found, failure: server.failure };
     found = { ...found, server: serverOf(server.value[0] ?? {}) };
 
     const variant = await variants.detect(signal);
-    if (isFailure(variant)) return { probe: found, failure: variant };
+    if (isFailure(variant)) return { found, failure: variant };
     found = { ...found, variant: variant.name };
-    if (!variant.tables.has('schema_migrations')) return { probe: found };
+    if (!variant.tables.has('schema_migrations')) return { found };
 
-    const migrations = await database.query(migrationsSql, {
-      ...limits,
-      purpose: 'the migrations that were applied',
-    });
-    if (!migrations.ok) return { probe: found, failure: migrations.failure };
-    return { probe: { ...found, migrations: migrations.value.map((row) => textOf(row['id'])) } };
+    const migrations = await database.query(migrationsSql, { ...limits, purpose: 'the applied migrations' });
+    if (!migrations.ok) return { found, failure: migrations.failure };
+    return { found: { ...found, migrations: migrations.value.map((row) => textOf(row['id'])) } };
   }
 
   return {
     name: 'praefect_database',
-    title: "Praefect's database: whether it answers, what it is, whether it can be written to",
+    title: "Praefect's database: availability, versions, and whether it is writable",
     metrics: databaseMetrics,
     schedule: {
       kind: 'interval',
@@ -197,7 +200,7 @@ export function createDatabaseCollector({
       priority: 'reserved',
     },
     async collect({ signal }) {
-      const { probe: found, failure } = await probe(signal);
+      const { found, failure } = await probe(signal);
       const block = databaseBlock(found);
       return failure === undefined
         ? { kind: 'data', block, snapshot: found }
@@ -206,7 +209,7 @@ export function createDatabaseCollector({
   };
 }
 
-function serverOf(row: DatabaseRow): NonNullable<Probe['server']> {
+function serverOf(row: DatabaseRow): NonNullable<DatabaseSnapshot['server']> {
   const setting = row['configured'] ?? row['server'];
   return {
     version: textOf(row['server_version']),
@@ -214,3 +217,53 @@ function serverOf(row: DatabaseRow): NonNullable<Probe['server']> {
     ...(typeof setting === 'boolean' && { setting }),
   };
 }
+
+/**
+ * The migrations of Praefect that this build knows, in order, up to GitLab 19.0. Another id in schema_migrations
+ * belongs to a newer Praefect; docs/decisions/0007-schema-variants.md describes how to add it.
+ */
+export const knownMigrations: readonly string[] = [
+  '20200109161404_hello_world',
+  '20200113151438_1_test_migration',
+  '20200224220728_job_queue',
+  '20200225220728_readd_job_queue',
+  '20200324001604_add_sql_election_tables',
+  '20200422131451_add_shard_read_only_column',
+  '20200512131219_replication_job_indexing',
+  '20200527103816_drop_old_gitaly_tables',
+  '20200602154246_remember_previous_writable_primary',
+  '20200707101830_repositories_table',
+  '20200810055650_replication_queue_cleanup',
+  '20200921154417_repositories_nullable_generation',
+  '20200921170311_repositories_primary_column',
+  '20201006125956_trigger_repository_update_generation',
+  '20201102115118_variable_replication_factor',
+  '20201102171914_virtual_storage_configuration',
+  '20201126165633_repository_assignments_table',
+  '20201208163237_cleanup_notifiactions_payload',
+  '20201231075619_remove_unused_assigned_column',
+  '20210223130233_delete_replica_unique_index',
+  '20210225101159_replication_queue_target_index',
+  '20210525143540_healthy_storages_view',
+  '20210525173505_valid_primaries_view',
+  '20210607124235_optimize_valid_primaries_view',
+  '20210727085659_repository_ids',
+  '20210906130405_add_replica_path',
+  '20210906145021_link_repository_id',
+  '20210914115710_storage_cleanups_table',
+  '20210921131816_backfill_replica_path',
+  '20210922091614_repository_id_primary_key_indexes',
+  '20210922143752_storage_repositories_cascade_delete',
+  '20210923155827_valid_primaries_view_repository_id',
+  '20210927083631_repository_path_index',
+  '20211018142158_valid_primaries_view_join_repo_id',
+  '20211025113445_remove_cancelled_replication_events',
+  '20211105100456_check_non_null_repository_id',
+  '20211105100458_non_nullable_repository_id',
+  '20220215160117_replication_queue_cleanup_again',
+  '20220303105110_background_verification_columns',
+  '20220404131105_stale_verification_lease_index',
+  '20220407111624_ignore_verification_in_triggers',
+  '20220520083313_remove_maintenance_replication_events',
+  '20260224025459_repo_write_locks',
+];

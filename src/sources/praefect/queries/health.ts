@@ -1,4 +1,4 @@
-/** The heartbeats of Praefects and the health of storages, as node_status has them: the smallest question, every second. */
+/** The heartbeats of Praefects and the health of storages, from node_status: the smallest query, every second. */
 
 import type { Clock } from '../../../lib/clock.ts';
 import { anyValue, gauge } from '../../../metrics/metric.ts';
@@ -9,45 +9,54 @@ import type { EventLog } from '../../../scheduler/event-log.ts';
 import type { Wake } from '../../../scheduler/wake.ts';
 import type { DatabaseRow } from '../database.ts';
 import { aliveWithinSeconds, type HealthView, healthOf, type NodeStatusRow } from '../health.ts';
-import { failedOutcome, numberOf, type QueryContext, queryByVariant, textOf } from '../query.ts';
+import { failedOutcome, numberOf, type QueryContext, textOf, withVariant } from '../query.ts';
 
 const perPraefect = { praefect: anyValue, virtual_storage: anyValue } as const;
 const perStorage = { virtual_storage: anyValue, storage: anyValue } as const;
 
 export const praefectLastContact = gauge('praefect_db_praefect_last_contact_timestamp_seconds', {
-  help: "When this Praefect last tried to contact any storage of the virtual storage, by the database's clock. Rows a day older than the newest heartbeat of all are left out: Praefect never deletes one.",
+  help: "When this Praefect last tried to contact a storage of the virtual storage, by the database's clock.",
+  details: 'Rows a day older than the newest heartbeat are left out: Praefect never deletes any.',
   origin: 'node_status.last_contact_attempt_at',
   unit: 'seconds',
   labels: perPraefect,
 });
 
 export const heartbeatTimestamp = gauge('praefect_db_heartbeat_timestamp_seconds', {
-  help: "Newest attempt of any Praefect to contact any storage, by the database's clock. When it is over 10 s old, no Praefect writes heartbeats (none runs, or the database is read-only): every storage then reads unhealthy, and nothing that rests on health is to be believed.",
+  help: "Newest attempt of any Praefect to contact a storage of the virtual storage, by the database's clock.",
+  details:
+    'When it is over 10 s old, no Praefect writes heartbeats: none runs, or the database is read-only. Every storage then reads as unhealthy, and metrics that depend on health are not valid.',
   origin: 'node_status.last_contact_attempt_at',
   unit: 'seconds',
   labels: { virtual_storage: anyValue },
 });
 
 export const heartbeatQuorum = gauge('praefect_db_heartbeat_quorum', {
-  help: '1 while at least half of the living Praefects have a heartbeat of the last 5 s, 0 else. At 0 the consensus lacks votes, and storages read unhealthy through silence: what rests on health is to be believed only at 1.',
+  help: '1 while at least half of the live Praefects have a heartbeat from the last 5 s, otherwise 0.',
+  details:
+    'At 0 the consensus lacks votes and storages read as unhealthy for lack of heartbeats: metrics that depend on health are valid only at 1.',
   origin: 'node_status.last_contact_attempt_at',
   labels: { virtual_storage: anyValue },
 });
 
 export const praefectAlive = gauge('praefect_db_praefect_alive', {
-  help: '1 when this Praefect tried to contact a storage within 60 s, so that it counts in the quorum.',
+  help: '1 if this Praefect tried to contact a storage in the last 60 s and so counts in the quorum, otherwise 0.',
   origin: 'node_status.last_contact_attempt_at',
   labels: perPraefect,
 });
 
 export const storageSeenHealthy = gauge('praefect_db_storage_seen_healthy', {
-  help: "1 when this Praefect saw the storage active within 10 s: the living Praefects' own views, by which they route. One at 0 among others at 1 is a Praefect that cannot reach that storage.",
+  help: '1 if this Praefect saw the storage active in the last 10 s, otherwise 0.',
+  details:
+    'Reported for live Praefects, each of which routes requests by its own view. 0 for one Praefect and 1 for the others: that Praefect cannot reach the storage.',
   origin: 'node_status.last_seen_active_at',
   labels: { praefect: anyValue, ...perStorage },
 });
 
 export const storageHealthy = gauge('praefect_db_storage_healthy', {
-  help: 'The consensus, exactly as Praefect computes it: 1 when at least half of the living Praefects saw the storage active within 10 s. Everything is 0 when heartbeats stop: see praefect_db_heartbeat_quorum.',
+  help: '1 if at least half of the live Praefects saw the storage active in the last 10 s, otherwise 0.',
+  details:
+    'The consensus exactly as Praefect computes it. All storages are 0 when heartbeats stop: see praefect_db_heartbeat_quorum.',
   origin: 'node_status; as the view healthy_storages',
   labels: perStorage,
 });
@@ -62,8 +71,8 @@ export const healthMetrics = [
 ] as const;
 
 /**
- * One statement for every variant: the columns are those of GitLab 12.10. Praefect never deletes a row, and a new
- * name at each start (a Deployment's pods) leaves rows for ever: those a day older than the newest are left out.
+ * One statement for every variant: the columns exist since GitLab 12.10. Praefect never deletes a row, and a new name
+ * at each start (a Deployment's pods) leaves rows forever: those a day older than the newest are left out.
  */
 export const healthSql = `
 SELECT praefect_name                                                  AS praefect,
@@ -84,15 +93,15 @@ export const nodeStatusOf = (row: DatabaseRow): NodeStatusRow => ({
   secondsSinceSeen: numberOf(row['since_seen']) ?? null,
 });
 
-/** A storage or Praefect whose newest attempt is a day older than the newest of all is gone for good. */
-const goneAfterSeconds = 86_400;
+/** A storage or Praefect whose newest attempt is a day older than the newest of all was removed. */
+const removedAfterSeconds = 86_400;
 
-/** What node_status says of one virtual storage; times in seconds since 1970, by the database's clock. */
+/** One virtual storage in node_status; times in seconds since 1970, by the database's clock. */
 export interface HealthSnapshot {
   readonly virtualStorage: string;
   /** Newest attempt of any Praefect to contact any of its storages. */
   readonly heartbeatAt: number;
-  /** Whether enough living Praefects have a fresh heartbeat: otherwise `healthy` is not to be trusted. */
+  /** Whether enough live Praefects have a fresh heartbeat; otherwise `healthy` is not valid. */
   readonly hasQuorum: boolean;
   readonly praefects: readonly {
     readonly praefect: string;
@@ -106,13 +115,14 @@ export interface HealthSnapshot {
     readonly healthy: boolean;
     /** Whether some Praefect still contacts it: false for a storage that was removed from the configuration. */
     readonly contacted: boolean;
-    /** The view of each living Praefect. */
+    /** By each live Praefect. */
     readonly seenHealthyBy: ReadonlyMap<string, boolean>;
   }[];
 }
 
 /**
- * Leaves out what the newest heartbeat is a day ahead of: Praefect never deletes a row.
+ * Leaves out Praefects and storages whose newest attempt is a day older than the newest heartbeat: Praefect never
+ * deletes a row.
  *
  * @param databaseNow the database's now(), seconds since 1970
  */
@@ -124,21 +134,21 @@ export function healthSnapshot(view: HealthView, databaseNow: number): readonly 
       ({ secondsSinceHeartbeat }) => secondsSinceHeartbeat ?? Infinity,
     ),
   );
-  const isGone = (seconds: number | undefined) => (seconds ?? Infinity) > newest + goneAfterSeconds;
+  const wasRemoved = (seconds: number | undefined) => (seconds ?? Infinity) > newest + removedAfterSeconds;
 
   return [...view.virtualStorages.values()].flatMap((each) => {
-    if (each.secondsSinceHeartbeat === undefined || isGone(each.secondsSinceHeartbeat)) return [];
+    if (each.secondsSinceHeartbeat === undefined || wasRemoved(each.secondsSinceHeartbeat)) return [];
     return {
       virtualStorage: each.virtualStorage,
       heartbeatAt: at(each.secondsSinceHeartbeat),
       hasQuorum: each.hasQuorum,
       praefects: [...each.praefects].flatMap(([praefect, seconds]) =>
-        seconds === undefined || isGone(seconds)
+        seconds === undefined || wasRemoved(seconds)
           ? []
           : { praefect, lastContactAt: at(seconds), alive: seconds <= aliveWithinSeconds },
       ),
       storages: [...each.storages.values()]
-        .filter(({ secondsSinceAttempt }) => !isGone(secondsSinceAttempt))
+        .filter(({ secondsSinceAttempt }) => !wasRemoved(secondsSinceAttempt))
         .map(({ storage, healthy, seenHealthyBy }) => ({
           storage,
           healthy,
@@ -177,8 +187,8 @@ export function healthBlock(snapshot: readonly HealthSnapshot[]): Block {
   };
 }
 
-/** A storage may fall ill within seconds: health that is older than this says nothing about now. */
-export const healthPromiseMs = (everyMs: number): number => Math.max(10_000, 3 * everyMs);
+/** A storage may become unhealthy within seconds, so older health is not valid. */
+export const healthMaxAgeMs = (everyMs: number): number => Math.max(10_000, 3 * everyMs);
 
 export interface HealthCollectorOptions extends QueryContext {
   readonly budget: Budget;
@@ -187,13 +197,13 @@ export interface HealthCollectorOptions extends QueryContext {
   readonly everyMs: number;
   /** Called with every new view. */
   readonly onHealth: (view: HealthView) => void;
-  /** Called when the set of healthy storages changed, or whether they are to be believed. */
+  /** Called when the set of healthy storages or the quorum has changed. */
   readonly healthWake: Wake;
 }
 
 export function createHealthCollector(options: HealthCollectorOptions): Collector<readonly HealthSnapshot[]> {
   const { clock } = options;
-  const noteChanges = createHealthEvents(options.events);
+  const addEvents = createHealthEvents(options.events);
   let key: string | undefined;
 
   return {
@@ -204,36 +214,32 @@ export function createHealthCollector(options: HealthCollectorOptions): Collecto
       kind: 'interval',
       everyMs: options.everyMs,
       timeoutMs: 2000,
-      maxAgeMs: healthPromiseMs(options.everyMs),
+      maxAgeMs: healthMaxAgeMs(options.everyMs),
       budget: options.budget,
       priority: 'reserved',
     },
     async collect({ signal }) {
-      const asked = await queryByVariant(
-        options,
-        { signal, statementTimeoutMs: 1500, purpose: 'the health of storages' },
-        () => healthSql,
-      );
-      if (!asked.ok) return failedOutcome(asked.failure);
-      const rows = asked.value ?? [];
-      // Dated at the answer: a view may be taken for younger than it is by one round trip, never for older,
-      // so that no storage is called unhealthy before Praefect's own view calls it so.
-      const view = healthOf(rows.map(nodeStatusOf), clock.monotonic());
+      const limits = { signal, statementTimeoutMs: 1500, purpose: 'the health of storages' };
+      const read = await withVariant(options, signal, () => options.database.query(healthSql, limits));
+      if (!read.ok) return failedOutcome(read.failure);
+      // Dated at the response: the view may count as one round trip younger than it is, never as older, so that no
+      // storage reads as unhealthy before Praefect's own view has it so.
+      const view = healthOf(read.value.map(nodeStatusOf), clock.monotonic());
       options.onHealth(view);
-      noteChanges(view);
+      addEvents(view);
       if (view.key !== key) {
         key = view.key;
         options.healthWake.call();
       }
-      const snapshot = healthSnapshot(view, numberOf(rows[0]?.['now']) ?? clock.now() / 1000);
+      const snapshot = healthSnapshot(view, numberOf(read.value[0]?.['now']) ?? clock.now() / 1000);
       return { kind: 'data', block: healthBlock(snapshot), snapshot };
     },
   };
 }
 
 /**
- * Notes storages that fell ill or came back, as an event each. Only what is believed counts, and is compared
- * with what was last believed: heartbeats that stop and come back are no change of any storage's health.
+ * Adds an event for each storage that became unhealthy or recovered. Only views with a quorum count, and each is
+ * compared with the last one that had it: heartbeats that stop and resume change no storage's health.
  */
 function createHealthEvents(events: EventLog): (view: HealthView) => void {
   const last = new Map<string, boolean>();

@@ -1,4 +1,4 @@
-/** All small questions to Praefect's database, as collectors. What needs the large tables is in ../mirror/. */
+/** The collectors of all small queries. The large tables are read by ../mirror/. */
 
 import type { Clock } from '../../../lib/clock.ts';
 import type { Budget } from '../../../scheduler/budget.ts';
@@ -9,9 +9,9 @@ import type { Database } from '../database.ts';
 import type { HealthView } from '../health.ts';
 import { createVariantSource } from '../query.ts';
 import { connectionMetrics, createConnectionsCollector } from './connections.ts';
-import { createDatabaseCollector, databaseMetrics, type Probe } from './database.ts';
-import { createHealthCollector, type HealthSnapshot, healthMetrics, healthPromiseMs } from './health.ts';
-import type { ConfiguredStorages } from './known-storages.ts';
+import { createDatabaseCollector, type DatabaseSnapshot, databaseMetrics } from './database.ts';
+import { createHealthCollector, type HealthSnapshot, healthMaxAgeMs, healthMetrics } from './health.ts';
+import type { ConfiguredStorageMap } from './known-storages.ts';
 import { createQueueCollector, type QueueSnapshot, queueMetrics } from './queue.ts';
 import { createShardPrimariesCollector, shardMetrics } from './shard-primaries.ts';
 import { createTablesCollector, tableMetrics } from './tables.ts';
@@ -19,15 +19,15 @@ import { createWriteLocksCollector, writeLocks } from './write-locks.ts';
 
 export interface PraefectCollectorsOptions {
   readonly database: Database;
-  /** For the schedules; the database itself is what charges it. */
+  /** For the schedules; the database charges it. */
   readonly budget: Budget;
   readonly clock: Clock;
   readonly events: EventLog;
-  /** Virtual storage -> storages, of Praefect's config.toml; undefined where it was not given. */
-  readonly configuredStorages: ConfiguredStorages | undefined;
-  /** From one look at node_status to the next. */
+  /** Of Praefect's config.toml; undefined where it is not given. */
+  readonly configuredStorages: ConfiguredStorageMap | undefined;
+  /** Interval between reads of node_status. */
   readonly healthIntervalMs: number;
-  /** Called when the set of healthy storages changed, or whether they are to be believed. */
+  /** Called when the set of healthy storages or the quorum has changed. */
   readonly healthWake: Wake;
   /** Called with every new view, before `healthWake`. */
   readonly onHealth?: (view: HealthView) => void;
@@ -39,11 +39,11 @@ export interface PraefectCollectors {
   readonly collectors: readonly Collector[];
   /** Those of `collectors` whose snapshots a `PraefectView` needs. */
   readonly viewed: {
-    readonly database: Collector<Probe>;
+    readonly database: Collector<DatabaseSnapshot>;
     readonly health: Collector<readonly HealthSnapshot[]>;
     readonly queue: Collector<QueueSnapshot>;
   };
-  /** The newest health as it was read; undefined before the first answer and when it is older than its promise. */
+  /** The newest health as it was read; undefined before the first read and past its maximum age. */
   health(): HealthView | undefined;
 }
 
@@ -51,10 +51,10 @@ export function createPraefectCollectors(options: PraefectCollectorsOptions): Pr
   const { budget, clock, configuredStorages, database, events, healthWake } = options;
   const context = { database, variants: createVariantSource(database, events), budget, clock, events };
   let newest: HealthView | undefined;
-  // As it was read, never aged: rows that we did not ask for again grow old by our silence, not by Praefect's, and
-  // everything would read unhealthy. Past its promise it is not known.
-  const promiseMs = healthPromiseMs(options.healthIntervalMs);
-  const health = () => (newest && clock.monotonic() - newest.readAt <= promiseMs ? newest : undefined);
+  // Never aged: rows that the exporter has not read again get older without Praefect being silent, and everything
+  // would read as unhealthy.
+  const maxAgeMs = healthMaxAgeMs(options.healthIntervalMs);
+  const health = () => (newest && clock.monotonic() - newest.readAt <= maxAgeMs ? newest : undefined);
   const onHealth = (view: HealthView) => {
     newest = view;
     options.onHealth?.(view);
@@ -88,7 +88,7 @@ export function createPraefectCollectors(options: PraefectCollectorsOptions): Pr
   };
 }
 
-/** Every metric of these collectors, for the catalogue. */
+/** Every metric of these collectors, for the reference. */
 export const praefectQueryMetrics = [
   ...databaseMetrics,
   ...healthMetrics,

@@ -1,30 +1,30 @@
-/** Which storages a cluster has, as nearly as can be known: rows about others are about the past. */
+/** The storages of a cluster, as far as they are known: rows about other storages are history. */
 import type { HealthView } from '../health.ts';
 
-/** Virtual storage -> storages, of Praefect's config.toml; undefined where it was not given. */
-export type ConfiguredStorages = ReadonlyMap<string, readonly string[]>;
+/** Virtual storage -> storages, from Praefect's config.toml. */
+export type ConfiguredStorageMap = ReadonlyMap<string, readonly string[]>;
 
 export interface KnownStorages {
-  /** Each known place once: what gets a series at 0 when nothing was counted for it. */
-  readonly places: readonly { readonly virtual_storage: string; readonly storage: string }[];
+  /** Each known storage once: it gets a series at 0 when nothing was counted for it. */
+  readonly storages: readonly { readonly virtualStorage: string; readonly storage: string }[];
   /**
-   * Whether some Praefect contacts that storage; undefined where nobody can say: Praefects with the `local`
-   * elector, or without failover, write no heartbeats.
+   * Whether some Praefect contacts the storage; undefined when unknown: Praefects with the `local` elector, or
+   * without failover, write no heartbeats.
    */
-  contacted(virtualStorage: string, storage: string): boolean | undefined;
+  isContacted(virtualStorage: string, storage: string): boolean | undefined;
 }
 
 const newestWithinMs = 60_000;
 
 /**
- * What is configured, and what some Praefect contacted within 60 s before the newest heartbeat. Only the latter
- * tells whether a storage is contacted; the configuration stands in where there are no heartbeats.
+ * The configured storages, and those that some Praefect contacted within 60 s before the newest heartbeat. Heartbeats
+ * decide whether a storage is contacted; the configuration is the fallback where there are none.
  */
 export function knownStorages(
-  configured: ConfiguredStorages | undefined,
+  configured: ConfiguredStorageMap | undefined,
   newest: HealthView | undefined,
 ): KnownStorages {
-  // A view that could not be renewed says nothing of storages that were added since.
+  // A view that could not be refreshed does not know storages that were added since.
   const health = newest !== undefined && newest.at - newest.readAt <= newestWithinMs ? newest : undefined;
   const all = new Map<string, Set<string>>();
   const add = (virtualStorage: string, storages: Iterable<string>) =>
@@ -32,10 +32,10 @@ export function knownStorages(
   for (const [virtualStorage, storages] of configured ?? []) add(virtualStorage, storages);
   for (const each of health?.virtualStorages.values() ?? []) add(each.virtualStorage, each.knownStorages);
   return {
-    places: [...all].flatMap(([virtual_storage, storages]) =>
-      [...storages].sort().map((storage) => ({ virtual_storage, storage })),
+    storages: [...all].flatMap(([virtualStorage, storages]) =>
+      [...storages].sort().map((storage) => ({ virtualStorage, storage })),
     ),
-    contacted: (virtualStorage, storage) =>
+    isContacted: (virtualStorage, storage) =>
       health?.virtualStorages.get(virtualStorage)?.knownStorages.has(storage) ??
       configured?.get(virtualStorage)?.includes(storage),
   };

@@ -1,9 +1,9 @@
 /**
- * The replication queue: what waits, since when, and what nothing will ever finish. Every 10 s.
+ * The replication queue, every 10 s: the jobs by target storage and state, and the jobs that nothing will finish.
  *
- * Two statements of one instant. The first is the only pass over the queue: there is no index on state or
- * created_at, so each further question about "all jobs that ..." would cost a pass of its own. The second starts
- * from the few locks of jobs in progress and finds their jobs by primary key.
+ * Two statements in one transaction. The first is the only pass over the queue: there is no index on state or
+ * created_at, so each further query of "all jobs that ..." would cost a pass of its own. The second starts from the
+ * few locks of jobs in progress and finds their jobs by primary key.
  */
 import { anyValue, counter, gauge } from '../../../metrics/metric.ts';
 import { type Block, samplesOf, single } from '../../../metrics/samples.ts';
@@ -12,46 +12,55 @@ import type { Collector } from '../../../scheduler/collector.ts';
 import { failed } from '../../../scheduler/outcome.ts';
 import type { DatabaseRow } from '../database.ts';
 import type { HealthView } from '../health.ts';
-import { failedOutcome, numberOf, type QueryContext, textOf, transactionByVariant } from '../query.ts';
-import { type ConfiguredStorages, type KnownStorages, knownStorages } from './known-storages.ts';
+import { failedOutcome, numberOf, type QueryContext, textOf, withVariant } from '../query.ts';
+import { type ConfiguredStorageMap, type KnownStorages, knownStorages } from './known-storages.ts';
 import { createRemovedCounter } from './removed-counter.ts';
 
 /** The enum replication_job_state. */
 export const jobStates = ['ready', 'in_progress', 'failed', 'completed', 'cancelled', 'dead'] as const;
 export type JobState = (typeof jobStates)[number];
 
-/** A job in another state is history: nobody will touch it again. */
-const liveStates = ['ready', 'in_progress', 'failed'] as const satisfies readonly JobState[];
+/** Jobs in other states are history: no Praefect works on them again. */
+const liveStates: readonly JobState[] = ['ready', 'in_progress', 'failed'];
 
 export const staleReasons = ['lock_expired', 'lock_missing', 'storage_unknown'] as const;
 
 const perTarget = { virtual_storage: anyValue, storage: anyValue } as const;
 
 export const replicationJobs = gauge('praefect_db_replication_jobs', {
-  help: 'Jobs in the replication queue by target storage. A healthy cluster has none for more than moments, and a job that has used up its attempts leaves no trace here: a replica that stays behind is seen in praefect_db_replicas_stuck. completed and dead jobs stay only up to GitLab 13.3, dead ones also up to 14.4, where they are history.',
+  help: 'Number of jobs in the replication queue by target storage, state and change.',
+  details:
+    'A healthy cluster has jobs for moments only. A job without attempts left is deleted: replicas that stay behind show in praefect_db_replicas_stuck. completed and dead jobs stay as history up to GitLab 13.3, dead ones up to 14.4.',
   origin: 'replication_queue',
   labels: { ...perTarget, state: jobStates, change: anyValue },
 });
 
 export const oldestJob = gauge('praefect_db_replication_oldest_job_timestamp_seconds', {
-  help: "When the oldest job of that state was created, by the database's clock. Absent when there is none.",
+  help: "When the oldest job in this state was created, by the database's clock.",
+  details: 'Absent when there is no such job.',
   origin: 'replication_queue.created_at',
   unit: 'seconds',
   labels: { ...perTarget, state: jobStates },
 });
 
 export const jobsEnqueued = counter('praefect_db_replication_jobs_enqueued_total', {
-  help: 'Ids that the queue has given out since the database was made: jobs enqueued, and the gaps that rolled back inserts and crashes of the server leave (a crash up to 32 at once). It survives restarts of everything; a restored database resets it.',
+  help: 'Total number of ids assigned by the replication queue since the database was created.',
+  details:
+    'Jobs enqueued, plus gaps of rolled-back inserts and crashes of the server (up to 32 per crash). Survives restarts of the exporter, Praefect and PostgreSQL; restoring a database resets it.',
   origin: 'last value of the sequence of replication_queue.id',
 });
 
 export const jobsRemoved = counter('praefect_db_replication_jobs_removed_total', {
-  help: 'Ids given out up to the look before this one of which no job is left: finished, given up or deleted, and the gaps of praefect_db_replication_jobs_enqueued_total. Absent at the first look.',
+  help: 'Total number of ids assigned up to the previous read whose job no longer exists.',
+  details:
+    'Jobs that were finished, given up or deleted, plus the gaps of praefect_db_replication_jobs_enqueued_total. Absent after the first read.',
   origin: 'last value of the sequence of replication_queue.id, less the rows of replication_queue up to it',
 });
 
 export const staleJobs = gauge('praefect_db_replication_stale_jobs', {
-  help: 'Jobs that nothing finishes as they are; each counts once. lock_expired: in progress, its lock not refreshed for 60 s, because the Praefect that took it is gone (another one releases it within 90 s, if any runs). lock_missing: in progress without a lock, which nothing ever releases. storage_unknown: not finished, and for a storage that no Praefect contacts; absent where there are no heartbeats and no configuration to tell.',
+  help: 'Number of jobs that cannot finish in their current state, each with one reason.',
+  details:
+    'lock_expired: in progress with a lock that was not refreshed for 60 s, because the Praefect that took it terminated; another Praefect releases it within 90 s. lock_missing: in progress without a lock; nothing releases it. storage_unknown: unfinished, for a storage that no Praefect contacts; absent without heartbeats and configuration.',
   origin: 'replication_queue, replication_queue_job_lock, node_status',
   labels: { ...perTarget, reason: staleReasons },
 });
@@ -59,8 +68,8 @@ export const staleJobs = gauge('praefect_db_replication_stale_jobs', {
 export const queueMetrics = [replicationJobs, oldestJob, jobsEnqueued, jobsRemoved, staleJobs] as const;
 
 /**
- * What the other statements may rest on, and the newest id. The sequence may be read only by who has a privilege
- * on it, which SELECT on all tables does not include; has_...() asks before, since a refusal would end the look.
+ * Which relations are readable, and the newest id. SELECT on all tables does not include the sequence; the
+ * has_..._privilege() functions are used first because a refused read would end the transaction.
  * pg_sequence_last_value() is null before the first id.
  */
 export const queueSourcesSql = `
@@ -71,13 +80,13 @@ SELECT has_table_privilege('replication_queue_job_lock', 'SELECT')          AS l
   FROM (SELECT pg_get_serial_sequence('replication_queue', 'id')::regclass) AS sequence(ids)`;
 
 /**
- * The pass over the queue. created_at is UTC without a zone, which is how extract(epoch) takes a timestamp.
+ * The pass over the queue. created_at is UTC without a time zone, which is how extract(epoch) takes a timestamp.
  *
- * Grouped by one array behind OFFSET 0: of expressions over jsonb the planner believes that every row has values
- * of its own, and sorts the whole queue on disk (20 MB at 400,000 rows, twice the time). Behind the fence it
- * guesses 200 groups, and counts them in memory.
+ * Grouped by one array behind OFFSET 0: for expressions over jsonb the planner assumes that every row has its own
+ * values, and sorts the whole queue on disk (20 MB at 400,000 rows, twice the time). Behind the fence it estimates
+ * 200 groups and counts them in memory.
  *
- * @param settledId an id known to be committed or rolled back by now: how many jobs are left up to there
+ * @param settledId an id that is known to be committed or rolled back: counts the jobs left up to it
  */
 export const queueSql = (settledId: number): string => `
 SELECT key[1]                                        AS virtual_storage,
@@ -94,7 +103,7 @@ SELECT key[1]                                        AS virtual_storage,
         OFFSET 0) AS jobs
  GROUP BY key`;
 
-/** Jobs in progress that have a lock, and those whose lock is old: 60 s, as Praefect's stale check (since 13.1). */
+/** Jobs in progress with a lock, and those whose lock is over 60 s old, as in Praefect's stale check (since 13.1). */
 export const locksSql = `
 SELECT queue.job ->> 'virtual_storage'               AS virtual_storage,
        queue.job ->> 'target_node_storage'           AS storage,
@@ -106,132 +115,146 @@ SELECT queue.job ->> 'virtual_storage'               AS virtual_storage,
  WHERE queue.state = 'in_progress'
  GROUP BY 1, 2`;
 
-export interface JobGroup {
-  readonly virtual_storage: string;
-  readonly storage: string;
-  readonly state: JobState;
-  readonly change: string;
-  readonly jobs: number;
-  readonly settled: number;
-  /** Seconds since 1970. */
-  readonly oldest: number;
-}
-
-export interface LockGroup {
-  readonly virtual_storage: string;
-  readonly storage: string;
-  readonly locked: number;
-  readonly expired: number;
-}
-
-export interface QueueLook {
-  readonly groups: readonly JobGroup[];
-  /** Undefined: the table of locks may not be read. */
-  readonly locks: readonly LockGroup[] | undefined;
-  /** Undefined: the sequence may not be read. */
+/** What the statements return. */
+export interface QueueRows {
+  readonly jobs: readonly {
+    readonly virtualStorage: string;
+    readonly storage: string;
+    readonly state: JobState;
+    readonly change: string;
+    readonly count: number;
+    /** Of `count`, the jobs up to the settled id. */
+    readonly settled: number;
+    /** Seconds since 1970. */
+    readonly oldestAt: number;
+  }[];
+  /** Undefined: the role may not read the table. */
+  readonly locks:
+    | readonly {
+        readonly virtualStorage: string;
+        readonly storage: string;
+        readonly locked: number;
+        readonly expired: number;
+      }[]
+    | undefined;
+  /** Undefined: the role may not read the sequence. */
   readonly newestId: number | undefined;
 }
 
-const jobGroupOf = (row: DatabaseRow): JobGroup => ({
-  virtual_storage: textOf(row['virtual_storage']),
+const jobRow = (row: DatabaseRow): QueueRows['jobs'][number] => ({
+  virtualStorage: textOf(row['virtual_storage']),
   storage: textOf(row['storage']),
   state: jobStates.find((state) => state === row['state']) ?? 'dead',
   change: textOf(row['change']),
-  jobs: numberOf(row['jobs']) ?? 0,
+  count: numberOf(row['jobs']) ?? 0,
   settled: numberOf(row['settled']) ?? 0,
-  oldest: numberOf(row['oldest']) ?? Number.NaN,
+  oldestAt: numberOf(row['oldest']) ?? Number.NaN,
 });
 
-const lockGroupOf = (row: DatabaseRow): LockGroup => ({
-  virtual_storage: textOf(row['virtual_storage']),
+const lockRow = (row: DatabaseRow): NonNullable<QueueRows['locks']>[number] => ({
+  virtualStorage: textOf(row['virtual_storage']),
   storage: textOf(row['storage']),
   locked: numberOf(row['locked']) ?? 0,
   expired: numberOf(row['expired']) ?? 0,
 });
+
+export interface QueueSnapshot {
+  /** Sorted by virtual storage and storage; known storages without jobs are included. */
+  readonly targets: readonly TargetQueue[];
+  /** Undefined: the role may not read the sequence. */
+  readonly enqueued: number | undefined;
+  /** Undefined after the first read, too. */
+  readonly removed: number | undefined;
+}
 
 /** The queue of one target storage. */
 export interface TargetQueue {
   readonly virtualStorage: string;
   readonly storage: string;
   readonly jobs: readonly { readonly state: JobState; readonly change: string; readonly count: number }[];
-  /** When the oldest job of the state was created, in seconds since 1970; states without a job are left out. */
+  /** When the oldest job in the state was created, in seconds since 1970; states without jobs are left out. */
   readonly oldest: ReadonlyMap<JobState, number>;
-  /** Undefined: not known, as node_status has no heartbeats or the locks may not be read. */
+  /** Undefined: unknown, as node_status has no heartbeats or the locks are not readable. */
   readonly stale: Readonly<Record<(typeof staleReasons)[number], number | undefined>>;
 }
 
-export interface QueueSnapshot {
-  /** Sorted by virtual storage and storage; known storages without jobs included. */
-  readonly targets: readonly TargetQueue[];
-  /** Undefined: the sequence may not be read. */
-  readonly enqueued: number | undefined;
-  /** Undefined before the second read, too. */
-  readonly removed: number | undefined;
-}
-
 /**
- * @param keptStates states in which this variant leaves jobs for good, besides the live ones
- * @param removed what `createRemovedCounter` made of this read
+ * @param finalStates the variant's states in which jobs stay forever
+ * @param removed the value of the removed counter after this read
  */
 export function queueSnapshot(
-  look: QueueLook,
+  rows: QueueRows,
   known: KnownStorages,
-  keptStates: readonly JobState[],
+  finalStates: readonly JobState[],
   removed: number | undefined,
 ): QueueSnapshot {
-  const places = new Map<string, KnownStorages['places'][number]>();
-  for (const { virtual_storage, storage } of [...known.places, ...look.groups])
-    places.set(keyOf({ virtual_storage, storage }), { virtual_storage, storage });
-  const groups = Map.groupBy(look.groups, keyOf);
-  const locks = new Map((look.locks ?? []).map((group) => [keyOf(group), group]));
-  const isKept = (state: JobState): boolean =>
-    liveStates.some((live) => live === state) || keptStates.includes(state);
-
-  const targets = [...places]
-    .sort(([a], [b]) => (a < b ? -1 : 1))
-    .map(([key, { virtual_storage: virtualStorage, storage }]): TargetQueue => {
-      const here = groups.get(key) ?? [];
-      const jobs: TargetQueue['jobs'][number][] = [];
-      const oldest = new Map<JobState, number>();
-      for (const state of jobStates) {
-        const inState = here.filter((group) => group.state === state);
-        for (const { change, jobs: count } of inState) jobs.push({ state, change, count });
-        if (isKept(state) && !inState.some(({ change }) => change === 'update'))
-          jobs.push({ state, change: 'update', count: 0 });
-        if (inState.length > 0) oldest.set(state, Math.min(...inState.map((each) => each.oldest)));
-      }
-      const count = (states: readonly JobState[]) =>
-        here.reduce((sum, group) => sum + (states.includes(group.state) ? group.jobs : 0), 0);
-      const contacted = known.contacted(virtualStorage, storage);
-      const lock = contacted === false ? undefined : locks.get(key);
-      const inProgress = contacted === false ? 0 : count(['in_progress']);
-      const locksKnown = look.locks !== undefined;
-      return {
-        virtualStorage,
-        storage,
-        jobs,
-        oldest,
-        stale: {
-          storage_unknown: contacted === undefined ? undefined : contacted ? 0 : count(liveStates),
-          lock_expired: locksKnown ? (lock?.expired ?? 0) : undefined,
-          lock_missing: locksKnown ? inProgress - (lock?.locked ?? 0) : undefined,
-        },
-      };
-    });
-  return { targets, enqueued: look.newestId, removed };
+  const targets = new Map(
+    [...known.storages, ...rows.jobs].map(({ virtualStorage, storage }) => {
+      const target = { virtualStorage, storage };
+      return [keyOf(target), target];
+    }),
+  );
+  const jobs = Map.groupBy(rows.jobs, keyOf);
+  const locks = new Map((rows.locks ?? []).map((lock) => [keyOf(lock), lock]));
+  // These states have a series at 0 even without jobs.
+  const expectedStates = [...liveStates, ...finalStates];
+  return {
+    targets: [...targets]
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .map(([key, { virtualStorage, storage }]) => {
+        const own = jobs.get(key) ?? [];
+        const count = (states: readonly JobState[]) =>
+          own.reduce((sum, each) => sum + (states.includes(each.state) ? each.count : 0), 0);
+        const isContacted = known.isContacted(virtualStorage, storage);
+        const isUnknown = isContacted === false;
+        const lock = isUnknown ? undefined : locks.get(key);
+        const inProgress = isUnknown ? 0 : count(['in_progress']);
+        return {
+          virtualStorage,
+          storage,
+          ...jobsByState(own, expectedStates),
+          stale: {
+            storage_unknown: isContacted === undefined ? undefined : isUnknown ? count(liveStates) : 0,
+            lock_expired: rows.locks && (lock?.expired ?? 0),
+            lock_missing: rows.locks && inProgress - (lock?.locked ?? 0),
+          },
+        };
+      }),
+    enqueued: rows.newestId,
+    removed,
+  };
 }
+
+function jobsByState(
+  rows: QueueRows['jobs'],
+  expectedStates: readonly JobState[],
+): Pick<TargetQueue, 'jobs' | 'oldest'> {
+  const jobs: TargetQueue['jobs'][number][] = [];
+  const oldest = new Map<JobState, number>();
+  for (const state of jobStates) {
+    const inState = rows.filter((row) => row.state === state);
+    for (const { change, count } of inState) jobs.push({ state, change, count });
+    if (expectedStates.includes(state) && !inState.some(({ change }) => change === 'update'))
+      jobs.push({ state, change: 'update', count: 0 });
+    if (inState.length > 0) oldest.set(state, Math.min(...inState.map(({ oldestAt }) => oldestAt)));
+  }
+  return { jobs, oldest };
+}
+
+const keyOf = ({ virtualStorage, storage }: { virtualStorage: string; storage: string }): string =>
+  JSON.stringify([virtualStorage, storage]);
 
 export function queueBlock({ targets, enqueued, removed }: QueueSnapshot): Block {
   const jobs = samplesOf(replicationJobs);
   const oldest = samplesOf(oldestJob);
   const stale = samplesOf(staleJobs);
   for (const { virtualStorage: virtual_storage, storage, ...target } of targets) {
-    const place = { virtual_storage, storage };
-    for (const { state, change, count } of target.jobs) jobs.set({ ...place, state, change }, count);
-    for (const [state, createdAt] of target.oldest) oldest.set({ ...place, state }, createdAt);
+    const labels = { virtual_storage, storage };
+    for (const { state, change, count } of target.jobs) jobs.set({ ...labels, state, change }, count);
+    for (const [state, createdAt] of target.oldest) oldest.set({ ...labels, state }, createdAt);
     for (const reason of ['storage_unknown', 'lock_expired', 'lock_missing'] as const) {
       const count = target.stale[reason];
-      if (count !== undefined) stale.set({ ...place, reason }, count);
+      if (count !== undefined) stale.set({ ...labels, reason }, count);
     }
   }
   return {
@@ -245,13 +268,10 @@ export function queueBlock({ targets, enqueued, removed }: QueueSnapshot): Block
   };
 }
 
-const keyOf = ({ virtual_storage, storage }: { virtual_storage: string; storage: string }): string =>
-  JSON.stringify([virtual_storage, storage]);
-
 export interface QueueCollectorOptions extends QueryContext {
   readonly budget: Budget;
-  readonly configuredStorages: ConfiguredStorages | undefined;
-  /** The newest health, or undefined while there is none. */
+  readonly configuredStorages: ConfiguredStorageMap | undefined;
+  /** The newest health, or undefined while it is unknown. */
   readonly health: () => HealthView | undefined;
 }
 
@@ -269,33 +289,33 @@ export function createQueueCollector(options: QueueCollectorOptions): Collector<
       budget: options.budget,
     },
     async collect({ signal }) {
-      const asked = await transactionByVariant(
-        options,
-        { signal, statementTimeoutMs: 8000, purpose: 'the replication queue' },
-        async (look, variant) => {
-          const [sources] = await look.rows(queueSourcesSql);
-          const groups = (await look.rows(queueSql(removed.settledId()))).map(jobGroupOf);
+      const limits = { signal, statementTimeoutMs: 8000, purpose: 'the replication queue' };
+      const read = await withVariant(options, signal, ({ finalStates }) =>
+        options.database.transaction(limits, async (transaction) => {
+          const [sources] = await transaction.rows(queueSourcesSql);
+          const jobs = (await transaction.rows(queueSql(removed.settledId()))).map(jobRow);
           const locks =
-            sources?.['locks_readable'] === true ? (await look.rows(locksSql)).map(lockGroupOf) : undefined;
-          return { groups, locks, newestId: numberOf(sources?.['newest_id']), kept: variant.finalStates };
-        },
+            sources?.['locks_readable'] === true
+              ? (await transaction.rows(locksSql)).map(lockRow)
+              : undefined;
+          return { rows: { jobs, locks, newestId: numberOf(sources?.['newest_id']) }, finalStates };
+        }),
       );
-      if (!asked.ok) return failedOutcome(asked.failure);
-      if (asked.value === undefined) return { kind: 'empty', why: 'this schema has no replication queue' };
+      if (!read.ok) return failedOutcome(read.failure);
 
-      const { kept, ...look } = asked.value;
+      const { rows, finalStates } = read.value;
       const known = knownStorages(options.configuredStorages, options.health());
-      const snapshot = queueSnapshot(look, known, kept, removed.after(look));
+      const snapshot = queueSnapshot(rows, known, finalStates, removed.after(rows));
       const block = queueBlock(snapshot);
       const unreadable = [
-        ...(look.locks === undefined ? ['table replication_queue_job_lock'] : []),
-        ...(look.newestId === undefined ? ["the sequence of replication_queue's ids"] : []),
+        ...(rows.locks === undefined ? ['table replication_queue_job_lock'] : []),
+        ...(rows.newestId === undefined ? ["the sequence of replication_queue's ids"] : []),
       ];
       return unreadable.length === 0
         ? { kind: 'data', block, snapshot }
         : failed(
             'permission',
-            `may not read ${unreadable.join(' and ')}: grant SELECT on it (deploy/sql has the statements)`,
+            `may not read ${unreadable.join(' and ')}: grant SELECT on it (deploy/sql/role.sql has the statements)`,
             block,
             snapshot,
           );

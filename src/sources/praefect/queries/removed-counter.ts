@@ -1,25 +1,25 @@
-/** How many jobs the queue has lost, as a counter that neither falls nor needs a memory of its own. */
-import type { QueueLook } from './queue.ts';
+/** How many jobs the queue has lost, as a counter that never falls and needs no storage of its own. */
+import type { QueueRows } from './queue.ts';
 
 export interface RemovedCounter {
-  /** To be passed to `queueSql` at the next look. */
+  /** Pass it to `queueSql` of the next read. */
   settledId(): number;
-  /** The counter's value after a look, or undefined while it is not known. */
-  after(look: QueueLook): number | undefined;
+  /** The value after a read, or undefined while it is unknown. */
+  after(rows: Pick<QueueRows, 'jobs' | 'newestId'>): number | undefined;
 }
 
 /**
- * `removed` is what was given out less what is left, but not simply of now: a sequence counts ids of inserts that
- * are not committed yet, so the difference would rise and fall back, and a counter that falls is taken for a reset
- * of all it ever counted. So it is told up to the newest id of the look before, whose inserts have ended since.
- * An insert that takes longer than two looks keeps the counter where it was until it is caught up.
+ * Removed jobs are the ids assigned less the jobs left, but not simply those of now: a sequence includes ids of
+ * inserts that are not committed yet, so the difference would rise and fall, and Prometheus takes a falling counter
+ * for a reset of all it ever counted. So the count ends at the newest id of the previous read, whose inserts have
+ * ended since. An insert that takes longer than two reads holds the counter until it is caught up.
  */
 export function createRemovedCounter(): RemovedCounter {
   let settledId: number | undefined;
   let highest = 0;
   return {
     settledId: () => settledId ?? 0,
-    after({ groups, newestId }) {
+    after({ jobs, newestId }) {
       const upTo = settledId;
       settledId = newestId;
       if (upTo === undefined || newestId === undefined) return undefined;
@@ -28,7 +28,7 @@ export function createRemovedCounter(): RemovedCounter {
         highest = 0;
         return undefined;
       }
-      highest = Math.max(highest, upTo - groups.reduce((sum, group) => sum + group.settled, 0));
+      highest = Math.max(highest, upTo - jobs.reduce((sum, { settled }) => sum + settled, 0));
       return highest;
     },
   };

@@ -1,39 +1,31 @@
 /**
- * Where the replicas of repositories lie on the disks of their Gitalys. For people's questions, not for a collector:
- * one repository by its path, or all those whose replica path passes a test.
+ * Where the replicas of repositories lie on the disks of their Gitalys. For commands and the API, not for a collector:
+ * one repository by its path, or all repositories whose replica path passes a filter.
  *
  * A Gitaly knows a repository by its replica path: repositories.replica_path (14.3 and later), before that the path
- * that users know. The test is made here, since PostgreSQL has no crc32 before version 18. All paths are read, in
- * pages by the primary key: each is a short transaction that holds up neither VACUUM nor other questions. Figures
- * in docs/buckets.md.
+ * that users know. The filter runs here, since PostgreSQL has no crc32 before version 18. All paths are read in pages
+ * by the primary key: short transactions that delay neither VACUUM nor other queries. docs/buckets.md has figures.
  */
+import { createYielder, type Yielder } from '../../../lib/yielder.ts';
 import type { Failure } from '../../../scheduler/outcome.ts';
 import type { QueryOptions, QueryResult, ReadTransaction } from '../database.ts';
 import { createCopyReader } from '../mirror/copy-binary.ts';
-import { createSlices, type Slices } from '../mirror/slices.ts';
-import {
-  isFailure,
-  numberOf,
-  type QueryContext,
-  queryByVariant,
-  textOf,
-  transactionByVariant,
-} from '../query.ts';
+import { isFailure, numberOf, type QueryContext, textOf, withVariant } from '../query.ts';
 import type { SchemaVariant } from '../variant.ts';
 
 /** A repository on one storage. */
 export interface Replica {
   readonly virtualStorage: string;
-  /** As users and Praefect's clients know it. */
+  /** The path that users and Praefect's clients know. */
   readonly relativePath: string;
-  /** Below the storage's folder: what the Gitaly is asked for. */
+  /** The path below the storage's directory, as in requests to the Gitaly. */
   readonly replicaPath: string;
   readonly storage: string;
-  /** One more with each write since the repository was made; -1 where Praefect does not know it. */
+  /** Incremented by each write since the repository was created; -1 where Praefect does not know it. */
   readonly generation: number;
 }
 
-/** Every replica of the repositories that users or Gitalys know by this path. */
+/** All replicas of the repositories that users or Gitalys know by this path. */
 export async function replicasOf(
   context: QueryContext,
   options: QueryOptions,
@@ -42,16 +34,18 @@ export async function replicasOf(
   const limits = { ...options, purpose: 'the replicas of one repository' };
   const variant = await context.variants.detect(options.signal);
   if (isFailure(variant)) return { ok: false, failure: variant };
-  const asked = await queryByVariant(context, limits, (variant) => replicasSql(variant, path));
-  if (!asked.ok) return asked;
-  const replicas = (asked.value ?? []).map((row) => ({
+  const read = await withVariant(context, options.signal, (variant) =>
+    context.database.query(replicasSql(variant, path), limits),
+  );
+  if (!read.ok) return read;
+  const replicas = read.value.map((row) => ({
     virtualStorage: textOf(row['virtual_storage']),
     relativePath: textOf(row['relative_path']),
     replicaPath: textOf(row['replica_path']),
     storage: textOf(row['storage']),
     generation: numberOf(row['generation']) ?? -1,
   }));
-  return { ...asked, value: replicas };
+  return { ...read, value: replicas };
 }
 
 /** One pass over the table: under a second with a million repositories. */
@@ -65,16 +59,14 @@ SELECT r.virtual_storage, r.relative_path, ${replicaPath(variant)} AS replica_pa
  ORDER BY r.virtual_storage, r.relative_path, s.storage`;
 }
 
-/** Names of all storages that a Praefect contacted within a day; empty where none writes heartbeats. */
+/** Names of all storages that a Praefect contacted in the last day; empty where none writes heartbeats. */
 export async function contactedStorages(
   context: QueryContext,
   options: QueryOptions,
 ): Promise<QueryResult<readonly string[]>> {
-  const asked = await context.database.query(contactedSql, {
-    ...options,
-    purpose: 'the names of the storages',
-  });
-  return asked.ok ? { ...asked, value: asked.value.map((row) => textOf(row['storage'])) } : asked;
+  const limits = { ...options, purpose: 'the names of the storages' };
+  const read = await context.database.query(contactedSql, limits);
+  return read.ok ? { ...read, value: read.value.map((row) => textOf(row['storage'])) } : read;
 }
 
 const contactedSql = `
@@ -82,45 +74,46 @@ SELECT DISTINCT node_name AS storage FROM node_status
  WHERE last_contact_attempt_at > now() - interval '1 day' ORDER BY 1`;
 
 export interface ReplicaScan {
-  /** Storage -> whether a replica path, as bytes of UTF-8, is wanted there. */
+  /** Storage -> filter of replica paths, as bytes of UTF-8. */
   readonly wanted: ReadonlyMap<string, (replicaPath: Uint8Array) => boolean>;
-  /** In no order. */
+  /** Called in no particular order. */
   readonly onReplica: (replica: Replica) => void;
-  /** Repositories a page. Tests make it small. */
+  /** Repositories per page, for tests. */
   readonly pageRows?: number;
 }
 
-/** Enough that a round trip costs little; a few MB on the way. */
+/** Large enough that round trips cost little, small enough for a few MB per page. */
 const defaultPageRows = 20_000;
 
-/** Wanted replicas that really are on that storage. The number is of repositories that were looked at. */
+/** Finds the wanted replicas that exist on their storage. Returns the number of repositories that were read. */
 export async function scanReplicas(
   context: QueryContext,
   options: QueryOptions,
   { wanted, onReplica, pageRows = defaultPageRows }: ReplicaScan,
 ): Promise<QueryResult<number>> {
   const limits = { ...options, purpose: 'the paths of all repositories' };
-  // Not what was once known: the words for an older form may well be answered by a newer one, with other paths.
+  // Detected now: the statements of an older form may well run on a newer one, and return other paths.
   const variant = await context.variants.detect(options.signal);
   if (isFailure(variant)) return { ok: false, failure: variant };
-  const slices = createSlices();
+  const yielder = createYielder();
+  const readFrom = (from: Cursor): Promise<QueryResult<Page | Failure>> =>
+    withVariant(context, options.signal, (variant) =>
+      context.database.transaction(limits, (transaction) =>
+        readPage(transaction, variant, from, { wanted, pageRows, yielder }),
+      ),
+    );
   let elapsedMs = 0;
   let repositories = 0;
-  for (let cursor: Cursor = { kind: 'start' }; ; ) {
-    const from: Cursor = cursor;
-    const asked: QueryResult<Page | Failure | undefined> = await transactionByVariant(
-      context,
-      limits,
-      (look, variant) => readPage(look, variant, from, { wanted, pageRows, slices }),
-    );
-    if (!asked.ok) return asked;
-    elapsedMs += asked.elapsedMs;
-    if (asked.value === undefined || isFailure(asked.value))
-      return { ok: false, failure: asked.value ?? schemaChanged };
-    for (const replica of asked.value.replicas) onReplica(replica);
-    repositories += asked.value.rows;
-    if (asked.value.rows < pageRows) return { ok: true, value: repositories, elapsedMs };
-    cursor = asked.value.end;
+  for (let from: Cursor = { kind: 'start' }; ; ) {
+    const read = await readFrom(from);
+    if (!read.ok) return read;
+    elapsedMs += read.elapsedMs;
+    const page = read.value;
+    if (isFailure(page)) return { ok: false, failure: page };
+    for (const replica of page.replicas) onReplica(replica);
+    repositories += page.rows;
+    if (page.rows < pageRows) return { ok: true, value: repositories, elapsedMs };
+    from = page.end;
   }
 }
 
@@ -141,10 +134,10 @@ interface Candidate extends Omit<Replica, 'generation'> {
 }
 
 async function readPage(
-  look: ReadTransaction,
+  transaction: ReadTransaction,
   variant: SchemaVariant,
   from: Cursor,
-  { wanted, pageRows, slices }: Required<Pick<ReplicaScan, 'wanted' | 'pageRows'>> & { slices: Slices },
+  { wanted, pageRows, yielder }: Required<Pick<ReplicaScan, 'wanted' | 'pageRows'>> & { yielder: Yielder },
 ): Promise<Page | Failure> {
   const keyedById = variant.storageRepositories.repositoryIdNotNull;
   if (from.kind !== 'start' && (from.kind === 'id') !== keyedById) return schemaChanged;
@@ -170,39 +163,39 @@ async function readPage(
         ? { kind: 'id', id: id() }
         : { kind: 'path', virtualStorage: text(1), relativePath: text(2) };
   });
-  await look.copy(pageSql(variant, from, pageRows), (chunk) => {
+  await transaction.copy(pageSql(variant, from, pageRows), (chunk) => {
     reader.feed(chunk);
-    return slices.pause();
+    return yielder.yieldIfDue();
   });
   reader.end();
-  return { replicas: await thoseThatExist(look, keyedById, candidates, slices), rows, end };
+  return { replicas: await existingReplicas(transaction, keyedById, candidates, yielder), rows, end };
 }
 
-const candidatesAtOnce = 500;
+const candidatesPerStatement = 500;
 
-/** With the generation of each; a repository that has no replica on that storage falls out. */
-async function thoseThatExist(
-  look: ReadTransaction,
+/** The candidates with their generation, without repositories that have no replica on that storage. */
+async function existingReplicas(
+  transaction: ReadTransaction,
   keyedById: boolean,
   candidates: readonly Candidate[],
-  slices: Slices,
+  yielder: Yielder,
 ): Promise<readonly Replica[]> {
   const replicas: Replica[] = [];
-  for (let at = 0; at < candidates.length; at += candidatesAtOnce) {
-    await slices.pause();
-    const some = candidates.slice(at, at + candidatesAtOnce);
+  for (let at = 0; at < candidates.length; at += candidatesPerStatement) {
+    await yielder.yieldIfDue();
+    const chunk = candidates.slice(at, at + candidatesPerStatement);
     const keyOf = ({
       id,
       virtualStorage,
       relativePath,
     }: Omit<Candidate, 'storage' | 'replicaPath'>): string =>
       keyedById ? String(id) : `${virtualStorage}\0${relativePath}`;
-    const byPlace = new Map(some.map((each) => [`${keyOf(each)}\0${each.storage}`, each]));
-    for (const row of await look.rows(generationsSql(keyedById, some))) {
+    const byKey = new Map(chunk.map((each) => [`${keyOf(each)}\0${each.storage}`, each]));
+    for (const row of await transaction.rows(generationsSql(keyedById, chunk))) {
       const key = keyedById
         ? textOf(row['repository_id'])
         : `${textOf(row['virtual_storage'])}\0${textOf(row['relative_path'])}`;
-      const found = byPlace.get(`${key}\0${textOf(row['storage'])}`);
+      const found = byKey.get(`${key}\0${textOf(row['storage'])}`);
       if (found === undefined) continue;
       const { id: _, ...replica } = found;
       replicas.push({ ...replica, generation: numberOf(row['generation']) ?? -1 });
@@ -246,17 +239,17 @@ SELECT virtual_storage, relative_path, storage, generation FROM storage_reposito
 const replicaPath = (variant: SchemaVariant): string =>
   variant.repositories.replicaPath ? 'COALESCE(r.replica_path, r.relative_path)' : 'r.relative_path';
 
-/** By id where no row can be without one (14.6 and later). */
+/** By id where every row has one (14.6 and later). */
 const sameRepository = (variant: SchemaVariant): string =>
   variant.storageRepositories.repositoryIdNotNull
     ? 's.repository_id = r.repository_id'
     : 's.virtual_storage = r.virtual_storage AND s.relative_path = r.relative_path';
 
-/** Text of any kind as a constant, for statements that take no parameters: hex cannot end a literal. */
+/** Any text as a constant, for statements without parameters: hex digits cannot end a literal. */
 const literal = (text: string): string =>
   `convert_from(decode('${Buffer.from(text, 'utf8').toString('hex')}', 'hex'), 'UTF8')`;
 
 const schemaChanged: Failure = {
   reason: 'query',
-  message: "Praefect's tables were changed while the paths of all repositories were read; ask again",
+  message: "Praefect's tables changed while the paths of all repositories were read; try again",
 };

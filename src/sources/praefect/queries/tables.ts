@@ -1,43 +1,47 @@
-/** Praefect's own tables: rows, dead rows, size on disk; and how far the server is from the end of its transaction ids. */
+/** Praefect's own tables, every minute: rows, dead rows, size on disk; and the distance to transaction id wraparound. */
 import { gauge } from '../../../metrics/metric.ts';
 import { type Block, samplesOf, single } from '../../../metrics/samples.ts';
 import type { Budget } from '../../../scheduler/budget.ts';
 import type { Collector } from '../../../scheduler/collector.ts';
 import type { DatabaseRow } from '../database.ts';
-import { failedOutcome, numberOf, type QueryContext, queryByVariant } from '../query.ts';
-import { praefectTables } from '../variant.ts';
+import { failedOutcome, numberOf, type QueryContext, withVariant } from '../query.ts';
+import { type PraefectTable, praefectTables } from '../variant.ts';
 
 const perTable = { table: praefectTables } as const;
 
 export const tableLiveRows = gauge('praefect_db_table_live_rows', {
-  help: "Estimated rows of the table: the server's running count, or that of the last ANALYZE where the running count was lost (after a crash or a failover). Absent on a standby.",
+  help: 'Estimated number of live rows in the table.',
+  details:
+    "The server's running count, or the count of the last ANALYZE if the running count was lost in a crash or failover. Absent on a standby.",
   origin: 'pg_stat_user_tables.n_live_tup, pg_class.reltuples',
   labels: perTable,
 });
 
 export const tableDeadRows = gauge('praefect_db_table_dead_rows', {
-  help: 'Estimated rows that were updated or deleted and wait for VACUUM, counted since the statistics of the server were last reset. Absent on a standby.',
+  help: 'Estimated number of updated or deleted rows that wait for VACUUM.',
+  details: "Counted since the last reset of the server's statistics. Absent on a standby.",
   origin: 'pg_stat_user_tables.n_dead_tup',
   labels: perTable,
 });
 
 export const tableSize = gauge('praefect_db_table_size_bytes', {
-  help: 'Size of the table on disk with its indexes.',
+  help: 'Size of the table on disk including its indexes.',
   origin: 'pg_total_relation_size()',
   unit: 'bytes',
   labels: perTable,
 });
 
 export const transactionsToWraparound = gauge('praefect_db_transactions_to_wraparound', {
-  help: 'Transactions until the ids run out, of the database of this server that is nearest to it. The server refuses all writes when 3 million are left (1 million before PostgreSQL 14).',
+  help: "Number of transactions until transaction id wraparound in the server's oldest database.",
+  details: 'The server rejects all writes when 3 million are left (1 million before PostgreSQL 14).',
   origin: 'pg_database.datfrozenxid',
 });
 
 export const tableMetrics = [tableLiveRows, tableDeadRows, tableSize, transactionsToWraparound] as const;
 
 /**
- * Needs no privilege on the tables. pg_total_relation_size() waits for a table that is locked exclusively, which
- * the lock timeout of every question ends. reltuples is -1 (before PostgreSQL 14: 0) until the first ANALYZE.
+ * Needs no privilege on the tables. pg_total_relation_size() waits for a table that is locked exclusively, until the
+ * lock timeout of every query. reltuples is -1 (0 before PostgreSQL 14) until the first ANALYZE.
  */
 export const tablesSql = `
 SELECT s.relname::text                                                 AS "table",
@@ -54,37 +58,62 @@ SELECT s.relname::text                                                 AS "table
    AND pg_table_is_visible(s.relid)
  ORDER BY s.relname`;
 
-/** Of all databases, since the first to run out stops the whole server. */
+/** Over all databases, since the first one at the limit stops the whole server. */
 export const wraparoundSql = `
 SELECT 2147483647 - max(age(datfrozenxid)) AS left FROM pg_catalog.pg_database`;
 
-export function tablesBlock(rows: readonly DatabaseRow[], wraparound: DatabaseRow): Block {
+export interface TablesSnapshot {
+  readonly tables: readonly {
+    readonly table: PraefectTable;
+    readonly sizeBytes: number | undefined;
+    /** Undefined on a standby, which does not count rows. */
+    readonly rows: { readonly live: number; readonly dead: number } | undefined;
+  }[];
+  readonly transactionsToWraparound: number | undefined;
+}
+
+export function tablesSnapshot(rows: readonly DatabaseRow[], wraparound: DatabaseRow): TablesSnapshot {
+  return {
+    tables: rows.flatMap((row) => {
+      const table = praefectTables.find((name) => name === row['table']);
+      if (table === undefined) return [];
+      const counts = { live: numberOf(row['live']) ?? 0, dead: numberOf(row['dead']) ?? 0 };
+      return {
+        table,
+        sizeBytes: numberOf(row['size']),
+        rows: row['standby'] === true ? undefined : counts,
+      };
+    }),
+    transactionsToWraparound: numberOf(wraparound['left']),
+  };
+}
+
+export function tablesBlock(snapshot: TablesSnapshot): Block {
   const live = samplesOf(tableLiveRows);
   const dead = samplesOf(tableDeadRows);
   const size = samplesOf(tableSize);
-  for (const row of rows) {
-    const table = praefectTables.find((name) => name === row['table']);
-    if (table === undefined) continue;
-    const bytes = numberOf(row['size']);
-    if (bytes !== undefined) size.set({ table }, bytes);
-    if (row['standby'] === true) continue;
-    live.set({ table }, numberOf(row['live']) ?? 0);
-    dead.set({ table }, numberOf(row['dead']) ?? 0);
+  for (const { table, rows, sizeBytes } of snapshot.tables) {
+    if (sizeBytes !== undefined) size.set({ table }, sizeBytes);
+    if (rows === undefined) continue;
+    live.set({ table }, rows.live);
+    dead.set({ table }, rows.dead);
   }
   return {
     families: [
       live.family(),
       dead.family(),
       size.family(),
-      single(transactionsToWraparound, numberOf(wraparound['left'])),
+      single(transactionsToWraparound, snapshot.transactionsToWraparound),
     ],
   };
 }
 
-export function createTablesCollector(context: QueryContext & { readonly budget: Budget }): Collector {
+export function createTablesCollector(
+  context: QueryContext & { readonly budget: Budget },
+): Collector<TablesSnapshot> {
   return {
     name: 'praefect_tables',
-    title: "Size and upkeep of Praefect's tables (pg_stat_user_tables)",
+    title: "Size and maintenance of Praefect's tables (pg_stat_user_tables)",
     metrics: tableMetrics,
     schedule: {
       kind: 'interval',
@@ -95,11 +124,12 @@ export function createTablesCollector(context: QueryContext & { readonly budget:
     },
     async collect({ signal }) {
       const limits = { signal, statementTimeoutMs: 4000, purpose: "the size of Praefect's tables" };
-      const asked = await queryByVariant(context, limits, () => tablesSql);
-      if (!asked.ok) return failedOutcome(asked.failure);
+      const read = await withVariant(context, signal, () => context.database.query(tablesSql, limits));
+      if (!read.ok) return failedOutcome(read.failure);
       const wraparound = await context.database.query(wraparoundSql, limits);
       if (!wraparound.ok) return failedOutcome(wraparound.failure);
-      return { kind: 'data', block: tablesBlock(asked.value ?? [], wraparound.value[0] ?? {}) };
+      const snapshot = tablesSnapshot(read.value, wraparound.value[0] ?? {});
+      return { kind: 'data', block: tablesBlock(snapshot), snapshot };
     },
   };
 }

@@ -1,13 +1,15 @@
-/** Locks on the references of repositories, which Praefect holds in the database while a write goes on. */
+/** Locks on repository references, which Praefect holds in the database during a write. Every 15 s. */
 import { gauge } from '../../../metrics/metric.ts';
 import { type Block, samplesOf } from '../../../metrics/samples.ts';
 import type { Budget } from '../../../scheduler/budget.ts';
 import type { Collector } from '../../../scheduler/collector.ts';
 import type { DatabaseRow } from '../database.ts';
-import { failedOutcome, numberOf, type QueryContext, queryByVariant } from '../query.ts';
+import { failedOutcome, missingTable, numberOf, type QueryContext, withVariant } from '../query.ts';
 
 export const writeLocks = gauge('praefect_db_reference_write_locks', {
-  help: 'Locks on the references of repositories. held: a write is under way, and renews it; expired: its holder is gone, and the next write takes it over. Absent before the schema variant 19.0.',
+  help: 'Number of locks on repository references.',
+  details:
+    'held: a write is in progress and renews it. expired: its holder is gone, and the next write takes it over. Absent before the schema variant 19.0.',
   origin: 'repository_reference_write_locks.expired_at',
   labels: { state: ['held', 'expired'] },
 });
@@ -17,21 +19,21 @@ SELECT count(*) FILTER (WHERE expired_at >= now()) AS held,
        count(*) FILTER (WHERE expired_at < now())  AS expired
   FROM repository_reference_write_locks`;
 
-export function writeLocksBlock(row: DatabaseRow): Block {
-  return {
-    families: [
-      samplesOf(writeLocks)
-        .set({ state: 'held' }, numberOf(row['held']) ?? 0)
-        .set({ state: 'expired' }, numberOf(row['expired']) ?? 0)
-        .family(),
-    ],
-  };
+export interface WriteLocksSnapshot {
+  readonly held: number;
+  readonly expired: number;
 }
 
-export function createWriteLocksCollector(context: QueryContext & { readonly budget: Budget }): Collector {
+const writeLocksBlock = ({ held, expired }: WriteLocksSnapshot): Block => ({
+  families: [samplesOf(writeLocks).set({ state: 'held' }, held).set({ state: 'expired' }, expired).family()],
+});
+
+export function createWriteLocksCollector(
+  context: QueryContext & { readonly budget: Budget },
+): Collector<WriteLocksSnapshot> {
   return {
     name: 'praefect_write_locks',
-    title: 'Locks of writes under way (repository_reference_write_locks)',
+    title: 'Locks of writes in progress (repository_reference_write_locks)',
     metrics: [writeLocks],
     schedule: {
       kind: 'interval',
@@ -41,16 +43,15 @@ export function createWriteLocksCollector(context: QueryContext & { readonly bud
       budget: context.budget,
     },
     async collect({ signal }) {
-      const asked = await queryByVariant(
-        context,
-        { signal, statementTimeoutMs: 4000, purpose: 'the locks of writes' },
-        (variant) => (variant.writeLocks ? writeLocksSql : undefined),
+      const limits = { signal, statementTimeoutMs: 4000, purpose: 'the locks of writes' };
+      const read = await withVariant<readonly DatabaseRow[] | undefined>(context, signal, async (variant) =>
+        variant.writeLocks ? context.database.query(writeLocksSql, limits) : missingTable,
       );
-      if (!asked.ok) return failedOutcome(asked.failure);
-      const row = asked.value?.[0];
-      return row === undefined
-        ? { kind: 'empty', why: 'no such table before the schema variant 19.0' }
-        : { kind: 'data', block: writeLocksBlock(row) };
+      if (!read.ok) return failedOutcome(read.failure);
+      const row = read.value?.[0];
+      if (row === undefined) return { kind: 'empty', why: 'no such table before the schema variant 19.0' };
+      const snapshot = { held: numberOf(row['held']) ?? 0, expired: numberOf(row['expired']) ?? 0 };
+      return { kind: 'data', block: writeLocksBlock(snapshot), snapshot };
     },
   };
 }

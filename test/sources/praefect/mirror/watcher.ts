@@ -8,7 +8,7 @@ import { createEventLog } from '../../../../src/scheduler/event-log.ts';
 import { createWake } from '../../../../src/scheduler/wake.ts';
 import { createHealthHistory, type HealthView, healthOf } from '../../../../src/sources/praefect/health.ts';
 import { createRepositoriesCollector } from '../../../../src/sources/praefect/mirror/collector.ts';
-import type { ConfiguredStorages } from '../../../../src/sources/praefect/queries/known-storages.ts';
+import type { ConfiguredStorageMap } from '../../../../src/sources/praefect/queries/known-storages.ts';
 import { type SchemaVariant, variantOf, variantSql } from '../../../../src/sources/praefect/variant.ts';
 import { directDatabase } from './direct-database.ts';
 import type { Counts } from './oracle.ts';
@@ -16,7 +16,7 @@ import { storages } from './workload.ts';
 
 export interface WatcherOptions {
   readonly clock?: Clock;
-  readonly configured?: ConfiguredStorages | 'from health';
+  readonly configured?: ConfiguredStorageMap | 'from health';
 }
 
 /** Families as the oracle writes them: "virtual storage/storage state" -> value, without zeros. */

@@ -27,7 +27,7 @@ describe.each([15, 18] as const)('on PostgreSQL %i', (version) => {
       config: [
         'max_connections=40',
         'superuser_reserved_connections=3',
-        // Stands for what PostgreSQL 16 and later may reserve beside.
+        // PostgreSQL 16 and later may reserve more.
         ...(version === 18 ? ['reserved_connections=5'] : []),
       ],
     });
@@ -61,18 +61,18 @@ describe.each([15, 18] as const)('on PostgreSQL %i', (version) => {
     clients.push(client);
     return client;
   };
-  const ask = () => questions.samples('praefect_connections');
-  /** Until another session has come as far as it goes. */
+  const read = () => questions.samples('praefect_connections');
+  /** Reads until another session has reached its state. */
   const until = async (holds: (samples: Samples) => boolean) => {
     for (let i = 0; i < 200; i++) {
-      const samples = await ask();
+      const samples = await read();
       if (holds(samples)) return samples;
     }
-    throw new Error(`it never came to pass: ${JSON.stringify(await ask())}`);
+    throw new Error(`the expected samples never came: ${JSON.stringify(await read())}`);
   };
   const server_limit = version === 18 ? 40 - 3 - 5 : 40 - 3;
 
-  test('connections are told by state, our own among them', async () => {
+  test('connections are counted by state, including the exporter', async () => {
     await open();
     await (await open()).query('BEGIN');
     const aborted = await open();
@@ -92,15 +92,15 @@ describe.each([15, 18] as const)('on PostgreSQL %i', (version) => {
     });
   });
 
-  test('the oldest transaction has its age, and there is none without one', async () => {
-    expect((await ask())[longestTransaction]).toBe(0);
+  test('the age of the oldest transaction is reported, and 0 without one', async () => {
+    expect((await read())[longestTransaction]).toBe(0);
     await (await open()).query('BEGIN');
     expect((await until((samples) => samples[longestTransaction] !== 0))[longestTransaction]).toBeLessThan(
       20,
     );
   });
 
-  test('who waits for a lock is blocked', async () => {
+  test('a session that waits for a lock is blocked', async () => {
     const holder = await open();
     await holder.query('BEGIN; LOCK public.repositories');
     const waiter = await open();
@@ -108,7 +108,7 @@ describe.each([15, 18] as const)('on PostgreSQL %i', (version) => {
     const samples = await until((each) => each[blocked] === 1);
     expect(samples[longestBlocked]).toBeGreaterThanOrEqual(0);
     expect(samples[longestBlocked]).toBeLessThan(20);
-    // The form for PostgreSQL 11 to 13 agrees, by the time of the statement.
+    // The statement for PostgreSQL 11 to 13 agrees, by the time of the blocked statement.
     const { rows } = await (await open()).query(blockedSqlBefore14);
     expect(rows[0]).toMatchObject({ blocked: '1', longest: expect.any(Number) });
     await holder.query('ROLLBACK');
@@ -126,20 +126,20 @@ describe.each([15, 18] as const)('on PostgreSQL %i', (version) => {
     expect(samples).toMatchObject({ [limit]: server_limit, [blocked]: 0, [longestBlocked]: 0 });
   });
 
-  test('connections to other databases come off the limit', async () => {
-    const before = (await ask())[limit] ?? 0;
+  test('connections to other databases are deducted from the limit', async () => {
+    const before = (await read())[limit] ?? 0;
     const others = await Promise.all([server.client(), server.client(), server.client()]);
-    expect(before - ((await ask())[limit] ?? 0)).toBe(3);
+    expect(before - ((await read())[limit] ?? 0)).toBe(3);
     for (const other of others) await other.end();
   });
 
-  test('a lower CONNECTION LIMIT of the database counts', async () => {
+  test('a lower CONNECTION LIMIT of the database is the limit', async () => {
     await (await open()).query(`ALTER DATABASE ${database.name} CONNECTION LIMIT 12`);
-    expect((await ask())[limit]).toBe(12);
+    expect((await read())[limit]).toBe(12);
   });
 
-  test("and so does one of the role that owns Praefect's tables", async () => {
+  test("a lower CONNECTION LIMIT of the role that owns Praefect's tables is the limit", async () => {
     await (await open()).query('ALTER ROLE praefect CONNECTION LIMIT 7');
-    expect((await ask())[limit]).toBe(7);
+    expect((await read())[limit]).toBe(7);
   });
 });

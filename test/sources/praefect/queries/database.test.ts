@@ -5,8 +5,11 @@ import { Secret } from '../../../../src/lib/secret.ts';
 import { createBudget } from '../../../../src/scheduler/budget.ts';
 import { createEventLog } from '../../../../src/scheduler/event-log.ts';
 import { createDatabase } from '../../../../src/sources/praefect/connection/create-database.ts';
-import { createDatabaseCollector, databaseBlock } from '../../../../src/sources/praefect/queries/database.ts';
-import { knownMigrations } from '../../../../src/sources/praefect/queries/known-migrations.ts';
+import {
+  createDatabaseCollector,
+  databaseBlock,
+  knownMigrations,
+} from '../../../../src/sources/praefect/queries/database.ts';
 import { createVariantSource } from '../../../../src/sources/praefect/query.ts';
 import {
   praefectSchema,
@@ -48,18 +51,18 @@ describe.each([15, 18] as const)('on PostgreSQL %i', (version) => {
     await admin.query('ALTER DATABASE postgres RESET ALL; SELECT pg_reload_conf()');
   });
 
-  const ask = () => questions.samples('praefect_database');
-  /** Until the server has taken a reload: asked again and again, never by the clock. */
+  const read = () => questions.samples('praefect_database');
+  /** Reads until the server has reloaded its configuration. */
   const until = async (series: string, value: number | undefined) => {
     for (let i = 0; i < 200; i++) {
-      const samples = await ask();
+      const samples = await read();
       if (samples[series] === value) return samples;
     }
-    throw new Error(`${series} never became ${value}: ${JSON.stringify(await ask())}`);
+    throw new Error(`${series} never became ${value}: ${JSON.stringify(await read())}`);
   };
 
-  test('a database that answers is described', async () => {
-    const samples = await ask();
+  test('a reachable database is described', async () => {
+    const samples = await read();
     expect(samples).toMatchObject({
       praefect_db_up: 1,
       praefect_db_tls: 0,
@@ -79,12 +82,12 @@ describe.each([15, 18] as const)('on PostgreSQL %i', (version) => {
     expect(Math.abs(samples['praefect_db_clock_skew_seconds'] ?? 9)).toBeLessThan(0.5);
   });
 
-  test('the migrations of 19.0 are all known, and a newer one is told', async () => {
+  test('the migrations of 19.0 are all known, and a newer one is counted as unknown', async () => {
     const client = await database.client();
     await client.query(
       `INSERT INTO public.schema_migrations (id) VALUES ${knownMigrations.map((id) => `('${id}')`).join(', ')}, ('20301231235959_from_the_future')`,
     );
-    expect(await ask()).toMatchObject({
+    expect(await read()).toMatchObject({
       praefect_db_migrations_applied: knownMigrations.length + 1,
       praefect_db_migrations_unknown: 1,
     });
@@ -113,26 +116,26 @@ describe.each([15, 18] as const)('on PostgreSQL %i', (version) => {
       ],
       ['of another database', () => 'ALTER DATABASE postgres SET default_transaction_read_only = on', 0],
       [
-        'of the exporter only, which hides what the server says',
+        'of the exporter only, which hides the value of the server',
         () => 'ALTER ROLE reader SET default_transaction_read_only = on',
         Number.NaN,
       ],
       [
-        'of the exporter, beside one of the database',
+        'of the exporter, in addition to one of the database',
         () =>
           `ALTER ROLE reader SET default_transaction_read_only = on; ALTER DATABASE ${name()} SET default_transaction_read_only = on`,
         1,
       ],
     ])('%s', async (_, sql, expected) => {
       await admin.query(sql());
-      const samples = await ask();
-      // NaN stands for absent: nobody can say.
+      const samples = await read();
+      // NaN stands for absent: unknown.
       if (Number.isNaN(expected)) expect(samples).not.toHaveProperty([setting]);
       else expect(samples).toMatchObject({ [setting]: expected, [recovery]: 0 });
     });
 
-    test('of the server, as managed databases set it when their disk is full: seen by the open connection', async () => {
-      expect(await ask()).toMatchObject({ [setting]: 0 });
+    test('of the server, as managed databases set it when their disk is full: detected by the open connection', async () => {
+      expect(await read()).toMatchObject({ [setting]: 0 });
       await admin.query('ALTER SYSTEM SET default_transaction_read_only = on');
       await admin.query('SELECT pg_reload_conf()');
       await until(setting, 1);
@@ -141,16 +144,16 @@ describe.each([15, 18] as const)('on PostgreSQL %i', (version) => {
       await until(setting, 0);
     });
 
-    test("of the database, set while the exporter's connection is open: seen at once, and gone at once", async () => {
-      await ask();
+    test("of the database, set while the exporter's connection is open: detected immediately", async () => {
+      await read();
       await admin.query(`ALTER DATABASE ${name()} SET default_transaction_read_only = on`);
-      expect(await ask()).toMatchObject({ [setting]: 1 });
+      expect(await read()).toMatchObject({ [setting]: 1 });
       await admin.query(`ALTER DATABASE ${name()} RESET default_transaction_read_only`);
-      expect(await ask()).toMatchObject({ [setting]: 0 });
+      expect(await read()).toMatchObject({ [setting]: 0 });
     });
   });
 
-  test('without a privilege on schema_migrations the rest is still said', async () => {
+  test('without a privilege on schema_migrations everything else is reported', async () => {
     await (await database.client()).query('REVOKE SELECT ON public.schema_migrations FROM reader');
     const outcome = await questions.run('praefect_database');
     expect(outcome).toMatchObject({
@@ -163,7 +166,7 @@ describe.each([15, 18] as const)('on PostgreSQL %i', (version) => {
     expect(samples).not.toHaveProperty('praefect_db_migrations_applied');
   });
 
-  test('on the wrong database it is up, and the failure says what is missing', async () => {
+  test('a wrong database is up, and the failure names what is missing', async () => {
     const wrong = openQuestions((await server.createDatabase()).connection);
     const outcome = await wrong.run('praefect_database');
     await wrong.close();
@@ -173,7 +176,7 @@ describe.each([15, 18] as const)('on PostgreSQL %i', (version) => {
   });
 });
 
-describe('when things end', () => {
+describe('a lost database', () => {
   let server: TestPostgres;
   let database: TestDatabase;
   let questions: Questions;
@@ -187,7 +190,7 @@ describe('when things end', () => {
     await server.stop();
   });
 
-  test('a stopped server is down, and nothing else is said', async () => {
+  test('is down when the server is stopped, without other samples', async () => {
     await questions.samples('praefect_database');
     await server.shutdown();
     const outcome = await questions.run('praefect_database');
@@ -202,7 +205,7 @@ describe('when things end', () => {
     throw new Error('never came back');
   }, 30_000);
 
-  test('a server that accepts and never answers is down within the deadline', async () => {
+  test('is down within the deadline when the server accepts connections and never responds', async () => {
     const clock = systemClock;
     const budget = createBudget(1, clock);
     const own = createDatabase({ connection: database.connection, clock, budget });

@@ -15,10 +15,10 @@ import {
 import { testWith } from '../../../support/tools.ts';
 import { collectorNames } from './support.ts';
 
-const unasked = undefined as unknown as Database;
+const unusedDatabase = undefined as unknown as Database;
 const budget = createBudget(0.01, systemClock);
 const { collectors } = createPraefectCollectors({
-  database: unasked,
+  database: unusedDatabase,
   budget,
   clock: systemClock,
   events: createEventLog(systemClock),
@@ -27,7 +27,7 @@ const { collectors } = createPraefectCollectors({
   healthWake: createWake(),
 });
 
-test('the declarations keep the rules', () => {
+test('the declarations follow the naming rules', () => {
   expect(lintMetrics(praefectQueryMetrics)).toEqual([]);
 });
 
@@ -36,7 +36,7 @@ test('every metric belongs to one collector, and every collector is known here',
   expect(collectors.flatMap(({ metrics }) => metrics)).toEqual([...praefectQueryMetrics]);
 });
 
-test('every collector keeps to the one budget, and none may run longer than its interval', () => {
+test('every collector uses the one budget, and none may run longer than its interval', () => {
   for (const { name, schedule } of collectors) {
     if (schedule.kind !== 'interval') throw new Error(name);
     expect({ name, budget: schedule.budget === budget }).toEqual({ name, budget: true });
@@ -45,7 +45,7 @@ test('every collector keeps to the one budget, and none may run longer than its 
   }
 });
 
-describe('promtool finds nothing in the golden texts', () => {
+describe('promtool accepts the golden texts', () => {
   const folder = join(import.meta.dirname, 'golden');
   for (const file of readdirSync(folder))
     testWith('promtool')(file, () => {

@@ -48,8 +48,8 @@ describe.each([15, 18] as const)('on PostgreSQL %i', (postgres) => {
     await server.stop();
   });
 
-  test.each(schemaVersions)('every question is answered on the schema of GitLab %s', async (gitlab) => {
-    // The questions live through it all: each schema takes the place of the one before, as in an upgrade.
+  test.each(schemaVersions)('every collector works on the schema of GitLab %s', async (gitlab) => {
+    // The collectors stay: each schema replaces the one before, as in an upgrade.
     await client.query(
       `DROP SCHEMA public CASCADE; CREATE SCHEMA public; ${praefectSchema(gitlab)}; RESET ALL; SET session_replication_role = replica; ${rows}; RESET ALL`,
     );

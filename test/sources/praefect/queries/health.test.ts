@@ -26,7 +26,7 @@ beforeEach(async () => {
 });
 afterEach(() => questions.close());
 
-/** Praefects probe their storages, as far as they reach them. */
+/** Praefects contact their storages, and reach some of them. */
 const probe = (praefects: string[], reached: string[], missed: string[] = [], ago = '0 seconds') =>
   client.query(`
     INSERT INTO node_status (praefect_name, shard_name, node_name, last_contact_attempt_at, last_seen_active_at)
@@ -37,7 +37,7 @@ const probe = (praefects: string[], reached: string[], missed: string[] = [], ag
        SET last_contact_attempt_at = EXCLUDED.last_contact_attempt_at,
            last_seen_active_at = coalesce(EXCLUDED.last_seen_active_at, node_status.last_seen_active_at)`);
 const list = (names: string[]) => names.map((name) => `'${name}'`).join(', ');
-/** Time passes, for the rows. */
+/** Makes the rows older. */
 const pass = (seconds: number) =>
   client.query(`UPDATE node_status SET last_contact_attempt_at = last_contact_attempt_at - interval '${seconds} seconds',
                                        last_seen_active_at = last_seen_active_at - interval '${seconds} seconds'`);
@@ -47,7 +47,7 @@ const happened = () =>
     .map(({ kind, labels }) => `${kind} ${labels['storage']}`)
     .reverse();
 
-test('a storage that falls ill and comes back is an event each, and wakes whoever rests on health', async () => {
+test('a storage that becomes unhealthy and recovers adds an event each, and wakes the collectors that depend on health', async () => {
   await probe(['p1', 'p2', 'p3'], ['gitaly-1', 'gitaly-2']);
   await questions.samples('praefect_health');
   await questions.samples('praefect_health');
@@ -73,17 +73,17 @@ test('a storage that falls ill and comes back is an event each, and wakes whoeve
   });
 });
 
-test('heartbeats that stop, and come back one Praefect after the other, are no event of any storage', async () => {
+test('heartbeats that stop, and resume one Praefect after the other, add no event', async () => {
   await probe(['p1', 'p2', 'p3'], ['gitaly-1', 'gitaly-2']);
   await questions.samples('praefect_health');
   await pass(25);
-  const silent = await questions.samples('praefect_health');
-  expect(Object.values(only(silent, 'storage_healthy'))).toEqual([0, 0]);
-  expect(Object.values(only(silent, 'heartbeat_quorum'))).toEqual([0]);
+  const stopped = await questions.samples('praefect_health');
+  expect(Object.values(only(stopped, 'storage_healthy'))).toEqual([0, 0]);
+  expect(Object.values(only(stopped, 'heartbeat_quorum'))).toEqual([0]);
 
   await probe(['p1'], ['gitaly-1', 'gitaly-2']);
   const first = await questions.samples('praefect_health');
-  // Exactly as Praefect's own view: one vote of three.
+  // Exactly as in Praefect's own view: one vote of three.
   expect(Object.values(only(first, 'storage_healthy'))).toEqual([0, 0]);
   expect(Object.values(only(first, 'heartbeat_quorum'))).toEqual([0]);
 
@@ -92,7 +92,7 @@ test('heartbeats that stop, and come back one Praefect after the other, are no e
   expect(happened()).toEqual([]);
 });
 
-test('a storage that fell ill while no heartbeat was written is an event once they are back', async () => {
+test('a storage that became unhealthy without heartbeats adds an event when they resume', async () => {
   await probe(['p1', 'p2'], ['gitaly-1', 'gitaly-2']);
   await questions.samples('praefect_health');
   await pass(25);
@@ -102,7 +102,7 @@ test('a storage that fell ill while no heartbeat was written is an event once th
   expect(happened()).toEqual(['storage_unhealthy gitaly-2']);
 });
 
-test('a storage that was taken out of the configuration is no event', async () => {
+test('a storage that was removed from the configuration adds no event', async () => {
   await probe(['p1', 'p2'], ['gitaly-1', 'gitaly-2']);
   await questions.samples('praefect_health');
   await pass(61);
@@ -111,11 +111,11 @@ test('a storage that was taken out of the configuration is no event', async () =
   expect(happened()).toEqual([]);
 });
 
-test('without a row nothing is said', async () => {
+test('an empty node_status has no samples', async () => {
   expect(await questions.samples('praefect_health')).toEqual({});
 });
 
-test('rows that are gone for a day are left out, however long all is silent', () => {
+test('rows a day older than the newest are left out, even if all are old', () => {
   const row = (praefect: string, storage: string, seconds: number, virtualStorage = 'default') => ({
     praefect,
     virtualStorage,
@@ -136,7 +136,7 @@ test('rows that are gone for a day are left out, however long all is silent', ()
   expect(series.filter((each) => each.includes('retired'))).toEqual([]);
 });
 
-test('a thousand names that Praefects had before are not even read', async () => {
+test('a thousand former names of Praefects are not read', async () => {
   await client.query(`
     INSERT INTO node_status (praefect_name, shard_name, node_name, last_contact_attempt_at, last_seen_active_at)
     SELECT 'praefect-' || n, 'default', 'gitaly-1', now() - n * interval '2 days', now() - n * interval '2 days'
@@ -145,7 +145,7 @@ test('a thousand names that Praefects had before are not even read', async () =>
   expect(rows.map(({ praefect }) => praefect)).toEqual(['praefect-0']);
 });
 
-test('an unchanged time stays the same number at every read', () => {
+test('an unchanged timestamp is the same number at every read', () => {
   const row = { praefect: 'p1', virtualStorage: 'default', storage: 'gitaly-1' };
   const at = (ago: number, now: number) =>
     samplesIn(
@@ -157,7 +157,7 @@ test('an unchanged time stays the same number at every read', () => {
   expect(at(7.654321, 1795393374.644334)).toBe(1795393366.990013);
 });
 
-test('health that we were too slow to ask for again stays as it was read, and is unknown past its promise', async () => {
+test('health that was not read again in time stays as it was read, and is unknown past its maximum age', async () => {
   await questions.close();
   let now = 1000;
   questions = openQuestions(database.connection, {

@@ -1,4 +1,4 @@
-/** Paths and replicas as every form of the schema has them, on real databases. */
+/** Paths and replicas in every form of the schema, on real databases. */
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import type pg from 'pg';
 import { systemClock } from '../../../../src/lib/clock.ts';
@@ -86,7 +86,7 @@ describe.each(schemaVersions)('on the schema of GitLab %s', (gitlab) => {
       hasReplicaPath && number !== 7 ? `@cluster/repositories/${number}` : `grüppe/${number}.git`;
   });
 
-  test('a repository is found by the path that users know, with the one that its Gitalys know', async () => {
+  test('a repository is found by the path that users know, with its replica path', async () => {
     expect(await replicasOf(context, limits, 'grüppe/3.git')).toMatchObject({
       ok: true,
       value: ['gitaly-1', 'gitaly-2'].map((storage) => ({
@@ -99,7 +99,7 @@ describe.each(schemaVersions)('on the schema of GitLab %s', (gitlab) => {
     });
   });
 
-  test('and by that one', async () => {
+  test('a repository is found by its replica path', async () => {
     expect(await replicasOf(context, limits, onDisk(3))).toMatchObject({
       value: [{ relativePath: 'grüppe/3.git' }, { relativePath: 'grüppe/3.git' }],
     });
@@ -108,7 +108,7 @@ describe.each(schemaVersions)('on the schema of GitLab %s', (gitlab) => {
   test.each([4, 25, 1000])('pages of %i repositories give each wanted replica once', async (pageRows) => {
     const found: Replica[] = [];
     const seen: string[] = [];
-    const asked = await scanReplicas(context, limits, {
+    const scan = await scanReplicas(context, limits, {
       pageRows,
       wanted: new Map<string, (path: Uint8Array) => boolean>([
         ['gitaly-1', (path) => seen.push(Buffer.from(path).toString()) > 0],
@@ -118,7 +118,7 @@ describe.each(schemaVersions)('on the schema of GitLab %s', (gitlab) => {
       onReplica: (replica) => found.push(replica),
     });
 
-    expect(asked).toMatchObject({ ok: true, value: 25 });
+    expect(scan).toMatchObject({ ok: true, value: 25 });
     expect([...seen].sort()).toEqual(Array.from({ length: 25 }, (_, at) => onDisk(at + 1)).sort());
     const on = (storage: string) => found.filter((replica) => replica.storage === storage);
     expect(
@@ -145,7 +145,7 @@ describe('on the newest schema', () => {
     await fill();
   });
 
-  test('a repository that is not on the storage is not told of it', async () => {
+  test('a storage without the repository is not listed', async () => {
     const found: Replica[] = [];
     await scanReplicas(context, limits, {
       wanted: new Map([['gitaly-2', () => true]]),
@@ -162,7 +162,7 @@ describe('on the newest schema', () => {
     },
   );
 
-  test('storages are those of the last heartbeats', async () => {
+  test('storages are those with recent heartbeats', async () => {
     await client.query(`
       INSERT INTO node_status (praefect_name, shard_name, node_name, last_contact_attempt_at)
       VALUES ('p1', 'default', 'gitaly-2', now()), ('p2', 'default', 'gitaly-2', now()),
@@ -170,25 +170,25 @@ describe('on the newest schema', () => {
     expect(await contactedStorages(context, limits)).toMatchObject({ value: ['gitaly-1', 'gitaly-2'] });
   });
 
-  test('a table that may not be read is said so', async () => {
+  test('a table that is not readable fails with a message', async () => {
     await client.query("CREATE ROLE stranger LOGIN PASSWORD 'x'");
     const foreign = createDatabase({
       connection: { ...testDatabase.connection, user: 'stranger', password: async () => undefined },
       clock: systemClock,
       budget: createBudget(1, systemClock),
     });
-    const asked = await scanReplicas(
+    const scan = await scanReplicas(
       { database: foreign, variants: createVariantSource(foreign, createEventLog(systemClock)) },
       limits,
       { wanted: new Map(), onReplica: () => undefined },
     );
     await foreign.close();
-    expect(asked).toMatchObject({ ok: false, failure: { message: expect.stringContaining('password') } });
+    expect(scan).toMatchObject({ ok: false, failure: { message: expect.stringContaining('password') } });
   });
 
-  test('a schema that changes between two pages is no half answer', async () => {
+  test('a schema that changes between two pages fails, without a partial result', async () => {
     let pages = 0;
-    const asked = await scanReplicas(
+    const scan = await scanReplicas(
       {
         ...context,
         database: {
@@ -206,6 +206,6 @@ describe('on the newest schema', () => {
       limits,
       { pageRows: 10, wanted: new Map([['gitaly-1', () => true]]), onReplica: () => undefined },
     );
-    expect(asked).toMatchObject({ ok: false, failure: { message: expect.stringContaining('ask again') } });
+    expect(scan).toMatchObject({ ok: false, failure: { message: expect.stringContaining('try again') } });
   });
 });

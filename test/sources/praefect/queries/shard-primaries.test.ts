@@ -29,7 +29,7 @@ beforeEach(async () => {
 });
 afterEach(() => Promise.all([questions.close(), client.end()]));
 
-const ask = async () => {
+const read = async () => {
   await questions.run('praefect_health');
   return questions.samples('praefect_shard_primaries');
 };
@@ -39,8 +39,8 @@ const archive = {
   'praefect_db_shard_elected_timestamp_seconds{virtual_storage="archive"}': 1795132800,
 };
 
-test('with the sql elector each virtual storage has its primary, and the moment of its election', async () => {
-  expect(await ask()).toEqual({
+test('with the sql elector each virtual storage has its primary and the time of its election', async () => {
+  expect(await read()).toEqual({
     ...archive,
     'praefect_db_shard_primary{virtual_storage="default",storage="gitaly-1"}': 0,
     'praefect_db_shard_primary{virtual_storage="default",storage="gitaly-2"}': 1,
@@ -49,43 +49,43 @@ test('with the sql elector each virtual storage has its primary, and the moment 
   });
 });
 
-test('a demoted primary is none, and the virtual storage takes no writes', async () => {
+test('a demoted primary is none, and the virtual storage is read-only', async () => {
   await client.query("UPDATE shard_primaries SET demoted = true WHERE shard_name = 'default'");
-  expect(await ask()).toMatchObject({
+  expect(await read()).toMatchObject({
     'praefect_db_shard_primary{virtual_storage="default",storage="gitaly-2"}': 0,
     'praefect_db_shard_read_only{virtual_storage="default"}': 1,
   });
 });
 
-test('the flag read_only, which only 13.0 to 13.2 wrote, means nothing', async () => {
+test('the column read_only, which only 13.0 to 13.2 wrote, is ignored', async () => {
   await client.query('UPDATE shard_primaries SET read_only = true');
-  expect(await ask()).toMatchObject({ 'praefect_db_shard_read_only{virtual_storage="default"}': 0 });
+  expect(await read()).toMatchObject({ 'praefect_db_shard_read_only{virtual_storage="default"}': 0 });
 });
 
-test('the rows of an upgraded cluster, whose repositories have primaries of their own, are left out', async () => {
+test('rows of an upgraded cluster, whose repositories have primaries of their own, are left out', async () => {
   await client.query(`UPDATE repositories SET "primary" = 'gitaly-1' WHERE virtual_storage = 'default'`);
-  expect(await ask()).toEqual(archive);
+  expect(await read()).toEqual(archive);
 });
 
-test('rows without heartbeats of the last day are left out: nobody can say which elector runs', async () => {
+test('rows without heartbeats from the last day are left out, as the elector is unknown', async () => {
   await client.query(
     "UPDATE node_status SET last_contact_attempt_at = now() - interval '2 days' WHERE shard_name = 'default'",
   );
-  expect(await ask()).toEqual(archive);
+  expect(await read()).toEqual(archive);
   await client.query("DELETE FROM node_status WHERE shard_name = 'archive'");
-  expect(await ask()).toEqual({});
+  expect(await read()).toEqual({});
 });
 
-test('during an outage of all Praefects they stay', async () => {
+test('rows stay during an outage of all Praefects', async () => {
   await client.query("UPDATE node_status SET last_contact_attempt_at = now() - interval '2 hours'");
-  expect(Object.keys(await ask())).toHaveLength(7);
+  expect(Object.keys(await read())).toHaveLength(7);
 });
 
-test('which elector runs is asked anew after five minutes', async () => {
-  await ask();
+test('the elector is detected again after five minutes', async () => {
+  await read();
   await client.query(`UPDATE repositories SET "primary" = 'gitaly-1' WHERE virtual_storage = 'default'`);
   monotonic = 299_000;
-  expect(Object.keys(await ask())).toHaveLength(7);
+  expect(Object.keys(await read())).toHaveLength(7);
   monotonic = 300_000;
-  expect(await ask()).toEqual(archive);
+  expect(await read()).toEqual(archive);
 });

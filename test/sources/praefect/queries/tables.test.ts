@@ -12,7 +12,7 @@ describe.each([15, 18] as const)('on PostgreSQL %i', (version) => {
   const rows = (samples: Samples, kind: 'live' | 'dead') =>
     samples[`praefect_db_table_${kind}_rows{table="replication_queue"}`];
 
-  test("rows and sizes of Praefect's tables, and of no others", async () => {
+  test("rows and sizes of Praefect's tables are reported, and of no others", async () => {
     const database = await server.createDatabase(
       `${praefectSchema('19.0')}; CREATE TABLE public.projects (id int); CREATE SCHEMA copy; CREATE TABLE copy.repositories (id int)`,
     );
@@ -33,14 +33,14 @@ describe.each([15, 18] as const)('on PostgreSQL %i', (version) => {
     expect(Object.keys(only(samples, 'size_bytes'))).toHaveLength(12);
     expect(only(samples, 'projects')).toEqual({});
 
-    // What a crash or a failover does to the statistics: the rows are still there.
+    // A crash or a failover resets the statistics; the rows are still there.
     await client.query('ANALYZE replication_queue');
     await client.query('SELECT pg_stat_reset()');
     expect(rows(await questions.samples('praefect_tables'), 'live')).toBe(700);
     await questions.close();
   });
 
-  test('a variant without a table says nothing of it', async () => {
+  test('a table that the variant lacks has no samples', async () => {
     const questions = openQuestions((await server.createDatabase(praefectSchema('13.5'))).connection);
     const samples = await questions.samples('praefect_tables');
     expect(

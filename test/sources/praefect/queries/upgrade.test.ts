@@ -1,4 +1,4 @@
-/** The schema changes while we watch: an upgrade runs its migrations, a restore brings another form. */
+/** The schema changes while the exporter runs: an upgrade runs its migrations, a restore brings another form. */
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from '@jest/globals';
 import type pg from 'pg';
 import { praefectSchema, startPostgres, type TestPostgres } from '../../../support/postgres.ts';
@@ -18,12 +18,12 @@ beforeEach(async () => {
 });
 afterEach(() => Promise.all([questions.close(), client.end()]));
 
-const become = (gitlab: string) =>
+const replaceSchema = (gitlab: string) =>
   client.query(`DROP SCHEMA public CASCADE; CREATE SCHEMA public; ${praefectSchema(gitlab)}; RESET ALL`);
 const variants = () =>
   questions.events.recent().map(({ kind, labels }) => `${kind} ${labels['from']} -> ${labels['to']}`);
 
-test('what the new schema adds is answered after the next probe', async () => {
+test('a table that the new schema adds is read after the next probe', async () => {
   expect(await questions.run('praefect_write_locks')).toMatchObject({ kind: 'empty' });
   await client.query('CREATE TABLE repository_reference_write_locks (lock_id text, expired_at timestamptz)');
   await questions.run('praefect_database');
@@ -34,15 +34,15 @@ test('what the new schema adds is answered after the next probe', async () => {
   expect(variants()).toEqual(['schema_changed 14.6 -> 19.0']);
 });
 
-test('a question whose table is gone is asked again in the words of the schema that is there, within the same run', async () => {
-  await become('19.0');
+test('a query whose table was dropped is repeated for the current schema within the same run', async () => {
+  await replaceSchema('19.0');
   expect(await questions.run('praefect_write_locks')).toMatchObject({ kind: 'data' });
   await client.query('DROP TABLE repository_reference_write_locks');
   expect(await questions.run('praefect_write_locks')).toMatchObject({ kind: 'empty' });
   expect(variants()).toEqual(['schema_changed 19.0 -> 15.0']);
 });
 
-test('and one whose column is gone, which no known form lacks, says so', async () => {
+test('a query whose column was dropped fails with its name if every known form has it', async () => {
   expect(await questions.run('praefect_health')).toMatchObject({ kind: 'data' });
   await client.query('ALTER TABLE node_status DROP COLUMN last_seen_active_at CASCADE');
   expect(await questions.run('praefect_health')).toMatchObject({
@@ -52,18 +52,18 @@ test('and one whose column is gone, which no known form lacks, says so', async (
   });
 });
 
-test('every question goes on through an upgrade from 13.5 to 19.0', async () => {
-  await become('13.5');
+test('every collector works through an upgrade from 13.5 to 19.0', async () => {
+  await replaceSchema('13.5');
   expect(await questions.run('praefect_shard_primaries')).toMatchObject({ kind: 'data' });
   expect(await questions.run('praefect_queue')).toMatchObject({ kind: 'data' });
-  await become('19.0');
+  await replaceSchema('19.0');
   expect(await questions.run('praefect_queue')).toMatchObject({ kind: 'data' });
   expect(await questions.run('praefect_health')).toMatchObject({ kind: 'data' });
   await questions.run('praefect_database');
   expect(await questions.run('praefect_write_locks')).toMatchObject({ kind: 'data' });
 });
 
-test('when the tables are gone altogether, each question says so, and goes on when they are back', async () => {
+test('every collector fails while all tables are missing, and recovers when they are back', async () => {
   await questions.samples('praefect_health');
   await client.query('DROP SCHEMA public CASCADE; CREATE SCHEMA public');
   expect(await questions.run('praefect_health')).toMatchObject({ kind: 'failed', reason: 'missing_schema' });
@@ -73,7 +73,7 @@ test('when the tables are gone altogether, each question says so, and goes on wh
   expect(await questions.run('praefect_queue')).toMatchObject({ kind: 'data' });
 });
 
-test('a table that a migration holds is waited for a second, and the failure says so', async () => {
+test('a table that a migration has locked fails the query after a second, with its name', async () => {
   await questions.samples('praefect_health');
   await client.query('BEGIN; LOCK node_status');
   expect(await questions.run('praefect_health')).toMatchObject({
