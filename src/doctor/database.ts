@@ -4,11 +4,11 @@ import type { Clock } from '../lib/clock.ts';
 import { createBudget } from '../scheduler/budget.ts';
 import { createEventLog } from '../scheduler/event-log.ts';
 import type { Failure } from '../scheduler/outcome.ts';
-import { praefectTables, praefectViews } from '../sources/praefect/variant.ts';
 import { createDatabase } from '../sources/praefect/connection/create-database.ts';
 import { fixSeparator } from '../sources/praefect/connection/failures.ts';
 import type { Database, DatabaseRow } from '../sources/praefect/database.ts';
 import { createVariantSource, isFailure } from '../sources/praefect/query.ts';
+import { praefectTables, praefectViews } from '../sources/praefect/variant.ts';
 import { accessChecks, type Finding, finds, type Mend, passes, todo } from './finding.ts';
 
 const statementTimeoutMs = 5000;
