@@ -1,4 +1,4 @@
-/** Where a PostgreSQL is and how to talk to it: what libpq's parameters say, as a value. */
+/** The address of a PostgreSQL server and how to connect to it, from libpq's parameters. */
 import type { Secret } from '../lib/secret.ts';
 
 /** libpq's sslmode, in rising order of trust (PostgreSQL documentation, 34.19). */
@@ -12,8 +12,8 @@ export interface DatabaseConnection {
   readonly database: string;
   readonly user: string;
   /**
-   * Asked for at each new connection, so that a rotated password file is picked up without a restart. Rejects with
-   * an Error whose message is for people and holds no secret (a file that is gone, or that others may read).
+   * Called for each new connection, so that a rotated password file needs no restart. Rejects with an Error whose
+   * message is for people and contains no secret (a file that was removed, or that others can read).
    */
   readonly password: () => Promise<Secret | undefined>;
   readonly ssl: {

@@ -1,6 +1,6 @@
 /**
- * Flags over environment over file over defaults, to one frozen `Settings`, or everything that is wrong at once.
- * Every value that is given is checked, the overridden ones too.
+ * Flags over environment over file over defaults, to one frozen `Settings`, with every problem reported together.
+ * Every given value is checked, including overridden ones.
  */
 import type { Raw } from './kinds/kind.ts';
 import { type Origin, originText, type Problem } from './problem.ts';
@@ -12,7 +12,7 @@ import { readYaml } from './sources/yaml-file.ts';
 import { type System, whyUnreadable } from './system.ts';
 
 export interface Loaded<Options> {
-  /** With problems: what could be read, defaults in place of the rest. Good only for finding more problems. */
+  /** With problems: what could be read, and defaults in place of the rest. Use it only to find more problems. */
   readonly settings: Settings;
   /** Values of the command's own flags. */
   readonly options: Options;
@@ -93,7 +93,7 @@ async function readFile(
   { files }: System,
 ): Promise<ReturnType<typeof readYaml>> {
   const nothing = { values: new Map(), problems: [] };
-  // Flag and variable are text; a repeated or an empty one is a problem that is reported as such.
+  // Flag and variable are text; a repeated or an empty one is reported as a problem elsewhere.
   if (chosen?.form !== 'text' || chosen.text.trim() === '') return nothing;
   try {
     return readYaml(await files.readText(chosen.text), chosen.text, settings);

@@ -1,4 +1,4 @@
-/** What is wrong with the settings, as values: where it was said, what was found, and the mend. Never a secret. */
+/** Problems with the settings, as values: where, what was found, and how to fix it. Never a secret. */
 
 /** Where a setting's value came from. */
 export type Origin =
@@ -10,11 +10,11 @@ export type Origin =
 export interface Problem {
   /** A flag, a variable, `file:line`; undefined when it is about the settings as a whole. */
   readonly where: string | undefined;
-  /** What was found and what was expected, and how to mend it, in one or two sentences. No secrets. */
+  /** What was found, what was expected and how to fix it, in one or two sentences. No secrets. */
   readonly message: string;
 }
 
-/** A value, or everything that stands in its way. */
+/** A value, or every problem with it. */
 export type Checked<T> =
   | { readonly ok: true; readonly value: T }
   | { readonly ok: false; readonly problems: readonly Problem[] };
@@ -48,7 +48,7 @@ export const problemAt = (origin: Origin, message: string): Problem => ({
 export const problemText = (problem: Problem): string =>
   problem.where === undefined ? problem.message : `${problem.where}: ${problem.message}`;
 
-/** A found value as messages quote it: on one line, and cut where it is long. Never call it with a secret. */
+/** A found value as messages quote it: on one line, truncated when long. Never call it with a secret. */
 export function quoted(found: string): string {
   const text = JSON.stringify(found);
   return text.length <= 80 ? text : `${text.slice(0, 76)}..."`;

@@ -1,4 +1,4 @@
-/** docs/configuration.md: a pure function of the settings, so that it cannot say anything else than the program. */
+/** docs/configuration.md: a pure function of the settings, so that it cannot differ from the program. */
 import { stringify } from 'yaml';
 import { sections } from './sections/index.ts';
 import { environmentPrefix, type NamedSetting, namedSettings, printedDefault } from './setting.ts';
@@ -17,7 +17,7 @@ const introduction = `<!-- Generated from src/config/sections by "gitaly-exporte
 
 # Configuration
 
-Every setting can be given in three ways. Flags win over variables, variables over the file, and the file over the defaults.
+Every setting can be set in three ways. Flags take precedence over environment variables, variables over the file, and the file over the defaults.
 
 | | example |
 | --- | --- |
@@ -25,23 +25,23 @@ Every setting can be given in three ways. Flags win over variables, variables ov
 | variable: \`${environmentPrefix}\` and the flag in capitals, \`.\` and \`-\` as \`_\` | \`${environmentPrefix}PRAEFECT_DATABASE_REFRESH_INTERVAL=30s\` |
 | file (\`--config.file\`): YAML, the dots of the flag are its nesting | \`praefect: {database: {refresh-interval: 30s}}\` |
 
-- A flag, a variable with this prefix, or a key of the file that is not in the tables below stops the start, and so does a value that is not of its kind. All such problems are reported at once. \`gitaly-exporter config check\` looks for them, and prints the settings that hold and where each came from.
-- Durations are written as Prometheus writes them (\`90s\`, \`1h30m\`), shares as \`1%\` or \`0.01\`.
-- A setting that takes several values: repeat the flag, part the values by commas in the variable, write a list in the file.
+- An unknown flag, variable with this prefix or key of the file, or an invalid value, is an error: the exporter does not start and reports all problems together. \`gitaly-exporter config check\` finds them, and prints the settings in effect and the source of each.
+- Durations use Prometheus' syntax (\`90s\`, \`1h30m\`), ratios are \`1%\` or \`0.01\`.
+- A setting with several values: repeat the flag, separate the values by commas in the variable, write a list in the file.
 - A switch is on as \`--web.enable-reload\` and off as \`--no-web.enable-reload\`; in a variable or the file it is \`true\` or \`false\`.
-- A path in the file is relative to the file's folder.`;
+- A path in the file is relative to the file's directory.`;
 
-const afterword = `## How Praefect's database is found
+const afterword = `## The address of Praefect's database
 
-The first of these that gives an address is used; what it leaves open is filled from libpq's variables and then libpq's defaults.
+The first of these that sets an address is used. What it does not set comes from libpq's variables, then from libpq's defaults.
 
-1. \`praefect.database.url\`: a \`postgres://\` URL or libpq's keywords. What is in neither \`host\`, \`port\`, \`dbname\`, \`user\`, \`password\`, \`passfile\`, \`connect_timeout\`, \`sslmode\`, \`sslrootcert\`, \`sslcert\` nor \`sslkey\` is refused.
+1. \`praefect.database.url\`: a \`postgres://\` URL or libpq's keywords. Used are \`host\`, \`port\`, \`dbname\`, \`user\`, \`password\`, \`passfile\`, \`connect_timeout\`, \`sslmode\`, \`sslrootcert\`, \`sslcert\` and \`sslkey\`. Other parameters of libpq are accepted where their value changes nothing (\`keepalives\`, \`client_encoding\`) and rejected where ignoring them could cost TLS or lead to another server.
 2. \`praefect.config-file\`: Praefect's own \`config.toml\`, \`[database]\` with \`[database.session_pooled]\` (before 15: \`host_no_proxy\`, \`port_no_proxy\`) over it, so that the connection is the direct one where the main one is a PgBouncer.
-3. \`PGHOST\`, \`PGPORT\`, \`PGDATABASE\`, \`PGUSER\`, \`PGPASSWORD\`, \`PGPASSFILE\`, \`PGCONNECT_TIMEOUT\`, \`PGSSLMODE\`, \`PGSSLROOTCERT\`, \`PGSSLCERT\`, \`PGSSLKEY\`, when \`PGHOST\` or \`PGDATABASE\` is among them. \`PGSERVICE\` and variables that would lead elsewhere or ask for other security are refused.
+3. \`PGHOST\`, \`PGPORT\`, \`PGDATABASE\`, \`PGUSER\`, \`PGPASSWORD\`, \`PGPASSFILE\`, \`PGCONNECT_TIMEOUT\`, \`PGSSLMODE\`, \`PGSSLROOTCERT\`, \`PGSSLCERT\`, \`PGSSLKEY\`, when \`PGHOST\` or \`PGDATABASE\` is among them. \`PGSERVICE\` and variables that would lead to another server or change the security are rejected.
 
-The password is looked for in \`praefect.database.password-file\`, \`praefect.database.passfile\`, the address (or \`PGPASSWORD\`), \`PGPASSFILE\`, \`~/.pgpass\`, and read anew for each connection. A passfile that others may read is refused.
+The password comes from the first of \`praefect.database.password-file\`, \`praefect.database.passfile\`, the address (or \`PGPASSWORD\`), \`PGPASSFILE\` and \`~/.pgpass\`, and is read again for each connection. A passfile that other users can read is rejected.
 
-\`sslmode\` means what it means to libpq: \`prefer\` (the default) takes TLS when offered and verifies nothing; \`require\` insists on TLS, and verifies the chain when there is a root certificate; \`verify-ca\` verifies the chain, \`verify-full\` the host's name too. \`sslrootcert=system\` takes the roots that the system trusts, and needs \`verify-full\`. Without \`sslrootcert\`, \`sslcert\`, \`sslkey\` the files \`root.crt\`, \`postgresql.crt\`, \`postgresql.key\` in \`~/.postgresql\` are used where they exist. A certificate that is named and does not exist stops the start.`;
+\`sslmode\` has libpq's meaning: \`prefer\` (the default) uses TLS when the server offers it and verifies nothing; \`require\` requires TLS, and verifies the chain when there is a root certificate; \`verify-ca\` verifies the chain, \`verify-full\` also the host name. \`sslrootcert=system\` uses the authorities that the system trusts, and needs \`verify-full\`. Without \`sslrootcert\`, \`sslcert\`, \`sslkey\` the files \`root.crt\`, \`postgresql.crt\`, \`postgresql.key\` in \`~/.postgresql\` are used where they exist. A configured certificate that does not exist is an error.`;
 
 function table(settings: readonly NamedSetting[]): readonly string[] {
   const rows = settings.map((named) => {
@@ -50,7 +50,7 @@ function table(settings: readonly NamedSetting[]): readonly string[] {
     const names = `${code(named.flag)}<br>${code(named.variable)}`;
     return `| ${names} | ${kind.name} | ${defaultCell(named)} | ${cell(help)}${shown} |`;
   });
-  return ['| setting | kind | default | what it does |', '| --- | --- | --- | --- |', ...rows];
+  return ['| Setting | Type | Default | Description |', '| --- | --- | --- | --- |', ...rows];
 }
 
 function defaultCell(named: NamedSetting): string {
@@ -62,7 +62,7 @@ function defaultCell(named: NamedSetting): string {
 const cell = (text: string): string => text.replaceAll('|', '\\|');
 const code = (text: string): string => `\`${cell(text)}\``;
 
-/** A file with every setting that a file may hold, at its example or default. */
+/** A file with every setting, at its example or default. */
 function exampleFile(named: readonly NamedSetting[]): string {
   const lines: string[] = ['## A file with every setting', '', '```yaml'];
   let open: readonly string[] = [];

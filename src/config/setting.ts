@@ -11,18 +11,18 @@ export const environmentPrefix = 'GITALY_EXPORTER_';
 
 export interface Setting<T = unknown> {
   readonly kind: Kind<Exclude<T, undefined>>;
-  /** What holds when nobody says anything; undefined for an optional setting. */
+  /** The value when no source sets it; undefined for an optional setting. */
   readonly default: T;
-  /** Says the default where there is no value to show: `none`, `logfmt, or pretty on a terminal`. */
+  /** Describes the default where there is no value to show: `none`, `logfmt, or pretty on a terminal`. */
   readonly defaultText: string | undefined;
   /** What it does and when to change it, for the help and the documentation. */
   readonly help: string;
   readonly example: string | undefined;
-  /** False for what would mean nothing inside the configuration file. */
+  /** False for settings that make no sense in the configuration file. */
   readonly inFile: boolean;
 }
 
-interface Words {
+interface SettingTexts {
   readonly help: string;
   readonly example?: string;
   readonly inFile?: boolean;
@@ -31,22 +31,22 @@ interface Words {
 /** A setting that always has a value. */
 export const setting = <T extends NonNullable<unknown>>(
   kind: Kind<T>,
-  words: Words & { readonly default: NoInfer<T> },
-): Setting<T> => describe<T>(kind, words.default, undefined, words);
+  texts: SettingTexts & { readonly default: NoInfer<T> },
+): Setting<T> => describe<T>(kind, texts.default, undefined, texts);
 
-/** A setting that may be absent; `unset` says what then holds. */
+/** A setting that may be absent; `unset` describes the value in effect then. */
 export const optional = <T extends NonNullable<unknown>>(
   kind: Kind<T>,
-  words: Words & { readonly unset: string },
-): Setting<T | undefined> => describe<T | undefined>(kind, undefined, words.unset, words);
+  texts: SettingTexts & { readonly unset: string },
+): Setting<T | undefined> => describe<T | undefined>(kind, undefined, texts.unset, texts);
 
 function describe<T>(
   kind: Kind<Exclude<T, undefined>>,
   value: T,
   defaultText: string | undefined,
-  words: Words,
+  texts: SettingTexts,
 ): Setting<T> {
-  const { help, example, inFile = true } = words;
+  const { help, example, inFile = true } = texts;
   return Object.freeze({ kind, default: value, defaultText, help, example, inFile });
 }
 
@@ -60,7 +60,7 @@ export type ValuesOf<G> = {
   readonly [Name in keyof G]: G[Name] extends Setting<infer T> ? T : ValuesOf<G[Name]>;
 };
 
-/** A part of the settings with a heading of its own in the help and the documentation. */
+/** Settings with a heading of their own in the help and the documentation. */
 export interface Section<G extends Group = Group> {
   readonly title: string;
   readonly settings: G;

@@ -1,11 +1,11 @@
-/** The settings as YAML with where each came from, secrets hidden: what `config check` prints. */
+/** The settings as YAML with the source of each, secrets hidden: the output of `config check`. */
 import { stringify } from 'yaml';
 import { type Origin, originText } from './problem.ts';
 import { type Settings, sections } from './sections/index.ts';
 import { type NamedSetting, namedSettings } from './setting.ts';
 
 /**
- * A YAML document that means the same settings when it is read as a configuration file, but for secrets (shown as
+ * A YAML document that gives the same settings when it is read as a configuration file, except for secrets (shown as
  * `<secret>`) and settings without a value (shown as comments).
  */
 export function settingsText(settings: Settings, origins: ReadonlyMap<string, Origin>): string {

@@ -1,13 +1,13 @@
-/** "Did you mean": the known name nearest to one that is not known. */
+/** "Did you mean": the known name closest to an unknown one. */
 import { closestMatch } from 'leven';
 
-/** The nearest of the known names, or undefined when none is near enough to be what was meant. */
+/** The closest known name, or undefined when none is close enough. */
 export function closest(found: string, known: readonly string[]): string | undefined {
   if (found.length > 200) return undefined;
   const lower = found.toLowerCase();
   const same = known.find((name) => name.toLowerCase() === lower);
   if (same !== undefined) return same;
-  // Two letters that changed places count as two.
+  // Two swapped letters count as two.
   const maxDistance = found.length < 4 ? 1 : Math.max(2, Math.floor(found.length / 4));
   return closestMatch(found, known, { maxDistance });
 }

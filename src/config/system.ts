@@ -1,4 +1,4 @@
-/** What the configuration reads besides its arguments: the environment, files, and who we are. An argument, for tests. */
+/** What the configuration reads besides its arguments: environment, files, user. Passed as an argument, for tests. */
 import { readFile, stat } from 'node:fs/promises';
 import { homedir, userInfo } from 'node:os';
 
@@ -7,7 +7,7 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 export interface Files {
   /** The text of a file. Rejects as node:fs does. */
   readText(path: string): Promise<string>;
-  /** Follows links; undefined when there is nothing. Rejects as node:fs does for every other reason. */
+  /** Follows links; undefined when the path does not exist. Otherwise rejects as node:fs does. */
   stat(
     path: string,
   ): Promise<{ readonly isFile: boolean; readonly isFolder: boolean; readonly mode: number } | undefined>;
@@ -39,7 +39,7 @@ export function hostSystem(env: Environment = process.env): System {
   return { env, files: systemFiles, home: homeFolder(), osUser: userName() };
 }
 
-/** A user id without a name has none, unless HOME says so; then files are looked for where there are none. */
+/** A user id without a name has no home, unless HOME is set; libpq's default files are then not found. */
 function homeFolder(): string {
   try {
     return homedir();
@@ -48,7 +48,7 @@ function homeFolder(): string {
   }
 }
 
-/** A container's user id often has no name; then only an explicit user will do. */
+/** A container's user id often has no name; then the database user must be configured. */
 function userName(): string {
   try {
     return userInfo().username;
@@ -60,7 +60,7 @@ function userName(): string {
 export const errorCode = (error: unknown): string | undefined =>
   error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
 
-/** Why a file could not be read, to follow its path: `does not exist`. */
+/** Why a file could not be read, as the end of a sentence: `does not exist`. */
 export function whyUnreadable(error: unknown): string {
   switch (errorCode(error)) {
     case 'ENOENT':
@@ -68,9 +68,9 @@ export function whyUnreadable(error: unknown): string {
       return 'does not exist';
     case 'EACCES':
     case 'EPERM':
-      return 'may not be read by this user';
+      return 'is not readable by this user';
     case 'EISDIR':
-      return 'is a folder, not a file';
+      return 'is a directory, not a file';
     default:
       return `cannot be read (${errorCode(error) ?? 'unknown error'})`;
   }

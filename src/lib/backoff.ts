@@ -1,7 +1,7 @@
 /** How long to wait before trying again: exponential with full jitter, so that exporters do not retry in step. */
 
 export interface Backoff {
-  /** The wait after one more failure, in milliseconds: at least `minMs`, plus what the server asked for. */
+  /** The wait after one more failure, in milliseconds: at least `minMs`, plus the server's Retry-After. */
   next(retryAfterMs?: number): number;
   reset(): void;
 }

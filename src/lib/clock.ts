@@ -1,10 +1,10 @@
-/** Time as an argument: production passes the system's clock, tests one that they move. */
+/** Time as an argument: production passes the system clock, tests pass one that they move. */
 export interface Clock {
-  /** Wall clock, milliseconds since 1970. For timestamps that people and Prometheus read. */
+  /** Wall clock, milliseconds since 1970: for timestamps that people and Prometheus read. */
   now(): number;
-  /** Monotonic milliseconds. For durations, ages and deadlines: it never jumps. */
+  /** Monotonic milliseconds: for durations, ages and deadlines, as it never jumps. */
   monotonic(): number;
-  /** Resolves after `ms`, or at once when the signal aborts (it never rejects). */
+  /** Resolves after `ms`, or immediately when the signal aborts (it never rejects). */
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
 }
 
@@ -19,7 +19,7 @@ export const systemClock: Clock = {
         signal?.removeEventListener('abort', done);
         resolve();
       };
-      // setTimeout overflows above 2^31-1 ms and would fire at once.
+      // setTimeout overflows above 2^31-1 ms and would fire immediately.
       const timer = setTimeout(done, Math.min(Math.max(0, ms), 2 ** 31 - 1));
       signal?.addEventListener('abort', done, { once: true });
     }),

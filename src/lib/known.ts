@@ -1,4 +1,4 @@
-/** A value, or the reason why it is unknown, so that what could not be read never looks like a value. */
+/** A value, or the reason why it is unknown, so that a failed read never passes for a value. */
 
 export interface Unknown {
   /** The reason, for people: what could not be read, and how to fix it. No secrets. */

@@ -1,4 +1,4 @@
-/** How the program's parts log: fields, then a sentence. pino's logger fits as it is. */
+/** The logger that modules use: fields, then a constant message. pino's logger implements it. */
 export interface Log {
   debug(fields: object, message: string): void;
   info(fields: object, message: string): void;
@@ -8,5 +8,5 @@ export interface Log {
 
 const nothing = (): void => undefined;
 
-/** Says nothing: for the library's users and for tests that do not look at logs. */
+/** Logs nothing: for library users and for tests that do not check logs. */
 export const silentLog: Log = Object.freeze({ debug: nothing, info: nothing, warn: nothing, error: nothing });

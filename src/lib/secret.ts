@@ -1,4 +1,4 @@
-/** A secret that no log, page, error or JSON can show by accident; only `reveal` gives it away. */
+/** A secret that no log, page, error or JSON can show by accident; only `reveal` returns it. */
 import { inspect } from 'node:util';
 
 const redacted = '<secret>';
@@ -10,7 +10,7 @@ export class Secret {
     this.#value = value;
   }
 
-  /** The only way to the value. Call it where it is handed to the driver, nowhere else. */
+  /** The only access to the value. Call it only where the value is passed to the driver. */
   reveal(): string {
     return this.#value;
   }

@@ -1,25 +1,25 @@
 /**
- * Whatever a bug may throw, as text for people: an Error, a string, null, or an object whose every property
- * throws in turn. Describing it must never be the next thing that throws.
+ * Anything that code can throw, as text: an Error, a string, null, or an object whose every property throws.
+ * Describing it must never throw.
  */
 
-/** Keeps a message that quotes a whole document from filling the page and the log. */
-const longest = 500;
+/** So that a message that quotes a whole document does not fill the page and the log. */
+const maxLength = 500;
 
-const indescribable = 'something that cannot be described';
+const indescribable = 'an error that cannot be described';
 
 /** One line, at most 500 characters. */
 export function describeThrown(thrown: unknown): string {
   try {
     const text = thrown instanceof Error ? `${thrown.name}: ${thrown.message}` : String(thrown);
     const line = text.replace(/\s+/g, ' ').trim();
-    return line.length > longest ? `${line.slice(0, longest)}...` : line;
+    return line.length > maxLength ? `${line.slice(0, maxLength)}...` : line;
   } catch {
     return indescribable;
   }
 }
 
-/** Where it was thrown, when it can tell. */
+/** Where it was thrown, if that is known. */
 export function stackOf(thrown: unknown): string | undefined {
   try {
     return thrown instanceof Error && typeof thrown.stack === 'string' ? thrown.stack : undefined;

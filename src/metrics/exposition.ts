@@ -1,6 +1,6 @@
 /**
- * The answer to a scrape: blocks in, headers and bytes out. Text and compressed text of a block that did not
- * change since the last scrape are those of the last scrape.
+ * The response to a scrape: blocks in, headers and bytes out. A block that did not change since the last scrape keeps
+ * its text and its compressed text.
  */
 import { deflatePart, gzipParts } from './gzip.ts';
 import { type Encoding, negotiateEncoding, negotiateFormat } from './negotiate.ts';
@@ -9,7 +9,7 @@ import { rendered, renderedNow } from './rendered.ts';
 import type { Block } from './samples.ts';
 import type { Format } from './syntax.ts';
 
-/** The two headers of the request, as Node gives them (lower-case names, doubles joined). */
+/** The two request headers, as Node gives them (lower-case names, duplicates joined). */
 export interface ExpositionRequest {
   readonly accept?: string | undefined;
   readonly acceptEncoding?: string | undefined;
@@ -18,11 +18,11 @@ export interface ExpositionRequest {
 /** Always for status 200. */
 export interface Exposition {
   readonly headers: Readonly<Record<string, string>>;
-  /** To be written one after the other; shared with other answers, so nobody may change them. */
+  /** To be written in order; shared with other responses, so they must not be changed. */
   readonly body: readonly Buffer[];
   /**
-   * What was thrown by blocks that could not be rendered, each a bug to be logged: those blocks are left out, so
-   * that one of them costs no scrape. Whoever calls `prepare` before publishing a block never meets this.
+   * Errors of blocks that could not be rendered, each an internal error to be logged. Those blocks are left out, so
+   * that they do not fail the scrape. A block on which `prepare` succeeded never fails here.
    */
   readonly failures: readonly unknown[];
 }
@@ -32,16 +32,15 @@ const tails: Readonly<Record<Format, Buffer>> = {
   openmetrics: Buffer.from('# EOF\n'),
 };
 
-/** What the newest scrape asked for: what the next one is expected to. Until then, as Prometheus asks by default. */
+/** The format of the newest scrape, expected of the next one. Before the first: Prometheus' default. */
 let expected: { readonly format: Format; readonly encoding: Encoding } = {
   format: 'openmetrics',
   encoding: 'gzip',
 };
 
 /**
- * Renders all blocks as one exposition, in the format and compression that the request's headers ask for. Holds
- * the event loop for a few milliseconds at a time, whatever the number of series. Rejects only when there is no
- * memory left.
+ * Renders all blocks as one exposition, in the negotiated format and compression. Blocks the event loop for
+ * a few milliseconds at a time, whatever the number of series. Rejects only when memory runs out.
  */
 export async function exposition(
   blocks: readonly Block[],
@@ -57,7 +56,7 @@ export async function exposition(
     try {
       const text = await rendered(block, format);
       texts.push(text);
-      // Compressing one block in another thread goes on while the next is rendered here.
+      // Another thread compresses this block while the next one is rendered here.
       if (encoding === 'gzip') void deflatePart(text.bytes);
     } catch (error) {
       failures.push(error);
@@ -79,8 +78,8 @@ export async function exposition(
 }
 
 /**
- * Renders and compresses a block as the newest scrape asked for it, so that the next one finds its bytes ready.
- * For whoever publishes a block, before publishing it. Rejects for a bug in the block.
+ * Renders and compresses a block in the format of the newest scrape, so that its bytes are ready for the next one.
+ * Call it before publishing a block. Rejects for an invalid block.
  */
 export async function prepare(block: Block): Promise<void> {
   const { format, encoding } = expected;
@@ -88,13 +87,13 @@ export async function prepare(block: Block): Promise<void> {
   if (encoding === 'gzip') await deflatePart(bytes);
 }
 
-/** The exposition as a string, at once: for golden texts and tools. */
+/** The exposition as a string, synchronously: for golden texts and tools. */
 export function expositionText(blocks: readonly Block[], format: Format = 'text'): string {
   const parts = inOrder(blocks.map((block) => renderedNow(block, format)));
   return Buffer.concat([...parts, tails[format]]).toString();
 }
 
-/** Whole blocks, which keep what was made of them; or, when two blocks share a family, one text made anew. */
+/** The blocks' own bytes, whose compressed form is kept; one new text when two blocks share a family. */
 function inOrder(texts: readonly RenderedBlock[]): Buffer[] {
   const names = new Set<string>();
   let families = 0;
@@ -105,7 +104,7 @@ function inOrder(texts: readonly RenderedBlock[]): Buffer[] {
   return names.size === families ? texts.map(({ bytes }) => bytes) : [joinFamilies(texts)];
 }
 
-/** A family's header from the first block that has it, then the samples of all: no name may come back later. */
+/** Each family's header from its first block, then the samples of all: the formats forbid repeating a name. */
 function joinFamilies(texts: readonly RenderedBlock[]): Buffer {
   const byName = new Map<string, Buffer[]>();
   for (const { bytes, families } of texts) {

@@ -1,9 +1,9 @@
 /**
- * gzip whose compressed parts are reusable: one gzip member, stitched from deflate streams that were made
- * independently of each other, and kept for as long as the bytes that they were made of.
+ * gzip whose compressed parts are reusable: one gzip member, joined from independent deflate streams
+ * that are kept as long as their input.
  *
- * Not one member per part, though RFC 1952 allows that and Prometheus reads it: curl stops with an error after
- * the first member, and Chromium shows the first as if it were all (docs/decisions/0002-exposition.md).
+ * One member per part would be valid (RFC 1952) and Prometheus reads it, but curl stops with an error after the
+ * first member, and Chromium shows only the first (docs/decisions/0002-exposition.md).
  */
 import { promisify } from 'node:util';
 import { constants, crc32, deflateRaw, deflateRawSync } from 'node:zlib';
@@ -13,7 +13,7 @@ const deflateRawAsync = promisify(deflateRaw);
 /** RFC 1952, 2.3: magic, deflate, no flags, no time, "fastest", unknown system. */
 const memberHeader = Buffer.from([0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 4, 255]);
 
-/** On 8 MB of this kind of text, a fifth of the time of level 6 for a sixth more bytes. */
+/** On 8 MB of this kind of text, a fifth of the time of level 6, for a sixth more bytes. */
 const level = constants.Z_BEST_SPEED;
 
 const deflated = new WeakMap<Buffer, Promise<Buffer>>();
@@ -26,14 +26,14 @@ export function deflatePart(part: Buffer): Promise<Buffer> {
   let compressed = deflated.get(part);
   if (compressed === undefined) {
     compressed = deflateRawAsync(part, { level, finishFlush: constants.Z_SYNC_FLUSH });
-    // A failure (no memory) is this caller's to see, and the next one's to try again.
+    // A failure (out of memory) reaches this caller; the next one tries again.
     compressed.catch(() => deflated.delete(part));
     deflated.set(part, compressed);
   }
   return compressed;
 }
 
-/** `parts`, then `tail` (short, compressed at once), as one gzip stream in pieces. */
+/** `parts`, then `tail` (short, compressed synchronously), as one gzip stream in pieces. */
 export async function gzipParts(parts: readonly Buffer[], tail: Buffer): Promise<Buffer[]> {
   const compressed = await Promise.all(parts.map(deflatePart));
   let checksum = 0;

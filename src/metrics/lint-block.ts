@@ -1,6 +1,6 @@
 /**
- * What can be wrong with samples although their types are right. For tests of every collector: whatever a source
- * holds, `lintBlock` of what was made of it is empty.
+ * Faults of samples that types cannot catch. For tests of every collector: whatever the source contains, `lintBlock`
+ * of its block is empty.
  */
 import type { Metric } from './metric.ts';
 import type { Block, HistogramSample, Sample } from './samples.ts';
@@ -9,7 +9,7 @@ import type { Block, HistogramSample, Sample } from './samples.ts';
  * Each finding is a sentence that names the series. `owned`: the metrics that the collector declares.
  *
  * Found: undeclared metrics, families and label sets that are there twice, values outside a closed set, a number
- * of labels other than declared, NaN anywhere (what is not known is absent), counters that are negative or
+ * of labels other than declared, NaN anywhere (unknown values are absent), counters that are negative or
  * infinite, ratios outside 0 to 1, times that are 0 or in milliseconds, _info other than 1, broken histograms.
  */
 export function lintBlock(block: Block, owned: readonly Metric[]): string[] {
@@ -65,7 +65,7 @@ const millisecondsFrom = 1e11;
 
 function* valueProblems({ name, type, unit }: Metric, { value }: Sample): Generator<string> {
   if (typeof value !== 'number') return yield `the value is a ${typeof value}, not a number`;
-  if (Number.isNaN(value)) return yield 'NaN; what is not known is absent';
+  if (Number.isNaN(value)) return yield 'NaN; an unknown value is absent';
   if (type === 'counter' && (value < 0 || value === Infinity)) yield `a counter of ${value}`;
   if (unit === 'ratio' && (value < 0 || value > 1)) yield `a ratio of ${value}, outside 0 to 1`;
   if (name.endsWith('_info') && value !== 1) yield `_info of ${value}; it is always 1`;

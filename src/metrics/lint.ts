@@ -1,7 +1,6 @@
 /**
- * What promtool does not check, and what it would find only at run time: our own rules for declared metrics.
- *
- * For tests of every collector, and of the whole catalogue. Each finding is a sentence that names the metric.
+ * Rules for metric declarations that promtool does not check, or only at run time. For tests of every collector and
+ * of the whole catalog. Each result is a sentence that names the metric.
  */
 import type { Metric, Unit } from './metric.ts';
 import { openMetricsFamilyName } from './render.ts';
@@ -21,7 +20,7 @@ const forbiddenLabels = new Set([
   'service',
 ]);
 
-/** prom-client's names and labels, on which public dashboards rest. */
+/** prom-client's names and labels, which public dashboards use. */
 const notOurs = /^(process|nodejs)_/;
 
 const unitSuffixes: readonly Exclude<Unit, 'none'>[] = ['seconds', 'bytes', 'ratio', 'cores'];
@@ -51,13 +50,13 @@ function* nameProblems({ name, type, unit, labelNames }: Metric): Generator<stri
 
   const base = name.replace(/_total$/, '');
   const suffix = unitSuffixes.find((known) => base.endsWith(`_${known}`)) ?? 'none';
-  if (suffix !== unit) yield `the name says unit ${suffix}, the declaration ${unit}`;
+  if (suffix !== unit) yield `the name has unit ${suffix}, the declaration ${unit}`;
   if (otherUnits.test(name)) yield 'only base units: seconds, bytes, ratio, cores';
   if (/_(timestamp|ratio)_/.test(`${base}_`) && !/_(timestamp_seconds|ratio)$/.test(base))
     yield 'a time ends in _timestamp_seconds, a ratio in _ratio';
   if (/_timestamp_seconds$/.test(base) && type !== 'gauge') yield 'a time is a gauge';
   if (base.endsWith('_info') && (type !== 'gauge' || labelNames.length === 0))
-    yield '_info is a gauge of 1 whose labels carry what is said';
+    yield '_info is a gauge of 1 whose labels carry the information';
 }
 
 function* helpProblems({ help, origin }: Metric): Generator<string> {

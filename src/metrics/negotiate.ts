@@ -1,6 +1,6 @@
 /**
- * Which format and which compression a request gets. Never an error: whoever asks for nothing that we have, or
- * for something unreadable, gets Prometheus text 0.0.4, which all can read.
+ * Negotiates format and compression. Never an error: a request for an unknown format or with a malformed header gets
+ * Prometheus text 0.0.4, which every client can read.
  *
  * Source: "Scrape protocol content negotiation" of Prometheus' documentation, and RFC 9110, 12.5.
  */
@@ -8,7 +8,7 @@ import type { Format } from './syntax.ts';
 
 export interface NegotiatedFormat {
   readonly format: Format;
-  /** Exactly as it is sent. Prometheus 3 refuses a scrape whose type it does not know. */
+  /** Exactly as it is sent. Prometheus 3 rejects a scrape of an unknown type. */
   readonly contentType: string;
 }
 
@@ -16,11 +16,11 @@ const text: NegotiatedFormat = { format: 'text', contentType: 'text/plain; versi
 const openMetricsType = 'application/openmetrics-text; version=1.0.0; charset=utf-8';
 
 /**
- * The first of the most wanted among the formats that we have. OpenMetrics only when it is named: a person with
- * curl or a browser asks for anything, and gets what is easier to read.
+ * The available format with the highest quality value. OpenMetrics only when it is named: curl and browsers accept
+ * anything, and get the format that is easier to read.
  */
 export function negotiateFormat(accept: string | undefined): NegotiatedFormat {
-  for (const { value, parameters } of wanted(accept)) {
+  for (const { value, parameters } of acceptable(accept)) {
     const version = parameters.get('version');
     if (value === 'application/openmetrics-text' && (version === undefined || version === '1.0.0'))
       return openMetrics(parameters.get('escaping'));
@@ -31,18 +31,18 @@ export function negotiateFormat(accept: string | undefined): NegotiatedFormat {
 }
 
 /**
- * Who asks by a scheme for escaping names is told by which they were written. All our names are [a-z0-9_], which
- * these three leave alone; `dots` would double the underscores, and is answered by `underscores`.
+ * A client that names an escaping scheme gets the one that was used. All our names are [a-z0-9_], which these three
+ * schemes leave unchanged; `dots` would double the underscores, so `underscores` is returned for it.
  */
-function openMetrics(asked: string | undefined): NegotiatedFormat {
-  if (asked === undefined) return { format: 'openmetrics', contentType: openMetricsType };
-  const untouched = asked === 'allow-utf-8' || asked === 'values' ? asked : 'underscores';
+function openMetrics(scheme: string | undefined): NegotiatedFormat {
+  if (scheme === undefined) return { format: 'openmetrics', contentType: openMetricsType };
+  const untouched = scheme === 'allow-utf-8' || scheme === 'values' ? scheme : 'underscores';
   return { format: 'openmetrics', contentType: `${openMetricsType}; escaping=${untouched}` };
 }
 
 export type Encoding = 'gzip' | 'identity';
 
-/** gzip when it is welcome, by name or by `*`, and identity is not asked for more strongly. */
+/** gzip when it is accepted, by name or by `*`, unless identity has a higher quality value. */
 export function negotiateEncoding(acceptEncoding: string | undefined): Encoding {
   const choices = new Map(choicesOf(acceptEncoding).map(({ value, quality }) => [value, quality]));
   const gzip = choices.get('gzip') ?? choices.get('*') ?? 0;
@@ -55,13 +55,13 @@ interface Choice {
   readonly quality: number;
 }
 
-/** Most wanted first, equals in their order; without what is refused. */
-const wanted = (header: string | undefined): Choice[] =>
+/** Highest quality first, equal ones in their order; without rejected ones. */
+const acceptable = (header: string | undefined): Choice[] =>
   choicesOf(header)
     .filter(({ quality }) => quality > 0)
     .sort((a, b) => b.quality - a.quality);
 
-/** The elements of the header. What cannot be read is refused. */
+/** The elements of the header. Malformed quality values count as 0. */
 function choicesOf(header: string | undefined): Choice[] {
   return (header ?? '')
     .toLowerCase()

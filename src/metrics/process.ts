@@ -1,22 +1,23 @@
 /**
- * The exporter's own process: process_* and nodejs_* as prom-client reads them, under the names on which public
- * dashboards rest, told as samples like all others.
+ * The exporter's own process: process_* and nodejs_* as prom-client reads them, under the names that public
+ * dashboards use, as samples like all others.
  *
- * Left out: nodejs_active_*_total, which are gauges by the name of counters, and nodejs_active_handles and
- * _requests, which Node has deprecated in favour of nodejs_active_resources.
+ * Omitted: nodejs_active_*_total, which are gauges with names of counters, and nodejs_active_handles and _requests,
+ * which Node has deprecated in favor of nodejs_active_resources.
  */
 import { collectDefaultMetrics, Registry } from 'prom-client';
 import { anyValue, counter, gauge, histogram, type Metric } from './metric.ts';
 import type { Block, Family, HistogramSample, Sample } from './samples.ts';
 
 const lagWindow =
-  'Measured by a 10 ms timer, so an idle loop reads about 0.01. Covers the time since the last scrape by anyone; ' +
-  'absent when nothing was measured since.';
+  'Measured by a 10 ms timer, so an idle loop shows about 0.01. Covers the time since the previous scrape of any ' +
+  'client; absent when nothing was measured since.';
 
 const lag = (statistic: string, meaning: string) =>
   gauge(`nodejs_eventloop_lag_${statistic}_seconds`, {
     unit: 'seconds',
-    help: `${meaning} delay of the event loop. ${lagWindow}`,
+    help: `${meaning} delay of the event loop since the previous scrape.`,
+    details: lagWindow,
     origin: `perf_hooks.monitorEventLoopDelay, ${statistic}`,
   });
 
@@ -47,30 +48,34 @@ const neverZero: readonly Metric[] = [
   }),
   gauge('process_virtual_memory_bytes', {
     unit: 'bytes',
-    help: 'Virtual memory of the exporter. Linux only.',
+    help: 'Virtual memory of the exporter.',
+    details: 'Linux only.',
     origin: '/proc/self/status, VmSize',
   }),
   gauge('process_heap_bytes', {
     unit: 'bytes',
-    help: 'Data segment of the exporter, all of its private writable mappings. Linux only.',
+    help: 'Data segment of the exporter: all of its private writable mappings.',
+    details: 'Linux only.',
     origin: '/proc/self/status, VmData',
   }),
   gauge('process_open_fds', {
-    help: 'Open file descriptors of the exporter. Linux only.',
+    help: 'Open file descriptors of the exporter.',
+    details: 'Linux only.',
     origin: '/proc/self/fd',
   }),
   gauge('process_max_fds', {
-    help: 'Limit of open file descriptors of the exporter. Linux only.',
+    help: 'Limit of open file descriptors of the exporter.',
+    details: 'Linux only.',
     origin: '/proc/self/limits, Max open files',
   }),
   gauge('nodejs_eventloop_lag_seconds', {
     unit: 'seconds',
-    help: 'How long one immediate waited for its turn of the event loop, at the scrape before this one.',
+    help: 'Delay of one setImmediate callback, measured at the previous scrape.',
     origin: 'setImmediate',
   }),
 ];
 
-/** All metrics of this file, for the catalogue. */
+/** All metrics of this file, for the catalog. */
 export const processMetrics: readonly Metric[] = [
   counter('process_cpu_user_seconds_total', {
     unit: 'seconds',
@@ -89,7 +94,7 @@ export const processMetrics: readonly Metric[] = [
   }),
   gauge('process_start_time_seconds', {
     unit: 'seconds',
-    help: 'When the exporter started, seconds since 1970.',
+    help: 'Unix time at which the exporter started.',
     origin: 'process.uptime',
   }),
   ...neverZero,
@@ -106,12 +111,12 @@ export const processMetrics: readonly Metric[] = [
   }),
   gauge('nodejs_heap_size_used_bytes', {
     unit: 'bytes',
-    help: "Used part of V8's heap, garbage included.",
+    help: "Used part of V8's heap, including garbage.",
     origin: 'process.memoryUsage, heapUsed',
   }),
   gauge('nodejs_external_memory_bytes', {
     unit: 'bytes',
-    help: "Memory outside V8's heap that its objects hold, buffers above all.",
+    help: "Memory outside V8's heap that its objects own, mainly buffers.",
     origin: 'process.memoryUsage, external',
   }),
   heapSpace('total', 'space_size'),
@@ -119,13 +124,14 @@ export const processMetrics: readonly Metric[] = [
   heapSpace('available', 'space_available_size'),
   gauge('nodejs_version_info', {
     labels: { version: anyValue, major: anyValue, minor: anyValue, patch: anyValue },
-    help: 'Version of Node.js that runs the exporter, always 1.',
+    help: 'Version of Node.js that runs the exporter; always 1.',
     origin: 'process.version',
   }),
   histogram('nodejs_gc_duration_seconds', {
     unit: 'seconds',
     labels: { kind: ['major', 'minor', 'incremental', 'weakcb'] },
-    help: 'Pauses for garbage collection. Of pauses that Node reports together only the first is counted.',
+    help: 'Pauses for garbage collection.',
+    details: 'Of pauses that Node reports together only the first is counted.',
     origin: 'perf_hooks.PerformanceObserver, gc',
   }),
 ];
@@ -134,8 +140,8 @@ type Reading = Awaited<ReturnType<Registry['getMetricsAsJSON']>>[number];
 type Value = Reading['values'][number] & { readonly metricName?: string };
 
 /**
- * Starts to measure this process (event loop, garbage collection) and returns how to read it. Call it once: what
- * it starts runs for as long as the process. A reading of the event loop starts the next one's window.
+ * Starts measuring this process (event loop, garbage collection) and returns how to read it. Call it once: the
+ * measurement runs as long as the process. A read of the event loop's delay starts the next window.
  */
 export function createProcessMetrics(): () => Promise<Block> {
   const register = new Registry();

@@ -1,8 +1,8 @@
 /**
  * Samples: what a collector's pure mapping makes of a snapshot, and what the exposition renders.
  *
- * A sample keeps its label values as a list in the metric's own order: half the memory of objects, and the
- * renderer never looks a label up.
+ * A sample keeps its label values as a list in the metric's own order: half the memory of objects, and no lookups in
+ * the renderer.
  */
 import type { LabelsOf, Metric } from './metric.ts';
 
@@ -34,8 +34,8 @@ export interface HistogramFamily {
 export type Family = ScalarFamily | HistogramFamily;
 
 /**
- * What one collector says at one moment. Its identity is its version: a block is never changed after it was
- * made, so the renderer keeps the text of each block for as long as the block lives.
+ * The samples of one collector at one moment. Blocks are immutable, so their identity is their version, and the
+ * renderer keeps the text of each block as long as the block.
  */
 export interface Block {
   readonly families: readonly Family[];
@@ -47,7 +47,7 @@ type ScalarMetric = Metric & { readonly type: 'gauge' | 'counter' };
 
 /** Collects the samples of one metric: `const up = samplesOf(metric); up.set({ storage }, 1)`. */
 export interface Samples<M extends Metric> {
-  /** Adds a series. The caller sets each label set once; a test with strict checks finds doubles. */
+  /** Adds a series. The caller sets each label set once; lintBlock finds duplicates in tests. */
   set(labels: LabelsOf<M>, value: number): this;
   family(): ScalarFamily;
 }

@@ -1,5 +1,5 @@
 /**
- * How one value looks in the two text formats: escaping and floats.
+ * One value in the two text formats: escaping and floats.
  *
  * Sources: "Exposition formats" of Prometheus' documentation (text 0.0.4) and the ABNF of OpenMetrics 1.0.0.
  */
@@ -23,8 +23,8 @@ export const escapeHelp = (help: string, format: Format): string =>
 const escaped = (character: string): string => (character === '\n' ? '\\n' : `\\${character}`);
 
 /**
- * A sample's value. What is no number at all, which only a bug can bring here, is NaN: one word that a parser
- * does not know would cost Prometheus the whole scrape, of all collectors.
+ * A sample's value. A value that is not a number, which only a programming error can cause, becomes NaN: one word
+ * that the parser does not know would fail the whole scrape.
  */
 export function formatValue(value: number): string {
   if (Number.isFinite(value)) return String(value);
@@ -33,8 +33,8 @@ export function formatValue(value: number): string {
 }
 
 /**
- * The value of `le`, character by character as Go writes it, because as a label it is compared as text: the
- * shortest digits, exponents below -4 and from 6 on, of two digits at least. OpenMetrics ("Canonical Numbers")
+ * The value of `le` exactly as Go formats it, because a label is compared as text: the shortest digits, exponents
+ * below -4 and from 6 on, with at least two digits. OpenMetrics ("Canonical Numbers")
  * marks whole numbers as floats: `1.0`.
  */
 export function formatBound(bound: number, format: Format): string {

@@ -4,7 +4,7 @@
  * run counts as timed out, even if the collector never returns.
  */
 import type { Clock } from '../lib/clock.ts';
-import { durationText } from '../lib/duration-text.ts';
+import { durationText } from '../lib/format.ts';
 import { describeThrown, stackOf } from '../lib/thrown.ts';
 import type { Collector, Run } from './collector.ts';
 import { failed, type Outcome } from './outcome.ts';

@@ -166,7 +166,7 @@ web:
   listen-address:  # default
     - :9656
   config:
-    # file: not set (none: plain HTTP, open to whoever reaches the address)
+    # file: not set (none: plain HTTP without authentication)
   telemetry-path: /metrics  # default
   max-requests: 5  # GITALY_EXPORTER_WEB_MAX_REQUESTS
   enable-reload: false  # default

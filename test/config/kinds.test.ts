@@ -2,7 +2,7 @@ import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import type { Kind, Raw } from '../../src/config/kinds/kind.ts';
 import { listenAddress, listOf, virtualStorages } from '../../src/config/kinds/lists.ts';
-import { bytes, duration, formatDuration, parseDuration, ratio } from '../../src/config/kinds/quantities.ts';
+import { bytes, duration, parseDuration, printDuration, ratio } from '../../src/config/kinds/quantities.ts';
 import { filePath, float, integer, oneOf, secret, text, toggle } from '../../src/config/kinds/scalars.ts';
 import { type Origin, problemText } from '../../src/config/problem.ts';
 import { Secret } from '../../src/lib/secret.ts';
@@ -32,13 +32,13 @@ describe('a duration is written as Prometheus writes it', () => {
   });
 
   test.each([
-    ['15', '--x: found "15", expected a duration such as 30s or 1h30m: write 15s if seconds were meant'],
+    ['15', '--x: found "15", expected a duration such as 30s or 1h30m: write 15s for seconds'],
     ['1.5h', '--x: found "1.5h", expected a duration such as 30s or 1h30m'],
     ['30m1h', '--x: found "30m1h", expected a duration such as 30s or 1h30m'],
     ['-5s', '--x: found "-5s", expected a duration such as 30s or 1h30m'],
     ['5 s', '--x: found "5 s", expected a duration such as 30s or 1h30m'],
     ['99999999999999y', '--x: found "99999999999999y", expected a duration such as 30s or 1h30m'],
-    ['', '--x: has no value, expected a duration such as 30s or 1h30m; give one or leave it out'],
+    ['', '--x: has no value, expected a duration such as 30s or 1h30m; set one or leave it out'],
   ])('%j is refused', (written, message) => {
     expect(read(duration(), written)).toBe(message);
   });
@@ -55,7 +55,7 @@ describe('a duration is written as Prometheus writes it', () => {
   test('what is printed reads as the same duration', () => {
     fc.assert(
       fc.property(fc.nat(2 ** 40), (milliseconds) => {
-        expect(parseDuration(formatDuration(milliseconds))).toBe(milliseconds);
+        expect(parseDuration(printDuration(milliseconds))).toBe(milliseconds);
       }),
     );
   });
@@ -74,14 +74,14 @@ describe('a share is written as per cent or as a number', () => {
   });
 
   test.each([
-    ['0', '--x: found "0", expected a share over 0 and at most 1, such as 1% or 0.01'],
+    ['0', '--x: found "0", expected a ratio over 0 and at most 1, such as 1% or 0.01'],
     [
       '5',
-      '--x: found "5", expected a share over 0 and at most 1, such as 1% or 0.01: write 5% if per cent were meant',
+      '--x: found "5", expected a ratio over 0 and at most 1, such as 1% or 0.01: write 5% if percent was meant',
     ],
-    ['101%', '--x: found "101%", expected a share over 0 and at most 1, such as 1% or 0.01'],
-    ['-1%', '--x: found "-1%", expected a share over 0 and at most 1, such as 1% or 0.01'],
-    ['one', '--x: found "one", expected a share over 0 and at most 1, such as 1% or 0.01'],
+    ['101%', '--x: found "101%", expected a ratio over 0 and at most 1, such as 1% or 0.01'],
+    ['-1%', '--x: found "-1%", expected a ratio over 0 and at most 1, such as 1% or 0.01'],
+    ['one', '--x: found "one", expected a ratio over 0 and at most 1, such as 1% or 0.01'],
   ])('%s is refused', (written, message) => {
     expect(read(ratio(), written)).toBe(message);
   });
@@ -147,7 +147,7 @@ describe('the plain kinds', () => {
     ],
     ['choice', oneOf(['debug', 'info']), 'loud', '--x: found "loud", expected one of debug, info'],
     ['text', text('<user>'), 'a b', 'a b'],
-    ['text', text('<user>'), '  ', '--x: has no value, expected a user; give one or leave it out'],
+    ['text', text('<user>'), '  ', '--x: has no value, expected a user; set one or leave it out'],
     ['path', filePath(), 'a/b', 'a/b'],
   ])('%s', (_name, kind, written, expected) => {
     expect(read(kind, written)).toEqual(expected);
@@ -193,8 +193,8 @@ describe('addresses to listen on', () => {
     ['9656', `--x: found "9656", ${expected}: write :9656`],
     ['::1:9656', `--x: found "::1:9656", ${expected}`],
     [':70000', `--x: found ":70000", ${expected}: a port is at most 65535`],
-    ['[localhost]:1', `--x: found "[localhost]:1", ${expected}: only an IPv6 address stands in brackets`],
-    ['1.2.3:9656', `--x: found "1.2.3:9656", ${expected}: 1.2.3 is no IPv4 address`],
+    ['[localhost]:1', `--x: found "[localhost]:1", ${expected}: brackets are for IPv6 addresses only`],
+    ['1.2.3:9656', `--x: found "1.2.3:9656", ${expected}: 1.2.3 is not an IPv4 address`],
     ['http://localhost:9656', `--x: found "http://localhost:9656", ${expected}`],
     ['localhost', `--x: found "localhost", ${expected}`],
   ])('%s is refused', (written, message) => {
@@ -245,8 +245,8 @@ describe('storages of virtual storages', () => {
     ['default=', `--x: ${expected}`],
     ['=a', `--x: ${expected}`],
     ['default=a,,b', `--x: ${expected}`],
-    ['default=a,a', '--x: names the storage a of default twice; give it once'],
-    ['default=a;default=b', '--x: names the virtual storage default twice; give its storages once'],
+    ['default=a,a', '--x: lists the storage a of default twice; list it once'],
+    ['default=a;default=b', '--x: lists the virtual storage default twice; list it once'],
   ])('%s is refused', (written, message) => {
     expect(read(virtualStorages(), written)).toBe(message);
   });

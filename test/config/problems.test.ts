@@ -32,7 +32,7 @@ describe('wrong flags', () => {
     ],
     [
       ['--log.level='],
-      ['--log.level: has no value, expected one of debug, info, warn, error; give one or leave it out'],
+      ['--log.level: has no value, expected one of debug, info, warn, error; set one or leave it out'],
     ],
     [
       ['--log.level=info', '--log.level=warn'],
@@ -57,12 +57,12 @@ describe('wrong variables', () => {
     [
       'GITALY_EXPORTER_LOG_LEVEL',
       '',
-      'GITALY_EXPORTER_LOG_LEVEL: has no value, expected one of debug, info, warn, error; give one or leave it out',
+      'GITALY_EXPORTER_LOG_LEVEL: has no value, expected one of debug, info, warn, error; set one or leave it out',
     ],
     [
       'GITALY_EXPORTER_PRAEFECT_DATABASE_URL',
       '',
-      'GITALY_EXPORTER_PRAEFECT_DATABASE_URL: has no value, expected postgres://user@host:5432/praefect_production?sslmode=verify-full, or libpq keywords such as "host=db user=exporter"; give one or leave it out',
+      'GITALY_EXPORTER_PRAEFECT_DATABASE_URL: has no value, expected postgres://user@host:5432/praefect_production?sslmode=verify-full, or libpq keywords such as "host=db user=exporter"; set one or leave it out',
     ],
     [
       'GITALY_EXPORTER_WEB_ENABLE_RELOAD',
@@ -89,8 +89,8 @@ describe('wrong lines of the file', () => {
       'praefect:\n  database.url: x',
       '/etc/exporter.yml:2: praefect.database.url: there is no such setting. Nest it: each dot is one more level.',
     ],
-    ['log:\n  level: info\n\n  level: warn', '/etc/exporter.yml:4: log.level: is there twice; keep one'],
-    ['log: {}\nweb: {}\nlog: {}', '/etc/exporter.yml:3: log: is there twice; keep one'],
+    ['log:\n  level: info\n\n  level: warn', '/etc/exporter.yml:4: log.level: is given twice; keep one'],
+    ['log: {}\nweb: {}\nlog: {}', '/etc/exporter.yml:3: log: is given twice; keep one'],
     [
       'log: info',
       '/etc/exporter.yml:1: log: found a single value, expected settings of the form "name: value"',
@@ -110,15 +110,15 @@ describe('wrong lines of the file', () => {
     ],
     [
       'log:\n  level:',
-      '/etc/exporter.yml:2: log.level: has no value, expected one of debug, info, warn, error; give one or leave it out',
+      '/etc/exporter.yml:2: log.level: has no value, expected one of debug, info, warn, error; set one or leave it out',
     ],
     [
       'log:\n  level: ~',
-      '/etc/exporter.yml:2: log.level: has no value, expected one of debug, info, warn, error; give one or leave it out',
+      '/etc/exporter.yml:2: log.level: has no value, expected one of debug, info, warn, error; set one or leave it out',
     ],
     [
       'log:\n  level: *a',
-      '/etc/exporter.yml:2: log.level: aliases (*name) are not supported; write the value out',
+      '/etc/exporter.yml:2: log.level: aliases (*name) are not supported; repeat the value',
     ],
     ['log: *a', '/etc/exporter.yml:1: log: found an alias, expected settings of the form "name: value"'],
     ['? [a]\n: b', '/etc/exporter.yml:1: the file: a key must be the name of a setting'],
@@ -129,12 +129,12 @@ describe('wrong lines of the file', () => {
     ['log:\n\tlevel: info', '/etc/exporter.yml:2: is not valid YAML: a tab cannot indent; use spaces'],
     [
       'log: {level: info',
-      '/etc/exporter.yml:1: is not valid YAML: wrong indentation, or a bracket that is not closed',
+      '/etc/exporter.yml:1: is not valid YAML: wrong indentation, or an unclosed bracket',
     ],
     ['log: "info', '/etc/exporter.yml:1: is not valid YAML: a quote, bracket, comma or colon is missing'],
     ['log: @x', '/etc/exporter.yml:1: is not valid YAML: a value that begins with @, ` or % needs quotes'],
-    ['log: !!python/object x', '/etc/exporter.yml:1: has a tag (!...); settings have none'],
-    ['log: {}\n---\nweb: {}', '/etc/exporter.yml:2: is a second document (---); settings are one'],
+    ['log: !!python/object x', '/etc/exporter.yml:1: has a tag (!...), which is not supported'],
+    ['log: {}\n---\nweb: {}', '/etc/exporter.yml:2: is a second document (---), expected one'],
     [
       'web:\n  listen-address:\n    - :1\n    - 2\n',
       '/etc/exporter.yml:4: web.listen-address: found "2", expected an address such as :9656, 127.0.0.1:9656 or [::1]:9656: write :2',
@@ -157,7 +157,7 @@ describe('wrong lines of the file', () => {
     ],
     [
       'praefect: {database: {max-time-ratio: 0}}',
-      '/etc/exporter.yml:1: praefect.database.max-time-ratio: found "0", expected a share over 0 and at most 1, such as 1% or 0.01',
+      '/etc/exporter.yml:1: praefect.database.max-time-ratio: found "0", expected a ratio over 0 and at most 1, such as 1% or 0.01',
     ],
     [
       'praefect: {stuck-threshold: 10s}',
@@ -175,16 +175,16 @@ describe('wrong lines of the file', () => {
 
   test('a huge file is refused unread', async () => {
     expect(await inFile(`#${'x'.repeat(1024 * 1024)}`)).toEqual([
-      '/etc/exporter.yml: is longer than 1 MiB; settings are not',
+      '/etc/exporter.yml: is larger than 1 MiB, expected a configuration file',
     ]);
   });
 
   test.each([
     [{}, `--config.file: the configuration file ${file} does not exist`],
-    [{ [file]: { folder: true } }, `--config.file: the configuration file ${file} is a folder, not a file`],
+    [{ [file]: { folder: true } }, `--config.file: the configuration file ${file} is a directory, not a file`],
     [
       { [file]: { code: 'EACCES' } },
-      `--config.file: the configuration file ${file} may not be read by this user`,
+      `--config.file: the configuration file ${file} is not readable by this user`,
     ],
     [{ [file]: { code: 'EIO' } }, `--config.file: the configuration file ${file} cannot be read (EIO)`],
   ] as [MemoryFiles, string][])('a file that cannot be read: %j', async (files, expected) => {

@@ -17,14 +17,14 @@ test('a section for each collector, a row for each metric', () => {
 
 From the replication queue.
 
-| Metric | Type | Unit | Labels | Meaning | Origin |
+| Metric | Type | Unit | Labels | Description | Origin |
 | --- | --- | --- | --- | --- | --- |
 | \`praefect_db_replication_jobs\` | gauge |  | \`virtual_storage\`<br>\`state\`: \`ready\`, \`in_progress\`, \`failed\` | Jobs in the replication queue. | replication_queue.state |
 | \`gitaly_exporter_database_time_seconds_total\` | counter | seconds |  | Wall time of all queries. | the exporter |
 
 ## Clock
 
-| Metric | Type | Unit | Labels | Meaning | Origin |
+| Metric | Type | Unit | Labels | Description | Origin |
 | --- | --- | --- | --- | --- | --- |
 | \`praefect_db_clock_skew_seconds\` | gauge | seconds |  | Never present. | now() |
 `);

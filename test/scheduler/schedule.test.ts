@@ -1,6 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { durationText } from '../../src/lib/duration-text.ts';
 import { nextOnGrid } from '../../src/scheduler/schedule.ts';
 
 describe('the next slot of a grid', () => {
@@ -31,16 +30,4 @@ describe('the next slot of a grid', () => {
       }),
     );
   });
-});
-
-test.each([
-  [0, '0 s'],
-  [312, '0.31 s'],
-  [9990, '10 s'],
-  [42_400, '42 s'],
-  [119_000, '119 s'],
-  [1_020_000, '17 min'],
-  [12_600_000, '3.5 h'],
-])('%d ms reads as %s', (ms, text) => {
-  expect(durationText(ms)).toBe(text);
 });

@@ -3,7 +3,7 @@
 import { type AlertSettings, defaultAlertSettings } from '../../../alerts/settings.ts';
 import { Refusal, scalar } from '../../config/kinds/kind.ts';
 import { listOf } from '../../config/kinds/lists.ts';
-import { formatDuration, parseDuration } from '../../config/kinds/quantities.ts';
+import { parseDuration, printDuration } from '../../config/kinds/quantities.ts';
 import { text, toggle } from '../../config/kinds/scalars.ts';
 import { optional, type Section, setting, type ValuesOf } from '../../config/setting.ts';
 import { closest } from '../../config/suggest.ts';
@@ -47,7 +47,7 @@ const override = () =>
       }
     },
     print: ({ name, value }) =>
-      `${name}=${defaultThresholds[name].unit === 'seconds' ? formatDuration(value * 1000) : value}`,
+      `${name}=${defaultThresholds[name].unit === 'seconds' ? printDuration(value * 1000) : value}`,
   });
 
 const address = (found: string): Refusal | undefined =>

@@ -1,10 +1,10 @@
-/** What a kind of setting is (text, duration, list): how it is read from text, said to people, and written back. */
+/** A kind of setting (text, duration, list): how it is parsed, described and printed. */
 import type { Checked, Origin, Problem } from '../problem.ts';
 import { bad, good, originText, quoted } from '../problem.ts';
 
 /**
- * A value as a source gave it, before anyone knows what it means. Flags and variables give text (a repeated flag
- * gives items), YAML gives all three forms.
+ * An unparsed value of a source. Flags and variables give text (a repeated flag gives items), YAML gives all three
+ * forms.
  */
 export type Raw =
   | { readonly form: 'text'; readonly text: string; readonly origin: Origin }
@@ -16,7 +16,7 @@ export interface RawEntry {
   readonly value: Raw;
 }
 
-/** What YAML can hold; how `config check` writes a value. */
+/** A value as YAML can hold it and `config check` prints it. */
 export type Printable =
   | string
   | number
@@ -27,22 +27,22 @@ export type Printable =
 export interface Kind<T> {
   /** For the documentation's table: `duration`, `list of addresses`. */
   readonly name: string;
-  /** What stands after the flag in the help: `<duration>`; empty for a switch. */
+  /** Shown after the flag in the help: `<duration>`; empty for a switch. */
   readonly placeholder: string;
   /** Follows "expected": `a duration such as 30s or 1h30m`. */
   readonly expected: string;
-  /** `switch`: the flag takes no value and has a `--no-` twin. `many`: the flag may be repeated. */
+  /** `switch`: the flag takes no value and has a `--no-` form. `many`: the flag is repeatable. */
   readonly flag: 'value' | 'switch' | 'many';
   /** Values are never shown. */
   readonly secret: boolean;
   /** All values, where the set is closed: for shell completion. */
   readonly choices?: readonly string[];
-  /** All that is wrong at once; `name` is what the setting is called where the value stands. */
+  /** Reports every problem together; `name` is the setting's name in the file. */
   read(raw: Raw, name: string): Checked<T>;
   print(value: T): Printable;
 }
 
-/** What a parser says of text that is not of its kind: optionally why, or what to write instead. */
+/** A parser's result for invalid text, with an optional hint: why, or what to write instead. */
 export class Refusal {
   readonly hint: string | undefined;
   constructor(hint?: string) {
@@ -61,7 +61,7 @@ export interface ScalarDefinition<T> {
   print(value: T): Printable;
 }
 
-/** A kind whose value is one text. */
+/** A kind whose value is a single text. */
 export function scalar<T>(definition: ScalarDefinition<T>): Kind<T> {
   const secret = definition.secret ?? false;
   const { name: kindName, placeholder, expected, flag = 'value', choices = [], print } = definition;
@@ -80,7 +80,7 @@ export function scalar<T>(definition: ScalarDefinition<T>): Kind<T> {
       }
       if (raw.text.trim() === '') {
         return bad(
-          problemOf(raw.origin, name, `has no value, expected ${expected}; give one or leave it out`),
+          problemOf(raw.origin, name, `has no value, expected ${expected}; set one or leave it out`),
         );
       }
       const value = definition.parse(raw.text, raw.origin);
@@ -92,7 +92,7 @@ export function scalar<T>(definition: ScalarDefinition<T>): Kind<T> {
   });
 }
 
-/** A flag or a variable names its setting already; a line of a file does not. */
+/** A flag or a variable already names its setting; a line of a file does not. */
 export function problemOf(origin: Origin, name: string, message: string): Problem {
   return {
     where: originText(origin),

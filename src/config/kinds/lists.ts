@@ -1,10 +1,10 @@
-/** Kinds of several values: lists, addresses to listen on, and which storages a virtual storage has. */
+/** Kinds of several values: lists, listen addresses, and the storages of a virtual storage. */
 import { isIP } from 'node:net';
 import type { Checked, Problem } from '../problem.ts';
 import { bad, good } from '../problem.ts';
 import { type Kind, problemOf, type Raw, type RawEntry, Refusal, scalar } from './kind.ts';
 
-/** A list of one kind: the flag repeated, text with commas, or a YAML list. It has one item at least. */
+/** A list of one kind: a repeated flag, text with commas, or a YAML list. At least one item. */
 export function listOf<T>(item: Kind<T>, name: string): Kind<readonly T[]> {
   const expected = `${item.expected}, or several`;
   return Object.freeze<Kind<readonly T[]>>({
@@ -26,7 +26,7 @@ export function listOf<T>(item: Kind<T>, name: string): Kind<readonly T[]> {
   });
 }
 
-/** `:9656`, `127.0.0.1:9656`, `[::1]:9656`, `localhost:0`; it stays text, which the server takes apart. */
+/** `:9656`, `127.0.0.1:9656`, `[::1]:9656`, `localhost:0`; it stays text, which the server parses. */
 export const listenAddress = (): Kind<string> =>
   scalar({
     name: 'address',
@@ -38,15 +38,14 @@ export const listenAddress = (): Kind<string> =>
       if (port === undefined)
         return /^\d{1,5}$/.test(address) ? new Refusal(`write :${address}`) : new Refusal();
       if (Number(port) > 65_535) return new Refusal('a port is at most 65535');
-      if (ipv6 !== undefined && isIP(ipv6) !== 6)
-        return new Refusal('only an IPv6 address stands in brackets');
-      if (/^[\d.]+$/.test(name) && isIP(name) !== 4) return new Refusal(`${name} is no IPv4 address`);
+      if (ipv6 !== undefined && isIP(ipv6) !== 6) return new Refusal('brackets are for IPv6 addresses only');
+      if (/^[\d.]+$/.test(name) && isIP(name) !== 4) return new Refusal(`${name} is not an IPv4 address`);
       return address;
     },
     print: (value) => value,
   });
 
-/** A virtual storage and the storages that Praefect is configured to keep its repositories on. */
+/** A virtual storage and its configured storages. */
 export interface ConfiguredStorages {
   readonly name: string;
   readonly storages: readonly string[];
@@ -56,7 +55,7 @@ const expectedStorages = 'a virtual storage and its storages, such as default=gi
 
 /**
  * The storages of each virtual storage: `name=storage,storage`, one flag each; several in one text are
- * parted by semicolons; in YAML a map of lists.
+ * separated by semicolons; in YAML a map of lists.
  */
 export const virtualStorages = (): Kind<readonly ConfiguredStorages[]> =>
   Object.freeze<Kind<readonly ConfiguredStorages[]>>({
@@ -75,13 +74,7 @@ export const virtualStorages = (): Kind<readonly ConfiguredStorages[]> =>
       const double = names.find((name, index) => names.indexOf(name) !== index);
       return double === undefined
         ? read
-        : bad(
-            problemOf(
-              raw.origin,
-              settingName,
-              `names the virtual storage ${double} twice; give its storages once`,
-            ),
-          );
+        : bad(problemOf(raw.origin, settingName, `lists the virtual storage ${double} twice; list it once`));
     },
   });
 
@@ -111,10 +104,10 @@ function readStorages(entry: RawEntry | Raw, settingName: string): Checked<Confi
   const double = names.find((storage, index) => names.indexOf(storage) !== index);
   return double === undefined
     ? good(Object.freeze({ name, storages: Object.freeze(names) }))
-    : bad(problemOf(value.origin, settingName, `names the storage ${double} of ${name} twice; give it once`));
+    : bad(problemOf(value.origin, settingName, `lists the storage ${double} of ${name} twice; list it once`));
 }
 
-/** Text parted at commas; repeated flags, each parted likewise; the items of a list in the file as they are. */
+/** Text split at commas; repeated flags, each split likewise; the items of a list in the file as they are. */
 function splitItems(raw: Raw): readonly Raw[] {
   switch (raw.form) {
     case 'text':

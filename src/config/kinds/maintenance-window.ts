@@ -2,7 +2,7 @@
 import { Cron } from 'croner';
 import { bad, type Checked, good, quoted } from '../problem.ts';
 import { type Kind, problemOf, type Raw } from './kind.ts';
-import { formatDuration, type Milliseconds, parseDuration } from './quantities.ts';
+import { type Milliseconds, parseDuration, printDuration } from './quantities.ts';
 
 export type ConfiguredWindow =
   | {
@@ -71,7 +71,7 @@ export const maintenanceWindows = (): Kind<readonly ConfiguredWindow[]> =>
 const windowText = (window: ConfiguredWindow): string =>
   window.kind === 'once'
     ? `${new Date(window.start).toISOString()}/${new Date(window.end).toISOString()}`
-    : `${window.cron} for ${formatDuration(window.duration)} in ${window.zone}`;
+    : `${window.cron} for ${printDuration(window.duration)} in ${window.zone}`;
 
 interface Named {
   readonly place: Raw;
@@ -131,7 +131,7 @@ function onceWindow(name: string, startText: string, endText: string): Configure
   return Object.freeze({ kind: 'once', name, start, end });
 }
 
-const tooLong = `it is longer than ${formatDuration(maxDuration)}, the maximum`;
+const tooLong = `it is longer than ${printDuration(maxDuration)}, the maximum`;
 
 function recurringWindow(
   name: string,

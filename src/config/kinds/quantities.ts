@@ -1,4 +1,4 @@
-/** Quantities with a unit: durations as Prometheus writes them, bytes, and shares of a whole. */
+/** Quantities with a unit: durations in Prometheus' syntax, bytes, and ratios. */
 import { type Kind, Refusal, scalar } from './kind.ts';
 import { type Bounds, boundsText, within } from './scalars.ts';
 
@@ -28,7 +28,7 @@ export function parseDuration(text: string): Milliseconds | undefined {
 }
 
 /** Milliseconds to the shortest text that Prometheus reads: 5400000 to `1h30m`. Years and weeks are days. */
-export function formatDuration(duration: Milliseconds): string {
+export function printDuration(duration: Milliseconds): string {
   let rest = Math.round(duration);
   let text = '';
   for (const [unit, factor] of timeUnits.slice(2)) {
@@ -43,15 +43,15 @@ export const duration = (bounds: Bounds = {}): Kind<Milliseconds> =>
   scalar({
     name: 'duration',
     placeholder: '<duration>',
-    expected: `a duration such as 30s or 1h30m${boundsText(bounds, formatDuration)}`,
+    expected: `a duration such as 30s or 1h30m${boundsText(bounds, printDuration)}`,
     parse(found) {
       const value = parseDuration(found.trim());
       if (value !== undefined && within(value, bounds)) return value;
       return /^\d+$/.test(found.trim()) && value === undefined
-        ? new Refusal(`write ${found.trim()}s if seconds were meant`)
+        ? new Refusal(`write ${found.trim()}s for seconds`)
         : new Refusal();
     },
-    print: formatDuration,
+    print: printDuration,
   });
 
 const byteUnits = new Map([
@@ -71,7 +71,7 @@ export const bytes = (bounds: Bounds = {}): Kind<number> =>
   scalar({
     name: 'bytes',
     placeholder: '<bytes>',
-    expected: `a number of bytes such as 512MiB or 2GB${boundsText(bounds, formatBytes)}`,
+    expected: `a number of bytes such as 512MiB or 2GB${boundsText(bounds, printBytes)}`,
     parse(found) {
       const [, count, unit = ''] = /^(\d+(?:\.\d+)?)\s*([A-Za-z]*)$/.exec(found.trim()) ?? [];
       const factor = byteUnits.get(unit);
@@ -79,11 +79,11 @@ export const bytes = (bounds: Bounds = {}): Kind<number> =>
       const value = Number(count) * factor;
       return Number.isSafeInteger(value) && within(value, bounds) ? value : new Refusal();
     },
-    print: formatBytes,
+    print: printBytes,
   });
 
 /** 536870912 to `512MiB`: the largest binary unit that leaves a whole number. */
-export function formatBytes(value: number): string {
+export function printBytes(value: number): string {
   const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'];
   let index = 0;
   let rest = value;
@@ -94,18 +94,18 @@ export function formatBytes(value: number): string {
   return `${rest}${units[index]}`;
 }
 
-/** A share of a whole, over 0 and at most 1: `1%` or `0.01`. */
+/** A ratio over 0 and at most 1: `1%` or `0.01`. */
 export const ratio = (): Kind<number> =>
   scalar({
-    name: 'share',
-    placeholder: '<share>',
-    expected: 'a share over 0 and at most 1, such as 1% or 0.01',
+    name: 'ratio',
+    placeholder: '<ratio>',
+    expected: 'a ratio over 0 and at most 1, such as 1% or 0.01',
     parse(found) {
       const [, count, percent] = /^(\d+(?:\.\d+)?|\.\d+)\s*(%?)$/.exec(found.trim()) ?? [];
       const value = count === undefined ? Number.NaN : Number(count) / (percent === '%' ? 100 : 1);
       if (value > 0 && value <= 1) return value;
       return percent === '' && value > 1 && value <= 100
-        ? new Refusal(`write ${count}% if per cent were meant`)
+        ? new Refusal(`write ${count}% if percent was meant`)
         : new Refusal();
     },
     print: (value) => `${Number((value * 100).toPrecision(12))}%`,

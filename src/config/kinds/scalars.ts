@@ -1,4 +1,4 @@
-/** The plain kinds: text, numbers, switches, choices, paths of files, secrets. */
+/** Single values: text, numbers, switches, choices, file paths, secrets. */
 import { dirname, isAbsolute, join } from 'node:path';
 import { Secret } from '../../lib/secret.ts';
 import { closest } from '../suggest.ts';
@@ -43,7 +43,7 @@ export const float = (bounds: Bounds = {}): Kind<number> =>
     print: (value) => value,
   });
 
-/** On or off: `--x`, `--no-x`, `--x=true`. */
+/** A switch: `--x`, `--no-x`, `--x=true`. */
 export const toggle = (): Kind<boolean> =>
   scalar({
     name: 'switch',
@@ -69,7 +69,7 @@ export const oneOf = <const Choice extends string>(choices: readonly Choice[]): 
     print: (value) => value,
   });
 
-/** A file's path. One that the configuration file gives is relative to the configuration file's own folder. */
+/** A file path. In the configuration file it is relative to that file's directory. */
 export const filePath = (): Kind<string> =>
   scalar({
     name: 'file',
@@ -80,7 +80,7 @@ export const filePath = (): Kind<string> =>
     print: (value) => value,
   });
 
-/** Text that is shown nowhere. `check` may refuse it with a hint that quotes nothing of it. */
+/** Text that is never shown. `check` can reject it with a hint that quotes nothing of it. */
 export const secret = (
   placeholder: string,
   expected: string,

@@ -2,13 +2,12 @@
  * Reads a connection string as libpq does (PostgreSQL documentation, 34.1.1): a postgres:// URL, or keywords.
  *
  * pg-connection-string is not used here: it gives sslmode another meaning than libpq, reads the certificate files
- * itself, once, and lets unknown parameters pass. What is wrong is said without quoting a single character of
- * the string: a password with an unescaped / or @ turns up in any part of it.
+ * itself, once, and accepts unknown parameters. Error messages quote no character of the string, as a password with
+ * an unescaped / or @ can end up in any part of it.
  */
-
 import { Secret } from '../../lib/secret.ts';
 import type { Origin } from '../problem.ts';
-import { isKeyword, type Parameters, refusal, refusedKeywords } from './keywords.ts';
+import { isKeyword, type Parameters, refusal, unusedKeywords } from './keywords.ts';
 
 type Pairs = readonly (readonly [name: string, value: string])[];
 
@@ -18,11 +17,11 @@ export function connectionStringFault(text: string): string | undefined {
   return typeof pairs === 'string' ? pairs : pairs.map(([name, value]) => fault(name, value)).find(Boolean);
 }
 
-/** What a connection string says. Throws a TypeError when `connectionStringFault` finds it wrong. */
+/** The parameters of a connection string. Throws a TypeError when `connectionStringFault` finds a fault. */
 export function connectionParameters(text: string, origin: Origin): Parameters {
   const pairs = parse(text.trim());
   if (typeof pairs === 'string') throw new TypeError(pairs);
-  // The last of several wins, and an empty value is as good as none (libpq).
+  // The last of several counts, and an empty value counts as none (libpq).
   const values = new Map(pairs.filter(([name, value]) => isKeyword(name) && value !== ''));
   const { password, ...rest } = Object.fromEntries(values);
   const parameters = Object.fromEntries(
@@ -35,15 +34,15 @@ export function connectionParameters(text: string, origin: Origin): Parameters {
 
 function fault(name: string, value: string): string | undefined {
   if (isKeyword(name)) return undefined;
-  if (Object.hasOwn(refusedKeywords, name)) return refusal(name, value);
-  return 'it has a parameter that libpq does not know; look for a misspelt name, or an unescaped character in the password';
+  if (unusedKeywords.has(name)) return refusal(name, value);
+  return 'it has a parameter that libpq does not know; check for a misspelled name, or an unescaped character in the password';
 }
 
-/** The pairs, or why there are none. */
+/** The pairs, or what is wrong with the text. */
 function parse(text: string): Pairs | string {
   const [, scheme, rest = ''] = /^(?:([a-z][a-z0-9+.-]*):\/\/)?(.*)$/is.exec(text) ?? [];
   if (scheme === 'postgres' || scheme === 'postgresql') return parseUrl(rest);
-  if (scheme !== undefined) return 'it has another scheme than postgres:// or postgresql://';
+  if (scheme !== undefined) return 'its scheme is neither postgres:// nor postgresql://';
   return rest.includes('=')
     ? parseKeywords(text)
     : 'it is neither a postgres:// URL nor keywords such as host=db';
@@ -62,7 +61,7 @@ function parseUrl(text: string): Pairs | string {
   const at = authority.lastIndexOf('@');
   const [user, ...password] = authority.slice(0, Math.max(0, at)).split(':');
   const hostAndPort = authority.slice(at + 1);
-  if (hostAndPort.includes(',')) return 'it names several hosts; give the one that is to be watched';
+  if (hostAndPort.includes(',')) return 'it names several hosts; set the one to monitor';
   const [, bracketed, plain, port] = /^(?:\[([^\]]*)\]|([^:[\]]*))(?::(\d*))?$/.exec(hostAndPort) ?? [];
   if (bracketed === undefined && plain === undefined) return `its host or port cannot be read; ${escapeHint}`;
 
@@ -88,11 +87,11 @@ function parseUrl(text: string): Pairs | string {
   }
 }
 
-/** libpq takes JDBC's ssl=true as sslmode=require. */
+/** libpq accepts JDBC's ssl=true as sslmode=require. */
 const urlPair = (name: string, value: string): readonly [string, string] =>
   name === 'ssl' && value === 'true' ? ['sslmode', 'require'] : [name, value];
 
-/** name=value, parted by spaces; values may stand in single quotes; a backslash takes the next character as it is. */
+/** name=value, separated by spaces; values can be in single quotes; a backslash escapes the next character. */
 function parseKeywords(text: string): Pairs | string {
   const pairs: [string, string][] = [];
   const pair = /\s*([^\s=]+)\s*=\s*(?:'((?:[^'\\]|\\.)*)'(?=\s|$)|((?!')(?:[^\s\\]|\\.)*)(?=\s|$))\s*/sy;

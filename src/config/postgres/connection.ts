@@ -1,4 +1,4 @@
-/** From libpq's parameters, whoever gave them, to a `DatabaseConnection`: defaults, TLS, and the way to the password. */
+/** From libpq's parameters of any source to a `DatabaseConnection`: defaults, TLS, and the source of the password. */
 import type { DatabaseConnection } from '../database-connection.ts';
 import { parseDuration } from '../kinds/quantities.ts';
 import { bad, type Checked, good, originText, type Problem, problemAt, quoted } from '../problem.ts';
@@ -8,20 +8,20 @@ import type { PassfileKey } from './passfile.ts';
 import { chosenPassfile, givenPassword, noPassword, type PasswordSource, usualPassfile } from './password.ts';
 import { resolveTls } from './tls.ts';
 
-/** What our own settings say over an address. */
+/** The exporter's own settings, which take precedence over an address. */
 export interface Overrides {
   readonly user: string | undefined;
   readonly connectTimeoutMs: number | undefined;
   /** The password of password-file, or undefined. */
   readonly passwordFile: PasswordSource | undefined;
   readonly passfile: string | undefined;
-  /** Where a password that the address holds is read anew, if it can be. */
+  /** Rereads a password that the address contains, if it can be reread. */
   readonly rereadPassword: PasswordSource | undefined;
 }
 
 export interface ResolvedConnection {
   readonly connection: DatabaseConnection;
-  /** Where the password is taken from, for people. */
+  /** The source of the password, for people. */
   readonly password: string;
 }
 
@@ -30,7 +30,7 @@ const defaultConnectTimeoutMs = 10_000;
 /** Where Debian's and the Linux package's PostgreSQL put their socket; libpq's default folder depends on its build. */
 const socketFolder = '/var/run/postgresql';
 
-/** All that is wrong at once. Certificates and password files are looked at, but nothing is connected to. */
+/** Reports every problem together. Reads certificates and password files, but connects to nothing. */
 export async function resolveConnection(
   parameters: Parameters,
   overrides: Overrides,
@@ -41,7 +41,7 @@ export async function resolveConnection(
   const port = readPort(parameters.port, problems);
   const user = overrides.user ?? parameters.user?.value ?? system.osUser;
   if (user === '') {
-    problems.push({ where: undefined, message: 'no database user is given: set praefect.database.user' });
+    problems.push({ where: undefined, message: 'no database user is set: set praefect.database.user' });
   }
   const database = parameters.dbname?.value ?? user;
   const connectTimeoutMs =
@@ -74,7 +74,7 @@ export async function resolveConnection(
   return good({ connection: Object.freeze(connection), password: password.description });
 }
 
-/** libpq's order: the password given, then the passfile; ours before both: a file that holds the password alone. */
+/** libpq's order is the given password, then the passfile; our password-file takes precedence over both. */
 function passwordSource(
   { password, user, passfile }: Parameters,
   overrides: Overrides,
@@ -83,7 +83,7 @@ function passwordSource(
 ): PasswordSource {
   if (overrides.passwordFile !== undefined) return overrides.passwordFile;
   if (overrides.passfile !== undefined) return chosenPassfile(overrides.passfile, key, system.files);
-  // A password that stands beside another user's name is that user's.
+  // A password next to another user's name belongs to that user.
   const others = overrides.user !== undefined && user !== undefined && overrides.user !== user.value;
   if (password !== undefined && !others) {
     return overrides.rereadPassword ?? givenPassword(password.value, originText(password.origin));
@@ -98,14 +98,12 @@ async function readHost(host: Parameter | undefined, system: System, problems: P
     return sockets?.isFolder === true ? socketFolder : 'localhost';
   }
   if (host.value.includes(',')) {
-    problems.push(
-      problemAt(host.origin, 'host: several hosts are not supported; give the one that is to be watched'),
-    );
+    problems.push(problemAt(host.origin, 'host: several hosts are not supported; set the one to monitor'));
   } else if (/\s/.test(host.value)) {
     problems.push(
       problemAt(
         host.origin,
-        `host: found ${quoted(host.value)}, expected a name, an address, or the folder of a socket`,
+        `host: found ${quoted(host.value)}, expected a name, an address, or the directory of a socket`,
       ),
     );
   }
@@ -122,7 +120,7 @@ function readPort(port: Parameter | undefined, problems: Problem[]): number {
   return defaultPort;
 }
 
-/** Whole seconds, as libpq reads them; 0 and less mean "for ever" to libpq, and our default bound to us. */
+/** Whole seconds, as in libpq; 0 and less mean no limit to libpq, and our default limit here. */
 function readConnectTimeout(timeout: Parameter | undefined, problems: Problem[]): number {
   if (timeout === undefined) return defaultConnectTimeoutMs;
   const seconds = /^-?\d{1,6}$/.test(timeout.value) ? Number(timeout.value) : undefined;

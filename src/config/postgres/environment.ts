@@ -1,5 +1,4 @@
-/** libpq's PG* variables (PostgreSQL documentation, 34.15): defaults for whatever an address leaves open. */
-
+/** libpq's PG* variables (PostgreSQL documentation, 34.15): defaults for what an address does not set. */
 import { Secret } from '../../lib/secret.ts';
 import { bad, type Checked, good, type Origin, problemAt } from '../problem.ts';
 import type { Environment } from '../system.ts';
@@ -9,12 +8,12 @@ import {
   type Parameter,
   type Parameters,
   refusal,
-  refusedKeywords,
+  unusedKeywords,
 } from './keywords.ts';
 
-/** What the variables say of a connection; a variable that we cannot honour is a problem, an empty one is not set. */
+/** The connection parameters of the variables. An unsupported variable is a problem, an empty one is not set. */
 export function variableParameters(env: Environment): Checked<Parameters> {
-  const problems = Object.entries(refusedKeywords).flatMap(([name, { variable }]) => {
+  const problems = [...unusedKeywords].flatMap(([name, { variable }]) => {
     if (variable === undefined) return [];
     const refused = refusal(name, env[variable] ?? '');
     return refused === undefined ? [] : [problemAt(from(variable), refused)];
@@ -31,7 +30,7 @@ export function variableParameters(env: Environment): Checked<Parameters> {
   return good(parameters);
 }
 
-/** Whether the variables alone ask for a database to be watched: PGPORT or PGUSER may be there for psql's sake. */
+/** Whether the variables alone name a database to monitor: PGPORT or PGUSER may be set for psql only. */
 export const variablesNameDatabase = (env: Environment): boolean =>
   [env['PGHOST'], env['PGHOSTADDR'], env['PGDATABASE'], env['PGSERVICE']].some(
     (value) => (value ?? '') !== '',

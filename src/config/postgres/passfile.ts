@@ -1,13 +1,13 @@
 /**
  * libpq's password file (PostgreSQL documentation, 34.16): lines of host:port:database:user:password, the first
- * that matches wins. The rules are libpq's own (passwordFromFile in fe-connect.c), its refusal of a file that
- * others may read among them; pgpass from npm reads the process's environment and only warns.
+ * match counts. The rules are libpq's own (passwordFromFile in fe-connect.c), including its refusal of a file that
+ * others can read; pgpass from npm reads the process's environment and only warns.
  */
 import { Secret } from '../../lib/secret.ts';
 import type { Files } from '../system.ts';
 import { whyUnreadable } from '../system.ts';
 
-/** What a line is compared with. A Unix socket in libpq's default folder counts as `localhost`. */
+/** What a line is compared with. A Unix socket in libpq's default directory counts as `localhost`. */
 export interface PassfileKey {
   readonly host: string;
   readonly port: number;
@@ -30,11 +30,11 @@ export async function passwordFromPassfile(
     throw new Error(`the passfile ${path} ${whyUnreadable(error)}`, { cause: error });
   });
   if (found === undefined) throw new Error(`the passfile ${path} does not exist`);
-  if (!found.isFile) throw new Error(`the passfile ${path} is not a plain file`);
+  if (!found.isFile) throw new Error(`the passfile ${path} is not a regular file`);
   if ((found.mode & groupAndOthers) !== 0) {
     const mode = (found.mode & 0o777).toString(8).padStart(4, '0');
     throw new Error(
-      `the passfile ${path} has mode ${mode}, so that others may use it, and is refused: chmod 0600 ${path} (where the system sets the mode, as Kubernetes does for secrets, use --praefect.database.password-file)`,
+      `the passfile ${path} has mode ${mode}, so that other users can read it, and is refused: chmod 0600 ${path} (where the system sets the mode, as Kubernetes does for secrets, use --praefect.database.password-file)`,
     );
   }
   const text = await files.readText(path).catch((error: unknown) => {
@@ -47,7 +47,7 @@ export async function passwordFromPassfile(
 export function passwordFromText(text: string, key: PassfileKey): Secret | undefined {
   for (const line of text.split('\n')) {
     const password = passwordFromLine(line.replace(/\r$/, ''), key);
-    // An empty password ends the search, and is none.
+    // An empty password ends the search without a password.
     if (password !== undefined) return password === '' ? undefined : new Secret(password);
   }
   return undefined;
@@ -64,7 +64,7 @@ function passwordFromLine(line: string, { host, port, database, user }: Passfile
     : undefined;
 }
 
-/** Fields parted by colons; a backslash takes the next character as it is, so that \* is a star and no wildcard. */
+/** Fields separated by colons; a backslash escapes the next character, so that \* is a star, not a wildcard. */
 function splitFields(line: string): readonly { readonly source: string; readonly text: string }[] {
   let current = { source: '', text: '' };
   const fields = [current];

@@ -1,10 +1,10 @@
-/** Where the password comes from. It is asked for at each new connection, so that a rotated one needs no restart. */
+/** Sources of the password. It is read at each new connection, so that a rotated password needs no restart. */
 import { join } from 'node:path';
 import { Secret } from '../../lib/secret.ts';
 import { type Files, whyUnreadable } from '../system.ts';
 import { type PassfileKey, passwordFromPassfile } from './passfile.ts';
 
-/** One way to a password; what it says of itself names files, never the password. */
+/** One source of a password; its description names files, never the password. */
 export interface PasswordSource {
   /** For the page and `config check`: `the file /etc/exporter/password`. */
   readonly description: string;
@@ -19,7 +19,7 @@ export const givenPassword = (password: Secret, description: string): PasswordSo
   read: async () => password,
 });
 
-/** A file that holds the password and perhaps a line end. */
+/** A file with the password and an optional line end. */
 export const passwordFile = (path: string, files: Files): PasswordSource => ({
   description: `the file ${path}`,
   async read() {
@@ -32,7 +32,7 @@ export const passwordFile = (path: string, files: Files): PasswordSource => ({
   },
 });
 
-/** A passfile that was asked for, which must have a line for the connection. */
+/** A configured passfile, which must have a line for the connection. */
 export const chosenPassfile = (path: string, key: PassfileKey, files: Files): PasswordSource => ({
   description: `the passfile ${path}`,
   async read() {
@@ -44,11 +44,11 @@ export const chosenPassfile = (path: string, key: PassfileKey, files: Files): Pa
   },
 });
 
-/** libpq's default passfile, which need not be there. */
+/** libpq's default passfile, which need not exist. */
 export const usualPassfile = (home: string, key: PassfileKey, files: Files): PasswordSource => {
   const path = join(home, '.pgpass');
   return {
-    description: `${path}, if it is there`,
+    description: `${path}, if it exists`,
     async read() {
       if ((await files.stat(path)) === undefined) return undefined;
       return passwordFromPassfile(path, key, files);

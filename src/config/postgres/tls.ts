@@ -1,8 +1,8 @@
 /**
  * TLS as libpq means it (PostgreSQL documentation, 34.19; initialize_SSL in fe-secure-openssl.c), decided once
- * from sslmode, sslrootcert, sslcert and sslkey. Two places are stricter than libpq: a certificate that was asked
- * for and is not there stops the start, and one is looser: `allow` and `prefer` never verify, since a failed
- * verification would make them fall back to plain text.
+ * from sslmode, sslrootcert, sslcert and sslkey. Stricter than libpq: a configured certificate that does not exist
+ * stops the start. Looser than libpq: `allow` and `prefer` never verify, since a failed verification would make them
+ * fall back to plain text.
  */
 import { join } from 'node:path';
 import { type DatabaseConnection, type SslMode, sslModes } from '../database-connection.ts';
@@ -13,7 +13,7 @@ import type { Parameter, Parameters } from './keywords.ts';
 
 type Tls = DatabaseConnection['ssl'];
 
-/** `system`: the roots that the system trusts. */
+/** `system`: the certificate authorities that the system trusts. */
 const systemRoots = 'system';
 
 /** The TLS part of a connection to `host`. A Unix socket has none, whatever sslmode says. */
@@ -36,7 +36,7 @@ export async function resolveTls(
     );
   }
   if (sslrootcert?.value === systemRoots && mode !== undefined && mode !== 'verify-full') {
-    const message = `sslrootcert=system needs sslmode=verify-full, found ${quoted(mode)}: anyone can have a certificate that the system trusts`;
+    const message = `sslrootcert=system needs sslmode=verify-full, found ${quoted(mode)}: anyone can get a certificate that the system trusts`;
     return bad(problemAt(sslrootcert.origin, message));
   }
   const wanted = mode ?? (sslrootcert?.value === systemRoots ? 'verify-full' : 'prefer');
@@ -67,7 +67,7 @@ async function rootCertificate(
   if (mode === 'require') return undefined;
   problems.push({
     where: sslmode === undefined ? undefined : originText(sslmode.origin),
-    message: `sslmode=${mode} needs a root certificate, and there is none at ${usual}: give sslrootcert, or sslrootcert=system for the roots that the system trusts (for a cloud's database, the file that the cloud offers for download)`,
+    message: `sslmode=${mode} needs a root certificate, and none exists at ${usual}: set sslrootcert, or sslrootcert=system for the authorities that the system trusts (for a cloud database, the certificate bundle of the cloud provider)`,
   });
   return undefined;
 }
@@ -83,7 +83,7 @@ async function clientCertificate(
   else if (!(await isFile(usualCert, system))) return {};
   if (sslkey !== undefined) await checkReadable('sslkey', sslkey, system, problems);
   else if (!(await isFile(usualKey, system))) {
-    const message = `there is a client certificate but no key for it: give sslkey, or put it at ${usualKey}`;
+    const message = `the client certificate has no key: set sslkey, or put the key at ${usualKey}`;
     problems.push(
       problemAt(sslcert?.origin ?? { source: 'file', file: usualCert, line: undefined }, message),
     );

@@ -1,4 +1,4 @@
-/** Where settings come from. */
+/** The configuration file. */
 import { filePath } from '../kinds/scalars.ts';
 import { optional, type Section } from '../setting.ts';
 
@@ -9,7 +9,7 @@ export const configSection = {
       file: optional(filePath(), {
         unset: 'none',
         inFile: false,
-        help: 'YAML file with settings: the dots of a flag are its nesting. Flags win over variables, variables over the file.',
+        help: 'YAML file with settings; the dots of a flag are its nesting. Flags take precedence over variables, variables over the file.',
         example: '/etc/gitaly-exporter/config.yml',
       }),
     },

@@ -7,7 +7,7 @@ import {
   metricsTarget,
   namedFile,
 } from '../kinds/metrics-target.ts';
-import { bytes, duration, formatDuration } from '../kinds/quantities.ts';
+import { bytes, duration, printDuration } from '../kinds/quantities.ts';
 import { filePath, integer, text } from '../kinds/scalars.ts';
 import { optional, type Section, setting, type ValuesOf } from '../setting.ts';
 
@@ -85,7 +85,7 @@ export function gitalyRule({
 }): string | undefined {
   const { scrape } = gitaly;
   if (scrape.timeout > scrape.interval)
-    return `gitaly.scrape.timeout (${formatDuration(scrape.timeout)}) is longer than gitaly.scrape.interval (${formatDuration(scrape.interval)}); make it shorter`;
+    return `gitaly.scrape.timeout (${printDuration(scrape.timeout)}) is longer than gitaly.scrape.interval (${printDuration(scrape.interval)}); make it shorter`;
   const targets = gitaly.target !== undefined || praefect.target !== undefined;
   if (targets && (scrape.tls.certFile === undefined) !== (scrape.tls.keyFile === undefined))
     return 'gitaly.scrape.tls.cert-file and gitaly.scrape.tls.key-file go together: set both or neither';

@@ -1,4 +1,4 @@
-/** All sections of the settings. A room that needs settings of its own writes one file beside this and one line here. */
+/** All sections of the settings. A module with settings adds one file next to this one and one line here. */
 import type { Section, ValuesOf } from '../setting.ts';
 import { cgroupSection } from './cgroup.ts';
 import { checksSection } from './checks.ts';
@@ -24,7 +24,7 @@ export const sections = [
   metricsSection,
 ] as const satisfies Section[];
 
-/** Everything that can be set, parsed, checked and frozen. Durations are in milliseconds, shares from 0 to 1. */
+/** Every setting, parsed, checked and frozen. Durations are in milliseconds, ratios from 0 to 1. */
 export type Settings = ValuesOf<
   (typeof configSection)['settings'] &
     (typeof webSection)['settings'] &
@@ -38,7 +38,7 @@ export type Settings = ValuesOf<
     (typeof metricsSection)['settings']
 >;
 
-/** Rules between settings, checked when each one alone is right. */
+/** Rules between settings, checked when each setting is valid. */
 export const rules: readonly ((settings: Settings) => string | undefined)[] = [
   praefectRule,
   gitalyRule,

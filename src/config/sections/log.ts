@@ -1,4 +1,4 @@
-/** What the program says on standard error. */
+/** The log on standard error. */
 import { oneOf } from '../kinds/scalars.ts';
 import { optional, type Section, setting } from '../setting.ts';
 
@@ -14,11 +14,11 @@ export const logSection = {
     log: {
       level: setting(oneOf(logLevels), {
         default: 'info',
-        help: 'Least severe level that is logged. A change of state is one line at info or above; debug says every run.',
+        help: 'Minimum level that is logged. Each state change is one line at info or above; debug logs every run.',
       }),
       format: optional(oneOf(logFormats), {
         unset: 'pretty on a terminal, else logfmt',
-        help: 'Form of the log lines on standard error.',
+        help: 'Format of the log on standard error.',
         example: 'json',
       }),
     },

@@ -1,4 +1,4 @@
-/** What the exposition may grow to. */
+/** Limits of /metrics. */
 import { integer } from '../kinds/scalars.ts';
 import { type Section, setting } from '../setting.ts';
 
@@ -8,7 +8,7 @@ export const metricsSection = {
     metrics: {
       maxSeries: setting(integer({ min: 100, max: 1_000_000 }), {
         default: 100_000,
-        help: 'Most series that one collector may expose. What is over is left out, counted in gitaly_exporter_series_dropped_total, and shown on the page.',
+        help: 'Maximum number of series per collector. Series over the limit are dropped, counted in gitaly_exporter_series_dropped_total and shown on the page.',
       }),
     },
   },

@@ -1,7 +1,7 @@
 /** Praefect's settings: its configuration file, its own metrics, and how to reach and query its database. */
 import { listOf, virtualStorages } from '../kinds/lists.ts';
 import { metricsTarget, praefectMetricsPort } from '../kinds/metrics-target.ts';
-import { duration, formatDuration, ratio } from '../kinds/quantities.ts';
+import { duration, printDuration, ratio } from '../kinds/quantities.ts';
 import { filePath, secret, text } from '../kinds/scalars.ts';
 import { connectionStringFault } from '../postgres/connection-string.ts';
 import { optional, type Section, setting, type ValuesOf } from '../setting.ts';
@@ -98,5 +98,5 @@ export function praefectRule({
 }: ValuesOf<(typeof praefectSection)['settings']>): string | undefined {
   const { refreshInterval, maxStaleness } = praefect.database;
   if (maxStaleness >= refreshInterval) return undefined;
-  return `praefect.database.max-staleness (${formatDuration(maxStaleness)}) is shorter than praefect.database.refresh-interval (${formatDuration(refreshInterval)}), so values would expire before the next refresh; set max-staleness to several times refresh-interval`;
+  return `praefect.database.max-staleness (${printDuration(maxStaleness)}) is shorter than praefect.database.refresh-interval (${printDuration(refreshInterval)}), so values would expire before the next refresh; set max-staleness to several times refresh-interval`;
 }

@@ -7,7 +7,7 @@ import type { Environment } from '../system.ts';
 
 /**
  * Kubernetes sets such variables in every pod of a namespace that has a Service called gitaly-exporter, or
- * gitaly-exporter-something (its documentation calls them service links). They are not meant for us.
+ * gitaly-exporter-something (its documentation calls them service links). They are not settings.
  */
 const serviceLink =
   /_(?:SERVICE_HOST|SERVICE_PORT(?:_[A-Z0-9_]+)?|PORT_\d+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)$/;
@@ -40,5 +40,5 @@ export function readVariables(
   return { values, problems };
 }
 
-/** What the names have in common says nothing of how near they are. */
+/** The common prefix would make all names look similar. */
 const withoutPrefix = (variable: string): string => variable.slice(environmentPrefix.length);

@@ -1,6 +1,6 @@
 /**
- * Reads the YAML file: the dots of a flag are its nesting. Values stay text until their kind reads them (`0123`
- * and `yes` are what they look like), and aliases are refused, so that no file can grow in memory.
+ * Reads the YAML file: the dots of a flag are its nesting. Values stay text until their kind reads them (`0123` and
+ * `yes` are not converted), and aliases are rejected, so that no file can grow in memory.
  */
 import {
   type Document,
@@ -24,12 +24,12 @@ export interface FileValues {
   readonly problems: readonly Problem[];
 }
 
-/** No sensible file is larger, and the parser's time grows with it. */
-const longestFile = 1024 * 1024;
-/** One slip can make a parser complain of every line after it. */
-const mostSyntaxProblems = 3;
+/** No real file is larger, and the parser's time grows with it. */
+const maxFileLength = 1024 * 1024;
+/** One mistake can make a parser report every line after it. */
+const maxSyntaxProblems = 3;
 
-interface Reading {
+interface YamlReading {
   readonly file: string;
   readonly lines: LineCounter;
   readonly byName: ReadonlyMap<string, NamedSetting>;
@@ -40,10 +40,13 @@ interface Reading {
 export function readYaml(text: string, file: string, settings: readonly NamedSetting[]): FileValues {
   const lines = new LineCounter();
   const byName = new Map(settings.map((setting) => [setting.name, setting]));
-  const reading: Reading = { file, lines, byName, values: new Map(), problems: [] };
-  if (text.length > longestFile) {
+  const reading: YamlReading = { file, lines, byName, values: new Map(), problems: [] };
+  if (text.length > maxFileLength) {
     reading.problems.push(
-      problemAt({ source: 'file', file, line: undefined }, 'is longer than 1 MiB; settings are not'),
+      problemAt(
+        { source: 'file', file, line: undefined },
+        'is larger than 1 MiB, expected a configuration file',
+      ),
     );
     return reading;
   }
@@ -58,30 +61,30 @@ export function readYaml(text: string, file: string, settings: readonly NamedSet
   return reading;
 }
 
-/** The parser's own words can quote the file; only those that cannot are passed on. */
-function syntaxProblems(document: Document.Parsed, reading: Reading): readonly Problem[] {
+/** The parser's messages can quote the file, which may hold secrets: ours are used in their place. */
+function syntaxProblems(document: Document.Parsed, reading: YamlReading): readonly Problem[] {
   const faults = [...document.errors, ...document.warnings].map(({ code, pos }) => {
-    const what = syntaxWords[code] ?? 'is not valid YAML here';
+    const what = syntaxMessages[code] ?? 'is not valid YAML here';
     return problemAt({ ...at(pos[0], reading) }, what);
   });
   const texts = new Set<string>();
   return faults
     .filter(({ where, message }) => !texts.has(`${where} ${message}`) && texts.add(`${where} ${message}`))
-    .slice(0, mostSyntaxProblems);
+    .slice(0, maxSyntaxProblems);
 }
 
-const syntaxWords: Readonly<Record<string, string>> = {
+const syntaxMessages: Readonly<Record<string, string>> = {
   TAB_AS_INDENT: 'is not valid YAML: a tab cannot indent; use spaces',
-  BAD_INDENT: 'is not valid YAML: wrong indentation, or a bracket that is not closed',
+  BAD_INDENT: 'is not valid YAML: wrong indentation, or an unclosed bracket',
   MISSING_CHAR: 'is not valid YAML: a quote, bracket, comma or colon is missing',
-  MULTIPLE_DOCS: 'is a second document (---); settings are one',
+  MULTIPLE_DOCS: 'is a second document (---), expected one',
   BAD_SCALAR_START: 'is not valid YAML: a value that begins with @, ` or % needs quotes',
   MULTILINE_IMPLICIT_KEY: 'is not valid YAML: expected "name: value"',
-  TAG_RESOLVE_FAILED: 'has a tag (!...); settings have none',
+  TAG_RESOLVE_FAILED: 'has a tag (!...), which is not supported',
   RESOURCE_EXHAUSTION: 'is nested too deeply',
 };
 
-function readGroup(node: unknown, above: readonly string[], reading: Reading): void {
+function readGroup(node: unknown, above: readonly string[], reading: YamlReading): void {
   const name = above.join('.');
   if (!isMap(node)) {
     const found = isAlias(node) ? 'an alias' : isSeq(node) ? 'a list' : 'a single value';
@@ -96,13 +99,13 @@ function readGroup(node: unknown, above: readonly string[], reading: Reading): v
       problem(pair.key, `${name === '' ? 'the file' : name}: a key must be the name of a setting`, reading);
       continue;
     }
-    if (seen.has(key)) problem(pair.key, `${[...above, key].join('.')}: is there twice; keep one`, reading);
+    if (seen.has(key)) problem(pair.key, `${[...above, key].join('.')}: is given twice; keep one`, reading);
     seen.add(key);
     readPair(pair, [...above, key], reading);
   }
 }
 
-function readPair(pair: Pair, path: readonly string[], reading: Reading): void {
+function readPair(pair: Pair, path: readonly string[], reading: YamlReading): void {
   const name = path.join('.');
   const known = [...reading.byName.keys()];
   const setting = reading.byName.get(name);
@@ -119,15 +122,19 @@ function readPair(pair: Pair, path: readonly string[], reading: Reading): void {
       .slice(0, -1)
       .map((key) => `${key}.`)
       .join('');
-    const beside = known
+    const siblings = known
       .filter((other) => other.startsWith(prefix))
       .map((other) => other.split('.')[path.length - 1] ?? '');
-    const hint = didYouMean(path.at(-1) ?? '', [...new Set(beside)], prefix);
+    const hint = didYouMean(path.at(-1) ?? '', [...new Set(siblings)], prefix);
     problem(pair.key, `${shownName(name)}: there is no such setting.${hint}`, reading);
   }
 }
 
-function readSetting(pair: Pair, { name, flag, variable, setting }: NamedSetting, reading: Reading): void {
+function readSetting(
+  pair: Pair,
+  { name, flag, variable, setting }: NamedSetting,
+  reading: YamlReading,
+): void {
   if (!setting.inFile) {
     problem(pair.key, `${name}: is only a flag (${flag}) or a variable (${variable})`, reading);
     return;
@@ -136,11 +143,11 @@ function readSetting(pair: Pair, { name, flag, variable, setting }: NamedSetting
   if (raw !== undefined) reading.values.set(name, raw);
 }
 
-/** A key that does not look like a name is shown as text, and cut. */
+/** A key that is not a name is quoted and truncated. */
 const shownName = (name: string): string => (/^[\w.-]{1,100}$/.test(name) ? name : quoted(name));
 
 /** The value of a setting as its kind will read it; undefined after a problem. */
-function rawOf(node: unknown, name: string, origin: Origin, reading: Reading): Raw | undefined {
+function rawOf(node: unknown, name: string, origin: Origin, reading: YamlReading): Raw | undefined {
   if (isScalar(node) || node === null) {
     const plainNull =
       isScalar(node) && node.type === 'PLAIN' && ['null', 'Null', 'NULL', '~'].includes(String(node.value));
@@ -158,16 +165,16 @@ function rawOf(node: unknown, name: string, origin: Origin, reading: Reading): R
     });
     return entries.every((entry) => entry !== undefined) ? { form: 'entries', entries, origin } : undefined;
   }
-  problem(node, `${name}: aliases (*name) are not supported; write the value out`, reading);
+  problem(node, `${name}: aliases (*name) are not supported; repeat the value`, reading);
   return undefined;
 }
 
 const keyOf = (pair: Pair): string | undefined => (isScalar(pair.key) ? String(pair.key.value) : undefined);
 
-/** `group:` with nothing under it, as when every line of it is a comment. */
+/** `group:` without content, as when every line of it is a comment. */
 const isEmpty = (node: unknown): boolean => node === null || (isScalar(node) && node.value === '');
 
-function problem(node: unknown, message: string, reading: Reading): void {
+function problem(node: unknown, message: string, reading: YamlReading): void {
   reading.problems.push(problemAt(at(offsetOf(node), reading), message));
 }
 
@@ -176,7 +183,7 @@ const offsetOf = (node: unknown): number => {
   return Array.isArray(range) && typeof range[0] === 'number' ? range[0] : 0;
 };
 
-const at = (offset: number, { file, lines }: Reading): Extract<Origin, { source: 'file' }> => ({
+const at = (offset: number, { file, lines }: YamlReading): Extract<Origin, { source: 'file' }> => ({
   source: 'file',
   file,
   line: lines.linePos(offset).line || 1,

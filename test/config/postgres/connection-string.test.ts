@@ -37,6 +37,8 @@ describe('a URL', () => {
     ],
     ['postgres://host?ssl=true', { host: 'host', sslmode: 'require' }],
     ['postgres://host?connect_timeout=5&gssencmode=disable', { host: 'host', connect_timeout: '5' }],
+    ['postgres://host?keepalives=1&client_encoding=UTF8&sslsni=1&tcp_user_timeout=0', { host: 'host' }],
+    ['postgres://host?fallback_application_name=x&application_name=y', { host: 'host' }],
     ['postgres://host?user=other&password=x', { host: 'host', user: 'other', password: 'x' }],
     ['  postgres://host  ', { host: 'host' }],
   ])('%s', (text, expected) => {
@@ -61,14 +63,14 @@ describe('keywords', () => {
 
 const escapes = 'write @ : / ? # % and spaces in the user and the password as %40 %3A %2F %3F %23 %25 %20';
 const unknown =
-  'it has a parameter that libpq does not know; look for a misspelt name, or an unescaped character in the password';
+  'it has a parameter that libpq does not know; check for a misspelled name, or an unescaped character in the password';
 const form =
   "is not of the form name=value; put values with spaces in single quotes, and write ' and \\ with a backslash before them";
 
 describe('what is wrong is said without quoting any of it', () => {
   test.each([
     ['db.example.com', 'it is neither a postgres:// URL nor keywords such as host=db'],
-    ['mysql://user:SENTINEL@host/db', 'it has another scheme than postgres:// or postgresql://'],
+    ['mysql://user:SENTINEL@host/db', 'its scheme is neither postgres:// nor postgresql://'],
     ['postgres://user:SENT/INEL@host/db', escapes],
     ['postgres://user:12/SENTINEL@host/db', escapes],
     ['postgres://user:12#SENTINEL@host/db', escapes],
@@ -80,15 +82,15 @@ describe('what is wrong is said without quoting any of it', () => {
       `it has a % that is not followed by two hexadecimal digits; ${escapes}`,
     ],
     ['postgres://user:SENTINEL@host:port/db', `its host or port cannot be read; ${escapes}`],
-    ['postgres://user:SENTINEL@one,two/db', 'it names several hosts; give the one that is to be watched'],
+    ['postgres://user:SENTINEL@one,two/db', 'it names several hosts; set the one to monitor'],
     ['postgres://host/db?pasword=SENTINEL', unknown],
     [
       'postgres://host/db?service=SENTINEL',
-      'service is not supported: write out host, port, dbname and user in place of the service',
+      'service is not supported: write host, port, dbname and user in place of the service',
     ],
     [
       'postgres://host/db?target_session_attrs=SENTINEL',
-      'target_session_attrs is not supported: give the one host that is to be watched',
+      'target_session_attrs is not supported: set the one host to monitor',
     ],
     ['host=h password=SENT INEL', `keyword 3 ${form}`],
     ["host=h password='SENTINEL", `keyword 2 ${form}`],
@@ -135,4 +137,18 @@ test('no text makes it throw', () => {
     }),
     { numRuns: 500 },
   );
+});
+
+test('every parameter of libpq 15 to 18 is known, so that none is called a misspelling', () => {
+  // PQconninfoOptions of fe-connect.c, as PQconndefaults() of each release lists them.
+  const libpq =
+    'service servicefile user password passfile channel_binding connect_timeout dbname host hostaddr port ' +
+    'client_encoding options application_name fallback_application_name keepalives keepalives_idle ' +
+    'keepalives_interval keepalives_count tcp_user_timeout sslmode sslnegotiation sslcompression sslcert sslkey ' +
+    'sslcertmode sslpassword sslrootcert sslcrl sslcrldir sslsni requirepeer require_auth ' +
+    'min_protocol_version max_protocol_version ssl_min_protocol_version ssl_max_protocol_version gssencmode ' +
+    'krbsrvname gsslib gssdelegation replication target_session_attrs load_balance_hosts scram_client_key ' +
+    'scram_server_key oauth_issuer oauth_client_id oauth_client_secret oauth_scope sslkeylogfile';
+  for (const name of libpq.split(' '))
+    expect(connectionStringFault(`host=h ${name}=x`) ?? '').not.toContain('does not know');
 });

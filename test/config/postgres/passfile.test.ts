@@ -60,12 +60,12 @@ describe('the file', () => {
     [0o610, '0610'],
   ])('mode %o is refused', async (mode, shown) => {
     await expect(read({ text: line, mode })).rejects.toThrow(
-      `the passfile ${path} has mode ${shown}, so that others may use it, and is refused: chmod 0600 ${path} (where the system sets the mode, as Kubernetes does for secrets, use --praefect.database.password-file)`,
+      `the passfile ${path} has mode ${shown}, so that other users can read it, and is refused: chmod 0600 ${path} (where the system sets the mode, as Kubernetes does for secrets, use --praefect.database.password-file)`,
     );
   });
 
-  test('a folder is no passfile', async () => {
-    await expect(read({ folder: true })).rejects.toThrow(`the passfile ${path} is not a plain file`);
+  test('a directory is not a passfile', async () => {
+    await expect(read({ folder: true })).rejects.toThrow(`the passfile ${path} is not a regular file`);
   });
 
   test('a file that is not there or not ours is said to be so', async () => {
@@ -73,7 +73,7 @@ describe('the file', () => {
       `the passfile ${path} does not exist`,
     );
     await expect(read({ code: 'EACCES' })).rejects.toThrow(
-      `the passfile ${path} may not be read by this user`,
+      `the passfile ${path} is not readable by this user`,
     );
   });
 });

@@ -60,7 +60,7 @@ describe('sslmode means what it means to libpq', () => {
   });
 });
 
-describe('what cannot be had is said', () => {
+describe('a missing certificate or key is an error that names it', () => {
   const at = '--praefect.database.url:';
   test.each<[Record<string, string>, MemoryFiles, string[]]>([
     [
@@ -79,14 +79,14 @@ describe('what cannot be had is said', () => {
       { sslmode: 'require', sslrootcert: 'system' },
       {},
       [
-        `${at} sslrootcert=system needs sslmode=verify-full, found "require": anyone can have a certificate that the system trusts`,
+        `${at} sslrootcert=system needs sslmode=verify-full, found "require": anyone can get a certificate that the system trusts`,
       ],
     ],
     [
       { sslmode: 'verify-full' },
       {},
       [
-        `${at} sslmode=verify-full needs a root certificate, and there is none at ${home}/root.crt: give sslrootcert, or sslrootcert=system for the roots that the system trusts (for a cloud's database, the file that the cloud offers for download)`,
+        `${at} sslmode=verify-full needs a root certificate, and none exists at ${home}/root.crt: set sslrootcert, or sslrootcert=system for the authorities that the system trusts (for a cloud database, the certificate bundle of the cloud provider)`,
       ],
     ],
     [
@@ -97,14 +97,12 @@ describe('what cannot be had is said', () => {
     [
       { sslmode: 'verify-full', sslrootcert: '/ca.pem' },
       { '/ca.pem': { code: 'EACCES' } },
-      [`${at} sslrootcert: the file /ca.pem may not be read by this user`],
+      [`${at} sslrootcert: the file /ca.pem is not readable by this user`],
     ],
     [
       { sslmode: 'require', sslcert: '/client.pem' },
       { '/client.pem': 'PEM' },
-      [
-        `${at} there is a client certificate but no key for it: give sslkey, or put it at ${home}/postgresql.key`,
-      ],
+      [`${at} the client certificate has no key: set sslkey, or put the key at ${home}/postgresql.key`],
     ],
     [
       { sslmode: 'require', sslrootcert: '/a', sslcert: '/b', sslkey: '/c' },

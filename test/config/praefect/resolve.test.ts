@@ -112,7 +112,7 @@ describe('the address comes from the first that gives one', () => {
     });
   });
 
-  test('one line says what is connected to and who said so', async () => {
+  test('one line names the database and the source of its address', async () => {
     const text = async (args: string[], env: Record<string, string> = {}) => {
       const sources = await read(args, withToml, env);
       return sources.ok ? sources.value.databaseText : sources.problems;
@@ -124,7 +124,7 @@ describe('the address comes from the first that gives one', () => {
       `database praefect_production at postgres.internal:5432 as praefect, sslmode require, by ${tomlPath}; password from Praefect's configuration ${tomlPath}`,
     );
     expect(await text([], { PGHOST: '/run/pg', PGUSER: 'u' })).toBe(
-      'database u at /run/pg/.s.PGSQL.5432 as u, sslmode disable, by the PG* variables; password from /home/exporter/.pgpass, if it is there',
+      'database u at /run/pg/.s.PGSQL.5432 as u, sslmode disable, by the PG* variables; password from /home/exporter/.pgpass, if it exists',
     );
     expect(await text(['--praefect.database.url=postgres://u:p@[::1]/d'])).toContain(
       'database d at [::1]:5432 as u',
@@ -232,7 +232,7 @@ describe('the password', () => {
   });
 });
 
-describe('what is wrong stops the start, all at once', () => {
+describe('every problem is reported, and the exporter does not start', () => {
   test.each<[string[], MemoryFiles, Record<string, string>, string[]]>([
     [[configFile], {}, {}, [`--praefect.config-file: Praefect's configuration ${tomlPath} does not exist`]],
     [
@@ -252,16 +252,16 @@ describe('what is wrong stops the start, all at once', () => {
       [],
       {},
       { PGSERVICE: 'praefect' },
-      ['PGSERVICE: service is not supported: write out host, port, dbname and user in place of the service'],
+      ['PGSERVICE: service is not supported: write host, port, dbname and user in place of the service'],
     ],
     [
       [url],
       {},
       { PGSERVICE: 'praefect', PGHOSTADDR: '10.0.0.1', PGCHANNELBINDING: 'require', PGGSSENCMODE: 'disable' },
       [
-        'PGSERVICE: service is not supported: write out host, port, dbname and user in place of the service',
-        'PGHOSTADDR: hostaddr is not supported: give the address as host',
-        'PGCHANNELBINDING: channel_binding is not supported: use sslmode=verify-full to be sure of the server',
+        'PGSERVICE: service is not supported: write host, port, dbname and user in place of the service',
+        'PGHOSTADDR: hostaddr is not supported: set the address as host',
+        'PGCHANNELBINDING: channel_binding is not supported: use sslmode=verify-full to authenticate the server',
       ],
     ],
     [
@@ -269,7 +269,7 @@ describe('what is wrong stops the start, all at once', () => {
       {},
       { PGHOST: 'one,two', PGPORT: '99999', PGCONNECT_TIMEOUT: '5s', PGSSLMODE: 'on' },
       [
-        'PGHOST: host: several hosts are not supported; give the one that is to be watched',
+        'PGHOST: host: several hosts are not supported; set the one to monitor',
         'PGPORT: port: found "99999", expected a number from 1 to 65535',
         'PGCONNECT_TIMEOUT: connect_timeout: found "5s", expected whole seconds; durations with a unit belong in praefect.database.connect-timeout',
         'PGSSLMODE: sslmode: found "on", expected one of disable, allow, prefer, require, verify-ca, verify-full',
