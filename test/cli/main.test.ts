@@ -211,7 +211,7 @@ cgroup:
   root: /sys/fs/cgroup  # default
   buckets: top  # default
   top-buckets: 20  # default
-  # pods-file: not set (the pods that kubernetes.* finds; without those, pods are named by their uid)
+  # pods-file: not set (pods from the Kubernetes API; without it, pods are named by their UID)
   poll-interval: 500ms  # default
 kubernetes:
   enabled: false  # default
@@ -226,7 +226,7 @@ kubernetes:
   volume-stats: false  # default
   stale-after: 5m  # default
 maintenance:
-  # window: not set (none but those that Kubernetes tells of)
+  # window: not set (none, except those from Kubernetes)
 checks:
   # client-retry-window: not set (not known, and then not checked)
 metrics:
