@@ -181,7 +181,10 @@ describe('wrong lines of the file', () => {
 
   test.each([
     [{}, `--config.file: the configuration file ${file} does not exist`],
-    [{ [file]: { folder: true } }, `--config.file: the configuration file ${file} is a directory, not a file`],
+    [
+      { [file]: { folder: true } },
+      `--config.file: the configuration file ${file} is a directory, not a file`,
+    ],
     [
       { [file]: { code: 'EACCES' } },
       `--config.file: the configuration file ${file} is not readable by this user`,
