@@ -1,5 +1,5 @@
 /**
- * FileReading the cgroups of a Gitaly with many buckets, against a C program that does the same; and whether anything is
+ * Reads the cgroups of a Gitaly with many buckets, against a C program that does the same; and whether anything is
  * left behind of pods that come and go.
  *
  *   sh -c 'ulimit -n 50000; node --expose-gc --max-semi-space-size=4 bench/cgroup/index.ts \

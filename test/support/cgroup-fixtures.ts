@@ -1,4 +1,4 @@
-/** The captured cgroup trees of test/fixtures/cgroup, unpacked into a temporary folder. */
+/** The captured cgroup trees of test/fixtures/cgroup, unpacked into a temporary directory. */
 import { spawnSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -14,7 +14,7 @@ export const guaranteedUid = '3f1c8d2a-7b5e-4c0d-9a6f-1e2d3c4b5a69';
 export const burstableUid = 'a94be07c-21d3-4f58-8c17-6d0e5f9b2a31';
 
 export interface CapturedTree {
-  /** What a cgroup.root would be set to. The files may be changed: each call unpacks anew. */
+  /** The value for cgroup.root. The files may be changed: each call unpacks them again. */
   readonly root: string;
   remove(): void;
 }
@@ -24,7 +24,7 @@ export function capturedTree(kernel: CapturedKernel, moment: CapturedMoment): Ca
   return { root: join(folder, moment), remove: () => rmSync(folder, { recursive: true, force: true }) };
 }
 
-/** The pod that runc and systemd made (its slice alone was captured), put where it was on its node. */
+/** The pod that runc and systemd created (only its slice was captured), at its path on the node. */
 export function runcTree(): CapturedTree {
   const folder = unpack('runc-containerd');
   const root = join(folder, 'root');
@@ -36,7 +36,7 @@ export function runcTree(): CapturedTree {
   return { root, remove: () => rmSync(folder, { recursive: true, force: true }) };
 }
 
-/** A tree has two thousand small files: seconds on a busy disk. */
+/** A tree has two thousand small files, which take seconds on a busy disk. */
 const memory = existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
 
 function unpack(name: string): string {

@@ -47,7 +47,7 @@ async function stage() {
   await directory.ready;
   const test = createTestSource(cgroups.root, { clock, directory });
   ended.push(async () => {
-    await test.room.stop();
+    await test.source.stop();
     directory.close();
   });
   const pass = async (seconds: number): Promise<void> => {
@@ -98,9 +98,9 @@ const kills = (pod: string, level: string): string =>
 
 describe('the tree', () => {
   test('two Gitalys are found, by name, in both layouts; nothing is missing and nothing is wrong', async () => {
-    const { room, text } = await stage();
+    const { source, text } = await stage();
     const shown = await text();
-    expect(room.view()).toMatchObject({ failure: undefined, failures: [], missing: [] });
+    expect(source.view()).toMatchObject({ failure: undefined, failures: [], missing: [] });
     expect(samplesIn(shown, 'gitaly_server_info')).toEqual([
       expect.stringMatching(
         /pod="gitaly-1".*version="v19.0.1".*qos_class="Guaranteed".*cgroup_layout="sibling"/,
@@ -134,11 +134,11 @@ describe('the tree', () => {
   });
 
   test('at rest nothing is wrong', async () => {
-    const { room, text, pass } = await stage();
+    const { source, text, pass } = await stage();
     for (let minutes = 0; minutes < 2; minutes += 0.25) {
       await pass(15);
       await text();
-      expect(cgroupProblems({ view: room.view() })).toEqual([]);
+      expect(cgroupProblems({ view: source.view() })).toEqual([]);
     }
   });
 

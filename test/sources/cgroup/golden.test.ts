@@ -1,6 +1,6 @@
 /**
- * What is rendered of each captured tree (test/fixtures/cgroup), help aside. With UPDATE_GOLDEN=1 the texts are written
- * anew: look at what changed, against the files in the archives, before committing it.
+ * The exposition of each captured tree (test/fixtures/cgroup), without HELP. UPDATE_GOLDEN=1 rewrites the golden files:
+ * review the diff against the files in the archives before committing it.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -29,11 +29,11 @@ const captures: readonly { readonly name: string; readonly unpack: () => Capture
 
 async function textOf(unpack: () => CapturedTree): Promise<string> {
   const tree = unpack();
-  const { room, text } = createTestSource(tree.root, { kernelVersion: '6.12.0-test' });
+  const { source, text } = createTestSource(tree.root, { kernelVersion: '6.12.0-test' });
   try {
     return await text();
   } finally {
-    await room.stop();
+    await source.stop();
     tree.remove();
   }
 }
@@ -45,10 +45,10 @@ describe.each(captures)('$name', ({ name, unpack }) => {
     text = await textOf(unpack);
   });
 
-  test('reads as it did when a person looked at it', () => {
+  test('is exposed as in the golden file', () => {
     const withoutHelp = text
       .replace(/^# HELP .*\n/gm, '')
-      // What this machine allows.
+      // Depends on the limits of this machine.
       .replace(/^(# TYPE )?gitaly_exporter_cgroup_(open_files|watches)\b.*\n/gm, '');
     if (process.env['UPDATE_GOLDEN'] !== undefined) writeFileSync(golden, withoutHelp);
     expect(withoutHelp).toBe(readFileSync(golden, 'utf8'));

@@ -1,4 +1,4 @@
-/** A room over a tree of files, whose clock only tests move, read as a scrape reads it. */
+/** A cgroup source over a tree of files with a manual clock, read as a scrape reads it. */
 import { expect } from '@jest/globals';
 import { expositionText } from '../../../src/metrics/exposition.ts';
 import { lintBlock } from '../../../src/metrics/lint-block.ts';
@@ -14,13 +14,13 @@ import {
 import { createManualClock, type ManualClock } from '../../support/manual-clock.ts';
 
 export interface TestSource {
-  readonly room: CgroupSource;
+  readonly source: CgroupSource;
   readonly clock: ManualClock;
   readonly events: EventLog;
   /** Each line of the log, as `warn: message bucket=3`. */
   readonly logged: readonly string[];
   collect(name: 'cgroup' | 'cgroup_buckets', cause?: Run['cause']): Promise<Outcome>;
-  /** What a scrape shows of the room: both collectors and what it says of itself, as text. */
+  /** What a scrape exposes: the samples of both collectors and the source's own metrics, as text. */
   text(): Promise<string>;
 }
 
@@ -32,7 +32,7 @@ export function createTestSource(root: string, options: Partial<CgroupSourceOpti
     const bucket = 'bucket' in fields ? ` bucket=${fields.bucket}` : '';
     logged.push(`${level}: ${message}${bucket}`);
   };
-  const room = createCgroupSource({
+  const source = createCgroupSource({
     root,
     hostName: 'node-1',
     buckets: 'top',
@@ -46,7 +46,7 @@ export function createTestSource(root: string, options: Partial<CgroupSourceOpti
   const { signal } = new AbortController();
 
   async function collect(name: string, cause: Run['cause'] = 'scrape'): Promise<Outcome> {
-    const collector = room.collectors.find((each) => each.name === name);
+    const collector = source.collectors.find((each) => each.name === name);
     if (collector === undefined) throw new Error(name);
     const outcome = await collector.collect({ signal, cause });
     if ('block' in outcome && outcome.block !== undefined)
@@ -55,7 +55,7 @@ export function createTestSource(root: string, options: Partial<CgroupSourceOpti
   }
 
   return {
-    room,
+    source,
     clock,
     events,
     logged,
@@ -63,18 +63,18 @@ export function createTestSource(root: string, options: Partial<CgroupSourceOpti
     async text() {
       const outcomes = [await collect('cgroup'), await collect('cgroup_buckets', 'due')];
       const blocks = outcomes.flatMap((outcome) => ('block' in outcome && outcome.block) || []);
-      const self = { families: room.selfFamilies() };
+      const self = { families: source.selfFamilies() };
       expect(lintBlock(self, cgroupSelfMetrics)).toEqual([]);
       return expositionText([...blocks, self]);
     },
   };
 }
 
-/** Sample lines of the text, without HELP and TYPE, of the metric or of all. */
+/** The sample lines of a metric, or of all, without HELP and TYPE. */
 export const samplesIn = (text: string, metric = ''): readonly string[] =>
   text.split('\n').filter((line) => line !== '' && !line.startsWith('#') && line.startsWith(metric));
 
-/** The value of the one series with this name and these labels, as they are written. */
+/** The value of the series with exactly this name and these labels. */
 export function valueIn(text: string, series: string): number | undefined {
   const line = text.split('\n').find((each) => each.startsWith(`${series} `));
   return line === undefined ? undefined : Number(line.slice(series.length + 1));

@@ -16,19 +16,19 @@ import {
 } from './written-tree.ts';
 
 let tree: WrittenTree;
-const rooms: TestSource[] = [];
+const started: TestSource[] = [];
 beforeEach(() => {
   tree = createWrittenTree();
 });
 afterEach(async () => {
-  for (const { room } of rooms.splice(0)) await room.stop();
+  for (const { source } of started.splice(0)) await source.stop();
   tree.remove();
 });
 
 function start(options: Partial<CgroupSourceOptions> = {}, root = tree.root): TestSource {
-  const room = createTestSource(root, options);
-  rooms.push(room);
-  return room;
+  const test = createTestSource(root, options);
+  started.push(test);
+  return test;
 }
 
 const uid = '3f1c8d2a-7b5e-4c0d-9a6f-1e2d3c4b5a69';
@@ -50,7 +50,7 @@ function makePod(pod = uid, bucketCount = 3, ofPod: CgroupText = {}): void {
     tree.make(`${at}/gitaly/gitaly-1/repos-${bucket}`, { 'memory.max': bytes(100) });
 }
 
-/** As the kernel counts a kill in a bucket whose own limit ran out, `kills` in all. */
+/** What the kernel counts after `kills` kills in a bucket whose own limit was exceeded. */
 function killInBucket(bucket: number, kills: number): void {
   tree.write(`${git}/repos-${bucket}`, {
     'memory.events': memoryEvents({ oom: kills, oom_kill: kills }),
@@ -61,7 +61,7 @@ function killInBucket(bucket: number, kills: number): void {
 }
 
 function directoryOf(pods: readonly Partial<KnownPod>[], failure?: Failure): PodDirectory {
-  const whole = pods.map((pod) => ({
+  const complete = pods.map((pod) => ({
     uid: '',
     namespace: 'gitlab',
     name: '',
@@ -74,33 +74,33 @@ function directoryOf(pods: readonly Partial<KnownPod>[], failure?: Failure): Pod
     containers: [],
     ...pod,
   }));
-  return { pods: () => ({ pods: whole, failure }), subscribe: () => () => undefined };
+  return { pods: () => ({ pods: complete, failure }), subscribe: () => () => undefined };
 }
 
-describe('what is found', () => {
-  test('nothing: that is right on a node without Gitaly, and said', async () => {
+describe('the Gitalys of a host', () => {
+  test('none on a node without Gitaly: no failure, and the reason is reported', async () => {
     tree.make('kubepods.slice');
-    const { collect, room } = start();
+    const { collect, source } = start();
     const outcome = await collect('cgroup');
     if (outcome.kind !== 'empty') throw new Error(outcome.kind);
     expect(outcome.why).toContain('no cgroups of Gitaly');
     expect(await collect('cgroup_buckets', 'due')).toMatchObject({ kind: 'empty' });
-    expect(room.view()).toMatchObject({ failure: undefined, gitalys: [] });
+    expect(source.view()).toMatchObject({ failure: undefined, gitalys: [] });
   });
 
-  test('no cgroup v2: one failure, and nothing invented', async () => {
+  test('none without cgroup v2: the collectors fail, and nothing is exposed', async () => {
     const v1 = join(tree.root, 'v1');
     mkdirSync(join(v1, 'memory'), { recursive: true });
     writeFileSync(join(v1, 'memory', 'cgroup.procs'), '1\n');
-    const { collect, room, text } = start({}, v1);
+    const { collect, source, text } = start({}, v1);
     for (const name of ['cgroup', 'cgroup_buckets'] as const)
       expect(await collect(name)).toMatchObject({ kind: 'failed', block: { families: [] } });
-    expect(room.view().failure?.message).toContain('is cgroup v1');
+    expect(source.view().failure?.message).toContain('is cgroup v1');
     expect(samplesIn(await text(), 'gitaly_server')).toEqual([]);
     expect(samplesIn(await text(), 'gitaly_exporter_cgroup_gitalys')).toEqual([]);
   });
 
-  test('a pod: every level under its own names, its uid for a name', async () => {
+  test('a pod without the API has every level, and its UID for a name', async () => {
     makePod();
     const text = await start({ kernelVersion: '6.12.1' }).text();
     const own = labels(uid);
@@ -116,7 +116,7 @@ describe('what is found', () => {
     ]);
   });
 
-  test('with the API: names, version, and only the container that is Gitaly', async () => {
+  test("a pod with the API has its name and version, and only Gitaly's container", async () => {
     makePod();
     tree.make(`${slice}/cri-containerd-${'b'.repeat(64)}.scope`);
     const containers = [
@@ -138,7 +138,7 @@ describe('what is found', () => {
     expect(valueIn(seen, `gitaly_server_buckets{${own}}`)).toBe(1000);
   });
 
-  test('Git cgroups off: the pod and its container, and nothing of Git', async () => {
+  test("a pod with Gitaly's cgroups disabled has the levels pod and container, and no Git", async () => {
     tree.make('kubepods.slice');
     tree.make(slice);
     tree.make(scope, { 'memory.max': bytes(200) });
@@ -154,7 +154,7 @@ describe('what is found', () => {
     expect(await collect('cgroup_buckets', 'due')).toMatchObject({ kind: 'empty' });
   });
 
-  test('a virtual machine: Git alone, and the host for a name', async () => {
+  test("a virtual machine has the level git only, and the host's name", async () => {
     tree.make('gitaly');
     tree.make('gitaly/gitaly-1234', { 'memory.max': bytes(500) });
     tree.make('gitaly/gitaly-1234/repos-0');
@@ -166,7 +166,7 @@ describe('what is found', () => {
     expect(samplesIn(text, 'gitaly_server_container')).toEqual([]);
   });
 
-  test('two slices under one name, the old one of a pod that was made anew: one set of series', async () => {
+  test('a pod that was created again has one set of series while its old slice still exists', async () => {
     makePod();
     const before = '00000000-7b5e-4c0d-9a6f-1e2d3c4b5a69';
     tree.make(sliceOf(before));
@@ -183,7 +183,7 @@ describe('what is found', () => {
   });
 });
 
-describe('what a kernel or a cgroup does not have is absent, and no failure', () => {
+describe('metrics that a kernel or a cgroup lacks are absent without a failure', () => {
   const pod = { namespace: '', pod: uid, node: 'node-1' };
 
   test('a pod without limits has its usage and no limit', async () => {
@@ -195,7 +195,7 @@ describe('what a kernel or a cgroup does not have is absent, and no failure', ()
     expect(samplesIn(text, 'gitaly_server_pod_cpu_limit_cores')).toEqual([]);
   });
 
-  test('Linux 5.4: no memory.peak, no oom_group_kill, no full of cpu', async () => {
+  test('Linux 5.4 has no memory.peak, no oom_group_kill and no full pressure of cpu', async () => {
     const some = 'some avg10=0.00 avg60=0.00 avg300=0.00 total=1500000\n';
     makePod(uid, 1, {
       'memory.peak': undefined,
@@ -216,11 +216,11 @@ describe('what a kernel or a cgroup does not have is absent, and no failure', ()
     ]);
   });
 
-  test('psi=0: no pressure', async () => {
+  test('a kernel with psi=0 has no pressure', async () => {
     makePod(uid, 1, { 'cpu.pressure': undefined, 'memory.pressure': undefined, 'io.pressure': undefined });
-    const { collect, room } = start();
+    const { collect, source } = start();
     expect((await collect('cgroup')).kind).toBe('data');
-    expect(room.view().gitalys[0]?.levels.flatMap(({ readErrors }) => readErrors)).toEqual([]);
+    expect(source.view().gitalys[0]?.levels.flatMap(({ readErrors }) => readErrors)).toEqual([]);
   });
 
   test('the working set is never negative', async () => {
@@ -230,10 +230,10 @@ describe('what a kernel or a cgroup does not have is absent, and no failure', ()
   });
 });
 
-describe('what cannot be read is absent, named and counted, and the rest lives', () => {
-  test('of a level', async () => {
+describe('what cannot be read is absent, named and counted, and the rest is exposed', () => {
+  test('for a level', async () => {
     makePod(uid, 1, { 'memory.stat': 'anon many\n' });
-    const { collect, room, text } = start();
+    const { collect, source, text } = start();
     const outcome = await collect('cgroup');
     if (outcome.kind !== 'failed') throw new Error(outcome.kind);
     expect(outcome.reason).toBe('parse');
@@ -246,13 +246,13 @@ describe('what cannot be read is absent, named and counted, and the rest lives',
     expect(valueIn(seen, 'gitaly_exporter_cgroup_read_failures_total{reason="malformed"}')).toBeGreaterThan(
       0,
     );
-    expect(room.view().gitalys[0]?.levels[0]).toMatchObject({ level: 'pod', anon: undefined });
+    expect(source.view().gitalys[0]?.levels[0]).toMatchObject({ level: 'pod', anon: undefined });
 
     tree.write(slice, { 'memory.stat': memoryStat(1) });
     expect((await collect('cgroup')).kind).toBe('data');
   });
 
-  test('of a bucket: its counts are absent, those of another Gitaly are there', async () => {
+  test('for a bucket: the counts of its Gitaly are absent, those of another one are exposed', async () => {
     makePod(uid, 2);
     const other = 'a94be07c-21d3-4f58-8c17-6d0e5f9b2a31';
     makePod(other, 2);
@@ -273,9 +273,9 @@ describe('what cannot be read is absent, named and counted, and the rest lives',
 });
 
 describe('OOM kills', () => {
-  test('are in the scrape that comes next, in the log and in the events once, and their bucket is shown', async () => {
+  test('are in the next scrape, once in the log and in the events, and their bucket gets series', async () => {
     makePod(uid, 3);
-    const { collect, clock, events, logged, room, text } = start({ buckets: 'top', topBuckets: 1 });
+    const { collect, clock, events, logged, source, text } = start({ buckets: 'top', topBuckets: 1 });
     const before = await text();
     expect(valueIn(before, `gitaly_server_oom_kills_total{${labels(uid)},level="bucket"}`)).toBe(0);
     expect(samplesIn(before, 'gitaly_server_last_oom')).toEqual([]);
@@ -291,7 +291,7 @@ describe('OOM kills', () => {
     expect(events.recent().map(({ kind, labels: of, message: said }) => [kind, of['bucket'], said])).toEqual([
       ['oom_kill', '2', message],
     ]);
-    expect(room.view().kills).toHaveLength(1);
+    expect(source.view().kills).toHaveLength(1);
 
     const woken = await collect('cgroup_buckets', 'woken');
     if (woken.kind !== 'data') throw new Error(woken.kind);
@@ -321,9 +321,9 @@ describe('OOM kills', () => {
     expect(valueIn(text, `gitaly_server_oom_kills_total{${labels(uid)},level="bucket"}`)).toBe(0);
   });
 
-  test('of a pod that is gone stay, and everything else of it goes', async () => {
+  test('of a removed pod stay, and all its other series are dropped', async () => {
     makePod();
-    const { collect, room, text } = start();
+    const { collect, source, text } = start();
     await collect('cgroup');
     killInBucket(0, 1);
     await collect('cgroup');
@@ -334,27 +334,27 @@ describe('OOM kills', () => {
     expect(samplesIn(after, 'gitaly_server_pod')).toEqual([]);
     expect(samplesIn(after, 'gitaly_server_buckets')).toEqual([]);
     expect(valueIn(after, 'gitaly_exporter_cgroup_gitalys')).toBe(0);
-    expect(room.view().disappeared.map(({ uid: of }) => of)).toEqual([uid]);
+    expect(source.view().disappeared.map(({ uid: of }) => of)).toEqual([uid]);
   });
 
-  test('one that the list of pods turns out not to have has not vanished', async () => {
+  test('a pod that is not Gitaly by a complete list of pods has not disappeared', async () => {
     makePod();
     let failure: Failure | undefined = { reason: 'timeout', message: 'not listed yet' };
     const directory: PodDirectory = {
       pods: () => ({ pods: [], failure }),
       subscribe: () => () => undefined,
     };
-    const { collect, clock, room } = start({ directory });
+    const { collect, clock, source } = start({ directory });
     await collect('cgroup');
-    expect(room.view().gitalys.map(({ uid: of }) => of)).toEqual([uid]);
+    expect(source.view().gitalys.map(({ uid: of }) => of)).toEqual([uid]);
     failure = undefined;
     clock.stall(60_000);
     await collect('cgroup');
-    expect(room.view().gitalys).toEqual([]);
-    expect(room.view().disappeared).toEqual([]);
+    expect(source.view().gitalys).toEqual([]);
+    expect(source.view().disappeared).toEqual([]);
   });
 
-  test('none in the midst of nothing: a bucket that vanishes with a kill before a sweep harms no series', async () => {
+  test('are exposed for a bucket that was removed before the next sweep', async () => {
     makePod();
     const { collect, text } = start({ buckets: 'all' });
     await text();
@@ -367,40 +367,40 @@ describe('OOM kills', () => {
   });
 });
 
-describe('what it holds on to', () => {
-  const descriptors = async ({ text }: TestSource): Promise<number | undefined> =>
+describe('open files and watches', () => {
+  const openFiles = async ({ text }: TestSource): Promise<number | undefined> =>
     valueIn(await text(), 'gitaly_exporter_cgroup_open_files');
 
-  test('goes with the pods: as much after a dozen as after the first', async () => {
-    const room = start();
+  test('are released with the pods: as many after a dozen pods as after the first', async () => {
+    const running = start();
     tree.make('kubepods.slice');
-    await room.text();
+    await running.text();
     const counts: (number | undefined)[] = [];
     for (let pod = 10; pod < 22; pod++) {
       const other = `${pod}000000-7b5e-4c0d-9a6f-1e2d3c4b5a69`;
       makePod(other, 5);
-      await room.clock.advance(6000);
-      const there = await room.text();
-      expect(samplesIn(there, 'gitaly_server_pod_memory_usage_bytes')).toHaveLength(1);
+      await running.clock.advance(6000);
+      const present = await running.text();
+      expect(samplesIn(present, 'gitaly_server_pod_memory_usage_bytes')).toHaveLength(1);
       tree.removeCgroup(sliceOf(other));
-      await room.clock.advance(6000);
-      const gone = await room.text();
-      expect(samplesIn(gone, 'gitaly_server')).toEqual([]);
-      counts.push(valueIn(gone, 'gitaly_exporter_cgroup_open_files'));
+      await running.clock.advance(6000);
+      const after = await running.text();
+      expect(samplesIn(after, 'gitaly_server')).toEqual([]);
+      counts.push(valueIn(after, 'gitaly_exporter_cgroup_open_files'));
     }
     expect(new Set(counts).size).toBe(1);
   });
 
-  test('is let go at the end, which may come twice', async () => {
+  test('are released by stop, which may be called twice', async () => {
     makePod();
-    const room = start();
-    expect(await descriptors(room)).toBeGreaterThan(10);
-    await room.room.stop();
-    await room.room.stop();
-    const self = room.room.selfFamilies();
-    const held = self.filter(({ metric }) => /_(open_files|watches)$/.test(metric.name));
+    const running = start();
+    expect(await openFiles(running)).toBeGreaterThan(10);
+    await running.source.stop();
+    await running.source.stop();
+    const self = running.source.selfFamilies();
+    const families = self.filter(({ metric }) => /_(open_files|watches)$/.test(metric.name));
     expect(
-      held.flatMap((family) => ('samples' in family ? family.samples.map(({ value }) => value) : [])),
+      families.flatMap((family) => ('samples' in family ? family.samples.map(({ value }) => value) : [])),
     ).toEqual([0, 0, 0]);
   });
 });
@@ -413,9 +413,9 @@ test('the view has levels, buckets near their limit and what is missing, and dro
     'cgroup.events': populated(true),
     'cgroup.procs': '77\n',
   });
-  const { clock, room, text } = start();
+  const { clock, source, text } = start();
   await text();
-  const view = room.view();
+  const view = source.view();
   expect(view.missing.join()).toContain('named by uid');
   const [gitaly] = view.gitalys;
   expect(gitaly).toMatchObject({ uid, layout: 'sibling', identity: { pod: uid, node: 'node-1' } });
@@ -428,7 +428,7 @@ test('the view has levels, buckets near their limit and what is missing, and dro
   expect(gitaly?.oom?.kills).toMatchObject({ bucket: 0, node: 0 });
 
   await clock.advance(61_000);
-  expect(room.view().gitalys[0]).toMatchObject({ uid, buckets: undefined });
+  expect(source.view().gitalys[0]).toMatchObject({ uid, buckets: undefined });
   await clock.advance(240_000);
-  expect(room.view().gitalys).toEqual([]);
+  expect(source.view().gitalys).toEqual([]);
 });

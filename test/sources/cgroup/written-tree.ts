@@ -1,19 +1,19 @@
-/** A cgroup tree of plain files in a temporary folder: what a kernel would show, as a test wants it. */
+/** A cgroup tree of plain files in a temporary directory, with the content that a test needs. */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 export interface WrittenTree {
   readonly root: string;
-  /** Makes the cgroup with the files of a kernel that has been idle since, those given in place of its own. */
+  /** Creates the cgroup with the files of an idle one; the given files replace or remove them. */
   make(path: string, files?: CgroupText): void;
-  /** Changes files of a cgroup that is there; undefined takes one away. */
+  /** Changes files of an existing cgroup; undefined removes a file. */
   write(path: string, files: CgroupText): void;
   removeCgroup(path: string): void;
   remove(): void;
 }
 
-/** File -> its text. */
+/** Content by file name. */
 export type CgroupText = Readonly<Record<string, string | undefined>>;
 
 const mebibyte = 2 ** 20;

@@ -17,7 +17,7 @@ export interface CgroupFilesOptions {
   readonly isKernel?: boolean;
 }
 
-/** Longer than any file that a kernel writes and that is read at once: memory.stat has some 2 KiB. */
+/** Longer than any file that a kernel writes and that is read in one call: memory.stat has some 2 KiB. */
 const maxFileBytes = 64 * 1024;
 
 /** CGROUP2_SUPER_MAGIC of linux/magic.h. */

@@ -4,15 +4,15 @@ import { type Busiest, createBusiest } from '../../../../src/sources/cgroup/buck
 
 const interval = 15_000;
 const minute = 60_000;
-const nobody: ReadonlySet<number> = new Set();
+const noKills: ReadonlySet<number> = new Set();
 
-/** Updates every 15 s, from the first at 0 to the one at `untilMs`; each result. */
+/** The results of updates every 15 s from `fromMs` to `untilMs`. */
 function run(
   busiest: Busiest,
   fromMs: number,
   untilMs: number,
   activityAt: (at: number) => ReadonlyMap<number, number | undefined>,
-  killed = nobody,
+  killed = noKills,
 ): ReadonlySet<number>[] {
   const results: ReadonlySet<number>[] = [];
   for (let at = fromMs; at <= untilMs; at += interval)
@@ -26,65 +26,65 @@ const activity = (...busy: readonly (number | undefined)[]): ReadonlyMap<number,
 const sorted = (chosen: ReadonlySet<number> | undefined): number[] =>
   [...(chosen ?? [])].sort((a, b) => a - b);
 
-describe('which buckets are shown', () => {
-  test('all of them where there are no more than may be shown, idle or not', () => {
-    expect(sorted(createBusiest({ top: 3 }).update(0, activity(0, 0, 0), nobody))).toEqual([0, 1, 2]);
+describe('the selected buckets', () => {
+  test('are all of them, idle or not, when there are no more than top', () => {
+    expect(sorted(createBusiest({ top: 3 }).update(0, activity(0, 0, 0), noKills))).toEqual([0, 1, 2]);
   });
 
-  test('the busiest where there are more, the lower number of two that are equal', () => {
-    const chosen = createBusiest({ top: 2 }).update(0, activity(0.1, 0.5, 0.1, 0.9), nobody);
+  test('are the busiest when there are more; of equal ones those with lower numbers', () => {
+    const chosen = createBusiest({ top: 2 }).update(0, activity(0.1, 0.5, 0.1, 0.9), noKills);
     expect(sorted(chosen)).toEqual([1, 3]);
-    expect(sorted(createBusiest({ top: 2 }).update(0, activity(1, 1, 1), nobody))).toEqual([0, 1]);
+    expect(sorted(createBusiest({ top: 2 }).update(0, activity(1, 1, 1), noKills))).toEqual([0, 1]);
   });
 
-  test('an idle one makes way at once for one that works', () => {
+  test('lose an idle bucket immediately to a busy one', () => {
     const busiest = createBusiest({ top: 1 });
-    expect(sorted(busiest.update(0, activity(0, 0), nobody))).toEqual([0]);
-    expect(sorted(busiest.update(interval, activity(0, 1), nobody))).toEqual([1]);
+    expect(sorted(busiest.update(0, activity(0, 0), noKills))).toEqual([0]);
+    expect(sorted(busiest.update(interval, activity(0, 1), noKills))).toEqual([1]);
   });
 
-  test('one that is busy stays for ten minutes, whoever comes', () => {
+  test('keep a busy bucket for ten minutes, however busy others become', () => {
     const busiest = createBusiest({ top: 1 });
-    busiest.update(0, activity(0.1, 0), nobody);
+    busiest.update(0, activity(0.1, 0), noKills);
     const results = run(busiest, interval, 11 * minute, () => activity(0, 50));
-    const out = results.findIndex((chosen) => chosen.has(1));
-    expect((out + 1) * interval).toBe(10 * minute);
+    const replaced = results.findIndex((chosen) => chosen.has(1));
+    expect((replaced + 1) * interval).toBe(10 * minute);
   });
 
-  test('one that is overtaken by a fifth stays, by half it goes', () => {
+  test('keep a bucket that is overtaken by a fifth, and lose it when overtaken by half', () => {
     const slightly = createBusiest({ top: 1 });
-    slightly.update(0, activity(1, 0), nobody);
+    slightly.update(0, activity(1, 0), noKills);
     expect(sorted(run(slightly, interval, 60 * minute, () => activity(1, 1.2)).at(-1))).toEqual([0]);
     const clearly = createBusiest({ top: 1 });
-    clearly.update(0, activity(1, 0), nobody);
+    clearly.update(0, activity(1, 0), noKills);
     expect(sorted(run(clearly, interval, 60 * minute, () => activity(1, 1.5)).at(-1))).toEqual([1]);
   });
 
-  test('one with an OOM kill is there as well, even when it is gone', () => {
+  test('include every bucket with an OOM kill, even a removed one', () => {
     const chosen = createBusiest({ top: 1 }).update(0, activity(1, 0, 0), new Set([2, 7]));
     expect(sorted(chosen)).toEqual([0, 2, 7]);
   });
 
-  test('one that could not be read keeps its place, one that is removed loses it', () => {
+  test('keep a bucket that could not be read, and lose one that was removed', () => {
     const busiest = createBusiest({ top: 1 });
-    busiest.update(0, activity(1, 0.5), nobody);
+    busiest.update(0, activity(1, 0.5), noKills);
     expect(sorted(run(busiest, interval, 30 * minute, () => activity(undefined, 0.9)).at(-1))).toEqual([0]);
-    expect(sorted(busiest.update(31 * minute, new Map([[1, 0.9]]), nobody))).toEqual([1]);
+    expect(sorted(busiest.update(31 * minute, new Map([[1, 0.9]]), noKills))).toEqual([1]);
   });
 
-  test('a clock that stands still or jumps harms nothing', () => {
+  test('stay valid when the clock stands still or jumps', () => {
     const busiest = createBusiest({ top: 1 });
-    busiest.update(0, activity(1, 0), nobody);
-    expect(sorted(busiest.update(0, activity(0, 1), nobody))).toEqual([0]);
-    expect(sorted(busiest.update(1e12, activity(0, 1), nobody))).toEqual([1]);
+    busiest.update(0, activity(1, 0), noKills);
+    expect(sorted(busiest.update(0, activity(0, 1), noKills))).toEqual([0]);
+    expect(sorted(busiest.update(1e12, activity(0, 1), noKills))).toEqual([1]);
   });
 });
 
 const busy = fc.double({ min: 0, max: 64, noNaN: true });
 
-test('never more than the top and those with kills, and never one that is unknown', () => {
+test('there are never more selected buckets than top plus those with kills, and none is unknown', () => {
   const bucketCount = 40;
-  const look = fc.record({
+  const update = fc.record({
     activity: fc.dictionary(
       fc.integer({ min: 0, max: bucketCount }).map(String),
       fc.option(busy, { nil: undefined }),
@@ -93,10 +93,10 @@ test('never more than the top and those with kills, and never one that is unknow
     pauseMs: fc.integer({ min: 0, max: 20 * minute }),
   });
   fc.assert(
-    fc.property(fc.integer({ min: 1, max: 10 }), fc.array(look, { maxLength: 30 }), (top, looks) => {
+    fc.property(fc.integer({ min: 1, max: 10 }), fc.array(update, { maxLength: 30 }), (top, updates) => {
       const busiest = createBusiest({ top });
       let at = 0;
-      for (const { activity: named, killed, pauseMs } of looks) {
+      for (const { activity: named, killed, pauseMs } of updates) {
         at += pauseMs;
         const now = new Map(Object.entries(named).map(([bucket, value]) => [Number(bucket), value]));
         const chosen = busiest.update(at, now, new Set(killed));
@@ -111,17 +111,17 @@ test('never more than the top and those with kills, and never one that is unknow
   );
 });
 
-test('a wobble of a tenth changes nothing, however long', () => {
+test('activity that varies by a tenth never changes the selection', () => {
   const wobble = fc.double({ min: 0.9, max: 1.1, noNaN: true });
   fc.assert(
     fc.property(
       fc.integer({ min: 1, max: 8 }),
       fc.double({ min: 0.01, max: 8, noNaN: true }),
       fc.array(fc.array(wobble, { minLength: 12, maxLength: 12 }), { minLength: 50, maxLength: 120 }),
-      (top, base, looks) => {
+      (top, base, updates) => {
         const busiest = createBusiest({ top });
-        const results = looks.map((factors, index) =>
-          busiest.update(index * interval, activity(...factors.map((factor) => base * factor)), nobody),
+        const results = updates.map((factors, index) =>
+          busiest.update(index * interval, activity(...factors.map((factor) => base * factor)), noKills),
         );
         for (const chosen of results) expect(sorted(chosen)).toEqual(sorted(results[0]));
       },
@@ -130,46 +130,46 @@ test('a wobble of a tenth changes nothing, however long', () => {
   );
 });
 
-test('one twice as busy as the rest is in within twelve minutes, and stays', () => {
+test('a bucket twice as busy as the others is selected within twelve minutes, and stays', () => {
   fc.assert(
     fc.property(
       fc.integer({ min: 1, max: 8 }),
       fc.double({ min: 0.01, max: 8, noNaN: true }),
       fc.integer({ min: 0, max: 60 }),
       fc.integer({ min: 8, max: 11 }),
-      (top, base, quietLooks, newcomer) => {
+      (top, base, quietUpdates, newlyBusy) => {
         const busiest = createBusiest({ top });
-        const startsAt = quietLooks * interval;
+        const startsAt = quietUpdates * interval;
         const results = run(busiest, 0, startsAt + 60 * minute, (at) =>
           activity(
             ...Array.from({ length: 12 }, (_, bucket) =>
-              bucket === newcomer && at >= startsAt ? 2 * base : base,
+              bucket === newlyBusy && at >= startsAt ? 2 * base : base,
             ),
           ),
         );
-        const entered = results.findIndex((chosen) => chosen.has(newcomer));
+        const entered = results.findIndex((chosen) => chosen.has(newlyBusy));
         expect(entered).toBeGreaterThanOrEqual(0);
         expect(entered * interval - startsAt).toBeLessThanOrEqual(12 * minute);
-        for (const chosen of results.slice(entered)) expect(chosen.has(newcomer)).toBe(true);
+        for (const chosen of results.slice(entered)) expect(chosen.has(newlyBusy)).toBe(true);
       },
     ),
     { numRuns: 50 },
   );
 });
 
-test('series change hands rarely: each of the top at most once in ten minutes, whatever comes', () => {
+test('at most twice top buckets are selected in any ten minutes, whatever their activity', () => {
   fc.assert(
     fc.property(
       fc.array(fc.array(busy, { minLength: 30, maxLength: 30 }), { minLength: 40, maxLength: 120 }),
-      (looks) => {
+      (updates) => {
         const top = 5;
         const busiest = createBusiest({ top });
-        const results = looks.map((values, index) =>
-          sorted(busiest.update(index * interval, activity(...values), nobody)),
+        const results = updates.map((values, index) =>
+          sorted(busiest.update(index * interval, activity(...values), noKills)),
         );
-        const looksInHold = (10 * minute) / interval;
+        const updatesInHold = (10 * minute) / interval;
         for (const [index] of results.entries()) {
-          const seen = new Set(results.slice(index, index + looksInHold).flat());
+          const seen = new Set(results.slice(index, index + updatesInHold).flat());
           expect(seen.size).toBeLessThanOrEqual(2 * top);
         }
       },

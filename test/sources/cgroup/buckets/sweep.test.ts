@@ -57,13 +57,13 @@ function sweeping(git: GitParent, choice: BucketChoice = 'top', top = 20) {
   ): Promise<GitSweep> => {
     at += afterMs;
     const sweep = await sweeper.sweep(of, killed, at, run());
-    if (sweep === undefined) throw new Error('nothing was swept');
+    if (sweep === undefined) throw new Error('the sweep returned nothing');
     return sweep;
   };
 }
 
 describe('buckets near their limit', () => {
-  test('by anonymous memory, not by page cache', async () => {
+  test('are those with much anonymous memory, not page cache', async () => {
     const sweep = sweeping(
       makeBuckets(
         { 'memory.current': bytes(100), 'memory.stat': memoryStat(2, 98) },
@@ -78,21 +78,21 @@ describe('buckets near their limit', () => {
     expect(nearLimit.map(({ bucket }) => bucket)).toEqual([4, 1]);
   });
 
-  test('a bucket without a limit is never near it', async () => {
+  test('never include a bucket without a limit', async () => {
     const sweep = sweeping(
       makeBuckets({ 'memory.max': 'max\n', 'memory.current': bytes(5000), 'memory.stat': memoryStat(5000) }),
     );
     expect(await sweep()).toMatchObject({ nearLimitCount: 0, readErrors: 0 });
   });
 
-  test('a limit that was lowered counts at the next sweep', async () => {
+  test('include a bucket in the next sweep after its limit was lowered', async () => {
     const sweep = sweeping(makeBuckets({ 'memory.current': bytes(50), 'memory.stat': memoryStat(50) }));
     expect((await sweep()).nearLimitCount).toBe(0);
     setBucket(0, { 'memory.max': bytes(60) });
     expect((await sweep()).nearLimitCount).toBe(1);
   });
 
-  test('memory.stat is not even read of a bucket that cannot be near', async () => {
+  test('are found without reading memory.stat of a bucket that cannot be near', async () => {
     const sweep = sweeping(
       makeBuckets({
         'memory.current': bytes(10),
@@ -107,29 +107,26 @@ describe('buckets near their limit', () => {
     ['memory.stat', 'garbage'],
     ['memory.current', ''],
     ['memory.max', '-1\n'],
-  ])(
-    'when %s of one cannot be read, the count is not known, and the others are named all the same',
-    async (file, text) => {
-      const full = {
-        'memory.max': bytes(100),
-        'memory.current': bytes(90),
-        'memory.stat': memoryStat(90),
-        'cgroup.events': populated(true),
-      };
-      const sweep = sweeping(makeBuckets(full, { ...full, [file]: text }));
-      const { nearLimitCount, nearLimit, readErrors, active } = await sweep();
-      expect({ nearLimitCount, readErrors, active }).toEqual({
-        nearLimitCount: undefined,
-        readErrors: 1,
-        active: 2,
-      });
-      expect(nearLimit.map(({ bucket }) => bucket)).toEqual([0]);
-      setBucket(1, full);
-      expect(await sweep()).toMatchObject({ nearLimitCount: 2, readErrors: 0 });
-    },
-  );
+  ])('have no count when %s of one cannot be read, and the others are still listed', async (file, text) => {
+    const full = {
+      'memory.max': bytes(100),
+      'memory.current': bytes(90),
+      'memory.stat': memoryStat(90),
+      'cgroup.events': populated(true),
+    };
+    const sweep = sweeping(makeBuckets(full, { ...full, [file]: text }));
+    const { nearLimitCount, nearLimit, readErrors, active } = await sweep();
+    expect({ nearLimitCount, readErrors, active }).toEqual({
+      nearLimitCount: undefined,
+      readErrors: 1,
+      active: 2,
+    });
+    expect(nearLimit.map(({ bucket }) => bucket)).toEqual([0]);
+    setBucket(1, full);
+    expect(await sweep()).toMatchObject({ nearLimitCount: 2, readErrors: 0 });
+  });
 
-  test('without memory files nothing is known of it, and nothing failed', async () => {
+  test('are unknown without memory files, which is no failure', async () => {
     const none = { 'memory.current': undefined, 'memory.max': undefined, 'memory.stat': undefined };
     const sweep = sweeping(makeBuckets({ ...none, 'cgroup.events': populated(true) }, none));
     expect(await sweep()).toMatchObject({ nearLimitCount: undefined, active: 1, readErrors: 0, found: 2 });
@@ -137,7 +134,7 @@ describe('buckets near their limit', () => {
 });
 
 describe('active buckets', () => {
-  test('those with a process, and those that hold anonymous memory without one; not page cache', async () => {
+  test('have a process, or anonymous memory without one; page cache does not count', async () => {
     const sweep = sweeping(
       makeBuckets(
         { 'cgroup.events': populated(true), 'cgroup.procs': '12\n0\n0\n' },
@@ -149,7 +146,7 @@ describe('active buckets', () => {
     expect(await sweep()).toMatchObject({ found: 4, active: 2, processes: 3 });
   });
 
-  test('memory without a process is looked for once a minute, and forgotten with the memory', async () => {
+  test('without a process are found once a minute, and dropped when their memory is freed', async () => {
     const sweep = sweeping(makeBuckets({ 'memory.current': bytes(3) }, {}));
     expect((await sweep()).active).toBe(0);
     setBucket(0, { 'memory.stat': memoryStat(3) });
@@ -163,12 +160,12 @@ describe('active buckets', () => {
     ['cgroup.events', 'frozen 0\n'],
     ['memory.stat', 'anon -3\n'],
     ['memory.current', 'many\n'],
-  ])('when %s of an idle one cannot be read, the count is not known', async (file, text) => {
+  ])('have no count when %s of an idle one cannot be read', async (file, text) => {
     const sweep = sweeping(makeBuckets({ 'memory.current': bytes(1), [file]: text }, {}));
     expect(await sweep()).toMatchObject({ active: undefined, readErrors: 1, found: 2 });
   });
 
-  test('when the processes of one cannot be counted, their number is not known', async () => {
+  test('have an unknown number of processes when cgroup.procs of one cannot be read', async () => {
     const sweep = sweeping(
       makeBuckets(
         { 'cgroup.events': populated(true), 'cgroup.procs': 'x\n' },
@@ -183,14 +180,14 @@ describe('buckets with series of their own', () => {
   const numbers = ({ shown }: GitSweep): number[] => shown.map(({ bucket }) => bucket);
   const works = (usec: number): CgroupText => ({ 'cpu.stat': cpuStat(usec) });
 
-  test('top: those that use CPU now, whatever they used before', async () => {
+  test('are, with top, those that use CPU now, not those that used it before', async () => {
     const sweep = sweeping(makeBuckets(works(900e6), works(0), works(5e6)), 'top', 1);
     await sweep();
     setBucket(1, works(15e6));
     expect(numbers(await sweep())).toEqual([1]);
   });
 
-  test('top: those that hold memory with a process; page cache that noKills uses is idle', async () => {
+  test('are, with top, those with memory and a process; page cache without a process is idle', async () => {
     const sweep = sweeping(
       makeBuckets(
         { 'memory.current': bytes(90) },
@@ -203,25 +200,25 @@ describe('buckets with series of their own', () => {
     expect(numbers(await sweep())).toEqual([1]);
   });
 
-  test('all: every one, and those with kills that are gone', async () => {
+  test('are, with all, every bucket and removed ones with kills', async () => {
     const sweep = sweeping(makeBuckets({}, {}, {}), 'all');
     expect(numbers(await sweep(0, new Set([9])))).toEqual([0, 1, 2, 9]);
   });
 
-  test('none: none, but the counts are there', async () => {
+  test('are, with none, none, but the counts are known', async () => {
     const sweep = sweeping(makeBuckets({ 'cgroup.events': populated(true) }), 'none');
     const result = await sweep(0, new Set([0]));
     expect(numbers(result)).toEqual([]);
     expect(result.active).toBe(1);
   });
 
-  test('an idle one that is shown has its limit all the same', async () => {
+  test('have their limit also while idle', async () => {
     const sweep = sweeping(makeBuckets({}));
     const { shown } = await sweep();
     expect(shown[0]?.reading?.limit).toEqual({ kind: 'limit', value: 100 * 2 ** 20 });
   });
 
-  test("after Gitaly's restart nothing is taken for work that was counted before", async () => {
+  test("are not selected by CPU time from before Gitaly's restart", async () => {
     const before = makeBuckets(works(1e9), works(1e9));
     const sweep = sweeping(before, 'top', 1);
     await sweep();
@@ -236,8 +233,8 @@ describe('buckets with series of their own', () => {
   });
 });
 
-describe('what goes away', () => {
-  test('a bucket that is removed in the midst is none that could not be read', async () => {
+describe('a removed bucket', () => {
+  test('is no read error', async () => {
     const sweep = sweeping(makeBuckets({}, {}, {}));
     await sweep();
     tree.removeCgroup(`${parent}/repos-1`);
@@ -245,7 +242,7 @@ describe('what goes away', () => {
     expect(files.failures()).toEqual({ permission: 0, too_many_open_files: 0, malformed: 0, io: 0 });
   });
 
-  test('its descriptors are closed: of a bucket, of a restarted Gitaly, of a Gitaly that is gone', async () => {
+  test('has its descriptors closed, as has a restarted or removed Gitaly', async () => {
     const git = makeBuckets({}, {}, {});
     const sweeper = createGitSweeper(files, 'all', 20);
     await sweeper.sweep(git, noKills, 0, run());
@@ -260,7 +257,7 @@ describe('what goes away', () => {
     expect(files.openDescriptors()).toBe(0);
   });
 
-  test('when no descriptor is left, everything is read without keeping any', async () => {
+  test('needs no descriptor: at the limit, everything is read without keeping files open', async () => {
     const git = makeBuckets({ 'cgroup.events': populated(true) }, {});
     const tight = createCgroupFiles({ root: tree.root, maxDescriptors: 0 });
     const sweep = await createGitSweeper(tight, 'all', 20).sweep(git, noKills, 0, run());
@@ -270,7 +267,7 @@ describe('what goes away', () => {
   });
 });
 
-test('others have their turn during a sweep of thousands, and it gives up when told to', async () => {
+test('a sweep of many buckets yields to the event loop, and ends when aborted', async () => {
   tree.make(parent);
   const buckets = Array.from({ length: 400 }, (_, bucket) => bucket);
   for (const bucket of buckets) tree.make(`${parent}/repos-${bucket}`);
@@ -288,7 +285,7 @@ test('others have their turn during a sweep of thousands, and it gives up when t
   expect(await stopped).toBeUndefined();
 });
 
-test('whatever stands in a file, the others are counted', async () => {
+test('malformed content in the files of one bucket leaves the other buckets counted', async () => {
   const git = makeBuckets({ 'cgroup.events': populated(true) }, {});
   const garbage = [
     '',

@@ -42,10 +42,10 @@ const write = (path: string, text: string): void => {
 const value = <T>(of: T) => ({ kind: 'value', value: of });
 const failure = (reason: string) => ({ kind: 'failed', reason });
 const absent = { kind: 'absent' };
-const gone = { kind: 'removed' };
+const removed = { kind: 'removed' };
 const noFailures = { permission: 0, too_many_open_files: 0, malformed: 0, io: 0 };
 
-describe('a file of one number', () => {
+describe('a file with one number', () => {
   test.each([
     ['0\n', value(0)],
     ['218411008\n', value(218411008)],
@@ -76,7 +76,7 @@ describe('a file of one number', () => {
   });
 });
 
-test('a file that is longer than any of the kernel is malformed', () => {
+test('a file that is longer than any file of the kernel is malformed', () => {
   write('pod/memory.current', `${'1'.repeat(70_000)}\n`);
   expect(files.folder('pod').number('memory.current')).toEqual(failure('malformed'));
 });
@@ -138,7 +138,7 @@ describe('keys and numbers', () => {
   });
 
   test.each([[''], ['\n\n'], ['some words and more\n'], ['oops'], [`oom 1\n${'a 1\n'.repeat(20_000)}`]])(
-    'a file that holds none at all is malformed: %#',
+    'a file without any such line is malformed: %#',
     (text) => {
       write('pod/memory.events', text);
       expect(files.folder('pod').keyed('memory.events', keys)).toEqual(failure('malformed'));
@@ -182,8 +182,8 @@ describe('processes', () => {
   });
 });
 
-describe('what is not there', () => {
-  test('a file that the kernel lacks is absent, and found within a minute of its controller being enabled', () => {
+describe('a missing file or cgroup', () => {
+  test('a file that the kernel lacks is absent, and found within a minute after its controller is enabled', () => {
     write('pod/memory.current', '1\n');
     const pod = files.folder('pod');
     expect(pod.number('memory.peak')).toEqual(absent);
@@ -194,27 +194,27 @@ describe('what is not there', () => {
     expect(files.failures()).toEqual(noFailures);
   });
 
-  test('a cgroup that is not there is gone, and found as soon as it is made', () => {
+  test('a missing cgroup is removed, and found as soon as it is created', () => {
     const pod = files.folder('pod');
-    expect(pod.number('memory.current')).toEqual(gone);
+    expect(pod.number('memory.current')).toEqual(removed);
     write('pod/memory.current', '1\n');
     expect(pod.number('memory.current')).toEqual(value(1));
   });
 
-  test('a removed cgroup is gone', () => {
+  test('a removed cgroup is reported, and its descriptors are closed', () => {
     write('pod/memory.current', '1\n');
     write('pod/cgroup.procs', '1\n');
     const pod = files.folder('pod');
     expect(pod.number('memory.current')).toEqual(value(1));
     expect(pod.processes()).toEqual(value(1));
     rmSync(join(root, 'pod'), { recursive: true });
-    expect(pod.number('memory.current')).toEqual(gone);
-    expect(pod.processes()).toEqual(gone);
+    expect(pod.number('memory.current')).toEqual(removed);
+    expect(pod.processes()).toEqual(removed);
     expect(files.openDescriptors()).toBe(0);
     expect(files.failures()).toEqual(noFailures);
   });
 
-  test('a cgroup made again at the same place is gone first, then read anew, what was absent in the old one too', () => {
+  test('a cgroup created again at the same path is removed first, then read without state of the old one', () => {
     write('pod/memory.current', '1\n');
     const pod = files.folder('pod');
     expect(pod.number('memory.current')).toEqual(value(1));
@@ -222,26 +222,26 @@ describe('what is not there', () => {
     rmSync(join(root, 'pod'), { recursive: true });
     write('pod/memory.current', '2\n');
     write('pod/memory.peak', '2\n');
-    expect(pod.number('memory.current')).toEqual(gone);
+    expect(pod.number('memory.current')).toEqual(removed);
     expect(pod.number('memory.current')).toEqual(value(2));
     expect(pod.number('memory.peak')).toEqual(value(2));
   });
 
-  test('a cgroup made again is gone first also where no descriptor is kept', () => {
+  test('a cgroup created again is removed first also where no descriptor is kept open', () => {
     files = createCgroupFiles({ root, clock, maxDescriptors: 0 });
     write('pod/memory.current', '1\n');
     const pod = files.folder('pod');
     expect(pod.number('memory.current')).toEqual(value(1));
     rmSync(join(root, 'pod'), { recursive: true });
     write('pod/memory.current', '2\n');
-    expect(pod.number('memory.current')).toEqual(gone);
+    expect(pod.number('memory.current')).toEqual(removed);
     expect(pod.number('memory.current')).toEqual(value(2));
     rmSync(join(root, 'pod'), { recursive: true });
-    expect(pod.number('memory.current')).toEqual(gone);
+    expect(pod.number('memory.current')).toEqual(removed);
     expect(files.failures()).toEqual(noFailures);
   });
 
-  test('a file that vanishes from a living cgroup is absent', () => {
+  test('a file that is removed from an existing cgroup is absent', () => {
     write('pod/memory.current', '1\n');
     const pod = files.folder('pod');
     expect(pod.number('memory.current')).toEqual(value(1));
@@ -250,7 +250,7 @@ describe('what is not there', () => {
     expect(files.openDescriptors()).toBe(0);
   });
 
-  test('a file that a simulation replaces is read anew', () => {
+  test('a file that a simulation replaces is opened again', () => {
     write('pod/memory.current', '1\n');
     const pod = files.folder('pod');
     expect(pod.number('memory.current')).toEqual(value(1));
@@ -261,8 +261,8 @@ describe('what is not there', () => {
   });
 });
 
-describe('what changes is seen through a kept descriptor', () => {
-  test('a shorter text leaves nothing of the longer one', () => {
+describe('through an open descriptor', () => {
+  test('shorter content leaves nothing of the longer one', () => {
     write('pod/memory.current', '123456\n');
     const pod = files.folder('pod');
     expect(pod.number('memory.current')).toEqual(value(123456));
@@ -275,7 +275,7 @@ describe('what changes is seen through a kept descriptor', () => {
 });
 
 describe('descriptors', () => {
-  test('are kept up to the budget; beyond it files are read all the same', () => {
+  test('are kept open up to the limit; beyond it files are still read', () => {
     files = createCgroupFiles({ root, clock, maxDescriptors: 3 });
     const folders = Array.from({ length: 5 }, (_, n) => {
       write(`repos-${n}/memory.current`, `${n}\n`);
@@ -296,18 +296,18 @@ describe('descriptors', () => {
     expect(files.openDescriptors()).toBe(2);
   });
 
-  test('a closed folder is gone and opens nothing', () => {
+  test('a closed cgroup is removed and opens nothing', () => {
     write('pod/memory.current', '1\n');
     const pod = files.folder('pod');
     pod.number('memory.current');
     pod.close();
-    expect(pod.number('memory.current')).toEqual(gone);
+    expect(pod.number('memory.current')).toEqual(removed);
     expect(files.openDescriptors()).toBe(0);
     files.close();
-    expect(files.folder('pod').number('memory.current')).toEqual(gone);
+    expect(files.folder('pod').number('memory.current')).toEqual(removed);
   });
 
-  test('when the process has none left, that is counted, and the rest lives', () => {
+  test('at the limit of the process, failed reads are counted, and open files are still read', () => {
     write('pod/memory.current', '1\n');
     write('pod/memory.peak', '2\n');
     const script = `
@@ -332,7 +332,7 @@ describe('descriptors', () => {
   });
 });
 
-describe('nothing leads out of the root', () => {
+describe('nothing outside the root is read', () => {
   beforeEach(() => {
     mkdirSync(join(base, 'outside/deep'), { recursive: true });
     for (const name of ['outside', 'outside/deep'])
@@ -348,17 +348,20 @@ describe('nothing leads out of the root', () => {
     ['./pod'],
     ['a\0b'],
     ['pod/'],
-  ])('not the path %j', (path) => {
+  ])('through the path %j', (path) => {
     mkdirSync(join(root, 'pod'));
     expect(files.folder(path).number('memory.current')).toEqual(failure('io'));
   });
 
-  test.each([['../memory.current'], ['..'], ['.'], [''], ['a/b'], ['a\0b']])('not the file %j', (file) => {
-    mkdirSync(join(root, 'pod'));
-    expect(files.folder('pod').number(file)).toEqual(failure('io'));
-  });
+  test.each([['../memory.current'], ['..'], ['.'], [''], ['a/b'], ['a\0b']])(
+    'through the file name %j',
+    (file) => {
+      mkdirSync(join(root, 'pod'));
+      expect(files.folder('pod').number(file)).toEqual(failure('io'));
+    },
+  );
 
-  test('no link is followed: not the file, not its folder, not one on the way, not one made later', () => {
+  test('through a link: of the file, its directory, a parent directory, or one created later', () => {
     mkdirSync(join(root, 'pod'));
     symlinkSync(join(base, 'outside/memory.current'), join(root, 'pod/memory.current'));
     symlinkSync(join(base, 'outside'), join(root, 'link'));
@@ -374,7 +377,7 @@ describe('nothing leads out of the root', () => {
     expect(deep.number('memory.current')).toEqual(failure('io'));
   });
 
-  test('a root that is itself reached through a link is read', () => {
+  test('but a root that is itself a link is read', () => {
     write('pod/memory.current', '1\n');
     symlinkSync(root, join(base, 'alias'));
     const aliased = createCgroupFiles({ root: join(base, 'alias') });
@@ -382,7 +385,7 @@ describe('nothing leads out of the root', () => {
     aliased.close();
   });
 
-  test('a named pipe or a folder in place of a file holds nobody up', () => {
+  test('and a named pipe or a directory in place of a file does not block', () => {
     mkdirSync(join(root, 'pod/memory.peak'), { recursive: true });
     spawnSync('mkfifo', [join(root, 'pod/memory.current')]);
     const pod = files.folder('pod');

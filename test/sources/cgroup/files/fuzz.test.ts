@@ -22,7 +22,7 @@ afterAll(() => {
   rmSync(root, { recursive: true, force: true });
 });
 
-/** Slow and obviously right: what a text says, undefined when it is malformed. */
+/** A slow and simple reference parser; undefined for malformed content. */
 const decimal = /^(0|[1-9]\d*)$/;
 const numberOf = (text: string): number | undefined =>
   decimal.test(text) && BigInt(text) < 2n ** 63n ? Number(text) : undefined;
@@ -97,7 +97,7 @@ const line = fc.oneof(
   fc.tuple(digits, digits).map(([quota, period]) => `${quota} ${period}`),
   fc.string(),
 );
-/** Texts near to the kernel's, those cut anywhere, and any bytes at all. */
+/** Content similar to the kernel's, truncated anywhere, and arbitrary bytes. */
 const bytes = fc.oneof(
   fc
     .tuple(fc.array(line, { maxLength: 6 }), fc.nat({ max: 400 }), fc.boolean())
@@ -109,7 +109,7 @@ const bytes = fc.oneof(
   fc.constantFrom(65_535, 65_536, 65_537, 70_000).map((length) => Buffer.alloc(length, '1\n')),
 );
 
-describe('whatever stands in a file, a reading is the right number or none', () => {
+describe('for any content of a file, the reading is the right number or a failure', () => {
   const name = 'file';
   const path = (file: string): string => join(root, 'pod', file);
   const check = (file: string, read: (text: string) => void): void =>
@@ -158,7 +158,7 @@ describe('whatever stands in a file, a reading is the right number or none', () 
     });
   });
 
-  test('what could not be read was counted', () => {
+  test('failures are counted', () => {
     const before = files.failures().malformed;
     writeFileSync(path(name), 'oom 1\noom_kill x\n');
     folder.keyed(name, keys);

@@ -11,21 +11,21 @@ import { cgroupCollectorNames } from '../../../../src/sources/cgroup/source.ts';
 import { createTestSource } from '../source-support.ts';
 import { createWrittenTree } from '../written-tree.ts';
 
-test('the declarations keep the rules', () => {
+test('the declarations follow the conventions', () => {
   expect(lintMetrics(cgroupMetrics)).toEqual([]);
 });
 
-test('every metric belongs to one collector or to the exporter itself, and every collector has its name here', async () => {
+test('every metric belongs to a collector or to the source itself, and every collector is listed', async () => {
   const tree = createWrittenTree();
-  const { room } = createTestSource(tree.root);
-  expect(room.collectors.map(({ name }) => name)).toEqual([...cgroupCollectorNames]);
-  expect(room.collectors.map(({ metrics }) => metrics)).toEqual([levelsMetrics, bucketMetrics]);
-  expect(room.selfFamilies().map(({ metric }) => metric)).toEqual([...cgroupSelfMetrics]);
-  await room.stop();
+  const { source } = createTestSource(tree.root);
+  expect(source.collectors.map(({ name }) => name)).toEqual([...cgroupCollectorNames]);
+  expect(source.collectors.map(({ metrics }) => metrics)).toEqual([levelsMetrics, bucketMetrics]);
+  expect(source.selfFamilies().map(({ metric }) => metric)).toEqual([...cgroupSelfMetrics]);
+  await source.stop();
   tree.remove();
 });
 
-/** The names of the contract, row by row: dashboards and alerts of others rest on them. */
+/** Names that dashboards and alerts of operators depend on. */
 describe('the contract', () => {
   const rows = [
     'memory_usage_bytes',
@@ -71,7 +71,7 @@ describe('the contract', () => {
     expect(written).toContain(name);
   });
 
-  test('every gitaly_server_* says whose it is; container_ which container', () => {
+  test('labels every gitaly_server_* with an identity, and container_ with the container', () => {
     for (const { name, labelNames } of cgroupMetrics) {
       if (!name.startsWith('gitaly_server_')) continue;
       expect(labelNames.slice(0, 3)).toEqual(['namespace', 'pod', 'node']);

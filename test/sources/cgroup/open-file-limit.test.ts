@@ -1,14 +1,14 @@
-/** In a process of its own, which may open few files: this one needs its own. */
+/** In a separate process with a low limit on open files. */
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { expect, test } from '@jest/globals';
 import { createWrittenTree } from './written-tree.ts';
 
-test('without a descriptor left, what needs a new one fails and says so, and all comes back with them', () => {
+test('at the limit on open files the collectors fail with that reason, and recover afterwards', () => {
   const tree = createWrittenTree();
   tree.make('gitaly');
   tree.make('gitaly/gitaly-1');
-  // More files than it keeps open.
+  // More files than the process may keep open.
   for (let bucket = 0; bucket < 30; bucket++) tree.make(`gitaly/gitaly-1/repos-${bucket}`);
   const { status, stdout, stderr } = spawnSync(
     'sh',
@@ -17,7 +17,7 @@ test('without a descriptor left, what needs a new one fails and says so, and all
       'ulimit -n 80; exec "$@"',
       'sh',
       process.execPath,
-      join(import.meta.dirname, 'out-of-descriptors.ts'),
+      join(import.meta.dirname, 'open-file-limit.ts'),
       tree.root,
     ],
     { encoding: 'utf8' },

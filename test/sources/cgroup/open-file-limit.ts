@@ -1,4 +1,4 @@
-/** A program for descriptors.test.ts: a room that runs out of descriptors, then gets them back. Prints what it saw. */
+/** Program for open-file-limit.test.ts: prints the outcomes before, at and after the limit on open files. */
 import { closeSync, openSync } from 'node:fs';
 import { systemClock } from '../../../src/lib/clock.ts';
 import { silentLog } from '../../../src/lib/log.ts';
@@ -7,7 +7,7 @@ import { createCgroupSource } from '../../../src/sources/cgroup/source.ts';
 
 const [root = ''] = process.argv.slice(2);
 const events = createEventLog(systemClock);
-const room = createCgroupSource({
+const source = createCgroupSource({
   root,
   hostName: 'node-1',
   buckets: 'all',
@@ -21,26 +21,26 @@ const { signal } = new AbortController();
 
 async function outcomes(): Promise<unknown[]> {
   const seen: unknown[] = [];
-  for (const collector of room.collectors) {
+  for (const collector of source.collectors) {
     const outcome = await collector.collect({ signal, cause: 'due' });
     seen.push({ kind: outcome.kind, message: 'message' in outcome ? outcome.message : '' });
   }
   return seen;
 }
 
-function takeAll(): number[] {
-  const taken: number[] = [];
+function openUntilLimit(): number[] {
+  const opened: number[] = [];
   try {
-    for (;;) taken.push(openSync('/dev/null', 'r'));
+    for (;;) opened.push(openSync('/dev/null', 'r'));
   } catch {
-    return taken;
+    return opened;
   }
 }
 
 const before = await outcomes();
-const taken = takeAll();
+const opened = openUntilLimit();
 const during = await outcomes();
-for (const descriptor of taken) closeSync(descriptor);
+for (const descriptor of opened) closeSync(descriptor);
 const after = await outcomes();
-await room.stop();
+await source.stop();
 process.stdout.write(JSON.stringify({ before, during, after }));
