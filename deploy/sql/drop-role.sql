@@ -1,5 +1,5 @@
--- Takes away what role.sql gave, and the role. Run it in Praefect's database; in others where role.sql ran, first
--- the DROP OWNED there. On a managed server DROP OWNED needs membership: GRANT gitaly_exporter TO CURRENT_USER.
+-- Removes what role.sql granted, and the role. Run it in Praefect's database. If role.sql ran in other databases,
+-- first run the DROP OWNED there. On a managed server DROP OWNED needs membership: GRANT gitaly_exporter TO CURRENT_USER.
 
 BEGIN;
 DO $$

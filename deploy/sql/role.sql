@@ -1,25 +1,25 @@
--- The role that gitaly-exporter reads Praefect's database with. PostgreSQL 11 to 18.
+-- The role with which gitaly-exporter reads Praefect's database. PostgreSQL 11 to 18.
 --
 -- Run it in Praefect's database, as a superuser, as the master user of a managed server (RDS, Cloud SQL, Azure),
 -- or as the owner of Praefect's tables if that role may create roles:
 --
 --     psql -d praefect_production -f role.sql
 --
--- Then give the role a password; it is in no file, and psql sends it hashed:
+-- Then set the role's password; psql sends it hashed:
 --
 --     \password gitaly_exporter
 --
--- Plain SQL, for every client; running it again changes nothing. Another name for the role: replace
--- gitaly_exporter throughout. docs/database-access.md has pg_hba.conf, PgBouncer and managed servers.
+-- Plain SQL for every client; running it again changes nothing. For another role name replace gitaly_exporter
+-- everywhere. docs/database-access.md covers pg_hba.conf, PgBouncer and managed servers.
 
 BEGIN;
 
--- 1. The role: may log in, and nothing else. One exporter holds one connection; five leave room for a roll-out.
---    The time limits are for the day when the exporter is not what uses this role: it sets shorter ones itself.
+-- 1. The role: it may log in, and nothing else. An exporter holds one connection; five allow for rollouts.
+--    The time limits are for other uses of the role: the exporter sets shorter ones itself.
 --
---    default_transaction_read_only is left alone on purpose. Every transaction of the exporter is READ ONLY by
---    its own word, the grants below allow nothing but reading, and a value for the role would hide the server's
---    own: praefect_db_read_only{reason="setting"} could no longer say that the server turned read-only.
+--    default_transaction_read_only is not set on purpose. Every transaction of the exporter is READ ONLY, the
+--    grants below allow nothing but reading, and a setting of the role would hide the server's own:
+--    praefect_db_read_only{reason="setting"} could not report that the server became read-only.
 DO $$
 BEGIN
   IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = 'gitaly_exporter') THEN
@@ -32,8 +32,8 @@ ALTER ROLE gitaly_exporter SET statement_timeout = '60s';
 ALTER ROLE gitaly_exporter SET lock_timeout = '2s';
 ALTER ROLE gitaly_exporter SET idle_in_transaction_session_timeout = '60s';
 
--- 2. Reading Praefect's tables and views, one by one: those that this version of Praefect has. Nothing in them is
---    secret, but names and paths of repositories are.
+-- 2. SELECT on Praefect's tables and views, one by one: those that this version of Praefect has. They contain
+--    names and paths of repositories, and no other secrets.
 DO $$
 DECLARE
   praefect_schema name;
@@ -71,37 +71,37 @@ BEGIN
              'repositories', 'storage_repositories', 'repository_assignments',
              'virtual_storages', 'storage_cleanups', 'repository_reference_write_locks',
              'healthy_storages', 'repository_generations', 'valid_primaries',
-             -- its last value tells how many jobs there ever were
+             -- its last value is the number of jobs ever enqueued
              'replication_queue_id_seq')
   LOOP
     EXECUTE format('GRANT SELECT ON %I.%I TO gitaly_exporter', praefect_schema, relation.name);
   END LOOP;
 
-  -- 3. What a later migration of Praefect creates, or drops and creates anew with the loss of its grants (the
-  --    view valid_primaries in 14.5): readable from the start. Without this, run the file again after each
-  --    upgrade; until then the question that needs the table fails, and says which table it is.
-  --    Only the owner's future tables in Praefect's schema, and only for reading.
+  -- 3. Default privileges: SELECT on tables that later migrations of Praefect create, or drop and recreate without
+  --    their grants (the view valid_primaries in 14.5). Without this, run the file again after each upgrade; until
+  --    then queries of such a table fail, and the message names it.
+  --    Only for the owner's future tables in Praefect's schema, and only for reading.
   BEGIN
     EXECUTE format('ALTER DEFAULT PRIVILEGES FOR ROLE %I IN SCHEMA %I GRANT SELECT ON TABLES TO gitaly_exporter',
                    praefect_owner, praefect_schema);
     EXECUTE format('ALTER DEFAULT PRIVILEGES FOR ROLE %I IN SCHEMA %I GRANT SELECT ON SEQUENCES TO gitaly_exporter',
                    praefect_owner, praefect_schema);
   EXCEPTION WHEN insufficient_privilege THEN
-    RAISE NOTICE 'only % can grant reading of its future tables: run this file as that role as well, or again after each upgrade',
+    RAISE NOTICE 'only % can grant SELECT on its future tables: run this file as that role as well, or again after each upgrade',
                  praefect_owner;
   END;
 END
 $$;
 
--- 4. Seeing what other sessions do: states and times in pg_stat_activity are hidden from other roles. This is the
---    part of pg_monitor that is needed, and no more; it shows the texts of running queries, too. Without it,
---    absent are praefect_db_longest_transaction_seconds, praefect_db_connections by state (all count as unknown),
---    and before PostgreSQL 14 praefect_db_longest_blocked_seconds. To leave it out, delete this block.
+-- 4. States and times of other sessions, which pg_stat_activity hides from other roles. This is the part of
+--    pg_monitor that is needed; it also shows the texts of running queries. Without it, these are absent:
+--    praefect_db_longest_transaction_seconds, praefect_db_connections by state (all count as unknown), and before
+--    PostgreSQL 14 praefect_db_longest_blocked_seconds. To leave it out, delete this block.
 DO $$
 BEGIN
   GRANT pg_read_all_stats TO gitaly_exporter;
 EXCEPTION WHEN insufficient_privilege THEN
-  RAISE NOTICE 'pg_read_all_stats was not granted: only a superuser, or a role that has it WITH ADMIN OPTION, can';
+  RAISE NOTICE 'pg_read_all_stats was not granted: only a superuser or a role that has it WITH ADMIN OPTION can grant it';
 END
 $$;
 

@@ -1,7 +1,6 @@
 /** deploy/sql/role.sql: what the exporter's role may read, and everything it may not do. */
 import { readFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import pg from 'pg';
 import { Secret } from '../../../../src/lib/secret.ts';
@@ -15,7 +14,7 @@ import {
 import { failureIn, type Opened, open, valueIn, within } from './support.ts';
 
 const sql = (name: string): string =>
-  readFileSync(join(dirname(fileURLToPath(import.meta.url)), '../../../../deploy/sql', name), 'utf8');
+  readFileSync(join(import.meta.dirname, '../../../../deploy/sql', name), 'utf8');
 const setPassword = "ALTER ROLE gitaly_exporter PASSWORD 'of the exporter'";
 
 describe.each([15, 18] as const)('PostgreSQL %i', (version) => {
@@ -194,6 +193,18 @@ describe.each([15, 18] as const)('PostgreSQL %i', (version) => {
     );
     await client.query('ROLLBACK');
     expect((await client.query("SELECT FROM pg_roles WHERE rolname = 'nobody'")).rows).toEqual([]);
+  });
+
+  test('the statements of docs/database-access.md run', async () => {
+    const place = await praefectDatabase('19.0');
+    const text = readFileSync(join(import.meta.dirname, '../../../../docs/database-access.md'), 'utf8');
+    const statements = [...text.matchAll(/`((?:GRANT|REVOKE|ALTER) [^`]*)`/g)].map(([, statement]) =>
+      statement!.replaceAll(/\s+/g, ' ').replace('DATABASE ...', `DATABASE ${place.name}`),
+    );
+    expect(statements).toHaveLength(3);
+    await place.admin.query('BEGIN');
+    for (const statement of statements) await place.admin.query(statement);
+    await place.admin.query('ROLLBACK');
   });
 
   test('drop-role.sql removes everything', async () => {
