@@ -11,7 +11,7 @@ import { createServer as createHttpsServer, type Server as HttpsServer } from 'n
 import type { AddressInfo, Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type ListenAddress, listenProblem } from './address.ts';
-import type { LoadedTls, WebConfigSource } from './web-config/source.ts';
+import type { LoadedTls, WebConfigSource, WebConfigState } from './web-config/source.ts';
 
 /** How long and how much a client may take, so that a slow or hostile one cannot block the server. */
 export interface HttpLimits {
@@ -92,9 +92,9 @@ export async function listen(options: ListenOptions): Promise<ListenResult> {
   } catch (error) {
     return { ok: false, problem: listenProblem(address, error) };
   }
-  const unsubscribe = webConfig.subscribe((next) => {
-    if (next.ok && next.loaded.tls !== undefined) applyReload(next.loaded.tls);
-  });
+  const unsubscribe = webConfig.subscribe(applyReload);
+  // Another address may already have received a request, and with it a reload.
+  applyReload(webConfig.last());
 
   function createServer(withTls: LoadedTls | undefined): HttpServer | HttpsServer {
     const created = withTls ? createTlsServer(withTls, limits, handle) : createPlainServer(limits, handle);
@@ -114,8 +114,9 @@ export async function listen(options: ListenOptions): Promise<ListenResult> {
     return created;
   }
 
-  function applyReload(next: LoadedTls): void {
-    if (tls === undefined || next === tls) return;
+  function applyReload(reloaded: WebConfigState): void {
+    const next = reloaded.ok ? reloaded.loaded.tls : undefined;
+    if (tls === undefined || next === undefined || next === tls) return;
     const isOtherType = next.config.clientAuthType !== tls.config.clientAuthType;
     const isOtherCa = next.material.clientCa !== tls.material.clientCa;
     tls = next;
@@ -133,7 +134,7 @@ export async function listen(options: ListenOptions): Promise<ListenResult> {
     while (server === replacement && !isStopping) {
       try {
         await bind(replacement, bound.address, bound.port);
-        if (isStopping) replacement.close();
+        if (isStopping || server !== replacement) replacement.close();
         return;
       } catch (error) {
         onError(error as Error, 'socket');

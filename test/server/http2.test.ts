@@ -108,7 +108,7 @@ describe('the key http2 of the web configuration', () => {
 });
 
 describe('a TLS connection', () => {
-  test('is refused to a client that offers only HTTP/2', async () => {
+  test('fails for a client that offers only HTTP/2', async () => {
     await withServer({ webConfigFile: config() }, async ({ port }) => {
       expect(await negotiate(port, ['h2'])).toMatch(/NO_APPLICATION_PROTOCOL|ECONNRESET/);
     });

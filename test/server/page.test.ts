@@ -1,6 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { durationText, timeText } from '../../src/lib/format.ts';
+import { statusJson } from '../../src/server/api.ts';
 import { assessStatus } from '../../src/server/assessment.ts';
 import { style } from '../../src/server/page/assets.ts';
 import { safeHref } from '../../src/server/page/html.ts';
@@ -146,6 +147,26 @@ describe('the page', () => {
       expect(poor).toEqual([]);
     }
   });
+});
+
+const plainText = (html: string): string => html.replace(/<[^>]*>/g, '');
+
+test('an open maintenance window is shown with its end, on the page and in the JSON', () => {
+  const status = {
+    ...healthy,
+    maintenanceWindows: [{ name: 'weekly', endsAt: now + 60_000 }, { name: 'rollout:gitlab/gl-gitaly' }],
+  };
+  expect(plainText(page(status))).toMatch(
+    /Maintenance window open: weekly, until \d\d:\d\d:\d\d UTC\. The alerts that it covers are suppressed\./,
+  );
+  expect(plainText(page(status))).toContain('Maintenance window open: rollout:gitlab/gl-gitaly. The alerts');
+  expect(statusJson(status, assessStatus(status, now), now)).toMatchObject({
+    maintenanceWindows: [
+      { name: 'weekly', endsAt: new Date(now + 60_000).toISOString() },
+      { name: 'rollout:gitlab/gl-gitaly' },
+    ],
+  });
+  expect(plainText(page({ ...healthy, maintenanceWindows: [] }))).not.toContain('Maintenance window');
 });
 
 describe('text from outside', () => {

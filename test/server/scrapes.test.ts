@@ -1,6 +1,7 @@
 import { Agent } from 'node:http';
 import { describe, expect, test } from '@jest/globals';
-import type { ScrapeBody } from '../../src/server/scrape.ts';
+import { defaultLimits } from '../../src/server/listener.ts';
+import { type ScrapeBody, scrapeTimeoutMs } from '../../src/server/scrape.ts';
 import { latch, makeServer, ownMetrics, rawConnection, send, until, withServer } from './support/harness.ts';
 
 const body: ScrapeBody = { contentType: 'text/plain; version=0.0.4', body: 'up 1\n' };
@@ -193,5 +194,30 @@ describe('stopping', () => {
     const starting = other.start();
     await other.stop();
     expect(await starting).toMatchObject({ ok: false });
+  });
+});
+
+describe('the timeout of a scrape', () => {
+  test.each([
+    ['10', 9500],
+    ['2.5', 2000],
+    [' 30 ', 29500],
+    ['0.6', 300], // half: the offset would leave almost nothing
+    ['0.1', 50],
+    ['100000', 120_000],
+    // Not a number, or an implausible one: the default of 10 s.
+    [undefined, 9500],
+    ['', 9500],
+    ['0', 9500],
+    ['-5', 9500],
+    ['1e3', 9500],
+    ['NaN', 9500],
+    ['Infinity', 9500],
+    ['10s', 9500],
+    ['0x10', 9500],
+    ['99999999999999999999', 9500],
+    [['10', '20'], 9500],
+  ])('with the header %j is %d ms', (header, ms) => {
+    expect(scrapeTimeoutMs(header, 500, defaultLimits)).toBe(ms);
   });
 });

@@ -82,15 +82,15 @@ describe('basic authentication', () => {
     const work = jest.fn(async () => true);
     const auth = createBasicAuth({ compare: work, cacheSize: 2 });
     const many = new Map(['a', 'b', 'c'].map((user) => [user, new Secret(hashOf(user))]));
-    const send = (user: string) => auth.check(header(user, user), many, connected);
-    await send('a');
-    await send('b');
-    await send('a'); // a is now the newest
-    await send('c'); // b is evicted
+    const login = (user: string) => auth.check(header(user, user), many, connected);
+    await login('a');
+    await login('b');
+    await login('a'); // a is now the newest
+    await login('c'); // b is evicted
     expect(work).toHaveBeenCalledTimes(3);
-    await send('a');
+    await login('a');
     expect(work).toHaveBeenCalledTimes(3);
-    await send('b');
+    await login('b');
     expect(work).toHaveBeenCalledTimes(4);
   });
 

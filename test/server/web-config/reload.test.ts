@@ -1,12 +1,16 @@
 import { renameSync, rmSync, writeFileSync } from 'node:fs';
 import { Agent } from 'node:https';
+import { createServer as createNetServer } from 'node:net';
 import { connect as tlsConnect } from 'node:tls';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import bcrypt from 'bcrypt';
+import { codeOf } from '../../../src/lib/errors.ts';
+import { defaultLimits, listen } from '../../../src/server/listener.ts';
+import { openWebConfig } from '../../../src/server/web-config/source.ts';
 import { hasTool, testWith } from '../../support/tools.ts';
 import { type Certificates, makeCertificates } from '../support/certificates.ts';
 import { type Folder, makeFolder } from '../support/folder.ts';
-import { basic, ownMetrics, send, type TestResponse, withServer } from '../support/harness.ts';
+import { basic, ownMetrics, send, type TestResponse, until, withServer } from '../support/harness.ts';
 
 const hash = (password: string) => bcrypt.hashSync(password, 4);
 const users = (...entries: [string, string][]) =>
@@ -222,7 +226,42 @@ describe('a change of TLS', () => {
     },
   );
 
-  withOpenssl('what would send less of clients, or no encryption, needs a restart', async () => {
+  withOpenssl('to another client_auth_type retries when the address is in use at that moment', async () => {
+    const file = write(tlsSection());
+    const opened = openWebConfig(file);
+    if (!opened.ok) throw new Error(opened.problem);
+    const webConfig = opened.value;
+    const errors: (string | undefined)[] = [];
+    const listening = await listen({
+      address: { configured: '127.0.0.1:0', host: '127.0.0.1', port: 0 },
+      webConfig,
+      limits: defaultLimits,
+      handle: (_request, response) => response.end('served'),
+      onError: (error, what) => {
+        if (what === 'socket') errors.push(codeOf(error));
+      },
+    });
+    if (!listening.ok) throw new Error(listening.problem);
+    const { port, stop } = listening.listener;
+    const url = `https://127.0.0.1:${port}/`;
+    const { client } = certificates;
+    expect(await outcome(url)).toMatchObject({ body: 'served' });
+
+    writeFileSync(file, tlsSection(...ca(certificates.ca)));
+    webConfig.current();
+    const other = createNetServer();
+    await new Promise<void>((resolve) => other.listen(port, resolve));
+    await until(() => errors.length > 0);
+    expect(errors).toEqual(['EADDRINUSE']);
+    await new Promise((resolve) => other.close(resolve));
+    await until(async () => typeof (await outcome(url, client)) !== 'string');
+    expect(await outcome(url)).toMatch(/ALERT|ECONNRESET|socket hang up/);
+
+    await stop(0);
+    expect(await outcome(url, client)).toBe('ECONNREFUSED');
+  });
+
+  withOpenssl('that would loosen access or disable encryption needs a restart', async () => {
     const strict = tlsSection(...ca(certificates.ca), 'client_allowed_sans: [prometheus.example]');
     const looser: [string, string][] = [
       [tlsSection(), 'client_auth_type is now NoClientCert'],

@@ -1,5 +1,6 @@
 import { type ConnectionOptions, type TLSSocket, connect as tlsConnect } from 'node:tls';
-import { afterAll, beforeAll, describe, expect } from '@jest/globals';
+import { afterAll, test as anyTest, beforeAll, describe, expect } from '@jest/globals';
+import { subjectAlternativeNames } from '../../../src/server/web-config/tls.ts';
 import { hasTool, testWith } from '../../support/tools.ts';
 import { type Certificates, makeCertificates, type Pair } from '../support/certificates.ts';
 import { type Folder, makeFolder } from '../support/folder.ts';
@@ -266,4 +267,21 @@ describe('client certificates', () => {
       });
     });
   }
+});
+
+describe('the subject alternative names of a certificate', () => {
+  anyTest.each<[string, string[]]>([
+    ['', []],
+    ['DNS:a.example, DNS:b.example', ['a.example', 'b.example']],
+    ['URI:spiffe://a/b, email:ops@a.example', ['spiffe://a/b', 'ops@a.example']],
+    ['IP Address:192.0.2.1, IP Address:2001:DB8:0:0:0:0:0:1', ['192.0.2.1', '2001:db8::1']],
+    ['othername:UPN::x, DNS:a.example', ['a.example']],
+    ['DirName:CN = x, DNS:a.example', ['a.example']],
+    // A client can put such values into its certificate, to look like several names.
+    ['DNS:"evil.example, DNS:good.example"', ['evil.example, DNS:good.example']],
+    ['DNS:"a\\", DNS:good.example"', ['a", DNS:good.example']],
+    ['URI:"http://x/\\u002c DNS:good.example", DNS:b', ['http://x/, DNS:good.example', 'b']],
+  ])('are parsed from %s', (text, names) => {
+    expect(subjectAlternativeNames(text)).toEqual(names);
+  });
 });
