@@ -1,20 +1,20 @@
 /**
- * Reads the cgroups of a Gitaly with many buckets, against a C program that does the same; and whether anything is
- * left behind of pods that come and go.
+ * Measures reading the cgroups of a Gitaly with many buckets, compared with a C program that does the same; and checks
+ * that nothing leaks with pods that are created and removed.
  *
  *   sh -c 'ulimit -n 50000; node --expose-gc --max-semi-space-size=4 bench/cgroup/index.ts \
  *       [--buckets 1000,10000] [--rounds 15] [--pods 10000]'
  *
- * Per bucket four files (memory.current, memory.events, cpu.stat, cgroup.events), and ten each of the pod, its
- * container and gitaly-1, memory.stat among them. Both keep every file open and read it at position 0; rival.c takes
- * the lines as they come, ours checks each byte and says what is wrong. They must come to the same sum. cpu: of the
- * whole process, user and system, medians: the number to trust on a busy machine.
+ * Four files per bucket (memory.current, memory.events, cpu.stat, cgroup.events), and ten each of the pod, its container
+ * and gitaly-1, including memory.stat. Both keep every file open and read it at position 0; rival.c does not check the
+ * lines, the exporter checks each byte and reports what is wrong. Both must compute the same sum. CPU is user and system
+ * time of the whole process, as a median, because it is reliable on a busy machine.
  *
- * Where the limit of descriptors does not suffice, both open the files beyond it at each reading.
+ * Files beyond the limit on descriptors are opened with each read by both.
  *
- * --root DIR reads a real tree in place of a synthetic one: that of the Gitaly with the most buckets below DIR.
- * --rival FILE is a rival.c that was compiled before, where there is no cc.
- * --pods N of these come, are found, watched and read, and go; 0 leaves that part out.
+ * --root DIR reads a real tree in place of a synthetic one: the Gitaly with the most buckets below DIR.
+ * --rival FILE is a compiled rival.c, where there is no cc.
+ * --pods N are created, found, watched, read and removed; 0 skips that part.
  */
 import { strict as assert } from 'node:assert';
 import { spawnSync } from 'node:child_process';
@@ -44,10 +44,10 @@ const { values } = parseArgs({
   },
 });
 const rounds = Number(values.rounds);
-/** So many files are read before anything is measured: the compiler has seen them then. */
+/** Files read before measuring, so that the code is compiled. */
 const warmUpFiles = 50_000;
 const goal = 3;
-/** Disks would only measure themselves. */
+/** In memory: on a disk, the disk would be measured. */
 const scratch = mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'bench-cgroup-'));
 const { signal } = new AbortController();
 
@@ -140,7 +140,7 @@ function measureOurs(
   }
   const failures = Object.entries(files.failures()).filter(([, count]) => count > 0);
   if (failures.length > 0)
-    console.log(`  ours could not read: ${JSON.stringify(Object.fromEntries(failures))}`);
+    console.log(`  the exporter could not read: ${JSON.stringify(Object.fromEntries(failures))}`);
   files.close();
   return { cpuMs: median(times), total };
 }
@@ -187,7 +187,7 @@ function softLimit(): number {
   return Number(soft);
 }
 
-/** Whether the goal was met, as far as it could be measured. */
+/** Whether the goal was met; true without a rival. */
 function compare(
   name: string,
   root: string,
@@ -204,19 +204,19 @@ function compare(
   const warmUps = warmUpsFor(count);
   if (spare < count)
     console.log(
-      `${name}: of ${count} files ${spare} are kept open (ulimit -n), the others opened at each reading`,
+      `${name}: ${spare} of ${count} files are kept open (ulimit -n), the others are opened with each read`,
     );
   const ours = measureOurs(root, levels, buckets, spare, warmUps);
-  const each = (cpuMs: number): string => `${((cpuMs * 1000) / count).toFixed(2)} us a file`;
-  console.log(`${name}: ours ${ours.cpuMs.toFixed(2)} ms of CPU, ${each(ours.cpuMs)}`);
+  const each = (cpuMs: number): string => `${((cpuMs * 1000) / count).toFixed(2)} us per file`;
+  console.log(`${name}: exporter ${ours.cpuMs.toFixed(2)} ms of CPU, ${each(ours.cpuMs)}`);
   if (rival === undefined) return true;
   const theirs = measureRival(rival, root, levels, buckets, spare, warmUps);
   const ratio = ours.cpuMs / theirs.cpuMs;
   if (!isLive)
-    assert.ok(Math.abs(ours.total / theirs.total - 1) < 1e-9, `ours ${ours.total}, theirs ${theirs.total}`);
+    assert.ok(Math.abs(ours.total / theirs.total - 1) < 1e-9, `exporter ${ours.total}, C ${theirs.total}`);
   const verdict = ratio <= goal ? 'met' : 'MISSED';
   console.log(
-    `${name}: C ${theirs.cpuMs.toFixed(2)} ms, ${each(theirs.cpuMs)}; ours x${ratio.toFixed(2)}, goal x${goal} ${verdict}`,
+    `${name}: C ${theirs.cpuMs.toFixed(2)} ms, ${each(theirs.cpuMs)}; exporter/C ${ratio.toFixed(2)}, goal ${goal} ${verdict}`,
   );
   return ratio <= goal;
 }
@@ -226,8 +226,8 @@ const resident = (): number => {
   return process.memoryUsage.rss() / 2 ** 20;
 };
 
-/** Descriptors and watches of this process, as the kernel counts them. */
-function held(): { readonly descriptors: number; readonly watches: number } {
+/** Open descriptors and inotify watches of this process, as the kernel counts them. */
+function openResources(): { readonly descriptors: number; readonly watches: number } {
   const descriptors = readdirSync('/proc/self/fd');
   const inotify = descriptors.filter((each) => {
     try {
@@ -242,8 +242,8 @@ function held(): { readonly descriptors: number; readonly watches: number } {
   return { descriptors: descriptors.length, watches };
 }
 
-/** Pods come with three buckets, are found, watched and read, and go. */
-async function comeAndGo(count: number): Promise<boolean> {
+/** Pods with three buckets are created, found, watched, read and removed. */
+async function churnPods(count: number): Promise<boolean> {
   const root = join(scratch, 'pods');
   const burstable = 'kubepods.slice/kubepods-burstable.slice';
   writeRoot(root);
@@ -253,7 +253,7 @@ async function comeAndGo(count: number): Promise<boolean> {
   const stop = new AbortController();
   const watch = watchTrees({ root, onChange: () => undefined, signal: stop.signal });
   const open = new Map<string, CgroupFolder>();
-  const look = async (): Promise<number> => {
+  const scan = async (): Promise<number> => {
     const found = await finder.find(signal);
     if (found.kind === 'failed') throw new Error(found.message);
     await watch.follow(found.folders);
@@ -277,27 +277,27 @@ async function comeAndGo(count: number): Promise<boolean> {
     }
     return found.trees.length;
   };
-  const state = () => ({ ...held(), kept: files.openDescriptors(), resident: resident() });
-  await look();
+  const state = () => ({ ...openResources(), kept: files.openDescriptors(), resident: resident() });
+  await scan();
   const steady: ReturnType<typeof state>[] = [];
   for (let n = 0; n < count; n++) {
     const uid = `${n.toString(16).padStart(8, '0')}_7b5e_4c0d_9a6f_1e2d3c4b5a69`;
     const pod = `${burstable}/kubepods-burstable-pod${uid}.slice`;
     writePod(root, 3, pod, `${pod}/cri-containerd-${n.toString(16).padStart(64, '0')}.scope`);
-    assert.equal(await look(), 2);
+    assert.equal(await scan(), 2);
     rmSync(join(root, pod), { recursive: true });
-    assert.equal(await look(), 1);
+    assert.equal(await scan(), 1);
     if ((n + 1) % Math.ceil(count / 10) !== 0) continue;
     const now = state();
     steady.push(now);
     console.log(
-      `${n + 1} pods came and went: ${now.descriptors} descriptors (${now.kept} of cgroups), ${now.watches} watches, ${now.resident.toFixed(0)} MiB resident`,
+      `${n + 1} pods created and removed: ${now.descriptors} descriptors (${now.kept} of cgroups), ${now.watches} watches, ${now.resident.toFixed(0)} MiB resident`,
     );
   }
   stop.abort();
   files.close();
-  // The first tenth fills caches and lets the compiler work; what goes is forgotten at the next look everywhere, once
-  // a minute, so memory is a saw whose teeth must not grow.
+  // The first tenth fills caches and compiles code. State of removed pods is dropped with the full scan once a minute, so
+  // memory is a sawtooth, whose peaks must not grow.
   const [first, ...rest] = steady.slice(1);
   const middle = rest.length >> 1;
   const most = (states: typeof rest): number => Math.max(...states.map((each) => each.resident));
@@ -314,7 +314,7 @@ async function comeAndGo(count: number): Promise<boolean> {
 let isGood = true;
 try {
   const rival = compileRival();
-  if (rival === undefined) console.log('no C compiler (cc) here: ours is measured alone, without a ratio');
+  if (rival === undefined) console.log('no C compiler (cc) found: the exporter is measured without a ratio');
   if (values.root !== undefined) {
     const found = await createFinder({ root: values.root, hostName: 'bench' }).find(signal);
     if (found.kind === 'failed') throw new Error(found.message);
@@ -340,7 +340,7 @@ try {
       if (tree !== undefined) isGood = compare(`${buckets} buckets`, root, tree, rival, false) && isGood;
       rmSync(root, { recursive: true });
     }
-    if (Number(values.pods) > 0) isGood = (await comeAndGo(Number(values.pods))) && isGood;
+    if (Number(values.pods) > 0) isGood = (await churnPods(Number(values.pods))) && isGood;
   }
 } finally {
   rmSync(scratch, { recursive: true, force: true });

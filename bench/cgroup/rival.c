@@ -1,8 +1,8 @@
 /*
- * What reading cgroups costs at the least: every file opened once, then read at position 0 and its numbers parsed,
- * round after round, by one thread. The files come on standard input, `<kind> <path> [keys...]` a line, with the
- * kinds number, limit, cores, keyed and pressure. Prints `<cpu in microseconds> <sum of all numbers>` for each round.
- * With a second argument, files beyond so many are opened and closed at each reading.
+ * The minimum cost of reading cgroups: opens every file once, then reads each at position 0 and parses its numbers,
+ * round after round, in one thread. Standard input has a file per line, `<kind> <path> [keys...]`, with the kinds
+ * number, limit, cores, keyed and pressure. Prints `<cpu in microseconds> <sum of all numbers>` per round. The second
+ * argument is the number of files to keep open: the others are opened and closed with each read.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -76,12 +76,12 @@ static double read_file(const struct file *file) {
 int main(int argc, char **argv) {
   int rounds = argc > 1 ? atoi(argv[1]) : 10;
   size_t kept = argc > 2 ? (size_t)atol(argv[2]) : (size_t)-1;
-  size_t count = 0, room = 1024;
-  struct file *files = malloc(room * sizeof *files);
+  size_t count = 0, capacity = 1024;
+  struct file *files = malloc(capacity * sizeof *files);
   char *line = NULL;
   size_t size = 0;
   while (getline(&line, &size, stdin) > 0) {
-    if (count == room) files = realloc(files, (room *= 2) * sizeof *files);
+    if (count == capacity) files = realloc(files, (capacity *= 2) * sizeof *files);
     struct file *file = &files[count];
     file->kind = strtok(line, " \n")[0];
     file->path = strdup(strtok(NULL, " \n"));

@@ -1,4 +1,4 @@
-/** A tree of one Gitaly with many buckets, its files as a kernel 6.12 writes them. */
+/** A tree of one Gitaly with many buckets, with files as kernel 6.12 writes them. */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
@@ -38,7 +38,7 @@ export function writeRoot(root: string): void {
   writeFileSync(join(root, 'cgroup.controllers'), 'cpuset cpu io memory pids\n');
 }
 
-/** A Guaranteed pod with its container and Gitaly's cgroups beside it. */
+/** A Guaranteed pod with its container, and Gitaly's cgroups as its sibling. */
 export function writePod(root: string, buckets: number, pod = slice, container = scope): void {
   writeCgroup(join(root, pod), 1);
   writeCgroup(join(root, container), 2);

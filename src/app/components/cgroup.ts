@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { hostname, release } from 'node:os';
 import { createConfiguredBuckets } from '../../buckets/sizes.ts';
 import { cgroupProblems } from '../../rules/problems/cgroup.ts';
+import { defaultThresholds } from '../../rules/thresholds.ts';
 import type { Collector } from '../../scheduler/collector.ts';
 import { cgroupCollectorNames, createCgroupSource } from '../../sources/cgroup/source.ts';
 import type { PodDirectory } from '../../sources/cgroup/tree.ts';
@@ -55,6 +56,7 @@ export function cgroupPart(
     directory,
     configuredBuckets: configured.of,
     kernelVersion: release(),
+    throttlingWindowMs: defaultThresholds.rateWindow.value * 1000,
   });
   let isListed = false;
   /** Before the pods are known a look would be a failure that is none. */
