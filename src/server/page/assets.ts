@@ -117,7 +117,8 @@ table + .quiet { margin-top: .5rem; }
 .incidents summary { padding: .375rem 0; margin-left: 1.25rem; list-style-position: outside; }
 .incidents details .quiet { margin-left: 1.25rem; }
 .incidents details .quiet { padding-bottom: .375rem; }
-.incidents li > .tag, .incidents li > .quiet { margin-top: .375rem; }
+.incidents li > :is(form, .tag, .quiet) { flex: none; }
+.incidents li > :is(.tag, .quiet) { margin-top: .375rem; }
 button { font: inherit; font-weight: 600; min-height: 2.25rem; padding: .125rem 1rem; border-radius: 6px; cursor: pointer;
   border: 1px solid var(--quiet); background: transparent; color: var(--ink); white-space: nowrap; }
 button:hover { border-color: var(--ink); }
