@@ -1,14 +1,14 @@
 /**
- * 5 MB of Gitaly's own text, of which a few hundred lines are wanted: this exporter's parser against
+ * 5 MB of Gitaly's own metrics, of which a few hundred lines are wanted: this exporter's parser against
  * parse-prometheus-text-format and a plain line splitter, in the same run. `node bench/parse.ts [rounds]`
  *
- * The text is a captured page of a real Gitaly, repeated with other values of a label until it is large enough, as
- * more RPCs make it larger. Each contestant gets it as the network brings it (64 KiB at a time for ours, which needs
- * no more; the others need it whole), and says how many wanted samples it found. The splitter checks nothing, knows
- * no escapes, and is there to say what looking at each line costs at the least. The library finds fewer because it
- * makes one of all histograms of a family, whatever their labels.
+ * The text is a captured page of a real Gitaly, made larger as further RPCs would: its lines are repeated with another
+ * label. The exporter's parser gets it in chunks of 64 KiB, as from the network; the others need it in one piece. Each
+ * reports how many wanted samples it found. The splitter validates nothing and knows no escapes: it shows the least
+ * that reading each line costs. The library finds fewer because it merges all histograms of a family.
+ *
  * cpu: of the main thread, the number to trust on a busy machine.
- * kept: the heap that the result holds on to, after a collection of garbage (run node with --expose-gc).
+ * kept: heap that the result retains after a garbage collection (run node with --expose-gc).
  */
 import { strict as assert } from 'node:assert';
 import { readFileSync } from 'node:fs';
@@ -25,7 +25,7 @@ const captured = gunzipSync(
   readFileSync(new URL('../test/fixtures/gitaly/19/after.gitaly-2.prom.gz', import.meta.url)),
 ).toString();
 
-/** The families that are wanted once, the others six times over: what makes a real page large is other RPCs. */
+/** The wanted families once, the others six times: other RPCs make a real page large. */
 function largePage(): Buffer {
   const families = captured.split(/(?=^# HELP )/m);
   const isWanted = (family: string): boolean =>
@@ -35,12 +35,12 @@ function largePage(): Buffer {
       .map((family) => {
         if (isWanted(family)) return family;
         const lines = family.split('\n').filter((line) => line !== '' && !line.startsWith('#'));
-        const again = Array.from({ length: 5 }, (_, copy) =>
+        const repeated = Array.from({ length: 5 }, (_, copy) =>
           lines.map((line) =>
             line.replace(/^(\w+)(\{)?/, `$1{copy="${copy}"${line.includes('{') ? ',' : '}'}`),
           ),
         );
-        return `${family}${again.flat().join('\n')}${again.flat().length > 0 ? '\n' : ''}`;
+        return `${family}${repeated.flat().join('\n')}${repeated.flat().length > 0 ? '\n' : ''}`;
       })
       .join(''),
   );
@@ -48,7 +48,7 @@ function largePage(): Buffer {
 
 interface Contestant {
   readonly name: string;
-  /** What it found: kept until the memory was measured. */
+  /** `result` is what it retains while the memory is measured. */
   read(page: Buffer): { readonly found: number; readonly result: unknown };
 }
 
@@ -90,7 +90,6 @@ const library: Contestant = {
 const median = (values: readonly number[]): number =>
   values.toSorted((a, b) => a - b)[values.length >> 1] ?? NaN;
 
-/** Time of the main thread alone: on a busy machine the only one to trust. */
 function measure(
   contestant: Contestant,
   page: Buffer,

@@ -16,11 +16,11 @@ import { isIP, type LookupFunction } from 'node:net';
 import { pipeline } from 'node:stream';
 import type { SecureContextOptions } from 'node:tls';
 import { createGunzip } from 'node:zlib';
-import { createDeadline, onAbort, unlessAborted } from '../abort.ts';
+import { onAbort, unlessAborted } from '../abort.ts';
 import type { Clock } from '../clock.ts';
-import { durationText } from '../format.ts';
 import type { Secret } from '../secret.ts';
-import { connectionFailure, HttpError, type HttpFailure, type HttpHints, httpFailure } from './failure.ts';
+import { createExchange, type Exchange, type HttpDeadlines, type HttpPhase, hostOf } from './exchange.ts';
+import { HttpError, type HttpFailure, type HttpHints, httpFailure } from './failure.ts';
 
 export interface HttpCredentials {
   readonly tls: Pick<SecureContextOptions, 'ca' | 'cert' | 'key'> & {
@@ -42,16 +42,6 @@ export interface HttpRequest {
   readonly credentials: HttpCredentials;
   /** Makes the connections in place of the client, for a way through a proxy. */
   readonly agent?: HttpAgent | undefined;
-}
-
-/** Milliseconds count from the start of the request. Undefined is no limit. */
-export interface HttpLimits {
-  /** Until the connection is there, with its TLS handshake. */
-  readonly connectMs?: number | undefined;
-  /** Until the head of the response has arrived. */
-  readonly headMs?: number | undefined;
-  /** Until the body has been read. */
-  readonly totalMs?: number | undefined;
 }
 
 /** Undefined is no limit. */
@@ -82,7 +72,7 @@ export interface HttpClient {
    * Resolves with the head of the response, whatever its status. Never rejects, and settles at its limits or when the
    * signal aborts, whatever the server does. Limits and signal hold for the body as well.
    */
-  get(request: HttpRequest, limits: HttpLimits, signal: AbortSignal): Promise<HttpResult>;
+  get(request: HttpRequest, limits: HttpDeadlines, signal: AbortSignal): Promise<HttpResult>;
   /** Closes idle connections. */
   close(): void;
 }
@@ -122,7 +112,7 @@ export function createHttpClient({ clock, keepAlive = false, hints = {} }: HttpC
 
   return {
     async get(request, limits, signal) {
-      const exchange = createExchange(request, limits, { clock, hints, signal });
+      const exchange = createExchange(request.url, limits, { clock, hints, signal });
       try {
         return { ok: true, response: responseOf(await send(request, exchange), exchange) };
       } catch (error) {
@@ -138,81 +128,7 @@ export function createHttpClient({ clock, keepAlive = false, hints = {} }: HttpC
   };
 }
 
-/** What a request waits for, which says most about a timeout. */
-type Phase = 'lookup' | 'connect' | 'head' | 'body';
-
-const timeoutText: Readonly<Record<Phase, string>> = {
-  lookup: 'has a name that did not resolve',
-  connect: 'did not accept the connection',
-  head: 'sent no response',
-  body: 'sent no complete response',
-};
-
-/** One request and its response: the phase it is in, under its limits. */
-interface Exchange {
-  readonly hints: HttpHints;
-  /** Aborts at the nearest limit that still holds, and with the caller's signal. */
-  signal(): AbortSignal;
-  /** Ends the limits of earlier phases. */
-  enter(phase: Phase): void;
-  /** Adds a limit that counts from now. */
-  limit(ms: number): void;
-  /** Why the exchange failed, with this error or at a limit. */
-  explain(error: unknown): HttpFailure;
-  end(): void;
-}
-
-function createExchange(
-  { url }: HttpRequest,
-  { connectMs, headMs, totalMs }: HttpLimits,
-  {
-    clock,
-    hints,
-    signal,
-  }: { readonly clock: Clock; readonly hints: HttpHints; readonly signal: AbortSignal },
-): Exchange {
-  const total = createDeadline(clock, totalMs, signal);
-  const head = createDeadline(clock, headMs, total.signal);
-  const connect = createDeadline(clock, connectMs, head.signal);
-  let phase: Phase = isIP(hostOf(url)) === 0 ? 'lookup' : 'connect';
-  let nearest = connect;
-  const limits = [
-    { deadline: total, ms: totalMs },
-    { deadline: head, ms: headMs },
-    { deadline: connect, ms: connectMs },
-  ];
-  return {
-    hints,
-    signal: () => nearest.signal,
-    enter(next) {
-      phase = next;
-      if (next === 'lookup' || next === 'connect') return;
-      connect.release();
-      if (next === 'body') head.release();
-      nearest = next === 'body' ? total : head;
-    },
-    limit(ms) {
-      nearest = createDeadline(clock, ms, nearest.signal);
-      limits.push({ deadline: nearest, ms });
-    },
-    explain(error) {
-      const timedOut = limits.find(({ deadline }) => deadline.isTimedOut());
-      if (timedOut !== undefined) {
-        const within = durationText(timedOut.ms ?? 0);
-        return httpFailure('timeout', `${timeoutText[phase]} within ${within}`, hints);
-      }
-      if (signal.aborted) return httpFailure('canceled', 'was not read completely: the read was canceled');
-      return connectionFailure(error, hints);
-    },
-    end() {
-      for (const { deadline } of limits) deadline.release();
-    },
-  };
-}
-
 const isTls = ({ protocol }: URL): boolean => protocol === 'https:';
-
-const hostOf = ({ hostname }: URL): string => hostname.replace(/^\[(.*)\]$/, '$1');
 
 function startRequest(request: HttpRequest, agent: HttpAgent | false): ClientRequest {
   const { url, address, lookup, credentials } = request;
@@ -247,7 +163,7 @@ function responseTo(sent: ClientRequest, exchange: Exchange): Promise<IncomingMe
       reject(new Error('aborted'));
     });
   let unsubscribe = abortWith(exchange.signal());
-  const enter = (phase: Phase): void => {
+  const enter = (phase: HttpPhase): void => {
     unsubscribe();
     exchange.enter(phase);
     unsubscribe = abortWith(exchange.signal());

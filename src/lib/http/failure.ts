@@ -80,6 +80,7 @@ const meanings: ReadonlyMap<string, Meaning> = new Map<string, Meaning>([
   ['ENOTFOUND', ['unreachable', 'has a name that does not resolve']],
   ['EAI_AGAIN', ['unreachable', 'has a name that does not resolve at the moment: DNS does not respond']],
   ['ETIMEDOUT', ['timeout', 'does not respond: the connection is dead, or a firewall drops packets']],
+  ['ERR_INVALID_CHAR', ['unauthenticated', 'was sent nothing: the credentials have invalid characters']],
   ['ECONNRESET', truncated],
   ['ECONNABORTED', truncated],
   ['EPIPE', truncated],

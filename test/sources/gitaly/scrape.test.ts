@@ -7,7 +7,8 @@ import { type Resolve, systemResolve } from '../../../src/sources/gitaly/resolve
 import { type ReadOptions, readPage } from '../../../src/sources/gitaly/scrape.ts';
 import { anonymousAccess, type Target } from '../../../src/sources/gitaly/target.ts';
 import { head, type RawServer, rawServer } from '../../support/raw-server.ts';
-import { pageBytes, until } from './support.ts';
+import { until } from '../../support/until.ts';
+import { pageBytes } from './support.ts';
 
 const servers: RawServer[] = [];
 afterEach(async () => {

@@ -33,11 +33,3 @@ export const samplesOfBlock = (block: Block): string[] =>
   expositionText([block])
     .split('\n')
     .filter((line) => line !== '' && !line.startsWith('#'));
-
-export async function until(condition: () => boolean | Promise<boolean>, withinMs = 10_000): Promise<void> {
-  const end = performance.now() + withinMs;
-  while (!(await condition())) {
-    if (performance.now() > end) throw new Error(`not within ${withinMs} ms: ${condition}`);
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
-}
