@@ -4,8 +4,8 @@ import { apiFindings } from '../../src/doctor/api-rights.ts';
 import { systemClock } from '../../src/lib/clock.ts';
 import { createHttpApi } from '../../src/sources/kubernetes/api/http.ts';
 import { type RightsSettings, rightsFor } from '../../src/sources/kubernetes/directory/rights.ts';
-import { until } from '../sources/gitaly/support.ts';
 import { type Misbehaviour, recorded, startKubeApi, type TestKubeApi } from '../support/kube-api.ts';
+import { until } from '../support/until.ts';
 
 const cluster: RightsSettings = { role: 'cluster', namespace: ['gitlab'], scrape: true, volumeStats: false };
 const forbidden: Misbehaviour = recorded('list-forbidden');

@@ -6,8 +6,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { main } from '../../../src/cli/main.ts';
-import { pageBytes, until } from '../../sources/gitaly/support.ts';
+import { pageBytes } from '../../sources/gitaly/support.ts';
 import { recorded, startKubeApi, type TestKubeApi } from '../../support/kube-api.ts';
+import { until } from '../../support/until.ts';
 import { testHost } from '../host.ts';
 
 let folder: string;
