@@ -1,13 +1,13 @@
 /**
- * A hundred thousand watch events of pods over a real local HTTP stream: this exporter against the informer of
- * @kubernetes/client-node, one after the other, with the same stream. `node bench/kubernetes.ts [events] [pods]`
+ * 100,000 watch events of pods over a local HTTP stream: this exporter compared with the informer of @kubernetes/client-node,
+ * one after the other, with the same stream. `node bench/kubernetes.ts [events] [pods]`
  *
- * The events are those recorded of a drained node (13 KB each, with managedFields), again and again with new names,
- * uids and versions, as fast as the reader takes them. Server and readers are processes of their own.
+ * The events are those recorded while a node was drained (13 KB each, with managedFields), repeated with new names, uids and
+ * versions, as fast as the reader accepts them. Server and readers are separate processes.
  *
- * heap: after a full collection, at a tenth, at half and at the end. block: the longest time for which the event loop
- * was held while events came, by the thread's own processor time (on a busy machine a clock on the wall shows when
- * others ran); an idle one shows 1 ms here. list: the same while a list of `pods` pods is read.
+ * heap: after a full garbage collection, at 10 %, at 50 % and at the end. longest block: the longest time for which the event
+ * loop was blocked while events arrived, in CPU time of the thread (wall time would include other processes on a busy machine);
+ * an idle one shows 1 ms here. in a list: the same while a list of `pods` pods is read.
  */
 import { type ChildProcess, fork } from 'node:child_process';
 import { createServer, type ServerResponse } from 'node:http';
@@ -16,9 +16,9 @@ import { systemClock } from '../src/lib/clock.ts';
 import { silentLog } from '../src/lib/log.ts';
 import { createHttpApi } from '../src/sources/kubernetes/api/http.ts';
 import type { Pod } from '../src/sources/kubernetes/objects/types.ts';
-import { type Loop, runLoop } from '../src/sources/kubernetes/watch/loop.ts';
+import { runWatchLoop, type WatchLoop } from '../src/sources/kubernetes/watch/loop.ts';
 import { createMergedStore } from '../src/sources/kubernetes/watch/merged-store.ts';
-import { pods as podResource } from '../src/sources/kubernetes/watch/resources.ts';
+import { kubeResources } from '../src/sources/kubernetes/watch/resources.ts';
 import { archive } from '../test/support/kubernetes-archive.ts';
 
 const [role = 'all', ...rest] = process.argv.slice(2).filter((each) => !/^\d+$/.test(each));
@@ -38,7 +38,7 @@ interface Figures {
 }
 
 if (role === 'server') serve();
-else if (role === 'ours') await measure(ours, rest[0] ?? '');
+else if (role === 'exporter') await measure(exporter, rest[0] ?? '');
 else if (role === 'informer') await measure(informer, rest[0] ?? '');
 else await compare();
 
@@ -46,7 +46,7 @@ async function compare(): Promise<void> {
   const server = start('server');
   const [url] = (await once(server)) as [string];
   const figures: Record<string, Figures> = {};
-  for (const reader of ['ours', 'informer'])
+  for (const reader of ['exporter', 'informer'])
     [figures[reader]] = (await once(start(reader, url))) as [Figures];
   server.kill();
   console.log(`${events} events, lists of ${pods} pods; Node ${process.version}\n`);
@@ -60,7 +60,8 @@ async function compare(): Promise<void> {
     console.log(
       `| ${reader} | ${Math.round(events / seconds)} | ${((cpuSeconds / events) * 1e6).toFixed(0)} us | ${heapMiB.map((each) => each.toFixed(1)).join(', ')} MiB | ${residentMiB.toFixed(0)} MiB | ${loopMs.toFixed(0)} ms | ${listLoopMs.toFixed(0)} ms |`,
     );
-  if ((figures['ours']?.loopMs ?? 0) > goals.loopMs) console.log(`\nover the goal of ${goals.loopMs} ms`);
+  if ((figures['exporter']?.loopMs ?? 0) > goals.loopMs)
+    console.log(`\nabove the goal of ${goals.loopMs} ms`);
 }
 
 function start(name: string, ...args: string[]): ChildProcess {
@@ -72,11 +73,11 @@ function start(name: string, ...args: string[]): ChildProcess {
 function once(child: ChildProcess): Promise<unknown[]> {
   return new Promise((resolve, reject) => {
     child.once('message', (message) => resolve([message]));
-    child.once('exit', (code) => reject(new Error(`ended with ${code}`)));
+    child.once('exit', (code) => reject(new Error(`exited with ${code}`)));
   });
 }
 
-/** A list of so many pods at `/api/v1/namespaces/list/pods`; the stream at any other namespace, after an empty list. */
+/** A list of `pods` pods in namespace `list`; in any other namespace an empty list, then the stream. */
 function serve(): void {
   const [item] = archive('drain').items('0-before/pods.json');
   const incident = archive('drain')
@@ -84,12 +85,15 @@ function serve(): void {
     .filter((line) => !line.startsWith('{"type":"BOOKMARK"'));
   const itemText = JSON.stringify(item);
   const uidOf = (text: string): string => /"uid":"([^"]+)"/.exec(text)?.[1] ?? '';
-  // Each round ends with all of its pods gone, so that what is held is the same after each.
+  // Each round ends with all of its pods deleted, so that the store has the same size after each.
   const last = new Map(incident.map((line) => [uidOf(line), line]));
-  const left = [...last.values()].filter((line) => !line.startsWith('{"type":"DELETED"'));
-  const lines = [...incident, ...left.map((line) => line.replace(/"type":"[A-Z]+"/, '"type":"DELETED"'))];
+  const remaining = [...last.values()].filter((line) => !line.startsWith('{"type":"DELETED"'));
+  const lines = [
+    ...incident,
+    ...remaining.map((line) => line.replace(/"type":"[A-Z]+"/, '"type":"DELETED"')),
+  ];
   let version = 1000;
-  const renewed = (text: string, uid: string, round: number): string => {
+  const withNewIds = (text: string, uid: string, round: number): string => {
     version += 1;
     return text
       .replaceAll(uid, `${uid.slice(0, -8)}${String(round).padStart(8, '0')}`)
@@ -106,7 +110,7 @@ function serve(): void {
     const count = pathname.includes('/list/') ? pods : 0;
     response.write('{"kind":"PodList","apiVersion":"v1","metadata":{"resourceVersion":"1000"},"items":[');
     for (let i = 0; i < count; i++)
-      response.write(`${i === 0 ? '' : ','}${renewed(itemText, uidOf(itemText), i)}`);
+      response.write(`${i === 0 ? '' : ','}${withNewIds(itemText, uidOf(itemText), i)}`);
     response.end(']}');
   });
 
@@ -115,7 +119,7 @@ function serve(): void {
       for (const line of lines) {
         if (sent === events || response.destroyed) return;
         sent += 1;
-        if (!response.write(`${renewed(line, uidOf(line), round)}\n`))
+        if (!response.write(`${withNewIds(line, uidOf(line), round)}\n`))
           await new Promise((resolve) => response.once('drain', resolve));
       }
   }
@@ -125,38 +129,38 @@ function serve(): void {
   );
 }
 
-/** Calls `heard` for each event; resolves `listed` once the list is read. */
+/** Calls `onEvent` for each event; `listed` resolves after the list has been read. */
 type Reader = (
   url: string,
   namespace: string,
-  heard: () => void,
+  onEvent: () => void,
 ) => Promise<{ readonly listed: Promise<void>; stop(): void | Promise<void> }>;
 
 async function measure(reader: Reader, url: string): Promise<void> {
-  const block = watchBlocks();
-  // Compiled and warm, as an exporter is that runs for weeks.
+  const block = measureBlocks();
+  // Warm up, so that the code is compiled as in a process that has been running for weeks.
   for (let i = 0; i < 2; i++) await listOnce(reader, url);
-  block.forget();
+  block.reset();
   await listOnce(reader, url);
   const listLoopMs = block.longestMs();
 
   const heapMiB: number[] = [];
-  const marks = new Set([events / 10, events / 2, events]);
+  const heapSamples = new Set([events / 10, events / 2, events]);
   const done = Promise.withResolvers<void>();
   let count = 0;
   let startedAt = 0;
   let cpu = process.cpuUsage();
   const { stop } = await reader(url, 'stream', () => {
     if (count === 0) {
-      block.forget();
+      block.reset();
       startedAt = performance.now();
       cpu = process.cpuUsage();
     }
     count += 1;
-    if (!marks.has(count)) return;
+    if (!heapSamples.has(count)) return;
     if (count === events) done.resolve();
-    // A collection of everything is ours, not the reader's.
-    block.leaveOut(() => globalThis.gc?.());
+    // A full collection is part of the measurement, not of the reader.
+    block.exclude(() => globalThis.gc?.());
     heapMiB.push(process.memoryUsage().heapUsed / 2 ** 20);
   });
   await done.promise;
@@ -174,8 +178,8 @@ async function measure(reader: Reader, url: string): Promise<void> {
   process.send?.(figures, () => process.exit(0));
 }
 
-/** The processor time of this thread between two turns of the event loop's timers. */
-function watchBlocks() {
+/** The CPU time of this thread between two runs of a timer. */
+function measureBlocks() {
   const used = (): number => {
     const { user, system } = process.threadCpuUsage();
     return (user + system) / 1000;
@@ -189,11 +193,11 @@ function watchBlocks() {
   }, 1);
   return {
     longestMs: () => Math.max(longest, used() - last),
-    forget() {
+    reset() {
       longest = 0;
       last = used();
     },
-    leaveOut(work: () => void) {
+    exclude(work: () => void) {
       const before = used();
       work();
       last += used() - before;
@@ -208,7 +212,7 @@ async function listOnce(reader: Reader, url: string): Promise<void> {
   await stop();
 }
 
-async function ours(url: string, namespace: string, heard: () => void): ReturnType<Reader> {
+async function exporter(url: string, namespace: string, onEvent: () => void): ReturnType<Reader> {
   const clock = systemClock;
   const api = createHttpApi({
     server: new URL(url),
@@ -217,15 +221,15 @@ async function ours(url: string, namespace: string, heard: () => void): ReturnTy
   });
   const stopping = new AbortController();
   const store = createMergedStore<Pod>({ name: 'pods', clock, log: silentLog, staleMs: 3_000_000 });
-  const loop: Loop = runLoop<Pod>({
-    ...{ api, clock, log: silentLog, random: Math.random, resource: podResource, staleMs: 3_000_000 },
+  const loop: WatchLoop = runWatchLoop<Pod>({
+    ...{ api, clock, log: silentLog, random: Math.random, resource: kubeResources.pods, staleMs: 3_000_000 },
     scope: { namespace },
-    keep: () => true,
-    sink: store.join(() => loop.state()),
+    isIncluded: () => true,
+    sink: store.addWatch(() => loop.state()),
     signal: stopping.signal,
   });
   const listed = Promise.withResolvers<void>();
-  store.subscribe(({ type }) => (type === 'relisted' ? listed.resolve() : heard()));
+  store.subscribe(({ type }) => (type === 'relisted' ? listed.resolve() : onEvent()));
   return {
     listed: listed.promise,
     async stop() {
@@ -236,7 +240,7 @@ async function ours(url: string, namespace: string, heard: () => void): ReturnTy
   };
 }
 
-async function informer(url: string, namespace: string, heard: () => void): ReturnType<Reader> {
+async function informer(url: string, namespace: string, onEvent: () => void): ReturnType<Reader> {
   const { CoreV1Api, KubeConfig, makeInformer } = await import('@kubernetes/client-node');
   const config = new KubeConfig();
   config.loadFromClusterAndUser({ name: 'c', server: url, skipTLSVerify: true }, { name: 'u' });
@@ -244,7 +248,7 @@ async function informer(url: string, namespace: string, heard: () => void): Retu
   const watched = makeInformer(config, `/api/v1/namespaces/${namespace}/pods`, () =>
     client.listNamespacedPod({ namespace }),
   );
-  for (const verb of ['add', 'update', 'delete'] as const) watched.on(verb, heard);
+  for (const verb of ['add', 'update', 'delete'] as const) watched.on(verb, onEvent);
   await watched.start();
   return { listed: Promise.resolve(), stop: () => watched.stop() };
 }

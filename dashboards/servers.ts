@@ -1,7 +1,8 @@
 /** Gitaly's servers: memory, CPU and OOM kills by level and bucket, and the pods around them. */
 import type { AlertSettings } from '../alerts/settings.ts';
 import { maxBy, multiply, oneOf } from '../src/monitoring/promql/index.ts';
-import { lastOom, serverInfo } from '../src/sources/cgroup/metrics.ts';
+import { lastOom } from '../src/sources/cgroup/metrics.ts';
+import { serverInfo } from '../src/sources/server-info.ts';
 import { type Board, board } from './board.ts';
 import { servers } from './panels.ts';
 import { server } from './rows/servers.ts';

@@ -14,10 +14,11 @@ import {
   type Vector,
 } from '../../src/monitoring/promql/index.ts';
 import type { Thresholds } from '../../src/rules/thresholds.ts';
-import { cgroupGitalys, serverInfo } from '../../src/sources/cgroup/metrics.ts';
+import { cgroupGitalys } from '../../src/sources/cgroup/metrics.ts';
 import { scrapeUp } from '../../src/sources/gitaly/metrics.ts';
 import { podReady, podRotationStart } from '../../src/sources/kubernetes/metrics.ts';
 import { maintenance, maintenanceActive } from '../../src/sources/maintenance/source.ts';
+import { serverInfo } from '../../src/sources/server-info.ts';
 import { type Alert, alert, gaugeWindow, sustained } from '../alert.ts';
 import { duration, spoken } from '../durations.ts';
 import { ifPod, matchedPod, own, podLabels, type ServerLabel, serverLabels, serverName } from './servers.ts';

@@ -17,15 +17,10 @@ import {
   unless,
 } from '../../src/monitoring/promql/index.ts';
 import type { Thresholds } from '../../src/rules/thresholds.ts';
-import {
-  bucketOomKills,
-  lastOom,
-  oomEvents,
-  oomKills,
-  serverInfo,
-} from '../../src/sources/cgroup/metrics.ts';
+import { bucketOomKills, lastOom, oomEvents, oomKills } from '../../src/sources/cgroup/metrics.ts';
 import type { OomLevel } from '../../src/sources/cgroup/oom/record.ts';
 import { podLastRestart, podRestarts } from '../../src/sources/kubernetes/metrics.ts';
+import { serverInfo } from '../../src/sources/server-info.ts';
 import { type Alert, alert } from '../alert.ts';
 import { duration, spoken } from '../durations.ts';
 import { byOwnName, matched, own, serverLabels, serverName } from './servers.ts';

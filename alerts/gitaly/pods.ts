@@ -15,8 +15,8 @@ import {
   unless,
 } from '../../src/monitoring/promql/index.ts';
 import type { Thresholds } from '../../src/rules/thresholds.ts';
-import { serverInfo } from '../../src/sources/cgroup/metrics.ts';
 import { podLastRotation, podReady, podRotation } from '../../src/sources/kubernetes/metrics.ts';
+import { serverInfo } from '../../src/sources/server-info.ts';
 import { type Alert, alert, gaugeWindow, sustained } from '../alert.ts';
 import { duration, spoken } from '../durations.ts';
 import { byOwnName, matchedPod, own, podLabels, serverName } from './servers.ts';

@@ -15,9 +15,10 @@ import {
 } from '../../src/monitoring/promql/index.ts';
 import { collectorSuccess } from '../../src/scheduler/self-metrics.ts';
 import { gitLevelMetrics } from '../../src/sources/cgroup/level-metrics.ts';
-import { bucketsNearLimit, oomKills, serverInfo } from '../../src/sources/cgroup/metrics.ts';
+import { bucketsNearLimit, oomKills } from '../../src/sources/cgroup/metrics.ts';
 import { scrapeUp } from '../../src/sources/gitaly/metrics.ts';
 import { podReady } from '../../src/sources/kubernetes/metrics.ts';
+import { serverInfo } from '../../src/sources/server-info.ts';
 import type { Row } from '../board.ts';
 import { stat } from '../kit.ts';
 import { servers } from '../panels.ts';

@@ -8,18 +8,16 @@ import { type Known, known, notApplicable, present, type Unknown, unknown } from
 import type { CheckInputs, PraefectFacts, ServerFacts } from '../rules/checks/inputs.ts';
 import { nodeNotKnown, serverNotKnown } from '../rules/checks/inputs.ts';
 import type { CgroupFactsReader, CgroupServer, NodeFacts } from '../sources/cgroup/facts.ts';
-import type { Component } from '../sources/gitaly/metrics.ts';
 import type { ConfigSource } from '../sources/gitaly/target.ts';
+import type { Component } from '../sources/identity.ts';
 import { type Identity, identityKey } from '../sources/identity.ts';
-import type { ComponentOf } from '../sources/kubernetes/directory/component.ts';
 import type { ConfigMaps } from '../sources/kubernetes/directory/config-maps.ts';
-import { configName, configsOfPods } from '../sources/kubernetes/directory/kubernetes-configs.ts';
+import { configName, configsOfPods } from '../sources/kubernetes/directory/config-maps.ts';
 import type { OtherPods } from '../sources/kubernetes/directory/other-pods.ts';
-import { podIdentity } from '../sources/kubernetes/directory/pod-identity.ts';
-import { notCurrent } from '../sources/kubernetes/directory/store-failure.ts';
 import type { VolumeStats } from '../sources/kubernetes/directory/volume-stats.ts';
+import { type ComponentOf, podIdentity } from '../sources/kubernetes/gitaly-objects.ts';
 import type { Pod } from '../sources/kubernetes/objects/types.ts';
-import type { Store, Stores } from '../sources/kubernetes/store.ts';
+import { notCurrent, type Store, type Stores, type WatchedResource } from '../sources/kubernetes/store.ts';
 
 /** Each part that this exporter does not have is undefined, and what rests on it is then not known. */
 export interface CheckSources {
@@ -89,7 +87,7 @@ export async function readCheckInputs(sources: CheckSources, signal: AbortSignal
   };
 }
 
-function heldBy<T>(store: Store<T> | undefined, resource: string): Known<readonly T[]> {
+function heldBy<T>(store: Store<T> | undefined, resource: WatchedResource): Known<readonly T[]> {
   if (store === undefined) return noKubernetes;
   const failure = notCurrent(store, resource);
   return failure === undefined ? known(store.all()) : unknown(failure.message);

@@ -9,7 +9,7 @@ import { createCgroupFiles } from '../sources/cgroup/files/files.ts';
 import { type CgroupFiles, type FileReading, knownOf } from '../sources/cgroup/files/reading.ts';
 import type { GitalyTree } from '../sources/cgroup/tree.ts';
 import { identityText } from '../sources/identity.ts';
-import { mainContainer } from '../sources/kubernetes/directory/component.ts';
+import { mainContainer } from '../sources/kubernetes/gitaly-objects.ts';
 import type { Pod } from '../sources/kubernetes/objects/types.ts';
 
 export interface AdviceOptions {

@@ -5,7 +5,7 @@
 
 import type { Failure } from '../scheduler/outcome.ts';
 import type { KubeApi } from '../sources/kubernetes/api/api.ts';
-import { nobody, type Right, rightText } from '../sources/kubernetes/directory/rights.ts';
+import { absentName, type Right, rightText } from '../sources/kubernetes/directory/rights.ts';
 import { accessChecks, type Finding, finds, type Mend, passes, todo } from './finding.ts';
 
 type Tried =
@@ -124,7 +124,7 @@ async function leastFinding(api: KubeApi, rights: readonly Right[], signal: Abor
   const namespaces = [...new Set(['kube-system', ...rights.flatMap(({ namespace }) => namespace ?? [])])];
   const open: string[] = [];
   for (const namespace of namespaces) {
-    const path = `/api/v1/namespaces/${encodeURIComponent(namespace)}/secrets/${nobody}`;
+    const path = `/api/v1/namespaces/${encodeURIComponent(namespace)}/secrets/${absentName}`;
     const asked = await api.get(path, {}, signal);
     if (!asked.ok) return finds(check, 'unknown', asked.failure.message, []);
     if (asked.answer.status === 404 || asked.answer.status === 200) open.push(namespace);

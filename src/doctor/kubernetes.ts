@@ -5,12 +5,10 @@ import { silentLog } from '../lib/log.ts';
 import { identityText } from '../sources/identity.ts';
 import type { KubeApi } from '../sources/kubernetes/api/api.ts';
 import { openKubeApi } from '../sources/kubernetes/api/open.ts';
-import type { ComponentOf } from '../sources/kubernetes/directory/component.ts';
-import { podIdentity } from '../sources/kubernetes/directory/pod-identity.ts';
 import { type RightsSettings, rightsFor } from '../sources/kubernetes/directory/rights.ts';
-import { notCurrent } from '../sources/kubernetes/directory/store-failure.ts';
-import { settled } from '../sources/kubernetes/watch/settled.ts';
-import { createStores, type KubeStores } from '../sources/kubernetes/watch/stores.ts';
+import { type ComponentOf, podIdentity } from '../sources/kubernetes/gitaly-objects.ts';
+import { notCurrent } from '../sources/kubernetes/store.ts';
+import { createStores, type WatchedStores } from '../sources/kubernetes/watch/stores.ts';
 import { apiFindings } from './api-rights.ts';
 import { accessChecks, type Finding, finds, passes, todo } from './finding.ts';
 
@@ -33,7 +31,7 @@ export interface KubernetesOptions {
 export interface KubernetesLook {
   readonly findings: readonly Finding[];
   /** Undefined where the API cannot be reached. */
-  readonly seen: { readonly api: KubeApi; readonly stores: KubeStores } | undefined;
+  readonly seen: { readonly api: KubeApi; readonly stores: WatchedStores } | undefined;
   close(): Promise<void>;
 }
 
@@ -67,7 +65,7 @@ export async function lookAtKubernetes(
     log: silentLog,
   });
   stores.start();
-  await settled(stores, clock, signal);
+  await stores.listed(signal);
   return {
     findings: [...access, podsFinding(stores, options)],
     seen: { api, stores },
@@ -82,7 +80,7 @@ const setKubeconfig = todo(
   'Set kubernetes.kubeconfig (and kubernetes.context), or run in a pod with a service account.',
 );
 
-function podsFinding({ pods }: KubeStores, { settings, node, componentOf }: KubernetesOptions): Finding {
+function podsFinding({ pods }: WatchedStores, { settings, node, componentOf }: KubernetesOptions): Finding {
   const check = accessChecks.apiPods;
   const failure = notCurrent(pods, 'pods');
   if (failure !== undefined) return finds(check, 'unknown', failure.message, []);

@@ -13,15 +13,17 @@ import { createCgroupFactsReader } from '../sources/cgroup/facts.ts';
 import type { PodDirectory } from '../sources/cgroup/tree.ts';
 import { configFiles, configuredTargets } from '../sources/gitaly/configured.ts';
 import { systemResolve } from '../sources/gitaly/resolve.ts';
-import { componentBySelectors } from '../sources/kubernetes/directory/component.ts';
-import { createConfigMaps } from '../sources/kubernetes/directory/config-maps.ts';
-import { kubernetesConfigs } from '../sources/kubernetes/directory/kubernetes-configs.ts';
-import { kubernetesTargets } from '../sources/kubernetes/directory/kubernetes-targets.ts';
+import {
+  configMapReader,
+  createConfigMapSource,
+  createConfigMaps,
+} from '../sources/kubernetes/directory/config-maps.ts';
 import { createOtherPods } from '../sources/kubernetes/directory/other-pods.ts';
-import { podDirectoryOf } from '../sources/kubernetes/directory/pod-directory.ts';
-import { readConfigMapBy } from '../sources/kubernetes/directory/read-config-map.ts';
+import { createPodDirectory } from '../sources/kubernetes/directory/pod-directory.ts';
+import { createPodTargets } from '../sources/kubernetes/directory/pod-targets.ts';
+import { createPodsFileDirectory } from '../sources/kubernetes/directory/pods-file.ts';
 import { createVolumeStats } from '../sources/kubernetes/directory/volume-stats.ts';
-import { podDirectoryFromFile } from '../sources/kubernetes/pods-file/pod-directory-file.ts';
+import { componentBySelectors } from '../sources/kubernetes/gitaly-objects.ts';
 import { adviceLines } from './advice.ts';
 import { cgroupFindings } from './cgroups.ts';
 import { configFindings } from './configs.ts';
@@ -72,7 +74,7 @@ export async function look(options: LookOptions, signal: AbortSignal): Promise<R
     : undefined;
   const seen = cluster?.seen;
   const isScraping = seen !== undefined && kubernetes.scrape && kubernetes.role !== 'agent';
-  const configMaps = isScraping ? createConfigMaps(readConfigMapBy(seen.api), clock) : undefined;
+  const configMaps = isScraping ? createConfigMaps(configMapReader(seen.api), clock) : undefined;
   const files = configFiles({ files: gitaly.configFile ?? [], hostName, readText });
 
   try {
@@ -86,7 +88,7 @@ export async function look(options: LookOptions, signal: AbortSignal): Promise<R
             files,
             ...(configMaps === undefined || seen === undefined
               ? []
-              : [kubernetesConfigs({ pods: seen.stores.pods, componentOf, configMaps })]),
+              : [createConfigMapSource({ pods: seen.stores.pods, componentOf, configMaps })]),
           ],
           signal,
         )),
@@ -183,7 +185,7 @@ export async function look(options: LookOptions, signal: AbortSignal): Promise<R
 
   async function directoryPart() {
     if (cgroup.podsFile !== undefined) {
-      const directory = podDirectoryFromFile({
+      const directory = createPodsFileDirectory({
         file: cgroup.podsFile,
         readText,
         clock,
@@ -200,7 +202,7 @@ export async function look(options: LookOptions, signal: AbortSignal): Promise<R
       return directory;
     }
     if (seen === undefined || kubernetes.role === 'cluster') return undefined;
-    const directory = podDirectoryOf(seen.stores, { node, componentOf, clock });
+    const directory = createPodDirectory(seen.stores, { node, componentOf, clock });
     closers.push(() => directory.close());
     return directory;
   }
@@ -228,9 +230,7 @@ export async function look(options: LookOptions, signal: AbortSignal): Promise<R
             hostName,
             resolve: systemResolve,
           }),
-          ...(isScraping
-            ? [kubernetesTargets({ pods: seen.stores.pods, componentOf, tls: scrape.tls })]
-            : []),
+          ...(isScraping ? [createPodTargets({ pods: seen.stores.pods, componentOf, tls: scrape.tls })] : []),
         ],
         limits: { timeoutMs: scrape.timeout, maxBytes: scrape.maxBytes, maxSamples: scrape.maxSeries },
         clock,

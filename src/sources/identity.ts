@@ -10,6 +10,10 @@ export interface Identity {
   readonly node: string;
 }
 
+/** The components of GitLab that this exporter observes. */
+export const components = ['gitaly', 'praefect'] as const;
+export type Component = (typeof components)[number];
+
 export const identityLabels = { namespace: anyValue, pod: anyValue, node: anyValue } as const;
 
 /** `gitaly-1` for a virtual machine, `gitlab/gl-gitaly-0` for a pod. */

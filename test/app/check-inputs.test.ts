@@ -4,8 +4,8 @@ import { type CheckSources, readCheckInputs } from '../../src/app/check-inputs.t
 import { known, unknown } from '../../src/lib/known.ts';
 import { type CheckChoice, checksOfRole, evaluate } from '../../src/rules/checks/evaluate.ts';
 import type { CgroupFactsReader } from '../../src/sources/cgroup/facts.ts';
-import { chartComponentOf } from '../../src/sources/kubernetes/directory/component.ts';
 import { createConfigMaps, type ReadConfigMap } from '../../src/sources/kubernetes/directory/config-maps.ts';
+import { chartComponentOf } from '../../src/sources/kubernetes/gitaly-objects.ts';
 import {
   configMapOf,
   disruptionBudgetOf,

@@ -42,7 +42,7 @@ test('with every right all passes, and no object is asked for by its name', asyn
     ['api_least_rights', 'pass', 'no Secrets of kube-system, gitlab, default'],
   ]);
   const names = server.requests.filter(({ what }) => what.endsWith(':get')).map(({ path }) => path);
-  expect(names.every((path) => path.endsWith('/gitaly-exporter-doctor-looks-for-no-such-name'))).toBe(true);
+  expect(names.every((path) => path.endsWith('/gitaly-exporter-doctor-no-such-object'))).toBe(true);
   expect(
     server.requests.filter(
       ({ what, query }) => what.endsWith(':list') && what !== ':list' && query['limit'] !== '1',

@@ -9,8 +9,7 @@ import { cgroupCollectorNames, createCgroupSource } from '../../sources/cgroup/s
 import type { PodDirectory } from '../../sources/cgroup/tree.ts';
 import type { CgroupView } from '../../sources/cgroup/view.ts';
 import type { ConfigSource } from '../../sources/gitaly/target.ts';
-import { podDirectoryFromFile } from '../../sources/kubernetes/pods-file/pod-directory-file.ts';
-import { watchFolder } from '../../sources/kubernetes/pods-file/watch-folder.ts';
+import { createPodsFileDirectory, watchFolder } from '../../sources/kubernetes/directory/pods-file.ts';
 import type { Cluster } from './kubernetes.ts';
 import { absentPart, type Part, type PartOptions } from './part.ts';
 
@@ -36,7 +35,7 @@ export function cgroupPart(
   const fromFile =
     cgroup.podsFile === undefined
       ? undefined
-      : podDirectoryFromFile({
+      : createPodsFileDirectory({
           file: cgroup.podsFile,
           readText: (file) => readFile(file, 'utf8'),
           clock,

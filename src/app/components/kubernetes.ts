@@ -6,21 +6,22 @@ import type { ConfigSource, TargetSource } from '../../sources/gitaly/target.ts'
 import type { Identity } from '../../sources/identity.ts';
 import { lateApi } from '../../sources/kubernetes/api/late.ts';
 import { openKubeApi } from '../../sources/kubernetes/api/open.ts';
-import { type ComponentOf, componentBySelectors } from '../../sources/kubernetes/directory/component.ts';
-import { type ConfigMaps, createConfigMaps } from '../../sources/kubernetes/directory/config-maps.ts';
-import { kubernetesConfigs } from '../../sources/kubernetes/directory/kubernetes-configs.ts';
-import { kubernetesTargets } from '../../sources/kubernetes/directory/kubernetes-targets.ts';
+import {
+  type ConfigMaps,
+  configMapReader,
+  createConfigMapSource,
+  createConfigMaps,
+} from '../../sources/kubernetes/directory/config-maps.ts';
 import { createOtherPods, type OtherPods } from '../../sources/kubernetes/directory/other-pods.ts';
-import { podDirectoryOf } from '../../sources/kubernetes/directory/pod-directory.ts';
-import { tellingInfo } from '../../sources/kubernetes/directory/pod-info.ts';
-import { readConfigMapBy } from '../../sources/kubernetes/directory/read-config-map.ts';
+import { createPodDirectory } from '../../sources/kubernetes/directory/pod-directory.ts';
+import { createPodTargets } from '../../sources/kubernetes/directory/pod-targets.ts';
 import { createVolumeStats, type VolumeStats } from '../../sources/kubernetes/directory/volume-stats.ts';
+import { watchFamilies } from '../../sources/kubernetes/families.ts';
+import { type ComponentOf, componentBySelectors } from '../../sources/kubernetes/gitaly-objects.ts';
 import type { Pod } from '../../sources/kubernetes/objects/types.ts';
-import { createKubernetesRoom, kubernetesCollectorNames } from '../../sources/kubernetes/source.ts';
+import { createKubernetesSource, kubernetesCollectorNames } from '../../sources/kubernetes/source.ts';
 import type { KubernetesView } from '../../sources/kubernetes/view.ts';
-import { watchFamilies } from '../../sources/kubernetes/watch/metrics.ts';
-import { settled } from '../../sources/kubernetes/watch/settled.ts';
-import { createStores, type KubeStores } from '../../sources/kubernetes/watch/stores.ts';
+import { createStores, type WatchedStores } from '../../sources/kubernetes/watch/stores.ts';
 import { absentPart, type Part, type PartOptions } from './part.ts';
 
 /** What the first reads wait for, in place of calling everything unknown. */
@@ -30,7 +31,7 @@ const startsWithinMs = 10_000;
 
 /** What Kubernetes tells the other parts. */
 export interface Cluster {
-  readonly stores: KubeStores;
+  readonly stores: WatchedStores;
   /** Resolves when each resource was listed or cannot be, after 3 s at the latest. */
   settled(signal: AbortSignal): Promise<void>;
   readonly componentOf: ComponentOf;
@@ -73,15 +74,18 @@ export function kubernetesPart({ settings, clock, events, log }: PartOptions): K
     log,
   });
   const isScraping = kubernetes.scrape && kubernetes.role !== 'agent';
-  const configMaps = isScraping ? createConfigMaps(readConfigMapBy(api), clock) : undefined;
+  const configMaps = isScraping ? createConfigMaps(configMapReader(api), clock) : undefined;
   // Without the node's name, those of all nodes: their uids tell which are here.
-  const directory = podDirectoryOf(stores, { node: kubernetes.node, componentOf, clock });
+  const directory = createPodDirectory(stores, { node: kubernetes.node, componentOf, clock });
   const isGitaly = (pod: Pod): boolean => componentOf(pod) === 'gitaly';
-  const room = createKubernetesRoom({ stores, role: kubernetes.role, isGitaly, clock, events });
+  const source = createKubernetesSource({
+    ...{ stores, role: kubernetes.role, isGitaly, clock, events },
+    reportsServerInfo: kubernetes.role === 'all' && !settings.cgroup.enabled,
+  });
   stores.start();
   const starting = AbortSignal.timeout(startsWithinMs);
   const listedBy = (signal: AbortSignal): Promise<void> =>
-    settled(stores, clock, AbortSignal.any([signal, starting, AbortSignal.timeout(listedWithinMs)]));
+    stores.listed(AbortSignal.any([signal, starting, AbortSignal.timeout(listedWithinMs)]));
   /** The first read of the metrics and of the configurations waits for the first list, in place of failing. */
   const awaited = (source: TargetSource): TargetSource => ({
     async list(signal) {
@@ -104,13 +108,10 @@ export function kubernetesPart({ settings, clock, events, log }: PartOptions): K
       return collector.collect(run);
     },
   });
-  const tellsInfo = kubernetes.role === 'all' && !settings.cgroup.enabled;
   return {
-    collectors: room.collectors
-      .map(afterFirstList)
-      .map((collector) => (tellsInfo ? tellingInfo(collector, stores, isGitaly) : collector)),
-    disabled: room.collectors.length > 0 ? [] : kubernetesCollectorNames,
-    families: [() => watchFamilies(stores)],
+    collectors: source.collectors.map(afterFirstList),
+    disabled: source.collectors.length > 0 ? [] : kubernetesCollectorNames,
+    families: [() => watchFamilies(stores.states())],
     // Told with planned work, which explains them.
     problems: () => [],
     cluster: {
@@ -120,16 +121,16 @@ export function kubernetesPart({ settings, clock, events, log }: PartOptions): K
       directory,
       configMaps,
       targets: isScraping
-        ? [awaited(kubernetesTargets({ pods: stores.pods, componentOf, tls: gitaly.scrape.tls }))]
+        ? [awaited(createPodTargets({ pods: stores.pods, componentOf, tls: gitaly.scrape.tls }))]
         : [],
       configs:
         configMaps === undefined
           ? []
-          : [awaitedConfigs(kubernetesConfigs({ pods: stores.pods, componentOf, configMaps }))],
+          : [awaitedConfigs(createConfigMapSource({ pods: stores.pods, componentOf, configMaps }))],
       otherPods: kubernetes.namespace === undefined ? createOtherPods(api, componentOf, clock) : undefined,
       volumes: kubernetes.volumeStats ? createVolumeStats(api, clock) : undefined,
-      view: () => (room.collectors.length === 0 ? undefined : room.view()),
-      rotationSeconds: room.rotationSeconds,
+      view: () => (source.collectors.length === 0 ? undefined : source.view()),
+      rotationSeconds: source.rotationSeconds,
     },
     async stop() {
       directory.close();

@@ -4,7 +4,7 @@
  */
 
 import { kubernetesProblems } from '../../rules/problems/kubernetes.ts';
-import { createKubernetesWindows } from '../../sources/kubernetes/maintenance/windows.ts';
+import { createKubernetesWindows } from '../../sources/kubernetes/maintenance.ts';
 import {
   configuredWindows,
   createMaintenanceSource,

@@ -11,9 +11,8 @@ import {
   rateText,
 } from '../../sources/gitaly/drops.ts';
 import type { LimitState, ServerLimits } from '../../sources/gitaly/limits.ts';
-import { components } from '../../sources/gitaly/metrics.ts';
 import type { GitalyView } from '../../sources/gitaly/view.ts';
-import { identityKey, identityText } from '../../sources/identity.ts';
+import { components, identityKey, identityText } from '../../sources/identity.ts';
 import type { Problem } from './praefect.ts';
 
 /** @param view undefined while /metrics has nothing of Gitaly's servers either */

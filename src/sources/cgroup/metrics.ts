@@ -1,29 +1,10 @@
 /** Metrics of Gitaly's cgroups: info, OOM kills, repository buckets, and the exporter's own reads. */
 import { anyValue, counter, gauge, type Metric } from '../../metrics/metric.ts';
 import { identityLabels } from '../identity.ts';
+import { serverInfo } from '../server-info.ts';
 import { readFailures } from './files/reading.ts';
 import { containerLevelMetrics, gitLevelMetrics, metricsOfLevel, podLevelMetrics } from './level-metrics.ts';
 import { oomLevels } from './oom/record.ts';
-import { layouts } from './tree.ts';
-
-export const serverInfo = gauge('gitaly_server_info', {
-  help: 'Version, placement and cgroup layout of a Gitaly, as labels; always 1.',
-  details:
-    "cgroup_layout: where the cgroups of Git processes are. sibling: next to the container's scope. nested: in it. none: Gitaly's cgroups are disabled, Git runs in the container's own cgroup, and one OOM kill can end Gitaly itself. Labels whose value is unknown are empty.",
-  origin: 'Kubernetes API or cgroup.pods-file; cgroup paths; uname',
-  labels: {
-    ...identityLabels,
-    uid: anyValue,
-    version: anyValue,
-    qos_class: anyValue,
-    priority_class: anyValue,
-    runtime_version: anyValue,
-    kernel_version: anyValue,
-    cgroup_driver: anyValue,
-    // '' where the API alone is read, not the cgroups.
-    cgroup_layout: ['', ...layouts],
-  },
-});
 
 const perLevel = { ...identityLabels, level: oomLevels } as const;
 const levelDetails =

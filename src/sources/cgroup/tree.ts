@@ -1,13 +1,10 @@
 /** One Gitaly in the cgroup tree (paths and names, no numbers), and what the Kubernetes API reports about its pod. */
 import type { Failure } from '../../scheduler/outcome.ts';
 import { type Identity, identityKey } from '../identity.ts';
+import type { cgroupLayouts } from '../server-info.ts';
 
-/**
- * Where the cgroups of Git processes are: `sibling` of the container's scope (the chart's init-cgroups), `nested` in
- * it (containerd 2.1's cgroup_writable), or `none`: Git runs in the container's own cgroup.
- */
-export const layouts = ['sibling', 'nested', 'none'] as const;
-export type Layout = (typeof layouts)[number];
+/** See `cgroupLayouts`. */
+export type Layout = (typeof cgroupLayouts)[number];
 
 export const cgroupDrivers = ['systemd', 'cgroupfs'] as const;
 export type CgroupDriver = (typeof cgroupDrivers)[number];

@@ -5,8 +5,7 @@ import { codeOf } from '../../lib/errors.ts';
 import type { ReadText } from '../../lib/files.ts';
 import { connectionFailure } from '../../lib/http/failure.ts';
 import type { Failure } from '../../scheduler/outcome.ts';
-import type { Identity } from '../identity.ts';
-import type { Component } from './metrics.ts';
+import type { Component, Identity } from '../identity.ts';
 import type { Resolve } from './resolve.ts';
 import type { ConfigSource, ConfigText, Target, TargetAccess, TargetSource } from './target.ts';
 

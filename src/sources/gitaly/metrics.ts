@@ -5,6 +5,7 @@
  * the numbers mean and what they do not show.
  */
 import { anyValue, counter, gauge, histogram, type Metric } from '../../metrics/metric.ts';
+import { components } from '../identity.ts';
 
 /** Why a request was dropped. */
 export const dropReasons = ['queue_full', 'queue_wait', 'rate', 'other', 'load_shed'] as const;
@@ -15,8 +16,6 @@ export const queueDropReasons = ['queue_full', 'queue_wait', 'other'] as const;
 
 export const limitKinds = ['static', 'adaptive'] as const;
 export const limitBounds = ['current', 'min', 'max', 'initial'] as const;
-export const components = ['gitaly', 'praefect'] as const;
-export type Component = (typeof components)[number];
 
 const identity = { namespace: anyValue, pod: anyValue, node: anyValue } as const;
 const perRpc = { ...identity, grpc_service: anyValue, grpc_method: anyValue } as const;

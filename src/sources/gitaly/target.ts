@@ -1,7 +1,6 @@
 /** What is read: servers with their own /metrics, configurations of Gitaly, and the interfaces of who finds them. */
 import type { Failure } from '../../scheduler/outcome.ts';
-import type { Identity } from '../identity.ts';
-import type { Component } from './metrics.ts';
+import type { Component, Identity } from '../identity.ts';
 
 export interface Target {
   readonly component: Component;

@@ -1,20 +1,20 @@
 /**
- * What this room says of Gitaly's pods and of what surrounds them. docs/kubernetes-rotation.md says what a rotation
- * is. Labels of StatefulSets and budgets are named as kube-state-metrics names them, for joins.
+ * Metrics of Gitaly's pods, of what surrounds them, and of the watches. docs/kubernetes-rotation.md defines a rotation.
+ * Labels of StatefulSets and PodDisruptionBudgets are named as in kube-state-metrics, for joins.
  */
 import { anyValue, counter, gauge, histogram, type Metric } from '../../metrics/metric.ts';
-import { nodeOomReasons } from './node-oom.ts';
-import { restartReasons } from './restarts.ts';
+import { identityLabels } from '../identity.ts';
+import { nodeOomReasons, restartReasons } from './counters.ts';
 import { rotationCauses, rotationSpans } from './rotation/rotation.ts';
+import { watchEndReasons, watchedResources } from './store.ts';
 
-const identity = { namespace: anyValue, pod: anyValue, node: anyValue } as const;
-const perSet = { namespace: anyValue, statefulset: anyValue } as const;
+const perStatefulSet = { namespace: anyValue, statefulset: anyValue } as const;
 const perBudget = { namespace: anyValue, poddisruptionbudget: anyValue } as const;
 
-/** Phases of a pod's life as the API names them; not those of a rotation. */
+/** status.phase of a pod; not the phases of a rotation. */
 export const podPhases = ['Pending', 'Running', 'Succeeded', 'Failed', 'Unknown'] as const;
 
-/** Why a container waits; the kubelet has no list of them that is closed. */
+/** The kubelet's reasons have no closed list: `other` is any that is not here. */
 export const waitingReasons = [
   'CrashLoopBackOff',
   'ImagePullBackOff',
@@ -31,101 +31,123 @@ export type WaitingReason = (typeof waitingReasons)[number];
 
 export const nodePressures = ['memory', 'disk', 'pid'] as const;
 
-const stale = 'Absent while the API is not heard (gitaly_exporter_kubernetes_watch_current 0)';
+const absentWhileStale =
+  'Absent while the watch of pods is not current (gitaly_exporter_kubernetes_watch_current 0).';
 
 export const podReady = gauge('gitaly_server_pod_ready', {
-  help: `1 while the pod is Ready. 0 while it is not, also on a lost node, and, with an empty node, while its StatefulSet has not made it anew. ${stale}.`,
+  help: '1 while the pod is Ready, else 0.',
+  details: `0 on a lost node, and, with an empty node, while the StatefulSet has not created the pod again. ${absentWhileStale}`,
   origin: 'Kubernetes API: condition Ready of pods',
-  labels: identity,
+  labels: identityLabels,
 });
 
 export const podPhase = gauge('gitaly_server_pod_phase', {
-  help: `1 for the phase that the pod is in. A pod on a lost node stays Running: see gitaly_server_pod_ready. ${stale}.`,
+  help: "1 for the pod's phase, 0 for the others.",
+  details: `A pod on a lost node stays Running: see gitaly_server_pod_ready. ${absentWhileStale}`,
   origin: 'Kubernetes API: status.phase of pods',
-  labels: { ...identity, phase: podPhases },
+  labels: { ...identityLabels, phase: podPhases },
 });
 
 export const podWaitingContainers = gauge('gitaly_server_pod_waiting_containers', {
-  help: `How many of the pod's containers, init containers included, wait to be started, by reason. ${stale}.`,
+  help: 'Containers of the pod that are waiting to start, by reason; init containers included.',
+  details: absentWhileStale,
   origin: 'Kubernetes API: state.waiting.reason of containers',
-  labels: { ...identity, reason: waitingReasons },
+  labels: { ...identityLabels, reason: waitingReasons },
 });
 
 export const podRestarts = counter('gitaly_server_pod_restarts_total', {
-  help: 'Restarts of the container since the exporter first saw the pod, counted on when the pod is replaced; by why the container had ended. Of several between two looks only the last has its reason, the others are unknown. What a pod went through on one node stays under that node. OOMKilled is a container that died, not a Git process killed in its bucket, which the API does not tell of.',
+  help: 'Restarts of the container since the exporter first saw the pod, by termination reason.',
+  details:
+    'Continues when the pod is replaced; restarts stay under the node where they happened. The API keeps the reason of the last termination only: of several restarts between two updates, the earlier ones are unknown. OOMKilled is a container that terminated, not a Git process that was OOM-killed in its cgroup, which the API does not report.',
   origin: 'Kubernetes API: restartCount and lastState of containers',
-  labels: { ...identity, container: anyValue, reason: restartReasons },
+  labels: { ...identityLabels, container: anyValue, reason: restartReasons },
 });
 
 export const podLastRestart = gauge('gitaly_server_pod_last_restart_timestamp_seconds', {
-  help: "When the container's last run ended, and why, by the node's clock. Absent for a container that has never been restarted in this pod; unlike the counter it does not start anew with the exporter.",
+  help: "End of the container's previous run, by termination reason.",
+  details:
+    "By the node's clock. Absent for a container that was never restarted in this pod. Unlike the counter of restarts, it does not depend on when the exporter started.",
   origin: 'Kubernetes API: lastState.terminated of containers',
   unit: 'seconds',
-  labels: { ...identity, container: anyValue, reason: restartReasons },
+  labels: { ...identityLabels, container: anyValue, reason: restartReasons },
 });
 
 export const podMemoryRequest = gauge('gitaly_server_pod_memory_request_bytes', {
-  help: "Memory that the pod asks of its node, as the scheduler counts: containers and sidecars together or the largest init container, the pod's own resources before those, and overhead. 0 when it asks for none.",
+  help: 'Memory that the pod requests, as the scheduler counts it.',
+  details:
+    "Containers and sidecars together, or the largest init container; the pod's own resources in place of those; plus overhead. 0 without a request.",
   origin: 'Kubernetes API: resources.requests of pods',
   unit: 'bytes',
-  labels: identity,
+  labels: identityLabels,
 });
 
 export const podCpuRequest = gauge('gitaly_server_pod_cpu_request_cores', {
-  help: 'CPU that the pod asks of its node, counted like its memory. 0 when it asks for none.',
+  help: 'CPU that the pod requests, as the scheduler counts it.',
+  details: 'Counted as gitaly_server_pod_memory_request_bytes. 0 without a request.',
   origin: 'Kubernetes API: resources.requests of pods',
   unit: 'cores',
-  labels: identity,
+  labels: identityLabels,
 });
 
 export const podRotation = gauge('gitaly_server_pod_rotation_seconds', {
-  help: "How long the pod's last rotation took, from the request to delete it (or its eviction, the loss of its node, the end of its container) to Ready, in all and by phase. Absent before the first one that the exporter sees, and for what cannot be told of it: after a gap in the watch, or where clocks differ.",
+  help: "Duration of the pod's last rotation, in total and by phase.",
+  details:
+    'From the deletion request (or the eviction, the loss of the node, the termination of a container) to Ready. Absent before the first rotation that the exporter sees, and for spans that are unknown after a gap in the watch, or where the clocks of node and API server differ.',
   origin: 'Kubernetes API: the watch of pods',
   unit: 'seconds',
-  labels: { ...identity, phase: rotationSpans },
+  labels: { ...identityLabels, phase: rotationSpans },
 });
 
 export const podRotationDuration = histogram('gitaly_server_pod_rotation_duration_seconds', {
-  help: 'How long rotations of the pods of a StatefulSet took, in all and by phase. What could not be told of a rotation is not in it, so phases may have fewer of them than gitaly_server_pod_rotations_total.',
+  help: "Duration of rotations of the StatefulSet's pods, in total and by phase.",
+  details:
+    'Unknown spans of a rotation are not observed, so that phases may have fewer observations than gitaly_server_pod_rotations_total.',
   origin: 'Kubernetes API: the watch of pods',
   unit: 'seconds',
-  labels: { ...perSet, phase: rotationSpans },
+  labels: { ...perStatefulSet, phase: rotationSpans },
 });
 
 export const podRotations = counter('gitaly_server_pod_rotations_total', {
-  help: 'Rotations of the pod that ended with Ready, by cause; node is the one that it left. rollout: the template changed. eviction_api: evicted by somebody through the API. eviction_pressure: by its kubelet. preemption: for a pod of higher priority. node_drained: through the API from a cordoned node, or the node shut down. node_lost: the node was not Ready. deleted: somebody deleted it. container_restart: the same pod, a container of it ended. unknown: not seen.',
+  help: 'Completed rotations of the pod, by cause; node is the one that the pod left.',
+  details:
+    'rollout: the pod template changed. eviction_api: evicted through the API. eviction_pressure: evicted by the kubelet. preemption: evicted for a pod of higher priority. node_drained: evicted through the API from a cordoned node, or the node shut down. node_lost: the node was not Ready. deleted: the pod was deleted otherwise. container_restart: a container of the pod terminated and was restarted. unknown: the exporter did not see the cause.',
   origin: 'Kubernetes API: the watch of pods',
-  labels: { ...identity, cause: rotationCauses },
+  labels: { ...identityLabels, cause: rotationCauses },
 });
 
 export const podRotationStart = gauge('gitaly_server_pod_rotation_start_timestamp_seconds', {
-  help: 'Since when the pod is being rotated: time() less this is how long it has been away by now. Of a pod that has never been Ready as far as is known, when it was created. Absent while it is Ready and nothing goes on.',
+  help: "Start of the pod's ongoing rotation.",
+  details:
+    'time() less this is how long the pod has been unavailable. For a pod that was never Ready as far as the exporter knows: its creation. Absent without an ongoing rotation.',
   origin: 'Kubernetes API: the watch of pods',
   unit: 'seconds',
-  labels: identity,
+  labels: identityLabels,
 });
 
 export const podLastRotation = gauge('gitaly_server_pod_last_rotation_timestamp_seconds', {
-  help: "When the pod's last rotation ended, and its cause. Absent before the first one that the exporter sees.",
+  help: "End of the pod's last rotation, by cause.",
+  details: 'Absent before the first rotation that the exporter sees.',
   origin: 'Kubernetes API: the watch of pods',
   unit: 'seconds',
-  labels: { ...identity, cause: rotationCauses },
+  labels: { ...identityLabels, cause: rotationCauses },
 });
 
 export const disruptionsAllowed = gauge('gitaly_server_disruptions_allowed', {
-  help: "How many pods the PodDisruptionBudget lets be evicted now. 0 for as long as one of them is away is as it should be; 0 with all of them healthy means that no drain will ever get through. For each budget that covers Gitaly's pods.",
+  help: 'Pods that the PodDisruptionBudget allows to be evicted now.',
+  details:
+    "One series for each budget that covers Gitaly's pods. 0 while one of the pods is unavailable is expected; 0 with all of them healthy means that no drain can succeed.",
   origin: 'Kubernetes API: status.disruptionsAllowed of PodDisruptionBudgets',
   labels: perBudget,
 });
 
 export const disruptionHealthy = gauge('gitaly_server_disruption_budget_current_healthy', {
-  help: "Pods that are healthy by the PodDisruptionBudget's count.",
+  help: 'Healthy pods that the PodDisruptionBudget covers.',
   origin: 'Kubernetes API: status.currentHealthy of PodDisruptionBudgets',
   labels: perBudget,
 });
 
 export const disruptionDesired = gauge('gitaly_server_disruption_budget_desired_healthy', {
-  help: 'Pods that the PodDisruptionBudget wants to stay healthy.',
+  help: 'Pods that the PodDisruptionBudget requires to stay healthy.',
   origin: 'Kubernetes API: status.desiredHealthy of PodDisruptionBudgets',
   labels: perBudget,
 });
@@ -136,50 +158,56 @@ export const disruptionExpected = gauge('gitaly_server_disruption_budget_expecte
   labels: perBudget,
 });
 
-export const setReplicas = gauge('gitaly_server_statefulset_replicas', {
-  help: 'Pods that the StatefulSet of Gitaly should have.',
+export const statefulSetReplicas = gauge('gitaly_server_statefulset_replicas', {
+  help: 'Desired pods of the StatefulSet.',
   origin: 'Kubernetes API: spec.replicas of StatefulSets',
-  labels: perSet,
+  labels: perStatefulSet,
 });
 
-export const setReadyReplicas = gauge('gitaly_server_statefulset_ready_replicas', {
-  help: 'Pods of the StatefulSet that are Ready, by its controller.',
+export const statefulSetReadyReplicas = gauge('gitaly_server_statefulset_ready_replicas', {
+  help: 'Ready pods of the StatefulSet.',
   origin: 'Kubernetes API: status.readyReplicas of StatefulSets',
-  labels: perSet,
+  labels: perStatefulSet,
 });
 
-export const setUpdatedReplicas = gauge('gitaly_server_statefulset_updated_replicas', {
-  help: 'Pods of the StatefulSet that are of its newest template: fewer than its replicas during a roll-out, and while one of them is being replaced for whatever reason.',
+export const statefulSetUpdatedReplicas = gauge('gitaly_server_statefulset_updated_replicas', {
+  help: 'Pods of the StatefulSet that have its current template.',
+  details: 'Fewer than its replicas during a rollout, and while a pod is being replaced for any reason.',
   origin: 'Kubernetes API: status.updatedReplicas of StatefulSets',
-  labels: perSet,
+  labels: perStatefulSet,
 });
 
 export const nodeReady = gauge('gitaly_server_node_ready', {
-  help: "1 while the node is Ready, 0 while it is not, is not heard from, or is gone; of nodes with Gitaly's pods. Absent without the right to list nodes.",
+  help: "1 while a node with Gitaly's pods is Ready, 0 while it is not Ready, unreachable or removed.",
+  details: 'Absent without the right to list nodes.',
   origin: 'Kubernetes API: condition Ready of nodes',
   labels: { node: anyValue },
 });
 
 export const nodePressure = gauge('gitaly_server_node_pressure', {
-  help: "1 while the node is short of the resource and evicts pods; of nodes with Gitaly's pods. Absent while the node is not heard from.",
+  help: "1 while a node with Gitaly's pods is under pressure on the resource and evicts pods, else 0.",
+  details: 'Absent while the condition is Unknown.',
   origin: 'Kubernetes API: conditions MemoryPressure, DiskPressure and PIDPressure of nodes',
   labels: { node: anyValue, resource: nodePressures },
 });
 
 export const nodeUnschedulable = gauge('gitaly_server_node_unschedulable', {
-  help: "1 while the node is cordoned: a pod that leaves it does not come back to it. Of nodes with Gitaly's pods.",
+  help: "1 while a node with Gitaly's pods is cordoned, else 0.",
+  details: 'A pod that leaves a cordoned node is not scheduled there again.',
   origin: 'Kubernetes API: spec.unschedulable of nodes',
   labels: { node: anyValue },
 });
 
 export const nodeOomEvents = counter('gitaly_server_node_oom_events_total', {
-  help: "OOM kills that the node reported since the exporter started. SystemOOM is the kubelet's: the node itself was out of memory. OOMKilling is node-problem-detector's, if it runs, for any kill that the kernel logs, a cgroup's own limit included. The API server may drop events: this counts at least, not at most.",
+  help: 'OOM kills that the node has reported as events since the exporter started.',
+  details:
+    "SystemOOM is the kubelet's: the node itself was out of memory. OOMKilling is node-problem-detector's, where it runs, for every kill in the kernel's log, including kills at a cgroup's own limit. A lower bound: the API server may drop events.",
   origin: 'Kubernetes API: events of nodes',
   labels: { node: anyValue, reason: nodeOomReasons },
 });
 
-/** Of what rests on the watch of pods. */
-export const podMetrics: readonly Metric[] = Object.freeze([
+/** Reported by the cluster's exporter, not by agents. */
+export const kubernetesMetrics: readonly Metric[] = Object.freeze([
   podReady,
   podPhase,
   podWaitingContainers,
@@ -192,20 +220,50 @@ export const podMetrics: readonly Metric[] = Object.freeze([
   podRotations,
   podRotationStart,
   podLastRotation,
-]);
-
-/** All metrics of this room; none of them is told by an agent. */
-export const kubernetesMetrics: readonly Metric[] = Object.freeze([
-  ...podMetrics,
   disruptionsAllowed,
   disruptionHealthy,
   disruptionDesired,
   disruptionExpected,
-  setReplicas,
-  setReadyReplicas,
-  setUpdatedReplicas,
+  statefulSetReplicas,
+  statefulSetReadyReplicas,
+  statefulSetUpdatedReplicas,
   nodeReady,
   nodePressure,
   nodeUnschedulable,
   nodeOomEvents,
 ]);
+
+const watchOrigin = "the exporter's watches of the Kubernetes API";
+const perResource = { resource: watchedResources } as const;
+
+export const watchCurrent = gauge('gitaly_exporter_kubernetes_watch_current', {
+  help: "1 while the exporter's copy of the resource is current, else 0.",
+  details:
+    'Current: listed, and updated (a list, an event or a bookmark) within kubernetes.stale-after. 0 before the first list, while a right is missing, and when updates stop; metrics that depend on the resource are then absent. Absent for resources that this exporter does not watch (see kubernetes.role).',
+  origin: watchOrigin,
+  labels: perResource,
+});
+
+export const watchLastEvent = gauge('gitaly_exporter_kubernetes_watch_last_event_timestamp_seconds', {
+  help: 'Time of the last list, watch event or bookmark of the resource.',
+  details: 'With several namespaces, the oldest of their times. Absent before the first list.',
+  origin: watchOrigin,
+  unit: 'seconds',
+  labels: perResource,
+});
+
+export const watchObjects = gauge('gitaly_exporter_kubernetes_watch_objects', {
+  help: 'Objects of the resource that the exporter holds in memory.',
+  origin: watchOrigin,
+  labels: perResource,
+});
+
+export const watchRestarts = counter('gitaly_exporter_kubernetes_watch_restarts_total', {
+  help: 'Lists and watches of the resource that ended and were started again, by reason.',
+  details:
+    'expired: the requested time was over, as expected. closed: closed by the server before that. reset: the connection failed. timeout: no data on an open connection. gone: the server no longer has the resourceVersion (410), and everything is listed again. throttled: HTTP 429. server_error: HTTP 5xx. permission: HTTP 403. authentication: HTTP 401, or no credentials. malformed: an invalid response. other: anything else.',
+  origin: watchOrigin,
+  labels: { ...perResource, reason: watchEndReasons },
+});
+
+export const watchMetrics: readonly Metric[] = [watchCurrent, watchLastEvent, watchObjects, watchRestarts];

@@ -1,4 +1,4 @@
-/** What is known of one resource, kept current by a watch: the face that the rest of the room sees. */
+/** Objects of one resource, kept current by watches: the interface that the rest of this source reads. */
 import type { Failure } from '../../scheduler/outcome.ts';
 import type { KubeEvent, Node, Pod, PodDisruptionBudget, StatefulSet } from './objects/types.ts';
 
@@ -7,33 +7,33 @@ export type Change<T> =
   | { readonly type: 'modified'; readonly object: T; readonly before: T }
   | { readonly type: 'deleted'; readonly object: T }
   /**
-   * Everything was listed anew after a gap: what lies between `before` and `now` was not seen. The store holds
-   * `now` already; no added, modified or deleted comes for it.
+   * Everything was listed again after a gap, so that changes between `before` and `now` were missed. The store holds
+   * `now` already; no added, modified or deleted follows for it.
    */
   | { readonly type: 'relisted'; readonly before: readonly T[]; readonly now: readonly T[] };
 
 export interface Store<T> {
-  /** By uid. Empty before the first list. */
+  /** Empty before the first list. */
   all(): readonly T[];
   get(uid: string): T | undefined;
   state(): WatchState;
-  /** Each change in the order in which the API server told it, with when it arrived (Clock.now()). */
+  /** Each change in the API server's order, with the time of its arrival (Clock.now()). Returns how to unsubscribe. */
   subscribe(listener: (change: Change<T>, at: number) => void): () => void;
 }
 
 export interface WatchState {
-  /** The first list has come through, and what the store holds is at most `staleMs` old. */
+  /** Listed, and the last data from the API server is at most `staleMs` old. */
   readonly current: boolean;
-  /** Clock.now() when the server last said anything: an event, a bookmark, a list. Undefined before the first list. */
-  readonly heardAt: number | undefined;
-  /** Why it is not connected right now; undefined while it is. Names verb and resource where a right is missing. */
+  /** Clock.now() at the last event, bookmark or list. Undefined before the first list. */
+  readonly lastEventAt: number | undefined;
+  /** Why it is disconnected; undefined while connected. Names verb and resource where a right is missing. */
   readonly failure: Failure | undefined;
   readonly objects: number;
-  readonly restarts: Readonly<Record<WatchEnd, number>>;
+  readonly restarts: Readonly<Record<WatchEndReason, number>>;
 }
 
-/** Why a list or a watch ended and began again. Closed: a label. */
-export const watchEnds = [
+/** Why a list or a watch ended and was started again. Closed: values of a label. */
+export const watchEndReasons = [
   'expired',
   'closed',
   'reset',
@@ -46,9 +46,12 @@ export const watchEnds = [
   'malformed',
   'other',
 ] as const;
-export type WatchEnd = (typeof watchEnds)[number];
+export type WatchEndReason = (typeof watchEndReasons)[number];
 
-/** The resources that are watched. */
+export const noRestarts = (): Record<WatchEndReason, number> =>
+  Object.fromEntries(watchEndReasons.map((reason) => [reason, 0])) as Record<WatchEndReason, number>;
+
+/** A store for each watched resource. */
 export interface Stores {
   readonly pods: Store<Pod>;
   readonly statefulSets: Store<StatefulSet>;
@@ -56,3 +59,37 @@ export interface Stores {
   readonly nodes: Store<Node>;
   readonly events: Store<KubeEvent>;
 }
+
+/** As the API names them in its paths. */
+export const watchedResources = ['pods', 'statefulsets', 'poddisruptionbudgets', 'nodes', 'events'] as const;
+export type WatchedResource = (typeof watchedResources)[number];
+
+export const storesByResource = (stores: Stores): Readonly<Record<WatchedResource, Store<unknown>>> => ({
+  pods: stores.pods,
+  statefulsets: stores.statefulSets,
+  poddisruptionbudgets: stores.disruptionBudgets,
+  nodes: stores.nodes,
+  events: stores.events,
+});
+
+/** Undefined while the store is current; else why its objects must not be reported as the present state. */
+export function notCurrent(store: Store<unknown>, resource: WatchedResource): Failure | undefined {
+  const { current, failure, lastEventAt } = store.state();
+  if (current) return undefined;
+  const message =
+    lastEventAt === undefined
+      ? `${resource} have not been listed from the Kubernetes API yet`
+      : `no list, event or bookmark of ${resource} from the Kubernetes API within kubernetes.stale-after: their last known state is not reported`;
+  return failure ?? { reason: 'timeout', message };
+}
+
+/** Resources that are not current, and why. */
+export const notCurrentResources = (
+  stores: Stores,
+): readonly { readonly resource: WatchedResource; readonly failure: Failure }[] => {
+  const byResource = storesByResource(stores);
+  return watchedResources.flatMap((resource) => {
+    const failure = notCurrent(byResource[resource], resource);
+    return failure === undefined ? [] : [{ resource, failure }];
+  });
+};

@@ -2,21 +2,25 @@
 
 import type { Failure } from '../../scheduler/outcome.ts';
 import { type Identity, identityKey } from '../identity.ts';
-import { pressureConditions } from './around-families.ts';
-import { gitalyBudgets, gitalySets, nodesOf, oneForEachName } from './belonging.ts';
-import { storeFailures, type WatchedPart } from './collector.ts';
+import { allContainers, type RestartReason, restartReasonOf } from './counters.ts';
+import { pressureConditions, waitingReasonsOf } from './families.ts';
+import {
+  gitalyBudgets,
+  gitalyStatefulSets,
+  newestOfEachName,
+  nodeNamesOf,
+  podIdentity,
+} from './gitaly-objects.ts';
 import { nodePressures, type WaitingReason } from './metrics.ts';
 import type { KubeEvent, Node, Pod, PodDisruptionBudget } from './objects/types.ts';
-import { podIdentity, waitingReasonsOf } from './pod-families.ts';
-import { allContainers, type RestartReason, restartReasonOf } from './restarts.ts';
-import { endedContainer } from './rotation/container-end.ts';
-import { isReady } from './rotation/marks.ts';
+import { isReady } from './rotation/milestones.ts';
 import type { OngoingRotation } from './rotation/rotation.ts';
-import type { Stores } from './store.ts';
+import { terminationText } from './rotation/termination.ts';
+import { notCurrentResources, type Stores, type WatchedResource } from './store.ts';
 
 export interface KubernetesView {
   /** Resources whose watch is not current, and why. Everything below that depends on them is empty. */
-  readonly notCurrent: readonly { readonly part: WatchedPart; readonly failure: Failure }[];
+  readonly notCurrent: readonly { readonly resource: WatchedResource; readonly failure: Failure }[];
   /** Gitaly's pods, the newest one of each name. A pod that is missing is in `ongoing` alone. */
   readonly pods: readonly PodView[];
   /** Those of `pods` that are not Ready. */
@@ -69,13 +73,13 @@ export function viewOf(
   isGitaly: (pod: Pod) => boolean,
   ongoing: readonly OngoingRotation[],
 ): KubernetesView {
-  const notCurrent = storeFailures(stores);
+  const notCurrent = notCurrentResources(stores);
   if (!stores.pods.state().current)
     return { notCurrent, pods: [], unready: [], ongoing: [], nodes: [], disruptionBudgets: [] };
-  const gitalyPods = oneForEachName(stores.pods.all().filter(isGitaly));
+  const gitalyPods = newestOfEachName(stores.pods.all().filter(isGitaly));
   const warnings = newestWarnings(stores.events.all());
   const pods = gitalyPods.map((pod) => podView(pod, warnings.get(pod.uid)));
-  const sets = gitalySets(stores.statefulSets.all(), gitalyPods);
+  const sets = gitalyStatefulSets(stores.statefulSets.all(), gitalyPods);
   return {
     notCurrent,
     pods,
@@ -83,7 +87,7 @@ export function viewOf(
       .filter((pod) => !pod.isReady)
       .map(({ identity, since, terminated, warning }) => ({ identity, since, ended: terminated, warning })),
     ongoing,
-    nodes: stores.nodes.state().current ? nodeViews(nodesOf(gitalyPods), stores.nodes.all()) : [],
+    nodes: stores.nodes.state().current ? nodeViews(nodeNamesOf(gitalyPods), stores.nodes.all()) : [],
     disruptionBudgets: stores.disruptionBudgets.state().current
       ? gitalyBudgets(stores.disruptionBudgets.all(), gitalyPods, sets)
       : [],
@@ -112,7 +116,7 @@ function podView(pod: Pod, newest: KubeEvent | undefined): PodView {
         ? []
         : [{ container: name, reason: restartReasonOf(last), finishedAt: last.finishedAt }],
     ),
-    terminated: endedContainer(pod),
+    terminated: terminationText(pod),
     warning: newest === undefined ? undefined : `${newest.reason}: ${newest.message}`,
   };
 }
@@ -133,6 +137,6 @@ function nodeViews(names: readonly string[], nodes: readonly Node[]): readonly N
 
 const timeOfEvent = ({ lastAt, createdAt }: KubeEvent): number => lastAt ?? createdAt;
 
-/** Whether two identities are of one pod, on whatever node. */
+/** Whether both identities are of one pod, regardless of the node. */
 export const isSamePod = (a: Identity, b: Identity): boolean =>
   identityKey({ ...a, node: '' }) === identityKey({ ...b, node: '' });

@@ -15,7 +15,7 @@ import { demoTopology } from '../../../demo/topology.ts';
 import { createWorld } from '../../../demo/world.ts';
 import { bucketsOf } from '../../../src/buckets/hash.ts';
 import { cgroupProblems } from '../../../src/rules/problems/cgroup.ts';
-import { podDirectoryFromFile } from '../../../src/sources/kubernetes/pods-file/pod-directory-file.ts';
+import { createPodsFileDirectory } from '../../../src/sources/kubernetes/directory/pods-file.ts';
 import { createTestSource, samplesIn, valueIn } from '../../sources/cgroup/source-support.ts';
 import { createManualClock } from '../../support/manual-clock.ts';
 
@@ -38,7 +38,7 @@ async function stage() {
     folder: memory,
   });
   ended.push(cgroups.stop);
-  const directory = podDirectoryFromFile({
+  const directory = createPodsFileDirectory({
     file: cgroups.podsFile,
     readText: (file) => readFile(file, 'utf8'),
     clock,

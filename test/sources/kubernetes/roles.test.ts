@@ -1,4 +1,4 @@
-/** An agent on each node and an exporter of the cluster: no series is told by both. docs/kubernetes-roles.md. */
+/** An agent on each node and the cluster's exporter report no series twice; see docs/kubernetes-roles.md. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
@@ -12,7 +12,7 @@ import { createEventLog } from '../../../src/scheduler/event-log.ts';
 import { bucketMetrics, cgroupSelfMetrics, levelsMetrics } from '../../../src/sources/cgroup/metrics.ts';
 import { gitalyMetrics } from '../../../src/sources/gitaly/metrics.ts';
 import { kubernetesMetrics } from '../../../src/sources/kubernetes/metrics.ts';
-import { createKubernetesRoom } from '../../../src/sources/kubernetes/source.ts';
+import { createKubernetesSource } from '../../../src/sources/kubernetes/source.ts';
 import { maintenanceMetrics } from '../../../src/sources/maintenance/source.ts';
 import { mirrorMetrics } from '../../../src/sources/praefect/mirror/metrics.ts';
 import { verificationMetrics } from '../../../src/sources/praefect/mirror/verification.ts';
@@ -20,18 +20,18 @@ import { praefectQueryMetrics } from '../../../src/sources/praefect/queries/inde
 import { createManualClock } from '../../support/manual-clock.ts';
 import { createFakeStores, isGitaly } from './support.ts';
 
-/** Of the Kubernetes room, as it is made for the role. */
-const roomMetrics = (role: 'cluster' | 'agent'): readonly Metric[] => {
+const kubernetesMetricsOf = (role: 'cluster' | 'agent'): readonly Metric[] => {
   const clock = createManualClock();
-  const room = createKubernetesRoom({
+  const source = createKubernetesSource({
     ...{ stores: createFakeStores(), role, isGitaly, clock, events: createEventLog(clock) },
+    reportsServerInfo: false,
   });
-  return room.collectors.flatMap(({ metrics }) => metrics);
+  return source.collectors.flatMap(({ metrics }) => metrics);
 };
 
-const agent: readonly Metric[] = [...levelsMetrics, ...bucketMetrics, ...roomMetrics('agent')];
+const agent: readonly Metric[] = [...levelsMetrics, ...bucketMetrics, ...kubernetesMetricsOf('agent')];
 const cluster: readonly Metric[] = [
-  ...roomMetrics('cluster'),
+  ...kubernetesMetricsOf('cluster'),
   ...gitalyMetrics,
   ...maintenanceMetrics,
   ...mirrorMetrics,
@@ -41,55 +41,55 @@ const cluster: readonly Metric[] = [
 const names = (metrics: readonly Metric[]): readonly string[] => metrics.map(({ name }) => name);
 
 describe('agent and cluster', () => {
-  test('tell no metric both, of those that are about Gitaly', () => {
+  test('report no metric about Gitaly both', () => {
     const ofAgent = new Set(names(agent));
     expect(names(cluster).filter((name) => ofAgent.has(name))).toEqual([]);
     expect(ofAgent.size).toBeGreaterThan(50);
     expect(names(cluster)).toEqual(expect.arrayContaining([...names(kubernetesMetrics)]));
   });
 
-  test('share one metric, of the recommendations, and of it no check', () => {
+  test('share the metric of the checks, but no check', () => {
     const of = (role: 'cluster' | 'agent') => checks.filter(checksOfRole[role]).map(({ id }) => id);
     expect(of('agent').filter((id) => of('cluster').includes(id))).toEqual([]);
     expect([...of('agent'), ...of('cluster')].sort()).toEqual(checks.map(({ id }) => id).sort());
     expect(of('agent').length).toBeGreaterThan(0);
   });
 
-  test('beside that only of themselves: each exporter is an instance of its own', () => {
+  test('both report metrics about themselves, as separate instances', () => {
     for (const { name } of cgroupSelfMetrics) expect(name).toMatch(/^gitaly_exporter_/);
   });
 
   const defaults = Object.fromEntries(
     namedSettings([kubernetesSection, cgroupSection]).map((named) => [named.name, printedDefault(named)]),
   );
-  const ruled = (role: 'all' | 'cluster' | 'agent', cgroup: boolean) =>
+  const ruleFor = (role: 'all' | 'cluster' | 'agent', cgroup: boolean) =>
     kubernetesRule({
       kubernetes: { enabled: true, role, node: 'n1' },
       cgroup: { enabled: cgroup },
     } as Parameters<typeof kubernetesRule>[0]);
 
-  test('cannot be mixed by their settings', () => {
+  test('cannot be combined by settings', () => {
     expect(defaults['kubernetes.role']).toBe('all');
-    expect(ruled('cluster', true)).toContain('cgroups are what agents tell');
-    expect(ruled('agent', false)).toContain("an agent tells of its node's cgroups");
-    expect([ruled('cluster', false), ruled('agent', true), ruled('all', true)]).toEqual([
+    expect(ruleFor('cluster', true)).toContain('cgroups are what agents tell');
+    expect(ruleFor('agent', false)).toContain("an agent tells of its node's cgroups");
+    expect([ruleFor('cluster', false), ruleFor('agent', true), ruleFor('all', true)]).toEqual([
       ...[undefined, undefined, undefined],
     ]);
   });
 });
 
-test('docs/kubernetes-roles.md names every metric family by who tells it', () => {
+test('docs/kubernetes-roles.md lists every metric family under the role that reports it', () => {
   const text = readFileSync(join(import.meta.dirname, '../../../docs/kubernetes-roles.md'), 'utf8');
   const [, agentCell = '', clusterCell = ''] = /\| `gitaly_server_\*` \|([^|]*)\|([^|]*)\|/.exec(text) ?? [];
-  const told = (cell: string): readonly RegExp[] =>
+  const globsIn = (cell: string): readonly RegExp[] =>
     [...cell.matchAll(/`([^`]+)`/g)].map(
       ([, glob = '']) => new RegExp(`^gitaly_server_${glob.replaceAll('*', '.*')}$`),
     );
   const server = (metrics: readonly Metric[]) =>
     names(metrics).filter((name) => name.startsWith('gitaly_server_'));
-  const untold = (metrics: readonly Metric[], globs: readonly RegExp[]) =>
+  const missing = (metrics: readonly Metric[], globs: readonly RegExp[]) =>
     server(metrics).filter((name) => !globs.some((glob) => glob.test(name)));
-  expect(untold(agent, told(agentCell))).toEqual([]);
-  expect(untold(cluster, told(clusterCell))).toEqual([]);
-  expect(server(cluster).filter((name) => told(agentCell).some((glob) => glob.test(name)))).toEqual([]);
+  expect(missing(agent, globsIn(agentCell))).toEqual([]);
+  expect(missing(cluster, globsIn(clusterCell))).toEqual([]);
+  expect(server(cluster).filter((name) => globsIn(agentCell).some((glob) => glob.test(name)))).toEqual([]);
 });

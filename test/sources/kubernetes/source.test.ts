@@ -1,4 +1,4 @@
-/** The room over recorded incidents: what /metrics shows at rest, and what changes before, during and after. */
+/** The source with recorded incidents: its samples at rest, and their changes before, during and after. */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
@@ -12,7 +12,7 @@ import { createEventLog } from '../../../src/scheduler/event-log.ts';
 import type { Outcome } from '../../../src/scheduler/outcome.ts';
 import type { Identity } from '../../../src/sources/identity.ts';
 import { kubernetesMetrics, nodePressures, waitingReasons } from '../../../src/sources/kubernetes/metrics.ts';
-import { createKubernetesRoom, kubernetesCollectorNames } from '../../../src/sources/kubernetes/source.ts';
+import { createKubernetesSource, kubernetesCollectorNames } from '../../../src/sources/kubernetes/source.ts';
 import type { KubernetesView } from '../../../src/sources/kubernetes/view.ts';
 import { archive } from '../../support/kubernetes-archive.ts';
 import { createManualClock } from '../../support/manual-clock.ts';
@@ -20,12 +20,15 @@ import { createFakeStores, type FakeStores, isGitaly, listMoment, moment, stepsO
 
 const signal = new AbortController().signal;
 
-function roomOver(stores: FakeStores, startedAt: number, role: 'all' | 'cluster' | 'agent' = 'all') {
+function createSource(stores: FakeStores, startedAt: number, role: 'all' | 'cluster' | 'agent' = 'all') {
   const clock = createManualClock();
   clock.setWall(startedAt);
-  const room = createKubernetesRoom({ stores, role, isGitaly, clock, events: createEventLog(clock) });
+  const source = createKubernetesSource({
+    ...{ stores, role, isGitaly, clock, events: createEventLog(clock) },
+    reportsServerInfo: false,
+  });
   const collect = async (): Promise<Outcome> => {
-    const [collector] = room.collectors;
+    const [collector] = source.collectors;
     if (collector === undefined) throw new Error('no collector');
     return collector.collect({ signal, cause: 'scrape' });
   };
@@ -38,14 +41,14 @@ function roomOver(stores: FakeStores, startedAt: number, role: 'all' | 'cluster'
   const problems = async (now: number) =>
     kubernetesProblems({
       reading: readingOf([await block()]),
-      view: room.view(),
+      view: source.view(),
       maintenance: undefined,
       now: now / 1000,
     });
-  return { room, collect, block, problems };
+  return { source, collect, block, problems };
 }
 
-/** A golden text beside this file; `GOLDEN=write` writes it anew, to be read before it is committed. */
+/** A golden text in golden/; `GOLDEN=write` rewrites it, for review before it is committed. */
 function expectGolden(name: string, text: string): void {
   const file = join(import.meta.dirname, 'golden', `${name}.txt`);
   if (process.env['GOLDEN'] === 'write') writeFileSync(file, text);
@@ -53,7 +56,7 @@ function expectGolden(name: string, text: string): void {
   expect(text).toBe(readFileSync(file, 'utf8'));
 }
 
-/** Sample lines without buckets, whose sum and count say enough for people. */
+/** Sample lines without those of histogram buckets. */
 const linesOf = (block: Block): readonly string[] =>
   expositionText([block])
     .split('\n')
@@ -95,9 +98,9 @@ function expectSameState(view: KubernetesView, lines: readonly string[]): void {
 
 const atRest = ['posture-good', 'posture-chart-defaults'] as const;
 
-test.each(atRest)('%s, at rest', async (name) => {
+test.each(atRest)('the samples of %s are as in the golden text', async (name) => {
   const stores = createFakeStores();
-  const { block, problems } = roomOver(stores, moment('00:40:00'));
+  const { block, problems } = createSource(stores, moment('00:40:00'));
   listMoment(stores, name, 'at-rest');
   expectGolden(name, expositionText([await block()]));
   expect(await problems(moment('00:40:00'))).toEqual([]);
@@ -108,7 +111,7 @@ const incidents = [
   ...['node-notready', 'oom-container', 'oom-crashloop', 'node-system-oom'],
 ];
 
-test.each(incidents)('%s: what changes from moment to moment', async (name) => {
+test.each(incidents)('the samples of incident %s change as in the golden text', async (name) => {
   const { paths, text } = archive(name);
   const moments = [...new Set(paths.map((path) => path.split('/')[0] ?? ''))]
     .filter((folder) => /^\d+-/.test(folder))
@@ -117,7 +120,7 @@ test.each(incidents)('%s: what changes from moment to moment', async (name) => {
   const [first, ...later] = moments;
   if (first === undefined) throw new Error('no moments');
   const stores = createFakeStores();
-  const { room, block, problems } = roomOver(stores, first.at);
+  const { source, block, problems } = createSource(stores, first.at);
   listMoment(stores, name, first.folder);
   let lines = linesOf(await block());
   const wordsOf = (wrong: Awaited<ReturnType<typeof problems>>): readonly string[] =>
@@ -134,7 +137,7 @@ test.each(incidents)('%s: what changes from moment to moment', async (name) => {
   for (const { folder, at } of [...later, { folder: 'at the end of the recording', at: Number.MAX_VALUE }]) {
     while (steps[0] !== undefined && steps[0].at <= at) steps.shift()?.apply(stores);
     const now = linesOf(await block());
-    expectSameState(room.view(), now);
+    expectSameState(source.view(), now);
     const wrong = await problems(at === Number.MAX_VALUE ? moment('00:40:00') : at);
     all.push(
       `# ${folder}`,
@@ -147,10 +150,10 @@ test.each(incidents)('%s: what changes from moment to moment', async (name) => {
   expectGolden(name, `${all.join('\n')}\n`);
 });
 
-describe('what is not current', () => {
+describe('while data is not current', () => {
   const loaded = () => {
     const stores = createFakeStores();
-    const made = roomOver(stores, moment('00:26:30'));
+    const made = createSource(stores, moment('00:26:30'));
     listMoment(stores, 'rotate-delete', '0-before');
     return { stores, ...made };
   };
@@ -159,31 +162,31 @@ describe('what is not current', () => {
       ? []
       : outcome.block.families.map(({ metric }) => metric.name);
 
-  test('before the first list there is nothing, and the run says why', async () => {
-    const { collect, room } = roomOver(createFakeStores(), 0);
+  test('before the first list there are no samples, and the run has the reason', async () => {
+    const { collect, source } = createSource(createFakeStores(), 0);
     expect(await collect()).toMatchObject({
       kind: 'failed',
       reason: 'timeout',
-      message: expect.stringContaining('the pods of Kubernetes were not listed yet'),
+      message: expect.stringContaining('pods have not been listed from the Kubernetes API yet'),
       block: { families: [] },
     });
-    expect(room.view()).toMatchObject({ unready: [], ongoing: [] });
+    expect(source.view()).toMatchObject({ unready: [], ongoing: [] });
   });
 
-  test('pods that are stale take with them all that rests on them: nothing reads healthy', async () => {
-    const { stores, collect, room } = loaded();
+  test('everything that depends on pods is absent, so that nothing looks healthy', async () => {
+    const { stores, collect, source } = loaded();
     for (const step of stepsOf('rotate-delete').slice(0, 8)) step.apply(stores);
-    expect(room.view().ongoing).toHaveLength(1);
-    stores.pods.setCurrent(false, { reason: 'refused', message: 'the API server is gone' });
+    expect(source.view().ongoing).toHaveLength(1);
+    stores.pods.setCurrent(false, { reason: 'refused', message: 'the API server is down' });
     const outcome = await collect();
-    expect(outcome).toMatchObject({ kind: 'failed', reason: 'refused', message: 'the API server is gone' });
+    expect(outcome).toMatchObject({ kind: 'failed', reason: 'refused', message: 'the API server is down' });
     expect(names(outcome)).toEqual([]);
-    expect(room.view()).toMatchObject({ unready: [], ongoing: [] });
+    expect(source.view()).toMatchObject({ unready: [], ongoing: [] });
     stores.pods.setCurrent(true);
     expect(names(await collect())).toContain('gitaly_server_pod_ready');
   });
 
-  test('a missing right costs what rests on it and nothing else, and is named once', async () => {
+  test('with a missing right, only what depends on it is absent, and the right is reported once', async () => {
     const { stores, collect } = loaded();
     const message = 'no right to list nodes: grant get, list and watch in a ClusterRole';
     stores.nodes.setCurrent(false, { reason: 'permission', message });
@@ -201,7 +204,7 @@ describe('what is not current', () => {
     ['statefulSets', 'gitaly_server_statefulset_replicas'],
     ['disruptionBudgets', 'gitaly_server_disruptions_allowed'],
     ['events', 'gitaly_server_node_oom_events_total'],
-  ] as const)('%s: without them no %s', async (store, metric) => {
+  ] as const)('%s are required for %s', async (store, metric) => {
     const { stores, collect } = loaded();
     expect(names(await collect())).toContain(metric);
     stores[store].setCurrent(false);
@@ -211,17 +214,17 @@ describe('what is not current', () => {
   });
 });
 
-test('a pod on a node that is gone reads a node that is not Ready', async () => {
+test('a removed node with a pod is reported as not Ready', async () => {
   const stores = createFakeStores();
-  const { block } = roomOver(stores, moment('00:26:30'));
+  const { block } = createSource(stores, moment('00:26:30'));
   listMoment(stores, 'rotate-delete', '0-before');
   stores.nodes.list(stores.nodes.all().filter(({ name }) => name !== 'lab-node-2'));
   expect(linesOf(await block())).toContain('gitaly_server_node_ready{node="lab-node-2"} 0');
 });
 
-test('a pod whose predecessor has not been heard to be gone is told once', async () => {
+test('a pod is reported once while the deletion of its predecessor has not arrived', async () => {
   const stores = createFakeStores();
-  const { block } = roomOver(stores, moment('00:26:30'));
+  const { block } = createSource(stores, moment('00:26:30'));
   listMoment(stores, 'rotate-delete', '0-before');
   const [old] = stores.pods.all().filter(({ name }) => name === 'gl-gitaly-default-1');
   if (old === undefined) throw new Error('the recording has changed');
@@ -232,9 +235,9 @@ test('a pod whose predecessor has not been heard to be gone is told once', async
   expect(lines.filter((line) => /rotations_total.*default-1.* 1$/.test(line))).toHaveLength(1);
 });
 
-test('counters of a pod stay under the node where they were made, until the node or the name is gone', async () => {
+test('counters of a pod stay under the node where they were counted, until the node or the name is removed', async () => {
   const stores = createFakeStores();
-  const { block } = roomOver(stores, moment('00:26:30'));
+  const { block } = createSource(stores, moment('00:26:30'));
   listMoment(stores, 'drain', '0-before');
   for (const step of stepsOf('drain')) step.apply(stores);
   const rotations = async () =>
@@ -246,23 +249,23 @@ test('counters of a pod stay under the node where they were made, until the node
   expect(await rotations()).toEqual([at('lab-node-1', 0)]);
 });
 
-test('an agent tells nothing of pods: the exporter of the cluster does', () => {
-  expect(roomOver(createFakeStores(), 0, 'agent').room.collectors).toEqual([]);
-  expect(roomOver(createFakeStores(), 0, 'cluster').room.collectors).toHaveLength(1);
+test('an agent has no collector, because the exporter of the cluster reports the pods', () => {
+  expect(createSource(createFakeStores(), 0, 'agent').source.collectors).toEqual([]);
+  expect(createSource(createFakeStores(), 0, 'cluster').source.collectors).toHaveLength(1);
 });
 
-test('its metrics are well-formed, and its collector is the one that it names', () => {
+test('the metrics are well-formed, and the collector has the listed name', () => {
   expect(lintMetrics(kubernetesMetrics)).toEqual([]);
-  const { collectors } = roomOver(createFakeStores(), 0).room;
+  const { collectors } = createSource(createFakeStores(), 0).source;
   expect(collectors.map(({ name }) => name)).toEqual(kubernetesCollectorNames);
 });
 
-test('the seconds of the last replacement are known to the checks, those of a restart are not one', () => {
+test('the duration of the last replacement is available to the checks; a restart does not count', () => {
   const stores = createFakeStores();
-  const { room } = roomOver(stores, moment('00:26:30'));
+  const { source } = createSource(stores, moment('00:26:30'));
   listMoment(stores, 'rotate-delete', '0-before');
   for (const step of stepsOf('rotate-delete')) step.apply(stores);
-  const identity = (pod: string) => ({ namespace: 'gitlab', pod, node: 'whatever' });
-  expect(room.rotationSeconds(identity('gl-gitaly-default-1'))).toBeCloseTo(10.498, 2);
-  expect(room.rotationSeconds(identity('gl-gitaly-default-0'))).toBeUndefined();
+  const identity = (pod: string) => ({ namespace: 'gitlab', pod, node: 'any' });
+  expect(source.rotationSeconds(identity('gl-gitaly-default-1'))).toBeCloseTo(10.498, 2);
+  expect(source.rotationSeconds(identity('gl-gitaly-default-0'))).toBeUndefined();
 });

@@ -1,5 +1,4 @@
-/** Stores without an API server: filled by hand, or with the recorded watch streams at the times of their arrival. */
-
+/** Stores without an API server: filled by the test, or with recorded watch streams at the times of their arrival. */
 import type { Failure } from '../../../src/scheduler/outcome.ts';
 import type { Parsed } from '../../../src/sources/kubernetes/objects/fields.ts';
 import {
@@ -17,21 +16,15 @@ import type {
   PodDisruptionBudget,
   StatefulSet,
 } from '../../../src/sources/kubernetes/objects/types.ts';
-import {
-  type Change,
-  type Store,
-  type Stores,
-  type WatchEnd,
-  watchEnds,
-} from '../../../src/sources/kubernetes/store.ts';
+import { type Change, noRestarts, type Store, type Stores } from '../../../src/sources/kubernetes/store.ts';
 import { archive } from '../../support/kubernetes-archive.ts';
 
-export interface FakeStore<T extends KubeObject> extends Store<T> {
-  /** A whole list, as the first one or after a gap. */
+interface FakeStore<T extends KubeObject> extends Store<T> {
+  /** A complete list: the first one, or one after a gap. */
   list(objects: readonly T[], at?: number): void;
   put(object: T, at: number): void;
   remove(object: T, at: number): void;
-  /** What there is, without a word to anybody: what a gap hides. */
+  /** Changes the objects without notifying listeners, as during a gap. */
   silently(change: () => void): void;
   setCurrent(current: boolean, failure?: Failure): void;
 }
@@ -42,18 +35,18 @@ export function createFakeStore<T extends KubeObject>(): FakeStore<T> {
   let silent = false;
   let current = false;
   let failure: Failure | undefined;
-  let lastTold: readonly T[] = [];
-  const tell = (change: Change<T>, at: number): void => {
+  let lastNotified: readonly T[] = [];
+  const notify = (change: Change<T>, at: number): void => {
     if (silent) return;
     for (const listener of listeners) listener(change, at);
-    lastTold = [...objects.values()];
+    lastNotified = [...objects.values()];
   };
   return {
     all: () => [...objects.values()],
     get: (uid) => objects.get(uid),
     state: () => ({
-      ...{ current, failure, heardAt: current ? 1 : undefined, objects: objects.size },
-      restarts: Object.fromEntries(watchEnds.map((end) => [end, 0])) as Record<WatchEnd, number>,
+      ...{ current, failure, lastEventAt: current ? 1 : undefined, objects: objects.size },
+      restarts: noRestarts(),
     }),
     subscribe(listener) {
       listeners.add(listener);
@@ -63,16 +56,16 @@ export function createFakeStore<T extends KubeObject>(): FakeStore<T> {
       current = true;
       objects.clear();
       for (const object of now) objects.set(object.uid, object);
-      tell({ type: 'relisted', before: lastTold, now }, at);
+      notify({ type: 'relisted', before: lastNotified, now }, at);
     },
     put(object, at) {
       const before = objects.get(object.uid);
       objects.set(object.uid, object);
-      tell(before === undefined ? { type: 'added', object } : { type: 'modified', object, before }, at);
+      notify(before === undefined ? { type: 'added', object } : { type: 'modified', object, before }, at);
     },
     remove(object, at) {
       objects.delete(object.uid);
-      tell({ type: 'deleted', object }, at);
+      notify({ type: 'deleted', object }, at);
     },
     silently(change) {
       silent = true;
@@ -102,13 +95,13 @@ export const createFakeStores = (): FakeStores => ({
   events: createFakeStore(),
 });
 
-export function read<T>(parsed: Parsed<T>): T {
+export function parsedObject<T>(parsed: Parsed<T>): T {
   if (!parsed.ok) throw new Error(parsed.why);
   return parsed.object;
 }
 
 /** One line of a recorded watch. */
-export interface Step {
+interface Step {
   readonly at: number;
   readonly resource: 'pods' | 'statefulsets' | 'poddisruptionbudgets' | 'nodes' | 'events';
   readonly type: 'ADDED' | 'MODIFIED' | 'DELETED';
@@ -118,18 +111,18 @@ export interface Step {
 
 const resources = ['pods', 'statefulsets', 'poddisruptionbudgets', 'nodes', 'events'] as const;
 
-/** Parsed once: objects are never changed. */
+/** Parsed once, because objects are immutable. */
 const lists = new Map<string, readonly unknown[]>();
 const streams = new Map<string, readonly Step[]>();
 
-/** The state of a recorded moment, listed. */
+/** Lists the objects of a recorded moment. */
 export function listMoment(stores: FakeStores, name: string, moment: string): void {
   const { items, paths } = archive(name);
   const parsed = <T>(resource: string, of: (raw: unknown) => Parsed<T>): readonly T[] => {
     const path = `${moment}/${resource}.json`;
     const known = lists.get(name + path);
     if (known !== undefined) return known as readonly T[];
-    const made = paths.includes(path) ? items(path).map((raw) => read(of(raw))) : [];
+    const made = paths.includes(path) ? items(path).map((raw) => parsedObject(of(raw))) : [];
     lists.set(name + path, made);
     return made;
   };
@@ -145,7 +138,7 @@ function stepOf(resource: Step['resource'], type: Step['type'], raw: unknown, at
     parsed: Parsed<T>,
     store: (stores: FakeStores) => FakeStore<T>,
   ): Step => {
-    const object = read(parsed);
+    const object = parsedObject(parsed);
     const apply = (stores: FakeStores): void =>
       type === 'DELETED' ? store(stores).remove(object, at) : store(stores).put(object, at);
     return { at, resource, type, object, apply };
@@ -164,7 +157,7 @@ function stepOf(resource: Step['resource'], type: Step['type'], raw: unknown, at
   }
 }
 
-/** All lines of the watches of a recorded incident, in the order of their arrival. */
+/** All watch events of a recorded incident, in the order of their arrival. */
 export function stepsOf(name: string): readonly Step[] {
   const known = streams.get(name);
   if (known !== undefined) return known;
@@ -186,5 +179,5 @@ export function stepsOf(name: string): readonly Step[] {
 
 export const isGitaly = (pod: Pod): boolean => pod.labels['app'] === 'gitaly';
 
-/** Clock time of the day, as the recordings tell it: `00:26:35.5`. */
+/** A time on the day of the recordings: `00:26:35.5`. */
 export const moment = (time: string): number => Date.parse(`2026-11-23T${time}Z`);

@@ -3,6 +3,7 @@ import { type Family, samplesOf } from '../../../metrics/samples.ts';
 import type { Collector } from '../../../scheduler/collector.ts';
 import { type Failure, failed } from '../../../scheduler/outcome.ts';
 import { identityKey, identityText } from '../../identity.ts';
+import { serverInfo } from '../../server-info.ts';
 import type { CgroupFiles } from '../files/reading.ts';
 import {
   containerLevelMetrics,
@@ -13,7 +14,7 @@ import {
   podLevelMetrics,
 } from '../level-metrics.ts';
 import { readFailure } from '../messages.ts';
-import { levelsMetrics, serverInfo } from '../metrics.ts';
+import { levelsMetrics } from '../metrics.ts';
 import { type OomTotals, type OomTracker, oomLevels } from '../oom/record.ts';
 import { type GitalyTree, type KnownPod, onePerIdentity } from '../tree.ts';
 import type { TreeWatch } from '../tree-watch.ts';

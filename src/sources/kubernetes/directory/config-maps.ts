@@ -1,14 +1,17 @@
 /**
- * The ConfigMaps that hold Gitaly's and Praefect's configuration, kept for those who ask for them often: the limits'
- * room at each read of the metrics, the checks at each run. Requested by name, each at most once a minute: they
- * are not watched, since a right to watch ConfigMaps shows all of a namespace to whoever has it.
+ * Gitaly's and Praefect's configuration from the ConfigMaps that their pods mount. ConfigMaps are read by name, each at
+ * most once a minute, and not watched: the right to watch them exposes every ConfigMap of a namespace.
  */
-
 import type { Clock } from '../../../lib/clock.ts';
 import type { Failure } from '../../../scheduler/outcome.ts';
-import type { ConfigMap } from '../objects/types.ts';
+import type { Component, Identity } from '../../identity.ts';
+import type { KubeApi } from '../api/api.ts';
+import { type ComponentOf, podIdentity } from '../gitaly-objects.ts';
+import { configMapOf } from '../objects/kinds.ts';
+import type { ConfigMap, Pod } from '../objects/types.ts';
+import { notCurrent, type Store } from '../store.ts';
 
-/** One GET. `undefined` for one that is not there (404). Never rejects. */
+/** One GET. `object` is undefined when there is no such ConfigMap (404). Never rejects. */
 export type ReadConfigMap = (
   namespace: string,
   name: string,
@@ -18,7 +21,44 @@ export type ReadConfigMap = (
   | { readonly ok: false; readonly failure: Failure }
 >;
 
-/** A configuration as it stands in a ConfigMap. */
+export const configMapReader =
+  (api: KubeApi): ReadConfigMap =>
+  async (namespace, name, signal) => {
+    const [inNamespace, named] = [namespace, name].map(encodeURIComponent);
+    const asked = await api.get(`/api/v1/namespaces/${inNamespace}/configmaps/${named}`, {}, signal);
+    if (!asked.ok) return asked;
+    const { status, body } = asked.answer;
+    const what = `ConfigMap ${namespace}/${name}`;
+    if (status === 404) return { ok: true, object: undefined };
+    if (status !== 200) return { ok: false, failure: statusFailure(status, what, namespace) };
+    const parsed = configMapOf(parseJson(body));
+    return parsed.ok
+      ? parsed
+      : { ok: false, failure: { reason: 'parse', message: `${what} is malformed: ${parsed.why}` } };
+  };
+
+function statusFailure(status: number, what: string, namespace: string): Failure {
+  if (status === 403)
+    return {
+      reason: 'permission',
+      message: `no right to get configmaps of the core group ("") in namespace ${namespace}, so ${what} is not read: grant get, or set kubernetes.scrape to false`,
+    };
+  if (status === 401)
+    return {
+      reason: 'authentication',
+      message: `the API server rejects the credentials (HTTP 401) for ${what}: the token is expired or wrong, or the account was deleted`,
+    };
+  return { reason: 'http_status', message: `the API server returned HTTP ${status} for ${what}` };
+}
+
+function parseJson(body: string): unknown {
+  try {
+    return JSON.parse(body);
+  } catch {
+    return undefined;
+  }
+}
+
 export interface MountedConfig {
   readonly namespace: string;
   /** Of the ConfigMap. */
@@ -27,34 +67,33 @@ export interface MountedConfig {
   readonly text: string;
 }
 
-export interface ConfigMapLook {
-  /** Undefined: there is none, or it holds no configuration, or it could not be read. */
+interface ConfigMapReading {
+  /** Undefined: the ConfigMap is missing, holds no configuration, or could not be read. */
   readonly config: MountedConfig | undefined;
-  /** Why what is told may not be what is there; with a `config`, that is the last one that could be read. */
+  /** Next to a `config`: why that is an earlier version, which may be outdated. */
   readonly failure: Failure | undefined;
 }
 
+/** A cache of ConfigMaps. */
 export interface ConfigMaps {
-  read(namespace: string, name: string, signal: AbortSignal): Promise<ConfigMapLook>;
+  read(namespace: string, name: string, signal: AbortSignal): Promise<ConfigMapReading>;
 }
 
-/** What is read is believed for a minute; a ConfigMap without a configuration is not asked for again in ten. */
-const freshMs = 60_000;
-const foreignFreshMs = 600_000;
-/** After a failure the next try comes sooner. */
+const refreshMs = 60_000;
+/** ConfigMaps without a configuration are unlikely to get one. */
+const refreshOthersMs = 600_000;
 const retryMs = 15_000;
-/** What could not be read anew for so long is withdrawn. */
-const withdrawnAfterMs = 300_000;
-/** Names that nobody asked for in an hour are forgotten. */
-const forgottenAfterMs = 3_600_000;
+/** After this long without a successful read, the last known configuration is dropped. */
+const maxAgeMs = 300_000;
+const forgetUnusedMs = 3_600_000;
 
 interface Entry {
-  look: ConfigMapLook;
+  reading: ConfigMapReading;
   /** Monotonic times. */
-  goodAt: number;
-  nextAt: number;
-  askedAt: number;
-  reading: Promise<void> | undefined;
+  readAt: number;
+  dueAt: number;
+  usedAt: number;
+  refreshing: Promise<void> | undefined;
 }
 
 export function createConfigMaps(readConfigMap: ReadConfigMap, clock: Clock): ConfigMaps {
@@ -66,44 +105,44 @@ export function createConfigMaps(readConfigMap: ReadConfigMap, clock: Clock): Co
     if (result.ok) {
       const config = result.object === undefined ? undefined : configIn(result.object);
       const failure = result.object === undefined ? missing(namespace, name) : undefined;
-      const isForeign = result.object !== undefined && config === undefined;
-      entry.look = { config, failure };
-      entry.goodAt = now;
-      entry.nextAt = now + (isForeign ? foreignFreshMs : freshMs);
+      const hasNoConfig = result.object !== undefined && config === undefined;
+      entry.reading = { config, failure };
+      entry.readAt = now;
+      entry.dueAt = now + (hasNoConfig ? refreshOthersMs : refreshMs);
       return;
     }
-    const isOld = now - entry.goodAt > withdrawnAfterMs;
-    entry.look = { config: isOld ? undefined : entry.look.config, failure: result.failure };
-    entry.nextAt = now + retryMs;
+    const isStale = now - entry.readAt > maxAgeMs;
+    entry.reading = { config: isStale ? undefined : entry.reading.config, failure: result.failure };
+    entry.dueAt = now + retryMs;
   }
 
   return {
     async read(namespace, name, signal) {
       const now = clock.monotonic();
-      for (const [key, { askedAt }] of entries) if (now - askedAt > forgottenAfterMs) entries.delete(key);
+      for (const [key, { usedAt }] of entries) if (now - usedAt > forgetUnusedMs) entries.delete(key);
       const key = `${namespace}/${name}`;
       const entry: Entry = entries.get(key) ?? {
-        look: { config: undefined, failure: undefined },
-        goodAt: Number.NEGATIVE_INFINITY,
-        nextAt: now,
-        askedAt: now,
-        reading: undefined,
+        reading: { config: undefined, failure: undefined },
+        readAt: Number.NEGATIVE_INFINITY,
+        dueAt: now,
+        usedAt: now,
+        refreshing: undefined,
       };
       entries.set(key, entry);
-      entry.askedAt = now;
-      if (now >= entry.nextAt) {
-        // Two who ask at once share one GET; the signal is the first one's, and an aborted GET is soon repeated.
-        entry.reading ??= refresh(entry, namespace, name, signal).finally(() => {
-          entry.reading = undefined;
+      entry.usedAt = now;
+      if (now >= entry.dueAt) {
+        // Concurrent callers share one GET. It has the first caller's signal; an aborted GET is soon repeated.
+        entry.refreshing ??= refresh(entry, namespace, name, signal).finally(() => {
+          entry.refreshing = undefined;
         });
-        await entry.reading;
+        await entry.refreshing;
       }
-      return entry.look;
+      return entry.reading;
     },
   };
 }
 
-/** The template is what the chart mounts; a finished config.toml is what others do. */
+/** The chart mounts a template; other deployments mount a complete config.toml. */
 function configIn({ namespace, name, data }: ConfigMap): MountedConfig | undefined {
   for (const key of ['config.toml.tpl', 'config.toml'] as const) {
     const text = data[key];
@@ -116,3 +155,87 @@ const missing = (namespace: string, name: string): Failure => ({
   reason: 'parse',
   message: `ConfigMap ${namespace}/${name}, which a pod mounts, does not exist`,
 });
+
+interface ConfigsOfPods {
+  readonly configs: readonly { readonly config: MountedConfig; readonly pods: readonly Pod[] }[];
+  readonly failures: readonly Failure[];
+}
+
+/** Kubernetes creates it in every namespace. */
+const rootCertificates = 'kube-root-ca.crt';
+
+/**
+ * The configuration of each active pod (with a node, neither deleted nor ended), one per ConfigMap. For a pod that mounts
+ * several ConfigMaps, the first one that holds a configuration counts.
+ */
+export async function configsOfPods(
+  pods: readonly Pod[],
+  component: Component,
+  componentOf: ComponentOf,
+  configMaps: ConfigMaps,
+  signal: AbortSignal,
+): Promise<ConfigsOfPods> {
+  const found = new Map<string, { readonly config: MountedConfig; readonly pods: Pod[] }>();
+  const failures = new Map<string, Failure>();
+  for (const pod of pods) {
+    if (componentOf(pod) !== component || !isActive(pod)) continue;
+    for (const name of pod.configMaps) {
+      if (name === rootCertificates) continue;
+      const { config, failure } = await configMaps.read(pod.namespace, name, signal);
+      if (failure !== undefined) failures.set(`${pod.namespace}/${name}`, failure);
+      if (config === undefined) continue;
+      const key = `${config.namespace}/${config.name}`;
+      const known = found.get(key) ?? { config, pods: [] };
+      known.pods.push(pod);
+      found.set(key, known);
+      break;
+    }
+  }
+  return { configs: [...found.values()], failures: [...failures.values()] };
+}
+
+const isActive = ({ node, deletion, phase }: Pod): boolean =>
+  node !== '' && deletion === undefined && phase !== 'Failed' && phase !== 'Succeeded';
+
+/** `ConfigMap gitlab/gl-gitaly, config.toml.tpl` */
+export const configName = ({ namespace, name, key }: MountedConfig): string =>
+  `ConfigMap ${namespace}/${name}, ${key}`;
+
+interface ConfigMapSource {
+  read(signal: AbortSignal): Promise<{
+    readonly texts: readonly {
+      readonly name: string;
+      readonly text: string;
+      readonly identities: readonly Identity[];
+    }[];
+    readonly failures: readonly Failure[];
+  }>;
+}
+
+/** Gitaly's configuration files with the pods that mount them, for the Gitaly source. */
+export function createConfigMapSource(options: {
+  readonly pods: Store<Pod>;
+  readonly componentOf: ComponentOf;
+  readonly configMaps: ConfigMaps;
+}): ConfigMapSource {
+  const { pods, componentOf, configMaps } = options;
+  return {
+    async read(signal) {
+      const failure = notCurrent(pods, 'pods');
+      if (failure !== undefined) return { texts: [], failures: [failure] };
+      const { configs, failures } = await configsOfPods(
+        pods.all(),
+        'gitaly',
+        componentOf,
+        configMaps,
+        signal,
+      );
+      const texts = configs.map(({ config, pods: mounting }) => ({
+        name: configName(config),
+        text: config.text,
+        identities: mounting.map(podIdentity),
+      }));
+      return { texts, failures };
+    },
+  };
+}

@@ -1,23 +1,23 @@
 /**
- * All pods of the cluster, for their priorities alone: whether Gitaly's PriorityClass is above the others' shows only
- * beside them. A list of everything is dear, so it is asked for rarely, in small pages, and little is kept of it.
+ * The priorities of all other pods of the cluster, to compare Gitaly's PriorityClass with. Listing every pod is expensive, so
+ * it is done rarely and in small pages.
  */
 
 import type { Clock } from '../../../lib/clock.ts';
 import { type Known, known, unknown } from '../../../lib/known.ts';
 import type { KubeApi } from '../api/api.ts';
+import type { ComponentOf } from '../gitaly-objects.ts';
 import { podOf } from '../objects/pod.ts';
 import type { Pod } from '../objects/types.ts';
-import type { ComponentOf } from './component.ts';
 
 export type OtherPod = Pick<Pod, 'namespace' | 'name' | 'priority'>;
 
 export type OtherPods = (signal: AbortSignal) => Promise<Known<readonly OtherPod[]>>;
 
-/** A page of 100 pods is about 1 MB: some 10 ms to parse. */
+/** A page of 100 pods is about 1 MB, which takes some 10 ms to parse. */
 const pageSize = 100;
-const mostPages = 500;
-const freshMs = 1_800_000;
+const maxPages = 500;
+const refreshMs = 1_800_000;
 const retryMs = 300_000;
 
 export function createOtherPods(api: KubeApi, componentOf: ComponentOf, clock: Clock): OtherPods {
@@ -26,12 +26,12 @@ export function createOtherPods(api: KubeApi, componentOf: ComponentOf, clock: C
     const now = clock.monotonic();
     if (last !== undefined && now < last.until) return last.pods;
     const found = await listAll(api, componentOf, signal);
-    // Where there are too many to list in time, trying each minute would be load for nothing.
+    // A list that cannot finish in time must not be repeated every minute.
     const pods =
       'unknown' in found && signal.aborted
-        ? unknown('there are more pods than could be listed in the time of one look')
+        ? unknown('listing the pods of all namespaces took longer than one run of the checks may take')
         : found;
-    last = { pods, until: now + ('unknown' in pods ? retryMs : freshMs) };
+    last = { pods, until: now + ('unknown' in pods ? retryMs : refreshMs) };
     return pods;
   };
 }
@@ -43,14 +43,14 @@ async function listAll(
 ): Promise<Known<readonly OtherPod[]>> {
   const pods: OtherPod[] = [];
   let next: string | undefined;
-  for (let page = 0; page < mostPages; page += 1) {
+  for (let page = 0; page < maxPages; page += 1) {
     const asked = await api.get('/api/v1/pods', { limit: pageSize, continue: next }, signal);
     if (!asked.ok) return unknown(asked.failure.message);
     const { status, body } = asked.answer;
-    if (status === 403) return unknown('may not list pods of all namespaces');
-    if (status !== 200) return unknown(`the API server answered a list of all pods with HTTP ${status}`);
+    if (status === 403) return unknown('no right to list pods in all namespaces');
+    if (status !== 200) return unknown(`the API server returned HTTP ${status} for the list of all pods`);
     const list = listOf(body);
-    if (list === undefined) return unknown('the API server answered with something else than a list of pods');
+    if (list === undefined) return unknown('the API server returned something else than a list of pods');
     for (const raw of list.items) {
       const pod = podOf(raw);
       if (!pod.ok || componentOf(pod.object) !== undefined) continue;
@@ -60,7 +60,7 @@ async function listAll(
     next = list.next;
     if (next === undefined) return known(pods);
   }
-  return unknown(`there are more than ${pageSize * mostPages} pods`);
+  return unknown(`there are more than ${pageSize * maxPages} pods`);
 }
 
 function listOf(

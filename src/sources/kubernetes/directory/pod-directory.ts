@@ -1,62 +1,105 @@
-/** Gitaly's pods for the cgroup room, from the watch of Kubernetes' API. */
-
+/** Gitaly's pods on this node for the cgroup source, from the watch of the Kubernetes API. */
 import type { Clock } from '../../../lib/clock.ts';
 import type { Failure } from '../../../scheduler/outcome.ts';
-import type { KnownPod, PodDirectory } from '../../cgroup/tree.ts';
-import type { Node, Pod } from '../objects/types.ts';
-import type { Change, Stores } from '../store.ts';
-import type { ComponentOf } from './component.ts';
-import { knownPod } from './known-pod.ts';
-import { notCurrent } from './store-failure.ts';
+import { type ComponentOf, mainContainer } from '../gitaly-objects.ts';
+import type { Container, Node, Pod } from '../objects/types.ts';
+import { type Change, notCurrent, type Stores } from '../store.ts';
 
-export interface PodDirectoryOptions {
-  /** Only the pods of this node; undefined: of all, where the exporter does not know its node's name. */
+/** Empty strings where the API does not report a value. */
+export interface PodSummary {
+  readonly uid: string;
+  readonly namespace: string;
+  readonly name: string;
+  readonly node: string;
+  readonly qosClass: string;
+  readonly priorityClass: string;
+  /** Gitaly's version, as the tag of its image: `v18.10.0`. */
+  readonly version: string;
+  /** Of the node: `containerd://2.1.4`, `6.12.0-amd64`. */
+  readonly runtimeVersion: string;
+  readonly kernelVersion: string;
+  /** Containers and sidecars; no init containers that run to completion. */
+  readonly containers: readonly { readonly name: string; readonly id: string }[];
+}
+
+/** @param node of the pod; without it the versions of runtime and kernel are empty */
+export const summarizePod = (pod: Pod, node: Node | undefined): PodSummary =>
+  Object.freeze({
+    uid: pod.uid,
+    namespace: pod.namespace,
+    name: pod.name,
+    node: pod.node,
+    qosClass: pod.qosClass,
+    priorityClass: pod.priorityClass,
+    version: imageTag(mainContainer(pod)?.image ?? ''),
+    runtimeVersion: node?.runtimeVersion ?? '',
+    kernelVersion: node?.kernelVersion ?? '',
+    containers: [...pod.initContainers.filter(({ sidecar }) => sidecar), ...pod.containers].map(
+      summarizeContainer,
+    ),
+  });
+
+/** The ID without the runtime's prefix: `containerd://<hex>` becomes `<hex>`. */
+const summarizeContainer = ({ name, id }: Container) => ({ name, id: id.replace(/^[^/]*:\/\//, '') });
+
+/** `v18.10.0` of `host:5000/gitaly:v18.10.0@sha256:...`; empty for an image that only has a digest. */
+export function imageTag(image: string): string {
+  const [named = ''] = image.split('@');
+  return /:([^/:]+)$/.exec(named)?.[1] ?? '';
+}
+
+export interface PodDirectory {
+  /** From memory. Deleted pods are included for a minute. `failure`: why the pods may be incomplete. */
+  pods(): { readonly pods: readonly PodSummary[]; readonly failure: Failure | undefined };
+  /** Calls the listener when the pods may have changed. Returns how to unsubscribe. */
+  subscribe(listener: () => void): () => void;
+  /** Ends the subscriptions to its sources. */
+  close(): void;
+}
+
+/** The last values of a pod's cgroups are read shortly after the API has reported its deletion. */
+export const keepDeletedMs = 60_000;
+
+/** A watch that ends is started again within seconds; only a longer gap may hide a new pod. */
+const maxGapMs = 30_000;
+
+interface PodDirectoryOptions {
+  /** Only the pods of this node; undefined: of all nodes, because the exporter's own node is unknown. */
   readonly node: string | undefined;
   readonly componentOf: ComponentOf;
   readonly clock: Clock;
 }
 
-export interface OpenPodDirectory extends PodDirectory {
-  /** Ends it: it hears of no change any more. */
-  close(): void;
-}
-
-/** What happened at a pod's end is read from its cgroups a little later than the API tells that it is gone. */
-const lingersMs = 60_000;
-
-/** A watch that ends is opened anew within seconds; only a gap of more may hide a new pod. */
-const gapMs = 30_000;
-
-export function podDirectoryOf(
+export function createPodDirectory(
   { pods, nodes }: Pick<Stores, 'pods' | 'nodes'>,
   { node, componentOf, clock }: PodDirectoryOptions,
-): OpenPodDirectory {
-  const known = new Map<string, KnownPod>();
-  const gone = new Map<string, { readonly pod: KnownPod; readonly until: number }>();
+): PodDirectory {
+  const known = new Map<string, PodSummary>();
+  const deleted = new Map<string, { readonly pod: PodSummary; readonly until: number }>();
   const listeners = new Set<() => void>();
-  const machines = new Map<string, Node>();
+  const nodesByName = new Map<string, Node>();
 
-  const isOurs = (pod: Pod): boolean =>
+  const isIncluded = (pod: Pod): boolean =>
     pod.node !== '' && (node === undefined || pod.node === node) && componentOf(pod) === 'gitaly';
-  const tell = (): void => {
+  const notify = (): void => {
     for (const listener of [...listeners]) listener();
   };
 
-  /** Returns whether anything that is told changed. */
+  /** Returns whether a summary changed. */
   function put(pod: Pod): boolean {
-    if (!isOurs(pod)) return false;
+    if (!isIncluded(pod)) return false;
     const before = known.get(pod.uid);
-    const now = knownPod(pod, machines.get(pod.node));
+    const now = summarizePod(pod, nodesByName.get(pod.node));
     if (before !== undefined && JSON.stringify(before) === JSON.stringify(now)) return false;
     known.set(pod.uid, now);
-    gone.delete(pod.uid);
+    deleted.delete(pod.uid);
     return true;
   }
   function drop(uid: string): boolean {
     const pod = known.get(uid);
     if (pod === undefined) return false;
     known.delete(uid);
-    gone.set(uid, { pod, until: clock.monotonic() + lingersMs });
+    deleted.set(uid, { pod, until: clock.monotonic() + keepDeletedMs });
     return true;
   }
   function replaceAll(now: readonly Pod[]): boolean {
@@ -72,46 +115,49 @@ export function podDirectoryOf(
         : change.type === 'deleted'
           ? drop(change.object.uid)
           : put(change.object);
-    if (changed) tell();
+    if (changed) notify();
   }
   function onNode(change: Change<Node>): void {
     const now = change.type === 'relisted' ? change.now : change.type === 'deleted' ? [] : [change.object];
-    for (const machine of now) machines.set(machine.name, machine);
+    for (const each of now) nodesByName.set(each.name, each);
     const names = new Set(now.map(({ name }) => name));
-    // What was known of a node that is gone stays with its pods; a name that comes back replaces it.
+    // Summaries of pods keep the versions of a removed node; a new node of that name replaces them.
     if (change.type === 'relisted')
-      for (const name of machines.keys()) if (!names.has(name)) machines.delete(name);
-    if (change.type === 'deleted') machines.delete(change.object.name);
+      for (const name of nodesByName.keys()) if (!names.has(name)) nodesByName.delete(name);
+    if (change.type === 'deleted') nodesByName.delete(change.object.name);
     const changed = pods
       .all()
       .filter((pod) => names.has(pod.node))
       .map(put);
-    if (changed.includes(true)) tell();
+    if (changed.includes(true)) notify();
   }
 
-  const stops = [nodes.subscribe(onNode), pods.subscribe(onPod)];
-  for (const machine of nodes.all()) machines.set(machine.name, machine);
+  const unsubscribe = [nodes.subscribe(onNode), pods.subscribe(onPod)];
+  for (const each of nodes.all()) nodesByName.set(each.name, each);
   for (const pod of pods.all()) put(pod);
 
   function failure(): Failure | undefined {
-    const { failure: cut, heardAt } = pods.state();
-    const late = notCurrent(pods, 'pods');
-    if (late !== undefined) return late;
-    return cut !== undefined && heardAt !== undefined && clock.now() - heardAt > gapMs ? cut : undefined;
+    const stale = notCurrent(pods, 'pods');
+    if (stale !== undefined) return stale;
+    const { failure: disconnected, lastEventAt } = pods.state();
+    return lastEventAt !== undefined && clock.now() - lastEventAt > maxGapMs ? disconnected : undefined;
   }
 
   return {
     pods() {
       const now = clock.monotonic();
-      for (const [uid, { until }] of gone) if (until <= now) gone.delete(uid);
-      return { pods: [...known.values(), ...[...gone.values()].map(({ pod }) => pod)], failure: failure() };
+      for (const [uid, { until }] of deleted) if (until <= now) deleted.delete(uid);
+      return {
+        pods: [...known.values(), ...[...deleted.values()].map(({ pod }) => pod)],
+        failure: failure(),
+      };
     },
     subscribe(listener) {
       listeners.add(listener);
       return () => listeners.delete(listener);
     },
     close() {
-      for (const stop of stops) stop();
+      for (const each of unsubscribe) each();
       listeners.clear();
     },
   };

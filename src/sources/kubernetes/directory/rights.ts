@@ -1,26 +1,18 @@
-/** Which rights on Kubernetes the settings need, one by one: what deploy/kubernetes/rbac*.yaml grants, and doctor tries. */
+/** The rights that the settings need, one by one: deploy/kubernetes/rbac*.yaml grants them, and doctor tests each. */
 import type { KubeObject } from '../objects/types.ts';
-import {
-  disruptionBudgets,
-  events,
-  nodes,
-  pathOf,
-  pods,
-  type Resource,
-  statefulSets,
-} from '../watch/resources.ts';
+import { kubeResources, type Resource, resourcePath } from '../watch/resources.ts';
 
 export interface Right {
   readonly verb: 'get' | 'list' | 'watch';
-  /** Of the API; '' is the core group. */
+  /** API group; '' is the core group. */
   readonly group: string;
   /** `pods`, `nodes/proxy` */
   readonly resource: string;
-  /** Undefined: in all namespaces, or of what has none. */
+  /** Undefined: all namespaces, or a resource without namespaces. */
   readonly namespace: string | undefined;
-  /** A GET that is allowed exactly when the right is there. Names for `get` are of nothing that exists. */
+  /** A GET that is allowed exactly when the right is granted. For `get`, of a name that does not exist. */
   readonly path: string;
-  /** What is not known without it. */
+  /** What is unknown without the right. */
   readonly for: string;
 }
 
@@ -31,29 +23,30 @@ export interface RightsSettings {
   readonly volumeStats: boolean;
 }
 
-/** No object has it: a GET of it is answered with 404 where the right is there, and with 403 where it is not. */
-export const nobody = 'gitaly-exporter-doctor-looks-for-no-such-name';
+/** No object has this name: a GET of it returns 404 with the right and 403 without it. */
+export const absentName = 'gitaly-exporter-doctor-no-such-object';
 
 export function rightsFor({ role, namespace, scrape, volumeStats }: RightsSettings): readonly Right[] {
+  const { pods, statefulSets, disruptionBudgets, nodes, events } = kubeResources;
   const namespaces = namespace ?? [undefined];
   const isAgent = role === 'agent';
   const watched = [
-    { resource: pods, for: "which pods are Gitaly's, and all that is told of them" },
+    { resource: pods, for: "Gitaly's and Praefect's pods, and every metric about them" },
     ...(isAgent
       ? []
       : [
-          { resource: statefulSets, for: 'roll-outs and replicas' },
-          { resource: disruptionBudgets, for: 'disruptions that are allowed' },
+          { resource: statefulSets, for: 'rollouts and replicas' },
+          { resource: disruptionBudgets, for: 'allowed disruptions' },
         ]),
     { resource: nodes, for: 'lost nodes, versions of kubelet, runtime and kernel' },
   ];
   const watches = watched.flatMap(({ resource, for: what }) =>
     (resource === nodes ? [undefined] : namespaces).flatMap((where) => rightsTo(resource, where, what)),
   );
-  // Events of nodes lie in `default`, whatever namespaces are watched.
-  const eventSpaces = namespace === undefined ? [undefined] : [...new Set([...namespace, 'default'])];
-  const eventWatches = eventSpaces.flatMap((where) =>
-    rightsTo(events, where, "evictions and the nodes' OOM kills"),
+  // Events of nodes are in `default`, whichever namespaces are watched.
+  const eventNamespaces = namespace === undefined ? [undefined] : [...new Set([...namespace, 'default'])];
+  const eventWatches = eventNamespaces.flatMap((where) =>
+    rightsTo(events, where, 'evictions and OOM kills of nodes'),
   );
   const configMaps = namespaces.map(
     (where): Right => ({
@@ -61,7 +54,7 @@ export function rightsFor({ role, namespace, scrape, volumeStats }: RightsSettin
       group: '',
       resource: 'configmaps',
       namespace: where,
-      path: `/api/v1/namespaces/${encodeURIComponent(where ?? 'default')}/configmaps/${nobody}`,
+      path: `/api/v1/namespaces/${encodeURIComponent(where ?? 'default')}/configmaps/${absentName}`,
       for: "Gitaly's configured limits",
     }),
   );
@@ -70,8 +63,8 @@ export function rightsFor({ role, namespace, scrape, volumeStats }: RightsSettin
     group: '',
     resource: 'nodes/proxy',
     namespace: undefined,
-    path: `/api/v1/nodes/${nobody}/proxy/stats/summary`,
-    for: 'room on volumes (kubernetes.volume-stats)',
+    path: `/api/v1/nodes/${absentName}/proxy/stats/summary`,
+    for: 'free space of volumes (kubernetes.volume-stats)',
   };
   return [
     ...watches,
@@ -91,7 +84,7 @@ const rightsTo = (
     group: resource.group,
     resource: resource.name,
     namespace,
-    path: pathOf(resource, namespace),
+    path: resourcePath(resource, namespace),
     for: what,
   }));
 

@@ -1,7 +1,6 @@
 /**
- * How full Gitaly's volumes are, as the kubelet of each node tells: `/api/v1/nodes/NAME/proxy/stats/summary`, the
- * shape of k8s.io/kubelet/pkg/apis/stats/v1alpha1. Needs the right to get nodes/proxy, so it is asked for only with
- * kubernetes.volume-stats.
+ * How full Gitaly's volumes are, from each node's kubelet: `/api/v1/nodes/NAME/proxy/stats/summary`, in the format of
+ * k8s.io/kubelet/pkg/apis/stats/v1alpha1. It needs the right to get nodes/proxy, hence only with kubernetes.volume-stats.
  */
 
 import type { Clock } from '../../../lib/clock.ts';
@@ -16,15 +15,15 @@ export interface VolumeFacts {
   readonly inodes: Known<{ readonly total: number; readonly free: number }>;
 }
 
-/** Of one claim. */
-export interface ClaimStats extends VolumeFacts {
+/** Of one PersistentVolumeClaim. */
+interface ClaimStats extends VolumeFacts {
   readonly namespace: string;
   readonly claim: string;
 }
 
 /**
- * The claims of a summary. Volumes without a claim (ConfigMaps, emptyDir) are passed over, and so are those whose
- * numbers are none: a kubelet leaves them out while a volume is being mounted.
+ * The claims of a summary; undefined when it is not one. Volumes without a claim (ConfigMaps, emptyDir) are skipped, and so
+ * are those without numbers: a kubelet omits them while it mounts a volume.
  */
 export function claimsIn(body: string): readonly ClaimStats[] | undefined {
   let summary: unknown;
@@ -58,9 +57,9 @@ function claimOf(volume: unknown): ClaimStats | undefined {
     availableBytes,
     inodes:
       total === undefined || free === undefined
-        ? unknown("the kubelet tells no inodes of this volume's file system")
+        ? unknown("the kubelet reports no inodes for this volume's file system")
         : total === 0
-          ? notApplicable('this file system makes inodes as it needs them')
+          ? notApplicable('this file system allocates inodes on demand')
           : known({ total, free }),
   };
 }
@@ -70,60 +69,63 @@ const at = (value: unknown, key: string): unknown =>
     ? (value as Readonly<Record<string, unknown>>)[key]
     : undefined;
 
-/** A whole number from 0 on; above 2^53 the last digits are lost, which no share of a volume shows. */
+/** A number >= 0; above 2^53 the last digits are lost, which does not show in a ratio. */
 function amount(value: unknown, key: string): number | undefined {
   const found = at(value, key);
   return typeof found === 'number' && Number.isFinite(found) && found >= 0 ? found : undefined;
 }
 
 export interface VolumeStats {
-  /** Of the pod's first claim for which its node told something. Asks each node at most once in five minutes. */
+  /** Of the pod's first claim that its node reports. Requests each node at most once in five minutes. */
   of(pod: Pod, signal: AbortSignal): Promise<Known<VolumeFacts>>;
 }
 
-const freshMs = 300_000;
+const refreshMs = 300_000;
 
-interface NodeAnswer {
+interface NodeRequest {
+  /** Monotonic. */
   readonly at: number;
   readonly claims: Promise<Known<readonly ClaimStats[]>>;
 }
 
 export function createVolumeStats(api: KubeApi, clock: Clock): VolumeStats {
-  const answers = new Map<string, NodeAnswer>();
+  const requests = new Map<string, NodeRequest>();
 
-  async function ask(node: string, signal: AbortSignal): Promise<Known<readonly ClaimStats[]>> {
+  async function requestClaims(node: string, signal: AbortSignal): Promise<Known<readonly ClaimStats[]>> {
     const path = `/api/v1/nodes/${encodeURIComponent(node)}/proxy/stats/summary`;
     const asked = await api.get(path, {}, signal);
     if (!asked.ok) return unknown(asked.failure.message);
     const { status, body } = asked.answer;
     if (status === 403)
       return unknown(
-        'may not get nodes/proxy: grant it (deploy/kubernetes/rbac.yaml), or set kubernetes.volume-stats to false',
+        'no right to get nodes/proxy: grant it (deploy/kubernetes/rbac.yaml), or set kubernetes.volume-stats to false',
       );
-    if (status !== 200) return unknown(`the kubelet of ${node} answered with HTTP ${status}`);
+    if (status !== 200) return unknown(`the kubelet of ${node} returned HTTP ${status}`);
     const claims = claimsIn(body);
     return claims === undefined
-      ? unknown(`the kubelet of ${node} answered with something else than stats/summary`)
+      ? unknown(`the kubelet of ${node} returned something else than stats/summary`)
       : known(claims);
   }
 
   return {
     async of(pod, signal) {
-      if (pod.node === '') return unknown('the pod is on no node yet');
+      if (pod.node === '') return unknown('the pod is not scheduled yet');
       if (pod.claims.length === 0) return notApplicable('the pod has no persistent volume claim');
       const now = clock.monotonic();
-      for (const [node, answer] of answers) if (now - answer.at >= freshMs) answers.delete(node);
-      const answer = answers.get(pod.node) ?? { at: now, claims: ask(pod.node, signal) };
-      answers.set(pod.node, answer);
-      const claims = await answer.claims;
-      // What could not be asked is asked anew the next time.
-      if ('unknown' in claims) answers.delete(pod.node);
-      if ('unknown' in claims) return claims;
+      for (const [node, { at }] of requests) if (now - at >= refreshMs) requests.delete(node);
+      const request = requests.get(pod.node) ?? { at: now, claims: requestClaims(pod.node, signal) };
+      requests.set(pod.node, request);
+      const claims = await request.claims;
+      if ('unknown' in claims) {
+        // The next call tries again.
+        requests.delete(pod.node);
+        return claims;
+      }
       const found = pod.claims
         .map((name) => claims.value.find((each) => each.claim === name && each.namespace === pod.namespace))
         .find((each) => each !== undefined);
       return found === undefined
-        ? unknown(`the kubelet of ${pod.node} tells nothing of claim ${pod.claims.join(', ')}`)
+        ? unknown(`the kubelet of ${pod.node} does not report claim ${pod.claims.join(', ')}`)
         : known(found);
     },
   };

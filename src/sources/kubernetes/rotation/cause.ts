@@ -1,24 +1,24 @@
-/** Why a pod went, as far as the API tells. Pure. */
+/** Why a pod was removed, as far as the API reports it. Pure. */
 import type { KubeEvent, Node, Pod } from '../objects/types.ts';
 import type { RotationCause } from './rotation.ts';
 
-/** What was seen of the pod that went, while it went. */
-export interface Evidence {
-  /** Reason of its condition DisruptionTarget (Kubernetes >= 1.26); empty without. */
+/** Observations about a pod that is being removed. */
+export interface RemovalEvidence {
+  /** Reason of the condition DisruptionTarget (Kubernetes >= 1.26); empty without it. */
   readonly disruption: string;
   /** status.reason: Evicted, Preempting, NodeShutdown, ... */
   readonly statusReason: string;
-  /** Its node was cordoned, or marked for removal by an autoscaler. */
+  /** The node was cordoned, or marked for removal by an autoscaler. */
   readonly drained: boolean;
-  /** Its node was not Ready, or gone. */
+  /** The node was not Ready, or removed. */
   readonly lost: boolean;
-  /** A deletion without any disruption was seen: somebody asked for it, or its StatefulSet. */
+  /** The pod was deleted, by its StatefulSet or by a client. */
   readonly deleted: boolean;
   /** controller-revision-hash */
   readonly revision: string;
 }
 
-export const noEvidence = (revision: string): Evidence => ({
+export const noEvidence = (revision: string): RemovalEvidence => ({
   disruption: '',
   statusReason: '',
   drained: false,
@@ -29,25 +29,25 @@ export const noEvidence = (revision: string): Evidence => ({
 
 export const revisionOf = ({ labels }: Pod): string => labels['controller-revision-hash'] ?? '';
 
-/** Adds what `pod`, on its way out, and its node say now. What was once seen stays. */
-export function gather(before: Evidence, pod: Pod, node: Node | undefined): Evidence {
+/** Adds what the pod, while it is being removed, and its node report now. Earlier evidence is kept. */
+export function addEvidence(before: RemovalEvidence, pod: Pod, node: Node | undefined): RemovalEvidence {
   const target = pod.conditions['DisruptionTarget'];
   const disruption = target?.status === 'True' ? target.reason : before.disruption;
   return {
     disruption,
     statusReason: pod.reason === '' ? before.statusReason : pod.reason,
     drained: before.drained || (node !== undefined && isDrained(node)),
-    lost: before.lost || showsLostNode(pod) || (node !== undefined && isLost(node)),
+    lost: before.lost || isOnLostNode(pod) || (node !== undefined && isLost(node)),
     deleted: before.deleted || pod.deletion !== undefined,
     revision: before.revision,
   };
 }
 
 /**
- * The node's controller sets Ready to False on the pods of a lost node and leaves everything else as the kubelet
- * wrote it last: containers that are all ready, in a pod that is not.
+ * The node controller sets Ready to False on the pods of a lost node and leaves everything else as the kubelet last reported
+ * it: all containers are ready, and the pod is not.
  */
-export const showsLostNode = ({ conditions }: Pod): boolean =>
+export const isOnLostNode = ({ conditions }: Pod): boolean =>
   conditions['Ready'] !== undefined &&
   conditions['Ready'].status !== 'True' &&
   conditions['Ready'].reason !== 'ReadinessGatesNotReady' &&
@@ -68,9 +68,9 @@ const isLost = ({ conditions, taints }: Node): boolean =>
   (conditions['Ready'] !== undefined && conditions['Ready'].status !== 'True') ||
   taints.some(({ key }) => lostTaints.has(key));
 
-/** Reasons of DisruptionTarget: Kubernetes' documentation of pod disruption conditions. */
+/** For the reasons of DisruptionTarget see "Pod disruption conditions" in Kubernetes' documentation. */
 export function causeOf(
-  evidence: Evidence,
+  evidence: RemovalEvidence,
   replacement: Pod | undefined,
   events: readonly KubeEvent[],
 ): RotationCause {
@@ -83,7 +83,7 @@ export function causeOf(
     case 'DeletionByPodGC':
       return 'node_lost';
     case 'DeletionByTaintManager':
-      // A taint that somebody set by hand drains as well.
+      // A NoExecute taint that was set manually drains the node too.
       return lost ? 'node_lost' : drained ? 'node_drained' : 'unknown';
     case 'TerminationByKubelet':
       return causeOfStatus(statusReason) ?? 'eviction_pressure';
@@ -96,7 +96,7 @@ export function causeOf(
   return causeOfEvents(events) ?? 'unknown';
 }
 
-/** status.reason of a pod that its kubelet ended, in the words of the kubelets since 1.20. */
+/** By status.reason of a pod that its kubelet ended, as kubelets since 1.20 write it. */
 function causeOfStatus(reason: string): RotationCause | undefined {
   switch (reason) {
     case 'Evicted':
@@ -114,7 +114,7 @@ function causeOfStatus(reason: string): RotationCause | undefined {
   }
 }
 
-/** Where the watch had a gap, events are what is left of it. */
+/** After a gap in the watch, events are the only evidence left. */
 function causeOfEvents(events: readonly KubeEvent[]): RotationCause | undefined {
   const reasons = new Set(events.map(({ reason }) => reason));
   if (reasons.has('Evicted')) return 'eviction_pressure';
@@ -122,22 +122,22 @@ function causeOfEvents(events: readonly KubeEvent[]): RotationCause | undefined 
   return undefined;
 }
 
-/** Why it goes, for people, as far as that is known while it goes. */
-export function goingText(evidence: Evidence): string {
+/** For people: why the pod is being removed, as far as it is known now. */
+export function removalText(evidence: RemovalEvidence): string {
   switch (causeOf(evidence, undefined, [])) {
     case 'eviction_api':
       return 'evicted through the API';
     case 'eviction_pressure':
-      return 'evicted by its kubelet, which is short of a resource';
+      return 'evicted by its kubelet because of node pressure';
     case 'preemption':
       return 'preempted by a pod of higher priority';
     case 'node_drained':
-      return 'its node is drained or shuts down';
+      return 'its node is being drained or shut down';
     case 'node_lost':
       return 'its node is lost';
     case 'deleted':
-      return 'its deletion was asked for';
+      return 'its deletion was requested';
     default:
-      return 'it has ended';
+      return 'it has terminated';
   }
 }

@@ -1,12 +1,10 @@
-/** Rotations as they are told: what goes on now, the last of each pod, counts by cause, and their durations. */
-
+/** Ongoing rotations, the last rotation of each pod, and counts and durations of all since the exporter started. */
 import type { HistogramSample } from '../../../metrics/samples.ts';
 import type { EventLog } from '../../../scheduler/event-log.ts';
 import { type Identity, identityText } from '../../identity.ts';
+import { createPodCounters, type PodCounters } from '../counters.ts';
 import type { Pod, StatefulSet } from '../objects/types.ts';
 import type { Change, Stores } from '../store.ts';
-import { createPodTally, type PodTally } from '../tally.ts';
-import { createRotationMachine } from './machine.ts';
 import {
   type OngoingRotation,
   type Rotation,
@@ -15,26 +13,27 @@ import {
   rotationPhases,
   rotationSpans,
 } from './rotation.ts';
+import { createRotationTracker } from './tracker.ts';
 
 export interface RotationRecord {
   ongoing(): readonly OngoingRotation[];
-  /** The last of each pod's name. */
+  /** The last one of each pod's name. */
   last(): readonly Rotation[];
-  /** In all, of the last one that put a new pod in place and whose total is known. */
+  /** Total of the last rotation with a new pod and a known total. */
   lastReplacementSeconds(namespace: string, pod: string): number | undefined;
-  /** By cause; `node` is the one that was left. */
-  readonly counts: PodTally;
+  /** By cause; the identity has the node that the pod left. */
+  readonly counts: PodCounters;
   durations(namespace: string, statefulSet: string, span: RotationSpan): Durations;
-  /** Forgets names, `namespace/pod`, that are not kept; counts have their own. */
-  keep(isKept: (name: string) => boolean): void;
+  /** Drops all other names (`namespace/pod`), except from `counts`. */
+  retain(isRetained: (name: string) => boolean): void;
 }
 
-export type Durations = Pick<HistogramSample, 'buckets' | 'sum' | 'count'>;
+type Durations = Pick<HistogramSample, 'buckets' | 'sum' | 'count'>;
 
-/** Seconds: a graceful stop of 1 s, the chart's 30 s, volumes that take minutes, and what is stuck. */
-export const durationBuckets = [1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800] as const;
+/** Seconds: from a graceful stop of 1 s and the chart's 30 s to volumes that take minutes, and pods that are stuck. */
+const durationBuckets = [1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800] as const;
 
-export interface RotationRecordOptions {
+interface RotationRecordOptions {
   readonly stores: Pick<Stores, 'pods' | 'statefulSets' | 'nodes' | 'events'>;
   readonly isGitaly: (pod: Pod) => boolean;
   readonly events: EventLog;
@@ -44,27 +43,27 @@ export function createRotationRecord(options: RotationRecordOptions): RotationRe
   const { stores, isGitaly, events } = options;
   const last = new Map<string, Rotation>();
   const replaced = new Map<string, number>();
-  const counts = createPodTally();
+  const counts = createPodCounters();
   const durations = new Map<string, number[]>();
   const durationKey = (namespace: string, set: string, span: RotationSpan): string =>
     `${namespace}/${set}/${span}`;
 
-  const machine = createRotationMachine(
+  const tracker = createRotationTracker(
     {
       node: (name) => stores.nodes.all().find((node) => node.name === name),
       eventsAbout: (namespace, pod) =>
         stores.events
           .all()
           .filter(({ about }) => about.kind === 'Pod' && about.namespace === namespace && about.name === pod),
-      comesBack: (pod) => comesBack(pod, stores.statefulSets),
+      isReplaced: (pod) => isReplaced(pod, stores.statefulSets),
     },
     {
-      disrupted(pod, kind, why) {
+      started(pod, kind, why) {
         const identity = { namespace: pod.namespace, pod: pod.name, node: pod.node };
         const place = pod.node === '' ? '' : ` on ${pod.node}`;
         events.add(`pod_${kind}`, `${identityText(identity)}${place}: ${why}`, identity);
       },
-      rotated(rotation) {
+      completed(rotation) {
         const { namespace, pod, node, fromNode, statefulSet, cause, seconds } = rotation;
         last.set(`${namespace}/${pod}`, rotation);
         if (cause !== 'container_restart' && seconds.total !== undefined)
@@ -80,23 +79,24 @@ export function createRotationRecord(options: RotationRecordOptions): RotationRe
     },
   );
 
-  const ofGitaly = (change: Change<Pod>): Change<Pod> | undefined => {
+  const gitalyChange = (change: Change<Pod>): Change<Pod> | undefined => {
     if (change.type !== 'relisted') return isGitaly(change.object) ? change : undefined;
     return { ...change, before: change.before.filter(isGitaly), now: change.now.filter(isGitaly) };
   };
   stores.pods.subscribe((change, at) => {
-    const own = ofGitaly(change);
-    if (own !== undefined) machine.take(own, at);
+    const own = gitalyChange(change);
+    if (own !== undefined) tracker.apply(own, at);
   });
-  stores.statefulSets.subscribe(() => machine.sweep());
+  stores.statefulSets.subscribe(() => tracker.dropEnded());
   const known = stores.pods.all().filter(isGitaly);
-  if (known.length > 0) machine.take({ type: 'relisted', before: [], now: known }, 0);
+  if (known.length > 0) tracker.apply({ type: 'relisted', before: [], now: known }, 0);
 
   return {
-    ongoing: () => machine.ongoing(),
+    ongoing: () => tracker.ongoing(),
     last: () => [...last.values()],
-    keep(isKept) {
-      for (const kept of [last, replaced]) for (const key of kept.keys()) if (!isKept(key)) kept.delete(key);
+    retain(isRetained) {
+      for (const byName of [last, replaced])
+        for (const name of byName.keys()) if (!isRetained(name)) byName.delete(name);
     },
     lastReplacementSeconds: (namespace, pod) => replaced.get(`${namespace}/${pod}`),
     counts,
@@ -113,51 +113,51 @@ export function createRotationRecord(options: RotationRecordOptions): RotationRe
   };
 }
 
-/** The sum, then how many fell into each bucket, +Inf last. */
+/** The array has the sum, then the observations of each bucket, +Inf last. */
 function observe(durations: Map<string, number[]>, key: string, seconds: number): void {
   const known = durations.get(key) ?? Array.from({ length: durationBuckets.length + 2 }, () => 0);
   const bucket = durationBuckets.findIndex((le) => seconds <= le);
-  const place = 1 + (bucket < 0 ? durationBuckets.length : bucket);
+  const index = 1 + (bucket < 0 ? durationBuckets.length : bucket);
   known[0] = (known[0] ?? 0) + seconds;
-  known[place] = (known[place] ?? 0) + 1;
+  known[index] = (known[index] ?? 0) + 1;
   durations.set(key, known);
 }
 
 /**
- * A StatefulSet that is scaled down removes the pods with the highest ordinals, and makes no new ones. While nothing
- * is known of StatefulSets, a pod of one is held to come back.
+ * A StatefulSet that is scaled down removes the pods with the highest ordinals without replacing them. While StatefulSets are
+ * not current, each pod of one is expected to be replaced.
  */
-export function comesBack(pod: Pod, sets: Stores['statefulSets']): boolean {
+function isReplaced(pod: Pod, sets: Stores['statefulSets']): boolean {
   if (pod.owner?.kind !== 'StatefulSet') return false;
   if (!sets.state().current) return true;
   const set = sets
     .all()
     .find(({ namespace, name }) => namespace === pod.namespace && name === pod.owner?.name);
-  return set !== undefined && isWithin(pod, set);
+  return set !== undefined && hasOrdinalOf(pod, set);
 }
 
-/** By the ordinal at the end of its name; spec.ordinals.start, which the GitLab chart never sets, counts as 0. */
-function isWithin({ name }: Pod, { name: set, replicas, ordinalsStart = 0 }: StatefulSet): boolean {
+/** By the ordinal at the end of the pod's name. */
+function hasOrdinalOf({ name }: Pod, { name: set, replicas, ordinalsStart = 0 }: StatefulSet): boolean {
   const ordinal = Number(name.slice(set.length + 1));
   return !Number.isInteger(ordinal) || ordinal < ordinalsStart + replicas;
 }
 
 const causeText: Readonly<Record<RotationCause, string>> = {
-  rollout: 'roll-out',
+  rollout: 'rollout',
   eviction_api: 'evicted through the API',
-  eviction_pressure: 'evicted by its kubelet, which was short of a resource',
+  eviction_pressure: 'evicted by its kubelet because of node pressure',
   preemption: 'preempted',
   node_drained: 'its node was drained or shut down',
   node_lost: 'its node was lost',
   deleted: 'deleted',
-  container_restart: 'a container ended and was restarted',
-  unknown: 'for a reason that was not seen',
+  container_restart: 'a container terminated and was restarted',
+  unknown: 'unknown cause',
 };
 
-/** `gitlab/gl-gitaly-default-2 is Ready again on lab-node-1 after 10.5 s (roll-out): terminating 1.5 s, ...`. */
-export function rotationText({ cause, seconds, node, fromNode, ...rest }: Rotation): string {
+/** `gitlab/gl-gitaly-default-2 is Ready again on lab-node-1 after 10.5 s (rollout): terminating 1.5 s, ...`. */
+function rotationText({ cause, seconds, node, fromNode, ...rest }: Rotation): string {
   const identity: Identity = { namespace: rest.namespace, pod: rest.pod, node };
-  const place = node === fromNode ? `on ${node}` : `on ${node}, from ${fromNode},`;
+  const place = node === fromNode ? `on ${node}` : `on ${node}, previously on ${fromNode},`;
   const after = seconds.total === undefined ? '' : ` after ${secondsText(seconds.total)}`;
   const parts = rotationPhases.flatMap((phase) => {
     const value = seconds[phase];

@@ -1,6 +1,9 @@
-/** What a rotation is: a pod of Gitaly goes and is Ready again under its name. For its data that is an outage. */
+/**
+ * A rotation: a Gitaly pod is deleted, evicted or loses its node, or one of its containers terminates, until a pod of that
+ * name is Ready again. Its repositories are unavailable in between.
+ */
 
-/** Its parts, in their order. What each is from and to: docs/kubernetes-rotation.md. */
+/** In chronological order. docs/kubernetes-rotation.md defines the start and end of each. */
 export const rotationPhases = [
   'terminating',
   'scheduling',
@@ -27,37 +30,35 @@ export const rotationCauses = [
 ] as const;
 export type RotationCause = (typeof rotationCauses)[number];
 
-/** One that is over. */
+/** A completed rotation. */
 export interface Rotation {
   readonly namespace: string;
   readonly pod: string;
-  /** Of the StatefulSet; empty for a pod that no StatefulSet owns. */
+  /** Empty for a pod without a StatefulSet. */
   readonly statefulSet: string;
-  /** The node that it left, and the one that it is on now; the same when it came back there. */
+  /** The node that the pod left, and the present one; equal when it is scheduled there again. */
   readonly fromNode: string;
   readonly node: string;
   readonly cause: RotationCause;
-  /** Seconds. What cannot be told is absent, never 0. */
+  /** Unknown spans are absent, never 0. */
   readonly seconds: Readonly<Partial<Record<RotationSpan, number>>>;
-  /** When it was Ready, as the kubelet wrote it; milliseconds since 1970. */
+  /** When the pod became Ready, as the kubelet reports it; milliseconds since 1970. */
   readonly endedAt: number | undefined;
 }
 
-/** One that is going on. */
 export interface OngoingRotation {
   readonly namespace: string;
   readonly pod: string;
   readonly statefulSet: string;
-  /** Of the pod that has the name now; empty while there is none, or none with a node. */
+  /** Of the pod that has the name now; empty without a pod, or before it is scheduled. */
   readonly node: string;
-  /** Milliseconds since 1970; undefined when the beginning was not seen and nothing tells of it. */
+  /** Milliseconds since 1970; undefined when the start was missed and no object reports it. */
   readonly startedAt: number | undefined;
-  /** What it is at now. */
   readonly phase: RotationPhase;
-  /** As far as is known by now: a roll-out is known as one only by the new pod. */
+  /** As far as it is known now: a rollout shows only in the new pod. */
   readonly cause: RotationCause;
-  /** There is no pod of that name at all. */
+  /** There is no pod of that name. */
   readonly missing: boolean;
-  /** The pod was never Ready as far as is known: it may be a new one, that replaces nothing. */
+  /** As far as is known the pod was never Ready: it may be new, and replace no other pod. */
   readonly isNew: boolean;
 }

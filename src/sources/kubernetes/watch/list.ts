@@ -1,73 +1,74 @@
-/** A whole list, page by page and object by object, each trimmed as it comes. */
+/** Lists a resource completely, page by page and object by object, each parsed as it arrives. */
 import type { Clock } from '../../../lib/clock.ts';
+import { createYielder } from '../../../lib/yielder.ts';
 import { BrokenStream, type KubeApi, type Query } from '../api/api.ts';
+import { fieldsOf } from '../objects/fields.ts';
 import type { KubeObject } from '../objects/types.ts';
-import { breather } from './breather.ts';
-import { brokenEnding, type Ending, endingOf, malformedEnding, statusOf } from './ending.ts';
-import { itemsOf, MalformedList } from './items.ts';
-import { parseObject } from './object-json.ts';
-import { isSyntaxError, jsonOf, nameOf, record, versionOf } from './raw.ts';
-import { pathOf, type Resource, type Scope, scopeText } from './resources.ts';
-import { readWhileHeard } from './silence.ts';
+import { isSyntaxError, objectName, parseJsonText, parseObject, resourceVersionOf } from './json.ts';
+import { type Resource, resourcePath, type Scope, scopeText } from './resources.ts';
+import { itemsOf, MalformedList, withIdleTimeout } from './stream.ts';
+import { apiStatusOf, endByFailure, endByMalformed, endByStatus, type WatchEnd } from './watch-end.ts';
 
-export interface Held<T> {
+export interface Versioned<T> {
   readonly object: T;
+  /** Its resourceVersion. */
   readonly version: string;
 }
 
-export interface Listed<T> {
+export interface ListResult<T> {
   /** By uid. */
-  readonly objects: ReadonlyMap<string, Held<T>>;
-  /** From which a watch goes on. */
+  readonly objects: ReadonlyMap<string, Versioned<T>>;
+  /** The resourceVersion from which a watch continues. */
   readonly version: string;
-  /** Objects that could not be read, as `gitlab/gl-gitaly-0: why`; at most a few are named. */
-  readonly unreadable: readonly string[];
+  /** Rejected objects, as `gitlab/gl-gitaly-0: why`; only the first few. */
+  readonly rejected: readonly string[];
 }
 
 /**
- * `any`: what the server has in memory. `atLeast`: the same, but no older than that version. `newest`: the state
- * behind it, asked of its store.
+ * Where the server reads the list from. `cache`: its cache, however old. `cacheSince`: its cache, not older than the version.
+ * `etcd`: the most recent state, from etcd.
  */
-export type Freshness =
-  | { readonly kind: 'any' | 'newest' }
-  | { readonly kind: 'atLeast'; readonly version: string };
+export type ListConsistency =
+  | { readonly kind: 'cache' | 'etcd' }
+  | { readonly kind: 'cacheSince'; readonly version: string };
 
-export interface Listing<T extends KubeObject> {
+interface ListOptions<T extends KubeObject> {
   readonly api: KubeApi;
   readonly clock: Clock;
   readonly resource: Resource<T>;
   readonly scope: Scope;
-  readonly freshness: Freshness;
-  readonly keep: (raw: unknown, object: T) => boolean;
+  readonly consistency: ListConsistency;
+  readonly isIncluded: (raw: unknown, object: T) => boolean;
   readonly signal: AbortSignal;
 }
 
 const pageSize = 500;
-/** etcd takes no object over 1.5 MiB. */
-export const mostObjectBytes = 4 * 1024 * 1024;
-const silenceMs = 60_000;
-const mostUnreadable = 8;
+/** etcd stores no object over 1.5 MiB. */
+export const maxObjectBytes = 4 * 1024 * 1024;
+const idleTimeoutMs = 60_000;
+const maxRejected = 8;
+/** Half the usual slice, because the lists and watches of several resources are parsed at the same time. */
+export const parsingSliceMs = 2;
 
-export async function list<T extends KubeObject>(
-  listing: Listing<T>,
+export async function listObjects<T extends KubeObject>(
+  options: ListOptions<T>,
 ): Promise<
-  { readonly ok: true; readonly listed: Listed<T> } | { readonly ok: false; readonly ending: Ending }
+  { readonly ok: true; readonly list: ListResult<T> } | { readonly ok: false; readonly end: WatchEnd }
 > {
-  const { resource, scope, freshness } = listing;
-  const objects = new Map<string, Held<T>>();
-  const unreadable: string[] = [];
-  let query: Query = { ...asked(scope), ...versionQuery(freshness), limit: pageSize };
+  const { resource, scope, consistency } = options;
+  const objects = new Map<string, Versioned<T>>();
+  const rejected: string[] = [];
+  let query: Query = { ...selectorQuery(scope), ...consistencyQuery(consistency), limit: pageSize };
   for (;;) {
-    const page = await listPage(listing, query, objects, unreadable);
-    if ('end' in page) return { ok: false, ending: page };
-    if (page.continueToken === '')
-      return { ok: true, listed: { objects, version: page.version, unreadable } };
+    const page = await listPage(options, query, objects, rejected);
+    if ('reason' in page) return { ok: false, end: page };
+    if (page.continueToken === '') return { ok: true, list: { objects, version: page.version, rejected } };
     if (page.continueToken === query['continue'])
       return {
         ok: false,
-        ending: malformedEnding(`a ${scopeText(resource, scope)}`, 'its pages do not end'),
+        end: endByMalformed(`a list of ${scopeText(resource, scope)}`, 'it repeats a page'),
       };
-    query = { ...asked(scope), limit: pageSize, continue: page.continueToken };
+    query = { ...selectorQuery(scope), limit: pageSize, continue: page.continueToken };
   }
 }
 
@@ -76,71 +77,72 @@ interface Page {
   readonly continueToken: string;
 }
 
+/** Adds the objects of one page to `objects` and `rejected`. */
 async function listPage<T extends KubeObject>(
-  { api, clock, resource, scope, keep, signal }: Listing<T>,
+  { api, clock, resource, scope, isIncluded, signal }: ListOptions<T>,
   query: Query,
-  objects: Map<string, Held<T>>,
-  unreadable: string[],
-): Promise<Page | Ending> {
+  objects: Map<string, Versioned<T>>,
+  rejected: string[],
+): Promise<Page | WatchEnd> {
   const what = `a list of ${scopeText(resource, scope)}`;
   const connection = new AbortController();
-  const end = AbortSignal.any([signal, connection.signal]);
+  const either = AbortSignal.any([signal, connection.signal]);
   try {
-    const answered = await api.stream(pathOf(resource, scope.namespace), query, end);
-    if (!answered.ok) return brokenEnding(answered.failure);
-    const { status, retryAfterSeconds, body, bytes } = answered.answer;
+    const asked = await api.stream(resourcePath(resource, scope.namespace), query, either);
+    if (!asked.ok) return endByFailure(asked.failure);
+    const { status, retryAfterSeconds, body, bytes } = asked.answer;
     if (status !== 200)
-      return endingOf(statusOf(jsonOf(body), status), 'list', resource, scope, retryAfterSeconds);
-    const breathe = breather();
-    const patient = readWhileHeard(bytes, { clock, connection, silenceMs: () => silenceMs });
-    for await (const { kind, bytes: part } of itemsOf(patient, mostObjectBytes)) {
+      return endByStatus(
+        apiStatusOf(parseJsonText(body), status),
+        'list',
+        resource,
+        scope,
+        retryAfterSeconds,
+      );
+    const yielder = createYielder(parsingSliceMs);
+    const received = withIdleTimeout(bytes, { clock, connection, timeoutMs: () => idleTimeoutMs });
+    for await (const { kind, bytes: part } of itemsOf(received, maxObjectBytes)) {
       if (kind === 'rest') return pageOf(part.toString('utf8'), what);
-      take(parseObject(part), resource, keep, objects, unreadable);
-      await breathe();
+      const raw = parseObject(part);
+      const outcome = resource.parse(raw);
+      if (!outcome.ok) {
+        if (rejected.length < maxRejected) rejected.push(`${objectName(raw)}: ${outcome.why}`);
+      } else if (isIncluded(raw, outcome.object))
+        objects.set(outcome.object.uid, { object: outcome.object, version: resourceVersionOf(raw) });
+      await yielder.yieldIfDue();
     }
-    return malformedEnding(what, 'it is empty');
+    return endByMalformed(what, 'it is empty');
   } catch (error) {
-    if (error instanceof BrokenStream) return brokenEnding(error.failure);
-    if (error instanceof MalformedList) return malformedEnding(what, error.message);
-    if (isSyntaxError(error)) return malformedEnding(what, 'it is not JSON');
+    if (error instanceof BrokenStream) return endByFailure(error.failure);
+    if (error instanceof MalformedList) return endByMalformed(what, error.message);
+    if (isSyntaxError(error)) return endByMalformed(what, 'it is not JSON');
     throw error;
   } finally {
     connection.abort();
   }
 }
 
-function take<T extends KubeObject>(
-  raw: unknown,
-  { parse }: Resource<T>,
-  keep: Listing<T>['keep'],
-  objects: Map<string, Held<T>>,
-  unreadable: string[],
-): void {
-  const outcome = parse(raw);
-  if (!outcome.ok) {
-    if (unreadable.length < mostUnreadable) unreadable.push(`${nameOf(raw)}: ${outcome.why}`);
-  } else if (keep(raw, outcome.object))
-    objects.set(outcome.object.uid, { object: outcome.object, version: versionOf(raw) });
-}
-
-function pageOf(text: string, what: string): Page | Ending {
-  const { metadata } = record(jsonOf(text));
-  const { resourceVersion, continue: continueToken } = record(metadata);
+function pageOf(text: string, what: string): Page | WatchEnd {
+  const { metadata } = fieldsOf(parseJsonText(text));
+  const { resourceVersion, continue: continueToken } = fieldsOf(metadata);
   if (typeof resourceVersion !== 'string' || resourceVersion === '')
-    return malformedEnding(what, 'it has no resourceVersion');
+    return endByMalformed(what, 'it has no resourceVersion');
   return { version: resourceVersion, continueToken: typeof continueToken === 'string' ? continueToken : '' };
 }
 
-function versionQuery(freshness: Freshness): Query {
-  switch (freshness.kind) {
-    case 'any':
+function consistencyQuery(consistency: ListConsistency): Query {
+  switch (consistency.kind) {
+    case 'cache':
       return { resourceVersion: '0' };
-    case 'atLeast':
-      return { resourceVersion: freshness.version, resourceVersionMatch: 'NotOlderThan' };
-    case 'newest':
+    case 'cacheSince':
+      return { resourceVersion: consistency.version, resourceVersionMatch: 'NotOlderThan' };
+    case 'etcd':
       return {};
   }
 }
 
-/** The selectors of a scope, for list and watch alike. */
-export const asked = ({ labelSelector, fieldSelector }: Scope): Query => ({ labelSelector, fieldSelector });
+/** The same for lists and watches. */
+export const selectorQuery = ({ labelSelector, fieldSelector }: Scope): Query => ({
+  labelSelector,
+  fieldSelector,
+});

@@ -1,34 +1,47 @@
 /**
- * One watch that never gives up: lists, watches from where the list ended, and after whatever goes wrong goes on from
- * the last resourceVersion, or lists anew where that is gone.
+ * One list-watch loop: lists, watches from the list's resourceVersion, and after any failure watches again from the last
+ * resourceVersion, or lists again where the server no longer has it. It ends only by its signal.
  */
 import type { Clock } from '../../../lib/clock.ts';
 import type { Log } from '../../../lib/log.ts';
 import { describeThrown, stackOf } from '../../../lib/thrown.ts';
+import { createYielder } from '../../../lib/yielder.ts';
 import type { Failure } from '../../../scheduler/outcome.ts';
 import { BrokenStream, type KubeApi } from '../api/api.ts';
+import { fieldsOf } from '../objects/fields.ts';
 import type { KubeObject } from '../objects/types.ts';
-import { type WatchEnd, watchEnds } from '../store.ts';
-import { breather } from './breather.ts';
-import { brokenEnding, type Ending, endingOf, malformedEnding, statusOf } from './ending.ts';
-import { linesOf, tooLong } from './lines.ts';
-import { asked, type Freshness, type Held, type Listed, list, mostObjectBytes } from './list.ts';
-import { parseObject } from './object-json.ts';
-import { createPace } from './pace.ts';
-import { isSyntaxError, jsonOf, nameOf, record, versionOf } from './raw.ts';
-import { pathOf, type Resource, type Scope, scopeText } from './resources.ts';
-import { readWhileHeard } from './silence.ts';
+import { noRestarts, type WatchEndReason } from '../store.ts';
+import { isSyntaxError, objectName, parseJsonText, parseObject, resourceVersionOf } from './json.ts';
+import {
+  type ListConsistency,
+  type ListResult,
+  listObjects,
+  maxObjectBytes,
+  parsingSliceMs,
+  selectorQuery,
+  type Versioned,
+} from './list.ts';
+import { type Resource, resourcePath, type Scope, scopeText } from './resources.ts';
+import { linesOf, oversizedLine, withIdleTimeout } from './stream.ts';
+import {
+  apiStatusOf,
+  createRetryPolicy,
+  endByFailure,
+  endByMalformed,
+  endByStatus,
+  type WatchEnd,
+} from './watch-end.ts';
 
-/** Where what is heard goes. */
-export interface Sink<T> {
-  listed(listed: ReadonlyMap<string, Held<T>>): void;
-  held(uid: string, held: Held<T>): void;
+/** Receives the objects. */
+export interface WatchSink<T> {
+  listed(objects: ReadonlyMap<string, Versioned<T>>): void;
+  put(uid: string, versioned: Versioned<T>): void;
   deleted(uid: string, last: T): void;
-  /** The object is there, but what it says now is not known. */
-  unreadable(uid: string): void;
+  /** The object exists, but its present state was rejected. */
+  rejected(uid: string): void;
 }
 
-export interface LoopOptions<T extends KubeObject> {
+interface WatchLoopOptions<T extends KubeObject> {
   readonly api: KubeApi;
   readonly clock: Clock;
   /** From 0 up to 1, as Math.random. */
@@ -36,223 +49,237 @@ export interface LoopOptions<T extends KubeObject> {
   readonly log: Log;
   readonly resource: Resource<T>;
   readonly scope: Scope;
-  /** False: the object is none of ours, and treated as not there. */
-  readonly keep: (raw: unknown, object: T) => boolean;
-  readonly sink: Sink<T>;
-  /** What was heard this long ago is stale; watches are kept short enough that a quiet one does not become it. */
+  /** False: the object is treated as if it did not exist. */
+  readonly isIncluded: (raw: unknown, object: T) => boolean;
+  readonly sink: WatchSink<T>;
+  /** Data of this age is stale; watches are short enough that a watch without events does not become stale. */
   readonly staleMs: number;
   readonly signal: AbortSignal;
 }
 
-export interface Loop {
-  /** Resolves once it was told to end by the signal. */
+export interface WatchLoop {
+  /** Resolves after the signal has aborted. */
   readonly ended: Promise<void>;
-  /** Resolves when the first list came, or failed for the first time. */
+  /** Resolves after the first list, or the first failure. */
   readonly tried: Promise<void>;
-  state(): LoopState;
+  state(): WatchLoopState;
 }
 
-export interface LoopState {
+export interface WatchLoopState {
   readonly listed: boolean;
-  readonly heardAt: number | undefined;
+  /** Clock.now() at the last event, bookmark or list. */
+  readonly lastEventAt: number | undefined;
   /** The same by the monotonic clock. */
-  readonly heardMonotonic: number | undefined;
+  readonly lastEventMonotonic: number | undefined;
   readonly failure: Failure | undefined;
-  readonly restarts: Readonly<Record<WatchEnd, number>>;
+  readonly restarts: Readonly<Record<WatchEndReason, number>>;
 }
 
-/** The API server sends a bookmark about once a minute; one that does so and then nothing is gone. */
-const bookmarkSilenceMs = 90_000;
-/** After the end that was asked for, that much may pass. */
-const graceMs = 10_000;
-/** A watch that was not refused by now goes on from where the last one ended. */
+/** The API server sends a bookmark about once a minute; after one, a longer gap means that the peer is dead. */
+const bookmarkTimeoutMs = 90_000;
+/** How late the requested end may be. */
+const endGraceMs = 10_000;
+/** A watch that has not been refused after this long continues where the last one ended. */
 const acceptedMs = 2_000;
-/** A watch that lived this long was a good one: the next failure is the first again. */
-const goodMs = 10_000;
+/** After a watch of this length, the next failure is the first one again. */
+const successMs = 10_000;
 
-export function runLoop<T extends KubeObject>(options: LoopOptions<T>): Loop {
-  const { api, clock, random, log, resource, scope, keep, sink, staleMs, signal } = options;
-  const pace = createPace(random);
-  const restarts = Object.fromEntries(watchEnds.map((end) => [end, 0])) as Record<WatchEnd, number>;
+export function runWatchLoop<T extends KubeObject>(options: WatchLoopOptions<T>): WatchLoop {
+  const { api, clock, random, log, resource, scope, isIncluded, sink, staleMs, signal } = options;
+  const retryPolicy = createRetryPolicy(random);
+  const restarts = noRestarts();
   const tried = Promise.withResolvers<void>();
+  const watchText = `a watch of ${scopeText(resource, scope)}`;
   let version = '';
-  /** The next list; undefined while a watch can go on from `version`. */
-  let freshness: Freshness | undefined = { kind: scope.few === true ? 'any' : 'newest' };
+  /** Of the next list; undefined while a watch can continue from `version`. */
+  let nextList: ListConsistency | undefined = { kind: scope.isSmall === true ? 'cache' : 'etcd' };
   let listed = false;
-  let heardAt: number | undefined;
-  let heardMonotonic: number | undefined;
-  let connection: Failure | undefined;
-  /** Of objects that could not be read, by uid or by place in the list. */
-  const unreadable = new Map<string, string>();
+  let lastEventAt: number | undefined;
+  let lastEventMonotonic: number | undefined;
+  let connectionFailure: Failure | undefined;
+  /** Why objects were rejected, by uid or by position in the list. */
+  const rejected = new Map<string, string>();
 
-  function heard(): void {
-    heardAt = clock.now();
-    heardMonotonic = clock.monotonic();
+  function markEvent(): void {
+    lastEventAt = clock.now();
+    lastEventMonotonic = clock.monotonic();
   }
 
   async function run(): Promise<void> {
     while (!signal.aborted) {
-      const ending = await (freshness === undefined ? watch() : listAnew(freshness)).catch(bug);
+      const end = await (nextList === undefined ? watch() : list(nextList)).catch(internalError);
       if (signal.aborted) break;
-      if (ending !== undefined) await pause(ending);
+      if (end !== undefined) await waitAfter(end);
       tried.resolve();
     }
     tried.resolve();
   }
 
-  /** Whatever is thrown is a bug of ours; the watch goes on all the same. */
-  function bug(thrown: unknown): Ending {
-    const message = `a bug: the watch of ${scopeText(resource, scope)} failed: ${describeThrown(thrown)}`;
-    log.error({ stack: stackOf(thrown) }, message);
-    return { end: 'other', failure: { reason: 'internal', message }, relist: true };
+  /** Nothing is expected to throw; the loop continues all the same. */
+  function internalError(thrown: unknown): WatchEnd {
+    const what = scopeText(resource, scope);
+    const error = describeThrown(thrown);
+    log.error({ watch: what, error, stack: stackOf(thrown) }, 'internal error in a watch of kubernetes');
+    const message = `internal error in the watch of ${what}: ${error}`;
+    return { reason: 'other', failure: { reason: 'internal', message }, needsList: true };
   }
 
-  async function pause(ending: Ending): Promise<void> {
-    restarts[ending.end] += 1;
-    connection = ending.failure;
+  async function waitAfter(end: WatchEnd): Promise<void> {
+    restarts[end.reason] += 1;
+    connectionFailure = end.failure;
     tried.resolve();
-    if (ending.relist === true) freshness = freshnessAfter(ending);
-    const waitMs = pace.waitMs(ending, listed);
-    if (waitMs > 0) await clock.sleep(waitMs, signal);
+    if (end.needsList === true) nextList = consistencyAfter(end);
+    const delayMs = retryPolicy.delayMs(end, listed);
+    if (delayMs > 0) await clock.sleep(delayMs, signal);
   }
 
-  /** A list that failed itself, or was asked for more than there is, is asked of the store behind the server. */
-  function freshnessAfter({ tooNew }: Ending): Freshness {
-    const fromMemory = scope.few === true && version !== '' && tooNew !== true && freshness === undefined;
-    return fromMemory ? { kind: 'atLeast', version } : { kind: 'newest' };
+  /** From etcd after a list that failed, or when the server's cache is behind. */
+  function consistencyAfter({ isCacheBehind }: WatchEnd): ListConsistency {
+    const canUseCache =
+      scope.isSmall === true && version !== '' && isCacheBehind !== true && nextList === undefined;
+    return canUseCache ? { kind: 'cacheSince', version } : { kind: 'etcd' };
   }
 
-  async function listAnew(from: Freshness): Promise<Ending | undefined> {
-    const outcome = await list({ api, clock, resource, scope, keep, freshness: from, signal });
-    if (!outcome.ok) return outcome.ending;
-    if (signal.aborted) return undefined;
-    take(outcome.listed);
+  async function list(consistency: ListConsistency): Promise<WatchEnd | undefined> {
+    const outcome = await listObjects({ api, clock, resource, scope, isIncluded, consistency, signal });
+    if (!outcome.ok) return outcome.end;
+    if (!signal.aborted) apply(outcome.list);
     return undefined;
   }
 
-  function take({ objects, version: listedVersion, unreadable: named }: Listed<T>): void {
-    heard();
-    connection = undefined;
+  function apply({ objects, version: listVersion, rejected: texts }: ListResult<T>): void {
+    markEvent();
+    connectionFailure = undefined;
     listed = true;
-    freshness = undefined;
-    version = listedVersion;
-    unreadable.clear();
-    for (const [index, text] of named.entries()) unreadable.set(`listed ${index}`, text);
+    nextList = undefined;
+    version = listVersion;
+    rejected.clear();
+    for (const [index, text] of texts.entries()) rejected.set(`listed ${index}`, text);
     sink.listed(objects);
   }
 
-  async function watch(): Promise<Ending | undefined> {
-    const end = new AbortController();
-    const either = AbortSignal.any([signal, end.signal]);
-    // Half to three quarters of what would be stale: a server without bookmarks is heard in time all the same.
-    const lifeMs = Math.round((staleMs * (0.5 + 0.25 * random())) / 1000) * 1000;
+  async function watch(): Promise<WatchEnd | undefined> {
+    const connection = new AbortController();
+    const either = AbortSignal.any([signal, connection.signal]);
+    // Half to three quarters of the time until the data is stale, so that it stays current without bookmarks too.
+    const lifetimeMs = Math.round((staleMs * (0.5 + 0.25 * random())) / 1000) * 1000;
     const startedAt = clock.monotonic();
-    let bookmarked = false;
+    let hasBookmarks = false;
     try {
-      const answered = await api.stream(
-        pathOf(resource, scope.namespace),
+      const asked = await api.stream(
+        resourcePath(resource, scope.namespace),
         {
-          ...asked(scope),
+          ...selectorQuery(scope),
           watch: true,
           allowWatchBookmarks: true,
           resourceVersion: version,
-          timeoutSeconds: lifeMs / 1000,
+          timeoutSeconds: lifetimeMs / 1000,
         },
         either,
       );
-      if (!answered.ok) return brokenEnding(answered.failure);
-      const { status, retryAfterSeconds, body, bytes } = answered.answer;
+      if (!asked.ok) return endByFailure(asked.failure);
+      const { status, retryAfterSeconds, body, bytes } = asked.answer;
       if (status !== 200)
-        return endingOf(statusOf(jsonOf(body), status), 'watch', resource, scope, retryAfterSeconds);
-      connection = undefined;
-      // Not yet heard: where the version is gone, the first event of a good answer says that, at once.
+        return endByStatus(
+          apiStatusOf(parseJsonText(body), status),
+          'watch',
+          resource,
+          scope,
+          retryAfterSeconds,
+        );
+      connectionFailure = undefined;
+      // Not current yet: a lost resourceVersion is reported by the first event of a successful response, immediately.
       void clock.sleep(acceptedMs, either).then(() => {
-        if (!either.aborted) heard();
+        if (!either.aborted) markEvent();
       });
-      const breathe = breather();
-      const patient = readWhileHeard(bytes, {
+      const yielder = createYielder(parsingSliceMs);
+      const received = withIdleTimeout(bytes, {
         clock,
-        connection: end,
-        silenceMs: () => (bookmarked ? Math.min(bookmarkSilenceMs, lifeMs + graceMs) : lifeMs + graceMs),
+        connection,
+        timeoutMs: () =>
+          hasBookmarks ? Math.min(bookmarkTimeoutMs, lifetimeMs + endGraceMs) : lifetimeMs + endGraceMs,
       });
-      for await (const line of linesOf(patient, mostObjectBytes)) {
+      for await (const line of linesOf(received, maxObjectBytes)) {
         if (signal.aborted) return undefined;
-        if (line === tooLong) return malformedEnding(...oversized());
-        const raw = record(parseObject(line));
-        const ending = tell(raw['type'], raw['object']);
-        if (ending !== undefined) return ending;
-        bookmarked ||= raw['type'] === 'BOOKMARK';
-        heard();
-        await breathe();
+        if (line === oversizedLine)
+          return endByMalformed(watchText, `one of its objects is over ${maxObjectBytes} bytes`);
+        const raw = fieldsOf(parseObject(line));
+        const end = handleEvent(raw['type'], raw['object']);
+        if (end !== undefined) return end;
+        hasBookmarks ||= raw['type'] === 'BOOKMARK';
+        markEvent();
+        await yielder.yieldIfDue();
       }
-      const inTime = clock.monotonic() - startedAt >= lifeMs - 2000;
-      // A quiet watch without bookmarks: nothing was missed.
-      if (inTime) heard();
-      return closed(inTime);
+      const isExpired = clock.monotonic() - startedAt >= lifetimeMs - 2000;
+      // A watch without events or bookmarks has missed nothing.
+      if (isExpired) markEvent();
+      return endOfStream(isExpired);
     } catch (error) {
-      if (error instanceof BrokenStream) return brokenEnding(error.failure);
-      if (isSyntaxError(error)) return malformedEnding(watchText(), 'a line of it is not JSON');
+      if (error instanceof BrokenStream) return endByFailure(error.failure);
+      if (isSyntaxError(error)) return endByMalformed(watchText, 'one of its lines is not JSON');
       throw error;
     } finally {
-      end.abort();
-      if (clock.monotonic() - startedAt >= goodMs) pace.reset();
+      connection.abort();
+      if (clock.monotonic() - startedAt >= successMs) retryPolicy.reset();
     }
   }
 
-  const watchText = (): string => `a watch of ${scopeText(resource, scope)}`;
-  const oversized = (): [string, string] => [watchText(), `an object of it is over ${mostObjectBytes} bytes`];
-
-  const closed = (inTime: boolean): Ending =>
-    inTime
-      ? { end: 'expired', failure: undefined }
+  const endOfStream = (isExpired: boolean): WatchEnd =>
+    isExpired
+      ? { reason: 'expired', failure: undefined }
       : {
-          end: 'closed',
-          failure: { reason: 'refused', message: `the API server closed ${watchText()} before its time` },
+          reason: 'closed',
+          failure: {
+            reason: 'refused',
+            message: `the API server closed ${watchText} before its requested end`,
+          },
         };
 
-  /** One event; what it means for the watch when it is its last one. */
-  function tell(type: unknown, raw: unknown): Ending | undefined {
-    if (type === 'ERROR') return endingOf(statusOf(raw, 500), 'watch', resource, scope);
-    const told = versionOf(raw);
-    if (told === '') return malformedEnding(watchText(), 'an event without a resourceVersion');
+  /** Returns the end of the watch if the event causes it. */
+  function handleEvent(type: unknown, raw: unknown): WatchEnd | undefined {
+    if (type === 'ERROR') return endByStatus(apiStatusOf(raw, 500), 'watch', resource, scope);
+    const eventVersion = resourceVersionOf(raw);
+    if (eventVersion === '') return endByMalformed(watchText, 'an event without a resourceVersion');
     if (type === 'BOOKMARK') {
-      version = told;
+      version = eventVersion;
       return undefined;
     }
     if (type !== 'ADDED' && type !== 'MODIFIED' && type !== 'DELETED')
-      return malformedEnding(watchText(), 'an event of an unknown type');
+      return endByMalformed(watchText, 'an event of an unknown type');
     const outcome = resource.parse(raw);
     if (!outcome.ok) {
-      const { uid } = record(record(raw)['metadata']);
+      const { uid } = fieldsOf(fieldsOf(raw)['metadata']);
       if (typeof uid !== 'string' || uid === '' || uid.length > 128)
-        return malformedEnding(watchText(), outcome.why);
-      if (type === 'DELETED') unreadable.delete(uid);
-      else if (unreadable.size < 64) unreadable.set(uid, `${nameOf(raw)}: ${outcome.why}`);
-      sink.unreadable(uid);
+        return endByMalformed(watchText, outcome.why);
+      if (type === 'DELETED') rejected.delete(uid);
+      else if (rejected.size < 64) rejected.set(uid, `${objectName(raw)}: ${outcome.why}`);
+      sink.rejected(uid);
     } else {
       const { object } = outcome;
-      unreadable.delete(object.uid);
-      if (type === 'DELETED') sink.deleted(object.uid, object);
-      else if (keep(raw, object)) sink.held(object.uid, { object, version: told });
-      else sink.deleted(object.uid, object);
+      rejected.delete(object.uid);
+      if (type === 'DELETED' || !isIncluded(raw, object)) sink.deleted(object.uid, object);
+      else sink.put(object.uid, { object, version: eventVersion });
     }
-    version = told;
+    version = eventVersion;
     return undefined;
   }
 
   function failure(): Failure | undefined {
-    if (connection !== undefined || unreadable.size === 0) return connection;
-    const [first = ''] = unreadable.values();
-    const more = unreadable.size > 1 ? `, and ${unreadable.size - 1} more` : '';
+    if (connectionFailure !== undefined || rejected.size === 0) return connectionFailure;
+    const [first = ''] = rejected.values();
+    const more = rejected.size > 1 ? `, and ${rejected.size - 1} more` : '';
     return {
       reason: 'parse',
-      message: `of ${scopeText(resource, scope)} not all could be read: ${first}${more}`,
+      message: `malformed objects among ${scopeText(resource, scope)}: ${first}${more}`,
     };
   }
 
   return {
     ended: run(),
     tried: tried.promise,
-    state: () => ({ listed, heardAt, heardMonotonic, failure: failure(), restarts: { ...restarts } }),
+    state: () => ({
+      ...{ listed, lastEventAt, lastEventMonotonic },
+      ...{ failure: failure(), restarts: { ...restarts } },
+    }),
   };
 }

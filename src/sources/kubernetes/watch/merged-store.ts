@@ -1,39 +1,40 @@
-/** One store from one or more watches: an object that several of them see is there once. */
+/** A store that one or more watches fill; an object that several of them report is in it once. */
 import type { Clock } from '../../../lib/clock.ts';
 import type { Log } from '../../../lib/log.ts';
 import { describeThrown, stackOf } from '../../../lib/thrown.ts';
 import type { KubeObject } from '../objects/types.ts';
-import { type Change, type Store, type WatchEnd, type WatchState, watchEnds } from '../store.ts';
-import type { Held } from './list.ts';
-import type { LoopState, Sink } from './loop.ts';
+import { type Change, type Store, type WatchEndReason, type WatchState, watchEndReasons } from '../store.ts';
+import type { Versioned } from './list.ts';
+import type { WatchLoopState, WatchSink } from './loop.ts';
 
 export interface MergedStore<T> extends Store<T> {
   /**
-   * The side of one watch: where it tells what it hears, and what the store asks of it. One that is `optional` and
-   * forbidden is told as the failure, but takes nothing from the others: the store is current without it.
+   * Adds a watch; returns the sink for its objects. The store's state reports an `isOptional` watch without permission as
+   * the failure, but is current without it.
    */
-  join(state: () => LoopState, optional?: boolean): Sink<T>;
+  addWatch(state: () => WatchLoopState, isOptional?: boolean): WatchSink<T>;
 }
 
-export interface MergedStoreOptions {
+interface MergedStoreOptions {
+  /** Of the resource, for logs. */
   readonly name: string;
   readonly clock: Clock;
   readonly log: Log;
   readonly staleMs: number;
-  /** Older ones go first, by when they were last told. Default: no bound but the selectors'. */
-  readonly bounds?: { readonly most: number; readonly maxAgeMs: number };
+  /** Objects with the oldest updates are dropped first. Default: no bounds except those of the watch's selectors. */
+  readonly bounds?: { readonly maxObjects: number; readonly maxAgeMs: number };
 }
 
-interface Joined {
-  readonly state: () => LoopState;
-  readonly optional: boolean;
+interface AddedWatch {
+  readonly state: () => WatchLoopState;
+  readonly isOptional: boolean;
 }
 
 interface Entry<T> {
-  held: Held<T>;
-  /** Which of the watches have it. */
-  readonly by: Set<number>;
-  toldAt: number;
+  versioned: Versioned<T>;
+  /** Indexes of the watches that report it. */
+  readonly watches: Set<number>;
+  updatedAt: number;
 }
 
 export function createMergedStore<T extends KubeObject>({
@@ -44,67 +45,75 @@ export function createMergedStore<T extends KubeObject>({
   bounds,
 }: MergedStoreOptions): MergedStore<T> {
   const entries = new Map<string, Entry<T>>();
-  const states: Joined[] = [];
+  const watches: AddedWatch[] = [];
   const listeners = new Set<(change: Change<T>, at: number) => void>();
-  const faults = new Set<string>();
-  let list: readonly T[] | undefined;
+  const loggedErrors = new Set<string>();
+  let objects: readonly T[] | undefined;
 
-  function tell(change: Change<T>): void {
+  function notify(change: Change<T>): void {
     const at = clock.now();
     for (const listener of [...listeners]) {
       try {
         listener(change, at);
       } catch (thrown) {
-        const fault = `a bug: what listens to ${name} of Kubernetes failed: ${describeThrown(thrown)}`;
-        if (!faults.has(fault)) log.error({ stack: stackOf(thrown) }, fault);
-        if (faults.size < 100) faults.add(fault);
+        const error = describeThrown(thrown);
+        if (!loggedErrors.has(error))
+          log.error(
+            { resource: name, error, stack: stackOf(thrown) },
+            'internal error in a listener of a kubernetes watch',
+          );
+        if (loggedErrors.size < 100) loggedErrors.add(error);
       }
     }
   }
 
   function all(): readonly T[] {
-    list ??= [...entries.values()].map(({ held }) => held.object);
-    return list;
+    objects ??= [...entries.values()].map(({ versioned }) => versioned.object);
+    return objects;
   }
 
-  /** Returns what was there before, or the entry itself when it is news from another watch that is known already. */
-  function put(uid: string, held: Held<T>, watch: number): { readonly before: T | undefined } | undefined {
+  /** Returns the object before the update; undefined when another watch has already reported this version. */
+  function put(
+    uid: string,
+    versioned: Versioned<T>,
+    watch: number,
+  ): { readonly before: T | undefined } | undefined {
     const known = entries.get(uid);
-    list = undefined;
+    objects = undefined;
     if (known === undefined) {
-      entries.set(uid, { held, by: new Set([watch]), toldAt: clock.monotonic() });
+      entries.set(uid, { versioned, watches: new Set([watch]), updatedAt: clock.monotonic() });
       return { before: undefined };
     }
-    const others = known.by.size > (known.by.has(watch) ? 1 : 0);
-    known.by.add(watch);
-    if (others && !isNewer(held.version, known.held.version)) return undefined;
-    const before = known.held.object;
-    known.held = held;
-    known.toldAt = clock.monotonic();
+    const isShared = known.watches.size > (known.watches.has(watch) ? 1 : 0);
+    known.watches.add(watch);
+    if (isShared && !isNewer(versioned.version, known.versioned.version)) return undefined;
+    const before = known.versioned.object;
+    known.versioned = versioned;
+    known.updatedAt = clock.monotonic();
     if (bounds !== undefined) {
-      // The order of the map is that of telling, so that the oldest are found first.
+      // Keeps the map in the order of updates, so that the oldest come first.
       entries.delete(uid);
       entries.set(uid, known);
     }
     return { before };
   }
 
-  /** Returns whether it was the last of the watches that had it. */
-  function take(uid: string, watch: number): boolean {
+  /** Returns whether no watch reports the object any more. */
+  function remove(uid: string, watch: number): boolean {
     const known = entries.get(uid);
-    if (known === undefined || !known.by.delete(watch) || known.by.size > 0) return false;
+    if (known === undefined || !known.watches.delete(watch) || known.watches.size > 0) return false;
     entries.delete(uid);
-    list = undefined;
+    objects = undefined;
     return true;
   }
 
   function prune(): void {
     if (bounds === undefined) return;
-    for (const [uid, { held, toldAt }] of entries) {
-      if (entries.size <= bounds.most && clock.monotonic() - toldAt <= bounds.maxAgeMs) return;
+    for (const [uid, { versioned, updatedAt }] of entries) {
+      if (entries.size <= bounds.maxObjects && clock.monotonic() - updatedAt <= bounds.maxAgeMs) return;
       entries.delete(uid);
-      list = undefined;
-      tell({ type: 'deleted', object: held.object });
+      objects = undefined;
+      notify({ type: 'deleted', object: versioned.object });
     }
   }
 
@@ -113,70 +122,75 @@ export function createMergedStore<T extends KubeObject>({
       prune();
       return all();
     },
-    get: (uid) => entries.get(uid)?.held.object,
-    state: () => stateOf(states, entries.size, clock, staleMs),
+    get: (uid) => entries.get(uid)?.versioned.object,
+    state: () => combinedState(watches, entries.size, clock, staleMs),
     subscribe(listener) {
       listeners.add(listener);
       return () => listeners.delete(listener);
     },
-    join(state, optional = false) {
-      const watch = states.push({ state, optional }) - 1;
+    addWatch(state, isOptional = false) {
+      const watch = watches.push({ state, isOptional }) - 1;
       return {
-        listed(objects) {
+        listed(listed) {
           const before = all();
-          for (const [uid, { by }] of [...entries]) if (by.has(watch) && !objects.has(uid)) take(uid, watch);
-          for (const [uid, held] of objects) put(uid, held, watch);
-          tell({ type: 'relisted', before, now: all() });
+          for (const [uid, entry] of [...entries])
+            if (entry.watches.has(watch) && !listed.has(uid)) remove(uid, watch);
+          for (const [uid, versioned] of listed) put(uid, versioned, watch);
+          notify({ type: 'relisted', before, now: all() });
           prune();
         },
-        held(uid, held) {
-          const news = put(uid, held, watch);
-          if (news === undefined) return;
-          const { object } = held;
-          tell(
-            news.before === undefined
-              ? { type: 'added', object }
-              : { type: 'modified', object, before: news.before },
-          );
+        put(uid, versioned) {
+          const update = put(uid, versioned, watch);
+          if (update === undefined) return;
+          const { object } = versioned;
+          const { before } = update;
+          notify(before === undefined ? { type: 'added', object } : { type: 'modified', object, before });
           prune();
         },
         deleted(uid, last) {
-          if (take(uid, watch)) tell({ type: 'deleted', object: last });
+          if (remove(uid, watch)) notify({ type: 'deleted', object: last });
         },
-        unreadable(uid) {
+        rejected(uid) {
           const before = all();
-          if (take(uid, watch)) tell({ type: 'relisted', before, now: all() });
+          if (remove(uid, watch)) notify({ type: 'relisted', before, now: all() });
         },
       };
     },
   };
 }
 
-/** The state of all watches together: the worst of each. */
-function stateOf(joined: readonly Joined[], objects: number, clock: Clock, staleMs: number): WatchState {
-  const states = joined.map(({ state, optional }) => ({ ...state(), optional }));
-  const now = states.filter(({ optional, failure }) => !(optional && failure?.reason === 'permission'));
-  const heard = now.map(({ heardAt }) => heardAt);
+/** The worst state of all watches. */
+function combinedState(
+  watches: readonly AddedWatch[],
+  objects: number,
+  clock: Clock,
+  staleMs: number,
+): WatchState {
+  const states = watches.map(({ state, isOptional }) => ({ ...state(), isOptional }));
+  const required = states.filter(
+    ({ isOptional, failure }) => !(isOptional && failure?.reason === 'permission'),
+  );
+  const lastEvents = required.map(({ lastEventAt }) => lastEventAt);
   return {
     current:
-      now.length > 0 &&
-      now.every(
-        ({ listed, heardMonotonic }) =>
-          listed && heardMonotonic !== undefined && clock.monotonic() - heardMonotonic <= staleMs,
+      required.length > 0 &&
+      required.every(
+        ({ listed, lastEventMonotonic }) =>
+          listed && lastEventMonotonic !== undefined && clock.monotonic() - lastEventMonotonic <= staleMs,
       ),
-    heardAt:
-      heard.length === 0 || heard.includes(undefined)
+    lastEventAt:
+      lastEvents.length === 0 || lastEvents.includes(undefined)
         ? undefined
-        : Math.min(...heard.filter((at) => at !== undefined)),
+        : Math.min(...lastEvents.filter((at) => at !== undefined)),
     failure: states.find(({ failure }) => failure !== undefined)?.failure,
     objects,
     restarts: Object.fromEntries(
-      watchEnds.map((end) => [end, states.reduce((sum, { restarts }) => sum + restarts[end], 0)]),
-    ) as Record<WatchEnd, number>,
+      watchEndReasons.map((reason) => [reason, states.reduce((sum, each) => sum + each.restarts[reason], 0)]),
+    ) as Record<WatchEndReason, number>,
   };
 }
 
-/** resourceVersions of one cluster are decimal numbers that rise (comparable since Kubernetes 1.35, and before in fact). */
+/** resourceVersions of a cluster are increasing decimal numbers (guaranteed since Kubernetes 1.35, true before). */
 function isNewer(version: string, than: string): boolean {
   if (!/^\d+$/.test(version) || !/^\d+$/.test(than)) return version !== than;
   return version.length === than.length ? version > than : version.length > than.length;

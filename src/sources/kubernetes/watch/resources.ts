@@ -1,17 +1,13 @@
-/** The resources that are watched: how the API names each, and how its objects are trimmed. */
-
+/** The watched resources: how the API names each, and how its objects are parsed. */
 import type { Parsed } from '../objects/fields.ts';
 import { disruptionBudgetOf, eventOf, nodeOf, statefulSetOf } from '../objects/kinds.ts';
 import { podOf } from '../objects/pod.ts';
 import type { KubeEvent, KubeObject, Node, Pod, PodDisruptionBudget, StatefulSet } from '../objects/types.ts';
-
-/** As the API names them: also the values of the label `resource`. Closed. */
-export const watchedResources = ['pods', 'statefulsets', 'poddisruptionbudgets', 'nodes', 'events'] as const;
-export type WatchedResource = (typeof watchedResources)[number];
+import type { WatchedResource } from '../store.ts';
 
 export interface Resource<T extends KubeObject> {
   readonly name: WatchedResource;
-  /** Of the API; '' is the core group. */
+  /** API group; '' is the core group. */
   readonly group: string;
   readonly version: string;
   readonly parse: (raw: unknown) => Parsed<T>;
@@ -23,29 +19,27 @@ const resource = <T extends KubeObject>(
   parse: (raw: unknown) => Parsed<T>,
 ): Resource<T> => Object.freeze({ name, group, version: 'v1', parse });
 
-export const pods = resource<Pod>('pods', '', podOf);
-export const statefulSets = resource<StatefulSet>('statefulsets', 'apps', statefulSetOf);
-export const disruptionBudgets = resource<PodDisruptionBudget>(
-  'poddisruptionbudgets',
-  'policy',
-  disruptionBudgetOf,
-);
-export const nodes = resource<Node>('nodes', '', nodeOf);
-export const events = resource<KubeEvent>('events', '', eventOf);
+export const kubeResources = Object.freeze({
+  pods: resource<Pod>('pods', '', podOf),
+  statefulSets: resource<StatefulSet>('statefulsets', 'apps', statefulSetOf),
+  disruptionBudgets: resource<PodDisruptionBudget>('poddisruptionbudgets', 'policy', disruptionBudgetOf),
+  nodes: resource<Node>('nodes', '', nodeOf),
+  events: resource<KubeEvent>('events', '', eventOf),
+});
 
-/** What one watch asks for. */
+/** The objects that one watch requests. */
 export interface Scope {
-  /** Undefined: all namespaces, or a resource that has none. */
+  /** Undefined: all namespaces, or a resource without namespaces. */
   readonly namespace: string | undefined;
   readonly labelSelector?: string;
   readonly fieldSelector?: string;
-  /** Few objects match: the server may answer from its memory, without pages. Else it is asked for pages. */
-  readonly few?: true;
-  /** The right to it may be missing without harm to the rest of the store. */
-  readonly optional?: true;
+  /** Few objects match: the server may list from its cache, which does not paginate. */
+  readonly isSmall?: true;
+  /** Without the right to it, the store is current all the same. */
+  readonly isOptional?: true;
 }
 
-export function pathOf(
+export function resourcePath(
   { group, version, name }: Resource<KubeObject>,
   namespace: string | undefined,
 ): string {

@@ -1,7 +1,8 @@
-/** What is watched of the API, by role: which resources, in which namespaces, by which selectors. */
+/** The stores and their watches by role: which resources, in which namespaces, by which selectors. */
 import type { Clock } from '../../../lib/clock.ts';
 import type { Log } from '../../../lib/log.ts';
 import type { KubeApi } from '../api/api.ts';
+import { fieldsOf } from '../objects/fields.ts';
 import { mergedSelectors, parseSelector, selects } from '../objects/selector.ts';
 import type {
   KubeEvent,
@@ -12,18 +13,23 @@ import type {
   PodDisruptionBudget,
   StatefulSet,
 } from '../objects/types.ts';
-import { type Stores, type WatchEnd, watchEnds } from '../store.ts';
-import { type Loop, type LoopState, runLoop } from './loop.ts';
+import {
+  noRestarts,
+  type Stores,
+  storesByResource,
+  type WatchedResource,
+  type WatchState,
+  watchedResources,
+} from '../store.ts';
+import { runWatchLoop, type WatchLoop, type WatchLoopState } from './loop.ts';
 import { createMergedStore, type MergedStore } from './merged-store.ts';
-import { record } from './raw.ts';
-import type { Resource, Scope, WatchedResource } from './resources.ts';
-import * as resources from './resources.ts';
+import { kubeResources, type Resource, type Scope } from './resources.ts';
 
 export interface StoresOptions {
   readonly api: KubeApi;
   /** Undefined: all. */
   readonly namespaces: readonly string[] | undefined;
-  /** agent: the pods of its own node and that node; else everything. */
+  /** agent: its own node and the pods of that node; else everything. */
   readonly role: 'all' | 'cluster' | 'agent';
   /** The exporter's own node, for an agent. */
   readonly node: string;
@@ -36,20 +42,23 @@ export interface StoresOptions {
   readonly log: Log;
 }
 
-export interface KubeStores extends Stores {
-  /** Those of the role; the others' stores stay empty, and are never current. */
-  readonly watched: readonly WatchedResource[];
-  byResource(resource: WatchedResource): MergedStore<KubeObject>;
+export interface WatchedStores extends Stores {
+  /** State of each watched resource. The stores of resources that the role does not watch are empty, and never current. */
+  states(): readonly { readonly resource: WatchedResource; readonly state: WatchState }[];
+  /** Resolves when every watched resource was listed or has failed, or when the signal aborts. */
+  listed(signal: AbortSignal): Promise<void>;
   start(): void;
-  /** Ends all watches; what the stores hold stays. */
+  /** Ends all watches; the stores keep their objects. */
   stop(): Promise<void>;
 }
 
-/** Events of this age are of no use to anybody here, and the API server forgets them too. */
-const eventBounds = { most: 5000, maxAgeMs: 3_600_000 };
+/** The API server deletes events after an hour, too. */
+const eventBounds = { maxObjects: 5000, maxAgeMs: 3_600_000 };
+const listedPollMs = 50;
 
-export function createStores(options: StoresOptions): KubeStores {
-  const { clock, log, staleMs, role, node } = options;
+export function createStores(options: StoresOptions): WatchedStores {
+  const { clock, log, staleMs, node } = options;
+  const isAgent = options.role === 'agent';
   const store = <T extends KubeObject>(name: WatchedResource, bounds?: typeof eventBounds): MergedStore<T> =>
     createMergedStore<T>({ name, clock, log, staleMs, ...(bounds === undefined ? {} : { bounds }) });
   const stores = {
@@ -59,81 +68,85 @@ export function createStores(options: StoresOptions): KubeStores {
     nodes: store<Node>('nodes'),
     events: store<KubeEvent>('events', eventBounds),
   };
-  const agent = role === 'agent';
   const stopping = new AbortController();
-  const loops: Loop[] = [];
+  const loops: WatchLoop[] = [];
 
   function watch<T extends KubeObject>(
     resource: Resource<T>,
     into: MergedStore<T>,
     scopes: readonly Scope[],
-    keep: (raw: unknown, object: T) => boolean = () => true,
-  ): readonly Loop[] {
-    const made = scopes.map((scope) => {
-      let loop: Loop | undefined;
-      const sink = into.join(() => loop?.state() ?? notYet, scope.optional);
-      loop = runLoop({ ...options, resource, scope, keep, sink, signal: stopping.signal });
+    isIncluded: (raw: unknown, object: T) => boolean = () => true,
+  ): readonly WatchLoop[] {
+    const started = scopes.map((scope) => {
+      let loop: WatchLoop | undefined;
+      const sink = into.addWatch(() => loop?.state() ?? notStarted, scope.isOptional);
+      loop = runWatchLoop({ ...options, resource, scope, isIncluded, sink, signal: stopping.signal });
       return loop;
     });
-    loops.push(...made);
-    return made;
+    loops.push(...started);
+    return started;
   }
 
   const namespaces: readonly (string | undefined)[] = [...new Set(options.namespaces ?? [undefined])];
 
   function podScopes(): Scope[] {
     const selectors = mergedSelectors(
-      agent ? [options.gitalySelector] : [options.gitalySelector, options.praefectSelector],
+      isAgent ? [options.gitalySelector] : [options.gitalySelector, options.praefectSelector],
     );
     return namespaces.flatMap((namespace) =>
       selectors.map((labelSelector) => ({
         namespace,
         labelSelector,
-        few: true as const,
-        ...(agent ? { fieldSelector: `spec.nodeName=${node}` } : {}),
+        isSmall: true as const,
+        ...(isAgent ? { fieldSelector: `spec.nodeName=${node}` } : {}),
       })),
     );
   }
 
   function eventScopes(): Scope[] {
-    const of = (kind: string) => (namespace: string | undefined) => ({
+    const about = (kind: string) => (namespace: string | undefined) => ({
       namespace,
       fieldSelector: `involvedObject.kind=${kind}`,
     });
-    // Events of nodes lie in `default`, whatever namespaces are watched, and a Role elsewhere does not reach them.
-    const ofNodes = { ...of('Node')('default'), optional: true } as const;
-    return [...namespaces.map(of('Pod')), ...namespaces.map(of('StatefulSet')), ofNodes];
+    // Events of nodes are in `default`, whichever namespaces are watched, and a Role of another namespace does not cover them.
+    const ofNodes = { ...about('Node')('default'), isOptional: true } as const;
+    return [...namespaces.map(about('Pod')), ...namespaces.map(about('StatefulSet')), ofNodes];
   }
 
+  /** After pods and StatefulSets have been listed, because they decide which events concern Gitaly. */
   async function watchEvents(tried: readonly Promise<void>[]): Promise<void> {
-    // Which of them are of Gitaly is known only then.
     await Promise.all(tried);
     if (!stopping.signal.aborted)
-      watch(resources.events, stores.events, eventScopes(), (_raw, event) => concerns(event, stores));
+      watch(kubeResources.events, stores.events, eventScopes(), (_raw, event) =>
+        concernsGitaly(event, stores),
+      );
   }
 
-  const each = namespaces.map((namespace) => ({ namespace }));
-  const watched: readonly WatchedResource[] = agent ? ['pods', 'nodes'] : resources.watchedResources;
-  const named: Readonly<Record<WatchedResource, MergedStore<KubeObject>>> = {
-    pods: stores.pods,
-    statefulsets: stores.statefulSets,
-    poddisruptionbudgets: stores.disruptionBudgets,
-    nodes: stores.nodes,
-    events: stores.events,
-  };
+  const watched: readonly WatchedResource[] = isAgent ? ['pods', 'nodes'] : watchedResources;
+  const byResource = storesByResource(stores);
+  const states = () => watched.map((resource) => ({ resource, state: byResource[resource].state() }));
 
   return {
     ...stores,
-    watched,
-    byResource: (resource) => named[resource],
+    states,
+    async listed(signal) {
+      const isPending = (): boolean =>
+        states().some(({ state }) => state.lastEventAt === undefined && state.failure === undefined);
+      while (!signal.aborted && isPending()) await clock.sleep(listedPollMs, signal);
+    },
     start() {
-      const pods = watch(resources.pods, stores.pods, podScopes());
-      const own = { namespace: undefined, fieldSelector: `metadata.name=${node}`, few: true } as const;
-      watch(resources.nodes, stores.nodes, [agent ? own : { namespace: undefined }]);
-      if (agent) return;
-      const ours = templateOf([options.gitalySelector, options.praefectSelector]);
-      const sets = watch(resources.statefulSets, stores.statefulSets, each, ours);
-      watch(resources.disruptionBudgets, stores.disruptionBudgets, each);
+      const inNamespaces = namespaces.map((namespace) => ({ namespace }));
+      const ownNode = {
+        namespace: undefined,
+        fieldSelector: `metadata.name=${node}`,
+        isSmall: true,
+      } as const;
+      const pods = watch(kubeResources.pods, stores.pods, podScopes());
+      watch(kubeResources.nodes, stores.nodes, [isAgent ? ownNode : { namespace: undefined }]);
+      if (isAgent) return;
+      const hasSelectedPods = templateMatcher([options.gitalySelector, options.praefectSelector]);
+      const sets = watch(kubeResources.statefulSets, stores.statefulSets, inNamespaces, hasSelectedPods);
+      watch(kubeResources.disruptionBudgets, stores.disruptionBudgets, inNamespaces);
       void watchEvents([...pods, ...sets].map(({ tried }) => tried));
     },
     async stop() {
@@ -144,21 +157,24 @@ export function createStores(options: StoresOptions): KubeStores {
 }
 
 /**
- * StatefulSets whose pods the selectors would find. By the template's labels, not by the set's own: an operator's
- * sets may carry others, and PodDisruptionBudgets, which are all kept, are joined by the pods too.
+ * Whether the selectors match a StatefulSet's pods. By the template's labels, not by the set's own, which an operator may set
+ * differently.
  */
-function templateOf(selectors: readonly string[]): (raw: unknown) => boolean {
+function templateMatcher(selectors: readonly string[]): (raw: unknown) => boolean {
   const parsed = selectors.map(parseSelector).filter((each): each is LabelSelector => each !== undefined);
   return (raw) => {
-    const { template } = record(record(raw)['spec']);
-    const labels = record(record(record(template)['metadata'])['labels']) as Readonly<Record<string, string>>;
+    const { template } = fieldsOf(fieldsOf(raw)['spec']);
+    const labels = fieldsOf(fieldsOf(fieldsOf(template)['metadata'])['labels']) as Readonly<
+      Record<string, string>
+    >;
     return parsed.some((selector) => selects(selector, labels));
   };
 }
 
-/** The event is about a pod, a StatefulSet or a node that is ours as far as is known by now. */
-function concerns({ about }: KubeEvent, { pods, statefulSets }: Stores): boolean {
-  const sameSpace = ({ namespace }: { readonly namespace: string }): boolean => namespace === about.namespace;
+/** The event is about a known pod, a possible pod of a known StatefulSet, such a set itself, or a node with a known pod. */
+function concernsGitaly({ about }: KubeEvent, { pods, statefulSets }: Stores): boolean {
+  const isInNamespace = (object: { readonly namespace: string }): boolean =>
+    object.namespace === about.namespace;
   switch (about.kind) {
     case 'Pod':
       return (
@@ -167,13 +183,13 @@ function concerns({ about }: KubeEvent, { pods, statefulSets }: Stores): boolean
           .all()
           .some(
             (set) =>
-              sameSpace(set) &&
+              isInNamespace(set) &&
               /^-\d+$/.test(about.name.slice(set.name.length)) &&
               about.name.startsWith(set.name),
           )
       );
     case 'StatefulSet':
-      return statefulSets.all().some((set) => sameSpace(set) && set.name === about.name);
+      return statefulSets.all().some((set) => isInNamespace(set) && set.name === about.name);
     case 'Node':
       return pods.all().some((pod) => pod.node === about.name);
     default:
@@ -181,10 +197,10 @@ function concerns({ about }: KubeEvent, { pods, statefulSets }: Stores): boolean
   }
 }
 
-const notYet: LoopState = {
+const notStarted: WatchLoopState = {
   listed: false,
-  heardAt: undefined,
-  heardMonotonic: undefined,
+  lastEventAt: undefined,
+  lastEventMonotonic: undefined,
   failure: undefined,
-  restarts: Object.fromEntries(watchEnds.map((end) => [end, 0])) as Record<WatchEnd, number>,
+  restarts: noRestarts(),
 };

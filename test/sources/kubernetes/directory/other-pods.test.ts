@@ -1,9 +1,8 @@
-/** All pods of a cluster for their priorities: in pages, rarely, and never half a list. */
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import { systemClock } from '../../../../src/lib/clock.ts';
 import { createHttpApi } from '../../../../src/sources/kubernetes/api/http.ts';
-import { chartComponentOf } from '../../../../src/sources/kubernetes/directory/component.ts';
 import { createOtherPods } from '../../../../src/sources/kubernetes/directory/other-pods.ts';
+import { chartComponentOf } from '../../../../src/sources/kubernetes/gitaly-objects.ts';
 import { type RawObject, recorded, startKubeApi, type TestKubeApi } from '../../../support/kube-api.ts';
 import { archive } from '../../../support/kubernetes-archive.ts';
 import { createManualClock } from '../../../support/manual-clock.ts';
@@ -18,7 +17,7 @@ const [gitaly] = archive('posture-good').items('at-rest/pods.json') as readonly 
   spec: object;
 })[];
 
-/** So many pods of others, with priorities from 0 on, and one of Gitaly's. */
+/** `count` other pods with priorities from 0 on, and one of Gitaly's. */
 function serve(count: number): void {
   if (gitaly === undefined) throw new Error('a recorded pod');
   const others = Array.from({ length: count }, (_, at) => ({
@@ -37,13 +36,13 @@ function opened() {
     access: async () => ({ ok: true, access: { tls: {}, authorization: undefined, headers: {} } }),
   });
   const others = createOtherPods(api, chartComponentOf, clock);
-  return { clock, others, ask: (signal = AbortSignal.timeout(20_000)) => others(signal) };
+  return { clock, others, list: (signal = AbortSignal.timeout(20_000)) => others(signal) };
 }
 
-test('all of them but Gitaly, in pages', async () => {
+test('all pods except Gitaly are listed in pages', async () => {
   serve(250);
-  const { ask } = opened();
-  const found = await ask();
+  const { list } = opened();
+  const found = await list();
   expect(found).toHaveProperty('value');
   expect(
     'value' in found && [...found.value].sort((a, b) => Number(a.priority) - Number(b.priority)).at(-1),
@@ -56,43 +55,43 @@ test('all of them but Gitaly, in pages', async () => {
   expect(server.requests.map(({ query }) => query['limit'])).toEqual(['100', '100', '100']);
 });
 
-test('once in half an hour', async () => {
+test('the list is repeated after half an hour', async () => {
   serve(1);
-  const { ask, clock } = opened();
-  await ask();
+  const { list, clock } = opened();
+  await list();
   await clock.advance(1_799_999);
-  await ask();
+  await list();
   expect(server.requests).toHaveLength(1);
   await clock.advance(1);
-  await ask();
+  await list();
   expect(server.requests).toHaveLength(2);
 });
 
 test.each([
-  ['no right', recorded('list-forbidden'), 'may not list pods of all namespaces'],
+  ['no right', recorded('list-forbidden'), 'no right to list pods in all namespaces'],
   ['a failure', { status: 500 }, 'HTTP 500'],
-  ['garbage', { status: 200, body: '<html>' }, 'something else than a list'],
+  ['a malformed response', { status: 200, body: '<html>' }, 'something else than a list'],
 ] as const)(
-  '%s in the middle is not known, and tried again after five minutes',
-  async (_what, answer, why) => {
+  '%s during the list makes the pods unknown, and is retried after five minutes',
+  async (_what, response, why) => {
     serve(150);
-    server.next('pods:list', { status: 200, body: { metadata: { continue: '0:x' }, items: [] } }, answer);
-    const { ask, clock } = opened();
-    expect(await ask()).toEqual({ unknown: expect.stringContaining(why) });
+    server.next('pods:list', { status: 200, body: { metadata: { continue: '0:x' }, items: [] } }, response);
+    const { list, clock } = opened();
+    expect(await list()).toEqual({ unknown: expect.stringContaining(why) });
     await clock.advance(299_999);
-    await ask();
+    await list();
     expect(server.requests).toHaveLength(2);
     await clock.advance(1);
-    expect(await ask()).toHaveProperty('value');
+    expect(await list()).toHaveProperty('value');
   },
 );
 
-test('a cluster too large for one look is not listed each minute', async () => {
+test('a list that takes too long is not repeated every minute', async () => {
   serve(1);
   server.always('pods:list', 'silence');
-  const { ask, clock } = opened();
-  expect(await ask(AbortSignal.timeout(100))).toEqual({ unknown: expect.stringContaining('more pods than') });
+  const { list, clock } = opened();
+  expect(await list(AbortSignal.timeout(100))).toEqual({ unknown: expect.stringContaining('took longer') });
   await clock.advance(60_000);
-  await ask();
+  await list();
   expect(server.requests).toHaveLength(1);
 });

@@ -1,8 +1,6 @@
-/** Gitaly's pods as the cgroup room sees them, from the watch. */
 import { describe, expect, test } from '@jest/globals';
-import { chartComponentOf } from '../../../../src/sources/kubernetes/directory/component.ts';
-import { imageTag } from '../../../../src/sources/kubernetes/directory/known-pod.ts';
-import { podDirectoryOf } from '../../../../src/sources/kubernetes/directory/pod-directory.ts';
+import { createPodDirectory, imageTag } from '../../../../src/sources/kubernetes/directory/pod-directory.ts';
+import { chartComponentOf } from '../../../../src/sources/kubernetes/gitaly-objects.ts';
 import type { Node, Pod } from '../../../../src/sources/kubernetes/objects/types.ts';
 import { createManualClock } from '../../../support/manual-clock.ts';
 import { named, recordedNodes, recordedPods, testStore } from './support.ts';
@@ -17,17 +15,23 @@ function opened(
 ) {
   const clock = createManualClock();
   const stores = { pods: testStore(options.pods ?? pods), nodes: testStore(options.nodes ?? nodes) };
-  const directory = podDirectoryOf(stores, {
+  const directory = createPodDirectory(stores, {
     node: options.node,
     componentOf: chartComponentOf,
     clock,
   });
-  const told: number[] = [];
-  directory.subscribe(() => told.push(directory.pods().pods.length));
-  return { clock, ...stores, directory, told, names: () => directory.pods().pods.map(({ name }) => name) };
+  const notified: number[] = [];
+  directory.subscribe(() => notified.push(directory.pods().pods.length));
+  return {
+    clock,
+    ...stores,
+    directory,
+    notified,
+    names: () => directory.pods().pods.map(({ name }) => name),
+  };
 }
 
-test("Gitaly's pods of this node, with what the node and the containers are", () => {
+test("it has Gitaly's pods of this node, with the versions of the node and the IDs of the containers", () => {
   const { directory } = opened({ node: pod.node });
   expect(directory.pods()).toEqual({
     failure: undefined,
@@ -48,47 +52,47 @@ test("Gitaly's pods of this node, with what the node and the containers are", ()
   });
 });
 
-test("without the node's name all of Gitaly's pods, and none of Praefect's", () => {
+test("without the node's name it has all of Gitaly's pods, and none of Praefect's", () => {
   expect(opened().names()).toEqual(['gl-gitaly-default-0', 'gl-gitaly-default-1', 'gl-gitaly-default-2']);
 });
 
-test('a deleted pod stays for a minute, also beside the one that takes its name', async () => {
-  const { clock, pods: store, names, told } = opened();
+test('a deleted pod is kept for a minute, also next to its replacement', async () => {
+  const { clock, pods: store, names, notified } = opened();
   store.remove(pod.uid);
   store.add({ ...pod, uid: 'new' });
   expect(names().filter((name) => name === pod.name)).toHaveLength(2);
-  expect(told).toEqual([3, 4]);
+  expect(notified).toEqual([3, 4]);
   await clock.advance(59_999);
   expect(names()).toHaveLength(4);
   await clock.advance(1);
   expect(names()).toHaveLength(3);
 });
 
-test('one that vanished while nobody watched is gone after a minute, too', async () => {
-  const { clock, pods: store, names, told } = opened();
+test('a pod that was deleted during a gap of the watch is kept for a minute, too', async () => {
+  const { clock, pods: store, names, notified } = opened();
   store.relist(pods.filter(({ uid }) => uid !== pod.uid));
   expect(names()).toHaveLength(3);
-  expect(told).toEqual([3]);
+  expect(notified).toEqual([3]);
   await clock.advance(60_000);
   expect(names()).toEqual(['gl-gitaly-default-1', 'gl-gitaly-default-2']);
 });
 
-test('listeners hear of what changes in the answer, and of nothing else', () => {
-  const { pods: store, nodes: machines, told, directory } = opened();
+test('listeners are notified when a summary changes, and only then', () => {
+  const { pods: store, nodes: nodeStore, notified, directory } = opened();
   store.add({ ...pod, conditions: {}, annotations: { x: 'y' } });
-  machines.add({ ...nodeOfPod, conditions: {}, allocatable: { memory: 1, cpu: 1 } });
+  nodeStore.add({ ...nodeOfPod, conditions: {}, allocatable: { memory: 1, cpu: 1 } });
   store.add({ ...named(pods, 'gl-praefect-0'), qosClass: 'BestEffort' });
-  expect(told).toEqual([]);
-  machines.add({ ...nodeOfPod, runtimeVersion: 'containerd://2.2.0' });
-  expect(told).toEqual([3]);
+  expect(notified).toEqual([]);
+  nodeStore.add({ ...nodeOfPod, runtimeVersion: 'containerd://2.2.0' });
+  expect(notified).toEqual([3]);
   expect(directory.pods().pods[0]?.runtimeVersion).toBe('containerd://2.2.0');
   const restarted = pod.containers.map((each) => ({ ...each, id: 'cri-o://abc' }));
   store.add({ ...pod, containers: restarted });
-  expect(told).toEqual([3, 3]);
+  expect(notified).toEqual([3, 3]);
   expect(directory.pods().pods[0]?.containers).toEqual([{ name: 'gitaly', id: 'abc' }]);
 });
 
-test('a pod is listed as soon as it has a node, and its containers as they are made', () => {
+test('a pod is listed when it is scheduled, and the IDs of its containers when they are created', () => {
   const waiting = { ...pod, node: '', containers: pod.containers.map((each) => ({ ...each, id: '' })) };
   const { pods: store, names, directory } = opened({ pods: [waiting] });
   expect(names()).toEqual([]);
@@ -96,31 +100,31 @@ test('a pod is listed as soon as it has a node, and its containers as they are m
   expect(directory.pods().pods[0]?.containers).toEqual([{ name: 'gitaly', id: '' }]);
 });
 
-test('without the right to see nodes, versions are empty and pods are there', () => {
+test('without the right to list nodes, the versions are empty', () => {
   const { directory } = opened({ nodes: [] });
   expect(directory.pods().pods[0]).toMatchObject({ name: pod.name, runtimeVersion: '', kernelVersion: '' });
 });
 
-describe('the list may not be whole', () => {
+describe('the list may be incomplete', () => {
   const failure = { reason: 'refused', message: 'the API server refuses the connection' } as const;
 
   test('while the watch is not current', () => {
     const { pods: store, directory, names } = opened();
     store.set({ current: false, failure });
     expect(directory.pods().failure).toEqual(failure);
-    // What was known stays: a tree that is still there keeps its name.
+    // The known pods are kept, so that their cgroups keep their names.
     expect(names()).toHaveLength(3);
   });
 
   test('before the first list', () => {
     const { pods: store, directory } = opened({ pods: [] });
-    store.set({ current: false, heardAt: undefined });
-    expect(directory.pods().failure?.message).toContain('not listed yet');
+    store.set({ current: false, lastEventAt: undefined });
+    expect(directory.pods().failure?.message).toContain('have not been listed');
   });
 
-  test('when the watch is cut for over half a minute, not at each reconnection', async () => {
+  test('when the watch is disconnected for more than 30 seconds, not at each reconnection', async () => {
     const { clock, pods: store, directory } = opened();
-    store.set({ failure, heardAt: clock.now() });
+    store.set({ failure, lastEventAt: clock.now() });
     await clock.advance(30_000);
     expect(directory.pods().failure).toBeUndefined();
     await clock.advance(1);
@@ -128,13 +132,13 @@ describe('the list may not be whole', () => {
   });
 });
 
-test('closed, it hears nothing more', () => {
-  const { pods: store, nodes: machines, directory } = opened();
+test('after close there are no subscriptions', () => {
+  const { pods: store, nodes: nodeStore, directory } = opened();
   directory.close();
-  expect([store.listeners(), machines.listeners()]).toEqual([0, 0]);
+  expect([store.listeners(), nodeStore.listeners()]).toEqual([0, 0]);
 });
 
-test('a lost node keeps its pods in the list until they are gone', () => {
+test('the pods of a lost node are listed until they are removed', () => {
   for (const moment of ['0-before', '1-unknown', '2-terminating-without-end', '3-node-back']) {
     const { names } = opened({
       pods: recordedPods('node-notready', moment),

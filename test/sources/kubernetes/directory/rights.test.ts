@@ -1,4 +1,3 @@
-/** The rights that settings need, and that the manifests grant exactly those. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from '@jest/globals';
@@ -12,7 +11,7 @@ import {
 const cluster: RightsSettings = { role: 'cluster', namespace: undefined, scrape: true, volumeStats: false };
 const texts = (settings: RightsSettings): readonly string[] => rightsFor(settings).map(rightText).sort();
 
-test('one exporter for the cluster', () => {
+test('an exporter for the cluster needs rights in all namespaces', () => {
   expect(texts(cluster)).toEqual([
     'get configmaps in all namespaces',
     'list events in all namespaces',
@@ -28,7 +27,7 @@ test('one exporter for the cluster', () => {
   ]);
 });
 
-test("in one namespace: rights there, and what lies elsewhere: nodes, and nodes' events in `default`", () => {
+test('an exporter for one namespace also needs nodes, and their events in namespace default', () => {
   expect(texts({ ...cluster, namespace: ['gitlab'] })).toEqual([
     'get configmaps in namespace gitlab',
     'list events in namespace default',
@@ -46,7 +45,7 @@ test("in one namespace: rights there, and what lies elsewhere: nodes, and nodes'
   ]);
 });
 
-test('an agent sees pods and nodes alone', () => {
+test('an agent needs pods and nodes only', () => {
   const agent = { ...cluster, role: 'agent', volumeStats: true } as const;
   expect(texts(agent)).toEqual([
     'list nodes',
@@ -56,7 +55,7 @@ test('an agent sees pods and nodes alone', () => {
   ]);
 });
 
-test('without scrape no ConfigMaps; volumes need the kubelets', () => {
+test('kubernetes.scrape needs ConfigMaps, kubernetes.volume-stats needs nodes/proxy', () => {
   const without = texts({ ...cluster, scrape: false, volumeStats: true });
   expect(without.filter((text) => text.startsWith('get'))).toEqual(['get nodes/proxy']);
 });
@@ -71,7 +70,7 @@ interface Role {
   }[];
 }
 
-/** What the roles of these names in a manifest grant, as `rightText` says it. */
+/** The rights that roles of these names in a manifest grant, as `rightText` formats them. */
 function granted(file: string, names: RegExp): readonly string[] {
   const text = readFileSync(join(import.meta.dirname, '../../../../deploy/kubernetes', file), 'utf8');
   const documents = parseAllDocuments(text).map((document) => document.toJS() as Role);
@@ -103,6 +102,6 @@ test.each([
   ['rbac.yaml', 'agent', undefined, /^gitaly-exporter-agent$/],
   ['rbac-namespaced.yaml', 'cluster', ['gitlab'], /^gitaly-exporter(-nodes)?$/],
   ['rbac-namespaced.yaml', 'agent', ['gitlab'], /^gitaly-exporter-(agent|nodes)$/],
-] as const)('%s grants role %s exactly what it uses', (file, role, namespace, names) => {
+] as const)('%s grants role %s exactly the rights that it needs', (file, role, namespace, names) => {
   expect(granted(file, names)).toEqual(texts({ ...cluster, role, namespace }));
 });

@@ -1,12 +1,12 @@
-/** Stores that a test fills, and objects of the recorded lists. */
+/** Stores that a test fills, and objects of recorded lists. */
 import { nodeOf } from '../../../../src/sources/kubernetes/objects/kinds.ts';
 import { podOf } from '../../../../src/sources/kubernetes/objects/pod.ts';
 import type { Meta, Node, Pod } from '../../../../src/sources/kubernetes/objects/types.ts';
 import {
   type Change,
+  noRestarts,
   type Store,
   type WatchState,
-  watchEnds,
 } from '../../../../src/sources/kubernetes/store.ts';
 import { archive } from '../../../support/kubernetes-archive.ts';
 
@@ -19,41 +19,41 @@ export interface TestStore<T> extends Store<T> {
 }
 
 export function testStore<T extends Meta>(objects: readonly T[] = []): TestStore<T> {
-  const held = new Map(objects.map((object) => [object.uid, object]));
+  const stored = new Map(objects.map((object) => [object.uid, object]));
   const listeners = new Set<(change: Change<T>, at: number) => void>();
   let state: WatchState = {
     current: true,
-    heardAt: Date.UTC(2026, 0, 1),
+    lastEventAt: Date.UTC(2026, 0, 1),
     failure: undefined,
     objects: 0,
-    restarts: Object.fromEntries(watchEnds.map((end) => [end, 0])) as WatchState['restarts'],
+    restarts: noRestarts(),
   };
-  const tell = (change: Change<T>): void => {
+  const notify = (change: Change<T>): void => {
     for (const listener of [...listeners]) listener(change, 0);
   };
   return {
-    all: () => [...held.values()],
-    get: (uid) => held.get(uid),
-    state: () => ({ ...state, objects: held.size }),
+    all: () => [...stored.values()],
+    get: (uid) => stored.get(uid),
+    state: () => ({ ...state, objects: stored.size }),
     subscribe(listener) {
       listeners.add(listener);
       return () => listeners.delete(listener);
     },
     add(object) {
-      const before = held.get(object.uid);
-      held.set(object.uid, object);
-      tell(before === undefined ? { type: 'added', object } : { type: 'modified', object, before });
+      const before = stored.get(object.uid);
+      stored.set(object.uid, object);
+      notify(before === undefined ? { type: 'added', object } : { type: 'modified', object, before });
     },
     remove(uid) {
-      const object = held.get(uid);
-      held.delete(uid);
-      if (object !== undefined) tell({ type: 'deleted', object });
+      const object = stored.get(uid);
+      stored.delete(uid);
+      if (object !== undefined) notify({ type: 'deleted', object });
     },
     relist(now) {
-      const before = [...held.values()];
-      held.clear();
-      for (const object of now) held.set(object.uid, object);
-      tell({ type: 'relisted', before, now });
+      const before = [...stored.values()];
+      stored.clear();
+      for (const object of now) stored.set(object.uid, object);
+      notify({ type: 'relisted', before, now });
     },
     set(change) {
       state = { ...state, ...change };
@@ -82,7 +82,7 @@ export function recordedNodes(name: string, moment: string): readonly Node[] {
     });
 }
 
-/** By name; throws where there is none, so that a test does not pass over it. */
+/** By name; throws without such an object. */
 export function named<T extends Meta>(objects: readonly T[], name: string): T {
   const found = objects.find((each) => each.name === name);
   if (found === undefined) throw new Error(`no ${name} among ${objects.map((each) => each.name).join(', ')}`);

@@ -1,35 +1,101 @@
-/** How full volumes are, from what a kubelet answers; and what it costs to ask. */
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import type { KubeApi } from '../../../../src/sources/kubernetes/api/api.ts';
 import { claimsIn, createVolumeStats } from '../../../../src/sources/kubernetes/directory/volume-stats.ts';
 import { createManualClock } from '../../../support/manual-clock.ts';
-import { statsSummary } from './stats-summary.ts';
 import { named, recordedPods } from './support.ts';
+
+/**
+ * A response of /stats/summary, written by hand in the format of k8s.io/kubelet/pkg/apis/stats/v1alpha1 (types.go), because the
+ * tests run without a kubelet.
+ */
+const statsSummary = {
+  node: {
+    nodeName: 'lab-node-4',
+    startTime: '2026-11-23T00:25:00Z',
+    memory: { time: '2026-11-23T00:40:00Z', availableBytes: 8_000_000_000, usageBytes: 4_000_000_000 },
+    fs: {
+      capacityBytes: 100_000_000_000,
+      availableBytes: 60_000_000_000,
+      inodes: 6_553_600,
+      inodesFree: 6_000_000,
+    },
+    runtime: { imageFs: { capacityBytes: 100_000_000_000, availableBytes: 60_000_000_000 } },
+  },
+  pods: [
+    {
+      podRef: { name: 'gl-gitaly-default-0', namespace: 'gitlab', uid: 'aaaa' },
+      startTime: '2026-11-23T00:35:07Z',
+      containers: [{ name: 'gitaly', memory: { workingSetBytes: 500_000_000 }, rootfs: { usedBytes: 4096 } }],
+      volume: [
+        {
+          time: '2026-11-23T00:40:00Z',
+          name: 'gitaly-secrets',
+          availableBytes: 100_000,
+          capacityBytes: 100_000,
+          usedBytes: 0,
+          inodes: 1000,
+          inodesFree: 990,
+          inodesUsed: 10,
+        },
+        {
+          time: '2026-11-23T00:40:00Z',
+          name: 'repo-data',
+          pvcRef: { name: 'repo-data-gl-gitaly-default-0', namespace: 'gitlab' },
+          availableBytes: 32_212_254_720,
+          capacityBytes: 53_687_091_200,
+          usedBytes: 21_474_836_480,
+          inodes: 3_276_800,
+          inodesFree: 3_000_000,
+          inodesUsed: 276_800,
+          volumeHealthStats: { abnormal: false },
+        },
+      ],
+      'ephemeral-storage': { usedBytes: 4096 },
+    },
+    {
+      podRef: { name: 'gl-praefect-0', namespace: 'gitlab', uid: 'bbbb' },
+      containers: [],
+    },
+    {
+      podRef: { name: 'other', namespace: 'elsewhere', uid: 'cccc' },
+      volume: [
+        {
+          name: 'data',
+          pvcRef: { name: 'repo-data-gl-gitaly-default-0', namespace: 'elsewhere' },
+          availableBytes: 1,
+          capacityBytes: 2,
+          inodes: 0,
+          inodesFree: 0,
+        },
+      ],
+    },
+  ],
+};
 
 const pods = recordedPods('posture-good', 'at-rest');
 const pod = named(pods, 'gl-gitaly-default-0');
 const { signal } = new AbortController();
 const body = JSON.stringify(statsSummary);
 
-function opened(answer: { status: number; body: string } | 'refused') {
-  const asked: string[] = [];
+function opened(response: { status: number; body: string } | 'refused') {
+  const requests: string[] = [];
   const api: KubeApi = {
     server: 'https://api',
     async get(path) {
-      asked.push(path);
-      return answer === 'refused'
+      requests.push(path);
+      return response === 'refused'
         ? { ok: false, failure: { reason: 'refused', message: 'the API server cannot be reached' } }
-        : { ok: true, answer: { ...answer, retryAfterSeconds: undefined } };
+        : { ok: true, answer: { ...response, retryAfterSeconds: undefined } };
     },
-    stream: () => Promise.reject(new Error('not asked for')),
+    stream: () => Promise.reject(new Error('not used')),
     close: () => undefined,
   };
   const clock = createManualClock();
-  return { asked, clock, stats: createVolumeStats(api, clock) };
+  return { requests, clock, stats: createVolumeStats(api, clock) };
 }
 
-test('claims alone, each in its namespace; volumes without one are passed over', () => {
+test('a summary has its claims with their namespaces; other volumes are skipped', () => {
   expect(claimsIn(body)).toEqual([
     {
       namespace: 'gitlab',
@@ -43,26 +109,26 @@ test('claims alone, each in its namespace; volumes without one are passed over',
       claim: 'repo-data-gl-gitaly-default-0',
       capacityBytes: 2,
       availableBytes: 1,
-      inodes: { unknown: expect.stringContaining('makes inodes as it needs them'), notApplicable: true },
+      inodes: { unknown: expect.stringContaining('allocates inodes on demand'), notApplicable: true },
     },
   ]);
 });
 
 test.each([
   ['not JSON', '<html>', undefined],
-  ['no pods', '{}', undefined],
+  ['not a summary', '{}', undefined],
   ['pods without volumes', '{"pods":[{},null,3,{"volume":7}]}', []],
   ['a volume that is being mounted', '{"pods":[{"volume":[{"pvcRef":{"name":"a","namespace":"b"}}]}]}', []],
   [
-    'numbers that are none',
+    'invalid numbers',
     '{"pods":[{"volume":[{"pvcRef":{"name":"a","namespace":"b"},"capacityBytes":-1,"availableBytes":"7"}]}]}',
     [],
   ],
-])('%s', (_what, text, claims) => {
+])('%s is read as far as possible', (_what, text, claims) => {
   expect(claimsIn(text)).toEqual(claims);
 });
 
-test('whatever is answered, it never throws', () => {
+test('parsing never throws', () => {
   fc.assert(
     fc.property(fc.json(), fc.anything(), (text, value) => {
       claimsIn(text);
@@ -71,51 +137,51 @@ test('whatever is answered, it never throws', () => {
   );
 });
 
-test("a pod's own claim, in its own namespace; its node is asked once in five minutes", async () => {
-  const { stats, asked, clock } = opened({ status: 200, body });
+test("the values are those of the pod's own claim, and its node is requested once in five minutes", async () => {
+  const { stats, requests, clock } = opened({ status: 200, body });
   const twice = await Promise.all([stats.of(pod, signal), stats.of(pod, signal)]);
   expect(twice.map((each) => 'value' in each && each.value.capacityBytes)).toEqual([
     53_687_091_200, 53_687_091_200,
   ]);
-  expect(asked).toEqual([`/api/v1/nodes/${pod.node}/proxy/stats/summary`]);
+  expect(requests).toEqual([`/api/v1/nodes/${pod.node}/proxy/stats/summary`]);
   await clock.advance(299_999);
   await stats.of(pod, signal);
-  expect(asked).toHaveLength(1);
+  expect(requests).toHaveLength(1);
   await clock.advance(1);
   await stats.of(pod, signal);
-  expect(asked).toHaveLength(2);
+  expect(requests).toHaveLength(2);
 });
 
-test('a claim of the same name in another namespace is another claim', async () => {
+test('a claim of the same name in another namespace is not used', async () => {
   const reversed = JSON.stringify({ ...statsSummary, pods: statsSummary.pods.toReversed() });
   const found = await opened({ status: 200, body: reversed }).stats.of(pod, signal);
   expect('value' in found && found.value.capacityBytes).toBe(53_687_091_200);
 });
 
-describe('what is not told is not known, and says why', () => {
+describe('the values are unknown, with the reason, for', () => {
   test.each<[{ status: number; body: string } | 'refused', string]>([
-    [{ status: 403, body: '' }, 'may not get nodes/proxy'],
+    [{ status: 403, body: '' }, 'no right to get nodes/proxy'],
     [{ status: 503, body: '' }, 'HTTP 503'],
     [{ status: 200, body: '<html>' }, 'something else than stats/summary'],
     ['refused', 'cannot be reached'],
-    [{ status: 200, body: '{"pods":[]}' }, 'tells nothing of claim repo-data-gl-gitaly-default-0'],
-  ])('%j', async (answer, why) => {
-    expect(await opened(answer).stats.of(pod, signal)).toEqual({ unknown: expect.stringContaining(why) });
+    [{ status: 200, body: '{"pods":[]}' }, 'does not report claim repo-data-gl-gitaly-default-0'],
+  ])('the response %j', async (response, why) => {
+    expect(await opened(response).stats.of(pod, signal)).toEqual({ unknown: expect.stringContaining(why) });
   });
 
-  test('a failure is not kept: the next look asks again', async () => {
-    const { stats, asked } = opened('refused');
+  test('a failed request, which the next call repeats', async () => {
+    const { stats, requests } = opened('refused');
     await stats.of(pod, signal);
     await stats.of(pod, signal);
-    expect(asked).toHaveLength(2);
+    expect(requests).toHaveLength(2);
   });
 
-  test('a pod without a node, and one without a claim', async () => {
-    const { stats, asked } = opened({ status: 200, body });
+  test('a pod without a node or a claim', async () => {
+    const { stats, requests } = opened({ status: 200, body });
     expect(await stats.of({ ...pod, node: '' }, signal)).toEqual({
-      unknown: expect.stringContaining('no node'),
+      unknown: expect.stringContaining('not scheduled'),
     });
     expect(await stats.of({ ...pod, claims: [] }, signal)).toMatchObject({ notApplicable: true });
-    expect(asked).toEqual([]);
+    expect(requests).toEqual([]);
   });
 });

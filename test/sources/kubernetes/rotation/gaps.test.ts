@@ -1,11 +1,11 @@
 /**
- * Gaps, late arrivals and clocks that differ: whatever of a recorded incident is hidden or bent, what is told of it is
- * right or absent.
+ * Gaps, late arrivals and clocks that differ: whichever changes of a recorded incident are hidden or delayed, its durations are
+ * correct or absent.
  */
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import type { Condition, Container, Pod } from '../../../../src/sources/kubernetes/objects/types.ts';
-import { showsLostNode } from '../../../../src/sources/kubernetes/rotation/cause.ts';
+import { isOnLostNode } from '../../../../src/sources/kubernetes/rotation/cause.ts';
 import {
   type Rotation,
   type RotationSpan,
@@ -17,10 +17,10 @@ import { type Expected, loaded, recordOver, replacements, secondsOf } from './su
 const steps = new Map(replacements.map(({ incident }) => [incident, stepsOf(incident)]));
 const of = (incident: string) => steps.get(incident) ?? [];
 
-/** Seconds, where all is well but for a gap: told times are whole seconds, cut off at both ends. */
+/** Seconds, with gaps only: reported times are whole seconds, rounded down at both ends. */
 const exact = 1.3;
-/** Where arrivals are late or a clock is off, within what cannot be told from the one or the other. */
-const bent = {
+/** With late arrivals or a clock that differs. */
+const inexact = {
   terminating: 2.4,
   scheduling: 2.4,
   volume: 4.5,
@@ -30,8 +30,7 @@ const bent = {
   total: 4.5,
 };
 
-/** What the API alone tells cannot be finer, and what is not told is absent. */
-function expectRightOrAbsent(
+function expectCorrectOrAbsent(
   rotation: Rotation | undefined,
   expected: Expected,
   tolerance: (span: RotationSpan) => number = () => exact,
@@ -40,14 +39,14 @@ function expectRightOrAbsent(
   const seconds = secondsOf(expected);
   for (const span of rotationSpans) {
     const value = rotation.seconds[span];
-    const right = seconds[span];
-    if (value !== undefined && Math.abs(value - right) > tolerance(span))
-      throw new Error(`${span}: ${value} s, where it is ${right} s`);
+    const correct = seconds[span];
+    if (value !== undefined && Math.abs(value - correct) > tolerance(span))
+      throw new Error(`${span}: ${value} s, expected ${correct} s`);
   }
   expect([expected.cause, 'unknown']).toContain(rotation.cause);
 }
 
-/** Three gaps at most, as positions in the stream of changes. */
+/** At most three gaps, as positions in the stream of changes. */
 const gaps = (length: number) =>
   fc
     .uniqueArray(fc.integer({ min: 0, max: length }), { minLength: 0, maxLength: 6 })
@@ -68,7 +67,7 @@ function play(incident: string, points: readonly number[]) {
   return made;
 }
 
-describe('with gaps in the watch of pods, after each of which they are listed anew', () => {
+describe('with gaps in the watch of pods, each followed by a list', () => {
   test.each(replacements.map((each) => [each.incident, each.pod, each] as const))(
     '%s: %s',
     (incident, pod, expected) => {
@@ -76,8 +75,8 @@ describe('with gaps in the watch of pods, after each of which they are listed an
         fc.property(gaps(of(incident).length), (points) => {
           const { record, rotated } = play(incident, points);
           const last = record.last().find((each) => each.pod === pod);
-          expectRightOrAbsent(last, expected);
-          // A pod of a name that was there before came back in any case.
+          expectCorrectOrAbsent(last, expected);
+          // The rotation is found in any case.
           expect(last).toBeDefined();
           expect(rotated()).toBe(incident === 'rollout' ? 3 : 1);
           expect(record.ongoing()).toEqual([]);
@@ -87,10 +86,10 @@ describe('with gaps in the watch of pods, after each of which they are listed an
     },
   );
 
-  test('listed only before and after, a rotation is counted, with what the new pod itself tells', () => {
+  test('a rotation between two lists is counted, with the durations that the new pod reports', () => {
     const { record } = play('rollout', [0, 10_000]);
-    const told = record.last().map(({ pod, cause, seconds }) => ({ pod, cause, seconds }));
-    expect(told.toSorted((a, b) => (a.pod < b.pod ? -1 : 1))).toEqual(
+    const rotations = record.last().map(({ pod, cause, seconds }) => ({ pod, cause, seconds }));
+    expect(rotations.toSorted((a, b) => (a.pod < b.pod ? -1 : 1))).toEqual(
       ['gl-gitaly-default-0', 'gl-gitaly-default-1', 'gl-gitaly-default-2'].map((pod) => ({
         pod,
         cause: 'rollout',
@@ -100,7 +99,7 @@ describe('with gaps in the watch of pods, after each of which they are listed an
   });
 });
 
-test('an exporter that starts in the middle tells what can be told, and makes no rotation out of a pod at rest', () => {
+test('an exporter that starts during an incident reports correct durations, and no rotation of other pods', () => {
   for (const expected of replacements) {
     const { incident, pod } = expected;
     const all = of(incident);
@@ -111,7 +110,7 @@ test('an exporter that starts in the middle tells what can be told, and makes no
         const { stores } = before;
         const started = recordOver(stores);
         for (const step of all.slice(start)) step.apply(stores);
-        expectRightOrAbsent(
+        expectCorrectOrAbsent(
           started.record.last().find((each) => each.pod === pod),
           expected,
         );
@@ -122,7 +121,7 @@ test('an exporter that starts in the middle tells what can be told, and makes no
   }
 });
 
-test('after a connection stood still everything comes at once, and the told times stand in for the arrivals', () => {
+test('when changes arrive together after a stalled connection, the reported times are used', () => {
   for (const expected of replacements) {
     const all = of(expected.incident);
     fc.assert(
@@ -137,18 +136,18 @@ test('after a connection stood still everything comes at once, and the told time
           else stores.pods.put(pod, until);
         });
         const rotation = record.last().find((each) => each.pod === expected.pod);
-        expectRightOrAbsent(rotation, expected, (span) => bent[span]);
+        expectCorrectOrAbsent(rotation, expected, (span) => inexact[span]);
       }),
       { numRuns: 15 },
     );
   }
 });
 
-/** What the kubelet of the pod's node wrote, by a clock that is off. */
+/** The pod as its kubelet reports it with a clock that differs by `ms`. */
 function shifted(pod: Pod, ms: number): Pod {
   const later = (at: number | undefined): number | undefined => (at === undefined ? undefined : at + ms);
-  // Then Ready is what the node's controller wrote.
-  const isLost = showsLostNode(pod);
+  // Then the node controller has written Ready.
+  const isLost = isOnLostNode(pod);
   const kubelets = ['Ready', 'ContainersReady', 'Initialized', 'PodReadyToStartContainers'];
   const condition = ([type, each]: readonly [string, Condition]) =>
     [type, kubelets.includes(type) && !isLost ? { ...each, since: later(each.since) } : each] as const;
@@ -166,10 +165,10 @@ function shifted(pod: Pod, ms: number): Pod {
   };
 }
 
-describe("a node's clock that is off", () => {
+describe("a node's clock that differs", () => {
   const skews = fc.integer({ min: -600, max: 600 }).map((seconds) => seconds * 1000);
 
-  test('changes nothing where everything was seen as it came', () => {
+  test('does not change durations when every change was received live', () => {
     for (const expected of replacements) {
       fc.assert(
         fc.property(skews, (skew) => {
@@ -180,7 +179,7 @@ describe("a node's clock that is off", () => {
             else stores.pods.put(shifted(step.object as Pod, skew), step.at);
           }
           const rotation = record.last().find(({ pod }) => pod === expected.pod);
-          expectRightOrAbsent(rotation, expected, (span) => bent[span]);
+          expectCorrectOrAbsent(rotation, expected, (span) => inexact[span]);
           expect(rotation?.seconds.total).toBeDefined();
         }),
         { numRuns: 10 },
@@ -188,11 +187,11 @@ describe("a node's clock that is off", () => {
     }
   });
 
-  test('leaves out, after a gap, what would rest on two clocks', () => {
+  test('after a gap, removes the durations that would depend on two clocks', () => {
     const pods = (skew: number) => {
       const { stores, record } = loaded('rotate-delete');
       const all = of('rotate-delete').filter(({ resource }) => resource === 'pods');
-      // The deletion is seen live; the rest is found by a list.
+      // The deletion is received live; the rest is found by a list.
       all[0]?.apply(stores);
       stores.pods.silently(() => {
         for (const step of all.slice(1)) step.apply(stores);

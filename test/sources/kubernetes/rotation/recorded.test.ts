@@ -1,4 +1,4 @@
-/** Rotations of every recorded incident, against what was read off the streams by hand. */
+/** Rotations of every recorded incident, compared with times that were read from the streams by hand. */
 import { describe, expect, test } from '@jest/globals';
 import { moment, stepsOf } from '../support.ts';
 import { loaded, replacements, restarts, secondsOf } from './support.ts';
@@ -16,7 +16,7 @@ describe('a pod that is replaced', () => {
       });
       const seconds = secondsOf(expected);
       expect(Object.keys(rotation?.seconds ?? {}).sort()).toEqual(Object.keys(seconds).sort());
-      // Arrival times have six places, the expected ones three.
+      // Arrival times have six decimal places, the expected ones three.
       for (const [span, value] of Object.entries(seconds))
         expect([span, rotation?.seconds[span as keyof typeof seconds]]).toEqual([
           span,
@@ -34,19 +34,19 @@ describe('a pod whose container is restarted in place', () => {
     (incident, { pod, node, times }) => {
       const { stores, record, count, rotated } = loaded(incident);
       for (const step of stepsOf(incident)) step.apply(stores);
-      const [ended, running, ready] = times.map(moment) as [number, number, number];
+      const [terminated, running, ready] = times.map(moment) as [number, number, number];
       expect(record.last()).toMatchObject([{ pod, node, fromNode: node, cause: 'container_restart' }]);
       expect(record.last()[0]?.seconds).toEqual({
         startup: expect.closeTo((ready - running) / 1000, 2),
         readiness: 0,
-        total: expect.closeTo((ready - ended) / 1000, 2),
+        total: expect.closeTo((ready - terminated) / 1000, 2),
       });
       expect([count(pod, 'container_restart'), rotated()]).toEqual([1, 1]);
     },
   );
 });
 
-test('only those that went are counted: at a drain the evicted pod, at a blocked eviction not the refused one', () => {
+test('only removed pods are counted: in a drain the evicted pod, in a blocked eviction not the refused one', () => {
   for (const [incident, rotations] of [
     ['drain', 1],
     ['evict-blocked', 1],
@@ -59,18 +59,18 @@ test('only those that went are counted: at a drain the evicted pod, at a blocked
   }
 });
 
-test('while it goes on, it says since when and at what it is', () => {
+test('an ongoing rotation has its start, phase and cause', () => {
   const { stores, record } = loaded('drain');
   const seen: string[] = [];
   for (const step of stepsOf('drain')) {
     step.apply(stores);
-    const told = record
+    const ongoing = record
       .ongoing()
       .map(({ phase, cause, node, missing, startedAt }) =>
         [phase, cause, node, missing, new Date(startedAt ?? 0).toISOString().slice(11, 19)].join(' '),
       )
       .join();
-    if (told !== (seen.at(-1) ?? '')) seen.push(told);
+    if (ongoing !== (seen.at(-1) ?? '')) seen.push(ongoing);
   }
   expect(seen).toEqual([
     'terminating node_drained lab-node-3 false 00:27:00',
@@ -83,7 +83,7 @@ test('while it goes on, it says since when and at what it is', () => {
   ]);
 });
 
-test('events tell of it in words, one when it goes and one when it is back', () => {
+test('the event log has one event at the start of a rotation and one at its end', () => {
   const { stores, messages } = loaded('node-notready');
   for (const step of stepsOf('node-notready')) step.apply(stores);
   expect(messages()).toEqual([

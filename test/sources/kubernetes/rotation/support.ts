@@ -1,4 +1,3 @@
-/** Rotations of recorded incidents, whole or with gaps. */
 import { createEventLog } from '../../../../src/scheduler/event-log.ts';
 import type { Pod } from '../../../../src/sources/kubernetes/objects/types.ts';
 import { createRotationRecord } from '../../../../src/sources/kubernetes/rotation/record.ts';
@@ -6,7 +5,7 @@ import type { Rotation, RotationSpan } from '../../../../src/sources/kubernetes/
 import { createManualClock } from '../../../support/manual-clock.ts';
 import { createFakeStores, type FakeStores, isGitaly, listMoment, moment } from '../support.ts';
 
-/** A record over stores, with every rotation that it told of, in order. */
+/** A record of the stores, with counts of its events. */
 export function recordOver(stores: FakeStores = createFakeStores()) {
   const events = createEventLog(createManualClock());
   const record = createRotationRecord({ stores, isGitaly, events });
@@ -28,21 +27,21 @@ export function recordOver(stores: FakeStores = createFakeStores()) {
   };
 }
 
-/** What a rotation should be, from the times at which the recorded changes arrived. */
+/** An expected rotation, from the times at which the recorded changes arrived. */
 export interface Expected {
   readonly incident: string;
   readonly pod: string;
   readonly cause: Rotation['cause'];
   readonly fromNode: string;
   readonly node: string;
-  /** Begin, gone, scheduled, sandbox, initialized, started, ready. */
+  /** Start, removed, scheduled, sandbox, initialized, started, ready. */
   readonly times: readonly [string, string, string, string, string, string, string];
 }
 
 /**
- * Read off the streams by hand. begin: the first MODIFIED with a deletionTimestamp (evicted: phase Failed; lost: Ready
- * False). gone: DELETED. scheduled: nodeName. sandbox: PodReadyToStartContainers. initialized: Initialized. started and
- * ready came in one change, as kwok writes them.
+ * Read from the streams by hand. Start: the first MODIFIED with a deletionTimestamp (evicted: phase Failed; lost: Ready
+ * False). Removed: DELETED. Scheduled: nodeName. Sandbox: PodReadyToStartContainers. Initialized: Initialized. Started and
+ * ready arrived in one change, as kwok writes them.
  */
 export const replacements: readonly Expected[] = [
   {
@@ -119,7 +118,7 @@ export const replacements: readonly Expected[] = [
   },
 ];
 
-/** Restarts in place: the end of the container (not Ready), running again, and Ready. */
+/** Restarts in place: termination of the container (not Ready), running again, and Ready. */
 export const restarts = [
   {
     ...{ incident: 'oom-container', pod: 'gl-gitaly-default-2', node: 'lab-node-3' },
@@ -133,7 +132,7 @@ export const restarts = [
 
 const order = ['terminating', 'scheduling', 'volume', 'init', 'startup', 'readiness'] as const;
 
-/** Seconds by phase and in all. */
+/** By phase and in total. */
 export function secondsOf({ times }: Expected): Record<RotationSpan, number> {
   const at = times.map(moment);
   const between = (from: number, to: number): number => ((at[to] ?? 0) - (at[from] ?? 0)) / 1000;
@@ -154,7 +153,7 @@ export function loaded(incident: string) {
   return made;
 }
 
-/** A pod of the recordings at rest, Ready on lab-node-2. */
+/** A recorded pod, Ready on lab-node-2. */
 export function readyPod(): Pod {
   const { stores } = loaded('rotate-delete');
   const found = stores.pods.all().find(({ name }) => name === 'gl-gitaly-default-1');

@@ -2,27 +2,27 @@ import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { silentLog } from '../../../../src/lib/log.ts';
 import { createHttpApi } from '../../../../src/sources/kubernetes/api/http.ts';
 import type { Pod } from '../../../../src/sources/kubernetes/objects/types.ts';
-import type { Change, WatchEnd } from '../../../../src/sources/kubernetes/store.ts';
-import { type Loop, runLoop } from '../../../../src/sources/kubernetes/watch/loop.ts';
+import type { Change, WatchEndReason } from '../../../../src/sources/kubernetes/store.ts';
+import { runWatchLoop, type WatchLoop } from '../../../../src/sources/kubernetes/watch/loop.ts';
 import {
   createMergedStore,
   type MergedStore,
 } from '../../../../src/sources/kubernetes/watch/merged-store.ts';
-import { pods, type Scope } from '../../../../src/sources/kubernetes/watch/resources.ts';
+import { kubeResources, type Scope } from '../../../../src/sources/kubernetes/watch/resources.ts';
 import { type RawObject, recorded, startKubeApi, type TestKubeApi } from '../../../support/kube-api.ts';
 import { archive } from '../../../support/kubernetes-archive.ts';
 import { createManualClock, type ManualClock } from '../../../support/manual-clock.ts';
 import { until } from '../../../support/until.ts';
 
 const staleMs = 300_000;
-/** With random 0.5: a watch asks for this long. */
-const lifeMs = 188_000;
-const gitlab: Scope = { namespace: 'gitlab', labelSelector: 'app=gitaly', few: true };
+/** The requested length of a watch, with random 0.5. */
+const lifetimeMs = 188_000;
+const gitlab: Scope = { namespace: 'gitlab', labelSelector: 'app=gitaly', isSmall: true };
 
 let server: TestKubeApi;
 let clock: ManualClock;
 let store: MergedStore<Pod>;
-let loop: Loop;
+let loop: WatchLoop;
 let stop: AbortController;
 let changes: Change<Pod>[];
 
@@ -31,12 +31,12 @@ const raw = (name: string): RawObject =>
     ({ metadata }) => metadata.name === name,
   )!;
 const names = (): string[] => store.all().map(({ name }) => name);
-const restarts = (): Partial<Record<WatchEnd, number>> =>
+const restarts = (): Partial<Record<WatchEndReason, number>> =>
   Object.fromEntries(Object.entries(store.state().restarts).filter(([, count]) => count > 0));
-const asked = (what: string) => server.requests.filter((request) => request.what === what);
+const requestsOf = (what: string) => server.requests.filter((request) => request.what === what);
 const watching = (): boolean => server.openWatches() === 1 && store.state().failure === undefined;
 
-function begin(scope = gitlab, keep: (raw: unknown, pod: Pod) => boolean = () => true): void {
+function begin(scope = gitlab, isIncluded: (raw: unknown, pod: Pod) => boolean = () => true): void {
   const api = createHttpApi({
     server: server.url,
     clock,
@@ -46,31 +46,31 @@ function begin(scope = gitlab, keep: (raw: unknown, pod: Pod) => boolean = () =>
   store = createMergedStore<Pod>({ name: 'pods', clock, log: silentLog, staleMs });
   changes = [];
   store.subscribe((change) => changes.push(change));
-  const sink = store.join(() => loop.state());
-  loop = runLoop({
+  const sink = store.addWatch(() => loop.state());
+  loop = runWatchLoop({
     api,
     clock,
     random: () => 0.5,
     log: silentLog,
-    resource: pods,
+    resource: kubeResources.pods,
     scope,
-    keep,
+    isIncluded,
     sink,
     staleMs,
     signal: stop.signal,
   });
 }
 
-/** Begins, and waits until the watch is open. */
+/** Starts the loop, and waits until the watch is open. */
 async function running(): Promise<void> {
   begin();
   await until(watching);
 }
 
-/** Time passes in small steps, so that what waits asks, and is answered, in between. */
+/** Advances the clock in small steps, with time for requests and responses in between. */
 async function passUntil(what: () => boolean, stepMs = 500): Promise<void> {
   for (let i = 0; !what(); i++) {
-    if (i > 1000) throw new Error(`not within ${stepMs} s of the clock: ${what.toString()}`);
+    if (i > 1000) throw new Error(`not within 1000 steps of ${stepMs} ms: ${what.toString()}`);
     await clock.advance(stepMs);
     for (let turn = 0; turn < 20 && !what(); turn++) await new Promise((resolve) => setImmediate(resolve));
   }
@@ -87,8 +87,8 @@ afterEach(async () => {
   await server.close();
 });
 
-describe('at rest', () => {
-  test('lists from the memory of the server, watches from there, and is current', async () => {
+describe('without failures, the loop', () => {
+  test("lists from the server's cache, watches from the list's version, and is current", async () => {
     await running();
     expect(names().sort()).toEqual(['gl-gitaly-default-0', 'gl-gitaly-default-1', 'gl-gitaly-default-2']);
     expect(changes).toEqual([{ type: 'relisted', before: [], now: store.all() }]);
@@ -102,18 +102,18 @@ describe('at rest', () => {
       watch: 'true',
       allowWatchBookmarks: 'true',
       resourceVersion: expect.stringMatching(/^\d+$/),
-      timeoutSeconds: String(lifeMs / 1000),
+      timeoutSeconds: String(lifetimeMs / 1000),
     });
     expect(store.state()).toMatchObject({
       current: true,
-      heardAt: clock.now(),
+      lastEventAt: clock.now(),
       failure: undefined,
       objects: 3,
     });
     expect(restarts()).toEqual({});
   });
 
-  test('tells each change in its order, with what was before', async () => {
+  test('reports each change in order, with the object before it', async () => {
     await running();
     const before = store.all().find(({ name }) => name === 'gl-gitaly-default-2');
     changes.length = 0;
@@ -134,7 +134,7 @@ describe('at rest', () => {
     expect(store.all()).toHaveLength(3);
   });
 
-  test('long lists come in pages', async () => {
+  test('reads long lists in pages', async () => {
     const { metadata } = raw('gl-gitaly-default-0');
     const many = Array.from({ length: 1200 }, (_, i) => ({
       metadata: { ...metadata, managedFields: [], name: `gl-${String(i).padStart(4, '0')}`, uid: `uid-${i}` },
@@ -143,23 +143,23 @@ describe('at rest', () => {
     begin({ namespace: 'gitlab' });
     await until(watching);
     expect(store.state().objects).toBe(1200);
-    const [first, second, third, ...more] = asked('pods:list').map(({ query }) => query);
+    const [first, second, third, ...more] = requestsOf('pods:list').map(({ query }) => query);
     expect(first).toEqual({ limit: '500' });
     expect(second).toEqual({ limit: '500', continue: expect.any(String) });
     expect(third?.['continue']).not.toBe(second?.['continue']);
     expect(more).toEqual([]);
   });
 
-  test('pages that do not end are not followed for ever', async () => {
+  test('fails on a server that repeats a page', async () => {
     const page = { status: 200, body: { metadata: { resourceVersion: '7', continue: 'again' }, items: [] } };
     server.next('pods:list', page, page);
     begin();
     await until(() => store.state().failure !== undefined);
-    expect(store.state().failure?.message).toMatch(/its pages do not end/);
+    expect(store.state().failure?.message).toMatch(/it repeats a page/);
     await passUntil(watching);
   });
 
-  test('what is not to be kept is as if it were not there', async () => {
+  test('ignores objects that are not included', async () => {
     begin(gitlab, (_raw, { name }) => name !== 'gl-gitaly-default-1');
     await until(watching);
     expect(names()).not.toContain('gl-gitaly-default-1');
@@ -172,31 +172,31 @@ describe('at rest', () => {
 });
 
 describe('a watch that ends', () => {
-  test('in its time goes on at once from its last version, without a list', async () => {
+  test('at its requested time continues immediately from its last version, without a list', async () => {
     await running();
     server.emit('pods', 'MODIFIED', raw('gl-gitaly-default-0'));
     await until(() => changes.length === 2);
-    await clock.advance(lifeMs);
+    await clock.advance(lifetimeMs);
     server.expire();
-    await until(() => asked('pods:watch').length === 2 && watching());
-    const [first, second] = asked('pods:watch');
+    await until(() => requestsOf('pods:watch').length === 2 && watching());
+    const [first, second] = requestsOf('pods:watch');
     expect(Number(second?.query['resourceVersion'])).toBeGreaterThan(Number(first?.query['resourceVersion']));
-    expect(asked('pods:list')).toHaveLength(1);
+    expect(requestsOf('pods:list')).toHaveLength(1);
     expect(restarts()).toEqual({ expired: 1 });
   });
 
-  test('from the version of a bookmark, when nothing else came', async () => {
+  test('continues from the version of a bookmark when there was no event', async () => {
     await running();
     server.emit('pods', 'MODIFIED', raw('gl-praefect-0'));
     server.bookmark('pods');
     server.expire();
     await until(() => store.state().failure !== undefined);
-    await passUntil(() => asked('pods:watch').length === 2);
-    const [first, second] = asked('pods:watch');
+    await passUntil(() => requestsOf('pods:watch').length === 2);
+    const [first, second] = requestsOf('pods:watch');
     expect(Number(second?.query['resourceVersion'])).toBe(Number(first?.query['resourceVersion']) + 1);
   });
 
-  test('early waits a little, and says so meanwhile', async () => {
+  test('early is a failure, and is retried after a short delay', async () => {
     await running();
     server.expire();
     await until(() => store.state().failure !== undefined);
@@ -209,10 +209,10 @@ describe('a watch that ends', () => {
     });
     await passUntil(watching);
     expect(restarts()).toEqual({ closed: 1 });
-    expect(asked('pods:list')).toHaveLength(1);
+    expect(requestsOf('pods:list')).toHaveLength(1);
   });
 
-  test('by a reset goes on from its last version; what happened meanwhile is told', async () => {
+  test('by a connection reset continues from its last version and reports the changes in between', async () => {
     await running();
     server.cut();
     await until(() => store.state().failure !== undefined);
@@ -221,15 +221,15 @@ describe('a watch that ends', () => {
     await until(() => changes.length === 2);
     expect(changes[1]).toMatchObject({ type: 'deleted', object: { name: 'gl-gitaly-default-1' } });
     expect(restarts()).toEqual({ reset: 1 });
-    expect(asked('pods:list')).toHaveLength(1);
+    expect(requestsOf('pods:list')).toHaveLength(1);
   });
 
-  test('in the middle of a line: the half is forgotten, and comes again whole', async () => {
+  test('in the middle of a line drops the partial line, which the next watch repeats', async () => {
     await running();
     const line = JSON.stringify({ type: 'DELETED', object: raw('gl-gitaly-default-1') });
     server.cut();
     server.next('pods:watch', { lines: [line.slice(0, line.length - 20)], ending: 'cut' });
-    await passUntil(() => asked('pods:watch').length === 2);
+    await passUntil(() => requestsOf('pods:watch').length === 2);
     await until(() => (restarts().reset ?? 0) === 2);
     expect(names()).toContain('gl-gitaly-default-1');
     server.emit('pods', 'DELETED', raw('gl-gitaly-default-1'));
@@ -237,7 +237,7 @@ describe('a watch that ends', () => {
     expect(restarts()).toEqual({ reset: 2 });
   });
 
-  test('with the server: it is asked ever more rarely until it is back', async () => {
+  test('because the server is down is retried with backoff until the server returns', async () => {
     await running();
     await server.stop();
     await until(() => store.state().failure !== undefined);
@@ -249,39 +249,39 @@ describe('a watch that ends', () => {
     await server.start();
     await passUntil(watching);
     expect(store.state()).toMatchObject({ current: true, objects: 3 });
-    expect(asked('pods:list')).toHaveLength(1);
+    expect(requestsOf('pods:list')).toHaveLength(1);
   });
 });
 
-describe('410', () => {
-  test('is no sign that what is known is current, and after a long absence of the server no reason to wait', async () => {
+describe('HTTP 410', () => {
+  test('does not make the objects current, and is retried without the backoff of the downtime before it', async () => {
     await running();
-    const { heardAt } = store.state();
+    const { lastEventAt } = store.state();
     await server.stop();
     await passUntil(() => (restarts().reset ?? 0) >= 8);
     server.compact();
     await server.start();
     await passUntil(() => restarts().gone === 1);
     expect(store.state()).toMatchObject({
-      heardAt,
-      failure: { message: expect.stringMatching(/forgotten/) },
+      lastEventAt,
+      failure: { message: expect.stringMatching(/no longer has the resourceVersion/) },
     });
     await clock.advance(1000);
     await until(watching);
-    expect(store.state().heardAt).toBeGreaterThan(heardAt ?? 0);
+    expect(store.state().lastEventAt).toBeGreaterThan(lastEventAt ?? 0);
   });
 
-  test('again and again is asked ever more rarely', async () => {
+  test('repeatedly is retried with backoff', async () => {
     await running();
     server.always('pods:watch', { status: 410 });
     server.cut();
     await passUntil(() => (restarts().gone ?? 0) >= 8);
-    const listed = asked('pods:list').length;
+    const listed = requestsOf('pods:list').length;
     await clock.advance(4_900);
-    expect(asked('pods:list').length - listed).toBeLessThanOrEqual(1);
+    expect(requestsOf('pods:list').length - listed).toBeLessThanOrEqual(1);
   });
 
-  test('as an ERROR event: all is listed anew, and told with what was before', async () => {
+  test('as an ERROR event causes a list, which is reported with the objects before it', async () => {
     await running();
     const before = store.all();
     changes.length = 0;
@@ -293,26 +293,26 @@ describe('410', () => {
     expect(changes).toEqual([{ type: 'relisted', before, now: store.all() }]);
     expect(names()).not.toContain('gl-gitaly-default-1');
     expect(restarts()).toEqual({ reset: 1, gone: 1 });
-    expect(asked('pods:list')[1]?.query).toMatchObject({
-      resourceVersion: asked('pods:watch')[0]?.query['resourceVersion'],
+    expect(requestsOf('pods:list')[1]?.query).toMatchObject({
+      resourceVersion: requestsOf('pods:watch')[0]?.query['resourceVersion'],
       resourceVersionMatch: 'NotOlderThan',
     });
   });
 
-  test('as a recorded stream, and as a status of the watch', async () => {
+  test('as a recorded stream, and as the status of a watch, causes a list', async () => {
     await running();
-    for (const answer of [recorded('watch-gone'), { status: 410 }]) {
+    for (const response of [recorded('watch-gone'), { status: 410 }]) {
       changes.length = 0;
-      server.next('pods:watch', answer);
+      server.next('pods:watch', response);
       server.cut();
       await passUntil(() => changes.length > 0);
       await until(watching);
     }
     expect(restarts()).toMatchObject({ gone: 2 });
-    expect(asked('pods:list')).toHaveLength(3);
+    expect(requestsOf('pods:list')).toHaveLength(3);
   });
 
-  test('of the second page of a list: it begins anew, and the first page is not shown', async () => {
+  test('for the second page of a list restarts the list, and the first page is not reported', async () => {
     const [item] = archive('drain').items('0-before/pods.json');
     const body = { metadata: { resourceVersion: '7', continue: 'old' }, items: [item] };
     server.next('pods:list', { status: 200, body }, recorded('list-continue-gone'));
@@ -320,54 +320,54 @@ describe('410', () => {
     await until(() => restarts().gone === 1);
     expect(store.all()).toEqual([]);
     await passUntil(watching);
-    expect(asked('pods:list')[1]?.query).toEqual({
+    expect(requestsOf('pods:list')[1]?.query).toEqual({
       labelSelector: 'app=gitaly',
       limit: '500',
       continue: 'old',
     });
-    expect(asked('pods:list')[2]?.query).toEqual({ labelSelector: 'app=gitaly', limit: '500' });
+    expect(requestsOf('pods:list')[2]?.query).toEqual({ labelSelector: 'app=gitaly', limit: '500' });
   });
 
-  test('too new a version for the server: its store is asked instead', async () => {
+  test('with a version that is too new for the cache of the server, the next list is read from etcd', async () => {
     await running();
     server.next('pods:watch', { status: 410 });
     server.next('pods:list', recorded('list-too-new'));
     server.cut();
-    await passUntil(() => asked('pods:list').length === 3);
+    await passUntil(() => requestsOf('pods:list').length === 3);
     await until(watching);
-    expect(asked('pods:list')[2]?.query).toEqual({ labelSelector: 'app=gitaly', limit: '500' });
+    expect(requestsOf('pods:list')[2]?.query).toEqual({ labelSelector: 'app=gitaly', limit: '500' });
     expect(restarts()).toMatchObject({ gone: 1, server_error: 1 });
   });
 });
 
-describe('refusals', () => {
-  test('429: waits as long as it is told', async () => {
+describe('an error response', () => {
+  test('429 is retried after the time in Retry-After', async () => {
     server.next('pods:list', { status: 429, headers: { 'Retry-After': '30' } });
     begin();
     await until(() => store.state().failure !== undefined);
-    expect(store.state().failure?.message).toMatch(/busy \(HTTP 429\)/);
+    expect(store.state().failure?.message).toMatch(/throttles requests \(HTTP 429\)/);
     await clock.advance(29_000);
-    expect(asked('pods:list')).toHaveLength(1);
+    expect(requestsOf('pods:list')).toHaveLength(1);
     await passUntil(watching);
     expect(restarts()).toEqual({ throttled: 1 });
   });
 
-  test('5xx of a watch: goes on from its version', async () => {
+  test('5xx to a watch continues from its version', async () => {
     await running();
     server.next('pods:watch', { status: 500 }, { status: 503 });
     server.cut();
     await passUntil(() => (restarts().server_error ?? 0) === 2);
     await passUntil(watching);
-    expect(asked('pods:list')).toHaveLength(1);
+    expect(requestsOf('pods:list')).toHaveLength(1);
   });
 
-  test('403: one failure that names verb, resource, group, namespace and account; asked again each minute', async () => {
+  test('403 names verb, resource, group, namespace and account, and is retried every minute', async () => {
     server.always('pods:list', recorded('list-forbidden'));
     begin();
     await until(() => store.state().failure !== undefined);
     expect(store.state()).toMatchObject({
       current: false,
-      heardAt: undefined,
+      lastEventAt: undefined,
       failure: {
         reason: 'permission',
         message:
@@ -375,16 +375,16 @@ describe('refusals', () => {
       },
     });
     await clock.advance(59_000);
-    expect(asked('pods:list')).toHaveLength(1);
+    expect(requestsOf('pods:list')).toHaveLength(1);
     await clock.advance(1000);
-    await until(() => asked('pods:list').length === 2);
+    await until(() => requestsOf('pods:list').length === 2);
     server.always('pods:list', undefined);
     await passUntil(watching, 5000);
     expect(store.state().current).toBe(true);
     expect(restarts()).toEqual({ permission: 2 });
   });
 
-  test('403 of a server that has just started, which knows nobody yet: asked again within seconds', async () => {
+  test('403 of a server that has just started, before it has loaded RBAC rules, is retried within seconds', async () => {
     begin();
     await passUntil(watching);
     server.next('pods:watch', recorded('list-forbidden'), recorded('list-forbidden'));
@@ -396,7 +396,7 @@ describe('refusals', () => {
     expect(clock.now() - before).toBeLessThan(15_000);
   });
 
-  test('403 of the watch alone says watch', async () => {
+  test('403 to the watch alone names the verb watch', async () => {
     server.always('pods:watch', { status: 403 });
     begin();
     await until(() => store.state().failure !== undefined);
@@ -405,45 +405,45 @@ describe('refusals', () => {
       failure: { message: expect.stringMatching(/^no right to watch pods/) },
     });
     await passUntil(() => !store.state().current, 5000);
-    expect(clock.now() - (store.state().heardAt ?? 0)).toBeGreaterThan(staleMs);
+    expect(clock.now() - (store.state().lastEventAt ?? 0)).toBeGreaterThan(staleMs);
   });
 
-  test('401 that stays: says so, and goes on when it is over', async () => {
+  test('401 is retried until the credentials are accepted again', async () => {
     server.always('pods:watch', recorded('list-unauthorized'));
     begin();
     await until(() => store.state().failure !== undefined);
     expect(store.state().failure).toMatchObject({ reason: 'authentication' });
-    // Soon once, then about three times a minute.
+    // The first retry is soon; the others are about three times a minute.
     await passUntil(() => restarts().authentication === 2);
-    const refused = asked('pods:watch').length;
+    const attempts = requestsOf('pods:watch').length;
     await clock.advance(19_000);
-    expect(asked('pods:watch')).toHaveLength(refused);
+    expect(requestsOf('pods:watch')).toHaveLength(attempts);
     server.always('pods:watch', undefined);
     await passUntil(watching);
     expect(restarts()).toEqual({ authentication: 2 });
   });
 });
 
-describe('silence', () => {
-  test('on an open watch, longer than it was to live: a new one', async () => {
+describe('a connection without data', () => {
+  test('beyond the requested length of the watch is replaced by a new watch', async () => {
     await running();
-    await clock.advance(lifeMs + 9000);
+    await clock.advance(lifetimeMs + 9000);
     expect(restarts()).toEqual({});
     await clock.advance(1500);
-    await until(() => asked('pods:watch').length === 2 || store.state().failure !== undefined);
+    await until(() => requestsOf('pods:watch').length === 2 || store.state().failure !== undefined);
     expect(restarts()).toEqual({ timeout: 1 });
     await passUntil(watching);
     expect(store.state().current).toBe(true);
-    expect(asked('pods:list')).toHaveLength(1);
+    expect(requestsOf('pods:list')).toHaveLength(1);
   });
 
-  test('of a server that used to send bookmarks: after a minute and a half', async () => {
+  test('from a server that has sent bookmarks is replaced after 90 seconds', async () => {
     await running();
     server.bookmark('pods');
-    await until(() => asked('pods:watch').length === 1 && store.state().heardAt === clock.now());
+    await until(() => requestsOf('pods:watch').length === 1 && store.state().lastEventAt === clock.now());
     await clock.advance(1000);
     server.bookmark('pods');
-    await until(() => store.state().heardAt === clock.now());
+    await until(() => store.state().lastEventAt === clock.now());
     await clock.advance(88_000);
     expect(restarts()).toEqual({});
     server.always('pods:watch', { status: 500 });
@@ -453,32 +453,32 @@ describe('silence', () => {
     await passUntil(watching);
   });
 
-  test('in the middle of a list: it is asked for again, and half of it is not shown', async () => {
+  test('in the middle of a list causes another list, and the partial one is not reported', async () => {
     const [first] = archive('drain').items('0-before/pods.json');
     server.next('pods:list', {
       lines: [`{"metadata":{"resourceVersion":"9"},"items":[${JSON.stringify(first)},`],
       ending: 'silence',
     });
     begin();
-    await until(() => asked('pods:list').length === 1);
+    await until(() => requestsOf('pods:list').length === 1);
     await passUntil(() => restarts().timeout === 1, 5000);
     expect(store.all()).toEqual([]);
     await passUntil(watching);
     expect(store.all()).toHaveLength(3);
   });
 
-  test('of a server without bookmarks, whose watches end in their time, is no silence', async () => {
+  test('from a server without bookmarks stays current while its watches end at their requested time', async () => {
     await running();
     for (let i = 1; i < 4; i++) {
-      await clock.advance(lifeMs);
+      await clock.advance(lifetimeMs);
       server.expire();
-      await until(() => asked('pods:watch').length === i + 1 && watching());
-      expect(store.state()).toMatchObject({ current: true, heardAt: clock.now() });
+      await until(() => requestsOf('pods:watch').length === i + 1 && watching());
+      expect(store.state()).toMatchObject({ current: true, lastEventAt: clock.now() });
     }
-    expect(asked('pods:list')).toHaveLength(1);
+    expect(requestsOf('pods:list')).toHaveLength(1);
   });
 
-  test('that nothing ends is stale: what is known is no longer current', async () => {
+  test('for too long makes the objects stale', async () => {
     await running();
     server.always('pods:watch', 'silence');
     server.cut();
@@ -488,12 +488,12 @@ describe('silence', () => {
       objects: 3,
       failure: { reason: expect.anything() },
     });
-    expect(clock.now() - (store.state().heardAt ?? 0)).toBeGreaterThan(staleMs);
+    expect(clock.now() - (store.state().lastEventAt ?? 0)).toBeGreaterThan(staleMs);
     server.always('pods:watch', undefined);
     await passUntil(() => store.state().current);
   });
 
-  test('bytes that drip are heard, however slowly', async () => {
+  test('does not time out while bytes arrive slowly', async () => {
     const line = JSON.stringify({ type: 'MODIFIED', object: raw('gl-gitaly-default-0') });
     const pieces = [...`${line}\n`].reduce<string[]>((all, letter, i) => {
       all[Math.floor(i / 500)] = (all[Math.floor(i / 500)] ?? '') + letter;
@@ -506,32 +506,32 @@ describe('silence', () => {
   });
 });
 
-describe('garbage', () => {
+describe('a malformed response', () => {
   const event = (object: unknown, type = 'MODIFIED'): string => `${JSON.stringify({ type, object })}\n`;
 
   test.each<[string, string]>([
-    ['no JSON', '<html>\n'],
-    ['JSON, but no event', '[]\n'],
+    ['not JSON', '<html>\n'],
+    ['JSON, but not an event', '[]\n'],
     ['an event without a version', event({ metadata: { uid: 'x' } })],
     ['an event of an unknown type', event({ metadata: { resourceVersion: '7' } }, 'RENAMED')],
-    ['an object that nobody can name', event({ metadata: { resourceVersion: '7' } })],
+    ['an object without a uid', event({ metadata: { resourceVersion: '7' } })],
     ['an object over the limit', `${'x'.repeat(5 * 1024 * 1024)}\n`],
-  ])('on a watch: %s. All is listed anew', async (_name, line) => {
+  ])('to a watch causes a list: %s', async (_name, line) => {
     server.next('pods:watch', { lines: [line], ending: 'silence' });
     begin();
     await until(() => store.state().failure !== undefined);
     expect(store.state().failure).toMatchObject({ reason: 'parse' });
     expect(store.all()).toHaveLength(3);
     await passUntil(watching);
-    expect(asked('pods:list')).toHaveLength(2);
+    expect(requestsOf('pods:list')).toHaveLength(2);
     expect(restarts()).toEqual({ malformed: 1 });
   });
 
   test.each<[string, string]>([
-    ['no JSON', '<html></html>'],
+    ['not JSON', '<html></html>'],
     ['cut JSON', '{"metadata":{"resourceVersion":"7"},"items":[{"metadata"'],
     ['no version', '{"items":[]}'],
-  ])('as a list: %s', async (_name, body) => {
+  ])('to a list is retried: %s', async (_name, body) => {
     server.next('pods:list', { status: 200, body });
     begin();
     await until(() => store.state().failure !== undefined);
@@ -540,7 +540,7 @@ describe('garbage', () => {
     expect(restarts()).toEqual({ malformed: 1 });
   });
 
-  test('one object that cannot be read is out of the store, and the rest lives', async () => {
+  test('with one malformed object removes that object only', async () => {
     await running();
     changes.length = 0;
     const odd = structuredClone(raw('gl-gitaly-default-1')) as RawObject & { status: object };
@@ -555,7 +555,7 @@ describe('garbage', () => {
       failure: {
         reason: 'parse',
         message:
-          'of pods in namespace gitlab not all could be read: gitlab/gl-gitaly-default-1: condition Ready is neither True, False nor Unknown',
+          'malformed objects among pods in namespace gitlab: gitlab/gl-gitaly-default-1: condition Ready is neither True, False nor Unknown',
       },
     });
     server.emit('pods', 'MODIFIED', raw('gl-gitaly-default-1'));
@@ -565,7 +565,7 @@ describe('garbage', () => {
     expect(restarts()).toEqual({});
   });
 
-  test('and so is one of a list', async () => {
+  test('with one malformed object in a list skips that object only', async () => {
     const odd = structuredClone(raw('gl-gitaly-default-1'));
     Object.assign(odd.metadata, { deletionTimestamp: 'soon' });
     server.put('pods', [raw('gl-gitaly-default-0'), odd]);
@@ -576,21 +576,21 @@ describe('garbage', () => {
   });
 });
 
-test('a listener that throws harms nobody', async () => {
+test('a listener that throws does not affect the loop and other listeners', async () => {
   begin();
-  const heard: string[] = [];
+  const received: string[] = [];
   store.subscribe(() => {
-    throw new Error('a bug of the listener');
+    throw new Error('an error of the listener');
   });
-  store.subscribe(({ type }) => heard.push(type));
+  store.subscribe(({ type }) => received.push(type));
   await until(watching);
   server.emit('pods', 'MODIFIED', raw('gl-gitaly-default-0'));
-  await until(() => heard.length === 2);
-  expect(heard).toEqual(['relisted', 'modified']);
+  await until(() => received.length === 2);
+  expect(received).toEqual(['relisted', 'modified']);
   expect(restarts()).toEqual({});
 });
 
-test('what a bug throws in the loop is a failure, and the loop goes on', async () => {
+test('an error that is thrown in the loop becomes a failure, and the loop continues', async () => {
   let broken = true;
   begin(gitlab, () => {
     if (broken) throw new Error('oops');
@@ -603,7 +603,7 @@ test('what a bug throws in the loop is a failure, and the loop goes on', async (
   expect(store.all()).toHaveLength(3);
 });
 
-test('told to end, it ends at once, wherever it is, and leaves nobody waiting', async () => {
+test('the loop ends immediately when its signal aborts, and leaves no timer', async () => {
   await running();
   stop.abort();
   await loop.ended;

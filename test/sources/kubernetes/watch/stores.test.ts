@@ -3,11 +3,12 @@ import { silentLog } from '../../../../src/lib/log.ts';
 import { lintMetrics } from '../../../../src/metrics/lint.ts';
 import { lintBlock } from '../../../../src/metrics/lint-block.ts';
 import { createHttpApi } from '../../../../src/sources/kubernetes/api/http.ts';
-import { watchFamilies, watchMetrics } from '../../../../src/sources/kubernetes/watch/metrics.ts';
+import { watchFamilies } from '../../../../src/sources/kubernetes/families.ts';
+import { watchMetrics } from '../../../../src/sources/kubernetes/metrics.ts';
 import {
   createStores,
-  type KubeStores,
   type StoresOptions,
+  type WatchedStores,
 } from '../../../../src/sources/kubernetes/watch/stores.ts';
 import { type RawObject, recorded, startKubeApi, type TestKubeApi } from '../../../support/kube-api.ts';
 import { archive } from '../../../support/kubernetes-archive.ts';
@@ -16,7 +17,7 @@ import { until } from '../../../support/until.ts';
 
 let server: TestKubeApi;
 let clock: ManualClock;
-let stores: KubeStores;
+let stores: WatchedStores;
 
 function begin(options: Partial<StoresOptions> = {}): void {
   const api = createHttpApi({
@@ -40,8 +41,8 @@ function begin(options: Partial<StoresOptions> = {}): void {
   stores.start();
 }
 
-const current = (): boolean => stores.watched.every((name) => stores.byResource(name).state().current);
-const asked = (): string[] =>
+const isCurrent = (): boolean => stores.states().every(({ state }) => state.current);
+const requestedPaths = (): string[] =>
   [
     ...new Set(
       server.requests.map(
@@ -61,11 +62,11 @@ afterEach(async () => {
   await server.close();
 });
 
-describe('what is asked for', () => {
-  test('by an exporter for all: one watch for both kinds of pods', async () => {
+describe('the API requests', () => {
+  test('with role all are one watch for the pods of both components, and one for each other resource', async () => {
     begin();
-    await until(current);
-    expect(asked()).toEqual([
+    await until(isCurrent);
+    expect(requestedPaths()).toEqual([
       '/api/v1/events involvedObject.kind=Pod',
       '/api/v1/events involvedObject.kind=StatefulSet',
       '/api/v1/namespaces/default/events involvedObject.kind=Node',
@@ -80,18 +81,18 @@ describe('what is asked for', () => {
     expect(stores.disruptionBudgets.all()).toHaveLength(2);
   });
 
-  test('a namespace that is named twice is watched once: two would tell of a set that is made anew twice', async () => {
+  test('for a namespace that is configured twice are made once', async () => {
     begin({ namespaces: ['gitlab', 'gitlab'] });
-    await until(current);
+    await until(isCurrent);
     await until(() => server.openWatches('statefulsets') > 0);
     const lists = server.requests.filter(({ what }) => what === 'statefulsets:list');
     expect([lists.length, server.openWatches('statefulsets')]).toEqual([1, 1]);
   });
 
-  test('in some namespaces: each by itself, merged', async () => {
+  test('with several namespaces are made for each of them, and the results are merged', async () => {
     begin({ namespaces: ['gitlab', 'other'], praefectSelector: 'tier=praefect' });
-    await until(current);
-    expect(asked().filter((line) => line.includes('/pods'))).toEqual([
+    await until(isCurrent);
+    expect(requestedPaths().filter((line) => line.includes('/pods'))).toEqual([
       '/api/v1/namespaces/gitlab/pods app=gitaly',
       '/api/v1/namespaces/gitlab/pods tier=praefect',
       '/api/v1/namespaces/other/pods app=gitaly',
@@ -100,23 +101,27 @@ describe('what is asked for', () => {
     expect(stores.pods.all()).toHaveLength(3);
   });
 
-  test("by an agent: Gitaly's pods of its own node, that node, and nothing else", async () => {
+  test("of an agent are for Gitaly's pods of its own node and that node only", async () => {
     begin({ role: 'agent', node: 'lab-node-3' });
-    await until(current);
-    expect(asked()).toEqual([
+    await until(isCurrent);
+    expect(requestedPaths()).toEqual([
       '/api/v1/nodes metadata.name=lab-node-3',
       '/api/v1/pods app=gitaly spec.nodeName=lab-node-3',
     ]);
-    expect(stores.watched).toEqual(['pods', 'nodes']);
+    expect(stores.states().map(({ resource }) => resource)).toEqual(['pods', 'nodes']);
     expect(stores.nodes.all().map(({ name }) => name)).toEqual(['lab-node-3']);
     expect(stores.pods.all().every(({ node }) => node === 'lab-node-3')).toBe(true);
-    expect(stores.events.state()).toMatchObject({ current: false, heardAt: undefined, failure: undefined });
+    expect(stores.events.state()).toMatchObject({
+      current: false,
+      lastEventAt: undefined,
+      failure: undefined,
+    });
   });
 });
 
-test('a pod that two selectors find is there once, until both have lost it', async () => {
+test('a pod that two selectors match is in the store once, until neither matches', async () => {
   begin({ praefectSelector: 'release=gl' });
-  await until(current);
+  await until(isCurrent);
   expect(stores.pods.all()).toHaveLength(6);
   const changes: string[] = [];
   stores.pods.subscribe((change) =>
@@ -134,7 +139,7 @@ test('a pod that two selectors find is there once, until both have lost it', asy
     ...pod,
     metadata: { ...metadata, labels: { app: 'gitaly', release: 'other' } },
   });
-  // Only the other watch hears of this one: after it, that watch has lost the first.
+  // Only the other watch gets this event: after it, that watch has removed the first pod.
   server.emit('pods', 'MODIFIED', praefect);
   await until(() => changes.includes('modified gl-praefect-0') && changes.length === 3);
   expect(stores.pods.all()).toHaveLength(6);
@@ -147,8 +152,8 @@ test('a pod that two selectors find is there once, until both have lost it', asy
   ]);
 });
 
-describe('a right that is missing', () => {
-  test('on nodes: one failure, and the rest lives', async () => {
+describe('a missing right', () => {
+  test('on nodes is a failure of nodes only', async () => {
     server.always('nodes:list', {
       status: 403,
       body: { message: 'nodes is forbidden: User "system:serviceaccount:gitlab:x" cannot list' },
@@ -166,24 +171,24 @@ describe('a right that is missing', () => {
     expect(stores.pods.state()).toMatchObject({ current: true, failure: undefined, objects: 6 });
   });
 
-  test('on events of nodes: told, while the other events are current', async () => {
+  test('on events of nodes is reported, while the other events are current', async () => {
     server.always('events:list@default', { status: 403, body: { message: 'events is forbidden' } });
     begin({ namespaces: ['gitlab'] });
     await until(() => stores.events.state().failure !== undefined && stores.events.state().current);
     expect(stores.events.state().failure?.message).toMatch(
       /^no right to list events .* in namespace default/,
     );
-    expect(stores.events.state().heardAt).toBe(clock.now());
+    expect(stores.events.state().lastEventAt).toBe(clock.now());
   });
 
-  test('on events of the namespaces too: they are not', async () => {
+  test('on all events makes them not current', async () => {
     server.always('events:list', { status: 403, body: { message: 'events is forbidden' } });
     begin({ namespaces: ['gitlab'] });
     await until(() => stores.events.state().restarts.permission === 3);
-    expect(stores.events.state()).toMatchObject({ current: false, heardAt: undefined });
+    expect(stores.events.state()).toMatchObject({ current: false, lastEventAt: undefined });
   });
 
-  test('on pods: events are watched all the same', async () => {
+  test('on pods does not affect the watch of events', async () => {
     server.always('pods:list', recorded('list-forbidden'));
     begin({ namespaces: ['gitlab'] });
     await until(() => stores.events.state().current);
@@ -192,7 +197,7 @@ describe('a right that is missing', () => {
 });
 
 describe('events', () => {
-  test('only those about pods, sets and nodes that are ours', async () => {
+  test("are kept only when they concern Gitaly's or Praefect's pods, StatefulSets and nodes", async () => {
     const [event] = archive('drain').items('0-before/events.json') as (RawObject & {
       involvedObject: object;
     })[];
@@ -221,7 +226,7 @@ describe('events', () => {
       about('Node', 'some-other-node'),
     ]);
     begin();
-    await until(current);
+    await until(isCurrent);
     expect(
       stores.events
         .all()
@@ -235,7 +240,7 @@ describe('events', () => {
     ]);
   });
 
-  test('at most five thousand, the newest; and none after an hour', async () => {
+  test('are bounded to the newest 5000, and dropped after an hour', async () => {
     const [event] = archive('drain').items('0-before/events.json') as RawObject[];
     const pod = { kind: 'Pod', name: 'gl-gitaly-default-0', namespace: 'gitlab' };
     const many = Array.from({ length: 5100 }, (_, i) => ({
@@ -258,9 +263,9 @@ describe('events', () => {
   });
 });
 
-test('the whole incident of a drained node ends as it was recorded', async () => {
+test('the recorded drain of a node ends in the recorded state', async () => {
   begin({ namespaces: ['gitlab'] });
-  await until(current);
+  await until(isCurrent);
   await until(() => server.openWatches() === 7);
   for (const resource of ['nodes', 'pods', 'statefulsets', 'poddisruptionbudgets', 'events'])
     server.replay('drain', resource);
@@ -279,12 +284,12 @@ test('the whole incident of a drained node ends as it was recorded', async () =>
   expect(stores.pods.all()).toHaveLength(6);
 });
 
-test('metrics: what is watched, how current, and why it began again', async () => {
+test('the metrics of the watches report currency, objects and restarts by reason', async () => {
   server.always('nodes:list', recorded('list-forbidden'));
   begin();
   await until(() => stores.nodes.state().failure !== undefined && stores.events.state().current);
   expect(lintMetrics(watchMetrics)).toEqual([]);
-  const families = watchFamilies(stores);
+  const families = watchFamilies(stores.states());
   expect(lintBlock({ families }, watchMetrics)).toEqual([]);
   const value = (name: string, ...labels: string[]): number | undefined => {
     const family = families.find(({ metric }) => metric.name === `gitaly_exporter_kubernetes_${name}`);

@@ -1,0 +1,258 @@
+/** Samples of Gitaly's pods, of the StatefulSets, budgets and nodes around them, and of the watches. Pure. */
+import { type Family, type HistogramSample, samplesOf } from '../../metrics/samples.ts';
+import { type Identity, identityKey } from '../identity.ts';
+import { serverInfo } from '../server-info.ts';
+import {
+  allContainers,
+  type NodeOomCounters,
+  nodeOomReasons,
+  type PodCounters,
+  restartKey,
+  restartReasonOf,
+  restartReasons,
+} from './counters.ts';
+import { summarizePod } from './directory/pod-directory.ts';
+import { podIdentity } from './gitaly-objects.ts';
+import * as metrics from './metrics.ts';
+import type { Condition, Node, Pod, PodDisruptionBudget, Resources, StatefulSet } from './objects/types.ts';
+import { isReady } from './rotation/milestones.ts';
+import type { RotationRecord } from './rotation/record.ts';
+import { rotationCauses, rotationSpans } from './rotation/rotation.ts';
+import { type WatchedResource, type WatchState, watchEndReasons } from './store.ts';
+
+interface PodState {
+  /** Gitaly's, one per name. */
+  readonly pods: readonly Pod[];
+  readonly statefulSets: readonly { readonly namespace: string; readonly name: string }[];
+  readonly restarts: PodCounters;
+  readonly rotations: RotationRecord;
+}
+
+export const podFamilies = (state: PodState): readonly Family[] => [
+  ...statusFamilies(state),
+  ...restartFamilies(state),
+  ...rotationFamilies(state),
+];
+
+function statusFamilies({ pods, rotations }: PodState): readonly Family[] {
+  const ready = samplesOf(metrics.podReady);
+  const phase = samplesOf(metrics.podPhase);
+  const waiting = samplesOf(metrics.podWaitingContainers);
+  const memory = samplesOf(metrics.podMemoryRequest);
+  const cpu = samplesOf(metrics.podCpuRequest);
+  for (const pod of pods) {
+    const identity = podIdentity(pod);
+    ready.set(identity, isReady(pod) ? 1 : 0);
+    for (const each of metrics.podPhases)
+      phase.set({ ...identity, phase: each }, phaseOf(pod) === each ? 1 : 0);
+    const reasons = waitingReasonsOf(pod);
+    for (const reason of metrics.waitingReasons)
+      waiting.set({ ...identity, reason }, reasons.filter((each) => each === reason).length);
+    const requests = requestsOf(pod);
+    memory.set(identity, requests.memory);
+    cpu.set(identity, requests.cores);
+  }
+  const names = new Set(pods.map(({ namespace, name }) => `${namespace}/${name}`));
+  for (const { namespace, pod } of rotations.ongoing())
+    if (!names.has(`${namespace}/${pod}`)) ready.set({ namespace, pod, node: '' }, 0);
+  return [ready.family(), phase.family(), waiting.family(), memory.family(), cpu.family()];
+}
+
+const phaseOf = ({ phase }: Pod): (typeof metrics.podPhases)[number] =>
+  metrics.podPhases.find((each) => each === phase) ?? 'Unknown';
+
+/** One for each waiting container, init containers included. */
+export const waitingReasonsOf = (pod: Pod): readonly metrics.WaitingReason[] =>
+  allContainers(pod).flatMap(({ state }) =>
+    state.kind === 'waiting' ? [metrics.waitingReasons.find((each) => each === state.reason) ?? 'other'] : [],
+  );
+
+/**
+ * In bytes and cores, as the scheduler counts (k8s.io/component-helpers resource.PodRequests): the larger of all containers
+ * and sidecars together and of any init container with the sidecars before it; the pod's own resources in place of that where
+ * set; plus the overhead of its RuntimeClass. 0 without a request.
+ */
+export const requestsOf = (pod: Pod): { readonly memory: number; readonly cores: number } => ({
+  memory: requestOf(pod, 'memoryRequest', pod.overhead?.memory),
+  cores: requestOf(pod, 'cpuRequest', pod.overhead?.cpu),
+});
+
+function requestOf(pod: Pod, resource: keyof Resources, overhead = 0): number {
+  let sidecars = 0;
+  let largestInit = 0;
+  for (const { sidecar, resources } of pod.initContainers) {
+    const own = resources[resource] ?? 0;
+    if (sidecar) sidecars += own;
+    largestInit = Math.max(largestInit, sidecar ? sidecars : sidecars + own);
+  }
+  const containers = pod.containers.reduce((sum, { resources }) => sum + (resources[resource] ?? 0), 0);
+  return (pod.resources[resource] ?? Math.max(containers + sidecars, largestInit)) + overhead;
+}
+
+/** All reasons of every container of a present pod, and counts of earlier pods on other nodes. */
+function restartFamilies({ pods, restarts }: PodState): readonly Family[] {
+  const total = samplesOf(metrics.podRestarts);
+  const last = samplesOf(metrics.podLastRestart);
+  const containers = new Map<string, { identity: Identity; names: Set<string> }>();
+  for (const pod of pods) {
+    const identity = podIdentity(pod);
+    for (const { name, lastTermination } of allContainers(pod))
+      if (lastTermination?.finishedAt !== undefined)
+        last.set(
+          { ...identity, container: name, reason: restartReasonOf(lastTermination) },
+          lastTermination.finishedAt / 1000,
+        );
+    // Before it is scheduled nothing can restart, and the series without a node would soon end.
+    if (pod.node === '') continue;
+    const names = new Set(allContainers(pod).map(({ name }) => name));
+    containers.set(identityKey(identity), { identity, names });
+  }
+  for (const { identity, counts } of restarts.entries()) {
+    const key = identityKey(identity);
+    const known = containers.get(key) ?? { identity, names: new Set<string>() };
+    for (const countKey of counts.keys()) known.names.add(countKey.slice(0, countKey.lastIndexOf(' ')));
+    containers.set(key, known);
+  }
+  for (const { identity, names } of containers.values())
+    for (const container of names)
+      for (const reason of restartReasons)
+        total.set({ ...identity, container, reason }, restarts.get(identity, restartKey(container, reason)));
+  return [total.family(), last.family()];
+}
+
+function rotationFamilies({ pods, statefulSets, rotations }: PodState): readonly Family[] {
+  const seconds = samplesOf(metrics.podRotation);
+  const counts = samplesOf(metrics.podRotations);
+  const start = samplesOf(metrics.podRotationStart);
+  const last = samplesOf(metrics.podLastRotation);
+  for (const { namespace, pod, node, startedAt } of rotations.ongoing())
+    if (startedAt !== undefined) start.set({ namespace, pod, node }, startedAt / 1000);
+  for (const { namespace, pod, node, cause, seconds: spans, endedAt } of rotations.last()) {
+    for (const phase of rotationSpans) {
+      const value = spans[phase];
+      if (value !== undefined) seconds.set({ namespace, pod, node, phase }, value);
+    }
+    if (endedAt !== undefined) last.set({ namespace, pod, node, cause }, endedAt / 1000);
+  }
+  const counted = [
+    ...pods.filter(({ node }) => node !== '').map(podIdentity),
+    ...rotations.counts.entries().map(({ identity }) => identity),
+  ];
+  for (const identity of new Map(counted.map((each) => [identityKey(each), each])).values())
+    for (const cause of rotationCauses)
+      counts.set({ ...identity, cause }, rotations.counts.get(identity, cause));
+
+  const histograms: HistogramSample[] = statefulSets.flatMap(({ namespace, name }) =>
+    rotationSpans.map((phase) => ({
+      labelValues: [namespace, name, phase],
+      ...rotations.durations(namespace, name, phase),
+    })),
+  );
+  return [
+    ...[seconds.family(), counts.family(), start.family(), last.family()],
+    { metric: metrics.podRotationDuration, histograms },
+  ];
+}
+
+/** gitaly_server_info with what the API reports; the labels about cgroups are empty. */
+export function infoFamily(pods: readonly Pod[], nodes: readonly Node[]): Family {
+  const byName = new Map(nodes.map((node) => [node.name, node]));
+  const info = samplesOf(serverInfo);
+  for (const pod of pods) {
+    const summary = summarizePod(pod, byName.get(pod.node));
+    const labels = {
+      ...podIdentity(pod),
+      uid: summary.uid,
+      version: summary.version,
+      qos_class: summary.qosClass,
+      priority_class: summary.priorityClass,
+      runtime_version: summary.runtimeVersion,
+      kernel_version: summary.kernelVersion,
+      cgroup_driver: '',
+      cgroup_layout: '',
+    } as const;
+    info.set(labels, 1);
+  }
+  return info.family();
+}
+
+export function budgetFamilies(budgets: readonly PodDisruptionBudget[]): readonly Family[] {
+  const allowed = samplesOf(metrics.disruptionsAllowed);
+  const healthy = samplesOf(metrics.disruptionHealthy);
+  const desired = samplesOf(metrics.disruptionDesired);
+  const expected = samplesOf(metrics.disruptionExpected);
+  for (const budget of budgets) {
+    const labels = { namespace: budget.namespace, poddisruptionbudget: budget.name };
+    allowed.set(labels, budget.disruptionsAllowed);
+    healthy.set(labels, budget.currentHealthy);
+    desired.set(labels, budget.desiredHealthy);
+    expected.set(labels, budget.expectedPods);
+  }
+  return [allowed.family(), healthy.family(), desired.family(), expected.family()];
+}
+
+export function statefulSetFamilies(sets: readonly StatefulSet[]): readonly Family[] {
+  const replicas = samplesOf(metrics.statefulSetReplicas);
+  const ready = samplesOf(metrics.statefulSetReadyReplicas);
+  const updated = samplesOf(metrics.statefulSetUpdatedReplicas);
+  for (const set of sets) {
+    const labels = { namespace: set.namespace, statefulset: set.name };
+    replicas.set(labels, set.replicas);
+    ready.set(labels, set.readyReplicas);
+    updated.set(labels, set.updatedReplicas);
+  }
+  return [replicas.family(), ready.family(), updated.family()];
+}
+
+/** @param names of nodes that pods are scheduled on; a node that was removed is not Ready */
+export function nodeFamilies(names: readonly string[], nodes: readonly Node[]): readonly Family[] {
+  const ready = samplesOf(metrics.nodeReady);
+  const pressure = samplesOf(metrics.nodePressure);
+  const unschedulable = samplesOf(metrics.nodeUnschedulable);
+  const byName = new Map(nodes.map((node) => [node.name, node]));
+  for (const node of names) {
+    const { conditions, unschedulable: isCordoned } = byName.get(node) ?? removedNode;
+    ready.set({ node }, conditions['Ready']?.status === 'True' ? 1 : 0);
+    for (const resource of metrics.nodePressures) {
+      const value = conditionValue(conditions[pressureConditions[resource]]);
+      if (value !== undefined) pressure.set({ node, resource }, value);
+    }
+    unschedulable.set({ node }, isCordoned ? 1 : 0);
+  }
+  return [ready.family(), pressure.family(), unschedulable.family()];
+}
+
+const removedNode: Pick<Node, 'conditions' | 'unschedulable'> = { conditions: {}, unschedulable: false };
+
+export const pressureConditions = {
+  memory: 'MemoryPressure',
+  disk: 'DiskPressure',
+  pid: 'PIDPressure',
+} as const;
+
+/** Undefined while Unknown. */
+const conditionValue = (condition: Condition | undefined): number | undefined =>
+  condition?.status === 'True' ? 1 : condition?.status === 'False' ? 0 : undefined;
+
+export function oomFamilies(nodeNames: readonly string[], ooms: NodeOomCounters): readonly Family[] {
+  const events = samplesOf(metrics.nodeOomEvents);
+  for (const node of nodeNames)
+    for (const reason of nodeOomReasons) events.set({ node, reason }, ooms.get(node, reason));
+  return [events.family()];
+}
+
+export function watchFamilies(
+  watches: readonly { readonly resource: WatchedResource; readonly state: WatchState }[],
+): readonly Family[] {
+  const current = samplesOf(metrics.watchCurrent);
+  const lastEvent = samplesOf(metrics.watchLastEvent);
+  const objects = samplesOf(metrics.watchObjects);
+  const restarts = samplesOf(metrics.watchRestarts);
+  for (const { resource, state } of watches) {
+    current.set({ resource }, state.current ? 1 : 0);
+    if (state.lastEventAt !== undefined) lastEvent.set({ resource }, state.lastEventAt / 1000);
+    objects.set({ resource }, state.objects);
+    for (const reason of watchEndReasons) restarts.set({ resource, reason }, state.restarts[reason]);
+  }
+  return [current.family(), lastEvent.family(), objects.family(), restarts.family()];
+}

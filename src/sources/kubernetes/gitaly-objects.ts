@@ -1,0 +1,90 @@
+/**
+ * Which pods are Gitaly's and Praefect's, and which StatefulSets, budgets and nodes belong to Gitaly's pods. The latter are
+ * found by the pods, so that their own names and labels may be anything.
+ */
+import type { Component, Identity } from '../identity.ts';
+import { parseSelector, selects } from './objects/selector.ts';
+import type { Container, Pod, PodDisruptionBudget, StatefulSet } from './objects/types.ts';
+
+/** Undefined: the pod is neither Gitaly nor Praefect. */
+export type ComponentOf = (pod: Pod) => Component | undefined;
+
+/**
+ * By the container's name, which the GitLab chart sets (`gitaly`, `praefect`), else by the chart's label `app`. The image
+ * does not tell them apart: Praefect runs Gitaly's image.
+ */
+export const chartComponentOf: ComponentOf = (pod) => {
+  for (const component of ['praefect', 'gitaly'] as const)
+    if (pod.containers.some(({ name }) => name === component)) return component;
+  const app = pod.labels['app'];
+  return app === 'gitaly' || app === 'praefect' ? app : undefined;
+};
+
+/** By kubernetes.gitaly-selector and kubernetes.praefect-selector; where both or neither match, as in the chart. */
+export function componentBySelectors(selectors: {
+  readonly gitalySelector: string;
+  readonly praefectSelector: string;
+}): ComponentOf {
+  const gitaly = parseSelector(selectors.gitalySelector);
+  const praefect = parseSelector(selectors.praefectSelector);
+  return (pod) => {
+    const isGitaly = gitaly !== undefined && selects(gitaly, pod.labels);
+    const isPraefect = praefect !== undefined && selects(praefect, pod.labels);
+    if (isGitaly === isPraefect) return chartComponentOf(pod);
+    return isGitaly ? 'gitaly' : 'praefect';
+  };
+}
+
+/** The container that runs Gitaly or Praefect: by its name, else the only one. */
+export function mainContainer(pod: Pod): Container | undefined {
+  const named = pod.containers.find(({ name }) => name === 'gitaly' || name === 'praefect');
+  return named ?? (pod.containers.length === 1 ? pod.containers[0] : undefined);
+}
+
+export const podIdentity = ({ namespace, name, node }: Pod): Identity =>
+  Object.freeze({ namespace, pod: name, node });
+
+/** Sets that own a Gitaly pod, or would: a set that is scaled to 0 is found by the chart's label. */
+export function gitalyStatefulSets(
+  sets: readonly StatefulSet[],
+  pods: readonly Pod[],
+): readonly StatefulSet[] {
+  const owners = new Set(pods.map(({ owner }) => owner?.uid));
+  return sets.filter(
+    (set) => owners.has(set.uid) || set.selector['app'] === 'gitaly' || set.labels['app'] === 'gitaly',
+  );
+}
+
+/** Budgets that cover a Gitaly pod, or a pod that one of `sets` would create. */
+export function gitalyBudgets(
+  budgets: readonly PodDisruptionBudget[],
+  pods: readonly Pod[],
+  sets: readonly StatefulSet[],
+): readonly PodDisruptionBudget[] {
+  const labeled = [
+    ...pods.map(({ namespace, labels }) => ({ namespace, labels })),
+    ...sets.map(({ namespace, selector }) => ({ namespace, labels: selector })),
+  ];
+  return budgets.filter(({ namespace, labelSelector }) =>
+    labeled.some(
+      (each) =>
+        each.namespace === namespace && labelSelector !== undefined && selects(labelSelector, each.labels),
+    ),
+  );
+}
+
+/** Names of the nodes that the pods are scheduled on. */
+export const nodeNamesOf = (pods: readonly Pod[]): readonly string[] => [
+  ...new Set(pods.map(({ node }) => node).filter((node) => node !== '')),
+];
+
+/** One pod per name: the newer one while the deletion of its predecessor has not arrived. */
+export function newestOfEachName(pods: readonly Pod[]): readonly Pod[] {
+  const newest = new Map<string, Pod>();
+  for (const pod of pods) {
+    const key = `${pod.namespace}/${pod.name}`;
+    const known = newest.get(key);
+    if (known === undefined || known.createdAt <= pod.createdAt) newest.set(key, pod);
+  }
+  return [...newest.values()];
+}

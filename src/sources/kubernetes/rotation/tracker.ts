@@ -1,0 +1,333 @@
+/**
+ * Follows each pod's name through its successive pods: from Ready, by way of deletion, eviction, a lost node or a terminated
+ * container, to Ready again. It has no clock and makes no requests: it depends on the changes it is given alone. From lists
+ * alone it finds the same rotations, with fewer of the times.
+ */
+import type { KubeEvent, Node, Pod } from '../objects/types.ts';
+import type { Change } from '../store.ts';
+import {
+  addEvidence,
+  causeOf,
+  isOnLostNode,
+  noEvidence,
+  type RemovalEvidence,
+  removalText,
+  revisionOf,
+} from './cause.ts';
+import {
+  addMilestones,
+  isReady,
+  type Milestone,
+  type Milestones,
+  nodeClock,
+  replacementSeconds,
+  reportedTime,
+  resetContainerMilestones,
+  restartSeconds,
+} from './milestones.ts';
+import type { OngoingRotation, Rotation, RotationCause, RotationPhase } from './rotation.ts';
+import {
+  confirmedStart,
+  hasContainerTerminated,
+  isBeingRemoved,
+  missedTermination,
+  nodeLossStart,
+  removalStartOf,
+  terminationText,
+} from './termination.ts';
+
+/** The present state of the rest of the cluster. */
+interface ClusterState {
+  node(name: string): Node | undefined;
+  eventsAbout(namespace: string, podName: string): readonly KubeEvent[];
+  /** False when there will be no pod of this name again: its StatefulSet was deleted or scaled down. */
+  isReplaced(pod: Pod): boolean;
+}
+
+interface RotationListener {
+  /**
+   * A rotation began; called once for each. `deleted`: the pod is being deleted or was evicted; `not_ready`: the pod
+   * stays, but its node is lost or a container of it terminated. `why` is for people: `its node is lost`.
+   */
+  started(pod: Pod, kind: 'deleted' | 'not_ready', why: string): void;
+  completed(rotation: Rotation): void;
+}
+
+interface RotationTracker {
+  /** @param at when the change arrived */
+  apply(change: Change<Pod>, at: number): void;
+  /** Drops names whose pods are not replaced. */
+  dropEnded(): void;
+  ongoing(): readonly OngoingRotation[];
+}
+
+/** The pod that is being removed, or was. */
+interface Removal {
+  readonly pod: Pod;
+  /** When it was deleted, its node was lost, or it failed. */
+  readonly start: Milestone | undefined;
+  readonly evidence: RemovalEvidence;
+  readonly removed: Milestone | undefined;
+  /** Where the start is unknown: when a list first showed that the pod was removed. */
+  readonly missedAt?: number;
+}
+
+interface NameState {
+  pod: Pod | undefined;
+  /** Of `pod`. */
+  milestones: Milestones;
+  wasReady: boolean;
+  /** Since when `pod` is not Ready, after it was. */
+  unready: Milestone | undefined;
+  removal: Removal | undefined;
+  /** The first of several removals in a row, without a Ready pod between them. */
+  firstRemoval: Removal | undefined;
+  /** A container of `pod` has terminated, and the pod has not been Ready since. */
+  isRestarting: boolean;
+  /** In that time its node was lost. */
+  isNodeLost: boolean;
+  /** `pod` was already there and not Ready, at the start of the exporter or after a gap in the watch. */
+  wasFoundStarting: boolean;
+}
+
+/** The fields that are about the pod alone, for a new pod. */
+const newPodState = () => ({
+  ...{ milestones: {} as Milestones, wasReady: false, unready: undefined },
+  ...{ isRestarting: false, isNodeLost: false, wasFoundStarting: false },
+});
+
+export function createRotationTracker(cluster: ClusterState, listener: RotationListener): RotationTracker {
+  const names = new Map<string, NameState>();
+
+  const stateOf = (pod: Pod): NameState => {
+    const key = keyOf(pod);
+    const known = names.get(key);
+    if (known !== undefined) return known;
+    const created = { pod: undefined, removal: undefined, firstRemoval: undefined, ...newPodState() };
+    names.set(key, created);
+    return created;
+  };
+
+  /** @param at undefined when the pod was listed */
+  function update(pod: Pod, at: number | undefined): void {
+    const state = stateOf(pod);
+    if (isPredecessor(state, pod)) return;
+    if (state.pod !== undefined && state.pod.uid !== pod.uid) remove(state, state.pod, undefined, undefined);
+    const before = state.pod;
+    if (before === undefined) Object.assign(state, newPodState(), { wasFoundStarting: at === undefined });
+    // Its object was malformed for a while, so that it seemed to be removed.
+    if (state.removal?.pod.uid === pod.uid && !isBeingRemoved(pod)) state.removal = undefined;
+    state.pod = pod;
+    if (!isReady(pod)) delete state.milestones.ready;
+    if (before !== undefined && hasContainerTerminated(before, pod))
+      resetContainerMilestones(state.milestones);
+    addMilestones(state.milestones, pod, at);
+
+    if (isBeingRemoved(pod)) onBeingRemoved(state, pod, before, at);
+    else if (!isReady(pod)) onUnready(state, pod, before, at);
+    else onReady(state, pod, before);
+  }
+
+  /** Deleted, or ended by its kubelet for good. */
+  function onBeingRemoved(state: NameState, pod: Pod, before: Pod | undefined, at: number | undefined): void {
+    const node = cluster.node(pod.node);
+    if (state.removal?.pod.uid === pod.uid) {
+      const { evidence, start } = state.removal;
+      state.removal = {
+        ...state.removal,
+        pod,
+        evidence: addEvidence(evidence, pod, node),
+        start: start && confirmedStart(start, pod),
+      };
+      return;
+    }
+    const receivedAt = before !== undefined && !isBeingRemoved(before) ? at : undefined;
+    const evidence = addEvidence({ ...noEvidence(revisionOf(pod)), lost: state.isNodeLost }, pod, node);
+    const start = state.isNodeLost
+      ? state.unready
+      : causeOf(evidence, undefined, []) === 'node_lost'
+        ? nodeLossStart(pod)
+        : removalStartOf(pod, receivedAt);
+    setRemoval(state, { pod, start, evidence, removed: undefined });
+    state.isRestarting = false;
+    if (!state.isNodeLost) listener.started(pod, 'deleted', removalText(evidence));
+  }
+
+  function setRemoval(state: NameState, removal: Removal): void {
+    if (state.removal !== undefined) state.firstRemoval ??= state.removal;
+    state.removal = removal;
+  }
+
+  /** Not being removed, and not Ready. */
+  function onUnready(state: NameState, pod: Pod, before: Pod | undefined, at: number | undefined): void {
+    const since = pod.conditions['Ready']?.since;
+    // The condition of a pod that was never Ready dates from when the kubelet accepted the pod.
+    if (since !== undefined && pod.startTime !== undefined && since > pod.startTime + 1000)
+      state.wasReady = true;
+    if (!state.wasReady || state.removal !== undefined) return;
+    const isLost = isOnLostNode(pod);
+    state.unready ??= { received: at, reported: reportedTime(since, isLost ? 'api' : nodeClock(pod)) };
+    if (isLost && !state.isNodeLost) {
+      state.isNodeLost = true;
+      listener.started(pod, 'not_ready', removalText({ ...noEvidence(''), lost: true }));
+    }
+    const termination = terminationText(pod);
+    const isTerminatedNow = before !== undefined && hasContainerTerminated(before, pod);
+    if (state.isRestarting || (termination === undefined && !isTerminatedNow)) return;
+    state.isRestarting = true;
+    if (!state.isNodeLost) listener.started(pod, 'not_ready', termination ?? 'a container terminated');
+  }
+
+  /** Not being removed, and Ready: completes the rotation under way, if any. */
+  function onReady(state: NameState, pod: Pod, before: Pod | undefined): void {
+    const { removal, firstRemoval, milestones, unready } = state;
+    const missedEnd = before === undefined ? undefined : missedTermination(before, pod);
+    if (removal !== undefined && removal.pod.uid !== pod.uid) {
+      const events = cluster
+        .eventsAbout(pod.namespace, pod.name)
+        .filter(({ about }) => about.uid === removal.pod.uid);
+      const first = firstRemoval ?? removal;
+      complete(pod, first.pod.node, {
+        cause: causeOf(first.evidence, pod, events),
+        seconds: replacementSeconds({
+          ...{ pod, milestones, start: first.start },
+          ...{ removalStart: removal.start, removed: removal.removed },
+        }),
+      });
+    } else if (state.isRestarting || missedEnd !== undefined) {
+      const start = unready ?? { received: undefined, reported: reportedTime(missedEnd, nodeClock(pod)) };
+      complete(pod, pod.node, {
+        cause: state.isNodeLost ? 'node_lost' : 'container_restart',
+        seconds: restartSeconds(pod, milestones, start),
+      });
+    } else if (state.wasFoundStarting && before !== undefined && !state.wasReady && hasPredecessor(pod)) {
+      const unknown = { removalStart: undefined, removed: undefined, start: undefined };
+      complete(pod, '', { cause: 'unknown', seconds: replacementSeconds({ pod, milestones, ...unknown }) });
+    }
+    Object.assign(state, { removal: undefined, firstRemoval: undefined });
+    Object.assign(state, { wasReady: true, unready: undefined, isRestarting: false, isNodeLost: false });
+  }
+
+  /** Events are about an earlier pod of the name. */
+  const hasPredecessor = (pod: Pod): boolean =>
+    cluster
+      .eventsAbout(pod.namespace, pod.name)
+      .some(({ about }) => about.uid !== '' && about.uid !== pod.uid);
+
+  function complete(pod: Pod, fromNode: string, found: Pick<Rotation, 'cause' | 'seconds'>): void {
+    listener.completed(
+      Object.freeze({
+        ...{ namespace: pod.namespace, pod: pod.name, statefulSet: statefulSetNameOf(pod) },
+        ...{ fromNode: fromNode === '' ? pod.node : fromNode, node: pod.node, ...found },
+        endedAt: pod.conditions['Ready']?.since,
+      }),
+    );
+  }
+
+  /** The pod no longer exists; `at` is undefined when a list showed that, at `missedAt`. */
+  function remove(state: NameState, pod: Pod, at: number | undefined, missedAt: number | undefined): void {
+    // Deleted by force without a grace period; or during a gap, at an unknown time.
+    if (state.removal?.pod.uid !== pod.uid)
+      setRemoval(state, {
+        pod,
+        start: state.isNodeLost
+          ? state.unready
+          : at === undefined
+            ? undefined
+            : { received: at, reported: undefined },
+        evidence: { ...noEvidence(revisionOf(pod)), lost: state.isNodeLost, deleted: at !== undefined },
+        removed: undefined,
+        ...(missedAt === undefined ? {} : { missedAt }),
+      });
+    if (state.removal === undefined) return;
+    // At the end the kubelet sets the grace period to 0, and with it the time.
+    const finalTime = pod.deletion?.graceSeconds === 0 ? pod.deletion.requestedAt : undefined;
+    state.removal = { ...state.removal, removed: { received: at, reported: reportedTime(finalTime, 'api') } };
+    Object.assign(state, newPodState(), { pod: undefined });
+  }
+
+  function dropEnded(): void {
+    for (const [key, { pod, removal }] of names)
+      if (pod === undefined && (removal === undefined || !cluster.isReplaced(removal.pod))) names.delete(key);
+  }
+
+  function replaceAll(now: readonly Pod[], at: number): void {
+    const keys = new Set(now.map(keyOf));
+    for (const [key, state] of names)
+      if (state.pod !== undefined && !keys.has(key)) remove(state, state.pod, undefined, at);
+    dropEnded();
+    for (const pod of now) update(pod, undefined);
+  }
+
+  return {
+    apply(change, at) {
+      switch (change.type) {
+        case 'added':
+        case 'modified':
+          return update(change.object, at);
+        case 'deleted': {
+          update(change.object, at);
+          const state = names.get(keyOf(change.object));
+          if (state?.pod?.uid === change.object.uid) remove(state, state.pod, at, undefined);
+          return dropEnded();
+        }
+        case 'relisted':
+          return replaceAll(change.now, at);
+      }
+    },
+    dropEnded,
+    ongoing: () =>
+      [...names.values()].flatMap((state) => {
+        const subject = subjectOf(state);
+        return subject !== undefined && cluster.isReplaced(subject) ? (ongoingOf(state) ?? []) : [];
+      }),
+  };
+}
+
+/** A late change of a pod whose successor is known already: several watches are not synchronized with each other. */
+const isPredecessor = ({ pod: known }: NameState, pod: Pod): boolean =>
+  known !== undefined && known.uid !== pod.uid && pod.createdAt < known.createdAt;
+
+const keyOf = ({ namespace, name }: Pod): string => `${namespace}/${name}`;
+
+const statefulSetNameOf = ({ owner }: Pod): string => (owner?.kind === 'StatefulSet' ? owner.name : '');
+
+/** The pod, or its predecessor while there is none. */
+const subjectOf = ({ pod, removal }: NameState): Pod | undefined => pod ?? removal?.pod;
+
+/** Undefined without an ongoing rotation. */
+function ongoingOf(state: NameState): OngoingRotation | undefined {
+  const { pod, removal } = state;
+  const subject = subjectOf(state);
+  if (subject === undefined) return undefined;
+  const isNew = removal === undefined && pod !== undefined && !state.wasReady && !isReady(pod);
+  if (removal === undefined && !state.isRestarting && !state.isNodeLost && !isNew) return undefined;
+  const start = removal === undefined ? state.unready : (state.firstRemoval ?? removal).start;
+  return {
+    ...{ namespace: subject.namespace, pod: subject.name, statefulSet: statefulSetNameOf(subject) },
+    node: pod?.node ?? '',
+    startedAt: start?.reported?.at ?? start?.received ?? removal?.missedAt ?? pod?.createdAt,
+    phase: presentPhase(state),
+    cause: presentCause(state),
+    missing: pod === undefined,
+    isNew,
+  };
+}
+
+function presentPhase({ pod, milestones, removal, isNodeLost, isRestarting }: NameState): RotationPhase {
+  if (pod === undefined) return 'scheduling';
+  if (removal?.pod.uid === pod.uid || (isNodeLost && !isRestarting)) return 'terminating';
+  if (milestones.scheduled === undefined) return 'scheduling';
+  if (milestones.sandbox === undefined) return 'volume';
+  if (milestones.initialized === undefined) return 'init';
+  return milestones.started === undefined ? 'startup' : 'readiness';
+}
+
+function presentCause({ pod, removal, firstRemoval, isNodeLost, isRestarting }: NameState): RotationCause {
+  if (removal !== undefined) {
+    const replacement = pod?.uid === removal.pod.uid ? undefined : pod;
+    return causeOf((firstRemoval ?? removal).evidence, replacement, []);
+  }
+  if (isNodeLost) return 'node_lost';
+  return isRestarting ? 'container_restart' : 'unknown';
+}

@@ -1,0 +1,74 @@
+/** JSON of the API server before it is parsed as an object of a kind. */
+import { cut, fieldsOf } from '../objects/fields.ts';
+
+/** metadata.resourceVersion; '' without one. */
+export function resourceVersionOf(raw: unknown): string {
+  const { resourceVersion } = fieldsOf(fieldsOf(raw)['metadata']);
+  return typeof resourceVersion === 'string' && resourceVersion.length <= 64 ? resourceVersion : '';
+}
+
+/** For messages: `gitlab/gl-gitaly-0`, as far as the object has a name. */
+export function objectName(raw: unknown): string {
+  const { namespace, name } = fieldsOf(fieldsOf(raw)['metadata']);
+  const text = (value: unknown): string => (typeof value === 'string' ? cut(value, 253) : '');
+  return text(namespace) === ''
+    ? text(name) || 'an object without a name'
+    : `${text(namespace)}/${text(name)}`;
+}
+
+/** Undefined when the text is not JSON. */
+export function parseJsonText(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    if (isSyntaxError(error)) return undefined;
+    throw error;
+  }
+}
+
+/** By name: under jest the engine's own errors are of another realm. */
+export const isSyntaxError = (error: unknown): boolean =>
+  typeof error === 'object' && error !== null && 'name' in error && error.name === 'SyntaxError';
+
+const opening = Buffer.from('"managedFields":[');
+const quote = 0x22;
+const backslash = 0x5c;
+const bracket = 0x5b;
+const closingBracket = 0x5d;
+
+/**
+ * Parses one object without its managedFields, which are not used: they are nearly half of a pod's bytes and of the time
+ * that JSON.parse takes (13 KB: 110 us with them, 60 without). Throws SyntaxError as JSON.parse does.
+ */
+export function parseObject(bytes: Buffer): unknown {
+  const from = bytes.indexOf(opening);
+  // Inside a string, such as an annotation's, the quotes would be escaped.
+  if (from < 0 || bytes[from - 1] === backslash) return JSON.parse(bytes.toString('utf8'));
+  const inside = from + opening.length;
+  const end = endOfArray(bytes, inside);
+  return JSON.parse(bytes.toString('utf8', 0, inside) + bytes.toString('utf8', end));
+}
+
+/** Index of the bracket that closes the array; the end of the bytes without one. */
+function endOfArray(bytes: Buffer, from: number): number {
+  let depth = 1;
+  for (let at = from; at < bytes.length; at++) {
+    const byte = bytes[at];
+    if (byte === quote) at = endOfString(bytes, at + 1);
+    else if (byte === bracket) depth += 1;
+    else if (byte === closingBracket) {
+      depth -= 1;
+      if (depth === 0) return at;
+    }
+  }
+  return bytes.length;
+}
+
+function endOfString(bytes: Buffer, from: number): number {
+  for (let at = from; at < bytes.length; at++) {
+    const byte = bytes[at];
+    if (byte === backslash) at += 1;
+    else if (byte === quote) return at;
+  }
+  return bytes.length;
+}

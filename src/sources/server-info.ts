@@ -1,0 +1,28 @@
+/** gitaly_server_info: the cgroup source reports it, or the Kubernetes source where cgroups are not read. */
+import { anyValue, gauge } from '../metrics/metric.ts';
+import { identityLabels } from './identity.ts';
+
+/**
+ * Where the cgroups of Git processes are: `sibling` of the container's scope (the chart's init-cgroups), `nested` in
+ * it (containerd 2.1's cgroup_writable), or `none`: Git runs in the container's own cgroup.
+ */
+export const cgroupLayouts = ['sibling', 'nested', 'none'] as const;
+
+export const serverInfo = gauge('gitaly_server_info', {
+  help: 'Version, placement and cgroup layout of a Gitaly, as labels; always 1.',
+  details:
+    "cgroup_layout: where the cgroups of Git processes are. sibling: next to the container's scope. nested: in it. none: Gitaly's cgroups are disabled, Git runs in the container's own cgroup, and one OOM kill can end Gitaly itself. Labels whose value is unknown are empty.",
+  origin: 'Kubernetes API or cgroup.pods-file; cgroup paths; uname',
+  labels: {
+    ...identityLabels,
+    uid: anyValue,
+    version: anyValue,
+    qos_class: anyValue,
+    priority_class: anyValue,
+    runtime_version: anyValue,
+    kernel_version: anyValue,
+    cgroup_driver: anyValue,
+    // '' where the API alone is read, not the cgroups.
+    cgroup_layout: ['', ...cgroupLayouts],
+  },
+});

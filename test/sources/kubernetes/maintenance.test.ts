@@ -1,0 +1,180 @@
+import { describe, expect, test } from '@jest/globals';
+import { createKubernetesWindows } from '../../../src/sources/kubernetes/maintenance.ts';
+import type { Node, StatefulSet } from '../../../src/sources/kubernetes/objects/types.ts';
+import { createFakeStores, listMoment, moment, stepsOf } from './support.ts';
+
+const minute = 60_000;
+const maxIdle = 30 * minute;
+const now = moment('00:40:00');
+const until = 'gitaly-exporter/maintenance-until';
+
+function loaded(incident = 'rotate-delete') {
+  const stores = createFakeStores();
+  listMoment(stores, incident, '0-before');
+  const made = createKubernetesWindows(stores, maxIdle);
+  const open = (at: number) => made.windows(at).filter((window) => window.open);
+  const node = (change: Partial<Node>): void => {
+    const found = stores.nodes.all().find(({ name }) => name === 'lab-node-2') as Node;
+    stores.nodes.put({ ...found, ...change }, now);
+  };
+  const set = (change: Partial<StatefulSet>): void => {
+    const found = stores.statefulSets.all().find(({ name }) => name === 'gl-gitaly-default') as StatefulSet;
+    stores.statefulSets.put({ ...found, ...change }, now);
+  };
+  return { stores, ...made, open, node, set };
+}
+
+describe('an annotation', () => {
+  test.each([
+    ['annotation', { annotations: { [until]: '2026-11-23T06:00:00Z' } }],
+    ['annotation in another zone', { annotations: { [until]: '2026-11-23T07:00:00+01:00' } }],
+    ['label, which may not contain colons', { labels: { [until]: '20261123T060000Z' } }],
+  ])('on a node, as %s, opens a window until its time', (_, change) => {
+    const { node, windows } = loaded();
+    node(change);
+    const end = moment('06:00:00');
+    const name = 'annotation:Node/lab-node-2';
+    const of = (at: number) => windows(at).find((window) => window.name === name);
+    expect(of(now)).toEqual({ name, open: true, endsAt: end });
+    expect(of(end)).toEqual({ name, open: false, endsAt: undefined });
+  });
+
+  test('on a StatefulSet has a window with its namespace', () => {
+    const { set, open } = loaded();
+    set({ annotations: { [until]: '2026-11-23T06:00:00Z' } });
+    expect(open(now).map(({ name }) => name)).toEqual(['annotation:StatefulSet/gitlab/gl-gitaly-default']);
+  });
+
+  test.each([
+    ['tomorrow', 'is not a time with its zone'],
+    ['2026-11-23T06:00:00', 'is not a time with its zone'],
+    ['2026-02-30T06:00:00Z', 'is not a time with its zone'],
+    ['', 'is not a time with its zone'],
+    ['2062-11-23T06:00:00Z', 'is more than 7 days in the future'],
+  ])('with the value %j opens no window and is reported as a mistake', (value, why) => {
+    const { node, windows, mistakes } = loaded();
+    node({ annotations: { [until]: value } });
+    expect(windows(now).filter(({ name }) => name.startsWith('annotation:'))).toEqual([]);
+    expect(mistakes(now)).toEqual([
+      {
+        key: 'maintenance Node lab-node-2',
+        title: `${until} of Node lab-node-2 is invalid, so that it suppresses no alerts`,
+        detail: expect.stringContaining(why),
+        action: expect.stringContaining(`kubectl annotate node/lab-node-2 ${until}-`),
+      },
+    ]);
+  });
+});
+
+describe('a rollout', () => {
+  const name = 'rollout:gitlab/gl-gitaly-default';
+
+  test('as recorded has an open window from the change of the template until all pods are Ready', () => {
+    const { stores, windows } = loaded('rollout');
+    const seen: string[] = [];
+    for (const step of stepsOf('rollout')) {
+      step.apply(stores);
+      const state = windows(step.at).find((window) => window.name === name)?.open ? 'open' : 'shut';
+      if (!seen.at(-1)?.startsWith(state))
+        seen.push(`${state} ${new Date(step.at).toISOString().slice(11, 19)}`);
+    }
+    expect(seen).toEqual(['open 00:27:36', 'shut 00:28:08']);
+  });
+
+  test.each(['rotate-delete', 'evict-blocked', 'drain', 'evicted', 'node-notready', 'oom-crashloop'])(
+    'is not detected in incident %s',
+    (incident) => {
+      const { stores, open } = loaded(incident);
+      for (const step of stepsOf(incident)) {
+        step.apply(stores);
+        expect(open(step.at)).toEqual([]);
+      }
+    },
+  );
+
+  const started = { updateRevision: 'gl-gitaly-default-new', updatedReplicas: 1, readyReplicas: 2 };
+
+  test('without progress has no window any more, and is reported as a mistake', () => {
+    const { set, windows, open, mistakes } = loaded();
+    windows(now - 1);
+    set(started);
+    expect(open(now)).toEqual([{ name, open: true, endsAt: now + maxIdle }]);
+    expect(open(now + maxIdle - 1)).toHaveLength(1);
+    expect(mistakes(now + maxIdle - 1)).toEqual([]);
+    expect(open(now + maxIdle)).toEqual([]);
+    expect(mistakes(now + maxIdle)).toMatchObject([
+      {
+        title: 'The rollout of StatefulSet gitlab/gl-gitaly-default makes no progress',
+        detail: expect.stringContaining('1 of 3 pods have the new template'),
+      },
+    ]);
+  });
+
+  test('keeps its window open with each pod that it replaces', () => {
+    const { stores, set, windows, open } = loaded();
+    windows(now - 1);
+    set(started);
+    open(now);
+    const [pod] = stores.pods.all().filter(({ name: pod }) => pod === 'gl-gitaly-default-2');
+    if (pod === undefined) throw new Error('the recording has changed');
+    const replacement = {
+      ...{ ...pod, uid: 'new', createdAt: now + 20 * minute },
+      labels: { ...pod.labels, 'controller-revision-hash': 'gl-gitaly-default-new' },
+    };
+    stores.pods.put(replacement, now + 20 * minute);
+    expect(open(now + 45 * minute)).toMatchObject([{ endsAt: now + 20 * minute + maxIdle }]);
+    expect(open(now + 50 * minute)).toEqual([]);
+  });
+
+  test('back to an old template starts when it is seen, regardless of the age of the pods with that template', () => {
+    const { stores, set, windows, open } = loaded();
+    windows(now - 1);
+    const [pod] = stores.pods.all().filter(({ name: pod }) => pod === 'gl-gitaly-default-2');
+    const revision = pod?.labels['controller-revision-hash'] ?? '';
+    set({ currentRevision: 'gl-gitaly-default-bad', updateRevision: revision, updatedReplicas: 2 });
+    expect(open(now)).toMatchObject([{ endsAt: now + maxIdle }]);
+  });
+
+  test('that started before the exporter counts from its last replaced pod', () => {
+    const { stores, set } = loaded();
+    const [pod] = stores.pods.all().filter(({ name: pod }) => pod === 'gl-gitaly-default-2');
+    const revision = pod?.labels['controller-revision-hash'] ?? '';
+    set({ currentRevision: 'older', updateRevision: revision, updatedReplicas: 2 });
+    // The newest pod with that template was created at 00:26:22.
+    const later = createKubernetesWindows(stores, maxIdle);
+    expect(later.windows(moment('00:56:30')).filter(({ open }) => open)).toEqual([]);
+    const sooner = createKubernetesWindows(stores, maxIdle);
+    expect(sooner.windows(moment('00:50:00')).filter(({ open }) => open)).toHaveLength(1);
+  });
+
+  test.each<[string, Partial<StatefulSet>, boolean]>([
+    ['with a change that the controller has not seen', { generation: 9 }, true],
+    ['with OnDelete, which replaces no pods itself', { ...started, updateStrategy: 'OnDelete' }, false],
+    ['with a partition and no pod left to update', { ...started, partition: 2 }, false],
+    ['with a partition and a pod left to update', { ...started, partition: 1 }, true],
+    ['with the last pod not Ready yet', { ...started, updatedReplicas: 3 }, true],
+    ['of a set without pods', { ...started, replicas: 0 }, false],
+  ])('%s is detected correctly', (_, change, isOpen) => {
+    const { set, open } = loaded();
+    set(change);
+    expect(open(now).map((window) => window.name)).toEqual(isOpen ? [name] : []);
+  });
+
+  test('opens no window with a maximum of 0', () => {
+    const { stores, set } = loaded();
+    set(started);
+    const none = createKubernetesWindows(stores, 0);
+    expect(none.windows(now).filter(({ open }) => open)).toEqual([]);
+    expect(none.mistakes(now)).toEqual([]);
+  });
+});
+
+test('data that is not current opens no window, so that it suppresses no alert', () => {
+  const { stores, node, set, open, windows, mistakes } = loaded();
+  node({ annotations: { [until]: '2026-11-23T06:00:00Z' } });
+  set({ updateRevision: 'new', updatedReplicas: 1, annotations: { [until]: 'never' } });
+  expect([open(now).length, mistakes(now).length]).toEqual([2, 1]);
+  stores.nodes.setCurrent(false);
+  stores.statefulSets.setCurrent(false);
+  expect([windows(now), mistakes(now)]).toEqual([[], []]);
+});

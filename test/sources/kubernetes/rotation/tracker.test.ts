@@ -1,0 +1,357 @@
+/** Cases that are not recorded: pods that are replaced twice or never, and containers that terminate in between. */
+import { describe, expect, test } from '@jest/globals';
+import type {
+  Condition,
+  KubeEvent,
+  Pod,
+  StatefulSet,
+} from '../../../../src/sources/kubernetes/objects/types.ts';
+import { causeOf, noEvidence } from '../../../../src/sources/kubernetes/rotation/cause.ts';
+import { createFakeStores } from '../support.ts';
+import { loaded, readyPod, recordOver } from './support.ts';
+
+const second = 1000;
+const t0 = Date.parse('2026-11-23T01:00:00Z');
+
+const found = readyPod();
+const yes = (since: number, reason = ''): Condition => ({ status: 'True', reason, since });
+const no = (since: number, reason = ''): Condition => ({ status: 'False', reason, since });
+
+/** A Ready pod that was created a day ago. */
+const old: Pod = {
+  ...found,
+  createdAt: t0 - 86_400 * second,
+  startTime: t0 - 86_400 * second,
+  conditions: { ...found.conditions, Ready: yes(t0 - 86_000 * second) },
+};
+
+const deleted = (pod: Pod, at: number, graceSeconds = 30): Pod => ({
+  ...pod,
+  deletion: { requestedAt: at, graceSeconds },
+});
+
+const pending = (uid: string, at: number): Pod => ({
+  ...old,
+  ...{ uid, createdAt: at, startTime: undefined, node: '', phase: 'Pending', conditions: {} },
+  containers: old.containers.map((each) => ({
+    ...each,
+    ...{ ready: false, started: false, state: { kind: 'waiting', reason: 'ContainerCreating' } as const },
+  })),
+  initContainers: old.initContainers.map((each) => ({
+    ...each,
+    state: { kind: 'waiting', reason: 'PodInitializing' } as const,
+  })),
+});
+
+/** Ready `after` milliseconds after its creation, with equal steps. */
+function ready(pod: Pod, after: number): Pod {
+  const step = (n: number): number => pod.createdAt + (after * n) / 5;
+  return {
+    ...old,
+    ...{ uid: pod.uid, createdAt: pod.createdAt, startTime: step(1), node: 'lab-node-3' },
+    conditions: {
+      PodScheduled: yes(step(1)),
+      PodReadyToStartContainers: yes(step(2)),
+      Initialized: yes(step(3)),
+      ContainersReady: yes(step(5)),
+      Ready: yes(step(5)),
+    },
+    containers: old.containers.map((each) => ({ ...each, state: { kind: 'running', startedAt: step(4) } })),
+  };
+}
+
+/** A record with one Ready pod. */
+function atRest(pod: Pod = old) {
+  const { statefulSets, nodes } = loaded('rotate-delete').stores;
+  const stores = createFakeStores();
+  stores.statefulSets.list(statefulSets.all());
+  stores.nodes.list(nodes.all());
+  stores.pods.list([pod]);
+  return recordOver(stores);
+}
+
+const oomKilled = {
+  ...{ reason: 'OOMKilled', exitCode: 137 },
+  ...{ startedAt: t0 - 80_000 * second, finishedAt: t0 },
+};
+
+describe('a pod that is replaced more than once', () => {
+  test('is one rotation, from the first deletion to Ready, with the phases of the last replacement', () => {
+    const { stores, record, rotated } = atRest();
+    const [second1, third] = [pending('b', t0 + 2 * second), pending('c', t0 + 20 * second)];
+    stores.pods.put(deleted(old, t0), t0);
+    stores.pods.remove(deleted(old, t0), t0 + 2 * second);
+    stores.pods.put(second1, t0 + 2 * second);
+    stores.pods.put(deleted(second1, t0 + 10 * second), t0 + 10 * second);
+    stores.pods.remove(deleted(second1, t0 + 10 * second), t0 + 20 * second);
+    stores.pods.put(third, t0 + 20 * second);
+    expect(record.ongoing()).toMatchObject([{ startedAt: t0, phase: 'scheduling', cause: 'deleted' }]);
+    stores.pods.put(ready(third, 10 * second), t0 + 30 * second);
+    expect(record.last()).toMatchObject([
+      { cause: 'deleted', fromNode: 'lab-node-2', seconds: { terminating: 10, total: 30 } },
+    ]);
+    expect(rotated()).toBe(1);
+  });
+});
+
+describe('a pod that is not replaced', () => {
+  const scaledTo = (stores: ReturnType<typeof createFakeStores>, replicas: number): void => {
+    const set = stores.statefulSets.all().find(({ name }) => name === 'gl-gitaly-default') as StatefulSet;
+    stores.statefulSets.put({ ...set, replicas }, t0);
+  };
+
+  test('because its StatefulSet was scaled down has no rotation, and no ongoing one', () => {
+    const { stores, record, rotated } = atRest();
+    scaledTo(stores, 1);
+    stores.pods.put(deleted(old, t0), t0);
+    expect(record.ongoing()).toEqual([]);
+    stores.pods.remove(deleted(old, t0), t0 + second);
+    expect(record.ongoing()).toEqual([]);
+    // Scaled up much later: a new pod, not a rotation.
+    scaledTo(stores, 3);
+    const next = pending('b', t0 + 3600 * second);
+    stores.pods.put(next, t0 + 3600 * second);
+    expect(record.ongoing()).toMatchObject([{ isNew: true, startedAt: t0 + 3600 * second }]);
+    stores.pods.put(ready(next, 10 * second), t0 + 3610 * second);
+    expect([rotated(), record.last(), record.ongoing()]).toEqual([0, [], []]);
+  });
+
+  test('is dropped when the scaling arrives after the deletion', () => {
+    const { stores, record } = atRest();
+    stores.pods.put(deleted(old, t0), t0);
+    stores.pods.remove(deleted(old, t0), t0 + second);
+    expect(record.ongoing()).toMatchObject([{ missing: true, phase: 'scheduling', node: '' }]);
+    scaledTo(stores, 1);
+    expect(record.ongoing()).toEqual([]);
+  });
+
+  test('is expected to be replaced while StatefulSets are not current', () => {
+    const { stores, record } = atRest();
+    scaledTo(stores, 1);
+    stores.statefulSets.setCurrent(false);
+    stores.pods.put(deleted(old, t0), t0);
+    expect(record.ongoing()).toHaveLength(1);
+  });
+
+  test('is compared with the replicas from the first ordinal of the StatefulSet on', () => {
+    const { stores, record } = atRest();
+    const set = stores.statefulSets.all().find(({ name }) => name === 'gl-gitaly-default') as StatefulSet;
+    stores.statefulSets.put({ ...set, replicas: 1, ordinalsStart: 1 }, t0);
+    stores.pods.put(deleted(old, t0), t0);
+    expect(record.ongoing()).toHaveLength(1);
+  });
+
+  test('though it should be has an ongoing rotation without a time limit', () => {
+    const { stores, record } = atRest();
+    stores.pods.put(deleted(old, t0), t0);
+    stores.pods.remove(deleted(old, t0), t0 + second);
+    stores.pods.list([], t0 + 60 * second);
+    expect(record.ongoing()).toMatchObject([{ startedAt: t0, missing: true }]);
+  });
+
+  test('and was found missing by a list has an ongoing rotation since that list', () => {
+    const { stores, record } = atRest();
+    stores.pods.list([], t0);
+    expect(record.ongoing()).toMatchObject([{ startedAt: t0, missing: true, cause: 'unknown' }]);
+  });
+
+  test('because no StatefulSet owns it has no rotation', () => {
+    const { stores, record } = atRest({ ...old, owner: undefined });
+    stores.pods.remove({ ...old, owner: undefined }, t0);
+    expect(record.ongoing()).toEqual([]);
+  });
+});
+
+test('a forced deletion without a grace period is timed from the DELETED event', () => {
+  const { stores, record } = atRest();
+  const next = pending('b', t0);
+  stores.pods.remove(old, t0);
+  stores.pods.put(next, t0);
+  stores.pods.put(ready(next, 10 * second), t0 + 10 * second);
+  expect(record.last()).toMatchObject([{ cause: 'deleted', seconds: { terminating: 0, total: 10 } }]);
+});
+
+describe('no rotation is caused by', () => {
+  const unready = (at: number): Pod => ({
+    ...old,
+    conditions: { ...old.conditions, Ready: no(at, 'ContainersNotReady'), ContainersReady: no(at) },
+  });
+
+  test('a readiness probe that fails for a while', () => {
+    const { stores, record, rotated } = atRest();
+    stores.pods.put(unready(t0), t0);
+    expect(record.ongoing()).toEqual([]);
+    stores.pods.put({ ...old, conditions: { ...old.conditions, Ready: yes(t0 + second) } }, t0 + second);
+    expect(rotated()).toBe(0);
+  });
+
+  test('a sidecar that restarts while the pod stays Ready', () => {
+    const sidecar = { ...(old.initContainers[0] as Pod['initContainers'][number]), sidecar: true };
+    const before = { ...old, initContainers: [sidecar] };
+    const { stores, rotated } = atRest(before);
+    stores.pods.put(
+      { ...before, initContainers: [{ ...sidecar, restartCount: 1, lastTermination: oomKilled }] },
+      t0,
+    );
+    expect(rotated()).toBe(0);
+  });
+
+  test('an object that is malformed for a while', () => {
+    const { stores, record, rotated } = atRest();
+    stores.pods.list([]);
+    stores.pods.list([old]);
+    expect([rotated(), record.ongoing()]).toEqual([0, []]);
+  });
+
+  test('a Praefect pod', () => {
+    const { stores, record, rotated } = atRest({ ...old, labels: { app: 'praefect' } });
+    stores.pods.put(deleted({ ...old, labels: { app: 'praefect' } }, t0), t0);
+    expect([rotated(), record.ongoing()]).toEqual([0, []]);
+  });
+
+  const lost = (at: number): Pod => ({ ...old, conditions: { ...old.conditions, Ready: no(at) } });
+
+  test('a node that is lost for a while, though a rotation is ongoing in that time', () => {
+    const { stores, record, rotated } = atRest();
+    stores.pods.put(lost(t0), t0);
+    expect(record.ongoing()).toMatchObject([{ cause: 'node_lost', phase: 'terminating', startedAt: t0 }]);
+    stores.pods.put({ ...old, conditions: { ...old.conditions, Ready: yes(t0 + 60_000) } }, t0 + 60_000);
+    expect([rotated(), record.ongoing()]).toEqual([0, []]);
+  });
+
+  test('a lost node only if its containers do not restart: else it is a rotation with cause node_lost', () => {
+    const { stores, record } = atRest();
+    stores.pods.put(lost(t0), t0);
+    const restarted = {
+      ...old,
+      containers: old.containers.map((each) => ({ ...each, restartCount: 1, lastTermination: oomKilled })),
+    };
+    const waiting = {
+      ...restarted,
+      conditions: { ...old.conditions, Ready: no(t0), ContainersReady: no(t0 + 50_000) },
+    };
+    stores.pods.put(waiting, t0 + 50_000);
+    stores.pods.put(
+      { ...restarted, conditions: { ...old.conditions, Ready: yes(t0 + 60_000) } },
+      t0 + 60_000,
+    );
+    expect(record.last()).toMatchObject([{ cause: 'node_lost', seconds: { total: 60 } }]);
+  });
+});
+
+describe('a container that terminated', () => {
+  const restarted = (at: number): Pod => ({
+    ...old,
+    conditions: { ...old.conditions, Ready: yes(at) },
+    containers: old.containers.map((each) => ({
+      ...each,
+      ...{
+        restartCount: 1,
+        lastTermination: oomKilled,
+        state: { kind: 'running', startedAt: at - second } as const,
+      },
+    })),
+  });
+
+  test('and was restarted within a gap is timed by the times that the kubelet reports', () => {
+    const { stores, record, count } = atRest();
+    stores.pods.list([restarted(t0 + 5 * second)]);
+    expect(record.last()).toMatchObject([{ cause: 'container_restart', seconds: { total: 5 } }]);
+    expect(count(old.name, 'container_restart')).toBe(1);
+  });
+
+  test('before the exporter started has a rotation that started with the termination', () => {
+    const stores = createFakeStores();
+    const { record } = recordOver(stores);
+    const unavailable: Pod = {
+      ...restarted(t0),
+      conditions: { ...old.conditions, Ready: no(t0), ContainersReady: no(t0) },
+      containers: old.containers.map((each) => ({
+        ...each,
+        ...{
+          state: { kind: 'waiting', reason: 'CrashLoopBackOff' } as const,
+          lastTermination: oomKilled,
+          ready: false,
+        },
+      })),
+    };
+    stores.statefulSets.list(loaded('rotate-delete').stores.statefulSets.all());
+    stores.pods.list([unavailable]);
+    expect(record.ongoing()).toMatchObject([{ cause: 'container_restart', startedAt: t0, isNew: false }]);
+    stores.pods.put(restarted(t0 + 60 * second), t0 + 60 * second);
+    expect(record.last()).toMatchObject([{ cause: 'container_restart', seconds: { total: 60 } }]);
+  });
+});
+
+describe('a pod that is starting when the exporter starts', () => {
+  const event = (uid: string): KubeEvent => {
+    const [first] = loaded('rotate-delete').stores.events.all();
+    if (first === undefined) throw new Error('the recording has changed');
+    const about = { kind: 'Pod', namespace: old.namespace, name: old.name, uid };
+    return { ...first, uid: `event-${uid}`, reason: 'Killing', about };
+  };
+  const started = (events: readonly KubeEvent[]) => {
+    const stores = createFakeStores();
+    const made = recordOver(stores);
+    stores.statefulSets.list(loaded('rotate-delete').stores.statefulSets.all());
+    stores.events.list(events);
+    stores.pods.list([pending('b', t0)]);
+    expect(made.record.ongoing()).toMatchObject([{ startedAt: t0, isNew: true, cause: 'unknown' }]);
+    stores.pods.put(ready(pending('b', t0), 10 * second), t0 + 10 * second);
+    return made;
+  };
+
+  test('is a rotation of unknown cause and without a total when there are events about its predecessor', () => {
+    const { record, count } = started([event('a')]);
+    expect(count(old.name, 'unknown')).toBe(1);
+    expect(record.last()[0]?.seconds).toEqual({ scheduling: 2, volume: 2, init: 2 });
+  });
+
+  test('is no rotation when its creation was seen: its StatefulSet was scaled up', () => {
+    const stores = createFakeStores();
+    const { rotated } = recordOver(stores);
+    stores.statefulSets.list(loaded('rotate-delete').stores.statefulSets.all());
+    stores.events.list([event('a')]);
+    stores.pods.list([]);
+    stores.pods.put(pending('b', t0), t0);
+    stores.pods.put(ready(pending('b', t0), 10 * second), t0 + 10 * second);
+    expect(rotated()).toBe(0);
+  });
+
+  test('is no rotation without events about a predecessor', () => {
+    expect(started([event('b')]).rotated()).toBe(0);
+  });
+});
+
+describe('the cause', () => {
+  const evidence = noEvidence('rev-1');
+  const next = { ...old, labels: { ...old.labels, 'controller-revision-hash': 'rev-2' } };
+  test.each([
+    ['preemption', { disruption: 'PreemptionByScheduler', deleted: true }],
+    ['node_lost', { disruption: 'DeletionByPodGC', deleted: true }],
+    ['node_lost', { disruption: 'DeletionByTaintManager', lost: true, deleted: true }],
+    // A NoExecute taint that was set manually.
+    ['node_drained', { disruption: 'DeletionByTaintManager', drained: true, deleted: true }],
+    ['unknown', { disruption: 'DeletionByTaintManager', deleted: true }],
+    ['eviction_api', { disruption: 'EvictionByEvictionAPI', deleted: true }],
+    ['node_drained', { disruption: 'EvictionByEvictionAPI', drained: true, deleted: true }],
+    ['eviction_pressure', { disruption: 'TerminationByKubelet', statusReason: 'Evicted' }],
+    ['node_drained', { disruption: 'TerminationByKubelet', statusReason: 'Terminated' }],
+    ['preemption', { disruption: 'TerminationByKubelet', statusReason: 'Preempting' }],
+    ['eviction_pressure', { disruption: 'TerminationByKubelet' }],
+    // Kubernetes before 1.26 has no DisruptionTarget.
+    ['eviction_pressure', { statusReason: 'Evicted' }],
+    ['node_lost', { lost: true, deleted: true }],
+    ['deleted', { deleted: true }],
+    ['unknown', {}],
+  ] as const)('is %s for %o', (cause, seen) => {
+    const same = { ...old, labels: { ...old.labels, 'controller-revision-hash': 'rev-1' } };
+    expect(causeOf({ ...evidence, ...seen }, same, [])).toBe(cause);
+  });
+
+  test('is a rollout when the new pod has another revision, unless the API reports another cause', () => {
+    expect(causeOf({ ...evidence, deleted: true }, next, [])).toBe('rollout');
+    expect(causeOf(evidence, next, [])).toBe('rollout');
+    expect(causeOf({ ...evidence, disruption: 'PreemptionByScheduler' }, next, [])).toBe('preemption');
+  });
+});
