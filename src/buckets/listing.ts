@@ -10,7 +10,7 @@ export interface StorageSizes {
   readonly sizes: BucketSizes;
 }
 
-export interface ListRequest {
+interface ListRequest {
   readonly bucket: number;
   /** All of them have the bucket. */
   readonly storages: readonly StorageSizes[];
@@ -59,7 +59,7 @@ export async function listBucket(
 }
 
 /** Of many replicas the total, and those with the most writes, in bounded memory. */
-export interface MostWritten {
+interface MostWritten {
   add(replica: Replica): void;
   total(): number;
   /** At most `limit`, the highest generation first, equal ones by path. */
@@ -90,7 +90,7 @@ export function createMostWritten(limit: number): MostWritten {
 const byWrites = (a: Replica, b: Replica): number =>
   b.generation - a.generation || (a.relativePath < b.relativePath ? -1 : 1);
 
-export interface ReplicaBuckets extends Replica {
+interface ReplicaBuckets extends Replica {
   readonly sizes: BucketSizes;
   readonly buckets: readonly number[];
 }

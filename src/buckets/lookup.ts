@@ -39,7 +39,7 @@ export interface BucketLookupRequest {
   readonly limit: number;
 }
 
-export type BucketLookupResult = { readonly ok: true; readonly listing: BucketListing } | BucketLookupFailure;
+type BucketLookupResult = { readonly ok: true; readonly listing: BucketListing } | BucketLookupFailure;
 
 /**
  * invalid: the request lacks something or contradicts the configuration. not_found: there is no such bucket, or no

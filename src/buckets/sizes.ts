@@ -8,7 +8,7 @@ import { type Identity, identityKey, identityText } from '../sources/identity.ts
 import { type BucketSizes, bucketName } from './hash.ts';
 
 /** A Gitaly by its configuration. */
-export interface KnownGitaly {
+interface KnownGitaly {
   /** For messages: the file's path, or the ConfigMap. */
   readonly name: string;
   readonly identities: readonly Identity[];
@@ -56,7 +56,7 @@ export async function readGitalys(
 }
 
 /** Which Gitaly is meant, as far as the request says, and the sizes that it overrides. */
-export interface SizesRequest {
+interface SizesRequest {
   readonly storage?: string | undefined;
   /** Name of a pod or node. */
   readonly server?: string | undefined;
@@ -65,7 +65,7 @@ export interface SizesRequest {
 }
 
 /** How the request's fields are called where it comes from: `--count`, `the parameter count`. */
-export interface SizesFieldNames {
+interface SizesFieldNames {
   readonly count: string;
   readonly storage: string;
 }
@@ -139,7 +139,7 @@ export const noSuchBucketText = (bucket: number, storage: string, count: number)
   `${storage} has no ${bucketName(bucket)}: it has ${count} buckets, ${bucketName(0)} to ${bucketName(count - 1)}`;
 
 /** The configured number of buckets of each Gitaly, read in the background. */
-export interface ConfiguredBuckets {
+interface ConfiguredBuckets {
   /** cgroups.repositories.count as last read; undefined while it is unknown. From memory. */
   of(identity: Identity): number | undefined;
   /** Cancels a read in progress. */

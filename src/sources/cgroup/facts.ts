@@ -48,7 +48,7 @@ export interface CgroupFactsReader {
   read(signal: AbortSignal): Promise<{ readonly servers: readonly CgroupServer[]; readonly node: NodeFacts }>;
 }
 
-export interface CgroupFactsReaderOptions {
+interface CgroupFactsReaderOptions {
   /** cgroup.root */
   readonly root: string;
   /** The node's name in Kubernetes, or the host name of a virtual machine. */
@@ -126,7 +126,7 @@ function ownerOf(file: string): Known<number> {
   }
 }
 
-export interface NodeFactsOptions extends Omit<CgroupFactsReaderOptions, 'directory' | 'clock'> {
+interface NodeFactsOptions extends Omit<CgroupFactsReaderOptions, 'directory' | 'clock'> {
   readonly trees: readonly GitalyTree[];
 }
 

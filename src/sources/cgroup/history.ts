@@ -11,7 +11,7 @@ export interface Throttling {
   readonly periods: number;
 }
 
-export interface ThrottlingHistory {
+interface ThrottlingHistory {
   /** `at`: monotonic milliseconds. Call it with every read; paths that are missing from it are forgotten. */
   record(at: number, readings: ReadonlyMap<string, LevelReading>): void;
   /** Undefined for the first half minute, while no task ran, and where cpu.stat could not be read. */
@@ -70,7 +70,7 @@ export interface DisappearedGitaly {
   readonly at: number;
 }
 
-export interface DisappearedHistory {
+interface DisappearedHistory {
   /** `now`: Clock.now(). `unlisted`: UIDs of pods that still exist but are not Gitalys by the list of pods. */
   record(trees: readonly GitalyTree[], now: number, unlisted?: readonly string[]): void;
   /** Of the last hour, the newest first. */

@@ -166,14 +166,12 @@ export const cgroupOpenFiles = gauge('gitaly_exporter_cgroup_open_files', {
   origin: "the exporter's reads",
 });
 
-export const watchKinds = ['directory', 'memory_events'] as const;
-
 export const cgroupWatches = gauge('gitaly_exporter_cgroup_watches', {
   help: 'Active inotify watches on cgroups, by kind.',
   details:
     'directory: directories in which Gitalys are created and removed. memory_events: Gitalys whose OOM kills are reported immediately; those of the others are found by polling.',
   origin: 'inotify watches of the exporter',
-  labels: { kind: watchKinds },
+  labels: { kind: ['directory', 'memory_events'] },
 });
 
 /** Part of the exporter's own metrics: exposed even while there is no Gitaly and nothing can be read. */

@@ -6,8 +6,7 @@ import type { cgroupLayouts } from '../server-info.ts';
 /** See `cgroupLayouts`. */
 export type Layout = (typeof cgroupLayouts)[number];
 
-export const cgroupDrivers = ['systemd', 'cgroupfs'] as const;
-export type CgroupDriver = (typeof cgroupDrivers)[number];
+export type CgroupDriver = 'systemd' | 'cgroupfs';
 
 /** One Gitaly of this host: a pod, or the one of a virtual machine. All paths are relative to the root. */
 export interface GitalyTree {

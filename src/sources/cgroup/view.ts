@@ -65,7 +65,7 @@ export interface BucketsView {
   readonly nearLimit: readonly NearLimitBucket[];
 }
 
-export interface ViewInputs {
+interface ViewInputs {
   readonly state: TreeState;
   /** What is missing because the kernel refused watches. */
   readonly unwatched: string | undefined;

@@ -21,7 +21,7 @@ export const maintenanceActive = gauge('gitaly_exporter_maintenance_active', {
   origin: 'gitaly_exporter_maintenance',
 });
 
-export const maintenanceEnd = gauge('gitaly_exporter_maintenance_end_timestamp_seconds', {
+const maintenanceEnd = gauge('gitaly_exporter_maintenance_end_timestamp_seconds', {
   help: 'Time at which the open maintenance window ends.',
   details:
     'Absent while the window is not open. For a rollout, the time at which it stops suppressing alerts unless another pod is replaced until then.',
@@ -39,7 +39,7 @@ export const maintenanceMetrics: readonly Metric[] = Object.freeze([
 export const maintenanceCollectorNames: readonly string[] = ['maintenance'];
 
 /** A window at one moment. */
-export interface WindowState {
+interface WindowState {
   /** A label value: `weekly`, `annotation:Node/lab-node-1`, `rollout:gitlab/gl-gitaly-default`. */
   readonly name: string;
   readonly open: boolean;
@@ -56,7 +56,7 @@ export interface WindowSource {
 }
 
 /** What was found and how to fix it, for the page. */
-export interface WindowMistake {
+interface WindowMistake {
   /** The same as long as it lasts. */
   readonly key: string;
   readonly title: string;
@@ -64,7 +64,7 @@ export interface WindowMistake {
   readonly action: string;
 }
 
-export interface MaintenanceSourceOptions {
+interface MaintenanceSourceOptions {
   /** `configuredWindows` of the settings, and Kubernetes where this exporter watches it. */
   readonly sources: readonly WindowSource[];
   readonly clock: Clock;
@@ -76,7 +76,7 @@ export interface MaintenanceView {
   readonly mistakes: readonly WindowMistake[];
 }
 
-export interface MaintenanceSource {
+interface MaintenanceSource {
   readonly collectors: readonly Collector[];
   view(): MaintenanceView;
 }

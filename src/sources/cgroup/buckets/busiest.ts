@@ -3,7 +3,7 @@
  * and go are of little use on a graph, so a selected bucket stays until clearly overtaken, and for a minimum time.
  */
 
-export interface BusiestOptions {
+interface BusiestOptions {
   /** At most this many, not counting those with kills. */
   readonly top: number;
   /** The score of a bucket without activity halves in this time. */

@@ -15,7 +15,7 @@ import { type GitalyTree, onePerIdentity } from '../tree.ts';
 import type { TreeWatch } from '../tree-watch.ts';
 import { type BucketChoice, createGitSweeper, type GitSweep, type GitSweeper } from './sweep.ts';
 
-export interface BucketCollectorOptions {
+interface BucketCollectorOptions {
   readonly watch: TreeWatch;
   readonly files: CgroupFiles;
   readonly tracker: Pick<OomTracker, 'totals'>;

@@ -85,7 +85,7 @@ export async function isAborted({ yielder, signal }: SweepRun): Promise<boolean>
 }
 
 /** The open cgroups of one Gitaly's buckets, kept from sweep to sweep. */
-export interface BucketFolders {
+interface BucketFolders {
   /**
    * Closes those of removed buckets; all of them when another gitaly-<pid> is the running one. False when the run was
    * aborted before that was done.

@@ -40,7 +40,7 @@ export interface NearLimitBucket {
   readonly limit: number;
 }
 
-export interface ShownBucket {
+interface ShownBucket {
   readonly bucket: number;
   readonly reading: BucketReading | undefined;
 }

@@ -4,7 +4,7 @@ import { type Clock, systemClock } from '../../../lib/clock.ts';
 import { createCgroupFolder, type Shared } from './folder.ts';
 import type { CgroupFiles, CgroupFolder, ReadFailure } from './reading.ts';
 
-export interface CgroupFilesOptions {
+interface CgroupFilesOptions {
   /** Where cgroup v2 is mounted, or a directory with the same files (captured, simulated). */
   readonly root: string;
   /** Beyond this many, files are opened and closed with each read. Default: half of what the process may open. */
@@ -93,9 +93,10 @@ const usualLimit = 1024;
  * process may open leaves enough for connections and other files. Node raises its soft limit to the hard one when it
  * starts, and this reads the result.
  */
-export function defaultMaxDescriptors(limits = '/proc/self/limits'): number {
+function defaultMaxDescriptors(): number {
   try {
-    const [, soft = ''] = /^Max open files\s+(\d+|unlimited)/m.exec(readFileSync(limits, 'utf8')) ?? [];
+    const [, soft = ''] =
+      /^Max open files\s+(\d+|unlimited)/m.exec(readFileSync('/proc/self/limits', 'utf8')) ?? [];
     if (soft === 'unlimited') return most;
     return Math.min(most, Math.floor(Number(soft || usualLimit) / 2));
   } catch {

@@ -19,7 +19,7 @@ const mostDigits = 19;
 const tooLarge = 2n ** 63n;
 
 /** The decimal number in `bytes[start, end)`: 0 to 2^63-1, without sign, blanks or leading zeros. */
-export function wholeNumber(bytes: Buffer, start: number, end: number): number {
+function wholeNumber(bytes: Buffer, start: number, end: number): number {
   const digits = end - start;
   if (digits < 1 || digits > mostDigits) return malformed;
   if (digits > 1 && bytes[start] === zero) return malformed;
@@ -139,7 +139,7 @@ export function pressureTotals(bytes: Buffer, length: number): Lines<'some' | 'f
 }
 
 /** Progress of counting the lines of cgroup.procs, one chunk at a time. */
-export interface LineCount {
+interface LineCount {
   /** Complete lines so far. */
   readonly lines: number;
   /** The chunk ended within a line. */

@@ -21,7 +21,7 @@ import type { TreeWatch } from '../tree-watch.ts';
 import { createLevelReader, type GitalyRead } from './read.ts';
 import { type LevelRow, levelFamilies, oomKillFamilies } from './samples.ts';
 
-export interface LevelCollectorOptions {
+interface LevelCollectorOptions {
   readonly watch: TreeWatch;
   readonly files: CgroupFiles;
   readonly tracker: Pick<OomTracker, 'totals' | 'health'>;

@@ -62,7 +62,7 @@ export interface GitalyRead {
 }
 
 /** Reads each cgroup of the trees once, and closes those that are in none of the trees any more. */
-export type LevelReader = (trees: readonly GitalyTree[]) => readonly GitalyRead[];
+type LevelReader = (trees: readonly GitalyTree[]) => readonly GitalyRead[];
 
 export function createLevelReader(files: CgroupFiles): LevelReader {
   let open = new Map<string, CgroupFolder>();
