@@ -20,7 +20,7 @@ test('a connection ignores all PG variables, and leaves them as they are', async
   Object.assign(process.env, {
     PGHOST: 'other.invalid',
     PGPORT: '1',
-    PGUSER: 'nobody',
+    PGUSER: 'other',
     PGDATABASE: 'nonesuch',
     PGAPPNAME: 'another',
     PGOPTIONS: '-c statement_timeout=1ms',

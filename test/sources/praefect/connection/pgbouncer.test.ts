@@ -212,7 +212,7 @@ describe('PgBouncer rejects', () => {
   withPgBouncer('a wrong password, and a user that it does not know', async () => {
     const pooler = await bouncer();
     const wrong = { password: async () => new Secret('wrong') };
-    for (const change of [wrong, { user: 'nobody' }])
+    for (const change of [wrong, { user: 'unknown' }])
       expect(await refused(pooler, change)).toMatchObject({ reason: 'authentication' });
   });
 

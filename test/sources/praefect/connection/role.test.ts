@@ -188,11 +188,11 @@ describe.each([15, 18] as const)('PostgreSQL %i', (version) => {
   test('in a database without Praefect role.sql fails and changes nothing', async () => {
     const place = await server.createDatabase();
     const client = await place.client();
-    await expect(client.query(sql('role.sql').replaceAll('gitaly_exporter', 'nobody'))).rejects.toThrow(
+    await expect(client.query(sql('role.sql').replaceAll('gitaly_exporter', 'absent'))).rejects.toThrow(
       `there is no table replication_queue in database ${place.name}`,
     );
     await client.query('ROLLBACK');
-    expect((await client.query("SELECT FROM pg_roles WHERE rolname = 'nobody'")).rows).toEqual([]);
+    expect((await client.query("SELECT FROM pg_roles WHERE rolname = 'absent'")).rows).toEqual([]);
   });
 
   test('the statements of docs/database-access.md run', async () => {

@@ -239,7 +239,7 @@ withOpenssl('certificates are read again for each connection', async () => {
   expect(valueIn(await database.query('SELECT 1 AS one', within(5000)))).toEqual([{ one: 1 }]);
 });
 
-withOpenssl('a key that does not belong to the certificate is told as that', async () => {
+withOpenssl('a key that does not match the certificate fails with a message', async () => {
   writeFileSync(certificates.path('mixed.crt'), certificates.text('reader.crt'));
   writeFileSync(certificates.path('mixed.key'), certificates.text('stranger.key'));
   expect(await outcome({ mode: 'require', user: 'reader', cert: 'mixed' })).toMatchObject({

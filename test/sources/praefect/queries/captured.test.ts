@@ -1,6 +1,6 @@
 /**
- * Captured databases in, exposition text out: each golden file is read beside the capture's README. Asked as of
- * the moment of capture. UPDATE_GOLDEN=1 writes the files anew; read what changed before you commit it.
+ * Captured databases in, exposition text out, as of the time of capture. Compare each golden file with the capture's
+ * README. UPDATE_GOLDEN=1 rewrites the files; review the diff before you commit it.
  */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -14,12 +14,12 @@ import {
   databaseAsOf,
   nativeSamples,
   only,
-  openQuestions,
+  openCollectors,
   type Samples,
   samplesIn,
 } from './support.ts';
 
-/** Those whose answer rests on Praefect's rows alone. */
+/** The collectors that depend on Praefect's rows only. */
 const deterministic: readonly CollectorName[] = [
   'praefect_health',
   'praefect_queue',
@@ -33,12 +33,12 @@ beforeAll(async () => {
 });
 afterAll(() => server.stop());
 
-async function ask(capture: string): Promise<{ samples: Samples; text: string }> {
+async function read(capture: string): Promise<{ samples: Samples; text: string }> {
   const database = await databaseAsOf(server, capture);
-  const questions = openQuestions(database.connection, { clock: database.clock });
+  const collectors = openCollectors(database.connection, { clock: database.clock });
   const blocks = [];
-  for (const name of deterministic) blocks.push(blockOf(await questions.run(name)));
-  await questions.close();
+  for (const name of deterministic) blocks.push(blockOf(await collectors.run(name)));
+  await collectors.close();
   const { body } = await exposition(blocks, { accept: 'text/plain;version=0.0.4' });
   return {
     samples: Object.assign({}, ...blocks.map(samplesIn)),
@@ -65,8 +65,8 @@ test.each([
   '19/praefect-cut/cut',
   '19/storage-removed/removed',
   '19/database/read-only-25s',
-])('%s gives its golden text', async (capture) => {
-  const { text } = await ask(capture);
+])('%s produces its golden text', async (capture) => {
+  const { text } = await read(capture);
   const file = golden(capture);
   if (process.env['UPDATE_GOLDEN']) {
     mkdirSync(dirname(file), { recursive: true });
@@ -75,7 +75,7 @@ test.each([
   expect(text).toBe(readFileSync(file, 'utf8'));
 });
 
-describe('what is true of the captures, by their README', () => {
+describe('the captures show what their README describes', () => {
   const jobs = (storage: string, state: string, virtualStorage = 'default', change = 'update') =>
     `praefect_db_replication_jobs{virtual_storage="${virtualStorage}",storage="${storage}",state="${state}",change="${change}"}`;
   const healthy = (storage: string, virtualStorage = 'default') =>
@@ -85,7 +85,7 @@ describe('what is true of the captures, by their README', () => {
   const stale = (storage: string, reason: string) =>
     `praefect_db_replication_stale_jobs{virtual_storage="default",storage="${storage}",reason="${reason}"}`;
 
-  const truths: readonly (readonly [capture: string, truth: string, expected: Samples])[] = [
+  const cases: readonly (readonly [capture: string, description: string, expected: Samples])[] = [
     [
       '13.5/02-replicating',
       'gitaly-2: 2 ready, 4 in progress, with locks; gitaly-3: 6 ready',
@@ -103,7 +103,7 @@ describe('what is true of the captures, by their README', () => {
     ],
     [
       '13.5/03-exhausted',
-      'the jobs are gone, nothing queued',
+      'the jobs were deleted, nothing is queued',
       { [jobs('gitaly-3', 'ready')]: 0, [jobs('gitaly-3', 'failed')]: 0 },
     ],
     [
@@ -113,7 +113,7 @@ describe('what is true of the captures, by their README', () => {
     ],
     [
       '13.5/05-failed-over',
-      'gitaly-1 is ill, gitaly-2 is the primary; 2 jobs ready to each of gitaly-1 and gitaly-3',
+      'gitaly-1 is unhealthy, gitaly-2 is the primary; 2 jobs ready to each of gitaly-1 and gitaly-3',
       {
         [healthy('gitaly-1')]: 0,
         [healthy('gitaly-2')]: 1,
@@ -167,12 +167,12 @@ describe('what is true of the captures, by their README', () => {
     ],
     [
       '14.9/05-unhealthy-not-elected',
-      'gitaly-1 is ill',
+      'gitaly-1 is unhealthy',
       { [healthy('gitaly-1')]: 0, [healthy('gitaly-4', 'archive')]: 1 },
     ],
     [
       '14.9/07-archive-half-unavailable',
-      'gitaly-1 and gitaly-4 are ill',
+      'gitaly-1 and gitaly-4 are unhealthy',
       { [healthy('gitaly-1')]: 0, [healthy('gitaly-4', 'archive')]: 0 },
     ],
     [
@@ -185,7 +185,7 @@ describe('what is true of the captures, by their README', () => {
       '2 jobs in progress with locks',
       { [jobs('gitaly-3', 'in_progress')]: 2, [stale('gitaly-3', 'lock_missing')]: 0 },
     ],
-    ['14.9/12-stale-gone', 'those jobs are gone', { [jobs('gitaly-3', 'in_progress')]: 0 }],
+    ['14.9/12-stale-gone', 'those jobs were deleted', { [jobs('gitaly-3', 'in_progress')]: 0 }],
     [
       '19/healthy/during',
       'nothing queued amid writes',
@@ -230,7 +230,7 @@ describe('what is true of the captures, by their README', () => {
     ],
     [
       '19/praefect-killed/all-killed',
-      '10 in progress, locks 103 s old; no heartbeat, so everything reads unhealthy and is not to be believed',
+      '10 in progress, locks 103 s old; no heartbeats, so everything reads as unhealthy without a quorum',
       {
         [jobs('gitaly-3', 'in_progress')]: 10,
         [stale('gitaly-3', 'lock_expired')]: 10,
@@ -242,7 +242,7 @@ describe('what is true of the captures, by their README', () => {
     ],
     [
       '19/praefect-cut/cut',
-      'praefect-3 alone sees gitaly-2 and other-2 ill; the consensus has all healthy',
+      'only praefect-3 sees gitaly-2 and other-2 as unhealthy; in the consensus all are healthy',
       {
         [healthy('gitaly-2')]: 1,
         [healthy('other-2', 'other')]: 1,
@@ -258,7 +258,7 @@ describe('what is true of the captures, by their README', () => {
     ],
     [
       '19/unavailable/unavailable',
-      'the 60 jobs are gone',
+      'the 60 jobs were deleted',
       { [jobs('gitaly-2', 'ready')]: 0, [jobs('gitaly-3', 'ready')]: 0 },
     ],
     [
@@ -272,7 +272,7 @@ describe('what is true of the captures, by their README', () => {
     ],
     [
       '19/database/read-only-25s',
-      'heartbeats have stopped: the views call everything unhealthy',
+      'heartbeats have stopped: the views show everything as unhealthy',
       {
         [healthy('gitaly-1')]: 0,
         [healthy('other-1', 'other')]: 0,
@@ -281,14 +281,14 @@ describe('what is true of the captures, by their README', () => {
     ],
   ];
 
-  test.each(truths)('%s: %s', async (capture, _, expected) => {
-    expect((await ask(capture)).samples).toMatchObject(expected);
+  test.each(cases)('%s: %s', async (capture, _, expected) => {
+    expect((await read(capture)).samples).toMatchObject(expected);
   });
 
   test.each(['14.9/01-healthy', '14.9/06-failed-over', '19/healthy/before'])(
-    '%s: with per_repository nothing is said of primaries of whole virtual storages',
+    '%s: with per_repository no primaries of whole virtual storages are reported',
     async (capture) => {
-      expect(only((await ask(capture)).samples, 'praefect_db_shard_')).toEqual({});
+      expect(only((await read(capture)).samples, 'praefect_db_shard_')).toEqual({});
     },
   );
 
@@ -300,7 +300,7 @@ describe('what is true of the captures, by their README', () => {
     ['19/storage-removed/removed', 'praefect-1.db.prom'],
   ])("%s: jobs by target and state agree with Praefect's own queue depth on %s", async (capture, page) => {
     const native = only(nativeSamples(capture, page), 'gitaly_praefect_replication_queue_depth{');
-    const { samples } = await ask(capture);
+    const { samples } = await read(capture);
     const ours = Object.fromEntries(
       Object.entries(only(samples, 'praefect_db_replication_jobs{'))
         .filter(([, jobs]) => jobs > 0)

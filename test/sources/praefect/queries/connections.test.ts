@@ -8,7 +8,7 @@ import {
   type TestDatabase,
   type TestPostgres,
 } from '../../../support/postgres.ts';
-import { only, openQuestions, type Questions, type Samples } from './support.ts';
+import { type OpenedCollectors, only, openCollectors, type Samples } from './support.ts';
 
 const state = (name: string) => `praefect_db_connections{state="${name}"}`;
 const limit = 'praefect_db_connections_limit';
@@ -19,7 +19,7 @@ const longestTransaction = 'praefect_db_longest_transaction_seconds';
 describe.each([15, 18] as const)('on PostgreSQL %i', (version) => {
   let server: TestPostgres;
   let database: TestDatabase;
-  let questions: Questions;
+  let collectors: OpenedCollectors;
   let clients: pg.Client[];
   beforeAll(async () => {
     server = await startPostgres({
@@ -44,10 +44,10 @@ describe.each([15, 18] as const)('on PostgreSQL %i', (version) => {
       `${praefectSchema('19.0')}; ALTER TABLE public.replication_queue OWNER TO praefect`,
     );
     clients = [];
-    questions = asRole('monitor', 'm');
+    collectors = asRole('monitor', 'm');
   });
   afterEach(async () => {
-    await questions.close();
+    await collectors.close();
     for (const client of clients) await client.end();
     await server
       .client()
@@ -55,13 +55,13 @@ describe.each([15, 18] as const)('on PostgreSQL %i', (version) => {
   });
 
   const asRole = (user: string, password: string) =>
-    openQuestions({ ...database.connection, user, password: async () => new Secret(password) });
+    openCollectors({ ...database.connection, user, password: async () => new Secret(password) });
   const open = async () => {
     const client = await database.client();
     clients.push(client);
     return client;
   };
-  const read = () => questions.samples('praefect_connections');
+  const read = () => collectors.samples('praefect_connections');
   /** Reads until another session has reached its state. */
   const until = async (holds: (samples: Samples) => boolean) => {
     for (let i = 0; i < 200; i++) {

@@ -17,7 +17,7 @@ import {
   type TestDatabase,
   type TestPostgres,
 } from '../../../support/postgres.ts';
-import { blockOf, only, openQuestions, type Questions, samplesIn } from './support.ts';
+import { blockOf, type OpenedCollectors, only, openCollectors, samplesIn } from './support.ts';
 
 const recovery = 'praefect_db_read_only{reason="recovery"}';
 const setting = 'praefect_db_read_only{reason="setting"}';
@@ -26,7 +26,7 @@ describe.each([15, 18] as const)('on PostgreSQL %i', (version) => {
   let server: TestPostgres;
   let database: TestDatabase;
   let admin: pg.Client;
-  let questions: Questions;
+  let collectors: OpenedCollectors;
   beforeAll(async () => {
     server = await startPostgres({ version });
     admin = await server.client();
@@ -38,20 +38,20 @@ describe.each([15, 18] as const)('on PostgreSQL %i', (version) => {
       ${praefectSchema('19.0')};
       ALTER TABLE public.replication_queue OWNER TO praefect;
       GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader`);
-    questions = openQuestions({
+    collectors = openCollectors({
       ...database.connection,
       user: 'reader',
       password: async () => new Secret('reader-password'),
     });
   });
   afterEach(async () => {
-    await questions.close();
+    await collectors.close();
     await admin.query('ALTER SYSTEM RESET ALL');
     await admin.query('ALTER ROLE praefect RESET ALL; ALTER ROLE reader RESET ALL; ALTER ROLE ALL RESET ALL');
     await admin.query('ALTER DATABASE postgres RESET ALL; SELECT pg_reload_conf()');
   });
 
-  const read = () => questions.samples('praefect_database');
+  const read = () => collectors.samples('praefect_database');
   /** Reads until the server has reloaded its configuration. */
   const until = async (series: string, value: number | undefined) => {
     for (let i = 0; i < 200; i++) {
@@ -155,7 +155,7 @@ describe.each([15, 18] as const)('on PostgreSQL %i', (version) => {
 
   test('without a privilege on schema_migrations everything else is reported', async () => {
     await (await database.client()).query('REVOKE SELECT ON public.schema_migrations FROM reader');
-    const outcome = await questions.run('praefect_database');
+    const outcome = await collectors.run('praefect_database');
     expect(outcome).toMatchObject({
       kind: 'failed',
       reason: 'permission',
@@ -167,7 +167,7 @@ describe.each([15, 18] as const)('on PostgreSQL %i', (version) => {
   });
 
   test('a wrong database is up, and the failure names what is missing', async () => {
-    const wrong = openQuestions((await server.createDatabase()).connection);
+    const wrong = openCollectors((await server.createDatabase()).connection);
     const outcome = await wrong.run('praefect_database');
     await wrong.close();
     expect(outcome).toMatchObject({ kind: 'failed', reason: 'missing_schema' });
@@ -179,26 +179,26 @@ describe.each([15, 18] as const)('on PostgreSQL %i', (version) => {
 describe('a lost database', () => {
   let server: TestPostgres;
   let database: TestDatabase;
-  let questions: Questions;
+  let collectors: OpenedCollectors;
   beforeAll(async () => {
     server = await startPostgres();
     database = await server.createDatabase(praefectSchema('19.0'));
-    questions = openQuestions(database.connection);
+    collectors = openCollectors(database.connection);
   });
   afterAll(async () => {
-    await questions.close();
+    await collectors.close();
     await server.stop();
   });
 
   test('is down when the server is stopped, without other samples', async () => {
-    await questions.samples('praefect_database');
+    await collectors.samples('praefect_database');
     await server.shutdown();
-    const outcome = await questions.run('praefect_database');
+    const outcome = await collectors.run('praefect_database');
     expect(outcome).toMatchObject({ kind: 'failed', reason: 'refused' });
     expect(samplesIn(blockOf(outcome))).toEqual({ praefect_db_up: 0 });
     await server.start();
     for (let i = 0; i < 100; i++) {
-      const again = await questions.run('praefect_database');
+      const again = await collectors.run('praefect_database');
       if (again.kind === 'data') return;
       await systemClock.sleep(100);
     }

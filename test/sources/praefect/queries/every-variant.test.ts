@@ -11,8 +11,8 @@ import {
   blockOf,
   type CollectorName,
   collectorNames,
-  openQuestions,
-  type Questions,
+  type OpenedCollectors,
+  openCollectors,
   samplesIn,
   schemaVersions,
 } from './support.ts';
@@ -36,15 +36,15 @@ describe.each([15, 18] as const)('on PostgreSQL %i', (postgres) => {
   let server: TestPostgres;
   let database: TestDatabase;
   let client: pg.Client;
-  let questions: Questions;
+  let collectors: OpenedCollectors;
   beforeAll(async () => {
     server = await startPostgres({ version: postgres });
     database = await server.createDatabase();
     client = await database.client();
-    questions = openQuestions(database.connection);
+    collectors = openCollectors(database.connection);
   });
   afterAll(async () => {
-    await questions.close();
+    await collectors.close();
     await server.stop();
   });
 
@@ -54,7 +54,7 @@ describe.each([15, 18] as const)('on PostgreSQL %i', (postgres) => {
       `DROP SCHEMA public CASCADE; CREATE SCHEMA public; ${praefectSchema(gitlab)}; RESET ALL; SET session_replication_role = replica; ${rows}; RESET ALL`,
     );
     const outcomes = new Map<CollectorName, Outcome>();
-    for (const name of collectorNames) outcomes.set(name, await questions.run(name));
+    for (const name of collectorNames) outcomes.set(name, await collectors.run(name));
 
     expect(Object.fromEntries([...outcomes].map(([name, { kind }]) => [name, kind]))).toEqual(
       Object.fromEntries(collectorNames.map((name) => [name, expectedKind(name, gitlab)])),

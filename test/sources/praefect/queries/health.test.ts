@@ -8,12 +8,12 @@ import {
   type TestDatabase,
   type TestPostgres,
 } from '../../../support/postgres.ts';
-import { only, openQuestions, type Questions, samplesIn } from './support.ts';
+import { type OpenedCollectors, only, openCollectors, samplesIn } from './support.ts';
 
 let server: TestPostgres;
 let database: TestDatabase;
 let client: pg.Client;
-let questions: Questions;
+let collectors: OpenedCollectors;
 beforeAll(async () => {
   server = await startPostgres();
   database = await server.createDatabase(praefectSchema('19.0'));
@@ -22,9 +22,9 @@ beforeAll(async () => {
 afterAll(() => server.stop());
 beforeEach(async () => {
   await client.query('TRUNCATE node_status');
-  questions = openQuestions(database.connection);
+  collectors = openCollectors(database.connection);
 });
-afterEach(() => questions.close());
+afterEach(() => collectors.close());
 
 /** Praefects contact their storages, and reach some of them. */
 const probe = (praefects: string[], reached: string[], missed: string[] = [], ago = '0 seconds') =>
@@ -42,32 +42,32 @@ const pass = (seconds: number) =>
   client.query(`UPDATE node_status SET last_contact_attempt_at = last_contact_attempt_at - interval '${seconds} seconds',
                                        last_seen_active_at = last_seen_active_at - interval '${seconds} seconds'`);
 const happened = () =>
-  questions.events
+  collectors.events
     .recent()
     .map(({ kind, labels }) => `${kind} ${labels['storage']}`)
     .reverse();
 
 test('a storage that becomes unhealthy and recovers adds an event each, and wakes the collectors that depend on health', async () => {
   await probe(['p1', 'p2', 'p3'], ['gitaly-1', 'gitaly-2']);
-  await questions.samples('praefect_health');
-  await questions.samples('praefect_health');
-  expect({ wakes: questions.wakes(), happened: happened() }).toEqual({ wakes: 1, happened: [] });
+  await collectors.samples('praefect_health');
+  await collectors.samples('praefect_health');
+  expect({ wakes: collectors.wakes(), happened: happened() }).toEqual({ wakes: 1, happened: [] });
 
   await pass(11);
   await probe(['p1', 'p2', 'p3'], ['gitaly-1'], ['gitaly-2']);
-  expect(only(await questions.samples('praefect_health'), 'storage_healthy')).toEqual({
+  expect(only(await collectors.samples('praefect_health'), 'storage_healthy')).toEqual({
     'praefect_db_storage_healthy{virtual_storage="default",storage="gitaly-1"}': 1,
     'praefect_db_storage_healthy{virtual_storage="default",storage="gitaly-2"}': 0,
   });
-  expect({ wakes: questions.wakes(), happened: happened() }).toEqual({
+  expect({ wakes: collectors.wakes(), happened: happened() }).toEqual({
     wakes: 2,
     happened: ['storage_unhealthy gitaly-2'],
   });
-  expect(questions.health()?.healthy('default', 'gitaly-2')).toBe(false);
+  expect(collectors.health()?.healthy('default', 'gitaly-2')).toBe(false);
 
   await probe(['p1', 'p2', 'p3'], ['gitaly-1', 'gitaly-2']);
-  await questions.samples('praefect_health');
-  expect({ wakes: questions.wakes(), happened: happened() }).toEqual({
+  await collectors.samples('praefect_health');
+  expect({ wakes: collectors.wakes(), happened: happened() }).toEqual({
     wakes: 3,
     happened: ['storage_unhealthy gitaly-2', 'storage_recovered gitaly-2'],
   });
@@ -75,44 +75,44 @@ test('a storage that becomes unhealthy and recovers adds an event each, and wake
 
 test('heartbeats that stop, and resume one Praefect after the other, add no event', async () => {
   await probe(['p1', 'p2', 'p3'], ['gitaly-1', 'gitaly-2']);
-  await questions.samples('praefect_health');
+  await collectors.samples('praefect_health');
   await pass(25);
-  const stopped = await questions.samples('praefect_health');
+  const stopped = await collectors.samples('praefect_health');
   expect(Object.values(only(stopped, 'storage_healthy'))).toEqual([0, 0]);
   expect(Object.values(only(stopped, 'heartbeat_quorum'))).toEqual([0]);
 
   await probe(['p1'], ['gitaly-1', 'gitaly-2']);
-  const first = await questions.samples('praefect_health');
+  const first = await collectors.samples('praefect_health');
   // Exactly as in Praefect's own view: one vote of three.
   expect(Object.values(only(first, 'storage_healthy'))).toEqual([0, 0]);
   expect(Object.values(only(first, 'heartbeat_quorum'))).toEqual([0]);
 
   await probe(['p2', 'p3'], ['gitaly-1', 'gitaly-2']);
-  expect(Object.values(only(await questions.samples('praefect_health'), 'storage_healthy'))).toEqual([1, 1]);
+  expect(Object.values(only(await collectors.samples('praefect_health'), 'storage_healthy'))).toEqual([1, 1]);
   expect(happened()).toEqual([]);
 });
 
 test('a storage that became unhealthy without heartbeats adds an event when they resume', async () => {
   await probe(['p1', 'p2'], ['gitaly-1', 'gitaly-2']);
-  await questions.samples('praefect_health');
+  await collectors.samples('praefect_health');
   await pass(25);
-  await questions.samples('praefect_health');
+  await collectors.samples('praefect_health');
   await probe(['p1', 'p2'], ['gitaly-1'], ['gitaly-2']);
-  await questions.samples('praefect_health');
+  await collectors.samples('praefect_health');
   expect(happened()).toEqual(['storage_unhealthy gitaly-2']);
 });
 
 test('a storage that was removed from the configuration adds no event', async () => {
   await probe(['p1', 'p2'], ['gitaly-1', 'gitaly-2']);
-  await questions.samples('praefect_health');
+  await collectors.samples('praefect_health');
   await pass(61);
   await probe(['p1', 'p2'], ['gitaly-1']);
-  await questions.samples('praefect_health');
+  await collectors.samples('praefect_health');
   expect(happened()).toEqual([]);
 });
 
 test('an empty node_status has no samples', async () => {
-  expect(await questions.samples('praefect_health')).toEqual({});
+  expect(await collectors.samples('praefect_health')).toEqual({});
 });
 
 test('rows a day older than the newest are left out, even if all are old', () => {
@@ -158,16 +158,16 @@ test('an unchanged timestamp is the same number at every read', () => {
 });
 
 test('health that was not read again in time stays as it was read, and is unknown past its maximum age', async () => {
-  await questions.close();
+  await collectors.close();
   let now = 1000;
-  questions = openQuestions(database.connection, {
+  collectors = openCollectors(database.connection, {
     clock: { now: () => Date.now(), monotonic: () => now, sleep: async () => undefined },
   });
   await probe(['p1', 'p2', 'p3'], ['gitaly-1', 'gitaly-2']);
-  await questions.samples('praefect_health');
+  await collectors.samples('praefect_health');
   now += 9900;
-  expect(questions.health()?.healthy('default', 'gitaly-1')).toBe(true);
-  expect(questions.health()?.hasQuorum('default')).toBe(true);
+  expect(collectors.health()?.healthy('default', 'gitaly-1')).toBe(true);
+  expect(collectors.health()?.hasQuorum('default')).toBe(true);
   now += 200;
-  expect(questions.health()).toBe(undefined);
+  expect(collectors.health()).toBe(undefined);
 });

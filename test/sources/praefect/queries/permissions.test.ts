@@ -1,4 +1,4 @@
-/** Least privilege: each question needs SELECT on what it names, and the lack of one costs that question alone. */
+/** Least privilege: each query needs SELECT on what it names, and a missing privilege affects only that query. */
 
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -12,7 +12,7 @@ import {
   type TestDatabase,
   type TestPostgres,
 } from '../../../support/postgres.ts';
-import { blockOf, type CollectorName, collectorNames, only, openQuestions, samplesIn } from './support.ts';
+import { blockOf, type CollectorName, collectorNames, only, openCollectors, samplesIn } from './support.ts';
 
 describe.each([15, 18] as const)('on PostgreSQL %i', (version) => {
   let server: TestPostgres;
@@ -22,7 +22,7 @@ describe.each([15, 18] as const)('on PostgreSQL %i', (version) => {
     server = await startPostgres({ version });
     database = await server.createDatabase();
     client = await database.client();
-    // 13.5 with the sql elector: the variant whose questions rest on the most tables.
+    // 13.5 with the sql elector: its collectors read the most tables.
     await loadCapture(client, praefectCapture('13.5/01-healthy'), 'now');
     await client.query("CREATE ROLE reader LOGIN PASSWORD 'reader-password'");
   });
@@ -38,29 +38,29 @@ describe.each([15, 18] as const)('on PostgreSQL %i', (version) => {
     'repositories',
   ];
 
-  /** What each collector came to, with SELECT on all these tables but one. */
+  /** The failures of all collectors, with SELECT on all these tables but one. */
   async function failuresWithout(missing: string): Promise<Partial<Record<CollectorName, string>>> {
     await client.query(`
       GRANT SELECT ON ${tables.filter((table) => table !== missing).join(', ')} TO reader;
       GRANT SELECT ON SEQUENCE replication_queue_id_seq TO reader;
       ${missing === 'the sequence' ? 'REVOKE ALL ON SEQUENCE replication_queue_id_seq FROM reader' : ''}`);
-    const questions = openQuestions({
+    const collectors = openCollectors({
       ...database.connection,
       user: 'reader',
       password: async () => new Secret('reader-password'),
     });
     const failures: Partial<Record<CollectorName, string>> = {};
     for (const name of collectorNames) {
-      const outcome = await questions.run(name);
+      const outcome = await collectors.run(name);
       if (outcome.kind === 'failed') failures[name] = `${outcome.reason}: ${outcome.message}`;
     }
-    await questions.close();
+    await collectors.close();
     return failures;
   }
 
   const naming = (what: string) => expect.stringMatching(new RegExp(`^permission: .*${what}`));
 
-  test('with SELECT on six tables and the sequence, and nothing else, all is answered', async () => {
+  test('SELECT on six tables and the sequence is all that the collectors need', async () => {
     expect(await failuresWithout('nothing')).toEqual({});
   });
 
@@ -74,32 +74,32 @@ describe.each([15, 18] as const)('on PostgreSQL %i', (version) => {
     expect(await failuresWithout(table)).toEqual({ [collector]: naming(table) });
   });
 
-  test('without repositories nobody can say which elector is at work', async () => {
+  test('without repositories only praefect_shard_primaries fails, as the elector is unknown', async () => {
     expect(await failuresWithout('repositories')).toEqual({
       praefect_shard_primaries: naming('repositories'),
     });
   });
 
   test.each(['13.5/01-healthy', '14.9/01-healthy', '19/healthy/before'])(
-    'with deploy/sql/role.sql on %s all is answered, and nothing is hidden',
+    'with deploy/sql/role.sql on %s every collector succeeds, and nothing is hidden',
     async (capture) => {
       const own = await server.createDatabase();
       const owner = await own.client();
       await loadCapture(owner, praefectCapture(capture), 'now');
       await owner.query(readFileSync(join(import.meta.dirname, '../../../../deploy/sql/role.sql'), 'utf8'));
       await owner.query("ALTER ROLE gitaly_exporter PASSWORD 'reader-password'");
-      const questions = openQuestions({
+      const collectors = openCollectors({
         ...own.connection,
         user: 'gitaly_exporter',
         password: async () => new Secret('reader-password'),
       });
       const samples = {};
       for (const name of collectorNames) {
-        const outcome = await questions.run(name);
+        const outcome = await collectors.run(name);
         expect({ name, ...outcome }).not.toMatchObject({ kind: 'failed' });
         Object.assign(samples, samplesIn(blockOf(outcome)));
       }
-      await questions.close();
+      await collectors.close();
       expect(samples).toMatchObject({
         'praefect_db_connections{state="idle"}': expect.any(Number),
         'praefect_db_read_only{reason="setting"}': 0,
@@ -109,19 +109,19 @@ describe.each([15, 18] as const)('on PostgreSQL %i', (version) => {
     },
   );
 
-  test('without the sequence or the locks the queue itself is still told', async () => {
+  test('without the sequence or the locks the queue itself is still reported', async () => {
     expect(await failuresWithout('the sequence')).toEqual({
       praefect_queue: naming("the sequence of replication_queue's ids"),
     });
     await client.query('REVOKE SELECT ON replication_queue_job_lock FROM reader');
-    const questions = openQuestions({
+    const collectors = openCollectors({
       ...database.connection,
       user: 'reader',
       password: async () => new Secret('reader-password'),
     });
-    await questions.run('praefect_health');
-    const samples = samplesIn(blockOf(await questions.run('praefect_queue')));
-    await questions.close();
+    await collectors.run('praefect_health');
+    const samples = samplesIn(blockOf(await collectors.run('praefect_queue')));
+    await collectors.close();
     expect(Object.keys(only(samples, 'praefect_db_replication_jobs{')).length).toBeGreaterThan(10);
     expect(only(samples, '_total')).toEqual({});
     expect(only(samples, 'lock_')).toEqual({});

@@ -15,7 +15,7 @@ import {
   type TestDatabase,
   type TestPostgres,
 } from '../../../support/postgres.ts';
-import { only, openQuestions, type Questions, samplesIn } from './support.ts';
+import { type OpenedCollectors, only, openCollectors, samplesIn } from './support.ts';
 
 const enqueued = 'praefect_db_replication_jobs_enqueued_total';
 const removed = 'praefect_db_replication_jobs_removed_total';
@@ -28,7 +28,7 @@ describe.each([15, 18] as const)('on PostgreSQL %i', (version) => {
   let server: TestPostgres;
   let database: TestDatabase;
   let client: pg.Client;
-  let questions: Questions;
+  let collectors: OpenedCollectors;
   beforeAll(async () => {
     // Far from UTC: the queue's timestamps have no time zone and are in UTC.
     server = await startPostgres({ version, config: ['timezone=Pacific/Auckland'] });
@@ -37,13 +37,13 @@ describe.each([15, 18] as const)('on PostgreSQL %i', (version) => {
   });
   afterAll(() => server.stop());
   beforeEach(async () => {
-    questions = openQuestions(database.connection);
+    collectors = openCollectors(database.connection);
     await client.query(`
       TRUNCATE replication_queue, replication_queue_lock, node_status RESTART IDENTITY CASCADE;
       INSERT INTO node_status (praefect_name, shard_name, node_name, last_contact_attempt_at, last_seen_active_at)
       SELECT 'p1', 'default', storage, now(), now() FROM unnest(ARRAY['gitaly-1', 'gitaly-2']) AS storage`);
   });
-  afterEach(() => questions.close());
+  afterEach(() => collectors.close());
 
   /** Enqueues as Praefect does: created_at by its default, in UTC. */
   const enqueue = (target: string, count = 1, state = 'ready', change = 'update') =>
@@ -62,8 +62,8 @@ describe.each([15, 18] as const)('on PostgreSQL %i', (version) => {
   const utc = (ago: string) => `(now() AT TIME ZONE 'UTC') - interval '${ago}'`;
 
   const read = async () => {
-    await questions.run('praefect_health');
-    return questions.samples('praefect_queue');
+    await collectors.run('praefect_health');
+    return collectors.samples('praefect_queue');
   };
 
   test('an empty queue reports 0 for each known target and state', async () => {
@@ -155,7 +155,7 @@ describe.each([15, 18] as const)('on PostgreSQL %i', (version) => {
       expect(await read()).toMatchObject({ [enqueued]: 15, [removed]: 10 });
       expect(await read()).toMatchObject({ [enqueued]: 15, [removed]: 15 });
 
-      const restarted = openQuestions(database.connection);
+      const restarted = openCollectors(database.connection);
       expect(await restarted.samples('praefect_queue')).not.toHaveProperty(removed);
       expect(await restarted.samples('praefect_queue')).toMatchObject({ [enqueued]: 15, [removed]: 15 });
       await restarted.close();

@@ -2,11 +2,11 @@ import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from '@jest/
 import type pg from 'pg';
 import { type Clock, systemClock } from '../../../../src/lib/clock.ts';
 import { praefectSchema, startPostgres, type TestPostgres } from '../../../support/postgres.ts';
-import { openQuestions, type Questions } from './support.ts';
+import { type OpenedCollectors, openCollectors } from './support.ts';
 
 let server: TestPostgres;
 let client: pg.Client;
-let questions: Questions;
+let collectors: OpenedCollectors;
 let monotonic = 0;
 const clock: Clock = { ...systemClock, monotonic: () => monotonic };
 beforeAll(async () => {
@@ -25,13 +25,13 @@ beforeEach(async () => {
       FROM (VALUES ('default', 'gitaly-1'), ('default', 'gitaly-2'), ('archive', 'gitaly-4')) AS s (shard, storage);
     INSERT INTO repositories (virtual_storage, relative_path) VALUES ('default', 'a.git'), ('archive', 'b.git')`);
   monotonic = 0;
-  questions = openQuestions(database.connection, { clock });
+  collectors = openCollectors(database.connection, { clock });
 });
-afterEach(() => Promise.all([questions.close(), client.end()]));
+afterEach(() => Promise.all([collectors.close(), client.end()]));
 
 const read = async () => {
-  await questions.run('praefect_health');
-  return questions.samples('praefect_shard_primaries');
+  await collectors.run('praefect_health');
+  return collectors.samples('praefect_shard_primaries');
 };
 const archive = {
   'praefect_db_shard_primary{virtual_storage="archive",storage="gitaly-4"}': 1,

@@ -1,4 +1,4 @@
-/** A PostgreSQL that became a standby under Praefect and us: Praefect does not notice, the exporter must say so. */
+/** A PostgreSQL that became a standby: Praefect does not notice, the exporter must report it. */
 import { chown, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
@@ -9,7 +9,7 @@ import {
   type TestDatabase,
   type TestPostgres,
 } from '../../../support/postgres.ts';
-import { collectorNames, only, openQuestions } from './support.ts';
+import { collectorNames, only, openCollectors } from './support.ts';
 
 let server: TestPostgres;
 let database: TestDatabase;
@@ -27,10 +27,10 @@ beforeAll(async () => {
 });
 afterAll(() => server.stop());
 
-test('every question is answered on it, and it says that it takes no writes, until it is promoted', async () => {
-  const questions = openQuestions(database.connection);
+test('on a standby every collector works, and the database is read-only until the standby is promoted', async () => {
+  const collectors = openCollectors(database.connection);
   const samples = {};
-  for (const name of collectorNames) Object.assign(samples, await questions.samples(name));
+  for (const name of collectorNames) Object.assign(samples, await collectors.samples(name));
 
   expect(samples).toMatchObject({
     praefect_db_up: 1,
@@ -40,12 +40,12 @@ test('every question is answered on it, and it says that it takes no writes, unt
     praefect_db_transactions_to_wraparound: expect.any(Number),
     praefect_db_replication_jobs_enqueued_total: expect.any(Number),
   });
-  // A standby counts no rows: 0 would say that the tables are empty.
+  // A standby does not count rows: 0 would mean that the tables are empty.
   expect(only(samples, '_rows')).toEqual({});
 
   await (await server.client()).query('SELECT pg_promote()');
-  expect(await questions.samples('praefect_database')).toMatchObject({
+  expect(await collectors.samples('praefect_database')).toMatchObject({
     'praefect_db_read_only{reason="recovery"}': 0,
   });
-  await questions.close();
+  await collectors.close();
 });

@@ -32,15 +32,15 @@ export const collectorNames = [
 ] as const;
 export type CollectorName = (typeof collectorNames)[number];
 
-export interface Questions {
+export interface OpenedCollectors {
   readonly database: Database;
   readonly events: EventLog;
-  /** How often the wake was called. */
+  /** Number of calls of the wake. */
   wakes(): number;
   health: ReturnType<typeof createPraefectCollectors>['health'];
-  /** One run; lints whatever it gave. */
+  /** One run; its samples are linted. */
   run(name: CollectorName): Promise<Outcome>;
-  /** One run that must give data; its samples. */
+  /** The samples of one run that must return data. */
   samples(name: CollectorName): Promise<Samples>;
   close(): Promise<void>;
 }
@@ -48,10 +48,10 @@ export interface Questions {
 /** `name{label="value"}` -> value. */
 export type Samples = Readonly<Record<string, number>>;
 
-export function openQuestions(
+export function openCollectors(
   connection: DatabaseConnection,
   options: Partial<Pick<PraefectCollectorsOptions, 'configuredStorages' | 'clock'>> = {},
-): Questions {
+): OpenedCollectors {
   const clock = options.clock ?? systemClock;
   const budget = createBudget(1, clock);
   const events = createEventLog(clock);
@@ -115,15 +115,15 @@ export function samplesIn(block: Block): Samples {
   );
 }
 
-/** Those samples whose series contains every one of the words. */
+/** The samples whose series contains all of the words. */
 export const only = (samples: Samples, ...words: string[]): Samples =>
   Object.fromEntries(
     Object.entries(samples).filter(([series]) => words.every((word) => series.includes(word))),
   );
 
 /**
- * A captured database in which our own questions are asked as of the moment of capture: unqualified now() and
- * clock_timestamp() are found in a schema of their own. Praefect's views keep the real ones.
+ * A captured database in which the exporter's queries run as of the time of capture: unqualified now() and
+ * clock_timestamp() resolve to a schema of their own. Praefect's views keep the real ones.
  */
 export async function databaseAsOf(
   server: TestPostgres,
@@ -144,7 +144,7 @@ export async function databaseAsOf(
   return { ...database, takenAt: capture.takenAt, clock };
 }
 
-/** The lines of a page that a Praefect served, as samples. */
+/** The samples of a page that Praefect served. */
 export function nativeSamples(capture: string, page: string): Samples {
   const lines = readFileSync(praefectCapture(capture).page(page), 'utf8').split('\n');
   return Object.fromEntries(

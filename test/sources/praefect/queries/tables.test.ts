@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { praefectSchema, startPostgres, type TestPostgres } from '../../../support/postgres.ts';
-import { only, openQuestions, type Samples } from './support.ts';
+import { only, openCollectors, type Samples } from './support.ts';
 
 describe.each([15, 18] as const)('on PostgreSQL %i', (version) => {
   let server: TestPostgres;
@@ -23,8 +23,8 @@ describe.each([15, 18] as const)('on PostgreSQL %i', (version) => {
       INSERT INTO replication_queue (job) SELECT '{}' FROM generate_series(1, 1000);
       DELETE FROM replication_queue WHERE id <= 300`);
     await client.query('SELECT pg_stat_force_next_flush()');
-    const questions = openQuestions(database.connection);
-    const samples = await questions.samples('praefect_tables');
+    const collectors = openCollectors(database.connection);
+    const samples = await collectors.samples('praefect_tables');
 
     expect(rows(samples, 'live')).toBe(700);
     expect(rows(samples, 'dead')).toBe(300);
@@ -36,13 +36,13 @@ describe.each([15, 18] as const)('on PostgreSQL %i', (version) => {
     // A crash or a failover resets the statistics; the rows are still there.
     await client.query('ANALYZE replication_queue');
     await client.query('SELECT pg_stat_reset()');
-    expect(rows(await questions.samples('praefect_tables'), 'live')).toBe(700);
-    await questions.close();
+    expect(rows(await collectors.samples('praefect_tables'), 'live')).toBe(700);
+    await collectors.close();
   });
 
   test('a table that the variant lacks has no samples', async () => {
-    const questions = openQuestions((await server.createDatabase(praefectSchema('13.5'))).connection);
-    const samples = await questions.samples('praefect_tables');
+    const collectors = openCollectors((await server.createDatabase(praefectSchema('13.5'))).connection);
+    const samples = await collectors.samples('praefect_tables');
     expect(
       Object.keys(only(samples, 'size_bytes')).map((series) => /table="(.*)"/.exec(series)?.[1]),
     ).toEqual([
@@ -55,6 +55,6 @@ describe.each([15, 18] as const)('on PostgreSQL %i', (version) => {
       'shard_primaries',
       'storage_repositories',
     ]);
-    await questions.close();
+    await collectors.close();
   });
 });

@@ -2,11 +2,11 @@
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from '@jest/globals';
 import type pg from 'pg';
 import { praefectSchema, startPostgres, type TestPostgres } from '../../../support/postgres.ts';
-import { openQuestions, type Questions } from './support.ts';
+import { type OpenedCollectors, openCollectors } from './support.ts';
 
 let server: TestPostgres;
 let client: pg.Client;
-let questions: Questions;
+let collectors: OpenedCollectors;
 beforeAll(async () => {
   server = await startPostgres();
 });
@@ -14,20 +14,20 @@ afterAll(() => server.stop());
 beforeEach(async () => {
   const database = await server.createDatabase(praefectSchema('14.9'));
   client = await database.client();
-  questions = openQuestions(database.connection);
+  collectors = openCollectors(database.connection);
 });
-afterEach(() => Promise.all([questions.close(), client.end()]));
+afterEach(() => Promise.all([collectors.close(), client.end()]));
 
 const replaceSchema = (gitlab: string) =>
   client.query(`DROP SCHEMA public CASCADE; CREATE SCHEMA public; ${praefectSchema(gitlab)}; RESET ALL`);
 const variants = () =>
-  questions.events.recent().map(({ kind, labels }) => `${kind} ${labels['from']} -> ${labels['to']}`);
+  collectors.events.recent().map(({ kind, labels }) => `${kind} ${labels['from']} -> ${labels['to']}`);
 
 test('a table that the new schema adds is read after the next probe', async () => {
-  expect(await questions.run('praefect_write_locks')).toMatchObject({ kind: 'empty' });
+  expect(await collectors.run('praefect_write_locks')).toMatchObject({ kind: 'empty' });
   await client.query('CREATE TABLE repository_reference_write_locks (lock_id text, expired_at timestamptz)');
-  await questions.run('praefect_database');
-  expect(await questions.samples('praefect_write_locks')).toEqual({
+  await collectors.run('praefect_database');
+  expect(await collectors.samples('praefect_write_locks')).toEqual({
     'praefect_db_reference_write_locks{state="held"}': 0,
     'praefect_db_reference_write_locks{state="expired"}': 0,
   });
@@ -36,16 +36,16 @@ test('a table that the new schema adds is read after the next probe', async () =
 
 test('a query whose table was dropped is repeated for the current schema within the same run', async () => {
   await replaceSchema('19.0');
-  expect(await questions.run('praefect_write_locks')).toMatchObject({ kind: 'data' });
+  expect(await collectors.run('praefect_write_locks')).toMatchObject({ kind: 'data' });
   await client.query('DROP TABLE repository_reference_write_locks');
-  expect(await questions.run('praefect_write_locks')).toMatchObject({ kind: 'empty' });
+  expect(await collectors.run('praefect_write_locks')).toMatchObject({ kind: 'empty' });
   expect(variants()).toEqual(['schema_changed 19.0 -> 15.0']);
 });
 
 test('a query whose column was dropped fails with its name if every known form has it', async () => {
-  expect(await questions.run('praefect_health')).toMatchObject({ kind: 'data' });
+  expect(await collectors.run('praefect_health')).toMatchObject({ kind: 'data' });
   await client.query('ALTER TABLE node_status DROP COLUMN last_seen_active_at CASCADE');
-  expect(await questions.run('praefect_health')).toMatchObject({
+  expect(await collectors.run('praefect_health')).toMatchObject({
     kind: 'failed',
     reason: 'unsupported_schema',
     message: expect.stringContaining('lacks node_status.last_seen_active_at'),
@@ -54,34 +54,34 @@ test('a query whose column was dropped fails with its name if every known form h
 
 test('every collector works through an upgrade from 13.5 to 19.0', async () => {
   await replaceSchema('13.5');
-  expect(await questions.run('praefect_shard_primaries')).toMatchObject({ kind: 'data' });
-  expect(await questions.run('praefect_queue')).toMatchObject({ kind: 'data' });
+  expect(await collectors.run('praefect_shard_primaries')).toMatchObject({ kind: 'data' });
+  expect(await collectors.run('praefect_queue')).toMatchObject({ kind: 'data' });
   await replaceSchema('19.0');
-  expect(await questions.run('praefect_queue')).toMatchObject({ kind: 'data' });
-  expect(await questions.run('praefect_health')).toMatchObject({ kind: 'data' });
-  await questions.run('praefect_database');
-  expect(await questions.run('praefect_write_locks')).toMatchObject({ kind: 'data' });
+  expect(await collectors.run('praefect_queue')).toMatchObject({ kind: 'data' });
+  expect(await collectors.run('praefect_health')).toMatchObject({ kind: 'data' });
+  await collectors.run('praefect_database');
+  expect(await collectors.run('praefect_write_locks')).toMatchObject({ kind: 'data' });
 });
 
 test('every collector fails while all tables are missing, and recovers when they are back', async () => {
-  await questions.samples('praefect_health');
+  await collectors.samples('praefect_health');
   await client.query('DROP SCHEMA public CASCADE; CREATE SCHEMA public');
-  expect(await questions.run('praefect_health')).toMatchObject({ kind: 'failed', reason: 'missing_schema' });
-  expect(await questions.run('praefect_queue')).toMatchObject({ kind: 'failed', reason: 'missing_schema' });
+  expect(await collectors.run('praefect_health')).toMatchObject({ kind: 'failed', reason: 'missing_schema' });
+  expect(await collectors.run('praefect_queue')).toMatchObject({ kind: 'failed', reason: 'missing_schema' });
   await client.query(`${praefectSchema('17.2')}; RESET ALL`);
-  expect(await questions.run('praefect_health')).toMatchObject({ kind: 'data' });
-  expect(await questions.run('praefect_queue')).toMatchObject({ kind: 'data' });
+  expect(await collectors.run('praefect_health')).toMatchObject({ kind: 'data' });
+  expect(await collectors.run('praefect_queue')).toMatchObject({ kind: 'data' });
 });
 
 test('a table that a migration has locked fails the query after a second, with its name', async () => {
-  await questions.samples('praefect_health');
+  await collectors.samples('praefect_health');
   await client.query('BEGIN; LOCK node_status');
-  expect(await questions.run('praefect_health')).toMatchObject({
+  expect(await collectors.run('praefect_health')).toMatchObject({
     kind: 'failed',
     reason: 'timeout',
     message: expect.stringContaining('node_status'),
   });
   await client.query('ROLLBACK');
-  expect(await questions.run('praefect_health')).toMatchObject({ kind: 'data' });
-  expect(questions.events.recent()).toEqual([]);
+  expect(await collectors.run('praefect_health')).toMatchObject({ kind: 'data' });
+  expect(collectors.events.recent()).toEqual([]);
 });
