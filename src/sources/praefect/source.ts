@@ -1,5 +1,6 @@
-/** The room as a whole: from a database and its budget to all collectors that read it. */
+/** Praefect's database as a source: all collectors that read it, on one connection and one time budget. */
 
+import { unlessAborted } from '../../lib/abort.ts';
 import type { Clock } from '../../lib/clock.ts';
 import type { Budget } from '../../scheduler/budget.ts';
 import type { Collector } from '../../scheduler/collector.ts';
@@ -12,7 +13,7 @@ import { createPraefectCollectors } from './queries/index.ts';
 import type { ConfiguredStorageMap } from './queries/known-storages.ts';
 import type { PraefectViewCollectors } from './view.ts';
 
-/** The names of all collectors of the room, for when it has no database to read. */
+/** The names of all its collectors, for when no database is configured. */
 export const praefectCollectorNames: readonly string[] = [
   'praefect_database',
   'praefect_health',
@@ -41,11 +42,11 @@ export interface PraefectSourceOptions {
 }
 
 export interface PraefectSource {
-  /** In the order in which they should first run: cheap ones first, the heaviest last. */
+  /** In the order in which they should first run: the heaviest last. */
   readonly collectors: readonly Collector[];
   /** For `praefectView`. */
   readonly viewed: PraefectViewCollectors;
-  /** The newest health as it was read; undefined while it is not known. */
+  /** The newest health; undefined while it is unknown. */
   health(): HealthView | undefined;
 }
 
@@ -55,35 +56,26 @@ export function createPraefectSource(options: PraefectSourceOptions): PraefectSo
   const { clock } = options;
   const history = createHealthHistory();
   const healthWake = createWake();
-  let healthWasRead = (): void => undefined;
-  const firstHealthRead = new Promise<void>((resolve) => {
-    healthWasRead = resolve;
-  });
-  const small = createPraefectCollectors({
+  const { promise: firstHealthRead, resolve: onHealthRead } = Promise.withResolvers<void>();
+  const queries = createPraefectCollectors({
     ...options,
     healthWake,
     onHealth: (view) => history.record(view, Math.floor(clock.now() / 1000)),
-    onHealthRead: () => healthWasRead(),
+    onHealthRead,
   });
   const repositories = createRepositoriesCollector({
     ...options,
     configured: options.configuredStorages,
-    health: small.health,
-    // Without health, a first look would take every storage for configured and correct itself at the next.
-    healthAsked: (signal) => Promise.race([firstHealthRead, aborted(signal)]),
+    health: queries.health,
+    // Without health, a first refresh would take every storage as configured and correct itself at the next.
+    firstHealthRead: (signal) => unlessAborted(firstHealthRead, signal),
     history,
     wake: healthWake,
     verificationIntervalSeconds: options.verificationIntervalSeconds ?? weekInSeconds,
   });
   return {
-    collectors: [...small.collectors, repositories],
-    viewed: { ...small.viewed, repositories },
-    health: small.health,
+    collectors: [...queries.collectors, repositories],
+    viewed: { ...queries.viewed, repositories },
+    health: queries.health,
   };
 }
-
-const aborted = (signal: AbortSignal): Promise<void> =>
-  new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener('abort', () => resolve(), { once: true });
-  });

@@ -11,8 +11,8 @@ import type { HealthSnapshot } from './queries/health.ts';
 import type { QueueSnapshot } from './queries/queue.ts';
 
 export type { RepositoriesSnapshot } from './mirror/collector.ts';
-export type { FailoverTotal, MoveTotal } from './mirror/moves.ts';
-export type { StorageReplicas, VirtualStorageReplicas } from './mirror/results.ts';
+export type { FailoverTotal, MoveTotal } from './mirror/primary-moves.ts';
+export type { StorageReplicas, VirtualStorageReplicas } from './mirror/summary.ts';
 export type { StorageVerification } from './mirror/verification.ts';
 export type { HealthSnapshot } from './queries/health.ts';
 export type { JobState, QueueSnapshot, TargetQueue } from './queries/queue.ts';

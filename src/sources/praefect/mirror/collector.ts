@@ -1,39 +1,39 @@
 /**
- * The collector of repositories, replicas, primaries and failovers: it keeps the mirror, looks within the
- * database's budget, and answers a change of health from memory at once.
+ * The collector of repositories, replicas, primaries and verification: it refreshes the mirror within the database's
+ * time budget, and updates the values from memory when the health of a storage changes.
  */
 
 import type { Clock } from '../../../lib/clock.ts';
+import { createYielder } from '../../../lib/yielder.ts';
 import type { Budget } from '../../../scheduler/budget.ts';
 import type { Collector, Run } from '../../../scheduler/collector.ts';
 import type { EventLog } from '../../../scheduler/event-log.ts';
-import { type Failure, failed, type Outcome } from '../../../scheduler/outcome.ts';
+import { failed, type Outcome } from '../../../scheduler/outcome.ts';
 import type { Wake } from '../../../scheduler/wake.ts';
 import type { Database } from '../database.ts';
 import type { HealthHistory, HealthView } from '../health.ts';
 import type { ConfiguredStorageMap } from '../queries/known-storages.ts';
+import { failedOutcome, isFailure } from '../query.ts';
 import { type SchemaVariant, variantOf, variantSql } from '../variant.ts';
-import { familiesOf } from './families.ts';
-import { mirrorMetrics } from './metrics.ts';
+import { mirrorMetrics, primaryMoveFamilies, replicaFamilies } from './metrics.ts';
 import { createMirror, type Mirror } from './mirror.ts';
-import { createMoveBook, type FailoverTotal, type MoveTotal } from './moves.ts';
-import { type Looked, lookAtTables, type Past, type Place, type ShardPrimary } from './refresh.ts';
-import { answersOf, type VirtualStorageReplicas } from './results.ts';
+import { createPrimaryMoveCounter, type FailoverTotal, type MoveTotal } from './primary-moves.ts';
 import {
   applyConfiguration,
-  applyDeletions,
-  countScheduled,
-  settleTouched,
-  storagesOfLate,
-} from './settle.ts';
-import { createSlices } from './slices.ts';
-import { type MirrorSchema, type Statements, statementsFor } from './statements.ts';
-import type { Column } from './table.ts';
+  applyDeleteJobs,
+  countScheduledReplicas,
+  recomputeDirtyRows,
+  storagesInHealth,
+} from './recompute.ts';
+import { type RefreshPoint, type RefreshResult, refreshMirror, type ShardPrimary } from './refresh.ts';
+import { type MirrorSchema, type MirrorStatements, mirrorSchemaOf, mirrorStatements } from './statements.ts';
+import { summarizeMirror, type VirtualStorageReplicas } from './summary.ts';
+import type { ReplicaRef, StorageColumn } from './table.ts';
 import {
   type StorageVerification,
+  summarizeVerification,
   verificationFamilies,
   verificationMetrics,
-  verificationOf,
 } from './verification.ts';
 
 export interface RepositoriesCollectorOptions {
@@ -41,10 +41,10 @@ export interface RepositoriesCollectorOptions {
   readonly budget: Budget;
   readonly clock: Clock;
   readonly events: EventLog;
-  /** The newest health as it was read; undefined while it is not known. */
+  /** The newest health; undefined while it is unknown. */
   readonly health: () => HealthView | undefined;
-  /** Resolves when health was asked for once, with or without success, or when the signal aborts. */
-  readonly healthAsked: (signal: AbortSignal) => Promise<void>;
+  /** Resolves when the first read of node_status ended, successfully or not, or when the signal aborts. */
+  readonly firstHealthRead: (signal: AbortSignal) => Promise<void>;
   readonly history: HealthHistory;
   /** Called when the set of healthy storages changed. */
   readonly wake: Wake;
@@ -69,67 +69,67 @@ export interface RepositoriesSnapshot {
   readonly verification: readonly StorageVerification[] | undefined;
 }
 
-/** What is kept between looks; another form of the schema starts anew. */
-interface State {
+/** What is kept between refreshes, until the schema changes. */
+interface MirrorState {
   readonly fingerprint: string;
   readonly schema: MirrorSchema;
-  readonly statements: Statements;
+  readonly statements: MirrorStatements;
   readonly mirror: Mirror;
-  past?: Past;
+  point?: RefreshPoint;
   /** Seconds since 1970. */
-  lookedAt: number;
-  deletions: readonly Place[];
-  scheduled: ReadonlyMap<Column, number> | undefined;
+  refreshedAt: number;
+  deletions: readonly ReplicaRef[];
+  scheduled: ReadonlyMap<StorageColumn, number> | undefined;
   shardPrimaries: readonly ShardPrimary[];
-  /** The database's clock minus ours, in seconds. */
+  /** The database's clock minus the exporter's, in seconds. */
   clockSkew: number;
 }
 
-/** A look has as long as its statements may take together; a load of a million repositories needs some seconds. */
-const statementsPerLook = 4;
+/** A refresh may take this many statement timeouts; a load of a million repositories needs some seconds. */
+const statementsPerRefresh = 4;
 
 export function createRepositoriesCollector(
   options: RepositoriesCollectorOptions,
 ): Collector<RepositoriesSnapshot> {
   const { clock, database } = options;
-  const slices = createSlices();
-  const book = createMoveBook(options.history, options.events);
-  let state: State | undefined;
+  const yielder = createYielder();
+  const primaryMoves = createPrimaryMoveCounter(options.history, options.events);
+  let state: MirrorState | undefined;
   let configured: ConfiguredStorageMap | undefined;
 
   const seconds = (): number => Math.floor(clock.now() / 1000);
 
   async function collect({ cause, signal }: Run): Promise<Outcome<RepositoriesSnapshot>> {
-    if (cause === 'woken' && state?.past !== undefined) return answer(state, state.lookedAt * 1000);
-    await options.healthAsked(signal);
+    if (cause === 'woken' && state?.point !== undefined) return outcomeOf(state, state.refreshedAt * 1000);
+    await options.firstHealthRead(signal);
     const now = seconds();
     const limits = { signal, statementTimeoutMs: options.statementTimeoutMs };
-    const asked = await database.transaction(limits, async (look) => {
-      const variant = variantOf(await look.rows(variantSql));
-      if ('reason' in variant) return variant;
+    const read = await database.transaction(limits, async (transaction) => {
+      const variant = variantOf(await transaction.rows(variantSql));
+      if (isFailure(variant)) return variant;
       const current = stateFor(variant);
-      return { current, looked: await lookAtTables(look, current, now, slices) };
+      return { current, result: await refreshMirror(transaction, current, now, yielder) };
     });
-    if (!asked.ok) return failed(asked.failure.reason, asked.failure.message);
-    if (isFailure(asked.value)) return failed(asked.value.reason, asked.value.message);
-    const { current, looked } = asked.value;
-    // So that the next look comes within the promise, however long the load was.
-    if (looked.kind === 'load') options.budget.waiveBeyond(options.maxStalenessMs / 2);
-    await settle(current, looked, now);
-    return answer(current, undefined);
+    if (!read.ok) return failedOutcome(read.failure);
+    if (isFailure(read.value)) return failed(read.value.reason, read.value.message);
+    const { current, result } = read.value;
+    // So that the next refresh comes within the maximum age, however long the load took.
+    if (result.kind === 'load') options.budget.waiveBeyond(options.maxStalenessMs / 2);
+    await applyResult(current, result, now);
+    return outcomeOf(current, undefined);
   }
 
-  function stateFor(variant: SchemaVariant): State {
+  function stateFor(variant: SchemaVariant): MirrorState {
     if (state?.fingerprint === variant.fingerprint) return state;
     const schema = mirrorSchemaOf(variant);
-    // Another key for the same rows (14.4 to 14.5) means another mirror; else what is known of lags stays.
-    const kept = state?.schema.keyedBy === schema.keyedBy ? state.mirror : createMirror();
+    // Another key for the same rows (14.4 to 14.5) needs another mirror; otherwise what is known of lags is kept.
+    const mirror = state?.schema.keyedBy === schema.keyedBy ? state.mirror : createMirror();
     state = {
       fingerprint: variant.fingerprint,
       schema,
-      statements: statementsFor(schema),
-      mirror: kept,
-      lookedAt: 0,
+      statements: mirrorStatements(schema),
+      mirror,
+      refreshedAt: 0,
       deletions: [],
       scheduled: undefined,
       shardPrimaries: [],
@@ -138,61 +138,67 @@ export function createRepositoriesCollector(
     return state;
   }
 
-  /** Brings shapes, lags and counters up to date with the rows of a look. */
-  async function settle(current: State, looked: Looked, now: number): Promise<void> {
+  /** Updates layouts, lags and counters with the rows of a refresh. */
+  async function applyResult(current: MirrorState, result: RefreshResult, now: number): Promise<void> {
     const { mirror } = current;
-    // What was known stays: a moment without health takes no storage out of the configuration.
-    configured = options.configured ?? storagesOfLate(options.health()) ?? configured;
-    await applyConfiguration(mirror, configured, slices);
-    applyDeletions(current.deletions, looked.deletions ?? []);
-    current.deletions = looked.deletions ?? [];
-    book.enter(await settleTouched(mirror, looked.kind, now, slices), current.lookedAt, now);
-    book.enterShards(looked.shardPrimaries, looked.kind === 'changes', current.lookedAt, now, (name) => {
-      return mirror.tables.get(mirror.names.of(name))?.slots.size() ?? 0;
+    const countMoves = result.kind === 'changes';
+    const times = { previous: current.refreshedAt, now };
+    // The last known storages are kept: a moment without health removes no storage from the configuration.
+    configured = options.configured ?? storagesInHealth(options.health()) ?? configured;
+    await applyConfiguration(mirror, configured, yielder);
+    applyDeleteJobs(current.deletions, result.deletions ?? []);
+    current.deletions = result.deletions ?? [];
+    primaryMoves.record(await recomputeDirtyRows(mirror, countMoves, now, yielder), times);
+    primaryMoves.recordElections(result.shardPrimaries, times, countMoves, (virtualStorage) => {
+      return mirror.tables.get(mirror.names.idOf(virtualStorage))?.keys.size() ?? 0;
     });
-    current.scheduled = looked.repairs && countScheduled(looked.repairs);
-    current.shardPrimaries = looked.shardPrimaries;
-    if (current.past !== undefined && looked.kind === 'load') {
+    current.scheduled = result.repairs && countScheduledReplicas(result.repairs);
+    current.shardPrimaries = result.shardPrimaries;
+    if (current.point !== undefined && result.kind === 'load') {
       options.events.add(
         'mirror_reloaded',
-        "Praefect's tables were read anew: this is another server or database",
+        "Praefect's tables were reloaded: the connection leads to another server or database",
         {},
       );
     }
-    current.clockSkew = looked.databaseNow - now;
-    current.past = looked.past;
-    current.lookedAt = now;
+    current.clockSkew = result.databaseNow - now;
+    current.point = result.point;
+    current.refreshedAt = now;
   }
 
-  async function answer(current: State, readAt: number | undefined): Promise<Outcome<RepositoriesSnapshot>> {
-    const virtualStorages = await answersOf(current.mirror, {
+  async function outcomeOf(
+    current: MirrorState,
+    readAt: number | undefined,
+  ): Promise<Outcome<RepositoriesSnapshot>> {
+    const virtualStorages = await summarizeMirror(current.mirror, {
       schema: current.schema,
       now: seconds(),
       health: options.health(),
       history: options.history,
       stuckThresholdSeconds: options.stuckThresholdMs / 1000,
       shardPrimaries: new Map(current.shardPrimaries.map((shard) => [shard.virtualStorage, shard])),
-      deletionsKnown: current.scheduled !== undefined,
-      scheduled: current.scheduled && ((column) => current.scheduled?.get(column) ?? 0),
-      slices,
+      deleteJobsKnown: current.scheduled !== undefined,
+      scheduled: current.scheduled,
+      yielder,
     });
     const verification = current.schema.verification
-      ? await verificationOf(
+      ? await summarizeVerification(
           current.mirror,
           seconds() + current.clockSkew,
           options.verificationIntervalSeconds,
-          slices,
+          yielder,
         )
       : undefined;
     const snapshot: RepositoriesSnapshot = {
       virtualStorages,
-      primaryMoves: book.moves(),
-      failovers: book.failovers(),
+      primaryMoves: primaryMoves.moves(),
+      failovers: primaryMoves.failovers(),
       verification,
     };
     const block = {
       families: [
-        ...familiesOf(virtualStorages, snapshot.primaryMoves, snapshot.failovers),
+        ...replicaFamilies(virtualStorages),
+        ...primaryMoveFamilies(virtualStorages, snapshot.primaryMoves, snapshot.failovers),
         ...(verification === undefined ? [] : verificationFamilies(verification)),
       ],
     };
@@ -208,7 +214,7 @@ export function createRepositoriesCollector(
     schedule: {
       kind: 'interval',
       everyMs: options.refreshIntervalMs,
-      timeoutMs: options.statementTimeoutMs * statementsPerLook,
+      timeoutMs: options.statementTimeoutMs * statementsPerRefresh,
       maxAgeMs: options.maxStalenessMs,
       budget: options.budget,
       wake: options.wake,
@@ -216,17 +222,3 @@ export function createRepositoriesCollector(
     collect,
   };
 }
-
-export function mirrorSchemaOf(variant: SchemaVariant): MirrorSchema {
-  const rules = { none: 'none', by_path_highest: 'highest', by_id: 'exact' } as const;
-  return {
-    keyedBy: variant.validPrimaries === 'by_id' ? 'id' : 'path',
-    primaryColumn: variant.repositories.primary,
-    assignments: variant.assignments,
-    validPrimaries: rules[variant.validPrimaries],
-    shardPrimaries: variant.tables.has('shard_primaries'),
-    verification: variant.storageRepositories.verification,
-  };
-}
-
-const isFailure = (value: Failure | object): value is Failure => 'reason' in value;

@@ -1,10 +1,10 @@
 /**
- * Reads PostgreSQL's binary COPY format (documentation of COPY, "Binary Format") row by row from chunks that
- * break anywhere, without making an object per row: the callback gets the bytes and where each field lies.
+ * Reads PostgreSQL's binary COPY format (documentation of COPY, "Binary Format") from chunks that may break anywhere.
+ * It creates no object per tuple: the callback gets the bytes and the position of each field.
  */
 
-/** One row: fields are read through these, by their position. Valid only during the callback. */
-export interface CopyRow {
+/** One row of the stream, with its fields by position. Valid only during the callback. */
+export interface CopyTuple {
   readonly bytes: Buffer;
   isNull(field: number): boolean;
   /** Where the field's bytes start and end in `bytes`. */
@@ -18,26 +18,26 @@ export interface CopyRow {
 }
 
 const signature = Buffer.from('PGCOPY\n\xff\r\n\0', 'latin1');
-/** A timestamp's binary form counts microseconds since 2000-01-01, UTC. */
+/** Seconds from 1970 to 2000-01-01 UTC, since which a binary timestamp counts microseconds. */
 const postgresEpoch = 946_684_800;
 const headerLength = signature.length + 8;
 
 export interface CopyReader {
-  /** Throws when the bytes are not of the format: nothing after that can be trusted. */
+  /** Throws when the bytes are not in the format; nothing after that is valid. */
   feed(chunk: Buffer): void;
-  /** Throws when the stream ended before its trailer: what was read is not the whole answer. */
+  /** Throws when the stream ended before its trailer, so the result is incomplete. */
   end(): void;
 }
 
-/** `fields`: how many each row has. `onRow` is called once a row, in order. */
-export function createCopyReader(fields: number, onRow: (row: CopyRow) => void): CopyReader {
+/** @param fields the number of fields of each tuple  @param onTuple called once per tuple, in order */
+export function createCopyReader(fields: number, onTuple: (tuple: CopyTuple) => void): CopyReader {
   const starts = new Int32Array(fields);
   const lengths = new Int32Array(fields);
   let bytes: Buffer = Buffer.alloc(0);
   let headerRead = false;
   let finished = false;
 
-  const row: CopyRow = {
+  const tuple: CopyTuple = {
     get bytes() {
       return bytes;
     },
@@ -54,8 +54,8 @@ export function createCopyReader(fields: number, onRow: (row: CopyRow) => void):
           postgresEpoch,
   };
 
-  /** The position after the row that starts at `at`, or undefined when its end has not arrived yet. */
-  const readRow = (at: number): number | undefined => {
+  /** The position after the tuple that starts at `at`, or undefined when its end has not arrived yet. */
+  const readTuple = (at: number): number | undefined => {
     if (at + 2 > bytes.length) return undefined;
     const count = bytes.readInt16BE(at);
     let position = at + 2;
@@ -63,18 +63,18 @@ export function createCopyReader(fields: number, onRow: (row: CopyRow) => void):
       finished = true;
       return position;
     }
-    if (count !== fields) throw new Error(`COPY gave ${count} fields where ${fields} were asked for`);
+    if (count !== fields) throw new Error(`COPY sent ${count} fields, expected ${fields}`);
     for (let field = 0; field < fields; field++) {
       if (position + 4 > bytes.length) return undefined;
       const length = bytes.readInt32BE(position);
       position += 4;
-      if (length < -1) throw new Error(`COPY gave a field of length ${length}`);
+      if (length < -1) throw new Error(`COPY sent a field of length ${length}`);
       starts[field] = position;
       lengths[field] = length;
       if (length > 0) position += length;
     }
     if (position > bytes.length) return undefined;
-    onRow(row);
+    onTuple(tuple);
     return position;
   };
 
@@ -91,7 +91,7 @@ export function createCopyReader(fields: number, onRow: (row: CopyRow) => void):
         headerRead = true;
       }
       while (!finished) {
-        const next = readRow(at);
+        const next = readTuple(at);
         if (next === undefined) break;
         at = next;
       }

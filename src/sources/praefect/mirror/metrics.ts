@@ -1,5 +1,8 @@
-/** The metrics that rest on repositories, storage_repositories and repository_assignments: the mirror answers them. */
+/** The metrics of repositories, replicas and primaries, and the mapping from the mirror's snapshot to their samples. */
 import { anyValue, counter, gauge } from '../../../metrics/metric.ts';
+import { type Family, samplesOf } from '../../../metrics/samples.ts';
+import { type FailoverTotal, type MoveTotal, moveCauses } from './primary-moves.ts';
+import type { VirtualStorageReplicas } from './summary.ts';
 
 const repositoriesTable = 'repositories';
 const replicaTables = 'repositories, storage_repositories, repository_assignments';
@@ -8,38 +11,44 @@ const withHealth = `${replicaTables}, node_status`;
 const perVirtualStorage = { virtual_storage: anyValue } as const;
 const perStorage = { virtual_storage: anyValue, storage: anyValue } as const;
 
+const needsQuorum = 'Not meaningful while praefect_db_heartbeat_quorum is 0.';
+
 export const repositories = gauge('praefect_db_repositories', {
-  help: 'Repositories that Praefect knows.',
+  help: "Repositories in Praefect's database.",
   origin: repositoriesTable,
   labels: perVirtualStorage,
 });
 
 export const repositoriesUnavailable = gauge('praefect_db_repositories_unavailable', {
-  help: 'Repositories without a valid primary, by the rule of the Praefect version that runs: neither readable nor writable. Not to be believed while praefect_db_heartbeat_timestamp_seconds is old. Absent before GitLab 14.0, which has no such rule.',
+  help: 'Repositories without a valid primary, which can be neither read nor written.',
+  details: `Which primaries are valid follows the rule of the running Praefect version. Absent before GitLab 14.0, which has no such rule. ${needsQuorum}`,
   origin: `${withHealth}, replication_queue (delete_replica jobs)`,
   labels: perVirtualStorage,
 });
 
 export const repositoriesLost = gauge('praefect_db_repositories_lost', {
-  help: 'Repositories without any replica record: their data is on no storage that Praefect knows of.',
+  help: 'Repositories without any replica record: no storage that Praefect knows of has their data.',
   origin: replicaTables,
   labels: perVirtualStorage,
 });
 
 export const repositoriesReadOnly = gauge('praefect_db_repositories_read_only', {
-  help: "Repositories that refuse writes after a failover with data loss: their virtual storage has no primary, or the primary is behind the repository's generation. GitLab 13.x only.",
+  help: 'Repositories that reject writes after a failover with data loss.',
+  details:
+    "Their virtual storage has no primary, or the primary is behind the repository's generation. GitLab 13.x only.",
   origin: `${replicaTables}, shard_primaries`,
   labels: perVirtualStorage,
 });
 
 export const repositoriesWithoutPrimary = gauge('praefect_db_repositories_without_primary', {
-  help: 'Repositories for which no primary is recorded.',
+  help: 'Repositories without a recorded primary.',
   origin: `${repositoriesTable}.primary; shard_primaries under the sql elector of 13.x`,
   labels: perVirtualStorage,
 });
 
 export const repositoriesByHealthyReplicas = gauge('praefect_db_repositories_by_healthy_replicas', {
   help: 'Repositories by the number of their up-to-date replicas on healthy storages.',
+  details: `The sum over replicas is praefect_db_repositories. ${needsQuorum}`,
   origin: withHealth,
   labels: { virtual_storage: anyValue, replicas: anyValue },
 });
@@ -47,25 +56,32 @@ export const repositoriesByHealthyReplicas = gauge('praefect_db_repositories_by_
 export const replicaStates = ['current', 'outdated', 'missing', 'unassigned'] as const;
 
 export const replicas = gauge('praefect_db_replicas', {
-  help: "Replicas by state. current and outdated: assigned, at or behind the repository's generation. missing: assigned, without a record. unassigned: a record on a storage that the repository is not assigned to. A repository without assignments is assigned to every configured storage, which are those of Praefect's config.toml where it is given, else those that some Praefect contacted within a minute of the newest heartbeat.",
+  help: "Replicas on the storage by state: compared with the repository's generation and its assignments.",
+  details:
+    "current and outdated: assigned, at or behind the repository's generation. missing: assigned, without a record. unassigned: a record on a storage that the repository is not assigned to. A repository without assignments is assigned to every configured storage: those of Praefect's config.toml if it is known, else those that some Praefect contacted within a minute of the newest heartbeat.",
   origin: replicaTables,
   labels: { ...perStorage, state: replicaStates },
 });
 
 export const replicasOutdatedUnscheduled = gauge('praefect_db_replicas_outdated_unscheduled', {
-  help: 'Assigned replicas that are behind or missing and for which no replication job was queued at this look. It flickers while jobs come and go: see praefect_db_replicas_stuck.',
+  help: 'Assigned replicas that are outdated or missing and have no replication job.',
+  details:
+    'It fluctuates while jobs are enqueued and finished: praefect_db_replicas_stuck is the stable signal.',
   origin: `${replicaTables}, replication_queue`,
   labels: perStorage,
 });
 
 export const replicasStuck = gauge('praefect_db_replicas_stuck', {
-  help: 'Assigned replicas that have been behind or missing for longer than --praefect.stuck-threshold without their generation moving, while their storage was healthy, whether or not a job comes and goes. Counted from the first look of this exporter on.',
+  help: 'Assigned replicas that made no progress for --praefect.stuck-threshold although their storage is healthy.',
+  details:
+    "Outdated and missing replicas whose generation did not advance, with or without a replication job. Measured from the exporter's first refresh on.",
   origin: withHealth,
   labels: perStorage,
 });
 
 export const replicaBehindSince = gauge('praefect_db_replica_behind_since_timestamp_seconds', {
-  help: 'When the longest-lasting present lag of an assigned replica on this storage was first seen by a look. Absent when none is behind or missing.',
+  help: 'When the assigned replica that has been behind longest on this storage was first seen behind.',
+  details: 'Missing replicas included. Absent when no assigned replica is outdated or missing.',
   origin: replicaTables,
   unit: 'seconds',
   labels: perStorage,
@@ -78,7 +94,8 @@ export const repositoriesAtRisk = gauge('praefect_db_repositories_at_risk', {
 });
 
 export const replicaGenerationsBehindMax = gauge('praefect_db_replica_generations_behind_max', {
-  help: 'By how many generations (writes) the worst assigned replica on this storage is behind its repository; a missing replica counts from generation -1.',
+  help: 'Largest number of generations (writes) by which an assigned replica on this storage is behind.',
+  details: 'A missing replica counts from generation -1.',
   origin: replicaTables,
   labels: perStorage,
 });
@@ -89,28 +106,28 @@ export const primaries = gauge('praefect_db_primaries', {
   labels: perStorage,
 });
 
-export const moveCauses = ['unhealthy', 'other'] as const;
-
 export const primaryMoves = counter('praefect_db_primary_moves_total', {
-  help: 'Repositories whose primary changed between two looks. unhealthy: the storage that the primary left was unhealthy then. Created and deleted repositories do not count, nor does what changed while the past could not be followed (a restart, a restored database).',
+  help: 'Repositories whose primary changed between two refreshes, by cause.',
+  details:
+    'unhealthy: the storage that the primary left was unhealthy at that time; other: it was healthy. Created and deleted repositories do not count, nor changes across a restart of the exporter or a restored database.',
   origin: repositoriesTable,
   labels: { virtual_storage: anyValue, from_storage: anyValue, to_storage: anyValue, cause: moveCauses },
 });
 
 export const failovers = counter('praefect_db_failovers_total', {
-  help: 'Looks in which primaries moved off an unhealthy storage, and elections of the legacy sql elector.',
+  help: 'Refreshes in which primaries moved off an unhealthy storage, and elections of the legacy sql elector.',
   origin: `${repositoriesTable}, shard_primaries.elected_at`,
   labels: { virtual_storage: anyValue, from_storage: anyValue },
 });
 
 export const lastFailover = gauge('praefect_db_last_failover_timestamp_seconds', {
-  help: 'When the latest failover away from this storage was seen. Absent when there was none since the exporter started.',
+  help: 'When the latest failover away from this storage was seen.',
+  details: 'Absent when there was none since the exporter started.',
   origin: `${repositoriesTable}, shard_primaries.elected_at`,
   unit: 'seconds',
   labels: { virtual_storage: anyValue, from_storage: anyValue },
 });
 
-/** Every metric that the mirror's collector owns. */
 export const mirrorMetrics = [
   repositories,
   repositoriesUnavailable,
@@ -129,3 +146,86 @@ export const mirrorMetrics = [
   failovers,
   lastFailover,
 ] as const;
+
+export function replicaFamilies(virtualStorages: readonly VirtualStorageReplicas[]): readonly Family[] {
+  const total = samplesOf(repositories);
+  const unavailable = samplesOf(repositoriesUnavailable);
+  const lost = samplesOf(repositoriesLost);
+  const readOnly = samplesOf(repositoriesReadOnly);
+  const withoutPrimary = samplesOf(repositoriesWithoutPrimary);
+  const byHealthyReplicas = samplesOf(repositoriesByHealthyReplicas);
+  const byState = samplesOf(replicas);
+  const unscheduled = samplesOf(replicasOutdatedUnscheduled);
+  const stuck = samplesOf(replicasStuck);
+  const behindSince = samplesOf(replicaBehindSince);
+  const atRisk = samplesOf(repositoriesAtRisk);
+  const behindMax = samplesOf(replicaGenerationsBehindMax);
+  const primary = samplesOf(primaries);
+
+  for (const { virtualStorage: virtual_storage, storages, ...found } of virtualStorages) {
+    total.set({ virtual_storage }, found.repositories);
+    lost.set({ virtual_storage }, found.lost);
+    withoutPrimary.set({ virtual_storage }, found.withoutPrimary);
+    if (found.unavailable !== undefined) unavailable.set({ virtual_storage }, found.unavailable);
+    if (found.readOnly !== undefined) readOnly.set({ virtual_storage }, found.readOnly);
+    found.byHealthyReplicas?.forEach((count, healthy) => {
+      byHealthyReplicas.set({ virtual_storage, replicas: String(healthy) }, count);
+    });
+    for (const { storage, ...on } of storages) {
+      const labels = { virtual_storage, storage };
+      for (const state of replicaStates) byState.set({ ...labels, state }, on[state]);
+      primary.set(labels, on.primaries);
+      behindMax.set(labels, on.generationsBehindMax);
+      if (on.unscheduled !== undefined) unscheduled.set(labels, on.unscheduled);
+      if (on.stuck !== undefined) stuck.set(labels, on.stuck);
+      if (on.behindSince !== undefined) behindSince.set(labels, on.behindSince);
+      if (on.atRisk !== undefined) atRisk.set(labels, on.atRisk);
+    }
+  }
+  return [
+    ...[total, unavailable, lost, readOnly, withoutPrimary, byHealthyReplicas, byState, unscheduled],
+    ...[stuck, behindSince, atRisk, behindMax, primary],
+  ].map((samples) => samples.family());
+}
+
+/** With more storages than this in a virtual storage, only pairs that were seen have a series of moves. */
+const maxPairedStorages = 10;
+
+/** A zero for every known pair and storage, so that the first move is a step that rate() sees. */
+export function primaryMoveFamilies(
+  virtualStorages: readonly VirtualStorageReplicas[],
+  moves: readonly MoveTotal[],
+  failoverTotals: readonly FailoverTotal[],
+): readonly Family[] {
+  const moved = samplesOf(primaryMoves);
+  const failed = samplesOf(failovers);
+  const last = samplesOf(lastFailover);
+  const key = (...parts: readonly string[]): string => JSON.stringify(parts);
+
+  const movesByKey = new Map(
+    moves.map((move) => [key(move.virtualStorage, move.from, move.to, move.cause), move]),
+  );
+  const failoversByKey = new Map(failoverTotals.map((each) => [key(each.virtualStorage, each.from), each]));
+  for (const { virtualStorage, storages } of virtualStorages) {
+    for (const { storage: from } of storages) {
+      const none = { virtualStorage, from, total: 0, last: undefined };
+      if (!failoversByKey.has(key(virtualStorage, from))) failoversByKey.set(key(virtualStorage, from), none);
+      if (storages.length > maxPairedStorages) continue;
+      for (const { storage: to } of storages) {
+        for (const cause of moveCauses) {
+          const pair = key(virtualStorage, from, to, cause);
+          if (from !== to && !movesByKey.has(pair))
+            movesByKey.set(pair, { virtualStorage, from, to, cause, total: 0 });
+        }
+      }
+    }
+  }
+  for (const { virtualStorage, from, to, cause, total } of movesByKey.values()) {
+    moved.set({ virtual_storage: virtualStorage, from_storage: from, to_storage: to, cause }, total);
+  }
+  for (const { virtualStorage, from, total, last: at } of failoversByKey.values()) {
+    failed.set({ virtual_storage: virtualStorage, from_storage: from }, total);
+    if (at !== undefined) last.set({ virtual_storage: virtualStorage, from_storage: from }, at);
+  }
+  return [moved.family(), failed.family(), last.family()];
+}

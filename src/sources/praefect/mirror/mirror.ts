@@ -1,113 +1,171 @@
 /**
- * The mirror: the few numbers of Praefect's two large tables that matter, kept in memory and brought up to date
- * by rows that changed. This file applies rows; look.ts fetches them, answers.ts reads the result.
+ * The mirror: the few numbers of Praefect's large tables that matter, kept in memory and updated with changed rows.
+ * This file applies rows; refresh.ts reads them, recompute.ts updates what depends on them, summary.ts counts.
  */
-import type { CopyRow } from './copy-binary.ts';
-import { createNames, type Names } from './names.ts';
-import { cell } from './shapes.ts';
-import { createTable, type Table } from './table.ts';
+import type { CopyTuple } from './copy-binary.ts';
+import { cellBits } from './layouts.ts';
+import { createReplicaTable, type ReplicaTable } from './table.ts';
 
 export const mirroredTables = ['repositories', 'storage_repositories', 'repository_assignments'] as const;
 export type MirroredTable = (typeof mirroredTables)[number];
 
-/** What tells whether rows vanished: the mirror never has too few rows, so equal counts are equal tables. */
-export interface Tally {
+/**
+ * Detects deleted rows: the mirror never has too few rows, so with equal counts the tables are equal.
+ */
+export interface TableChecksum {
   rows: number;
-  /** Sum of the keys' lowest 20 bits: a second witness, exact up to 2^33 rows. */
+  /** Sum of the keys' lowest 20 bits: a second check, exact up to 2^33 rows. */
   sum: number;
 }
 
-export const witnessBits = 0xf_ffff;
+export const checksumMask = 0xf_ffff;
 
-export const differs = (a: Readonly<Tally>, b: Readonly<Tally>): boolean =>
+export const checksumsDiffer = (a: Readonly<TableChecksum>, b: Readonly<TableChecksum>): boolean =>
   a.rows !== b.rows || a.sum !== b.sum;
 
 export interface Mirror {
-  readonly names: Names;
-  readonly tables: ReadonlyMap<number, Table>;
-  tally(table: MirroredTable): Readonly<Tally>;
-  table(virtualStorage: number): Table;
-  /** Applies one row of COPY, in the column order of statements.ts. `now` in whole seconds since 1970. */
-  put(table: MirroredTable, row: CopyRow, now: number): void;
-  /** Takes away what a row of the table had said about the slot (and column, except for repositories). */
-  remove(table: MirroredTable, of: Table, slot: number, column: number, now: number): void;
-  /** Whether the mirror holds a row of the table for the slot (and column). */
-  holds(table: MirroredTable, of: Table, slot: number, column: number): boolean;
+  readonly names: NameIds;
+  /** By the virtual storage's id in `names`. */
+  readonly tables: ReadonlyMap<number, ReplicaTable>;
+  checksum(kind: MirroredTable): Readonly<TableChecksum>;
+  /** The table of the virtual storage, added if it is new. */
+  table(virtualStorage: number): ReplicaTable;
+  /** Applies one tuple of COPY, in the column order of statements.ts. `now` in whole seconds since 1970. */
+  put(kind: MirroredTable, tuple: CopyTuple, now: number): void;
+  /** Removes what a row of `kind` contributed to the mirror's row (and column, except for repositories). */
+  remove(kind: MirroredTable, table: ReplicaTable, row: number, column: number, now: number): void;
+  /** Whether the mirror holds a row of `kind` for its row (and column). */
+  holds(kind: MirroredTable, table: ReplicaTable, row: number, column: number): boolean;
 }
 
 export function createMirror(): Mirror {
-  const names = createNames();
-  const tables = new Map<number, Table>();
-  const tallies: Record<MirroredTable, Tally> = {
+  const names = createNameIds();
+  const tables = new Map<number, ReplicaTable>();
+  const checksums: Record<MirroredTable, TableChecksum> = {
     repositories: { rows: 0, sum: 0 },
     storage_repositories: { rows: 0, sum: 0 },
     repository_assignments: { rows: 0, sum: 0 },
   };
 
-  const table = (virtualStorage: number): Table => {
+  const tableOf = (virtualStorage: number): ReplicaTable => {
     const known = tables.get(virtualStorage);
     if (known !== undefined) return known;
-    const made = createTable(virtualStorage);
-    tables.set(virtualStorage, made);
-    return made;
+    const created = createReplicaTable(virtualStorage);
+    tables.set(virtualStorage, created);
+    return created;
   };
 
-  const holds = (kind: MirroredTable, of: Table, slot: number, column: number): boolean => {
-    const at = of.columns[column];
+  const holds: Mirror['holds'] = (kind, table, row, column) => {
+    const replicas = table.columns[column];
     switch (kind) {
       case 'repositories':
-        return of.hasRepository(slot);
+        return table.hasRepository(row);
       case 'storage_repositories':
-        return at !== undefined && (at.generations[slot] ?? -1) >= 0;
+        return replicas !== undefined && (replicas.generations[row] ?? -1) >= 0;
       case 'repository_assignments':
-        return at !== undefined && ((at.flags[slot] ?? 0) & cell.assigned) !== 0;
+        return replicas !== undefined && ((replicas.flags[row] ?? 0) & cellBits.assigned) !== 0;
     }
   };
 
-  const count = (kind: MirroredTable, of: Table, slot: number, step: 1 | -1): void => {
-    tallies[kind].rows += step;
-    tallies[kind].sum += step * (of.slots.low(slot) & witnessBits);
+  const count = (kind: MirroredTable, table: ReplicaTable, row: number, step: 1 | -1): void => {
+    checksums[kind].rows += step;
+    checksums[kind].sum += step * (table.keys.low(row) & checksumMask);
   };
 
   return {
     names,
     tables,
-    table,
+    table: tableOf,
     holds,
-    tally: (kind) => tallies[kind],
-    put(kind, row, now) {
-      const of = table(names.ofBytes(row.bytes, row.start(1), row.end(1)));
-      const slot = of.slots.ensure(row.high(0), row.low(0));
+    checksum: (kind) => checksums[kind],
+    put(kind, tuple, now) {
+      const table = tableOf(names.idInTuple(tuple, 1));
+      const row = table.keys.ensure(tuple.high(0), tuple.low(0));
       if (kind === 'repositories') {
-        const primary = row.isNull(3) ? -1 : names.ofBytes(row.bytes, row.start(3), row.end(3));
-        if (!of.hasRepository(slot)) count(kind, of, slot, 1);
-        of.putRepository(slot, row.isNull(2) ? -1 : generation(row, 2), primary);
+        const primary = tuple.isNull(3) ? -1 : names.idInTuple(tuple, 3);
+        if (!table.hasRepository(row)) count(kind, table, row, 1);
+        table.putRepository(row, tuple.isNull(2) ? -1 : generationOf(tuple, 2), primary);
         return;
       }
-      const column = of.column(names.ofBytes(row.bytes, row.start(2), row.end(2)));
-      if (!holds(kind, of, slot, column)) count(kind, of, slot, 1);
+      const column = table.column(names.idInTuple(tuple, 2));
+      if (!holds(kind, table, row, column)) count(kind, table, row, 1);
       if (kind === 'repository_assignments') {
-        of.setFlag(slot, column, cell.assigned, true);
+        table.setFlag(row, column, cellBits.assigned, true);
         return;
       }
-      of.putReplica(slot, column, generation(row, 3), now);
-      of.putVerification(slot, column, Math.floor(row.seconds(4)), row.seconds(5));
+      table.putReplica(row, column, generationOf(tuple, 3), now);
+      table.putVerification(row, column, Math.floor(tuple.seconds(4)), tuple.seconds(5));
     },
-    remove(kind, of, slot, column, now) {
-      if (!holds(kind, of, slot, column)) return;
-      count(kind, of, slot, -1);
-      if (kind === 'repositories') of.removeRepository(slot);
-      else if (kind === 'storage_repositories') of.removeReplica(slot, column, now);
-      else of.setFlag(slot, column, cell.assigned, false);
+    remove(kind, table, row, column, now) {
+      if (!holds(kind, table, row, column)) return;
+      count(kind, table, row, -1);
+      if (kind === 'repositories') table.removeRepository(row);
+      else if (kind === 'storage_repositories') table.removeReplica(row, column, now);
+      else table.setFlag(row, column, cellBits.assigned, false);
     },
   };
 }
 
-/** A generation counts writes; 32 bits of them are 68 years of one write a second. */
-function generation(row: CopyRow, field: number): number {
-  const low = row.low(field);
-  if (row.high(field) !== 0 || low < 0) {
-    throw new RangeError('a generation is negative or over 2,147,483,647: no Praefect writes that');
+/** A generation counts writes; 31 bits are enough for 68 years of one write per second. */
+function generationOf(tuple: CopyTuple, field: number): number {
+  const low = tuple.low(field);
+  if (tuple.high(field) !== 0 || low < 0) {
+    throw new RangeError('a generation is negative or over 2,147,483,647, which Praefect never writes');
   }
   return low;
+}
+
+/**
+ * Names of virtual storages and storages as small numbers. Millions of rows carry the same few names: comparing their
+ * bytes with known names is several times faster than decoding them into strings.
+ */
+export interface NameIds {
+  /** The id of the name in the tuple's field; ids count up from 0. */
+  idInTuple(tuple: CopyTuple, field: number): number;
+  idOf(name: string): number;
+  nameOf(id: number): string;
+}
+
+function createNameIds(): NameIds {
+  const names: string[] = [];
+  const encoded: Buffer[] = [];
+  const ids = new Map<string, number>();
+  /** The last id under each cheap hash. Few names hardly ever collide; a collision takes the slow path. */
+  const recent = new Int32Array(1024).fill(-1);
+
+  const idOf = (name: string): number => {
+    const known = ids.get(name);
+    if (known !== undefined) return known;
+    const id = names.length;
+    names.push(name);
+    encoded.push(Buffer.from(name, 'utf8'));
+    ids.set(name, id);
+    return id;
+  };
+
+  return {
+    idOf,
+    nameOf: (id) => names[id] ?? '',
+    idInTuple(tuple, field) {
+      const { bytes } = tuple;
+      const start = tuple.start(field);
+      const end = tuple.end(field);
+      const hash = cheapHash(bytes, start, end);
+      const candidate = recent[hash] ?? -1;
+      if (candidate >= 0 && equalBytes(encoded[candidate] as Buffer, bytes, start, end)) return candidate;
+      const id = idOf(bytes.toString('utf8', start, end));
+      recent[hash] = id;
+      return id;
+    },
+  };
+}
+
+/** Length and the last two bytes: names of storages usually differ at their end. */
+const cheapHash = (bytes: Buffer, start: number, end: number): number =>
+  ((end - start) * 31 + (bytes[end - 1] ?? 0) * 7 + (bytes[end - 2] ?? 0)) & 1023;
+
+function equalBytes(name: Buffer, bytes: Buffer, start: number, end: number): boolean {
+  if (name.length !== end - start) return false;
+  for (let at = 0; at < name.length; at++) if (name[at] !== bytes[start + at]) return false;
+  return true;
 }

@@ -1,29 +1,28 @@
 /**
- * A look: one read-only REPEATABLE READ transaction that brings the mirror up to date, by changed rows where the
- * past is known and by whole tables where it is not (design: watch by xmin, find deletions by count).
+ * A refresh: one read-only REPEATABLE READ transaction that updates the mirror, with the rows that changed since the
+ * previous refresh, or with the whole tables where that is unknown. docs/decisions/0001-mirror.md explains how.
  */
+import type { Yielder } from '../../../lib/yielder.ts';
 import type { ReadTransaction } from '../database.ts';
-import { createCopyReader } from './copy-binary.ts';
-import { differs, type Mirror, type MirroredTable, mirroredTables, type Tally } from './mirror.ts';
-import type { Slices } from './slices.ts';
-import { changedSince, type MirrorSchema, type Statements } from './statements.ts';
-import type { Table } from './table.ts';
-import { forgetVanished } from './vanished.ts';
+import { type CopyTuple, createCopyReader } from './copy-binary.ts';
+import { removeDeletedRows } from './deleted-rows.ts';
+import {
+  checksumsDiffer,
+  type Mirror,
+  type MirroredTable,
+  mirroredTables,
+  type TableChecksum,
+} from './mirror.ts';
+import { changedSince, type MirrorSchema, type MirrorStatements } from './statements.ts';
+import type { ReplicaRef } from './table.ts';
 
-/** What the next look has to know of this one. */
-export interface Past {
-  /** Which server, database and tables were read; when it differs, ids of transactions mean nothing any more. */
+/** The state of the database at a refresh, from which the next one continues. */
+export interface RefreshPoint {
+  /** Server, database and tables: with another identity, transaction ids cannot be compared. */
   readonly identity: string;
-  /** Every transaction that this look could not see has an id from this one on (64 bits, with the epoch). */
+  /** Every transaction that this refresh could not see has this id or a later one (64 bits, with the epoch). */
   readonly horizon: bigint;
   readonly newest: bigint;
-}
-
-/** Where in the mirror a row or a job belongs. */
-export interface Place {
-  readonly table: Table;
-  readonly slot: number;
-  readonly column: number;
 }
 
 export interface ShardPrimary {
@@ -34,78 +33,96 @@ export interface ShardPrimary {
   readonly electedAt: number;
 }
 
-export interface Looked {
-  readonly past: Past;
+export interface RefreshResult {
+  readonly point: RefreshPoint;
   /** The database's now(), in seconds since 1970. */
   readonly databaseNow: number;
-  /** `load`: everything was read, because the past was unknown. */
+  /** `load`: everything was read, because there was no point to continue from. */
   readonly kind: 'load' | 'changes';
-  /** Rows that were sent, of all three tables. */
+  /** Rows that the database sent, of all three tables. */
   readonly rows: number;
-  /** Live delete_replica jobs; undefined when replication_queue may not be read. */
-  readonly deletions: readonly Place[] | undefined;
-  /** Live jobs that will bring a replica up to date; undefined likewise. */
-  readonly repairs: readonly Place[] | undefined;
+  /** Replicas with a live delete_replica job; undefined when replication_queue may not be read. */
+  readonly deletions: readonly ReplicaRef[] | undefined;
+  /** Replicas with a live job that brings them up to date; undefined when replication_queue may not be read. */
+  readonly repairs: readonly ReplicaRef[] | undefined;
   readonly shardPrimaries: readonly ShardPrimary[];
 }
 
-/** Past this distance the 32-bit ids of rows could be mistaken: 2^30 of the 2^31 that PostgreSQL allows. */
-const tooFar = 2n ** 30n;
+/** Beyond this distance the 32-bit ids of rows are ambiguous: half of the 2^31 that PostgreSQL allows. */
+const maxDistance = 2n ** 30n;
 
-/** What a look works on. */
-export interface LookSubject {
+/** What a refresh updates. */
+export interface RefreshTarget {
   readonly mirror: Mirror;
-  readonly statements: Statements;
+  readonly statements: MirrorStatements;
   readonly schema: MirrorSchema;
-  /** Of the last look that was finished. */
-  readonly past?: Past;
+  /** Of the last completed refresh. */
+  readonly point?: RefreshPoint;
 }
 
-/** `now`: whole seconds since 1970. Rows are applied as they arrive; settle.ts draws the conclusions. */
-export async function lookAtTables(
-  look: ReadTransaction,
-  { mirror, statements, schema, past }: LookSubject,
+/** Rows are applied as they arrive; recompute.ts then updates what depends on them. `now`: whole seconds since 1970. */
+export async function refreshMirror(
+  transaction: ReadTransaction,
+  { mirror, statements, schema, point: previous }: RefreshTarget,
   now: number,
-  slices: Slices,
-): Promise<Looked> {
-  const found = await readIdentity(look);
-  const trusted =
-    past !== undefined &&
-    past.identity === found.past.identity &&
-    found.past.newest >= past.newest &&
-    found.past.newest - past.horizon < tooFar;
-  const tables = mirroredTables.filter((table) => table !== 'repository_assignments' || schema.assignments);
+  yielder: Yielder,
+): Promise<RefreshResult> {
+  const { point, databaseNow, queueReadable, shardPrimariesReadable } = await readPoint(transaction);
+  const isContinuous =
+    previous !== undefined &&
+    previous.identity === point.identity &&
+    point.newest >= previous.newest &&
+    point.newest - previous.horizon < maxDistance;
+  const kinds = mirroredTables.filter((kind) => kind !== 'repository_assignments' || schema.assignments);
   let rows = 0;
-  const read = async (table: MirroredTable, where?: string, each?: (row: Place) => void): Promise<void> => {
-    rows += await copyRows(look, mirror, statements, table, where, now, slices, each);
+
+  const readRows = async (
+    kind: MirroredTable,
+    where?: string,
+    onRow?: (replica: ReplicaRef) => void,
+  ): Promise<void> => {
+    await copy(transaction, statements.rows(kind, where), statements.fields[kind], yielder, (tuple) => {
+      rows++;
+      mirror.put(kind, tuple, now);
+      if (onRow === undefined) return;
+      const table = mirror.table(mirror.names.idInTuple(tuple, 1));
+      const row = table.keys.ensure(tuple.high(0), tuple.low(0));
+      const column = kind === 'repositories' ? 0 : table.column(mirror.names.idInTuple(tuple, 2));
+      onRow({ table, row, column });
+    });
   };
 
-  if (!trusted) await reserve(look, mirror, statements);
-  for (const table of tables) {
-    await read(table, trusted ? changedSince(past.horizon) : undefined);
-    const truth = await readTally(look, statements, table);
-    if (differs(truth, mirror.tally(table))) {
-      await forgetVanished({ look, mirror, statements, schema, table, now, slices, read });
+  if (!isContinuous) await reserveRows(transaction, mirror, statements);
+  for (const kind of kinds) {
+    await readRows(kind, isContinuous && previous ? changedSince(previous.horizon) : undefined);
+    const actual = await readChecksum(transaction, statements, kind);
+    if (checksumsDiffer(actual, mirror.checksum(kind))) {
+      await removeDeletedRows({ transaction, mirror, statements, schema, kind, now, yielder, readRows });
     }
   }
+  const readJobs = async (sql: string): Promise<ReplicaRef[] | undefined> =>
+    queueReadable ? readJobReplicas(transaction, mirror, sql, yielder) : undefined;
   return {
-    past: found.past,
-    databaseNow: found.databaseNow,
-    kind: trusted ? 'changes' : 'load',
+    point,
+    databaseNow,
+    kind: isContinuous ? 'changes' : 'load',
     rows,
-    deletions: found.queueReadable ? await readJobs(look, mirror, statements.deletions, slices) : undefined,
-    repairs: found.queueReadable ? await readJobs(look, mirror, statements.repairs, slices) : undefined,
+    deletions: await readJobs(statements.deletions),
+    repairs: await readJobs(statements.repairs),
     shardPrimaries:
-      schema.shardPrimaries && found.shardPrimariesReadable ? await readShardPrimaries(look) : [],
+      schema.shardPrimaries && shardPrimariesReadable ? await readShardPrimaries(transaction) : [],
   };
 }
 
-async function readIdentity(
-  look: ReadTransaction,
-): Promise<{ past: Past; databaseNow: number; queueReadable: boolean; shardPrimariesReadable: boolean }> {
-  // pg_postmaster_start_time: a restart or failover of PostgreSQL may have taken transactions back (asynchronous
-  // standby, restore), and nothing in the rows would show it. Behind a pooler, the backend may change unnoticed.
-  const [row] = await look.rows(`
+async function readPoint(transaction: ReadTransaction): Promise<{
+  point: RefreshPoint;
+  databaseNow: number;
+  queueReadable: boolean;
+  shardPrimariesReadable: boolean;
+}> {
+  // pg_postmaster_start_time: a restart or failover of PostgreSQL may have lost transactions (asynchronous standby,
+  // restore), which the rows themselves would not show. Behind a pooler, the backend may change unnoticed.
+  const [row] = await transaction.rows(`
     SELECT extract(epoch FROM now())::float8 AS now,
            txid_snapshot_xmin(s)::text AS horizon, txid_snapshot_xmax(s)::text AS newest,
            concat_ws(' ', extract(epoch FROM pg_postmaster_start_time())::text, pg_is_in_recovery()::text,
@@ -116,7 +133,7 @@ async function readIdentity(
            COALESCE(has_table_privilege(to_regclass('shard_primaries')::oid, 'SELECT'), false) AS shards
     FROM txid_current_snapshot() AS s`);
   return {
-    past: {
+    point: {
       identity: String(row?.['identity']),
       horizon: BigInt(String(row?.['horizon'])),
       newest: BigInt(String(row?.['newest'])),
@@ -127,79 +144,61 @@ async function readIdentity(
   };
 }
 
-async function readTally(
-  look: ReadTransaction,
-  statements: Statements,
-  table: MirroredTable,
-): Promise<Tally> {
-  const [row] = await look.rows(statements.tally(table));
+async function readChecksum(
+  transaction: ReadTransaction,
+  statements: MirrorStatements,
+  kind: MirroredTable,
+): Promise<TableChecksum> {
+  const [row] = await transaction.rows(statements.checksum(kind));
   return { rows: Number(row?.['rows']), sum: Number(row?.['sum']) };
 }
 
-/** A load knows how much is coming; without this, arrays would be copied again and again while they grow. */
-async function reserve(look: ReadTransaction, mirror: Mirror, statements: Statements): Promise<void> {
-  for (const row of await look.rows(statements.sizes)) {
-    mirror.table(mirror.names.of(String(row['virtual_storage']))).slots.reserve(Number(row['rows']));
+/** Before a load: without this, arrays would be copied repeatedly while they grow. */
+async function reserveRows(
+  transaction: ReadTransaction,
+  mirror: Mirror,
+  statements: MirrorStatements,
+): Promise<void> {
+  for (const row of await transaction.rows(statements.sizes)) {
+    mirror.table(mirror.names.idOf(String(row['virtual_storage']))).keys.reserve(Number(row['rows']));
   }
 }
 
-async function copyRows(
-  look: ReadTransaction,
-  mirror: Mirror,
-  statements: Statements,
-  table: MirroredTable,
-  where: string | undefined,
-  now: number,
-  slices: Slices,
-  each?: (target: Place) => void,
-): Promise<number> {
-  let rows = 0;
-  const reader = createCopyReader(statements.fields[table], (row) => {
-    rows++;
-    mirror.put(table, row, now);
-    if (each === undefined) return;
-    const of = mirror.table(mirror.names.ofBytes(row.bytes, row.start(1), row.end(1)));
-    const storage = table === 'repositories' ? 0 : mirror.names.ofBytes(row.bytes, row.start(2), row.end(2));
-    const slot = of.slots.ensure(row.high(0), row.low(0));
-    each({ table: of, slot, column: table === 'repositories' ? 0 : of.column(storage) });
-  });
-  // A fast server fills dozens of chunks into one turn of the event loop: 50 ms of work without the pause.
-  await look.copy(statements.rows(table, where), (chunk) => {
+async function copy(
+  transaction: ReadTransaction,
+  sql: string,
+  fields: number,
+  yielder: Yielder,
+  onTuple: (tuple: CopyTuple) => void,
+): Promise<void> {
+  const reader = createCopyReader(fields, onTuple);
+  // A fast server delivers dozens of chunks in one turn of the event loop: 50 ms of work without yielding.
+  await transaction.copy(sql, (chunk) => {
     reader.feed(chunk);
-    return slices.pause();
+    return yielder.yieldIfDue();
   });
   reader.end();
-  return rows;
 }
 
-/** Jobs whose repository the mirror knows. */
-async function readJobs(
-  look: ReadTransaction,
+/** The replicas of jobs, without those whose repository is not in the mirror. */
+async function readJobReplicas(
+  transaction: ReadTransaction,
   mirror: Mirror,
   sql: string,
-  slices: Slices,
-): Promise<Place[]> {
-  const targets: Place[] = [];
-  const reader = createCopyReader(3, (row) => {
-    const table = mirror.tables.get(mirror.names.ofBytes(row.bytes, row.start(1), row.end(1)));
-    const slot = table?.slots.find(row.high(0), row.low(0));
-    if (table === undefined || slot === undefined) return;
-    targets.push({
-      table,
-      slot,
-      column: table.column(mirror.names.ofBytes(row.bytes, row.start(2), row.end(2))),
-    });
+  yielder: Yielder,
+): Promise<ReplicaRef[]> {
+  const replicas: ReplicaRef[] = [];
+  await copy(transaction, sql, 3, yielder, (tuple) => {
+    const table = mirror.tables.get(mirror.names.idInTuple(tuple, 1));
+    const row = table?.keys.find(tuple.high(0), tuple.low(0));
+    if (table === undefined || row === undefined) return;
+    replicas.push({ table, row, column: table.column(mirror.names.idInTuple(tuple, 2)) });
   });
-  await look.copy(sql, (chunk) => {
-    reader.feed(chunk);
-    return slices.pause();
-  });
-  reader.end();
-  return targets;
+  return replicas;
 }
 
-async function readShardPrimaries(look: ReadTransaction): Promise<ShardPrimary[]> {
-  const rows = await look.rows(`
+async function readShardPrimaries(transaction: ReadTransaction): Promise<ShardPrimary[]> {
+  const rows = await transaction.rows(`
     SELECT shard_name, node_name, demoted, extract(epoch FROM elected_at)::float8 AS elected_at FROM shard_primaries`);
   return rows.map((row) => ({
     virtualStorage: String(row['shard_name']),

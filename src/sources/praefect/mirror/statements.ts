@@ -1,14 +1,15 @@
 /**
- * The mirror's questions, for each form of the schema. Every one of them is a sequential scan in one worker that
- * sends only what the mirror keeps; none sorts, joins or groups more than a handful of values.
+ * The mirror's SQL for each schema variant. Every statement is a sequential scan in one worker that sends only what
+ * the mirror keeps; none sorts, joins or groups more than a few values.
  *
- * Figures (PostgreSQL 15, 1,000,000 repositories x 3 replicas, warm): changed rows 0.16 s and 0.06 to 0.11 s,
- * count and sum 0.26 s, by ranges 0.38 s. Rejected: the same answers by joins and window functions in SQL
- * (2 to 18 s each, temporary files), and an index on xmin (there can be none).
+ * Measured (PostgreSQL 15, 1,000,000 repositories x 3 replicas, warm): changed rows 0.16 s and 0.06 to 0.11 s, count
+ * and sum 0.26 s, by ranges 0.38 s. Rejected: the same results with joins and window functions in SQL (2 to 18 s each,
+ * temporary files), and an index on xmin (PostgreSQL allows none).
  */
-import { type MirroredTable, witnessBits } from './mirror.ts';
+import type { SchemaVariant } from '../variant.ts';
+import { checksumMask, type MirroredTable } from './mirror.ts';
 
-/** What of the schema matters here; made from the room's SchemaVariant. */
+/** The properties of a SchemaVariant that the mirror depends on. */
 export interface MirrorSchema {
   /** `id`: repository_id (14.5 and later). `path`: a 64-bit hash of relative_path, within its virtual storage. */
   readonly keyedBy: 'id' | 'path';
@@ -17,7 +18,7 @@ export interface MirrorSchema {
   /** Table repository_assignments (13.7 and later). */
   readonly assignments: boolean;
   /**
-   * How Praefect tells a valid primary: `exact` compares with repositories.generation (view of 14.5 and later),
+   * Praefect's rule for valid primaries: `exact` compares with repositories.generation (view of 14.5 and later),
    * `highest` with the highest generation of any replica (views of 14.0 to 14.4), `none` has no such rule (13.x).
    */
   readonly validPrimaries: 'exact' | 'highest' | 'none';
@@ -27,38 +28,50 @@ export interface MirrorSchema {
   readonly verification: boolean;
 }
 
-/** First part of a question that only reads rows which a transaction from `xid` on wrote. */
+export function mirrorSchemaOf(variant: SchemaVariant): MirrorSchema {
+  const rules = { none: 'none', by_path_highest: 'highest', by_id: 'exact' } as const;
+  return {
+    keyedBy: variant.validPrimaries === 'by_id' ? 'id' : 'path',
+    primaryColumn: variant.repositories.primary,
+    assignments: variant.assignments,
+    validPrimaries: rules[variant.validPrimaries],
+    shardPrimaries: variant.tables.has('shard_primaries'),
+    verification: variant.storageRepositories.verification,
+  };
+}
+
+/** A condition for rows written by transaction `xid` or a later one. */
 export const changedSince = (xid: bigint): string =>
-  // Both ages are taken against the same "latest" id of this transaction, which may be newer than its snapshot:
-  // comparing with a number worked out from the snapshot's xmax would miss rows. Too many rows do no harm.
+  // Both ages are relative to the same "latest" id of this transaction, which may be newer than its snapshot:
+  // comparing with a number computed from the snapshot's xmax would miss rows. Too many rows do no harm.
   `age(xmin) <= age('${xid & 0xffff_ffffn}'::xid)`;
 
-export interface Statements {
+export interface MirrorStatements {
   /** Fields: key, virtual storage, then generation and primary | storage, generation, verified at and leased until | storage. */
   rows(table: MirroredTable, where?: string): string;
   readonly fields: Readonly<Record<MirroredTable, number>>;
-  /** Rows (virtual_storage, rows): how many repositories a load will bring. */
+  /** Rows (virtual_storage, rows): the number of repositories, before a load. */
   readonly sizes: string;
-  /** One row: rows, sum (Tally). The cast keeps the sum an integer for PostgreSQL: a numeric one is slower. */
-  tally(table: MirroredTable): string;
+  /** One row: a TableChecksum. The cast keeps the sum an integer for PostgreSQL: a numeric one is slower. */
+  checksum(table: MirroredTable): string;
   /** Rows (range, rows, sum): range = key >> bits. */
   ranges(table: MirroredTable, bits: number): string;
-  /** A condition for `rows`: keys of these ranges. */
+  /** A condition for `rows`: keys in these ranges. */
   inRanges(ranges: readonly number[], bits: number): string;
-  /** COPY of key, virtual storage, target storage of live delete_replica jobs. */
+  /** Key, virtual storage and target storage of live delete_replica jobs. */
   readonly deletions: string;
-  /** COPY of the same for jobs that will bring a replica up to date. */
+  /** The same for live jobs that bring a replica up to date. */
   readonly repairs: string;
 }
 
-/** More ranges than this are found faster by one scan than by as many index ranges. */
-const mostIndexRanges = 64;
+/** With more ranges than this, one scan is faster than as many index ranges. */
+const maxIndexRanges = 64;
 
-export function statementsFor(schema: MirrorSchema): Statements {
+export function mirrorStatements(schema: MirrorSchema): MirrorStatements {
   const key = schema.keyedBy === 'id' ? 'repository_id' : 'hashtextextended(relative_path, 0)';
-  // 14.5 may still have rows whose repository_id no migration has filled in: its own views leave them out too.
+  // 14.5 may still have rows whose repository_id was not filled in by a migration: its own views omit them too.
   const keyed = schema.keyedBy === 'id' ? 'repository_id IS NOT NULL' : 'true';
-  // As they are: a timestamp costs the server less in COPY's binary form than a number made of it.
+  // Not converted: a timestamp in COPY's binary format costs the server less than a number computed from it.
   const verification = schema.verification
     ? 'verified_at, verification_leased_until'
     : 'NULL::timestamptz, NULL::timestamptz';
@@ -69,7 +82,7 @@ export function statementsFor(schema: MirrorSchema): Statements {
     storage_repositories: `${key}, virtual_storage, storage, generation, ${verification}`,
     repository_assignments: `${key}, virtual_storage, storage`,
   };
-  // A job of before 14.3 has no repository_id, a later one may say 0 for unknown: then its path tells.
+  // A job from before 14.3 has no repository_id, a later one may have 0 for unknown: then its path decides.
   const jobKey =
     schema.keyedBy === 'id'
       ? `CASE WHEN COALESCE((job ->> 'repository_id')::bigint, 0) <> 0 THEN (job ->> 'repository_id')::bigint
@@ -86,18 +99,18 @@ export function statementsFor(schema: MirrorSchema): Statements {
     fields: { repositories: 4, storage_repositories: 6, repository_assignments: 3 },
     rows: (table, where = 'true') => `SELECT ${columns[table]} FROM ${table} WHERE ${keyed} AND (${where})`,
     sizes: 'SELECT virtual_storage, count(*)::float8 AS rows FROM repositories GROUP BY 1',
-    tally: (table) =>
-      `SELECT count(*)::float8 AS rows, COALESCE(sum((${key} & ${witnessBits})::int4), 0)::float8 AS sum FROM ${table} WHERE ${keyed}`,
+    checksum: (table) =>
+      `SELECT count(*)::float8 AS rows, COALESCE(sum((${key} & ${checksumMask})::int4), 0)::float8 AS sum FROM ${table} WHERE ${keyed}`,
     ranges: (table, bits) =>
-      `SELECT (${key} >> ${bits})::float8 AS range, count(*)::float8 AS rows, sum((${key} & ${witnessBits})::int4)::float8 AS sum
+      `SELECT (${key} >> ${bits})::float8 AS range, count(*)::float8 AS rows, sum((${key} & ${checksumMask})::int4)::float8 AS sum
        FROM ${table} WHERE ${keyed} GROUP BY 1`,
     inRanges: (ranges, bits) =>
-      schema.keyedBy === 'id' && ranges.length <= mostIndexRanges
+      schema.keyedBy === 'id' && ranges.length <= maxIndexRanges
         ? ranges
             .map((range) => `repository_id BETWEEN ${range * 2 ** bits} AND ${(range + 1) * 2 ** bits - 1}`)
             .join(' OR ')
         : `(${key} >> ${bits}) = ANY ('{${ranges.join(',')}}'::bigint[])`,
-    // The states are written as in the partial indexes of 13.10 and later, so that those are used.
+    // The conditions repeat those of the partial indexes of 13.10 and later, so that PostgreSQL uses them.
     deletions: jobs(
       `state <> ALL (ARRAY['completed','dead','cancelled']::replication_job_state[]) AND job ->> 'change' = 'delete_replica'`,
     ),

@@ -1,24 +1,24 @@
 /**
- * One virtual storage in the mirror: an array per fact about its repositories, and a column of arrays per
- * storage. About 9 bytes per repository and storage, 8 more where the storage has replicas that are behind, and
- * some 35 bytes per repository.
+ * One virtual storage in the mirror: arrays with a row per repository, and a column of arrays per storage. About 9
+ * bytes per repository and storage, 8 more where the storage has replicas that are behind, and some 35 bytes per
+ * repository.
  */
-import { cell, createShapes, type Shapes } from './shapes.ts';
-import { createSlots, extended, type Slots } from './slots.ts';
+import { createKeyIndex, grown, type KeyIndex } from './key-index.ts';
+import { cellBits, createLayoutRegistry, type LayoutRegistry } from './layouts.ts';
 
-/** What one storage has of each repository, by slot. */
-export interface Column {
-  /** The storage's number in Names. */
+/** The replicas on one storage, by row. */
+export interface StorageColumn {
+  /** The storage's id in NameIds. */
   readonly storage: number;
   /** Whether repositories without assignments are assigned to it. */
   configured: boolean;
-  /** storage_repositories.generation; -1 without a row. */
+  /** storage_repositories.generation; -1 without a record. */
   generations: Int32Array<ArrayBuffer>;
-  /** Bits of `cell`: assigned and deletePending only. */
+  /** Of `cellBits`: only assigned and deletePending. */
   flags: Uint8Array<ArrayBuffer>;
   /** Since when the replica is behind or missing, in seconds since 1970; 0 when it is not. Empty until needed. */
   behindSince: Uint32Array<ArrayBuffer>;
-  /** When its generation last moved while it was behind; since the beginning of the lag otherwise. */
+  /** When its generation last advanced while it was behind; `behindSince` if it did not. */
   movedAt: Uint32Array<ArrayBuffer>;
   /** storage_repositories.verified_at in seconds since 1970; 0 for never. Empty until one is not null. */
   verifiedAt: Uint32Array<ArrayBuffer>;
@@ -26,94 +26,102 @@ export interface Column {
   readonly leasedUntil: Map<number, number>;
 }
 
-export interface Table {
+export interface ReplicaTable {
+  /** The virtual storage's id in NameIds. */
   readonly virtualStorage: number;
-  readonly slots: Slots;
-  readonly columns: readonly Column[];
-  readonly shapes: Shapes;
-  /** The column of the storage, added if it was not there. */
+  readonly keys: KeyIndex;
+  readonly columns: readonly StorageColumn[];
+  readonly layouts: LayoutRegistry;
+  /** The number of the storage's column, added if it is new. */
   column(storage: number): number;
   /** The repository's expected generation: repositories.generation; -1 where it is null or has no row. */
-  generation(slot: number): number;
-  hasRepository(slot: number): boolean;
-  /** `generation` -1 for null, `primary` a storage's number or -1 for null. */
-  putRepository(slot: number, generation: number, primary: number): void;
-  removeRepository(slot: number): void;
-  putReplica(slot: number, column: number, generation: number, now: number): void;
-  removeReplica(slot: number, column: number, now: number): void;
+  generation(row: number): number;
+  hasRepository(row: number): boolean;
+  /** `generation` -1 for null, `primary` a storage's id or -1 for null. */
+  putRepository(row: number, generation: number, primary: number): void;
+  removeRepository(row: number): void;
+  putReplica(row: number, column: number, generation: number, now: number): void;
+  removeReplica(row: number, column: number, now: number): void;
   /** Seconds since 1970 each; 0 for null. */
-  putVerification(slot: number, column: number, verifiedAt: number, leasedUntil: number): void;
+  putVerification(row: number, column: number, verifiedAt: number, leasedUntil: number): void;
   setFlag(
-    slot: number,
+    row: number,
     column: number,
-    flag: typeof cell.assigned | typeof cell.deletePending,
+    flag: typeof cellBits.assigned | typeof cellBits.deletePending,
     on: boolean,
   ): void;
-  /** Marks a slot whose shape has to be worked out anew. */
-  touch(slot: number): void;
-  /** Slots touched since the last time; the caller settles each. */
-  takeTouched(): number[];
+  /** Marks a row whose layout must be recomputed. */
+  markDirty(row: number): void;
+  /** The rows marked since the last call; the caller recomputes each. */
+  takeDirty(): number[];
   /**
-   * Works out the slot's shape and lag; frees the slot when nothing is left of it. Returns the move of its
-   * primary (columns), if there was one and `follow` says that the past is known.
+   * Recomputes the row's layout and lag, and frees a row that has no data left. Returns the columns between which its
+   * primary moved; never with `countMoves` false, when the previous state is not comparable.
    */
-  settle(
-    slot: number,
+  recompute(
+    row: number,
     now: number,
-    follow: boolean,
+    countMoves: boolean,
   ): { readonly from: number; readonly to: number } | undefined;
+}
+
+/** The position of a replica in the mirror. */
+export interface ReplicaRef {
+  readonly table: ReplicaTable;
+  readonly row: number;
+  readonly column: number;
 }
 
 const none = -1;
 
-export function createTable(virtualStorage: number): Table {
-  const columns: Column[] = [];
+export function createReplicaTable(virtualStorage: number): ReplicaTable {
+  const columns: StorageColumn[] = [];
   const columnByStorage = new Map<number, number>();
-  const shapes = createShapes();
-  let repository = new Uint8Array(0); // 1 = repositories has a row, 2 = it was replaced by another under the same key
+  const layouts = createLayoutRegistry();
+  let repository = new Uint8Array(0); // 1 = repositories has a row, 2 = another repository took over its key
   let generations = new Int32Array(0);
   let primaries = new Uint16Array(0); // column + 1
-  let lastPrimaries = new Uint16Array(0); // the last that was not null
-  let shapeIds = new Int32Array(0); // id + 1
-  let touchedFlags = new Uint8Array(0);
-  let touched: number[] = [];
-  let bits = new Uint8Array(16);
+  let lastPrimaries = new Uint16Array(0); // the last one that was not null
+  let layoutIds = new Int32Array(0); // id + 1
+  let dirtyFlags = new Uint8Array(0);
+  let dirty: number[] = [];
+  let cells = new Uint8Array(16);
 
-  const slots = createSlots((capacity) => {
-    repository = extended(repository, capacity);
-    generations = extended(generations, capacity);
-    primaries = extended(primaries, capacity);
-    lastPrimaries = extended(lastPrimaries, capacity);
-    shapeIds = extended(shapeIds, capacity);
-    touchedFlags = extended(touchedFlags, capacity);
+  const keys = createKeyIndex((capacity) => {
+    repository = grown(repository, capacity);
+    generations = grown(generations, capacity);
+    primaries = grown(primaries, capacity);
+    lastPrimaries = grown(lastPrimaries, capacity);
+    layoutIds = grown(layoutIds, capacity);
+    dirtyFlags = grown(dirtyFlags, capacity);
     for (const column of columns) {
       const from = column.generations.length;
-      column.generations = extended(column.generations, capacity).fill(none, from);
-      column.flags = extended(column.flags, capacity);
+      column.generations = grown(column.generations, capacity).fill(none, from);
+      column.flags = grown(column.flags, capacity);
       if (column.behindSince.length > 0) growLag(column, capacity);
-      if (column.verifiedAt.length > 0) column.verifiedAt = extended(column.verifiedAt, capacity);
+      if (column.verifiedAt.length > 0) column.verifiedAt = grown(column.verifiedAt, capacity);
     }
   });
 
-  const growLag = (column: Column, capacity: number): void => {
-    column.behindSince = extended(column.behindSince, capacity);
-    column.movedAt = extended(column.movedAt, capacity);
+  const growLag = (column: StorageColumn, capacity: number): void => {
+    column.behindSince = grown(column.behindSince, capacity);
+    column.movedAt = grown(column.movedAt, capacity);
   };
 
-  const touch = (slot: number): void => {
-    if (touchedFlags[slot] === 1) return;
-    touchedFlags[slot] = 1;
-    touched.push(slot);
+  const markDirty = (row: number): void => {
+    if (dirtyFlags[row] === 1) return;
+    dirtyFlags[row] = 1;
+    dirty.push(row);
   };
 
-  const at = (index: number): Column => columns[index] as Column;
+  const columnAt = (index: number): StorageColumn => columns[index] as StorageColumn;
 
   const column = (storage: number): number => {
     const known = columnByStorage.get(storage);
     if (known !== undefined) return known;
     const index = columns.length;
     if (index >= 65_535) throw new RangeError('more than 65,535 storages in one virtual storage');
-    const capacity = slots.capacity();
+    const capacity = keys.capacity();
     columns.push({
       storage,
       configured: false,
@@ -125,140 +133,142 @@ export function createTable(virtualStorage: number): Table {
       leasedUntil: new Map(),
     });
     columnByStorage.set(storage, index);
-    if (columns.length > bits.length) bits = new Uint8Array(bits.length * 2);
+    if (columns.length > cells.length) cells = new Uint8Array(cells.length * 2);
     return index;
   };
 
-  /** Keeps since when the replica in this cell is behind, and since when it has not moved. */
-  const followLag = (of: Column, slot: number, behind: boolean, now: number): void => {
+  /** Keeps since when the replica is behind, and since when its generation has not advanced. */
+  const updateLag = (of: StorageColumn, row: number, behind: boolean, now: number): void => {
     if (!behind) {
       if (of.behindSince.length > 0) {
-        of.behindSince[slot] = 0;
-        of.movedAt[slot] = 0;
+        of.behindSince[row] = 0;
+        of.movedAt[row] = 0;
       }
       return;
     }
-    if (of.behindSince.length === 0) growLag(of, slots.capacity());
-    if (of.behindSince[slot] === 0) {
-      of.behindSince[slot] = now;
-      of.movedAt[slot] = now;
+    if (of.behindSince.length === 0) growLag(of, keys.capacity());
+    if (of.behindSince[row] === 0) {
+      of.behindSince[row] = now;
+      of.movedAt[row] = now;
     }
   };
 
-  const free = (slot: number): void => {
-    for (const each of columns) followLag(each, slot, false, 0);
-    lastPrimaries[slot] = 0;
-    slots.remove(slot);
+  const freeRow = (row: number): void => {
+    for (const each of columns) updateLag(each, row, false, 0);
+    lastPrimaries[row] = 0;
+    keys.remove(row);
   };
 
   return {
     virtualStorage,
-    slots,
+    keys,
     columns,
-    shapes,
+    layouts,
     column,
-    generation: (slot) => generations[slot] ?? none,
-    hasRepository: (slot) => repository[slot] !== 0,
-    touch,
-    takeTouched() {
-      const taken = touched;
-      touched = [];
+    generation: (row) => generations[row] ?? none,
+    hasRepository: (row) => repository[row] !== 0,
+    markDirty,
+    takeDirty() {
+      const taken = dirty;
+      dirty = [];
       return taken;
     },
-    putRepository(slot, generation, primary) {
-      // A generation never falls: a lower one is another repository under the same path (schemas without ids).
-      const replaced = repository[slot] !== 0 && generation < (generations[slot] ?? none);
-      repository[slot] = replaced ? 2 : Math.max(1, repository[slot] ?? 0);
-      generations[slot] = generation;
-      primaries[slot] = primary < 0 ? 0 : column(primary) + 1;
-      touch(slot);
+    putRepository(row, generation, primary) {
+      // A generation never decreases: a lower one is another repository with the same path (schemas without ids).
+      const replaced = repository[row] !== 0 && generation < (generations[row] ?? none);
+      repository[row] = replaced ? 2 : Math.max(1, repository[row] ?? 0);
+      generations[row] = generation;
+      primaries[row] = primary < 0 ? 0 : column(primary) + 1;
+      markDirty(row);
     },
-    removeRepository(slot) {
-      repository[slot] = 0;
-      generations[slot] = none;
-      primaries[slot] = 0;
-      lastPrimaries[slot] = 0;
-      touch(slot);
+    removeRepository(row) {
+      repository[row] = 0;
+      generations[row] = none;
+      primaries[row] = 0;
+      lastPrimaries[row] = 0;
+      markDirty(row);
     },
-    putReplica(slot, index, generation, now) {
-      const of = at(index);
-      // The verifier rewrites rows without a change of what their shape rests on.
-      if (of.generations[slot] === generation) return;
-      if ((of.behindSince[slot] ?? 0) !== 0) of.movedAt[slot] = now;
-      of.generations[slot] = generation;
-      touch(slot);
+    putReplica(row, index, generation, now) {
+      const of = columnAt(index);
+      // The verifier rewrites rows without changing what the layout depends on.
+      if (of.generations[row] === generation) return;
+      if ((of.behindSince[row] ?? 0) !== 0) of.movedAt[row] = now;
+      of.generations[row] = generation;
+      markDirty(row);
     },
-    removeReplica(slot, index, now) {
-      const of = at(index);
-      of.generations[slot] = none;
-      of.leasedUntil.delete(slot);
-      if (of.verifiedAt.length > 0) of.verifiedAt[slot] = 0;
-      if ((of.behindSince[slot] ?? 0) !== 0) of.movedAt[slot] = now;
-      touch(slot);
+    removeReplica(row, index, now) {
+      const of = columnAt(index);
+      of.generations[row] = none;
+      of.leasedUntil.delete(row);
+      if (of.verifiedAt.length > 0) of.verifiedAt[row] = 0;
+      if ((of.behindSince[row] ?? 0) !== 0) of.movedAt[row] = now;
+      markDirty(row);
     },
-    putVerification(slot, index, verifiedAt, leasedUntil) {
-      const of = at(index);
+    putVerification(row, index, verifiedAt, leasedUntil) {
+      const of = columnAt(index);
       if (verifiedAt > 0 && of.verifiedAt.length === 0) {
-        of.verifiedAt = new Uint32Array(slots.capacity());
+        of.verifiedAt = new Uint32Array(keys.capacity());
       }
-      if (of.verifiedAt.length > 0) of.verifiedAt[slot] = verifiedAt;
-      if (leasedUntil > 0) of.leasedUntil.set(slot, leasedUntil);
-      else of.leasedUntil.delete(slot);
+      if (of.verifiedAt.length > 0) of.verifiedAt[row] = verifiedAt;
+      if (leasedUntil > 0) of.leasedUntil.set(row, leasedUntil);
+      else of.leasedUntil.delete(row);
     },
-    setFlag(slot, index, flag, on) {
-      const of = at(index);
-      const before = of.flags[slot] ?? 0;
+    setFlag(row, index, flag, on) {
+      const of = columnAt(index);
+      const before = of.flags[row] ?? 0;
       const after = on ? before | flag : before & ~flag;
       if (after === before) return;
-      of.flags[slot] = after;
-      touch(slot);
+      of.flags[row] = after;
+      markDirty(row);
     },
-    settle(slot, now, follow) {
-      touchedFlags[slot] = 0;
-      const expected = generations[slot] ?? none;
+    recompute(row, now, countMoves) {
+      dirtyFlags[row] = 0;
+      const expected = generations[row] ?? none;
       let highest = none;
-      let assignments = 0;
       let flags = 0;
       for (let index = 0; index < columns.length; index++) {
-        const of = at(index);
-        highest = Math.max(highest, of.generations[slot] ?? none);
-        flags |= of.flags[slot] ?? 0;
+        const of = columnAt(index);
+        highest = Math.max(highest, of.generations[row] ?? none);
+        flags |= of.flags[row] ?? 0;
       }
-      assignments = flags & cell.assigned;
-      const known = repository[slot] !== 0;
-      const before = shapeIds[slot] ?? 0;
-      if (before !== 0) shapes.byId(before - 1).count--;
-      shapeIds[slot] = 0;
-      if (!known && highest < 0 && flags === 0) {
-        free(slot);
+      const hasAssignments = (flags & cellBits.assigned) !== 0;
+      const hasRepository = repository[row] !== 0;
+      const before = layoutIds[row] ?? 0;
+      if (before !== 0) layouts.byId(before - 1).count--;
+      layoutIds[row] = 0;
+      if (!hasRepository && highest < 0 && flags === 0) {
+        freeRow(row);
         return undefined;
       }
       const target = expected >= 0 ? expected : highest;
       for (let index = 0; index < columns.length; index++) {
-        const of = at(index);
-        const generation = of.generations[slot] ?? none;
-        let code = of.flags[slot] ?? 0;
+        const of = columnAt(index);
+        const generation = of.generations[row] ?? none;
+        let bits = of.flags[row] ?? 0;
         if (generation >= 0) {
-          code |= cell.present;
-          if (generation < target) code |= cell.behind;
-          if (generation === expected) code |= cell.exact;
-          if (generation === highest) code |= cell.highest;
+          bits |= cellBits.present;
+          if (generation < target) bits |= cellBits.behind;
+          if (generation === expected) bits |= cellBits.exact;
+          if (generation === highest) bits |= cellBits.highest;
         }
-        bits[index] = code;
-        const wanted = assignments !== 0 ? (code & cell.assigned) !== 0 : of.configured;
-        followLag(of, slot, known && wanted && (generation < 0 || generation < target), now);
+        cells[index] = bits;
+        const assigned = hasAssignments ? (bits & cellBits.assigned) !== 0 : of.configured;
+        updateLag(of, row, hasRepository && assigned && (generation < 0 || generation < target), now);
       }
-      const primary = primaries[slot] ?? 0;
-      const header = { repository: known, generationKnown: expected >= 0, primary: primary - 1 };
-      const shape = shapes.of(header, bits, columns.length);
-      shape.count++;
-      shapeIds[slot] = shape.id + 1;
+      const primary = primaries[row] ?? 0;
+      const layout = layouts.of(
+        { hasRepository, hasGeneration: expected >= 0, primary: primary - 1 },
+        cells,
+        columns.length,
+      );
+      layout.count++;
+      layoutIds[row] = layout.id + 1;
 
-      const last = lastPrimaries[slot] ?? 0;
-      const same = follow && repository[slot] === 1;
-      if (known) repository[slot] = 1;
-      if (primary !== 0 || !same) lastPrimaries[slot] = primary;
-      return same && primary !== 0 && last !== 0 && primary !== last
+      const last = lastPrimaries[row] ?? 0;
+      const sameRepository = countMoves && repository[row] === 1;
+      if (hasRepository) repository[row] = 1;
+      if (primary !== 0 || !sameRepository) lastPrimaries[row] = primary;
+      return sameRepository && primary !== 0 && last !== 0 && primary !== last
         ? { from: last - 1, to: primary - 1 }
         : undefined;
     },

@@ -87,7 +87,7 @@ describe('moves and failovers', () => {
     expect(said(block, 'failovers_total')).toEqual({ 'default/gitaly-1': 1 });
     expect(said(block, 'last_failover_timestamp_seconds')).toEqual({ 'default/gitaly-1': time });
     expect(events.recent().map(({ message }) => message)).toEqual([
-      '3 primaries of default left unhealthy gitaly-1: 2 to gitaly-2, 1 to gitaly-3',
+      '3 primaries of default moved off unhealthy gitaly-1: 2 to gitaly-2, 1 to gitaly-3',
     ]);
     time += 15;
     expect(said(await run(), 'failovers_total')).toEqual({ 'default/gitaly-1': 1 });

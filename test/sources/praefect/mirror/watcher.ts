@@ -49,7 +49,7 @@ export function watcher(client: pg.Client | (() => pg.Client), options: WatcherO
     clock,
     events,
     health: () => health,
-    healthAsked: async () => undefined,
+    firstHealthRead: async () => undefined,
     history,
     wake: createWake(),
     configured: options.configured === 'from health' ? undefined : (options.configured ?? storages),

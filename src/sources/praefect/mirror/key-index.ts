@@ -1,38 +1,38 @@
 /**
- * From a repository's 64-bit key to its slot, the index under which every array of the mirror keeps it.
+ * From a repository's 64-bit key to its row number, the index under which every array of the mirror keeps it.
  *
- * An open-addressing table over typed arrays: 1,000,000 keys in a JavaScript Map of bigints take over 100 MB
- * and a second to fill; here they take 16 MB. Keys are two signed 32-bit halves, as they arrive from COPY.
+ * A hash table with open addressing over typed arrays: 1,000,000 keys in a JavaScript Map of bigints take over 100 MB
+ * and a second to fill, here 16 MB. Keys are two signed 32-bit halves, as COPY sends them.
  */
 
-export interface Slots {
-  /** Slots are numbers from 0 to limit - 1; removed ones leave holes, which are used again. */
+export interface KeyIndex {
+  /** Row numbers are below this. Removed rows leave gaps, which are reused. */
   readonly limit: () => number;
   readonly size: () => number;
-  /** How many slots the arrays of the owner have to hold at present. */
+  /** How many rows the owner's arrays must hold. */
   readonly capacity: () => number;
   find(high: number, low: number): number | undefined;
-  /** The slot of the key, added if it was not there. */
+  /** The row of the key, added if it is new. */
   ensure(high: number, low: number): number;
-  remove(slot: number): void;
-  /** Whether the slot holds a key at present. */
-  used(slot: number): boolean;
-  high(slot: number): number;
-  low(slot: number): number;
-  /** Makes room for `count` keys at once, so that loading them grows nothing step by step. */
+  remove(row: number): void;
+  /** Whether the row has a key. */
+  used(row: number): boolean;
+  high(row: number): number;
+  low(row: number): number;
+  /** Grows to hold `count` keys, so that a load does not grow the arrays step by step. */
   reserve(count: number): void;
 }
 
-/** `onGrow` is called with the new capacity before a slot beyond the old one is given out. */
-export function createSlots(onGrow: (capacity: number) => void): Slots {
+/** @param onGrow called with the new capacity before a row beyond the old one is returned */
+export function createKeyIndex(onGrow: (capacity: number) => void): KeyIndex {
   let capacity = 0;
   let highs = new Int32Array(0);
   let lows = new Int32Array(0);
   let present = new Uint8Array(0);
-  let buckets = new Int32Array(8); // slot + 1; 0 is empty
+  let buckets = new Int32Array(8); // row + 1; 0 is empty
   let limit = 0;
   let size = 0;
-  const holes: number[] = [];
+  const gaps: number[] = [];
 
   const home = (high: number, low: number, mask: number): number => {
     let hash = Math.imul(low ^ Math.imul(high, 0x9e3779b1), 0x85ebca6b);
@@ -40,26 +40,26 @@ export function createSlots(onGrow: (capacity: number) => void): Slots {
     return (hash ^ (hash >>> 7)) & mask;
   };
 
-  const place = (slot: number): void => {
+  const place = (row: number): void => {
     const mask = buckets.length - 1;
-    let at = home(highs[slot] ?? 0, lows[slot] ?? 0, mask);
+    let at = home(highs[row] ?? 0, lows[row] ?? 0, mask);
     while (buckets[at] !== 0) at = (at + 1) & mask;
-    buckets[at] = slot + 1;
+    buckets[at] = row + 1;
   };
 
   const grow = (wanted: number): void => {
     if (wanted > capacity) {
       capacity = wanted;
-      highs = extended(highs, capacity);
-      lows = extended(lows, capacity);
-      present = extended(present, capacity);
+      highs = grown(highs, capacity);
+      lows = grown(lows, capacity);
+      present = grown(present, capacity);
       onGrow(capacity);
     }
     let length = buckets.length;
     while (length < capacity * 1.5) length *= 2;
     if (length === buckets.length) return;
     buckets = new Int32Array(length);
-    for (let slot = 0; slot < limit; slot++) if (present[slot] === 1) place(slot);
+    for (let row = 0; row < limit; row++) if (present[row] === 1) place(row);
   };
 
   /** The bucket that holds the key, or -1. */
@@ -78,9 +78,9 @@ export function createSlots(onGrow: (capacity: number) => void): Slots {
     limit: () => limit,
     size: () => size,
     capacity: () => capacity,
-    used: (slot) => present[slot] === 1,
-    high: (slot) => highs[slot] ?? 0,
-    low: (slot) => lows[slot] ?? 0,
+    used: (row) => present[row] === 1,
+    high: (row) => highs[row] ?? 0,
+    low: (row) => lows[row] ?? 0,
     reserve: (count) => grow(Math.ceil(count * 1.1) + 64),
     find(high, low) {
       const at = bucketOf(high, low);
@@ -89,34 +89,34 @@ export function createSlots(onGrow: (capacity: number) => void): Slots {
     ensure(high, low) {
       const at = bucketOf(high, low);
       if (at >= 0) return (buckets[at] ?? 0) - 1;
-      let slot = holes.pop();
-      if (slot === undefined) {
+      let row = gaps.pop();
+      if (row === undefined) {
         if (limit === capacity) grow(Math.max(64, Math.ceil(capacity * 1.5)));
-        slot = limit++;
+        row = limit++;
       }
-      highs[slot] = high;
-      lows[slot] = low;
-      present[slot] = 1;
+      highs[row] = high;
+      lows[row] = low;
+      present[row] = 1;
       size++;
-      place(slot);
-      return slot;
+      place(row);
+      return row;
     },
-    remove(slot) {
-      let gap = bucketOf(highs[slot] ?? 0, lows[slot] ?? 0);
-      if (present[slot] !== 1 || gap < 0) return;
-      present[slot] = 0;
+    remove(row) {
+      let empty = bucketOf(highs[row] ?? 0, lows[row] ?? 0);
+      if (present[row] !== 1 || empty < 0) return;
+      present[row] = 0;
       size--;
-      holes.push(slot);
-      // Linear probing without tombstones: move back whatever the gap would cut off from its home.
+      gaps.push(row);
+      // Linear probing without tombstones: move back every entry that the empty bucket would cut off from its home.
       const mask = buckets.length - 1;
-      buckets[gap] = 0;
-      for (let at = (gap + 1) & mask; buckets[at] !== 0; at = (at + 1) & mask) {
+      buckets[empty] = 0;
+      for (let at = (empty + 1) & mask; buckets[at] !== 0; at = (at + 1) & mask) {
         const entry = buckets[at] ?? 0;
         const from = home(highs[entry - 1] ?? 0, lows[entry - 1] ?? 0, mask);
-        if (((at - from) & mask) >= ((at - gap) & mask)) {
-          buckets[gap] = entry;
+        if (((at - from) & mask) >= ((at - empty) & mask)) {
+          buckets[empty] = entry;
           buckets[at] = 0;
-          gap = at;
+          empty = at;
         }
       }
     },
@@ -124,7 +124,7 @@ export function createSlots(onGrow: (capacity: number) => void): Slots {
 }
 
 /** A longer copy of a typed array, or the array itself when it is long enough. */
-export function extended<
+export function grown<
   A extends
     | Int32Array<ArrayBuffer>
     | Uint32Array<ArrayBuffer>
