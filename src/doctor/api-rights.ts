@@ -39,7 +39,7 @@ const checkAccess = todo(
 async function reach(api: KubeApi, signal: AbortSignal): Promise<{ readonly text: string } | Failure> {
   const asked = await api.get('/version', {}, signal);
   if (!asked.ok) return asked.failure;
-  const { status, body } = asked.answer;
+  const { status, body } = asked.response;
   if (status === 401)
     return {
       reason: 'authentication',
@@ -59,13 +59,13 @@ async function tryRight(api: KubeApi, right: Right, signal: AbortSignal): Promis
         { watch: true, timeoutSeconds: 1 },
         AbortSignal.any([signal, stop.signal]),
       );
-      return asked.ok ? triedBy(asked.answer, right) : { kind: 'failed', failure: asked.failure };
+      return asked.ok ? triedBy(asked.response, right) : { kind: 'failed', failure: asked.failure };
     } finally {
       stop.abort();
     }
   }
   const asked = await api.get(path, verb === 'list' ? { limit: 1 } : {}, signal);
-  return asked.ok ? triedBy(asked.answer, right) : { kind: 'failed', failure: asked.failure };
+  return asked.ok ? triedBy(asked.response, right) : { kind: 'failed', failure: asked.failure };
 }
 
 function triedBy({ status, body }: { readonly status: number; readonly body: string }, right: Right): Tried {
@@ -127,7 +127,7 @@ async function leastFinding(api: KubeApi, rights: readonly Right[], signal: Abor
     const path = `/api/v1/namespaces/${encodeURIComponent(namespace)}/secrets/${absentName}`;
     const asked = await api.get(path, {}, signal);
     if (!asked.ok) return finds(check, 'unknown', asked.failure.message, []);
-    if (asked.answer.status === 404 || asked.answer.status === 200) open.push(namespace);
+    if (asked.response.status === 404 || asked.response.status === 200) open.push(namespace);
   }
   if (open.length === 0) return passes(check, `no Secrets of ${namespaces.join(', ')}`);
   return finds(check, 'warn', `may get Secrets in namespace ${open.join(', ')}`, [

@@ -4,7 +4,7 @@ import type { Collector } from '../../scheduler/collector.ts';
 import type { PodDirectory } from '../../sources/cgroup/tree.ts';
 import type { ConfigSource, TargetSource } from '../../sources/gitaly/target.ts';
 import type { Identity } from '../../sources/identity.ts';
-import { lateApi } from '../../sources/kubernetes/api/late.ts';
+import { createLazyApi } from '../../sources/kubernetes/api/api.ts';
 import { openKubeApi } from '../../sources/kubernetes/api/open.ts';
 import {
   type ConfigMaps,
@@ -60,7 +60,7 @@ export function kubernetesPart({ settings, clock, events, log }: PartOptions): K
   if (!kubernetes.enabled) return { ...absentPart(kubernetesCollectorNames), cluster: undefined };
   const node = kubernetes.node ?? hostname();
   const componentOf = componentBySelectors(kubernetes);
-  const api = lateApi(() => openKubeApi(kubernetes, { clock, env: process.env }), clock);
+  const api = createLazyApi(() => openKubeApi(kubernetes, { clock, env: process.env }), clock);
   const stores = createStores({
     api,
     namespaces: kubernetes.namespace,

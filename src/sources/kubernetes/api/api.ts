@@ -1,37 +1,38 @@
-/** The API server as this room sees it: GET a path whole, or as a stream. Nothing here ever writes. */
+/** The Kubernetes API as this source uses it: GET a path, completely or as a stream. It never writes. */
+import type { Clock } from '../../../lib/clock.ts';
 import type { Failure } from '../../../scheduler/outcome.ts';
 
 export interface KubeApi {
-  /** `https://10.0.0.1:6443`: for people; no secrets. */
+  /** For messages: `https://10.0.0.1:6443`. */
   readonly server: string;
-  /** One answer, read whole, whatever its status. Never rejects. */
-  get(path: string, query: Query, signal: AbortSignal): Promise<Asked<Answer>>;
-  /** The head of an answer, and its body as it comes. Never rejects; `bytes` rejects with `BrokenStream`. */
-  stream(path: string, query: Query, signal: AbortSignal): Promise<Asked<Stream>>;
-  /** Closes idle connections; answers under way are ended by their own signals. */
+  /** The complete response, whatever its status. Never rejects. */
+  get(path: string, query: ApiQuery, signal: AbortSignal): Promise<ApiResult<ApiResponse>>;
+  /** The head of the response, and its body as a stream. Never rejects; `bytes` throws BrokenStream. */
+  stream(path: string, query: ApiQuery, signal: AbortSignal): Promise<ApiResult<ApiStream>>;
+  /** Closes idle connections; responses under way end by their own signals. */
   close(): void;
 }
 
-export type Query = Readonly<Record<string, string | number | boolean | undefined>>;
+export type ApiQuery = Readonly<Record<string, string | number | boolean | undefined>>;
 
-export type Asked<T> =
-  | { readonly ok: true; readonly answer: T }
-  /** No answer in HTTP, or not all of it. */
+export type ApiResult<T> =
+  | { readonly ok: true; readonly response: T }
+  /** No complete HTTP response. */
   | { readonly ok: false; readonly failure: Failure };
 
-export interface Answer {
+export interface ApiResponse {
   readonly status: number;
   /** Retry-After, when it is in seconds. */
   readonly retryAfterSeconds: number | undefined;
   readonly body: string;
 }
 
-export interface Stream extends Answer {
-  /** The body of a 200; nothing otherwise, where `body` has it. */
+export interface ApiStream extends ApiResponse {
+  /** The body of a response with status 200; empty for others, which have `body`. */
   readonly bytes: AsyncIterable<Uint8Array>;
 }
 
-/** Why a stream ended before its end. */
+/** Why a stream failed. */
 export class BrokenStream extends Error {
   readonly failure: Failure;
   constructor(failure: Failure) {
@@ -40,10 +41,66 @@ export class BrokenStream extends Error {
   }
 }
 
-/** `/api/v1/namespaces/gitlab/pods?limit=50`. */
-export function pathWithQuery(path: string, query: Query): string {
+/** `/api/v1/namespaces/gitlab/pods?limit=50` */
+export function pathWithQuery(path: string, query: ApiQuery): string {
   const search = new URLSearchParams();
   for (const [key, value] of Object.entries(query)) if (value !== undefined) search.set(key, String(value));
   const text = search.toString();
   return text === '' ? path : `${path}?${text}`;
+}
+
+export type OpenApi = () => Promise<
+  { readonly ok: true; readonly api: KubeApi } | { readonly ok: false; readonly failure: Failure }
+>;
+
+/** An invalid configuration is read again after this long, at the next request. */
+const reopenMs = 5000;
+
+interface OpenAttempt {
+  result: ReturnType<OpenApi>;
+  /** Clock.monotonic(); undefined while it is under way, and after a success. */
+  failedAt: number | undefined;
+}
+
+/**
+ * An API that is opened by its first request: the exporter can start without one, a missing or invalid kubeconfig is a failure
+ * of each request until it is fixed, and @kubernetes/client-node does not delay the start.
+ */
+export function createLazyApi(open: OpenApi, clock: Clock): KubeApi {
+  let last: OpenAttempt | undefined;
+  let server = 'the API server';
+
+  function opened(): ReturnType<OpenApi> {
+    if (last?.failedAt !== undefined && clock.monotonic() - last.failedAt >= reopenMs) last = undefined;
+    last ??= attempt();
+    return last.result;
+  }
+
+  function attempt(): OpenAttempt {
+    const made: OpenAttempt = { result: open(), failedAt: undefined };
+    made.result = made.result.then((result) => {
+      if (result.ok) server = result.api.server;
+      else made.failedAt = clock.monotonic();
+      return result;
+    });
+    return made;
+  }
+
+  async function request<T>(send: (api: KubeApi) => Promise<ApiResult<T>>): Promise<ApiResult<T>> {
+    const result = await opened();
+    return result.ok ? send(result.api) : result;
+  }
+
+  return {
+    get server() {
+      return server;
+    },
+    get: (path, query, signal) => request((api) => api.get(path, query, signal)),
+    stream: (path, query, signal) => request((api) => api.stream(path, query, signal)),
+    close() {
+      void last?.result.then((result) => {
+        if (result.ok) result.api.close();
+      });
+    },
+  };
 }

@@ -5,7 +5,14 @@ import type { Clock } from '../../../lib/clock.ts';
 import { createHttpClient, type HttpCredentials, type HttpResponse } from '../../../lib/http/client.ts';
 import { HttpError, type HttpFailure, type HttpHints } from '../../../lib/http/failure.ts';
 import type { Failure } from '../../../scheduler/outcome.ts';
-import { type Answer, type Asked, BrokenStream, type KubeApi, pathWithQuery, type Query } from './api.ts';
+import {
+  type ApiQuery,
+  type ApiResponse,
+  type ApiResult,
+  BrokenStream,
+  type KubeApi,
+  pathWithQuery,
+} from './api.ts';
 
 export interface ApiAccess extends HttpCredentials {
   readonly headers: Readonly<Record<string, string>>;
@@ -20,7 +27,7 @@ export type AccessResult =
 /** `renew`: the credentials of the last request were rejected, so nothing that is cached will do. */
 export type GetAccess = (renew: boolean) => Promise<AccessResult>;
 
-export interface HttpApiOptions {
+interface HttpApiOptions {
   readonly server: URL;
   readonly access: GetAccess;
   readonly clock: Clock;
@@ -65,11 +72,11 @@ export function createHttpApi(options: HttpApiOptions): KubeApi {
   /** The head of a response. Sent again with new credentials when those of the first request are rejected. */
   async function request(
     path: string,
-    query: Query,
+    query: ApiQuery,
     limit: 'headMs' | 'totalMs',
     remainingMs: () => number,
     signal: AbortSignal,
-  ): Promise<Asked<HttpResponse>> {
+  ): Promise<ApiResult<HttpResponse>> {
     const url = new URL(`${server.origin}${server.pathname.replace(/\/$/, '')}${pathWithQuery(path, query)}`);
     for (let renew = false; ; renew = true) {
       const found = await accessWithin(remainingMs(), renew, signal);
@@ -82,13 +89,13 @@ export function createHttpApi(options: HttpApiOptions): KubeApi {
       );
       if (!result.ok) return bad(failureOf(result.failure));
       const { response } = result;
-      if (response.status !== 401 || renew) return { ok: true, answer: response };
+      if (response.status !== 401 || renew) return { ok: true, response };
       response.close();
     }
   }
 
   /** The whole body. */
-  async function readWhole(response: HttpResponse, withinMs?: number): Promise<Asked<Answer>> {
+  async function readWhole(response: HttpResponse, withinMs?: number): Promise<ApiResult<ApiResponse>> {
     const chunks: Uint8Array[] = [];
     try {
       for await (const chunk of response.body({ maxBytes, withinMs })) chunks.push(chunk);
@@ -96,7 +103,7 @@ export function createHttpApi(options: HttpApiOptions): KubeApi {
       if (!(error instanceof HttpError)) throw error;
       return bad(failureOf(error.failure));
     }
-    return { ok: true, answer: { ...headOf(response), body: Buffer.concat(chunks).toString('utf8') } };
+    return { ok: true, response: { ...headOf(response), body: Buffer.concat(chunks).toString('utf8') } };
   }
 
   async function* bytesOf(response: HttpResponse): AsyncGenerator<Uint8Array> {
@@ -119,18 +126,18 @@ export function createHttpApi(options: HttpApiOptions): KubeApi {
     async get(path, query, signal) {
       const remainingMs = startTimer();
       const head = await request(path, query, 'totalMs', remainingMs, signal);
-      return head.ok ? readWhole(head.answer) : head;
+      return head.ok ? readWhole(head.response) : head;
     },
     async stream(path, query, signal) {
       const remainingMs = startTimer();
       // The body of a watch lasts until the caller's signal aborts.
       const head = await request(path, query, 'headMs', remainingMs, signal);
       if (!head.ok) return head;
-      const response = head.answer;
+      const response = head.response;
       if (response.status === 200)
-        return { ok: true, answer: { ...headOf(response), body: '', bytes: bytesOf(response) } };
+        return { ok: true, response: { ...headOf(response), body: '', bytes: bytesOf(response) } };
       const whole = await readWhole(response, remainingMs());
-      return whole.ok ? { ok: true, answer: { ...whole.answer, bytes: noBytes() } } : whole;
+      return whole.ok ? { ok: true, response: { ...whole.response, bytes: noBytes() } } : whole;
     },
     close: client.close,
   };
@@ -138,7 +145,7 @@ export function createHttpApi(options: HttpApiOptions): KubeApi {
 
 async function* noBytes(): AsyncGenerator<Uint8Array> {}
 
-function headOf({ status, headers }: HttpResponse): Omit<Answer, 'body'> {
+function headOf({ status, headers }: HttpResponse): Omit<ApiResponse, 'body'> {
   const retryAfter = headers['retry-after'] ?? '';
   return { status, retryAfterSeconds: /^\d{1,6}$/.test(retryAfter) ? Number(retryAfter) : undefined };
 }

@@ -1,4 +1,4 @@
-/** Opens the way to the API server: its address now, and credentials for each request. */
+/** Opens the API: reads its address once, and credentials for each request. */
 import { readFile } from 'node:fs/promises';
 import type { Agent } from 'node:http';
 import type { RequestOptions } from 'node:https';
@@ -7,34 +7,34 @@ import { codeOf } from '../../../lib/errors.ts';
 import { Secret } from '../../../lib/secret.ts';
 import type { Failure } from '../../../scheduler/outcome.ts';
 import type { KubeApi } from './api.ts';
-import {
-  ConfigProblem,
-  type Configuration,
-  type KubeApiSettings,
-  loadConfiguration,
-  type Surroundings,
-  serverOf,
-} from './configuration.ts';
 import { type AccessResult, type ApiAccess, createHttpApi, type GetAccess } from './http.ts';
+import {
+  type KubeApiSettings,
+  type KubeConfiguration,
+  KubeconfigError,
+  type KubeEnvironment,
+  loadConfiguration,
+  serverOf,
+} from './kubeconfig.ts';
 
-export interface KubeApiWorld extends Surroundings {
+interface KubeApiOptions extends KubeEnvironment {
   readonly clock: Clock;
-  /** For one answer. Default 60 s. */
+  /** For one response. Default 60 s. */
   readonly timeoutMs?: number;
 }
 
-/** How long what was read of files, or given by a plugin that does not say how long it is good, is used. */
-const keptMs = 60_000;
-/** All watches are refused at once when a token expires: one renewal serves them all. */
-const renewalMs = 5_000;
+/** How long credentials from files, or from a plugin that reports no expiry, are used before they are read again. */
+const maxAgeMs = 60_000;
+/** When a token expires, all watches are refused at the same time: one renewal is enough for all of them. */
+const minRenewalMs = 5_000;
 
-/** Reads the configuration now, so that what is wrong with it is known at once; asks the API server nothing. */
+/** Reads the configuration, so that errors in it are reported immediately; sends no request. */
 export async function openKubeApi(
   settings: KubeApiSettings,
-  world: KubeApiWorld,
+  options: KubeApiOptions,
 ): Promise<{ readonly ok: true; readonly api: KubeApi } | { readonly ok: false; readonly failure: Failure }> {
-  const { clock, timeoutMs } = world;
-  const load = (): Promise<Configuration> => loadConfiguration(settings, world);
+  const { clock, timeoutMs } = options;
+  const load = (): Promise<KubeConfiguration> => loadConfiguration(settings, options);
   try {
     const configuration = await load();
     const server = serverOf(configuration);
@@ -48,8 +48,12 @@ export async function openKubeApi(
   }
 }
 
-/** One reading of credentials at a time, kept for a minute, made anew when they were refused. */
-function accessFrom(first: Configuration, load: () => Promise<Configuration>, clock: Clock): GetAccess {
+/** Reads credentials once at a time, keeps them for a minute, and reads them again when they were rejected. */
+function accessFrom(
+  first: KubeConfiguration,
+  load: () => Promise<KubeConfiguration>,
+  clock: Clock,
+): GetAccess {
   let configuration = first;
   let latest:
     | { readonly access: Promise<AccessResult>; readonly at: number; readonly renewed: boolean }
@@ -57,7 +61,7 @@ function accessFrom(first: Configuration, load: () => Promise<Configuration>, cl
 
   async function read(renew: boolean): Promise<AccessResult> {
     try {
-      // A new configuration forgets cached tokens and asks plugins again.
+      // A new configuration has no cached tokens, and runs plugins again.
       if (renew) configuration = await load();
       return { ok: true, access: await accessOf(configuration) };
     } catch (error) {
@@ -68,19 +72,19 @@ function accessFrom(first: Configuration, load: () => Promise<Configuration>, cl
 
   return (renew) => {
     const age = latest === undefined ? Number.POSITIVE_INFINITY : clock.monotonic() - latest.at;
-    if (latest === undefined || (renew ? !latest.renewed || age > renewalMs : age > keptMs))
+    if (latest === undefined || (renew ? !latest.renewed || age > minRenewalMs : age > maxAgeMs))
       latest = { access: read(renew), at: clock.monotonic(), renewed: renew };
     return latest.access;
   };
 }
 
-async function accessOf({ config, tokenFiles }: Configuration): Promise<ApiAccess> {
+async function accessOf({ config, tokenFiles }: KubeConfiguration): Promise<ApiAccess> {
   const cluster = config.getCurrentCluster();
   const user = config.getCurrentUser();
   const tokenFile = user === null ? undefined : tokenFiles.get(user.name);
   if (user !== null && tokenFile !== undefined)
     Object.assign(user, { token: (await readFile(tokenFile, 'utf8')).trim() });
-  // What client-node asks for before it takes http; serverOf has let no other through.
+  // Required by client-node for http, which serverOf accepts for addresses of this host only.
   if (cluster?.server.startsWith('http:') === true) Object.assign(cluster, { skipTLSVerify: true });
   const options: RequestOptions = {};
   await config.applyToHTTPSOptions(options);
@@ -103,19 +107,19 @@ async function accessOf({ config, tokenFiles }: Configuration): Promise<ApiAcces
   };
 }
 
-/** No words of plugins and parsers: they may quote what nobody should see. */
+/** Does not quote plugins and parsers, whose messages may have credentials. */
 function configurationFailure(error: unknown): Failure {
-  if (error instanceof ConfigProblem) return { reason: error.reason, message: error.message };
+  if (error instanceof KubeconfigError) return { reason: error.reason, message: error.message };
   const code = codeOf(error);
   if (code === 'ENOENT' || code === 'EACCES' || code === 'EISDIR') {
     const { path } = error as { readonly path?: unknown };
     return {
       reason: 'authentication',
-      message: `a file or program for the credentials of the Kubernetes API cannot be used${typeof path === 'string' ? `: ${path}` : ''} (${code})`,
+      message: `a file or program with the credentials of the Kubernetes API cannot be used${typeof path === 'string' ? `: ${path}` : ''} (${code})`,
     };
   }
   return {
     reason: 'authentication',
-    message: `the credentials of the kubeconfig cannot be made${code === undefined ? '' : ` (${code})`}: its certificates or its credential plugin fail; kubectl with the same kubeconfig says more`,
+    message: `the credentials of the kubeconfig cannot be loaded${code === undefined ? '' : ` (${code})`}: its certificates or its credential plugin fail; run kubectl with the same kubeconfig for details`,
   };
 }

@@ -25,9 +25,9 @@ export const configMapReader =
   (api: KubeApi): ReadConfigMap =>
   async (namespace, name, signal) => {
     const [inNamespace, named] = [namespace, name].map(encodeURIComponent);
-    const asked = await api.get(`/api/v1/namespaces/${inNamespace}/configmaps/${named}`, {}, signal);
-    if (!asked.ok) return asked;
-    const { status, body } = asked.answer;
+    const result = await api.get(`/api/v1/namespaces/${inNamespace}/configmaps/${named}`, {}, signal);
+    if (!result.ok) return result;
+    const { status, body } = result.response;
     const what = `ConfigMap ${namespace}/${name}`;
     if (status === 404) return { ok: true, object: undefined };
     if (status !== 200) return { ok: false, failure: statusFailure(status, what, namespace) };

@@ -44,9 +44,9 @@ async function listAll(
   const pods: OtherPod[] = [];
   let next: string | undefined;
   for (let page = 0; page < maxPages; page += 1) {
-    const asked = await api.get('/api/v1/pods', { limit: pageSize, continue: next }, signal);
-    if (!asked.ok) return unknown(asked.failure.message);
-    const { status, body } = asked.answer;
+    const result = await api.get('/api/v1/pods', { limit: pageSize, continue: next }, signal);
+    if (!result.ok) return unknown(result.failure.message);
+    const { status, body } = result.response;
     if (status === 403) return unknown('no right to list pods in all namespaces');
     if (status !== 200) return unknown(`the API server returned HTTP ${status} for the list of all pods`);
     const list = listOf(body);

@@ -93,9 +93,9 @@ export function createVolumeStats(api: KubeApi, clock: Clock): VolumeStats {
 
   async function requestClaims(node: string, signal: AbortSignal): Promise<Known<readonly ClaimStats[]>> {
     const path = `/api/v1/nodes/${encodeURIComponent(node)}/proxy/stats/summary`;
-    const asked = await api.get(path, {}, signal);
-    if (!asked.ok) return unknown(asked.failure.message);
-    const { status, body } = asked.answer;
+    const result = await api.get(path, {}, signal);
+    if (!result.ok) return unknown(result.failure.message);
+    const { status, body } = result.response;
     if (status === 403)
       return unknown(
         'no right to get nodes/proxy: grant it (deploy/kubernetes/rbac.yaml), or set kubernetes.volume-stats to false',

@@ -1,7 +1,7 @@
 /** Lists a resource completely, page by page and object by object, each parsed as it arrives. */
 import type { Clock } from '../../../lib/clock.ts';
 import { createYielder } from '../../../lib/yielder.ts';
-import { BrokenStream, type KubeApi, type Query } from '../api/api.ts';
+import { type ApiQuery, BrokenStream, type KubeApi } from '../api/api.ts';
 import { fieldsOf } from '../objects/fields.ts';
 import type { KubeObject } from '../objects/types.ts';
 import { isSyntaxError, objectName, parseJsonText, parseObject, resourceVersionOf } from './json.ts';
@@ -58,7 +58,7 @@ export async function listObjects<T extends KubeObject>(
   const { resource, scope, consistency } = options;
   const objects = new Map<string, Versioned<T>>();
   const rejected: string[] = [];
-  let query: Query = { ...selectorQuery(scope), ...consistencyQuery(consistency), limit: pageSize };
+  let query: ApiQuery = { ...selectorQuery(scope), ...consistencyQuery(consistency), limit: pageSize };
   for (;;) {
     const page = await listPage(options, query, objects, rejected);
     if ('reason' in page) return { ok: false, end: page };
@@ -80,7 +80,7 @@ interface Page {
 /** Adds the objects of one page to `objects` and `rejected`. */
 async function listPage<T extends KubeObject>(
   { api, clock, resource, scope, isIncluded, signal }: ListOptions<T>,
-  query: Query,
+  query: ApiQuery,
   objects: Map<string, Versioned<T>>,
   rejected: string[],
 ): Promise<Page | WatchEnd> {
@@ -88,9 +88,9 @@ async function listPage<T extends KubeObject>(
   const connection = new AbortController();
   const either = AbortSignal.any([signal, connection.signal]);
   try {
-    const asked = await api.stream(resourcePath(resource, scope.namespace), query, either);
-    if (!asked.ok) return endByFailure(asked.failure);
-    const { status, retryAfterSeconds, body, bytes } = asked.answer;
+    const result = await api.stream(resourcePath(resource, scope.namespace), query, either);
+    if (!result.ok) return endByFailure(result.failure);
+    const { status, retryAfterSeconds, body, bytes } = result.response;
     if (status !== 200)
       return endByStatus(
         apiStatusOf(parseJsonText(body), status),
@@ -130,7 +130,7 @@ function pageOf(text: string, what: string): Page | WatchEnd {
   return { version: resourceVersion, continueToken: typeof continueToken === 'string' ? continueToken : '' };
 }
 
-function consistencyQuery(consistency: ListConsistency): Query {
+function consistencyQuery(consistency: ListConsistency): ApiQuery {
   switch (consistency.kind) {
     case 'cache':
       return { resourceVersion: '0' };
@@ -142,7 +142,7 @@ function consistencyQuery(consistency: ListConsistency): Query {
 }
 
 /** The same for lists and watches. */
-export const selectorQuery = ({ labelSelector, fieldSelector }: Scope): Query => ({
+export const selectorQuery = ({ labelSelector, fieldSelector }: Scope): ApiQuery => ({
   labelSelector,
   fieldSelector,
 });

@@ -166,7 +166,7 @@ export function runWatchLoop<T extends KubeObject>(options: WatchLoopOptions<T>)
     const startedAt = clock.monotonic();
     let hasBookmarks = false;
     try {
-      const asked = await api.stream(
+      const result = await api.stream(
         resourcePath(resource, scope.namespace),
         {
           ...selectorQuery(scope),
@@ -177,8 +177,8 @@ export function runWatchLoop<T extends KubeObject>(options: WatchLoopOptions<T>)
         },
         either,
       );
-      if (!asked.ok) return endByFailure(asked.failure);
-      const { status, retryAfterSeconds, body, bytes } = asked.answer;
+      if (!result.ok) return endByFailure(result.failure);
+      const { status, retryAfterSeconds, body, bytes } = result.response;
       if (status !== 200)
         return endByStatus(
           apiStatusOf(parseJsonText(body), status),

@@ -47,8 +47,8 @@ describe('a response', () => {
   test('is read completely, with its status, over one kept connection', async () => {
     for (let i = 0; i < 5; i++) {
       const result = await api.get(pods, { limit: 2, labelSelector: 'app=gitaly' }, never);
-      expect(result).toMatchObject({ ok: true, answer: { status: 200 } });
-      if (result.ok) expect((JSON.parse(result.answer.body) as { items: unknown[] }).items).toHaveLength(2);
+      expect(result).toMatchObject({ ok: true, response: { status: 200 } });
+      if (result.ok) expect((JSON.parse(result.response.body) as { items: unknown[] }).items).toHaveLength(2);
     }
     expect(server.connections()).toBe(1);
     expect(server.requests[0]).toMatchObject({
@@ -63,16 +63,16 @@ describe('a response', () => {
     server.next('*', { status: 429, headers: { 'Retry-After': '7' } });
     expect(await api.get(pods, {}, never)).toMatchObject({
       ok: true,
-      answer: { status: 429, retryAfterSeconds: 7 },
+      response: { status: 429, retryAfterSeconds: 7 },
     });
     server.next('*', { status: 503, headers: { 'Retry-After': 'Fri, 31 Dec 1999 23:59:59 GMT' } });
-    expect(await api.get(pods, {}, never)).toMatchObject({ answer: { retryAfterSeconds: undefined } });
+    expect(await api.get(pods, {}, never)).toMatchObject({ response: { retryAfterSeconds: undefined } });
   });
 
   test('comes on a new connection when the kept one was closed', async () => {
     await api.get(pods, {}, never);
     server.next('*', 'reset');
-    expect(await api.get(pods, {}, never)).toMatchObject({ ok: true, answer: { status: 200 } });
+    expect(await api.get(pods, {}, never)).toMatchObject({ ok: true, response: { status: 200 } });
   });
 
   test('fails when a new connection is closed without one', async () => {
@@ -141,7 +141,7 @@ describe('a response', () => {
         message: `the API server ${server.origin} switched protocols (HTTP 101), which was not requested`,
       },
     });
-    expect(await switching.get(pods, {}, never)).toMatchObject({ ok: true, answer: { body: '{}' } });
+    expect(await switching.get(pods, {}, never)).toMatchObject({ ok: true, response: { body: '{}' } });
     switching.close();
     await raw.stop();
   });
@@ -210,7 +210,7 @@ describe('credentials', () => {
         return bearer(renew ? 'new' : 'old');
       },
     });
-    expect(await renewing.get(pods, {}, never)).toMatchObject({ ok: true, answer: { status: 200 } });
+    expect(await renewing.get(pods, {}, never)).toMatchObject({ ok: true, response: { status: 200 } });
     expect(renewals).toEqual([false, true]);
     expect(server.requests.map(({ authorization }) => authorization)).toEqual(['Bearer old', 'Bearer new']);
     renewing.close();
@@ -223,7 +223,7 @@ describe('credentials', () => {
       clock: systemClock,
       access: async () => bearer('bad'),
     });
-    expect(await rejected.get(pods, {}, never)).toMatchObject({ ok: true, answer: { status: 401 } });
+    expect(await rejected.get(pods, {}, never)).toMatchObject({ ok: true, response: { status: 401 } });
     expect(server.requests).toHaveLength(2);
     rejected.close();
   });
@@ -256,8 +256,8 @@ describe('a stream', () => {
   test('returns its head first and its bytes as they arrive', async () => {
     const result = await api.stream(pods, { watch: true, resourceVersion: '99999' }, never);
     if (!result.ok) throw new Error(result.failure.message);
-    expect(result.answer.status).toBe(200);
-    const parts = result.answer.bytes[Symbol.asyncIterator]();
+    expect(result.response.status).toBe(200);
+    const parts = result.response.bytes[Symbol.asyncIterator]();
     server.bookmark('pods');
     const first = await parts.next();
     expect(Buffer.from(first.value as Uint8Array).toString()).toMatch(/"BOOKMARK"/);
@@ -274,7 +274,7 @@ describe('a stream', () => {
     await clock.advance(3_600_000);
     server.bookmark('pods');
     server.expire();
-    expect(await textOf(result.answer.bytes)).toMatch(/"BOOKMARK"/);
+    expect(await textOf(result.response.bytes)).toMatch(/"BOOKMARK"/);
     patient.close();
   });
 
@@ -282,7 +282,7 @@ describe('a stream', () => {
     server.next('*', { lines: ['{"type"'], ending: 'cut' });
     const result = await api.stream(pods, { watch: true }, never);
     if (!result.ok) throw new Error(result.failure.message);
-    const broken = await textOf(result.answer.bytes).catch((error: unknown) => error);
+    const broken = await textOf(result.response.bytes).catch((error: unknown) => error);
     expect(broken).toBeInstanceOf(BrokenStream);
     expect((broken as BrokenStream).failure.reason).toBe('refused');
   });
@@ -290,14 +290,14 @@ describe('a stream', () => {
   test('of another status is read completely', async () => {
     server.next('*', { status: 403, body: { message: 'no' } });
     const result = await api.stream(pods, { watch: true }, never);
-    expect(result).toMatchObject({ ok: true, answer: { status: 403, body: '{"message":"no"}' } });
+    expect(result).toMatchObject({ ok: true, response: { status: 403, body: '{"message":"no"}' } });
   });
 
   test('ends with its signal and leaves no connection open', async () => {
     const stop = new AbortController();
     const result = await api.stream(pods, { watch: true, resourceVersion: '99999' }, stop.signal);
     if (!result.ok) throw new Error(result.failure.message);
-    const text = textOf(result.answer.bytes).catch((error: unknown) => error);
+    const text = textOf(result.response.bytes).catch((error: unknown) => error);
     stop.abort();
     expect(await text).toBeInstanceOf(BrokenStream);
     while (server.openWatches() > 0) await new Promise((resolve) => setImmediate(resolve));
@@ -311,7 +311,7 @@ describe('a stream', () => {
       server.next('*', { status: 200, body: 'x'.repeat(size) });
       const result = await api.stream(pods, {}, stop.signal);
       if (!result.ok) throw new Error(result.failure.message);
-      const parts = result.answer.bytes[Symbol.asyncIterator]();
+      const parts = result.response.bytes[Symbol.asyncIterator]();
       await parts.next();
       stop.abort();
       await expect(parts.next()).rejects.toBeInstanceOf(BrokenStream);

@@ -44,7 +44,7 @@ async function kubeconfig(user: object, cluster: object = { server: server.url.o
     users: [{ name: 'u', user }],
     contexts: [
       { name: 'main', context: { cluster: 'c', user: 'u' } },
-      { name: 'other', context: { cluster: 'gone', user: 'u' } },
+      { name: 'other', context: { cluster: 'missing', user: 'u' } },
     ],
   };
   await writeFile(file, JSON.stringify(config));
@@ -53,12 +53,12 @@ async function kubeconfig(user: object, cluster: object = { server: server.url.o
 
 async function open(
   file: string | undefined,
-  world: Partial<Parameters<typeof openKubeApi>[1]> = {},
+  options: Partial<Parameters<typeof openKubeApi>[1]> = {},
   context?: string,
 ) {
   const result = await openKubeApi(
     { kubeconfig: file, context },
-    { clock: systemClock, env: {}, serviceAccountFolder: folder, ...world },
+    { clock: systemClock, env: {}, serviceAccountFolder: folder, ...options },
   );
   if (result.ok) opened.push(result.api);
   return result;
@@ -70,22 +70,23 @@ async function api(...args: Parameters<typeof open>): Promise<KubeApi> {
   return result.api;
 }
 
-const shown = (): (string | undefined)[] => server.requests.map(({ authorization }) => authorization);
+const sentCredentials = (): (string | undefined)[] =>
+  server.requests.map(({ authorization }) => authorization);
 
-describe('credentials of a kubeconfig', () => {
-  test('a token', async () => {
+describe('the credentials of a kubeconfig', () => {
+  test('may be a token', async () => {
     const kube = await api(await kubeconfig({ token: 'abc' }));
     expect(kube.server).toBe(server.url.origin);
-    expect(await kube.get(pods, {}, never)).toMatchObject({ ok: true, answer: { status: 200 } });
-    expect(shown()).toEqual(['Bearer abc']);
+    expect(await kube.get(pods, {}, never)).toMatchObject({ ok: true, response: { status: 200 } });
+    expect(sentCredentials()).toEqual(['Bearer abc']);
   });
 
-  test('user and password', async () => {
+  test('may be user and password', async () => {
     await (await api(await kubeconfig({ username: 'u', password: 'p' }))).get(pods, {}, never);
-    expect(shown()).toEqual([`Basic ${Buffer.from('u:p').toString('base64')}`]);
+    expect(sentCredentials()).toEqual([`Basic ${Buffer.from('u:p').toString('base64')}`]);
   });
 
-  test("a token's file, relative to the kubeconfig, read again after a minute", async () => {
+  test('may be a token file, relative to the kubeconfig, which is read again after a minute', async () => {
     const clock = createManualClock();
     await writeFile(join(folder, 'token'), 'one\n');
     const kube = await api(await kubeconfig({ tokenFile: 'token' }), { clock });
@@ -94,22 +95,22 @@ describe('credentials of a kubeconfig', () => {
     await kube.get(pods, {}, never);
     await clock.advance(61_000);
     await kube.get(pods, {}, never);
-    expect(shown()).toEqual(['Bearer one', 'Bearer one', 'Bearer two']);
+    expect(sentCredentials()).toEqual(['Bearer one', 'Bearer one', 'Bearer two']);
   });
 
-  test("a token's file is read at once when the token is refused, and once for all who were", async () => {
+  test('are read from the token file once when a token is rejected', async () => {
     await writeFile(join(folder, 'token'), 'old');
     const kube = await api(await kubeconfig({ tokenFile: 'token' }));
     await kube.get(pods, {}, never);
     await writeFile(join(folder, 'token'), 'new');
     server.requireToken('new');
-    const answers = await Promise.all([1, 2, 3].map(() => kube.get(pods, {}, never)));
-    expect(answers).toMatchObject([1, 2, 3].map(() => ({ ok: true, answer: { status: 200 } })));
+    const results = await Promise.all([1, 2, 3].map(() => kube.get(pods, {}, never)));
+    expect(results).toMatchObject([1, 2, 3].map(() => ({ ok: true, response: { status: 200 } })));
     await kube.get(pods, {}, never);
-    expect(shown().at(-1)).toBe('Bearer new');
+    expect(sentCredentials().at(-1)).toBe('Bearer new');
   });
 
-  test('a plugin, asked once until its token is refused', async () => {
+  test('may be a plugin, which runs once until its token is rejected', async () => {
     const plugin = `
       const fs = require('node:fs');
       const file = process.argv[1];
@@ -123,23 +124,23 @@ describe('credentials of a kubeconfig', () => {
     };
     const kube = await api(await kubeconfig({ exec }));
     await Promise.all([1, 2, 3].map(() => kube.get(pods, {}, never)));
-    expect(shown()).toEqual(['Bearer token-1', 'Bearer token-1', 'Bearer token-1']);
+    expect(sentCredentials()).toEqual(['Bearer token-1', 'Bearer token-1', 'Bearer token-1']);
     server.requireToken('token-2');
-    expect(await kube.get(pods, {}, never)).toMatchObject({ ok: true, answer: { status: 200 } });
+    expect(await kube.get(pods, {}, never)).toMatchObject({ ok: true, response: { status: 200 } });
   });
 
-  test('a plugin that fails is a failure without its words, and is asked again', async () => {
+  test('of a plugin that fails are a failure that does not quote the plugin', async () => {
     const exec = {
       apiVersion: 'client.authentication.k8s.io/v1',
       command: process.execPath,
       args: ['-e', 'console.error("hunter2"); process.exit(1)'],
     };
-    const asked = await (await api(await kubeconfig({ exec }))).get(pods, {}, never);
-    expect(asked).toMatchObject({
+    const result = await (await api(await kubeconfig({ exec }))).get(pods, {}, never);
+    expect(result).toMatchObject({
       ok: false,
       failure: { reason: 'authentication', message: expect.stringMatching(/credential plugin/) },
     });
-    expect(JSON.stringify(asked)).not.toMatch(/hunter2/);
+    expect(JSON.stringify(result)).not.toMatch(/hunter2/);
     const missing = { apiVersion: 'client.authentication.k8s.io/v1', command: '/no/such/plugin' };
     expect(await (await api(await kubeconfig({ exec: missing }))).get(pods, {}, never)).toMatchObject({
       failure: { reason: 'authentication', message: expect.stringMatching(/\/no\/such\/plugin/) },
@@ -147,47 +148,50 @@ describe('credentials of a kubeconfig', () => {
   });
 });
 
-describe('where the configuration is', () => {
-  test("KUBECONFIG's files, the first that names something first", async () => {
+describe('the configuration', () => {
+  test('is merged from the files in KUBECONFIG, of which the first takes precedence', async () => {
     const first = await kubeconfig({ token: 'first' }, undefined, 'a');
     const second = await kubeconfig({ token: 'second' }, undefined, 'b');
     await (await api(undefined, { env: { KUBECONFIG: `${first}:${second}` } })).get(pods, {}, never);
-    expect(shown()).toEqual(['Bearer first']);
+    expect(sentCredentials()).toEqual(['Bearer first']);
   });
 
   test.each<[string, () => Promise<Awaited<ReturnType<typeof open>>>, RegExp]>([
-    ['nowhere', () => open(undefined), /neither kubernetes.kubeconfig, KUBECONFIG nor HOME is set/],
-    ['a file that is not there', () => open('/no/config'), /kubeconfig \/no\/config is not there/],
+    ['no configuration', () => open(undefined), /neither kubernetes.kubeconfig, KUBECONFIG nor HOME is set/],
+    ['a missing file', () => open('/no/config'), /kubeconfig \/no\/config does not exist/],
     ['a folder', () => open(folder), /cannot be read \(EISDIR\)/],
     [
-      'another context',
+      'an unknown context',
       async () => open(await kubeconfig({ token: 'secret' }), {}, 'nope'),
-      /kubernetes.context is nope, .* it has main, other/,
+      /kubernetes.context is nope, .* are: main, other/,
     ],
     [
-      'a context whose cluster is not there',
+      'a context without a cluster',
       async () => open(await kubeconfig({}), {}, 'other'),
       /no cluster for its context other/,
     ],
     [
-      'an address without TLS that is not of this host',
+      'an address of another host without TLS',
       async () => open(await kubeconfig({ token: 'secret' }, { server: 'http://10.0.0.1:8080' })),
       /without TLS only an address of this host/,
     ],
-    ['no address', async () => open(await kubeconfig({}, { server: 'nonsense' })), /not an http/],
-  ])('%s', async (_name, run, message) => {
+    ['an invalid address', async () => open(await kubeconfig({}, { server: 'nonsense' })), /not an http/],
+  ])('fails with an explanation for %s', async (_name, run, message) => {
     const result = await run();
     expect(result).toMatchObject({ ok: false, failure: { message: expect.stringMatching(message) } });
     expect(JSON.stringify(result)).not.toMatch(/secret/);
   });
 
-  test.each(['', 'not: [yaml', '{"clusters":[{"name":"secret"}]}', '[]'])('a file with %j', async (text) => {
-    const file = join(folder, 'config');
-    await writeFile(file, text);
-    const result = await open(file);
-    expect(result.ok).toBe(false);
-    expect(JSON.stringify(result)).not.toMatch(/secret/);
-  });
+  test.each(['', 'not: [yaml', '{"clusters":[{"name":"secret"}]}', '[]'])(
+    'fails without quoting a file with %j',
+    async (text) => {
+      const file = join(folder, 'config');
+      await writeFile(file, text);
+      const result = await open(file);
+      expect(result.ok).toBe(false);
+      expect(JSON.stringify(result)).not.toMatch(/secret/);
+    },
+  );
 });
 
 describe('TLS', () => {
@@ -219,7 +223,7 @@ describe('TLS', () => {
     return String((tls.address() as AddressInfo).port);
   }
 
-  withOpenssl('a pod by its service account', async () => {
+  withOpenssl('a pod uses its service account', async () => {
     const port = await listen();
     await writeFile(join(folder, 'token'), 'of-the-pod\n');
     await writeFile(join(folder, 'ca.crt'), certificates!.ca.cert);
@@ -231,9 +235,9 @@ describe('TLS', () => {
     const kube = await api(undefined, { env });
     expect(await kube.get(pods, {}, never)).toMatchObject({
       ok: true,
-      answer: { body: '{"authorization":"Bearer of-the-pod"}' },
+      response: { body: '{"authorization":"Bearer of-the-pod"}' },
     });
-    // Rotated away in the middle: a failure that names the file, never a question without a token.
+    // The token is removed: a failure that names the file, not a request without a token.
     await rm(join(folder, 'token'));
     const clock = createManualClock();
     await writeFile(join(folder, 'token'), 'x');
@@ -247,11 +251,11 @@ describe('TLS', () => {
     });
     await writeFile(join(folder, 'token'), 'y');
     expect(await later.get(pods, {}, never)).toMatchObject({
-      answer: { body: '{"authorization":"Bearer y"}' },
+      response: { body: '{"authorization":"Bearer y"}' },
     });
   });
 
-  withOpenssl('client certificates, and new ones as they are renewed', async () => {
+  withOpenssl('client certificates are read again when they are renewed', async () => {
     const port = await listen();
     const { ca, client, otherClient } = certificates!;
     const cluster = { server: `https://127.0.0.1:${port}`, 'certificate-authority': ca.certFile };
@@ -263,15 +267,15 @@ describe('TLS', () => {
     await write(client);
     const clock = createManualClock();
     const kube = await api(await kubeconfig(user, cluster), { clock });
-    expect(await kube.get(pods, {}, never)).toMatchObject({ answer: { body: '{"certificate":"client"}' } });
+    expect(await kube.get(pods, {}, never)).toMatchObject({ response: { body: '{"certificate":"client"}' } });
     await write(otherClient);
     await clock.advance(61_000);
     expect(await kube.get(pods, {}, never)).toMatchObject({
-      answer: { body: '{"certificate":"other-client"}' },
+      response: { body: '{"certificate":"other-client"}' },
     });
   });
 
-  withOpenssl('an authority that is not the one expected', async () => {
+  withOpenssl('an unexpected certificate authority is a failure', async () => {
     const port = await listen();
     const kube = await api(await kubeconfig({ token: 'a' }, { server: `https://127.0.0.1:${port}` }));
     expect(await kube.get(pods, {}, never)).toMatchObject({

@@ -86,7 +86,7 @@ function opened(response: { status: number; body: string } | 'refused') {
       requests.push(path);
       return response === 'refused'
         ? { ok: false, failure: { reason: 'refused', message: 'the API server cannot be reached' } }
-        : { ok: true, answer: { ...response, retryAfterSeconds: undefined } };
+        : { ok: true, response: { ...response, retryAfterSeconds: undefined } };
     },
     stream: () => Promise.reject(new Error('not used')),
     close: () => undefined,

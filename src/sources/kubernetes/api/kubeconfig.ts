@@ -1,6 +1,6 @@
 /**
- * Where the API server is and who asks: the pod's own service account, or a kubeconfig. The one module that loads
- * @kubernetes/client-node (most of a second and 90 MB, so only when Kubernetes is asked for).
+ * Address and credentials of the API server: from the pod's own service account, or from a kubeconfig. The only module that
+ * loads @kubernetes/client-node, which takes most of a second and 90 MB, and so only with kubernetes.enabled.
  */
 import { access as canAccess, readFile } from 'node:fs/promises';
 import { delimiter, dirname, isAbsolute, join } from 'node:path';
@@ -10,26 +10,26 @@ import { codeOf } from '../../../lib/errors.ts';
 import type { Failure } from '../../../scheduler/outcome.ts';
 
 export interface KubeApiSettings {
-  /** Unset: the pod's own service account, else KUBECONFIG, else ~/.kube/config. */
+  /** Undefined: the pod's own service account, else KUBECONFIG, else ~/.kube/config. */
   readonly kubeconfig: string | undefined;
-  /** Of the kubeconfig; unset: its current one. */
+  /** Of the kubeconfig; undefined: its current context. */
   readonly context: string | undefined;
 }
 
-export interface Surroundings {
+export interface KubeEnvironment {
   readonly env: Readonly<Record<string, string | undefined>>;
-  /** Where a pod finds its service account. Default: where Kubernetes puts it. */
+  /** Folder of the pod's service account. Default: where Kubernetes mounts it. */
   readonly serviceAccountFolder?: string;
 }
 
-export interface Configuration {
+export interface KubeConfiguration {
   readonly config: KubeConfig;
-  /** Of users, by name: client-node reads none of a kubeconfig, and blocks on a service account's. */
+  /** By user. client-node ignores those of a kubeconfig, and reads that of a service account synchronously. */
   readonly tokenFiles: ReadonlyMap<string, string>;
 }
 
-/** What is wrong, for people; without what the file says. */
-export class ConfigProblem extends Error {
+/** For people; does not quote the file, which has credentials. */
+export class KubeconfigError extends Error {
   readonly reason: Failure['reason'];
   constructor(message: string, reason: Failure['reason'] = 'refused') {
     super(message);
@@ -37,18 +37,18 @@ export class ConfigProblem extends Error {
   }
 }
 
-const podFolder = '/var/run/secrets/kubernetes.io/serviceaccount';
+const defaultServiceAccountFolder = '/var/run/secrets/kubernetes.io/serviceaccount';
 
-/** Rejects with ConfigProblem, or with what client-node throws. */
+/** Rejects with KubeconfigError, or with an error of client-node. */
 export async function loadConfiguration(
   { kubeconfig, context }: KubeApiSettings,
-  { env, serviceAccountFolder: folder = podFolder }: Surroundings,
-): Promise<Configuration> {
+  { env, serviceAccountFolder: folder = defaultServiceAccountFolder }: KubeEnvironment,
+): Promise<KubeConfiguration> {
   const { KubeConfig } = await import('@kubernetes/client-node');
   const config = new KubeConfig();
   const tokenFiles = new Map<string, string>();
   const { KUBERNETES_SERVICE_HOST: host, KUBERNETES_SERVICE_PORT: port = '443' } = env;
-  if (kubeconfig === undefined && host !== undefined && (await isThere(join(folder, 'token')))) {
+  if (kubeconfig === undefined && host !== undefined && (await isReadable(join(folder, 'token')))) {
     const user = { name: 'service account' };
     const server = `https://${host.includes(':') ? `[${host}]` : host}:${port}`;
     const caFile = join(folder, 'ca.crt');
@@ -56,8 +56,8 @@ export async function loadConfiguration(
     tokenFiles.set(user.name, join(folder, 'token'));
     return { config, tokenFiles };
   }
-  for (const file of filesOf(kubeconfig, env)) {
-    const text = await textOf(file);
+  for (const file of kubeconfigFiles(kubeconfig, env)) {
+    const text = await readKubeconfig(file);
     try {
       const one = new KubeConfig();
       one.loadFromString(text);
@@ -67,47 +67,47 @@ export async function loadConfiguration(
         if (!tokenFiles.has(user))
           tokenFiles.set(user, isAbsolute(tokenFile) ? tokenFile : join(dirname(file), tokenFile));
     } catch {
-      // The parser's words may quote what is in the file.
-      const more = `kubectl --kubeconfig ${file} config view says more`;
-      throw new ConfigProblem(`${file} is not a kubeconfig: ${more}`, 'parse');
+      // Not the parser's message, which may quote the file.
+      const next = `run kubectl --kubeconfig ${file} config view for details`;
+      throw new KubeconfigError(`${file} is not a valid kubeconfig: ${next}`, 'parse');
     }
   }
-  if (context !== undefined) choose(config, context);
+  if (context !== undefined) selectContext(config, context);
   return { config, tokenFiles };
 }
 
-function filesOf(kubeconfig: string | undefined, env: Surroundings['env']): readonly string[] {
+function kubeconfigFiles(kubeconfig: string | undefined, env: KubeEnvironment['env']): readonly string[] {
   if (kubeconfig !== undefined) return [kubeconfig];
   const listed = (env['KUBECONFIG'] ?? '').split(delimiter).filter((file) => file !== '');
   if (listed.length > 0) return listed;
   if (env['HOME'] !== undefined) return [join(env['HOME'], '.kube', 'config')];
-  throw new ConfigProblem(
-    'no way to the Kubernetes API: this is no pod with a service account, and neither kubernetes.kubeconfig, KUBECONFIG nor HOME is set',
+  throw new KubeconfigError(
+    'no address of the Kubernetes API: there is no service account of a pod, and neither kubernetes.kubeconfig, KUBECONFIG nor HOME is set',
   );
 }
 
-async function textOf(file: string): Promise<string> {
+async function readKubeconfig(file: string): Promise<string> {
   try {
     return await readFile(file, 'utf8');
   } catch (error) {
-    throw new ConfigProblem(
+    throw new KubeconfigError(
       codeOf(error) === 'ENOENT'
-        ? `the kubeconfig ${file} is not there; set kubernetes.kubeconfig, or run as a pod with a service account`
+        ? `the kubeconfig ${file} does not exist: set kubernetes.kubeconfig, or run in a pod with a service account`
         : `the kubeconfig ${file} cannot be read (${codeOf(error) ?? 'unknown error'})`,
       'permission',
     );
   }
 }
 
-/** As kubectl merges: of two with the same name, and of current contexts, the first file's. */
+/** As kubectl merges: for a duplicate name, and for the current context, the first file counts. */
 function merge(into: KubeConfig, from: KubeConfig): void {
-  const added = <T extends { readonly name: string }>(known: readonly T[], more: readonly T[]): T[] => [
+  const combined = <T extends { readonly name: string }>(known: readonly T[], more: readonly T[]): T[] => [
     ...known,
     ...more.filter(({ name }) => !known.some((each) => each.name === name)),
   ];
-  into.clusters = added(into.clusters, from.clusters);
-  into.users = added(into.users, from.users);
-  into.contexts = added(into.contexts, from.contexts);
+  into.clusters = combined(into.clusters, from.clusters);
+  into.users = combined(into.users, from.users);
+  into.contexts = combined(into.contexts, from.contexts);
   into.currentContext ??= from.currentContext;
 }
 
@@ -120,33 +120,33 @@ function* tokenFilesIn(kubeconfig: unknown): Generator<[string, string]> {
   }
 }
 
-function choose(config: KubeConfig, context: string): void {
+function selectContext(config: KubeConfig, context: string): void {
   const names = config.getContexts().map(({ name }) => name);
   if (!names.includes(context))
-    throw new ConfigProblem(
-      `kubernetes.context is ${context}, which the kubeconfig does not have; it has ${names.join(', ') || 'none'}`,
+    throw new KubeconfigError(
+      `kubernetes.context is ${context}, but the contexts of the kubeconfig are: ${names.join(', ') || 'none'}`,
     );
   config.setCurrentContext(context);
 }
 
-/** The API server's address. */
-export function serverOf({ config }: Configuration): URL {
+/** Address of the API server. Throws KubeconfigError. */
+export function serverOf({ config }: KubeConfiguration): URL {
   const cluster = config.getCurrentCluster();
   if (cluster === null)
-    throw new ConfigProblem(
-      `the kubeconfig has no cluster for its context ${config.getCurrentContext() ?? '(none is current)'}; kubernetes.context names another`,
+    throw new KubeconfigError(
+      `the kubeconfig has no cluster for its context ${config.getCurrentContext() ?? '(none is current)'}: set kubernetes.context to another one`,
     );
   if (!URL.canParse(cluster.server) || !/^https?:/.test(cluster.server))
-    throw new ConfigProblem('the server of the kubeconfig is not an http:// or https:// address');
+    throw new KubeconfigError('the server of the kubeconfig is not an http:// or https:// URL');
   const server = new URL(cluster.server);
   if (server.protocol === 'http:' && !/^(localhost|127\..*|\[::1\])$/.test(server.hostname))
-    throw new ConfigProblem(
-      `the server of the kubeconfig is ${server.origin}: without TLS only an address of this host is taken (kubectl proxy)`,
+    throw new KubeconfigError(
+      `the server of the kubeconfig is ${server.origin}: without TLS only an address of this host is accepted (kubectl proxy)`,
     );
   return server;
 }
 
-const isThere = (file: string): Promise<boolean> =>
+const isReadable = (file: string): Promise<boolean> =>
   canAccess(file).then(
     () => true,
     () => false,
