@@ -97,7 +97,7 @@ describe('settings that point to nothing, or to something else, are failures of 
     expect(
       [...running.found.series.keys()].filter((series) => series.startsWith('gitaly_server_info ')),
     ).toHaveLength(2);
-    expect(running.said).toContain(`cgroup.pods-file: ${file}: it is no whole JSON`);
+    expect(running.said).toContain(`cgroup.pods-file: ${file}: it is incomplete or invalid JSON`);
     expect(running.said).toContain('kubectl get pods -A -l app=gitaly -o json');
   });
 

@@ -58,21 +58,21 @@ const allKills = (found: Scrape): number =>
     .filter(([name]) => name.startsWith('gitaly_server_oom_kills_total '))
     .reduce((sum, [, value]) => sum + value, 0);
 
-/** Lines of the log, and of what the API tells, about kills. */
+/** Log lines about kills, and events of the API about kills. */
 const logged = (): readonly string[] =>
   exporter
     .output()
     .split('\n')
-    .filter((line) => line.includes('OOM kill'));
+    .filter((line) => line.includes('msg="OOM kill"'));
 
-async function told(): Promise<readonly string[]> {
+async function reported(): Promise<readonly string[]> {
   const { text } = await exporter.get('/api/v1/status');
   const { events } = JSON.parse(text) as { events: readonly { kind: string; text: string }[] };
   return events.map((event) => JSON.stringify(event)).filter((event) => event.includes('OOM-killed in'));
 }
 
 describe('a captured tree with a file of pods', () => {
-  test('is on /metrics as its files say, once, and promtool finds nothing', async () => {
+  test('is exposed once with the values of its files, and passes promtool', async () => {
     const found = await scrape(exporter);
     expect(success(found, 'cgroup')).toBe(1);
     expect(success(found, 'cgroup_buckets')).toBe(1);
@@ -100,7 +100,7 @@ describe('a captured tree with a file of pods', () => {
     expectPromtoolToPass(found);
   });
 
-  test('tells of a kill once: on /metrics, in the events and in the log, with its level and place', async () => {
+  test('a kill is reported once on /metrics, in the events and in the log, with its level and place', async () => {
     const bucket3 = `${gitOfGuaranteed}/repos-3`;
     tree.kill({ limit: bucket3, victim: bucket3 });
     const own = await scrapeUntil(exporter, 'the kill', (found) => kills(found, 'bucket') === 1);
@@ -118,19 +118,24 @@ describe('a captured tree with a file of pods', () => {
       all.value('gitaly_server_last_oom_timestamp_seconds', { ...first, level: 'node' }),
     ).toBeGreaterThan(0);
 
-    const expected = [
-      /gl-gitaly-default-0, bucket 3: its own limit of 100 MiB ran out; 1 process\b/,
-      /gl-gitaly-default-0, bucket 8: the pod's limit of 300 MiB ran out; 1 process\b/,
-      /gl-gitaly-default-0, bucket 1: the node's memory ran out/,
+    const lines = [
+      /pod=gl-gitaly-default-0 .*oom_level=bucket bucket=3 processes=1 memory.limit=104857600\b/,
+      /pod=gl-gitaly-default-0 .*oom_level=pod bucket=8 processes=1 memory.limit=314572800\b/,
+      /pod=gl-gitaly-default-0 .*oom_level=node bucket=1 processes=1\b/,
+    ];
+    const events = [
+      /1 process OOM-killed in gitlab\/gl-gitaly-default-0, bucket 3: the bucket's memory limit of 100 MiB was exceeded/,
+      /1 process OOM-killed in gitlab\/gl-gitaly-default-0, bucket 8: the pod's memory limit of 300 MiB was exceeded/,
+      /1 process OOM-killed in gitlab\/gl-gitaly-default-0, bucket 1: the node ran out of memory/,
     ];
     expect(logged()).toHaveLength(3);
-    expect(await told()).toHaveLength(3);
-    for (const [index, line] of expected.entries()) expect(logged()[index]).toMatch(line);
-    for (const line of expected) expect((await told()).filter((event) => line.test(event))).toHaveLength(1);
+    expect(await reported()).toHaveLength(3);
+    for (const [index, line] of lines.entries()) expect(logged()[index]).toMatch(line);
+    for (const event of events) expect((await reported()).filter((each) => event.test(each))).toHaveLength(1);
     expectPromtoolToPass(all);
   });
 
-  test('lets nothing be counted twice or be lost by a reload', async () => {
+  test('a reload neither loses a kill nor counts it twice', async () => {
     const before = allKills(await scrape(exporter));
     const reloading = fetch(`${exporter.url}/-/reload`, { method: 'POST' });
     const bucket = `${burstableSlice}/${'cri-containerd-0a1b2c3d4e5f60718293a4b5c6d7e8f90817263544536271f0e1d2c3b4a59687.scope'}/gitaly/gitaly-1/repos-2`;
