@@ -5,7 +5,7 @@ import type { ReadText } from '../lib/files.ts';
 import type { FailureReason } from '../scheduler/outcome.ts';
 import type { Resolve } from '../sources/gitaly/resolve.ts';
 import { type ReadLimits, readPage } from '../sources/gitaly/scrape.ts';
-import type { Target, TargetSource } from '../sources/gitaly/target.ts';
+import type { ScrapeTarget, TargetSource } from '../sources/gitaly/target.ts';
 import { gitalyPrefix, praefectPrefix } from '../sources/gitaly/versions.ts';
 import { identityText } from '../sources/identity.ts';
 import { accessChecks, type Finding, finds, passes, todo } from './finding.ts';
@@ -42,7 +42,11 @@ export async function serverFindings(
 
 const check = accessChecks.serversReachable;
 
-async function serverFinding(target: Target, options: ServersOptions, signal: AbortSignal): Promise<Finding> {
+async function serverFinding(
+  target: ScrapeTarget,
+  options: ServersOptions,
+  signal: AbortSignal,
+): Promise<Finding> {
   const { component, identity, url, address } = target;
   const name = component === 'gitaly' ? 'Gitaly' : 'Praefect';
   const subject = `${name} ${identityText(identity)}`;

@@ -23,7 +23,7 @@ export interface LimitSettings {
   readonly queueWaitSeconds: number | undefined;
 }
 
-export interface ConcurrencySettings extends LimitSettings {
+interface ConcurrencySettings extends LimitSettings {
   /** Of calls without a user, where they have limits of their own: from GitLab 18.9 on. */
   readonly unauthenticated: LimitSettings;
 }
@@ -34,7 +34,7 @@ export interface RpcName {
   readonly method: string;
 }
 
-export type RpcConcurrency = RpcName & ConcurrencySettings;
+type RpcConcurrency = RpcName & ConcurrencySettings;
 
 export interface RateLimit extends RpcName {
   readonly burst: number;
@@ -42,7 +42,7 @@ export interface RateLimit extends RpcName {
 }
 
 /** [cgroups]. Undefined is not set, or 0, which means the same to Gitaly. */
-export interface CgroupSizes {
+interface CgroupSizes {
   /** Contains `templateValue` where the chart's template fills it in. */
   readonly mountpoint: string;
   readonly hierarchyRoot: string;

@@ -45,7 +45,7 @@ export interface HttpRequest {
 }
 
 /** Undefined is no limit. */
-export interface BodyLimits {
+interface BodyLimits {
   /** Both as received and after decompression. */
   readonly maxBytes?: number | undefined;
   /** From now to the last byte. */
@@ -67,7 +67,7 @@ export type HttpResult =
   | { readonly ok: true; readonly response: HttpResponse }
   | { readonly ok: false; readonly failure: HttpFailure };
 
-export interface HttpClient {
+interface HttpClient {
   /**
    * Resolves with the head of the response, whatever its status. Never rejects, and settles at its limits or when the
    * signal aborts, whatever the server does. Limits and signal hold for the body as well.

@@ -24,7 +24,7 @@ const reasonOfKind = {
   forbidden: 'permission',
 } as const;
 
-export type HttpFailureKind = keyof typeof reasonOfKind;
+type HttpFailureKind = keyof typeof reasonOfKind;
 
 export interface HttpFailure {
   readonly kind: HttpFailureKind;

@@ -18,11 +18,11 @@ import { gitalyMetrics, scrapeDuration, scrapeUp } from './metrics.ts';
 import type { Resolve } from './resolve.ts';
 import { type PageRead, type ReadLimits, readPage } from './scrape.ts';
 import { type ServerUse, serverUse } from './server-use.ts';
-import type { ConfigSource, Target, TargetSource } from './target.ts';
+import type { ConfigSource, ScrapeTarget, TargetSource } from './target.ts';
 import { gitalyPrefix, praefectPrefix, wantedSamples } from './versions.ts';
 import type { GitalyView, TargetRead } from './view.ts';
 
-export interface GitalyCollectorOptions {
+interface GitalyCollectorOptions {
   /** No two may list the same server. */
   readonly targets: readonly TargetSource[];
   readonly configs: readonly ConfigSource[];
@@ -82,10 +82,10 @@ async function listTargets(
   sources: readonly TargetSource[],
   failures: Failure[],
   signal: AbortSignal,
-): Promise<readonly Target[]> {
+): Promise<readonly ScrapeTarget[]> {
   const listed = await Promise.all(sources.map((source) => source.list(signal)));
   const known = new Set<string>();
-  const targets: Target[] = [];
+  const targets: ScrapeTarget[] = [];
   for (const { targets: found, failures: own } of listed) {
     failures.push(...own);
     for (const target of found) {
@@ -131,7 +131,7 @@ async function readConfigs(
 }
 
 async function readAll(
-  targets: readonly Target[],
+  targets: readonly ScrapeTarget[],
   options: GitalyCollectorOptions,
   signal: AbortSignal,
 ): Promise<readonly ServerRead[]> {
@@ -157,7 +157,7 @@ async function readAll(
 }
 
 /** The page of another program would pass for a Gitaly without limits: it counts as a failed read. */
-function serverRead(target: Target, read: PageRead): ServerRead {
+function serverRead(target: ScrapeTarget, read: PageRead): ServerRead {
   const { seconds } = read;
   const failedBy = (failure: Failure): ServerRead => ({ target, seconds, failure, use: undefined });
   if (!read.ok) return failedBy(read.failure);
@@ -217,7 +217,7 @@ function viewOf(
   };
 }
 
-const gitalyIdentities = (targets: readonly Target[]): readonly Identity[] =>
+const gitalyIdentities = (targets: readonly ScrapeTarget[]): readonly Identity[] =>
   targets.filter(({ component }) => component === 'gitaly').map(({ identity }) => identity);
 
 /** `gitaly-2 (http://10.0.0.7:9236/metrics) refused the connection`; without the query, which may hold a secret. */

@@ -7,9 +7,9 @@ import { connectionFailure } from '../../lib/http/failure.ts';
 import type { Failure } from '../../scheduler/outcome.ts';
 import type { Component, Identity } from '../identity.ts';
 import type { Resolve } from './resolve.ts';
-import type { ConfigSource, ConfigText, Target, TargetAccess, TargetSource } from './target.ts';
+import type { ConfigSource, ConfigText, ScrapeTarget, TargetAccess, TargetSource } from './target.ts';
 
-export interface ConfiguredTargets {
+interface ConfiguredTargets {
   readonly gitaly: readonly MetricsTarget[];
   readonly praefect: readonly MetricsTarget[];
   /** For all of them. */
@@ -51,7 +51,7 @@ function targetOf(
   component: Component,
   { name, url }: MetricsTarget,
   { access, hostName }: TargetOptions,
-): Target {
+): ScrapeTarget {
   const parsed = new URL(url);
   const host = parsed.hostname.replace(/^\[(.*)\]$/, '$1');
   const node = name ?? (isLoopback(parsed.hostname) ? hostName : host);
@@ -63,7 +63,7 @@ async function targetPerAddress(
   { url }: MetricsTarget,
   { access, resolve }: TargetOptions,
   signal: AbortSignal,
-): Promise<readonly (Target | Failure)[]> {
+): Promise<readonly (ScrapeTarget | Failure)[]> {
   const parsed = new URL(url);
   const { hostname } = parsed;
   try {
@@ -93,7 +93,7 @@ async function targetPerAddress(
 
 const hostIdentity = (node: string): Identity => Object.freeze({ namespace: '', pod: '', node });
 
-export interface ConfigFiles {
+interface ConfigFiles {
   readonly files: readonly NamedFile[];
   /** The server of a file without a name: this host's. */
   readonly hostName: string;

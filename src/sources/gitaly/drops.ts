@@ -4,21 +4,21 @@
  *
  * A client that leaves a queue by itself (`other`) makes no episode.
  */
+import type { RpcName } from '../../config/gitaly/gitaly-config.ts';
 import type { Clock } from '../../lib/clock.ts';
 import type { EventLog } from '../../scheduler/event-log.ts';
 import { type Identity, identityKey, identityText } from '../identity.ts';
 import { rpcText } from './limits.ts';
 import { type DropReason, dropReasons, queueDropReasons } from './metrics.ts';
 import type { LimitUse, ServerUse } from './server-use.ts';
-import type { Rpc } from './versions.ts';
 
 /** An episode begins with drops in two reads in a row, or with the first read of this rate. */
-export const episodeStartPerSecond = 1;
+const episodeStartPerSecond = 1;
 
 /** It ends after this long without a drop. */
-export const episodeEndMs = 120_000;
+const episodeEndMs = 120_000;
 
-export type LimitSubject = 'pack-objects' | Rpc;
+export type LimitSubject = 'pack-objects' | RpcName;
 
 export type EpisodeReason = Exclude<DropReason, 'other'>;
 

@@ -1,8 +1,13 @@
 /** A Gitaly's limits: what its config.toml sets and what its own metrics report, merged. Pure. */
-import type { GitalyConfig, Limit, LimitSettings, RateLimit } from '../../config/gitaly/gitaly-config.ts';
+import type {
+  GitalyConfig,
+  Limit,
+  LimitSettings,
+  RateLimit,
+  RpcName,
+} from '../../config/gitaly/gitaly-config.ts';
 import type { Identity } from '../identity.ts';
 import type { LimitUse, RpcUse, ServerUse } from './server-use.ts';
-import type { Rpc } from './versions.ts';
 
 export interface ServerSnapshot {
   readonly identity: Identity;
@@ -26,7 +31,7 @@ export interface LimitState {
   readonly use: LimitUse | undefined;
 }
 
-export interface RpcLimit extends Rpc, LimitState {
+interface RpcLimit extends RpcName, LimitState {
   readonly use: RpcUse | undefined;
 }
 
@@ -110,7 +115,7 @@ function packObjectsLimit(
 }
 
 /** `gitaly.SSHService/SSHUploadPack` */
-export const rpcText = ({ service, method }: Rpc): string => `${service}/${method}`;
+export const rpcText = ({ service, method }: RpcName): string => `${service}/${method}`;
 
 /** What Gitaly uses when its config.toml does not set it, where its version is known. */
 interface Defaults {

@@ -14,8 +14,8 @@ export type DropReason = (typeof dropReasons)[number];
 /** Those of a queue: of the pack-objects limit, and of drops that report the user. */
 export const queueDropReasons = ['queue_full', 'queue_wait', 'other'] as const;
 
-export const limitKinds = ['static', 'adaptive'] as const;
-export const limitBounds = ['current', 'min', 'max', 'initial'] as const;
+const limitKinds = ['static', 'adaptive'] as const;
+const limitBounds = ['current', 'min', 'max', 'initial'] as const;
 
 const identity = { namespace: anyValue, pod: anyValue, node: anyValue } as const;
 const perRpc = { ...identity, grpc_service: anyValue, grpc_method: anyValue } as const;

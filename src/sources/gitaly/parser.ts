@@ -7,7 +7,7 @@
  * so that a page of HTML does not pass for a page without samples.
  */
 
-export interface ParserOptions {
+interface ParserOptions {
   /** Names of samples as on the page: of a histogram `x_bucket`, `x_sum` and `x_count`. */
   readonly wanted: ReadonlySet<string>;
   /** Of wanted samples. More is a problem `too_large`. */
@@ -38,7 +38,7 @@ export interface TextPage {
   readonly hasEof: boolean;
 }
 
-export interface TextParser {
+interface TextParser {
   /** Takes the next bytes, cut anywhere, even within a character. Further calls return the same problem. */
   write(bytes: Uint8Array): TextProblem | undefined;
   /** After the last bytes. */

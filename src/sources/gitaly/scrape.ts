@@ -11,7 +11,7 @@ import type { Failure } from '../../scheduler/outcome.ts';
 import { readCredentials } from './credentials.ts';
 import { createTextParser, isTextProblem, type TextPage, type TextProblem } from './parser.ts';
 import { lookupOneServer, type Resolve } from './resolve.ts';
-import type { Target } from './target.ts';
+import type { ScrapeTarget } from './target.ts';
 
 export interface ReadLimits {
   /** From the start to the last byte. */
@@ -37,7 +37,7 @@ type PageResult =
 export type PageRead = PageResult & { readonly seconds: number };
 
 /** Messages of failures follow the target's name. Never rejects over the server, the network or files. */
-export async function readPage(target: Target, options: ReadOptions): Promise<PageRead> {
+export async function readPage(target: ScrapeTarget, options: ReadOptions): Promise<PageRead> {
   const { clock } = options;
   const startedAt = clock.monotonic();
   const result = await read(target, options);
@@ -52,7 +52,7 @@ const hints: HttpHints = {
   unauthenticated: 'set gitaly.scrape.credentials-file',
 };
 
-async function read(target: Target, options: ReadOptions): Promise<PageResult> {
+async function read(target: ScrapeTarget, options: ReadOptions): Promise<PageResult> {
   const { clock, readText, resolve, signal, timeoutMs } = options;
   const { url, address } = target;
   const credentials = await readCredentials(target.access, url.protocol === 'https:', readText);

@@ -1,16 +1,16 @@
 /** The use of one Gitaly's limits, from the samples on its page, whichever version it is. Pure. */
+import type { RpcName } from '../../config/gitaly/gitaly-config.ts';
 import type { HistogramSample } from '../../metrics/samples.ts';
 import type { DropReason } from './metrics.ts';
 import { readValue, type TextSample } from './parser.ts';
 import {
   adaptiveLimitName,
-  buildInfo,
+  buildInfoSample,
   countsDrops,
   type HistogramPart,
   hadUser,
   type Measures,
   nativeSamples,
-  type Rpc,
   reasonOf,
   rpcOf,
 } from './versions.ts';
@@ -29,7 +29,7 @@ export interface LimitUse {
   readonly adaptiveUnauthenticatedLimit: number | undefined;
 }
 
-export interface RpcUse extends Rpc, LimitUse {
+export interface RpcUse extends RpcName, LimitUse {
   /** The part of `dropped` that had no user; undefined where no drop reports it. */
   readonly droppedUnauthenticated: ReadonlyMap<DropReason, number> | undefined;
 }
@@ -46,13 +46,13 @@ export interface ServerUse {
 
 /** Samples whose value is not finite are ignored. */
 export function serverUse(samples: readonly TextSample[]): ServerUse {
-  const rpcs = new Map<string, Rpc & Totals>();
+  const rpcs = new Map<string, RpcName & Totals>();
   const packObjects = newTotals();
   let hasPackObjects = false;
   const backoffs = new Map<string, number>();
   let version: string | undefined;
 
-  function totalsOf(rpc: Rpc): Totals {
+  function totalsOf(rpc: RpcName): Totals {
     const key = `${rpc.service}/${rpc.method}`;
     const known = rpcs.get(key) ?? { ...rpc, ...newTotals() };
     rpcs.set(key, known);
@@ -61,7 +61,7 @@ export function serverUse(samples: readonly TextSample[]): ServerUse {
 
   for (const sample of samples) {
     const { name, labels, value } = sample;
-    if (name === buildInfo) version = labels.get('version');
+    if (name === buildInfoSample) version = labels.get('version');
     const native = nativeSamples.get(name);
     if (native === undefined) continue;
     const { measures, part } = native;

@@ -14,7 +14,7 @@ import type { GitalyView } from './view.ts';
 /** Names of the collectors, for when there is nothing to read. */
 export const gitalyCollectorNames: readonly string[] = ['gitaly_metrics'];
 
-export interface GitalySettings {
+interface GitalySettings {
   /** `settings.gitaly` */
   readonly gitaly: {
     readonly target: readonly MetricsTarget[] | undefined;
@@ -33,7 +33,7 @@ export interface GitalySettings {
   readonly praefectTargets: readonly MetricsTarget[] | undefined;
 }
 
-export interface GitalySourceOptions {
+interface GitalySourceOptions {
   readonly settings: GitalySettings;
   readonly clock: Clock;
   readonly events: EventLog;

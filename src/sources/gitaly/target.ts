@@ -2,7 +2,7 @@
 import type { Failure } from '../../scheduler/outcome.ts';
 import type { Component, Identity } from '../identity.ts';
 
-export interface Target {
+export interface ScrapeTarget {
   readonly component: Component;
   /** `http://10.0.0.7:9236/metrics`. Without user and password. */
   readonly url: URL;
@@ -47,8 +47,8 @@ export interface TargetSource {
   list(signal: AbortSignal): Promise<TargetList>;
 }
 
-export interface TargetList {
-  readonly targets: readonly Target[];
+interface TargetList {
+  readonly targets: readonly ScrapeTarget[];
   readonly failures: readonly Failure[];
 }
 

@@ -5,6 +5,7 @@
  * was ever used for two things. Sources: Gitaly at 13.5.0, 14.9.0, 16.7.0, 17.2.0-rc1 and of May 2026, and its
  * release tags for what lies between.
  */
+import type { RpcName } from '../../config/gitaly/gitaly-config.ts';
 import type { DropReason } from './metrics.ts';
 
 /** What a family measures, in this exporter's terms. */
@@ -21,7 +22,7 @@ export type Measures =
   | 'pack-objects wait'
   | 'pack-objects dropped';
 
-export interface NativeFamily {
+interface NativeFamily {
   /** As it stands on the page; of a histogram, without `_bucket`, `_sum` and `_count`. */
   readonly family: string;
   readonly first: string;
@@ -56,7 +57,7 @@ export const nativeFamilies: readonly NativeFamily[] = [
 ];
 
 /** `gitlab_build_info{version}`; until something is dropped, 14.9 and 14.8 differ in nothing else. */
-export const buildInfo = 'gitlab_build_info';
+export const buildInfoSample = 'gitlab_build_info';
 
 const histograms: ReadonlySet<Measures> = new Set<Measures>(['wait', 'pack-objects wait']);
 
@@ -75,7 +76,7 @@ export const nativeSamples: ReadonlyMap<
 );
 
 /** Names of the samples that the parser keeps. */
-export const wantedSamples: ReadonlySet<string> = new Set([buildInfo, ...nativeSamples.keys()]);
+export const wantedSamples: ReadonlySet<string> = new Set([buildInfoSample, ...nativeSamples.keys()]);
 
 /** Begins a name on every page of Praefect and on none of Gitaly. */
 export const praefectPrefix = 'gitaly_praefect_';
@@ -83,19 +84,12 @@ export const praefectPrefix = 'gitaly_praefect_';
 /** Begins a name on every page of either. */
 export const gitalyPrefix = 'gitaly_';
 
-export interface Rpc {
-  /** `gitaly.SSHService` */
-  readonly service: string;
-  /** `SSHUploadPackWithSidechannel` */
-  readonly method: string;
-}
-
 /**
  * The RPC of a sample; undefined when its labels do not name one. Up to 13.7 the gauges' values were shifted by one
  * label: the service in `system`, the method in `grpc_service`, and the word gitaly in `grpc_method`. Those of the
  * histogram were right.
  */
-export function rpcOf(labels: ReadonlyMap<string, string>): Rpc | undefined {
+export function rpcOf(labels: ReadonlyMap<string, string>): RpcName | undefined {
   const [system, service, method] = ['system', 'grpc_service', 'grpc_method'].map((name) => labels.get(name));
   if (service === undefined || method === undefined) return undefined;
   if (method === 'gitaly' && system !== undefined && system !== 'gitaly')
@@ -114,8 +108,8 @@ const reasons: ReadonlyMap<string, DropReason> = new Map([
 ]);
 
 /** What an adaptive limit applies to: pack-objects, or an RPC; from 18.9 on also calls without a user alone. */
-export interface AdaptiveLimitName {
-  readonly of: 'pack-objects' | Rpc;
+interface AdaptiveLimitName {
+  readonly of: 'pack-objects' | RpcName;
   readonly unauthenticated: boolean;
 }
 
@@ -143,5 +137,5 @@ export const hadUser = (labels: ReadonlyMap<string, string>): boolean | undefine
 export function countsDrops(version: string | undefined, names: ReadonlySet<string>): boolean {
   const [, major, minor] = /^v?(\d+)\.(\d+)/.exec(version ?? '') ?? [];
   if (major !== undefined) return Number(major) > 14 || (Number(major) === 14 && Number(minor) >= 8);
-  return [...names].some((name) => !name.startsWith('gitaly_rate_limiting_') && name !== buildInfo);
+  return [...names].some((name) => !name.startsWith('gitaly_rate_limiting_') && name !== buildInfoSample);
 }

@@ -2,7 +2,7 @@
 import type { Failure } from '../../scheduler/outcome.ts';
 import type { DropEpisode, WindowDrops } from './drops.ts';
 import type { ServerLimits } from './limits.ts';
-import type { Target } from './target.ts';
+import type { ScrapeTarget } from './target.ts';
 
 export interface GitalyView {
   /** Every known target, Gitalys and Praefects. */
@@ -17,7 +17,7 @@ export interface GitalyView {
 
 /** The last read of a target's metrics. */
 export interface TargetRead {
-  readonly target: Target;
+  readonly target: ScrapeTarget;
   /** Undefined: it succeeded. */
   readonly failure: Failure | undefined;
   readonly seconds: number;

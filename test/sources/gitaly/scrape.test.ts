@@ -5,7 +5,7 @@ import { afterEach, describe, expect, test } from '@jest/globals';
 import { systemClock } from '../../../src/lib/clock.ts';
 import { type Resolve, systemResolve } from '../../../src/sources/gitaly/resolve.ts';
 import { type ReadOptions, readPage } from '../../../src/sources/gitaly/scrape.ts';
-import { anonymousAccess, type Target } from '../../../src/sources/gitaly/target.ts';
+import { anonymousAccess, type ScrapeTarget } from '../../../src/sources/gitaly/target.ts';
 import { head, type RawServer, rawServer } from '../../support/raw-server.ts';
 import { until } from '../../support/until.ts';
 import { pageBytes } from './support.ts';
@@ -23,7 +23,7 @@ async function serve(respond: (socket: Socket) => void): Promise<RawServer> {
 
 const identity = { namespace: '', pod: '', node: 'gitaly-1' };
 
-function target(url: string, more: Partial<Target> = {}): Target {
+function target(url: string, more: Partial<ScrapeTarget> = {}): ScrapeTarget {
   return { component: 'gitaly', url: new URL(url), identity, access: anonymousAccess, ...more };
 }
 
@@ -43,7 +43,7 @@ function options(more: Partial<ReadOptions> = {}): ReadOptions {
 }
 
 /** The samples, or `reason: message`. */
-async function read(url: string, more: Partial<ReadOptions> = {}, of: Partial<Target> = {}) {
+async function read(url: string, more: Partial<ReadOptions> = {}, of: Partial<ScrapeTarget> = {}) {
   const result = await readPage(target(url, of), options(more));
   return result.ok ? result.page.samples : `${result.failure.reason}: ${result.failure.message}`;
 }
