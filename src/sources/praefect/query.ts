@@ -8,7 +8,7 @@ import type { Database, QueryResult } from './database.ts';
 import { type SchemaVariant, variantOf, variantSql } from './variant.ts';
 
 /** The schema variant of one database, shared by all its queries. */
-export interface VariantSource {
+interface VariantSource {
   /** The variant last detected; detects it if there is none. */
   current(signal: AbortSignal): Promise<SchemaVariant | Failure>;
   /** Detects the variant now; `current` returns it from then on. */
@@ -84,8 +84,8 @@ export const failedOutcome = ({ reason, message }: Failure): Outcome<never> => f
 export const isFailure = (value: object): value is Failure => 'reason' in value && 'message' in value;
 
 /** An int8, float8 or numeric column as a number; undefined for null. Counts stay below 2^53. */
-export const numberOf = (value: unknown): number | undefined =>
+export const columnNumber = (value: unknown): number | undefined =>
   value === null || value === undefined ? undefined : Number(value);
 
-export const textOf = (value: unknown): string =>
+export const columnText = (value: unknown): string =>
   value === null || value === undefined ? '' : String(value);

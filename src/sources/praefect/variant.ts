@@ -28,7 +28,7 @@ export const praefectTables = [
 export type PraefectTable = (typeof praefectTables)[number];
 
 export const praefectViews = ['healthy_storages', 'repository_generations', 'valid_primaries'] as const;
-export type PraefectViewName = (typeof praefectViews)[number];
+type PraefectViewName = (typeof praefectViews)[number];
 
 /**
  * One row for each relation of these names in the database, visible or not; a single row of nulls if there is none.
@@ -97,7 +97,7 @@ function relationOf(row: DatabaseRow): Relation {
 }
 
 /** Named after the first release with that form; each is valid up to the next one. */
-export const variantNames = [
+const variantNames = [
   '13.3', // 13.3 and 13.4
   '13.5', // repositories."primary"
   '13.6', // storage_repositories.assigned
@@ -112,7 +112,7 @@ export const variantNames = [
   '15.0', // index verification_leases; 15.0 up to the next
   '19.0', // repository_reference_write_locks; 18.11 or 19.0 and later
 ] as const;
-export type VariantName = (typeof variantNames)[number];
+type VariantName = (typeof variantNames)[number];
 
 /** A frozen value; variants with the same `fingerprint` are equal. */
 export interface SchemaVariant {

@@ -172,7 +172,7 @@ function parserFor(oid: number): (text: string) => number | boolean | string {
 }
 
 /** How long the database has been unreachable, and when to try again. */
-export interface Outage {
+interface Outage {
   /** Why no attempt may be made now; undefined when one may. */
   blocked(): DatabaseFault | undefined;
   attemptFailed(fault: DatabaseFault): void;

@@ -15,7 +15,7 @@ const graceMs = 1000;
 const cancelTimeoutMs = 1000;
 const closeTimeoutMs = 500;
 
-export interface StatementLimits {
+interface StatementLimits {
   readonly signal: AbortSignal;
   readonly statementTimeoutMs: number;
 }

@@ -9,10 +9,10 @@ import { type Block, samplesOf, single } from '../../../metrics/samples.ts';
 import type { Budget } from '../../../scheduler/budget.ts';
 import type { Collector } from '../../../scheduler/collector.ts';
 import type { Database, DatabaseRow } from '../database.ts';
-import { failedOutcome, numberOf } from '../query.ts';
+import { columnNumber, failedOutcome } from '../query.ts';
 
 /** pg_stat_activity.state; `unknown` where it is hidden from the exporter. */
-export const connectionStates = [
+const connectionStates = [
   'active',
   'idle',
   'idle in transaction',
@@ -69,7 +69,7 @@ export const connectionMetrics = [
  * One row. backend_type is hidden like the state, so coalesce() keeps hidden sessions and drops those that are known
  * not to be clients (parallel and autovacuum workers, replication).
  */
-export const connectionsSql = `
+const connectionsSql = `
 WITH here AS (
   SELECT d.oid, d.datconnlimit, r.rolconnlimit
     FROM pg_catalog.pg_database d
@@ -102,7 +102,7 @@ SELECT pg_has_role(current_user, 'pg_read_all_stats', 'USAGE')                  
   FROM session`;
 
 /** PostgreSQL 14 and later: waitstart is the start of the wait, and null for a moment at its beginning. */
-export const blockedSql = `
+const blockedSql = `
 SELECT count(DISTINCT l.pid)                                                              AS blocked,
        coalesce(extract(epoch FROM clock_timestamp() - min(l.waitstart))::float8, 0)      AS longest
   FROM pg_catalog.pg_locks l
@@ -128,8 +128,8 @@ export interface ConnectionsSnapshot {
   readonly longestTransactionSeconds: number | undefined;
 }
 
-export function connectionsSnapshot(row: DatabaseRow, blocked: DatabaseRow): ConnectionsSnapshot {
-  const number = (column: string) => numberOf(row[column]);
+function connectionsSnapshot(row: DatabaseRow, blocked: DatabaseRow): ConnectionsSnapshot {
+  const number = (column: string) => columnNumber(row[column]);
   const seesAll = row['sees_all'] === true;
   const known = seesAll
     ? connectionStates
@@ -144,13 +144,13 @@ export function connectionsSnapshot(row: DatabaseRow, blocked: DatabaseRow): Con
   return {
     byState: [...known, { state: 'unknown', count: unknown }],
     limit: Math.max(0, Math.min(...limits)),
-    blockedBackends: numberOf(blocked['blocked']),
-    longestBlockedSeconds: numberOf(blocked['longest']),
+    blockedBackends: columnNumber(blocked['blocked']),
+    longestBlockedSeconds: columnNumber(blocked['longest']),
     longestTransactionSeconds: seesAll ? number('longest_transaction') : undefined,
   };
 }
 
-export function connectionsBlock(snapshot: ConnectionsSnapshot): Block {
+function connectionsBlock(snapshot: ConnectionsSnapshot): Block {
   const byState = samplesOf(connections);
   for (const { state, count } of snapshot.byState) byState.set({ state }, count);
   return {

@@ -7,7 +7,7 @@ import type { Budget } from '../../../scheduler/budget.ts';
 import type { Collector } from '../../../scheduler/collector.ts';
 import { type Failure, failed } from '../../../scheduler/outcome.ts';
 import type { Database, DatabaseRow } from '../database.ts';
-import { isFailure, numberOf, type QueryContext, textOf } from '../query.ts';
+import { columnNumber, columnText, isFailure, type QueryContext } from '../query.ts';
 
 export const up = gauge('praefect_db_up', {
   help: "1 if the last probe of Praefect's database succeeded, otherwise 0.",
@@ -73,7 +73,7 @@ export const databaseMetrics = [
 ] as const;
 
 /** The cheapest query: it reads no table. */
-export const pingSql = 'SELECT extract(epoch FROM clock_timestamp())::float8 AS clock';
+const pingSql = 'SELECT extract(epoch FROM clock_timestamp())::float8 AS clock';
 
 /**
  * Whether Praefect can write. The exporter's own session does not show it: its transactions are read-only, and a
@@ -88,7 +88,7 @@ export const pingSql = 'SELECT extract(epoch FROM clock_timestamp())::float8 AS 
  *
  * Not read: transaction_read_only and current_setting(), which hold for the exporter's own transaction only.
  */
-export const serverSql = `
+const serverSql = `
 SELECT current_setting('server_version')   AS server_version,
        pg_is_in_recovery()                 AS in_recovery,
        (SELECT split_part(line, '=', 2)::boolean
@@ -106,7 +106,7 @@ SELECT current_setting('server_version')   AS server_version,
                                            AS server`;
 
 /** A table of a few dozen rows. */
-export const migrationsSql = 'SELECT id FROM schema_migrations';
+const migrationsSql = 'SELECT id FROM schema_migrations';
 
 /** The result of a probe; what a failed probe did not reach is undefined. */
 export interface DatabaseSnapshot {
@@ -148,7 +148,7 @@ export function databaseBlock({ connection, migrations, ping, server, variant }:
   };
 }
 
-export interface DatabaseCollectorOptions extends QueryContext {
+interface DatabaseCollectorOptions extends QueryContext {
   readonly budget: Budget;
   readonly clock: Clock;
 }
@@ -165,7 +165,7 @@ export function createDatabaseCollector({
     const ping = await database.query(pingSql, { ...limits, purpose: 'the probe' });
     if (!ping.ok) return { found: {}, failure: ping.failure };
     const seconds = ping.elapsedMs / 1000;
-    const databaseClock = numberOf(ping.value[0]?.['clock']) ?? Number.NaN;
+    const databaseClock = columnNumber(ping.value[0]?.['clock']) ?? Number.NaN;
     const connection = database.connection();
     let found: DatabaseSnapshot = {
       // The middle of the round trip, counted from its end: its start may have been spent on connecting.
@@ -184,7 +184,7 @@ export function createDatabaseCollector({
 
     const migrations = await database.query(migrationsSql, { ...limits, purpose: 'the applied migrations' });
     if (!migrations.ok) return { found, failure: migrations.failure };
-    return { found: { ...found, migrations: migrations.value.map((row) => textOf(row['id'])) } };
+    return { found: { ...found, migrations: migrations.value.map((row) => columnText(row['id'])) } };
   }
 
   return {
@@ -212,7 +212,7 @@ export function createDatabaseCollector({
 function serverOf(row: DatabaseRow): NonNullable<DatabaseSnapshot['server']> {
   const setting = row['configured'] ?? row['server'];
   return {
-    version: textOf(row['server_version']),
+    version: columnText(row['server_version']),
     recovery: row['in_recovery'] === true,
     ...(typeof setting === 'boolean' && { setting }),
   };

@@ -9,7 +9,7 @@ import type { EventLog } from '../../../scheduler/event-log.ts';
 import type { Wake } from '../../../scheduler/wake.ts';
 import type { DatabaseRow } from '../database.ts';
 import { aliveWithinSeconds, type HealthView, healthOf, type NodeStatusRow } from '../health.ts';
-import { failedOutcome, numberOf, type QueryContext, textOf, withVariant } from '../query.ts';
+import { columnNumber, columnText, failedOutcome, type QueryContext, withVariant } from '../query.ts';
 
 const perPraefect = { praefect: anyValue, virtual_storage: anyValue } as const;
 const perStorage = { virtual_storage: anyValue, storage: anyValue } as const;
@@ -86,11 +86,11 @@ SELECT praefect_name                                                  AS praefec
        >= (SELECT max(greatest(last_contact_attempt_at, last_seen_active_at)) FROM node_status) - interval '1 day'`;
 
 export const nodeStatusOf = (row: DatabaseRow): NodeStatusRow => ({
-  praefect: textOf(row['praefect']),
-  virtualStorage: textOf(row['virtual_storage']),
-  storage: textOf(row['storage']),
-  secondsSinceAttempt: numberOf(row['since_attempt']) ?? null,
-  secondsSinceSeen: numberOf(row['since_seen']) ?? null,
+  praefect: columnText(row['praefect']),
+  virtualStorage: columnText(row['virtual_storage']),
+  storage: columnText(row['storage']),
+  secondsSinceAttempt: columnNumber(row['since_attempt']) ?? null,
+  secondsSinceSeen: columnNumber(row['since_seen']) ?? null,
 });
 
 /** A storage or Praefect whose newest attempt is a day older than the newest of all was removed. */
@@ -190,7 +190,7 @@ export function healthBlock(snapshot: readonly HealthSnapshot[]): Block {
 /** A storage may become unhealthy within seconds, so older health is not valid. */
 export const healthMaxAgeMs = (everyMs: number): number => Math.max(10_000, 3 * everyMs);
 
-export interface HealthCollectorOptions extends QueryContext {
+interface HealthCollectorOptions extends QueryContext {
   readonly budget: Budget;
   readonly clock: Clock;
   readonly events: EventLog;
@@ -231,7 +231,7 @@ export function createHealthCollector(options: HealthCollectorOptions): Collecto
         key = view.key;
         options.healthWake.call();
       }
-      const snapshot = healthSnapshot(view, numberOf(read.value[0]?.['now']) ?? clock.now() / 1000);
+      const snapshot = healthSnapshot(view, columnNumber(read.value[0]?.['now']) ?? clock.now() / 1000);
       return { kind: 'data', block: healthBlock(snapshot), snapshot };
     },
   };

@@ -11,7 +11,7 @@ import { createVariantSource } from '../query.ts';
 import { connectionMetrics, createConnectionsCollector } from './connections.ts';
 import { createDatabaseCollector, type DatabaseSnapshot, databaseMetrics } from './database.ts';
 import { createHealthCollector, type HealthSnapshot, healthMaxAgeMs, healthMetrics } from './health.ts';
-import type { ConfiguredStorageMap } from './known-storages.ts';
+import { type ConfiguredStorageMap, knownStorages } from './known-storages.ts';
 import { createQueueCollector, type QueueSnapshot, queueMetrics } from './queue.ts';
 import { createShardPrimariesCollector, shardMetrics } from './shard-primaries.ts';
 import { createTablesCollector, tableMetrics } from './tables.ts';
@@ -35,7 +35,7 @@ export interface PraefectCollectorsOptions {
   readonly onHealthRead?: () => void;
 }
 
-export interface PraefectCollectors {
+interface PraefectCollectors {
   readonly collectors: readonly Collector[];
   /** Those of `collectors` whose snapshots a `PraefectView` needs. */
   readonly viewed: {
@@ -71,7 +71,10 @@ export function createPraefectCollectors(options: PraefectCollectorsOptions): Pr
       ...healthCollector,
       collect: (run: Run) => healthCollector.collect(run).finally(() => options.onHealthRead?.()),
     },
-    queue: createQueueCollector({ ...context, configuredStorages, health }),
+    queue: createQueueCollector({
+      ...context,
+      knownStorages: () => knownStorages(configuredStorages, health()),
+    }),
   };
   return {
     health,

@@ -11,19 +11,18 @@ import type { Budget } from '../../../scheduler/budget.ts';
 import type { Collector } from '../../../scheduler/collector.ts';
 import { failed } from '../../../scheduler/outcome.ts';
 import type { DatabaseRow } from '../database.ts';
-import type { HealthView } from '../health.ts';
-import { failedOutcome, numberOf, type QueryContext, textOf, withVariant } from '../query.ts';
-import { type ConfiguredStorageMap, type KnownStorages, knownStorages } from './known-storages.ts';
+import { columnNumber, columnText, failedOutcome, type QueryContext, withVariant } from '../query.ts';
+import type { KnownStorages } from './known-storages.ts';
 import { createRemovedCounter } from './removed-counter.ts';
 
 /** The enum replication_job_state. */
-export const jobStates = ['ready', 'in_progress', 'failed', 'completed', 'cancelled', 'dead'] as const;
+const jobStates = ['ready', 'in_progress', 'failed', 'completed', 'cancelled', 'dead'] as const;
 export type JobState = (typeof jobStates)[number];
 
 /** Jobs in other states are history: no Praefect works on them again. */
 const liveStates: readonly JobState[] = ['ready', 'in_progress', 'failed'];
 
-export const staleReasons = ['lock_expired', 'lock_missing', 'storage_unknown'] as const;
+const staleReasons = ['lock_expired', 'lock_missing', 'storage_unknown'] as const;
 
 const perTarget = { virtual_storage: anyValue, storage: anyValue } as const;
 
@@ -72,7 +71,7 @@ export const queueMetrics = [replicationJobs, oldestJob, jobsEnqueued, jobsRemov
  * has_..._privilege() functions are used first because a refused read would end the transaction.
  * pg_sequence_last_value() is null before the first id.
  */
-export const queueSourcesSql = `
+const queueSourcesSql = `
 SELECT has_table_privilege('replication_queue_job_lock', 'SELECT')          AS locks_readable,
        CASE WHEN has_sequence_privilege(ids, 'SELECT') OR has_sequence_privilege(ids, 'USAGE')
             THEN coalesce(pg_sequence_last_value(ids), 0)
@@ -104,7 +103,7 @@ SELECT key[1]                                        AS virtual_storage,
  GROUP BY key`;
 
 /** Jobs in progress with a lock, and those whose lock is over 60 s old, as in Praefect's stale check (since 13.1). */
-export const locksSql = `
+const locksSql = `
 SELECT queue.job ->> 'virtual_storage'               AS virtual_storage,
        queue.job ->> 'target_node_storage'           AS storage,
        count(DISTINCT queue.id)                      AS locked,
@@ -142,20 +141,20 @@ export interface QueueRows {
 }
 
 const jobRow = (row: DatabaseRow): QueueRows['jobs'][number] => ({
-  virtualStorage: textOf(row['virtual_storage']),
-  storage: textOf(row['storage']),
+  virtualStorage: columnText(row['virtual_storage']),
+  storage: columnText(row['storage']),
   state: jobStates.find((state) => state === row['state']) ?? 'dead',
-  change: textOf(row['change']),
-  count: numberOf(row['jobs']) ?? 0,
-  settled: numberOf(row['settled']) ?? 0,
-  oldestAt: numberOf(row['oldest']) ?? Number.NaN,
+  change: columnText(row['change']),
+  count: columnNumber(row['jobs']) ?? 0,
+  settled: columnNumber(row['settled']) ?? 0,
+  oldestAt: columnNumber(row['oldest']) ?? Number.NaN,
 });
 
 const lockRow = (row: DatabaseRow): NonNullable<QueueRows['locks']>[number] => ({
-  virtualStorage: textOf(row['virtual_storage']),
-  storage: textOf(row['storage']),
-  locked: numberOf(row['locked']) ?? 0,
-  expired: numberOf(row['expired']) ?? 0,
+  virtualStorage: columnText(row['virtual_storage']),
+  storage: columnText(row['storage']),
+  locked: columnNumber(row['locked']) ?? 0,
+  expired: columnNumber(row['expired']) ?? 0,
 });
 
 export interface QueueSnapshot {
@@ -268,11 +267,9 @@ export function queueBlock({ targets, enqueued, removed }: QueueSnapshot): Block
   };
 }
 
-export interface QueueCollectorOptions extends QueryContext {
+interface QueueCollectorOptions extends QueryContext {
   readonly budget: Budget;
-  readonly configuredStorages: ConfiguredStorageMap | undefined;
-  /** The newest health, or undefined while it is unknown. */
-  readonly health: () => HealthView | undefined;
+  readonly knownStorages: () => KnownStorages;
 }
 
 export function createQueueCollector(options: QueueCollectorOptions): Collector<QueueSnapshot> {
@@ -298,14 +295,13 @@ export function createQueueCollector(options: QueueCollectorOptions): Collector<
             sources?.['locks_readable'] === true
               ? (await transaction.rows(locksSql)).map(lockRow)
               : undefined;
-          return { rows: { jobs, locks, newestId: numberOf(sources?.['newest_id']) }, finalStates };
+          return { rows: { jobs, locks, newestId: columnNumber(sources?.['newest_id']) }, finalStates };
         }),
       );
       if (!read.ok) return failedOutcome(read.failure);
 
       const { rows, finalStates } = read.value;
-      const known = knownStorages(options.configuredStorages, options.health());
-      const snapshot = queueSnapshot(rows, known, finalStates, removed.after(rows));
+      const snapshot = queueSnapshot(rows, options.knownStorages(), finalStates, removed.after(rows));
       const block = queueBlock(snapshot);
       const unreadable = [
         ...(rows.locks === undefined ? ['table replication_queue_job_lock'] : []),

@@ -1,7 +1,7 @@
 /** How many jobs the queue has lost, as a counter that never falls and needs no storage of its own. */
 import type { QueueRows } from './queue.ts';
 
-export interface RemovedCounter {
+interface RemovedCounter {
   /** Pass it to `queueSql` of the next read. */
   settledId(): number;
   /** The value after a read, or undefined while it is unknown. */

@@ -10,7 +10,7 @@ import { createYielder, type Yielder } from '../../../lib/yielder.ts';
 import type { Failure } from '../../../scheduler/outcome.ts';
 import type { QueryOptions, QueryResult, ReadTransaction } from '../database.ts';
 import { createCopyReader } from '../mirror/copy-binary.ts';
-import { isFailure, numberOf, type QueryContext, textOf, withVariant } from '../query.ts';
+import { columnNumber, columnText, isFailure, type QueryContext, withVariant } from '../query.ts';
 import type { SchemaVariant } from '../variant.ts';
 
 /** A repository on one storage. */
@@ -39,17 +39,17 @@ export async function replicasOf(
   );
   if (!read.ok) return read;
   const replicas = read.value.map((row) => ({
-    virtualStorage: textOf(row['virtual_storage']),
-    relativePath: textOf(row['relative_path']),
-    replicaPath: textOf(row['replica_path']),
-    storage: textOf(row['storage']),
-    generation: numberOf(row['generation']) ?? -1,
+    virtualStorage: columnText(row['virtual_storage']),
+    relativePath: columnText(row['relative_path']),
+    replicaPath: columnText(row['replica_path']),
+    storage: columnText(row['storage']),
+    generation: columnNumber(row['generation']) ?? -1,
   }));
   return { ...read, value: replicas };
 }
 
 /** One pass over the table: under a second with a million repositories. */
-export function replicasSql(variant: SchemaVariant, path: string): string {
+function replicasSql(variant: SchemaVariant, path: string): string {
   const onDisk = variant.repositories.replicaPath ? `OR r.replica_path = ${literal(path)}` : '';
   return `
 SELECT r.virtual_storage, r.relative_path, ${replicaPath(variant)} AS replica_path, s.storage, s.generation
@@ -66,14 +66,14 @@ export async function contactedStorages(
 ): Promise<QueryResult<readonly string[]>> {
   const limits = { ...options, purpose: 'the names of the storages' };
   const read = await context.database.query(contactedSql, limits);
-  return read.ok ? { ...read, value: read.value.map((row) => textOf(row['storage'])) } : read;
+  return read.ok ? { ...read, value: read.value.map((row) => columnText(row['storage'])) } : read;
 }
 
 const contactedSql = `
 SELECT DISTINCT node_name AS storage FROM node_status
  WHERE last_contact_attempt_at > now() - interval '1 day' ORDER BY 1`;
 
-export interface ReplicaScan {
+interface ReplicaScan {
   /** Storage -> filter of replica paths, as bytes of UTF-8. */
   readonly wanted: ReadonlyMap<string, (replicaPath: Uint8Array) => boolean>;
   /** Called in no particular order. */
@@ -193,19 +193,19 @@ async function existingReplicas(
     const byKey = new Map(chunk.map((each) => [`${keyOf(each)}\0${each.storage}`, each]));
     for (const row of await transaction.rows(generationsSql(keyedById, chunk))) {
       const key = keyedById
-        ? textOf(row['repository_id'])
-        : `${textOf(row['virtual_storage'])}\0${textOf(row['relative_path'])}`;
-      const found = byKey.get(`${key}\0${textOf(row['storage'])}`);
+        ? columnText(row['repository_id'])
+        : `${columnText(row['virtual_storage'])}\0${columnText(row['relative_path'])}`;
+      const found = byKey.get(`${key}\0${columnText(row['storage'])}`);
       if (found === undefined) continue;
       const { id: _, ...replica } = found;
-      replicas.push({ ...replica, generation: numberOf(row['generation']) ?? -1 });
+      replicas.push({ ...replica, generation: columnNumber(row['generation']) ?? -1 });
     }
   }
   return replicas;
 }
 
 /** Fields: repository_id or 0, virtual storage, relative path, replica path; in the order of the primary key. */
-export function pageSql(variant: SchemaVariant, from: Cursor, rows: number): string {
+function pageSql(variant: SchemaVariant, from: Cursor, rows: number): string {
   const path = replicaPath(variant);
   if (variant.storageRepositories.repositoryIdNotNull)
     return `

@@ -13,7 +13,14 @@ import type { Budget } from '../../../scheduler/budget.ts';
 import type { Collector } from '../../../scheduler/collector.ts';
 import type { DatabaseRow } from '../database.ts';
 import type { HealthView } from '../health.ts';
-import { failedOutcome, missingTable, numberOf, type QueryContext, textOf, withVariant } from '../query.ts';
+import {
+  columnNumber,
+  columnText,
+  failedOutcome,
+  missingTable,
+  type QueryContext,
+  withVariant,
+} from '../query.ts';
 
 export const shardPrimary = gauge('praefect_db_shard_primary', {
   help: '1 for the storage that is the primary of the virtual storage, 0 for its other storages.',
@@ -41,7 +48,7 @@ export const shardElected = gauge('praefect_db_shard_elected_timestamp_seconds',
 
 export const shardMetrics = [shardPrimary, shardReadOnly, shardElected] as const;
 
-export const shardPrimariesSql = `
+const shardPrimariesSql = `
 SELECT shard_name                                  AS virtual_storage,
        node_name                                   AS storage,
        demoted,
@@ -53,7 +60,7 @@ SELECT shard_name                                  AS virtual_storage,
  * Virtual storages of which some repository has a primary of its own. LIMIT stops at the first one; with the legacy
  * elector there is none and it reads the whole table, so it runs only every five minutes.
  */
-export const perRepositorySql = `
+const perRepositorySql = `
 SELECT shard_name AS virtual_storage
   FROM shard_primaries
  CROSS JOIN LATERAL (SELECT FROM repositories
@@ -81,18 +88,18 @@ function shardPrimariesSnapshot(
   perRepository: ReadonlySet<string>,
 ): readonly ShardPrimarySnapshot[] {
   return rows.flatMap((row) => {
-    const virtualStorage = textOf(row['virtual_storage']);
+    const virtualStorage = columnText(row['virtual_storage']);
     const cluster = health?.virtualStorages.get(virtualStorage);
     if ((cluster?.secondsSinceHeartbeat ?? Infinity) > heartbeatWithinSeconds) return [];
     if (perRepository.has(virtualStorage)) return [];
-    const elected = textOf(row['storage']);
+    const elected = columnText(row['storage']);
     const isReadOnly = row['demoted'] === true;
     const storages = [...new Set([...(cluster?.knownStorages ?? []), elected])];
     return {
       virtualStorage,
       storages: storages.map((storage) => ({ storage, isPrimary: storage === elected && !isReadOnly })),
       isReadOnly,
-      electedAt: numberOf(row['elected']),
+      electedAt: columnNumber(row['elected']),
     };
   });
 }
@@ -110,7 +117,7 @@ function shardPrimariesBlock(snapshot: readonly ShardPrimarySnapshot[]): Block {
   return { families: [primary, readOnly, elected].map((samples) => samples.family()) };
 }
 
-export interface ShardPrimariesCollectorOptions extends QueryContext {
+interface ShardPrimariesCollectorOptions extends QueryContext {
   readonly budget: Budget;
   readonly clock: Clock;
   /** The newest health, or undefined while it is unknown. */
@@ -155,7 +162,7 @@ export function createShardPrimariesCollector(
             repositories.primary ? options.database.query(perRepositorySql, limits) : missingTable,
         );
         if (!found.ok) return failedOutcome(found.failure);
-        const perRepository = new Set((found.value ?? []).map((row) => textOf(row['virtual_storage'])));
+        const perRepository = new Set((found.value ?? []).map((row) => columnText(row['virtual_storage'])));
         elector = { readAt: clock.monotonic(), perRepository };
       }
       const snapshot = shardPrimariesSnapshot(read.value, options.health(), elector.perRepository);

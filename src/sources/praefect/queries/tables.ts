@@ -4,7 +4,7 @@ import { type Block, samplesOf, single } from '../../../metrics/samples.ts';
 import type { Budget } from '../../../scheduler/budget.ts';
 import type { Collector } from '../../../scheduler/collector.ts';
 import type { DatabaseRow } from '../database.ts';
-import { failedOutcome, numberOf, type QueryContext, withVariant } from '../query.ts';
+import { columnNumber, failedOutcome, type QueryContext, withVariant } from '../query.ts';
 import { type PraefectTable, praefectTables } from '../variant.ts';
 
 const perTable = { table: praefectTables } as const;
@@ -43,7 +43,7 @@ export const tableMetrics = [tableLiveRows, tableDeadRows, tableSize, transactio
  * Needs no privilege on the tables. pg_total_relation_size() waits for a table that is locked exclusively, until the
  * lock timeout of every query. reltuples is -1 (0 before PostgreSQL 14) until the first ANALYZE.
  */
-export const tablesSql = `
+const tablesSql = `
 SELECT s.relname::text                                                 AS "table",
        pg_is_in_recovery()                                             AS standby,
        CASE WHEN coalesce(s.last_vacuum, s.last_autovacuum, s.last_analyze, s.last_autoanalyze) IS NULL
@@ -59,7 +59,7 @@ SELECT s.relname::text                                                 AS "table
  ORDER BY s.relname`;
 
 /** Over all databases, since the first one at the limit stops the whole server. */
-export const wraparoundSql = `
+const wraparoundSql = `
 SELECT 2147483647 - max(age(datfrozenxid)) AS left FROM pg_catalog.pg_database`;
 
 export interface TablesSnapshot {
@@ -72,23 +72,23 @@ export interface TablesSnapshot {
   readonly transactionsToWraparound: number | undefined;
 }
 
-export function tablesSnapshot(rows: readonly DatabaseRow[], wraparound: DatabaseRow): TablesSnapshot {
+function tablesSnapshot(rows: readonly DatabaseRow[], wraparound: DatabaseRow): TablesSnapshot {
   return {
     tables: rows.flatMap((row) => {
       const table = praefectTables.find((name) => name === row['table']);
       if (table === undefined) return [];
-      const counts = { live: numberOf(row['live']) ?? 0, dead: numberOf(row['dead']) ?? 0 };
+      const counts = { live: columnNumber(row['live']) ?? 0, dead: columnNumber(row['dead']) ?? 0 };
       return {
         table,
-        sizeBytes: numberOf(row['size']),
+        sizeBytes: columnNumber(row['size']),
         rows: row['standby'] === true ? undefined : counts,
       };
     }),
-    transactionsToWraparound: numberOf(wraparound['left']),
+    transactionsToWraparound: columnNumber(wraparound['left']),
   };
 }
 
-export function tablesBlock(snapshot: TablesSnapshot): Block {
+function tablesBlock(snapshot: TablesSnapshot): Block {
   const live = samplesOf(tableLiveRows);
   const dead = samplesOf(tableDeadRows);
   const size = samplesOf(tableSize);

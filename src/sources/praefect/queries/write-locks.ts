@@ -4,7 +4,7 @@ import { type Block, samplesOf } from '../../../metrics/samples.ts';
 import type { Budget } from '../../../scheduler/budget.ts';
 import type { Collector } from '../../../scheduler/collector.ts';
 import type { DatabaseRow } from '../database.ts';
-import { failedOutcome, missingTable, numberOf, type QueryContext, withVariant } from '../query.ts';
+import { columnNumber, failedOutcome, missingTable, type QueryContext, withVariant } from '../query.ts';
 
 export const writeLocks = gauge('praefect_db_reference_write_locks', {
   help: 'Number of locks on repository references.',
@@ -14,7 +14,7 @@ export const writeLocks = gauge('praefect_db_reference_write_locks', {
   labels: { state: ['held', 'expired'] },
 });
 
-export const writeLocksSql = `
+const writeLocksSql = `
 SELECT count(*) FILTER (WHERE expired_at >= now()) AS held,
        count(*) FILTER (WHERE expired_at < now())  AS expired
   FROM repository_reference_write_locks`;
@@ -50,7 +50,7 @@ export function createWriteLocksCollector(
       if (!read.ok) return failedOutcome(read.failure);
       const row = read.value?.[0];
       if (row === undefined) return { kind: 'empty', why: 'no such table before the schema variant 19.0' };
-      const snapshot = { held: numberOf(row['held']) ?? 0, expired: numberOf(row['expired']) ?? 0 };
+      const snapshot = { held: columnNumber(row['held']) ?? 0, expired: columnNumber(row['expired']) ?? 0 };
       return { kind: 'data', block: writeLocksBlock(snapshot), snapshot };
     },
   };
