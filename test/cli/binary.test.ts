@@ -52,7 +52,7 @@ test('config check on files of the disk, with a password file', async () => {
   expect(out).toContain(`  # file: ${config}  # GITALY_EXPORTER_CONFIG_FILE\n`);
   expect(out).toContain(`    password-file: ${folder}/password  # ${config}:4\n`);
   expect(out).toContain(
-    `# database praefect at db:5432 as reader, sslmode prefer, by praefect.database.url; password from the file ${folder}/password\n`,
+    `# database praefect at db:5432 as reader, sslmode prefer, address from praefect.database.url, password from the file ${folder}/password\n`,
   );
   expect(out).not.toContain('SENTINEL');
 });

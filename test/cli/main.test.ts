@@ -232,7 +232,7 @@ checks:
 metrics:
   max-series: 100000  # default
 
-# database praefect at db:5432 as reader, sslmode require, by praefect.database.url; password from --praefect.database.url
+# database praefect at db:5432 as reader, sslmode require, address from praefect.database.url, password from --praefect.database.url
 # configured storages: default on a, b
 `);
   });

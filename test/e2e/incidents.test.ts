@@ -106,7 +106,7 @@ describe('an exporter without a database', () => {
       const { text } = await exporter.get('/metrics');
       expect(value(text, 'gitaly_exporter_collector_enabled{collector="praefect_database"}')).toBe(0);
       expect(text).not.toMatch(/^praefect_db_/m);
-      expect((await exporter.get('/')).text).toContain('is not watched');
+      expect((await exporter.get('/')).text).toContain('is not monitored');
     } finally {
       await exporter.stop();
     }

@@ -1,8 +1,8 @@
 /**
- * Praefect's own config.toml as a source: the database's address and the configured virtual storages.
+ * Reads Praefect's own config.toml: the database's address, the configured virtual storages and verification.
  *
- * Keys as in Gitaly's internal/praefect/config/config.go from 13.0 to 19; keys that this build does not know are
- * left alone, since the file is Praefect's. What Praefect itself would refuse is refused here too.
+ * Keys follow Gitaly's internal/praefect/config/config.go from 13.0 to 19. Unknown keys are ignored, as the file is
+ * Praefect's; what Praefect itself rejects is rejected here too.
  */
 
 import { Secret } from '../../lib/secret.ts';
@@ -15,38 +15,38 @@ import { type Files, whyUnreadable } from '../system.ts';
 import { parseToml, type TableAt, type TomlReader, tomlReader } from './toml.ts';
 
 const electionStrategies = ['local', 'sql', 'per_repository'] as const;
-export type ElectionStrategy = (typeof electionStrategies)[number];
+type ElectionStrategy = (typeof electionStrategies)[number];
 
-export interface VirtualStorage extends ConfiguredStorages {
-  /** 0: every repository is on every storage. */
+interface VirtualStorage extends ConfiguredStorages {
+  /** 0: each repository has a replica on every storage. */
   readonly defaultReplicationFactor: number;
 }
 
 export interface PraefectConfig {
   readonly file: string;
-  /** libpq's parameters of the direct connection; undefined without a [database] (a 13.x that keeps its queue in memory). */
+  /** libpq's parameters of the direct connection; undefined without [database] (13.x with its queue in memory). */
   readonly database: Parameters | undefined;
   readonly virtualStorages: readonly VirtualStorage[];
-  /** As written; undefined leaves it to the version: sql in 13.x, per_repository since 14.0. */
+  /** Undefined: the version's default, which is sql in 13.x and per_repository since 14.0. */
   readonly electionStrategy: ElectionStrategy | undefined;
-  /** background_verification.verification_interval in seconds; 0: switched off; undefined: not said (7 days). */
+  /** background_verification.verification_interval in seconds; 0: switched off; undefined: not set (7 days). */
   readonly verificationIntervalSeconds: number | undefined;
 }
 
-/** Reads the file, now. `asked` is who named it, for the message when it cannot be read. */
+/** @param origin where the file's path was set, for the message when it cannot be read */
 export async function readPraefectConfig(
   file: string,
   files: Files,
-  asked: Origin,
+  origin: Origin,
 ): Promise<Checked<PraefectConfig>> {
   try {
     return parsePraefectConfig(await files.readText(file), file);
   } catch (error) {
-    return bad(problemAt(asked, `Praefect's configuration ${file} ${whyUnreadable(error)}`));
+    return bad(problemAt(origin, `Praefect's configuration ${file} ${whyUnreadable(error)}`));
   }
 }
 
-/** What the text says; all that is wrong with it at once. */
+/** The configuration, or every problem in the text. */
 export function parsePraefectConfig(text: string, file: string): Checked<PraefectConfig> {
   const document = parseToml(text, file);
   if (!document.ok) return document;
@@ -63,14 +63,14 @@ export function parsePraefectConfig(text: string, file: string): Checked<Praefec
 }
 
 /**
- * [database] with [database.session_pooled] over it: the direct connection, past a PgBouncer that the main one may
- * be. Precedence as in Gitaly's glsql.DSN(direct): session_pooled, then host_no_proxy and port_no_proxy, then main.
+ * The direct connection, which bypasses a PgBouncer in [database]. Precedence as in Gitaly's glsql.DSN(direct):
+ * [database.session_pooled], then host_no_proxy and port_no_proxy, then [database].
  */
 function readDatabase(reader: TomlReader, top: TableAt): Parameters | undefined {
   const main = below(reader, top, 'database');
   if (main === undefined) return undefined;
   const direct = below(reader, main, 'session_pooled');
-  // Every key that is there is checked, and the first that says something is used.
+  // All keys are checked, and the first one that is set is used.
   const first = (keyword: PlainKeyword | 'password'): Parameter | undefined => {
     const older =
       keyword === 'host' || keyword === 'port' ? readKey(reader, main, `${keyword}_no_proxy`) : undefined;
@@ -87,7 +87,7 @@ function readDatabase(reader: TomlReader, top: TableAt): Parameters | undefined 
   return { ...plain, password: { value: new Secret(password.value), origin: password.origin } };
 }
 
-/** The keys that Praefect shares with libpq, but for the password. */
+/** The keys that Praefect shares with libpq, except the password. */
 const plainKeywords = [
   'host',
   'port',
@@ -100,7 +100,7 @@ const plainKeywords = [
 ] as const;
 type PlainKeyword = (typeof plainKeywords)[number];
 
-/** One key of a table; to Go, an empty text and a 0 are not set. */
+/** One key of a table. Go takes an empty string and 0 as not set. */
 function readKey(reader: TomlReader, at: TableAt, key: string): Parameter | undefined {
   const value = reader.get(at, key, key.startsWith('port') ? 'integer' : 'string');
   return value === undefined || value === '' || value === 0
@@ -114,8 +114,8 @@ function readVirtualStorages(reader: TomlReader, top: TableAt): readonly Virtual
   return (reader.get(top, 'virtual_storage', 'tables') ?? []).map((table, nth) => {
     const at: TableAt = { table, header: 'virtual_storage', nth };
     const name = reader.get(at, 'name', 'string') ?? '';
-    if (name === '') reader.wrong(at, undefined, 'has no name; Praefect needs one');
-    if (names.has(name)) reader.wrong(at, 'name', `a second virtual storage is called ${name}`);
+    if (name === '') reader.wrong(at, undefined, 'name is missing');
+    if (names.has(name)) reader.wrong(at, 'name', `duplicate virtual storage ${name}`);
     names.add(name);
     const storages = readStorages(reader, at, name, nodesBefore);
     nodesBefore += storages.length;
@@ -133,13 +133,13 @@ function readStorages(reader: TomlReader, above: TableAt, name: string, before: 
   const storages = nodes.map((table, index) => {
     const at: TableAt = { table, header: 'virtual_storage.node', nth: before + index };
     const storage = reader.get(at, 'storage', 'string') ?? '';
-    if (storage === '') reader.wrong(at, undefined, 'has no storage; Praefect needs one');
+    if (storage === '') reader.wrong(at, undefined, 'storage is missing');
     return { at, storage };
   });
   for (const [index, { at, storage }] of storages.entries()) {
     const first = storages.findIndex((other) => other.storage === storage);
     if (storage !== '' && first !== index)
-      reader.wrong(at, 'storage', `a second node of ${name} is called ${storage}`);
+      reader.wrong(at, 'storage', `duplicate storage ${storage} in virtual storage ${name}`);
   }
   return Object.freeze(storages.map(({ storage }) => storage));
 }
@@ -172,7 +172,7 @@ function below(reader: TomlReader, { table, header }: TableAt, key: string): Tab
     : { table: found, header: header === '' ? key : `${header}.${key}`, nth: 0 };
 }
 
-/** The password that the file holds, read anew each time. */
+/** The file's password, read each time. */
 export const praefectPassword = (file: string, files: Files): PasswordSource => ({
   description: `Praefect's configuration ${file}`,
   async read() {
@@ -180,7 +180,7 @@ export const praefectPassword = (file: string, files: Files): PasswordSource => 
       throw new Error(`Praefect's configuration ${file} ${whyUnreadable(error)}`, { cause: error });
     });
     const config = parsePraefectConfig(text, file);
-    if (!config.ok) throw new Error(`Praefect's configuration ${file} is not valid any more`);
+    if (!config.ok) throw new Error(`Praefect's configuration ${file} is no longer valid`);
     return config.value.database?.password?.value;
   },
 });

@@ -1,6 +1,6 @@
 /**
- * Where Praefect's database is and which storages are configured, from whichever source says it: our settings,
- * Praefect's config.toml, or libpq's PG* variables.
+ * Resolves the address of Praefect's database and the configured storages from the settings, Praefect's config.toml
+ * and libpq's PG* variables.
  */
 import type { DatabaseConnection } from '../database-connection.ts';
 import type { ConfiguredStorages } from '../kinds/lists.ts';
@@ -14,24 +14,24 @@ import type { Settings } from '../sections/index.ts';
 import type { System } from '../system.ts';
 import { type PraefectConfig, praefectPassword, readPraefectConfig } from './praefect-config.ts';
 
-/** Where each setting came from, by its name; `loadSettings` gives it, and a missing one reads as the setting itself. */
+/** The origin of each setting by its name, from `loadSettings`; a missing one counts as the flag. */
 export type Origins = ReadonlyMap<string, Origin>;
 
 export interface ResolvedPraefect {
-  /** Undefined: nothing says where a database is, so it is not watched. */
+  /** Undefined: no source has an address, so no database is monitored. */
   readonly database: DatabaseConnection | undefined;
-  /** One line for the log, the page and `config check`: what is connected to, and who said so. No secrets. */
+  /** One line for the log, the page and `config check`: the database and the source of its address. No secrets. */
   readonly databaseText: string;
-  /** Praefect's own configuration, when praefect.config-file names it. */
+  /** Of praefect.config-file. */
   readonly config: PraefectConfig | undefined;
-  /** The storages of each virtual storage, by our own setting or Praefect's configuration; undefined when neither says. */
+  /** The storages of each virtual storage, from praefect.virtual-storage or Praefect's configuration. */
   readonly configuredStorages: readonly ConfiguredStorages[] | undefined;
 }
 
 /**
- * Reads what the settings point to. All problems at once; nothing is connected to. An address comes from the
- * first that gives one: praefect.database.url, Praefect's config.toml, the PG* variables. What it leaves open is
- * filled from the PG* variables and then libpq's defaults, as libpq does.
+ * Reads the files that the settings name, and reports every problem. It opens no connection. The address comes from the
+ * first of praefect.database.url, Praefect's config.toml and the PG* variables that has one; parameters that it lacks
+ * come from the PG* variables and libpq's defaults, as in libpq.
  */
 export async function resolvePraefect(
   settings: Settings,
@@ -46,7 +46,7 @@ export async function resolvePraefect(
   const config = read?.ok === true ? read.value : undefined;
   const fromConfig =
     config !== undefined && config.virtualStorages.length > 0 ? config.virtualStorages : undefined;
-  // Without Praefect's file, it is not known which database it would have named: the variables must not stand in.
+  // When Praefect's file cannot be read, the variables must not replace it: they may name another database.
   const database =
     read?.ok === false && settings.praefect.database.url === undefined
       ? good(undefined)
@@ -57,19 +57,19 @@ export async function resolvePraefect(
     database: database.value?.connection,
     databaseText:
       database.value?.text ??
-      "Praefect's database is not watched: neither praefect.database.url nor praefect.config-file nor PGHOST is set",
+      "Praefect's database is not monitored: none of praefect.database.url, praefect.config-file and PGHOST is set",
     config,
     configuredStorages: virtualStorage ?? fromConfig,
   });
 }
 
-export interface FoundDatabase {
+interface FoundDatabase {
   readonly connection: DatabaseConnection;
   readonly text: string;
 }
 
-/** The database's connection alone; undefined when nothing says where one is. */
-export async function databaseConnection(
+/** Only the database's connection; undefined when no source has an address. */
+async function databaseConnection(
   settings: Settings,
   config: PraefectConfig | undefined,
   origins: Origins,
@@ -103,7 +103,7 @@ export async function databaseConnection(
   const place = host.startsWith('/')
     ? `${host}/.s.PGSQL.${port}`
     : `${host.includes(':') ? `[${host}]` : host}:${port}`;
-  const text = `database ${database} at ${place} as ${user}, sslmode ${ssl.mode}, by ${address.text}; password from ${password}`;
+  const text = `database ${database} at ${place} as ${user}, sslmode ${ssl.mode}, address from ${address.text}, password from ${password}`;
   return good({ connection, text });
 }
 

@@ -1,14 +1,14 @@
-/** Reads Praefect's TOML with the line of each mistake, and without ever quoting a line: lines hold tokens and passwords. */
+/** Reads TOML with the line of each problem, without ever quoting a line: lines may contain tokens and passwords. */
 import { parse, TomlError, type TomlTable } from 'smol-toml';
 import { bad, type Checked, good, type Origin, type Problem, problemAt } from '../problem.ts';
 
-/** Marks of gomplate, ERB and Helm, opened and closed on one line: the chart's config.toml.tpl and config.toml.erb. */
+/** Delimiters of gomplate, ERB and Helm on one line, as in the chart's config.toml.tpl and config.toml.erb. */
 const templateMark = /\{%.*%\}|<%.*%>|\{\{.*\}\}/;
 
 const praefectHint =
-  "this is a template from which Praefect's configuration is made, not the configuration: give the rendered file (in a pod of Praefect: /etc/gitaly/config.toml), or praefect.database.url and praefect.virtual-storage in its place";
+  "found a template, expected Praefect's rendered configuration: set praefect.config-file to the rendered file (/etc/gitaly/config.toml in a Praefect pod), or set praefect.database.url and praefect.virtual-storage instead";
 
-/** The document, or why it is none: a template (`templateHint` says what to give in its place), or not TOML. */
+/** @param templateHint the message for a template, which is not TOML: what to set instead */
 export function parseToml(text: string, file: string, templateHint = praefectHint): Checked<TomlTable> {
   const lines = text.split('\n');
   const template = lines.findIndex((line) => templateMark.test(line) && !/^\s*#/.test(line));
@@ -19,18 +19,18 @@ export function parseToml(text: string, file: string, templateHint = praefectHin
     return good(parse(text));
   } catch (error) {
     if (!(error instanceof TomlError)) throw error;
-    // Only the first line of the message speaks of the mistake; the rest shows the file.
+    // Only the first line of the message: the rest quotes the file.
     const what = error.message.split('\n', 1)[0]?.replace(/^Invalid TOML document: /, '') ?? '';
-    return bad(problemAt({ source: 'file', file, line: error.line }, `is not valid TOML: ${what}`));
+    return bad(problemAt({ source: 'file', file, line: error.line }, `invalid TOML: ${what}`));
   }
 }
 
-/** A table of the document, which says where it stands so that mistakes can name their line. */
+/** A table of the document with its position, so that problems can name their line. */
 export interface TableAt {
   readonly table: TomlTable;
-  /** `database`, `virtual_storage.node`; empty for the document's top. */
+  /** `database`, `virtual_storage.node`; empty for the top level. */
   readonly header: string;
-  /** Which of the tables under the same header it is, from 0. */
+  /** Its index among the tables with the same header. */
   readonly nth: number;
 }
 
@@ -42,7 +42,7 @@ interface TypeNames {
   readonly tables: readonly TomlTable[];
 }
 
-/** Reads keys of tables, and notes what has another type than Praefect would accept. */
+/** Reads keys of tables and collects a problem for each value whose type Praefect would reject. */
 export interface TomlReader {
   get<Type extends keyof TypeNames>(at: TableAt, key: string, type: Type): TypeNames[Type] | undefined;
   origin(at: TableAt, key?: string): Origin;
@@ -75,11 +75,11 @@ export function tomlReader(text: string, file: string): TomlReader {
 }
 
 const expectedTypes: Readonly<Record<keyof TypeNames, string>> = {
-  string: 'text in quotes',
-  integer: 'a whole number without quotes',
-  boolean: 'true or false without quotes',
+  string: 'a quoted string',
+  integer: 'an unquoted integer',
+  boolean: 'an unquoted true or false',
   table: 'a table',
-  tables: 'tables in double brackets',
+  tables: 'an array of tables ([[...]])',
 };
 
 function is(value: unknown, type: keyof TypeNames): boolean {
@@ -100,7 +100,7 @@ function is(value: unknown, type: keyof TypeNames): boolean {
 const isTable = (value: unknown): boolean =>
   typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof Date);
 
-/** The line of a key, or of its table's header; undefined for inline tables and dotted keys, which nobody writes here. */
+/** The line of a key, or of its table's header; undefined for inline tables and dotted keys, which are not used here. */
 function lineOf(text: string, { header, nth }: TableAt, key: string | undefined): number | undefined {
   let current = '';
   let seen = header === '' ? 0 : -1;
@@ -111,7 +111,7 @@ function lineOf(text: string, { header, nth }: TableAt, key: string | undefined)
       current = name.replaceAll(/[\s"']/g, '');
       if (current === header) seen += 1;
       if (current === header && seen === nth) headerLine = index + 1;
-      // A key of the document's top may be a table itself.
+      // A key of the top level may be a table itself.
       if (header === '' && current === key) headerLine ??= index + 1;
     }
     const [, found] = /^\s*["']?([\w-]+)["']?\s*=/.exec(line) ?? [];

@@ -153,11 +153,11 @@ describe('a problem names its line and key, and quotes nothing else of the file'
       ['config.toml:2: concurrency.rpc: expected an RPC with its service'],
     ],
     ['[[concurrency]]\nrpc = ""\n', ['config.toml:2: concurrency.rpc: expected an RPC with its service']],
-    ['[[concurrency]]\nrpc = 5\n', ['config.toml:2: concurrency.rpc: expected text in quotes']],
+    ['[[concurrency]]\nrpc = 5\n', ['config.toml:2: concurrency.rpc: expected a quoted string']],
     [
       '[[concurrency]]\nrpc = "/a.B/C"\nmax_per_repo = "SENTINEL"\n\n[[concurrency]]\nrpc = "/a.B/D"\nmax_queue_wait = "SENTINEL"\n',
       [
-        'config.toml:3: concurrency.max_per_repo: expected a whole number',
+        'config.toml:3: concurrency.max_per_repo: expected an unquoted integer',
         'config.toml:7: concurrency.max_queue_wait: expected a duration such as "1m30s"',
       ],
     ],
@@ -167,17 +167,20 @@ describe('a problem names its line and key, and quotes nothing else of the file'
     ],
     [
       '[[concurrency]]\nrpc = "/a.B/C"\nadaptive = "true"\n',
-      ['config.toml:3: concurrency.adaptive: expected true or false'],
+      ['config.toml:3: concurrency.adaptive: expected an unquoted true or false'],
     ],
     [
       '[[concurrency]]\nrpc = "/a.B/C"\nmax_per_repo = 1\n[[concurrency]]\nrpc = "/a.B/D"\nmax_per_repo = 1\n[concurrency.unauthenticated]\nmax_per_repo = "x"\n',
-      ['config.toml:8: concurrency.unauthenticated.max_per_repo: expected a whole number'],
+      ['config.toml:8: concurrency.unauthenticated.max_per_repo: expected an unquoted integer'],
     ],
-    ['[concurrency]\nrpc = "/a.B/C"\n', ['config.toml:1: concurrency: expected tables in double brackets']],
+    [
+      '[concurrency]\nrpc = "/a.B/C"\n',
+      ['config.toml:1: concurrency: expected an array of tables ([[...]])'],
+    ],
     ['[[pack_objects_limiting]]\n', ['config.toml:1: pack_objects_limiting: expected a table']],
-    ['[cgroups]\nmemory_bytes = "8GiB"\n', ['config.toml:2: cgroups.memory_bytes: expected a whole number']],
-    ['[auth]\ntoken = SENTINEL\n', ['config.toml:2: is not valid TOML: ']],
-    ['[auth]\ntoken = "SENTINEL\n', ['config.toml:2: is not valid TOML: ']],
+    ['[cgroups]\nmemory_bytes = "8GiB"\n', ['config.toml:2: cgroups.memory_bytes: expected an unquoted integer']],
+    ['[auth]\ntoken = SENTINEL\n', ['config.toml:2: invalid TOML: ']],
+    ['[auth]\ntoken = "SENTINEL\n', ['config.toml:2: invalid TOML: ']],
     ['a = <%= SENTINEL %>\n', ["config.toml:1: this is a template of Gitaly's configuration"]],
   ])('%j', (text, expected) => {
     const found = problems(text);

@@ -19,8 +19,8 @@ function parse(text: string): unknown {
   return { database: database && Object.fromEntries(plain), virtualStorages, electionStrategy };
 }
 
-describe("Praefect's configuration, by version", () => {
-  test('13.5 from the Linux package: the direct connection beside PgBouncer', () => {
+describe("Praefect's configuration of each version", () => {
+  test('the file of the Linux package 13.5 gives the direct connection that bypasses PgBouncer', () => {
     expect(parse(fixture('linux-package-13.5'))).toEqual({
       database: {
         host: 'postgres.internal line 47',
@@ -37,7 +37,7 @@ describe("Praefect's configuration, by version", () => {
     });
   });
 
-  test('15: [database.session_pooled] over [database], key by key', () => {
+  test('in version 15 each key of [database.session_pooled] takes precedence over [database]', () => {
     expect(parse(fixture('linux-package-15'))).toEqual({
       database: {
         host: 'postgres.internal line 52',
@@ -55,7 +55,7 @@ describe("Praefect's configuration, by version", () => {
     });
   });
 
-  test('the rendered file of the Helm chart', () => {
+  test('the rendered file of the Helm chart is read', () => {
     expect(parse(fixture('chart-rendered'))).toMatchObject({
       database: { host: 'praefect.abc.eu-central-1.rds.amazonaws.com line 26', sslmode: 'disable line 31' },
       virtualStorages: [
@@ -64,7 +64,7 @@ describe("Praefect's configuration, by version", () => {
     });
   });
 
-  test('a Praefect without a database', () => {
+  test('a Praefect with its queue in memory has no database', () => {
     expect(parse(fixture('memory-queue-13.0'))).toEqual({
       database: undefined,
       virtualStorages: [{ name: 'praefect', storages: ['praefect-git-0'], defaultReplicationFactor: 0 }],
@@ -72,42 +72,42 @@ describe("Praefect's configuration, by version", () => {
     });
   });
 
-  test('session_pooled wins over the older keys', () => {
+  test('session_pooled takes precedence over the older keys', () => {
     const text =
       '[database]\nhost_no_proxy = "older"\nhost = "main"\n[database.session_pooled]\nhost = "newer"\n';
     expect(parse(text)).toMatchObject({ database: { host: 'newer line 5' } });
   });
 
-  test('nothing of an empty file', () => {
+  test('an empty file has no database and no virtual storages', () => {
     expect(parse('')).toEqual({ database: undefined, virtualStorages: [], electionStrategy: undefined });
   });
 });
 
 const template =
-  "this is a template from which Praefect's configuration is made, not the configuration: give the rendered file (in a pod of Praefect: /etc/gitaly/config.toml), or praefect.database.url and praefect.virtual-storage in its place";
+  "found a template, expected Praefect's rendered configuration: set praefect.config-file to the rendered file (/etc/gitaly/config.toml in a Praefect pod), or set praefect.database.url and praefect.virtual-storage instead";
 
-describe('mistakes name the file, the line and the key', () => {
+describe('each problem names the file, the line and the key', () => {
   test.each<[string, string[]]>([
     [fixture('chart-template'), [`config.toml:5: ${template}`]],
     ['[database]\npassword = "<%= File.read(\'x\') %>"', [`config.toml:2: ${template}`]],
     ["[database]\nhost = '{{ .Values.host }}'", [`config.toml:2: ${template}`]],
-    ['[database]\nport = "5432"', ['config.toml:2: database.port: expected a whole number without quotes']],
-    ['[database]\nport = 5432.5', ['config.toml:2: database.port: expected a whole number without quotes']],
+    ['[database]\nport = "5432"', ['config.toml:2: database.port: expected an unquoted integer']],
+    ['[database]\nport = 5432.5', ['config.toml:2: database.port: expected an unquoted integer']],
     [
       '[database]\n\nhost = 7\nuser = false',
       [
-        'config.toml:3: database.host: expected text in quotes',
-        'config.toml:4: database.user: expected text in quotes',
+        'config.toml:3: database.host: expected a quoted string',
+        'config.toml:4: database.user: expected a quoted string',
       ],
     ],
     [
       '[database]\nhost = "a"\n[database.session_pooled]\nport = "x"',
-      ['config.toml:4: database.session_pooled.port: expected a whole number without quotes'],
+      ['config.toml:4: database.session_pooled.port: expected an unquoted integer'],
     ],
     ['database = 3', ['config.toml:1: database: expected a table']],
     [
       '[virtual_storage]\nname = "default"',
-      ['config.toml:1: virtual_storage: expected tables in double brackets'],
+      ['config.toml:1: virtual_storage: expected an array of tables ([[...]])'],
     ],
     [
       '[[virtual_storage]]\nname = "default"',
@@ -115,32 +115,29 @@ describe('mistakes name the file, the line and the key', () => {
     ],
     [
       '[[virtual_storage]]\n[[virtual_storage.node]]\nstorage = "a"',
-      ['config.toml:1: virtual_storage: has no name; Praefect needs one'],
+      ['config.toml:1: virtual_storage: name is missing'],
     ],
     [
       '[[virtual_storage]]\nname = "x"\n[[virtual_storage.node]]\nstorage = "a"\n[[virtual_storage]]\nname = "x"\n[[virtual_storage.node]]\nstorage = "b"\n[[virtual_storage.node]]\n[[virtual_storage.node]]\nstorage = "b"',
       [
-        'config.toml:6: virtual_storage.name: a second virtual storage is called x',
-        'config.toml:9: virtual_storage.node: has no storage; Praefect needs one',
-        'config.toml:11: virtual_storage.node.storage: a second node of x is called b',
+        'config.toml:6: virtual_storage.name: duplicate virtual storage x',
+        'config.toml:9: virtual_storage.node: storage is missing',
+        'config.toml:11: virtual_storage.node.storage: duplicate storage b in virtual storage x',
       ],
     ],
     [
       '[failover]\nelection_strategy = "raft"',
       ['config.toml:2: failover.election_strategy: expected one of local, sql, per_repository'],
     ],
-    ['[database]\npassword = SENTINEL', ['config.toml:2: is not valid TOML: invalid value']],
-    ['[database]\npassword = "SENTINEL', ['config.toml:2: is not valid TOML: unfinished string']],
-    [
-      'a = 1\na = 2',
-      ['config.toml:2: is not valid TOML: trying to redefine an already defined table or value'],
-    ],
+    ['[database]\npassword = SENTINEL', ['config.toml:2: invalid TOML: invalid value']],
+    ['[database]\npassword = "SENTINEL', ['config.toml:2: invalid TOML: unfinished string']],
+    ['a = 1\na = 2', ['config.toml:2: invalid TOML: trying to redefine an already defined table or value']],
   ])('%j', (text, expected) => {
     expect(parse(text)).toEqual(expected);
   });
 });
 
-test('no secret of the file is in what is read, however it is shown', () => {
+test('the parsed configuration shows no secret of the file', () => {
   for (const name of ['linux-package-13.5', 'linux-package-15', 'chart-rendered']) {
     const parsed = parsePraefectConfig(fixture(name), 'config.toml');
     expect(parsed.ok).toBe(true);
@@ -148,7 +145,7 @@ test('no secret of the file is in what is read, however it is shown', () => {
   }
 });
 
-test('no text makes it throw', () => {
+test('no text makes the parser throw', () => {
   const pieces = fc.constantFrom(
     '[database]\n',
     '[[virtual_storage]]\n',
@@ -181,7 +178,7 @@ test('no text makes it throw', () => {
   );
 });
 
-describe('the verification interval, as Go writes durations', () => {
+describe('the verification interval is a Go duration', () => {
   const interval = (value: string): unknown => {
     const parsed = parsePraefectConfig(
       `[background_verification]\nverification_interval = ${value}\n`,
@@ -195,10 +192,10 @@ describe('the verification interval, as Go writes durations', () => {
     ['"0"', 0],
     ['"1.5s"', 1],
   ])('%s is %s seconds', (text, seconds) => expect(interval(text)).toBe(seconds));
-  test('what is none is an error that names the key', () => {
+  test('an invalid duration is a problem that names the key', () => {
     expect(interval('"a week"')).toEqual([expect.stringContaining('verification_interval')]);
   });
-  test('without it, nothing is said', () => {
+  test('without the key the interval is undefined', () => {
     const parsed = parsePraefectConfig('', 'config.toml');
     expect(parsed.ok && parsed.value.verificationIntervalSeconds).toBe(undefined);
   });

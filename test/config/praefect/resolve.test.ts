@@ -33,16 +33,16 @@ async function connection(...given: Parameters<typeof read>): Promise<unknown> {
 
 const usual = { ssl: { mode: 'prefer' }, connectTimeoutMs: 10_000, password: undefined };
 
-describe('the address comes from the first that gives one', () => {
-  test('nothing says where a database is: it is not watched', async () => {
+describe('the address comes from the first source that has one', () => {
+  test('without an address no database is monitored', async () => {
     const sources = await read([], {}, { PGUSER: 'me', PGPORT: '5433', PGPASSWORD: 'x' });
     expect(sources.ok && sources.value.database).toBeUndefined();
     expect(sources.ok && sources.value.databaseText).toBe(
-      "Praefect's database is not watched: neither praefect.database.url nor praefect.config-file nor PGHOST is set",
+      "Praefect's database is not monitored: none of praefect.database.url, praefect.config-file and PGHOST is set",
     );
   });
 
-  test('praefect.database.url wins over all', async () => {
+  test('praefect.database.url takes precedence over all other sources', async () => {
     expect(await connection([url, configFile], withToml, { PGHOST: 'other' })).toEqual({
       ...usual,
       host: 'db',
@@ -53,7 +53,7 @@ describe('the address comes from the first that gives one', () => {
     });
   });
 
-  test("Praefect's config.toml wins over the variables", async () => {
+  test("Praefect's config.toml takes precedence over the variables", async () => {
     expect(await connection([configFile], withToml, { PGHOST: 'other' })).toEqual({
       host: 'postgres.internal',
       port: 5432,
@@ -65,7 +65,7 @@ describe('the address comes from the first that gives one', () => {
     });
   });
 
-  test('the variables alone', async () => {
+  test('the variables alone give a connection', async () => {
     const env = {
       PGHOST: 'db',
       PGPORT: '6432',
@@ -86,7 +86,7 @@ describe('the address comes from the first that gives one', () => {
     });
   });
 
-  test('what an address leaves open is filled from the variables, then from the defaults of libpq', async () => {
+  test('parameters that the address lacks come from the variables, then from the defaults of libpq', async () => {
     expect(
       await connection(['--praefect.database.url=postgres://db'], {}, { PGUSER: 'u', PGSSLMODE: 'disable' }),
     ).toEqual({
@@ -118,13 +118,13 @@ describe('the address comes from the first that gives one', () => {
       return sources.ok ? sources.value.databaseText : sources.problems;
     };
     expect(await text([url])).toBe(
-      'database praefect at db:5433 as reader, sslmode prefer, by praefect.database.url; password from --praefect.database.url',
+      'database praefect at db:5433 as reader, sslmode prefer, address from praefect.database.url, password from --praefect.database.url',
     );
     expect(await text([configFile])).toBe(
-      `database praefect_production at postgres.internal:5432 as praefect, sslmode require, by ${tomlPath}; password from Praefect's configuration ${tomlPath}`,
+      `database praefect_production at postgres.internal:5432 as praefect, sslmode require, address from ${tomlPath}, password from Praefect's configuration ${tomlPath}`,
     );
     expect(await text([], { PGHOST: '/run/pg', PGUSER: 'u' })).toBe(
-      'database u at /run/pg/.s.PGSQL.5432 as u, sslmode disable, by the PG* variables; password from /home/exporter/.pgpass, if it exists',
+      'database u at /run/pg/.s.PGSQL.5432 as u, sslmode disable, address from the PG* variables, password from /home/exporter/.pgpass, if it exists',
     );
     expect(await text(['--praefect.database.url=postgres://u:p@[::1]/d'])).toContain(
       'database d at [::1]:5432 as u',
@@ -138,69 +138,75 @@ describe('the password', () => {
 
   test.each<[string, string[], MemoryFiles, Record<string, string>, string | undefined]>([
     [
-      'password-file before the address',
+      'password-file takes precedence over the address',
       [url, passwordFile],
       { '/run/password': 'pw-file\n' },
       {},
       'pw-file',
     ],
     [
-      'passfile before the address',
+      'passfile takes precedence over the address',
       [url, '--praefect.database.passfile=/pp'],
       { '/pp': passfile('db:5433:praefect:reader:pw-pass') },
       {},
       'pw-pass',
     ],
-    ['the address before PGPASSWORD', [url], {}, { PGPASSWORD: 'pw-env' }, 'pw-url'],
+    ['the address takes precedence over PGPASSWORD', [url], {}, { PGPASSWORD: 'pw-env' }, 'pw-url'],
     [
-      'PGPASSWORD before PGPASSFILE',
+      'PGPASSWORD takes precedence over PGPASSFILE',
       ['--praefect.database.url=postgres://u@db/d'],
       { '/pp': passfile('*:*:*:*:pw-pass') },
       { PGPASSWORD: 'pw-env', PGPASSFILE: '/pp' },
       'pw-env',
     ],
     [
-      'PGPASSFILE',
+      'PGPASSFILE names the passfile',
       ['--praefect.database.url=postgres://u@db/d'],
       { '/pp': passfile('*:*:*:*:pw-pass') },
       { PGPASSFILE: '/pp' },
       'pw-pass',
     ],
     [
-      'the passfile of the address',
+      'the passfile of the address takes precedence over PGPASSFILE',
       ['--praefect.database.url=postgres://u@db/d?passfile=/pp'],
       { '/pp': passfile('*:*:*:*:pw-pass') },
       { PGPASSFILE: '/other' },
       'pw-pass',
     ],
     [
-      '~/.pgpass',
+      '~/.pgpass is the default passfile',
       ['--praefect.database.url=postgres://u@db/d'],
       { '/home/exporter/.pgpass': passfile('*:*:*:*:pw-home') },
       {},
       'pw-home',
     ],
     [
-      '~/.pgpass without a line for us',
+      '~/.pgpass without a matching line gives no password',
       ['--praefect.database.url=postgres://u@db/d'],
       { '/home/exporter/.pgpass': passfile('x:*:*:*:pw-home') },
       {},
       undefined,
     ],
     [
-      'a socket in the usual folder is localhost to a passfile',
+      'a passfile matches the default socket directory as localhost',
       ['--praefect.database.url=host=/var/run/postgresql user=u'],
       { '/home/exporter/.pgpass': passfile('localhost:*:*:*:pw-home') },
       {},
       'pw-home',
     ],
-    ['none', ['--praefect.database.url=postgres://u@db/d'], {}, {}, undefined],
-    ['keeps spaces', [url, passwordFile], { '/run/password': ' p w \r\n' }, {}, ' p w '],
+    ['no source gives no password', ['--praefect.database.url=postgres://u@db/d'], {}, {}, undefined],
+    [
+      'spaces in the password file are kept',
+      [url, passwordFile],
+      { '/run/password': ' p w \r\n' },
+      {},
+      ' p w ',
+    ],
   ])('%s', async (_name, args, files, env, expected) => {
     expect(await connection(args, files, env)).toMatchObject({ password: expected });
   });
 
-  test("another user does not log in with the password of Praefect's own", async () => {
+  test("another user does not get the password of Praefect's own user", async () => {
     const args = [configFile, '--praefect.database.user=reader'];
     expect(await connection(args, withToml)).toMatchObject({ user: 'reader', password: undefined });
     const files = { ...withToml, '/run/password': 'pw-file' };
@@ -210,7 +216,7 @@ describe('the password', () => {
     });
   });
 
-  test('is read anew at each connection', async () => {
+  test('the password is read for each connection', async () => {
     const files: Record<string, string> = { [tomlPath]: toml, '/run/password': 'first' };
     const system: System = { ...memorySystem(), files: memoryFiles(files) };
     const byFile = await read([configFile, passwordFile], {}, {}, system);
@@ -227,26 +233,26 @@ describe('the password', () => {
     );
     files[tomlPath] = 'password = "SENTINEL';
     await expect(byToml.value.database!.password()).rejects.toThrow(
-      `Praefect's configuration ${tomlPath} is not valid any more`,
+      `Praefect's configuration ${tomlPath} is no longer valid`,
     );
   });
 });
 
-describe('every problem is reported, and the exporter does not start', () => {
+describe('every problem is reported', () => {
   test.each<[string[], MemoryFiles, Record<string, string>, string[]]>([
     [[configFile], {}, {}, [`--praefect.config-file: Praefect's configuration ${tomlPath} does not exist`]],
     [
       [configFile, url],
       { [tomlPath]: 'x' },
       {},
-      [`${tomlPath}:1: is not valid TOML: incomplete key-value: cannot find end of key`],
+      [`${tomlPath}:1: invalid TOML: incomplete key-value: cannot find end of key`],
     ],
-    // The variables do not stand in for a file that was asked for.
+    // The variables do not replace a file that was configured.
     [
       [configFile],
       { [tomlPath]: '[database]\nport = "x"' },
       { PGHOST: 'other' },
-      [`${tomlPath}:2: database.port: expected a whole number without quotes`],
+      [`${tomlPath}:2: database.port: expected an unquoted integer`],
     ],
     [
       [],
@@ -292,13 +298,13 @@ describe('every problem is reported, and the exporter does not start', () => {
     expect(await connection(args, files, env)).toEqual(expected);
   });
 
-  test('PG* variables that only psql cares about stop nothing', async () => {
+  test('PG* variables that only psql uses are ignored', async () => {
     expect(
       await connection([url], {}, { PGSERVICE: '', PGTZ: 'UTC', PGAPPNAME: 'x', PGOPTIONS: '' }),
     ).toMatchObject({ host: 'db' });
   });
 
-  test('without a database to watch, no variable is looked at', async () => {
+  test('without a database the PG* variables are not checked', async () => {
     expect(await connection([], {}, { PGCHANNELBINDING: 'require' })).toBeUndefined();
   });
 });
@@ -312,14 +318,14 @@ describe('configured storages', () => {
     );
   };
 
-  test('come from our setting, else from Praefect, else from nobody', async () => {
+  test('come from praefect.virtual-storage, else from Praefect, else are undefined', async () => {
     expect(await storages([configFile, '--praefect.virtual-storage=mine=a,b'])).toEqual(['mine: a b']);
     expect(await storages([configFile])).toEqual(['default: gitaly-1 gitaly-2 gitaly-3']);
     expect(await storages([url])).toBeUndefined();
   });
 });
 
-test('connect-timeout is ours, else the address says it', async () => {
+test('connect-timeout takes precedence over the connect_timeout of the address', async () => {
   const long = '--praefect.database.url=postgres://u@db/d?connect_timeout=20';
   expect(await connection([long])).toMatchObject({ connectTimeoutMs: 20_000 });
   expect(await connection([long, '--praefect.database.connect-timeout=2s'])).toMatchObject({

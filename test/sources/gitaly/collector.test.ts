@@ -425,7 +425,7 @@ interval = "30s"
     const outcome = await collect();
     expect(outcome).toMatchObject({ kind: 'failed', reason: 'parse' });
     expect('message' in outcome ? outcome.message : '').toMatch(
-      /^Gitaly's configuration \/3.toml does not exist; Gitaly's configuration: \/1.toml:7: is not valid TOML: [^;]*$/,
+      /^Gitaly's configuration \/3.toml does not exist; Gitaly's configuration: \/1.toml:7: invalid TOML: [^;]*$/,
     );
     expect('message' in outcome ? outcome.message : '').not.toContain('SENTINEL');
     expect(shown(outcome, 'concurrency_limit', 'concurrency_in_progress', 'scrape_up')).toEqual([
