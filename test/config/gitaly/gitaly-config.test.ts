@@ -178,7 +178,10 @@ describe('a problem names its line and key, and quotes nothing else of the file'
       ['config.toml:1: concurrency: expected an array of tables ([[...]])'],
     ],
     ['[[pack_objects_limiting]]\n', ['config.toml:1: pack_objects_limiting: expected a table']],
-    ['[cgroups]\nmemory_bytes = "8GiB"\n', ['config.toml:2: cgroups.memory_bytes: expected an unquoted integer']],
+    [
+      '[cgroups]\nmemory_bytes = "8GiB"\n',
+      ['config.toml:2: cgroups.memory_bytes: expected an unquoted integer'],
+    ],
     ['[auth]\ntoken = SENTINEL\n', ['config.toml:2: invalid TOML: ']],
     ['[auth]\ntoken = "SENTINEL\n', ['config.toml:2: invalid TOML: ']],
     ['a = <%= SENTINEL %>\n', ["config.toml:1: this is a template of Gitaly's configuration"]],
