@@ -22,8 +22,8 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSyn
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { watchDirectories } from '../../src/sources/cgroup/discovery/directory-watch.ts';
 import { createFinder } from '../../src/sources/cgroup/discovery/finder.ts';
-import { watchTrees } from '../../src/sources/cgroup/discovery/watch.ts';
 import { createCgroupFiles } from '../../src/sources/cgroup/files/files.ts';
 import {
   type CgroupFolder,
@@ -251,7 +251,7 @@ async function churnPods(count: number): Promise<boolean> {
   const finder = createFinder({ root, hostName: 'bench' });
   const files = createCgroupFiles({ root });
   const stop = new AbortController();
-  const watch = watchTrees({ root, onChange: () => undefined, signal: stop.signal });
+  const watch = watchDirectories({ root, onChange: () => undefined, signal: stop.signal });
   const open = new Map<string, CgroupFolder>();
   const scan = async (): Promise<number> => {
     const found = await finder.find(signal);

@@ -61,7 +61,7 @@ test('without anybody who knows pods they are named by uid, which is to be looke
   const { findings } = await look(captured());
   expect(
     findings.filter(({ check, status }) => check.id === 'cgroup_trees' && status === 'warn'),
-  ).toMatchObject([{ found: expect.stringContaining('named by uid') }]);
+  ).toMatchObject([{ found: expect.stringContaining('named by UID') }]);
 });
 
 test('a node without Gitaly is in order where the list of pods says so, and not where nobody does', async () => {
@@ -75,7 +75,7 @@ test('a node without Gitaly is in order where the list of pods says so, and not 
 
 test.each([
   ['/nowhere/at/all', 'does not exist'],
-  ['/proc', 'is no cgroup v2'],
+  ['/proc', 'is not cgroup v2'],
 ])('%s is no root, and nothing else is said', async (root, found) => {
   expect((await look(root)).findings).toMatchObject([
     { check: { id: 'cgroup_root' }, status: 'fail', found: expect.stringContaining(found) },

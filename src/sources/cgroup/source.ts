@@ -8,8 +8,8 @@ import { createWake } from '../../scheduler/wake.ts';
 import type { Identity } from '../identity.ts';
 import { bucketMaxAgeMs, createBucketCollector } from './buckets/collector.ts';
 import type { BucketChoice, GitSweep } from './buckets/sweep.ts';
+import { watchDirectories } from './discovery/directory-watch.ts';
 import { createFinder } from './discovery/finder.ts';
-import { watchTrees } from './discovery/watch.ts';
 import { createCgroupFiles } from './files/files.ts';
 import { type CgroupFiles, readFailures } from './files/reading.ts';
 import { createDisappearedHistory, createThrottlingHistory } from './history.ts';
@@ -82,11 +82,11 @@ export function createCgroupSource(options: CgroupSourceOptions): CgroupSource {
   const disappeared = createDisappearedHistory();
   const killed = createWake();
   const closing = new AbortController();
-  const directoryWatch = watchTrees({
+  const directoryWatch = watchDirectories({
     root,
     clock,
     signal: closing.signal,
-    onChange: () => watch.lookSoon(),
+    onChange: () => watch.scanSoon(),
   });
   const oomWatch = watchOomEvents({ root, signal: closing.signal, onEvent: () => watch.countSoon() });
   let levels: Timed<readonly GitalyRead[]> | undefined;
@@ -121,7 +121,7 @@ export function createCgroupSource(options: CgroupSourceOptions): CgroupSource {
     events.add('oom_kill', oomKillText(kill), { ...identity, level, ...place });
   }
 
-  const unsubscribe = directory?.subscribe(() => watch.lookSoon());
+  const unsubscribe = directory?.subscribe(() => watch.scanSoon());
   const newest = <T>(read: Timed<T> | undefined, maxAgeMs: number): T | undefined =>
     read !== undefined && clock.monotonic() - read.at <= maxAgeMs ? read.value : undefined;
   return {
@@ -155,8 +155,8 @@ export function createCgroupSource(options: CgroupSourceOptions): CgroupSource {
     ],
 
     selfFamilies() {
-      const { failure, lookedAt, trees } = watch.state();
-      const isKnown = lookedAt !== undefined && failure === undefined;
+      const { failure, scannedAt, trees } = watch.state();
+      const isKnown = scannedAt !== undefined && failure === undefined;
       return [
         single(metrics.cgroupGitalys, isKnown ? trees.length : undefined),
         readFailureFamily(files),

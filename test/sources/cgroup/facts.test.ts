@@ -109,7 +109,7 @@ describe('the facts of the node', () => {
     ],
     [{ 'unified/cgroup.controllers': '', 'memory/cgroup.procs': '' }, { value: 'hybrid' }, expect.anything()],
     [{ 'memory/cgroup.procs': '' }, { value: 'v1' }, expect.anything()],
-    [{ 'some-file': '' }, { unknown: expect.stringContaining('is no cgroup v2') }, expect.anything()],
+    [{ 'some-file': '' }, { unknown: expect.stringContaining('is not cgroup v2') }, expect.anything()],
   ])('with the files %j are its cgroup version and driver', async (files, cgroupVersion, cgroupDriver) => {
     expect(await node(files)).toMatchObject({ node: 'node-1', cgroupVersion, cgroupDriver });
   });

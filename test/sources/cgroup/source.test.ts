@@ -416,7 +416,7 @@ test('the view has levels, buckets near their limit and what is missing, and dro
   const { clock, source, text } = start();
   await text();
   const view = source.view();
-  expect(view.missing.join()).toContain('named by uid');
+  expect(view.missing.join()).toContain('named by UID');
   const [gitaly] = view.gitalys;
   expect(gitaly).toMatchObject({ uid, layout: 'sibling', identity: { pod: uid, node: 'node-1' } });
   expect(gitaly?.levels.map(({ level }) => level)).toEqual(['pod', 'container', 'git']);

@@ -1,16 +1,16 @@
 import { describe, expect, test } from '@jest/globals';
 import { silentLog } from '../../../src/lib/log.ts';
-import type { Found } from '../../../src/sources/cgroup/discovery/found.ts';
+import type { Discovery } from '../../../src/sources/cgroup/discovery/finder.ts';
 import type { OomKill } from '../../../src/sources/cgroup/oom/record.ts';
 import type { GitalyTree } from '../../../src/sources/cgroup/tree.ts';
 import { startTreeWatch, type TreeWatch } from '../../../src/sources/cgroup/tree-watch.ts';
 import { createManualClock, settle } from '../../support/manual-clock.ts';
 
-const found: Found = { kind: 'found', trees: [], missing: [], unlisted: [], failures: [], folders: [] };
+const found: Discovery = { kind: 'found', trees: [], missing: [], unlisted: [], failures: [], folders: [] };
 const { signal } = new AbortController();
 
 function watching(
-  finds: () => Promise<Found> = async () => found,
+  finds: () => Promise<Discovery> = async () => found,
   settles: () => Promise<OomKill[]> = async () => [],
 ) {
   const clock = createManualClock();
@@ -41,13 +41,13 @@ function watching(
     },
     pollIntervalMs: 500,
     clock,
-    log: { ...silentLog, error: (_fields, message) => void seen.errors.push(message) },
+    log: { ...silentLog, error: (fields: object) => void seen.errors.push(JSON.stringify(fields)) },
   });
   return { clock, seen, watch };
 }
 
-describe('when it looks and counts', () => {
-  test('looks at once and each minute, counts at each poll', async () => {
+describe('scans and counts', () => {
+  test('the tree is scanned immediately and every minute, and kills are counted at every poll', async () => {
     const { clock, seen, watch } = watching();
     await clock.advance(59_000);
     expect(seen.finds).toBe(1);
@@ -57,18 +57,18 @@ describe('when it looks and counts', () => {
     await watch.stop();
   });
 
-  test('a notification is answered within a twentieth of a second, a swarm of them once', async () => {
+  test('a burst of notifications causes one scan and one count within 50 ms', async () => {
     const { clock, seen, watch } = watching();
     await clock.advance(100);
     const { finds, settles } = seen;
-    for (let each = 0; each < 100; each++) watch.lookSoon();
+    for (let each = 0; each < 100; each++) watch.scanSoon();
     for (let each = 0; each < 100; each++) watch.countSoon();
     await clock.advance(50);
     expect({ finds: seen.finds - finds, settles: seen.settles - settles }).toEqual({ finds: 1, settles: 1 });
     await watch.stop();
   });
 
-  test('a scrape counts always, and looks when the last look is old', async () => {
+  test('a refresh always counts, and scans if the last scan is old', async () => {
     const { clock, seen, watch } = watching();
     await clock.advance(1000);
     const { finds, settles } = seen;
@@ -80,7 +80,7 @@ describe('when it looks and counts', () => {
     await watch.stop();
   });
 
-  test('never two at a time, whoever asks', async () => {
+  test('scans never overlap', async () => {
     let going = 0;
     let most = 0;
     const { watch } = watching(async () => {
@@ -94,34 +94,34 @@ describe('when it looks and counts', () => {
     await watch.stop();
   });
 
-  test('who waits behind a look that hangs may leave', async () => {
-    const hanging = Promise.withResolvers<Found>();
+  test('a refresh that waits behind a hanging scan resolves when its signal aborts', async () => {
+    const hanging = Promise.withResolvers<Discovery>();
     const { seen, watch } = watching(() => hanging.promise);
     await settle();
-    const leaving = new AbortController();
-    const waiting = watch.refresh(1000, leaving.signal);
-    leaving.abort();
-    expect((await waiting).lookedAt).toBeUndefined();
+    const aborting = new AbortController();
+    const waiting = watch.refresh(1000, aborting.signal);
+    aborting.abort();
+    expect((await waiting).scannedAt).toBeUndefined();
     hanging.resolve(found);
     await settle();
     expect(seen.finds).toBe(1);
     await watch.stop();
   });
 
-  test('after stop nothing goes on', async () => {
+  test('after stop nothing runs', async () => {
     const { clock, seen, watch } = watching();
     await clock.advance(1000);
     await watch.stop();
     const before = { ...seen };
-    watch.lookSoon();
+    watch.scanSoon();
     await clock.advance(120_000);
     expect(seen).toEqual(before);
   });
 });
 
-describe('what goes wrong', () => {
-  test('a look that fails follows nobody anew, and says why until one comes through', async () => {
-    let next: Found = { kind: 'failed', reason: 'parse', message: 'is cgroup v1' };
+describe('failures', () => {
+  test('a failed scan keeps the followed trees, and its failure is reported until one succeeds', async () => {
+    let next: Discovery = { kind: 'failed', reason: 'parse', message: 'is cgroup v1' };
     const { seen, watch } = watching(async () => next);
     expect((await watch.refresh(0, signal)).failure).toEqual({ reason: 'parse', message: 'is cgroup v1' });
     expect(seen.follows).toEqual([]);
@@ -131,7 +131,7 @@ describe('what goes wrong', () => {
     await watch.stop();
   });
 
-  test('a look that was given up changes nothing, and is made up for', async () => {
+  test('an aborted scan changes nothing, and is repeated', async () => {
     const late = new AbortController();
     const { seen, watch } = watching(async () => {
       if (seen.finds !== 2) return found;
@@ -145,7 +145,7 @@ describe('what goes wrong', () => {
     await watch.stop();
   });
 
-  test('a bug is said once, and polling goes on', async () => {
+  test('an internal error is logged once, and polling continues', async () => {
     const { clock, seen, watch } = watching(undefined, async () => {
       throw new Error('no such thing');
     });

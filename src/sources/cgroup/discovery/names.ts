@@ -1,18 +1,18 @@
 /**
- * What the names of cgroups tell. Whoever may make cgroups chooses their names, so only what matches strictly is
- * taken for what it looks like; everything else is at most a folder to look into.
+ * What the names of cgroups mean. Anyone who may create cgroups chooses their names, so only strict matches are
+ * accepted; every other one is at most a folder to search.
  */
 import type { CgroupDriver } from '../tree.ts';
 
-/** A folder that is worth a look: hierarchy_root of Gitaly's configuration, units and scopes of systemd. */
-export const isPlainName = (name: string): boolean =>
+/** A folder worth searching: hierarchy_root of Gitaly's configuration, units and scopes of systemd. */
+export const isSearchable = (name: string): boolean =>
   /^[\w@:\\+=,.-]{1,200}$/.test(name) && !/^\.+$/.test(name);
 
 /** gitaly-<pid> (Gitaly's internal/cgroups: config.GetGitalyProcessTempDir and cgroupHandler.currentProcessCgroup). */
 export const gitalyPidOf = (name: string): string | undefined => /^gitaly-([1-9]\d{0,9})$/.exec(name)?.[1];
 
-/** Far more than anybody configures. */
-const mostBuckets = 100_000;
+/** Far more than anyone configures. */
+const maxBuckets = 100_000;
 
 /** repos-<n>. Without a regular expression: there may be 10,000. */
 export function bucketOf(name: string): number | undefined {
@@ -24,12 +24,12 @@ export function bucketOf(name: string): number | undefined {
     if (digit < 0 || digit > 9 || (digit === 0 && at === 6 && digits > 1)) return undefined;
     bucket = bucket * 10 + digit;
   }
-  return bucket < mostBuckets ? bucket : undefined;
+  return bucket < maxBuckets ? bucket : undefined;
 }
 
 /**
  * The kubelet's cgroup (pkg/kubelet/cm/cgroup_manager_linux.go): `kubepods.slice` or `kubepods`. With --cgroup-root
- * systemd's names repeat those above them: `kubelet-kubepods.slice`.
+ * the systemd names repeat those above them: `kubelet-kubepods.slice`.
  */
 export function kubepodsDriverOf(name: string): CgroupDriver | undefined {
   if (name === 'kubepods') return 'cgroupfs';
@@ -44,24 +44,24 @@ export const qosFolders = Object.keys(qosClasses) as readonly QosFolder[];
 export const qosFolderName = (kubepods: string, qos: QosFolder): string =>
   kubepods.endsWith('.slice') ? `${kubepods.slice(0, -'.slice'.length)}-${qos}.slice` : qos;
 
-/** A uid as the API server makes them, or the hash of a static pod's file. */
+/** A UID as the API server makes them, or the hash of a static pod's file. */
 const podUid = /^(?:[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|[0-9a-f]{32})$/;
 
-/** The uid of a pod's folder: `<folder above it>-pod<uid, - as _>.slice`, or `pod<uid>`. */
-export function podUidOf(name: string, above: string, driver: CgroupDriver): string | undefined {
-  const prefix = driver === 'systemd' ? `${above.slice(0, -'.slice'.length)}-pod` : 'pod';
+/** The UID in the name of a pod's folder: `<parent>-pod<uid with _ for ->.slice`, or `pod<uid>`. */
+export function podUidOf(name: string, parent: string, driver: CgroupDriver): string | undefined {
+  const prefix = driver === 'systemd' ? `${parent.slice(0, -'.slice'.length)}-pod` : 'pod';
   const suffix = driver === 'systemd' ? '.slice' : '';
   if (!name.startsWith(prefix) || !name.endsWith(suffix)) return undefined;
-  const written = name.slice(prefix.length, name.length - suffix.length);
+  const escaped = name.slice(prefix.length, name.length - suffix.length);
   // systemd reads `-` as a level of its own.
-  if (driver === 'systemd' && written.includes('-')) return undefined;
-  const uid = driver === 'systemd' ? written.replaceAll('_', '-') : written;
+  if (driver === 'systemd' && escaped.includes('-')) return undefined;
+  const uid = driver === 'systemd' ? escaped.replaceAll('_', '-') : escaped;
   return podUid.test(uid) ? uid : undefined;
 }
 
 /**
- * A container's id, from its scope directly below the pod's slice: `cri-containerd-<id>.scope`, `crio-<id>.scope`,
- * `docker-<id>.scope`; with the cgroupfs driver `<id>` or `crio-<id>`. CRI-O's conmon watches a container and is none.
+ * A container's ID, from its scope directly below the pod's slice: `cri-containerd-<id>.scope`, `crio-<id>.scope`,
+ * `docker-<id>.scope`; with the cgroupfs driver `<id>` or `crio-<id>`. CRI-O's conmon monitors a container and is none.
  */
 export function containerIdOf(name: string): string | undefined {
   const [, runtime, id] = /^(?:([a-z][a-z-]{0,30})-)?([0-9a-f]{12,64})(?:\.scope)?$/.exec(name) ?? [];

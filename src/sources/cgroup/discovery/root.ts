@@ -1,4 +1,4 @@
-/** What stands at cgroup.root: the host's cgroup v2, something else, or nothing. Decided by files, not by mounts. */
+/** What cgroup.root is: the host's cgroup v2, something else, or nothing. Decided by files, not by mounts. */
 import { constants, readFileSync, statSync } from 'node:fs';
 import { codeOf } from '../../../lib/errors.ts';
 import type { Failure } from '../../../scheduler/outcome.ts';
@@ -6,12 +6,12 @@ import type { Failure } from '../../../scheduler/outcome.ts';
 export type Root =
   | {
       readonly kind: 'cgroup2';
-      /** The topmost cgroup of a host has no type. One that has is a container's own, or a part of the tree. */
+      /** The host's topmost cgroup has no cgroup.type; a container's own, or another part of the tree, has one. */
       readonly isTopmost: boolean;
     }
   | ({ readonly kind: 'failed' } & Failure);
 
-/** No link, and nothing that could hold us up, such as a named pipe in a simulated tree. */
+/** No symbolic link, and nothing that blocks, such as a named pipe in a simulated tree. */
 const flag = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
 
 /** Folders of cgroup v1's controllers, as they are mounted. */
@@ -39,7 +39,7 @@ export function inspectRoot(root: string): Root {
         `cannot be read (${code}): raise the limit on the exporter's open files (LimitNOFILE, ulimit -n)`,
       );
     return code === 'EACCES' || code === 'EPERM'
-      ? failed('permission', 'may not be read by this user: let it read and search there, no more is needed')
+      ? failed('permission', 'cannot be read by this user: grant read and search permission there')
       : failed('parse', `cannot be read (${code ?? 'unknown error'})`);
   };
 
@@ -71,18 +71,18 @@ export function inspectRoot(root: string): Root {
 }
 
 function withoutControllers(root: string, failed: (reason: Failure['reason'], what: string) => Root): Root {
-  const mend = 'boot the host with systemd.unified_cgroup_hierarchy=1; cgroup v1 is not supported';
+  const fix = 'boot the host with systemd.unified_cgroup_hierarchy=1; cgroup v1 is not supported';
   if (hasFile(`${root}/memory.usage_in_bytes`))
-    return failed('parse', `is the memory controller of cgroup v1: ${mend}`);
+    return failed('parse', `is the memory controller of cgroup v1: ${fix}`);
   const found = v1Controllers.filter(
     (name) => hasFile(`${root}/${name}/cgroup.procs`) || hasFile(`${root}/${name}/tasks`),
   );
   if (hasFile(`${root}/unified/cgroup.controllers`))
-    return failed('parse', `is a hybrid of cgroup v1 and v2, whose memory is in v1: ${mend}`);
-  if (found.length > 0) return failed('parse', `is cgroup v1 (found ${found.join(', ')}): ${mend}`);
+    return failed('parse', `is a hybrid of cgroup v1 and v2, whose memory is in v1: ${fix}`);
+  if (found.length > 0) return failed('parse', `is cgroup v1 (found ${found.join(', ')}): ${fix}`);
   return failed(
     'parse',
-    "is no cgroup v2 (it has no cgroup.controllers): mount the host's /sys/fs/cgroup there, or set cgroup.root to where it is mounted",
+    "is not cgroup v2 (it has no cgroup.controllers): mount the host's /sys/fs/cgroup there, or set cgroup.root to where it is mounted",
   );
 }
 

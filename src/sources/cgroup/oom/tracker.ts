@@ -4,7 +4,7 @@ import { unlessAborted } from '../../../lib/abort.ts';
 import type { Clock } from '../../../lib/clock.ts';
 import { createSerialQueue } from '../../../lib/serial-queue.ts';
 import { createYielder } from '../../../lib/yielder.ts';
-import { listFolders } from '../discovery/directories.ts';
+import { listFolders } from '../discovery/directory-cache.ts';
 import { cgroupMountOptions } from '../discovery/root.ts';
 import { type CgroupFiles, knownOf } from '../files/reading.ts';
 import { type ClassifiedKill, classify, type MovedCgroup } from './classify.ts';

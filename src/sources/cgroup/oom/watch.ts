@@ -1,10 +1,11 @@
 /**
- * Wakes at OOM kills: the kernel notifies a watch on memory.events of every change there and below (cgroup-v2.rst,
- * "memory.events"), so one watch on each Gitaly's top sees all of its buckets. It also notifies of `max`, which page
- * cache raises all day: what is called here must be cheap when there was no kill.
+ * Notices OOM kills immediately: the kernel notifies a watch on memory.events of every change there and below
+ * (cgroup-v2.rst, "memory.events"), so one watch on each Gitaly's topmost cgroup covers all of its buckets. It also
+ * notifies of `max`, which page cache raises all day: what is called here must be cheap when there was no kill.
  */
 import { type FSWatcher, statSync, watch } from 'node:fs';
 import { join } from 'node:path';
+import { onAbort } from '../../../lib/abort.ts';
 import { codeOf } from '../../../lib/errors.ts';
 import type { GitalyTree } from '../tree.ts';
 import { topOf } from './counter-tree.ts';
@@ -12,49 +13,46 @@ import { topOf } from './counter-tree.ts';
 export interface OomWatchOptions {
   /** Where cgroup v2 is mounted. */
   readonly root: string;
-  /** Something changed; at once, then at most ten times a second. Must not throw. */
+  /** Something changed. Called immediately, then at most ten times a second. Must not throw. */
   readonly onEvent: () => void;
-  /** Ends it, as `close` does. */
-  readonly signal?: AbortSignal;
+  /** Ends all watches. */
+  readonly signal: AbortSignal;
 }
 
 export interface OomWatch {
-  /** Watches these from now on, and tries again where no watch could be had. Cheap when nothing changed. */
+  /** The trees to watch from now on; retries where the kernel refused a watch. Cheap when nothing changed. */
   follow(trees: readonly GitalyTree[]): void;
   state(): OomWatchState;
-  close(): void;
 }
 
 export interface OomWatchState {
-  /** Gitalys whose kills are seen at once. */
+  /** Gitalys whose kills are noticed immediately. */
   readonly armed: number;
-  /** Those that only the poll sees, and why: ENOSPC when inotify's limit of watches is reached. */
+  /** Those whose kills only polling finds, and the error code: ENOSPC at inotify's limit of watches. */
   readonly failed: readonly { readonly tree: string; readonly code: string }[];
 }
 
-const leastMs = 100;
-/** A watch that could not be had is tried for again after this. */
+const minIntervalMs = 100;
+/** After a refused watch. */
 const retryMs = 5000;
 
-interface Watched {
-  /** Of the file. */
+interface WatchedFile {
   readonly path: string;
-  /** Which file that was: the kernel says nothing to a watch when it is removed, and another may take its name. */
+  /** The kernel does not notify of the file's removal, and another one may get its name. */
   inode: number | undefined;
   watcher: FSWatcher | undefined;
   code: string | undefined;
 }
 
 export function watchOomEvents({ onEvent, root, signal }: OomWatchOptions): OomWatch {
-  const watched = new Map<string, Watched>();
+  const watched = new Map<string, WatchedFile>();
   let retry: NodeJS.Timeout | undefined;
   let pause: NodeJS.Timeout | undefined;
-  /** Something came during the pause. */
+  /** Something changed during the pause. */
   let isMissed = false;
-  let isClosed = false;
 
   function notify(): void {
-    if (isClosed) return;
+    if (signal.aborted) return;
     if (pause !== undefined) {
       isMissed = true;
       return;
@@ -63,11 +61,11 @@ export function watchOomEvents({ onEvent, root, signal }: OomWatchOptions): OomW
     pause = setTimeout(() => {
       pause = undefined;
       if (isMissed) notify();
-    }, leastMs).unref();
+    }, minIntervalMs).unref();
     onEvent();
   }
 
-  function arm(one: Watched): void {
+  function arm(one: WatchedFile): void {
     try {
       one.inode = inodeOf(one.path);
       const watcher = watch(one.path, { persistent: false }, notify);
@@ -76,7 +74,7 @@ export function watchOomEvents({ onEvent, root, signal }: OomWatchOptions): OomW
       watcher.on('error', (error) => {
         disarm(one, codeOf(error) ?? 'unknown error');
         retryLater();
-        notify(); // What came while it was broken is not known.
+        notify(); // Changes while it was broken are unknown.
       });
     } catch (error) {
       disarm(one, codeOf(error) ?? 'unknown error');
@@ -84,35 +82,30 @@ export function watchOomEvents({ onEvent, root, signal }: OomWatchOptions): OomW
     }
   }
 
-  function disarm(one: Watched, code: string | undefined): void {
+  function disarm(one: WatchedFile, code: string | undefined): void {
     one.watcher?.removeAllListeners().close();
     one.watcher = undefined;
     one.code = code;
   }
 
   function retryLater(): void {
-    if (isClosed) return;
+    if (signal.aborted) return;
     retry ??= setTimeout(() => {
       retry = undefined;
       for (const one of watched.values()) if (one.watcher === undefined) arm(one);
     }, retryMs).unref();
   }
 
-  function close(): void {
-    isClosed = true;
+  onAbort(signal, () => {
     clearTimeout(retry);
     clearTimeout(pause);
     for (const one of watched.values()) disarm(one, undefined);
     watched.clear();
-    signal?.removeEventListener('abort', close);
-  }
-
-  signal?.addEventListener('abort', close, { once: true });
-  if (signal?.aborted) close();
+  });
 
   return {
     follow(trees) {
-      if (isClosed) return;
+      if (signal.aborted) return;
       const paths = new Map<string, string>();
       for (const tree of trees) {
         const path = topOf(tree)?.path;
@@ -126,7 +119,7 @@ export function watchOomEvents({ onEvent, root, signal }: OomWatchOptions): OomW
       }
       for (const [tree, path] of paths) {
         if (watched.has(tree)) continue;
-        const one: Watched = { path, inode: undefined, watcher: undefined, code: undefined };
+        const one: WatchedFile = { path, inode: undefined, watcher: undefined, code: undefined };
         watched.set(tree, one);
         arm(one);
       }
@@ -135,7 +128,6 @@ export function watchOomEvents({ onEvent, root, signal }: OomWatchOptions): OomW
       armed: [...watched.values()].filter(({ watcher }) => watcher !== undefined).length,
       failed: [...watched].flatMap(([tree, { code }]) => (code === undefined ? [] : [{ tree, code }])),
     }),
-    close,
   };
 }
 

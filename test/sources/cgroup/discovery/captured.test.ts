@@ -8,7 +8,7 @@ import {
   guaranteedUid,
   runcTree,
 } from '../../../support/cgroup-fixtures.ts';
-import { directoryOf, knownPod, lookOnce } from './support.ts';
+import { directoryOf, findOnce, knownPod } from './support.ts';
 
 const ten = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9];
 const slice = 'kubepods.slice/kubepods-pod3f1c8d2a_7b5e_4c0d_9a6f_1e2d3c4b5a69.slice';
@@ -17,7 +17,7 @@ const pauseId = '5c1e0f6ab3d84792e6f1a0c2b4d6e8f0a1c3e5f7092b4d6f8a0c2e4f6b8d0a1
 const pause = { path: `${slice}/cri-containerd-${pauseId}.scope`, id: pauseId };
 const gitaly = { path: `${slice}/cri-containerd-${gitalyId}.scope`, id: gitalyId };
 
-const beside: GitalyTree = {
+const sibling: GitalyTree = {
   key: guaranteedUid,
   identity: { namespace: '', pod: guaranteedUid, node: 'node-1' },
   uid: guaranteedUid,
@@ -38,7 +38,7 @@ const burstable =
 const scopeId = '0a1b2c3d4e5f60718293a4b5c6d7e8f90817263544536271f0e1d2c3b4a59687';
 const scope = `${burstable}/cri-containerd-${scopeId}.scope`;
 
-const inside: GitalyTree = {
+const nested: GitalyTree = {
   key: burstableUid,
   identity: { namespace: '', pod: burstableUid, node: 'node-1' },
   uid: burstableUid,
@@ -52,28 +52,28 @@ const inside: GitalyTree = {
 };
 
 describe.each(capturedKernels)('kernel %s', (kernel) => {
-  test.each(capturedMoments)('%s, nobody tells of pods', async (moment) => {
+  test.each(capturedMoments)('%s, without a directory of pods', async (moment) => {
     const { root, remove } = capturedTree(kernel, moment);
-    const { trees, missing, failures } = await lookOnce(root);
-    expect(trees).toEqual(moment === 'removed' ? [inside] : [beside, inside]);
+    const { trees, missing, failures } = await findOnce(root);
+    expect(trees).toEqual(moment === 'removed' ? [nested] : [sibling, nested]);
     expect(missing).toEqual([
-      expect.stringContaining(`${burstableUid}: named by uid, nobody tells of pods here`),
+      expect.stringContaining(`${burstableUid}: named by UID, because no source of pods is configured`),
     ]);
     expect(failures).toEqual([]);
     remove();
   });
 
-  test('a listed pod whose Git cgroups are gone stays, with its names; one that is not listed is left out', async () => {
+  test('a listed pod without Git cgroups stays, with its names; an unlisted one is omitted', async () => {
     const { root, remove } = capturedTree(kernel, 'removed');
     const pod = knownPod({
       uid: guaranteedUid,
       qosClass: 'Guaranteed',
       containers: [{ name: 'gitaly', id: gitalyId }],
     });
-    const { trees, missing } = await lookOnce(root, { directory: directoryOf([pod]) });
+    const { trees, missing } = await findOnce(root, { directory: directoryOf([pod]) });
     expect(trees).toEqual([
       {
-        ...beside,
+        ...sibling,
         identity: { namespace: 'gitlab', pod: 'gitlab-gitaly-0', node: 'node-7' },
         layout: 'none',
         containers: [
@@ -84,18 +84,18 @@ describe.each(capturedKernels)('kernel %s', (kernel) => {
       },
     ]);
     expect(missing).toEqual([
-      expect.stringContaining(`${burstableUid}: hold Gitaly's cgroups, but are not among the pods`),
+      expect.stringContaining(`${burstableUid}: Gitaly's cgroups exist, but the pod is not listed`),
     ]);
     remove();
   });
 });
 
-test('a slice that runc and systemd made', async () => {
+test('a slice that runc and systemd created', async () => {
   const { root, remove } = runcTree();
-  const { trees } = await lookOnce(root);
+  const { trees } = await findOnce(root);
   expect(trees).toEqual([
     {
-      ...inside,
+      ...nested,
       layout: 'sibling',
       containers: [],
       git: { path: `${burstable}/gitaly/gitaly-1`, pid: '1', buckets: [0, 3] },

@@ -7,9 +7,9 @@ import {
   directoryOf,
   type FolderTree,
   finderOf,
+  findWith,
   id,
   knownPod,
-  lookWith,
   otherUid,
   pauseId,
   sliceOf,
@@ -24,95 +24,95 @@ beforeEach(() => {
   clock = createManualClock();
 });
 
-afterEach(() => tree.end());
+afterEach(() => tree.removeAll());
 
 const burstable = 'kubepods.slice/kubepods-burstable.slice';
 const pod = `${burstable}/${sliceOf('kubepods-burstable')}`;
 const otherPod = `${burstable}/${sliceOf('kubepods-burstable', otherUid)}`;
 const git = `${pod}/gitaly/gitaly-1`;
 
-describe('what changes between two looks is seen at the next one', () => {
-  test('pods, containers, gitaly-<pid> and buckets that come and go', async () => {
+describe('the next scan finds', () => {
+  test('created and removed pods, containers, gitaly-<pid> and buckets', async () => {
     tree.make(`${git}/repos-0`, `${pod}/cri-containerd-${pauseId}.scope`);
     const finder = finderOf(tree.root, { clock });
-    const look = async () =>
-      (await lookWith(finder)).trees.map(({ key, containers, git: living, deadGit }) => [
+    const scan = async () =>
+      (await findWith(finder)).trees.map(({ key, containers, git: current, deadGit }) => [
         key,
         containers.map((container) => container.id),
-        living?.buckets,
+        current?.buckets,
         deadGit.map(({ pid }) => pid),
       ]);
-    expect(await look()).toEqual([[uid, [pauseId], [0], []]]);
+    expect(await scan()).toEqual([[uid, [pauseId], [0], []]]);
     tree.make(`${git}/repos-17`, `${git}/repos-3`, `${pod}/cri-containerd-${id}.scope`);
-    expect(await look()).toEqual([[uid, [pauseId, id], [0, 3, 17], []]]);
+    expect(await scan()).toEqual([[uid, [pauseId, id], [0, 3, 17], []]]);
     tree.make(`${pod}/gitaly/gitaly-22/repos-0`, `${otherPod}/gitaly/gitaly-1/repos-0`);
-    expect(await look()).toEqual([
+    expect(await scan()).toEqual([
       [uid, [pauseId, id], [0, 3, 17], ['22']],
       [otherUid, [], [0], []],
     ]);
     tree.remove(git);
     tree.remove(`${pod}/cri-containerd-${pauseId}.scope`);
     tree.remove(otherPod);
-    expect(await look()).toEqual([[uid, [id], [0], []]]);
+    expect(await scan()).toEqual([[uid, [id], [0], []]]);
     tree.remove(pod);
-    expect(await look()).toEqual([]);
+    expect(await scan()).toEqual([]);
   });
 
-  test('a pod exchanged for another behind the same count and the same times, as the kernel leaves them', async () => {
+  test('a pod replaced by another at the same link count and times, as the kernel leaves them', async () => {
     const keepTimes = (): void => utimesSync(join(tree.root, burstable), 1_000, 1_000);
     tree.make(`${git}/repos-0`);
     keepTimes();
     const finder = finderOf(tree.root, { clock });
-    expect((await lookWith(finder)).trees.map(({ key }) => key)).toEqual([uid]);
+    expect((await findWith(finder)).trees.map(({ key }) => key)).toEqual([uid]);
     renameSync(join(tree.root, pod), join(tree.root, otherPod));
     keepTimes();
-    expect((await lookWith(finder)).trees.map(({ key }) => key)).toEqual([otherUid]);
+    expect((await findWith(finder)).trees.map(({ key }) => key)).toEqual([otherUid]);
   });
 
-  test('the first kubepods, and the first tree of a virtual machine', async () => {
+  test('the first kubepods and the first tree of a virtual machine', async () => {
     const finder = finderOf(tree.root, { clock });
-    expect((await lookWith(finder)).trees).toEqual([]);
+    expect((await findWith(finder)).trees).toEqual([]);
     tree.make(`${git}/repos-0`);
-    expect((await lookWith(finder)).trees.map(({ key }) => key)).toEqual([uid]);
+    expect((await findWith(finder)).trees.map(({ key }) => key)).toEqual([uid]);
     tree.make('gitaly/gitaly-300/repos-0');
-    expect((await lookWith(finder)).trees.map(({ key }) => key)).toEqual([uid, 'host']);
+    expect((await findWith(finder)).trees.map(({ key }) => key)).toEqual([uid, 'host']);
     tree.remove('kubepods.slice');
-    expect((await lookWith(finder)).trees.map(({ key }) => key)).toEqual(['host']);
+    expect((await findWith(finder)).trees.map(({ key }) => key)).toEqual(['host']);
   });
 
-  test('what the list of pods says', async () => {
+  test('changes of the list of pods', async () => {
     tree.make(`${git}/repos-0`, otherPod);
     const directory = directoryOf([]);
     const finder = finderOf(tree.root, { clock, directory });
-    const names = async () => (await lookWith(finder)).trees.map(({ identity }) => identity.pod);
+    const names = async () => (await findWith(finder)).trees.map(({ identity }) => identity.pod);
     expect(await names()).toEqual([]);
-    directory.tell([knownPod()]);
+    directory.set([knownPod()]);
     expect(await names()).toEqual(['gitlab-gitaly-0']);
-    directory.tell([knownPod(), knownPod({ uid: otherUid, name: 'gitlab-gitaly-1' })]);
+    directory.set([knownPod(), knownPod({ uid: otherUid, name: 'gitlab-gitaly-1' })]);
     expect(await names()).toEqual(['gitlab-gitaly-0', 'gitlab-gitaly-1']);
-    directory.tell([], { reason: 'timeout', message: 'the list is old' });
+    directory.set([], { reason: 'timeout', message: 'the list is old' });
     expect(await names()).toEqual([uid]);
   });
 });
 
-test('a list that becomes whole without a pod that was named by its uid: the page says at once why that is not shown', async () => {
+test('a pod named by its UID that a now complete list does not have is omitted, and a line explains why', async () => {
   tree.make(`${git}/repos-0`);
   const directory = directoryOf([], { reason: 'timeout', message: 'not listed yet' });
   const finder = finderOf(tree.root, { clock, directory });
-  expect((await lookWith(finder)).trees.map(({ key }) => key)).toEqual([uid]);
-  directory.tell([]);
-  const { missing, trees, unlisted } = await lookWith(finder);
+  expect((await findWith(finder)).trees.map(({ key }) => key)).toEqual([uid]);
+  directory.set([]);
+  const { missing, trees, unlisted } = await findWith(finder);
   expect(trees).toEqual([]);
   expect(unlisted).toEqual([uid]);
-  // Not as well that there are none.
-  expect(missing).toEqual([expect.stringMatching(new RegExp(`^${uid}: hold Gitaly's cgroups, but`))]);
+  // And no line says that there are none.
+  expect(missing).toEqual([expect.stringMatching(new RegExp(`^${uid}: Gitaly's cgroups exist, but`))]);
   expect(missing[0]).toContain('kubernetes.node');
 });
 
-test('far from what is known, trees are looked for once a minute', async () => {
+test('the whole tree is searched once a minute', async () => {
   tree.make(`${git}/repos-0`, 'system.slice/a.service');
   const finder = finderOf(tree.root, { clock });
-  const keys = async () => (await lookWith(finder)).trees.map(({ key }) => key);
+  const keys = async () => (await findWith(finder)).trees.map(({ key }) => key);
   expect(await keys()).toEqual([uid]);
   tree.make('system.slice/a.service/gitaly-1/repos-0');
   expect(await keys()).toEqual([uid]);
@@ -122,10 +122,10 @@ test('far from what is known, trees are looked for once a minute', async () => {
   expect(await keys()).toEqual([uid, 'host']);
 });
 
-test('while nothing is known, every five seconds', async () => {
+test('the whole tree is searched every five seconds while no place is known', async () => {
   tree.make('kubelet.slice');
   const finder = finderOf(tree.root, { clock });
-  const keys = async () => (await lookWith(finder)).trees.map(({ key }) => key);
+  const keys = async () => (await findWith(finder)).trees.map(({ key }) => key);
   expect(await keys()).toEqual([]);
   tree.make(`kubelet.slice/kubelet-kubepods.slice/${sliceOf('kubelet-kubepods')}/gitaly/gitaly-1/repos-0`);
   expect(await keys()).toEqual([]);
@@ -133,45 +133,45 @@ test('while nothing is known, every five seconds', async () => {
   expect(await keys()).toEqual([uid]);
 });
 
-test('what did not change is the same value again, so that others may compare it', async () => {
+test('unchanged buckets are the same array, so that others may compare them', async () => {
   tree.make(`${git}/repos-0`, `${git}/repos-1`);
   const finder = finderOf(tree.root, { clock });
-  const buckets = async () => (await lookWith(finder)).trees[0]?.git?.buckets;
+  const buckets = async () => (await findWith(finder)).trees[0]?.git?.buckets;
   const first = await buckets();
   expect(await buckets()).toBe(first);
   clock.stall(60_000);
   expect(await buckets()).toBe(first);
 });
 
-test('calls during a look wait for it and look themselves', async () => {
+test('a call during a scan waits for it and scans itself', async () => {
   const finder = finderOf(tree.root, { clock });
-  const first = lookWith(finder);
+  const first = findWith(finder);
   tree.make(`${git}/repos-0`);
-  const second = lookWith(finder);
+  const second = findWith(finder);
   expect((await first).trees.length).toBeLessThanOrEqual(1);
   expect((await second).trees).toHaveLength(1);
 });
 
-test('a look that is told to end says so, and the next one is whole', async () => {
+test('an aborted scan fails with a timeout, and the next one is complete', async () => {
   tree.make(`${git}/repos-0`);
   const finder = finderOf(tree.root, { clock });
   expect(await finder.find(AbortSignal.abort())).toEqual({
     kind: 'failed',
     reason: 'timeout',
-    message: expect.stringContaining('took too long'),
+    message: expect.stringContaining('timed out'),
   });
-  expect((await lookWith(finder)).trees).toHaveLength(1);
+  expect((await findWith(finder)).trees).toHaveLength(1);
 });
 
-test('a link put in place of what was known is not followed', async () => {
+test('a symbolic link in place of a known folder is not followed', async () => {
   tree.make(`${git}/repos-0`, 'gitaly/gitaly-1/repos-0');
   const finder = finderOf(tree.root, { clock });
-  expect((await lookWith(finder)).trees).toHaveLength(2);
+  expect((await findWith(finder)).trees).toHaveLength(2);
   renameSync(join(tree.root, 'kubepods.slice'), join(tree.root, '../elsewhere'));
   symlinkSync('../elsewhere', join(tree.root, 'kubepods.slice'));
   renameSync(join(tree.root, 'gitaly/gitaly-1'), join(tree.root, '../gitaly-1'));
   symlinkSync('../../gitaly-1', join(tree.root, 'gitaly/gitaly-1'));
-  expect((await lookWith(finder)).trees).toEqual([]);
+  expect((await findWith(finder)).trees).toEqual([]);
   clock.stall(60_000);
-  expect((await lookWith(finder)).trees).toEqual([]);
+  expect((await findWith(finder)).trees).toEqual([]);
 });

@@ -6,7 +6,7 @@ import {
   bucketOf,
   containerIdOf,
   gitalyPidOf,
-  isPlainName,
+  isSearchable,
   kubepodsDriverOf,
   podUidOf,
 } from '../../../../src/sources/cgroup/discovery/names.ts';
@@ -15,8 +15,8 @@ import {
   createFolderTree,
   directoryOf,
   type FolderTree,
+  findOnce,
   knownPod,
-  lookOnce,
   sliceOf,
   uid,
 } from './support.ts';
@@ -27,12 +27,12 @@ beforeEach(() => {
   tree = createFolderTree();
 });
 
-afterEach(() => tree.end());
+afterEach(() => tree.removeAll());
 
 const pod = `kubepods.slice/${sliceOf('kubepods')}`;
 const git = `${pod}/gitaly/gitaly-1`;
 
-/** Near to the real names, and any string at all. */
+/** Similar to the real names, and any string. */
 const names = fc.oneof(
   fc
     .tuple(
@@ -50,7 +50,7 @@ const names = fc.oneof(
 );
 
 describe('names', () => {
-  test('are taken only as they are made', () => {
+  test('are accepted only as Gitaly and the kubelet make them', () => {
     fc.assert(
       fc.property(names, (name) => {
         const bucket = bucketOf(name);
@@ -61,16 +61,17 @@ describe('names', () => {
         if (id !== undefined) expect(id).toMatch(/^[0-9a-f]{12,64}$/);
         for (const driver of ['systemd', 'cgroupfs'] as const)
           expect(podUidOf(name, 'kubepods.slice', driver) ?? uid).toMatch(/^[0-9a-f-]{32,36}$/);
-        if (isPlainName(name) || kubepodsDriverOf(name) !== undefined) expect(name).toMatch(/^[!-~]{1,200}$/);
+        if (isSearchable(name) || kubepodsDriverOf(name) !== undefined)
+          expect(name).toMatch(/^[!-~]{1,200}$/);
       }),
       { numRuns: 2000 },
     );
   });
 
   test.each(['.', '..', '', 'a/b', 'a\n', 'a b', 'ä', 'a\0', 'x'.repeat(201)])(
-    'not looked into: %j',
+    'are not searched: %j',
     (name) => {
-      expect(isPlainName(name)).toBe(false);
+      expect(isSearchable(name)).toBe(false);
     },
   );
 
@@ -83,12 +84,12 @@ describe('names', () => {
     [`pod${uid.replaceAll('-', '_')}`, 'cgroupfs'],
     [`pod${uid}.slice`, 'cgroupfs'],
     [`pod${uid}\n`, 'cgroupfs'],
-  ] as const)('no pod: %j', (name, driver) => {
+  ] as const)('are not a pod: %j', (name, driver) => {
     expect(podUidOf(name, driver === 'systemd' ? 'kubepods.slice' : 'kubepods', driver)).toBeUndefined();
   });
 });
 
-test('of hostile folders, links and files only what is named strictly is taken', async () => {
+test('of hostile folders, links and files only strict names are accepted', async () => {
   tree.make(`${git}/repos-0`, `${git}/repos-99999`);
   for (const name of [
     'repos-01',
@@ -112,34 +113,34 @@ test('of hostile folders, links and files only what is named strictly is taken',
   symlinkSync('kubepods.slice', join(tree.root, 'x-kubepods.slice'));
   symlinkSync('.', join(tree.root, 'loop'));
   tree.make('we\nird/gitaly-1/repos-0', `kubepods.slice/kubepods-pod${uid}.slice/gitaly/gitaly-1/repos-0`);
-  const { trees, missing, failures } = await lookOnce(tree.root);
-  expect(trees.map(({ key, git: living, deadGit }) => [key, living, deadGit])).toEqual([
+  const { trees, missing, failures } = await findOnce(tree.root);
+  expect(trees.map(({ key, git: current, deadGit }) => [key, current, deadGit])).toEqual([
     [uid, { path: git, pid: '1', buckets: [0, 99999] }, []],
   ]);
   expect(failures).toEqual([]);
   expect(missing.join().includes('\n')).toBe(false);
 });
 
-test('a pod that makes thousands of cgroups is looked at up to a bound, and named where it is Gitaly', async () => {
+test('a pod with thousands of cgroups is scanned up to a limit, and reported if it is Gitaly', async () => {
   tree.make(`${git}/repos-0`);
   const hash = 'f'.repeat(32);
   const bomb = `kubepods.slice/${sliceOf('kubepods', hash)}`;
   tree.make(...Array.from({ length: 600 }, (_, n) => `${bomb}/d${n}`));
-  const unlisted = await lookOnce(tree.root);
+  const unlisted = await findOnce(tree.root);
   expect(unlisted.trees.map(({ key }) => key)).toEqual([uid]);
   expect(unlisted.failures).toEqual([]);
   const directory = directoryOf([knownPod(), knownPod({ uid: hash })]);
-  const listed = await lookOnce(tree.root, { directory });
+  const listed = await findOnce(tree.root, { directory });
   expect(listed.trees.map(({ key }) => key)).toEqual([uid, hash]);
   expect(listed.failures).toEqual([
     {
       reason: 'too_large',
-      message: expect.stringContaining(`/${bomb} holds more cgroups than are looked at`),
+      message: expect.stringContaining(`/${bomb} contains more cgroups than the exporter reads`),
     },
   ]);
 });
 
-test('what may not be read is told, and the rest is found', async () => {
+test('an unreadable folder is reported, and the rest is found', async () => {
   const closed = `kubepods.slice/${sliceOf('kubepods', 'e'.repeat(32))}`;
   tree.make(`${git}/repos-0`, `${closed}/gitaly`);
   tree.write(`${git}/repos-0/memory.current`, '1\n');
@@ -148,12 +149,12 @@ test('what may not be read is told, and the rest is found', async () => {
   chmodSync(join(tree.root, git, 'repos-0/memory.current'), 0o000);
   const files = createCgroupFiles({ root: tree.root });
   await asUnprivileged(async () => {
-    const { trees, failures } = await lookOnce(tree.root);
+    const { trees, failures } = await findOnce(tree.root);
     expect(trees.map(({ key }) => key)).toEqual([uid]);
     expect(failures).toEqual([
       {
         reason: 'permission',
-        message: expect.stringContaining(`this user may not look into /${closed}: let it`),
+        message: expect.stringContaining(`this user may not read /${closed}: grant`),
       },
     ]);
     const folder = files.folder(`${git}/repos-0`);

@@ -3,9 +3,9 @@ import {
   createFolderTree,
   directoryOf,
   type FolderTree,
+  findOnce,
   id,
   knownPod,
-  lookOnce,
   otherUid,
   pauseId,
   sliceOf,
@@ -18,11 +18,11 @@ beforeEach(() => {
   tree = createFolderTree();
 });
 
-afterEach(() => tree.end());
+afterEach(() => tree.removeAll());
 
 const burstable = 'kubepods.slice/kubepods-burstable.slice';
 
-describe('where pods are', () => {
+describe('pods are found in', () => {
   test.each([
     ['Guaranteed', 'systemd', `kubepods.slice/${sliceOf('kubepods')}`],
     ['Burstable', 'systemd', `${burstable}/${sliceOf('kubepods-burstable')}`],
@@ -51,25 +51,25 @@ describe('where pods are', () => {
     ],
   ])('%s, %s: %s', async (qosClass, driver, pod) => {
     tree.make(`${pod}/cri-containerd-${id}.scope`, `${pod}/gitaly/gitaly-1/repos-0`);
-    const { trees } = await lookOnce(tree.root);
+    const { trees } = await findOnce(tree.root);
     expect(trees).toEqual([expect.objectContaining({ key: uid, qosClass, driver, pod, layout: 'sibling' })]);
   });
 
-  test("a static pod's uid is a hash", async () => {
+  test("a static pod's folder, whose UID is a hash", async () => {
     const hash = 'd41d8cd98f00b204e9800998ecf8427e';
     tree.make(`${burstable}/kubepods-burstable-pod${hash}.slice/gitaly/gitaly-1/repos-0`);
-    expect((await lookOnce(tree.root)).trees).toEqual([expect.objectContaining({ uid: hash })]);
+    expect((await findOnce(tree.root)).trees).toEqual([expect.objectContaining({ uid: hash })]);
   });
 
-  test("the API's word on the class wins over the path's", async () => {
+  test("a folder of another QoS class than the API reports: the API's counts", async () => {
     tree.make(`${burstable}/${sliceOf('kubepods-burstable')}`);
     const directory = directoryOf([knownPod({ qosClass: 'Guaranteed' })]);
-    expect((await lookOnce(tree.root, { directory })).trees).toEqual([
+    expect((await findOnce(tree.root, { directory })).trees).toEqual([
       expect.objectContaining({ qosClass: 'Guaranteed' }),
     ]);
   });
 
-  test('of two folders of one pod (its driver was changed) the one that holds something counts', async () => {
+  test('the folder with content, of two after a change of the cgroup driver', async () => {
     tree.make(
       `kubepods/burstable/pod${uid}`,
       `${burstable}/${sliceOf('kubepods-burstable')}/gitaly/gitaly-1/repos-0`,
@@ -78,11 +78,11 @@ describe('where pods are', () => {
       `kubepods/burstable/pod${otherUid}/gitaly/gitaly-1/repos-0`,
       `${burstable}/${sliceOf('kubepods-burstable', otherUid)}`,
     );
-    expect((await lookOnce(tree.root)).trees.map(({ driver }) => driver)).toEqual(['systemd', 'cgroupfs']);
+    expect((await findOnce(tree.root)).trees.map(({ driver }) => driver)).toEqual(['systemd', 'cgroupfs']);
   });
 });
 
-describe("where Gitaly's tree is in its pod", () => {
+describe("Gitaly's cgroups in its pod", () => {
   const pod = `${burstable}/${sliceOf('kubepods-burstable')}`;
   const scope = `${pod}/cri-containerd-${id}.scope`;
   test.each([
@@ -94,7 +94,7 @@ describe("where Gitaly's tree is in its pod", () => {
     ['nested', `${scope}/container/gitaly/gitaly-1`],
   ])('%s: %s', async (layout, git) => {
     tree.make(scope, `${git}/repos-0`, `${git}/repos-12`);
-    const { trees } = await lookOnce(tree.root);
+    const { trees } = await findOnce(tree.root);
     expect(trees).toEqual([
       expect.objectContaining({
         layout,
@@ -106,13 +106,13 @@ describe("where Gitaly's tree is in its pod", () => {
     ]);
   });
 
-  test('deeper is not looked for', async () => {
+  test('are not searched deeper', async () => {
     tree.make(`${pod}/a/b/c/d/gitaly-1/repos-0`);
-    expect((await lookOnce(tree.root)).trees).toEqual([]);
+    expect((await findOnce(tree.root)).trees).toEqual([]);
   });
 });
 
-describe('which scopes are containers', () => {
+describe('containers', () => {
   const pod = `${burstable}/${sliceOf('kubepods-burstable')}`;
   test.each([
     [`cri-containerd-${id}.scope`, true],
@@ -126,9 +126,9 @@ describe('which scopes are containers', () => {
     [`cri-containerd-${id}x.scope`, false],
     ['gitaly', false],
     ['init.scope', false],
-  ])('%s: %s', async (name, isContainer) => {
+  ])('are recognized by the name of their scope: %s: %s', async (name, isContainer) => {
     tree.make(`${pod}/${name}`, `${pod}/gitaly/gitaly-1/repos-0`);
-    const [found] = (await lookOnce(tree.root)).trees;
+    const [found] = (await findOnce(tree.root)).trees;
     expect(found?.containers.map(({ path }) => path)).toEqual(isContainer ? [`${pod}/${name}`] : []);
   });
 
@@ -143,14 +143,19 @@ describe('which scopes are containers', () => {
       ['gitaly', true],
     ],
     [
-      'what is not listed is not it',
+      'not one that the API does not list',
       [{ name: 'gitaly', id }],
       [pauseId.slice(0, 12), false],
       ['gitaly', true],
     ],
-    ['the only one, whatever its name', [{ name: 'git', id }], [pauseId.slice(0, 12), false], ['git', true]],
     [
-      'undecided while the API does not know of its newest container',
+      'the only one, regardless of its name',
+      [{ name: 'git', id }],
+      [pauseId.slice(0, 12), false],
+      ['git', true],
+    ],
+    [
+      'undecided while the API does not list its newest container',
       [
         { name: 'gitaly', id: 'f'.repeat(64) },
         { name: 'logger', id: pauseId },
@@ -159,7 +164,7 @@ describe('which scopes are containers', () => {
       [id.slice(0, 12), undefined],
     ],
     [
-      'undecided while it has no id',
+      'undecided while it has no ID',
       [{ name: 'gitaly', id: '' }],
       [pauseId.slice(0, 12), undefined],
       [id.slice(0, 12), undefined],
@@ -176,7 +181,7 @@ describe('which scopes are containers', () => {
   ])("Gitaly's own: %s", async (_, containers, pause, gitaly) => {
     tree.make(`${pod}/cri-containerd-${id}.scope`, `${pod}/cri-containerd-${pauseId}.scope`);
     const directory = directoryOf([knownPod({ containers })]);
-    const [found] = (await lookOnce(tree.root, { directory })).trees;
+    const [found] = (await findOnce(tree.root, { directory })).trees;
     expect(found?.containers.map(({ name, gitaly: is }) => [name, is])).toEqual([pause, gitaly]);
   });
 });
@@ -190,7 +195,7 @@ describe('a virtual machine', () => {
     ['gitaly-4711'],
   ])('%s', async (git) => {
     tree.make(`${git}/repos-0`, `${git}/repos-3`, 'system.slice/ssh.service', 'user.slice');
-    const { trees, missing, failures } = await lookOnce(tree.root);
+    const { trees, missing, failures } = await findOnce(tree.root);
     expect(trees).toEqual([
       {
         key: 'host',
@@ -208,37 +213,37 @@ describe('a virtual machine', () => {
     expect([missing, failures]).toEqual([[], []]);
   });
 
-  test('several that nothing tells apart: one is shown, and the page says so', async () => {
+  test('with several that no label distinguishes: one is shown, and a line explains why', async () => {
     tree.make('a/gitaly/gitaly-1/repos-0', 'b/gitaly/gitaly-1/repos-0');
-    const { trees, missing } = await lookOnce(tree.root);
+    const { trees, missing } = await findOnce(tree.root);
     expect(trees.map(({ git, deadGit }) => [git?.path, deadGit])).toEqual([['b/gitaly/gitaly-1', []]]);
     expect(missing).toEqual([
       expect.stringMatching(/^\/a\/gitaly: more Gitalys .* only \/b\/gitaly is shown$/),
     ]);
   });
 
-  test('without Git cgroups there is nothing, and the page says what to look at', async () => {
+  test('without Git cgroups has no tree, and a line explains why', async () => {
     tree.make('system.slice/gitlab-runsvdir.service', 'gitaly/gitaly-1');
-    const { trees, missing } = await lookOnce(tree.root);
+    const { trees, missing } = await findOnce(tree.root);
     expect(trees).toEqual([]);
     expect(missing).toEqual([expect.stringContaining('is [cgroups.repositories] count set')]);
   });
 });
 
-describe('who tells of pods', () => {
+describe('pods are known from', () => {
   const gitalyPod = `${burstable}/${sliceOf('kubepods-burstable')}`;
   const other = `${burstable}/${sliceOf('kubepods-burstable', otherUid)}`;
 
-  test('nobody: pods with Git cgroups, by uid', async () => {
+  test('no directory: those with Git cgroups, by UID', async () => {
     tree.make(`${gitalyPod}/gitaly/gitaly-1/repos-0`, `${other}/gitaly/gitaly-1`);
-    const { trees, missing } = await lookOnce(tree.root);
+    const { trees, missing } = await findOnce(tree.root);
     expect(trees.map(({ identity }) => identity)).toEqual([{ namespace: '', pod: uid, node: 'node-1' }]);
     expect(missing).toEqual([expect.stringContaining('set kubernetes.enabled or cgroup.podsFile')]);
   });
 
-  test('a whole list: those that are listed, with Git cgroups or without', async () => {
+  test('a complete list: those that are listed, with Git cgroups or without', async () => {
     tree.make(gitalyPod, `${other}/gitaly/gitaly-1/repos-0`);
-    const { trees, missing, failures } = await lookOnce(tree.root, { directory: directoryOf([knownPod()]) });
+    const { trees, missing, failures } = await findOnce(tree.root, { directory: directoryOf([knownPod()]) });
     expect(trees).toEqual([
       expect.objectContaining({
         identity: { namespace: 'gitlab', pod: 'gitlab-gitaly-0', node: 'node-7' },
@@ -249,19 +254,19 @@ describe('who tells of pods', () => {
     expect(failures).toEqual([]);
   });
 
-  test('a list that may not be whole: those that are listed, and by uid those that are Gitaly by what they hold', async () => {
+  test('an incomplete list: those that are listed, and by UID those with Git cgroups', async () => {
     tree.make(gitalyPod, `${other}/gitaly/gitaly-1/repos-0`);
     const failure = { reason: 'refused', message: 'the API server cannot be reached' } as const;
-    const found = await lookOnce(tree.root, { directory: directoryOf([knownPod()], failure) });
+    const found = await findOnce(tree.root, { directory: directoryOf([knownPod()], failure) });
     expect(found.trees.map(({ identity }) => identity.pod)).toEqual(['gitlab-gitaly-0', otherUid]);
-    expect(found.missing).toEqual([`${otherUid}: named by uid, because the list of pods is not whole`]);
+    expect(found.missing).toEqual([`${otherUid}: named by UID, because the list of pods is incomplete`]);
     expect(found.failures).toEqual([failure]);
   });
 
-  test('a listed pod that is not on this host has no tree, and the page says so', async () => {
+  test('a list with a pod that is not on this host: it has no tree, and a line explains why', async () => {
     tree.make(gitalyPod);
     const directory = directoryOf([knownPod(), knownPod({ uid: otherUid, name: 'gitlab-gitaly-1' })]);
-    const { trees, missing } = await lookOnce(tree.root, { directory });
+    const { trees, missing } = await findOnce(tree.root, { directory });
     expect(trees.map(({ key }) => key)).toEqual([uid]);
     expect(missing).toEqual([expect.stringMatching(/^gitlab\/gitlab-gitaly-1: listed .* another node$/)]);
   });

@@ -25,9 +25,9 @@ const write = (files: readonly string[], text = ''): void => {
 
 const find = (at = root) => finderOf(at).find(new AbortController().signal);
 
-describe('what is no cgroup v2 of a host is named, with the mend', () => {
+describe('a root that is not the cgroup v2 of a host fails with the fix', () => {
   test.each([
-    ['an empty folder', [], 'is no cgroup v2 (it has no cgroup.controllers)'],
+    ['an empty folder', [], 'is not cgroup v2 (it has no cgroup.controllers)'],
     [
       'cgroup v1',
       ['memory/cgroup.procs', 'cpu,cpuacct/tasks', 'pids/tasks'],
@@ -57,16 +57,16 @@ describe('what is no cgroup v2 of a host is named, with the mend', () => {
     });
   });
 
-  test("the v2 part of a hybrid, and a kernel without the controller: memory's is missing", async () => {
+  test('the v2 part of a hybrid, and a kernel without the memory controller', async () => {
     write(['cgroup.controllers'], 'cpu io pids\n');
     expect(await find()).toMatchObject({
       message: expect.stringContaining('is cgroup v2 without the memory controller: boot'),
     });
   });
 
-  test('nothing there, or a file', async () => {
+  test('a missing folder, or a file', async () => {
     write(['file'], 'x');
-    expect(await find(`${root}/gone`)).toMatchObject({
+    expect(await find(`${root}/missing`)).toMatchObject({
       reason: 'parse',
       message: expect.stringContaining('does not exist: set it'),
     });
@@ -79,12 +79,12 @@ describe('what is no cgroup v2 of a host is named, with the mend', () => {
     });
   });
 
-  test('a named pipe in place of its files holds nobody up', async () => {
+  test('a named pipe in place of its files does not block', async () => {
     spawnSync('mkfifo', [join(root, 'cgroup.controllers')]);
     expect(await find()).toMatchObject({ kind: 'failed' });
   });
 
-  test('what comes to be there later is found', async () => {
+  test('a root that is mounted later is found', async () => {
     const finder = finderOf(root);
     const { signal } = new AbortController();
     expect(await finder.find(signal)).toMatchObject({ kind: 'failed' });
@@ -93,7 +93,7 @@ describe('what is no cgroup v2 of a host is named, with the mend', () => {
   });
 });
 
-describe('a part of a tree as the root', () => {
+describe('a part of a cgroup tree as the root', () => {
   test('with kubepods in it (a node of kind): as a host', async () => {
     write([
       'cgroup.controllers',
@@ -108,12 +108,12 @@ describe('a part of a tree as the root', () => {
     expect(await find()).toMatchObject({
       kind: 'found',
       trees: [{ key: 'host', git: { path: 'gitaly/gitaly-1' } }],
-      missing: [expect.stringContaining('not known which pod or container it belongs to')],
+      missing: [expect.stringContaining('unknown which pod or container it belongs to')],
     });
   });
 });
 
-test('a root that is a link is followed, as /sys/fs/cgroup may be one', async () => {
+test('a root that is a symbolic link is followed, as /sys/fs/cgroup may be one', async () => {
   write([
     'real/cgroup.controllers',
     `real/kubepods.slice/${sliceOf('kubepods')}/gitaly/gitaly-1/repos-0/cgroup.type`,

@@ -1,10 +1,14 @@
-/** Cgroup trees of folders alone, and looks at them. */
+/** Cgroup trees made of folders only, and scans of them. */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Failure } from '../../../../src/scheduler/outcome.ts';
-import { createFinder, type FinderOptions } from '../../../../src/sources/cgroup/discovery/finder.ts';
-import type { Finder, Found } from '../../../../src/sources/cgroup/discovery/found.ts';
+import {
+  createFinder,
+  type Finder,
+  type FinderOptions,
+  type FoundTrees,
+} from '../../../../src/sources/cgroup/discovery/finder.ts';
 import type { KnownPod, KnownPods, PodDirectory } from '../../../../src/sources/cgroup/tree.ts';
 
 export const uid = '3f1c8d2a-7b5e-4c0d-9a6f-1e2d3c4b5a69';
@@ -21,7 +25,7 @@ export interface FolderTree {
   make(...paths: readonly string[]): void;
   remove(path: string): void;
   write(path: string, text: string): void;
-  end(): void;
+  removeAll(): void;
 }
 
 export function createFolderTree(): FolderTree {
@@ -37,23 +41,21 @@ export function createFolderTree(): FolderTree {
     },
     remove: (path) => rmSync(join(root, path), { recursive: true }),
     write,
-    end: () => rmSync(base, { recursive: true, force: true }),
+    removeAll: () => rmSync(base, { recursive: true, force: true }),
   };
 }
 
 export const finderOf = (root: string, options: Partial<FinderOptions> = {}): Finder =>
   createFinder({ root, hostName: 'node-1', ...options });
 
-export type Trees = Extract<Found, { kind: 'found' }>;
-
-export async function lookWith(finder: Finder): Promise<Trees> {
+export async function findWith(finder: Finder): Promise<FoundTrees> {
   const found = await finder.find(new AbortController().signal);
   if (found.kind === 'failed') throw new Error(found.message);
   return found;
 }
 
-export const lookOnce = (root: string, options?: Partial<FinderOptions>): Promise<Trees> =>
-  lookWith(finderOf(root, options));
+export const findOnce = (root: string, options?: Partial<FinderOptions>): Promise<FoundTrees> =>
+  findWith(finderOf(root, options));
 
 export const knownPod = (of: Partial<KnownPod> = {}): KnownPod => ({
   uid,
@@ -70,16 +72,16 @@ export const knownPod = (of: Partial<KnownPod> = {}): KnownPod => ({
 });
 
 export interface TestDirectory extends PodDirectory {
-  tell(pods: readonly KnownPod[], failure?: Failure): void;
+  set(pods: readonly KnownPod[], failure?: Failure): void;
 }
 
 export function directoryOf(pods: readonly KnownPod[], failure?: Failure): TestDirectory {
-  let told: KnownPods = { pods, failure };
+  let current: KnownPods = { pods, failure };
   return {
-    pods: () => told,
+    pods: () => current,
     subscribe: () => () => undefined,
-    tell: (newer, why) => {
-      told = { pods: newer, failure: why };
+    set: (newPods, newFailure) => {
+      current = { pods: newPods, failure: newFailure };
     },
   };
 }

@@ -1,6 +1,6 @@
 /**
- * The captured trees of two kernels, one moment after the other, through real files. Between `during` and `after` lie
- * a dozen incidents of all levels: read only once, the level of two of them cannot be told, their number can.
+ * The captured trees of two kernels, one moment after the other, through real files. Between `during` and `after` are
+ * a dozen incidents of all levels: read only once, their number is known, but not the level of two of them.
  */
 import { copyFileSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
@@ -31,7 +31,7 @@ function moveTo(root: string, later: CapturedTree): void {
       try {
         copyFileSync(path.replace(root, later.root), path);
       } catch {
-        // Gone by then: with its folder, below.
+        // Removed by then: with its folder, below.
       }
     }
   const there = new Set(readdirSync(later.root, { recursive: true }).map(String));
@@ -57,33 +57,33 @@ describe.each(capturedKernels)('kernel %s', (kernel) => {
     const files = createCgroupFiles({ root });
     const tracker = createOomTracker({ files, root, clock: createManualClock() });
     const finder = createFinder({ root, hostName: 'node-1' });
-    const look = async () => {
+    const scan = async () => {
       const found = await finder.find(new AbortController().signal);
       if (found.kind === 'found') tracker.follow(found.trees);
       return tracker.settle();
     };
-    expect(await look()).toEqual([]);
+    expect(await scan()).toEqual([]);
     expect(killsOf(tracker)).toEqual({ [guaranteed]: {}, [burstable]: {} });
 
     moveTo(root, capturedTree(kernel, 'during'));
-    await look();
+    await scan();
     const { [guaranteed]: soFar, [burstable]: none } = killsOf(tracker);
     expect([soFar, none]).toEqual([{ bucket: kernel === '6.1' ? 4 : 3 }, {}]);
 
     moveTo(root, capturedTree(kernel, 'after'));
-    await look();
+    await scan();
     expect(killsOf(tracker)).toEqual({
       // 33 by the kernel's log: 26 by buckets' limits, 1 by Git's, 2 by the container's, 4 by the pod's.
       [guaranteed]:
         kernel === '6.1'
           ? { bucket: 26, git: 2, container: 3, pod: 2 }
           : { bucket: 27, git: 1, container: 3, pod: 2 },
-      // 5: the group's first victim was gone when its group was struck, so that it was counted once. No counter tells.
+      // 5: the group's first victim was gone when its group was struck, so that it was counted once. No counter shows it.
       [burstable]: { bucket: 1, container: 3 },
     });
     const before = killsOf(tracker);
     moveTo(root, capturedTree(kernel, 'removed'));
-    expect(await look()).toEqual([]);
+    expect(await scan()).toEqual([]);
     expect(killsOf(tracker)).toEqual(before);
     tracker.close();
     files.close();

@@ -26,8 +26,8 @@ const lines = (top: Moved): readonly string[] =>
     .kills.map(({ events, level, processes, victim }) => `${victim}: ${processes} by ${level} / ${events}`)
     .sort();
 
-describe('whose limit ran out', () => {
-  test('the innermost whose oom moved, for no more kills than it moved', () => {
+describe('the limit that was reached', () => {
+  test('is the innermost whose oom moved, for no more kills than it moved', () => {
     const bucket = cgroup('repos-3', 'bucket', { kills: 5, ooms: 2 });
     const git = cgroup('gitaly-1', 'git', { ooms: 1 }, [bucket]);
     expect(lines(cgroup('pod', 'pod', { ooms: 1 }, [git]))).toEqual([
@@ -38,19 +38,19 @@ describe('whose limit ran out', () => {
     ]);
   });
 
-  test('thousands of oom for one kill are one kill', () => {
+  test('has one kill for thousands of oom if one process was killed', () => {
     expect(lines(cgroup('repos-0', 'bucket', { kills: 1, ooms: 8491 }))).toEqual([
       'repos-0: 1 by bucket / 1',
     ]);
   });
 
-  test('what a kill explains is told, so that it explains no other', () => {
+  test('has its oom spent by a kill, so that it explains no other', () => {
     const bucket = cgroup('repos-0', 'bucket', { kills: 1, ooms: 3 });
     expect(classify(bucket).spent.get('repos-0')).toBe(1);
   });
 });
 
-describe('a group', () => {
+describe('a group kill', () => {
   test('is one incident, its first victim counted once, wherever its processes were', () => {
     const buckets = [2, 3].map((each) => cgroup(`repos-${each}`, 'bucket', { kills: each - 1 }));
     const git = cgroup('gitaly-1', 'git', {}, buckets);
@@ -62,13 +62,13 @@ describe('a group', () => {
     ]);
   });
 
-  test('that dies for a limit around it has that level', () => {
+  test('for a limit around the group has the level of that limit', () => {
     const scope = cgroup('scope', 'container', { kills: 4, groupKills: 1 });
     expect(lines(cgroup('pod', 'pod', { ooms: 1 }, [scope]))).toEqual(['scope: 3 by pod / 1']);
     expect(lines(cgroup('pod', 'pod', {}, [scope]))).toEqual(['scope: 3 by node / 1']);
   });
 
-  test('leaves alone what died in it for a bucket of its own', () => {
+  test('excludes kills at the limit of a bucket in the group', () => {
     const bucket = cgroup('repos-3', 'bucket', { kills: 2, ooms: 1 });
     const scope = cgroup('scope', 'container', { kills: 3, ooms: 1, groupKills: 1 }, [bucket]);
     expect(lines(scope)).toEqual([
@@ -78,7 +78,7 @@ describe('a group', () => {
     ]);
   });
 
-  test('two groups, each with its own limit', () => {
+  test('and another one, each at its own limit, are two incidents', () => {
     const scope = cgroup('scope', 'container', { kills: 7, ooms: 1, groupKills: 2 });
     expect(lines(cgroup('pod', 'pod', { ooms: 2 }, [scope]))).toEqual([
       'scope: 2 by pod / 1',
@@ -100,7 +100,7 @@ describe('a group', () => {
       group = classify(scope).groups.get('scope') ?? group;
       return lines(scope);
     });
-    // Five kills of four processes: the first victim was struck again, and which of them that was is not seen.
+    // Five kills of four processes: the first victim was struck again.
     expect(seen).toEqual([
       ['scope: 1 by container / 1'],
       [],
@@ -109,7 +109,7 @@ describe('a group', () => {
     ]);
   });
 
-  test('that was announced before any of its victims was read', () => {
+  test('whose oom_group_kill is read before any of its victims is one incident', () => {
     const first = cgroup('scope', 'container', { isGroup: true, ooms: 1, groupKills: 1 });
     expect(lines(first)).toEqual([]);
     const group = classify(first).groups.get('scope') ?? noGroup;
@@ -117,7 +117,7 @@ describe('a group', () => {
     expect(lines(later)).toEqual(['scope: 2 by container / 1']);
   });
 
-  test('on a kernel that counts no groups is what died together', () => {
+  test('without oom_group_kill is what was killed between two readings', () => {
     const scope = cgroup('scope', 'container', { kills: 4, ooms: 2, isGroup: true });
     expect(lines(scope)).toEqual(['scope: 3 by container / 1']);
     expect(lines(cgroup('scope', 'container', { isGroup: true }))).toEqual([]);

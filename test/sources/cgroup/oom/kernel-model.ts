@@ -1,11 +1,11 @@
 /**
- * The kernel's own rules of OOM kills as a small machine, to hold the tracker against what it killed. From
+ * A model of the kernel's rules for OOM kills, to compare the tracker with what was killed. From
  * mm/oom_kill.c and mm/memcontrol.c (6.1 and 6.12):
  * - memcg_memory_event raises a counter of the cgroup's own, then its total and each ancestor's, one after another;
- * - mem_cgroup_oom raises `oom` of the cgroup whose limit ran out, then kills;
- * - the highest cgroup with memory.oom.group between the victim and that one dies whole: `oom_group_kill` there, and
- *   the first victim is struck again with the others unless it is gone by then;
- * - what is removed takes its own counters along; its ancestors keep their totals.
+ * - mem_cgroup_oom raises `oom` of the cgroup whose limit was reached, then kills;
+ * - all processes of the highest cgroup with memory.oom.group between the victim and that one are killed:
+ *   `oom_group_kill` there, and the first victim is struck again with the others unless it has exited by then;
+ * - a removed cgroup loses its own counters; its ancestors keep their totals.
  */
 import type { CgroupFiles, CgroupFolder, FileReading } from '../../../../src/sources/cgroup/files/reading.ts';
 
@@ -25,7 +25,7 @@ export interface KernelModel {
   readonly files: CgroupFiles;
   /** The cgroups right below one. */
   children(path: string): readonly string[] | undefined;
-  /** With what is missing above it. */
+  /** With missing ancestors. */
   make(path: string, options?: { isGroup?: boolean }): void;
   /** With all below it. */
   remove(path: string): void;
@@ -33,21 +33,22 @@ export interface KernelModel {
   /** Processes that a group kill would find there. */
   populate(path: string, processes: number): void;
   /**
-   * The OOM killer strikes a process in `victim`, because the limit of `limit` ran out (undefined: the node's memory).
-   * Returns how many processes die. `isVictimGone`: the first victim is gone when its group is struck.
+   * The OOM killer strikes a process in `victim`, because the limit of `limit` was reached (undefined: the node ran out
+   * of memory). Returns how many processes are killed. `isVictimGone`: the first victim has exited when its group is
+   * struck.
    */
   kill(
     victim: string,
     limit: string | undefined,
     options?: { ooms?: number; isVictimGone?: boolean },
   ): number;
-  /** A limit was reached, and nothing came of it. */
+  /** A limit is reached without a kill. */
   reachLimit(path: string, ooms: number): void;
-  /** Lets counters move: so many single increments of those that are due; all by default. */
+  /** Applies the given number of pending increments; all by default. */
   run(steps?: number): void;
   /** Called before each file is read. */
   onRead: (path: string, file: string) => void;
-  /** In place of what stands in a cgroup's files: a failure. */
+  /** Cgroups whose files cannot be read. */
   readonly broken: Set<string>;
   readonly reads: () => number;
 }
@@ -76,7 +77,7 @@ export function createKernelModel({ hasGroupKills = true }: { hasGroupKills?: bo
   };
   const isBelow = (path: string, above: string): boolean => path === above || path.startsWith(`${above}/`);
 
-  /** The chain is that of this moment: a cgroup that is removed meanwhile still passes its events on. */
+  /** The chain is that of this moment: a cgroup that is removed before still passes its events on. */
   function raise(cgroup: Cgroup, event: Event): void {
     const chain = upwards(cgroup);
     due.push(() => {
@@ -88,7 +89,7 @@ export function createKernelModel({ hasGroupKills = true }: { hasGroupKills?: bo
 
   function folder(path: string): CgroupFolder {
     let open: Cgroup | undefined;
-    function look(file: string): FileReading<Cgroup> {
+    function read(file: string): FileReading<Cgroup> {
       reads++;
       model.onRead(path, file);
       if (broken.has(path)) return { kind: 'failed', reason: 'too_many_open_files' };
@@ -104,12 +105,12 @@ export function createKernelModel({ hasGroupKills = true }: { hasGroupKills?: bo
     return {
       path,
       number: (file) => {
-        const found = look(file);
+        const found = read(file);
         if (found.kind !== 'value') return found;
         return { kind: 'value', value: file === 'memory.oom.group' && found.value.isGroup ? 1 : 0 };
       },
       keyed: (file, keys) => {
-        const found = look(file);
+        const found = read(file);
         if (found.kind !== 'value') return found;
         const { own, total } = found.value;
         const events: Partial<Events> = file === 'memory.events.local' ? { ...own } : { ...total };

@@ -1,4 +1,4 @@
-/** What comes and goes for weeks must leave nothing behind. */
+/** Weeks of created and removed pods must leave nothing behind. */
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { createCgroupFiles } from '../../../../src/sources/cgroup/files/files.ts';
 import type { CgroupFiles } from '../../../../src/sources/cgroup/files/reading.ts';
@@ -33,7 +33,7 @@ function make(gitaly: GitalyTree): void {
 const uidOf = (number: number): string => number.toString(16).padStart(8, '0');
 
 describe('descriptors and memory', () => {
-  test('pods that rotate leave one set of descriptors, and one line of totals', async () => {
+  test('rotating pods leave the descriptors of one, and one line of totals', async () => {
     let most = 0;
     for (let number = 0; number < 25; number++) {
       const gitaly = podTree({ uid: uidOf(number), buckets: [0, 1, 2] });
@@ -54,7 +54,7 @@ describe('descriptors and memory', () => {
     expect(tracker.totals()).toEqual([]);
   });
 
-  test('thousands of calls with what is there already change nothing', async () => {
+  test('thousands of calls with unchanged trees change nothing', async () => {
     const gitaly = hostTree([0, 1, 2]);
     make(gitaly);
     for (let each = 0; each < 3000; each++) tracker.follow([hostTree([0, 1, 2])]);
@@ -69,7 +69,7 @@ describe('descriptors and memory', () => {
     expect(files.openDescriptors()).toBeLessThanOrEqual(before + 1);
   });
 
-  test('after close no descriptor is open', async () => {
+  test('no descriptor is open after close', async () => {
     const gitaly = podTree({ uid: uidOf(1) });
     make(gitaly);
     tracker.follow([gitaly]);
@@ -80,9 +80,9 @@ describe('descriptors and memory', () => {
   });
 });
 
-describe('files that are not whole', () => {
+describe('malformed files', () => {
   test.each(['', 'garbage\n', 'oom_kill -1\noom 0\n', 'oom 0\noom_kill 99999999999999999999\n', 'oom 0\n'])(
-    'a pod whose memory.events is %j is left out until it is whole again',
+    'a pod whose memory.events is %j is omitted until it is valid again',
     async (text) => {
       const gitaly = podTree({ uid: uidOf(1) });
       make(gitaly);
@@ -101,7 +101,7 @@ describe('files that are not whole', () => {
     },
   );
 
-  test('memory of the limit that ran out is told with its kill', async () => {
+  test('a kill has the memory of the cgroup whose limit was reached', async () => {
     const gitaly = hostTree([0, 1]);
     make(gitaly);
     tracker.follow([gitaly]);

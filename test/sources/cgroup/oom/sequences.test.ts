@@ -1,4 +1,4 @@
-/** Random histories of a node, played on the kernel's model: the tracker must count what died, and no more. */
+/** Random histories of a node on the kernel's model: the tracker must count what was killed, and no more. */
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import type { OomLevel } from '../../../../src/sources/cgroup/oom/record.ts';
@@ -11,7 +11,7 @@ import { burstable, pathsOf, podPath, podTree } from './trees.ts';
 const buckets = [0, 1, 2];
 const foreign = (number: number): string => `${burstable}/kubepods-burstable-podffff000${number}.slice`;
 
-/** Two Gitalys, of either layout, and other pods beside. */
+/** Two Gitalys, of either layout, and other pods. */
 class Node {
   readonly kernel = createKernelModel();
   readonly clock = createManualClock();
@@ -40,7 +40,7 @@ class Node {
     );
   }
 
-  /** As the finder does: what stands there now. */
+  /** As discovery does: what exists now. */
   follow(): void {
     this.tracker.follow(this.trees().filter(({ pod }) => this.kernel.exists(pod ?? '')));
   }
@@ -49,7 +49,7 @@ class Node {
     return from[seed % from.length] as T;
   }
 
-  /** A process dies in a Gitaly for a limit of any level. */
+  /** A process is killed in a Gitaly at a limit of any level. */
   kill(whose: number, place: number, cause: number, ooms: number): void {
     const tree = this.pick(this.trees(), whose);
     const git = tree.git?.path ?? '';
@@ -189,7 +189,7 @@ async function begin(of: readonly ('sibling' | 'nested')[]): Promise<Node> {
 }
 
 describe('random histories', () => {
-  test('read between incidents: every kill at its level, and every incident', async () => {
+  test('read between incidents: every kill is counted at its level, and every incident', async () => {
     const steps = fc.array(fc.oneof(kill, kill, killForeign, reachLimit, remakeBucket, restart, rotate), {
       maxLength: 30,
     });
@@ -212,7 +212,7 @@ describe('random histories', () => {
     );
   });
 
-  test('one incident after another, read at any moment of each: its level, and that it was one', async () => {
+  test('read at any moment of an incident: it is one incident of its level', async () => {
     const incidents = fc.array(fc.tuple(kill, fc.array(fc.nat(2), { minLength: 1, maxLength: 12 })), {
       maxLength: 8,
     });
@@ -237,7 +237,7 @@ describe('random histories', () => {
     );
   });
 
-  test('read at any moment, even in the middle of an increment: nothing is lost, nothing is counted twice', async () => {
+  test('read at any moment, even in the middle of an increment: nothing is lost or counted twice', async () => {
     const steps = fc.array(fc.oneof(kill, kill, kill, killForeign, reachLimit, remakeBucket, follow), {
       maxLength: 30,
     });
@@ -271,7 +271,7 @@ describe('random histories', () => {
     );
   });
 
-  test('pods that go right after their kills: what is not counted is said', async () => {
+  test('with pods removed right after their kills: what is not counted is unattributed', async () => {
     const steps = fc.array(fc.oneof(kill, kill, killForeign, restart, rotate, remakeBucket), {
       maxLength: 20,
     });
@@ -290,7 +290,7 @@ describe('random histories', () => {
         await node.tracker.settle();
         const died = [...node.killed.values()].reduce((a, b) => a + b, 0);
         expect(node.total()).toBeLessThanOrEqual(died);
-        // A group kill in what is gone, or mixed with others in one reading, cannot always be corrected exactly.
+        // A group kill in a removed cgroup, or mixed with others in one reading, cannot always be corrected exactly.
         expect(node.total() + node.tracker.health().unattributed).toBeGreaterThanOrEqual(
           died - node.incidents,
         );

@@ -27,7 +27,7 @@ const line = ({ bucket, container, fromAncestor, level, processes }: OomKill): s
     `${processes} by ${level}`,
     bucket === undefined ? '' : `in ${bucket}`,
     container ?? '',
-    fromAncestor ? 'gone' : '',
+    fromAncestor ? 'removed' : '',
   ]
     .filter((part) => part !== '')
     .join(' ');
@@ -41,7 +41,7 @@ const levels = (kills: Partial<Record<OomLevel, number>>) => ({
   ...kills,
 });
 
-describe('by level', () => {
+describe('a kill is counted at the level of', () => {
   const cases: readonly [string, string, string | undefined, string][] = [
     ["a bucket's own limit", `${git}/repos-3`, `${git}/repos-3`, '1 by bucket in 3'],
     ["the Git parent's limit", `${git}/repos-2`, git, '1 by git in 2'],
@@ -51,7 +51,7 @@ describe('by level', () => {
     ["the pod's limit, victim in a bucket", `${git}/repos-1`, pod, '1 by pod in 1'],
     ["the node's memory, victim in a bucket", `${git}/repos-0`, undefined, '1 by node in 0'],
     ["the node's memory, victim in the container", gitaly, undefined, '3 by node gitaly'],
-    ["a limit around all pods is the node's", `${git}/repos-0`, 'kubepods.slice', '1 by node in 0'],
+    ["a limit around all pods, which is the node's", `${git}/repos-0`, 'kubepods.slice', '1 by node in 0'],
     [
       'another container of the pod',
       scopePath(pod, 'pause'),
@@ -72,7 +72,7 @@ describe('by level', () => {
     expect(await tracker.settle()).toEqual([]);
   });
 
-  test("the container's limit around Git's cgroups kills all in it as one incident", async () => {
+  test("the container's limit around nested Git cgroups, as one incident", async () => {
     const inside = podTree({ uid, layout: 'nested' });
     const { kernel, tracker } = await begin([inside]);
     const repos = `${gitaly}/gitaly/gitaly-1/repos-`;
@@ -99,7 +99,7 @@ describe('by level', () => {
     );
   });
 
-  test('oom alone is no kill, however often', async () => {
+  test('nothing: oom alone is not a kill, however often', async () => {
     const { kernel, tracker } = await begin();
     kernel.reachLimit(`${git}/repos-1`, 381);
     kernel.run();
@@ -107,7 +107,7 @@ describe('by level', () => {
     expect(tracker.totals()).toMatchObject([{ kills: levels({}), events: levels({}), last: {} }]);
   });
 
-  test('an oom that was read before its kill is the cause of it; one of long ago is not', async () => {
+  test('an oom that was read up to five seconds before', async () => {
     const { clock, kernel, tracker } = await begin();
     kernel.reachLimit(`${git}/repos-1`, 2);
     kernel.run();
@@ -122,7 +122,7 @@ describe('by level', () => {
     expect((await tracker.settle()).map(line)).toEqual(['1 by node in 1']);
   });
 
-  test('several causes between two readings: each limit has no more kills than its oom', async () => {
+  test('several limits between two passes: each with no more kills than its oom', async () => {
     const { kernel, tracker } = await begin();
     kernel.kill(`${git}/repos-1`, `${git}/repos-1`);
     kernel.kill(`${git}/repos-1`, git);
@@ -139,7 +139,7 @@ describe('by level', () => {
 });
 
 describe('group kills', () => {
-  test('a victim that was gone before its group was struck makes the count one too low at most', async () => {
+  test('a first victim that exited before its group was struck makes the count one too low at most', async () => {
     const { kernel, tracker } = await begin();
     kernel.populate(gitaly, 4);
     kernel.kill(gitaly, gitaly, { isVictimGone: true });
@@ -175,7 +175,7 @@ describe('group kills', () => {
     ]);
   });
 
-  test('what a group owes is forgotten after some seconds: the next kill is one', async () => {
+  test('a correction that never came is dropped after some seconds: the next kill is one', async () => {
     const { clock, kernel, tracker } = await begin();
     kernel.kill(gitaly, gitaly, { isVictimGone: true });
     kernel.run();
@@ -186,7 +186,7 @@ describe('group kills', () => {
     expect((await tracker.settle()).map(line)).toEqual(['1 by container gitaly']);
   });
 
-  test('without the key of newer kernels, memory.oom.group tells', async () => {
+  test('without oom_group_kill, memory.oom.group marks a group', async () => {
     const { kernel, tracker } = await begin([tree], { hasGroupKills: false });
     kernel.populate(gitaly, 3);
     kernel.kill(gitaly, pod);
@@ -197,18 +197,18 @@ describe('group kills', () => {
   });
 });
 
-describe('what comes and goes', () => {
-  test('a bucket that is removed right after its kill', async () => {
+describe('removed and re-created cgroups', () => {
+  test('a kill in a bucket that is removed right after it is counted', async () => {
     const { kernel, tracker } = await begin();
     kernel.kill(`${git}/repos-3`, `${git}/repos-3`);
     kernel.run();
     kernel.remove(`${git}/repos-3`);
-    expect((await tracker.settle()).map(line)).toEqual(['1 by bucket in 3 gone']);
+    expect((await tracker.settle()).map(line)).toEqual(['1 by bucket in 3 removed']);
     tracker.follow([podTree({ uid, buckets: [0, 1, 2] })]);
     expect(await tracker.settle()).toEqual([]);
   });
 
-  test('a bucket that is removed and made again, with kills before and after', async () => {
+  test('kills in a bucket before its removal and after its re-creation are counted', async () => {
     const { kernel, tracker } = await begin();
     const bucket = `${git}/repos-3`;
     kernel.kill(bucket, bucket);
@@ -220,12 +220,12 @@ describe('what comes and goes', () => {
     kernel.run();
     expect((await tracker.settle()).map(line).sort()).toEqual([
       '1 by bucket in 3',
-      '1 by bucket in 3 gone',
+      '1 by bucket in 3 removed',
       '1 by git in 3',
     ]);
   });
 
-  test('a bucket that had kills before it was made again', async () => {
+  test('a bucket with counted kills that is re-created counts from 0', async () => {
     const { kernel, tracker } = await begin();
     const bucket = `${git}/repos-3`;
     for (let each = 0; each < 2; each++) kernel.kill(bucket, bucket);
@@ -239,7 +239,7 @@ describe('what comes and goes', () => {
     expect(tracker.totals()[0]?.bucketKills).toEqual(new Map([[3, 3]]));
   });
 
-  test('the slice around the pods, and a Gitaly of no pod, that were gone for a while and made anew', async () => {
+  test("the pods' parent, and a Gitaly without a pod, that were absent for a while count from 0", async () => {
     const host = hostTree();
     const { kernel, tracker } = await begin([tree, host]);
     for (const bucket of [`${git}/repos-3`, 'gitaly/gitaly-1/repos-1'])
@@ -279,7 +279,7 @@ describe('what comes and goes', () => {
     }
   });
 
-  test('a bucket that nobody has told of yet', async () => {
+  test('a kill in a bucket that discovery has not found yet is counted', async () => {
     const { kernel, tracker } = await begin();
     const bucket = `${git}/repos-9`;
     kernel.make(bucket);
@@ -293,7 +293,7 @@ describe('what comes and goes', () => {
     expect((await tracker.settle()).map(line)).toEqual(['1 by git in 9']);
   });
 
-  test('gitaly-<pid> of a Gitaly that started anew', async () => {
+  test('kills in the old and the new gitaly-<pid> of a restarted Gitaly are counted', async () => {
     const { kernel, tracker } = await begin();
     kernel.kill(`${git}/repos-0`, `${git}/repos-0`);
     kernel.run();
@@ -303,16 +303,16 @@ describe('what comes and goes', () => {
     kernel.run();
     kernel.remove(git);
     tracker.follow([later]);
-    expect((await tracker.settle()).map(line).sort()).toEqual(['1 by bucket in 1', '1 by git gone']);
+    expect((await tracker.settle()).map(line).sort()).toEqual(['1 by bucket in 1', '1 by git removed']);
   });
 
-  test('a container that was removed after a group kill', async () => {
+  test('a group kill in a container that is removed right after it is counted', async () => {
     const { kernel, tracker } = await begin();
     kernel.populate(gitaly, 3);
     kernel.kill(gitaly, gitaly);
     kernel.run();
     kernel.remove(gitaly);
-    expect((await tracker.settle()).map(line)).toEqual(['3 by container gitaly gone']);
+    expect((await tracker.settle()).map(line)).toEqual(['3 by container gitaly removed']);
   });
 
   test('a kill in a pod that is deleted right after it, unfollowed or not, is counted as unattributed', async () => {
@@ -333,7 +333,7 @@ describe('what comes and goes', () => {
     }
   });
 
-  test("another pod's kill is not Gitaly's, when both are gone it is nobody's", async () => {
+  test("another pod's kill is not Gitaly's; it is unattributed if both were removed", async () => {
     const { kernel, tracker } = await begin();
     const other = `${burstable}/kubepods-burstable-podffff0000.slice`;
     kernel.make(other);
@@ -348,7 +348,7 @@ describe('what comes and goes', () => {
     expect(tracker.health().unattributed).toBe(1);
   });
 
-  test('a pod that went while nothing was killed is not blamed for what comes later', async () => {
+  test('the removal of a pod without a kill makes no later kill unattributed', async () => {
     const { clock, kernel, tracker } = await begin();
     const other = `${burstable}/kubepods-burstable-podffff0000.slice`;
     kernel.make(other);
@@ -363,7 +363,7 @@ describe('what comes and goes', () => {
     expect(tracker.health().unattributed).toBe(0);
   });
 
-  test('a pod made anew under its name continues its counts, and they outlive it for an hour', async () => {
+  test('a re-created pod continues the counts of its name, which are kept for an hour after it', async () => {
     const { clock, kernel, tracker } = await begin();
     kernel.kill(`${git}/repos-3`, `${git}/repos-3`);
     kernel.run();
@@ -386,7 +386,7 @@ describe('what comes and goes', () => {
     expect(tracker.totals()).toEqual([]);
   });
 
-  test('a pod that was not told of for a moment keeps its counts', async () => {
+  test('a pod that was not followed for a moment keeps its counts', async () => {
     const { clock, kernel, tracker } = await begin();
     kernel.kill(`${git}/repos-3`, `${git}/repos-3`);
     kernel.run();
@@ -402,7 +402,7 @@ describe('what comes and goes', () => {
     expect(tracker.totals()).toMatchObject([{ kills: levels({ bucket: 2 }) }]);
   });
 
-  test('a name that is learnt later takes its counts along', async () => {
+  test('a pod whose name becomes known later keeps its counts', async () => {
     const { kernel, tracker } = await begin([{ ...tree, identity: { ...tree.identity, pod: uid } }]);
     kernel.kill(`${git}/repos-3`, `${git}/repos-3`);
     kernel.run();
@@ -413,7 +413,7 @@ describe('what comes and goes', () => {
 });
 
 describe('where counting starts', () => {
-  test('kills of before the first settle are not counted, nor those of a pod that is named late', async () => {
+  test('kills before the first pass are not counted, nor those of a pod that is followed later', async () => {
     const kernel = createKernelModel();
     const clock = createManualClock();
     for (const { path, isGroup } of pathsOf(tree)) kernel.make(path, { isGroup });
@@ -436,7 +436,7 @@ describe('where counting starts', () => {
     expect(tracker.totals()).toHaveLength(1);
   });
 
-  test('what was reached before a pod was named is no cause of a kill after it', async () => {
+  test('an oom before a pod is followed is not the cause of a kill after it', async () => {
     const kernel = createKernelModel();
     const clock = createManualClock();
     for (const { path, isGroup } of pathsOf(tree)) kernel.make(path, { isGroup });
@@ -459,7 +459,7 @@ describe('where counting starts', () => {
     expect((await tracker.settle()).map(line).sort()).toEqual(['1 by node gitaly', '1 by node in 3']);
   });
 
-  test('a kill between the first follow and the first settle is one of before', async () => {
+  test('a kill between the first follow and the first pass is not counted', async () => {
     const kernel = createKernelModel();
     for (const { path, isGroup } of pathsOf(tree)) kernel.make(path, { isGroup });
     const clock = createManualClock();
@@ -476,7 +476,7 @@ describe('where counting starts', () => {
     expect(tracker.totals()).toMatchObject([{ kills: levels({}) }]);
   });
 
-  test('a Gitaly on a virtual machine that starts after the exporter', async () => {
+  test('a Gitaly on a virtual machine that starts after the exporter counts from 0', async () => {
     const kernel = createKernelModel();
     const clock = createManualClock();
     const host = hostTree();
@@ -500,8 +500,8 @@ describe('where counting starts', () => {
   });
 });
 
-describe('readings that fail', () => {
-  test('a pod that cannot be read is left out, and what happened meanwhile is counted when it can be', async () => {
+describe('failed readings', () => {
+  test('a pod that cannot be read is omitted, and its kills are counted when it can be read', async () => {
     const { kernel, tracker } = await begin();
     kernel.broken.add(pod);
     kernel.kill(`${git}/repos-3`, `${git}/repos-3`);
@@ -514,12 +514,12 @@ describe('readings that fail', () => {
     expect(tracker.totals()).toMatchObject([{ kills: levels({ bucket: 1 }) }]);
   });
 
-  test("a bucket that cannot be read: its kills are counted with its parent's, once", async () => {
+  test("a bucket that cannot be read has its kills counted with its parent's, once", async () => {
     const { kernel, tracker } = await begin();
     kernel.broken.add(`${git}/repos-3`);
     kernel.kill(`${git}/repos-3`, `${git}/repos-3`);
     kernel.run();
-    expect((await tracker.settle()).map(line)).toEqual(['1 by bucket gone']);
+    expect((await tracker.settle()).map(line)).toEqual(['1 by bucket removed']);
     kernel.broken.clear();
     kernel.kill(`${git}/repos-2`, `${git}/repos-2`);
     kernel.run();
@@ -529,7 +529,7 @@ describe('readings that fail', () => {
     expect((await tracker.settle()).map(line)).toEqual(['1 by bucket in 3']);
   });
 
-  test('without the slice around it, each pod is read by itself', async () => {
+  test('each pod is read by itself while its parent cannot be read', async () => {
     const { kernel, tracker } = await begin();
     kernel.broken.add(burstable);
     kernel.kill(`${git}/repos-3`, `${git}/repos-3`);
@@ -541,17 +541,17 @@ describe('readings that fail', () => {
   });
 });
 
-describe('whoever asks', () => {
-  test('those who ask at once share a look; a kill is told to one of them', async () => {
+describe('callers', () => {
+  test('of several at the same time one gets the kill', async () => {
     const { kernel, tracker } = await begin();
     kernel.kill(`${git}/repos-3`, `${git}/repos-3`);
     kernel.run();
-    const told = await Promise.all([tracker.settle(), tracker.settle(), tracker.settle()]);
-    expect(told.flat()).toHaveLength(1);
+    const returned = await Promise.all([tracker.settle(), tracker.settle(), tracker.settle()]);
+    expect(returned.flat()).toHaveLength(1);
     expect(tracker.totals()).toMatchObject([{ kills: levels({ bucket: 1 }) }]);
   });
 
-  test('who gives up loses nothing: the next one is told', async () => {
+  test('the kills of an aborted call are returned to the next one', async () => {
     const { kernel, tracker } = await begin();
     kernel.kill(`${git}/repos-3`, `${git}/repos-3`);
     kernel.run();
@@ -559,7 +559,7 @@ describe('whoever asks', () => {
     expect(await tracker.settle()).toHaveLength(1);
   });
 
-  test('a quiet moment costs one file', async () => {
+  test('a pass without changes reads one file', async () => {
     const { kernel, tracker } = await begin();
     await tracker.settle();
     const before = kernel.reads();
@@ -567,7 +567,7 @@ describe('whoever asks', () => {
     expect(kernel.reads() - before).toBe(1);
   });
 
-  test('after close nothing is read', async () => {
+  test('nothing is read after close', async () => {
     const { kernel, tracker } = await begin();
     tracker.close();
     const before = kernel.reads();

@@ -1,4 +1,4 @@
-/** Gitalys of a simulated node, as the finder would tell of them. */
+/** Gitalys of a simulated node, as discovery would find them. */
 import { dirname } from 'node:path/posix';
 import type { ContainerScope, GitalyTree, GitParent } from '../../../../src/sources/cgroup/tree.ts';
 

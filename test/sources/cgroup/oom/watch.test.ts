@@ -35,7 +35,7 @@ beforeEach(() => {
   });
 });
 afterEach(() => {
-  watch.close();
+  closing.abort();
   rmSync(root, { recursive: true });
 });
 
@@ -65,8 +65,8 @@ const watches = (): number =>
     .split('\n')
     .filter((line) => line.startsWith('inotify wd:')).length;
 
-describe('watching memory.events', () => {
-  test('tells of a change of any Gitaly, and a swarm of changes comes to few calls', async () => {
+describe('the watch of memory.events', () => {
+  test('reports a change of any Gitaly, and a burst of changes in few calls', async () => {
     make('aaaa0001');
     make('aaaa0002');
     watch.follow([first, second]);
@@ -79,7 +79,7 @@ describe('watching memory.events', () => {
     expect(events - before).toBeLessThan(20);
   });
 
-  test('one that is not there yet is said, and watched when it is told of again', async () => {
+  test('reports a missing file as failed, and watches it when it is followed again', async () => {
     watch.follow([first]);
     expect(watch.state()).toEqual({ armed: 0, failed: [{ tree: 'aaaa0001', code: 'ENOENT' }] });
     make('aaaa0001');
@@ -90,7 +90,7 @@ describe('watching memory.events', () => {
     await until(() => events > 0);
   });
 
-  test('another cgroup under the same name is watched in its place', async () => {
+  test('watches a re-created cgroup of the same name', async () => {
     make('aaaa0001');
     watch.follow([first]);
     // Both exist for a moment, so that they are two files for sure.
@@ -99,7 +99,7 @@ describe('watching memory.events', () => {
     renameSync(join(root, podPath({ uid: 'aaaa0002' })), join(root, podPath({ uid: 'aaaa0001' })));
     watch.follow([first]);
     expect(watch.state().armed).toBe(1);
-    // The removal itself may come to a few calls.
+    // The removal itself may cause a few calls.
     const before = events;
     let moves = 0;
     await until(() => {
@@ -108,7 +108,7 @@ describe('watching memory.events', () => {
     });
   });
 
-  test('no watch is left of thousands that came and went, nor after its signal', async () => {
+  test('leaves no watch of thousands of removed cgroups, nor after its signal', async () => {
     make('aaaa0001');
     make('aaaa0002');
     watch.follow([first]);
@@ -126,7 +126,7 @@ describe('watching memory.events', () => {
     expect(events).toBe(0);
   });
 
-  test('a signal that has aborted already leaves nothing to end', () => {
+  test('watches nothing if the signal has aborted already', () => {
     make('aaaa0001');
     const late = watchOomEvents({ root, onEvent: () => {}, signal: AbortSignal.abort() });
     late.follow([first]);

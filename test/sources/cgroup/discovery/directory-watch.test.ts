@@ -2,9 +2,9 @@ import { spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync, readlinkSync, renameSync, rmdirSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
-import { watchTrees } from '../../../../src/sources/cgroup/discovery/watch.ts';
+import { watchDirectories } from '../../../../src/sources/cgroup/discovery/directory-watch.ts';
 import { createManualClock } from '../../../support/manual-clock.ts';
-import { createFolderTree, type FolderTree, finderOf, id, lookWith, sliceOf, uid } from './support.ts';
+import { createFolderTree, type FolderTree, finderOf, findWith, id, sliceOf, uid } from './support.ts';
 
 let tree: FolderTree;
 let stop: AbortController;
@@ -16,7 +16,7 @@ beforeEach(() => {
 
 afterEach(() => {
   stop.abort();
-  tree.end();
+  tree.removeAll();
 });
 
 /** Inotify watches of this process, as the kernel counts them. */
@@ -37,19 +37,19 @@ function inotifyWatches(): number {
 async function until(holds: () => boolean): Promise<void> {
   const end = performance.now() + 10_000;
   while (!holds()) {
-    if (performance.now() > end) throw new Error(`waited in vain for ${String(holds)}`);
+    if (performance.now() > end) throw new Error(`timed out: ${String(holds)}`);
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
 }
 
 function startWatch(root = tree.root) {
   let changes = 0;
-  const watch = watchTrees({ root, onChange: () => void changes++, signal: stop.signal });
+  const watch = watchDirectories({ root, onChange: () => void changes++, signal: stop.signal });
   return { watch, changes: () => changes };
 }
 
-describe('a change is told', () => {
-  test('when a folder comes or goes', async () => {
+describe('a change is reported', () => {
+  test('when a folder is created or removed', async () => {
     tree.make('kubepods.slice/a', 'kubepods.slice/b');
     const { watch, changes } = startWatch();
     await watch.follow(['', 'kubepods.slice']);
@@ -64,7 +64,12 @@ describe('a change is told', () => {
     tree.make('a', 'b');
     tree.write('a/memory.events', 'oom 0\n');
     const clock = createManualClock();
-    const quiet = watchTrees({ root: tree.root, onChange: () => undefined, signal: stop.signal, clock });
+    const quiet = watchDirectories({
+      root: tree.root,
+      onChange: () => undefined,
+      signal: stop.signal,
+      clock,
+    });
     await quiet.follow(['a']);
     await clock.advance(1000);
     const { watch, changes } = startWatch();
@@ -72,7 +77,7 @@ describe('a change is told', () => {
     await until(() => changes() === 1);
     tree.write('a/memory.events', 'oom 1\n');
     tree.make('b/c');
-    // The kernel tells in the order in which things happened.
+    // inotify reports in the order of events.
     await until(() => changes() === 2);
     expect(clock.sleepers()).toBe(0);
     tree.make('a/c', 'b/d');
@@ -80,7 +85,7 @@ describe('a change is told', () => {
     expect(clock.sleepers()).toBe(1);
   });
 
-  test('once for many at a time', async () => {
+  test('once for many at the same time', async () => {
     tree.make('kubepods.slice');
     const { watch, changes } = startWatch();
     await watch.follow(['kubepods.slice']);
@@ -91,7 +96,7 @@ describe('a change is told', () => {
     await until(() => changes() === 3);
   });
 
-  test('in a folder that was removed and made again, after the next follow', async () => {
+  test('in a re-created folder, after the next follow', async () => {
     tree.make('gitaly/gitaly-1');
     const { watch, changes } = startWatch();
     await watch.follow(['gitaly']);
@@ -107,15 +112,15 @@ describe('a change is told', () => {
   });
 });
 
-test('what is not there, and what is a link, is not watched; the rest is', async () => {
+test('missing folders and symbolic links are not watched; the rest is', async () => {
   tree.make('gitaly');
   symlinkSync('/tmp', join(tree.root, 'link'));
   const { watch } = startWatch();
-  await watch.follow(['', 'gone', 'link', 'gitaly', 'link/x']);
+  await watch.follow(['', 'removed', 'link', 'gitaly', 'link/x']);
   expect([watch.watched(), watch.refusal()]).toEqual([2, undefined]);
 });
 
-test('after the end nothing is watched or told', async () => {
+test('after the signal nothing is watched or reported', async () => {
   tree.make('gitaly');
   const before = inotifyWatches();
   const { watch, changes } = startWatch();
@@ -127,25 +132,25 @@ test('after the end nothing is watched or told', async () => {
   expect([watch.watched(), changes()]).toEqual([0, 0]);
 });
 
-test('looks and watches together see a pod come, its Gitaly start and restart, and all of it go', async () => {
+test('scans and watches together find a pod created, its Gitaly started and restarted, and all of it removed', async () => {
   const pod = `kubepods.slice/kubepods-burstable.slice/${sliceOf('kubepods-burstable')}`;
   const scope = `${pod}/cri-containerd-${id}.scope`;
   tree.make('kubepods.slice/kubepods-burstable.slice');
   const finder = finderOf(tree.root);
   let seen = 'nothing';
-  let looking: Promise<void> = Promise.resolve();
-  const look = async (): Promise<void> => {
-    const { trees, folders } = await lookWith(finder);
+  let scanning: Promise<void> = Promise.resolve();
+  const scan = async (): Promise<void> => {
+    const { trees, folders } = await findWith(finder);
     seen = trees
       .map(({ layout, git, deadGit }) => [layout, git?.path, git?.buckets.length, deadGit.length].join(' '))
       .join();
     await watch.follow(folders);
   };
   const onChange = (): void => {
-    looking = looking.then(look);
+    scanning = scanning.then(scan);
   };
-  const watch = watchTrees({ root: tree.root, onChange, signal: stop.signal });
-  await look();
+  const watch = watchDirectories({ root: tree.root, onChange, signal: stop.signal });
+  await scan();
   tree.make(scope);
   tree.make(`${scope}/gitaly/gitaly-1/repos-0`);
   await until(() => seen === `nested ${scope}/gitaly/gitaly-1 1 0`);
@@ -161,54 +166,54 @@ test('looks and watches together see a pod come, its Gitaly start and restart, a
   await until(() => seen === `sibling ${pod}/gitaly/gitaly-1 1 0`);
   tree.remove('kubepods.slice');
   await until(() => seen === '');
-  await looking;
+  await scanning;
 });
 
-test('no watch is left of pods that came and went', async () => {
+test('no watch is left of pods that were created and removed', async () => {
   const burstable = 'kubepods.slice/kubepods-burstable.slice';
   tree.make(burstable);
   const finder = finderOf(tree.root);
   const { watch } = startWatch();
-  await watch.follow((await lookWith(finder)).folders);
+  await watch.follow((await findWith(finder)).folders);
   const before = inotifyWatches();
   for (let n = 0; n < 100; n++) {
     const slice = `${burstable}/${sliceOf('kubepods-burstable', uid.replace(/^.{8}/, String(10_000_000 + n)))}`;
     tree.make(`${slice}/gitaly/gitaly-1/repos-0`);
-    const { trees, folders } = await lookWith(finder);
+    const { trees, folders } = await findWith(finder);
     await watch.follow(folders);
     expect([trees.length, watch.watched(), inotifyWatches()]).toEqual([1, before + 3, before + 3]);
     if (n % 2 === 0) tree.remove(slice);
     else {
-      // Gone and made again between two looks, without Gitaly.
+      // Re-created between two scans, without Gitaly.
       renameSync(join(tree.root, slice), join(tree.root, 'kubepods.slice/moved'));
       tree.make(slice);
-      await watch.follow((await lookWith(finder)).folders);
+      await watch.follow((await findWith(finder)).folders);
       tree.remove('kubepods.slice/moved');
       tree.remove(slice);
     }
-    await watch.follow((await lookWith(finder)).folders);
+    await watch.follow((await findWith(finder)).folders);
     expect([watch.watched(), inotifyWatches()]).toEqual([before, before]);
   }
 });
 
-/** A user namespace has limits of its own, which may be set without harm to others. */
+/** A user namespace has limits of its own, which affect nothing else. */
 const canLimit =
   spawnSync('unshare', ['-Ur', 'sh', '-c', 'echo 3 > /proc/sys/user/max_inotify_watches']).status === 0;
 
 (canLimit ? test : test.skip)(
-  "at the kernel's limit of watches the others are kept, and the refusal is told",
+  "at the kernel's limit of watches the others are kept, and the refusal is reported",
   () => {
     tree.make('a', 'b', 'c');
     const script = `
-    import { watchTrees } from ${JSON.stringify(new URL('../../../../src/sources/cgroup/discovery/watch.ts', import.meta.url).href)};
+    import { watchDirectories } from ${JSON.stringify(new URL('../../../../src/sources/cgroup/discovery/directory-watch.ts', import.meta.url).href)};
     const stop = new AbortController();
-    const watch = watchTrees({ root: ${JSON.stringify(tree.root)}, onChange: () => {}, signal: stop.signal });
-    const told = [];
+    const watch = watchDirectories({ root: ${JSON.stringify(tree.root)}, onChange: () => {}, signal: stop.signal });
+    const results = [];
     for (const folders of [['', 'a', 'b', 'c'], ['', 'a']]) {
       await watch.follow(folders);
-      told.push([watch.watched(), watch.refusal() ?? 'none']);
+      results.push([watch.watched(), watch.refusal() ?? 'none']);
     }
-    console.log(JSON.stringify(told));
+    console.log(JSON.stringify(results));
     stop.abort();`;
     const { stdout } = spawnSync(
       'unshare',
