@@ -3,11 +3,11 @@
  * wakes. Pure values; `rules-file.ts` writes them.
  */
 
-import type { BoardPanel } from '../dashboards/panels.ts';
+import { promDuration } from '../src/monitoring/durations.ts';
+import type { PanelLink } from '../src/monitoring/links.ts';
 import type { Range, targetLabels, Vector } from '../src/monitoring/promql/index.ts';
 import type { Thresholds } from '../src/rules/thresholds.ts';
 import { type AnnotationText, type Template, templateOf } from './annotations.ts';
-import { duration } from './durations.ts';
 
 /** critical wakes someone; warning is a ticket; info is drawn on dashboards and notifies nobody. */
 export type Severity = 'critical' | 'warning' | 'info';
@@ -33,7 +33,7 @@ export interface Alert {
   readonly summary: AnnotationText;
   readonly description: AnnotationText;
   /** The panel that shows it. */
-  readonly panel: BoardPanel;
+  readonly panel: PanelLink;
   /** One sentence for the runbook: when it fires, in words. */
   readonly firesWhen: string;
 }
@@ -46,7 +46,7 @@ export interface AlertDefinition<Labels extends string> {
   readonly keepFiringForSeconds?: number;
   readonly summary: Template<Labels>;
   readonly description: Template<Labels>;
-  readonly panel: BoardPanel;
+  readonly panel: PanelLink;
   readonly firesWhen: string;
 }
 
@@ -66,7 +66,7 @@ export function alert<Labels extends string>(definition: AlertDefinition<Labels>
 const windowSeconds = ({ scrapeInterval }: Thresholds): number => Math.ceil(scrapeInterval.value * 2.5);
 
 /** The window over which gauges are judged, so that one missed scrape does not start an alert's time anew. */
-export const gaugeWindow = (thresholds: Thresholds): Range => duration(windowSeconds(thresholds));
+export const gaugeWindow = (thresholds: Thresholds): Range => promDuration(windowSeconds(thresholds));
 
 /**
  * `for`, so that only what was bad for longer than `seconds` fires: a bad sample stays in the window of

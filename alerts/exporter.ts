@@ -2,8 +2,10 @@
  * Alerts on the exporter itself. Every other alert rests on what it says: what it cannot say must not read as
  * healthy, so its silence fires here.
  */
-import { onReplicationBoard } from '../dashboards/panels.ts';
+
 import { gauge } from '../src/metrics/metric.ts';
+import { durationInWords, promDuration } from '../src/monitoring/durations.ts';
+import { panelLink, replicationDashboard } from '../src/monitoring/links.ts';
 import {
   absentOverTime,
   countBy,
@@ -16,12 +18,11 @@ import {
   select,
   unless,
 } from '../src/monitoring/promql/index.ts';
+import type { MonitoringSettings } from '../src/monitoring/settings.ts';
 import type { Thresholds } from '../src/rules/thresholds.ts';
 import { buildInfo, collectorEnabled, collectorSuccess } from '../src/scheduler/self-metrics.ts';
 import { type Alert, type AlertGroup, alert, clusterLabels, gaugeWindow, sustained } from './alert.ts';
 import { lowest } from './conditions.ts';
-import { duration, spoken } from './durations.ts';
-import type { AlertSettings } from './settings.ts';
 
 /** Prometheus' own: 1 when the last scrape of a target succeeded. Not of this exporter. */
 export const scrapeUp = gauge('up', {
@@ -31,7 +32,7 @@ export const scrapeUp = gauge('up', {
 
 const exporterLabels = [...clusterLabels, 'instance'] as const;
 
-export function exporterAlerts(settings: AlertSettings): AlertGroup {
+export function exporterAlerts(settings: MonitoringSettings): AlertGroup {
   return {
     name: 'gitaly-exporter',
     file: 'exporter',
@@ -40,9 +41,9 @@ export function exporterAlerts(settings: AlertSettings): AlertGroup {
   };
 }
 
-function exporterDown({ exporterJob, thresholds }: AlertSettings): Alert {
+function exporterDown({ exporterJob, thresholds }: MonitoringSettings): Alert {
   const { exporterDown: downFor, missingSeriesLookback } = thresholds;
-  const remembered = duration(missingSeriesLookback.value);
+  const remembered = promDuration(missingSeriesLookback.value);
   const down = equals(lowest(thresholds, ['instance'], select(scrapeUp, { job: like(exporterJob) })), 0);
   // Prometheus forgets a target that its service discovery no longer finds: then only the past tells.
   const gone = unless(
@@ -57,8 +58,8 @@ function exporterDown({ exporterJob, thresholds }: AlertSettings): Alert {
     severity: 'warning',
     expression: or(down, labelled(nobody, 'instance', 'all')),
     forSeconds: sustained(thresholds, downFor.value),
-    panel: onReplicationBoard('exporters'),
-    firesWhen: `a target of the exporter's job, or every one of a cluster, has not been scraped for ${spoken(downFor.value)}`,
+    panel: panelLink(replicationDashboard, 'exporters'),
+    firesWhen: `a target of the exporter's job, or every one of a cluster, has not been scraped for ${durationInWords(downFor.value)}`,
     summary: ({ label }) => `gitaly-exporter ${label('instance')}: not scraped`,
     description: ({ label, since }) =>
       `Since ${since}, job "${label('job')}", instance ${label('instance')}. What it watches is not known meanwhile: silence of the other alerts is no good sign.`,
@@ -80,8 +81,8 @@ function collectorFailing(thresholds: Thresholds): Alert {
     severity: 'warning',
     expression: countBy(exporterLabels, or(failing, missing)),
     forSeconds: sustained(thresholds, failingFor.value),
-    panel: onReplicationBoard('collectors'),
-    firesWhen: `a collector of a running exporter has had no good answer for ${spoken(failingFor.value)}`,
+    panel: panelLink(replicationDashboard, 'collectors'),
+    firesWhen: `a collector of a running exporter has had no good answer for ${durationInWords(failingFor.value)}`,
     summary: ({ counted, label }) =>
       `gitaly-exporter ${label('instance')}: ${counted('collector', 'collectors')} without a good answer`,
     description: ({ list, same, since }) => {

@@ -1,23 +1,17 @@
 /** Alerts as files: Prometheus' rules, the Prometheus operator's PrometheusRule, Alertmanager's inhibitions. */
 import { stringify } from 'yaml';
-import { limits, servers } from '../dashboards/panels.ts';
-import {
-  type BoardVariable,
-  labelOf,
-  praefectVariables,
-  serverVariables,
-} from '../dashboards/variable-names.ts';
+import { promDuration } from '../src/monitoring/durations.ts';
+import { labelOfVariable } from '../src/monitoring/links.ts';
+import type { MonitoringSettings } from '../src/monitoring/settings.ts';
 import type { Alert, AlertGroup, AlertsNamed, Inhibition } from './alert.ts';
-import { duration } from './durations.ts';
-import type { AlertSettings } from './settings.ts';
 
 /** The plain rules file, for `rule_files:`. */
-export function rulesFile(group: AlertGroup, settings: AlertSettings): string {
+export function rulesFile(group: AlertGroup, settings: MonitoringSettings): string {
   return generated(`Prometheus alerting rules: ${group.name}.`, { groups: [ruleGroup(group, settings)] });
 }
 
 /** The same for the Prometheus operator. */
-export function prometheusRule(group: AlertGroup, settings: AlertSettings): string {
+export function prometheusRule(group: AlertGroup, settings: MonitoringSettings): string {
   return generated(`Prometheus alerting rules for the Prometheus operator: ${group.name}.`, {
     apiVersion: 'monitoring.coreos.com/v1',
     kind: 'PrometheusRule',
@@ -29,43 +23,34 @@ export function prometheusRule(group: AlertGroup, settings: AlertSettings): stri
   });
 }
 
-const ruleGroup = (group: AlertGroup, settings: AlertSettings) => ({
+const ruleGroup = (group: AlertGroup, settings: MonitoringSettings) => ({
   name: group.name,
   rules: group.alerts.map((alert) => rule(alert, settings)),
 });
 
-function rule(alert: Alert, settings: AlertSettings) {
+function rule(alert: Alert, { grafanaUrl, runbookUrl }: MonitoringSettings) {
   return {
     alert: alert.name,
     expr: alert.expression.text,
-    ...(alert.forSeconds > 0 && { for: duration(alert.forSeconds) }),
-    ...(alert.keepFiringForSeconds > 0 && { keep_firing_for: duration(alert.keepFiringForSeconds) }),
+    ...(alert.forSeconds > 0 && { for: promDuration(alert.forSeconds) }),
+    ...(alert.keepFiringForSeconds > 0 && { keep_firing_for: promDuration(alert.keepFiringForSeconds) }),
     labels: { severity: alert.severity },
     annotations: {
       summary: alert.summary,
       description: alert.description,
-      runbook_url: `${settings.runbookUrl}/${alert.name}.md`,
-      dashboard_url: panelLink(alert, settings.grafanaUrl),
+      ...(runbookUrl !== undefined && { runbook_url: `${runbookUrl}/${alert.name}.md` }),
+      ...(grafanaUrl !== undefined && { dashboard_url: panelUrl(alert, grafanaUrl) }),
     },
   };
 }
 
-/** How far before the alert a linked panel begins. */
-const shownBeforeSeconds = 3 * 3600;
-
-/** The panel, from some time before the moment at which the alert was evaluated, for the alert's own series. */
-function panelLink({ expression, panel }: Alert, grafanaUrl: string): string {
-  const from = `{{ with query "(time() - ${shownBeforeSeconds}) * 1000" }}{{ . | first | value | printf "%.0f" }}{{ end }}`;
-  const variables = variablesOf(panel.uid)
-    .filter((name) => expression.labels.includes(labelOf(name)))
-    .map((name) => `{{ with $labels.${labelOf(name)} }}&var-${name}={{ . | urlquery }}{{ end }}`);
-  return `${grafanaUrl}/d/${panel.uid}?viewPanel=${panel.panel}&from=${from}&to=now${variables.join('')}`;
+/** The panel for the series of the alert: label values only, no query. Undefined without Grafana's address. */
+function panelUrl({ expression, panel }: Alert, grafanaUrl: string): string {
+  const variables = panel.variables
+    .filter((name) => expression.labels.includes(labelOfVariable(name)))
+    .map((name) => `{{ with $labels.${labelOfVariable(name)} }}&var-${name}={{ . | urlquery }}{{ end }}`);
+  return `${grafanaUrl}/d/${panel.uid}?viewPanel=${panel.panel}&from=now-3h&to=now${variables.join('')}`;
 }
-
-const serverBoards: readonly string[] = [servers.uid, limits.uid];
-
-const variablesOf = (uid: string): readonly BoardVariable[] =>
-  serverBoards.includes(uid) ? serverVariables : praefectVariables;
 
 /**
  * An Alertmanager configuration to take the inhibitions and the routes from; its receivers are stand-ins that

@@ -9,6 +9,7 @@ import {
   RowBuilder,
 } from '@grafana/grafana-foundation-sdk/dashboard';
 import type { Vector } from '../src/monitoring/promql/index.ts';
+import type { MonitoringSettings } from '../src/monitoring/settings.ts';
 import type { SizedPanel } from './kit.ts';
 import { type Choices, datasource, variableModels } from './variables.ts';
 
@@ -38,6 +39,10 @@ export interface BoardDefinition {
   readonly moments: readonly Moments[];
   readonly links: readonly { readonly title: string; readonly url: string }[];
 }
+
+/** The link to the runbooks, where their address is known. */
+export const runbookLinks = ({ runbookUrl }: MonitoringSettings): BoardDefinition['links'] =>
+  runbookUrl === undefined ? [] : [{ title: 'Runbooks', url: runbookUrl }];
 
 export interface Board {
   /** `dashboards/<name>.json`. */

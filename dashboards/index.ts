@@ -1,11 +1,11 @@
 /** All boards. A new one is one file and one line here. */
-import type { AlertSettings } from '../alerts/settings.ts';
+import type { MonitoringSettings } from '../src/monitoring/settings.ts';
 import type { Board } from './board.ts';
 import { limitsBoard } from './limits.ts';
 import { replicationBoard } from './replication.ts';
 import { serversBoard } from './servers.ts';
 
-export const boards = (settings: AlertSettings): readonly Board[] => [
+export const boards = (settings: MonitoringSettings): readonly Board[] => [
   replicationBoard(settings),
   limitsBoard(settings),
   serversBoard(settings),

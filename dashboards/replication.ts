@@ -1,10 +1,10 @@
 /** Replication: what waits, whether it moves, which replicas stay behind, and what that costs. */
-import { virtualStorageLabels } from '../alerts/conditions.ts';
-import type { AlertSettings } from '../alerts/settings.ts';
+import { virtualStorageLabels } from '../src/monitoring/labels.ts';
+import { replicationDashboard } from '../src/monitoring/links.ts';
 import { maxBy, multiply } from '../src/monitoring/promql/index.ts';
+import type { MonitoringSettings } from '../src/monitoring/settings.ts';
 import { lastFailover } from '../src/sources/praefect/mirror/metrics.ts';
-import { type Board, board } from './board.ts';
-import { replication } from './panels.ts';
+import { type Board, board, runbookLinks } from './board.ts';
 import { access } from './rows/access.ts';
 import { laggards } from './rows/laggards.ts';
 import { queue } from './rows/queue.ts';
@@ -12,9 +12,9 @@ import { trust } from './rows/trust.ts';
 import { verification } from './rows/verification.ts';
 import { gaugeOnBoard } from './variables.ts';
 
-export const replicationBoard = (settings: AlertSettings): Board =>
+export const replicationBoard = (settings: MonitoringSettings): Board =>
   board('replication', {
-    uid: replication.uid,
+    uid: replicationDashboard.uid,
     title: 'Praefect: replication',
     description:
       "The replication queue of Praefect's database, the replicas that are behind, and what becomes unavailable by it.",
@@ -32,5 +32,5 @@ export const replicationBoard = (settings: AlertSettings): Board =>
         text: '{{virtual_storage}}: primaries moved off {{from_storage}}',
       },
     ],
-    links: [{ title: 'Runbooks', url: settings.runbookUrl }],
+    links: runbookLinks(settings),
   });

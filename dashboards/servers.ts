@@ -1,10 +1,11 @@
 /** Gitaly's servers: memory, CPU and OOM kills by level and bucket, and the pods around them. */
-import type { AlertSettings } from '../alerts/settings.ts';
+
+import { serversDashboard } from '../src/monitoring/links.ts';
 import { maxBy, multiply, oneOf } from '../src/monitoring/promql/index.ts';
+import type { MonitoringSettings } from '../src/monitoring/settings.ts';
 import { lastOom } from '../src/sources/cgroup/metrics.ts';
 import { serverInfo } from '../src/sources/server-info.ts';
-import { type Board, board } from './board.ts';
-import { servers } from './panels.ts';
+import { type Board, board, runbookLinks } from './board.ts';
 import { server } from './rows/servers.ts';
 import { bucketRow } from './rows/servers-buckets.ts';
 import { cpu } from './rows/servers-cpu.ts';
@@ -15,9 +16,9 @@ import { checksRow, pods, rotation } from './rows/servers-pods.ts';
 import { pressure } from './rows/servers-pressure.ts';
 import { gaugeOfServers } from './variables.ts';
 
-export const serversBoard = (settings: AlertSettings): Board =>
+export const serversBoard = (settings: MonitoringSettings): Board =>
   board('servers', {
-    uid: servers.uid,
+    uid: serversDashboard.uid,
     title: 'Gitaly: memory, CPU, OOM kills, pods',
     description:
       'How near each Gitaly and its Git processes are to their limits of memory and CPU, what was killed and whose limit ran out, and how their pods fare. Needs cgroup.enabled on each node or virtual machine with Gitaly; the rows on pods need kubernetes.enabled.',
@@ -45,5 +46,5 @@ export const serversBoard = (settings: AlertSettings): Board =>
         text: '{{pod}} {{node}}: the {{level}} was out of memory',
       },
     ],
-    links: [{ title: 'Runbooks', url: settings.runbookUrl }],
+    links: runbookLinks(settings),
   });

@@ -7,6 +7,12 @@ import {
 } from '@grafana/grafana-foundation-sdk/dashboard';
 import type { Metric } from '../src/metrics/metric.ts';
 import {
+  type DashboardVariable,
+  labelOfVariable,
+  praefectVariables,
+  serverVariables,
+} from '../src/monitoring/links.ts';
+import {
   buckets,
   type CounterMetric,
   type GaugeMetric,
@@ -19,7 +25,6 @@ import {
 import { buildInfo } from '../src/scheduler/self-metrics.ts';
 import { scrapeUp } from '../src/sources/gitaly/metrics.ts';
 import { primaries, repositories } from '../src/sources/praefect/mirror/metrics.ts';
-import { type BoardVariable, labelOf, praefectVariables, serverVariables } from './variable-names.ts';
 
 interface Variable {
   readonly label: string;
@@ -38,7 +43,7 @@ const exporterVariables = {
   storage: { label: 'Storage', of: primaries, all: '.*' },
 } as const;
 
-const definitionsOf = (server: Metric): Readonly<Record<BoardVariable, Variable>> => ({
+const definitionsOf = (server: Metric): Readonly<Record<DashboardVariable, Variable>> => ({
   ...exporterVariables,
   gitaly_namespace: { label: 'Namespace', of: server, all: '.*' },
   pod: { label: 'Pod', of: server, all: '.*' },
@@ -55,16 +60,16 @@ export type Choices =
 
 /** Each variable offers what the ones before it leave. */
 export function variableModels(choices: Choices): readonly VariableModel[] {
-  const names: readonly BoardVariable[] = choices.of === 'praefect' ? praefectVariables : serverVariables;
+  const names: readonly DashboardVariable[] = choices.of === 'praefect' ? praefectVariables : serverVariables;
   const definitions = definitionsOf(choices.of === 'praefect' ? scrapeUp : choices.metric);
   return names.map((name, index) => {
     const { all, label, of } = definitions[name];
-    const before = names.slice(0, index).filter((other) => carries(of, labelOf(other)));
-    const matchers = before.map((other) => `${labelOf(other)}=~"$${other}"`).join(', ');
+    const before = names.slice(0, index).filter((other) => carries(of, labelOfVariable(other)));
+    const matchers = before.map((other) => `${labelOfVariable(other)}=~"$${other}"`).join(', ');
     return new QueryVariableBuilder(name)
       .label(label)
       .datasource(datasource)
-      .query(`label_values(${of.name}{${matchers}}, ${labelOf(name)})`)
+      .query(`label_values(${of.name}{${matchers}}, ${labelOfVariable(name)})`)
       .refresh(VariableRefresh.OnTimeRangeChanged)
       .sort(VariableSort.AlphabeticalAsc)
       .multi(true)
@@ -105,8 +110,8 @@ const chosenServers = (metric: Metric): object =>
   Object.fromEntries(
     serverVariables
       .filter((name) => name !== 'gitaly_namespace' || metric.labelNames.includes('namespace'))
-      .filter((name) => carries(metric, labelOf(name)))
-      .map((name) => [labelOf(name), like(`$${name}`)]),
+      .filter((name) => carries(metric, labelOfVariable(name)))
+      .map((name) => [labelOfVariable(name), like(`$${name}`)]),
   );
 
 /** A gauge's series as far as the variables of a board on Gitaly's servers choose them. */

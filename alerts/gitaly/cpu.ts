@@ -1,5 +1,7 @@
 /** Gitaly or its Git processes held back by their CPU limits. */
-import { onServersBoard } from '../../dashboards/panels.ts';
+
+import { durationInWords } from '../../src/monitoring/durations.ts';
+import { panelLink, serversDashboard } from '../../src/monitoring/links.ts';
 import {
   above,
   and,
@@ -18,7 +20,6 @@ import {
   podLevelMetrics,
 } from '../../src/sources/cgroup/level-metrics.ts';
 import { type Alert, alert } from '../alert.ts';
-import { spoken } from '../durations.ts';
 import { own, rateWindow, type ServerLabel, serverLabels, serverName } from './servers.ts';
 
 type Labelled = Vector<ServerLabel | 'level'>;
@@ -75,8 +76,8 @@ export function cpuThrottled(thresholds: Thresholds): Alert {
       ofLevel(podLevelMetrics, 'pod', share.value),
     ),
     forSeconds: cpuThrottledFor.value,
-    panel: onServersBoard('throttledShare'),
-    firesWhen: `for ${spoken(cpuThrottledFor.value)}, the CPU limit of Gitaly's container or of the pod held it back in over ${share.value * 100} % of the periods of ${spoken(window.value)}, or that of all Git processes in over ${cpuThrottledGit.value * 100} %`,
+    panel: panelLink(serversDashboard, 'throttledShare'),
+    firesWhen: `for ${durationInWords(cpuThrottledFor.value)}, the CPU limit of Gitaly's container or of the pod held it back in over ${share.value * 100} % of the periods of ${durationInWords(window.value)}, or that of all Git processes in over ${cpuThrottledGit.value * 100} %`,
     summary: ({ by, share: ofPeriods }) =>
       `${serverName}: held back by the CPU limit of ${by('level', { git: 'all Git processes', container: "Gitaly's container", pod: 'the pod' })} in ${ofPeriods} of the time`,
     description: ({ by, since }) =>

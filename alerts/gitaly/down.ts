@@ -1,5 +1,7 @@
 /** A Gitaly that does not serve: its pod is not Ready, it does not answer, or its cgroups are gone. */
-import { onServersBoard } from '../../dashboards/panels.ts';
+
+import { durationInWords, promDuration } from '../../src/monitoring/durations.ts';
+import { panelLink, serversDashboard } from '../../src/monitoring/links.ts';
 import {
   and,
   equals,
@@ -20,7 +22,6 @@ import { podReady, podRotationStart } from '../../src/sources/kubernetes/metrics
 import { maintenance, maintenanceActive } from '../../src/sources/maintenance/source.ts';
 import { serverInfo } from '../../src/sources/server-info.ts';
 import { type Alert, alert, gaugeWindow, sustained } from '../alert.ts';
-import { duration, spoken } from '../durations.ts';
 import { ifPod, matchedPod, own, podLabels, type ServerLabel, serverLabels, serverName } from './servers.ts';
 
 /** What a Gitaly's series have in common with the exporter's own, whatever the scrape makes of namespaces. */
@@ -35,7 +36,7 @@ export function gitalyDown(thresholds: Thresholds): Alert {
   const declared = select(maintenance, { window: notLike('rollout:.*') });
   const meant = maxBy(exporterLabels, maxOverTime(declared, window));
   const notReady = podNotReady(minOverTime(select(podReady), window), planned);
-  const notReadyForLong = podNotReady(maxOverTime(select(podReady), duration(longer.value)), meant);
+  const notReadyForLong = podNotReady(maxOverTime(select(podReady), promDuration(longer.value)), meant);
   const onMachines = or(silent(thresholds, planned), vanished(thresholds, planned));
   return alert({
     name: 'GitalyDown',
@@ -43,8 +44,8 @@ export function gitalyDown(thresholds: Thresholds): Alert {
     expression: or(or(notReady, notReadyForLong), onMachines),
     forSeconds: sustained(thresholds, downFor.value),
     keepFiringForSeconds: keepFiring.value,
-    panel: onServersBoard('answers'),
-    firesWhen: `for ${spoken(downFor.value)}, without planned work that would explain it, a pod of Gitaly was not Ready (in a roll-out: for ${spoken(longer.value)} more), or a Gitaly on a virtual machine that was there within the last day did not answer or had no cgroups`,
+    panel: panelLink(serversDashboard, 'answers'),
+    firesWhen: `for ${durationInWords(downFor.value)}, without planned work that would explain it, a pod of Gitaly was not Ready (in a roll-out: for ${durationInWords(longer.value)} more), or a Gitaly on a virtual machine that was there within the last day did not answer or had no cgroups`,
     summary: () => `${serverName}: Gitaly is down`,
     description: ({ ask, same, since }) => {
       const begin = maxBy([], select(podRotationStart, same(...matchedPod)));
@@ -76,7 +77,7 @@ function podNotReady(
 function silent(thresholds: Thresholds, held: Held): Vector<ServerLabel> {
   const answers = select(scrapeUp, { component: 'gitaly', pod: '' });
   const now = unless(minOverTime(answers, gaugeWindow(thresholds)), equals(held, 1), { on: exporterLabels });
-  const before = maxOverTime(answers, duration(thresholds.missingSeriesLookback.value));
+  const before = maxOverTime(answers, promDuration(thresholds.missingSeriesLookback.value));
   return and(equals(maxBy(serverLabels, own(now)), 0), equals(maxBy(serverLabels, own(before)), 1), {
     on: serverLabels,
   });
@@ -88,7 +89,7 @@ function vanished(thresholds: Thresholds, held: Held): Vector<ServerLabel> {
   const cgroups = select(serverInfo, { pod: '' });
   const known = maxBy(
     [...serverLabels, 'job', 'instance'] as const,
-    own(maxOverTime(cgroups, duration(thresholds.missingSeriesLookback.value))),
+    own(maxOverTime(cgroups, promDuration(thresholds.missingSeriesLookback.value))),
   );
   const gone = unless(known, maxBy(serverLabels, own(maxOverTime(cgroups, window))), { on: serverLabels });
   const looking = unless(maxBy(exporterLabels, minOverTime(select(cgroupGitalys), window)), equals(held, 1), {

@@ -1,5 +1,7 @@
 /** Clients that Gitaly's limits turn away. */
-import { onLimitsBoard } from '../../dashboards/panels.ts';
+
+import { durationInWords } from '../../src/monitoring/durations.ts';
+import { limitsDashboard, panelLink } from '../../src/monitoring/links.ts';
 import {
   above,
   atLeast,
@@ -23,7 +25,6 @@ import {
   requestsDropped,
 } from '../../src/sources/gitaly/metrics.ts';
 import { type Alert, alert } from '../alert.ts';
-import { spoken } from '../durations.ts';
 import { matched, own, rateWindow, serverLabels, serverName } from './servers.ts';
 
 /** Not those who left by themselves, nor rate limits, which turn away whatever is over them by design. */
@@ -66,10 +67,10 @@ export function requestsTurnedAway(thresholds: Thresholds): Alert {
     severity: 'warning',
     expression: sumBy(serverLabels, or(ofRpcs, labelled(ofPack, 'grpc_method', 'pack-objects'))),
     forSeconds: droppedFor.value,
-    panel: onLimitsBoard('dropsByRpc'),
-    firesWhen: `for ${spoken(droppedFor.value)}, a limit turned away over ${share.value * 100} % of the calls of an RPC, or of clones and fetches, and ${least.value} or more within ${spoken(window.value)}`,
+    panel: panelLink(limitsDashboard, 'dropsByRpc'),
+    firesWhen: `for ${durationInWords(droppedFor.value)}, a limit turned away over ${share.value * 100} % of the calls of an RPC, or of clones and fetches, and ${least.value} or more within ${durationInWords(window.value)}`,
     summary: ({ counted }) =>
-      `${serverName}: ${counted('request', 'requests')} turned away within ${spoken(window.value)}`,
+      `${serverName}: ${counted('request', 'requests')} turned away within ${durationInWords(window.value)}`,
     description: ({ list, same, since, when }) => {
       const matchers = same(...matched);
       const calls = increase(select(requestsDropped, { ...matchers, reason: turnedAway }), range);

@@ -1,5 +1,7 @@
 /** Memory that nobody can take back, near the limit at which the kernel begins to kill. */
-import { onServersBoard } from '../../dashboards/panels.ts';
+
+import { durationInWords } from '../../src/monitoring/durations.ts';
+import { panelLink, serversDashboard } from '../../src/monitoring/links.ts';
 import { above, divide, labelled, maxBy, or, select } from '../../src/monitoring/promql/index.ts';
 import type { Thresholds } from '../../src/rules/thresholds.ts';
 import {
@@ -8,7 +10,6 @@ import {
   podLevelMetrics,
 } from '../../src/sources/cgroup/level-metrics.ts';
 import { type Alert, alert, sustained } from '../alert.ts';
-import { spoken } from '../durations.ts';
 import { highest, lowest, matched, serverLabels, serverName } from './servers.ts';
 
 export function memoryNearLimit(thresholds: Thresholds): Alert {
@@ -50,8 +51,8 @@ export function memoryNearLimit(thresholds: Thresholds): Alert {
     severity: 'warning',
     expression: or(or(near(gitLevelMetrics, 'git'), ofContainer), near(podLevelMetrics, 'pod')),
     forSeconds: sustained(thresholds, memoryNearLimitFor.value),
-    panel: onServersBoard('memoryShare'),
-    firesWhen: `for ${spoken(memoryNearLimitFor.value)}, anonymous memory was over ${nearLimit.value * 100} % of the limit of all Git processes, of Gitaly's container or of the pod`,
+    panel: panelLink(serversDashboard, 'memoryShare'),
+    firesWhen: `for ${durationInWords(memoryNearLimitFor.value)}, anonymous memory was over ${nearLimit.value * 100} % of the limit of all Git processes, of Gitaly's container or of the pod`,
     summary: ({ by, share }) =>
       `${serverName}: ${by('level', { git: 'all Git processes together hold', container: "Gitaly's container holds", pod: 'the pod holds' })} ${share} of the memory they may use`,
     description: ({ ask, by, same, since }) => {

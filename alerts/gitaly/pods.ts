@@ -1,5 +1,7 @@
 /** Gitaly's pods on Kubernetes: rotations that take too long, and pods of which no agent tells anything. */
-import { onServersBoard } from '../../dashboards/panels.ts';
+
+import { durationInWords, promDuration } from '../../src/monitoring/durations.ts';
+import { panelLink, serversDashboard } from '../../src/monitoring/links.ts';
 import {
   above,
   and,
@@ -18,12 +20,11 @@ import type { Thresholds } from '../../src/rules/thresholds.ts';
 import { podLastRotation, podReady, podRotation } from '../../src/sources/kubernetes/metrics.ts';
 import { serverInfo } from '../../src/sources/server-info.ts';
 import { type Alert, alert, gaugeWindow, sustained } from '../alert.ts';
-import { duration, spoken } from '../durations.ts';
 import { byOwnName, matchedPod, own, podLabels, serverName } from './servers.ts';
 
 export function rotationSlow(thresholds: Thresholds): Alert {
   const { rotationWindow, rotationSlow: slow } = thresholds;
-  const window = duration(rotationWindow.value);
+  const window = promDuration(rotationWindow.value);
   const took = maxBy(podLabels, own(maxOverTime(select(podRotation, { phase: 'total' }), window)));
   const ended = maxBy(podLabels, own(maxOverTime(select(podLastRotation), window)));
   return alert({
@@ -33,8 +34,8 @@ export function rotationSlow(thresholds: Thresholds): Alert {
       on: podLabels,
     }),
     forSeconds: 0,
-    panel: onServersBoard('rotationPhases'),
-    firesWhen: `within the last ${spoken(rotationWindow.value)} the rotation of a pod of Gitaly, from its deletion until it was Ready again, took over ${spoken(slow.value)}`,
+    panel: panelLink(serversDashboard, 'rotationPhases'),
+    firesWhen: `within the last ${durationInWords(rotationWindow.value)} the rotation of a pod of Gitaly, from its deletion until it was Ready again, took over ${durationInWords(slow.value)}`,
     summary: () => `${serverName}: its rotation took {{ $value | humanizeDuration }}`,
     description: ({ ask, list, same }) => {
       const matchers = same(...matchedPod);
@@ -55,15 +56,15 @@ export function unwatched(thresholds: Thresholds): Alert {
   // Where no agent was ever installed there is nothing to miss.
   const agents = maxBy(
     ['cluster'],
-    maxOverTime(select(serverInfo), duration(thresholds.missingSeriesLookback.value)),
+    maxOverTime(select(serverInfo), promDuration(thresholds.missingSeriesLookback.value)),
   );
   return alert({
     name: 'GitalyUnwatched',
     severity: 'warning',
     expression: and(unless(ready, watched, { on: pod }), agents, { on: ['cluster'] }),
     forSeconds: sustained(thresholds, gitalyUnwatched.value),
-    panel: onServersBoard('found'),
-    firesWhen: `for ${spoken(gitalyUnwatched.value)}, no agent has told of the cgroups of a pod of Gitaly that is Ready, while some agent has within the last day`,
+    panel: panelLink(serversDashboard, 'found'),
+    firesWhen: `for ${durationInWords(gitalyUnwatched.value)}, no agent has told of the cgroups of a pod of Gitaly that is Ready, while some agent has within the last day`,
     summary: () => `${serverName}: no agent tells of its memory, CPU and OOM kills`,
     description: ({ since }) => `Since ${since}. No alert on its memory, its CPU or its OOM kills can fire.`,
   });

@@ -1,4 +1,6 @@
 /** What the alerts on Gitaly's servers share: which labels name one, and how its series are read. */
+
+import { promDuration } from '../../src/monitoring/durations.ts';
 import {
   type GaugeSelector,
   maxBy,
@@ -9,7 +11,6 @@ import {
 } from '../../src/monitoring/promql/index.ts';
 import type { Thresholds } from '../../src/rules/thresholds.ts';
 import { gaugeWindow } from '../alert.ts';
-import { duration } from '../durations.ts';
 
 /**
  * What a scrape without `honor_labels: true` makes of Gitaly's own namespace and pod, because the exporter's pod has
@@ -64,7 +65,7 @@ export const lowest = <Labels extends string, By extends Labels | Renamed>(
 ): Vector<By> => maxBy<string, By>(by, minOverTime<string>(selector, gaugeWindow(thresholds)));
 
 /** What counters are judged over. */
-export const rateWindow = ({ rateWindow: window }: Thresholds) => duration(window.value);
+export const rateWindow = ({ rateWindow: window }: Thresholds) => promDuration(window.value);
 
 /** A label of Gitaly's own, whichever name the scrape left it. */
 const eitherLabel = (name: 'namespace' | 'pod', then: string): string =>

@@ -1,5 +1,7 @@
 /** Repositories that users cannot read or write. */
-import { onReplicationBoard } from '../../dashboards/panels.ts';
+
+import { durationInWords } from '../../src/monitoring/durations.ts';
+import { panelLink, replicationDashboard } from '../../src/monitoring/links.ts';
 import { above, equals, labelled, maxBy, or, select, unless } from '../../src/monitoring/promql/index.ts';
 import type { Thresholds } from '../../src/rules/thresholds.ts';
 import {
@@ -10,7 +12,6 @@ import {
 import { storageHealthy } from '../../src/sources/praefect/queries/health.ts';
 import { type Alert, alert, sustained } from '../alert.ts';
 import { highest, quorumLost, virtualStorageLabels } from '../conditions.ts';
-import { spoken } from '../durations.ts';
 
 export function repositoriesCutOff(thresholds: Thresholds): Alert {
   const { keepFiring, repositoriesUnavailable: unavailable } = thresholds;
@@ -32,8 +33,8 @@ export function repositoriesCutOff(thresholds: Thresholds): Alert {
     expression: unless(cutOff, quorumLost(thresholds), { on: virtualStorageLabels }),
     forSeconds: sustained(thresholds, unavailable.value),
     keepFiringForSeconds: keepFiring.value,
-    panel: onReplicationBoard('unavailable'),
-    firesWhen: `for ${spoken(unavailable.value)}, repositories have no valid primary (GitLab 14.0 and later) or refuse writes after a failover that lost data (13.x), while a quorum of Praefects reports`,
+    panel: panelLink(replicationDashboard, 'unavailable'),
+    firesWhen: `for ${durationInWords(unavailable.value)}, repositories have no valid primary (GitLab 14.0 and later) or refuse writes after a failover that lost data (13.x), while a quorum of Praefects reports`,
     summary: ({ counted, label }) =>
       `${label('virtual_storage')}: ${counted('repository', 'repositories')} ${label('access')}`,
     description: ({ ask, label, list, same, since, when }) => {

@@ -1,5 +1,7 @@
 /** Whether Praefect's database answers, and whether anybody says so. */
-import { onReplicationBoard } from '../../dashboards/panels.ts';
+
+import { durationInWords, promDuration } from '../../src/monitoring/durations.ts';
+import { panelLink, replicationDashboard } from '../../src/monitoring/links.ts';
 import {
   absentOverTime,
   equals,
@@ -13,7 +15,6 @@ import type { Thresholds } from '../../src/rules/thresholds.ts';
 import { up } from '../../src/sources/praefect/queries/database.ts';
 import { type Alert, alert, clusterLabels, sustained } from '../alert.ts';
 import { lowest } from '../conditions.ts';
-import { duration, spoken } from '../durations.ts';
 
 export function databaseUnreachable(thresholds: Thresholds): Alert {
   const {
@@ -22,12 +23,12 @@ export function databaseUnreachable(thresholds: Thresholds): Alert {
     keepFiring,
     missingSeriesLookback,
   } = thresholds;
-  const remembered = duration(missingSeriesLookback.value);
+  const remembered = promDuration(missingSeriesLookback.value);
   const failing = equals(lowest(thresholds, [], select(up)), 0);
   // The window, not `for`, holds the time: a restarted exporter must not start it anew at each attempt.
   const unheard = unless(
     maxBy(clusterLabels, maxOverTime(select(up), remembered)),
-    maxBy(clusterLabels, maxOverTime(select(up), duration(databaseUnreported.value))),
+    maxBy(clusterLabels, maxOverTime(select(up), promDuration(databaseUnreported.value))),
     { on: clusterLabels },
   );
   const never = maxBy(clusterLabels, absentOverTime(select(up), remembered));
@@ -37,8 +38,8 @@ export function databaseUnreachable(thresholds: Thresholds): Alert {
     expression: or(or(failing, unheard), never),
     forSeconds: sustained(thresholds, unreachable.value),
     keepFiringForSeconds: keepFiring.value,
-    panel: onReplicationBoard('database'),
-    firesWhen: `no exporter reached Praefect's database for ${spoken(unreachable.value)}, or nobody said anything of it for ${spoken(databaseUnreported.value)}`,
+    panel: panelLink(replicationDashboard, 'database'),
+    firesWhen: `no exporter reached Praefect's database for ${durationInWords(unreachable.value)}, or nobody said anything of it for ${durationInWords(databaseUnreported.value)}`,
     summary: ({ when, same }) =>
       when(
         select(up, same(...clusterLabels)),

@@ -1,5 +1,7 @@
 /** Primaries that had to leave a storage. */
-import { onReplicationBoard } from '../../dashboards/panels.ts';
+
+import { durationInWords, promDuration } from '../../src/monitoring/durations.ts';
+import { panelLink, replicationDashboard } from '../../src/monitoring/links.ts';
 import {
   above,
   and,
@@ -21,12 +23,11 @@ import { lastFailover, primaryMoves, repositories } from '../../src/sources/prae
 import { storageHealthy } from '../../src/sources/praefect/queries/health.ts';
 import { type Alert, alert, clusterLabels, sustained } from '../alert.ts';
 import { healthUnknown, highest, plannedWork, storageLabels, virtualStorageLabels } from '../conditions.ts';
-import { duration, spoken } from '../durations.ts';
 
 /** By its timestamp, not by the counter: it needs no second sample, and an exporter's restart changes nothing. */
 const lately = (thresholds: Thresholds) => {
   const shown = thresholds.failoverWindow.value;
-  const at = relabelled(maxOverTime(select(lastFailover), duration(shown)), 'from_storage', 'storage');
+  const at = relabelled(maxOverTime(select(lastFailover), promDuration(shown)), 'from_storage', 'storage');
   return below(subtract(time(), maxBy(storageLabels, at)), shown);
 };
 
@@ -35,7 +36,7 @@ const movedOff = (window: number, selector = select(primaryMoves, { cause: 'unhe
     storageLabels,
     maxBy(
       [...storageLabels, 'to_storage'],
-      relabelled(increase(selector, duration(window)), 'from_storage', 'storage'),
+      relabelled(increase(selector, promDuration(window)), 'from_storage', 'storage'),
     ),
   );
 
@@ -46,8 +47,8 @@ export function failover(thresholds: Thresholds): Alert {
     severity: 'info',
     expression: lately(thresholds),
     forSeconds: 0,
-    panel: onReplicationBoard('primaryMoves'),
-    firesWhen: `primaries moved off an unhealthy storage within the last ${spoken(window)}`,
+    panel: panelLink(replicationDashboard, 'primaryMoves'),
+    firesWhen: `primaries moved off an unhealthy storage within the last ${durationInWords(window)}`,
     summary: ({ label }) =>
       `${label('storage')} of ${label('virtual_storage')}: primaries moved off it, as it was unhealthy`,
     description: ({ ask, label, same }) => {
@@ -59,9 +60,9 @@ export function failover(thresholds: Thresholds): Alert {
       );
       const last = maxBy(
         [],
-        maxOverTime(select(lastFailover, { ...at, from_storage: storage }), duration(window)),
+        maxOverTime(select(lastFailover, { ...at, from_storage: storage }), promDuration(window)),
       );
-      return `Last seen ${ask(last, 'moment', 'at an unknown time')}; repositories within ${spoken(window)}: about ${ask(count, 'count', 'unknown')}. Others on ${label('storage')} keep their primary until a request needs it.`;
+      return `Last seen ${ask(last, 'moment', 'at an unknown time')}; repositories within ${durationInWords(window)}: about ${ask(count, 'count', 'unknown')}. Others on ${label('storage')} keep their primary until a request needs it.`;
     },
   });
 }
@@ -88,8 +89,8 @@ export function failoverOfMany(thresholds: Thresholds): Alert {
     ),
     forSeconds: sustained(thresholds, massFailover.value),
     keepFiringForSeconds: keepFiring.value,
-    panel: onReplicationBoard('primaryMoves'),
-    firesWhen: `within ${spoken(massFailoverWindow.value)} the primaries of over ${massFailoverRatio.value * 100} % of a virtual storage's repositories had to move off a storage that is still unhealthy ${spoken(massFailover.value)} later, and no planned work is going on`,
+    panel: panelLink(replicationDashboard, 'primaryMoves'),
+    firesWhen: `within ${durationInWords(massFailoverWindow.value)} the primaries of over ${massFailoverRatio.value * 100} % of a virtual storage's repositories had to move off a storage that is still unhealthy ${durationInWords(massFailover.value)} later, and no planned work is going on`,
     summary: ({ label }) =>
       `${label('storage')} of ${label('virtual_storage')}: down, and its primaries had to move`,
     description: ({ label, share: asShare, since }) =>

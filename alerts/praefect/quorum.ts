@@ -1,12 +1,13 @@
 /** Whether enough Praefects write heartbeats; what rests on health is held back by the same condition. */
-import { onReplicationBoard } from '../../dashboards/panels.ts';
+
+import { durationInWords } from '../../src/monitoring/durations.ts';
+import { panelLink, replicationDashboard } from '../../src/monitoring/links.ts';
 import { above, countBy, equals, maxBy, select, sumBy } from '../../src/monitoring/promql/index.ts';
 import type { Thresholds } from '../../src/rules/thresholds.ts';
 import { readOnly } from '../../src/sources/praefect/queries/database.ts';
 import { heartbeatTimestamp, praefectAlive } from '../../src/sources/praefect/queries/health.ts';
 import { type Alert, alert, clusterLabels, sustained } from '../alert.ts';
 import { quorumLost, virtualStorageLabels } from '../conditions.ts';
-import { spoken } from '../durations.ts';
 
 export function quorumOfPraefectsLost(thresholds: Thresholds): Alert {
   const { heartbeatStale, keepFiring, quorumLost: lost, quorumRatio } = thresholds;
@@ -16,8 +17,8 @@ export function quorumOfPraefectsLost(thresholds: Thresholds): Alert {
     expression: quorumLost(thresholds),
     forSeconds: sustained(thresholds, lost.value),
     keepFiringForSeconds: keepFiring.value,
-    panel: onReplicationBoard('praefects'),
-    firesWhen: `for ${spoken(lost.value)}, fewer than ${quorumRatio.value * 100} % of the Praefects known within the last day are alive, or their heartbeats are too few or over ${spoken(heartbeatStale.value)} old`,
+    panel: panelLink(replicationDashboard, 'praefects'),
+    firesWhen: `for ${durationInWords(lost.value)}, fewer than ${quorumRatio.value * 100} % of the Praefects known within the last day are alive, or their heartbeats are too few or over ${durationInWords(heartbeatStale.value)} old`,
     summary: ({ ask, label, same }) => {
       const own = maxBy(['praefect'], select(praefectAlive, same(...virtualStorageLabels)));
       return `${label('virtual_storage')}: too few Praefects write heartbeats (${ask(sumBy([], own), 'count', '0')} of ${ask(countBy([], own), 'count', 'an unknown number')} did within a minute)`;

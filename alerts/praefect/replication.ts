@@ -1,5 +1,7 @@
 /** Replication that does not take place: jobs that nobody takes up, replicas that do not catch up. */
-import { onReplicationBoard } from '../../dashboards/panels.ts';
+
+import { durationInWords, promDuration } from '../../src/monitoring/durations.ts';
+import { panelLink, replicationDashboard } from '../../src/monitoring/links.ts';
 import {
   above,
   and,
@@ -28,11 +30,10 @@ import {
 } from '../../src/sources/praefect/queries/queue.ts';
 import { type Alert, alert, clusterLabels, gaugeWindow, sustained } from '../alert.ts';
 import { healthUnknown, highest, plannedWork, storageLabels, virtualStorageLabels } from '../conditions.ts';
-import { duration, spoken } from '../durations.ts';
 
 export function replicationStalled(thresholds: Thresholds): Alert {
   const { keepFiring, replicationIdle, replicationOldestJob, replicationStalled: stalled } = thresholds;
-  const idle = duration(replicationIdle.value);
+  const idle = promDuration(replicationIdle.value);
   // Failed jobs are taken up again like those that are ready.
   const waiting = select(oldestJob, { state: oneOf('ready', 'failed') });
   const overdue = above(
@@ -65,8 +66,8 @@ export function replicationStalled(thresholds: Thresholds): Alert {
     ),
     forSeconds: sustained(thresholds, stalled.value),
     keepFiringForSeconds: keepFiring.value,
-    panel: onReplicationBoard('oldestJob'),
-    firesWhen: `the oldest job that waits for a storage is over ${spoken(replicationOldestJob.value)} old, and for ${spoken(replicationIdle.value)} no job to it was under way or none at all left the queue, while no planned work is going on`,
+    panel: panelLink(replicationDashboard, 'oldestJob'),
+    firesWhen: `the oldest job that waits for a storage is over ${durationInWords(replicationOldestJob.value)} old, and for ${durationInWords(replicationIdle.value)} no job to it was under way or none at all left the queue, while no planned work is going on`,
     summary: ({ ask, label, same }) => {
       const jobs = sumBy(
         [],
@@ -105,14 +106,14 @@ export function replicaStuck(thresholds: Thresholds): Alert {
   const stuck = above(highest(thresholds, ['virtual_storage', 'storage'], select(replicasStuck)), 0);
   // A restarted exporter calls nothing stuck at first: what the last one knew counts, while nothing caught up.
   const wasStuck = above(
-    maxBy(storageLabels, maxOverTime(select(replicasStuck), duration(replicaStuckLookback.value))),
+    maxBy(storageLabels, maxOverTime(select(replicasStuck), promDuration(replicaStuckLookback.value))),
     0,
   );
   const behind = select(replicas, { state: oneOf('outdated', 'missing') });
   const neverCaughtUp = above(
     sumBy(
       storageLabels,
-      maxBy([...storageLabels, 'state'], minOverTime(behind, duration(replicaStuckThreshold.value))),
+      maxBy([...storageLabels, 'state'], minOverTime(behind, promDuration(replicaStuckThreshold.value))),
     ),
     0,
   );
@@ -126,8 +127,8 @@ export function replicaStuck(thresholds: Thresholds): Alert {
       { on: virtualStorageLabels },
     ),
     forSeconds: sustained(thresholds, stuckFor.value),
-    panel: onReplicationBoard('stuck'),
-    firesWhen: `replicas on a healthy storage have been behind for over ${spoken(replicaStuckThreshold.value)} without getting any further, and ${spoken(stuckFor.value)} more`,
+    panel: panelLink(replicationDashboard, 'stuck'),
+    firesWhen: `replicas on a healthy storage have been behind for over ${durationInWords(replicaStuckThreshold.value)} without getting any further, and ${durationInWords(stuckFor.value)} more`,
     summary: ({ counted, label }) =>
       `${label('storage')} of ${label('virtual_storage')}: ${counted('replica', 'replicas')} stuck behind`,
     description: ({ ask, label, same }) => {

@@ -1,5 +1,6 @@
 /** What replication that does not keep up costs users, or would. */
-import { storageLabels, virtualStorageLabels } from '../../alerts/conditions.ts';
+import { storageLabels, virtualStorageLabels } from '../../src/monitoring/labels.ts';
+import { replicationDashboard } from '../../src/monitoring/links.ts';
 import { above, increase, maxBy } from '../../src/monitoring/promql/index.ts';
 import {
   primaries,
@@ -11,11 +12,10 @@ import {
 } from '../../src/sources/praefect/mirror/metrics.ts';
 import type { Row } from '../board.ts';
 import { timeseries } from '../kit.ts';
-import { replication } from '../panels.ts';
 import { counterOnBoard, gaugeOnBoard } from '../variables.ts';
 import { perStorage } from './shared.ts';
 
-const { panels: ids, rows } = replication;
+const { panels: ids, rows } = replicationDashboard;
 
 export const access = (): Row => ({
   id: rows.access,

@@ -1,8 +1,10 @@
 /** Replicas that lack writes, whatever the queue says. */
-import { storageLabels } from '../../alerts/conditions.ts';
-import { spoken } from '../../alerts/durations.ts';
-import type { AlertSettings } from '../../alerts/settings.ts';
+
+import { durationInWords } from '../../src/monitoring/durations.ts';
+import { storageLabels } from '../../src/monitoring/labels.ts';
+import { replicationDashboard } from '../../src/monitoring/links.ts';
 import { maxBy, minBy, oneOf } from '../../src/monitoring/promql/index.ts';
+import type { MonitoringSettings } from '../../src/monitoring/settings.ts';
 import {
   replicaBehindSince,
   replicaGenerationsBehindMax,
@@ -12,13 +14,12 @@ import {
 } from '../../src/sources/praefect/mirror/metrics.ts';
 import type { Row } from '../board.ts';
 import { timeseries } from '../kit.ts';
-import { replication } from '../panels.ts';
 import { gaugeOnBoard } from '../variables.ts';
 import { age, perStorage } from './shared.ts';
 
-const { panels: ids, rows } = replication;
+const { panels: ids, rows } = replicationDashboard;
 
-export const laggards = ({ thresholds }: AlertSettings): Row => ({
+export const laggards = ({ thresholds }: MonitoringSettings): Row => ({
   id: rows.replicas,
   title: 'Replicas that are behind',
   panels: [
@@ -50,7 +51,7 @@ export const laggards = ({ thresholds }: AlertSettings): Row => ({
     timeseries({
       id: ids.behindSince,
       title: 'Behind for',
-      tells: `How long the replica that has been behind longest has been so. The line is at ${spoken(thresholds.replicaStuckThreshold.value)}.`,
+      tells: `How long the replica that has been behind longest has been so. The line is at ${durationInWords(thresholds.replicaStuckThreshold.value)}.`,
       unit: 's',
       queries: [
         { expression: age(minBy(storageLabels, gaugeOnBoard(replicaBehindSince))), legend: perStorage },

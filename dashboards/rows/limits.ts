@@ -1,5 +1,6 @@
 /** Concurrency limits: who is turned away and why, who waits and how long, and what is configured. */
 
+import { limitsDashboard } from '../../src/monitoring/links.ts';
 import { histogramQuantile, maxBy, rate, subtract, sumBy } from '../../src/monitoring/promql/index.ts';
 import {
   adaptiveBackoffs,
@@ -16,10 +17,9 @@ import {
 } from '../../src/sources/gitaly/metrics.ts';
 import type { Row } from '../board.ts';
 import { stat, timeseries } from '../kit.ts';
-import { limits } from '../panels.ts';
 import { bucketsOfServers, counterOfServers, gaugeOfServers } from '../variables.ts';
 
-const { panels: ids, rows } = limits;
+const { panels: ids, rows } = limitsDashboard;
 const server = ['cluster', 'namespace', 'pod', 'node'] as const;
 const rpc = [...server, 'grpc_service', 'grpc_method'] as const;
 const range = '$__rate_interval';

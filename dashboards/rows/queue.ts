@@ -1,7 +1,6 @@
 /** The replication queue: what waits, for whom, since when, and whether it moves. */
-import { clusterLabels } from '../../alerts/alert.ts';
-import { storageLabels } from '../../alerts/conditions.ts';
-import type { AlertSettings } from '../../alerts/settings.ts';
+import { clusterLabels, storageLabels } from '../../src/monitoring/labels.ts';
+import { replicationDashboard } from '../../src/monitoring/links.ts';
 import {
   above,
   divide,
@@ -14,6 +13,7 @@ import {
   subtract,
   sumBy,
 } from '../../src/monitoring/promql/index.ts';
+import type { MonitoringSettings } from '../../src/monitoring/settings.ts';
 import {
   jobsEnqueued,
   jobsRemoved,
@@ -23,15 +23,14 @@ import {
 } from '../../src/sources/praefect/queries/queue.ts';
 import type { Row } from '../board.ts';
 import { timeseries } from '../kit.ts';
-import { replication } from '../panels.ts';
 import { counterOnBoard, gaugeOnBoard } from '../variables.ts';
 import { age, perStorage } from './shared.ts';
 
-const { panels: ids, rows } = replication;
+const { panels: ids, rows } = replicationDashboard;
 const waiting = oneOf('ready', 'failed');
 const live = oneOf('ready', 'in_progress', 'failed');
 
-export function queue({ thresholds }: AlertSettings): Row {
+export function queue({ thresholds }: MonitoringSettings): Row {
   const jobsOf = (state: typeof live) =>
     maxBy([...storageLabels, 'state', 'change'], gaugeOnBoard(replicationJobs, { state }));
   const depth = sumBy([], jobsOf(live));

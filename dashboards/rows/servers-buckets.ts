@@ -1,5 +1,6 @@
 /** Buckets of repositories: the largest, the busiest, and how many are at their limit. */
 
+import { serversDashboard } from '../../src/monitoring/links.ts';
 import { above, maxBy, rate, topK } from '../../src/monitoring/promql/index.ts';
 import {
   bucketCpuThrottled,
@@ -13,11 +14,10 @@ import {
 } from '../../src/sources/cgroup/metrics.ts';
 import type { Row } from '../board.ts';
 import { timeseries } from '../kit.ts';
-import { servers } from '../panels.ts';
 import { counterOfServers, gaugeOfServers } from '../variables.ts';
 import { perServer, range, server } from './servers.ts';
 
-const { panels: ids, rows } = servers;
+const { panels: ids, rows } = serversDashboard;
 const bucket = [...server, 'bucket'] as const;
 const perBucket = `repos-{{bucket}} of ${perServer}`;
 const which = 'gitaly-exporter bucket says which repositories share one.';

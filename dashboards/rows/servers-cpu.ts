@@ -1,14 +1,15 @@
 /** CPU of each level, and what its limits hold back. */
-import type { AlertSettings } from '../../alerts/settings.ts';
+
+import { serversDashboard } from '../../src/monitoring/links.ts';
+import type { MonitoringSettings } from '../../src/monitoring/settings.ts';
 import type { Row } from '../board.ts';
 import { timeseries } from '../kit.ts';
-import { servers } from '../panels.ts';
 import { ofLevels, perServer, rateBy, throttledShare } from './servers.ts';
 
-const { panels: ids, rows } = servers;
+const { panels: ids, rows } = serversDashboard;
 const legend = `{{level}} of ${perServer}`;
 
-export const cpu = ({ thresholds }: AlertSettings): Row => ({
+export const cpu = ({ thresholds }: MonitoringSettings): Row => ({
   id: rows.cpu,
   title: 'CPU',
   panels: [

@@ -1,5 +1,6 @@
 /** The row with which the board begins: whether what it says is there, and whether anything is wrong. */
-import type { AlertSettings } from '../../alerts/settings.ts';
+
+import { serversDashboard } from '../../src/monitoring/links.ts';
 import {
   add,
   countBy,
@@ -13,6 +14,7 @@ import {
   sumBy,
   unless,
 } from '../../src/monitoring/promql/index.ts';
+import type { MonitoringSettings } from '../../src/monitoring/settings.ts';
 import { collectorSuccess } from '../../src/scheduler/self-metrics.ts';
 import { gitLevelMetrics } from '../../src/sources/cgroup/level-metrics.ts';
 import { bucketsNearLimit, oomKills } from '../../src/sources/cgroup/metrics.ts';
@@ -21,16 +23,15 @@ import { podReady } from '../../src/sources/kubernetes/metrics.ts';
 import { serverInfo } from '../../src/sources/server-info.ts';
 import type { Row } from '../board.ts';
 import { stat } from '../kit.ts';
-import { servers } from '../panels.ts';
 import { counterOfServers, gaugeOfServers } from '../variables.ts';
 import { ofLevels, rateBy, server, throttledShare } from './servers.ts';
 
-const { panels: ids, rows } = servers;
+const { panels: ids, rows } = serversDashboard;
 
 /** Stands for a limit that is not set: lower than any share, so that it has a colour of its own. */
 const noLimit = -2;
 
-export function glance({ thresholds }: AlertSettings): Row {
+export function glance({ thresholds }: MonitoringSettings): Row {
   const killed = (...levels: ('bucket' | 'git' | 'container' | 'pod' | 'node')[]) =>
     sumBy(
       [],

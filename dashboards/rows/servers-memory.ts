@@ -1,6 +1,8 @@
 /** Memory of each level against its limit. */
-import type { AlertSettings } from '../../alerts/settings.ts';
+
+import { serversDashboard } from '../../src/monitoring/links.ts';
 import { maxBy } from '../../src/monitoring/promql/index.ts';
+import type { MonitoringSettings } from '../../src/monitoring/settings.ts';
 import {
   containerLevelMetrics,
   gitLevelMetrics,
@@ -8,11 +10,10 @@ import {
 } from '../../src/sources/cgroup/level-metrics.ts';
 import type { Row } from '../board.ts';
 import { type Query, timeseries } from '../kit.ts';
-import { servers } from '../panels.ts';
 import { gaugeOfServers } from '../variables.ts';
 import { memoryShare, perServer, server } from './servers.ts';
 
-const { panels: ids, rows } = servers;
+const { panels: ids, rows } = serversDashboard;
 
 type Level = typeof podLevelMetrics | typeof gitLevelMetrics | typeof containerLevelMetrics;
 
@@ -22,7 +23,7 @@ const held = (of: Level): readonly Query[] => [
   { expression: maxBy(server, gaugeOfServers(of.memoryLimit)), legend: `${perServer} limit` },
 ];
 
-export const memory = ({ thresholds }: AlertSettings): Row => ({
+export const memory = ({ thresholds }: MonitoringSettings): Row => ({
   id: rows.memory,
   title: 'Memory',
   panels: [

@@ -1,14 +1,14 @@
 /** OOM kills, as they happen: by the level whose limit ran out, and by bucket. */
 
+import { serversDashboard } from '../../src/monitoring/links.ts';
 import { above, increase, maxBy, sumBy } from '../../src/monitoring/promql/index.ts';
 import { bucketOomKills, oomKills } from '../../src/sources/cgroup/metrics.ts';
 import type { Row } from '../board.ts';
 import { timeseries } from '../kit.ts';
-import { servers } from '../panels.ts';
 import { counterOfServers } from '../variables.ts';
 import { range, server } from './servers.ts';
 
-const { panels: ids, rows } = servers;
+const { panels: ids, rows } = serversDashboard;
 
 export const oom = (): Row => ({
   id: rows.oom,

@@ -1,6 +1,8 @@
 /** Gitaly's pods on Kubernetes: whether they are Ready, how they rotate, what is not as recommended. */
-import type { AlertSettings } from '../../alerts/settings.ts';
+
+import { serversDashboard } from '../../src/monitoring/links.ts';
 import { above, equals, increase, maxBy, not, subtract } from '../../src/monitoring/promql/index.ts';
+import type { MonitoringSettings } from '../../src/monitoring/settings.ts';
 import { checkPassed, checksUnknown } from '../../src/rules/checks/metrics.ts';
 import {
   disruptionsAllowed,
@@ -12,11 +14,10 @@ import {
 } from '../../src/sources/kubernetes/metrics.ts';
 import type { Row } from '../board.ts';
 import { timeseries } from '../kit.ts';
-import { servers } from '../panels.ts';
 import { counterOfServers, gaugeOfServers } from '../variables.ts';
 import { perServer, range, server } from './servers.ts';
 
-const { panels: ids, rows } = servers;
+const { panels: ids, rows } = serversDashboard;
 
 export const pods = (): Row => ({
   id: rows.pods,
@@ -79,7 +80,7 @@ export const pods = (): Row => ({
   ],
 });
 
-export const rotation = ({ thresholds }: AlertSettings): Row => ({
+export const rotation = ({ thresholds }: MonitoringSettings): Row => ({
   id: rows.rotation,
   title: 'Rotation: for the data of a pod it is an outage',
   panels: [

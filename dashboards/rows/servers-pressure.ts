@@ -1,5 +1,6 @@
 /** Pressure: how long processes wait for memory, CPU and disks. */
 
+import { serversDashboard } from '../../src/monitoring/links.ts';
 import { labelled, maxBy, or, rate } from '../../src/monitoring/promql/index.ts';
 import {
   containerLevelMetrics,
@@ -9,11 +10,10 @@ import {
 } from '../../src/sources/cgroup/level-metrics.ts';
 import type { Row } from '../board.ts';
 import { timeseries } from '../kit.ts';
-import { servers } from '../panels.ts';
 import { counterOfServers } from '../variables.ts';
 import { perServer, range, server } from './servers.ts';
 
-const { panels: ids, rows } = servers;
+const { panels: ids, rows } = serversDashboard;
 
 /** Of cpu, `full` says nothing before Linux 5.13, and little after it. */
 function waiting(resource: PressureResource, kind: 'some' | 'full') {

@@ -1,21 +1,21 @@
 /** The row with which a board begins: whether what it says is there, and fresh. */
-import { clusterLabels } from '../../alerts/alert.ts';
-import { virtualStorageLabels } from '../../alerts/conditions.ts';
-import { spoken } from '../../alerts/durations.ts';
-import type { AlertSettings } from '../../alerts/settings.ts';
+
+import { durationInWords } from '../../src/monitoring/durations.ts';
+import { clusterLabels, virtualStorageLabels } from '../../src/monitoring/labels.ts';
+import { replicationDashboard } from '../../src/monitoring/links.ts';
 import { avgBy, countBy, maxBy, minBy, subtract, sumBy } from '../../src/monitoring/promql/index.ts';
+import type { MonitoringSettings } from '../../src/monitoring/settings.ts';
 import { buildInfo, collectorLastSuccess, collectorSuccess } from '../../src/scheduler/self-metrics.ts';
 import { up } from '../../src/sources/praefect/queries/database.ts';
 import { heartbeatTimestamp, praefectAlive } from '../../src/sources/praefect/queries/health.ts';
 import type { Row } from '../board.ts';
 import { stat } from '../kit.ts';
-import { replication } from '../panels.ts';
 import { gaugeOnBoard } from '../variables.ts';
 import { age } from './shared.ts';
 
-const { panels: ids, rows } = replication;
+const { panels: ids, rows } = replicationDashboard;
 
-export const trust = ({ thresholds }: AlertSettings): Row => ({
+export const trust = ({ thresholds }: MonitoringSettings): Row => ({
   id: rows.trust,
   title: 'Is this to be believed?',
   panels: [
@@ -41,7 +41,7 @@ export const trust = ({ thresholds }: AlertSettings): Row => ({
     stat({
       id: ids.heartbeats,
       title: 'Newest heartbeat',
-      tells: `Age of the newest heartbeat, of the virtual storage whose is oldest. When it is over ${spoken(thresholds.heartbeatStale.value)}, nothing that rests on health is to be believed. Alert: PraefectQuorumLost.`,
+      tells: `Age of the newest heartbeat, of the virtual storage whose is oldest. When it is over ${durationInWords(thresholds.heartbeatStale.value)}, nothing that rests on health is to be believed. Alert: PraefectQuorumLost.`,
       unit: 's',
       expression: maxBy([], age(maxBy(virtualStorageLabels, gaugeOnBoard(heartbeatTimestamp)))),
       steps: ['green', [thresholds.heartbeatStale.value, 'red']],

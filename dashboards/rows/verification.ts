@@ -1,17 +1,17 @@
 /** How far the verifier has come. */
-import { storageLabels } from '../../alerts/conditions.ts';
-import type { AlertSettings } from '../../alerts/settings.ts';
+import { storageLabels } from '../../src/monitoring/labels.ts';
+import { replicationDashboard } from '../../src/monitoring/links.ts';
 import { maxBy, minBy, oneOf } from '../../src/monitoring/promql/index.ts';
+import type { MonitoringSettings } from '../../src/monitoring/settings.ts';
 import { verificationOldest, verificationReplicas } from '../../src/sources/praefect/mirror/verification.ts';
 import type { Row } from '../board.ts';
 import { timeseries } from '../kit.ts';
-import { replication } from '../panels.ts';
 import { gaugeOnBoard } from '../variables.ts';
 import { age, perStorage } from './shared.ts';
 
-const { panels: ids, rows } = replication;
+const { panels: ids, rows } = replicationDashboard;
 
-export const verification = ({ thresholds }: AlertSettings): Row => ({
+export const verification = ({ thresholds }: MonitoringSettings): Row => ({
   id: rows.verification,
   title: 'Verification',
   panels: [

@@ -1,37 +1,43 @@
-/** What `generate` writes: files, as values, and how they compare with a folder. */
+/** Generated files as values, and their comparison with a folder. */
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { codeOf } from '../lib/errors.ts';
 
-export interface Artefact {
+export interface Artifact {
   /** Relative to the output folder, with forward slashes. */
   readonly path: string;
-  /** The same bytes for the same input, whenever and wherever it is made. */
+  /** Depends on the settings only: the same bytes at any time and on any machine. */
   readonly content: string;
 }
 
-/** A file that is not what it should be. */
-export interface Stale {
+export interface StaleFile {
   readonly path: string;
   readonly state: 'missing' | 'differs';
 }
 
-/** The artefacts that a folder lacks or has otherwise. Rejects when a file is there and cannot be read. */
-export async function staleIn(folder: string, artefacts: readonly Artefact[]): Promise<readonly Stale[]> {
-  const found = await Promise.all(
-    artefacts.map(async ({ path, content }): Promise<Stale | undefined> => {
-      const text = await readIfThere(join(folder, path));
+/** The artifacts that a folder lacks or has with other content. Rejects when an existing file cannot be read. */
+export async function findStaleFiles(
+  folder: string,
+  artifacts: readonly Artifact[],
+): Promise<readonly StaleFile[]> {
+  const files = await Promise.all(
+    artifacts.map(async ({ path, content }): Promise<StaleFile | undefined> => {
+      const text = await readIfExists(join(folder, path));
       if (text === content) return undefined;
       return { path, state: text === undefined ? 'missing' : 'differs' };
     }),
   );
-  return found.filter((stale) => stale !== undefined);
+  return files.filter((file) => file !== undefined);
 }
 
-/** Writes those that are stale, so that a file that is right keeps its time. Returns what it wrote. */
-export async function writeTo(folder: string, artefacts: readonly Artefact[]): Promise<readonly Stale[]> {
-  const stale = await staleIn(folder, artefacts);
+/** Writes the stale files only, so that unchanged ones keep their modification time. Returns what it wrote. */
+export async function writeStaleFiles(
+  folder: string,
+  artifacts: readonly Artifact[],
+): Promise<readonly StaleFile[]> {
+  const stale = await findStaleFiles(folder, artifacts);
   const paths = new Set(stale.map(({ path }) => path));
-  for (const { path, content } of artefacts.filter((artefact) => paths.has(artefact.path))) {
+  for (const { path, content } of artifacts.filter((artifact) => paths.has(artifact.path))) {
     const file = join(folder, path);
     await mkdir(dirname(file), { recursive: true });
     await writeFile(file, content);
@@ -39,12 +45,11 @@ export async function writeTo(folder: string, artefacts: readonly Artefact[]): P
   return stale;
 }
 
-async function readIfThere(path: string): Promise<string | undefined> {
+async function readIfExists(path: string): Promise<string | undefined> {
   try {
     return await readFile(path, 'utf8');
   } catch (error) {
-    if (typeof error === 'object' && error !== null && 'code' in error && error.code === 'ENOENT')
-      return undefined;
+    if (codeOf(error) === 'ENOENT') return undefined;
     throw error;
   }
 }

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from '@jest/globals';
 import { alertGroups } from '../../alerts/index.ts';
-import { defaultAlertSettings } from '../../alerts/settings.ts';
+import { defaultMonitoringSettings } from '../../src/monitoring/settings.ts';
 import { hasTool, testWith } from '../support/tools.ts';
 
 const configuration = join(import.meta.dirname, '../../alerts/alertmanager.example.yaml');
@@ -32,7 +32,7 @@ for (const [severity, receiver] of receivers) {
 }
 
 test('what it silences are alerts that exist', () => {
-  const groups = alertGroups(defaultAlertSettings);
+  const groups = alertGroups(defaultMonitoringSettings);
   const names = new Set(groups.flatMap(({ alerts }) => alerts.map(({ name }) => name)));
   const mentioned = groups.flatMap(({ inhibitions }) =>
     inhibitions.flatMap(({ source, target }) => [...source.names, ...target.names]),

@@ -9,15 +9,15 @@ import { gaugeWindow, sustained } from '../../alerts/alert.ts';
 import { scrapeUp } from '../../alerts/exporter.ts';
 import { alertGroups } from '../../alerts/index.ts';
 import { prometheusRule, rulesFile } from '../../alerts/rules-file.ts';
-import { type AlertSettings, defaultAlertSettings } from '../../alerts/settings.ts';
-import { limits, replication, servers } from '../../dashboards/panels.ts';
 import { everyMetric } from '../../src/app/catalog.ts';
+import { limitsDashboard, replicationDashboard, serversDashboard } from '../../src/monitoring/links.ts';
+import { defaultMonitoringSettings, type MonitoringSettings } from '../../src/monitoring/settings.ts';
 import { withOverrides } from '../../src/rules/thresholds.ts';
 import { promqlErrors, selectorsIn } from '../support/promql.ts';
 import { testWith } from '../support/tools.ts';
 
 const folder = join(import.meta.dirname, '../../alerts');
-const groups = alertGroups(defaultAlertSettings);
+const groups = alertGroups(defaultMonitoringSettings);
 const alerts = groups.flatMap((group) => group.alerts);
 const names = [...new Set(alerts.map(({ name }) => name))];
 
@@ -34,52 +34,66 @@ interface Rule {
   readonly annotations: Readonly<Record<string, string>>;
 }
 
-const rulesOf = (settings: AlertSettings): readonly Rule[] =>
+const rulesOf = (settings: MonitoringSettings): readonly Rule[] =>
   alertGroups(settings).flatMap(
     (group) => (parse(rulesFile(group, settings)) as { groups: { rules: Rule[] }[] }).groups[0]!.rules,
   );
 
-describe.each(
-  rulesOf(defaultAlertSettings).map((rule) => [`${rule.alert} (${rule.labels.severity})`, rule] as const),
-)('%s', (_, rule) => {
-  /** What its texts ask of Prometheus, with values for the labels. */
-  const asked = Object.values(rule.annotations).flatMap((text) =>
-    [...text.matchAll(/(?:printf|query) `([^`]*)`/g)].map(([, query]) => query!.replaceAll('%q', '"x"')),
-  );
+const linked: MonitoringSettings = {
+  ...defaultMonitoringSettings,
+  grafanaUrl: 'https://grafana.corp.example',
+  runbookUrl: 'https://wiki.corp.example/gitaly',
+};
 
-  test('its expression and what its texts ask are PromQL over declared metrics', () => {
-    const declared = new Set(
-      [...everyMetric, scrapeUp]
-        .map(({ name, type }) => (type === 'histogram' ? `${name}_count` : name))
-        .concat('ALERTS_FOR_STATE'),
+describe.each(rulesOf(linked).map((rule) => [`${rule.alert} (${rule.labels.severity})`, rule] as const))(
+  '%s',
+  (_, rule) => {
+    /** What its texts ask of Prometheus, with values for the labels. */
+    const asked = Object.values(rule.annotations).flatMap((text) =>
+      [...text.matchAll(/(?:printf|query) `([^`]*)`/g)].map(([, query]) => query!.replaceAll('%q', '"x"')),
     );
-    for (const expression of [rule.expr, ...asked]) {
-      expect({ expression, errors: promqlErrors(expression) }).toEqual({ expression, errors: [] });
-      const unknown = selectorsIn(expression).filter(({ metric }) => !declared.has(metric));
-      expect(unknown).toEqual([]);
-    }
-  });
 
-  test('a missed scrape does not start its time anew: every gauge is read over a window', () => {
-    const bare = selectorsIn(rule.expr)
-      .filter(({ range }) => range === undefined)
-      .map(({ metric }) => metric);
-    // Told beside those that are windowed, and only while those fire.
-    const allowed = ['gitaly_exporter_collector_enabled', 'gitaly_exporter_collector_success'];
-    expect(bare.filter((metric) => !allowed.includes(metric))).toEqual([]);
-  });
+    test('its expression and what its texts ask are PromQL over declared metrics', () => {
+      const declared = new Set(
+        [...everyMetric, scrapeUp]
+          .map(({ name, type }) => (type === 'histogram' ? `${name}_count` : name))
+          .concat('ALERTS_FOR_STATE'),
+      );
+      for (const expression of [rule.expr, ...asked]) {
+        expect({ expression, errors: promqlErrors(expression) }).toEqual({ expression, errors: [] });
+        const unknown = selectorsIn(expression).filter(({ metric }) => !declared.has(metric));
+        expect(unknown).toEqual([]);
+      }
+    });
 
-  test('it tells what, since when, where to look and what to do', () => {
-    expect(Object.keys(rule.annotations)).toEqual(['summary', 'description', 'runbook_url', 'dashboard_url']);
-    expect(rule.annotations['description']).toMatch(/since|last seen/i);
-    expect(rule.annotations['runbook_url']).toBe(`${defaultAlertSettings.runbookUrl}/${rule.alert}.md`);
-    const [, uid, panel] =
-      /\/d\/([a-z-]+)\?viewPanel=(\d+)&from=/.exec(rule.annotations['dashboard_url']!) ?? [];
-    const board = [replication, limits, servers].find((each) => each.uid === uid);
-    expect(Object.values<number>(board?.panels ?? {})).toContain(Number(panel));
-    expect(rule.labels.severity).toMatch(/^(critical|warning|info)$/);
-  });
-});
+    test('a missed scrape does not start its time anew: every gauge is read over a window', () => {
+      const bare = selectorsIn(rule.expr)
+        .filter(({ range }) => range === undefined)
+        .map(({ metric }) => metric);
+      // Told beside those that are windowed, and only while those fire.
+      const allowed = ['gitaly_exporter_collector_enabled', 'gitaly_exporter_collector_success'];
+      expect(bare.filter((metric) => !allowed.includes(metric))).toEqual([]);
+    });
+
+    test('it tells what, since when, where to look and what to do', () => {
+      expect(Object.keys(rule.annotations)).toEqual([
+        'summary',
+        'description',
+        'runbook_url',
+        'dashboard_url',
+      ]);
+      expect(rule.annotations['description']).toMatch(/since|last seen/i);
+      expect(rule.annotations['runbook_url']).toBe(`${linked.runbookUrl}/${rule.alert}.md`);
+      const [, uid, panel] =
+        /\/d\/([a-z-]+)\?viewPanel=(\d+)&from=/.exec(rule.annotations['dashboard_url']!) ?? [];
+      const board = [replicationDashboard, limitsDashboard, serversDashboard].find(
+        (each) => each.uid === uid,
+      );
+      expect(Object.values<number>(board?.panels ?? {})).toContain(Number(panel));
+      expect(rule.labels.severity).toMatch(/^(critical|warning|info)$/);
+    });
+  },
+);
 
 describe.each(names)('%s', (name) => {
   test('has a runbook, and a promtool test that fires and one that does not', () => {
@@ -103,8 +117,8 @@ test('every runbook and every promtool test belongs to an alert', () => {
 
 test('the PrometheusRule has the same groups as the rules file', () => {
   for (const group of groups) {
-    const { groups: plain } = parse(rulesFile(group, defaultAlertSettings)) as { groups: unknown };
-    const resource = parse(prometheusRule(group, defaultAlertSettings)) as Record<string, unknown>;
+    const { groups: plain } = parse(rulesFile(group, defaultMonitoringSettings)) as { groups: unknown };
+    const resource = parse(prometheusRule(group, defaultMonitoringSettings)) as Record<string, unknown>;
     expect(resource).toEqual({
       apiVersion: 'monitoring.coreos.com/v1',
       kind: 'PrometheusRule',
@@ -119,7 +133,7 @@ test('the PrometheusRule has the same groups as the rules file', () => {
 
 describe('thresholds', () => {
   const withThresholds = (overrides: Parameters<typeof withOverrides>[0]) =>
-    rulesOf({ ...defaultAlertSettings, thresholds: withOverrides(overrides) });
+    rulesOf({ ...defaultMonitoringSettings, thresholds: withOverrides(overrides) });
 
   test('an override is quoted by the rule and by its words', () => {
     const rule = withThresholds({ replicationOldestJob: 1800 }).find(
@@ -127,7 +141,7 @@ describe('thresholds', () => {
     );
     expect(rule?.expr).toContain('> 1800\n');
     const alert = alertGroups({
-      ...defaultAlertSettings,
+      ...defaultMonitoringSettings,
       thresholds: withOverrides({ replicationOldestJob: 1800 }),
     })
       .flatMap((group) => group.alerts)
@@ -195,7 +209,7 @@ testWith('promtool')('promtool takes the rules of other thresholds', () => {
   const scratch = mkdtempSync(join(tmpdir(), 'rules-'));
   try {
     const settings = {
-      ...defaultAlertSettings,
+      ...defaultMonitoringSettings,
       thresholds: withOverrides({ scrapeInterval: 60, keepFiring: 0, massFailoverRatio: 0.25 }),
     };
     for (const group of alertGroups(settings)) {

@@ -6,11 +6,17 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
 import { alertGroups } from '../../alerts/index.ts';
-import { defaultAlertSettings } from '../../alerts/settings.ts';
 import { boards } from '../../dashboards/index.ts';
-import { limits, replication, servers } from '../../dashboards/panels.ts';
-import { labelOf, praefectVariables, serverVariables } from '../../dashboards/variable-names.ts';
 import { everyMetric } from '../../src/app/catalog.ts';
+import {
+  labelOfVariable,
+  limitsDashboard,
+  praefectVariables,
+  replicationDashboard,
+  serversDashboard,
+  serverVariables,
+} from '../../src/monitoring/links.ts';
+import { defaultMonitoringSettings } from '../../src/monitoring/settings.ts';
 import { withOverrides } from '../../src/rules/thresholds.ts';
 import { promqlErrors, selectorsIn } from '../support/promql.ts';
 
@@ -74,7 +80,7 @@ interface Dashboard {
   }[];
 }
 
-const made = boards(defaultAlertSettings);
+const made = boards(defaultMonitoringSettings);
 // A histogram is asked for by its buckets.
 const declared = new Map(
   everyMetric.map((metric) => [metric.type === 'histogram' ? `${metric.name}_bucket` : metric.name, metric]),
@@ -86,7 +92,7 @@ describe.each(made)('$name', ({ json, name }) => {
   const targets = panels.flatMap((panel) =>
     (panel.targets ?? []).map((target) => ({ panel: panel.title, ...target })),
   );
-  const isOfServers = [servers.uid, limits.uid].some((uid) => uid === dashboard.uid);
+  const isOfServers = [serversDashboard.uid, limitsDashboard.uid].some((uid) => uid === dashboard.uid);
   const variable = (wanted: string) => dashboard.templating.list.find((each) => each.name === wanted);
 
   test('the checked-in file is what is made now', () => {
@@ -144,7 +150,7 @@ describe.each(made)('$name', ({ json, name }) => {
     for (const each of dashboard.templating.list.filter(({ type }) => type === 'query')) {
       expect(each.refresh).toBe(2);
       const [, selector, label] = /^label_values\((.+), (\w+)\)$/.exec(each.query) ?? [];
-      expect(label).toBe(labelOf(each.name as Parameters<typeof labelOf>[0]));
+      expect(label).toBe(labelOfVariable(each.name as Parameters<typeof labelOfVariable>[0]));
       expect(promqlErrors(selector!)).toEqual([]);
       const [found] = selectorsIn(selector!);
       const metric = declared.get(found!.metric);
@@ -185,8 +191,8 @@ describe.each(made)('$name', ({ json, name }) => {
         // The namespace of a series that has none of its own is the exporter's, not Gitaly's.
         const labels = ['cluster', 'job', 'instance', ...(isOfServers ? [] : ['namespace']), ...ownLabels];
         const expected = (isOfServers ? serverVariables : praefectVariables)
-          .filter((each) => labels.includes(labelOf(each)))
-          .map((each) => `${labelOf(each)}=~"$${each}"`);
+          .filter((each) => labels.includes(labelOfVariable(each)))
+          .map((each) => `${labelOfVariable(each)}=~"$${each}"`);
         expect({ metric, matchers }).toEqual({ metric, matchers: expect.arrayContaining(expected) });
       }
   });
@@ -245,7 +251,7 @@ describe('replication', () => {
   const panelOf = (board: Dashboard, id: number) => board.panels.find((panel) => panel.id === id)!;
 
   test('has the panels of panels.ts, every one and no other', () => {
-    const ids = [...Object.values(replication.panels), ...Object.values(replication.rows)];
+    const ids = [...Object.values(replicationDashboard.panels), ...Object.values(replicationDashboard.rows)];
     expect(dashboard.panels.map(({ id }) => id).sort()).toEqual(ids.sort());
   });
 
@@ -265,10 +271,10 @@ describe('replication', () => {
 
   test('draws the line where the alert fires, with the thresholds of the configuration', () => {
     const lineOf = (board: Dashboard) =>
-      panelOf(board, replication.panels.oldestJob).fieldConfig.defaults.thresholds.steps.at(-1);
+      panelOf(board, replicationDashboard.panels.oldestJob).fieldConfig.defaults.thresholds.steps.at(-1);
     expect(lineOf(dashboard)).toEqual({ value: 900, color: 'red' });
     const thresholds = withOverrides({ replicationOldestJob: 1800 });
-    const [other] = boards({ ...defaultAlertSettings, thresholds });
+    const [other] = boards({ ...defaultMonitoringSettings, thresholds });
     expect(lineOf(JSON.parse(other!.json) as Dashboard)).toEqual({ value: 1800, color: 'red' });
   });
 });
@@ -277,7 +283,7 @@ describe('servers', () => {
   const dashboard = JSON.parse(made.find(({ name }) => name === 'servers')!.json) as Dashboard;
 
   test('has the panels of panels.ts, every one and no other', () => {
-    const ids = [...Object.values(servers.panels), ...Object.values(servers.rows)];
+    const ids = [...Object.values(serversDashboard.panels), ...Object.values(serversDashboard.rows)];
     expect(dashboard.panels.map(({ id }) => id).sort()).toEqual(ids.sort());
   });
 
@@ -292,7 +298,7 @@ describe('servers', () => {
   });
 
   test('never takes page cache for memory in danger', () => {
-    const share = dashboard.panels.find(({ id }) => id === servers.panels.memoryShare);
+    const share = dashboard.panels.find(({ id }) => id === serversDashboard.panels.memoryShare);
     for (const { metric } of share!.targets!.flatMap(({ expr }) => selectorsIn(expr)))
       expect(metric).toMatch(/_memory_(anon|limit)_bytes$/);
   });
@@ -300,7 +306,7 @@ describe('servers', () => {
 
 test('each alert is named on the panel to which it links', () => {
   const dashboards = made.map(({ json }) => JSON.parse(json) as Dashboard);
-  for (const { name, panel } of alertGroups(defaultAlertSettings).flatMap(({ alerts }) => alerts)) {
+  for (const { name, panel } of alertGroups(defaultMonitoringSettings).flatMap(({ alerts }) => alerts)) {
     const shown = dashboards
       .find(({ uid }) => uid === panel.uid)
       ?.panels.find(({ id }) => id === panel.panel);

@@ -3,10 +3,10 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, test } from '@jest/globals';
 import { alertGroups } from '../../alerts/index.ts';
 import { praefectAlerts } from '../../alerts/praefect.ts';
-import { defaultAlertSettings } from '../../alerts/settings.ts';
 import { incidents } from '../../demo/incidents/catalogue.ts';
 import { demoTopology, storagesOf } from '../../demo/topology.ts';
 import { everyMetric } from '../../src/app/catalog.ts';
+import { defaultMonitoringSettings } from '../../src/monitoring/settings.ts';
 import { praefectSchema } from '../support/praefect-fixtures.ts';
 
 describe.each(incidents.map((incident) => [incident.name, incident] as const))('%s', (name, incident) => {
@@ -25,7 +25,9 @@ describe.each(incidents.map((incident) => [incident.name, incident] as const))('
   });
 
   test('points to alerts that there are', () => {
-    const known = alertGroups(defaultAlertSettings).flatMap(({ alerts }) => alerts.map(({ name }) => name));
+    const known = alertGroups(defaultMonitoringSettings).flatMap(({ alerts }) =>
+      alerts.map(({ name }) => name),
+    );
     expect(known).toEqual(expect.arrayContaining([...incident.alerts]));
   });
 
@@ -38,7 +40,7 @@ describe.each(incidents.map((incident) => [incident.name, incident] as const))('
 
 test('every alert on the cluster can be provoked by an incident', () => {
   const provoked = new Set(incidents.flatMap(({ alerts }) => alerts));
-  const alerts = praefectAlerts(defaultAlertSettings.thresholds).alerts.map(({ name }) => name);
+  const alerts = praefectAlerts(defaultMonitoringSettings.thresholds).alerts.map(({ name }) => name);
   expect([...provoked]).toEqual(expect.arrayContaining(alerts));
 });
 

@@ -1,47 +1,64 @@
-/** `generate`: writes alert rules, runbooks, dashboards and reference pages, or lists those that are stale. */
+/** `generate`: write alert rules, runbooks, dashboards and reference pages, or list the stale ones. */
 import { readdir, readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import type { Settings } from '../../config/sections/index.ts';
-import { staleIn, writeTo } from '../../monitoring/artifact.ts';
+import { codeOf } from '../../lib/errors.ts';
+import { findStaleFiles, writeStaleFiles } from '../../monitoring/artifact.ts';
 import { type CommandIo, defineCommand, type ExitCode } from '../command.ts';
-import { alertSettingsOf, type GenerateOptions, generateOptions } from '../generate/options.ts';
+import { type GenerateOptions, generateOptions, monitoringSettingsOf } from '../generate/options.ts';
 import { packageFolder } from '../generate/package-folder.ts';
 
 export const generate = defineCommand({
   name: 'generate',
   summary: 'Write dashboards, alert rules and the reference pages',
   description:
-    'Writes the dashboards, the alert rules with their runbooks, and the generated reference pages.',
+    'Write the dashboards, the alert rules with their runbooks, and the reference pages to --output-dir.',
   options: generateOptions,
   settings: [],
   readsSources: false,
   run,
 });
 
-/** @returns 0 written or fresh, 1 `--check` found a stale file. @throws when a folder cannot be read or written */
+/** @returns 0 written or up to date, 1 `--check` found a stale file, 2 no folder, or one that cannot be used */
 async function run(
   settings: Settings,
   { stdout, stderr }: CommandIo,
-  chosen: GenerateOptions,
+  options: GenerateOptions,
 ): Promise<ExitCode> {
-  const { check, outputDir } = chosen;
-  const alertSettings = alertSettingsOf(chosen, settings.praefect.stuckThreshold);
-  const { artefacts } = await import('../generate/artifacts.ts');
-  const all = artefacts(alertSettings, await readRunbooks(join(packageFolder(), 'alerts', 'runbooks')));
-  if (!check) {
-    const written = await writeTo(outputDir, all);
-    for (const { path } of written) stdout.write(`${join(outputDir, path)}\n`);
-    stderr.write(`wrote ${written.length} files, ${all.length - written.length} unchanged\n`);
-    return 0;
+  const { check, outputDir } = options;
+  if (outputDir === undefined) {
+    stderr.write(
+      'gitaly-exporter: generate needs --output-dir, the folder to write to (. is the current one)\n',
+    );
+    return 2;
   }
-  const stale = await staleIn(outputDir, all);
-  for (const { path, state } of stale) stdout.write(`${join(outputDir, path)}: ${state}\n`);
-  if (stale.length === 0) return 0;
-  stderr.write(
-    `${stale.length} of ${all.length} generated files are stale: run gitaly-exporter generate --output-dir=${outputDir}\n`,
-  );
-  return 1;
+  const monitoring = monitoringSettingsOf(options, settings.praefect.stuckThreshold);
+  const { artifacts } = await import('../generate/artifacts.ts');
+  const all = artifacts(monitoring, await readRunbooks(join(packageFolder(), 'alerts', 'runbooks')));
+  try {
+    if (!check) {
+      const written = await writeStaleFiles(outputDir, all);
+      for (const { path } of written) stdout.write(`${join(outputDir, path)}\n`);
+      stderr.write(`wrote ${written.length} files, ${all.length - written.length} unchanged\n`);
+      return 0;
+    }
+    const stale = await findStaleFiles(outputDir, all);
+    for (const { path, state } of stale) stdout.write(`${join(outputDir, path)}: ${state}\n`);
+    if (stale.length === 0) return 0;
+    stderr.write(
+      `${stale.length} of ${all.length} generated files are stale: run gitaly-exporter generate --output-dir=${outputDir}\n`,
+    );
+    return 1;
+  } catch (error) {
+    if (codeOf(error) === undefined) throw error;
+    stderr.write(`gitaly-exporter: cannot ${check ? 'read' : 'write'} ${outputDir}: ${messageOf(error)}\n`);
+    return 2;
+  }
 }
+
+/** `EACCES: permission denied, mkdir '/alerts'`. */
+const messageOf = (error: unknown): string =>
+  typeof error === 'object' && error !== null && 'message' in error ? String(error.message) : String(error);
 
 async function readRunbooks(folder: string): Promise<ReadonlyMap<string, string>> {
   const files = (await readdir(folder)).filter((file) => file.endsWith('.md'));

@@ -2,20 +2,20 @@
 import type { Alert, AlertGroup } from '../../../alerts/alert.ts';
 import { alertGroups } from '../../../alerts/index.ts';
 import { alertmanagerExample, prometheusRule, rulesFile } from '../../../alerts/rules-file.ts';
-import type { AlertSettings } from '../../../alerts/settings.ts';
 import { boards } from '../../../dashboards/index.ts';
 import { catalogue } from '../../app/catalog.ts';
 import { configurationReference } from '../../config/reference.ts';
 import { metricsReference } from '../../metrics/reference.ts';
-import type { Artefact } from '../../monitoring/artifact.ts';
+import type { Artifact } from '../../monitoring/artifact.ts';
+import type { MonitoringSettings } from '../../monitoring/settings.ts';
 import { checksReference } from '../../rules/checks/docs.ts';
 import { withFacts } from './runbook.ts';
 
 /** @param runbooks text of each runbook by the name of its alert, and of the pages that they share */
-export function artefacts(
-  settings: AlertSettings,
+export function artifacts(
+  settings: MonitoringSettings,
   runbooks: ReadonlyMap<string, string>,
-): readonly Artefact[] {
+): readonly Artifact[] {
   const groups = alertGroups(settings);
   return [
     ...groups.flatMap((group) => ruleFiles(group, settings)),
@@ -28,7 +28,7 @@ export function artefacts(
   ];
 }
 
-const ruleFiles = (group: AlertGroup, settings: AlertSettings): readonly Artefact[] => [
+const ruleFiles = (group: AlertGroup, settings: MonitoringSettings): readonly Artifact[] => [
   { path: `alerts/${group.file}.rules.yaml`, content: rulesFile(group, settings) },
   { path: `alerts/${group.file}.prometheusrule.yaml`, content: prometheusRule(group, settings) },
 ];
@@ -41,7 +41,7 @@ export const alertNames = (groups: readonly AlertGroup[]): readonly string[] => 
 function runbookFiles(
   groups: readonly AlertGroup[],
   runbooks: ReadonlyMap<string, string>,
-): readonly Artefact[] {
+): readonly Artifact[] {
   const alerts: readonly Alert[] = groups.flatMap((group) => group.alerts);
   const inhibitions = groups.flatMap((group) => group.inhibitions);
   const names = alertNames(groups);

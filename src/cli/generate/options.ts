@@ -1,12 +1,11 @@
-/** Flags of `generate`, and the alerts' settings that they make. */
-
-import { type AlertSettings, defaultAlertSettings } from '../../../alerts/settings.ts';
+/** Flags of `generate`, and the settings of alerts and dashboards that they make. */
 import { Refusal, scalar } from '../../config/kinds/kind.ts';
 import { listOf } from '../../config/kinds/lists.ts';
 import { parseDuration, printDuration } from '../../config/kinds/quantities.ts';
 import { text, toggle } from '../../config/kinds/scalars.ts';
 import { optional, type Section, setting, type ValuesOf } from '../../config/setting.ts';
 import { closest } from '../../config/suggest.ts';
+import { defaultMonitoringSettings, type MonitoringSettings } from '../../monitoring/settings.ts';
 import {
   defaultThresholds,
   type ThresholdName,
@@ -14,22 +13,22 @@ import {
   withOverrides,
 } from '../../rules/thresholds.ts';
 
-/** A threshold and what to put in its place, in base units. */
-export interface Override {
+interface ThresholdOverride {
   readonly name: ThresholdName;
+  /** In the base unit of the threshold. */
   readonly value: number;
 }
 
 const names = Object.keys(defaultThresholds) as ThresholdName[];
 
-/** `databaseUnreachable=5m`, `massFailoverRatio=0.1`. */
-const override = () =>
-  scalar<Override>({
+/** `databaseUnreachable=5m`, `quorumRatio=0.4`, `quorumRatio=40%`. */
+const thresholdOverride = () =>
+  scalar<ThresholdOverride>({
     name: 'threshold',
     placeholder: '<name=value>',
-    expected: 'a threshold such as databaseUnreachable=5m',
+    expected: 'a threshold such as databaseUnreachable=5m or quorumRatio=40%',
     parse(found) {
-      const [written = '', given = '', ...more] = found.trim().split('=');
+      const [written = '', given = '', ...more] = found.split('=').map((part) => part.trim());
       const name = names.find((known) => known === written);
       if (name === undefined || more.length > 0) {
         const near = closest(written, names);
@@ -37,8 +36,9 @@ const override = () =>
           near === undefined ? `the thresholds are ${names.join(', ')}` : `did you mean ${near}?`,
         );
       }
-      const isTime = defaultThresholds[name].unit === 'seconds';
-      const value = isTime ? (parseDuration(given) ?? Number.NaN) / 1000 : Number(given || Number.NaN);
+      const value = parseThreshold(name, given);
+      if (value === undefined)
+        return new Refusal(`${name} is ${expectedForms[defaultThresholds[name].unit]}`);
       try {
         withOverrides({ [name]: value });
         return { name, value };
@@ -50,38 +50,82 @@ const override = () =>
       `${name}=${defaultThresholds[name].unit === 'seconds' ? printDuration(value * 1000) : value}`,
   });
 
-const address = (found: string): Refusal | undefined =>
-  URL.canParse(found) && !found.endsWith('/')
-    ? undefined
-    : new Refusal('write it in full, without a slash at its end');
+const expectedForms = {
+  seconds: 'a duration such as 90s, 5m or 1h30m',
+  ratio: 'a ratio such as 0.4, or a percentage such as 40%',
+  count: 'a whole number',
+} as const;
+
+function parseThreshold(name: ThresholdName, given: string): number | undefined {
+  const { unit } = defaultThresholds[name];
+  if (unit === 'seconds') {
+    const ms = parseDuration(given);
+    return ms === undefined ? undefined : ms / 1000;
+  }
+  const [, digits, percent] = /^(\d+(?:\.\d+)?|\.\d+)\s*(%?)$/.exec(given) ?? [];
+  if (digits === undefined || (percent === '%' && unit !== 'ratio')) return undefined;
+  // Dividing by 100 is exact to the last digit; multiplying by 0.01 is not.
+  return percent === '%' ? Number(digits) / 100 : Number(digits);
+}
+
+/** An http or https URL without query and fragment; trailing slashes are removed. */
+const baseUrl = () =>
+  scalar<string>({
+    name: 'URL',
+    placeholder: '<url>',
+    expected: 'a URL such as https://grafana.corp.example/grafana',
+    parse(found) {
+      const url = URL.parse(found.trim());
+      if (url === null || !/^https?:$/.test(url.protocol))
+        return new Refusal('start it with https:// or http://');
+      if (url.search !== '' || url.hash !== '') return new Refusal('leave out the part from ? or # on');
+      return found.trim().replace(/\/+$/, '');
+    },
+    print: (url) => url,
+  });
+
+/** A regular expression in RE2's syntax, as Prometheus reads it. */
+function checkRegex(found: string): Refusal | undefined {
+  const unsupported = /\(\?(?:[=!]|<[=!])|\\[1-9]/.exec(found);
+  if (unsupported !== null)
+    return new Refusal(`Prometheus supports neither lookaround nor backreferences (${unsupported[0]})`);
+  try {
+    new RegExp(`^(?:${found})$`);
+    return undefined;
+  } catch (error) {
+    return new Refusal(error instanceof Error ? error.message : String(error));
+  }
+}
 
 export const generateOptions = {
   title: 'Generate',
   settings: {
-    outputDir: setting(text('<folder>'), {
-      default: '.',
-      help: 'Folder to write to; the files keep their places below it (alerts/, dashboards/, docs/).',
+    outputDir: optional(text('<folder>'), {
+      unset: 'none; required',
+      help: 'Folder to write to. The files are written below it in alerts/, dashboards/ and docs/.',
+      example: './monitoring',
     }),
     check: setting(toggle(), {
       default: false,
-      help: 'Write nothing; name each file that is not what would be written, and exit with 1 if there is any.',
+      help: 'Write nothing. List the files that differ from what would be written, and exit with 1 if there are any.',
     }),
-    grafanaUrl: setting(text('<url>', address), {
-      default: defaultAlertSettings.grafanaUrl,
-      help: "Where Grafana is; the alerts' links to panels begin with it.",
+    grafanaUrl: optional(baseUrl(), {
+      unset: 'none: alerts have no link to a panel',
+      help: "Base URL of Grafana, for the alerts' links to panels.",
       example: 'https://grafana.corp.example/grafana',
     }),
-    runbookUrl: setting(text('<url>', address), {
-      default: defaultAlertSettings.runbookUrl,
-      help: 'Where the runbooks are; /<alert>.md is put behind it.',
+    runbookUrl: optional(baseUrl(), {
+      unset: 'none: alerts have no link to a runbook',
+      help: 'Base URL of the runbooks; the link of an alert is <url>/<alert>.md.',
+      example: 'https://wiki.corp.example/gitaly',
     }),
-    exporterJob: setting(text('<regular expression>'), {
-      default: defaultAlertSettings.exporterJob,
-      help: "The exporter's job in Prometheus, as an anchored regular expression.",
+    exporterJob: setting(text('<regular expression>', checkRegex), {
+      default: defaultMonitoringSettings.exporterJob,
+      help: "The exporter's job label in Prometheus, as an anchored regular expression.",
     }),
-    threshold: optional(listOf(override(), 'list of thresholds'), {
+    threshold: optional(listOf(thresholdOverride(), 'list of thresholds'), {
       unset: 'the defaults in src/rules/thresholds.ts',
-      help: 'A threshold of the alerts and panels in place of its default; repeat the flag for each.',
+      help: 'A threshold of alerts and panels that replaces its default. Repeatable.',
       example: 'databaseUnreachable=5m',
     }),
   },
@@ -90,7 +134,7 @@ export const generateOptions = {
 export type GenerateOptions = ValuesOf<(typeof generateOptions)['settings']>;
 
 /** @param stuckThresholdMs the exporter's own praefect.stuck-threshold, which alerts and panels quote */
-export function alertSettingsOf(options: GenerateOptions, stuckThresholdMs: number): AlertSettings {
+export function monitoringSettingsOf(options: GenerateOptions, stuckThresholdMs: number): MonitoringSettings {
   const overrides: ThresholdOverrides = Object.fromEntries([
     ['replicaStuckThreshold', Math.ceil(stuckThresholdMs / 1000)],
     ...(options.threshold ?? []).map(({ name, value }) => [name, value]),

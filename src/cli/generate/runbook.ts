@@ -3,7 +3,7 @@
  * that hold, so that the page that is read at night says what the rule says.
  */
 import type { Alert, Inhibition } from '../../../alerts/alert.ts';
-import { duration } from '../../../alerts/durations.ts';
+import { promDuration } from '../../monitoring/durations.ts';
 
 const begin = '<!-- What the rule says; written by `gitaly-exporter generate` -->';
 const end = '<!-- end -->';
@@ -29,7 +29,7 @@ function facts(name: string, alerts: readonly Alert[], inhibitions: readonly Inh
   return [
     ...alerts.map(
       ({ firesWhen, forSeconds, severity }) =>
-        `- **${severity}** when ${firesWhen}.${forSeconds > 0 ? ` The rule's \`for\` is ${duration(forSeconds)}, which takes in missed scrapes.` : ''}`,
+        `- **${severity}** when ${firesWhen}.${forSeconds > 0 ? ` The rule's \`for\` is ${promDuration(forSeconds)}, which takes in missed scrapes.` : ''}`,
     ),
     ...(silencers.length === 0 ? [] : [`- Silenced by ${silencers.join(', ')}.`]),
   ].join('\n');

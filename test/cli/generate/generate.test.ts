@@ -1,4 +1,4 @@
-/** `generate`, through the command line: what it writes, and what `--check` says of it. */
+/** `generate` through the command line: what it writes, and what `--check` reports. */
 import { cp, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -21,18 +21,18 @@ async function generate(...flags: readonly string[]) {
   return { code, out: host.out(), err: host.err() };
 }
 
-const filesBelow = async (place: string) =>
-  (await readdir(place, { recursive: true, withFileTypes: true }))
+const filesBelow = async (parent: string) =>
+  (await readdir(parent, { recursive: true, withFileTypes: true }))
     .filter((entry) => entry.isFile())
-    .map((entry) => join(entry.parentPath, entry.name).slice(place.length + 1))
+    .map((entry) => join(entry.parentPath, entry.name).slice(parent.length + 1))
     .sort();
 
-test('what is checked in is fresh', async () => {
+test('the checked-in files are up to date', async () => {
   expect(await generate('--check', `--output-dir=${root}`)).toEqual({ code: 0, out: '', err: '' });
 });
 
-describe('in a folder of its own', () => {
-  test('it writes rules, runbooks, boards and references, each time the same bytes', async () => {
+describe('in an empty folder', () => {
+  test('it writes rules, runbooks, dashboards and references, with the same bytes as the checked-in ones', async () => {
     const { code, err } = await generate(`--output-dir=${folder}`);
     expect({ code, err }).toEqual({
       code: 0,
@@ -56,7 +56,7 @@ describe('in a folder of its own', () => {
       expect(await readFile(join(folder, file), 'utf8')).toBe(await readFile(join(root, file), 'utf8'));
   });
 
-  test('a file that is as it should be is not written again', async () => {
+  test('an unchanged file is not written again', async () => {
     await generate(`--output-dir=${folder}`);
     const before = await stat(join(folder, 'docs/metrics.md'));
     expect(await generate(`--output-dir=${folder}`)).toMatchObject({ code: 0, out: '' });
@@ -93,21 +93,21 @@ describe('in a folder of its own', () => {
   });
 });
 
-test('addresses, job and thresholds are quoted wherever they matter', async () => {
+test('URLs, job and thresholds are used in every file that depends on them', async () => {
   const { code } = await generate(
     `--output-dir=${folder}`,
-    '--grafana-url=https://grafana.corp.example/g',
+    '--grafana-url=https://grafana.corp.example/g/',
     '--runbook-url=https://wiki.corp.example/gitaly',
     '--exporter-job=git-.*',
     '--threshold=databaseUnreachable=10m',
-    '--threshold=quorumRatio=0.4,replicationOldestJob=1h',
+    '--threshold=quorumRatio=40%,replicationOldestJob=1h',
     '--praefect.stuck-threshold=30m',
   );
   expect(code).toBe(0);
   const text = (file: string) => readFile(join(folder, file), 'utf8');
   const rules = await text('alerts/praefect.rules.yaml');
   expect(rules).toContain(
-    'dashboard_url: https://grafana.corp.example/g/d/gitaly-exporter-replication?viewPanel=2&',
+    'dashboard_url: https://grafana.corp.example/g/d/gitaly-exporter-replication?viewPanel=2&from=now-3h&to=now',
   );
   expect(rules).toContain('runbook_url: https://wiki.corp.example/gitaly/PraefectQuorumLost.md');
   expect(rules).toContain('for: 11m15s');
@@ -118,17 +118,47 @@ test('addresses, job and thresholds are quoted wherever they matter', async () =
   expect(await text('dashboards/replication.json')).toContain('"value": 3600');
 });
 
+test('without --grafana-url and --runbook-url no file has a link to them', async () => {
+  await generate(`--output-dir=${folder}`);
+  for (const file of await filesBelow(folder))
+    expect({ file, text: await readFile(join(folder, file), 'utf8') }).toEqual({
+      file,
+      text: expect.not.stringMatching(/example\.org|runbook_url|dashboard_url/),
+    });
+});
+
 test.each([
+  ['--threshold=databaseUnreachable=soon', 'databaseUnreachable is a duration such as 90s, 5m or 1h30m'],
   [
-    '--threshold=databaseUnreachable=soon',
-    'threshold databaseUnreachable: found NaN, expected a whole number of seconds greater than 0 (default 120)',
+    '--threshold=databaseUnreachable=0s',
+    'threshold databaseUnreachable: found 0, expected a whole number of seconds greater than 0 (default 120)',
   ],
   ['--threshold=databaseUnreacheable=5m', 'did you mean databaseUnreachable?'],
   ['--threshold=nonsense=5m', 'the thresholds are scrapeInterval, '],
   ['--threshold=quorumRatio=2', 'expected a ratio greater than 0 and at most 1'],
-  ['--grafana-url=grafana/', 'write it in full, without a slash at its end'],
-])('%s is refused, with the mend', async (flag, message) => {
-  const { code, err } = await generate('--check', flag);
+  ['--threshold=quorumRatio=40 percent', 'quorumRatio is a ratio such as 0.4, or a percentage such as 40%'],
+  ['--threshold=oomRepeatedEvents=40%', 'oomRepeatedEvents is a whole number'],
+  ['--grafana-url=grafana/', 'start it with https:// or http://'],
+  ['--runbook-url=https://wiki.corp.example/?page=', 'leave out the part from ? or # on'],
+  ['--exporter-job=gitaly(', 'Unterminated group'],
+  ['--exporter-job=(?!gitaly).*', 'Prometheus supports neither lookaround nor backreferences ((?!)'],
+])('%s is rejected with the expected form', async (flag, message) => {
+  const { code, err } = await generate('--check', `--output-dir=${folder}`, flag);
   expect(code).toBe(2);
   expect(err.replaceAll(/\s+/g, ' ')).toContain(message);
+});
+
+test.each([[], ['--check']])('without --output-dir nothing is written: %p', async (...flags) => {
+  expect(await generate(...flags)).toEqual({
+    code: 2,
+    out: '',
+    err: 'gitaly-exporter: generate needs --output-dir, the folder to write to (. is the current one)\n',
+  });
+});
+
+test('an output folder that cannot be written is one line of error', async () => {
+  await writeFile(join(folder, 'file'), '');
+  const { code, out, err } = await generate(`--output-dir=${folder}/file`);
+  expect({ code, out }).toEqual({ code: 2, out: '' });
+  expect(err).toMatch(/^gitaly-exporter: cannot write .+\/file: ENOTDIR: not a directory.+\n$/);
 });

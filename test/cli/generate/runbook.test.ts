@@ -1,9 +1,9 @@
 import { describe, expect, test } from '@jest/globals';
 import { alertGroups } from '../../../alerts/index.ts';
-import { defaultAlertSettings } from '../../../alerts/settings.ts';
 import { withFacts } from '../../../src/cli/generate/runbook.ts';
+import { defaultMonitoringSettings } from '../../../src/monitoring/settings.ts';
 
-const groups = alertGroups(defaultAlertSettings);
+const groups = alertGroups(defaultMonitoringSettings);
 const stuck = groups.flatMap(({ alerts }) => alerts).filter(({ name }) => name === 'PraefectReplicaStuck');
 const inhibitions = groups.flatMap((group) => group.inhibitions);
 

@@ -15,7 +15,7 @@ test('a wrong metric, label, label value or function does not compile', () => {
       JSON.stringify({
         extends: join(root, 'tsconfig.json'),
         compilerOptions: { typeRoots: [join(root, 'node_modules/@types')] },
-        include: [join(root, 'test/promql/refused.ts')],
+        include: [join(root, 'test/monitoring/promql/refused.ts')],
       }),
     );
     const compiler = join(root, 'node_modules/typescript/bin/tsc');

@@ -1,5 +1,5 @@
-/** Seconds as Prometheus writes them and as people say them. Whole seconds. */
-import type { Range } from '../src/monitoring/promql/index.ts';
+/** Whole seconds as Prometheus writes them, and in words. */
+import type { Range } from './promql/index.ts';
 
 const units = [
   ['d', 86_400, 'day'],
@@ -9,7 +9,7 @@ const units = [
 ] as const;
 
 /** `120` -> `2m`, `195` -> `3m15s`. */
-export const duration = (seconds: number): Range =>
+export const promDuration = (seconds: number): Range =>
   seconds === 0
     ? '0s'
     : (partsOf(seconds)
@@ -17,7 +17,7 @@ export const duration = (seconds: number): Range =>
         .join('') as Range);
 
 /** `120` -> `2 minutes`, `195` -> `3 minutes 15 seconds`. */
-export const spoken = (seconds: number): string =>
+export const durationInWords = (seconds: number): string =>
   seconds === 0
     ? '0 seconds'
     : partsOf(seconds)
