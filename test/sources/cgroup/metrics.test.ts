@@ -1,15 +1,15 @@
 import { describe, expect, test } from '@jest/globals';
-import { lintMetrics } from '../../../../src/metrics/lint.ts';
-import { levels } from '../../../../src/sources/cgroup/level-metrics.ts';
+import { lintMetrics } from '../../../src/metrics/lint.ts';
+import { levels } from '../../../src/sources/cgroup/level-metrics.ts';
 import {
   bucketMetrics,
   cgroupMetrics,
   cgroupSelfMetrics,
   levelsMetrics,
-} from '../../../../src/sources/cgroup/metrics.ts';
-import { cgroupCollectorNames } from '../../../../src/sources/cgroup/source.ts';
-import { createTestSource } from '../source-support.ts';
-import { createWrittenTree } from '../written-tree.ts';
+} from '../../../src/sources/cgroup/metrics.ts';
+import { cgroupCollectorNames } from '../../../src/sources/cgroup/source.ts';
+import { createTestSource } from './source-support.ts';
+import { createWrittenTree } from './written-tree.ts';
 
 test('the declarations follow the conventions', () => {
   expect(lintMetrics(cgroupMetrics)).toEqual([]);
