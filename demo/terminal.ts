@@ -1,5 +1,5 @@
 /** What the demo says on the terminal. */
-import { wrap } from '../src/cli/help.ts';
+import { wrap } from '../src/lib/format.ts';
 import type { DemoSettings } from './demo.ts';
 import type { IncidentView } from './incidents/director.ts';
 import type { IncidentText } from './incidents/incident.ts';

@@ -18,7 +18,7 @@ export { lintBlock } from './metrics/lint-block.ts';
 export { anyValue, counter, gauge, histogram, type LabelsOf, type Metric } from './metrics/metric.ts';
 export { type Block, type Family, samplesOf, single } from './metrics/samples.ts';
 // Recommendations as checks: pure functions of what was found.
-export { type Evaluation, evaluate, type Finding } from './rules/checks/evaluate.ts';
+export { type CheckFinding, type Evaluation, evaluate } from './rules/checks/evaluate.ts';
 export { type CheckInputs, nothingKnown } from './rules/checks/inputs.ts';
 export { type Problem, praefectProblems } from './rules/problems/praefect.ts';
 export { readingOf } from './rules/problems/reading.ts';

@@ -3,7 +3,7 @@
 import { serversDashboard } from '../../src/monitoring/links.ts';
 import { above, equals, increase, maxBy, not, subtract } from '../../src/monitoring/promql/index.ts';
 import type { MonitoringSettings } from '../../src/monitoring/settings.ts';
-import { checkPassed, checksUnknown } from '../../src/rules/checks/metrics.ts';
+import { checkPassed, checksUnknown } from '../../src/rules/checks/collector.ts';
 import {
   disruptionsAllowed,
   podReady,

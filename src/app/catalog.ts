@@ -2,7 +2,7 @@
 
 import type { Metric } from '../metrics/metric.ts';
 import { processMetrics } from '../metrics/process.ts';
-import { checkMetrics } from '../rules/checks/metrics.ts';
+import { checkMetrics } from '../rules/checks/collector.ts';
 import { eventMetrics } from '../scheduler/event-metrics.ts';
 import { selfMetrics } from '../scheduler/self-metrics.ts';
 import { serverMetrics } from '../server/metrics.ts';

@@ -6,7 +6,7 @@ import { problemText } from '../config/problem.ts';
 import type { Clock } from '../lib/clock.ts';
 import { type Known, known, notApplicable, present, type Unknown, unknown } from '../lib/known.ts';
 import type { CheckInputs, PraefectFacts, ServerFacts } from '../rules/checks/inputs.ts';
-import { nodeNotKnown, serverNotKnown } from '../rules/checks/inputs.ts';
+import { unknownNode, unknownServer } from '../rules/checks/inputs.ts';
 import type { CgroupFactsReader, CgroupServer, NodeFacts } from '../sources/cgroup/facts.ts';
 import type { ConfigSource } from '../sources/gitaly/target.ts';
 import type { Component } from '../sources/identity.ts';
@@ -186,7 +186,7 @@ async function serversOfMachines(
   const add = (identity: Identity, facts: Partial<ServerFacts>): void => {
     const key = identityKey(identity);
     const before = machines.get(key) ?? {
-      ...serverNotKnown(identity, unknown('it is not read here')),
+      ...unknownServer(identity, unknown('it is not read here')),
       config: unknown('gitaly.config-file names no configuration of this host'),
       volume: unknown("the host's own metrics have it: node_filesystem_avail_bytes"),
       rotationSeconds: noPod,
@@ -209,7 +209,7 @@ function nodesOf(own: NodeFacts | undefined, gitalyPods: readonly Pod[]): readon
   return [
     ...(own === undefined ? [] : [own]),
     ...[...others].map((node) => ({
-      ...nodeNotKnown(node, agent),
+      ...unknownNode(node, agent),
       swapBytes: notApplicable('its kubelet may tell'),
     })),
   ];

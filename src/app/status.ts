@@ -1,7 +1,7 @@
 /** From what the runner, the rules and the event log know to what the page and the API show. */
 
+import { checksView } from '../rules/checks/api.ts';
 import type { Evaluation } from '../rules/checks/evaluate.ts';
-import { checksPage } from '../rules/checks/view.ts';
 import type { DatedProblem } from '../rules/problems/record.ts';
 import type { Event } from '../scheduler/event-log.ts';
 import type { CollectorStatus } from '../scheduler/status.ts';
@@ -45,7 +45,7 @@ export function statusView(parts: StatusParts): StatusView {
     collectors: parts.collectors.map((status) => collectorView(status, parts.maxTimeRatio)),
     memory: parts.cgroups && memoryView(parts.cgroups),
     maintenanceWindows: parts.planned,
-    checks: parts.checks && checksPage(parts.checks.latest(), parts.now),
+    checks: parts.checks && checksView(parts.checks.latest(), parts.now),
     events: parts.events,
     links: [],
     demo: parts.demo,

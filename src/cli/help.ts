@@ -1,6 +1,7 @@
 /** The help, wrapped to the terminal: of the program, and of each command with its settings by section. */
 import { sections } from '../config/sections/index.ts';
 import { environmentPrefix, type NamedSetting, namedSettings, printedDefault } from '../config/setting.ts';
+import { wrap } from '../lib/format.ts';
 import type { Command, Output } from './command.ts';
 
 const narrowest = 40;
@@ -88,23 +89,6 @@ function settingLines(named: NamedSetting, width: number): readonly string[] {
         ? printed.join(', ')
         : String(printed);
   return [`  ${flag}`, ...wrap(`${help} Default: ${shown}.`, width, 6, 6)];
-}
-
-/** Words laid out on lines of at most `width`; a longer word stands alone. */
-export function wrap(text: string, width: number, firstIndent = 0, indent = 0): readonly string[] {
-  const result: string[] = [];
-  let line = ' '.repeat(firstIndent);
-  let empty = true;
-  for (const word of text.split(/(?<=\S) /)) {
-    if (!empty && line.length + 1 + word.length > width) {
-      result.push(line);
-      line = ' '.repeat(indent);
-      empty = true;
-    }
-    line += empty ? word : ` ${word}`;
-    empty = false;
-  }
-  return [...result, line];
 }
 
 const lines = (...all: readonly string[]): string => `${all.join('\n')}\n`;

@@ -1,14 +1,15 @@
 /**
- * Which rights on Kubernetes are granted, each tried by the request that needs it: a list of one object, a watch of a
- * moment, a GET of a name that nothing has. Only GETs: nothing is written, and no object is read that need not be.
+ * Which permissions on the Kubernetes API are granted, each tried by the request that needs it: a list of one object, a
+ * watch of a second, a GET of a name that no object has. Only GETs: nothing is written.
  */
 
+import { type Fix, fixText } from '../rules/finding.ts';
 import type { Failure } from '../scheduler/outcome.ts';
 import type { KubeApi } from '../sources/kubernetes/api/api.ts';
 import { absentName, type Right, rightText } from '../sources/kubernetes/directory/rights.ts';
-import { accessChecks, type Finding, finds, type Mend, passes, todo } from './finding.ts';
+import { accessChecks, type DoctorFinding, failed, passed } from './finding.ts';
 
-type Tried =
+type RightResult =
   | { readonly kind: 'granted' }
   | { readonly kind: 'forbidden'; readonly user: string | undefined }
   | { readonly kind: 'failed'; readonly failure: Failure };
@@ -18,121 +19,131 @@ export async function apiFindings(
   api: KubeApi,
   rights: readonly Right[],
   signal: AbortSignal,
-): Promise<readonly Finding[]> {
-  const version = await reach(api, signal);
-  if ('reason' in version) return [finds(accessChecks.apiReachable, 'fail', version.message, [checkAccess])];
+): Promise<readonly DoctorFinding[]> {
+  const version = await serverVersion(api, signal);
+  if ('reason' in version) return [failed(accessChecks.apiReachable, 'fail', version.message, [checkAccess])];
   const tried = await Promise.all(
     rights.map(async (right) => ({ right, result: await tryRight(api, right, signal) })),
   );
   return [
-    passes(accessChecks.apiReachable, `${api.server}${version.text}`),
+    passed(accessChecks.apiReachable, `${api.server}${version.text}`),
     ...rightFindings(tried),
     await leastFinding(api, rights, signal),
   ];
 }
 
-const checkAccess = todo(
-  'Check kubernetes.kubeconfig and kubernetes.context; in a pod: its service account, automountServiceAccountToken, and the way to the API server.',
+const checkAccess = fixText(
+  'Check kubernetes.kubeconfig and kubernetes.context; in a pod: its service account, automountServiceAccountToken, and the network to the API server.',
 );
 
-/** /version is open to every account that is known (system:public-info-viewer, or system:discovery). */
-async function reach(api: KubeApi, signal: AbortSignal): Promise<{ readonly text: string } | Failure> {
-  const asked = await api.get('/version', {}, signal);
-  if (!asked.ok) return asked.failure;
-  const { status, body } = asked.response;
+/** Every authenticated account may read /version (system:public-info-viewer, or system:discovery). */
+async function serverVersion(
+  api: KubeApi,
+  signal: AbortSignal,
+): Promise<{ readonly text: string } | Failure> {
+  const result = await api.get('/version', {}, signal);
+  if (!result.ok) return result.failure;
+  const { status, body } = result.response;
   if (status === 401)
     return {
       reason: 'authentication',
-      message: `${api.server} refuses the credentials (HTTP 401): the token is expired or wrong, or the account is gone`,
+      message: `${api.server} rejects the credentials (HTTP 401): the token is expired or invalid, or the account was deleted`,
     };
   const version = status === 200 ? /"gitVersion":\s*"([\w.+-]{1,40})"/.exec(body)?.[1] : undefined;
   return { text: version === undefined ? '' : `, Kubernetes ${version}` };
 }
 
-async function tryRight(api: KubeApi, right: Right, signal: AbortSignal): Promise<Tried> {
+async function tryRight(api: KubeApi, right: Right, signal: AbortSignal): Promise<RightResult> {
   const { verb, path } = right;
   if (verb === 'watch') {
     const stop = new AbortController();
     try {
-      const asked = await api.stream(
+      const result = await api.stream(
         path,
         { watch: true, timeoutSeconds: 1 },
         AbortSignal.any([signal, stop.signal]),
       );
-      return asked.ok ? triedBy(asked.response, right) : { kind: 'failed', failure: asked.failure };
+      return result.ok ? resultOf(result.response, right) : { kind: 'failed', failure: result.failure };
     } finally {
       stop.abort();
     }
   }
-  const asked = await api.get(path, verb === 'list' ? { limit: 1 } : {}, signal);
-  return asked.ok ? triedBy(asked.response, right) : { kind: 'failed', failure: asked.failure };
+  const result = await api.get(path, verb === 'list' ? { limit: 1 } : {}, signal);
+  return result.ok ? resultOf(result.response, right) : { kind: 'failed', failure: result.failure };
 }
 
-function triedBy({ status, body }: { readonly status: number; readonly body: string }, right: Right): Tried {
+function resultOf(
+  { status, body }: { readonly status: number; readonly body: string },
+  right: Right,
+): RightResult {
   if (status === 403) return { kind: 'forbidden', user: /User \\?"([^"\\]{1,300})\\?"/.exec(body)?.[1] };
-  // A name that nothing has; a node of that name cannot be asked either.
-  const isThere = status === 200 || (right.verb === 'get' && (status === 404 || status === 503));
-  return isThere
+  // No object has that name; 503: no node has it.
+  const isGranted = status === 200 || (right.verb === 'get' && (status === 404 || status === 503));
+  return isGranted
     ? { kind: 'granted' }
     : {
         kind: 'failed',
-        failure: { reason: 'http_status', message: `the API server answered with HTTP ${status}` },
+        failure: { reason: 'http_status', message: `the API server responded with HTTP ${status}` },
       };
 }
 
 function rightFindings(
-  tried: readonly { readonly right: Right; readonly result: Tried }[],
-): readonly Finding[] {
+  tried: readonly { readonly right: Right; readonly result: RightResult }[],
+): readonly DoctorFinding[] {
   const check = accessChecks.apiRights;
-  const bad = tried.flatMap(({ right, result }) => findingOf(right, result) ?? []);
-  if (bad.length > 0) return bad;
+  const open = tried.flatMap(({ right, result }) => findingOf(right, result) ?? []);
+  if (open.length > 0) return open;
   const resources = [...new Set(tried.map(({ right }) => right.resource))].join(', ');
-  return [passes(check, `${tried.length} of ${tried.length} granted, on ${resources}`)];
+  return [passed(check, `${tried.length} of ${tried.length} granted, on ${resources}`)];
 }
 
-function findingOf(right: Right, result: Tried): Finding | undefined {
+function findingOf(right: Right, result: RightResult): DoctorFinding | undefined {
   switch (result.kind) {
     case 'granted':
       return undefined;
     case 'forbidden':
-      return finds(
+      return failed(
         accessChecks.apiRights,
         'fail',
-        `may not ${rightText(right)}${result.user === undefined ? '' : `, as ${result.user}`}: not known is ${right.for}`,
+        `forbidden: ${rightText(right)}${result.user === undefined ? '' : ` as ${result.user}`}, needed for ${right.for}`,
         grantOf(right, result.user),
       );
     case 'failed':
-      return finds(accessChecks.apiRights, 'unknown', `${rightText(right)}: ${result.failure.message}`, []);
+      return failed(accessChecks.apiRights, 'unknown', `${rightText(right)}: ${result.failure.message}`, []);
   }
 }
 
-function grantOf(right: Right, user: string | undefined): readonly Mend[] {
+function grantOf(right: Right, user: string | undefined): readonly Fix[] {
   const { verb, group, resource, namespace } = right;
   const manifest = namespace === undefined ? 'rbac.yaml' : 'rbac-namespaced.yaml';
   const can = `kubectl auth can-i ${verb} ${group === '' ? resource : `${resource}.${group}`}${
     namespace === undefined ? (resource.startsWith('nodes') ? '' : ' -A') : ` -n ${namespace}`
   }${user === undefined ? '' : ` --as ${user}`}`;
   return [
-    todo(`Apply deploy/kubernetes/${manifest}, which grants all that is used and nothing else; then:`),
+    fixText(`Apply deploy/kubernetes/${manifest}, which grants exactly the permissions that are used; then:`),
     { kind: 'kubectl', text: can },
   ];
 }
 
-/** Whoever may read Secrets may have the passwords of everything: the right that harms most, and is easy to try. */
-async function leastFinding(api: KubeApi, rights: readonly Right[], signal: AbortSignal): Promise<Finding> {
+/** Read access to Secrets is the most dangerous permission, and easy to try. */
+async function leastFinding(
+  api: KubeApi,
+  rights: readonly Right[],
+  signal: AbortSignal,
+): Promise<DoctorFinding> {
   const check = accessChecks.apiLeast;
   const namespaces = [...new Set(['kube-system', ...rights.flatMap(({ namespace }) => namespace ?? [])])];
   const open: string[] = [];
   for (const namespace of namespaces) {
     const path = `/api/v1/namespaces/${encodeURIComponent(namespace)}/secrets/${absentName}`;
-    const asked = await api.get(path, {}, signal);
-    if (!asked.ok) return finds(check, 'unknown', asked.failure.message, []);
-    if (asked.response.status === 404 || asked.response.status === 200) open.push(namespace);
+    const result = await api.get(path, {}, signal);
+    if (!result.ok) return failed(check, 'unknown', result.failure.message, []);
+    if (result.response.status === 404 || result.response.status === 200) open.push(namespace);
   }
-  if (open.length === 0) return passes(check, `no Secrets of ${namespaces.join(', ')}`);
-  return finds(check, 'warn', `may get Secrets in namespace ${open.join(', ')}`, [
-    todo(
-      "Run the exporter as a service account of its own, with deploy/kubernetes/rbac.yaml alone; by hand, a person's own account is enough.",
+  if (open.length === 0) return passed(check, `no read access to Secrets in ${namespaces.join(', ')}`);
+  return failed(check, 'warn', `can read Secrets in namespace ${open.join(', ')}`, [
+    fixText(
+      'Run the exporter with a dedicated service account and only deploy/kubernetes/rbac.yaml. For a run by hand a personal account is fine.',
     ),
   ]);
 }

@@ -1,15 +1,16 @@
-/** This host's cgroups as the exporter would read them. */
+/** Whether this host's cgroups can be read, and what is found in them. */
 import { accessSync, constants, readFileSync } from 'node:fs';
 import type { Clock } from '../lib/clock.ts';
+import { fixText } from '../rules/finding.ts';
 import { createFinder } from '../sources/cgroup/discovery/finder.ts';
 import { inspectRoot } from '../sources/cgroup/discovery/root.ts';
 import type { GitalyTree, PodDirectory } from '../sources/cgroup/tree.ts';
 import { identityText } from '../sources/identity.ts';
-import { accessChecks, type Finding, finds, passes, todo } from './finding.ts';
+import { accessChecks, type DoctorFinding, failed, passed } from './finding.ts';
 
-export interface CgroupLook {
-  readonly findings: readonly Finding[];
-  /** What was found, for the checks that rest on it. */
+export interface CgroupReport {
+  readonly findings: readonly DoctorFinding[];
+  /** For right-sizing. */
   readonly trees: readonly GitalyTree[];
 }
 
@@ -23,11 +24,11 @@ export interface CgroupsOptions {
 }
 
 /** Never rejects. */
-export async function cgroupFindings(options: CgroupsOptions, signal: AbortSignal): Promise<CgroupLook> {
+export async function cgroupFindings(options: CgroupsOptions, signal: AbortSignal): Promise<CgroupReport> {
   const { root, hostName, directory, clock } = options;
   const inspected = inspectRoot(root);
   if (inspected.kind === 'failed')
-    return { findings: [finds(accessChecks.cgroupRoot, 'fail', inspected.message, [mount])], trees: [] };
+    return { findings: [failed(accessChecks.cgroupRoot, 'fail', inspected.message, [mount])], trees: [] };
 
   const finder = createFinder({
     root,
@@ -37,68 +38,70 @@ export async function cgroupFindings(options: CgroupsOptions, signal: AbortSigna
   });
   const found = await finder.find(signal);
   const rootFinding = inspected.isTopmost
-    ? passes(accessChecks.cgroupRoot, `${root} is the whole host's`)
-    : finds(
-        accessChecks.cgroupRoot,
-        'warn',
-        `${root} is a part of the host's tree: a container's own view of it`,
-        [mount],
-      );
+    ? passed(accessChecks.cgroupRoot, `${root} is the hierarchy of the host`)
+    : failed(accessChecks.cgroupRoot, 'warn', `${root} is only a container's part of the host's hierarchy`, [
+        mount,
+      ]);
   const readOnly = readOnlyFinding(options);
   if (found.kind === 'failed')
     return {
-      findings: [rootFinding, readOnly, finds(accessChecks.cgroupTrees, 'fail', found.message, [mount])],
+      findings: [rootFinding, readOnly, failed(accessChecks.cgroupGitalys, 'fail', found.message, [mount])],
       trees: [],
     };
   const known = directory?.pods();
   const isIdle = found.trees.length === 0 && known?.pods.length === 0 && known.failure === undefined;
   const trees = isIdle
-    ? [passes(accessChecks.cgroupTrees, 'no Gitaly is on this node, by the list of pods')]
+    ? [passed(accessChecks.cgroupGitalys, 'no Gitaly pod is on this node, according to the list of pods')]
     : treeFindings(found.trees, found.missing, found.failures);
   return { findings: [rootFinding, readOnly, ...trees], trees: found.trees };
 }
 
-const mount = todo(
-  "Mount the host's /sys/fs/cgroup read-only into the container, as deploy/kubernetes/agent.yaml does, and set cgroup.root to that place; on a virtual machine it is /sys/fs/cgroup.",
+const mount = fixText(
+  "Mount the host's /sys/fs/cgroup read-only into the container, as deploy/kubernetes/agent.yaml does, and set cgroup.root to that path; on a virtual machine it is /sys/fs/cgroup.",
 );
 
 function treeFindings(
   trees: readonly GitalyTree[],
   missing: readonly string[],
   failures: readonly { readonly message: string }[],
-): readonly Finding[] {
-  const check = accessChecks.cgroupTrees;
-  const told = [
-    ...failures.map(({ message }) => finds(check, 'fail', message, [])),
-    ...missing.map((line) => finds(check, trees.length === 0 ? 'fail' : 'warn', line, [])),
+): readonly DoctorFinding[] {
+  const check = accessChecks.cgroupGitalys;
+  const open = [
+    ...failures.map(({ message }) => failed(check, 'fail', message, [])),
+    ...missing.map((line) => failed(check, trees.length === 0 ? 'fail' : 'warn', line, [])),
   ];
   if (trees.length === 0)
-    return told.length > 0 ? told : [finds(check, 'fail', "no cgroups of Gitaly's were found", [runsHere])];
-  return [...trees.map((tree) => passes(check, treeText(tree), identityText(tree.identity))), ...told];
+    return open.length > 0 ? open : [failed(check, 'fail', 'no cgroups of Gitaly found', [runsHere])];
+  return [...trees.map((tree) => passed(check, treeText(tree), identityText(tree.identity))), ...open];
 }
 
-const runsHere = todo('Run the exporter on the host on which Gitaly runs.');
+const runsHere = fixText('Run the exporter on the host on which Gitaly runs.');
 
 function treeText({ layout, git }: GitalyTree): string {
-  if (git === undefined) return "Git runs in the container's own cgroup: Gitaly's cgroups are off";
+  if (git === undefined)
+    return "Git runs in the container's own cgroup: cgroups are disabled in Gitaly's configuration";
   const place =
-    layout === 'nested' ? "inside the container's" : layout === 'sibling' ? "beside the container's" : '';
-  return `gitaly-${git.pid} ${place} with ${git.buckets.length} buckets`.replace('  ', ' ');
+    layout === 'nested'
+      ? " inside the container's cgroup"
+      : layout === 'sibling'
+        ? " next to the container's cgroup"
+        : '';
+  return `gitaly-${git.pid}${place} with ${git.buckets.length} buckets`;
 }
 
-/** By what this user could do, not by the mount's options: root is stopped by a read-only mount alone. */
-function readOnlyFinding({ root, proc }: CgroupsOptions): Finding {
+/** By the user's effective access, not by mount options: only a read-only mount keeps root from writing. */
+function readOnlyFinding({ root, proc }: CgroupsOptions): DoctorFinding {
   const check = accessChecks.cgroupReadOnly;
   const writable = [root, ...mountsBelow(root, proc)].filter((path) =>
-    ['cgroup.procs', 'cgroup.subtree_control'].some((file) => mayWrite(`${path}/${file}`)),
+    ['cgroup.procs', 'cgroup.subtree_control'].some((file) => canWrite(`${path}/${file}`)),
   );
-  if (writable.length === 0) return passes(check, root);
-  return finds(check, 'warn', `this user could write to ${writable.join(', ')}`, [
-    todo('Mount it read-only (readOnly: true on the volumeMount), and do not run the exporter as root.'),
+  if (writable.length === 0) return passed(check, root);
+  return failed(check, 'warn', `this user can write to ${writable.join(', ')}`, [
+    fixText('Mount it read-only (readOnly: true on the volumeMount), and do not run the exporter as root.'),
   ]);
 }
 
-/** A mount inside of a read-only one has options of its own. */
+/** A mount below a read-only one has options of its own. */
 function mountsBelow(root: string, proc: string): readonly string[] {
   try {
     return readFileSync(`${proc}/self/mountinfo`, 'utf8')
@@ -110,7 +113,7 @@ function mountsBelow(root: string, proc: string): readonly string[] {
   }
 }
 
-function mayWrite(file: string): boolean {
+function canWrite(file: string): boolean {
   try {
     accessSync(file, constants.W_OK);
     return true;

@@ -1,6 +1,7 @@
-/** Praefect's database as the exporter's role sees it: reachable, readable, and no more than that. */
+/** Praefect's database with the exporter's role: whether it is reachable, readable and read-only. */
 import type { DatabaseConnection } from '../config/database-connection.ts';
 import type { Clock } from '../lib/clock.ts';
+import { type Fix, fixText } from '../rules/finding.ts';
 import { createBudget } from '../scheduler/budget.ts';
 import { createEventLog } from '../scheduler/event-log.ts';
 import type { Failure } from '../scheduler/outcome.ts';
@@ -9,23 +10,23 @@ import { fixSeparator } from '../sources/praefect/connection/failures.ts';
 import type { Database, DatabaseRow } from '../sources/praefect/database.ts';
 import { createVariantSource, isFailure } from '../sources/praefect/query.ts';
 import { praefectTables, praefectViews } from '../sources/praefect/variant.ts';
-import { accessChecks, type Finding, finds, type Mend, passes, todo } from './finding.ts';
+import { accessChecks, type DoctorFinding, failed, passed } from './finding.ts';
 
 const statementTimeoutMs = 5000;
 
-export interface DatabaseLook {
-  readonly findings: readonly Finding[];
-  /** For the checks that rest on them; undefined where it is not known. */
+export interface DatabaseReport {
+  readonly findings: readonly DoctorFinding[];
+  /** For the recommendations' checks; undefined while unknown. */
   readonly postgresqlVersion: string | undefined;
   readonly livePraefects: number | undefined;
 }
 
-/** Never rejects. Asks the catalog, and node_status for who is alive. */
-export async function lookAtDatabase(
+/** Never rejects. Reads the catalog, and from node_status which Praefects are alive. */
+export async function checkDatabase(
   connection: DatabaseConnection,
   clock: Clock,
   signal: AbortSignal,
-): Promise<DatabaseLook> {
+): Promise<DatabaseReport> {
   const database = createDatabase({
     connection,
     clock,
@@ -34,23 +35,23 @@ export async function lookAtDatabase(
   });
   try {
     const findings = await findingsIn(database, connection, clock, signal);
-    const isAsked = findings.some(({ check }) => check === accessChecks.databaseTables);
+    const isReadable = findings.some(({ check }) => check === accessChecks.databaseTables);
     return {
       findings,
       postgresqlVersion: database.connection()?.serverVersion,
-      livePraefects: isAsked ? await livePraefects(database, signal) : undefined,
+      livePraefects: isReadable ? await livePraefects(database, signal) : undefined,
     };
   } finally {
     await database.close();
   }
 }
 
-/** Those that tried to contact a storage within the last minute, as Praefect itself counts its quorum. */
+/** Those that tried to contact a storage within 60 s: the Praefects that count for the quorum. */
 async function livePraefects(database: Database, signal: AbortSignal): Promise<number | undefined> {
   const answer = await database.query(
     `SELECT count(DISTINCT praefect_name)::int AS alive
        FROM node_status WHERE last_contact_attempt_at >= now() - interval '60 seconds'`,
-    { signal, statementTimeoutMs, purpose: 'who is alive' },
+    { signal, statementTimeoutMs, purpose: 'live Praefects' },
   );
   const alive = answer.ok ? answer.value[0]?.['alive'] : undefined;
   return typeof alive === 'number' ? alive : undefined;
@@ -61,7 +62,7 @@ async function findingsIn(
   connection: DatabaseConnection,
   clock: Clock,
   signal: AbortSignal,
-): Promise<readonly Finding[]> {
+): Promise<readonly DoctorFinding[]> {
   const place = `${connection.host}:${connection.port}/${connection.database} as ${connection.user}`;
   const variant = await createVariantSource(database, createEventLog(clock)).detect(signal);
   const facts = database.connection();
@@ -69,11 +70,11 @@ async function findingsIn(
     return [
       failureFinding(
         accessChecks.databaseReachable,
-        isFailure(variant) ? variant : { reason: 'internal', message: 'no connection was made' },
+        isFailure(variant) ? variant : { reason: 'internal', message: 'no connection was established' },
       ),
     ];
   const reached = [
-    passes(
+    passed(
       accessChecks.databaseReachable,
       `PostgreSQL ${facts.serverVersion}${facts.pooler === 'none' ? '' : ` behind ${facts.pooler}`}, ${place}`,
     ),
@@ -86,15 +87,15 @@ async function findingsIn(
     statementTimeoutMs,
     purpose: "the role's privileges",
   });
-  const schema = passes(accessChecks.databaseSchema, `the form of GitLab ${variant.name}`);
+  const schema = passed(accessChecks.databaseSchema, `schema of GitLab ${variant.name}`);
   if (!rights.ok)
     return [...reached, schema, failureFinding(accessChecks.databaseTables, rights.failure, 'unknown')];
   return [...reached, schema, ...rightsFindings(rights.value, connection.user)];
 }
 
 /**
- * One row: the role's attributes and memberships, which relations it may read, and which it could change. Reads
- * pg_catalog alone. `to_regrole` keeps roles that a version does not have from being an error.
+ * One row: the role's attributes and memberships, the relations that it cannot read, and those that it can change.
+ * Reads pg_catalog only, so that a role that does not exist in this version is not an error.
  */
 const rightsSql = `
 SELECT r.rolsuper, r.rolcreaterole, r.rolcreatedb, r.rolreplication, r.rolbypassrls,
@@ -124,36 +125,36 @@ SELECT r.rolsuper, r.rolcreaterole, r.rolcreatedb, r.rolreplication, r.rolbypass
   FROM pg_catalog.pg_roles r
  WHERE r.rolname = current_user`;
 
-function rightsFindings(rows: readonly DatabaseRow[], user: string): readonly Finding[] {
+function rightsFindings(rows: readonly DatabaseRow[], user: string): readonly DoctorFinding[] {
   const [row = {}] = rows;
   const unreadable = namesOf(row['unreadable']);
   const tables =
     unreadable.length === 0
-      ? passes(accessChecks.databaseTables, `all ${String(row['relations'])} of them`)
-      : finds(
+      ? passed(accessChecks.databaseTables, `all ${String(row['relations'])} tables and views`)
+      : failed(
           accessChecks.databaseTables,
           'fail',
-          `may not read ${unreadable.join(', ')}`,
+          `no SELECT on ${unreadable.join(', ')}`,
           grant(`GRANT SELECT ON ${unreadable.map(quoted).join(', ')} TO ${quoted(user)};`),
         );
   const sequence =
     row['reads_sequence'] === true
-      ? passes(accessChecks.databaseSequence, 'replication_queue_id_seq')
-      : finds(
+      ? passed(accessChecks.databaseSequence, 'replication_queue_id_seq')
+      : failed(
           accessChecks.databaseSequence,
           'warn',
           row['reads_sequence'] === false
-            ? 'may not read replication_queue_id_seq'
-            : 'there is no replication_queue_id_seq in the search path',
+            ? 'no SELECT on replication_queue_id_seq'
+            : 'no replication_queue_id_seq in the search path',
           grant(`GRANT SELECT ON replication_queue_id_seq TO ${quoted(user)};`),
         );
   const statistics =
     row['reads_stats'] === true
-      ? passes(accessChecks.databaseStatistics, 'pg_read_all_stats')
-      : finds(
+      ? passed(accessChecks.databaseStatistics, 'pg_read_all_stats')
+      : failed(
           accessChecks.databaseStatistics,
           'warn',
-          'is not a member of pg_read_all_stats',
+          'not a member of pg_read_all_stats',
           grant(`GRANT pg_read_all_stats TO ${quoted(user)};`),
         );
   return [tables, sequence, statistics, leastFinding(row, user)];
@@ -161,29 +162,29 @@ function rightsFindings(rows: readonly DatabaseRow[], user: string): readonly Fi
 
 const attributes = {
   rolsuper: ['is a superuser', 'NOSUPERUSER'],
-  rolcreaterole: ['may create roles', 'NOCREATEROLE'],
-  rolcreatedb: ['may create databases', 'NOCREATEDB'],
-  rolreplication: ['may replicate the server', 'NOREPLICATION'],
-  rolbypassrls: ['is past row security', 'NOBYPASSRLS'],
+  rolcreaterole: ['can create roles', 'NOCREATEROLE'],
+  rolcreatedb: ['can create databases', 'NOCREATEDB'],
+  rolreplication: ['can replicate the server', 'NOREPLICATION'],
+  rolbypassrls: ['bypasses row-level security', 'NOBYPASSRLS'],
 } as const;
 
-function leastFinding(row: DatabaseRow, user: string): Finding {
-  const held = Object.entries(attributes).filter(([column]) => row[column] === true);
+function leastFinding(row: DatabaseRow, user: string): DoctorFinding {
+  const excess = Object.entries(attributes).filter(([column]) => row[column] === true);
   const isSuperuser = row['rolsuper'] === true;
-  // A superuser may do all of it anyway: one line says so.
+  // A superuser has all of the rest too.
   const strong = isSuperuser ? [] : namesOf(row['strong_roles']);
   const writable = isSuperuser ? [] : namesOf(row['writable']);
-  if (held.length + strong.length + writable.length === 0)
-    return passes(accessChecks.databaseLeast, 'reads, and nothing else');
-  const found = [
-    ...held.map(([, [words]]) => words),
+  if (excess.length + strong.length + writable.length === 0)
+    return passed(accessChecks.databaseLeast, 'only reads');
+  const detail = [
+    ...excess.map(([, [words]]) => words),
     ...strong.map((role) => `is a member of ${role}`),
-    ...(writable.length === 0 ? [] : [`may write to ${writable.join(', ')}`]),
+    ...(writable.length === 0 ? [] : [`can write to ${writable.join(', ')}`]),
   ].join('; ');
   const sql = [
-    ...(held.length === 0
+    ...(excess.length === 0
       ? []
-      : [`ALTER ROLE ${quoted(user)} ${held.map(([, [, word]]) => word).join(' ')};`]),
+      : [`ALTER ROLE ${quoted(user)} ${excess.map(([, [, word]]) => word).join(' ')};`]),
     ...strong.map((role) => `REVOKE ${role} FROM ${quoted(user)};`),
     ...(writable.length === 0
       ? []
@@ -191,20 +192,20 @@ function leastFinding(row: DatabaseRow, user: string): Finding {
           `REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON ${writable.map(quoted).join(', ')} FROM ${quoted(user)};`,
         ]),
   ].join(' ');
-  return finds(accessChecks.databaseLeast, 'warn', `"${user}" ${found}`, [
-    todo(
-      'Log in as a role of its own, with password-file or praefect.database.user: deploy/sql/role.sql makes one that may do nothing else.',
+  return failed(accessChecks.databaseLeast, 'warn', `"${user}" ${detail}`, [
+    fixText(
+      'Connect as a dedicated role, with praefect.database.user and password-file: deploy/sql/role.sql creates one with read-only privileges.',
     ),
     ...(isSuperuser ? [] : [{ kind: 'sql', text: sql } as const]),
   ]);
 }
 
-function tlsFinding({ host, ssl }: DatabaseConnection, encrypted: boolean): Finding {
+function tlsFinding({ host, ssl }: DatabaseConnection, encrypted: boolean): DoctorFinding {
   const isLocal = host.startsWith('/') || host === 'localhost' || host === '::1' || host.startsWith('127.');
-  if (encrypted) return passes(accessChecks.databaseTls, `TLS, sslmode ${ssl.mode}`);
-  if (isLocal) return passes(accessChecks.databaseTls, 'not encrypted, and does not leave this host');
-  return finds(accessChecks.databaseTls, 'warn', `not encrypted (sslmode ${ssl.mode})`, [
-    todo('Add sslmode=verify-full and sslrootcert to the address; sslmode=require at least.'),
+  if (encrypted) return passed(accessChecks.databaseTls, `TLS, sslmode ${ssl.mode}`);
+  if (isLocal) return passed(accessChecks.databaseTls, 'not encrypted, but local to this host');
+  return failed(accessChecks.databaseTls, 'warn', `not encrypted (sslmode ${ssl.mode})`, [
+    fixText('Add sslmode=verify-full and sslrootcert to the connection; at least sslmode=require.'),
   ]);
 }
 
@@ -212,18 +213,18 @@ function failureFinding(
   check: (typeof accessChecks)['databaseReachable'],
   { message }: Failure,
   status: 'fail' | 'unknown' = 'fail',
-): Finding {
-  // The mend stands in the message of the database's own failures.
-  const [found = message, mend] = message.split(fixSeparator);
-  return finds(check, status, found, mend === undefined ? [] : [todo(mend)]);
+): DoctorFinding {
+  // Messages of database failures end with the fix.
+  const [detail = message, fix] = message.split(fixSeparator);
+  return failed(check, status, detail, fix === undefined ? [] : [fixText(fix)]);
 }
 
-const grant = (text: string): readonly Mend[] => [
-  todo('Run deploy/sql/role.sql again: it grants all that is needed, and nothing else.'),
+const grant = (text: string): readonly Fix[] => [
+  fixText('Run deploy/sql/role.sql again: it grants exactly the privileges that are used.'),
   { kind: 'sql', text },
 ];
 
-/** A string_agg of identifiers; null where there is none. */
+/** The names in a string_agg; null is none. */
 const namesOf = (value: unknown): readonly string[] => (typeof value === 'string' ? value.split(',') : []);
 
 const quoted = (name: string): string =>

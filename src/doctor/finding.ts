@@ -1,159 +1,146 @@
-/** What doctor finds, and the checks of the exporter's own access. Recommendations's checks join them as the same shape. */
+/** What doctor finds, and the checks of the exporter's own access. recommendations.ts adds those of the recommendations. */
+
+import type { Finding, Fix } from '../rules/finding.ts';
 
 /** In the order in which they are shown. */
-export const statuses = ['fail', 'warn', 'unknown', 'pass'] as const;
+export const doctorStatuses = ['fail', 'warn', 'unknown', 'pass'] as const;
 /**
- * `warn`: it works, and somebody should look all the same (rights that are not needed). `unknown`: could not be
- * found out, and `found` says why; never to be read as good.
+ * `warn`: it works, but should be reviewed (permissions that are not needed). `unknown`: could not be determined, and
+ * `detail` says why; never to be read as a pass.
  */
-export type Status = (typeof statuses)[number];
+export type DoctorStatus = (typeof doctorStatuses)[number];
 
-export const groups = [
+export const doctorGroups = [
   'Settings',
   "Praefect's database",
-  "Kubernetes' API",
+  'Kubernetes API',
   'Cgroups',
   'Servers',
   'Recommendations',
 ] as const;
-export type Group = (typeof groups)[number];
+export type DoctorGroup = (typeof doctorGroups)[number];
 
-export interface Check {
+export interface DoctorCheck {
   /** As --only and --skip take it: `database_tables`. */
   readonly id: string;
-  readonly group: Group;
-  /** What is true when it passes: `Every table that is read may be read`. */
+  readonly group: DoctorGroup;
+  /** What is true when it passes: `The role can read every table`. */
   readonly title: string;
-  /** What it costs when it fails, in one sentence. */
+  /** The consequence of a failure, in one sentence. */
   readonly why: string;
-  /** A link, or a path below docs/. */
+  /** A path of the package, with its section. */
   readonly runbook: string;
 }
 
-/** One way to mend it. `helm`: values of the GitLab chart. */
-export interface Mend {
-  readonly kind: 'do' | 'helm' | 'kubectl' | 'sql';
-  readonly text: string;
-}
-
-export interface Finding {
-  readonly check: Check;
-  readonly status: Status;
-  /** What it is about: a pod, a server, a file; empty where the check says it all. */
-  readonly subject: string;
-  readonly found: string;
+export interface DoctorFinding extends Finding {
+  readonly check: DoctorCheck;
+  readonly status: DoctorStatus;
   readonly expected: string;
-  /** None where it passes. */
-  readonly mend: readonly Mend[];
 }
 
 export const accessChecks = {
   webConfig: access('web_config', 'Settings', {
-    title: 'The web configuration is in order',
-    why: 'The exporter does not start with one that is wrong.',
+    title: 'The web configuration is valid',
+    why: 'The exporter does not start with an invalid one.',
   }),
   databaseSettings: access('database_settings', 'Settings', {
-    title: "The database's address, certificates and password are in order",
-    why: 'The exporter does not start with them as they are.',
+    title: "The database's address, certificates and password are valid",
+    why: 'The exporter does not start with invalid ones.',
   }),
   gitalyConfig: access('gitaly_config', 'Settings', {
     title: "Gitaly's configuration can be read",
-    why: 'Limits as configured are not told for servers whose configuration is not known.',
+    why: 'Configured limits of servers whose configuration is unknown are absent.',
   }),
   podsFile: access('pods_file', 'Settings', {
-    title: "The file of Gitaly's pods can be read",
-    why: 'Pods are named by their uid, and those of the last good file may be gone.',
+    title: 'The pods file can be read',
+    why: 'Pods are named by their uid, and the pods of the last valid file may no longer exist.',
   }),
   databaseReachable: access('database_reachable', "Praefect's database", {
-    title: 'The database answers',
-    why: 'Nothing of praefect_db_* is told but that it is down.',
+    title: 'The database is reachable',
+    why: 'Of praefect_db_*, only praefect_db_up 0 is exposed.',
   }),
   databaseSchema: access('database_schema', "Praefect's database", {
-    title: "It holds Praefect's tables, in a form that is known",
-    why: 'Without them there is nothing to ask.',
+    title: "The database holds Praefect's tables, in a supported schema",
+    why: 'Without the tables there is nothing to query.',
   }),
   databaseTables: access('database_tables', "Praefect's database", {
-    title: 'The role may read every table and view that is asked',
-    why: 'The questions that need the others fail, and their metrics are absent.',
+    title: 'The role can read every table and view that is queried',
+    why: 'Queries of the other tables fail, and their metrics are absent.',
   }),
   databaseSequence: access('database_sequence', "Praefect's database", {
-    title: 'The role may read the sequence of replication jobs',
+    title: 'The role can read the sequence of replication jobs',
     why: 'praefect_db_replication_jobs_enqueued_total and _removed_total are absent.',
   }),
   databaseStatistics: access('database_statistics', "Praefect's database", {
-    title: 'The role may see what other sessions do',
+    title: 'The role can read the activity of other sessions',
     why: 'praefect_db_longest_transaction_seconds and the states of praefect_db_connections are absent.',
   }),
   databaseLeast: access('database_least_rights', "Praefect's database", {
-    title: 'The role may do no more than read',
-    why: 'The exporter never writes; whoever gets hold of its password could.',
+    title: 'The role has read-only privileges',
+    why: 'The exporter never writes; with a leaked password, an attacker could.',
   }),
   databaseTls: access('database_tls', "Praefect's database", {
     title: 'The connection is encrypted, or local',
-    why: 'Names and paths of repositories, and on some servers the password, cross the network in the clear.',
+    why: 'Names and paths of repositories, and on some servers the password, cross the network unencrypted.',
   }),
-  apiReachable: access('api_reachable', "Kubernetes' API", {
-    title: 'The API server answers, and knows us',
-    why: 'Nothing of the pods is known.',
+  apiReachable: access('api_reachable', 'Kubernetes API', {
+    title: 'The API server is reachable and accepts the credentials',
+    why: 'Nothing is known of the pods.',
   }),
-  apiRights: access('api_rights', "Kubernetes' API", {
-    title: 'Every right that is used is granted',
-    why: 'What rests on the resource is absent, and its collector fails.',
+  apiRights: access('api_rights', 'Kubernetes API', {
+    title: 'Every permission that is used is granted',
+    why: 'Metrics that depend on the resource are absent, and its collector fails.',
   }),
-  apiLeast: access('api_least_rights', "Kubernetes' API", {
-    title: 'No right that could do harm is granted',
-    why: 'The exporter only reads; whoever gets hold of its token could do more.',
+  apiLeast: access('api_least_rights', 'Kubernetes API', {
+    title: 'No dangerous permission is granted',
+    why: 'The exporter only reads; with a leaked token, an attacker could do more.',
   }),
-  apiPods: access('api_pods', "Kubernetes' API", {
-    title: "Gitaly's pods are found",
-    why: 'A selector or a namespace that matches nothing looks like a quiet cluster.',
+  apiPods: access('api_pods', 'Kubernetes API', {
+    title: 'Gitaly pods are found',
+    why: 'A selector or namespace that matches nothing looks like a healthy cluster.',
   }),
   cgroupRoot: access('cgroup_root', 'Cgroups', {
-    title: 'The root is a cgroup v2 tree that can be read',
-    why: 'Memory, CPU and OOM kills are not told.',
+    title: 'The root is a readable cgroup v2 hierarchy',
+    why: 'Memory, CPU and OOM kills are absent.',
   }),
   cgroupReadOnly: access('cgroup_read_only', 'Cgroups', {
-    title: 'Nothing below the root can be written by this user',
-    why: 'The exporter only reads; a fault of it could then change limits.',
+    title: 'This user can write nothing below the root',
+    why: 'The exporter only reads; with write access, a bug in it could change limits.',
   }),
-  cgroupTrees: access('cgroup_trees', 'Cgroups', {
+  cgroupGitalys: access('cgroup_gitalys', 'Cgroups', {
     title: "Gitaly's cgroups are found on this host",
-    why: 'Without them there is nothing to tell of this host.',
+    why: 'Without them nothing is exposed for this host.',
   }),
   serversReachable: access('servers_reachable', 'Servers', {
-    title: "Every server's /metrics answers, and is Gitaly's or Praefect's",
-    why: 'Its limits, queues and drops are absent, and gitaly_server_scrape_up is 0.',
+    title: "Every server's /metrics is reachable, and is Gitaly's or Praefect's",
+    why: 'Its limits, queues and dropped requests are absent, and gitaly_server_scrape_up is 0.',
   }),
 } as const;
 
-function access(id: string, group: Group, words: Pick<Check, 'title' | 'why'>): Check {
-  return Object.freeze({ id, group, ...words, runbook: `docs/doctor.md#${id}` });
+function access(id: string, group: DoctorGroup, text: Pick<DoctorCheck, 'title' | 'why'>): DoctorCheck {
+  return Object.freeze({ id, group, ...text, runbook: `docs/doctor.md#${id}` });
 }
 
-/** A finding of a check that passes. */
-export const passes = (check: Check, found: string, subject = ''): Finding => ({
-  check,
-  status: 'pass',
-  subject,
-  found,
-  expected: check.title,
-  mend: [],
-});
+export const passed = (check: DoctorCheck, detail: string, subject = ''): DoctorFinding =>
+  findingOf(check, 'pass', detail, [], { subject });
 
-/** A finding of one that does not; `subject` and `expected` where the check's own words do not say it. */
-export const finds = (
-  check: Check,
-  status: Exclude<Status, 'pass'>,
-  found: string,
-  mend: readonly Mend[],
+/** A check that does not pass; `subject` and `expected` where the check's own texts do not say them. */
+export const failed = (
+  check: DoctorCheck,
+  status: Exclude<DoctorStatus, 'pass'>,
+  detail: string,
+  fixes: readonly Fix[],
   more: { readonly subject?: string; readonly expected?: string } = {},
-): Finding => ({
-  check,
-  status,
-  subject: more.subject ?? '',
-  found,
-  expected: more.expected ?? check.title,
-  mend,
-});
+): DoctorFinding => findingOf(check, status, detail, fixes, more);
 
-export const todo = (text: string): Mend => ({ kind: 'do', text });
+function findingOf(
+  check: DoctorCheck,
+  status: DoctorStatus,
+  detail: string,
+  fixes: readonly Fix[],
+  { subject = '', expected = check.title }: { readonly subject?: string; readonly expected?: string },
+): DoctorFinding {
+  const { id, title, runbook } = check;
+  const severity = status === 'warn' ? 'info' : 'warning';
+  return { id, check, status, severity, title, subject, labels: {}, detail, expected, fixes, runbook };
+}

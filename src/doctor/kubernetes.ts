@@ -2,6 +2,7 @@
 
 import type { Clock } from '../lib/clock.ts';
 import { silentLog } from '../lib/log.ts';
+import { fixText } from '../rules/finding.ts';
 import { identityText } from '../sources/identity.ts';
 import type { KubeApi } from '../sources/kubernetes/api/api.ts';
 import { openKubeApi } from '../sources/kubernetes/api/open.ts';
@@ -10,7 +11,7 @@ import { type ComponentOf, podIdentity } from '../sources/kubernetes/gitaly-obje
 import { notCurrent } from '../sources/kubernetes/store.ts';
 import { createStores, type WatchedStores } from '../sources/kubernetes/watch/stores.ts';
 import { apiFindings } from './api-rights.ts';
-import { accessChecks, type Finding, finds, passes, todo } from './finding.ts';
+import { accessChecks, type DoctorFinding, failed, passed } from './finding.ts';
 
 export interface KubernetesSettings extends RightsSettings {
   readonly kubeconfig: string | undefined;
@@ -29,7 +30,7 @@ export interface KubernetesOptions {
 }
 
 export interface KubernetesLook {
-  readonly findings: readonly Finding[];
+  readonly findings: readonly DoctorFinding[];
   /** Undefined where the API cannot be reached. */
   readonly seen: { readonly api: KubeApi; readonly stores: WatchedStores } | undefined;
   close(): Promise<void>;
@@ -44,7 +45,7 @@ export async function lookAtKubernetes(
   const opened = await openKubeApi(settings, { clock, env });
   if (!opened.ok)
     return {
-      findings: [finds(accessChecks.apiReachable, 'fail', opened.failure.message, [setKubeconfig])],
+      findings: [failed(accessChecks.apiReachable, 'fail', opened.failure.message, [setKubeconfig])],
       seen: undefined,
       close: async () => undefined,
     };
@@ -76,26 +77,31 @@ export async function lookAtKubernetes(
   };
 }
 
-const setKubeconfig = todo(
+const setKubeconfig = fixText(
   'Set kubernetes.kubeconfig (and kubernetes.context), or run in a pod with a service account.',
 );
 
-function podsFinding({ pods }: WatchedStores, { settings, node, componentOf }: KubernetesOptions): Finding {
+function podsFinding(
+  { pods }: WatchedStores,
+  { settings, node, componentOf }: KubernetesOptions,
+): DoctorFinding {
   const check = accessChecks.apiPods;
   const failure = notCurrent(pods, 'pods');
-  if (failure !== undefined) return finds(check, 'unknown', failure.message, []);
+  if (failure !== undefined) return failed(check, 'unknown', failure.message, []);
   const found = pods.all().filter((pod) => componentOf(pod) === 'gitaly');
   const names = found.map((pod) => identityText(podIdentity(pod))).sort();
   if (names.length > 0)
-    return passes(
+    return passed(
       check,
       `${names.length}: ${names.slice(0, 5).join(', ')}${names.length > 5 ? ', ...' : ''}`,
     );
-  if (settings.role === 'agent') return passes(check, `none on node ${node}, which may well be`);
+  if (settings.role === 'agent') return passed(check, `none on node ${node}, which may well be`);
   const where =
     settings.namespace === undefined ? 'any namespace' : `namespace ${settings.namespace.join(', ')}`;
-  return finds(check, 'fail', `none with ${settings.gitalySelector} in ${where}`, [
-    todo('Set kubernetes.namespace (here: --namespace) and kubernetes.gitaly-selector to where Gitaly is:'),
+  return failed(check, 'fail', `none with ${settings.gitalySelector} in ${where}`, [
+    fixText(
+      'Set kubernetes.namespace (here: --namespace) and kubernetes.gitaly-selector to where Gitaly is:',
+    ),
     { kind: 'kubectl', text: 'kubectl get pods -A -l app=gitaly --show-labels' },
   ]);
 }

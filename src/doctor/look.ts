@@ -9,6 +9,7 @@ import type { System } from '../config/system.ts';
 import type { Clock } from '../lib/clock.ts';
 import { checksOfRole, evaluate } from '../rules/checks/evaluate.ts';
 import type { ServerFacts } from '../rules/checks/inputs.ts';
+import { fixText } from '../rules/finding.ts';
 import { createCgroupFactsReader } from '../sources/cgroup/facts.ts';
 import type { PodDirectory } from '../sources/cgroup/tree.ts';
 import { configFiles, configuredTargets } from '../sources/gitaly/configured.ts';
@@ -24,18 +25,27 @@ import { createPodTargets } from '../sources/kubernetes/directory/pod-targets.ts
 import { createPodsFileDirectory } from '../sources/kubernetes/directory/pods-file.ts';
 import { createVolumeStats } from '../sources/kubernetes/directory/volume-stats.ts';
 import { componentBySelectors } from '../sources/kubernetes/gitaly-objects.ts';
-import { adviceLines } from './advice.ts';
 import { cgroupFindings } from './cgroups.ts';
-import { configFindings } from './configs.ts';
-import { lookAtDatabase } from './database.ts';
-import { accessChecks, type Check, type Finding, finds, type Group, passes, todo } from './finding.ts';
+import { checkDatabase } from './database.ts';
+import {
+  accessChecks,
+  type DoctorCheck,
+  type DoctorFinding,
+  type DoctorGroup,
+  failed,
+  passed,
+} from './finding.ts';
 import { lookAtKubernetes } from './kubernetes.ts';
-import { postureChecks, postureFindings } from './posture.ts';
-import type { Report } from './report.ts';
-import { serverFindings } from './servers.ts';
+import { recommendationChecks, recommendationFindings } from './recommendations.ts';
+import type { DoctorReport } from './report.ts';
+import { rightSizingLines } from './right-sizing.ts';
+import { configFindings, serverFindings } from './servers.ts';
 
 /** Of its own access first. */
-export const allChecks: readonly Check[] = [...Object.values(accessChecks), ...postureChecks.values()];
+export const allChecks: readonly DoctorCheck[] = [
+  ...Object.values(accessChecks),
+  ...recommendationChecks.values(),
+];
 
 export interface LookOptions {
   readonly settings: Settings;
@@ -50,12 +60,12 @@ export interface LookOptions {
 }
 
 /** Never rejects over what it finds. Gives up when the signal aborts, with what it has by then. */
-export async function look(options: LookOptions, signal: AbortSignal): Promise<Report> {
+export async function look(options: LookOptions, signal: AbortSignal): Promise<DoctorReport> {
   const { settings, clock, hostName, system, wants } = options;
   const { kubernetes, cgroup, gitaly } = settings;
-  const findings: Finding[] = [];
+  const findings: DoctorFinding[] = [];
   const notes: string[] = [];
-  const wantsGroup = (...groups: readonly Group[]): boolean =>
+  const wantsGroup = (...groups: readonly DoctorGroup[]): boolean =>
     allChecks.some(({ id, group }) => groups.includes(group) && wants(id));
   const closers: (() => Promise<void> | void)[] = [];
   const readText = (file: string) => system.files.readText(file);
@@ -69,7 +79,7 @@ export async function look(options: LookOptions, signal: AbortSignal): Promise<R
 
   const componentOf = componentBySelectors(kubernetes);
   const node = kubernetes.node ?? hostName;
-  const cluster = wantsGroup("Kubernetes' API", 'Cgroups', 'Servers', 'Recommendations', 'Settings')
+  const cluster = wantsGroup('Kubernetes API', 'Cgroups', 'Servers', 'Recommendations', 'Settings')
     ? await kubernetesPart()
     : undefined;
   const seen = cluster?.seen;
@@ -104,7 +114,7 @@ export async function look(options: LookOptions, signal: AbortSignal): Promise<R
     return {
       findings: findings.filter(({ check }) => wants(check.id)),
       notes,
-      advice: adviceLines({ root: cgroup.root, trees: cgroups, servers, pods }),
+      rightSizing: rightSizingLines({ root: cgroup.root, trees: cgroups, servers, pods }),
     };
   } finally {
     for (const close of closers) await close();
@@ -141,9 +151,9 @@ export async function look(options: LookOptions, signal: AbortSignal): Promise<R
       signal,
     );
     const role = kubernetes.role === 'all' && !cgroup.enabled ? 'cluster' : kubernetes.role;
-    const posture = postureFindings(evaluate(inputs, checksOfRole[role]));
-    findings.push(...posture.findings);
-    const others = posture.notApplicable.filter(wants);
+    const recommendations = recommendationFindings(evaluate(inputs, checksOfRole[role]));
+    findings.push(...recommendations.findings);
+    const others = recommendations.notApplicable.filter(wants);
     if (kubernetes.enabled && others.length > 0)
       notes.push(`Not for this installation: ${others.join(', ')}.`);
     return inputs.servers;
@@ -156,7 +166,7 @@ export async function look(options: LookOptions, signal: AbortSignal): Promise<R
       notes.push(value?.databaseText ?? "Praefect's database: its settings are not in order.");
       return { known: undefined };
     }
-    const found = await lookAtDatabase(value.database, clock, signal);
+    const found = await checkDatabase(value.database, clock, signal);
     findings.push(...found.findings);
     return {
       known: {
@@ -196,8 +206,8 @@ export async function look(options: LookOptions, signal: AbortSignal): Promise<R
       const { pods, failure } = directory.pods();
       findings.push(
         failure === undefined
-          ? passes(accessChecks.podsFile, `${cgroup.podsFile} lists ${pods.length} pods`)
-          : finds(accessChecks.podsFile, 'fail', failure.message, []),
+          ? passed(accessChecks.podsFile, `${cgroup.podsFile} lists ${pods.length} pods`)
+          : failed(accessChecks.podsFile, 'fail', failure.message, []),
       );
       return directory;
     }
@@ -217,7 +227,7 @@ export async function look(options: LookOptions, signal: AbortSignal): Promise<R
     return found.trees;
   }
 
-  function serversPart(): Promise<readonly Finding[]> {
+  function serversPart(): Promise<readonly DoctorFinding[]> {
     const { scrape } = gitaly;
     const access = { tls: scrape.tls, credentialsFile: scrape.credentialsFile };
     return serverFindings(
@@ -242,25 +252,25 @@ export async function look(options: LookOptions, signal: AbortSignal): Promise<R
   }
 }
 
-async function webFindings({ web }: Settings): Promise<readonly Finding[]> {
+async function webFindings({ web }: Settings): Promise<readonly DoctorFinding[]> {
   const { file } = web.config;
   if (file === undefined) return [];
   const { openWebConfig } = await import('../server/web-config/source.ts');
   const opened = openWebConfig(file);
-  if (opened.ok) return [passes(accessChecks.webConfig, file)];
+  if (opened.ok) return [passed(accessChecks.webConfig, file)];
   return opened.problem
     .split('\n')
     .map((problem) =>
-      finds(accessChecks.webConfig, 'fail', problem, [todo('docs/web-configuration.md has its format.')]),
+      failed(accessChecks.webConfig, 'fail', problem, [fixText('docs/web-configuration.md has its format.')]),
     );
 }
 
-function settingsFindings(sources: Awaited<ReturnType<typeof resolvePraefect>>): readonly Finding[] {
+function settingsFindings(sources: Awaited<ReturnType<typeof resolvePraefect>>): readonly DoctorFinding[] {
   if (sources.ok)
     return sources.value.database === undefined
       ? []
-      : [passes(accessChecks.databaseSettings, sources.value.databaseText)];
+      : [passed(accessChecks.databaseSettings, sources.value.databaseText)];
   return sources.problems.map((problem) =>
-    finds(accessChecks.databaseSettings, 'fail', problemText(problem), []),
+    failed(accessChecks.databaseSettings, 'fail', problemText(problem), []),
   );
 }

@@ -1,122 +1,129 @@
-/** What doctor prints: a table for people, failing first, and how to mend each; or JSON for programs. Pure. */
+/** What doctor prints: a table for people, failures first, with the fixes of each; or JSON for programs. Pure. */
 import { styleText } from 'node:util';
-import { wrap } from '../cli/help.ts';
-import { type Finding, groups, type Mend, type Status, statuses } from './finding.ts';
+import { wrap } from '../lib/format.ts';
+import type { Fix } from '../rules/finding.ts';
+import { type DoctorFinding, type DoctorStatus, doctorGroups, doctorStatuses } from './finding.ts';
 
-export interface Report {
-  readonly findings: readonly Finding[];
-  /** What was not looked at and why, one line each. */
+export interface DoctorReport {
+  readonly findings: readonly DoctorFinding[];
+  /** What was not checked and why, one line each. */
   readonly notes: readonly string[];
-  /** Right-sizing, with the numbers it came from; nothing fails over it. */
-  readonly advice: readonly string[];
+  /** Proposed sizes with their calculation, one line each. They never fail. */
+  readonly rightSizing: readonly string[];
 }
 
-/** 1 when anything failed. What is unknown is no failure of its own: why it is so is one, as a missing right. */
-export const exitCodeOf = ({ findings }: Report): 0 | 1 =>
+/** 1 when a check fails. An unknown result is not a failure: its cause, such as a missing permission, is one. */
+export const exitCodeOf = ({ findings }: DoctorReport): 0 | 1 =>
   findings.some(({ status }) => status === 'fail') ? 1 : 0;
 
-export interface Paper {
-  /** Of the terminal; held between 80 and 120. Lines to copy into a shell are never broken. */
+export interface TextOptions {
+  /** Of the terminal; clamped to 80 to 120. Lines to copy into a shell are never wrapped. */
   readonly width: number;
-  readonly colour: boolean;
+  readonly color: boolean;
 }
 
-const words: Readonly<Record<Status, string>> = {
+const statusTexts: Readonly<Record<DoctorStatus, string>> = {
   fail: 'FAIL',
   warn: 'WARN',
   unknown: 'unknown',
   pass: 'ok',
 };
-const colours = {
+const colors = {
   fail: ['red', 'bold'],
   warn: ['yellow', 'bold'],
   unknown: ['magenta'],
   pass: ['green'],
-} as const satisfies Record<Status, Parameters<typeof styleText>[0]>;
+} as const satisfies Record<DoctorStatus, Parameters<typeof styleText>[0]>;
 
-/** Findings of one check that say the same, of several subjects. */
+/** Findings of one check with the same text, on several subjects. */
 interface Row {
-  readonly finding: Finding;
+  readonly finding: DoctorFinding;
   readonly subjects: readonly string[];
-  /** Of all subjects, no line twice. */
-  readonly mends: readonly Mend[];
+  /** Of all subjects, each once. */
+  readonly fixes: readonly Fix[];
 }
 
-export function textReport(report: Report, paper: Paper): string {
-  const width = Math.min(120, Math.max(80, paper.width));
-  const paint = (format: Parameters<typeof styleText>[0], text: string): string =>
-    paper.colour ? styleText(format, text, { validateStream: false }) : text;
+export function textReport(report: DoctorReport, options: TextOptions): string {
+  const width = Math.min(120, Math.max(80, options.width));
+  const paint: Paint = (format, text) =>
+    options.color ? styleText(format, text, { validateStream: false }) : text;
   const rows = rowsOf(report.findings);
-  const bad = rows.filter(({ finding: { status } }) => status === 'fail' || status === 'warn');
-  const blocks = [...Map.groupBy(bad, ({ finding }) => `${finding.status} ${finding.check.id}`).values()];
+  const open = rows.filter(({ finding: { status } }) => status === 'fail' || status === 'warn');
+  const blocks = [...Map.groupBy(open, ({ finding }) => `${finding.status} ${finding.check.id}`).values()];
+  const section = (title: string, lines: readonly string[]): readonly string[] =>
+    lines.length === 0
+      ? []
+      : ['', paint('bold', title), ...lines.flatMap((text) => wrap(plain(text), width, 2, 4))];
   const lines = [
     paint('bold', headline(report.findings)),
     ...table(rows, width, paint),
     ...blocks.flatMap((alike) => ['', ...block(alike, width, paint)]),
-    ...(report.advice.length === 0 ? [] : ['', paint('bold', 'Right-sizing')]),
-    ...report.advice.flatMap((text) => wrap(plain(text), width, 2, 4)),
-    ...(report.notes.length === 0 ? [] : ['', paint('bold', 'Not looked at')]),
-    ...report.notes.flatMap((text) => wrap(plain(text), width, 2, 4)),
+    ...section('Right-sizing', report.rightSizing),
+    ...section('Not checked', report.notes),
   ];
   return `${lines.join('\n')}\n`;
 }
 
-/** Checks, not findings: each counts once, as the worst that was found of it. */
-function headline(findings: readonly Finding[]): string {
+/** Counts checks, not findings: each once, by its worst finding. */
+function headline(findings: readonly DoctorFinding[]): string {
   const worst = new Map<string, number>();
   for (const { check, status } of findings)
-    worst.set(check.id, Math.min(worst.get(check.id) ?? statuses.length, statuses.indexOf(status)));
-  const names: Readonly<Record<Status, string>> = {
+    worst.set(
+      check.id,
+      Math.min(worst.get(check.id) ?? doctorStatuses.length, doctorStatuses.indexOf(status)),
+    );
+  const names = (count: number): Readonly<Record<DoctorStatus, string>> => ({
     fail: 'failed',
-    warn: 'to look at',
+    warn: count === 1 ? 'warning' : 'warnings',
     unknown: 'unknown',
     pass: 'passed',
-  };
-  const told = statuses.flatMap((status, rank) => {
+  });
+  const counts = doctorStatuses.flatMap((status, rank) => {
     const count = [...worst.values()].filter((each) => each === rank).length;
-    return count === 0 ? [] : [`${count} ${names[status]}`];
+    return count === 0 ? [] : [`${count} ${names(count)[status]}`];
   });
   return worst.size === 0
-    ? 'Nothing was checked'
-    : `${worst.size} check${worst.size === 1 ? '' : 's'}: ${told.join(', ')}`;
+    ? 'No checks were run'
+    : `${worst.size} check${worst.size === 1 ? '' : 's'}: ${counts.join(', ')}`;
 }
 
 type Paint = (format: Parameters<typeof styleText>[0], text: string) => string;
 
-/** In the table, of one check; more stand below it. */
-const mostRows = 4;
-const mostInBlock = 20;
-/** Lines to copy, one for each pod. */
-const mostMends = 10;
+/** Of one check in the table; its block below has more. */
+const maxRowsInTable = 4;
+const maxRowsInBlock = 20;
+/** Of each kind: there may be one for each pod. */
+const maxFixes = 10;
 
-/** At most so many, the last of which says how many are left out. */
-function shortened(rows: readonly Row[], most: number): readonly Row[] {
+/** At most `max` rows, of which the last then says how many are omitted. */
+function truncated(rows: readonly Row[], max: number): readonly Row[] {
   const [first] = rows;
-  if (first === undefined || rows.length <= most) return rows;
-  const rest = rows.slice(most - 1);
-  const found = `and ${rest.length} more`;
-  return [...rows.slice(0, most - 1), { ...first, finding: { ...first.finding, found }, subjects: [] }];
+  if (first === undefined || rows.length <= max) return rows;
+  const detail = `and ${rows.length - max + 1} more`;
+  return [...rows.slice(0, max - 1), { ...first, finding: { ...first.finding, detail }, subjects: [] }];
 }
 
-/** STATUS, CHECK, FOUND: failing first, and within that by group. */
+/** Status, check and what was found: failures first, and within a status by group. */
 function table(all: readonly Row[], width: number, paint: Paint): readonly string[] {
   const byCheck = Map.groupBy(all, ({ finding }) => `${finding.status} ${finding.check.id}`);
-  // Of what is in order, little will do.
   const rows = [...byCheck.values()].flatMap((alike) =>
-    shortened(alike, alike[0]?.finding.status === 'pass' ? 2 : mostRows),
+    truncated(alike, alike[0]?.finding.status === 'pass' ? 2 : maxRowsInTable),
   );
   const idWidth = Math.max(...rows.map(({ finding }) => finding.check.id.length), 0);
   const indent = 9 + idWidth + 2;
   let before = '';
   return rows.flatMap((row) => {
-    const { finding } = row;
-    const { check, status } = finding;
+    const { check, status } = row.finding;
     const heading = `${status} ${check.group}`;
     const isNew = heading !== before;
     before = heading;
-    const found = foundText(row, status === 'pass' ? 1 : 5);
-    const [first = '', ...more] = wrap(plain(found), width, indent, indent);
-    const label = paint(colours[status], words[status].padEnd(7));
+    const [first = '', ...more] = wrap(
+      plain(foundText(row, status === 'pass' ? 1 : 5)),
+      width,
+      indent,
+      indent,
+    );
+    const label = paint(colors[status], statusTexts[status].padEnd(7));
     return [
       ...(isNew ? ['', paint('bold', check.group)] : []),
       `${label}  ${check.id.padEnd(idWidth)}  ${first.slice(indent)}`,
@@ -125,7 +132,7 @@ function table(all: readonly Row[], width: number, paint: Paint): readonly strin
   });
 }
 
-/** One check that is to be mended, in full: what was found of all its subjects, and each way to mend it once. */
+/** One check that fails or warns: what was found on all its subjects, and each fix once. */
 function block(alike: readonly Row[], width: number, paint: Paint): readonly string[] {
   const [row] = alike;
   if (row === undefined) return [];
@@ -134,67 +141,67 @@ function block(alike: readonly Row[], width: number, paint: Paint): readonly str
     const [first = '', ...more] = wrap(plain(text), width, 12, 12);
     return [`  ${paint('dim', name.padEnd(10))}${first.slice(12)}`, ...more];
   };
-  const ways = distinct(alike.flatMap(({ mends }) => mends));
-  const shown = (['helm', 'kubectl', 'sql', 'do'] as const).flatMap((kind) =>
-    ways.filter((mend) => mend.kind === kind).slice(0, mostMends),
+  const fixes = distinct(alike.flatMap((each) => each.fixes));
+  const shown = (['helm', 'kubectl', 'sql', 'text'] as const).flatMap((kind) =>
+    fixes.filter((fix) => fix.kind === kind).slice(0, maxFixes),
   );
   return [
-    `${paint(colours[status], words[status])} ${paint('bold', check.id)}: ${plain(check.title)}`,
-    ...shortened(alike, mostInBlock).flatMap((each, index) =>
+    `${paint(colors[status], statusTexts[status])} ${paint('bold', check.id)}: ${plain(check.title)}`,
+    ...truncated(alike, maxRowsInBlock).flatMap((each, index) =>
       entry(index === 0 ? 'found' : '', foundText(each, 10)),
     ),
     ...(expected === check.title ? [] : entry('expected', expected)),
     ...entry('why', check.why),
-    ...shown.flatMap((each) => mendLines(each, entry, paint)),
+    ...shown.flatMap((fix) => fixLines(fix, entry, paint)),
     ...entry('runbook', check.runbook),
   ];
 }
 
-const distinct = (mends: readonly Mend[]): readonly Mend[] => [
-  ...new Map(mends.map((mend) => [JSON.stringify(mend), mend])).values(),
+const distinct = (fixes: readonly Fix[]): readonly Fix[] => [
+  ...new Map(fixes.map((fix) => [JSON.stringify(fix), fix])).values(),
 ];
 
-const foundText = ({ finding, subjects }: Row, most: number): string =>
-  [finding.found, subjectsText(subjects, most)].filter((text) => text !== '').join(' · ');
+const foundText = ({ finding, subjects }: Row, max: number): string =>
+  [finding.detail, subjectsText(subjects, max)].filter((text) => text !== '').join(' · ');
 
-const mendNames: Readonly<Record<Mend['kind'], string>> = {
-  do: 'mend',
+const fixNames: Readonly<Record<Fix['kind'], string>> = {
+  text: 'fix',
   helm: 'Helm',
   kubectl: 'kubectl',
   sql: 'SQL',
 };
 
-/** What is to be copied stays as it is, one line each. */
-function mendLines(
-  { kind, text }: Mend,
+/** Lines to copy are printed as they are. */
+function fixLines(
+  { kind, text }: Fix,
   entry: (name: string, text: string) => readonly string[],
   paint: Paint,
 ): readonly string[] {
-  if (kind === 'do') return entry(mendNames.do, text);
+  if (kind === 'text') return entry(fixNames.text, text);
   return text
     .split('\n')
-    .map((line, index) => `  ${paint('dim', (index === 0 ? mendNames[kind] : '').padEnd(10))}${plain(line)}`);
+    .map((line, index) => `  ${paint('dim', (index === 0 ? fixNames[kind] : '').padEnd(10))}${plain(line)}`);
 }
 
-function rowsOf(findings: readonly Finding[]): readonly Row[] {
-  const alike = Map.groupBy(findings, ({ check, status, found, expected }) =>
-    JSON.stringify([check.id, status, found, expected]),
+function rowsOf(findings: readonly DoctorFinding[]): readonly Row[] {
+  const groups = Map.groupBy(findings, ({ check, status, detail, expected }) =>
+    JSON.stringify([check.id, status, detail, expected]),
   );
-  const rows = [...alike.values()].flatMap((same): Row[] => {
-    const [finding] = same;
-    const subjects = same.map(({ subject }) => subject).filter((subject) => subject !== '');
-    const mends = distinct(same.flatMap(({ mend }) => mend));
-    return finding === undefined ? [] : [{ finding, subjects, mends }];
+  const rows = [...groups.values()].flatMap((alike): Row[] => {
+    const [finding] = alike;
+    const subjects = alike.map(({ subject }) => subject).filter((subject) => subject !== '');
+    const fixes = distinct(alike.flatMap((each) => each.fixes));
+    return finding === undefined ? [] : [{ finding, subjects, fixes }];
   });
-  const place = ({ finding: { status, check } }: Row): number =>
-    statuses.indexOf(status) * groups.length + groups.indexOf(check.group);
-  return rows.sort((a, b) => place(a) - place(b));
+  const position = ({ finding: { status, check } }: Row): number =>
+    doctorStatuses.indexOf(status) * doctorGroups.length + doctorGroups.indexOf(check.group);
+  return rows.sort((a, b) => position(a) - position(b));
 }
 
 /** `gitlab/gl-gitaly-0, gl-gitaly-1`: the namespace once. */
-function subjectsText(subjects: readonly string[], most: number): string {
+function subjectsText(subjects: readonly string[], max: number): string {
   let before = '';
-  const shown = subjects.slice(0, most).map((subject) => {
+  const shown = subjects.slice(0, max).map((subject) => {
     const slash = subject.indexOf('/') + 1;
     const namespace = subject.slice(0, slash);
     const text = namespace === before ? subject.slice(slash) : subject;
@@ -205,27 +212,28 @@ function subjectsText(subjects: readonly string[], most: number): string {
   return `${shown.join(', ')}${more > 0 ? ` and ${more} more` : ''}`;
 }
 
-/** Names and messages come from outside: nothing in them moves the cursor or changes a terminal. */
+/** Names and messages come from outside: control characters in them must not reach the terminal. */
 const plain = (text: string): string =>
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is taken out
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is removed
   text.replaceAll(/[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]+/g, ' ');
 
 /** Stable names: for programs. */
-export function jsonReport(report: Report, time: number): string {
-  const count = (wanted: Status): number => report.findings.filter(({ status }) => status === wanted).length;
-  const summary = Object.fromEntries(statuses.map((status) => [status, count(status)]));
-  const findings = report.findings.map(({ check, status, subject, found, expected, mend }) => ({
+export function jsonReport(report: DoctorReport, time: number): string {
+  const count = (wanted: DoctorStatus): number =>
+    report.findings.filter(({ status }) => status === wanted).length;
+  const summary = Object.fromEntries(doctorStatuses.map((status) => [status, count(status)]));
+  const findings = report.findings.map(({ check, status, subject, detail, expected, fixes }) => ({
     check: check.id,
     group: check.group,
     title: check.title,
     status,
     subject,
-    found,
+    detail,
     expected,
     why: check.why,
-    mend,
+    fixes,
     runbook: check.runbook,
   }));
-  const { notes, advice } = report;
-  return `${JSON.stringify({ time: new Date(time).toISOString(), summary, findings, notes, advice }, null, 2)}\n`;
+  const { notes, rightSizing } = report;
+  return `${JSON.stringify({ time: new Date(time).toISOString(), summary, findings, notes, rightSizing }, null, 2)}\n`;
 }

@@ -1,14 +1,20 @@
-/** Every server that would be read: whether its /metrics answers, and is that of what it is taken for. */
+/** The servers whose metrics are scraped, and the configurations of Gitaly: whether they can be read and parsed. */
 
+import { parseGitalyConfig } from '../config/gitaly/gitaly-config.ts';
+import { problemText } from '../config/problem.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { ReadText } from '../lib/files.ts';
+import { fixText } from '../rules/finding.ts';
 import type { FailureReason } from '../scheduler/outcome.ts';
 import type { Resolve } from '../sources/gitaly/resolve.ts';
 import { type ReadLimits, readPage } from '../sources/gitaly/scrape.ts';
-import type { ScrapeTarget, TargetSource } from '../sources/gitaly/target.ts';
+import type { ConfigSource, ScrapeTarget, TargetSource } from '../sources/gitaly/target.ts';
 import { gitalyPrefix, praefectPrefix } from '../sources/gitaly/versions.ts';
 import { identityText } from '../sources/identity.ts';
-import { accessChecks, type Finding, finds, passes, todo } from './finding.ts';
+import { accessChecks, type DoctorFinding, failed, passed } from './finding.ts';
+
+const serversCheck = accessChecks.serversReachable;
+const configCheck = accessChecks.gitalyConfig;
 
 export interface ServersOptions {
   readonly sources: readonly TargetSource[];
@@ -18,35 +24,33 @@ export interface ServersOptions {
   readonly readText: ReadText;
 }
 
-/** Sockets open at a time. */
-const readersAtOnce = 16;
+/** Open sockets. */
+const maxConcurrency = 16;
 
-/** One finding for each server, and one for each that could not even be listed. */
+/** One finding for each server, and one for each source of servers that could not be listed. */
 export async function serverFindings(
   options: ServersOptions,
   signal: AbortSignal,
-): Promise<readonly Finding[]> {
+): Promise<readonly DoctorFinding[]> {
   const listed = await Promise.all(options.sources.map((source) => source.list(signal)));
   const unlisted = listed
     .flatMap(({ failures }) => failures)
-    .map(({ message }) => finds(check, 'fail', message, []));
+    .map(({ message }) => failed(serversCheck, 'fail', message, []));
   const targets = listed.flatMap((each) => each.targets);
-  const findings: Finding[] = [];
+  const findings: DoctorFinding[] = [];
   const waiting = targets.entries();
   const reader = async (): Promise<void> => {
     for (const [index, target] of waiting) findings[index] = await serverFinding(target, options, signal);
   };
-  await Promise.all(Array.from({ length: readersAtOnce }, reader));
+  await Promise.all(Array.from({ length: maxConcurrency }, reader));
   return [...unlisted, ...findings];
 }
-
-const check = accessChecks.serversReachable;
 
 async function serverFinding(
   target: ScrapeTarget,
   options: ServersOptions,
   signal: AbortSignal,
-): Promise<Finding> {
+): Promise<DoctorFinding> {
   const { component, identity, url, address } = target;
   const name = component === 'gitaly' ? 'Gitaly' : 'Praefect';
   const subject = `${name} ${identityText(identity)}`;
@@ -61,39 +65,77 @@ async function serverFinding(
     signal,
   });
   if (!read.ok)
-    return finds(
-      check,
+    return failed(
+      serversCheck,
       'fail',
       `${place} ${read.failure.message}`,
-      [todo(mends[read.failure.reason] ?? mends.refused), ...(identity.pod === '' ? [] : [outOfReach])],
+      [
+        fixText(fixes[read.failure.reason] ?? fixes.refused),
+        ...(identity.pod === '' ? [] : [outsideCluster]),
+      ],
       { subject },
     );
   const isPraefect = read.page.prefixes.has(praefectPrefix);
   const isGitaly = read.page.prefixes.has(gitalyPrefix) && !isPraefect;
   if (component === 'gitaly' ? isGitaly : isPraefect)
-    return passes(check, `${place} in ${Math.round(read.seconds * 1000)} ms`, subject);
-  return finds(
-    check,
+    return passed(serversCheck, `${place} in ${Math.round(read.seconds * 1000)} ms`, subject);
+  return failed(
+    serversCheck,
     'fail',
-    `${place} has metrics, but ${isPraefect ? "they are Praefect's" : isGitaly ? "they are Gitaly's" : "none of Gitaly's or Praefect's"}`,
-    [todo(`Give the address of ${name}'s own metrics (prometheus_listen_addr of its configuration).`)],
+    `${place} serves metrics ${isPraefect ? 'of Praefect' : isGitaly ? 'of Gitaly' : 'of neither Gitaly nor Praefect'}`,
+    [fixText(`Set the address of ${name}'s own metrics (prometheus_listen_addr in its configuration).`)],
     { subject },
   );
 }
 
-const outOfReach = todo(
-  'From outside of the cluster its pods are out of reach: run doctor where the exporter runs, or with --skip=servers_reachable.',
+const outsideCluster = fixText(
+  'Pods are unreachable from outside the cluster: run doctor where the exporter runs, or with --skip=servers_reachable.',
 );
 
-const mends: Partial<Record<FailureReason, string>> & { readonly refused: string } = {
+const fixes: Partial<Record<FailureReason, string>> & { readonly refused: string } = {
   refused:
-    "Set prometheus_listen_addr in its configuration (the chart: gitlab.gitaly.metrics.enabled), and let the exporter's address through to that port (a NetworkPolicy, a firewall).",
-  timeout:
-    'Look at what drops packets between here and there: a NetworkPolicy, a firewall; or whether the server hangs.',
-  tls: 'Set gitaly.scrape.tls.* as the server wants it, or write http:// where it speaks no TLS.',
-  authentication: 'Put what the server wants into the file of gitaly.scrape.credentials-file.',
-  permission: 'Put what the server wants into the file of gitaly.scrape.credentials-file.',
-  http_status: 'Give the path at which it serves its metrics; /metrics is the usual one.',
-  parse: 'Give the address of its own metrics: what answers there is something else.',
+    'Set prometheus_listen_addr in its configuration (the chart: gitlab.gitaly.metrics.enabled), and allow the exporter to connect to that port (NetworkPolicy, firewall).',
+  timeout: 'Check for a NetworkPolicy or firewall that drops packets, and whether the server hangs.',
+  tls: 'Set gitaly.scrape.tls.* as the server requires, or use http:// if it does not use TLS.',
+  authentication:
+    'Put the credentials that the server requires into the file of gitaly.scrape.credentials-file.',
+  permission: 'Put the credentials that the server requires into the file of gitaly.scrape.credentials-file.',
+  http_status: 'Set the path of its metrics; the default is /metrics.',
+  parse: 'Set the address of its own metrics: this address serves something else.',
   too_large: 'Raise gitaly.scrape.max-bytes.',
 };
+
+/** One finding for each configuration of Gitaly, and one for each that could not be read. */
+export async function configFindings(
+  sources: readonly ConfigSource[],
+  signal: AbortSignal,
+): Promise<readonly DoctorFinding[]> {
+  const read = await Promise.all(sources.map((source) => source.read(signal)));
+  const failures = read
+    .flatMap((each) => each.failures)
+    .map(({ reason, message }) =>
+      failed(configCheck, 'fail', message, [
+        fixText(
+          reason === 'permission'
+            ? 'Allow the exporter to read it: a file by its user, a ConfigMap by `get configmaps` (deploy/kubernetes/rbac.yaml).'
+            : 'Correct the path or the name in gitaly.config-file.',
+        ),
+      ]),
+    );
+  const texts = read
+    .flatMap((each) => each.texts)
+    .map(({ name, text, identities }) => {
+      const config = parseGitalyConfig(text, name);
+      if (config.ok) return passed(configCheck, `${name}, of ${identities.map(identityText).join(', ')}`);
+      const [first] = config.problems;
+      const more = config.problems.length - 1;
+      return failed(
+        configCheck,
+        'fail',
+        `${first === undefined ? 'it cannot be parsed' : problemText(first)}${more > 0 ? ` (and ${more} more)` : ''}`,
+        [fixText('Correct it, or use the file that Gitaly itself reads.')],
+        { subject: name },
+      );
+    });
+  return [...failures, ...texts];
+}

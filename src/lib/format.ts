@@ -42,3 +42,20 @@ export function listText(names: readonly string[], most = 5): string {
   const more = names.length - most;
   return `${names.slice(0, most).join(', ')}${more > 0 ? ` and ${more} more` : ''}`;
 }
+
+/** Lines of at most `width` characters; a longer word has a line of its own. */
+export function wrap(text: string, width: number, firstIndent = 0, indent = 0): readonly string[] {
+  const result: string[] = [];
+  let line = ' '.repeat(firstIndent);
+  let empty = true;
+  for (const word of text.split(/(?<=\S) /)) {
+    if (!empty && line.length + 1 + word.length > width) {
+      result.push(line);
+      line = ' '.repeat(indent);
+      empty = true;
+    }
+    line += empty ? word : ` ${word}`;
+    empty = false;
+  }
+  return [...result, line];
+}

@@ -187,7 +187,7 @@ export interface ChecksView {
 export interface FailingCheckView {
   readonly check: string;
   readonly title: string;
-  readonly severity: 'warning' | 'advice';
+  readonly severity: 'warning' | 'info';
   readonly why: string;
   readonly expected: string;
   /** Documentation: a file of the package, and its section. */

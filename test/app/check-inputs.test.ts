@@ -2,7 +2,7 @@
 import { describe, expect, test } from '@jest/globals';
 import { type CheckSources, readCheckInputs } from '../../src/app/check-inputs.ts';
 import { known, unknown } from '../../src/lib/known.ts';
-import { type CheckChoice, checksOfRole, evaluate } from '../../src/rules/checks/evaluate.ts';
+import { type CheckFilter, checksOfRole, evaluate } from '../../src/rules/checks/evaluate.ts';
 import type { CgroupFactsReader } from '../../src/sources/cgroup/facts.ts';
 import { createConfigMaps, type ReadConfigMap } from '../../src/sources/kubernetes/directory/config-maps.ts';
 import { chartComponentOf } from '../../src/sources/kubernetes/gitaly-objects.ts';
@@ -80,15 +80,15 @@ const noServers: CgroupFactsReader = {
 /** The worst result of each check, with its reason where it is unknown. */
 async function results(
   given: CheckSources,
-  chosen: CheckChoice = checksOfRole.cluster,
+  filter: CheckFilter = checksOfRole.cluster,
 ): Promise<Readonly<Record<string, string>>> {
-  const { findings } = evaluate(await readCheckInputs(given, signal), chosen);
+  const { findings } = evaluate(await readCheckInputs(given, signal), filter);
   const worst: Record<string, string> = {};
-  for (const { check, result, notApplicable } of findings) {
+  for (const { id, result, notApplicable } of findings) {
     const now = notApplicable ? 'n/a' : result;
-    const before = worst[check];
+    const before = worst[id];
     const rank = ['pass', 'n/a', 'unknown', 'fail'];
-    if (before === undefined || rank.indexOf(now) > rank.indexOf(before)) worst[check] = now;
+    if (before === undefined || rank.indexOf(now) > rank.indexOf(before)) worst[id] = now;
   }
   return worst;
 }
@@ -110,7 +110,7 @@ test('where every recommendation is followed, the API alone proves most of them'
     concurrency_limits: 'pass',
     praefect_sslmode: 'pass',
     three_praefects: 'pass',
-    volume_room: 'unknown',
+    volume_free_space: 'unknown',
     client_retry_window: 'unknown',
     postgresql_version: 'unknown',
   });
@@ -250,9 +250,9 @@ describe('what is not known never passes', () => {
       checksOfRole.cluster,
     );
     for (const check of ['concurrency_limits', 'praefect_sslmode', 'git_memory_buffer'])
-      expect(findings.filter((each) => each.check === check)).toEqual(
+      expect(findings.filter((each) => each.id === check)).toEqual(
         findings
-          .filter((each) => each.check === check)
+          .filter((each) => each.id === check)
           .map(() => expect.objectContaining({ result: 'unknown', reason: 'no right to get configmaps' })),
       );
   });
@@ -286,7 +286,7 @@ test('volumes and rotations that are known reach their checks', async () => {
     signal,
   );
   expect(inputs.servers[0]).toMatchObject({ volume: { value: volume }, rotationSeconds: { value: 42 } });
-  expect(evaluate(inputs).findings.find(({ check }) => check === 'volume_room')).toMatchObject({
+  expect(evaluate(inputs).findings.find(({ id }) => id === 'volume_free_space')).toMatchObject({
     result: 'fail',
   });
 });
@@ -337,7 +337,7 @@ test('on a virtual machine its configuration file and its cgroups are one server
   expect(
     evaluate(inputs)
       .findings.filter(({ result }) => result !== 'unknown')
-      .map(({ check, result }) => [check, result]),
+      .map(({ id, result }) => [id, result]),
   ).toEqual(
     expect.arrayContaining([
       ['git_cgroups_enabled', 'pass'],

@@ -1,9 +1,10 @@
 import { describe, expect, test } from '@jest/globals';
 import { demoCommands } from '../../demo/commands.ts';
 import { packageCommands as commands, readInvocation } from '../../src/cli/commands.ts';
-import { commandHelp, programHelp, wrap } from '../../src/cli/help.ts';
+import { commandHelp, programHelp } from '../../src/cli/help.ts';
 import { main } from '../../src/cli/main.ts';
 import { namedSettings } from '../../src/config/setting.ts';
+import { wrap } from '../../src/lib/format.ts';
 import { testHost } from './host.ts';
 
 const allCommands = [...commands, ...demoCommands];

@@ -1,4 +1,4 @@
-/** Rights on the API, tried on a server that grants some of them: only GETs, and nothing read that need not be. */
+/** Permissions on the API, tried on a server that grants some of them: with GETs only, of as little as possible. */
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { apiFindings } from '../../src/doctor/api-rights.ts';
 import { systemClock } from '../../src/lib/clock.ts';
@@ -14,13 +14,13 @@ let server: TestKubeApi;
 beforeEach(async () => {
   server = await startKubeApi();
   server.load('posture-good', 'at-rest');
-  // As an account without rights on Secrets has it.
+  // As for an account without permissions on Secrets.
   server.always('secrets:get', forbidden);
   server.always(':list', { status: 200, body: { gitVersion: 'v1.35.4' } });
 });
 afterEach(() => server.close());
 
-function look(settings: RightsSettings = cluster, signal = AbortSignal.timeout(20_000)) {
+function findings(settings: RightsSettings = cluster, signal = AbortSignal.timeout(20_000)) {
   const api = createHttpApi({
     server: server.url,
     clock: systemClock,
@@ -30,16 +30,16 @@ function look(settings: RightsSettings = cluster, signal = AbortSignal.timeout(2
   return apiFindings(api, rightsFor(settings), signal).finally(() => api.close());
 }
 
-test('with every right all passes, and no object is asked for by its name', async () => {
-  const findings = await look();
-  expect(findings.map(({ check, status, found }) => [check.id, status, found])).toEqual([
+test('every check passes with every permission, and no object is requested by its name', async () => {
+  const all = await findings();
+  expect(all.map(({ check, status, detail }) => [check.id, status, detail])).toEqual([
     ['api_reachable', 'pass', expect.stringMatching(/^http:\/\/127\.0\.0\.1:\d+, Kubernetes v1\.35\.4$/)],
     [
       'api_rights',
       'pass',
       '13 of 13 granted, on pods, statefulsets, poddisruptionbudgets, nodes, events, configmaps',
     ],
-    ['api_least_rights', 'pass', 'no Secrets of kube-system, gitlab, default'],
+    ['api_least_rights', 'pass', 'no read access to Secrets in kube-system, gitlab, default'],
   ]);
   const names = server.requests.filter(({ what }) => what.endsWith(':get')).map(({ path }) => path);
   expect(names.every((path) => path.endsWith('/gitaly-exporter-doctor-no-such-object'))).toBe(true);
@@ -54,79 +54,88 @@ test('with every right all passes, and no object is asked for by its name', asyn
 test.each([
   [
     'pods:list',
-    'may not list pods in namespace gitlab, as system:serviceaccount:gitlab:default',
+    'forbidden: list pods in namespace gitlab as system:serviceaccount:gitlab:default, needed for',
     'kubectl auth can-i list pods -n gitlab --as system:serviceaccount:gitlab:default',
   ],
-  ['pods:watch', 'may not watch pods in namespace gitlab', 'kubectl auth can-i watch pods -n gitlab'],
+  ['pods:watch', 'forbidden: watch pods in namespace gitlab', 'kubectl auth can-i watch pods -n gitlab'],
   [
     'statefulsets:list',
-    'may not list statefulsets.apps in namespace gitlab',
+    'forbidden: list statefulsets.apps in namespace gitlab',
     'kubectl auth can-i list statefulsets.apps -n gitlab',
   ],
-  ['nodes:watch', 'may not watch nodes,', 'kubectl auth can-i watch nodes --as'],
+  ['nodes:watch', 'forbidden: watch nodes as', 'kubectl auth can-i watch nodes --as'],
   [
     'configmaps:get',
-    'may not get configmaps in namespace gitlab',
+    'forbidden: get configmaps in namespace gitlab',
     'kubectl auth can-i get configmaps -n gitlab',
   ],
-])('without %s that right alone is named, with the line that proves it', async (what, found, kubectl) => {
-  server.always(what, forbidden);
-  const bad = (await look()).filter(({ check, status }) => check.id === 'api_rights' && status === 'fail');
-  expect(bad).toHaveLength(1);
-  expect(bad[0]?.found).toContain(found);
-  expect(bad[0]?.mend.map(({ text }) => text).join('\n')).toContain(kubectl);
-});
+])(
+  'without %s, that permission alone is reported, with the line that verifies it',
+  async (what, found, kubectl) => {
+    server.always(what, forbidden);
+    const bad = (await findings()).filter(
+      ({ check, status }) => check.id === 'api_rights' && status === 'fail',
+    );
+    expect(bad).toHaveLength(1);
+    expect(bad[0]?.detail).toContain(found);
+    expect(bad[0]?.fixes.map(({ text }) => text).join('\n')).toContain(kubectl);
+  },
+);
 
-test('in all namespaces the line asks for all of them', async () => {
+test('for all namespaces the line verifies all of them', async () => {
   server.always('events:watch', forbidden);
-  const [bad] = (await look({ ...cluster, namespace: undefined })).filter(({ status }) => status === 'fail');
-  expect(bad?.found).toContain('may not watch events in all namespaces');
-  expect(bad?.mend.map(({ text }) => text).join('\n')).toMatch(
+  const [bad] = (await findings({ ...cluster, namespace: undefined })).filter(
+    ({ status }) => status === 'fail',
+  );
+  expect(bad?.detail).toContain('forbidden: watch events in all namespaces');
+  expect(bad?.fixes.map(({ text }) => text).join('\n')).toMatch(
     /rbac\.yaml.*\nkubectl auth can-i watch events -A/,
   );
 });
 
-test('an account that may read Secrets has more than it needs', async () => {
+test('an account that can read Secrets is a warning', async () => {
   server.always('secrets:get', undefined);
-  expect((await look()).at(-1)).toMatchObject({
+  expect((await findings()).at(-1)).toMatchObject({
     status: 'warn',
-    found: 'may get Secrets in namespace kube-system, gitlab, default',
+    detail: 'can read Secrets in namespace kube-system, gitlab, default',
   });
 });
 
-describe('what stands in the way', () => {
-  test('credentials that are refused', async () => {
+describe('a failure is reported when', () => {
+  test('the credentials are rejected', async () => {
     server.requireToken('another');
-    expect(await look()).toMatchObject([
-      { check: { id: 'api_reachable' }, status: 'fail', found: expect.stringContaining('HTTP 401') },
+    expect(await findings()).toMatchObject([
+      { check: { id: 'api_reachable' }, status: 'fail', detail: expect.stringContaining('HTTP 401') },
     ]);
   });
 
-  test('nobody listens', async () => {
+  test('the connection is refused', async () => {
     await server.stop();
-    expect(await look()).toMatchObject([
+    expect(await findings()).toMatchObject([
       {
         check: { id: 'api_reachable' },
         status: 'fail',
-        found: expect.stringContaining('refused the connection'),
+        detail: expect.stringContaining('refused the connection'),
       },
     ]);
   });
 
-  test('a server that is silent, until the signal aborts', async () => {
+  test('the server does not respond before the signal aborts', async () => {
     server.always(':list', 'silence');
     server.always('*', 'silence');
-    expect(await look(cluster, AbortSignal.timeout(200))).toMatchObject([
+    expect(await findings(cluster, AbortSignal.timeout(200))).toMatchObject([
       { check: { id: 'api_reachable' }, status: 'fail' },
     ]);
   });
 
-  test('a server that fails leaves the right unknown, not missing and not granted', async () => {
+  test('the server responds with an error: the permission is unknown, neither missing nor granted', async () => {
     server.always('pods:list', { status: 500 });
-    const [bad] = (await look()).filter(({ check }) => check.id === 'api_rights');
+    const [bad] = (await findings()).filter(({ check }) => check.id === 'api_rights');
     expect(bad).toMatchObject({
       status: 'unknown',
-      found: expect.stringContaining('list pods in namespace gitlab: the API server answered with HTTP 500'),
+      detail: expect.stringContaining(
+        'list pods in namespace gitlab: the API server responded with HTTP 500',
+      ),
     });
   });
 });

@@ -1,10 +1,10 @@
-/** This host's cgroups as doctor sees them, on captured trees. */
+/** Doctor's checks of this host's cgroups, on captured trees. */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, expect, test } from '@jest/globals';
-import { adviceLines } from '../../src/doctor/advice.ts';
 import { cgroupFindings } from '../../src/doctor/cgroups.ts';
+import { rightSizingLines } from '../../src/doctor/right-sizing.ts';
 import { systemClock } from '../../src/lib/clock.ts';
 import type { KnownPod, PodDirectory } from '../../src/sources/cgroup/tree.ts';
 import { burstableUid, capturedTree, guaranteedUid } from '../support/cgroup-fixtures.ts';
@@ -14,7 +14,7 @@ afterEach(() => {
   for (const cleanup of cleanups.splice(0)) cleanup();
 });
 
-const look = (root: string, directory?: PodDirectory) =>
+const check = (root: string, directory?: PodDirectory) =>
   cgroupFindings(
     { root, hostName: 'node-1', directory, proc: '/nowhere', clock: systemClock },
     AbortSignal.timeout(20_000),
@@ -45,52 +45,60 @@ function captured(): string {
   return root;
 }
 
-test('trees with their names, and a tree that this user could write to', async () => {
-  const { findings, trees } = await look(captured(), directoryOf(guaranteedUid, burstableUid));
+test('trees are found with their names, and a writable tree is a warning', async () => {
+  const { findings, trees } = await check(captured(), directoryOf(guaranteedUid, burstableUid));
   expect(trees).toHaveLength(2);
-  expect(findings.map(({ check, status, subject, found }) => [check.id, status, subject, found])).toEqual([
-    ['cgroup_root', 'pass', '', expect.stringContaining("is the whole host's")],
-    // A captured tree is ordinary files of our own.
-    ['cgroup_read_only', 'warn', '', expect.stringContaining('could write to')],
-    ['cgroup_trees', 'pass', 'gitlab/gl-gitaly-0', "gitaly-1 beside the container's with 10 buckets"],
-    ['cgroup_trees', 'pass', 'gitlab/gl-gitaly-1', expect.stringContaining("inside the container's")],
+  expect(findings.map(({ check, status, subject, detail }) => [check.id, status, subject, detail])).toEqual([
+    ['cgroup_root', 'pass', '', expect.stringContaining('is the hierarchy of the host')],
+    // A captured tree consists of ordinary files that the test owns.
+    ['cgroup_read_only', 'warn', '', expect.stringContaining('can write to')],
+    [
+      'cgroup_gitalys',
+      'pass',
+      'gitlab/gl-gitaly-0',
+      "gitaly-1 next to the container's cgroup with 10 buckets",
+    ],
+    [
+      'cgroup_gitalys',
+      'pass',
+      'gitlab/gl-gitaly-1',
+      expect.stringContaining("inside the container's cgroup"),
+    ],
   ]);
 });
 
-test('without anybody who knows pods they are named by uid, which is to be looked at', async () => {
-  const { findings } = await look(captured());
+test('without a list of pods they are named by uid, which is a warning', async () => {
+  const { findings } = await check(captured());
   expect(
-    findings.filter(({ check, status }) => check.id === 'cgroup_trees' && status === 'warn'),
-  ).toMatchObject([{ found: expect.stringContaining('named by UID') }]);
+    findings.filter(({ check, status }) => check.id === 'cgroup_gitalys' && status === 'warn'),
+  ).toMatchObject([{ detail: expect.stringContaining('named by UID') }]);
 });
 
-test('a node without Gitaly is in order where the list of pods says so, and not where nobody does', async () => {
+test('a node without Gitaly passes only with a list of pods that confirms it', async () => {
   const root = mkdtempSync(join(tmpdir(), 'gitaly-exporter-doctor-'));
   cleanups.push(() => rmSync(root, { recursive: true }));
   writeFileSync(join(root, 'cgroup.controllers'), 'cpu memory\n');
-  const last = async (directory?: PodDirectory) => (await look(root, directory)).findings.at(-1);
-  expect(await last(directoryOf())).toMatchObject({ check: { id: 'cgroup_trees' }, status: 'pass' });
-  expect(await last()).toMatchObject({ check: { id: 'cgroup_trees' }, status: 'fail' });
+  const last = async (directory?: PodDirectory) => (await check(root, directory)).findings.at(-1);
+  expect(await last(directoryOf())).toMatchObject({ check: { id: 'cgroup_gitalys' }, status: 'pass' });
+  expect(await last()).toMatchObject({ check: { id: 'cgroup_gitalys' }, status: 'fail' });
 });
 
 test.each([
   ['/nowhere/at/all', 'does not exist'],
   ['/proc', 'is not cgroup v2'],
 ])('%s is no root, and nothing else is said', async (root, found) => {
-  expect((await look(root)).findings).toMatchObject([
-    { check: { id: 'cgroup_root' }, status: 'fail', found: expect.stringContaining(found) },
+  expect((await check(root)).findings).toMatchObject([
+    { check: { id: 'cgroup_root' }, status: 'fail', detail: expect.stringContaining(found) },
   ]);
 });
 
-test('right-sizing says that a moment is no peak, and what it came from', async () => {
+test('right-sizing states that current usage is not the peak, and the calculation', async () => {
   const root = captured();
-  const { trees } = await look(root, directoryOf(guaranteedUid));
-  const lines = adviceLines({ root, trees, servers: [], pods: [] });
-  expect(lines[0]).toContain('A moment is no peak');
+  const { trees } = await check(root, directoryOf(guaranteedUid));
+  const lines = rightSizingLines({ root, trees, servers: [], pods: [] });
+  expect(lines[0]).toContain('which is not the peak');
   expect(lines.slice(1).every((line) => line.startsWith('gitlab/gl-gitaly-0: '))).toBe(true);
-  expect(lines.find((line) => line.includes('git_memory_bytes'))).toMatch(
-    /\(not set now\): peak of .* x 1\.25/,
-  );
+  expect(lines.find((line) => line.includes('git_memory_bytes'))).toMatch(/\(not set\): peak of .* x 1\.25/);
   expect(lines.join()).not.toMatch(/NaN|undefined|cpu_cores/);
-  expect(adviceLines({ root, trees: [], servers: [], pods: [] })).toEqual([]);
+  expect(rightSizingLines({ root, trees: [], servers: [], pods: [] })).toEqual([]);
 });

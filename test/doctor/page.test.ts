@@ -1,4 +1,4 @@
-/** docs/doctor.md: every check of the exporter's own access has its section there, where its findings link to. */
+/** docs/doctor.md has a section for every check of the exporter's own access, to which the findings link. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from '@jest/globals';
@@ -6,7 +6,7 @@ import { accessChecks } from '../../src/doctor/finding.ts';
 
 const page = readFileSync(join(import.meta.dirname, '../../docs/doctor.md'), 'utf8');
 
-test('each check has a section of its name, and no section is of another', () => {
+test('each access check has a section named after its id, and there are no other sections', () => {
   const sections = [...page.matchAll(/^### (\w+)$/gm)].map(([, id]) => id);
   expect(sections.sort()).toEqual(
     Object.values(accessChecks)

@@ -1,77 +1,78 @@
-/** What doctor prints: order, widths, colours, and that nothing in a name reaches the terminal. */
+/** What doctor prints: order, widths, colors, and that control characters never reach the terminal. */
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { accessChecks, type Finding, finds, passes, todo } from '../../src/doctor/finding.ts';
+import { accessChecks, type DoctorFinding, failed, passed } from '../../src/doctor/finding.ts';
 import { allChecks } from '../../src/doctor/look.ts';
-import { exitCodeOf, jsonReport, type Report, textReport } from '../../src/doctor/report.ts';
+import { type DoctorReport, exitCodeOf, jsonReport, textReport } from '../../src/doctor/report.ts';
+import { fixText } from '../../src/rules/finding.ts';
 
 const { databaseTables, apiRights, serversReachable, cgroupRoot } = accessChecks;
-const report = (findings: readonly Finding[], more: Partial<Report> = {}): Report => ({
+const report = (findings: readonly DoctorFinding[], more: Partial<DoctorReport> = {}): DoctorReport => ({
   findings,
   notes: [],
-  advice: [],
+  rightSizing: [],
   ...more,
 });
-const text = (findings: readonly Finding[], more: Partial<Report> = {}, width = 100): string =>
-  textReport(report(findings, more), { width, colour: false });
+const text = (findings: readonly DoctorFinding[], more: Partial<DoctorReport> = {}, width = 100): string =>
+  textReport(report(findings, more), { width, color: false });
 
-test('what fails comes first, then what is to be looked at, what is not known, and the rest', () => {
+test('failures come first, then warnings, unknown results, and passes', () => {
   expect(
     text(
       [
-        passes(databaseTables, 'all 15 of them'),
-        finds(apiRights, 'unknown', 'the API server did not answer', []),
-        finds(cgroupRoot, 'warn', 'a part of the tree', [todo('Mount it.')]),
-        finds(
+        passed(databaseTables, 'all 15 of them'),
+        failed(apiRights, 'unknown', 'the API server did not respond', []),
+        failed(cgroupRoot, 'warn', 'part of the tree', [fixText('Mount it.')]),
+        failed(
           serversReachable,
           'fail',
-          'refuses the connection',
-          [todo('Let it through.'), { kind: 'kubectl', text: 'kubectl get networkpolicy -A' }],
+          'connection refused',
+          [fixText('Allow it.'), { kind: 'kubectl', text: 'kubectl get networkpolicy -A' }],
           { subject: 'Gitaly gitlab/gl-gitaly-0' },
         ),
       ],
-      { notes: ['Kubernetes: not asked.'], advice: ['git_memory_bytes 2 GiB'] },
+      { notes: ['Kubernetes: disabled.'], rightSizing: ['git_memory_bytes 2 GiB'] },
     ),
-  ).toBe(`4 checks: 1 failed, 1 to look at, 1 unknown, 1 passed
+  ).toBe(`4 checks: 1 failed, 1 warning, 1 unknown, 1 passed
 
 Servers
-FAIL     servers_reachable  refuses the connection · Gitaly gitlab/gl-gitaly-0
+FAIL     servers_reachable  connection refused · Gitaly gitlab/gl-gitaly-0
 
 Cgroups
-WARN     cgroup_root        a part of the tree
+WARN     cgroup_root        part of the tree
 
-Kubernetes' API
-unknown  api_rights         the API server did not answer
+Kubernetes API
+unknown  api_rights         the API server did not respond
 
 Praefect's database
 ok       database_tables    all 15 of them
 
-FAIL servers_reachable: Every server's /metrics answers, and is Gitaly's or Praefect's
-  found     refuses the connection · Gitaly gitlab/gl-gitaly-0
-  why       Its limits, queues and drops are absent, and gitaly_server_scrape_up is 0.
+FAIL servers_reachable: Every server's /metrics is reachable, and is Gitaly's or Praefect's
+  found     connection refused · Gitaly gitlab/gl-gitaly-0
+  why       Its limits, queues and dropped requests are absent, and gitaly_server_scrape_up is 0.
   kubectl   kubectl get networkpolicy -A
-  mend      Let it through.
+  fix       Allow it.
   runbook   docs/doctor.md#servers_reachable
 
-WARN cgroup_root: The root is a cgroup v2 tree that can be read
-  found     a part of the tree
-  why       Memory, CPU and OOM kills are not told.
-  mend      Mount it.
+WARN cgroup_root: The root is a readable cgroup v2 hierarchy
+  found     part of the tree
+  why       Memory, CPU and OOM kills are absent.
+  fix       Mount it.
   runbook   docs/doctor.md#cgroup_root
 
 Right-sizing
   git_memory_bytes 2 GiB
 
-Not looked at
-  Kubernetes: not asked.
+Not checked
+  Kubernetes: disabled.
 `);
 });
 
-test('what is said of several pods stands once, with each pod and each line to copy', () => {
+test('a finding on several pods is printed once, with every pod and every line to copy', () => {
   const pods = ['gitlab/gl-0', 'gitlab/gl-1', 'other/gl-0'];
   const shown = text(
     pods.map((subject) =>
-      finds(apiRights, 'fail', 'the same', [{ kind: 'kubectl', text: `kubectl annotate ${subject}` }], {
+      failed(apiRights, 'fail', 'the same', [{ kind: 'kubectl', text: `kubectl annotate ${subject}` }], {
         subject,
       }),
     ),
@@ -81,55 +82,57 @@ test('what is said of several pods stands once, with each pod and each line to c
   expect(shown.match(/found {5}the same/g)).toHaveLength(1);
 });
 
-test('of a hundred servers the table shows a few, and says how many more', () => {
+test('of a hundred servers the table shows a few and the number of the others', () => {
   const findings = Array.from({ length: 100 }, (_, at) =>
-    finds(serversReachable, 'fail', `server ${at} is away`, []),
+    failed(serversReachable, 'fail', `server ${at} is down`, []),
   );
   const lines = text(findings).split('\n');
   expect(lines[0]).toBe('1 check: 1 failed');
   expect(lines.slice(3, 7)).toEqual([
-    expect.stringContaining('server 0 is away'),
-    expect.stringContaining('server 1 is away'),
-    expect.stringContaining('server 2 is away'),
+    expect.stringContaining('server 0 is down'),
+    expect.stringContaining('server 1 is down'),
+    expect.stringContaining('server 2 is down'),
     'FAIL     servers_reachable  and 97 more',
   ]);
   expect(lines.length).toBeLessThan(40);
 });
 
-test('lines fit 80 to 120 columns, but those that are to be copied, which are never broken', () => {
+test('lines fit 80 to 120 columns, except lines to copy, which are never wrapped', () => {
   const long = 'word '.repeat(80).trim();
   const line = `kubectl -n gitlab patch statefulset gl-gitaly -p '${'x'.repeat(300)}'`;
   const findings = [
-    finds(databaseTables, 'fail', long, [todo(long), { kind: 'kubectl', text: line }], { subject: 'a/b' }),
-    passes(apiRights, long),
+    failed(databaseTables, 'fail', long, [fixText(long), { kind: 'kubectl', text: line }], {
+      subject: 'a/b',
+    }),
+    passed(apiRights, long),
   ];
   for (const width of [1, 80, 100, 120, 500]) {
-    const shown = text(findings, { notes: [long], advice: [long] }, width).split('\n');
+    const shown = text(findings, { notes: [long], rightSizing: [long] }, width).split('\n');
     const most = Math.min(120, Math.max(80, width));
     expect(shown.filter((each) => each.length > most)).toEqual([expect.stringContaining(line)]);
   }
 });
 
-test('colour only where it is asked for, and without it the same words', () => {
-  const findings = [finds(databaseTables, 'fail', 'x', []), passes(apiRights, 'y')];
-  const painted = textReport(report(findings), { width: 100, colour: true });
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: colours are made of them
-  const colours = /\u001b\[\d+m/g;
-  expect(painted).toMatch(colours);
-  expect(painted.replaceAll(colours, '')).toBe(text(findings));
+test('colors are optional, and do not change the text', () => {
+  const findings = [failed(databaseTables, 'fail', 'x', []), passed(apiRights, 'y')];
+  const painted = textReport(report(findings), { width: 100, color: true });
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: colors are made of them
+  const colors = /\u001b\[\d+m/g;
+  expect(painted).toMatch(colors);
+  expect(painted.replaceAll(colors, '')).toBe(text(findings));
 });
 
-test('nothing that was found moves a cursor or changes the terminal', () => {
+test('control characters in findings never reach the terminal', () => {
   fc.assert(
     fc.property(fc.string({ unit: 'binary' }), (hostile) => {
       const shown = text(
         [
-          finds(databaseTables, 'fail', hostile, [todo(hostile), { kind: 'sql', text: hostile }], {
+          failed(databaseTables, 'fail', hostile, [fixText(hostile), { kind: 'sql', text: hostile }], {
             subject: hostile,
             expected: hostile,
           }),
         ],
-        { notes: [hostile], advice: [hostile] },
+        { notes: [hostile], rightSizing: [hostile] },
       );
       // biome-ignore lint/suspicious/noControlCharactersInRegex: these must not be there
       expect(shown).not.toMatch(/[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069]/);
@@ -138,15 +141,18 @@ test('nothing that was found moves a cursor or changes the terminal', () => {
   );
 });
 
-describe('for programs', () => {
-  test('JSON with the same findings and a summary', () => {
+describe('the output for programs', () => {
+  test('is JSON with the same findings and a summary', () => {
     const json: unknown = JSON.parse(
       jsonReport(
         report(
-          [finds(apiRights, 'fail', 'may not list pods', [todo('Grant it.')]), passes(databaseTables, 'all')],
+          [
+            failed(apiRights, 'fail', 'forbidden: list pods', [fixText('Grant it.')]),
+            passed(databaseTables, 'all'),
+          ],
           {
             notes: ['note'],
-            advice: ['advice'],
+            rightSizing: ['proposal'],
           },
         ),
         Date.UTC(2026, 0, 1),
@@ -158,16 +164,16 @@ describe('for programs', () => {
       findings: [
         {
           check: 'api_rights',
-          group: "Kubernetes' API",
+          group: 'Kubernetes API',
           status: 'fail',
-          found: 'may not list pods',
-          mend: [{ kind: 'do', text: 'Grant it.' }],
+          detail: 'forbidden: list pods',
+          fixes: [{ kind: 'text', text: 'Grant it.' }],
           runbook: 'docs/doctor.md#api_rights',
         },
-        { check: 'database_tables', status: 'pass', mend: [] },
+        { check: 'database_tables', status: 'pass', fixes: [] },
       ],
       notes: ['note'],
-      advice: ['advice'],
+      rightSizing: ['proposal'],
     });
   });
 
@@ -177,13 +183,13 @@ describe('for programs', () => {
     [[], 0],
   ] as const)('%j ends with %i', (statuses, code) => {
     const findings = statuses.map((status) =>
-      status === 'pass' ? passes(apiRights, '') : finds(apiRights, status, '', []),
+      status === 'pass' ? passed(apiRights, '') : failed(apiRights, status, '', []),
     );
     expect(exitCodeOf(report(findings))).toBe(code);
   });
 });
 
-test('every check has a name of its own, in the form of a label', () => {
+test('every check has a unique id in the form of a label name', () => {
   const ids = allChecks.map(({ id }) => id);
   expect(new Set(ids).size).toBe(ids.length);
   expect(ids.filter((id) => !/^[a-z][a-z0-9_]*$/.test(id))).toEqual([]);

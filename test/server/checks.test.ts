@@ -1,7 +1,7 @@
 /** The recommendations on the page, from real findings to its text. */
 import { expect, test } from '@jest/globals';
+import { checksView } from '../../src/rules/checks/api.ts';
 import { evaluate } from '../../src/rules/checks/evaluate.ts';
-import { checksPage } from '../../src/rules/checks/view.ts';
 import { assessStatus } from '../../src/server/assessment.ts';
 import { renderPage } from '../../src/server/page/page.ts';
 import type { ChecksView } from '../../src/server/status-view.ts';
@@ -27,10 +27,10 @@ test('the page has no recommendations where no checks run', () => {
 });
 
 test('failing checks come first, with the affected objects, what was found and the fix', () => {
-  const shown = text(checksPage(evaluation, now));
+  const shown = text(checksView(evaluation, now));
   expect(shown).toContain('Recommendations 47 failing, 3 unknown, 27 passing; checked 12 s ago.');
   expect(shown).toContain(
-    '✕ failing containerd is 2.1.0 or later 3 objects cgroup_writable, by which an unprivileged Gitaly may write its own cgroups, came with containerd 2.1.0. gitlab/gl-gitaly-default-0 : containerd://1.7.27',
+    '✕ failing containerd is 2.1.0 or later 3 objects containerd 2.1.0 added cgroup_writable, which lets an unprivileged Gitaly write its own cgroups. gitlab/gl-gitaly-default-0 : containerd://1.7.27',
   );
   expect(shown).toContain(
     `Expected: securityContext.fsGroupChangePolicy: OnRootMismatch. Values of the GitLab chart: gitlab: gitaly: securityContext: fsGroupChangePolicy: OnRootMismatch Commands: kubectl -n gitlab patch statefulset gl-gitaly-default -p '{"spec":{"template":{"spec":{"securityContext":{"fsGroupChangePolicy":"OnRootMismatch"}}}}}' Documentation: docs/checks.md#fs_group_change_policy`,
@@ -41,20 +41,20 @@ test('failing checks come first, with the affected objects, what was found and t
 });
 
 test('an unknown check has a reason', () => {
-  expect(text(checksPage(evaluation, now))).toContain(
-    '? unknown 1 check runc is 1.1.9 or later gitlab/gl-gitaly-default-0, gitlab/gl-gitaly-default-1, gitlab/gl-gitaly-default-2: nobody told',
+  expect(text(checksView(evaluation, now))).toContain(
+    '? unknown 1 check runc is 1.1.9 or later gitlab/gl-gitaly-default-0, gitlab/gl-gitaly-default-1, gitlab/gl-gitaly-default-2: not reported',
   );
 });
 
 test('stale results are not shown, and checks that have not run show that', () => {
   const later = evaluation.at + 180_001;
-  const old = text(checksPage(evaluation, later), later);
+  const old = text(checksView(evaluation, later), later);
   expect(old).toContain('! stale The checks last ran 3 min ago');
   expect(old).not.toMatch(/pass|fail/);
-  expect(text(checksPage(undefined, now))).toContain('The checks have not run yet.');
+  expect(text(checksView(undefined, now))).toContain('The checks have not run yet.');
 });
 
 test('every id on the page is unique', () => {
-  const ids = [...html(checksPage(evaluation, now)).matchAll(/ id="([^"]*)"/g)].map(([, id]) => id);
+  const ids = [...html(checksView(evaluation, now)).matchAll(/ id="([^"]*)"/g)].map(([, id]) => id);
   expect(new Set(ids).size).toBe(ids.length);
 });

@@ -65,7 +65,7 @@ export function checksComponent(
         signal,
       );
     },
-    chosen: checksOfRole[role],
+    filter: checksOfRole[role],
   });
   return {
     collectors: [posture.collector],

@@ -9,7 +9,7 @@ import { optional, type Section, setting, type ValuesOf } from '../../config/set
 import { closest } from '../../config/suggest.ts';
 import { accessChecks } from '../../doctor/finding.ts';
 import { systemClock } from '../../lib/clock.ts';
-import { checkIds as recommendationIds } from '../../rules/checks/ids.ts';
+import { checkIds as recommendationIds } from '../../rules/checks/check.ts';
 import { type CommandIo, defineCommand, usesColor } from '../command.ts';
 import { widthOf } from '../help.ts';
 
@@ -103,7 +103,7 @@ async function run(
       ? jsonReport(report, systemClock.now())
       : textReport(report, {
           width: widthOf(io.stdout),
-          colour: usesColor(io.stdout, io.system.env),
+          color: usesColor(io.stdout, io.system.env),
         }),
   );
   if (report.findings.length === 0) return 2;

@@ -8,7 +8,7 @@ import { configurationReference } from '../../config/reference.ts';
 import { metricsReference } from '../../metrics/reference.ts';
 import type { Artifact } from '../../monitoring/artifact.ts';
 import type { MonitoringSettings } from '../../monitoring/settings.ts';
-import { checksReference } from '../../rules/checks/docs.ts';
+import { checksReference } from '../../rules/checks/reference.ts';
 import { withFacts } from './runbook.ts';
 
 /** @param runbooks text of each runbook by the name of its alert, and of the pages that they share */

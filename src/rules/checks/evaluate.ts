@@ -1,38 +1,29 @@
-/** Runs the checks: what each found of each subject, and how what fails is mended. Pure. */
+/** Runs the checks on a snapshot: a finding per check and subject. Pure. */
+
+import type { Finding, Fix } from '../finding.ts';
 import {
   type Check,
-  cannotTell,
-  type Judged,
-  type Result,
-  type Subject,
+  type CheckId,
+  type CheckResult,
+  type CheckSubject,
+  type SubjectVerdict,
   subjectText,
+  undecided,
   wholeCluster,
 } from './check.ts';
 import { checks } from './definitions/index.ts';
-import type { CheckId } from './ids.ts';
 import type { CheckInputs } from './inputs.ts';
 import { isAtLeast, versionText } from './version.ts';
 
-export interface Finding {
-  readonly check: CheckId;
-  readonly subject: Subject;
-  readonly result: Result;
-  /** In words, with numbers; empty where nothing was found. */
-  readonly found: string;
+export interface CheckFinding extends Finding {
+  readonly id: CheckId;
+  readonly labels: CheckSubject & Readonly<Record<string, string>>;
+  readonly result: CheckResult;
   /** Why it is unknown. */
   readonly reason: string | undefined;
-  /** Unknown because the recommendation is for others. */
+  /** Unknown because the recommendation does not apply here. */
   readonly notApplicable: boolean;
-  /** Of what fails. */
-  readonly mend: Mend | undefined;
-}
-
-export interface Mend {
-  /** Values of the GitLab chart, as YAML. */
-  readonly helm: string | undefined;
-  /** One line for a shell. */
-  readonly kubectl: string | undefined;
-  readonly other: string | undefined;
+  readonly runbook: string;
 }
 
 export interface Evaluation {
@@ -41,69 +32,83 @@ export interface Evaluation {
   /** The checks that were run, in their order. */
   readonly checks: readonly Check[];
   /** By check in their order, then by subject. No subject twice for one check. */
-  readonly findings: readonly Finding[];
+  readonly findings: readonly CheckFinding[];
 }
 
-export type CheckChoice = (check: Check) => boolean;
+/** A path of the package. */
+export const checkRunbook = (check: CheckId): string => `docs/checks.md#${check}`;
 
-/** What one exporter tells where agents read the nodes' files, so that no series is told twice. */
-export const checksOfRole: Readonly<Record<'all' | 'cluster' | 'agent', CheckChoice>> = {
+export type CheckFilter = (check: Check) => boolean;
+
+/** Where agents read the nodes' files, agents and the cluster's exporter report disjoint checks. */
+export const checksOfRole: Readonly<Record<'all' | 'cluster' | 'agent', CheckFilter>> = {
   all: () => true,
-  cluster: ({ rests }) => rests === 'api',
-  agent: ({ rests }) => rests === 'node',
+  cluster: ({ readFrom }) => readFrom === 'api',
+  agent: ({ readFrom }) => readFrom === 'node',
 };
 
-export function evaluate(inputs: CheckInputs, chosen: CheckChoice = checksOfRole.all): Evaluation {
-  const run = checks.filter(chosen);
+export function evaluate(inputs: CheckInputs, filter: CheckFilter = checksOfRole.all): Evaluation {
+  const run = checks.filter(filter);
   return { at: inputs.now, checks: run, findings: run.flatMap((check) => findingsOf(check, inputs)) };
 }
 
-function findingsOf(check: Check, inputs: CheckInputs): readonly Finding[] {
-  const worst = new Map<string, Finding>();
-  for (const judged of judgedBy(check, inputs)) {
+function findingsOf(check: Check, inputs: CheckInputs): readonly CheckFinding[] {
+  const worst = new Map<string, CheckFinding>();
+  for (const judged of verdictsOf(check, inputs)) {
     const finding = findingOf(check, judged);
-    const key = JSON.stringify(Object.values(finding.subject));
+    const key = JSON.stringify(Object.values(finding.labels));
     const before = worst.get(key);
     if (before === undefined || rank(finding) < rank(before)) worst.set(key, finding);
   }
-  return [...worst.values()].sort((a, b) => (subjectText(a.subject) < subjectText(b.subject) ? -1 : 1));
+  return [...worst.values()].sort((a, b) => (a.subject < b.subject ? -1 : 1));
 }
 
-/** A fault in one check must not hide what the others found. */
-function judgedBy(check: Check, inputs: CheckInputs): readonly Judged[] {
+/** A bug in one check must not hide the results of the others. */
+function verdictsOf(check: Check, inputs: CheckInputs): readonly SubjectVerdict[] {
   try {
     return check.run(inputs);
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
-    return [{ subject: wholeCluster, ...cannotTell(`a fault of this program: ${message}`) }];
+    return [{ subject: wholeCluster, ...undecided(`internal error: ${message}`) }];
   }
 }
 
-function findingOf(check: Check, judged: Judged): Finding {
+function findingOf(check: Check, judged: SubjectVerdict): CheckFinding {
   const { version, subject } = judged;
-  const { since } = check;
-  const verdict =
-    since !== undefined && version !== undefined && !isAtLeast(version, since)
-      ? cannotTell(
-          {
-            unknown: `GitLab ${versionText(version)}: it came with ${versionText(since)}`,
-            notApplicable: true,
-          },
-          judged.found,
-        )
-      : judged;
-  const { helm, kubectl, other } = check.mend;
+  const { id, since, severity, title } = check;
+  const isTooOld = since !== undefined && version !== undefined && !isAtLeast(version, since);
+  const verdict = isTooOld
+    ? undecided(
+        {
+          unknown: `runs GitLab ${versionText(version)}, the feature exists since ${versionText(since)}`,
+          notApplicable: true,
+        },
+        judged.found,
+      )
+    : judged;
   return {
-    check: check.id,
-    subject,
+    id,
+    severity,
+    title,
+    subject: subjectText(subject),
+    labels: { ...subject },
     result: verdict.result,
-    found: verdict.found,
+    detail: verdict.found,
     reason: verdict.result === 'unknown' ? verdict.reason : undefined,
     notApplicable: verdict.result === 'unknown' && verdict.notApplicable,
-    mend: verdict.result === 'fail' ? { helm, kubectl: kubectl?.(subject), other } : undefined,
+    fixes: verdict.result === 'fail' ? fixesOf(check, subject) : [],
+    runbook: checkRunbook(id),
   };
 }
 
-/** What must not be hidden by what. */
-const rank = ({ result, notApplicable }: Finding): number =>
+function fixesOf({ fix }: Check, subject: CheckSubject): readonly Fix[] {
+  return [
+    ...(fix.helm === undefined ? [] : [{ kind: 'helm', text: fix.helm } as const]),
+    ...(fix.kubectl === undefined ? [] : [{ kind: 'kubectl', text: fix.kubectl(subject) } as const]),
+    ...(fix.text === undefined ? [] : [{ kind: 'text', text: fix.text } as const]),
+  ];
+}
+
+/** Of several verdicts on one subject the lowest counts. */
+const rank = ({ result, notApplicable }: CheckFinding): number =>
   result === 'fail' ? 0 : result === 'pass' ? 2 : notApplicable ? 3 : 1;

@@ -1,6 +1,6 @@
 /**
- * What the checks are run on: snapshots that other rooms took. This room reads nothing itself. Whatever may be not
- * known says why, so that a check which rests on it is unknown for that reason, and never passes.
+ * What the checks are run on: snapshots that sources took. Each fact that may be unknown carries its reason, so that a
+ * check which depends on it is unknown for that reason, and never passes.
  */
 
 import type { GitalyConfig } from '../../config/gitaly/gitaly-config.ts';
@@ -14,46 +14,46 @@ import type { Node, Pod, PodDisruptionBudget, StatefulSet } from '../../sources/
 export interface CheckInputs {
   /** Clock.now() */
   readonly now: number;
-  /** By kubernetes.gitaly-selector and .praefect-selector. Not applicable where no Kubernetes is watched. */
+  /** By kubernetes.gitaly-selector and .praefect-selector. Not applicable where Kubernetes is not watched. */
   readonly gitalyPods: Known<readonly Pod[]>;
   readonly praefectPods: Known<readonly Pod[]>;
-  /** Of the namespaces of those pods; others do no harm. */
+  /** At least those in the namespaces of these pods. */
   readonly statefulSets: Known<readonly StatefulSet[]>;
   readonly disruptionBudgets: Known<readonly PodDisruptionBudget[]>;
   readonly nodes: Known<readonly Node[]>;
-  /** All pods but Gitaly's and Praefect's, for their priorities; of all namespaces, or it is not known. */
+  /** All pods of all namespaces but Gitaly's and Praefect's, for their priorities. */
   readonly otherPods: Known<readonly OtherPod[]>;
-  /** Every Gitaly of which more is known than the API tells, virtual machines' too, each identity once. */
+  /** Every Gitaly of which more is known than the API reports, on virtual machines too; each identity once. */
   readonly servers: readonly ServerFacts[];
-  /** What agents or the operator told of nodes, each node once. */
+  /** Each node once. */
   readonly nodeFacts: readonly NodeFacts[];
-  /** How long GitLab goes on asking a Gitaly that does not answer, in seconds (gitaly.client_max_backoff). */
+  /** How long GitLab retries a call to a Gitaly that is unavailable, in seconds (gitaly.client_max_backoff). */
   readonly clientRetrySeconds: Known<number>;
   readonly praefect: Known<PraefectFacts>;
 }
 
 export interface ServerFacts {
-  /** A pod's node may be left empty here: it is found by namespace and pod. */
+  /** The node of a pod may be empty here: pods are found by namespace and name. */
   readonly identity: Identity;
   readonly config: Known<GitalyConfig>;
   readonly cgroup: Known<CgroupFacts>;
   readonly volume: Known<VolumeFacts>;
-  /** From deletion to Ready, at the last rotation that was seen whole. */
+  /** From deletion to Ready, at the last rotation that was observed from start to end. */
   readonly rotationSeconds: Known<number>;
 }
 
 export interface PraefectFacts {
-  /** database.sslmode as its configuration has it; empty where it says nothing. */
+  /** database.sslmode of its configuration; empty where it is not set. */
   readonly sslMode: Known<string>;
   /** PostgreSQL's server_version. */
   readonly postgresqlVersion: Known<string>;
-  /** GitLab's version that Praefect runs, where no pod's image tells. */
+  /** The GitLab version that Praefect runs, where no pod's image shows it. */
   readonly gitlabVersion: Known<string>;
-  /** How many are alive, for those that are no pods. */
+  /** Live Praefects, for those that are not pods. */
   readonly instances: Known<number>;
 }
 
-/** All unknown, for one reason: a start for whoever fills in what is known. */
+/** Everything unknown for one reason: a base to fill in what is known. */
 export function nothingKnown(now: number, why: Unknown): CheckInputs {
   return {
     now,
@@ -70,7 +70,7 @@ export function nothingKnown(now: number, why: Unknown): CheckInputs {
   };
 }
 
-export const serverNotKnown = (identity: Identity, why: Unknown): ServerFacts => ({
+export const unknownServer = (identity: Identity, why: Unknown): ServerFacts => ({
   identity,
   config: why,
   cgroup: why,
@@ -78,7 +78,7 @@ export const serverNotKnown = (identity: Identity, why: Unknown): ServerFacts =>
   rotationSeconds: why,
 });
 
-export const nodeNotKnown = (node: string, why: Unknown): NodeFacts => ({
+export const unknownNode = (node: string, why: Unknown): NodeFacts => ({
   node,
   cgroupVersion: why,
   cgroupDriver: why,

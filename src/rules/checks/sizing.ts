@@ -1,28 +1,27 @@
 /**
- * Right-sizing: what the measured use of one Gitaly pod would ask for, with the numbers that it comes from. Advice,
- * never a verdict. Pure.
+ * Right-sizing: the sizes that the measured usage of one Gitaly pod calls for, with their calculation. A proposal, never
+ * a verdict. Pure.
  *
- * The rules and where they are from:
+ * The rules and their origin:
  * - Git's memory holds the peak of its anonymous memory with headroom, and some page cache: a bucket's page cache is
- *   charged to it, and without room every clone reads the disk anew. Anonymous memory is what cannot be given back,
- *   so it alone decides about OOM kills (kernel, cgroup-v2 "memory.stat").
- * - A repository may take what its busiest took, with headroom, and at least half of Git's memory, as in the example
- *   of GitLab's page; many repositories share the rest, since they do not peak at once ("oversubscription", GitLab:
- *   Cgroups).
- * - The buffer between the pod's request and Git's memory is 1 GiB at least (GitLab: Gitaly on Kubernetes), and holds
+ *   charged to it, and without it every clone reads the disk again. Anonymous memory cannot be reclaimed, so it alone
+ *   causes OOM kills (kernel, cgroup-v2 "memory.stat").
+ * - A bucket may use what the busiest one used, with headroom, and at least half of Git's memory, as in the example on
+ *   GitLab's page; buckets share the rest, since they do not peak at the same time ("oversubscription", GitLab: Cgroups).
+ * - The buffer between the pod's request and Git's memory is at least 1 GiB (GitLab: Gitaly on Kubernetes), and holds
  *   Gitaly's own peak with headroom.
- * - Request = limit, of memory and CPU: QoS Guaranteed (the same page).
- * - GOMEMLIMIT is 95 % of the buffer: Go's guide to its garbage collector leaves 5 to 10 % for what Go does not count.
- * - Headroom is a quarter; a half and more where a limit held the use down, because then nobody saw the real peak.
- *   Both are ours, not GitLab's.
+ * - Request = limit, of memory and CPU: QoS class Guaranteed (the same page).
+ * - GOMEMLIMIT is 95% of the buffer: Go's guide to its garbage collector leaves 5 to 10% for what Go does not count.
+ * - Headroom is 25%, or 50% where a limit capped the usage, because the real peak is then unknown. Both percentages
+ *   are this exporter's.
  */
 
+import { bytesText } from '../../lib/format.ts';
 import { isUnknown, type Known } from '../../lib/known.ts';
-import { leastBuffer } from './definitions/memory.ts';
-import { bytesText } from './text.ts';
+import { minimumBufferBytes } from './definitions/memory.ts';
 
-export interface MeasuredUse {
-  /** Over which the peaks were taken. */
+export interface MeasuredUsage {
+  /** The time over which the peaks were taken. */
   readonly windowSeconds: number;
   /** Working set of Gitaly's own container. */
   readonly gitalyMemoryPeakBytes: Known<number>;
@@ -38,7 +37,7 @@ export interface MeasuredUse {
   readonly oomKills: Known<number>;
 }
 
-/** As they are now; undefined: not set. */
+/** Undefined: not set. */
 export interface CurrentSizes {
   readonly memoryRequestBytes: number | undefined;
   /** Of Gitaly's container. */
@@ -50,7 +49,7 @@ export interface CurrentSizes {
   readonly goMemoryLimitBytes: number | undefined;
 }
 
-export const amountIds = [
+export const sizeIds = [
   'git_memory_bytes',
   'repository_memory_bytes',
   'buffer_bytes',
@@ -58,87 +57,99 @@ export const amountIds = [
   'go_memory_limit_bytes',
   'cpu_cores',
 ] as const;
-export type AmountId = (typeof amountIds)[number];
+export type SizeId = (typeof sizeIds)[number];
 
-export interface Amount {
-  readonly id: AmountId;
-  /** What is advised, in bytes or cores; memory_bytes and cpu_cores are request and limit alike. */
+export interface ProposedSize {
+  readonly id: SizeId;
+  /** In bytes or cores; memory_bytes and cpu_cores are both request and limit. */
   readonly value: number;
   readonly current: number | undefined;
-  /** The sum, in words with its numbers. */
-  readonly how: string;
+  /** The calculation, with its numbers. */
+  readonly calculation: string;
 }
 
-export interface Advice {
-  /** `guess`: less than a day was seen; `rough`: less than a week, or something is in doubt. */
-  readonly certainty: 'guess' | 'rough' | 'sound';
-  /** Why it is not sure, and what is not known. */
-  readonly doubts: readonly string[];
-  /** Without those that rest on what was not measured. */
-  readonly amounts: readonly Amount[];
+export interface SizingProposal {
+  /** `low`: less than a day was measured; `medium`: less than a week, or something is uncertain. */
+  readonly confidence: 'low' | 'medium' | 'high';
+  /** What lowers the confidence, and what is unknown. */
+  readonly caveats: readonly string[];
+  /** Without those whose measurements are missing. */
+  readonly sizes: readonly ProposedSize[];
   /** Values of the GitLab chart; undefined unless all of them are known. */
   readonly helm: string | undefined;
 }
 
 const headroom = 1.25;
-const headroomWhenHeld = 1.5;
-/** From this share of a limit on, the limit may have held the use down. */
-const heldFrom = 0.95;
-const cacheShare = 0.25;
-const goShare = 0.95;
+const headroomWhenCapped = 1.5;
+/** At this ratio of a limit, the limit may have capped the usage. */
+const cappedRatio = 0.95;
+const pageCacheRatio = 0.25;
+const goRatio = 0.95;
 const memoryStep = 128 * 2 ** 20;
 const cpuStep = 0.25;
 
 const day = 86_400;
 const week = 7 * day;
 
-/** @param nodeMemoryBytes what the largest node in question can give to pods */
-export function sizing(use: MeasuredUse, now: CurrentSizes, nodeMemoryBytes?: number): Advice {
-  const killed = (amountOf(use.oomKills) ?? 0) > 0;
-  const gitaly = need('Gitaly', use.gitalyMemoryPeakBytes, now.memoryLimitBytes, false);
-  const bucket = need('the busiest bucket', use.bucketAnonPeakBytes, now.repositoryMemoryBytes, killed);
-  const git = gitNeed(use, now, killed, bucket);
-  const cpu = need('the pod', use.cpuPeakCores, now.cpuLimitCores, false, coresText);
+/** @param nodeMemoryBytes allocatable memory of the largest node in question */
+export function proposeSizes(
+  usage: MeasuredUsage,
+  now: CurrentSizes,
+  nodeMemoryBytes?: number,
+): SizingProposal {
+  const kills = amountOf(usage.oomKills) ?? 0;
+  const isKilled = kills > 0;
+  const gitaly = need('Gitaly', usage.gitalyMemoryPeakBytes, now.memoryLimitBytes, false);
+  const bucket = need('the busiest bucket', usage.bucketAnonPeakBytes, now.repositoryMemoryBytes, isKilled);
+  const git = gitNeed(usage, now, isKilled, bucket);
+  const cpu = need('the pod', usage.cpuPeakCores, now.cpuLimitCores, false, coresText);
 
-  // A memory_bytes of 0 would be no limit at all.
+  // A memory_bytes of 0 would mean no limit.
   const gitBytes = git && Math.max(memoryStep, roundUp(git.amount, memoryStep));
-  const bufferBytes = gitaly && Math.max(leastBuffer, roundUp(gitaly.amount, memoryStep));
+  const bufferBytes = gitaly && Math.max(minimumBufferBytes, roundUp(gitaly.amount, memoryStep));
   const memoryBytes =
     gitBytes === undefined || bufferBytes === undefined ? undefined : gitBytes + bufferBytes;
   const repositoryBytes = gitBytes && Math.max(gitBytes / 2, roundUp(bucket?.amount ?? 0, memoryStep));
-  const goBytes = bufferBytes && Math.floor(bufferBytes * goShare);
+  const goBytes = bufferBytes && Math.floor(bufferBytes * goRatio);
   const cpuCores = cpu && Math.max(cpuStep, roundUp(cpu.amount, cpuStep));
 
-  const doubts = [
-    ...windowDoubts(use.windowSeconds),
-    ...[gitaly, git, bucket, cpu].flatMap((one) => one?.doubts ?? []),
-    ...unmeasured(use),
-    ...(killed ? [`${amountOf(use.oomKills)} OOM kills in that time: the real peak is not known`] : []),
+  const caveats = [
+    ...windowCaveats(usage.windowSeconds),
+    ...[gitaly, git, bucket, cpu].flatMap((one) => one?.caveats ?? []),
+    ...missingMeasurements(usage),
+    ...(isKilled ? [`${kills} OOM kills in that time: the real peak is unknown`] : []),
     ...(memoryBytes !== undefined && nodeMemoryBytes !== undefined && memoryBytes > nodeMemoryBytes
-      ? [`no node can give ${bytesText(memoryBytes)}: the largest has ${bytesText(nodeMemoryBytes)} for pods`]
+      ? [
+          `no node has ${bytesText(memoryBytes)} of allocatable memory: the largest has ${bytesText(nodeMemoryBytes)}`,
+        ]
       : []),
   ];
-  const amount = (
-    id: AmountId,
+  const size = (
+    id: SizeId,
     value: number | undefined,
     current: number | undefined,
-    how: string,
-  ): readonly Amount[] => (value === undefined ? [] : [{ id, value, current, how }]);
+    calculation: string,
+  ): readonly ProposedSize[] => (value === undefined ? [] : [{ id, value, current, calculation }]);
   return {
-    certainty: use.windowSeconds >= day ? (doubts.length === 0 ? 'sound' : 'rough') : 'guess',
-    doubts,
-    amounts: [
-      ...amount('git_memory_bytes', gitBytes, now.gitMemoryBytes, git?.how ?? ''),
-      ...amount(
+    confidence: usage.windowSeconds >= day ? (caveats.length === 0 ? 'high' : 'medium') : 'low',
+    caveats,
+    sizes: [
+      ...size('git_memory_bytes', gitBytes, now.gitMemoryBytes, git?.calculation ?? ''),
+      ...size(
         'repository_memory_bytes',
         repositoryBytes,
         now.repositoryMemoryBytes,
-        `half of Git's memory, or more: ${bucket?.how ?? 'the busiest bucket was not measured'}`,
+        `at least half of Git's memory: ${bucket?.calculation ?? 'the busiest bucket was not measured'}`,
       ),
-      ...amount('buffer_bytes', bufferBytes, bufferNow(now), `1 GiB, or more: ${gitaly?.how ?? ''}`),
-      ...amount('memory_bytes', memoryBytes, now.memoryRequestBytes, "Git's memory and the buffer"),
-      ...amount('go_memory_limit_bytes', goBytes, now.goMemoryLimitBytes, `${goShare * 100} % of the buffer`),
-      ...amount('cpu_cores', cpuCores, now.cpuRequestCores, cpu?.how ?? ''),
+      ...size(
+        'buffer_bytes',
+        bufferBytes,
+        currentBuffer(now),
+        `at least 1 GiB: ${gitaly?.calculation ?? ''}`,
+      ),
+      ...size('memory_bytes', memoryBytes, now.memoryRequestBytes, "Git's memory plus the buffer"),
+      ...size('go_memory_limit_bytes', goBytes, now.goMemoryLimitBytes, `${goRatio * 100}% of the buffer`),
+      ...size('cpu_cores', cpuCores, now.cpuRequestCores, cpu?.calculation ?? ''),
     ],
     helm: helmOf(gitBytes, repositoryBytes, memoryBytes, goBytes, cpuCores),
   };
@@ -146,74 +157,78 @@ export function sizing(use: MeasuredUse, now: CurrentSizes, nodeMemoryBytes?: nu
 
 interface Need {
   readonly amount: number;
-  readonly how: string;
-  readonly doubts: readonly string[];
+  readonly calculation: string;
+  readonly caveats: readonly string[];
 }
 
-/** A peak with its headroom. With a limit close by, what was seen is the limit, and not what was wanted. */
+/** A peak with headroom. Near a limit, the measured peak is the limit, not what was needed. */
 function need(
   what: string,
   peak: Known<number>,
   limit: number | undefined,
-  killed: boolean,
+  isKilled: boolean,
   text: (amount: number) => string = bytesText,
 ): Need | undefined {
-  const seen = amountOf(peak);
-  if (seen === undefined) return undefined;
-  const isHeld = limit !== undefined && (killed || seen >= limit * heldFrom);
-  if (!isHeld)
-    return { amount: seen * headroom, how: `peak of ${what} ${text(seen)} x ${headroom}`, doubts: [] };
-  const least = Math.max(seen, limit);
+  const measured = amountOf(peak);
+  if (measured === undefined) return undefined;
+  const isCapped = limit !== undefined && (isKilled || measured >= limit * cappedRatio);
+  if (!isCapped)
+    return {
+      amount: measured * headroom,
+      calculation: `peak of ${what} ${text(measured)} x ${headroom}`,
+      caveats: [],
+    };
+  const least = Math.max(measured, limit);
   return {
-    amount: least * headroomWhenHeld,
-    how: `limit of ${what} ${text(least)} x ${headroomWhenHeld}`,
-    doubts: killed ? [] : [`${what} came up to its limit of ${text(limit)}: it may have wanted more`],
+    amount: least * headroomWhenCapped,
+    calculation: `limit of ${what} ${text(least)} x ${headroomWhenCapped}`,
+    caveats: isKilled ? [] : [`${what} reached its limit of ${text(limit)}: it may have needed more`],
   };
 }
 
 function gitNeed(
-  use: MeasuredUse,
+  usage: MeasuredUsage,
   now: CurrentSizes,
-  killed: boolean,
+  isKilled: boolean,
   bucket: Need | undefined,
 ): Need | undefined {
-  const all = need('Git', use.gitAnonPeakBytes, now.gitMemoryBytes, killed);
+  const all = need('Git', usage.gitAnonPeakBytes, now.gitMemoryBytes, isKilled);
   if (all === undefined) return undefined;
-  // Peaks that were taken at different times may differ the wrong way round.
+  // The peaks are of different moments, so a bucket's may exceed that of all Git processes.
   const anon = Math.max(all.amount, bucket?.amount ?? 0);
-  const cache = Math.min(amountOf(use.gitPageCacheBytes) ?? 0, anon * cacheShare);
-  const from = anon === all.amount ? all.how : (bucket?.how ?? '');
-  return { ...all, amount: anon + cache, how: `${from} + ${bytesText(cache)} of page cache` };
+  const cache = Math.min(amountOf(usage.gitPageCacheBytes) ?? 0, anon * pageCacheRatio);
+  const from = anon === all.amount ? all.calculation : (bucket?.calculation ?? '');
+  return { ...all, amount: anon + cache, calculation: `${from} + ${bytesText(cache)} of page cache` };
 }
 
-const windowDoubts = (seconds: number): readonly string[] =>
+const windowCaveats = (seconds: number): readonly string[] =>
   seconds >= week
     ? []
     : [
-        `measured over ${seconds >= day ? `${Math.floor(seconds / day)} d` : `${Math.floor(Math.max(0, seconds) / 3600)} h`}: a working week is the least that shows the usual peaks`,
+        `measured over ${seconds >= day ? `${Math.floor(seconds / day)} d` : `${Math.floor(Math.max(0, seconds) / 3600)} h`}: usual peaks show only over a working week`,
       ];
 
-function unmeasured(use: MeasuredUse): readonly string[] {
+function missingMeasurements(usage: MeasuredUsage): readonly string[] {
   const facts: readonly (readonly [string, Known<number>])[] = [
-    ["Gitaly's own memory", use.gitalyMemoryPeakBytes],
-    ["Git's memory", use.gitAnonPeakBytes],
-    ["the busiest bucket's memory", use.bucketAnonPeakBytes],
-    ["Git's page cache", use.gitPageCacheBytes],
-    ['CPU', use.cpuPeakCores],
-    ['OOM kills', use.oomKills],
+    ["Gitaly's own memory", usage.gitalyMemoryPeakBytes],
+    ["Git's memory", usage.gitAnonPeakBytes],
+    ["the busiest bucket's memory", usage.bucketAnonPeakBytes],
+    ["Git's page cache", usage.gitPageCacheBytes],
+    ['CPU', usage.cpuPeakCores],
+    ['OOM kills', usage.oomKills],
   ];
   return facts.flatMap(([what, fact]) =>
     amountOf(fact) !== undefined
       ? []
-      : [`${what} was not measured: ${isUnknown(fact) ? fact.unknown : 'what was read is no amount'}`],
+      : [`${what} not measured: ${isUnknown(fact) ? fact.unknown : 'the value that was read is invalid'}`],
   );
 }
 
-/** An amount that can be reckoned with. */
+/** Undefined for what is unknown, infinite or negative. */
 const amountOf = (fact: Known<number>): number | undefined =>
   isUnknown(fact) || !Number.isFinite(fact.value) || fact.value < 0 ? undefined : fact.value;
 
-const bufferNow = ({ memoryRequestBytes, gitMemoryBytes }: CurrentSizes): number | undefined =>
+const currentBuffer = ({ memoryRequestBytes, gitMemoryBytes }: CurrentSizes): number | undefined =>
   memoryRequestBytes === undefined || gitMemoryBytes === undefined
     ? undefined
     : memoryRequestBytes - gitMemoryBytes;

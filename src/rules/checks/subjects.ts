@@ -1,29 +1,31 @@
-/** Who is judged: Gitaly's pods, its servers on virtual machines too, the nodes below, the StatefulSets above. */
+/** What is checked: Gitaly's pods and servers on virtual machines, their nodes, their StatefulSets. */
 
 import { isUnknown, type Known, known, unknown } from '../../lib/known.ts';
 import type { NodeFacts } from '../../sources/cgroup/facts.ts';
 import type { Container, Node, Pod, StatefulSet } from '../../sources/kubernetes/objects/types.ts';
-import { cannotTell, type Judged, type Subject, type Verdict, wholeCluster } from './check.ts';
-import { type CheckInputs, nodeNotKnown, type ServerFacts, serverNotKnown } from './inputs.ts';
+import { type CheckSubject, type SubjectVerdict, undecided, type Verdict, wholeCluster } from './check.ts';
+import { type CheckInputs, type ServerFacts, unknownNode, unknownServer } from './inputs.ts';
 import { imageVersion } from './version.ts';
 
-const none = unknown("no pod of Gitaly's is there: does kubernetes.gitaly-selector fit its labels?");
-const notTold = unknown('nothing of it was read but what the API says');
-const noAgent = unknown('it stands in files of the node, and no exporter there told of it: run the agent');
+const noPods = unknown('no Gitaly pod found: check that kubernetes.gitaly-selector matches their labels');
+const apiOnly = unknown('only the Kubernetes API was read for this pod');
+const noAgent = unknown(
+  "read from the node's files, and no exporter on that node reported them: run the agent there",
+);
 
-/** Each of Gitaly's pods that runs or is to run, with what else is known of it. */
+/** Each Gitaly pod that runs or is about to, with what else is known of it. */
 export function perGitalyPod(
   inputs: CheckInputs,
   verdict: (pod: Pod, facts: ServerFacts) => Verdict,
-): readonly Judged[] {
+): readonly SubjectVerdict[] {
   const { gitalyPods } = inputs;
-  if (isUnknown(gitalyPods)) return [{ subject: wholeCluster, ...cannotTell(gitalyPods) }];
+  if (isUnknown(gitalyPods)) return [{ subject: wholeCluster, ...undecided(gitalyPods) }];
   const pods = gitalyPods.value.filter(isLive);
-  if (pods.length === 0) return [{ subject: wholeCluster, ...cannotTell(none) }];
+  if (pods.length === 0) return [{ subject: wholeCluster, ...undecided(noPods) }];
   const facts = new Map(inputs.servers.map((server) => [keyOf(server.identity), server]));
   return pods.map((pod) => {
     const own = { namespace: pod.namespace, pod: pod.name, node: pod.node };
-    const judged = verdict(pod, facts.get(keyOf(own)) ?? serverNotKnown(own, notTold));
+    const judged = verdict(pod, facts.get(keyOf(own)) ?? unknownServer(own, apiOnly));
     return { ...judged, subject: subjectOf(pod), version: imageVersion(gitalyContainer(pod)?.image ?? '') };
   });
 }
@@ -32,7 +34,7 @@ export function perGitalyPod(
 export function perServer(
   inputs: CheckInputs,
   verdict: (facts: ServerFacts, pod: Pod | undefined) => Verdict,
-): readonly Judged[] {
+): readonly SubjectVerdict[] {
   const machines = inputs.servers.filter(({ identity }) => identity.pod === '');
   const onMachines = machines.map((server) => ({
     subject: { namespace: '', pod: '', node: server.identity.node, workload: '' },
@@ -44,14 +46,14 @@ export function perServer(
     : [...onMachines, ...perGitalyPod(inputs, (pod, facts) => verdict(facts, pod))];
 }
 
-/** The node of each of Gitaly's pods, as the API tells of it. */
+/** The node of each Gitaly pod, as the API reports it. */
 export function perNode(
   inputs: CheckInputs,
   verdict: (node: Known<Node>, facts: NodeFacts) => Verdict,
-): readonly Judged[] {
+): readonly SubjectVerdict[] {
   return perGitalyPod(inputs, (pod) => {
-    if (pod.node === '') return cannotTell('the pod is on no node yet');
-    const facts = inputs.nodeFacts.find(({ node }) => node === pod.node) ?? nodeNotKnown(pod.node, noAgent);
+    if (pod.node === '') return undecided('the pod is not scheduled to a node yet');
+    const facts = inputs.nodeFacts.find(({ node }) => node === pod.node) ?? unknownNode(pod.node, noAgent);
     return verdict(nodeOf(inputs.nodes, pod.node), facts);
   });
 }
@@ -59,23 +61,23 @@ export function perNode(
 function nodeOf(nodes: CheckInputs['nodes'], name: string): Known<Node> {
   if (isUnknown(nodes)) return nodes;
   const node = nodes.value.find((each) => each.name === name);
-  return node === undefined ? unknown(`the API shows no node ${name}`) : known(node);
+  return node === undefined ? unknown(`the API reports no node ${name}`) : known(node);
 }
 
-/** The pods of one StatefulSet, and itself as far as it is known. */
+/** The pods of one StatefulSet, and the StatefulSet itself where it is known. */
 export interface Workload {
   readonly pods: readonly Pod[];
   readonly set: Known<StatefulSet>;
 }
 
-/** @param lists of pods; workloads of one that is not known are unknown as one */
+/** @param lists of pods; all workloads of a list that is unknown are one unknown subject */
 export function perWorkload(
   inputs: CheckInputs,
   lists: readonly Known<readonly Pod[]>[],
   verdict: (workload: Workload) => Verdict,
-): readonly Judged[] {
+): readonly SubjectVerdict[] {
   return lists.flatMap((pods) => {
-    if (isUnknown(pods)) return [{ subject: wholeCluster, ...cannotTell(pods) }];
+    if (isUnknown(pods)) return [{ subject: wholeCluster, ...undecided(pods) }];
     const groups = Map.groupBy(pods.value.filter(isLive), ({ namespace, name, owner }) =>
       JSON.stringify([namespace, owner?.name ?? name]),
     );
@@ -86,7 +88,7 @@ export function perWorkload(
   });
 }
 
-const workloadOf = ([first]: readonly Pod[]): Subject =>
+const workloadOf = ([first]: readonly Pod[]): CheckSubject =>
   first === undefined
     ? wholeCluster
     : { namespace: first.namespace, pod: '', node: '', workload: first.owner?.name ?? first.name };
@@ -96,7 +98,7 @@ function setOf(sets: CheckInputs['statefulSets'], [first]: readonly Pod[]): Know
   const set = sets.value.find(
     ({ namespace, name }) => namespace === first?.namespace && name === first.owner?.name,
   );
-  return set === undefined ? unknown('the pods belong to no StatefulSet that the API shows') : known(set);
+  return set === undefined ? unknown('the pods belong to no StatefulSet that the API reports') : known(set);
 }
 
 /** Gitaly's own container, as the chart names it; else the only one. */
@@ -105,10 +107,10 @@ export function gitalyContainer(pod: Pod): Container | undefined {
   return named ?? (pod.containers.length === 1 ? pod.containers[0] : undefined);
 }
 
-/** One that failed or was evicted is history, and its successor has its name. */
+/** A failed or evicted pod stays listed next to its replacement, which has the same name. */
 const isLive = ({ phase }: Pod): boolean => phase !== 'Failed' && phase !== 'Succeeded';
 
-const subjectOf = (pod: Pod): Subject => ({
+const subjectOf = (pod: Pod): CheckSubject => ({
   namespace: pod.namespace,
   pod: pod.name,
   node: pod.node,

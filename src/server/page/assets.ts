@@ -57,7 +57,7 @@ summary { cursor: pointer; }
 .verdict p { margin-top: .25rem; }
 .tone-critical, .tone-failed { --tone: var(--critical); --tone-ground: var(--critical-ground); }
 .tone-warning, .tone-stale { --tone: var(--warning); --tone-ground: var(--warning-ground); }
-.tone-unknown, .tone-pending, .tone-advice { --tone: var(--unknown); --tone-ground: var(--unknown-ground); }
+.tone-unknown, .tone-pending, .tone-info { --tone: var(--unknown); --tone-ground: var(--unknown-ground); }
 .tone-ok { --tone: var(--ok); --tone-ground: var(--ok-ground); }
 .tone-empty { --tone: var(--quiet); --tone-ground: transparent; }
 .tag { display: inline-block; padding: 0 .5rem; border: 1px solid var(--tone); border-radius: 1rem; color: var(--tone);

@@ -118,7 +118,7 @@ const bucketNote = ({ link, text }: BucketNoteView, tone: 'critical' | 'warning'
 /** Of each list of objects or commands; the API has all. */
 const shown = 10;
 
-const failureWords = { warning: 'failing', advice: 'advice' } as const;
+const failureWords = { warning: 'failing', info: 'advice' } as const;
 
 export function recommendationsSection(checks: ChecksView, now: number): Html {
   return html`<section class="checks" aria-labelledby="checks">

@@ -60,8 +60,8 @@ interface Json {
     readonly check: string;
     readonly status: string;
     readonly subject: string;
-    readonly found: string;
-    readonly mend: readonly { readonly kind: string; readonly text: string }[];
+    readonly detail: string;
+    readonly fixes: readonly { readonly kind: string; readonly text: string }[];
   }[];
   readonly notes: readonly string[];
 }
@@ -120,7 +120,7 @@ test("the chart's defaults fail, each with values for Helm or a line for kubectl
   ])
     expect([check, worst(json, check)]).toEqual([check, 'fail']);
   const failing = json.findings.filter(({ status }) => status === 'fail');
-  expect(failing.filter(({ mend }) => mend.length === 0)).toEqual([]);
+  expect(failing.filter(({ fixes }) => fixes.length === 0)).toEqual([]);
   expect(json.summary['fail']).toBe(failing.length);
 });
 
@@ -184,7 +184,7 @@ describe('without Kubernetes', () => {
   test('nothing to check is no success', async () => {
     const { code, out } = await doctor([]);
     expect(code).toBe(2);
-    expect(out).toContain('Nothing was checked');
+    expect(out).toContain('No checks were run');
     expect(out).toContain('kubernetes.enabled is false');
   });
 
@@ -225,11 +225,16 @@ describe('without Kubernetes', () => {
     expect(
       findings
         .filter(({ check }) => ['servers_reachable', 'gitaly_config', 'web_config'].includes(check))
-        .map(({ check, status, subject, found }) => [check, status, subject, found]),
+        .map(({ check, status, subject, detail }) => [check, status, subject, detail]),
     ).toEqual([
       ['web_config', 'fail', '', expect.stringContaining('/nowhere/web.yml')],
       ['servers_reachable', 'pass', 'Gitaly good', expect.stringMatching(/\/metrics in \d+ ms$/)],
-      ['servers_reachable', 'fail', 'Gitaly praefects', expect.stringContaining("they are Praefect's")],
+      [
+        'servers_reachable',
+        'fail',
+        'Gitaly praefects',
+        expect.stringContaining('serves metrics of Praefect'),
+      ],
       ['servers_reachable', 'fail', 'Gitaly away', expect.stringContaining('nothing listens there')],
       ['servers_reachable', 'pass', expect.stringMatching(/^Praefect /), expect.anything()],
       ['gitaly_config', 'fail', '', expect.stringContaining('/etc/none.toml does not exist')],
@@ -246,7 +251,7 @@ describe('without Kubernetes', () => {
     const { findings } = JSON.parse(out) as Json;
     expect(code).toBe(1);
     expect(findings).toMatchObject([
-      { check: 'database_settings', status: 'fail', found: expect.stringContaining('/nowhere/ca.pem') },
+      { check: 'database_settings', status: 'fail', detail: expect.stringContaining('/nowhere/ca.pem') },
     ]);
   });
 });
@@ -315,7 +320,7 @@ describe('its end', () => {
     expect(await shown({ NO_COLOR: '1' }, true)).not.toMatch(colours);
     expect(await shown({ TERM: 'dumb' }, true)).not.toMatch(colours);
     expect(await shown({}, false)).toMatch(
-      /^1 check: 1 passed\n\nKubernetes' API\nok {7}api_pods {2}3: gitlab\//,
+      /^1 check: 1 passed\n\nKubernetes API\nok {7}api_pods {2}3: gitlab\//,
     );
   });
 });

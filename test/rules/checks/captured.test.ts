@@ -1,8 +1,8 @@
-/** Both variants of the chart as captured: what each check has to say of them, written down before it was run. */
+/** Both captured variants of the chart: the results expected of each check, written down before it was run. */
 import { describe, expect, test } from '@jest/globals';
+import { type CheckId, checkIds } from '../../../src/rules/checks/check.ts';
 import { checks } from '../../../src/rules/checks/definitions/index.ts';
 import { evaluate } from '../../../src/rules/checks/evaluate.ts';
-import { type CheckId, checkIds } from '../../../src/rules/checks/ids.ts';
 import { captured, findingsOf, resultOf } from './support.ts';
 
 type Expected = 'pass' | 'fail' | `unknown: ${string}` | `n/a: ${string}`;
@@ -11,7 +11,7 @@ type Expected = 'pass' | 'fail' | `unknown: ${string}` | `n/a: ${string}`;
 const expected: Readonly<Record<CheckId, readonly [Expected, Expected]>> = {
   kubernetes_version: ['pass', 'pass'], // 1.35.4; 1.33.9
   container_runtime_version: ['pass', 'fail'], // 2.1.5; 1.7.27
-  runc_version: ['pass', 'unknown: nobody told'], // the API does not tell
+  runc_version: ['pass', 'unknown: not reported'], // the API does not report it
   cgroup_v2: ['pass', 'pass'],
   cgroup_driver_systemd: ['pass', 'pass'],
   cgroup_nsdelegate: ['pass', 'pass'],
@@ -35,7 +35,7 @@ const expected: Readonly<Record<CheckId, readonly [Expected, Expected]>> = {
   short_graceful_stop: ['pass', 'fail'], // 6; 30
   client_retry_window: ['pass', 'fail'], // 1.4 s
   concurrency_limits: ['pass', 'fail'],
-  volume_room: ['pass', 'pass'],
+  volume_free_space: ['pass', 'pass'],
   praefect_sslmode: ['pass', 'fail'],
   postgresql_version: ['pass', 'pass'], // 16 for GitLab 18.10
   three_praefects: ['pass', 'fail'], // 2
@@ -48,17 +48,17 @@ test.each(checkIds)('%s', (id) => {
   expect([resultOf(good, id), resultOf(defaults, id)]).toEqual(expected[id]);
 });
 
-test('each name has its check, in the order of the list, and none is there twice', () => {
+test('each id has one check, in the order of the list', () => {
   expect(checks.map(({ id }) => id)).toEqual(checkIds);
 });
 
-describe('who is judged', () => {
+describe('subjects', () => {
   const names = (id: CheckId) =>
-    findingsOf(good, id).map(({ subject: { namespace, pod, node, workload } }) =>
+    findingsOf(good, id).map(({ labels: { namespace, pod, node, workload } }) =>
       [namespace, pod, node, workload].join(' '),
     );
 
-  test('each pod of Gitaly, with its node and StatefulSet', () => {
+  test('each Gitaly pod is one, with its node and StatefulSet', () => {
     expect(names('qos_guaranteed')).toEqual([
       'gitlab gl-gitaly-default-0 lab-node-4 gl-gitaly-default',
       'gitlab gl-gitaly-default-1 lab-node-2 gl-gitaly-default',
@@ -67,7 +67,7 @@ describe('who is judged', () => {
     expect(names('kubernetes_version')).toEqual(names('qos_guaranteed'));
   });
 
-  test('StatefulSets of Gitaly and of Praefect, Praefect alone, the cluster', () => {
+  test('StatefulSets of Gitaly and of Praefect, Praefect alone, and the cluster are others', () => {
     expect(names('pdb_present')).toEqual(['gitlab   gl-gitaly-default', 'gitlab   gl-praefect']);
     expect(names('anti_affinity')).toEqual(['gitlab   gl-gitaly-default']);
     expect(names('three_praefects')).toEqual(['gitlab   gl-praefect']);
@@ -75,35 +75,36 @@ describe('who is judged', () => {
   });
 });
 
-test('what was found is said with numbers', () => {
+test('a finding states what was found with its numbers', () => {
   const found = evaluate(defaults)
     .findings.filter(({ result }) => result === 'fail')
-    .map(({ check, found: words }) => [check, words]);
+    .map(({ id, detail }) => [id, detail]);
   expect(Object.fromEntries(found)).toEqual({
     container_runtime_version: 'containerd://1.7.27',
-    init_cgroups_ran: 'no init container init-cgroups: cgroups are off in the chart',
+    init_cgroups_ran: 'no init container init-cgroups: cgroups are disabled in the chart',
     cgroup_owner: 'uid 0',
-    git_cgroups_configured: 'repositories.count is 0: off',
-    git_cgroups_enabled: 'no gitaly-<pid>: off',
+    git_cgroups_configured: 'repositories.count is 0: disabled',
+    git_cgroups_enabled: 'no gitaly-<pid>: disabled',
     git_memory_buffer:
-      "no memory limit on gitaly, certificates, configure: the pod's slice has none, whatever the others have",
+      "no memory limit on gitaly, certificates, configure, so the pod's slice has none either",
     pod_memory_bounded: 'memory.max is max',
     qos_guaranteed: 'Burstable, because of gitaly, certificates, configure',
-    gomemlimit: "GOMEMLIMIT is not set to a number (the chart's own is the whole limit, if there is one)",
+    gomemlimit:
+      "GOMEMLIMIT is not set to a number (the chart's own value is the whole limit, if there is one)",
     priority_class: 'no priorityClassName',
-    safe_to_evict: 'no such annotation',
-    fs_group_change_policy: 'not set, which is Always',
+    safe_to_evict: 'annotation not set',
+    fs_group_change_policy: 'not set: defaults to Always',
     short_graceful_stop: 'terminationGracePeriodSeconds 30',
-    client_retry_window: 'clients try for 1.4 s; the last rotation took 38 s',
+    client_retry_window: 'clients retry for 1.4 s; the last rotation took 38 s',
     concurrency_limits: 'no [[concurrency]] with a limit',
     praefect_sslmode: 'sslmode disable',
     three_praefects: '2 replicas',
   });
 });
 
-test('how to mend it names the real StatefulSet, pod and node', () => {
-  const lines = evaluate(defaults).findings.flatMap(({ check, mend }) =>
-    mend?.kubectl === undefined ? [] : [[check, mend.kubectl] as const],
+test('the fix names the StatefulSet, pod and node of the subject', () => {
+  const lines = evaluate(defaults).findings.flatMap(({ id, fixes }) =>
+    fixes.flatMap(({ kind, text }) => (kind === 'kubectl' ? [[id, text] as const] : [])),
   );
   expect(new Map(lines)).toEqual(
     new Map([

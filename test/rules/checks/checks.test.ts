@@ -1,8 +1,8 @@
-/** Each check by itself: the good variant with one thing changed, and what is then said. */
+/** Each check by itself: the good variant with one thing changed, and the expected result. */
 import { describe, expect, test } from '@jest/globals';
 import { known, notApplicable, unknown } from '../../../src/lib/known.ts';
+import { type CheckId, checkIds } from '../../../src/rules/checks/check.ts';
 import { evaluate } from '../../../src/rules/checks/evaluate.ts';
-import { type CheckId, checkIds } from '../../../src/rules/checks/ids.ts';
 import { type CheckInputs, nothingKnown } from '../../../src/rules/checks/inputs.ts';
 import {
   cgroup,
@@ -79,9 +79,9 @@ const failing: readonly Case[] = [
     'kubernetes_version',
     'EKS before 1.29',
     kubelet('v1.28.15-eks-1234'),
-    'kubelet v1.28.15-eks-1234, before 1.29',
+    'kubelet v1.28.15-eks-1234, older than 1.29',
   ],
-  ['kubernetes_version', 'an early 1.29', kubelet('v1.29.0-rc.1'), 'kubelet v1.29.0-rc.1, before 1.29'],
+  ['kubernetes_version', 'an early 1.29', kubelet('v1.29.0-rc.1'), 'kubelet v1.29.0-rc.1, older than 1.29'],
   ['container_runtime_version', 'k3s', runtime('containerd://1.7.22-k3s1'), 'containerd://1.7.22-k3s1'],
   [
     'container_runtime_version',
@@ -89,7 +89,7 @@ const failing: readonly Case[] = [
     runtime('containerd://2.1.0-rc.0'),
     'containerd://2.1.0-rc.0',
   ],
-  ['runc_version', 'old', nodeFacts({ runcVersion: known('1.1.8') }), 'runc 1.1.8, before 1.1.9'],
+  ['runc_version', 'old', nodeFacts({ runcVersion: known('1.1.8') }), 'runc 1.1.8, older than 1.1.9'],
   ['cgroup_v2', 'hybrid', nodeFacts({ cgroupVersion: known('hybrid') }), 'cgroup hybrid'],
   ['cgroup_driver_systemd', 'cgroupfs', nodeFacts({ cgroupDriver: known('cgroupfs') }), 'driver cgroupfs'],
   ['cgroup_nsdelegate', 'set', nodeFacts({ nsdelegate: known(true) }), 'nsdelegate is set'],
@@ -101,17 +101,17 @@ const failing: readonly Case[] = [
         each.state.kind === 'terminated' ? { ...each, state: { ...each.state, exitCode: 1 } } : each,
       ),
     })),
-    'ended with 1',
+    'exit code 1',
   ],
   ['cgroup_owner', 'root', cgroup({ ownerUid: known(0) }), 'uid 0'],
-  ['git_cgroups_configured', 'count 0', memory(8 * GiB, 0), 'repositories.count is 0: off'],
+  ['git_cgroups_configured', 'count 0', memory(8 * GiB, 0), 'repositories.count is 0: disabled'],
   ['git_cgroups_configured', 'no limit', memory(undefined), '100 buckets, memory_bytes not set'],
-  ['git_cgroups_enabled', 'none found', cgroup({ layout: 'none' }), 'no gitaly-<pid>: off'],
+  ['git_cgroups_enabled', 'none found', cgroup({ layout: 'none' }), 'no gitaly-<pid>: disabled'],
   [
     'git_cgroups_enabled',
     'no repos-0',
     cgroup({ repositoryCgroups: known(0) }),
-    'gitaly-<pid> is there, but no repos-0',
+    'gitaly-<pid> exists, but has no repos-0',
   ],
   [
     'git_cgroups_enabled',
@@ -137,7 +137,12 @@ const failing: readonly Case[] = [
     memory(9 * GiB + 1),
     'request 10 GiB - memory_bytes 9 GiB = 1024 MiB',
   ],
-  ['git_memory_buffer', 'Git unlimited', memory(undefined), 'request 10 GiB; Git has no limit of its own'],
+  [
+    'git_memory_buffer',
+    'Git unlimited',
+    memory(undefined),
+    'request 10 GiB; Git has no memory limit of its own',
+  ],
   [
     'git_memory_buffer',
     'one init container without a limit',
@@ -145,7 +150,7 @@ const failing: readonly Case[] = [
       qosClass: 'Burstable',
       initContainers: initContainers.map((each, i) => (i === 1 ? { ...each, resources: {} } : each)),
     })),
-    "no memory limit on certificates: the pod's slice has none, whatever the others have",
+    "no memory limit on certificates, so the pod's slice has none either",
   ],
   ['pod_memory_bounded', 'max', cgroup({ podMemoryMax: known('max') }), 'memory.max is max'],
   ['qos_guaranteed', 'Burstable', pods(() => ({ qosClass: 'Burstable' })), 'Burstable'],
@@ -155,12 +160,12 @@ const failing: readonly Case[] = [
     env('10737418240'),
     'GOMEMLIMIT 10 GiB, limit 10 GiB - memory_bytes 8 GiB = 2 GiB',
   ],
-  ['gomemlimit', 'off', env('off'), 'GOMEMLIMIT off is over the limit 10 GiB'],
+  ['gomemlimit', 'off', env('off'), 'GOMEMLIMIT off exceeds the limit 10 GiB'],
   [
     'gomemlimit',
     'Git unlimited',
     memory(undefined),
-    'GOMEMLIMIT 1.9 GiB; Git has no limit, so no room is left for sure',
+    'GOMEMLIMIT 1.9 GiB; Git has no memory limit, so it may use up the rest',
   ],
   ['no_swap', 'by the agent', nodeFacts({ swapBytes: known(8 * GiB) }), '8 GiB of swap'],
   [
@@ -189,7 +194,7 @@ const failing: readonly Case[] = [
     'anti_affinity',
     'soft, and two on a node',
     both(soft, onOneNode),
-    'only preferred, not required; gl-gitaly-default-0, gl-gitaly-default-1, gl-gitaly-default-2 are together on lab-node-1',
+    'preferred, not required; gl-gitaly-default-0, gl-gitaly-default-1, gl-gitaly-default-2 share lab-node-1',
   ],
   ['fs_group_change_policy', 'Always', pods(() => ({ fsGroupChangePolicy: 'Always' })), 'Always'],
   [
@@ -205,7 +210,7 @@ const failing: readonly Case[] = [
     'fast_readiness',
     'no probe at all',
     container(() => ({ startupProbe: undefined, readinessProbe: undefined })),
-    'no readinessProbe: requests come before Gitaly can serve',
+    'no readinessProbe: requests arrive before Gitaly can serve them',
   ],
   [
     'short_graceful_stop',
@@ -213,7 +218,12 @@ const failing: readonly Case[] = [
     pods(() => ({ terminationGracePeriodSeconds: 11 })),
     'terminationGracePeriodSeconds 11',
   ],
-  ['client_retry_window', 'too short', rotation(61), 'clients try for 60 s; the last rotation took 61 s'],
+  [
+    'client_retry_window',
+    'too short',
+    rotation(61),
+    'clients retry for 1 min; the last rotation took 1 min 1 s',
+  ],
   [
     'client_retry_window',
     'no rotation seen, but the start alone took longer',
@@ -226,19 +236,19 @@ const failing: readonly Case[] = [
         })),
       })),
     ),
-    'clients try for 60 s; from its creation to the start of its container alone it took 90 s',
+    'clients retry for 1 min; from its creation to the start of its container it took 1 min 30 s',
   ],
   ['concurrency_limits', 'none', config(() => ({ rpcs: [] })), 'no [[concurrency]] with a limit'],
   [
-    'volume_room',
+    'volume_free_space',
     'bytes',
     servers(() => ({
       volume: known({ capacityBytes: 50 * GiB, availableBytes: 7 * GiB, inodes: notApplicable('btrfs') }),
     })),
-    '7 GiB of 50 GiB free (14 %)',
+    '7 GiB of 50 GiB free (14%)',
   ],
   [
-    'volume_room',
+    'volume_free_space',
     'inodes',
     servers(() => ({
       volume: known({
@@ -247,7 +257,7 @@ const failing: readonly Case[] = [
         inodes: known({ total: 1000, free: 20 }),
       }),
     })),
-    '30 GiB of 50 GiB free (60 %), 2 % of the inodes',
+    '30 GiB of 50 GiB free (60%), 2% of the inodes',
   ],
   ['praefect_sslmode', 'disable', praefect({ sslMode: known('disable') }), 'sslmode disable'],
   [
@@ -273,7 +283,7 @@ const failing: readonly Case[] = [
 describe('fails', () => {
   test.each(failing)('%s: %s', (id, _, change, found) => {
     const findings = findingsOf(change(good), id);
-    expect(findings.map(({ result, found: words }) => [result, words])).toEqual(
+    expect(findings.map(({ result, detail }) => [result, detail])).toEqual(
       findings.map(() => ['fail', found]),
     );
     expect(findings.length).toBeGreaterThan(0);
@@ -281,8 +291,8 @@ describe('fails', () => {
 
   test('replicas_on_distinct_nodes: of the StatefulSet that shares a node, not of the other', () => {
     expect(
-      findingsOf(onOneNode(good), 'replicas_on_distinct_nodes').map(({ subject, result }) => [
-        subject.workload,
+      findingsOf(onOneNode(good), 'replicas_on_distinct_nodes').map(({ labels, result }) => [
+        labels.workload,
         result,
       ]),
     ).toEqual([
@@ -291,7 +301,7 @@ describe('fails', () => {
     ]);
   });
 
-  test('pdb_present: where no selector takes in the pods, or only some of them', () => {
+  test('pdb_present: no selector matches the pods, or only some of them', () => {
     expect(resultOf(budgets({ app: 'webservice' })(good), 'pdb_present')).toBe('fail');
     expect(
       findingsOf(
@@ -303,10 +313,10 @@ describe('fails', () => {
 
   test('three_praefects: of virtual machines, by those that are alive', () => {
     const two = both(machines, praefect({ instances: known(2) }));
-    expect(findingsOf(two(good), 'three_praefects')).toMatchObject([{ result: 'fail', found: '2 alive' }]);
+    expect(findingsOf(two(good), 'three_praefects')).toMatchObject([{ result: 'fail', detail: '2 alive' }]);
   });
 
-  test('each check can', () => {
+  test('each check has a case that fails', () => {
     const elsewhere: readonly CheckId[] = ['replicas_on_distinct_nodes', 'pdb_present', 'three_praefects'];
     expect([...new Set([...failing.map(([id]) => id), ...elsewhere])].toSorted()).toEqual(
       checkIds.toSorted(),
@@ -344,8 +354,13 @@ describe('passes', () => {
       annotations({ 'karpenter.sh/do-not-disrupt': 'true' }),
       'karpenter.sh/do-not-disrupt: "true"',
     ],
-    ['anti_affinity', 'soft, but apart', soft, 'only preferred, not required; 3 pods on 3 nodes'],
-    ['anti_affinity', 'required, whatever is now', onOneNode, 'required on kubernetes.io/hostname'],
+    ['anti_affinity', 'soft, but apart', soft, 'preferred, not required; 3 pods on 3 nodes'],
+    [
+      'anti_affinity',
+      'required, whatever the placement now',
+      onOneNode,
+      'required on kubernetes.io/hostname',
+    ],
     [
       'fast_readiness',
       "the page's own probe",
@@ -365,9 +380,9 @@ describe('passes', () => {
     ],
     [
       'praefect_sslmode',
-      'prefer, with its catch',
+      'prefer, with a caveat',
       praefect({ sslMode: known('prefer') }),
-      'sslmode prefer, which goes on unencrypted if the server has no TLS',
+      'sslmode prefer, which is unencrypted if the server has no TLS',
     ],
     [
       'postgresql_version',
@@ -377,7 +392,7 @@ describe('passes', () => {
     ],
   ])('%s: %s', (id, _, change, found) => {
     const findings = findingsOf(change(good), id);
-    expect(findings.map(({ result, found: words }) => [result, words])).toEqual(
+    expect(findings.map(({ result, detail }) => [result, detail])).toEqual(
       findings.map(() => ['pass', found]),
     );
     expect(findings.length).toBeGreaterThan(0);
@@ -390,30 +405,30 @@ const noPods = inputs(() => ({ gitalyPods: forbidden, praefectPods: forbidden })
 describe('is unknown, with the reason', () => {
   test.each<readonly [CheckId, what: string, Change, reason: string]>([
     ['kubernetes_version', 'nodes are forbidden', noNodes, forbidden.unknown],
-    ['kubernetes_version', 'garbage', kubelet('latest'), 'no version can be read from "latest"'],
+    ['kubernetes_version', 'garbage', kubelet('latest'), 'no version in "latest"'],
     [
       'container_runtime_version',
       'CRI-O',
       runtime('cri-o://1.29.1'),
-      "GitLab's page names a version of containerd only",
+      "GitLab's page names a minimum version of containerd only",
     ],
     [
       'container_runtime_version',
       'garbage',
       runtime('containerd://Unknown'),
-      'the node tells no version of its container runtime ("containerd://Unknown")',
+      'the node reports no version of its container runtime ("containerd://Unknown")',
     ],
     [
       'container_runtime_version',
       'the pod waits for a node',
       pods(() => ({ node: '' })),
-      'the pod is on no node yet',
+      'the pod is not scheduled to a node yet',
     ],
     [
       'runc_version',
       'no agent',
       inputs(() => ({ nodeFacts: [] })),
-      'it stands in files of the node, and no exporter there told of it: run the agent',
+      "read from the node's files, and no exporter on that node reported them: run the agent there",
     ],
     ['cgroup_v2', 'not read', nodeFacts({ cgroupVersion: forbidden }), forbidden.unknown],
     ['cgroup_driver_systemd', 'not read', nodeFacts({ cgroupDriver: forbidden }), forbidden.unknown],
@@ -427,7 +442,7 @@ describe('is unknown, with the reason', () => {
           state: { kind: 'running' as const, startedAt: 0 },
         })),
       })),
-      'init-cgroups has not ended yet (running)',
+      'init-cgroups has not completed (running)',
     ],
     ['cgroup_owner', 'not read', cgroup({ ownerUid: forbidden }), forbidden.unknown],
     ['git_cgroups_enabled', 'no tree', servers(() => ({ cgroup: forbidden })), forbidden.unknown],
@@ -441,18 +456,23 @@ describe('is unknown, with the reason', () => {
     ['git_limit_as_configured', 'no tree', servers(() => ({ cgroup: forbidden })), forbidden.unknown],
     ['git_memory_buffer', 'no configuration', servers(() => ({ config: forbidden })), forbidden.unknown],
     ['pod_memory_bounded', 'not read', cgroup({ podMemoryMax: forbidden }), forbidden.unknown],
-    ['qos_guaranteed', 'not told', pods(() => ({ qosClass: '' })), "the API shows no QoS class of the pod's"],
+    [
+      'qos_guaranteed',
+      'not reported',
+      pods(() => ({ qosClass: '' })),
+      'the API reports no QoS class for the pod',
+    ],
     ['gomemlimit', 'no configuration', servers(() => ({ config: forbidden })), forbidden.unknown],
-    ['gomemlimit', 'garbage', env('2gigs'), 'GOMEMLIMIT "2gigs" is not of Go\'s form'],
+    ['gomemlimit', 'garbage', env('2gigs'), 'GOMEMLIMIT "2gigs" is not in Go\'s format, such as 1900MiB'],
     [
       'no_swap',
-      'neither agent nor kubelet tell',
+      'neither agent nor kubelet report it',
       nodeFacts({ swapBytes: notApplicable('no agent') }),
-      'its kubelet does not tell, and no agent did',
+      'neither its kubelet nor an agent reports swap',
     ],
     ['priority_class', 'others are forbidden', inputs(() => ({ otherPods: forbidden })), forbidden.unknown],
     ['safe_to_evict', 'pods are forbidden', noPods, forbidden.unknown],
-    ['anti_affinity', 'one pod is missing', both(soft, replicas(4)), '3 of 4 pods have a node'],
+    ['anti_affinity', 'one pod is missing', both(soft, replicas(4)), '3 of 4 pods are scheduled'],
     [
       'pdb_present',
       'budgets are forbidden',
@@ -463,15 +483,15 @@ describe('is unknown, with the reason', () => {
       'pdb_present',
       'a selector that could not be read',
       budgets({}),
-      'the selector of gl-gitaly-default has other terms than labels',
+      'the selector of gl-gitaly-default uses expressions that are not evaluated',
     ],
     ['fs_group_change_policy', 'pods are forbidden', noPods, forbidden.unknown],
     ['fast_readiness', 'pods are forbidden', noPods, forbidden.unknown],
     [
       'short_graceful_stop',
-      'not told',
+      'not reported',
       pods(() => ({ terminationGracePeriodSeconds: undefined })),
-      'the API shows no terminationGracePeriodSeconds',
+      'the API reports no terminationGracePeriodSeconds',
     ],
     [
       'client_retry_window',
@@ -481,28 +501,28 @@ describe('is unknown, with the reason', () => {
     ],
     [
       'client_retry_window',
-      'not told how long clients try',
+      'unknown how long clients retry',
       inputs(() => ({ clientRetrySeconds: unknown('set kubernetes.client-retry') })),
       'set kubernetes.client-retry',
     ],
     ['concurrency_limits', 'no configuration', servers(() => ({ config: forbidden })), forbidden.unknown],
-    ['volume_room', 'not read', servers(() => ({ volume: forbidden })), forbidden.unknown],
+    ['volume_free_space', 'not read', servers(() => ({ volume: forbidden })), forbidden.unknown],
     [
       'praefect_sslmode',
       'not set',
       praefect({ sslMode: known('') }),
-      "the configuration sets none: it is for Praefect's library to choose",
+      "sslmode is not set: the default of Praefect's PostgreSQL library applies",
     ],
     ['postgresql_version', 'not read', praefect({ postgresqlVersion: forbidden }), forbidden.unknown],
     [
       'postgresql_version',
       'a GitLab of the future',
       praefectTag('v23.0.0'),
-      'this build does not know what GitLab 23 asks for',
+      'this build does not know the minimum version for GitLab 23',
     ],
     [
       'postgresql_version',
-      'pods are forbidden: what else is told of the version may be of another',
+      'pods are forbidden, and a version from elsewhere may be of another',
       both(noPods, praefect({ gitlabVersion: known('18.10.0') })),
       forbidden.unknown,
     ],
@@ -516,34 +536,34 @@ describe('is unknown, with the reason', () => {
     expect(resultOf(change(good), id)).toBe(`unknown: ${reason}`);
   });
 
-  test('all of them when nothing is known, and none of them when nothing of it is there', () => {
+  test('every check is unknown when nothing is known, and none applies without Kubernetes and Praefect', () => {
     const all = checkIds.map((id) => resultOf(nothingKnown(0, forbidden), id));
     expect(all).toEqual(checkIds.map(() => `unknown: ${forbidden.unknown}`));
     const none = checkIds.map((id) => resultOf(nothingKnown(0, noKubernetes), id));
     expect(none).toEqual(checkIds.map(() => 'n/a: no Kubernetes is watched'));
   });
 
-  test('no pod found is said, not passed over', () => {
+  test('a selector that matches no pod is an unknown result with its reason', () => {
     const empty = inputs(() => ({ gitalyPods: known([]) }))(good);
     expect(resultOf(empty, 'qos_guaranteed')).toBe(
-      "unknown: no pod of Gitaly's is there: does kubernetes.gitaly-selector fit its labels?",
+      'unknown: no Gitaly pod found: check that kubernetes.gitaly-selector matches their labels',
     );
   });
 });
 
 describe('does not apply', () => {
-  test('to GitLab 13.5, which has none of it', () => {
+  test('to GitLab 13.5, which lacks the features', () => {
     expect(resultOf(gitlab('v13.5.3')(good), 'git_cgroups_enabled')).toBe(
-      'n/a: GitLab 13.5.3: it came with 13.10',
+      'n/a: runs GitLab 13.5.3, the feature exists since 13.10',
     );
     expect(resultOf(gitlab('v13.5.3')(good), 'init_cgroups_ran')).toBe(
-      'n/a: GitLab 13.5.3: it came with 17.3',
+      'n/a: runs GitLab 13.5.3, the feature exists since 17.3',
     );
     expect(resultOf(gitlab('v13.5.3')(good), 'qos_guaranteed')).toBe('pass');
     expect(resultOf(gitlab('latest')(good), 'init_cgroups_ran')).toBe('pass');
   });
 
-  test('to virtual machines, but for what holds there as well', () => {
+  test('to virtual machines, except the checks of their cgroups, limits, volume and database', () => {
     const onMachines = machines(good);
     const applicable = checkIds.filter((id) => !resultOf(onMachines, id).startsWith('n/a'));
     expect(applicable).toEqual([
@@ -551,17 +571,17 @@ describe('does not apply', () => {
       'git_cgroups_enabled',
       'git_limit_as_configured',
       'concurrency_limits',
-      'volume_room',
+      'volume_free_space',
       'praefect_sslmode',
     ]);
-    expect(findingsOf(onMachines, 'concurrency_limits').map(({ subject }) => subject)).toEqual([
+    expect(findingsOf(onMachines, 'concurrency_limits').map(({ labels }) => labels)).toEqual([
       { namespace: '', pod: '', node: 'gitaly-1', workload: '' },
       { namespace: '', pod: '', node: 'gitaly-2', workload: '' },
     ]);
   });
 });
 
-test('a pod that failed is history: its successor has its name', () => {
+test('a failed pod is ignored next to its replacement of the same name', () => {
   const [first] = listOf(good.gitalyPods);
   if (first === undefined) throw new Error('no pod');
   const gone = { ...first, uid: 'old', phase: 'Failed', reason: 'Evicted', node: '', qosClass: 'BestEffort' };

@@ -2,11 +2,11 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { lintBlock } from '../../../src/metrics/lint-block.ts';
+import { checksView } from '../../../src/rules/checks/api.ts';
+import { checkBlock, checkMetrics } from '../../../src/rules/checks/collector.ts';
 import { checks } from '../../../src/rules/checks/definitions/index.ts';
-import { type Evaluation, evaluate, type Finding } from '../../../src/rules/checks/evaluate.ts';
+import { type CheckFinding, type Evaluation, evaluate } from '../../../src/rules/checks/evaluate.ts';
 import type { CheckInputs } from '../../../src/rules/checks/inputs.ts';
-import { checkBlock, checkMetrics } from '../../../src/rules/checks/metrics.ts';
-import { checksPage } from '../../../src/rules/checks/view.ts';
 import { captured } from './support.ts';
 
 type Path = readonly string[];
@@ -102,7 +102,7 @@ const changed = ({ base, changes }: Plan): CheckInputs =>
 
 const takenAway = (inputs: unknown, path: Path): unknown => replaced(inputs, path, { unknown: 'taken away' });
 
-const keyOf = ({ check, subject }: Finding): string => JSON.stringify([check, subject]);
+const keyOf = ({ id, labels }: CheckFinding): string => JSON.stringify([id, labels]);
 
 const passing = ({ findings }: Evaluation): readonly string[] =>
   findings.filter(({ result }) => result === 'pass').map(keyOf);
@@ -125,7 +125,7 @@ describe('whatever stands in the objects', () => {
       fc.property(plans, (plan) => {
         const evaluation = evaluate(changed(plan));
         expect(lintBlock(checkBlock(evaluation), checkMetrics)).toEqual([]);
-        const page = checksPage(evaluation, evaluation.at);
+        const page = checksView(evaluation, evaluation.at);
         const { pass, fail, unknown, notApplicable } = page.summary;
         if (page.state === 'current')
           expect(pass + fail + unknown + notApplicable).toBe(evaluation.findings.length);

@@ -3,12 +3,12 @@ import fc from 'fast-check';
 import { parse } from 'yaml';
 import { known, unknown } from '../../../src/lib/known.ts';
 import {
-  type Advice,
-  type AmountId,
-  amountIds,
   type CurrentSizes,
-  type MeasuredUse,
-  sizing,
+  type MeasuredUsage,
+  proposeSizes,
+  type SizeId,
+  type SizingProposal,
+  sizeIds,
 } from '../../../src/rules/checks/sizing.ts';
 import { config, container } from './change.ts';
 import { captured, resultOf } from './support.ts';
@@ -16,7 +16,7 @@ import { captured, resultOf } from './support.ts';
 const GiB = 2 ** 30;
 const day = 86_400;
 
-const use: MeasuredUse = {
+const use: MeasuredUsage = {
   windowSeconds: 14 * day,
   gitalyMemoryPeakBytes: known(0.6 * GiB),
   gitAnonPeakBytes: known(4 * GiB),
@@ -44,27 +44,30 @@ const now: CurrentSizes = {
   goMemoryLimitBytes: 2_040_109_465,
 };
 
-const value = ({ amounts }: Advice, id: AmountId): number | undefined =>
-  amounts.find((amount) => amount.id === id)?.value;
-const values = (advice: Advice) => Object.fromEntries(advice.amounts.map(({ id, value: v }) => [id, v]));
+const value = ({ sizes }: SizingProposal, id: SizeId): number | undefined =>
+  sizes.find((size) => size.id === id)?.value;
+const values = (advice: SizingProposal) =>
+  Object.fromEntries(advice.sizes.map(({ id, value: v }) => [id, v]));
 
-test('two weeks of use: the sums, by hand', () => {
-  const advice = sizing(use, now);
-  expect(advice).toMatchObject({ certainty: 'sound', doubts: [] });
-  expect(advice.amounts.map(({ id, value: v, current, how }) => [id, v, current, how])).toEqual([
-    // 4 GiB x 1.25 = 5 GiB, and a quarter of that for page cache
-    ['git_memory_bytes', 6.25 * GiB, 8 * GiB, 'peak of Git 4 GiB x 1.25 + 1.25 GiB of page cache'],
+test('two weeks of usage give these sizes, calculated by hand', () => {
+  const advice = proposeSizes(use, now);
+  expect(advice).toMatchObject({ confidence: 'high', caveats: [] });
+  expect(advice.sizes.map(({ id, value: v, current, calculation }) => [id, v, current, calculation])).toEqual(
     [
-      'repository_memory_bytes',
-      3.125 * GiB,
-      4 * GiB,
-      "half of Git's memory, or more: peak of the busiest bucket 1.5 GiB x 1.25",
+      // 4 GiB x 1.25 = 5 GiB, and a quarter of that for page cache
+      ['git_memory_bytes', 6.25 * GiB, 8 * GiB, 'peak of Git 4 GiB x 1.25 + 1.3 GiB of page cache'],
+      [
+        'repository_memory_bytes',
+        3.125 * GiB,
+        4 * GiB,
+        "at least half of Git's memory: peak of the busiest bucket 1.5 GiB x 1.25",
+      ],
+      ['buffer_bytes', GiB, 2 * GiB, 'at least 1 GiB: peak of Gitaly 614 MiB x 1.25'],
+      ['memory_bytes', 7.25 * GiB, 10 * GiB, "Git's memory plus the buffer"],
+      ['go_memory_limit_bytes', Math.floor(0.95 * GiB), 2_040_109_465, '95% of the buffer'],
+      ['cpu_cores', 4, 4, 'peak of the pod 3.1 cores x 1.25'],
     ],
-    ['buffer_bytes', GiB, 2 * GiB, '1 GiB, or more: peak of Gitaly 614 MiB x 1.25'],
-    ['memory_bytes', 7.25 * GiB, 10 * GiB, "Git's memory and the buffer"],
-    ['go_memory_limit_bytes', Math.floor(0.95 * GiB), 2_040_109_465, '95 % of the buffer'],
-    ['cpu_cores', 4, 4, 'peak of the pod 3.1 cores x 1.25'],
-  ]);
+  );
   expect(parse(advice.helm ?? '')).toEqual({
     gitlab: {
       gitaly: {
@@ -81,66 +84,71 @@ test('two weeks of use: the sums, by hand', () => {
   });
 });
 
-test('a bucket that takes more than half of Git gets what it took', () => {
-  const advice = sizing({ ...use, bucketAnonPeakBytes: known(3.6 * GiB) }, unset);
+test("a bucket that used more than half of Git's memory gets what it used, with headroom", () => {
+  const advice = proposeSizes({ ...use, bucketAnonPeakBytes: known(3.6 * GiB) }, unset);
   expect(value(advice, 'repository_memory_bytes')).toBe(4.5 * GiB);
 });
 
-describe('it says what it is not sure of', () => {
-  test.each<readonly [string, Partial<MeasuredUse>, Advice['certainty'], RegExp]>([
-    ['an hour', { windowSeconds: 3700 }, 'guess', /measured over 1 h: a working week/],
-    ['three days', { windowSeconds: 3.5 * day }, 'rough', /measured over 3 d:/],
-    ['OOM kills', { oomKills: known(2) }, 'rough', /^2 OOM kills in that time: the real peak is not known$/],
+describe('a caveat is given for', () => {
+  test.each<readonly [string, Partial<MeasuredUsage>, SizingProposal['confidence'], RegExp]>([
+    [
+      'an hour',
+      { windowSeconds: 3700 },
+      'low',
+      /measured over 1 h: usual peaks show only over a working week/,
+    ],
+    ['three days', { windowSeconds: 3.5 * day }, 'medium', /measured over 3 d:/],
+    ['OOM kills', { oomKills: known(2) }, 'medium', /^2 OOM kills in that time: the real peak is unknown$/],
     [
       'at its limit',
       { gitAnonPeakBytes: known(7.7 * GiB) },
-      'rough',
-      /^Git came up to its limit of 8 GiB: it may have wanted more$/,
+      'medium',
+      /^Git reached its limit of 8 GiB: it may have needed more$/,
     ],
     [
       'throttled',
       { cpuPeakCores: known(3.9) },
-      'rough',
-      /^the pod came up to its limit of 4 cores: it may have wanted more$/,
+      'medium',
+      /^the pod reached its limit of 4 cores: it may have needed more$/,
     ],
     [
       'not measured',
       { bucketAnonPeakBytes: unknown('buckets are not read') },
-      'rough',
-      /^the busiest bucket's memory was not measured: buckets are not read$/,
+      'medium',
+      /^the busiest bucket's memory not measured: buckets are not read$/,
     ],
     [
       'garbage',
       { gitPageCacheBytes: known(Number.NaN) },
-      'rough',
-      /^Git's page cache was not measured: what/,
+      'medium',
+      /^Git's page cache not measured: the value/,
     ],
-  ])('%s', (_, change, certainty, doubt) => {
-    const advice = sizing({ ...use, ...change }, now);
-    expect(advice.certainty).toBe(certainty);
-    expect(advice.doubts).toEqual([expect.stringMatching(doubt)]);
+  ])('%s', (_, change, confidence, caveat) => {
+    const advice = proposeSizes({ ...use, ...change }, now);
+    expect(advice.confidence).toBe(confidence);
+    expect(advice.caveats).toEqual([expect.stringMatching(caveat)]);
   });
 
-  test('more than any node has', () => {
-    expect(sizing(use, now, 4 * GiB).doubts).toEqual([
-      'no node can give 7.25 GiB: the largest has 4 GiB for pods',
+  test('more memory than any node has', () => {
+    expect(proposeSizes(use, now, 4 * GiB).caveats).toEqual([
+      'no node has 7.3 GiB of allocatable memory: the largest has 4 GiB',
     ]);
   });
 });
 
-test('what a limit held down is not believed: half more than the limit', () => {
-  expect(value(sizing({ ...use, oomKills: known(1) }, now), 'git_memory_bytes')).toBe(15 * GiB);
-  expect(value(sizing({ ...use, cpuPeakCores: known(3.9) }, now), 'cpu_cores')).toBe(6);
+test('usage capped by a limit gives 1.5 times the limit', () => {
+  expect(value(proposeSizes({ ...use, oomKills: known(1) }, now), 'git_memory_bytes')).toBe(15 * GiB);
+  expect(value(proposeSizes({ ...use, cpuPeakCores: known(3.9) }, now), 'cpu_cores')).toBe(6);
 });
 
-test('nothing is advised that rests on what was not measured', () => {
+test('no size is proposed from a missing measurement', () => {
   const blind = unknown('no agent');
-  expect(values(sizing({ ...use, gitAnonPeakBytes: blind }, now))).toEqual({
+  expect(values(proposeSizes({ ...use, gitAnonPeakBytes: blind }, now))).toEqual({
     buffer_bytes: GiB,
     go_memory_limit_bytes: Math.floor(0.95 * GiB),
     cpu_cores: 4,
   });
-  const nothing = sizing(
+  const nothing = proposeSizes(
     {
       windowSeconds: 0,
       gitalyMemoryPeakBytes: blind,
@@ -152,7 +160,7 @@ test('nothing is advised that rests on what was not measured', () => {
     },
     unset,
   );
-  expect(nothing).toMatchObject({ certainty: 'guess', amounts: [], helm: undefined });
+  expect(nothing).toMatchObject({ confidence: 'low', sizes: [], helm: undefined });
 });
 
 const bytes = fc.integer({ min: 0, max: 512 * 1024 }).map((mib) => mib * 2 ** 20 + 123);
@@ -167,7 +175,7 @@ const amounts = {
 };
 type Peaks = { readonly [Name in keyof typeof amounts]: number };
 const peaks: fc.Arbitrary<Peaks> = fc.record(amounts);
-const measured = (of: Peaks): MeasuredUse => ({
+const measured = (of: Peaks): MeasuredUsage => ({
   windowSeconds: 30 * day,
   gitalyMemoryPeakBytes: known(of.gitalyMemoryPeakBytes),
   gitAnonPeakBytes: known(of.gitAnonPeakBytes),
@@ -186,12 +194,12 @@ const sizes: fc.Arbitrary<CurrentSizes> = fc.record({
   goMemoryLimitBytes: fc.option(bytes, { nil: undefined }),
 });
 
-describe('for every use', () => {
-  test('nothing is advised below its peak, and the buffer is kept', () => {
+describe('for every usage', () => {
+  test('no size is below its peak, and the buffer is kept', () => {
     fc.assert(
       fc.property(peaks, sizes, (seen, current) => {
-        const advice = sizing(measured(seen), current);
-        const of = (id: AmountId): number => value(advice, id) ?? Number.NaN;
+        const advice = proposeSizes(measured(seen), current);
+        const of = (id: SizeId): number => value(advice, id) ?? Number.NaN;
         const git = of('git_memory_bytes');
         expect(git).toBeGreaterThanOrEqual(Math.max(seen.gitAnonPeakBytes, seen.bucketAnonPeakBytes));
         expect(of('repository_memory_bytes')).toBeGreaterThanOrEqual(seen.bucketAnonPeakBytes);
@@ -201,28 +209,27 @@ describe('for every use', () => {
         expect(of('go_memory_limit_bytes')).toBeGreaterThanOrEqual(seen.gitalyMemoryPeakBytes);
         expect(of('go_memory_limit_bytes')).toBeLessThanOrEqual(of('memory_bytes') - git);
         expect(of('cpu_cores')).toBeGreaterThanOrEqual(seen.cpuPeakCores);
-        expect(advice.amounts.map(({ id }) => id)).toEqual([...amountIds]);
+        expect(advice.sizes.map(({ id }) => id)).toEqual([...sizeIds]);
       }),
     );
   });
 
-  test('more use never asks for less', () => {
+  test('more usage never gives a smaller size', () => {
     fc.assert(
       fc.property(peaks, peaks, sizes, (a, b, current) => {
         const names = Object.keys(amounts) as (keyof Peaks)[];
         const more = Object.fromEntries(names.map((name) => [name, Math.max(a[name], b[name])])) as Peaks;
-        const less = sizing(measured(a), current);
-        const higher = sizing(measured(more), current);
-        for (const id of amountIds)
-          expect(value(higher, id) ?? 0).toBeGreaterThanOrEqual(value(less, id) ?? 0);
+        const less = proposeSizes(measured(a), current);
+        const higher = proposeSizes(measured(more), current);
+        for (const id of sizeIds) expect(value(higher, id) ?? 0).toBeGreaterThanOrEqual(value(less, id) ?? 0);
       }),
     );
   });
 
-  test('what is advised passes the checks on memory', () => {
+  test('the proposed sizes pass the checks of memory', () => {
     fc.assert(
       fc.property(peaks, (seen) => {
-        const of = values(sizing(measured(seen), unset));
+        const of = values(proposeSizes(measured(seen), unset));
         const memory = of['memory_bytes'] ?? 0;
         const advised = container(({ resources }) => ({
           resources: { ...resources, memoryRequest: memory, memoryLimit: memory },

@@ -1,11 +1,10 @@
-/** What the checks are run on in these tests: objects as a real API server sent them, and what else belongs to them. */
+/** The inputs of these tests: objects as a real API server sent them, and the other facts that belong to them. */
 import type { GitalyConfig } from '../../../src/config/gitaly/gitaly-config.ts';
 import { parseGitalyConfig } from '../../../src/config/gitaly/gitaly-config.ts';
 import { known, notApplicable, unknown } from '../../../src/lib/known.ts';
-import type { Check } from '../../../src/rules/checks/check.ts';
+import type { Check, CheckId } from '../../../src/rules/checks/check.ts';
 import { checks } from '../../../src/rules/checks/definitions/index.ts';
-import { evaluate, type Finding } from '../../../src/rules/checks/evaluate.ts';
-import type { CheckId } from '../../../src/rules/checks/ids.ts';
+import { type CheckFinding, evaluate } from '../../../src/rules/checks/evaluate.ts';
 import type { CheckInputs } from '../../../src/rules/checks/inputs.ts';
 import type { CgroupFacts } from '../../../src/sources/cgroup/facts.ts';
 import type { Parsed } from '../../../src/sources/kubernetes/objects/fields.ts';
@@ -22,7 +21,7 @@ export type Variant = 'posture-good' | 'posture-chart-defaults';
 
 const GiB = 2 ** 30;
 
-/** By the rules of the kubelet and of Gitaly for the objects of that variant: no kernel ran them. */
+/** Derived from the objects of the variant by the rules of the kubelet and of Gitaly: no kernel ran them. */
 const cgroups: Readonly<Record<Variant, CgroupFacts>> = {
   'posture-good': {
     layout: 'sibling',
@@ -83,15 +82,15 @@ export function captured(variant: Variant): CheckInputs {
       cgroupVersion: known('v2'),
       cgroupDriver: known('systemd'),
       nsdelegate: known(false),
-      runcVersion: good ? known('1.3.3') : unknown('nobody told'),
+      runcVersion: good ? known('1.3.3') : unknown('not reported'),
       swapBytes: known(0),
     })),
     clientRetrySeconds: known(good ? 60 : 1.4),
     praefect: known({
       sslMode: known(/sslmode = '([^']*)'/.exec(texts.get('gl-praefect') ?? '')?.[1] ?? ''),
       postgresqlVersion: known('16.10 (Debian 16.10-1.pgdg13+1)'),
-      gitlabVersion: notApplicable('the image tells'),
-      instances: notApplicable('the StatefulSet tells'),
+      gitlabVersion: notApplicable('the image shows it'),
+      instances: notApplicable('the StatefulSet shows it'),
     }),
   };
 }
@@ -108,10 +107,10 @@ export const checkOf = (id: CheckId): Check => {
   return check;
 };
 
-export const findingsOf = (inputs: CheckInputs, id: CheckId): readonly Finding[] =>
+export const findingsOf = (inputs: CheckInputs, id: CheckId): readonly CheckFinding[] =>
   evaluate(inputs, (check) => check.id === id).findings;
 
-/** What all its subjects have in common, or `mixed`. Unknown with its reason. */
+/** The result that all subjects share, or `mixed`; an unknown one with its reason. */
 export function resultOf(inputs: CheckInputs, id: CheckId): string {
   const found = new Set(
     findingsOf(inputs, id).map(({ result, reason, notApplicable: na }) =>

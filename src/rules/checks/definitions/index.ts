@@ -1,6 +1,5 @@
-/** All checks, in the order of their names' list: that of docs/checks.md and of what people see. */
-import type { Check } from '../check.ts';
-import { checkIds } from '../ids.ts';
+/** All checks, in the order of checkIds: that of docs/checks.md, the page and doctor. */
+import { type Check, checkIds } from '../check.ts';
 import { cgroupChecks } from './cgroups.ts';
 import { memoryChecks } from './memory.ts';
 import { platformChecks } from './platform.ts';

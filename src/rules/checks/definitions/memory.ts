@@ -1,24 +1,23 @@
-/** Memory: what the pod asks for, what Git may take of it, and what is left for Gitaly itself. */
+/** Memory: what the pod requests, what Git may use of it, and what remains for Gitaly itself. */
 
+import { bytesText, listText } from '../../../lib/format.ts';
 import { present } from '../../../lib/known.ts';
 import type { Pod } from '../../../sources/kubernetes/objects/types.ts';
-import { type Check, cannotTell, fail, judge, pass, passIf } from '../check.ts';
-import { lookAtPod, patchTemplate } from '../fix-commands.ts';
+import { type Check, fail, judge, pass, passIf, sources, undecided } from '../check.ts';
+import { patchTemplate, showPodField } from '../commands.ts';
 import { gitalyContainer, perGitalyPod } from '../subjects.ts';
-import { bytesText, listText } from '../text.ts';
 import { version } from '../version.ts';
 import { enableCgroups } from './cgroups.ts';
-import { beyond, constrain, rightSize } from './sources.ts';
 
 /** GitLab's page: "a 1 GiB memory buffer ... is a safe starting point". */
-export const leastBuffer = 2 ** 30;
+export const minimumBufferBytes = 2 ** 30;
 
 const guaranteed = `gitlab:
   gitaly:
-    resources: # requests as limits, of both CPU and memory
+    resources: # requests equal to limits, CPU and memory
       requests: {cpu: "4", memory: 10Gi}
       limits: {cpu: "4", memory: 10Gi}
-    init: # the init containers count, too
+    init: # init containers count too
       resources:
         requests: {cpu: 50m, memory: 64Mi}
         limits: {cpu: 50m, memory: 64Mi}`;
@@ -26,42 +25,40 @@ const guaranteed = `gitlab:
 export const memoryChecks: readonly Check[] = [
   {
     id: 'git_memory_buffer',
-    title: "1 GiB or more lies between the pod's memory and what Git may take",
-    why: "Gitaly's own process needs memory, too. Where Git may take all there is, the pod's limit runs out before Git's does, and the kill may hit Gitaly.",
+    title: "The pod's memory request exceeds Git's memory limit by at least 1 GiB",
+    why: "Gitaly's own process needs memory too. Where Git may use all of it, the pod's limit is reached before Git's, and the OOM kill may hit Gitaly.",
     expected:
-      "memory request of Gitaly's container less cgroups.memory_bytes of 1 GiB or more, and a memory limit on every container, init containers included, so that the pod's slice has one",
+      "memory request of Gitaly's container minus cgroups.memory_bytes of at least 1 GiB, and a memory limit on every container, init containers included, so that the pod's slice has one",
     evidence: "the pod's resources and Gitaly's config.toml",
-    source: constrain,
+    source: sources.constrain,
     severity: 'warning',
-    about: 'pod',
-    rests: 'api',
+    scope: 'pod',
+    readFrom: 'api',
     since: version('13.10'),
-    mend: {
+    fix: {
       helm: `${enableCgroups}
     resources:
-      requests: {cpu: "4", memory: 10Gi} # memoryBytes and 1 GiB or more
+      requests: {cpu: "4", memory: 10Gi} # memoryBytes plus at least 1 GiB
       limits: {cpu: "4", memory: 10Gi}
     init:
       resources:
         requests: {cpu: 50m, memory: 64Mi}
         limits: {cpu: 50m, memory: 64Mi}`,
-      kubectl: lookAtPod('.spec.containers[*].resources'),
+      kubectl: showPodField('.spec.containers[*].resources'),
     },
     run: (inputs) =>
       perGitalyPod(inputs, (pod, { config }) => {
         const request = pod.resources.memoryRequest ?? gitalyContainer(pod)?.resources.memoryRequest;
         if (request === undefined) return fail("Gitaly's container has no memory request");
-        const without = withoutMemoryLimit(pod);
-        if (without.length > 0)
-          return fail(
-            `no memory limit on ${listText(without)}: the pod's slice has none, whatever the others have`,
-          );
+        const unlimited = containersWithoutMemoryLimit(pod);
+        if (unlimited.length > 0)
+          return fail(`no memory limit on ${listText(unlimited)}, so the pod's slice has none either`);
         return judge(config, ({ cgroups }) => {
           const git = cgroups.memoryBytes;
           if (cgroups.repositories.count === 0 || git === undefined)
-            return fail(`request ${bytesText(request)}; Git has no limit of its own`);
+            return fail(`request ${bytesText(request)}; Git has no memory limit of its own`);
           return passIf(
-            request - git >= leastBuffer,
+            request - git >= minimumBufferBytes,
             `request ${bytesText(request)} - memory_bytes ${bytesText(git)} = ${bytesText(request - git)}`,
           );
         });
@@ -70,41 +67,41 @@ export const memoryChecks: readonly Check[] = [
   {
     id: 'qos_guaranteed',
     title: "The pod's QoS class is Guaranteed",
-    why: "Any other class is evicted when the node's memory gets short because of other pods, and is killed before Guaranteed ones by the OOM killer.",
-    expected: 'requests equal to limits, of CPU and memory, for every container, init containers included',
+    why: "Pods of other classes are evicted when other pods use up the node's memory, and the OOM killer prefers them to Guaranteed ones.",
+    expected: 'requests equal to limits, CPU and memory, on every container, init containers included',
     evidence: "the pod's status.qosClass",
-    source: rightSize,
+    source: sources.rightSize,
     severity: 'warning',
-    about: 'pod',
-    rests: 'api',
-    mend: { helm: guaranteed, kubectl: lookAtPod('.status.qosClass') },
+    scope: 'pod',
+    readFrom: 'api',
+    fix: { helm: guaranteed, kubectl: showPodField('.status.qosClass') },
     run: (inputs) =>
       perGitalyPod(inputs, (pod) =>
-        judge(present(pod.qosClass, "the API shows no QoS class of the pod's"), (found) => {
+        judge(present(pod.qosClass, 'the API reports no QoS class for the pod'), (found) => {
           if (found === 'Guaranteed') return pass(found);
-          const unequal = notGuaranteed(pod);
+          const unequal = containersNotGuaranteed(pod);
           return fail(`${found}${unequal.length > 0 ? `, because of ${listText(unequal)}` : ''}`);
         }),
       ),
   },
   {
     id: 'gomemlimit',
-    title: 'GOMEMLIMIT leaves Git its share',
-    why: "The chart sets GOMEMLIMIT to the container's whole limit: Go then collects garbage only when Git's share is used up by Gitaly itself.",
-    expected: 'GOMEMLIMIT of at most the memory limit less cgroups.memory_bytes',
+    title: "GOMEMLIMIT leaves room for Git's memory",
+    why: "The chart sets GOMEMLIMIT to the container's whole limit: Go then collects garbage only after Gitaly itself has used up Git's part.",
+    expected: 'GOMEMLIMIT of at most the memory limit minus cgroups.memory_bytes',
     evidence: "the pod's environment and limits, and Gitaly's config.toml",
-    source: `${beyond}: Go's runtime/debug.SetMemoryLimit`,
-    severity: 'advice',
-    about: 'pod',
-    rests: 'api',
+    source: `${sources.notInGuide}: Go's runtime/debug.SetMemoryLimit`,
+    severity: 'info',
+    scope: 'pod',
+    readFrom: 'api',
     since: version('17.1'),
-    mend: {
+    fix: {
       helm: `gitlab:
   gitaly:
     gomemlimit:
-      enabled: false # the chart's own is the whole limit
+      enabled: false # the chart's value is the whole limit
     extraEnv:
-      GOMEMLIMIT: 1900MiB # at most the limit less cgroups.memoryBytes, and some room`,
+      GOMEMLIMIT: 1900MiB # less than the limit minus cgroups.memoryBytes`,
       kubectl: patchTemplate({
         spec: { containers: [{ name: 'gitaly', env: [{ name: 'GOMEMLIMIT', value: '1900MiB' }] }] },
       }),
@@ -116,19 +113,20 @@ export const memoryChecks: readonly Check[] = [
         const text = container?.env['GOMEMLIMIT'];
         if (text === undefined)
           return fail(
-            "GOMEMLIMIT is not set to a number (the chart's own is the whole limit, if there is one)",
+            "GOMEMLIMIT is not set to a number (the chart's own value is the whole limit, if there is one)",
           );
         const go = parseGoMemory(text);
-        if (go === undefined) return cannotTell(`GOMEMLIMIT ${JSON.stringify(text)} is not of Go's form`);
-        if (limit === undefined) return fail(`GOMEMLIMIT ${memoryText(go)}, but no memory limit`);
-        if (go > limit) return fail(`GOMEMLIMIT ${memoryText(go)} is over the limit ${bytesText(limit)}`);
+        if (go === undefined)
+          return undecided(`GOMEMLIMIT ${JSON.stringify(text)} is not in Go's format, such as 1900MiB`);
+        if (limit === undefined) return fail(`GOMEMLIMIT ${goText(go)}, but no memory limit`);
+        if (go > limit) return fail(`GOMEMLIMIT ${goText(go)} exceeds the limit ${bytesText(limit)}`);
         return judge(config, ({ cgroups }) => {
           const git = cgroups.repositories.count === 0 ? undefined : cgroups.memoryBytes;
           if (git === undefined)
-            return fail(`GOMEMLIMIT ${memoryText(go)}; Git has no limit, so no room is left for sure`);
+            return fail(`GOMEMLIMIT ${goText(go)}; Git has no memory limit, so it may use up the rest`);
           return passIf(
             go <= limit - git,
-            `GOMEMLIMIT ${memoryText(go)}, limit ${bytesText(limit)} - memory_bytes ${bytesText(git)} = ${bytesText(limit - git)}`,
+            `GOMEMLIMIT ${goText(go)}, limit ${bytesText(limit)} - memory_bytes ${bytesText(git)} = ${bytesText(limit - git)}`,
           );
         });
       }),
@@ -136,17 +134,17 @@ export const memoryChecks: readonly Check[] = [
 ];
 
 /**
- * Containers for whose sake the slice's memory.max is `max`: the kubelet sets it only when every container, init
+ * Containers because of which memory.max of the slice is `max`: the kubelet sets it only when every container, init
  * containers included, declares a limit (ResourceConfigForPod), or the pod itself does.
  */
-function withoutMemoryLimit(pod: Pod): readonly string[] {
+function containersWithoutMemoryLimit(pod: Pod): readonly string[] {
   if (pod.qosClass === 'Guaranteed' || pod.resources.memoryLimit !== undefined) return [];
   return [...pod.containers, ...pod.initContainers]
     .filter(({ resources }) => resources.memoryLimit === undefined)
     .map(({ name }) => name);
 }
 
-const notGuaranteed = (pod: Pod): readonly string[] =>
+const containersNotGuaranteed = (pod: Pod): readonly string[] =>
   [...pod.containers, ...pod.initContainers]
     .filter(
       ({ resources: { memoryLimit, memoryRequest = memoryLimit, cpuLimit, cpuRequest = cpuLimit } }) =>
@@ -159,11 +157,11 @@ const notGuaranteed = (pod: Pod): readonly string[] =>
 
 const goUnits = { B: 1, KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30, TiB: 2 ** 40 } as const;
 
-/** Bytes; `off` is no limit at all. As Go's runtime reads it: a whole number, with a binary unit or without. */
+/** Bytes; infinity for `off`. As Go's runtime parses it: a whole number, with or without a binary unit. */
 export function parseGoMemory(text: string): number | undefined {
   if (text === 'off') return Number.POSITIVE_INFINITY;
   const [, digits, unit = 'B'] = /^(\d{1,18})(B|KiB|MiB|GiB|TiB)?$/.exec(text) ?? [];
   return digits === undefined ? undefined : Number(digits) * goUnits[unit as keyof typeof goUnits];
 }
 
-const memoryText = (bytes: number): string => (Number.isFinite(bytes) ? bytesText(bytes) : 'off');
+const goText = (bytes: number): string => (Number.isFinite(bytes) ? bytesText(bytes) : 'off');

@@ -1,118 +1,117 @@
-/** The node below: what GitLab's page asks of Kubernetes, the container runtime and the kernel. */
+/** The node: Kubernetes, the container runtime and swap. */
 
+import { bytesText } from '../../../lib/format.ts';
 import { isUnknown, type Known, mapKnown, present } from '../../../lib/known.ts';
 import type { Node } from '../../../sources/kubernetes/objects/types.ts';
-import { type Check, cannotTell, judge, passIf, type Verdict } from '../check.ts';
-import { lookAtNode } from '../fix-commands.ts';
+import { type Check, judge, passIf, sources, undecided, type Verdict } from '../check.ts';
+import { showNodeField } from '../commands.ts';
 import { perNode } from '../subjects.ts';
-import { bytesText } from '../text.ts';
 import { isAtLeast, parseRuntime, parseVersion, type Version, version, versionText } from '../version.ts';
-import { requirements } from './sources.ts';
 
-const leastKubernetes = version('1.29');
-const leastContainerd = version('2.1.0');
-const leastRunc = version('1.1.9');
+const minimumKubernetes = version('1.29');
+const minimumContainerd = version('2.1.0');
+const minimumRunc = version('1.1.9');
 
 export const platformChecks: readonly Check[] = [
   {
     id: 'kubernetes_version',
     title: 'Kubernetes is 1.29 or later',
-    why: 'GitLab supports Gitaly on Kubernetes from 1.29 on; its guidance is not tested with earlier ones.',
-    expected: 'kubelet 1.29 or later on every node with a Gitaly',
+    why: 'GitLab supports Gitaly on Kubernetes since 1.29; its guidance is not tested with earlier versions.',
+    expected: 'kubelet 1.29 or later on every node that runs a Gitaly pod',
     evidence: "the node's status.nodeInfo.kubeletVersion",
-    source: requirements,
+    source: sources.requirements,
     severity: 'warning',
-    about: 'node',
-    rests: 'api',
-    mend: {
-      kubectl: lookAtNode('.status.nodeInfo.kubeletVersion'),
-      other: 'Upgrade the node, or move Gitaly to a node pool that is newer; its pod rotates.',
+    scope: 'node',
+    readFrom: 'api',
+    fix: {
+      kubectl: showNodeField('.status.nodeInfo.kubeletVersion'),
+      text: 'Upgrade the node, or move Gitaly to a newer node pool, which rotates its pods.',
     },
     run: (inputs) =>
       perNode(inputs, (node) =>
-        judge(node, ({ kubeletVersion }) => atLeast('kubelet', kubeletVersion, leastKubernetes)),
+        judge(node, ({ kubeletVersion }) => atLeast('kubelet', kubeletVersion, minimumKubernetes)),
       ),
   },
   {
     id: 'container_runtime_version',
     title: 'containerd is 2.1.0 or later',
-    why: 'cgroup_writable, by which an unprivileged Gitaly may write its own cgroups, came with containerd 2.1.0.',
-    expected: 'containerd 2.1.0 or later on every node with a Gitaly',
+    why: 'containerd 2.1.0 added cgroup_writable, which lets an unprivileged Gitaly write its own cgroups.',
+    expected: 'containerd 2.1.0 or later on every node that runs a Gitaly pod',
     evidence: "the node's status.nodeInfo.containerRuntimeVersion",
-    source: requirements,
+    source: sources.requirements,
     severity: 'warning',
-    about: 'node',
-    rests: 'api',
+    scope: 'node',
+    readFrom: 'api',
     since: version('17.3'),
-    mend: {
-      kubectl: lookAtNode('.status.nodeInfo.containerRuntimeVersion'),
-      other: 'Upgrade the node; its pods rotate. GitLab names no other runtime.',
+    fix: {
+      kubectl: showNodeField('.status.nodeInfo.containerRuntimeVersion'),
+      text: 'Upgrade the node, which rotates its pods. GitLab names no other container runtime.',
     },
     run: (inputs) =>
       perNode(inputs, (node) =>
         judge(node, ({ runtimeVersion }) => {
           const runtime = parseRuntime(runtimeVersion);
           if (runtime === undefined)
-            return cannotTell(
-              `the node tells no version of its container runtime (${JSON.stringify(runtimeVersion)})`,
+            return undecided(
+              `the node reports no version of its container runtime (${JSON.stringify(runtimeVersion)})`,
             );
           if (runtime.name !== 'containerd')
-            return cannotTell("GitLab's page names a version of containerd only", runtimeVersion);
-          return passIf(isAtLeast(runtime.version, leastContainerd), runtimeVersion);
+            return undecided("GitLab's page names a minimum version of containerd only", runtimeVersion);
+          return passIf(isAtLeast(runtime.version, minimumContainerd), runtimeVersion);
         }),
       ),
   },
   {
     id: 'runc_version',
     title: 'runc is 1.1.9 or later',
-    why: 'GitLab tests its handing over of cgroups with no earlier one.',
-    expected: 'runc 1.1.9 or later on every node with a Gitaly',
-    evidence: 'runc --version on the node; the API does not tell',
-    source: requirements,
-    severity: 'advice',
-    about: 'node',
-    rests: 'node',
+    why: 'GitLab tests cgroup delegation with no earlier version.',
+    expected: 'runc 1.1.9 or later on every node that runs a Gitaly pod',
+    evidence: 'runc --version on the node; the API does not report it',
+    source: sources.requirements,
+    severity: 'info',
+    scope: 'node',
+    readFrom: 'node',
     since: version('17.3'),
-    mend: { other: 'On the node: `runc --version`. Upgrade the node, or its package of runc.' },
+    fix: { text: 'Run `runc --version` on the node. Upgrade the node, or its runc package.' },
     run: (inputs) =>
       perNode(inputs, (_, { runcVersion }) =>
-        judge(runcVersion, (found) => atLeast('runc', found, leastRunc)),
+        judge(runcVersion, (found) => atLeast('runc', found, minimumRunc)),
       ),
   },
   {
     id: 'no_swap',
-    title: 'No swap on the node',
-    why: 'The kernel counts swap in addition to a memory limit: a Git process at its limit goes on in swap and slows the whole node down, where it should be killed.',
-    expected: 'no swap on any node with a Gitaly',
-    evidence: '/proc/swaps; of nodes without an agent status.nodeInfo.swap, where the kubelet tells it',
+    title: 'Swap is disabled on the node',
+    why: 'Swap is not part of a memory limit: a Git process at its limit continues in swap and slows down the whole node, when it should be OOM-killed.',
+    expected: 'no swap on any node that runs a Gitaly pod',
+    evidence: '/proc/swaps; for nodes without an agent status.nodeInfo.swap, where the kubelet reports it',
     source: "GitLab: Cgroups, 'Before you begin'",
     severity: 'warning',
-    about: 'node',
-    rests: 'node',
-    mend: {
-      kubectl: lookAtNode('.status.nodeInfo.swap'),
-      other: 'On the node: `swapoff -a`, and take swap out of /etc/fstab.',
+    scope: 'node',
+    readFrom: 'node',
+    fix: {
+      kubectl: showNodeField('.status.nodeInfo.swap'),
+      text: 'Run `swapoff -a` on the node, and remove swap from /etc/fstab.',
     },
     run: (inputs) =>
       perNode(inputs, (node, { swapBytes }) =>
-        // One source for each node: with two, the one that is lost might be the one that had found swap.
+        // One source per node: of two, the one that found swap might be the one that is dropped.
         judge(
-          isUnknown(swapBytes) && swapBytes.notApplicable === true ? swapTold(node) : swapBytes,
+          isUnknown(swapBytes) && swapBytes.notApplicable === true ? kubeletSwap(node) : swapBytes,
           (bytes) => passIf(bytes === 0, bytes === 0 ? 'no swap' : `${bytesText(bytes)} of swap`),
         ),
       ),
   },
 ];
 
-const swapTold = (node: Known<Node>): Known<number> =>
-  mapKnown(node, (told) => present(told.swapBytes, 'its kubelet does not tell, and no agent did'));
+const kubeletSwap = (node: Known<Node>): Known<number> =>
+  mapKnown(node, ({ swapBytes }) => present(swapBytes, 'neither its kubelet nor an agent reports swap'));
 
 function atLeast(what: string, found: string, least: Version): Verdict {
   const parsed = parseVersion(found);
   return parsed === undefined
-    ? cannotTell(`no version can be read from ${JSON.stringify(found.slice(0, 80))}`)
+    ? undecided(`no version in ${JSON.stringify(found.slice(0, 80))}`)
     : passIf(
         isAtLeast(parsed, least),
-        `${what} ${found}${isAtLeast(parsed, least) ? '' : `, before ${versionText(least)}`}`,
+        `${what} ${found}${isAtLeast(parsed, least) ? '' : `, older than ${versionText(least)}`}`,
       );
 }

@@ -1,32 +1,31 @@
-/** How long a pod that rotates is away: each rotation is an outage of its repositories, unless Praefect covers it. */
+/** How long a rotated pod is unavailable: an outage of its repositories, unless Praefect serves other replicas. */
 
+import { durationText } from '../../../lib/format.ts';
 import { isUnknown, present } from '../../../lib/known.ts';
 import type { Pod } from '../../../sources/kubernetes/objects/types.ts';
-import { type Check, cannotTell, fail, judge, pass, passIf, type Verdict } from '../check.ts';
-import { lookAtPod, patchTemplate } from '../fix-commands.ts';
+import { type Check, fail, judge, pass, passIf, sources, undecided, type Verdict } from '../check.ts';
+import { patchTemplate, showPodField } from '../commands.ts';
 import type { ServerFacts } from '../inputs.ts';
 import { gitalyContainer, perGitalyPod } from '../subjects.ts';
-import { secondsText } from '../text.ts';
-import { beyond, probes, shutdown, volumePermissions } from './sources.ts';
 
-/** The page's value of readinessProbe.initialDelaySeconds. */
-const longestDelay = 2;
+/** readinessProbe.initialDelaySeconds on GitLab's page. */
+const maximumDelay = 2;
 
-/** The page: gracefulRestartTimeout 1, to which the chart adds 5. Some room for those who take 2 or 5. */
-const longestGrace = 10;
+/** GitLab's page: gracefulRestartTimeout 1, to which the chart adds 5. 10 also allows 2 to 5. */
+const maximumGrace = 10;
 
 export const rotationChecks: readonly Check[] = [
   {
     id: 'fs_group_change_policy',
     title: 'fsGroupChangePolicy is OnRootMismatch',
-    why: "Otherwise each start sets the owner of every file on the volume: with many repositories that takes minutes to hours, and the pod's repositories are away meanwhile.",
+    why: "Otherwise each start changes the owner of every file on the volume: minutes to hours with many repositories, during which the pod's repositories are unavailable.",
     expected: 'securityContext.fsGroupChangePolicy: OnRootMismatch',
     evidence: "the pod's spec.securityContext",
-    source: volumePermissions,
+    source: sources.volumePermissions,
     severity: 'warning',
-    about: 'pod',
-    rests: 'api',
-    mend: {
+    scope: 'pod',
+    readFrom: 'api',
+    fix: {
       helm: `gitlab:
   gitaly:
     securityContext:
@@ -35,20 +34,20 @@ export const rotationChecks: readonly Check[] = [
     },
     run: (inputs) =>
       perGitalyPod(inputs, ({ fsGroupChangePolicy: policy }) =>
-        passIf(policy === 'OnRootMismatch', policy === '' ? 'not set, which is Always' : policy),
+        passIf(policy === 'OnRootMismatch', policy === '' ? 'not set: defaults to Always' : policy),
       ),
   },
   {
     id: 'fast_readiness',
     title: 'Readiness is probed soon after the start',
-    why: 'Until the first probe succeeds no request reaches a Gitaly that may have been up for long.',
-    expected: `a startupProbe, or a readinessProbe with initialDelaySeconds of at most ${longestDelay}`,
+    why: 'No request reaches Gitaly before the first successful probe, however long it has been up.',
+    expected: `a startupProbe, or a readinessProbe with initialDelaySeconds of at most ${maximumDelay}`,
     evidence: "the probes of Gitaly's container",
-    source: probes,
-    severity: 'advice',
-    about: 'pod',
-    rests: 'api',
-    mend: {
+    source: sources.probes,
+    severity: 'info',
+    scope: 'pod',
+    readFrom: 'api',
+    fix: {
       helm: `gitlab:
   gitaly:
     statefulset:
@@ -67,82 +66,83 @@ export const rotationChecks: readonly Check[] = [
     run: (inputs) =>
       perGitalyPod(inputs, (pod) => {
         const container = gitalyContainer(pod);
-        if (container === undefined) return cannotTell("which of the containers is Gitaly's is not known");
+        if (container === undefined) return undecided("which of the containers is Gitaly's is unknown");
         const { startupProbe, readinessProbe } = container;
         if (startupProbe !== undefined)
-          return pass(`startupProbe every ${secondsText(startupProbe.periodSeconds)}`);
+          return pass(`startupProbe every ${durationText(startupProbe.periodSeconds * 1000)}`);
         if (readinessProbe === undefined)
-          return fail('no readinessProbe: requests come before Gitaly can serve');
+          return fail('no readinessProbe: requests arrive before Gitaly can serve them');
         const { initialDelaySeconds: delay } = readinessProbe;
-        return passIf(delay <= longestDelay, `no startupProbe, initialDelaySeconds ${delay}`);
+        return passIf(delay <= maximumDelay, `no startupProbe, initialDelaySeconds ${delay}`);
       }),
   },
   {
     id: 'short_graceful_stop',
-    title: 'A pod that stops does so within seconds',
-    why: 'A Gitaly that is stopping takes no new requests: a long grace period lengthens the outage of each rotation. Clients try again by themselves.',
-    expected: `terminationGracePeriodSeconds of at most ${longestGrace} (6 with the chart's gracefulRestartTimeout: 1)`,
+    title: 'A terminating pod stops within seconds',
+    why: 'A Gitaly that shuts down accepts no new requests: a long grace period prolongs the outage of each rotation. Clients retry by themselves.',
+    expected: `terminationGracePeriodSeconds of at most ${maximumGrace} (6 with the chart's gracefulRestartTimeout: 1)`,
     evidence: "the pod's spec",
-    source: shutdown,
-    severity: 'advice',
-    about: 'pod',
-    rests: 'api',
-    mend: {
+    source: sources.shutdown,
+    severity: 'info',
+    scope: 'pod',
+    readFrom: 'api',
+    fix: {
       helm: `gitlab:
   gitaly:
     gracefulRestartTimeout: 1`,
       kubectl: patchTemplate({ spec: { terminationGracePeriodSeconds: 6 } }),
-      other:
-        "The kubectl line alone leaves graceful_restart_timeout in Gitaly's config.toml as it is: Gitaly is then killed in the middle of it.",
+      text: "The kubectl line alone does not change graceful_restart_timeout in Gitaly's config.toml: Gitaly is then killed during its graceful shutdown.",
     },
     run: (inputs) =>
       perGitalyPod(inputs, (pod) =>
         judge(
-          present(pod.terminationGracePeriodSeconds, 'the API shows no terminationGracePeriodSeconds'),
-          (seconds) => passIf(seconds <= longestGrace, `terminationGracePeriodSeconds ${seconds}`),
+          present(pod.terminationGracePeriodSeconds, 'the API reports no terminationGracePeriodSeconds'),
+          (seconds) => passIf(seconds <= maximumGrace, `terminationGracePeriodSeconds ${seconds}`),
         ),
       ),
   },
   {
     id: 'client_retry_window',
-    title: 'Clients try again for as long as a rotation takes',
-    why: 'GitLab hides a rotation from its users when it tries for long enough. Its default is 1.4 s, which no pod keeps.',
+    title: 'Clients retry for as long as a rotation takes',
+    why: 'GitLab hides a rotation from users when it retries for long enough. Its default is 1.4 s, less than any rotation takes.',
     expected: 'gitaly.client_max_backoff of at least the time from deletion to Ready',
-    evidence: "GitLab's configured retries against measured rotations, or the pod's own start",
-    source: `${beyond}: GitLab chart, 'global.gitaly.client'`,
-    severity: 'advice',
-    about: 'pod',
-    rests: 'api',
-    mend: {
+    evidence: "GitLab's configured retries compared with measured rotations, or with the pod's last start",
+    source: `${sources.notInGuide}: GitLab chart, 'global.gitaly.client'`,
+    severity: 'info',
+    scope: 'pod',
+    readFrom: 'api',
+    fix: {
       helm: `global:
   gitaly:
     client:
-      maxAttempts: 5 # gRPC allows no more
+      maxAttempts: 5 # the maximum of gRPC
       maxBackoff: '60s' # as long as a rotation takes`,
-      kubectl: lookAtPod('.status.conditions'),
+      kubectl: showPodField('.status.conditions'),
     },
     run: (inputs) =>
       perGitalyPod(inputs, (pod, facts) =>
-        judge(inputs.clientRetrySeconds, (retry) => held(pod, facts, retry)),
+        judge(inputs.clientRetrySeconds, (retry) => retriesLongEnough(pod, facts, retry)),
       ),
   },
 ];
 
-/** @param retry seconds. Of a pod's start alone the least is known: what went before it was created is not. */
-function held(pod: Pod, { rotationSeconds }: ServerFacts, retry: number): Verdict {
-  const tried = `clients try for ${secondsText(retry)}`;
+/** @param retry seconds. A pod's start is a lower bound of its rotation: the time before its creation is unknown. */
+function retriesLongEnough(pod: Pod, { rotationSeconds }: ServerFacts, retry: number): Verdict {
+  const retried = `clients retry for ${durationText(retry * 1000)}`;
   if (!isUnknown(rotationSeconds))
     return passIf(
       retry >= rotationSeconds.value,
-      `${tried}; the last rotation took ${secondsText(rotationSeconds.value)}`,
+      `${retried}; the last rotation took ${durationText(rotationSeconds.value * 1000)}`,
     );
-  const least = leastStart(pod);
-  return least !== undefined && least > retry
-    ? fail(`${tried}; from its creation to the start of its container alone it took ${secondsText(least)}`)
-    : cannotTell(rotationSeconds, tried);
+  const start = startSeconds(pod);
+  return start !== undefined && start > retry
+    ? fail(
+        `${retried}; from its creation to the start of its container it took ${durationText(start * 1000)}`,
+      )
+    : undecided(rotationSeconds, retried);
 }
 
-function leastStart(pod: Pod): number | undefined {
+function startSeconds(pod: Pod): number | undefined {
   const container = gitalyContainer(pod);
   if (container?.restartCount !== 0 || container.state.kind !== 'running') return undefined;
   const { startedAt } = container.state;

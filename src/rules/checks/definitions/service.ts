@@ -1,28 +1,27 @@
-/** What protects a Gitaly that runs: concurrency limits, room on its volume. */
+/** What protects a running Gitaly: concurrency limits, free space on its volume. */
 
+import { bytesText, listText, percentText } from '../../../lib/format.ts';
 import { isUnknown } from '../../../lib/known.ts';
 import type { VolumeFacts } from '../../../sources/kubernetes/directory/volume-stats.ts';
-import { type Check, fail, judge, pass, passIf } from '../check.ts';
-import { inPod } from '../fix-commands.ts';
+import { type Check, fail, judge, pass, passIf, sources, type Verdict } from '../check.ts';
+import { kubectl } from '../commands.ts';
 import { perServer } from '../subjects.ts';
-import { bytesText, listText, percentText } from '../text.ts';
-import { concurrency, disk } from './sources.ts';
 
-/** As kubernetes-mixin's KubePersistentVolumeFillingUp warns from; a repack needs room beside the old pack. */
-const leastFree = 0.15;
+/** kubernetes-mixin's KubePersistentVolumeFillingUp warns at this ratio; a repack needs space for a second pack. */
+const minimumFreeRatio = 0.15;
 
 export const serviceChecks: readonly Check[] = [
   {
     id: 'concurrency_limits',
     title: 'Concurrency is limited',
-    why: 'Without a limit a burst of clones of one repository (CI) takes all of CPU and memory from the others.',
+    why: 'Without a limit, a burst of clones of one repository (CI) takes CPU and memory from all others.',
     expected: 'at least one [[concurrency]] with a limit',
-    evidence: "Gitaly's config.toml, as the ConfigMap or the file has it",
-    source: concurrency,
+    evidence: "Gitaly's config.toml, from the ConfigMap or the file",
+    source: sources.concurrency,
     severity: 'warning',
-    about: 'pod',
-    rests: 'api',
-    mend: {
+    scope: 'pod',
+    readFrom: 'api',
+    fix: {
       helm: `gitlab:
   gitaly:
     shell:
@@ -35,9 +34,8 @@ export const serviceChecks: readonly Check[] = [
           maxPerRepo: 20
           maxQueueSize: 100
           maxQueueWait: 60s`,
-      kubectl: inPod('get configmap -l app=gitaly -o yaml'),
-      other:
-        "Choose the numbers from the board of limits: what runs at once at busy times. On a virtual machine: gitaly['configuration'][:concurrency] in gitlab.rb.",
+      kubectl: kubectl('get configmap -l app=gitaly -o yaml'),
+      text: "Choose the values from the limits dashboard: the calls in progress at busy times. On a virtual machine: gitaly['configuration'][:concurrency] in gitlab.rb.",
     },
     run: (inputs) =>
       perServer(inputs, ({ config }) =>
@@ -53,43 +51,42 @@ export const serviceChecks: readonly Check[] = [
       ),
   },
   {
-    id: 'volume_room',
-    title: "There is room on Gitaly's volume",
-    why: 'On a full volume every push fails, and so does the repacking that would free room.',
-    expected: `at least ${percentText(leastFree)} of bytes and of inodes free`,
+    id: 'volume_free_space',
+    title: "Gitaly's volume has free space",
+    why: 'On a full volume every push fails, and so does the repacking that would free space.',
+    expected: `at least ${percentText(minimumFreeRatio)} of bytes and of inodes free`,
     evidence: "the kubelet's statistics of the volume, or the file system",
-    source: disk,
+    source: sources.disk,
     severity: 'warning',
-    about: 'pod',
-    rests: 'api',
-    mend: {
+    scope: 'pod',
+    readFrom: 'api',
+    fix: {
       helm: `gitlab:
   gitaly:
     persistence:
-      size: 100Gi # for new volumes; one that is there is grown by its claim`,
-      kubectl: inPod(`patch pvc repo-data-POD -p '{"spec":{"resources":{"requests":{"storage":"100Gi"}}}}'`),
-      other:
-        'Growing a claim needs a StorageClass with allowVolumeExpansion. Look for old logs and for housekeeping that fails, too.',
+      size: 100Gi # for new volumes; an existing one is resized by its claim`,
+      kubectl: kubectl(
+        `patch pvc repo-data-POD -p '{"spec":{"resources":{"requests":{"storage":"100Gi"}}}}'`,
+      ),
+      text: 'Resizing a claim needs a StorageClass with allowVolumeExpansion. Check for old logs and for failing housekeeping too.',
     },
     run: (inputs) =>
       perServer(inputs, ({ volume }) =>
         judge(volume, (facts) => {
-          const bytes = shareFree(facts.availableBytes, facts.capacityBytes);
-          const room = `${bytesText(facts.availableBytes)} of ${bytesText(facts.capacityBytes)} free (${percentText(bytes)})`;
-          if (!(bytes >= leastFree)) return fail(room);
-          return withInodes(facts, room);
+          const bytes = freeRatio(facts.availableBytes, facts.capacityBytes);
+          const space = `${bytesText(facts.availableBytes)} of ${bytesText(facts.capacityBytes)} free (${percentText(bytes)})`;
+          return bytes >= minimumFreeRatio ? withInodes(facts, space) : fail(space);
         }),
       ),
   },
 ];
 
-function withInodes({ inodes }: VolumeFacts, room: string) {
-  if (isUnknown(inodes) && inodes.notApplicable === true) return pass(room);
+function withInodes({ inodes }: VolumeFacts, space: string): Verdict {
+  if (isUnknown(inodes) && inodes.notApplicable === true) return pass(space);
   return judge(inodes, ({ free, total }) => {
-    const share = shareFree(free, total);
-    return passIf(share >= leastFree, `${room}, ${percentText(share)} of the inodes`);
+    const ratio = freeRatio(free, total);
+    return passIf(ratio >= minimumFreeRatio, `${space}, ${percentText(ratio)} of the inodes`);
   });
 }
 
-/** Of nothing nothing is free. */
-const shareFree = (free: number, total: number): number => (total > 0 ? free / total : 0);
+const freeRatio = (free: number, total: number): number => (total > 0 ? free / total : 0);

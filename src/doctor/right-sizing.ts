@@ -1,10 +1,10 @@
-/** Right-sizing from one look at this host's cgroups: what is there now, said as that, never as a peak. */
+/** Right-sizing from one reading of this host's cgroups: current usage, not a peak. */
 
+import { bytesText } from '../lib/format.ts';
 import { type Known, known, notApplicable, unknown } from '../lib/known.ts';
 import { parseGoMemory } from '../rules/checks/definitions/memory.ts';
 import type { ServerFacts } from '../rules/checks/inputs.ts';
-import { type CurrentSizes, type MeasuredUse, sizing } from '../rules/checks/sizing.ts';
-import { bytesText } from '../rules/checks/text.ts';
+import { type CurrentSizes, type MeasuredUsage, proposeSizes } from '../rules/checks/sizing.ts';
 import { createCgroupFiles } from '../sources/cgroup/files/files.ts';
 import { type CgroupFiles, type FileReading, knownOf } from '../sources/cgroup/files/reading.ts';
 import type { GitalyTree } from '../sources/cgroup/tree.ts';
@@ -12,32 +12,32 @@ import { identityText } from '../sources/identity.ts';
 import { mainContainer } from '../sources/kubernetes/gitaly-objects.ts';
 import type { Pod } from '../sources/kubernetes/objects/types.ts';
 
-export interface AdviceOptions {
+export interface RightSizingOptions {
   readonly root: string;
   readonly trees: readonly GitalyTree[];
-  /** For what is set now; what is not known of a tree is left out. */
+  /** For the current sizes. */
   readonly servers: readonly ServerFacts[];
   readonly pods: readonly Pod[];
 }
 
 /** Lines for people; none where nothing was measured. */
-export function adviceLines({ root, trees, servers, pods }: AdviceOptions): readonly string[] {
+export function rightSizingLines({ root, trees, servers, pods }: RightSizingOptions): readonly string[] {
   const files = createCgroupFiles({ root, maxDescriptors: 0 });
   const lines = trees.flatMap((tree) => {
     const name = identityText(tree.identity);
     const pod = pods.find(({ uid }) => uid === tree.uid);
     const facts = servers.find(({ identity }) => identityText(identity) === name);
-    const { amounts } = sizing(measured(tree, files), currentSizes(pod, facts));
-    return amounts.map(({ id, value, current, how }) => {
-      const now = current === undefined ? 'not set now' : `now ${text(id, current)}`;
-      return `${name}: ${id} ${text(id, value)} (${now}): ${how}`;
+    const { sizes } = proposeSizes(measured(tree, files), currentSizes(pod, facts));
+    return sizes.map(({ id, value, current, calculation }) => {
+      const now = current === undefined ? 'not set' : `currently ${text(id, current)}`;
+      return `${name}: ${id} ${text(id, value)} (${now}): ${calculation}`;
     });
   });
   files.close();
   return lines.length === 0
     ? []
     : [
-        'What the use at this moment would ask for. A moment is no peak: take the highest of a working week before anything is made smaller, max_over_time(gitaly_server_git_memory_anon_bytes[7d]) and max_over_time(gitaly_server_container_memory_working_set_bytes[7d]).',
+        'Sizes for the current usage, which is not the peak. Before reducing anything, take the maximum over a working week: max_over_time(gitaly_server_git_memory_anon_bytes[7d]) and max_over_time(gitaly_server_container_memory_working_set_bytes[7d]).',
         ...lines,
       ];
 }
@@ -45,16 +45,16 @@ export function adviceLines({ root, trees, servers, pods }: AdviceOptions): read
 const text = (id: string, value: number): string =>
   id === 'cpu_cores' ? `${value} cores` : Number.isFinite(value) ? bytesText(value) : 'off';
 
-const oneMoment = unknown('one look cannot tell it');
+const oneReading = unknown('needs several readings');
 
-function measured(tree: GitalyTree, files: CgroupFiles): MeasuredUse {
+function measured(tree: GitalyTree, files: CgroupFiles): MeasuredUsage {
   const container = tree.containers.find(({ gitaly }) => gitaly === true);
   const git = tree.git;
   return {
     windowSeconds: 0,
     gitalyMemoryPeakBytes:
       container === undefined
-        ? unknown("which container is Gitaly's is not known")
+        ? unknown("which container is Gitaly's is unknown")
         : workingSet(files, container.path),
     gitAnonPeakBytes: git === undefined ? noGit : stat(files, git.path, 'anon'),
     bucketAnonPeakBytes:
@@ -62,22 +62,22 @@ function measured(tree: GitalyTree, files: CgroupFiles): MeasuredUse {
         ? noGit
         : highest(busiest(git.path, git.buckets, files).map((path) => stat(files, path, 'anon'))),
     gitPageCacheBytes: git === undefined ? noGit : stat(files, git.path, 'file'),
-    cpuPeakCores: oneMoment,
-    oomKills: oneMoment,
+    cpuPeakCores: oneReading,
+    oomKills: oneReading,
   };
 }
 
 const noGit = notApplicable("Git runs in the container's own cgroup");
 
-/** Each memory.stat costs the kernel a flush: of the fullest alone. */
-const asked = 20;
+/** The kernel flushes its counters for each memory.stat that is read: only the fullest buckets are. */
+const maxBuckets = 20;
 
 function busiest(parent: string, buckets: readonly number[], files: CgroupFiles): readonly string[] {
   return buckets
     .map((bucket) => `${parent}/repos-${bucket}`)
     .map((path) => ({ path, bytes: read(files, path, (folder) => folder.number('memory.current')) ?? 0 }))
     .sort((a, b) => b.bytes - a.bytes)
-    .slice(0, asked)
+    .slice(0, maxBuckets)
     .map(({ path }) => path);
 }
 
