@@ -4,11 +4,11 @@ import { apiFindings } from '../../src/doctor/api-rights.ts';
 import { systemClock } from '../../src/lib/clock.ts';
 import { createHttpApi } from '../../src/sources/kubernetes/api/http.ts';
 import { type RightsSettings, rightsFor } from '../../src/sources/kubernetes/directory/rights.ts';
-import { type Misbehaviour, recorded, startKubeApi, type TestKubeApi } from '../support/kube-api.ts';
+import { recorded, type ScriptedResponse, startKubeApi, type TestKubeApi } from '../support/kube-api.ts';
 import { until } from '../support/until.ts';
 
 const cluster: RightsSettings = { role: 'cluster', namespace: ['gitlab'], scrape: true, volumeStats: false };
-const forbidden: Misbehaviour = recorded('list-forbidden');
+const forbidden: ScriptedResponse = recorded('list-forbidden');
 
 let server: TestKubeApi;
 beforeEach(async () => {
@@ -121,8 +121,8 @@ describe('a failure is reported when', () => {
   });
 
   test('the server does not respond before the signal aborts', async () => {
-    server.always(':list', 'silence');
-    server.always('*', 'silence');
+    server.always(':list', 'hang');
+    server.always('*', 'hang');
     expect(await findings(cluster, AbortSignal.timeout(200))).toMatchObject([
       { check: { id: 'api_reachable' }, status: 'fail' },
     ]);

@@ -1,6 +1,6 @@
 /**
- * The real program on a recorded Kubernetes API and a captured cgroup tree: a cluster's exporter and an agent side by
- * side, one exporter for both, and an API server that dies.
+ * The real process with a recorded Kubernetes API and a captured cgroup tree: an exporter of role cluster next to an agent, one
+ * of role all, and an API server that stops.
  */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -71,8 +71,8 @@ const ofServers = ({ series }: Scrape): ReadonlySet<string> =>
     [...series.keys()].filter((name) => !isOwn(name) || name.startsWith('gitaly_exporter_maintenance')),
   );
 
-/** The first scrape in which every enabled collector succeeded: each read all it can. */
-const whole = (exporter: ExporterProcess): Promise<Scrape> =>
+/** The first scrape in which every enabled collector has succeeded. */
+const completeScrape = (exporter: ExporterProcess): Promise<Scrape> =>
   scrapeUntil(exporter, 'every collector to succeed', (found) =>
     [...found.series]
       .filter(([name]) => name.startsWith('gitaly_exporter_collector_success '))
@@ -80,27 +80,27 @@ const whole = (exporter: ExporterProcess): Promise<Scrape> =>
   );
 
 describe('roles', () => {
-  test('cluster and agent tell no series both, and together no less than one that does everything', async () => {
-    const ofCluster = await whole(inCluster);
-    const ofAgent = await whole(agent);
-    const ofAll = await whole(all);
+  test('cluster and agent report no series both, and together the same series as role all', async () => {
+    const ofCluster = await completeScrape(inCluster);
+    const ofAgent = await completeScrape(agent);
+    const ofAll = await completeScrape(all);
     const [byCluster, byAgent, byAll] = [ofServers(ofCluster), ofServers(ofAgent), ofServers(ofAll)];
     expect([...byCluster].filter((series) => byAgent.has(series))).toEqual([]);
 
-    const told = new Set([...byCluster, ...byAgent]);
-    expect([...told].filter((series) => !byAll.has(series))).toEqual([]);
-    // It holds a file of the node against a ConfigMap, and an agent has no right to read those: unknown there.
-    const byBothTogether = /^gitaly_server_check_passed \[\["check","git_limit_as_configured"\]/;
-    expect([...byAll].filter((series) => !told.has(series) && !byBothTogether.test(series))).toEqual([]);
+    const byEither = new Set([...byCluster, ...byAgent]);
+    expect([...byEither].filter((series) => !byAll.has(series))).toEqual([]);
+    // The check compares a file of the node with a ConfigMap, which an agent has no right to read: unknown there.
+    const needsBoth = /^gitaly_server_check_passed \[\["check","git_limit_as_configured"\]/;
+    expect([...byAll].filter((series) => !byEither.has(series) && !needsBoth.test(series))).toEqual([]);
     expect(ofAgent.value('gitaly_server_checks_unknown', { check: 'git_limit_as_configured' })).toBe(2);
     expect(byAgent.size).toBeGreaterThan(300);
     expect(byCluster.size).toBeGreaterThan(100);
     expectPromtoolToPass(ofCluster, ofAgent, ofAll);
   }, 60_000);
 
-  test('an agent names its pods as the cluster does, and kills among them', async () => {
+  test('an agent identifies pods as the cluster does, also in OOM kills', async () => {
     const pod = { namespace: 'gitlab', pod: 'gl-gitaly-default-0', node: cluster.node };
-    expect((await whole(inCluster)).value('gitaly_server_pod_ready', pod)).toBe(1);
+    expect((await completeScrape(inCluster)).value('gitaly_server_pod_ready', pod)).toBe(1);
     tree.kill({ limit: gitOfGuaranteed, victim: `${gitOfGuaranteed}/repos-2` });
     const found = await scrapeUntil(
       agent,
@@ -114,8 +114,8 @@ describe('roles', () => {
   });
 });
 
-describe('an API server that dies', () => {
-  const restsOnPods = [
+describe('an API server that stops', () => {
+  const dependsOnApi = [
     'gitaly_server_pod_ready',
     'gitaly_server_pod_phase',
     'gitaly_server_statefulset_replicas',
@@ -123,50 +123,54 @@ describe('an API server that dies', () => {
     'gitaly_server_node_ready',
   ];
 
-  test('takes with it what rests on it, after kubernetes.stale-after; a reload does not bring it back, the server does', async () => {
-    const before = await whole(inCluster);
-    for (const name of restsOnPods) expect(before.names()).toContain(name);
+  test('makes the metrics that depend on it absent after kubernetes.stale-after, until it is started again, also after a reload', async () => {
+    const before = await completeScrape(inCluster);
+    for (const name of dependsOnApi) expect(before.names()).toContain(name);
 
     await cluster.api.stop();
-    // Each resource goes when it was not heard for that long itself.
-    const [gone, goneToo] = await Promise.all(
+    // Each resource becomes stale separately.
+    const [staleCluster, staleAll] = await Promise.all(
       [inCluster, all].map((exporter) =>
-        scrapeUntil(exporter, 'what rests on the API to go', ({ names }) =>
-          restsOnPods.every((name) => !names().has(name)),
+        scrapeUntil(exporter, 'the metrics of the API to be absent', ({ names }) =>
+          dependsOnApi.every((name) => !names().has(name)),
         ),
       ),
     );
-    if (gone === undefined || goneToo === undefined) throw new Error('none');
-    for (const found of [gone, goneToo]) {
+    if (staleCluster === undefined || staleAll === undefined) throw new Error('none');
+    for (const found of [staleCluster, staleAll]) {
       const names = found.names();
       expect(success(found, 'kubernetes')).toBe(0);
       expect([...names].filter((name) => name.startsWith('gitaly_server_pod_rotation'))).toEqual([]);
       expect(found.value('gitaly_exporter_kubernetes_watch_current', { resource: 'pods' })).toBe(0);
       expectPromtoolToPass(found);
     }
-    // What stands in files of the node is told on, under the names that were known, and that they may be old is said.
-    const here = await scrapeUntil(agent, 'the agent to say so', (found) => success(found, 'cgroup') === 0);
+    // The agent still reports the node's files, with the known names of pods, and that these may be outdated.
+    const ofAgent = await scrapeUntil(
+      agent,
+      'the agent to report it',
+      (found) => success(found, 'cgroup') === 0,
+    );
     const pod = { namespace: 'gitlab', pod: 'gl-gitaly-default-0', node: cluster.node };
-    expect(here.value('gitaly_server_pod_memory_usage_bytes', pod)).toBeGreaterThan(0);
-    expect(here.value('gitaly_server_oom_kills_total', { ...pod, level: 'git' })).toBe(1);
+    expect(ofAgent.value('gitaly_server_pod_memory_usage_bytes', pod)).toBeGreaterThan(0);
+    expect(ofAgent.value('gitaly_server_oom_kills_total', { ...pod, level: 'git' })).toBe(1);
 
     const reloaded = await fetch(`${inCluster.url}/-/reload`, { method: 'POST' });
     expect(reloaded.status).toBe(200);
-    const still = await scrape(inCluster);
-    expect(restsOnPods.filter((name) => still.names().has(name))).toEqual([]);
-    expect(success(still, 'kubernetes')).toBe(0);
+    const afterReload = await scrape(inCluster);
+    expect(dependsOnApi.filter((name) => afterReload.names().has(name))).toEqual([]);
+    expect(success(afterReload, 'kubernetes')).toBe(0);
 
     await cluster.api.start();
     for (const exporter of [inCluster, agent, all]) {
-      const back = await whole(exporter);
-      if (exporter !== agent) for (const name of restsOnPods) expect(back.names()).toContain(name);
-      const said = [
+      const recovered = await completeScrape(exporter);
+      if (exporter !== agent) for (const name of dependsOnApi) expect(recovered.names()).toContain(name);
+      const outputs = [
         exporter.output(),
-        back.text,
+        recovered.text,
         (await exporter.get('/')).text,
         (await exporter.get('/api/v1/status')).text,
       ];
-      expect(said.join('\n')).not.toContain(apiToken);
+      expect(outputs.join('\n')).not.toContain(apiToken);
     }
   }, 90_000);
 });

@@ -133,7 +133,7 @@ export const apiToken = 'sentinel-of-a-token';
 /** A recorded cluster that follows all recommendations; Gitaly's pods answer for their own metrics too. */
 export async function startCluster(): Promise<Cluster> {
   const gitaly = await startGitalyMetrics();
-  const api = await startKubeApi({ keepsTime: true });
+  const api = await startKubeApi({ endsWatches: true });
   api.load('posture-good', 'at-rest');
   const node = 'lab-node-1';
   const others = (archive('posture-good').items('at-rest/pods.json') as readonly RawObject[]).filter(

@@ -1,19 +1,19 @@
 /**
- * A small Kubernetes API server for tests: real HTTP on loopback, objects and watch streams as recorded
- * (test/fixtures/kubernetes), and any misbehaviour that is asked for.
+ * A Kubernetes API server for tests: real HTTP on loopback, recorded objects and watch streams (test/fixtures/kubernetes),
+ * and scripted faults.
  *
  *     const server = await startKubeApi();
- *     server.load('drain', '0-before');                    // lists of that moment
+ *     server.load('drain', '0-before');                    // the objects of that moment
  *     const api = createHttpApi({ server: server.url, ... });
- *     server.replay('drain', 'pods');                      // the watch of the incident, to whoever watches
+ *     server.replay('drain', 'pods');                      // the recorded watch events, to all open watches
  *     server.next('pods:list', { status: 500 });           // the next list of pods fails
- *     server.next('pods:watch', recorded('watch-gone'));   // an answer as recorded
+ *     server.next('pods:watch', recorded('watch-gone'));   // a recorded response
  *     server.next('pods:watch', { lines: ['{"type":'], ending: 'cut' });
  *     await server.close();
  *
- * It pages lists, filters by namespace, label and field selectors, keeps a log of events for watches that resume,
- * and answers 410 for what `compact()` made it forget. It knows no time unless it is told to: watches end by
- * `expire()`, bookmarks come by `bookmark()`.
+ * It paginates lists, filters by namespace, label and field selectors, keeps a log of events for watches that continue, and
+ * responds with 410 to versions before the last `compact()`. By default nothing depends on time: `expire()` ends watches,
+ * `bookmark()` sends bookmarks.
  */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
@@ -31,19 +31,19 @@ export interface RawObject {
   };
 }
 
-export type EventType = 'ADDED' | 'MODIFIED' | 'DELETED';
+type WatchEventType = 'ADDED' | 'MODIFIED' | 'DELETED';
 
-export type Misbehaviour =
-  /** An answer of HTTP. `body`: text as it is, anything else as JSON. */
+export type ScriptedResponse =
+  /** An HTTP response. `body`: a string is sent unchanged, anything else as JSON. */
   | { readonly status: number; readonly headers?: Readonly<Record<string, string>>; readonly body?: unknown }
-  /** 200, these pieces one after the other exactly as they are, and how it ends. */
-  | { readonly lines: readonly string[]; readonly ending: 'end' | 'cut' | 'silence' }
-  /** The connection is closed without an answer. */
+  /** Status 200, these parts of the body unchanged, and how the response ends. */
+  | { readonly lines: readonly string[]; readonly ending: 'end' | 'cut' | 'hang' }
+  /** The connection is closed without a response. */
   | 'reset'
-  /** The request is taken and never answered. */
-  | 'silence';
+  /** The request is accepted, and there is no response. */
+  | 'hang';
 
-export interface SeenRequest {
+interface ReceivedRequest {
   /** `pods:list`, `pods:watch`, `pods:get`. */
   readonly what: string;
   readonly path: string;
@@ -54,84 +54,84 @@ export interface SeenRequest {
 
 export interface TestKubeApi {
   readonly url: URL;
-  /** Everything that was asked, in order. */
-  readonly requests: readonly SeenRequest[];
-  /** How many connections were opened so far. */
+  /** All requests, in order. */
+  readonly requests: readonly ReceivedRequest[];
+  /** Number of connections that have been opened. */
   connections(): number;
-  /** All lists of a recorded moment take the place of what was served before. */
+  /** Replaces all objects by those of a recorded moment. */
   load(archiveName: string, moment: string): void;
-  /** The objects of one resource, in place of those before. */
+  /** Replaces the objects of one resource. */
   put(resource: string, objects: readonly RawObject[]): void;
-  /** A change, told to all watches that it concerns; its resourceVersion is raised if it is not a new one. */
-  emit(resource: string, type: EventType, object: RawObject): void;
-  /** Lines of a recorded watch, from..to; without them all. */
+  /** Sends a change to all watches that match it, with a new resourceVersion if it has an old one. */
+  emit(resource: string, type: WatchEventType, object: RawObject): void;
+  /** Sends events of a recorded watch; without `from` and `to` all of them. */
   replay(archiveName: string, resource: string, from?: number, to?: number): void;
   bookmark(resource: string): void;
-  /** Ends open watches in order, as their timeoutSeconds does. */
+  /** Ends open watches, as after their timeoutSeconds. */
   expire(resource?: string): void;
-  /** Closes all connections at once, as when the server is killed; it listens on. */
+  /** Closes all connections, as when the server is killed, and keeps listening. */
   cut(): void;
-  /** Forgets the log of events: older resourceVersions and continue tokens are gone (410). */
+  /** Drops the log of events: older resourceVersions and continue tokens get 410. */
   compact(): void;
-  /** The next request of that kind (`pods:watch`, `events:list@default`, `list`, `*`) gets this; several in turn. */
-  next(what: string, ...answers: readonly Misbehaviour[]): void;
-  /** Every request of that kind gets this, until `always(what, undefined)`. */
-  always(what: string, answer: Misbehaviour | undefined): void;
-  /** Refuses whoever does not show this token (401). */
+  /** Responses to the next requests of that kind (`pods:watch`, `events:list@default`, `list`, `*`), in order. */
+  next(what: string, ...responses: readonly ScriptedResponse[]): void;
+  /** The response to every request of that kind, until `always(what, undefined)`. */
+  always(what: string, response: ScriptedResponse | undefined): void;
+  /** Responds with 401 to requests without this token. */
   requireToken(token: string): void;
   openWatches(resource?: string): number;
-  /** Stops listening and cuts all; `start` listens on the same port again. */
+  /** Stops listening and closes all connections; `start` listens on the same port again. */
   stop(): Promise<void>;
   start(): Promise<void>;
   close(): Promise<void>;
 }
 
-interface Scope {
+interface RequestScope {
   readonly resource: string;
   readonly namespace: string | undefined;
   matches(object: RawObject): boolean;
 }
 
-interface Logged {
+interface LoggedEvent {
   readonly version: number;
-  readonly type: EventType;
+  readonly type: WatchEventType;
   readonly object: RawObject;
   readonly before: RawObject | undefined;
 }
 
-interface Watch {
-  readonly scope: Scope;
+interface OpenWatch {
+  readonly scope: RequestScope;
   readonly response: ServerResponse;
 }
 
-/** One of watch-protocol's answers: `list-forbidden`, `watch-gone`, `list-continue-gone`, `list-too-new`, ... */
-export function recorded(name: string): Misbehaviour {
+/** A recorded response of the archive watch-protocol: `list-forbidden`, `watch-gone`, `list-continue-gone`, ... */
+export function recorded(name: string): ScriptedResponse {
   const [head = '', ...rest] = archive('watch-protocol')
     .text(`${name}.http`)
     .split(/\r?\n\r?\n/);
   const [status = '', ...headers] = head.split(/\r?\n/);
-  const kept = headers
+  const used = headers
     .map((line) => line.split(': ', 2) as [string, string])
     .filter(([header]) => /^(content-type|retry-after)$/.test(header));
   return {
     status: Number(status.split(' ')[1]),
-    headers: Object.fromEntries(kept),
+    headers: Object.fromEntries(used),
     body: rest.join('\n\n'),
   };
 }
 
-/** @param keepsTime Ends each watch after its timeoutSeconds, as a real server does: for clients with a real clock. */
-export async function startKubeApi({ keepsTime = false } = {}): Promise<TestKubeApi> {
+/** @param endsWatches after their timeoutSeconds, as a real server: for clients with a real clock */
+export async function startKubeApi({ endsWatches = false } = {}): Promise<TestKubeApi> {
   const objects = new Map<string, Map<string, RawObject>>();
-  const logs = new Map<string, Logged[]>();
-  const watches = new Set<Watch>();
+  const logs = new Map<string, LoggedEvent[]>();
+  const watches = new Set<OpenWatch>();
   const sockets = new Set<Socket>();
-  const requests: SeenRequest[] = [];
-  const queued: { what: string; answer: Misbehaviour }[] = [];
-  const standing = new Map<string, Misbehaviour>();
+  const requests: ReceivedRequest[] = [];
+  const queued: { what: string; response: ScriptedResponse }[] = [];
+  const permanent = new Map<string, ScriptedResponse>();
   let version = 0;
-  /** Up to here the log is forgotten. */
-  let forgotten = 0;
+  /** The version of the last compaction. */
+  let compacted = 0;
   let token: string | undefined;
   let opened = 0;
 
@@ -144,97 +144,105 @@ export async function startKubeApi({ keepsTime = false } = {}): Promise<TestKube
     socket.on('error', () => undefined);
   });
 
-  const held = (resource: string): Map<string, RawObject> =>
+  const objectsOf = (resource: string): Map<string, RawObject> =>
     objects.get(resource) ?? objects.set(resource, new Map()).get(resource) ?? new Map();
-  const logOf = (resource: string): Logged[] =>
+  const logOf = (resource: string): LoggedEvent[] =>
     logs.get(resource) ?? logs.set(resource, []).get(resource) ?? [];
 
   function serve(request: IncomingMessage, response: ServerResponse): void {
     const url = new URL(request.url ?? '/', 'http://server');
     const query = Object.fromEntries(url.searchParams);
-    const place = placeOf(url.pathname);
-    const verb = place.name !== undefined ? 'get' : query['watch'] !== undefined ? 'watch' : 'list';
-    const what = `${place.resource}:${verb}`;
+    const target = targetOf(url.pathname);
+    const verb = target.name !== undefined ? 'get' : query['watch'] !== undefined ? 'watch' : 'list';
+    const what = `${target.resource}:${verb}`;
     const { authorization, 'user-agent': userAgent } = request.headers;
     requests.push({ what, path: url.pathname, query, authorization, userAgent });
-    const scope = scopeOf(place, query);
-    const scripted = scriptedFor([`${what}@${place.namespace ?? ''}`, what, verb, '*']);
+    const scope = scopeOf(target, query);
+    const scripted = scriptedFor([`${what}@${target.namespace ?? ''}`, what, verb, '*']);
     if (token !== undefined && authorization !== `Bearer ${token}`)
-      answer(response, { status: 401, body: status(401, 'Unauthorized', 'Unauthorized') });
-    else if (scripted !== undefined) answer(response, scripted);
-    else if (place.name !== undefined) get(response, scope, place.name);
+      respond(response, { status: 401, body: status(401, 'Unauthorized', 'Unauthorized') });
+    else if (scripted !== undefined) respond(response, scripted);
+    else if (target.name !== undefined) get(response, scope, target.name);
     else if (verb === 'watch') watch(response, scope, query);
     else list(response, scope, query);
   }
 
-  function scriptedFor(kinds: readonly string[]): Misbehaviour | undefined {
+  function scriptedFor(kinds: readonly string[]): ScriptedResponse | undefined {
     const index = queued.findIndex(({ what }) => kinds.includes(what));
-    if (index >= 0) return queued.splice(index, 1)[0]?.answer;
-    return kinds.map((kind) => standing.get(kind)).find((each) => each !== undefined);
+    if (index >= 0) return queued.splice(index, 1)[0]?.response;
+    return kinds.map((kind) => permanent.get(kind)).find((each) => each !== undefined);
   }
 
-  function get(response: ServerResponse, scope: Scope, name: string): void {
-    const found = [...held(scope.resource).values()].find(
+  function get(response: ServerResponse, scope: RequestScope, name: string): void {
+    const found = [...objectsOf(scope.resource).values()].find(
       (object) => scope.matches(object) && object.metadata.name === name,
     );
     if (found === undefined)
-      answer(response, { status: 404, body: status(404, 'NotFound', `${name} not found`) });
-    else answer(response, { status: 200, body: found });
+      respond(response, { status: 404, body: status(404, 'NotFound', `${name} not found`) });
+    else respond(response, { status: 200, body: found });
   }
 
-  function list(response: ServerResponse, scope: Scope, query: Readonly<Record<string, string>>): void {
+  function list(
+    response: ServerResponse,
+    scope: RequestScope,
+    query: Readonly<Record<string, string>>,
+  ): void {
     const [at, after = ''] = (query['continue'] ?? `${version}:`).split(/:(.*)/s);
-    const asked = Number(at) === -1 ? version : Number(at);
-    if (asked < forgotten) {
+    const listVersion = Number(at) === -1 ? version : Number(at);
+    if (listVersion < compacted) {
       const body = status(410, 'Expired', 'The provided continue parameter is too old');
-      answer(response, { status: 410, body: { ...body, metadata: { continue: `-1:${after}` } } });
+      respond(response, { status: 410, body: { ...body, metadata: { continue: `-1:${after}` } } });
       return;
     }
-    const rest = [...held(scope.resource).values()]
+    const remaining = [...objectsOf(scope.resource).values()]
       .map((object) => ({ object, key: keyOf(object) }))
       .filter(({ object, key }) => key > after && scope.matches(object))
       .sort((a, b) => (a.key < b.key ? -1 : 1));
-    const limit = query['limit'] === undefined ? rest.length : Number(query['limit']);
-    const page = rest.slice(0, limit);
-    answer(response, {
+    const limit = query['limit'] === undefined ? remaining.length : Number(query['limit']);
+    const page = remaining.slice(0, limit);
+    respond(response, {
       status: 200,
       body: {
         kind: 'List',
         metadata: {
-          resourceVersion: String(asked),
-          ...(rest.length > page.length ? { continue: `${asked}:${page.at(-1)?.key}` } : {}),
+          resourceVersion: String(listVersion),
+          ...(remaining.length > page.length ? { continue: `${listVersion}:${page.at(-1)?.key}` } : {}),
         },
         items: page.map(({ object }) => object),
       },
     });
   }
 
-  function watch(response: ServerResponse, scope: Scope, query: Readonly<Record<string, string>>): void {
+  function watch(
+    response: ServerResponse,
+    scope: RequestScope,
+    query: Readonly<Record<string, string>>,
+  ): void {
     const from = Number(query['resourceVersion'] ?? 0);
     response.writeHead(200, { 'Content-Type': 'application/json' });
     response.flushHeaders();
-    if (from < forgotten) {
-      const gone = status(410, 'Expired', `too old resource version: ${from} (${forgotten})`);
+    if (from < compacted) {
+      const gone = status(410, 'Expired', `too old resource version: ${from} (${compacted})`);
       response.end(`${JSON.stringify({ type: 'ERROR', object: gone })}\n`);
       return;
     }
-    const opened: Watch = { scope, response };
-    for (const logged of logOf(scope.resource)) if (logged.version > from) tell(opened, logged);
+    const opened: OpenWatch = { scope, response };
+    for (const logged of logOf(scope.resource)) if (logged.version > from) send(opened, logged);
     watches.add(opened);
     const lifeMs = Number(query['timeoutSeconds']) * 1000;
-    const end = keepsTime && lifeMs > 0 ? setTimeout(() => response.end(), lifeMs) : undefined;
+    const end = endsWatches && lifeMs > 0 ? setTimeout(() => response.end(), lifeMs) : undefined;
     response.on('close', () => {
       clearTimeout(end);
       watches.delete(opened);
     });
   }
 
-  /** To a selector, an object that stops matching is deleted and one that starts is added. */
-  function tell({ scope, response }: Watch, { type, object, before }: Logged): void {
-    const was = before !== undefined && scope.matches(before);
-    const is = type !== 'DELETED' && scope.matches(object);
-    const told = is ? (was ? 'MODIFIED' : 'ADDED') : was ? 'DELETED' : undefined;
-    if (told !== undefined) response.write(`${JSON.stringify({ type: told, object })}\n`);
+  /** For a selector, an object that stops matching is deleted, and one that starts matching is added. */
+  function send({ scope, response }: OpenWatch, { type, object, before }: LoggedEvent): void {
+    const matched = before !== undefined && scope.matches(before);
+    const matches = type !== 'DELETED' && scope.matches(object);
+    const sentType = matches ? (matched ? 'MODIFIED' : 'ADDED') : matched ? 'DELETED' : undefined;
+    if (sentType !== undefined) response.write(`${JSON.stringify({ type: sentType, object })}\n`);
   }
 
   const api: TestKubeApi = {
@@ -258,18 +266,18 @@ export async function startKubeApi({ keepsTime = false } = {}): Promise<TestKube
     emit(resource, type, sent) {
       version = Math.max(version + 1, Number(sent.metadata.resourceVersion));
       const object = { ...sent, metadata: { ...sent.metadata, resourceVersion: String(version) } };
-      const before = held(resource).get(object.metadata.uid);
-      if (type === 'DELETED') held(resource).delete(object.metadata.uid);
-      else held(resource).set(object.metadata.uid, object);
+      const before = objectsOf(resource).get(object.metadata.uid);
+      if (type === 'DELETED') objectsOf(resource).delete(object.metadata.uid);
+      else objectsOf(resource).set(object.metadata.uid, object);
       const logged = { version, type, object, before: before ?? (type === 'ADDED' ? undefined : object) };
       logOf(resource).push(logged);
-      for (const each of watches) if (each.scope.resource === resource) tell(each, logged);
+      for (const each of watches) if (each.scope.resource === resource) send(each, logged);
     },
     replay(archiveName, resource, from, to) {
       for (const line of archive(archiveName).watch(resource).slice(from, to)) {
         const { type, object } = JSON.parse(line) as { type: string; object: RawObject };
         if (type === 'BOOKMARK') api.bookmark(resource);
-        else api.emit(resource, type as EventType, object);
+        else api.emit(resource, type as WatchEventType, object);
       }
     },
     bookmark(resource) {
@@ -286,13 +294,13 @@ export async function startKubeApi({ keepsTime = false } = {}): Promise<TestKube
     },
     compact() {
       version += 1;
-      forgotten = version;
+      compacted = version;
       logs.clear();
     },
-    next: (what, ...answers) => void queued.push(...answers.map((each) => ({ what, answer: each }))),
-    always(what, misbehaviour) {
-      if (misbehaviour === undefined) standing.delete(what);
-      else standing.set(what, misbehaviour);
+    next: (what, ...responses) => void queued.push(...responses.map((each) => ({ what, response: each }))),
+    always(what, response) {
+      if (response === undefined) permanent.delete(what);
+      else permanent.set(what, response);
     },
     requireToken(wanted) {
       token = wanted;
@@ -323,7 +331,7 @@ export async function startKubeApi({ keepsTime = false } = {}): Promise<TestKube
 const keyOf = ({ metadata }: RawObject): string => `${metadata.namespace ?? ''}/${metadata.name}`;
 
 /** `/api/v1/namespaces/gitlab/pods/gl-gitaly-0`, `/apis/apps/v1/statefulsets`. */
-function placeOf(path: string): {
+function targetOf(path: string): {
   namespace: string | undefined;
   resource: string;
   name: string | undefined;
@@ -334,14 +342,14 @@ function placeOf(path: string): {
   return { namespace: namespaced ? parts[1] : undefined, resource, name };
 }
 
-function scopeOf(place: ReturnType<typeof placeOf>, query: Readonly<Record<string, string>>): Scope {
+function scopeOf(target: ReturnType<typeof targetOf>, query: Readonly<Record<string, string>>): RequestScope {
   const labels = parseSelector(query['labelSelector'] ?? '');
   const fields = (query['fieldSelector'] ?? '').split(',').filter((each) => each !== '');
   return {
-    resource: place.resource,
-    namespace: place.namespace,
+    resource: target.resource,
+    namespace: target.namespace,
     matches: (object) =>
-      (place.namespace === undefined || object.metadata.namespace === place.namespace) &&
+      (target.namespace === undefined || object.metadata.namespace === target.namespace) &&
       labels !== undefined &&
       selects(labels, object.metadata.labels ?? {}) &&
       fields.every((each) => {
@@ -364,29 +372,29 @@ const status = (code: number, reason: string, message: string) => ({
   code,
 });
 
-function answer(response: ServerResponse, misbehaviour: Misbehaviour): void {
-  if (misbehaviour === 'silence') return;
-  if (misbehaviour === 'reset') {
+function respond(response: ServerResponse, scripted: ScriptedResponse): void {
+  if (scripted === 'hang') return;
+  if (scripted === 'reset') {
     response.socket?.destroy();
     return;
   }
-  if ('lines' in misbehaviour) {
-    void drip(response, misbehaviour);
+  if ('lines' in scripted) {
+    void respondInParts(response, scripted);
     return;
   }
   const {
     status: code,
     headers = {},
-    body = status(code, 'Scripted', `as the test asks: ${code}`),
-  } = misbehaviour;
+    body = status(code, 'Scripted', `scripted by the test: ${code}`),
+  } = scripted;
   response.writeHead(code, { 'Content-Type': 'application/json', ...headers });
   response.end(typeof body === 'string' ? body : JSON.stringify(body));
 }
 
-/** Each piece in a packet of its own, as far as a local connection lets one say. */
-async function drip(
+/** Each part in a packet of its own, as far as a local connection allows. */
+async function respondInParts(
   response: ServerResponse,
-  { lines, ending }: { readonly lines: readonly string[]; readonly ending: 'end' | 'cut' | 'silence' },
+  { lines, ending }: { readonly lines: readonly string[]; readonly ending: 'end' | 'cut' | 'hang' },
 ): Promise<void> {
   response.writeHead(200, { 'Content-Type': 'application/json' });
   response.flushHeaders();

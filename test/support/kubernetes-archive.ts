@@ -1,17 +1,17 @@
-/** The recorded Kubernetes answers of test/fixtures/kubernetes: text and JSON by path inside an archive. */
+/** Recorded responses of the Kubernetes API in test/fixtures/kubernetes: text and JSON by path in an archive. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { gunzipSync } from 'node:zlib';
 
 const folder = new URL('../fixtures/kubernetes/', import.meta.url);
 
 export interface Archive {
-  /** `0-before/pods.json`, without the archive's own folder. */
+  /** Such as `0-before/pods.json`, without the folder of the archive. */
   readonly paths: readonly string[];
   text(path: string): string;
   json(path: string): unknown;
-  /** The items of a recorded list, as sent. */
+  /** The items of a recorded list, unparsed. */
   items(path: string): readonly unknown[];
-  /** The lines of a recorded watch: `watch('pods')`. */
+  /** The lines of the recorded watch of a resource (`pods`). */
   watch(resource: string): readonly string[];
   /** When each of those lines arrived, milliseconds since 1970. */
   watchTimes(resource: string): readonly number[];

@@ -1,4 +1,4 @@
-/** Kubernetes: how its API is reached, what is watched of it, and which part of the metrics this exporter tells. */
+/** Settings of Kubernetes: access to the API, the objects to watch, and the role of this exporter. */
 import { listOf } from '../kinds/lists.ts';
 import { duration } from '../kinds/quantities.ts';
 import { filePath, oneOf, text, toggle } from '../kinds/scalars.ts';
@@ -14,15 +14,15 @@ export const kubernetesSection = {
     kubernetes: {
       enabled: setting(toggle(), {
         default: false,
-        help: "Watch Gitaly's and Praefect's pods and what surrounds them on Kubernetes. Reads only.",
+        help: "Watch Gitaly's and Praefect's pods, and their StatefulSets, disruption budgets, nodes and events. Read-only.",
       }),
       role: setting(oneOf(kubernetesRoles), {
         default: 'all',
-        help: 'Which part is told here, so that no series is told twice. agent: what is on this node only (cgroups; asks for the pods of its own node). cluster: all but what agents tell. all: one exporter alone.',
+        help: 'Which metrics this exporter reports, so that no series is reported twice. agent: those of its own node (cgroups). cluster: all others. all: a single exporter reports everything.',
       }),
       kubeconfig: optional(filePath(), {
         unset: "the pod's own service account, else KUBECONFIG, else ~/.kube/config",
-        help: "Address and credentials of the API server. A service account's token is read again as it is renewed.",
+        help: 'Kubeconfig file with the address and credentials of the API server. Renewed service account tokens are read automatically.',
         example: '/etc/gitaly-exporter/kubeconfig',
       }),
       context: optional(text('<context>'), {
@@ -31,40 +31,40 @@ export const kubernetesSection = {
         example: 'production',
       }),
       node: optional(text('<node>'), {
-        unset: "this host's own name; an agent must have it",
-        help: 'Name of the node that this exporter runs on, as Kubernetes knows it (spec.nodeName by the downward API). An agent asks for the pods of this node only.',
+        unset: 'the host name; required for an agent',
+        help: 'Name of the Kubernetes node that this exporter runs on (spec.nodeName through the downward API). An agent watches the pods of this node only.',
         example: 'ip-10-0-1-7.eu-central-1.compute.internal',
       }),
       namespace: optional(listOf(text('<namespace>'), 'list of namespaces'), {
         unset: 'all namespaces',
-        help: 'Namespaces to watch; may be repeated. With it, rights in those namespaces suffice (a Role each), but nodes need a ClusterRole.',
+        help: 'Namespaces to watch; may be repeated. Rights in these namespaces are then sufficient (a Role in each), except for nodes, which need a ClusterRole.',
         example: 'gitlab',
       }),
       gitalySelector: setting(text('<selector>'), {
         default: 'app=gitaly',
-        help: "Labels of Gitaly's pods, as the GitLab chart sets them.",
+        help: "Label selector of Gitaly's pods. The default matches the GitLab chart.",
       }),
       praefectSelector: setting(text('<selector>'), {
         default: 'app=praefect',
-        help: "Labels of Praefect's pods, as the GitLab chart sets them.",
+        help: "Label selector of Praefect's pods. The default matches the GitLab chart.",
       }),
       scrape: setting(toggle(), {
         default: true,
-        help: "Read the own metrics and the ConfigMaps of the pods that were found, as gitaly.target and gitaly.config-file do for those that are named. An agent leaves that to the cluster's exporter.",
+        help: 'Scrape the /metrics of the pods and read their ConfigMaps, as gitaly.target and gitaly.config-file do without Kubernetes. Not with role agent.',
       }),
       volumeStats: setting(toggle(), {
         default: false,
-        help: "Ask each node's kubelet, through the API server, how full Gitaly's volumes are. Needs the right to get nodes/proxy, which is a strong one: off unless asked for.",
+        help: "Read the usage of Gitaly's volumes from each node's kubelet, through the API server. Off by default, because it needs the right to get nodes/proxy, which gives access to much more.",
       }),
       staleAfter: setting(duration({ min: 10 * second, max: 3600 * second }), {
         default: 300 * second,
-        help: 'What was last heard from the API is withdrawn when nothing was heard for this long, not even a bookmark.',
+        help: 'Drop data from the API after this time without an event or bookmark from it.',
       }),
     },
   },
 } as const satisfies Section;
 
-/** What no single setting can say: undefined, or what is wrong. */
+/** Constraints between settings: undefined, or what is wrong. */
 export function kubernetesRule({
   kubernetes,
   cgroup,
@@ -72,12 +72,12 @@ export function kubernetesRule({
   readonly cgroup: { readonly enabled: boolean };
 }): string | undefined {
   if (!kubernetes.enabled && kubernetes.role !== 'all')
-    return `kubernetes.role is ${kubernetes.role}, but kubernetes.enabled is false, so that there is no part to play; set --kubernetes.enabled, or leave the role out`;
+    return `kubernetes.role is ${kubernetes.role}, but kubernetes.enabled is false: set --kubernetes.enabled, or remove the role`;
   if (kubernetes.enabled && kubernetes.role === 'agent' && !cgroup.enabled)
-    return "kubernetes.role is agent, but cgroup.enabled is false: an agent tells of its node's cgroups and of nothing else; set --cgroup.enabled, or another role";
+    return "kubernetes.role is agent, but cgroup.enabled is false: an agent reports its node's cgroups only; set --cgroup.enabled, or another role";
   if (kubernetes.enabled && kubernetes.role === 'agent' && kubernetes.node === undefined)
-    return "kubernetes.role is agent, but kubernetes.node is not set, and in a pod the host's name is not the node's: set it from spec.nodeName by the downward API, as deploy/kubernetes/agent.yaml does";
+    return 'kubernetes.role is agent, but kubernetes.node is not set, and the host name of a pod is not that of its node: set it from spec.nodeName through the downward API, as in deploy/kubernetes/agent.yaml';
   if (kubernetes.enabled && kubernetes.role === 'cluster' && cgroup.enabled)
-    return 'kubernetes.role is cluster, but cgroup.enabled is true: cgroups are what agents tell; unset one of them, or use role all where one exporter does both';
+    return 'kubernetes.role is cluster, but cgroup.enabled is true: agents report cgroups; unset one of them, or set role all for an exporter that does both';
   return undefined;
 }

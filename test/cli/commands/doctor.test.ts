@@ -259,7 +259,7 @@ describe('without Kubernetes', () => {
 describe('its end', () => {
   test('after --timeout it says what it has, and that something was not reached', async () => {
     server.load('posture-good', 'at-rest');
-    server.always('pods:list', 'silence');
+    server.always('pods:list', 'hang');
     const { code, out } = await doctor([
       `--kubernetes.kubeconfig=${kubeconfig}`,
       '--namespace=gitlab',
@@ -278,7 +278,7 @@ describe('its end', () => {
 
   test('what was not reached in time is no success, though nothing failed', async () => {
     server.load('posture-good', 'at-rest');
-    server.always('pods:list', 'silence');
+    server.always('pods:list', 'hang');
     const { code, out } = await doctor([
       `--kubernetes.kubeconfig=${kubeconfig}`,
       '--namespace=gitlab',
@@ -292,7 +292,7 @@ describe('its end', () => {
   });
 
   test('a signal ends it', async () => {
-    server.always('*', 'silence');
+    server.always('*', 'hang');
     const host = testHost({}, {}, 100);
     const ended = main(['doctor', `--kubernetes.kubeconfig=${kubeconfig}`, '--namespace=gitlab'], host);
     while (server.requests.length === 0) await new Promise((resolve) => setImmediate(resolve));

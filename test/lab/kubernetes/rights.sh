@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Proves the manifests of deploy/kubernetes on a real API server: applies them, runs the exporter as their service
-# accounts alone, once for the cluster and once as an agent, and compares what it asked for with what it was granted.
+# Tests the manifests of deploy/kubernetes on a real API server: applies them, runs the exporter with their service
+# accounts only, once for the cluster and once as an agent, and compares its requests with the granted rights.
 #   LAB_HOME=... LAB_SCRIPTS=... rights.sh rbac.yaml [NAMESPACE]
-# LAB_SCRIPTS: the folder with the lab's up.sh and serviceaccount.sh. NAMESPACE: kubernetes.namespace; without it all.
+# LAB_SCRIPTS: the folder of the lab's up.sh and serviceaccount.sh. NAMESPACE: kubernetes.namespace; default: all.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd "$here/../../.." && pwd)
-: "${LAB_HOME:?set it to the home of a lab that is up}" "${LAB_SCRIPTS:?set it to where up.sh is}"
+: "${LAB_HOME:?set it to the folder of a running lab}" "${LAB_SCRIPTS:?set it to the folder of up.sh}"
 export KUBECONFIG=$LAB_HOME/admin.kubeconfig
 export PATH=$root/node_modules/.bin:$LAB_HOME/bin:$PATH
 manifest=$root/deploy/kubernetes/${1:?which manifest: rbac.yaml or rbac-namespaced.yaml}
@@ -20,14 +20,14 @@ finish() {
 }
 trap finish EXIT
 
-# Objects of the API itself: what the server refuses, nobody can apply.
+# A dry run by the server finds manifests that it rejects.
 kubectl apply -f "$manifest" >/dev/null
 for each in cluster agent; do
   kubectl apply --dry-run=server -f "$root/deploy/kubernetes/$each.yaml" >/dev/null
 done
-echo "$(basename "$manifest"), cluster.yaml and agent.yaml are taken by $(kubectl version -o json | jq -r .serverVersion.gitVersion)"
+echo "$(basename "$manifest"), cluster.yaml and agent.yaml are accepted by $(kubectl version -o json | jq -r .serverVersion.gitVersion)"
 
-# run ACCOUNT PORT FLAGS...: until each of its watches was renewed and each ConfigMap read twice.
+# run ACCOUNT PORT FLAGS...: long enough for a second watch of each resource and a second read of each ConfigMap.
 run() {
   local account=$1 port=$2 since
   shift 2

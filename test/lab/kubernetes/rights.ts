@@ -1,10 +1,10 @@
 /**
- * Holds what a service account was granted against what it asked for, by the API server's audit log: no grant that
- * was not used, no request that was refused.
+ * Compares the rights of a service account with its requests in the API server's audit log: every grant must have been used,
+ * and no request refused.
  *
  *   node rights.ts AUDIT_LOG NAMESPACE SERVICE_ACCOUNT SINCE     (kubectl on the PATH; SINCE: seconds since 1970)
  *
- * Exit code 1 when there is one of either.
+ * Exit code 1 for an unused grant or a refused request.
  */
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
@@ -43,7 +43,7 @@ interface AuditEvent {
   readonly responseStatus?: { readonly code?: number };
 }
 
-/** `list pods`, in a namespace or (`*`) in all and for what has none. */
+/** `list pods` in a namespace; `*`: in all namespaces, or for resources without namespaces. */
 interface Grant {
   readonly what: string;
   readonly namespace: string;
@@ -94,7 +94,7 @@ const events = readFileSync(auditLog, 'utf8')
   .filter(({ user }) => user.username === `system:serviceaccount:${namespace}:${account}`)
   .filter(({ stageTimestamp }) => Date.parse(stageTimestamp) / 1000 >= Number(since));
 
-const asked = new Map<string, { count: number; refused: number }>();
+const requested = new Map<string, { count: number; refused: number }>();
 for (const { verb, objectRef, requestURI, responseStatus } of events) {
   const { resource, subresource, apiGroup = '', namespace: where } = objectRef ?? {};
   const named = subresource === undefined ? resource : `${resource}/${subresource}`;
@@ -102,25 +102,27 @@ for (const { verb, objectRef, requestURI, responseStatus } of events) {
     named === undefined
       ? `${verb} ${requestURI.split('?')[0]}`
       : `${verb} ${named}${apiGroup === '' ? '' : `.${apiGroup}`}${where === undefined ? '' : ` in ${where}`}`;
-  const entry = asked.get(what) ?? { count: 0, refused: 0 };
+  const entry = requested.get(what) ?? { count: 0, refused: 0 };
   entry.count += 1;
   if (responseStatus?.code === 403) entry.refused += 1;
-  asked.set(what, entry);
+  requested.set(what, entry);
 }
 
 const isUsed = ({ what, namespace: where }: Grant): boolean =>
-  [...asked.keys()].some((each) =>
+  [...requested.keys()].some((each) =>
     where === '*' ? each === what || each.startsWith(`${what} in `) : each === `${what} in ${where}`,
   );
 const grants = granted();
 const unused = grants.filter((grant) => !isUsed(grant));
-const refused = [...asked].filter(([, entry]) => entry.refused > 0);
+const refused = [...requested].filter(([, entry]) => entry.refused > 0);
 
 console.log(`${account}: ${events.length} requests, ${grants.length} grants`);
-for (const [what, { count }] of [...asked].sort()) console.log(`  asked    ${what} (${count})`);
+for (const [what, { count }] of [...requested].sort()) console.log(`  used     ${what} (${count})`);
 for (const { what, namespace: where } of unused) console.log(`  UNUSED   ${what} in ${where}`);
 for (const [what, entry] of refused) console.log(`  REFUSED  ${what} (${entry.refused})`);
 console.log(
-  unused.length + refused.length === 0 ? '  every grant was used, nothing was refused' : '  not equal',
+  unused.length + refused.length === 0
+    ? '  every grant was used, no request was refused'
+    : '  grants and requests differ',
 );
 process.exitCode = unused.length + refused.length === 0 && events.length > 0 ? 0 : 1;

@@ -1,6 +1,6 @@
 /**
- * Stands for the processes in the lab's pods, in which nothing runs: answers /metrics on the address of every pod of
- * Gitaly and Praefect that is running, with recorded pages. Loopback alone.
+ * Serves recorded /metrics pages on the address of every running pod of Gitaly and Praefect in the lab, whose pods run no
+ * processes. On loopback only.
  *
  *   node serve-pods.ts NAMESPACE      (kubectl on the PATH, KUBECONFIG set)
  */
@@ -43,8 +43,8 @@ async function runningPods(): Promise<ReadonlyMap<string, 'gitaly' | 'praefect'>
   return new Map(
     items.flatMap(({ metadata, status }) => {
       const address = status.podIP ?? '';
-      const isHere = status.phase === 'Running' && address.startsWith('127.');
-      return isHere ? [[address, metadata.labels.app === 'praefect' ? 'praefect' : 'gitaly']] : [];
+      const isServed = status.phase === 'Running' && address.startsWith('127.');
+      return isServed ? [[address, metadata.labels.app === 'praefect' ? 'praefect' : 'gitaly']] : [];
     }),
   );
 }

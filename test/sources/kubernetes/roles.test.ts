@@ -70,8 +70,8 @@ describe('agent and cluster', () => {
 
   test('cannot be combined by settings', () => {
     expect(defaults['kubernetes.role']).toBe('all');
-    expect(ruleFor('cluster', true)).toContain('cgroups are what agents tell');
-    expect(ruleFor('agent', false)).toContain("an agent tells of its node's cgroups");
+    expect(ruleFor('cluster', true)).toContain('agents report cgroups');
+    expect(ruleFor('agent', false)).toContain("an agent reports its node's cgroups");
     expect([ruleFor('cluster', false), ruleFor('agent', true), ruleFor('all', true)]).toEqual([
       ...[undefined, undefined, undefined],
     ]);

@@ -110,7 +110,7 @@ describe('a response', () => {
   test('that never comes fails at the deadline, by the given clock', async () => {
     const clock = createManualClock();
     const patient = createHttpApi({ server: server.url, access: open, clock });
-    server.next('*', 'silence');
+    server.next('*', 'hang');
     const result = patient.get(pods, {}, never);
     while (server.requests.length === 0) await new Promise((resolve) => setImmediate(resolve));
     await clock.advance(60_000);
@@ -190,7 +190,7 @@ describe('a response', () => {
 
   test('is canceled by the signal', async () => {
     const stop = new AbortController();
-    server.next('*', 'silence');
+    server.next('*', 'hang');
     const result = api.get(pods, {}, stop.signal);
     stop.abort();
     expect(await result).toMatchObject({ ok: false });

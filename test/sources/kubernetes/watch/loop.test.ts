@@ -457,7 +457,7 @@ describe('a connection without data', () => {
     const [first] = archive('drain').items('0-before/pods.json');
     server.next('pods:list', {
       lines: [`{"metadata":{"resourceVersion":"9"},"items":[${JSON.stringify(first)},`],
-      ending: 'silence',
+      ending: 'hang',
     });
     begin();
     await until(() => requestsOf('pods:list').length === 1);
@@ -480,7 +480,7 @@ describe('a connection without data', () => {
 
   test('for too long makes the objects stale', async () => {
     await running();
-    server.always('pods:watch', 'silence');
+    server.always('pods:watch', 'hang');
     server.cut();
     await passUntil(() => !store.state().current, 5000);
     expect(store.state()).toMatchObject({
@@ -499,7 +499,7 @@ describe('a connection without data', () => {
       all[Math.floor(i / 500)] = (all[Math.floor(i / 500)] ?? '') + letter;
       return all;
     }, []);
-    server.next('pods:watch', { lines: pieces, ending: 'silence' });
+    server.next('pods:watch', { lines: pieces, ending: 'hang' });
     begin();
     await until(() => changes.length === 2);
     expect(changes[1]).toMatchObject({ type: 'modified', object: { name: 'gl-gitaly-default-0' } });
@@ -517,7 +517,7 @@ describe('a malformed response', () => {
     ['an object without a uid', event({ metadata: { resourceVersion: '7' } })],
     ['an object over the limit', `${'x'.repeat(5 * 1024 * 1024)}\n`],
   ])('to a watch causes a list: %s', async (_name, line) => {
-    server.next('pods:watch', { lines: [line], ending: 'silence' });
+    server.next('pods:watch', { lines: [line], ending: 'hang' });
     begin();
     await until(() => store.state().failure !== undefined);
     expect(store.state().failure).toMatchObject({ reason: 'parse' });
