@@ -1,4 +1,4 @@
-/** `bucket`: which repositories share a bucket of Gitaly's cgroups, and which bucket a repository is in. */
+/** `bucket`: the repositories that share a cgroup bucket, or the bucket of a repository. */
 import { hostname } from 'node:os';
 import { readGitalys } from '../../buckets/sizes.ts';
 import { integer, oneOf, text, toggle } from '../../config/kinds/scalars.ts';
@@ -14,48 +14,48 @@ import { createDatabase } from '../../sources/praefect/connection/create-databas
 import { createVariantSource } from '../../sources/praefect/query.ts';
 import { type CommandIo, defineCommand, type ExitCode } from '../command.ts';
 import { printProblems } from '../setting-problems.ts';
-import { type Asked, type BucketOptions, CannotAnswer, targetOf } from './bucket/asked.ts';
-import { answerFromDatabase } from './bucket/from-database.ts';
-import { answerFromPaths } from './bucket/from-paths.ts';
+import { lookUpInDatabase } from './bucket/from-database.ts';
+import { lookUpPaths } from './bucket/from-paths.ts';
+import { BucketError, type BucketOptions, type BucketRequest, targetOf } from './bucket/lookup.ts';
 
 const bucketOptions = {
-  title: 'Which bucket, and of which Gitaly',
+  title: 'Bucket',
   settings: {
     of: optional(text('<path or number>'), {
       unset: 'none',
-      help: "A repository's relative path, to get its bucket, or a bucket's number, to get its repositories; may stand right behind the command. Without either, the bucket of each path from standard input is printed.",
+      help: 'Relative path of a repository, to print its bucket, or number of a bucket, to print its repositories; can follow the command as a word. Without either: prints the bucket of each path on standard input.',
     }),
     bucket: optional(integer({ min: 0 }), {
       unset: 'none',
-      help: 'The same number by its own name: 17 of repos-17.',
+      help: 'Number of a bucket: 17 for repos-17.',
     }),
     storage: optional(text('<name>'), {
-      unset: 'all that are known',
-      help: "The Gitaly's storage, as Gitaly itself calls it: `default` on a single GitLab server. The same repository is in different buckets on different storages.",
+      unset: 'all known storages',
+      help: 'Name of the Gitaly storage: `default` on a single GitLab server. A repository is in different buckets on different storages.',
     }),
     count: optional(integer({ min: 1 }), {
-      unset: "that of Gitaly's configuration, which gitaly.config-file names",
-      help: 'How many buckets there are: [cgroups.repositories] count.',
+      unset: "from Gitaly's configuration (gitaly.config-file)",
+      help: 'Number of buckets: [cgroups.repositories] count.',
     }),
     maxCgroupsPerRepo: optional(integer({ min: 1 }), {
-      unset: "that of Gitaly's configuration, else 1",
-      help: 'Among how many buckets one repository is spread by chance: [cgroups.repositories] max_cgroups_per_repo.',
+      unset: "from Gitaly's configuration, else 1",
+      help: 'Number of buckets among which the processes of one repository are spread: [cgroups.repositories] max_cgroups_per_repo.',
     }),
     limit: setting(integer({ min: 1, max: 100_000 }), {
       default: 100,
-      help: 'Repositories of each storage that are listed, the most written ones first; all are counted.',
+      help: 'Maximum number of repositories listed per storage, most writes first; all are counted.',
     }),
     database: setting(toggle(), {
       default: true,
-      help: "Ask Praefect's database, where one is configured. Without it, paths are taken as they are, and lists of them from standard input.",
+      help: "Use Praefect's database, where one is configured. Without it, paths are used as given, and lists come from standard input.",
     }),
     null: setting(toggle(), {
       default: false,
-      help: 'Paths on standard input end with NUL (find -print0), and so do those that are printed. Short: -0.',
+      help: 'Separate paths with NUL on input and output (find -print0). Short: -0.',
     }),
     output: setting(oneOf(['text', 'json']), {
       default: 'text',
-      help: 'json is described in docs/buckets.md.',
+      help: 'Output format; docs/buckets.md describes the JSON.',
     }),
   },
 } as const satisfies Section;
@@ -86,7 +86,7 @@ async function run(
   }
   const { database: connection, configuredStorages } = sources.value;
   try {
-    const asked: Asked = {
+    const request: BucketRequest = {
       io,
       options: chosen satisfies BucketOptions,
       target: targetOf(chosen),
@@ -101,18 +101,18 @@ async function run(
         io.signal,
       ),
     };
-    if (connection === undefined || !chosen.database || asked.target.kind === 'paths')
-      return await answerFromPaths(asked);
+    if (connection === undefined || !chosen.database || request.target.kind === 'paths')
+      return await lookUpPaths(request);
     const database = createDatabase({
       connection,
       clock: systemClock,
-      // Whoever asks by hand waits for the answer, and pays with that.
+      // A person waits for this one query, so it is not delayed by a budget.
       budget: createBudget(1, systemClock),
       log: silentLog,
       applicationName: 'gitaly-exporter bucket',
     });
     try {
-      return await answerFromDatabase(asked, {
+      return await lookUpInDatabase(request, {
         context: { database, variants: createVariantSource(database, createEventLog(systemClock)) },
         limits: { signal: io.signal, statementTimeoutMs: settings.praefect.database.statementTimeout },
         configuredStorages: configuredStorages?.flatMap(({ storages }) => storages),
@@ -121,7 +121,7 @@ async function run(
       await database.close();
     }
   } catch (error) {
-    if (!(error instanceof CannotAnswer)) throw error;
+    if (!(error instanceof BucketError)) throw error;
     io.stderr.write(`gitaly-exporter: ${error.message}\n`);
     return 2;
   }

@@ -80,14 +80,14 @@ describe('without a database', () => {
 
   test.each<[string, string[], string]>([
     ['nothing says the count', ['a.git', '--storage=default'], 'set --count ([cgroups.repositories] count'],
-    ['nothing says the storage', ['a.git', '--count=3'], 'give --storage'],
+    ['nothing says the storage', ['a.git', '--count=3'], 'set --storage'],
     [
       'the bucket does not exist',
       ['3', ...sized, '--null'],
       'default has no repos-3: it has 3 buckets, repos-0 to repos-2',
     ],
     ['the path is absolute', ['/var/a.git', ...sized], 'is absolute'],
-    ['two questions', ['a.git', '--bucket=1', ...sized], 'two questions'],
+    ['exclude each other', ['a.git', '--bucket=1', ...sized], 'exclude each other'],
   ])('exit code 2 when %s', async (_, args, why) => {
     const { code, out, err } = await bucket(args, { input: [] });
     expect({ code, out }).toEqual({ code: 2, out: '' });
@@ -176,21 +176,21 @@ describe('paths on standard input', () => {
     expect(await bucket(['0', ...sized], { input: ['@hashed/a.git\n'] })).toMatchObject({ code: 1, out: '' });
   });
 
-  test('what is no path is left out and said; when nothing else comes, exit code 2', async () => {
+  test('an invalid path is skipped and reported; exit code 2 when there is no other', async () => {
     const bad = ['/abs.git', '../x', `${'a'.repeat(100_000)}`, '\xff\xfe.git'];
     const { code, out, err } = await bucket(sized, { input: [`${bad.join('\n')}\nc.git\n`] });
     expect({ code, out }).toEqual({ code: 0, out: 'repos-1\tc.git\n' });
-    expect(err).toContain('4 paths were left out: line 1 is absolute');
+    expect(err).toContain('4 paths were skipped: line 1 is absolute');
     expect(await bucket(sized, { input: [bad.join('\n')] })).toMatchObject({ code: 2, out: '' });
   });
 
-  test('a line without an end is not kept', async () => {
+  test('an endless line is not kept in memory', async () => {
     const { code, err } = await bucket(sized, {
       input: Array.from({ length: 300 }, () => 'a'.repeat(10_000)),
     });
     expect({ code, err }).toEqual({
       code: 2,
-      err: 'gitaly-exporter: 1 path was left out: line 1 is longer than any path\n',
+      err: 'gitaly-exporter: 1 path was skipped: line 1 is longer than any path\n',
     });
   });
 });
@@ -224,7 +224,7 @@ describe('with a database', () => {
   });
   afterAll(() => server.stop());
 
-  test("a path of users' has a bucket on each storage, by its replica path", async () => {
+  test('a relative path has a bucket on each storage, by its replica path', async () => {
     const path = '@cluster/repositories/7';
     const [one] = bucketsOf('gitaly-1', path, { count: 10, maxCgroupsPerRepo: 1 });
     const several = bucketsOf('gitaly-2', path, { count: 20, maxCgroupsPerRepo: 2 });
@@ -235,7 +235,7 @@ describe('with a database', () => {
     });
   });
 
-  test('repositories of a bucket, the most written first, are those whose own bucket it is', async () => {
+  test('the repositories of a bucket, most writes first, are those that hash to it', async () => {
     const { code, out } = await bucket(['3', ...access, ...configs, '--output=json', '--limit=5'], { files });
     const answer = JSON.parse(out);
     expect(code).toBe(0);
@@ -259,22 +259,22 @@ describe('with a database', () => {
   test('as text', async () => {
     const { out } = await bucket(['3', ...access, ...configs, '--storage=gitaly-1', '--limit=1'], { files });
     expect(out).toMatch(
-      /^repos-3 of 10 on gitaly-1: \d+ of 200 repositories run Git there, the most written first\n.*\n +\d+ {2}default {2}@hashed\/\d+\.git {2}@cluster\/repositories\/\d+\n +and \d+ more: --limit\n$/,
+      /^repos-3 of 10 on gitaly-1: \d+ of 200 repositories run Git there, most writes first\n.*\n +\d+ {2}default {2}@hashed\/\d+\.git {2}@cluster\/repositories\/\d+\n +and \d+ more: --limit\n$/,
     );
   });
 
-  test('a repository that Praefect does not know: exit code 1', async () => {
+  test('an unknown repository: exit code 1', async () => {
     const { code, err } = await bucket(['@hashed/x.git', ...access, '--count=3']);
     expect(code).toBe(1);
-    expect(err).toContain('Praefect knows no repository @hashed/x.git');
+    expect(err).toContain('Praefect has no repository @hashed/x.git');
   });
 
-  test('an unknown one cannot write to the terminal', async () => {
+  test('control characters of an unknown path are escaped', async () => {
     const { err } = await bucket(['a\u001b[31m.git', ...access, '--count=3']);
     expect(err).toContain('a\\x1b[31m.git');
   });
 
-  test('a storage that it is not on: where it is', async () => {
+  test('a storage without a replica: the message names the storages that have one', async () => {
     const { code, err } = await bucket(['@hashed/7.git', ...access, '--count=3', '--storage=gitaly-9']);
     expect({ code, err }).toEqual({
       code: 1,
@@ -282,7 +282,7 @@ describe('with a database', () => {
     });
   });
 
-  test('a database that is away: exit code 2, and why', async () => {
+  test('an unreachable database: exit code 2 and the reason', async () => {
     const away = '--praefect.database.url=postgres://u@127.0.0.1:1/p?sslmode=disable';
     const { code, out, err } = await bucket(['3', away, '--count=10', '--storage=a']);
     expect({ code, out }).toEqual({ code: 2, out: '' });

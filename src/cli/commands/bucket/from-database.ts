@@ -1,5 +1,4 @@
-/** Answers of `bucket` from Praefect's database, which knows where on its Gitalys a repository is. */
-
+/** Bucket lookups in Praefect's database, which has the path of each replica. */
 import { bucketName } from '../../../buckets/hash.ts';
 import {
   bucketsOfReplica,
@@ -13,16 +12,16 @@ import { contactedStorages, replicasOf } from '../../../sources/praefect/queries
 import type { QueryContext } from '../../../sources/praefect/query.ts';
 import type { ExitCode } from '../../command.ts';
 import {
-  type Asked,
+  BucketError,
+  type BucketRequest,
   bucketsText,
-  CannotAnswer,
+  certainOrPossible,
   checkBucket,
-  mayOr,
   plural,
   printable,
   sizesOn,
   withBuckets,
-} from './asked.ts';
+} from './lookup.ts';
 
 export interface PraefectAccess {
   readonly context: QueryContext;
@@ -30,55 +29,62 @@ export interface PraefectAccess {
   readonly configuredStorages: readonly string[] | undefined;
 }
 
-export function answerFromDatabase(asked: Asked, access: PraefectAccess): Promise<ExitCode> {
-  const { target } = asked;
-  if (target.kind === 'bucket') return listRepositories(asked, access, target.bucket);
-  if (target.kind === 'path') return tellBuckets(asked, access, target.path);
-  throw new Error('paths from standard input need no database');
+export function lookUpInDatabase(request: BucketRequest, access: PraefectAccess): Promise<ExitCode> {
+  const { target } = request;
+  if (target.kind === 'bucket') return listRepositories(request, access, target.bucket);
+  if (target.kind === 'path') return printBuckets(request, access, target.path);
+  throw new Error('paths on standard input need no database');
 }
 
-async function tellBuckets(
-  asked: Asked,
+async function printBuckets(
+  request: BucketRequest,
   { context, limits }: PraefectAccess,
   path: string,
 ): Promise<ExitCode> {
-  const { options, io } = asked;
-  const all = answered(await replicasOf(context, limits, path));
+  const { options, io } = request;
+  const all = resultOf(await replicasOf(context, limits, path));
   const replicas = all.filter(({ storage }) => options.storage === undefined || storage === options.storage);
   if (replicas.length === 0) {
     const elsewhere = [...new Set(all.map(({ storage }) => storage))].join(', ');
     io.stderr.write(
       elsewhere === ''
-        ? `gitaly-exporter: Praefect knows no repository ${printable(path)}. Paths are as on disk (@hashed/ab/cd/….git; a wiki's end in .wiki.git); --no-database takes them as they are\n`
+        ? `gitaly-exporter: Praefect has no repository ${printable(path)}. Paths are relative paths (@hashed/ab/cd/….git; those of wikis end in .wiki.git); --no-database skips this check\n`
         : `gitaly-exporter: ${printable(path)} is not on ${options.storage}, but on ${elsewhere}\n`,
     );
     return 1;
   }
-  const having = withBuckets(
+  const enabled = withBuckets(
     replicas.map(({ storage }) => storage),
-    asked,
+    request,
   );
   const found = replicas
-    .filter(({ storage }) => having.includes(storage))
-    .map((replica) => bucketsOfReplica(replica, sizesOn(replica.storage, asked)));
+    .filter(({ storage }) => enabled.includes(storage))
+    .map((replica) => bucketsOfReplica(replica, sizesOn(replica.storage, request)));
   if (options.output === 'json') {
     io.stdout.write(`${JSON.stringify(replicasJson(path, found), undefined, 2)}\n`);
     return 0;
   }
   for (const replica of found)
     io.stdout.write(
-      `${replica.storage}  ${mayOr('', 'may be in ', replica.sizes)}${bucketsText(replica.buckets, replica.sizes)}  ${printable(replica.replicaPath)}\n`,
+      `${replica.storage}  ${certainOrPossible('', 'may be in ', replica.sizes)}${bucketsText(replica.buckets, replica.sizes)}  ${printable(replica.replicaPath)}\n`,
     );
   return 0;
 }
 
-async function listRepositories(asked: Asked, access: PraefectAccess, bucket: number): Promise<ExitCode> {
-  const { options, io } = asked;
+async function listRepositories(
+  request: BucketRequest,
+  access: PraefectAccess,
+  bucket: number,
+): Promise<ExitCode> {
+  const { options, io } = request;
   const names = options.storage === undefined ? await storagesOf(access) : [options.storage];
-  const storages = withBuckets(names, asked).map((storage) => ({ storage, sizes: sizesOn(storage, asked) }));
+  const storages = withBuckets(names, request).map((storage) => ({
+    storage,
+    sizes: sizesOn(storage, request),
+  }));
   for (const { storage, sizes } of storages) checkBucket(bucket, storage, sizes);
   const { limit } = options;
-  const listing = answered(await listBucket(access.context, access.limits, { bucket, storages, limit }));
+  const listing = resultOf(await listBucket(access.context, access.limits, { bucket, storages, limit }));
   const isEmpty = listing.storages.every(({ repositories }) => repositories === 0);
   if (options.output === 'json') io.stdout.write(`${JSON.stringify(listingJson(listing), undefined, 2)}\n`);
   else for (const each of listing.storages) io.stdout.write(listingText(bucket, listing.examined, each));
@@ -90,10 +96,10 @@ async function storagesOf({
   limits,
   configuredStorages,
 }: PraefectAccess): Promise<readonly string[]> {
-  const names = configuredStorages ?? answered(await contactedStorages(context, limits));
+  const names = configuredStorages ?? resultOf(await contactedStorages(context, limits));
   if (names.length > 0) return [...new Set(names)];
-  throw new CannotAnswer(
-    'no storage is known: neither praefect.virtual-storage nor praefect.config-file says, and no Praefect has written a heartbeat for a day; give --storage',
+  throw new BucketError(
+    'no storage is known: praefect.virtual-storage and praefect.config-file name none, and no Praefect has written a heartbeat within a day; set --storage',
   );
 }
 
@@ -103,7 +109,7 @@ function listingText(
   { storage, sizes, repositories, listed }: StorageListing,
 ): string {
   const of = `of ${plural(examined, 'repository', 'repositories')}`;
-  const share = `${repositories.toLocaleString('en')} ${of} ${mayOr(repositories === 1 ? 'runs' : 'run', 'may run', sizes)} Git there`;
+  const count = `${repositories.toLocaleString('en')} ${of} ${certainOrPossible(repositories === 1 ? 'runs' : 'run', 'may run', sizes)} Git there`;
   const lines = listed.map(
     ({ generation, virtualStorage, relativePath, replicaPath }) =>
       `${(generation < 0 ? '?' : String(generation)).padStart(10)}  ${printable(virtualStorage)}  ${printable(relativePath)}${
@@ -112,15 +118,15 @@ function listingText(
   );
   const more = repositories - listed.length;
   return [
-    `${bucketName(bucket)} of ${sizes.count} on ${storage}: ${share}${repositories > 1 ? ', the most written first' : ''}`,
-    ...(lines.length > 0 ? ['    writes  virtual storage, path, and where on the disk'] : []),
+    `${bucketName(bucket)} of ${sizes.count} on ${storage}: ${count}${repositories > 1 ? ', most writes first' : ''}`,
+    ...(lines.length > 0 ? ['    writes  virtual storage, relative path, replica path if different'] : []),
     ...lines,
     ...(more > 0 ? [`            and ${more.toLocaleString('en')} more: --limit`] : []),
     '',
   ].join('\n');
 }
 
-function answered<T>(answer: QueryResult<T>): T {
-  if (!answer.ok) throw new CannotAnswer(answer.failure.message);
-  return answer.value;
+function resultOf<T>(result: QueryResult<T>): T {
+  if (!result.ok) throw new BucketError(result.failure.message);
+  return result.value;
 }

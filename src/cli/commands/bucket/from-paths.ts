@@ -1,26 +1,26 @@
-/** Answers of `bucket` without a database: paths are as Gitaly has them, from the command line or standard input. */
+/** Bucket lookups without a database, for paths on the command line or on standard input. */
 import { once } from 'node:events';
 import { bucketName, bucketsOf, bucketsOn } from '../../../buckets/hash.ts';
 import { type PathReading, pathsOf } from '../../../buckets/paths.ts';
 import { matchingGitalys } from '../../../buckets/sizes.ts';
 import type { ExitCode } from '../../command.ts';
 import {
-  type Asked,
+  BucketError,
+  type BucketRequest,
   bucketsText,
-  CannotAnswer,
+  certainOrPossible,
   checkBucket,
-  mayOr,
   plural,
   printable,
   sizesOn,
-} from './asked.ts';
+} from './lookup.ts';
 
-export async function answerFromPaths(asked: Asked): Promise<ExitCode> {
-  const { target, io, options } = asked;
-  if (target.kind !== 'path') return fromInput(asked);
-  const storages = storagesFor(asked);
+export async function lookUpPaths(request: BucketRequest): Promise<ExitCode> {
+  const { target, io, options } = request;
+  if (target.kind !== 'path') return fromInput(request);
+  const storages = storagesFor(request);
   const found = storages.map((storage) => {
-    const sizes = sizesOn(storage, asked);
+    const sizes = sizesOn(storage, request);
     return { storage, sizes, buckets: bucketsOf(storage, target.path, sizes) };
   });
   if (options.output === 'json') {
@@ -31,32 +31,32 @@ export async function answerFromPaths(asked: Asked): Promise<ExitCode> {
   }
   for (const { storage, sizes, buckets } of found)
     io.stdout.write(
-      `${storage}  ${mayOr('', 'may be in ', sizes)}${bucketsText(buckets, sizes)}  ${printable(target.path)}\n`,
+      `${storage}  ${certainOrPossible('', 'may be in ', sizes)}${bucketsText(buckets, sizes)}  ${printable(target.path)}\n`,
     );
   return 0;
 }
 
-/** One that is asked for, or those that configurations name. A guess could be a wrong bucket. */
-function storagesFor({ options, known }: Asked): readonly string[] {
+/** The requested storage, or those that configurations name. A guess could give a wrong bucket. */
+function storagesFor({ options, known }: BucketRequest): readonly string[] {
   if (options.storage !== undefined) return [options.storage];
   const names = new Set(matchingGitalys(known.gitalys, {}).flatMap(({ storages }) => storages));
   if (names.size > 0) return [...names];
-  throw new CannotAnswer(
-    'the bucket depends on the storage as well: give --storage (`default` on a single GitLab server), or let gitaly.config-file name its config.toml',
+  throw new BucketError(
+    'the bucket depends on the storage: set --storage (`default` on a single GitLab server), or set gitaly.config-file to its config.toml',
   );
 }
 
-async function fromInput(asked: Asked): Promise<ExitCode> {
-  const { target, io, options } = asked;
+async function fromInput(request: BucketRequest): Promise<ExitCode> {
+  const { target, io, options } = request;
   const input = io.stdin?.();
   if (input === undefined || input.isTTY === true)
-    throw new CannotAnswer(
-      "there is nothing to look through: give a path or a bucket's number with praefect.database.url, or pipe paths in, such as find @hashed -name '*.git' -prune | gitaly-exporter bucket 17 --storage default --count 100",
+    throw new BucketError(
+      "no paths: set praefect.database.url and pass a path or a bucket's number, or pipe paths in, such as find @hashed -name '*.git' -prune | gitaly-exporter bucket 17 --storage default --count 100",
     );
-  const [storage, ...others] = storagesFor(asked);
+  const [storage, ...others] = storagesFor(request);
   if (storage === undefined || others.length > 0)
-    throw new CannotAnswer('paths on standard input are of one storage: give --storage');
-  const sizes = sizesOn(storage, asked);
+    throw new BucketError('paths on standard input belong to one storage: set --storage');
+  const sizes = sizesOn(storage, request);
   const wanted = target.kind === 'bucket' ? target.bucket : undefined;
   if (wanted !== undefined) checkBucket(wanted, storage, sizes);
 
@@ -67,7 +67,7 @@ async function fromInput(asked: Asked): Promise<ExitCode> {
   let paths = 0;
   let found = 0;
   let text = '';
-  // Whoever writes to us may be silent for long.
+  // The writer of the pipe may be silent for a long time.
   io.signal.addEventListener('abort', () => input.destroy?.(), { once: true });
   try {
     for await (const some of pathsOf(input, separator)) {
@@ -82,12 +82,12 @@ async function fromInput(asked: Asked): Promise<ExitCode> {
   if (io.signal.aborted) return 2;
   if (wrongPaths > 0)
     io.stderr.write(
-      `gitaly-exporter: ${plural(wrongPaths, 'path was', 'paths were')} left out: ${wrong.join('; ')}${wrongPaths > wrong.length ? '; …' : ''}\n`,
+      `gitaly-exporter: ${plural(wrongPaths, 'path was', 'paths were')} skipped: ${wrong.join('; ')}${wrongPaths > wrong.length ? '; …' : ''}\n`,
     );
   if (wanted !== undefined) {
     const more = found > options.limit ? `, of which ${options.limit} are listed (--limit)` : '';
     io.stderr.write(
-      `${bucketName(wanted)} of ${sizes.count} on ${storage}: ${found.toLocaleString('en')} of ${plural(paths, 'path', 'paths')} ${mayOr(found === 1 ? 'runs' : 'run', 'may run', sizes)} Git there${more}\n`,
+      `${bucketName(wanted)} of ${sizes.count} on ${storage}: ${found.toLocaleString('en')} of ${plural(paths, 'path', 'paths')} ${certainOrPossible(found === 1 ? 'runs' : 'run', 'may run', sizes)} Git there${more}\n`,
     );
   }
   return paths === 0 && wrongPaths > 0 ? 2 : found > 0 ? 0 : 1;
@@ -107,12 +107,12 @@ async function fromInput(asked: Asked): Promise<ExitCode> {
 
   function lineOf(path: string, buckets: readonly number[]): string {
     if (options.output === 'json') return JSON.stringify({ path, storage, buckets: buckets.map(bucketName) });
-    // What is piped on must stay what it was; what is looked at must not move the cursor.
+    // Piped output must stay unchanged; output on a terminal must not move the cursor.
     const shown = io.stdout.isTTY ? printable(path) : path;
     return wanted === undefined ? `${buckets.map(bucketName).join(',')}\t${shown}` : shown;
   }
 
-  /** A slow reader slows us, instead of filling our memory. */
+  /** Waits for a slow reader, so that output does not pile up in memory. */
   async function write(some: string): Promise<void> {
     const { stdout } = io;
     if (some === '' || stdout.write(some) !== false || !('once' in stdout)) return;

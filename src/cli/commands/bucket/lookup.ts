@@ -1,5 +1,4 @@
-/** What `bucket` was asked for, and what both ways to answer share. */
-
+/** What `bucket` looks up, and what both sources of paths share. */
 import type { BucketSizes } from '../../../buckets/hash.ts';
 import { bucketName } from '../../../buckets/hash.ts';
 import { readRelativePath } from '../../../buckets/paths.ts';
@@ -17,55 +16,55 @@ export interface BucketOptions {
   readonly output: 'text' | 'json';
 }
 
-/** `paths`: nothing in particular; the bucket of each path that comes in. */
+/** `paths`: the bucket of each path on standard input. */
 export type Target =
   | { readonly kind: 'path'; readonly path: string }
   | { readonly kind: 'bucket'; readonly bucket: number }
   | { readonly kind: 'paths' };
 
-export interface Asked {
+export interface BucketRequest {
   readonly io: CommandIo;
   readonly options: BucketOptions;
   readonly target: Target;
-  /** What configurations say of Gitalys. */
+  /** Gitaly servers and their buckets, from Gitaly's configurations. */
   readonly known: KnownGitalys;
 }
 
-/** Ends the command with exit code 2. The message is for people: what is missing or wrong, and the mend. */
-export class CannotAnswer extends Error {}
+/** Ends the command with exit code 2. The message is for people: what is missing or wrong, and how to fix it. */
+export class BucketError extends Error {}
 
 export function targetOf({ of, bucket }: Pick<BucketOptions, 'of' | 'bucket'>): Target {
   const number = /^(?:repos-)?(\d{1,15})$/.exec(of ?? '')?.[1];
   if (of !== undefined && bucket !== undefined)
-    throw new CannotAnswer('a path or number and --bucket are two questions: give one of them');
+    throw new BucketError('a path or number and --bucket exclude each other: give one of them');
   if (bucket !== undefined) return { kind: 'bucket', bucket };
   if (number !== undefined) return { kind: 'bucket', bucket: Number(number) };
   if (of === undefined) return { kind: 'paths' };
   const read = readRelativePath(of);
-  if (!read.ok) throw new CannotAnswer(`the path ${JSON.stringify(of)} ${read.problem}`);
+  if (!read.ok) throw new BucketError(`the path ${JSON.stringify(of)} ${read.problem}`);
   return { kind: 'path', path: read.path };
 }
 
-export function sizesOn(storage: string, asked: Asked): BucketSizes {
-  const found = findSizes(storage, asked);
-  if (!found.ok) throw new CannotAnswer(found.problem);
+export function sizesOn(storage: string, request: BucketRequest): BucketSizes {
+  const found = findSizes(storage, request);
+  if (!found.ok) throw new BucketError(found.problem);
   return found.sizes;
 }
 
-const findSizes = (storage: string, { options, known }: Asked): SizesResult =>
+const findSizes = (storage: string, { options, known }: BucketRequest): SizesResult =>
   sizesFor(known, { ...options, storage }, { count: '--count', storage: '--storage' });
 
-/** Those storages whose Gitaly has buckets; all of them, when none has. */
-export function withBuckets(storages: readonly string[], asked: Asked): readonly string[] {
-  const having = storages.filter((storage) => {
-    const found = findSizes(storage, asked);
+/** The storages whose Gitaly has buckets; all of them if none has. */
+export function withBuckets(storages: readonly string[], request: BucketRequest): readonly string[] {
+  const enabled = storages.filter((storage) => {
+    const found = findSizes(storage, request);
     return found.ok || !found.isDisabled;
   });
-  return having.length > 0 ? having : storages;
+  return enabled.length > 0 ? enabled : storages;
 }
 
 export function checkBucket(bucket: number, storage: string, { count }: BucketSizes): void {
-  if (bucket >= count) throw new CannotAnswer(noSuchBucketText(bucket, storage, count));
+  if (bucket >= count) throw new BucketError(noSuchBucketText(bucket, storage, count));
 }
 
 /** `repos-17 of 100`, or `repos-98, repos-99 or repos-0 of 100`. */
@@ -75,11 +74,14 @@ export function bucketsText(buckets: readonly number[], { count }: BucketSizes):
   return `${names.length === 0 ? last : `${names.join(', ')} or ${last}`} of ${count}`;
 }
 
-/** What has several buckets is in none for certain. */
-export const mayOr = (certain: string, may: string, { maxCgroupsPerRepo }: BucketSizes): string =>
-  maxCgroupsPerRepo > 1 ? may : certain;
+/** A repository with several buckets may be in any of them. */
+export const certainOrPossible = (
+  certain: string,
+  possible: string,
+  { maxCgroupsPerRepo }: BucketSizes,
+): string => (maxCgroupsPerRepo > 1 ? possible : certain);
 
-/** A path on a terminal: no control characters, whatever somebody called a repository. */
+/** A path on a terminal: control characters in names are escaped. */
 export const printable = (path: string): string =>
   path.replaceAll(/\p{Cc}/gu, (char) => `\\x${char.charCodeAt(0).toString(16).padStart(2, '0')}`);
 
