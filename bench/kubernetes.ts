@@ -1,13 +1,14 @@
 /**
- * 100,000 watch events of pods over a local HTTP stream: this exporter compared with the informer of @kubernetes/client-node,
- * one after the other, with the same stream. `node bench/kubernetes.ts [events] [pods]`
+ * 100,000 watch events of pods over a local HTTP stream: this exporter compared with the informer of
+ * @kubernetes/client-node, one after the other, with the same stream. `node bench/kubernetes.ts [events] [pods]`
  *
- * The events are those recorded while a node was drained (13 KB each, with managedFields), repeated with new names, uids and
- * versions, as fast as the reader accepts them. Server and readers are separate processes.
+ * The events are those recorded while a node was drained (13 KB each, with managedFields), repeated with new
+ * names, uids and versions, as fast as the reader accepts them. Server and readers are separate processes.
  *
- * heap: after a full garbage collection, at 10 %, at 50 % and at the end. longest block: the longest time for which the event
- * loop was blocked while events arrived, in CPU time of the thread (wall time would include other processes on a busy machine);
- * an idle one shows 1 ms here. in a list: the same while a list of `pods` pods is read.
+ * heap: after a full garbage collection, at 10 %, at 50 % and at the end. longest block: the longest time for
+ * which the event loop was blocked while events arrived, in CPU time of the thread (wall time would include other
+ * processes on a busy machine); an idle one shows 1 ms here. in a list: the same while a list of `pods` pods is
+ * read.
  */
 import { type ChildProcess, fork } from 'node:child_process';
 import { createServer, type ServerResponse } from 'node:http';

@@ -1,6 +1,6 @@
 /**
- * The real process with a recorded Kubernetes API and a captured cgroup tree: an exporter of role cluster next to an agent, one
- * of role all, and an API server that stops.
+ * The real process with a recorded Kubernetes API and a captured cgroup tree: an exporter of role cluster next to
+ * an agent, one of role all, and an API server that stops.
  */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

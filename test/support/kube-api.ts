@@ -1,6 +1,6 @@
 /**
- * A Kubernetes API server for tests: real HTTP on loopback, recorded objects and watch streams (test/fixtures/kubernetes),
- * and scripted faults.
+ * A Kubernetes API server for tests: real HTTP on loopback, recorded objects and watch streams
+ * (test/fixtures/kubernetes), and scripted faults.
  *
  *     const server = await startKubeApi();
  *     server.load('drain', '0-before');                    // the objects of that moment
@@ -11,9 +11,9 @@
  *     server.next('pods:watch', { lines: ['{"type":'], ending: 'cut' });
  *     await server.close();
  *
- * It paginates lists, filters by namespace, label and field selectors, keeps a log of events for watches that continue, and
- * responds with 410 to versions before the last `compact()`. By default nothing depends on time: `expire()` ends watches,
- * `bookmark()` sends bookmarks.
+ * It paginates lists, filters by namespace, label and field selectors, keeps a log of events for watches that
+ * continue, and responds with 410 to versions before the last `compact()`. By default nothing depends on time:
+ * `expire()` ends watches, `bookmark()` sends bookmarks.
  */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';

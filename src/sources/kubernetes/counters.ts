@@ -4,9 +4,9 @@ import type { Container, KubeEvent, Pod, Termination } from './objects/types.ts'
 import type { Store } from './store.ts';
 
 /**
- * Counters of a pod's name on one node, which continue when the pod is replaced. If a counter moved with the pod, its new
- * `node` label would make a new series that starts at its full value, and Prometheus would miss the increase. So counts stay
- * under the node where they occurred, and are dropped with the name or the node.
+ * Counters of a pod's name on one node, which continue when the pod is replaced. If a counter moved with the pod,
+ * its new `node` label would make a new series that starts at its full value, and Prometheus would miss the
+ * increase. So counts stay under the node where they occurred, and are dropped with the name or the node.
  */
 export interface PodCounters {
   add(identity: Identity, key: string, by?: number): void;
@@ -58,9 +58,10 @@ export const allContainers = (pod: Pod | undefined): readonly Container[] =>
   pod === undefined ? [] : [...pod.initContainers, ...pod.containers];
 
 /**
- * Counts restarts by restartCount and the reason in lastState, which the API keeps for the last termination only: of two
- * restarts between two updates, the earlier one is `unknown`. Restarts of pods older than `since` (Clock.now()) before the
- * exporter first saw them do not count; otherwise a restart of the exporter would look like restarts of Gitaly.
+ * Counts restarts by restartCount and the reason in lastState, which the API keeps for the last termination only:
+ * of two restarts between two updates, the earlier one is `unknown`. Restarts of pods older than `since`
+ * (Clock.now()) before the exporter first saw them do not count; otherwise a restart of the exporter would look
+ * like restarts of Gitaly.
  */
 export function countRestarts(
   store: Store<Pod>,

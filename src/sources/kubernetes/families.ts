@@ -68,9 +68,9 @@ export const waitingReasonsOf = (pod: Pod): readonly metrics.WaitingReason[] =>
   );
 
 /**
- * In bytes and cores, as the scheduler counts (k8s.io/component-helpers resource.PodRequests): the larger of all containers
- * and sidecars together and of any init container with the sidecars before it; the pod's own resources in place of that where
- * set; plus the overhead of its RuntimeClass. 0 without a request.
+ * In bytes and cores, as the scheduler counts (k8s.io/component-helpers resource.PodRequests): the larger of all
+ * containers and sidecars together and of any init container with the sidecars before it; the pod's own resources
+ * in place of that where set; plus the overhead of its RuntimeClass. 0 without a request.
  */
 export const requestsOf = (pod: Pod): { readonly memory: number; readonly cores: number } => ({
   memory: requestOf(pod, 'memoryRequest', pod.overhead?.memory),

@@ -1,6 +1,6 @@
 /**
- * Which pods are Gitaly's and Praefect's, and which StatefulSets, budgets and nodes belong to Gitaly's pods. The latter are
- * found by the pods, so that their own names and labels may be anything.
+ * Which pods are Gitaly's and Praefect's, and which StatefulSets, budgets and nodes belong to Gitaly's pods. The
+ * latter are found by the pods, so that their own names and labels may be anything.
  */
 import type { Component, Identity } from '../identity.ts';
 import { parseSelector, selects } from './objects/selector.ts';
@@ -10,8 +10,8 @@ import type { Container, Pod, PodDisruptionBudget, StatefulSet } from './objects
 export type ComponentOf = (pod: Pod) => Component | undefined;
 
 /**
- * By the container's name, which the GitLab chart sets (`gitaly`, `praefect`), else by the chart's label `app`. The image
- * does not tell them apart: Praefect runs Gitaly's image.
+ * By the container's name, which the GitLab chart sets (`gitaly`, `praefect`), else by the chart's label `app`.
+ * The image does not tell them apart: Praefect runs Gitaly's image.
  */
 export const chartComponentOf: ComponentOf = (pod) => {
   for (const component of ['praefect', 'gitaly'] as const)

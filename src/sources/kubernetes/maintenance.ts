@@ -15,8 +15,8 @@ type MaintenanceEnd =
   | { readonly kind: 'invalid'; readonly found: string; readonly why: string };
 
 /**
- * From the annotation, else from the label of the same name: RFC 3339, or 20261124T060000Z, because labels may not contain
- * colons. Undefined without either.
+ * From the annotation, else from the label of the same name: RFC 3339, or 20261124T060000Z, because labels may not
+ * contain colons. Undefined without either.
  */
 export function maintenanceEndOf({ annotations, labels }: Meta, now: number): MaintenanceEnd | undefined {
   const found = annotations[maintenanceUntil] ?? labels[maintenanceUntil];
@@ -37,9 +37,9 @@ const expandBasicFormat = (text: string): string =>
   text.replace(/^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z$/i, '$1-$2-$3T$4:$5:$6Z');
 
 /**
- * Whether the set's template is not yet on all pods that it applies to, or its controller has not seen a change. Fewer updated
- * replicas alone are no sign: a pod that is deleted, evicted or lost does not count as updated either. With OnDelete, pods are
- * replaced only when they are deleted, which may be never.
+ * Whether the set's template is not yet on all pods that it applies to, or its controller has not seen a change.
+ * Fewer updated replicas alone are no sign: a pod that is deleted, evicted or lost does not count as updated
+ * either. With OnDelete, pods are replaced only when they are deleted, which may be never.
  */
 export function isRollingOut(set: StatefulSet): boolean {
   if (set.updateStrategy === 'OnDelete' || set.replicas === 0) return false;

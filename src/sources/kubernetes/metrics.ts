@@ -1,6 +1,6 @@
 /**
- * Metrics of Gitaly's pods, of what surrounds them, and of the watches. docs/kubernetes-rotation.md defines a rotation.
- * Labels of StatefulSets and PodDisruptionBudgets are named as in kube-state-metrics, for joins.
+ * Metrics of Gitaly's pods, of what surrounds them, and of the watches. docs/kubernetes-rotation.md defines a
+ * rotation. Labels of StatefulSets and PodDisruptionBudgets are named as in kube-state-metrics, for joins.
  */
 import { anyValue, counter, gauge, histogram, type Metric } from '../../metrics/metric.ts';
 import { identityLabels } from '../identity.ts';

@@ -1,6 +1,6 @@
 /**
- * The Kubernetes source: its collector reports what the watches hold, without requests of its own. What is not current is
- * absent, and the run then fails with the reason; what is current is reported all the same.
+ * The Kubernetes source: its collector reports what the watches hold, without requests of its own. What is not
+ * current is absent, and the run then fails with the reason; what is current is reported all the same.
  */
 import type { Clock } from '../../lib/clock.ts';
 import type { Block } from '../../metrics/samples.ts';
@@ -43,7 +43,10 @@ interface KubernetesSourceOptions {
 export interface KubernetesSource {
   readonly collectors: readonly Collector[];
   view(): KubernetesView;
-  /** Seconds from deletion to Ready at the pod's last replacement whose total is known; container restarts do not count. */
+  /**
+   * Seconds from deletion to Ready at the pod's last replacement whose total is known; container restarts do not
+   * count.
+   */
   rotationSeconds(identity: Identity): number | undefined;
 }
 

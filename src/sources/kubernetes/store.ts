@@ -17,7 +17,9 @@ export interface Store<T> {
   all(): readonly T[];
   get(uid: string): T | undefined;
   state(): WatchState;
-  /** Each change in the API server's order, with the time of its arrival (Clock.now()). Returns how to unsubscribe. */
+  /**
+   * Each change in the API server's order, with the time of its arrival (Clock.now()). Returns how to unsubscribe.
+   */
   subscribe(listener: (change: Change<T>, at: number) => void): () => void;
 }
 

@@ -57,7 +57,9 @@ export interface UnreadyPod {
   readonly since: number;
   /** `container gitaly ended: OOMKilled, exit code 137`; undefined when none has. */
   readonly ended: string | undefined;
-  /** The newest warning about it, as `FailedScheduling: 0/4 nodes are available ...`; undefined when there is none. */
+  /**
+   * The newest warning about it, as `FailedScheduling: 0/4 nodes are available ...`; undefined when there is none.
+   */
   readonly warning: string | undefined;
 }
 

@@ -1,6 +1,6 @@
 /**
- * Compares the rights of a service account with its requests in the API server's audit log: every grant must have been used,
- * and no request refused.
+ * Compares the rights of a service account with its requests in the API server's audit log: every grant must have
+ * been used, and no request refused.
  *
  *   node rights.ts AUDIT_LOG NAMESPACE SERVICE_ACCOUNT SINCE     (kubectl on the PATH; SINCE: seconds since 1970)
  *

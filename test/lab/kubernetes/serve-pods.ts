@@ -1,6 +1,6 @@
 /**
- * Serves recorded /metrics pages on the address of every running pod of Gitaly and Praefect in the lab, whose pods run no
- * processes. On loopback only.
+ * Serves recorded /metrics pages on the address of every running pod of Gitaly and Praefect in the lab, whose pods
+ * run no processes. On loopback only.
  *
  *   node serve-pods.ts NAMESPACE      (kubectl on the PATH, KUBECONFIG set)
  */

@@ -63,8 +63,8 @@ interface OpenAttempt {
 }
 
 /**
- * An API that is opened by its first request: the exporter can start without one, a missing or invalid kubeconfig is a failure
- * of each request until it is fixed, and @kubernetes/client-node does not delay the start.
+ * An API that is opened by its first request: the exporter can start without one, a missing or invalid kubeconfig
+ * is a failure of each request until it is fixed, and @kubernetes/client-node does not delay the start.
  */
 export function createLazyApi(open: OpenApi, clock: Clock): KubeApi {
   let last: OpenAttempt | undefined;

@@ -1,6 +1,7 @@
 /**
- * Address and credentials of the API server: from the pod's own service account, or from a kubeconfig. The only module that
- * loads @kubernetes/client-node, which takes most of a second and 90 MB, and so only with kubernetes.enabled.
+ * Address and credentials of the API server: from the pod's own service account, or from a kubeconfig. The only
+ * module that loads @kubernetes/client-node, which takes most of a second and 90 MB, and so only with
+ * kubernetes.enabled.
  */
 import { access as canAccess, readFile } from 'node:fs/promises';
 import { delimiter, dirname, isAbsolute, join } from 'node:path';

@@ -1,6 +1,6 @@
 /**
- * Gitaly's and Praefect's configuration from the ConfigMaps that their pods mount. ConfigMaps are read by name, each at
- * most once a minute, and not watched: the right to watch them exposes every ConfigMap of a namespace.
+ * Gitaly's and Praefect's configuration from the ConfigMaps that their pods mount. ConfigMaps are read by name,
+ * each at most once a minute, and not watched: the right to watch them exposes every ConfigMap of a namespace.
  */
 import type { Clock } from '../../../lib/clock.ts';
 import type { Failure } from '../../../scheduler/outcome.ts';
@@ -165,8 +165,8 @@ interface ConfigsOfPods {
 const rootCertificates = 'kube-root-ca.crt';
 
 /**
- * The configuration of each active pod (with a node, neither deleted nor ended), one per ConfigMap. For a pod that mounts
- * several ConfigMaps, the first one that holds a configuration counts.
+ * The configuration of each active pod (with a node, neither deleted nor ended), one per ConfigMap. For a pod that
+ * mounts several ConfigMaps, the first one that holds a configuration counts.
  */
 export async function configsOfPods(
   pods: readonly Pod[],

@@ -1,6 +1,6 @@
 /**
- * The priorities of all other pods of the cluster, to compare Gitaly's PriorityClass with. Listing every pod is expensive, so
- * it is done rarely and in small pages.
+ * The priorities of all other pods of the cluster, to compare Gitaly's PriorityClass with. Listing every pod is
+ * expensive, so it is done rarely and in small pages.
  */
 
 import type { Clock } from '../../../lib/clock.ts';

@@ -10,8 +10,8 @@ interface PodTargetOptions<Tls> {
   readonly pods: Store<Pod>;
   readonly componentOf: ComponentOf;
   /**
-   * For pods that serve their metrics over TLS. There are no credentials: Gitaly's metrics listener needs none, and anyone
-   * who can create a pod with Gitaly's labels would receive them.
+   * For pods that serve their metrics over TLS. There are no credentials: Gitaly's metrics listener needs none,
+   * and anyone who can create a pod with Gitaly's labels would receive them.
    */
   readonly tls: Tls;
 }
@@ -34,8 +34,8 @@ interface PodTargets<Tls> {
 const chartPort = 9236;
 
 /**
- * Every running pod of Gitaly and Praefect that has an address. Pods that are being deleted are left out: another pod may
- * get their address. While the pods are not current there are no targets, and a failure.
+ * Every running pod of Gitaly and Praefect that has an address. Pods that are being deleted are left out: another
+ * pod may get their address. While the pods are not current there are no targets, and a failure.
  */
 export function createPodTargets<Tls>({ pods, componentOf, tls }: PodTargetOptions<Tls>): PodTargets<Tls> {
   const access = { tls, credentialsFile: undefined } as const;

@@ -17,8 +17,8 @@ const maxYamlBytes = 1024 ** 2;
 const maxObjects = 5000;
 
 /**
- * Gitaly's pods in the text. If it has nodes too (`kubectl get pods,nodes`), the pods get the versions of runtime and kernel.
- * `skipped`: why pods or nodes were rejected, one entry for each.
+ * Gitaly's pods in the text. If it has nodes too (`kubectl get pods,nodes`), the pods get the versions of runtime
+ * and kernel. `skipped`: why pods or nodes were rejected, one entry for each.
  */
 export function parsePodsFile(text: string): PodsFileText {
   const objects = objectsIn(text);

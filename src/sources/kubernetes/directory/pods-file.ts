@@ -1,4 +1,6 @@
-/** Gitaly's pods on this node for the cgroup source, from a file (cgroup.pods-file) in place of the Kubernetes API. */
+/**
+ * Gitaly's pods on this node for the cgroup source, from a file (cgroup.pods-file) in place of the Kubernetes API.
+ */
 import { watch } from 'node:fs';
 import { dirname } from 'node:path';
 import type { Clock } from '../../../lib/clock.ts';
@@ -8,8 +10,8 @@ import { keepDeletedMs, type PodDirectory, type PodSummary } from './pod-directo
 import { parsePodsFile } from './pods-file-text.ts';
 
 /**
- * Calls the listener when anything in a folder changes; returns how to stop. It may throw and may miss changes, as fs.watch
- * does: polling finds the same changes, only later.
+ * Calls the listener when anything in a folder changes; returns how to stop. It may throw and may miss changes, as
+ * fs.watch does: polling finds the same changes, only later.
  */
 export type WatchFolder = (folder: string, listener: () => void) => () => void;
 
@@ -38,8 +40,9 @@ export interface PodsFileDirectory extends PodDirectory {
 const pollMs = 5000;
 
 /**
- * Compares the file's text, not its modification time: a mounted ConfigMap is updated by a symbolic link two folders up, and
- * two writes may have the same time. While the file cannot be read, its last pods are kept, and `failure` has the reason.
+ * Compares the file's text, not its modification time: a mounted ConfigMap is updated by a symbolic link two
+ * folders up, and two writes may have the same time. While the file cannot be read, its last pods are kept, and
+ * `failure` has the reason.
  */
 export function createPodsFileDirectory(options: PodsFileOptions): PodsFileDirectory {
   const { file, readText, clock } = options;

@@ -1,6 +1,7 @@
 /**
- * How full Gitaly's volumes are, from each node's kubelet: `/api/v1/nodes/NAME/proxy/stats/summary`, in the format of
- * k8s.io/kubelet/pkg/apis/stats/v1alpha1. It needs the right to get nodes/proxy, hence only with kubernetes.volume-stats.
+ * How full Gitaly's volumes are, from each node's kubelet: `/api/v1/nodes/NAME/proxy/stats/summary`, in the format
+ * of k8s.io/kubelet/pkg/apis/stats/v1alpha1. It needs the right to get nodes/proxy, hence only with
+ * kubernetes.volume-stats.
  */
 
 import type { Clock } from '../../../lib/clock.ts';
@@ -22,8 +23,8 @@ interface ClaimStats extends VolumeFacts {
 }
 
 /**
- * The claims of a summary; undefined when it is not one. Volumes without a claim (ConfigMaps, emptyDir) are skipped, and so
- * are those without numbers: a kubelet omits them while it mounts a volume.
+ * The claims of a summary; undefined when it is not one. Volumes without a claim (ConfigMaps, emptyDir) are
+ * skipped, and so are those without numbers: a kubelet omits them while it mounts a volume.
  */
 export function claimsIn(body: string): readonly ClaimStats[] | undefined {
   let summary: unknown;

@@ -37,7 +37,10 @@ export function objectOf(raw: unknown, kind: string): Fields {
 /** An empty record where the value is not an object. */
 export const fieldsOf = (value: unknown): Fields => (isFields(value) ? value : noFields);
 
-/** An empty list where the value is not an array. Elements beyond `max`, more than any real object has, are dropped. */
+/**
+ * An empty list where the value is not an array. Elements beyond `max`, more than any real object has, are
+ * dropped.
+ */
 export function elementsOf(value: unknown, max = 512): readonly unknown[] {
   if (!Array.isArray(value)) return [];
   return value.length <= max ? value : value.slice(0, max);
@@ -127,8 +130,8 @@ const binaryExponents: Readonly<Record<string, number>> = { Ki: 10, Mi: 20, Gi: 
 
 /**
  * A Kubernetes quantity in bytes or cores; undefined for anything else. The grammar is that of
- * k8s.io/apimachinery/pkg/api/resource: a decimal suffix, a binary suffix or an exponent. `12E` is 12 exa, `12E3` has an
- * exponent.
+ * k8s.io/apimachinery/pkg/api/resource: a decimal suffix, a binary suffix or an exponent. `12E` is 12 exa, `12E3`
+ * has an exponent.
  */
 export function quantityOf(value: unknown): number | undefined {
   if (typeof value === 'number') return Number.isFinite(value) ? value : undefined;

@@ -104,9 +104,9 @@ export const nodeOf = (raw: unknown): Parsed<Node> =>
   });
 
 /**
- * core/v1 and events.k8s.io/v1, which name the same fields differently. Events of the scheduler and of newer controllers
- * have eventTime and perhaps a series, with firstTimestamp, lastTimestamp and count null; those of a kubelet have the
- * latter three.
+ * core/v1 and events.k8s.io/v1, which name the same fields differently. Events of the scheduler and of newer
+ * controllers have eventTime and perhaps a series, with firstTimestamp, lastTimestamp and count null; those of a
+ * kubelet have the latter three.
  */
 export const eventOf = (raw: unknown): Parsed<KubeEvent> =>
   parsed(() => {

@@ -63,7 +63,9 @@ function controllerOf(references: unknown): Meta['owner'] {
   return undefined;
 }
 
-/** String values by key. Above `max`, well-known keys take precedence. Long keys and values are dropped, never cut. */
+/**
+ * String values by key. Above `max`, well-known keys take precedence. Long keys and values are dropped, never cut.
+ */
 function stringsOf(value: unknown, isUsed: KeyFilter, max: number): Readonly<Record<string, string>> {
   const used = Object.entries(fieldsOf(value)).filter(
     (pair): pair is [string, string] =>

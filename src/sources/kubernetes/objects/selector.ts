@@ -53,8 +53,8 @@ const existence = new RegExp(`^(!?)\\s*${keyForm}$`);
 const wholeValue = new RegExp(`^${valueForm}$`);
 
 /**
- * A selector as kubectl takes it: `app=gitaly,release in (a, b),!canary`. Undefined when it is not one. The grammar is
- * that of k8s.io/apimachinery/pkg/labels, without < and >.
+ * A selector as kubectl takes it: `app=gitaly,release in (a, b),!canary`. Undefined when it is not one. The
+ * grammar is that of k8s.io/apimachinery/pkg/labels, without < and >.
  */
 export function parseSelector(text: string): LabelSelector | undefined {
   const expressions: Requirement[] = [];
@@ -84,8 +84,8 @@ function requirementOf(text: string): Requirement | undefined {
 }
 
 /**
- * The fewest selectors that together match what any of these matches: `app=gitaly` and `app=praefect` are merged, so that
- * the usual case needs one watch.
+ * The fewest selectors that together match what any of these matches: `app=gitaly` and `app=praefect` are merged,
+ * so that the usual case needs one watch.
  */
 export function mergedSelectors(texts: readonly string[]): readonly string[] {
   const distinct = [...new Set(texts.map((text) => text.trim()))];

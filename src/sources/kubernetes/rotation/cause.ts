@@ -44,8 +44,8 @@ export function addEvidence(before: RemovalEvidence, pod: Pod, node: Node | unde
 }
 
 /**
- * The node controller sets Ready to False on the pods of a lost node and leaves everything else as the kubelet last reported
- * it: all containers are ready, and the pod is not.
+ * The node controller sets Ready to False on the pods of a lost node and leaves everything else as the kubelet
+ * last reported it: all containers are ready, and the pod is not.
  */
 export const isOnLostNode = ({ conditions }: Pod): boolean =>
   conditions['Ready'] !== undefined &&

@@ -1,7 +1,8 @@
 /**
- * When a pod reached each milestone on its way to Ready, and the time between milestones. There are two kinds of times, which
- * are never compared with each other: `received`, when the change arrived (the exporter's clock, only for changes that were
- * watched live), and `reported`, which the object itself has (whole seconds, by the clock of the control plane or of the node).
+ * When a pod reached each milestone on its way to Ready, and the time between milestones. There are two kinds of
+ * times, which are never compared with each other: `received`, when the change arrived (the exporter's clock, only
+ * for changes that were watched live), and `reported`, which the object itself has (whole seconds, by the clock of
+ * the control plane or of the node).
  */
 import type { Container, Pod } from '../objects/types.ts';
 import type { Rotation, RotationSpan } from './rotation.ts';
@@ -149,8 +150,8 @@ export function restartSeconds(
 }
 
 /**
- * No time is reported for the end of a startup probe, so only received times separate startup and readiness: they must be
- * reliable from the start of the former to the end of the latter.
+ * No time is reported for the end of a startup probe, so only received times separate startup and readiness: they
+ * must be reliable from the start of the former to the end of the latter.
  */
 function startSpans(
   from: Milestone | undefined,
@@ -185,8 +186,8 @@ const toleranceMs = 1250;
 const maxSkewMs = 3000;
 
 /**
- * Received times are more precise, but after a connection stalled all changes arrive at the same moment. They count only where
- * the reported times, if comparable, are about the same; else the reported times count.
+ * Received times are more precise, but after a connection stalled all changes arrive at the same moment. They
+ * count only where the reported times, if comparable, are about the same; else the reported times count.
  */
 function spanMeasurer(pod: Pod): SpanMeasurer {
   const isComparable = clockComparison(pod);
@@ -217,8 +218,8 @@ const measuredSpan = (ms: number, basis: MeasuredSpan['basis']): MeasuredSpan | 
 const maxAcceptMs = 2000;
 
 /**
- * Which clocks may be compared. Those of control plane and node only when the pod itself shows that they are synchronized:
- * status.startTime (the kubelet's) follows PodScheduled (the scheduler's) within two seconds.
+ * Which clocks may be compared. Those of control plane and node only when the pod itself shows that they are
+ * synchronized: status.startTime (the kubelet's) follows PodScheduled (the scheduler's) within two seconds.
  */
 function clockComparison(pod: Pod): (a: ReportingClock, b: ReportingClock) => boolean {
   const scheduledAt = pod.conditions['PodScheduled']?.since;

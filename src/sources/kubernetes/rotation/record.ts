@@ -30,7 +30,9 @@ export interface RotationRecord {
 
 type Durations = Pick<HistogramSample, 'buckets' | 'sum' | 'count'>;
 
-/** Seconds: from a graceful stop of 1 s and the chart's 30 s to volumes that take minutes, and pods that are stuck. */
+/**
+ * Seconds: from a graceful stop of 1 s and the chart's 30 s to volumes that take minutes, and pods that are stuck.
+ */
 const durationBuckets = [1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800] as const;
 
 interface RotationRecordOptions {
@@ -124,8 +126,8 @@ function observe(durations: Map<string, number[]>, key: string, seconds: number)
 }
 
 /**
- * A StatefulSet that is scaled down removes the pods with the highest ordinals without replacing them. While StatefulSets are
- * not current, each pod of one is expected to be replaced.
+ * A StatefulSet that is scaled down removes the pods with the highest ordinals without replacing them. While
+ * StatefulSets are not current, each pod of one is expected to be replaced.
  */
 function isReplaced(pod: Pod, sets: Stores['statefulSets']): boolean {
   if (pod.owner?.kind !== 'StatefulSet') return false;

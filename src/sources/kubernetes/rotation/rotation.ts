@@ -1,6 +1,6 @@
 /**
- * A rotation: a Gitaly pod is deleted, evicted or loses its node, or one of its containers terminates, until a pod of that
- * name is Ready again. Its repositories are unavailable in between.
+ * A rotation: a Gitaly pod is deleted, evicted or loses its node, or one of its containers terminates, until a pod
+ * of that name is Ready again. Its repositories are unavailable in between.
  */
 
 /** In chronological order. docs/kubernetes-rotation.md defines the start and end of each. */

@@ -9,8 +9,8 @@ export const isBeingRemoved = ({ deletion, phase }: Pod): boolean =>
 /**
  * @param receivedAt when the first change of the removal arrived; undefined when it was missed
  *
- * A grace period of 0 may be the rest of a longer one, as the kubelet sets it at the end: then the time of the request is
- * unknown unless the change was watched live.
+ * A grace period of 0 may be the rest of a longer one, as the kubelet sets it at the end: then the time of the
+ * request is unknown unless the change was watched live.
  */
 export function removalStartOf(pod: Pod, receivedAt: number | undefined): Milestone {
   const { deletion, conditions } = pod;
@@ -26,8 +26,8 @@ export function removalStartOf(pod: Pod, receivedAt: number | undefined): Milest
 }
 
 /**
- * The StatefulSet controller immediately deletes a pod that its kubelet has ended. So the control plane reports the start too,
- * which can be compared with what is reported about the new pod on another node.
+ * The StatefulSet controller immediately deletes a pod that its kubelet has ended. So the control plane reports
+ * the start too, which can be compared with what is reported about the new pod on another node.
  */
 export function confirmedStart(start: Milestone, { deletion }: Pod): Milestone {
   if (deletion === undefined || start.reported === undefined || start.reported.clock === 'api') return start;
@@ -35,7 +35,10 @@ export function confirmedStart(start: Milestone, { deletion }: Pod): Milestone {
   return Math.abs(at - start.reported.at) <= 3000 ? { ...start, reported: reportedTime(at, 'api') } : start;
 }
 
-/** For a pod that was already being deleted when it was found: the condition has the time until its kubelet is back. */
+/**
+ * For a pod that was already being deleted when it was found: the condition has the time until its kubelet is
+ * back.
+ */
 export const nodeLossStart = (pod: Pod): Milestone | undefined =>
   isOnLostNode(pod)
     ? { received: undefined, reported: reportedTime(pod.conditions['Ready']?.since, 'api') }
@@ -76,8 +79,8 @@ export function hasContainerTerminated(before: Pod, now: Pod): boolean {
 }
 
 /**
- * When a container terminated whose restart, with the pod not Ready because of it, happened entirely between two updates in
- * which the pod was Ready. Undefined otherwise: a sidecar may restart while the pod stays Ready.
+ * When a container terminated whose restart, with the pod not Ready because of it, happened entirely between two
+ * updates in which the pod was Ready. Undefined otherwise: a sidecar may restart while the pod stays Ready.
  */
 export function missedTermination(before: Pod, now: Pod): number | undefined {
   if (before.uid !== now.uid) return undefined;

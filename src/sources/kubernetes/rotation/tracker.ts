@@ -1,7 +1,7 @@
 /**
- * Follows each pod's name through its successive pods: from Ready, by way of deletion, eviction, a lost node or a terminated
- * container, to Ready again. It has no clock and makes no requests: it depends on the changes it is given alone. From lists
- * alone it finds the same rotations, with fewer of the times.
+ * Follows each pod's name through its successive pods: from Ready, by way of deletion, eviction, a lost node or a
+ * terminated container, to Ready again. It has no clock and makes no requests: it depends on the changes it is
+ * given alone. From lists alone it finds the same rotations, with fewer of the times.
  */
 import type { KubeEvent, Node, Pod } from '../objects/types.ts';
 import type { Change } from '../store.ts';

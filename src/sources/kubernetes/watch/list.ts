@@ -25,8 +25,8 @@ export interface ListResult<T> {
 }
 
 /**
- * Where the server reads the list from. `cache`: its cache, however old. `cacheSince`: its cache, not older than the version.
- * `etcd`: the most recent state, from etcd.
+ * Where the server reads the list from. `cache`: its cache, however old. `cacheSince`: its cache, not older than
+ * the version. `etcd`: the most recent state, from etcd.
  */
 export type ListConsistency =
   | { readonly kind: 'cache' | 'etcd' }

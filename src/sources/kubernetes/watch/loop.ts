@@ -1,6 +1,6 @@
 /**
- * One list-watch loop: lists, watches from the list's resourceVersion, and after any failure watches again from the last
- * resourceVersion, or lists again where the server no longer has it. It ends only by its signal.
+ * One list-watch loop: lists, watches from the list's resourceVersion, and after any failure watches again from
+ * the last resourceVersion, or lists again where the server no longer has it. It ends only by its signal.
  */
 import type { Clock } from '../../../lib/clock.ts';
 import type { Log } from '../../../lib/log.ts';

@@ -9,8 +9,8 @@ import type { WatchLoopState, WatchSink } from './loop.ts';
 
 export interface MergedStore<T> extends Store<T> {
   /**
-   * Adds a watch; returns the sink for its objects. The store's state reports an `isOptional` watch without permission as
-   * the failure, but is current without it.
+   * Adds a watch; returns the sink for its objects. The store's state reports an `isOptional` watch without
+   * permission as the failure, but is current without it.
    */
   addWatch(state: () => WatchLoopState, isOptional?: boolean): WatchSink<T>;
 }

@@ -43,7 +43,10 @@ export interface StoresOptions {
 }
 
 export interface WatchedStores extends Stores {
-  /** State of each watched resource. The stores of resources that the role does not watch are empty, and never current. */
+  /**
+   * State of each watched resource. The stores of resources that the role does not watch are empty, and never
+   * current.
+   */
   states(): readonly { readonly resource: WatchedResource; readonly state: WatchState }[];
   /** Resolves when every watched resource was listed or has failed, or when the signal aborts. */
   listed(signal: AbortSignal): Promise<void>;
@@ -108,7 +111,8 @@ export function createStores(options: StoresOptions): WatchedStores {
       namespace,
       fieldSelector: `involvedObject.kind=${kind}`,
     });
-    // Events of nodes are in `default`, whichever namespaces are watched, and a Role of another namespace does not cover them.
+    // Events of nodes are in `default`, whichever namespaces are watched, and a Role of another namespace does not
+    // cover them.
     const ofNodes = { ...about('Node')('default'), isOptional: true } as const;
     return [...namespaces.map(about('Pod')), ...namespaces.map(about('StatefulSet')), ofNodes];
   }
@@ -157,8 +161,8 @@ export function createStores(options: StoresOptions): WatchedStores {
 }
 
 /**
- * Whether the selectors match a StatefulSet's pods. By the template's labels, not by the set's own, which an operator may set
- * differently.
+ * Whether the selectors match a StatefulSet's pods. By the template's labels, not by the set's own, which an
+ * operator may set differently.
  */
 function templateMatcher(selectors: readonly string[]): (raw: unknown) => boolean {
   const parsed = selectors.map(parseSelector).filter((each): each is LabelSelector => each !== undefined);
@@ -171,7 +175,10 @@ function templateMatcher(selectors: readonly string[]): (raw: unknown) => boolea
   };
 }
 
-/** The event is about a known pod, a possible pod of a known StatefulSet, such a set itself, or a node with a known pod. */
+/**
+ * The event is about a known pod, a possible pod of a known StatefulSet, such a set itself, or a node with a known
+ * pod.
+ */
 function concernsGitaly({ about }: KubeEvent, { pods, statefulSets }: Stores): boolean {
   const isInNamespace = (object: { readonly namespace: string }): boolean =>
     object.namespace === about.namespace;

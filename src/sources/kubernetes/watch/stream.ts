@@ -7,8 +7,8 @@ export const oversizedLine: unique symbol = Symbol('a line beyond the limit');
 const lineFeed = 0x0a;
 
 /**
- * Complete, non-empty lines. A line over `maxBytes` is yielded as `oversizedLine` and not kept in memory. A last line without
- * a line feed was cut off, and is not yielded.
+ * Complete, non-empty lines. A line over `maxBytes` is yielded as `oversizedLine` and not kept in memory. A last
+ * line without a line feed was cut off, and is not yielded.
  */
 export async function* linesOf(
   bytes: AsyncIterable<Uint8Array>,
@@ -47,9 +47,10 @@ interface ListPart {
 }
 
 /**
- * The elements of the array `items` of the outermost object, while the response arrives: a list of thousands of objects is
- * tens of megabytes, for which JSON.parse would block the event loop and fill the heap. Throws MalformedList when an object
- * or the rest is over `maxBytes`, and when the end is missing. Parts are not validated; JSON.parse does that.
+ * The elements of the array `items` of the outermost object, while the response arrives: a list of thousands of
+ * objects is tens of megabytes, for which JSON.parse would block the event loop and fill the heap. Throws
+ * MalformedList when an object or the rest is over `maxBytes`, and when the end is missing. Parts are not
+ * validated; JSON.parse does that.
  */
 export async function* itemsOf(bytes: AsyncIterable<Uint8Array>, maxBytes: number): AsyncGenerator<ListPart> {
   const scanner = createItemScanner();
@@ -179,8 +180,8 @@ interface IdleTimeoutOptions {
 const recheckMs = 15_000;
 
 /**
- * The bytes, until none arrive for `timeoutMs`: then it throws BrokenStream with reason timeout. That finds a peer that died
- * without closing the connection, and a proxy that dropped it.
+ * The bytes, until none arrive for `timeoutMs`: then it throws BrokenStream with reason timeout. That finds a peer
+ * that died without closing the connection, and a proxy that dropped it.
  */
 export async function* withIdleTimeout(
   bytes: AsyncIterable<Uint8Array>,

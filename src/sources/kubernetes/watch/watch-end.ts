@@ -55,8 +55,9 @@ export function endByStatus(
   const what = `${verb} of ${scopeText(resource, scope)}`;
   const detail = status.message === '' ? '' : `: ${status.message}`;
   const wait = retryAfterSeconds === undefined ? {} : { retryAfterSeconds };
-  // Also for the page of a list: the continue token in the response would give the remaining objects as they are now, next to
-  // earlier pages as they were, and no resourceVersion from which a watch could report the difference.
+  // Also for the page of a list: the continue token in the response would give the remaining objects as they are
+  // now, next to earlier pages as they were, and no resourceVersion from which a watch could report the
+  // difference.
   if (status.code === 410)
     return {
       reason: 'gone',

@@ -1,6 +1,6 @@
 /**
- * Gaps, late arrivals and clocks that differ: whichever changes of a recorded incident are hidden or delayed, its durations are
- * correct or absent.
+ * Gaps, late arrivals and clocks that differ: whichever changes of a recorded incident are hidden or delayed, its
+ * durations are correct or absent.
  */
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
