@@ -5,7 +5,7 @@ import { revisionOf } from './rotation/cause.ts';
 import type { Stores } from './store.ts';
 
 /** On a node or a StatefulSet: the end of its maintenance. */
-export const maintenanceUntil = 'gitaly-exporter/maintenance-until';
+const maintenanceUntil = 'gitaly-exporter/maintenance-until';
 
 /** A time further in the future is a mistake, or would be forgotten. */
 const maxWindowMs = 7 * 86_400_000;
@@ -18,7 +18,7 @@ type MaintenanceEnd =
  * From the annotation, else from the label of the same name: RFC 3339, or 20261124T060000Z, because labels may not
  * contain colons. Undefined without either.
  */
-export function maintenanceEndOf({ annotations, labels }: Meta, now: number): MaintenanceEnd | undefined {
+function maintenanceEndOf({ annotations, labels }: Meta, now: number): MaintenanceEnd | undefined {
   const found = annotations[maintenanceUntil] ?? labels[maintenanceUntil];
   if (found === undefined) return undefined;
   const at = timeOf(found.trim()) ?? timeOf(expandBasicFormat(found.trim()));
@@ -41,7 +41,7 @@ const expandBasicFormat = (text: string): string =>
  * Fewer updated replicas alone are no sign: a pod that is deleted, evicted or lost does not count as updated
  * either. With OnDelete, pods are replaced only when they are deleted, which may be never.
  */
-export function isRollingOut(set: StatefulSet): boolean {
+function isRollingOut(set: StatefulSet): boolean {
   if (set.updateStrategy === 'OnDelete' || set.replicas === 0) return false;
   if (set.observedGeneration < set.generation) return true;
   if (set.currentRevision === set.updateRevision) return false;

@@ -40,7 +40,7 @@ interface KubernetesSourceOptions {
   readonly events: EventLog;
 }
 
-export interface KubernetesSource {
+interface KubernetesSource {
   readonly collectors: readonly Collector[];
   view(): KubernetesView;
   /**

@@ -51,7 +51,7 @@ export interface PodView {
   readonly warning: string | undefined;
 }
 
-export interface UnreadyPod {
+interface UnreadyPod {
   readonly identity: Identity;
   /** Milliseconds since 1970, as its condition or its creation says. */
   readonly since: number;

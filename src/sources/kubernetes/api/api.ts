@@ -6,28 +6,28 @@ export interface KubeApi {
   /** For messages: `https://10.0.0.1:6443`. */
   readonly server: string;
   /** The complete response, whatever its status. Never rejects. */
-  get(path: string, query: ApiQuery, signal: AbortSignal): Promise<ApiResult<ApiResponse>>;
+  get(path: string, query: KubeQuery, signal: AbortSignal): Promise<KubeResult<KubeResponse>>;
   /** The head of the response, and its body as a stream. Never rejects; `bytes` throws BrokenStream. */
-  stream(path: string, query: ApiQuery, signal: AbortSignal): Promise<ApiResult<ApiStream>>;
+  stream(path: string, query: KubeQuery, signal: AbortSignal): Promise<KubeResult<KubeStream>>;
   /** Closes idle connections; responses under way end by their own signals. */
   close(): void;
 }
 
-export type ApiQuery = Readonly<Record<string, string | number | boolean | undefined>>;
+export type KubeQuery = Readonly<Record<string, string | number | boolean | undefined>>;
 
-export type ApiResult<T> =
+export type KubeResult<T> =
   | { readonly ok: true; readonly response: T }
   /** No complete HTTP response. */
   | { readonly ok: false; readonly failure: Failure };
 
-export interface ApiResponse {
+export interface KubeResponse {
   readonly status: number;
   /** Retry-After, when it is in seconds. */
   readonly retryAfterSeconds: number | undefined;
   readonly body: string;
 }
 
-export interface ApiStream extends ApiResponse {
+interface KubeStream extends KubeResponse {
   /** The body of a response with status 200; empty for others, which have `body`. */
   readonly bytes: AsyncIterable<Uint8Array>;
 }
@@ -42,7 +42,7 @@ export class BrokenStream extends Error {
 }
 
 /** `/api/v1/namespaces/gitlab/pods?limit=50` */
-export function pathWithQuery(path: string, query: ApiQuery): string {
+export function pathWithQuery(path: string, query: KubeQuery): string {
   const search = new URLSearchParams();
   for (const [key, value] of Object.entries(query)) if (value !== undefined) search.set(key, String(value));
   const text = search.toString();
@@ -86,7 +86,7 @@ export function createLazyApi(open: OpenApi, clock: Clock): KubeApi {
     return made;
   }
 
-  async function request<T>(send: (api: KubeApi) => Promise<ApiResult<T>>): Promise<ApiResult<T>> {
+  async function request<T>(send: (api: KubeApi) => Promise<KubeResult<T>>): Promise<KubeResult<T>> {
     const result = await opened();
     return result.ok ? send(result.api) : result;
   }

@@ -6,11 +6,11 @@ import { createHttpClient, type HttpCredentials, type HttpResponse } from '../..
 import { HttpError, type HttpFailure, type HttpHints } from '../../../lib/http/failure.ts';
 import type { Failure } from '../../../scheduler/outcome.ts';
 import {
-  type ApiQuery,
-  type ApiResponse,
-  type ApiResult,
   BrokenStream,
   type KubeApi,
+  type KubeQuery,
+  type KubeResponse,
+  type KubeResult,
   pathWithQuery,
 } from './api.ts';
 
@@ -72,11 +72,11 @@ export function createHttpApi(options: HttpApiOptions): KubeApi {
   /** The head of a response. Sent again with new credentials when those of the first request are rejected. */
   async function request(
     path: string,
-    query: ApiQuery,
+    query: KubeQuery,
     limit: 'headMs' | 'totalMs',
     remainingMs: () => number,
     signal: AbortSignal,
-  ): Promise<ApiResult<HttpResponse>> {
+  ): Promise<KubeResult<HttpResponse>> {
     const url = new URL(`${server.origin}${server.pathname.replace(/\/$/, '')}${pathWithQuery(path, query)}`);
     for (let renew = false; ; renew = true) {
       const found = await accessWithin(remainingMs(), renew, signal);
@@ -95,7 +95,7 @@ export function createHttpApi(options: HttpApiOptions): KubeApi {
   }
 
   /** The whole body. */
-  async function readWhole(response: HttpResponse, withinMs?: number): Promise<ApiResult<ApiResponse>> {
+  async function readWhole(response: HttpResponse, withinMs?: number): Promise<KubeResult<KubeResponse>> {
     const chunks: Uint8Array[] = [];
     try {
       for await (const chunk of response.body({ maxBytes, withinMs })) chunks.push(chunk);
@@ -145,7 +145,7 @@ export function createHttpApi(options: HttpApiOptions): KubeApi {
 
 async function* noBytes(): AsyncGenerator<Uint8Array> {}
 
-function headOf({ status, headers }: HttpResponse): Omit<ApiResponse, 'body'> {
+function headOf({ status, headers }: HttpResponse): Omit<KubeResponse, 'body'> {
   const retryAfter = headers['retry-after'] ?? '';
   return { status, retryAfterSeconds: /^\d{1,6}$/.test(retryAfter) ? Number(retryAfter) : undefined };
 }

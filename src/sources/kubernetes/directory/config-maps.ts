@@ -59,7 +59,7 @@ function parseJson(body: string): unknown {
   }
 }
 
-export interface MountedConfig {
+interface MountedConfig {
   readonly namespace: string;
   /** Of the ConfigMap. */
   readonly name: string;

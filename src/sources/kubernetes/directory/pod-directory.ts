@@ -48,7 +48,7 @@ export function imageTag(image: string): string {
   return /:([^/:]+)$/.exec(named)?.[1] ?? '';
 }
 
-export interface PodDirectory {
+export interface GitalyPodDirectory {
   /** From memory. Deleted pods are included for a minute. `failure`: why the pods may be incomplete. */
   pods(): { readonly pods: readonly PodSummary[]; readonly failure: Failure | undefined };
   /** Calls the listener when the pods may have changed. Returns how to unsubscribe. */
@@ -73,7 +73,7 @@ interface PodDirectoryOptions {
 export function createPodDirectory(
   { pods, nodes }: Pick<Stores, 'pods' | 'nodes'>,
   { node, componentOf, clock }: PodDirectoryOptions,
-): PodDirectory {
+): GitalyPodDirectory {
   const known = new Map<string, PodSummary>();
   const deleted = new Map<string, { readonly pod: PodSummary; readonly until: number }>();
   const listeners = new Set<() => void>();

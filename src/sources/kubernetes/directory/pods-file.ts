@@ -6,7 +6,7 @@ import { dirname } from 'node:path';
 import type { Clock } from '../../../lib/clock.ts';
 import { codeOf } from '../../../lib/errors.ts';
 import type { Failure } from '../../../scheduler/outcome.ts';
-import { keepDeletedMs, type PodDirectory, type PodSummary } from './pod-directory.ts';
+import { type GitalyPodDirectory, keepDeletedMs, type PodSummary } from './pod-directory.ts';
 import { parsePodsFile } from './pods-file-text.ts';
 
 /**
@@ -31,7 +31,7 @@ interface PodsFileOptions {
   readonly watch: WatchFolder;
 }
 
-export interface PodsFileDirectory extends PodDirectory {
+export interface PodsFileDirectory extends GitalyPodDirectory {
   /** Resolves after the first attempt to read the file. */
   readonly ready: Promise<void>;
 }

@@ -12,7 +12,7 @@ export interface Milestone {
   readonly reported: ReportedTime | undefined;
 }
 
-export interface ReportedTime {
+interface ReportedTime {
   readonly at: number;
   readonly clock: ReportingClock;
 }

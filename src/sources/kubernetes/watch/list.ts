@@ -1,7 +1,7 @@
 /** Lists a resource completely, page by page and object by object, each parsed as it arrives. */
 import type { Clock } from '../../../lib/clock.ts';
 import { createYielder } from '../../../lib/yielder.ts';
-import { type ApiQuery, BrokenStream, type KubeApi } from '../api/api.ts';
+import { BrokenStream, type KubeApi, type KubeQuery } from '../api/api.ts';
 import { fieldsOf } from '../objects/fields.ts';
 import type { KubeObject } from '../objects/types.ts';
 import { isSyntaxError, objectName, parseJsonText, parseObject, resourceVersionOf } from './json.ts';
@@ -58,7 +58,7 @@ export async function listObjects<T extends KubeObject>(
   const { resource, scope, consistency } = options;
   const objects = new Map<string, Versioned<T>>();
   const rejected: string[] = [];
-  let query: ApiQuery = { ...selectorQuery(scope), ...consistencyQuery(consistency), limit: pageSize };
+  let query: KubeQuery = { ...selectorQuery(scope), ...consistencyQuery(consistency), limit: pageSize };
   for (;;) {
     const page = await listPage(options, query, objects, rejected);
     if ('reason' in page) return { ok: false, end: page };
@@ -80,7 +80,7 @@ interface Page {
 /** Adds the objects of one page to `objects` and `rejected`. */
 async function listPage<T extends KubeObject>(
   { api, clock, resource, scope, isIncluded, signal }: ListOptions<T>,
-  query: ApiQuery,
+  query: KubeQuery,
   objects: Map<string, Versioned<T>>,
   rejected: string[],
 ): Promise<Page | WatchEnd> {
@@ -130,7 +130,7 @@ function pageOf(text: string, what: string): Page | WatchEnd {
   return { version: resourceVersion, continueToken: typeof continueToken === 'string' ? continueToken : '' };
 }
 
-function consistencyQuery(consistency: ListConsistency): ApiQuery {
+function consistencyQuery(consistency: ListConsistency): KubeQuery {
   switch (consistency.kind) {
     case 'cache':
       return { resourceVersion: '0' };
@@ -142,7 +142,7 @@ function consistencyQuery(consistency: ListConsistency): ApiQuery {
 }
 
 /** The same for lists and watches. */
-export const selectorQuery = ({ labelSelector, fieldSelector }: Scope): ApiQuery => ({
+export const selectorQuery = ({ labelSelector, fieldSelector }: Scope): KubeQuery => ({
   labelSelector,
   fieldSelector,
 });

@@ -17,7 +17,7 @@ export interface WatchEnd {
   readonly isCacheBehind?: true;
 }
 
-export type Verb = 'list' | 'watch';
+type Verb = 'list' | 'watch';
 
 /** The API's Status object, sent in place of the requested one; no field is taken for granted. */
 interface ApiStatus {
@@ -156,7 +156,7 @@ export const endByMalformed = (what: string, why: string): WatchEnd => ({
   needsList: true,
 });
 
-export interface RetryPolicy {
+interface RetryPolicy {
   /**
    * Milliseconds until the next list or watch; 0 after an expected end.
    *
