@@ -1,24 +1,23 @@
-/** The exporter as it runs on a node: not root, from a read-only mount, its log and its metrics read. */
+/** Runs the exporter as on a node, without root and on a read-only mount, and reads its log and metrics. */
 import { spawn } from 'node:child_process';
 import { createWriteStream } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** A line of the log that tells of kills. */
-export interface Told {
+/** A log line about kills. */
+export interface LoggedKill {
   /** Milliseconds since 1970. */
   readonly at: number;
   readonly level: string;
   readonly processes: number;
-  readonly message: string;
 }
 
 export interface Exporter {
-  told(): readonly Told[];
-  /** Stands still while that is done: it has happened when it looks again. */
-  stopped(act: () => Promise<void>): Promise<void>;
-  /** When it went on the last time, milliseconds since 1970. */
+  logged(): readonly LoggedKill[];
+  /** Stops the process (SIGSTOP) while `act` runs. */
+  whileStopped(act: () => Promise<void>): Promise<void>;
+  /** When it last continued, milliseconds since 1970. */
   resumedAt(): number;
   /** The text of /metrics. */
   scrape(): Promise<string>;
@@ -26,7 +25,7 @@ export interface Exporter {
 }
 
 const address = '127.0.0.1:9666';
-const nobody = 65534;
+const unprivilegedId = 65534;
 
 export async function startExporter(
   bundle: string,
@@ -36,26 +35,26 @@ export async function startExporter(
   const flags = ['--cgroup.enabled', `--web.listen-address=${address}`, '--log.format=json', ...settings];
   const child = spawn(process.execPath, [bundle, 'serve', ...flags], {
     stdio: ['ignore', 'pipe', 'pipe'],
-    uid: nobody,
-    gid: nobody,
+    uid: unprivilegedId,
+    gid: unprivilegedId,
     env: { HOME: '/' },
   });
-  const told: Told[] = [];
+  const logged: LoggedKill[] = [];
   let resumedAt = 0;
   const log = createWriteStream(join(out, 'exporter.log'));
   child.stdout.pipe(log);
   createInterface({ input: child.stderr }).on('line', (line) => {
     log.write(`${line}\n`);
-    const { msg, oom_level, processes, time } = parsed(line);
+    const { oom_level, processes, time } = parseLine(line);
     if (typeof processes !== 'number') return;
-    told.push({ at: Date.parse(String(time)), level: String(oom_level), processes, message: String(msg) });
+    logged.push({ at: Date.parse(String(time)), level: String(oom_level), processes });
   });
 
   const scrape = async (): Promise<string> => (await fetch(`http://${address}/metrics`)).text();
   const exporter: Exporter = {
-    told: () => told,
+    logged: () => logged,
     resumedAt: () => resumedAt,
-    async stopped(act) {
+    async whileStopped(act) {
       child.kill('SIGSTOP');
       try {
         await act();
@@ -75,13 +74,13 @@ export async function startExporter(
     try {
       if ((await scrape()).includes('gitaly_server_oom_kills_total')) return exporter;
     } catch {
-      // Not up yet.
+      // Not listening yet.
     }
     await sleep(250);
   }
 }
 
-function parsed(line: string): Record<string, unknown> {
+function parseLine(line: string): Record<string, unknown> {
   try {
     return JSON.parse(line);
   } catch {
@@ -89,12 +88,17 @@ function parsed(line: string): Record<string, unknown> {
   }
 }
 
-/** Sums of a counter by one label. */
-export function sums(text: string, name: string, label: string): Record<string, number> {
+/** Sums of a counter by one label. A counter without labels has the given value of it. */
+export function sumsByLabel(
+  text: string,
+  name: string,
+  label: string,
+  withoutLabels = '',
+): Record<string, number> {
   const result: Record<string, number> = {};
   for (const line of text.split('\n')) {
-    if (!line.startsWith(`${name}{`)) continue;
-    const [, value = ''] = new RegExp(`[{,]${label}="([^"]*)"`).exec(line) ?? [];
+    if (!line.startsWith(`${name}{`) && !line.startsWith(`${name} `)) continue;
+    const [, value = withoutLabels] = new RegExp(`[{,]${label}="([^"]*)"`).exec(line) ?? [];
     const number = Number(line.slice(line.lastIndexOf(' ') + 1));
     if (number !== 0) result[value] = (result[value] ?? 0) + number;
   }

@@ -1,16 +1,16 @@
-/** What the kernel itself says that it killed: its log, with the wall clock's times. */
+/** What the kernel killed, from its log, with times of the wall clock. */
 import { spawn } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-export type Level = 'bucket' | 'git' | 'container' | 'pod' | 'node';
+export type KernelLevel = 'bucket' | 'git' | 'container' | 'pod' | 'node';
 
-/** One strike of the OOM killer: a process, or a group. */
-export interface Strike {
+/** One run of the OOM killer: a process, or a group. */
+export interface KernelIncident {
   /** Milliseconds since 1970, of its last kill. */
   at: number;
-  readonly level: Level;
+  readonly level: KernelLevel;
   /** The victim's cgroup. */
   readonly victim: string;
   readonly isGitalys: boolean;
@@ -20,24 +20,24 @@ export interface Strike {
 }
 
 export interface KernelLog {
-  strikes(): readonly Strike[];
+  incidents(): readonly KernelIncident[];
   stop(): void;
 }
 
-/** By the path of the cgroup whose limit ran out. */
-function levelOf(limit: string | undefined): Level {
+/** By the path of the cgroup whose limit was reached. */
+function levelOf(limit: string | undefined): KernelLevel {
   if (limit === undefined || !/gitaly|pod[0-9a-f]{8}/.test(limit)) return 'node';
   if (/repos-\d+$/.test(limit)) return 'bucket';
   if (/gitaly(-\d+)?$/.test(limit)) return 'git';
   return /\.scope/.test(limit) ? 'container' : 'pod';
 }
 
-/** Pairs the kernel's clock with ours by a line of our own. */
+/** Relates the kernel's clock to ours by a line of our own. */
 export async function readKernelLog(foreignPod: string): Promise<KernelLog> {
-  const strikes: Strike[] = [];
+  const incidents: KernelIncident[] = [];
   const mark = `oom-lab ${process.pid} ${Math.random()}`;
   let aheadMs: number | undefined;
-  let current: Strike | undefined;
+  let current: KernelIncident | undefined;
   const reader = spawn('cat', ['/dev/kmsg'], { stdio: ['ignore', 'pipe', 'ignore'] });
   let markedAt = 0;
   let isInGroup = false;
@@ -59,14 +59,14 @@ export async function readKernelLog(foreignPod: string): Promise<KernelLog> {
         pids: new Set(),
         isCountedTwice: false,
       };
-      strikes.push(current);
+      incidents.push(current);
     }
     const [, pid] = /[Kk]illed process (\d+)/.exec(text) ?? [];
     if (pid !== undefined && current !== undefined) {
-      // The report of a strike is left out when there are many; each is one of the same kind then.
+      // The kernel omits reports when there are many incidents; those are of the same kind.
       if (current.pids.size > 0 && !isInGroup) {
         current = { ...current, pids: new Set(), isCountedTwice: false };
-        strikes.push(current);
+        incidents.push(current);
       }
       if (current.pids.has(pid)) current.isCountedTwice = true;
       current.pids.add(pid);
@@ -80,7 +80,7 @@ export async function readKernelLog(foreignPod: string): Promise<KernelLog> {
   writeFileSync('/dev/kmsg', `<6>${mark}\n`);
   while (aheadMs === undefined) await sleep(10);
   return {
-    strikes: () => strikes,
+    incidents: () => incidents,
     stop: () => reader.kill(),
   };
 }

@@ -1,11 +1,11 @@
-/** Runs every step, and holds what the exporter says against what the kernel killed. */
+/** Runs every step, and compares the exporter's counts with what the kernel killed. */
 import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { release } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { startExporter, sums, type Told } from './exporter.ts';
-import { readKernelLog, type Strike } from './kernel-log.ts';
+import { type LoggedKill, startExporter, sumsByLabel } from './exporter.ts';
+import { type KernelIncident, readKernelLog } from './kernel-log.ts';
 import { foreign, makeNode, podsFile } from './node-tree.ts';
 import { steps } from './steps.ts';
 
@@ -25,7 +25,7 @@ const {
   },
 }).values;
 
-interface Outcome {
+interface StepResult {
   readonly step: string;
   readonly killed: string;
   readonly metrics: string;
@@ -33,12 +33,12 @@ interface Outcome {
   readonly logMs: number | undefined;
   readonly scrapeMs: number | undefined;
   readonly isRight: boolean;
-  readonly told: readonly string[];
 }
 
 const killsName = 'gitaly_server_oom_kills_total';
 const eventsName = 'gitaly_server_oom_events_total';
-const promiseMs = 1000;
+const unattributedName = 'gitaly_exporter_cgroup_unattributed_oom_kills_total';
+const maxDelayMs = 1000;
 
 const total = (counts: Readonly<Record<string, number>>): number =>
   Object.values(counts).reduce((a, b) => a + b, 0);
@@ -54,27 +54,35 @@ const text = (counts: Readonly<Record<string, number>>): string =>
     .map(([key, count]) => `${key} ${count}`)
     .join(', ') || 'none';
 
-function byLevel(strikes: readonly Strike[], count: (strike: Strike) => number): Record<string, number> {
+const eventsSince = (before: string, after: string): Record<string, number> =>
+  difference(sumsByLabel(after, eventsName, 'level'), sumsByLabel(before, eventsName, 'level'));
+
+const killsIn = (metrics: string): Record<string, number> => ({
+  ...sumsByLabel(metrics, killsName, 'level'),
+  ...sumsByLabel(metrics, unattributedName, 'level', 'unattributed'),
+});
+
+function killsByLevel(incidents: readonly KernelIncident[]): Record<string, number> {
   const result: Record<string, number> = {};
-  for (const strike of strikes) result[strike.level] = (result[strike.level] ?? 0) + count(strike);
+  for (const { level, pids } of incidents) result[level] = (result[level] ?? 0) + pids.size;
   return result;
 }
 
 /**
- * The longest that any strike's last kill had to wait until the log had told of so many. While the exporter stood
- * still it could not: that time is not its.
+ * The longest time from an incident's last kill until the log had that many. Time in which the exporter was stopped does
+ * not count.
  */
 function longestDelay(
-  strikes: readonly Strike[],
-  told: readonly Told[],
+  incidents: readonly KernelIncident[],
+  logged: readonly LoggedKill[],
   resumedAt: number,
 ): number | undefined {
   let longest: number | undefined;
   let killed = 0;
-  for (const { at, pids } of strikes) {
+  for (const { at, pids } of incidents) {
     killed += pids.size;
     let known = 0;
-    const line = told.find(({ processes }) => {
+    const line = logged.find(({ processes }) => {
       known += processes;
       return known >= killed;
     });
@@ -96,23 +104,23 @@ const exporter = await startExporter(bundle, out, [
   `--cgroup.poll-interval=${poll}`,
   ...(pods === 'file' ? [`--cgroup.pods-file=${file}`] : []),
 ]);
-const outcomes: Outcome[] = [];
+const results: StepResult[] = [];
 
 for (const step of steps) {
   const before = await exporter.scrape();
-  const firstStrike = kernel.strikes().length;
-  const firstLine = exporter.told().length;
+  const firstIncident = kernel.incidents().length;
+  const firstLine = exporter.logged().length;
   console.log(`## ${step.name}`);
   await step.run(exporter);
-  // Without a scrape, which would count by itself: the watch and the poll must see it.
-  const strikes = (): readonly Strike[] =>
+  // Without a scrape, which would count by itself: the watch or the poll must find it.
+  const incidents = (): readonly KernelIncident[] =>
     kernel
-      .strikes()
-      .slice(firstStrike)
+      .incidents()
+      .slice(firstIncident)
       .filter(({ isGitalys }) => isGitalys);
-  const killed = (): number => strikes().reduce((sum, { pids }) => sum + pids.size, 0);
-  const told = (): readonly Told[] => exporter.told().slice(firstLine);
-  const known = (): number => told().reduce((sum, { processes }) => sum + processes, 0);
+  const killed = (): number => incidents().reduce((sum, { pids }) => sum + pids.size, 0);
+  const logged = (): readonly LoggedKill[] => exporter.logged().slice(firstLine);
+  const known = (): number => logged().reduce((sum, { processes }) => sum + processes, 0);
   await sleep(300);
   for (let waited = 0; waited < 5000 && known() < killed(); waited += 50) await sleep(50);
   const after = await exporter.scrape();
@@ -120,41 +128,42 @@ for (const step of steps) {
   await sleep(1200);
   const later = await exporter.scrape();
 
-  const metrics = difference(sums(after, killsName, 'level'), sums(before, killsName, 'level'));
-  const settled = difference(sums(later, killsName, 'level'), sums(before, killsName, 'level'));
-  const expected = byLevel(strikes(), ({ pids }) => pids.size);
-  const uncorrected = strikes().filter(({ isCountedTwice, pids }) => pids.size > 1 && !isCountedTwice).length;
+  const metrics = difference(killsIn(after), killsIn(before));
+  const settled = difference(killsIn(later), killsIn(before));
+  const expected = killsByLevel(incidents());
+  const uncorrected = incidents().filter(
+    ({ isCountedTwice, pids }) => pids.size > 1 && !isCountedTwice,
+  ).length;
   const isCountRight =
     total(metrics) <= total(expected) &&
     total(metrics) >= total(expected) - uncorrected &&
     text(settled) === text(metrics);
   const isLevelRight = step.level !== undefined || uncorrected > 0 || text(metrics) === text(expected);
-  const last = strikes().at(-1);
-  const outcome: Outcome = {
+  const last = incidents().at(-1);
+  const result: StepResult = {
     step: step.name,
     killed: text(expected),
     metrics: text(metrics),
-    incidents: `${strikes().length} / ${total(difference(sums(after, eventsName, 'level'), sums(before, eventsName, 'level')))}`,
-    logMs: longestDelay(strikes(), told(), exporter.resumedAt()),
+    incidents: `${incidents().length} / ${total(eventsSince(before, after))}`,
+    logMs: longestDelay(incidents(), logged(), exporter.resumedAt()),
     scrapeMs: last === undefined ? undefined : scrapedAt - last.at,
     isRight: isCountRight && isLevelRight,
-    told: told().map(({ message }) => message),
   };
-  outcomes.push(outcome);
-  writeFileSync(join(out, 'result.json'), JSON.stringify(outcomes, undefined, 1));
-  console.log(JSON.stringify(outcome, undefined, 1));
+  results.push(result);
+  writeFileSync(join(out, 'result.json'), JSON.stringify(results, undefined, 1));
+  console.log(JSON.stringify(result, undefined, 1));
 }
 
 const metrics = await exporter.scrape();
 writeFileSync(join(out, 'metrics.txt'), metrics);
 const ms = (value: number | undefined): string => (value === undefined ? '' : `${Math.round(value)} ms`);
-const isSlow = ({ logMs }: Outcome): boolean => logMs !== undefined && logMs > promiseMs;
-/** Fewer than died is right only where a group was struck whose first victim was counted once. */
-const verdict = ({ isRight, killed, metrics: told }: Outcome): string =>
-  isRight ? (sumOf(killed) === sumOf(told) ? 'right' : 'one too few') : 'WRONG';
-const sumOf = (counts: string): number =>
+const isSlow = ({ logMs }: StepResult): boolean => logMs !== undefined && logMs > maxDelayMs;
+/** Fewer than were killed is right only for a group whose first victim the kernel counted once. */
+const verdict = ({ isRight, killed, metrics: counted }: StepResult): string =>
+  isRight ? (numbersIn(killed) === numbersIn(counted) ? 'right' : 'one too few') : 'WRONG';
+const numbersIn = (counts: string): number =>
   (counts.match(/\d+/g) ?? []).reduce((sum, digits) => sum + Number(digits), 0);
-const rows = outcomes.map(
+const rows = results.map(
   (one) =>
     `| ${one.step} | ${one.killed} | ${one.metrics} | ${one.incidents} | ${ms(one.logMs)} | ${verdict(one)}${isSlow(one) ? ', SLOW' : ''} |`,
 );
@@ -163,7 +172,7 @@ writeFileSync(
   [
     `Kernel ${release()}, ${readFileSync('/proc/cmdline', 'utf8').includes('psi=0') ? 'psi=0' : 'psi=1'}, pods ${pods}, poll ${poll}`,
     '',
-    '| step | the kernel killed | /metrics | strikes / events | kill to log | |',
+    '| step | the kernel killed | /metrics | incidents / events | kill to log | |',
     '| --- | --- | --- | --- | --- | --- |',
     ...rows,
     '',
@@ -171,4 +180,4 @@ writeFileSync(
 );
 await exporter.stop();
 kernel.stop();
-process.exitCode = outcomes.every((one) => one.isRight && !isSlow(one)) ? 0 : 1;
+process.exitCode = results.every((one) => one.isRight && !isSlow(one)) ? 0 : 1;

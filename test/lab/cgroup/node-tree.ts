@@ -48,13 +48,13 @@ function pod(
   };
 }
 
-/** Beside its container's scope. */
+/** Its Git cgroups are siblings of its container's scope. */
 export const first = pod('gl-gitaly-0', '3f1c8d2a-7b5e-4c0d-9a6f-1e2d3c4b5a69', 'Guaranteed', 'sibling', 'a');
-/** Inside it. */
+/** Its Git cgroups are nested in its container's scope. */
 export const second = pod('gl-gitaly-1', 'a94be07c-21d3-4f58-8c17-6d0e5f9b2a31', 'Burstable', 'nested', 'b');
-/** Comes later. */
+/** Created later. */
 export const third = pod('gl-gitaly-2', '5d2e9f10-33aa-4b4b-8c8c-0123456789ab', 'Burstable', 'sibling', 'c');
-/** Nobody's business: another workload's. */
+/** Another workload's. */
 export const foreign = pod('web-0', 'ffff0000-1111-4222-8333-444455556666', 'Burstable', 'none', 'f');
 export const host = `${cgroups}/gitaly/gitaly-42`;
 
@@ -67,7 +67,7 @@ export function make(path: string, limit?: number): void {
   if (limit !== undefined) write(`${path}/memory.max`, limit * MiB);
 }
 
-/** As Gitaly does it: the parent and its first buckets. */
+/** As Gitaly does: the parent and its first buckets. */
 export function makeGit(git: string, buckets = 10): void {
   const home = git.slice(0, git.lastIndexOf('/'));
   make(home);
@@ -102,7 +102,7 @@ export function makeNode(): void {
   makeGit(host, 4);
 }
 
-/** With all below it; its processes must have ended. */
+/** With all below it; its processes must have exited. */
 export function remove(path: string): void {
   for (const entry of existsSync(path) ? readdirSync(path, { withFileTypes: true }) : [])
     if (entry.isDirectory()) remove(`${path}/${entry.name}`);
@@ -111,7 +111,7 @@ export function remove(path: string): void {
 
 export interface Hog {
   readonly process: ChildProcess;
-  /** Resolves when it ended, of itself or killed. */
+  /** Resolves when it exited or was killed. */
   readonly ended: Promise<void>;
 }
 

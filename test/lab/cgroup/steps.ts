@@ -1,4 +1,4 @@
-/** What is done, step by step. Each ends when its processes have. */
+/** The steps of the scenario. Each ends when its processes have. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Exporter } from './exporter.ts';
 import {
@@ -19,7 +19,7 @@ import {
 
 export interface Step {
   readonly name: string;
-  /** Where the exact level cannot be told, because the cgroup is gone: the one that the exporter says. */
+  /** Set where the exact level is unknown, because the cgroup was removed: the levels that are right. */
   readonly level?: string;
   run(exporter: Exporter): Promise<void>;
 }
@@ -27,7 +27,7 @@ export interface Step {
 const bucket = (git: string, number: number): string => `${git}/repos-${number}`;
 const sleeper = (cgroup: string) => hog(cgroup, ['sleep', '600']);
 
-/** More than there is: the kernel looks for a victim on the whole node, and the hog has asked for it. */
+/** More than the node has: the kernel chooses a victim on the whole node, and the hog's oom_score_adj is highest. */
 const all = (cgroup: string) => anon(cgroup, 4000, 0, 1000);
 
 export const steps: readonly Step[] = [
@@ -85,13 +85,13 @@ export const steps: readonly Step[] = [
     },
   },
   {
-    name: "inside the container's scope: a bucket's own limit",
+    name: "nested in the container's scope: a bucket's own limit",
     async run() {
       await anon(bucket(second.git, 3), 200).ended;
     },
   },
   {
-    name: "inside the container's scope: the container's limit, a group over two buckets and Gitaly",
+    name: "nested in the container's scope: the container's limit, a group over two buckets and Gitaly",
     async run() {
       write(`${second.scope}/memory.max`, 200 * MiB);
       const idle = [sleeper(`${second.scope}/init`), anon(bucket(second.git, 2), 70, 20)];
@@ -113,7 +113,7 @@ export const steps: readonly Step[] = [
     },
   },
   {
-    name: 'memory.max lowered below what is used',
+    name: 'memory.max lowered below the usage',
     async run() {
       const path = bucket(first.git, 0);
       const held = anon(path, 90, 20);
@@ -124,7 +124,7 @@ export const steps: readonly Step[] = [
     },
   },
   {
-    name: 'a process that may not be killed: hundreds of oom and no kill',
+    name: 'a process that cannot be killed: hundreds of oom and no kill',
     async run() {
       const unkillable = anon(bucket(first.git, 1), 150, 0, -1000);
       await sleep(3000);
@@ -163,10 +163,10 @@ export const steps: readonly Step[] = [
     },
   },
   {
-    name: 'a bucket that is removed right after its kill, unseen, and made again with another kill',
+    name: 'a bucket removed right after its kill, unseen, and re-created with another kill',
     async run(exporter) {
       const path = bucket(first.git, 3);
-      await exporter.stopped(async () => {
+      await exporter.whileStopped(async () => {
         await anon(path, 200).ended;
         remove(path);
         make(path, 50);
@@ -175,7 +175,7 @@ export const steps: readonly Step[] = [
     },
   },
   {
-    name: 'a bucket made at the moment of its kill',
+    name: 'a bucket created at the moment of its kill',
     async run() {
       const path = bucket(first.git, 77);
       make(path, 10);
@@ -183,11 +183,11 @@ export const steps: readonly Step[] = [
     },
   },
   {
-    name: 'Gitaly starts anew: a kill in the old gitaly-<pid>, which is removed unseen, and one in the new',
+    name: 'Gitaly restarts: a kill in the old gitaly-<pid>, which is removed unseen, and one in the new',
     level: 'bucket or git',
     async run(exporter) {
       const next = first.git.replace(/-1$/, '-7');
-      await exporter.stopped(async () => {
+      await exporter.whileStopped(async () => {
         await anon(bucket(first.git, 5), 200).ended;
         makeGit(next);
         remove(first.git);
@@ -205,11 +205,11 @@ export const steps: readonly Step[] = [
     },
   },
   {
-    name: 'that pod is deleted right after a kill, unseen',
-    level: 'bucket or pod',
+    name: 'that pod deleted right after a kill, unseen',
+    level: 'unattributed',
     async run(exporter) {
       await sleep(3000);
-      await exporter.stopped(async () => {
+      await exporter.whileStopped(async () => {
         await anon(bucket(third.git, 2), 200).ended;
         remove(third.slice);
       });
