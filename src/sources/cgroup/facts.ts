@@ -5,7 +5,7 @@ import type { ReadText } from '../../lib/files.ts';
 import { type Known, known, notApplicable, unknown } from '../../lib/known.ts';
 import type { Identity } from '../identity.ts';
 import { createFinder } from './discovery/finder.ts';
-import { inspectRoot } from './discovery/root.ts';
+import { cgroupMountOptions, inspectRoot } from './discovery/root.ts';
 import { createCgroupFiles } from './files/files.ts';
 import type { CgroupFiles } from './files/reading.ts';
 import type { CgroupDriver, GitalyTree, Layout, PodDirectory } from './tree.ts';
@@ -169,31 +169,13 @@ function driverAt(root: string, trees: readonly GitalyTree[]): NodeFacts['cgroup
   return unknown(`${root} contains neither kubepods.slice nor kubepods`);
 }
 
-/**
- * From the options of the file system itself, which are the same for all its mounts: the fields after ` - ` in
- * /proc/self/mountinfo (proc(5)).
- */
+/** `mountinfo`: the text of /proc/self/mountinfo. */
 export function nsdelegateIn(mountinfo: string, root: string): Known<boolean> {
-  const mounts = mountinfo.split('\n').flatMap((line) => {
-    const [before = '', after = ''] = line.split(' - ');
-    const [, , , , point = ''] = before.split(' ');
-    const [type, , options = ''] = after.split(' ');
-    return type === 'cgroup2' ? [{ point: unescaped(point), options: options.split(',') }] : [];
-  });
-  const exact = mounts.findLast(({ point }) => point === root);
-  // A root that is a directory below a mount (kind's, a test's) has that mount's options.
-  const around = mounts
-    .filter(({ point }) => root.startsWith(point === '/' ? point : `${point}/`))
-    .sort((a, b) => b.point.length - a.point.length);
-  const found = exact ?? around[0];
-  return found === undefined
+  const options = cgroupMountOptions(mountinfo, root);
+  return options === undefined
     ? unknown(`no cgroup2 is mounted at ${root}`)
-    : known(found.options.includes('nsdelegate'));
+    : known(options.includes('nsdelegate'));
 }
-
-/** Octal escapes of blanks in paths. */
-const unescaped = (path: string): string =>
-  path.replaceAll(/\\([0-7]{3})/g, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 8)));
 
 /** The sum of the sizes, which are in KiB on every line but the first. */
 export function swapIn(swaps: string): Known<number> {

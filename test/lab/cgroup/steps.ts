@@ -143,7 +143,7 @@ export const steps: readonly Step[] = [
     },
   },
   {
-    name: 'four buckets of two Gitalys at once',
+    name: 'four buckets of two Gitalys at the same time',
     async run() {
       const paths = [
         bucket(first.git, 1),
@@ -224,7 +224,7 @@ export const steps: readonly Step[] = [
     },
   },
   {
-    name: 'the limit of all pods (kubepods.slice): the node as far as a pod can tell',
+    name: 'the limit of all pods (kubepods.slice): the node from the pod's point of view',
     async run() {
       const kubepods = first.slice.slice(0, first.slice.lastIndexOf('/'));
       write(`${kubepods}/memory.max`, 60 * MiB);

@@ -109,12 +109,12 @@ export function createCounterPass(
 
   /** Undefined if there is nothing to count. `parent`: undefined for the top. */
   function readTotal(node: CounterNode, parent: CounterNode | undefined): OomCounters | undefined {
-    const wasGone = node.status === 'removed';
+    const wasRemoved = node.status === 'removed';
     const first = readCounters(node.folder, 'memory.events');
     // Another cgroup may have been created in its place.
     const reading = first.kind === 'removed' ? readCounters(node.folder, 'memory.events') : first;
-    const isBack = wasGone || first.kind === 'removed';
-    if (first.kind === 'removed' && !wasGone) parent?.removed.push(node.role);
+    const isBack = wasRemoved || first.kind === 'removed';
+    if (first.kind === 'removed' && !wasRemoved) parent?.removed.push(node.role);
     node.status = reading.kind;
     if (reading.kind !== 'value') {
       // Its kills are counted with its parent until it can be read. Those of the top wait for it.
@@ -123,7 +123,7 @@ export function createCounterPass(
     }
     if (haveFallen(node.last, reading.value)) resetNode(node, zeroCounters);
     else if (isBack && parent !== undefined && node.last !== undefined) resetNode(node, zeroCounters);
-    // The same top behind a mount that was away: it continues, but which of its kills are new is known of itself alone.
+    // The same top, whose mount was absent: its counts continue, but only its own total shows which kills are new.
     else if (isBack) for (const child of node.children.values()) resetNode(child, undefined);
     return reading.value;
   }

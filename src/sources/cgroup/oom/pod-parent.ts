@@ -138,12 +138,12 @@ export function createPodParent(
       let isUnread = false;
       for (const [tree, each] of gitalys) {
         if (isQuiet && isSettled(each)) continue;
-        const wasGone = each.top.status === 'removed';
+        const wasRemoved = each.top.status === 'removed';
         const delta = await pass.count(each);
         kills += delta.kills;
         if (delta.moved !== undefined) trees.push({ tree, moved: delta.moved });
         if (each.top.status === 'failed') isUnread = true;
-        if (each.top.status === 'removed' && !wasGone) hasLostGitaly = true;
+        if (each.top.status === 'removed' && !wasRemoved) hasLostGitaly = true;
       }
       let unattributed = 0;
       if (now === undefined || isQuiet) counted += kills;

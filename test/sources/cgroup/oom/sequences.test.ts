@@ -50,8 +50,8 @@ class Node {
   }
 
   /** A process is killed in a Gitaly at a limit of any level. */
-  kill(whose: number, place: number, cause: number, ooms: number): void {
-    const tree = this.pick(this.trees(), whose);
+  kill(which: number, place: number, cause: number, ooms: number): void {
+    const tree = this.pick(this.trees(), which);
     const git = tree.git?.path ?? '';
     const leaves = [
       ...buckets.map((bucket) => `${git}/repos-${bucket}`),
@@ -85,14 +85,14 @@ class Node {
     if (this.kernel.exists(path)) this.kernel.kill(path, which % 3 === 0 ? path : undefined);
   }
 
-  reachLimit(whose: number, place: number): void {
-    const { git } = this.pick(this.trees(), whose);
+  reachLimit(which: number, place: number): void {
+    const { git } = this.pick(this.trees(), which);
     const path = `${git?.path}/repos-${this.pick(buckets, place)}`;
     if (this.kernel.exists(path)) this.kernel.reachLimit(path, 1 + place);
   }
 
-  remakeBucket(whose: number, place: number): void {
-    const { git } = this.pick(this.trees(), whose);
+  remakeBucket(which: number, place: number): void {
+    const { git } = this.pick(this.trees(), which);
     const path = `${git?.path}/repos-${this.pick(buckets, place)}`;
     if (!this.kernel.exists(git?.path ?? '')) return;
     this.kernel.remove(path);
@@ -104,27 +104,27 @@ class Node {
     this.kernel.populate(path, isGroup ? 2 : 0);
   }
 
-  restartGitaly(whose: number): void {
-    const tree = this.pick(this.trees(), whose);
+  restartGitaly(which: number): void {
+    const tree = this.pick(this.trees(), which);
     if (!this.kernel.exists(tree.pod ?? '')) return;
     const container = tree.containers.find(({ gitaly }) => gitaly)?.path ?? '';
     this.kernel.remove(tree.git?.path ?? '');
     this.kernel.remove(container);
-    this.pick(this.pods, whose).pid++;
-    this.makePod(whose);
+    this.pick(this.pods, which).pid++;
+    this.makePod(which);
   }
 
   /** The same pod by name, of another uid. */
-  rotatePod(whose: number): void {
-    const pod = this.pick(this.pods, whose);
+  rotatePod(which: number): void {
+    const pod = this.pick(this.pods, which);
     this.kernel.remove(podPath(pod));
     pod.made++;
-    pod.uid = `bbbb00${pod.made}${whose % this.pods.length}`.slice(-8).padStart(8, 'b');
-    this.makePod(whose);
+    pod.uid = `bbbb00${pod.made}${which % this.pods.length}`.slice(-8).padStart(8, 'b');
+    this.makePod(which);
   }
 
-  private makePod(whose: number): void {
-    for (const { path, isGroup } of pathsOf(this.pick(this.trees(), whose)))
+  private makePod(which: number): void {
+    for (const { path, isGroup } of pathsOf(this.pick(this.trees(), which)))
       if (!this.kernel.exists(path)) this.make(path, isGroup);
   }
 
@@ -162,23 +162,23 @@ const layouts = fc.array(fc.constantFrom('sibling' as const, 'nested' as const),
 
 type Step = (node: Node) => void;
 const kill: fc.Arbitrary<Step> = fc.tuple(number, number, number, fc.integer({ min: 1, max: 4 })).map(
-  ([whose, place, cause, ooms]) =>
+  ([which, place, cause, ooms]) =>
     (node) =>
-      node.kill(whose, place, cause, ooms),
+      node.kill(which, place, cause, ooms),
 );
 const killForeign: fc.Arbitrary<Step> = number.map((which) => (node) => node.killForeign(which));
 const reachLimit: fc.Arbitrary<Step> = fc.tuple(number, fc.nat(5)).map(
-  ([whose, place]) =>
+  ([which, place]) =>
     (node) =>
-      node.reachLimit(whose, place),
+      node.reachLimit(which, place),
 );
 const remakeBucket: fc.Arbitrary<Step> = fc.tuple(number, number).map(
-  ([whose, place]) =>
+  ([which, place]) =>
     (node) =>
-      node.remakeBucket(whose, place),
+      node.remakeBucket(which, place),
 );
-const restart: fc.Arbitrary<Step> = number.map((whose) => (node) => node.restartGitaly(whose));
-const rotate: fc.Arbitrary<Step> = number.map((whose) => (node) => node.rotatePod(whose));
+const restart: fc.Arbitrary<Step> = number.map((which) => (node) => node.restartGitaly(which));
+const rotate: fc.Arbitrary<Step> = number.map((which) => (node) => node.rotatePod(which));
 const follow: fc.Arbitrary<Step> = fc.constant((node) => node.follow());
 
 async function begin(of: readonly ('sibling' | 'nested')[]): Promise<Node> {
