@@ -224,7 +224,7 @@ export const steps: readonly Step[] = [
     },
   },
   {
-    name: 'the limit of all pods (kubepods.slice): the node from the pod's point of view',
+    name: 'the limit of all pods (kubepods.slice), which counts as the node',
     async run() {
       const kubepods = first.slice.slice(0, first.slice.lastIndexOf('/'));
       write(`${kubepods}/memory.max`, 60 * MiB);
