@@ -29,7 +29,7 @@ export interface DirectoryListing {
   readonly createdMs: number;
 }
 
-export type ListingResult =
+type ListingResult =
   | DirectoryListing
   | { readonly kind: 'removed' }
   /** The kernel's error code, for example EACCES. */

@@ -8,7 +8,7 @@ import { type Clock, systemClock } from '../../../lib/clock.ts';
 import { codeOf } from '../../../lib/errors.ts';
 import { absolutePath, createPause, isFreeOfLinks } from './directory-cache.ts';
 
-export interface DirectoryWatchOptions {
+interface DirectoryWatchOptions {
   readonly root: string;
   /** Called once for everything that happened within 50 ms. */
   readonly onChange: () => void;
@@ -17,7 +17,7 @@ export interface DirectoryWatchOptions {
   readonly clock?: Pick<Clock, 'sleep'>;
 }
 
-export interface DirectoryWatch {
+interface DirectoryWatch {
   /**
    * The folders to watch from now on, relative to the root: those of the newest scan. Ends the watches of others, and
    * renews those of re-created folders. Where a watch begins, another scan becomes due, since something may have been

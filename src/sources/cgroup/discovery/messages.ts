@@ -3,7 +3,7 @@ import type { Failure } from '../../../scheduler/outcome.ts';
 import type { UnreadableFolder } from './scan.ts';
 
 /** The first few, and how many more. */
-export function someOf(names: readonly string[]): string {
+function someOf(names: readonly string[]): string {
   const shown = names.slice(0, 3).join(', ');
   return names.length > 3 ? `${shown} and ${names.length - 3} more` : shown;
 }

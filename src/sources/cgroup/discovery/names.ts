@@ -37,7 +37,7 @@ export function kubepodsDriverOf(name: string): CgroupDriver | undefined {
 }
 
 export const qosClasses = { burstable: 'Burstable', besteffort: 'BestEffort' } as const;
-export type QosFolder = keyof typeof qosClasses;
+type QosFolder = keyof typeof qosClasses;
 export const qosFolders = Object.keys(qosClasses) as readonly QosFolder[];
 
 /** The folder of a QoS class: `kubepods-burstable.slice` below `kubepods.slice`, `burstable` below `kubepods`. */

@@ -36,7 +36,7 @@ interface Kubepods {
   readonly driver: CgroupDriver;
 }
 
-export interface PodFolder {
+interface PodFolder {
   readonly uid: string;
   readonly path: string;
   readonly driver: CgroupDriver;

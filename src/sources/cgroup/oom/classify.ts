@@ -38,7 +38,7 @@ export interface ClassifiedKill<Place> {
   readonly events: number;
 }
 
-export interface Classified<Place> {
+interface Classified<Place> {
   readonly kills: readonly ClassifiedKill<Place>[];
   /** How much of each cgroup's `ooms` these kills explain. */
   readonly spent: ReadonlyMap<Place, number>;

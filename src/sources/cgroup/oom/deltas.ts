@@ -31,7 +31,7 @@ import {
   zeroCounters,
 } from './counters.ts';
 
-export interface TreeDelta {
+interface TreeDelta {
   /** oom_kill that are counted now and were not before. */
   readonly kills: number;
   /** For `classify`; undefined without a kill. */

@@ -2,7 +2,7 @@
  * The cgroup that a node's pods are in (kubepods.slice, or its part for a QoS class). Its total shows in one file that
  * nothing moved in any pod, and that there were kills in pods that have been removed.
  */
-import { dirname } from 'node:path/posix';
+import { parentPath } from '../discovery/directory-cache.ts';
 import type { CgroupFiles } from '../files/reading.ts';
 import type { MovedCgroup } from './classify.ts';
 import { type CgroupRole, type CounterTree, createNode, type KillPlace } from './counter-tree.ts';
@@ -44,17 +44,14 @@ export async function readBaseline(listChildren: ListChildren): Promise<Baseline
   return {
     podParents: [...listed.keys()].filter((path) => path !== ''),
     isNew(path) {
-      for (let at = path; at !== ''; at = parentOf(at))
-        if (listed.get(parentOf(at))?.has(at) === false) return true;
+      for (let at = path; at !== ''; at = parentPath(at))
+        if (listed.get(parentPath(at))?.has(at) === false) return true;
       return false;
     },
   };
 }
 
-/** '' for the root. */
-export const parentOf = (path: string): string => (path.includes('/') ? dirname(path) : '');
-
-export interface ParentDelta {
+interface ParentDelta {
   readonly trees: readonly { readonly tree: string; readonly moved: MovedCgroup<KillPlace> }[];
   /** oom_kill in pods that were removed before they could be read, at least one of them Gitaly's. */
   readonly unattributed: number;

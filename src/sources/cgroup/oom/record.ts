@@ -43,7 +43,7 @@ export interface OomTotals {
   readonly bucketKills: ReadonlyMap<number, number>;
 }
 
-export interface OomHealth {
+interface OomHealth {
   /** Gitalys whose kills are unknown at present, and why; `totals()` omits them. */
   readonly unread: readonly { readonly tree: string; readonly why: string }[];
   /**

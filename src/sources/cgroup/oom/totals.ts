@@ -6,7 +6,7 @@ import type { Clock } from '../../../lib/clock.ts';
 import { type Identity, identityKey } from '../../identity.ts';
 import { type OomLevel, type OomTotals, oomLevels } from './record.ts';
 
-export interface OomTotalsByTree {
+interface OomTotalsByTree {
   /** The trees that exist now. The totals of others are kept for an hour, and as long as their identity lives on. */
   follow(current: ReadonlyMap<string, Identity>): void;
   add(tree: string, kill: CountedKill): void;
@@ -16,7 +16,7 @@ export interface OomTotalsByTree {
   list(isKnown: (tree: string) => boolean): readonly OomTotals[];
 }
 
-export interface CountedKill {
+interface CountedKill {
   readonly level: OomLevel;
   readonly processes: number;
   readonly events: number;

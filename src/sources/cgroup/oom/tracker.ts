@@ -4,17 +4,17 @@ import { unlessAborted } from '../../../lib/abort.ts';
 import type { Clock } from '../../../lib/clock.ts';
 import { createSerialQueue } from '../../../lib/serial-queue.ts';
 import { createYielder } from '../../../lib/yielder.ts';
-import { listFolders } from '../discovery/directory-cache.ts';
+import { listFolders, parentPath } from '../discovery/directory-cache.ts';
 import { cgroupMountOptions } from '../discovery/root.ts';
 import { type CgroupFiles, knownOf } from '../files/reading.ts';
 import { type ClassifiedKill, classify, type MovedCgroup } from './classify.ts';
 import { type CounterNode, type CounterTree, type KillPlace, nodesOf, topOf } from './counter-tree.ts';
 import { createCounterPass, type ListChildren } from './deltas.ts';
-import { type Baseline, createPodParent, type PodParent, parentOf, readBaseline } from './pod-parent.ts';
+import { type Baseline, createPodParent, type PodParent, readBaseline } from './pod-parent.ts';
 import type { OomKill, OomTracker } from './record.ts';
 import { createOomTotals } from './totals.ts';
 
-export interface OomTrackerOptions {
+interface OomTrackerOptions {
   readonly files: CgroupFiles;
   /** Where cgroup v2 is mounted, the same as of `files`. */
   readonly root: string;
@@ -87,7 +87,7 @@ export function createOomTracker({
       const role = topOf(tree);
       if (known !== undefined) known.tree.wanted = tree;
       else if (role !== undefined) {
-        const parent = parentAt(parentOf(role.path), since);
+        const parent = parentAt(parentPath(role.path), since);
         followed.set(tree.key, { parent, tree: parent.add(tree.key, role, tree) });
       }
     }

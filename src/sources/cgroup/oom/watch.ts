@@ -10,7 +10,7 @@ import { codeOf } from '../../../lib/errors.ts';
 import type { GitalyTree } from '../tree.ts';
 import { topOf } from './counter-tree.ts';
 
-export interface OomWatchOptions {
+interface OomWatchOptions {
   /** Where cgroup v2 is mounted. */
   readonly root: string;
   /** Something changed. Called immediately, then at most ten times a second. Must not throw. */
@@ -25,7 +25,7 @@ export interface OomWatch {
   state(): OomWatchState;
 }
 
-export interface OomWatchState {
+interface OomWatchState {
   /** Gitalys whose kills are noticed immediately. */
   readonly armed: number;
   /** Those whose kills only polling finds, and the error code: ENOSPC at inotify's limit of watches. */
