@@ -1,5 +1,5 @@
 #!/bin/sh
-# The exporter sees the host's cgroups as a container would: read-only, and at another path.
+# The exporter has the host's cgroups as in a container: read-only, at another path.
 set -eu
 : "${LAB:?the folder of the lab files}" "${EXPORTER:?the bundled exporter}" "${OUT:?a folder for the results}"
 mkdir -p "$OUT" /run/host-cgroup
