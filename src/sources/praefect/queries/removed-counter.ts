@@ -1,11 +1,15 @@
 /** How many jobs the queue has lost, as a counter that never falls and needs no storage of its own. */
-import type { QueueRows } from './queue.ts';
+interface RowsAfterRead {
+  readonly jobs: readonly { readonly settled: number }[];
+  /** Undefined: the role may not read the sequence. */
+  readonly newestId: number | undefined;
+}
 
 interface RemovedCounter {
   /** Pass it to `queueSql` of the next read. */
   settledId(): number;
   /** The value after a read, or undefined while it is unknown. */
-  after(rows: Pick<QueueRows, 'jobs' | 'newestId'>): number | undefined;
+  after(rows: RowsAfterRead): number | undefined;
 }
 
 /**
