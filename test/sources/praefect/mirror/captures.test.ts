@@ -1,9 +1,9 @@
-/** The captured databases of real Praefects: what the mirror says of each is what Praefect said at that moment. */
+/** The captured databases of real Praefects: the mirror's values are those that Praefect served at that moment. */
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { loadCapture, praefectCapture, startPostgres, type TestPostgres } from '../../../support/postgres.ts';
 import { capturesWithPage, incidentFolders } from '../../../support/praefect-fixtures.ts';
-import { healthIn, said, watcher } from './watcher.ts';
+import { createMirrorCollector, healthIn, valuesOf } from './support.ts';
 
 /** Every capture with a page of a Praefect, which shows Praefect's own numbers. */
 const captures = [
@@ -30,38 +30,38 @@ beforeAll(async () => {
 }, 60_000);
 afterAll(async () => server?.stop());
 
-async function look(name: string) {
+async function refresh(name: string) {
   const capture = praefectCapture(name);
   const database = await server.createDatabase();
   const client = await database.client();
   await loadCapture(client, capture, 'now');
-  const watching = watcher(client, { configured: 'from health' });
-  watching.setHealth(await healthIn(client));
-  const block = await watching.run();
+  const mirror = createMirrorCollector(client, { configured: 'from health' });
+  mirror.setHealth(await healthIn(client));
+  const block = await mirror.run();
   await client.end();
   return block;
 }
 
-describe("unavailable and read-only repositories are Praefect's own numbers", () => {
+describe("unavailable and read-only repositories are Praefect's own values", () => {
   test.each(captures)('$name', async ({ name, page }) => {
-    const block = await look(name);
+    const block = await refresh(name);
     const text = praefectCapture(name).page(page);
     if (name.startsWith('13.5')) {
-      expect(said(block, 'repositories_read_only')).toEqual(
+      expect(valuesOf(block, 'repositories_read_only')).toEqual(
         native(text, 'gitaly_praefect_read_only_repositories'),
       );
-      expect(said(block, 'repositories_unavailable')).toEqual({});
+      expect(valuesOf(block, 'repositories_unavailable')).toEqual({});
     } else {
-      expect(said(block, 'repositories_unavailable')).toEqual(
+      expect(valuesOf(block, 'repositories_unavailable')).toEqual(
         native(text, 'gitaly_praefect_unavailable_repositories'),
       );
-      expect(said(block, 'repositories_read_only')).toEqual({});
+      expect(valuesOf(block, 'repositories_read_only')).toEqual({});
     }
   });
 });
 
-/** The tables of the captures' README: replicas behind, and of these without a live job; primaries of default. */
-const truths = [
+/** From the README of the captures: replicas behind, those of them without a live job, and primaries of default. */
+const documented = [
   {
     name: '13.5/02-replicating',
     outdated: { 'gitaly-2': 6, 'gitaly-3': 6 },
@@ -100,12 +100,12 @@ const truths = [
   },
 ] as const;
 
-describe("lags, jobs and primaries are those that the captures' table tells", () => {
-  test.each(truths)('$name', async ({ name, outdated, unscheduled, primaries }) => {
-    const block = await look(name);
+describe("lags, jobs and primaries are those of the captures' README", () => {
+  test.each(documented)('$name', async ({ name, outdated, unscheduled, primaries }) => {
+    const block = await refresh(name);
     const ofDefault = (metric: string, suffix = ''): Record<string, number> =>
       Object.fromEntries(
-        Object.entries(said(block, metric))
+        Object.entries(valuesOf(block, metric))
           .filter(([key]) => key.startsWith('default/') && key.endsWith(suffix))
           .map(([key, value]) => [key.slice('default/'.length, key.length - suffix.length), value]),
       );

@@ -1,26 +1,26 @@
-/** Mirror against oracle: after every look at a database under random change, both say the same. */
+/** Under random changes to the database, the mirror has the values of plain SQL after every refresh. */
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import type { Block } from '../../../../src/metrics/samples.ts';
 import { praefectSchema, startPostgres, type TestPostgres } from '../../../support/postgres.ts';
-import { type Counts, type Truth, truthOf } from './oracle.ts';
-import { healthIn, said, variantIn, watcher } from './watcher.ts';
+import { type Counts, type ExpectedValues, expectedValues } from './oracle.ts';
+import { createMirrorCollector, healthIn, valuesOf, variantIn } from './support.ts';
 import { change, random, seedHealth, storages } from './workload.ts';
 
-function expectTruth(block: Block, truth: Truth, context: string): void {
-  const mirror: Record<keyof Truth, Counts | undefined> = {
-    repositories: said(block, 'repositories'),
-    lost: said(block, 'repositories_lost'),
-    withoutPrimary: said(block, 'repositories_without_primary'),
-    unavailable: truth.unavailable && said(block, 'repositories_unavailable'),
-    readOnly: truth.readOnly && said(block, 'repositories_read_only'),
-    byHealthyReplicas: said(block, 'repositories_by_healthy_replicas'),
-    replicas: said(block, 'replicas'),
-    unscheduled: said(block, 'replicas_outdated_unscheduled'),
-    behindMax: said(block, 'replica_generations_behind_max'),
-    primaries: said(block, 'primaries'),
-    atRisk: truth.atRisk && said(block, 'repositories_at_risk'),
+function expectSame(block: Block, expected: ExpectedValues, context: string): void {
+  const mirror: Record<keyof ExpectedValues, Counts | undefined> = {
+    repositories: valuesOf(block, 'repositories'),
+    lost: valuesOf(block, 'repositories_lost'),
+    withoutPrimary: valuesOf(block, 'repositories_without_primary'),
+    unavailable: expected.unavailable && valuesOf(block, 'repositories_unavailable'),
+    readOnly: expected.readOnly && valuesOf(block, 'repositories_read_only'),
+    byHealthyReplicas: valuesOf(block, 'repositories_by_healthy_replicas'),
+    replicas: valuesOf(block, 'replicas'),
+    unscheduled: valuesOf(block, 'replicas_outdated_unscheduled'),
+    behindMax: valuesOf(block, 'replica_generations_behind_max'),
+    primaries: valuesOf(block, 'primaries'),
+    atRisk: expected.atRisk && valuesOf(block, 'repositories_at_risk'),
   };
-  expect({ context, ...mirror }).toEqual({ context, ...truth });
+  expect({ context, ...mirror }).toEqual({ context, ...expected });
 }
 
 let server: TestPostgres;
@@ -31,9 +31,9 @@ afterAll(async () => server?.stop());
 
 const versions = ['13.3', '13.5', '13.10', '14.0', '14.3', '14.4', '14.5', '14.9', '15.1', '19.0'];
 
-describe('the mirror agrees with SQL after every look, whatever happened in between', () => {
+describe('the mirror agrees with SQL after every refresh, whatever happened in between', () => {
   test.each(versions)(
-    'schema %s',
+    'on schema %s',
     async (version) => {
       const seed = Number(process.env['MIRROR_SEED'] ?? 20_260_523) + Number(version.replace('.', ''));
       const pick = random(seed);
@@ -50,10 +50,10 @@ describe('the mirror agrees with SQL after every look, whatever happened in betw
       }
       const variant = await variantIn(writer);
       await seedHealth(writer);
-      const { run, setHealth } = watcher(reader);
+      const { run, setHealth } = createMirrorCollector(reader);
 
       let open = false;
-      for (let look = 0; look < 60; look++) {
+      for (let refresh = 0; refresh < 60; refresh++) {
         for (let step = pick(12); step >= 0; step--) await change(writer, variant, pick);
         const dice = pick(12);
         if (dice === 0) await writer.query('VACUUM FREEZE');
@@ -72,7 +72,7 @@ describe('the mirror agrees with SQL after every look, whatever happened in betw
           await change(writer, variant, pick);
           await writer.query('COMMIT');
         }
-        // A transaction that begins before one look and commits after it, or even after the next.
+        // A transaction that begins before one refresh and commits after it, or even after the next.
         if (!open && pick(3) === 0) {
           await overlapping.query('BEGIN; SET LOCAL lock_timeout = 1');
           await overlapping
@@ -88,19 +88,19 @@ describe('the mirror agrees with SQL after every look, whatever happened in betw
           open = false;
         }
         if (open) {
-          // The writer would wait for the rows that the other holds: let it go on with the next look.
-          await expectLook();
+          // The writer would wait for rows that the other transaction holds: commit it before the next refresh.
+          await checkRefresh();
           await overlapping.query('COMMIT');
           open = false;
         }
-        await expectLook();
+        await checkRefresh();
 
-        async function expectLook(): Promise<void> {
+        async function checkRefresh(): Promise<void> {
           await writer.query('BEGIN ISOLATION LEVEL REPEATABLE READ');
           setHealth(await healthIn(writer));
-          const truth = await truthOf(writer, variant, storages);
+          const expected = await expectedValues(writer, variant, storages);
           await writer.query('ROLLBACK');
-          expectTruth(await run(), truth, `seed ${seed}, look ${look}`);
+          expectSame(await run(), expected, `seed ${seed}, refresh ${refresh}`);
         }
       }
     },

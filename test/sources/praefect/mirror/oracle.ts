@@ -1,11 +1,11 @@
 /**
- * The truth about a database in plain SQL, question by question, without any of the mirror's means: Praefect's own
- * views where the version has them, its rules in our words where it has not.
+ * The expected values in plain SQL, one query each and independent of the mirror: with Praefect's own views where the
+ * version has them, else with its rules written as SQL.
  */
 import type pg from 'pg';
 import type { SchemaVariant } from '../../../../src/sources/praefect/variant.ts';
 
-export interface Truth {
+export interface ExpectedValues {
   /** "virtual storage" -> value, "virtual storage/storage" -> value, by metric. */
   readonly repositories: Counts;
   readonly lost: Counts;
@@ -21,13 +21,13 @@ export interface Truth {
 }
 export type Counts = Readonly<Record<string, number>>;
 
-/** Whether the client is in a transaction already; every question must see one instant. */
-export async function truthOf(
+/** The client must be in a transaction, so that all queries see the same snapshot. */
+export async function expectedValues(
   client: pg.Client,
   variant: SchemaVariant,
   configured: ReadonlyMap<string, readonly string[]>,
-): Promise<Truth> {
-  const ask = async (sql: string): Promise<Counts> => {
+): Promise<ExpectedValues> {
+  const count = async (sql: string): Promise<Counts> => {
     const { rows } = await client.query<{ key: string; value: string }>(sql);
     return Object.fromEntries(
       rows.map(({ key, value }) => [key, Number(value)]).filter(([, value]) => value !== 0),
@@ -39,7 +39,7 @@ export async function truthOf(
       ? `${a}.repository_id = ${b}.repository_id`
       : `${a}.virtual_storage = ${b}.virtual_storage AND ${a}.relative_path = ${b}.relative_path`;
   const jobPath = `q.job->>'virtual_storage' = e.virtual_storage AND q.job->>'relative_path' = e.relative_path`;
-  // A job whose repository_id is 0 knows its repository by path alone.
+  // A job whose repository_id is 0 identifies its repository by path only.
   const jobMatch = byId
     ? `((q.job->>'repository_id')::bigint = e.repository_id
         OR COALESCE((q.job->>'repository_id')::bigint, 0) = 0 AND ${jobPath})`
@@ -57,7 +57,7 @@ export async function truthOf(
     WHERE n.last_seen_active_at >= now() - interval '10 s' GROUP BY 1, 2
     HAVING count(*) >= (SELECT ceil(count(DISTINCT p.praefect_name) / 2.0) FROM node_status p
                         WHERE p.shard_name = n.shard_name AND p.last_contact_attempt_at >= now() - interval '60 s')`;
-  // Every storage on which a repository has a record or to which it is assigned, with what is to be had there.
+  // Each repository on each storage: its record, its assignment, and the storage's health.
   const cells = `
     WITH configured (virtual_storage, storage) AS (VALUES ${storages.join(', ')}),
     healthy AS (${healthy}),
@@ -96,31 +96,31 @@ export async function truthOf(
     ['missing', 'c.assigned AND c.has IS NULL'],
     ['unassigned', 'NOT c.assigned AND c.has IS NOT NULL'],
   ] as const) {
-    for (const [key, value] of Object.entries(await ask(perStorage('count(*)', where))))
+    for (const [key, value] of Object.entries(await count(perStorage('count(*)', where))))
       replicas[`${key} ${state}`] = value;
   }
-  const now = variant.validPrimaries === 'none' ? undefined : await ask(unavailable);
+  const now = variant.validPrimaries === 'none' ? undefined : await count(unavailable);
   return {
-    repositories: await ask(perRepository('true')),
-    lost: await ask(
+    repositories: await count(perRepository('true')),
+    lost: await count(
       perRepository(`NOT EXISTS (SELECT FROM storage_repositories s WHERE ${match('s', 'e')})`),
     ),
-    withoutPrimary: await ask(perRepository('e."primary" IS NULL')),
+    withoutPrimary: await count(perRepository('e."primary" IS NULL')),
     unavailable: now,
     readOnly:
       variant.validPrimaries === 'none'
-        ? await ask(
+        ? await count(
             perRepository(`COALESCE((SELECT s.generation FROM storage_repositories s
                             WHERE ${match('s', 'e')} AND s.storage = e."primary"), -1) < e.own`),
           )
         : undefined,
     byHealthyReplicas:
-      await ask(`${cells} SELECT virtual_storage || ' ' || copies AS key, count(*) AS value FROM (
+      await count(`${cells} SELECT virtual_storage || ' ' || healthy_replicas AS key, count(*) AS value FROM (
         SELECT c.virtual_storage, c.relative_path,
-               count(*) FILTER (WHERE c.healthy AND c.has >= c.generation) AS copies
+               count(*) FILTER (WHERE c.healthy AND c.has >= c.generation) AS healthy_replicas
         FROM cells c GROUP BY 1, 2) x GROUP BY 1`),
     replicas,
-    unscheduled: await ask(
+    unscheduled: await count(
       perStorage(
         'count(*)',
         `(${behind}) AND NOT EXISTS (SELECT FROM replication_queue q, LATERAL (SELECT c.*) e WHERE ${jobMatch}
@@ -128,17 +128,21 @@ export async function truthOf(
            AND q.state IN ('ready', 'in_progress', 'failed'))`,
       ),
     ),
-    behindMax: await ask(perStorage('max(c.generation - COALESCE(c.has, -1))', behind)),
-    primaries: await ask(
+    behindMax: await count(perStorage('max(c.generation - COALESCE(c.has, -1))', behind)),
+    primaries: await count(
       `${cells} SELECT e.virtual_storage || '/' || e."primary" AS key, count(*) AS value FROM expected e
        WHERE e."primary" IS NOT NULL GROUP BY 1`,
     ),
-    atRisk: now && (await riskByTrial(client, now, () => ask(unavailable))),
+    atRisk: now && (await atRiskByTrial(client, now, () => count(unavailable))),
   };
 }
 
-/** What becomes unavailable when a storage dies, by letting it die: in a savepoint that is rolled back. */
-async function riskByTrial(client: pg.Client, now: Counts, ask: () => Promise<Counts>): Promise<Counts> {
+/** What becomes unavailable when a storage fails: marks it unhealthy in a savepoint that is rolled back. */
+async function atRiskByTrial(
+  client: pg.Client,
+  now: Counts,
+  countUnavailable: () => Promise<Counts>,
+): Promise<Counts> {
   const { rows } = await client.query<{ shard_name: string; node_name: string }>(
     'SELECT DISTINCT shard_name, node_name FROM node_status',
   );
@@ -149,7 +153,7 @@ async function riskByTrial(client: pg.Client, now: Counts, ask: () => Promise<Co
       `UPDATE node_status SET last_seen_active_at = now() - interval '1 hour' WHERE shard_name = $1 AND node_name = $2`,
       [virtualStorage, storage],
     );
-    const then = await ask();
+    const then = await countUnavailable();
     await client.query('ROLLBACK TO trial');
     const more = (then[virtualStorage] ?? 0) - (now[virtualStorage] ?? 0);
     if (more !== 0) risk[`${virtualStorage}/${storage}`] = more;

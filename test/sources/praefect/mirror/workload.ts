@@ -1,4 +1,4 @@
-/** Random changes to a Praefect database of any version: what Praefects do, and what people do by hand. */
+/** Random changes to a Praefect database of any version: those of Praefect, and manual ones. */
 import type pg from 'pg';
 import type { SchemaVariant } from '../../../../src/sources/praefect/variant.ts';
 
@@ -25,8 +25,8 @@ const everyStorage = [...storages.values()].flat();
 export async function change(client: pg.Client, variant: SchemaVariant, pick: Random): Promise<void> {
   const virtualStorage = pick(3) === 0 ? 'archive' : 'default';
   const own = storages.get(virtualStorage) ?? [];
-  // Now and then a storage that nobody configured, as after a storage was removed.
-  const storage = pick(12) === 0 ? 'gitaly-gone' : (own[pick(own.length)] ?? 'gitaly-1');
+  // Sometimes a storage that is not configured, as after its removal.
+  const storage = pick(12) === 0 ? 'gitaly-removed' : (own[pick(own.length)] ?? 'gitaly-1');
   const path = `@hashed/${pick(40)}.git`;
   const ids = variant.repositories.repositoryId;
   const repositoryId = `(SELECT repository_id FROM repositories WHERE virtual_storage = '${virtualStorage}' AND relative_path = '${path}')`;

@@ -1,26 +1,27 @@
-/** What the mirror's tests share: a collector on a real database, the health it is told, and what it said. */
+/** The collector of repositories on a client of the test's own, with a given health, and the values of its samples. */
 import type pg from 'pg';
+import { to as copyTo } from 'pg-copy-streams';
 import { type Clock, systemClock } from '../../../../src/lib/clock.ts';
 import type { Block } from '../../../../src/metrics/samples.ts';
 import { createBudget } from '../../../../src/scheduler/budget.ts';
 import type { Collector } from '../../../../src/scheduler/collector.ts';
 import { createEventLog } from '../../../../src/scheduler/event-log.ts';
 import { createWake } from '../../../../src/scheduler/wake.ts';
+import type { Database, ReadTransaction } from '../../../../src/sources/praefect/database.ts';
 import { createHealthHistory, type HealthView, healthOf } from '../../../../src/sources/praefect/health.ts';
 import { createRepositoriesCollector } from '../../../../src/sources/praefect/mirror/collector.ts';
 import type { ConfiguredStorageMap } from '../../../../src/sources/praefect/queries/known-storages.ts';
 import { type SchemaVariant, variantOf, variantSql } from '../../../../src/sources/praefect/variant.ts';
-import { directDatabase } from './direct-database.ts';
 import type { Counts } from './oracle.ts';
 import { storages } from './workload.ts';
 
-export interface WatcherOptions {
+export interface MirrorOptions {
   readonly clock?: Clock;
   readonly configured?: ConfiguredStorageMap | 'from health';
 }
 
-/** Families as the oracle writes them: "virtual storage/storage state" -> value, without zeros. */
-export function said(block: Block, name: string): Counts {
+/** The samples of a metric under the oracle's keys, `virtual storage/storage state`, without zeros. */
+export function valuesOf(block: Block, name: string): Counts {
   const family = block.families.find(({ metric }) => metric.name === `praefect_db_${name}`);
   if (family === undefined || !('samples' in family)) throw new Error(`no family ${name}`);
   return Object.fromEntries(
@@ -35,9 +36,8 @@ export function said(block: Block, name: string): Counts {
   );
 }
 
-/** A collector over its own client, the health that it is given, and a look that must succeed. */
-/** `client` may be a function, for a client that is another one after a restart. */
-export function watcher(client: pg.Client | (() => pg.Client), options: WatcherOptions = {}) {
+/** @param client a function where a restart of the server replaces the client */
+export function createMirrorCollector(client: pg.Client | (() => pg.Client), options: MirrorOptions = {}) {
   let health: HealthView | undefined;
   const clock = options.clock ?? systemClock;
   const events = createEventLog(clock);
@@ -59,6 +59,7 @@ export function watcher(client: pg.Client | (() => pg.Client), options: WatcherO
     stuckThresholdMs: 900_000,
     verificationIntervalSeconds: 604_800,
   });
+  /** One refresh, which must succeed. */
   const run = async (cause: 'due' | 'woken' = 'due'): Promise<Block> => {
     const outcome = await collector.collect({ signal: new AbortController().signal, cause });
     if (outcome.kind !== 'data') throw new Error(JSON.stringify(outcome));
@@ -66,7 +67,7 @@ export function watcher(client: pg.Client | (() => pg.Client), options: WatcherO
   };
   return {
     events,
-    /** Every statement that was asked, in order. */
+    /** Every statement that ran, in order. */
     statements,
     run,
     setHealth(view: HealthView | undefined) {
@@ -74,6 +75,34 @@ export function watcher(client: pg.Client | (() => pg.Client), options: WatcherO
       if (view === undefined) return;
       history.record(view, Math.floor(clock.now() / 1000));
     },
+  };
+}
+
+/** A Database without limits and budget. Appends each statement that runs to `statements`. */
+function directDatabase(client: () => pg.Client, statements: string[]): Database {
+  const transaction: ReadTransaction = {
+    rows: async (sql) => {
+      statements.push(sql);
+      return (await client().query(sql)).rows;
+    },
+    async copy(sql, onChunk) {
+      statements.push(sql);
+      for await (const chunk of client().query(copyTo(`COPY (${sql}) TO STDOUT (FORMAT binary)`)))
+        await onChunk(chunk);
+    },
+  };
+  return {
+    query: async (sql) => ({ ok: true, value: (await client().query(sql)).rows, elapsedMs: 0 }),
+    async transaction(_options, body) {
+      await client().query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
+      try {
+        return { ok: true, value: await body(transaction), elapsedMs: 0 };
+      } finally {
+        await client().query('COMMIT');
+      }
+    },
+    connection: () => undefined,
+    close: async () => undefined,
   };
 }
 

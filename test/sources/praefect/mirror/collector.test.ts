@@ -1,4 +1,4 @@
-/** What the mirror knows that no single look can tell: moves, failovers, lags, and when the past is not to be trusted. */
+/** What the mirror derives from several refreshes: moves, failovers and lags, and when it starts from scratch. */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import type pg from 'pg';
 import type { Clock } from '../../../../src/lib/clock.ts';
@@ -9,7 +9,7 @@ import {
   type TestDatabase,
   type TestPostgres,
 } from '../../../support/postgres.ts';
-import { healthIn, said, variantIn, watcher } from './watcher.ts';
+import { createMirrorCollector, healthIn, valuesOf, variantIn } from './support.ts';
 import { seedHealth } from './workload.ts';
 
 let server: TestPostgres;
@@ -43,7 +43,7 @@ async function fourRepositories(): Promise<void> {
     SELECT 'default', relative_path, 'gitaly-' || s, 5, repository_id FROM repositories, generate_series(1, 3) s`);
 }
 
-/** Health with the storages of this list unhealthy; `reported` false: no Praefect writes any more. */
+/** Health with these storages unhealthy; `reported` false: no Praefect writes heartbeats. */
 function health(unhealthy: readonly string[] = [], reported = true) {
   const rows = ['gitaly-1', 'gitaly-2', 'gitaly-3'].flatMap((storage) =>
     ['praefect-1', 'praefect-2', 'praefect-3'].map((praefect) => ({
@@ -63,20 +63,20 @@ describe('moves and failovers', () => {
     await fourRepositories();
   });
 
-  test('primaries that leave a healthy storage move, and that is no failover', async () => {
-    const { run, setHealth } = watcher(reader, { clock });
+  test('primaries that move off a healthy storage are moves, but no failover', async () => {
+    const { run, setHealth } = createMirrorCollector(reader, { clock });
     setHealth(health());
     await run();
     await client.query(`UPDATE repositories SET "primary" = 'gitaly-2' WHERE relative_path IN ('r1', 'r2')`);
     time += 15;
     const block = await run();
-    expect(said(block, 'primary_moves_total')).toEqual({ 'default/gitaly-1 gitaly-2': 2 });
-    expect(said(block, 'failovers_total')).toEqual({});
-    expect(said(block, 'primaries')).toEqual({ 'default/gitaly-1': 2, 'default/gitaly-2': 2 });
+    expect(valuesOf(block, 'primary_moves_total')).toEqual({ 'default/gitaly-1 gitaly-2': 2 });
+    expect(valuesOf(block, 'failovers_total')).toEqual({});
+    expect(valuesOf(block, 'primaries')).toEqual({ 'default/gitaly-1': 2, 'default/gitaly-2': 2 });
   });
 
-  test('primaries that leave an unhealthy storage are a failover, once a look, with an event', async () => {
-    const { run, setHealth, events } = watcher(reader, { clock });
+  test('primaries that move off an unhealthy storage are one failover per refresh, with an event', async () => {
+    const { run, setHealth, events } = createMirrorCollector(reader, { clock });
     setHealth(health());
     await run();
     time += 15;
@@ -84,17 +84,17 @@ describe('moves and failovers', () => {
     await client.query(`UPDATE repositories SET "primary" = 'gitaly-2' WHERE relative_path IN ('r1', 'r2')`);
     await client.query(`UPDATE repositories SET "primary" = 'gitaly-3' WHERE relative_path = 'r3'`);
     const block = await run();
-    expect(said(block, 'failovers_total')).toEqual({ 'default/gitaly-1': 1 });
-    expect(said(block, 'last_failover_timestamp_seconds')).toEqual({ 'default/gitaly-1': time });
+    expect(valuesOf(block, 'failovers_total')).toEqual({ 'default/gitaly-1': 1 });
+    expect(valuesOf(block, 'last_failover_timestamp_seconds')).toEqual({ 'default/gitaly-1': time });
     expect(events.recent().map(({ message }) => message)).toEqual([
       '3 primaries of default moved off unhealthy gitaly-1: 2 to gitaly-2, 1 to gitaly-3',
     ]);
     time += 15;
-    expect(said(await run(), 'failovers_total')).toEqual({ 'default/gitaly-1': 1 });
+    expect(valuesOf(await run(), 'failovers_total')).toEqual({ 'default/gitaly-1': 1 });
   });
 
-  test('a storage that was ill between two looks and is back by the second was still left for its illness', async () => {
-    const { run, setHealth } = watcher(reader, { clock });
+  test('a move off a storage that was unhealthy only between two refreshes is a failover', async () => {
+    const { run, setHealth } = createMirrorCollector(reader, { clock });
     setHealth(health());
     await run();
     time += 20;
@@ -102,23 +102,23 @@ describe('moves and failovers', () => {
     await client.query(`UPDATE repositories SET "primary" = 'gitaly-2' WHERE relative_path = 'r1'`);
     time += 20;
     setHealth(health());
-    expect(said(await run(), 'failovers_total')).toEqual({ 'default/gitaly-1': 1 });
+    expect(valuesOf(await run(), 'failovers_total')).toEqual({ 'default/gitaly-1': 1 });
   });
 
-  test('a primary that is null for a while moved from where it was last', async () => {
-    const { run, setHealth } = watcher(reader, { clock });
+  test('a primary that is null for a while moves from its last storage', async () => {
+    const { run, setHealth } = createMirrorCollector(reader, { clock });
     setHealth(health());
     await run();
     await client.query(`UPDATE repositories SET "primary" = NULL WHERE relative_path = 'r1'`);
     time += 15;
     const between = await run();
-    expect(said(between, 'repositories_without_primary')).toEqual({ default: 1 });
-    expect(said(between, 'primary_moves_total')).toEqual({});
+    expect(valuesOf(between, 'repositories_without_primary')).toEqual({ default: 1 });
+    expect(valuesOf(between, 'primary_moves_total')).toEqual({});
     await client.query(`UPDATE repositories SET "primary" = 'gitaly-3' WHERE relative_path = 'r1'`);
-    expect(said(await run(), 'primary_moves_total')).toEqual({ 'default/gitaly-1 gitaly-3': 1 });
+    expect(valuesOf(await run(), 'primary_moves_total')).toEqual({ 'default/gitaly-1 gitaly-3': 1 });
   });
 
-  const inventions: readonly { what: string; happen: () => Promise<void> }[] = [
+  const notMoves: readonly { what: string; happen: () => Promise<void> }[] = [
     {
       what: 'a deleted repository',
       happen: async () => void (await client.query(`DELETE FROM repositories WHERE relative_path = 'r1'`)),
@@ -131,7 +131,7 @@ describe('moves and failovers', () => {
         )),
     },
     {
-      what: 'a repository deleted and made again under the same path with another primary',
+      what: 'a repository that is deleted and created again under the same path with another primary',
       happen: async () => {
         await client.query(`DELETE FROM repositories WHERE relative_path = 'r1'`);
         await client.query(
@@ -147,7 +147,7 @@ describe('moves and failovers', () => {
       },
     },
     {
-      what: 'a database that was restored to another state (here: the tables are others, with other primaries)',
+      what: 'a database restored to another state (here: new tables with other primaries)',
       happen: async () => {
         await client.query(`CREATE TABLE other AS SELECT * FROM repositories; UPDATE other SET "primary" = 'gitaly-2';
           DROP TABLE repositories CASCADE; ALTER TABLE other RENAME TO repositories`);
@@ -155,20 +155,20 @@ describe('moves and failovers', () => {
       },
     },
   ];
-  test.each(inventions)('$what is no move and no failover', async ({ happen }) => {
-    const { run, setHealth } = watcher(reader, { clock });
+  test.each(notMoves)('$what is no move and no failover', async ({ happen }) => {
+    const { run, setHealth } = createMirrorCollector(reader, { clock });
     setHealth(health(['gitaly-1']));
     await run();
     await happen();
     time += 15;
     setHealth(health(['gitaly-1']));
     const block = await run();
-    expect(said(block, 'primary_moves_total')).toEqual({});
-    expect(said(block, 'failovers_total')).toEqual({});
+    expect(valuesOf(block, 'primary_moves_total')).toEqual({});
+    expect(valuesOf(block, 'failovers_total')).toEqual({});
   });
 
-  test('every pair of known storages has a zero before anything moves', async () => {
-    const { run, setHealth } = watcher(reader, { clock });
+  test('every pair of known storages has a zero before the first move', async () => {
+    const { run, setHealth } = createMirrorCollector(reader, { clock });
     setHealth(health());
     const family = (await run()).families.find(
       ({ metric }) => metric.name === 'praefect_db_primary_moves_total',
@@ -179,7 +179,7 @@ describe('moves and failovers', () => {
 });
 
 describe('the sql elector of 13.x', () => {
-  test('a new primary in shard_primaries is a failover of the virtual storage, at elected_at', async () => {
+  test('a new primary in shard_primaries is a failover of the virtual storage at elected_at', async () => {
     await open('13.5');
     await client.query(
       `INSERT INTO repositories (virtual_storage, relative_path, generation) VALUES ('default', 'r1', 3), ('default', 'r2', 3)`,
@@ -190,21 +190,21 @@ describe('the sql elector of 13.x', () => {
     await client.query(
       `INSERT INTO shard_primaries (shard_name, node_name, elected_by_praefect, elected_at) VALUES ('default', 'gitaly-1', 'praefect-1', to_timestamp(${time - 3600}))`,
     );
-    const { run, setHealth, events } = watcher(reader, { clock });
+    const { run, setHealth, events } = createMirrorCollector(reader, { clock });
     setHealth(health());
     const first = await run();
-    expect(said(first, 'failovers_total')).toEqual({});
-    expect(said(first, 'primaries')).toEqual({ 'default/gitaly-1': 2 });
+    expect(valuesOf(first, 'failovers_total')).toEqual({});
+    expect(valuesOf(first, 'primaries')).toEqual({ 'default/gitaly-1': 2 });
     time += 15;
     setHealth(health(['gitaly-1']));
     await client.query(
       `UPDATE shard_primaries SET node_name = 'gitaly-2', elected_at = to_timestamp(${time - 4})`,
     );
     const second = await run();
-    expect(said(second, 'failovers_total')).toEqual({ 'default/gitaly-1': 1 });
-    expect(said(second, 'last_failover_timestamp_seconds')).toEqual({ 'default/gitaly-1': time - 4 });
-    expect(said(second, 'primary_moves_total')).toEqual({ 'default/gitaly-1 gitaly-2': 2 });
-    expect(said(second, 'primaries')).toEqual({ 'default/gitaly-2': 2 });
+    expect(valuesOf(second, 'failovers_total')).toEqual({ 'default/gitaly-1': 1 });
+    expect(valuesOf(second, 'last_failover_timestamp_seconds')).toEqual({ 'default/gitaly-1': time - 4 });
+    expect(valuesOf(second, 'primary_moves_total')).toEqual({ 'default/gitaly-1 gitaly-2': 2 });
+    expect(valuesOf(second, 'primaries')).toEqual({ 'default/gitaly-2': 2 });
     expect(events.recent()[0]?.message).toBe('default failed over from gitaly-1 to gitaly-2');
   });
 });
@@ -220,37 +220,39 @@ describe('lags', () => {
       UPDATE repositories SET generation = generation + 1 WHERE relative_path = '${path}';
       UPDATE storage_repositories SET generation = generation + 1 WHERE relative_path = '${path}' AND storage <> '${behind}'`);
 
-  test('a replica that stays behind for over 15 minutes on a healthy storage is stuck, whether or not jobs come and go', async () => {
-    const { run, setHealth } = watcher(reader, { clock });
+  test('a replica that stays behind for over 15 minutes on a healthy storage is stuck, with or without jobs', async () => {
+    const { run, setHealth } = createMirrorCollector(reader, { clock });
     setHealth(health());
     await run();
     await write('r1', 'gitaly-3');
     time += 15;
-    const began = time;
-    expect(said(await run(), 'replica_behind_since_timestamp_seconds')).toEqual({
-      'default/gitaly-3': began,
+    const behindSince = time;
+    expect(valuesOf(await run(), 'replica_behind_since_timestamp_seconds')).toEqual({
+      'default/gitaly-3': behindSince,
     });
     await client.query(`INSERT INTO replication_queue (job) SELECT jsonb_build_object('repository_id', repository_id, 'change', 'update',
       'virtual_storage', 'default', 'target_node_storage', 'gitaly-3') FROM repositories WHERE relative_path = 'r1'`);
-    time = began + minutes(15) - 1;
+    time = behindSince + minutes(15) - 1;
     setHealth(health());
     const before = await run();
-    expect(said(before, 'replicas_stuck')).toEqual({});
-    expect(said(before, 'replicas_outdated_unscheduled')).toEqual({});
-    time = began + minutes(15) + 1;
+    expect(valuesOf(before, 'replicas_stuck')).toEqual({});
+    expect(valuesOf(before, 'replicas_outdated_unscheduled')).toEqual({});
+    time = behindSince + minutes(15) + 1;
     const after = await run();
-    expect(said(after, 'replicas_stuck')).toEqual({ 'default/gitaly-3': 1 });
-    expect(said(after, 'replica_behind_since_timestamp_seconds')).toEqual({ 'default/gitaly-3': began });
+    expect(valuesOf(after, 'replicas_stuck')).toEqual({ 'default/gitaly-3': 1 });
+    expect(valuesOf(after, 'replica_behind_since_timestamp_seconds')).toEqual({
+      'default/gitaly-3': behindSince,
+    });
     await client.query(
       `UPDATE storage_repositories s SET generation = r.generation FROM repositories r WHERE r.repository_id = s.repository_id`,
     );
-    const healed = await run();
-    expect(said(healed, 'replicas_stuck')).toEqual({});
-    expect(said(healed, 'replica_behind_since_timestamp_seconds')).toEqual({});
+    const caughtUp = await run();
+    expect(valuesOf(caughtUp, 'replicas_stuck')).toEqual({});
+    expect(valuesOf(caughtUp, 'replica_behind_since_timestamp_seconds')).toEqual({});
   });
 
-  test('a replica whose generation moves is behind, but not stuck', async () => {
-    const { run, setHealth } = watcher(reader, { clock });
+  test('a replica whose generation advances is behind, but not stuck', async () => {
+    const { run, setHealth } = createMirrorCollector(reader, { clock });
     setHealth(health());
     await client.query(`UPDATE repositories SET generation = 9 WHERE relative_path = 'r1'`);
     await client.query(
@@ -265,77 +267,77 @@ describe('lags', () => {
     time += minutes(6);
     setHealth(health());
     const block = await run();
-    expect(said(block, 'replicas_stuck')).toEqual({ 'default/gitaly-2': 1 });
-    expect(said(block, 'replica_generations_behind_max')).toEqual({
+    expect(valuesOf(block, 'replicas_stuck')).toEqual({ 'default/gitaly-2': 1 });
+    expect(valuesOf(block, 'replica_generations_behind_max')).toEqual({
       'default/gitaly-2': 4,
       'default/gitaly-3': 3,
     });
   });
 
-  test('while its storage is ill nothing is stuck; the 15 minutes begin when it is back', async () => {
-    const { run, setHealth } = watcher(reader, { clock });
+  test('no replica is stuck while its storage is unhealthy; the 15 minutes start when it recovers', async () => {
+    const { run, setHealth } = createMirrorCollector(reader, { clock });
     setHealth(health(['gitaly-3']));
     await run();
     await write('r1', 'gitaly-3');
     await run();
     time += minutes(20);
     setHealth(health(['gitaly-3']));
-    expect(said(await run(), 'replicas_stuck')).toEqual({});
+    expect(valuesOf(await run(), 'replicas_stuck')).toEqual({});
     setHealth(health());
-    expect(said(await run(), 'replicas_stuck')).toEqual({});
+    expect(valuesOf(await run(), 'replicas_stuck')).toEqual({});
     time += minutes(15);
     setHealth(health());
-    expect(said(await run(), 'replicas_stuck')).toEqual({ 'default/gitaly-3': 1 });
+    expect(valuesOf(await run(), 'replicas_stuck')).toEqual({ 'default/gitaly-3': 1 });
   });
 
-  test('when Praefects fall silent, what was stuck stays stuck', async () => {
-    const { run, setHealth } = watcher(reader, { clock });
+  test('stuck replicas stay stuck when heartbeats stop', async () => {
+    const { run, setHealth } = createMirrorCollector(reader, { clock });
     setHealth(health());
     await write('r1', 'gitaly-3');
     await run();
     time += minutes(16);
     setHealth(health([], false));
-    expect(said(await run(), 'replicas_stuck')).toEqual({ 'default/gitaly-3': 1 });
+    expect(valuesOf(await run(), 'replicas_stuck')).toEqual({ 'default/gitaly-3': 1 });
   });
 
-  test('a missing replica counts from generation -1, and is stuck as well', async () => {
-    const { run, setHealth } = watcher(reader, { clock });
+  test('a missing replica counts from generation -1 and can be stuck', async () => {
+    const { run, setHealth } = createMirrorCollector(reader, { clock });
     setHealth(health());
     await run();
     await client.query(
       `DELETE FROM storage_repositories WHERE relative_path = 'r2' AND storage = 'gitaly-2'`,
     );
     const block = await run();
-    expect(said(block, 'replica_generations_behind_max')).toEqual({ 'default/gitaly-2': 6 });
-    expect(said(block, 'replicas')['default/gitaly-2 missing']).toBe(1);
+    expect(valuesOf(block, 'replica_generations_behind_max')).toEqual({ 'default/gitaly-2': 6 });
+    expect(valuesOf(block, 'replicas')['default/gitaly-2 missing']).toBe(1);
     time += minutes(16);
-    expect(said(await run(), 'replicas_stuck')).toEqual({ 'default/gitaly-2': 1 });
+    expect(valuesOf(await run(), 'replicas_stuck')).toEqual({ 'default/gitaly-2': 1 });
   });
 });
 
-describe('looks', () => {
+describe('refreshes', () => {
   beforeEach(async () => {
     await open('19.0');
     await fourRepositories();
   });
 
-  test('a change of health is answered from memory, without a statement', async () => {
-    const { run, setHealth, statements } = watcher(reader, { clock });
+  test('a change of health updates the values from memory, without a statement', async () => {
+    const { run, setHealth, statements } = createMirrorCollector(reader, { clock });
     setHealth(health());
     await client.query(
       `DELETE FROM storage_repositories WHERE relative_path = 'r1' AND storage <> 'gitaly-1'`,
     );
-    expect(said(await run(), 'repositories_at_risk')).toEqual({ 'default/gitaly-1': 1 });
-    const asked = statements.length;
+    expect(valuesOf(await run(), 'repositories_at_risk')).toEqual({ 'default/gitaly-1': 1 });
+    const before = statements.length;
     setHealth(health(['gitaly-1']));
     const block = await run('woken');
-    expect(said(block, 'repositories_unavailable')).toEqual({ default: 1 });
-    expect(said(block, 'repositories_by_healthy_replicas')).toEqual({ 'default 0': 1, 'default 2': 3 });
-    expect(statements.length).toBe(asked);
+    expect(valuesOf(block, 'repositories_unavailable')).toEqual({ default: 1 });
+    expect(valuesOf(block, 'repositories_by_healthy_replicas')).toEqual({ 'default 0': 1, 'default 2': 3 });
+    expect(statements.length).toBe(before);
   });
 
-  test('after the first, a look reads the rows that changed and nothing else', async () => {
-    const { run, setHealth, statements } = watcher(reader, { clock });
+  test('each refresh after the first reads only the rows that changed', async () => {
+    const { run, setHealth, statements } = createMirrorCollector(reader, { clock });
     setHealth(health());
     await run();
     const first = statements.length;
@@ -347,8 +349,8 @@ describe('looks', () => {
     expect(second.some((sql) => sql.includes('age(xmin)'))).toBe(true);
   });
 
-  test('a restarted server is read anew, for its past cannot be told from a failover of PostgreSQL', async () => {
-    const { run, setHealth, events } = watcher(() => reader, { clock });
+  test('the mirror is reloaded after a restart of the server, which looks like a failover of PostgreSQL', async () => {
+    const { run, setHealth, events } = createMirrorCollector(() => reader, { clock });
     setHealth(health(['gitaly-1']));
     await run();
     await client.query(
@@ -359,21 +361,21 @@ describe('looks', () => {
     reader = await database.client();
     time += 15;
     const block = await run();
-    expect(said(block, 'primaries')).toEqual({ 'default/gitaly-2': 3 });
-    expect(said(block, 'failovers_total')).toEqual({});
+    expect(valuesOf(block, 'primaries')).toEqual({ 'default/gitaly-2': 3 });
+    expect(valuesOf(block, 'failovers_total')).toEqual({});
     expect(events.recent().map(({ kind }) => kind)).toEqual(['mirror_reloaded']);
     await client.query(`UPDATE repositories SET "primary" = 'gitaly-3' WHERE relative_path = 'r1'`);
-    expect(said(await run(), 'primary_moves_total')).toEqual({ 'default/gitaly-2 gitaly-3': 1 });
+    expect(valuesOf(await run(), 'primary_moves_total')).toEqual({ 'default/gitaly-2 gitaly-3': 1 });
   });
 
-  test('an upgrade from paths to repository ids in between changes no number and invents no failover', async () => {
+  test('an upgrade from paths to repository ids between two refreshes changes no value and is no failover', async () => {
     await open('14.4');
     await client.query(`SET session_replication_role = replica`);
     await client.query(`INSERT INTO repositories (virtual_storage, relative_path, generation, "primary")
       SELECT 'default', 'r' || n, 5, 'gitaly-1' FROM generate_series(1, 4) n`);
     await client.query(`INSERT INTO storage_repositories (virtual_storage, relative_path, storage, generation, repository_id)
       SELECT 'default', relative_path, 'gitaly-' || s, 5 - s % 2, repository_id FROM repositories, generate_series(1, 3) s`);
-    const { run, setHealth } = watcher(reader, { clock });
+    const { run, setHealth } = createMirrorCollector(reader, { clock });
     setHealth(await healthIn(client));
     const before = await run();
     expect((await variantIn(client)).validPrimaries).toBe('by_path_highest');
@@ -388,19 +390,19 @@ describe('looks', () => {
       'repositories_by_healthy_replicas',
       'repositories_unavailable',
     ]) {
-      expect(said(after, metric)).toEqual(said(before, metric));
+      expect(valuesOf(after, metric)).toEqual(valuesOf(before, metric));
     }
-    expect(said(after, 'primary_moves_total')).toEqual({});
+    expect(valuesOf(after, 'primary_moves_total')).toEqual({});
   });
 
-  test('a generation that no Praefect writes is a clear failure, not a wrong number', async () => {
-    const { run } = watcher(reader, { clock });
+  test('a generation that Praefect never writes fails the refresh with a clear message', async () => {
+    const { run } = createMirrorCollector(reader, { clock });
     await client.query(`UPDATE storage_repositories SET generation = 3000000000 WHERE relative_path = 'r1'`);
     await expect(run()).rejects.toThrow('over 2,147,483,647');
   });
 
-  test('what health and the queue would tell is absent while they are not known', async () => {
-    const { run } = watcher(reader, { clock });
+  test('values that depend on health are absent while health is unknown', async () => {
+    const { run } = createMirrorCollector(reader, { clock });
     const block = await run();
     const series = (name: string): number => {
       const family = block.families.find(({ metric }) => metric.name === `praefect_db_${name}`);
@@ -417,17 +419,17 @@ describe('looks', () => {
     expect(series('repositories')).toBe(2);
   });
 
-  test('health that is lost for a while takes its answers along, and no storage out of the configuration', async () => {
-    const { run, setHealth } = watcher(reader, { clock, configured: 'from health' });
+  test('a loss of health withdraws the values that depend on it, and removes no storage from the configuration', async () => {
+    const { run, setHealth } = createMirrorCollector(reader, { clock, configured: 'from health' });
     setHealth(await healthIn(client));
     await client.query(
       `DELETE FROM storage_repositories WHERE storage = 'gitaly-3' AND relative_path = 'r1'`,
     );
     const before = await run();
-    expect(said(before, 'replicas')['default/gitaly-3 missing']).toBe(1);
+    expect(valuesOf(before, 'replicas')['default/gitaly-3 missing']).toBe(1);
     setHealth(undefined);
     const without = await run();
-    expect(said(without, 'replicas')).toEqual(said(before, 'replicas'));
+    expect(valuesOf(without, 'replicas')).toEqual(valuesOf(before, 'replicas'));
     expect(without.families.find(({ metric }) => metric.name.endsWith('_unavailable'))).toMatchObject({
       samples: [],
     });
