@@ -1,8 +1,8 @@
-/** A Praefect database of any size: repositories x 3 replicas, all current and healthy, as a large cluster has them. */
+/** Fills a Praefect database with repositories x 3 replicas, all up to date and on healthy storages. */
 import type pg from 'pg';
 
 export async function seed(client: pg.Client, repositories: number): Promise<void> {
-  // As a replica: Praefect's NOTIFY triggers fail on statements of this size (their payload is limited).
+  // As a replica: Praefect's NOTIFY triggers fail on statements of this size, as their payload is limited.
   await client.query(`SET session_replication_role = replica; SET search_path = public`);
   await client.query(`
     INSERT INTO repositories (virtual_storage, relative_path, generation, "primary", replica_path)
@@ -19,11 +19,11 @@ export async function seed(client: pg.Client, repositories: number): Promise<voi
   await client.query('VACUUM ANALYZE');
 }
 
-/** What Praefects write all the time; without it, everything is unhealthy 10 s later. */
+/** What Praefects write every second; without it, every storage is unhealthy after 10 s. */
 export const heartbeat =
   'UPDATE node_status SET last_contact_attempt_at = now(), last_seen_active_at = now()';
 
-/** A write to `count` repositories, spread over the table, that leaves every tenth one's gitaly-3 behind. */
+/** Writes to `count` repositories, spread over the table; the replicas of every tenth one on gitaly-3 stay behind. */
 export async function write(client: pg.Client, count: number, repositories: number): Promise<void> {
   const step = Math.max(1, Math.floor(repositories / Math.max(1, count)));
   await client.query(`UPDATE repositories SET generation = generation + 1
@@ -33,7 +33,7 @@ export async function write(client: pg.Client, count: number, repositories: numb
       AND NOT (s.storage = 'gitaly-3' AND r.repository_id % ${step * 10} = 0)`);
 }
 
-/** The question by which Praefect tells unavailable repositories: those without a row in its own view. */
-export const nativeQuestion = `SELECT virtual_storage, count(*) FROM repositories
+/** Praefect's own query for unavailable repositories: those without a row in its view. */
+export const nativeQuery = `SELECT virtual_storage, count(*) FROM repositories
   WHERE NOT EXISTS (SELECT FROM valid_primaries WHERE valid_primaries.repository_id = repositories.repository_id)
   GROUP BY virtual_storage`;

@@ -1,4 +1,4 @@
-/** Verification as the mirror tells it, beside what Praefect itself said in an incident with an interval of 40 s. */
+/** Verification in the mirror, compared with Praefect's own metrics in an incident with an interval of 40 s. */
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { systemClock } from '../../../src/lib/clock.ts';
 import { lintBlock } from '../../../src/metrics/lint-block.ts';
@@ -15,7 +15,7 @@ beforeAll(async () => {
 });
 afterAll(() => server.stop());
 
-async function ask(capture: string, verificationIntervalSeconds: number): Promise<Samples> {
+async function samplesWith(capture: string, verificationIntervalSeconds: number): Promise<Samples> {
   const { clock, connection } = await databaseAsOf(server, capture);
   const budget = createBudget(1, systemClock);
   const database = createDatabase({ connection, clock: systemClock, budget });
@@ -50,21 +50,22 @@ const places = [
   ['other', 'other-2'],
 ] as const;
 
-async function both(capture: string) {
-  const samples = await ask(capture, 40);
+/** Both counts of unverified and overdue replicas for each storage. */
+async function bothCounts(capture: string) {
+  const samples = await samplesWith(capture, 40);
   const native = nativeSamples(capture, 'praefect-1.db.prom');
   return places.map(([virtualStorage, storage]) => {
-    const ours = (state: string) =>
+    const own = (state: string) =>
       samples[
         `praefect_db_verification_replicas{virtual_storage="${virtualStorage}",storage="${storage}",state="${state}"}`
       ];
-    const theirs = (status: string) =>
+    const praefects = (status: string) =>
       native[
         `gitaly_praefect_verification_queue_depth{status="${status}",storage="${storage}",virtual_storage="${virtualStorage}"}`
       ];
     return {
-      ours: `${storage}: ${ours('unverified')} unverified, ${ours('overdue')} overdue`,
-      theirs: `${storage}: ${theirs('unverified')} unverified, ${theirs('expired')} overdue`,
+      own: `${storage}: ${own('unverified')} unverified, ${own('overdue')} overdue`,
+      praefects: `${storage}: ${praefects('unverified')} unverified, ${praefects('expired')} overdue`,
     };
   });
 }
@@ -72,28 +73,28 @@ async function both(capture: string) {
 test.each(['19/replica-lost/deleted', '19/replica-lost/found', '19/replica-lost/after'])(
   "%s: unverified and overdue replicas are those of Praefect's own count",
   async (capture) => {
-    const counts = await both(capture);
-    expect(counts.map(({ ours }) => ours)).toEqual(counts.map(({ theirs }) => theirs));
+    const counts = await bothCounts(capture);
+    expect(counts.map(({ own }) => own)).toEqual(counts.map(({ praefects }) => praefects));
   },
 );
 
-test('19/replica-lost/after-verified: Praefect goes on showing the last count over 0 of storages that have none', async () => {
-  // Not compared for the others: the mirror keeps whole seconds, and there 25 replicas reach 40 s in that one.
-  const counts = (await both('19/replica-lost/after-verified')).slice(3);
+test('19/replica-lost/after-verified: Praefect keeps its last count above 0 for storages that have none', async () => {
+  // Not compared for the others: the mirror keeps whole seconds, and 25 of their replicas reach 40 s in that second.
+  const counts = (await bothCounts('19/replica-lost/after-verified')).slice(3);
   expect(counts).toEqual([
-    { ours: 'other-1: 0 unverified, 0 overdue', theirs: 'other-1: 0 unverified, 1 overdue' },
-    { ours: 'other-2: 0 unverified, 0 overdue', theirs: 'other-2: 0 unverified, 1 overdue' },
+    { own: 'other-1: 0 unverified, 0 overdue', praefects: 'other-1: 0 unverified, 1 overdue' },
+    { own: 'other-2: 0 unverified, 0 overdue', praefects: 'other-2: 0 unverified, 1 overdue' },
   ]);
 });
 
-test('where verification is switched off nothing is overdue, and the other states sum to all replicas', async () => {
-  const samples = await ask('19/replica-lost/after', 0);
+test('with verification switched off no replica is overdue, and the other states sum to all replicas', async () => {
+  const samples = await samplesWith('19/replica-lost/after', 0);
   expect(only(samples, 'overdue')).toEqual({});
   expect(Object.values(only(samples, 'gitaly-1', 'replicas')).reduce((sum, count) => sum + count, 0)).toBe(
     48,
   );
 });
 
-test('before 14.10 nothing is said', async () => {
-  expect(await ask('14.9/01-healthy', 604_800)).toEqual({});
+test('before 14.10 there are no verification metrics', async () => {
+  expect(await samplesWith('14.9/01-healthy', 604_800)).toEqual({});
 });

@@ -1,6 +1,6 @@
 /**
- * The exporter's side of the bench, in a process of its own so that its memory and event loop are its own.
- * Started by index.ts with the server's port and the database's name; does what each message says.
+ * The collectors of Praefect's database in a separate process, so that their memory and event loop are measured alone.
+ * index.ts starts it with the server's port and the database's name, and sends it commands.
  */
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import type { DatabaseConnection } from '../../src/config/database-connection.ts';
@@ -11,19 +11,20 @@ import { createEventLog } from '../../src/scheduler/event-log.ts';
 import { createDatabase } from '../../src/sources/praefect/connection/create-database.ts';
 import { createPraefectSource } from '../../src/sources/praefect/source.ts';
 
-export interface Command {
+export interface RunCommand {
+  /** Names of collectors. */
   readonly run: readonly string[] | 'all';
 }
-export interface Report {
-  /** Milliseconds by collector, and of the database. */
-  readonly took: Readonly<Record<string, number>>;
+export interface RunReport {
+  /** Milliseconds by collector. */
+  readonly durations: Readonly<Record<string, number>>;
   readonly databaseMs: number;
   readonly residentBytes: number;
   readonly longestBlockMs: number;
   readonly failures: readonly string[];
 }
 
-const [port, name, user, password, share] = process.argv.slice(2);
+const [port, name, user, password, maxTimeRatio] = process.argv.slice(2);
 const connection: DatabaseConnection = {
   host: '127.0.0.1',
   port: Number(port),
@@ -34,9 +35,9 @@ const connection: DatabaseConnection = {
   connectTimeoutMs: 5000,
 };
 const clock = systemClock;
-const budget = createBudget(Number(share), clock);
+const budget = createBudget(Number(maxTimeRatio), clock);
 const database = createDatabase({ connection, clock, budget });
-const room = createPraefectSource({
+const source = createPraefectSource({
   database,
   budget,
   clock,
@@ -49,22 +50,22 @@ const room = createPraefectSource({
   stuckThresholdMs: 900_000,
 });
 
-async function obey(command: Command): Promise<Report> {
+async function run(command: RunCommand): Promise<RunReport> {
   const delay = monitorEventLoopDelay({ resolution: 1 });
   delay.enable();
-  const took: Record<string, number> = {};
+  const durations: Record<string, number> = {};
   const failures: string[] = [];
   const spent = budget.spentSeconds();
-  for (const collector of room.collectors) {
+  for (const collector of source.collectors) {
     if (command.run !== 'all' && !command.run.includes(collector.name)) continue;
-    const began = performance.now();
+    const start = performance.now();
     const outcome = await collector.collect({ signal: new AbortController().signal, cause: 'due' });
-    took[collector.name] = performance.now() - began;
+    durations[collector.name] = performance.now() - start;
     if (outcome.kind === 'failed') failures.push(`${collector.name}: ${outcome.message}`);
   }
   delay.disable();
   return {
-    took,
+    durations,
     databaseMs: (budget.spentSeconds() - spent) * 1000,
     residentBytes: process.memoryUsage.rss(),
     longestBlockMs: Math.max(0, delay.max / 1e6 - 1),
@@ -72,8 +73,8 @@ async function obey(command: Command): Promise<Report> {
   };
 }
 
-process.on('message', (command: Command) => {
-  obey(command).then(
+process.on('message', (command: RunCommand) => {
+  run(command).then(
     (report) => process.send?.(report),
     (error: unknown) => {
       console.error(error);
