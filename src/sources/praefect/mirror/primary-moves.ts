@@ -7,7 +7,7 @@ export const moveCauses = ['unhealthy', 'other'] as const;
 type MoveCause = (typeof moveCauses)[number];
 
 /** Repositories whose primary moved between two storages in one refresh. */
-export interface PrimaryMove {
+export interface RecordedMove {
   readonly virtualStorage: string;
   readonly from: string;
   readonly to: string;
@@ -39,7 +39,7 @@ interface RefreshTimes {
 
 export interface PrimaryMoveCounter {
   /** Counts the moves of one refresh. */
-  record(moves: readonly PrimaryMove[], times: RefreshTimes): void;
+  record(moves: readonly RecordedMove[], times: RefreshTimes): void;
   /**
    * Compares the primaries of the legacy `sql` elector with those of the previous refresh.
    *
@@ -61,7 +61,7 @@ export function createPrimaryMoveCounter(history: HealthHistory, events: EventLo
   const failovers = new Map<string, FailoverTotal>();
   let shardPrimaries = new Map<string, ShardPrimary>();
 
-  const addMove = ({ virtualStorage, from, to, repositories }: PrimaryMove, cause: MoveCause): void => {
+  const addMove = ({ virtualStorage, from, to, repositories }: RecordedMove, cause: MoveCause): void => {
     const key = JSON.stringify([virtualStorage, from, to, cause]);
     const total = (moves.get(key)?.total ?? 0) + repositories;
     moves.set(key, { virtualStorage, from, to, cause, total });
@@ -76,7 +76,7 @@ export function createPrimaryMoveCounter(history: HealthHistory, events: EventLo
     moves: () => [...moves.values()],
     failovers: () => [...failovers.values()],
     record(found, { previous, now }) {
-      const failedOver = new Map<string, PrimaryMove[]>();
+      const failedOver = new Map<string, RecordedMove[]>();
       for (const move of found) {
         // Unhealthy at any time between the refreshes: the storage may have recovered by the second one.
         const unhealthy = history.unhealthyAfter(move.virtualStorage, move.from, previous);
@@ -85,7 +85,7 @@ export function createPrimaryMoveCounter(history: HealthHistory, events: EventLo
         if (unhealthy) failedOver.set(key, [...(failedOver.get(key) ?? []), move]);
       }
       for (const group of failedOver.values()) {
-        const { virtualStorage, from } = group[0] as PrimaryMove;
+        const { virtualStorage, from } = group[0] as RecordedMove;
         addFailover(virtualStorage, from, now);
         const targets = group.map(({ to, repositories }) => `${repositories} to ${to}`).join(', ');
         const count = group.reduce((sum, { repositories }) => sum + repositories, 0);

@@ -4,7 +4,7 @@ import type { HealthView } from '../health.ts';
 import type { ConfiguredStorageMap } from '../queries/known-storages.ts';
 import { cellBits } from './layouts.ts';
 import type { Mirror } from './mirror.ts';
-import type { PrimaryMove } from './primary-moves.ts';
+import type { RecordedMove } from './primary-moves.ts';
 import type { ReplicaRef, StorageColumn } from './table.ts';
 
 /** The storages that Praefects contact, which stand in for a configuration that was not given. */
@@ -54,8 +54,8 @@ export async function recomputeDirtyRows(
   countMoves: boolean,
   now: number,
   yielder: Yielder,
-): Promise<readonly PrimaryMove[]> {
-  const moves: PrimaryMove[] = [];
+): Promise<readonly RecordedMove[]> {
+  const moves: RecordedMove[] = [];
   for (const table of mirror.tables.values()) {
     const counts = new Map<number, number>();
     let done = 0;
