@@ -11,14 +11,15 @@ if (major < 22 || (major === 22 && minor < 18)) {
   process.exit(2);
 }
 
-// A reader that closes the pipe early (`| head`) is not a crash.
-for (const stream of [process.stdout, process.stderr]) {
-  stream.on('error', (error) => {
-    if ('code' in error && error.code === 'EPIPE') process.exit(0);
-    throw error;
-  });
-}
+// A reader that closes the pipe early (`| head`) is not a crash; output that cannot be written is.
+process.stdout.on('error', (error) => {
+  process.exit('code' in error && error.code === 'EPIPE' ? 0 : 2);
+});
 
+const { catchHangUps } = await import('../src/cli/signals.ts');
+const hangUps = catchHangUps(process);
+const { createStandardError } = await import('../src/cli/standard-error.ts');
+const stderr = createStandardError();
 const { main } = await import('../src/cli/main.ts');
 const { hostSystem } = await import('../src/config/system.ts');
 
@@ -26,7 +27,9 @@ process.exitCode = await main(process.argv.slice(2), {
   system: hostSystem(),
   stdin: () => process.stdin,
   stdout: process.stdout,
-  stderr: process.stderr,
+  stderr,
+  lostLogLines: stderr.lostLines,
+  hangUps,
   signals: process,
   exit: (code) => process.exit(code),
   extraCommands: await demoCommands(),

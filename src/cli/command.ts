@@ -5,6 +5,7 @@ import type { Settings } from '../config/sections/index.ts';
 import type { Section, ValuesOf } from '../config/setting.ts';
 import type { System } from '../config/system.ts';
 import type { Log } from '../lib/log.ts';
+import type { HangUps } from './signals.ts';
 
 /** 0 success, 1 problems found, 2 usage or internal error. */
 export type ExitCode = 0 | 1 | 2;
@@ -34,6 +35,10 @@ export interface CommandIo {
   readonly system: System;
   /** Where each setting came from, for messages about what it points to. */
   readonly origins: ReadonlyMap<string, Origin>;
+  /** SIGHUP, for a command that reloads its configuration. */
+  readonly hangUps?: HangUps | undefined;
+  /** Lines of the log that could not be written. */
+  readonly lostLogLines?: (() => number) | undefined;
   /** Reads the same flags, the environment and the file again, for a reload. Check its problems first. */
   readonly reload: () => Promise<Loaded<unknown>>;
 }
@@ -55,6 +60,8 @@ export interface CommandDefinition<Options extends Section> {
   readonly settings: readonly string[];
   /** Whether it reads what the settings point to (certificates, password files, Praefect's config.toml). */
   readonly readsSources: boolean;
+  /** It reloads its configuration on SIGHUP; other commands end then, as by default. */
+  readonly reloads?: boolean;
   /** Import what is heavy in here, so that a command loads nothing that only another one needs. */
   run(settings: Settings, io: CommandIo, options: ValuesOf<Options['settings']>): Promise<number>;
 }

@@ -8,7 +8,7 @@ import { printCompletions } from './completion.ts';
 import { commandHelp, groupHelp, programHelp, widthOf } from './help.ts';
 import { createLog } from './logging.ts';
 import { printProblems, referencedFileProblems } from './setting-problems.ts';
-import { exitOnCrash, type SignalSource, stopOnSignals } from './signals.ts';
+import { exitOnCrash, type HangUps, type SignalSource, stopOnSignals } from './signals.ts';
 import { packageVersion } from './version.ts';
 
 /** The process around the command line; tests pass their own. */
@@ -20,6 +20,8 @@ export interface HostProcess {
   readonly signals: SignalSource;
   /** Ends the process immediately. */
   readonly exit: (code: number) => void;
+  readonly hangUps?: HangUps;
+  readonly lostLogLines?: () => number;
   /** Commands that only a checkout has. */
   readonly extraCommands?: readonly Command[];
 }
@@ -59,7 +61,8 @@ function helpText(help: HelpInvocation, commands: readonly Command[], width: num
 }
 
 async function runCommand(command: Command, flags: Flags, host: HostProcess): Promise<number> {
-  const { stdin, stdout, stderr, system } = host;
+  const { stdin, stdout, stderr, system, hangUps, lostLogLines } = host;
+  if (command.reloads !== true) hangUps?.release();
   const load = () => loadWithOptions(flags, system, command.options);
   const loaded = await load();
   const referenced = command.readsSources ? await referencedFileProblems(loaded, system) : [];
@@ -76,7 +79,19 @@ async function runCommand(command: Command, flags: Flags, host: HostProcess): Pr
     exit: host.exit,
     now: () => performance.now(),
   });
-  const io: CommandIo = { stdin, stdout, stderr, log, signal, system, origins: loaded.origins, reload: load };
+  const { origins } = loaded;
+  const io: CommandIo = {
+    stdin,
+    stdout,
+    stderr,
+    log,
+    signal,
+    system,
+    origins,
+    hangUps,
+    lostLogLines,
+    reload: load,
+  };
   try {
     return await command.run(loaded.settings, io, loaded.options);
   } catch (error) {

@@ -1,25 +1,25 @@
-/** How the program ends from outside: a first signal asks for a clean stop, a second one does not wait. */
+/** Signals: the first SIGINT or SIGTERM shuts down cleanly, a second one exits immediately; SIGHUP reloads. */
 import type { Log } from '../lib/log.ts';
 
-/** What of `process` is used here. */
+/** The part of `process` that is used here. */
 export interface SignalSource {
   on(event: string, listener: (value: unknown) => void): unknown;
   off(event: string, listener: (value: unknown) => void): unknown;
 }
 
 const stopSignals = ['SIGINT', 'SIGTERM'];
-/** 128 + SIGINT: what a shell expects of a program that was interrupted. */
+/** 128 + SIGINT: the convention of shells for an interrupted program. */
 const interruptedExitCode = 130;
 /**
- * A second signal so soon is the first one again: at a Ctrl-C the terminal signals the whole process group, and npm
- * passes its own copy on.
+ * A second signal within this time is a copy of the first: at Ctrl-C the terminal signals the whole process group,
+ * and npm forwards its own copy.
  */
 const sameSignalMs = 500;
 
 export interface SignalOptions {
   readonly source: SignalSource;
   readonly log: Log;
-  /** Ends the process at once. */
+  /** Ends the process immediately. */
   readonly exit: (code: number) => void;
   /** Monotonic milliseconds. */
   readonly now: () => number;
@@ -51,10 +51,10 @@ export function stopOnSignals({ source, log, exit, now }: SignalOptions): {
   };
 }
 
-/** What nobody caught is a bug: say it, and end rather than go on half broken. Returns how to take the listeners off. */
+/** Logs an uncaught error and exits, rather than continuing in an unknown state. Returns how to unsubscribe. */
 export function exitOnCrash(source: SignalSource, log: Log, exit: (code: number) => void): () => void {
   const crashed = (error: unknown) => {
-    log.error({ err: error }, 'a bug: an error that nothing caught; the exporter ends');
+    log.error({ err: error }, 'internal error: uncaught exception, exiting');
     exit(2);
   };
   source.on('uncaughtException', crashed);
@@ -62,5 +62,32 @@ export function exitOnCrash(source: SignalSource, log: Log, exit: (code: number)
   return () => {
     source.off('uncaughtException', crashed);
     source.off('unhandledRejection', crashed);
+  };
+}
+
+export interface HangUps {
+  /** Calls the listener for each SIGHUP from now on, and once for those that came before. Returns how to unsubscribe. */
+  subscribe(listener: () => void): () => void;
+  /** Restores the default, which ends the process: for commands that cannot reload. */
+  release(): void;
+}
+
+/** Catches SIGHUP from the first moment on: its default action would end an exporter that is still starting. */
+export function catchHangUps(source: SignalSource): HangUps {
+  let missed = 0;
+  const listeners = new Set<() => void>();
+  const onHangUp = (): void => {
+    if (listeners.size === 0) missed += 1;
+    for (const listener of listeners) listener();
+  };
+  source.on('SIGHUP', onHangUp);
+  return {
+    subscribe(listener) {
+      listeners.add(listener);
+      if (missed > 0) listener();
+      missed = 0;
+      return () => listeners.delete(listener);
+    },
+    release: () => void source.off('SIGHUP', onHangUp),
   };
 }

@@ -72,7 +72,12 @@ export function createAccessControl(
     if (config.users.size === 0) return allowed(request, response, false);
     const { authorization } = request.headers;
     if (isPublic && authorization === undefined) return allowed(request, response, true);
-    const verdict = await basicAuth.check(authorization, config.users, disconnectSignal(response));
+    const verdict = await basicAuth.check(
+      authorization,
+      config.users,
+      request.socket.remoteAddress ?? '',
+      disconnectSignal(response),
+    );
     if (response.destroyed) return;
     if (verdict === 'granted') return allowed(request, response, false);
     if (isPublic) return allowed(request, response, true);

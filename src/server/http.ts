@@ -1,6 +1,7 @@
 /** Requests and responses: plain responses, security headers, and whether a request is cross-site. */
 import { createHash } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { isIP } from 'node:net';
 import type { Request, Response } from 'express';
 
 export type HttpMethod = 'GET' | 'POST' | 'PUT';
@@ -74,6 +75,22 @@ export function isSameOrigin({ headers }: IncomingMessage): boolean {
   const { origin } = headers;
   if (origin === undefined) return true;
   return URL.canParse(origin) && new URL(origin).host === headers.host;
+}
+
+const localSuffix = /\.(localhost|local|internal|svc|svc\.cluster\.local|cluster\.local|home\.arpa)$/;
+
+/**
+ * Whether the request's Host is a name of this server: an address, this host's own name, or a name that no public
+ * DNS server can resolve (a single label, a Kubernetes Service). Any other name may be one that an attacker's DNS
+ * points here: for a browser its pages then have the same origin as this server ("DNS rebinding").
+ */
+export function isOwnHost({ headers }: IncomingMessage, ownNames: ReadonlySet<string>): boolean {
+  const host = headers.host ?? '';
+  if (host === '') return true; // HTTP/1.0, which no browser sends.
+  if (!URL.canParse(`http://${host}`)) return false;
+  const name = new URL(`http://${host}`).hostname.replace(/\.$/, '');
+  if (name.startsWith('[') || isIP(name) !== 0) return true;
+  return !name.includes('.') || localSuffix.test(name) || ownNames.has(name);
 }
 
 /** For the source lists of a Content-Security-Policy: allows exactly this inline text. */

@@ -1,4 +1,5 @@
 /** The routes, on express 5: metrics, health, reload, the page, the API, and the demo's incidents. */
+import { hostname } from 'node:os';
 import express, { type Express, type NextFunction, type Request, type Response } from 'express';
 import type { Clock } from '../lib/clock.ts';
 import type { Log } from '../lib/log.ts';
@@ -8,6 +9,7 @@ import {
   allowInline,
   type HttpMethod,
   type HttpRoute,
+  isOwnHost,
   isSameOrigin,
   sendBody,
   sendJson,
@@ -42,6 +44,8 @@ export interface DemoActions {
 }
 
 interface RouteOptions {
+  /** The hosts of the configured addresses, in lower case. */
+  readonly listenHosts: readonly string[];
   readonly telemetryPath: string;
   readonly clock: Clock;
   readonly log: Log;
@@ -59,6 +63,17 @@ interface RouteOptions {
 /** An express application, which is a request listener for node:http. */
 export function createExpressApp(options: RouteOptions): Express {
   const { log } = options;
+  const ownNames = new Set([hostname().toLowerCase(), ...options.listenHosts]);
+  const changeState = (request: Request, response: Response, handle: HttpRoute['handle']) => {
+    if (!isOwnHost(request, ownNames))
+      return sendText(
+        response,
+        403,
+        'Forbidden: the Host header is not a name of this server. Use its IP address or host name.',
+      );
+    if (!isSameOrigin(request)) return sendText(response, 403, 'Forbidden: this is a cross-site request.');
+    return handle(request, response);
+  };
   const app = express();
   app.disable('x-powered-by');
   app.disable('etag');
@@ -69,9 +84,7 @@ export function createExpressApp(options: RouteOptions): Express {
     const route = app.route(path);
     for (const method of methods) {
       const handler = (request: Request, response: Response) =>
-        method === 'GET' || isSameOrigin(request)
-          ? handle(request, response)
-          : sendText(response, 403, 'Forbidden: this is a cross-site request.');
+        method === 'GET' ? handle(request, response) : changeState(request, response, handle);
       route[method.toLowerCase() as Lowercase<HttpMethod>](handler);
     }
     const allow = methods.flatMap((method) => (method === 'GET' ? ['GET', 'HEAD'] : [method])).join(', ');

@@ -87,6 +87,10 @@ export function createServer(options: ServerOptions): Server {
   let stopping: Promise<void> | undefined;
 
   const app = createExpressApp({
+    listenHosts: options.listenAddresses.flatMap((configured) => {
+      const parsed = parseListenAddress(configured);
+      return parsed.ok && parsed.value.host !== undefined ? [parsed.value.host.toLowerCase()] : [];
+    }),
     telemetryPath,
     clock,
     log,

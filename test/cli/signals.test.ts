@@ -1,6 +1,6 @@
 import { EventEmitter } from 'node:events';
 import { describe, expect, test } from '@jest/globals';
-import { exitOnCrash, stopOnSignals } from '../../src/cli/signals.ts';
+import { catchHangUps, exitOnCrash, stopOnSignals } from '../../src/cli/signals.ts';
 import { silentLog } from '../../src/lib/log.ts';
 
 function start() {
@@ -66,3 +66,26 @@ test.each(['uncaughtException', 'unhandledRejection'])(
     expect(source.listenerCount(event)).toBe(0);
   },
 );
+
+describe('hang-ups', () => {
+  test('one that came before the first listener is passed on to it, once', () => {
+    const source = new EventEmitter();
+    const hangUps = catchHangUps(source);
+    source.emit('SIGHUP');
+    source.emit('SIGHUP');
+    let calls = 0;
+    const unsubscribe = hangUps.subscribe(() => calls++);
+    expect(calls).toBe(1);
+    source.emit('SIGHUP');
+    expect(calls).toBe(2);
+    unsubscribe();
+    source.emit('SIGHUP');
+    expect(calls).toBe(2);
+  });
+
+  test('a command that cannot reload gives the signal back', () => {
+    const source = new EventEmitter();
+    catchHangUps(source).release();
+    expect(source.listenerCount('SIGHUP')).toBe(0);
+  });
+});

@@ -59,6 +59,16 @@ describe('a request that changes something', () => {
 
   test.each<[string, Record<string, string>, number]>([
     ['curl', {}, 200],
+    ['a name that DNS could point here', { host: 'evil.example' }, 403],
+    [
+      'a rebound name, as a browser sends it',
+      { host: 'evil.example:9656', 'sec-fetch-site': 'same-origin', origin: 'http://evil.example:9656' },
+      403,
+    ],
+    ['an address', { host: '10.0.0.5:9656' }, 200],
+    ['an IPv6 address', { host: '[fd00::1]:9656' }, 200],
+    ['localhost', { host: 'localhost:9656' }, 200],
+    ['a Kubernetes Service', { host: 'gitaly-exporter.monitoring.svc.cluster.local:9656' }, 200],
     ['the exporter’s page', { 'sec-fetch-site': 'same-origin', origin: 'http://proxied.example' }, 200],
     ['the address bar', { 'sec-fetch-site': 'none' }, 200],
     ['a page of another site', { 'sec-fetch-site': 'cross-site' }, 403],

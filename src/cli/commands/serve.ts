@@ -15,6 +15,7 @@ export const serve = defineCommand({
     'Reads what is configured and serves its metrics until SIGTERM or SIGINT. SIGHUP reloads the configuration.',
   settings: sections.map(({ title }) => title),
   readsSources: true,
+  reloads: true,
   run,
 });
 
@@ -44,9 +45,9 @@ async function run(settings: Settings, io: CommandIo): Promise<number> {
     return 2;
   }
   for (const { url } of started.addresses) io.log.info({ url }, 'listening');
-  process.on('SIGHUP', onHangUp);
+  const unsubscribe = io.hangUps?.subscribe(onHangUp);
   await untilAborted(io.signal);
-  process.off('SIGHUP', onHangUp);
+  unsubscribe?.();
   await app.stop();
   return 0;
 }

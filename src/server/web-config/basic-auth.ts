@@ -1,13 +1,18 @@
 /**
  * Basic authentication against bcrypt hashes. bcrypt is slow on purpose, so it runs in libuv's thread pool, off
- * the event loop, one password at a time (the pool has four threads, which compression and DNS need too), with
- * a bounded queue. A user that does not exist costs as much time as one that does. Successful logins are cached,
- * as in exporter-toolkit, but under a keyed digest and never under the password itself.
+ * the event loop, one password at a time (the pool has four threads, which compression and DNS need too). A user
+ * that does not exist costs as much time as one that does. Successful logins are cached, as in exporter-toolkit,
+ * but under a keyed digest and never under the password itself, and need no check.
+ *
+ * A flood of wrong passwords must not lock out the right one: addresses take turns, checks of the same credentials
+ * share one result, and one address can have more checks waiting than clients usually have connections, so that a
+ * right password behind the same proxy waits some seconds instead of being rejected.
  */
 import { createHmac, randomBytes } from 'node:crypto';
 import bcrypt from 'bcrypt';
+import { onAbort } from '../../lib/abort.ts';
 import type { Secret } from '../../lib/secret.ts';
-import { createSerialQueue } from '../../lib/serial-queue.ts';
+import { createFairQueue, type FairQueue } from './fair-queue.ts';
 
 type AuthVerdict =
   | 'granted'
@@ -19,11 +24,13 @@ interface BasicAuth {
   /**
    * @param header the request's Authorization
    * @param users bcrypt hashes by user, not empty
+   * @param address the client's, which takes turns with the others
    * @param signal aborts when the client disconnects
    */
   check(
     header: string | undefined,
     users: ReadonlyMap<string, Secret>,
+    address: string,
     signal: AbortSignal,
   ): Promise<AuthVerdict>;
 }
@@ -31,17 +38,32 @@ interface BasicAuth {
 interface BasicAuthOptions {
   /** How many successful logins are cached. */
   readonly cacheSize?: number;
-  /** How many checks may run or wait at the same time. */
-  readonly maxPending?: number;
+  /** How many checks of one address may wait: at 70 ms each, the last one waits for less than a scrape timeout. */
+  readonly maxWaitingPerAddress?: number;
+  /** How many checks may wait in all. */
+  readonly maxWaiting?: number;
   readonly compare?: (password: string, hash: string) => Promise<boolean>;
 }
 
+interface SharedCheck {
+  readonly result: Promise<boolean | 'busy'>;
+  readonly ends: AbortController;
+  /** Requests that wait for the result. */
+  clients: number;
+}
+
 export function createBasicAuth(options: BasicAuthOptions = {}): BasicAuth {
-  const { cacheSize = 100, maxPending = 32, compare = bcrypt.compare } = options;
+  const {
+    cacheSize = 100,
+    maxWaitingPerAddress = 100,
+    maxWaiting = 1000,
+    compare = bcrypt.compare,
+  } = options;
   const key = randomBytes(32);
   const cache = new Set<string>();
-  const queue = createSerialQueue();
-  let pending = 0;
+  const queue: FairQueue = createFairQueue({ maxPerKey: maxWaitingPerAddress, max: maxWaiting });
+  /** Checks that wait or run, by the digest of their credentials. */
+  const pending = new Map<string, SharedCheck>();
 
   /** With the lengths, so that no two different triples have the same bytes. */
   const digest = (...parts: readonly string[]): Buffer => {
@@ -57,19 +79,55 @@ export function createBasicAuth(options: BasicAuthOptions = {}): BasicAuth {
     return `$2b$${cost}$${'abcdefghijklmnopqrstuu'}${'.'.repeat(31)}`;
   };
 
-  async function compareInTurn(password: string, hash: string, signal: AbortSignal): Promise<boolean> {
-    pending += 1;
-    const leave = await queue.enter(signal);
+  async function compareInTurn(
+    password: string,
+    hash: string,
+    address: string,
+    signal: AbortSignal,
+  ): Promise<boolean | 'busy'> {
+    const entered = await queue.enter(address, signal);
+    if (entered === 'full') return 'busy';
+    if (entered === 'aborted') return false;
     try {
-      return leave !== undefined && (await compare(password, hash));
+      return await compare(password, hash);
     } finally {
-      pending -= 1;
-      leave?.();
+      entered.leave();
+    }
+  }
+
+  /** Requests with the same credentials share one check, which is canceled when the last of them has disconnected. */
+  async function sharedCheck(
+    entry: string,
+    signal: AbortSignal,
+    start: (ends: AbortSignal) => Promise<boolean | 'busy'>,
+  ): Promise<boolean | 'busy'> {
+    if (signal.aborted) return false;
+    let shared = pending.get(entry);
+    if (shared === undefined) {
+      const ends = new AbortController();
+      const result = start(ends.signal).finally(() => {
+        if (pending.get(entry)?.ends === ends) pending.delete(entry);
+      });
+      shared = { result, ends, clients: 0 };
+      pending.set(entry, shared);
+    }
+    const mine = shared;
+    mine.clients += 1;
+    const unsubscribe = onAbort(signal, () => {
+      mine.clients -= 1;
+      if (mine.clients > 0) return;
+      mine.ends.abort();
+      if (pending.get(entry) === mine) pending.delete(entry);
+    });
+    try {
+      return await mine.result;
+    } finally {
+      unsubscribe();
     }
   }
 
   return {
-    async check(header, users, signal) {
+    async check(header, users, address, signal) {
       const credentials = parseBasic(header);
       if (credentials === undefined) return 'denied';
       const { user, password } = credentials;
@@ -80,8 +138,10 @@ export function createBasicAuth(options: BasicAuthOptions = {}): BasicAuth {
         cache.add(entry); // Now the newest: a Set keeps the order of insertion.
         return 'granted';
       }
-      if (pending >= maxPending) return 'busy';
-      const isMatch = await compareInTurn(password, withSupportedPrefix(hash), signal);
+      const isMatch = await sharedCheck(entry, signal, (ends) =>
+        compareInTurn(password, withSupportedPrefix(hash), address, ends),
+      );
+      if (isMatch === 'busy') return 'busy';
       if (!isMatch || known === undefined) return 'denied';
       cache.add(entry);
       const [oldest] = cache;

@@ -3,7 +3,7 @@
  * problems: line, key, what was found, how to fix it. No message ever quotes a secret.
  */
 import { resolve } from 'node:path';
-import { type Document, isMap, isNode, isScalar, LineCounter, parseDocument } from 'yaml';
+import { type Document, isAlias, isMap, isNode, isScalar, LineCounter, parseDocument } from 'yaml';
 import { Secret } from '../../lib/secret.ts';
 import {
   type ClientAuthType,
@@ -84,9 +84,36 @@ export function parseWebConfig(text: string, directory: string): ParsedWebConfig
     return report([{ path: [], message: 'has too many aliases: write the values instead' }]);
   const parsed = webConfigSchema.safeParse(input);
   if (!parsed.success) return report(parsed.error.issues.flatMap((issue) => describe(issue, input)));
-  const problems = crossKeyProblems(parsed.data);
-  if (problems.length > 0) return report(problems);
-  return { ok: true, config: freeze(parsed.data, directory) };
+  const config = freezeUnless(crossKeyProblems(parsed.data), parsed.data, directory);
+  if (!('users' in config)) return report(config);
+  const problem = lostUsersProblem(document, config.users.size);
+  return problem === undefined ? { ok: true, config } : report([problem]);
+}
+
+const freezeUnless = (
+  problems: readonly WebConfigProblem[],
+  input: WebConfigInput,
+  directory: string,
+): WebConfig | readonly WebConfigProblem[] => (problems.length > 0 ? problems : freeze(input, directory));
+
+/**
+ * Whoever writes `basic_auth_users` wants passwords to be asked for: the file is rejected when fewer users are left
+ * than it lists (a name such as __proto__ that a plain object cannot hold), or when it lists none.
+ */
+function lostUsersProblem(document: Document, users: number): WebConfigProblem | undefined {
+  const key = 'basic_auth_users';
+  if (!document.has(key)) return undefined;
+  const node = document.get(key, true);
+  const map = isAlias(node) ? node.resolve(document) : node;
+  const listed = isMap(map) ? map.items.length : 0;
+  if (listed === 0)
+    return {
+      path: [key],
+      message: 'lists no user, so no password would be required: add one or remove the key',
+    };
+  return users === listed
+    ? undefined
+    : { path: [key], message: 'has a user name that cannot be used (such as __proto__): rename that user' };
 }
 
 function toPlainData(document: Document): unknown {

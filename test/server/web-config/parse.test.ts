@@ -116,6 +116,18 @@ rate_limit: { interval: 1m30s, burst: 5 }
 });
 
 describe('an invalid web configuration file is rejected with line, key and fix', () => {
+  test.each([
+    'basic_auth_users: {}',
+    'basic_auth_users:',
+    'basic_auth_users: []',
+    'x: &none {}\nbasic_auth_users: *none',
+    `basic_auth_users: {__proto__: "$2b$04$aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"}`,
+    `basic_auth_users:\n  __proto__: "$2b$04$aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"\n  alice: "$2b$04$aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"`,
+  ])('users that would leave the exporter without a password: %j', (text) => {
+    const parsed = parseWebConfig(text, '/etc');
+    expect(parsed.ok).toBe(false);
+  });
+
   test.each<[string, string]>([
     ['junk', 'the file: must be a mapping of keys'],
     ['- a\n- b', 'the file: must be a mapping of keys'],
