@@ -1,10 +1,10 @@
-/** The demo's commands, which only a checkout has. What they need is loaded when they run. */
+/** The demo's commands, which only a checkout has. Their implementation is loaded when they run. */
 import { type Command, defineCommand } from '../src/cli/command.ts';
 import { float, integer, text, toggle } from '../src/config/kinds/scalars.ts';
 import { defaultPort } from '../src/config/sections/web.ts';
 import { optional, type Section, setting, type ValuesOf } from '../src/config/setting.ts';
 
-export const defaultDemoSettings = { repositories: 500, writesPerSecond: 8, seed: 1 } as const;
+const defaultDemoSettings = { repositories: 500, writesPerSecond: 8, seed: 1 } as const;
 
 const demoOptions = {
   title: 'The simulated cluster',
@@ -15,7 +15,7 @@ const demoOptions = {
     }),
     writesPerSecond: setting(float({ min: 0.1, max: 100 }), {
       default: defaultDemoSettings.writesPerSecond,
-      help: 'Writes per second that simulated users make.',
+      help: 'Writes per second of the simulated users.',
     }),
     seed: setting(integer({ min: 0, max: 2 ** 31 }), {
       default: defaultDemoSettings.seed,
@@ -31,17 +31,17 @@ const incidentOptions = {
   settings: {
     name: optional(text('<incident>'), {
       unset: 'none',
-      help: 'The incident to start; can follow the command as a word.',
+      help: 'The incident to start. Can also be given as an argument.',
       example: 'storage-dies',
     }),
     stop: setting(toggle(), { default: false, help: 'End the incident.' }),
     list: setting(toggle(), {
       default: false,
-      help: 'List all incidents: what happens, what to watch, which alert fires, how it ends.',
+      help: 'List all incidents with their metrics, alerts and end.',
     }),
     url: setting(text('<url>'), {
       default: `http://127.0.0.1:${defaultPort}`,
-      help: 'Address of the demo, which it prints when it starts.',
+      help: 'Address of the demo, as printed at its start.',
     }),
   },
 } as const satisfies Section;
@@ -53,7 +53,7 @@ export const demoCommands: readonly Command[] = [
     name: 'demo',
     summary: 'Run the exporter against a live simulated cluster',
     description:
-      'Starts an embedded PostgreSQL with a simulated Gitaly Cluster and the exporter on it. Incidents can be started from its page or with "demo incident". Everything is removed when it stops.',
+      'Starts an embedded PostgreSQL with a simulated Gitaly Cluster, and the exporter for it. Start incidents from its page or with "demo incident". All its files are removed when it stops.',
     options: demoOptions,
     settings: ['Web', 'Log'],
     readsSources: false,
@@ -71,7 +71,7 @@ export const demoCommands: readonly Command[] = [
     name: 'demo incident',
     summary: 'Start or end an incident in a running demo',
     description:
-      'Starts an incident in a demo that runs in another terminal: "demo incident storage-dies". --list explains all of them, --stop ends one.',
+      'Starts an incident in a demo that runs in another terminal: "demo incident storage-dies". --list describes all incidents, --stop ends one.',
     argument: 'name',
     options: incidentOptions,
     settings: [],

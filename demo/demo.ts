@@ -1,34 +1,34 @@
-/** The demo: an embedded PostgreSQL, a living cluster in it, the exporter on it, and incidents to set off. */
+/** The demo: an embedded PostgreSQL with a simulated cluster, the exporter on it, and incidents to start. */
 import type { DatabaseConnection } from '../src/config/database-connection.ts';
 import type { ConfiguredStorages } from '../src/config/kinds/lists.ts';
+import { onAbort } from '../src/lib/abort.ts';
 import { type Clock, systemClock } from '../src/lib/clock.ts';
-import { type Cluster, startCluster } from './cluster.ts';
-import { createDemoDatabase } from './database.ts';
-import { type DemoCgroups, startDemoCgroups } from './gitaly/cgroups/cgroups.ts';
-import { type GitalyPages, startGitalyPages } from './gitaly/pages.ts';
-import { incidentsWith } from './incidents/catalogue.ts';
-import { createDirector, type Director, type Incidents } from './incidents/director.ts';
-import { startEmbeddedPostgres } from './postgres.ts';
-import { createRandom } from './random.ts';
-import { openPool } from './sql.ts';
-import { demoTimings, type Timings } from './timings.ts';
-import { demoTopology, type Topology } from './topology.ts';
+import { type SimulatedCluster, startCluster } from './cluster.ts';
+import { type GitalyServers, startGitalyServers } from './gitaly/servers.ts';
+import { incidents as allIncidents } from './incidents/catalog.ts';
+import { createIncidentRunner, type Incidents } from './incidents/runner.ts';
+import { type DemoNode, startDemoNode } from './node/node.ts';
+import { createDemoDatabase } from './postgres/database.ts';
+import { startEmbeddedPostgres } from './postgres/server.ts';
+import { openPool } from './praefect/context.ts';
+import { demoTimings, demoTopology, type Timings, type Topology } from './topology.ts';
+import { createRandom } from './world.ts';
 
-/** What the exporter is told; it knows no more about the database than an operator would tell it. */
+/** What the exporter is configured with: no more than an operator would configure. */
 export interface ExporterRequest {
   readonly connection: DatabaseConnection;
-  /** What Praefect's config.toml would say. */
+  /** As in Praefect's config.toml. */
   readonly virtualStorages: readonly ConfiguredStorages[];
   /** For the page, whose forms post to /demo/incidents/NAME (start) and /demo/incidents/NAME/end (stop). */
   readonly incidents: Incidents;
-  /** The Gitalys' own metrics and configurations, as `gitaly.target` and `gitaly.config-file` would name them. */
-  readonly gitaly: Pick<GitalyPages, 'targets' | 'configFiles'>;
-  /** Two of the Gitalys run in pods of this node: `cgroup.root` and `cgroup.pods-file`. */
-  readonly cgroup: Pick<DemoCgroups, 'root' | 'podsFile'>;
+  /** The Gitalys' metrics and configuration files: `gitaly.target` and `gitaly.config-file`. */
+  readonly gitaly: Pick<GitalyServers, 'targets' | 'configFiles'>;
+  /** The node with two of the Gitalys in pods: `cgroup.root` and `cgroup.pods-file`. */
+  readonly cgroup: Pick<DemoNode, 'root' | 'podsFile'>;
 }
 
 export interface RunningExporter {
-  /** Where it listens: `http://127.0.0.1:9656/`. */
+  /** Its address: `http://127.0.0.1:9656/`. */
   readonly url: string;
   stop(): Promise<void>;
 }
@@ -36,39 +36,39 @@ export interface RunningExporter {
 export interface DemoSettings {
   readonly repositories: number;
   readonly writesPerSecond: number;
-  /** Same seed, same repositories and the same course of chance. */
+  /** The same seed gives the same repositories and random numbers. */
   readonly seed: number;
   readonly timings?: Partial<Timings>;
 }
 
-export interface DemoOptions {
+interface DemoOptions {
   readonly settings: DemoSettings;
-  /** One line for people, without a line break. */
+  /** Logs a line, without a line break. */
   log(line: string): void;
-  /** Aborting it stops the demo, also in the middle of its start. */
+  /** Aborting it stops the demo, also during its start. */
   readonly signal: AbortSignal;
   startExporter(request: ExporterRequest): Promise<RunningExporter>;
   readonly clock?: Clock;
 }
 
 export interface Demo {
-  /** Of the exporter, without a slash at its end. */
+  /** Address of the exporter, without a trailing slash. */
   readonly url: string;
   readonly incidents: Incidents;
-  readonly cluster: Cluster;
+  readonly cluster: SimulatedCluster;
   readonly topology: Topology;
-  /** Ends everything and removes every trace of it. May be called twice. */
+  /** Stops everything and removes all files. Idempotent. */
   stop(): Promise<void>;
-  /** Resolves when all is gone, whoever stopped it. */
+  /** Resolves when everything has stopped. */
   readonly stopped: Promise<void>;
 }
 
-/** A step of the end that takes longer is left behind: the next ones take away what it waits for. */
+/** A cleanup step that takes longer is abandoned: the next ones remove what it waits for. */
 const stepLimitMs = 10_000;
 
 /**
- * Starts it all, in about two seconds.
- * @throws Error that says what to do; by then everything that had been started is gone again
+ * Starts PostgreSQL, the cluster, the Gitalys, the node and the exporter, in about two seconds.
+ * @throws Error that says how to fix it, after everything that was started has been removed
  */
 export async function startDemo(options: DemoOptions): Promise<Demo> {
   const { settings, log, signal } = options;
@@ -79,7 +79,7 @@ export async function startDemo(options: DemoOptions): Promise<Demo> {
   const finished = Promise.withResolvers<void>();
   let stopping: Promise<void> | undefined;
 
-  /** What was started last goes first; one that fails does not keep the others from going. */
+  /** Stops in reverse order of the start; a failed step does not prevent the next ones. */
   const stop = (): Promise<void> => {
     stopping ??= (async () => {
       const failures: unknown[] = [];
@@ -89,13 +89,13 @@ export async function startDemo(options: DemoOptions): Promise<Demo> {
           .catch((error: unknown) => failures.push(error))
           .finally(() => done.abort());
       }
-      signal.removeEventListener('abort', onAbort);
+      unsubscribe();
       finished.resolve();
       if (failures.length > 0) throw failures[0];
     })();
     return stopping;
   };
-  const onAbort = (): void => void stop().catch(() => undefined); // `stop` tells whoever asks
+  let unsubscribe = (): void => undefined;
 
   try {
     signal.throwIfAborted();
@@ -114,50 +114,54 @@ export async function startDemo(options: DemoOptions): Promise<Demo> {
       seed: settings.seed,
       timings,
       writesPerSecond: settings.writesPerSecond,
-      say: log,
+      log,
     });
     cleanup.push(cluster.stop);
-    const looking = new AbortController();
-    const sql = openPool(database.superuser, 'incident', looking.signal);
+    const ending = new AbortController();
+    const sql = openPool(database.superuser, 'incident', ending.signal);
     cleanup.push(async () => {
-      looking.abort(new Error('the demo stops'));
+      ending.abort(new Error('the demo is stopping'));
       await sql.close();
     });
-    const pages = await startGitalyPages({
+    const processOf = (storage: string) => cluster.world.gitaly(storage).process;
+    const gitalys = await startGitalyServers({
       topology,
       clock,
       random: createRandom(settings.seed),
-      process: (storage) => cluster.world.gitaly(storage).process,
-      folder: server.folder, // the guard removes it, even when this process is killed
+      process: processOf,
+      folder: server.folder, // removed by the guard if this process is killed
     });
-    cleanup.push(pages.stop);
-    const cgroups = await startDemoCgroups({
+    cleanup.push(gitalys.stop);
+    const node = await startDemoNode({
       clock,
       random: createRandom(settings.seed),
-      process: (storage) => cluster.world.gitaly(storage).process,
+      process: processOf,
       folder: server.folder,
     });
-    cleanup.push(cgroups.stop);
-    const director: Director = createDirector({
-      incidents: incidentsWith([...pages.incidents, ...cgroups.incidents]),
+    cleanup.push(node.stop);
+    const runner = createIncidentRunner({
+      incidents: allIncidents,
       cluster,
       sql,
       database: database.control,
-      say: log,
+      gitalys,
+      node,
+      log,
     });
-    cleanup.push(director.stopAll);
+    cleanup.push(runner.stopAll);
     signal.throwIfAborted();
-    const incidents: Incidents = { list: director.list, start: director.start, stop: director.stop };
+    const incidents: Incidents = { list: runner.list, start: runner.start, stop: runner.stop };
     const exporter = await options.startExporter({
       connection: database.exporter,
       virtualStorages: topology.virtualStorages.map(({ name, storages }) => ({ name, storages })),
       incidents,
-      gitaly: { targets: pages.targets, configFiles: pages.configFiles },
-      cgroup: { root: cgroups.root, podsFile: cgroups.podsFile },
+      gitaly: { targets: gitalys.targets, configFiles: gitalys.configFiles },
+      cgroup: { root: node.root, podsFile: node.podsFile },
     });
     cleanup.push(exporter.stop);
     signal.throwIfAborted();
-    signal.addEventListener('abort', onAbort);
+    // A failure of `stop` is reported to its callers.
+    unsubscribe = onAbort(signal, () => void stop().catch(() => undefined));
     return {
       url: exporter.url.replace(/\/+$/, ''),
       incidents,
@@ -167,7 +171,7 @@ export async function startDemo(options: DemoOptions): Promise<Demo> {
       stopped: finished.promise,
     };
   } catch (error) {
-    await stop().catch(() => undefined); // what failed first is what people need to know
+    await stop().catch(() => undefined); // the first failure is the one to report
     throw error;
   }
 }

@@ -1,4 +1,4 @@
-/** The real exporter on the demo's database: the same program as `serve`, told of its database by the demo. */
+/** The real exporter, as `serve` runs it, with the demo's database, Gitalys and node as its targets. */
 import { createApp } from '../src/app/app.ts';
 import type { CommandIo } from '../src/cli/command.ts';
 import type { Settings } from '../src/config/sections/index.ts';
@@ -6,20 +6,17 @@ import { systemClock } from '../src/lib/clock.ts';
 import { type Log, silentLog } from '../src/lib/log.ts';
 import type { ExporterRequest, RunningExporter } from './demo.ts';
 
-/**
- * What holds where nobody set it: for an eye that watches, looks are more frequent and a replica counts as stuck
- * sooner; and nobody else needs the database's time.
- */
+/** Defaults that differ from `serve`: changes show sooner, and no other client needs the database's time. */
 const demoDefaults = { refreshInterval: 5000, maxTimeRatio: 0.1, stuckThreshold: 60_000 } as const;
 
-/** The demo tells itself what goes on; of the exporter it shows what is wrong, unless somebody asks for more. */
-const onlyTrouble = (log: Log): Log => ({
+/** The demo logs its own progress, so the exporter logs only warnings and errors unless a level is configured. */
+const warningsOnly = (log: Log): Log => ({
   ...silentLog,
   warn: (fields, message) => log.warn(fields, message),
   error: (fields, message) => log.error(fields, message),
 });
 
-/** @throws Error with what to mend, when it can't listen */
+/** @throws Error that says how to fix it, when the exporter cannot listen */
 export async function startExporter(
   settings: Settings,
   io: CommandIo,
@@ -53,7 +50,7 @@ export async function startExporter(
       configuredStorages: virtualStorages,
     },
     clock: systemClock,
-    log: isDefault('log.level') ? onlyTrouble(io.log) : io.log,
+    log: isDefault('log.level') ? warningsOnly(io.log) : io.log,
     demo: {
       view: () => ({ incidents: incidents.list() }),
       actions: { start: incidents.start, end: incidents.stop },
@@ -63,7 +60,7 @@ export async function startExporter(
   const url = started.ok ? started.addresses[0]?.url : undefined;
   if (url === undefined) {
     await app.stop();
-    throw new Error(started.ok ? 'it listens nowhere' : started.problems.join('\n'));
+    throw new Error(started.ok ? 'the exporter has no listen address' : started.problems.join('\n'));
   }
   return { url, stop: app.stop };
 }

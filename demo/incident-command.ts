@@ -1,15 +1,16 @@
-/** `demo incident`: lists the incidents, or sets one off or ends it in a demo that runs in another terminal. */
+/** `demo incident`: lists the incidents, or starts or ends one in a demo that runs in another terminal. */
 import type { CommandIo } from '../src/cli/command.ts';
 import { widthOf } from '../src/cli/help.ts';
 import type { Settings } from '../src/config/sections/index.ts';
 import { closest } from '../src/config/suggest.ts';
+import { wrap } from '../src/lib/format.ts';
 import type { IncidentOptionValues } from './commands.ts';
-import { incidents } from './incidents/catalogue.ts';
-import { incidentList } from './terminal.ts';
+import { incidents } from './incidents/catalog.ts';
+import type { Incident } from './incidents/incident.ts';
 
-const answerWithinMs = 30_000;
+const requestTimeoutMs = 30_000;
 
-/** @returns 0 done, 1 the demo refused, 2 no such incident or no demo there */
+/** @returns the exit code: 0 done, 1 the demo refused, 2 no such incident or no demo at the address */
 export async function run(
   _settings: Settings,
   io: CommandIo,
@@ -24,51 +25,62 @@ export async function run(
   if (stop && name === undefined)
     return fail('--stop needs the name of an incident: demo incident storage-dies --stop');
   if (list || name === undefined) {
-    const running = await whatGoesOn(base, io.signal);
-    const listed = incidents.map(({ watch, ...incident }) => ({
-      ...incident,
-      watch: watch.map(({ metric, shows }) => ({ metric: metric.name, shows })),
-      running: running.includes(incident.name),
-    }));
-    io.stdout.write(incidentList(listed, widthOf(io.stdout)));
+    const running = await runningIncidents(base, io.signal);
+    io.stdout.write(incidentList(running, widthOf(io.stdout)));
     return 0;
   }
   const names = incidents.map((incident) => incident.name);
   if (!names.includes(name)) {
-    const near = closest(name, names);
-    return fail(
-      `there is no incident ${JSON.stringify(name)}; ${near === undefined ? `there are ${names.join(', ')}` : `did you mean ${near}?`}`,
-    );
+    const similar = closest(name, names);
+    const hint = similar === undefined ? `expected one of ${names.join(', ')}` : `did you mean ${similar}?`;
+    return fail(`unknown incident ${JSON.stringify(name)}, ${hint}`);
   }
   const path = `/demo/incidents/${name}${stop ? '/end' : ''}`;
-  const answer = await ask(base + path, 'POST', io.signal);
-  if (answer === undefined) {
-    return fail(`no demo answers at ${base}: start one, or say with --url where it listens`);
-  }
-  if (answer.status === 404) return fail(`what answers at ${base} is no demo`);
-  const message = (await answer.text()).trim();
-  const done = answer.status < 400;
-  (done ? io.stdout : io.stderr).write(`${message}\n`);
-  return done ? 0 : 1;
+  const response = await request(base + path, 'POST', io.signal);
+  if (response === undefined)
+    return fail(`no demo responds at ${base}: start one with npm start, or pass its address with --url`);
+  if (response.status === 404) return fail(`the server at ${base} is not a demo`);
+  const message = (await response.text()).trim();
+  const isDone = response.status < 400;
+  (isDone ? io.stdout : io.stderr).write(`${message}\n`);
+  return isDone ? 0 : 1;
 }
 
-/** Names of the incidents that go on; none when no demo answers. */
-async function whatGoesOn(base: string, signal: AbortSignal): Promise<readonly string[]> {
-  const answer = await ask(`${base}/api/v1/status`, 'GET', signal);
-  const status: unknown = answer?.ok === true ? await answer.json().catch(() => undefined) : undefined;
+/** `width` is the terminal's. */
+function incidentList(running: readonly string[], width: number): string {
+  const paragraphs = incidents.map(({ name, title, description, watch, alerts, ends }: Incident) =>
+    [
+      `${name}: ${title}${running.includes(name) ? ' (running)' : ''}`,
+      ...wrap(description, width, 2, 2),
+      ...watch.flatMap(({ metric, shows }) => wrap(`${metric.name}: ${shows}`, width, 4, 6)),
+      ...(alerts.length === 0 ? [] : wrap(`Alerts: ${alerts.join(', ')}`, width, 4, 6)),
+      ...wrap(`End: ${ends}`, width, 4, 6),
+    ].join('\n'),
+  );
+  return `${paragraphs.join('\n\n')}\n`;
+}
+
+/** Names of the running incidents; none when no demo responds. */
+async function runningIncidents(base: string, signal: AbortSignal): Promise<readonly string[]> {
+  const response = await request(`${base}/api/v1/status`, 'GET', signal);
+  const status: unknown = response?.ok === true ? await response.json().catch(() => undefined) : undefined;
   if (typeof status !== 'object' || status === null || !('incidents' in status)) return [];
   return Array.isArray(status.incidents)
     ? status.incidents.filter(({ running }) => running === true).map(({ name }) => String(name))
     : [];
 }
 
-/** A form's answer is a redirect to the page, which is of no use here. */
-async function ask(url: string, method: 'GET' | 'POST', signal: AbortSignal): Promise<Response | undefined> {
+/** Redirects are not followed: the page's forms redirect to the page. Undefined when there is no response. */
+async function request(
+  url: string,
+  method: 'GET' | 'POST',
+  signal: AbortSignal,
+): Promise<Response | undefined> {
   try {
     return await fetch(url, {
       method,
       redirect: 'manual',
-      signal: AbortSignal.any([signal, AbortSignal.timeout(answerWithinMs)]),
+      signal: AbortSignal.any([signal, AbortSignal.timeout(requestTimeoutMs)]),
     });
   } catch {
     return undefined;

@@ -1,47 +1,51 @@
-/** What users do to the cluster: writes, most to a few busy repositories, and now and then a new or removed one. */
+/** What users do to the cluster: writes, most of them to a few busy repositories, and a few creations and removals. */
 import type { Clock } from '../src/lib/clock.ts';
-import type { Praefect } from './praefect.ts';
-import type { PraefectContext } from './praefect-context.ts';
-import type { Random } from './random.ts';
-import { createRepository, removeRepository } from './repositories.ts';
-import { isDatabaseTrouble, type Sql } from './sql.ts';
+import { isDatabaseFailure, type PraefectContext, type Sql } from './praefect/context.ts';
+import type { Praefect } from './praefect/praefect.ts';
+import {
+  createRepository,
+  type PrimaryChange,
+  removeRepository,
+  type WriteResult,
+  write,
+} from './praefect/writes.ts';
 import type { Topology } from './topology.ts';
-import { type PrimaryMove, type WriteResult, write } from './write.ts';
+import type { Random } from './world.ts';
 
-export interface TrafficOptions {
+interface ClusterTrafficOptions {
   readonly topology: Topology;
   readonly praefects: readonly Praefect[];
   readonly clock: Clock;
   readonly random: Random;
   readonly writesPerSecond: number;
-  moved(move: PrimaryMove): void;
+  onPrimaryChange(change: PrimaryChange): void;
   onBug(error: unknown): void;
 }
 
-export interface Traffic {
-  /** Reads which repositories there are; once, before anything else. */
+export interface ClusterTraffic {
+  /** Reads the repositories. Call it once, before the other functions. */
   load(sql: Sql): Promise<void>;
-  /** Until the signal aborts; resolves when what was under way has ended. */
+  /** Sends requests until the signal aborts; resolves when the last one has ended. */
   run(signal: AbortSignal): Promise<void>;
-  /** One write, through that Praefect or any that lives. */
+  /** One write, through the given Praefect or any running one. */
   write(repositoryId: number, through?: string): Promise<WriteResult>;
-  /** A new repository, as when one is restored from a backup. */
+  /** Creates a repository, as restoring one from a backup does. */
   create(virtualStorage: string): Promise<void>;
   remove(repositoryId: number): Promise<void>;
   counts(): Readonly<Record<'ok' | 'failed', number>>;
 }
 
-/** One of so many requests creates a repository or removes one. */
+/** One request of this many creates or removes a repository. */
 const writesPerChange = 75;
-/** A client gives up rather than wait behind so many others. */
+/** With this many requests in flight, further ones fail immediately. */
 const inFlightLimit = 24;
 
-export function createTraffic(options: TrafficOptions): Traffic {
+export function createClusterTraffic(options: ClusterTrafficOptions): ClusterTraffic {
   const { topology, praefects, clock, random } = options;
   const repositories = new Map<string, number[]>(topology.virtualStorages.map(({ name }) => [name, []]));
   const counts = { ok: 0, failed: 0 };
   const inFlight = new Set<Promise<void>>();
-  /** Virtual storages that have a repository more than at the start. */
+  /** Virtual storages that have one more repository than at the start. */
   const grown = new Set<string>();
 
   const idsOf = (virtualStorage: string): number[] => repositories.get(virtualStorage) ?? [];
@@ -50,21 +54,23 @@ export function createTraffic(options: TrafficOptions): Traffic {
     name: string | undefined,
     action: (context: PraefectContext) => Promise<T>,
   ): Promise<T | undefined> {
-    const living = praefects.filter((praefect) => praefect.context() !== undefined);
+    const running = praefects.filter((praefect) => praefect.context() !== undefined);
     const chosen =
-      name === undefined ? random.pick(living) : living.find((praefect) => praefect.name === name);
+      name === undefined ? random.pick(running) : running.find((praefect) => praefect.name === name);
     const context = chosen?.context();
     if (context === undefined) return undefined;
     try {
       return await action(context);
     } catch (error) {
-      if (!context.signal.aborted && !isDatabaseTrouble(error)) options.onBug(error);
+      if (!context.signal.aborted && !isDatabaseFailure(error)) options.onBug(error);
       return undefined;
     }
   }
 
   async function writeOnce(repositoryId: number, name?: string): Promise<WriteResult> {
-    const result = (await through(name, (context) => write(context, repositoryId, options.moved))) ?? {
+    const result = (await through(name, (context) =>
+      write(context, repositoryId, options.onPrimaryChange),
+    )) ?? {
       ok: false,
       code: 'Unavailable',
     };
@@ -87,8 +93,8 @@ export function createTraffic(options: TrafficOptions): Traffic {
     }
   }
 
-  /** A virtual storage gets as many requests as it has repositories. */
-  function busyVirtualStorage(): string | undefined {
+  /** Picks a virtual storage in proportion to its number of repositories. */
+  function pickVirtualStorage(): string | undefined {
     const total = [...repositories.values()].reduce((sum, ids) => sum + ids.length, 0);
     let ticket = random.below(total);
     for (const [name, ids] of repositories) {
@@ -99,11 +105,11 @@ export function createTraffic(options: TrafficOptions): Traffic {
   }
 
   async function request(): Promise<void> {
-    const virtualStorage = busyVirtualStorage();
+    const virtualStorage = pickVirtualStorage();
     if (virtualStorage === undefined) return;
     const ids = idsOf(virtualStorage);
     if (random.below(writesPerChange) === 0) {
-      // In turn, so that their number stays. The newest ones are tried and thrown away.
+      // Creations and removals alternate, so that the number of repositories is constant. The newest one is removed.
       const newest = ids.at(-1);
       if (newest === undefined || !grown.delete(virtualStorage)) {
         grown.add(virtualStorage);
@@ -111,7 +117,7 @@ export function createTraffic(options: TrafficOptions): Traffic {
       }
       return remove(newest);
     }
-    // The oldest repositories are the busy ones.
+    // The oldest repositories are the busiest.
     const id = ids[Math.floor(ids.length * random.next() ** 2)];
     if (id !== undefined) await writeOnce(id);
   }
@@ -129,7 +135,7 @@ export function createTraffic(options: TrafficOptions): Traffic {
     },
     async run(signal) {
       while (!signal.aborted) {
-        // Exponential gaps: requests come as they come.
+        // Exponential gaps: requests are independent of each other.
         await clock.sleep((-Math.log(1 - random.next()) * 1000) / options.writesPerSecond, signal);
         if (signal.aborted) break;
         if (inFlight.size >= inFlightLimit) {

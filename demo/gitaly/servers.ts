@@ -1,7 +1,4 @@
-/**
- * The demo's Gitalys as far as an exporter sees them: real HTTP servers on the loopback with /metrics, real
- * config.toml files, and an incident.
- */
+/** The demo's Gitalys as the exporter sees them: HTTP servers on the loopback with /metrics, and config.toml files. */
 import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:http';
@@ -9,39 +6,37 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { MetricsTarget, NamedFile } from '../../src/config/kinds/metrics-target.ts';
 import type { Clock } from '../../src/lib/clock.ts';
-import type { Incident } from '../incidents/incident.ts';
-import type { Random } from '../random.ts';
 import { storagesOf, type Topology, virtualStorageOf } from '../topology.ts';
-import type { Gitaly } from '../world.ts';
-import { limitSaturated } from './incident.ts';
+import type { GitalyState, Random } from '../world.ts';
 import { configToml } from './limits.ts';
 import { gitalyPage } from './page.ts';
-import { createSimulatedGitaly, type Flood } from './server.ts';
+import { createSimulatedGitaly, type Flood } from './simulated-gitaly.ts';
 
-export interface GitalyPagesOptions {
+interface GitalyServersOptions {
   readonly topology: Topology;
   readonly clock: Clock;
   readonly random: Random;
-  /** What has become of the storage's Gitaly; one that died and runs again counts from 0. Default: all run. */
-  readonly process?: (storage: string) => Gitaly['process'];
-  /** Where the configurations are written, in a folder of their own. Default: the system's temporary folder. */
+  /** State of the storage's process; counters restart at 0 after a death. Default: all run. */
+  readonly process?: (storage: string) => GitalyState['process'];
+  /** Parent of the folder with the configuration files. Default: the system's temporary folder. */
   readonly folder?: string;
 }
 
-export interface GitalyPages {
-  /** For `gitaly.target`: each storage by its name. */
+export interface GitalyServers {
+  /** Value of `gitaly.target`, named after the storages. */
   readonly targets: readonly MetricsTarget[];
-  /** For `gitaly.config-file`: a file of each, in a temporary folder. */
+  /** Value of `gitaly.config-file`. */
   readonly configFiles: readonly NamedFile[];
-  readonly incidents: readonly Incident[];
+  /** Adds calls at each Gitaly of the first virtual storage; undefined ends them. */
+  setFlood(flood: Flood | undefined): void;
   /** Closes the servers and removes the files. Idempotent. */
   stop(): Promise<void>;
 }
 
 const loopback = '127.0.0.1';
 
-/** Rejects when a server cannot listen or a file cannot be written; nothing is left then. */
-export async function startGitalyPages(options: GitalyPagesOptions): Promise<GitalyPages> {
+/** Rejects, after removing what it started, when a server cannot listen or a file cannot be written. */
+export async function startGitalyServers(options: GitalyServersOptions): Promise<GitalyServers> {
   const { topology, clock, random } = options;
   let flood: Flood | undefined;
   let stopped: Promise<void> | undefined;
@@ -65,7 +60,7 @@ export async function startGitalyPages(options: GitalyPagesOptions): Promise<Git
     const configFiles: NamedFile[] = [];
     for (const storage of storages) {
       const isFlooded = virtualStorageOf(topology, storage) === topology.virtualStorages[0];
-      const server = await listen(pageServer(storage, options, () => (isFlooded ? flood : undefined)));
+      const server = await listen(metricsServer(storage, options, () => (isFlooded ? flood : undefined)));
       servers.push(server);
       const { port } = server.address() as { port: number };
       targets.push({ name: storage, url: `http://${loopback}:${port}/metrics`, everyAddress: false });
@@ -73,22 +68,22 @@ export async function startGitalyPages(options: GitalyPagesOptions): Promise<Git
       await writeFile(file, configToml(storage, `${loopback}:${port}`));
       configFiles.push({ name: storage, file });
     }
-    const incident = limitSaturated((next) => {
+    const setFlood = (next: Flood | undefined): void => {
       flood = next;
-    });
-    return { targets, configFiles, incidents: [incident], stop };
+    };
+    return { targets, configFiles, setFlood, stop };
   } catch (error) {
     await stop();
     throw error;
   }
 
-  function pageServer(
+  function metricsServer(
     storage: string,
-    { process = () => 'running' }: GitalyPagesOptions,
+    { process = () => 'running' }: GitalyServersOptions,
     flooded: () => Flood | undefined,
   ): Server {
-    const begin = () => createSimulatedGitaly(storage, clock.now(), random, flooded);
-    let gitaly = begin();
+    const start = () => createSimulatedGitaly(storage, clock.now(), random, flooded);
+    let gitaly = start();
     let wasDead = false;
     return createServer((request, response) => {
       const state = process(storage);
@@ -97,9 +92,9 @@ export async function startGitalyPages(options: GitalyPagesOptions): Promise<Git
         request.socket.destroy();
         return;
       }
-      // As a process that got SIGSTOP: the connection is there, and nothing comes.
+      // As after SIGSTOP: the connection is open without a response.
       if (state === 'stopped') return;
-      if (wasDead) gitaly = begin();
+      if (wasDead) gitaly = start();
       wasDead = false;
       const now = clock.now();
       gitaly.advance(now);

@@ -1,16 +1,16 @@
-/** What the demo tells people about its incidents, and about Praefect's schema, is true of this project. */
+/** The descriptions of the demo's incidents, and its schema, agree with the rest of the project. */
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from '@jest/globals';
 import { alertGroups } from '../../alerts/index.ts';
 import { praefectAlerts } from '../../alerts/praefect.ts';
-import { incidents } from '../../demo/incidents/catalogue.ts';
+import { incidents } from '../../demo/incidents/catalog.ts';
 import { demoTopology, storagesOf } from '../../demo/topology.ts';
 import { everyMetric } from '../../src/app/catalog.ts';
 import { defaultMonitoringSettings } from '../../src/monitoring/settings.ts';
 import { praefectSchema } from '../support/praefect-fixtures.ts';
 
 describe.each(incidents.map((incident) => [incident.name, incident] as const))('%s', (name, incident) => {
-  test('has a name for a path, and words for people', () => {
+  test('has a name that fits a URL path, and complete texts', () => {
     expect(name).toMatch(/^[a-z]+(-[a-z]+)*$/);
     expect(incident.title).toMatch(/^[A-Z].*[^.]$/);
     expect(incident.description).toMatch(/^.{80,}\.$/);
@@ -18,44 +18,46 @@ describe.each(incidents.map((incident) => [incident.name, incident] as const))('
     expect(incident.watch.length).toBeGreaterThanOrEqual(3);
   });
 
-  test('points to metrics that the exporter has, each once', () => {
+  test('names metrics that the exporter exposes, each once', () => {
     const watched = incident.watch.map(({ metric }) => metric.name);
     expect(everyMetric.map(({ name: known }) => known)).toEqual(expect.arrayContaining(watched));
     expect(new Set(watched).size).toBe(watched.length);
   });
 
-  test('points to alerts that there are', () => {
+  test('names alerts that exist', () => {
     const known = alertGroups(defaultMonitoringSettings).flatMap(({ alerts }) =>
       alerts.map(({ name }) => name),
     );
     expect(known).toEqual(expect.arrayContaining([...incident.alerts]));
   });
 
-  test('needs only what there is in the cluster', () => {
+  test('needs only resources of the cluster', () => {
     // GetArchive: the RPC whose limit the simulated Gitalys have.
-    const things = [...demoTopology.praefects, ...storagesOf(demoTopology), 'database', 'GetArchive'];
-    expect(things).toEqual(expect.arrayContaining([...incident.needs]));
+    const resources = [...demoTopology.praefects, ...storagesOf(demoTopology), 'database', 'GetArchive'];
+    expect(resources).toEqual(expect.arrayContaining([...incident.needs]));
   });
 });
 
-test('every alert on the cluster can be provoked by an incident', () => {
+test('every alert of the Praefect cluster is provoked by an incident', () => {
   const provoked = new Set(incidents.flatMap(({ alerts }) => alerts));
   const alerts = praefectAlerts(defaultMonitoringSettings.thresholds).alerts.map(({ name }) => name);
   expect([...provoked]).toEqual(expect.arrayContaining(alerts));
 });
 
-test("the demo's schema is that of GitLab 19.0, but for its comments and what follows it", () => {
+test("the demo's schema starts with that of GitLab 19.0, apart from comments", () => {
   const statements = (sql: string): string =>
     sql
       .split('\n')
       .filter((line) => !line.startsWith('--') && line.trim() !== '')
       .join('\n');
-  const ours = statements(readFileSync(new URL('../../demo/schema.sql', import.meta.url), 'utf8'));
-  expect(ours.startsWith(statements(praefectSchema('19.0')))).toBe(true);
-  expect(ours.match(/^ {4}\('\d{14}_\w+'\),?$/gm)).toHaveLength(43);
+  const demoSchema = statements(
+    readFileSync(new URL('../../demo/postgres/schema.sql', import.meta.url), 'utf8'),
+  );
+  expect(demoSchema.startsWith(statements(praefectSchema('19.0')))).toBe(true);
+  expect(demoSchema.match(/^ {4}\('\d{14}_\w+'\),?$/gm)).toHaveLength(43);
 });
 
-test('the documentation names every incident with its alerts', () => {
+test('the documentation lists every incident with its alerts', () => {
   const page = readFileSync(new URL('../../docs/demo.md', import.meta.url), 'utf8');
   const rows = [...page.matchAll(/^\| `([a-z-]+)` \| .+ \| (.*)\|$/gm)].map(([, name, alerts]) => [
     name,

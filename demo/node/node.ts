@@ -1,61 +1,49 @@
-/**
- * The cgroups of the demo's two Gitaly pods, as plain files in a folder of its own that live and are read as those of
- * a kernel are, with the pods as kubectl would list them.
- */
+/** The demo's node with its Gitaly pods: cgroups as files that change like a kernel's, and a list of the pods. */
 import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Clock } from '../../../src/lib/clock.ts';
-import type { Incident } from '../../incidents/incident.ts';
-import type { Random } from '../../random.ts';
-import type { Gitaly } from '../../world.ts';
-import { createHost, type Host, type PodCgroups } from './host.ts';
-import { oomBucket, oomPod } from './incidents.ts';
+import type { Clock } from '../../src/lib/clock.ts';
+import type { GitalyState, Random } from '../world.ts';
+import { createHost, createPodTraffic, type Host, type PodCgroups } from './host.ts';
 import { enforceLimits, runFor } from './kernel.ts';
 import { podsJson } from './pods.ts';
-import { createTraffic } from './traffic.ts';
 
-export interface DemoCgroupsOptions {
+interface DemoNodeOptions {
   readonly clock: Clock;
   readonly random: Random;
-  /** What has become of the storage's Gitaly. Default: all run. */
-  readonly process?: (storage: string) => Gitaly['process'];
-  /** Where the folder is made. Default: the system's temporary folder. */
+  /** State of the storage's process. Default: all run. */
+  readonly process?: (storage: string) => GitalyState['process'];
+  /** Parent of the node's folder. Default: the system's temporary folder. */
   readonly folder?: string;
 }
 
-export interface DemoCgroups {
-  /** For `cgroup.root`. */
-  readonly root: string;
-  /** For `cgroup.pods-file`. */
-  readonly podsFile: string;
-  readonly incidents: readonly Incident[];
-  /** Ends it and removes the files. Idempotent. */
-  stop(): Promise<void>;
-}
-
-/** For the incidents. */
 export interface DemoNode {
+  /** Value of `cgroup.root`. */
+  readonly root: string;
+  /** Value of `cgroup.pods-file`. */
+  readonly podsFile: string;
   pod(storage: string): PodCgroups;
-  /** The kernel has killed the container, the kubelet starts it again. */
+  /** Restarts a container that the kernel killed, as the kubelet does. */
   restart(storage: string): Promise<void>;
+  /** Stops the simulation and removes the files. Idempotent. */
+  stop(): Promise<void>;
 }
 
 const stepMs = 500;
 
-/** Rejects when its files cannot be written; nothing is left then. */
-export async function startDemoCgroups(options: DemoCgroupsOptions): Promise<DemoCgroups> {
+/** Rejects, after removing its files, when they cannot be written. */
+export async function startDemoNode(options: DemoNodeOptions): Promise<DemoNode> {
   const { clock, random, process = () => 'running' } = options;
   const folder = await mkdtemp(join(options.folder ?? tmpdir(), 'gitaly-exporter-demo-'));
   const root = join(folder, 'cgroup');
   const podsFile = join(folder, 'pods.json');
   const ending = new AbortController();
-  let living: Promise<void> | undefined;
+  let simulation: Promise<void> | undefined;
   let stopped: Promise<void> | undefined;
   const stop = (): Promise<void> => {
     stopped ??= (async () => {
       ending.abort();
-      await living;
+      await simulation;
       await rm(folder, { recursive: true, force: true });
     })();
     return stopped;
@@ -65,7 +53,7 @@ export async function startDemoCgroups(options: DemoCgroupsOptions): Promise<Dem
     const host = createHost(root);
     const startedAt = clock.now();
     const restarts = new Map<string, { count: number; at: number }>();
-    /** Whole at every moment, for whoever reads it. */
+    /** Replaced by rename, so that readers see a whole file. */
     const writePods = async (): Promise<void> => {
       const text = podsJson((pod) => ({
         id: podOf(host, pod.storage).containerId(),
@@ -76,29 +64,31 @@ export async function startDemoCgroups(options: DemoCgroupsOptions): Promise<Dem
       await writeFile(`${podsFile}.new`, text);
       await rename(`${podsFile}.new`, podsFile);
     };
-    const node: DemoNode = {
+    await writePods();
+    simulation = simulate(host, ending.signal);
+    return {
+      root,
+      podsFile,
       pod: (storage) => podOf(host, storage),
       async restart(storage) {
         restarts.set(storage, { count: (restarts.get(storage)?.count ?? 0) + 1, at: clock.now() });
         podOf(host, storage).restart();
         await writePods();
       },
+      stop,
     };
-    await writePods();
-    living = live(host, ending.signal);
-    return { root, podsFile, incidents: [oomBucket(node), oomPod(node)], stop };
   } catch (error) {
     await stop();
     throw error;
   }
 
-  async function live(host: Host, signal: AbortSignal): Promise<void> {
+  async function simulate(host: Host, signal: AbortSignal): Promise<void> {
     const traffic = host.pods.map((cgroups) =>
-      createTraffic(cgroups, random, () => process(cgroups.pod.storage) !== 'dead'),
+      createPodTraffic(cgroups, random, () => process(cgroups.pod.storage) !== 'dead'),
     );
     for (let before = clock.monotonic(); !signal.aborted; ) {
       const now = clock.monotonic();
-      // Time that nobody lived through is left out: a machine that slept, a debugger.
+      // Longer gaps are skipped: a suspended machine, a debugger.
       const seconds = Math.min(now - before, 10 * stepMs) / 1000;
       before = now;
       for (const each of traffic) each.advance(seconds);

@@ -1,57 +1,53 @@
-/** Starts and ends incidents while the demo runs, several at once as long as they do not need the same thing. */
-import type { Cluster } from '../cluster.ts';
-import type { Sql } from '../sql.ts';
-import type { DatabaseControl, Incident, IncidentText, Scene } from './incident.ts';
+/** Starts and ends incidents at run time, several at the same time unless they need the same resource. */
+import { describeThrown } from '../../src/lib/thrown.ts';
+import type { Incident, IncidentText, Scene } from './incident.ts';
 
-/** What the page and the status for programs show of an incident; a superset of what the server asks for. */
+/** An incident as the page and the status API show it. */
 export interface IncidentView extends IncidentText {
   readonly watch: readonly { readonly metric: string; readonly shows: string }[];
   readonly state: 'idle' | 'running' | 'ending';
-  /** Clock.now() when it began; absent while idle. */
+  /** Clock.now() of its start; absent while idle. */
   readonly runningSince?: number;
-  /** The newest thing that it said, also after its end. */
+  /** Its newest progress line, also after its end. */
   readonly progress?: string;
-  /** The incident beside which it can't be started right now. */
+  /** The running incident that prevents its start. */
   readonly blockedBy?: string;
 }
 
 export interface IncidentResult {
   readonly ok: boolean;
-  /** One sentence for whoever asked. */
+  /** One line for the user. */
   readonly message: string;
 }
 
 export interface Incidents {
   list(): readonly IncidentView[];
-  /** Resolves as soon as it has begun. Starting one that runs is no error. */
+  /** Resolves when it has started. Starting a running incident is not an error. */
   start(name: string): Promise<IncidentResult>;
-  /** Resolves when all is undone. Stopping one that does not run is no error. */
+  /** Resolves when its changes are undone. Stopping an idle incident is not an error. */
   stop(name: string): Promise<IncidentResult>;
 }
 
-export interface Director extends Incidents {
-  /** Ends all of them. */
+export interface IncidentRunner extends Incidents {
   stopAll(): Promise<void>;
 }
 
-export interface DirectorOptions {
+interface IncidentRunnerOptions extends Pick<Scene, 'cluster' | 'sql' | 'database' | 'gitalys' | 'node'> {
   readonly incidents: readonly Incident[];
-  readonly cluster: Cluster;
-  readonly sql: Sql;
-  readonly database: DatabaseControl;
-  say(line: string): void;
+  log(line: string): void;
 }
 
-interface Run {
+interface IncidentRun {
   readonly end: AbortController;
   readonly startedAt: number;
-  readonly over: Promise<void>;
+  readonly finished: Promise<void>;
 }
 
-export function createDirector({ incidents, cluster, sql, database, say }: DirectorOptions): Director {
-  const runs = new Map<string, Run>();
+export function createIncidentRunner(options: IncidentRunnerOptions): IncidentRunner {
+  const { incidents, log, ...world } = options;
+  const { clock } = world.cluster;
+  const runs = new Map<string, IncidentRun>();
   const progress = new Map<string, string>();
-  const { clock } = cluster;
 
   function conflictOf(incident: Incident): string | undefined {
     const other = incidents.find(
@@ -63,8 +59,8 @@ export function createDirector({ incidents, cluster, sql, database, say }: Direc
 
   function view(incident: Incident): IncidentView {
     const { name, title, description, alerts, ends } = incident;
-    const run = runs.get(incident.name);
-    const said = progress.get(incident.name);
+    const run = runs.get(name);
+    const newest = progress.get(name);
     const conflict = conflictOf(incident);
     return {
       name,
@@ -75,41 +71,37 @@ export function createDirector({ incidents, cluster, sql, database, say }: Direc
       watch: incident.watch.map(({ metric, shows }) => ({ metric: metric.name, shows })),
       state: run === undefined ? 'idle' : run.end.signal.aborted ? 'ending' : 'running',
       ...(run === undefined ? {} : { runningSince: run.startedAt }),
-      ...(said === undefined ? {} : { progress: said }),
+      ...(newest === undefined ? {} : { progress: newest }),
       ...(conflict === undefined ? {} : { blockedBy: conflict }),
     };
   }
 
   const unknown = (name: string): IncidentResult => ({
     ok: false,
-    message: `no incident ${name}; there are ${incidents.map((incident) => incident.name).join(', ')}`,
+    message: `unknown incident ${JSON.stringify(name)}, expected one of ${incidents.map((incident) => incident.name).join(', ')}`,
   });
 
   function begin(incident: Incident): void {
     const end = new AbortController();
-    const tell = (line: string): void => {
+    const report = (line: string): void => {
       progress.set(incident.name, line);
-      say(`${incident.name}: ${line}`);
+      log(`${incident.name}: ${line}`);
     };
-    tell('begins');
-    const over = incident
-      .run(sceneOf(end.signal, tell))
-      .then(() => tell('is over'))
-      .catch((error: unknown) =>
-        tell(`ended with an error: ${error instanceof Error ? error.message : error}`),
-      )
+    report('started');
+    const finished = incident
+      .run(createScene(end.signal, report))
+      .then(() => report('ended'))
+      .catch((error: unknown) => report(`failed: ${describeThrown(error)}`))
       .finally(() => runs.delete(incident.name));
-    runs.set(incident.name, { end, startedAt: clock.now(), over });
+    runs.set(incident.name, { end, startedAt: clock.now(), finished });
   }
 
-  function sceneOf(signal: AbortSignal, tell: (line: string) => void): Scene {
+  function createScene(signal: AbortSignal, report: Scene['report']): Scene {
     const sleep = (ms: number) => clock.sleep(ms, signal);
     return {
-      cluster,
+      ...world,
       signal,
-      sql,
-      database,
-      say: tell,
+      report,
       sleep,
       async untilEnded() {
         while (!signal.aborted) await sleep(60_000);
@@ -125,10 +117,10 @@ export function createDirector({ incidents, cluster, sql, database, say }: Direc
     const incident = incidents.find((candidate) => candidate.name === name);
     if (incident === undefined) return unknown(name);
     const run = runs.get(name);
-    if (run === undefined) return { ok: true, message: `${name} is not going on` };
-    run.end.abort(new Error(`${name} is ended`));
-    await run.over;
-    return { ok: true, message: `${name} is over` };
+    if (run === undefined) return { ok: true, message: `${name} is not running` };
+    run.end.abort(new Error(`${name} was ended`));
+    await run.finished;
+    return { ok: true, message: `${name} ended` };
   }
 
   return {
@@ -137,12 +129,11 @@ export function createDirector({ incidents, cluster, sql, database, say }: Direc
       const incident = incidents.find((candidate) => candidate.name === name);
       if (incident === undefined) return unknown(name);
       const conflict = conflictOf(incident);
-      if (conflict !== undefined) {
-        return { ok: false, message: `${name} can't run beside ${conflict}: end that one first` };
-      }
-      if (runs.has(name)) return { ok: true, message: `${name} is going on already` };
+      if (conflict !== undefined)
+        return { ok: false, message: `${name} cannot start while ${conflict} runs: end ${conflict} first` };
+      if (runs.has(name)) return { ok: true, message: `${name} is already running` };
       begin(incident);
-      return { ok: true, message: `${name} begins` };
+      return { ok: true, message: `${name} started` };
     },
     stop,
     async stopAll() {

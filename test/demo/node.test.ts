@@ -1,51 +1,51 @@
-/** The demo's cgroups through the exporter's own eyes: found, alive, shaped as a kernel's, and killed at each level. */
+/** The exporter reads the demo's cgroups: discovery, activity, file formats, and OOM kills at each level. */
 import { execFileSync } from 'node:child_process';
 import { closeSync, existsSync, openSync, readFileSync, readSync, statSync } from 'node:fs';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals';
-import { type Cgroup, createCgroup } from '../../../demo/gitaly/cgroups/cgroup.ts';
-import { type DemoCgroups, startDemoCgroups } from '../../../demo/gitaly/cgroups/cgroups.ts';
-import { enforceLimits, runFor } from '../../../demo/gitaly/cgroups/kernel.ts';
-import { sliceOf } from '../../../demo/gitaly/cgroups/pods.ts';
-import type { Scene } from '../../../demo/incidents/incident.ts';
-import { createRandom } from '../../../demo/random.ts';
-import { demoTopology } from '../../../demo/topology.ts';
-import { createWorld } from '../../../demo/world.ts';
-import { bucketsOf } from '../../../src/buckets/hash.ts';
-import { cgroupProblems } from '../../../src/rules/problems/cgroup.ts';
-import { createPodsFileDirectory } from '../../../src/sources/kubernetes/directory/pods-file.ts';
-import { createTestSource, samplesIn, valueIn } from '../../sources/cgroup/source-support.ts';
-import { createManualClock } from '../../support/manual-clock.ts';
+import { gitalyIncidents } from '../../demo/incidents/gitaly.ts';
+import type { Scene } from '../../demo/incidents/incident.ts';
+import { type Cgroup, createCgroup } from '../../demo/node/cgroup.ts';
+import { enforceLimits, runFor } from '../../demo/node/kernel.ts';
+import { type DemoNode, startDemoNode } from '../../demo/node/node.ts';
+import { sliceOf } from '../../demo/node/pods.ts';
+import { demoTopology } from '../../demo/topology.ts';
+import { createRandom, createWorld } from '../../demo/world.ts';
+import { bucketsOf } from '../../src/buckets/hash.ts';
+import { cgroupProblems } from '../../src/rules/problems/cgroup.ts';
+import { createPodsFileDirectory } from '../../src/sources/kubernetes/directory/pods-file.ts';
+import { createTestSource, samplesIn, valueIn } from '../sources/cgroup/source-support.ts';
+import { createManualClock } from '../support/manual-clock.ts';
 
-const fixtures = join(import.meta.dirname, '../../fixtures/cgroup');
+const fixtures = join(import.meta.dirname, '../fixtures/cgroup');
 const replicaPath = '@cluster/repositories/ab/cd/42';
-/** Hundreds of files are made for each test: not on a disk, where there is another way. */
-const memory = existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
+/** Each test writes hundreds of files: in memory where possible. */
+const parentFolder = existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
 const ended: (() => Promise<void>)[] = [];
 afterEach(async () => {
   for (const end of ended.splice(0).reverse()) await end();
 });
 
-async function stage() {
+async function setUp() {
   const clock = createManualClock();
   const world = createWorld(demoTopology);
-  const cgroups: DemoCgroups = await startDemoCgroups({
+  const node: DemoNode = await startDemoNode({
     clock,
     random: createRandom(1),
     process: (storage) => world.gitaly(storage).process,
-    folder: memory,
+    folder: parentFolder,
   });
-  ended.push(cgroups.stop);
+  ended.push(node.stop);
   const directory = createPodsFileDirectory({
-    file: cgroups.podsFile,
+    file: node.podsFile,
     readText: (file) => readFile(file, 'utf8'),
     clock,
     watch: () => () => undefined,
   });
   await directory.ready;
-  const test = createTestSource(cgroups.root, { clock, directory });
+  const test = createTestSource(node.root, { clock, directory });
   ended.push(async () => {
     await test.source.stop();
     directory.close();
@@ -55,15 +55,15 @@ async function stage() {
   };
   await pass(5);
 
-  /** An incident that goes on, until `end`. */
+  /** Runs an incident until `end`. */
   function begin(name: string) {
-    const incident = cgroups.incidents.find((each) => each.name === name);
+    const incident = gitalyIncidents.find((each) => each.name === name);
     if (incident === undefined) throw new Error(name);
     const ending = new AbortController();
-    const said: string[] = [];
+    const reported: string[] = [];
     const { signal } = ending;
     const scene = {
-      ...{ signal, cluster: { world }, say: (line: string) => said.push(line) },
+      ...{ signal, cluster: { world }, node, report: (line: string) => reported.push(line) },
       sleep: (ms: number) => clock.sleep(ms, signal),
       until: async (condition: () => Promise<boolean>) => void (await condition()),
       sql: { query: async () => [{ relativePath: '@hashed/42.git', replicaPath }] },
@@ -74,31 +74,31 @@ async function stage() {
       await over;
     };
     ended.push(end);
-    return { said, end };
+    return { reported, end };
   }
 
-  /** What /metrics shows once the condition holds; a minute of the clock at most. */
+  /** /metrics once the condition holds, within a minute of the clock. */
   async function textWith(condition: (text: string) => boolean): Promise<string> {
     for (let tries = 0; tries < 60; tries += 1) {
       const text = await test.text();
       if (condition(text)) return text;
       await pass(1);
     }
-    throw new Error('it never came');
+    throw new Error('the condition did not hold within a minute');
   }
-  return { cgroups, world, pass, begin, textWith, ...test };
+  return { node, world, pass, begin, textWith, ...test };
 }
 
-// Minutes of a tree's life are written file by file: seconds on a slow disk.
+// Minutes of simulated time are written file by file: seconds on a slow disk.
 jest.setTimeout(120_000);
 
 const of = (pod: string): string => `{namespace="gitlab",pod="${pod}",node="worker-1"`;
 const kills = (pod: string, level: string): string =>
   `gitaly_server_oom_kills_total${of(pod)},level="${level}"}`;
 
-describe('the tree', () => {
-  test('two Gitalys are found, by name, in both layouts; nothing is missing and nothing is wrong', async () => {
-    const { source, text } = await stage();
+describe('the cgroups of the node', () => {
+  test('contain two Gitalys with their names, one in each layout, without read errors', async () => {
+    const { source, text } = await setUp();
     const shown = await text();
     expect(source.view()).toMatchObject({ failure: undefined, failures: [], missing: [] });
     expect(samplesIn(shown, 'gitaly_server_info')).toEqual([
@@ -119,8 +119,8 @@ describe('the tree', () => {
     ).toBe(true);
   });
 
-  test('it lives: CPU, memory and processes of Git change, and buckets come into use', async () => {
-    const { text, pass } = await stage();
+  test('change with time: CPU, memory, processes and buckets of Git', async () => {
+    const { text, pass } = await setUp();
     const before = await text();
     await pass(30);
     const after = await text();
@@ -133,8 +133,8 @@ describe('the tree', () => {
     expect(valueIn(after, `gitaly_server_git_processes${of('gitaly-2')}}`)).toBeGreaterThan(0);
   });
 
-  test('at rest nothing is wrong', async () => {
-    const { source, text, pass } = await stage();
+  test('have no problems without an incident', async () => {
+    const { source, text, pass } = await setUp();
     for (let minutes = 0; minutes < 2; minutes += 0.25) {
       await pass(15);
       await text();
@@ -142,9 +142,9 @@ describe('the tree', () => {
     }
   });
 
-  test('a file that was opened once shows what is written later', async () => {
-    const { cgroups, pass } = await stage();
-    const path = join(cgroups.root, 'kubepods.slice/memory.current');
+  test('are updated in place: an open file shows later values', async () => {
+    const { node, pass } = await setUp();
+    const path = join(node.root, 'kubepods.slice/memory.current');
     const { ino } = statSync(path);
     const descriptor = openSync(path, 'r');
     const read = (): string => {
@@ -159,8 +159,8 @@ describe('the tree', () => {
     closeSync(descriptor);
   });
 
-  test('a Gitaly that died has no processes, and works again when it runs', async () => {
-    const { world, pass, text } = await stage();
+  test('have no processes while their Gitaly is dead', async () => {
+    const { world, pass, text } = await setUp();
     world.gitaly('gitaly-1').process = 'dead';
     await pass(2);
     expect(valueIn(await text(), `gitaly_server_git_processes${of('gitaly-1')}}`)).toBe(0);
@@ -170,17 +170,17 @@ describe('the tree', () => {
     expect(valueIn(await text(), `gitaly_server_git_processes${of('gitaly-1')}}`)).toBeGreaterThan(0);
   });
 
-  test('nothing is left of it', async () => {
-    const { cgroups } = await stage();
-    await Promise.all([cgroups.stop(), cgroups.stop()]);
-    expect(() => statSync(cgroups.root)).toThrow(/ENOENT/);
-    expect(() => statSync(cgroups.podsFile)).toThrow(/ENOENT/);
+  test('are removed when the node stops', async () => {
+    const { node } = await setUp();
+    await Promise.all([node.stop(), node.stop()]);
+    expect(() => statSync(node.root)).toThrow(/ENOENT/);
+    expect(() => statSync(node.podsFile)).toThrow(/ENOENT/);
   });
 
-  test('its files have the lines that a kernel 6.12 writes, in their order', async () => {
-    const { cgroups } = await stage();
+  test('have files with the lines of a kernel 6.12, in their order', async () => {
+    const { node } = await setUp();
     const uid = '7c0e5b1a-3d8f-4a62-9b1e-5f2d8c4a7e10';
-    const slice = join(cgroups.root, ...sliceOf({ qosClass: 'Guaranteed', uid }));
+    const slice = join(node.root, ...sliceOf({ qosClass: 'Guaranteed', uid }));
     const captured = 'kernel-6.12-before.tar.gz';
     const real = (file: string): string =>
       execFileSync(
@@ -219,9 +219,9 @@ describe('the tree', () => {
 });
 
 describe('incidents', () => {
-  test("oom-bucket: kills are of the bucket's level, in the repository's own bucket, as long as it lasts", async () => {
-    const { begin, textWith, pass, logged, text } = await stage();
-    const { said, end } = begin('oom-bucket');
+  test("oom-bucket causes kills at the bucket's level, in the repository's own bucket, until it ends", async () => {
+    const { begin, textWith, pass, logged, text } = await setUp();
+    const { reported, end } = begin('oom-bucket');
     const series = kills('gitaly-2', 'bucket');
     const shown = await textWith((found) => (valueIn(found, series) ?? 0) >= 2);
 
@@ -232,7 +232,7 @@ describe('incidents', () => {
     for (const level of ['git', 'container', 'pod', 'node'])
       expect(valueIn(shown, kills('gitaly-2', level))).toBe(0);
     expect(valueIn(shown, kills('gitaly-1', 'bucket'))).toBe(0);
-    expect(said[0]).toBe(`clone 1 of @hashed/42.git, whose Git processes run in repos-${bucket} of gitaly-2`);
+    expect(reported[0]).toBe(`clone 1 of @hashed/42.git runs in repos-${bucket} of gitaly-2`);
     expect(logged).toContain(`warn: OOM kill bucket=${bucket}`);
 
     await end();
@@ -241,21 +241,21 @@ describe('incidents', () => {
     expect(valueIn(await text(), series)).toBe(after);
   });
 
-  test('oom-bucket: the bucket is near its limit before each kill', async () => {
-    const { begin, textWith } = await stage();
+  test('oom-bucket brings the bucket near its limit before each kill', async () => {
+    const { begin, textWith } = await setUp();
     begin('oom-bucket');
     await textWith((text) => valueIn(text, `gitaly_server_buckets_near_limit${of('gitaly-2')}}`) === 1);
   });
 
-  test("oom-pod: the container dies by the pod's limit, and a new one takes its place", async () => {
-    const { begin, textWith, cgroups, world } = await stage();
+  test("oom-pod kills the container at the pod's limit, and the kubelet replaces it", async () => {
+    const { begin, textWith, node, world } = await setUp();
     const idIn = (): string =>
-      JSON.parse(readFileSync(cgroups.podsFile, 'utf8')).items[0].status.containerStatuses[0].containerID;
+      JSON.parse(readFileSync(node.podsFile, 'utf8')).items[0].status.containerStatuses[0].containerID;
     const before = idIn();
     const { end } = begin('oom-pod');
     const shown = await textWith((found) => (valueIn(found, kills('gitaly-1', 'pod')) ?? 0) > 0);
 
-    // Gitaly, its supervisor, and what grew: the victim is not counted twice.
+    // Gitaly, its supervisor, and the added process: the victim is not counted twice.
     expect(valueIn(shown, kills('gitaly-1', 'pod'))).toBe(3);
     expect(valueIn(shown, `gitaly_server_oom_events_total${of('gitaly-1')},level="pod"}`)).toBe(1);
     for (const level of ['bucket', 'git', 'container', 'node'])
@@ -271,10 +271,10 @@ describe('incidents', () => {
   });
 });
 
-describe("the kernel's rules, as they were seen on real ones", () => {
+describe('the simulated kernel, with results as captured on real ones', () => {
   let folder: string;
   beforeEach(async () => {
-    folder = await mkdtemp(join(memory, 'gitaly-exporter-test-'));
+    folder = await mkdtemp(join(parentFolder, 'gitaly-exporter-test-'));
   });
   afterEach(() => rm(folder, { recursive: true }));
 
@@ -282,15 +282,20 @@ describe("the kernel's rules, as they were seen on real ones", () => {
   const hog = (anon: number) => ({ pid: 1, anon: anon * mib, cores: 0 });
   const none = { max: expect.any(Number), oom: 0, oom_kill: 0, oom_group_kill: 0 };
 
-  /** Limits as in the captured trees, in MiB: pod 300, scope 300 (group), gitaly-1 250, buckets 100. */
-  function pod(inside = false): { slice: Cgroup; scope: Cgroup; git: Cgroup; bucket: (n: number) => Cgroup } {
+  /** Limits as in the captures, in MiB: pod 300, scope 300 (group), gitaly-1 250, buckets 100. */
+  function pod(isNested = false): {
+    slice: Cgroup;
+    scope: Cgroup;
+    git: Cgroup;
+    bucket: (n: number) => Cgroup;
+  } {
     const slice = createCgroup(folder, 'slice', { memory: 300 * mib });
     const scope = slice.child('scope', { memory: 300 * mib, oomGroup: true });
-    const git = (inside ? scope : slice).child('gitaly-1', { memory: 250 * mib });
+    const git = (isNested ? scope : slice).child('gitaly-1', { memory: 250 * mib });
     return { slice, scope, git, bucket: (n) => git.child(`repos-${n}`, { memory: 100 * mib }) };
   }
 
-  test("a bucket's own limit", () => {
+  test("kills the process of a bucket at the bucket's own limit", () => {
     const { slice, git, bucket } = pod();
     for (let i = 0; i < 3; i += 1) {
       bucket(3).processes.push(hog(120));
@@ -302,7 +307,7 @@ describe("the kernel's rules, as they were seen on real ones", () => {
     expect(slice.events()).toMatchObject({ oom: 3, oom_kill: 3 });
   });
 
-  test("gitaly-1's limit, victim in repos-2", () => {
+  test("kills the largest process of all buckets at gitaly-1's limit", () => {
     const { slice, git, bucket } = pod();
     bucket(1).processes.push(hog(80));
     bucket(2).processes.push(hog(95));
@@ -314,7 +319,7 @@ describe("the kernel's rules, as they were seen on real ones", () => {
     expect(git.local).toEqual({ ...none, oom: 1 });
   });
 
-  test("the pod's limit, victim in the scope, which dies as a group; the buckets live", () => {
+  test("kills the scope as a group at the pod's limit when the victim is in it, and spares the buckets", () => {
     const { slice, scope, bucket } = pod();
     scope.processes.push(hog(150), hog(5), hog(5));
     bucket(1).processes.push(hog(80));
@@ -326,7 +331,7 @@ describe("the kernel's rules, as they were seen on real ones", () => {
     expect(bucket(1).processes).toHaveLength(1);
   });
 
-  test("the tree inside the scope: a bucket's limit takes one process, the scope's takes all", () => {
+  test("kills one process at a bucket's limit inside the scope, and all at the scope's limit", () => {
     const { slice, scope, bucket } = pod(true);
     scope.child('init').processes.push(hog(40));
     bucket(1).processes.push(hog(120));
@@ -340,7 +345,7 @@ describe("the kernel's rules, as they were seen on real ones", () => {
     expect(scope.local).toMatchObject({ oom: 1, oom_group_kill: 1 });
   });
 
-  test('page cache is given back before anybody is killed', () => {
+  test('reclaims page cache before it kills', () => {
     const { slice, bucket } = pod();
     bucket(1).processes.push(hog(90));
     bucket(1).file = 200 * mib;
@@ -350,7 +355,7 @@ describe("the kernel's rules, as they were seen on real ones", () => {
     expect(bucket(1).usage()).toBeLessThanOrEqual(100 * mib);
   });
 
-  test('a removed cgroup leaves its counts with those above', () => {
+  test('keeps the events of a removed cgroup in its ancestors', () => {
     const { slice, bucket } = pod();
     bucket(3).processes.push(hog(120));
     enforceLimits(slice);
@@ -359,7 +364,7 @@ describe("the kernel's rules, as they were seen on real ones", () => {
     expect(() => statSync(join(folder, 'slice/gitaly-1'))).toThrow(/ENOENT/);
   });
 
-  test('CPU over a limit is withheld, and counted', () => {
+  test('throttles CPU above a limit and counts it', () => {
     const slice = createCgroup(folder, 'slice', { cores: 2 });
     const one = slice.child('one', { cores: 1 });
     one.processes.push({ pid: 1, anon: 0, cores: 3 });

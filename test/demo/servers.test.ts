@@ -1,15 +1,15 @@
-/** The demo's Gitalys through the exporter's own eyes: real HTTP, real files, and an incident that saturates a limit. */
+/** The exporter reads the demo's Gitalys: real HTTP, real files, and an incident that saturates a limit. */
 import { readFile } from 'node:fs/promises';
 import { afterEach, describe, expect, test } from '@jest/globals';
-import { createLimiter } from '../../../demo/gitaly/limiter.ts';
-import { type GitalyPages, startGitalyPages } from '../../../demo/gitaly/pages.ts';
-import type { Scene } from '../../../demo/incidents/incident.ts';
-import { createRandom } from '../../../demo/random.ts';
-import { demoTopology } from '../../../demo/topology.ts';
-import type { Gitaly } from '../../../demo/world.ts';
-import { gitalyProblems } from '../../../src/rules/problems/gitaly.ts';
-import { type Reading, readingOf } from '../../../src/rules/problems/reading.ts';
-import { createEventLog } from '../../../src/scheduler/event-log.ts';
+import { createLimiter } from '../../demo/gitaly/limits.ts';
+import { type GitalyServers, startGitalyServers } from '../../demo/gitaly/servers.ts';
+import { gitalyIncidents } from '../../demo/incidents/gitaly.ts';
+import type { Scene } from '../../demo/incidents/incident.ts';
+import { demoTopology } from '../../demo/topology.ts';
+import { createRandom, type GitalyState } from '../../demo/world.ts';
+import { gitalyProblems } from '../../src/rules/problems/gitaly.ts';
+import { type Reading, readingOf } from '../../src/rules/problems/reading.ts';
+import { createEventLog } from '../../src/scheduler/event-log.ts';
 import {
   concurrencyInProgress,
   concurrencyLimit,
@@ -17,32 +17,32 @@ import {
   packObjectsLimit,
   requestsDropped,
   scrapeUp,
-} from '../../../src/sources/gitaly/metrics.ts';
-import { systemResolve } from '../../../src/sources/gitaly/resolve.ts';
-import { createGitalySource } from '../../../src/sources/gitaly/source.ts';
-import { createManualClock } from '../../support/manual-clock.ts';
+} from '../../src/sources/gitaly/metrics.ts';
+import { systemResolve } from '../../src/sources/gitaly/resolve.ts';
+import { createGitalySource } from '../../src/sources/gitaly/source.ts';
+import { createManualClock } from '../support/manual-clock.ts';
 
-const started: GitalyPages[] = [];
+const started: GitalyServers[] = [];
 afterEach(async () => {
-  for (const pages of started.splice(0)) await pages.stop();
+  for (const servers of started.splice(0)) await servers.stop();
 });
 
-async function stage() {
+async function setUp() {
   const clock = createManualClock();
-  const processes = new Map<string, Gitaly['process']>();
-  const pages = await startGitalyPages({
+  const processes = new Map<string, GitalyState['process']>();
+  const gitalys = await startGitalyServers({
     topology: demoTopology,
     clock,
     random: createRandom(1),
     process: (storage) => processes.get(storage) ?? 'running',
   });
-  started.push(pages);
+  started.push(gitalys);
   const events = createEventLog(clock);
   const collector = createGitalySource({
     settings: {
       gitaly: {
-        target: pages.targets,
-        configFile: pages.configFiles,
+        target: gitalys.targets,
+        configFile: gitalys.configFiles,
         scrape: {
           ...{ interval: 15_000, timeout: 5000, maxBytes: 1e6, maxSeries: 10_000 },
           ...{ credentialsFile: undefined, tls: {} },
@@ -57,12 +57,12 @@ async function stage() {
     readText: (path) => readFile(path, 'utf8'),
   })!;
   return {
-    pages,
+    gitalys,
     events,
     processes,
     clock,
-    /** 15 s later. */
-    async look(): Promise<{ kind: string; reading: Reading; problems: readonly string[] }> {
+    /** Collects 15 s later. */
+    async collect(): Promise<{ kind: string; reading: Reading; problems: readonly string[] }> {
       await clock.advance(15_000);
       const outcome = await collector.collect({
         cause: 'due',
@@ -78,9 +78,9 @@ async function stage() {
 const gitaly = { namespace: '', pod: '', node: 'gitaly-1' };
 const archive = { ...gitaly, grpc_service: 'gitaly.RepositoryService', grpc_method: 'GetArchive' };
 
-test('at rest: five Gitalys that live, with limits that are what their files say, and nothing wrong', async () => {
-  const { look } = await stage();
-  const { kind, reading, problems } = await look();
+test('five Gitalys run with the limits of their configuration and without problems', async () => {
+  const { collect } = await setUp();
+  const { kind, reading, problems } = await collect();
   expect(kind).toBe('data');
   expect(problems).toEqual([]);
   expect(reading.series(scrapeUp).map(({ labels, value }) => [labels.node, value])).toEqual(
@@ -92,24 +92,25 @@ test('at rest: five Gitalys that live, with limits that are what their files say
   expect(reading.value(concurrencyLimit, { ...ssh, kind: 'adaptive', bound: 'current' })).toBe(20);
   const inProgress = reading.series(concurrencyInProgress).reduce((sum, { value }) => sum + value, 0);
   expect(inProgress).toBeGreaterThan(5);
-  await look();
-  expect((await look()).reading.value(concurrencyLimit, { ...ssh, kind: 'adaptive', bound: 'current' })).toBe(
-    21,
-  );
+  await collect();
+  expect(
+    (await collect()).reading.value(concurrencyLimit, { ...ssh, kind: 'adaptive', bound: 'current' }),
+  ).toBe(21);
 });
 
-test('a saturated limit turns clients away, is an event and a problem, and is over when it is over', async () => {
-  const { pages, look, events } = await stage();
-  await look();
-  const [incident] = pages.incidents;
+test('a saturated limit drops requests and is an event and a problem until it ends', async () => {
+  const { gitalys, collect, events } = await setUp();
+  await collect();
+  const incident = gitalyIncidents.find(({ name }) => name === 'limit-saturated');
   const end = Promise.withResolvers<void>();
-  const said: string[] = [];
+  const reported: string[] = [];
   const over = incident!.run({
-    say: (line: string) => said.push(line),
+    gitalys,
+    report: (line: string) => reported.push(line),
     untilEnded: () => end.promise,
   } as unknown as Scene);
-  await look();
-  const { reading, problems } = await look();
+  await collect();
+  const { reading, problems } = await collect();
   const dropped = reading.value(requestsDropped, { ...archive, reason: 'queue_full' })!;
   expect(dropped).toBeGreaterThan(50);
   expect(reading.value(concurrencyQueued, archive)).toBeGreaterThanOrEqual(2);
@@ -121,46 +122,46 @@ test('a saturated limit turns clients away, is an event and a problem, and is ov
 
   end.resolve();
   await over;
-  for (let i = 0; i < 10; i++) await look();
-  expect((await look()).problems).toEqual([]);
+  for (let i = 0; i < 10; i++) await collect();
+  expect((await collect()).problems).toEqual([]);
   expect(events.recent().filter(({ kind }) => kind === 'limit_cleared')).toHaveLength(reached.length);
-  expect(said).toHaveLength(2);
+  expect(reported).toHaveLength(2);
 });
 
-test('one that dies or stands still cannot be read, and counts from 0 when it runs again', async () => {
-  const { look, processes } = await stage();
-  const before = await look();
+test('a dead Gitaly cannot be scraped, and its counters restart at 0', async () => {
+  const { collect, processes } = await setUp();
+  const before = await collect();
   processes.set('gitaly-2', 'dead');
-  const { kind, reading, problems } = await look();
+  const { kind, reading, problems } = await collect();
   expect(kind).toBe('failed');
   expect(problems).toEqual(['The metrics of Gitaly gitaly-2 cannot be read']);
   expect(reading.value(scrapeUp, { ...gitaly, node: 'gitaly-2', component: 'gitaly' })).toBe(0);
   processes.delete('gitaly-2');
-  expect((await look()).problems).toEqual([]);
+  expect((await collect()).problems).toEqual([]);
   expect(before.kind).toBe('data');
 });
 
-test('stopping leaves no file and no server, and may be asked for twice', async () => {
-  const { pages } = await stage();
-  const [file] = pages.configFiles;
+test('stop removes all files and servers and is idempotent', async () => {
+  const { gitalys } = await setUp();
+  const [file] = gitalys.configFiles;
   expect(await readFile(file!.file, 'utf8')).toContain('[[concurrency]]');
-  await pages.stop();
-  await pages.stop();
+  await gitalys.stop();
+  await gitalys.stop();
   await expect(readFile(file!.file)).rejects.toMatchObject({ code: 'ENOENT' });
-  await expect(fetch(pages.targets[0]!.url)).rejects.toThrow();
+  await expect(fetch(gitalys.targets[0]!.url)).rejects.toThrow();
 });
 
 describe('the simulated limiter', () => {
   const limiter = () => createLimiter({ limit: 2, queueSize: 1, queueWaitMs: 1000 });
 
-  test('lets in, queues and refuses for each key alone', () => {
+  test('runs, queues and drops calls for each key separately', () => {
     const { arrive, state } = limiter();
     for (let i = 0; i < 5; i++) arrive('a', 500, 0);
     arrive('b', 500, 0);
     expect(state).toMatchObject({ inProgress: 3, queued: 1, dropped: { max_size: 2, max_time: 0 } });
   });
 
-  test('lets the next in when one ends, and tells how long it waited', () => {
+  test('starts a queued call when one ends, and records its waiting time', () => {
     const { arrive, advance, state } = limiter();
     for (let i = 0; i < 3; i++) arrive('a', 500, 0);
     advance(600);
@@ -169,7 +170,7 @@ describe('the simulated limiter', () => {
     expect(state.waits.buckets.slice(0, 6)).toEqual([2, 2, 2, 2, 2, 3]);
   });
 
-  test('gives up on those who wait too long', () => {
+  test('drops calls that wait too long', () => {
     const { arrive, advance, state } = limiter();
     for (let i = 0; i < 3; i++) arrive('a', 5000, 0);
     advance(1000);

@@ -1,6 +1,6 @@
-/** The demo's two Gitaly pods, as a chart behind Praefect names them: each after its storage. And what kubectl says. */
+/** The demo's Gitaly pods, each named after its storage, and their description as kubectl prints it. */
 import { createHash } from 'node:crypto';
-import type { Limits } from './cgroup.ts';
+import type { CgroupLimits } from './cgroup.ts';
 
 const gib = 2 ** 30;
 
@@ -9,18 +9,18 @@ export const demoBuckets = {
   count: 100,
   git: { memory: 6 * gib, cores: 3, weight: 100 },
   each: { memory: gib, cores: 1, weight: 59 },
-} as const satisfies { readonly count: number; readonly git: Limits; readonly each: Limits };
+} as const satisfies { readonly count: number; readonly git: CgroupLimits; readonly each: CgroupLimits };
 
 export interface DemoPod {
-  /** Its name too. */
+  /** Also the pod's name. */
   readonly storage: string;
   readonly uid: string;
   readonly qosClass: 'Guaranteed' | 'Burstable';
-  /** Where Gitaly's cgroups are: the chart's init-cgroups, or containerd 2.1's cgroup_writable. */
+  /** Where Gitaly's cgroups are: next to the container's (the chart's init-cgroups) or inside (containerd 2.1's cgroup_writable). */
   readonly layout: 'sibling' | 'nested';
-  /** Of the pod; a sidecar without a limit leaves the slice without one. */
-  readonly slice: Limits;
-  readonly container: Limits;
+  /** Limits of the pod's slice. A sidecar without a limit leaves the slice without one. */
+  readonly slice: CgroupLimits;
+  readonly container: CgroupLimits;
   readonly sidecar: boolean;
 }
 
@@ -31,7 +31,7 @@ export const demoPods = [
     qosClass: 'Guaranteed',
     layout: 'sibling',
     slice: { memory: 8 * gib, cores: 4 },
-    // Kubernetes 1.28 and later.
+    // oom.group: Kubernetes 1.28 and later.
     container: { memory: 8 * gib, cores: 4, oomGroup: true },
     sidecar: false,
   },
@@ -46,19 +46,19 @@ export const demoPods = [
   },
 ] as const satisfies readonly DemoPod[];
 
-export const demoNamespace = 'gitlab';
+const demoNamespace = 'gitlab';
 const node = 'worker-1';
 
-/** What changes when a container is restarted. */
-export interface ContainerState {
+/** What a restart of the container changes. */
+interface ContainerState {
   readonly id: string;
   readonly restarts: number;
   readonly startedAt: number;
-  /** Why the one before ended: killed by the kernel. */
+  /** When the kernel killed the previous container. */
   readonly oomKilledAt: number | undefined;
 }
 
-/** As `kubectl get pods,nodes -o json` prints it, with what matters here. */
+/** The fields that the exporter reads, as `kubectl get pods,nodes -o json` prints them. */
 export const podsJson = (stateOf: (pod: DemoPod) => ContainerState): string =>
   `${JSON.stringify(
     {
@@ -73,7 +73,7 @@ export const podsJson = (stateOf: (pod: DemoPod) => ContainerState): string =>
 const at = (ms: number): string => new Date(ms).toISOString().replace(/\.\d+Z$/, 'Z');
 
 function podObject(pod: DemoPod, state: ContainerState): object {
-  const quantities = (limits: Limits): object => ({
+  const quantities = (limits: CgroupLimits): object => ({
     ...(limits.memory === undefined ? {} : { memory: `${limits.memory / gib}Gi` }),
     ...(limits.cores === undefined ? {} : { cpu: String(limits.cores) }),
   });
@@ -149,13 +149,13 @@ const nodeObject = {
   },
 };
 
-/** 64 hex digits, the same at each start. */
+/** 64 hex digits, the same in every run. */
 export const containerId = ({ uid }: Pick<DemoPod, 'uid'>, which: string): string =>
   createHash('sha256').update(`${uid} ${which}`).digest('hex');
 
 const underscored = (uid: string): string => uid.replaceAll('-', '_');
 
-/** The pod's slice as the kubelet's systemd driver names it, with the slices above. */
+/** The pod's slice and its ancestors, as the kubelet's systemd driver names them. */
 export const sliceOf = ({
   qosClass,
   uid,

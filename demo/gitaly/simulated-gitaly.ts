@@ -1,9 +1,15 @@
-/** One simulated Gitaly: calls come in by chance, its limits let them run, wait, or turn them away. */
-import type { Random } from '../random.ts';
-import { createLimiter, type Limiter } from './limiter.ts';
-import { type DemoLimit, demoLimits, demoPackObjects, type Traffic } from './limits.ts';
+/** One simulated Gitaly: calls arrive at random; its limits run, queue or drop them. */
+import type { Random } from '../world.ts';
+import {
+  type CallRate,
+  createLimiter,
+  type DemoLimit,
+  demoLimits,
+  demoPackObjects,
+  type Limiter,
+} from './limits.ts';
 
-export interface LimitedCalls {
+interface LimitedRpc {
   readonly limit: DemoLimit;
   readonly limiter: Limiter;
 }
@@ -12,27 +18,27 @@ export interface SimulatedGitaly {
   readonly storage: string;
   /** Clock.now() of its start. */
   readonly startedAt: number;
-  readonly rpcs: readonly LimitedCalls[];
+  readonly rpcs: readonly LimitedRpc[];
   readonly packObjects: Limiter;
-  /** Lives on to this moment. */
+  /** Simulates the time up to `now`. */
   advance(now: number): void;
 }
 
-/** Calls that come on top of a limit's own traffic: to one repository, or by one address. */
-export interface Flood extends Omit<Traffic, 'keys'> {
+/** Additional calls to one repository, or from one address. */
+export interface Flood extends Omit<CallRate, 'keys'> {
   readonly method: string;
 }
 
-/** Adaptive limits are set anew this often: AdaptiveCalculator's default. */
+/** Interval at which adaptive limits change: the default of Gitaly's AdaptiveCalculator. */
 const calibrationMs = 30_000;
 
-/** Fine enough for queues that wait for seconds. */
+/** Fine enough for waiting times of seconds. */
 const stepMs = 100;
 
-/** Nobody asked for so long: what would have come in meanwhile is left out. */
+/** After a longer time without a scrape, earlier calls are skipped. */
 const longestGapMs = 300_000;
 
-/** @param flood what an incident has come in at this moment */
+/** @param flood the incident's additional calls, if any */
 export function createSimulatedGitaly(
   storage: string,
   startedAt: number,
@@ -41,19 +47,19 @@ export function createSimulatedGitaly(
 ): SimulatedGitaly {
   const rpcs = demoLimits.map((limit: DemoLimit) => ({ limit, limiter: createLimiter(limit) }));
   const packObjects = createLimiter(demoPackObjects);
-  let livedTo = startedAt;
+  let simulatedTo = startedAt;
   let calibratedAt = startedAt;
 
-  /** With a mean of `seconds`, as waiting times are spread. */
+  /** Exponentially distributed with a mean of `seconds`. */
   const durationMs = (seconds: number): number => -Math.log(1 - random.next()) * seconds * 1000;
 
-  function comeIn(
+  function arrivals(
     limiter: Limiter,
-    { perSecond, seconds, keys }: Traffic,
+    { perSecond, seconds, keys }: CallRate,
     key: string | undefined,
     now: number,
   ): void {
-    // A whole number whose mean is what a step brings.
+    // A whole number whose mean is the expected value.
     const expected = (perSecond * stepMs) / 1000;
     const count = Math.floor(expected) + (random.next() < expected % 1 ? 1 : 0);
     for (let i = 0; i < count; i++)
@@ -63,7 +69,7 @@ export function createSimulatedGitaly(
   function step(now: number): void {
     if (now - calibratedAt >= calibrationMs) {
       calibratedAt += calibrationMs;
-      // Without a shortage they creep up by themselves.
+      // Without resource pressure, Gitaly raises them by one each time.
       for (const { limit, limiter } of rpcs)
         if (limit.adaptive !== undefined)
           limiter.setLimit(Math.min(limit.adaptive.max, limiter.state.limit + 1));
@@ -71,11 +77,11 @@ export function createSimulatedGitaly(
     const flooded = flood();
     for (const { limit, limiter } of rpcs) {
       limiter.advance(now);
-      comeIn(limiter, limit.traffic, undefined, now);
-      if (flooded?.method === limit.method) comeIn(limiter, { ...flooded, keys: 1 }, 'flooded', now);
+      arrivals(limiter, limit.traffic, undefined, now);
+      if (flooded?.method === limit.method) arrivals(limiter, { ...flooded, keys: 1 }, 'flooded', now);
     }
     packObjects.advance(now);
-    comeIn(packObjects, demoPackObjects.traffic, undefined, now);
+    arrivals(packObjects, demoPackObjects.traffic, undefined, now);
   }
 
   return {
@@ -84,10 +90,10 @@ export function createSimulatedGitaly(
     rpcs,
     packObjects,
     advance(now) {
-      livedTo = Math.max(livedTo, now - longestGapMs);
-      while (livedTo + stepMs <= now) {
-        livedTo += stepMs;
-        step(livedTo);
+      simulatedTo = Math.max(simulatedTo, now - longestGapMs);
+      while (simulatedTo + stepMs <= now) {
+        simulatedTo += stepMs;
+        step(simulatedTo);
       }
     },
   };
