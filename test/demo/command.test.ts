@@ -195,7 +195,7 @@ describe('demo incident', () => {
     const { code, output } = await incident('--list', '--url=http://127.0.0.1:1');
     expect(code).toBe(0);
     expect(output.match(/^[a-z-]+: [A-Z]/gm)).toHaveLength(20);
-    expect(output).toMatch(/^ {4}praefect_db_storage_healthy: gitaly-1 turns 0/m);
+    expect(output).toMatch(/^ {4}praefect_db_storage_healthy: 0 for gitaly-1 /m);
   });
 
   test.each([

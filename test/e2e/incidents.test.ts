@@ -1,4 +1,4 @@
-/** The real program against a database that dies, comes back, and is not there at all: nothing stale reads as healthy. */
+/** The real program with a database that stops, returns, or does not exist: stale values never read as healthy. */
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { loadCapture, praefectCapture, startPostgres, type TestPostgres } from '../support/postgres.ts';
 import { startExporter, until } from './exporter-process.ts';
@@ -11,28 +11,28 @@ afterAll(async () => server?.stop());
 
 const sentinel = 'sentinel-of-a-password';
 
-async function database(): Promise<{ url: string }> {
+async function createCapturedDatabase(): Promise<{ url: string }> {
   const capture = praefectCapture('19/healthy/during');
-  const made = await server.createDatabase();
-  const client = await made.client();
+  const database = await server.createDatabase();
+  const client = await database.client();
   await loadCapture(client, capture, 'now');
   await client.query(
-    `CREATE ROLE exporter_${made.name} LOGIN PASSWORD '${sentinel}' IN ROLE pg_read_all_data`,
+    `CREATE ROLE exporter_${database.name} LOGIN PASSWORD '${sentinel}' IN ROLE pg_read_all_data`,
   );
   return {
-    url: `postgres://exporter_${made.name}:${sentinel}@${server.host}:${server.port}/${made.name}?sslmode=disable`,
+    url: `postgres://exporter_${database.name}:${sentinel}@${server.host}:${server.port}/${database.name}?sslmode=disable`,
   };
 }
 
-/** The value of one series, by its line's beginning. */
+/** The value of the series with this name and these labels. */
 const value = (text: string, series: string): number | undefined => {
   const line = text.split('\n').find((each) => each.startsWith(`${series} `));
   return line === undefined ? undefined : Number(line.slice(series.length + 1));
 };
 
-describe('a database that dies under a running exporter', () => {
-  test('is down within its interval, on /metrics and on the page, and up again after its return', async () => {
-    const { url } = await database();
+describe('a database that stops while the exporter runs', () => {
+  test('is down on /metrics and on the page within one interval, and up again after its return', async () => {
+    const { url } = await createCapturedDatabase();
     const exporter = await startExporter([], { GITALY_EXPORTER_PRAEFECT_DATABASE_URL: url });
     const metrics = async (): Promise<string> => (await exporter.get('/metrics')).text;
     try {
@@ -51,11 +51,11 @@ describe('a database that dies under a running exporter', () => {
       expect(value(down, 'gitaly_exporter_collector_success{collector="praefect_health"}')).toBe(0);
       const page = (await exporter.get('/')).text;
       expect(page).toContain('does not answer');
-      // Health promises 10 s: then its series are gone rather than stale.
+      // The staleness limit of health is 10 s: after it, its series are absent.
       await until(async () => {
         const text = await metrics();
         return text.includes('praefect_db_storage_healthy{') ? undefined : true;
-      }, 'health to be withdrawn');
+      }, 'the health series to be absent');
       expect((await exporter.get('/-/healthy')).status).toBe(200);
 
       await server.start();
@@ -65,13 +65,13 @@ describe('a database that dies under a running exporter', () => {
           ? true
           : undefined;
       }, 'the database to be up again');
-      const said = [
+      const outputs = [
         exporter.output(),
         await metrics(),
         (await exporter.get('/')).text,
         (await exporter.get('/api/v1/status')).text,
       ];
-      expect(said.join('\n')).not.toContain(sentinel);
+      expect(outputs.join('\n')).not.toContain(sentinel);
     } finally {
       expect(await exporter.stop()).toBe(0);
     }
@@ -79,9 +79,9 @@ describe('a database that dies under a running exporter', () => {
 });
 
 describe('an exporter without a database', () => {
-  test('whose database is not there says so at once, and goes on', async () => {
+  test('reports a database that does not exist immediately and keeps running', async () => {
     const exporter = await startExporter([
-      `--praefect.database.url=postgres://nobody@127.0.0.1:1/praefect?sslmode=disable`,
+      `--praefect.database.url=postgres://exporter@127.0.0.1:1/praefect?sslmode=disable`,
     ]);
     try {
       const text = await until(async () => {
@@ -100,7 +100,7 @@ describe('an exporter without a database', () => {
     }
   });
 
-  test('that is configured for none says that nothing is watched, and enables no collector', async () => {
+  test('enables no collector without a configured database, and the page shows it', async () => {
     const exporter = await startExporter([]);
     try {
       const { text } = await exporter.get('/metrics');
