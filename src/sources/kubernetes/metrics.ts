@@ -118,7 +118,7 @@ export const podRotations = counter('gitaly_server_pod_rotations_total', {
 export const podRotationStart = gauge('gitaly_server_pod_rotation_start_timestamp_seconds', {
   help: "Start of the pod's ongoing rotation.",
   details:
-    'time() less this is how long the pod has been unavailable. For a pod that was never Ready as far as the exporter knows: its creation. Absent without an ongoing rotation.',
+    'time() minus this is how long the pod has been unavailable. For a pod that was never Ready as far as the exporter knows: its creation. Absent without an ongoing rotation.',
   origin: 'Kubernetes API: the watch of pods',
   unit: 'seconds',
   labels: identityLabels,

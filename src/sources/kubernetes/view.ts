@@ -45,7 +45,7 @@ export interface PodView {
     readonly reason: RestartReason;
     readonly finishedAt: number;
   }[];
-  /** `container gitaly ended: OOMKilled, exit code 137`; undefined when all run. */
+  /** `container gitaly terminated: OOMKilled, exit code 137`; undefined when all run. */
   readonly terminated: string | undefined;
   /** The newest Warning event of the pod, `FailedScheduling: 0/4 nodes are available ...`; undefined without one. */
   readonly warning: string | undefined;
@@ -55,7 +55,7 @@ interface UnreadyPod {
   readonly identity: Identity;
   /** Milliseconds since 1970, as its condition or its creation says. */
   readonly since: number;
-  /** `container gitaly ended: OOMKilled, exit code 137`; undefined when none has. */
+  /** `container gitaly terminated: OOMKilled, exit code 137`; undefined when none has. */
   readonly ended: string | undefined;
   /**
    * The newest warning about it, as `FailedScheduling: 0/4 nodes are available ...`; undefined when there is none.
