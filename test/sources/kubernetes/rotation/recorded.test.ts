@@ -91,3 +91,14 @@ test('the event log has one event at the start of a rotation and one at its end'
     'gitlab/gl-gitaly-default-1 is Ready again on lab-node-2 after 46.3 s (its node was lost): terminating 37.4 s, scheduling 0 s, volume 3.3 s, init 3.1 s, startup 2.5 s, readiness 0 s',
   ]);
 });
+
+test.each([
+  ['rotate-delete', 'pod_deleted'],
+  ['evicted', 'pod_deleted'],
+  ['node-notready', 'pod_not_ready'],
+  ['oom-container', 'pod_not_ready'],
+] as const)('the rotation of incident %s starts with the event %s', (incident, kind) => {
+  const { stores, eventKinds } = loaded(incident);
+  for (const step of stepsOf(incident)) step.apply(stores);
+  expect(eventKinds()).toEqual([kind, 'pod_rotated']);
+});

@@ -13,6 +13,11 @@ export function recordOver(stores: FakeStores = createFakeStores()) {
     stores,
     record,
     rotated: () => events.recent().filter(({ kind }) => kind === 'pod_rotated').length,
+    eventKinds: () =>
+      events
+        .recent()
+        .map(({ kind }) => kind)
+        .reverse(),
     messages: () =>
       events
         .recent()
