@@ -5,7 +5,7 @@
 
 import { gauge } from '../src/metrics/metric.ts';
 import { durationInWords, promDuration } from '../src/monitoring/durations.ts';
-import { panelLink, replicationDashboard } from '../src/monitoring/links.ts';
+import { overviewDashboard, panelLink } from '../src/monitoring/links.ts';
 import {
   absentOverTime,
   countBy,
@@ -58,7 +58,7 @@ function exporterDown({ exporterJob, thresholds }: MonitoringSettings): Alert {
     severity: 'warning',
     expression: or(down, labelled(nobody, 'instance', 'all')),
     forSeconds: sustained(thresholds, downFor.value),
-    panel: panelLink(replicationDashboard, 'exporters'),
+    panel: panelLink(overviewDashboard, 'exporters'),
     firesWhen: `a target of the exporter's job, or every one of a cluster, has not been scraped for ${durationInWords(downFor.value)}`,
     summary: ({ label }) => `gitaly-exporter ${label('instance')}: not scraped`,
     description: ({ label, since }) =>
@@ -81,7 +81,7 @@ function collectorFailing(thresholds: Thresholds): Alert {
     severity: 'warning',
     expression: countBy(exporterLabels, or(failing, missing)),
     forSeconds: sustained(thresholds, failingFor.value),
-    panel: panelLink(replicationDashboard, 'collectors'),
+    panel: panelLink(overviewDashboard, 'collectors'),
     firesWhen: `a collector of a running exporter has had no good answer for ${durationInWords(failingFor.value)}`,
     summary: ({ counted, label }) =>
       `gitaly-exporter ${label('instance')}: ${counted('collector', 'collectors')} without a good answer`,

@@ -1,12 +1,18 @@
-/** All boards. A new one is one file and one line here. */
+/** All dashboards, in the order in which they are opened. */
 import type { MonitoringSettings } from '../src/monitoring/settings.ts';
-import type { Board } from './board.ts';
-import { limitsBoard } from './limits.ts';
-import { replicationBoard } from './replication.ts';
-import { serversBoard } from './servers.ts';
+import { checksAndCapacity } from './capacity.ts';
+import type { Dashboard } from './dashboard.ts';
+import { rpcAndLimits } from './limits.ts';
+import { overview } from './overview.ts';
+import { praefectCluster } from './praefect.ts';
+import { replication } from './replication.ts';
+import { podsAndCgroups } from './servers.ts';
 
-export const boards = (settings: MonitoringSettings): readonly Board[] => [
-  replicationBoard(settings),
-  limitsBoard(settings),
-  serversBoard(settings),
+export const dashboards = (settings: MonitoringSettings): readonly Dashboard[] => [
+  overview(settings),
+  praefectCluster(settings),
+  replication(settings),
+  podsAndCgroups(settings),
+  rpcAndLimits(settings),
+  checksAndCapacity(settings),
 ];

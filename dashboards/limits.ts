@@ -1,19 +1,448 @@
-/** Limits: who is turned away by Gitaly's concurrency limits, who waits, and what is configured. */
-
+/** RPC and limits: which requests Gitaly's concurrency limits drop or queue, and what the limits are. */
 import { limitsDashboard } from '../src/monitoring/links.ts';
+import {
+  above,
+  histogramQuantile,
+  increase,
+  maxBy,
+  rate,
+  subtract,
+  sumBy,
+  topK,
+} from '../src/monitoring/promql/index.ts';
 import type { MonitoringSettings } from '../src/monitoring/settings.ts';
-import { scrapeUp } from '../src/sources/gitaly/metrics.ts';
-import { type Board, board, runbookLinks } from './board.ts';
-import { packObjects, rpcLimits } from './rows/limits.ts';
+import {
+  adaptiveBackoffs,
+  concurrencyInProgress,
+  concurrencyLimit,
+  concurrencyQueued,
+  concurrencyQueueLimit,
+  concurrencyQueueWaitLimit,
+  concurrencyUnauthenticatedLimit,
+  concurrencyWait,
+  packObjectsDropped,
+  packObjectsInProgress,
+  packObjectsLimit,
+  packObjectsQueued,
+  packObjectsQueueLimit,
+  packObjectsQueueWaitLimit,
+  packObjectsUnauthenticatedLimit,
+  packObjectsWait,
+  rateLimitBurst,
+  rateLimitInterval,
+  requestsDropped,
+  requestsDroppedUnauthenticated,
+  scrapeDuration,
+  scrapeUp,
+} from '../src/sources/gitaly/metrics.ts';
+import { buildDashboard, type Dashboard, type DashboardRow } from './dashboard.ts';
+import { heatmap, stat, table, timeseries } from './panels.ts';
+import { rateRange, server, serverLegend, total, wholeRange } from './queries.ts';
+import { serverBuckets, serverCounter, serverGauge, serverObservations } from './variables.ts';
 
-export const limitsBoard = (settings: MonitoringSettings): Board =>
-  board('limits', {
+const { panels: ids } = limitsDashboard;
+const rpc = [...server, 'grpc_service', 'grpc_method'] as const;
+const needsTarget = 'needs gitaly.target';
+const notConfigured = { text: 'not configured', color: 'blue' } as const;
+const perRepository =
+  'The limit applies per repository, so the sum over repositories may be far above it while nothing waits.';
+
+export const rpcAndLimits = (settings: MonitoringSettings): Dashboard =>
+  buildDashboard(settings, {
+    name: 'limits',
     uid: limitsDashboard.uid,
-    title: 'Gitaly: concurrency limits',
+    title: 'Gitaly: RPC and limits',
     description:
-      'Who is turned away by a concurrency limit and why, who waits and how long, beside what is configured. Needs gitaly.target.',
-    choices: { of: 'servers', metric: scrapeUp },
-    rows: [rpcLimits(), packObjects()],
-    moments: [],
-    links: runbookLinks(settings),
+      'Which requests the concurrency limits of Gitaly drop or queue and for how long, and how the limits are configured. Needs gitaly.target.',
+    scope: 'servers',
+    rows: [overviewRow(), rpcRow(), packObjectsRow(), configurationRow()],
   });
+
+const drops = () => maxBy([...rpc, 'reason'], rate(serverCounter(requestsDropped), rateRange));
+const packDrops = () => maxBy([...server, 'reason'], rate(serverCounter(packObjectsDropped), rateRange));
+const queued = () => maxBy(rpc, serverGauge(concurrencyQueued));
+const inProgress = () => maxBy(rpc, serverGauge(concurrencyInProgress));
+const waitBuckets = () => maxBy([...rpc, 'le'], rate(serverBuckets(concurrencyWait), rateRange));
+
+const overviewRow = (): DashboardRow => ({
+  id: 101,
+  title: 'Overview',
+  panels: [
+    stat({
+      id: 21,
+      title: 'Dropped requests',
+      description: 'Clients get RESOURCE_EXHAUSTED, which error ratios often leave out.',
+      unit: 'reqps',
+      expression: total(drops()),
+      steps: ['green', [0.01, 'orange']],
+      absent: notConfigured,
+      sparkline: true,
+      width: 4,
+    }),
+    stat({
+      id: 22,
+      title: 'Queued requests',
+      description: 'Requests that wait because the limit of their repository is reached.',
+      unit: 'short',
+      expression: total(queued()),
+      steps: ['green', [1, 'blue']],
+      absent: notConfigured,
+      sparkline: true,
+      width: 4,
+    }),
+    stat({
+      id: 23,
+      title: 'Dropped clones',
+      description: 'Clones and fetches that the pack-objects limit dropped. Clients get Internal.',
+      unit: 'reqps',
+      expression: total(packDrops()),
+      steps: ['green', [0.01, 'orange']],
+      absent: notConfigured,
+      sparkline: true,
+      width: 4,
+    }),
+    stat({
+      id: 24,
+      title: 'Queued clones',
+      description: 'Clones and fetches that wait because the limit of their client address is reached.',
+      unit: 'short',
+      expression: total(maxBy(server, serverGauge(packObjectsQueued))),
+      steps: ['green', [1, 'blue']],
+      absent: notConfigured,
+      sparkline: true,
+      width: 4,
+    }),
+    stat({
+      id: 25,
+      title: 'Adaptive limit cuts',
+      description: 'How often the adaptive limits were cut in the chosen time.',
+      unit: 'short',
+      expression: total(maxBy([...server, 'watcher'], increase(serverCounter(adaptiveBackoffs), wholeRange))),
+      evaluate: 'overRange',
+      steps: ['green', [1, 'orange']],
+      absent: { text: 'no adaptive limit', color: 'blue' },
+      width: 4,
+    }),
+    stat({
+      id: ids.unreadable,
+      title: 'Unreadable servers',
+      description:
+        'Servers whose own metrics the exporter cannot read: nothing on this dashboard covers them.',
+      unit: 'short',
+      expression: total(subtract(1, maxBy([...server, 'component'], serverGauge(scrapeUp)))),
+      steps: ['green', [1, 'red']],
+      absent: notConfigured,
+      width: 4,
+    }),
+  ],
+});
+
+const rpcRow = (): DashboardRow => ({
+  id: 102,
+  title: 'RPCs',
+  panels: [
+    table({
+      id: 26,
+      title: 'Limited RPCs',
+      description: `Summed over the selected servers. ${perRepository}`,
+      unit: 'none',
+      labels: [{ label: 'grpc_method', title: 'RPC' }],
+      values: [
+        {
+          title: 'Dropped',
+          expression: sumBy(['grpc_method'], drops()),
+          unit: 'reqps',
+          decimals: 2,
+          bar: {},
+          steps: ['orange'],
+        },
+        {
+          title: 'Queued',
+          expression: sumBy(['grpc_method'], queued()),
+          unit: 'short',
+          bar: {},
+          steps: ['blue'],
+        },
+        { title: 'In progress', expression: sumBy(['grpc_method'], inProgress()), unit: 'short' },
+        {
+          title: 'Wait, p95',
+          expression: above(histogramQuantile(0.95, sumBy(['le', 'grpc_method'], waitBuckets())), 0),
+          unit: 's',
+        },
+        {
+          title: 'Admitted',
+          expression: sumBy(
+            ['grpc_method'],
+            maxBy(rpc, rate(serverObservations(concurrencyWait), rateRange)),
+          ),
+          unit: 'reqps',
+          decimals: 2,
+        },
+        {
+          title: 'Limit',
+          expression: maxBy(['grpc_method'], serverGauge(concurrencyLimit, { bound: 'current' })),
+          unit: 'short',
+        },
+      ],
+      sort: { by: 'Dropped', descending: true },
+      noValue: `no RPC has a concurrency limit, or it ${needsTarget}`,
+      width: 14,
+      height: 9,
+    }),
+    heatmap({
+      id: 27,
+      title: 'Waiting time in the queue',
+      description: 'Distribution of the time that admitted requests waited before they ran, over all RPCs.',
+      unit: 's',
+      expression: sumBy(['le'], maxBy([...rpc, 'le'], increase(serverBuckets(concurrencyWait), rateRange))),
+      noValue: `no RPC has a concurrency limit, or it ${needsTarget}`,
+      width: 10,
+      height: 9,
+    }),
+    timeseries({
+      id: ids.dropsByReason,
+      title: 'Dropped requests by reason',
+      description:
+        'queue_full: max_queue_size was reached. queue_wait: the request waited longer than max_queue_wait.',
+      unit: 'reqps',
+      queries: [{ expression: sumBy(['reason'], drops()), legend: '{{reason}}' }],
+      draw: 'stacked',
+      noValue: needsTarget,
+      width: 8,
+    }),
+    timeseries({
+      id: ids.dropsByRpc,
+      title: 'Dropped requests by RPC',
+      description: 'The RPC whose limit dropped them.',
+      alerts: ['GitalyRequestsDropped'],
+      unit: 'reqps',
+      queries: [{ expression: sumBy(['grpc_method'], drops()), legend: '{{grpc_method}}' }],
+      draw: 'stacked',
+      legend: 'table',
+      noValue: needsTarget,
+      width: 8,
+    }),
+    timeseries({
+      id: ids.wait,
+      title: 'Waiting time, 95th percentile',
+      description: 'How long admitted requests waited, by RPC.',
+      unit: 's',
+      queries: [
+        {
+          expression: histogramQuantile(0.95, sumBy(['le', 'grpc_method'], waitBuckets())),
+          legend: '{{grpc_method}}',
+        },
+      ],
+      legend: 'table',
+      noValue: 'no limited RPC was called',
+      width: 8,
+    }),
+    timeseries({
+      id: ids.queued,
+      title: 'Queued requests by server',
+      description: 'The ten server and RPC pairs with the longest queue.',
+      unit: 'short',
+      queries: [
+        {
+          expression: topK(10, maxBy([...server, 'grpc_method'], serverGauge(concurrencyQueued))),
+          legend: `${serverLegend} {{grpc_method}}`,
+        },
+      ],
+      legend: 'table',
+      noValue: needsTarget,
+      width: 12,
+    }),
+    timeseries({
+      id: ids.inProgress,
+      title: 'Requests in progress',
+      description: perRepository,
+      unit: 'short',
+      queries: [{ expression: sumBy(['grpc_method'], inProgress()), legend: '{{grpc_method}}' }],
+      legend: 'table',
+      noValue: needsTarget,
+      width: 12,
+    }),
+  ],
+});
+
+const packObjectsRow = (): DashboardRow => ({
+  id: 103,
+  title: 'Clones and fetches (pack-objects)',
+  panels: [
+    timeseries({
+      id: ids.packDropped,
+      title: 'Dropped clones and fetches by reason',
+      description: 'Clients get the status Internal, which does not name the limit.',
+      unit: 'reqps',
+      queries: [{ expression: sumBy(['reason'], packDrops()), legend: '{{reason}}' }],
+      draw: 'stacked',
+      noValue: 'GitLab 15.6 and later, with gitaly.target',
+      width: 6,
+    }),
+    timeseries({
+      id: ids.packUse,
+      title: 'In progress and queued',
+      description: 'Summed over client addresses, while the limit applies per address.',
+      unit: 'short',
+      queries: [
+        { expression: total(maxBy(server, serverGauge(packObjectsInProgress))), legend: 'in progress' },
+        { expression: total(maxBy(server, serverGauge(packObjectsQueued))), legend: 'queued' },
+      ],
+      noValue: 'GitLab 15.6 and later, with gitaly.target',
+      width: 6,
+    }),
+    heatmap({
+      id: 16,
+      title: 'Waiting time of clones',
+      description: 'Distribution of the time that clones and fetches waited before git-pack-objects ran.',
+      unit: 's',
+      expression: sumBy(
+        ['le'],
+        maxBy([...server, 'le'], increase(serverBuckets(packObjectsWait), rateRange)),
+      ),
+      noValue: 'GitLab 15.6 and later, with gitaly.target',
+      width: 6,
+    }),
+    timeseries({
+      id: ids.backoffs,
+      title: 'Adaptive limit cuts by watcher',
+      description: 'What the cgroup was short of when the adaptive limits were cut.',
+      unit: 'ops',
+      queries: [
+        {
+          expression: sumBy(
+            ['watcher'],
+            maxBy([...server, 'watcher'], rate(serverCounter(adaptiveBackoffs), rateRange)),
+          ),
+          legend: '{{watcher}}',
+        },
+      ],
+      noValue: 'no adaptive limit is configured, or none was cut',
+      width: 6,
+    }),
+  ],
+});
+
+const configurationRow = (): DashboardRow => ({
+  id: 104,
+  title: 'Limits in detail',
+  collapsed: true,
+  panels: [
+    timeseries({
+      id: ids.limit,
+      title: 'Concurrency limits over time',
+      description: 'Per repository. Static limits as configured, adaptive ones as they are at the time.',
+      unit: 'short',
+      queries: [
+        {
+          expression: maxBy(
+            ['grpc_method', 'kind', 'bound'],
+            serverGauge(concurrencyLimit, { bound: 'current' }),
+          ),
+          legend: '{{grpc_method}} {{kind}}',
+        },
+        {
+          expression: maxBy(['kind', 'bound'], serverGauge(packObjectsLimit, { bound: 'current' })),
+          legend: 'pack-objects {{kind}}',
+        },
+      ],
+      legend: 'table',
+      noValue: 'no concurrency limit is configured',
+      width: 12,
+      height: 10,
+    }),
+    table({
+      id: 41,
+      title: 'Configured limits by RPC',
+      description: 'The largest value of the selected servers. Unauthenticated: from GitLab 18.9 on.',
+      unit: 'none',
+      labels: [{ label: 'grpc_method', title: 'RPC' }],
+      values: [
+        { title: 'Limit', expression: maxBy(['grpc_method'], serverGauge(concurrencyLimit)), unit: 'short' },
+        {
+          title: 'Unauthenticated',
+          expression: maxBy(['grpc_method'], serverGauge(concurrencyUnauthenticatedLimit)),
+          unit: 'short',
+        },
+        {
+          title: 'Queue size',
+          expression: maxBy(['grpc_method'], serverGauge(concurrencyQueueLimit)),
+          unit: 'short',
+        },
+        {
+          title: 'Queue wait',
+          expression: maxBy(['grpc_method'], serverGauge(concurrencyQueueWaitLimit)),
+          unit: 's',
+          decimals: 0,
+        },
+        {
+          title: 'Rate burst',
+          expression: maxBy(['grpc_method'], serverGauge(rateLimitBurst)),
+          unit: 'short',
+        },
+        {
+          title: 'Rate interval',
+          expression: maxBy(['grpc_method'], serverGauge(rateLimitInterval)),
+          unit: 's',
+          decimals: 0,
+        },
+        {
+          title: 'Dropped without user',
+          expression: sumBy(
+            ['grpc_method'],
+            maxBy([...rpc, 'reason'], rate(serverCounter(requestsDroppedUnauthenticated), rateRange)),
+          ),
+          unit: 'reqps',
+          decimals: 2,
+        },
+      ],
+      noValue: 'no concurrency limit is configured',
+      width: 12,
+      height: 10,
+    }),
+    table({
+      id: 42,
+      title: 'Pack-objects limits and readability by server',
+      description: "Per client address. Read time: of the server's own metrics by the exporter.",
+      unit: 'none',
+      labels: [
+        { label: 'pod', title: 'Pod' },
+        { label: 'node', title: 'Node' },
+      ],
+      values: [
+        {
+          title: 'Metrics',
+          expression: maxBy(server, serverGauge(scrapeUp, { component: 'gitaly' })),
+          unit: 'none',
+          words: { 0: { text: 'UNREADABLE', color: 'red' }, 1: { text: 'readable', color: 'green' } },
+        },
+        {
+          title: 'Read time',
+          expression: maxBy(server, serverGauge(scrapeDuration, { component: 'gitaly' })),
+          unit: 's',
+          decimals: 3,
+        },
+        {
+          title: 'Limit',
+          expression: maxBy(server, serverGauge(packObjectsLimit, { bound: 'current' })),
+          unit: 'short',
+        },
+        {
+          title: 'Unauthenticated',
+          expression: maxBy(server, serverGauge(packObjectsUnauthenticatedLimit)),
+          unit: 'short',
+        },
+        { title: 'Queue size', expression: maxBy(server, serverGauge(packObjectsQueueLimit)), unit: 'short' },
+        {
+          title: 'Queue wait',
+          expression: maxBy(server, serverGauge(packObjectsQueueWaitLimit)),
+          unit: 's',
+          decimals: 0,
+        },
+      ],
+      hide: ['cluster', 'namespace'],
+      noValue: needsTarget,
+      width: 24,
+    }),
+  ],
+});

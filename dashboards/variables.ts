@@ -1,17 +1,14 @@
-/** The variables of the boards, and selectors that are limited to what they choose. */
+/** The variables of the dashboards, and selectors that are limited to the selected values. */
 import {
+  DatasourceVariableBuilder,
   QueryVariableBuilder,
+  VariableHide,
   type VariableModel,
   VariableRefresh,
   VariableSort,
 } from '@grafana/grafana-foundation-sdk/dashboard';
 import type { Metric } from '../src/metrics/metric.ts';
-import {
-  type DashboardVariable,
-  labelOfVariable,
-  praefectVariables,
-  serverVariables,
-} from '../src/monitoring/links.ts';
+import { type DashboardVariable, dashboardVariables, labelOfVariable } from '../src/monitoring/links.ts';
 import {
   buckets,
   type CounterMetric,
@@ -19,57 +16,65 @@ import {
   type HistogramMetric,
   like,
   type Matchers,
+  observations,
   select,
-  type TargetLabel,
+  targetLabels,
 } from '../src/monitoring/promql/index.ts';
 import { buildInfo } from '../src/scheduler/self-metrics.ts';
 import { scrapeUp } from '../src/sources/gitaly/metrics.ts';
+import { podReady } from '../src/sources/kubernetes/metrics.ts';
 import { primaries, repositories } from '../src/sources/praefect/mirror/metrics.ts';
+import { serverInfo } from '../src/sources/server-info.ts';
 
 interface Variable {
   readonly label: string;
-  /** The metric whose label gives the choices. */
-  readonly of: Metric;
-  /** What "All" stands for. `.+` where every series has the label; `.*` where it may be missing. */
+  /** The metrics whose label values are offered: any of them is enough. */
+  readonly of: readonly Metric[];
+  /** What "All" matches: `.+` where every series has the label, `.*` where it may be missing. */
   readonly all: '.+' | '.*';
+  readonly shown: readonly DashboardScope[];
 }
 
-const exporterVariables = {
-  cluster: { label: 'Cluster', of: buildInfo, all: '.*' },
-  namespace: { label: 'Namespace', of: buildInfo, all: '.*' },
-  job: { label: 'Job', of: buildInfo, all: '.+' },
-  instance: { label: 'Instance', of: buildInfo, all: '.+' },
-  virtual_storage: { label: 'Virtual storage', of: repositories, all: '.*' },
-  storage: { label: 'Storage', of: primaries, all: '.*' },
-} as const;
+/** What a dashboard is about: Praefect's database, Gitaly servers, or both. */
+export type DashboardScope = 'praefect' | 'servers' | 'both';
 
-const definitionsOf = (server: Metric): Readonly<Record<DashboardVariable, Variable>> => ({
-  ...exporterVariables,
-  gitaly_namespace: { label: 'Namespace', of: server, all: '.*' },
-  pod: { label: 'Pod', of: server, all: '.*' },
-  node: { label: 'Node', of: server, all: '.*' },
-});
+const exporter = [buildInfo];
+/** With cgroups, with Gitaly's own metrics, with Kubernetes. */
+const servers = [serverInfo, scrapeUp, podReady];
+
+const variables: Readonly<Record<DashboardVariable, Variable>> = {
+  cluster: { label: 'Cluster', of: exporter, all: '.*', shown: ['praefect', 'servers', 'both'] },
+  namespace: { label: 'Namespace', of: exporter, all: '.*', shown: ['praefect', 'both'] },
+  // Only links set these two.
+  job: { label: 'Job', of: exporter, all: '.+', shown: [] },
+  instance: { label: 'Instance', of: exporter, all: '.+', shown: [] },
+  virtual_storage: {
+    label: 'Virtual storage',
+    of: [repositories],
+    all: '.*',
+    shown: ['praefect', 'both'],
+  },
+  storage: { label: 'Storage', of: [primaries], all: '.*', shown: ['praefect', 'both'] },
+  gitaly_namespace: { label: 'Gitaly namespace', of: servers, all: '.*', shown: ['servers', 'both'] },
+  pod: { label: 'Pod', of: servers, all: '.*', shown: ['servers', 'both'] },
+  node: { label: 'Node', of: servers, all: '.*', shown: ['servers'] },
+};
 
 export const datasource = { type: 'prometheus', uid: '$datasource' };
 
-/** What a board is about, and what gives it the choices of its Gitalys. */
-export type Choices =
-  | { readonly of: 'praefect' }
-  /** Every Gitaly that the board can show has this metric. */
-  | { readonly of: 'servers'; readonly metric: Metric };
-
-/** Each variable offers what the ones before it leave. */
-export function variableModels(choices: Choices): readonly VariableModel[] {
-  const names: readonly DashboardVariable[] = choices.of === 'praefect' ? praefectVariables : serverVariables;
-  const definitions = definitionsOf(choices.of === 'praefect' ? scrapeUp : choices.metric);
-  return names.map((name, index) => {
-    const { all, label, of } = definitions[name];
-    const before = names.slice(0, index).filter((other) => carries(of, labelOfVariable(other)));
-    const matchers = before.map((other) => `${labelOfVariable(other)}=~"$${other}"`).join(', ');
+/** All variables, each limited by the ones before it. Those that the scope does not show are hidden. */
+export function variableModels(scope: DashboardScope): readonly VariableModel[] {
+  const chained = dashboardVariables.map((name, index) => {
+    const { all, label, of, shown } = variables[name];
+    const before = dashboardVariables.slice(0, index).filter((other) => isFilteredBy(of, other));
+    const names = of.length === 1 ? [] : [`__name__=~"${of.map(({ name: metric }) => metric).join('|')}"`];
+    const matchers = [...names, ...before.map((other) => `${labelOfVariable(other)}=~"$${other}"`)];
+    const selector = `${of.length === 1 ? of[0]?.name : ''}{${matchers.join(', ')}}`;
     return new QueryVariableBuilder(name)
       .label(label)
+      .hide(shown.includes(scope) ? VariableHide.DontHide : VariableHide.HideVariable)
       .datasource(datasource)
-      .query(`label_values(${of.name}{${matchers}}, ${labelOfVariable(name)})`)
+      .query(`label_values(${selector}, ${labelOfVariable(name)})`)
       .refresh(VariableRefresh.OnTimeRangeChanged)
       .sort(VariableSort.AlphabeticalAsc)
       .multi(true)
@@ -78,50 +83,57 @@ export function variableModels(choices: Choices): readonly VariableModel[] {
       .current({ selected: true, text: ['All'], value: ['$__all'] })
       .build();
   });
+  return [
+    new DatasourceVariableBuilder('datasource').label('Data source').type('prometheus').build(),
+    ...chained,
+  ];
 }
 
-const targetVariables: readonly string[] = [
-  'cluster',
-  'namespace',
-  'job',
-  'instance',
-] satisfies TargetLabel[];
+/** Whether the metrics carry the variable's label with the meaning that it has for the variable. */
+const isFilteredBy = (metrics: readonly Metric[], variable: DashboardVariable): boolean =>
+  metrics.every(({ labelNames }) => {
+    const hasOwnNamespace = labelNames.includes('namespace');
+    if (variable === 'namespace') return !hasOwnNamespace;
+    if (variable === 'gitaly_namespace') return hasOwnNamespace;
+    return isTargetLabel(variable) || labelNames.includes(variable);
+  });
 
-const carries = (metric: Metric, label: string): boolean =>
-  targetVariables.includes(label) || metric.labelNames.includes(label);
+const isTargetLabel = (name: string): boolean => (targetLabels as readonly string[]).includes(name);
 
-/** The matchers for every variable that the metric has a label for; `from_storage` is chosen by `storage`. */
-const chosen = (metric: Metric): object =>
-  Object.fromEntries([
-    ...praefectVariables.filter((name) => carries(metric, name)).map((name) => [name, like(`$${name}`)]),
-    ...(metric.labelNames.includes('from_storage') ? [['from_storage', like('$storage')]] : []),
-  ]);
+/** Matchers for the series of Praefect's database and of the exporter, whose namespace is the exporter's. */
+function praefectMatchers({ labelNames }: Metric): Readonly<Record<string, ReturnType<typeof like>>> {
+  const own = ['virtual_storage', 'storage'].filter((label) => labelNames.includes(label));
+  return {
+    ...Object.fromEntries([...targetLabels, ...own].map((label) => [label, like(`$${label}`)])),
+    ...(labelNames.includes('from_storage') && { from_storage: like('$storage') }),
+  };
+}
 
-/** A gauge's series as far as the variables of a board on Praefect choose them. */
-export const gaugeOnBoard = <M extends GaugeMetric>(metric: M, matchers?: Matchers<M>) =>
-  select<M>(metric, { ...(chosen(metric) as Matchers<M>), ...matchers } as Matchers<M>);
+/** Matchers for the series of Gitaly servers; those without a namespace of their own match in any namespace. */
+function serverMatchers({ labelNames }: Metric): Readonly<Record<string, ReturnType<typeof like>>> {
+  const own = ['pod', 'node'].filter((label) => labelNames.includes(label));
+  return {
+    ...Object.fromEntries(['cluster', 'job', 'instance', ...own].map((label) => [label, like(`$${label}`)])),
+    ...(labelNames.includes('namespace') && { namespace: like('$gitaly_namespace') }),
+  };
+}
 
-/** A counter's. */
-export const counterOnBoard = <M extends CounterMetric>(metric: M, matchers?: Matchers<M>) =>
-  select<M>(metric, { ...(chosen(metric) as Matchers<M>), ...matchers } as Matchers<M>);
+/** The selected series of a gauge of Praefect's database or of the exporter. */
+export const praefectGauge = <M extends GaugeMetric>(metric: M, matchers?: Matchers<M>) =>
+  select<M>(metric, { ...(praefectMatchers(metric) as Matchers<M>), ...matchers } as Matchers<M>);
 
-/** The same on boards on Gitaly's servers; series of the exporter itself are chosen by cluster, job and instance. */
-const chosenServers = (metric: Metric): object =>
-  Object.fromEntries(
-    serverVariables
-      .filter((name) => name !== 'gitaly_namespace' || metric.labelNames.includes('namespace'))
-      .filter((name) => carries(metric, labelOfVariable(name)))
-      .map((name) => [labelOfVariable(name), like(`$${name}`)]),
-  );
+export const praefectCounter = <M extends CounterMetric>(metric: M, matchers?: Matchers<M>) =>
+  select<M>(metric, { ...(praefectMatchers(metric) as Matchers<M>), ...matchers } as Matchers<M>);
 
-/** A gauge's series as far as the variables of a board on Gitaly's servers choose them. */
-export const gaugeOfServers = <M extends GaugeMetric>(metric: M, matchers?: Matchers<M>) =>
-  select<M>(metric, { ...(chosenServers(metric) as Matchers<M>), ...matchers } as Matchers<M>);
+/** The selected series of a gauge of Gitaly servers. */
+export const serverGauge = <M extends GaugeMetric>(metric: M, matchers?: Matchers<M>) =>
+  select<M>(metric, { ...(serverMatchers(metric) as Matchers<M>), ...matchers } as Matchers<M>);
 
-/** A counter's. */
-export const counterOfServers = <M extends CounterMetric>(metric: M, matchers?: Matchers<M>) =>
-  select<M>(metric, { ...(chosenServers(metric) as Matchers<M>), ...matchers } as Matchers<M>);
+export const serverCounter = <M extends CounterMetric>(metric: M, matchers?: Matchers<M>) =>
+  select<M>(metric, { ...(serverMatchers(metric) as Matchers<M>), ...matchers } as Matchers<M>);
 
-/** A histogram's buckets. */
-export const bucketsOfServers = <M extends HistogramMetric>(metric: M) =>
-  buckets<M>(metric, chosenServers(metric) as Matchers<M>);
+export const serverBuckets = <M extends HistogramMetric>(metric: M) =>
+  buckets<M>(metric, serverMatchers(metric) as Matchers<M>);
+
+export const serverObservations = <M extends HistogramMetric>(metric: M) =>
+  observations<M>(metric, serverMatchers(metric) as Matchers<M>);

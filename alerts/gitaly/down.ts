@@ -44,7 +44,7 @@ export function gitalyDown(thresholds: Thresholds): Alert {
     expression: or(or(notReady, notReadyForLong), onMachines),
     forSeconds: sustained(thresholds, downFor.value),
     keepFiringForSeconds: keepFiring.value,
-    panel: panelLink(serversDashboard, 'answers'),
+    panel: panelLink(serversDashboard, 'down'),
     firesWhen: `for ${durationInWords(downFor.value)}, without planned work that would explain it, a pod of Gitaly was not Ready (in a roll-out: for ${durationInWords(longer.value)} more), or a Gitaly on a virtual machine that was there within the last day did not answer or had no cgroups`,
     summary: () => `${serverName}: Gitaly is down`,
     description: ({ ask, same, since }) => {

@@ -63,7 +63,7 @@ export function unwatched(thresholds: Thresholds): Alert {
     severity: 'warning',
     expression: and(unless(ready, watched, { on: pod }), agents, { on: ['cluster'] }),
     forSeconds: sustained(thresholds, gitalyUnwatched.value),
-    panel: panelLink(serversDashboard, 'found'),
+    panel: panelLink(serversDashboard, 'monitored'),
     firesWhen: `for ${durationInWords(gitalyUnwatched.value)}, no agent has told of the cgroups of a pod of Gitaly that is Ready, while some agent has within the last day`,
     summary: () => `${serverName}: no agent tells of its memory, CPU and OOM kills`,
     description: ({ since }) => `Since ${since}. No alert on its memory, its CPU or its OOM kills can fire.`,

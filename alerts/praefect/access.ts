@@ -1,7 +1,7 @@
 /** Repositories that users cannot read or write. */
 
 import { durationInWords } from '../../src/monitoring/durations.ts';
-import { panelLink, replicationDashboard } from '../../src/monitoring/links.ts';
+import { panelLink, praefectDashboard } from '../../src/monitoring/links.ts';
 import { above, equals, labelled, maxBy, or, select, unless } from '../../src/monitoring/promql/index.ts';
 import type { Thresholds } from '../../src/rules/thresholds.ts';
 import {
@@ -33,7 +33,7 @@ export function repositoriesCutOff(thresholds: Thresholds): Alert {
     expression: unless(cutOff, quorumLost(thresholds), { on: virtualStorageLabels }),
     forSeconds: sustained(thresholds, unavailable.value),
     keepFiringForSeconds: keepFiring.value,
-    panel: panelLink(replicationDashboard, 'unavailable'),
+    panel: panelLink(praefectDashboard, 'unavailable'),
     firesWhen: `for ${durationInWords(unavailable.value)}, repositories have no valid primary (GitLab 14.0 and later) or refuse writes after a failover that lost data (13.x), while a quorum of Praefects reports`,
     summary: ({ counted, label }) =>
       `${label('virtual_storage')}: ${counted('repository', 'repositories')} ${label('access')}`,

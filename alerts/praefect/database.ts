@@ -1,7 +1,7 @@
 /** Whether Praefect's database answers, and whether anybody says so. */
 
 import { durationInWords, promDuration } from '../../src/monitoring/durations.ts';
-import { panelLink, replicationDashboard } from '../../src/monitoring/links.ts';
+import { panelLink, praefectDashboard } from '../../src/monitoring/links.ts';
 import {
   absentOverTime,
   equals,
@@ -38,7 +38,7 @@ export function databaseUnreachable(thresholds: Thresholds): Alert {
     expression: or(or(failing, unheard), never),
     forSeconds: sustained(thresholds, unreachable.value),
     keepFiringForSeconds: keepFiring.value,
-    panel: panelLink(replicationDashboard, 'database'),
+    panel: panelLink(praefectDashboard, 'database'),
     firesWhen: `no exporter reached Praefect's database for ${durationInWords(unreachable.value)}, or nobody said anything of it for ${durationInWords(databaseUnreported.value)}`,
     summary: ({ when, same }) =>
       when(

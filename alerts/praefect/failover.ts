@@ -1,7 +1,7 @@
 /** Primaries that had to leave a storage. */
 
 import { durationInWords, promDuration } from '../../src/monitoring/durations.ts';
-import { panelLink, replicationDashboard } from '../../src/monitoring/links.ts';
+import { panelLink, praefectDashboard } from '../../src/monitoring/links.ts';
 import {
   above,
   and,
@@ -47,7 +47,7 @@ export function failover(thresholds: Thresholds): Alert {
     severity: 'info',
     expression: lately(thresholds),
     forSeconds: 0,
-    panel: panelLink(replicationDashboard, 'primaryMoves'),
+    panel: panelLink(praefectDashboard, 'primaryMoves'),
     firesWhen: `primaries moved off an unhealthy storage within the last ${durationInWords(window)}`,
     summary: ({ label }) =>
       `${label('storage')} of ${label('virtual_storage')}: primaries moved off it, as it was unhealthy`,
@@ -89,7 +89,7 @@ export function failoverOfMany(thresholds: Thresholds): Alert {
     ),
     forSeconds: sustained(thresholds, massFailover.value),
     keepFiringForSeconds: keepFiring.value,
-    panel: panelLink(replicationDashboard, 'primaryMoves'),
+    panel: panelLink(praefectDashboard, 'primaryMoves'),
     firesWhen: `within ${durationInWords(massFailoverWindow.value)} the primaries of over ${massFailoverRatio.value * 100} % of a virtual storage's repositories had to move off a storage that is still unhealthy ${durationInWords(massFailover.value)} later, and no planned work is going on`,
     summary: ({ label }) =>
       `${label('storage')} of ${label('virtual_storage')}: down, and its primaries had to move`,

@@ -1,7 +1,7 @@
 /** Whether enough Praefects write heartbeats; what rests on health is held back by the same condition. */
 
 import { durationInWords } from '../../src/monitoring/durations.ts';
-import { panelLink, replicationDashboard } from '../../src/monitoring/links.ts';
+import { panelLink, praefectDashboard } from '../../src/monitoring/links.ts';
 import { above, countBy, equals, maxBy, select, sumBy } from '../../src/monitoring/promql/index.ts';
 import type { Thresholds } from '../../src/rules/thresholds.ts';
 import { readOnly } from '../../src/sources/praefect/queries/database.ts';
@@ -17,7 +17,7 @@ export function quorumOfPraefectsLost(thresholds: Thresholds): Alert {
     expression: quorumLost(thresholds),
     forSeconds: sustained(thresholds, lost.value),
     keepFiringForSeconds: keepFiring.value,
-    panel: panelLink(replicationDashboard, 'praefects'),
+    panel: panelLink(praefectDashboard, 'praefects'),
     firesWhen: `for ${durationInWords(lost.value)}, fewer than ${quorumRatio.value * 100} % of the Praefects known within the last day are alive, or their heartbeats are too few or over ${durationInWords(heartbeatStale.value)} old`,
     summary: ({ ask, label, same }) => {
       const own = maxBy(['praefect'], select(praefectAlive, same(...virtualStorageLabels)));

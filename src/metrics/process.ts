@@ -39,13 +39,21 @@ const heapSpace = (part: 'total' | 'used' | 'available', field: string) =>
     origin: `v8.getHeapSpaceStatistics, ${field}`,
   });
 
+export const processResidentMemory = gauge('process_resident_memory_bytes', {
+  unit: 'bytes',
+  help: 'Resident memory of the exporter.',
+  origin: '/proc/self/status, VmRSS',
+});
+
+export const processCpuSeconds = counter('process_cpu_seconds_total', {
+  unit: 'seconds',
+  help: 'CPU time of the exporter, user and system.',
+  origin: 'process.cpuUsage',
+});
+
 /** Label-less gauges of prom-client start at 0 and stay there when reading fails: there, 0 is "not read". */
 const neverZero: readonly Metric[] = [
-  gauge('process_resident_memory_bytes', {
-    unit: 'bytes',
-    help: 'Resident memory of the exporter.',
-    origin: '/proc/self/status, VmRSS',
-  }),
+  processResidentMemory,
   gauge('process_virtual_memory_bytes', {
     unit: 'bytes',
     help: 'Virtual memory of the exporter.',
@@ -87,11 +95,7 @@ export const processMetrics: readonly Metric[] = [
     help: 'CPU time that the kernel spent for the exporter.',
     origin: 'process.cpuUsage, system',
   }),
-  counter('process_cpu_seconds_total', {
-    unit: 'seconds',
-    help: 'CPU time of the exporter, user and system.',
-    origin: 'process.cpuUsage',
-  }),
+  processCpuSeconds,
   gauge('process_start_time_seconds', {
     unit: 'seconds',
     help: 'Unix time at which the exporter started.',

@@ -20,6 +20,19 @@ export const praefectVariables = [
  */
 export const serverVariables = ['cluster', 'job', 'instance', 'gitaly_namespace', 'pod', 'node'] as const;
 
+/** Every dashboard has all of them, in this order, so that links between dashboards keep each selection. */
+export const dashboardVariables = [
+  'cluster',
+  'namespace',
+  'job',
+  'instance',
+  'virtual_storage',
+  'storage',
+  'gitaly_namespace',
+  'pod',
+  'node',
+] as const satisfies readonly DashboardVariable[];
+
 export type DashboardVariable = (typeof praefectVariables)[number] | (typeof serverVariables)[number];
 
 /** The label that a variable selects by. */
@@ -28,21 +41,50 @@ export const labelOfVariable = (
 ): Exclude<DashboardVariable, 'gitaly_namespace'> =>
   variable === 'gitaly_namespace' ? 'namespace' : variable;
 
+/*
+ * The dashboards and the panels that an alert or another dashboard links to. The ids of the other panels are in
+ * dashboards/, next to each panel.
+ */
+
+/** The first dashboard to open. Alerts about the exporter link to it. */
+export const overviewDashboard = {
+  uid: 'gitaly-exporter-overview',
+  variables: praefectVariables,
+  panels: { exporters: 31, collectors: 32, staleCollectors: 33, firingAlerts: 11 },
+} as const;
+
+export const praefectDashboard = {
+  uid: 'gitaly-exporter-praefect',
+  variables: praefectVariables,
+  panels: {
+    unavailable: 1,
+    lost: 2,
+    singleReplica: 3,
+    storagesUnhealthy: 4,
+    praefects: 5,
+    database: 6,
+    seenHealthy: 11,
+    storageHealthy: 12,
+    unavailableOverTime: 21,
+    replicaCounts: 22,
+    atRisk: 23,
+    primaries: 24,
+    primaryMoves: 25,
+    connections: 41,
+    blocked: 42,
+    transactions: 43,
+    tables: 44,
+  },
+} as const;
+
 export const replicationDashboard = {
   uid: 'gitaly-exporter-replication',
   variables: praefectVariables,
-  rows: { trust: 101, queue: 102, replicas: 103, access: 104, verification: 105 },
   panels: {
-    exporters: 1,
-    database: 2,
-    heartbeats: 3,
-    praefects: 4,
-    collectors: 5,
-    answers: 6,
     jobsByState: 11,
     jobsByTarget: 12,
     oldestJob: 13,
-    inAndOut: 14,
+    jobRates: 14,
     timeToDrain: 15,
     staleJobs: 16,
     outdated: 21,
@@ -50,70 +92,24 @@ export const replicationDashboard = {
     behindSince: 23,
     unscheduled: 24,
     generationsBehind: 25,
-    unavailable: 31,
-    atRisk: 32,
-    primaries: 33,
-    primaryMoves: 34,
     verification: 41,
     verificationOldest: 42,
-  },
-} as const;
-
-export const limitsDashboard = {
-  uid: 'gitaly-exporter-limits',
-  variables: serverVariables,
-  rows: { rpc: 101, packObjects: 102 },
-  panels: {
-    dropsByReason: 1,
-    dropsByRpc: 2,
-    queued: 3,
-    wait: 4,
-    inProgress: 5,
-    limit: 6,
-    packDropped: 11,
-    packUse: 12,
-    packLimit: 13,
-    backoffs: 14,
-    readable: 15,
   },
 } as const;
 
 export const serversDashboard = {
   uid: 'gitaly-exporter-servers',
   variables: serverVariables,
-  rows: {
-    glance: 101,
-    oom: 102,
-    memory: 103,
-    buckets: 104,
-    cpu: 105,
-    pressure: 106,
-    pods: 107,
-    rotation: 108,
-    checks: 109,
-  },
   panels: {
-    found: 1,
-    collectors: 2,
-    answers: 3,
-    gitalyKills: 4,
-    gitKills: 5,
-    gitMemory: 6,
-    nearLimit: 7,
-    throttled: 8,
+    monitored: 1,
+    down: 3,
     oomKills: 11,
     oomByBucket: 12,
     memoryShare: 21,
-    gitMemoryBytes: 22,
-    containerMemory: 23,
-    podMemory: 24,
     bucketMemory: 31,
     bucketCpu: 32,
     bucketThrottled: 33,
-    bucketCounts: 34,
     throttledShare: 41,
-    throttledSeconds: 42,
-    cores: 43,
     pressureMemory: 51,
     pressureCpu: 52,
     pressureIo: 53,
@@ -123,10 +119,40 @@ export const serversDashboard = {
     disruptions: 64,
     rotationPhases: 71,
     rotations: 72,
-    checksFailing: 81,
-    checksUnknown: 82,
   },
 } as const;
+
+export const limitsDashboard = {
+  uid: 'gitaly-exporter-limits',
+  variables: serverVariables,
+  panels: {
+    dropsByReason: 1,
+    dropsByRpc: 2,
+    queued: 3,
+    wait: 4,
+    inProgress: 5,
+    limit: 6,
+    packDropped: 11,
+    packUse: 12,
+    backoffs: 14,
+    unreadable: 15,
+  },
+} as const;
+
+export const capacityDashboard = {
+  uid: 'gitaly-exporter-capacity',
+  variables: serverVariables,
+  panels: { checksFailing: 11, checksUnknown: 12, memorySizing: 21, cpuSizing: 22, memoryForecast: 31 },
+} as const;
+
+export const linkedDashboards = [
+  overviewDashboard,
+  praefectDashboard,
+  replicationDashboard,
+  serversDashboard,
+  limitsDashboard,
+  capacityDashboard,
+] as const;
 
 /** A panel of a dashboard, as the link of an alert names it. */
 export interface PanelLink {

@@ -19,14 +19,14 @@ const scrapesInFlight = gauge('gitaly_exporter_scrapes_in_flight', {
   origin: 'requests to the telemetry path',
 });
 
-const scrapeRejectedTotal = counter('gitaly_exporter_scrape_rejected_total', {
+export const scrapeRejectedTotal = counter('gitaly_exporter_scrape_rejected_total', {
   help: 'Scrapes that got no metrics, by reason.',
   details: 'Prometheus records them as failed scrapes.',
   origin: 'requests to the telemetry path',
   labels: { reason: rejectionReasons },
 });
 
-const webConfigLastReloadSuccess = gauge('gitaly_exporter_web_config_last_reload_success', {
+export const webConfigLastReloadSuccess = gauge('gitaly_exporter_web_config_last_reload_success', {
   help: '1 if the web configuration file and its certificates are in use as they are on disk, otherwise 0.',
   details:
     'At 0, the previous certificate is still in use, or a change of TLS needs a restart. While the file itself is invalid, every scrape is rejected. Absent without a web configuration file.',

@@ -10,7 +10,7 @@ import { scrapeUp } from '../../alerts/exporter.ts';
 import { alertGroups } from '../../alerts/index.ts';
 import { prometheusRule, rulesFile } from '../../alerts/rules-file.ts';
 import { everyMetric } from '../../src/app/catalog.ts';
-import { limitsDashboard, replicationDashboard, serversDashboard } from '../../src/monitoring/links.ts';
+import { linkedDashboards } from '../../src/monitoring/links.ts';
 import { defaultMonitoringSettings, type MonitoringSettings } from '../../src/monitoring/settings.ts';
 import { withOverrides } from '../../src/rules/thresholds.ts';
 import { promqlErrors, selectorsIn } from '../support/promql.ts';
@@ -86,9 +86,7 @@ describe.each(rulesOf(linked).map((rule) => [`${rule.alert} (${rule.labels.sever
       expect(rule.annotations['runbook_url']).toBe(`${linked.runbookUrl}/${rule.alert}.md`);
       const [, uid, panel] =
         /\/d\/([a-z-]+)\?viewPanel=(\d+)&from=/.exec(rule.annotations['dashboard_url']!) ?? [];
-      const board = [replicationDashboard, limitsDashboard, serversDashboard].find(
-        (each) => each.uid === uid,
-      );
+      const board = linkedDashboards.find((each) => each.uid === uid);
       expect(Object.values<number>(board?.panels ?? {})).toContain(Number(panel));
       expect(rule.labels.severity).toMatch(/^(critical|warning|info)$/);
     });

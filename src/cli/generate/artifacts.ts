@@ -2,7 +2,7 @@
 import type { Alert, AlertGroup } from '../../../alerts/alert.ts';
 import { alertGroups } from '../../../alerts/index.ts';
 import { alertmanagerExample, prometheusRule, rulesFile } from '../../../alerts/rules-file.ts';
-import { boards } from '../../../dashboards/index.ts';
+import { dashboards } from '../../../dashboards/index.ts';
 import { catalogue } from '../../app/catalog.ts';
 import { configurationReference } from '../../config/reference.ts';
 import { metricsReference } from '../../metrics/reference.ts';
@@ -21,7 +21,7 @@ export function artifacts(
     ...groups.flatMap((group) => ruleFiles(group, settings)),
     { path: 'alerts/alertmanager.example.yaml', content: alertmanagerExample(groups) },
     ...runbookFiles(groups, runbooks),
-    ...boards(settings).map(({ name, json }) => ({ path: `dashboards/${name}.json`, content: json })),
+    ...dashboards(settings).map(({ name, json }) => ({ path: `dashboards/${name}.json`, content: json })),
     { path: 'docs/metrics.md', content: metricsReference(catalogue) },
     { path: 'docs/configuration.md', content: configurationReference() },
     { path: 'docs/checks.md', content: checksReference() },

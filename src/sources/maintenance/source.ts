@@ -21,7 +21,7 @@ export const maintenanceActive = gauge('gitaly_exporter_maintenance_active', {
   origin: 'gitaly_exporter_maintenance',
 });
 
-const maintenanceEnd = gauge('gitaly_exporter_maintenance_end_timestamp_seconds', {
+export const maintenanceEnd = gauge('gitaly_exporter_maintenance_end_timestamp_seconds', {
   help: 'Time at which the open maintenance window ends.',
   details:
     'Absent while the window is not open. For a rollout, the time at which it stops suppressing alerts unless another pod is replaced until then.',

@@ -107,7 +107,7 @@ test('URLs, job and thresholds are used in every file that depends on them', asy
   const text = (file: string) => readFile(join(folder, file), 'utf8');
   const rules = await text('alerts/praefect.rules.yaml');
   expect(rules).toContain(
-    'dashboard_url: https://grafana.corp.example/g/d/gitaly-exporter-replication?viewPanel=2&from=now-3h&to=now',
+    'dashboard_url: https://grafana.corp.example/g/d/gitaly-exporter-praefect?viewPanel=6&from=now-3h&to=now',
   );
   expect(rules).toContain('runbook_url: https://wiki.corp.example/gitaly/PraefectQuorumLost.md');
   expect(rules).toContain('for: 11m15s');

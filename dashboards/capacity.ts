@@ -1,0 +1,424 @@
+/** Checks and capacity: which recommendations are not followed, and whether limits and requests fit the usage. */
+import { capacityDashboard } from '../src/monitoring/links.ts';
+import {
+  above,
+  countBy,
+  divide,
+  equals,
+  histogramQuantile,
+  increase,
+  maxBy,
+  multiply,
+  rate,
+  subtract,
+  sumBy,
+} from '../src/monitoring/promql/index.ts';
+import type { MonitoringSettings } from '../src/monitoring/settings.ts';
+import { checkPassed, checksUnknown } from '../src/rules/checks/collector.ts';
+import { gitLevelMetrics, podLevelMetrics } from '../src/sources/cgroup/level-metrics.ts';
+import { bucketMemoryLimit } from '../src/sources/cgroup/metrics.ts';
+import { podCpuRequest, podMemoryRequest, podRotationDuration } from '../src/sources/kubernetes/metrics.ts';
+import { repositories } from '../src/sources/praefect/mirror/metrics.ts';
+import { tableSize } from '../src/sources/praefect/queries/tables.ts';
+import { serverInfo } from '../src/sources/server-info.ts';
+import { buildDashboard, type Dashboard, type DashboardRow } from './dashboard.ts';
+import { serverLink } from './overview.ts';
+import { barGauge, stat, table, timeseries } from './panels.ts';
+import { forecast, overRange, server, serverLegend, total, wholeRange } from './queries.ts';
+import { praefectGauge, serverBuckets, serverCounter, serverGauge } from './variables.ts';
+
+const { panels: ids } = capacityDashboard;
+const subject = ['cluster', 'namespace', 'pod', 'node', 'workload', 'check'] as const;
+const needsCgroups = 'needs cgroup.enabled next to Gitaly';
+const day = 86_400;
+
+export const checksAndCapacity = (settings: MonitoringSettings): Dashboard =>
+  buildDashboard(settings, {
+    name: 'capacity',
+    uid: capacityDashboard.uid,
+    title: 'Gitaly: checks and capacity',
+    description:
+      'Which recommendations are not followed, whether limits and requests fit the usage of the chosen time, and when a limit will be reached by the present trend. Choose at least a week.',
+    scope: 'both',
+    from: 'now-7d',
+    rows: [overviewRow(settings), checksRow(), sizingRow(settings), trendRow(), inventoryRow()],
+  });
+
+const failing = () => equals(maxBy(subject, serverGauge(checkPassed)), 0);
+
+type Level = typeof podLevelMetrics | typeof gitLevelMetrics;
+
+/** A high percentile of the chosen time, so that a single peak does not decide. */
+const p99 = (gauge: Level['memoryAnon']) =>
+  maxBy(server, overRange('quantile_over_time(0.99', serverGauge(gauge), wholeRange));
+
+const peak = (gauge: Level['memoryAnon']) =>
+  maxBy(server, overRange('max_over_time', serverGauge(gauge), wholeRange));
+
+const limit = ({ memoryLimit }: Level) => maxBy(server, serverGauge(memoryLimit));
+
+/** 95th percentile of the cores in use, from five-minute rates. */
+const cores = ({ cpuUsage }: Level) =>
+  maxBy(
+    server,
+    overRange('quantile_over_time(0.95', rate(serverCounter(cpuUsage), '5m'), `${wholeRange}:10m`),
+  );
+
+const overviewRow = ({ thresholds }: MonitoringSettings): DashboardRow => ({
+  id: 101,
+  title: 'Overview',
+  panels: [
+    stat({
+      id: 1,
+      title: 'Failing checks',
+      description: 'Objects that fail the check of a recommendation.',
+      unit: 'short',
+      expression: total(subtract(1, maxBy(subject, serverGauge(checkPassed)))),
+      steps: ['green', [1, 'orange']],
+      absent: { text: 'not configured', color: 'blue' },
+      width: 6,
+    }),
+    stat({
+      id: 2,
+      title: 'Checks without a result',
+      description:
+        'Objects for which a check applies but has no result, for lack of a permission or a source.',
+      unit: 'short',
+      expression: total(maxBy(['cluster', 'check'], serverGauge(checksUnknown))),
+      steps: ['green', [1, 'blue']],
+      absent: { text: 'not configured', color: 'blue' },
+      width: 6,
+    }),
+    stat({
+      id: 3,
+      title: 'Highest Git memory by limit',
+      description: 'Highest anonymous memory of Git processes by their limit in the chosen time.',
+      unit: 'percentunit',
+      expression: maxBy([], divide(peak(gitLevelMetrics.memoryAnon), limit(gitLevelMetrics), { on: server })),
+      evaluate: 'overRange',
+      steps: ['green', [thresholds.memoryNearLimit.value, 'red']],
+      absent: { text: 'no limit is set', color: 'blue' },
+      width: 6,
+    }),
+    stat({
+      id: 4,
+      title: 'Servers growing to their limit',
+      description:
+        'Servers whose Git memory reaches its limit within a week, by the trend of the chosen time.',
+      unit: 'short',
+      expression: countBy(
+        [],
+        above(
+          maxBy(server, forecast(serverGauge(gitLevelMetrics.memoryAnon), wholeRange, 7 * day)),
+          limit(gitLevelMetrics),
+          { on: server },
+        ),
+      ),
+      evaluate: 'overRange',
+      steps: ['green', [1, 'orange']],
+      absent: { text: 'none', color: 'green' },
+      width: 6,
+    }),
+  ],
+});
+
+const checksRow = (): DashboardRow => ({
+  id: 102,
+  title: 'Checks',
+  panels: [
+    table({
+      id: ids.checksFailing,
+      title: 'Failing checks by object',
+      description:
+        'docs/checks.md and "gitaly-exporter doctor" explain the impact of each and how to fix it.',
+      unit: 'none',
+      labels: [
+        { label: 'check', title: 'Check' },
+        { label: 'namespace', title: 'Namespace' },
+        { label: 'workload', title: 'Workload' },
+        { label: 'pod', title: 'Pod', link: serverLink },
+        { label: 'node', title: 'Node', link: serverLink },
+      ],
+      values: [
+        {
+          title: 'Result',
+          expression: failing(),
+          unit: 'none',
+          words: { 0: { text: 'fails', color: 'orange' } },
+          width: 90,
+        },
+      ],
+      hide: ['cluster'],
+      sort: { by: 'Check', descending: false },
+      noValue: 'no check fails',
+      width: 14,
+      height: 9,
+    }),
+    table({
+      id: ids.checksUnknown,
+      title: 'Checks without a result by check',
+      description:
+        'A permission is missing, or no exporter reads the source. "gitaly-exporter doctor" shows the reason.',
+      unit: 'none',
+      labels: [
+        { label: 'cluster', title: 'Cluster' },
+        { label: 'check', title: 'Check' },
+      ],
+      values: [
+        {
+          title: 'Objects',
+          expression: above(maxBy(['cluster', 'check'], serverGauge(checksUnknown)), 0),
+          unit: 'short',
+          width: 90,
+        },
+      ],
+      sort: { by: 'Objects', descending: true },
+      noValue: 'every check has a result',
+      width: 10,
+      height: 9,
+    }),
+  ],
+});
+
+const sizingRow = ({ thresholds }: MonitoringSettings): DashboardRow => ({
+  id: 103,
+  title: 'Right-sizing',
+  panels: [
+    table({
+      id: ids.memorySizing,
+      title: 'Memory by server',
+      description: `Usage in the chosen time against limits and requests. p99: 99th percentile. A limit fits when its share is between 50 % and ${thresholds.memoryNearLimit.value * 100} %.`,
+      unit: 'none',
+      labels: [
+        { label: 'pod', title: 'Pod', link: serverLink },
+        { label: 'node', title: 'Node', link: serverLink },
+      ],
+      values: [
+        {
+          title: 'Pod p99 / limit',
+          expression: divide(p99(podLevelMetrics.memoryWorkingSet), limit(podLevelMetrics), { on: server }),
+          unit: 'percentunit',
+          bar: { max: 1 },
+          steps: ['blue', [thresholds.memoryNearLimit.value, 'red']],
+        },
+        { title: 'Pod p99', expression: p99(podLevelMetrics.memoryWorkingSet), unit: 'bytes' },
+        { title: 'Pod limit', expression: limit(podLevelMetrics), unit: 'bytes' },
+        {
+          title: 'Pod request',
+          expression: maxBy(server, serverGauge(podMemoryRequest)),
+          unit: 'bytes',
+        },
+        {
+          title: 'Git p99 / limit',
+          expression: divide(p99(gitLevelMetrics.memoryAnon), limit(gitLevelMetrics), { on: server }),
+          unit: 'percentunit',
+          bar: { max: 1 },
+          steps: ['blue', [thresholds.memoryNearLimit.value, 'red']],
+        },
+        { title: 'Git peak', expression: peak(gitLevelMetrics.memoryAnon), unit: 'bytes' },
+        { title: 'Git limit', expression: limit(gitLevelMetrics), unit: 'bytes' },
+        { title: 'Bucket limit', expression: maxBy(server, serverGauge(bucketMemoryLimit)), unit: 'bytes' },
+      ],
+      hide: ['cluster', 'namespace'],
+      sort: { by: 'Git p99 / limit', descending: true },
+      noValue: needsCgroups,
+      width: 24,
+      height: 9,
+    }),
+    table({
+      id: ids.cpuSizing,
+      title: 'CPU by server',
+      description:
+        'Cores in use in the chosen time (95th percentile) against limit and request. Throttled: share of the periods.',
+      unit: 'none',
+      labels: [
+        { label: 'pod', title: 'Pod', link: serverLink },
+        { label: 'node', title: 'Node', link: serverLink },
+      ],
+      values: [
+        { title: 'Pod p95', expression: cores(podLevelMetrics), unit: 'none', decimals: 2 },
+        {
+          title: 'Pod limit',
+          expression: maxBy(server, serverGauge(podLevelMetrics.cpuLimit)),
+          unit: 'none',
+        },
+        { title: 'Pod request', expression: maxBy(server, serverGauge(podCpuRequest)), unit: 'none' },
+        { title: 'Git p95', expression: cores(gitLevelMetrics), unit: 'none', decimals: 2 },
+        {
+          title: 'Git limit',
+          expression: maxBy(server, serverGauge(gitLevelMetrics.cpuLimit)),
+          unit: 'none',
+        },
+        {
+          title: 'Git throttled',
+          expression: divide(
+            maxBy(server, increase(serverCounter(gitLevelMetrics.cpuThrottledPeriods), wholeRange)),
+            above(maxBy(server, increase(serverCounter(gitLevelMetrics.cpuPeriods), wholeRange)), 0),
+            { on: server },
+          ),
+          unit: 'percentunit',
+          bar: { max: 1 },
+          steps: ['blue', [thresholds.cpuThrottledGit.value, 'red']],
+        },
+      ],
+      hide: ['cluster', 'namespace'],
+      sort: { by: 'Git p95', descending: true },
+      noValue: needsCgroups,
+      width: 24,
+      height: 8,
+    }),
+  ],
+});
+
+const trendRow = (): DashboardRow => {
+  const growth = maxBy(server, overRange('deriv', serverGauge(gitLevelMetrics.memoryAnon), wholeRange));
+  return {
+    id: 104,
+    title: 'Trends and forecasts',
+    panels: [
+      table({
+        id: ids.memoryForecast,
+        title: 'Growth of Git memory',
+        description: 'By the linear trend of the chosen time. Limit reached in: only for servers that grow.',
+        unit: 'none',
+        labels: [
+          { label: 'pod', title: 'Pod', link: serverLink },
+          { label: 'node', title: 'Node', link: serverLink },
+        ],
+        values: [
+          { title: 'Growth per day', expression: multiply(growth, day), unit: 'bytes' },
+          {
+            title: 'Limit reached in',
+            expression: divide(
+              subtract(limit(gitLevelMetrics), maxBy(server, serverGauge(gitLevelMetrics.memoryAnon)), {
+                on: server,
+              }),
+              above(growth, 0),
+              { on: server },
+            ),
+            unit: 's',
+            decimals: 0,
+            steps: ['red', [day, 'orange'], [30 * day, 'green']],
+          },
+        ],
+        hide: ['cluster', 'namespace'],
+        sort: { by: 'Limit reached in', descending: false },
+        noValue: needsCgroups,
+        width: 12,
+      }),
+      timeseries({
+        id: 32,
+        title: 'Memory of all Git processes over time',
+        description: 'Anonymous memory, which the kernel cannot reclaim.',
+        unit: 'bytes',
+        queries: [
+          { expression: maxBy(server, serverGauge(gitLevelMetrics.memoryAnon)), legend: serverLegend },
+        ],
+        legend: 'table',
+        noValue: needsCgroups,
+        width: 12,
+      }),
+      timeseries({
+        id: 33,
+        title: 'Repositories over time',
+        description: "Repositories in Praefect's database.",
+        unit: 'short',
+        queries: [
+          {
+            expression: maxBy(['cluster', 'virtual_storage'], praefectGauge(repositories)),
+            legend: '{{cluster}} {{virtual_storage}}',
+          },
+        ],
+        noValue: 'no Praefect database is configured',
+        width: 8,
+      }),
+      timeseries({
+        id: 34,
+        title: 'Size of the database',
+        description: "All tables of Praefect's database with their indexes.",
+        unit: 'bytes',
+        queries: [
+          {
+            expression: sumBy(
+              ['cluster'],
+              maxBy(['cluster', 'namespace', 'table'], praefectGauge(tableSize)),
+            ),
+            legend: '{{cluster}}',
+          },
+        ],
+        noValue: 'no Praefect database is configured',
+        width: 8,
+      }),
+      barGauge({
+        id: 35,
+        title: 'Rotation time by phase, 95th percentile',
+        description: 'Of the rotations in the chosen time: where the time of a rotation is spent.',
+        unit: 's',
+        queries: [
+          {
+            expression: histogramQuantile(
+              0.95,
+              sumBy(
+                ['le', 'phase'],
+                maxBy(
+                  ['cluster', 'namespace', 'statefulset', 'phase', 'le'],
+                  increase(serverBuckets(podRotationDuration), wholeRange),
+                ),
+              ),
+            ),
+            legend: '{{phase}}',
+          },
+        ],
+        steps: ['blue'],
+        noValue: 'no rotation in this time, or kubernetes.enabled is off',
+        width: 8,
+      }),
+    ],
+  };
+};
+
+const inventoryRow = (): DashboardRow => ({
+  id: 105,
+  title: 'Versions',
+  panels: [
+    table({
+      id: 41,
+      title: 'Versions and placement',
+      description: 'Servers of one cluster with different versions: a rollout is not finished.',
+      unit: 'none',
+      labels: [
+        { label: 'pod', title: 'Pod', link: serverLink },
+        { label: 'node', title: 'Node', link: serverLink },
+        { label: 'version', title: 'Gitaly' },
+        { label: 'qos_class', title: 'QoS class' },
+        { label: 'priority_class', title: 'Priority class' },
+        { label: 'runtime_version', title: 'Runtime' },
+        { label: 'kernel_version', title: 'Kernel' },
+        { label: 'cgroup_driver', title: 'Cgroup driver' },
+        { label: 'cgroup_layout', title: 'Cgroup layout' },
+      ],
+      values: [
+        {
+          title: 'Exporters',
+          expression: sumBy(
+            [
+              'pod',
+              'node',
+              'version',
+              'qos_class',
+              'priority_class',
+              'runtime_version',
+              'kernel_version',
+              'cgroup_driver',
+              'cgroup_layout',
+            ],
+            serverGauge(serverInfo),
+          ),
+          unit: 'short',
+        },
+      ],
+      noValue: needsCgroups,
+      width: 24,
+    }),
+  ],
+});

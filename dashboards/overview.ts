@@ -1,0 +1,763 @@
+/** Overview: whether anything is wrong, where and since when, and whether the telemetry can be trusted. */
+
+import { reloadSuccess } from '../src/app/reload.ts';
+import { processCpuSeconds, processResidentMemory } from '../src/metrics/process.ts';
+import { durationInWords } from '../src/monitoring/durations.ts';
+import { clusterLabels, storageLabels, virtualStorageLabels } from '../src/monitoring/labels.ts';
+import { overviewDashboard, praefectDashboard, serversDashboard } from '../src/monitoring/links.ts';
+import {
+  above,
+  add,
+  avgBy,
+  countBy,
+  equals,
+  increase,
+  maxBy,
+  minBy,
+  oneOf,
+  or,
+  rate,
+  subtract,
+  sumBy,
+  time,
+  topK,
+  type Vector,
+  vector,
+} from '../src/monitoring/promql/index.ts';
+import type { MonitoringSettings } from '../src/monitoring/settings.ts';
+import { eventsTotal } from '../src/scheduler/event-metrics.ts';
+import {
+  buildInfo,
+  collectorBudgetLimited,
+  collectorDuration,
+  collectorFailures,
+  collectorHung,
+  collectorInterval,
+  collectorLastSuccess,
+  collectorSeries,
+  collectorStale,
+  collectorSuccess,
+  seriesDropped,
+} from '../src/scheduler/self-metrics.ts';
+import { scrapeRejectedTotal, webConfigLastReloadSuccess } from '../src/server/metrics.ts';
+import {
+  cgroupGitalys,
+  cgroupOpenFiles,
+  cgroupReadFailures,
+  oomKills,
+  unattributedKills,
+} from '../src/sources/cgroup/metrics.ts';
+import { requestsDropped, scrapeUp } from '../src/sources/gitaly/metrics.ts';
+import {
+  podReady,
+  watchCurrent,
+  watchLastEvent,
+  watchObjects,
+  watchRestarts,
+} from '../src/sources/kubernetes/metrics.ts';
+import { maintenance, maintenanceActive, maintenanceEnd } from '../src/sources/maintenance/source.ts';
+import { repositoriesUnavailable } from '../src/sources/praefect/mirror/metrics.ts';
+import { up } from '../src/sources/praefect/queries/database.ts';
+import { heartbeatTimestamp, praefectAlive, storageHealthy } from '../src/sources/praefect/queries/health.ts';
+import { oldestJob, replicationJobs } from '../src/sources/praefect/queries/queue.ts';
+import { buildDashboard, type Dashboard, type DashboardRow } from './dashboard.ts';
+import { stat, stateTimeline, table, timeseries } from './panels.ts';
+import {
+  age,
+  exporterTargets,
+  firingAlerts,
+  firingFor,
+  memoryShare,
+  orZero,
+  rateRange,
+  server,
+  serverLegend,
+  storageLegend,
+  throttledShare,
+  total,
+  wholeRange,
+} from './queries.ts';
+import { praefectCounter, praefectGauge, serverCounter, serverGauge } from './variables.ts';
+
+const { panels: ids } = overviewDashboard;
+
+const clusterLink = {
+  title: 'Praefect cluster',
+  url: `/d/${praefectDashboard.uid}?\${__url_time_range}&\${datasource:queryparam}&var-cluster=\${__data.fields.cluster:percentencode}&var-namespace=\${__data.fields.namespace:percentencode}`,
+};
+
+/** Opens the dashboard of Gitaly servers for the row's pod or node. */
+export const serverLink = {
+  title: 'Pods and cgroups',
+  url: `/d/${serversDashboard.uid}?\${__url_time_range}&\${datasource:queryparam}&var-cluster=\${__data.fields.cluster:percentencode}&var-pod=\${__data.fields.pod:percentencode}&var-node=\${__data.fields.node:percentencode}`,
+};
+
+export function overview(settings: MonitoringSettings): Dashboard {
+  const { exporterJob, runbookUrl, thresholds } = settings;
+
+  const exporters = exporterTargets(exporterJob);
+  const collectorsFailing = subtract(
+    1,
+    maxBy(['cluster', 'namespace', 'instance', 'collector'], praefectGauge(collectorSuccess)),
+  );
+  const exportersDown = total(subtract(1, maxBy(['job', 'instance'], exporters)));
+  const collectorsStale = maxBy(
+    ['cluster', 'namespace', 'instance', 'collector'],
+    praefectGauge(collectorStale),
+  );
+  const telemetryProblems = add(total(collectorsFailing), orZero(exportersDown, total(collectorsFailing)), {
+    on: [],
+  });
+
+  const serverReady = or(
+    maxBy(server, serverGauge(podReady)),
+    maxBy(server, serverGauge(scrapeUp, { component: 'gitaly' })),
+  );
+  const storageHealth = maxBy(storageLabels, praefectGauge(storageHealthy));
+  const unavailable = maxBy(virtualStorageLabels, praefectGauge(repositoriesUnavailable));
+  const killsOfServers = maxBy(
+    [...server, 'level'],
+    increase(serverCounter(oomKills, { level: oneOf('container', 'pod', 'node') }), wholeRange),
+  );
+  const drops = maxBy(
+    [...server, 'grpc_service', 'grpc_method', 'reason'],
+    rate(serverCounter(requestsDropped), rateRange),
+  );
+
+  const perCluster = (of: Vector) => sumBy(clusterLabels, of);
+  const worstMemory = topK(10, maxBy(server, memoryShare()));
+
+  return buildDashboard(settings, {
+    name: 'overview',
+    uid: overviewDashboard.uid,
+    title: 'Gitaly: overview',
+    description:
+      'Start here: whether anything is wrong with Gitaly and Praefect, where, and whether the telemetry can be trusted.',
+    scope: 'both',
+    rows: [
+      {
+        id: 101,
+        title: 'Overview',
+        panels: [
+          stat({
+            id: 1,
+            title: 'Telemetry',
+            description:
+              'Exporters that Prometheus cannot scrape plus collectors without current data. While it is not 0, part of what these dashboards show is missing or withdrawn: see the row "Data quality".',
+            unit: 'suffix: exporters or collectors failing: see "Data quality"',
+            expression: telemetryProblems,
+            steps: ['green', [1, 'red']],
+            words: { 0: 'complete and current' },
+            absent: { text: 'NO TELEMETRY: no series of gitaly-exporter for this selection', color: 'red' },
+            width: 24,
+            height: 2,
+          }),
+          stat({
+            id: 2,
+            title: 'Critical alerts firing',
+            description:
+              'Firing alerts of severity critical, where Prometheus evaluates the rules of alerts/. 0 also where it does not.',
+            unit: 'short',
+            expression: or(countBy([], firingAlerts('critical')), vector(0), { on: [] }),
+            steps: ['green', [1, 'red']],
+            width: 4,
+          }),
+          stat({
+            id: 3,
+            title: 'Repos unavailable',
+            description: 'Repositories that users can neither read nor write.',
+            unit: 'short',
+            expression: total(unavailable),
+            steps: ['green', [1, 'red']],
+            absent: { text: 'no Praefect', color: 'blue' },
+            sparkline: true,
+            width: 4,
+          }),
+          stat({
+            id: 4,
+            title: 'Storages unhealthy',
+            description: 'Storages that less than half of the Praefects can reach.',
+            unit: 'short',
+            expression: total(subtract(1, storageHealth)),
+            steps: ['green', [1, 'red']],
+            absent: { text: 'no Praefect', color: 'blue' },
+            sparkline: true,
+            width: 4,
+          }),
+          stat({
+            id: 5,
+            title: 'Gitaly servers down',
+            description:
+              'Gitaly servers whose pod is not Ready or, without Kubernetes, whose own metrics cannot be read.',
+            unit: 'short',
+            expression: total(subtract(1, serverReady)),
+            steps: ['green', [1, 'red']],
+            absent: { text: 'not configured', color: 'blue' },
+            sparkline: true,
+            width: 4,
+          }),
+          stat({
+            id: 6,
+            title: 'OOM kills of Gitaly',
+            description:
+              'Processes OOM-killed in the chosen time because a container, a pod or a node ran out of memory. Kills of single Git processes do not count.',
+            unit: 'short',
+            expression: total(killsOfServers),
+            evaluate: 'overRange',
+            steps: ['green', [1, 'red']],
+            absent: { text: 'not configured', color: 'blue' },
+            width: 4,
+          }),
+          stat({
+            id: 7,
+            title: 'Dropped requests',
+            description: "Requests that Gitaly's concurrency limits dropped, per second.",
+            unit: 'reqps',
+            expression: total(drops),
+            steps: ['green', [0.01, 'orange']],
+            absent: { text: 'not configured', color: 'blue' },
+            sparkline: true,
+            width: 4,
+          }),
+          table({
+            id: 10,
+            title: 'Status by cluster',
+            description:
+              'One row per cluster and namespace of an exporter. A cluster links to its dashboard.',
+            unit: 'none',
+            labels: [
+              { label: 'cluster', title: 'Cluster', link: clusterLink },
+              { label: 'namespace', title: 'Namespace', link: clusterLink },
+            ],
+            values: [
+              {
+                title: 'Database',
+                expression: or(
+                  maxBy(clusterLabels, praefectGauge(up)),
+                  subtract(maxBy(clusterLabels, praefectGauge(buildInfo)), 2),
+                ),
+                unit: 'none',
+                words: {
+                  [-1]: 'not configured',
+                  0: { text: 'DOWN', color: 'red' },
+                  1: { text: 'up', color: 'green' },
+                },
+              },
+              {
+                title: 'Praefects alive',
+                expression: minBy(
+                  clusterLabels,
+                  avgBy(
+                    virtualStorageLabels,
+                    maxBy([...virtualStorageLabels, 'praefect'], praefectGauge(praefectAlive)),
+                  ),
+                ),
+                unit: 'percentunit',
+                decimals: 0,
+                steps: ['red', [thresholds.quorumRatio.value, 'orange'], [1, 'green']],
+              },
+              {
+                title: 'Storages unhealthy',
+                expression: perCluster(subtract(1, storageHealth)),
+                unit: 'short',
+                steps: ['green', [1, 'red']],
+              },
+              {
+                title: 'Unavailable',
+                expression: perCluster(unavailable),
+                unit: 'short',
+                steps: ['green', [1, 'red']],
+              },
+              {
+                title: 'Queued jobs',
+                expression: perCluster(
+                  maxBy(
+                    [...storageLabels, 'state', 'change'],
+                    praefectGauge(replicationJobs, { state: oneOf('ready', 'in_progress', 'failed') }),
+                  ),
+                ),
+                unit: 'short',
+              },
+              {
+                title: 'Oldest job',
+                expression: age(
+                  minBy(clusterLabels, praefectGauge(oldestJob, { state: oneOf('ready', 'failed') })),
+                ),
+                unit: 's',
+                decimals: 0,
+                steps: ['green', [thresholds.replicationOldestJob.value, 'red']],
+              },
+              {
+                title: 'Failing collectors',
+                expression: perCluster(collectorsFailing),
+                unit: 'short',
+                steps: ['green', [1, 'red']],
+              },
+            ],
+            noValue: 'no exporter in this selection',
+            width: 14,
+            height: 7,
+          }),
+          table({
+            id: ids.firingAlerts,
+            title: 'Firing alerts',
+            description: 'Alerts of Gitaly and Praefect that fire now, and for how long.',
+            unit: 'none',
+            labels: [
+              {
+                label: 'alertname',
+                title: 'Alert',
+                ...(runbookUrl !== undefined && {
+                  link: {
+                    title: 'Runbook',
+                    url: `${runbookUrl}/\${__data.fields.alertname:percentencode}.md`,
+                  },
+                }),
+              },
+              { label: 'severity', title: 'Severity', width: 90 },
+              { label: 'cluster', title: 'Cluster' },
+              { label: 'storage', title: 'Storage' },
+              { label: 'pod', title: 'Pod' },
+              { label: 'node', title: 'Node' },
+            ],
+            values: [
+              {
+                title: 'Active for',
+                expression: maxBy(
+                  [
+                    'alertname',
+                    'severity',
+                    'cluster',
+                    'namespace',
+                    'virtual_storage',
+                    'storage',
+                    'pod',
+                    'node',
+                  ],
+                  firingFor(),
+                ),
+                unit: 's',
+                decimals: 0,
+                width: 100,
+              },
+            ],
+            hide: ['virtual_storage', 'namespace'],
+            sort: { by: 'Severity', descending: false },
+            noValue: 'no alert is firing',
+            width: 10,
+            height: 7,
+          }),
+          table({
+            id: 12,
+            title: 'Gitaly servers closest to their limits',
+            description: `The ten servers with the highest anonymous memory by limit, at the level where it is highest. From ${thresholds.memoryNearLimit.value * 100} % on, the next large Git process may be OOM-killed.`,
+            unit: 'none',
+            labels: [
+              { label: 'cluster', title: 'Cluster' },
+              { label: 'pod', title: 'Pod', link: serverLink },
+              { label: 'node', title: 'Node', link: serverLink },
+            ],
+            values: [
+              {
+                title: 'Memory / limit',
+                expression: worstMemory,
+                unit: 'percentunit',
+                steps: ['green', [thresholds.memoryNearLimit.value, 'red']],
+                bar: { max: 1 },
+              },
+              {
+                title: 'CPU throttled',
+                expression: maxBy(server, throttledShare()),
+                unit: 'percentunit',
+                steps: ['green', [thresholds.cpuThrottled.value, 'orange']],
+                bar: { max: 1 },
+              },
+              {
+                title: 'OOM kills',
+                expression: sumBy(
+                  server,
+                  maxBy([...server, 'level'], increase(serverCounter(oomKills), wholeRange)),
+                ),
+                unit: 'short',
+                steps: ['green', [1, 'orange']],
+              },
+              {
+                title: 'Dropped requests',
+                expression: sumBy(server, drops),
+                unit: 'reqps',
+                decimals: 2,
+                steps: ['green', [0.01, 'orange']],
+              },
+            ],
+            hide: ['namespace'],
+            sort: { by: 'Memory / limit', descending: true },
+            noValue: 'no memory limit is known: needs cgroup.enabled next to Gitaly',
+            width: 14,
+            height: 8,
+          }),
+          stateTimeline({
+            id: 13,
+            title: 'Storage health',
+            description:
+              'Consensus of the Praefects: unhealthy while less than half of them saw the storage active in the last 10 s.',
+            unit: 'none',
+            queries: [{ expression: storageHealth, legend: storageLegend }],
+            words: {
+              0: { text: 'unhealthy', color: 'red' },
+              1: { text: 'healthy', color: 'blue' },
+            },
+            noValue: 'no Praefect database is configured',
+            width: 10,
+            height: 8,
+          }),
+        ],
+      },
+      {
+        id: 102,
+        title: 'Data quality',
+        panels: [
+          stat({
+            id: ids.exporters,
+            title: 'Exporters up',
+            description: 'Exporters that Prometheus scrapes successfully.',
+            alerts: ['GitalyExporterDown'],
+            unit: 'short',
+            expression: countBy([], maxBy(['job', 'instance'], praefectGauge(buildInfo))),
+            steps: ['red', [1, 'green']],
+            width: 4,
+          }),
+          stat({
+            id: ids.collectors,
+            title: 'Failing collectors',
+            description:
+              'Collectors whose last run failed or whose data is too old. Their series are outdated or withdrawn.',
+            alerts: ['GitalyExporterCollectorFailing'],
+            unit: 'short',
+            expression: total(collectorsFailing),
+            steps: ['green', [1, 'red']],
+            sparkline: true,
+            width: 4,
+          }),
+          stat({
+            id: ids.staleCollectors,
+            title: 'Stale collectors',
+            description: 'Collectors whose data is older than its maximum age: their series are withdrawn.',
+            unit: 'short',
+            expression: total(collectorsStale),
+            steps: ['green', [1, 'red']],
+            width: 4,
+          }),
+          stat({
+            id: 34,
+            title: 'Oldest data',
+            description: 'Time since the last success of the collector that has waited longest for one.',
+            unit: 's',
+            expression: maxBy(
+              [],
+              age(maxBy([...clusterLabels, 'collector'], praefectGauge(collectorLastSuccess))),
+            ),
+            steps: ['green', [thresholds.collectorFailing.value, 'red']],
+            width: 4,
+          }),
+          stat({
+            id: 35,
+            title: 'Oldest heartbeat',
+            description: `Age of the newest heartbeat of the virtual storage where it is oldest. Over ${durationInWords(thresholds.heartbeatStale.value)}, metrics that depend on health are not valid.`,
+            unit: 's',
+            expression: maxBy([], age(maxBy(virtualStorageLabels, praefectGauge(heartbeatTimestamp)))),
+            steps: ['green', [thresholds.heartbeatStale.value, 'red']],
+            absent: { text: 'no Praefect', color: 'blue' },
+            width: 4,
+          }),
+          stat({
+            id: 36,
+            title: 'Maintenance',
+            description: 'Whether a maintenance window is open: it suppresses alerts for planned work.',
+            unit: 'none',
+            expression: maxBy([], praefectGauge(maintenanceActive)),
+            words: { 0: 'no window open', 1: 'window open' },
+            steps: ['green', [1, 'blue']],
+            width: 4,
+          }),
+          table({
+            id: 37,
+            title: 'Failures by collector',
+            description: 'Failed runs in the chosen time, by reason.',
+            unit: 'none',
+            labels: [
+              { label: 'instance', title: 'Exporter' },
+              { label: 'collector', title: 'Collector' },
+              { label: 'reason', title: 'Reason' },
+            ],
+            values: [
+              {
+                title: 'Failures',
+                expression: above(
+                  maxBy(
+                    ['instance', 'collector', 'reason'],
+                    increase(praefectCounter(collectorFailures), wholeRange),
+                  ),
+                  0,
+                ),
+                unit: 'short',
+              },
+            ],
+            noValue: 'no failed run in this time',
+            sort: { by: 'Failures', descending: true },
+            width: 12,
+            height: 7,
+          }),
+          stateTimeline({
+            id: 38,
+            title: 'Gitaly servers over time',
+            description: 'Ready (Kubernetes) or readable (own metrics), for each Gitaly server.',
+            unit: 'none',
+            queries: [{ expression: serverReady, legend: serverLegend }],
+            words: { 0: { text: 'down', color: 'red' }, 1: { text: 'up', color: 'blue' } },
+            noValue: 'needs kubernetes.enabled or gitaly.target',
+            width: 12,
+            height: 7,
+          }),
+        ],
+      },
+      exporterRow(),
+    ],
+  });
+}
+
+const perCollector = ['instance', 'collector'] as const;
+
+const collectorTable = () =>
+  table({
+    id: 51,
+    title: 'Collectors',
+    description:
+      "State of each collector. Slowed down: the limit on the database's time delays its runs so much that its maximum age was extended.",
+    unit: 'none',
+    labels: [
+      { label: 'instance', title: 'Exporter' },
+      { label: 'collector', title: 'Collector' },
+    ],
+    values: [
+      {
+        title: 'Last run',
+        expression: maxBy(perCollector, praefectGauge(collectorSuccess)),
+        unit: 'none',
+        words: { 0: { text: 'FAILED', color: 'red' }, 1: { text: 'succeeded', color: 'green' } },
+      },
+      {
+        title: 'Age',
+        expression: age(maxBy(perCollector, praefectGauge(collectorLastSuccess))),
+        unit: 's',
+        decimals: 0,
+      },
+      { title: 'Interval', expression: maxBy(perCollector, praefectGauge(collectorInterval)), unit: 's' },
+      { title: 'Duration', expression: maxBy(perCollector, praefectGauge(collectorDuration)), unit: 's' },
+      {
+        title: 'Hung',
+        expression: maxBy(perCollector, praefectGauge(collectorHung)),
+        unit: 'none',
+        words: { 0: 'no', 1: { text: 'HUNG', color: 'red' } },
+      },
+      {
+        title: 'Slowed down',
+        expression: maxBy(perCollector, praefectGauge(collectorBudgetLimited)),
+        unit: 'none',
+        words: { 0: 'no', 1: { text: 'yes', color: 'orange' } },
+      },
+      { title: 'Series', expression: maxBy(perCollector, praefectGauge(collectorSeries)), unit: 'short' },
+      {
+        title: 'Dropped series',
+        expression: maxBy(perCollector, increase(praefectCounter(seriesDropped), wholeRange)),
+        unit: 'short',
+        steps: ['green', [1, 'orange']],
+      },
+    ],
+    sort: { by: 'Age', descending: true },
+    noValue: 'no exporter in this selection',
+    width: 24,
+    height: 10,
+  });
+
+/** The exporters themselves: for the case that the telemetry is not complete. */
+const exporterRow = (): DashboardRow => ({
+  id: 103,
+  title: 'Exporter details',
+  collapsed: true,
+  panels: [
+    collectorTable(),
+    table({
+      id: 52,
+      title: 'Exporters',
+      description: 'Versions, and whether the configuration files on disk are in use.',
+      unit: 'none',
+      labels: [{ label: 'instance', title: 'Exporter' }],
+      values: [
+        {
+          title: 'Configuration',
+          expression: maxBy(['instance'], praefectGauge(reloadSuccess)),
+          unit: 'none',
+          words: { 0: { text: 'INVALID', color: 'red' }, 1: { text: 'in use', color: 'green' } },
+        },
+        {
+          title: 'Web configuration',
+          expression: maxBy(['instance'], praefectGauge(webConfigLastReloadSuccess)),
+          unit: 'none',
+          words: { 0: { text: 'INVALID', color: 'red' }, 1: { text: 'in use', color: 'green' } },
+        },
+        {
+          title: 'Gitaly servers',
+          expression: maxBy(['instance'], praefectGauge(cgroupGitalys)),
+          unit: 'short',
+        },
+        {
+          title: 'Open cgroup files',
+          expression: maxBy(['instance'], praefectGauge(cgroupOpenFiles)),
+          unit: 'short',
+        },
+        {
+          title: 'Cgroup read failures',
+          expression: sumBy(
+            ['instance'],
+            maxBy(['instance', 'reason'], increase(praefectCounter(cgroupReadFailures), wholeRange)),
+          ),
+          unit: 'short',
+          steps: ['green', [1, 'orange']],
+        },
+        {
+          title: 'Unattributed OOM kills',
+          expression: maxBy(['instance'], increase(praefectCounter(unattributedKills), wholeRange)),
+          unit: 'short',
+          steps: ['green', [1, 'orange']],
+        },
+        {
+          title: 'Rejected scrapes',
+          expression: sumBy(
+            ['instance'],
+            maxBy(['instance', 'reason'], increase(praefectCounter(scrapeRejectedTotal), wholeRange)),
+          ),
+          unit: 'short',
+          steps: ['green', [1, 'orange']],
+        },
+      ],
+      noValue: 'no exporter in this selection',
+      width: 24,
+      height: 7,
+    }),
+    table({
+      id: 53,
+      title: 'Kubernetes watches',
+      description: 'Metrics that depend on a watch are absent while it is not current.',
+      unit: 'none',
+      labels: [
+        { label: 'instance', title: 'Exporter' },
+        { label: 'resource', title: 'Resource' },
+      ],
+      values: [
+        {
+          title: 'State',
+          expression: maxBy(['instance', 'resource'], praefectGauge(watchCurrent)),
+          unit: 'none',
+          words: { 0: { text: 'NOT CURRENT', color: 'red' }, 1: { text: 'current', color: 'green' } },
+        },
+        {
+          title: 'Last event',
+          expression: age(maxBy(['instance', 'resource'], praefectGauge(watchLastEvent))),
+          unit: 's',
+          decimals: 0,
+        },
+        {
+          title: 'Objects',
+          expression: maxBy(['instance', 'resource'], praefectGauge(watchObjects)),
+          unit: 'short',
+        },
+        {
+          title: 'Restarts',
+          expression: sumBy(
+            ['instance', 'resource'],
+            maxBy(['instance', 'resource', 'reason'], increase(praefectCounter(watchRestarts), wholeRange)),
+          ),
+          unit: 'short',
+        },
+      ],
+      noValue: 'needs kubernetes.enabled',
+      width: 12,
+    }),
+    table({
+      id: 54,
+      title: 'Events',
+      description: 'What the exporters reported in the chosen time. Their pages show each event.',
+      unit: 'none',
+      labels: [
+        { label: 'instance', title: 'Exporter' },
+        { label: 'kind', title: 'Event' },
+      ],
+      values: [
+        {
+          title: 'Count',
+          expression: above(
+            maxBy(['instance', 'kind'], increase(praefectCounter(eventsTotal), wholeRange)),
+            0,
+          ),
+          unit: 'short',
+        },
+      ],
+      sort: { by: 'Count', descending: true },
+      noValue: 'no event in this time',
+      width: 12,
+    }),
+    timeseries({
+      id: 55,
+      title: 'Resident memory of the exporters',
+      description: 'Of the exporter processes.',
+      unit: 'bytes',
+      queries: [
+        {
+          expression: maxBy(['instance'], praefectGauge(processResidentMemory)),
+          legend: '{{instance}}',
+        },
+      ],
+      legend: 'table',
+      noValue: 'no exporter in this selection',
+      width: 8,
+    }),
+    timeseries({
+      id: 56,
+      title: 'CPU usage of the exporters',
+      description: 'User and system time.',
+      unit: 'suffix: cores',
+      queries: [
+        {
+          expression: maxBy(['instance'], rate(praefectCounter(processCpuSeconds), rateRange)),
+          legend: '{{instance}}',
+        },
+      ],
+      legend: 'table',
+      noValue: 'no exporter in this selection',
+      width: 8,
+    }),
+    table({
+      id: 57,
+      title: 'Maintenance windows',
+      description: 'Open windows, and when they end. Alerts for planned work are suppressed until then.',
+      unit: 'none',
+      labels: [{ label: 'window', title: 'Window' }],
+      values: [
+        {
+          title: 'State',
+          expression: equals(maxBy(['window'], praefectGauge(maintenance)), 1),
+          unit: 'none',
+          words: { 1: { text: 'open', color: 'blue' } },
+        },
+        {
+          title: 'Ends in',
+          expression: subtract(maxBy(['window'], praefectGauge(maintenanceEnd)), time()),
+          unit: 's',
+          decimals: 0,
+        },
+      ],
+      noValue: 'no window is open',
+      width: 8,
+    }),
+  ],
+});

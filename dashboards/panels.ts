@@ -1,0 +1,430 @@
+/**
+ * Panels by type: the type fits the question (a state over time, a share of a limit, the largest of many, a trend).
+ * Every panel has a unit, a description, and a text for the case that its queries return nothing.
+ */
+import { PanelBuilder as BarGaugeBuilder } from '@grafana/grafana-foundation-sdk/bargauge';
+import {
+  BarGaugeDisplayMode,
+  BarGaugeValueMode,
+  BigValueColorMode,
+  BigValueGraphMode,
+  BigValueTextMode,
+  GraphDrawStyle,
+  GraphThresholdsStyleConfigBuilder,
+  GraphThresholdsStyleMode,
+  LegendDisplayMode,
+  LegendPlacement,
+  ReduceDataOptionsBuilder,
+  SortOrder,
+  StackingConfigBuilder,
+  StackingMode,
+  TooltipDisplayMode,
+  VisibilityMode,
+  VizLegendOptionsBuilder,
+  VizOrientation,
+  VizTooltipOptionsBuilder,
+} from '@grafana/grafana-foundation-sdk/common';
+import {
+  DashboardLinkBuilder,
+  DashboardLinkType,
+  type DynamicConfigValue,
+  type GridPos,
+  MappingType,
+  type Panel,
+  SpecialValueMatch,
+  type ThresholdsConfig,
+  ThresholdsConfigBuilder,
+  ThresholdsMode,
+  type ValueMapping,
+} from '@grafana/grafana-foundation-sdk/dashboard';
+import {
+  PanelBuilder as HeatmapBuilder,
+  HeatmapColorMode,
+  HeatmapColorOptionsBuilder,
+  YAxisConfigBuilder,
+} from '@grafana/grafana-foundation-sdk/heatmap';
+import { DataqueryBuilder, PromQueryFormat } from '@grafana/grafana-foundation-sdk/prometheus';
+import { PanelBuilder as StatBuilder } from '@grafana/grafana-foundation-sdk/stat';
+import { PanelBuilder as StateTimelineBuilder } from '@grafana/grafana-foundation-sdk/statetimeline';
+import { PanelBuilder as TableBuilder } from '@grafana/grafana-foundation-sdk/table';
+import { PanelBuilder as TimeseriesBuilder } from '@grafana/grafana-foundation-sdk/timeseries';
+import { or, type Vector, vector } from '../src/monitoring/promql/index.ts';
+import { datasource } from './variables.ts';
+
+/** A unit of Grafana, or a suffix where Grafana has none. */
+export type Unit =
+  | 's'
+  | 'short'
+  | 'none'
+  | 'ops'
+  | 'reqps'
+  | 'percentunit'
+  | 'bytes'
+  | 'dateTimeFromNow'
+  | `suffix:${string}`;
+
+/** Never the only carrier of a meaning: the value or a word is always next to it. */
+export type Color = 'green' | 'orange' | 'red' | 'blue' | 'text';
+
+/** Colors from a value on, in rising order; the first one holds below the second. */
+export type Steps = readonly [Color, ...(readonly [from: number, color: Color])[]];
+
+export interface Query {
+  readonly expression: Vector;
+  /** Grafana's template for the name of the series: `{{storage}}`. */
+  readonly legend: string;
+}
+
+export interface PanelDefinition {
+  /** Stable: alerts and bookmarks link to it. The id of a removed panel is not used again. */
+  readonly id: number;
+  readonly title: string;
+  /** What the value means and what to conclude from it, in one to three sentences. */
+  readonly description: string;
+  readonly unit: Unit;
+  /** Of 24 columns. */
+  readonly width: number;
+  readonly height?: number;
+  /** Names of the alerts that link to this panel: its description names them, and it links to their runbooks. */
+  readonly alerts?: readonly string[];
+  /** Shown in place of "No data": what it means that the queries return nothing. */
+  readonly noValue?: string;
+}
+
+/** A panel with its size; the dashboard places it. */
+export interface SizedPanel {
+  readonly title: string;
+  readonly width: number;
+  readonly height: number;
+  readonly at: (position: GridPos, runbookUrl: string | undefined) => Panel;
+}
+
+const heights = { stat: 4, chart: 8, table: 8 } as const;
+
+interface PanelBuilder {
+  build(): Panel;
+}
+
+/** What all types have in common. */
+function sized(
+  builder: PanelBuilder,
+  definition: PanelDefinition,
+  defaultHeight: number,
+  targets: readonly DataqueryBuilder[],
+): SizedPanel {
+  const { alerts = [], description, height = defaultHeight, id, noValue, title, unit, width } = definition;
+  const named = alerts.length === 0 ? [] : [`Alert${alerts.length === 1 ? '' : 's'}: ${alerts.join(', ')}.`];
+  return {
+    title,
+    width,
+    height,
+    at: (gridPos, runbookUrl) => {
+      const panel = builder.build();
+      const links = runbookUrl === undefined ? [] : alerts.map((name) => runbookLink(name, runbookUrl));
+      return {
+        ...panel,
+        id,
+        title,
+        description: [description, ...named].join(' '),
+        datasource,
+        gridPos,
+        targets: targets.map((target) => target.build()),
+        ...(links.length > 0 && { links }),
+        fieldConfig: {
+          overrides: panel.fieldConfig?.overrides ?? [],
+          defaults: {
+            ...panel.fieldConfig?.defaults,
+            unit,
+            ...(noValue !== undefined && { noValue }),
+          },
+        },
+      };
+    },
+  };
+}
+
+const runbookLink = (alert: string, runbookUrl: string) =>
+  new DashboardLinkBuilder(`Runbook: ${alert}`)
+    .type(DashboardLinkType.Link)
+    .url(`${runbookUrl}/${alert}.md`)
+    .targetBlank(true)
+    .build();
+
+const refId = (index: number): string => String.fromCharCode('A'.charCodeAt(0) + index);
+
+const rangeTarget = ({ expression, legend }: Query, index: number): DataqueryBuilder =>
+  new DataqueryBuilder()
+    .refId(refId(index))
+    .datasource(datasource)
+    .expr(expression.text)
+    .legendFormat(legend)
+    .range();
+
+const instantTarget = (query: Query, index: number): DataqueryBuilder => rangeTarget(query, index).instant();
+
+function stepsConfig([lowest, ...others]: Steps): ThresholdsConfigBuilder {
+  return new ThresholdsConfigBuilder()
+    .mode(ThresholdsMode.Absolute)
+    .steps([{ value: null, color: lowest }, ...others.map(([value, color]) => ({ value, color }))]);
+}
+
+/** Words for values, by value. */
+export type Words = Readonly<Record<number, string | { readonly text: string; readonly color: Color }>>;
+
+const wordsMapping = (words: Words): ValueMapping => ({
+  type: MappingType.ValueToText,
+  options: Object.fromEntries(
+    Object.entries(words).map(([value, word], index) => [
+      value,
+      typeof word === 'string' ? { text: word, index } : { ...word, index },
+    ]),
+  ),
+});
+
+export interface TimeseriesDefinition extends PanelDefinition {
+  readonly queries: readonly Query[];
+  /** A dashed line at the threshold of an alert or at a limit. */
+  readonly threshold?: number;
+  readonly draw?: 'lines' | 'stacked' | 'bars';
+  /** `table`: last and maximum of each series, for many series. `hidden`: where names do not matter. */
+  readonly legend?: 'list' | 'table' | 'hidden';
+}
+
+/** Largest value of the axis as long as the data stays below it: a flat zero is not drawn on a scale to 100. */
+const softMaxOf = (unit: Unit): number => (unit === 'percentunit' ? 0.1 : unit === 'bytes' ? 1024 ** 2 : 1);
+
+export function timeseries(definition: TimeseriesDefinition): SizedPanel {
+  const { draw = 'lines', legend = 'list', queries, threshold, unit } = definition;
+  const legendOptions = new VizLegendOptionsBuilder()
+    .displayMode(legend === 'table' ? LegendDisplayMode.Table : LegendDisplayMode.List)
+    .placement(LegendPlacement.Bottom)
+    .showLegend(legend !== 'hidden')
+    .calcs(legend === 'table' ? ['lastNotNull', 'max'] : []);
+  const builder = new TimeseriesBuilder()
+    .min(0)
+    .axisSoftMax(Math.max(softMaxOf(unit), threshold ?? 0))
+    .decimals(unit === 'short' ? 0 : 2)
+    .fillOpacity(draw === 'lines' ? 0 : 30)
+    .lineWidth(1)
+    .legend(legendOptions)
+    .tooltip(new VizTooltipOptionsBuilder().mode(TooltipDisplayMode.Multi).sort(SortOrder.Descending))
+    .drawStyle(draw === 'bars' ? GraphDrawStyle.Bars : GraphDrawStyle.Line)
+    .stacking(new StackingConfigBuilder().mode(draw === 'lines' ? StackingMode.None : StackingMode.Normal))
+    .thresholds(stepsConfig(threshold === undefined ? ['green'] : ['green', [threshold, 'red']]))
+    .thresholdsStyle(
+      new GraphThresholdsStyleConfigBuilder().mode(
+        threshold === undefined ? GraphThresholdsStyleMode.Off : GraphThresholdsStyleMode.Dashed,
+      ),
+    );
+  return sized(builder, definition, heights.chart, queries.map(rangeTarget));
+}
+
+export interface StatDefinition extends PanelDefinition {
+  /** One series without labels. */
+  readonly expression: Vector<never>;
+  readonly steps: Steps;
+  /** `overRange`: one evaluation at the end of the chosen time, for what is counted over all of it. */
+  readonly evaluate?: 'latest' | 'overRange';
+  readonly words?: Words;
+  /**
+   * Text and color when the expression returns nothing. Without it, nothing reads MISSING in red: an empty tile would
+   * pass for a healthy one.
+   */
+  readonly absent?: { readonly text: string; readonly color: Color };
+  readonly sparkline?: boolean;
+}
+
+/** The value of a stat whose expression returns nothing. No metric here has this value otherwise. */
+const absentValue = -1;
+
+/** One number or word. */
+export function stat(definition: StatDefinition): SizedPanel {
+  const {
+    absent = { text: 'MISSING', color: 'red' },
+    evaluate = 'latest',
+    expression,
+    sparkline = false,
+    steps,
+    unit,
+    words = {},
+  } = definition;
+  const query = {
+    expression: or(expression, vector(absentValue), { on: [] }),
+    legend: definition.title,
+  };
+  const builder = new StatBuilder()
+    .decimals(unit === 'short' ? 0 : 1)
+    .mappings([
+      wordsMapping({ ...words, [absentValue]: absent }),
+      { type: MappingType.SpecialValue, options: { match: SpecialValueMatch.NullAndNan, result: absent } },
+    ])
+    .thresholds(stepsConfig(steps))
+    .colorMode(BigValueColorMode.Background)
+    .textMode(BigValueTextMode.Value)
+    .graphMode(sparkline ? BigValueGraphMode.Area : BigValueGraphMode.None)
+    .reduceOptions(new ReduceDataOptionsBuilder().calcs(['lastNotNull']).fields('').values(false));
+  const target = evaluate === 'overRange' ? instantTarget(query, 0) : rangeTarget(query, 0);
+  return sized(builder, { ...definition, noValue: absent.text }, heights.stat, [target]);
+}
+
+export interface StateTimelineDefinition extends PanelDefinition {
+  readonly queries: readonly Query[];
+  /** Every value has a word, and its color is that of the word. */
+  readonly words: Words;
+}
+
+/** States over time, a line for each series: since when something is not as it should be. */
+export function stateTimeline(definition: StateTimelineDefinition): SizedPanel {
+  const builder = new StateTimelineBuilder()
+    .mappings([wordsMapping(definition.words)])
+    .thresholds(stepsConfig(['text']))
+    .mergeValues(true)
+    .showValue(VisibilityMode.Auto)
+    .rowHeight(0.85)
+    .lineWidth(0)
+    .fillOpacity(75)
+    .legend(
+      new VizLegendOptionsBuilder()
+        .displayMode(LegendDisplayMode.List)
+        .placement(LegendPlacement.Bottom)
+        .showLegend(false)
+        .calcs([]),
+    )
+    .tooltip(new VizTooltipOptionsBuilder().mode(TooltipDisplayMode.Single).sort(SortOrder.None));
+  return sized(builder, definition, heights.chart, definition.queries.map(rangeTarget));
+}
+
+export interface BarGaugeDefinition extends PanelDefinition {
+  readonly queries: readonly Query[];
+  readonly steps: Steps;
+  /** The end of the scale: 1 for a share of a limit. Without it, the largest value. */
+  readonly max?: number;
+}
+
+/** The latest value of each series as a bar: the share of a limit, or one member compared with the others. */
+export function barGauge(definition: BarGaugeDefinition): SizedPanel {
+  const builder = new BarGaugeBuilder()
+    .min(0)
+    .decimals(definition.unit === 'short' ? 0 : 1)
+    .thresholds(stepsConfig(definition.steps))
+    .displayMode(BarGaugeDisplayMode.Basic)
+    .valueMode(BarGaugeValueMode.Text)
+    .orientation(VizOrientation.Horizontal)
+    .showUnfilled(true)
+    .minVizHeight(16)
+    .reduceOptions(new ReduceDataOptionsBuilder().calcs(['lastNotNull']).fields('').values(false));
+  if (definition.max !== undefined) builder.max(definition.max);
+  return sized(builder, definition, heights.chart, definition.queries.map(instantTarget));
+}
+
+export interface HeatmapDefinition extends PanelDefinition {
+  /** Increase of a histogram's buckets, summed by `le`. */
+  readonly expression: Vector<'le'>;
+}
+
+/** A distribution over time, from a histogram. The unit is that of the vertical axis. */
+export function heatmap(definition: HeatmapDefinition): SizedPanel {
+  const builder = new HeatmapBuilder()
+    .calculate(false)
+    .cellGap(1)
+    .color(
+      new HeatmapColorOptionsBuilder()
+        .mode(HeatmapColorMode.Scheme)
+        .scheme('Oranges')
+        .steps(32)
+        .exponent(0.5),
+    )
+    .yAxis(new YAxisConfigBuilder().unit(definition.unit));
+  const target = rangeTarget({ expression: definition.expression, legend: '{{le}}' }, 0).format(
+    PromQueryFormat.Heatmap,
+  );
+  return sized(builder, definition, heights.chart, [target]);
+}
+
+/** A column of a table with the value of an expression. */
+export interface ValueColumn {
+  readonly title: string;
+  readonly expression: Vector;
+  readonly unit: Unit;
+  readonly decimals?: number;
+  /** Colors of the bar, or of the text. */
+  readonly steps?: Steps;
+  readonly words?: Words;
+  /** An inline bar up to this value. */
+  readonly bar?: { readonly max?: number };
+  readonly width?: number;
+}
+
+/** A column with the value of a label, which may link to a page. */
+export interface LabelColumn {
+  readonly label: string;
+  readonly title: string;
+  readonly link?: { readonly title: string; readonly url: string };
+  readonly width?: number;
+}
+
+export interface TableDefinition extends PanelDefinition {
+  /** The labels that identify a row: exactly those of the series of every expression. */
+  readonly labels: readonly LabelColumn[];
+  /** The first expression returns every row. */
+  readonly values: readonly [ValueColumn, ...ValueColumn[]];
+  /** Labels of the series that are not shown. */
+  readonly hide?: readonly string[];
+  readonly sort?: { readonly by: string; readonly descending: boolean };
+  readonly noValue: string;
+}
+
+/** The latest values of many objects, a row each. */
+export function table(definition: TableDefinition): SizedPanel {
+  const { hide = [], labels, sort, values } = definition;
+  const sources = values.map((_, index) => `Value #${refId(index)}`);
+  const builder = new TableBuilder().showHeader(true).thresholds(stepsConfig(['text']));
+  if (values.length > 1) builder.withTransformation({ id: 'merge', options: {} });
+  builder.withTransformation({
+    id: 'organize',
+    options: {
+      excludeByName: Object.fromEntries(['Time', '__name__', ...hide].map((name) => [name, true])),
+      indexByName: Object.fromEntries(
+        [...labels.map(({ label }) => label), 'Value', ...sources].map((name, index) => [name, index]),
+      ),
+      renameByName: Object.fromEntries([
+        ...labels.map(({ label, title }) => [label, title]),
+        // Grafana names the column of a query that is alone so.
+        ['Value', values[0].title],
+        ...values.map(({ title }, index) => [sources[index] ?? '', title]),
+      ]),
+    },
+  });
+  for (const column of labels) builder.overrideByName(column.title, labelProperties(column));
+  for (const column of values) builder.overrideByName(column.title, valueProperties(column));
+  if (sort !== undefined)
+    builder.sortBy([{ build: () => ({ displayName: sort.by, desc: sort.descending }) }]);
+  const targets = values.map(({ expression, title }, index) =>
+    instantTarget({ expression, legend: title }, index).format(PromQueryFormat.Table),
+  );
+  return sized(builder, definition, heights.table, targets);
+}
+
+const labelProperties = ({ link, width }: LabelColumn): DynamicConfigValue[] => [
+  ...(width === undefined ? [] : [{ id: 'custom.width', value: width }]),
+  ...(link === undefined ? [] : [{ id: 'links', value: [{ ...link, targetBlank: false }] }]),
+];
+
+function valueProperties({ bar, decimals, steps, unit, width, words }: ValueColumn): DynamicConfigValue[] {
+  const thresholds: ThresholdsConfig | undefined = steps && stepsConfig(steps).build();
+  const cell =
+    bar !== undefined
+      ? { type: 'gauge', mode: 'basic', valueDisplayMode: 'text' }
+      : { type: steps === undefined && words === undefined ? 'auto' : 'color-text' };
+  return [
+    { id: 'unit', value: unit },
+    { id: 'decimals', value: decimals ?? (unit === 'short' ? 0 : 1) },
+    { id: 'custom.cellOptions', value: cell },
+    ...(bar === undefined ? [] : [{ id: 'min', value: 0 }]),
+    ...(bar?.max === undefined ? [] : [{ id: 'max', value: bar.max }]),
+    ...(thresholds === undefined ? [] : [{ id: 'thresholds', value: thresholds }]),
+    ...(thresholds === undefined ? [] : [{ id: 'color', value: { mode: 'thresholds' } }]),
+    ...(words === undefined ? [] : [{ id: 'mappings', value: [wordsMapping(words)] }]),
+    ...(width === undefined ? [] : [{ id: 'custom.width', value: width }]),
+  ];
+}

@@ -1,0 +1,369 @@
+/**
+ * The JSON of the dashboards: what Grafana needs, the rules of grafana/dashboard-linter that apply (by their names), and
+ * what makes a panel readable.
+ */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from '@jest/globals';
+import { alertGroups } from '../../alerts/index.ts';
+import { everyMetric } from '../../src/app/catalog.ts';
+import {
+  dashboardVariables,
+  labelOfVariable,
+  linkedDashboards,
+  overviewDashboard,
+  replicationDashboard,
+  serversDashboard,
+} from '../../src/monitoring/links.ts';
+import { defaultMonitoringSettings } from '../../src/monitoring/settings.ts';
+import { withOverrides } from '../../src/rules/thresholds.ts';
+import { promqlErrors, selectorsIn } from '../support/promql.ts';
+import { metricsWithoutPanel } from './metrics-without-panel.ts';
+import {
+  type DashboardJson,
+  declaredMetrics,
+  everyPanelOf,
+  generated,
+  panelsOf,
+  seriesOfPrometheus,
+} from './support.ts';
+
+const all = generated();
+const byUid = (uid: string): DashboardJson => all.find(({ dashboard }) => dashboard.uid === uid)!.dashboard;
+const panelOf = (dashboard: DashboardJson, id: number) =>
+  everyPanelOf(dashboard).find((panel) => panel.id === id)!;
+
+/** Every query over metrics of the exporter, with the panel that it belongs to. */
+const queriesOf = (dashboard: DashboardJson) =>
+  panelsOf(dashboard).flatMap((panel) =>
+    (panel.targets ?? []).map((target) => ({ panel: panel.title, ...target })),
+  );
+
+const ownSelectors = (expr: string) =>
+  selectorsIn(expr).filter(({ metric }) => !seriesOfPrometheus.includes(metric));
+
+describe.each(all)('dashboard $name', ({ dashboard, json, name }) => {
+  const panels = panelsOf(dashboard);
+  const queries = queriesOf(dashboard);
+  const variable = (wanted: string) => dashboard.templating.list.find((each) => each.name === wanted);
+
+  test('the checked-in file is current', () => {
+    expect(readFileSync(join(import.meta.dirname, `../../dashboards/${name}.json`), 'utf8')).toBe(json);
+  });
+
+  test('it is classic JSON of Grafana 10.4 with its own uid', () => {
+    expect(dashboard.schemaVersion).toBe(39);
+    expect(dashboard.uid).toMatch(/^gitaly-exporter-[a-z-]{1,24}$/);
+    expect(dashboard).not.toHaveProperty('id');
+  });
+
+  test('ids are unique, and no two panels overlap', () => {
+    const ids = everyPanelOf(dashboard).map(({ id }) => id);
+    expect(new Set(ids).size).toBe(ids.length);
+    for (const visible of [dashboard.panels, ...dashboard.panels.map(({ panels: inner }) => inner ?? [])]) {
+      const taken = new Set<string>();
+      for (const { gridPos, title } of visible) {
+        expect({ title, fits: gridPos.x >= 0 && gridPos.x + gridPos.w <= 24 }).toEqual({ title, fits: true });
+        for (let x = gridPos.x; x < gridPos.x + gridPos.w; x += 1)
+          for (let y = gridPos.y; y < gridPos.y + gridPos.h; y += 1) {
+            expect({ title, free: !taken.has(`${x},${y}`) }).toEqual({ title, free: true });
+            taken.add(`${x},${y}`);
+          }
+      }
+    }
+  });
+
+  test('no two panels have the same title', () => {
+    const titles = panels.map(({ title }) => title);
+    expect(titles).toEqual([...new Set(titles)]);
+  });
+
+  test('titles fit the width of their panel at 1440 px', () => {
+    // 24 columns share the window without its margins; padding and the icon of the description take 64 px.
+    const columnPixels = (1440 - 32) / 24;
+    const characterPixels = 7.2;
+    for (const { gridPos, title } of panels) {
+      const fitting = Math.floor((gridPos.w * columnPixels - 64) / characterPixels);
+      expect({ title, fits: title.length <= fitting }).toEqual({ title, fits: true });
+    }
+  });
+
+  test('a line has at most six panels', () => {
+    const lines = Map.groupBy(panels, ({ gridPos }) => gridPos.y);
+    for (const line of lines.values()) expect(line.length).toBeLessThanOrEqual(6);
+  });
+
+  test('template-datasource-rule, template-job-rule, template-instance-rule', () => {
+    expect(variable('datasource')).toMatchObject({
+      type: 'datasource',
+      label: 'Data source',
+      query: 'prometheus',
+    });
+    for (const [wanted, label] of [
+      ['job', 'Job'],
+      ['instance', 'Instance'],
+    ] as const)
+      expect(variable(wanted)).toMatchObject({
+        type: 'query',
+        label,
+        multi: true,
+        includeAll: true,
+        allValue: '.+',
+        datasource: { uid: '$datasource' },
+      });
+  });
+
+  test('every dashboard has all variables, so that links keep each selection', () => {
+    expect(dashboard.templating.list.map(({ name: each }) => each)).toEqual([
+      'datasource',
+      ...dashboardVariables,
+    ]);
+    for (const wanted of dashboardVariables.filter((each) => !['job', 'instance'].includes(each)))
+      expect(variable(wanted)).toMatchObject({
+        type: 'query',
+        multi: true,
+        includeAll: true,
+        allValue: '.*',
+      });
+  });
+
+  test('template-label-promql-rule, template-on-time-change-reload-rule', () => {
+    for (const each of dashboard.templating.list.filter(({ type }) => type === 'query')) {
+      expect(each.refresh).toBe(2);
+      const [, selector, label] = /^label_values\((.+), (\w+)\)$/.exec(each.query) ?? [];
+      expect(label).toBe(labelOfVariable(each.name as Parameters<typeof labelOfVariable>[0]));
+      expect(promqlErrors(selector!)).toEqual([]);
+      const metrics = /^\{__name__=~"([^"]+)"/.exec(selector!)?.[1]?.split('|') ?? [
+        selectorsIn(selector!)[0]!.metric,
+      ];
+      for (const metric of metrics)
+        expect([
+          'cluster',
+          'namespace',
+          'job',
+          'instance',
+          ...declaredMetrics.get(metric)!.labelNames,
+        ]).toContain(label);
+    }
+  });
+
+  test('uneditable-dashboard', () => {
+    expect(dashboard.editable).toBe(false);
+  });
+
+  test('panel-datasource-rule, panel-title-description-rule, panel-no-targets-rule, panel-units-rule', () => {
+    for (const panel of panels) {
+      expect(panel).toMatchObject({
+        title: expect.stringMatching(/./),
+        description: expect.stringMatching(/./),
+        datasource: { uid: '$datasource' },
+        fieldConfig: {
+          defaults: { unit: expect.stringMatching(/^(s|short|none|ops|reqps|percentunit|bytes|suffix:.+)$/) },
+        },
+      });
+      expect(panel.targets?.length).toBeGreaterThan(0);
+      expect(new Set(panel.targets?.map(({ refId }) => refId)).size).toBe(panel.targets?.length);
+      for (const target of panel.targets ?? []) expect(target.datasource.uid).toBe('$datasource');
+    }
+  });
+
+  test('titles are noun phrases and descriptions at most 300 characters', () => {
+    for (const { description = '', title } of panels) {
+      expect(title).not.toMatch(/[?!.]$/);
+      expect({ title, length: description.length <= 300, description }).toEqual({
+        title,
+        length: true,
+        description,
+      });
+    }
+  });
+
+  test('every panel has a text for the case that its queries return nothing', () => {
+    for (const { fieldConfig, title } of panels)
+      expect({ title, noValue: fieldConfig.defaults.noValue }).toEqual({
+        title,
+        noValue: expect.stringMatching(/./),
+      });
+  });
+
+  test('target-promql-rule: every target is PromQL over declared metrics', () => {
+    for (const { expr, panel } of queries) {
+      expect({ panel, expr, errors: promqlErrors(expr) }).toEqual({ panel, expr, errors: [] });
+      for (const { metric } of ownSelectors(expr)) expect([...declaredMetrics.keys()]).toContain(metric);
+    }
+  });
+
+  test('target-job-rule, target-instance-rule: every selector matches the selected values', () => {
+    for (const { expr } of queries)
+      for (const { matchers, metric } of ownSelectors(expr)) {
+        const { labelNames } = declaredMetrics.get(metric)!;
+        const ofServer = metric.startsWith('gitaly_server_');
+        // The namespace of a server's series is its own, and another variable selects it.
+        const own = ofServer ? ['gitaly_namespace', 'pod', 'node'] : ['virtual_storage', 'storage'];
+        const expected = [
+          ...['cluster', 'job', 'instance', ...(ofServer ? [] : ['namespace'])],
+          ...own.filter((each) => labelNames.includes(labelOfVariable(each as 'pod'))),
+        ].map((each) => `${labelOfVariable(each as 'pod')}=~"$${each}"`);
+        expect({ metric, matchers }).toEqual({ metric, matchers: expect.arrayContaining(expected) });
+      }
+  });
+
+  test('target-counter-agg-rule, target-rate-interval-rule: counters only by rate or increase', () => {
+    for (const { expr, instant, panel } of queries)
+      for (const { metric, range, takenBy } of ownSelectors(expr)) {
+        const isCounter = declaredMetrics.get(metric)?.type !== 'gauge';
+        // What is computed over all of the chosen time is evaluated once, at its end.
+        const overAll = instant === true ? ['$__range'] : [];
+        // A rate within a subquery has a range of its own.
+        const inSubquery = expr.includes('[$__range:') ? ['5m'] : [];
+        const ranges = isCounter ? ['$__rate_interval', ...overAll, ...inSubquery] : [undefined, ...overAll];
+        expect({ panel, metric, allowed: ranges.includes(range), range }).toEqual({
+          panel,
+          metric,
+          allowed: true,
+          range,
+        });
+        if (isCounter) expect(['rate', 'increase']).toContain(takenBy);
+      }
+  });
+
+  test('a stat whose expression returns nothing shows a word for it', () => {
+    const stats = panels.filter(({ type }) => type === 'stat');
+    expect(stats.length).toBeGreaterThan(0);
+    for (const { fieldConfig, targets: [target] = [] } of stats) {
+      expect(target?.expr).toMatch(/or on \(\)\s+vector\(-1\)$/);
+      const { mappings = [], noValue } = fieldConfig.defaults;
+      expect(mappings).toEqual([
+        {
+          type: 'value',
+          options: expect.objectContaining({ '-1': expect.objectContaining({ text: noValue }) }),
+        },
+        {
+          type: 'special',
+          options: { match: 'null+nan', result: expect.objectContaining({ text: noValue }) },
+        },
+      ]);
+    }
+  });
+
+  test('every state of a state timeline has a word, so that color is not the only carrier', () => {
+    for (const { fieldConfig } of panels.filter(({ type }) => type === 'state-timeline'))
+      for (const option of Object.values(fieldConfig.defaults.mappings?.[0]?.options ?? {}))
+        expect(option).toMatchObject({ text: expect.stringMatching(/./) });
+  });
+
+  test('other dashboards are linked with the time and the variables', () => {
+    expect(dashboard.links).toContainEqual(
+      expect.objectContaining({ type: 'dashboards', includeVars: true, keepTime: true }),
+    );
+  });
+
+  test('failovers, OOM kills, rollouts and maintenance windows are annotated', () => {
+    const annotations = dashboard.annotations.list;
+    expect(annotations.map(({ name: each }) => each)).toEqual([
+      'Failovers',
+      'OOM kills',
+      'Rollouts',
+      'Maintenance',
+    ]);
+    for (const { expr } of annotations) expect(promqlErrors(expr)).toEqual([]);
+  });
+});
+
+test('there are six dashboards with unique uids, and the overview is the first', () => {
+  const uids = all.map(({ dashboard }) => dashboard.uid);
+  expect(new Set(uids).size).toBe(6);
+  expect(all[0]?.dashboard.uid).toBe(overviewDashboard.uid);
+});
+
+test('each linked panel exists on its dashboard', () => {
+  for (const linked of linkedDashboards) {
+    const ids = everyPanelOf(byUid(linked.uid)).map(({ id }) => id);
+    expect(ids).toEqual(expect.arrayContaining(Object.values<number>(linked.panels)));
+  }
+});
+
+test('every metric is on a dashboard, or in the list of those that are not, with the reason', () => {
+  const shown = new Set(
+    all.flatMap(({ dashboard }) => [
+      ...queriesOf(dashboard).flatMap(({ expr }) =>
+        ownSelectors(expr).map(({ metric }) => declaredMetrics.get(metric)!.name),
+      ),
+      ...dashboard.annotations.list.flatMap(({ expr }) => selectorsIn(expr).map(({ metric }) => metric)),
+    ]),
+  );
+  const missing = everyMetric.map(({ name }) => name).filter((name) => !shown.has(name));
+  for (const name of missing)
+    expect({ name, reasons: metricsWithoutPanel.filter(([pattern]) => pattern.test(name)).length }).toEqual({
+      name,
+      reasons: 1,
+    });
+  for (const [pattern] of metricsWithoutPanel) expect(missing).toContainEqual(expect.stringMatching(pattern));
+});
+
+test('each alert is named on the panel to which it links', () => {
+  for (const { name, panel } of alertGroups(defaultMonitoringSettings).flatMap(({ alerts }) => alerts)) {
+    const shown = panelOf(byUid(panel.uid), panel.panel);
+    expect({ name, description: shown?.description }).toEqual({
+      name,
+      description: expect.stringContaining(name),
+    });
+  }
+});
+
+test('a panel names only alerts that exist, and links to their runbooks where the URL is known', () => {
+  const names = new Set(
+    alertGroups(defaultMonitoringSettings).flatMap(({ alerts }) => alerts.map(({ name }) => name)),
+  );
+  const runbookUrl = 'https://wiki.example/runbooks';
+  for (const { dashboard } of generated({ ...defaultMonitoringSettings, runbookUrl }))
+    for (const { description = '', links = [] } of panelsOf(dashboard)) {
+      const named = /Alerts?: ([\w, ]+)\.$/.exec(description)?.[1]?.split(', ') ?? [];
+      for (const name of named) expect([...names]).toContain(name);
+      expect(links.map(({ url }) => url)).toEqual(named.map((name) => `${runbookUrl}/${name}.md`));
+    }
+});
+
+describe('replication', () => {
+  test('the line is at the threshold of the alert, with the thresholds of the configuration', () => {
+    const lineOf = (dashboard: DashboardJson) =>
+      panelOf(dashboard, replicationDashboard.panels.oldestJob).fieldConfig.defaults.thresholds.steps.at(-1);
+    expect(lineOf(byUid(replicationDashboard.uid))).toEqual({ value: 900, color: 'red' });
+    const thresholds = withOverrides({ replicationOldestJob: 1800 });
+    const other = generated({ ...defaultMonitoringSettings, thresholds });
+    expect(lineOf(other.find(({ name }) => name === 'replication')!.dashboard)).toEqual({
+      value: 1800,
+      color: 'red',
+    });
+  });
+});
+
+describe('annotations', () => {
+  const annotations = byUid(replicationDashboard.uid).annotations.list;
+
+  test('failovers are drawn at their time', () => {
+    const failovers = annotations.find(({ name }) => name === 'Failovers');
+    expect(failovers).toMatchObject({ useValueForTime: true });
+    expect(selectorsIn(failovers!.expr)).toMatchObject([
+      { metric: 'praefect_db_last_failover_timestamp_seconds' },
+    ]);
+  });
+
+  test('OOM kills of Gitaly, its pod and its node are drawn at their time, those of single Git processes are not', () => {
+    const kills = annotations.find(({ name }) => name === 'OOM kills');
+    expect(kills).toMatchObject({ useValueForTime: true });
+    const [found] = selectorsIn(kills!.expr);
+    expect(found).toMatchObject({
+      metric: 'gitaly_server_last_oom_timestamp_seconds',
+      matchers: expect.arrayContaining(['level=~"container|pod|node"']),
+    });
+  });
+});
+
+describe('servers', () => {
+  test('page cache does not count as memory close to the limit', () => {
+    const share = panelOf(byUid(serversDashboard.uid), serversDashboard.panels.memoryShare);
+    for (const { metric } of share.targets!.flatMap(({ expr }) => selectorsIn(expr)))
+      expect(metric).toMatch(/_memory_(anon|limit)_bytes$/);
+  });
+});
