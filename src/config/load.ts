@@ -2,6 +2,8 @@
  * Flags over environment over file over defaults, to one frozen `Settings`, with every problem reported together.
  * Every given value is checked, including overridden ones.
  */
+
+import { whyUnreadable } from '../lib/files.ts';
 import type { Raw } from './kinds/kind.ts';
 import { type Origin, originText, type Problem } from './problem.ts';
 import { rules, type Settings, sections } from './sections/index.ts';
@@ -9,7 +11,7 @@ import { type NamedSetting, namedSettings, type Section, type ValuesOf } from '.
 import { readVariables } from './sources/environment.ts';
 import { type Flags, readFlags, type Word } from './sources/flags.ts';
 import { readYaml } from './sources/yaml-file.ts';
-import { type System, whyUnreadable } from './system.ts';
+import type { System } from './system.ts';
 
 export interface Loaded<Options> {
   /** With problems: what could be read, and defaults in place of the rest. Use it only to find more problems. */

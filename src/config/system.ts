@@ -1,12 +1,13 @@
 /** What the configuration reads besides its arguments: environment, files, user. Passed as an argument, for tests. */
-import { readFile, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { homedir, userInfo } from 'node:os';
+import { codeOf } from '../lib/errors.ts';
+import { type ReadText, readTextFile } from '../lib/files.ts';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
 export interface Files {
-  /** The text of a file. Rejects as node:fs does. */
-  readText(path: string): Promise<string>;
+  readonly readText: ReadText;
   /** Follows links; undefined when the path does not exist. Otherwise rejects as node:fs does. */
   stat(
     path: string,
@@ -23,13 +24,13 @@ export interface System {
 }
 
 export const systemFiles: Files = {
-  readText: (path) => readFile(path, 'utf8'),
+  readText: (path) => readTextFile(path),
   async stat(path) {
     try {
       const found = await stat(path);
       return { isFile: found.isFile(), isFolder: found.isDirectory(), mode: found.mode };
     } catch (error) {
-      if (errorCode(error) === 'ENOENT' || errorCode(error) === 'ENOTDIR') return undefined;
+      if (codeOf(error) === 'ENOENT' || codeOf(error) === 'ENOTDIR') return undefined;
       throw error;
     }
   },
@@ -54,24 +55,5 @@ function userName(): string {
     return userInfo().username;
   } catch {
     return '';
-  }
-}
-
-export const errorCode = (error: unknown): string | undefined =>
-  error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
-
-/** Why a file could not be read, as the end of a sentence: `does not exist`. */
-export function whyUnreadable(error: unknown): string {
-  switch (errorCode(error)) {
-    case 'ENOENT':
-    case 'ENOTDIR':
-      return 'does not exist';
-    case 'EACCES':
-    case 'EPERM':
-      return 'is not readable by this user';
-    case 'EISDIR':
-      return 'is a directory, not a file';
-    default:
-      return `cannot be read (${errorCode(error) ?? 'unknown error'})`;
   }
 }

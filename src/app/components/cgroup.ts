@@ -1,7 +1,7 @@
 /** Gitaly's cgroups on this host, with the pods' names from Kubernetes or from a file. */
-import { readFile } from 'node:fs/promises';
 import { hostname, release } from 'node:os';
 import { createConfiguredBuckets } from '../../buckets/sizes.ts';
+import { readTextFile } from '../../lib/files.ts';
 import { cgroupProblems } from '../../rules/problems/cgroup.ts';
 import { defaultThresholds } from '../../rules/thresholds.ts';
 import type { Collector } from '../../scheduler/collector.ts';
@@ -37,7 +37,7 @@ export function cgroupPart(
       ? undefined
       : createPodsFileDirectory({
           file: cgroup.podsFile,
-          readText: (file) => readFile(file, 'utf8'),
+          readText: (file) => readTextFile(file),
           clock,
           watch: watchFolder,
         });

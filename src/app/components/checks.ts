@@ -1,6 +1,6 @@
 /** Whether the recommendations are followed: the checks, over what all other parts found. */
-import { readFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
+import { readTextFile } from '../../lib/files.ts';
 import { checksCollectorName, createChecksCollector } from '../../rules/checks/collector.ts';
 import { checksOfRole, type Evaluation } from '../../rules/checks/evaluate.ts';
 import type { Reading } from '../../rules/problems/reading.ts';
@@ -35,7 +35,7 @@ export function checksComponent(
   const { cgroup, kubernetes, gitaly } = settings;
   if (cluster === undefined && !cgroup.enabled)
     return { ...absentPart([checksCollectorName]), latest: () => undefined, isChecked: false };
-  const readText = (file: string): Promise<string> => readFile(file, 'utf8');
+  const readText = (file: string): Promise<string> => readTextFile(file);
   const { clientRetryWindow: retryMs } = settings.checks;
   const node = kubernetes.node ?? hostname();
   const cgroups = cgroup.enabled

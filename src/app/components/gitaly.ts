@@ -1,6 +1,6 @@
 /** Gitaly's and Praefect's own metrics, and Gitaly's configuration: those that the settings name, and a cluster's. */
-import { readFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
+import { readTextFile } from '../../lib/files.ts';
 import { gitalyProblems } from '../../rules/problems/gitaly.ts';
 import { configFiles } from '../../sources/gitaly/configured.ts';
 import { systemResolve } from '../../sources/gitaly/resolve.ts';
@@ -8,7 +8,7 @@ import { createGitalySource, gitalyCollectorNames } from '../../sources/gitaly/s
 import type { ConfigSource, TargetSource } from '../../sources/gitaly/target.ts';
 import { absentPart, type Part, type PartOptions } from './part.ts';
 
-const readText = (file: string): Promise<string> => readFile(file, 'utf8');
+const readText = (file: string): Promise<string> => readTextFile(file);
 
 export interface GitalyPart extends Part {
   /** Who knows configurations of Gitaly: files, and ConfigMaps of a cluster. */

@@ -3,9 +3,10 @@
  * match counts. The rules are libpq's own (passwordFromFile in fe-connect.c), including its refusal of a file that
  * others can read; pgpass from npm reads the process's environment and only warns.
  */
+
+import { whyUnreadable } from '../../lib/files.ts';
 import { Secret } from '../../lib/secret.ts';
 import type { Files } from '../system.ts';
-import { whyUnreadable } from '../system.ts';
 
 /** What a line is compared with. A Unix socket in libpq's default directory counts as `localhost`. */
 export interface PassfileKey {

@@ -1,7 +1,8 @@
 /** Sources of the password. It is read at each new connection, so that a rotated password needs no restart. */
 import { join } from 'node:path';
+import { whyUnreadable } from '../../lib/files.ts';
 import { Secret } from '../../lib/secret.ts';
-import { type Files, whyUnreadable } from '../system.ts';
+import type { Files } from '../system.ts';
 import { type PassfileKey, passwordFromPassfile } from './passfile.ts';
 
 /** One source of a password; its description names files, never the password. */

@@ -5,10 +5,11 @@
  * fall back to plain text.
  */
 import { join } from 'node:path';
+import { whyUnreadable } from '../../lib/files.ts';
 import { type DatabaseConnection, type SslMode, sslModes } from '../database-connection.ts';
 import { bad, type Checked, good, originText, type Problem, problemAt, quoted } from '../problem.ts';
 import { closest } from '../suggest.ts';
-import { type System, whyUnreadable } from '../system.ts';
+import type { System } from '../system.ts';
 import type { Parameter, Parameters } from './keywords.ts';
 
 type Tls = DatabaseConnection['ssl'];

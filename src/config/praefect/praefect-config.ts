@@ -5,13 +5,14 @@
  * Praefect's; what Praefect itself rejects is rejected here too.
  */
 
+import { whyUnreadable } from '../../lib/files.ts';
 import { Secret } from '../../lib/secret.ts';
 import { parseGoDuration } from '../go-duration.ts';
 import type { ConfiguredStorages } from '../kinds/lists.ts';
 import type { Parameter, Parameters } from '../postgres/keywords.ts';
 import type { PasswordSource } from '../postgres/password.ts';
 import { bad, type Checked, good, type Origin, problemAt } from '../problem.ts';
-import { type Files, whyUnreadable } from '../system.ts';
+import type { Files } from '../system.ts';
 import { parseToml, type TableAt, type TomlReader, tomlReader } from './toml.ts';
 
 const electionStrategies = ['local', 'sql', 'per_repository'] as const;

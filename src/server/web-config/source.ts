@@ -8,10 +8,9 @@
  * grants access. If certificate and key do not match (one of them is being replaced), the old pair stays in use.
  * And a change that would loosen access needs a restart, so that a file that is half written never does.
  */
-import { readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { SecureContextOptions } from 'node:tls';
-import { codeOf } from '../../lib/errors.ts';
+import { readErrorText, readTextFileSync } from '../../lib/files.ts';
 import { parseWebConfig, type TlsConfig, type WebConfig } from './parse.ts';
 import { clientAuthTypes } from './schema.ts';
 import {
@@ -68,15 +67,17 @@ export const noWebConfig: WebConfigSource = {
   subscribe: () => () => undefined,
 };
 
+const maxConfigBytes = 1024 ** 2;
+
 /** Reads the file for the first time. `problem` has one problem per line. */
 export function openWebConfig(file: string): ReadResult<WebConfigSource> {
   let cached: { readonly text: string; readonly result: ReadResult<WebConfig> } | undefined;
   const readFile = (): ReadResult<WebConfig> => {
     let text: string;
     try {
-      text = readFileSync(file, 'utf8');
+      text = readTextFileSync(file, { maxBytes: maxConfigBytes });
     } catch (error) {
-      return { ok: false, problem: `${file} cannot be read (${codeOf(error) ?? 'unknown'})` };
+      return { ok: false, problem: `${file} cannot be read (${readErrorText(error)})` };
     }
     if (cached?.text !== text) cached = { text, result: parse(text, file) };
     return cached.result;

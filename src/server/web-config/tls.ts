@@ -1,9 +1,9 @@
 /** Certificates: the server's pair and the client CA as Node's TLS needs them, and the check of a client's. */
 import { constants, createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import { isIP, SocketAddress } from 'node:net';
 import { createSecureContext, type SecureContextOptions, type TLSSocket } from 'node:tls';
 import { codeOf } from '../../lib/errors.ts';
+import { readErrorText, readTextFileSync } from '../../lib/files.ts';
 import type { PemSource, TlsConfig } from './parse.ts';
 import { curves, defaultSuites, opensslCiphers, tlsVersions } from './tls-names.ts';
 
@@ -112,11 +112,9 @@ const maxPemBytes = 1024 * 1024;
 function readPem(source: PemSource): ReadResult<string> {
   if (source.kind === 'inline') return { ok: true, value: source.pem.reveal() };
   try {
-    const text = readFileSync(source.path, 'utf8');
-    if (text.length > maxPemBytes) return problem(`${name(source)} is larger than 1 MiB: check the path`);
-    return { ok: true, value: text };
+    return { ok: true, value: readTextFileSync(source.path, { maxBytes: maxPemBytes }) };
   } catch (error) {
-    return problem(`${name(source)} cannot be read (${codeOf(error) ?? 'unknown'})`);
+    return problem(`${name(source)} cannot be read (${readErrorText(error)})`);
   }
 }
 

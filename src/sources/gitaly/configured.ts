@@ -2,7 +2,7 @@
 import { isLoopback, type MetricsTarget, type NamedFile } from '../../config/kinds/metrics-target.ts';
 import { unlessAborted } from '../../lib/abort.ts';
 import { codeOf } from '../../lib/errors.ts';
-import type { ReadText } from '../../lib/files.ts';
+import { type ReadText, readErrorText } from '../../lib/files.ts';
 import { connectionFailure } from '../../lib/http/failure.ts';
 import type { Failure } from '../../scheduler/outcome.ts';
 import type { Component, Identity } from '../identity.ts';
@@ -110,7 +110,7 @@ export function configFiles({ files, hostName, readText }: ConfigFiles): ConfigS
           const identities = [hostIdentity(name ?? hostName)];
           texts.push({ name: file, text: await readText(file), identities });
         } catch (error) {
-          failures.push(unreadable(file, codeOf(error)));
+          failures.push(unreadable(file, error));
         }
       }
       return { texts, failures };
@@ -118,10 +118,11 @@ export function configFiles({ files, hostName, readText }: ConfigFiles): ConfigS
   };
 }
 
-function unreadable(file: string, code: string | undefined): Failure {
+function unreadable(file: string, error: unknown): Failure {
   const name = `Gitaly's configuration ${file}`;
+  const code = codeOf(error);
   if (code === 'ENOENT' || code === 'ENOTDIR') return { reason: 'parse', message: `${name} does not exist` };
   return code === 'EACCES' || code === 'EPERM'
     ? { reason: 'permission', message: `${name} may not be read by this user` }
-    : { reason: 'parse', message: `${name} cannot be read (${code ?? 'unknown error'})` };
+    : { reason: 'parse', message: `${name} cannot be read (${readErrorText(error)})` };
 }

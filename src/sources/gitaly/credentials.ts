@@ -1,6 +1,5 @@
 /** TLS files and credentials of a target, read for each scrape, so that a rotation needs no restart. */
-import { codeOf } from '../../lib/errors.ts';
-import type { ReadText } from '../../lib/files.ts';
+import { type ReadText, readErrorText } from '../../lib/files.ts';
 import type { HttpCredentials } from '../../lib/http/client.ts';
 import { Secret } from '../../lib/secret.ts';
 import type { Failure } from '../../scheduler/outcome.ts';
@@ -60,7 +59,7 @@ async function readFile(what: string, file: string, readText: ReadText): Promise
   } catch (error) {
     throw new FileError({
       reason: 'permission',
-      message: `${what} ${file} cannot be read (${codeOf(error) ?? 'unknown error'})`,
+      message: `${what} ${file} cannot be read (${readErrorText(error)})`,
     });
   }
 }

@@ -1,6 +1,7 @@
 /** What cgroup.root is: the host's cgroup v2, something else, or nothing. Decided by files, not by mounts. */
-import { constants, readFileSync, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { codeOf } from '../../../lib/errors.ts';
+import { readErrorText, readTextFileSync } from '../../../lib/files.ts';
 import type { Failure } from '../../../scheduler/outcome.ts';
 
 export type Root =
@@ -10,9 +11,6 @@ export type Root =
       readonly isTopmost: boolean;
     }
   | ({ readonly kind: 'failed' } & Failure);
-
-/** No symbolic link, and nothing that blocks, such as a named pipe in a simulated tree. */
-const flag = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
 
 /** Folders of cgroup v1's controllers, as they are mounted. */
 const v1Controllers = ['memory', 'cpu', 'cpu,cpuacct', 'cpuacct', 'blkio', 'pids', 'devices', 'systemd'];
@@ -32,7 +30,8 @@ export function inspectRoot(root: string): Root {
     reason,
     message: `cgroup.root ${root} ${what}`,
   });
-  const unreadable = (code: string | undefined): Root => {
+  const unreadable = (error: unknown): Root => {
+    const code = codeOf(error);
     if (code === 'EMFILE' || code === 'ENFILE')
       return failed(
         'query',
@@ -40,7 +39,7 @@ export function inspectRoot(root: string): Root {
       );
     return code === 'EACCES' || code === 'EPERM'
       ? failed('permission', 'cannot be read by this user: grant read and search permission there')
-      : failed('parse', `cannot be read (${code ?? 'unknown error'})`);
+      : failed('parse', `cannot be read (${readErrorText(error)})`);
   };
 
   try {
@@ -53,14 +52,14 @@ export function inspectRoot(root: string): Root {
           'parse',
           "does not exist: set it to where the host's cgroup v2 is mounted, usually /sys/fs/cgroup",
         )
-      : unreadable(code);
+      : unreadable(error);
   }
 
   let controllers: string;
   try {
-    controllers = readFileSync(`${root}/cgroup.controllers`, { encoding: 'utf8', flag }).slice(0, 4096);
+    controllers = readTextFileSync(`${root}/cgroup.controllers`, { maxBytes: 4096, noFollow: true });
   } catch (error) {
-    return codeOf(error) === 'ENOENT' ? withoutControllers(root, failed) : unreadable(codeOf(error));
+    return codeOf(error) === 'ENOENT' ? withoutControllers(root, failed) : unreadable(error);
   }
   if (!controllers.split(/\s+/).includes('memory'))
     return failed(

@@ -5,6 +5,7 @@ import { watch } from 'node:fs';
 import { dirname } from 'node:path';
 import type { Clock } from '../../../lib/clock.ts';
 import { codeOf } from '../../../lib/errors.ts';
+import { readErrorText } from '../../../lib/files.ts';
 import type { Failure } from '../../../scheduler/outcome.ts';
 import { type GitalyPodDirectory, keepDeletedMs, type PodSummary } from './pod-directory.ts';
 import { parsePodsFile } from './pods-file-text.ts';
@@ -135,7 +136,7 @@ const howToWrite =
   'Write it with `kubectl get pods -A -l app=gitaly -o json` to another name, then rename it with mv';
 
 function readFailure(file: string, error: unknown): Failure {
-  const code = codeOf(error) ?? 'unknown error';
+  const code = codeOf(error);
   const what = `cgroup.pods-file: ${file}`;
   if (code === 'ENOENT' || code === 'ENOTDIR')
     return { reason: 'parse', message: `${what} does not exist. ${howToWrite}` };
@@ -144,5 +145,5 @@ function readFailure(file: string, error: unknown): Failure {
       reason: 'permission',
       message: `${what} is not readable by this user. Allow it with chmod a+r; the names of pods are not secret`,
     };
-  return { reason: 'parse', message: `${what} cannot be read (${code}). ${howToWrite}` };
+  return { reason: 'parse', message: `${what} cannot be read (${readErrorText(error)}). ${howToWrite}` };
 }

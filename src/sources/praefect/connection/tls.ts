@@ -2,11 +2,10 @@
  * libpq's sslmode, sslrootcert, sslcert and sslkey as options of Node's tls (PostgreSQL documentation, 32.19 "SSL
  * Support", and src/interfaces/libpq/fe-secure-openssl.c for what the documentation leaves open).
  */
-import { readFile } from 'node:fs/promises';
 import { isIP } from 'node:net';
 import * as tls from 'node:tls';
 import type { DatabaseConnection } from '../../../config/database-connection.ts';
-import { codeOf } from '../../../lib/errors.ts';
+import { readErrorText, readTextFile } from '../../../lib/files.ts';
 import { type DatabaseFault, type DatabaseResult, faulty, succeeded } from './fault.ts';
 
 export type Encryption = 'plain' | 'tls';
@@ -95,10 +94,10 @@ async function readSetting(
 ): Promise<DatabaseResult<string | undefined>> {
   if (path === undefined) return succeeded(undefined);
   try {
-    return succeeded(await readFile(path, 'utf8'));
+    return succeeded(await readTextFile(path));
   } catch (error) {
     return misconfigured(
-      `${setting} ${path} cannot be read (${codeOf(error)})`,
+      `${setting} ${path} cannot be read (${readErrorText(error)})`,
       'check the path and the file mode',
     );
   }
