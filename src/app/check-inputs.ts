@@ -4,8 +4,8 @@ import { templateToml } from '../config/gitaly/template.ts';
 import { parsePraefectConfig } from '../config/praefect/praefect-config.ts';
 import { problemText } from '../config/problem.ts';
 import type { Clock } from '../lib/clock.ts';
-import { type Known, known, notApplicable, present, type Unknown, unknown } from '../lib/known.ts';
-import type { CheckInputs, PraefectFacts, ServerFacts } from '../rules/checks/inputs.ts';
+import { type Known, known, notApplicable, present, unknown } from '../lib/known.ts';
+import type { CheckInputs, PraefectConnection, PraefectFacts, ServerFacts } from '../rules/checks/inputs.ts';
 import { unknownNode, unknownServer } from '../rules/checks/inputs.ts';
 import type { CgroupFactsReader, CgroupServer, NodeFacts } from '../sources/cgroup/facts.ts';
 import type { ConfigSource } from '../sources/gitaly/target.ts';
@@ -18,6 +18,7 @@ import type { VolumeStats } from '../sources/kubernetes/directory/volume-stats.t
 import { type ComponentOf, podIdentity } from '../sources/kubernetes/gitaly-objects.ts';
 import type { Pod } from '../sources/kubernetes/objects/types.ts';
 import { notCurrent, type Store, type Stores, type WatchedResource } from '../sources/kubernetes/store.ts';
+import { releasesOfVariant } from '../sources/praefect/variant.ts';
 
 /** Each part that this exporter does not have is undefined, and what rests on it is then not known. */
 export interface CheckSources {
@@ -48,8 +49,12 @@ export interface CheckSources {
 export interface PraefectKnown {
   /** server_version, as connected. */
   readonly postgresqlVersion: () => string | undefined;
+  /** `schema_variant` of the database's metrics; undefined while it is unknown. */
+  readonly schemaVariant?: () => string | undefined;
   /** Of praefect.config-file. */
   readonly sslMode: string | undefined;
+  /** [database] host of praefect.config-file. */
+  readonly databaseHost?: string | undefined;
   /** Living Praefects by the database; undefined while that is not known. */
   readonly instances: () => number | undefined;
 }
@@ -164,8 +169,14 @@ async function podConfigs(
       return mounting.map((pod) => [pod.uid, parsed] as const);
     }),
   );
-  const why = unknown(failures[0]?.message ?? 'the pod mounts no ConfigMap with a config.toml');
-  return ({ uid }) => byPod.get(uid) ?? why;
+  const noConfig = unknown('the pod mounts no ConfigMap with a config.toml');
+  return ({ uid, namespace, configMaps: mounted }) => {
+    // Another pod's failure may have the same cause, such as a missing right.
+    const failure =
+      failures.find(({ message }) => mounted.some((name) => message.includes(`${namespace}/${name}`))) ??
+      failures[0];
+    return byPod.get(uid) ?? (failure === undefined ? noConfig : unknown(failure.message));
+  };
 }
 
 function parsedConfig(text: string, name: string): Known<GitalyConfig> {
@@ -240,33 +251,65 @@ async function praefectOf(
   if (praefect === undefined && praefectPods.length === 0)
     return notApplicable('there is no Praefect: neither its database nor pods of its own are watched');
   return known({
-    sslMode: await sslModeOf(sources, praefectPods, signal),
+    connections: await connectionsOf(sources, praefectPods, signal),
     postgresqlVersion:
       praefect === undefined
         ? unknown("Praefect's database is not watched (praefect.database.url)")
-        : present(praefect.postgresqlVersion(), "Praefect's database has not answered yet"),
-    gitlabVersion: unknown("no image of Praefect's tells"),
+        : present(praefect.postgresqlVersion(), "Praefect's database did not respond yet"),
+    gitlabVersion: unknown("no image of a Praefect pod shows GitLab's version"),
+    schemaReleases: schemaReleasesOf(praefect),
     instances: present(praefect?.instances(), 'which Praefects are alive is not known'),
   });
 }
 
-/** By the file that we were given, else by the ConfigMap of its pods. */
-async function sslModeOf(
+function schemaReleasesOf(praefect: PraefectKnown | undefined): PraefectFacts['schemaReleases'] {
+  const releases = releasesOfVariant(praefect?.schemaVariant?.() ?? '');
+  return releases === undefined ? unknown("the schema of Praefect's database is unknown") : known(releases);
+}
+
+/** Of praefect.config-file, and of the ConfigMaps of all Praefect pods: each installation may have its own. */
+async function connectionsOf(
   { praefect, configMaps, componentOf }: CheckSources,
   pods: readonly Pod[],
   signal: AbortSignal,
-): Promise<Known<string>> {
-  if (praefect?.sslMode !== undefined) return known(praefect.sslMode);
-  const noConfig: Unknown = unknown(
-    "Praefect's configuration is not read: give praefect.config-file, or the right to get ConfigMaps",
-  );
-  if (configMaps === undefined || pods.length === 0) return noConfig;
+): Promise<PraefectFacts['connections']> {
+  const own =
+    praefect?.sslMode === undefined
+      ? []
+      : [
+          known({
+            configuration: 'praefect.config-file',
+            sslMode: praefect.sslMode,
+            host: praefect.databaseHost ?? '',
+          }),
+        ];
+  if (configMaps === undefined || pods.length === 0)
+    return own.length > 0
+      ? own
+      : [
+          unknown(
+            "Praefect's configuration is not read: set praefect.config-file, or grant the right to get ConfigMaps",
+          ),
+        ];
   const { configs, failures } = await configsOfPods(pods, 'praefect', componentOf, configMaps, signal);
-  const [first] = configs;
-  if (first === undefined) return unknown(failures[0]?.message ?? noConfig.unknown);
-  const name = configName(first.config);
-  const parsed = parsePraefectConfig(templateToml(first.config.text), name);
-  if (parsed.ok) return known(parsed.value.database?.sslmode?.value ?? '');
+  const read = configs.map(({ config }) => connectionIn(config.text, configName(config)));
+  const covered = new Set(configs.flatMap(({ pods: mounting }) => mounting.map(({ uid }) => uid)));
+  const without = pods.filter(({ uid, phase }) => phase === 'Running' && !covered.has(uid));
+  const unread =
+    failures.length > 0
+      ? failures.map(({ message }) => unknown(message))
+      : without.map(({ namespace, name }) =>
+          unknown(`pod ${namespace}/${name} mounts no ConfigMap with a config.toml`),
+        );
+  return [...own, ...read, ...unread];
+}
+
+function connectionIn(text: string, name: string): Known<PraefectConnection> {
+  const parsed = parsePraefectConfig(templateToml(text), name);
+  if (parsed.ok) {
+    const { sslmode, host } = parsed.value.database ?? {};
+    return known({ configuration: name, sslMode: sslmode?.value ?? '', host: host?.value ?? '' });
+  }
   const [problem] = parsed.problems;
-  return unknown(problem === undefined ? `${name} is not understood` : problemText(problem));
+  return unknown(problem === undefined ? `${name} could not be parsed` : problemText(problem));
 }

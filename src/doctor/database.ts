@@ -18,6 +18,7 @@ export interface DatabaseReport {
   readonly findings: readonly DoctorFinding[];
   /** For the recommendations' checks; undefined while unknown. */
   readonly postgresqlVersion: string | undefined;
+  readonly schemaVariant: string | undefined;
   readonly livePraefects: number | undefined;
 }
 
@@ -34,11 +35,12 @@ export async function checkDatabase(
     applicationName: 'gitaly-exporter doctor',
   });
   try {
-    const findings = await findingsIn(database, connection, clock, signal);
+    const { findings, schemaVariant } = await findingsIn(database, connection, clock, signal);
     const isReadable = findings.some(({ check }) => check === accessChecks.databaseTables);
     return {
       findings,
       postgresqlVersion: database.connection()?.serverVersion,
+      schemaVariant,
       livePraefects: isReadable ? await livePraefects(database, signal) : undefined,
     };
   } finally {
@@ -62,17 +64,18 @@ async function findingsIn(
   connection: DatabaseConnection,
   clock: Clock,
   signal: AbortSignal,
-): Promise<readonly DoctorFinding[]> {
+): Promise<{ readonly findings: readonly DoctorFinding[]; readonly schemaVariant: string | undefined }> {
   const place = `${connection.host}:${connection.port}/${connection.database} as ${connection.user}`;
   const variant = await createVariantSource(database, createEventLog(clock)).detect(signal);
   const facts = database.connection();
+  const withoutSchema = (...findings: readonly DoctorFinding[]) => ({ findings, schemaVariant: undefined });
   if (facts === undefined)
-    return [
+    return withoutSchema(
       failureFinding(
         accessChecks.databaseReachable,
         isFailure(variant) ? variant : { reason: 'internal', message: 'no connection was established' },
       ),
-    ];
+    );
   const reached = [
     passed(
       accessChecks.databaseReachable,
@@ -80,7 +83,8 @@ async function findingsIn(
     ),
     tlsFinding(connection, facts.encrypted),
   ];
-  if (isFailure(variant)) return [...reached, failureFinding(accessChecks.databaseSchema, variant)];
+  if (isFailure(variant))
+    return withoutSchema(...reached, failureFinding(accessChecks.databaseSchema, variant));
 
   const rights = await database.query(rightsSql, {
     signal,
@@ -88,9 +92,10 @@ async function findingsIn(
     purpose: "the role's privileges",
   });
   const schema = passed(accessChecks.databaseSchema, `schema of GitLab ${variant.name}`);
-  if (!rights.ok)
-    return [...reached, schema, failureFinding(accessChecks.databaseTables, rights.failure, 'unknown')];
-  return [...reached, schema, ...rightsFindings(rights.value, connection.user)];
+  const ofRole = rights.ok
+    ? rightsFindings(rights.value, connection.user)
+    : [failureFinding(accessChecks.databaseTables, rights.failure, 'unknown')];
+  return { findings: [...reached, schema, ...ofRole], schemaVariant: variant.name };
 }
 
 /**

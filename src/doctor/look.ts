@@ -171,7 +171,9 @@ export async function look(options: LookOptions, signal: AbortSignal): Promise<D
     return {
       known: {
         postgresqlVersion: () => found.postgresqlVersion,
+        schemaVariant: () => found.schemaVariant,
         sslMode: value.config?.database?.sslmode?.value,
+        databaseHost: value.config?.database?.host?.value,
         instances: () => found.livePraefects,
       },
     };

@@ -73,6 +73,7 @@ const noServers: CgroupFactsReader = {
       nsdelegate: known(false),
       runcVersion: unknown('on the node alone'),
       swapBytes: known(0),
+      memoryBytes: known(64 * 1024 ** 3),
     },
   }),
 };
@@ -151,7 +152,10 @@ test('an agent proves what stands in its node, with cgroups and configuration to
               layout: 'sibling',
               podMemoryMax: known(10 * 1024 ** 3),
               gitMemoryMax: known(8_589_934_592),
+              enclosingMemoryMax: known({ path: 'kubepods.slice', max: 10 * 1024 ** 3 }),
+              bucketMemoryMax: known(4 * 1024 ** 3),
               repositoryCgroups: known(12),
+              hasGitRun: known(true),
               ownerUid: known(1000),
             },
           },
@@ -163,6 +167,7 @@ test('an agent proves what stands in its node, with cgroups and configuration to
           nsdelegate: known(true),
           runcVersion: unknown('on the node alone'),
           swapBytes: known(0),
+          memoryBytes: known(64 * 1024 ** 3),
         },
       }),
     },
@@ -208,7 +213,8 @@ describe('what is not known never passes', () => {
           const none = unknown('not looked at');
           const facts = {
             layout: 'none',
-            ...{ podMemoryMax: none, gitMemoryMax: none, repositoryCgroups: none, ownerUid: none },
+            ...{ podMemoryMax: none, gitMemoryMax: none, enclosingMemoryMax: none, bucketMemoryMax: none },
+            ...{ repositoryCgroups: none, hasGitRun: none, ownerUid: none },
           } as const;
           return { servers: [{ identity, facts }], node };
         },
@@ -297,7 +303,10 @@ test('on a virtual machine its configuration file and its cgroups are one server
     layout: 'sibling',
     podMemoryMax: unknown(''),
     gitMemoryMax: known(1024 ** 3),
+    enclosingMemoryMax: known({ path: '', max: 'max' as const }),
+    bucketMemoryMax: known('max' as const),
     repositoryCgroups: known(3),
+    hasGitRun: known(true),
     ownerUid: unknown(''),
   } as const;
   const inputs = await readCheckInputs(
@@ -327,6 +336,7 @@ test('on a virtual machine its configuration file and its cgroups are one server
             nsdelegate: known(false),
             runcVersion: unknown(''),
             swapBytes: known(0),
+            memoryBytes: known(64 * 1024 ** 3),
           },
         }),
       },

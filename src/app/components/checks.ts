@@ -83,7 +83,9 @@ function praefectKnown({ sources }: PartOptions, reading: () => Reading): Praefe
   if (sources.database === undefined && sources.config === undefined) return undefined;
   return {
     postgresqlVersion: () => reading().series(databaseInfo)[0]?.labels.server_version,
+    schemaVariant: () => reading().series(databaseInfo)[0]?.labels.schema_variant,
     sslMode: sources.config?.database?.sslmode?.value,
+    databaseHost: sources.config?.database?.host?.value,
     instances() {
       const praefects = new Map<string, number>();
       for (const { labels, value } of reading().series(praefectAlive))

@@ -122,6 +122,16 @@ export const undecided = (why: Unknown | string, found = ''): Verdict => ({
 export const judge = <T>(fact: Known<T>, verdict: (value: T) => Verdict): Verdict =>
   isUnknown(fact) ? undecided(fact) : verdict(fact.value);
 
+/** The verdict on what has to hold together: the first that fails, else the first unknown one, else the first. */
+export const allOf = (first: Verdict, ...others: readonly Verdict[]): Verdict => {
+  const verdicts = [first, ...others];
+  return (
+    verdicts.find(({ result }) => result === 'fail') ??
+    verdicts.find(({ result }) => result === 'unknown') ??
+    first
+  );
+};
+
 const page = 'GitLab: Gitaly on Kubernetes';
 export const recommendationsUrl = 'https://docs.gitlab.com/administration/gitaly/kubernetes/';
 

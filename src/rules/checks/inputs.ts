@@ -43,14 +43,33 @@ export interface ServerFacts {
 }
 
 export interface PraefectFacts {
-  /** database.sslmode of its configuration; empty where it is not set. */
-  readonly sslMode: Known<string>;
+  /** Of each configuration that Praefects run with: the connection to its database, or why it is unknown. */
+  readonly connections: readonly Known<PraefectConnection>[];
   /** PostgreSQL's server_version. */
   readonly postgresqlVersion: Known<string>;
   /** The GitLab version that Praefect runs, where no pod's image shows it. */
   readonly gitlabVersion: Known<string>;
+  /** The GitLab versions whose Praefect has the schema of this database. */
+  readonly schemaReleases: Known<SchemaReleases>;
   /** Live Praefects, for those that are not pods. */
   readonly instances: Known<number>;
+}
+
+/** [database] of Praefect's config.toml. */
+export interface PraefectConnection {
+  /** The file, or the ConfigMap. */
+  readonly configuration: string;
+  /** Empty where it is not set. */
+  readonly sslMode: string;
+  /** Empty where it is not set. */
+  readonly host: string;
+}
+
+export interface SchemaReleases {
+  /** `15.0` */
+  readonly from: string;
+  /** Undefined: it is the newest known schema. */
+  readonly before: string | undefined;
 }
 
 /** Everything unknown for one reason: a base to fill in what is known. */
@@ -85,4 +104,5 @@ export const unknownNode = (node: string, why: Unknown): NodeFacts => ({
   nsdelegate: why,
   runcVersion: why,
   swapBytes: { ...why, notApplicable: true },
+  memoryBytes: why,
 });

@@ -5,7 +5,7 @@ import type { NodeFacts } from '../../sources/cgroup/facts.ts';
 import type { Container, Node, Pod, StatefulSet } from '../../sources/kubernetes/objects/types.ts';
 import { type CheckSubject, type SubjectVerdict, undecided, type Verdict, wholeCluster } from './check.ts';
 import { type CheckInputs, type ServerFacts, unknownNode, unknownServer } from './inputs.ts';
-import { imageVersion } from './version.ts';
+import { imageVersion, type Version } from './version.ts';
 
 const noPods = unknown('no Gitaly pod found: check that kubernetes.gitaly-selector matches their labels');
 const apiOnly = unknown('only the Kubernetes API was read for this pod');
@@ -26,7 +26,7 @@ export function perGitalyPod(
   return pods.map((pod) => {
     const own = { namespace: pod.namespace, pod: pod.name, node: pod.node };
     const judged = verdict(pod, facts.get(keyOf(own)) ?? unknownServer(own, apiOnly));
-    return { ...judged, subject: subjectOf(pod), version: imageVersion(gitalyContainer(pod)?.image ?? '') };
+    return { ...judged, subject: subjectOf(pod), version: gitlabVersionOf(pod) };
   });
 }
 
@@ -46,17 +46,19 @@ export function perServer(
     : [...onMachines, ...perGitalyPod(inputs, (pod, facts) => verdict(facts, pod))];
 }
 
-/** The node of each Gitaly pod, as the API reports it. */
+/** The node of each Gitaly pod, as the API and its own files report it. */
 export function perNode(
   inputs: CheckInputs,
-  verdict: (node: Known<Node>, facts: NodeFacts) => Verdict,
+  verdict: (node: Known<Node>, facts: NodeFacts, server: ServerFacts) => Verdict,
 ): readonly SubjectVerdict[] {
-  return perGitalyPod(inputs, (pod) => {
+  return perGitalyPod(inputs, (pod, server) => {
     if (pod.node === '') return undecided('the pod is not scheduled to a node yet');
-    const facts = inputs.nodeFacts.find(({ node }) => node === pod.node) ?? unknownNode(pod.node, noAgent);
-    return verdict(nodeOf(inputs.nodes, pod.node), facts);
+    return verdict(nodeOf(inputs.nodes, pod.node), nodeFactsOf(inputs, pod.node), server);
   });
 }
+
+export const nodeFactsOf = ({ nodeFacts }: CheckInputs, name: string): NodeFacts =>
+  nodeFacts.find(({ node }) => node === name) ?? unknownNode(name, noAgent);
 
 function nodeOf(nodes: CheckInputs['nodes'], name: string): Known<Node> {
   if (isUnknown(nodes)) return nodes;
@@ -70,7 +72,10 @@ export interface Workload {
   readonly set: Known<StatefulSet>;
 }
 
-/** @param lists of pods; all workloads of a list that is unknown are one unknown subject */
+/**
+ * @param lists of pods; all workloads of a list that is unknown are one unknown subject, and so is a list of Gitaly's
+ *   pods without any
+ */
 export function perWorkload(
   inputs: CheckInputs,
   lists: readonly Known<readonly Pod[]>[],
@@ -78,7 +83,10 @@ export function perWorkload(
 ): readonly SubjectVerdict[] {
   return lists.flatMap((pods) => {
     if (isUnknown(pods)) return [{ subject: wholeCluster, ...undecided(pods) }];
-    const groups = Map.groupBy(pods.value.filter(isLive), ({ namespace, name, owner }) =>
+    const live = pods.value.filter(isLive);
+    if (live.length === 0 && pods === inputs.gitalyPods)
+      return [{ subject: wholeCluster, ...undecided(noPods) }];
+    const groups = Map.groupBy(live, ({ namespace, name, owner }) =>
       JSON.stringify([namespace, owner?.name ?? name]),
     );
     return [...groups.values()].map((members) => ({
@@ -106,6 +114,10 @@ export function gitalyContainer(pod: Pod): Container | undefined {
   const named = pod.containers.find(({ name }) => name === 'gitaly');
   return named ?? (pod.containers.length === 1 ? pod.containers[0] : undefined);
 }
+
+/** The version of GitLab that a Gitaly pod runs, where its image shows it. */
+export const gitlabVersionOf = (pod: Pod): Version | undefined =>
+  imageVersion(gitalyContainer(pod)?.image ?? '');
 
 /** A failed or evicted pod stays listed next to its replacement, which has the same name. */
 const isLive = ({ phase }: Pod): boolean => phase !== 'Failed' && phase !== 'Succeeded';

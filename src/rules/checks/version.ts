@@ -37,10 +37,17 @@ export function parseRuntime(text: string): { readonly name: string; readonly ve
   return name === undefined || version === undefined ? undefined : { name, version };
 }
 
+/** The first GitLab with Gitaly. A lower tag, or one made of a date, is a mirror's own numbering. */
+const firstWithGitaly = 9;
+const lastPlausible = 99;
+
 /** GitLab's version, from an image: `registry.gitlab.com/gitlab-org/build/cng/gitaly:v18.10.0`. */
 export function imageVersion(image: string): Version | undefined {
   const [, tag] = /:([^:/@]+)(?:@[^/]*)?$/.exec(image) ?? [];
-  return tag === undefined || !/^v?\d+\.\d+/.test(tag) ? undefined : parseVersion(tag);
+  const found = tag === undefined || !/^v?\d+\.\d+/.test(tag) ? undefined : parseVersion(tag);
+  return found === undefined || found.major < firstWithGitaly || found.major > lastPlausible
+    ? undefined
+    : found;
 }
 
 export const versionText = ({ major, minor, patch }: Version): string =>

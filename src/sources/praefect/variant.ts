@@ -114,6 +114,15 @@ const variantNames = [
 ] as const;
 type VariantName = (typeof variantNames)[number];
 
+/** The releases whose Praefect has the schema of that name; undefined for a name that this build does not have. */
+export function releasesOfVariant(
+  name: string,
+): { readonly from: VariantName; readonly before: VariantName | undefined } | undefined {
+  const index = variantNames.findIndex((each) => each === name);
+  const from = variantNames[index];
+  return from === undefined ? undefined : { from, before: variantNames[index + 1] };
+}
+
 /** A frozen value; variants with the same `fingerprint` are equal. */
 export interface SchemaVariant {
   readonly name: VariantName;

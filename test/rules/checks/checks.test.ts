@@ -60,6 +60,12 @@ const praefectTag = (tag: string) =>
       })),
     ),
   }));
+const sslModes = (...modes: readonly string[]) =>
+  praefect({
+    connections: modes.map((sslMode, i) =>
+      known({ configuration: `ConfigMap gitlab/praefect-${i}`, sslMode, host: 'postgresql.example' }),
+    ),
+  });
 const noKubernetes = notApplicable('no Kubernetes is watched');
 const machines = inputs((before) => ({
   ...nothingKnown(before.now, noKubernetes),
@@ -204,7 +210,7 @@ const failing: readonly Case[] = [
       startupProbe: undefined,
       readinessProbe: readinessProbe && { ...readinessProbe, initialDelaySeconds: 10 },
     })),
-    'no startupProbe, initialDelaySeconds 10',
+    'no startupProbe, readinessProbe with initialDelaySeconds 10',
   ],
   [
     'fast_readiness',
@@ -259,7 +265,7 @@ const failing: readonly Case[] = [
     })),
     '30 GiB of 50 GiB free (60%), 2% of the inodes',
   ],
-  ['praefect_sslmode', 'disable', praefect({ sslMode: known('disable') }), 'sslmode disable'],
+  ['praefect_sslmode', 'disable', sslModes('disable'), 'sslmode disable'],
   [
     'postgresql_version',
     '15 for GitLab 18',
@@ -351,7 +357,10 @@ describe('passes', () => {
     [
       'safe_to_evict',
       'Karpenter',
-      annotations({ 'karpenter.sh/do-not-disrupt': 'true' }),
+      both(
+        annotations({ 'karpenter.sh/do-not-disrupt': 'true' }),
+        nodes(({ labels }) => ({ labels: { ...labels, 'karpenter.sh/nodepool': 'default' } })),
+      ),
       'karpenter.sh/do-not-disrupt: "true"',
     ],
     ['anti_affinity', 'soft, but apart', soft, 'preferred, not required; 3 pods on 3 nodes'],
@@ -377,12 +386,6 @@ describe('passes', () => {
         otherPods: known([{ namespace: 'kube-system', name: 'x', priority: 2_000_001_000 }]),
       })),
       'gitlab-gitaly (1000000), above all 0 other pods',
-    ],
-    [
-      'praefect_sslmode',
-      'prefer, with a caveat',
-      praefect({ sslMode: known('prefer') }),
-      'sslmode prefer, which is unencrypted if the server has no TLS',
     ],
     [
       'postgresql_version',
@@ -483,7 +486,7 @@ describe('is unknown, with the reason', () => {
       'pdb_present',
       'a selector that could not be read',
       budgets({}),
-      'the selector of gl-gitaly-default uses expressions that are not evaluated',
+      'the selector of gl-gitaly-default could not be read',
     ],
     ['fs_group_change_policy', 'pods are forbidden', noPods, forbidden.unknown],
     ['fast_readiness', 'pods are forbidden', noPods, forbidden.unknown],
@@ -510,7 +513,7 @@ describe('is unknown, with the reason', () => {
     [
       'praefect_sslmode',
       'not set',
-      praefect({ sslMode: known('') }),
+      sslModes(''),
       "sslmode is not set: the default of Praefect's PostgreSQL library applies",
     ],
     ['postgresql_version', 'not read', praefect({ postgresqlVersion: forbidden }), forbidden.unknown],

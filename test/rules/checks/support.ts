@@ -27,14 +27,20 @@ const cgroups: Readonly<Record<Variant, CgroupFacts>> = {
     layout: 'sibling',
     podMemoryMax: known(10 * GiB),
     gitMemoryMax: known(8 * GiB),
+    enclosingMemoryMax: known({ path: 'kubepods.slice/kubepods-podUID.slice', max: 10 * GiB }),
+    bucketMemoryMax: known(4 * GiB),
     repositoryCgroups: known(1),
+    hasGitRun: known(true),
     ownerUid: known(1000),
   },
   'posture-chart-defaults': {
     layout: 'none',
     podMemoryMax: known('max'),
     gitMemoryMax: notApplicable('there is no gitaly-<pid>'),
+    enclosingMemoryMax: notApplicable('there is no gitaly-<pid>'),
+    bucketMemoryMax: notApplicable('there is no gitaly-<pid>'),
     repositoryCgroups: known(0),
+    hasGitRun: notApplicable('there is no gitaly-<pid>'),
     ownerUid: known(0),
   },
 };
@@ -84,12 +90,20 @@ export function captured(variant: Variant): CheckInputs {
       nsdelegate: known(false),
       runcVersion: good ? known('1.3.3') : unknown('not reported'),
       swapBytes: known(0),
+      memoryBytes: known(64 * GiB),
     })),
     clientRetrySeconds: known(good ? 60 : 1.4),
     praefect: known({
-      sslMode: known(/sslmode = '([^']*)'/.exec(texts.get('gl-praefect') ?? '')?.[1] ?? ''),
+      connections: [
+        known({
+          configuration: 'ConfigMap gitlab/gl-praefect, config.toml.tpl',
+          sslMode: /sslmode = '([^']*)'/.exec(texts.get('gl-praefect') ?? '')?.[1] ?? '',
+          host: 'postgresql.example',
+        }),
+      ],
       postgresqlVersion: known('16.10 (Debian 16.10-1.pgdg13+1)'),
       gitlabVersion: notApplicable('the image shows it'),
+      schemaReleases: unknown('not read'),
       instances: notApplicable('the StatefulSet shows it'),
     }),
   };

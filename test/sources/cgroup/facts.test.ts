@@ -41,7 +41,10 @@ test('the facts of a captured tree are its limits, buckets and owner', () => {
     layout: 'sibling',
     podMemoryMax: { value: expect.any(Number) },
     gitMemoryMax: { value: expect.any(Number) },
+    enclosingMemoryMax: { value: { path: slice, max: 314_572_800 } },
+    bucketMemoryMax: { value: 104_857_600 },
     repositoryCgroups: { value: 4 },
+    hasGitRun: { value: false },
     ownerUid: { value: process.getuid?.() },
   });
 });

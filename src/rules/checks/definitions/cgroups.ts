@@ -1,11 +1,22 @@
 /** Git's own cgroups: whether Gitaly can create them, and whether they limit Git. */
 
-import { bytesText } from '../../../lib/format.ts';
-import type { MemoryMax } from '../../../sources/cgroup/facts.ts';
-import { type Check, fail, judge, passIf, sources, undecided, type Verdict } from '../check.ts';
+import type { GitalyConfig } from '../../../config/gitaly/gitaly-config.ts';
+import { bytesText, durationText } from '../../../lib/format.ts';
+import { isUnknown, type Known, notApplicable } from '../../../lib/known.ts';
+import type { CgroupFacts, MemoryMax } from '../../../sources/cgroup/facts.ts';
+import type { Layout } from '../../../sources/cgroup/tree.ts';
+import type { Container, Pod } from '../../../sources/kubernetes/objects/types.ts';
+import { allOf, type Check, fail, judge, pass, passIf, sources, undecided, type Verdict } from '../check.ts';
 import { kubectl, showPodField } from '../commands.ts';
-import { perGitalyPod, perNode, perServer } from '../subjects.ts';
-import { version } from '../version.ts';
+import {
+  gitalyContainer,
+  gitlabVersionOf,
+  nodeFactsOf,
+  perGitalyPod,
+  perNode,
+  perServer,
+} from '../subjects.ts';
+import { isAtLeast, type Version, version, versionText } from '../version.ts';
 
 /** Gitaly in pods manages cgroups since this version. */
 const cgroupsInPods = version('17.3');
@@ -13,8 +24,23 @@ const cgroupsInPods = version('17.3');
 /** GitLab 13.10 documents 'Control groups' for the first time. */
 const firstCgroups = version('13.10');
 
+/** cgroups.memory_bytes; before it, each repository's cgroup had a limit, and all of them together none. */
+const firstGitMemoryLimit = version('15.0');
+
 /** runAsUser of the chart: user git. */
 const gitUid = 1000;
+
+/** The kubelet gives each pod with a user namespace a range of this many user IDs, or of a multiple. */
+const userNamespaceSize = 65536;
+
+/** The kernel's overflowuid: the owner, seen from a user namespace to which it is not mapped. */
+const unmappedUid = 65534;
+
+/** Git's pack.deltaCacheSize alone is 256 MiB by default: below that, a clone of any size is OOM-killed. */
+export const minimumGitMemory = 256 * 2 ** 20;
+
+/** A Gitaly that serves calls has run Git by then. */
+const unusedAfterMs = 3_600_000;
 
 export const enableCgroups = `gitlab:
   gitaly:
@@ -49,8 +75,9 @@ export const cgroupChecks: readonly Check[] = [
     id: 'cgroup_driver_systemd',
     title: 'The kubelet uses the systemd cgroup driver',
     why: "init-cgroups supports only systemd's slices, and rejects the layout of the cgroupfs driver.",
-    expected: 'kubepods.slice on every node that runs a Gitaly pod',
-    evidence: 'kubepods.slice in the cgroup tree',
+    expected:
+      'kubepods.slice on every node that runs a Gitaly pod, with the containers of its pods inside it',
+    evidence: 'kubepods.slice in the cgroup tree, and the places of containers',
     source: sources.requirements,
     severity: 'warning',
     scope: 'node',
@@ -61,7 +88,13 @@ export const cgroupChecks: readonly Check[] = [
     },
     run: (inputs) =>
       perNode(inputs, (_, { cgroupDriver }) =>
-        judge(cgroupDriver, (found) => passIf(found === 'systemd', `driver ${found}`)),
+        judge(cgroupDriver, (found) =>
+          found === 'mixed'
+            ? fail(
+                'the kubelet uses systemd, the container runtime cgroupfs: no slice contains its containers',
+              )
+            : passIf(found === 'systemd', `driver ${found}`),
+        ),
       ),
   },
   {
@@ -79,16 +112,22 @@ export const cgroupChecks: readonly Check[] = [
       text: 'Run `mount -o remount,rw /sys/fs/cgroup` without nsdelegate on the node, and make the change persistent.',
     },
     run: (inputs) =>
-      perNode(inputs, (_, { nsdelegate }) =>
-        judge(nsdelegate, (found) => passIf(!found, found ? 'nsdelegate is set' : 'nsdelegate is not set')),
+      perNode(inputs, (_, { nsdelegate }, { cgroup }) =>
+        isNested(cgroup)
+          ? undecided(insideContainer)
+          : judge(nsdelegate, (found) =>
+              passIf(!found, found ? 'nsdelegate is set' : 'nsdelegate is not set'),
+            ),
       ),
   },
   {
     id: 'init_cgroups_ran',
     title: 'init-cgroups completed successfully',
     why: "It delegates the pod's slice to Gitaly. Without it Gitaly has no cgroups for Git processes.",
-    expected: 'an init container init-cgroups with exit code 0',
-    evidence: "the pod's status.initContainerStatuses",
+    expected:
+      'an init container init-cgroups with exit code 0; none where the container can write its own cgroups',
+    evidence:
+      "the pod's status.initContainerStatuses; without that container Gitaly's configuration and cgroups",
     source: sources.requirements,
     severity: 'warning',
     scope: 'pod',
@@ -96,21 +135,19 @@ export const cgroupChecks: readonly Check[] = [
     since: cgroupsInPods,
     fix: { helm: enableCgroups, kubectl: kubectl('logs POD -c init-cgroups') },
     run: (inputs) =>
-      perGitalyPod(inputs, (pod) => {
+      perGitalyPod(inputs, (pod, { cgroup, config }) => {
         const init = pod.initContainers.find(({ name }) => name === 'init-cgroups');
-        if (init === undefined)
-          return fail('no init container init-cgroups: cgroups are disabled in the chart');
-        const ended = init.state.kind === 'terminated' ? init.state : undefined;
-        if (ended === undefined) return undecided(`init-cgroups has not completed (${init.state.kind})`);
-        return passIf(ended.exitCode === 0, `exit code ${ended.exitCode}`);
+        return init === undefined ? withoutInitCgroups(cgroup, config) : initCgroupsRan(init);
       }),
   },
   {
     id: 'cgroup_owner',
     title: "The pod's slice is owned by Gitaly's user",
     why: 'Otherwise Gitaly can neither create cgroups there nor move Git processes into them.',
-    expected: "cgroup.procs of the slice owned by the pod's runAsUser (1000 in the chart)",
-    evidence: "the owner of cgroup.procs in the pod's slice",
+    expected:
+      "cgroup.procs of the slice owned by the runAsUser of Gitaly's container (1000 in the chart), as the pod's user namespace maps it",
+    evidence:
+      "the owner of cgroup.procs in the pod's slice; in the container's cgroup where Gitaly's cgroups are inside it",
     source: sources.requirements,
     severity: 'warning',
     scope: 'pod',
@@ -119,16 +156,14 @@ export const cgroupChecks: readonly Check[] = [
     fix: { helm: enableCgroups, kubectl: kubectl('logs POD -c init-cgroups') },
     run: (inputs) =>
       perGitalyPod(inputs, (pod, { cgroup }) =>
-        judge(cgroup, ({ ownerUid }) =>
-          judge(ownerUid, (uid) => passIf(uid === (pod.runAsUser ?? gitUid), `uid ${uid}`)),
-        ),
+        judge(cgroup, ({ ownerUid, layout }) => judge(ownerUid, (uid) => ownedByGitaly(uid, pod, layout))),
       ),
   },
   {
     id: 'git_cgroups_configured',
     title: "Git's cgroups and their memory limit are configured",
     why: 'Without them a single Git process can use all memory, and the OOM kill takes down all of Gitaly. `count = 0` disables them silently.',
-    expected: 'cgroups.repositories.count greater than 0, and cgroups.memory_bytes set',
+    expected: `cgroups.repositories.count greater than 0, cgroups.memory_bytes of at least ${bytesText(minimumGitMemory)}, and cgroups.repositories.memory_bytes not above it`,
     evidence: "Gitaly's config.toml, from the ConfigMap or the file",
     source: sources.constrain,
     severity: 'warning',
@@ -141,20 +176,17 @@ export const cgroupChecks: readonly Check[] = [
       text: "On a virtual machine: gitaly['configuration'][:cgroups] in gitlab.rb.",
     },
     run: (inputs) =>
-      perServer(inputs, ({ config }) =>
-        judge(config, ({ cgroups: { memoryBytes, repositories } }) => {
-          if (repositories.count === 0) return fail('repositories.count is 0: disabled');
-          const limit = memoryBytes === undefined ? 'not set' : bytesText(memoryBytes);
-          return passIf(memoryBytes !== undefined, `${repositories.count} buckets, memory_bytes ${limit}`);
-        }),
+      perServer(inputs, ({ config }, pod) =>
+        judge(config, ({ cgroups }) => sensiblyConfigured(cgroups, pod && gitlabVersionOf(pod))),
       ),
   },
   {
     id: 'git_cgroups_enabled',
     title: 'Git runs in cgroups of its own, with a memory limit',
     why: 'A configuration may not be in effect yet: only the cgroup tree shows that Git is limited.',
-    expected: 'repos-0 below gitaly-<pid>, and a number in memory.max of gitaly-<pid>',
-    evidence: "Gitaly's cgroups on the node",
+    expected:
+      'repos-0 below gitaly-<pid>, processes in them since the start, and memory.max of gitaly-<pid> below every limit around it',
+    evidence: "Gitaly's cgroups on the node: their limits and their CPU time",
     source: sources.constrain,
     severity: 'warning',
     scope: 'pod',
@@ -162,15 +194,10 @@ export const cgroupChecks: readonly Check[] = [
     since: firstCgroups,
     fix: { helm: enableCgroups, kubectl: kubectl('logs POD -c gitaly | grep -i cgroup') },
     run: (inputs) =>
-      perServer(inputs, ({ cgroup }) =>
-        judge(cgroup, ({ layout, repositoryCgroups, gitMemoryMax }) => {
-          if (layout === 'none') return fail('no gitaly-<pid>: disabled');
-          return judge(repositoryCgroups, (count) => {
-            if (count === 0) return fail('gitaly-<pid> exists, but has no repos-0');
-            return judge(gitMemoryMax, (max) =>
-              passIf(max !== 'max', `${count} repos-N so far, memory.max of gitaly-<pid> is ${maxText(max)}`),
-            );
-          });
+      perServer(inputs, ({ cgroup, identity }, pod) =>
+        judge(cgroup, (facts) => {
+          const { memoryBytes } = nodeFactsOf(inputs, pod?.node ?? identity.node);
+          return limitsGit(facts, memoryBytes, runningMs(pod, inputs.now));
         }),
       ),
   },
@@ -178,7 +205,8 @@ export const cgroupChecks: readonly Check[] = [
     id: 'git_limit_as_configured',
     title: "Git's memory limit in effect is the configured one",
     why: 'Gitaly sets the limit when it starts: a later change of the configuration has no effect until then.',
-    expected: 'memory.max of gitaly-<pid> equal to cgroups.memory_bytes, rounded to pages',
+    expected:
+      'memory.max of gitaly-<pid> equal to cgroups.memory_bytes, and of its buckets to cgroups.repositories.memory_bytes, rounded to pages',
     evidence: "Gitaly's config.toml and its cgroups on the node, from an exporter that reads both",
     source: sources.constrain,
     severity: 'info',
@@ -191,9 +219,21 @@ export const cgroupChecks: readonly Check[] = [
     },
     run: (inputs) =>
       perServer(inputs, ({ config, cgroup }) =>
-        judge(cgroup, ({ gitMemoryMax }) =>
+        judge(cgroup, ({ gitMemoryMax, bucketMemoryMax }) =>
           judge(gitMemoryMax, (max) =>
-            judge(config, ({ cgroups: { memoryBytes } }) => asConfigured(memoryBytes, max)),
+            judge(config, ({ cgroups: { memoryBytes, repositories } }) => {
+              return allOf(
+                asConfigured('memory.max', max, 'memory_bytes', memoryBytes),
+                judge(bucketMemoryMax, (bucket) =>
+                  asConfigured(
+                    'memory.max of its buckets',
+                    bucket,
+                    'repositories.memory_bytes',
+                    repositories.memoryBytes,
+                  ),
+                ),
+              );
+            }),
           ),
         ),
       ),
@@ -202,8 +242,9 @@ export const cgroupChecks: readonly Check[] = [
     id: 'pod_memory_bounded',
     title: "The pod's slice has a memory limit",
     why: "Git runs next to Gitaly's container, outside of its limit: only memory.max of the slice limits both together. While that is `max`, the node's memory is the limit, and the OOM killer chooses among all pods of the node.",
-    expected: "a number in memory.max of the pod's slice",
-    evidence: "memory.max of the pod's slice",
+    expected:
+      "memory.max of the pod's slice below the node's memory; of the container's cgroup where Git runs inside it",
+    evidence: "memory.max of the pod's slice, and /proc/meminfo",
     source: `${sources.notInGuide}: cgroup v2 in the kernel's documentation`,
     severity: 'warning',
     scope: 'pod',
@@ -221,19 +262,146 @@ export const cgroupChecks: readonly Check[] = [
       kubectl: showPodField('.spec.initContainers[*].resources'),
     },
     run: (inputs) =>
-      perGitalyPod(inputs, (_, { cgroup }) =>
+      perGitalyPod(inputs, (pod, { cgroup }) =>
         judge(cgroup, ({ podMemoryMax }) =>
-          judge(podMemoryMax, (max) => passIf(max !== 'max', `memory.max is ${maxText(max)}`)),
+          judge(podMemoryMax, (max) => {
+            const found = `memory.max is ${maxText(max)}`;
+            if (max === 'max') return fail(found);
+            return judge(nodeFactsOf(inputs, pod.node).memoryBytes, (memory) =>
+              max < memory ? pass(found) : fail(`${found}, but the node has only ${bytesText(memory)}`),
+            );
+          }),
         ),
       ),
   },
 ];
 
+const isNested = (cgroup: Known<CgroupFacts>): boolean =>
+  !isUnknown(cgroup) && cgroup.value.layout === 'nested';
+
+const insideContainer = notApplicable(
+  "Gitaly's cgroups are inside its container's, which it can write to (cgroup_writable of containerd)",
+);
+
+function initCgroupsRan({ state, lastTermination }: Container): Verdict {
+  if (state.kind === 'terminated') return passIf(state.exitCode === 0, `exit code ${state.exitCode}`);
+  return lastTermination !== undefined && lastTermination.exitCode !== 0
+    ? fail(`exit code ${lastTermination.exitCode}, and it is started again`)
+    : undecided(`init-cgroups has not completed (${state.kind})`);
+}
+
+/** A container that can write its own cgroups needs no other one to delegate them. */
+function withoutInitCgroups(cgroup: Known<CgroupFacts>, config: Known<GitalyConfig>): Verdict {
+  const found = 'no init container init-cgroups';
+  const layout = isUnknown(cgroup) ? undefined : cgroup.value.layout;
+  if (layout === 'nested') return undecided(insideContainer);
+  if (layout === 'sibling')
+    return undecided(
+      notApplicable("Gitaly has its cgroups without it: the pod's slice was delegated otherwise"),
+    );
+  return judge(config, ({ cgroups }) => {
+    if (cgroups.repositories.count === 0) return fail(`${found}: cgroups are disabled in the chart`);
+    if (layout === 'none') return fail(`${found}, and no gitaly-<pid> although cgroups are configured`);
+    return undecided(
+      'cgroups are configured without it, which works where the container can write its own (cgroup_writable of containerd): git_cgroups_enabled shows it, with an agent on the node',
+      found,
+    );
+  });
+}
+
+function ownedByGitaly(uid: number, pod: Pod, layout: Layout): Verdict {
+  const user = gitalyContainer(pod)?.runAsUser ?? pod.runAsUser ?? gitUid;
+  if (uid === unmappedUid && user !== unmappedUid)
+    return undecided(
+      "the owner has no user ID in this exporter's user namespace: run the agent without one (hostUsers)",
+      `uid ${uid}`,
+    );
+  const isMapped = pod.hostUsers === false || (layout === 'nested' && uid >= userNamespaceSize);
+  if (!isMapped) return passIf(uid === user, `uid ${uid}`);
+  if (uid < userNamespaceSize)
+    return fail(`uid ${uid} of the host, which is no user in the pod's user namespace (hostUsers: false)`);
+  const inPod = uid % userNamespaceSize;
+  return passIf(inPod === user, `uid ${uid}, in the pod's user namespace ${inPod}`);
+}
+
+function sensiblyConfigured(
+  { memoryBytes, repositories }: GitalyConfig['cgroups'],
+  gitlab: Version | undefined,
+): Verdict {
+  const bucket = repositories.memoryBytes;
+  if (repositories.count === 0) return fail('repositories.count is 0: disabled');
+  if (bucket !== undefined && bucket < minimumGitMemory)
+    return fail(
+      `repositories.memory_bytes is ${bucket} bytes (${bytesText(bucket)}), less than one Git process may need`,
+    );
+  const buckets = `${repositories.count} buckets`;
+  if (memoryBytes === undefined) {
+    const hasNoSuchKey = gitlab !== undefined && !isAtLeast(gitlab, firstGitMemoryLimit);
+    return hasNoSuchKey && bucket !== undefined
+      ? pass(
+          `${buckets} of ${bytesText(bucket)} each; GitLab ${versionText(gitlab)} has no limit on them together`,
+        )
+      : fail(`${buckets}, memory_bytes not set`);
+  }
+  if (memoryBytes < minimumGitMemory)
+    return fail(
+      `memory_bytes is ${memoryBytes} bytes (${bytesText(memoryBytes)}) for all Git processes, less than one may need`,
+    );
+  const found = `${buckets}, memory_bytes ${bytesText(memoryBytes)}`;
+  return bucket !== undefined && bucket > memoryBytes
+    ? fail(`${found}, less than the ${bytesText(bucket)} of one bucket`)
+    : pass(found);
+}
+
+/** @param ageMs since Gitaly's container started; undefined where that is unknown */
+function limitsGit(facts: CgroupFacts, nodeMemory: Known<number>, ageMs: number | undefined): Verdict {
+  if (facts.layout === 'none') return fail('no gitaly-<pid>: disabled');
+  return judge(facts.repositoryCgroups, (count) => {
+    if (count === 0) return fail('gitaly-<pid> exists, but has no repos-0');
+    return judge(facts.gitMemoryMax, (max) => {
+      const found = `${count} repos-N so far, memory.max of gitaly-<pid> is ${maxText(max)}`;
+      if (max === 'max') return fail(found);
+      if (max < minimumGitMemory) return fail(`${found}, less than one Git process may need`);
+      return allOf(
+        judge(facts.bucketMemoryMax, (bucket) =>
+          bucket !== 'max' && bucket > max
+            ? fail(`${found}, less than the ${bytesText(bucket)} of one bucket`)
+            : pass(found),
+        ),
+        judge(nodeMemory, (memory) =>
+          passIf(max < memory, `${found}, but the node has only ${bytesText(memory)}`),
+        ),
+        judge(facts.enclosingMemoryMax, ({ path, max: around }) =>
+          around !== 'max' && around <= max
+            ? fail(`${found}, but that of ${path} around it ${bytesText(around)}: Git's own limit never acts`)
+            : pass(found),
+        ),
+        judge(facts.hasGitRun, (hasRun) => (hasRun ? pass(found) : unused(found, ageMs))),
+      );
+    });
+  });
+}
+
+function unused(found: string, ageMs: number | undefined): Verdict {
+  const created = `${found}; created, but no process was ever in them`;
+  return ageMs !== undefined && ageMs >= unusedAfterMs
+    ? fail(`${created} in the ${durationText(ageMs)} since Gitaly started: Git runs outside of them`)
+    : undecided('either no call needed Git yet, or Gitaly may not move Git into its cgroups', created);
+}
+
+/** Undefined on a virtual machine, while the container does not run, and for a start in the future. */
+function runningMs(pod: Pod | undefined, now: number): number | undefined {
+  const state = pod && gitalyContainer(pod)?.state;
+  if (state?.kind !== 'running' || state.startedAt === undefined) return undefined;
+  const ageMs = now - state.startedAt;
+  return ageMs >= 0 ? ageMs : undefined;
+}
+
 /** The kernel rounds a limit down to whole pages, of at most 64 KiB. */
 const largestPage = 65536;
 
-function asConfigured(configured: number | undefined, max: MemoryMax): Verdict {
-  const both = `memory.max is ${maxText(max)}, memory_bytes ${configured === undefined ? 'not set' : bytesText(configured)}`;
+function asConfigured(what: string, max: MemoryMax, key: string, configured: number | undefined): Verdict {
+  const both = `${what} is ${maxText(max)}, ${key} ${configured === undefined ? 'not set' : bytesText(configured)}`;
   if (configured === undefined || max === 'max')
     return passIf(configured === undefined && max === 'max', both);
   return passIf(max <= configured && configured - max < largestPage, both);

@@ -12,6 +12,9 @@ import { enableCgroups } from './cgroups.ts';
 /** GitLab's page: "a 1 GiB memory buffer ... is a safe starting point". */
 export const minimumBufferBytes = 2 ** 30;
 
+/** The chart requests this much for Gitaly by default: below it Go would collect garbage all the time. */
+const minimumGoMemory = 200 * 2 ** 20;
+
 const guaranteed = `gitlab:
   gitaly:
     resources: # requests equal to limits, CPU and memory
@@ -57,10 +60,10 @@ export const memoryChecks: readonly Check[] = [
           const git = cgroups.memoryBytes;
           if (cgroups.repositories.count === 0 || git === undefined)
             return fail(`request ${bytesText(request)}; Git has no memory limit of its own`);
-          return passIf(
-            request - git >= minimumBufferBytes,
-            `request ${bytesText(request)} - memory_bytes ${bytesText(git)} = ${bytesText(request - git)}`,
-          );
+          const sizes = `request ${bytesText(request)} - memory_bytes ${bytesText(git)}`;
+          return git > request
+            ? fail(`${sizes}: Git's limit alone exceeds the request`)
+            : passIf(request - git >= minimumBufferBytes, `${sizes} = ${bytesText(request - git)}`);
         });
       }),
   },
@@ -88,7 +91,7 @@ export const memoryChecks: readonly Check[] = [
     id: 'gomemlimit',
     title: "GOMEMLIMIT leaves room for Git's memory",
     why: "The chart sets GOMEMLIMIT to the container's whole limit: Go then collects garbage only after Gitaly itself has used up Git's part.",
-    expected: 'GOMEMLIMIT of at most the memory limit minus cgroups.memory_bytes',
+    expected: `GOMEMLIMIT of at most the memory limit minus cgroups.memory_bytes, and of at least ${bytesText(minimumGoMemory)}`,
     evidence: "the pod's environment and limits, and Gitaly's config.toml",
     source: `${sources.notInGuide}: Go's runtime/debug.SetMemoryLimit`,
     severity: 'info',
@@ -118,6 +121,10 @@ export const memoryChecks: readonly Check[] = [
         const go = parseGoMemory(text);
         if (go === undefined)
           return undecided(`GOMEMLIMIT ${JSON.stringify(text)} is not in Go's format, such as 1900MiB`);
+        if (go < minimumGoMemory)
+          return fail(
+            `GOMEMLIMIT ${goText(go)}, less than Gitaly itself needs; without a unit it is in bytes`,
+          );
         if (limit === undefined) return fail(`GOMEMLIMIT ${goText(go)}, but no memory limit`);
         if (go > limit) return fail(`GOMEMLIMIT ${goText(go)} exceeds the limit ${bytesText(limit)}`);
         return judge(config, ({ cgroups }) => {

@@ -1,11 +1,13 @@
 /** Praefect: its database connection, the database's version, and the number of instances. */
 
-import { isUnknown, type Known, known, mapKnown, unknown } from '../../../lib/known.ts';
+import { isUnknown, type Known, known, mapKnown, type Unknown, unknown } from '../../../lib/known.ts';
 import type { Container, Pod } from '../../../sources/kubernetes/objects/types.ts';
 import {
+  allOf,
   type Check,
   fail,
   judge,
+  pass,
   passIf,
   type SubjectVerdict,
   sources,
@@ -14,7 +16,7 @@ import {
   wholeCluster,
 } from '../check.ts';
 import { scaleStatefulSet } from '../commands.ts';
-import type { CheckInputs, PraefectFacts } from '../inputs.ts';
+import type { CheckInputs, PraefectConnection, PraefectFacts, SchemaReleases } from '../inputs.ts';
 import { perWorkload } from '../subjects.ts';
 import { imageVersion, isAtLeast, parseVersion, type Version, version, versionText } from '../version.ts';
 
@@ -32,15 +34,16 @@ const minimumPostgresql: ReadonlyMap<number, Version> = new Map([
   [19, version('17')],
 ]);
 
-const sslModes = ['disable', 'allow', 'prefer', 'require', 'verify-ca', 'verify-full'];
+const encryptedModes = ['require', 'verify-ca', 'verify-full'];
 
 export const praefectChecks: readonly Check[] = [
   {
     id: 'praefect_sslmode',
     title: "Praefect's connection to its database is encrypted",
     why: "The chart's default is sslmode disable: the password and every repository's path cross the network unencrypted.",
-    expected: 'an sslmode other than disable, preferably verify-full',
-    evidence: "Praefect's config.toml",
+    expected:
+      'sslmode require, verify-ca or preferably verify-full in every configuration of Praefect, unless its database is on the same host',
+    evidence: 'every config.toml of Praefect: the file, and the ConfigMaps of its pods',
     source: sources.notInGuide,
     severity: 'warning',
     scope: 'cluster',
@@ -53,27 +56,20 @@ export const praefectChecks: readonly Check[] = [
       text: "On a virtual machine: praefect['configuration'][:database][:sslmode] in gitlab.rb.",
     },
     run: (inputs) =>
-      once(inputs, ({ sslMode }) =>
-        judge(sslMode, (mode) => {
-          if (mode === 'disable') return fail('sslmode disable');
-          if (mode === '')
-            return undecided("sslmode is not set: the default of Praefect's PostgreSQL library applies");
-          if (!sslModes.includes(mode))
-            return undecided(`sslmode ${JSON.stringify(mode)} is not one of libpq's modes`);
-          const fallsBack = mode === 'allow' || mode === 'prefer';
-          return passIf(
-            true,
-            `sslmode ${mode}${fallsBack ? ', which is unencrypted if the server has no TLS' : ''}`,
-          );
-        }),
-      ),
+      once(inputs, ({ connections }) => {
+        const [first = undecided("no configuration of Praefect's is known"), ...others] = connections.map(
+          (connection) => judge(connection, (value) => encrypted(value, connections.length > 1)),
+        );
+        return allOf(first, ...others);
+      }),
   },
   {
     id: 'postgresql_version',
     title: "PostgreSQL is at or above GitLab's minimum version",
     why: 'GitLab tests no older version: an upgrade of Praefect may then fail during its migrations.',
     expected: `GitLab ${[...minimumPostgresql].map(([gitlab, least]) => `${gitlab}: ${least.minor === 0 ? least.major : versionText(least)}`).join(', ')}`,
-    evidence: "the server's version, compared with the version of Praefect's image",
+    evidence:
+      "the server's version, compared with the version of Praefect's image; without an image with all versions that have the database's schema",
     source: `${sources.notInGuide}: GitLab, 'Installation requirements'`,
     severity: 'warning',
     scope: 'cluster',
@@ -84,7 +80,7 @@ export const praefectChecks: readonly Check[] = [
     run: (inputs) =>
       once(inputs, (facts) =>
         judge(facts.postgresqlVersion, (server) =>
-          judge(gitlabVersion(inputs, facts), (gitlab) => supported(server, gitlab)),
+          supported(server, gitlabVersion(inputs, facts), facts.schemaReleases),
         ),
       ),
   },
@@ -92,8 +88,9 @@ export const praefectChecks: readonly Check[] = [
     id: 'three_praefects',
     title: 'At least three Praefects run',
     why: "A storage's health is decided by a majority of Praefects. Two of two are needed: with one down there is no failover.",
-    expected: 'at least three replicas of Praefect',
-    evidence: "the StatefulSet's replicas; on virtual machines the live Praefects according to the database",
+    expected: 'at least three replicas of Praefect, and three of them ready',
+    evidence:
+      "the StatefulSet's replicas and ready replicas; on virtual machines the live Praefects according to the database",
     source: `${sources.notInGuide}: GitLab, 'Configure Gitaly Cluster (Praefect)'`,
     severity: 'warning',
     scope: 'workload',
@@ -108,10 +105,40 @@ export const praefectChecks: readonly Check[] = [
       hasNoPods(inputs.praefectPods)
         ? once(inputs, ({ instances }) => judge(instances, (count) => enough(count, 'alive')))
         : perWorkload(inputs, [inputs.praefectPods], ({ set }) =>
-            judge(set, ({ replicas }) => enough(replicas, 'replicas')),
+            judge(set, ({ replicas, readyReplicas }) =>
+              replicas >= 3 && readyReplicas < 3
+                ? undecided(
+                    'whether three run is not known before they are ready',
+                    `${replicas} replicas, ${readyReplicas} ready`,
+                  )
+                : enough(replicas, 'replicas'),
+            ),
           ),
   },
 ];
+
+/** @param isOneOfSeveral the configuration is then named */
+function encrypted({ configuration, sslMode, host }: PraefectConnection, isOneOfSeveral: boolean): Verdict {
+  const found = `${isOneOfSeveral ? `${configuration}: ` : ''}sslmode ${sslMode}`;
+  if (encryptedModes.includes(sslMode)) return pass(found);
+  if (isLocal(host)) return pass(`${found}, to a database on Praefect's own host`);
+  switch (sslMode) {
+    case 'disable':
+      return fail(found);
+    case 'allow':
+      return fail(`${found}, which is unencrypted unless the server refuses that`);
+    case 'prefer':
+      return undecided('with sslmode prefer it is unencrypted if the server has no TLS', found);
+    case '':
+      return undecided("sslmode is not set: the default of Praefect's PostgreSQL library applies");
+    default:
+      return undecided(`sslmode ${JSON.stringify(sslMode)} is not one of libpq's modes`);
+  }
+}
+
+/** A socket or the loopback interface: nothing crosses the network. */
+const isLocal = (host: string): boolean =>
+  host.startsWith('/') || host === 'localhost' || host === '::1' || /^127\./.test(host);
 
 const once = (inputs: CheckInputs, verdict: (facts: PraefectFacts) => Verdict): readonly SubjectVerdict[] => [
   { subject: wholeCluster, ...judge(inputs.praefect, verdict) },
@@ -135,15 +162,50 @@ function gitlabVersion({ praefectPods }: CheckInputs, facts: PraefectFacts): Kno
   });
 }
 
+/** Praefect's own container, as the chart names it; else the only one. */
 const praefectContainer = (containers: readonly Container[]): Container | undefined =>
-  containers.find(({ name }) => name === 'praefect') ?? containers[0];
+  containers.find(({ name }) => name === 'praefect') ?? (containers.length === 1 ? containers[0] : undefined);
 
-function supported(server: string, gitlab: Version): Verdict {
-  const least = minimumPostgresql.get(gitlab.major);
+function supported(server: string, gitlab: Known<Version>, schema: Known<SchemaReleases>): Verdict {
   const found = parseVersion(server);
   if (found === undefined) return undecided(`no version in ${JSON.stringify(server.slice(0, 80))}`);
-  const versions = `PostgreSQL ${server}, GitLab ${versionText(gitlab)}`;
+  if (isUnknown(gitlab)) return supportedByAny(server, found, gitlab, schema);
+  const least = minimumPostgresql.get(gitlab.value.major);
+  const versions = `PostgreSQL ${server}, GitLab ${versionText(gitlab.value)}`;
   if (least === undefined)
-    return undecided(`this build does not know the minimum version for GitLab ${gitlab.major}`, versions);
+    return undecided(
+      `this build does not know the minimum version for GitLab ${gitlab.value.major}`,
+      versions,
+    );
   return passIf(isAtLeast(found, least), versions);
 }
+
+/** Without GitLab's version: decided where the same holds for all versions that it may be. */
+function supportedByAny(
+  server: string,
+  found: Version,
+  why: Unknown,
+  schema: Known<SchemaReleases>,
+): Verdict {
+  const from = isUnknown(schema) ? undefined : parseVersion(schema.value.from);
+  const before = isUnknown(schema) ? undefined : parseVersion(schema.value.before ?? '');
+  const possible = [...minimumPostgresql].filter(
+    ([major]) =>
+      (from === undefined || major >= from.major) &&
+      (before === undefined || major < before.major || (major === before.major && before.minor > 0)),
+  );
+  const supporting = possible.filter(([, least]) => isAtLeast(found, least)).map(([major]) => major);
+  const newest = supporting.at(-1);
+  const text = `PostgreSQL ${server}, ${newest === undefined ? 'older than any of these versions needs' : `enough for GitLab up to ${newest}`}`;
+  const range = isUnknown(schema)
+    ? ''
+    : `; the database's schema is that of GitLab ${schemaText(schema.value)}`;
+  if (newest === undefined)
+    return possible.length > 0 ? fail(`${text}${range}`) : undecided(why, `PostgreSQL ${server}`);
+  return supporting.length === possible.length && before !== undefined
+    ? pass(`${text}${range}`)
+    : undecided(why, `${text}${range}`);
+}
+
+const schemaText = ({ from, before }: SchemaReleases): string =>
+  before === undefined ? `${from} or later` : `${from} or later, before ${before}`;

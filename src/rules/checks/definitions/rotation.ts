@@ -1,25 +1,29 @@
 /** How long a rotated pod is unavailable: an outage of its repositories, unless Praefect serves other replicas. */
 
 import { durationText } from '../../../lib/format.ts';
-import { isUnknown, present } from '../../../lib/known.ts';
-import type { Pod } from '../../../sources/kubernetes/objects/types.ts';
+import { isUnknown, notApplicable, present } from '../../../lib/known.ts';
+import type { ContainerProbe, Pod } from '../../../sources/kubernetes/objects/types.ts';
 import { type Check, fail, judge, pass, passIf, sources, undecided, type Verdict } from '../check.ts';
 import { patchTemplate, showPodField } from '../commands.ts';
 import type { ServerFacts } from '../inputs.ts';
 import { gitalyContainer, perGitalyPod } from '../subjects.ts';
 
-/** readinessProbe.initialDelaySeconds on GitLab's page. */
+/** readinessProbe.initialDelaySeconds and .periodSeconds on GitLab's page. */
 const maximumDelay = 2;
+const maximumPeriod = 10;
 
 /** GitLab's page: gracefulRestartTimeout 1, to which the chart adds 5. 10 also allows 2 to 5. */
 const maximumGrace = 10;
+
+/** Below, the kubelet kills Gitaly before the shortest graceful shutdown (1 s) can end. */
+const minimumGrace = 2;
 
 export const rotationChecks: readonly Check[] = [
   {
     id: 'fs_group_change_policy',
     title: 'fsGroupChangePolicy is OnRootMismatch',
     why: "Otherwise each start changes the owner of every file on the volume: minutes to hours with many repositories, during which the pod's repositories are unavailable.",
-    expected: 'securityContext.fsGroupChangePolicy: OnRootMismatch',
+    expected: 'securityContext.fsGroupChangePolicy: OnRootMismatch, where there is an fsGroup',
     evidence: "the pod's spec.securityContext",
     source: sources.volumePermissions,
     severity: 'warning',
@@ -33,15 +37,17 @@ export const rotationChecks: readonly Check[] = [
       kubectl: patchTemplate({ spec: { securityContext: { fsGroupChangePolicy: 'OnRootMismatch' } } }),
     },
     run: (inputs) =>
-      perGitalyPod(inputs, ({ fsGroupChangePolicy: policy }) =>
-        passIf(policy === 'OnRootMismatch', policy === '' ? 'not set: defaults to Always' : policy),
+      perGitalyPod(inputs, ({ fsGroup, fsGroupChangePolicy: policy }) =>
+        fsGroup === undefined
+          ? undecided(notApplicable('the pod has no fsGroup, so no owner is changed'))
+          : passIf(policy === 'OnRootMismatch', policy === '' ? 'not set: defaults to Always' : policy),
       ),
   },
   {
     id: 'fast_readiness',
     title: 'Readiness is probed soon after the start',
     why: 'No request reaches Gitaly before the first successful probe, however long it has been up.',
-    expected: `a startupProbe, or a readinessProbe with initialDelaySeconds of at most ${maximumDelay}`,
+    expected: `every startupProbe and readinessProbe with initialDelaySeconds of at most ${maximumDelay}, periodSeconds of at most ${maximumPeriod}, and a single success needed`,
     evidence: "the probes of Gitaly's container",
     source: sources.probes,
     severity: 'info',
@@ -68,19 +74,27 @@ export const rotationChecks: readonly Check[] = [
         const container = gitalyContainer(pod);
         if (container === undefined) return undecided("which of the containers is Gitaly's is unknown");
         const { startupProbe, readinessProbe } = container;
-        if (startupProbe !== undefined)
-          return pass(`startupProbe every ${durationText(startupProbe.periodSeconds * 1000)}`);
-        if (readinessProbe === undefined)
+        if (startupProbe === undefined && readinessProbe === undefined)
           return fail('no readinessProbe: requests arrive before Gitaly can serve them');
-        const { initialDelaySeconds: delay } = readinessProbe;
-        return passIf(delay <= maximumDelay, `no startupProbe, initialDelaySeconds ${delay}`);
+        // A readinessProbe's delay counts from the container's start, with a startupProbe too.
+        const slow = [
+          ...slowness('startupProbe', startupProbe),
+          ...slowness(
+            startupProbe === undefined ? 'no startupProbe, readinessProbe' : 'readinessProbe',
+            readinessProbe,
+          ),
+        ];
+        if (slow.length > 0) return fail(slow.join('; '));
+        return startupProbe === undefined
+          ? pass(`no startupProbe, initialDelaySeconds ${readinessProbe?.initialDelaySeconds ?? 0}`)
+          : pass(`startupProbe every ${durationText(startupProbe.periodSeconds * 1000)}`);
       }),
   },
   {
     id: 'short_graceful_stop',
     title: 'A terminating pod stops within seconds',
     why: 'A Gitaly that shuts down accepts no new requests: a long grace period prolongs the outage of each rotation. Clients retry by themselves.',
-    expected: `terminationGracePeriodSeconds of at most ${maximumGrace} (6 with the chart's gracefulRestartTimeout: 1)`,
+    expected: `terminationGracePeriodSeconds of ${minimumGrace} to ${maximumGrace} (6 with the chart's gracefulRestartTimeout: 1)`,
     evidence: "the pod's spec",
     source: sources.shutdown,
     severity: 'info',
@@ -97,7 +111,12 @@ export const rotationChecks: readonly Check[] = [
       perGitalyPod(inputs, (pod) =>
         judge(
           present(pod.terminationGracePeriodSeconds, 'the API reports no terminationGracePeriodSeconds'),
-          (seconds) => passIf(seconds <= maximumGrace, `terminationGracePeriodSeconds ${seconds}`),
+          (seconds) => {
+            const found = `terminationGracePeriodSeconds ${seconds}`;
+            return seconds < minimumGrace
+              ? fail(`${found}: Gitaly is killed before its graceful shutdown ends`)
+              : passIf(seconds <= maximumGrace, found);
+          },
         ),
       ),
   },
@@ -125,6 +144,18 @@ export const rotationChecks: readonly Check[] = [
       ),
   },
 ];
+
+/** Which settings of a probe delay its success. */
+function slowness(name: string, probe: ContainerProbe | undefined): readonly string[] {
+  if (probe === undefined) return [];
+  const { initialDelaySeconds, periodSeconds, successThreshold } = probe;
+  const slow = [
+    ...(initialDelaySeconds > maximumDelay ? [`initialDelaySeconds ${initialDelaySeconds}`] : []),
+    ...(periodSeconds > maximumPeriod ? [`periodSeconds ${periodSeconds}`] : []),
+    ...(successThreshold > 1 ? [`successThreshold ${successThreshold}`] : []),
+  ];
+  return slow.length === 0 ? [] : [`${name} with ${slow.join(', ')}`];
+}
 
 /** @param retry seconds. A pod's start is a lower bound of its rotation: the time before its creation is unknown. */
 function retriesLongEnough(pod: Pod, { rotationSeconds }: ServerFacts, retry: number): Verdict {

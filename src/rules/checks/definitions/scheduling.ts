@@ -1,11 +1,13 @@
 /** Where pods run and what may evict them: priority, autoscaler, placement, disruption budgets. */
 
 import { listText } from '../../../lib/format.ts';
-import { present } from '../../../lib/known.ts';
+import { type Known, known, mapKnown, present, unknown } from '../../../lib/known.ts';
 import type { OtherPod } from '../../../sources/kubernetes/directory/other-pods.ts';
+import { selects } from '../../../sources/kubernetes/objects/selector.ts';
 import type { Pod, PodDisruptionBudget } from '../../../sources/kubernetes/objects/types.ts';
-import { type Check, fail, judge, pass, passIf, sources, undecided, type Verdict } from '../check.ts';
+import { type Check, fail, judge, pass, sources, undecided, type Verdict } from '../check.ts';
 import { kubectl, patchTemplate } from '../commands.ts';
+import type { CheckInputs } from '../inputs.ts';
 import { perGitalyPod, perWorkload, type Workload } from '../subjects.ts';
 
 const safeToEvict = 'cluster-autoscaler.kubernetes.io/safe-to-evict';
@@ -20,8 +22,10 @@ export const schedulingChecks: readonly Check[] = [
     id: 'priority_class',
     title: 'A PriorityClass puts Gitaly before other workloads',
     why: "On a full node, pods of lower priority are preempted. Without a class of its own, Gitaly's pod waits for capacity after each rotation, and may itself be preempted or evicted.",
-    expected: "a priorityClassName whose value is greater than all others except Kubernetes' own",
-    evidence: 'spec.priorityClassName and spec.priority of the Gitaly pods and of all other pods',
+    expected:
+      "a priorityClassName whose value is greater than all others except Kubernetes' own, and which may preempt",
+    evidence:
+      'spec.priorityClassName, spec.priority and spec.preemptionPolicy of the Gitaly pods, and spec.priority of all other pods',
     source: sources.priority,
     severity: 'warning',
     scope: 'pod',
@@ -36,6 +40,8 @@ export const schedulingChecks: readonly Check[] = [
     run: (inputs) =>
       perGitalyPod(inputs, (pod) => {
         if (pod.priorityClass === '') return fail('no priorityClassName');
+        if (pod.preemptionPolicy === 'Never')
+          return fail(`${pod.priorityClass} has preemptionPolicy Never: the pod waits for free capacity`);
         return judge(present(pod.priority, 'the API reports no priority for the pod'), (own) =>
           judge(inputs.otherPods, (others) => comparedWith(others, pod.priorityClass, own)),
         );
@@ -45,8 +51,8 @@ export const schedulingChecks: readonly Check[] = [
     id: 'safe_to_evict',
     title: 'The cluster autoscaler does not evict Gitaly',
     why: "When the cluster scales down, the autoscaler evicts pods to empty a node: an outage for that Gitaly's repositories.",
-    expected: `annotation ${safeToEvict}: "false" (or ${doNotDisrupt}: "true" for Karpenter)`,
-    evidence: "the pod's annotations",
+    expected: `annotation ${safeToEvict}: "false", or ${doNotDisrupt}: "true" on nodes of Karpenter, which heeds only its own`,
+    evidence: "the pod's annotations, and the node's labels",
     source: sources.autoscaling,
     severity: 'warning',
     scope: 'pod',
@@ -55,21 +61,27 @@ export const schedulingChecks: readonly Check[] = [
       helm: `gitlab:
   gitaly:
     annotations:
-      ${safeToEvict}: "false"`,
+      ${safeToEvict}: "false"
+      ${doNotDisrupt}: "true" # where Karpenter manages the nodes`,
       kubectl: kubectl(`annotate pod POD ${safeToEvict}=false`),
       text: 'The kubectl line takes effect immediately and without a rotation; the next rotation removes the annotation.',
     },
     run: (inputs) =>
-      perGitalyPod(inputs, ({ annotations }) => {
+      perGitalyPod(inputs, ({ annotations, node }) => {
         const evict = annotations[safeToEvict];
         const disrupt = annotations[doNotDisrupt];
         const found = [
           evict === undefined ? '' : `${safeToEvict}: ${JSON.stringify(evict)}`,
           disrupt === undefined ? '' : `${doNotDisrupt}: ${JSON.stringify(disrupt)}`,
         ].filter((part) => part !== '');
-        return passIf(
-          evict === 'false' || disrupt === 'true',
-          found.length === 0 ? 'annotation not set' : found.join(', '),
+        const text = found.length === 0 ? 'annotation not set' : found.join(', ');
+        // Either autoscaler ignores the other's annotation.
+        if (evict !== 'false' && disrupt !== 'true') return fail(text);
+        if (evict === 'false' && disrupt === 'true') return pass(text);
+        return judge(isOfKarpenter(inputs, node), (karpenter) =>
+          karpenter === (disrupt === 'true')
+            ? pass(text)
+            : fail(`${text}, which ${karpenter ? 'Karpenter' : 'the cluster autoscaler'} ignores`),
         );
       }),
   },
@@ -123,9 +135,10 @@ export const schedulingChecks: readonly Check[] = [
   {
     id: 'pdb_present',
     title: 'A PodDisruptionBudget covers the pods',
-    why: 'Without one, draining nodes or upgrading a node pool may evict all pods at the same time.',
-    expected: 'a PodDisruptionBudget whose selector matches every pod of the StatefulSet',
-    evidence: "the budgets' selectors and the pods' labels",
+    why: 'Without one, draining nodes or upgrading a node pool may evict all pods at the same time. One that allows no disruption blocks every drain until the pods are deleted by hand, and two for one pod make every eviction an error.',
+    expected:
+      'exactly one PodDisruptionBudget whose selector matches every pod of the StatefulSet, and which allows some of them, not all, to be disrupted (a single pod: that one)',
+    evidence: "the budgets' selectors and numbers, and the pods' labels",
     source: sources.notInGuide,
     severity: 'warning',
     scope: 'workload',
@@ -145,6 +158,19 @@ export const schedulingChecks: readonly Check[] = [
   },
 ];
 
+/** Karpenter labels the nodes that it made; versions before 0.33 with the provisioner. */
+const karpenterLabels = ['karpenter.sh/nodepool', 'karpenter.sh/provisioner-name'];
+
+/** By the node of the pod; unknown while it has none. */
+function isOfKarpenter({ nodes }: CheckInputs, name: string): Known<boolean> {
+  return mapKnown(nodes, (all) => {
+    const node = all.find((each) => each.name === name);
+    return node === undefined
+      ? unknown('the node of the pod is unknown, and so which autoscaler manages it')
+      : known(karpenterLabels.some((label) => Object.hasOwn(node.labels, label)));
+  });
+}
+
 function comparedWith(others: readonly OtherPod[], name: string, own: number): Verdict {
   const compared = others.filter((other) => (other.priority ?? 0) < systemPriority);
   const above = compared.filter((other) => (other.priority ?? 0) >= own);
@@ -160,10 +186,9 @@ function placement({ pods, set }: Workload): Verdict {
     ({ node }) => node,
   );
   const shared = [...nodes].filter(([, on]) => on.length > 1);
-  const [first] = shared;
-  if (first !== undefined)
+  if (shared.length > 0)
     return fail(
-      `${listText(first[1].map(({ name }) => name))} share ${first[0]}${shared.length > 1 ? `, and ${shared.length - 1} more nodes have several pods` : ''}`,
+      listText(shared.map(([node, on]) => `${listText(on.map(({ name }) => name))} share ${node}`)),
     );
   return judge(set, ({ replicas }) => {
     const placed = [...nodes.values()].flat().length;
@@ -175,30 +200,75 @@ function placement({ pods, set }: Workload): Verdict {
   });
 }
 
-type Match = 'all' | 'not all' | 'undecided';
+type Match = 'all' | 'some' | 'none' | 'undecided';
 
 function coverage(pods: readonly Pod[], budgets: readonly PodDisruptionBudget[]): Verdict {
   const found = budgets.map((budget) => ({ budget, match: matchOf(budget, pods) }));
-  const covering = found.find(({ match }) => match === 'all');
-  if (covering !== undefined) return pass(budgetText(covering.budget));
+  const matching = found.filter(({ match }) => match === 'all' || match === 'some');
+  if (matching.length > 1)
+    return overlapping(
+      pods,
+      matching.map(({ budget }) => budget),
+    );
+  const [only] = matching;
+  if (only?.match === 'all') return sensible(only.budget, pods.length);
   const open = found.find(({ match }) => match === 'undecided');
-  return open === undefined
-    ? fail('no budget covers them')
-    : undecided(`the selector of ${open.budget.name} uses expressions that are not evaluated`);
+  if (open !== undefined) return undecided(`the selector of ${open.budget.name} could not be read`);
+  return fail(only === undefined ? 'no budget covers them' : `${only.budget.name} covers only some of them`);
+}
+
+/** The API refuses to evict a pod that two budgets match. Budgets for a part of the pods each do not add up to one. */
+function overlapping(pods: readonly Pod[], budgets: readonly PodDisruptionBudget[]): Verdict {
+  const names = listText(budgets.map(({ name }) => name));
+  const isTwice = pods.some((pod) => budgets.filter((budget) => selectsPod(budget, pod)).length > 1);
+  return fail(
+    isTwice
+      ? `${names} match the same pod: every eviction of it is refused with an error`
+      : `${names} each cover only some of them, so all may be evicted at the same time`,
+  );
+}
+
+/** @param pods how many the StatefulSet has; the budget may cover more */
+function sensible(budget: PodDisruptionBudget, pods: number): Verdict {
+  const expected = Math.max(budget.expectedPods, pods);
+  const allowed = allowedOf(budget, expected);
+  const text = budgetText(budget);
+  if (allowed === undefined) return undecided(`the numbers of ${budget.name} could not be read`, text);
+  if (allowed <= 0)
+    return fail(`${text}: never allows a disruption of its ${expected} pods, so drains wait forever`);
+  return expected > 1 && allowed >= expected
+    ? fail(`${text}: allows all ${expected} pods to be disrupted at the same time`)
+    : pass(text);
+}
+
+/** How many pods may be missing when all are healthy. Percentages are rounded up, as the disruption controller does. */
+function allowedOf(
+  { maxUnavailable, minAvailable }: PodDisruptionBudget,
+  expected: number,
+): number | undefined {
+  if (maxUnavailable !== '') return scaled(maxUnavailable, expected);
+  const least = scaled(minAvailable, expected);
+  return least === undefined ? undefined : expected - least;
+}
+
+/** Of `3` or `50%`. */
+function scaled(text: string, of: number): number | undefined {
+  const [, digits, percent] = /^(\d{1,9})(%)?$/.exec(text) ?? [];
+  if (digits === undefined) return undefined;
+  return percent === undefined ? Number(digits) : Math.ceil((Number(digits) * of) / 100);
 }
 
 /** An empty selector matches all pods of the namespace, but here it may also be one that could not be parsed. */
 function matchOf(budget: PodDisruptionBudget, pods: readonly Pod[]): Match {
-  const { labels, expressions } = budget.labelSelector ?? { labels: budget.selector, expressions: undefined };
-  const matches = (pod: Pod): boolean =>
-    pod.namespace === budget.namespace &&
-    Object.entries(labels).every(
-      ([key, value]) => Object.hasOwn(pod.labels, key) && pod.labels[key] === value,
-    );
-  if (!pods.every(matches)) return 'not all';
-  const whole = expressions?.length === 0 || (expressions === undefined && Object.keys(labels).length > 0);
-  return whole ? 'all' : 'undecided';
+  const isWhole = budget.labelSelector !== undefined || Object.keys(budget.selector).length > 0;
+  const matched = pods.filter((pod) => selectsPod(budget, pod)).length;
+  if (matched === 0) return 'none';
+  if (!isWhole) return 'undecided';
+  return matched === pods.length ? 'all' : 'some';
 }
+
+const selectsPod = ({ namespace, selector, labelSelector }: PodDisruptionBudget, pod: Pod): boolean =>
+  namespace === pod.namespace && selects(labelSelector ?? { labels: selector, expressions: [] }, pod.labels);
 
 function budgetText({ name, maxUnavailable, minAvailable, disruptionsAllowed }: PodDisruptionBudget): string {
   const rule = maxUnavailable !== '' ? `maxUnavailable ${maxUnavailable}` : `minAvailable ${minAvailable}`;

@@ -54,7 +54,9 @@ async function listAll(
     for (const raw of list.items) {
       const pod = podOf(raw);
       if (!pod.ok || componentOf(pod.object) !== undefined) continue;
-      const { namespace, name, priority } = pod.object;
+      const { namespace, name, priority, phase } = pod.object;
+      // A completed Job takes no capacity, so its priority does not matter.
+      if (phase === 'Succeeded' || phase === 'Failed') continue;
       pods.push({ namespace, name, priority });
     }
     next = list.next;

@@ -10,7 +10,9 @@ const anyLabel: KeyFilter = () => true;
 /** Nodes in clouds carry hundreds of labels, Gitaly's own objects about a dozen. */
 export const isNodeLabel: KeyFilter = (key) =>
   key.startsWith(ownPrefix) ||
-  /^(kubernetes\.io\/(hostname|arch|os)|(topology|node)\.kubernetes\.io\/.*)$/.test(key);
+  /^(kubernetes\.io\/(hostname|arch|os)|(topology|node)\.kubernetes\.io\/.*)$/.test(key) ||
+  key === 'karpenter.sh/nodepool' ||
+  key === 'karpenter.sh/provisioner-name';
 
 const ownPrefix = 'gitaly-exporter/';
 const maxLabels = 64;

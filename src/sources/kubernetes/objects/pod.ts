@@ -43,13 +43,21 @@ export const podOf = (raw: unknown): Parsed<Pod> =>
       startTime: timeOf(status['startTime']),
       terminationGracePeriodSeconds: integerOf(spec['terminationGracePeriodSeconds']),
       fsGroupChangePolicy: textOf(security['fsGroupChangePolicy'], 64),
+      ...optional('fsGroup', integerOf(security['fsGroup'])),
       runAsUser: integerOf(security['runAsUser']),
+      ...(typeof spec['hostUsers'] === 'boolean' ? { hostUsers: spec['hostUsers'] } : {}),
+      ...(spec['preemptionPolicy'] === undefined
+        ? {}
+        : { preemptionPolicy: textOf(spec['preemptionPolicy'], 64) }),
       resources: resourcesOf(spec['resources']),
       ...overheadOf(spec['overhead']),
       antiAffinity: antiAffinityOf(fieldsOf(fieldsOf(spec['affinity'])['podAntiAffinity']), meta),
       ...volumesOf(spec['volumes']),
     };
   });
+
+const optional = <Key extends string>(key: Key, value: number | undefined): Partial<Record<Key, number>> =>
+  value === undefined ? {} : ({ [key]: value } as Record<Key, number>);
 
 function overheadOf(raw: unknown): Pick<Pod, 'overhead'> {
   if (raw === undefined || raw === null) return {};
@@ -113,6 +121,7 @@ function containerOf(spec: Fields, status: Fields = {}): Container {
     startupProbe: probeOf(spec['startupProbe']),
     readinessProbe: probeOf(spec['readinessProbe']),
     livenessProbe: probeOf(spec['livenessProbe']),
+    ...optional('runAsUser', integerOf(fieldsOf(spec['securityContext'])['runAsUser'])),
     sidecar: spec['restartPolicy'] === 'Always',
     id: textOf(status['containerID'], 256),
     ready: flagOf(status['ready'], `ready of container ${name}`),

@@ -79,6 +79,8 @@ export interface Container {
   readonly startupProbe: ContainerProbe | undefined;
   readonly readinessProbe: ContainerProbe | undefined;
   readonly livenessProbe: ContainerProbe | undefined;
+  /** Of its own securityContext, which takes precedence over the pod's. */
+  readonly runAsUser?: number;
   /** An init container with restartPolicy Always. */
   readonly sidecar: boolean;
   /** From here on: status. Before there is one: '', false, 0, unknown. */
@@ -109,7 +111,13 @@ export interface Pod extends Meta {
   readonly startTime: number | undefined;
   readonly terminationGracePeriodSeconds: number | undefined;
   readonly fsGroupChangePolicy: string;
+  /** Absent: the kubelet changes the owner of no file. */
+  readonly fsGroup?: number;
   readonly runAsUser: number | undefined;
+  /** False: the pod has a user namespace of its own. */
+  readonly hostUsers?: boolean;
+  /** `Never`: the pod waits for free capacity, whatever its priority. */
+  readonly preemptionPolicy?: string;
   /** spec.resources (pod-level, Kubernetes >= 1.34), where given. */
   readonly resources: Resources;
   /** spec.overhead, set by a RuntimeClass (Kata); absent: no overhead. */
