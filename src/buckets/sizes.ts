@@ -2,13 +2,15 @@
 import { parseGitalyConfig } from '../config/gitaly/gitaly-config.ts';
 import { templateValue } from '../config/gitaly/template.ts';
 import { problemText } from '../config/problem.ts';
+import { createDeadline, unlessAborted } from '../lib/abort.ts';
 import type { Clock } from '../lib/clock.ts';
+import type { ConfiguredGitaly, GitalyConfigs } from '../sources/cgroup/tree.ts';
 import type { ConfigSource } from '../sources/gitaly/target.ts';
 import { type Identity, identityKey, identityText } from '../sources/identity.ts';
 import { type BucketSizes, bucketName } from './hash.ts';
 
 /** A Gitaly by its configuration. */
-interface KnownGitaly {
+interface KnownGitaly extends Pick<ConfiguredGitaly, 'mountpoint' | 'hierarchyRoot'> {
   /** For messages: the file's path, or the ConfigMap. */
   readonly name: string;
   readonly identities: readonly Identity[];
@@ -49,11 +51,16 @@ export async function readGitalys(
             : [storage],
         ),
         sizes: { count, maxCgroupsPerRepo },
+        mountpoint: withoutTemplate(cgroups.mountpoint),
+        hierarchyRoot: withoutTemplate(cgroups.hierarchyRoot),
       });
     }
   }
   return { gitalys, failures };
 }
+
+const withoutTemplate = (path: string): string | undefined =>
+  path.includes(templateValue) ? undefined : path;
 
 /** Which Gitaly is meant, as far as the request says, and the sizes that it overrides. */
 interface SizesRequest {
@@ -138,8 +145,8 @@ const sizesText = ({ identities, name, sizes }: KnownGitaly): string =>
 export const noSuchBucketText = (bucket: number, storage: string, count: number): string =>
   `${storage} has no ${bucketName(bucket)}: it has ${count} buckets, ${bucketName(0)} to ${bucketName(count - 1)}`;
 
-/** The configured number of buckets of each Gitaly, read in the background. */
-interface ConfiguredBuckets {
+/** Gitaly's configurations, read at most once a minute; for the cgroup source, which must not wait for a slow API. */
+interface ConfiguredBuckets extends GitalyConfigs {
   /** cgroups.repositories.count as last read; undefined while it is unknown. From memory. */
   of(identity: Identity): number | undefined;
   /** Cancels a read in progress. */
@@ -148,17 +155,19 @@ interface ConfiguredBuckets {
 
 /** A configuration changes with a restart of Gitaly; one that can no longer be read is unknown. */
 const readEveryMs = 60_000;
+/** The first scan waits this long for the first read. */
+const firstReadMs = 3000;
 
-export function createConfiguredBuckets(
-  configs: readonly ConfigSource[],
-  clock: Pick<Clock, 'monotonic'>,
-): ConfiguredBuckets {
+export function createConfiguredBuckets(configs: readonly ConfigSource[], clock: Clock): ConfiguredBuckets {
   const closing = new AbortController();
   let counts: ReadonlyMap<string, number> = new Map();
+  let last: Awaited<ReturnType<GitalyConfigs['read']>> | undefined;
   let readAt: number | undefined;
+  let reading: Promise<void> = Promise.resolve();
 
   async function read(): Promise<void> {
-    const { gitalys } = await readGitalys(configs, closing.signal);
+    const { failures, gitalys } = await readGitalys(configs, closing.signal);
+    last = { gitalys: gitalys.map((gitaly) => ({ ...gitaly, count: gitaly.sizes.count })), failures };
     counts = new Map(
       gitalys
         .filter(({ sizes }) => sizes.count > 0)
@@ -168,14 +177,26 @@ export function createConfiguredBuckets(
     );
   }
 
+  function readIfDue(): void {
+    const now = clock.monotonic();
+    if (readAt !== undefined && now - readAt < readEveryMs) return;
+    readAt = now;
+    reading = read();
+  }
+
   return {
     of(identity) {
-      const now = clock.monotonic();
-      if (readAt === undefined || now - readAt >= readEveryMs) {
-        readAt = now;
-        void read();
-      }
+      readIfDue();
       return counts.get(identityKey(identity));
+    },
+    async read(signal) {
+      readIfDue();
+      if (last === undefined) {
+        const deadline = createDeadline(clock, firstReadMs, signal, closing.signal);
+        await unlessAborted(reading, deadline.signal);
+        deadline.release();
+      }
+      return last ?? { gitalys: [], failures: [] };
     },
     close: () => closing.abort(),
   };

@@ -4,7 +4,7 @@ import type { Clock } from '../lib/clock.ts';
 import { fixText } from '../rules/finding.ts';
 import { createFinder } from '../sources/cgroup/discovery/finder.ts';
 import { inspectRoot } from '../sources/cgroup/discovery/root.ts';
-import type { GitalyTree, PodDirectory } from '../sources/cgroup/tree.ts';
+import type { GitalyConfigs, GitalyTree, PodDirectory } from '../sources/cgroup/tree.ts';
 import { identityText } from '../sources/identity.ts';
 import { accessChecks, type DoctorFinding, failed, passed } from './finding.ts';
 
@@ -18,6 +18,8 @@ export interface CgroupsOptions {
   readonly root: string;
   readonly hostName: string;
   readonly directory: PodDirectory | undefined;
+  /** Where Gitaly's configuration places its cgroups, and that it has some. */
+  readonly configs?: GitalyConfigs | undefined;
   /** `/proc` */
   readonly proc: string;
   readonly clock: Clock;
@@ -34,6 +36,7 @@ export async function cgroupFindings(options: CgroupsOptions, signal: AbortSigna
     root,
     hostName,
     clock,
+    configs: options.configs,
     ...(directory === undefined ? {} : { directory }),
   });
   const found = await finder.find(signal);
@@ -49,11 +52,19 @@ export async function cgroupFindings(options: CgroupsOptions, signal: AbortSigna
       trees: [],
     };
   const known = directory?.pods();
-  const isIdle = found.trees.length === 0 && known?.pods.length === 0 && known.failure === undefined;
+  const isIdle =
+    found.trees.length === 0 &&
+    found.failures.length === 0 &&
+    known?.pods.length === 0 &&
+    known.failure === undefined;
   const trees = isIdle
     ? [passed(accessChecks.cgroupGitalys, 'no Gitaly pod is on this node, according to the list of pods')]
     : treeFindings(found.trees, found.missing, found.failures);
-  return { findings: [rootFinding, readOnly, ...trees], trees: found.trees };
+  const notes = found.notes.map((note) => passed(accessChecks.cgroupGitalys, note));
+  return {
+    findings: [rootFinding, readOnly, ...trees, ...notes],
+    trees: found.trees.filter(({ vacancy }) => vacancy === undefined),
+  };
 }
 
 const mount = fixText(
@@ -72,7 +83,8 @@ function treeFindings(
   ];
   if (trees.length === 0)
     return open.length > 0 ? open : [failed(check, 'fail', 'no cgroups of Gitaly found', [runsHere])];
-  return [...trees.map((tree) => passed(check, treeText(tree), identityText(tree.identity))), ...open];
+  const used = trees.filter(({ vacancy }) => vacancy === undefined);
+  return [...used.map((tree) => passed(check, treeText(tree), identityText(tree.identity))), ...open];
 }
 
 const runsHere = fixText('Run the exporter on the host on which Gitaly runs.');

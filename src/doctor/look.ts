@@ -1,6 +1,7 @@
 /** Everything that doctor looks at, once, in the order in which one thing rests on another. */
 
 import { type PraefectKnown, readCheckInputs } from '../app/check-inputs.ts';
+import { createConfiguredBuckets } from '../buckets/sizes.ts';
 import type { Origins } from '../config/praefect/resolve.ts';
 import { type ResolvedPraefect, resolvePraefect } from '../config/praefect/resolve.ts';
 import { problemText } from '../config/problem.ts';
@@ -221,8 +222,18 @@ export async function look(options: LookOptions, signal: AbortSignal): Promise<D
 
   async function cgroupPart(directory: PodDirectory | undefined) {
     if (!cgroup.enabled) return [];
+    const configured = createConfiguredBuckets(
+      [
+        files,
+        ...(configMaps === undefined || seen === undefined
+          ? []
+          : [createConfigMapSource({ pods: seen.stores.pods, componentOf, configMaps })]),
+      ],
+      clock,
+    );
+    closers.push(() => configured.close());
     const found = await cgroupFindings(
-      { root: cgroup.root, hostName: node, directory, proc: options.proc, clock },
+      { root: cgroup.root, hostName: node, directory, configs: configured, proc: options.proc, clock },
       signal,
     );
     findings.push(...found.findings);

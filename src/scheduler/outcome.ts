@@ -17,6 +17,7 @@ export const failureReasons = [
   'http_status', // an HTTP response other than 200: a redirect, a wrong path, a server error
   'parse', // malformed input: truncated, garbage, a broken file
   'too_large', // over the limit on bytes or series
+  'missing', // known to exist from another source, but not found where it should be
   'internal', // an internal error of the exporter
 ] as const;
 

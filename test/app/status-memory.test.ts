@@ -54,6 +54,7 @@ const view: CgroupView = {
   failure: undefined,
   failures: [],
   missing: ['named by uid'],
+  notes: [],
   gitalys: [gitaly],
   disappeared: [],
   kills: [],

@@ -53,6 +53,7 @@ export function cgroupPart(
     events,
     log,
     directory,
+    configs: configured,
     configuredBuckets: configured.of,
     kernelVersion: release(),
     throttlingWindowMs: defaultThresholds.rateWindow.value * 1000,

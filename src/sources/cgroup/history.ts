@@ -1,4 +1,5 @@
 /** What the view needs beyond the newest read: CPU throttling over a window, and Gitalys that disappeared. */
+import type { Clock } from '../../lib/clock.ts';
 import { type Identity, identityKey } from '../identity.ts';
 import type { LevelReading } from './levels/read.ts';
 import type { GitalyTree } from './tree.ts';
@@ -71,9 +72,13 @@ export interface DisappearedGitaly {
 }
 
 interface DisappearedHistory {
-  /** `now`: Clock.now(). `unlisted`: UIDs of pods that still exist but are not Gitalys by the list of pods. */
-  record(trees: readonly GitalyTree[], now: number, unlisted?: readonly string[]): void;
-  /** Of the last hour, the newest first. */
+  /** `unlisted`: UIDs of pods that still exist but are not Gitalys by the list of pods. */
+  record(
+    trees: readonly GitalyTree[],
+    clock: Pick<Clock, 'now' | 'monotonic'>,
+    unlisted?: readonly string[],
+  ): void;
+  /** Of the last hour, the newest first. `now`: monotonic. */
   since(now: number): readonly DisappearedGitaly[];
 }
 
@@ -83,17 +88,27 @@ const keptAtMost = 100;
 /** A Gitaly that is found under another name, or one that took over its name, has not disappeared. */
 export function createDisappearedHistory(): DisappearedHistory {
   let last: readonly GitalyTree[] = [];
-  let disappeared: readonly DisappearedGitaly[] = [];
+  /** With their monotonic times: the host's clock may be set. */
+  let disappeared: readonly { readonly gitaly: DisappearedGitaly; readonly since: number }[] = [];
   return {
-    record(trees, now, unlisted = []) {
+    record(trees, clock, unlisted = []) {
+      const since = clock.monotonic();
+      const at = clock.now();
       const keys = new Set([...trees.map(({ key }) => key), ...unlisted]);
       const names = new Set(trees.map(({ identity }) => identityKey(identity)));
       const missing = last.filter(({ key }) => !keys.has(key));
       last = trees;
-      disappeared = [...disappeared, ...missing.map(({ identity, uid }) => ({ identity, uid, at: now }))]
-        .filter(({ identity, at }) => !names.has(identityKey(identity)) && now - at < keptMs)
+      disappeared = [
+        ...disappeared,
+        ...missing.map(({ identity, uid }) => ({ gitaly: { identity, uid, at }, since })),
+      ]
+        .filter((each) => !names.has(identityKey(each.gitaly.identity)) && since - each.since < keptMs)
         .slice(-keptAtMost);
     },
-    since: (now) => disappeared.filter(({ at }) => now - at < keptMs).toReversed(),
+    since: (now) =>
+      disappeared
+        .filter(({ since }) => now - since < keptMs)
+        .map(({ gitaly }) => gitaly)
+        .toReversed(),
   };
 }

@@ -21,7 +21,7 @@ import * as metrics from './metrics.ts';
 import type { OomKill } from './oom/record.ts';
 import { createOomTracker } from './oom/tracker.ts';
 import { watchOomEvents } from './oom/watch.ts';
-import type { PodDirectory } from './tree.ts';
+import type { GitalyConfigs, PodDirectory } from './tree.ts';
 import { startTreeWatch } from './tree-watch.ts';
 import { type CgroupView, cgroupView } from './view.ts';
 
@@ -42,6 +42,8 @@ export interface CgroupSourceOptions {
   readonly log: Log;
   /** Knows Gitaly's pods; without it they are found by their Git cgroups, and named by UID. */
   readonly directory?: PodDirectory | undefined;
+  /** Gitaly's configuration: where its cgroups must be, and that there must be some. */
+  readonly configs?: GitalyConfigs | undefined;
   /** cgroups.repositories.count of a Gitaly's configuration, where that is known. */
   readonly configuredBuckets?: ((identity: Identity) => number | undefined) | undefined;
   /** uname -r. */
@@ -76,7 +78,13 @@ const levelMaxAgeMs = 5 * 60_000;
 export function createCgroupSource(options: CgroupSourceOptions): CgroupSource {
   const { clock, directory, events, hostName, log, pollIntervalMs, root } = options;
   const files = createCgroupFiles({ root, clock });
-  const finder = createFinder({ root, hostName, clock, ...(directory && { directory }) });
+  const finder = createFinder({
+    root,
+    hostName,
+    clock,
+    configs: options.configs,
+    ...(directory && { directory }),
+  });
   const tracker = createOomTracker({ files, root, clock });
   const throttling = createThrottlingHistory(options.throttlingWindowMs ?? defaultThrottlingWindowMs);
   const disappeared = createDisappearedHistory();
@@ -92,7 +100,7 @@ export function createCgroupSource(options: CgroupSourceOptions): CgroupSource {
   let levels: Timed<readonly GitalyRead[]> | undefined;
   let buckets: Timed<ReadonlyMap<string, GitSweep>> | undefined;
   /** Oldest first. */
-  let kills: OomKill[] = [];
+  let kills: readonly Timed<OomKill>[] = [];
 
   const watch = startTreeWatch({
     finder,
@@ -100,14 +108,16 @@ export function createCgroupSource(options: CgroupSourceOptions): CgroupSource {
     pollIntervalMs,
     clock,
     log,
-    onFound({ folders, trees, unlisted }) {
-      disappeared.record(trees, clock.now(), unlisted);
+    onFound({ folders, isPartial, trees, unlisted }) {
+      // What cannot be read for a while has not disappeared.
+      if (!isPartial) disappeared.record(trees, clock, unlisted);
       oomWatch.follow(trees);
       void directoryWatch.follow(folders);
     },
     onKills(found) {
       for (const kill of found) report(kill);
-      kills = [...kills, ...found].slice(-keepKillsAtMost);
+      const at = clock.monotonic();
+      kills = [...kills, ...found.map((value) => ({ at, value }))].slice(-keepKillsAtMost);
       killed.call();
     },
   });
@@ -158,7 +168,10 @@ export function createCgroupSource(options: CgroupSourceOptions): CgroupSource {
       const { failure, scannedAt, trees } = watch.state();
       const isKnown = scannedAt !== undefined && failure === undefined;
       return [
-        single(metrics.cgroupGitalys, isKnown ? trees.length : undefined),
+        single(
+          metrics.cgroupGitalys,
+          isKnown ? trees.filter(({ vacancy }) => vacancy === undefined).length : undefined,
+        ),
         readFailureFamily(files),
         single(metrics.unattributedKills, tracker.health().unattributed),
         single(metrics.cgroupOpenFiles, files.openDescriptors()),
@@ -170,7 +183,7 @@ export function createCgroupSource(options: CgroupSourceOptions): CgroupSource {
     },
 
     view() {
-      const now = clock.now();
+      const now = clock.monotonic();
       const refused = oomWatch.state().failed[0]?.code ?? directoryWatch.refusal();
       return cgroupView({
         state: watch.state(),
@@ -180,7 +193,10 @@ export function createCgroupSource(options: CgroupSourceOptions): CgroupSource {
         totals: oomByIdentity(tracker.totals()),
         throttling: throttling.of,
         disappeared: disappeared.since(now),
-        kills: kills.filter(({ at }) => now - at < keepKillsMs).toReversed(),
+        kills: kills
+          .filter(({ at }) => now - at < keepKillsMs)
+          .map(({ value }) => value)
+          .toReversed(),
       });
     },
 

@@ -36,6 +36,8 @@ export interface TreeState {
   readonly failures: readonly Failure[];
   /** What is unknown and why, one line each. */
   readonly missing: readonly string[];
+  /** What is excluded on purpose, one line each. */
+  readonly notes: readonly string[];
 }
 
 export interface TreeWatch {
@@ -59,6 +61,7 @@ const notScanned: TreeState = {
   failure: undefined,
   failures: [],
   missing: [],
+  notes: [],
 };
 
 const scanIntervalMs = 60_000;
@@ -93,8 +96,8 @@ export function startTreeWatch(options: TreeWatchOptions): TreeWatch {
       state = { ...notScanned, scannedAt: startedAt, failure: { reason, message } };
       return;
     }
-    const { failures, missing, trees } = found;
-    state = { scannedAt: startedAt, trees, failure: undefined, failures, missing };
+    const { failures, missing, notes, trees } = found;
+    state = { scannedAt: startedAt, trees, failure: undefined, failures, missing, notes };
     tracker.follow(trees);
     options.onFound(found);
   }

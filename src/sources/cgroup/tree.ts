@@ -28,6 +28,16 @@ export interface GitalyTree {
   readonly git: GitParent | undefined;
   /** gitaly-<pid> of processes that ended: read for OOM kills only. */
   readonly deadGit: readonly GitParent[];
+  /**
+   * The pod runs, but outside of its slice, whose figures are therefore not Gitaly's: 0 for ever. Undefined where the
+   * slice is in use, and where it is unknown whether the pod runs.
+   */
+  readonly vacancy?: Vacancy;
+}
+
+export interface Vacancy {
+  /** Where one of its containers is, if the search found it: relative to the root. */
+  readonly elsewhere: string | undefined;
 }
 
 export interface ContainerScope {
@@ -62,6 +72,27 @@ export function onePerIdentity(trees: readonly GitalyTree[]): readonly GitalyTre
     if (other === undefined || rankOf(tree) >= rankOf(other)) chosen.set(key, tree);
   }
   return [...chosen.values()];
+}
+
+/** What the configuration of a Gitaly says of its cgroups. */
+export interface ConfiguredGitaly {
+  /** For messages: the file's path, or the ConfigMap. */
+  readonly name: string;
+  /** Without a pod: of a virtual machine. */
+  readonly identities: readonly Identity[];
+  /** As in [cgroups]; undefined where the chart's template fills it in. */
+  readonly mountpoint: string | undefined;
+  readonly hierarchyRoot: string | undefined;
+  /** Of [cgroups.repositories]; 0: Git runs in no cgroups of its own. Undefined: unknown. */
+  readonly count: number | undefined;
+}
+
+/** Knows configurations of Gitaly: files, and ConfigMaps on Kubernetes. */
+export interface GitalyConfigs {
+  /** `failures`: why the list may be incomplete. May be a minute old. Never rejects; ends when the signal aborts. */
+  read(
+    signal: AbortSignal,
+  ): Promise<{ readonly gitalys: readonly ConfiguredGitaly[]; readonly failures: readonly string[] }>;
 }
 
 /** Knows Gitaly's pods on this node: from the Kubernetes API, or from a file. */
@@ -105,4 +136,6 @@ export interface KnownContainer {
   readonly name: string;
   /** Without the runtime's prefix: the hexadecimal part of `containerd://<hex>`. Empty until it is created. */
   readonly id: string;
+  /** Of a pod that is not terminating. Absent where that is unknown. */
+  readonly running?: boolean;
 }

@@ -18,6 +18,8 @@ export interface CgroupView {
   readonly failures: readonly Failure[];
   /** What is unknown about all Gitalys and why, with the fix: one sentence each. */
   readonly missing: readonly string[];
+  /** What is excluded on purpose: one sentence each. */
+  readonly notes: readonly string[];
   /** By namespace, pod and node. */
   readonly gitalys: readonly CgroupGitalyView[];
   /** Of the last hour, the newest first. */
@@ -91,6 +93,7 @@ export const cgroupView = ({
   failure: state.failure,
   failures: state.failures,
   missing: unwatched === undefined ? state.missing : [...state.missing, unwatched],
+  notes: state.notes,
   gitalys: reads
     .map(({ levels, tree }) => ({
       identity: tree.identity,

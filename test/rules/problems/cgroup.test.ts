@@ -47,7 +47,16 @@ const kill = (of: OomLevel, own: Partial<OomKill> = {}): OomKill => ({
 
 const problems = (own: Partial<CgroupView>) =>
   cgroupProblems({
-    view: { failure: undefined, failures: [], missing: [], gitalys: [], disappeared: [], kills: [], ...own },
+    view: {
+      failure: undefined,
+      failures: [],
+      missing: [],
+      notes: [],
+      gitalys: [],
+      disappeared: [],
+      kills: [],
+      ...own,
+    },
   });
 
 test('a quiet host has none', () => {

@@ -6,7 +6,16 @@ import type { GitalyTree } from '../../../src/sources/cgroup/tree.ts';
 import { startTreeWatch, type TreeWatch } from '../../../src/sources/cgroup/tree-watch.ts';
 import { createManualClock, settle } from '../../support/manual-clock.ts';
 
-const found: Discovery = { kind: 'found', trees: [], missing: [], unlisted: [], failures: [], folders: [] };
+const found: Discovery = {
+  kind: 'found',
+  trees: [],
+  missing: [],
+  unlisted: [],
+  failures: [],
+  notes: [],
+  isPartial: false,
+  folders: [],
+};
 const { signal } = new AbortController();
 
 function watching(

@@ -35,6 +35,8 @@ interface Swept {
   readonly at: number;
   readonly trees: readonly GitalyTree[];
   readonly problem: Failure | undefined;
+  /** Why buckets may exist that were not found. */
+  readonly unfound: Failure | undefined;
 }
 
 const everyMs = 15_000;
@@ -51,7 +53,11 @@ export function createBucketCollector(options: BucketCollectorOptions): Collecto
   const killsOf = (): ReadonlyMap<string, ReadonlyMap<number, number>> =>
     new Map([...oomByIdentity(tracker.totals())].map(([key, { bucketKills }]) => [key, bucketKills]));
 
-  async function sweep(trees: readonly GitalyTree[], signal: AbortSignal): Promise<Outcome> {
+  async function sweep(
+    trees: readonly GitalyTree[],
+    failures: readonly Failure[],
+    signal: AbortSignal,
+  ): Promise<Outcome> {
     const before = files.failures();
     const at = clock.monotonic();
     const startedAt = clock.now();
@@ -72,7 +78,12 @@ export function createBucketCollector(options: BucketCollectorOptions): Collecto
       if (signal.aborted) return failed('timeout', `the sweep of the buckets exceeded ${timeoutMs / 1000} s`);
       if (result !== undefined) sweeps.set(tree.key, result);
     }
-    swept = { at: startedAt, trees, problem: sweepFailure(trees, sweeps, before, files.failures()) };
+    swept = {
+      at: startedAt,
+      trees,
+      problem: sweepFailure(trees, sweeps, before, files.failures()),
+      unfound: failures[0],
+    };
     options.onSweep(sweeps);
     return outcomeOf(swept, sweeps);
   }
@@ -89,10 +100,12 @@ export function createBucketCollector(options: BucketCollectorOptions): Collecto
     return outcome.kind === 'data' ? { ...outcome, readAt: last.at } : outcome;
   }
 
-  function outcomeOf({ problem, trees }: Swept, sweeps: ReadonlyMap<string, GitSweep>): Outcome {
+  function outcomeOf({ problem, trees, unfound }: Swept, sweeps: ReadonlyMap<string, GitSweep>): Outcome {
     const gitalys = sweptGitalys(trees, sweeps);
     if (gitalys.every(({ sweep: own, kills }) => own === undefined && !kills?.size))
-      return { kind: 'empty', why: 'no Gitaly on this host has repository buckets' };
+      return unfound === undefined
+        ? { kind: 'empty', why: 'no Gitaly on this host has repository buckets' }
+        : failed(unfound.reason, unfound.message, { families: [] });
     const block = { families: bucketFamilies(gitalys) };
     return problem === undefined ? { kind: 'data', block } : failed(problem.reason, problem.message, block);
   }
@@ -130,8 +143,8 @@ export function createBucketCollector(options: BucketCollectorOptions): Collecto
     schedule: { kind: 'interval', everyMs, timeoutMs, maxAgeMs: bucketMaxAgeMs, wake: options.killed },
     async collect({ cause, signal }) {
       if (cause === 'woken' && swept !== undefined) return sweptAgain(swept);
-      const { failure, trees } = await watch.refresh(everyMs, signal);
-      if (failure === undefined) return sweep(onePerIdentity(trees), signal);
+      const { failure, failures, trees } = await watch.refresh(everyMs, signal);
+      if (failure === undefined) return sweep(onePerIdentity(trees), failures, signal);
       swept = undefined;
       options.onSweep(new Map());
       return failed(failure.reason, failure.message, { families: [] });

@@ -32,8 +32,18 @@ export interface DirectoryListing {
 type ListingResult =
   | DirectoryListing
   | { readonly kind: 'removed' }
-  /** The kernel's error code, for example EACCES. */
-  | { readonly kind: 'failed'; readonly code: string };
+  | ({ readonly kind: 'failed' } & UnreadableFolder);
+
+/** A folder that could not be listed, or in which nothing could be opened. */
+export interface UnreadableFolder {
+  /** The folder that denies access: the one to list, or one above it. */
+  readonly path: string;
+  /** The kernel's error code: EACCES. */
+  readonly code: string;
+  /** Its permissions and its owner's UID, where they can be read. */
+  readonly mode?: number;
+  readonly owner?: number;
+}
 
 export interface DirectoryCache {
   list(path: string, pause: Pause): Promise<ListingResult>;
@@ -119,7 +129,7 @@ export function createDirectoryCache(root: string): DirectoryCache {
         const kind = fileErrorOf(error);
         if (kind === 'missing' || kind === 'dead') return forget(path);
         cached.delete(path);
-        return { kind: 'failed', code };
+        return { kind: 'failed', ...denyingFolder(root, path, code) };
       }
     },
     invalidate() {
@@ -136,6 +146,22 @@ export function createDirectoryCache(root: string): DirectoryCache {
   };
 }
 
+/** The deepest folder on the way whose attributes can be read: to read those of a folder takes access to its parent. */
+function denyingFolder(root: string, path: string, code: string): UnreadableFolder {
+  for (let at = path; ; at = parentPath(at)) {
+    try {
+      const { mode, uid } = at === '' ? statSync(root) : lstatSync(absolutePath(root, at));
+      return { path: at, code, mode: mode & 0o7777, owner: uid };
+    } catch {
+      // The one above denies access.
+    }
+    if (at === '') return { path: at, code };
+  }
+}
+
+/** Far more than Gitaly's buckets. */
+const maxNames = 150_000;
+
 async function readFolderNames(place: string, pause: Pause): Promise<string[]> {
   const names: string[] = [];
   const directory = opendirSync(place, { bufferSize: batchSize });
@@ -143,6 +169,7 @@ async function readFolderNames(place: string, pause: Pause): Promise<string[]> {
     let read = 0;
     for (let entry = directory.readSync(); entry !== null; entry = directory.readSync()) {
       if (entry.isDirectory()) names.push(entry.name);
+      if (names.length > maxNames) throw Object.assign(new Error('too many folders'), { code: 'E2BIG' });
       if (++read % batchSize === 0) await pause();
     }
   } finally {
@@ -151,7 +178,7 @@ async function readFolderNames(place: string, pause: Pause): Promise<string[]> {
   return names;
 }
 
-/** The paths of the folders directly below one, without a cache; undefined if they cannot be listed. */
+/** The paths of the folders directly below one, without a cache; undefined if they cannot be listed, for any reason. */
 export async function listFolders(root: string, path: string): Promise<readonly string[] | undefined> {
   try {
     const names = await readFolderNames(absolutePath(root, path), createPause());

@@ -7,24 +7,26 @@ import { createSerialQueue } from '../../../lib/serial-queue.ts';
 import type { Failure } from '../../../scheduler/outcome.ts';
 import { createCgroupFiles } from '../files/files.ts';
 import { knownOf } from '../files/reading.ts';
-import type { GitalyTree, KnownPod, KnownPods, PodDirectory } from '../tree.ts';
+import type { GitalyConfigs, GitalyTree, KnownPod, KnownPods, PodDirectory, Vacancy } from '../tree.ts';
 import {
   createDirectoryCache,
   createPause,
   haveSameNames,
   type Pause,
   parentPath,
+  type UnreadableFolder,
 } from './directory-cache.ts';
+import { configsOfHost, createExpectations, hierarchyRootIn, hostPlaceOf } from './expected.ts';
 import * as messages from './messages.ts';
 import { inspectRoot, type Root } from './root.ts';
 import {
   type CgroupScan,
   type GitFolder,
   hasBuckets,
+  type ScannedPod,
   type SearchedPlaces,
   scanPlaces,
   searchPlaces,
-  type UnreadableFolder,
 } from './scan.ts';
 import { type CurrentGit, chooseCurrentGit, type GitFolders, hostTree, podTree } from './trees.ts';
 
@@ -34,6 +36,8 @@ export interface FinderOptions {
   readonly hostName: string;
   /** Knows Gitaly's pods; without it they are recognized by their Git cgroups and named by UID. */
   readonly directory?: PodDirectory;
+  /** Gitaly's configuration: where its cgroups must be, and that there must be some. */
+  readonly configs?: GitalyConfigs | undefined;
   readonly clock?: Pick<Clock, 'monotonic'>;
 }
 
@@ -56,6 +60,10 @@ export interface FoundTrees {
   readonly trees: readonly GitalyTree[];
   /** What is unknown, why, and how to fix it: one line each. */
   readonly missing: readonly string[];
+  /** What is excluded on purpose: one line each. */
+  readonly notes: readonly string[];
+  /** A Gitaly may exist that was not found: what is missing since the last scan has not disappeared. */
+  readonly isPartial: boolean;
   /** UIDs of pods that have Gitaly's cgroups and are not in a complete list of pods: they have no tree. */
   readonly unlisted: readonly string[];
   /** What could not be read; the trees are those that could. */
@@ -73,10 +81,17 @@ const maxFolders = 2_000;
 
 const populatedKey = ['populated'] as const;
 
-export function createFinder({ root, hostName, directory, clock = systemClock }: FinderOptions): Finder {
+export function createFinder({
+  root,
+  hostName,
+  directory,
+  configs,
+  clock = systemClock,
+}: FinderOptions): Finder {
   const directories = createDirectoryCache(root);
   const files = createCgroupFiles({ root, maxDescriptors: 0 });
   const queue = createSerialQueue();
+  const expectations = createExpectations({ root, hostName, clock });
   /** By the tree's key. */
   const currentGits = new Map<string, CurrentGit>();
   let places: SearchedPlaces | undefined;
@@ -95,33 +110,42 @@ export function createFinder({ root, hostName, directory, clock = systemClock }:
     }
     const pause = createPause(signal);
     try {
-      const found = await scan(inspected, pause);
+      const configured = (await configs?.read(signal)) ?? noConfigs;
+      const found = await scan(inspected, configured, pause);
       // A place was removed, or a folder was replaced by another at the same number of links: both are forgotten now.
       const isOutdated = directories.wasStale() || searchedAt === Number.NEGATIVE_INFINITY;
-      return isOutdated ? await scan(inspected, pause) : found;
+      return isOutdated ? await scan(inspected, configured, pause) : found;
     } catch (error) {
       if (!signal.aborted) throw error;
       return { kind: 'failed', reason: 'timeout', message: messages.scanTimedOut(root) };
     }
   }
 
-  async function scan({ isTopmost }: Extract<Root, { kind: 'cgroup2' }>, pause: Pause): Promise<Discovery> {
+  async function scan(
+    { isTopmost }: Extract<Root, { kind: 'cgroup2' }>,
+    configured: Configured,
+    pause: Pause,
+  ): Promise<Discovery> {
     const list = directory?.pods();
     const known = new Map(list?.pods.map((pod) => [pod.uid, pod]));
     const isListComplete = list !== undefined && list.failure === undefined;
     const unreadable: UnreadableFolder[] = [];
     const isAll = (await isSearchDue(unreadable, pause)) || (isListComplete && !wasListComplete);
     if (isAll || places === undefined) {
-      places = await searchPlaces(createDirectoryCache(root), pause);
+      const hostPlaces = configsOfHost(configured.gitalys, hostName).flatMap(
+        (each) => hostPlaceOf(each, root) ?? [],
+      );
+      places = await searchPlaces(createDirectoryCache(root), hostPlaces, () => clock.monotonic(), pause);
       searchedAt = clock.monotonic();
       directories.invalidate();
     }
     const isWanted = (uid: string): boolean => isAll || !isListComplete || known.has(uid);
-    const scanned = await scanPlaces(root, places, isWanted, directories, pause);
+    const hierarchyRoots = [...new Set(configured.gitalys.flatMap((each) => hierarchyRootIn(each) ?? []))];
+    const scanned = await scanPlaces(root, places, isWanted, hierarchyRoots, directories, pause);
     if (scanned.isOutdated) searchedAt = Number.NEGATIVE_INFINITY;
     if (isAll) directories.prune();
 
-    const sorted = sortTrees(scanned, known, isListComplete);
+    const sorted = sortTrees(scanned, known, isListComplete, places.strayContainers);
     const { trees } = sorted;
     if (isAll || !isListComplete) unlisted = sorted.unlisted;
     wasListComplete = isListComplete;
@@ -131,18 +155,46 @@ export function createFinder({ root, hostName, directory, clock = systemClock }:
       return { kind: 'failed', reason: 'parse', message: messages.nothingVisible(root) };
     unreadable.push(...scanned.unreadable, ...sorted.unreadable);
     const truncated = [...(places.isComplete ? [] : ['']), ...sorted.truncated];
+    const missingPods = (list?.pods ?? []).filter(({ uid }) => !scanned.pods.has(uid));
+    const lostPods = missingPods.filter((pod) => runsHere(pod));
+    // With all pods of a complete list found, what cannot be searched outside of their slices is not Gitaly's.
+    const isSettled = isListComplete && known.size > 0 && missingPods.length === 0 && unreadable.length === 0;
+    const unsearched = places.unreadable.filter(
+      ({ path }) => !unreadable.some((folder) => folder.path === path),
+    );
+    if (!isSettled) unreadable.push(...unsearched);
+    const isPartial = unreadable.length + truncated.length > 0;
+    const vacant = trees.filter(({ vacancy }) => vacancy !== undefined);
     return {
       kind: 'found',
       trees,
-      missing: missingLines(scanned, trees, list, isTopmost),
+      missing: missingLines(
+        scanned,
+        trees,
+        list,
+        missingPods.filter((pod) => !runsHere(pod)),
+        isTopmost,
+      ),
+      notes: noteLines(places, trees, isSettled ? unsearched : []),
+      isPartial,
       unlisted,
       failures: [
         ...(list?.failure === undefined ? [] : [list.failure]),
         ...messages.folderFailures(root, unreadable, truncated),
+        ...(lostPods.length === 0 ? [] : [messages.lostPods(lostPods.map(podName), root)]),
+        ...vacant.map(messages.vacantPod),
+        ...expectations.failures(configured, trees, {
+          isPartial,
+          hasNoPods: isListComplete && known.size === 0,
+        }),
       ],
       folders: watchableFolders(places, [...scanned.folders, ...sorted.folders]),
     };
   }
+
+  /** By the API. Of pods of other nodes it is known that they are not here. */
+  const runsHere = ({ containers, node }: KnownPod): boolean =>
+    (node === '' || node === hostName) && containers.some(({ running }) => running === true);
 
   async function isSearchDue(unreadable: UnreadableFolder[], pause: Pause): Promise<boolean> {
     const top = await directories.list('', pause);
@@ -160,6 +212,7 @@ export function createFinder({ root, hostName, directory, clock = systemClock }:
     { hosts, pods }: CgroupScan,
     known: ReadonlyMap<string, KnownPod>,
     isListComplete: boolean,
+    strayContainers: ReadonlyMap<string, string>,
   ) {
     const trees: GitalyTree[] = [];
     const notListed: string[] = [];
@@ -177,7 +230,11 @@ export function createFinder({ root, hostName, directory, clock = systemClock }:
       if (!isGitalys) continue;
       if (!pod.isComplete) truncated.push(pod.folder.path);
       if (listed === undefined && isListComplete) notListed.push(uid);
-      else trees.push(podTree(pod, listed, gitFoldersOf(uid, pod.git), hostName));
+      else {
+        const tree = podTree(pod, listed, gitFoldersOf(uid, pod.git), hostName);
+        const vacancy = listed && vacancyOf(pod, listed, strayContainers);
+        trees.push(vacancy === undefined ? tree : { ...tree, vacancy });
+      }
     }
     trees.sort((left, right) => (left.key < right.key ? -1 : 1));
     const host = gitFoldersOf(
@@ -199,17 +256,45 @@ export function createFinder({ root, hostName, directory, clock = systemClock }:
     return found;
   }
 
-  function isBusy({ path }: GitFolder): boolean {
+  function isBusy({ path }: Pick<GitFolder, 'path'>): boolean {
     const folder = files.folder(path);
     const { populated } = knownOf(folder.keyed('cgroup.events', populatedKey)) ?? {};
     folder.close();
     return populated === 1;
   }
 
+  /** Whether a cgroup is known to be without processes, or without memory. */
+  function isUnused(path: string): boolean {
+    const folder = files.folder(path);
+    const { populated } = knownOf(folder.keyed('cgroup.events', populatedKey)) ?? {};
+    const usage = knownOf(folder.number('memory.current'));
+    folder.close();
+    return populated === 0 || usage === 0;
+  }
+
+  /**
+   * With a kubelet that uses the systemd driver and a container runtime that does not, the kubelet creates the pod's
+   * slice, and the runtime puts the containers elsewhere.
+   */
+  function vacancyOf(
+    { containers, folder, unreadable }: ScannedPod,
+    pod: KnownPod,
+    strayContainers: ReadonlyMap<string, string>,
+  ): Vacancy | undefined {
+    const running = pod.containers.flatMap(({ id, running: runs }) =>
+      runs === true && id !== '' ? [id] : [],
+    );
+    if (running.length === 0 || unreadable.length > 0) return undefined;
+    if (containers.some(({ id }) => running.includes(id))) return undefined;
+    const elsewhere = running.map((id) => strayContainers.get(id)).find((path) => path !== undefined);
+    return elsewhere !== undefined || isUnused(folder.path) ? { elsewhere } : undefined;
+  }
+
   function missingLines(
-    { pods, hosts }: CgroupScan,
+    { hosts }: CgroupScan,
     trees: readonly GitalyTree[],
     list: KnownPods | undefined,
+    absent: readonly KnownPod[],
     isTopmost: boolean,
   ): readonly string[] {
     const lines: string[] = [];
@@ -223,10 +308,7 @@ export function createFinder({ root, hostName, directory, clock = systemClock }:
           because,
         ),
       );
-    const absent = known
-      .filter(({ uid }) => !pods.has(uid))
-      .map(({ namespace, name }) => `${namespace}/${name}`);
-    if (absent.length > 0) lines.push(messages.notHere(absent, root));
+    if (absent.length > 0) lines.push(messages.notHere(absent.map(podName), root));
     if (unlisted.length > 0) lines.push(messages.notListed(unlisted));
     const shown = parentPath(trees.find(({ key }) => key === 'host')?.git?.path ?? '');
     const others = hosts.map(({ parent }) => parent).filter((parent) => parent !== shown);
@@ -237,8 +319,26 @@ export function createFinder({ root, hostName, directory, clock = systemClock }:
     return lines;
   }
 
+  /** What is not searched concerns only those who miss a Gitaly. */
+  function noteLines(
+    { skipped }: SearchedPlaces,
+    trees: readonly GitalyTree[],
+    unsearched: readonly UnreadableFolder[],
+  ): readonly string[] {
+    const lines: string[] = [];
+    if (unsearched.length > 0) lines.push(messages.unsearched(unsearched));
+    if (trees.length === 0 && skipped.length > 0) lines.push(messages.skipped(skipped));
+    return lines;
+  }
+
   return { find: (signal) => queue.run(() => run(signal)) };
 }
+
+type Configured = Awaited<ReturnType<GitalyConfigs['read']>>;
+
+const noConfigs: Configured = { gitalys: [], failures: [] };
+
+const podName = ({ name, namespace }: KnownPod): string => `${namespace}/${name}`;
 
 /** With the folders above the places: a place may be removed with them. */
 function watchableFolders(

@@ -1,6 +1,8 @@
 /** What an operator should know about what discovery could not find or read: one line each, with the fix. */
 import type { Failure } from '../../../scheduler/outcome.ts';
-import type { UnreadableFolder } from './scan.ts';
+import { type Identity, identityText } from '../../identity.ts';
+import type { GitalyTree } from '../tree.ts';
+import type { UnreadableFolder } from './directory-cache.ts';
 
 /** The first few, and how many more. */
 function someOf(names: readonly string[]): string {
@@ -45,11 +47,12 @@ export function folderFailures(
 ): readonly Failure[] {
   const byCode = Map.groupBy(unreadable, ({ code }) => code);
   const failures = [...byCode].map(([code, folders]): Failure => {
-    const paths = firstOf(folders.map(({ path }) => path));
+    const [first] = folders;
+    const paths = firstOf([...new Set(folders.map(({ path }) => path))]);
     return code === 'EACCES' || code === 'EPERM'
       ? {
           reason: 'permission',
-          message: `cgroup.root ${root}: this user may not read ${paths}: grant read and search permission there`,
+          message: `cgroup.root ${root}: this user may not read ${paths}: grant read and search permission there${first === undefined ? '' : accessText(first)}. Gitaly's cgroups in it are not seen until then`,
         }
       : { reason: 'query', message: `cgroup.root ${root}: ${paths} cannot be listed (${code})` };
   });
@@ -63,3 +66,55 @@ export function folderFailures(
 
 const firstOf = ([first = '', ...more]: readonly string[]): string =>
   more.length === 0 ? `/${first}` : `/${first} and ${more.length} more`;
+
+/** As in `stat`. */
+const accessText = ({ mode, owner }: UnreadableFolder): string =>
+  mode === undefined
+    ? ''
+    : ` (its mode is ${mode.toString(8).padStart(4, '0')}, its owner UID ${owner}; this process has UID ${process.geteuid?.()}), by group or ACL, or give the exporter CAP_DAC_READ_SEARCH (docs/cgroup-access.md)`;
+
+export const unsearched = (folders: readonly UnreadableFolder[]): string =>
+  `not searched for Gitaly's cgroups, since this user may not read them and all of Gitaly's pods were found elsewhere: ${firstOf(folders.map(({ path }) => path))}`;
+
+export const skipped = (paths: readonly string[]): string =>
+  `not searched for Gitaly's cgroups, because of their depth or names: ${firstOf(paths)}; those that Gitaly's configuration names are (gitaly.config-file)`;
+
+export const lostPods = (pods: readonly string[], root: string): Failure => ({
+  reason: 'missing',
+  message: `${someOf(pods)}: runs on this node according to the list of pods, but has no cgroup below ${root}: check that cgroup.root is the host's hierarchy, and kubernetes.node`,
+});
+
+export function vacantPod({ identity, pod, vacancy }: GitalyTree): Failure {
+  const place = vacancy?.elsewhere === undefined ? '' : ` (one is in /${vacancy.elsewhere})`;
+  return {
+    reason: 'missing',
+    message: `${identityText(identity)}: the pod runs, but none of its containers is in its slice /${pod}${place}, so that its memory, CPU and OOM kills are unknown and its limits do not apply: let the container runtime use the kubelet's cgroup driver (containerd: SystemdCgroup = true)`,
+  };
+}
+
+/** `place`: relative to the root. */
+export const configuredButMissing = (
+  name: string,
+  count: number,
+  root: string,
+  place: string | undefined,
+): Failure => ({
+  reason: 'missing',
+  message: `${name} sets count = ${count} in [cgroups.repositories], but no gitaly-<pid>/repos-<n> exists below ${root}${place === undefined ? '' : `, where it belongs into /${place}`}: Gitaly does not run on this host, was not restarted since, or may not create cgroups (its log has the reason)`,
+});
+
+export const podWithoutGitCgroups = (
+  identity: Identity,
+  name: string,
+  count: number,
+  pod: string,
+): Failure => ({
+  reason: 'missing',
+  message: `${identityText(identity)}: ${name} sets count = ${count} in [cgroups.repositories], but there is no gitaly-<pid>/repos-<n> below /${pod}: Gitaly was not restarted since, or may not create cgroups there (the log of its init container init-cgroups has the reason)`,
+});
+
+/** `why`: why the configuration is unknown. */
+export const unknownExpectation = (root: string, why: string): Failure => ({
+  reason: 'missing',
+  message: `no cgroups of Gitaly below ${root}, and whether there must be some is unknown: ${why}`,
+});

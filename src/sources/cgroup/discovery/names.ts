@@ -67,3 +67,10 @@ export function containerIdOf(name: string): string | undefined {
   const [, runtime, id] = /^(?:([a-z][a-z-]{0,30})-)?([0-9a-f]{12,64})(?:\.scope)?$/.exec(name) ?? [];
   return runtime === 'crio-conmon' || (runtime === undefined && id?.length !== 64) ? undefined : id;
 }
+
+/**
+ * The same outside of pods, in any form: `kubepods-burstable-pod<uid>.slice:cri-containerd:<id>`, which a container runtime
+ * without the systemd driver makes of the kubelet's systemd name.
+ */
+export const strayContainerIdOf = (name: string): string | undefined =>
+  /(?:^|[:-])([0-9a-f]{64})(?:\.scope)?$/.exec(name)?.[1];

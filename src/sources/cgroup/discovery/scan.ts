@@ -6,6 +6,7 @@ import {
   type DirectoryListing,
   isFreeOfLinks,
   type Pause,
+  type UnreadableFolder,
 } from './directory-cache.ts';
 import {
   bucketOf,
@@ -17,6 +18,7 @@ import {
   qosClasses,
   qosFolderName,
   qosFolders,
+  strayContainerIdOf,
 } from './names.ts';
 
 /** Where Gitaly's cgroups may be, from a search of the whole tree. */
@@ -25,8 +27,13 @@ export interface SearchedPlaces {
   readonly kubepods: readonly Kubepods[];
   /** Folders outside of those that contain a gitaly-<pid>; '' is the root itself. */
   readonly gitParents: readonly string[];
-  /** False if the search ended at its limit. */
+  /** Containers outside of the kubelet's cgroups, by ID: their paths. */
+  readonly strayContainers: ReadonlyMap<string, string>;
+  readonly unreadable: readonly UnreadableFolder[];
+  /** False if the search ended at its limit of folders or time. */
   readonly isComplete: boolean;
+  /** Not searched: a few of the folders below the greatest depth, or with names that no systemd unit or runtime has. */
+  readonly skipped: readonly string[];
 }
 
 interface Kubepods {
@@ -64,12 +71,6 @@ export interface ScannedPod {
   readonly unreadable: readonly UnreadableFolder[];
 }
 
-export interface UnreadableFolder {
-  readonly path: string;
-  /** The kernel's error code: EACCES. */
-  readonly code: string;
-}
-
 export interface CgroupScan {
   /** By UID. */
   readonly pods: ReadonlyMap<string, ScannedPod>;
@@ -83,41 +84,88 @@ export interface CgroupScan {
 }
 
 /** Rootless Podman with kind: user.slice/user-N.slice/user@N.service/user.slice/libpod-<id>.scope/container/kubelet.slice. */
-const maxKubepodsDepth = 8;
-/** `system.slice/docker-<id>.scope/gitaly` of GitLab in a container on a virtual machine. */
-const maxHostGitDepth = 3;
+const maxDepth = 8;
 const maxSearchedFolders = 20_000;
+const maxSearchMs = 10_000;
 const maxKubepods = 16;
+const maxStrayContainers = 10_000;
+/** Enough for a message. */
+const maxSkipped = 100;
 /** `<slice>/<scope>/container/gitaly/gitaly-1` is the deepest known (CRI-O with crun, Git cgroups nested). */
 const maxPodGitDepth = 3;
 /** A pod that runs an init system or containers of its own has some hundreds. */
 const maxPodFolders = 500;
 
-/** Nearest to the root first; does not search the kubelet's own cgroups. */
-export async function searchPlaces(directories: DirectoryCache, pause: Pause): Promise<SearchedPlaces> {
+/**
+ * Nearest to the root first; does not search the kubelet's own cgroups.
+ *
+ * @param configured where Gitaly's cgroups are by its own configuration: at any depth, under any name
+ * @param monotonic milliseconds
+ */
+export async function searchPlaces(
+  directories: DirectoryCache,
+  configured: readonly string[],
+  monotonic: () => number,
+  pause: Pause,
+): Promise<SearchedPlaces> {
   const kubepods: Kubepods[] = [];
-  const gitParents: string[] = [];
+  const gitParents = new Set<string>();
+  const strayContainers = new Map<string, string>();
+  const unreadable: UnreadableFolder[] = [];
+  const skipped: string[] = [];
+  const startedAt = monotonic();
+  let isComplete = true;
+
+  async function list(path: string): Promise<readonly string[]> {
+    const listing = await directories.list(path, pause);
+    if (listing.kind === 'listed') {
+      if (listing.names.some((name) => gitalyPidOf(name) !== undefined)) gitParents.add(path);
+      return listing.names;
+    }
+    if (listing.kind === 'failed') {
+      const { kind: _, ...folder } = listing;
+      unreadable.push(folder);
+    }
+    return [];
+  }
+
+  for (const path of configured) await list(path);
   let level = [''];
   let searched = 0;
-  for (let depth = 0; level.length > 0 && depth < maxKubepodsDepth; depth++) {
+  for (let depth = 0; level.length > 0 && isComplete; depth++) {
     const next: string[] = [];
     for (const path of level) {
-      if (searched++ >= maxSearchedFolders) return { kubepods, gitParents, isComplete: false };
-      const listing = await directories.list(path, pause);
-      if (listing.kind !== 'listed') continue;
-      if (depth <= maxHostGitDepth && listing.names.some((name) => gitalyPidOf(name) !== undefined))
-        gitParents.push(path);
-      for (const name of listing.names) {
-        if (!isSearchable(name) || gitalyPidOf(name) !== undefined) continue;
+      isComplete = searched++ < maxSearchedFolders && monotonic() - startedAt < maxSearchMs;
+      if (!isComplete) break;
+      for (const name of await list(path)) {
+        if (gitalyPidOf(name) !== undefined) continue;
+        const child = childPath(path, name);
         const driver = kubepodsDriverOf(name);
-        if (driver === undefined) next.push(childPath(path, name));
-        else if (kubepods.length < maxKubepods) kubepods.push({ path: childPath(path, name), name, driver });
+        if (driver !== undefined) {
+          if (kubepods.length < maxKubepods) kubepods.push({ path: child, name, driver });
+        } else if (isSearchable(name) && depth + 1 < maxDepth) {
+          const id = strayContainerIdOf(name);
+          if (id !== undefined && strayContainers.size < maxStrayContainers) strayContainers.set(id, child);
+          next.push(child);
+        } else if (skipped.length < maxSkipped) skipped.push(child);
       }
     }
     level = next;
   }
-  return { kubepods, gitParents, isComplete: true };
+  return {
+    kubepods,
+    gitParents: [...gitParents],
+    strayContainers,
+    unreadable: uniqueFolders(unreadable),
+    isComplete,
+    skipped,
+  };
 }
+
+/** Every folder of a directory without search permission names that directory. */
+const uniqueFolders = (folders: readonly UnreadableFolder[]): readonly UnreadableFolder[] => [
+  ...new Map(folders.map((folder) => [`${folder.path} ${folder.code}`, folder])).values(),
+];
 
 /** Lists folders, and keeps account of which were listed and which could not be. */
 interface Lister {
@@ -135,17 +183,25 @@ function createLister(directories: DirectoryCache, pause: Pause): Lister {
     async list(path) {
       const listing = await directories.list(path, pause);
       if (listing.kind === 'listed') folders.push(path);
-      if (listing.kind === 'failed') unreadable.push({ path, code: listing.code });
+      if (listing.kind === 'failed') {
+        const { kind: _, ...folder } = listing;
+        unreadable.push(folder);
+      }
       return listing.kind === 'listed' ? listing : undefined;
     },
   };
 }
 
-/** Reads what the places contain now; of pods only those that are wanted. */
+/**
+ * Reads what the places contain now; of pods only those that are wanted.
+ *
+ * @param hierarchyRoots where Gitaly's cgroups are in a pod's slice by its configuration: at any depth
+ */
 export async function scanPlaces(
   root: string,
   places: SearchedPlaces,
   isWanted: (uid: string) => boolean,
+  hierarchyRoots: readonly string[],
   directories: DirectoryCache,
   pause: Pause,
 ): Promise<CgroupScan> {
@@ -160,7 +216,7 @@ export async function scanPlaces(
     }
     for (const folder of await listPods(kubepods, lister)) {
       if (!isWanted(folder.uid)) continue;
-      const pod = await scanPod(folder, createLister(directories, pause));
+      const pod = await scanPod(folder, hierarchyRoots, createLister(directories, pause));
       // After a change of the kubelet's driver an empty folder of the other one may be left.
       const other = pods.get(folder.uid);
       if (other === undefined || contentOf(other) < contentOf(pod)) pods.set(folder.uid, pod);
@@ -207,10 +263,23 @@ async function listPods(kubepods: Kubepods, { list }: Lister): Promise<readonly 
 }
 
 /** A slice that has been removed is empty. */
-async function scanPod(folder: PodFolder, lister: Lister): Promise<ScannedPod> {
+async function scanPod(
+  folder: PodFolder,
+  hierarchyRoots: readonly string[],
+  lister: Lister,
+): Promise<ScannedPod> {
   const { folders, unreadable } = lister;
   const containers: { path: string; id: string }[] = [];
   const git: GitFolder[] = [];
+  for (const hierarchyRoot of hierarchyRoots) {
+    // The search below finds the others.
+    if (hierarchyRoot.split('/').length <= maxPodGitDepth) continue;
+    const parent = childPath(folder.path, hierarchyRoot);
+    for (const name of (await lister.list(parent))?.names ?? []) {
+      const gitFolder = await readGitFolder(childPath(parent, name), name, lister);
+      if (gitFolder !== undefined) git.push(gitFolder);
+    }
+  }
   let level = [folder.path];
   let scanned = 0;
   for (let depth = 0; level.length > 0 && depth <= maxPodGitDepth; depth++) {

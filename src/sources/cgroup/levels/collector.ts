@@ -55,10 +55,10 @@ export function createLevelCollector(options: LevelCollectorOptions): Collector 
     async collect({ signal }) {
       let { failure, failures, trees } = await watch.refresh(scanMaxAgeMs, signal);
       const before = files.failures();
-      let reads = read(onePerIdentity(trees));
+      let reads = read(readable(trees));
       if (reads.some(({ isOutdated }) => isOutdated)) {
         ({ failure, failures, trees } = await watch.refresh(0, signal));
-        reads = read(onePerIdentity(trees)).filter((gitaly) => gitaly.levels.length > 0);
+        reads = read(readable(trees)).filter((gitaly) => gitaly.levels.length > 0);
       }
       options.onRead(reads);
       if (failure !== undefined) return failed(failure.reason, failure.message, { families: [] });
@@ -74,10 +74,22 @@ export function createLevelCollector(options: LevelCollectorOptions): Collector 
         ],
       };
       const problem =
-        failures[0] ?? readFailure(before, files.failures(), readErrorsOf(reads)) ?? oomFailure(options);
+        together(failures) ??
+        readFailure(before, files.failures(), readErrorsOf(reads)) ??
+        oomFailure(options);
       return problem === undefined ? { kind: 'data', block } : failed(problem.reason, problem.message, block);
     },
   };
+}
+
+/** The figures of a slice that the pod's processes are not in are not Gitaly's. */
+const readable = (trees: readonly GitalyTree[]): readonly GitalyTree[] =>
+  onePerIdentity(trees.filter(({ vacancy }) => vacancy === undefined));
+
+/** All of them, the first with its reason. */
+function together([first, ...more]: readonly Failure[]): Failure | undefined {
+  if (first === undefined || more.length === 0) return first;
+  return { reason: first.reason, message: [first, ...more].map(({ message }) => message).join('. Also: ') };
 }
 
 /** A Gitaly that disappeared has series only if it had kills. */

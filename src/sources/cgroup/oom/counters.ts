@@ -39,14 +39,23 @@ export function readCounters(
 }
 
 /**
- * memory.events of a cgroup that is rarely read, without keeping its descriptor. Undefined if it does not exist or
- * cannot be read; zero without the memory controller, where no limit can be reached.
+ * memory.events of a cgroup that is rarely read, without keeping its descriptor. Undefined if it does not exist,
+ * `failed` if it cannot be read; zero without the memory controller, where no limit can be reached.
  */
-export function readCountersOnce(files: CgroupFiles, path: string): OomCounters | undefined {
+export function readCountersOnce(files: CgroupFiles, path: string): OomCounters | 'failed' | undefined {
   const folder = files.folder(path);
   const reading = readCounters(folder, 'memory.events');
   folder.close();
-  return reading.kind === 'value' ? reading.value : reading.kind === 'absent' ? zeroCounters : undefined;
+  switch (reading.kind) {
+    case 'value':
+      return reading.value;
+    case 'absent':
+      return zeroCounters;
+    case 'failed':
+      return 'failed';
+    case 'removed':
+      return undefined;
+  }
 }
 
 export const hasOnlyZeros = (counters: OomCounters | undefined): boolean =>

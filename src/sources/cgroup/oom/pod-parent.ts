@@ -87,20 +87,24 @@ export function createPodParent(
     return reading.kind === 'value' ? reading.value : undefined;
   }
 
-  /** Kills in other pods. */
-  async function countSiblings(pass: CounterPass): Promise<number> {
+  /** Kills in other pods. `isComplete`: false if one of them could not be read, which may have the kills. */
+  async function countSiblings(pass: CounterPass): Promise<{ kills: number; isComplete: boolean }> {
     const own = new Set([...gitalys.values()].map(({ top }) => top.role.path));
     const read = new Map<string, OomCounters>();
     let kills = 0;
-    for (const sibling of (await listChildren(path)) ?? []) {
+    const children = await listChildren(path);
+    let isComplete = children !== undefined;
+    for (const sibling of children ?? []) {
       const counters = own.has(sibling) ? undefined : readCountersOnce(files, sibling);
       await pass.yieldIfDue();
-      if (counters === undefined) continue;
+      if (counters === 'failed') isComplete = false;
+      if (counters === undefined || counters === 'failed') continue;
       kills += increaseOf(siblings.get(sibling) ?? zeroCounters, counters).kills;
       read.set(sibling, counters);
     }
-    siblings = read;
-    return kills;
+    // Without a list, what was read before still counts.
+    siblings = children === undefined ? siblings : read;
+    return { kills, isComplete };
   }
 
   const isSettled = ({ synced, top, wanted }: CounterTree): boolean =>
@@ -145,9 +149,10 @@ export function createPodParent(
       let unattributed = 0;
       if (now === undefined || isQuiet) counted += kills;
       else {
-        kills += await countSiblings(pass);
+        const others = await countSiblings(pass);
+        kills += others.kills;
         const rest = last === undefined ? 0 : Math.max(0, now.kills - counted - kills);
-        if (hasLostGitaly && !isUnread) unattributed = rest;
+        if (hasLostGitaly && !isUnread && others.isComplete) unattributed = rest;
         // What a pod had that cannot be read now is counted when it can.
         counted = last === undefined ? now.kills : counted + kills + (isUnread ? 0 : rest);
         last = now;

@@ -34,6 +34,8 @@ interface Sums {
 }
 
 const keptMs = 3_600_000;
+/** Of removed trees: a pod that fails to start may be created again every few seconds. */
+const keptAtMost = 1000;
 /** Until then a removed tree may still get kills from the last pass; then it is merged into its successor. */
 const mergeAfterMs = 60_000;
 
@@ -64,6 +66,13 @@ export function createOomTotals(clock: Pick<Clock, 'now' | 'monotonic'>): OomTot
       if (successor !== undefined && age > mergeAfterMs) addSums(successor, sums);
       if (age > (successor === undefined ? keptMs : mergeAfterMs)) sumsByTree.delete(tree);
     }
+    const removed = [...sumsByTree].filter(([, { removedAt }]) => removedAt !== undefined);
+    if (removed.length <= keptAtMost) return;
+    // Those without a kill have no series; then the oldest.
+    const rank = ({ kills, removedAt = 0 }: Sums): number =>
+      removedAt + (oomLevels.some((level) => kills[level] > 0) ? Number.MAX_SAFE_INTEGER / 2 : 0);
+    removed.sort(([, a], [, b]) => rank(a) - rank(b));
+    for (const [tree] of removed.slice(0, removed.length - keptAtMost)) sumsByTree.delete(tree);
   }
 
   return {

@@ -130,7 +130,9 @@ export function createOomTracker({
   function whyUnread(key: string): string | undefined {
     if (hasLocalEvents)
       return 'cgroup v2 is mounted with memory_localevents, so no memory.events has what is below it: mount it without';
-    const top = followed.get(key)?.tree.top;
+    const known = followed.get(key)?.tree;
+    if (known?.wanted.vacancy !== undefined) return 'its processes run outside of its slice';
+    const top = known?.top;
     switch (top?.status) {
       case undefined:
         return 'not read yet';
@@ -141,7 +143,7 @@ export function createOomTracker({
       case 'removed':
         return undefined; // What it had is counted.
       case 'value':
-        return top?.local === undefined
+        return top.local === undefined
           ? 'its memory.events.local cannot be read (kernels before 5.2 do not have it)'
           : undefined;
     }

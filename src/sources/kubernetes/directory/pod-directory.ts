@@ -18,8 +18,15 @@ export interface PodSummary {
   /** Of the node: `containerd://2.1.4`, `6.12.0-amd64`. */
   readonly runtimeVersion: string;
   readonly kernelVersion: string;
-  /** Containers and sidecars; no init containers that run to completion. */
-  readonly containers: readonly { readonly name: string; readonly id: string }[];
+  /**
+   * Containers and sidecars; no init containers that run to completion. `running`: present and true while it runs in a
+   * pod that is not terminating, so that its cgroup must exist.
+   */
+  readonly containers: readonly {
+    readonly name: string;
+    readonly id: string;
+    readonly running?: boolean;
+  }[];
 }
 
 /** @param node of the pod; without it the versions of runtime and kernel are empty */
@@ -34,13 +41,24 @@ export const summarizePod = (pod: Pod, node: Node | undefined): PodSummary =>
     version: imageTag(mainContainer(pod)?.image ?? ''),
     runtimeVersion: node?.runtimeVersion ?? '',
     kernelVersion: node?.kernelVersion ?? '',
-    containers: [...pod.initContainers.filter(({ sidecar }) => sidecar), ...pod.containers].map(
-      summarizeContainer,
+    containers: [...pod.initContainers.filter(({ sidecar }) => sidecar), ...pod.containers].map((container) =>
+      summarizeContainer(container, pod),
     ),
   });
 
 /** The ID without the runtime's prefix: `containerd://<hex>` becomes `<hex>`. */
-const summarizeContainer = ({ name, id }: Container) => ({ name, id: id.replace(/^[^/]*:\/\//, '') });
+const summarizeContainer = ({ name, id, state }: Container, { deletion, phase }: Pod) => ({
+  name,
+  id: id.replace(/^[^/]*:\/\//, ''),
+  ...(id !== '' &&
+    state.kind === 'running' &&
+    phase === 'Running' &&
+    deletion === undefined && { running: true }),
+});
+
+/** Of a pod that the API no longer has: its cgroup is removed about now. */
+export const asDeleted = (pod: PodSummary): PodSummary =>
+  Object.freeze({ ...pod, containers: pod.containers.map(({ id, name }) => ({ name, id })) });
 
 /** `v18.10.0` of `host:5000/gitaly:v18.10.0@sha256:...`; empty for an image that only has a digest. */
 export function imageTag(image: string): string {
@@ -99,7 +117,7 @@ export function createPodDirectory(
     const pod = known.get(uid);
     if (pod === undefined) return false;
     known.delete(uid);
-    deleted.set(uid, { pod, until: clock.monotonic() + keepDeletedMs });
+    deleted.set(uid, { pod: asDeleted(pod), until: clock.monotonic() + keepDeletedMs });
     return true;
   }
   function replaceAll(now: readonly Pod[]): boolean {

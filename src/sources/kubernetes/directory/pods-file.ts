@@ -7,7 +7,7 @@ import type { Clock } from '../../../lib/clock.ts';
 import { codeOf } from '../../../lib/errors.ts';
 import { readErrorText } from '../../../lib/files.ts';
 import type { Failure } from '../../../scheduler/outcome.ts';
-import { type GitalyPodDirectory, keepDeletedMs, type PodSummary } from './pod-directory.ts';
+import { asDeleted, type GitalyPodDirectory, keepDeletedMs, type PodSummary } from './pod-directory.ts';
 import { parsePodsFile } from './pods-file-text.ts';
 
 /**
@@ -82,7 +82,8 @@ export function createPodsFileDirectory(options: PodsFileOptions): PodsFileDirec
     }
     const uids = new Set(result.pods.map(({ uid }) => uid));
     for (const pod of listed)
-      if (!uids.has(pod.uid)) deleted.set(pod.uid, { pod, until: clock.monotonic() + keepDeletedMs });
+      if (!uids.has(pod.uid))
+        deleted.set(pod.uid, { pod: asDeleted(pod), until: clock.monotonic() + keepDeletedMs });
     for (const uid of uids) deleted.delete(uid);
     listed = result.pods;
     const [first] = result.skipped;

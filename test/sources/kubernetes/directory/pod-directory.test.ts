@@ -46,7 +46,7 @@ test("it has Gitaly's pods of this node, with the versions of the node and the I
         version: 'v18.10.0',
         runtimeVersion: 'containerd://2.1.5',
         kernelVersion: nodeOfPod.kernelVersion,
-        containers: [{ name: 'gitaly', id: expect.stringMatching(/^[0-9a-f]{64}$/) }],
+        containers: [{ name: 'gitaly', id: expect.stringMatching(/^[0-9a-f]{64}$/), running: true }],
       },
     ],
   });
@@ -66,6 +66,28 @@ test('a deleted pod is kept for a minute, also next to its replacement', async (
   expect(names()).toHaveLength(4);
   await clock.advance(1);
   expect(names()).toHaveLength(3);
+});
+
+test('a container counts as running only in a pod that is running, not terminating and not deleted', () => {
+  const { directory, pods: store } = opened({ node: pod.node });
+  const running = () =>
+    directory.pods().pods.flatMap(({ containers }) => containers.map((each) => each.running));
+  expect(running()).toEqual([true]);
+  store.add({ ...pod, deletion: { requestedAt: 0, graceSeconds: 30 } });
+  expect(running()).toEqual([undefined]);
+  store.add({ ...pod, phase: 'Failed' });
+  expect(running()).toEqual([undefined]);
+  store.add({
+    ...pod,
+    containers: pod.containers.map((each) => ({
+      ...each,
+      state: { kind: 'waiting', reason: 'CrashLoopBackOff' },
+    })),
+  });
+  expect(running()).toEqual([undefined]);
+  store.add(pod);
+  store.remove(pod.uid);
+  expect(running()).toEqual([undefined]);
 });
 
 test('a pod that was deleted during a gap of the watch is kept for a minute, too', async () => {
@@ -89,7 +111,7 @@ test('listeners are notified when a summary changes, and only then', () => {
   const restarted = pod.containers.map((each) => ({ ...each, id: 'cri-o://abc' }));
   store.add({ ...pod, containers: restarted });
   expect(notified).toEqual([3, 3]);
-  expect(directory.pods().pods[0]?.containers).toEqual([{ name: 'gitaly', id: 'abc' }]);
+  expect(directory.pods().pods[0]?.containers).toEqual([{ name: 'gitaly', id: 'abc', running: true }]);
 });
 
 test('a pod is listed when it is scheduled, and the IDs of its containers when they are created', () => {
