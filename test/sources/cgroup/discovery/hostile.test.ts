@@ -12,6 +12,7 @@ import {
 } from '../../../../src/sources/cgroup/discovery/names.ts';
 import { createCgroupFiles } from '../../../../src/sources/cgroup/files/files.ts';
 import {
+  asUnprivileged,
   createFolderTree,
   directoryOf,
   type FolderTree,
@@ -169,14 +170,3 @@ test('an unreadable folder is reported, and the rest is found', async () => {
   files.close();
   chmodSync(join(tree.root, closed), 0o755);
 });
-
-/** Root may read everything. */
-async function asUnprivileged(body: () => Promise<void>): Promise<void> {
-  if (process.geteuid?.() !== 0) return body();
-  process.seteuid?.(65534);
-  try {
-    await body();
-  } finally {
-    process.seteuid?.(0);
-  }
-}

@@ -85,3 +85,14 @@ export function directoryOf(pods: readonly KnownPod[], failure?: Failure): TestD
     },
   };
 }
+
+/** As a user without privileges: root may read everything. */
+export async function asUnprivileged(body: () => Promise<void>): Promise<void> {
+  if (process.geteuid?.() !== 0) return body();
+  process.seteuid?.(65534);
+  try {
+    await body();
+  } finally {
+    process.seteuid?.(0);
+  }
+}
