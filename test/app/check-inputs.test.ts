@@ -277,10 +277,85 @@ test("Praefect's database tells PostgreSQL's version and who is alive", async ()
     // Of the file that was given, whatever the ConfigMap says.
     praefect_sslmode: 'fail',
   });
+  // Without a pod's image, by the versions that have the schema.
+  const schemaVariant = () => '15.0';
+  const noPraefectPods = (given: CheckSources): CheckSources => ({
+    ...given,
+    componentOf: (pod) => (chartComponentOf(pod) === 'gitaly' ? 'gitaly' : undefined),
+  });
+  for (const [version, result] of [
+    ['16.4', 'pass'],
+    ['15.18', 'unknown'],
+    ['12.1', 'fail'],
+  ] as const)
+    expect(
+      await results(
+        noPraefectPods({
+          ...all,
+          praefect: { ...praefect, schemaVariant, postgresqlVersion: () => version },
+        }),
+      ),
+    ).toMatchObject({ postgresql_version: result });
   expect(
     await results({ ...all, praefect: { ...praefect, postgresqlVersion: () => undefined } }),
   ).toMatchObject({
     postgresql_version: 'unknown',
+  });
+});
+
+describe("the database connection of every Praefect's configuration is checked", () => {
+  /** Three Praefects with a configuration each; undefined: its ConfigMap may not be read. */
+  async function connectionsOf(...modes: readonly (string | undefined)[]) {
+    const { all, stores } = sources('posture-good');
+    const recordedPraefects = recordedPods('posture-good', 'at-rest').filter(
+      (pod) => chartComponentOf(pod) === 'praefect',
+    );
+    const praefects = recordedPraefects.map((pod, i) => ({ ...pod, configMaps: [`praefect-${i}`] }));
+    const read: ReadConfigMap = async (namespace, name) => {
+      const mode = modes[Number(name.split('-').at(-1))];
+      if (mode === undefined)
+        return { ok: false, failure: { reason: 'permission', message: `no right to get ${name}` } };
+      const data = { 'config.toml': `[database]\nhost = 'db'\nsslmode = '${mode}'\n` };
+      const meta = {
+        uid: name,
+        createdAt: 0,
+        deletion: undefined,
+        labels: {},
+        annotations: {},
+        owner: undefined,
+      };
+      return { ok: true, object: { kind: 'ConfigMap', namespace, name, ...meta, data } };
+    };
+    const { findings } = evaluate(
+      await readCheckInputs(
+        {
+          ...all,
+          stores: { ...stores, pods: testStore(praefects) },
+          configMaps: createConfigMaps(read, clock),
+        },
+        signal,
+      ),
+    );
+    return findings.find(({ id }) => id === 'praefect_sslmode');
+  }
+
+  test.each([
+    [['require', 'disable', 'disable'], 'fail', 'ConfigMap gitlab/praefect-1, config.toml: sslmode disable'],
+    [['require', undefined, 'disable'], 'fail', 'ConfigMap gitlab/praefect-2, config.toml: sslmode disable'],
+    [
+      ['require', 'verify-full', 'require'],
+      'pass',
+      'ConfigMap gitlab/praefect-0, config.toml: sslmode require',
+    ],
+  ] as const)('%j: %s', async (modes, result, detail) => {
+    expect(await connectionsOf(...modes)).toMatchObject({ result, detail });
+  });
+
+  test('one that cannot be read leaves the result unknown', async () => {
+    expect(await connectionsOf('require', undefined, 'require')).toMatchObject({
+      result: 'unknown',
+      reason: 'no right to get praefect-1',
+    });
   });
 });
 

@@ -38,7 +38,7 @@ export interface ServerFacts {
   readonly config: Known<GitalyConfig>;
   readonly cgroup: Known<CgroupFacts>;
   readonly volume: Known<VolumeFacts>;
-  /** From deletion to Ready, at the last rotation that was observed from start to end. */
+  /** From deletion to Ready, at the slowest of the last rotations that were observed from start to end. */
   readonly rotationSeconds: Known<number>;
 }
 

@@ -44,8 +44,8 @@ interface KubernetesSource {
   readonly collectors: readonly Collector[];
   view(): KubernetesView;
   /**
-   * Seconds from deletion to Ready at the pod's last replacement whose total is known; container restarts do not
-   * count.
+   * Seconds from deletion to Ready at the slowest of the pod's last ten replacements whose total is known; container
+   * restarts do not count.
    */
   rotationSeconds(identity: Identity): number | undefined;
 }
@@ -67,7 +67,7 @@ export function createKubernetesSource(options: KubernetesSourceOptions): Kubern
   return {
     collectors: role === 'agent' ? [] : [collector],
     view: () => viewOf(stores, isGitaly, rotations.ongoing()),
-    rotationSeconds: ({ namespace, pod }) => rotations.lastReplacementSeconds(namespace, pod),
+    rotationSeconds: ({ namespace, pod }) => rotations.slowestReplacementSeconds(namespace, pod),
   };
 }
 

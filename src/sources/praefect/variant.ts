@@ -118,7 +118,7 @@ type VariantName = (typeof variantNames)[number];
 export function releasesOfVariant(
   name: string,
 ): { readonly from: VariantName; readonly before: VariantName | undefined } | undefined {
-  const index = variantNames.findIndex((each) => each === name);
+  const index = (variantNames as readonly string[]).indexOf(name);
   const from = variantNames[index];
   return from === undefined ? undefined : { from, before: variantNames[index + 1] };
 }

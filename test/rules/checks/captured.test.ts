@@ -95,7 +95,7 @@ test('a finding states what was found with its numbers', () => {
     safe_to_evict: 'annotation not set',
     fs_group_change_policy: 'not set: defaults to Always',
     short_graceful_stop: 'terminationGracePeriodSeconds 30',
-    client_retry_window: 'clients retry for 1.4 s; the last rotation took 38 s',
+    client_retry_window: 'clients retry for 1.4 s; the slowest recent rotation took 38 s',
     concurrency_limits: 'no [[concurrency]] with a limit',
     praefect_sslmode: 'sslmode disable',
     three_praefects: '2 replicas',

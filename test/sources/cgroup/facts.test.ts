@@ -7,6 +7,7 @@ import { cgroupFactsOf, nodeFactsOf, nsdelegateIn, swapIn } from '../../../src/s
 import { createCgroupFiles } from '../../../src/sources/cgroup/files/files.ts';
 import type { GitalyTree } from '../../../src/sources/cgroup/tree.ts';
 import { capturedTree, guaranteedUid } from '../../support/cgroup-fixtures.ts';
+import { bytes, type CgroupText, cpuStat, createWrittenTree } from './written-tree.ts';
 
 const cleanups: (() => void)[] = [];
 afterEach(() => {
@@ -75,6 +76,85 @@ test("with nested cgroups, the owner is that of the container's scope", () => {
   });
 });
 
+describe('limits around Git, and its use of the cgroups', () => {
+  const git = `${slice}/gitaly/gitaly-1`;
+  const scope = `${slice}/cri-containerd-1.scope`;
+  const GiB = 2 ** 30;
+
+  /** A pod with a slice of 10 GiB, a container of 4 GiB, and Git's cgroups of 8 GiB with a bucket of 2 GiB. */
+  function factsOf(
+    at: string,
+    changes: Readonly<Record<string, CgroupText>> = {},
+    changed: Partial<GitalyTree> = {},
+  ) {
+    const written = createWrittenTree();
+    const limits: Readonly<Record<string, number>> = {
+      [slice]: 10,
+      [scope]: 4,
+      [at]: 8,
+      [`${at}/repos-0`]: 2,
+    };
+    for (const path of [...Object.keys(limits), at.slice(0, at.lastIndexOf('/'))].sort())
+      written.make(path, {
+        ...(limits[path] === undefined ? {} : { 'memory.max': `${limits[path] * GiB}\n` }),
+        ...changes[path],
+      });
+    const files = createCgroupFiles({ root: written.root });
+    cleanups.push(() => files.close(), written.remove);
+    const container = { path: scope, id: '1', name: 'gitaly', gitaly: true };
+    return cgroupFactsOf(
+      { ...tree, containers: [container], git: { path: at, pid: '1', buckets: [0] }, ...changed },
+      written.root,
+      files,
+    );
+  }
+
+  test('the lowest limit around gitaly-<pid> is found at any level', () => {
+    expect(factsOf(git).enclosingMemoryMax).toEqual({ value: { path: slice, max: 10 * GiB } });
+    const parent = `${slice}/gitaly`;
+    expect(factsOf(git, { [parent]: { 'memory.max': `${GiB}\n` } }).enclosingMemoryMax).toEqual({
+      value: { path: parent, max: GiB },
+    });
+  });
+
+  test('without a limit around it there is none; one that cannot be read is unknown', () => {
+    const max = { 'memory.max': 'max\n' };
+    expect(factsOf(git, { [slice]: max }).enclosingMemoryMax).toEqual({ value: { path: '', max: 'max' } });
+    expect(factsOf(git, { [slice]: { 'memory.max': 'many\n' } }).enclosingMemoryMax).toEqual({
+      unknown: expect.stringContaining('malformed'),
+    });
+  });
+
+  test("the container's limit bounds the pod's Git where Git runs inside it, not where it runs next to it", () => {
+    expect(factsOf(git).podMemoryMax).toEqual({ value: 10 * GiB });
+    const inside = `${scope}/gitaly/gitaly-1`;
+    const noSliceLimit = { [slice]: { 'memory.max': 'max\n' } };
+    expect(factsOf(inside, noSliceLimit, { layout: 'nested' })).toMatchObject({
+      podMemoryMax: { value: 4 * GiB },
+      enclosingMemoryMax: { value: { path: scope, max: 4 * GiB } },
+    });
+    expect(factsOf(git, noSliceLimit, { layout: 'none', git: undefined }).podMemoryMax).toEqual({
+      value: 4 * GiB,
+    });
+  });
+
+  test.each<[what: string, CgroupText, { value: boolean } | { unknown: unknown }]>([
+    ['no CPU time at all', {}, { value: false }],
+    // Creating cgroups is charged to the cgroup above them.
+    ['no CPU time, and memory of the kernel', { 'memory.peak': '1048576\n' }, { value: false }],
+    ['CPU time, and no process any more', { 'cpu.stat': cpuStat(1200) }, { value: true }],
+    ['a process that just started', { 'cgroup.procs': '77\n' }, { value: true }],
+    ['no cpu.stat, and memory', { 'cpu.stat': undefined, 'memory.peak': bytes(20) }, { value: true }],
+    [
+      'neither cpu.stat nor memory.peak',
+      { 'cpu.stat': undefined, 'memory.peak': undefined },
+      { unknown: expect.stringContaining('neither') },
+    ],
+  ])('%s: whether Git ran', (_, changed, hasGitRun) => {
+    expect(factsOf(git, { [git]: changed }).hasGitRun).toEqual(hasGitRun);
+  });
+});
+
 describe('the facts of the node', () => {
   function folder(files: Readonly<Record<string, string>>): string {
     const made = mkdtempSync(join(tmpdir(), 'gitaly-exporter-node-'));
@@ -85,11 +165,15 @@ describe('the facts of the node', () => {
     }
     return made;
   }
-  const node = (files: Readonly<Record<string, string>>, texts: Readonly<Record<string, string>> = {}) =>
+  const node = (
+    files: Readonly<Record<string, string>>,
+    texts: Readonly<Record<string, string>> = {},
+    trees: readonly GitalyTree[] = [],
+  ) =>
     nodeFactsOf({
       node: 'node-1',
       root: folder(files),
-      trees: [],
+      trees,
       proc: '/proc',
       readText: async (file) => {
         const text = texts[file];
@@ -106,6 +190,21 @@ describe('the facts of the node', () => {
     ],
     [{ 'cgroup.controllers': 'memory\n', 'kubepods/x': '' }, { value: 'v2' }, { value: 'cgroupfs' }],
     [
+      // The kubelet uses systemd, the container runtime does not.
+      {
+        'cgroup.controllers': 'memory\n',
+        'kubepods.slice/kubepods-pod1.slice/cgroup.procs': '',
+        'system.slice/kubepods-pod1.slice:cri-containerd:12ab/cgroup.procs': '7\n',
+      },
+      { value: 'v2' },
+      { value: 'mixed' },
+    ],
+    [
+      { 'cgroup.controllers': 'memory\n', 'kubepods.slice/cgroup.procs': '', 'kubepods/x': '' },
+      { value: 'v2' },
+      { unknown: expect.stringContaining('both kubepods.slice and kubepods') },
+    ],
+    [
       { 'cgroup.controllers': 'cpu pids\n' },
       { value: 'hybrid' },
       { unknown: expect.stringContaining('neither kubepods.slice nor kubepods') },
@@ -115,6 +214,27 @@ describe('the facts of the node', () => {
     [{ 'some-file': '' }, { unknown: expect.stringContaining('is not cgroup v2') }, expect.anything()],
   ])('with the files %j are its cgroup version and driver', async (files, cgroupVersion, cgroupDriver) => {
     expect(await node(files)).toMatchObject({ node: 'node-1', cgroupVersion, cgroupDriver });
+  });
+
+  test("include the driver of Gitaly's pods, next to a folder that another driver left", async () => {
+    const both = { 'cgroup.controllers': 'memory\n', 'kubepods.slice/x': '', 'kubepods/x': '' };
+    expect(await node(both, {}, [tree])).toMatchObject({ cgroupDriver: { value: 'systemd' } });
+    expect(await node(both, {}, [{ ...tree, driver: 'cgroupfs' }])).toMatchObject({
+      cgroupDriver: { value: 'cgroupfs' },
+    });
+    expect(await node(both, {}, [tree, { ...tree, driver: 'cgroupfs' }])).toMatchObject({
+      cgroupDriver: { value: 'mixed' },
+    });
+  });
+
+  test('include the memory of the node', async () => {
+    const meminfo = 'MemTotal:       16310000 kB\nMemFree:         1000 kB\n';
+    expect(await node({}, { '/proc/meminfo': meminfo })).toMatchObject({
+      memoryBytes: { value: 16_310_000 * 1024 },
+    });
+    expect(await node({}, { '/proc/meminfo': 'MemTotal: many\n' })).toMatchObject({
+      memoryBytes: { unknown: '/proc/meminfo cannot be read' },
+    });
   });
 
   test('are unknown where files of /proc cannot be read', async () => {

@@ -260,7 +260,7 @@ test('the metrics are well-formed, and the collector has the listed name', () =>
   expect(collectors.map(({ name }) => name)).toEqual(kubernetesCollectorNames);
 });
 
-test('the duration of the last replacement is available to the checks; a restart does not count', () => {
+test('the duration of the slowest recent replacement is available to the checks; a restart does not count', () => {
   const stores = createFakeStores();
   const { source } = createSource(stores, moment('00:26:30'));
   listMoment(stores, 'rotate-delete', '0-before');

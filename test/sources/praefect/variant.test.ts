@@ -1,7 +1,12 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import type pg from 'pg';
 import { isFailure } from '../../../src/sources/praefect/query.ts';
-import { type SchemaVariant, variantOf, variantSql } from '../../../src/sources/praefect/variant.ts';
+import {
+  releasesOfVariant,
+  type SchemaVariant,
+  variantOf,
+  variantSql,
+} from '../../../src/sources/praefect/variant.ts';
 import {
   praefectSchema,
   startPostgres,
@@ -203,4 +208,11 @@ describe.each([15, 18] as const)('on PostgreSQL %i', (version) => {
     expect(await variantIn(client)).toMatchObject({ name: '14.6' });
     await migration.query('ROLLBACK');
   });
+});
+
+test('a variant names the releases that have its schema', () => {
+  expect(releasesOfVariant('15.0')).toEqual({ from: '15.0', before: '19.0' });
+  expect(releasesOfVariant('19.0')).toEqual({ from: '19.0', before: undefined });
+  expect(releasesOfVariant('')).toBeUndefined();
+  expect(releasesOfVariant('constructor')).toBeUndefined();
 });

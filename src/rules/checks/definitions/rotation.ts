@@ -163,7 +163,7 @@ function retriesLongEnough(pod: Pod, { rotationSeconds }: ServerFacts, retry: nu
   if (!isUnknown(rotationSeconds))
     return passIf(
       retry >= rotationSeconds.value,
-      `${retried}; the last rotation took ${durationText(rotationSeconds.value * 1000)}`,
+      `${retried}; the slowest recent rotation took ${durationText(rotationSeconds.value * 1000)}`,
     );
   const start = startSeconds(pod);
   return start !== undefined && start > retry

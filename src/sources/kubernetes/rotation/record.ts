@@ -19,8 +19,8 @@ export interface RotationRecord {
   ongoing(): readonly OngoingRotation[];
   /** The last one of each pod's name. */
   last(): readonly Rotation[];
-  /** Total of the last rotation with a new pod and a known total. */
-  lastReplacementSeconds(namespace: string, pod: string): number | undefined;
+  /** Total of the slowest of a pod's last ten rotations with a new pod and a known total. */
+  slowestReplacementSeconds(namespace: string, pod: string): number | undefined;
   /** By cause; the identity has the node that the pod left. */
   readonly counts: PodCounters;
   durations(namespace: string, statefulSet: string, span: RotationSpan): Durations;
@@ -35,6 +35,8 @@ type Durations = Pick<HistogramSample, 'buckets' | 'sum' | 'count'>;
  */
 const durationBuckets = [1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800] as const;
 
+const keptReplacements = 10;
+
 interface RotationRecordOptions {
   readonly stores: Pick<Stores, 'pods' | 'statefulSets' | 'nodes' | 'events'>;
   readonly isGitaly: (pod: Pod) => boolean;
@@ -44,7 +46,7 @@ interface RotationRecordOptions {
 export function createRotationRecord(options: RotationRecordOptions): RotationRecord {
   const { stores, isGitaly, events } = options;
   const last = new Map<string, Rotation>();
-  const replaced = new Map<string, number>();
+  const replaced = new Map<string, readonly number[]>();
   const counts = createPodCounters();
   const durations = new Map<string, number[]>();
   const durationKey = (namespace: string, set: string, span: RotationSpan): string =>
@@ -69,7 +71,10 @@ export function createRotationRecord(options: RotationRecordOptions): RotationRe
         const { namespace, pod, node, fromNode, statefulSet, cause, seconds } = rotation;
         last.set(`${namespace}/${pod}`, rotation);
         if (cause !== 'container_restart' && seconds.total !== undefined)
-          replaced.set(`${namespace}/${pod}`, seconds.total);
+          replaced.set(
+            `${namespace}/${pod}`,
+            [...(replaced.get(`${namespace}/${pod}`) ?? []), seconds.total].slice(-keptReplacements),
+          );
         counts.add({ namespace, pod, node: fromNode }, cause);
         for (const span of rotationSpans) {
           const key = durationKey(namespace, statefulSet, span);
@@ -100,7 +105,10 @@ export function createRotationRecord(options: RotationRecordOptions): RotationRe
       for (const byName of [last, replaced])
         for (const name of byName.keys()) if (!isRetained(name)) byName.delete(name);
     },
-    lastReplacementSeconds: (namespace, pod) => replaced.get(`${namespace}/${pod}`),
+    slowestReplacementSeconds(namespace, pod) {
+      const seconds = replaced.get(`${namespace}/${pod}`);
+      return seconds === undefined ? undefined : Math.max(...seconds);
+    },
     counts,
     durations(namespace, statefulSet, span) {
       const [sum = 0, ...perBucket] = durations.get(durationKey(namespace, statefulSet, span)) ?? [];

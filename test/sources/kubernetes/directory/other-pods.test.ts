@@ -55,6 +55,19 @@ test('all pods except Gitaly are listed in pages', async () => {
   expect(server.requests.map(({ query }) => query['limit'])).toEqual(['100', '100', '100']);
 });
 
+test('pods that have ended take no capacity, so their priority does not count', async () => {
+  if (gitaly === undefined) throw new Error('a recorded pod');
+  const pod = (name: string, phase: string) => ({
+    ...gitaly,
+    metadata: { ...gitaly.metadata, labels: {}, name, namespace: 'ci', uid: name },
+    spec: { priority: 5_000_000, containers: [{ name: 'job' }] },
+    status: { phase },
+  });
+  server.put('pods', [pod('done', 'Succeeded'), pod('broken', 'Failed'), pod('runs', 'Running')]);
+  const { list } = opened();
+  expect(await list()).toEqual({ value: [{ namespace: 'ci', name: 'runs', priority: 5_000_000 }] });
+});
+
 test('the list is repeated after half an hour', async () => {
   serve(1);
   const { list, clock } = opened();

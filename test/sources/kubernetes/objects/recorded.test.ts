@@ -61,6 +61,10 @@ test('a trimmed pod has a quarter of its bytes, a trimmed StatefulSet a tenth', 
   expect(share('at-rest/statefulsets.json', statefulSetOf)).toBeLessThan(0.1);
 });
 
+interface RawPod {
+  readonly spec: { readonly securityContext?: unknown; readonly containers: readonly object[] };
+}
+
 describe('a Gitaly pod', () => {
   test('has its node, owner, labels and conditions', () => {
     expect(gitaly0()).toMatchObject({
@@ -83,7 +87,9 @@ describe('a Gitaly pod', () => {
       qosClass: 'Guaranteed',
       priorityClass: 'gitlab-gitaly',
       fsGroupChangePolicy: 'OnRootMismatch',
+      fsGroup: 1000,
       runAsUser: 1000,
+      preemptionPolicy: 'PreemptLowerPriority',
       terminationGracePeriodSeconds: 6,
       antiAffinity: { required: ['kubernetes.io/hostname'], preferred: [] },
       claims: ['repo-data-gl-gitaly-default-0'],
@@ -134,6 +140,23 @@ describe('a Gitaly pod', () => {
       antiAffinity: { required: [], preferred: ['kubernetes.io/hostname'] },
     });
     expect(pod.containers[0]?.resources).toEqual({ cpuRequest: 0.1, memoryRequest: 200 * 2 ** 20 });
+  });
+
+  test("has its user namespace and its containers' own users where they are set, and else no such fields", () => {
+    const raw = named(defaults.items('at-rest/pods.json'), 'gl-gitaly-default-0') as RawPod;
+    const { securityContext: _, ...spec } = raw.spec;
+    const changed = {
+      ...raw,
+      spec: {
+        ...spec,
+        hostUsers: false,
+        containers: raw.spec.containers.map((each) => ({ ...each, securityContext: { runAsUser: 1001 } })),
+      },
+    };
+    const pod = object(podOf(changed));
+    expect([pod.hostUsers, pod.containers[0]?.runAsUser, pod.fsGroup]).toEqual([false, 1001, undefined]);
+    expect(object(podOf(raw))).not.toHaveProperty('hostUsers');
+    expect(pod).not.toHaveProperty('fsGroup');
   });
 
   test('has the time at which its deletion was requested', () => {
