@@ -4,7 +4,12 @@ import { reloadSuccess } from '../src/app/reload.ts';
 import { processCpuSeconds, processResidentMemory } from '../src/metrics/process.ts';
 import { durationInWords } from '../src/monitoring/durations.ts';
 import { clusterLabels, storageLabels, virtualStorageLabels } from '../src/monitoring/labels.ts';
-import { overviewDashboard, praefectDashboard, serversDashboard } from '../src/monitoring/links.ts';
+import {
+  limitsDashboard,
+  overviewDashboard,
+  praefectDashboard,
+  serversDashboard,
+} from '../src/monitoring/links.ts';
 import {
   above,
   add,
@@ -171,6 +176,7 @@ export function overview(settings: MonitoringSettings): Dashboard {
             steps: ['green', [1, 'red']],
             absent: { text: 'no Praefect', color: 'blue' },
             sparkline: true,
+            opens: { title: 'Praefect cluster', uid: praefectDashboard.uid },
             width: 4,
           }),
           stat({
@@ -182,6 +188,7 @@ export function overview(settings: MonitoringSettings): Dashboard {
             steps: ['green', [1, 'red']],
             absent: { text: 'no Praefect', color: 'blue' },
             sparkline: true,
+            opens: { title: 'Praefect cluster', uid: praefectDashboard.uid },
             width: 4,
           }),
           stat({
@@ -194,6 +201,7 @@ export function overview(settings: MonitoringSettings): Dashboard {
             steps: ['green', [1, 'red']],
             absent: { text: 'not configured', color: 'blue' },
             sparkline: true,
+            opens: { title: 'Pods and cgroups', uid: serversDashboard.uid },
             width: 4,
           }),
           stat({
@@ -206,6 +214,7 @@ export function overview(settings: MonitoringSettings): Dashboard {
             evaluate: 'overRange',
             steps: ['green', [1, 'red']],
             absent: { text: 'not configured', color: 'blue' },
+            opens: { title: 'Pods and cgroups', uid: serversDashboard.uid },
             width: 4,
           }),
           stat({
@@ -217,6 +226,7 @@ export function overview(settings: MonitoringSettings): Dashboard {
             steps: ['green', [0.01, 'orange']],
             absent: { text: 'not configured', color: 'blue' },
             sparkline: true,
+            opens: { title: 'RPC and limits', uid: limitsDashboard.uid },
             width: 4,
           }),
           table({
@@ -296,7 +306,7 @@ export function overview(settings: MonitoringSettings): Dashboard {
             ],
             noValue: 'no exporter in this selection',
             width: 14,
-            height: 7,
+            height: 6,
           }),
           table({
             id: ids.firingAlerts,
@@ -345,7 +355,7 @@ export function overview(settings: MonitoringSettings): Dashboard {
             sort: { by: 'Severity', descending: false },
             noValue: 'no alert is firing',
             width: 10,
-            height: 7,
+            height: 6,
           }),
           table({
             id: 12,
@@ -401,7 +411,7 @@ export function overview(settings: MonitoringSettings): Dashboard {
             description:
               'Consensus of the Praefects: unhealthy while less than half of them saw the storage active in the last 10 s.',
             unit: 'none',
-            queries: [{ expression: storageHealth, legend: storageLegend }],
+            query: { expression: storageHealth, legend: storageLegend },
             words: {
               0: { text: 'unhealthy', color: 'red' },
               1: { text: 'healthy', color: 'blue' },
@@ -512,7 +522,7 @@ export function overview(settings: MonitoringSettings): Dashboard {
             title: 'Gitaly servers over time',
             description: 'Ready (Kubernetes) or readable (own metrics), for each Gitaly server.',
             unit: 'none',
-            queries: [{ expression: serverReady, legend: serverLegend }],
+            query: { expression: serverReady, legend: serverLegend },
             words: { 0: { text: 'down', color: 'red' }, 1: { text: 'up', color: 'blue' } },
             noValue: 'needs kubernetes.enabled or gitaly.target',
             width: 12,

@@ -28,6 +28,8 @@ import {
   DashboardLinkBuilder,
   DashboardLinkType,
   type DynamicConfigValue,
+  FieldColorBuilder,
+  FieldColorModeId,
   type GridPos,
   MappingType,
   type Panel,
@@ -89,6 +91,8 @@ export interface PanelDefinition {
   readonly alerts?: readonly string[];
   /** Shown in place of "No data": what it means that the queries return nothing. */
   readonly noValue?: string;
+  /** The dashboard with the details, which the panel links to with the selection and the time. */
+  readonly opens?: { readonly title: string; readonly uid: string };
 }
 
 /** A panel with its size; the dashboard places it. */
@@ -112,7 +116,17 @@ function sized(
   defaultHeight: number,
   targets: readonly DataqueryBuilder[],
 ): SizedPanel {
-  const { alerts = [], description, height = defaultHeight, id, noValue, title, unit, width } = definition;
+  const {
+    alerts = [],
+    description,
+    height = defaultHeight,
+    id,
+    noValue,
+    opens,
+    title,
+    unit,
+    width,
+  } = definition;
   const named = alerts.length === 0 ? [] : [`Alert${alerts.length === 1 ? '' : 's'}: ${alerts.join(', ')}.`];
   return {
     title,
@@ -120,7 +134,10 @@ function sized(
     height,
     at: (gridPos, runbookUrl) => {
       const panel = builder.build();
-      const links = runbookUrl === undefined ? [] : alerts.map((name) => runbookLink(name, runbookUrl));
+      const links = [
+        ...(opens === undefined ? [] : [dashboardLink(opens)]),
+        ...(runbookUrl === undefined ? [] : alerts.map((name) => runbookLink(name, runbookUrl))),
+      ];
       return {
         ...panel,
         id,
@@ -142,6 +159,12 @@ function sized(
     },
   };
 }
+
+const dashboardLink = ({ title, uid }: { readonly title: string; readonly uid: string }) =>
+  new DashboardLinkBuilder(title)
+    .type(DashboardLinkType.Link)
+    .url(`/d/${uid}?\${__url_time_range}&\${__all_variables}`)
+    .build();
 
 const runbookLink = (alert: string, runbookUrl: string) =>
   new DashboardLinkBuilder(`Runbook: ${alert}`)
@@ -234,8 +257,10 @@ export interface StatDefinition extends PanelDefinition {
   readonly sparkline?: boolean;
 }
 
-/** The value of a stat whose expression returns nothing. No metric here has this value otherwise. */
+/** The value shown when an expression returns nothing. No metric here has this value otherwise. */
 const absentValue = -1;
+
+const orAbsent = (expression: Vector): Vector => or(expression, vector(absentValue), { on: [] });
 
 /** One number or word. */
 export function stat(definition: StatDefinition): SizedPanel {
@@ -249,7 +274,7 @@ export function stat(definition: StatDefinition): SizedPanel {
     words = {},
   } = definition;
   const query = {
-    expression: or(expression, vector(absentValue), { on: [] }),
+    expression: orAbsent(expression),
     legend: definition.title,
   };
   const builder = new StatBuilder()
@@ -268,15 +293,20 @@ export function stat(definition: StatDefinition): SizedPanel {
 }
 
 export interface StateTimelineDefinition extends PanelDefinition {
-  readonly queries: readonly Query[];
+  readonly query: Query;
   /** Every value has a word, and its color is that of the word. */
   readonly words: Words;
+  readonly noValue: string;
 }
 
 /** States over time, a line for each series: since when something is not as it should be. */
 export function stateTimeline(definition: StateTimelineDefinition): SizedPanel {
   const builder = new StateTimelineBuilder()
-    .mappings([wordsMapping(definition.words)])
+    // This type of panel has no text of its own for nothing.
+    .mappings([
+      wordsMapping({ ...definition.words, [absentValue]: { text: definition.noValue, color: 'text' } }),
+    ])
+    .colorScheme(new FieldColorBuilder().mode(FieldColorModeId.Thresholds))
     .thresholds(stepsConfig(['text']))
     .mergeValues(true)
     .showValue(VisibilityMode.Auto)
@@ -291,7 +321,10 @@ export function stateTimeline(definition: StateTimelineDefinition): SizedPanel {
         .calcs([]),
     )
     .tooltip(new VizTooltipOptionsBuilder().mode(TooltipDisplayMode.Single).sort(SortOrder.None));
-  return sized(builder, definition, heights.chart, definition.queries.map(rangeTarget));
+  const { expression, legend } = definition.query;
+  return sized(builder, definition, heights.chart, [
+    rangeTarget({ expression: orAbsent(expression), legend }, 0),
+  ]);
 }
 
 export interface BarGaugeDefinition extends PanelDefinition {

@@ -182,12 +182,10 @@ const healthRow = ({ thresholds }: MonitoringSettings): DashboardRow => ({
       description:
         'A storage that only one Praefect sees as unhealthy: that Praefect cannot reach it, and routes requests by its own view.',
       unit: 'none',
-      queries: [
-        {
-          expression: maxBy([...storageLabels, 'praefect'], praefectGauge(storageSeenHealthy)),
-          legend: '{{praefect}}: {{virtual_storage}} / {{storage}}',
-        },
-      ],
+      query: {
+        expression: maxBy([...storageLabels, 'praefect'], praefectGauge(storageSeenHealthy)),
+        legend: '{{praefect}}: {{virtual_storage}} / {{storage}}',
+      },
       words: healthWords,
       noValue: 'no Praefect database is configured',
       width: 12,
@@ -199,7 +197,7 @@ const healthRow = ({ thresholds }: MonitoringSettings): DashboardRow => ({
       description:
         'By at least half of the live Praefects. All storages are unhealthy while no heartbeats are written.',
       unit: 'none',
-      queries: [{ expression: maxBy(storageLabels, praefectGauge(storageHealthy)), legend: storageLegend }],
+      query: { expression: maxBy(storageLabels, praefectGauge(storageHealthy)), legend: storageLegend },
       words: healthWords,
       noValue: 'no Praefect database is configured',
       width: 12,
@@ -210,12 +208,10 @@ const healthRow = ({ thresholds }: MonitoringSettings): DashboardRow => ({
       title: 'Heartbeat quorum',
       description: 'Metrics that depend on health are valid only while the quorum holds.',
       unit: 'none',
-      queries: [
-        {
-          expression: maxBy(virtualStorageLabels, praefectGauge(heartbeatQuorum)),
-          legend: '{{virtual_storage}}',
-        },
-      ],
+      query: {
+        expression: maxBy(virtualStorageLabels, praefectGauge(heartbeatQuorum)),
+        legend: '{{virtual_storage}}',
+      },
       words: { 0: { text: 'lost', color: 'red' }, 1: { text: 'holds', color: 'blue' } },
       noValue: 'no Praefect database is configured',
       width: 8,

@@ -2,6 +2,7 @@
 export const emptyInHealthyHour: Readonly<Record<string, readonly string[]>> = {
   'nothing is wrong': [
     'capacity: Failing checks by object [Result]',
+    'capacity: Servers growing to their limit [Servers growing to their limit]',
     'overview: Failures by collector [Failures]',
     'overview: Firing alerts [Active for]',
     'replication: Replicas by storage [Behind for]',
@@ -27,6 +28,7 @@ export const emptyInHealthyHour: Readonly<Record<string, readonly string[]>> = {
     'servers: CPU-throttled periods [{{level}} of {{pod}} {{node}}]',
   ],
   'the demo has no such setting': [
+    'limits: Adaptive limit cuts [Adaptive limit cuts]',
     'limits: Adaptive limit cuts by watcher [{{watcher}}]',
     'limits: Configured limits by RPC [Dropped without user]',
     'limits: Configured limits by RPC [Rate burst]',

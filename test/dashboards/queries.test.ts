@@ -50,6 +50,8 @@ const annotations: readonly Query[] = (generated()[0]?.dashboard.annotations.lis
 /** With every variable at "All" but the cluster, and ranges that fit a Prometheus of a few seconds. */
 const filled = (expr: string, cluster: string): string =>
   expr
+    // What is shown for nothing would hide that there is nothing.
+    .replace(/\s+or on \(\)\s+vector\(-1\)$/, '')
     .replaceAll('"$cluster"', JSON.stringify(cluster))
     .replaceAll(/"\$(job|instance)"/g, '".+"')
     .replaceAll(/"\$\w+"/g, '".*"')
