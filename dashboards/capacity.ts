@@ -16,7 +16,6 @@ import {
 import type { MonitoringSettings } from '../src/monitoring/settings.ts';
 import { checkPassed, checksUnknown } from '../src/rules/checks/collector.ts';
 import { gitLevelMetrics, podLevelMetrics } from '../src/sources/cgroup/level-metrics.ts';
-import { bucketMemoryLimit } from '../src/sources/cgroup/metrics.ts';
 import { podCpuRequest, podMemoryRequest, podRotationDuration } from '../src/sources/kubernetes/metrics.ts';
 import { repositories } from '../src/sources/praefect/mirror/metrics.ts';
 import { tableSize } from '../src/sources/praefect/queries/tables.ts';
@@ -95,7 +94,6 @@ const overviewRow = ({ thresholds }: MonitoringSettings): DashboardRow => ({
       description: 'Highest anonymous memory of Git processes by their limit in the chosen time.',
       unit: 'percentunit',
       expression: maxBy([], divide(peak(gitLevelMetrics.memoryAnon), limit(gitLevelMetrics), { on: server })),
-      evaluate: 'overRange',
       steps: ['green', [thresholds.memoryNearLimit.value, 'red']],
       absent: { text: 'no limit is set', color: 'blue' },
       width: 6,
@@ -114,7 +112,6 @@ const overviewRow = ({ thresholds }: MonitoringSettings): DashboardRow => ({
           { on: server },
         ),
       ),
-      evaluate: 'overRange',
       steps: ['green', [1, 'orange']],
       absent: { text: 'none', color: 'green' },
       width: 6,
@@ -217,7 +214,6 @@ const sizingRow = ({ thresholds }: MonitoringSettings): DashboardRow => ({
         },
         { title: 'Git peak', expression: peak(gitLevelMetrics.memoryAnon), unit: 'bytes' },
         { title: 'Git limit', expression: limit(gitLevelMetrics), unit: 'bytes' },
-        { title: 'Bucket limit', expression: maxBy(server, serverGauge(bucketMemoryLimit)), unit: 'bytes' },
       ],
       hide: ['cluster', 'namespace'],
       sort: { by: 'Git p99 / limit', descending: true },

@@ -76,7 +76,6 @@ const overviewRow = (): DashboardRow => ({
       expression: total(drops()),
       steps: ['green', [0.01, 'orange']],
       absent: notConfigured,
-      sparkline: true,
       width: 4,
     }),
     stat({
@@ -118,7 +117,6 @@ const overviewRow = (): DashboardRow => ({
       description: 'How often the adaptive limits were cut in the chosen time.',
       unit: 'short',
       expression: total(maxBy([...server, 'watcher'], increase(serverCounter(adaptiveBackoffs), wholeRange))),
-      evaluate: 'overRange',
       steps: ['green', [1, 'orange']],
       absent: { text: 'no adaptive limit', color: 'blue' },
       width: 4,
@@ -358,10 +356,17 @@ const configurationRow = (): DashboardRow => ({
       unit: 'none',
       labels: [{ label: 'grpc_method', title: 'RPC' }],
       values: [
-        { title: 'Limit', expression: maxBy(['grpc_method'], serverGauge(concurrencyLimit)), unit: 'short' },
+        {
+          title: 'Limit',
+          expression: maxBy(['grpc_method'], serverGauge(concurrencyLimit, { bound: 'current' })),
+          unit: 'short',
+        },
         {
           title: 'Unauthenticated',
-          expression: maxBy(['grpc_method'], serverGauge(concurrencyUnauthenticatedLimit)),
+          expression: maxBy(
+            ['grpc_method'],
+            serverGauge(concurrencyUnauthenticatedLimit, { bound: 'current' }),
+          ),
           unit: 'short',
         },
         {
@@ -429,7 +434,7 @@ const configurationRow = (): DashboardRow => ({
         },
         {
           title: 'Unauthenticated',
-          expression: maxBy(server, serverGauge(packObjectsUnauthenticatedLimit)),
+          expression: maxBy(server, serverGauge(packObjectsUnauthenticatedLimit, { bound: 'current' })),
           unit: 'short',
         },
         { title: 'Queue size', expression: maxBy(server, serverGauge(packObjectsQueueLimit)), unit: 'short' },

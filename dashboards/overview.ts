@@ -13,6 +13,7 @@ import {
 import {
   above,
   add,
+  and,
   avgBy,
   countBy,
   equals,
@@ -211,7 +212,6 @@ export function overview(settings: MonitoringSettings): Dashboard {
               'Processes OOM-killed in the chosen time because a container, a pod or a node ran out of memory. Kills of single Git processes do not count.',
             unit: 'short',
             expression: total(killsOfServers),
-            evaluate: 'overRange',
             steps: ['green', [1, 'red']],
             absent: { text: 'not configured', color: 'blue' },
             opens: { title: 'Pods and cgroups', uid: serversDashboard.uid },
@@ -225,7 +225,6 @@ export function overview(settings: MonitoringSettings): Dashboard {
             expression: total(drops),
             steps: ['green', [0.01, 'orange']],
             absent: { text: 'not configured', color: 'blue' },
-            sparkline: true,
             opens: { title: 'RPC and limits', uid: limitsDashboard.uid },
             width: 4,
           }),
@@ -490,30 +489,37 @@ export function overview(settings: MonitoringSettings): Dashboard {
             width: 4,
           }),
           table({
-            id: 37,
-            title: 'Failures by collector',
-            description: 'Failed runs in the chosen time, by reason.',
+            id: 39,
+            title: 'Failing collectors by exporter',
+            description: 'Each collector without current data, and the time since its last success.',
             unit: 'none',
             labels: [
+              { label: 'cluster', title: 'Cluster' },
               { label: 'instance', title: 'Exporter' },
               { label: 'collector', title: 'Collector' },
-              { label: 'reason', title: 'Reason' },
             ],
             values: [
               {
-                title: 'Failures',
-                expression: above(
-                  maxBy(
-                    ['instance', 'collector', 'reason'],
-                    increase(praefectCounter(collectorFailures), wholeRange),
-                  ),
-                  0,
+                title: 'State',
+                expression: equals(maxBy(collectorLabels, praefectGauge(collectorSuccess)), 0),
+                unit: 'none',
+                words: { 0: { text: 'FAILING', color: 'red' } },
+                width: 100,
+              },
+              {
+                title: 'Last success',
+                expression: and(
+                  age(maxBy(collectorLabels, praefectGauge(collectorLastSuccess))),
+                  equals(maxBy(collectorLabels, praefectGauge(collectorSuccess)), 0),
+                  { on: collectorLabels },
                 ),
-                unit: 'short',
+                unit: 's',
+                decimals: 0,
+                width: 110,
               },
             ],
-            noValue: 'no failed run in this time',
-            sort: { by: 'Failures', descending: true },
+            sort: { by: 'Last success', descending: true },
+            noValue: 'no collector is failing',
             width: 12,
             height: 7,
           }),
@@ -534,6 +540,8 @@ export function overview(settings: MonitoringSettings): Dashboard {
     ],
   });
 }
+
+const collectorLabels = ['cluster', 'instance', 'collector'] as const;
 
 const perCollector = ['instance', 'collector'] as const;
 
@@ -596,6 +604,34 @@ const exporterRow = (): DashboardRow => ({
   collapsed: true,
   panels: [
     collectorTable(),
+    table({
+      id: 37,
+      title: 'Failures by collector',
+      description: 'Failed runs in the chosen time, by reason.',
+      unit: 'none',
+      labels: [
+        { label: 'instance', title: 'Exporter' },
+        { label: 'collector', title: 'Collector' },
+        { label: 'reason', title: 'Reason' },
+      ],
+      values: [
+        {
+          title: 'Failures',
+          expression: above(
+            maxBy(
+              ['instance', 'collector', 'reason'],
+              increase(praefectCounter(collectorFailures), wholeRange),
+            ),
+            0,
+          ),
+          unit: 'short',
+        },
+      ],
+      noValue: 'no failed run in this time',
+      sort: { by: 'Failures', descending: true },
+      width: 24,
+      height: 7,
+    }),
     table({
       id: 52,
       title: 'Exporters',

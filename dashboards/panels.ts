@@ -246,14 +246,13 @@ export interface StatDefinition extends PanelDefinition {
   /** One series without labels. */
   readonly expression: Vector<never>;
   readonly steps: Steps;
-  /** `overRange`: one evaluation at the end of the chosen time, for what is counted over all of it. */
-  readonly evaluate?: 'latest' | 'overRange';
   readonly words?: Words;
   /**
    * Text and color when the expression returns nothing. Without it, nothing reads MISSING in red: an empty tile would
    * pass for a healthy one.
    */
   readonly absent?: { readonly text: string; readonly color: Color };
+  /** Its expression is evaluated over the whole range, which costs as much as a chart. */
   readonly sparkline?: boolean;
 }
 
@@ -266,7 +265,6 @@ const orAbsent = (expression: Vector): Vector => or(expression, vector(absentVal
 export function stat(definition: StatDefinition): SizedPanel {
   const {
     absent = { text: 'MISSING', color: 'red' },
-    evaluate = 'latest',
     expression,
     sparkline = false,
     steps,
@@ -288,7 +286,7 @@ export function stat(definition: StatDefinition): SizedPanel {
     .textMode(BigValueTextMode.Value)
     .graphMode(sparkline ? BigValueGraphMode.Area : BigValueGraphMode.None)
     .reduceOptions(new ReduceDataOptionsBuilder().calcs(['lastNotNull']).fields('').values(false));
-  const target = evaluate === 'overRange' ? instantTarget(query, 0) : rangeTarget(query, 0);
+  const target = sparkline ? rangeTarget(query, 0) : instantTarget(query, 0);
   return sized(builder, { ...definition, noValue: absent.text }, heights.stat, [target]);
 }
 

@@ -18,6 +18,7 @@ const openLabels: Readonly<Record<string, string | readonly string[]>> = {
 
 /** Values at which the queries that keep only some values return something. */
 const fixedValues: Readonly<Record<string, number>> = {
+  gitaly_exporter_collector_success: 0,
   gitaly_server_check_passed: 0,
 };
 

@@ -3,6 +3,8 @@ export const emptyInHealthyHour: Readonly<Record<string, readonly string[]>> = {
   'nothing is wrong': [
     'capacity: Failing checks by object [Result]',
     'capacity: Servers growing to their limit [Servers growing to their limit]',
+    'overview: Failing collectors by exporter [Last success]',
+    'overview: Failing collectors by exporter [State]',
     'overview: Failures by collector [Failures]',
     'overview: Firing alerts [Active for]',
     'replication: Replicas by storage [Behind for]',
