@@ -1,6 +1,6 @@
 /** Overview: whether anything is wrong, where and since when, and whether the telemetry can be trusted. */
 
-import { reloadSuccess } from '../src/app/reload.ts';
+import { scrapeRejectedTotal, webConfigLastReloadSuccess } from '../src/metrics/http-server.ts';
 import { processCpuSeconds, processResidentMemory } from '../src/metrics/process.ts';
 import { durationInWords } from '../src/monitoring/durations.ts';
 import { clusterLabels, storageLabels, virtualStorageLabels } from '../src/monitoring/labels.ts';
@@ -43,9 +43,9 @@ import {
   collectorSeries,
   collectorStale,
   collectorSuccess,
+  reloadSuccess,
   seriesDropped,
 } from '../src/scheduler/self-metrics.ts';
-import { scrapeRejectedTotal, webConfigLastReloadSuccess } from '../src/server/metrics.ts';
 import {
   cgroupGitalys,
   cgroupOpenFiles,

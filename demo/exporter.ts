@@ -1,9 +1,11 @@
 /** The real exporter, as `serve` runs it, with the demo's database, Gitalys and node as its targets. */
-import { createApp } from '../src/app/app.ts';
+import { processHost } from '../src/app/sources.ts';
 import type { CommandIo } from '../src/cli/command.ts';
+import { packageVersion } from '../src/cli/version.ts';
 import type { Settings } from '../src/config/sections/index.ts';
 import { systemClock } from '../src/lib/clock.ts';
 import { type Log, silentLog } from '../src/lib/log.ts';
+import { createExporter } from '../src/server/exporter.ts';
 import type { ExporterRequest, RunningExporter } from './demo.ts';
 
 /** Defaults that differ from `serve`: changes show sooner, and no other client needs the database's time. */
@@ -25,7 +27,7 @@ export async function startExporter(
 ): Promise<RunningExporter> {
   const isDefault = (name: string): boolean => io.origins.get(name)?.source === 'default';
   const { praefect, web } = settings;
-  const app = createApp({
+  const exporter = createExporter({
     settings: {
       ...settings,
       web: { ...web, listenAddress },
@@ -43,24 +45,24 @@ export async function startExporter(
         },
       },
     },
-    sources: {
+    praefect: {
       database: connection,
       databaseText: `Praefect's database ${connection.database} of the demo`,
       config: undefined,
       configuredStorages: virtualStorages,
     },
-    clock: systemClock,
-    log: isDefault('log.level') ? warningsOnly(io.log) : io.log,
+    host: processHost(io.system, isDefault('log.level') ? warningsOnly(io.log) : io.log, systemClock),
+    version: packageVersion(),
     demo: {
       view: () => ({ incidents: incidents.list() }),
       actions: { start: incidents.start, end: incidents.stop },
     },
   });
-  const started = await app.start();
+  const started = await exporter.start();
   const url = started.ok ? started.addresses[0]?.url : undefined;
   if (url === undefined) {
-    await app.stop();
+    await exporter.stop();
     throw new Error(started.ok ? 'the exporter has no listen address' : started.problems.join('\n'));
   }
-  return { url, stop: app.stop };
+  return { url, stop: exporter.stop };
 }

@@ -4,7 +4,7 @@
  */
 
 // What is said of a Gitaly Cluster.
-export { type CatalogueSection, catalogue, everyMetric } from './app/catalog.ts';
+export { type CatalogSection, catalog, everyMetric } from './app/catalog.ts';
 // Gitaly's cgroups: memory, CPU, OOM kills, and which bucket a repository is in.
 export { bucketsOf } from './buckets/hash.ts';
 export type { DatabaseConnection, SslMode } from './config/database-connection.ts';
@@ -20,8 +20,10 @@ export { type Block, type Family, samplesOf, single } from './metrics/samples.ts
 // Recommendations as checks: pure functions of what was found.
 export { type CheckFinding, type Evaluation, evaluate } from './rules/checks/evaluate.ts';
 export { type CheckInputs, nothingKnown } from './rules/checks/inputs.ts';
-export { type Problem, praefectProblems } from './rules/problems/praefect.ts';
-export { readingOf } from './rules/problems/reading.ts';
+export { type Finding, type Fix, severities } from './rules/finding.ts';
+export type { Problem } from './rules/problems/problem.ts';
+export { createProblemTracker, type ProblemViews } from './rules/problems/tracker.ts';
+export { defaultThresholds, type Thresholds, withOverrides } from './rules/thresholds.ts';
 // Running collectors of one's own beside them.
 export { type Budget, createBudget } from './scheduler/budget.ts';
 export type { Collector, Run, Schedule } from './scheduler/collector.ts';

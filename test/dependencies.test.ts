@@ -57,7 +57,7 @@ const mayKnow: Readonly<Record<string, readonly string[]>> = {
   dashboards: [
     'src/promql',
     'src/metrics',
-    'src/catalogue.ts',
+    'src/catalog.ts',
     'src/praefect',
     'src/gitaly',
     'src/cgroup',
@@ -73,7 +73,7 @@ const mayKnow: Readonly<Record<string, readonly string[]>> = {
     'dashboards',
     'src/promql',
     'src/metrics',
-    'src/catalogue.ts',
+    'src/catalog.ts',
     'src/praefect',
     'src/gitaly',
     'src/cgroup',

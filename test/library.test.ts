@@ -25,7 +25,7 @@ test('a collector of one’s own runs and is read as the documentation shows', a
   expect(text).toContain('gitaly_exporter_collector_success{collector="mine"} 1');
 });
 
-test('every metric of the catalogue passes our own lint, and none is declared twice', () => {
+test('every metric of the catalog passes our own lint, and none is declared twice', () => {
   expect(library.lintMetrics(library.everyMetric)).toEqual([]);
 });
 

@@ -1,192 +1,151 @@
-/**
- * The exporter as a whole: the one place where settings, sources, runner and server meet. The server stays when
- * the configuration is read again; what it serves is replaced.
- */
-
-import { type BucketSources, createBucketLookup } from '../buckets/lookup.ts';
-import { packageVersion } from '../cli/version.ts';
+/** The exporter without its HTTP server: collectors, problems and status. A reload replaces the collectors. */
+import { type BucketLookup, createBucketLookup } from '../buckets/lookup.ts';
 import type { ResolvedPraefect } from '../config/praefect/resolve.ts';
-import type { Settings } from '../config/sections/index.ts';
-import type { Clock } from '../lib/clock.ts';
-import type { Log } from '../lib/log.ts';
-import { exposition } from '../metrics/exposition.ts';
-import { createProcessMetrics } from '../metrics/process.ts';
-import { checksRoute } from '../rules/checks/api.ts';
-import { createProblemRecord } from '../rules/problems/record.ts';
+import { type Block, type Family, single } from '../metrics/samples.ts';
+import type { ChecksCollector } from '../rules/checks/collector.ts';
+import { createProblemTracker, type TrackedProblem } from '../rules/problems/tracker.ts';
+import { defaultThresholds } from '../rules/thresholds.ts';
 import { createEventLog } from '../scheduler/event-log.ts';
-import type { ActionResult, DemoActions } from '../server/routes.ts';
-import { createServer, type Server, type StartResult } from '../server/server.ts';
-import type { DemoView } from '../server/status-view.ts';
-import { bucketRoute } from './bucket-route.ts';
-import { type Core, createCore } from './core.ts';
-import { createReloadRecord } from './reload.ts';
+import type { Scrape } from '../scheduler/runner.ts';
+import type { ExtraFamilies } from '../scheduler/self-block.ts';
+import { reloadSuccess, reloadTime } from '../scheduler/self-metrics.ts';
+import { type Collection, createCollection } from './collectors.ts';
+import type { Configuration, Host, Sources } from './sources.ts';
 import { statusView } from './status.ts';
-
-/** Settings, and what they point to. */
-export interface Configuration {
-  readonly settings: Settings;
-  readonly sources: ResolvedPraefect;
-}
+import type { DemoView, StatusView } from './status-view.ts';
 
 export interface AppOptions extends Configuration {
-  readonly clock: Clock;
-  readonly log: Log;
-  /** Reads the configuration anew; the problems are for people, one line each, without secrets. */
-  readonly reload?: () => Promise<Configuration | { readonly problems: readonly string[] }>;
-  readonly demo?: { readonly view: () => DemoView; readonly actions: DemoActions };
+  readonly host: Host;
+  /** Of the package. */
+  readonly version: string;
+  /** For the exporter's own block. */
+  readonly extraFamilies: readonly ExtraFamilies[];
+  readonly demo?: (() => DemoView) | undefined;
 }
 
 export interface App {
-  /** Starts collecting and listens on every address, or on none and says why. Once. */
-  start(): Promise<StartResult>;
-  /** As POST /-/reload and SIGHUP ask for. Never rejects. */
-  reload(): Promise<ActionResult>;
-  /** Lets scrapes in flight finish, ends collectors and connections. Idempotent. */
+  /** Starts collecting. Once. */
+  start(): void;
+  /** The blocks of a scrape. */
+  blocks(scrape: Scrape): Promise<readonly Block[]>;
+  status(): StatusView;
+  /** Whether every collector has completed a run. */
+  isReady(): boolean;
+  /** Undefined where no checks are run. */
+  checks(): ChecksCollector | undefined;
+  readonly buckets: BucketLookup;
+  /** Replaces the configuration; resolves when the previous collectors have stopped. */
+  replace(configuration: Configuration): Promise<void>;
+  /** Records a configuration that could not be loaded. */
+  reloadFailed(): void;
+  /** Ends collectors and connections. */
   stop(): Promise<void>;
 }
 
-const problemsEveryMs = 2000;
+const problemIntervalMs = 2000;
 
 export function createApp(options: AppOptions): App {
-  const { clock, log } = options;
+  const { host, version } = options;
+  const { clock } = host;
   const startedAt = clock.now();
-  const version = packageVersion();
   const events = createEventLog(clock);
-  const reloads = createReloadRecord(clock);
-  const datedProblems = createProblemRecord(clock, log);
+  const tracker = createProblemTracker(defaultThresholds, host.log);
   const stopping = new AbortController();
-  const processBlock = createProcessMetrics();
-  let settings = options.settings;
-  let { sources } = options;
-  let core = coreOf(options);
-  let stopped: Promise<void> | undefined;
+  const reload = { isSuccess: true, at: startedAt };
+  let configuration: Configuration = options;
+  let collection = createFor(options);
 
-  const problems = () => datedProblems(core.problems(core.runner.snapshots()));
-
-  /** So that a problem's date is when it came, not when somebody first looked. */
-  async function watchProblems(): Promise<void> {
-    while (!stopping.signal.aborted) {
-      problems();
-      await clock.sleep(problemsEveryMs, stopping.signal);
-    }
-  }
-
-  function coreOf({ settings: wanted, sources }: Configuration, before?: Core): Core {
-    return createCore({
-      settings: wanted,
-      sources,
-      build: { version, revision: '', nodeVersion: process.version },
-      clock,
-      log,
+  function createFor({ praefect, settings }: Configuration, previous?: Collection): Collection {
+    return createCollection({
+      settings,
+      praefect,
+      host,
       events,
-      before: before?.kept,
-      extraFamilies: [() => server.families(), () => reloads.families()],
+      thresholds: defaultThresholds,
+      build: { version, revision: '', nodeVersion: process.version },
+      extraFamilies: [...options.extraFamilies, reloadFamilies],
+      previous,
     });
   }
 
-  const bucketSources = (): BucketSources => ({
-    connection: sources.database,
-    statementTimeoutMs: settings.praefect.database.statementTimeout,
-    configs: core.configs,
-    configuredStorages: sources.configuredStorages?.flatMap(({ storages }) => storages),
-  });
+  const reloadFamilies = (): readonly Family[] => [
+    single(reloadSuccess, reload.isSuccess ? 1 : 0),
+    single(reloadTime, reload.at / 1000),
+  ];
 
-  const server: Server = createServer({
-    listenAddresses: settings.web.listenAddress,
-    telemetryPath: settings.web.telemetryPath,
-    webConfigFile: settings.web.config.file,
-    maxRequestsInFlight: settings.web.maxRequests,
-    clock,
-    log,
-    async exposition(headers, timeoutMs, signal) {
-      const blocks = await core.runner.blocks({ timeoutMs, signal });
-      const acceptEncoding = headers['accept-encoding'];
-      const answer = await exposition([...blocks, await processBlock()], {
-        accept: headers.accept,
-        acceptEncoding: Array.isArray(acceptEncoding) ? acceptEncoding.join(',') : acceptEncoding,
-      });
-      for (const failure of answer.failures)
-        log.error({ err: failure }, 'a bug: a block could not be rendered');
-      return {
-        contentType: answer.headers['Content-Type'] ?? 'text/plain; version=0.0.4; charset=utf-8',
-        contentEncoding: answer.headers['Content-Encoding'],
-        body: answer.body,
-      };
-    },
-    status: () =>
-      statusView({
-        version,
-        target: core.target,
-        startedAt,
-        collectors: core.runner.status(),
-        problems: problems(),
-        events: events.recent(50),
-        maxTimeRatio: settings.praefect.database.maxTimeRatio,
-        cgroups: core.cgroups(),
-        checks: core.checks,
-        planned: core.planned(),
-        now: clock.now(),
-        demo: options.demo?.view(),
-      }),
-    ready: () =>
-      core.runner.ready()
-        ? { ready: true }
-        : { ready: false, reason: 'Some collectors have not finished their first run yet.' },
-    reload: {
-      enabled: settings.web.enableReload && options.reload !== undefined,
-      hint: 'set web.enable-reload to allow it',
-      run: reload,
-    },
-    api: [
-      checksRoute({ checks: () => core.checks, now: clock.now }),
-      bucketRoute(createBucketLookup(bucketSources, clock)),
-    ],
-    ...(options.demo === undefined ? {} : { demo: options.demo.actions }),
-  });
+  const problems = (): readonly TrackedProblem[] => tracker.update(collection.views(), clock.now() / 1000);
 
-  /** The new core starts before the old one ends, so that no scrape finds nothing. */
-  async function reload(): Promise<ActionResult> {
-    const found = await options.reload?.();
-    if (found === undefined) return { ok: false, message: 'there is no configuration to read again' };
-    if ('problems' in found) {
-      reloads.failed();
-      log.error(
-        { problems: found.problems },
-        'the configuration is not good; the one before it stays in force',
-      );
-      return { ok: false, message: found.problems.join('\n') };
+  /** So that problems are dated by their start, not by the first visit of the page. */
+  async function trackProblems(): Promise<void> {
+    while (!stopping.signal.aborted) {
+      problems();
+      await clock.sleep(problemIntervalMs, stopping.signal);
     }
-    const before = core;
-    settings = found.settings;
-    sources = found.sources;
-    core = coreOf(found, before);
-    core.runner.start();
-    reloads.succeeded();
-    await before.stop(core.kept);
-    log.info(
-      {},
-      'configuration read again; settings of the server itself (web.*) hold from the next start on',
-    );
-    return { ok: true, message: 'configuration read again' };
   }
 
   return {
-    async start() {
-      const result = await server.start();
-      if (result.ok) {
-        core.runner.start();
-        void watchProblems();
-      }
-      return result;
+    start() {
+      collection.runner.start();
+      void trackProblems();
     },
-    reload,
-    stop() {
-      stopped ??= (async () => {
-        stopping.abort();
-        await server.stop();
-        await core.stop();
-      })();
-      return stopped;
+    blocks: (scrape) => collection.runner.blocks(scrape),
+    status() {
+      const { cgroup, maintenance } = collection.views();
+      return statusView({
+        version,
+        target: targetText(configuration.praefect, collection.sources),
+        startedAt,
+        now: clock.now(),
+        collectors: collection.runner.status(),
+        problems: problems(),
+        events: events.recent(50),
+        maxTimeRatio: configuration.settings.praefect.database.maxTimeRatio,
+        cgroups: cgroup,
+        maintenanceWindows: maintenance?.open ?? [],
+        checks: collection.checks,
+        demo: options.demo?.(),
+      });
+    },
+    isReady: () => collection.runner.ready(),
+    checks: () => collection.checks,
+    buckets: createBucketLookup(
+      () => ({
+        connection: configuration.praefect.database,
+        statementTimeoutMs: configuration.settings.praefect.database.statementTimeout,
+        configs: collection.sources.configs,
+        configuredStorages: configuration.praefect.configuredStorages?.flatMap(({ storages }) => storages),
+      }),
+      clock,
+    ),
+    // The new collectors start before the previous ones stop, so that every scrape has data.
+    async replace(next) {
+      const previous = collection;
+      configuration = next;
+      collection = createFor(next, previous);
+      collection.runner.start();
+      reload.isSuccess = true;
+      reload.at = clock.now();
+      await previous.stop(collection);
+    },
+    reloadFailed() {
+      reload.isSuccess = false;
+    },
+    async stop() {
+      stopping.abort();
+      await collection.stop();
     },
   };
+}
+
+/** What is monitored, in a few words without secrets. */
+function targetText({ database, databaseText }: ResolvedPraefect, sources: Sources): string {
+  const others = [
+    ...(sources.targets.length + sources.configs.length > 0 ? ["Gitaly's own metrics"] : []),
+    ...(sources.cgroupFacts === undefined ? [] : ["Gitaly's cgroups on this host"]),
+    ...(sources.kubernetes === undefined ? [] : ['Gitaly pods on Kubernetes']),
+  ];
+  if (database === undefined)
+    return others.length === 0 ? databaseText : `${others.join(' and ')}. ${databaseText}`;
+  const place = `Praefect's database ${database.database} at ${database.host}:${database.port}`;
+  return others.length === 0 ? place : `${place}, and ${others.join(' and ')}`;
 }

@@ -1,11 +1,11 @@
-/** Every metric that this program can say, by the part that says it: what the reference, boards and alerts quote. */
+/** All declared metrics, by source: for the reference, dashboards and alerts. */
 
+import { serverMetrics } from '../metrics/http-server.ts';
 import type { Metric } from '../metrics/metric.ts';
 import { processMetrics } from '../metrics/process.ts';
 import { checkMetrics } from '../rules/checks/collector.ts';
 import { eventMetrics } from '../scheduler/event-metrics.ts';
 import { selfMetrics } from '../scheduler/self-metrics.ts';
-import { serverMetrics } from '../server/metrics.ts';
 import { bucketMetrics, cgroupSelfMetrics, levelsMetrics } from '../sources/cgroup/metrics.ts';
 import { gitalyMetrics } from '../sources/gitaly/metrics.ts';
 import { kubernetesMetrics, watchMetrics } from '../sources/kubernetes/metrics.ts';
@@ -13,14 +13,13 @@ import { maintenanceMetrics } from '../sources/maintenance/source.ts';
 import { mirrorMetrics } from '../sources/praefect/mirror/metrics.ts';
 import { verificationMetrics } from '../sources/praefect/mirror/verification.ts';
 import { praefectQueryMetrics } from '../sources/praefect/queries/index.ts';
-import { reloadMetrics } from './reload.ts';
 
-export interface CatalogueSection {
+export interface CatalogSection {
   readonly title: string;
   readonly metrics: readonly Metric[];
 }
 
-export const catalogue: readonly CatalogueSection[] = [
+export const catalog: readonly CatalogSection[] = [
   {
     title: "Praefect's database: repositories, replicas, primaries",
     metrics: [...mirrorMetrics, ...verificationMetrics],
@@ -37,7 +36,6 @@ export const catalogue: readonly CatalogueSection[] = [
       ...selfMetrics,
       ...eventMetrics,
       ...serverMetrics,
-      ...reloadMetrics,
       ...cgroupSelfMetrics,
       ...watchMetrics,
       ...maintenanceMetrics,
@@ -46,4 +44,4 @@ export const catalogue: readonly CatalogueSection[] = [
   { title: "The exporter's process", metrics: processMetrics },
 ];
 
-export const everyMetric: readonly Metric[] = catalogue.flatMap(({ metrics }) => metrics);
+export const everyMetric: readonly Metric[] = catalog.flatMap(({ metrics }) => metrics);

@@ -1,124 +1,122 @@
-/** Takes together what the posture's checks are run on: from the watch, ConfigMaps, files, cgroups and Praefect. */
+/** Reads what the checks are run on, from all sources: the watches, ConfigMaps, files, cgroups and Praefect. */
 import { type GitalyConfig, parseGitalyConfig } from '../config/gitaly/gitaly-config.ts';
 import { templateToml } from '../config/gitaly/template.ts';
+import type { Parameters } from '../config/postgres/keywords.ts';
 import { parsePraefectConfig } from '../config/praefect/praefect-config.ts';
 import { problemText } from '../config/problem.ts';
 import type { Clock } from '../lib/clock.ts';
 import { type Known, known, notApplicable, present, unknown } from '../lib/known.ts';
 import type { CheckInputs, PraefectConnection, PraefectFacts, ServerFacts } from '../rules/checks/inputs.ts';
 import { unknownNode, unknownServer } from '../rules/checks/inputs.ts';
-import type { CgroupFactsReader, CgroupServer, NodeFacts } from '../sources/cgroup/facts.ts';
-import type { ConfigSource } from '../sources/gitaly/target.ts';
-import type { Component } from '../sources/identity.ts';
-import { type Identity, identityKey } from '../sources/identity.ts';
-import type { ConfigMaps } from '../sources/kubernetes/directory/config-maps.ts';
+import type { CgroupServer, NodeFacts } from '../sources/cgroup/facts.ts';
+import { type Component, type Identity, identityKey } from '../sources/identity.ts';
 import { configName, configsOfPods } from '../sources/kubernetes/directory/config-maps.ts';
-import type { OtherPods } from '../sources/kubernetes/directory/other-pods.ts';
-import type { VolumeStats } from '../sources/kubernetes/directory/volume-stats.ts';
-import { type ComponentOf, podIdentity } from '../sources/kubernetes/gitaly-objects.ts';
+import { podIdentity } from '../sources/kubernetes/gitaly-objects.ts';
 import type { Pod } from '../sources/kubernetes/objects/types.ts';
 import { notCurrent, type Store, type Stores, type WatchedResource } from '../sources/kubernetes/store.ts';
 import { releasesOfVariant } from '../sources/praefect/variant.ts';
+import type { HealthSnapshot } from '../sources/praefect/view.ts';
+import type { KubernetesAccess, Sources } from './sources.ts';
 
-/** Each part that this exporter does not have is undefined, and what rests on it is then not known. */
-export interface CheckSources {
+/** What is undefined is unknown to the checks. */
+export interface CheckInputSources extends Pick<Sources, 'configFiles' | 'cgroupFacts'> {
   readonly clock: Clock;
-  /** Undefined: no Kubernetes is watched. */
-  readonly stores: Stores | undefined;
-  /** An agent's watch: pods of other nodes are not in the stores. */
-  readonly ownNodeOnly?: boolean;
-  readonly componentOf: ComponentOf;
-  /** Undefined: without kubernetes.scrape, or on an agent, which has no right to read them. */
-  readonly configMaps: ConfigMaps | undefined;
-  /** gitaly.config-file, of virtual machines. */
-  readonly configFiles: ConfigSource | undefined;
-  /** Undefined: only some namespaces are watched, so the priorities of the others are not known. */
-  readonly otherPods: OtherPods | undefined;
-  /** Undefined: without kubernetes.volume-stats. */
-  readonly volumes: VolumeStats | undefined;
-  /** Undefined: without cgroup.enabled. */
-  readonly cgroups: CgroupFactsReader | undefined;
-  /** Seconds from deletion to Ready at the last rotation that was seen whole. */
+  readonly kubernetes:
+    | (Pick<KubernetesAccess, 'componentOf' | 'configMaps' | 'otherPods' | 'volumes'> & {
+        readonly stores: Stores;
+      })
+    | undefined;
+  /** An agent watches the pods of its own node only. */
+  readonly isAgent: boolean;
+  /** Seconds from deletion to Ready at the last rotation that was observed from start to end. */
   readonly rotationSeconds: ((identity: Identity) => number | undefined) | undefined;
-  readonly praefect: PraefectKnown | undefined;
-  /** checks.client-retry-window */
-  readonly clientRetrySeconds?: number | undefined;
+  /** Undefined: neither its database nor its configuration is known. */
+  readonly praefect: PraefectState | undefined;
+  /** checks.client-retry-window, in milliseconds. */
+  readonly clientRetryWindow: number | undefined;
 }
 
-/** What Praefect's database and files tell. */
-export interface PraefectKnown {
-  /** server_version, as connected. */
-  readonly postgresqlVersion: () => string | undefined;
-  /** `schema_variant` of the database's metrics; undefined while it is unknown. */
-  readonly schemaVariant?: () => string | undefined;
-  /** Of praefect.config-file. */
-  readonly sslMode: string | undefined;
-  /** [database] host of praefect.config-file. */
-  readonly databaseHost?: string | undefined;
-  /** Living Praefects by the database; undefined while that is not known. */
-  readonly instances: () => number | undefined;
+interface PraefectState {
+  /** server_version. */
+  readonly postgresqlVersion: string | undefined;
+  /** The first GitLab release with this form of the schema. */
+  readonly schemaVariant: string | undefined;
+  /** Praefect's own connection, of praefect.config-file. */
+  readonly connection: Parameters | undefined;
+  /** Live Praefects according to the database. */
+  readonly instances: number | undefined;
 }
+
+/** Praefects that contacted a storage of any virtual storage within 60 s. */
+export const livePraefects = (health: readonly HealthSnapshot[]): number =>
+  new Set(
+    health.flatMap(({ praefects }) => praefects.filter(({ alive }) => alive).map(({ praefect }) => praefect)),
+  ).size;
 
 const noKubernetes = notApplicable('Kubernetes is not watched (kubernetes.enabled)');
 
 /** Never rejects: what could not be read is unknown, with its reason. */
-export async function readCheckInputs(sources: CheckSources, signal: AbortSignal): Promise<CheckInputs> {
-  const { clock, stores } = sources;
-  const here = await sources.cgroups?.read(signal);
+export async function readCheckInputs(sources: CheckInputSources, signal: AbortSignal): Promise<CheckInputs> {
+  const { clientRetryWindow, clock, kubernetes } = sources;
+  const stores = kubernetes?.stores;
+  const here = await sources.cgroupFacts?.read(signal);
   const cgroups = here?.servers ?? [];
   const gitalyPods = gitalyPodsOf(sources, cgroups);
   const praefectPods = podsOf(sources, 'praefect');
   const [onKubernetes, onMachines, otherPods, praefect] = await Promise.all([
     serversOfPods(sources, valueOr(gitalyPods), cgroups, signal),
     serversOfMachines(sources, cgroups, signal),
-    othersOf(sources, valueOr(gitalyPods), signal),
-    praefectOf(sources, valueOr(praefectPods), signal),
+    readOtherPods(sources, valueOr(gitalyPods), signal),
+    praefectFacts(sources, valueOr(praefectPods), signal),
   ]);
   return {
     now: clock.now(),
     gitalyPods,
     praefectPods,
-    statefulSets: heldBy(stores?.statefulSets, 'statefulsets'),
-    disruptionBudgets: heldBy(stores?.disruptionBudgets, 'poddisruptionbudgets'),
-    nodes: heldBy(stores?.nodes, 'nodes'),
+    statefulSets: objectsOf(stores?.statefulSets, 'statefulsets'),
+    disruptionBudgets: objectsOf(stores?.disruptionBudgets, 'poddisruptionbudgets'),
+    nodes: objectsOf(stores?.nodes, 'nodes'),
     otherPods,
     servers: [...onKubernetes, ...onMachines],
-    nodeFacts: nodesOf(here?.node, valueOr(gitalyPods)),
+    nodeFacts: nodeFactsOf(here?.node, valueOr(gitalyPods)),
     clientRetrySeconds: present(
-      sources.clientRetrySeconds,
-      "how long GitLab's Rails and Sidekiq try again stands in their own configuration, which is not read: set checks.client-retry-window",
+      clientRetryWindow === undefined ? undefined : clientRetryWindow / 1000,
+      "how long GitLab's Rails and Sidekiq retry is in their own configuration, which is not read: set checks.client-retry-window",
     ),
     praefect,
   };
 }
 
-function heldBy<T>(store: Store<T> | undefined, resource: WatchedResource): Known<readonly T[]> {
+function objectsOf<T>(store: Store<T> | undefined, resource: WatchedResource): Known<readonly T[]> {
   if (store === undefined) return noKubernetes;
   const failure = notCurrent(store, resource);
   return failure === undefined ? known(store.all()) : unknown(failure.message);
 }
 
-function podsOf({ stores, componentOf }: CheckSources, component: Component): Known<readonly Pod[]> {
-  const pods = heldBy(stores?.pods, 'pods');
-  return 'unknown' in pods ? pods : known(pods.value.filter((pod) => componentOf(pod) === component));
+function podsOf({ kubernetes }: CheckInputSources, component: Component): Known<readonly Pod[]> {
+  const pods = objectsOf(kubernetes?.stores.pods, 'pods');
+  return 'unknown' in pods
+    ? pods
+    : known(pods.value.filter((pod) => kubernetes?.componentOf(pod) === component));
 }
 
-function gitalyPodsOf(sources: CheckSources, here: readonly CgroupServer[]): Known<readonly Pod[]> {
+function gitalyPodsOf(sources: CheckInputSources, here: readonly CgroupServer[]): Known<readonly Pod[]> {
   const pods = podsOf(sources, 'gitaly');
-  if (sources.stores === undefined && here.some(({ identity }) => identity.pod !== '')) return apiNotAsked;
-  if ('unknown' in pods || sources.ownNodeOnly !== true || pods.value.length > 0) return pods;
-  return notApplicable("no pod of Gitaly's is on this node");
+  if (sources.kubernetes === undefined && here.some(({ identity }) => identity.pod !== ''))
+    return foundByCgroups;
+  if ('unknown' in pods || !sources.isAgent || pods.value.length > 0) return pods;
+  return notApplicable('no Gitaly pod is on this node');
 }
 
-/** The recommendations are for them all the same. */
-const apiNotAsked = unknown(
-  "Gitaly's pods were found by their cgroups alone; what they are judged by stands in the Kubernetes API: set kubernetes.enabled",
+/** The recommendations apply to these pods, but cannot be checked. */
+const foundByCgroups = unknown(
+  'Gitaly pods were found by their cgroups only; their settings are in the Kubernetes API: set kubernetes.enabled',
 );
 
 const valueOr = <T>(fact: Known<readonly T[]>): readonly T[] => ('unknown' in fact ? [] : fact.value);
 
 async function serversOfPods(
-  sources: CheckSources,
+  sources: CheckInputSources,
   pods: readonly Pod[],
   here: readonly CgroupServer[],
   signal: AbortSignal,
@@ -133,35 +131,34 @@ async function serversOfPods(
         identity,
         config: configs(pod),
         cgroup: cgroup === undefined ? unknown(noCgroup(sources)) : known(cgroup),
-        volume: (await sources.volumes?.of(pod, signal)) ?? volumesOff,
-        rotationSeconds: rotationOf(sources, identity),
+        volume: (await sources.kubernetes?.volumes?.of(pod, signal)) ?? volumesDisabled,
+        rotationSeconds: present(
+          sources.rotationSeconds?.(identity),
+          'no rotation of this pod was observed from start to end yet',
+        ),
       };
     }),
   );
 }
 
-const volumesOff = unknown(
-  'the kubelets are not asked: set kubernetes.volume-stats, and grant nodes/proxy; Prometheus has it as kubelet_volume_stats_available_bytes, too',
+const volumesDisabled = unknown(
+  'the kubelets are not queried: set kubernetes.volume-stats and grant nodes/proxy, or use kubelet_volume_stats_available_bytes in Prometheus',
 );
 
-const noCgroup = ({ cgroups }: CheckSources): string =>
-  cgroups === undefined
-    ? "it stands in files of the pod's node: the agent there tells of it"
-    : "no cgroups of this pod were found on this host: the agent of the pod's own node tells of it";
+const noCgroup = ({ cgroupFacts }: CheckInputSources): string =>
+  cgroupFacts === undefined
+    ? "read from files of the pod's node, by the agent on that node"
+    : "no cgroups of this pod on this host; the agent on the pod's node reports them";
 
-function rotationOf({ rotationSeconds }: CheckSources, identity: Identity): Known<number> {
-  const seconds = rotationSeconds?.(identity);
-  return seconds === undefined ? unknown('no rotation of this pod was seen whole yet') : known(seconds);
-}
-
-/** Of each pod its configuration, or why it is not known. */
+/** The configuration of each pod, or why it is unknown. */
 async function podConfigs(
-  { configMaps, componentOf }: CheckSources,
+  { kubernetes }: CheckInputSources,
   pods: readonly Pod[],
   signal: AbortSignal,
 ): Promise<(pod: Pod) => Known<GitalyConfig>> {
-  if (configMaps === undefined)
-    return () => unknown('ConfigMaps are not read here (kubernetes.scrape, and not by an agent)');
+  if (kubernetes?.configMaps === undefined)
+    return () => unknown('this exporter does not read ConfigMaps (kubernetes.scrape, kubernetes.role)');
+  const { componentOf, configMaps } = kubernetes;
   const { configs, failures } = await configsOfPods(pods, 'gitaly', componentOf, configMaps, signal);
   const byPod = new Map(
     configs.flatMap(({ config, pods: mounting }) => {
@@ -183,24 +180,23 @@ function parsedConfig(text: string, name: string): Known<GitalyConfig> {
   const parsed = parseGitalyConfig(text, name);
   if (parsed.ok) return known(parsed.value);
   const [first] = parsed.problems;
-  return unknown(first === undefined ? `${name} is not understood` : problemText(first));
+  return unknown(first === undefined ? `${name} cannot be parsed` : problemText(first));
 }
 
-/** Gitalys on virtual machines, of which a configuration file or cgroups are known. */
+/** Gitalys on virtual machines whose configuration file or cgroups are known. */
 async function serversOfMachines(
-  { configFiles }: CheckSources,
+  { configFiles }: CheckInputSources,
   here: readonly CgroupServer[],
   signal: AbortSignal,
 ): Promise<readonly ServerFacts[]> {
   const machines = new Map<string, ServerFacts>();
-  const noPod = notApplicable('a virtual machine has no pod');
   const add = (identity: Identity, facts: Partial<ServerFacts>): void => {
     const key = identityKey(identity);
     const before = machines.get(key) ?? {
-      ...unknownServer(identity, unknown('it is not read here')),
+      ...unknownServer(identity, unknown('not read on this host')),
       config: unknown('gitaly.config-file names no configuration of this host'),
-      volume: unknown("the host's own metrics have it: node_filesystem_avail_bytes"),
-      rotationSeconds: noPod,
+      volume: unknown('reported by node_exporter as node_filesystem_avail_bytes'),
+      rotationSeconds: notApplicable('a virtual machine has no pod'),
     };
     machines.set(key, { ...before, ...facts });
   };
@@ -211,9 +207,9 @@ async function serversOfMachines(
   return [...machines.values()];
 }
 
-/** This host's from its own files; of the others only that their agents know, and that the API may tell of swap. */
-function nodesOf(own: NodeFacts | undefined, gitalyPods: readonly Pod[]): readonly NodeFacts[] {
-  const agent = unknown('it stands in files of the node: the agent there tells of it');
+/** This host's from its own files. Of others only their agents know, except for swap, which the API may report. */
+function nodeFactsOf(own: NodeFacts | undefined, gitalyPods: readonly Pod[]): readonly NodeFacts[] {
+  const agent = unknown("read from the node's files, by the agent on that node");
   const others = new Set(
     gitalyPods.map(({ node }) => node).filter((node) => node !== '' && node !== own?.node),
   );
@@ -221,76 +217,71 @@ function nodesOf(own: NodeFacts | undefined, gitalyPods: readonly Pod[]): readon
     ...(own === undefined ? [] : [own]),
     ...[...others].map((node) => ({
       ...unknownNode(node, agent),
-      swapBytes: notApplicable('its kubelet may tell'),
+      swapBytes: notApplicable('its kubelet may report it'),
     })),
   ];
 }
 
-async function othersOf(
-  { otherPods, stores }: CheckSources,
+async function readOtherPods(
+  { kubernetes }: CheckInputSources,
   gitalyPods: readonly Pod[],
   signal: AbortSignal,
 ): Promise<CheckInputs['otherPods']> {
-  if (stores === undefined) return noKubernetes;
-  if (otherPods === undefined)
+  if (kubernetes === undefined) return noKubernetes;
+  if (kubernetes.otherPods === undefined)
     return unknown(
-      'only some namespaces are watched (kubernetes.namespace): what priority the pods of others have is not known',
+      'only some namespaces are watched (kubernetes.namespace), so the priorities of other pods are unknown',
     );
-  // Without a class the answer is known, and the list would be for nothing.
+  // Without a class the check fails whatever the others have: the list would be for nothing.
   if (gitalyPods.every(({ priorityClass }) => priorityClass === ''))
-    return unknown("no pod of Gitaly's has a PriorityClass to compare");
-  return otherPods(signal);
+    return unknown('no Gitaly pod has a PriorityClass to compare');
+  return kubernetes.otherPods(signal);
 }
 
-async function praefectOf(
-  sources: CheckSources,
+async function praefectFacts(
+  sources: CheckInputSources,
   praefectPods: readonly Pod[],
   signal: AbortSignal,
 ): Promise<Known<PraefectFacts>> {
   const { praefect } = sources;
   if (praefect === undefined && praefectPods.length === 0)
-    return notApplicable('there is no Praefect: neither its database nor pods of its own are watched');
+    return notApplicable('there is no Praefect: neither its database nor its pods are watched');
   return known({
     connections: await connectionsOf(sources, praefectPods, signal),
     postgresqlVersion:
       praefect === undefined
-        ? unknown("Praefect's database is not watched (praefect.database.url)")
-        : present(praefect.postgresqlVersion(), "Praefect's database did not respond yet"),
-    gitlabVersion: unknown("no image of a Praefect pod shows GitLab's version"),
+        ? unknown("Praefect's database is not configured (praefect.database.url)")
+        : present(praefect.postgresqlVersion, "Praefect's database has not responded yet"),
+    gitlabVersion: unknown('no Praefect image shows the version'),
     schemaReleases: schemaReleasesOf(praefect),
-    instances: present(praefect?.instances(), 'which Praefects are alive is not known'),
+    instances: present(praefect?.instances, 'the live Praefects are unknown'),
   });
 }
 
-function schemaReleasesOf(praefect: PraefectKnown | undefined): PraefectFacts['schemaReleases'] {
-  const releases = releasesOfVariant(praefect?.schemaVariant?.() ?? '');
+function schemaReleasesOf(praefect: PraefectState | undefined): PraefectFacts['schemaReleases'] {
+  const releases = releasesOfVariant(praefect?.schemaVariant ?? '');
   return releases === undefined ? unknown("the schema of Praefect's database is unknown") : known(releases);
 }
 
 /** Of praefect.config-file, and of the ConfigMaps of all Praefect pods: each installation may have its own. */
 async function connectionsOf(
-  { praefect, configMaps, componentOf }: CheckSources,
+  { praefect, kubernetes }: CheckInputSources,
   pods: readonly Pod[],
   signal: AbortSignal,
 ): Promise<PraefectFacts['connections']> {
   const own =
-    praefect?.sslMode === undefined
+    praefect?.connection?.sslmode === undefined
       ? []
-      : [
-          known({
-            configuration: 'praefect.config-file',
-            sslMode: praefect.sslMode,
-            host: praefect.databaseHost ?? '',
-          }),
-        ];
-  if (configMaps === undefined || pods.length === 0)
+      : [known(connectionOf('praefect.config-file', praefect.connection))];
+  if (kubernetes?.configMaps === undefined || pods.length === 0)
     return own.length > 0
       ? own
       : [
           unknown(
-            "Praefect's configuration is not read: set praefect.config-file, or grant the right to get ConfigMaps",
+            "Praefect's configuration is not read: set praefect.config-file, or grant get on ConfigMaps",
           ),
         ];
+  const { componentOf, configMaps } = kubernetes;
   const { configs, failures } = await configsOfPods(pods, 'praefect', componentOf, configMaps, signal);
   const read = configs.map(({ config }) => connectionIn(config.text, configName(config)));
   const covered = new Set(configs.flatMap(({ pods: mounting }) => mounting.map(({ uid }) => uid)));
@@ -306,10 +297,13 @@ async function connectionsOf(
 
 function connectionIn(text: string, name: string): Known<PraefectConnection> {
   const parsed = parsePraefectConfig(templateToml(text), name);
-  if (parsed.ok) {
-    const { sslmode, host } = parsed.value.database ?? {};
-    return known({ configuration: name, sslMode: sslmode?.value ?? '', host: host?.value ?? '' });
-  }
+  if (parsed.ok) return known(connectionOf(name, parsed.value.database));
   const [problem] = parsed.problems;
-  return unknown(problem === undefined ? `${name} could not be parsed` : problemText(problem));
+  return unknown(problem === undefined ? `${name} cannot be parsed` : problemText(problem));
 }
+
+const connectionOf = (configuration: string, database: Parameters | undefined): PraefectConnection => ({
+  configuration,
+  sslMode: database?.sslmode?.value ?? '',
+  host: database?.host?.value ?? '',
+});

@@ -1,54 +1,73 @@
-/** From what the runner, the rules and the event log know to what the page and the API show. */
-
+/** Fills the status that the page and the API show, from the runner, the problems, the views and the event log. */
+import { bytesText, percentText } from '../lib/format.ts';
 import { checksView } from '../rules/checks/api.ts';
 import type { Evaluation } from '../rules/checks/evaluate.ts';
-import type { DatedProblem } from '../rules/problems/record.ts';
+import type { TrackedProblem } from '../rules/problems/tracker.ts';
 import type { Event } from '../scheduler/event-log.ts';
 import type { CollectorStatus } from '../scheduler/status.ts';
-import type { CollectorView, DemoView, MaintenanceWindowView, StatusView } from '../server/status-view.ts';
-import type { CgroupView } from '../sources/cgroup/view.ts';
-import { memoryView } from './status-memory.ts';
+import { type OomLevel, oomLevels } from '../sources/cgroup/oom/record.ts';
+import type { Layout } from '../sources/cgroup/tree.ts';
+import type { BucketsView, CgroupGitalyView, CgroupView, LevelView } from '../sources/cgroup/view.ts';
+import { identityText } from '../sources/identity.ts';
+import type {
+  BucketNoteView,
+  CollectorView,
+  DemoView,
+  LevelMemoryView,
+  LinkView,
+  MaintenanceWindowView,
+  MemoryView,
+  ProblemView,
+  ServerMemoryView,
+  StatusView,
+} from './status-view.ts';
 
-export interface StatusParts {
+export interface StatusInputs {
   readonly version: string;
   readonly target: string;
-  /** Clock.now() of the start. */
+  /** Clock.now(), as `now`. */
   readonly startedAt: number;
-  readonly collectors: readonly CollectorStatus[];
-  readonly problems: readonly DatedProblem[];
-  readonly events: readonly Event[];
-  /** The share of the database's time that all questions may take, for the words about stretched intervals. */
-  readonly maxTimeRatio: number;
-  /** Undefined where no cgroups are watched. */
-  readonly cgroups: CgroupView | undefined;
-  /** Planned work that is under way. */
-  readonly planned: readonly MaintenanceWindowView[];
-  /** Undefined where no recommendations are checked. */
-  readonly checks: { latest(): Evaluation | undefined } | undefined;
-  /** Clock.now() */
   readonly now: number;
+  readonly collectors: readonly CollectorStatus[];
+  readonly problems: readonly TrackedProblem[];
+  readonly events: readonly Event[];
+  /** praefect.database.max-time-ratio */
+  readonly maxTimeRatio: number;
+  /** Undefined where cgroups are not read. */
+  readonly cgroups: CgroupView | undefined;
+  readonly maintenanceWindows: readonly MaintenanceWindowView[];
+  /** Undefined where no checks are run. */
+  readonly checks: { latest(): Evaluation | undefined } | undefined;
   readonly demo: DemoView | undefined;
 }
 
-export function statusView(parts: StatusParts): StatusView {
+export const statusView = (inputs: StatusInputs): StatusView => ({
+  program: { name: 'gitaly-exporter', version: inputs.version },
+  target: inputs.target,
+  startedAt: inputs.startedAt,
+  problems: inputs.problems.map(problemView),
+  collectors: inputs.collectors.map((status) => collectorView(status, inputs.maxTimeRatio)),
+  memory: inputs.cgroups && memoryView(inputs.cgroups),
+  maintenanceWindows: inputs.maintenanceWindows,
+  checks: inputs.checks && checksView(inputs.checks.latest(), inputs.now),
+  events: inputs.events,
+  links: [],
+  demo: inputs.demo,
+});
+
+export function problemView(problem: TrackedProblem): ProblemView {
+  const { alert, alertState, detail, fixes, id, severity, since, suppressedBy, title } = problem;
+  const suppression =
+    suppressedBy.length === 0 ? '' : `Suppressed by maintenance window ${suppressedBy.join(', ')}.`;
+  const text = [detail, suppression].filter((part) => part !== '').join(' ');
   return {
-    program: { name: 'gitaly-exporter', version: parts.version },
-    target: parts.target,
-    startedAt: parts.startedAt,
-    problems: parts.problems.map(({ severity, title, detail, action, since }) => ({
-      severity,
-      title,
-      detail,
-      action,
-      since: since * 1000,
-    })),
-    collectors: parts.collectors.map((status) => collectorView(status, parts.maxTimeRatio)),
-    memory: parts.cgroups && memoryView(parts.cgroups),
-    maintenanceWindows: parts.planned,
-    checks: parts.checks && checksView(parts.checks.latest(), parts.now),
-    events: parts.events,
-    links: [],
-    demo: parts.demo,
+    id,
+    severity,
+    title,
+    detail: text === '' ? undefined : text,
+    action: fixes.length === 0 ? undefined : fixes.map((fix) => fix.text).join(' '),
+    since: since * 1000,
+    alert: alert && { name: alert, state: suppressedBy.length > 0 ? 'suppressed' : alertState },
   };
 }
 
@@ -66,8 +85,92 @@ function collectorView(status: CollectorStatus, maxTimeRatio: number): Collector
     durationMs: status.lastDurationMs,
     everyMs: interval?.effectiveEveryMs,
     slowedBy:
-      interval?.budgetLimited === true ? `the database's budget of ${maxTimeRatio * 100} %` : undefined,
+      interval?.budgetLimited === true
+        ? `the database's time limit of ${percentText(maxTimeRatio)}`
+        : undefined,
     maxAgeMs: interval?.effectiveMaxAgeMs,
     series: status.series,
   };
+}
+
+export const memoryView = (view: CgroupView): MemoryView => ({
+  servers: view.gitalys.map(serverView),
+  notes: [
+    ...(view.failure === undefined ? [] : [view.failure.message]),
+    ...view.failures.map(({ message }) => message),
+    ...view.missing,
+    ...view.disappeared.map(({ identity }) => `The cgroups of ${identityText(identity)} were removed.`),
+  ],
+});
+
+const layoutText: Readonly<Record<Layout, string>> = {
+  sibling: "Git's cgroups are siblings of Gitaly's container",
+  nested: "Git's cgroups are nested in Gitaly's container",
+  none: 'Git has no cgroups of its own: one OOM kill can end Gitaly itself',
+};
+
+const levelText: Readonly<Record<OomLevel, string>> = {
+  bucket: 'a repository bucket',
+  git: 'all Git processes',
+  container: 'the container',
+  pod: 'the pod',
+  node: 'the node (no limit of this Gitaly was exceeded)',
+};
+
+function serverView(view: CgroupGitalyView): ServerMemoryView {
+  const { buckets, identity, layout, levels, oom } = view;
+  const container = levels.filter(({ level }) => level === 'container');
+  return {
+    name: identityText(identity),
+    title: `${layoutText[layout]}${bucketsText(buckets)}`,
+    pod: levelView(levels.find(({ level }) => level === 'pod')),
+    // Of several containers it is unknown which one is Gitaly's.
+    gitaly: levelView(container.length === 1 ? container[0] : undefined),
+    git: levelView(levels.find(({ level }) => level === 'git')),
+    kills:
+      oom &&
+      oomLevels
+        .filter((level) => oom.kills[level] > 0)
+        .map((level) => ({ level: levelText[level], processes: oom.kills[level], last: oom.last[level] })),
+    killedBuckets: killedBuckets(view),
+    nearLimit: (buckets?.nearLimit ?? []).slice(0, 5).map(({ anon, bucket, limit }) => ({
+      text: `Bucket ${bucket}: ${bytesText(anon)} of ${bytesText(limit)}.`,
+      link: bucketLink(view, bucket),
+    })),
+  };
+}
+
+const killedBuckets = (view: CgroupGitalyView): readonly BucketNoteView[] =>
+  [...(view.oom?.bucketKills ?? [])]
+    .toSorted(([, a], [, b]) => b - a)
+    .slice(0, 5)
+    .map(([bucket, kills]) => ({
+      text: `Bucket ${bucket}: ${kills === 1 ? '1 process' : `${kills} processes`} OOM-killed.`,
+      link: bucketLink(view, bucket),
+    }));
+
+const bucketsText = (buckets: BucketsView | undefined): string => {
+  if (buckets === undefined) return '';
+  const active = buckets.active === undefined ? '' : `, ${buckets.active} in use`;
+  return `; ${buckets.found} repository buckets${active}`;
+};
+
+function levelView(level: LevelView | undefined): LevelMemoryView | undefined {
+  if (level === undefined) return undefined;
+  const { anon, limit, readErrors, throttling, usage } = level;
+  return {
+    anon,
+    usage,
+    limit: limit === undefined || limit.kind === 'limit' ? limit?.value : 'none',
+    throttledRatio: throttling?.ratio,
+    readErrors,
+  };
+}
+
+function bucketLink({ identity }: CgroupGitalyView, bucket: number): LinkView {
+  const which =
+    identity.pod === ''
+      ? `node=${encodeURIComponent(identity.node)}`
+      : `pod=${encodeURIComponent(identity.pod)}`;
+  return { text: 'Its repositories', href: `api/v1/buckets/${bucket}?${which}` };
 }

@@ -161,6 +161,10 @@ export type ThresholdName = keyof typeof defaultThresholds;
 export type Thresholds = Readonly<Record<ThresholdName, Threshold>>;
 export type ThresholdOverrides = { readonly [Name in ThresholdName]?: number };
 
+/** Two and a half scrapes: a window in which one missed scrape leaves a sample. */
+export const gaugeWindowSeconds = ({ scrapeInterval }: Thresholds): number =>
+  Math.ceil(scrapeInterval.value * 2.5);
+
 /** The defaults with an operator's values, in each default's unit. Throws RangeError for a value out of range. */
 export function withOverrides(overrides: ThresholdOverrides): Thresholds {
   const merged = { ...defaultThresholds } as Record<ThresholdName, Threshold>;

@@ -110,6 +110,18 @@ export const databaseTimeLimit = gauge('gitaly_exporter_database_time_limit_rati
   origin: 'configuration',
 });
 
+export const reloadSuccess = gauge('gitaly_exporter_config_last_reload_success', {
+  help: '1 if the last reload of the configuration succeeded, otherwise 0.',
+  details: 'At 0, the previous configuration is in effect.',
+  origin: 'the configuration',
+});
+
+export const reloadTime = gauge('gitaly_exporter_config_last_reload_timestamp_seconds', {
+  help: 'Time at which the configuration in effect was loaded.',
+  origin: 'the configuration',
+  unit: 'seconds',
+});
+
 /** All metrics of this module. */
 export const selfMetrics: readonly Metric[] = Object.freeze([
   buildInfo,
@@ -126,6 +138,8 @@ export const selfMetrics: readonly Metric[] = Object.freeze([
   seriesDropped,
   databaseTime,
   databaseTimeLimit,
+  reloadSuccess,
+  reloadTime,
 ]);
 
 export interface BuildInfo {

@@ -5,8 +5,8 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { TLSSocket } from 'node:tls';
 import type { Clock } from '../lib/clock.ts';
+import type { RejectionReason, ServerCounts } from '../metrics/http-server.ts';
 import { disconnectSignal, requestPath, sendText, setSecurityHeaders } from './http.ts';
-import type { RejectionReason, ServerCounts } from './metrics.ts';
 import { createBasicAuth } from './web-config/basic-auth.ts';
 import type { WebConfig } from './web-config/parse.ts';
 import type { WebConfigSource } from './web-config/source.ts';

@@ -1,8 +1,8 @@
 /** The JSON API under /api/v1/: the status, and the routes that other modules provide. */
+
+import type { StatusView } from '../app/status-view.ts';
 import type { StatusAssessment } from './assessment.ts';
 import { disconnectSignal, type HttpRoute, sendJson, sendText } from './http.ts';
-
-import type { StatusView } from './status-view.ts';
 
 /** A route that another module provides. GET and HEAD. */
 export interface ApiRoute {

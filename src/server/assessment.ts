@@ -2,8 +2,10 @@
  * The verdict of the page: what is wrong now, and how complete and fresh the data behind it is. "No problems
  * detected" requires that every collector has read its source and that no data is older than its max age.
  */
-import { durationText, listText } from '../lib/format.ts';
-import type { CollectorView, ProblemView, StatusView } from './status-view.ts';
+
+import type { CollectorView, ProblemView, StatusView } from '../app/status-view.ts';
+import { durationText } from '../lib/format.ts';
+import { severities } from '../rules/finding.ts';
 
 export type StatusVerdict = 'critical' | 'warning' | 'unknown' | 'ok';
 
@@ -13,7 +15,7 @@ export interface StatusAssessment {
   readonly headline: string;
   /** How complete and fresh the data is, in one sentence. */
   readonly summary: string;
-  /** The status' own problems, then those of its collectors; the most severe first. */
+  /** The most severe first, then the oldest. */
   readonly problems: readonly ProblemView[];
   /** As given, but `ok` only where the data is younger than its max age. */
   readonly collectors: readonly CollectorView[];
@@ -23,22 +25,31 @@ export interface StatusAssessment {
 export function assessStatus(status: StatusView, now: number): StatusAssessment {
   const collectors = status.collectors.map((collector) => withStaleState(collector, now));
   const oldestFirst = (a: ProblemView, b: ProblemView) => (a.since ?? now) - (b.since ?? now);
-  const problems = [
-    ...[...status.problems].sort(oldestFirst),
-    ...collectorProblems(collectors).sort(oldestFirst),
-  ].sort((a, b) => severityRank(a) - severityRank(b));
+  const problems = [...status.problems]
+    .sort(oldestFirst)
+    .sort((a, b) => severities.indexOf(a.severity) - severities.indexOf(b.severity));
+  const open = problems.filter(({ severity }) => severity !== 'info');
+  const [worst] = open;
   const isIncomplete = collectors.length === 0 || collectors.some(({ state }) => state === 'pending');
-  const verdict = problems[0]?.severity ?? (isIncomplete ? 'unknown' : 'ok');
+  const verdict = verdictOf(worst, isIncomplete);
   return {
     verdict,
-    headline: headlineOf(verdict, problems.length),
+    headline: headlineOf(verdict, open.length),
     summary: summaryOf(collectors, now),
     problems,
     collectors,
   };
 }
 
-const severityRank = ({ severity }: ProblemView): number => (severity === 'critical' ? 0 : 1);
+/** A problem whose alert is suppressed by a maintenance window does not count. */
+const verdictOf = (worst: ProblemView | undefined, isIncomplete: boolean): StatusVerdict =>
+  worst === undefined
+    ? isIncomplete
+      ? 'unknown'
+      : 'ok'
+    : worst.severity === 'critical'
+      ? 'critical'
+      : 'warning';
 
 function headlineOf(verdict: StatusVerdict, problems: number): string {
   if (verdict === 'ok') return 'No problems detected';
@@ -59,38 +70,6 @@ function withStaleState(collector: CollectorView, now: number): CollectorView {
 }
 
 const isFailing = ({ state }: CollectorView): boolean => state === 'failed' || state === 'stale';
-
-/** One problem for all collectors that fail in the same way: a database that is down is one problem, not nine. */
-function collectorProblems(collectors: readonly CollectorView[]): ProblemView[] {
-  const groups = Map.groupBy(collectors.filter(isFailing), ({ state, reason, message }) =>
-    JSON.stringify([state, reason, message]),
-  );
-  return [...groups.values()].map((group) => collectorProblem(group, collectors));
-}
-
-function collectorProblem(group: readonly CollectorView[], all: readonly CollectorView[]): ProblemView {
-  const [first] = group as readonly [CollectorView, ...CollectorView[]];
-  const names = listText(group.map(({ name }) => name));
-  const cause = [first.reason, first.message].filter((part) => part !== undefined).join(': ');
-  const began = group.flatMap(({ since }) => (since === undefined ? [] : [since]));
-  const what = group.length === 1 ? first.title : `${group.length} of ${all.length} collectors (${names})`;
-  return {
-    severity: group.length === all.filter(({ state }) => state !== 'empty').length ? 'critical' : 'warning',
-    title: `${first.state === 'stale' ? 'Data is stale' : 'Collector failing'}: ${what}`,
-    since: began.length > 0 ? Math.min(...began) : undefined,
-    detail: [cause === '' ? '' : asSentence(cause), effectOf(first)].join(' ').trim(),
-  };
-}
-
-const asSentence = (text: string): string => (/[.!?]$/.test(text) ? text : `${text}.`);
-
-/** What the failure means for the metrics: after a failed run, the previous snapshot stays in use for a while. */
-function effectOf({ state, series = 0, maxAgeMs }: CollectorView): string {
-  if (state === 'stale' || series === 0)
-    return 'Its metrics are absent, and what depends on them is unknown until it recovers.';
-  const until = maxAgeMs === undefined ? '' : ` until they are ${durationText(maxAgeMs)} old`;
-  return `The previous values are still served${until}.`;
-}
 
 function summaryOf(collectors: readonly CollectorView[], now: number): string {
   if (collectors.length === 0) return 'No collector is enabled, so nothing is monitored.';

@@ -1,6 +1,7 @@
 /** The routes, on express 5: metrics, health, reload, the page, the API, and the demo's incidents. */
 import { hostname } from 'node:os';
 import express, { type Express, type NextFunction, type Request, type Response } from 'express';
+import type { StatusView } from '../app/status-view.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Log } from '../lib/log.ts';
 import { type ApiRoute, apiRoutes, statusJson } from './api.ts';
@@ -17,7 +18,6 @@ import {
 } from './http.ts';
 import { script, style } from './page/assets.ts';
 import { type PageContent, renderPage } from './page/page.ts';
-import type { StatusView } from './status-view.ts';
 
 export interface Readiness {
   readonly ready: boolean;

@@ -3,9 +3,9 @@ import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:
 import { createDeadline, unlessAborted } from '../lib/abort.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Log } from '../lib/log.ts';
+import type { RejectionReason, ServerCounts } from '../metrics/http-server.ts';
 import { disconnectSignal, sendBody, sendText } from './http.ts';
 import type { HttpLimits } from './listener.ts';
-import type { RejectionReason, ServerCounts } from './metrics.ts';
 
 /** The response to a scrape. Several chunks are sent one after the other, without being copied together. */
 export interface ScrapeBody {

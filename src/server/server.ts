@@ -3,15 +3,16 @@
  * control of the web configuration file. What it serves comes in as arguments; it knows no collector.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { StatusView } from '../app/status-view.ts';
 import type { Clock } from '../lib/clock.ts';
 import { codeOf } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
+import { serverFamilies, zeroCounts } from '../metrics/http-server.ts';
 import type { Family } from '../metrics/samples.ts';
 import { createAccessControl } from './access.ts';
 import { addressUrl, type ListenAddress, parseListenAddress } from './address.ts';
 import type { ApiRoute } from './api.ts';
 import { defaultLimits, type HttpLimits, type Listener, listen } from './listener.ts';
-import { serverFamilies, zeroCounts } from './metrics.ts';
 import {
   type ActionResult,
   createExpressApp,
@@ -20,7 +21,6 @@ import {
   type ReloadAction,
 } from './routes.ts';
 import { createScrapeHandler, type RenderMetrics } from './scrape.ts';
-import type { StatusView } from './status-view.ts';
 import {
   noWebConfig,
   openWebConfig,

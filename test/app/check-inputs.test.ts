@@ -1,6 +1,6 @@
-/** From recorded clusters to what the checks say: which facts reach them, and why others do not. */
+/** From recorded clusters to the checks' results: which facts reach them, and why others are unknown. */
 import { describe, expect, test } from '@jest/globals';
-import { type CheckSources, readCheckInputs } from '../../src/app/check-inputs.ts';
+import { type CheckInputSources, readCheckInputs } from '../../src/app/check-inputs.ts';
 import { known, unknown } from '../../src/lib/known.ts';
 import { type CheckFilter, checksOfRole, evaluate } from '../../src/rules/checks/evaluate.ts';
 import type { CgroupFactsReader } from '../../src/sources/cgroup/facts.ts';
@@ -47,19 +47,24 @@ function sources(name: 'posture-good' | 'posture-chart-defaults') {
     ok: true,
     object: maps.find((map) => map.namespace === namespace && map.name === wanted),
   });
-  const all: CheckSources = {
-    clock,
+  const kubernetes = {
     stores,
     componentOf: chartComponentOf,
     configMaps: createConfigMaps(read, clock),
-    configFiles: undefined,
     otherPods: async () => known([{ namespace: 'x', name: 'other', priority: 0 }]),
     volumes: undefined,
-    cgroups: undefined,
+  };
+  const all: CheckInputSources = {
+    clock,
+    kubernetes,
+    configFiles: undefined,
+    cgroupFacts: undefined,
+    isAgent: false,
     rotationSeconds: undefined,
     praefect: undefined,
+    clientRetryWindow: undefined,
   };
-  return { all, stores };
+  return { all, kubernetes, stores };
 }
 
 /** A host on which no Gitaly is found. */
@@ -71,16 +76,16 @@ const noServers: CgroupFactsReader = {
       cgroupVersion: known('v2'),
       cgroupDriver: known('systemd'),
       nsdelegate: known(false),
-      runcVersion: unknown('on the node alone'),
+      runcVersion: unknown('on the node only'),
       swapBytes: known(0),
       memoryBytes: known(64 * 1024 ** 3),
     },
   }),
 };
 
-/** The worst result of each check, with its reason where it is unknown. */
+/** The worst result of each check. */
 async function results(
-  given: CheckSources,
+  given: CheckInputSources,
   filter: CheckFilter = checksOfRole.cluster,
 ): Promise<Readonly<Record<string, string>>> {
   const { findings } = evaluate(await readCheckInputs(given, signal), filter);
@@ -94,7 +99,7 @@ async function results(
   return worst;
 }
 
-test('where every recommendation is followed, the API alone proves most of them', async () => {
+test('the API alone proves most recommendations where all are followed', async () => {
   const found = await results(sources('posture-good').all);
   expect(Object.entries(found).filter(([, result]) => result === 'fail')).toEqual([]);
   expect(found).toMatchObject({
@@ -136,14 +141,14 @@ test("the chart's defaults fail what they leave out", async () => {
   );
 });
 
-test('an agent proves what stands in its node, with cgroups and configuration together', async () => {
-  const { all } = sources('posture-good');
+test('an agent proves the checks of its node, from cgroups and configuration together', async () => {
+  const { all, kubernetes, stores } = sources('posture-good');
   const [pod] = recordedPods('posture-good', 'at-rest').filter(({ name }) => name === 'gl-gitaly-default-0');
   if (pod === undefined) throw new Error('a pod');
-  const agent: CheckSources = {
+  const agent: CheckInputSources = {
     ...all,
-    stores: all.stores && { ...all.stores, pods: testStore([pod]) },
-    cgroups: {
+    kubernetes: { ...kubernetes, stores: { ...stores, pods: testStore([pod]) } },
+    cgroupFacts: {
       read: async () => ({
         servers: [
           {
@@ -165,7 +170,7 @@ test('an agent proves what stands in its node, with cgroups and configuration to
           cgroupVersion: known('v2'),
           cgroupDriver: known('systemd'),
           nsdelegate: known(true),
-          runcVersion: unknown('on the node alone'),
+          runcVersion: unknown('on the node only'),
           swapBytes: known(0),
           memoryBytes: known(64 * 1024 ** 3),
         },
@@ -183,34 +188,33 @@ test('an agent proves what stands in its node, with cgroups and configuration to
   });
 });
 
-test('an agent on a node without Gitaly leaves nothing open', async () => {
-  const { all, stores } = sources('posture-good');
-  const agent: CheckSources = {
+test('an agent on a node without Gitaly leaves no result unknown', async () => {
+  const { all, kubernetes, stores } = sources('posture-good');
+  const agent: CheckInputSources = {
     ...all,
-    stores: { ...stores, pods: testStore() },
-    ownNodeOnly: true,
-    configMaps: undefined,
-    cgroups: noServers,
+    kubernetes: { ...kubernetes, stores: { ...stores, pods: testStore() }, configMaps: undefined },
+    isAgent: true,
+    cgroupFacts: noServers,
   };
   const open = Object.entries(await results(agent, checksOfRole.agent)).filter(([, each]) => each !== 'n/a');
   expect(open).toEqual([]);
-  // To whom the whole cluster is shown, none at all is a selector that does not fit.
-  expect(await results({ ...agent, ownNodeOnly: false }, checksOfRole.agent)).toMatchObject({
+  // For an exporter that sees the whole cluster, no pod at all is a selector that does not match.
+  expect(await results({ ...agent, isAgent: false }, checksOfRole.agent)).toMatchObject({
     cgroup_v2: 'unknown',
   });
 });
 
-describe('what is not known never passes', () => {
-  test('pods that are known by their cgroups alone are not without recommendations', async () => {
+describe('an unknown fact never passes a check', () => {
+  test('the checks of pods that are known by their cgroups only are unknown', async () => {
     const { all } = sources('posture-good');
-    const found: CheckSources = {
+    const found: CheckInputSources = {
       ...all,
-      ...{ stores: undefined, configMaps: undefined, otherPods: undefined },
-      cgroups: {
+      kubernetes: undefined,
+      cgroupFacts: {
         async read(given) {
           const { node } = await noServers.read(given);
           const identity = { namespace: '', pod: '3f1c8d2a', node: node.node };
-          const none = unknown('not looked at');
+          const none = unknown('not read');
           const facts = {
             layout: 'none',
             ...{ podMemoryMax: none, gitMemoryMax: none, enclosingMemoryMax: none, bucketMemoryMax: none },
@@ -225,18 +229,15 @@ describe('what is not known never passes', () => {
     });
   });
 
-  test('without Kubernetes nothing is asked of its pods', async () => {
+  test('without Kubernetes the checks of pods do not apply', async () => {
     const { all } = sources('posture-good');
-    const inputs = await readCheckInputs(
-      { ...all, stores: undefined, configMaps: undefined, otherPods: undefined },
-      signal,
-    );
+    const inputs = await readCheckInputs({ ...all, kubernetes: undefined }, signal);
     expect(inputs.gitalyPods).toMatchObject({ notApplicable: true });
     expect(evaluate(inputs).findings.filter(({ result }) => result === 'pass')).toEqual([]);
   });
 
   test.each(['pods', 'nodes', 'statefulSets', 'disruptionBudgets'] as const)(
-    'a watch of %s that is not current is the reason of what rests on it',
+    'a watch of %s that is not current is the reason of the checks that depend on it',
     async (store) => {
       const { all, stores } = sources('posture-good');
       stores[store].set({ current: false, failure: { reason: 'permission', message: 'no right to list' } });
@@ -247,12 +248,12 @@ describe('what is not known never passes', () => {
     },
   );
 
-  test('ConfigMaps that may not be read are the reason of what rests on them', async () => {
-    const { all } = sources('posture-good');
+  test('forbidden ConfigMaps are the reason of the checks that depend on them', async () => {
+    const { all, kubernetes } = sources('posture-good');
     const failure = { reason: 'permission', message: 'no right to get configmaps' } as const;
     const forbidden = createConfigMaps(async () => ({ ok: false, failure }), clock);
     const { findings } = evaluate(
-      await readCheckInputs({ ...all, configMaps: forbidden }, signal),
+      await readCheckInputs({ ...all, kubernetes: { ...kubernetes, configMaps: forbidden } }, signal),
       checksOfRole.cluster,
     );
     for (const check of ['concurrency_limits', 'praefect_sslmode', 'git_memory_buffer'])
@@ -263,42 +264,47 @@ describe('what is not known never passes', () => {
       );
   });
 
-  test('of namespaces alone, the priorities of other pods are not known', async () => {
-    const { all } = sources('posture-good');
-    expect(await results({ ...all, otherPods: undefined })).toMatchObject({ priority_class: 'unknown' });
+  test('the priorities of other pods are unknown when only some namespaces are watched', async () => {
+    const { all, kubernetes } = sources('posture-good');
+    expect(await results({ ...all, kubernetes: { ...kubernetes, otherPods: undefined } })).toMatchObject({
+      priority_class: 'unknown',
+    });
   });
 });
 
-test("Praefect's database tells PostgreSQL's version and who is alive", async () => {
-  const { all } = sources('posture-good');
-  const praefect = { postgresqlVersion: () => '16.4', sslMode: 'disable', instances: () => 3 };
+test("PostgreSQL's version and the live Praefects come from Praefect's database", async () => {
+  const { all, kubernetes } = sources('posture-good');
+  const sslmode = { value: 'disable', origin: { source: 'default' } } as const;
+  const praefect = {
+    ...{ postgresqlVersion: '16.4', schemaVariant: undefined, instances: 3 },
+    connection: { sslmode },
+  };
   expect(await results({ ...all, praefect })).toMatchObject({
     postgresql_version: 'pass',
-    // Of the file that was given, whatever the ConfigMap says.
+    // Of praefect.config-file, besides the ConfigMap's.
     praefect_sslmode: 'fail',
   });
   // Without a pod's image, by the versions that have the schema.
-  const schemaVariant = () => '15.0';
-  const noPraefectPods = (given: CheckSources): CheckSources => ({
-    ...given,
-    componentOf: (pod) => (chartComponentOf(pod) === 'gitaly' ? 'gitaly' : undefined),
-  });
+  const schemaVariant = '15.0';
+  const noPraefectPods: CheckInputSources = {
+    ...all,
+    kubernetes: {
+      ...kubernetes,
+      componentOf: (pod) => (chartComponentOf(pod) === 'gitaly' ? 'gitaly' : undefined),
+    },
+  };
   for (const [version, result] of [
     ['16.4', 'pass'],
     ['15.18', 'unknown'],
     ['12.1', 'fail'],
   ] as const)
     expect(
-      await results(
-        noPraefectPods({
-          ...all,
-          praefect: { ...praefect, schemaVariant, postgresqlVersion: () => version },
-        }),
-      ),
+      await results({
+        ...noPraefectPods,
+        praefect: { ...praefect, schemaVariant, postgresqlVersion: version },
+      }),
     ).toMatchObject({ postgresql_version: result });
-  expect(
-    await results({ ...all, praefect: { ...praefect, postgresqlVersion: () => undefined } }),
-  ).toMatchObject({
+  expect(await results({ ...all, praefect: { ...praefect, postgresqlVersion: undefined } })).toMatchObject({
     postgresql_version: 'unknown',
   });
 });
@@ -306,7 +312,7 @@ test("Praefect's database tells PostgreSQL's version and who is alive", async ()
 describe("the database connection of every Praefect's configuration is checked", () => {
   /** Three Praefects with a configuration each; undefined: its ConfigMap may not be read. */
   async function connectionsOf(...modes: readonly (string | undefined)[]) {
-    const { all, stores } = sources('posture-good');
+    const { all, kubernetes } = sources('posture-good');
     const recordedPraefects = recordedPods('posture-good', 'at-rest').filter(
       (pod) => chartComponentOf(pod) === 'praefect',
     );
@@ -330,8 +336,11 @@ describe("the database connection of every Praefect's configuration is checked",
       await readCheckInputs(
         {
           ...all,
-          stores: { ...stores, pods: testStore(praefects) },
-          configMaps: createConfigMaps(read, clock),
+          kubernetes: {
+            ...kubernetes,
+            stores: { ...kubernetes.stores, pods: testStore(praefects) },
+            configMaps: createConfigMaps(read, clock),
+          },
         },
         signal,
       ),
@@ -359,11 +368,15 @@ describe("the database connection of every Praefect's configuration is checked",
   });
 });
 
-test('volumes and rotations that are known reach their checks', async () => {
-  const { all } = sources('posture-good');
+test('known volumes and rotations reach their checks', async () => {
+  const { all, kubernetes } = sources('posture-good');
   const volume = { capacityBytes: 100, availableBytes: 10, inodes: known({ total: 10, free: 9 }) };
   const inputs = await readCheckInputs(
-    { ...all, volumes: { of: async () => known(volume) }, rotationSeconds: () => 42 },
+    {
+      ...all,
+      kubernetes: { ...kubernetes, volumes: { of: async () => known(volume) } },
+      rotationSeconds: () => 42,
+    },
     signal,
   );
   expect(inputs.servers[0]).toMatchObject({ volume: { value: volume }, rotationSeconds: { value: 42 } });
@@ -372,7 +385,7 @@ test('volumes and rotations that are known reach their checks', async () => {
   });
 });
 
-test('on a virtual machine its configuration file and its cgroups are one server', async () => {
+test("a virtual machine's configuration file and cgroups are one server", async () => {
   const identity = { namespace: '', pod: '', node: 'vm-1' };
   const facts = {
     layout: 'sibling',
@@ -387,8 +400,7 @@ test('on a virtual machine its configuration file and its cgroups are one server
   const inputs = await readCheckInputs(
     {
       ...sources('posture-good').all,
-      stores: undefined,
-      configMaps: undefined,
+      kubernetes: undefined,
       configFiles: {
         read: async () => ({
           failures: [],
@@ -401,7 +413,7 @@ test('on a virtual machine its configuration file and its cgroups are one server
           ],
         }),
       },
-      cgroups: {
+      cgroupFacts: {
         read: async () => ({
           servers: [{ identity, facts }],
           node: {

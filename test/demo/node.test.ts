@@ -18,6 +18,7 @@ import { cgroupProblems } from '../../src/rules/problems/cgroup.ts';
 import { createPodsFileDirectory } from '../../src/sources/kubernetes/directory/pods-file.ts';
 import { createTestSource, samplesIn, valueIn } from '../sources/cgroup/source-support.ts';
 import { createManualClock } from '../support/manual-clock.ts';
+import { problemSituation } from '../support/problem-situation.ts';
 
 const fixtures = join(import.meta.dirname, '../fixtures/cgroup');
 const replicaPath = '@cluster/repositories/ab/cd/42';
@@ -134,11 +135,11 @@ describe('the cgroups of the node', () => {
   });
 
   test('have no problems without an incident', async () => {
-    const { source, text, pass } = await setUp();
+    const { source, text, pass, clock } = await setUp();
     for (let minutes = 0; minutes < 2; minutes += 0.25) {
       await pass(15);
       await text();
-      expect(cgroupProblems({ view: source.view() })).toEqual([]);
+      expect(cgroupProblems(problemSituation(source.view(), clock.now() / 1000))).toEqual([]);
     }
   });
 

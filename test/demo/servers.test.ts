@@ -8,8 +8,12 @@ import type { Scene } from '../../demo/incidents/incident.ts';
 import { demoTopology } from '../../demo/topology.ts';
 import { createRandom, type GitalyState } from '../../demo/world.ts';
 import { gitalyProblems } from '../../src/rules/problems/gitaly.ts';
-import { type Reading, readingOf } from '../../src/rules/problems/reading.ts';
+import { createProblemHistory } from '../../src/rules/problems/history.ts';
+import { defaultThresholds } from '../../src/rules/thresholds.ts';
 import { createEventLog } from '../../src/scheduler/event-log.ts';
+import { createGitalyCollector } from '../../src/sources/gitaly/collector.ts';
+import { configFiles, configuredTargets } from '../../src/sources/gitaly/configured.ts';
+import { createDropTracker } from '../../src/sources/gitaly/drops.ts';
 import {
   concurrencyInProgress,
   concurrencyLimit,
@@ -19,7 +23,7 @@ import {
   scrapeUp,
 } from '../../src/sources/gitaly/metrics.ts';
 import { systemResolve } from '../../src/sources/gitaly/resolve.ts';
-import { createGitalySource } from '../../src/sources/gitaly/source.ts';
+import { type BlockValues, blockValues } from '../support/block-values.ts';
 import { createManualClock } from '../support/manual-clock.ts';
 
 const started: GitalyServers[] = [];
@@ -38,38 +42,43 @@ async function setUp() {
   });
   started.push(gitalys);
   const events = createEventLog(clock);
-  const collector = createGitalySource({
-    settings: {
-      gitaly: {
-        target: gitalys.targets,
-        configFile: gitalys.configFiles,
-        scrape: {
-          ...{ interval: 15_000, timeout: 5000, maxBytes: 1e6, maxSeries: 10_000 },
-          ...{ credentialsFile: undefined, tls: {} },
-        },
-      },
-      praefectTargets: undefined,
-    },
+  const readText = (path: string) => readFile(path, 'utf8');
+  const collector = createGitalyCollector({
+    targets: [
+      configuredTargets({
+        gitaly: gitalys.targets,
+        praefect: [],
+        access: { tls: {}, credentialsFile: undefined },
+        hostName: 'here',
+        resolve: systemResolve,
+      }),
+    ],
+    configs: [configFiles({ files: gitalys.configFiles, hostName: 'here', readText })],
+    limits: { timeoutMs: 5000, maxBytes: 1e6, maxSamples: 10_000 },
+    intervalMs: 15_000,
     clock,
-    events,
-    hostName: 'here',
     resolve: systemResolve,
-    readText: (path) => readFile(path, 'utf8'),
-  })!;
+    readText,
+    drops: createDropTracker(clock, events, 300_000),
+  });
+  const history = createProblemHistory(defaultThresholds);
   return {
     gitalys,
     events,
     processes,
     clock,
     /** Collects 15 s later. */
-    async collect(): Promise<{ kind: string; reading: Reading; problems: readonly string[] }> {
+    async collect(): Promise<{ kind: string; reading: BlockValues; problems: readonly string[] }> {
       await clock.advance(15_000);
       const outcome = await collector.collect({
         cause: 'due',
         signal: new AbortController().signal,
       });
-      const reading = readingOf('block' in outcome && outcome.block !== undefined ? [outcome.block] : []);
-      const problems = gitalyProblems('snapshot' in outcome ? outcome.snapshot : undefined);
+      const reading = blockValues('block' in outcome && outcome.block !== undefined ? [outcome.block] : []);
+      const view = 'snapshot' in outcome ? outcome.snapshot : undefined;
+      history.record({ praefect: undefined, gitaly: view, cgroup: undefined }, clock.now() / 1000);
+      const problems =
+        view === undefined ? [] : gitalyProblems({ view, history, thresholds: defaultThresholds });
       return { kind: outcome.kind, reading, problems: problems.map(({ title }) => title) };
     },
   };
@@ -122,7 +131,8 @@ test('a saturated limit drops requests and is an event and a problem until it en
 
   end.resolve();
   await over;
-  for (let i = 0; i < 10; i++) await collect();
+  // The drops leave the window of five minutes.
+  for (let i = 0; i < 21; i++) await collect();
   expect((await collect()).problems).toEqual([]);
   expect(events.recent().filter(({ kind }) => kind === 'limit_cleared')).toHaveLength(reached.length);
   expect(reported).toHaveLength(2);
@@ -134,7 +144,7 @@ test('a dead Gitaly cannot be scraped, and its counters restart at 0', async () 
   processes.set('gitaly-2', 'dead');
   const { kind, reading, problems } = await collect();
   expect(kind).toBe('failed');
-  expect(problems).toEqual(['The metrics of Gitaly gitaly-2 cannot be read']);
+  expect(problems).toEqual(['Gitaly gitaly-2 is unreachable']);
   expect(reading.value(scrapeUp, { ...gitaly, node: 'gitaly-2', component: 'gitaly' })).toBe(0);
   processes.delete('gitaly-2');
   expect((await collect()).problems).toEqual([]);

@@ -2,8 +2,8 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { accessChecks, type DoctorFinding, failed, passed } from '../../src/doctor/finding.ts';
-import { allChecks } from '../../src/doctor/look.ts';
 import { type DoctorReport, exitCodeOf, jsonReport, textReport } from '../../src/doctor/report.ts';
+import { allChecks } from '../../src/doctor/run.ts';
 import { fixText } from '../../src/rules/finding.ts';
 
 const { databaseTables, apiRights, serversReachable, cgroupRoot } = accessChecks;

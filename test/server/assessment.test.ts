@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
+import type { CollectorView, StatusView } from '../../src/app/status-view.ts';
 import { assessStatus } from '../../src/server/assessment.ts';
-import type { CollectorView, StatusView } from '../../src/server/status-view.ts';
 import { healthy, incident, now, starting } from './support/status-fixtures.ts';
 
 const one = (more: Partial<CollectorView> = {}): CollectorView => ({

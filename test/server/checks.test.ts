@@ -1,10 +1,9 @@
 /** The recommendations on the page, from real findings to its text. */
 import { expect, test } from '@jest/globals';
-import { checksView } from '../../src/rules/checks/api.ts';
+import { type ChecksView, checksView } from '../../src/rules/checks/api.ts';
 import { evaluate } from '../../src/rules/checks/evaluate.ts';
 import { assessStatus } from '../../src/server/assessment.ts';
 import { renderPage } from '../../src/server/page/page.ts';
-import type { ChecksView } from '../../src/server/status-view.ts';
 import { captured } from '../rules/checks/support.ts';
 import { healthy } from './support/status-fixtures.ts';
 

@@ -1,8 +1,8 @@
 import { describe, expect, test } from '@jest/globals';
+import type { MemoryView, ServerMemoryView, StatusView } from '../../src/app/status-view.ts';
 import { statusJson } from '../../src/server/api.ts';
 import { assessStatus } from '../../src/server/assessment.ts';
 import { renderPage } from '../../src/server/page/page.ts';
-import type { MemoryView, ServerMemoryView, StatusView } from '../../src/server/status-view.ts';
 import { healthy, hostileText, now } from './support/status-fixtures.ts';
 
 const MiB = 2 ** 20;

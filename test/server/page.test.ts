@@ -1,12 +1,12 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
+import type { StatusView } from '../../src/app/status-view.ts';
 import { durationText, timeText } from '../../src/lib/format.ts';
 import { statusJson } from '../../src/server/api.ts';
 import { assessStatus } from '../../src/server/assessment.ts';
 import { style } from '../../src/server/page/assets.ts';
 import { safeHref } from '../../src/server/page/html.ts';
 import { renderPage } from '../../src/server/page/page.ts';
-import type { StatusView } from '../../src/server/status-view.ts';
 import {
   demo,
   healthy,

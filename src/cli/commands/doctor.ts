@@ -1,5 +1,4 @@
 /** `doctor`: runs every check once, prints what fails and how to fix it. */
-import { hostname } from 'node:os';
 import { Refusal } from '../../config/kinds/kind.ts';
 import { listOf } from '../../config/kinds/lists.ts';
 import { duration } from '../../config/kinds/quantities.ts';
@@ -9,6 +8,7 @@ import { optional, type Section, setting, type ValuesOf } from '../../config/set
 import { closest } from '../../config/suggest.ts';
 import { accessChecks } from '../../doctor/finding.ts';
 import { systemClock } from '../../lib/clock.ts';
+import { silentLog } from '../../lib/log.ts';
 import { checkIds as recommendationIds } from '../../rules/checks/check.ts';
 import { type CommandIo, defineCommand, usesColor } from '../command.ts';
 import { widthOf } from '../help.ts';
@@ -69,8 +69,9 @@ async function run(
   io: CommandIo,
   { namespace, only, skip, output, timeout }: ValuesOf<(typeof doctorOptions)['settings']>,
 ): Promise<number> {
-  const [{ look }, { exitCodeOf, jsonReport, textReport }] = await Promise.all([
-    import('../../doctor/look.ts'),
+  const [{ processHost }, { runDoctor }, { exitCodeOf, jsonReport, textReport }] = await Promise.all([
+    import('../../app/sources.ts'),
+    import('../../doctor/run.ts'),
     import('../../doctor/report.ts'),
   ]);
   const late = new AbortController();
@@ -79,7 +80,7 @@ async function run(
     if (!done.signal.aborted) late.abort();
   });
   const { kubernetes } = settings;
-  const report = await look(
+  const report = await runDoctor(
     {
       settings:
         namespace === undefined
@@ -87,10 +88,8 @@ async function run(
           : { ...settings, kubernetes: { ...kubernetes, enabled: true, namespace } },
       origins: io.origins,
       system: io.system,
-      clock: systemClock,
-      hostName: hostname(),
-      proc: '/proc',
-      wants: (id) => (only === undefined || only.includes(id)) && skip?.includes(id) !== true,
+      host: processHost(io.system, silentLog, systemClock),
+      isSelected: (id) => (only === undefined || only.includes(id)) && skip?.includes(id) !== true,
     },
     AbortSignal.any([io.signal, late.signal]),
   ).finally(() => done.abort());

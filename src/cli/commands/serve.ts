@@ -1,5 +1,5 @@
 /** `serve`: runs the exporter until a signal stops it. */
-import type { Configuration } from '../../app/app.ts';
+import type { Configuration } from '../../app/sources.ts';
 import { resolvePraefect } from '../../config/praefect/resolve.ts';
 import { problemText } from '../../config/problem.ts';
 import { type Settings, sections } from '../../config/sections/index.ts';
@@ -7,6 +7,7 @@ import { untilAborted } from '../../lib/abort.ts';
 import { systemClock } from '../../lib/clock.ts';
 import { type CommandIo, defineCommand } from '../command.ts';
 import { printProblems } from '../setting-problems.ts';
+import { packageVersion } from '../version.ts';
 
 export const serve = defineCommand({
   name: 'serve',
@@ -20,35 +21,38 @@ export const serve = defineCommand({
 });
 
 async function run(settings: Settings, io: CommandIo): Promise<number> {
-  const sources = await resolvePraefect(settings, io.origins, io.system);
-  if (!sources.ok) {
-    printProblems(sources.problems, io.stderr);
+  const praefect = await resolvePraefect(settings, io.origins, io.system);
+  if (!praefect.ok) {
+    printProblems(praefect.problems, io.stderr);
     return 2;
   }
-  io.log.info({}, sources.value.databaseText);
-  const { createApp } = await import('../../app/app.ts');
-  const app = createApp({
+  io.log.info({}, praefect.value.databaseText);
+  const [{ createExporter }, { processHost }] = await Promise.all([
+    import('../../server/exporter.ts'),
+    import('../../app/sources.ts'),
+  ]);
+  const exporter = createExporter({
     settings,
-    sources: sources.value,
-    clock: systemClock,
-    log: io.log,
+    praefect: praefect.value,
+    host: processHost(io.system, io.log, systemClock),
+    version: packageVersion(),
     reload: () => reloadConfiguration(io),
   });
-  const onHangUp = (): void => void app.reload();
-  const started = await app.start();
+  const onHangUp = (): void => void exporter.reload();
+  const started = await exporter.start();
   if (!started.ok) {
     printProblems(
       started.problems.map((message) => ({ where: undefined, message })),
       io.stderr,
     );
-    await app.stop();
+    await exporter.stop();
     return 2;
   }
   for (const { url } of started.addresses) io.log.info({ url }, 'listening');
   const unsubscribe = io.hangUps?.subscribe(onHangUp);
   await untilAborted(io.signal);
   unsubscribe?.();
-  await app.stop();
+  await exporter.stop();
   return 0;
 }
 
@@ -57,8 +61,8 @@ async function reloadConfiguration(
 ): Promise<Configuration | { readonly problems: readonly string[] }> {
   const loaded = await io.reload();
   if (loaded.problems.length > 0) return { problems: loaded.problems.map(problemText) };
-  const sources = await resolvePraefect(loaded.settings, loaded.origins, io.system);
-  return sources.ok
-    ? { settings: loaded.settings, sources: sources.value }
-    : { problems: sources.problems.map(problemText) };
+  const praefect = await resolvePraefect(loaded.settings, loaded.origins, io.system);
+  return praefect.ok
+    ? { settings: loaded.settings, praefect: praefect.value }
+    : { problems: praefect.problems.map(problemText) };
 }

@@ -3,7 +3,7 @@ import type { Alert, AlertGroup } from '../../../alerts/alert.ts';
 import { alertGroups } from '../../../alerts/index.ts';
 import { alertmanagerExample, prometheusRule, rulesFile } from '../../../alerts/rules-file.ts';
 import { dashboards } from '../../../dashboards/index.ts';
-import { catalogue } from '../../app/catalog.ts';
+import { catalog } from '../../app/catalog.ts';
 import { configurationReference } from '../../config/reference.ts';
 import { metricsReference } from '../../metrics/reference.ts';
 import type { Artifact } from '../../monitoring/artifact.ts';
@@ -22,7 +22,7 @@ export function artifacts(
     { path: 'alerts/alertmanager.example.yaml', content: alertmanagerExample(groups) },
     ...runbookFiles(groups, runbooks),
     ...dashboards(settings).map(({ name, json }) => ({ path: `dashboards/${name}.json`, content: json })),
-    { path: 'docs/metrics.md', content: metricsReference(catalogue) },
+    { path: 'docs/metrics.md', content: metricsReference(catalog) },
     { path: 'docs/configuration.md', content: configurationReference() },
     { path: 'docs/checks.md', content: checksReference() },
   ];

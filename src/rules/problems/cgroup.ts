@@ -1,126 +1,177 @@
-/**
- * What is wrong with memory and CPU of this host's Gitalys right now, in words: kills, what is near its limit, what is
- * held back, and what is not bounded at all. Pure.
- */
-import { bytesText } from '../../lib/format.ts';
+/** Problems of memory and CPU of this host's Gitalys: OOM kills, limits that are nearly reached, throttled, or missing. Pure. */
+import { bytesText, durationText, listText, percentText, timeText } from '../../lib/format.ts';
 import type { Level } from '../../sources/cgroup/level-metrics.ts';
 import { oomLevelText } from '../../sources/cgroup/messages.ts';
-import { type OomKill, type OomLevel, oomLevels } from '../../sources/cgroup/oom/record.ts';
+import type { OomKill, OomLevel } from '../../sources/cgroup/oom/record.ts';
 import type { CgroupGitalyView, CgroupView, LevelView } from '../../sources/cgroup/view.ts';
-import { identityKey, identityText } from '../../sources/identity.ts';
-import type { Problem } from './praefect.ts';
+import { type Identity, identityKey, identityText } from '../../sources/identity.ts';
+import type { Thresholds } from '../thresholds.ts';
+import type { ProblemHistory } from './history.ts';
+import { counted, type Problem, problem } from './problem.ts';
 
 export interface CgroupSituation {
   readonly view: CgroupView;
+  readonly history: Pick<ProblemHistory, 'disappeared'>;
+  readonly thresholds: Thresholds;
+  /** Seconds since 1970. */
+  readonly now: number;
 }
 
-/** Of anonymous memory by the limit. Gitaly's own memory watcher backs off at 0.6 (from GitLab 18.9 on). */
-const nearLimitRatio = 0.8;
-
-/** Of periods: the threshold of the common alert CPUThrottlingHigh (kubernetes-mixin). */
-const throttledRatio = 0.25;
-
-export function cgroupProblems({ view }: CgroupSituation): readonly Problem[] {
+export function cgroupProblems(situation: CgroupSituation): readonly Problem[] {
+  const { view, thresholds } = situation;
   return [
-    ...unreadProblems(view),
-    ...killProblems(view),
+    ...unreadableProblems(view),
+    ...disappearedProblems(situation),
+    ...killProblems(situation),
     ...view.gitalys.flatMap((gitaly) => [
-      ...nearLimitProblems(gitaly),
+      ...nearLimitProblems(gitaly, thresholds),
       ...bucketProblems(gitaly),
-      ...throttlingProblems(gitaly),
+      ...throttlingProblems(gitaly, thresholds),
       ...unlimitedProblems(gitaly),
-      ...partProblems(gitaly),
+      ...readErrorProblems(gitaly),
     ]),
   ];
 }
 
-function unreadProblems({ failure, failures }: CgroupView): Problem[] {
+function unreadableProblems({ failure, failures }: CgroupView): Problem[] {
   const first = failure ?? failures[0];
   if (first === undefined) return [];
   return [
-    {
-      key: 'cgroup unread',
-      severity: 'warning',
-      title:
-        failure === undefined
-          ? "Not all of this host's cgroups can be read"
-          : "This host's cgroups cannot be read",
-      detail: `${first.message}. An OOM kill there may not be seen.`,
-    },
+    problem('cgroups_unreadable', {
+      title: `${failure === undefined ? 'Some' : 'All'} cgroups of this host cannot be read`,
+      detail: `${first.message}. OOM kills in them may be missed.`,
+    }),
   ];
 }
 
-function partProblems({ buckets, identity, levels }: CgroupGitalyView): Problem[] {
+function readErrorProblems({ buckets, identity, levels }: CgroupGitalyView): Problem[] {
   const files = levels.flatMap(({ level, readErrors }) =>
     readErrors.map((file) => `${file} of the level ${level}`),
   );
   const unread = buckets?.readErrors ?? 0;
-  if (unread > 0) files.push(unread === 1 ? '1 bucket' : `${unread} buckets`);
+  if (unread > 0) files.push(counted(unread, 'bucket', 'buckets'));
   if (files.length === 0) return [];
   return [
-    {
-      key: `cgroup part ${identityKey(identity)}`,
-      severity: 'warning',
-      title: `Not all of ${identityText(identity)} can be read`,
-      detail: `${listed(files)}. What they would have said is absent, and no rule that rests on it can warn.`,
-      action: "See the collectors' reasons below, and gitaly_exporter_cgroup_read_failures_total.",
-    },
+    problem('cgroups_unreadable', {
+      of: identityKey(identity),
+      title: `Some cgroup files of ${identityText(identity)} cannot be read`,
+      ...aboutServer(identity),
+      detail: `${listText(files)}. Their metrics are absent, and alerts on them cannot fire.`,
+      action: 'See the failures of the cgroup collectors, and gitaly_exporter_cgroup_read_failures_total.',
+    }),
   ];
 }
 
-/** Kills that take Gitaly with them, or strike whoever the kernel picks on the node, are worse than those of one Git process. */
-const severities: Readonly<Record<OomLevel, Problem['severity']>> = {
-  bucket: 'warning',
-  git: 'warning',
-  container: 'critical',
-  pod: 'critical',
-  node: 'critical',
-};
+const aboutServer = (identity: Identity) => ({
+  subject: identityText(identity),
+  labels: { ...identity },
+});
 
-/** What to do, by whose limit ran out. The levels are those of the cgroups that Gitaly makes (cgroups in config.toml). */
-const mends: Readonly<Record<OomLevel, string>> = {
+/** On a virtual machine; pods come and go, and Kubernetes reports them. */
+const disappearedProblems = ({ history }: CgroupSituation): Problem[] =>
+  history.disappeared().map(({ identity, lastSeen }) =>
+    problem('gitaly_disappeared', {
+      of: identityKey(identity),
+      title: `Gitaly ${identityText(identity)} is down`,
+      ...aboutServer(identity),
+      detail: `Its cgroups were removed after ${timeText(lastSeen * 1000)}: Gitaly does not run. Repositories that are only on it are unavailable.`,
+      action: 'Start Gitaly, and read its log for why it stopped.',
+      heldSince: lastSeen,
+    }),
+  );
+
+/** What to do, by the level whose limit was exceeded. */
+const oomActions: Readonly<Record<OomLevel, string>> = {
   bucket:
-    'The Git process was too large for what one bucket of repositories may use, and Gitaly itself lived on. Find the repositories that share the bucket (gitaly-exporter bucket), see what was asked of them; raise cgroups.repositories.memory_bytes if that is ordinary work.',
-  git: 'All Git processes together need more than their parent may use: lower concurrency limits, or raise cgroups.memory_bytes and with it the memory of the pod or machine.',
+    'Find the repositories that share the bucket (gitaly-exporter bucket) and what clients requested of them. Raise cgroups.repositories.memory_bytes if that is regular work.',
+  git: 'Lower the concurrency limits, or raise cgroups.memory_bytes together with the memory of the pod or machine.',
   container:
-    "Gitaly's container ran out of its own memory limit, and Kubernetes restarts it if the Gitaly process was hit. If Git runs in it (cgroup_layout none or nested), put Git cgroups next to it or raise the limit.",
-  pod: "Gitaly and Git together need more than the pod may use: make cgroups.memory_bytes and the containers' limits fit into it, with room.",
-  node: "No limit of Gitaly's ran out: the node itself has too little memory, and the kernel chose a victim. Give Gitaly memory requests as large as its limits, and look at what else runs there.",
+    'If Git runs in the container (cgroup_layout none or nested), enable Git cgroups next to it; otherwise raise its memory limit.',
+  pod: "Make cgroups.memory_bytes and the containers' limits fit into the pod's limit.",
+  node: 'Give Gitaly memory requests equal to its limits, and find what else uses the memory of the node.',
 };
 
-/** One for each Gitaly and level, of the last hour. */
-function killProblems({ gitalys, kills }: CgroupView): Problem[] {
-  const names = new Set(gitalys.map(({ identity }) => identityKey(identity)));
-  const byGitaly = Map.groupBy(kills, ({ identity }) => identityKey(identity));
-  return [...byGitaly].flatMap(([key, own]) =>
-    oomLevels.flatMap((level): Problem[] => {
-      const ofLevel = own.filter((kill) => kill.level === level);
-      const [newest] = ofLevel;
-      if (newest === undefined) return [];
-      const processes = ofLevel.reduce((sum, kill) => sum + kill.processes, 0);
-      const oldest = ofLevel.at(-1) ?? newest;
+/** Levels at which Gitaly itself may be the victim; at the others it is a Git process. */
+const gitalyLevels = ['container', 'pod', 'node'] as const;
+const gitLevels = ['bucket', 'git'] as const;
+
+function killProblems({ view, thresholds, now }: CgroupSituation): Problem[] {
+  const { gitOomKills, gitOomWindow, oomRepeatedEvents, oomWindow } = thresholds;
+  const present = new Set(view.gitalys.map(({ identity }) => identityKey(identity)));
+  const within = (seconds: number) => view.kills.filter(({ at }) => now - at / 1000 < seconds);
+  const byGitaly = (kills: readonly OomKill[]) => Map.groupBy(kills, ({ identity }) => identityKey(identity));
+
+  const ofGitaly = [...byGitaly(within(oomWindow.value))].flatMap(([key, own]): Problem[] => {
+    const isPresent = present.has(key);
+    const kills = own.filter(({ level }) => gitalyLevels.some((each) => each === level));
+    const events = kills.reduce((sum, kill) => sum + kill.events, 0);
+    const [newest] = kills;
+    if (newest !== undefined && events >= oomRepeatedEvents.value)
       return [
-        {
-          key: `oom ${level} ${key}`,
-          severity: severities[level],
-          title: `${processes === 1 ? '1 process' : `${processes} processes`} of ${identityText(newest.identity)} killed within the last hour: ${oomLevelText[level]} ran out`,
-          detail: `${placesText(ofLevel)}The newest at ${new Date(newest.at).toISOString().replace(/\.\d+Z$/, 'Z')}${memoryText(newest)}.${names.has(key) ? '' : ' Its cgroups are gone meanwhile.'}`,
-          action: mends[level],
-          since: oldest.at / 1000,
-        },
+        problem('gitaly_oom_killed_repeatedly', {
+          of: key,
+          title: `${identityText(newest.identity)}: OOM-killed ${events} times in ${durationText(oomWindow.value * 1000)}`,
+          ...killText(kills, isPresent),
+        }),
+      ];
+    return gitalyLevels.flatMap((level): Problem[] => {
+      const ofLevel = kills.filter((kill) => kill.level === level);
+      if (ofLevel.length === 0) return [];
+      return [
+        problem('gitaly_oom_killed', {
+          of: `${level} ${key}`,
+          title: killTitle(ofLevel, oomWindow.value),
+          ...killText(ofLevel, isPresent),
+        }),
+      ];
+    });
+  });
+  const ofGit = [...byGitaly(within(gitOomWindow.value))].flatMap(([key, own]) =>
+    gitLevels.flatMap((level): Problem[] => {
+      const kills = own.filter((kill) => kill.level === level);
+      if (processesOf(kills) < gitOomKills.value) return [];
+      return [
+        problem('git_oom_killed', {
+          of: `${level} ${key}`,
+          title: killTitle(kills, gitOomWindow.value),
+          ...killText(kills, present.has(key)),
+        }),
       ];
     }),
   );
+  return [...ofGitaly, ...ofGit];
+}
+
+const processesOf = (kills: readonly OomKill[]): number =>
+  kills.reduce((sum, { processes }) => sum + processes, 0);
+
+/** @param kills at one level, the newest first; at least one */
+function killTitle(kills: readonly OomKill[], windowSeconds: number): string {
+  const [newest] = kills as [OomKill, ...OomKill[]];
+  return `${identityText(newest.identity)}: ${counted(processesOf(kills), 'process', 'processes')} OOM-killed in ${durationText(windowSeconds * 1000)}, ${oomLevelText[newest.level]} was exceeded`;
+}
+
+/** @param kills the newest first; at least one */
+function killText(kills: readonly OomKill[], isPresent: boolean) {
+  const [newest] = kills as [OomKill, ...OomKill[]];
+  const levels = new Set(kills.map(({ level }) => level));
+  return {
+    subject: identityText(newest.identity),
+    labels: { ...newest.identity, ...(levels.size === 1 ? { level: newest.level } : {}) },
+    detail: `${placesText(kills)}Newest at ${timeText(newest.at)}${memoryText(newest)}.${isPresent ? '' : ' Its cgroups no longer exist.'}`,
+    action: oomActions[newest.level],
+    since: (kills.at(-1) ?? newest).at / 1000,
+  };
 }
 
 function placesText(kills: readonly OomKill[]): string {
-  const buckets = new Set(kills.flatMap(({ bucket }) => bucket ?? []));
-  const containers = new Set(kills.flatMap(({ container }) => container ?? []));
+  const buckets = [...new Set(kills.flatMap(({ bucket }) => bucket ?? []))].map(String);
+  const containers = [...new Set(kills.flatMap(({ container }) => container ?? []))];
   const parts = [
-    ...(buckets.size === 0 ? [] : [`${buckets.size === 1 ? 'bucket' : 'buckets'} ${listed([...buckets])}`]),
-    ...(containers.size === 0
+    ...(buckets.length === 0 ? [] : [`${buckets.length === 1 ? 'bucket' : 'buckets'} ${listText(buckets)}`]),
+    ...(containers.length === 0
       ? []
-      : [`${containers.size === 1 ? 'container' : 'containers'} ${listed([...containers])}`]),
+      : [`${containers.length === 1 ? 'container' : 'containers'} ${listText(containers)}`]),
   ];
   return parts.length === 0 ? '' : `In ${parts.join(' and ')}. `;
 }
@@ -128,29 +179,34 @@ function placesText(kills: readonly OomKill[]): string {
 const memoryText = ({ memory: { anon, limit } }: OomKill): string =>
   limit === undefined
     ? ''
-    : `, with a limit of ${bytesText(limit)}${anon === undefined ? '' : ` and ${bytesText(anon)} of anonymous memory left after it`}`;
+    : `, with a limit of ${bytesText(limit)}${anon === undefined ? '' : ` and ${bytesText(anon)} of anonymous memory left`}`;
 
 const levelText: Readonly<Record<Level, string>> = {
-  pod: 'The pod',
+  pod: 'the pod',
   container: "Gitaly's container",
-  git: 'Git, all processes together,',
+  git: 'all Git processes',
 };
 
-/** By anonymous memory: page cache fills every limit, and is given back. */
-function nearLimitProblems({ identity, levels }: CgroupGitalyView): Problem[] {
+/** By anonymous memory: page cache fills every limit, and is reclaimed. */
+function nearLimitProblems(
+  { identity, levels }: CgroupGitalyView,
+  { memoryNearLimit }: Thresholds,
+): Problem[] {
   return levels.flatMap(({ anon, container, level, limit }): Problem[] => {
-    if (anon === undefined || limit?.kind !== 'limit' || anon <= nearLimitRatio * limit.value) return [];
+    if (anon === undefined || limit?.kind !== 'limit' || anon <= memoryNearLimit.value * limit.value)
+      return [];
     return [
-      {
-        key: `memory ${level} ${container ?? ''} ${identityKey(identity)}`,
-        severity: 'warning',
-        title: `${levelText[level]} of ${identityText(identity)} holds ${percent(anon / limit.value)} of the memory that it may use`,
-        detail: `${bytesText(anon)} of anonymous memory, which cannot be taken back, of ${bytesText(limit.value)}: the next large request may be killed.`,
+      problem('memory_near_limit', {
+        of: `${level} ${container ?? ''} ${identityKey(identity)}`,
+        title: `${identityText(identity)}: memory of ${levelText[level]} at ${percentText(anon / limit.value)} of its limit`,
+        subject: identityText(identity),
+        labels: { ...identity, level },
+        detail: `${bytesText(anon)} of ${bytesText(limit.value)} is anonymous memory, which cannot be reclaimed: the next large request may be OOM-killed.`,
         action:
           level === 'git'
-            ? 'See which buckets are busiest and what runs in them. Raise cgroups.memory_bytes only where the pod or machine has room.'
-            : "Look whether it is Git or Gitaly itself that grows; raise the limit, or lower Gitaly's concurrency limits.",
-      },
+            ? 'Find the busiest buckets and their processes. Raise cgroups.memory_bytes only if the pod or machine has the memory.'
+            : "Find out whether Git or Gitaly itself grows; raise the limit, or lower Gitaly's concurrency limits.",
+      }),
     ];
   });
 }
@@ -158,31 +214,38 @@ function nearLimitProblems({ identity, levels }: CgroupGitalyView): Problem[] {
 function bucketProblems({ buckets, identity }: CgroupGitalyView): Problem[] {
   const [fullest] = buckets?.nearLimit ?? [];
   if (buckets === undefined || fullest === undefined) return [];
-  const { nearLimit: near, readErrors: unread } = buckets;
+  const { nearLimit, readErrors } = buckets;
+  const numbers = listText(nearLimit.map(({ bucket }) => String(bucket)));
   return [
-    {
-      key: `buckets ${identityKey(identity)}`,
-      severity: 'warning',
-      title: `${near.length === 1 ? '1 bucket' : `${near.length} buckets`} of ${identityText(identity)} near ${near.length === 1 ? 'its' : 'their'} memory limit`,
-      detail: `Bucket ${listed(near.map(({ bucket }) => bucket))}; the fullest holds ${bytesText(fullest.anon)} of ${bytesText(fullest.limit)} as anonymous memory.${unread === 0 ? '' : ` ${unread} more could not be read.`}`,
+    problem('bucket_near_limit', {
+      of: identityKey(identity),
+      title: `${identityText(identity)}: ${counted(nearLimit.length, 'bucket', 'buckets')} near the memory limit`,
+      ...aboutServer(identity),
+      detail: `Bucket ${numbers}; the fullest has ${bytesText(fullest.anon)} of anonymous memory, limit ${bytesText(fullest.limit)}.${readErrors === 0 ? '' : ` ${readErrors} more could not be read.`}`,
       action:
-        'Find the repositories that share the bucket (gitaly-exporter bucket) and see what is asked of them, before a Git process is killed.',
-    },
+        'Find the repositories that share the bucket (gitaly-exporter bucket) and what clients request of them, before a Git process is OOM-killed.',
+    }),
   ];
 }
 
-function throttlingProblems({ identity, levels }: CgroupGitalyView): Problem[] {
+function throttlingProblems({ identity, levels }: CgroupGitalyView, thresholds: Thresholds): Problem[] {
+  const { cpuThrottled, cpuThrottledGit, rateWindow } = thresholds;
   return levels.flatMap(({ container, cpuLimit, level, throttling }): Problem[] => {
-    if (throttling === undefined || throttling.ratio <= throttledRatio) return [];
+    if (throttling === undefined) return [];
+    const { ratio, periods } = throttling;
+    // There are ten periods per second while something runs: less than one is an idle Gitaly.
+    const isIdle = periods <= rateWindow.value;
+    if (isIdle || ratio <= (level === 'git' ? cpuThrottledGit : cpuThrottled).value) return [];
     return [
-      {
-        key: `throttled ${level} ${container ?? ''} ${identityKey(identity)}`,
-        severity: 'warning',
-        title: `${levelText[level]} of ${identityText(identity)} is held back by its CPU limit`,
-        detail: `In ${percent(throttling.ratio)} of the periods of the last 5 minutes${cpuLimit?.kind === 'limit' ? `, at ${cpuLimit.value} cores` : ''}. Everything that it serves waits meanwhile.`,
+      problem('cpu_throttled', {
+        of: `${level} ${container ?? ''} ${identityKey(identity)}`,
+        title: `${identityText(identity)}: ${levelText[level]} CPU-throttled in ${percentText(ratio)} of periods`,
+        subject: identityText(identity),
+        labels: { ...identity, level },
+        detail: `In the last ${durationText(rateWindow.value * 1000)}${cpuLimit?.kind === 'limit' ? `, with a limit of ${cpuLimit.value} cores` : ''}. All requests that it serves are slow.`,
         action:
-          "See what uses the CPU (the busiest buckets). Gitaly's own watcher of CPU does not back off for this; raise the limit, or lower concurrency limits.",
-      },
+          "Find what uses the CPU (the busiest buckets). Gitaly's adaptive limits do not react to this; raise the CPU limit, or lower concurrency limits.",
+      }),
     ];
   });
 }
@@ -190,25 +253,16 @@ function throttlingProblems({ identity, levels }: CgroupGitalyView): Problem[] {
 /** The kubelet limits a slice only when every container of the pod declares a limit, init containers included. */
 function unlimitedProblems({ identity, layout, levels }: CgroupGitalyView): Problem[] {
   const limitOf = (level: Level): LevelView['limit'] => levels.find((each) => each.level === level)?.limit;
-  if (layout !== 'sibling' || limitOf('pod')?.kind !== 'unlimited') return [];
   const git = limitOf('git');
-  if (git === undefined) return [];
+  if (layout !== 'sibling' || limitOf('pod')?.kind !== 'unlimited' || git === undefined) return [];
   return [
-    {
-      key: `unlimited ${identityKey(identity)}`,
-      severity: 'warning',
-      title: `Nothing bounds the memory of ${identityText(identity)} as a whole`,
-      detail: `Its Git processes run beside the container, outside of its limit, and the pod has none of its own (memory.max of its slice is max). ${git.kind === 'limit' ? `Git alone may take ${bytesText(git.value)} on top of what the container may.` : "Git's cgroup has no limit either: only the node bounds it."}`,
+    problem('pod_memory_unlimited', {
+      of: identityKey(identity),
+      title: `${identityText(identity)}: the pod has no memory limit`,
+      ...aboutServer(identity),
+      detail: `Its Git processes run next to the container, outside of its limit, and memory.max of the pod's slice is max. ${git.kind === 'limit' ? `Git alone may use ${bytesText(git.value)} in addition to the container.` : "Git's cgroup has no limit either: only the node's memory limits it."}`,
       action:
-        'Give every container of the pod a memory limit, init containers included: only then does Kubernetes limit the pod.',
-    },
+        'Set a memory limit on every container of the pod, init containers included: only then does Kubernetes limit the pod.',
+    }),
   ];
-}
-
-const percent = (ratio: number): string => `${Math.round(ratio * 100)} %`;
-
-/** At most five. */
-function listed(names: readonly (string | number)[]): string {
-  const more = names.length - 5;
-  return `${names.slice(0, 5).join(', ')}${more > 0 ? ` and ${more} more` : ''}`;
 }

@@ -1,87 +1,134 @@
-/**
- * Problems of Gitaly's limits: limits that drop requests, servers whose metrics cannot be read, and limits that are
- * not those of config.toml. Pure.
- */
+/** Problems of Gitaly's servers: unreadable metrics, dropped requests, limits that are not in effect. Pure. */
 import type { Limit } from '../../config/gitaly/gitaly-config.ts';
+import { durationText, listText } from '../../lib/format.ts';
 import {
-  type EpisodeReason,
   type LimitSubject,
   limitKey,
   limitText,
   rateText,
+  type WindowDrops,
 } from '../../sources/gitaly/drops.ts';
 import type { LimitState, ServerLimits } from '../../sources/gitaly/limits.ts';
-import type { GitalyView } from '../../sources/gitaly/view.ts';
+import type { GitalyView, TargetRead } from '../../sources/gitaly/view.ts';
 import { components, identityKey, identityText } from '../../sources/identity.ts';
-import type { Problem } from './praefect.ts';
+import type { Thresholds } from '../thresholds.ts';
+import type { ProblemHistory } from './history.ts';
+import { type Problem, problem } from './problem.ts';
 
-/** @param view undefined while /metrics has nothing of Gitaly's servers either */
-export function gitalyProblems(view: GitalyView | undefined): readonly Problem[] {
-  if (view === undefined) return [];
-  return [...dropProblems(view), ...unreadProblems(view), ...view.servers.flatMap(configProblems)];
+export interface GitalySituation {
+  readonly view: GitalyView;
+  readonly history: ProblemHistory;
+  readonly thresholds: Thresholds;
 }
 
-/** One for each limit, whichever servers it is on: what overloads one replica overloads the others. */
-function dropProblems({ episodes }: GitalyView): Problem[] {
-  const groups = Map.groupBy(episodes, ({ limit }) => limitKey(limit));
-  return [...groups].flatMap(([key, group]) => {
+export function gitalyProblems(situation: GitalySituation): readonly Problem[] {
+  const { reads, servers } = situation.view;
+  const failed = reads.filter(({ failure }) => failure !== undefined);
+  const isDown = ({ target }: TargetRead): boolean =>
+    target.component === 'gitaly' &&
+    target.identity.pod === '' &&
+    situation.history.wasReadable(target.identity);
+  return [
+    ...dropProblems(situation),
+    ...failed.filter(isDown).map(unreachableProblem),
+    ...unreadableProblems(failed.filter((read) => !isDown(read))),
+    ...servers.flatMap(limitProblems),
+  ];
+}
+
+/** A client that leaves a queue and a rate limit are not counted: both drop requests by design. */
+const countedReasons = ['queue_full', 'queue_wait', 'load_shed'] as const;
+type CountedReason = (typeof countedReasons)[number];
+
+const droppedIn = ({ dropped }: WindowDrops): number =>
+  countedReasons.reduce((sum, reason) => sum + (dropped.get(reason) ?? 0), 0);
+
+/** One problem for each limit, whatever the number of servers: the same load hits all replicas. */
+function dropProblems({ view, thresholds }: GitalySituation): Problem[] {
+  const { requestsDroppedMinimum, requestsDroppedRatio, rateWindow } = thresholds;
+  const over = view.recentDrops.filter((drops) => {
+    const dropped = droppedIn(drops);
+    // Where admitted calls are not counted, the dropped ones decide alone.
+    const ratio = drops.admitted === undefined ? Number.POSITIVE_INFINITY : dropped / drops.admitted;
+    return dropped >= requestsDroppedMinimum.value && !(ratio <= requestsDroppedRatio.value);
+  });
+  return [...Map.groupBy(over, ({ limit }) => limitKey(limit))].flatMap(([key, group]): Problem[] => {
     const [first] = group;
     if (first === undefined) return [];
-    const perSecond = group.reduce((sum, each) => sum + each.perSecond, 0);
-    const reasons = [...new Set(group.map(({ reason }) => reason))];
-    return {
-      key: `limit ${key}`,
-      severity: 'warning' as const,
-      title: `${limitText(first.limit)}: requests are dropped on ${listed(group.map(({ identity }) => identityText(identity)))}`,
-      detail: `${rateText(perSecond)}: ${reasons.map((reason) => whyText[reason]).join('; ')}. ${clientText(first.limit)}`,
-      action: `Find the client in Gitaly's log (fields limit.limiting_key and limit.concurrency_dropped). ${fixText(reasons, first.limit)}`,
-      since: Math.min(...group.map(({ since }) => since)) / 1000,
-    };
+    const { limit } = first;
+    const perSecond = group.reduce((sum, each) => sum + droppedIn(each), 0) / rateWindow.value;
+    const reasons = countedReasons.filter((reason) => group.some(({ dropped }) => dropped.has(reason)));
+    const names = group.map(({ identity }) => identityText(identity));
+    const began = view.episodes
+      .filter((episode) => limitKey(episode.limit) === key && episode.reason !== 'rate')
+      .map(({ since }) => since / 1000);
+    return [
+      problem('requests_dropped', {
+        of: key,
+        title: `${limitText(limit)}: requests are dropped on ${listText([...new Set(names)], 3)}`,
+        subject: limitText(limit),
+        labels: { grpc_method: limitText(limit) },
+        detail: `${rateText(perSecond)} in the last ${durationText(rateWindow.value * 1000)}: ${reasons.map((reason) => reasonText[reason]).join('; ')}. ${clientText(limit)}`,
+        action: `Find the client in Gitaly's log (fields limit.limiting_key and limit.concurrency_dropped). ${adviceFor(reasons, limit)}`,
+        since: began.length === 0 ? undefined : Math.min(...began),
+      }),
+    ];
   });
 }
 
-const whyText: Readonly<Record<EpisodeReason, string>> = {
+const reasonText: Readonly<Record<CountedReason, string>> = {
   queue_full: 'the queue is full (max_queue_size)',
   queue_wait: 'they wait for longer than max_queue_wait',
-  rate: 'more come than [[rate_limiting]] allows',
   load_shed: 'the load shedder ends the costliest calls because the cgroup is short of CPU, memory or I/O',
 };
 
 const clientText = (limit: LimitSubject): string =>
   limit === 'pack-objects'
-    ? 'Their clones and fetches fail with Internal, which does not mention a limit.'
-    : 'They get RESOURCE_EXHAUSTED, which error ratios usually leave out.';
+    ? 'Clones and fetches fail with Internal, which does not mention a limit.'
+    : 'Clients get RESOURCE_EXHAUSTED, which error ratios usually leave out.';
 
-function fixText(reasons: readonly EpisodeReason[], limit: LimitSubject): string {
-  if (reasons.includes('load_shed')) return 'The server is short of resources: take load off it.';
+function adviceFor(reasons: readonly CountedReason[], limit: LimitSubject): string {
+  if (reasons.includes('load_shed')) return 'The server is short of resources: reduce its load.';
   return limit === 'pack-objects'
     ? 'The limit applies per address: if it is one client, reduce its requests; if many share one address (a proxy, CI), raise it if CPU and memory allow.'
     : 'The limit applies per repository: find out what calls it that often. Raise the limit only if CPU and memory allow.';
 }
 
-function unreadProblems({ reads }: GitalyView): Problem[] {
+function unreachableProblem({ target, failure }: TargetRead): Problem {
+  const name = identityText(target.identity);
+  return problem('gitaly_unreachable', {
+    of: identityKey(target.identity),
+    title: `Gitaly ${name} is unreachable`,
+    subject: name,
+    labels: { ...target.identity },
+    detail: `${name} ${failure?.message ?? 'does not respond'}. Repositories that are only on it are unavailable.`,
+    action: `Check that Gitaly runs on ${name}, and the network to its metrics port.`,
+  });
+}
+
+/** Pods and servers that were never readable: their metrics are missing, which does not mean that they are down. */
+function unreadableProblems(failed: readonly TargetRead[]): Problem[] {
   return components.flatMap((component): Problem[] => {
-    const unread = reads.filter(
-      ({ target, failure }) => target.component === component && failure !== undefined,
-    );
-    const [first] = unread;
+    const own = failed.filter(({ target }) => target.component === component);
+    const [first] = own;
     if (first === undefined) return [];
-    const names = unread.map(({ target }) => identityText(target.identity));
-    const why = first.failure === undefined ? '' : `${names[0]} ${first.failure.message}.`;
+    const names = own.map(({ target }) => identityText(target.identity));
     return [
-      {
-        key: `unread ${component}`,
-        severity: 'warning',
-        title: `The metrics of ${component === 'gitaly' ? 'Gitaly' : 'Praefect'} ${listed(names)} cannot be read`,
-        detail: `${why}${component === 'gitaly' ? ' The use of its limits is unknown.' : ''}`.trim(),
-        action: `Check that it runs, that prometheus_listen_addr is set, and that ${component}.target is right.`,
-      },
+      problem('metrics_unreadable', {
+        of: component,
+        title: `Metrics of ${component === 'gitaly' ? 'Gitaly' : 'Praefect'} ${listText(names, 3)} cannot be read`,
+        subject: listText(names, 3),
+        labels: { component },
+        detail:
+          `${names[0]} ${first.failure?.message ?? ''}.${component === 'gitaly' ? ' The use of its limits is unknown.' : ''}`.trim(),
+        action: `Check that it runs, that prometheus_listen_addr is set, and that ${component}.target is correct.`,
+      }),
     ];
   });
 }
 
-/** One for each server whose limits are not those of its config.toml: it was not restarted after a change. */
-function configProblems({ identity, isRead, rpcs, packObjects }: ServerLimits): Problem[] {
+/** Limits that are not those of config.toml: Gitaly was not restarted after a change. */
+function limitProblems({ identity, isRead, rpcs, packObjects }: ServerLimits): Problem[] {
   // Without its configuration there is nothing to compare with.
   const isConfigured = [...rpcs, packObjects].some(({ configured }) => configured !== undefined);
   if (!isRead || !isConfigured) return [];
@@ -95,14 +142,16 @@ function configProblems({ identity, isRead, rpcs, packObjects }: ServerLimits): 
   const packWrong = disagreement(packObjects, true);
   if (packWrong !== undefined) wrong.push(`pack-objects ${packWrong}`);
   if (wrong.length === 0) return [];
+  const more = wrong.length - 3;
   return [
-    {
-      key: `config ${identityKey(identity)}`,
-      severity: 'warning',
+    problem('limits_not_in_effect', {
+      of: identityKey(identity),
       title: `${identityText(identity)} runs with other limits than its config.toml`,
-      detail: `${listed(wrong, '; ')}.`,
+      subject: identityText(identity),
+      labels: { ...identity },
+      detail: `${wrong.slice(0, 3).join('; ')}${more > 0 ? ` and ${more} more` : ''}.`,
       action: 'Restart Gitaly so that it reads its configuration, or correct the configuration.',
-    },
+    }),
   ];
 }
 
@@ -132,13 +181,6 @@ function adaptiveDisagreement(
   current: number | undefined,
 ): string | undefined {
   if (current === undefined)
-    return 'has no adaptive limit, but one is configured (Gitaly has them from GitLab 16.3 on)';
+    return 'has no adaptive limit, but one is configured (Gitaly has them since GitLab 16.3)';
   return current < min || current > max ? `is at ${current}, but ${min} to ${max} is configured` : undefined;
-}
-
-/** At most three, each once. */
-function listed(names: readonly string[], separator = ', '): string {
-  const each = [...new Set(names)];
-  const more = each.length - 3;
-  return `${each.slice(0, 3).join(separator)}${more > 0 ? ` and ${more} more` : ''}`;
 }

@@ -1,227 +1,272 @@
-/** What is wrong with Gitaly's pods on Kubernetes right now, in words. Pure. */
-import { type Identity, identityText } from '../../sources/identity.ts';
-import * as metrics from '../../sources/kubernetes/metrics.ts';
+/** Problems of Gitaly's pods on Kubernetes, their nodes and disruption budgets. Pure. */
+import { durationText, timeText } from '../../lib/format.ts';
+import { type Identity, identityKey, identityText } from '../../sources/identity.ts';
+import type { WaitingReason } from '../../sources/kubernetes/metrics.ts';
 import type {
   OngoingRotation,
   RotationCause,
   RotationPhase,
 } from '../../sources/kubernetes/rotation/rotation.ts';
-import { isSamePod, type KubernetesView } from '../../sources/kubernetes/view.ts';
-import type { MaintenanceView } from '../../sources/maintenance/source.ts';
-import type { Problem } from './praefect.ts';
-import type { Reading } from './reading.ts';
+import { isSamePod, type KubernetesView, type PodView } from '../../sources/kubernetes/view.ts';
+import type { Thresholds } from '../thresholds.ts';
+import { counted, type Problem, problem } from './problem.ts';
 
 export interface KubernetesSituation {
-  readonly reading: Reading;
   readonly view: KubernetesView;
-  readonly maintenance: MaintenanceView | undefined;
+  /** Gitalys whose OOM kills an exporter on their node reports, with the level. */
+  readonly watchedOnNode: readonly Identity[];
+  readonly thresholds: Thresholds;
   /** Seconds since 1970. */
   readonly now: number;
 }
 
-/** A rotation is an outage of that pod's data from its first second, and by then no short one. */
-export const longRotationSeconds = 300;
-
-/** How long the page recalls a container that was OOM-killed. */
-const recentSeconds = 3600;
-
 export const kubernetesProblems = (situation: KubernetesSituation): readonly Problem[] => [
   ...podProblems(situation),
+  ...terminatingProblems(situation),
   ...oomProblems(situation),
-  ...nodeProblems(situation),
-  ...budgetProblems(situation),
-  ...(situation.maintenance?.mistakes ?? []).map((mistake) => ({ ...mistake, severity: 'warning' as const })),
+  ...rotationProblems(situation),
+  ...nodeProblems(situation.view),
+  ...budgetProblems(situation.view),
 ];
 
-/** One for each pod that is not Ready, or takes too long to go. */
-function podProblems({ reading, view, maintenance, now }: KubernetesSituation): Problem[] {
-  const unready = view.unready.map(({ identity, since, ended, warning }) => ({
-    identity,
-    since: since / 1000,
-    rotation: view.ongoing.find((each) => isSamePod(each, identity)),
-    ended,
-    warning,
-  }));
-  const others = view.ongoing
-    .filter((each) => !unready.some(({ identity }) => isSamePod(each, identity)))
+/** One for each pod that is not Ready or missing. */
+function podProblems({ view, now }: KubernetesSituation): Problem[] {
+  const unready = view.pods
+    .filter(({ isReady }) => !isReady)
+    .map((pod) => ({
+      identity: pod.identity,
+      pod,
+      since: pod.since / 1000,
+      rotation: view.ongoing.find((each) => isSamePod(each, pod.identity)),
+    }));
+  const missing = view.ongoing
+    .filter((each) => each.missing)
     .map((rotation) => ({
       identity: { namespace: rotation.namespace, pod: rotation.pod, node: rotation.node },
+      pod: undefined,
       since: rotation.startedAt === undefined ? now : rotation.startedAt / 1000,
-      ...{ rotation, ended: undefined, warning: undefined },
-    }))
-    // One that is Ready still serves while it is being deleted.
-    .filter(({ rotation, since }) => rotation.missing || now - since > longRotationSeconds);
-  const planned = maintenance?.open.map(({ name }) => name) ?? [];
-  return [...unready, ...others].map(({ identity, since: conditionSince, rotation, ended, warning }) => {
+      rotation,
+    }));
+  return [...unready, ...missing].map(({ identity, pod, since: conditionSince, rotation }) => {
     const since = Math.min(conditionSince, (rotation?.startedAt ?? conditionSince * 1000) / 1000);
-    const stuck = stuckReason(reading, identity);
-    const onLostNode = reading.value(metrics.nodeReady, { node: identity.node }) === 0;
-    const critical = stuck !== undefined || rotation === undefined || now - since > longRotationSeconds;
-    return {
-      key: `pod ${identity.namespace}/${identity.pod}`,
-      severity: critical ? ('critical' as const) : ('warning' as const),
-      title: `${identityText(identity)} ${titleOf(stuck, rotation, onLostNode)}`,
-      detail: sentences([
-        ...whatGoesOn(stuck, rotation, ended),
-        warning,
-        planned.length === 0 ? undefined : `Maintenance is under way: ${planned.join(', ')}`,
-      ]),
-      action: actionOf(identity, stuck, rotation, onLostNode),
+    const stuck = pod && stuckReason(pod);
+    const isNodeLost = view.nodes.some(({ name, isReady }) => name === identity.node && !isReady);
+    return problem('pod_not_ready', {
+      of: `${identity.namespace}/${identity.pod}`,
+      title: `${identityText(identity)} ${titleOf(stuck, rotation, isNodeLost)}`,
+      subject: identityText(identity),
+      labels: { namespace: identity.namespace, pod: identity.pod },
+      detail: sentences([...progressText(stuck, rotation, pod?.terminated), pod?.warning]),
+      action: actionOf(identity, stuck, rotation, isNodeLost),
       since,
-    };
+      heldSince: since,
+    });
   });
 }
 
-type Stuck = 'crash' | 'image' | 'config';
+/** A pod that is Ready still serves while it terminates. */
+const terminatingProblems = ({ view, thresholds, now }: KubernetesSituation): Problem[] =>
+  view.ongoing
+    .filter(
+      (each) =>
+        !each.missing &&
+        !view.pods.some(({ identity, isReady }) => !isReady && isSamePod(each, identity)) &&
+        each.startedAt !== undefined &&
+        now - each.startedAt / 1000 > thresholds.gitalyDown.value,
+    )
+    .map(({ namespace, pod, node, startedAt = now * 1000 }) =>
+      problem('pod_stuck_terminating', {
+        of: `${namespace}/${pod}`,
+        title: `${namespace}/${pod} has been terminating for ${durationText(now * 1000 - startedAt)}`,
+        subject: identityText({ namespace, pod, node }),
+        labels: { namespace, pod },
+        detail: 'It is still Ready and serves requests.',
+        action: `See what delays it, such as a finalizer: kubectl -n ${namespace} get pod ${pod} -o yaml`,
+        since: startedAt / 1000,
+      }),
+    );
 
-function stuckReason(reading: Reading, identity: Identity): Stuck | undefined {
-  const waits = (reason: metrics.WaitingReason): boolean =>
-    (reading.value(metrics.podWaitingContainers, { ...identity, reason }) ?? 0) > 0;
-  if (waits('CrashLoopBackOff')) return 'crash';
-  if (waits('ImagePullBackOff') || waits('ErrImagePull') || waits('InvalidImageName')) return 'image';
-  if (waits('CreateContainerConfigError') || waits('CreateContainerError') || waits('RunContainerError'))
-    return 'config';
-  return undefined;
+type StuckReason = 'crash' | 'image' | 'config';
+
+const stuckReasons: Readonly<Partial<Record<WaitingReason, StuckReason>>> = {
+  CrashLoopBackOff: 'crash',
+  ImagePullBackOff: 'image',
+  ErrImagePull: 'image',
+  InvalidImageName: 'image',
+  CreateContainerConfigError: 'config',
+  CreateContainerError: 'config',
+  RunContainerError: 'config',
+};
+
+function stuckReason({ waitingReasons }: PodView): StuckReason | undefined {
+  const found = waitingReasons.flatMap((reason) => stuckReasons[reason] ?? []);
+  return (['crash', 'image', 'config'] as const).find((each) => found.includes(each));
 }
 
-const stuckTitles: Readonly<Record<Stuck, string>> = {
-  crash: 'crash-loops',
+const stuckTitles: Readonly<Record<StuckReason, string>> = {
+  crash: 'is in a crash loop',
   image: 'cannot pull its image',
   config: 'cannot create a container',
 };
 
 function titleOf(
-  stuck: Stuck | undefined,
+  stuck: StuckReason | undefined,
   rotation: OngoingRotation | undefined,
-  onLostNode: boolean,
+  isNodeLost: boolean,
 ): string {
-  if (onLostNode) return 'is on a lost node';
+  if (isNodeLost) return 'is on a node that is not Ready';
   if (stuck !== undefined) return stuckTitles[stuck];
-  if (rotation?.missing === true) return 'is not there';
+  if (rotation?.missing === true) return 'does not exist';
   return rotation === undefined || rotation.isNew || rotation.cause === 'container_restart'
     ? 'is not Ready'
-    : 'is being rotated';
+    : 'is being replaced';
 }
 
 const causes: Readonly<Partial<Record<RotationCause, string>>> = {
-  rollout: 'a roll-out',
+  rollout: 'a rollout',
   eviction_api: 'an eviction through the API',
   eviction_pressure: 'an eviction by its kubelet',
   preemption: 'a preemption',
   node_drained: 'its node being drained or shut down',
   node_lost: 'the loss of its node',
   deleted: 'its deletion',
-  container_restart: 'the end of a container',
+  container_restart: 'a container restart',
 };
 
 const phases: Readonly<Record<RotationPhase, string>> = {
-  terminating: 'the old pod is not gone yet',
-  scheduling: 'the new pod has no node yet',
+  terminating: 'the old pod is still terminating',
+  scheduling: 'the new pod is not scheduled yet',
   volume: 'it waits for its volume and sandbox',
   init: 'its init containers run',
   startup: 'its containers start',
   readiness: 'it runs, and its readiness probe has not passed yet',
 };
 
-/** That containers of a pod on its way out end is no news. */
-function whatGoesOn(
-  stuck: Stuck | undefined,
+/** Ended containers are normal in a pod that is being replaced. */
+function progressText(
+  stuck: StuckReason | undefined,
   rotation: OngoingRotation | undefined,
-  ended: string | undefined,
+  terminated: string | undefined,
 ): readonly (string | undefined)[] {
-  if (stuck !== undefined || rotation === undefined || rotation.cause === 'container_restart') return [ended];
-  return [rotationDetail(rotation)];
-}
-
-function rotationDetail({ cause, phase, isNew }: OngoingRotation): string {
+  if (stuck !== undefined || rotation === undefined || rotation.cause === 'container_restart')
+    return [terminated];
+  const { cause, phase, isNew } = rotation;
   const why = causes[cause];
-  return `${isNew || why === undefined ? 'On its way' : `Because of ${why}`}: ${phases[phase]}`;
+  return [`${isNew || why === undefined ? 'Starting' : `Because of ${why}`}: ${phases[phase]}`];
 }
 
 function actionOf(
   { namespace, pod, node }: Identity,
-  stuck: Stuck | undefined,
+  stuck: StuckReason | undefined,
   rotation: OngoingRotation | undefined,
-  onLostNode: boolean,
+  isNodeLost: boolean,
 ): string {
-  if (onLostNode)
-    return `Bring node ${node} back, or, once it is certainly off, take it away (kubectl taint node ${node} node.kubernetes.io/out-of-service=nodeshutdown:NoExecute): the pod is made anew only then.`;
+  if (isNodeLost)
+    return `Recover node ${node}, or, once it is certainly off, taint it (kubectl taint node ${node} node.kubernetes.io/out-of-service=nodeshutdown:NoExecute): only then is the pod created again.`;
   if (stuck === 'crash')
-    return `See why it ended: kubectl -n ${namespace} logs ${pod} --all-containers --previous`;
+    return `Read its log: kubectl -n ${namespace} logs ${pod} --all-containers --previous`;
   if (rotation?.missing === true)
-    return `See why it is not made: kubectl -n ${namespace} describe statefulset ${rotation.statefulSet}`;
+    return `See why it is not created: kubectl -n ${namespace} describe statefulset ${rotation.statefulSet}`;
   return `See what it waits for: kubectl -n ${namespace} describe pod ${pod}`;
 }
 
-/** The container died: its limit, or the node's memory. A Git process killed in its bucket is the cgroups' to tell. */
-function oomProblems({ reading, view, now }: KubernetesSituation): Problem[] {
-  return (
-    reading
-      .series(metrics.podLastRestart)
-      .filter(({ labels, value }) => labels.reason === 'OOMKilled' && now - value < recentSeconds)
-      // Of one that is not back, its own problem says it.
-      .filter(({ labels }) => !view.unready.some(({ identity }) => isSamePod(identity, labels)))
-      .map(({ labels, value }) => ({
-        key: `oom ${labels.namespace}/${labels.pod} ${labels.container}`,
-        severity: 'warning',
-        title: `Container ${labels.container} of ${identityText(labels)} was killed for want of memory`,
-        detail: 'Everything that it did at that moment failed. It has been restarted.',
-        action:
-          "Compare its memory limit with its use, and Gitaly's [cgroups] memory_bytes with the limit: Git's processes should run out of memory before the container does.",
-        since: value,
-      }))
-  );
+/** In GitLab's chart and operator. A sidecar that is killed is not Gitaly. */
+const gitalyContainerName = 'gitaly';
+
+/** Where an exporter on the node reports kills with their level, these would be the same kills again. */
+function oomProblems({ view, watchedOnNode, thresholds, now }: KubernetesSituation): Problem[] {
+  return view.pods
+    .filter(({ identity }) => !watchedOnNode.some((each) => isSamePod(each, identity)))
+    .flatMap(({ identity, lastTerminations }) =>
+      lastTerminations
+        .filter(
+          ({ container, reason, finishedAt }) =>
+            container === gitalyContainerName &&
+            reason === 'OOMKilled' &&
+            now - finishedAt / 1000 < thresholds.oomWindow.value,
+        )
+        .map(({ container, finishedAt }) =>
+          problem('gitaly_oom_killed', {
+            of: identityKey(identity),
+            title: `${identityText(identity)}: container ${container} was OOM-killed and restarted`,
+            subject: identityText(identity),
+            labels: { ...identity, level: 'container' },
+            detail: `At ${timeText(finishedAt)}. All requests in progress failed.`,
+            action:
+              "Compare its memory limit with its usage, and cgroups.memory_bytes with the limit: Git's processes should reach their limit before the container does.",
+            since: finishedAt / 1000,
+          }),
+        ),
+    );
 }
 
-function nodeProblems({ reading }: KubernetesSituation): Problem[] {
-  const lost = reading
-    .series(metrics.nodeReady)
-    .filter(({ value }) => value !== 1)
-    .map(
-      ({ labels: { node } }): Problem => ({
-        key: `node ${node}`,
-        severity: 'critical',
-        title: `Node ${node}, which has pods of Gitaly, is not Ready`,
-        detail: `On it: ${podsOn(reading, node)}. What the API says of them is what their kubelet said last.`,
-        action: `kubectl describe node ${node}; look at the machine itself.`,
-      }),
-    );
-  const pressed = reading
-    .series(metrics.nodePressure)
-    .filter(({ value }) => value === 1)
-    .map(
-      ({ labels: { node, resource } }): Problem => ({
-        key: `pressure ${node} ${resource}`,
-        severity: 'warning',
-        title: `Node ${node}, which has pods of Gitaly, is short of ${resource === 'pid' ? 'process ids' : resource}`,
-        detail: `Its kubelet evicts pods, those first that use more than they request. On it: ${podsOn(reading, node)}.`,
-        action: 'Take other load off the node. Guaranteed pods of a high PriorityClass go last.',
-      }),
-    );
-  return [...lost, ...pressed];
-}
-
-const podsOn = (reading: Reading, node: string): string => {
-  const pods = reading.series(metrics.podReady).filter(({ labels }) => labels.node === node);
-  return pods.map(({ labels }) => identityText(labels)).join(', ');
-};
-
-/** While one pod is away, 0 is what the budget is for; what never lets any go is a mistake. */
-function budgetProblems({ reading }: KubernetesSituation): Problem[] {
-  return reading.series(metrics.disruptionsAllowed).flatMap(({ labels, value }): Problem[] => {
-    const desired = reading.value(metrics.disruptionDesired, labels);
-    const expected = reading.value(metrics.disruptionExpected, labels);
-    if (value > 0 || desired === undefined || expected === undefined || expected === 0 || desired < expected)
-      return [];
-    const { namespace, poddisruptionbudget: name } = labels;
+function rotationProblems({ view, thresholds, now }: KubernetesSituation): Problem[] {
+  const { rotationSlow, rotationWindow } = thresholds;
+  return view.lastRotations.flatMap(({ namespace, pod, node, cause, seconds, endedAt }): Problem[] => {
+    const { total } = seconds;
+    if (total === undefined || endedAt === undefined || total <= rotationSlow.value) return [];
+    if (now - endedAt / 1000 >= rotationWindow.value) return [];
+    const identity = { namespace, pod, node };
     return [
-      {
-        key: `budget ${namespace}/${name}`,
-        severity: 'warning',
-        title: `PodDisruptionBudget ${namespace}/${name} lets no pod be evicted, ever`,
-        detail: `It wants ${desired} healthy pods and there are ${expected} in all: a drain of their nodes never ends.`,
-        action: 'Set maxUnavailable to 1 (gitlab.gitaly.maxUnavailable of the chart).',
-      },
+      problem('rotation_slow', {
+        of: `${namespace}/${pod}`,
+        title: `${identityText(identity)}: rotation took ${durationText(total * 1000)}`,
+        subject: identityText(identity),
+        labels: { namespace, pod },
+        detail: `Because of ${causes[cause] ?? 'an unknown cause'}, until ${timeText(endedAt)}. Its repositories were unavailable for that time.`,
+        action: 'See which phase took the time: gitaly_server_pod_rotation_seconds.',
+        since: endedAt / 1000,
+      }),
+    ];
+  });
+}
+
+function nodeProblems({ nodes, pods }: KubernetesView): Problem[] {
+  const podsOn = (node: string): string =>
+    pods
+      .filter(({ identity }) => identity.node === node)
+      .map(({ identity }) => identityText(identity))
+      .join(', ');
+  return nodes.flatMap(({ name, isReady, pressures }) => [
+    ...(isReady
+      ? []
+      : [
+          problem('node_not_ready', {
+            of: name,
+            title: `Node ${name} with Gitaly pods is not Ready`,
+            subject: name,
+            labels: { node: name },
+            detail: `Pods on it: ${podsOn(name)}. Their state in the API is the last one that their kubelet reported.`,
+            action: `kubectl describe node ${name}; check the machine itself.`,
+          }),
+        ]),
+    ...pressures.map((resource) =>
+      problem('node_pressure', {
+        of: `${name} ${resource}`,
+        title: `Node ${name} with Gitaly pods is short of ${resource === 'pid' ? 'process IDs' : resource}`,
+        subject: name,
+        labels: { node: name, resource },
+        detail: `Its kubelet evicts pods, first those that use more than they request. Pods on it: ${podsOn(name)}.`,
+        action: 'Move other load off the node. Guaranteed pods with a high PriorityClass are evicted last.',
+      }),
+    ),
+  ]);
+}
+
+/** While one pod is unavailable, 0 is as intended; a budget that never allows a disruption is a mistake. */
+function budgetProblems({ disruptionBudgets }: KubernetesView): Problem[] {
+  return disruptionBudgets.flatMap((budget): Problem[] => {
+    const { namespace, name, disruptionsAllowed, desiredHealthy, expectedPods } = budget;
+    if (disruptionsAllowed > 0 || expectedPods === 0 || desiredHealthy < expectedPods) return [];
+    return [
+      problem('disruption_budget_blocks', {
+        of: `${namespace}/${name}`,
+        title: `PodDisruptionBudget ${namespace}/${name} never allows an eviction`,
+        subject: `${namespace}/${name}`,
+        labels: { namespace, poddisruptionbudget: name },
+        detail: `It requires ${counted(desiredHealthy, 'healthy pod', 'healthy pods')} of ${expectedPods}: draining their nodes never completes.`,
+        action: 'Set maxUnavailable to 1 (gitlab.gitaly.maxUnavailable in the chart).',
+      }),
     ];
   });
 }

@@ -1,228 +1,296 @@
-/**
- * What is wrong with a Gitaly Cluster right now, in words: rules over the very values that /metrics shows, so the
- * page and the alerts cannot disagree. Each rule names its facts once; docs are the runbooks.
- */
-import type { HealthView } from '../../sources/praefect/health.ts';
-import * as mirror from '../../sources/praefect/mirror/metrics.ts';
-import * as database from '../../sources/praefect/queries/database.ts';
-import * as health from '../../sources/praefect/queries/health.ts';
-import * as queue from '../../sources/praefect/queries/queue.ts';
-import type { Reading } from './reading.ts';
+/** Problems of Gitaly Cluster, from the typed view of Praefect's database. Pure. */
+import { durationText } from '../../lib/format.ts';
+import type { HealthSnapshot, PraefectView, TargetQueue } from '../../sources/praefect/view.ts';
+import type { Thresholds } from '../thresholds.ts';
+import type { ProblemHistory } from './history.ts';
+import { counted, type Problem, problem } from './problem.ts';
 
-export interface Problem {
-  /** Stays the same while the problem lasts: its "since" is kept under it. */
-  readonly key: string;
-  readonly severity: 'critical' | 'warning';
-  readonly title: string;
-  readonly detail?: string;
-  readonly action?: string;
-  /** Seconds since 1970, where the data itself knows. */
-  readonly since?: number;
-}
-
-export interface Situation {
-  readonly reading: Reading;
-  /** Undefined while node_status is not known. */
-  readonly health: HealthView | undefined;
-  /** Seconds since 1970, by the database's clock. */
+export interface PraefectSituation {
+  readonly view: PraefectView;
+  readonly history: ProblemHistory;
+  readonly thresholds: Thresholds;
+  /** Seconds since 1970, by the exporter's clock. */
   readonly now: number;
 }
 
-/** A job that waits this long for a healthy storage is not being worked on. */
-const stalledAfterSeconds = 15 * 60;
-
-export function praefectProblems(situation: Situation): readonly Problem[] {
+export function praefectProblems(situation: PraefectSituation): readonly Problem[] {
   return [
-    ...databaseProblems(situation),
-    ...healthProblems(situation),
-    ...dataProblems(situation),
-    ...replicationProblems(situation),
+    ...databaseProblems(situation.view),
+    ...quorumProblems(situation),
+    ...storageProblems(situation),
+    ...silentPraefectProblems(situation.view),
+    ...repositoryProblems(situation),
+    ...stuckProblems(situation),
+    ...queueProblems(situation),
   ];
 }
 
-function databaseProblems({ reading }: Situation): Problem[] {
-  const problems: Problem[] = [];
-  if (reading.value(database.up, {}) === 0) {
-    problems.push({
-      key: 'database down',
-      severity: 'critical',
-      title: "Praefect's database does not answer",
-      detail:
-        'Gitaly Cluster serves no requests without it, and nothing is known of replicas and jobs meanwhile.',
-      action: 'See the reason below at praefect_database; then check PostgreSQL, the network and the pooler.',
-    });
-  }
-  for (const { labels, value } of reading.series(database.readOnly)) {
-    if (value !== 1) continue;
-    const why =
-      labels.reason === 'recovery'
-        ? 'the server is a standby (in recovery)'
-        : 'default_transaction_read_only is on';
-    problems.push({
-      key: `read only ${labels.reason}`,
-      severity: 'critical',
+function databaseProblems({ database }: PraefectView): Problem[] {
+  if (database === undefined) return [];
+  if (!database.up)
+    return [
+      problem('database_unreachable', {
+        title: "Praefect's database is unreachable",
+        detail: 'Gitaly Cluster serves no requests without it. The state of replicas and jobs is unknown.',
+        action:
+          'See the failure of collector praefect_database; check PostgreSQL, the network and the pooler.',
+      }),
+    ];
+  return (database.readOnlyReasons ?? []).map((reason) =>
+    problem('database_read_only', {
+      of: reason,
       title: "Praefect's database is read-only",
-      detail: `Because ${why}: writes fail and heartbeats stop, reads go on for the moment.`,
-      action: 'Point Praefect at the primary server, or lift the setting.',
-    });
-  }
-  return problems;
-}
-
-function healthProblems({ reading, health: view }: Situation): Problem[] {
-  const problems: Problem[] = [];
-  const mute = reading.series(health.heartbeatQuorum).filter(({ value }) => value !== 1);
-  if (mute.length > 0) {
-    const heartbeats = mute.flatMap(({ labels }) => reading.value(health.heartbeatTimestamp, labels) ?? []);
-    problems.push({
-      key: 'quorum',
-      severity: 'critical',
-      title: `Too few Praefects report on ${mute.map(({ labels }) => labels.virtual_storage).join(', ')}`,
-      detail:
-        'Under half of them have a fresh heartbeat: storages read unhealthy through silence, and what rests on health is not to be believed.',
-      action: 'Check that Praefects run and can write to their database.',
-      ...sinceOf(heartbeats.length > 0 ? Math.max(...heartbeats) : undefined),
-    });
-  }
-  for (const { labels, value } of reading.series(health.storageHealthy)) {
-    const { virtual_storage: name, storage } = labels;
-    if (value === 1 || !believed(reading, name) || !isContacted(view, name, storage)) continue;
-    problems.push({
-      key: `storage ${name} ${storage}`,
-      severity: 'critical',
-      title: `Storage ${storage} of ${name} is unhealthy`,
-      detail: 'Fewer than half of the Praefects saw it active within 10 s.',
-      action: `Check the Gitaly that serves ${storage}, and the way from Praefect to it.`,
-    });
-  }
-  for (const { labels, value } of reading.series(health.storageSeenHealthy)) {
-    const { praefect, virtual_storage: name, storage } = labels;
-    const consensus = reading.value(health.storageHealthy, { virtual_storage: name, storage });
-    if (value === 1 || consensus !== 1 || !believed(reading, name)) continue;
-    problems.push({
-      key: `cut ${praefect} ${name} ${storage}`,
-      severity: 'warning',
-      title: `${praefect} cannot reach ${storage} of ${name}, others can`,
-      detail:
-        'Writes that come in through this Praefect fail where their primary is there, although the consensus is that all is well.',
-      action: `Check the network between ${praefect} and ${storage}.`,
-    });
-  }
-  for (const [praefect, names] of silentPraefects(reading)) {
-    const [first = ''] = names;
-    problems.push({
-      key: `praefect ${praefect}`,
-      severity: 'warning',
-      title: `${praefect} has been silent for over a minute`,
-      detail: `It does not count in the quorum of ${names.join(', ')} any more. One that was taken away for good leaves its rows: they are dropped after a day.`,
-      ...sinceOf(reading.value(health.praefectLastContact, { praefect, virtual_storage: first })),
-    });
-  }
-  return problems;
-}
-
-function dataProblems({ reading }: Situation): Problem[] {
-  const problems: Problem[] = [];
-  for (const { labels, value } of reading.series(mirror.repositoriesUnavailable)) {
-    const { virtual_storage: name } = labels;
-    if (value === 0 || !believed(reading, name)) continue;
-    problems.push({
-      key: `unavailable ${name}`,
-      severity: 'critical',
-      title: `${count(value, 'repository', 'repositories')} of ${name} unavailable`,
-      detail: 'No up-to-date replica is on a healthy storage: neither reads nor writes are served.',
+      labels: { reason },
+      detail: `${reason === 'recovery' ? 'The server is a standby (in recovery)' : 'default_transaction_read_only is on'}: writes and heartbeats fail, reads still work.`,
       action:
-        'Bring back the storage that has the newest copy. Only if it is lost: praefect dataloss, then accept-dataloss.',
-    });
-  }
-  for (const { labels, value } of reading.series(mirror.repositoriesReadOnly)) {
-    if (value === 0) continue;
-    problems.push({
-      key: `read-only ${labels.virtual_storage}`,
-      severity: 'critical',
-      title: `${count(value, 'repository', 'repositories')} of ${labels.virtual_storage} read-only`,
-      detail: 'After a failover the primary lacks their last writes, or there is no primary.',
-      action: 'Bring back the former primary, or praefect dataloss and accept-dataloss.',
-    });
-  }
-  for (const { labels, value } of reading.series(mirror.repositoriesLost)) {
-    if (value === 0) continue;
-    problems.push({
-      key: `lost ${labels.virtual_storage}`,
-      severity: 'critical',
-      title: `${count(value, 'repository', 'repositories')} of ${labels.virtual_storage} without any replica`,
-      detail: 'Praefect knows of no copy: the verifier found none where they were recorded.',
-      action: 'Restore them from a backup, or look for them on disk and track-repository.',
-    });
-  }
-  return problems;
-}
-
-function replicationProblems({ reading, health: view, now }: Situation): Problem[] {
-  const problems: Problem[] = [];
-  for (const { labels, value } of reading.series(mirror.replicasStuck)) {
-    if (value === 0) continue;
-    const { virtual_storage: name, storage } = labels;
-    problems.push({
-      key: `stuck ${name} ${storage}`,
-      severity: 'warning',
-      title: `${count(value, 'replica', 'replicas')} on ${storage} of ${name} stuck behind`,
-      detail:
-        'Behind for a long time without moving, although the storage is healthy: replication to it fails again and again.',
-      action: `Read Gitaly's log on ${storage} for the failing replication; a lock file left in a repository is the usual cause.`,
-      ...sinceOf(reading.value(mirror.replicaBehindSince, labels)),
-    });
-  }
-  for (const { labels, value } of reading.series(queue.oldestJob)) {
-    const { virtual_storage: name, storage, state } = labels;
-    if (state !== 'ready' || now - value < stalledAfterSeconds || view?.healthy(name, storage) !== true)
-      continue;
-    problems.push({
-      key: `stalled ${name} ${storage}`,
-      severity: 'critical',
-      title: `Replication to ${storage} of ${name} stands still`,
-      detail: 'The storage is healthy, and its oldest job has waited for over 15 minutes.',
-      action: 'Check that Praefects work on the queue and that the storage accepts replication.',
-      since: value,
-    });
-  }
-  for (const { labels, value } of reading.series(queue.staleJobs)) {
-    if (value === 0) continue;
-    const { virtual_storage: name, storage, reason } = labels;
-    problems.push({
-      key: `stale ${name} ${storage} ${reason}`,
-      severity: 'warning',
-      title: `${count(value, 'job', 'jobs')} to ${storage} of ${name} that nobody works on`,
-      detail: staleWhy[reason],
-    });
-  }
-  return problems;
-}
-
-/** Praefect -> the virtual storages on which it is silent: one incident, one problem. */
-function silentPraefects(reading: Reading): ReadonlyMap<string, readonly string[]> {
-  const silent = reading.series(health.praefectAlive).filter(({ value }) => value !== 1);
-  const groups = Map.groupBy(silent, ({ labels }) => labels.praefect);
-  return new Map(
-    [...groups].map(([praefect, rows]) => [praefect, rows.map(({ labels }) => labels.virtual_storage)]),
+        reason === 'recovery'
+          ? 'Connect Praefect to the primary server.'
+          : 'Reset default_transaction_read_only.',
+    }),
   );
 }
 
-const staleWhy = {
-  lock_expired: 'The Praefect that took them is gone; another one releases them within 90 s, if any runs.',
-  lock_missing: 'In progress without a lock: nothing ever releases them.',
+/** Too few live Praefects, or no heartbeats by which health could be known: as the alert has it. */
+function hasLostQuorum(health: HealthSnapshot, situation: PraefectSituation): boolean {
+  const { praefects } = health;
+  const alive = praefects.filter((each) => each.alive).length;
+  const isMissing = praefects.length > 0 && alive / praefects.length < situation.thresholds.quorumRatio.value;
+  return isMissing || isHealthUnknown(health, situation);
+}
+
+function isHealthUnknown(
+  { hasQuorum, heartbeatAt }: HealthSnapshot,
+  { thresholds, view, now }: PraefectSituation,
+): boolean {
+  const databaseNow = now + (view.database?.clockSkewSeconds ?? 0);
+  return !hasQuorum || databaseNow - heartbeatAt > thresholds.heartbeatStale.value;
+}
+
+/** One problem for all virtual storages: they share their Praefects. */
+function quorumProblems(situation: PraefectSituation): Problem[] {
+  const lost = (situation.view.health ?? []).filter((health) => hasLostQuorum(health, situation));
+  if (lost.length === 0) return [];
+  return [
+    problem('quorum_lost', {
+      title: `Praefect quorum lost for ${lost.map(({ virtualStorage }) => virtualStorage).join(', ')}`,
+      detail: `Fewer than half of the Praefects write heartbeats: every storage appears unhealthy, and health and unavailable repositories are not valid. ${silentText(lost)}`,
+      action: 'Check that the Praefects run and can write to their database.',
+      since: Math.max(...lost.map(({ heartbeatAt }) => heartbeatAt)),
+    }),
+  ];
+}
+
+function silentText(lost: readonly HealthSnapshot[]): string {
+  const silent = new Set(
+    lost.flatMap(({ praefects }) => praefects.filter(({ alive }) => !alive).map(({ praefect }) => praefect)),
+  );
+  return silent.size === 0 ? '' : `No contact for over a minute: ${[...silent].join(', ')}.`;
+}
+
+function storageProblems(situation: PraefectSituation): Problem[] {
+  return (situation.view.health ?? []).flatMap((health) => {
+    if (isHealthUnknown(health, situation)) return [];
+    const { virtualStorage } = health;
+    return health.storages.flatMap(({ storage, healthy, contacted, seenHealthyBy }): Problem[] => {
+      if (!healthy) return contacted ? [unhealthyProblem(situation, virtualStorage, storage)] : [];
+      return [...seenHealthyBy]
+        .filter(([, isSeen]) => !isSeen)
+        .map(([praefect]) =>
+          problem('storage_unreachable_from_praefect', {
+            of: JSON.stringify([praefect, virtualStorage, storage]),
+            title: `${praefect} cannot reach storage ${storage} of ${virtualStorage}`,
+            subject: `${storage} of ${virtualStorage}`,
+            labels: { praefect, virtual_storage: virtualStorage, storage },
+            detail:
+              'The other Praefects reach it, so it counts as healthy. Writes through this Praefect to repositories with their primary there fail.',
+            action: `Check the network between ${praefect} and ${storage}.`,
+          }),
+        );
+    });
+  });
+}
+
+/** An outage of a storage in use pages, once its primaries moved; one of an idle storage does not. */
+function unhealthyProblem(
+  { history, thresholds, view }: PraefectSituation,
+  virtualStorage: string,
+  storage: string,
+): Problem {
+  const of = JSON.stringify([virtualStorage, storage]);
+  const known = view.repositories?.virtualStorages.find((each) => each.virtualStorage === virtualStorage);
+  const moved = history.movedOff(virtualStorage, storage);
+  const text = {
+    of,
+    subject: `${storage} of ${virtualStorage}`,
+    labels: { virtual_storage: virtualStorage, storage },
+    action: `Check the Gitaly of ${storage}, and the network between it and Praefect.`,
+  };
+  if (known !== undefined && moved / known.repositories > thresholds.massFailoverRatio.value)
+    return problem('storage_failed_over', {
+      ...text,
+      title: `Praefect storage ${storage} of ${virtualStorage} is down, and its primaries moved`,
+      detail: `${counted(moved, 'repository', 'repositories')} of ${known.repositories} got a new primary within ${durationText(thresholds.massFailoverWindow.value * 1000)}. Replicas on ${storage} become outdated with every write.`,
+    });
+  return problem('storage_unhealthy', {
+    ...text,
+    title: `Praefect storage ${storage} of ${virtualStorage} is unhealthy`,
+    detail: 'Fewer than half of the Praefects reached it within 10 s.',
+  });
+}
+
+/** One problem for each Praefect, whatever the number of virtual storages. */
+function silentPraefectProblems({ health = [] }: PraefectView): Problem[] {
+  const silent = health.flatMap(({ virtualStorage, praefects }) =>
+    praefects.filter(({ alive }) => !alive).map((praefect) => ({ ...praefect, virtualStorage })),
+  );
+  return [...Map.groupBy(silent, ({ praefect }) => praefect)].map(([praefect, rows]) =>
+    problem('praefect_not_reporting', {
+      of: praefect,
+      title: `${praefect} has not contacted any storage for over a minute`,
+      subject: praefect,
+      labels: { praefect },
+      detail: `It does not count for the quorum of ${rows.map(({ virtualStorage }) => virtualStorage).join(', ')}. The rows of a Praefect that was removed for good are ignored after a day.`,
+      action: `Check that ${praefect} runs and can write to its database.`,
+      since: Math.max(...rows.map(({ lastContactAt }) => lastContactAt)),
+    }),
+  );
+}
+
+function repositoryProblems(situation: PraefectSituation): Problem[] {
+  const { health = [], repositories } = situation.view;
+  return (repositories?.virtualStorages ?? []).flatMap((each): Problem[] => {
+    const { virtualStorage: name } = each;
+    const own = health.find(({ virtualStorage }) => virtualStorage === name);
+    if (own !== undefined && hasLostQuorum(own, situation)) return [];
+    const text = { of: name, subject: name, labels: { virtual_storage: name } };
+    const repositoriesText = (count: number) => counted(count, 'repository', 'repositories');
+    const found: Problem[] = [];
+    if ((each.unavailable ?? 0) > 0)
+      found.push(
+        problem('repositories_unavailable', {
+          ...text,
+          title: `${repositoriesText(each.unavailable ?? 0)} of ${name} unavailable`,
+          detail: 'No up-to-date replica is on a healthy storage: reads and writes fail.',
+          action:
+            'Restore the storage that has the latest replicas. Only if it is lost: praefect dataloss, then accept-dataloss.',
+        }),
+      );
+    if ((each.readOnly ?? 0) > 0)
+      found.push(
+        problem('repositories_read_only', {
+          ...text,
+          title: `${repositoriesText(each.readOnly ?? 0)} of ${name} read-only`,
+          detail: 'After a failover the primary lacks their last writes, or there is no primary.',
+          action: 'Restore the previous primary, or use praefect dataloss and accept-dataloss.',
+        }),
+      );
+    if (each.lost > 0)
+      found.push(
+        problem('repositories_lost', {
+          ...text,
+          title: `${repositoriesText(each.lost)} of ${name} without any replica`,
+          detail: 'Praefect has no record of a replica: the verifier found none where they were recorded.',
+          action: 'Restore them from a backup, or find them on disk and use praefect track-repository.',
+        }),
+      );
+    return found;
+  });
+}
+
+/** Undefined: node_status does not know the storage. */
+const isHealthy = ({ health = [] }: PraefectView, virtualStorage: string, storage: string) =>
+  health
+    .find((each) => each.virtualStorage === virtualStorage)
+    ?.storages.find((each) => each.storage === storage)?.healthy;
+
+function isUntrusted(situation: PraefectSituation, virtualStorage: string): boolean {
+  const health = situation.view.health?.find((each) => each.virtualStorage === virtualStorage);
+  return health !== undefined && isHealthUnknown(health, situation);
+}
+
+function stuckProblems(situation: PraefectSituation): Problem[] {
+  return (situation.view.repositories?.virtualStorages ?? []).flatMap(({ virtualStorage, storages }) =>
+    storages.flatMap(({ storage, stuck = 0, behindSince }): Problem[] => {
+      if (stuck === 0 || isUntrusted(situation, virtualStorage)) return [];
+      if (isHealthy(situation.view, virtualStorage, storage) === false) return [];
+      return [
+        problem('replicas_stuck', {
+          of: JSON.stringify([virtualStorage, storage]),
+          title: `${counted(stuck, 'replica', 'replicas')} on ${storage} of ${virtualStorage} stuck`,
+          subject: `${storage} of ${virtualStorage}`,
+          labels: { virtual_storage: virtualStorage, storage },
+          detail:
+            'Outdated for a long time without progress, although the storage is healthy: replication to it keeps failing.',
+          action: `Read the log of the Gitaly of ${storage} for the failing replication; a lock file left in a repository is the usual cause.`,
+          since: behindSince,
+        }),
+      ];
+    }),
+  );
+}
+
+function queueProblems(situation: PraefectSituation): Problem[] {
+  return (situation.view.queue?.targets ?? []).flatMap((target) => [
+    ...stalledProblems(situation, target),
+    ...staleJobProblems(target),
+  ]);
+}
+
+/** A queue that drains has jobs in progress and jobs that leave: it is a backlog, not a stall. */
+function stalledProblems(situation: PraefectSituation, target: TargetQueue): Problem[] {
+  const { history, now, thresholds, view } = situation;
+  const { virtualStorage, storage, oldest, stale } = target;
+  // Failed jobs are retried like ready ones.
+  const waiting = [oldest.get('ready'), oldest.get('failed')].flatMap((at) => at ?? []);
+  if (waiting.length === 0 || (stale.storage_unknown ?? 0) > 0) return [];
+  const oldestAt = Math.min(...waiting);
+  if (now - oldestAt <= thresholds.replicationOldestJob.value || isUntrusted(situation, virtualStorage))
+    return [];
+  const idle = thresholds.replicationIdle.value;
+  const inProgressAt = history.lastJobInProgress(virtualStorage, storage);
+  const removedAt = history.lastJobRemoved();
+  const isWorkedOn = inProgressAt !== undefined && now - inProgressAt < idle;
+  const isDraining = removedAt === undefined || now - removedAt < idle;
+  if (isWorkedOn && isDraining) return [];
+  const isDown = isHealthy(view, virtualStorage, storage) === false;
+  return [
+    problem('replication_stalled', {
+      of: JSON.stringify([virtualStorage, storage]),
+      title: `Replication to ${storage} of ${virtualStorage} has stalled`,
+      subject: `${storage} of ${virtualStorage}`,
+      labels: { virtual_storage: virtualStorage, storage },
+      detail: `The oldest job has waited for ${durationText((now - oldestAt) * 1000)} without progress. ${
+        isDown
+          ? `${storage} is unhealthy: nothing is replicated to it until it recovers.`
+          : `${storage} is healthy, but its jobs are not processed.`
+      }`,
+      action: isDown
+        ? `Restore ${storage} first.`
+        : 'Check that the Praefects process the queue and that the storage accepts replication.',
+      since: oldestAt,
+    }),
+  ];
+}
+
+const staleTexts = {
+  lock_expired: 'The Praefect that took them terminated; another one releases them within 90 s, if any runs.',
+  lock_missing: 'In progress without a lock: nothing releases them.',
   storage_unknown:
     'No Praefect contacts that storage: they stay until it is configured again or they are deleted.',
 } as const;
 
-const believed = (reading: Reading, virtualStorage: string): boolean =>
-  reading.value(health.heartbeatQuorum, { virtual_storage: virtualStorage }) === 1;
-
-/** A storage that was taken out of the configuration keeps its rows, and is nobody's problem. */
-const isContacted = (view: HealthView | undefined, virtualStorage: string, storage: string): boolean =>
-  view?.virtualStorages.get(virtualStorage)?.knownStorages.has(storage) ?? true;
-
-const count = (value: number, one: string, many: string): string => `${value} ${value === 1 ? one : many}`;
-
-const sinceOf = (seconds: number | undefined): { since?: number } =>
-  seconds === undefined ? {} : { since: seconds };
+function staleJobProblems({ virtualStorage, storage, stale }: TargetQueue): Problem[] {
+  return (['storage_unknown', 'lock_expired', 'lock_missing'] as const).flatMap((reason): Problem[] => {
+    const count = stale[reason] ?? 0;
+    if (count === 0) return [];
+    return [
+      problem('jobs_stale', {
+        of: JSON.stringify([virtualStorage, storage, reason]),
+        title: `${counted(count, 'stale replication job', 'stale replication jobs')} to ${storage} of ${virtualStorage}`,
+        subject: `${storage} of ${virtualStorage}`,
+        labels: { virtual_storage: virtualStorage, storage, reason },
+        detail: staleTexts[reason],
+      }),
+    ];
+  });
+}

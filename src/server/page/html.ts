@@ -1,6 +1,7 @@
 /** HTML by template: every inserted value is escaped, unless this template made it. */
+
+import type { LinkView } from '../../app/status-view.ts';
 import { timeText } from '../../lib/format.ts';
-import type { LinkView } from '../status-view.ts';
 
 const trusted = Symbol('trusted');
 

@@ -1,6 +1,5 @@
 /** The page: verdict and problems, the demo's incidents, memory, collectors, recommendations, events, links. */
-import { durationText } from '../../lib/format.ts';
-import type { StatusAssessment } from '../assessment.ts';
+
 import type {
   AlertView,
   DemoIncidentView,
@@ -8,7 +7,9 @@ import type {
   MaintenanceWindowView,
   ProblemView,
   StatusView,
-} from '../status-view.ts';
+} from '../../app/status-view.ts';
+import { durationText } from '../../lib/format.ts';
+import type { StatusAssessment } from '../assessment.ts';
 import { refreshSeconds, script, style } from './assets.ts';
 import { anchor, type Html, html, timeTag, toText, verbatim } from './html.ts';
 import { collectorsTable, memorySection, recommendationsSection, tag } from './sections.ts';

@@ -1,16 +1,15 @@
 /** Sections of the page: the collectors, memory and OOM kills, and the checks of recommendations. */
-import { bytesText, durationText, listText, percentText } from '../../lib/format.ts';
+
 import type {
   BucketNoteView,
-  ChecksView,
   CollectorView,
   CollectorViewState,
-  FailingCheckView,
   LevelMemoryView,
   MemoryView,
   ServerMemoryView,
-  UnknownCheckView,
-} from '../status-view.ts';
+} from '../../app/status-view.ts';
+import { bytesText, durationText, listText, percentText } from '../../lib/format.ts';
+import type { ChecksView, FailingCheckView, UnknownCheckView } from '../../rules/checks/api.ts';
 import { anchor, type Html, html, timeTag } from './html.ts';
 
 /** A state's label. Never by color alone: each has a sign and a word. */

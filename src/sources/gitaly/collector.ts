@@ -22,6 +22,9 @@ import type { ConfigSource, ScrapeTarget, TargetSource } from './target.ts';
 import { gitalyPrefix, praefectPrefix, wantedSamples } from './versions.ts';
 import type { GitalyView, TargetRead } from './view.ts';
 
+/** Names of the collectors, for when there is nothing to read. */
+export const gitalyCollectorNames: readonly string[] = ['gitaly_metrics'];
+
 interface GitalyCollectorOptions {
   /** No two may list the same server. */
   readonly targets: readonly TargetSource[];

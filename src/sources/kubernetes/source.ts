@@ -66,7 +66,7 @@ export function createKubernetesSource(options: KubernetesSourceOptions): Kubern
   };
   return {
     collectors: role === 'agent' ? [] : [collector],
-    view: () => viewOf(stores, isGitaly, rotations.ongoing()),
+    view: () => viewOf(stores, isGitaly, rotations),
     rotationSeconds: ({ namespace, pod }) => rotations.slowestReplacementSeconds(namespace, pod),
   };
 }

@@ -14,7 +14,8 @@ import {
 import { nodePressures, type WaitingReason } from './metrics.ts';
 import type { KubeEvent, Node, Pod, PodDisruptionBudget } from './objects/types.ts';
 import { isReady } from './rotation/milestones.ts';
-import type { OngoingRotation } from './rotation/rotation.ts';
+import type { RotationRecord } from './rotation/record.ts';
+import type { OngoingRotation, Rotation } from './rotation/rotation.ts';
 import { terminationText } from './rotation/termination.ts';
 import { notCurrentResources, type Stores, type WatchedResource } from './store.ts';
 
@@ -23,9 +24,9 @@ export interface KubernetesView {
   readonly notCurrent: readonly { readonly resource: WatchedResource; readonly failure: Failure }[];
   /** Gitaly's pods, the newest one of each name. A pod that is missing is in `ongoing` alone. */
   readonly pods: readonly PodView[];
-  /** Those of `pods` that are not Ready. */
-  readonly unready: readonly UnreadyPod[];
   readonly ongoing: readonly OngoingRotation[];
+  /** The last completed rotation of each pod's name. */
+  readonly lastRotations: readonly Rotation[];
   /** Nodes that `pods` run on, removed ones included: they are not Ready. */
   readonly nodes: readonly NodeView[];
   /** Those that cover Gitaly pods. */
@@ -51,18 +52,6 @@ export interface PodView {
   readonly warning: string | undefined;
 }
 
-interface UnreadyPod {
-  readonly identity: Identity;
-  /** Milliseconds since 1970, as its condition or its creation says. */
-  readonly since: number;
-  /** `container gitaly terminated: OOMKilled, exit code 137`; undefined when none has. */
-  readonly ended: string | undefined;
-  /**
-   * The newest warning about it, as `FailedScheduling: 0/4 nodes are available ...`; undefined when there is none.
-   */
-  readonly warning: string | undefined;
-}
-
 export interface NodeView {
   readonly name: string;
   readonly isReady: boolean;
@@ -73,11 +62,11 @@ export interface NodeView {
 export function viewOf(
   stores: Stores,
   isGitaly: (pod: Pod) => boolean,
-  ongoing: readonly OngoingRotation[],
+  rotations: Pick<RotationRecord, 'ongoing' | 'last'>,
 ): KubernetesView {
   const notCurrent = notCurrentResources(stores);
   if (!stores.pods.state().current)
-    return { notCurrent, pods: [], unready: [], ongoing: [], nodes: [], disruptionBudgets: [] };
+    return { notCurrent, pods: [], ongoing: [], lastRotations: [], nodes: [], disruptionBudgets: [] };
   const gitalyPods = newestOfEachName(stores.pods.all().filter(isGitaly));
   const warnings = newestWarnings(stores.events.all());
   const pods = gitalyPods.map((pod) => podView(pod, warnings.get(pod.uid)));
@@ -85,10 +74,8 @@ export function viewOf(
   return {
     notCurrent,
     pods,
-    unready: pods
-      .filter((pod) => !pod.isReady)
-      .map(({ identity, since, terminated, warning }) => ({ identity, since, ended: terminated, warning })),
-    ongoing,
+    ongoing: rotations.ongoing(),
+    lastRotations: rotations.last(),
     nodes: stores.nodes.state().current ? nodeViews(nodeNamesOf(gitalyPods), stores.nodes.all()) : [],
     disruptionBudgets: stores.disruptionBudgets.state().current
       ? gitalyBudgets(stores.disruptionBudgets.all(), gitalyPods, sets)

@@ -23,8 +23,6 @@ export interface PraefectView {
   readonly health: readonly HealthSnapshot[] | undefined;
   readonly queue: QueueSnapshot | undefined;
   readonly repositories: RepositoriesSnapshot | undefined;
-  /** The sslmode of Praefect's own connections, from its config.toml; undefined where it is not known. */
-  readonly sslMode: string | undefined;
 }
 
 /** The probe of the database; all but `up` is undefined while the database is down. */
@@ -54,7 +52,6 @@ export interface PraefectViewCollectors {
 export function praefectView(
   collectors: PraefectViewCollectors | undefined,
   latest: Runner['latest'],
-  sslMode: string | undefined,
 ): PraefectView {
   const probe = collectors && latest(collectors.database);
   return {
@@ -62,7 +59,6 @@ export function praefectView(
     health: collectors && latest(collectors.health),
     queue: collectors && latest(collectors.queue),
     repositories: collectors && latest(collectors.repositories),
-    sslMode,
   };
 }
 

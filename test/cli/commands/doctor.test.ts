@@ -268,7 +268,7 @@ describe('its end', () => {
       '--output=json',
     ]);
     const json = JSON.parse(out) as Json;
-    expect(json.notes).toContain('What was not reached in time (--timeout).');
+    expect(json.notes).toContain('Checks that were not reached in time (--timeout).');
     expect(worst(json, 'api_rights')).toBe('unknown');
     expect(
       json.findings.filter(({ check, status }) => check === 'qos_guaranteed' && status === 'pass'),

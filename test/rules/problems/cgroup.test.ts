@@ -2,6 +2,7 @@ import { describe, expect, test } from '@jest/globals';
 import { cgroupProblems } from '../../../src/rules/problems/cgroup.ts';
 import type { OomKill, OomLevel } from '../../../src/sources/cgroup/oom/record.ts';
 import type { CgroupGitalyView, CgroupView, LevelView } from '../../../src/sources/cgroup/view.ts';
+import { problemSituation } from '../../support/problem-situation.ts';
 
 const identity = { namespace: 'gitlab', pod: 'gl-gitaly-0', node: 'node-1' };
 const mebibyte = 2 ** 20;
@@ -46,20 +47,23 @@ const kill = (of: OomLevel, own: Partial<OomKill> = {}): OomKill => ({
 });
 
 const problems = (own: Partial<CgroupView>) =>
-  cgroupProblems({
-    view: {
-      failure: undefined,
-      failures: [],
-      missing: [],
-      notes: [],
-      gitalys: [],
-      disappeared: [],
-      kills: [],
-      ...own,
-    },
-  });
+  cgroupProblems(
+    problemSituation(
+      {
+        failure: undefined,
+        failures: [],
+        missing: [],
+        notes: [],
+        gitalys: [],
+        disappeared: [],
+        kills: [],
+        ...own,
+      },
+      at / 1000,
+    ),
+  );
 
-test('a quiet host has none', () => {
+test('a healthy host has no problems', () => {
   const quiet = gitaly({
     levels: [
       level('pod', { anon: 100 * mebibyte, limit: limit(300), throttling: { ratio: 0.01, periods: 3000 } }),
@@ -71,52 +75,77 @@ test('a quiet host has none', () => {
 });
 
 describe('OOM kills', () => {
-  test('one problem for each Gitaly and level, since the oldest of the hour', () => {
+  test('of Git are one problem for each Gitaly and level, since the oldest in the window', () => {
     const [first, ...more] = problems({
       gitalys: [gitaly({})],
-      kills: [kill('bucket', { bucket: 7, processes: 2 }), kill('bucket', { at: at - 60_000 })],
+      kills: [
+        kill('bucket', { bucket: 7, processes: 3 }),
+        kill('bucket', { at: at - 60_000 }),
+        kill('bucket', { at: at - 900_000, processes: 9 }),
+      ],
     });
     expect(more).toEqual([]);
     expect(first).toMatchObject({
       severity: 'warning',
-      title: "3 processes of gitlab/gl-gitaly-0 killed within the last hour: a bucket's memory limit ran out",
+      alert: 'GitalyGitOOMKilled',
+      title: "gitlab/gl-gitaly-0: 4 processes OOM-killed in 15 min, a bucket's memory limit was exceeded",
       detail:
-        'In buckets 7, 3. The newest at 2026-01-01T03:00:00Z, with a limit of 100 MiB and 1 MiB of anonymous memory left after it.',
+        'In buckets 7, 3. Newest at 2026-01-01 03:00:00 UTC, with a limit of 100 MiB and 1 MiB of anonymous memory left.',
       since: (at - 60_000) / 1000,
     });
   });
 
-  test.each([
-    ['bucket', 'warning'],
-    ['git', 'warning'],
-    ['container', 'critical'],
-    ['pod', 'critical'],
-    ['node', 'critical'],
-  ] as const)('at the level %s are %s, and say what to do', (of, severity) => {
-    const [problem] = problems({ kills: [kill(of)] });
-    expect(problem?.severity).toBe(severity);
-    expect(problem?.action).toMatch(/\.$/);
+  test('of Git are no problem below the threshold of the alert', () => {
+    expect(problems({ kills: [kill('git', { processes: 3 })] })).toEqual([]);
   });
 
-  test('of a Gitaly that is gone are still said', () => {
-    expect(problems({ kills: [kill('pod')] })[0]?.detail).toContain('gone meanwhile');
+  test.each([
+    ['bucket', 'GitalyGitOOMKilled'],
+    ['git', 'GitalyGitOOMKilled'],
+    ['container', 'GitalyOOMKilled'],
+    ['pod', 'GitalyOOMKilled'],
+    ['node', 'GitalyOOMKilled'],
+  ] as const)('at the level %s are a warning with the alert %s and a fix', (of, alert) => {
+    const [problem, ...more] = problems({ kills: [kill(of, { processes: 4 })] });
+    expect(more).toEqual([]);
+    expect(problem).toMatchObject({ severity: 'warning', alert, labels: { level: of } });
+    expect(problem?.fixes[0]?.text).toMatch(/\.$/);
+  });
+
+  test('of Gitaly are critical from the third incident in the window on, at whatever levels', () => {
+    const two = [kill('container'), kill('pod', { at: at - 60_000 })];
+    expect(problems({ kills: two }).map(({ severity }) => severity)).toEqual(['warning', 'warning']);
+    const old = kill('pod', { at: at - 1_800_000 });
+    expect(problems({ kills: [...two, old] })).toHaveLength(2);
+    expect(problems({ kills: [...two, kill('pod', { at: at - 1_799_000 })] })).toMatchObject([
+      {
+        id: 'gitaly_oom_killed_repeatedly',
+        severity: 'critical',
+        title: 'gitlab/gl-gitaly-0: OOM-killed 3 times in 30 min',
+      },
+    ]);
+  });
+
+  test('of a Gitaly whose cgroups were removed are still a problem', () => {
+    expect(problems({ kills: [kill('pod')] })[0]?.detail).toContain('no longer exist');
   });
 });
 
 describe('near the limit', () => {
-  test('by anonymous memory over four fifths, never by page cache', () => {
+  test('memory near the limit is judged by anonymous memory, never by page cache', () => {
     const near = gitaly({
       levels: [
-        level('pod', { usage: 300 * mebibyte, anon: 250 * mebibyte, limit: limit(300) }),
+        level('pod', { usage: 300 * mebibyte, anon: 275 * mebibyte, limit: limit(300) }),
+        level('container', { anon: 90 * mebibyte, limit: limit(100) }),
         level('git', { usage: 250 * mebibyte, anon: 10 * mebibyte, limit: limit(250) }),
       ],
     });
     expect(problems({ gitalys: [near] }).map(({ title }) => title)).toEqual([
-      'The pod of gitlab/gl-gitaly-0 holds 83 % of the memory that it may use',
+      'gitlab/gl-gitaly-0: memory of the pod at 91.7% of its limit',
     ]);
   });
 
-  test('buckets, with what could not be read', () => {
+  test('buckets near the limit are one problem, with the number that could not be read', () => {
     const near = [
       { bucket: 4, anon: 95 * mebibyte, limit: 100 * mebibyte },
       { bucket: 9, anon: 81 * mebibyte, limit: 100 * mebibyte },
@@ -125,27 +154,29 @@ describe('near the limit', () => {
       gitalys: [gitaly({ buckets: { found: 10, active: undefined, readErrors: 1, nearLimit: near } })],
     });
     expect(problem).toMatchObject({
-      title: '2 buckets of gitlab/gl-gitaly-0 near their memory limit',
+      title: 'gitlab/gl-gitaly-0: 2 buckets near the memory limit',
       detail:
-        'Bucket 4, 9; the fullest holds 95 MiB of 100 MiB as anonymous memory. 1 more could not be read.',
+        'Bucket 4, 9; the fullest has 95 MiB of anonymous memory, limit 100 MiB. 1 more could not be read.',
     });
   });
 });
 
-test('a CPU limit that holds back in over a quarter of the periods', () => {
+test('CPU throttling is a problem over the thresholds of the alert, unless Gitaly is idle', () => {
   const slow = gitaly({
     levels: [
-      level('git', { throttling: { ratio: 0.4, periods: 3000 }, cpuLimit: { kind: 'limit', value: 1.5 } }),
+      level('git', { throttling: { ratio: 0.6, periods: 3000 }, cpuLimit: { kind: 'limit', value: 1.5 } }),
+      level('container', { throttling: { ratio: 0.9, periods: 300 } }),
       level('pod', { throttling: { ratio: 0.25, periods: 3000 } }),
     ],
   });
   expect(problems({ gitalys: [slow] })).toMatchObject([
     {
-      title: 'Git, all processes together, of gitlab/gl-gitaly-0 is held back by its CPU limit',
-      detail:
-        'In 40 % of the periods of the last 5 minutes, at 1.5 cores. Everything that it serves waits meanwhile.',
+      title: 'gitlab/gl-gitaly-0: all Git processes CPU-throttled in 60% of periods',
+      detail: 'In the last 5 min, with a limit of 1.5 cores. All requests that it serves are slow.',
     },
   ]);
+  const below = gitaly({ levels: [level('git', { throttling: { ratio: 0.4, periods: 3000 } })] });
+  expect(problems({ gitalys: [below] })).toEqual([]);
 });
 
 describe('a pod without a limit', () => {
@@ -157,30 +188,54 @@ describe('a pod without a limit', () => {
       ],
     });
 
-  test('is said where Git runs beside the container', () => {
-    expect(of('sibling', limit(250))[0]?.detail).toContain('Git alone may take 250 MiB');
-    expect(of('sibling', unlimited)[0]?.detail).toContain('only the node bounds it');
+  test('is a problem where Git runs next to the container', () => {
+    expect(of('sibling', limit(250))[0]?.detail).toContain('Git alone may use 250 MiB');
+    expect(of('sibling', unlimited)[0]?.detail).toContain("only the node's memory limits it");
   });
 
-  test("is nobody's problem where Git is inside it, and where it is not known", () => {
+  test('is no problem where Git runs inside the container, and while it is unknown', () => {
     expect(of('nested', limit(250))).toEqual([]);
     expect(of('sibling', undefined)).toEqual([]);
   });
 });
 
-test('what cannot be read is said: all of it, or a part', () => {
+test('unreadable cgroups are a problem: all of them, or some', () => {
   const failure = { reason: 'parse', message: 'cgroup.root /x is cgroup v1' } as const;
   expect(problems({ failure })).toMatchObject([
-    { title: "This host's cgroups cannot be read", detail: expect.stringContaining('is cgroup v1') },
+    { title: 'All cgroups of this host cannot be read', detail: expect.stringContaining('is cgroup v1') },
   ]);
   expect(problems({ failures: [failure] })).toMatchObject([
-    { title: "Not all of this host's cgroups can be read" },
+    { title: 'Some cgroups of this host cannot be read' },
   ]);
   const half = gitaly({ levels: [level('git', { readErrors: ['memory.stat (permission)'] })] });
   expect(problems({ gitalys: [half] })).toMatchObject([
     {
-      title: 'Not all of gitlab/gl-gitaly-0 can be read',
+      title: 'Some cgroup files of gitlab/gl-gitaly-0 cannot be read',
       detail: expect.stringContaining('memory.stat (permission)'),
     },
   ]);
+});
+
+test('a Gitaly on a virtual machine whose cgroups were removed is down; a pod is not', () => {
+  const machine = { namespace: '', pod: '', node: 'vm-1' };
+  const empty: CgroupView = {
+    ...{ failure: undefined, failures: [], missing: [], notes: [], gitalys: [], disappeared: [], kills: [] },
+  };
+  const before = { ...empty, gitalys: [gitaly({ identity: machine }), gitaly({})] };
+  const later = (seconds: number, view: CgroupView) =>
+    cgroupProblems(
+      problemSituation(view, 1000 + seconds, [
+        { cgroup: before, at: 1000 },
+        { cgroup: view, at: 1000 + seconds },
+      ]),
+    );
+  expect(later(10, empty)).toMatchObject([
+    { id: 'gitaly_disappeared', title: 'Gitaly vm-1 is down', alert: 'GitalyDown', heldSince: 1000 },
+  ]);
+  expect(later(10, before)).toEqual([]);
+  // Unknown, not down, while nothing can be read.
+  expect(later(10, { ...empty, failure: { reason: 'permission', message: 'x' } })).toMatchObject([
+    { id: 'cgroups_unreadable' },
+  ]);
+  expect(later(86_401, empty)).toEqual([]);
 });

@@ -1,20 +1,15 @@
-/** Rules that no recording reaches: what never changes, what is missing, and planned work. */
+/** Problems that no recording reaches: what never changes, what is missing, and thresholds. */
 import { describe, expect, test } from '@jest/globals';
-import { type Samples, samplesOf } from '../../../src/metrics/samples.ts';
-import { kubernetesProblems, longRotationSeconds } from '../../../src/rules/problems/kubernetes.ts';
-import { readingOf } from '../../../src/rules/problems/reading.ts';
-import * as metrics from '../../../src/sources/kubernetes/metrics.ts';
+import { kubernetesProblems } from '../../../src/rules/problems/kubernetes.ts';
+import { defaultThresholds } from '../../../src/rules/thresholds.ts';
+import type { WaitingReason } from '../../../src/sources/kubernetes/metrics.ts';
+import type { PodDisruptionBudget } from '../../../src/sources/kubernetes/objects/types.ts';
 import type { OngoingRotation } from '../../../src/sources/kubernetes/rotation/rotation.ts';
-import type { KubernetesView } from '../../../src/sources/kubernetes/view.ts';
+import type { KubernetesView, PodView } from '../../../src/sources/kubernetes/view.ts';
 
 const now = 1_800_000_000;
 const nothing: KubernetesView = {
-  notCurrent: [],
-  pods: [],
-  unready: [],
-  ongoing: [],
-  nodes: [],
-  disruptionBudgets: [],
+  ...{ notCurrent: [], pods: [], ongoing: [], lastRotations: [], nodes: [], disruptionBudgets: [] },
 };
 const identity = { namespace: 'gitlab', pod: 'gl-gitaly-0', node: 'n1' };
 
@@ -25,119 +20,116 @@ const rotation = (change: Partial<OngoingRotation> = {}): OngoingRotation => ({
   ...change,
 });
 
-interface Setup {
-  readonly view?: Partial<KubernetesView>;
-  readonly families?: readonly Pick<Samples<typeof metrics.podReady>, 'family'>[];
-  readonly open?: readonly string[];
-}
-
-const problems = ({ view = {}, families = [], open = [] }: Setup) =>
+const problems = (view: Partial<KubernetesView>, watchedOnNode: readonly (typeof identity)[] = []) =>
   kubernetesProblems({
-    reading: readingOf([{ families: families.map((each) => each.family()) }]),
     view: { ...nothing, ...view },
-    maintenance: {
-      open: open.map((name) => ({ name, open: true, endsAt: now * 1000 })),
-      mistakes: [],
-    },
+    watchedOnNode,
+    thresholds: defaultThresholds,
     now,
   });
 
-const unready = (since: number, change: Partial<KubernetesView['unready'][number]> = {}) => ({
-  ...{ identity, since: since * 1000, ended: undefined, warning: undefined },
+const pod = (change: Partial<PodView> = {}): PodView => ({
+  ...{ identity, isReady: true, since: (now - 3600) * 1000, waitingReasons: [], lastTerminations: [] },
+  ...{ terminated: undefined, warning: undefined },
   ...change,
 });
+const unready = (seconds: number, change: Partial<PodView> = {}): PodView =>
+  pod({ isReady: false, since: (now - seconds) * 1000, ...change });
 
-test('where all is well nothing is wrong', () => {
-  expect(problems({})).toEqual([]);
+test('a healthy cluster has no problems', () => {
+  expect(problems({ pods: [pod()] })).toEqual([]);
 });
 
 describe('a pod', () => {
-  test('that is being rotated warns, and is critical when it takes long', () => {
-    const at = (seconds: number) =>
-      problems({
-        view: {
-          unready: [unready(now - seconds)],
-          ongoing: [rotation({ startedAt: (now - seconds) * 1000 })],
-        },
-      }).map(({ severity, title, since }) => [severity, title, since]);
-    const title = 'gitlab/gl-gitaly-0 is being rotated';
-    expect(at(longRotationSeconds)).toEqual([['warning', title, now - longRotationSeconds]]);
-    expect(at(longRotationSeconds + 1)).toEqual([['critical', title, now - longRotationSeconds - 1]]);
-  });
-
-  test('that is not Ready for no known reason is critical at once, with the newest warning about it', () => {
+  test('that is being replaced is a problem of GitalyDown since the start of its rotation', () => {
     expect(
-      problems({ view: { unready: [unready(now - 1, { warning: 'Unhealthy: Readiness probe failed.' })] } }),
-    ).toEqual([
+      problems({ pods: [unready(5)], ongoing: [rotation({ startedAt: (now - 12) * 1000 })] }),
+    ).toMatchObject([
       {
-        key: 'pod gitlab/gl-gitaly-0',
         severity: 'critical',
-        title: 'gitlab/gl-gitaly-0 is not Ready',
-        detail: 'Unhealthy: Readiness probe failed.',
-        action: 'See what it waits for: kubectl -n gitlab describe pod gl-gitaly-0',
-        since: now - 1,
+        alert: 'GitalyDown',
+        title: 'gitlab/gl-gitaly-0 is being replaced',
+        since: now - 12,
+        heldSince: now - 12,
       },
     ]);
   });
 
-  test('that is not there at all says where to look', () => {
-    const gone = rotation({ missing: true, node: '', phase: 'scheduling' });
-    expect(problems({ view: { ongoing: [gone] } })).toMatchObject([
+  test('that is not Ready for an unknown reason has its latest warning event as the detail', () => {
+    expect(problems({ pods: [unready(1, { warning: 'Unhealthy: Readiness probe failed.' })] })).toMatchObject(
+      [
+        {
+          key: 'pod_not_ready gitlab/gl-gitaly-0',
+          severity: 'critical',
+          title: 'gitlab/gl-gitaly-0 is not Ready',
+          detail: 'Unhealthy: Readiness probe failed.',
+          fixes: [{ text: 'See what it waits for: kubectl -n gitlab describe pod gl-gitaly-0' }],
+          since: now - 1,
+        },
+      ],
+    );
+  });
+
+  test('that does not exist is a problem with its StatefulSet as the first step', () => {
+    const missing = rotation({ missing: true, node: '', phase: 'scheduling' });
+    expect(problems({ ongoing: [missing] })).toMatchObject([
       {
-        severity: 'warning',
-        title: 'gitlab/gl-gitaly-0 is not there',
-        action: 'See why it is not made: kubectl -n gitlab describe statefulset gl-gitaly',
+        title: 'gitlab/gl-gitaly-0 does not exist',
+        fixes: [{ text: 'See why it is not created: kubectl -n gitlab describe statefulset gl-gitaly' }],
       },
     ]);
   });
 
-  test('that is being deleted and still Ready is told of only when that takes long', () => {
+  test('that terminates and is still Ready is a warning after five minutes only', () => {
     const ongoing = (seconds: number) => [
       rotation({ phase: 'terminating', startedAt: (now - seconds) * 1000 }),
     ];
-    expect(problems({ view: { ongoing: ongoing(20) } })).toEqual([]);
-    expect(problems({ view: { ongoing: ongoing(900) } })).toHaveLength(1);
+    expect(problems({ pods: [pod()], ongoing: ongoing(20) })).toEqual([]);
+    expect(problems({ pods: [pod()], ongoing: ongoing(900) })).toMatchObject([
+      { severity: 'warning', title: 'gitlab/gl-gitaly-0 has been terminating for 15 min' },
+    ]);
   });
 
   test.each([
-    ['CrashLoopBackOff', 'crash-loops'],
+    ['CrashLoopBackOff', 'is in a crash loop'],
     ['ImagePullBackOff', 'cannot pull its image'],
     ['CreateContainerConfigError', 'cannot create a container'],
-  ] as const)('whose container waits for %s is critical at once', (reason, words) => {
-    const waiting = samplesOf(metrics.podWaitingContainers).set({ ...identity, reason }, 1);
+  ] as const)('whose container waits with %s has that as its title', (reason, words) => {
     expect(
-      problems({ view: { unready: [unready(now - 1)], ongoing: [rotation()] }, families: [waiting] }),
+      problems({ pods: [unready(1, { waitingReasons: [reason] })], ongoing: [rotation()] }),
     ).toMatchObject([{ severity: 'critical', title: `gitlab/gl-gitaly-0 ${words}` }]);
   });
 
-  test('that waits for its node to be drained says that this is planned', () => {
+  test('that starts its containers has no special title', () => {
+    const starting: readonly WaitingReason[] = ['ContainerCreating'];
+    expect(problems({ pods: [unready(1, { waitingReasons: starting })] })).toMatchObject([
+      { title: 'gitlab/gl-gitaly-0 is not Ready' },
+    ]);
+  });
+
+  test('of a drained node has the cause and the phase of its rotation as the detail', () => {
     const [problem] = problems({
-      view: {
-        unready: [unready(now - 10)],
-        ongoing: [rotation({ cause: 'node_drained', phase: 'scheduling' })],
-      },
-      open: ['weekly', 'annotation:Node/n1'],
+      pods: [unready(10)],
+      ongoing: [rotation({ cause: 'node_drained', phase: 'scheduling' })],
     });
     expect(problem?.detail).toBe(
-      'Because of its node being drained or shut down: the new pod has no node yet. Maintenance is under way: weekly, annotation:Node/n1.',
+      'Because of its node being drained or shut down: the new pod is not scheduled yet.',
     );
   });
 });
 
 describe('a PodDisruptionBudget', () => {
-  const budget = (allowed: number, healthy: number, desired: number, expected: number) => {
-    const labels = { namespace: 'gitlab', poddisruptionbudget: 'gl-gitaly' };
-    return problems({
-      families: [
-        samplesOf(metrics.disruptionsAllowed).set(labels, allowed),
-        samplesOf(metrics.disruptionHealthy).set(labels, healthy),
-        samplesOf(metrics.disruptionDesired).set(labels, desired),
-        samplesOf(metrics.disruptionExpected).set(labels, expected),
+  const budget = (allowed: number, healthy: number, desired: number, expected: number) =>
+    problems({
+      disruptionBudgets: [
+        {
+          ...{ namespace: 'gitlab', name: 'gl-gitaly', disruptionsAllowed: allowed },
+          ...{ currentHealthy: healthy, desiredHealthy: desired, expectedPods: expected },
+        } as PodDisruptionBudget,
       ],
     }).map(({ title }) => title);
-  };
 
-  test('that allows none while one pod is away is what it is for', () => {
+  test('that allows none while one pod is unavailable works as intended', () => {
     expect(budget(0, 2, 2, 3)).toEqual([]);
   });
 
@@ -146,7 +138,7 @@ describe('a PodDisruptionBudget', () => {
   });
 
   test('that can never allow one blocks every drain', () => {
-    expect(budget(0, 3, 3, 3)).toEqual(['PodDisruptionBudget gitlab/gl-gitaly lets no pod be evicted, ever']);
+    expect(budget(0, 3, 3, 3)).toEqual(['PodDisruptionBudget gitlab/gl-gitaly never allows an eviction']);
   });
 
   test('of no pods blocks nothing', () => {
@@ -154,49 +146,74 @@ describe('a PodDisruptionBudget', () => {
   });
 });
 
-describe('a node with pods of Gitaly', () => {
-  const ready = samplesOf(metrics.podReady).set(identity, 0);
-  test('that is not Ready is critical, and its pods are named', () => {
+describe('a node with Gitaly pods', () => {
+  test('that is not Ready is a warning that names its pods, whose own problem is critical', () => {
     expect(
-      problems({ families: [ready, samplesOf(metrics.nodeReady).set({ node: 'n1' }, 0)] }),
+      problems({ pods: [unready(60)], nodes: [{ name: 'n1', isReady: false, pressures: [] }] }),
     ).toMatchObject([
-      { key: 'node n1', severity: 'critical', detail: expect.stringContaining('On it: gitlab/gl-gitaly-0.') },
+      { severity: 'critical', title: 'gitlab/gl-gitaly-0 is on a node that is not Ready' },
+      {
+        key: 'node_not_ready n1',
+        severity: 'warning',
+        detail: expect.stringContaining('Pods on it: gitlab/gl-gitaly-0.'),
+      },
     ]);
   });
 
-  test('that is short of memory warns', () => {
-    const pressure = samplesOf(metrics.nodePressure)
-      .set({ node: 'n1', resource: 'memory' }, 1)
-      .set({ node: 'n1', resource: 'disk' }, 0);
-    expect(problems({ families: [ready, pressure] }).map(({ title }) => title)).toEqual([
-      'Node n1, which has pods of Gitaly, is short of memory',
-    ]);
+  test('that is short of memory is a warning', () => {
+    expect(
+      problems({ pods: [pod()], nodes: [{ name: 'n1', isReady: true, pressures: ['memory'] }] }).map(
+        ({ title }) => title,
+      ),
+    ).toEqual(['Node n1 with Gitaly pods is short of memory']);
   });
 });
 
-test('a container that was killed for want of memory is recalled for an hour', () => {
-  const at = (ago: number) =>
-    problems({
-      families: [
-        samplesOf(metrics.podLastRestart)
-          .set({ ...identity, container: 'gitaly', reason: 'OOMKilled' }, now - ago)
-          .set({ ...identity, container: 'logger', reason: 'Error' }, now - ago),
+describe('an OOM-killed container', () => {
+  const killed = (ago: number) =>
+    pod({
+      lastTerminations: [
+        { container: 'gitaly', reason: 'OOMKilled', finishedAt: (now - ago) * 1000 },
+        { container: 'logger', reason: 'OOMKilled', finishedAt: (now - ago) * 1000 },
       ],
-    }).map(({ title, since }) => [title, since]);
-  expect(at(60)).toEqual([
-    ['Container gitaly of gitlab/gl-gitaly-0 was killed for want of memory', now - 60],
-  ]);
-  expect(at(3600)).toEqual([]);
+    });
+
+  test('of Gitaly is a warning for the window of the alert', () => {
+    expect(problems({ pods: [killed(60)] })).toMatchObject([
+      {
+        severity: 'warning',
+        alert: 'GitalyOOMKilled',
+        title: 'gitlab/gl-gitaly-0: container gitaly was OOM-killed and restarted',
+        since: now - 60,
+      },
+    ]);
+    expect(problems({ pods: [killed(1800)] })).toEqual([]);
+  });
+
+  test('is not reported twice where an exporter on the node reports its kills', () => {
+    expect(problems({ pods: [killed(60)] }, [identity])).toEqual([]);
+  });
 });
 
-test('what somebody wrote that is no window is a warning', () => {
-  const mistake = { key: 'k', title: 't', detail: 'd', action: 'a' };
-  expect(
-    kubernetesProblems({
-      reading: readingOf([]),
-      view: nothing,
-      maintenance: { open: [], mistakes: [mistake] },
-      now,
-    }),
-  ).toEqual([{ ...mistake, severity: 'warning' }]);
+describe('a completed rotation', () => {
+  const completed = (total: number, ago: number) =>
+    problems({
+      lastRotations: [
+        {
+          ...{ ...identity, statefulSet: 'gl-gitaly', fromNode: 'n1', cause: 'deleted' },
+          ...{ seconds: { total }, endedAt: (now - ago) * 1000 },
+        },
+      ],
+    });
+
+  test('that was slow is a warning for an hour', () => {
+    expect(completed(121, 60)).toMatchObject([
+      { id: 'rotation_slow', severity: 'warning', title: 'gitlab/gl-gitaly-0: rotation took 2 min 1 s' },
+    ]);
+    expect(completed(121, 3600)).toEqual([]);
+  });
+
+  test('within the threshold is no problem', () => {
+    expect(completed(120, 60)).toEqual([]);
+  });
 });

@@ -1,5 +1,5 @@
 /** States of the exporter, for the page and the assessment. */
-import type { CollectorView, StatusView } from '../../../src/server/status-view.ts';
+import type { CollectorView, StatusView } from '../../../src/app/status-view.ts';
 
 export const now = Date.UTC(2026, 2, 1, 3, 12, 5);
 const ago = (seconds: number) => now - seconds * 1000;

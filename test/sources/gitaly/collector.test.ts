@@ -17,6 +17,7 @@ import { type Address, systemResolve } from '../../../src/sources/gitaly/resolve
 import { anonymousAccess, type TargetSource } from '../../../src/sources/gitaly/target.ts';
 import type { GitalyView } from '../../../src/sources/gitaly/view.ts';
 import { createManualClock } from '../../support/manual-clock.ts';
+import { problemSituation } from '../../support/problem-situation.ts';
 import { head, type RawServer, rawServer } from '../../support/raw-server.ts';
 import { pageBytes, samplesOfBlock } from './support.ts';
 
@@ -437,11 +438,14 @@ interval = "30s"
 });
 
 describe('problems and events', () => {
-  const problemsOf = (outcome: Outcome<GitalyView>) => gitalyProblems(viewOf(outcome));
+  const problemsOf = (outcome: Outcome<GitalyView>) => {
+    const view = viewOf(outcome);
+    return view === undefined ? [] : gitalyProblems(problemSituation(view, 0));
+  };
   const drops = (count: number) =>
     `gitaly_requests_dropped_total{authenticated="true",grpc_method="GetArchive",grpc_service="gitaly.RepositoryService",reason="max_size",system="gitaly"} ${count}\n`;
 
-  test('a limit that drops requests is an event and a problem until two minutes without drops', async () => {
+  test('a limit that drops requests is an event until two minutes without drops, and a problem for the window of its alert', async () => {
     const clock = createManualClock();
     const server = await serve(Buffer.concat([page('18.10'), Buffer.from(drops(100))]));
     const { events, collect } = collecting({ gitaly: [server.url], clock });
@@ -453,11 +457,11 @@ describe('problems and events', () => {
     await collect(); // drops before the first read make no event
     await collectAfter(101); // one drop in one read
     expect(events.recent()).toEqual([]);
-    const outcome = await collectAfter(103);
+    const outcome = await collectAfter(115);
     expect(events.recent().map(({ kind, message, labels }) => [kind, message, labels])).toEqual([
       [
         'limit_reached',
-        'server-1: GetArchive drops requests, 0.13 per second: the queue is full',
+        'server-1: GetArchive drops requests, 0.93 per second: the queue is full',
         {
           node: 'server-1',
           grpc_service: 'gitaly.RepositoryService',
@@ -466,14 +470,15 @@ describe('problems and events', () => {
         },
       ],
     ]);
-    expect(problemsOf(outcome)).toEqual([
+    expect(problemsOf(outcome)).toMatchObject([
       {
-        key: 'limit gitaly.RepositoryService/GetArchive',
+        id: 'requests_dropped',
+        alert: 'GitalyRequestsDropped',
         severity: 'warning',
         title: 'GetArchive: requests are dropped on server-1',
         detail:
-          '0.13 per second: the queue is full (max_queue_size). They get RESOURCE_EXHAUSTED, which error ratios usually leave out.',
-        action: expect.stringContaining('limit.limiting_key'),
+          '3 per minute in the last 5 min: the queue is full (max_queue_size). Clients get RESOURCE_EXHAUSTED, which error ratios usually leave out.',
+        fixes: [{ kind: 'text', text: expect.stringContaining('limit.limiting_key') }],
         since: (clock.now() - 30_000) / 1000,
       },
     ]);
@@ -482,19 +487,20 @@ describe('problems and events', () => {
     await clock.advance(15_000);
     const unread = await collect();
     expect(problemsOf(unread).map(({ title }) => title)).toEqual([
-      'The metrics of Gitaly server-1 cannot be read',
+      'Metrics of Gitaly server-1 cannot be read',
     ]);
-    for (let i = 0; i < 6; i++) await collectAfter(103);
+    for (let i = 0; i < 6; i++) await collectAfter(115);
     expect(events.recent()).toHaveLength(1);
-    const quiet = await collectAfter(103);
+    await collectAfter(115);
     expect(events.recent(1)).toMatchObject([
       {
         kind: 'limit_cleared',
         message:
-          'server-1: GetArchive dropped no requests for 2 minutes (the queue is full); it had dropped 3',
+          'server-1: GetArchive dropped no requests for 2 minutes (the queue is full); it had dropped 15',
       },
     ]);
-    expect(problemsOf(quiet)).toEqual([]);
+    for (let i = 0; i < 12; i++) await collectAfter(115);
+    expect(problemsOf(await collectAfter(115))).toEqual([]);
   });
 
   test.each([

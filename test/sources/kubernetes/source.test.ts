@@ -7,7 +7,7 @@ import { lintMetrics } from '../../../src/metrics/lint.ts';
 import { lintBlock } from '../../../src/metrics/lint-block.ts';
 import type { Block } from '../../../src/metrics/samples.ts';
 import { kubernetesProblems } from '../../../src/rules/problems/kubernetes.ts';
-import { readingOf } from '../../../src/rules/problems/reading.ts';
+import { defaultThresholds } from '../../../src/rules/thresholds.ts';
 import { createEventLog } from '../../../src/scheduler/event-log.ts';
 import type { Outcome } from '../../../src/scheduler/outcome.ts';
 import type { Identity } from '../../../src/sources/identity.ts';
@@ -40,9 +40,9 @@ function createSource(stores: FakeStores, startedAt: number, role: 'all' | 'clus
   };
   const problems = async (now: number) =>
     kubernetesProblems({
-      reading: readingOf([await block()]),
       view: source.view(),
-      maintenance: undefined,
+      watchedOnNode: [],
+      thresholds: defaultThresholds,
       now: now / 1000,
     });
   return { source, collect, block, problems };
@@ -124,9 +124,9 @@ test.each(incidents)('the samples of incident %s change as in the golden text', 
   listMoment(stores, name, first.folder);
   let lines = linesOf(await block());
   const wordsOf = (wrong: Awaited<ReturnType<typeof problems>>): readonly string[] =>
-    wrong.flatMap(({ severity, title, detail, action }) => [
+    wrong.flatMap(({ severity, title, detail, fixes }) => [
       `! ${severity}: ${title}. ${detail}`,
-      `!   ${action}`,
+      `!   ${fixes.map(({ text: fix }) => fix).join(' ')}`,
     ]);
   const all = [
     `# ${first.folder}: ${lines.length} series without buckets`,
@@ -170,7 +170,7 @@ describe('while data is not current', () => {
       message: expect.stringContaining('pods have not been listed from the Kubernetes API yet'),
       block: { families: [] },
     });
-    expect(source.view()).toMatchObject({ unready: [], ongoing: [] });
+    expect(source.view()).toMatchObject({ lastRotations: [], ongoing: [] });
   });
 
   test('everything that depends on pods is absent, so that nothing looks healthy', async () => {
@@ -181,7 +181,7 @@ describe('while data is not current', () => {
     const outcome = await collect();
     expect(outcome).toMatchObject({ kind: 'failed', reason: 'refused', message: 'the API server is down' });
     expect(names(outcome)).toEqual([]);
-    expect(source.view()).toMatchObject({ unready: [], ongoing: [] });
+    expect(source.view()).toMatchObject({ lastRotations: [], ongoing: [] });
     stores.pods.setCurrent(true);
     expect(names(await collect())).toContain('gitaly_server_pod_ready');
   });

@@ -56,7 +56,7 @@ async function sourceOn(capture: string | undefined) {
     await runner.stop();
     await database.close();
   });
-  return { runner, view: () => praefectView(source.viewed, runner.latest, 'require') };
+  return { runner, view: () => praefectView(source.viewed, runner.latest) };
 }
 
 async function started(runner: Runner): Promise<void> {
@@ -150,7 +150,6 @@ test.each([
   expect(shown.length).toBeGreaterThan(50);
   expect(expectedSamples(view())).toEqual(Object.fromEntries(shown));
   expect(view()).toMatchObject({
-    sslMode: 'require',
     database: { up: true, isEncrypted: false, serverVersion: expect.stringMatching(/^1\d\./) },
     repositories: { primaryMoves: [], failovers: [] },
   });
@@ -163,7 +162,6 @@ test('before the first read everything but the configuration is undefined', asyn
     health: undefined,
     queue: undefined,
     repositories: undefined,
-    sslMode: 'require',
   });
 });
 
@@ -182,7 +180,6 @@ test('a database that refuses connections is down, and the rest is undefined', a
     health: undefined,
     queue: undefined,
     repositories: undefined,
-    sslMode: 'require',
   });
 });
 
@@ -190,11 +187,10 @@ test('without a database there is only the configuration', () => {
   const latest = () => {
     throw new Error('no collector to read');
   };
-  expect(praefectView(undefined, latest, undefined)).toEqual({
+  expect(praefectView(undefined, latest)).toEqual({
     database: undefined,
     health: undefined,
     queue: undefined,
     repositories: undefined,
-    sslMode: undefined,
   });
 });

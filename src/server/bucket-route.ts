@@ -1,7 +1,7 @@
 /** GET /api/v1/buckets/{n}: which repositories share a bucket. */
 import { listingJson } from '../buckets/listing.ts';
 import type { BucketLookup, BucketLookupFailure, BucketLookupRequest } from '../buckets/lookup.ts';
-import type { ApiResponse, ApiRoute } from '../server/api.ts';
+import type { ApiResponse, ApiRoute } from './api.ts';
 
 const defaultLimit = 100;
 const maxLimit = 1000;

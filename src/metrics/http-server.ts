@@ -1,6 +1,6 @@
 /** The HTTP server's own metrics. */
-import { counter, gauge } from '../metrics/metric.ts';
-import { type Family, samplesOf, single } from '../metrics/samples.ts';
+import { counter, gauge } from './metric.ts';
+import { type Family, samplesOf, single } from './samples.ts';
 
 /** Why a scrape got no metrics. */
 const rejectionReasons = [

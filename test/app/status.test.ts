@@ -1,5 +1,6 @@
+/** The status of the page and the API: memory by level. */
 import { expect, test } from '@jest/globals';
-import { memoryView } from '../../src/app/status-memory.ts';
+import { memoryView } from '../../src/app/status.ts';
 import type { CgroupGitalyView, CgroupView } from '../../src/sources/cgroup/view.ts';
 
 const gitaly: CgroupGitalyView = {
@@ -60,7 +61,7 @@ const view: CgroupView = {
   kills: [],
 };
 
-test('each Gitaly by its levels, with the kills of those levels that had some, worst bucket first', () => {
+test('memory of each Gitaly by level, with kills of the levels that had any, worst bucket first', () => {
   expect(memoryView(view)).toEqual({
     servers: [
       {
@@ -81,17 +82,17 @@ test('each Gitaly by its levels, with the kills of those levels that had some, w
         ],
         killedBuckets: [
           {
-            text: 'Bucket 7: 2 of its processes killed.',
+            text: 'Bucket 7: 2 processes OOM-killed.',
             link: { text: 'Its repositories', href: 'api/v1/buckets/7?pod=gl-gitaly-0' },
           },
           {
-            text: 'Bucket 3: 1 of its processes killed.',
+            text: 'Bucket 3: 1 process OOM-killed.',
             link: { text: 'Its repositories', href: 'api/v1/buckets/3?pod=gl-gitaly-0' },
           },
         ],
         nearLimit: [
           {
-            text: 'Bucket 4 holds 90 B of 100 B.',
+            text: 'Bucket 4: 90 B of 100 B.',
             link: { text: 'Its repositories', href: 'api/v1/buckets/4?pod=gl-gitaly-0' },
           },
         ],
@@ -101,12 +102,12 @@ test('each Gitaly by its levels, with the kills of those levels that had some, w
   });
 });
 
-test('kills that cannot be followed are not known, and not none', () => {
+test('kills that cannot be followed are unknown, not zero', () => {
   const [server] = memoryView({ ...view, gitalys: [{ ...gitaly, oom: undefined }] }).servers;
   expect(server).toMatchObject({ kills: undefined, killedBuckets: [] });
 });
 
-test('of several containers that nobody named, none is shown as Gitaly', () => {
+test('no container is shown as Gitaly while it is unknown which of them is', () => {
   const [pod, container] = gitaly.levels;
   if (pod === undefined || container === undefined) throw new Error('the fixture has lost its levels');
   const unnamed = [pod, container, { ...container, container: 'abc' }];
@@ -115,7 +116,7 @@ test('of several containers that nobody named, none is shown as Gitaly', () => {
   ).toBeUndefined();
 });
 
-test('why there is nothing, and who has gone, is told', () => {
+test('notes explain missing data and name Gitalys that disappeared', () => {
   const failed: CgroupView = {
     ...view,
     gitalys: [],
@@ -125,6 +126,6 @@ test('why there is nothing, and who has gone, is told', () => {
   };
   expect(memoryView(failed)).toEqual({
     servers: [],
-    notes: ['cgroup.root: may not read', 'gitaly-1 was here and is gone.'],
+    notes: ['cgroup.root: may not read', 'The cgroups of gitaly-1 were removed.'],
   });
 });

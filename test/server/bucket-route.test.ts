@@ -1,11 +1,11 @@
 /** /api/v1/buckets/{n} on a real database: its responses, and that clients cannot load the database with it. */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import type pg from 'pg';
-import { bucketRoute } from '../../src/app/bucket-route.ts';
 import { bucketsOf } from '../../src/buckets/hash.ts';
 import { type BucketSources, createBucketLookup } from '../../src/buckets/lookup.ts';
 import { type Clock, systemClock } from '../../src/lib/clock.ts';
 import type { ApiResponse } from '../../src/server/api.ts';
+import { bucketRoute } from '../../src/server/bucket-route.ts';
 import type { ConfigSource } from '../../src/sources/gitaly/target.ts';
 import { praefectSchema, startPostgres, type TestDatabase, type TestPostgres } from '../support/postgres.ts';
 

@@ -1,6 +1,6 @@
 /** Permissions on the API, tried on a server that grants some of them: with GETs only, of as little as possible. */
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
-import { apiFindings } from '../../src/doctor/api-rights.ts';
+import { permissionFindings } from '../../src/doctor/permissions.ts';
 import { systemClock } from '../../src/lib/clock.ts';
 import { createHttpApi } from '../../src/sources/kubernetes/api/http.ts';
 import { type RightsSettings, rightsFor } from '../../src/sources/kubernetes/directory/rights.ts';
@@ -27,7 +27,7 @@ function findings(settings: RightsSettings = cluster, signal = AbortSignal.timeo
     access: async () => ({ ok: true, access: { tls: {}, authorization: undefined, headers: {} } }),
     timeoutMs: 5000,
   });
-  return apiFindings(api, rightsFor(settings), signal).finally(() => api.close());
+  return permissionFindings(api, rightsFor(settings), signal).finally(() => api.close());
 }
 
 test('every check passes with every permission, and no object is requested by its name', async () => {

@@ -4,12 +4,15 @@
  * unknown is left out, never guessed.
  */
 
+import type { ChecksView } from '../rules/checks/api.ts';
+import type { Severity } from '../rules/finding.ts';
+
 export interface StatusView {
   readonly program: { readonly name: string; readonly version: string };
   /** What is monitored, in a few words without secrets: "Praefect's database praefect on db.example:5432". */
   readonly target: string;
   readonly startedAt: number;
-  /** What an operator has to act on. The page adds the failures of collectors. */
+  /** What an operator has to act on, failures of collectors included. */
   readonly problems: readonly ProblemView[];
   readonly collectors: readonly CollectorView[];
   /** Open maintenance windows. */
@@ -26,7 +29,10 @@ export interface StatusView {
 }
 
 export interface ProblemView {
-  readonly severity: 'critical' | 'warning';
+  /** The kind: `storage_unhealthy`. */
+  readonly id?: string | undefined;
+  /** `info`: its alert is suppressed by a maintenance window. */
+  readonly severity: Severity;
   /** One line: what is wrong, with which storage. */
   readonly title: string;
   readonly since?: number | undefined;
@@ -40,10 +46,10 @@ export interface ProblemView {
 }
 
 export interface AlertView {
-  /** The rule's name, such as PraefectStorageUnhealthy. */
+  /** The rule's name, such as PraefectQuorumLost. */
   readonly name: string;
-  /** `pending`: the problem has not lasted as long as the rule's `for`. Absent: not known. */
-  readonly state?: 'pending' | 'firing' | undefined;
+  /** `pending`: the problem has not lasted as long as the rule's `for`. Absent: unknown. */
+  readonly state?: 'pending' | 'firing' | 'suppressed' | undefined;
   /** When the state began. */
   readonly since?: number | undefined;
   readonly runbook?: LinkView | undefined;
@@ -163,47 +169,4 @@ export interface DemoIncidentView {
   readonly progress?: string | undefined;
   /** A running incident that this one conflicts with. */
   readonly blockedBy?: string | undefined;
-}
-
-/** Results of the checks of recommendations. The most important failures come first. */
-export interface ChecksView {
-  /** `stale`: older than the max age; only `at` is filled then. */
-  readonly state: 'pending' | 'current' | 'stale';
-  /** When the checks ran. */
-  readonly at: number | undefined;
-  /** Counts of results: a check has one for each pod, node or workload that it applies to. */
-  readonly summary: {
-    readonly pass: number;
-    readonly fail: number;
-    readonly unknown: number;
-    readonly notApplicable: number;
-  };
-  readonly failing: readonly FailingCheckView[];
-  readonly unknown: readonly UnknownCheckView[];
-  /** Titles of the checks that pass everywhere. */
-  readonly passing: readonly string[];
-}
-
-export interface FailingCheckView {
-  readonly check: string;
-  readonly title: string;
-  readonly severity: 'warning' | 'info';
-  readonly why: string;
-  readonly expected: string;
-  /** Documentation: a file of the package, and its section. */
-  readonly runbook: string;
-  /** The objects that fail, and what was found there. */
-  readonly subjects: readonly { readonly name: string; readonly text: string }[];
-  /** Values of the GitLab chart, as YAML. */
-  readonly helm?: string | undefined;
-  /** Shell commands. */
-  readonly kubectl: readonly string[];
-  readonly other?: string | undefined;
-}
-
-export interface UnknownCheckView {
-  readonly check: string;
-  readonly title: string;
-  /** Why it is unknown, and for which objects. */
-  readonly reasons: readonly { readonly text: string; readonly names: readonly string[] }[];
 }

@@ -15,7 +15,7 @@ type RightResult =
   | { readonly kind: 'failed'; readonly failure: Failure };
 
 /** Never rejects. */
-export async function apiFindings(
+export async function permissionFindings(
   api: KubeApi,
   rights: readonly Right[],
   signal: AbortSignal,

@@ -1,15 +1,15 @@
-/** Reads values out of the blocks that a scrape would show, by metric and label: rules never see more than that. */
-import type { LabelsOf, Metric } from '../../metrics/metric.ts';
-import type { Block } from '../../metrics/samples.ts';
+/** The values of blocks by metric and labels, for tests of what a scrape shows. */
+import type { LabelsOf, Metric } from '../../src/metrics/metric.ts';
+import type { Block } from '../../src/metrics/samples.ts';
 
-export interface Reading {
+export interface BlockValues {
   /** Every series of the metric; none when it is absent. */
   series<M extends Metric>(metric: M): readonly { readonly labels: LabelsOf<M>; readonly value: number }[];
   /** The value of the one series with these labels, or undefined. */
   value<M extends Metric>(metric: M, labels: LabelsOf<M>): number | undefined;
 }
 
-export function readingOf(blocks: readonly Block[]): Reading {
+export function blockValues(blocks: readonly Block[]): BlockValues {
   const families = new Map(
     blocks.flatMap(({ families: own }) => own).map((family) => [family.metric.name, family] as const),
   );
@@ -23,7 +23,6 @@ export function readingOf(blocks: readonly Block[]): Reading {
       value,
     }));
   };
-  // Rules look one series up for each of another metric: an index each, or that is quadratic on a large cluster.
   const indexes = new Map<string, ReadonlyMap<string, number>>();
   const indexOf = (metric: Metric): ReadonlyMap<string, number> => {
     const known = indexes.get(metric.name);

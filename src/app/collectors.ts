@@ -1,0 +1,413 @@
+/** The collectors of every source on one runner, and the typed views of what they read. A reload replaces them. */
+import { release } from 'node:os';
+import { createConfiguredBuckets } from '../buckets/sizes.ts';
+import { createSerialQueue } from '../lib/serial-queue.ts';
+import { prepare } from '../metrics/exposition.ts';
+import {
+  type ChecksCollector,
+  checksCollectorName,
+  createChecksCollector,
+} from '../rules/checks/collector.ts';
+import { checksOfRole } from '../rules/checks/evaluate.ts';
+import type { ProblemViews } from '../rules/problems/tracker.ts';
+import type { Thresholds } from '../rules/thresholds.ts';
+import { createBudget } from '../scheduler/budget.ts';
+import type { Collector } from '../scheduler/collector.ts';
+import type { EventLog } from '../scheduler/event-log.ts';
+import { eventFamilies } from '../scheduler/event-metrics.ts';
+import { createRunner, type Runner } from '../scheduler/runner.ts';
+import type { ExtraFamilies } from '../scheduler/self-block.ts';
+import { type BuildInfo, databaseTimeFamilies } from '../scheduler/self-metrics.ts';
+import { cgroupCollectorNames, createCgroupSource } from '../sources/cgroup/source.ts';
+import type { CgroupView } from '../sources/cgroup/view.ts';
+import { createGitalyCollector, gitalyCollectorNames } from '../sources/gitaly/collector.ts';
+import { createDropTracker } from '../sources/gitaly/drops.ts';
+import { systemResolve } from '../sources/gitaly/resolve.ts';
+import type { GitalyView } from '../sources/gitaly/view.ts';
+import type { Identity } from '../sources/identity.ts';
+import { watchFamilies } from '../sources/kubernetes/families.ts';
+import { createKubernetesWindows } from '../sources/kubernetes/maintenance.ts';
+import { createKubernetesSource, kubernetesCollectorNames } from '../sources/kubernetes/source.ts';
+import type { KubernetesView } from '../sources/kubernetes/view.ts';
+import {
+  configuredWindows,
+  createMaintenanceSource,
+  maintenanceCollectorNames,
+} from '../sources/maintenance/source.ts';
+import { createDatabase } from '../sources/praefect/connection/create-database.ts';
+import { createPraefectSource, praefectCollectorNames } from '../sources/praefect/source.ts';
+import { type PraefectView, praefectView } from '../sources/praefect/view.ts';
+import { livePraefects, readCheckInputs } from './check-inputs.ts';
+import {
+  type Configuration,
+  createSources,
+  type Host,
+  type KubernetesAccess,
+  listTimeoutMs,
+  nodeName,
+  openKubernetes,
+  openPodsFile,
+  type Sources,
+} from './sources.ts';
+
+export interface CollectionOptions extends Configuration {
+  readonly host: Host;
+  readonly events: EventLog;
+  readonly thresholds: Thresholds;
+  readonly build: BuildInfo;
+  /** Families of the server and of the reload, for the exporter's own block. */
+  readonly extraFamilies: readonly ExtraFamilies[];
+  /** The one that this one replaces at a reload. */
+  readonly previous?: Collection | undefined;
+}
+
+export interface Collection {
+  readonly runner: Runner;
+  readonly sources: Sources;
+  views(): ProblemViews;
+  /** Undefined where no checks are run. */
+  readonly checks: ChecksCollector | undefined;
+  /** Parts that a successor may share. */
+  readonly kept: KeptParts;
+  /** Ends all but what the successor shares. */
+  stop(successor?: Collection): Promise<void>;
+}
+
+/** What one source adds. */
+interface Part {
+  readonly collectors: readonly Collector[];
+  /** Names of the collectors that the settings disable. */
+  readonly disabled: readonly string[];
+  /** For the exporter's own block. */
+  readonly families: readonly ExtraFamilies[];
+}
+
+const disabledPart = (names: readonly string[]): Part => ({ collectors: [], disabled: names, families: [] });
+
+/**
+ * Parts that watch by themselves. They outlive a reload that does not change their settings: what they count (OOM
+ * kills, rotations, restarts) must not start again, and nothing must be missed during the reload.
+ */
+interface KeptParts {
+  readonly kubernetes: KeptPart<KubernetesPart>;
+  readonly cgroup: KeptPart<CgroupPart>;
+}
+
+export interface KeptPart<T> {
+  /** The settings that it was created from. */
+  readonly key: string;
+  readonly part: T;
+}
+
+/** The part from before, if it was created from equal settings; else a new one. */
+export function keepPart<T extends Pick<Part, 'collectors'>>(
+  before: KeptPart<T> | undefined,
+  settings: unknown,
+  create: () => T,
+): KeptPart<T> {
+  const key = JSON.stringify(settings);
+  return before?.key === key ? before : { key, part: runInTurn(create()) };
+}
+
+/** During a reload two runners have the same collectors: each runs once at a time. */
+function runInTurn<T extends Pick<Part, 'collectors'>>(part: T): T {
+  return {
+    ...part,
+    collectors: part.collectors.map((collector): Collector => {
+      const queue = createSerialQueue();
+      return { ...collector, collect: (run) => queue.run(() => collector.collect(run)) };
+    }),
+  };
+}
+
+export function createCollection(options: CollectionOptions): Collection {
+  const { events, host, settings } = options;
+  const before = options.previous?.kept;
+  const watchedSettings = [settings.kubernetes, settings.cgroup, settings.gitaly];
+  const kubernetes = keepPart(before?.kubernetes, watchedSettings, () => createKubernetesPart(options));
+  const { access } = kubernetes.part;
+  const podsFile =
+    before?.cgroup.key === JSON.stringify(watchedSettings)
+      ? before.cgroup.part.podsFile
+      : openPodsFile(settings, host);
+  const sources = createSources(settings, host, { kubernetes: access, podsFile });
+  const cgroup = keepPart(before?.cgroup, watchedSettings, () => createCgroupPart(options, sources));
+  const gitaly = gitalyCollector(options, sources);
+  const database = createPraefectPart(options);
+  const maintenance = createMaintenance(options, access);
+
+  const praefectNow = (): PraefectView => praefectView(database?.viewed, runner.latest);
+  const checks = createChecks(options, sources, kubernetes.part.rotationSeconds, praefectNow);
+  const parts: readonly Part[] = [
+    gitaly === undefined ? disabledPart(gitalyCollectorNames) : enabledPart([gitaly]),
+    database ?? disabledPart(praefectCollectorNames),
+    cgroup.part,
+    kubernetes.part,
+    checks === undefined ? disabledPart([checksCollectorName]) : enabledPart([checks.collector]),
+    maintenance === undefined ? disabledPart(maintenanceCollectorNames) : enabledPart(maintenance.collectors),
+  ];
+  const runner = createRunner({
+    build: options.build,
+    clock: host.clock,
+    log: host.log,
+    prepare,
+    maxSeriesPerCollector: settings.metrics.maxSeries,
+    collectors: parts.flatMap(({ collectors }) => collectors),
+    disabled: parts.flatMap(({ disabled }) => disabled),
+    extraFamilies: [
+      ...options.extraFamilies,
+      () => eventFamilies(events),
+      ...parts.flatMap(({ families }) => families),
+    ],
+  });
+  return {
+    runner,
+    sources,
+    views: () => ({
+      praefect: praefectNow(),
+      gitaly: gitaly && runner.latest(gitaly),
+      cgroup: cgroup.part.view(),
+      kubernetes: kubernetes.part.view(),
+      maintenance: maintenance?.view(),
+      collectors: runner.status(),
+    }),
+    checks,
+    kept: { kubernetes, cgroup },
+    async stop(successor) {
+      const { kept } = successor ?? {};
+      // Parts that watch by themselves stop immediately: what two of them see would be counted twice.
+      await Promise.all([
+        runner.stop(),
+        kept?.kubernetes === kubernetes ? undefined : kubernetes.part.stop(),
+        kept?.cgroup === cgroup ? undefined : cgroup.part.stop(),
+      ]);
+      await database?.close();
+    },
+  };
+}
+
+const enabledPart = (collectors: readonly Collector[]): Part => ({ collectors, disabled: [], families: [] });
+
+interface KubernetesPart extends Part {
+  readonly access: KubernetesAccess | undefined;
+  /** Undefined where another exporter reports the pods. */
+  view(): KubernetesView | undefined;
+  readonly rotationSeconds: ((identity: Identity) => number | undefined) | undefined;
+  stop(): Promise<void>;
+}
+
+export function createKubernetesPart({ events, host, settings }: CollectionOptions): KubernetesPart {
+  const access = openKubernetes(settings, host);
+  if (access === undefined)
+    return {
+      ...disabledPart(kubernetesCollectorNames),
+      access,
+      view: () => undefined,
+      rotationSeconds: undefined,
+      stop: async () => undefined,
+    };
+  const { role } = settings.kubernetes;
+  const { componentOf, listed, stores } = access;
+  // Before the stores start, so that it misses no change.
+  const source = createKubernetesSource({
+    stores,
+    role,
+    isGitaly: (pod) => componentOf(pod) === 'gitaly',
+    reportsServerInfo: role === 'all' && !settings.cgroup.enabled,
+    clock: host.clock,
+    events,
+  });
+  stores.start();
+  return {
+    collectors: source.collectors.map((collector) => afterFirstList(collector, listed)),
+    disabled: source.collectors.length > 0 ? [] : kubernetesCollectorNames,
+    families: [() => watchFamilies(stores.states())],
+    access,
+    view: () => (source.collectors.length === 0 ? undefined : source.view()),
+    rotationSeconds: source.rotationSeconds,
+    stop: access.close,
+  };
+}
+
+/** A first run on empty stores would fail without need; it takes time that later runs do not. */
+const afterFirstList = (collector: Collector, listed: KubernetesAccess['listed']): Collector => ({
+  ...collector,
+  schedule: { ...collector.schedule, timeoutMs: collector.schedule.timeoutMs + listTimeoutMs },
+  async collect(run) {
+    await listed(run.signal);
+    return collector.collect(run);
+  },
+});
+
+interface CgroupPart extends Part {
+  /** Undefined without cgroup.enabled, and before the pods are known. */
+  view(): CgroupView | undefined;
+  readonly podsFile: Sources['podsFile'];
+  stop(): Promise<void>;
+}
+
+export function createCgroupPart(
+  { events, host, settings, thresholds }: CollectionOptions,
+  {
+    configs,
+    kubernetes,
+    podDirectory,
+    podsFile,
+  }: Pick<Sources, 'configs' | 'kubernetes' | 'podDirectory' | 'podsFile'>,
+): CgroupPart {
+  const { cgroup } = settings;
+  const { clock, log } = host;
+  if (!cgroup.enabled)
+    return {
+      ...disabledPart(cgroupCollectorNames),
+      view: () => undefined,
+      podsFile,
+      stop: async () => undefined,
+    };
+  const configured = createConfiguredBuckets(configs, clock);
+  const source = createCgroupSource({
+    root: cgroup.root,
+    hostName: nodeName(settings, host),
+    buckets: cgroup.buckets,
+    topBuckets: cgroup.topBuckets,
+    pollIntervalMs: cgroup.pollInterval,
+    clock,
+    events,
+    log,
+    directory: podDirectory,
+    configs: configured,
+    configuredBuckets: configured.of,
+    kernelVersion: release(),
+    throttlingWindowMs: thresholds.rateWindow.value * 1000,
+  });
+  let arePodsListed = false;
+  /** Before the pods are known a run would fail without need. */
+  const afterPods = (collector: Collector): Collector => ({
+    ...collector,
+    async collect(run) {
+      await (podsFile === undefined ? kubernetes?.listed(run.signal) : podsFile.ready);
+      arePodsListed = true;
+      return collector.collect(run);
+    },
+  });
+  return {
+    collectors: source.collectors.map(afterPods),
+    disabled: [],
+    families: [() => source.selfFamilies()],
+    view: () => (arePodsListed ? source.view() : undefined),
+    podsFile,
+    async stop() {
+      configured.close();
+      await source.stop();
+      podsFile?.close();
+    },
+  };
+}
+
+/** Undefined when there is nothing to read. */
+function gitalyCollector(
+  { events, host, settings, thresholds }: CollectionOptions,
+  { configs, targets }: Sources,
+): Collector<GitalyView> | undefined {
+  if (targets.length === 0 && configs.length === 0) return undefined;
+  const { scrape } = settings.gitaly;
+  return createGitalyCollector({
+    targets,
+    configs,
+    limits: { timeoutMs: scrape.timeout, maxBytes: scrape.maxBytes, maxSamples: scrape.maxSeries },
+    intervalMs: scrape.interval,
+    clock: host.clock,
+    resolve: systemResolve,
+    readText: host.readText,
+    drops: createDropTracker(host.clock, events, thresholds.rateWindow.value * 1000),
+  });
+}
+
+/** Undefined where no database is configured. */
+function createPraefectPart({ events, host, praefect, settings }: CollectionOptions) {
+  if (praefect.database === undefined) return undefined;
+  const { clock, log } = host;
+  const { database: limits, stuckThreshold } = settings.praefect;
+  const budget = createBudget(limits.maxTimeRatio, clock);
+  const database = createDatabase({ connection: praefect.database, clock, budget, log });
+  const source = createPraefectSource({
+    database,
+    budget,
+    clock,
+    events,
+    configuredStorages:
+      praefect.configuredStorages &&
+      new Map(praefect.configuredStorages.map(({ name, storages }) => [name, storages])),
+    refreshIntervalMs: limits.refreshInterval,
+    maxStalenessMs: limits.maxStaleness,
+    healthIntervalMs: limits.healthInterval,
+    statementTimeoutMs: limits.statementTimeout,
+    stuckThresholdMs: stuckThreshold,
+    verificationIntervalSeconds: praefect.config?.verificationIntervalSeconds,
+  });
+  return {
+    collectors: source.collectors,
+    disabled: [],
+    families: [() => databaseTimeFamilies(budget)],
+    viewed: source.viewed,
+    close: () => database.close(),
+  };
+}
+
+/** A rollout that replaces no pod for this long is stuck, and no longer planned work. */
+const rolloutWindowMs = 30 * 60_000;
+
+/** Undefined on an agent: the cluster's exporter reports the windows. */
+function createMaintenance(
+  { events, host, settings }: CollectionOptions,
+  access: KubernetesAccess | undefined,
+) {
+  const { kubernetes, maintenance } = settings;
+  if (kubernetes.enabled && kubernetes.role === 'agent') return undefined;
+  return createMaintenanceSource({
+    sources: [
+      configuredWindows(maintenance.window ?? []),
+      ...(access === undefined ? [] : [createKubernetesWindows(access.stores, rolloutWindowMs)]),
+    ],
+    clock: host.clock,
+    events,
+  });
+}
+
+/** Undefined where neither Kubernetes nor cgroups are read: there would be nothing to check. */
+function createChecks(
+  { host, praefect, settings }: CollectionOptions,
+  sources: Sources,
+  rotationSeconds: ((identity: Identity) => number | undefined) | undefined,
+  praefectNow: () => PraefectView,
+): ChecksCollector | undefined {
+  const { kubernetes, cgroupFacts } = sources;
+  if (kubernetes === undefined && cgroupFacts === undefined) return undefined;
+  const { role } = settings.kubernetes;
+  const isPraefectKnown = praefect.database !== undefined || praefect.config !== undefined;
+  return createChecksCollector({
+    async inputs(signal) {
+      await kubernetes?.listed(signal);
+      const { database, health } = praefectNow();
+      return readCheckInputs(
+        {
+          ...sources,
+          clock: host.clock,
+          isAgent: role === 'agent',
+          rotationSeconds,
+          clientRetryWindow: settings.checks.clientRetryWindow,
+          praefect: isPraefectKnown
+            ? {
+                postgresqlVersion: database?.serverVersion,
+                schemaVariant: database?.schemaVariant,
+                connection: praefect.config?.database,
+                instances: health && livePraefects(health),
+              }
+            : undefined,
+        },
+        signal,
+      );
+    },
+    filter: checksOfRole[role === 'all' && cgroupFacts === undefined ? 'cluster' : role],
+  });
+}

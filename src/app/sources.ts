@@ -1,0 +1,224 @@
+/**
+ * Access to every source that the settings name, built once: `serve` makes collectors of it, `doctor` checks it. Nothing
+ * is read or watched before it is used.
+ */
+import { hostname } from 'node:os';
+import type { ResolvedPraefect } from '../config/praefect/resolve.ts';
+import type { Settings } from '../config/sections/index.ts';
+import type { System } from '../config/system.ts';
+import type { Clock } from '../lib/clock.ts';
+import type { ReadText } from '../lib/files.ts';
+import type { Log } from '../lib/log.ts';
+import { type CgroupFactsReader, createCgroupFactsReader } from '../sources/cgroup/facts.ts';
+import type { PodDirectory } from '../sources/cgroup/tree.ts';
+import { configFiles, configuredTargets } from '../sources/gitaly/configured.ts';
+import { systemResolve } from '../sources/gitaly/resolve.ts';
+import type { ConfigSource, TargetSource } from '../sources/gitaly/target.ts';
+import { createLazyApi, type KubeApi } from '../sources/kubernetes/api/api.ts';
+import { openKubeApi } from '../sources/kubernetes/api/open.ts';
+import {
+  type ConfigMaps,
+  configMapReader,
+  createConfigMapSource,
+  createConfigMaps,
+} from '../sources/kubernetes/directory/config-maps.ts';
+import { createOtherPods, type OtherPods } from '../sources/kubernetes/directory/other-pods.ts';
+import { createPodDirectory } from '../sources/kubernetes/directory/pod-directory.ts';
+import { createPodTargets } from '../sources/kubernetes/directory/pod-targets.ts';
+import {
+  createPodsFileDirectory,
+  type PodsFileDirectory,
+  watchFolder,
+} from '../sources/kubernetes/directory/pods-file.ts';
+import { createVolumeStats, type VolumeStats } from '../sources/kubernetes/directory/volume-stats.ts';
+import { type ComponentOf, componentBySelectors } from '../sources/kubernetes/gitaly-objects.ts';
+import { createStores, type WatchedStores } from '../sources/kubernetes/watch/stores.ts';
+
+/** Settings, and what they refer to. */
+export interface Configuration {
+  readonly settings: Settings;
+  readonly praefect: ResolvedPraefect;
+}
+
+/** What the sources use of this process and its host. */
+export interface Host {
+  readonly clock: Clock;
+  readonly log: Log;
+  /** node:os' hostname(). */
+  readonly hostName: string;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly readText: ReadText;
+  /** `/proc` */
+  readonly proc: string;
+}
+
+/** The host of this process. */
+export const processHost = (system: System, log: Log, clock: Clock): Host => ({
+  clock,
+  log,
+  hostName: hostname(),
+  env: system.env,
+  readText: (path) => system.files.readText(path),
+  proc: '/proc',
+});
+
+export interface Sources {
+  /** Undefined without kubernetes.enabled. */
+  readonly kubernetes: KubernetesAccess | undefined;
+  /** Knows the pods on this host, from cgroup.pods-file or else from Kubernetes. */
+  readonly podDirectory: PodDirectory | undefined;
+  readonly podsFile: PodsFileDirectory | undefined;
+  /** Servers whose metrics are scraped: those of the settings, and pods. */
+  readonly targets: readonly TargetSource[];
+  /** Configurations of Gitaly: files and ConfigMaps. */
+  readonly configs: readonly ConfigSource[];
+  /** gitaly.config-file alone, of virtual machines. */
+  readonly configFiles: ConfigSource | undefined;
+  /** Undefined without cgroup.enabled. */
+  readonly cgroupFacts: CgroupFactsReader | undefined;
+}
+
+export interface KubernetesAccess {
+  readonly api: KubeApi;
+  /** Not started. */
+  readonly stores: WatchedStores;
+  readonly componentOf: ComponentOf;
+  readonly podDirectory: PodDirectory;
+  /**
+   * Waits for the first list of every resource, so that a first read does not find everything unknown. Resolves after
+   * 3 s at the latest, and immediately once 10 s have passed since the access was opened: an API server that accepts
+   * connections and never responds must not delay scrapes.
+   */
+  listed(signal: AbortSignal): Promise<void>;
+  /** Undefined where another exporter reads them (kubernetes.scrape, kubernetes.role). */
+  readonly configMaps: ConfigMaps | undefined;
+  /** Undefined where only some namespaces are watched. */
+  readonly otherPods: OtherPods | undefined;
+  /** Undefined without kubernetes.volume-stats. */
+  readonly volumes: VolumeStats | undefined;
+  close(): Promise<void>;
+}
+
+export const listTimeoutMs = 3000;
+const startTimeoutMs = 10_000;
+
+export function openKubernetes(settings: Settings, host: Host): KubernetesAccess | undefined {
+  const { kubernetes } = settings;
+  const { clock, env, log } = host;
+  if (!kubernetes.enabled) return undefined;
+  const componentOf = componentBySelectors(kubernetes);
+  const api = createLazyApi(() => openKubeApi(kubernetes, { clock, env }), clock);
+  const stores = createStores({
+    api,
+    namespaces: kubernetes.namespace,
+    role: kubernetes.role,
+    node: nodeName(settings, host),
+    gitalySelector: kubernetes.gitalySelector,
+    praefectSelector: kubernetes.praefectSelector,
+    staleMs: kubernetes.staleAfter,
+    clock,
+    random: Math.random,
+    log,
+  });
+  // Without the node's name, the pods of all nodes: their UIDs show which are on this host.
+  const podDirectory = createPodDirectory(stores, { node: kubernetes.node, componentOf, clock });
+  const isScraping = kubernetes.scrape && kubernetes.role !== 'agent';
+  const starting = AbortSignal.timeout(startTimeoutMs);
+  return {
+    api,
+    stores,
+    componentOf,
+    podDirectory,
+    listed: (signal) =>
+      stores.listed(AbortSignal.any([signal, starting, AbortSignal.timeout(listTimeoutMs)])),
+    configMaps: isScraping ? createConfigMaps(configMapReader(api), clock) : undefined,
+    otherPods: kubernetes.namespace === undefined ? createOtherPods(api, componentOf, clock) : undefined,
+    volumes: kubernetes.volumeStats ? createVolumeStats(api, clock) : undefined,
+    async close() {
+      podDirectory.close();
+      await stores.stop();
+      api.close();
+    },
+  };
+}
+
+/** The pods of cgroup.pods-file; undefined without one. The caller closes it. */
+export function openPodsFile({ cgroup }: Settings, { clock, readText }: Host): PodsFileDirectory | undefined {
+  if (!cgroup.enabled || cgroup.podsFile === undefined) return undefined;
+  return createPodsFileDirectory({ file: cgroup.podsFile, readText, clock, watch: watchFolder });
+}
+
+/** @param opened what is closed by the caller */
+export function createSources(
+  settings: Settings,
+  host: Host,
+  opened: Pick<Sources, 'kubernetes' | 'podsFile'>,
+): Sources {
+  const { cgroup, gitaly, praefect } = settings;
+  const { clock, hostName, proc, readText } = host;
+  const { kubernetes, podsFile } = opened;
+  const podDirectory = podsFile ?? kubernetes?.podDirectory;
+  const files = gitaly.configFile && configFiles({ files: gitaly.configFile, hostName, readText });
+  const { tls, credentialsFile } = gitaly.scrape;
+  const hasTargets = gitaly.target !== undefined || praefect.target !== undefined;
+  return {
+    ...opened,
+    podDirectory,
+    targets: [
+      ...(hasTargets
+        ? [
+            configuredTargets({
+              gitaly: gitaly.target ?? [],
+              praefect: praefect.target ?? [],
+              access: { tls, credentialsFile },
+              hostName,
+              resolve: systemResolve,
+            }),
+          ]
+        : []),
+      ...(kubernetes?.configMaps === undefined ? [] : [podTargets(kubernetes, tls)]),
+    ],
+    configs: [...(files === undefined ? [] : [files]), ...configMapSources(kubernetes)],
+    configFiles: files,
+    cgroupFacts: cgroup.enabled
+      ? createCgroupFactsReader({
+          root: cgroup.root,
+          node: nodeName(settings, host),
+          directory: podDirectory,
+          readText,
+          proc,
+          clock,
+        })
+      : undefined,
+  };
+}
+
+/** The node's name as Kubernetes knows it; a virtual machine's own. */
+export const nodeName = ({ kubernetes }: Settings, { hostName }: Host): string => kubernetes.node ?? hostName;
+
+function podTargets(
+  { stores, componentOf, listed }: KubernetesAccess,
+  tls: Settings['gitaly']['scrape']['tls'],
+): TargetSource {
+  const targets = createPodTargets({ pods: stores.pods, componentOf, tls });
+  return {
+    async list(signal) {
+      await listed(signal);
+      return targets.list();
+    },
+  };
+}
+
+function configMapSources(kubernetes: KubernetesAccess | undefined): readonly ConfigSource[] {
+  if (kubernetes?.configMaps === undefined) return [];
+  const { componentOf, configMaps, listed, stores } = kubernetes;
+  const source = createConfigMapSource({ pods: stores.pods, componentOf, configMaps });
+  return [
+    {
+      async read(signal) {
+        await listed(signal);
+        return source.read(signal);
+      },
+    },
+  ];
+}

@@ -1,0 +1,230 @@
+/** Runs doctor's checks once, on the sources that the exporter would use, in the order in which they depend on each other. */
+import { type CheckInputSources, readCheckInputs } from '../app/check-inputs.ts';
+import {
+  createSources,
+  type Host,
+  nodeName,
+  openKubernetes,
+  openPodsFile,
+  type Sources,
+} from '../app/sources.ts';
+import { createConfiguredBuckets } from '../buckets/sizes.ts';
+import { type Origins, type ResolvedPraefect, resolvePraefect } from '../config/praefect/resolve.ts';
+import { problemText } from '../config/problem.ts';
+import type { Settings } from '../config/sections/index.ts';
+import type { System } from '../config/system.ts';
+import { checksOfRole, evaluate } from '../rules/checks/evaluate.ts';
+import type { ServerFacts } from '../rules/checks/inputs.ts';
+import { fixText } from '../rules/finding.ts';
+import { systemResolve } from '../sources/gitaly/resolve.ts';
+import { createOtherPods } from '../sources/kubernetes/directory/other-pods.ts';
+import { cgroupFindings } from './cgroups.ts';
+import { checkDatabase } from './database.ts';
+import {
+  accessChecks,
+  type DoctorCheck,
+  type DoctorFinding,
+  type DoctorGroup,
+  failed,
+  passed,
+} from './finding.ts';
+import { kubernetesFindings } from './kubernetes.ts';
+import { recommendationChecks, recommendationFindings } from './recommendations.ts';
+import type { DoctorReport } from './report.ts';
+import { rightSizingLines } from './right-sizing.ts';
+import { configFindings, serverFindings } from './servers.ts';
+
+/** Those of the exporter's own access first. */
+export const allChecks: readonly DoctorCheck[] = [
+  ...Object.values(accessChecks),
+  ...recommendationChecks.values(),
+];
+
+export interface DoctorOptions {
+  readonly settings: Settings;
+  readonly origins: Origins;
+  readonly system: System;
+  readonly host: Host;
+  /** The selected checks. Sources that none of them needs are not read. */
+  readonly isSelected: (id: string) => boolean;
+}
+
+/** Never rejects for what it finds. When the signal aborts, it returns what it has. */
+export async function runDoctor(options: DoctorOptions, signal: AbortSignal): Promise<DoctorReport> {
+  const { host, isSelected, settings } = options;
+  const { cgroup, kubernetes, gitaly } = settings;
+  const needs = (...groups: readonly DoctorGroup[]): boolean =>
+    allChecks.some(({ id, group }) => groups.includes(group) && isSelected(id));
+  const findings: DoctorFinding[] = await webFindings(settings);
+  const notes: string[] = [];
+
+  const resolved = await resolvePraefect(settings, options.origins, options.system);
+  findings.push(...databaseSettingsFindings(resolved));
+  const praefect = needs("Praefect's database", 'Recommendations')
+    ? await checkPraefect(resolved.ok ? resolved.value : undefined)
+    : undefined;
+
+  const opened = {
+    kubernetes: needs('Kubernetes API', 'Cgroups', 'Servers', 'Recommendations', 'Settings')
+      ? openKubernetes(settings, host)
+      : undefined,
+    podsFile: openPodsFile(settings, host),
+  };
+  try {
+    const sources = createSources(settings, host, { ...opened, kubernetes: await reachableKubernetes() });
+    if (sources.podsFile !== undefined) {
+      await sources.podsFile.ready;
+      findings.push(podsFileFinding(cgroup.podsFile ?? '', sources.podsFile.pods()));
+    }
+    const trees = cgroup.enabled ? await checkCgroups(sources) : [];
+    if (needs('Servers'))
+      findings.push(
+        ...(await serverFindings(
+          {
+            sources: sources.targets,
+            limits: {
+              timeoutMs: gitaly.scrape.timeout,
+              maxBytes: gitaly.scrape.maxBytes,
+              maxSamples: gitaly.scrape.maxSeries,
+            },
+            clock: host.clock,
+            resolve: systemResolve,
+            readText: host.readText,
+          },
+          signal,
+        )),
+      );
+    if (isSelected(accessChecks.gitalyConfig.id))
+      findings.push(...(await configFindings(sources.configs, signal)));
+    const servers = needs('Recommendations') ? await checkRecommendations(sources) : [];
+    if (!cgroup.enabled && needs('Cgroups', 'Recommendations'))
+      notes.push(
+        'Cgroups and other files of the host (cgroup.enabled is false): run doctor where the agent runs, with `kubectl exec` in its pod.',
+      );
+    if (signal.aborted) notes.push('Checks that were not reached in time (--timeout).');
+    const pods = sources.kubernetes?.stores.pods.all() ?? [];
+    return {
+      findings: findings.filter(({ check }) => isSelected(check.id)),
+      notes,
+      rightSizing: rightSizingLines({ root: cgroup.root, trees, servers, pods }),
+    };
+  } finally {
+    await opened.kubernetes?.close();
+    opened.podsFile?.close();
+  }
+
+  async function checkPraefect(value: ResolvedPraefect | undefined): Promise<CheckInputSources['praefect']> {
+    if (value?.database === undefined) {
+      notes.push(value?.databaseText ?? "Praefect's database: its settings are invalid.");
+      return undefined;
+    }
+    const report = await checkDatabase(value.database, host.clock, signal);
+    findings.push(...report.findings);
+    return {
+      postgresqlVersion: report.postgresqlVersion,
+      schemaVariant: report.schemaVariant,
+      connection: value.config?.database,
+      instances: report.livePraefects,
+    };
+  }
+
+  /** Undefined where the API is disabled or unreachable: everything that depends on it is then not applicable. */
+  async function reachableKubernetes(): Promise<Sources['kubernetes']> {
+    const access = opened.kubernetes;
+    if (access === undefined) {
+      if (!kubernetes.enabled)
+        notes.push(
+          'Kubernetes (kubernetes.enabled is false): enable it with --namespace, or with --kubernetes.enabled for all namespaces.',
+        );
+      return undefined;
+    }
+    const { isReachable, findings: found } = await kubernetesFindings(
+      access,
+      settings,
+      nodeName(settings, host),
+      signal,
+    );
+    findings.push(...found);
+    if (!isReachable) return undefined;
+    // Listed once, whatever namespaces are watched: without the permission they are unknown.
+    return { ...access, otherPods: createOtherPods(access.api, access.componentOf, host.clock) };
+  }
+
+  async function checkCgroups({ configs, podDirectory }: Sources) {
+    const configured = createConfiguredBuckets(configs, host.clock);
+    try {
+      const report = await cgroupFindings(
+        {
+          root: cgroup.root,
+          hostName: nodeName(settings, host),
+          directory: podDirectory,
+          configs: configured,
+          proc: host.proc,
+          clock: host.clock,
+        },
+        signal,
+      );
+      findings.push(...report.findings);
+      return report.trees;
+    } finally {
+      await configured.close();
+    }
+  }
+
+  async function checkRecommendations(sources: Sources): Promise<readonly ServerFacts[]> {
+    const inputs = await readCheckInputs(
+      {
+        ...sources,
+        clock: host.clock,
+        isAgent: kubernetes.role === 'agent',
+        rotationSeconds: undefined,
+        praefect,
+        clientRetryWindow: settings.checks.clientRetryWindow,
+      },
+      signal,
+    );
+    const role = kubernetes.role === 'all' && !cgroup.enabled ? 'cluster' : kubernetes.role;
+    const recommendations = recommendationFindings(evaluate(inputs, checksOfRole[role]));
+    findings.push(...recommendations.findings);
+    const others = recommendations.notApplicable.filter(isSelected);
+    if (kubernetes.enabled && others.length > 0)
+      notes.push(`Not applicable to this installation: ${others.join(', ')}.`);
+    return inputs.servers;
+  }
+}
+
+function podsFileFinding(
+  file: string,
+  { pods, failure }: ReturnType<NonNullable<Sources['podsFile']>['pods']>,
+): DoctorFinding {
+  return failure === undefined
+    ? passed(accessChecks.podsFile, `${file} lists ${pods.length} pods`)
+    : failed(accessChecks.podsFile, 'fail', failure.message, []);
+}
+
+async function webFindings({ web }: Settings): Promise<DoctorFinding[]> {
+  const { file } = web.config;
+  if (file === undefined) return [];
+  const { openWebConfig } = await import('../server/web-config/source.ts');
+  const opened = openWebConfig(file);
+  if (opened.ok) return [passed(accessChecks.webConfig, file)];
+  return opened.problem
+    .split('\n')
+    .map((problem) =>
+      failed(accessChecks.webConfig, 'fail', problem, [
+        fixText('docs/web-configuration.md describes the format.'),
+      ]),
+    );
+}
+
+function databaseSettingsFindings(
+  resolved: Awaited<ReturnType<typeof resolvePraefect>>,
+): readonly DoctorFinding[] {
+  if (!resolved.ok)
+    return resolved.problems.map((problem) =>
+      failed(accessChecks.databaseSettings, 'fail', problemText(problem), []),
+    );
+  return resolved.value.database === undefined
+    ? []
+    : [passed(accessChecks.databaseSettings, resolved.value.databaseText)];
+}

@@ -1,0 +1,163 @@
+/**
+ * All problems of this moment: since when each exists, whether its alert is pending or firing, and a log line when one
+ * starts or is resolved.
+ */
+import { durationText, listText } from '../../lib/format.ts';
+import type { Log } from '../../lib/log.ts';
+import type { CollectorStatus } from '../../scheduler/status.ts';
+import type { CgroupView } from '../../sources/cgroup/view.ts';
+import type { GitalyView } from '../../sources/gitaly/view.ts';
+import type { KubernetesView } from '../../sources/kubernetes/view.ts';
+import type { MaintenanceView } from '../../sources/maintenance/source.ts';
+import type { PraefectView } from '../../sources/praefect/view.ts';
+import { alertRule, forSeconds } from '../alert-rules.ts';
+import type { Severity } from '../finding.ts';
+import type { Thresholds } from '../thresholds.ts';
+import { cgroupProblems } from './cgroup.ts';
+import { gitalyProblems } from './gitaly.ts';
+import { createProblemHistory } from './history.ts';
+import { kubernetesProblems } from './kubernetes.ts';
+import { praefectProblems } from './praefect.ts';
+import { duringMaintenance, type Problem, problem } from './problem.ts';
+
+/** What the sources know. Undefined: the source is disabled, or nothing was read yet. */
+export interface ProblemViews {
+  readonly praefect: PraefectView | undefined;
+  readonly gitaly: GitalyView | undefined;
+  readonly cgroup: CgroupView | undefined;
+  readonly kubernetes: KubernetesView | undefined;
+  readonly maintenance: MaintenanceView | undefined;
+  readonly collectors: readonly CollectorStatus[];
+}
+
+export interface TrackedProblem extends Problem {
+  /** Seconds since 1970: what the data shows, or else when it was first seen. */
+  readonly since: number;
+  /** Undefined for a problem without an alert, and while a maintenance window suppresses it. */
+  readonly alertState: 'pending' | 'firing' | undefined;
+}
+
+export interface ProblemTracker {
+  /**
+   * Call it every few seconds, so that problems are dated by their start.
+   *
+   * @param now seconds since 1970
+   */
+  update(views: ProblemViews, now: number): readonly TrackedProblem[];
+}
+
+interface Seen {
+  readonly severity: Severity;
+  readonly title: string;
+  readonly firstSeen: number;
+}
+
+export function createProblemTracker(thresholds: Thresholds, log: Log): ProblemTracker {
+  const history = createProblemHistory(thresholds);
+  let seen = new Map<string, Seen>();
+
+  function problemsOf(views: ProblemViews, now: number): readonly Problem[] {
+    const { praefect, gitaly, cgroup, kubernetes, maintenance, collectors } = views;
+    history.record({ praefect, gitaly, cgroup }, now);
+    const context = { history, thresholds, now };
+    const windows = maintenance?.open.map(({ name }) => name) ?? [];
+    const found = [
+      ...(praefect === undefined ? [] : praefectProblems({ view: praefect, ...context })),
+      ...(gitaly === undefined ? [] : gitalyProblems({ view: gitaly, ...context })),
+      ...(cgroup === undefined ? [] : cgroupProblems({ view: cgroup, ...context })),
+      ...(kubernetes === undefined
+        ? []
+        : kubernetesProblems({
+            view: kubernetes,
+            watchedOnNode: cgroup?.gitalys.map(({ identity }) => identity) ?? [],
+            ...context,
+          })),
+      ...(maintenance?.mistakes ?? []).map(({ key, ...text }) =>
+        problem('maintenance_window_invalid', { of: key, ...text }),
+      ),
+      ...collectorProblems(collectors, now),
+    ];
+    return found.map((each) => duringMaintenance(each, windowsFor(each, windows, thresholds, now)));
+  }
+
+  return {
+    update(views, now) {
+      const before = seen;
+      seen = new Map();
+      const tracked = problemsOf(views, now).map((each): TrackedProblem => {
+        const firstSeen = before.get(each.key)?.firstSeen ?? now;
+        seen.set(each.key, { severity: each.severity, title: each.title, firstSeen });
+        return {
+          ...each,
+          since: each.since ?? firstSeen,
+          alertState: alertState(each, each.heldSince ?? firstSeen, thresholds, now),
+        };
+      });
+      for (const { key, id, severity, title, detail } of tracked)
+        if (!before.has(key)) log.warn({ problem: id, severity, title, detail }, 'problem detected');
+      for (const [key, { title }] of before) if (!seen.has(key)) log.info({ title }, 'problem resolved');
+      return tracked;
+    },
+  };
+}
+
+/** A rollout explains that a pod is not Ready for minutes: after that, only declared windows suppress the alert. */
+function windowsFor(
+  { id, heldSince = Number.POSITIVE_INFINITY }: Problem,
+  windows: readonly string[],
+  { gitalyDownDuringRollout }: Thresholds,
+  now: number,
+): readonly string[] {
+  const isLong = id === 'pod_not_ready' && now - heldSince > gitalyDownDuringRollout.value;
+  return isLong ? windows.filter((name) => !name.startsWith('rollout:')) : windows;
+}
+
+function alertState(
+  { alert, severity, suppressedBy }: Problem,
+  heldSince: number,
+  thresholds: Thresholds,
+  now: number,
+): TrackedProblem['alertState'] {
+  const rule = alert && alertRule(alert, severity);
+  if (rule === undefined || suppressedBy.length > 0) return undefined;
+  return now - heldSince < forSeconds(rule, thresholds) ? 'pending' : 'firing';
+}
+
+/** One problem for all collectors that fail in the same way: a database that is down is one problem, not nine. */
+function collectorProblems(collectors: readonly CollectorStatus[], now: number): Problem[] {
+  const failing = collectors.filter(({ state }) => state === 'failed' || state === 'stale');
+  const groups = Map.groupBy(failing, ({ state, reason, message }) =>
+    JSON.stringify([state, reason, message]),
+  );
+  return [...groups.values()].flatMap((group) => {
+    const [first] = group;
+    if (first === undefined) return [];
+    const names = group.map(({ name }) => name);
+    const began = group.flatMap(({ since }) => since ?? []).map((ms) => ms / 1000);
+    const cause = [first.reason, first.message].filter((part) => part !== undefined).join(': ');
+    const what =
+      group.length === 1
+        ? first.title
+        : `${group.length} of ${collectors.length} collectors (${listText(names)})`;
+    return [
+      problem('collector_failing', {
+        of: names.join(','),
+        title: `${first.state === 'stale' ? 'Data is stale' : 'Collector failing'}: ${what}`,
+        subject: names.join(', '),
+        detail: [cause === '' ? '' : /[.!?]$/.test(cause) ? cause : `${cause}.`, effectOf(first)]
+          .join(' ')
+          .trim(),
+        since: began.length === 0 ? undefined : Math.min(...began),
+        heldSince: began.length === 0 ? now : Math.min(...began),
+      }),
+    ];
+  });
+}
+
+/** What the failure means for the metrics: after a failed run, the previous snapshot stays in use for a while. */
+function effectOf({ state, schedule, series }: CollectorStatus): string {
+  if (state === 'stale' || (series ?? 0) === 0)
+    return 'Its metrics are absent, and what depends on them is unknown until it recovers.';
+  const maxAgeMs = schedule.kind === 'interval' ? schedule.effectiveMaxAgeMs : undefined;
+  return `The previous values are still served${maxAgeMs === undefined ? '' : ` until they are ${durationText(maxAgeMs)} old`}.`;
+}

@@ -1,0 +1,168 @@
+/** How the app uses its sources: what waits for the first list, and what outlives a reload. */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeAll, describe, expect, test } from '@jest/globals';
+import {
+  type CollectionOptions,
+  createCgroupPart,
+  createKubernetesPart,
+  type KeptPart,
+  keepPart,
+} from '../../src/app/collectors.ts';
+import type { Host } from '../../src/app/sources.ts';
+import type { Settings } from '../../src/config/sections/index.ts';
+import { type Clock, systemClock } from '../../src/lib/clock.ts';
+import { silentLog } from '../../src/lib/log.ts';
+import { cgroupProblems } from '../../src/rules/problems/cgroup.ts';
+import { defaultThresholds } from '../../src/rules/thresholds.ts';
+import type { Collector, Run } from '../../src/scheduler/collector.ts';
+import { createEventLog } from '../../src/scheduler/event-log.ts';
+import type { KnownPods } from '../../src/sources/cgroup/tree.ts';
+import { createWrittenTree } from '../sources/cgroup/written-tree.ts';
+import { startKubeApi } from '../support/kube-api.ts';
+import { createManualClock } from '../support/manual-clock.ts';
+import { problemSituation } from '../support/problem-situation.ts';
+import { until } from '../support/until.ts';
+
+const { signal } = new AbortController();
+const run: Run = { signal, cause: 'due' };
+const cleanups: (() => void | Promise<void>)[] = [];
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0)) await cleanup();
+});
+
+const optionsWith = (settings: object, clock: Clock): CollectionOptions => {
+  const host: Partial<Host> = { clock, log: silentLog, hostName: 'host-1', env: {} };
+  return {
+    settings: settings as Settings,
+    host: host as Host,
+    events: createEventLog(clock),
+    thresholds: defaultThresholds,
+  } as CollectionOptions;
+};
+
+describe('the first run', () => {
+  // Loading it takes a second or several, and is not tested here.
+  beforeAll(async () => void (await import('@kubernetes/client-node')), 60_000);
+
+  test('of the Kubernetes collector waits for the first list, and has the time for it', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'kubernetes-part-'));
+    const api = await startKubeApi();
+    cleanups.push(
+      () => rmSync(folder, { recursive: true }),
+      () => api.close(),
+    );
+    api.load('posture-good', 'at-rest');
+    const kubeconfig = join(folder, 'kubeconfig');
+    writeFileSync(
+      kubeconfig,
+      JSON.stringify({
+        clusters: [{ name: 'c', cluster: { server: api.url.origin } }],
+        users: [{ name: 'u', user: { token: 't' } }],
+        contexts: [{ name: 'x', context: { cluster: 'c', user: 'u' } }],
+        'current-context': 'x',
+      }),
+    );
+    const part = createKubernetesPart(
+      optionsWith(
+        {
+          kubernetes: {
+            ...{ enabled: true, role: 'all', kubeconfig, scrape: false, volumeStats: false },
+            ...{ gitalySelector: 'app=gitaly', praefectSelector: 'app=praefect', staleAfter: 300_000 },
+          },
+          cgroup: { enabled: false },
+        },
+        systemClock,
+      ),
+    );
+    cleanups.unshift(part.stop);
+    const [collector] = part.collectors;
+    // It may wait for three seconds.
+    expect(collector?.schedule.timeoutMs).toBeGreaterThan(3000);
+    expect((await collector?.collect(run))?.kind).toBe('data');
+  });
+
+  test('of the cgroup collectors waits for the list of pods: only then are unlisted pods a problem', async () => {
+    const tree = createWrittenTree();
+    const clock = createManualClock();
+    const listed = Promise.withResolvers<void>();
+    const unlisted: KnownPods = { pods: [], failure: { reason: 'timeout', message: 'not listed yet' } };
+    const kubernetes = { listed: () => listed.promise } as unknown as NonNullable<
+      Parameters<typeof createCgroupPart>[1]['kubernetes']
+    >;
+    const part = createCgroupPart(
+      optionsWith(
+        {
+          cgroup: { enabled: true, root: tree.root, buckets: 'top', topBuckets: 20, pollInterval: 500 },
+          kubernetes: { node: 'node-1' },
+        },
+        clock,
+      ),
+      {
+        configs: [],
+        kubernetes,
+        podDirectory: { pods: () => unlisted, subscribe: () => () => undefined },
+        podsFile: undefined,
+      },
+    );
+    cleanups.push(part.stop, () => tree.remove());
+    const titles = (): readonly string[] => {
+      const view = part.view();
+      return view === undefined ? [] : cgroupProblems(problemSituation(view, 0)).map(({ title }) => title);
+    };
+    const first = Promise.all(part.collectors.map((collector) => collector.collect(run)));
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(titles()).toEqual([]);
+    listed.resolve();
+    await first;
+    await until(() => part.view()?.failures.length === 1);
+    expect(titles()).toEqual(['Some cgroups of this host cannot be read']);
+  });
+});
+
+describe('a part that is kept', () => {
+  const partWith = (collect: Collector['collect']): { readonly collectors: readonly Collector[] } => ({
+    collectors: [{ name: 'x', title: 'x', metrics: [], schedule: { kind: 'scrape', timeoutMs: 1 }, collect }],
+  });
+
+  test('outlives a reload with equal settings, and is created again with others', () => {
+    let created = 0;
+    const create = () => {
+      created += 1;
+      return partWith(async () => ({ kind: 'empty', why: '' }));
+    };
+    const first: KeptPart<ReturnType<typeof create>> = keepPart(undefined, { root: '/x' }, create);
+    const second = keepPart(first, { root: '/x' }, create);
+    expect([second, created]).toEqual([first, 1]);
+    expect(second).toBe(first);
+    const third = keepPart(second, { root: '/y' }, create);
+    expect(third).not.toBe(second);
+    expect(created).toBe(2);
+  });
+
+  test('runs a collector for two runners one after the other, also after an internal error', async () => {
+    const order: string[] = [];
+    const { promise: released, resolve: release } = Promise.withResolvers<void>();
+    const { part } = keepPart(undefined, {}, () =>
+      partWith(async ({ cause }) => {
+        order.push(`${cause} begins`);
+        if (cause === 'due') {
+          await released;
+          order.push('due ends');
+          throw new Error('a bug');
+        }
+        return { kind: 'empty', why: '' };
+      }),
+    );
+    const [collector] = part.collectors;
+    const first = collector?.collect({ ...run, cause: 'due' });
+    const second = collector?.collect({ ...run, cause: 'scrape' });
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(order).toEqual(['due begins']);
+    release();
+    await expect(first).rejects.toThrow('a bug');
+    expect(await second).toEqual({ kind: 'empty', why: '' });
+    expect(order).toEqual(['due begins', 'due ends', 'scrape begins']);
+  });
+});
