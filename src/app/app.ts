@@ -52,6 +52,10 @@ export function createApp(options: AppOptions): App {
   const tracker = createProblemTracker(defaultThresholds, host.log);
   const stopping = new AbortController();
   const reload = { isSuccess: true, at: startedAt };
+  const reloadFamilies = (): readonly Family[] => [
+    single(reloadSuccess, reload.isSuccess ? 1 : 0),
+    single(reloadTime, reload.at / 1000),
+  ];
   let configuration: Configuration = options;
   let collection = createFor(options);
 
@@ -67,11 +71,6 @@ export function createApp(options: AppOptions): App {
       previous,
     });
   }
-
-  const reloadFamilies = (): readonly Family[] => [
-    single(reloadSuccess, reload.isSuccess ? 1 : 0),
-    single(reloadTime, reload.at / 1000),
-  ];
 
   const problems = (): readonly TrackedProblem[] => tracker.update(collection.views(), clock.now() / 1000);
 

@@ -30,8 +30,7 @@ export function assessStatus(status: StatusView, now: number): StatusAssessment 
     .sort((a, b) => severities.indexOf(a.severity) - severities.indexOf(b.severity));
   const open = problems.filter(({ severity }) => severity !== 'info');
   const [worst] = open;
-  const isIncomplete = collectors.length === 0 || collectors.some(({ state }) => state === 'pending');
-  const verdict = verdictOf(worst, isIncomplete);
+  const verdict = verdictOf(worst, collectors);
   return {
     verdict,
     headline: headlineOf(verdict, open.length),
@@ -41,19 +40,17 @@ export function assessStatus(status: StatusView, now: number): StatusAssessment 
   };
 }
 
-/** A problem whose alert is suppressed by a maintenance window does not count. */
-const verdictOf = (worst: ProblemView | undefined, isIncomplete: boolean): StatusVerdict =>
-  worst === undefined
-    ? isIncomplete
-      ? 'unknown'
-      : 'ok'
-    : worst.severity === 'critical'
-      ? 'critical'
-      : 'warning';
+/** A problem whose alert is suppressed by a maintenance window does not count; missing data does, whatever is listed. */
+function verdictOf(worst: ProblemView | undefined, collectors: readonly CollectorView[]): StatusVerdict {
+  if (worst?.severity === 'critical') return 'critical';
+  if (worst !== undefined || collectors.some(isFailing)) return 'warning';
+  return collectors.length === 0 || collectors.some(({ state }) => state === 'pending') ? 'unknown' : 'ok';
+}
 
 function headlineOf(verdict: StatusVerdict, problems: number): string {
   if (verdict === 'ok') return 'No problems detected';
   if (verdict === 'unknown') return 'Status unknown';
+  if (problems === 0) return 'Data is incomplete';
   return problems === 1 ? '1 problem detected' : `${problems} problems detected`;
 }
 

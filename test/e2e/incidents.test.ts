@@ -50,7 +50,7 @@ describe('a database that stops while the exporter runs', () => {
       expect(value(down, 'gitaly_exporter_collector_success{collector="praefect_database"}')).toBe(0);
       expect(value(down, 'gitaly_exporter_collector_success{collector="praefect_health"}')).toBe(0);
       const page = (await exporter.get('/')).text;
-      expect(page).toContain('does not answer');
+      expect(page).toContain('is unreachable');
       // The staleness limit of health is 10 s: after it, its series are absent.
       await until(async () => {
         const text = await metrics();

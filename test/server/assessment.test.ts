@@ -41,59 +41,27 @@ describe('the verdict', () => {
   });
 
   test.each(['failed', 'stale'] as const)('is never ok while a collector is %s', (state) => {
-    const { verdict, problems } = of([
-      one(),
-      one({
-        name: 'mirror',
-        title: 'Repositories',
-        state,
-        reason: 'timeout',
-        message: 'no response within 5 s',
-      }),
-    ]);
-    expect(verdict).toBe('warning');
-    expect(problems[0]?.title).toContain('Repositories');
-    expect(problems[0]?.detail).toContain('timeout: no response within 5 s.');
-  });
-
-  test('treats a collector as stale that reports ok with data older than its max age', () => {
-    const { verdict, collectors, problems } = of([one({ readAt: now - 61_000 }), one({ name: 'mirror' })]);
-    expect(verdict).toBe('warning');
-    expect(collectors[0]?.state).toBe('stale');
-    expect(problems[0]?.title).toContain('Data is stale');
-  });
-
-  test('is critical when every collector is failing', () => {
-    expect(
-      of([one({ state: 'failed', reason: 'refused' }), one({ name: 'x', state: 'empty' })]).verdict,
-    ).toBe('critical');
-  });
-
-  test('has one problem for a database that is down, not one for each collector', () => {
-    const down = { state: 'failed', reason: 'refused', message: 'nothing listens on db:5432' } as const;
-    const { headline, problems } = of([
-      one(down),
-      one({ ...down, name: 'queue' }),
-      one({ ...down, name: 'mirror', since: now - 9000 }),
-    ]);
-    expect(headline).toBe('1 problem detected');
-    expect(problems).toHaveLength(1);
-    expect(problems[0]).toMatchObject({
-      since: now - 9000,
-      title: 'Collector failing: 3 of 3 collectors (health, queue, mirror)',
+    expect(of([one(), one({ name: 'mirror', state, reason: 'timeout' })])).toMatchObject({
+      verdict: 'warning',
+      headline: 'Data is incomplete',
+      summary: 'Data is incomplete: 1 of 2 collectors failing.',
     });
   });
 
-  test('explains the effect of a failure on the metrics', () => {
-    const detail = (more: Partial<CollectorView>) =>
-      of([one({ state: 'failed', reason: 'query', ...more })]).problems[0]?.detail;
-    expect(detail({})).toBe('query. The previous values are still served until they are 1 min old.');
-    expect(detail({ series: 0 })).toBe(
-      'query. Its metrics are absent, and what depends on them is unknown until it recovers.',
-    );
+  test('treats a collector as stale that reports ok with data older than its max age', () => {
+    const { verdict, collectors } = of([one({ readAt: now - 61_000 }), one({ name: 'mirror' })]);
+    expect(verdict).toBe('warning');
+    expect(collectors[0]?.state).toBe('stale');
   });
 
-  test('lists the most severe problems first, and those of collectors last', () => {
+  test('is ok with a problem that a maintenance window suppresses, and lists it', () => {
+    const suppressed = { severity: 'info', title: 'gitaly-2 is not Ready' } as const;
+    const { verdict, headline, problems } = of([one()], { problems: [suppressed] });
+    expect({ verdict, headline }).toEqual({ verdict: 'ok', headline: 'No problems detected' });
+    expect(problems).toEqual([suppressed]);
+  });
+
+  test('lists the most severe problems first, then the oldest', () => {
     expect(
       assessStatus(incident, now).problems.map(({ severity, title }) => `${severity}: ${title}`),
     ).toEqual([

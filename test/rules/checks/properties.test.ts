@@ -1,4 +1,4 @@
-/** What holds for every input: no check throws, and nothing that is taken away makes anything pass. */
+/** Properties of the checks for all inputs: no check throws, and no check passes because a fact is missing. */
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { lintBlock } from '../../../src/metrics/lint-block.ts';
@@ -14,11 +14,11 @@ type Tree = Readonly<Record<string, unknown>>;
 
 const isTree = (value: unknown): value is Tree => typeof value === 'object' && value !== null;
 
-/** Every place in the inputs, by its path: the leaves, or the facts. */
-function places(value: unknown, wanted: (value: unknown) => boolean, path: Path = []): readonly Path[] {
-  const own = wanted(value) ? [path] : [];
+/** The paths of all values that match. */
+function pathsOf(value: unknown, matches: (value: unknown) => boolean, path: Path = []): readonly Path[] {
+  const own = matches(value) ? [path] : [];
   return isTree(value)
-    ? [...own, ...Object.entries(value).flatMap(([key, below]) => places(below, wanted, [...path, key]))]
+    ? [...own, ...Object.entries(value).flatMap(([key, below]) => pathsOf(below, matches, [...path, key]))]
     : own;
 }
 
@@ -32,8 +32,8 @@ function replaced(value: unknown, [key, ...rest]: Path, by: unknown): unknown {
 const bases = [captured('posture-good'), captured('posture-chart-defaults')];
 const isFact = (value: unknown): boolean => isTree(value) && ('value' in value || 'unknown' in value);
 
-/** What the types allow to be missing: an object without it. */
-const optional: ReadonlySet<string> = new Set([
+/** Keys that the types allow to be absent. */
+const optionalKeys: ReadonlySet<string> = new Set([
   'owner',
   'startupProbe',
   'readinessProbe',
@@ -52,8 +52,8 @@ const optional: ReadonlySet<string> = new Set([
   'cluster-autoscaler.kubernetes.io/safe-to-evict',
 ]);
 
-/** Another value of the same type; the kernel's `max` is a number, too. */
-function another(value: unknown): fc.Arbitrary<unknown> {
+/** Another value of the same type; the kernel's `max` counts as a number. The reason why a fact is unknown is never empty. */
+function another(value: unknown, key: string | undefined): fc.Arbitrary<unknown> {
   switch (value === 'max' ? 'number' : typeof value) {
     case 'number':
       return fc.oneof(
@@ -64,6 +64,7 @@ function another(value: unknown): fc.Arbitrary<unknown> {
     case 'boolean':
       return fc.boolean();
     default:
+      if (key === 'unknown') return fc.string({ minLength: 1 });
       return fc.oneof(
         fc.string(),
         fc.constantFrom('', 'gitlab', 'lab-node-2', 'Guaranteed', 'disable', 'v1.29', 'off', 'gitaly'),
@@ -72,25 +73,25 @@ function another(value: unknown): fc.Arbitrary<unknown> {
 }
 
 const at = (value: unknown, path: Path): unknown =>
-  path.reduce<unknown>((now, key) => (isTree(now) ? now[key] : undefined), value);
+  path.reduce<unknown>((below, key) => (isTree(below) ? below[key] : undefined), value);
 
 interface Plan {
   readonly base: number;
   readonly changes: readonly { readonly path: Path; readonly by: unknown }[];
 }
 
-/** The captured inputs with up to twelve places changed: as a plan, so that what fails is short to read. */
+/** Up to twelve changes of the captured inputs. A plan, so that a counterexample is short. */
 const plans: fc.Arbitrary<Plan> = fc.constantFrom(...bases.keys()).chain((base) => {
-  const leaves = places(bases[base], (value) => ['string', 'number', 'boolean'].includes(typeof value));
-  const droppable = places(bases[base], (value) => !isFact(value)).filter((path) =>
-    optional.has(path.at(-1) ?? ''),
+  const leaves = pathsOf(bases[base], (value) => ['string', 'number', 'boolean'].includes(typeof value));
+  const droppable = pathsOf(bases[base], (value) => !isFact(value)).filter((path) =>
+    optionalKeys.has(path.at(-1) ?? ''),
   );
   const change = fc.oneof(
     {
       weight: 4,
       arbitrary: fc
         .constantFrom(...leaves)
-        .chain((path) => another(at(bases[base], path)).map((by) => ({ path, by }))),
+        .chain((path) => another(at(bases[base], path), path.at(-1)).map((by) => ({ path, by }))),
     },
     { weight: 1, arbitrary: fc.constantFrom(...droppable).map((path) => ({ path, by: undefined })) },
   );
@@ -98,17 +99,17 @@ const plans: fc.Arbitrary<Plan> = fc.constantFrom(...bases.keys()).chain((base) 
 });
 
 const changed = ({ base, changes }: Plan): CheckInputs =>
-  changes.reduce<unknown>((now, { path, by }) => replaced(now, path, by), bases[base]) as CheckInputs;
+  changes.reduce<unknown>((inputs, { path, by }) => replaced(inputs, path, by), bases[base]) as CheckInputs;
 
-const takenAway = (inputs: unknown, path: Path): unknown => replaced(inputs, path, { unknown: 'taken away' });
+const withoutFact = (inputs: unknown, path: Path): unknown => replaced(inputs, path, { unknown: 'removed' });
 
 const keyOf = ({ id, labels }: CheckFinding): string => JSON.stringify([id, labels]);
 
 const passing = ({ findings }: Evaluation): readonly string[] =>
   findings.filter(({ result }) => result === 'pass').map(keyOf);
 
-describe('whatever stands in the objects', () => {
-  test('no check throws, and each says what it found or why it cannot', () => {
+describe('for any content of the objects', () => {
+  test('no check throws, and each has a text or a reason', () => {
     fc.assert(
       fc.property(plans, (plan) => {
         const inputs = changed(plan);
@@ -120,7 +121,7 @@ describe('whatever stands in the objects', () => {
     );
   });
 
-  test('the metrics keep to their contract, and the page can be made', () => {
+  test('the metrics match their declarations, and the page can be rendered', () => {
     fc.assert(
       fc.property(plans, (plan) => {
         const evaluation = evaluate(changed(plan));
@@ -135,17 +136,17 @@ describe('whatever stands in the objects', () => {
   });
 });
 
-test('taking facts away makes nothing pass', () => {
-  const facts = bases.map((base) => places(base, isFact));
-  const taken = plans.chain((plan) =>
+test('no check passes because facts are missing', () => {
+  const facts = bases.map((base) => pathsOf(base, isFact));
+  const removals = plans.chain((plan) =>
     fc
       .subarray([...(facts[plan.base] ?? [])], { minLength: 1, maxLength: 4 })
       .map((paths) => ({ plan, paths })),
   );
   fc.assert(
-    fc.property(taken, ({ plan, paths }) => {
+    fc.property(removals, ({ plan, paths }) => {
       const inputs = changed(plan);
-      const less = paths.reduce<unknown>(takenAway, inputs) as CheckInputs;
+      const less = paths.reduce<unknown>(withoutFact, inputs) as CheckInputs;
       const before = new Map(evaluate(inputs).findings.map((finding) => [keyOf(finding), finding]));
       const better = passing(evaluate(less)).filter((key) => {
         const was = before.get(key);
@@ -157,11 +158,11 @@ test('taking facts away makes nothing pass', () => {
   );
 });
 
-test('taking any one fact away from the captured variants makes nothing pass', () => {
+test('no check of the captured variants passes because one fact is missing', () => {
   for (const base of bases) {
     const before = new Set(passing(evaluate(base)));
-    for (const path of places(base, isFact)) {
-      const less = takenAway(base, path) as CheckInputs;
+    for (const path of pathsOf(base, isFact)) {
+      const less = withoutFact(base, path) as CheckInputs;
       expect(passing(evaluate(less)).filter((key) => !before.has(key))).toEqual([]);
     }
   }

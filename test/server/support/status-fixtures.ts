@@ -121,6 +121,20 @@ export const incident: StatusView = {
         runbook: { text: 'Runbook', href: 'https://docs.example.com/runbooks/unavailable' },
       },
     },
+    {
+      severity: 'warning',
+      title: 'Data is stale: Replication jobs by storage and state',
+      since: ago(95),
+      detail:
+        'timeout: no response within 5 s, three times in a row. Its metrics are absent, and what depends on them is unknown until it recovers.',
+    },
+    {
+      severity: 'warning',
+      title: 'Collector failing: Size, bloat and wraparound of the tables',
+      since: ago(2300),
+      detail:
+        'permission: may not read pg_stat_user_tables. Its metrics are absent, and what depends on them is unknown until it recovers.',
+    },
   ],
   collectors: collectors.map((one) =>
     one.name === 'praefect_tables'
