@@ -167,7 +167,7 @@ export async function runDoctor(options: DoctorOptions, signal: AbortSignal): Pr
       findings.push(...report.findings);
       return report.trees;
     } finally {
-      await configured.close();
+      configured.close();
     }
   }
 
