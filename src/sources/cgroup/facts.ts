@@ -7,8 +7,8 @@ import type { Identity } from '../identity.ts';
 import { createFinder } from './discovery/finder.ts';
 import { cgroupMountOptions, inspectRoot } from './discovery/root.ts';
 import { createCgroupFiles } from './files/files.ts';
-import { type CgroupFiles, knownOf } from './files/reading.ts';
-import type { CgroupDriver, GitalyTree, Layout, PodDirectory } from './tree.ts';
+import { type CgroupFiles, type CgroupFolder, knownOf } from './files/reading.ts';
+import type { CgroupDriver, GitalyConfigs, GitalyTree, GitParent, Layout, PodDirectory } from './tree.ts';
 
 /** Bytes, or the kernel's word for no limit. */
 export type MemoryMax = number | 'max';
@@ -75,6 +75,8 @@ interface CgroupFactsReaderOptions {
   /** The node's name in Kubernetes, or the host name of a virtual machine. */
   readonly node: string;
   readonly directory: PodDirectory | undefined;
+  /** Where Gitaly's configuration places its cgroups. */
+  readonly configs?: GitalyConfigs | undefined;
   readonly readText: ReadText;
   /** `/proc`, of which only files about the whole host are read. */
   readonly proc: string;
@@ -83,7 +85,13 @@ interface CgroupFactsReaderOptions {
 
 export function createCgroupFactsReader(options: CgroupFactsReaderOptions): CgroupFactsReader {
   const { root, node, directory, readText, proc, clock } = options;
-  const finder = createFinder({ root, hostName: node, clock, ...(directory && { directory }) });
+  const finder = createFinder({
+    root,
+    hostName: node,
+    clock,
+    configs: options.configs,
+    ...(directory && { directory }),
+  });
   // No descriptor is kept from one minute to the next.
   const files = createCgroupFiles({ root, clock, maxDescriptors: 0 });
   return {
@@ -114,7 +122,9 @@ export function cgroupFactsOf(tree: GitalyTree, root: string, files: CgroupFiles
     podMemoryMax:
       pod === undefined
         ? notApplicable('a virtual machine has no pod')
-        : lowest([pod, ...(layout === 'sibling' || scope === undefined ? [] : [scope])], files),
+        : tree.vacancy !== undefined
+          ? unknown(`the pod's processes are not in its slice ${pod}, so that its limit does not apply`)
+          : lowest([pod, ...(layout === 'sibling' || scope === undefined ? [] : [scope])], files),
     gitMemoryMax: git === undefined ? noGit : memoryMax(files, git.path),
     enclosingMemoryMax: git === undefined ? noGit : enclosingLimit(files, git.path),
     bucketMemoryMax:
@@ -124,7 +134,7 @@ export function cgroupFactsOf(tree: GitalyTree, root: string, files: CgroupFiles
           ? unknown(`${git.path} has no repos-N`)
           : memoryMax(files, `${git.path}/repos-${bucket}`),
     repositoryCgroups: git === undefined ? noGit : known(git.buckets.length),
-    hasGitRun: git === undefined ? noGit : hasRun(files, git.path),
+    hasGitRun: git === undefined ? noGit : hasRun(files, git),
     ownerUid:
       delegated === undefined
         ? notApplicable('there is no pod')
@@ -158,16 +168,29 @@ function enclosingLimit(files: CgroupFiles, path: string): Known<EnclosingLimit>
   return known(found);
 }
 
+/** Where no process has run, only repos-0 exists. */
+const maxPeaks = 100;
+
 /**
- * By the CPU time that the kernel counts for a cgroup and all below it, for as long as the cgroup exists. Memory proves
- * less: creating cgroups is charged to the cgroup above them. It is used where cpu.stat cannot be read.
+ * By memory.peak of the buckets, which stays 0 until a process is in them; then by the CPU time that the kernel counts for
+ * gitaly-<pid> and all below it. Memory of gitaly-<pid> proves less: creating cgroups is charged to the cgroup above them.
+ * It is used where cpu.stat cannot be read.
  */
-function hasRun(files: CgroupFiles, path: string): Known<boolean> {
+function hasRun(files: CgroupFiles, { buckets, path }: GitParent): Known<boolean> {
+  /** CPU time of buckets that no process was ever in: 0, unless the files contradict each other. */
+  let unusedCpu = 0;
+  for (const bucket of buckets.slice(0, maxPeaks)) {
+    const folder = files.folder(`${path}/repos-${bucket}`);
+    const peak = knownOf(folder.number('memory.peak'));
+    if (peak === 0) unusedCpu += cpuUsageOf(folder) ?? 0;
+    folder.close();
+    if (peak !== undefined && peak > 0) return known(true);
+  }
   const folder = files.folder(path);
   try {
     const processes = knownOf(folder.processes()) ?? 0;
-    const used =
-      knownOf(folder.keyed('cpu.stat', ['usage_usec']))?.usage_usec ?? knownOf(folder.number('memory.peak'));
+    const cpu = cpuUsageOf(folder);
+    const used = cpu === undefined ? knownOf(folder.number('memory.peak')) : cpu - unusedCpu;
     if (processes > 0) return known(true);
     return used === undefined
       ? unknown(`neither cpu.stat nor memory.peak of ${path} can be read`)
@@ -176,6 +199,9 @@ function hasRun(files: CgroupFiles, path: string): Known<boolean> {
     folder.close();
   }
 }
+
+const cpuUsageOf = (folder: CgroupFolder): number | undefined =>
+  knownOf(folder.keyed('cpu.stat', ['usage_usec']))?.usage_usec;
 
 function memoryMax(files: CgroupFiles, path: string): Known<MemoryMax> {
   const folder = files.folder(path);
@@ -249,8 +275,8 @@ function versionAt(root: string): NodeFacts['cgroupVersion'] {
 
 /** A folder of the other driver is left after the kubelet's driver was changed, so what pods use counts first. */
 function driverAt(root: string, trees: readonly GitalyTree[]): NodeFacts['cgroupDriver'] {
-  const misplaced = misplacedContainer(root);
-  if (misplaced !== undefined) return known('mixed');
+  const isMisplaced = trees.some(({ vacancy }) => vacancy !== undefined);
+  if (isMisplaced || misplacedContainer(root) !== undefined) return known('mixed');
   const drivers = new Set(trees.flatMap(({ driver }) => driver ?? []));
   if (drivers.size > 1) return known('mixed');
   const [ofTrees] = drivers;

@@ -276,3 +276,41 @@ describe('the facts of the node', () => {
     expect(swapIn(text)).toEqual(swap);
   });
 });
+
+describe('whether a process was ever in the buckets', () => {
+  function ran(bucket: CgroupText, parent: CgroupText = {}) {
+    const written = createWrittenTree();
+    const files = createCgroupFiles({ root: written.root });
+    cleanups.push(() => files.close(), written.remove);
+    written.make('gitaly/gitaly-1', parent);
+    written.make('gitaly/gitaly-1/repos-0', bucket);
+    const git = { path: 'gitaly/gitaly-1', pid: '1', buckets: [0] };
+    return cgroupFactsOf({ ...tree, pod: undefined, git }, written.root, files).hasGitRun;
+  }
+
+  test.each<[string, boolean, CgroupText, CgroupText]>([
+    ['the peak of each is 0', false, {}, {}],
+    [
+      'the peak of each is 0, and creating them is charged to gitaly-<pid>',
+      false,
+      {},
+      { 'memory.peak': '4096\n' },
+    ],
+    [
+      'the peak of each is 0, whatever CPU time it has',
+      false,
+      { 'cpu.stat': cpuStat(9) },
+      { 'cpu.stat': cpuStat(9) },
+    ],
+    ['a peak is above 0', true, { 'memory.peak': '4096\n' }, {}],
+    ['the kernel has no peaks, and no CPU time', false, { 'memory.peak': undefined }, {}],
+    ['the kernel has no peaks, but CPU time', true, { 'memory.peak': undefined }, { 'cpu.stat': cpuStat(9) }],
+  ])('%s: %s', (_, expected, bucket, parent) => {
+    expect(ran(bucket, parent)).toEqual({ value: expected });
+  });
+
+  test('is unknown where nothing can be read', () => {
+    const none = { 'memory.peak': undefined, 'cpu.stat': undefined, 'cgroup.procs': undefined };
+    expect(ran(none, none)).toEqual({ unknown: expect.stringContaining('can be read') });
+  });
+});

@@ -138,7 +138,11 @@ export function createCgroupFolder(shared: Shared, path: string): CgroupFolder {
       const isKnown = inode !== undefined && shared.isKernel();
       if (!isKnown && !isFreeOfLinks()) return shared.fail('io');
       if (!compareDirectory()) return markRemoved();
-      return openSync(`${directory}/${file}`, flags);
+      const descriptor = openSync(`${directory}/${file}`, flags);
+      if (shared.isKernel() || fstatSync(descriptor).isFile()) return descriptor;
+      // A pipe, a socket or a device in a simulated tree.
+      close(descriptor);
+      return shared.fail('io');
     } catch (error) {
       const found = fileErrorOf(error);
       return found === 'missing' && !isSameDirectory() ? markRemoved() : withoutOf(found);
