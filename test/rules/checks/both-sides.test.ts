@@ -242,6 +242,11 @@ const cases: Readonly<Record<CheckId, Sides>> = {
         'fail: 100 buckets, memory_bytes 8 GiB, less than the 9 GiB of one bucket',
       ],
       [
+        "the kernel's largest number, which is no limit",
+        sizes(2 ** 63 - 65536, 4 * GiB),
+        'fail: 100 buckets, memory_bytes 8192 PiB, which limits nothing on any server',
+      ],
+      [
         'a bucket of 4 MiB, as in a value in KiB',
         sizes(8 * GiB, 4 * MiB),
         'fail: repositories.memory_bytes is 4194304 bytes (4 MiB), less than one Git process may need',

@@ -39,6 +39,9 @@ const unmappedUid = 65534;
 /** Git's pack.deltaCacheSize alone is 256 MiB by default: below that, a clone of any size is OOM-killed. */
 export const minimumGitMemory = 256 * 2 ** 20;
 
+/** More than any server has: a value in another unit, or the kernel's largest number for no limit. */
+const maximumGitMemory = 2 ** 44;
+
 /** A Gitaly that serves calls has run Git by then. */
 const unusedAfterMs = 3_600_000;
 
@@ -348,6 +351,7 @@ function sensiblyConfigured(
       `memory_bytes is ${memoryBytes} bytes (${bytesText(memoryBytes)}) for all Git processes, less than one may need`,
     );
   const found = `${buckets}, memory_bytes ${bytesText(memoryBytes)}`;
+  if (memoryBytes > maximumGitMemory) return fail(`${found}, which limits nothing on any server`);
   return bucket !== undefined && bucket > memoryBytes
     ? fail(`${found}, less than the ${bytesText(bucket)} of one bucket`)
     : pass(found);
