@@ -48,11 +48,13 @@ export async function checkDatabase(
   }
 }
 
-/** Those that tried to contact a storage within 60 s: the Praefects that count for the quorum. */
+/** Those that tried to contact a storage within 60 s, and not in the future: the Praefects that count for the quorum. */
 async function livePraefects(database: Database, signal: AbortSignal): Promise<number | undefined> {
   const answer = await database.query(
     `SELECT count(DISTINCT praefect_name)::int AS alive
-       FROM node_status WHERE last_contact_attempt_at >= now() - interval '60 seconds'`,
+       FROM node_status
+      WHERE last_contact_attempt_at >= now() - interval '60 seconds'
+        AND last_contact_attempt_at <= now() + interval '5 seconds'`,
     { signal, statementTimeoutMs, purpose: 'live Praefects' },
   );
   const alive = answer.ok ? answer.value[0]?.['alive'] : undefined;

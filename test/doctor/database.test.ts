@@ -165,18 +165,20 @@ describe('a failure of access is one finding, and the checks that depend on it a
   });
 });
 
-test('the report contains the server version and the number of live Praefects', async () => {
+test('the report contains the versions of server and schema, and the number of live Praefects', async () => {
   const place = await database('19.0');
   await (await place.client()).query(`
     INSERT INTO node_status (praefect_name, shard_name, node_name, last_contact_attempt_at, last_seen_active_at)
     VALUES ('p1', 'default', 'g1', now(), now()), ('p1', 'default', 'g2', now(), now()),
            ('p2', 'default', 'g1', now() - interval '10 seconds', now()),
-           ('gone', 'default', 'g1', now() - interval '2 minutes', now())`);
-  const { postgresqlVersion, livePraefects } = await checkDatabase(
+           ('gone', 'default', 'g1', now() - interval '2 minutes', now()),
+           ('ahead', 'default', 'g1', now() + interval '7 years', now())`);
+  const { postgresqlVersion, schemaVariant, livePraefects } = await checkDatabase(
     asExporter(place),
     systemClock,
     AbortSignal.timeout(20_000),
   );
   expect(postgresqlVersion).toMatch(/^18\.\d+$/);
+  expect(schemaVariant).toBe('19.0');
   expect(livePraefects).toBe(2);
 });
