@@ -6,11 +6,10 @@
 import { promDuration } from '../src/monitoring/durations.ts';
 import type { PanelLink } from '../src/monitoring/links.ts';
 import type { Range, targetLabels, Vector } from '../src/monitoring/promql/index.ts';
-import type { Thresholds } from '../src/rules/thresholds.ts';
+import type { AlertName } from '../src/rules/alert-rules.ts';
+import type { Severity } from '../src/rules/finding.ts';
+import { gaugeWindowSeconds, type Thresholds } from '../src/rules/thresholds.ts';
 import { type AnnotationText, type Template, templateOf } from './annotations.ts';
-
-/** critical wakes someone; warning is a ticket; info is drawn on dashboards and notifies nobody. */
-export type Severity = 'critical' | 'warning' | 'info';
 
 /**
  * What tells one Praefect cluster from another in the same Prometheus; aggregation keeps these and drops the
@@ -39,7 +38,7 @@ export interface Alert {
 }
 
 export interface AlertDefinition<Labels extends string> {
-  readonly name: string;
+  readonly name: AlertName;
   readonly severity: Severity;
   readonly expression: Vector<Labels>;
   readonly forSeconds: number;
@@ -62,18 +61,15 @@ export function alert<Labels extends string>(definition: AlertDefinition<Labels>
   });
 }
 
-/** Two and a half scrapes: a window in which one missed scrape leaves a sample. */
-const windowSeconds = ({ scrapeInterval }: Thresholds): number => Math.ceil(scrapeInterval.value * 2.5);
-
 /** The window over which gauges are judged, so that one missed scrape does not start an alert's time anew. */
-export const gaugeWindow = (thresholds: Thresholds): Range => promDuration(windowSeconds(thresholds));
+export const gaugeWindow = (thresholds: Thresholds): Range => promDuration(gaugeWindowSeconds(thresholds));
 
 /**
  * `for`, so that only what was bad for longer than `seconds` fires: a bad sample stays in the window of
  * `gaugeWindow` after all is well again, and that time does not count.
  */
 export const sustained = (thresholds: Thresholds, seconds: number): number =>
-  seconds + windowSeconds(thresholds);
+  seconds + gaugeWindowSeconds(thresholds);
 
 /** Alerts by name, and by severity where rules of one name have several. */
 export interface AlertsNamed {
