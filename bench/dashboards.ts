@@ -53,7 +53,7 @@ const openLabels: Readonly<Record<string, readonly string[]>> = {
 function* seriesOf(metric: Metric): Generator<Labels> {
   const target = { cluster: 'production', job: 'gitaly-exporter' };
   const isOfServer = metric.labelNames.includes('pod') || metric.labelNames.includes('node');
-  const ofEveryExporter = !metric.name.startsWith('praefect_db_');
+  const ofEveryExporter = metric.name.startsWith('gitaly_exporter_');
   for (let pod = 0; pod < (isOfServer || ofEveryExporter ? pods : 1); pod += 1) {
     const own: Labels = {
       ...target,

@@ -20,7 +20,7 @@ import { podCpuRequest, podMemoryRequest, podRotationDuration } from '../src/sou
 import { repositories } from '../src/sources/praefect/mirror/metrics.ts';
 import { tableSize } from '../src/sources/praefect/queries/tables.ts';
 import { serverInfo } from '../src/sources/server-info.ts';
-import { buildDashboard, type Dashboard, type DashboardRow } from './dashboard.ts';
+import { buildDashboard, type Dashboard, type DashboardRow, type DashboardSettings } from './dashboard.ts';
 import { serverLink } from './overview.ts';
 import { barGauge, stat, table, timeseries } from './panels.ts';
 import { forecast, overRange, server, serverLegend, total, wholeRange } from './queries.ts';
@@ -31,7 +31,7 @@ const subject = ['cluster', 'namespace', 'pod', 'node', 'workload', 'check'] as 
 const needsCgroups = 'needs cgroup.enabled next to Gitaly';
 const day = 86_400;
 
-export const checksAndCapacity = (settings: MonitoringSettings): Dashboard =>
+export const checksAndCapacity = (settings: DashboardSettings): Dashboard =>
   buildDashboard(settings, {
     name: 'capacity',
     uid: capacityDashboard.uid,

@@ -14,7 +14,7 @@ import type { MonitoringSettings } from '../src/monitoring/settings.ts';
 import { lastOom } from '../src/sources/cgroup/metrics.ts';
 import { maintenance } from '../src/sources/maintenance/source.ts';
 import { lastFailover } from '../src/sources/praefect/mirror/metrics.ts';
-import type { Color, SizedPanel } from './panels.ts';
+import type { Color, PanelContext, SizedPanel } from './panels.ts';
 import { server } from './queries.ts';
 import { type DashboardScope, datasource, praefectGauge, serverGauge, variableModels } from './variables.ts';
 
@@ -54,8 +54,13 @@ const tag = 'gitaly-exporter';
  */
 const schemaVersion = 39;
 
+export interface DashboardSettings extends MonitoringSettings {
+  /** Names of the alerts that link to a panel. Default: none. */
+  readonly alertsOn?: ((uid: string, panelId: number) => readonly string[]) | undefined;
+}
+
 export function buildDashboard(
-  { runbookUrl }: MonitoringSettings,
+  { alertsOn, runbookUrl }: DashboardSettings,
   { description, from = 'now-6h', name, rows, scope, title, uid }: DashboardDefinition,
 ): Dashboard {
   const builder = new DashboardBuilder(title)
@@ -89,7 +94,7 @@ export function buildDashboard(
   for (const { collapsed = false, id, panels, title: rowTitle } of rows) {
     const row = new RowBuilder(rowTitle).id(id).collapsed(collapsed).gridPos({ x: 0, y, w: columns, h: 1 });
     y += 1;
-    const placed = place(panels, y, runbookUrl);
+    const placed = place(panels, y, { runbookUrl, alertsOf: (panelId) => alertsOn?.(uid, panelId) ?? [] });
     if (collapsed) {
       for (const { panel } of placed) row.withPanel({ build: () => panel });
       builder.withRow(row);
@@ -103,7 +108,7 @@ export function buildDashboard(
 }
 
 /** Panels from left to right, in as many lines as they need. */
-function place(panels: readonly SizedPanel[], top: number, runbookUrl: string | undefined) {
+function place(panels: readonly SizedPanel[], top: number, context: PanelContext) {
   let x = 0;
   let y = top;
   let bottom = top;
@@ -112,7 +117,7 @@ function place(panels: readonly SizedPanel[], top: number, runbookUrl: string | 
       x = 0;
       y = bottom;
     }
-    const panel = at({ x, y, w: width, h: height }, runbookUrl);
+    const panel = at({ x, y, w: width, h: height }, context);
     x += width;
     bottom = Math.max(bottom, y + height);
     return { panel, bottom: y + height };

@@ -1,14 +1,13 @@
 /** All dashboards, in the order in which they are opened. */
-import type { MonitoringSettings } from '../src/monitoring/settings.ts';
 import { checksAndCapacity } from './capacity.ts';
-import type { Dashboard } from './dashboard.ts';
+import type { Dashboard, DashboardSettings } from './dashboard.ts';
 import { rpcAndLimits } from './limits.ts';
 import { overview } from './overview.ts';
 import { praefectCluster } from './praefect.ts';
 import { replication } from './replication.ts';
 import { podsAndCgroups } from './servers.ts';
 
-export const dashboards = (settings: MonitoringSettings): readonly Dashboard[] => [
+export const dashboards = (settings: DashboardSettings): readonly Dashboard[] => [
   overview(settings),
   praefectCluster(settings),
   replication(settings),

@@ -10,7 +10,6 @@ import {
   sumBy,
   topK,
 } from '../src/monitoring/promql/index.ts';
-import type { MonitoringSettings } from '../src/monitoring/settings.ts';
 import {
   adaptiveBackoffs,
   concurrencyInProgress,
@@ -35,7 +34,7 @@ import {
   scrapeDuration,
   scrapeUp,
 } from '../src/sources/gitaly/metrics.ts';
-import { buildDashboard, type Dashboard, type DashboardRow } from './dashboard.ts';
+import { buildDashboard, type Dashboard, type DashboardRow, type DashboardSettings } from './dashboard.ts';
 import { heatmap, stat, table, timeseries } from './panels.ts';
 import { rateRange, server, serverLegend, total, wholeRange } from './queries.ts';
 import { serverBuckets, serverCounter, serverGauge, serverObservations } from './variables.ts';
@@ -47,7 +46,7 @@ const notConfigured = { text: 'not configured', color: 'blue' } as const;
 const perRepository =
   'The limit applies per repository, so the sum over repositories may be far above it while nothing waits.';
 
-export const rpcAndLimits = (settings: MonitoringSettings): Dashboard =>
+export const rpcAndLimits = (settings: DashboardSettings): Dashboard =>
   buildDashboard(settings, {
     name: 'limits',
     uid: limitsDashboard.uid,
@@ -212,7 +211,6 @@ const rpcRow = (): DashboardRow => ({
       id: ids.dropsByRpc,
       title: 'Dropped requests by RPC',
       description: 'The RPC whose limit dropped them.',
-      alerts: ['GitalyRequestsDropped'],
       unit: 'reqps',
       queries: [{ expression: sumBy(['grpc_method'], drops()), legend: '{{grpc_method}}' }],
       draw: 'stacked',

@@ -30,7 +30,6 @@ import {
   type Vector,
   vector,
 } from '../src/monitoring/promql/index.ts';
-import type { MonitoringSettings } from '../src/monitoring/settings.ts';
 import { eventsTotal } from '../src/scheduler/event-metrics.ts';
 import {
   buildInfo,
@@ -66,7 +65,7 @@ import { repositoriesUnavailable } from '../src/sources/praefect/mirror/metrics.
 import { up } from '../src/sources/praefect/queries/database.ts';
 import { heartbeatTimestamp, praefectAlive, storageHealthy } from '../src/sources/praefect/queries/health.ts';
 import { oldestJob, replicationJobs } from '../src/sources/praefect/queries/queue.ts';
-import { buildDashboard, type Dashboard, type DashboardRow } from './dashboard.ts';
+import { buildDashboard, type Dashboard, type DashboardRow, type DashboardSettings } from './dashboard.ts';
 import { stat, stateTimeline, table, timeseries } from './panels.ts';
 import {
   age,
@@ -98,7 +97,7 @@ export const serverLink = {
   url: `/d/${serversDashboard.uid}?\${__url_time_range}&\${datasource:queryparam}&var-cluster=\${__data.fields.cluster:percentencode}&var-pod=\${__data.fields.pod:percentencode}&var-node=\${__data.fields.node:percentencode}`,
 };
 
-export function overview(settings: MonitoringSettings): Dashboard {
+export function overview(settings: DashboardSettings): Dashboard {
   const { exporterJob, runbookUrl, thresholds } = settings;
 
   const exporters = exporterTargets(exporterJob);
@@ -429,7 +428,6 @@ export function overview(settings: MonitoringSettings): Dashboard {
             id: ids.exporters,
             title: 'Exporters up',
             description: 'Exporters that Prometheus scrapes successfully.',
-            alerts: ['GitalyExporterDown'],
             unit: 'short',
             expression: countBy([], maxBy(['job', 'instance'], praefectGauge(buildInfo))),
             steps: ['red', [1, 'green']],
@@ -440,7 +438,6 @@ export function overview(settings: MonitoringSettings): Dashboard {
             title: 'Failing collectors',
             description:
               'Collectors whose last run failed or whose data is too old. Their series are outdated or withdrawn.',
-            alerts: ['GitalyExporterCollectorFailing'],
             unit: 'short',
             expression: total(collectorsFailing),
             steps: ['green', [1, 'red']],

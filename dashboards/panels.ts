@@ -87,12 +87,17 @@ export interface PanelDefinition {
   /** Of 24 columns. */
   readonly width: number;
   readonly height?: number;
-  /** Names of the alerts that link to this panel: its description names them, and it links to their runbooks. */
-  readonly alerts?: readonly string[];
   /** Shown in place of "No data": what it means that the queries return nothing. */
   readonly noValue?: string;
   /** The dashboard with the details, which the panel links to with the selection and the time. */
   readonly opens?: { readonly title: string; readonly uid: string };
+}
+
+/** What a panel gets from its dashboard. */
+export interface PanelContext {
+  /** Names of the alerts that link to the panel: its description names them, and it links to their runbooks. */
+  readonly alertsOf: (panelId: number) => readonly string[];
+  readonly runbookUrl: string | undefined;
 }
 
 /** A panel with its size; the dashboard places it. */
@@ -100,7 +105,7 @@ export interface SizedPanel {
   readonly title: string;
   readonly width: number;
   readonly height: number;
-  readonly at: (position: GridPos, runbookUrl: string | undefined) => Panel;
+  readonly at: (position: GridPos, context: PanelContext) => Panel;
 }
 
 const heights = { stat: 4, chart: 8, table: 8 } as const;
@@ -116,23 +121,15 @@ function sized(
   defaultHeight: number,
   targets: readonly DataqueryBuilder[],
 ): SizedPanel {
-  const {
-    alerts = [],
-    description,
-    height = defaultHeight,
-    id,
-    noValue,
-    opens,
-    title,
-    unit,
-    width,
-  } = definition;
-  const named = alerts.length === 0 ? [] : [`Alert${alerts.length === 1 ? '' : 's'}: ${alerts.join(', ')}.`];
+  const { description, height = defaultHeight, id, noValue, opens, title, unit, width } = definition;
   return {
     title,
     width,
     height,
-    at: (gridPos, runbookUrl) => {
+    at: (gridPos, { alertsOf, runbookUrl }) => {
+      const alerts = alertsOf(id);
+      const named =
+        alerts.length === 0 ? [] : [`Alert${alerts.length === 1 ? '' : 's'}: ${alerts.join(', ')}.`];
       const panel = builder.build();
       const links = [
         ...(opens === undefined ? [] : [dashboardLink(opens)]),

@@ -62,7 +62,7 @@ import {
   transactionsToWraparound,
 } from '../src/sources/praefect/queries/tables.ts';
 import { writeLocks } from '../src/sources/praefect/queries/write-locks.ts';
-import { buildDashboard, type Dashboard, type DashboardRow } from './dashboard.ts';
+import { buildDashboard, type Dashboard, type DashboardRow, type DashboardSettings } from './dashboard.ts';
 import { barGauge, stat, stateTimeline, table, timeseries } from './panels.ts';
 import { age, rateRange, storageLegend, total, wholeRange } from './queries.ts';
 import { praefectCounter, praefectGauge } from './variables.ts';
@@ -74,7 +74,7 @@ const healthWords = {
 } as const;
 const unavailable = () => maxBy(virtualStorageLabels, praefectGauge(repositoriesUnavailable));
 
-export const praefectCluster = (settings: MonitoringSettings): Dashboard =>
+export const praefectCluster = (settings: DashboardSettings): Dashboard =>
   buildDashboard(settings, {
     name: 'praefect',
     uid: praefectDashboard.uid,
@@ -101,7 +101,6 @@ const overviewRow = ({ thresholds }: MonitoringSettings): DashboardRow => ({
       id: ids.unavailable,
       title: 'Unavailable',
       description: 'Repositories without a valid primary: users can neither read nor write them.',
-      alerts: ['PraefectRepositoriesUnavailable'],
       unit: 'short',
       expression: total(unavailable()),
       steps: ['green', [1, 'red']],
@@ -146,7 +145,6 @@ const overviewRow = ({ thresholds }: MonitoringSettings): DashboardRow => ({
       title: 'Praefects alive',
       description:
         'Live Praefects by all that were seen within a day, in the virtual storage where the ratio is lowest.',
-      alerts: ['PraefectQuorumLost'],
       unit: 'percentunit',
       expression: minBy(
         [],
@@ -162,7 +160,6 @@ const overviewRow = ({ thresholds }: MonitoringSettings): DashboardRow => ({
       id: ids.database,
       title: 'Database',
       description: "Whether the last probe of Praefect's database succeeded, in every selected cluster.",
-      alerts: ['PraefectDatabaseUnreachable'],
       unit: 'none',
       expression: minBy([], maxBy(clusterLabels, praefectGauge(up))),
       words: { 0: 'UNREACHABLE', 1: 'reachable' },
@@ -358,7 +355,6 @@ const failoverRow = (): DashboardRow => ({
       title: 'Moved primaries',
       description:
         'Primaries that moved in the chosen time. Cause "unhealthy": the storage that they left was unhealthy.',
-      alerts: ['PraefectFailover'],
       unit: 'none',
       labels: [
         { label: 'virtual_storage', title: 'Virtual storage' },

@@ -32,7 +32,7 @@ import {
   replicationJobs,
   staleJobs,
 } from '../src/sources/praefect/queries/queue.ts';
-import { buildDashboard, type Dashboard, type DashboardRow } from './dashboard.ts';
+import { buildDashboard, type Dashboard, type DashboardRow, type DashboardSettings } from './dashboard.ts';
 import { stat, table, timeseries } from './panels.ts';
 import { age, rateRange, storageLegend, total } from './queries.ts';
 import { praefectCounter, praefectGauge } from './variables.ts';
@@ -41,7 +41,7 @@ const { panels: ids } = replicationDashboard;
 const waiting = oneOf('ready', 'failed');
 const queued = oneOf('ready', 'in_progress', 'failed');
 
-export const replication = (settings: MonitoringSettings): Dashboard =>
+export const replication = (settings: DashboardSettings): Dashboard =>
   buildDashboard(settings, {
     name: 'replication',
     uid: replicationDashboard.uid,
@@ -170,7 +170,6 @@ const queueRow = ({ thresholds }: MonitoringSettings): DashboardRow => ({
       id: ids.oldestJob,
       title: 'Age of the oldest waiting job',
       description: 'By target storage. The alert fires when, in addition, no job was completed.',
-      alerts: ['PraefectReplicationStalled'],
       unit: 's',
       queries: [{ expression: age(waitingSince()), legend: storageLegend }],
       threshold: thresholds.replicationOldestJob.value,
@@ -297,7 +296,6 @@ const replicasRow = ({ thresholds }: MonitoringSettings): DashboardRow => {
         id: ids.stuck,
         title: 'Stuck replicas by storage',
         description: 'Their jobs fail and are deleted, or none is created.',
-        alerts: ['PraefectReplicaStuck'],
         unit: 'short',
         queries: [{ expression: maxBy(storageLabels, praefectGauge(replicasStuck)), legend: storageLegend }],
         threshold: 1,

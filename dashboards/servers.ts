@@ -61,7 +61,7 @@ import {
   statefulSetUpdatedReplicas,
 } from '../src/sources/kubernetes/metrics.ts';
 import { serverInfo } from '../src/sources/server-info.ts';
-import { buildDashboard, type Dashboard, type DashboardRow } from './dashboard.ts';
+import { buildDashboard, type Dashboard, type DashboardRow, type DashboardSettings } from './dashboard.ts';
 import { barGauge, type Query, stat, stateTimeline, table, timeseries } from './panels.ts';
 import {
   age,
@@ -83,7 +83,7 @@ const levelLegend = `{{level}} of ${serverLegend}`;
 const needsCgroups = 'needs cgroup.enabled next to Gitaly';
 const needsKubernetes = 'needs kubernetes.enabled';
 
-export const podsAndCgroups = (settings: MonitoringSettings): Dashboard =>
+export const podsAndCgroups = (settings: DashboardSettings): Dashboard =>
   buildDashboard(settings, {
     name: 'servers',
     uid: serversDashboard.uid,
@@ -144,7 +144,6 @@ function overviewRow({ thresholds }: MonitoringSettings): DashboardRow {
         title: 'Servers monitored',
         description:
           'Gitaly servers whose cgroups an exporter reads. MISSING: none, so this dashboard is empty.',
-        alerts: ['GitalyUnwatched'],
         unit: 'short',
         expression: countBy([], maxBy(server, serverGauge(serverInfo))),
         steps: ['red', [1, 'green']],
@@ -155,7 +154,6 @@ function overviewRow({ thresholds }: MonitoringSettings): DashboardRow {
         title: 'Servers down',
         description:
           'Gitaly servers whose pod is not Ready or, without Kubernetes, whose own metrics cannot be read.',
-        alerts: ['GitalyDown'],
         unit: 'short',
         expression: total(subtract(1, serverReady())),
         steps: ['green', [1, 'red']],
@@ -209,7 +207,6 @@ function overviewRow({ thresholds }: MonitoringSettings): DashboardRow {
         id: ids.memoryShare,
         title: 'Anonymous memory by limit',
         description: `How close the next OOM kill is, by level, without page cache, which the kernel reclaims. A level without a limit is not shown. Red from ${thresholds.memoryNearLimit.value * 100} %.`,
-        alerts: ['GitalyMemoryNearLimit'],
         unit: 'percentunit',
         queries: [{ expression: topK(15, memoryShare()), legend: levelLegend }],
         steps: ['green', [thresholds.memoryNearLimit.value, 'red']],
@@ -240,7 +237,6 @@ const oomRow = (): DashboardRow => ({
       title: 'OOM-killed processes by level',
       description:
         'The level whose limit was exceeded. bucket: the repositories of one bucket. git: all Git processes. container, pod, node: Gitaly itself may have been killed.',
-      alerts: ['GitalyOOMKilled'],
       unit: 'short',
       queries: [
         {
@@ -287,7 +283,6 @@ const oomRow = (): DashboardRow => ({
       title: 'OOM kills by bucket',
       description:
         'In the chosen time. "gitaly-exporter bucket" lists the repositories that share a bucket, as does its page.',
-      alerts: ['GitalyGitOOMKilled'],
       unit: 'none',
       labels: [
         { label: 'bucket', title: 'Bucket' },
@@ -508,7 +503,6 @@ const cpuRow = ({ thresholds }: MonitoringSettings): DashboardRow => ({
       id: ids.throttledShare,
       title: 'CPU-throttled periods',
       description: `Share of the periods in which the CPU limit of a level throttled something. From ${thresholds.cpuThrottled.value * 100} % on Gitaly itself is slow; the limit of all Git processes may throttle up to ${thresholds.cpuThrottledGit.value * 100} %.`,
-      alerts: ['GitalyCPUThrottled'],
       unit: 'percentunit',
       queries: [{ expression: throttledShare(), legend: levelLegend }],
       threshold: thresholds.cpuThrottled.value,
@@ -662,7 +656,6 @@ const rotationRow = ({ thresholds }: MonitoringSettings): DashboardRow => ({
       id: ids.rotationPhases,
       title: 'Duration of the last rotation by phase',
       description: `From the deletion of a pod until it is Ready, its repositories are unavailable. It should take less than ${thresholds.rotationSlow.value} s.`,
-      alerts: ['GitalyRotationSlow'],
       unit: 's',
       queries: [
         {

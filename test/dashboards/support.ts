@@ -1,6 +1,8 @@
 /** The generated dashboards as a test reads them. */
+import { alertGroups } from '../../alerts/index.ts';
 import { dashboards } from '../../dashboards/index.ts';
 import { everyMetric } from '../../src/app/catalog.ts';
+import { alertsOnPanels } from '../../src/cli/generate/artifacts.ts';
 import { defaultMonitoringSettings, type MonitoringSettings } from '../../src/monitoring/settings.ts';
 
 export interface Target {
@@ -72,7 +74,7 @@ export interface DashboardJson {
 }
 
 export const generated = (settings: MonitoringSettings = defaultMonitoringSettings) =>
-  dashboards(settings).map(({ json, name }) => ({
+  dashboards({ ...settings, alertsOn: alertsOnPanels(alertGroups(settings)) }).map(({ json, name }) => ({
     name,
     json,
     dashboard: JSON.parse(json) as DashboardJson,

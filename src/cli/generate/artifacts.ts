@@ -21,12 +21,26 @@ export function artifacts(
     ...groups.flatMap((group) => ruleFiles(group, settings)),
     { path: 'alerts/alertmanager.example.yaml', content: alertmanagerExample(groups) },
     ...runbookFiles(groups, runbooks),
-    ...dashboards(settings).map(({ name, json }) => ({ path: `dashboards/${name}.json`, content: json })),
+    ...dashboards({ ...settings, alertsOn: alertsOnPanels(groups) }).map(({ name, json }) => ({
+      path: `dashboards/${name}.json`,
+      content: json,
+    })),
     { path: 'docs/metrics.md', content: metricsReference(catalog) },
     { path: 'docs/configuration.md', content: configurationReference() },
     { path: 'docs/checks.md', content: checksReference() },
   ];
 }
+
+/** The names of the alerts that link to a panel, each once. */
+export const alertsOnPanels =
+  (groups: readonly AlertGroup[]) =>
+  (uid: string, panelId: number): readonly string[] =>
+    alertNames(
+      groups.map((group) => ({
+        ...group,
+        alerts: group.alerts.filter(({ panel }) => panel.uid === uid && panel.panel === panelId),
+      })),
+    );
 
 const ruleFiles = (group: AlertGroup, settings: MonitoringSettings): readonly Artifact[] => [
   { path: `alerts/${group.file}.rules.yaml`, content: rulesFile(group, settings) },
