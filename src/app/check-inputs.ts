@@ -28,7 +28,7 @@ export interface CheckInputSources extends Pick<Sources, 'configFiles' | 'cgroup
     | undefined;
   /** An agent watches the pods of its own node only. */
   readonly isAgent: boolean;
-  /** Seconds from deletion to Ready at the last rotation that was observed from start to end. */
+  /** Seconds from deletion to Ready at the slowest of the last rotations that were observed from start to end. */
   readonly rotationSeconds: ((identity: Identity) => number | undefined) | undefined;
   /** Undefined: neither its database nor its configuration is known. */
   readonly praefect: PraefectState | undefined;
@@ -229,9 +229,7 @@ async function readOtherPods(
 ): Promise<CheckInputs['otherPods']> {
   if (kubernetes === undefined) return noKubernetes;
   if (kubernetes.otherPods === undefined)
-    return unknown(
-      'only some namespaces are watched (kubernetes.namespace), so the priorities of other pods are unknown',
-    );
+    return unknown('an agent does not list the pods of other nodes (kubernetes.role)');
   // Without a class the check fails whatever the others have: the list would be for nothing.
   if (gitalyPods.every(({ priorityClass }) => priorityClass === ''))
     return unknown('no Gitaly pod has a PriorityClass to compare');

@@ -92,7 +92,7 @@ export interface KubernetesAccess {
   listed(signal: AbortSignal): Promise<void>;
   /** Undefined where another exporter reads them (kubernetes.scrape, kubernetes.role). */
   readonly configMaps: ConfigMaps | undefined;
-  /** Undefined where only some namespaces are watched. */
+  /** Of all namespaces, whichever are watched. Undefined on an agent, which compares no priorities. */
   readonly otherPods: OtherPods | undefined;
   /** Undefined without kubernetes.volume-stats. */
   readonly volumes: VolumeStats | undefined;
@@ -132,7 +132,7 @@ export function openKubernetes(settings: Settings, host: Host): KubernetesAccess
     listed: (signal) =>
       stores.listed(AbortSignal.any([signal, starting, AbortSignal.timeout(listTimeoutMs)])),
     configMaps: isScraping ? createConfigMaps(configMapReader(api), clock) : undefined,
-    otherPods: kubernetes.namespace === undefined ? createOtherPods(api, componentOf, clock) : undefined,
+    otherPods: kubernetes.role === 'agent' ? undefined : createOtherPods(api, componentOf, clock),
     volumes: kubernetes.volumeStats ? createVolumeStats(api, clock) : undefined,
     async close() {
       podDirectory.close();

@@ -17,7 +17,6 @@ import { checksOfRole, evaluate } from '../rules/checks/evaluate.ts';
 import type { ServerFacts } from '../rules/checks/inputs.ts';
 import { fixText } from '../rules/finding.ts';
 import { systemResolve } from '../sources/gitaly/resolve.ts';
-import { createOtherPods } from '../sources/kubernetes/directory/other-pods.ts';
 import { cgroupFindings } from './cgroups.ts';
 import { checkDatabase } from './database.ts';
 import {
@@ -145,9 +144,7 @@ export async function runDoctor(options: DoctorOptions, signal: AbortSignal): Pr
       signal,
     );
     findings.push(...found);
-    if (!isReachable) return undefined;
-    // Listed once, whatever namespaces are watched: without the permission they are unknown.
-    return { ...access, otherPods: createOtherPods(access.api, access.componentOf, host.clock) };
+    return isReachable ? access : undefined;
   }
 
   async function checkCgroups({ configs, podDirectory }: Sources) {

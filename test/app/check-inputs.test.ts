@@ -264,7 +264,7 @@ describe('an unknown fact never passes a check', () => {
       );
   });
 
-  test('the priorities of other pods are unknown when only some namespaces are watched', async () => {
+  test('the priorities of other pods are unknown where they are not listed', async () => {
     const { all, kubernetes } = sources('posture-good');
     expect(await results({ ...all, kubernetes: { ...kubernetes, otherPods: undefined } })).toMatchObject({
       priority_class: 'unknown',

@@ -10,7 +10,7 @@ import {
   type KeptPart,
   keepPart,
 } from '../../src/app/collectors.ts';
-import type { Host } from '../../src/app/sources.ts';
+import { type Host, openKubernetes } from '../../src/app/sources.ts';
 import type { Settings } from '../../src/config/sections/index.ts';
 import { type Clock, systemClock } from '../../src/lib/clock.ts';
 import { silentLog } from '../../src/lib/log.ts';
@@ -41,6 +41,30 @@ const optionsWith = (settings: object, clock: Clock): CollectionOptions => {
     thresholds: defaultThresholds,
   } as CollectionOptions;
 };
+
+test.each([
+  ['cluster', undefined, true],
+  ['cluster', ['gitlab'], true],
+  ['all', ['gitlab'], true],
+  ['agent', undefined, false],
+] as const)(
+  'the priorities of all other pods are listed whatever is watched, but not by an agent: %s, %j',
+  async (role, namespace, isListed) => {
+    const { settings, host } = optionsWith(
+      {
+        kubernetes: {
+          ...{ enabled: true, role, namespace, scrape: false, volumeStats: false, staleAfter: 300_000 },
+          ...{ gitalySelector: 'app=gitaly', praefectSelector: 'app=praefect' },
+        },
+        cgroup: { enabled: false },
+      },
+      systemClock,
+    );
+    const access = openKubernetes(settings, host);
+    cleanups.push(() => access?.close());
+    expect(access?.otherPods !== undefined).toBe(isListed);
+  },
+);
 
 describe('the first run', () => {
   // Loading it takes a second or several, and is not tested here.

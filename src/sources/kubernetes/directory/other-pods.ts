@@ -47,7 +47,10 @@ async function listAll(
     const result = await api.get('/api/v1/pods', { limit: pageSize, continue: next }, signal);
     if (!result.ok) return unknown(result.failure.message);
     const { status, body } = result.response;
-    if (status === 403) return unknown('no right to list pods in all namespaces');
+    if (status === 403)
+      return unknown(
+        'no right to list pods in all namespaces, to compare their priorities: a ClusterRole has to grant list on pods',
+      );
     if (status !== 200) return unknown(`the API server returned HTTP ${status} for the list of all pods`);
     const list = listOf(body);
     if (list === undefined) return unknown('the API server returned something else than a list of pods');
