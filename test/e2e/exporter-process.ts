@@ -17,10 +17,11 @@ export interface ExporterProcess {
   stop(signal?: NodeJS.Signals): Promise<number | null>;
 }
 
-/** Starts `gitaly-exporter serve` on a free port, and waits until it listens. */
+/** Starts `gitaly-exporter serve` on a free port, and waits until it listens. `user`: a UID, where this process is root. */
 export async function startExporter(
   args: readonly string[],
   env: Readonly<Record<string, string>> = {},
+  user?: number,
 ): Promise<ExporterProcess> {
   const child: ChildProcess = spawn(
     process.execPath,
@@ -34,6 +35,7 @@ export async function startExporter(
     {
       env: { PATH: process.env['PATH'] ?? '', HOME: '/nonexistent', ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
+      ...(user !== undefined && process.geteuid?.() === 0 && { uid: user, gid: user }),
     },
   );
   let output = '';
