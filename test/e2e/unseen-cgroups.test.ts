@@ -73,6 +73,30 @@ describe("a directory of the Linux package's Gitaly that only its user may enter
   });
 });
 
+/** Which the optional part of the systemd unit grants. */
+(process.geteuid?.() === 0 ? test : test.skip)(
+  'the same directory is read with CAP_DAC_READ_SEARCH',
+  async () => {
+    tree.make('gitlab.slice/gitaly/gitaly-77/repos-0');
+    chmodSync(join(tree.root, 'gitlab.slice/gitaly'), 0o700);
+    const asService = ['--reuid=65534', '--regid=65534', '--clear-groups'];
+    const capability = ['--inh-caps=+dac_read_search', '--ambient-caps=+dac_read_search'];
+    const run = promisify(execFile)('setpriv', [
+      ...asService,
+      ...capability,
+      process.execPath,
+      program,
+      'doctor',
+      '--cgroup.enabled',
+      `--cgroup.root=${tree.root}`,
+      '--only=cgroup_gitalys',
+    ]);
+    const { stdout } = await run.catch((error: { stdout: string }) => error);
+    expect(stdout).toContain('gitaly-77');
+    expect(stdout).not.toContain('may not read');
+  },
+);
+
 test('a pod that runs outside of its slice has no figures, and the collector fails', async () => {
   const uid = '3f1c8d2a-7b5e-4c0d-9a6f-1e2d3c4b5a69';
   const id = 'e7d5c3b1a9f80716253443526170f9e8d7c6b5a4938271605f4e3d2c1b0a9988';

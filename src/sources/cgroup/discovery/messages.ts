@@ -71,7 +71,7 @@ const firstOf = ([first = '', ...more]: readonly string[]): string =>
 const accessText = ({ mode, owner }: UnreadableFolder): string =>
   mode === undefined
     ? ''
-    : ` (its mode is ${mode.toString(8).padStart(4, '0')}, its owner UID ${owner}; this process has UID ${process.geteuid?.()}), by group or ACL, or give the exporter CAP_DAC_READ_SEARCH (docs/cgroup-access.md)`;
+    : ` (its mode is ${mode.toString(8).padStart(4, '0')}, its owner UID ${owner}; this process has UID ${process.geteuid?.()}), by group, or give the exporter CAP_DAC_READ_SEARCH (docs/cgroup-access.md)`;
 
 export const unsearched = (folders: readonly UnreadableFolder[]): string =>
   `not searched for Gitaly's cgroups, since this user may not read them and all of Gitaly's pods were found elsewhere: ${firstOf(folders.map(({ path }) => path))}`;
