@@ -1,0 +1,191 @@
+/** Problems of Gitaly Cluster at the thresholds of their alerts. */
+import { describe, expect, test } from '@jest/globals';
+import { praefectProblems } from '../../../src/rules/problems/praefect.ts';
+import { defaultThresholds } from '../../../src/rules/thresholds.ts';
+import type { HealthSnapshot, JobState, PraefectView } from '../../../src/sources/praefect/view.ts';
+import { problemSituation } from '../../support/problem-situation.ts';
+
+const now = 1_800_000_000;
+const praefects = ['praefect-1', 'praefect-2', 'praefect-3'];
+
+function health(own: { alive?: number; unhealthy?: string; heartbeatAt?: number } = {}): HealthSnapshot {
+  const { alive = 3, unhealthy, heartbeatAt = now - 1 } = own;
+  return {
+    virtualStorage: 'default',
+    heartbeatAt,
+    hasQuorum: alive > 1,
+    praefects: praefects.map((praefect, i) => ({
+      praefect,
+      lastContactAt: i < alive ? heartbeatAt : now - 90,
+      alive: i < alive,
+    })),
+    storages: ['gitaly-1', 'gitaly-2', 'gitaly-3'].map((storage) => ({
+      storage,
+      healthy: storage !== unhealthy,
+      contacted: true,
+      seenHealthyBy: new Map(),
+    })),
+  };
+}
+
+const nothing: PraefectView = {
+  database: undefined,
+  health: undefined,
+  queue: undefined,
+  repositories: undefined,
+};
+
+const repositories = (movedFromGitaly2: number): PraefectView['repositories'] => ({
+  virtualStorages: [
+    {
+      ...{ virtualStorage: 'default', repositories: 100, lost: 0, withoutPrimary: 0 },
+      ...{ unavailable: 0, readOnly: 0, byHealthyReplicas: undefined, storages: [] },
+    },
+  ],
+  primaryMoves:
+    movedFromGitaly2 === 0
+      ? []
+      : [
+          {
+            ...{ virtualStorage: 'default', from: 'gitaly-2', to: 'gitaly-1', cause: 'unhealthy' },
+            total: movedFromGitaly2,
+          },
+        ],
+  failovers: [],
+  verification: undefined,
+});
+
+const queue = (own: { removed: number; inProgress?: number; unknown?: number }): PraefectView['queue'] => ({
+  targets: [
+    {
+      virtualStorage: 'default',
+      storage: 'gitaly-2',
+      jobs: [
+        { state: 'ready', change: 'update', count: 50 },
+        { state: 'in_progress', change: 'update', count: own.inProgress ?? 0 },
+      ],
+      oldest: new Map<JobState, number>([['ready', now - 1800]]),
+      stale: { lock_expired: 0, lock_missing: 0, storage_unknown: own.unknown ?? 0 },
+    },
+  ],
+  enqueued: undefined,
+  removed: own.removed,
+});
+
+const idsOf = (...given: Parameters<typeof problemSituation<PraefectView>>) =>
+  praefectProblems(problemSituation(...given)).map(({ id, severity }) => `${severity}: ${id}`);
+
+describe('the quorum', () => {
+  test.each([
+    ['one of three Praefects is silent', health({ alive: 2 }), ['warning: praefect_not_reporting']],
+    [
+      'two of three are silent',
+      health({ alive: 1 }),
+      ['critical: quorum_lost', 'warning: praefect_not_reporting', 'warning: praefect_not_reporting'],
+    ],
+    [
+      'no heartbeat was written for too long',
+      health({ heartbeatAt: now - defaultThresholds.heartbeatStale.value - 1 }),
+      ['critical: quorum_lost'],
+    ],
+  ])('%s', (_, snapshot, expected) => {
+    expect(idsOf({ ...nothing, health: [snapshot] }, now)).toEqual(expected);
+  });
+
+  test('makes the health of storages and unavailable repositories unknown while it is lost', () => {
+    const view = {
+      ...nothing,
+      health: [health({ alive: 1, unhealthy: 'gitaly-2' })],
+      repositories: repositories(0),
+    };
+    const [virtualStorage] = view.repositories?.virtualStorages ?? [];
+    const unavailable = {
+      ...view,
+      repositories: { ...repositories(0)!, virtualStorages: [{ ...virtualStorage!, unavailable: 3 }] },
+    };
+    expect(idsOf(unavailable, now)).not.toContainEqual(expect.stringMatching(/unavailable|unhealthy/));
+  });
+
+  test('is judged by the clock of the database', () => {
+    const database = {
+      ...{ up: true, serverVersion: undefined, schemaVariant: undefined, readOnlyReasons: [] },
+      ...{ isEncrypted: true, clockSkewSeconds: -3600 },
+    };
+    expect(idsOf({ ...nothing, database, health: [health({ heartbeatAt: now - 3601 })] }, now)).toEqual([]);
+  });
+});
+
+describe('an unhealthy storage', () => {
+  const unhealthy = (moved: number) => ({
+    ...nothing,
+    health: [health({ unhealthy: 'gitaly-2' })],
+    repositories: repositories(moved),
+  });
+  const before = { at: now - 60, praefect: unhealthy(0) };
+
+  test('without moved primaries is a warning without an alert', () => {
+    expect(idsOf(unhealthy(0), now, [before])).toEqual(['warning: storage_unhealthy']);
+    expect(praefectProblems(problemSituation(unhealthy(0), now))).toMatchObject([{ alert: undefined }]);
+  });
+
+  test.each([
+    [5, 'warning: storage_unhealthy'],
+    [6, 'critical: storage_failed_over'],
+  ])('with %d of 100 primaries moved is %s', (moved, expected) => {
+    const view = unhealthy(moved);
+    expect(idsOf(view, now, [before, { at: now, praefect: view }])).toEqual([expected]);
+  });
+
+  test('no longer counts primaries that moved before the window of the alert', () => {
+    const view = unhealthy(60);
+    const at = now - defaultThresholds.massFailoverWindow.value - 1;
+    const recorded = [
+      { at, praefect: view },
+      { at: now, praefect: view },
+    ];
+    expect(idsOf(view, now, recorded)).toEqual(['warning: storage_unhealthy']);
+  });
+});
+
+describe('a queue with an old job', () => {
+  const view = (own: Parameters<typeof queue>[0]) => ({ ...nothing, health: [health()], queue: queue(own) });
+  const idle = defaultThresholds.replicationIdle.value;
+
+  test('that drains is no problem', () => {
+    const current = view({ removed: 500, inProgress: 10 });
+    const recorded = [
+      { at: now - 60, praefect: view({ removed: 400, inProgress: 10 }) },
+      { at: now, praefect: current },
+    ];
+    expect(idsOf(current, now, recorded)).toEqual([]);
+  });
+
+  test.each([
+    ['no job in progress', 0],
+    ['jobs in progress that do not finish', 10],
+  ])('with %s for longer than the idle time has stalled', (_, inProgress) => {
+    const current = view({ removed: 400, inProgress });
+    const recorded = [
+      { at: now - idle - 1, praefect: current },
+      { at: now, praefect: current },
+    ];
+    expect(praefectProblems(problemSituation(current, now, recorded))).toMatchObject([
+      {
+        id: 'replication_stalled',
+        severity: 'critical',
+        alert: 'PraefectReplicationStalled',
+        since: now - 1800,
+      },
+    ]);
+  });
+
+  test('for a storage that is no longer configured is stale, not stalled', () => {
+    const current = view({ removed: 400, unknown: 50 });
+    const recorded = [{ at: now - idle - 1, praefect: current }];
+    expect(idsOf(current, now, recorded)).toEqual(['warning: jobs_stale']);
+  });
+});
+
+test('nothing read is no problem', () => {
+  expect(idsOf(nothing, now)).toEqual([]);
+});

@@ -1,0 +1,163 @@
+/** Problems over time: their start, the state of their alerts, maintenance windows, and the log. */
+import { describe, expect, test } from '@jest/globals';
+import type { Log } from '../../../src/lib/log.ts';
+import { silentLog } from '../../../src/lib/log.ts';
+import { alertRule, forSeconds } from '../../../src/rules/alert-rules.ts';
+import { createProblemTracker, type ProblemViews } from '../../../src/rules/problems/tracker.ts';
+import { defaultThresholds } from '../../../src/rules/thresholds.ts';
+import type { CollectorStatus } from '../../../src/scheduler/status.ts';
+import type { KubernetesView } from '../../../src/sources/kubernetes/view.ts';
+
+const now = 1_800_000_000;
+const identity = { namespace: 'gitlab', pod: 'gl-gitaly-0', node: 'n1' };
+const nothing: ProblemViews = {
+  ...{ praefect: undefined, gitaly: undefined, cgroup: undefined, kubernetes: undefined },
+  ...{ maintenance: undefined, collectors: [] },
+};
+
+const databaseDown: ProblemViews = {
+  ...nothing,
+  praefect: {
+    database: {
+      ...{ up: false, serverVersion: undefined, schemaVariant: undefined, readOnlyReasons: undefined },
+      ...{ isEncrypted: undefined, clockSkewSeconds: undefined },
+    },
+    ...{ health: undefined, queue: undefined, repositories: undefined },
+  },
+};
+
+/** A pod that became not Ready `seconds` ago, during the given open windows. */
+function notReady(seconds: number, ...windows: readonly string[]): ProblemViews {
+  const kubernetes: KubernetesView = {
+    ...{ notCurrent: [], ongoing: [], lastRotations: [], nodes: [], disruptionBudgets: [] },
+    pods: [
+      {
+        ...{
+          identity,
+          isReady: false,
+          since: (now - seconds) * 1000,
+          waitingReasons: [],
+          lastTerminations: [],
+        },
+        ...{ terminated: undefined, warning: undefined },
+      },
+    ],
+  };
+  const open = windows.map((name) => ({ name, open: true, endsAt: undefined }));
+  return { ...nothing, kubernetes, maintenance: { open, mistakes: [] } };
+}
+
+function collector(name: string, own: Partial<CollectorStatus>): CollectorStatus {
+  return {
+    ...{ name, title: `Title of ${name}`, state: 'ok', since: (now - 30) * 1000, reason: undefined },
+    ...{ message: undefined, running: false, hung: false, stale: false, lastRunAt: undefined },
+    ...{ lastSuccessAt: undefined, nextRunAt: undefined, lastDurationMs: undefined, readAt: undefined },
+    ...{ ageMs: undefined, series: 3, seriesDropped: 0, seriesDroppedTotal: 0 },
+    schedule: {
+      ...{ kind: 'interval', everyMs: 10_000, effectiveEveryMs: 10_000, timeoutMs: 5000 },
+      ...{ maxAgeMs: 60_000, effectiveMaxAgeMs: 60_000, budgetLimited: false },
+    },
+    failures: {} as CollectorStatus['failures'],
+    ...own,
+  };
+}
+
+const problemsAt = (views: ProblemViews, at = now) =>
+  createProblemTracker(defaultThresholds, silentLog).update(views, at);
+
+describe('a problem', () => {
+  test('exists since it was first seen, and its alert is pending until its `for` has passed', () => {
+    const tracker = createProblemTracker(defaultThresholds, silentLog);
+    const hold = forSeconds(alertRule('PraefectDatabaseUnreachable', 'critical')!, defaultThresholds);
+    const at = (seconds: number) => tracker.update(databaseDown, now + seconds)[0];
+    expect(at(0)).toMatchObject({ id: 'database_unreachable', since: now, alertState: 'pending' });
+    expect(at(hold - 1)).toMatchObject({ since: now, alertState: 'pending' });
+    expect(at(hold)).toMatchObject({ since: now, severity: 'critical', alertState: 'firing' });
+    expect(tracker.update(nothing, now + hold + 5)).toEqual([]);
+    expect(at(hold + 10)).toMatchObject({ since: now + hold + 10, alertState: 'pending' });
+  });
+
+  test('is logged when it starts and when it is resolved, once each', () => {
+    const lines: string[] = [];
+    const log: Log = {
+      ...silentLog,
+      info: (fields, message) => void lines.push(`info ${message} ${JSON.stringify(fields)}`),
+      warn: ({ problem, severity }: Readonly<Record<string, unknown>>, message) =>
+        void lines.push(`warn ${message} ${problem} ${severity}`),
+    };
+    const tracker = createProblemTracker(defaultThresholds, log);
+    for (const [i, views] of [databaseDown, databaseDown, nothing, nothing].entries())
+      tracker.update(views, now + i);
+    expect(lines).toEqual([
+      'warn problem detected database_unreachable critical',
+      'info problem resolved {"title":"Praefect\'s database is unreachable"}',
+    ]);
+  });
+});
+
+describe('a maintenance window', () => {
+  test('turns a problem whose alert it suppresses into information', () => {
+    expect(problemsAt(notReady(60, 'weekly'))).toMatchObject([
+      { id: 'pod_not_ready', severity: 'info', suppressedBy: ['weekly'], alertState: undefined },
+    ]);
+  });
+
+  test('does not change a problem whose alert it does not suppress', () => {
+    const { maintenance } = notReady(60, 'weekly');
+    expect(problemsAt({ ...databaseDown, maintenance })).toMatchObject([
+      { severity: 'critical', suppressedBy: [] },
+    ]);
+  });
+
+  test('of a rollout suppresses a pod that is not Ready for a limited time only', () => {
+    const limit = defaultThresholds.gitalyDownDuringRollout.value;
+    const rollout = 'rollout:gitlab/gl-gitaly';
+    expect(problemsAt(notReady(limit, rollout))).toMatchObject([{ severity: 'info' }]);
+    expect(problemsAt(notReady(limit + 1, rollout))).toMatchObject([
+      { severity: 'critical', suppressedBy: [] },
+    ]);
+    expect(problemsAt(notReady(limit + 1, rollout, 'weekly'))).toMatchObject([
+      { severity: 'info', suppressedBy: ['weekly'] },
+    ]);
+  });
+});
+
+describe('failing collectors', () => {
+  const failed = { state: 'failed', reason: 'refused', message: 'connection refused by db:5432' } as const;
+
+  test('with the same failure are one problem since the first of them failed', () => {
+    const collectors = [
+      collector('health', failed),
+      collector('queue', failed),
+      collector('mirror', { ...failed, since: (now - 90) * 1000 }),
+      collector('process', {}),
+    ];
+    expect(problemsAt({ ...nothing, collectors })).toMatchObject([
+      {
+        severity: 'warning',
+        alert: 'GitalyExporterCollectorFailing',
+        title: 'Collector failing: 3 of 4 collectors (health, queue, mirror)',
+        since: now - 90,
+      },
+    ]);
+  });
+
+  test.each([
+    [
+      {},
+      'refused: connection refused by db:5432. The previous values are still served until they are 1 min old.',
+    ],
+    [
+      { series: 0 },
+      'refused: connection refused by db:5432. Its metrics are absent, and what depends on them is unknown until it recovers.',
+    ],
+    [
+      { state: 'stale', message: 'no response within 5 s.' } as const,
+      'refused: no response within 5 s. Its metrics are absent, and what depends on them is unknown until it recovers.',
+    ],
+  ])('explain the effect on the metrics: %j', (own, detail) => {
+    const [found] = problemsAt({ ...nothing, collectors: [collector('queue', { ...failed, ...own })] });
+    expect(found?.detail).toBe(detail);
+    expect(found?.title).toMatch(/^(Data is stale|Collector failing): Title of queue$/);
+  });
+});
