@@ -76,8 +76,8 @@ calculation. A proposal is never below a measured peak, and has a confidence: \`
 
 | size | rule | based on |
 | --- | --- | --- |
-| Git's memory (\`memoryBytes\`) | peak of Git's anonymous memory plus 25%, plus up to 25% of that for page cache | only anonymous memory causes OOM kills; the percentages are this exporter's |
-| memory of one repository bucket | peak of the busiest bucket plus 25%; at least half of Git's memory | the example on GitLab's page |
+| Git's memory (\`memoryBytes\`) | peak of Git's anonymous memory plus 25%, plus up to 25% of that for page cache; at least 256 MiB | only anonymous memory causes OOM kills; the percentages are this exporter's |
+| memory of one repository bucket | peak of the busiest bucket plus 25%; at least half of Git's memory, and 256 MiB | the example on GitLab's page |
 | buffer | Gitaly's own peak plus 25%; at least 1 GiB | GitLab's page |
 | request and limit | Git's memory plus the buffer; request = limit | GitLab's page: QoS class Guaranteed |
 | GOMEMLIMIT | 95% of the buffer | Go's guide to its garbage collector |

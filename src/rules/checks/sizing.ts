@@ -8,6 +8,7 @@
  *   causes OOM kills (kernel, cgroup-v2 "memory.stat").
  * - A bucket may use what the busiest one used, with headroom, and at least half of Git's memory, as in the example on
  *   GitLab's page; buckets share the rest, since they do not peak at the same time ("oversubscription", GitLab: Cgroups).
+ * - Neither is below the least that one Git process may need (check git_cgroups_configured).
  * - The buffer between the pod's request and Git's memory is at least 1 GiB (GitLab: Gitaly on Kubernetes), and holds
  *   Gitaly's own peak with headroom.
  * - Request = limit, of memory and CPU: QoS class Guaranteed (the same page).
@@ -18,6 +19,7 @@
 
 import { bytesText } from '../../lib/format.ts';
 import { isUnknown, type Known } from '../../lib/known.ts';
+import { minimumGitMemory } from './definitions/cgroups.ts';
 import { minimumBufferBytes } from './definitions/memory.ts';
 
 export interface MeasuredUsage {
@@ -104,12 +106,13 @@ export function proposeSizes(
   const git = gitNeed(usage, now, isKilled, bucket);
   const cpu = need('the pod', usage.cpuPeakCores, now.cpuLimitCores, false, coresText);
 
-  // A memory_bytes of 0 would mean no limit.
-  const gitBytes = git && Math.max(memoryStep, roundUp(git.amount, memoryStep));
+  // An idle Gitaly proposes no size that the checks call too small.
+  const gitBytes = git && Math.max(minimumGitMemory, roundUp(git.amount, memoryStep));
   const bufferBytes = gitaly && Math.max(minimumBufferBytes, roundUp(gitaly.amount, memoryStep));
   const memoryBytes =
     gitBytes === undefined || bufferBytes === undefined ? undefined : gitBytes + bufferBytes;
-  const repositoryBytes = gitBytes && Math.max(gitBytes / 2, roundUp(bucket?.amount ?? 0, memoryStep));
+  const repositoryBytes =
+    gitBytes && Math.max(minimumGitMemory, gitBytes / 2, roundUp(bucket?.amount ?? 0, memoryStep));
   const goBytes = bufferBytes && Math.floor(bufferBytes * goRatio);
   const cpuCores = cpu && Math.max(cpuStep, roundUp(cpu.amount, cpuStep));
 

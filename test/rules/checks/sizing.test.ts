@@ -248,3 +248,9 @@ describe('for every usage', () => {
     );
   });
 });
+
+test('the sizes proposed for an idle Gitaly pass the checks of its memory limits', () => {
+  const idle = { ...use, gitAnonPeakBytes: known(2 ** 20), bucketAnonPeakBytes: known(2 ** 20) };
+  const proposed = values(proposeSizes({ ...idle, gitPageCacheBytes: known(0) }, unset));
+  expect(proposed).toMatchObject({ git_memory_bytes: 256 * 2 ** 20, repository_memory_bytes: 256 * 2 ** 20 });
+});
