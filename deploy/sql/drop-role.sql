@@ -2,6 +2,7 @@
 -- first run the DROP OWNED there. On a managed server DROP OWNED needs membership: GRANT gitaly_exporter TO CURRENT_USER.
 
 BEGIN;
+SET LOCAL search_path = pg_catalog;
 DO $$
 BEGIN
   IF EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = 'gitaly_exporter') THEN

@@ -14,6 +14,9 @@
 
 BEGIN;
 
+-- Nothing that another role may have created in public, a function or an operator, is called by these statements.
+SET LOCAL search_path = pg_catalog;
+
 -- 1. The role: it may log in, and nothing else. An exporter holds one connection; five allow for rollouts.
 --    The time limits are for other uses of the role: the exporter sets shorter ones itself.
 --

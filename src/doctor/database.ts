@@ -8,8 +8,14 @@ import type { Failure } from '../scheduler/outcome.ts';
 import { createDatabase } from '../sources/praefect/connection/create-database.ts';
 import { fixSeparator } from '../sources/praefect/connection/failures.ts';
 import type { Database, DatabaseRow } from '../sources/praefect/database.ts';
-import { createVariantSource, isFailure } from '../sources/praefect/query.ts';
-import { praefectTables, praefectViews } from '../sources/praefect/variant.ts';
+import {
+  columnNumber,
+  createVariantSource,
+  isFailure,
+  type VariantSource,
+} from '../sources/praefect/query.ts';
+import { eq, ge, isPresent, minus, nameArray } from '../sources/praefect/sql.ts';
+import { praefectTables, praefectViews, type SchemaVariant } from '../sources/praefect/variant.ts';
 import { accessChecks, type DoctorFinding, failed, passed } from './finding.ts';
 
 const statementTimeoutMs = 5000;
@@ -35,13 +41,14 @@ export async function checkDatabase(
     applicationName: 'gitaly-exporter doctor',
   });
   try {
-    const { findings, schemaVariant } = await findingsIn(database, connection, clock, signal);
+    const variants = createVariantSource(database, createEventLog(clock));
+    const { findings, schemaVariant } = await findingsIn(database, variants, connection, signal);
     const isReadable = findings.some(({ check }) => check === accessChecks.databaseTables);
     return {
       findings,
       postgresqlVersion: database.connection()?.serverVersion,
       schemaVariant,
-      livePraefects: isReadable ? await livePraefects(database, signal) : undefined,
+      livePraefects: isReadable ? await livePraefects(database, variants, signal) : undefined,
     };
   } finally {
     await database.close();
@@ -49,26 +56,31 @@ export async function checkDatabase(
 }
 
 /** Those that tried to contact a storage within 60 s, and not in the future: the Praefects that count for the quorum. */
-async function livePraefects(database: Database, signal: AbortSignal): Promise<number | undefined> {
-  const answer = await database.query(
-    `SELECT count(DISTINCT praefect_name)::int AS alive
-       FROM node_status
-      WHERE last_contact_attempt_at >= now() - interval '60 seconds'
-        AND last_contact_attempt_at <= now() + interval '5 seconds'`,
+async function livePraefects(
+  database: Database,
+  variants: VariantSource,
+  signal: AbortSignal,
+): Promise<number | undefined> {
+  const variant = await variants.current(signal);
+  if (isFailure(variant)) return undefined;
+  const read = await database.query(
+    `SELECT pg_catalog.count(DISTINCT praefect_name) AS alive
+       FROM ${variant.relation('node_status')}
+      WHERE (last_contact_attempt_at ${ge} (pg_catalog.now() ${minus} interval '60 seconds'))
+        AND (${isPresent('last_contact_attempt_at')})`,
     { signal, statementTimeoutMs, purpose: 'live Praefects' },
   );
-  const alive = answer.ok ? answer.value[0]?.['alive'] : undefined;
-  return typeof alive === 'number' ? alive : undefined;
+  return read.ok ? columnNumber(read.value[0]?.['alive']) : undefined;
 }
 
 async function findingsIn(
   database: Database,
+  variants: VariantSource,
   connection: DatabaseConnection,
-  clock: Clock,
   signal: AbortSignal,
 ): Promise<{ readonly findings: readonly DoctorFinding[]; readonly schemaVariant: string | undefined }> {
   const place = `${connection.host}:${connection.port}/${connection.database} as ${connection.user}`;
-  const variant = await createVariantSource(database, createEventLog(clock)).detect(signal);
+  const variant = await variants.detect(signal);
   const facts = database.connection();
   const withoutSchema = (...findings: readonly DoctorFinding[]) => ({ findings, schemaVariant: undefined });
   if (facts === undefined)
@@ -88,7 +100,7 @@ async function findingsIn(
   if (isFailure(variant))
     return withoutSchema(...reached, failureFinding(accessChecks.databaseSchema, variant));
 
-  const rights = await database.query(rightsSql, {
+  const rights = await database.query(rightsSql(variant), {
     signal,
     statementTimeoutMs,
     purpose: "the role's privileges",
@@ -104,33 +116,40 @@ async function findingsIn(
  * One row: the role's attributes and memberships, the relations that it cannot read, and those that it can change.
  * Reads pg_catalog only, so that a role that does not exist in this version is not an error.
  */
-const rightsSql = `
+const rightsSql = (variant: SchemaVariant): string => {
+  const relations = (kinds: string, names: readonly string[]): string => `
+          FROM pg_catalog.pg_class c
+         WHERE (c.relkind ${eq} ANY (ARRAY[${kinds}]::pg_catalog."char"[])) AND (c.relnamespace ${eq} ${variant.schemaOid})
+           AND (c.relname ${eq} ANY (${nameArray(names)}))`;
+  const names = "pg_catalog.string_agg(c.relname::pg_catalog.text, ',' ORDER BY c.relname)";
+  const all = [...variant.tables, ...variant.views];
+  return `
 SELECT r.rolsuper, r.rolcreaterole, r.rolcreatedb, r.rolreplication, r.rolbypassrls,
-       pg_has_role(r.oid, 'pg_read_all_stats', 'USAGE') AS reads_stats,
-       (SELECT string_agg(p.rolname::text, ',' ORDER BY p.rolname)
+       pg_catalog.pg_has_role(r.oid, 'pg_read_all_stats', 'USAGE') AS reads_stats,
+       (SELECT pg_catalog.string_agg(p.rolname::pg_catalog.text, ',' ORDER BY p.rolname)
           FROM pg_catalog.pg_roles p
-         WHERE p.rolname IN ('pg_write_all_data', 'pg_write_server_files', 'pg_execute_server_program',
-                             'pg_read_server_files', 'pg_signal_backend', 'pg_maintain', 'pg_checkpoint')
-           AND pg_has_role(r.oid, p.oid, 'USAGE')) AS strong_roles,
-       (SELECT string_agg(c.relname::text, ',' ORDER BY c.relname)
-          FROM pg_catalog.pg_class c
-         WHERE c.relkind IN ('r', 'p', 'v') AND pg_table_is_visible(c.oid)
-           AND c.relname IN (${[...praefectTables, ...praefectViews].map((name) => `'${name}'`).join(', ')})
-           AND NOT has_table_privilege(r.oid, c.oid, 'SELECT')) AS unreadable,
-       (SELECT string_agg(c.relname::text, ',' ORDER BY c.relname)
-          FROM pg_catalog.pg_class c
-         WHERE c.relkind IN ('r', 'p') AND pg_table_is_visible(c.oid)
-           AND c.relname IN (${praefectTables.map((name) => `'${name}'`).join(', ')})
-           AND has_table_privilege(r.oid, c.oid, 'INSERT, UPDATE, DELETE, TRUNCATE')) AS writable,
-       (SELECT count(*)::int
-          FROM pg_catalog.pg_class c
-         WHERE c.relkind IN ('r', 'p', 'v') AND pg_table_is_visible(c.oid)
-           AND c.relname IN (${[...praefectTables, ...praefectViews].map((name) => `'${name}'`).join(', ')})) AS relations,
-       (SELECT has_sequence_privilege(r.oid, c.oid, 'SELECT')
-          FROM pg_catalog.pg_class c
-         WHERE c.relname = 'replication_queue_id_seq' AND c.relkind = 'S' AND pg_table_is_visible(c.oid)) AS reads_sequence
+         WHERE (p.rolname ${eq} ANY (${nameArray(strongRoles)}))
+           AND pg_catalog.pg_has_role(r.oid, p.oid, 'USAGE')) AS strong_roles,
+       (SELECT ${names} ${relations("'r', 'p', 'v'", all)}
+           AND NOT pg_catalog.has_table_privilege(r.oid, c.oid, 'SELECT')) AS unreadable,
+       (SELECT ${names} ${relations("'r', 'p'", praefectTables)}
+           AND pg_catalog.has_table_privilege(r.oid, c.oid, 'INSERT, UPDATE, DELETE, TRUNCATE')) AS writable,
+       (SELECT pg_catalog.count(*) ${relations("'r', 'p', 'v'", [...praefectTables, ...praefectViews])}) AS relations,
+       (SELECT pg_catalog.has_sequence_privilege(r.oid, c.oid, 'SELECT')
+          ${relations("'S'", ['replication_queue_id_seq'])}) AS reads_sequence
   FROM pg_catalog.pg_roles r
- WHERE r.rolname = current_user`;
+ WHERE r.rolname ${eq} current_user`;
+};
+
+const strongRoles = [
+  'pg_write_all_data',
+  'pg_write_server_files',
+  'pg_execute_server_program',
+  'pg_read_server_files',
+  'pg_signal_backend',
+  'pg_maintain',
+  'pg_checkpoint',
+];
 
 function rightsFindings(rows: readonly DatabaseRow[], user: string): readonly DoctorFinding[] {
   const [row = {}] = rows;
@@ -152,7 +171,7 @@ function rightsFindings(rows: readonly DatabaseRow[], user: string): readonly Do
           'warn',
           row['reads_sequence'] === false
             ? 'no SELECT on replication_queue_id_seq'
-            : 'no replication_queue_id_seq in the search path',
+            : "no replication_queue_id_seq in the schema of Praefect's tables",
           grant(`GRANT SELECT ON replication_queue_id_seq TO ${quoted(user)};`),
         );
   const statistics =

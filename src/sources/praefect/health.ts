@@ -7,7 +7,9 @@
  * any storage of its virtual storage within 60 s.
  */
 
-/** One row of node_status. Seconds are relative to the database's now(); null: never. */
+import { futureToleranceSeconds } from './sql.ts';
+
+/** One row of node_status. Seconds before the database's now(), negative after it; null: never. */
 export interface NodeStatusRow {
   readonly praefect: string;
   readonly virtualStorage: string;
@@ -31,19 +33,24 @@ export const freshWithinSeconds = 5;
 export interface StorageHealth {
   readonly virtualStorage: string;
   readonly storage: string;
-  /** The consensus. */
+  /**
+   * The consensus: by Praefect's rule, and by times that are not in the future. Praefect's rule alone takes a storage
+   * that died before the clock was set back by two hours for healthy during those hours.
+   */
   readonly healthy: boolean;
   /** Whether each living Praefect saw it active within 10 s. */
   readonly seenHealthyBy: ReadonlyMap<string, boolean>;
-  /** Since the newest attempt of any Praefect to contact it; undefined: never. */
+  /** Since the newest attempt of any Praefect to contact it; undefined: never, or in the future. */
   readonly secondsSinceAttempt: number | undefined;
-  /** Since any Praefect saw it active; undefined: never. */
+  /** Since any Praefect saw it active; undefined: never, or in the future. */
   readonly secondsSinceSeen: number | undefined;
+  /** Some row of it has a time in the future. */
+  readonly hasFutureTime: boolean;
 }
 
 export interface VirtualStorageHealth {
   readonly virtualStorage: string;
-  /** Since the newest attempt of any Praefect to contact any of its storages; undefined: never. */
+  /** Since the newest attempt of any Praefect to contact any of its storages; undefined: never, or in the future. */
   readonly secondsSinceHeartbeat: number | undefined;
   /**
    * At least half of the living Praefects have a fresh heartbeat, so an unhealthy storage really is unhealthy and not
@@ -51,8 +58,10 @@ export interface VirtualStorageHealth {
    * all storages read unhealthy for up to a minute after two Praefects died or while all restart one by one.
    */
   readonly hasQuorum: boolean;
-  /** Praefect -> seconds since its newest attempt to contact any of the storages; undefined: never. */
+  /** Praefect -> seconds since its newest attempt to contact any of the storages; undefined: never, or in the future. */
   readonly praefects: ReadonlyMap<string, number | undefined>;
+  /** Praefects of which some row has a time in the future. */
+  readonly futurePraefects: ReadonlySet<string>;
   readonly storages: ReadonlyMap<string, StorageHealth>;
   /**
    * Storages contacted within 60 s before the newest heartbeat (not before now, so the storages stay known when all
@@ -109,37 +118,49 @@ function virtualStorageHealth(
 ): VirtualStorageHealth {
   const aged = rows.map((row) => ({
     ...row,
-    attempt: row.secondsSinceAttempt === null ? Number.POSITIVE_INFINITY : row.secondsSinceAttempt + elapsed,
-    seen: row.secondsSinceSeen === null ? Number.POSITIVE_INFINITY : row.secondsSinceSeen + elapsed,
+    attempt: ageOf(row.secondsSinceAttempt, elapsed),
+    seen: ageOf(row.secondsSinceSeen, elapsed),
+    inView: {
+      attempt: (row.secondsSinceAttempt ?? Infinity) + elapsed,
+      seen: (row.secondsSinceSeen ?? Infinity) + elapsed,
+    },
+    isFuture: isFuture(row.secondsSinceAttempt) || isFuture(row.secondsSinceSeen),
   }));
-  const newest = Math.min(...aged.map((row) => row.attempt));
+  const newest = least(aged, (row) => row.attempt);
   const praefects = new Map(
     groupedInOrder(aged, (row) => row.praefect).map(([praefect, own]) => [
       praefect,
-      Math.min(...own.map((row) => row.attempt)),
+      least(own, (row) => row.attempt),
     ]),
   );
   const countWithin = (seconds: number) => [...praefects.values()].filter((age) => age <= seconds).length;
   const isAlive = (praefect: string) => (praefects.get(praefect) ?? Infinity) <= aliveWithinSeconds;
   const quorum = Math.ceil(countWithin(aliveWithinSeconds) / 2);
+  // Praefect's own rule has one bound: what lies in the future counts.
+  const viewQuorum = Math.ceil(
+    new Set(aged.filter((row) => row.inView.attempt <= aliveWithinSeconds).map(({ praefect }) => praefect))
+      .size / 2,
+  );
 
   const storages = new Map(
     groupedInOrder(aged, (row) => row.storage).map(([storage, own]): [string, StorageHealth] => {
       const seenBy = own.filter((row) => row.seen <= seenWithinSeconds).length;
+      const seenInView = own.filter((row) => row.inView.seen <= seenWithinSeconds).length;
       return [
         storage,
         {
           virtualStorage,
           storage,
           // The SQL view groups rows that saw it active: without such a row there is no group, whatever the quorum.
-          healthy: seenBy > 0 && seenBy >= quorum,
+          healthy: seenBy > 0 && seenBy >= quorum && seenInView >= viewQuorum,
           seenHealthyBy: new Map(
             groupedInOrder(own, (row) => row.praefect)
               .filter(([praefect]) => isAlive(praefect))
               .map(([praefect, [row]]) => [praefect, (row?.seen ?? Infinity) <= seenWithinSeconds]),
           ),
-          secondsSinceAttempt: finite(Math.min(...own.map((row) => row.attempt))),
-          secondsSinceSeen: finite(Math.min(...own.map((row) => row.seen))),
+          secondsSinceAttempt: finite(least(own, (row) => row.attempt)),
+          secondsSinceSeen: finite(least(own, (row) => row.seen)),
+          hasFutureTime: own.some((row) => row.isFuture),
         },
       ];
     }),
@@ -150,6 +171,7 @@ function virtualStorageHealth(
     secondsSinceHeartbeat: finite(newest),
     hasQuorum: countWithin(freshWithinSeconds) >= Math.max(1, quorum),
     praefects: new Map([...praefects].map(([praefect, seconds]) => [praefect, finite(seconds)])),
+    futurePraefects: new Set(aged.filter((row) => row.isFuture).map(({ praefect }) => praefect)),
     storages,
     knownStorages: new Set(
       [...storages.values()]
@@ -162,6 +184,16 @@ function virtualStorageHealth(
 /** Groups sorted by key: node_status has no order, and the order of series must not change between scrapes. */
 const groupedInOrder = <T>(items: readonly T[], keyOf: (item: T) => string): [string, T[]][] =>
   [...Map.groupBy(items, keyOf)].sort(([a], [b]) => (a < b ? -1 : 1));
+
+/** Infinity: never, or a time in the future, which does not come nearer while this reading gets older. */
+const ageOf = (seconds: number | null, elapsed: number): number =>
+  seconds === null || isFuture(seconds) ? Number.POSITIVE_INFINITY : seconds + elapsed;
+
+const isFuture = (seconds: number | null): boolean =>
+  seconds !== null && !(seconds >= -futureToleranceSeconds);
+
+const least = <T>(items: readonly T[], ageIn: (item: T) => number): number =>
+  items.reduce((age, item) => Math.min(age, ageIn(item)), Number.POSITIVE_INFINITY);
 
 const finite = (seconds: number): number | undefined => (Number.isFinite(seconds) ? seconds : undefined);
 

@@ -8,7 +8,7 @@ import type { Database, QueryResult } from './database.ts';
 import { type SchemaVariant, variantOf, variantSql } from './variant.ts';
 
 /** The schema variant of one database, shared by all its queries. */
-interface VariantSource {
+export interface VariantSource {
   /** The variant last detected; detects it if there is none. */
   current(signal: AbortSignal): Promise<SchemaVariant | Failure>;
   /** Detects the variant now; `current` returns it from then on. */

@@ -9,6 +9,7 @@
  */
 import type { Failure } from '../../scheduler/outcome.ts';
 import type { DatabaseRow } from './database.ts';
+import { eq, gt, joined, nameArray, ne, quotedName } from './sql.ts';
 
 /** Praefect's tables that queries depend on, readable by the role or not. */
 export const praefectTables = [
@@ -30,51 +31,62 @@ export type PraefectTable = (typeof praefectTables)[number];
 export const praefectViews = ['healthy_storages', 'repository_generations', 'valid_primaries'] as const;
 type PraefectViewName = (typeof praefectViews)[number];
 
+/** What the schema of a Praefect is recognized by, besides its tables and views. */
+const otherRelations = ['gitaly_replication_queue', 'verification_leases'] as const;
+
 /**
- * One row for each relation of these names in the database, visible or not; a single row of nulls if there is none.
+ * One row for each relation of these names in the database, in any schema; a single row of nulls if there is none.
  * Reads only pg_catalog and takes no lock on Praefect's tables: pg_get_viewdef() would lock what the view reads, and
  * wait behind a migration. PostgreSQL 11 to 18.
+ *
+ * search_path is what the role's sessions have by default, whatever is set in this one: where several schemas have
+ * Praefect's tables, it decides as it would for Praefect.
  */
 export const variantSql = `
-SELECT d.datname::text                                         AS database,
-       d.oid::text                                             AS database_oid,
-       current_user::text                                      AS role,
-       current_setting('search_path')                          AS search_path,
-       n.nspname::text                                         AS schema,
-       has_schema_privilege(n.oid, 'USAGE')                    AS usable,
-       pg_table_is_visible(c.oid)                              AS visible,
-       c.relname::text                                         AS name,
-       c.relkind::text                                         AS kind,
-       c.oid::text                                             AS oid,
-       (SELECT string_agg(a.attname || ' ' || format_type(a.atttypid, a.atttypmod)
-                          || CASE WHEN a.attnotnull THEN ' not null' ELSE '' END, E'\\n' ORDER BY a.attnum)
+SELECT d.datname                                               AS database,
+       d.oid                                                   AS database_oid,
+       current_user                                            AS role,
+       (SELECT s.reset_val FROM pg_catalog.pg_settings s WHERE s.name ${eq} 'search_path') AS search_path,
+       n.nspname                                               AS schema,
+       n.oid                                                   AS schema_oid,
+       pg_catalog.has_schema_privilege(n.oid, 'USAGE')         AS usable,
+       c.relname                                               AS name,
+       c.relkind                                               AS kind,
+       c.oid                                                   AS oid,
+       c.relowner                                              AS owner,
+       pg_catalog.pg_get_userbyid(c.relowner)                  AS owner_name,
+       ((c.relowner ${eq} d.datdba) OR coalesce(o.rolsuper, false)) AS privileged_owner,
+       (SELECT pg_catalog.string_agg((a.attname::pg_catalog.text ${joined} ' ') ${joined}
+                          (pg_catalog.format_type(a.atttypid, a.atttypmod)
+                          ${joined} (CASE WHEN a.attnotnull THEN ' not null' ELSE '' END)), E'\n' ORDER BY a.attnum)
           FROM pg_catalog.pg_attribute a
-         WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped) AS columns,
-       (SELECT md5(string_agg(r.ev_action::text, ' ' ORDER BY r.oid))
+         WHERE (a.attrelid ${eq} c.oid) AND (a.attnum ${gt} 0) AND NOT a.attisdropped) AS columns,
+       (SELECT pg_catalog.md5(pg_catalog.string_agg(pg_catalog.concat(r.ev_action), ' ' ORDER BY r.oid))
           FROM pg_catalog.pg_rewrite r
-         WHERE r.ev_class = c.oid)                             AS definition
+         WHERE r.ev_class ${eq} c.oid)                         AS definition
   FROM pg_catalog.pg_database d
-  LEFT JOIN (pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace)
-    ON c.relname IN (${[
-      ...praefectTables,
-      ...praefectViews,
-      'gitaly_replication_queue',
-      'verification_leases',
-    ]
-      .map((name) => `'${name}'`)
-      .join(', ')})
-   AND c.relkind IN ('r', 'p', 'v', 'i')
- WHERE d.datname = current_database()
+  LEFT JOIN (pg_catalog.pg_class c
+             JOIN pg_catalog.pg_namespace n ON (n.oid ${eq} c.relnamespace)
+             LEFT JOIN pg_catalog.pg_roles o ON (o.oid ${eq} c.relowner))
+    ON (c.relname ${eq} ANY (${nameArray([...praefectTables, ...praefectViews, ...otherRelations])}))
+   AND (c.relkind ${eq} ANY (ARRAY['r', 'p', 'v', 'i']::pg_catalog."char"[]))
+   AND (n.nspname ${ne} ALL (${nameArray(['pg_catalog', 'information_schema'])}))
+   AND (c.relpersistence ${ne} 't'::pg_catalog."char")
+ WHERE d.datname ${eq} pg_catalog.current_database()
  ORDER BY n.nspname, c.relname`;
 
 /** One row of `variantSql`. */
 interface Relation {
   readonly schema: string;
+  readonly schemaOid: number;
   readonly usable: boolean;
-  readonly visible: boolean;
   readonly name: string;
   readonly kind: string;
-  /** Column -> "type" or "type not null". */
+  readonly owner: number;
+  readonly ownerName: string;
+  /** A superuser, or the database's owner. */
+  readonly hasPrivilegedOwner: boolean;
+  /** Column -> "type" or "type not null"; types outside of pg_catalog with their schema, quoted. */
   readonly columns: ReadonlyMap<string, string>;
   readonly identity: string;
 }
@@ -83,10 +95,13 @@ function relationOf(row: DatabaseRow): Relation {
   const columns = String(row['columns'] ?? '');
   return {
     schema: String(row['schema']),
+    schemaOid: Number(row['schema_oid']),
     usable: row['usable'] === true,
-    visible: row['visible'] === true,
     name: String(row['name']),
     kind: String(row['kind']),
+    owner: Number(row['owner']),
+    ownerName: String(row['owner_name']),
+    hasPrivilegedOwner: row['privileged_owner'] === true,
     columns: new Map(
       columns
         .split('\n')
@@ -126,6 +141,12 @@ export function releasesOfVariant(
 /** A frozen value; variants with the same `fingerprint` are equal. */
 export interface SchemaVariant {
   readonly name: VariantName;
+  /** OID of the schema that holds Praefect's tables. */
+  readonly schemaOid: number;
+  /** A table or view with its schema, as statements write it. */
+  readonly relation: (name: PraefectTable | PraefectViewName) => string;
+  /** The type of replication_queue.state with its schema, as statements write it. */
+  readonly jobStateType: string;
   /** Depends on the database, the tables' OIDs, their columns, and the views' definitions. */
   readonly fingerprint: string;
   readonly tables: ReadonlySet<PraefectTable>;
@@ -173,16 +194,23 @@ const required = {
   repositories: ['virtual_storage', 'relative_path', 'generation'],
   storage_repositories: ['virtual_storage', 'relative_path', 'storage', 'generation'],
 } as const satisfies Partial<Record<PraefectTable, readonly string[]>>;
+const requiredTables = Object.keys(required) as (keyof typeof required)[];
+const isAnchor = (name: string): boolean =>
+  Object.hasOwn(required, name) || name === 'gitaly_replication_queue';
 
 /**
- * The variant of the rows of `variantSql`, or why there is none: `missing_schema` (no Praefect table is visible),
- * `permission` (they are in a schema that the role may not use), `unsupported_schema` (older than 13.3, or without a
- * table or column that every known form has).
+ * The variant of the rows of `variantSql`, or why there is none: `missing_schema` (no schema has Praefect's tables, or
+ * several do and search_path names none of them), `permission` (they are in a schema that the role may not use),
+ * `unsupported_schema` (older than 13.3, or without a table or column that every known form has).
  */
 export function variantOf(rows: readonly DatabaseRow[]): SchemaVariant | Failure {
   const all = rows.filter((row) => row['name'] !== null).map(relationOf);
+  const schema = schemaOf(all, rows[0]);
   const visible = new Map(
-    all.filter((relation) => relation.visible).map((relation) => [relation.name, relation]),
+    trusted(all.filter((relation) => relation.schema === schema)).map((relation) => [
+      relation.name,
+      relation,
+    ]),
   );
   const table = (name: PraefectTable) => {
     const relation = visible.get(name);
@@ -224,6 +252,9 @@ export function variantOf(rows: readonly DatabaseRow[]): SchemaVariant | Failure
       '13.5': primary,
       '13.3': true,
     }),
+    schemaOid: visible.get('node_status')?.schemaOid ?? 0,
+    relation: (name: PraefectTable | PraefectViewName) => `${quotedName(schema ?? 'public')}.${name}`,
+    jobStateType: (table('replication_queue')?.columns.get('state') ?? '').replace(/ not null$/, ''),
     fingerprint: [
       rows[0]?.['database_oid'],
       ...[...visible.values()].map((relation) => relation.identity),
@@ -251,6 +282,39 @@ export function variantOf(rows: readonly DatabaseRow[]): SchemaVariant | Failure
   });
 }
 
+/**
+ * The schema with Praefect's tables: the first of search_path that has one, as PostgreSQL itself would find them, else
+ * the only one that has some and may be used.
+ */
+function schemaOf(all: readonly Relation[], first: DatabaseRow | undefined): string | undefined {
+  const schemas = new Set(
+    all
+      .filter(({ usable, name, kind }) => usable && (kind === 'r' || kind === 'p') && isAnchor(name))
+      .map((relation) => relation.schema),
+  );
+  const inPath = searchPath(String(first?.['search_path'] ?? ''), String(first?.['role'] ?? ''));
+  const [only] = schemas;
+  return inPath.find((schema) => schemas.has(schema)) ?? (schemas.size === 1 ? only : undefined);
+}
+
+/** The schemas of a search_path, as in `"$user", public`. */
+function searchPath(text: string, role: string): readonly string[] {
+  return [...text.matchAll(/"((?:[^"]|"")*)"|[^\s,"]+/g)].map(([found, quoted]) => {
+    const name = quoted === undefined ? found : quoted.replaceAll('""', '"');
+    return name === '$user' ? role : name;
+  });
+}
+
+/**
+ * Without relations of another owner: up to PostgreSQL 14 every role may create a table in public that this Praefect
+ * does not have, of types whose casts are functions of that role. A superuser or the database's owner may have run
+ * some of the migrations.
+ */
+function trusted(relations: readonly Relation[]): readonly Relation[] {
+  const anchor = relations.find(({ name, hasPrivilegedOwner }) => isAnchor(name) && !hasPrivilegedOwner);
+  return relations.filter((each) => each.hasPrivilegedOwner || each.owner === anchor?.owner);
+}
+
 /** The newest form whose feature exists. */
 function nameOf(features: Readonly<Record<VariantName, boolean>>): VariantName {
   return variantNames.findLast((name) => features[name]) ?? '13.3';
@@ -263,23 +327,24 @@ function schemaFailure(
   table: (name: PraefectTable) => Relation | undefined,
 ): Failure | undefined {
   const database = `database "${first?.['database'] ?? '?'}"`;
-  const requiredTables = Object.keys(required) as (keyof typeof required)[];
   if (visible.has('gitaly_replication_queue') || (table('replication_queue') && !table('repositories')))
     return {
       reason: 'unsupported_schema',
       message: `${database} has the tables of a Praefect older than 13.3, which this build does not support: upgrade Praefect`,
     };
   if (!requiredTables.some((name) => table(name))) {
-    const hidden = all.find((relation) => relation.name === 'replication_queue');
-    if (hidden === undefined)
+    const found = all.filter(({ name }) => name === 'replication_queue');
+    const hidden = found.find(({ usable }) => !usable);
+    if (found.length === 0)
       return {
         reason: 'missing_schema',
         message: `${database} has none of Praefect's tables: check the database's name, or run praefect sql-migrate`,
       };
-    return hidden.usable
+    const schemas = found.map((each) => quotedName(each.schema)).join(', ');
+    return hidden === undefined
       ? {
           reason: 'missing_schema',
-          message: `Praefect's tables are in schema "${hidden.schema}" of ${database}, which is not in the search_path (${first?.['search_path']}): ALTER ROLE "${first?.['role']}" SET search_path = "${hidden.schema}"`,
+          message: `several schemas of ${database} have Praefect's tables (${schemas}), and none of them is in the search_path (${first?.['search_path']}): ALTER ROLE "${first?.['role']}" SET search_path = the one to monitor`,
         }
       : {
           reason: 'permission',
@@ -292,6 +357,14 @@ function schemaFailure(
     return required[name].filter((column) => !found.columns.has(column)).map((column) => `${name}.${column}`);
   });
   if (missing.length === 0) return undefined;
+  const foreign = all
+    .filter(({ name }) => missing.includes(name))
+    .map((each) => `${each.name} of ${each.ownerName}`);
+  if (foreign.length > 0)
+    return {
+      reason: 'unsupported_schema',
+      message: `tables of ${database} belong to another role than the rest of Praefect's and are not read (${foreign.join(', ')}): ALTER TABLE ... OWNER TO the owner of the others`,
+    };
   return {
     reason: 'unsupported_schema',
     message: `${database} lacks ${missing.join(', ')}, which every Praefect since 13.3 has: check that it is Praefect's database and that its migrations are complete, or upgrade the exporter`,

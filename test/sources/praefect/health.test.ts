@@ -4,6 +4,7 @@ import type pg from 'pg';
 import { type HealthView, healthOf, type NodeStatusRow } from '../../../src/sources/praefect/health.ts';
 import { healthSql, nodeStatusOf } from '../../../src/sources/praefect/queries/health.ts';
 import { praefectSchema, startPostgres, type TestPostgres } from '../../support/postgres.ts';
+import { variantIn } from './mirror/support.ts';
 
 const row = (
   praefect: string,
@@ -23,10 +24,12 @@ const healthyIn = (view: HealthView): string[] =>
 describe('health on random rows agrees with Praefect at every moment', () => {
   let server: TestPostgres;
   let client: pg.Client;
+  let sql: string;
   beforeAll(async () => {
     server = await startPostgres();
     client = await (await server.createDatabase(praefectSchema('19.0'))).client();
     await client.query('RESET ALL');
+    sql = healthSql(await variantIn(client));
   });
   afterAll(() => server.stop());
 
@@ -55,6 +58,23 @@ describe('health on random rows agrees with Praefect at every moment', () => {
         ...each,
         secondsSinceAttempt: each.secondsSinceAttempt && each.secondsSinceAttempt / 4,
         secondsSinceSeen: each.secondsSinceSeen && each.secondsSinceSeen / 4,
+      })),
+    );
+
+  // The same rows at times in the future, too: seconds, hours, and what nobody wrote.
+  const stepped = fc
+    .tuple(
+      rows,
+      fc.array(fc.constantFrom(0, 0, 0, 4, -3600, -7200, 7200, -220_000_000), {
+        minLength: 24,
+        maxLength: 24,
+      }),
+    )
+    .map(([list, steps]) =>
+      list.map((each, at) => ({
+        ...each,
+        secondsSinceAttempt: each.secondsSinceAttempt && each.secondsSinceAttempt + (steps[at] ?? 0),
+        secondsSinceSeen: each.secondsSinceSeen && each.secondsSinceSeen + (steps[23 - at] ?? 0),
       })),
     );
 
@@ -93,7 +113,7 @@ describe('health on random rows agrees with Praefect at every moment', () => {
         // In one transaction now() stands still, so both see the same moment.
         await client.query('BEGIN');
         await insert(given);
-        const read = (await client.query(healthSql)).rows;
+        const read = (await client.query(sql)).rows;
         const view = healthOf(read.map(nodeStatusOf), 0);
         expect(healthyIn(view).sort()).toEqual(await list(byView));
         expect(healthyIn(view).sort()).toEqual(await list(byElector));
@@ -101,6 +121,44 @@ describe('health on random rows agrees with Praefect at every moment', () => {
       }),
       { numRuns: 150 },
     );
+  });
+
+  test("times in the future make no storage healthy that the view has as unhealthy, and are nobody's heartbeat", async () => {
+    await fc.assert(
+      fc.asyncProperty(stepped, async (given) => {
+        await client.query('BEGIN');
+        await insert(given);
+        const view = healthOf((await client.query(sql)).rows.map(nodeStatusOf), 0);
+        const inView = await list(byView);
+        expect(inView).toEqual(expect.arrayContaining(healthyIn(view)));
+        // What is healthy in the view only was seen in the future by all who count.
+        await client.query(
+          "DELETE FROM public.node_status WHERE last_seen_active_at > now() + interval '5 s' OR last_contact_attempt_at > now() + interval '5 s'",
+        );
+        if ((await client.query('SELECT FROM public.node_status')).rowCount === given.length)
+          expect(healthyIn(view).sort()).toEqual(inView);
+        for (const each of view.virtualStorages.values()) {
+          const ages = [each.secondsSinceHeartbeat, ...each.praefects.values()].filter(
+            (age) => age !== undefined,
+          );
+          for (const age of ages) expect(age).toBeGreaterThanOrEqual(-5);
+          if (each.hasQuorum) expect(each.secondsSinceHeartbeat).toBeLessThanOrEqual(5);
+        }
+        await client.query('ROLLBACK');
+      }),
+      { numRuns: 150 },
+    );
+  });
+
+  test('infinite times are the age of nothing, on every version of PostgreSQL', async () => {
+    await client.query(`
+      BEGIN;
+      INSERT INTO public.node_status (praefect_name, shard_name, node_name, last_contact_attempt_at, last_seen_active_at)
+      VALUES ('p1', 'default', 'gitaly-1', 'infinity', 'infinity'), ('p2', 'default', 'gitaly-2', '-infinity', '-infinity')`);
+    const view = healthOf((await client.query(sql)).rows.map(nodeStatusOf), 0);
+    expect(healthyIn(view)).toEqual([]);
+    expect(view.hasQuorum('default')).toBe(false);
+    await client.query('ROLLBACK');
   });
 
   test('rows that are some seconds old give the health that the SQL view has at that later moment', async () => {
@@ -177,6 +235,44 @@ describe('the quorum', () => {
       0,
     );
     expect([view.hasQuorum('default'), view.hasQuorum('retired')]).toEqual([true, false]);
+  });
+});
+
+describe('times in the future', () => {
+  const dead = ['p1', 'p2', 'p3'].flatMap((praefect) =>
+    ['gitaly-1', 'gitaly-2'].map((storage) => row(praefect, storage, 0.4, 3600)),
+  );
+
+  test('an old row dated 2033 next to three live Praefects makes no dead storage healthy', () => {
+    const year = 220_000_000;
+    const view = healthOf([...dead, row('old', 'gitaly-1', -year, -year)], 0);
+    expect(healthyIn(view)).toEqual([]);
+    expect(view.hasQuorum('default')).toBe(true);
+    const found = view.virtualStorages.get('default');
+    expect(found?.secondsSinceHeartbeat).toBe(0.4);
+    expect(found?.praefects.get('old')).toBe(undefined);
+    expect([...(found?.futurePraefects ?? [])]).toEqual(['old']);
+    expect([...(found?.storages.get('gitaly-1')?.seenHealthyBy.keys() ?? [])]).toEqual(['p1', 'p2', 'p3']);
+  });
+
+  test('a storage that died before the clock was set back by two hours is not healthy', () => {
+    const rows = ['p1', 'p2', 'p3'].map((praefect) => row(praefect, 'gitaly-1', 0.4, -7100));
+    expect(healthyIn(healthOf(rows, 0))).toEqual([]);
+  });
+
+  test('all times in the future are no heartbeat and no quorum, now and when that time has come', () => {
+    const rows = ['p1', 'p2', 'p3'].map((praefect) => row(praefect, 'gitaly-1', -3600, -3600));
+    for (const at of [0, 3_600_000, 3_605_000]) {
+      const view = healthOf(rows, 0, at);
+      expect(view.hasQuorum('default')).toBe(false);
+      expect(healthyIn(view)).toEqual([]);
+    }
+  });
+
+  test('a row that was written after the transaction began counts', () => {
+    const view = healthOf([row('p1', 'gitaly-1', -0.3, -0.3)], 0);
+    expect(healthyIn(view)).toEqual(['default/gitaly-1']);
+    expect(view.hasQuorum('default')).toBe(true);
   });
 });
 

@@ -79,7 +79,7 @@ describe.each([15, 18] as const)('on PostgreSQL %i', (version) => {
   const load = (sql: string) =>
     client.query(`
       RESET ROLE;
-      DROP SCHEMA IF EXISTS public, praefect CASCADE;
+      DROP SCHEMA IF EXISTS public, praefect, other, postgres, "it's ""odd"" \\ " CASCADE;
       CREATE SCHEMA public;
       GRANT USAGE ON SCHEMA public TO public;
       ${sql};
@@ -118,12 +118,44 @@ describe.each([15, 18] as const)('on PostgreSQL %i', (version) => {
     });
   });
 
-  test('tables in a schema that is not in the search_path are found, and the message has the fix', async () => {
+  test('tables in a schema that is not in the search_path are found, whatever its name', async () => {
     await load(`${praefectSchema('17.2')}; ALTER SCHEMA public RENAME TO praefect`);
+    expect((await variantIn(client)).relation('node_status')).toBe('"praefect".node_status');
+    await load(`${praefectSchema('17.2')}; ALTER SCHEMA public RENAME TO "it's ""odd"" \\ "`);
+    const { relation } = await variantIn(client);
+    expect((await client.query(`SELECT count(*) AS rows FROM ${relation('node_status')}`)).rows).toEqual([
+      { rows: '0' },
+    ]);
+  });
+
+  test('of several schemas the first of the search_path counts, and without one the fix is named', async () => {
+    await load(
+      `CREATE SCHEMA praefect; ${praefectSchema('14.9').replaceAll('public.', 'praefect.')}; ${praefectSchema('17.2')}`,
+    );
+    expect(await variantIn(client)).toMatchObject({ name: '15.0' });
+    await client.query('ALTER SCHEMA public RENAME TO other');
     expect(await detect(client)).toEqual({
       reason: 'missing_schema',
-      message: `Praefect's tables are in schema "praefect" of database "${database.name}", which is not in the search_path ("$user", public): ALTER ROLE "postgres" SET search_path = "praefect"`,
+      message: `several schemas of database "${database.name}" have Praefect's tables ("other", "praefect"), and none of them is in the search_path ("$user", public): ALTER ROLE "postgres" SET search_path = the one to monitor`,
     });
+    await client.query('ALTER SCHEMA praefect RENAME TO postgres');
+    expect(await variantIn(client)).toMatchObject({ name: '14.6' });
+  });
+
+  test("a table that another role created next to Praefect's is not read", async () => {
+    await load(praefectSchema('17.2'));
+    await client.query(`
+      CREATE ROLE owner_of_17; CREATE ROLE intruder; GRANT CREATE ON SCHEMA public TO intruder;
+      DO $$ DECLARE name text; BEGIN
+        FOR name IN SELECT tablename FROM pg_tables WHERE schemaname = 'public' LOOP
+          EXECUTE format('ALTER TABLE public.%I OWNER TO owner_of_17', name);
+        END LOOP;
+      END $$;
+      SET ROLE intruder; CREATE TABLE public.repository_reference_write_locks (expired_at timestamptz); RESET ROLE`);
+    const found = await variantIn(client);
+    expect({ name: found.name, tables: [...found.tables] }).toMatchObject({ name: '15.0' });
+    expect(found.tables).not.toContain('repository_reference_write_locks');
+    expect(found.writeLocks).toBe(false);
   });
 
   test('a role without USAGE on the schema is a missing permission', async () => {

@@ -7,7 +7,15 @@ import { createEventLog } from '../../../src/scheduler/event-log.ts';
 import { createDatabase } from '../../../src/sources/praefect/connection/create-database.ts';
 import { createPraefectSource } from '../../../src/sources/praefect/source.ts';
 import { startPostgres, type TestPostgres } from '../../support/postgres.ts';
-import { blockOf, databaseAsOf, nativeSamples, only, type Samples, samplesIn } from './queries/support.ts';
+import {
+  asOf,
+  blockOf,
+  databaseAsOf,
+  nativeSamples,
+  only,
+  type Samples,
+  samplesIn,
+} from './queries/support.ts';
 
 let server: TestPostgres;
 beforeAll(async () => {
@@ -16,9 +24,9 @@ beforeAll(async () => {
 afterAll(() => server.stop());
 
 async function samplesWith(capture: string, verificationIntervalSeconds: number): Promise<Samples> {
-  const { clock, connection } = await databaseAsOf(server, capture);
+  const { clock, connection, takenAt } = await databaseAsOf(server, capture);
   const budget = createBudget(1, systemClock);
-  const database = createDatabase({ connection, clock: systemClock, budget });
+  const database = asOf(createDatabase({ connection, clock: systemClock, budget }), takenAt);
   const { collectors } = createPraefectSource({
     database,
     budget,

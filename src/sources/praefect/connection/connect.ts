@@ -100,7 +100,8 @@ async function logIn(
     await client.connect();
     onStep('reading the server version');
     const { rows } = await client.query<{ version: string; pid: number }>(
-      "SELECT current_setting('server_version') AS version, pg_backend_pid() AS pid",
+      // Before any SET: what the role's search_path finds does not count here either.
+      "SELECT pg_catalog.current_setting('server_version') AS version, pg_catalog.pg_backend_pid() AS pid",
     );
     const facts = {
       encrypted: isEncrypted,

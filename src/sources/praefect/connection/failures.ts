@@ -95,8 +95,8 @@ function tableIn(error: pg.DatabaseError, sql: string | undefined): string | und
   const named = /permission denied for (?:table|relation|view|sequence) "?([^"\s]+)"?$/.exec(error.message);
   if (named?.[1] !== undefined) return named[1];
   if (error.position === undefined || sql === undefined) return undefined;
-  // The position counts characters from 1, not UTF-16 units; the exporter's statements are ASCII.
-  return /^"?([\w.]+)"?/.exec(sql.slice(Number(error.position) - 1))?.[1];
+  // The position counts characters from 1, not UTF-16 units; the exporter's statements are ASCII but for a schema's name.
+  return /^(?:"(?:[^"]|"")+"\.)?"?([\w.]+)"?/.exec(sql.slice(Number(error.position) - 1))?.[1];
 }
 
 /** pg's own errors have no code, only a message (pg 8.23: lib/client.js, lib/crypto/sasl.js, pg-protocol). */

@@ -21,8 +21,10 @@ const settings = (statementTimeoutMs: number): readonly string[] => [
   // At most one process of the server, and no compilation of plans that run once.
   'max_parallel_workers_per_gather = 0',
   'jit = off',
-  // The role's or the database's own value, as for Praefect, and not what another client of the pool left.
-  'search_path TO DEFAULT',
+  // Nothing of another schema can be called by accident: ../sql.ts has the reasons.
+  'search_path = pg_catalog',
+  // A policy of row-level security is a function of the table's owner: fail instead of calling it.
+  'row_security = off',
   // Text that does not depend on the server's settings; 3 gives floats that read back exactly, on 11 too.
   "TimeZone = 'UTC'",
   "DateStyle = 'ISO, YMD'",

@@ -4,6 +4,7 @@
  */
 import type { Yielder } from '../../../lib/yielder.ts';
 import type { ReadTransaction } from '../database.ts';
+import { epochOf, eq, literal } from '../sql.ts';
 import { type CopyTuple, createCopyReader } from './copy-binary.ts';
 import { removeDeletedRows } from './deleted-rows.ts';
 import {
@@ -67,7 +68,7 @@ export async function refreshMirror(
   now: number,
   yielder: Yielder,
 ): Promise<RefreshResult> {
-  const { point, databaseNow, queueReadable, shardPrimariesReadable } = await readPoint(transaction);
+  const { point, databaseNow, queueReadable, shardPrimariesReadable } = await readPoint(transaction, schema);
   const isContinuous =
     previous !== undefined &&
     previous.identity === point.identity &&
@@ -110,11 +111,14 @@ export async function refreshMirror(
     deletions: await readJobs(statements.deletions),
     repairs: await readJobs(statements.repairs),
     shardPrimaries:
-      schema.shardPrimaries && shardPrimariesReadable ? await readShardPrimaries(transaction) : [],
+      schema.shardPrimaries && shardPrimariesReadable ? await readShardPrimaries(transaction, schema) : [],
   };
 }
 
-async function readPoint(transaction: ReadTransaction): Promise<{
+async function readPoint(
+  transaction: ReadTransaction,
+  { relation }: MirrorSchema,
+): Promise<{
   point: RefreshPoint;
   databaseNow: number;
   queueReadable: boolean;
@@ -122,16 +126,19 @@ async function readPoint(transaction: ReadTransaction): Promise<{
 }> {
   // pg_postmaster_start_time: a restart or failover of PostgreSQL may have lost transactions (asynchronous standby,
   // restore), which the rows themselves would not show. Behind a pooler, the backend may change unnoticed.
+  const oid = (name: Parameters<typeof relation>[0]): string =>
+    `pg_catalog.to_regclass(${literal(relation(name))})::pg_catalog.oid`;
+  const isReadable = (name: Parameters<typeof relation>[0]): string =>
+    `coalesce(pg_catalog.has_table_privilege(${oid(name)}, 'SELECT'), false)`;
   const [row] = await transaction.rows(`
-    SELECT extract(epoch FROM now())::float8 AS now,
-           txid_snapshot_xmin(s)::text AS horizon, txid_snapshot_xmax(s)::text AS newest,
-           concat_ws(' ', extract(epoch FROM pg_postmaster_start_time())::text, pg_is_in_recovery()::text,
-             (SELECT oid::text FROM pg_database WHERE datname = current_database()),
-             to_regclass('repositories')::oid::text, to_regclass('storage_repositories')::oid::text,
-             to_regclass('repository_assignments')::oid::text) AS identity,
-           COALESCE(has_table_privilege(to_regclass('replication_queue')::oid, 'SELECT'), false) AS queue,
-           COALESCE(has_table_privilege(to_regclass('shard_primaries')::oid, 'SELECT'), false) AS shards
-    FROM txid_current_snapshot() AS s`);
+    SELECT ${epochOf('pg_catalog.now()')} AS now,
+           pg_catalog.txid_snapshot_xmin(s) AS horizon, pg_catalog.txid_snapshot_xmax(s) AS newest,
+           pg_catalog.concat_ws(' ', extract(epoch FROM pg_catalog.pg_postmaster_start_time()), pg_catalog.pg_is_in_recovery(),
+             (SELECT oid FROM pg_catalog.pg_database WHERE datname ${eq} pg_catalog.current_database()),
+             ${oid('repositories')}, ${oid('storage_repositories')}, ${oid('repository_assignments')}) AS identity,
+           ${isReadable('replication_queue')} AS queue,
+           ${isReadable('shard_primaries')} AS shards
+    FROM pg_catalog.txid_current_snapshot() AS s`);
   return {
     point: {
       identity: String(row?.['identity']),
@@ -197,9 +204,12 @@ async function readJobReplicas(
   return replicas;
 }
 
-async function readShardPrimaries(transaction: ReadTransaction): Promise<ShardPrimary[]> {
+async function readShardPrimaries(
+  transaction: ReadTransaction,
+  { relation }: MirrorSchema,
+): Promise<ShardPrimary[]> {
   const rows = await transaction.rows(`
-    SELECT shard_name, node_name, demoted, extract(epoch FROM elected_at)::float8 AS elected_at FROM shard_primaries`);
+    SELECT shard_name, node_name, demoted, ${epochOf('elected_at')} AS elected_at FROM ${relation('shard_primaries')}`);
   return rows.map((row) => ({
     virtualStorage: String(row['shard_name']),
     storage: String(row['node_name']),

@@ -6,6 +6,7 @@
  * and sum 0.26 s, by ranges 0.38 s. Rejected: the same results with joins and window functions in SQL (2 to 18 s each,
  * temporary files), and an index on xmin (PostgreSQL allows none).
  */
+import { bitAnd, eq, ge, le, literal, ne, shiftRight, textOf } from '../sql.ts';
 import type { SchemaVariant } from '../variant.ts';
 import { checksumMask, type MirroredTable } from './mirror.ts';
 
@@ -26,6 +27,9 @@ export interface MirrorSchema {
   readonly shardPrimaries: boolean;
   /** storage_repositories.verified_at and .verification_leased_until (14.10 and later). */
   readonly verification: boolean;
+  /** A table with its schema, and the type of replication_queue.state, as statements write them. */
+  readonly relation: SchemaVariant['relation'];
+  readonly jobStateType: string;
 }
 
 export function mirrorSchemaOf(variant: SchemaVariant): MirrorSchema {
@@ -37,6 +41,8 @@ export function mirrorSchemaOf(variant: SchemaVariant): MirrorSchema {
     validPrimaries: rules[variant.validPrimaries],
     shardPrimaries: variant.tables.has('shard_primaries'),
     verification: variant.storageRepositories.verification,
+    relation: variant.relation,
+    jobStateType: variant.jobStateType,
   };
 }
 
@@ -44,7 +50,7 @@ export function mirrorSchemaOf(variant: SchemaVariant): MirrorSchema {
 export const changedSince = (xid: bigint): string =>
   // Both ages are relative to the same "latest" id of this transaction, which may be newer than its snapshot:
   // comparing with a number computed from the snapshot's xmax would miss rows. Too many rows do no harm.
-  `age(xmin) <= age('${xid & 0xffff_ffffn}'::xid)`;
+  `pg_catalog.age(xmin) ${le} pg_catalog.age('${xid & 0xffff_ffffn}'::pg_catalog.xid)`;
 
 export interface MirrorStatements {
   /** Fields: key, virtual storage, then generation and primary | storage, generation, verified at and leased until | storage. */
@@ -68,54 +74,64 @@ export interface MirrorStatements {
 const maxIndexRanges = 64;
 
 export function mirrorStatements(schema: MirrorSchema): MirrorStatements {
-  const key = schema.keyedBy === 'id' ? 'repository_id' : 'hashtextextended(relative_path, 0)';
+  const key = schema.keyedBy === 'id' ? 'repository_id' : 'pg_catalog.hashtextextended(relative_path, 0)';
   // 14.5 may still have rows whose repository_id was not filled in by a migration: its own views omit them too.
   const keyed = schema.keyedBy === 'id' ? 'repository_id IS NOT NULL' : 'true';
   // Not converted: a timestamp in COPY's binary format costs the server less than a number computed from it.
   const verification = schema.verification
     ? 'verified_at, verification_leased_until'
-    : 'NULL::timestamptz, NULL::timestamptz';
+    : 'NULL::pg_catalog.timestamptz, NULL::pg_catalog.timestamptz';
   const columns: Readonly<Record<MirroredTable, string>> = {
     repositories: schema.primaryColumn
       ? `${key}, virtual_storage, generation, "primary"`
-      : `${key}, virtual_storage, generation, NULL::text`,
+      : `${key}, virtual_storage, generation, NULL::pg_catalog.text`,
     storage_repositories: `${key}, virtual_storage, storage, generation, ${verification}`,
     repository_assignments: `${key}, virtual_storage, storage`,
   };
+  const path = `(job ${textOf} 'relative_path')`;
+  const id = `(job ${textOf} 'repository_id')::pg_catalog.int8`;
   // A job from before 14.3 has no repository_id, a later one may have 0 for unknown: then its path decides.
   const jobKey =
     schema.keyedBy === 'id'
-      ? `CASE WHEN COALESCE((job ->> 'repository_id')::bigint, 0) <> 0 THEN (job ->> 'repository_id')::bigint
-              ELSE (SELECT r.repository_id FROM repositories r
-                    WHERE r.virtual_storage = job ->> 'virtual_storage' AND r.relative_path = job ->> 'relative_path') END`
-      : `hashtextextended(job ->> 'relative_path', 0)`;
+      ? `CASE WHEN coalesce(${id}, 0) ${ne} 0 THEN ${id}
+              ELSE (SELECT r.repository_id FROM ${schema.relation('repositories')} r
+                    WHERE (r.virtual_storage ${eq} (job ${textOf} 'virtual_storage')) AND (r.relative_path ${eq} ${path})) END`
+      : `pg_catalog.hashtextextended(${path}, 0)`;
   const jobs = (condition: string): string =>
     `SELECT key, virtual_storage, storage FROM (
-       SELECT ${jobKey} AS key, job ->> 'virtual_storage' AS virtual_storage, job ->> 'target_node_storage' AS storage
-       FROM replication_queue WHERE ${condition}) jobs
+       SELECT ${jobKey} AS key, job ${textOf} 'virtual_storage' AS virtual_storage, job ${textOf} 'target_node_storage' AS storage
+       FROM ${schema.relation('replication_queue')} WHERE ${condition}) jobs
      WHERE key IS NOT NULL AND virtual_storage IS NOT NULL AND storage IS NOT NULL`;
+  const states = (...names: string[]): string =>
+    `(ARRAY[${names.map(literal).join(', ')}]::${schema.jobStateType}[])`;
+  const sum = `pg_catalog.sum((${key} ${bitAnd} ${checksumMask})::pg_catalog.int4)`;
+  const float8 = '::pg_catalog.float8';
 
   return {
     fields: { repositories: 4, storage_repositories: 6, repository_assignments: 3 },
-    rows: (table, where = 'true') => `SELECT ${columns[table]} FROM ${table} WHERE ${keyed} AND (${where})`,
-    sizes: 'SELECT virtual_storage, count(*)::float8 AS rows FROM repositories GROUP BY 1',
+    rows: (table, where = 'true') =>
+      `SELECT ${columns[table]} FROM ${schema.relation(table)} WHERE ${keyed} AND (${where})`,
+    sizes: `SELECT virtual_storage, pg_catalog.count(*)${float8} AS rows FROM ${schema.relation('repositories')} GROUP BY 1`,
     checksum: (table) =>
-      `SELECT count(*)::float8 AS rows, COALESCE(sum((${key} & ${checksumMask})::int4), 0)::float8 AS sum FROM ${table} WHERE ${keyed}`,
+      `SELECT pg_catalog.count(*)${float8} AS rows, coalesce(${sum}, 0)${float8} AS sum FROM ${schema.relation(table)} WHERE ${keyed}`,
     ranges: (table, bits) =>
-      `SELECT (${key} >> ${bits})::float8 AS range, count(*)::float8 AS rows, sum((${key} & ${checksumMask})::int4)::float8 AS sum
-       FROM ${table} WHERE ${keyed} GROUP BY 1`,
+      `SELECT (${key} ${shiftRight} ${bits})${float8} AS range, pg_catalog.count(*)${float8} AS rows, ${sum}${float8} AS sum
+       FROM ${schema.relation(table)} WHERE ${keyed} GROUP BY 1`,
     inRanges: (ranges, bits) =>
       schema.keyedBy === 'id' && ranges.length <= maxIndexRanges
         ? ranges
-            .map((range) => `repository_id BETWEEN ${range * 2 ** bits} AND ${(range + 1) * 2 ** bits - 1}`)
+            .map(
+              (range) =>
+                `(repository_id ${ge} ${range * 2 ** bits}) AND (repository_id ${le} ${(range + 1) * 2 ** bits - 1})`,
+            )
             .join(' OR ')
-        : `(${key} >> ${bits}) = ANY ('{${ranges.join(',')}}'::bigint[])`,
+        : `(${key} ${shiftRight} ${bits}) ${eq} ANY ('{${ranges.join(',')}}'::pg_catalog.int8[])`,
     // The conditions repeat those of the partial indexes of 13.10 and later, so that PostgreSQL uses them.
     deletions: jobs(
-      `state <> ALL (ARRAY['completed','dead','cancelled']::replication_job_state[]) AND job ->> 'change' = 'delete_replica'`,
+      `(state ${ne} ALL ${states('completed', 'dead', 'cancelled')}) AND ((job ${textOf} 'change') ${eq} 'delete_replica')`,
     ),
     repairs: jobs(
-      `state = ANY (ARRAY['ready','in_progress','failed']::replication_job_state[]) AND job ->> 'change' IN ('update', 'create')`,
+      `(state ${eq} ANY ${states('ready', 'in_progress', 'failed')}) AND ((job ${textOf} 'change') ${eq} ANY (ARRAY['update', 'create']))`,
     ),
   };
 }

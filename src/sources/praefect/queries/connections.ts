@@ -8,8 +8,9 @@ import { gauge } from '../../../metrics/metric.ts';
 import { type Block, samplesOf, single } from '../../../metrics/samples.ts';
 import type { Budget } from '../../../scheduler/budget.ts';
 import type { Collector } from '../../../scheduler/collector.ts';
-import type { Database, DatabaseRow } from '../database.ts';
-import { columnNumber, failedOutcome } from '../query.ts';
+import type { DatabaseRow } from '../database.ts';
+import { columnNumber, failedOutcome, isFailure, type QueryContext } from '../query.ts';
+import { eq, ge, le, literal, minus, ne, quotedName, relationOid } from '../sql.ts';
 
 /** pg_stat_activity.state; `unknown` where it is hidden from the exporter. */
 const connectionStates = [
@@ -52,7 +53,8 @@ export const longestBlocked = gauge('praefect_db_longest_blocked_seconds', {
 
 export const longestTransaction = gauge('praefect_db_longest_transaction_seconds', {
   help: "Age of the oldest open client transaction on this database without the exporter's own, or 0 if there is none.",
-  details: 'Absent without pg_monitor.',
+  details:
+    'Absent without pg_monitor, or when all of them began in the future, before the clock was set back.',
   origin: 'pg_stat_activity.xact_start',
   unit: 'seconds',
 });
@@ -65,59 +67,67 @@ export const connectionMetrics = [
   longestTransaction,
 ] as const;
 
+/** Backends start their transactions and waits by the same clock; a later start is from before it was set back. */
+const isPast = (time: string): string => `${time} ${le} pg_catalog.clock_timestamp()`;
+const sinceOldest = (time: string, filter: string): string =>
+  `extract(epoch FROM (pg_catalog.clock_timestamp() ${minus} (pg_catalog.min(${time}) FILTER (WHERE ${filter}))))::pg_catalog.float8`;
+
 /**
  * One row. backend_type is hidden like the state, so coalesce() keeps hidden sessions and drops those that are known
- * not to be clients (parallel and autovacuum workers, replication).
+ * not to be clients (parallel and autovacuum workers, replication). Settings are text, converted by the reader.
  */
-const connectionsSql = `
+const connectionsSql = (schemaOid: number | undefined): string => {
+  const inState = (state: string): string =>
+    `pg_catalog.count(*) FILTER (WHERE is_here AND (state ${eq} ${literal(state)})) AS ${quotedName(state)}`;
+  const others = `is_here AND (pid ${ne} pg_catalog.pg_backend_pid())`;
+  return `
 WITH here AS (
   SELECT d.oid, d.datconnlimit, r.rolconnlimit
     FROM pg_catalog.pg_database d
-    LEFT JOIN pg_catalog.pg_class c ON c.oid = to_regclass('replication_queue')
-    LEFT JOIN pg_catalog.pg_roles r ON r.oid = c.relowner
-   WHERE d.datname = current_database()
+    LEFT JOIN pg_catalog.pg_class c ON (c.oid ${eq} (${relationOid(schemaOid, 'replication_queue')}))
+    LEFT JOIN pg_catalog.pg_roles r ON (r.oid ${eq} c.relowner)
+   WHERE d.datname ${eq} pg_catalog.current_database()
 ), session AS (
-  SELECT a.datid = here.oid AS is_here, a.pid, a.state, a.xact_start
+  SELECT (a.datid ${eq} here.oid) AS is_here, a.pid, a.state, a.xact_start
     FROM pg_catalog.pg_stat_activity a
    CROSS JOIN here
-   WHERE a.datid IS NOT NULL AND coalesce(a.backend_type, 'client backend') = 'client backend'
+   WHERE a.datid IS NOT NULL AND (coalesce(a.backend_type, 'client backend') ${eq} 'client backend')
 )
-SELECT pg_has_role(current_user, 'pg_read_all_stats', 'USAGE')                            AS sees_all,
-       count(*) FILTER (WHERE is_here)                                                    AS here,
-       count(*) FILTER (WHERE is_here AND state = 'active')                               AS active,
-       count(*) FILTER (WHERE is_here AND state = 'idle')                                 AS idle,
-       count(*) FILTER (WHERE is_here AND state = 'idle in transaction')                  AS "idle in transaction",
-       count(*) FILTER (WHERE is_here AND state = 'idle in transaction (aborted)')        AS "idle in transaction (aborted)",
-       count(*) FILTER (WHERE is_here AND state = 'fastpath function call')               AS "fastpath function call",
-       count(*) FILTER (WHERE is_here AND state = 'disabled')                             AS disabled,
-       coalesce(extract(epoch FROM clock_timestamp()
-                  - min(xact_start) FILTER (WHERE is_here AND pid <> pg_backend_pid()))::float8, 0) AS longest_transaction,
-       current_setting('max_connections')::int
-         - current_setting('superuser_reserved_connections')::int
-         - coalesce(nullif(current_setting('reserved_connections', true), '')::int, 0)
-         - coalesce(nullif(current_setting('rds.rds_superuser_reserved_connections', true), '')::int, 0)
-         - count(*) FILTER (WHERE NOT is_here)                                            AS server_limit,
-       (SELECT datconnlimit FROM here WHERE datconnlimit >= 0)                            AS database_limit,
-       (SELECT rolconnlimit FROM here WHERE rolconnlimit >= 0)                            AS role_limit
+SELECT pg_catalog.pg_has_role(current_user, 'pg_read_all_stats', 'USAGE') AS sees_all,
+       pg_catalog.count(*) FILTER (WHERE is_here)                        AS here,
+       ${connectionStates
+         .filter((state) => state !== 'unknown')
+         .map(inState)
+         .join(',\n       ')},
+       CASE WHEN pg_catalog.count(xact_start) FILTER (WHERE ${others}) ${eq} 0 THEN 0
+            ELSE ${sinceOldest('xact_start', `${others} AND (${isPast('xact_start')})`)} END AS longest_transaction,
+       pg_catalog.current_setting('max_connections')                     AS max_connections,
+       pg_catalog.current_setting('superuser_reserved_connections')      AS superuser_reserved,
+       pg_catalog.current_setting('reserved_connections', true)          AS reserved,
+       pg_catalog.current_setting('rds.rds_superuser_reserved_connections', true) AS rds_reserved,
+       pg_catalog.count(*) FILTER (WHERE NOT is_here)                    AS elsewhere,
+       (SELECT datconnlimit FROM here WHERE datconnlimit ${ge} 0)        AS database_limit,
+       (SELECT rolconnlimit FROM here WHERE rolconnlimit ${ge} 0)        AS role_limit
   FROM session`;
+};
+
+const waiting = `
+  FROM pg_catalog.pg_locks l
+  JOIN pg_catalog.pg_stat_activity a ON (a.pid ${eq} l.pid)
+ WHERE NOT l.granted AND (a.datname ${eq} pg_catalog.current_database())`;
 
 /** PostgreSQL 14 and later: waitstart is the start of the wait, and null for a moment at its beginning. */
 const blockedSql = `
-SELECT count(DISTINCT l.pid)                                                              AS blocked,
-       coalesce(extract(epoch FROM clock_timestamp() - min(l.waitstart))::float8, 0)      AS longest
-  FROM pg_catalog.pg_locks l
-  JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid
- WHERE NOT l.granted AND a.datname = current_database()`;
+SELECT pg_catalog.count(DISTINCT l.pid) AS blocked,
+       CASE WHEN pg_catalog.count(l.waitstart) ${eq} 0 THEN 0
+            ELSE ${sinceOldest('l.waitstart', isPast('l.waitstart'))} END AS longest${waiting}`;
 
 /** PostgreSQL 11 to 13: no wait is older than its statement. query_start is null where it is hidden. */
 export const blockedSqlBefore14 = `
-SELECT count(DISTINCT l.pid)                                                              AS blocked,
-       CASE WHEN count(*) = count(a.query_start)
-            THEN coalesce(extract(epoch FROM clock_timestamp() - min(a.query_start))::float8, 0)
-       END                                                                                AS longest
-  FROM pg_catalog.pg_locks l
-  JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid
- WHERE NOT l.granted AND a.datname = current_database()`;
+SELECT pg_catalog.count(DISTINCT l.pid) AS blocked,
+       CASE WHEN pg_catalog.count(*) ${eq} 0 THEN 0
+            WHEN pg_catalog.count(*) ${eq} pg_catalog.count(a.query_start)
+            THEN ${sinceOldest('a.query_start', isPast('a.query_start'))} END AS longest${waiting}`;
 
 export interface ConnectionsSnapshot {
   /** States that are hidden from the exporter are left out. */
@@ -138,12 +148,20 @@ function connectionsSnapshot(row: DatabaseRow, blocked: DatabaseRow): Connection
     : [];
   // The rest: all sessions if their states are hidden, otherwise those that are starting and have no state yet.
   const unknown = (number('here') ?? 0) - known.reduce((sum, { count }) => sum + count, 0);
-  const limits = [number('server_limit'), number('database_limit'), number('role_limit')].filter(
-    (limit) => limit !== undefined,
+  // reserved_connections exists since PostgreSQL 16, the other one on Amazon RDS; an empty text counts as 0.
+  const serverLimit =
+    (number('max_connections') ?? Number.NaN) -
+    (number('superuser_reserved') ?? 0) -
+    (number('reserved') ?? 0) -
+    (number('rds_reserved') ?? 0) -
+    (number('elsewhere') ?? 0);
+  const limit = [number('database_limit'), number('role_limit')].reduce<number>(
+    (least, each) => Math.min(least, each ?? Infinity),
+    serverLimit,
   );
   return {
     byState: [...known, { state: 'unknown', count: unknown }],
-    limit: Math.max(0, Math.min(...limits)),
+    limit: Math.max(0, limit),
     blockedBackends: columnNumber(blocked['blocked']),
     longestBlockedSeconds: columnNumber(blocked['longest']),
     longestTransactionSeconds: seesAll ? number('longest_transaction') : undefined,
@@ -167,10 +185,8 @@ function connectionsBlock(snapshot: ConnectionsSnapshot): Block {
 export function createConnectionsCollector({
   budget,
   database,
-}: {
-  readonly database: Database;
-  readonly budget: Budget;
-}): Collector<ConnectionsSnapshot> {
+  variants,
+}: QueryContext & { readonly budget: Budget }): Collector<ConnectionsSnapshot> {
   return {
     name: 'praefect_connections',
     title: 'Connections and locks (pg_stat_activity, pg_locks)',
@@ -178,7 +194,10 @@ export function createConnectionsCollector({
     schedule: { kind: 'interval', everyMs: 15_000, timeoutMs: 5000, maxAgeMs: 60_000, budget },
     async collect({ signal }) {
       const limits = { signal, statementTimeoutMs: 4000, purpose: 'connections and locks' };
-      const read = await database.query(connectionsSql, limits);
+      // Only the limit of the owner's role depends on the tables, which need not exist.
+      const variant = await variants.current(signal);
+      const schemaOid = isFailure(variant) ? undefined : variant.schemaOid;
+      const read = await database.query(connectionsSql(schemaOid), limits);
       if (!read.ok) return failedOutcome(read.failure);
       const major = Number.parseInt(database.connection()?.serverVersion ?? '', 10);
       const blocked = await database.query(major < 14 ? blockedSqlBefore14 : blockedSql, limits);

@@ -8,6 +8,8 @@ import type { Collector } from '../../../scheduler/collector.ts';
 import { type Failure, failed } from '../../../scheduler/outcome.ts';
 import type { Database, DatabaseRow } from '../database.ts';
 import { columnNumber, columnText, isFailure, type QueryContext } from '../query.ts';
+import { epochOf, eq, ne, relationOid } from '../sql.ts';
+import type { SchemaVariant } from '../variant.ts';
 
 export const up = gauge('praefect_db_up', {
   help: "1 if the last probe of Praefect's database succeeded, otherwise 0.",
@@ -73,7 +75,7 @@ export const databaseMetrics = [
 ] as const;
 
 /** The cheapest query: it reads no table. */
-const pingSql = 'SELECT extract(epoch FROM clock_timestamp())::float8 AS clock';
+const pingSql = `SELECT ${epochOf('pg_catalog.clock_timestamp()')} AS clock`;
 
 /**
  * Whether Praefect can write. The exporter's own session does not show it: its transactions are read-only, and a
@@ -88,25 +90,28 @@ const pingSql = 'SELECT extract(epoch FROM clock_timestamp())::float8 AS clock';
  *
  * Not read: transaction_read_only and current_setting(), which hold for the exporter's own transaction only.
  */
-const serverSql = `
-SELECT current_setting('server_version')   AS server_version,
-       pg_is_in_recovery()                 AS in_recovery,
-       (SELECT split_part(line, '=', 2)::boolean
+const serverSql = (schemaOid: number | undefined): string => `
+SELECT pg_catalog.current_setting('server_version') AS server_version,
+       pg_catalog.pg_is_in_recovery()               AS in_recovery,
+       (SELECT pg_catalog.split_part(line, '=', 2)
           FROM pg_catalog.pg_db_role_setting s
-         CROSS JOIN LATERAL unnest(s.setconfig) AS line
-         WHERE line LIKE 'default\\_transaction\\_read\\_only=%'
-           AND s.setdatabase IN (0, (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database()))
-           AND s.setrole IN (0, (SELECT relowner FROM pg_catalog.pg_class WHERE oid = to_regclass('replication_queue')))
-         ORDER BY s.setrole <> 0 DESC, s.setdatabase <> 0 DESC
-         LIMIT 1)                          AS configured,
-       (SELECT reset_val::boolean
+         CROSS JOIN LATERAL pg_catalog.unnest(s.setconfig) AS line
+         WHERE (pg_catalog.split_part(line, '=', 1) ${eq} 'default_transaction_read_only')
+           AND ((s.setdatabase ${eq} 0) OR (s.setdatabase ${eq}
+                (SELECT oid FROM pg_catalog.pg_database WHERE datname ${eq} pg_catalog.current_database())))
+           AND ((s.setrole ${eq} 0) OR (s.setrole ${eq}
+                (SELECT relowner FROM pg_catalog.pg_class WHERE oid ${eq} (${relationOid(schemaOid, 'replication_queue')}))))
+         ORDER BY (s.setrole ${ne} 0) DESC, (s.setdatabase ${ne} 0) DESC
+         LIMIT 1)                                   AS configured,
+       (SELECT reset_val
           FROM pg_catalog.pg_settings
-         WHERE name = 'default_transaction_read_only'
-           AND source IN ('default', 'configuration file', 'command line', 'environment variable', 'override'))
-                                           AS server`;
+         WHERE (name ${eq} 'default_transaction_read_only')
+           AND (source ${eq} ANY (ARRAY['default', 'configuration file', 'command line', 'environment variable', 'override'])))
+                                                    AS server`;
 
 /** A table of a few dozen rows. */
-const migrationsSql = 'SELECT id FROM schema_migrations';
+const migrationsSql = (variant: SchemaVariant): string =>
+  `SELECT id FROM ${variant.relation('schema_migrations')}`;
 
 /** The result of a probe; what a failed probe did not reach is undefined. */
 export interface DatabaseSnapshot {
@@ -173,16 +178,22 @@ export function createDatabaseCollector({
       ...(connection && { connection }),
     };
 
-    const server = await database.query(serverSql, { ...limits, purpose: "the server's settings" });
+    const variant = await variants.detect(signal);
+    const schemaOid = isFailure(variant) ? undefined : variant.schemaOid;
+    const server = await database.query(serverSql(schemaOid), {
+      ...limits,
+      purpose: "the server's settings",
+    });
     if (!server.ok) return { found, failure: server.failure };
     found = { ...found, server: serverOf(server.value[0] ?? {}) };
-
-    const variant = await variants.detect(signal);
     if (isFailure(variant)) return { found, failure: variant };
     found = { ...found, variant: variant.name };
     if (!variant.tables.has('schema_migrations')) return { found };
 
-    const migrations = await database.query(migrationsSql, { ...limits, purpose: 'the applied migrations' });
+    const migrations = await database.query(migrationsSql(variant), {
+      ...limits,
+      purpose: 'the applied migrations',
+    });
     if (!migrations.ok) return { found, failure: migrations.failure };
     return { found: { ...found, migrations: migrations.value.map((row) => columnText(row['id'])) } };
   }
@@ -210,12 +221,22 @@ export function createDatabaseCollector({
 }
 
 function serverOf(row: DatabaseRow): NonNullable<DatabaseSnapshot['server']> {
-  const setting = row['configured'] ?? row['server'];
+  const setting = booleanSetting(row['configured']) ?? booleanSetting(row['server']);
   return {
     version: columnText(row['server_version']),
     recovery: row['in_recovery'] === true,
-    ...(typeof setting === 'boolean' && { setting }),
+    ...(setting !== undefined && { setting }),
   };
+}
+
+/** A boolean setting as PostgreSQL reads it: any beginning of these words that only one of them has. */
+function booleanSetting(value: unknown): boolean | undefined {
+  if (typeof value !== 'string' || value === '') return undefined;
+  const text = value.trim().toLowerCase();
+  if (text === '1' || text === 'on' || 'true'.startsWith(text) || 'yes'.startsWith(text)) return true;
+  if (text === '0' || text === 'of' || text === 'off' || 'false'.startsWith(text) || 'no'.startsWith(text))
+    return false;
+  return undefined;
 }
 
 /**

@@ -10,6 +10,8 @@ import type { Wake } from '../../../scheduler/wake.ts';
 import type { DatabaseRow } from '../database.ts';
 import { aliveWithinSeconds, type HealthView, healthOf, type NodeStatusRow } from '../health.ts';
 import { columnNumber, columnText, failedOutcome, type QueryContext, withVariant } from '../query.ts';
+import { epochOf, ge, isPresent, minus, secondsSince } from '../sql.ts';
+import type { SchemaVariant } from '../variant.ts';
 
 const perPraefect = { praefect: anyValue, virtual_storage: anyValue } as const;
 const perStorage = { virtual_storage: anyValue, storage: anyValue } as const;
@@ -25,7 +27,7 @@ export const praefectLastContact = gauge('praefect_db_praefect_last_contact_time
 export const heartbeatTimestamp = gauge('praefect_db_heartbeat_timestamp_seconds', {
   help: "Newest attempt of any Praefect to contact a storage of the virtual storage, by the database's clock.",
   details:
-    'When it is over 10 s old, no Praefect writes heartbeats: none runs, or the database is read-only. Every storage then reads as unhealthy, and metrics that depend on health are not valid.',
+    'When it is over 10 s old, no Praefect writes heartbeats: none runs, or the database is read-only. Every storage then reads as unhealthy, and metrics that depend on health are not valid. Times in the future do not count; absent when there are no others.',
   origin: 'node_status.last_contact_attempt_at',
   unit: 'seconds',
   labels: { virtual_storage: anyValue },
@@ -56,7 +58,7 @@ export const storageSeenHealthy = gauge('praefect_db_storage_seen_healthy', {
 export const storageHealthy = gauge('praefect_db_storage_healthy', {
   help: '1 if at least half of the live Praefects saw the storage active in the last 10 s, otherwise 0.',
   details:
-    'The consensus exactly as Praefect computes it. All storages are 0 when heartbeats stop: see praefect_db_heartbeat_quorum.',
+    'The consensus exactly as Praefect computes it, except that times in the future do not make a storage healthy. All storages are 0 when heartbeats stop: see praefect_db_heartbeat_quorum.',
   origin: 'node_status; as the view healthy_storages',
   labels: perStorage,
 });
@@ -72,18 +74,25 @@ export const healthMetrics = [
 
 /**
  * One statement for every variant: the columns exist since GitLab 12.10. Praefect never deletes a row, and a new name
- * at each start (a Deployment's pods) leaves rows forever: those a day older than the newest are left out.
+ * at each start (a Deployment's pods) leaves rows forever: those a day older than the newest are left out. A time in
+ * the future is not the newest, or one such row would leave out all others. The time between two infinite timestamps
+ * is an error before PostgreSQL 17.
  */
-export const healthSql = `
-SELECT praefect_name                                                  AS praefect,
-       shard_name                                                     AS virtual_storage,
-       node_name                                                      AS storage,
-       extract(epoch FROM now())::float8                              AS now,
-       extract(epoch FROM now() - last_contact_attempt_at)::float8    AS since_attempt,
-       extract(epoch FROM now() - last_seen_active_at)::float8        AS since_seen
-  FROM node_status
- WHERE greatest(last_contact_attempt_at, last_seen_active_at)
-       >= (SELECT max(greatest(last_contact_attempt_at, last_seen_active_at)) FROM node_status) - interval '1 day'`;
+export const healthSql = (variant: SchemaVariant): string => {
+  const table = variant.relation('node_status');
+  const times = ['last_contact_attempt_at', 'last_seen_active_at'];
+  const newest = times.map((time) => `pg_catalog.max(${time}) FILTER (WHERE ${isPresent(time)})`);
+  return `
+SELECT praefect_name                   AS praefect,
+       shard_name                      AS virtual_storage,
+       node_name                       AS storage,
+       ${epochOf('pg_catalog.now()')}  AS now,
+       ${secondsSince('last_contact_attempt_at')} AS since_attempt,
+       ${secondsSince('last_seen_active_at')}     AS since_seen
+  FROM ${table}
+ WHERE greatest(${times.join(', ')})
+       ${ge} (SELECT coalesce(greatest(${newest.join(', ')}), '-infinity') ${minus} interval '1 day' FROM ${table})`;
+};
 
 export const nodeStatusOf = (row: DatabaseRow): NodeStatusRow => ({
   praefect: columnText(row['praefect']),
@@ -96,16 +105,17 @@ export const nodeStatusOf = (row: DatabaseRow): NodeStatusRow => ({
 /** A storage or Praefect whose newest attempt is a day older than the newest of all was removed. */
 const removedAfterSeconds = 86_400;
 
-/** One virtual storage in node_status; times in seconds since 1970, by the database's clock. */
+/** One virtual storage in node_status; times in seconds since 1970, by the database's clock, none in the future. */
 export interface HealthSnapshot {
   readonly virtualStorage: string;
-  /** Newest attempt of any Praefect to contact any of its storages. */
-  readonly heartbeatAt: number;
+  /** Newest attempt of any Praefect to contact any of its storages; undefined: all times are in the future. */
+  readonly heartbeatAt: number | undefined;
   /** Whether enough live Praefects have a fresh heartbeat; otherwise `healthy` is not valid. */
   readonly hasQuorum: boolean;
   readonly praefects: readonly {
     readonly praefect: string;
-    readonly lastContactAt: number;
+    /** Undefined: in the future. */
+    readonly lastContactAt: number | undefined;
     /** Contacted a storage within 60 s. */
     readonly alive: boolean;
   }[];
@@ -129,26 +139,30 @@ export interface HealthSnapshot {
 export function healthSnapshot(view: HealthView, databaseNow: number): readonly HealthSnapshot[] {
   // To the microsecond, as PostgreSQL keeps times: an unchanged time stays the same number at every read.
   const at = (secondsAgo: number) => Math.round((databaseNow - secondsAgo) * 1e6) / 1e6;
-  const newest = Math.min(
-    ...[...view.virtualStorages.values()].map(
-      ({ secondsSinceHeartbeat }) => secondsSinceHeartbeat ?? Infinity,
-    ),
+  const newest = [...view.virtualStorages.values()].reduce(
+    (age, { secondsSinceHeartbeat }) => Math.min(age, secondsSinceHeartbeat ?? Infinity),
+    Number.POSITIVE_INFINITY,
   );
-  const wasRemoved = (seconds: number | undefined) => (seconds ?? Infinity) > newest + removedAfterSeconds;
+  const wasRemoved = (seconds: number | undefined, hasFutureTime: boolean) =>
+    !hasFutureTime && (seconds === undefined || seconds > newest + removedAfterSeconds);
 
   return [...view.virtualStorages.values()].flatMap((each) => {
-    if (each.secondsSinceHeartbeat === undefined || wasRemoved(each.secondsSinceHeartbeat)) return [];
+    if (wasRemoved(each.secondsSinceHeartbeat, each.futurePraefects.size > 0)) return [];
     return {
       virtualStorage: each.virtualStorage,
-      heartbeatAt: at(each.secondsSinceHeartbeat),
+      heartbeatAt: each.secondsSinceHeartbeat === undefined ? undefined : at(each.secondsSinceHeartbeat),
       hasQuorum: each.hasQuorum,
       praefects: [...each.praefects].flatMap(([praefect, seconds]) =>
-        seconds === undefined || wasRemoved(seconds)
+        wasRemoved(seconds, each.futurePraefects.has(praefect))
           ? []
-          : { praefect, lastContactAt: at(seconds), alive: seconds <= aliveWithinSeconds },
+          : {
+              praefect,
+              lastContactAt: seconds === undefined ? undefined : at(seconds),
+              alive: seconds !== undefined && seconds <= aliveWithinSeconds,
+            },
       ),
       storages: [...each.storages.values()]
-        .filter(({ secondsSinceAttempt }) => !wasRemoved(secondsSinceAttempt))
+        .filter(({ secondsSinceAttempt, hasFutureTime }) => !wasRemoved(secondsSinceAttempt, hasFutureTime))
         .map(({ storage, healthy, seenHealthyBy }) => ({
           storage,
           healthy,
@@ -168,10 +182,10 @@ export function healthBlock(snapshot: readonly HealthSnapshot[]): Block {
   const healthy = samplesOf(storageHealthy);
 
   for (const { virtualStorage: virtual_storage, ...each } of snapshot) {
-    heartbeat.set({ virtual_storage }, each.heartbeatAt);
+    if (each.heartbeatAt !== undefined) heartbeat.set({ virtual_storage }, each.heartbeatAt);
     quorum.set({ virtual_storage }, Number(each.hasQuorum));
     for (const { praefect, ...own } of each.praefects) {
-      lastContact.set({ praefect, virtual_storage }, own.lastContactAt);
+      if (own.lastContactAt !== undefined) lastContact.set({ praefect, virtual_storage }, own.lastContactAt);
       alive.set({ praefect, virtual_storage }, Number(own.alive));
     }
     for (const { storage, ...state } of each.storages) {
@@ -220,7 +234,9 @@ export function createHealthCollector(options: HealthCollectorOptions): Collecto
     },
     async collect({ signal }) {
       const limits = { signal, statementTimeoutMs: 1500, purpose: 'the health of storages' };
-      const read = await withVariant(options, signal, () => options.database.query(healthSql, limits));
+      const read = await withVariant(options, signal, (variant) =>
+        options.database.query(healthSql(variant), limits),
+      );
       if (!read.ok) return failedOutcome(read.failure);
       // Dated at the response: the view may count as one round trip younger than it is, never as older, so that no
       // storage reads as unhealthy before Praefect's own view has it so.

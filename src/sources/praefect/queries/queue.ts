@@ -12,6 +12,8 @@ import type { Collector } from '../../../scheduler/collector.ts';
 import { failed } from '../../../scheduler/outcome.ts';
 import type { DatabaseRow } from '../database.ts';
 import { columnNumber, columnText, failedOutcome, type QueryContext, withVariant } from '../query.ts';
+import { epochOf, eq, isPresentUtc, le, literal, lt, minus, textOf } from '../sql.ts';
+import type { SchemaVariant } from '../variant.ts';
 import type { KnownStorages } from './known-storages.ts';
 import { createRemovedCounter } from './removed-counter.ts';
 
@@ -36,7 +38,8 @@ export const replicationJobs = gauge('praefect_db_replication_jobs', {
 
 export const oldestJob = gauge('praefect_db_replication_oldest_job_timestamp_seconds', {
   help: "When the oldest job in this state was created, by the database's clock.",
-  details: 'Absent when there is no such job.',
+  details:
+    'Absent when there is no such job. Times in the future, from before the clock was set back, do not count.',
   origin: 'replication_queue.created_at',
   unit: 'seconds',
   labels: { ...perTarget, state: jobStates },
@@ -59,7 +62,7 @@ export const jobsRemoved = counter('praefect_db_replication_jobs_removed_total',
 export const staleJobs = gauge('praefect_db_replication_stale_jobs', {
   help: 'Number of jobs that cannot finish in their current state, each with one reason.',
   details:
-    'lock_expired: in progress with a lock that was not refreshed for 60 s, because the Praefect that took it terminated; another Praefect releases it within 90 s. lock_missing: in progress without a lock; nothing releases it. storage_unknown: unfinished, for a storage that no Praefect contacts; absent without heartbeats and configuration.',
+    'lock_expired: in progress with a lock that was not refreshed for 60 s, because the Praefect that took it terminated (another one releases it within 90 s), or with a lock from the future. lock_missing: in progress without a lock; nothing releases it. storage_unknown: unfinished, for a storage that no Praefect contacts; absent without heartbeats and configuration.',
   origin: 'replication_queue, replication_queue_job_lock, node_status',
   labels: { ...perTarget, reason: staleReasons },
 });
@@ -71,12 +74,15 @@ export const queueMetrics = [replicationJobs, oldestJob, jobsEnqueued, jobsRemov
  * has_..._privilege() functions are used first because a refused read would end the transaction.
  * pg_sequence_last_value() is null before the first id.
  */
-const queueSourcesSql = `
-SELECT has_table_privilege('replication_queue_job_lock', 'SELECT')          AS locks_readable,
-       CASE WHEN has_sequence_privilege(ids, 'SELECT') OR has_sequence_privilege(ids, 'USAGE')
-            THEN coalesce(pg_sequence_last_value(ids), 0)
+const queueSourcesSql = (variant: SchemaVariant): string => {
+  const queue = literal(variant.relation('replication_queue'));
+  return `
+SELECT pg_catalog.has_table_privilege(${literal(variant.relation('replication_queue_job_lock'))}, 'SELECT') AS locks_readable,
+       CASE WHEN pg_catalog.has_sequence_privilege(ids, 'SELECT') OR pg_catalog.has_sequence_privilege(ids, 'USAGE')
+            THEN coalesce(pg_catalog.pg_sequence_last_value(ids), 0)
        END                                                                  AS newest_id
-  FROM (SELECT pg_get_serial_sequence('replication_queue', 'id')::regclass) AS sequence(ids)`;
+  FROM (SELECT pg_catalog.to_regclass(pg_catalog.pg_get_serial_sequence(${queue}, 'id'))) AS sequence(ids)`;
+};
 
 /**
  * The pass over the queue. created_at is UTC without a time zone, which is how extract(epoch) takes a timestamp.
@@ -85,33 +91,39 @@ SELECT has_table_privilege('replication_queue_job_lock', 'SELECT')          AS l
  * values, and sorts the whole queue on disk (20 MB at 400,000 rows, twice the time). Behind the fence it estimates
  * 200 groups and counts them in memory.
  *
+ * A time in the future is the age of no job: it does not count for the oldest.
+ *
  * @param settledId an id that is known to be committed or rolled back: counts the jobs left up to it
  */
-export const queueSql = (settledId: number): string => `
+export const queueSql = (variant: SchemaVariant, settledId: number): string => `
 SELECT key[1]                                        AS virtual_storage,
        key[2]                                        AS storage,
        key[3]                                        AS state,
        key[4]                                        AS change,
-       count(*)                                      AS jobs,
-       count(*) FILTER (WHERE id <= ${settledId})    AS settled,
-       extract(epoch FROM min(created_at))::float8   AS oldest
+       pg_catalog.count(*)                           AS jobs,
+       pg_catalog.count(*) FILTER (WHERE id ${le} ${settledId}) AS settled,
+       ${epochOf(`(pg_catalog.min(created_at) FILTER (WHERE ${isPresentUtc('created_at')}))`)} AS oldest
   FROM (SELECT id,
                created_at,
-               ARRAY[job ->> 'virtual_storage', job ->> 'target_node_storage', state::text, job ->> 'change'] AS key
-          FROM replication_queue
+               ARRAY[job ${textOf} 'virtual_storage', job ${textOf} 'target_node_storage', pg_catalog.concat(state), job ${textOf} 'change'] AS key
+          FROM ${variant.relation('replication_queue')}
         OFFSET 0) AS jobs
  GROUP BY key`;
 
-/** Jobs in progress with a lock, and those whose lock is over 60 s old, as in Praefect's stale check (since 13.1). */
-const locksSql = `
-SELECT queue.job ->> 'virtual_storage'               AS virtual_storage,
-       queue.job ->> 'target_node_storage'           AS storage,
-       count(DISTINCT queue.id)                      AS locked,
-       count(DISTINCT queue.id) FILTER
-         (WHERE lock.triggered_at < timezone('UTC', now()) - interval '60 seconds') AS expired
-  FROM replication_queue_job_lock AS lock
-  JOIN replication_queue AS queue ON queue.id = lock.job_id
- WHERE queue.state = 'in_progress'
+/**
+ * Jobs in progress with a lock, and those whose lock was not refreshed for 60 s, as in Praefect's stale check (since
+ * 13.1); and those whose lock is from the future, which nothing refreshes either: Praefect would have set it back.
+ */
+const locksSql = (variant: SchemaVariant): string => `
+SELECT queue.job ${textOf} 'virtual_storage'         AS virtual_storage,
+       queue.job ${textOf} 'target_node_storage'     AS storage,
+       pg_catalog.count(DISTINCT queue.id)           AS locked,
+       pg_catalog.count(DISTINCT queue.id) FILTER
+         (WHERE (lock.triggered_at ${lt} (pg_catalog.timezone('UTC', pg_catalog.now()) ${minus} interval '60 seconds'))
+             OR NOT (${isPresentUtc('lock.triggered_at')})) AS expired
+  FROM ${variant.relation('replication_queue_job_lock')} AS lock
+  JOIN ${variant.relation('replication_queue')} AS queue ON (queue.id ${eq} lock.job_id)
+ WHERE queue.state ${eq} 'in_progress'
  GROUP BY 1, 2`;
 
 /** What the statements return. */
@@ -124,8 +136,8 @@ export interface QueueRows {
     readonly count: number;
     /** Of `count`, the jobs up to the settled id. */
     readonly settled: number;
-    /** Seconds since 1970. */
-    readonly oldestAt: number;
+    /** Seconds since 1970; undefined: all of them are from the future. */
+    readonly oldestAt: number | undefined;
   }[];
   /** Undefined: the role may not read the table. */
   readonly locks:
@@ -147,7 +159,7 @@ const jobRow = (row: DatabaseRow): QueueRows['jobs'][number] => ({
   change: columnText(row['change']),
   count: columnNumber(row['jobs']) ?? 0,
   settled: columnNumber(row['settled']) ?? 0,
-  oldestAt: columnNumber(row['oldest']) ?? Number.NaN,
+  oldestAt: columnNumber(row['oldest']),
 });
 
 const lockRow = (row: DatabaseRow): NonNullable<QueueRows['locks']>[number] => ({
@@ -235,7 +247,8 @@ function jobsByState(
     for (const { change, count } of inState) jobs.push({ state, change, count });
     if (expectedStates.includes(state) && !inState.some(({ change }) => change === 'update'))
       jobs.push({ state, change: 'update', count: 0 });
-    if (inState.length > 0) oldest.set(state, Math.min(...inState.map(({ oldestAt }) => oldestAt)));
+    const oldestAt = inState.reduce((least, row) => Math.min(least, row.oldestAt ?? Infinity), Infinity);
+    if (Number.isFinite(oldestAt)) oldest.set(state, oldestAt);
   }
   return { jobs, oldest };
 }
@@ -287,15 +300,18 @@ export function createQueueCollector(options: QueueCollectorOptions): Collector<
     },
     async collect({ signal }) {
       const limits = { signal, statementTimeoutMs: 8000, purpose: 'the replication queue' };
-      const read = await withVariant(options, signal, ({ finalStates }) =>
+      const read = await withVariant(options, signal, (variant) =>
         options.database.transaction(limits, async (transaction) => {
-          const [sources] = await transaction.rows(queueSourcesSql);
-          const jobs = (await transaction.rows(queueSql(removed.settledId()))).map(jobRow);
+          const [sources] = await transaction.rows(queueSourcesSql(variant));
+          const jobs = (await transaction.rows(queueSql(variant, removed.settledId()))).map(jobRow);
           const locks =
             sources?.['locks_readable'] === true
-              ? (await transaction.rows(locksSql)).map(lockRow)
+              ? (await transaction.rows(locksSql(variant))).map(lockRow)
               : undefined;
-          return { rows: { jobs, locks, newestId: columnNumber(sources?.['newest_id']) }, finalStates };
+          return {
+            rows: { jobs, locks, newestId: columnNumber(sources?.['newest_id']) },
+            finalStates: variant.finalStates,
+          };
         }),
       );
       if (!read.ok) return failedOutcome(read.failure);

@@ -11,6 +11,7 @@ import type { Failure } from '../../../scheduler/outcome.ts';
 import type { QueryOptions, QueryResult, ReadTransaction } from '../database.ts';
 import { createCopyReader } from '../mirror/copy-binary.ts';
 import { columnNumber, columnText, isFailure, type QueryContext, withVariant } from '../query.ts';
+import { eq, gt, isPresent, literal, minus } from '../sql.ts';
 import type { SchemaVariant } from '../variant.ts';
 
 /** A repository on one storage. */
@@ -50,12 +51,12 @@ export async function replicasOf(
 
 /** One pass over the table: under a second with a million repositories. */
 function replicasSql(variant: SchemaVariant, path: string): string {
-  const onDisk = variant.repositories.replicaPath ? `OR r.replica_path = ${literal(path)}` : '';
+  const onDisk = variant.repositories.replicaPath ? `OR (r.replica_path ${eq} ${literal(path)})` : '';
   return `
 SELECT r.virtual_storage, r.relative_path, ${replicaPath(variant)} AS replica_path, s.storage, s.generation
-  FROM repositories r
-  JOIN storage_repositories s ON ${sameRepository(variant)}
- WHERE r.relative_path = ${literal(path)} ${onDisk}
+  FROM ${variant.relation('repositories')} r
+  JOIN ${variant.relation('storage_repositories')} s ON ${sameRepository(variant)}
+ WHERE (r.relative_path ${eq} ${literal(path)}) ${onDisk}
  ORDER BY r.virtual_storage, r.relative_path, s.storage`;
 }
 
@@ -65,13 +66,16 @@ export async function contactedStorages(
   options: QueryOptions,
 ): Promise<QueryResult<readonly string[]>> {
   const limits = { ...options, purpose: 'the names of the storages' };
-  const read = await context.database.query(contactedSql, limits);
+  const read = await withVariant(context, options.signal, (variant) =>
+    context.database.query(contactedSql(variant), limits),
+  );
   return read.ok ? { ...read, value: read.value.map((row) => columnText(row['storage'])) } : read;
 }
 
-const contactedSql = `
-SELECT DISTINCT node_name AS storage FROM node_status
- WHERE last_contact_attempt_at > now() - interval '1 day' ORDER BY 1`;
+const contactedSql = (variant: SchemaVariant): string => `
+SELECT DISTINCT node_name AS storage FROM ${variant.relation('node_status')}
+ WHERE (last_contact_attempt_at ${gt} (pg_catalog.now() ${minus} interval '1 day'))
+   AND (${isPresent('last_contact_attempt_at')}) ORDER BY 1`;
 
 interface ReplicaScan {
   /** Storage -> filter of replica paths, as bytes of UTF-8. */
@@ -168,7 +172,7 @@ async function readPage(
     return yielder.yieldIfDue();
   });
   reader.end();
-  return { replicas: await existingReplicas(transaction, keyedById, candidates, yielder), rows, end };
+  return { replicas: await existingReplicas(transaction, variant, candidates, yielder), rows, end };
 }
 
 const candidatesPerStatement = 500;
@@ -176,10 +180,11 @@ const candidatesPerStatement = 500;
 /** The candidates with their generation, without repositories that have no replica on that storage. */
 async function existingReplicas(
   transaction: ReadTransaction,
-  keyedById: boolean,
+  variant: SchemaVariant,
   candidates: readonly Candidate[],
   yielder: Yielder,
 ): Promise<readonly Replica[]> {
+  const keyedById = variant.storageRepositories.repositoryIdNotNull;
   const replicas: Replica[] = [];
   for (let at = 0; at < candidates.length; at += candidatesPerStatement) {
     await yielder.yieldIfDue();
@@ -191,7 +196,7 @@ async function existingReplicas(
     }: Omit<Candidate, 'storage' | 'replicaPath'>): string =>
       keyedById ? String(id) : `${virtualStorage}\0${relativePath}`;
     const byKey = new Map(chunk.map((each) => [`${keyOf(each)}\0${each.storage}`, each]));
-    for (const row of await transaction.rows(generationsSql(keyedById, chunk))) {
+    for (const row of await transaction.rows(generationsSql(variant, chunk))) {
       const key = keyedById
         ? columnText(row['repository_id'])
         : `${columnText(row['virtual_storage'])}\0${columnText(row['relative_path'])}`;
@@ -207,47 +212,46 @@ async function existingReplicas(
 /** Fields: repository_id or 0, virtual storage, relative path, replica path; in the order of the primary key. */
 function pageSql(variant: SchemaVariant, from: Cursor, rows: number): string {
   const path = replicaPath(variant);
+  const repositories = variant.relation('repositories');
   if (variant.storageRepositories.repositoryIdNotNull)
     return `
-SELECT r.repository_id, r.virtual_storage, r.relative_path, ${path} FROM repositories r
- WHERE r.repository_id > ${from.kind === 'id' ? from.id : '-9223372036854775808'}
+SELECT r.repository_id, r.virtual_storage, r.relative_path, ${path} FROM ${repositories} r
+ WHERE r.repository_id ${gt} ${from.kind === 'id' ? from.id : "'-9223372036854775808'::pg_catalog.int8"}
  ORDER BY r.repository_id LIMIT ${rows}`;
   const after =
     from.kind === 'path'
-      ? `(r.virtual_storage, r.relative_path) > (${literal(from.virtualStorage)}, ${literal(from.relativePath)})`
+      ? `(r.virtual_storage, r.relative_path) ${gt} (${literal(from.virtualStorage)}, ${literal(from.relativePath)})`
       : 'true';
   return `
-SELECT 0::bigint, r.virtual_storage, r.relative_path, ${path} FROM repositories r
+SELECT 0::pg_catalog.int8, r.virtual_storage, r.relative_path, ${path} FROM ${repositories} r
  WHERE ${after}
  ORDER BY r.virtual_storage, r.relative_path LIMIT ${rows}`;
 }
 
-function generationsSql(keyedById: boolean, candidates: readonly Candidate[]): string {
-  const storages = [...new Set(candidates.map(({ storage }) => storage))].map(literal).join(', ');
-  if (keyedById)
+function generationsSql(variant: SchemaVariant, candidates: readonly Candidate[]): string {
+  const table = variant.relation('storage_repositories');
+  const storages = `ARRAY[${[...new Set(candidates.map(({ storage }) => storage))].map(literal).join(', ')}]`;
+  if (variant.storageRepositories.repositoryIdNotNull)
     return `
-SELECT repository_id, storage, generation FROM storage_repositories
- WHERE repository_id IN (${candidates.map(({ id }) => id).join(', ')}) AND storage IN (${storages})`;
+SELECT repository_id, storage, generation FROM ${table}
+ WHERE (repository_id ${eq} ANY (ARRAY[${candidates.map(({ id }) => id).join(', ')}]::pg_catalog.int8[]))
+   AND (storage ${eq} ANY (${storages}))`;
   const keys = candidates.map(
     ({ virtualStorage, relativePath }) => `(${literal(virtualStorage)}, ${literal(relativePath)})`,
   );
   return `
-SELECT virtual_storage, relative_path, storage, generation FROM storage_repositories
- WHERE (virtual_storage, relative_path) IN (${keys.join(', ')}) AND storage IN (${storages})`;
+SELECT virtual_storage, relative_path, storage, generation FROM ${table}
+ WHERE ((virtual_storage, relative_path) ${eq} ANY (VALUES ${keys.join(', ')})) AND (storage ${eq} ANY (${storages}))`;
 }
 
 const replicaPath = (variant: SchemaVariant): string =>
-  variant.repositories.replicaPath ? 'COALESCE(r.replica_path, r.relative_path)' : 'r.relative_path';
+  variant.repositories.replicaPath ? 'coalesce(r.replica_path, r.relative_path)' : 'r.relative_path';
 
 /** By id where every row has one (14.6 and later). */
 const sameRepository = (variant: SchemaVariant): string =>
   variant.storageRepositories.repositoryIdNotNull
-    ? 's.repository_id = r.repository_id'
-    : 's.virtual_storage = r.virtual_storage AND s.relative_path = r.relative_path';
-
-/** Any text as a constant, for statements without parameters: hex digits cannot end a literal. */
-const literal = (text: string): string =>
-  `convert_from(decode('${Buffer.from(text, 'utf8').toString('hex')}', 'hex'), 'UTF8')`;
+    ? `(s.repository_id ${eq} r.repository_id)`
+    : `(s.virtual_storage ${eq} r.virtual_storage) AND (s.relative_path ${eq} r.relative_path)`;
 
 const schemaChanged: Failure = {
   reason: 'query',

@@ -21,6 +21,8 @@ import {
   type QueryContext,
   withVariant,
 } from '../query.ts';
+import { epochOf, eq, isPresent } from '../sql.ts';
+import type { SchemaVariant } from '../variant.ts';
 
 export const shardPrimary = gauge('praefect_db_shard_primary', {
   help: '1 for the storage that is the primary of the virtual storage, 0 for its other storages.',
@@ -40,7 +42,8 @@ export const shardReadOnly = gauge('praefect_db_shard_read_only', {
 
 export const shardElected = gauge('praefect_db_shard_elected_timestamp_seconds', {
   help: "When the primary of the virtual storage was elected, by the database's clock.",
-  details: 'The time of the last failover. Only with the legacy sql elector.',
+  details:
+    'The time of the last failover; absent when it is in the future. Only with the legacy sql elector.',
   origin: 'shard_primaries.elected_at',
   unit: 'seconds',
   labels: { virtual_storage: anyValue },
@@ -48,23 +51,23 @@ export const shardElected = gauge('praefect_db_shard_elected_timestamp_seconds',
 
 export const shardMetrics = [shardPrimary, shardReadOnly, shardElected] as const;
 
-const shardPrimariesSql = `
+const shardPrimariesSql = (variant: SchemaVariant): string => `
 SELECT shard_name                                  AS virtual_storage,
        node_name                                   AS storage,
        demoted,
-       extract(epoch FROM elected_at)::float8      AS elected
-  FROM shard_primaries
+       CASE WHEN ${isPresent('elected_at')} THEN ${epochOf('elected_at')} END AS elected
+  FROM ${variant.relation('shard_primaries')}
  ORDER BY shard_name`;
 
 /**
  * Virtual storages of which some repository has a primary of its own. LIMIT stops at the first one; with the legacy
  * elector there is none and it reads the whole table, so it runs only every five minutes.
  */
-const perRepositorySql = `
+const perRepositorySql = (variant: SchemaVariant): string => `
 SELECT shard_name AS virtual_storage
-  FROM shard_primaries
- CROSS JOIN LATERAL (SELECT FROM repositories
-                      WHERE virtual_storage = shard_name AND "primary" IS NOT NULL
+  FROM ${variant.relation('shard_primaries')}
+ CROSS JOIN LATERAL (SELECT FROM ${variant.relation('repositories')}
+                      WHERE (virtual_storage ${eq} shard_name) AND "primary" IS NOT NULL
                       LIMIT 1) AS elected`;
 
 const detectElectorEveryMs = 300_000;
@@ -143,11 +146,10 @@ export function createShardPrimariesCollector(
     },
     async collect({ signal }) {
       const limits = { signal, statementTimeoutMs: 4000, purpose: 'primaries of virtual storages' };
-      const read = await withVariant<readonly DatabaseRow[] | undefined>(
-        options,
-        signal,
-        async ({ tables }) =>
-          tables.has('shard_primaries') ? options.database.query(shardPrimariesSql, limits) : missingTable,
+      const read = await withVariant<readonly DatabaseRow[] | undefined>(options, signal, async (variant) =>
+        variant.tables.has('shard_primaries')
+          ? options.database.query(shardPrimariesSql(variant), limits)
+          : missingTable,
       );
       if (!read.ok) return failedOutcome(read.failure);
       if (read.value === undefined) return { kind: 'empty', why: 'this schema has no table shard_primaries' };
@@ -158,8 +160,10 @@ export function createShardPrimariesCollector(
         const found = await withVariant<readonly DatabaseRow[] | undefined>(
           options,
           signal,
-          async ({ repositories }) =>
-            repositories.primary ? options.database.query(perRepositorySql, limits) : missingTable,
+          async (variant) =>
+            variant.repositories.primary
+              ? options.database.query(perRepositorySql(variant), limits)
+              : missingTable,
         );
         if (!found.ok) return failedOutcome(found.failure);
         const perRepository = new Set((found.value ?? []).map((row) => columnText(row['virtual_storage'])));

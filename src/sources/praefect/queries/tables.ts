@@ -5,7 +5,8 @@ import type { Budget } from '../../../scheduler/budget.ts';
 import type { Collector } from '../../../scheduler/collector.ts';
 import type { DatabaseRow } from '../database.ts';
 import { columnNumber, failedOutcome, type QueryContext, withVariant } from '../query.ts';
-import { type PraefectTable, praefectTables } from '../variant.ts';
+import { eq, minus, nameArray } from '../sql.ts';
+import { type PraefectTable, praefectTables, type SchemaVariant } from '../variant.ts';
 
 const perTable = { table: praefectTables } as const;
 
@@ -43,24 +44,24 @@ export const tableMetrics = [tableLiveRows, tableDeadRows, tableSize, transactio
  * Needs no privilege on the tables. pg_total_relation_size() waits for a table that is locked exclusively, until the
  * lock timeout of every query. reltuples is -1 (0 before PostgreSQL 14) until the first ANALYZE.
  */
-const tablesSql = `
-SELECT s.relname::text                                                 AS "table",
-       pg_is_in_recovery()                                             AS standby,
+const tablesSql = (variant: SchemaVariant): string => `
+SELECT s.relname                                                       AS "table",
+       pg_catalog.pg_is_in_recovery()                                  AS standby,
        CASE WHEN coalesce(s.last_vacuum, s.last_autovacuum, s.last_analyze, s.last_autoanalyze) IS NULL
-            THEN greatest(s.n_live_tup, c.reltuples::bigint)
+            THEN greatest(s.n_live_tup, c.reltuples::pg_catalog.int8)
             ELSE s.n_live_tup
        END                                                             AS live,
        s.n_dead_tup                                                    AS dead,
-       pg_total_relation_size(s.relid)                                 AS size
+       pg_catalog.pg_total_relation_size(s.relid)                      AS size
   FROM pg_catalog.pg_stat_user_tables s
-  JOIN pg_catalog.pg_class c ON c.oid = s.relid
- WHERE s.relname IN (${praefectTables.map((table) => `'${table}'`).join(', ')})
-   AND pg_table_is_visible(s.relid)
+  JOIN pg_catalog.pg_class c ON (c.oid ${eq} s.relid)
+ WHERE (s.relname ${eq} ANY (${nameArray([...variant.tables])}))
+   AND (c.relnamespace ${eq} ${variant.schemaOid})
  ORDER BY s.relname`;
 
 /** Over all databases, since the first one at the limit stops the whole server. */
 const wraparoundSql = `
-SELECT 2147483647 - max(age(datfrozenxid)) AS left FROM pg_catalog.pg_database`;
+SELECT 2147483647 ${minus} pg_catalog.max(pg_catalog.age(datfrozenxid)) AS left FROM pg_catalog.pg_database`;
 
 export interface TablesSnapshot {
   readonly tables: readonly {
@@ -124,7 +125,9 @@ export function createTablesCollector(
     },
     async collect({ signal }) {
       const limits = { signal, statementTimeoutMs: 4000, purpose: "the size of Praefect's tables" };
-      const read = await withVariant(context, signal, () => context.database.query(tablesSql, limits));
+      const read = await withVariant(context, signal, (variant) =>
+        context.database.query(tablesSql(variant), limits),
+      );
       if (!read.ok) return failedOutcome(read.failure);
       const wraparound = await context.database.query(wraparoundSql, limits);
       if (!wraparound.ok) return failedOutcome(wraparound.failure);

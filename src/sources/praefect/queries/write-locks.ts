@@ -5,19 +5,27 @@ import type { Budget } from '../../../scheduler/budget.ts';
 import type { Collector } from '../../../scheduler/collector.ts';
 import type { DatabaseRow } from '../database.ts';
 import { columnNumber, failedOutcome, missingTable, type QueryContext, withVariant } from '../query.ts';
+import { ge, le, plus } from '../sql.ts';
+import type { SchemaVariant } from '../variant.ts';
 
 export const writeLocks = gauge('praefect_db_reference_write_locks', {
   help: 'Number of locks on repository references.',
   details:
-    'held: a write is in progress and renews it. expired: its holder is gone, and the next write takes it over. Absent before the schema variant 19.0.',
+    'held: a write is in progress and renews it. expired: its holder is gone, and the next write takes it over; or it ends over 60 s from now, which no holder writes. Absent before the schema variant 19.0.',
   origin: 'repository_reference_write_locks.expired_at',
   labels: { state: ['held', 'expired'] },
 });
 
-const writeLocksSql = `
-SELECT count(*) FILTER (WHERE expired_at >= now()) AS held,
-       count(*) FILTER (WHERE expired_at < now())  AS expired
-  FROM repository_reference_write_locks`;
+/** Praefect takes a lock for 20 s and renews it: a longer one was taken before the clock was set back. */
+const maxLease = "interval '60 seconds'";
+
+const writeLocksSql = (variant: SchemaVariant): string => {
+  const held = `(expired_at ${ge} pg_catalog.now()) AND (expired_at ${le} (pg_catalog.now() ${plus} ${maxLease}))`;
+  return `
+SELECT pg_catalog.count(*) FILTER (WHERE ${held})       AS held,
+       pg_catalog.count(*) FILTER (WHERE NOT (${held})) AS expired
+  FROM ${variant.relation('repository_reference_write_locks')}`;
+};
 
 export interface WriteLocksSnapshot {
   readonly held: number;
@@ -45,7 +53,7 @@ export function createWriteLocksCollector(
     async collect({ signal }) {
       const limits = { signal, statementTimeoutMs: 4000, purpose: 'the locks of writes' };
       const read = await withVariant<readonly DatabaseRow[] | undefined>(context, signal, async (variant) =>
-        variant.writeLocks ? context.database.query(writeLocksSql, limits) : missingTable,
+        variant.writeLocks ? context.database.query(writeLocksSql(variant), limits) : missingTable,
       );
       if (!read.ok) return failedOutcome(read.failure);
       const row = read.value?.[0];

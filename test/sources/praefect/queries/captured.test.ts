@@ -35,7 +35,10 @@ afterAll(() => server.stop());
 
 async function read(capture: string): Promise<{ samples: Samples; text: string }> {
   const database = await databaseAsOf(server, capture);
-  const collectors = openCollectors(database.connection, { clock: database.clock });
+  const collectors = openCollectors(database.connection, {
+    clock: database.clock,
+    takenAt: database.takenAt,
+  });
   const blocks = [];
   for (const name of deterministic) blocks.push(blockOf(await collectors.run(name)));
   await collectors.close();

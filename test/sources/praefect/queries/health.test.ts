@@ -8,6 +8,7 @@ import {
   type TestDatabase,
   type TestPostgres,
 } from '../../../support/postgres.ts';
+import { variantIn } from '../mirror/support.ts';
 import { type OpenedCollectors, only, openCollectors, samplesIn } from './support.ts';
 
 let server: TestPostgres;
@@ -141,7 +142,7 @@ test('a thousand former names of Praefects are not read', async () => {
     INSERT INTO node_status (praefect_name, shard_name, node_name, last_contact_attempt_at, last_seen_active_at)
     SELECT 'praefect-' || n, 'default', 'gitaly-1', now() - n * interval '2 days', now() - n * interval '2 days'
       FROM generate_series(0, 1000) AS n`);
-  const { rows } = await client.query(healthSql);
+  const { rows } = await client.query(healthSql(await variantIn(client)));
   expect(rows.map(({ praefect }) => praefect)).toEqual(['praefect-0']);
 });
 

@@ -15,6 +15,7 @@ import {
   type TestDatabase,
   type TestPostgres,
 } from '../../../support/postgres.ts';
+import { variantIn } from '../mirror/support.ts';
 import { type OpenedCollectors, only, openCollectors, samplesIn } from './support.ts';
 
 const enqueued = 'praefect_db_replication_jobs_enqueued_total';
@@ -203,7 +204,7 @@ describe.each([15, 18] as const)('on PostgreSQL %i', (version) => {
     await enqueue('gitaly-2', 20_000);
     await client.query('ANALYZE replication_queue');
     expect((await read())[jobs('gitaly-2', 'ready')]).toBe(20_000);
-    const { rows } = await client.query(`EXPLAIN ${queueSql(0)}`);
+    const { rows } = await client.query(`EXPLAIN ${queueSql(await variantIn(client), 0)}`);
     const plan = rows.map((row) => row['QUERY PLAN']).join('\n');
     expect(plan).toContain('HashAggregate');
     expect(plan).not.toContain('Sort');

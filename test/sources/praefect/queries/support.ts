@@ -50,12 +50,16 @@ export type Samples = Readonly<Record<string, number>>;
 
 export function openCollectors(
   connection: DatabaseConnection,
-  options: Partial<Pick<PraefectCollectorsOptions, 'configuredStorages' | 'clock'>> = {},
+  options: Partial<Pick<PraefectCollectorsOptions, 'configuredStorages' | 'clock'>> & {
+    /** The server's time, for a captured database. */
+    readonly takenAt?: Date;
+  } = {},
 ): OpenedCollectors {
   const clock = options.clock ?? systemClock;
   const budget = createBudget(1, clock);
   const events = createEventLog(clock);
-  const database = createDatabase({ connection, clock: systemClock, budget });
+  const real = createDatabase({ connection, clock: systemClock, budget });
+  const database = options.takenAt === undefined ? real : asOf(real, options.takenAt);
   const healthWake = createWake();
   let wakes = 0;
   healthWake.subscribe(() => {
@@ -121,10 +125,7 @@ export const only = (samples: Samples, ...words: string[]): Samples =>
     Object.entries(samples).filter(([series]) => words.every((word) => series.includes(word))),
   );
 
-/**
- * A captured database in which the exporter's queries run as of the time of capture: unqualified now() and
- * clock_timestamp() resolve to a schema of their own. Praefect's views keep the real ones.
- */
+/** A captured database, and the moment of its capture, at which `openCollectors` can run the exporter's queries. */
 export async function databaseAsOf(
   server: TestPostgres,
   name: string,
@@ -133,15 +134,26 @@ export async function databaseAsOf(
   const database = await server.createDatabase();
   const owner = await database.client();
   await loadCapture(owner, capture);
-  const moment = capture.takenAt.toISOString();
-  await owner.query(`
-    CREATE SCHEMA as_of;
-    CREATE FUNCTION as_of.now() RETURNS timestamptz LANGUAGE sql IMMUTABLE AS $$ SELECT timestamptz '${moment}' $$;
-    CREATE FUNCTION as_of.clock_timestamp() RETURNS timestamptz LANGUAGE sql IMMUTABLE AS $$ SELECT timestamptz '${moment}' $$;
-    ALTER DATABASE ${database.name} SET search_path = as_of, pg_catalog, public`);
   await owner.end();
   const clock: Clock = { ...systemClock, now: () => capture.takenAt.getTime(), monotonic: () => 0 };
   return { ...database, takenAt: capture.takenAt, clock };
+}
+
+/** A Database whose statements take `moment` for the server's time. */
+export function asOf(database: Database, moment: Date): Database {
+  const at = (sql: string): string =>
+    sql.replaceAll(/pg_catalog\.(now|clock_timestamp)\(\)/g, `timestamptz '${moment.toISOString()}'`);
+  return {
+    ...database,
+    query: (sql, options) => database.query(at(sql), options),
+    transaction: (options, body) =>
+      database.transaction(options, (transaction) =>
+        body({
+          rows: (sql) => transaction.rows(at(sql)),
+          copy: (sql, onChunk) => transaction.copy(at(sql), onChunk),
+        }),
+      ),
+  };
 }
 
 /** The samples of a page that Praefect served. */
