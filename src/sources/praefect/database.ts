@@ -2,7 +2,7 @@
  * Praefect's database as its readers see it: one connection, one query at a time, each in a read-only transaction
  * with time limits, paid from one time budget. connection/ implements it.
  */
-import type { Failure } from '../../scheduler/outcome.ts';
+import type { Failure, FailureReason } from '../../scheduler/outcome.ts';
 
 /** The value, with the milliseconds that the query took on the open connection; or why it failed. */
 export type QueryResult<T> =
@@ -17,6 +17,8 @@ export interface QueryOptions {
   readonly signal: AbortSignal;
   /** statement_timeout: a whole number of milliseconds over 0. In a transaction it holds for each statement. */
   readonly statementTimeoutMs: number;
+  /** Of the response to each statement; by default 100,000 rows and 16 MiB, for `copy` 20 million and 2 GiB. */
+  readonly bounds?: { readonly rows: number; readonly bytes: number };
   /** What the query reads, as a noun for failure messages and pg_stat_activity: `the replication queue`. */
   readonly purpose?: string;
 }
@@ -29,12 +31,25 @@ export interface ReadTransaction {
   copy(sql: string, onChunk: (chunk: Buffer) => Promise<void> | void): Promise<void>;
 }
 
+/**
+ * Thrown in the body of a transaction, or by what processes its rows, for rows that Praefect never writes: too many of
+ * them, or not what they must be. The transaction then fails with this reason.
+ */
+export class UnacceptableRows extends Error {
+  readonly reason: Extract<FailureReason, 'too_large' | 'parse'>;
+
+  constructor(reason: UnacceptableRows['reason'], message: string) {
+    super(message);
+    this.reason = reason;
+  }
+}
+
 export interface Database {
   /** Runs one statement without parameters in its own transaction, in one round trip. */
   query(sql: string, options: QueryOptions): Promise<QueryResult<readonly DatabaseRow[]>>;
   /**
-   * Runs several statements that see the same snapshot. Rejects with what `body` throws itself (a bug); a refused
-   * statement or a lost connection is a failure. The transaction ends in every case.
+   * Runs several statements that see the same snapshot. Rejects with what `body` throws itself (a bug), except for
+   * UnacceptableRows; that, a refused statement and a lost connection are failures. The transaction ends in every case.
    */
   transaction<T>(
     options: QueryOptions,

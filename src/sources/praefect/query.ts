@@ -4,7 +4,7 @@
  */
 import type { EventLog } from '../../scheduler/event-log.ts';
 import { type Failure, failed, type Outcome } from '../../scheduler/outcome.ts';
-import type { Database, QueryResult } from './database.ts';
+import { type Database, type QueryResult, UnacceptableRows } from './database.ts';
 import { type SchemaVariant, variantOf, variantSql } from './variant.ts';
 
 /** The schema variant of one database, shared by all its queries. */
@@ -83,9 +83,17 @@ export const failedOutcome = ({ reason, message }: Failure): Outcome<never> => f
 
 export const isFailure = (value: object): value is Failure => 'reason' in value && 'message' in value;
 
-/** An int8, float8 or numeric column as a number; undefined for null. Counts stay below 2^53. */
-export const columnNumber = (value: unknown): number | undefined =>
-  value === null || value === undefined ? undefined : Number(value);
+/**
+ * An int8, float8 or numeric column as a number; undefined for null. Counts stay below 2^53. Throws for text that is
+ * not a number, which only another server than PostgreSQL returns.
+ */
+export function columnNumber(value: unknown): number | undefined {
+  if (value === null || value === undefined || value === '') return undefined;
+  const number = Number(value);
+  if (Number.isNaN(number))
+    throw new UnacceptableRows('parse', 'the server returned text in place of a number');
+  return number;
+}
 
 export const columnText = (value: unknown): string =>
   value === null || value === undefined ? '' : String(value);

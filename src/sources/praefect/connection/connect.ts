@@ -5,6 +5,8 @@ import { createDeadline, onAbort } from '../../../lib/abort.ts';
 import { createBackoff } from '../../../lib/backoff.ts';
 import type { Clock } from '../../../lib/clock.ts';
 import { durationText } from '../../../lib/format.ts';
+import { outsideText } from '../../../lib/outside-text.ts';
+import type { Secret } from '../../../lib/secret.ts';
 import { faultOf } from './failures.ts';
 import { type DatabaseFault, type DatabaseResult, faulty, messageOf, succeeded } from './fault.ts';
 import { createSession, type OpenedConnection, type Session } from './session.ts';
@@ -68,6 +70,7 @@ async function logIn(
   onStep: (step: string) => void,
 ): Promise<DatabaseResult<OpenedConnection>> {
   let passwordFault: DatabaseFault | undefined;
+  const secrets: Secret[] = [];
   const stream = new DriverStream(socket);
   const client = withoutDriverVariables(
     () =>
@@ -80,7 +83,10 @@ async function logIn(
         // Always a function: with undefined pg would read PGPASSWORD and ~/.pgpass by rules of its own.
         password: async () => {
           const password = await readPassword(connection);
-          if (password.ok) return password.value;
+          if (password.ok) {
+            secrets.push(password.value);
+            return password.value.reveal();
+          }
           passwordFault = password.fault;
           throw new Error(password.fault.found);
         },
@@ -106,14 +112,14 @@ async function logIn(
     const facts = {
       encrypted: isEncrypted,
       // Debian appends its package version in parentheses.
-      serverVersion: rows[0]?.version.split(' ')[0] ?? '',
+      serverVersion: outsideText(rows[0]?.version.split(' ')[0] ?? '', secrets, 40),
       // A server names its own process in BackendKeyData; a pooler that multiplexes has to invent a number.
       pooler: rows[0]?.pid === backendKey.processId ? 'none' : 'pgbouncer',
     } as const;
-    return succeeded({ client, stream, facts, backendKey });
+    return succeeded({ client, stream, facts, backendKey, secrets });
   } catch (error) {
     socket.destroy();
-    return faulty(passwordFault ?? faultOf(error, connection.user));
+    return faulty(passwordFault ?? stream.violation() ?? faultOf(error, { user: connection.user, secrets }));
   }
 }
 
@@ -134,10 +140,10 @@ function withoutDriverVariables(create: () => pg.Client): pg.Client {
   }
 }
 
-async function readPassword({ password, user }: DatabaseConnection): Promise<DatabaseResult<string>> {
+async function readPassword({ password, user }: DatabaseConnection): Promise<DatabaseResult<Secret>> {
   try {
     const secret = await password();
-    if (secret !== undefined && secret.reveal() !== '') return succeeded(secret.reveal());
+    if (secret !== undefined && secret.reveal() !== '') return succeeded(secret);
     return faulty({
       reason: 'authentication',
       found: `the server requires a password for "${user}", and none is configured`,

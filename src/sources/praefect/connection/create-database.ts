@@ -9,12 +9,12 @@ import type { Clock } from '../../../lib/clock.ts';
 import { type Log, silentLog } from '../../../lib/log.ts';
 import { createSerialQueue } from '../../../lib/serial-queue.ts';
 import type { Budget } from '../../../scheduler/budget.ts';
-import type { Database, QueryOptions, QueryResult } from '../database.ts';
+import { type Database, type QueryOptions, type QueryResult, UnacceptableRows } from '../database.ts';
 import { connect, createOutage } from './connect.ts';
 import { addressText, databaseFailure } from './failures.ts';
 import { type DatabaseFault, type DatabaseResult, faulty, succeeded } from './fault.ts';
 import type { ConnectionFacts, Session } from './session.ts';
-import { runTransaction, singleStatement } from './transaction.ts';
+import { runTransaction, type StatementOptions, singleStatement } from './transaction.ts';
 
 export interface DatabaseOptions {
   readonly connection: DatabaseConnection;
@@ -34,7 +34,7 @@ export interface DatabaseOptions {
 /** A query's turn on the connection. */
 interface Turn {
   readonly session: Session;
-  readonly options: Required<QueryOptions>;
+  readonly options: StatementOptions;
   result<T>(result: DatabaseResult<T>): QueryResult<T>;
   /** Charges the budget and admits the next query. */
   end(): void;
@@ -158,6 +158,9 @@ export function createDatabase({
       if ('refused' in turn) return turn.refused;
       try {
         return turn.result(await runTransaction(turn.session, turn.options, body));
+      } catch (error) {
+        if (!(error instanceof UnacceptableRows)) throw error;
+        return turn.result(faulty({ reason: error.reason, found: error.message }));
       } finally {
         turn.end();
       }

@@ -2,6 +2,8 @@
 import pg from 'pg';
 import type { DatabaseConnection } from '../../../config/database-connection.ts';
 import { durationText } from '../../../lib/format.ts';
+import { outsideText } from '../../../lib/outside-text.ts';
+import type { Secret } from '../../../lib/secret.ts';
 import type { Failure } from '../../../scheduler/outcome.ts';
 import { type DatabaseFault, messageOf, ruleOf, systemFault } from './fault.ts';
 
@@ -12,22 +14,47 @@ export interface RunningStatement {
   readonly elapsedMs: number;
 }
 
+/** Who talks to the server, and what must not be repeated of it. */
+export interface FaultContext {
+  readonly user: string;
+  /** The password that was sent, if one was: a server may ask for it in clear text and quote it. */
+  readonly secrets: readonly Secret[];
+}
+
 /**
- * The fault of an error that pg threw: the server's, the operating system's, or the driver's own.
+ * The fault of an error that pg threw: the server's, the operating system's, or the driver's own. What the server
+ * wrote in it is cut, printable and redacted.
  *
  * @param running undefined while connecting
  */
-export function faultOf(error: unknown, user: string, running?: RunningStatement): DatabaseFault {
-  if (error instanceof pg.DatabaseError && error.code !== undefined) return serverFault(error, user, running);
-  return systemFault(error) ?? driverFault(error);
+export function faultOf(
+  error: unknown,
+  { user, secrets }: FaultContext,
+  running?: RunningStatement,
+): DatabaseFault {
+  if (error instanceof pg.DatabaseError && error.code !== undefined)
+    return serverFault(
+      {
+        message: outsideText(error.message, secrets),
+        sqlState: /^[0-9A-Z]{5}$/.test(error.code) ? error.code : 'no SQLSTATE',
+        position: error.position,
+      },
+      user,
+      running,
+    );
+  return systemFault(error) ?? driverFault(outsideText(messageOf(error), secrets));
 }
 
-function serverFault(
-  error: pg.DatabaseError,
-  user: string,
-  running: RunningStatement | undefined,
-): DatabaseFault {
-  const sqlState = error.code ?? '';
+/** An error of the server, with its text fit to be shown. */
+interface ServerError {
+  readonly message: string;
+  readonly sqlState: string;
+  /** In characters of the statement, from 1. */
+  readonly position: string | undefined;
+}
+
+function serverFault(error: ServerError, user: string, running: RunningStatement | undefined): DatabaseFault {
+  const { sqlState } = error;
   const reported = `the server reported: ${error.message} (${sqlState})`;
   const base: DatabaseFault = { ...ruleOf(sqlState, error.message), found: reported, sqlState };
   const table = tableIn(error, running?.sql);
@@ -91,17 +118,16 @@ function deniedAction(
  * The table of an error. Messages name it last, some of them quoted; a lock timeout has no name, but its position
  * points at the table in the statement.
  */
-function tableIn(error: pg.DatabaseError, sql: string | undefined): string | undefined {
+function tableIn(error: ServerError, sql: string | undefined): string | undefined {
   const named = /permission denied for (?:table|relation|view|sequence) "?([^"\s]+)"?$/.exec(error.message);
   if (named?.[1] !== undefined) return named[1];
   if (error.position === undefined || sql === undefined) return undefined;
   // The position counts characters from 1, not UTF-16 units; the exporter's statements are ASCII but for a schema's name.
-  return /^(?:"(?:[^"]|"")+"\.)?"?([\w.]+)"?/.exec(sql.slice(Number(error.position) - 1))?.[1];
+  return /^(?:(?:"(?:[^"]|"")+"|\w+)\.)?"?(\w+)"?/.exec(sql.slice(Number(error.position) - 1))?.[1];
 }
 
 /** pg's own errors have no code, only a message (pg 8.23: lib/client.js, lib/crypto/sasl.js, pg-protocol). */
-function driverFault(error: unknown): DatabaseFault {
-  const message = messageOf(error);
+function driverFault(message: string): DatabaseFault {
   if (/^Connection terminated|connection error and is not queryable|Client was closed/.test(message))
     return { reason: 'refused', found: 'the server closed the connection' };
   if (/^SASL:/.test(message))

@@ -3,6 +3,7 @@
  * reason. failures.ts makes faults of errors and sentences of faults.
  */
 import { codeOf } from '../../../lib/errors.ts';
+import { outsideText } from '../../../lib/outside-text.ts';
 import type { FailureReason } from '../../../scheduler/outcome.ts';
 
 export interface DatabaseFault {
@@ -238,6 +239,6 @@ export function systemFault(error: unknown): DatabaseFault | undefined {
   const known = Object.hasOwn(systemCodes, code) ? systemCodes[code] : undefined;
   if (known !== undefined) return { ...known, found: `${known.found} (${code})` };
   return tlsCode.test(code)
-    ? { reason: 'tls', found: `TLS failed: ${messageOf(error)} (${code})` }
+    ? { reason: 'tls', found: `TLS failed: ${outsideText(messageOf(error))} (${code})` }
     : undefined;
 }

@@ -5,9 +5,11 @@ import type { DatabaseConnection } from '../../../config/database-connection.ts'
 import { createDeadline, untilAborted } from '../../../lib/abort.ts';
 import type { Clock } from '../../../lib/clock.ts';
 import { durationText } from '../../../lib/format.ts';
+import type { Secret } from '../../../lib/secret.ts';
 import type { DatabaseRow } from '../database.ts';
-import { faultOf, type RunningStatement } from './failures.ts';
+import { type FaultContext, faultOf, type RunningStatement } from './failures.ts';
 import { type DatabaseFault, type DatabaseResult, faulty, succeeded } from './fault.ts';
+import { copyBounds, type ResponseBounds, rowsBounds } from './response-guard.ts';
 import { type BackendKey, cancelBackend, type DriverStream } from './transport.ts';
 
 /** statement_timeout ends a statement on the server; the exporter gives up this much later. */
@@ -18,6 +20,8 @@ const closeTimeoutMs = 500;
 interface StatementLimits {
   readonly signal: AbortSignal;
   readonly statementTimeoutMs: number;
+  /** Of the response; by default those of rows that are kept, and of streamed rows for `copy`. */
+  readonly bounds?: ResponseBounds;
 }
 
 export interface ConnectionFacts {
@@ -56,10 +60,12 @@ export interface OpenedConnection {
   readonly stream: DriverStream;
   readonly facts: ConnectionFacts;
   readonly backendKey: BackendKey;
+  /** The password that was sent. */
+  readonly secrets: readonly Secret[];
 }
 
 export function createSession(
-  { client, stream, facts, backendKey }: OpenedConnection,
+  { client, stream, facts, backendKey, secrets }: OpenedConnection,
   connection: DatabaseConnection,
   clock: Clock,
 ): Session {
@@ -69,7 +75,8 @@ export function createSession(
   const { promise: closed, resolve: markClosed } = Promise.withResolvers<void>();
 
   client.on('drain', () => onReady?.()); // at each ReadyForQuery
-  client.on('error', (error) => lose(faultOf(error, connection.user)));
+  const context: FaultContext = { user: connection.user, secrets };
+  client.on('error', (error) => lose(stream.violation() ?? faultOf(error, context)));
   client.on('end', () => lose({ reason: 'refused', found: 'the server closed the connection' }));
 
   function lose(fault: DatabaseFault): void {
@@ -121,7 +128,7 @@ export function createSession(
     });
     const outcome = work.then(
       (value) => succeeded(value),
-      (error: unknown) => faulty(faultOf(error, connection.user, running())),
+      (error: unknown) => faulty(stream.violation() ?? faultOf(error, context, running())),
     );
     try {
       const first = await Promise.race([outcome, gaveUp]);
@@ -141,11 +148,13 @@ export function createSession(
     async rows(sql, limits) {
       const refused = refusal(limits);
       if (refused !== undefined) return faulty(refused);
+      stream.expect(limits.bounds ?? rowsBounds);
       return settle(client.query<DatabaseRow>(sql).then(lastRows), sql, limits);
     },
     async copy(sql, limits, onChunk) {
       const refused = refusal(limits);
       if (refused !== undefined) return faulty(refused);
+      stream.expect(limits.bounds ?? copyBounds);
       let thrown: { readonly error: unknown } | undefined;
       async function readAll(): Promise<void> {
         for await (const chunk of client.query(copyTo(sql))) {

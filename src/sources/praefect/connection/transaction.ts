@@ -9,6 +9,9 @@ import type { QueryOptions, ReadTransaction } from '../database.ts';
 import { type DatabaseFault, type DatabaseResult, faulty, succeeded } from './fault.ts';
 import type { Session } from './session.ts';
 
+/** QueryOptions with their purpose. */
+export type StatementOptions = QueryOptions & { readonly purpose: string };
+
 /** A longer wait for a lock means a migration or VACUUM FULL: the next run tries again. */
 const lockTimeoutMs = 1000;
 /** Between two statements the exporter only processes rows; a process that hangs must not hold a snapshot. */
@@ -44,12 +47,10 @@ const comment = (purpose: string): string => `/* gitaly-exporter: ${purpose.repl
  * own (PostgreSQL documentation, 54.2.2.1) that always ends with the message. An explicit one would stay open after
  * an error until a ROLLBACK, which costs a round trip and may not arrive.
  */
-export const singleStatement = (
-  sql: string,
-  { purpose, statementTimeoutMs }: Required<QueryOptions>,
-): string => `${comment(purpose)} SET TRANSACTION READ ONLY; ${setLocal(statementTimeoutMs)} ${sql}`;
+export const singleStatement = (sql: string, { purpose, statementTimeoutMs }: StatementOptions): string =>
+  `${comment(purpose)} SET TRANSACTION READ ONLY; ${setLocal(statementTimeoutMs)} ${sql}`;
 
-const beginStatement = ({ purpose, statementTimeoutMs }: Required<QueryOptions>): string =>
+const beginStatement = ({ purpose, statementTimeoutMs }: StatementOptions): string =>
   `${comment(purpose)} BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; ${setLocal(statementTimeoutMs)}`;
 
 function milliseconds(value: number): number {
@@ -72,7 +73,7 @@ class StatementFailed extends Error {
  */
 export async function runTransaction<T>(
   session: Session,
-  options: Required<QueryOptions>,
+  options: StatementOptions,
   body: (transaction: ReadTransaction) => Promise<T>,
 ): Promise<DatabaseResult<T>> {
   let failed: DatabaseFault | undefined;

@@ -10,8 +10,9 @@ import * as net from 'node:net';
 import { Duplex } from 'node:stream';
 import * as tls from 'node:tls';
 import type { DatabaseConnection } from '../../../config/database-connection.ts';
-import { createDeadline } from '../../../lib/abort.ts';
+import { createDeadline, unlessAborted } from '../../../lib/abort.ts';
 import type { Clock } from '../../../lib/clock.ts';
+import { outsideText } from '../../../lib/outside-text.ts';
 import {
   type DatabaseFault,
   type DatabaseResult,
@@ -20,6 +21,7 @@ import {
   succeeded,
   systemFault,
 } from './fault.ts';
+import { createResponseGuard, type ResponseBounds } from './response-guard.ts';
 import { type Encryption, tlsOptions } from './tls.ts';
 
 export interface Transport {
@@ -41,7 +43,11 @@ export async function openTransport(
   signal: AbortSignal,
   onStep: (step: string) => void = () => undefined,
 ): Promise<DatabaseResult<Transport>> {
-  const options = encryption === 'tls' ? await tlsOptions(connection) : undefined;
+  // Reading a certificate never ends when its file is a FIFO.
+  onStep('reading the certificates');
+  const options = encryption === 'tls' ? await unlessAborted(tlsOptions(connection), signal) : undefined;
+  if (encryption === 'tls' && options === undefined)
+    return faulty({ reason: 'timeout', found: 'no response in time' });
   if (options?.ok === false) return options;
 
   onStep('connecting');
@@ -120,7 +126,7 @@ async function step<T>(
   } catch (error) {
     socket.destroy();
     if (signal.aborted) return faulty({ reason: 'timeout', found: 'no response in time' });
-    return faulty(systemFault(error) ?? { reason: 'refused', found: messageOf(error) });
+    return faulty(systemFault(error) ?? { reason: 'refused', found: outsideText(messageOf(error)) });
   }
 }
 
@@ -129,21 +135,37 @@ async function step<T>(
  * that it is done.
  *
  * pg's parser throws inside the `data` event when the peer speaks another protocol or requires an unknown kind of
- * authentication; uncaught, that would end the process. Here it closes the connection.
+ * authentication; uncaught, that would end the process. Here it closes the connection. So does a response beyond its
+ * bounds, before any of it is collected.
  */
 export class DriverStream extends Duplex {
   readonly #socket: net.Socket;
+  readonly #guard = createResponseGuard();
+  #violation: DatabaseFault | undefined;
 
   constructor(socket: net.Socket) {
     super({ allowHalfOpen: false });
     this.#socket = socket;
     socket.on('data', (chunk) => {
-      if (!this.push(chunk)) socket.pause();
+      if (this.#violation !== undefined) return;
+      this.#violation = this.#guard.check(chunk);
+      if (this.#violation !== undefined) this.destroy(new Error(this.#violation.found));
+      else if (!this.push(chunk)) socket.pause();
     });
     socket.pause();
     socket.on('end', () => this.push(null));
     socket.on('error', (error) => this.destroy(error));
     socket.on('close', () => this.destroy());
+  }
+
+  /** Bounds of the response to the statement that is sent next. */
+  expect(bounds: ResponseBounds): void {
+    this.#guard.expect(bounds);
+  }
+
+  /** Why the stream was destroyed, if the server sent more than was expected. */
+  violation(): DatabaseFault | undefined {
+    return this.#violation;
   }
 
   connect(): this {

@@ -10,7 +10,7 @@ import type { Collector, Run } from '../../../scheduler/collector.ts';
 import type { EventLog } from '../../../scheduler/event-log.ts';
 import { failed, type Outcome } from '../../../scheduler/outcome.ts';
 import type { Wake } from '../../../scheduler/wake.ts';
-import type { Database } from '../database.ts';
+import { type Database, UnacceptableRows } from '../database.ts';
 import type { HealthHistory, HealthView } from '../health.ts';
 import type { ConfiguredStorageMap } from '../queries/known-storages.ts';
 import { failedOutcome, isFailure } from '../query.ts';
@@ -99,7 +99,17 @@ export function createRepositoriesCollector(
 
   const seconds = (): number => Math.floor(clock.now() / 1000);
 
-  async function collect({ cause, signal }: Run): Promise<Outcome<RepositoriesSnapshot>> {
+  async function collect(run: Run): Promise<Outcome<RepositoriesSnapshot>> {
+    try {
+      return await refresh(run);
+    } catch (error) {
+      if (!(error instanceof UnacceptableRows)) throw error;
+      state = undefined;
+      return failed(error.reason, error.message);
+    }
+  }
+
+  async function refresh({ cause, signal }: Run): Promise<Outcome<RepositoriesSnapshot>> {
     if (cause === 'woken' && state?.point !== undefined) return outcomeOf(state, state.refreshedAt * 1000);
     await options.firstHealthRead(signal);
     const now = seconds();
@@ -110,7 +120,11 @@ export function createRepositoriesCollector(
       const current = stateFor(variant);
       return { current, result: await refreshMirror(transaction, current, now, yielder) };
     });
-    if (!read.ok) return failedOutcome(read.failure);
+    if (!read.ok) {
+      // Rows without end may have filled the mirror: it is loaded again.
+      if (read.failure.reason === 'too_large' || read.failure.reason === 'parse') state = undefined;
+      return failedOutcome(read.failure);
+    }
     if (isFailure(read.value)) return failed(read.value.reason, read.value.message);
     const { current, result } = read.value;
     // So that the next refresh comes within the maximum age, however long the load took.

@@ -2,6 +2,8 @@
  * Reads PostgreSQL's binary COPY format (documentation of COPY, "Binary Format") from chunks that may break anywhere.
  * It creates no object per tuple: the callback gets the bytes and the position of each field.
  */
+import { bytesText } from '../../../lib/format.ts';
+import { UnacceptableRows } from '../database.ts';
 
 /** One row of the stream, with its fields by position. Valid only during the callback. */
 export interface CopyTuple {
@@ -21,11 +23,15 @@ const signature = Buffer.from('PGCOPY\n\xff\r\n\0', 'latin1');
 /** Seconds from 1970 to 2000-01-01 UTC, since which a binary timestamp counts microseconds. */
 const postgresEpoch = 946_684_800;
 const headerLength = signature.length + 8;
+/** A row has a few names, a path and numbers. */
+const maxTupleBytes = 1024 * 1024;
+
+const malformed = (what: string): UnacceptableRows => new UnacceptableRows('parse', what);
 
 export interface CopyReader {
-  /** Throws when the bytes are not in the format; nothing after that is valid. */
+  /** Throws UnacceptableRows when the bytes are not in the format; nothing after that is valid. */
   feed(chunk: Buffer): void;
-  /** Throws when the stream ended before its trailer, so the result is incomplete. */
+  /** Throws UnacceptableRows when the stream ended before its trailer, so the result is incomplete. */
   end(): void;
 }
 
@@ -63,12 +69,12 @@ export function createCopyReader(fields: number, onTuple: (tuple: CopyTuple) => 
       finished = true;
       return position;
     }
-    if (count !== fields) throw new Error(`COPY sent ${count} fields, expected ${fields}`);
+    if (count !== fields) throw malformed(`COPY sent ${count} fields, expected ${fields}`);
     for (let field = 0; field < fields; field++) {
       if (position + 4 > bytes.length) return undefined;
       const length = bytes.readInt32BE(position);
       position += 4;
-      if (length < -1) throw new Error(`COPY sent a field of length ${length}`);
+      if (length < -1 || length > maxTupleBytes) throw malformed(`COPY sent a field of length ${length}`);
       starts[field] = position;
       lengths[field] = length;
       if (length > 0) position += length;
@@ -85,8 +91,11 @@ export function createCopyReader(fields: number, onTuple: (tuple: CopyTuple) => 
       if (!headerRead) {
         if (bytes.length < headerLength) return;
         if (!bytes.subarray(0, signature.length).equals(signature))
-          throw new Error('not a binary COPY stream');
-        at = headerLength + bytes.readInt32BE(signature.length + 4);
+          throw malformed('not a binary COPY stream');
+        const extension = bytes.readInt32BE(signature.length + 4);
+        if (extension < 0 || extension > maxTupleBytes)
+          throw malformed(`a COPY header with an extension of ${extension} bytes`);
+        at = headerLength + extension;
         if (bytes.length < at) return;
         headerRead = true;
       }
@@ -96,9 +105,11 @@ export function createCopyReader(fields: number, onTuple: (tuple: CopyTuple) => 
         at = next;
       }
       bytes = bytes.subarray(at);
+      if (!finished && bytes.length > maxTupleBytes)
+        throw new UnacceptableRows('too_large', `COPY sent a row of over ${bytesText(maxTupleBytes)}`);
     },
     end() {
-      if (!finished) throw new Error('the COPY stream ended before its trailer');
+      if (!finished) throw malformed('the COPY stream ended before its trailer');
     },
   };
 }

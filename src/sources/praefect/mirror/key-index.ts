@@ -23,7 +23,7 @@ export interface KeyIndex {
   reserve(count: number): void;
 }
 
-/** @param onGrow called with the new capacity before a row beyond the old one is returned */
+/** @param onGrow called with the new capacity before a row beyond the old one is returned; may throw, then nothing grows */
 export function createKeyIndex(onGrow: (capacity: number) => void): KeyIndex {
   let capacity = 0;
   let highs = new Int32Array(0);
@@ -49,11 +49,11 @@ export function createKeyIndex(onGrow: (capacity: number) => void): KeyIndex {
 
   const grow = (wanted: number): void => {
     if (wanted > capacity) {
+      onGrow(wanted); // first, as it may refuse
       capacity = wanted;
       highs = grown(highs, capacity);
       lows = grown(lows, capacity);
       present = grown(present, capacity);
-      onGrow(capacity);
     }
     let length = buckets.length;
     while (length < capacity * 1.5) length *= 2;

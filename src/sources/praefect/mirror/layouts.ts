@@ -7,6 +7,7 @@
  * a change of a storage's health needs a pass over the layouts, which takes microseconds, and neither a query nor a
  * pass over the repositories.
  */
+import { UnacceptableRows } from '../database.ts';
 
 /** Bits of a cell: the state of one repository on one storage. */
 export const cellBits = {
@@ -51,6 +52,9 @@ export interface LayoutRegistry {
   inUse(): Iterable<ReplicaLayout>;
 }
 
+/** Even a large cluster has dozens; each takes a pass at every change of health. */
+const maxLayouts = 100_000;
+
 interface TrieNode {
   readonly next: Map<number, TrieNode>;
   layout?: ReplicaLayout;
@@ -79,6 +83,8 @@ export function createLayoutRegistry(): LayoutRegistry {
       );
       for (let column = 0; column < end; column++) node = step(node, cells[column] ?? 0);
       if (node.layout !== undefined) return node.layout;
+      if (layouts.length >= maxLayouts)
+        throw new UnacceptableRows('too_large', `more than ${maxLayouts} different states of repositories`);
       const own = cells.slice(0, end);
       node.layout = {
         id: layouts.length,

@@ -2,9 +2,11 @@
  * The mirror: the few numbers of Praefect's large tables that matter, kept in memory and updated with changed rows.
  * This file applies rows; refresh.ts reads them, recompute.ts updates what depends on them, summary.ts counts.
  */
+
+import { UnacceptableRows } from '../database.ts';
 import type { CopyTuple } from './copy-binary.ts';
 import { cellBits } from './layouts.ts';
-import { createReplicaTable, type ReplicaTable } from './table.ts';
+import { createMirrorMemory, createReplicaTable, type ReplicaTable } from './table.ts';
 
 export const mirroredTables = ['repositories', 'storage_repositories', 'repository_assignments'] as const;
 export type MirroredTable = (typeof mirroredTables)[number];
@@ -40,6 +42,7 @@ export interface Mirror {
 
 export function createMirror(): Mirror {
   const names = createNameIds();
+  const memory = createMirrorMemory();
   const tables = new Map<number, ReplicaTable>();
   const checksums: Record<MirroredTable, TableChecksum> = {
     repositories: { rows: 0, sum: 0 },
@@ -50,7 +53,7 @@ export function createMirror(): Mirror {
   const tableOf = (virtualStorage: number): ReplicaTable => {
     const known = tables.get(virtualStorage);
     if (known !== undefined) return known;
-    const created = createReplicaTable(virtualStorage);
+    const created = createReplicaTable(virtualStorage, memory);
     tables.set(virtualStorage, created);
     return created;
   };
@@ -94,7 +97,7 @@ export function createMirror(): Mirror {
         return;
       }
       table.putReplica(row, column, generationOf(tuple, 3), now);
-      table.putVerification(row, column, Math.floor(tuple.seconds(4)), tuple.seconds(5));
+      table.putVerification(row, column, wholeSeconds(tuple.seconds(4)), wholeSeconds(tuple.seconds(5)));
     },
     remove(kind, table, row, column, now) {
       if (!holds(kind, table, row, column)) return;
@@ -106,14 +109,25 @@ export function createMirror(): Mirror {
   };
 }
 
+/** As the mirror keeps times, 32 bits from 1970: an infinite or later one is the last second, one before 1970 is none. */
+const wholeSeconds = (seconds: number): number => Math.min(0xffff_ffff, Math.max(0, Math.floor(seconds)));
+
 /** A generation counts writes; 31 bits are enough for 68 years of one write per second. */
 function generationOf(tuple: CopyTuple, field: number): number {
   const low = tuple.low(field);
   if (tuple.high(field) !== 0 || low < 0) {
-    throw new RangeError('a generation is negative or over 2,147,483,647, which Praefect never writes');
+    throw new UnacceptableRows(
+      'parse',
+      'a generation is negative or over 2,147,483,647, which Praefect never writes',
+    );
   }
   return low;
 }
+
+/** A cluster has dozens. */
+const maxNames = 10_000;
+/** The columns of node_status are varchar(255). */
+const maxNameLength = 1000;
 
 /**
  * Names of virtual storages and storages as small numbers. Millions of rows carry the same few names: comparing their
@@ -136,6 +150,10 @@ function createNameIds(): NameIds {
   const idOf = (name: string): number => {
     const known = ids.get(name);
     if (known !== undefined) return known;
+    if (names.length >= maxNames)
+      throw new UnacceptableRows('too_large', `more than ${maxNames} names of storages`);
+    if (name.length > maxNameLength)
+      throw new UnacceptableRows('too_large', `a storage's name of ${name.length} characters`);
     const id = names.length;
     names.push(name);
     encoded.push(Buffer.from(name, 'utf8'));

@@ -3,7 +3,7 @@
  * previous refresh, or with the whole tables where that is unknown. docs/decisions/0001-mirror.md explains how.
  */
 import type { Yielder } from '../../../lib/yielder.ts';
-import type { ReadTransaction } from '../database.ts';
+import { type ReadTransaction, UnacceptableRows } from '../database.ts';
 import { epochOf, eq, literal } from '../sql.ts';
 import { type CopyTuple, createCopyReader } from './copy-binary.ts';
 import { removeDeletedRows } from './deleted-rows.ts';
@@ -139,13 +139,18 @@ async function readPoint(
            ${isReadable('replication_queue')} AS queue,
            ${isReadable('shard_primaries')} AS shards
     FROM pg_catalog.txid_current_snapshot() AS s`);
+  const horizon = String(row?.['horizon']);
+  const newest = String(row?.['newest']);
+  const databaseNow = Number(row?.['now']);
+  if (!/^\d{1,20}$/.test(horizon) || !/^\d{1,20}$/.test(newest) || !Number.isFinite(databaseNow))
+    throw new UnacceptableRows('parse', "the server's snapshot and time are not numbers");
   return {
     point: {
       identity: String(row?.['identity']),
-      horizon: BigInt(String(row?.['horizon'])),
-      newest: BigInt(String(row?.['newest'])),
+      horizon: BigInt(horizon),
+      newest: BigInt(newest),
     },
-    databaseNow: Number(row?.['now']),
+    databaseNow,
     queueReadable: row?.['queue'] === true,
     shardPrimariesReadable: row?.['shards'] === true,
   };

@@ -232,5 +232,5 @@ async function addLag(
 function expectedGeneration(table: ReplicaTable, row: number): number {
   const expected = table.generation(row);
   if (expected >= 0) return expected;
-  return Math.max(-1, ...table.columns.map((column) => column.generations[row] ?? -1));
+  return table.columns.reduce((highest, column) => Math.max(highest, column.generations[row] ?? -1), -1);
 }

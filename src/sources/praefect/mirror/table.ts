@@ -3,6 +3,7 @@
  * bytes per repository and storage, 8 more where the storage has replicas that are behind, and some 35 bytes per
  * repository.
  */
+import { UnacceptableRows } from '../database.ts';
 import { createKeyIndex, grown, type KeyIndex } from './key-index.ts';
 import { cellBits, createLayoutRegistry, type LayoutRegistry } from './layouts.ts';
 
@@ -74,7 +75,35 @@ export interface ReplicaRef {
 
 const none = -1;
 
-export function createReplicaTable(virtualStorage: number): ReplicaTable {
+/** Praefect's largest clusters have some dozens. */
+const maxColumns = 1000;
+
+/** Bounds the arrays of a whole mirror, so that rows without end do not fill the memory. */
+interface MirrorMemory {
+  /** Throws UnacceptableRows when the arrays of all tables would become too large. */
+  grow(cells: number): void;
+}
+
+/** Five million repositories on three storages, or two million on fifteen: 300 to 500 MB. */
+const maxCells = 48_000_000;
+/** What a repository takes besides its storages, in cells. */
+const cellsPerRow = 6;
+
+export function createMirrorMemory(): MirrorMemory {
+  let used = 0;
+  return {
+    grow(cells) {
+      if (!(used + cells <= maxCells))
+        throw new UnacceptableRows(
+          'too_large',
+          'more repositories and storages than the exporter keeps in memory (five million repositories with three replicas)',
+        );
+      used += cells;
+    },
+  };
+}
+
+export function createReplicaTable(virtualStorage: number, memory: MirrorMemory): ReplicaTable {
   const columns: StorageColumn[] = [];
   const columnByStorage = new Map<number, number>();
   const layouts = createLayoutRegistry();
@@ -88,6 +117,7 @@ export function createReplicaTable(virtualStorage: number): ReplicaTable {
   let cells = new Uint8Array(16);
 
   const keys = createKeyIndex((capacity) => {
+    memory.grow((capacity - repository.length) * (columns.length + cellsPerRow));
     repository = grown(repository, capacity);
     generations = grown(generations, capacity);
     primaries = grown(primaries, capacity);
@@ -120,8 +150,10 @@ export function createReplicaTable(virtualStorage: number): ReplicaTable {
     const known = columnByStorage.get(storage);
     if (known !== undefined) return known;
     const index = columns.length;
-    if (index >= 65_535) throw new RangeError('more than 65,535 storages in one virtual storage');
+    if (index >= maxColumns)
+      throw new UnacceptableRows('too_large', `more than ${maxColumns} storages in one virtual storage`);
     const capacity = keys.capacity();
+    memory.grow(capacity);
     columns.push({
       storage,
       configured: false,

@@ -8,7 +8,7 @@
  */
 import { createYielder, type Yielder } from '../../../lib/yielder.ts';
 import type { Failure } from '../../../scheduler/outcome.ts';
-import type { QueryOptions, QueryResult, ReadTransaction } from '../database.ts';
+import { type QueryOptions, type QueryResult, type ReadTransaction, UnacceptableRows } from '../database.ts';
 import { createCopyReader } from '../mirror/copy-binary.ts';
 import { columnNumber, columnText, isFailure, type QueryContext, withVariant } from '../query.ts';
 import { eq, gt, isPresent, literal, minus } from '../sql.ts';
@@ -88,6 +88,8 @@ interface ReplicaScan {
 
 /** Large enough that round trips cost little, small enough for a few MB per page. */
 const defaultPageRows = 20_000;
+/** A server that always returns one more page would be read forever. */
+const maxRepositories = 20_000_000;
 
 /** Finds the wanted replicas that exist on their storage. Returns the number of repositories that were read. */
 export async function scanReplicas(
@@ -116,6 +118,14 @@ export async function scanReplicas(
     if (isFailure(page)) return { ok: false, failure: page };
     for (const replica of page.replicas) onReplica(replica);
     repositories += page.rows;
+    if (repositories > maxRepositories)
+      return {
+        ok: false,
+        failure: {
+          reason: 'too_large',
+          message: `Praefect's database returned more than ${maxRepositories} repositories`,
+        },
+      };
     if (page.rows < pageRows) return { ok: true, value: repositories, elapsedMs };
     from = page.end;
   }
@@ -150,6 +160,8 @@ async function readPage(
   let end = from;
   const reader = createCopyReader(4, (row) => {
     rows += 1;
+    if (rows > pageRows)
+      throw new UnacceptableRows('too_large', `a page of more than ${pageRows} repositories`);
     const text = (field: number): string => row.bytes.toString('utf8', row.start(field), row.end(field));
     const id = (): bigint => row.bytes.readBigInt64BE(row.start(0));
     const path = row.bytes.subarray(row.start(3), row.end(3));

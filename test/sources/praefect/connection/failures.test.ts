@@ -132,7 +132,7 @@ describe.each([15, 18] as const)('PostgreSQL %i', (version) => {
     test.each<[string, string, FailureReason, RegExp]>([
       [
         'of a table without SELECT names the table and the missing grant',
-        'SELECT * FROM replication_queue',
+        'SELECT * FROM public.replication_queue',
         'permission',
         /user "reader" may not read table "replication_queue"; .* Fix: GRANT SELECT ON "replication_queue" TO "reader"; deploy\/sql\/role\.sql/,
       ],
@@ -144,13 +144,13 @@ describe.each([15, 18] as const)('PostgreSQL %i', (version) => {
       ],
       [
         'of a missing table is a missing schema',
-        'SELECT * FROM node_status',
+        'SELECT * FROM public.node_status',
         'missing_schema',
-        /relation "node_status" does not exist \(42P01\)/,
+        /relation "public\.node_status" does not exist \(42P01\)/,
       ],
       [
         'of a missing column is an unsupported schema',
-        'SELECT primary_ FROM repositories',
+        'SELECT primary_ FROM public.repositories',
         'unsupported_schema',
         /column "primary_" does not exist/,
       ],
@@ -175,7 +175,9 @@ describe.each([15, 18] as const)('PostgreSQL %i', (version) => {
     test('of a locked table names the table', async () => {
       await admin.query('BEGIN; LOCK TABLE repositories IN ACCESS EXCLUSIVE MODE');
       try {
-        const failure = failureIn(await as({}).query('SELECT id FROM repositories', within(5000, 4000)));
+        const failure = failureIn(
+          await as({}).query('SELECT id FROM public.repositories', within(5000, 4000)),
+        );
         expect(failure).toEqual({
           reason: 'timeout',
           message: expect.stringMatching(
@@ -203,8 +205,8 @@ describe.each([15, 18] as const)('PostgreSQL %i', (version) => {
 
     test('without permission does not affect other queries', async () => {
       as({});
-      expect((await database!.query('SELECT * FROM replication_queue', within(5000))).ok).toBe(false);
-      expect(valueIn(await database!.query('SELECT * FROM repositories', within(5000)))).toEqual([]);
+      expect((await database!.query('SELECT * FROM public.replication_queue', within(5000))).ok).toBe(false);
+      expect(valueIn(await database!.query('SELECT * FROM public.repositories', within(5000)))).toEqual([]);
     });
   });
 
@@ -355,7 +357,9 @@ describe('a server with messages in another language', () => {
     );
     error.code = '57014';
     const running = { sql: 'SELECT 1', statementTimeoutMs: 1000, elapsedMs: 1003 };
-    expect(faultOf(error, 'reader', running).reason).toBe('timeout');
-    expect(faultOf(error, 'reader', { ...running, elapsedMs: 200 }).reason).toBe('query');
+    expect(faultOf(error, { user: 'reader', secrets: [] }, running).reason).toBe('timeout');
+    expect(faultOf(error, { user: 'reader', secrets: [] }, { ...running, elapsedMs: 200 }).reason).toBe(
+      'query',
+    );
   });
 });

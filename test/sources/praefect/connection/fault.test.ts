@@ -95,7 +95,7 @@ describe('an error of the system', () => {
   });
 
   test('an unknown error is an internal error', () => {
-    expect(faultOf(new TypeError('undefined is not a function'), 'reader')).toEqual({
+    expect(faultOf(new TypeError('undefined is not a function'), { user: 'reader', secrets: [] })).toEqual({
       reason: 'internal',
       found: 'unexpected error: undefined is not a function',
     });

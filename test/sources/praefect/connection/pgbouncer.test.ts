@@ -85,7 +85,7 @@ describe('the exporter behind PgBouncer', () => {
     let bytes = 0;
     const rows = valueIn(
       await database.transaction(within(5000), async (transaction) => {
-        await transaction.copy('SELECT padding FROM wide', (chunk) => {
+        await transaction.copy('SELECT padding FROM public.wide', (chunk) => {
           bytes += chunk.length;
         });
         return transaction.rows("SELECT current_setting('transaction_isolation') AS isolation");
@@ -110,7 +110,7 @@ describe('the exporter behind PgBouncer', () => {
     // What pg_dump does in a session, for one.
     await neighbor.query("SET search_path = ''; SET extra_float_digits = 0; SET statement_timeout = '1h'");
     expect(valueIn(await database.query(`SELECT ${settings}`, within(5000, 4000)))).toEqual([
-      { timeout: '4s', path: '"$user", public', digits: '3' },
+      { timeout: '4s', path: 'pg_catalog', digits: '3' },
     ]);
     const [ours] = valueIn(await database.query(`SELECT ${pid}`, within(5000)));
     const theirs = (await neighbor.query(`SELECT ${pid}`)).rows[0];
@@ -145,7 +145,7 @@ describe('the exporter behind PgBouncer', () => {
         round % 2 === 0
           ? database.query('SELECT pg_sleep(60)', options)
           : database.transaction(options, (transaction) =>
-              transaction.copy('SELECT * FROM wide', () => gaveUp.abort()),
+              transaction.copy('SELECT * FROM public.wide', () => gaveUp.abort()),
             );
       if (round % 2 === 0) setTimeout(() => gaveUp.abort(), round);
       expect((await query).ok).toBe(false);

@@ -29,13 +29,15 @@ describe.each([15, 18] as const)('PostgreSQL %i', (version) => {
   afterEach(() => database?.close());
 
   test('a query returns its rows', async () => {
-    const result = await opened().query('SELECT n FROM numbers ORDER BY n LIMIT 2', within(5000));
+    const result = await opened().query('SELECT n FROM public.numbers ORDER BY n LIMIT 2', within(5000));
     expect(valueIn(result)).toEqual([{ n: 1 }, { n: 2 }]);
     expect(result).toMatchObject({ elapsedMs: expect.any(Number) });
   });
 
   test('a query without rows returns none', async () => {
-    expect(valueIn(await opened().query('SELECT n FROM numbers WHERE false', within(5000)))).toEqual([]);
+    expect(valueIn(await opened().query('SELECT n FROM public.numbers WHERE false', within(5000)))).toEqual(
+      [],
+    );
   });
 
   test("values are exact, whatever the server's settings", async () => {
@@ -44,7 +46,7 @@ describe.each([15, 18] as const)('PostgreSQL %i', (version) => {
         `SELECT 9007199254740993::int8 AS int8, 1.10::numeric AS numeric, 0.1::float8 + 0.2 AS float8,
            'infinity'::float8 AS infinite, 7::int4 AS int4, true AS yes, NULL::int4 AS nothing, at, with_zone,
            '{"a": [1]}'::jsonb AS json, ARRAY[1,2] AS list
-         FROM utc`,
+         FROM public.utc`,
         within(5000),
       ),
     );
@@ -123,7 +125,7 @@ describe.each([15, 18] as const)('PostgreSQL %i', (version) => {
   });
 
   test('a write is rejected by the server, and is an internal error', async () => {
-    const failure = failureIn(await opened().query('DELETE FROM numbers', within(5000)));
+    const failure = failureIn(await opened().query('DELETE FROM public.numbers', within(5000)));
     expect(failure).toMatchObject({ reason: 'internal', message: expect.stringContaining('tried to write') });
   });
 
@@ -142,9 +144,9 @@ describe.each([15, 18] as const)('PostgreSQL %i', (version) => {
   test('the statements of a transaction see the same snapshot', async () => {
     const counts = valueIn(
       await opened().transaction(within(5000), async (transaction) => {
-        const before = await transaction.rows('SELECT count(*) AS n FROM numbers');
+        const before = await transaction.rows('SELECT count(*) AS n FROM public.numbers');
         await admin.query('INSERT INTO numbers VALUES (0)');
-        return [before, await transaction.rows('SELECT count(*) AS n FROM numbers')];
+        return [before, await transaction.rows('SELECT count(*) AS n FROM public.numbers')];
       }),
     );
     expect(counts).toEqual([[{ n: '1000' }], [{ n: '1000' }]]);
@@ -157,7 +159,7 @@ describe.each([15, 18] as const)('PostgreSQL %i', (version) => {
     valueIn(
       await database.transaction(within(5000), async (transaction) => {
         await transaction.copy(
-          'SELECT n::int4 FROM numbers WHERE n <= 2 ORDER BY n',
+          'SELECT n::int4 FROM public.numbers WHERE n <= 2 ORDER BY n',
           (chunk) => void chunks.push(chunk),
         );
       }),
@@ -171,7 +173,7 @@ describe.each([15, 18] as const)('PostgreSQL %i', (version) => {
   test('a failed statement fails the transaction, even when its body goes on', async () => {
     opened();
     const result = await database.transaction(within(5000), async (transaction) => {
-      await transaction.rows('SELECT missing FROM numbers').catch(() => undefined);
+      await transaction.rows('SELECT missing FROM public.numbers').catch(() => undefined);
       await transaction.rows('SELECT 1').catch(() => undefined);
       return 'ignored';
     });
@@ -200,7 +202,7 @@ describe.each([15, 18] as const)('PostgreSQL %i', (version) => {
     opened();
     const bug = new Error('an impossible row');
     const running = database.transaction(within(5000), (transaction) =>
-      transaction.copy('SELECT padding FROM numbers, generate_series(1, 1000)', () => {
+      transaction.copy('SELECT padding FROM public.numbers, generate_series(1, 1000)', () => {
         throw bug;
       }),
     );
@@ -284,7 +286,7 @@ test('a standby runs queries and transactions', async () => {
   const place = await server.createDatabase('CREATE TABLE kept AS SELECT 7 AS n');
   await server.becomeStandby();
   const database = open(place.connection);
-  const sql = 'SELECT n, pg_is_in_recovery() AS standby FROM kept';
+  const sql = 'SELECT n, pg_is_in_recovery() AS standby FROM public.kept';
   const results = [
     await database.query(sql, within(5000)),
     await database.transaction(within(5000), (transaction) => transaction.rows(sql)),

@@ -75,15 +75,17 @@ describe.each([15, 18] as const)('PostgreSQL %i', (version) => {
       expect(wanted.length).toBeGreaterThan(7);
       const database = asExporter(place);
       for (const name of wanted)
-        expect(valueIn(await database.query(`SELECT * FROM ${name}`, within(5000)))).toEqual([]);
+        expect(valueIn(await database.query(`SELECT * FROM public.${name}`, within(5000)))).toEqual([]);
       expect(
-        valueIn(await database.query('SELECT last_value FROM replication_queue_id_seq', within(5000))),
+        valueIn(await database.query('SELECT last_value FROM public.replication_queue_id_seq', within(5000))),
       ).toEqual([{ last_value: '1' }]);
       // A table that the exporter does not read is not granted.
-      expect(failureIn(await database.query('SELECT * FROM hello_world', within(5000)))).toMatchObject({
-        reason: 'permission',
-        message: expect.stringContaining('may not read table "hello_world"'),
-      });
+      expect(failureIn(await database.query('SELECT * FROM public.hello_world', within(5000)))).toMatchObject(
+        {
+          reason: 'permission',
+          message: expect.stringContaining('may not read table "hello_world"'),
+        },
+      );
     },
   );
 
@@ -107,8 +109,8 @@ describe.each([15, 18] as const)('PostgreSQL %i', (version) => {
       CREATE TABLE repository_reference_write_locks (lock_id text);
       DROP VIEW valid_primaries; CREATE VIEW valid_primaries AS SELECT 1 AS repository_id`);
     const database = asExporter(place);
-    valueIn(await database.query('SELECT * FROM repository_reference_write_locks', within(5000)));
-    valueIn(await database.query('SELECT * FROM valid_primaries', within(5000)));
+    valueIn(await database.query('SELECT * FROM public.repository_reference_write_locks', within(5000)));
+    valueIn(await database.query('SELECT * FROM public.valid_primaries', within(5000)));
   });
 
   test('the role cannot write, create, or read anything else, even without a read-only transaction', async () => {
@@ -116,13 +118,13 @@ describe.each([15, 18] as const)('PostgreSQL %i', (version) => {
     await place.admin.query('CREATE SCHEMA secrets; CREATE TABLE secrets.keys (k text)');
     const exporter = await connectAs(place, 'gitaly_exporter', 'of the exporter');
     for (const statement of [
-      'DELETE FROM replication_queue',
-      'UPDATE repositories SET generation = 0',
+      'DELETE FROM public.replication_queue',
+      'UPDATE public.repositories SET generation = 0',
       "INSERT INTO virtual_storages VALUES ('x')",
       'TRUNCATE node_status',
       'DO $$ BEGIN LOCK TABLE repositories IN EXCLUSIVE MODE; END $$',
       "SELECT nextval('replication_queue_id_seq')",
-      'SELECT * FROM repositories FOR UPDATE',
+      'SELECT * FROM public.repositories FOR UPDATE',
       'DROP VIEW valid_primaries',
       'CREATE TABLE public.mine (a int)',
       'CREATE SCHEMA mine',
@@ -161,7 +163,9 @@ describe.each([15, 18] as const)('PostgreSQL %i', (version) => {
       CREATE TABLE gitaly.replication_queue (id bigserial PRIMARY KEY);
       CREATE TABLE gitaly.repositories (virtual_storage text);
       ${sql('role.sql')}; ${setPassword}`);
-    expect(valueIn(await asExporter(place).query('SELECT * FROM repositories', within(5000)))).toEqual([]);
+    expect(valueIn(await asExporter(place).query('SELECT * FROM gitaly.repositories', within(5000)))).toEqual(
+      [],
+    );
   });
 
   test("run by Praefect's own role, role.sql does what that role may do, and reports the rest", async () => {

@@ -93,7 +93,7 @@ describe('while connecting', () => {
   });
 
   test.each([
-    ['a response in another protocol', Buffer.from('HTTP/1.1 400 Bad Request\r\n\r\n'), 'timeout'],
+    ['a response in another protocol', Buffer.from('HTTP/1.1 400 Bad Request\r\n\r\n'), 'parse'],
     ['a garbled response', Buffer.from([0x5a, 0, 0, 0, 1, 0xff, 0xff]), undefined],
     [
       'an authentication method that pg does not support (GSSAPI)',
@@ -173,7 +173,7 @@ describe('an open connection', () => {
     const result = await database.transaction(
       { signal: gaveUp.signal, statementTimeoutMs: 5000 },
       (transaction) =>
-        transaction.copy('SELECT * FROM wide', (chunk) => {
+        transaction.copy('SELECT * FROM public.wide', (chunk) => {
           bytes += chunk.length;
           if (bytes > 1_000_000) gaveUp.abort();
         }),
@@ -204,7 +204,7 @@ describe('an open connection', () => {
     let bytes = 0;
     let mostInFlight = 0;
     const result = await database.transaction(within(20_000), (transaction) =>
-      transaction.copy('SELECT * FROM wide', async (chunk) => {
+      transaction.copy('SELECT * FROM public.wide', async (chunk) => {
         bytes += chunk.length;
         chunks += 1;
         // While the first chunks are processed, everything upstream must stop with little buffered.
@@ -235,7 +235,7 @@ describe('an open connection', () => {
         round % 2 === 0
           ? database.query('SELECT pg_sleep(60)', options)
           : database.transaction(options, (transaction) =>
-              transaction.copy('SELECT * FROM wide', () => gaveUp.abort()),
+              transaction.copy('SELECT * FROM public.wide', () => gaveUp.abort()),
             );
       // From "before it was sent" to "well under way".
       if (round % 2 === 0) setTimeout(() => gaveUp.abort(), round % 7);
