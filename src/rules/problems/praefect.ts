@@ -63,7 +63,8 @@ function isHealthUnknown(
   { thresholds, view, now }: PraefectSituation,
 ): boolean {
   const databaseNow = now + (view.database?.clockSkewSeconds ?? 0);
-  return !hasQuorum || databaseNow - heartbeatAt > thresholds.heartbeatStale.value;
+  // Without a time, all of them are in the future.
+  return !hasQuorum || heartbeatAt === undefined || databaseNow - heartbeatAt > thresholds.heartbeatStale.value;
 }
 
 /** One problem for all virtual storages: they share their Praefects. */
@@ -75,10 +76,14 @@ function quorumProblems(situation: PraefectSituation): Problem[] {
       title: `Praefect quorum lost for ${lost.map(({ virtualStorage }) => virtualStorage).join(', ')}`,
       detail: `Fewer than half of the Praefects write heartbeats: every storage appears unhealthy, and health and unavailable repositories are not valid. ${silentText(lost)}`,
       action: 'Check that the Praefects run and can write to their database.',
-      since: Math.max(...lost.map(({ heartbeatAt }) => heartbeatAt)),
+      since: newest(lost.map(({ heartbeatAt }) => heartbeatAt)),
     }),
   ];
 }
+
+/** The latest of the times that are known. */
+const newest = (times: readonly (number | undefined)[]): number | undefined =>
+  times.reduce((latest, time) => (latest === undefined || (time ?? latest) > latest ? time : latest), undefined);
 
 function silentText(lost: readonly HealthSnapshot[]): string {
   const silent = new Set(
@@ -151,7 +156,7 @@ function silentPraefectProblems({ health = [] }: PraefectView): Problem[] {
       labels: { praefect },
       detail: `It does not count for the quorum of ${rows.map(({ virtualStorage }) => virtualStorage).join(', ')}. The rows of a Praefect that was removed for good are ignored after a day.`,
       action: `Check that ${praefect} runs and can write to its database.`,
-      since: Math.max(...rows.map(({ lastContactAt }) => lastContactAt)),
+      since: newest(rows.map(({ lastContactAt }) => lastContactAt)),
     }),
   );
 }
