@@ -64,7 +64,9 @@ function isHealthUnknown(
 ): boolean {
   const databaseNow = now + (view.database?.clockSkewSeconds ?? 0);
   // Without a time, all of them are in the future.
-  return !hasQuorum || heartbeatAt === undefined || databaseNow - heartbeatAt > thresholds.heartbeatStale.value;
+  return (
+    !hasQuorum || heartbeatAt === undefined || databaseNow - heartbeatAt > thresholds.heartbeatStale.value
+  );
 }
 
 /** One problem for all virtual storages: they share their Praefects. */
@@ -83,7 +85,10 @@ function quorumProblems(situation: PraefectSituation): Problem[] {
 
 /** The latest of the times that are known. */
 const newest = (times: readonly (number | undefined)[]): number | undefined =>
-  times.reduce((latest, time) => (latest === undefined || (time ?? latest) > latest ? time : latest), undefined);
+  times.reduce(
+    (latest, time) => (latest === undefined || (time ?? latest) > latest ? time : latest),
+    undefined,
+  );
 
 function silentText(lost: readonly HealthSnapshot[]): string {
   const silent = new Set(

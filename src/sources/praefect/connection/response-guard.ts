@@ -59,7 +59,8 @@ export function createResponseGuard(): ResponseGuard {
     if (type === types.dataRow || type === types.copyData) rows += 1;
     else others += 1;
     if (rows > bounds.rows) return tooLarge(`more than ${bounds.rows} rows`);
-    if (others > maxOtherMessages) return tooLarge(`more than ${maxOtherMessages} messages that are not rows`);
+    if (others > maxOtherMessages)
+      return tooLarge(`more than ${maxOtherMessages} messages that are not rows`);
     missing = length - 4;
     return undefined;
   }
