@@ -145,6 +145,7 @@ const rpcRow = (): DashboardRow => ({
       unit: 'none',
       labels: [{ label: 'grpc_method', title: 'RPC' }],
       values: [
+        { title: 'In progress', expression: sumBy(['grpc_method'], inProgress()), unit: 'short' },
         {
           title: 'Dropped',
           expression: sumBy(['grpc_method'], drops()),
@@ -160,7 +161,6 @@ const rpcRow = (): DashboardRow => ({
           bar: {},
           steps: ['blue'],
         },
-        { title: 'In progress', expression: sumBy(['grpc_method'], inProgress()), unit: 'short' },
         {
           title: 'Wait, p95',
           expression: above(histogramQuantile(0.95, sumBy(['le', 'grpc_method'], waitBuckets())), 0),

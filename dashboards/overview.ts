@@ -242,11 +242,11 @@ export function overview(settings: DashboardSettings): Dashboard {
                 title: 'Database',
                 expression: or(
                   maxBy(clusterLabels, praefectGauge(up)),
-                  subtract(maxBy(clusterLabels, praefectGauge(buildInfo)), 2),
+                  subtract(maxBy(clusterLabels, praefectGauge(buildInfo)), 3),
                 ),
                 unit: 'none',
                 words: {
-                  [-1]: 'not configured',
+                  [-2]: 'not configured',
                   0: { text: 'DOWN', color: 'red' },
                   1: { text: 'up', color: 'green' },
                 },

@@ -50,7 +50,7 @@ import { PanelBuilder as StatBuilder } from '@grafana/grafana-foundation-sdk/sta
 import { PanelBuilder as StateTimelineBuilder } from '@grafana/grafana-foundation-sdk/statetimeline';
 import { PanelBuilder as TableBuilder } from '@grafana/grafana-foundation-sdk/table';
 import { PanelBuilder as TimeseriesBuilder } from '@grafana/grafana-foundation-sdk/timeseries';
-import { or, type Vector, vector } from '../src/monitoring/promql/index.ts';
+import { or, unless, type Vector, vector } from '../src/monitoring/promql/index.ts';
 import { datasource } from './variables.ts';
 
 /** A unit of Grafana, or a suffix where Grafana has none. */
@@ -394,8 +394,9 @@ export interface LabelColumn {
 export interface TableDefinition extends PanelDefinition {
   /** The labels that identify a row: exactly those of the series of every expression. */
   readonly labels: readonly LabelColumn[];
-  /** The first expression returns every row. */
   readonly values: readonly [ValueColumn, ...ValueColumn[]];
+  /** Returns something while there is a row. Default: the first expression, which then returns every row. */
+  readonly present?: Vector;
   /** Labels of the series that are not shown. */
   readonly hide?: readonly string[];
   readonly sort?: { readonly by: string; readonly descending: boolean };
@@ -404,7 +405,12 @@ export interface TableDefinition extends PanelDefinition {
 
 /** The latest values of many objects, a row each. */
 export function table(definition: TableDefinition): SizedPanel {
-  const { hide = [], labels, sort, values } = definition;
+  const { hide = [], labels, noValue, present, sort, values } = definition;
+  const [first] = values;
+  // Several queries without a result make a table without rows, for which Grafana has no text.
+  const fallback =
+    present === undefined ? vector(absentValue) : unless(vector(absentValue), present, { on: [] });
+  const needsFallback = values.length > 1;
   const sources = values.map((_, index) => `Value #${refId(index)}`);
   const builder = new TableBuilder().showHeader(true).thresholds(stepsConfig(['text']));
   if (values.length > 1) builder.withTransformation({ id: 'merge', options: {} });
@@ -418,17 +424,30 @@ export function table(definition: TableDefinition): SizedPanel {
       renameByName: Object.fromEntries([
         ...labels.map(({ label, title }) => [label, title]),
         // Grafana names the column of a query that is alone so.
-        ['Value', values[0].title],
+        ['Value', first.title],
         ...values.map(({ title }, index) => [sources[index] ?? '', title]),
       ]),
     },
   });
   for (const column of labels) builder.overrideByName(column.title, labelProperties(column));
   for (const column of values) builder.overrideByName(column.title, valueProperties(column));
+  if (needsFallback)
+    builder.overrideByName(first.title, [
+      {
+        id: 'mappings',
+        value: [wordsMapping({ ...first.words, [absentValue]: { text: noValue, color: 'text' } })],
+      },
+    ]);
   if (sort !== undefined)
     builder.sortBy([{ build: () => ({ displayName: sort.by, desc: sort.descending }) }]);
   const targets = values.map(({ expression, title }, index) =>
-    instantTarget({ expression, legend: title }, index).format(PromQueryFormat.Table),
+    instantTarget(
+      {
+        expression: needsFallback && index === 0 ? or(expression, fallback, { on: [] }) : expression,
+        legend: title,
+      },
+      index,
+    ).format(PromQueryFormat.Table),
   );
   return sized(builder, definition, heights.table, targets);
 }

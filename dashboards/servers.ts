@@ -674,13 +674,19 @@ const rotationRow = ({ thresholds }: MonitoringSettings): DashboardRow => ({
     table({
       id: ids.rotations,
       title: 'Rotations by cause',
-      description: 'Completed rotations in the chosen time.',
+      description: 'The last rotation by each cause, and completed rotations in the chosen time.',
       unit: 'none',
       labels: [
         { label: 'pod', title: 'Pod' },
         { label: 'cause', title: 'Cause' },
       ],
       values: [
+        {
+          title: 'Last one',
+          expression: age(maxBy(['cluster', 'namespace', 'pod', 'cause'], serverGauge(podLastRotation))),
+          unit: 's',
+          decimals: 0,
+        },
         {
           title: 'Rotations',
           expression: above(
@@ -692,15 +698,9 @@ const rotationRow = ({ thresholds }: MonitoringSettings): DashboardRow => ({
           ),
           unit: 'short',
         },
-        {
-          title: 'Last one',
-          expression: age(maxBy(['cluster', 'namespace', 'pod', 'cause'], serverGauge(podLastRotation))),
-          unit: 's',
-          decimals: 0,
-        },
       ],
       hide: ['cluster', 'namespace'],
-      noValue: 'no rotation in this time',
+      noValue: 'no rotation since the exporter started',
       width: 6,
     }),
     table({

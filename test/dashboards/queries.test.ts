@@ -51,7 +51,7 @@ const annotations: readonly Query[] = (generated()[0]?.dashboard.annotations.lis
 const filled = (expr: string, cluster: string): string =>
   expr
     // What is shown for nothing would hide that there is nothing.
-    .replace(/\s+or on \(\)\s+vector\(-1\)$/, '')
+    .replace(/\s+or on \(\)\s+(\(\s*)?vector\(-1\)[\s\S]*$/, '')
     .replaceAll('"$cluster"', JSON.stringify(cluster))
     .replaceAll(/"\$(job|instance)"/g, '".+"')
     .replaceAll(/"\$\w+"/g, '".*"')
