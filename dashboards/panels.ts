@@ -221,6 +221,7 @@ export function timeseries(definition: TimeseriesDefinition): SizedPanel {
     .showLegend(legend !== 'hidden')
     .calcs(legend === 'table' ? ['lastNotNull', 'max'] : []);
   const builder = new TimeseriesBuilder()
+    .colorScheme(new FieldColorBuilder().mode(FieldColorModeId.PaletteClassic))
     .min(0)
     .axisSoftMax(Math.max(softMaxOf(unit), threshold ?? 0))
     .decimals(unit === 'short' ? 0 : 2)
