@@ -1,13 +1,21 @@
 /** The demo: an embedded PostgreSQL with a simulated cluster, the exporter on it, and incidents to start. */
+import { randomBytes } from 'node:crypto';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { DatabaseConnection } from '../src/config/database-connection.ts';
 import type { ConfiguredStorages } from '../src/config/kinds/lists.ts';
 import { onAbort } from '../src/lib/abort.ts';
 import { type Clock, systemClock } from '../src/lib/clock.ts';
 import { type SimulatedCluster, startCluster } from './cluster.ts';
+import { configToml } from './gitaly/limits.ts';
 import { type GitalyServers, startGitalyServers } from './gitaly/servers.ts';
 import { incidents as allIncidents } from './incidents/catalog.ts';
 import { createIncidentRunner, type Incidents } from './incidents/runner.ts';
+import { startKubeApiServer } from './kubernetes/api-server.ts';
+import { createDemoKubernetes } from './kubernetes/cluster.ts';
+import { kubeconfigText } from './kubernetes/objects.ts';
 import { type DemoNode, startDemoNode } from './node/node.ts';
+import { demoPods } from './node/pods.ts';
 import { createDemoDatabase } from './postgres/database.ts';
 import { startEmbeddedPostgres } from './postgres/server.ts';
 import { openPool } from './praefect/context.ts';
@@ -21,10 +29,12 @@ export interface ExporterRequest {
   readonly virtualStorages: readonly ConfiguredStorages[];
   /** For the page, whose forms post to /demo/incidents/NAME (start) and /demo/incidents/NAME/end (stop). */
   readonly incidents: Incidents;
-  /** The Gitalys' metrics and configuration files: `gitaly.target` and `gitaly.config-file`. */
+  /** `gitaly.target` and `gitaly.config-file` of the Gitalys that do not run in pods. */
   readonly gitaly: Pick<GitalyServers, 'targets' | 'configFiles'>;
-  /** The node with two of the Gitalys in pods: `cgroup.root` and `cgroup.pods-file`. */
-  readonly cgroup: Pick<DemoNode, 'root' | 'podsFile'>;
+  /** The cgroups of the Gitalys in pods. */
+  readonly cgroup: Pick<DemoNode, 'root'>;
+  /** The cluster of these pods. */
+  readonly kubernetes: { readonly kubeconfig: string };
 }
 
 export interface RunningExporter {
@@ -62,6 +72,9 @@ export interface Demo {
   /** Resolves when everything has stopped. */
   readonly stopped: Promise<void>;
 }
+
+const isOutside = ({ name }: { readonly name?: string | undefined }): boolean =>
+  !demoPods.some(({ storage }) => storage === name);
 
 /** A cleanup step that takes longer is abandoned: the next ones remove what it waits for. */
 const stepLimitMs = 10_000;
@@ -139,6 +152,23 @@ export async function startDemo(options: DemoOptions): Promise<Demo> {
       folder: server.folder,
     });
     cleanup.push(node.stop);
+    const kubernetes = createDemoKubernetes({
+      ...{ clock, node, random: createRandom(settings.seed), world: cluster.world },
+      metricsPort: gitalys.port,
+      configuration: configToml('{% getenv "HOSTNAME" %}', '0.0.0.0:9236'),
+    });
+    const token = randomBytes(18).toString('base64url');
+    const { store, statsSummary } = kubernetes;
+    const apiServer = await startKubeApiServer({ store, statsSummary, token });
+    cleanup.push(apiServer.stop);
+    const kubeconfig = join(server.folder, 'kubeconfig');
+    await writeFile(kubeconfig, kubeconfigText(apiServer.url, token), { mode: 0o600 });
+    const kubernetesEnds = new AbortController();
+    const kubernetesEnded = kubernetes.run(kubernetesEnds.signal);
+    cleanup.push(async () => {
+      kubernetesEnds.abort();
+      await kubernetesEnded;
+    });
     const runner = createIncidentRunner({
       incidents: allIncidents,
       cluster,
@@ -146,6 +176,7 @@ export async function startDemo(options: DemoOptions): Promise<Demo> {
       database: database.control,
       gitalys,
       node,
+      kubernetes,
       log,
     });
     cleanup.push(runner.stopAll);
@@ -155,8 +186,12 @@ export async function startDemo(options: DemoOptions): Promise<Demo> {
       connection: database.exporter,
       virtualStorages: topology.virtualStorages.map(({ name, storages }) => ({ name, storages })),
       incidents,
-      gitaly: { targets: gitalys.targets, configFiles: gitalys.configFiles },
-      cgroup: { root: node.root, podsFile: node.podsFile },
+      gitaly: {
+        targets: gitalys.targets.filter(isOutside),
+        configFiles: gitalys.configFiles.filter(isOutside),
+      },
+      cgroup: { root: node.root },
+      kubernetes: { kubeconfig },
     });
     cleanup.push(exporter.stop);
     signal.throwIfAborted();

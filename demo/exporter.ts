@@ -23,7 +23,7 @@ export async function startExporter(
   settings: Settings,
   io: CommandIo,
   listenAddress: readonly string[],
-  { connection, virtualStorages, incidents, gitaly, cgroup }: ExporterRequest,
+  { connection, virtualStorages, incidents, gitaly, cgroup, kubernetes }: ExporterRequest,
 ): Promise<RunningExporter> {
   const isDefault = (name: string): boolean => io.origins.get(name)?.source === 'default';
   const { praefect, web } = settings;
@@ -33,6 +33,7 @@ export async function startExporter(
       web: { ...web, listenAddress },
       gitaly: { ...settings.gitaly, target: gitaly.targets, configFile: gitaly.configFiles },
       cgroup: { ...settings.cgroup, ...cgroup, enabled: true },
+      kubernetes: { ...settings.kubernetes, ...kubernetes, enabled: true, volumeStats: true },
       praefect: {
         ...praefect,
         ...(isDefault('praefect.stuck-threshold') && { stuckThreshold: demoDefaults.stuckThreshold }),

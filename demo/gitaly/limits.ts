@@ -60,7 +60,7 @@ memory_bytes = ${demoBuckets.each.memory}
 cpu_quota_us = ${quota(demoBuckets.each.cores)}
 `;
 
-/** Gitaly's config.toml with its limits. */
+/** Gitaly's config.toml with its limits; for a template, with actions in place of storage and address. */
 export function configToml(storage: string, address: string): string {
   const concurrency = demoLimits
     .filter(({ method }) => method !== 'ReplicateRepository')

@@ -27,6 +27,8 @@ export interface GitalyServers {
   readonly targets: readonly MetricsTarget[];
   /** Value of `gitaly.config-file`. */
   readonly configFiles: readonly NamedFile[];
+  /** Port of a storage's /metrics on the loopback. */
+  port(storage: string): number | undefined;
   /** Adds calls at each Gitaly of the first virtual storage; undefined ends them. */
   setFlood(flood: Flood | undefined): void;
   /** Closes the servers and removes the files. Idempotent. */
@@ -56,6 +58,7 @@ export async function startGitalyServers(options: GitalyServersOptions): Promise
 
   try {
     const storages = storagesOf(topology);
+    const ports = new Map<string, number>();
     const targets: MetricsTarget[] = [];
     const configFiles: NamedFile[] = [];
     for (const storage of storages) {
@@ -63,6 +66,7 @@ export async function startGitalyServers(options: GitalyServersOptions): Promise
       const server = await listen(metricsServer(storage, options, () => (isFlooded ? flood : undefined)));
       servers.push(server);
       const { port } = server.address() as { port: number };
+      ports.set(storage, port);
       targets.push({ name: storage, url: `http://${loopback}:${port}/metrics`, everyAddress: false });
       const file = join(folder, `${storage}.toml`);
       await writeFile(file, configToml(storage, `${loopback}:${port}`));
@@ -71,7 +75,7 @@ export async function startGitalyServers(options: GitalyServersOptions): Promise
     const setFlood = (next: Flood | undefined): void => {
       flood = next;
     };
-    return { targets, configFiles, setFlood, stop };
+    return { targets, configFiles, port: (storage) => ports.get(storage), setFlood, stop };
   } catch (error) {
     await stop();
     throw error;

@@ -3,6 +3,7 @@ import { dataLossIncidents } from './data-loss.ts';
 import { databaseIncidents } from './database.ts';
 import { gitalyIncidents } from './gitaly.ts';
 import type { Incident } from './incident.ts';
+import { kubernetesIncidents } from './kubernetes.ts';
 import { praefectIncidents } from './praefects.ts';
 import { replicationIncidents } from './replication.ts';
 import { storageIncidents } from './storages.ts';
@@ -14,4 +15,5 @@ export const incidents: readonly Incident[] = [
   ...dataLossIncidents,
   ...databaseIncidents,
   ...gitalyIncidents,
+  ...kubernetesIncidents,
 ];

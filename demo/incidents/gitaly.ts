@@ -71,7 +71,7 @@ const oomBucket: Incident = {
   ],
   alerts: ['GitalyGitOOMKilled'],
   ends: 'The client gives up. The kills stay counted, and on the page for an hour.',
-  needs: [],
+  needs: ['gitaly-2'],
   async run(scene) {
     const { report, signal, sleep } = scene;
     const repository = await largestRepository(scene, 'gitaly-2');
@@ -109,8 +109,7 @@ const oomPod: Incident = {
   ends: 'The memory is released. The kills stay counted, and on the page for an hour.',
   needs: ['gitaly-1'],
   async run(scene) {
-    const { cluster, node, report, signal, sleep } = scene;
-    const gitaly = cluster.world.gitaly('gitaly-1');
+    const { node, kubernetes, report, signal, sleep } = scene;
     try {
       while (!signal.aborted) {
         report('memory of gitaly-1 rises, in Gitaly and in many buckets');
@@ -124,17 +123,15 @@ const oomPod: Incident = {
         ];
         const isKilled = await growMemory(scene, growing, 14_000);
         if (!isKilled || signal.aborted) break;
-        gitaly.process = 'dead';
+        kubernetes.containerOomKilled('gitaly-1');
         report("gitaly-1 reached the pod's memory limit: all processes of the container were killed");
-        await sleep(2500);
-        await node.restart('gitaly-1');
-        await sleep(1500);
-        gitaly.process = 'running';
+        await sleep(4000);
+        kubernetes.restartContainer('gitaly-1');
         report('the kubelet has restarted the container');
         await sleep(25_000);
       }
     } finally {
-      gitaly.process = 'running';
+      kubernetes.restartContainer('gitaly-1');
     }
     report('memory of gitaly-1 is back to normal');
   },
@@ -146,7 +143,7 @@ const oomPod: Incident = {
  *
  * @returns whether the kernel killed one
  */
-async function growMemory(
+export async function growMemory(
   { signal, sleep }: Scene,
   growing: readonly { readonly cgroup: Cgroup; readonly to: number }[],
   durationMs: number,

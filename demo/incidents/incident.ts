@@ -2,6 +2,7 @@
 import type { Metric } from '../../src/metrics/metric.ts';
 import type { SimulatedCluster } from '../cluster.ts';
 import type { GitalyServers } from '../gitaly/servers.ts';
+import type { DemoKubernetes } from '../kubernetes/cluster.ts';
 import type { DemoNode } from '../node/node.ts';
 import type { Sql } from '../praefect/context.ts';
 import type { Praefect } from '../praefect/praefect.ts';
@@ -34,7 +35,8 @@ export interface Incident extends IncidentText {
 export interface Scene {
   readonly cluster: SimulatedCluster;
   readonly gitalys: Pick<GitalyServers, 'setFlood'>;
-  readonly node: Pick<DemoNode, 'pod' | 'restart'>;
+  readonly node: Pick<DemoNode, 'pod'>;
+  readonly kubernetes: DemoKubernetes;
   /** Aborts when the incident is ended or the demo stops. */
   readonly signal: AbortSignal;
   /** Logs progress; the newest line is shown with the incident. */

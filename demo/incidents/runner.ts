@@ -32,7 +32,8 @@ export interface IncidentRunner extends Incidents {
   stopAll(): Promise<void>;
 }
 
-interface IncidentRunnerOptions extends Pick<Scene, 'cluster' | 'sql' | 'database' | 'gitalys' | 'node'> {
+interface IncidentRunnerOptions
+  extends Pick<Scene, 'cluster' | 'sql' | 'database' | 'gitalys' | 'node' | 'kubernetes'> {
   readonly incidents: readonly Incident[];
   log(line: string): void;
 }

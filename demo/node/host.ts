@@ -1,7 +1,7 @@
-/** The cgroups of the demo's node: its Gitaly pods, with the commands that run in them, and other pods. */
+/** The cgroups of the demo's host: Gitaly pods, with the commands that run in them, and other pods. */
 import type { Random } from '../world.ts';
 import { type Cgroup, type CgroupLimits, createCgroup, type SimulatedProcess } from './cgroup.ts';
-import { containerId, type DemoPod, demoBuckets, demoPods, scopeOf, sliceOf } from './pods.ts';
+import { containerId, type DemoPod, demoBuckets, scopeOf, sliceOf } from './pods.ts';
 
 /** The cgroups of one Gitaly pod. */
 export interface PodCgroups {
@@ -18,11 +18,14 @@ export interface PodCgroups {
   containerId(): string;
   /** The container runtime replaces the container that ended. */
   restart(): void;
+  /** Removes the pod's cgroups. */
+  remove(): void;
 }
 
 export interface Host {
   readonly root: Cgroup;
-  readonly pods: readonly PodCgroups[];
+  /** Creates the cgroups of a pod with its containers. */
+  createPod(pod: DemoPod): PodCgroups;
 }
 
 const mib = 2 ** 20;
@@ -30,7 +33,6 @@ const mib = 2 ** 20;
 /** Creates the cgroups in an empty folder. */
 export function createHost(folder: string): Host {
   const root = createCgroup(folder, '', {}, 'cpuset cpu io memory hugetlb pids rdma misc');
-  const pods = demoPods.map((pod) => createPod(root, pod));
   for (const [index, { name, qosClass, anon }] of otherPods.entries()) {
     const uid = `00000000-0000-4000-8000-00000000000${index}`;
     const slice = descendant(root, sliceOf({ qosClass, uid }));
@@ -40,10 +42,10 @@ export function createHost(folder: string): Host {
   addProcess(descendant(root, ['system.slice', 'containerd.service']), 2, 90 * mib);
   addProcess(descendant(root, ['system.slice', 'kubelet.service']), 3, 110 * mib);
   root.write();
-  return { root, pods };
+  return { root, createPod: (pod) => createPodCgroups(root, pod) };
 }
 
-/** Other pods of the node. */
+/** Other pods of the host. */
 const otherPods = [
   { name: 'praefect', qosClass: 'Burstable', anon: 120 * mib },
   { name: 'log-agent', qosClass: 'BestEffort', anon: 80 * mib },
@@ -58,9 +60,11 @@ function addProcess(cgroup: Cgroup, pid: number, anon: number): void {
   cgroup.file = anon / 4;
 }
 
-function createPod(root: Cgroup, pod: DemoPod): PodCgroups {
-  const above = sliceOf(pod);
-  const slice = descendant(root, above.slice(0, -1)).child(above.at(-1) ?? '', pod.slice);
+function createPodCgroups(root: Cgroup, pod: DemoPod): PodCgroups {
+  const names = sliceOf(pod);
+  const name = names.at(-1) ?? '';
+  const parent = descendant(root, names.slice(0, -1));
+  const slice = parent.child(name, pod.slice);
   let restarts = 0;
   const id = (): string => containerId(pod, `gitaly ${restarts}`);
   const scope = (): Cgroup => slice.child(scopeOf(id()), pod.container);
@@ -88,10 +92,11 @@ function createPod(root: Cgroup, pod: DemoPod): PodCgroups {
       scope();
       bucket(0);
     },
+    remove: () => parent.remove(name),
   };
 }
 
-interface PodTraffic {
+export interface PodTraffic {
   advance(seconds: number): void;
 }
 

@@ -1,42 +1,47 @@
-/** The demo's node with its Gitaly pods: cgroups as files that change like a kernel's, and a list of the pods. */
-import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
+/** The cgroups of the demo's Gitaly pods, as files that change like a kernel's. */
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Clock } from '../../src/lib/clock.ts';
 import type { GitalyState, Random } from '../world.ts';
-import { createHost, createPodTraffic, type Host, type PodCgroups } from './host.ts';
+import { createHost, createPodTraffic, type Host, type PodCgroups, type PodTraffic } from './host.ts';
 import { enforceLimits, runFor } from './kernel.ts';
-import { podsJson } from './pods.ts';
+import { type DemoPod, demoPods } from './pods.ts';
 
 interface DemoNodeOptions {
   readonly clock: Clock;
   readonly random: Random;
   /** State of the storage's process. Default: all run. */
   readonly process?: (storage: string) => GitalyState['process'];
-  /** Parent of the node's folder. Default: the system's temporary folder. */
+  /** Parent of the folder with the files. Default: the system's temporary folder. */
   readonly folder?: string;
 }
 
+/**
+ * One cgroup root with the pods of all nodes: the exporter attributes a pod's cgroups by its uid, and takes the node
+ * from the API.
+ */
 export interface DemoNode {
   /** Value of `cgroup.root`. */
   readonly root: string;
-  /** Value of `cgroup.pods-file`. */
-  readonly podsFile: string;
+  /** @throws RangeError while the storage has no pod */
   pod(storage: string): PodCgroups;
-  /** Restarts a container that the kernel killed, as the kubelet does. */
-  restart(storage: string): Promise<void>;
+  /** Creates the cgroups of a pod that takes the place of an earlier one. */
+  startPod(pod: DemoPod): PodCgroups;
+  /** Removes the cgroups of the storage's pod, if it has one. */
+  removePod(storage: string): void;
   /** Stops the simulation and removes the files. Idempotent. */
   stop(): Promise<void>;
 }
 
 const stepMs = 500;
 
-/** Rejects, after removing its files, when they cannot be written. */
+/** Starts with the pods of `demoPods`. Rejects, after removing its files, when they cannot be written. */
 export async function startDemoNode(options: DemoNodeOptions): Promise<DemoNode> {
   const { clock, random, process = () => 'running' } = options;
   const folder = await mkdtemp(join(options.folder ?? tmpdir(), 'gitaly-exporter-demo-'));
   const root = join(folder, 'cgroup');
-  const podsFile = join(folder, 'pods.json');
+  const pods = new Map<string, { readonly cgroups: PodCgroups; readonly traffic: PodTraffic }>();
   const ending = new AbortController();
   let simulation: Promise<void> | undefined;
   let stopped: Promise<void> | undefined;
@@ -49,31 +54,43 @@ export async function startDemoNode(options: DemoNodeOptions): Promise<DemoNode>
     return stopped;
   };
 
+  function startPod(host: Host, pod: DemoPod): PodCgroups {
+    const cgroups = host.createPod(pod);
+    const traffic = createPodTraffic(cgroups, random, () => process(pod.storage) !== 'dead');
+    pods.set(pod.storage, { cgroups, traffic });
+    return cgroups;
+  }
+
+  async function simulate(host: Host, signal: AbortSignal): Promise<void> {
+    for (let before = clock.monotonic(); !signal.aborted; ) {
+      const now = clock.monotonic();
+      // Longer gaps are skipped: a suspended machine, a debugger.
+      const seconds = Math.min(now - before, 10 * stepMs) / 1000;
+      before = now;
+      for (const { traffic } of pods.values()) traffic.advance(seconds);
+      runFor(host.root, seconds);
+      enforceLimits(host.root);
+      host.root.write();
+      await clock.sleep(stepMs, signal);
+    }
+  }
+
   try {
     const host = createHost(root);
-    const startedAt = clock.now();
-    const restarts = new Map<string, { count: number; at: number }>();
-    /** Replaced by rename, so that readers see a whole file. */
-    const writePods = async (): Promise<void> => {
-      const text = podsJson((pod) => ({
-        id: podOf(host, pod.storage).containerId(),
-        restarts: restarts.get(pod.storage)?.count ?? 0,
-        startedAt,
-        oomKilledAt: restarts.get(pod.storage)?.at,
-      }));
-      await writeFile(`${podsFile}.new`, text);
-      await rename(`${podsFile}.new`, podsFile);
-    };
-    await writePods();
+    for (const pod of demoPods) startPod(host, pod);
+    host.root.write();
     simulation = simulate(host, ending.signal);
     return {
       root,
-      podsFile,
-      pod: (storage) => podOf(host, storage),
-      async restart(storage) {
-        restarts.set(storage, { count: (restarts.get(storage)?.count ?? 0) + 1, at: clock.now() });
-        podOf(host, storage).restart();
-        await writePods();
+      pod(storage) {
+        const found = pods.get(storage);
+        if (found === undefined) throw new RangeError(`no pod ${storage}`);
+        return found.cgroups;
+      },
+      startPod: (pod) => startPod(host, pod),
+      removePod(storage) {
+        pods.get(storage)?.cgroups.remove();
+        pods.delete(storage);
       },
       stop,
     };
@@ -81,27 +98,4 @@ export async function startDemoNode(options: DemoNodeOptions): Promise<DemoNode>
     await stop();
     throw error;
   }
-
-  async function simulate(host: Host, signal: AbortSignal): Promise<void> {
-    const traffic = host.pods.map((cgroups) =>
-      createPodTraffic(cgroups, random, () => process(cgroups.pod.storage) !== 'dead'),
-    );
-    for (let before = clock.monotonic(); !signal.aborted; ) {
-      const now = clock.monotonic();
-      // Longer gaps are skipped: a suspended machine, a debugger.
-      const seconds = Math.min(now - before, 10 * stepMs) / 1000;
-      before = now;
-      for (const each of traffic) each.advance(seconds);
-      runFor(host.root, seconds);
-      enforceLimits(host.root);
-      host.root.write();
-      await clock.sleep(stepMs, signal);
-    }
-  }
-}
-
-function podOf({ pods }: Host, storage: string): PodCgroups {
-  const found = pods.find(({ pod }) => pod.storage === storage);
-  if (found === undefined) throw new RangeError(`no pod ${storage}`);
-  return found;
 }

@@ -26,6 +26,7 @@ function createRunner(incidents: readonly Incident[]) {
     database: undefined as never,
     gitalys: undefined as never,
     node: undefined as never,
+    kubernetes: undefined as never,
     log: (line) => lines.push(line),
   });
   const view = (name: string) => runner.list().find((one) => one.name === name)!;

@@ -1,12 +1,13 @@
 /** The exporter reads the demo's cgroups: discovery, activity, file formats, and OOM kills at each level. */
 import { execFileSync } from 'node:child_process';
 import { closeSync, existsSync, openSync, readFileSync, readSync, statSync } from 'node:fs';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals';
 import { gitalyIncidents } from '../../demo/incidents/gitaly.ts';
 import type { Scene } from '../../demo/incidents/incident.ts';
+import { createDemoKubernetes, type DemoKubernetes } from '../../demo/kubernetes/cluster.ts';
 import { type Cgroup, createCgroup } from '../../demo/node/cgroup.ts';
 import { enforceLimits, runFor } from '../../demo/node/kernel.ts';
 import { type DemoNode, startDemoNode } from '../../demo/node/node.ts';
@@ -29,6 +30,9 @@ afterEach(async () => {
   for (const end of ended.splice(0).reverse()) await end();
 });
 
+/** As `kubectl get pods,nodes -o json` lists them. */
+const objectsOf = ({ store }: DemoKubernetes) => [...store.list('pods'), ...store.list('nodes')];
+
 async function setUp() {
   const clock = createManualClock();
   const world = createWorld(demoTopology);
@@ -39,9 +43,16 @@ async function setUp() {
     folder: parentFolder,
   });
   ended.push(node.stop);
+  const kubernetes = createDemoKubernetes({ clock, world, node, random: createRandom(2) });
+  const end = new AbortController();
+  const ran = kubernetes.run(end.signal);
+  ended.push(async () => {
+    end.abort();
+    await ran;
+  });
   const directory = createPodsFileDirectory({
-    file: node.podsFile,
-    readText: (file) => readFile(file, 'utf8'),
+    file: 'pods.json',
+    readText: async () => JSON.stringify({ kind: 'List', items: objectsOf(kubernetes) }),
     clock,
     watch: () => () => undefined,
   });
@@ -64,7 +75,7 @@ async function setUp() {
     const reported: string[] = [];
     const { signal } = ending;
     const scene = {
-      ...{ signal, cluster: { world }, node, report: (line: string) => reported.push(line) },
+      ...{ signal, cluster: { world }, node, kubernetes, report: (line: string) => reported.push(line) },
       sleep: (ms: number) => clock.sleep(ms, signal),
       until: async (condition: () => Promise<boolean>) => void (await condition()),
       sql: { query: async () => [{ relativePath: '@hashed/42.git', replicaPath }] },
@@ -87,18 +98,19 @@ async function setUp() {
     }
     throw new Error('the condition did not hold within a minute');
   }
-  return { node, world, pass, begin, textWith, ...test };
+  return { node, kubernetes, world, pass, begin, textWith, ...test };
 }
 
 // Minutes of simulated time are written file by file: seconds on a slow disk.
 jest.setTimeout(120_000);
 
-const of = (pod: string): string => `{namespace="gitlab",pod="${pod}",node="worker-1"`;
+const of = (pod: string): string =>
+  `{namespace="gitlab",pod="${pod}",node="${pod.replace('gitaly', 'worker')}"`;
 const kills = (pod: string, level: string): string =>
   `gitaly_server_oom_kills_total${of(pod)},level="${level}"}`;
 
 describe('the cgroups of the node', () => {
-  test('contain two Gitalys with their names, one in each layout, without read errors', async () => {
+  test('contain three Gitalys with their names, in both layouts, without read errors', async () => {
     const { source, text } = await setUp();
     const shown = await text();
     expect(source.view()).toMatchObject({ failure: undefined, failures: [], missing: [] });
@@ -108,6 +120,9 @@ describe('the cgroups of the node', () => {
       ),
       expect.stringMatching(
         /pod="gitaly-2".*version="v19.0.1".*qos_class="Burstable".*cgroup_layout="nested"/,
+      ),
+      expect.stringMatching(
+        /pod="gitaly-3".*version="v19.0.1".*qos_class="Guaranteed".*cgroup_layout="sibling"/,
       ),
     ]);
     expect(valueIn(shown, `gitaly_server_pod_memory_limit_bytes${of('gitaly-1')}}`)).toBe(8 * 2 ** 30);
@@ -175,7 +190,6 @@ describe('the cgroups of the node', () => {
     const { node } = await setUp();
     await Promise.all([node.stop(), node.stop()]);
     expect(() => statSync(node.root)).toThrow(/ENOENT/);
-    expect(() => statSync(node.podsFile)).toThrow(/ENOENT/);
   });
 
   test('have files with the lines of a kernel 6.12, in their order', async () => {
@@ -250,8 +264,7 @@ describe('incidents', () => {
 
   test("oom-pod kills the container at the pod's limit, and the kubelet replaces it", async () => {
     const { begin, textWith, node, world } = await setUp();
-    const idIn = (): string =>
-      JSON.parse(readFileSync(node.podsFile, 'utf8')).items[0].status.containerStatuses[0].containerID;
+    const idIn = (): string => node.pod('gitaly-1').containerId();
     const before = idIn();
     const { end } = begin('oom-pod');
     const shown = await textWith((found) => (valueIn(found, kills('gitaly-1', 'pod')) ?? 0) > 0);

@@ -6,10 +6,14 @@ import {
   type IncidentResult,
   type IncidentRunner,
 } from '../../demo/incidents/runner.ts';
+import { createDemoKubernetes } from '../../demo/kubernetes/cluster.ts';
+import type { PodCgroups } from '../../demo/node/host.ts';
+import type { DemoNode } from '../../demo/node/node.ts';
 import { createDemoDatabase } from '../../demo/postgres/database.ts';
 import type { EmbeddedPostgres } from '../../demo/postgres/server.ts';
 import { openPool } from '../../demo/praefect/context.ts';
 import { demoTimings, demoTopology, type Timings } from '../../demo/topology.ts';
+import { createRandom } from '../../demo/world.ts';
 import { systemClock } from '../../src/lib/clock.ts';
 
 export interface Observation {
@@ -116,13 +120,19 @@ export async function observeCluster(
   const { exporter } = database;
   const password = (await exporter.password())?.reveal() ?? '';
   const reader = openPool({ ...exporter, password }, 'test', end.signal);
+  const pods = createPodStub();
+  const kubernetes = createDemoKubernetes({
+    ...{ clock: systemClock, random: createRandom(7), world: cluster.world, node: pods },
+  });
+  const kubernetesEnded = kubernetes.run(end.signal);
   const incidents = createIncidentRunner({
     incidents: allIncidents,
     cluster,
     sql: superuser,
     database: database.control,
     gitalys: { setFlood: () => undefined },
-    node: undefined as never, // for incidents of pods only
+    node: pods,
+    kubernetes,
     log,
   });
 
@@ -156,9 +166,15 @@ export async function observeCluster(
     async stop() {
       await incidents.stopAll();
       end.abort(new Error('the test has ended'));
-      await Promise.all([reader.close(), superuser.close(), cluster.stop()]);
+      await Promise.all([kubernetesEnded, reader.close(), superuser.close(), cluster.stop()]);
     },
   };
+}
+
+/** Pods without cgroups, which these tests do not read. */
+function createPodStub(): Pick<DemoNode, 'pod' | 'startPod' | 'removePod'> {
+  const pod = { containerId: () => 'f'.repeat(64), restart: () => undefined } as PodCgroups;
+  return { pod: () => pod, startPod: () => pod, removePod: () => undefined };
 }
 
 /** Number of jobs whose key in `queue` starts with the prefix. */
