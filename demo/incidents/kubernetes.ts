@@ -190,7 +190,7 @@ const drainBlocked: Incident = {
     { metric: podReady, shows: '0 for gitaly-3; 1 for gitaly-2, which is not evicted' },
   ],
   alerts: ['GitalyDown', 'PraefectFailover'],
-  ends: 'gitaly-3 responds again, the eviction is allowed, and the node is drained and uncordoned.',
+  ends: 'gitaly-3 responds again, the operator cancels the drain, and the node is uncordoned.',
   needs: ['gitaly-2', 'gitaly-3'],
   async run({ cluster, kubernetes, report, sleep, signal, until }) {
     const hanging = cluster.world.gitaly('gitaly-3');

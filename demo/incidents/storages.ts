@@ -1,4 +1,6 @@
 /** Incidents of storages: they die, hang, are restarted in turn, or are lost with the only up-to-date copy. */
+
+import { statefulSetUpdatedReplicas } from '../../src/sources/kubernetes/metrics.ts';
 import {
   primaries,
   primaryMoves,
@@ -140,36 +142,29 @@ const onlyCopyDies: Incident = {
   },
 };
 
-const downForMs = 14_000;
-const betweenMs = 6000;
-
 const rollout: Incident = {
   name: 'rollout',
   title: 'A rollout restarts one Gitaly after the other',
   description:
-    'gitaly-3, gitaly-2 and gitaly-1 are restarted in turn, each down for 14 s with 6 s in between. In each step writes to its primaries fail for the first 10 s. When the next one stops before the last one is up to date, repositories of which it has the only up-to-date copy are unavailable until it is back.',
+    '`kubectl rollout restart` replaces the pods of gitaly-3, gitaly-2 and gitaly-1 in turn, each of which is down for about 12 s. In each step writes to its primaries fail for the first 10 s. The next one stops as soon as the last one is Ready, even if it is not up to date: repositories of which it has the only up-to-date copy are unavailable until it is back.',
   watch: [
     { metric: storageHealthy, shows: '0 for one after the other for a few seconds' },
+    { metric: statefulSetUpdatedReplicas, shows: 'rises from 0 to 3' },
     { metric: replicas, shows: 'outdated on the restarted one until it is up to date' },
     { metric: repositoriesUnavailable, shows: 'above 0 when the next one stops too early' },
     { metric: primaries, shows: 'uneven at the end: the last restarted one has few' },
   ],
   alerts: ['PraefectFailover'],
-  ends: 'By itself after about a minute. Primaries are not distributed again.',
+  ends: 'By itself after about a minute. Primaries are not distributed again. Ended early, it is rolled back.',
   needs: ['gitaly-1', 'gitaly-2', 'gitaly-3'],
-  async run(scene) {
-    const { cluster, report, sleep, until, signal } = scene;
-    for (const name of ['gitaly-3', 'gitaly-2', 'gitaly-1']) {
-      if (signal.aborted) return;
-      const gitaly = cluster.world.gitaly(name);
-      gitaly.process = 'dead';
-      report(`${name} is restarted`);
-      await sleep(downForMs);
-      gitaly.process = 'running';
-      await until(async () => (await countHealthy(scene, [name])) === 1);
-      report(`${name} is back`);
-      await sleep(betweenMs);
-    }
+  async run({ kubernetes, report, until, signal }) {
+    kubernetes.updateTemplate({});
+    report('the StatefulSet is restarted');
+    await until(() => kubernetes.isRolledOut());
+    if (signal.aborted) {
+      kubernetes.undoTemplate();
+      report('the restart is rolled back');
+    } else report('all pods have been restarted');
   },
 };
 

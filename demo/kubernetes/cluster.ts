@@ -145,11 +145,14 @@ export function createDemoKubernetes(options: DemoKubernetesOptions): DemoKubern
     publishControllers();
   }
 
+  /** Pods that are Ready and not being deleted. */
+  const countHealthy = (): number =>
+    [...pods.values()].filter(({ model }) => model.isReady && model.deletion === undefined).length;
+
   let lastControllers = '';
   function publishControllers(): void {
-    const models = [...pods.values()].map(({ model }) => model);
-    const readyReplicas = models.filter((model) => model.isReady && model.deletion === undefined).length;
-    const updated = models.filter(({ revision }) => revision === template.revision);
+    const readyReplicas = countHealthy();
+    const updated = [...pods.values()].filter(({ model }) => model.revision === template.revision);
     if (updated.length === demoPods.length && readyReplicas === demoPods.length)
       currentRevision = template.revision;
     const set = statefulSetObject({
@@ -213,9 +216,12 @@ export function createDemoKubernetes(options: DemoKubernetesOptions): DemoKubern
     });
   }
 
-  function setReady(model: PodModel, isReady: boolean): void {
+  function setReady(
+    model: PodModel,
+    isReady: boolean,
+    reason = isReady ? undefined : 'ContainersNotReady',
+  ): void {
     model.isReady = isReady;
-    const reason = isReady ? undefined : 'ContainersNotReady';
     setCondition(model, 'ContainersReady', isReady, reason);
     setCondition(model, 'Ready', isReady, reason);
   }
@@ -262,10 +268,12 @@ export function createDemoKubernetes(options: DemoKubernetesOptions): DemoKubern
       return;
     }
     model.node = chosen;
-    model.startTime = clock.now();
     pod.isMoved = chosen !== preferred;
     lastNodes.set(model.spec.storage, chosen);
     setCondition(model, 'PodScheduled', true);
+    publish(pod);
+    // The kubelet accepts the pod.
+    model.startTime = clock.now();
     setCondition(model, 'PodReadyToStartContainers', false);
     setCondition(model, 'Initialized', false, 'ContainersNotInitialized');
     setReady(model, false);
@@ -332,19 +340,17 @@ export function createDemoKubernetes(options: DemoKubernetesOptions): DemoKubern
     const { model } = pod;
     const now = clock.now();
     const since = model.state.kind === 'running' ? model.state.startedAt : now;
-    model.lastTermination = { reason, exitCode: 137, startedAt: since, finishedAt: now };
+    const termination = { reason, exitCode: 137, startedAt: since, finishedAt: now };
     model.isStarted = false;
     setReady(model, false);
     // After its first restart, a container waits for its back-off before it is started again.
-    model.state =
-      model.restarts === 0
-        ? { kind: 'terminated', ...model.lastTermination }
-        : {
-            ...{ kind: 'waiting', reason: 'CrashLoopBackOff' },
-            message: 'back-off restarting failed container=gitaly',
-          };
-    if (model.restarts > 0)
+    if (model.restarts === 0) model.state = { kind: 'terminated', ...termination };
+    else {
+      const message = 'back-off restarting failed container=gitaly';
+      model.state = { kind: 'waiting', reason: 'CrashLoopBackOff', message };
+      model.lastTermination = termination;
       podEvent(pod, 'Warning', 'BackOff', 'Back-off restarting failed container gitaly');
+    }
     enter(pod, 'down');
   }
 
@@ -352,34 +358,60 @@ export function createDemoKubernetes(options: DemoKubernetesOptions): DemoKubern
     const { model } = pod;
     const group = cgroups.pod(model.spec.storage);
     group.restart();
+    if (model.state.kind === 'terminated') {
+      const { kind: _, ...termination } = model.state;
+      model.lastTermination = termination;
+    }
     model.restarts += 1;
     model.containerId = group.containerId();
     setRunning(pod);
     podEvent(pod, 'Normal', 'Started', 'Started container gitaly');
   }
 
-  /** Stops the process and starts the deletion of the pod. */
+  /** Starts the deletion. A running Gitaly refuses new requests from here on, and its pod stays Ready until it ends. */
   function terminate(pod: ManagedPod): void {
     const { model } = pod;
     if (pod.stage === 'terminating') return;
-    const { storage } = model.spec;
-    const gitaly = world.gitaly(storage);
-    if (model.state.kind === 'running' && gitaly.process === 'running') {
-      gitaly.process = 'dead';
-      stoppedProcesses.add(storage);
-    }
-    model.deletion = { requestedAt: clock.now(), graceSeconds };
-    if (model.phase !== 'Failed') {
-      setReady(model, false);
+    if (model.state.kind === 'running') {
+      stopProcess(model.spec.storage);
       podEvent(pod, 'Normal', 'Killing', 'Stopping container gitaly');
     }
+    model.deletion = { requestedAt: clock.now(), graceSeconds };
     enter(pod, 'terminating');
   }
 
-  function remove(storage: string, pod: ManagedPod): void {
+  function stopProcess(storage: string): void {
+    const gitaly = world.gitaly(storage);
+    if (gitaly.process !== 'running') return;
+    gitaly.process = 'dead';
+    stoppedProcesses.add(storage);
+  }
+
+  /** The container ends for good, as in a pod that is deleted or evicted. */
+  function endContainer(pod: ManagedPod, phase: 'Succeeded' | 'Failed'): void {
+    const { model } = pod;
+    const now = clock.now();
+    const startedAt = model.state.kind === 'running' ? model.state.startedAt : now;
+    const outcome =
+      phase === 'Succeeded'
+        ? ({ reason: 'Completed', exitCode: 0 } as const)
+        : ({ reason: 'Error', exitCode: 137 } as const);
+    model.state = { kind: 'terminated', ...outcome, startedAt, finishedAt: now };
+    model.isStarted = false;
+    model.phase = phase;
+    setReady(model, false, phase === 'Succeeded' ? 'PodCompleted' : 'PodFailed');
+    publish(pod);
+  }
+
+  function remove(pod: ManagedPod): void {
+    const { model } = pod;
+    const { storage, uid } = model.spec;
+    if (model.state.kind === 'running') endContainer(pod, 'Succeeded');
+    model.deletion = { requestedAt: clock.now(), graceSeconds: 0 };
+    publish(pod);
     cgroups.removePod(storage);
     pods.delete(storage);
-    store.remove('pods', pod.model.spec.uid);
+    store.remove('pods', uid);
     publishControllers();
   }
 
@@ -420,7 +452,7 @@ export function createDemoKubernetes(options: DemoKubernetesOptions): DemoKubern
         if (gitaly.process !== 'dead') restart(pod);
         break;
       case 'terminating':
-        if (elapsed >= (model.phase === 'Failed' ? 0 : durations.terminate)) remove(storage, pod);
+        if (elapsed >= (model.state.kind === 'running' ? durations.terminate : 0)) remove(pod);
         break;
     }
   }
@@ -517,9 +549,9 @@ export function createDemoKubernetes(options: DemoKubernetesOptions): DemoKubern
     evictPod(storage) {
       const pod = pods.get(storage);
       if (pod === undefined || pod.stage === 'terminating') return true;
-      const healthy = [...pods.values()].filter(({ model }) => model.isReady).length;
-      if (disruptionsAllowed(healthy) === 0) return false;
+      if (disruptionsAllowed(countHealthy()) === 0) return false;
       markDisrupted(pod, 'EvictionByEvictionAPI', 'Eviction API: evicting');
+      publish(pod);
       terminate(pod);
       return true;
     },
@@ -529,15 +561,10 @@ export function createDemoKubernetes(options: DemoKubernetesOptions): DemoKubern
       const message = 'The node was low on resource: memory. Threshold quantity: 100Mi, available: 61Mi.';
       markDisrupted(pod, 'TerminationByKubelet', message);
       podEvent(pod, 'Warning', 'Evicted', message);
-      const gitaly = world.gitaly(storage);
-      if (gitaly.process === 'running') {
-        gitaly.process = 'dead';
-        stoppedProcesses.add(storage);
-      }
-      Object.assign(pod.model, { phase: 'Failed', reason: 'Evicted', message });
-      setReady(pod.model, false);
-      publish(pod);
-      terminate(pod);
+      stopProcess(storage);
+      Object.assign(pod.model, { reason: 'Evicted', message });
+      endContainer(pod, 'Failed');
+      remove(pod);
     },
     setCordoned: (name, isCordoned) => setNode(name, { isCordoned }),
     setMemoryPressure(name, isUnderMemoryPressure) {

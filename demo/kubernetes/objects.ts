@@ -40,7 +40,7 @@ export interface PodModel {
   node: string;
   startTime: number | undefined;
   deletion: { readonly requestedAt: number; readonly graceSeconds: number } | undefined;
-  phase: 'Pending' | 'Running' | 'Failed';
+  phase: 'Pending' | 'Running' | 'Succeeded' | 'Failed';
   reason: string;
   message: string;
   readonly conditions: Map<string, PodCondition>;
@@ -148,12 +148,12 @@ export function podObject(pod: PodModel, port: number | undefined): StoredObject
   } as StoredObject;
 }
 
-/** Empty for a pod without a container yet, and for one that its kubelet has ended. */
+/** Empty until the kubelet has accepted the pod. */
 function containerStatuses(pod: PodModel): object {
-  if (pod.node === '' || pod.phase === 'Failed') return {};
+  if (pod.startTime === undefined) return {};
   const { spec, state, lastTermination } = pod;
   const hasRun = pod.containerId !== '';
-  const startedAt = pod.startTime ?? pod.createdAt;
+  const startedAt = pod.startTime;
   const isInitialized = pod.conditions.get('Initialized')?.status === 'True';
   return {
     initContainerStatuses: [

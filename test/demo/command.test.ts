@@ -108,6 +108,15 @@ describe('a demo', () => {
     );
     expect(metrics).toMatch(/^praefect_db_repositories\{virtual_storage="default"\} (89|90|91)$/m);
     expect(metrics).toMatch(/^praefect_db_info\{.*schema_variant="19.0".*\} 1$/m);
+    expect(
+      metrics.match(/^gitaly_server_pod_ready\{namespace="gitlab",pod="gitaly-\d",node="worker-\d"\} 1$/gm),
+    ).toHaveLength(3);
+    expect(metrics.match(/^gitaly_exporter_kubernetes_watch_current\{.*\} 1$/gm)).toHaveLength(5);
+    expect(
+      metrics.match(
+        /^gitaly_server_scrape_up\{namespace="gitlab",pod="gitaly-\d",node="worker-\d",component="gitaly"\} 1$/gm,
+      ),
+    ).toHaveLength(3);
 
     expect(await incident('storage-dies', `--url=${url}`)).toEqual({
       code: 0,
@@ -194,7 +203,7 @@ describe('demo incident', () => {
   test('lists all incidents without a running demo', async () => {
     const { code, output } = await incident('--list', '--url=http://127.0.0.1:1');
     expect(code).toBe(0);
-    expect(output.match(/^[a-z-]+: [A-Z]/gm)).toHaveLength(20);
+    expect(output.match(/^[a-z-]+: [A-Z]/gm)).toHaveLength(27);
     expect(output).toMatch(/^ {4}praefect_db_storage_healthy: 0 for gitaly-1 /m);
   });
 

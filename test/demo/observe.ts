@@ -143,6 +143,7 @@ export async function observeCluster(
     for (;;) {
       const seen = await observe().catch((error: Error) => error);
       if ('healthy' in seen && holds(seen)) return seen;
+      if (end.signal.aborted) throw new Error('the cluster was stopped');
       if (performance.now() > deadline) {
         const last = 'healthy' in seen ? JSON.stringify(seen) : seen.message;
         throw new Error(`timeout after ${withinMs} ms: ${what}\n${last}\n${lines.join('\n')}`);
@@ -172,7 +173,7 @@ export async function observeCluster(
 }
 
 /** Pods without cgroups, which these tests do not read. */
-function createPodStub(): Pick<DemoNode, 'pod' | 'startPod' | 'removePod'> {
+export function createPodStub(): Pick<DemoNode, 'pod' | 'startPod' | 'removePod'> {
   const pod = { containerId: () => 'f'.repeat(64), restart: () => undefined } as PodCgroups;
   return { pod: () => pod, startPod: () => pod, removePod: () => undefined };
 }

@@ -4,9 +4,23 @@
  * run concurrently in six clusters, and the tests only compare what they observed.
  */
 import { afterAll, describe, expect, jest, test } from '@jest/globals';
+import type { SimulatedCluster } from '../../demo/cluster.ts';
+import { incidents } from '../../demo/incidents/catalog.ts';
+import { createIncidentRunner } from '../../demo/incidents/runner.ts';
+import { createDemoKubernetes, type DemoKubernetes } from '../../demo/kubernetes/cluster.ts';
 import { type EmbeddedPostgres, startEmbeddedPostgres } from '../../demo/postgres/server.ts';
-import type { Timings } from '../../demo/topology.ts';
-import { isSettled, jobs, type Observation, type ObservedCluster, observeCluster } from './observe.ts';
+import { demoTopology, type Timings } from '../../demo/topology.ts';
+import { createRandom, createWorld } from '../../demo/world.ts';
+import { systemClock } from '../../src/lib/clock.ts';
+import { archive } from '../support/kubernetes-archive.ts';
+import {
+  createPodStub,
+  isSettled,
+  jobs,
+  type Observation,
+  type ObservedCluster,
+  observeCluster,
+} from './observe.ts';
 
 jest.setTimeout(120_000);
 
@@ -400,5 +414,184 @@ describe('incidents of the database (capture database), a backlog, a rollout', (
     expect(first.healthy).toEqual(expect.arrayContaining(['gitaly-1', 'gitaly-2']));
     expect([...healthy.healthy].sort()).toEqual(everyStorage);
     expect(bugs).toEqual([]);
+  });
+});
+
+// --- Kubernetes: the demo's pods go through the states of the recorded ones (test/fixtures/kubernetes).
+
+interface RecordedPod {
+  readonly metadata: {
+    readonly name: string;
+    readonly deletionTimestamp?: string;
+    readonly deletionGracePeriodSeconds?: number;
+  };
+  readonly status: {
+    readonly phase: string;
+    readonly reason?: string;
+    readonly conditions?: readonly {
+      readonly type: string;
+      readonly status: string;
+      readonly reason?: string;
+    }[];
+    readonly containerStatuses?: readonly {
+      readonly name: string;
+      readonly state: Readonly<Record<string, { readonly reason?: string }>>;
+      readonly lastState?: { readonly terminated?: { readonly reason: string } };
+    }[];
+  };
+}
+
+/** One line: deletion, phase, state of Gitaly's container, and the conditions that rotations depend on. */
+function stateOf(type: string, { metadata, status }: RecordedPod): string {
+  const condition = (name: string): string => {
+    const found = status.conditions?.find((each) => each.type === name);
+    return found === undefined ? `no ${name}` : [name, found.status, found.reason].filter(Boolean).join(' ');
+  };
+  const container = status.containerStatuses?.find(({ name }) => name === 'gitaly');
+  const [[kind, state] = ['no container', undefined]] = Object.entries(container?.state ?? {});
+  const { deletionTimestamp, deletionGracePeriodSeconds: grace } = metadata;
+  return [
+    type,
+    deletionTimestamp === undefined ? 'kept' : grace === 0 ? 'removed now' : 'deleted',
+    [status.phase, status.reason].filter(Boolean).join(' '),
+    [kind, state?.reason].filter(Boolean).join(' '),
+    `last ${container?.lastState?.terminated?.reason ?? 'none'}`,
+    ...['PodScheduled', 'Ready', 'DisruptionTarget'].map(condition),
+  ].join(', ');
+}
+
+const withoutRepetition = (states: readonly string[]): readonly string[] =>
+  states.filter((state, index) => state !== states[index - 1]);
+
+/** The states of the pod in a recorded watch. */
+const recordedStates = (name: string, pod: string): readonly string[] =>
+  withoutRepetition(
+    archive(name)
+      .watch('pods')
+      .map((line) => JSON.parse(line) as { type: string; object: RecordedPod })
+      .filter(({ type, object }) => type !== 'BOOKMARK' && object.metadata.name === pod)
+      .map(({ type, object }) => stateOf(type, object)),
+  );
+
+/** Runs an incident 20 times as fast, without a database, until the condition holds. */
+async function runInKubernetes(
+  name: string,
+  pod: string,
+  isOver: (kubernetes: DemoKubernetes, states: readonly string[]) => boolean,
+) {
+  const world = createWorld(demoTopology);
+  const node = createPodStub();
+  const random = createRandom(3);
+  const kubernetes = createDemoKubernetes({ clock: systemClock, random, world, node, speed: 20 });
+  const states: string[] = [];
+  kubernetes.store.subscribe(({ resource, type, object }) => {
+    const changed = object as unknown as RecordedPod;
+    if (resource === 'pods' && changed.metadata.name === pod) states.push(stateOf(type, changed));
+  });
+  const end = new AbortController();
+  const ran = kubernetes.run(end.signal);
+  const runner = createIncidentRunner({
+    ...{ incidents, kubernetes, node, log: () => undefined },
+    cluster: { clock: systemClock, world } as SimulatedCluster,
+    ...{ sql: { query: async () => [] }, database: undefined as never, gitalys: undefined as never },
+  });
+  await runner.start(name);
+  for (const deadline = performance.now() + 20_000; !isOver(kubernetes, states); ) {
+    if (performance.now() > deadline) throw new Error(`timeout: ${states.join('\n')}`);
+    await systemClock.sleep(20);
+  }
+  const during = [...states];
+  await runner.stop(name);
+  for (const deadline = performance.now() + 20_000; !allReady(kubernetes); ) {
+    if (performance.now() > deadline) throw new Error(`not Ready again after ${name}`);
+    await systemClock.sleep(20);
+  }
+  end.abort();
+  await ran;
+  return { kubernetes, states: withoutRepetition(during), nodeAfter: kubernetes.nodeOf(pod) };
+}
+
+const allReady = (kubernetes: DemoKubernetes): boolean =>
+  ['gitaly-1', 'gitaly-2', 'gitaly-3'].every(kubernetes.isReady) && kubernetes.isRolledOut();
+
+const isReplaced = (pod: string) => (kubernetes: DemoKubernetes, states: readonly string[]) =>
+  states.some((state) => state.startsWith('DELETED')) && kubernetes.isReady(pod);
+
+describe('incidents of Kubernetes', () => {
+  test.each([
+    ['pod-deleted', 'gitaly-2', 'rotate-delete', 'gl-gitaly-default-1'],
+    ['node-drained', 'gitaly-1', 'drain', 'gl-gitaly-default-2'],
+    ['pod-evicted', 'gitaly-3', 'evicted', 'gl-gitaly-default-0'],
+  ])('%s takes its pod through the recorded states', async (name, pod, recording, recordedPod) => {
+    const { states } = await runInKubernetes(name, pod, isReplaced(pod));
+    expect(states).toEqual(recordedStates(recording, recordedPod));
+  });
+
+  test('a drained node and one under memory pressure lose their pod to another node', async () => {
+    expect((await runInKubernetes('node-drained', 'gitaly-1', isReplaced('gitaly-1'))).nodeAfter).toBe(
+      'worker-4',
+    );
+    expect((await runInKubernetes('pod-evicted', 'gitaly-3', isReplaced('gitaly-3'))).nodeAfter).toBe(
+      'worker-4',
+    );
+  });
+
+  test('a restarted rollout replaces every pod through the recorded states, the highest ordinal first', async () => {
+    const { states } = await runInKubernetes('rollout', 'gitaly-1', isReplaced('gitaly-1'));
+    expect(states).toEqual(recordedStates('rollout', 'gl-gitaly-default-0'));
+  });
+
+  test('an image that cannot be pulled stops the rollout at the first pod', async () => {
+    const { states } = await runInKubernetes('image-pull-fails', 'gitaly-3', (_, seen) =>
+      seen.some((state) => state.includes('ImagePullBackOff')),
+    );
+    expect(states.at(-1)).toMatch(/Pending, waiting ImagePullBackOff, .*Ready False ContainersNotReady/);
+  });
+
+  test('a pod without a node for it stays Pending and unschedulable', async () => {
+    const { states } = await runInKubernetes('pod-pending', 'gitaly-1', (_, seen) =>
+      seen.some((state) => state.includes('Unschedulable')),
+    );
+    expect(states.at(-1)).toMatch(
+      /kept, Pending, no container, .*PodScheduled False Unschedulable, no Ready/,
+    );
+  });
+
+  test('a blocked drain leaves the pod on its node, and the budget allows no disruption', async () => {
+    let allowed: unknown;
+    const { states } = await runInKubernetes('drain-blocked', 'gitaly-2', ({ store }) => {
+      const [budget] = store.list('poddisruptionbudgets') as unknown as [
+        { status: { disruptionsAllowed: number } },
+      ];
+      allowed = budget.status.disruptionsAllowed;
+      const nodes = store.list('nodes') as unknown as { spec: { unschedulable?: boolean } }[];
+      return allowed === 0 && nodes.some(({ spec }) => spec.unschedulable === true);
+    });
+    expect(allowed).toBe(0);
+    expect(states).toEqual([]);
+  });
+
+  test('a container that is OOM-killed again waits for its back-off, as recorded', async () => {
+    const kubernetes = createDemoKubernetes({
+      ...{ clock: systemClock, random: createRandom(3), world: createWorld(demoTopology) },
+      ...{ node: createPodStub(), speed: 20 },
+    });
+    const states: string[] = [];
+    kubernetes.store.subscribe(({ resource, type, object }) => {
+      if (resource === 'pods') states.push(stateOf(type, object as unknown as RecordedPod));
+    });
+    const end = new AbortController();
+    const ran = kubernetes.run(end.signal);
+    for (let kill = 0; kill < 2; kill += 1) {
+      kubernetes.containerOomKilled('gitaly-3');
+      kubernetes.restartContainer('gitaly-3');
+      while (!kubernetes.isReady('gitaly-3')) await systemClock.sleep(20);
+    }
+    end.abort();
+    await ran;
+    expect(withoutRepetition(states)).toEqual([
+      ...recordedStates('oom-container', 'gl-gitaly-default-2'),
+      ...recordedStates('oom-crashloop', 'gl-gitaly-default-2'),
+    ]);
   });
 });
