@@ -16,6 +16,7 @@ import {
   type EventModel,
   eventObject,
   goodImage,
+  graceSeconds,
   type NodeModel,
   nodeObject,
   type PodModel,
@@ -84,7 +85,6 @@ const durations = {
   /** Between two attempts to pull an image. */
   pull: 8000,
 } as const;
-const graceSeconds = 30;
 
 type PodStage =
   | 'pending'

@@ -4,9 +4,12 @@ import type { StoredObject } from './api-server.ts';
 
 export const demoNamespace = 'gitlab';
 export const workerNames: readonly string[] = ['worker-1', 'worker-2', 'worker-3', 'worker-4'];
+/** The chart's terminationGracePeriodSeconds with gracefulRestartTimeout 1. */
+export const graceSeconds = 6;
 export const goodImage = 'registry.example/gitaly:v19.0.1';
 
 const gib = 2 ** 30;
+const initResources = { memory: '64Mi', cpu: '50m' };
 const statefulSetUid = '5e0c9c1d-7f3a-4b7e-9d5e-1c2f3a4b5c6d';
 const gitalyLabels = { app: 'gitaly', release: 'demo' };
 
@@ -94,7 +97,7 @@ export function podObject(pod: PodModel, port: number | undefined): StoredObject
       ...(pod.node === '' ? {} : { nodeName: pod.node }),
       priority: 1_000_000,
       priorityClassName: 'gitaly',
-      terminationGracePeriodSeconds: 30,
+      terminationGracePeriodSeconds: graceSeconds,
       securityContext: { runAsUser: 1000, fsGroup: 1000, fsGroupChangePolicy: 'OnRootMismatch' },
       affinity: {
         podAntiAffinity: {
@@ -103,7 +106,13 @@ export function podObject(pod: PodModel, port: number | undefined): StoredObject
           ],
         },
       },
-      initContainers: [{ name: 'init-cgroups', image: 'registry.example/gitaly-init-cgroups:v19.0.1' }],
+      initContainers: [
+        {
+          name: 'init-cgroups',
+          image: 'registry.example/gitaly-init-cgroups:v19.0.1',
+          resources: { limits: initResources, requests: initResources },
+        },
+      ],
       containers: [
         {
           name: 'gitaly',
