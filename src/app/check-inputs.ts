@@ -3,9 +3,9 @@ import { type GitalyConfig, parseGitalyConfig } from '../config/gitaly/gitaly-co
 import { templateToml } from '../config/gitaly/template.ts';
 import type { Parameters } from '../config/postgres/keywords.ts';
 import { parsePraefectConfig } from '../config/praefect/praefect-config.ts';
-import { problemText } from '../config/problem.ts';
+import { type Problem, problemText } from '../config/problem.ts';
 import type { Clock } from '../lib/clock.ts';
-import { type Known, known, notApplicable, present, unknown } from '../lib/known.ts';
+import { type Known, known, notApplicable, present, type Unknown, unknown } from '../lib/known.ts';
 import type { CheckInputs, PraefectConnection, PraefectFacts, ServerFacts } from '../rules/checks/inputs.ts';
 import { unknownNode, unknownServer } from '../rules/checks/inputs.ts';
 import type { CgroupServer, NodeFacts } from '../sources/cgroup/facts.ts';
@@ -179,8 +179,12 @@ async function podConfigs(
 function parsedConfig(text: string, name: string): Known<GitalyConfig> {
   const parsed = parseGitalyConfig(text, name);
   if (parsed.ok) return known(parsed.value);
-  const [first] = parsed.problems;
-  return unknown(first === undefined ? `${name} cannot be parsed` : problemText(first));
+  return unparsed(name, parsed.problems);
+}
+
+function unparsed(name: string, [first, ...others]: readonly Problem[]): Unknown {
+  const more = others.length === 0 ? '' : ` (and ${others.length} more)`;
+  return unknown(first === undefined ? `${name} cannot be parsed` : `${problemText(first)}${more}`);
 }
 
 /** Gitalys on virtual machines whose configuration file or cgroups are known. */
@@ -296,8 +300,7 @@ async function connectionsOf(
 function connectionIn(text: string, name: string): Known<PraefectConnection> {
   const parsed = parsePraefectConfig(templateToml(text), name);
   if (parsed.ok) return known(connectionOf(name, parsed.value.database));
-  const [problem] = parsed.problems;
-  return unknown(problem === undefined ? `${name} cannot be parsed` : problemText(problem));
+  return unparsed(name, parsed.problems);
 }
 
 const connectionOf = (configuration: string, database: Parameters | undefined): PraefectConnection => ({

@@ -34,12 +34,12 @@ export function cgroupProblems(situation: CgroupSituation): readonly Problem[] {
 }
 
 function unreadableProblems({ failure, failures }: CgroupView): Problem[] {
-  const first = failure ?? failures[0];
-  if (first === undefined) return [];
+  const messages = [...new Set((failure === undefined ? failures : [failure]).map(({ message }) => message))];
+  if (messages.length === 0) return [];
   return [
     problem('cgroups_unreadable', {
       title: `${failure === undefined ? 'Some' : 'All'} cgroups of this host cannot be read`,
-      detail: `${first.message}. OOM kills in them may be missed.`,
+      detail: `${messages.slice(0, 3).join('; ')}${messages.length > 3 ? ` and ${messages.length - 3} more` : ''}. OOM kills in them may be missed.`,
     }),
   ];
 }
@@ -159,7 +159,7 @@ function killText(kills: readonly OomKill[], isPresent: boolean) {
     subject: identityText(newest.identity),
     labels: { ...newest.identity, ...(levels.size === 1 ? { level: newest.level } : {}) },
     detail: `${placesText(kills)}Newest at ${timeText(newest.at)}${memoryText(newest)}.${isPresent ? '' : ' Its cgroups no longer exist.'}`,
-    action: oomActions[newest.level],
+    action: [...levels].map((level) => oomActions[level]).join(' '),
     since: (kills.at(-1) ?? newest).at / 1000,
   };
 }

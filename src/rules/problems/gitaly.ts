@@ -110,17 +110,21 @@ function unreachableProblem({ target, failure }: TargetRead): Problem {
 function unreadableProblems(failed: readonly TargetRead[]): Problem[] {
   return components.flatMap((component): Problem[] => {
     const own = failed.filter(({ target }) => target.component === component);
-    const [first] = own;
-    if (first === undefined) return [];
+    if (own.length === 0) return [];
     const names = own.map(({ target }) => identityText(target.identity));
+    // Each cause once: one target may be refused, and another be forbidden.
+    const byCause = Map.groupBy(own, ({ failure }) => failure?.message ?? '');
+    const causes = [...byCause].map(([message, alike]) => {
+      const who = alike.map(({ target }) => identityText(target.identity));
+      return `${listText(who, 3)}${alike.length > 1 ? ':' : ''} ${message}`.trim();
+    });
     return [
       problem('metrics_unreadable', {
         of: component,
         title: `Metrics of ${component === 'gitaly' ? 'Gitaly' : 'Praefect'} ${listText(names, 3)} cannot be read`,
         subject: listText(names, 3),
         labels: { component },
-        detail:
-          `${names[0]} ${first.failure?.message ?? ''}.${component === 'gitaly' ? ' The use of its limits is unknown.' : ''}`.trim(),
+        detail: `${causes.slice(0, 3).join('; ')}${causes.length > 3 ? ` and ${causes.length - 3} more causes` : ''}.${component === 'gitaly' ? ' The use of its limits is unknown.' : ''}`,
         action: `Check that it runs, that prometheus_listen_addr is set, and that ${component}.target is correct.`,
       }),
     ];

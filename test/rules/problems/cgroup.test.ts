@@ -207,6 +207,10 @@ test('unreadable cgroups are a problem: all of them, or some', () => {
   expect(problems({ failures: [failure] })).toMatchObject([
     { title: 'Some cgroups of this host cannot be read' },
   ]);
+  const other = { reason: 'permission', message: '/x/a may not be entered' } as const;
+  expect(problems({ failures: [failure, other, failure] })).toMatchObject([
+    { detail: 'cgroup.root /x is cgroup v1; /x/a may not be entered. OOM kills in them may be missed.' },
+  ]);
   const half = gitaly({ levels: [level('git', { readErrors: ['memory.stat (permission)'] })] });
   expect(problems({ gitalys: [half] })).toMatchObject([
     {

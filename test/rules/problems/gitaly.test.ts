@@ -1,0 +1,33 @@
+import { expect, test } from '@jest/globals';
+import { gitalyProblems } from '../../../src/rules/problems/gitaly.ts';
+import { anonymousAccess } from '../../../src/sources/gitaly/target.ts';
+import type { TargetRead } from '../../../src/sources/gitaly/view.ts';
+import { problemSituation } from '../../support/problem-situation.ts';
+
+const unread = (node: string, message: string): TargetRead => ({
+  target: {
+    component: 'gitaly',
+    url: new URL(`http://${node}:9236/metrics`),
+    identity: { namespace: '', pod: '', node },
+    access: anonymousAccess,
+  },
+  failure: { reason: 'refused', message },
+  seconds: 0,
+});
+
+test('targets that could never be read are one problem, with the cause of each', () => {
+  const reads = [
+    unread('gitaly-1', 'refuses connections'),
+    unread('gitaly-2', 'requires a password'),
+    unread('gitaly-3', 'refuses connections'),
+  ];
+  const view = { reads, servers: [], episodes: [], recentDrops: [] };
+  expect(gitalyProblems(problemSituation(view, 0))).toMatchObject([
+    {
+      id: 'metrics_unreadable',
+      title: 'Metrics of Gitaly gitaly-1, gitaly-2, gitaly-3 cannot be read',
+      detail:
+        'gitaly-1, gitaly-3: refuses connections; gitaly-2 requires a password. The use of its limits is unknown.',
+    },
+  ]);
+});
