@@ -2,7 +2,9 @@
  * Access to every source that the settings name, built once: `serve` makes collectors of it, `doctor` checks it. Nothing
  * is read or watched before it is used.
  */
+
 import { hostname } from 'node:os';
+import { configuredGitalys, readGitalys } from '../buckets/sizes.ts';
 import type { ResolvedPraefect } from '../config/praefect/resolve.ts';
 import type { Settings } from '../config/sections/index.ts';
 import type { System } from '../config/system.ts';
@@ -161,6 +163,7 @@ export function createSources(
   const files = gitaly.configFile && configFiles({ files: gitaly.configFile, hostName, readText });
   const { tls, credentialsFile } = gitaly.scrape;
   const hasTargets = gitaly.target !== undefined || praefect.target !== undefined;
+  const configs = [...(files === undefined ? [] : [files]), ...configMapSources(kubernetes)];
   return {
     ...opened,
     podDirectory,
@@ -178,13 +181,14 @@ export function createSources(
         : []),
       ...(kubernetes?.configMaps === undefined ? [] : [podTargets(kubernetes, tls)]),
     ],
-    configs: [...(files === undefined ? [] : [files]), ...configMapSources(kubernetes)],
+    configs,
     configFiles: files,
     cgroupFacts: cgroup.enabled
       ? createCgroupFactsReader({
           root: cgroup.root,
           node: nodeName(settings, host),
           directory: podDirectory,
+          configs: { read: async (signal) => configuredGitalys(await readGitalys(configs, signal)) },
           readText,
           proc,
           clock,

@@ -99,6 +99,7 @@ export const memoryView = (view: CgroupView): MemoryView => ({
     ...(view.failure === undefined ? [] : [view.failure.message]),
     ...view.failures.map(({ message }) => message),
     ...view.missing,
+    ...view.notes,
     ...view.disappeared.map(({ identity }) => `The cgroups of ${identityText(identity)} were removed.`),
   ],
 });

@@ -59,6 +59,14 @@ export async function readGitalys(
   return { gitalys, failures };
 }
 
+/** For the cgroup source. */
+export const configuredGitalys = ({ failures, gitalys }: KnownGitalys): CgroupConfigs => ({
+  gitalys: gitalys.map((gitaly) => ({ ...gitaly, count: gitaly.sizes.count })),
+  failures,
+});
+
+type CgroupConfigs = Awaited<ReturnType<GitalyConfigs['read']>>;
+
 const withoutTemplate = (path: string): string | undefined =>
   path.includes(templateValue) ? undefined : path;
 
@@ -161,13 +169,14 @@ const firstReadMs = 3000;
 export function createConfiguredBuckets(configs: readonly ConfigSource[], clock: Clock): ConfiguredBuckets {
   const closing = new AbortController();
   let counts: ReadonlyMap<string, number> = new Map();
-  let last: Awaited<ReturnType<GitalyConfigs['read']>> | undefined;
+  let last: CgroupConfigs | undefined;
   let readAt: number | undefined;
   let reading: Promise<void> = Promise.resolve();
 
   async function read(): Promise<void> {
-    const { failures, gitalys } = await readGitalys(configs, closing.signal);
-    last = { gitalys: gitalys.map((gitaly) => ({ ...gitaly, count: gitaly.sizes.count })), failures };
+    const known = await readGitalys(configs, closing.signal);
+    const { gitalys } = known;
+    last = configuredGitalys(known);
     counts = new Map(
       gitalys
         .filter(({ sizes }) => sizes.count > 0)

@@ -1,6 +1,7 @@
 /** Whether this host's cgroups can be read, and what is found in them. */
-import { accessSync, constants, readFileSync } from 'node:fs';
+import { accessSync, constants } from 'node:fs';
 import type { Clock } from '../lib/clock.ts';
+import { readTextFileSync } from '../lib/files.ts';
 import { fixText } from '../rules/finding.ts';
 import { createFinder } from '../sources/cgroup/discovery/finder.ts';
 import { inspectRoot } from '../sources/cgroup/discovery/root.ts';
@@ -116,7 +117,7 @@ function readOnlyFinding({ root, proc }: CgroupsOptions): DoctorFinding {
 /** A mount below a read-only one has options of its own. */
 function mountsBelow(root: string, proc: string): readonly string[] {
   try {
-    return readFileSync(`${proc}/self/mountinfo`, 'utf8')
+    return readTextFileSync(`${proc}/self/mountinfo`)
       .split('\n')
       .map((line) => line.split(' ')[4] ?? '')
       .filter((point) => point.startsWith(`${root}/`));

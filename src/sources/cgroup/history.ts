@@ -2,6 +2,7 @@
 import type { Clock } from '../../lib/clock.ts';
 import { type Identity, identityKey } from '../identity.ts';
 import type { LevelReading } from './levels/read.ts';
+import { ageOf, currentMoment, type Moment, wallTimeOf } from './moment.ts';
 import type { GitalyTree } from './tree.ts';
 
 /** Of one cgroup's CPU limit, over the window. */
@@ -78,8 +79,8 @@ interface DisappearedHistory {
     clock: Pick<Clock, 'now' | 'monotonic'>,
     unlisted?: readonly string[],
   ): void;
-  /** Of the last hour, the newest first. `now`: monotonic. */
-  since(now: number): readonly DisappearedGitaly[];
+  /** The newest first. */
+  lastHour(clock: Pick<Clock, 'now' | 'monotonic'>): readonly DisappearedGitaly[];
 }
 
 const keptMs = 3_600_000;
@@ -88,27 +89,25 @@ const keptAtMost = 100;
 /** A Gitaly that is found under another name, or one that took over its name, has not disappeared. */
 export function createDisappearedHistory(): DisappearedHistory {
   let last: readonly GitalyTree[] = [];
-  /** With their monotonic times: the host's clock may be set. */
-  let disappeared: readonly { readonly gitaly: DisappearedGitaly; readonly since: number }[] = [];
+  let disappeared: readonly { readonly gitaly: Omit<DisappearedGitaly, 'at'>; readonly since: Moment }[] = [];
   return {
     record(trees, clock, unlisted = []) {
-      const since = clock.monotonic();
-      const at = clock.now();
+      const since = currentMoment(clock);
       const keys = new Set([...trees.map(({ key }) => key), ...unlisted]);
       const names = new Set(trees.map(({ identity }) => identityKey(identity)));
       const missing = last.filter(({ key }) => !keys.has(key));
       last = trees;
       disappeared = [
         ...disappeared,
-        ...missing.map(({ identity, uid }) => ({ gitaly: { identity, uid, at }, since })),
+        ...missing.map(({ identity, uid }) => ({ gitaly: { identity, uid }, since })),
       ]
-        .filter((each) => !names.has(identityKey(each.gitaly.identity)) && since - each.since < keptMs)
+        .filter((each) => !names.has(identityKey(each.gitaly.identity)) && ageOf(each.since, clock) < keptMs)
         .slice(-keptAtMost);
     },
-    since: (now) =>
+    lastHour: (clock) =>
       disappeared
-        .filter(({ since }) => now - since < keptMs)
-        .map(({ gitaly }) => gitaly)
+        .filter(({ since }) => ageOf(since, clock) < keptMs)
+        .map(({ gitaly, since }) => ({ ...gitaly, at: wallTimeOf(since, clock) }))
         .toReversed(),
   };
 }

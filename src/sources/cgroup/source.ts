@@ -18,6 +18,7 @@ import type { GitalyRead } from './levels/read.ts';
 import { oomByIdentity } from './levels/samples.ts';
 import { oomKillText, refusedWatchText } from './messages.ts';
 import * as metrics from './metrics.ts';
+import { ageOf, currentMoment, type Moment, wallTimeOf } from './moment.ts';
 import type { OomKill } from './oom/record.ts';
 import { createOomTracker } from './oom/tracker.ts';
 import { watchOomEvents } from './oom/watch.ts';
@@ -100,7 +101,7 @@ export function createCgroupSource(options: CgroupSourceOptions): CgroupSource {
   let levels: Timed<readonly GitalyRead[]> | undefined;
   let buckets: Timed<ReadonlyMap<string, GitSweep>> | undefined;
   /** Oldest first. */
-  let kills: readonly Timed<OomKill>[] = [];
+  let kills: readonly { readonly kill: OomKill; readonly moment: Moment }[] = [];
 
   const watch = startTreeWatch({
     finder,
@@ -116,8 +117,8 @@ export function createCgroupSource(options: CgroupSourceOptions): CgroupSource {
     },
     onKills(found) {
       for (const kill of found) report(kill);
-      const at = clock.monotonic();
-      kills = [...kills, ...found.map((value) => ({ at, value }))].slice(-keepKillsAtMost);
+      const moment = currentMoment(clock);
+      kills = [...kills, ...found.map((kill) => ({ kill, moment }))].slice(-keepKillsAtMost);
       killed.call();
     },
   });
@@ -183,7 +184,6 @@ export function createCgroupSource(options: CgroupSourceOptions): CgroupSource {
     },
 
     view() {
-      const now = clock.monotonic();
       const refused = oomWatch.state().failed[0]?.code ?? directoryWatch.refusal();
       return cgroupView({
         state: watch.state(),
@@ -192,10 +192,10 @@ export function createCgroupSource(options: CgroupSourceOptions): CgroupSource {
         sweeps: newest(buckets, bucketMaxAgeMs) ?? new Map(),
         totals: oomByIdentity(tracker.totals()),
         throttling: throttling.of,
-        disappeared: disappeared.since(now),
+        disappeared: disappeared.lastHour(clock),
         kills: kills
-          .filter(({ at }) => now - at < keepKillsMs)
-          .map(({ value }) => value)
+          .filter(({ moment }) => ageOf(moment, clock) < keepKillsMs)
+          .map(({ kill, moment }) => ({ ...kill, at: wallTimeOf(moment, clock) }))
           .toReversed(),
       });
     },

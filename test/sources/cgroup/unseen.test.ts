@@ -171,13 +171,28 @@ describe('OOM kills of a pod that was gone before the first scrape', () => {
   test.each([
     ['back', -7_200_000],
     ['forward', 7_200_000],
-  ])('stay in the view for an hour while the clock of the host is set %s by two hours', async (_, by) => {
-    const { clock, source } = await killedAndGone();
-    clock.setWall(clock.now() + by);
-    expect([source.view().kills.length, source.view().disappeared.length]).toEqual([1, 1]);
-    await clock.advance(3_600_000);
-    expect([source.view().kills.length, source.view().disappeared.length]).toEqual([0, 0]);
-  });
+  ])(
+    'keep their age, and stay in the view for an hour, while the clock of the host is set %s by two hours',
+    async (_, by) => {
+      const { clock, source, text } = await killedAndGone();
+      const agesOf = async () => [
+        clock.now() / 1000 -
+          (valueIn(await text(), `gitaly_server_last_oom_timestamp_seconds{${labels(0)},level="bucket"}`) ??
+            0),
+        (clock.now() - (source.view().kills[0]?.at ?? 0)) / 1000,
+      ];
+      const ages = await agesOf();
+      expect(ages[0]).toBeGreaterThan(180);
+      clock.setWall(clock.now() + by);
+      // A timestamp in the future, or hours ago, would be a kill that is new, or over.
+      const [exposed = 0, shown = 0] = await agesOf();
+      expect(exposed).toBeCloseTo(ages[0] ?? 0, 0);
+      expect(shown).toBeCloseTo(ages[1] ?? 0, 0);
+      expect([source.view().kills.length, source.view().disappeared.length]).toEqual([1, 1]);
+      await clock.advance(3_600_000);
+      expect([source.view().kills.length, source.view().disappeared.length]).toEqual([0, 0]);
+    },
+  );
 });
 
 test('a named pipe in place of every file blocks nothing, and is a failure', async () => {

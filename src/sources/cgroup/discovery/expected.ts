@@ -68,6 +68,11 @@ interface Expectations {
     trees: readonly GitalyTree[],
     found: Found,
   ): readonly Failure[];
+  /** Buckets that the configuration does not have: one line for each Gitaly. */
+  differences(
+    configured: { readonly gitalys: readonly ConfiguredGitaly[] },
+    trees: readonly GitalyTree[],
+  ): readonly string[];
 }
 
 /** A container has its cgroup before Gitaly starts in it and creates its own. */
@@ -114,7 +119,22 @@ export function createExpectations({ root, hostName, clock }: ExpectationsOption
     return failures;
   }
 
+  const configOf = (gitalys: readonly ConfiguredGitaly[], tree: GitalyTree): ConfiguredGitaly | undefined => {
+    const key = identityKey(tree.identity);
+    const own = tree.key === 'host' ? configsOfHost(gitalys, hostName) : gitalys;
+    return own.find(
+      ({ identities }) => tree.key === 'host' || identities.some((each) => identityKey(each) === key),
+    );
+  };
+
   return {
+    differences: ({ gitalys }, trees) =>
+      trees.flatMap((tree) => {
+        const config = configOf(gitalys, tree);
+        const last = tree.git?.buckets.at(-1);
+        if (config?.count === undefined || last === undefined || last < config.count) return [];
+        return [messages.otherCount(tree.identity, config.name, config.count, last)];
+      }),
     failures({ failures: unread, gitalys }, trees, { hasNoPods, isPartial }) {
       const ofPods = podFailures(gitalys, trees);
       if (isPartial) return ofPods;

@@ -129,12 +129,12 @@ export function createFinder({
     const list = directory?.pods();
     const known = new Map(list?.pods.map((pod) => [pod.uid, pod]));
     const isListComplete = list !== undefined && list.failure === undefined;
+    const hostPlaces = configsOfHost(configured.gitalys, hostName).flatMap(
+      (each) => hostPlaceOf(each, root) ?? [],
+    );
     const unreadable: UnreadableFolder[] = [];
     const isAll = (await isSearchDue(unreadable, pause)) || (isListComplete && !wasListComplete);
     if (isAll || places === undefined) {
-      const hostPlaces = configsOfHost(configured.gitalys, hostName).flatMap(
-        (each) => hostPlaceOf(each, root) ?? [],
-      );
       places = await searchPlaces(createDirectoryCache(root), hostPlaces, () => clock.monotonic(), pause);
       searchedAt = clock.monotonic();
       directories.invalidate();
@@ -145,7 +145,12 @@ export function createFinder({
     if (scanned.isOutdated) searchedAt = Number.NEGATIVE_INFINITY;
     if (isAll) directories.prune();
 
-    const sorted = sortTrees(scanned, known, isListComplete, places.strayContainers);
+    const sorted = sortTrees(
+      { ...scanned, hosts: configuredHosts(scanned.hosts, hostPlaces) },
+      known,
+      isListComplete,
+      places.strayContainers,
+    );
     const { trees } = sorted;
     if (isAll || !isListComplete) unlisted = sorted.unlisted;
     wasListComplete = isListComplete;
@@ -168,13 +173,16 @@ export function createFinder({
     return {
       kind: 'found',
       trees,
-      missing: missingLines(
-        scanned,
-        trees,
-        list,
-        missingPods.filter((pod) => !runsHere(pod)),
-        isTopmost,
-      ),
+      missing: [
+        ...expectations.differences(configured, trees),
+        ...missingLines(
+          scanned,
+          trees,
+          list,
+          missingPods.filter((pod) => !runsHere(pod)),
+          isTopmost,
+        ),
+      ],
       notes: noteLines(places, trees, isSettled ? unsearched : []),
       isPartial,
       unlisted,
@@ -332,6 +340,12 @@ export function createFinder({
   }
 
   return { find: (signal) => queue.run(() => run(signal)) };
+}
+
+/** Of several Gitalys outside of Kubernetes the one whose configuration is known. */
+function configuredHosts(hosts: CgroupScan['hosts'], places: readonly string[]): CgroupScan['hosts'] {
+  const configured = hosts.filter(({ parent }) => places.includes(parent));
+  return configured.length > 0 ? configured : hosts;
 }
 
 type Configured = Awaited<ReturnType<GitalyConfigs['read']>>;

@@ -118,3 +118,7 @@ export const unknownExpectation = (root: string, why: string): Failure => ({
   reason: 'missing',
   message: `no cgroups of Gitaly below ${root}, and whether there must be some is unknown: ${why}`,
 });
+
+/** `last`: the highest number of a bucket that exists. */
+export const otherCount = (identity: Identity, name: string, count: number, last: number): string =>
+  `${identityText(identity)}: repos-${last} exists, but ${name} sets count = ${count} in [cgroups.repositories]: Gitaly was not restarted since the change, and uses the count of before`;

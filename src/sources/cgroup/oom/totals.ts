@@ -4,6 +4,7 @@
  */
 import type { Clock } from '../../../lib/clock.ts';
 import { type Identity, identityKey } from '../../identity.ts';
+import { currentMoment, type Moment, wallTimeOf } from '../moment.ts';
 import { type OomLevel, type OomTotals, oomLevels } from './record.ts';
 
 interface OomTotalsByTree {
@@ -27,7 +28,7 @@ interface Sums {
   identity: Identity;
   readonly kills: Record<OomLevel, number>;
   readonly events: Record<OomLevel, number>;
-  readonly last: Partial<Record<OomLevel, number>>;
+  readonly last: Partial<Record<OomLevel, Moment>>;
   readonly bucketKills: Map<number, number>;
   /** Monotonic ms; undefined while the tree exists. */
   removedAt: number | undefined;
@@ -91,7 +92,7 @@ export function createOomTotals(clock: Pick<Clock, 'now' | 'monotonic'>): OomTot
       if (sums === undefined) return;
       sums.kills[level] += processes;
       sums.events[level] += events;
-      sums.last[level] = clock.now();
+      sums.last[level] = currentMoment(clock);
       if (bucket !== undefined) sums.bucketKills.set(bucket, (sums.bucketKills.get(bucket) ?? 0) + processes);
     },
     identity: (tree) => sumsByTree.get(tree)?.identity,
@@ -116,11 +117,20 @@ export function createOomTotals(clock: Pick<Clock, 'now' | 'monotonic'>): OomTot
           identity,
           kills,
           events,
-          last,
+          last: lastTimes(last, clock),
           bucketKills,
         }));
     },
   };
+}
+
+function lastTimes(last: Sums['last'], clock: Pick<Clock, 'now' | 'monotonic'>): OomTotals['last'] {
+  const times: Partial<Record<OomLevel, number>> = {};
+  for (const level of oomLevels) {
+    const moment = last[level];
+    if (moment !== undefined) times[level] = wallTimeOf(moment, clock);
+  }
+  return times;
 }
 
 const isPresent = ({ removedAt }: Sums): boolean => removedAt === undefined;
@@ -129,8 +139,8 @@ function addSums(into: Sums, from: Sums): void {
   for (const level of oomLevels) {
     into.kills[level] += from.kills[level];
     into.events[level] += from.events[level];
-    const newest = Math.max(into.last[level] ?? 0, from.last[level] ?? 0);
-    if (newest > 0) into.last[level] = newest;
+    const last = from.last[level];
+    if (last !== undefined && last.monotonic > (into.last[level]?.monotonic ?? 0)) into.last[level] = last;
   }
   for (const [bucket, kills] of from.bucketKills)
     into.bucketKills.set(bucket, (into.bucketKills.get(bucket) ?? 0) + kills);

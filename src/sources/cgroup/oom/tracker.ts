@@ -1,7 +1,7 @@
 /** OOM kills of every Gitaly on this host, each counted once, no matter which of watch, poll and scrape finds it. */
-import { readFileSync } from 'node:fs';
 import { unlessAborted } from '../../../lib/abort.ts';
 import type { Clock } from '../../../lib/clock.ts';
+import { readTextFileSync } from '../../../lib/files.ts';
 import { createSerialQueue } from '../../../lib/serial-queue.ts';
 import { createYielder } from '../../../lib/yielder.ts';
 import { listFolders, parentPath } from '../discovery/directory-cache.ts';
@@ -184,7 +184,7 @@ export function createOomTracker({
 /** Empty where the file does not exist. */
 function readMounts(): string {
   try {
-    return readFileSync('/proc/self/mountinfo', 'utf8');
+    return readTextFileSync('/proc/self/mountinfo');
   } catch {
     return '';
   }

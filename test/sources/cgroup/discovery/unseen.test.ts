@@ -237,6 +237,23 @@ describe("Gitaly's configuration", () => {
     },
   );
 
+  test('says which of several Gitalys outside of Kubernetes is meant', async () => {
+    tree.make('a/gitaly/gitaly-1/repos-0', 'b/gitaly/gitaly-1/repos-0');
+    const configs = configsOf({ mountpoint: '/sys/fs/cgroup/a' });
+    const { missing, trees } = await findOnce(tree.root, { configs });
+    expect(trees.map((found) => found.git?.path)).toEqual(['a/gitaly/gitaly-1']);
+    expect(missing).toEqual([expect.stringMatching(/^\/b\/gitaly: more Gitalys /)]);
+  });
+
+  test('with fewer buckets than exist was changed since the start of Gitaly, and a line explains it', async () => {
+    tree.make('gitaly/gitaly-1/repos-0', 'gitaly/gitaly-1/repos-9');
+    expect((await findOnce(tree.root, { configs: configsOf({}) })).missing).toEqual([]);
+    tree.make('gitaly/gitaly-1/repos-10');
+    expect((await findOnce(tree.root, { configs: configsOf({}) })).missing).toEqual([
+      expect.stringMatching(/^node-1: repos-10 exists, but .* sets count = 10 /),
+    ]);
+  });
+
   test('does not lead out of the hierarchy', async () => {
     tree.make('x');
     const configs = configsOf({ mountpoint: '/sys/fs/cgroup/../..', hierarchyRoot: '../../../etc' });
