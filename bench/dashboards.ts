@@ -156,9 +156,9 @@ const api = async <T>(path: string, parameters: Record<string, string>): Promise
     method: 'POST',
     body: new URLSearchParams(parameters),
   });
-  const answer = (await response.json()) as { readonly data: T; readonly error?: string };
-  if (answer.error !== undefined) throw new Error(`${answer.error}: ${JSON.stringify(parameters)}`);
-  return answer.data;
+  const body = (await response.json()) as { readonly data: T; readonly error?: string };
+  if (body.error !== undefined) throw new Error(`${body.error}: ${JSON.stringify(parameters)}`);
+  return body.data;
 };
 
 interface Result {

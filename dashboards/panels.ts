@@ -1,5 +1,5 @@
 /**
- * Panels by type: the type fits the question (a state over time, a share of a limit, the largest of many, a trend).
+ * Panels by type: the type fits what is shown (a state over time, a share of a limit, the largest of many, a trend).
  * Every panel has a unit, a description, and a text for the case that its queries return nothing.
  */
 import { PanelBuilder as BarGaugeBuilder } from '@grafana/grafana-foundation-sdk/bargauge';
@@ -54,7 +54,7 @@ import { or, unless, type Vector, vector } from '../src/monitoring/promql/index.
 import { datasource } from './variables.ts';
 
 /** A unit of Grafana, or a suffix where Grafana has none. */
-export type Unit =
+type PanelUnit =
   | 's'
   | 'short'
   | 'none'
@@ -69,7 +69,7 @@ export type Unit =
 export type Color = 'green' | 'orange' | 'red' | 'blue' | 'text';
 
 /** Colors from a value on, in rising order; the first one holds below the second. */
-export type Steps = readonly [Color, ...(readonly [from: number, color: Color])[]];
+type Steps = readonly [Color, ...(readonly [from: number, color: Color])[]];
 
 export interface Query {
   readonly expression: Vector;
@@ -77,13 +77,13 @@ export interface Query {
   readonly legend: string;
 }
 
-export interface PanelDefinition {
+interface PanelDefinition {
   /** Stable: alerts and bookmarks link to it. The id of a removed panel is not used again. */
   readonly id: number;
   readonly title: string;
   /** What the value means and what to conclude from it, in one to three sentences. */
   readonly description: string;
-  readonly unit: Unit;
+  readonly unit: PanelUnit;
   /** Of 24 columns. */
   readonly width: number;
   readonly height?: number;
@@ -189,7 +189,7 @@ function stepsConfig([lowest, ...others]: Steps): ThresholdsConfigBuilder {
 }
 
 /** Words for values, by value. */
-export type Words = Readonly<Record<number, string | { readonly text: string; readonly color: Color }>>;
+type Words = Readonly<Record<number, string | { readonly text: string; readonly color: Color }>>;
 
 const wordsMapping = (words: Words): ValueMapping => ({
   type: MappingType.ValueToText,
@@ -201,7 +201,7 @@ const wordsMapping = (words: Words): ValueMapping => ({
   ),
 });
 
-export interface TimeseriesDefinition extends PanelDefinition {
+interface TimeseriesDefinition extends PanelDefinition {
   readonly queries: readonly Query[];
   /** A dashed line at the threshold of an alert or at a limit. */
   readonly threshold?: number;
@@ -211,7 +211,8 @@ export interface TimeseriesDefinition extends PanelDefinition {
 }
 
 /** Largest value of the axis as long as the data stays below it: a flat zero is not drawn on a scale to 100. */
-const softMaxOf = (unit: Unit): number => (unit === 'percentunit' ? 0.1 : unit === 'bytes' ? 1024 ** 2 : 1);
+const softMaxOf = (unit: PanelUnit): number =>
+  unit === 'percentunit' ? 0.1 : unit === 'bytes' ? 1024 ** 2 : 1;
 
 export function timeseries(definition: TimeseriesDefinition): SizedPanel {
   const { draw = 'lines', legend = 'list', queries, threshold, unit } = definition;
@@ -240,7 +241,7 @@ export function timeseries(definition: TimeseriesDefinition): SizedPanel {
   return sized(builder, definition, heights.chart, queries.map(rangeTarget));
 }
 
-export interface StatDefinition extends PanelDefinition {
+interface StatDefinition extends PanelDefinition {
   /** One series without labels. */
   readonly expression: Vector<never>;
   readonly steps: Steps;
@@ -288,7 +289,7 @@ export function stat(definition: StatDefinition): SizedPanel {
   return sized(builder, { ...definition, noValue: absent.text }, heights.stat, [target]);
 }
 
-export interface StateTimelineDefinition extends PanelDefinition {
+interface StateTimelineDefinition extends PanelDefinition {
   readonly query: Query;
   /** Every value has a word, and its color is that of the word. */
   readonly words: Words;
@@ -323,7 +324,7 @@ export function stateTimeline(definition: StateTimelineDefinition): SizedPanel {
   ]);
 }
 
-export interface BarGaugeDefinition extends PanelDefinition {
+interface BarGaugeDefinition extends PanelDefinition {
   readonly queries: readonly Query[];
   readonly steps: Steps;
   /** The end of the scale: 1 for a share of a limit. Without it, the largest value. */
@@ -346,7 +347,7 @@ export function barGauge(definition: BarGaugeDefinition): SizedPanel {
   return sized(builder, definition, heights.chart, definition.queries.map(instantTarget));
 }
 
-export interface HeatmapDefinition extends PanelDefinition {
+interface HeatmapDefinition extends PanelDefinition {
   /** Increase of a histogram's buckets, summed by `le`. */
   readonly expression: Vector<'le'>;
 }
@@ -371,10 +372,10 @@ export function heatmap(definition: HeatmapDefinition): SizedPanel {
 }
 
 /** A column of a table with the value of an expression. */
-export interface ValueColumn {
+interface ValueColumn {
   readonly title: string;
   readonly expression: Vector;
-  readonly unit: Unit;
+  readonly unit: PanelUnit;
   readonly decimals?: number;
   /** Colors of the bar, or of the text. */
   readonly steps?: Steps;
@@ -385,14 +386,14 @@ export interface ValueColumn {
 }
 
 /** A column with the value of a label, which may link to a page. */
-export interface LabelColumn {
+interface LabelColumn {
   readonly label: string;
   readonly title: string;
   readonly link?: { readonly title: string; readonly url: string };
   readonly width?: number;
 }
 
-export interface TableDefinition extends PanelDefinition {
+interface TableDefinition extends PanelDefinition {
   /** The labels that identify a row: exactly those of the series of every expression. */
   readonly labels: readonly LabelColumn[];
   readonly values: readonly [ValueColumn, ...ValueColumn[]];

@@ -29,7 +29,7 @@ import { serverCounter, serverGauge } from './variables.ts';
 
 /** The labels of one Gitaly server, whichever exporter reports it. */
 export const server = ['cluster', 'namespace', 'pod', 'node'] as const;
-export type ServerLabel = (typeof server)[number];
+type ServerLabel = (typeof server)[number];
 
 /** Legend of a series per Gitaly server: the pod and its node, or the virtual machine. */
 export const serverLegend = '{{pod}} {{node}}';
@@ -81,7 +81,7 @@ export function byLevel(take: OfLevel): Vector<ServerLabel | 'level'> {
 }
 
 /** A gauge of any level, one series for each combination of the labels. */
-export const gaugeBy = (by: readonly string[], gauge: GaugeMetric): Vector =>
+const gaugeBy = (by: readonly string[], gauge: GaugeMetric): Vector =>
   maxBy(by, serverGauge(gauge) as Vector);
 
 /** The rate of a counter of any level. */

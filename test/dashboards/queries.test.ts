@@ -151,13 +151,13 @@ async function result(query: string): Promise<number> {
     method: 'POST',
     body: new URLSearchParams({ query }),
   });
-  const answer = (await response.json()) as {
+  const body = (await response.json()) as {
     readonly status: string;
     readonly error?: string;
     readonly data?: { readonly result: readonly unknown[] };
   };
-  if (answer.status !== 'success') throw new Error(`${answer.error}\n${query}`);
-  return answer.data?.result.length ?? 0;
+  if (body.status !== 'success') throw new Error(`${body.error}\n${query}`);
+  return body.data?.result.length ?? 0;
 }
 
 async function emptyOnes(of: readonly Query[], cluster: string): Promise<readonly string[]> {
