@@ -89,7 +89,7 @@ export function createApp(options: AppOptions): App {
     },
     blocks: (scrape) => collection.runner.blocks(scrape),
     status() {
-      const { cgroup, maintenance } = collection.views();
+      const { cgroup, kubernetes, maintenance } = collection.views();
       return statusView({
         version,
         target: targetText(configuration.praefect, collection.sources),
@@ -100,6 +100,7 @@ export function createApp(options: AppOptions): App {
         events: events.recent(50),
         maxTimeRatio: configuration.settings.praefect.database.maxTimeRatio,
         cgroups: cgroup,
+        kubernetes,
         maintenanceWindows: maintenance?.open ?? [],
         checks: collection.checks,
         demo: options.demo?.(),

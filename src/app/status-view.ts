@@ -19,6 +19,8 @@ export interface StatusView {
   readonly maintenanceWindows?: readonly MaintenanceWindowView[] | undefined;
   /** Memory and OOM kills of each Gitaly; absent where no cgroups are monitored. */
   readonly memory?: MemoryView | undefined;
+  /** Gitaly's pods and their rotations; absent where Kubernetes is not watched. */
+  readonly pods?: PodsView | undefined;
   /** Newest first. */
   readonly events: readonly EventView[];
   /** Documentation, dashboards. The page adds /metrics and the API itself. */
@@ -107,6 +109,34 @@ export interface EventView {
 export interface MaintenanceWindowView {
   readonly name: string;
   readonly endsAt?: number | undefined;
+}
+
+export interface PodsView {
+  readonly pods: readonly PodStatusView[];
+  /** What is unknown and why, one line each. */
+  readonly notes: readonly string[];
+}
+
+export interface PodStatusView {
+  readonly name: string;
+  /** Empty without a pod, and before it is scheduled. */
+  readonly node: string;
+  readonly state: 'ready' | 'not_ready' | 'rotating';
+  /** When the state began; absent: unknown. */
+  readonly since?: number | undefined;
+  /** Why the pod is not Ready, or the phase of its rotation. */
+  readonly detail?: string | undefined;
+  /** Its last completed rotation since the exporter started. */
+  readonly lastRotation?:
+    | {
+        /** `node_drained` */
+        readonly cause: string;
+        readonly durationMs?: number | undefined;
+        readonly endedAt?: number | undefined;
+        /** The node that the pod left, where it moved. */
+        readonly fromNode?: string | undefined;
+      }
+    | undefined;
 }
 
 export interface MemoryView {

@@ -8,7 +8,8 @@ import type { CollectorStatus } from '../scheduler/status.ts';
 import { type OomLevel, oomLevels } from '../sources/cgroup/oom/record.ts';
 import type { Layout } from '../sources/cgroup/tree.ts';
 import type { BucketsView, CgroupGitalyView, CgroupView, LevelView } from '../sources/cgroup/view.ts';
-import { identityText } from '../sources/identity.ts';
+import { type Identity, identityText } from '../sources/identity.ts';
+import type { KubernetesView } from '../sources/kubernetes/view.ts';
 import type {
   BucketNoteView,
   CollectorView,
@@ -17,6 +18,8 @@ import type {
   LinkView,
   MaintenanceWindowView,
   MemoryView,
+  PodStatusView,
+  PodsView,
   ProblemView,
   ServerMemoryView,
   StatusView,
@@ -35,6 +38,8 @@ export interface StatusInputs {
   readonly maxTimeRatio: number;
   /** Undefined where cgroups are not read. */
   readonly cgroups: CgroupView | undefined;
+  /** Undefined where Kubernetes is not watched. */
+  readonly kubernetes: KubernetesView | undefined;
   readonly maintenanceWindows: readonly MaintenanceWindowView[];
   /** Undefined where no checks are run. */
   readonly checks: { latest(): Evaluation | undefined } | undefined;
@@ -47,6 +52,7 @@ export const statusView = (inputs: StatusInputs): StatusView => ({
   startedAt: inputs.startedAt,
   problems: inputs.problems.map(problemView),
   collectors: inputs.collectors.map((status) => collectorView(status, inputs.maxTimeRatio)),
+  pods: inputs.kubernetes && podsView(inputs.kubernetes),
   memory: inputs.cgroups && memoryView(inputs.cgroups),
   maintenanceWindows: inputs.maintenanceWindows,
   checks: inputs.checks && checksView(inputs.checks.latest(), inputs.now),
@@ -90,6 +96,41 @@ function collectorView(status: CollectorStatus, maxTimeRatio: number): Collector
         : undefined,
     maxAgeMs: interval?.effectiveMaxAgeMs,
     series: status.series,
+  };
+}
+
+/** A pod with an ongoing rotation is `rotating`, also while there is no pod of its name. */
+export function podsView(view: KubernetesView): PodsView {
+  const nameOf = ({ namespace, pod }: Pick<Identity, 'namespace' | 'pod'>): string => `${namespace}/${pod}`;
+  const ongoing = new Map(view.ongoing.map((rotation) => [nameOf(rotation), rotation]));
+  const last = new Map(view.lastRotations.map((rotation) => [nameOf(rotation), rotation]));
+  const pods = new Map(view.pods.map((pod) => [nameOf(pod.identity), pod]));
+  const names = [...new Set([...pods.keys(), ...ongoing.keys()])].sort();
+  return {
+    notes: view.notCurrent.map(({ failure }) => failure.message),
+    pods: names.map((name): PodStatusView => {
+      const pod = pods.get(name);
+      const rotation = ongoing.get(name);
+      const reasons = [...(pod?.waitingReasons ?? []), pod?.terminated, pod?.warning];
+      const reason = pod?.isReady === true ? undefined : reasons.find((each) => each !== undefined);
+      const phase = rotation && `${rotation.cause}, in phase ${rotation.phase}`;
+      const detail = [phase, reason].filter((part) => part !== undefined).join('; ');
+      const previous = last.get(name);
+      const total = previous?.seconds.total;
+      return {
+        name,
+        node: rotation?.node ?? pod?.identity.node ?? '',
+        state: rotation !== undefined ? 'rotating' : pod?.isReady === true ? 'ready' : 'not_ready',
+        since: rotation === undefined ? pod?.since : rotation.startedAt,
+        detail: detail === '' ? undefined : detail,
+        lastRotation: previous && {
+          cause: previous.cause,
+          durationMs: total === undefined ? undefined : total * 1000,
+          endedAt: previous.endedAt,
+          fromNode: previous.fromNode === previous.node ? undefined : previous.fromNode,
+        },
+      };
+    }),
   };
 }
 

@@ -83,6 +83,19 @@ export function statusJson(status: StatusView, assessment: StatusAssessment, now
       ...window,
       endsAt: time(endsAt),
     })),
+    pods: status.pods && {
+      notes: status.pods.notes,
+      pods: status.pods.pods.map(({ since, lastRotation, ...pod }) => ({
+        ...pod,
+        since: time(since),
+        lastRotation: lastRotation && {
+          cause: lastRotation.cause,
+          fromNode: lastRotation.fromNode,
+          durationSeconds: seconds(lastRotation.durationMs),
+          endedAt: time(lastRotation.endedAt),
+        },
+      })),
+    },
     memory: status.memory && {
       notes: status.memory.notes,
       servers: status.memory.servers.map(({ kills, ...server }) => ({

@@ -1,7 +1,8 @@
-/** The status of the page and the API: memory by level. */
+/** The status of the page and the API: memory by level, pods and their rotations. */
 import { expect, test } from '@jest/globals';
-import { memoryView } from '../../src/app/status.ts';
+import { memoryView, podsView } from '../../src/app/status.ts';
 import type { CgroupGitalyView, CgroupView } from '../../src/sources/cgroup/view.ts';
+import type { KubernetesView } from '../../src/sources/kubernetes/view.ts';
 
 const gitaly: CgroupGitalyView = {
   identity: { namespace: 'gitlab', pod: 'gl-gitaly-0', node: 'node-1' },
@@ -127,5 +128,51 @@ test('notes explain missing data and name Gitalys that disappeared', () => {
   expect(memoryView(failed)).toEqual({
     servers: [],
     notes: ['cgroup.root: may not read', 'The cgroups of gitaly-1 were removed.'],
+  });
+});
+
+test('pods are Ready, not Ready with the reason, or rotating, also while the pod is missing', () => {
+  const pod = {
+    ...{ identity: { namespace: 'gitlab', pod: 'gitaly-1', node: 'worker-4' }, isReady: true, since: 5000 },
+    ...{ waitingReasons: [], lastTerminations: [], terminated: undefined, warning: 'BackOff: earlier' },
+  };
+  const view: KubernetesView = {
+    ...{ notCurrent: [], nodes: [], disruptionBudgets: [] },
+    pods: [
+      pod,
+      {
+        ...{ ...pod, identity: { ...pod.identity, pod: 'gitaly-2' }, isReady: false },
+        waitingReasons: ['CrashLoopBackOff'],
+      },
+    ],
+    ongoing: [
+      {
+        ...{ namespace: 'gitlab', pod: 'gitaly-3', statefulSet: 'gitaly', node: '', startedAt: 7000 },
+        ...{ phase: 'scheduling', cause: 'deleted', isMissing: true, slowestPreviousSeconds: undefined },
+      } as unknown as KubernetesView['ongoing'][number],
+    ],
+    lastRotations: [
+      {
+        ...{ namespace: 'gitlab', pod: 'gitaly-1', statefulSet: 'gitaly', fromNode: 'worker-1' },
+        ...{ node: 'worker-4', cause: 'node_drained', seconds: { total: 16.5 }, endedAt: 4000 },
+      },
+    ],
+  };
+  expect(podsView(view)).toEqual({
+    notes: [],
+    pods: [
+      {
+        ...{ name: 'gitlab/gitaly-1', node: 'worker-4', state: 'ready', since: 5000, detail: undefined },
+        lastRotation: { cause: 'node_drained', durationMs: 16_500, endedAt: 4000, fromNode: 'worker-1' },
+      },
+      {
+        ...{ name: 'gitlab/gitaly-2', node: 'worker-4', state: 'not_ready', since: 5000 },
+        ...{ detail: 'CrashLoopBackOff', lastRotation: undefined },
+      },
+      {
+        ...{ name: 'gitlab/gitaly-3', node: '', state: 'rotating', since: 7000 },
+        ...{ detail: 'deleted, in phase scheduling', lastRotation: undefined },
+      },
+    ],
   });
 });

@@ -12,7 +12,7 @@ import { durationText } from '../../lib/format.ts';
 import type { StatusAssessment } from '../assessment.ts';
 import { refreshSeconds, script, style } from './assets.ts';
 import { anchor, type Html, html, timeTag, toText, verbatim } from './html.ts';
-import { collectorsTable, memorySection, recommendationsSection, tag } from './sections.ts';
+import { collectorsTable, memorySection, podsSection, recommendationsSection, tag } from './sections.ts';
 
 export interface PageContent {
   readonly status: StatusView;
@@ -60,6 +60,7 @@ ${runningIncidents(incidents, now)}
 ${assessment.problems.length > 0 && html`<ul class="problems" aria-label="Problems">${assessment.problems.map((one) => problemItem(one, now))}</ul>`}
 ${(status.maintenanceWindows ?? []).map((window) => maintenanceWindow(window, now))}
 ${incidents.length > 0 && incidentsSection(incidents)}
+${status.pods && podsSection(status.pods, now)}
 ${status.memory && memorySection(status.memory, now)}
 <h2 id="collectors">Collectors</h2>
 ${collectorsTable(assessment.collectors, now)}

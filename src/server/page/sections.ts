@@ -6,6 +6,8 @@ import type {
   CollectorViewState,
   LevelMemoryView,
   MemoryView,
+  PodStatusView,
+  PodsView,
   ServerMemoryView,
 } from '../../app/status-view.ts';
 import { bytesText, durationText, listText, percentText } from '../../lib/format.ts';
@@ -57,6 +59,45 @@ function collectorRow(collector: CollectorView, now: number): Html {
 function intervalText({ everyMs, slowedBy }: CollectorView): Html {
   if (everyMs === undefined) return html`per scrape`;
   return html`${durationText(everyMs)}${slowedBy !== undefined && html`<small>slowed by ${slowedBy}</small>`}`;
+}
+
+// --- Gitaly's pods and their rotations. ---
+
+const podStates: Readonly<Record<PodStatusView['state'], Html>> = {
+  ready: tag('ok', '✓', 'Ready'),
+  not_ready: tag('failed', '✕', 'not Ready'),
+  rotating: tag('stale', '↻', 'rotating'),
+};
+
+export const podsSection = (
+  { pods, notes }: PodsView,
+  now: number,
+): Html => html`<h2 id="pods">Pods and rotations</h2>
+${pods.length === 0 ? html`<p>No Gitaly pod found.</p>` : podsTable(pods, now)}
+${notes.map((note) => html`<p class="quiet">${note}</p>`)}`;
+
+const podsTable = (pods: readonly PodStatusView[], now: number): Html =>
+  html`<table role="table" aria-labelledby="pods">
+<thead role="rowgroup"><tr role="row"><th role="columnheader" scope="col">Pod</th><th role="columnheader" scope="col">State</th><th role="columnheader" scope="col">Node</th><th role="columnheader" scope="col">Last rotation</th></tr></thead>
+<tbody role="rowgroup">${pods.map((pod) => podRow(pod, now))}</tbody>
+</table>`;
+
+const podRow = (
+  pod: PodStatusView,
+  now: number,
+): Html => html`<tr role="row" class="tone-${podTones[pod.state]}">
+<th role="rowheader" scope="row">${pod.name}${pod.detail !== undefined && html`<p class="message">${pod.detail}</p>`}</th>
+<td role="cell" class="state">${podStates[pod.state]}${pod.since !== undefined && html`<small>for ${durationText(now - pod.since)}</small>`}</td>
+<td role="cell" data-label="Node">${pod.node === '' ? 'none' : pod.node}</td>
+<td role="cell" data-label="Last rotation">${lastRotation(pod, now)}</td>
+</tr>`;
+
+const podTones = { ready: 'ok', not_ready: 'failed', rotating: 'stale' } as const;
+
+function lastRotation({ lastRotation: last }: PodStatusView, now: number): Html {
+  if (last === undefined) return html`<span class="quiet">none</span>`;
+  const { cause, durationMs, endedAt, fromNode } = last;
+  return html`${durationMs === undefined ? 'duration unknown' : durationText(durationMs)}<small>${cause}${fromNode !== undefined && `, from ${fromNode}`}${endedAt !== undefined && html`, ${durationText(now - endedAt)} ago`}</small>`;
 }
 
 // --- Memory and OOM kills of each Gitaly. ---
