@@ -37,7 +37,7 @@ describe('settings that contradict each other end it at once', () => {
     },
     {
       args: ['--kubernetes.enabled', '--kubernetes.role=cluster', '--cgroup.enabled'],
-      says: /kubernetes\.role is cluster, but cgroup\.enabled is true: .*unset one of them, or use role all/,
+      says: /kubernetes\.role is cluster, but cgroup\.enabled is true: .*unset one of them, or set role all/,
     },
     {
       args: ['--kubernetes.role=cluster'],
@@ -81,7 +81,7 @@ describe('settings that point to nothing, or to something else, are failures of 
     const file = join(folder, 'no-kubeconfig');
     const running = await failing('kubernetes', '--kubernetes.enabled', `--kubernetes.kubeconfig=${file}`);
     expect(servers(running)).toEqual([]);
-    expect(running.said).toContain(`the kubeconfig ${file} is not there; set kubernetes.kubeconfig`);
+    expect(running.said).toContain(`the kubeconfig ${file} does not exist: set kubernetes.kubeconfig`);
   });
 
   test('a file of pods that is garbage: the pods are shown by their uids', async () => {
