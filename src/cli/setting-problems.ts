@@ -1,7 +1,7 @@
 /** What is wrong with the settings and with what they point to, found before anything starts and printed together. */
 import type { Loaded } from '../config/load.ts';
 import { resolvePraefect } from '../config/praefect/resolve.ts';
-import { originText, type Problem, problemText } from '../config/problem.ts';
+import { originText, problemText, type SettingProblem } from '../config/problem.ts';
 import type { System } from '../config/system.ts';
 import type { Output } from './command.ts';
 
@@ -12,8 +12,8 @@ import type { Output } from './command.ts';
 export async function referencedFileProblems(
   { settings, origins, unreadable }: Loaded<unknown>,
   system: System,
-): Promise<readonly Problem[]> {
-  const problems: Problem[] = [];
+): Promise<readonly SettingProblem[]> {
+  const problems: SettingProblem[] = [];
   if (![...unreadable].some((name) => name.startsWith('praefect.'))) {
     const sources = await resolvePraefect(settings, origins, system);
     if (!sources.ok) problems.push(...sources.problems);
@@ -29,7 +29,7 @@ export async function referencedFileProblems(
 }
 
 /** All of them, each with its place. */
-export function printProblems(problems: readonly Problem[], output: Output): void {
+export function printProblems(problems: readonly SettingProblem[], output: Output): void {
   const count = problems.length === 1 ? 'one problem' : `${problems.length} problems`;
   output.write(`gitaly-exporter: ${count} with the configuration\n`);
   for (const problem of problems) output.write(`  ${problemText(problem)}\n`);

@@ -5,7 +5,7 @@
 
 import { whyUnreadable } from '../lib/files.ts';
 import type { Raw } from './kinds/kind.ts';
-import { type Origin, originText, type Problem } from './problem.ts';
+import { type Origin, originText, type SettingProblem } from './problem.ts';
 import { rules, type Settings, sections } from './sections/index.ts';
 import { type NamedSetting, namedSettings, type Section, type ValuesOf } from './setting.ts';
 import { readVariables } from './sources/environment.ts';
@@ -20,7 +20,7 @@ export interface Loaded<Options> {
   readonly options: Options;
   /** Where each setting came from, by its name (`log.level`). */
   readonly origins: ReadonlyMap<string, Origin>;
-  readonly problems: readonly Problem[];
+  readonly problems: readonly SettingProblem[];
   /** Names of the settings whose value could not be read. */
   readonly unreadable: ReadonlySet<string>;
 }
@@ -35,7 +35,7 @@ export function loadSettings(args: readonly string[], system: System): Promise<L
 }
 
 /** Named by its position, as it may be a secret whose flag was forgotten. */
-export const unexpectedWord = ({ position }: Word): Problem => ({
+export const unexpectedWord = ({ position }: Word): SettingProblem => ({
   where: undefined,
   message: `unexpected argument at position ${position}; write values as --flag=value`,
 });
@@ -57,7 +57,7 @@ export async function loadWithOptions<S extends Section>(
     settings,
     system,
   );
-  const problems: Problem[] = [...flags.problems, ...variables.problems, ...file.problems];
+  const problems: SettingProblem[] = [...flags.problems, ...variables.problems, ...file.problems];
 
   const origins = new Map<string, Origin>();
   const unreadable = new Set<string>();

@@ -7,7 +7,7 @@ export type Origin =
   | { readonly source: 'file'; readonly file: string; readonly line: number | undefined }
   | { readonly source: 'default' };
 
-export interface Problem {
+export interface SettingProblem {
   /** A flag, a variable, `file:line`; undefined when it is about the settings as a whole. */
   readonly where: string | undefined;
   /** What was found, what was expected and how to fix it, in one or two sentences. No secrets. */
@@ -17,12 +17,12 @@ export interface Problem {
 /** A value, or every problem with it. */
 export type Checked<T> =
   | { readonly ok: true; readonly value: T }
-  | { readonly ok: false; readonly problems: readonly Problem[] };
+  | { readonly ok: false; readonly problems: readonly SettingProblem[] };
 
 export const good = <T>(value: T): Checked<T> => ({ ok: true, value });
 export const bad = (
-  ...problems: readonly Problem[]
-): { readonly ok: false; readonly problems: readonly Problem[] } => ({
+  ...problems: readonly SettingProblem[]
+): { readonly ok: false; readonly problems: readonly SettingProblem[] } => ({
   ok: false,
   problems,
 });
@@ -40,12 +40,12 @@ export function originText(origin: Origin): string {
   }
 }
 
-export const problemAt = (origin: Origin, message: string): Problem => ({
+export const problemAt = (origin: Origin, message: string): SettingProblem => ({
   where: originText(origin),
   message,
 });
 
-export const problemText = (problem: Problem): string =>
+export const problemText = (problem: SettingProblem): string =>
   problem.where === undefined ? problem.message : `${problem.where}: ${problem.message}`;
 
 /** A found value as messages quote it: on one line, truncated when long. Never call it with a secret. */

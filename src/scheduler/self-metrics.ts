@@ -110,6 +110,13 @@ export const databaseTimeLimit = gauge('gitaly_exporter_database_time_limit_rati
   origin: 'configuration',
 });
 
+export const logLinesLost = counter('gitaly_exporter_log_lines_lost_total', {
+  help: 'Lines of the log that could not be written to standard error.',
+  details:
+    'A full disk, or a reader of the pipe that has ended. Absent where the exporter is used as a library.',
+  origin: 'write(2)',
+});
+
 export const reloadSuccess = gauge('gitaly_exporter_config_last_reload_success', {
   help: '1 if the last reload of the configuration succeeded, otherwise 0.',
   details: 'At 0, the previous configuration is in effect.',
@@ -136,6 +143,7 @@ export const selfMetrics: readonly Metric[] = Object.freeze([
   collectorBudgetLimited,
   collectorSeries,
   seriesDropped,
+  logLinesLost,
   databaseTime,
   databaseTimeLimit,
   reloadSuccess,

@@ -5,13 +5,17 @@ import type { DemoView } from '../app/status-view.ts';
 import { describeThrown, stackOf } from '../lib/thrown.ts';
 import { exposition } from '../metrics/exposition.ts';
 import { createProcessMetrics } from '../metrics/process.ts';
+import { single } from '../metrics/samples.ts';
 import { checksRoute } from '../rules/checks/api.ts';
+import { logLinesLost } from '../scheduler/self-metrics.ts';
 import { bucketRoute } from './bucket-route.ts';
 import type { ActionResult, DemoActions } from './routes.ts';
 import { createServer, type Server, type StartResult } from './server.ts';
 
 export interface ExporterOptions extends Pick<AppOptions, 'settings' | 'praefect' | 'host' | 'version'> {
   /** Loads the configuration again; the problems are for people, one line each, without secrets. */
+  /** Lines of the log that could not be written so far. */
+  readonly lostLogLines?: (() => number) | undefined;
   readonly reload?: () => Promise<Configuration | { readonly problems: readonly string[] }>;
   readonly demo?: { readonly view: () => DemoView; readonly actions: DemoActions };
 }
@@ -31,7 +35,7 @@ export function createExporter(options: ExporterOptions): Exporter {
   const processBlock = createProcessMetrics();
   const app = createApp({
     ...options,
-    extraFamilies: [() => server.families()],
+    extraFamilies: [() => server.families(), () => [single(logLinesLost, options.lostLogLines?.())]],
     demo: demo?.view,
   });
   const server: Server = createServer({

@@ -44,7 +44,11 @@ async function expectToRunAndStop({ child, url }: { child: ChildProcess; url: st
 }
 
 test('a log on a full disk costs log lines, not the process', async () => {
-  await expectToRunAndStop(await serve(openSync('/dev/full', 'w')));
+  const running = await serve(openSync('/dev/full', 'w'));
+  await until(() => isHealthy(running.url));
+  const metrics = await (await fetch(`${running.url}/metrics`)).text();
+  expect(metrics).toMatch(/^gitaly_exporter_log_lines_lost_total [1-9]/m);
+  await expectToRunAndStop(running);
 });
 
 test('a reader of the log that ends costs log lines, not the process', async () => {

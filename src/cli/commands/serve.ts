@@ -36,6 +36,7 @@ async function run(settings: Settings, io: CommandIo): Promise<number> {
     praefect: praefect.value,
     host: processHost(io.system, io.log, systemClock),
     version: packageVersion(),
+    lostLogLines: io.lostLogLines,
     reload: () => reloadConfiguration(io),
   });
   const onHangUp = (): void => void exporter.reload();

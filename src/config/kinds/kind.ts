@@ -1,5 +1,5 @@
 /** A kind of setting (text, duration, list): how it is parsed, described and printed. */
-import type { Checked, Origin, Problem } from '../problem.ts';
+import type { Checked, Origin, SettingProblem } from '../problem.ts';
 import { bad, good, originText, quoted } from '../problem.ts';
 
 /**
@@ -93,7 +93,7 @@ export function scalar<T>(definition: ScalarDefinition<T>): Kind<T> {
 }
 
 /** A flag or a variable already names its setting; a line of a file does not. */
-export function problemOf(origin: Origin, name: string, message: string): Problem {
+export function problemOf(origin: Origin, name: string, message: string): SettingProblem {
   return {
     where: originText(origin),
     message: origin.source === 'file' ? `${name}: ${message}` : message,

@@ -1,6 +1,6 @@
 /** Kinds of several values: lists, listen addresses, and the storages of a virtual storage. */
 import { isIP } from 'node:net';
-import type { Checked, Problem } from '../problem.ts';
+import type { Checked, SettingProblem } from '../problem.ts';
 import { bad, good } from '../problem.ts';
 import { type Kind, problemOf, type Raw, type RawEntry, Refusal, scalar } from './kind.ts';
 
@@ -120,7 +120,7 @@ function splitItems(raw: Raw): readonly Raw[] {
 }
 
 function collect<T>(results: readonly Checked<T>[]): Checked<readonly T[]> {
-  const problems: Problem[] = [];
+  const problems: SettingProblem[] = [];
   const values: T[] = [];
   for (const result of results) {
     if (result.ok) values.push(result.value);

@@ -1,7 +1,7 @@
 /** From libpq's parameters of any source to a `DatabaseConnection`: defaults, TLS, and the source of the password. */
 import type { DatabaseConnection } from '../database-connection.ts';
 import { parseDuration } from '../kinds/quantities.ts';
-import { bad, type Checked, good, originText, type Problem, problemAt, quoted } from '../problem.ts';
+import { bad, type Checked, good, originText, problemAt, quoted, type SettingProblem } from '../problem.ts';
 import type { System } from '../system.ts';
 import type { Parameter, Parameters } from './keywords.ts';
 import type { PassfileKey } from './passfile.ts';
@@ -36,7 +36,7 @@ export async function resolveConnection(
   overrides: Overrides,
   system: System,
 ): Promise<Checked<ResolvedConnection>> {
-  const problems: Problem[] = [];
+  const problems: SettingProblem[] = [];
   const host = await readHost(parameters.host, system, problems);
   const port = readPort(parameters.port, problems);
   const user = overrides.user ?? parameters.user?.value ?? system.osUser;
@@ -92,7 +92,11 @@ function passwordSource(
   return system.home === '' ? noPassword : usualPassfile(system.home, key, system.files);
 }
 
-async function readHost(host: Parameter | undefined, system: System, problems: Problem[]): Promise<string> {
+async function readHost(
+  host: Parameter | undefined,
+  system: System,
+  problems: SettingProblem[],
+): Promise<string> {
   if (host === undefined) {
     const sockets = await system.files.stat(socketFolder).catch(() => undefined);
     return sockets?.isFolder === true ? socketFolder : 'localhost';
@@ -110,7 +114,7 @@ async function readHost(host: Parameter | undefined, system: System, problems: P
   return host.value;
 }
 
-function readPort(port: Parameter | undefined, problems: Problem[]): number {
+function readPort(port: Parameter | undefined, problems: SettingProblem[]): number {
   if (port === undefined) return defaultPort;
   const value = /^\d{1,5}$/.test(port.value) ? Number(port.value) : 0;
   if (value > 0 && value <= 65_535) return value;
@@ -121,7 +125,7 @@ function readPort(port: Parameter | undefined, problems: Problem[]): number {
 }
 
 /** Whole seconds, as in libpq; 0 and less mean no limit to libpq, and our default limit here. */
-function readConnectTimeout(timeout: Parameter | undefined, problems: Problem[]): number {
+function readConnectTimeout(timeout: Parameter | undefined, problems: SettingProblem[]): number {
   if (timeout === undefined) return defaultConnectTimeoutMs;
   const seconds = /^-?\d{1,6}$/.test(timeout.value) ? Number(timeout.value) : undefined;
   if (seconds !== undefined) return seconds > 0 ? seconds * 1000 : defaultConnectTimeoutMs;

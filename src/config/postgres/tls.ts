@@ -7,7 +7,7 @@
 import { join } from 'node:path';
 import { whyUnreadable } from '../../lib/files.ts';
 import { type DatabaseConnection, type SslMode, sslModes } from '../database-connection.ts';
-import { bad, type Checked, good, originText, type Problem, problemAt, quoted } from '../problem.ts';
+import { bad, type Checked, good, originText, problemAt, quoted, type SettingProblem } from '../problem.ts';
 import { closest } from '../suggest.ts';
 import type { System } from '../system.ts';
 import type { Parameter, Parameters } from './keywords.ts';
@@ -43,7 +43,7 @@ export async function resolveTls(
   const wanted = mode ?? (sslrootcert?.value === systemRoots ? 'verify-full' : 'prefer');
   if (wanted === 'disable') return good({ mode: 'disable' });
 
-  const problems: Problem[] = [];
+  const problems: SettingProblem[] = [];
   const root = await rootCertificate(parameters, wanted, system, problems);
   const client = await clientCertificate(parameters, system, problems);
   if (problems.length > 0) return bad(...problems);
@@ -56,7 +56,7 @@ async function rootCertificate(
   { sslmode, sslrootcert }: Parameters,
   mode: SslMode,
   system: System,
-  problems: Problem[],
+  problems: SettingProblem[],
 ): Promise<string | undefined> {
   if (mode === 'allow' || mode === 'prefer') return undefined;
   if (sslrootcert !== undefined) {
@@ -76,7 +76,7 @@ async function rootCertificate(
 async function clientCertificate(
   { sslcert, sslkey }: Parameters,
   system: System,
-  problems: Problem[],
+  problems: SettingProblem[],
 ): Promise<{ readonly cert?: string; readonly key?: string }> {
   const usualCert = join(system.home, '.postgresql', 'postgresql.crt');
   const usualKey = join(system.home, '.postgresql', 'postgresql.key');
@@ -97,7 +97,7 @@ async function checkReadable(
   keyword: string,
   { value, origin }: Parameter,
   system: System,
-  problems: Problem[],
+  problems: SettingProblem[],
 ): Promise<void> {
   try {
     await system.files.readText(value);

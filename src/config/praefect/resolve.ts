@@ -9,7 +9,7 @@ import { connectionParameters } from '../postgres/connection-string.ts';
 import { variableParameters, variablesNameDatabase } from '../postgres/environment.ts';
 import type { Parameters } from '../postgres/keywords.ts';
 import { passwordFile } from '../postgres/password.ts';
-import { bad, type Checked, good, type Origin, type Problem } from '../problem.ts';
+import { bad, type Checked, good, type Origin, type SettingProblem } from '../problem.ts';
 import type { Settings } from '../sections/index.ts';
 import type { System } from '../system.ts';
 import { type PraefectConfig, praefectPassword, readPraefectConfig } from './praefect-config.ts';
@@ -125,5 +125,5 @@ function chooseAddress(
 const originOf = (origins: Origins, name: string): Origin =>
   origins.get(name) ?? { source: 'flag', name: `--${name}` };
 
-const problemsOf = (checked: Checked<unknown> | undefined): readonly Problem[] =>
+const problemsOf = (checked: Checked<unknown> | undefined): readonly SettingProblem[] =>
   checked === undefined || checked.ok ? [] : checked.problems;

@@ -1,6 +1,6 @@
 /** Reads TOML with the line of each problem, without ever quoting a line: lines may contain tokens and passwords. */
 import { parse, TomlError, type TomlTable } from 'smol-toml';
-import { bad, type Checked, good, type Origin, type Problem, problemAt } from '../problem.ts';
+import { bad, type Checked, good, type Origin, problemAt, type SettingProblem } from '../problem.ts';
 
 /** Delimiters of gomplate, ERB and Helm on one line, as in the chart's config.toml.tpl and config.toml.erb. */
 const templateMark = /\{%.*%\}|<%.*%>|\{\{.*\}\}/;
@@ -47,11 +47,11 @@ export interface TomlReader {
   get<Type extends keyof TypeNames>(at: TableAt, key: string, type: Type): TypeNames[Type] | undefined;
   origin(at: TableAt, key?: string): Origin;
   wrong(at: TableAt, key: string | undefined, message: string): void;
-  readonly problems: readonly Problem[];
+  readonly problems: readonly SettingProblem[];
 }
 
 export function tomlReader(text: string, file: string): TomlReader {
-  const problems: Problem[] = [];
+  const problems: SettingProblem[] = [];
   const origin = (at: TableAt, key?: string): Origin => ({
     source: 'file',
     file,

@@ -1,6 +1,6 @@
 /** Reads the variables that begin with GITALY_EXPORTER_. */
 import type { Raw } from '../kinds/kind.ts';
-import type { Problem } from '../problem.ts';
+import type { SettingProblem } from '../problem.ts';
 import { environmentPrefix, type NamedSetting } from '../setting.ts';
 import { didYouMean } from '../suggest.ts';
 import type { Environment } from '../system.ts';
@@ -16,10 +16,10 @@ const serviceLinkPort = /^(?:tcp|udp|sctp):\/\//;
 export function readVariables(
   env: Environment,
   settings: readonly NamedSetting[],
-): { readonly values: ReadonlyMap<string, Raw>; readonly problems: readonly Problem[] } {
+): { readonly values: ReadonlyMap<string, Raw>; readonly problems: readonly SettingProblem[] } {
   const byVariable = new Map(settings.map((setting) => [setting.variable, setting]));
   const values = new Map<string, Raw>();
-  const problems: Problem[] = [];
+  const problems: SettingProblem[] = [];
   for (const [variable, text] of Object.entries(env)) {
     if (text === undefined || !variable.startsWith(environmentPrefix)) continue;
     const setting = byVariable.get(variable);

@@ -5,7 +5,7 @@
  */
 import { parseArgs } from 'node:util';
 import type { Raw } from '../kinds/kind.ts';
-import type { Origin, Problem } from '../problem.ts';
+import type { Origin, SettingProblem } from '../problem.ts';
 import type { NamedSetting } from '../setting.ts';
 import { didYouMean } from '../suggest.ts';
 
@@ -22,7 +22,7 @@ export interface Flags {
   readonly words: readonly Word[];
   readonly help: boolean;
   readonly version: boolean;
-  readonly problems: readonly Problem[];
+  readonly problems: readonly SettingProblem[];
 }
 
 export interface FlagRules {
@@ -45,7 +45,7 @@ export function readFlags(args: readonly string[], rules: FlagRules): Flags {
     options: parseOptions(byName, foreign, short),
   });
   const texts = new Map<NamedSetting, string[]>();
-  const problems: Problem[] = [];
+  const problems: SettingProblem[] = [];
   const words: Word[] = [];
   /** A flag of one dash and several letters comes as one token a letter: all of them are that argument. */
   let lastBundle = -1;
@@ -143,10 +143,10 @@ function parseOptions(
 
 function valuesOf(texts: ReadonlyMap<NamedSetting, readonly string[]>): {
   readonly values: ReadonlyMap<string, Raw>;
-  readonly repeated: readonly Problem[];
+  readonly repeated: readonly SettingProblem[];
 } {
   const values = new Map<string, Raw>();
-  const repeated: Problem[] = [];
+  const repeated: SettingProblem[] = [];
   for (const [{ name, flag, setting }, given] of texts) {
     const origin: Origin = { source: 'flag', name: flag };
     const items = given.map((text): Raw => ({ form: 'text', text, origin }));
@@ -161,7 +161,7 @@ function valuesOf(texts: ReadonlyMap<NamedSetting, readonly string[]>): {
 }
 
 /** @param flag as it was given, without a value */
-function unknownFlag(flag: string, names: readonly string[]): Problem {
+function unknownFlag(flag: string, names: readonly string[]): SettingProblem {
   const doubled = flag.startsWith('--') ? flag : `-${flag}`;
   const known = [...names, 'help', 'version'].map((name) => `--${name}`);
   if (known.includes(doubled)) return { where: flag, message: `flags begin with two dashes: ${doubled}` };

@@ -14,14 +14,14 @@ import {
   parseDocument,
 } from 'yaml';
 import type { Raw } from '../kinds/kind.ts';
-import type { Origin, Problem } from '../problem.ts';
+import type { Origin, SettingProblem } from '../problem.ts';
 import { problemAt, quoted } from '../problem.ts';
 import type { NamedSetting } from '../setting.ts';
 import { didYouMean } from '../suggest.ts';
 
 export interface FileValues {
   readonly values: ReadonlyMap<string, Raw>;
-  readonly problems: readonly Problem[];
+  readonly problems: readonly SettingProblem[];
 }
 
 /** No real file is larger, and the parser's time grows with it. */
@@ -34,7 +34,7 @@ interface YamlReading {
   readonly lines: LineCounter;
   readonly byName: ReadonlyMap<string, NamedSetting>;
   readonly values: Map<string, Raw>;
-  readonly problems: Problem[];
+  readonly problems: SettingProblem[];
 }
 
 export function readYaml(text: string, file: string, settings: readonly NamedSetting[]): FileValues {
@@ -62,7 +62,7 @@ export function readYaml(text: string, file: string, settings: readonly NamedSet
 }
 
 /** The parser's messages can quote the file, which may hold secrets: ours are used in their place. */
-function syntaxProblems(document: Document.Parsed, reading: YamlReading): readonly Problem[] {
+function syntaxProblems(document: Document.Parsed, reading: YamlReading): readonly SettingProblem[] {
   const faults = [...document.errors, ...document.warnings].map(({ code, pos }) => {
     const what = syntaxMessages[code] ?? 'is not valid YAML here';
     return problemAt({ ...at(pos[0], reading) }, what);
