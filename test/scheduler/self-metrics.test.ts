@@ -2,10 +2,16 @@ import { describe, expect, test } from '@jest/globals';
 import { expositionText } from '../../src/metrics/exposition.ts';
 import { lintMetrics } from '../../src/metrics/lint.ts';
 import { lintBlock } from '../../src/metrics/lint-block.ts';
-import type { Block } from '../../src/metrics/samples.ts';
+import { type Block, single } from '../../src/metrics/samples.ts';
 import { createBudget } from '../../src/scheduler/budget.ts';
 import { failed, failureReasons } from '../../src/scheduler/outcome.ts';
-import { databaseTimeFamilies, selfMetrics } from '../../src/scheduler/self-metrics.ts';
+import {
+  databaseTimeFamilies,
+  logLinesLost,
+  reloadSuccess,
+  reloadTime,
+  selfMetrics,
+} from '../../src/scheduler/self-metrics.ts';
 import { promtoolCheckMetrics, testWithPromtool } from '../metrics/promtool.ts';
 import { createHarness, every, flatten, never, ok, scrapeSchedule } from './harness.ts';
 
@@ -119,7 +125,11 @@ testWithPromtool('promtool finds nothing in them', async () => {
   const { clock, collector, run } = createHarness();
   const budget = createBudget(0.01, clock);
   const runner = run([collector('a', every(60_000, { budget })), collector('b', scrapeSchedule)], {
-    extraFamilies: [() => databaseTimeFamilies(budget)],
+    extraFamilies: [
+      () => databaseTimeFamilies(budget),
+      // The app and the server add these.
+      () => [single(reloadSuccess, 1), single(reloadTime, 1_750_000_000), single(logLinesLost, 0)],
+    ],
   });
   await clock.advance(1000);
   const blocks = await runner.blocks({ signal: never });

@@ -170,7 +170,13 @@ export function createDatabaseCollector({
     const ping = await database.query(pingSql, { ...limits, purpose: 'the probe' });
     if (!ping.ok) return { found: {}, failure: ping.failure };
     const seconds = ping.elapsedMs / 1000;
-    const databaseClock = columnNumber(ping.value[0]?.['clock']) ?? Number.NaN;
+    const databaseClock = columnNumber(ping.value[0]?.['clock']);
+    // Something that speaks the protocol but has no clock is not a PostgreSQL that works.
+    if (databaseClock === undefined || !Number.isFinite(databaseClock))
+      return {
+        found: {},
+        failure: { reason: 'parse', message: 'the server did not return its time: is it PostgreSQL?' },
+      };
     const connection = database.connection();
     let found: DatabaseSnapshot = {
       // The middle of the round trip, counted from its end: its start may have been spent on connecting.
