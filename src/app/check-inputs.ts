@@ -3,7 +3,7 @@ import { type GitalyConfig, parseGitalyConfig } from '../config/gitaly/gitaly-co
 import { templateToml } from '../config/gitaly/template.ts';
 import type { Parameters } from '../config/postgres/keywords.ts';
 import { parsePraefectConfig } from '../config/praefect/praefect-config.ts';
-import { type Problem, problemText } from '../config/problem.ts';
+import { problemText, type SettingProblem } from '../config/problem.ts';
 import type { Clock } from '../lib/clock.ts';
 import { type Known, known, notApplicable, present, type Unknown, unknown } from '../lib/known.ts';
 import type { CheckInputs, PraefectConnection, PraefectFacts, ServerFacts } from '../rules/checks/inputs.ts';
@@ -182,7 +182,7 @@ function parsedConfig(text: string, name: string): Known<GitalyConfig> {
   return unparsed(name, parsed.problems);
 }
 
-function unparsed(name: string, [first, ...others]: readonly Problem[]): Unknown {
+function unparsed(name: string, [first, ...others]: readonly SettingProblem[]): Unknown {
   const more = others.length === 0 ? '' : ` (and ${others.length} more)`;
   return unknown(first === undefined ? `${name} cannot be parsed` : `${problemText(first)}${more}`);
 }
