@@ -104,8 +104,13 @@ export function buildDashboard(
       y = Math.max(y, ...placed.map(({ bottom }) => bottom));
     }
   }
-  return { name, json: `${JSON.stringify({ ...builder.build(), schemaVersion }, null, 2)}\n` };
+  const built = { ...builder.build(), schemaVersion };
+  return { name, json: `${JSON.stringify(built, withoutPlacement, 2)}\n` };
 }
+
+/** The SDK puts every link into a menu that Grafana has from 12.3 on; without a placement it is at the top. */
+const withoutPlacement = (key: string, value: unknown): unknown =>
+  key === 'placement' && value === 'inControlsMenu' ? undefined : value;
 
 /** Panels from left to right, in as many lines as they need. */
 function place(panels: readonly SizedPanel[], top: number, context: PanelContext) {

@@ -36,7 +36,7 @@ import {
 } from '../src/sources/gitaly/metrics.ts';
 import { buildDashboard, type Dashboard, type DashboardRow, type DashboardSettings } from './dashboard.ts';
 import { heatmap, stat, table, timeseries } from './panels.ts';
-import { rateRange, server, serverLegend, total, wholeRange } from './queries.ts';
+import { dropRateThreshold, rateRange, server, serverLegend, total, wholeRange } from './queries.ts';
 import { serverBuckets, serverCounter, serverGauge, serverObservations } from './variables.ts';
 
 const { panels: ids } = limitsDashboard;
@@ -54,7 +54,7 @@ export const rpcAndLimits = (settings: DashboardSettings): Dashboard =>
     description:
       'Which requests the concurrency limits of Gitaly drop or queue and for how long, and how the limits are configured. Needs gitaly.target.',
     scope: 'servers',
-    rows: [overviewRow(), rpcRow(), packObjectsRow(), configurationRow()],
+    rows: [overviewRow(settings), rpcRow(), packObjectsRow(), configurationRow()],
   });
 
 const drops = () => maxBy([...rpc, 'reason'], rate(serverCounter(requestsDropped), rateRange));
@@ -63,7 +63,7 @@ const queued = () => maxBy(rpc, serverGauge(concurrencyQueued));
 const inProgress = () => maxBy(rpc, serverGauge(concurrencyInProgress));
 const waitBuckets = () => maxBy([...rpc, 'le'], rate(serverBuckets(concurrencyWait), rateRange));
 
-const overviewRow = (): DashboardRow => ({
+const overviewRow = ({ thresholds }: DashboardSettings): DashboardRow => ({
   id: 101,
   title: 'Overview',
   panels: [
@@ -73,7 +73,7 @@ const overviewRow = (): DashboardRow => ({
       description: 'Clients get RESOURCE_EXHAUSTED, which error ratios often leave out.',
       unit: 'reqps',
       expression: total(drops()),
-      steps: ['green', [0.01, 'orange']],
+      steps: ['green', [dropRateThreshold(thresholds), 'orange']],
       absent: notConfigured,
       width: 4,
     }),
@@ -94,7 +94,7 @@ const overviewRow = (): DashboardRow => ({
       description: 'Clones and fetches that the pack-objects limit dropped. Clients get Internal.',
       unit: 'reqps',
       expression: total(packDrops()),
-      steps: ['green', [0.01, 'orange']],
+      steps: ['green', [dropRateThreshold(thresholds), 'orange']],
       absent: notConfigured,
       sparkline: true,
       width: 4,

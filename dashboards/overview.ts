@@ -69,12 +69,14 @@ import { buildDashboard, type Dashboard, type DashboardRow, type DashboardSettin
 import { stat, stateTimeline, table, timeseries } from './panels.ts';
 import {
   age,
+  dropRateThreshold,
   exporterTargets,
   firingAlerts,
   firingFor,
   memoryShare,
   orZero,
   rateRange,
+  type ServerLabel,
   server,
   serverLegend,
   storageLegend,
@@ -131,6 +133,7 @@ export function overview(settings: DashboardSettings): Dashboard {
 
   const perCluster = (of: Vector) => sumBy(clusterLabels, of);
   const worstMemory = topK(10, maxBy(server, memoryShare()));
+  const ofWorst = (of: Vector<ServerLabel>) => and(of, worstMemory, { on: server });
 
   return buildDashboard(settings, {
     name: 'overview',
@@ -222,7 +225,7 @@ export function overview(settings: DashboardSettings): Dashboard {
             description: "Requests that Gitaly's concurrency limits dropped, per second.",
             unit: 'reqps',
             expression: total(drops),
-            steps: ['green', [0.01, 'orange']],
+            steps: ['green', [dropRateThreshold(thresholds), 'orange']],
             absent: { text: 'not configured', color: 'blue' },
             opens: { title: 'RPC and limits', uid: limitsDashboard.uid },
             width: 4,
@@ -358,7 +361,7 @@ export function overview(settings: DashboardSettings): Dashboard {
           table({
             id: 12,
             title: 'Gitaly servers closest to their limits',
-            description: `The ten servers with the highest anonymous memory by limit, at the level where it is highest. From ${thresholds.memoryNearLimit.value * 100} % on, the next large Git process may be OOM-killed.`,
+            description: `The ten servers with the highest anonymous memory by limit, at the level where it is highest. From ${thresholds.memoryNearLimit.value * 100} % on, the next large Git process may be OOM-killed. Servers that drop requests are added.`,
             unit: 'none',
             labels: [
               { label: 'cluster', title: 'Cluster' },
@@ -375,26 +378,25 @@ export function overview(settings: DashboardSettings): Dashboard {
               },
               {
                 title: 'CPU throttled',
-                expression: maxBy(server, throttledShare()),
+                expression: ofWorst(maxBy(server, throttledShare())),
                 unit: 'percentunit',
                 steps: ['green', [thresholds.cpuThrottled.value, 'orange']],
                 bar: { max: 1 },
               },
               {
                 title: 'OOM kills',
-                expression: sumBy(
-                  server,
-                  maxBy([...server, 'level'], increase(serverCounter(oomKills), wholeRange)),
+                expression: ofWorst(
+                  sumBy(server, maxBy([...server, 'level'], increase(serverCounter(oomKills), wholeRange))),
                 ),
                 unit: 'short',
                 steps: ['green', [1, 'orange']],
               },
               {
                 title: 'Dropped requests',
-                expression: sumBy(server, drops),
+                expression: above(sumBy(server, drops), 0),
                 unit: 'reqps',
                 decimals: 2,
-                steps: ['green', [0.01, 'orange']],
+                steps: ['green', [dropRateThreshold(thresholds), 'orange']],
               },
             ],
             hide: ['namespace'],

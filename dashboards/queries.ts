@@ -18,6 +18,7 @@ import {
   time,
   type Vector,
 } from '../src/monitoring/promql/index.ts';
+import type { Thresholds } from '../src/rules/thresholds.ts';
 import {
   containerLevelMetrics,
   gitLevelMetrics,
@@ -29,7 +30,7 @@ import { serverCounter, serverGauge } from './variables.ts';
 
 /** The labels of one Gitaly server, whichever exporter reports it. */
 export const server = ['cluster', 'namespace', 'pod', 'node'] as const;
-type ServerLabel = (typeof server)[number];
+export type ServerLabel = (typeof server)[number];
 
 /** Legend of a series per Gitaly server: the pod and its node, or the virtual machine. */
 export const serverLegend = '{{pod}} {{node}}';
@@ -121,6 +122,10 @@ export const firingFor = (): Vector =>
 /** Scrape targets of the exporter: 1 for a successful scrape, else 0. */
 export const exporterTargets = (job: string): Vector<'cluster' | 'namespace' | 'job' | 'instance'> =>
   prometheusSeries(`up{job=~"${job}", cluster=~"$cluster"}`, [...clusterLabels, 'job', 'instance']);
+
+/** Dropped requests per second from which the alerts on drops may fire. */
+export const dropRateThreshold = ({ rateWindow, requestsDroppedMinimum }: Thresholds): number =>
+  requestsDroppedMinimum.value / rateWindow.value;
 
 /** The sum without labels, 0 when there is no series. */
 export const total = (vector: Vector): Vector<never> => sumBy([], vector);

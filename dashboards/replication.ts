@@ -102,7 +102,7 @@ const overviewRow = ({ thresholds }: MonitoringSettings): DashboardRow => ({
       description: 'When the queue will be empty at the present rates.',
       unit: 's',
       expression: or(timeToDrain(), subtract(multiply(depth(), 0), -neverEmpty), { on: [] }),
-      steps: ['orange', [0, 'green'], [3600, 'orange']],
+      steps: ['orange', [0, 'green']],
       words: { 0: 'queue empty', [neverEmpty]: 'not shrinking' },
       width: 4,
     }),

@@ -7,6 +7,7 @@ export const emptyInHealthyHour: Readonly<Record<string, readonly string[]>> = {
     'overview: Failing collectors by exporter [State]',
     'overview: Failures by collector [Failures]',
     'overview: Firing alerts [Active for]',
+    'overview: Gitaly servers closest to their limits [Dropped requests]',
     'replication: Replicas by storage [Behind for]',
     'replication: Time behind [{{virtual_storage}} / {{storage}}]',
     'servers: OOM kills by bucket [Killed]',
