@@ -145,6 +145,8 @@ export const memoryView = (view: CgroupView): MemoryView => ({
   ],
 });
 
+const unknownLayout = 'Not all of its cgroups can be read';
+
 const layoutText: Readonly<Record<Layout, string>> = {
   sibling: "Git's cgroups are siblings of Gitaly's container",
   nested: "Git's cgroups are nested in Gitaly's container",
@@ -164,7 +166,7 @@ function serverView(view: CgroupGitalyView): ServerMemoryView {
   const container = levels.filter(({ level }) => level === 'container');
   return {
     name: identityText(identity),
-    title: `${layoutText[layout]}${bucketsText(buckets)}`,
+    title: `${layout === undefined ? unknownLayout : layoutText[layout]}${bucketsText(buckets)}`,
     pod: levelView(levels.find(({ level }) => level === 'pod')),
     // Of several containers it is unknown which one is Gitaly's.
     gitaly: levelView(container.length === 1 ? container[0] : undefined),

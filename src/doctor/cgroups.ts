@@ -5,7 +5,12 @@ import { readTextFileSync } from '../lib/files.ts';
 import { fixText } from '../rules/finding.ts';
 import { createFinder } from '../sources/cgroup/discovery/finder.ts';
 import { inspectRoot } from '../sources/cgroup/discovery/root.ts';
-import type { GitalyConfigs, GitalyTree, PodDirectory } from '../sources/cgroup/tree.ts';
+import {
+  type GitalyConfigs,
+  type GitalyTree,
+  knownLayout,
+  type PodDirectory,
+} from '../sources/cgroup/tree.ts';
 import { identityText } from '../sources/identity.ts';
 import { accessChecks, type DoctorFinding, failed, passed } from './finding.ts';
 
@@ -84,7 +89,8 @@ function treeFindings(
   ];
   if (trees.length === 0)
     return open.length > 0 ? open : [failed(check, 'fail', 'no cgroups of Gitaly found', [runsHere])];
-  const used = trees.filter(({ vacancy }) => vacancy === undefined);
+  // Of the others the failures say what is wrong.
+  const used = trees.filter((tree) => tree.vacancy === undefined && knownLayout(tree) !== undefined);
   return [...used.map((tree) => passed(check, treeText(tree), identityText(tree.identity))), ...open];
 }
 

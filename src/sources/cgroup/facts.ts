@@ -8,7 +8,15 @@ import { createFinder } from './discovery/finder.ts';
 import { cgroupMountOptions, inspectRoot } from './discovery/root.ts';
 import { createCgroupFiles } from './files/files.ts';
 import { type CgroupFiles, type CgroupFolder, knownOf } from './files/reading.ts';
-import type { CgroupDriver, GitalyConfigs, GitalyTree, GitParent, Layout, PodDirectory } from './tree.ts';
+import {
+  type CgroupDriver,
+  type GitalyConfigs,
+  type GitalyTree,
+  type GitParent,
+  knownLayout,
+  type Layout,
+  type PodDirectory,
+} from './tree.ts';
 
 /** Bytes, or the kernel's word for no limit. */
 export type MemoryMax = number | 'max';
@@ -99,7 +107,8 @@ export function createCgroupFactsReader(options: CgroupFactsReaderOptions): Cgro
       const found = await finder.find(signal);
       const trees = found.kind === 'found' ? found.trees : [];
       return {
-        servers: trees.map((tree) => ({
+        // Without them the checks are unknown.
+        servers: trees.filter(isWhole).map((tree) => ({
           identity: tree.identity,
           facts: cgroupFactsOf(tree, root, files),
         })),
@@ -108,6 +117,9 @@ export function createCgroupFactsReader(options: CgroupFactsReaderOptions): Cgro
     },
   };
 }
+
+/** Its cgroups can be read, and are those of the running pod. */
+const isWhole = (tree: GitalyTree): boolean => tree.vacancy === undefined && knownLayout(tree) !== undefined;
 
 /** @param root the root of `files`: the owner of a file is read by its path */
 export function cgroupFactsOf(tree: GitalyTree, root: string, files: CgroupFiles): CgroupFacts {
@@ -122,9 +134,7 @@ export function cgroupFactsOf(tree: GitalyTree, root: string, files: CgroupFiles
     podMemoryMax:
       pod === undefined
         ? notApplicable('a virtual machine has no pod')
-        : tree.vacancy !== undefined
-          ? unknown(`the pod's processes are not in its slice ${pod}, so that its limit does not apply`)
-          : lowest([pod, ...(layout === 'sibling' || scope === undefined ? [] : [scope])], files),
+        : lowest([pod, ...(layout === 'sibling' || scope === undefined ? [] : [scope])], files),
     gitMemoryMax: git === undefined ? noGit : memoryMax(files, git.path),
     enclosingMemoryMax: git === undefined ? noGit : enclosingLimit(files, git.path),
     bucketMemoryMax:

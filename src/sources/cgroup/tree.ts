@@ -28,12 +28,18 @@ export interface GitalyTree {
   readonly git: GitParent | undefined;
   /** gitaly-<pid> of processes that ended: read for OOM kills only. */
   readonly deadGit: readonly GitParent[];
+  /** Some of its cgroups could not be read: without `git` it is unknown whether Git has cgroups of its own. */
+  readonly isPartial?: boolean;
   /**
    * The pod runs, but outside of its slice, whose figures are therefore not Gitaly's: 0 for ever. Undefined where the
    * slice is in use, and where it is unknown whether the pod runs.
    */
   readonly vacancy?: Vacancy;
 }
+
+/** Undefined while it is unknown. */
+export const knownLayout = ({ git, isPartial, layout }: GitalyTree): Layout | undefined =>
+  git === undefined && isPartial === true ? undefined : layout;
 
 export interface Vacancy {
   /** Where one of its containers is, if the search found it: relative to the root. */

@@ -7,7 +7,7 @@ import type { DisappearedGitaly, Throttling } from './history.ts';
 import type { Level } from './level-metrics.ts';
 import type { GitalyRead, LevelRead } from './levels/read.ts';
 import type { OomKill, OomTotals } from './oom/record.ts';
-import type { Layout } from './tree.ts';
+import { knownLayout, type Layout } from './tree.ts';
 import type { TreeState } from './tree-watch.ts';
 
 /** What could not be read, and what is older than /metrics would still show, is undefined or left out. */
@@ -32,7 +32,8 @@ export interface CgroupGitalyView {
   readonly identity: Identity;
   /** Empty on a virtual machine. */
   readonly uid: string;
-  readonly layout: Layout;
+  /** Undefined while it is unknown, because not all of its cgroups can be read. */
+  readonly layout: Layout | undefined;
   readonly levels: readonly LevelView[];
   /** Undefined where there are none, and while they are unknown. */
   readonly buckets: BucketsView | undefined;
@@ -98,7 +99,7 @@ export const cgroupView = ({
     .map(({ levels, tree }) => ({
       identity: tree.identity,
       uid: tree.uid,
-      layout: tree.layout,
+      layout: knownLayout(tree),
       levels: levels.map((level) => levelView(level, inputs.throttling(level.path))),
       buckets: sweeps.get(tree.key),
       oom: totals.get(identityKey(tree.identity)),

@@ -3,8 +3,10 @@ import { spawnSync } from 'node:child_process';
 import { chmodSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { createCgroupFactsReader } from '../../../src/sources/cgroup/facts.ts';
 import type { CgroupSourceOptions } from '../../../src/sources/cgroup/source.ts';
 import type { KnownPod } from '../../../src/sources/cgroup/tree.ts';
+import { createManualClock } from '../../support/manual-clock.ts';
 import { asUnprivileged, directoryOf, type TestDirectory } from './discovery/support.ts';
 import { createTestSource, samplesIn, type TestSource, valueIn } from './source-support.ts';
 import { bytes, createWrittenTree, memoryEvents, populated, type WrittenTree } from './written-tree.ts';
@@ -79,6 +81,30 @@ test("a directory of the Linux package's Gitaly without access: both collectors 
       });
     expect(samplesIn(await text(), 'gitaly_server')).toEqual([]);
     expect(source.view().failures).toMatchObject([{ reason: 'permission' }]);
+  });
+});
+
+test('a pod whose Git cgroups may not be read keeps its own figures; its layout is unknown, not none', async () => {
+  makePod(0);
+  chmodSync(join(tree.root, sliceOf(0), 'gitaly'), 0o700);
+  await asUnprivileged(async () => {
+    const { collect, source, text } = start({ directory: directoryOf([podOf(0)]) });
+    expect(await collect('cgroup')).toMatchObject({ kind: 'failed', reason: 'permission' });
+    expect(await collect('cgroup_buckets')).toMatchObject({ kind: 'failed', reason: 'permission' });
+    const found = await text();
+    expect(samplesIn(found, 'gitaly_server_info')[0]).toContain('cgroup_layout=""');
+    expect(valueIn(found, `gitaly_server_pod_memory_usage_bytes{${labels(0)}}`)).toBe(100 * 2 ** 20);
+    expect(samplesIn(found, 'gitaly_server_git_')).toEqual([]);
+    expect(source.view().gitalys[0]?.layout).toBeUndefined();
+    const facts = createCgroupFactsReader({
+      root: tree.root,
+      node: 'node-1',
+      directory: directoryOf([podOf(0)]),
+      readText: async () => '',
+      proc: '/proc',
+      clock: createManualClock(),
+    });
+    expect((await facts.read(new AbortController().signal)).servers).toEqual([]);
   });
 });
 

@@ -241,7 +241,8 @@ export function createFinder({
       else {
         const tree = podTree(pod, listed, gitFoldersOf(uid, pod.git), hostName);
         const vacancy = listed && vacancyOf(pod, listed, strayContainers);
-        trees.push(vacancy === undefined ? tree : { ...tree, vacancy });
+        const isPartial = pod.unreadable.length > 0 || !pod.isComplete;
+        trees.push({ ...tree, ...(vacancy && { vacancy }), ...(isPartial && { isPartial }) });
       }
     }
     trees.sort((left, right) => (left.key < right.key ? -1 : 1));

@@ -16,7 +16,7 @@ import {
 import { readFailure } from '../messages.ts';
 import { levelsMetrics } from '../metrics.ts';
 import { type OomTotals, type OomTracker, oomLevels } from '../oom/record.ts';
-import { type GitalyTree, type KnownPod, onePerIdentity } from '../tree.ts';
+import { type GitalyTree, type KnownPod, knownLayout, onePerIdentity } from '../tree.ts';
 import type { TreeWatch } from '../tree-watch.ts';
 import { createLevelReader, type GitalyRead } from './read.ts';
 import { type LevelRow, levelFamilies, oomKillFamilies } from './samples.ts';
@@ -142,5 +142,5 @@ const infoLabels = (tree: GitalyTree, pod: KnownPod | undefined, kernelVersion: 
   runtime_version: pod?.runtimeVersion ?? '',
   kernel_version: pod?.kernelVersion || kernelVersion,
   cgroup_driver: tree.driver ?? '',
-  cgroup_layout: tree.layout,
+  cgroup_layout: knownLayout(tree) ?? ('' as const),
 });
