@@ -50,6 +50,7 @@ export async function startExporter(
       database: connection,
       databaseText: `Praefect's database ${connection.database} of the demo`,
       config: undefined,
+      problems: [],
       configuredStorages: virtualStorages,
     },
     host: processHost(io.system, isDefault('log.level') ? warningsOnly(io.log) : io.log, systemClock),

@@ -178,6 +178,7 @@ async function podConfigs(
 
 function parsedConfig(text: string, name: string): Known<GitalyConfig> {
   const parsed = parseGitalyConfig(text, name);
+  if (parsed.ok && parsed.value.incomplete !== undefined) return unknown(parsed.value.incomplete);
   if (parsed.ok) return known(parsed.value);
   return unparsed(name, parsed.problems);
 }
@@ -299,6 +300,7 @@ async function connectionsOf(
 
 function connectionIn(text: string, name: string): Known<PraefectConnection> {
   const parsed = parsePraefectConfig(templateToml(text), name);
+  if (parsed.ok && parsed.value.incomplete !== undefined) return unknown(parsed.value.incomplete);
   if (parsed.ok) return known(connectionOf(name, parsed.value.database));
   return unparsed(name, parsed.problems);
 }

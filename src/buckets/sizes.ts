@@ -39,8 +39,12 @@ export async function readGitalys(
         failures.push(...config.problems.map(problemText));
         continue;
       }
-      const { storages, cgroups } = config.value;
+      const { storages, cgroups, incomplete } = config.value;
       const { count, maxCgroupsPerRepo } = cgroups.repositories;
+      if (incomplete !== undefined && count === 0) {
+        failures.push(`${incomplete}: cgroups.repositories.count is unknown`);
+        continue;
+      }
       gitalys.push({
         name,
         identities,

@@ -221,7 +221,13 @@ function databaseSettingsFindings(
     return resolved.problems.map((problem) =>
       failed(accessChecks.databaseSettings, 'fail', problemText(problem), []),
     );
-  return resolved.value.database === undefined
+  const { config, database, databaseText, problems } = resolved.value;
+  const leftOut = problems.map((problem) =>
+    failed(accessChecks.databaseSettings, 'warn', problemText(problem), []),
+  );
+  if (database !== undefined) return [passed(accessChecks.databaseSettings, databaseText), ...leftOut];
+  // With Praefect's configuration at hand, a database was expected.
+  return config === undefined
     ? []
-    : [passed(accessChecks.databaseSettings, resolved.value.databaseText)];
+    : [failed(accessChecks.databaseSettings, 'warn', databaseText, []), ...leftOut];
 }

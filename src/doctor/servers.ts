@@ -126,12 +126,17 @@ export async function configFindings(
     .flatMap((each) => each.texts)
     .map(({ name, text, identities }) => {
       const config = parseGitalyConfig(text, name);
-      if (config.ok) return passed(configCheck, `${name}, of ${identities.map(identityText).join(', ')}`);
-      const [first] = config.problems;
-      const more = config.problems.length - 1;
+      const problems = config.ok ? config.value.problems : config.problems;
+      if (config.ok && problems.length === 0)
+        return config.value.incomplete === undefined
+          ? passed(configCheck, `${name}, of ${identities.map(identityText).join(', ')}`)
+          : failed(configCheck, 'unknown', config.value.incomplete, [], { subject: name });
+      const [first] = problems;
+      const more = problems.length - 1;
       return failed(
         configCheck,
-        'fail',
+        // An entry that is wrong has no effect in Gitaly; the rest is used.
+        config.ok ? 'warn' : 'fail',
         `${first === undefined ? 'it cannot be parsed' : problemText(first)}${more > 0 ? ` (and ${more} more)` : ''}`,
         [fixText('Correct it, or use the file that Gitaly itself reads.')],
         { subject: name },

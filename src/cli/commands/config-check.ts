@@ -1,5 +1,6 @@
 /** `config check`: prints the settings in effect and what they lead to, once no problem was found with them. */
 import { resolvePraefect } from '../../config/praefect/resolve.ts';
+import { problemText } from '../../config/problem.ts';
 import { type Settings, sections } from '../../config/sections/index.ts';
 import { settingsText } from '../../config/settings-text.ts';
 import { type CommandIo, defineCommand } from '../command.ts';
@@ -21,12 +22,13 @@ async function run(settings: Settings, io: CommandIo): Promise<number> {
     printProblems(sources.problems, io.stderr);
     return 2;
   }
-  const { databaseText, configuredStorages } = sources.value;
+  const { databaseText, configuredStorages, problems } = sources.value;
   const storages = configuredStorages
     ?.map(({ name, storages }) => `${name} on ${storages.join(', ')}`)
     .join('; ');
   io.stdout.write(settingsText(settings, io.origins));
   io.stdout.write(`\n# ${databaseText}\n`);
+  for (const problem of problems) io.stdout.write(`# left out: ${problemText(problem)}\n`);
   io.stdout.write(
     `# configured storages: ${storages ?? 'unknown; those that Praefect contacted within the last day are shown'}\n`,
   );

@@ -27,6 +27,11 @@ async function run(settings: Settings, io: CommandIo): Promise<number> {
     return 2;
   }
   io.log.info({}, praefect.value.databaseText);
+  for (const problem of praefect.value.problems)
+    io.log.warn(
+      { problem: problemText(problem) },
+      "an entry of Praefect's configuration is wrong and was left out",
+    );
   const [{ createExporter }, { processHost }] = await Promise.all([
     import('../../server/exporter.ts'),
     import('../../app/sources.ts'),

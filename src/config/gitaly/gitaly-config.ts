@@ -2,12 +2,13 @@
  * Gitaly's config.toml: its concurrency limits and the sizes of its cgroups.
  *
  * Keys as in Gitaly's internal/gitaly/config from 13.0 to 19; unknown keys are ignored, since the file is Gitaly's. What
- * Gitaly reads as "no limit", a 0 or a missing key, is no limit here.
+ * Gitaly reads as "no limit", a 0 or a missing key, is no limit here. An entry that is wrong is reported, and the rest
+ * is used: at its start Gitaly checks the types of values, and no limit against another.
  */
 
-import { parseGoDuration } from '../go-duration.ts';
+import { goDurationOf } from '../go-duration.ts';
 import { parseToml, type TableAt, type TomlReader, tomlReader } from '../praefect/toml.ts';
-import { bad, type Checked, good } from '../problem.ts';
+import { type Checked, good, problemText, type SettingProblem } from '../problem.ts';
 import { isTemplate, templateToml, templateValue } from './template.ts';
 
 /** Calls that may run at the same time. */
@@ -65,7 +66,9 @@ export interface GitalyConfig {
   readonly storages: readonly string[];
   readonly rpcs: readonly RpcConcurrency[];
   readonly packObjects: ConcurrencySettings & {
-    /** The file sets the limit, even to none; else Gitaly's default applies. */
+    /**
+     * The file sets the limit, even to none; else Gitaly's default applies. Switching adaptive limiting off sets none.
+     */
     readonly isSet: boolean;
   };
   /** The pack-objects limit acts only with the cache on. */
@@ -73,10 +76,18 @@ export interface GitalyConfig {
   /** Up to GitLab 17. */
   readonly rateLimits: readonly RateLimit[];
   readonly cgroups: CgroupSizes;
+  /**
+   * Why the file is not all of Gitaly's configuration: config_command (16.1 and later) names a program whose output
+   * adds to the file and replaces its values; or the chart's template fills in a value. What the file does not set is
+   * then unknown, not unset.
+   */
+  readonly incomplete: string | undefined;
+  /** Entries that are wrong, or that a template fills in: they are left out of the rest. */
+  readonly problems: readonly SettingProblem[];
 }
 
 /**
- * The configuration, or all problems of the text. Reads the chart's config.toml.tpl, too.
+ * The configuration, with the entries that are wrong; or why the text is none. Reads the chart's config.toml.tpl, too.
  *
  * @param name for the messages: the path, or the ConfigMap
  */
@@ -97,13 +108,22 @@ export function parseGitalyConfig(text: string, name: string): Checked<GitalyCon
     rpcs: readRpcs(reader, top),
     packObjects: {
       ...readConcurrency(reader, packObjects, 0),
-      isSet: ['max_concurrency', 'adaptive'].some((key) => Object.hasOwn(packObjects.table, key)),
+      isSet:
+        Object.hasOwn(packObjects.table, 'max_concurrency') ||
+        reader.get(packObjects, 'adaptive', 'boolean') === true,
     },
     packObjectsCache: reader.get(cache, 'enabled', 'boolean') ?? false,
     rateLimits: readRateLimits(reader, top),
     cgroups: readCgroups(reader, tableOf(reader, top, 'cgroups')),
+    incomplete: undefined,
+    problems: reader.problems,
   };
-  return reader.problems.length > 0 ? bad(...reader.problems) : good(Object.freeze(config));
+  const filledIn = reader.problems.find(({ message }) => message.endsWith(isFilledInText));
+  const incomplete =
+    readText(reader, top, 'config_command') === undefined
+      ? filledIn && problemText(filledIn)
+      : `${name} is not all of Gitaly's configuration: the output of its config_command adds to this file`;
+  return good(Object.freeze({ ...config, incomplete }));
 }
 
 /** The last of two entries of one RPC counts, as in Gitaly. */
@@ -177,12 +197,14 @@ function readLimit(reader: TomlReader, at: TableAt): Limit | undefined {
   const current = readCount(reader, at, 'max_concurrency') ?? readCount(reader, at, 'max_per_repo');
   if (reader.get(at, 'adaptive', 'boolean') !== true)
     return current === undefined ? undefined : { kind: 'static', current };
-  if (min !== undefined && max !== undefined && initial !== undefined && min <= initial && initial <= max)
-    return { kind: 'adaptive', min, max, initial };
+  // Without min_limit Gitaly may reduce the limit to 0.
+  const least = min ?? 0;
+  if (max !== undefined && initial !== undefined && least <= initial && initial <= max)
+    return { kind: 'adaptive', min: least, max, initial };
   reader.wrong(
     at,
     'adaptive',
-    'needs min_limit, initial_limit and max_limit, above 0 and in ascending order; Gitaly rejects anything else',
+    'needs min_limit, initial_limit and max_limit in ascending order, the last two above 0; otherwise the limit is unknown',
   );
   return undefined;
 }
@@ -220,9 +242,9 @@ function readCount(reader: TomlReader, at: TableAt, key: string): number | undef
 
 function readSeconds(reader: TomlReader, at: TableAt, key: string): number | undefined {
   if (isFilledIn(reader, at, key)) return undefined;
-  const found = readText(reader, at, key);
-  if (found === undefined) return undefined;
-  const seconds = parseGoDuration(found);
+  const found = Object.hasOwn(at.table, key) ? at.table[key] : undefined;
+  if (found === undefined || found === '') return undefined;
+  const seconds = goDurationOf(found);
   if (seconds === undefined) reader.wrong(at, key, 'expected a duration such as "1m30s" or "500ms"');
   return seconds === undefined || seconds <= 0 ? undefined : seconds;
 }
@@ -233,12 +255,13 @@ function readText(reader: TomlReader, at: TableAt, key: string): string | undefi
   return found === '' ? undefined : found;
 }
 
+const isFilledInText = 'is filled in when Gitaly starts, so it is not known from the template';
+
 /** A limit that the template fills in is unknown; ignoring it would show no limit. */
 function isFilledIn(reader: TomlReader, at: TableAt, key: string): boolean {
   const found = Object.hasOwn(at.table, key) ? at.table[key] : undefined;
   const filledIn = typeof found === 'string' && found.includes(templateValue);
-  if (filledIn)
-    reader.wrong(at, key, 'is filled in when Gitaly starts, so it is not known from the template');
+  if (filledIn) reader.wrong(at, key, isFilledInText);
   return filledIn;
 }
 

@@ -2,16 +2,17 @@
  * Reads Praefect's own config.toml: the database's address, the configured virtual storages and verification.
  *
  * Keys follow Gitaly's internal/praefect/config/config.go from 13.0 to 19. Unknown keys are ignored, as the file is
- * Praefect's; what Praefect itself rejects is rejected here too.
+ * Praefect's. An entry that is wrong is reported and the rest is used, except for the database's address: a part of it
+ * would lead to another database.
  */
 
 import { whyUnreadable } from '../../lib/files.ts';
 import { Secret } from '../../lib/secret.ts';
-import { parseGoDuration } from '../go-duration.ts';
+import { goDurationOf } from '../go-duration.ts';
 import type { ConfiguredStorages } from '../kinds/lists.ts';
 import type { Parameter, Parameters } from '../postgres/keywords.ts';
 import type { PasswordSource } from '../postgres/password.ts';
-import { bad, type Checked, good, type Origin, problemAt } from '../problem.ts';
+import { bad, type Checked, good, type Origin, problemAt, type SettingProblem } from '../problem.ts';
 import type { Files } from '../system.ts';
 import { parseToml, type TableAt, type TomlReader, tomlReader } from './toml.ts';
 
@@ -27,6 +28,16 @@ export interface PraefectConfig {
   readonly file: string;
   /** libpq's parameters of the direct connection; undefined without [database] (13.x with its queue in memory). */
   readonly database: Parameters | undefined;
+  /** The wrong entries of [database]: the address is then not known. */
+  readonly databaseProblems: readonly SettingProblem[];
+  /**
+   * Why the file is not all of Praefect's configuration: config_command names a program whose output adds to the file
+   * and replaces its values.
+   */
+  readonly incomplete: string | undefined;
+  /** The wrong entries outside of [database]. */
+  readonly problems: readonly SettingProblem[];
+  /** Empty, too, when one of them is wrong: a part would be taken for the whole. */
   readonly virtualStorages: readonly VirtualStorage[];
   /** Undefined: the version's default, which is sql in 13.x and per_repository since 14.0. */
   readonly electionStrategy: ElectionStrategy | undefined;
@@ -47,20 +58,35 @@ export async function readPraefectConfig(
   }
 }
 
-/** The configuration, or every problem in the text. */
+/** The configuration with its problems, or why the text is none. */
 export function parsePraefectConfig(text: string, file: string): Checked<PraefectConfig> {
   const document = parseToml(text, file);
   if (!document.ok) return document;
-  const reader = tomlReader(text, file);
   const top: TableAt = { table: document.value, header: '', nth: 0 };
-  const config: PraefectConfig = {
-    file,
-    database: readDatabase(reader, top),
-    virtualStorages: readVirtualStorages(reader, top),
-    electionStrategy: readElectionStrategy(reader, top),
-    verificationIntervalSeconds: readVerificationInterval(reader, top),
-  };
-  return reader.problems.length > 0 ? bad(...reader.problems) : good(Object.freeze(config));
+  const ofDatabase = tomlReader(text, file);
+  const ofStorages = tomlReader(text, file);
+  const ofRest = tomlReader(text, file);
+  const database = readDatabase(ofDatabase, top);
+  const virtualStorages = readVirtualStorages(ofStorages, top);
+  const electionStrategy = readElectionStrategy(ofRest, top);
+  const verificationIntervalSeconds = readVerificationInterval(ofRest, top);
+  const command = ofRest.get(top, 'config_command', 'string');
+  const incomplete =
+    command === undefined || command === ''
+      ? undefined
+      : `${file} is not all of Praefect's configuration: the output of its config_command adds to this file`;
+  return good(
+    Object.freeze({
+      file,
+      database,
+      databaseProblems: ofDatabase.problems,
+      incomplete,
+      problems: [...ofStorages.problems, ...ofRest.problems],
+      virtualStorages: ofStorages.problems.length > 0 ? [] : virtualStorages,
+      electionStrategy,
+      verificationIntervalSeconds,
+    }),
+  );
 }
 
 /**
@@ -158,12 +184,16 @@ function readElectionStrategy(reader: TomlReader, top: TableAt): ElectionStrateg
 
 function readVerificationInterval(reader: TomlReader, top: TableAt): number | undefined {
   const verification = below(reader, top, 'background_verification');
-  const found = verification && reader.get(verification, 'verification_interval', 'string');
+  const key = 'verification_interval';
+  const found =
+    verification !== undefined && Object.hasOwn(verification.table, key)
+      ? verification.table[key]
+      : undefined;
   if (verification === undefined || found === undefined || found === '') return undefined;
-  const seconds = parseGoDuration(found);
-  if (seconds === undefined || seconds < 0)
-    reader.wrong(verification, 'verification_interval', 'expected a duration such as 168h');
-  return seconds === undefined ? undefined : Math.floor(seconds);
+  const seconds = goDurationOf(found);
+  if (seconds === undefined) reader.wrong(verification, key, 'expected a duration such as 168h');
+  // Praefect switches verification off at 0 and below.
+  return seconds === undefined ? undefined : Math.max(0, Math.floor(seconds));
 }
 
 function below(reader: TomlReader, { table, header }: TableAt, key: string): TableAt | undefined {

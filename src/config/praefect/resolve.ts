@@ -9,7 +9,7 @@ import { connectionParameters } from '../postgres/connection-string.ts';
 import { variableParameters, variablesNameDatabase } from '../postgres/environment.ts';
 import type { Parameters } from '../postgres/keywords.ts';
 import { passwordFile } from '../postgres/password.ts';
-import { bad, type Checked, good, type Origin, type SettingProblem } from '../problem.ts';
+import { bad, type Checked, good, type Origin, problemAt, type SettingProblem } from '../problem.ts';
 import type { Settings } from '../sections/index.ts';
 import type { System } from '../system.ts';
 import { type PraefectConfig, praefectPassword, readPraefectConfig } from './praefect-config.ts';
@@ -24,6 +24,8 @@ export interface ResolvedPraefect {
   readonly databaseText: string;
   /** Of praefect.config-file. */
   readonly config: PraefectConfig | undefined;
+  /** Entries of Praefect's configuration that are wrong and were left out. */
+  readonly problems: readonly SettingProblem[];
   /** The storages of each virtual storage, from praefect.virtual-storage or Praefect's configuration. */
   readonly configuredStorages: readonly ConfiguredStorages[] | undefined;
 }
@@ -44,8 +46,11 @@ export async function resolvePraefect(
       ? undefined
       : await readPraefectConfig(configFile, system.files, originOf(origins, 'praefect.config-file'));
   const config = read?.ok === true ? read.value : undefined;
+  // A part of the storages would be taken for all of them.
   const fromConfig =
-    config !== undefined && config.virtualStorages.length > 0 ? config.virtualStorages : undefined;
+    config !== undefined && config.virtualStorages.length > 0 && config.incomplete === undefined
+      ? config.virtualStorages
+      : undefined;
   // When Praefect's file cannot be read, the variables must not replace it: they may name another database.
   const database =
     read?.ok === false && settings.praefect.database.url === undefined
@@ -55,12 +60,21 @@ export async function resolvePraefect(
   if (!database.ok || problems.length > 0) return bad(...problems);
   return good({
     database: database.value?.connection,
-    databaseText:
-      database.value?.text ??
-      "Praefect's database is not monitored: none of praefect.database.url, praefect.config-file and PGHOST is set",
+    databaseText: database.value?.text ?? notMonitored(config),
+    problems: config?.problems ?? [],
     config,
     configuredStorages: virtualStorage ?? fromConfig,
   });
+}
+
+function notMonitored(config: PraefectConfig | undefined): string {
+  if (config === undefined)
+    return "Praefect's database is not monitored: none of praefect.database.url, praefect.config-file and PGHOST is set";
+  const why =
+    config.incomplete === undefined
+      ? `${config.file} has no [database]`
+      : `${config.incomplete}, which has no [database]`;
+  return `Praefect's database is not monitored: ${why}: set praefect.database.url`;
 }
 
 interface FoundDatabase {
@@ -76,12 +90,19 @@ async function databaseConnection(
   system: System,
 ): Promise<Checked<FoundDatabase | undefined>> {
   const own = settings.praefect.database;
+  // The variables must not replace a wrong address: they may name another database.
+  if (own.url === undefined && config !== undefined && config.databaseProblems.length > 0)
+    return bad(...config.databaseProblems);
   const address = chooseAddress(settings, config, origins, system);
   if (address === undefined) return good(undefined);
   const variables = variableParameters(system.env);
   if (!variables.ok) return variables;
 
   const parameters = { ...variables.value, ...address.parameters };
+  if (config !== undefined && address.parameters === config.database) {
+    const partial = partialAddress(config, parameters, own.user);
+    if (partial.length > 0) return bad(...partial);
+  }
   const fromConfig =
     config !== undefined &&
     parameters.password !== undefined &&
@@ -105,6 +126,27 @@ async function databaseConnection(
     : `${host.includes(':') ? `[${host}]` : host}:${port}`;
   const text = `database ${database} at ${place} as ${user}, sslmode ${ssl.mode}, address from ${address.text}, password from ${password}`;
   return good({ connection, text });
+}
+
+/** Why the address in Praefect's configuration leads nowhere: libpq's defaults would be a socket of this host. */
+function partialAddress(
+  config: PraefectConfig,
+  parameters: Parameters,
+  user: string | undefined,
+): readonly SettingProblem[] {
+  const missing = [
+    ...(parameters.host === undefined ? ['host'] : []),
+    ...(parameters.dbname === undefined ? ['dbname'] : []),
+    ...(parameters.user === undefined && user === undefined ? ['user'] : []),
+  ];
+  if (missing.length === 0) return [];
+  const why = config.incomplete === undefined ? '' : ', and the output of config_command adds to this file';
+  return [
+    problemAt(
+      { source: 'file', file: config.file, line: undefined },
+      `[database] has no ${missing.join(', no ')}${why}: set praefect.database.url`,
+    ),
+  ];
 }
 
 function chooseAddress(

@@ -117,15 +117,17 @@ async function readConfigs(
     failures.push(...own);
     for (const { name, text, identities } of texts) {
       const config = parseGitalyConfig(text, name);
-      if (!config.ok) {
-        const [first] = config.problems;
-        const more = config.problems.length - 1;
+      const problems = config.ok ? config.value.problems : config.problems;
+      if (problems.length > 0 || !config.ok) {
+        const [first] = problems;
+        const more = problems.length - 1;
         failures.push({
           reason: 'parse',
           message: `Gitaly's configuration: ${first === undefined ? name : problemText(first)}${more > 0 ? ` (and ${more} more)` : ''}`,
         });
-        continue;
       }
+      // An entry that is wrong is left out; the rest is used.
+      if (!config.ok) continue;
       for (const identity of identities)
         configs.set(identityKey(identity), { identity, config: config.value });
     }

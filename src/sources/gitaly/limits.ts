@@ -107,7 +107,9 @@ function packObjectsLimit(
 ): LimitState {
   if (config?.packObjectsCache !== true) return stateOf(unset, use);
   const { packObjects } = config;
-  const usesDefault = !packObjects.isSet && defaults.packObjectsLimit !== undefined;
+  // The output of config_command may set it.
+  const usesDefault =
+    !packObjects.isSet && config.incomplete === undefined && defaults.packObjectsLimit !== undefined;
   const limit: Limit | undefined = usesDefault
     ? { kind: 'static', current: defaults.packObjectsLimit }
     : packObjects.limit;

@@ -18,7 +18,7 @@ function parsed(text: string): GitalyConfig {
 
 const problems = (text: string): readonly string[] => {
   const config = parseGitalyConfig(text, 'config.toml');
-  return config.ok ? [] : config.problems.map(problemText);
+  return (config.ok ? config.value.problems : config.problems).map(problemText);
 };
 
 const nothing = { limit: undefined, queueSize: undefined, queueWaitSeconds: undefined };

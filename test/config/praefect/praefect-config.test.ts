@@ -11,7 +11,9 @@ const fixture = (name: string): string =>
 function parse(text: string): unknown {
   const parsed = parsePraefectConfig(text, 'config.toml');
   if (!parsed.ok) return parsed.problems.map(problemText);
-  const { database, virtualStorages, electionStrategy } = parsed.value;
+  const { database, virtualStorages, electionStrategy, databaseProblems, problems } = parsed.value;
+  if (databaseProblems.length + problems.length > 0)
+    return [...databaseProblems, ...problems].map(problemText);
   const plain = Object.entries(database ?? {}).map(([name, parameter]) => [
     name,
     `${name === 'password' ? '' : parameter.value} line ${originText(parameter.origin).split(':')[1]}`.trim(),
@@ -137,6 +139,30 @@ describe('each problem names the file, the line and the key', () => {
   });
 });
 
+test('a wrong entry is left out, and the rest is used; of the storages none, as a part is not the whole', () => {
+  const text = `
+[failover]
+election_strategy = "raft"
+[background_verification]
+verification_interval = "24h"
+[database]
+host = "db"
+[[virtual_storage]]
+name = "default"
+[[virtual_storage.node]]
+storage = "gitaly-1"
+[[virtual_storage.node]]
+`;
+  const parsed = parsePraefectConfig(text, 'config.toml');
+  if (!parsed.ok) throw new Error('not parsed');
+  expect(parsed.value).toMatchObject({ verificationIntervalSeconds: 86_400, virtualStorages: [] });
+  expect(parsed.value.database?.host?.value).toBe('db');
+  expect(parsed.value.problems.map(problemText)).toEqual([
+    expect.stringContaining('virtual_storage.node: storage is missing'),
+    expect.stringContaining('failover.election_strategy'),
+  ]);
+});
+
 test('the parsed configuration shows no secret of the file', () => {
   for (const name of ['linux-package-13.5', 'linux-package-15', 'chart-rendered']) {
     const parsed = parsePraefectConfig(fixture(name), 'config.toml');
@@ -184,13 +210,18 @@ describe('the verification interval is a Go duration', () => {
       `[background_verification]\nverification_interval = ${value}\n`,
       'config.toml',
     );
-    return parsed.ok ? parsed.value.verificationIntervalSeconds : parsed.problems.map(problemText);
+    if (!parsed.ok) return parsed.problems.map(problemText);
+    const { problems, verificationIntervalSeconds } = parsed.value;
+    return problems.length > 0 ? problems.map(problemText) : verificationIntervalSeconds;
   };
   test.each([
     ['"168h"', 604_800],
     ['"1h30m"', 5400],
     ['"0"', 0],
     ['"1.5s"', 1],
+    ['0', 0],
+    ['3600000000000', 3600],
+    ['"-1h"', 0],
   ])('%s is %s seconds', (text, seconds) => expect(interval(text)).toBe(seconds));
   test('an invalid duration is a problem that names the key', () => {
     expect(interval('"a week"')).toEqual([expect.stringContaining('verification_interval')]);
