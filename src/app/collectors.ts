@@ -212,7 +212,8 @@ export function createKubernetesPart({ events, host, settings }: CollectionOptio
   const source = createKubernetesSource({
     stores,
     role,
-    isGitaly: (pod) => componentOf(pod) === 'gitaly',
+    componentOf,
+    namespaces: settings.kubernetes.namespace,
     reportsServerInfo: role === 'all' && !settings.cgroup.enabled,
     clock: host.clock,
     events,

@@ -56,7 +56,12 @@ function podProblems({ view, now }: KubernetesSituation): Problem[] {
       title: `${identityText(identity)} ${titleOf(stuck, rotation, isNodeLost)}`,
       subject: identityText(identity),
       labels: { namespace: identity.namespace, pod: identity.pod },
-      detail: sentences([...progressText(stuck, rotation, pod?.terminated), pod?.warning]),
+      detail: sentences([
+        ...progressText(stuck, rotation, pod?.terminated),
+        pod?.warning ??
+          view.missing.find((each) => each.pod === identity.pod && each.namespace === identity.namespace)
+            ?.reason,
+      ]),
       action: actionOf(identity, stuck, rotation, isNodeLost),
       since,
       heldSince: since,

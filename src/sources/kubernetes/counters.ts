@@ -6,30 +6,56 @@ import type { Store } from './store.ts';
 /**
  * Counters of a pod's name on one node, which continue when the pod is replaced. If a counter moved with the pod,
  * its new `node` label would make a new series that starts at its full value, and Prometheus would miss the
- * increase. So counts stay under the node where they occurred, and are dropped with the name or the node.
+ * increase. So counts stay under the node where they occurred. A name or a node may be removed before the next scrape,
+ * as an autoscaler removes a drained node: then its counts stay for a day.
  */
 export interface PodCounters {
   add(identity: Identity, key: string, by?: number): void;
   get(identity: Identity, key: string): number;
   entries(): readonly { readonly identity: Identity; readonly counts: ReadonlyMap<string, number> }[];
-  /** Drops all others. */
-  retain(isRetained: (identity: Identity) => boolean): void;
+  /** Drops others that have not been retained for a day. @param now Clock.monotonic() */
+  retain(isRetained: (identity: Identity) => boolean, now: number): void;
+}
+
+/** For how long, and for how many, counts of objects that no longer exist are kept. */
+const keepUnusedMs = 86_400_000;
+const maxUnused = 500;
+
+interface Kept {
+  /** Monotonic; undefined while the object exists. */
+  unusedSince: number | undefined;
+}
+
+/** Drops what has been unused for too long, and above the maximum what has been unused for longest. */
+function dropUnused<Key, Value extends Kept>(
+  kept: Map<Key, Value>,
+  isUsed: (key: Key, value: Value) => boolean,
+  now: number,
+): void {
+  const unused: { readonly key: Key; readonly since: number }[] = [];
+  for (const [key, value] of kept) {
+    value.unusedSince = isUsed(key, value) ? undefined : (value.unusedSince ?? now);
+    if (value.unusedSince !== undefined) unused.push({ key, since: value.unusedSince });
+  }
+  unused.sort((a, b) => b.since - a.since);
+  for (const [index, { key, since }] of unused.entries())
+    if (index >= maxUnused || now - since > keepUnusedMs) kept.delete(key);
 }
 
 export function createPodCounters(): PodCounters {
-  const counters = new Map<string, { identity: Identity; counts: Map<string, number> }>();
+  const counters = new Map<string, Kept & { identity: Identity; counts: Map<string, number> }>();
   return {
     add(identity, key, by = 1) {
       const mapKey = identityKey(identity);
-      const known = counters.get(mapKey) ?? { identity, counts: new Map<string, number>() };
+      const known = counters.get(mapKey) ?? {
+        ...{ identity, counts: new Map<string, number>(), unusedSince: undefined },
+      };
       counters.set(mapKey, known);
       known.counts.set(key, (known.counts.get(key) ?? 0) + by);
     },
     get: (identity, key) => counters.get(identityKey(identity))?.counts.get(key) ?? 0,
     entries: () => [...counters.values()],
-    retain(isRetained) {
-      for (const [key, { identity }] of counters) if (!isRetained(identity)) counters.delete(key);
-    },
+    retain: (isRetained, now) => dropUnused(counters, (_key, { identity }) => isRetained(identity), now),
   };
 }
 
@@ -99,8 +125,10 @@ type NodeOomReason = (typeof nodeOomReasons)[number];
 export interface NodeOomCounters {
   /** Since the exporter started. */
   get(node: string, reason: NodeOomReason): number;
-  /** Drops all other nodes. */
-  retain(isRetained: (node: string) => boolean): void;
+  /** With counts, removed ones included. */
+  nodes(): readonly string[];
+  /** Drops other nodes that have not been retained for a day. @param now Clock.monotonic() */
+  retain(isRetained: (node: string) => boolean, now: number): void;
 }
 
 /**
@@ -108,14 +136,15 @@ export interface NodeOomCounters {
  * (Clock.now()) count: the API keeps events for an hour, and the exporter may have been restarted.
  */
 export function countNodeOoms(store: Store<KubeEvent>, since: number): NodeOomCounters {
-  const counts = new Map<string, number>();
-  const keyOf = (node: string, reason: NodeOomReason): string => `${node} ${reason}`;
+  const byNode = new Map<string, Kept & { counts: Map<NodeOomReason, number> }>();
 
   function add(event: KubeEvent, times: number): void {
     const reason = nodeOomReasons.find((known) => known === event.reason);
     if (reason === undefined || event.about.kind !== 'Node' || times <= 0) return;
-    const key = keyOf(event.about.name, reason);
-    counts.set(key, (counts.get(key) ?? 0) + times);
+    const node = event.about.name;
+    const known = byNode.get(node) ?? { counts: new Map<NodeOomReason, number>(), unusedSince: undefined };
+    byNode.set(node, known);
+    known.counts.set(reason, (known.counts.get(reason) ?? 0) + times);
   }
   const areAllNew = ({ firstAt, createdAt }: KubeEvent): boolean =>
     (firstAt ?? createdAt) >= wholeSecond(since);
@@ -134,11 +163,9 @@ export function countNodeOoms(store: Store<KubeEvent>, since: number): NodeOomCo
     }
   });
   return {
-    get: (node, reason) => counts.get(keyOf(node, reason)) ?? 0,
-    retain(isRetained) {
-      for (const key of counts.keys())
-        if (!isRetained(key.slice(0, key.lastIndexOf(' ')))) counts.delete(key);
-    },
+    get: (node, reason) => byNode.get(node)?.counts.get(reason) ?? 0,
+    nodes: () => [...byNode.keys()],
+    retain: (isRetained, now) => dropUnused(byNode, isRetained, now),
   };
 }
 

@@ -17,15 +17,17 @@ import * as metrics from './metrics.ts';
 import type { Condition, Node, Pod, PodDisruptionBudget, Resources, StatefulSet } from './objects/types.ts';
 import { isReady } from './rotation/milestones.ts';
 import type { RotationRecord } from './rotation/record.ts';
-import { rotationCauses, rotationSpans } from './rotation/rotation.ts';
+import { type OngoingRotation, rotationCauses, rotationSpans } from './rotation/rotation.ts';
 import { type WatchedResource, type WatchState, watchEndReasons } from './store.ts';
 
 interface PodState {
   /** Gitaly's, one per name. */
   readonly pods: readonly Pod[];
+  /** Present ones, and those that were deleted recently: their histograms must not end before they are scraped. */
   readonly statefulSets: readonly { readonly namespace: string; readonly name: string }[];
   readonly restarts: PodCounters;
   readonly rotations: RotationRecord;
+  readonly ongoing: readonly OngoingRotation[];
 }
 
 export const podFamilies = (state: PodState): readonly Family[] => [
@@ -34,15 +36,33 @@ export const podFamilies = (state: PodState): readonly Family[] => [
   ...rotationFamilies(state),
 ];
 
-function statusFamilies({ pods, rotations }: PodState): readonly Family[] {
-  const ready = samplesOf(metrics.podReady);
+/** The same for Praefect, by other metrics: alerts on Gitaly's pods must not fire for Praefect's. */
+export function praefectPodFamilies({ pods, restarts, rotations, ongoing }: PodState): readonly Family[] {
+  return [
+    readyFamily(metrics.praefectPodReady, pods, ongoing),
+    restartTotals(metrics.praefectPodRestarts, pods, restarts),
+    rotationTotals(metrics.praefectPodRotations, pods, rotations),
+  ];
+}
+
+function readyFamily(
+  metric: typeof metrics.podReady,
+  pods: readonly Pod[],
+  ongoing: readonly OngoingRotation[],
+): Family {
+  const ready = samplesOf(metric);
+  for (const pod of pods) ready.set(podIdentity(pod), isReady(pod) ? 1 : 0);
+  for (const { namespace, pod, missing } of ongoing) if (missing) ready.set({ namespace, pod, node: '' }, 0);
+  return ready.family();
+}
+
+function statusFamilies({ pods, ongoing }: PodState): readonly Family[] {
   const phase = samplesOf(metrics.podPhase);
   const waiting = samplesOf(metrics.podWaitingContainers);
   const memory = samplesOf(metrics.podMemoryRequest);
   const cpu = samplesOf(metrics.podCpuRequest);
   for (const pod of pods) {
     const identity = podIdentity(pod);
-    ready.set(identity, isReady(pod) ? 1 : 0);
     for (const each of metrics.podPhases)
       phase.set({ ...identity, phase: each }, phaseOf(pod) === each ? 1 : 0);
     const reasons = waitingReasonsOf(pod);
@@ -52,10 +72,13 @@ function statusFamilies({ pods, rotations }: PodState): readonly Family[] {
     memory.set(identity, requests.memory);
     cpu.set(identity, requests.cores);
   }
-  const names = new Set(pods.map(({ namespace, name }) => `${namespace}/${name}`));
-  for (const { namespace, pod } of rotations.ongoing())
-    if (!names.has(`${namespace}/${pod}`)) ready.set({ namespace, pod, node: '' }, 0);
-  return [ready.family(), phase.family(), waiting.family(), memory.family(), cpu.family()];
+  return [
+    readyFamily(metrics.podReady, pods, ongoing),
+    phase.family(),
+    waiting.family(),
+    memory.family(),
+    cpu.family(),
+  ];
 }
 
 const phaseOf = ({ phase }: Pod): (typeof metrics.podPhases)[number] =>
@@ -91,9 +114,7 @@ function requestOf(pod: Pod, resource: keyof Resources, overhead = 0): number {
 
 /** All reasons of every container of a present pod, and counts of earlier pods on other nodes. */
 function restartFamilies({ pods, restarts }: PodState): readonly Family[] {
-  const total = samplesOf(metrics.podRestarts);
   const last = samplesOf(metrics.podLastRestart);
-  const containers = new Map<string, { identity: Identity; names: Set<string> }>();
   for (const pod of pods) {
     const identity = podIdentity(pod);
     for (const { name, lastTermination } of allContainers(pod))
@@ -102,6 +123,19 @@ function restartFamilies({ pods, restarts }: PodState): readonly Family[] {
           { ...identity, container: name, reason: restartReasonOf(lastTermination) },
           lastTermination.finishedAt / 1000,
         );
+  }
+  return [restartTotals(metrics.podRestarts, pods, restarts), last.family()];
+}
+
+function restartTotals(
+  metric: typeof metrics.podRestarts,
+  pods: readonly Pod[],
+  restarts: PodCounters,
+): Family {
+  const total = samplesOf(metric);
+  const containers = new Map<string, { identity: Identity; names: Set<string> }>();
+  for (const pod of pods) {
+    const identity = podIdentity(pod);
     // Before it is scheduled nothing can restart, and the series without a node would soon end.
     if (pod.node === '') continue;
     const names = new Set(allContainers(pod).map(({ name }) => name));
@@ -117,15 +151,14 @@ function restartFamilies({ pods, restarts }: PodState): readonly Family[] {
     for (const container of names)
       for (const reason of restartReasons)
         total.set({ ...identity, container, reason }, restarts.get(identity, restartKey(container, reason)));
-  return [total.family(), last.family()];
+  return total.family();
 }
 
-function rotationFamilies({ pods, statefulSets, rotations }: PodState): readonly Family[] {
+function rotationFamilies({ pods, statefulSets, rotations, ongoing }: PodState): readonly Family[] {
   const seconds = samplesOf(metrics.podRotation);
-  const counts = samplesOf(metrics.podRotations);
   const start = samplesOf(metrics.podRotationStart);
   const last = samplesOf(metrics.podLastRotation);
-  for (const { namespace, pod, node, startedAt } of rotations.ongoing())
+  for (const { namespace, pod, node, startedAt } of ongoing)
     if (startedAt !== undefined) start.set({ namespace, pod, node }, startedAt / 1000);
   for (const { namespace, pod, node, cause, seconds: spans, endedAt } of rotations.last()) {
     for (const phase of rotationSpans) {
@@ -134,14 +167,6 @@ function rotationFamilies({ pods, statefulSets, rotations }: PodState): readonly
     }
     if (endedAt !== undefined) last.set({ namespace, pod, node, cause }, endedAt / 1000);
   }
-  const counted = [
-    ...pods.filter(({ node }) => node !== '').map(podIdentity),
-    ...rotations.counts.entries().map(({ identity }) => identity),
-  ];
-  for (const identity of new Map(counted.map((each) => [identityKey(each), each])).values())
-    for (const cause of rotationCauses)
-      counts.set({ ...identity, cause }, rotations.counts.get(identity, cause));
-
   const histograms: HistogramSample[] = statefulSets.flatMap(({ namespace, name }) =>
     rotationSpans.map((phase) => ({
       labelValues: [namespace, name, phase],
@@ -149,9 +174,26 @@ function rotationFamilies({ pods, statefulSets, rotations }: PodState): readonly
     })),
   );
   return [
-    ...[seconds.family(), counts.family(), start.family(), last.family()],
+    ...[seconds.family(), rotationTotals(metrics.podRotations, pods, rotations)],
+    ...[start.family(), last.family()],
     { metric: metrics.podRotationDuration, histograms },
   ];
+}
+
+function rotationTotals(
+  metric: typeof metrics.podRotations,
+  pods: readonly Pod[],
+  rotations: RotationRecord,
+): Family {
+  const counts = samplesOf(metric);
+  const counted = [
+    ...pods.filter(({ node }) => node !== '').map(podIdentity),
+    ...rotations.counts.entries().map(({ identity }) => identity),
+  ];
+  for (const identity of new Map(counted.map((each) => [identityKey(each), each])).values())
+    for (const cause of rotationCauses)
+      counts.set({ ...identity, cause }, rotations.counts.get(identity, cause));
+  return counts.family();
 }
 
 /** gitaly_server_info with what the API reports; the labels about cgroups are empty. */
@@ -236,7 +278,7 @@ const conditionValue = (condition: Condition | undefined): number | undefined =>
 
 export function oomFamilies(nodeNames: readonly string[], ooms: NodeOomCounters): readonly Family[] {
   const events = samplesOf(metrics.nodeOomEvents);
-  for (const node of nodeNames)
+  for (const node of new Set([...nodeNames, ...ooms.nodes()]))
     for (const reason of nodeOomReasons) events.set({ node, reason }, ooms.get(node, reason));
   return [events.family()];
 }

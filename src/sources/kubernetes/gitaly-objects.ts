@@ -4,10 +4,10 @@
  */
 import type { Component, Identity } from '../identity.ts';
 import { parseSelector, selects } from './objects/selector.ts';
-import type { Container, Pod, PodDisruptionBudget, StatefulSet } from './objects/types.ts';
+import type { Container, Pod, PodDisruptionBudget, StatefulSet, Workload } from './objects/types.ts';
 
-/** Undefined: the pod is neither Gitaly nor Praefect. */
-export type ComponentOf = (pod: Pod) => Component | undefined;
+/** Of a pod, or of a StatefulSet's template. Undefined: neither Gitaly nor Praefect. */
+export type ComponentOf = (workload: Workload) => Component | undefined;
 
 /**
  * By the container's name, which the GitLab chart sets (`gitaly`, `praefect`), else by the chart's label `app`.
@@ -44,15 +44,14 @@ export function mainContainer(pod: Pod): Container | undefined {
 export const podIdentity = ({ namespace, name, node }: Pod): Identity =>
   Object.freeze({ namespace, pod: name, node });
 
-/** Sets that own a Gitaly pod, or would: a set that is scaled to 0 is found by the chart's label. */
-export function gitalyStatefulSets(
+/** Sets that own one of the pods, or whose template is of the same component: a set may have no pods at all. */
+export function statefulSetsOf(
   sets: readonly StatefulSet[],
   pods: readonly Pod[],
+  isIncluded: (workload: Workload) => boolean,
 ): readonly StatefulSet[] {
   const owners = new Set(pods.map(({ owner }) => owner?.uid));
-  return sets.filter(
-    (set) => owners.has(set.uid) || set.selector['app'] === 'gitaly' || set.labels['app'] === 'gitaly',
-  );
+  return sets.filter((set) => owners.has(set.uid) || isIncluded(set.template));
 }
 
 /** Budgets that cover a Gitaly pod, or a pod that one of `sets` would create. */

@@ -36,7 +36,7 @@ const absentWhileStale =
 
 export const podReady = gauge('gitaly_server_pod_ready', {
   help: '1 while the pod is Ready, else 0.',
-  details: `0 on a lost node, and, with an empty node, while the StatefulSet has not created the pod again. ${absentWhileStale}`,
+  details: `0 on a lost node, and, with an empty node, for each pod that its StatefulSet wants and that does not exist. For six hours that also holds for the pods of a StatefulSet that was deleted. ${absentWhileStale}`,
   origin: 'Kubernetes API: condition Ready of pods',
   labels: identityLabels,
 });
@@ -118,7 +118,7 @@ export const podRotations = counter('gitaly_server_pod_rotations_total', {
 export const podRotationStart = gauge('gitaly_server_pod_rotation_start_timestamp_seconds', {
   help: "Start of the pod's ongoing rotation.",
   details:
-    'time() minus this is how long the pod has been unavailable. For a pod that was never Ready as far as the exporter knows: its creation. Absent without an ongoing rotation.',
+    'time() minus this is how long the pod has been unavailable. For a pod that was never Ready as far as the exporter knows: its creation. For a missing pod whose removal the exporter did not see: when it was first found missing. Absent without an ongoing rotation.',
   origin: 'Kubernetes API: the watch of pods',
   unit: 'seconds',
   labels: identityLabels,
@@ -206,6 +206,27 @@ export const nodeOomEvents = counter('gitaly_server_node_oom_events_total', {
   labels: { node: anyValue, reason: nodeOomReasons },
 });
 
+export const praefectPodReady = gauge('praefect_server_pod_ready', {
+  help: "1 while Praefect's pod is Ready, else 0.",
+  details: `0, with an empty node, for each pod that its StatefulSet wants and that does not exist. ${absentWhileStale}`,
+  origin: 'Kubernetes API: condition Ready of pods',
+  labels: identityLabels,
+});
+
+export const praefectPodRestarts = counter('praefect_server_pod_restarts_total', {
+  help: "Restarts of the container of Praefect's pod since the exporter first saw the pod, by termination reason.",
+  details: 'Counted as gitaly_server_pod_restarts_total.',
+  origin: 'Kubernetes API: restartCount and lastState of containers',
+  labels: { ...identityLabels, container: anyValue, reason: restartReasons },
+});
+
+export const praefectPodRotations = counter('praefect_server_pod_rotations_total', {
+  help: "Completed rotations of Praefect's pod, by cause; node is the one that the pod left.",
+  details: 'Counted as gitaly_server_pod_rotations_total, with the same causes.',
+  origin: 'Kubernetes API: the watch of pods',
+  labels: { ...identityLabels, cause: rotationCauses },
+});
+
 /** Reported by the cluster's exporter, not by agents. */
 export const kubernetesMetrics: readonly Metric[] = Object.freeze([
   podReady,
@@ -231,6 +252,9 @@ export const kubernetesMetrics: readonly Metric[] = Object.freeze([
   nodePressure,
   nodeUnschedulable,
   nodeOomEvents,
+  praefectPodReady,
+  praefectPodRestarts,
+  praefectPodRotations,
 ]);
 
 const watchOrigin = "the exporter's watches of the Kubernetes API";

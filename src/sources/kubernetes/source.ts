@@ -6,22 +6,31 @@ import type { Clock } from '../../lib/clock.ts';
 import type { Block } from '../../metrics/samples.ts';
 import type { Collector } from '../../scheduler/collector.ts';
 import type { EventLog } from '../../scheduler/event-log.ts';
-import { failed, type Outcome } from '../../scheduler/outcome.ts';
-import type { Identity } from '../identity.ts';
+import { type Failure, failed, type Outcome } from '../../scheduler/outcome.ts';
+import type { Component, Identity } from '../identity.ts';
 import { serverInfo } from '../server-info.ts';
 import { countNodeOoms, countRestarts, type NodeOomCounters, type PodCounters } from './counters.ts';
+import { createExpectedPods, type ExpectedPods } from './expected-pods.ts';
 import {
   budgetFamilies,
   infoFamily,
   nodeFamilies,
   oomFamilies,
   podFamilies,
+  praefectPodFamilies,
   statefulSetFamilies,
 } from './families.ts';
-import { gitalyBudgets, gitalyStatefulSets, newestOfEachName, nodeNamesOf } from './gitaly-objects.ts';
+import {
+  type ComponentOf,
+  gitalyBudgets,
+  newestOfEachName,
+  nodeNamesOf,
+  statefulSetsOf,
+} from './gitaly-objects.ts';
 import { kubernetesMetrics } from './metrics.ts';
-import type { Pod } from './objects/types.ts';
+import type { Pod, StatefulSet, Workload } from './objects/types.ts';
 import { createRotationRecord, type RotationRecord } from './rotation/record.ts';
+import type { OngoingRotation } from './rotation/rotation.ts';
 import { notCurrentResources, type Stores } from './store.ts';
 import { type KubernetesView, viewOf } from './view.ts';
 
@@ -33,7 +42,9 @@ interface KubernetesSourceOptions {
   readonly stores: Stores;
   /** An agent watches the pods of its own node only, which the cluster's exporter reports. */
   readonly role: 'all' | 'cluster' | 'agent';
-  readonly isGitaly: (pod: Pod) => boolean;
+  readonly componentOf: ComponentOf;
+  /** The watched namespaces; undefined: all of them. */
+  readonly namespaces?: readonly string[] | undefined;
   /** Report gitaly_server_info; false where the cgroup source reports it. */
   readonly reportsServerInfo: boolean;
   readonly clock: Clock;
@@ -51,12 +62,12 @@ interface KubernetesSource {
 }
 
 export function createKubernetesSource(options: KubernetesSourceOptions): KubernetesSource {
-  const { stores, role, isGitaly, clock, events } = options;
+  const { stores, role, clock, events } = options;
   const since = clock.now();
-  const rotations = createRotationRecord({ stores, isGitaly, events });
-  const restarts = countRestarts(stores.pods, isGitaly, since);
-  const nodeOoms = countNodeOoms(stores.events, since);
-  const state: CollectorState = { ...options, restarts, rotations, nodeOoms };
+  const gitaly = watchComponent('gitaly', since, options, events);
+  // Events of Praefect's pods would push those of Gitaly's out of the log, which is bounded.
+  const praefect = watchComponent('praefect', since, options, { add: () => undefined });
+  const state: CollectorState = { options, gitaly, praefect, nodeOoms: countNodeOoms(stores.events, since) };
   const collector: Collector = {
     name: 'kubernetes',
     title: "Kubernetes: Gitaly's pods, StatefulSets, disruption budgets and nodes",
@@ -66,28 +77,95 @@ export function createKubernetesSource(options: KubernetesSourceOptions): Kubern
   };
   return {
     collectors: role === 'agent' ? [] : [collector],
-    view: () => viewOf(stores, isGitaly, rotations),
-    rotationSeconds: ({ namespace, pod }) => rotations.slowestReplacementSeconds(namespace, pod),
+    view: () =>
+      viewOf({
+        stores,
+        isGitaly: gitaly.isIncluded,
+        ongoing: ongoingWith(gitaly),
+        lastRotations: gitaly.rotations.last(),
+        missing: gitaly.expected.missing(),
+        deletedSets: gitaly.expected.deletedSets(),
+        emptyNamespaces: emptyNamespaces(state),
+      }),
+    rotationSeconds: ({ namespace, pod }) => gitaly.rotations.slowestReplacementSeconds(namespace, pod),
   };
 }
 
-interface CollectorState extends Pick<KubernetesSourceOptions, 'stores' | 'isGitaly' | 'reportsServerInfo'> {
+/** What is followed of the pods of one component. */
+interface ComponentState {
+  readonly isIncluded: (workload: Workload) => boolean;
   readonly restarts: PodCounters;
   readonly rotations: RotationRecord;
+  readonly expected: ExpectedPods;
+}
+
+function watchComponent(
+  component: Component,
+  since: number,
+  { stores, componentOf, clock }: KubernetesSourceOptions,
+  events: Pick<EventLog, 'add'>,
+): ComponentState {
+  const isIncluded = (workload: Workload): boolean => componentOf(workload) === component;
+  return {
+    isIncluded,
+    restarts: countRestarts(stores.pods, isIncluded, since),
+    rotations: createRotationRecord({ stores, isIncluded, events }),
+    expected: createExpectedPods({ stores, isIncluded, clock }),
+  };
+}
+
+/** Rotations under way, and pods that are missing though the exporter did not see their removal. */
+function ongoingWith({ rotations, expected }: ComponentState): readonly OngoingRotation[] {
+  const ongoing = rotations.ongoing();
+  const names = new Set(ongoing.map(({ namespace, pod }) => `${namespace}/${pod}`));
+  const others = expected.missing().filter(({ namespace, pod }) => !names.has(`${namespace}/${pod}`));
+  return [
+    ...ongoing,
+    ...others.map(
+      ({ namespace, pod, statefulSet, since }): OngoingRotation => ({
+        ...{ namespace, pod, statefulSet, node: '', startedAt: since },
+        ...{ phase: 'scheduling', cause: 'unknown', missing: true, isNew: false },
+      }),
+    ),
+  ];
+}
+
+interface CollectorState {
+  readonly options: Pick<
+    KubernetesSourceOptions,
+    'stores' | 'reportsServerInfo' | 'namespaces' | 'clock' | 'role'
+  >;
+  readonly gitaly: ComponentState;
+  readonly praefect: ComponentState;
   readonly nodeOoms: NodeOomCounters;
 }
 
+interface ComponentObjects {
+  /** One per name. */
+  readonly pods: readonly Pod[];
+  readonly statefulSets: readonly StatefulSet[];
+}
+
+function objectsOf(stores: Stores, { isIncluded }: ComponentState): ComponentObjects {
+  const pods = newestOfEachName(stores.pods.all().filter(isIncluded));
+  return { pods, statefulSets: statefulSetsOf(stores.statefulSets.all(), pods, isIncluded) };
+}
+
 function collect(state: CollectorState): Outcome {
-  const { stores, isGitaly, reportsServerInfo, restarts, rotations, nodeOoms } = state;
-  const pods = newestOfEachName(stores.pods.all().filter(isGitaly));
-  const statefulSets = gitalyStatefulSets(stores.statefulSets.all(), pods);
+  const { gitaly, praefect, nodeOoms } = state;
+  const { stores, reportsServerInfo } = state.options;
+  const { pods, statefulSets } = objectsOf(stores, gitaly);
+  const ofPraefect = objectsOf(stores, praefect);
   const nodeNames = nodeNamesOf(pods);
-  dropRemoved(state, pods);
+  const ongoing = ongoingWith(gitaly);
+  dropUnused(state, gitaly, praefect);
 
   const families: Block['families'][number][] = [];
   // Gitaly's nodes, sets and budgets are found by its pods.
   if (stores.pods.state().current) {
-    families.push(...podFamilies({ pods, statefulSets, restarts, rotations }));
+    const withDeleted = [...statefulSets, ...gitaly.expected.deletedSets()];
+    families.push(...podFamilies({ ...gitaly, pods, statefulSets: withDeleted, ongoing }));
+    families.push(...praefectPodFamilies({ ...praefect, ...ofPraefect, ongoing: ongoingWith(praefect) }));
     const budgets = gitalyBudgets(stores.disruptionBudgets.all(), pods, statefulSets);
     const nodes = stores.nodes.state().current ? stores.nodes.all() : undefined;
     if (stores.disruptionBudgets.state().current) families.push(...budgetFamilies(budgets));
@@ -96,25 +174,52 @@ function collect(state: CollectorState): Outcome {
     if (stores.events.state().current) families.push(...oomFamilies(nodeNames, nodeOoms));
     if (reportsServerInfo) families.push(infoFamily(pods, nodes ?? []));
   }
-  const failures = notCurrentResources(stores).map(({ failure }) => failure);
+  const failures = [
+    ...notCurrentResources(stores).map(({ failure }) => failure),
+    ...emptinessFailures(state),
+  ];
   const [first] = failures;
   if (first === undefined) return { kind: 'data', block: { families } };
   const messages = [...new Set(failures.map(({ message }) => message))];
   return failed(first.reason, messages.join('; '), { families });
 }
 
-/** Drops counters of names that have no pod and no rotation under way, and of nodes that were removed. */
-function dropRemoved({ stores, rotations, restarts, nodeOoms }: CollectorState, pods: readonly Pod[]): void {
+/**
+ * Watched namespaces without a pod or a StatefulSet of Gitaly; '' where all namespaces are watched and none has one.
+ * Unknown, hence none, while pods or StatefulSets are not current.
+ */
+function emptyNamespaces({ options, gitaly }: CollectorState): readonly string[] {
+  const { stores, namespaces, role } = options;
+  if (role === 'agent' || !stores.pods.state().current || !stores.statefulSets.state().current) return [];
+  const { pods, statefulSets } = objectsOf(stores, gitaly);
+  const used = new Set([...pods, ...statefulSets].map(({ namespace }) => namespace));
+  if (namespaces !== undefined) return [...new Set(namespaces)].filter((each) => !used.has(each));
+  return used.size === 0 ? [''] : [];
+}
+
+const emptinessFailures = (state: CollectorState): readonly Failure[] =>
+  emptyNamespaces(state).map((namespace) => ({
+    reason: 'missing',
+    message: `no pod or StatefulSet of Gitaly in ${namespace === '' ? 'any namespace' : `namespace ${namespace}`}: check kubernetes.namespace and kubernetes.gitaly-selector (kubectl get pods -A -l app=gitaly --show-labels)`,
+  }));
+
+/** Counters of names that have no pod and no rotation under way, and of removed nodes, end after a while. */
+function dropUnused(state: CollectorState, ...components: readonly ComponentState[]): void {
+  const { stores, clock } = state.options;
   if (!stores.pods.state().current) return;
-  const names = new Set(pods.map(({ namespace, name }) => `${namespace}/${name}`));
-  for (const { namespace, pod } of rotations.ongoing()) names.add(`${namespace}/${pod}`);
-  const nodes = stores.nodes.state().current
-    ? new Set(stores.nodes.all().map(({ name }) => name))
-    : undefined;
-  const used = new Set(nodeNamesOf(pods));
-  const isNode = (node: string): boolean => nodes === undefined || nodes.has(node) || used.has(node);
-  for (const counters of [restarts, rotations.counts])
-    counters.retain(({ namespace, pod, node }) => names.has(`${namespace}/${pod}`) && isNode(node));
-  rotations.retain((name) => names.has(name));
-  nodeOoms.retain(isNode);
+  const now = clock.monotonic();
+  const nodes = stores.nodes.state().current ? stores.nodes.all() : undefined;
+  const nodeNames = new Set([...(nodes ?? []).map(({ name }) => name), ...nodeNamesOf(stores.pods.all())]);
+  const isNode = (node: string): boolean => nodes === undefined || nodeNames.has(node);
+  for (const component of components) {
+    const names = new Set([
+      ...objectsOf(stores, component).pods.map(({ namespace, name }) => `${namespace}/${name}`),
+      ...ongoingWith(component).map(({ namespace, pod }) => `${namespace}/${pod}`),
+    ]);
+    const { restarts, rotations } = component;
+    for (const counters of [restarts, rotations.counts])
+      counters.retain(({ namespace, pod, node }) => names.has(`${namespace}/${pod}`) && isNode(node), now);
+    rotations.retain((name) => names.has(name));
+  }
+  state.nodeOoms.retain(isNode, now);
 }

@@ -3,18 +3,18 @@
 import type { Failure } from '../../scheduler/outcome.ts';
 import { type Identity, identityKey } from '../identity.ts';
 import { allContainers, type RestartReason, restartReasonOf } from './counters.ts';
+import type { DeletedStatefulSet, MissingPod } from './expected-pods.ts';
 import { pressureConditions, waitingReasonsOf } from './families.ts';
 import {
   gitalyBudgets,
-  gitalyStatefulSets,
   newestOfEachName,
   nodeNamesOf,
   podIdentity,
+  statefulSetsOf,
 } from './gitaly-objects.ts';
 import { nodePressures, type WaitingReason } from './metrics.ts';
-import type { KubeEvent, Node, Pod, PodDisruptionBudget } from './objects/types.ts';
+import type { KubeEvent, Node, Pod, PodDisruptionBudget, Workload } from './objects/types.ts';
 import { isReady } from './rotation/milestones.ts';
-import type { RotationRecord } from './rotation/record.ts';
 import type { OngoingRotation, Rotation } from './rotation/rotation.ts';
 import { terminationText } from './rotation/termination.ts';
 import { notCurrentResources, type Stores, type WatchedResource } from './store.ts';
@@ -22,8 +22,15 @@ import { notCurrentResources, type Stores, type WatchedResource } from './store.
 export interface KubernetesView {
   /** Resources whose watch is not current, and why. Everything below that depends on them is empty. */
   readonly notCurrent: readonly { readonly resource: WatchedResource; readonly failure: Failure }[];
-  /** Gitaly's pods, the newest one of each name. A pod that is missing is in `ongoing` alone. */
+  /** Gitaly's pods, the newest one of each name. */
   readonly pods: readonly PodView[];
+  /** Pods that a StatefulSet wants and that do not exist, with the reason if the API reports one. */
+  readonly missing: readonly MissingPod[];
+  /** Sets that were watched and were deleted within the last hours while they wanted pods. */
+  readonly deletedSets: readonly DeletedStatefulSet[];
+  /** Watched namespaces without any pod or StatefulSet of Gitaly; '' where no watched namespace has one. */
+  readonly emptyNamespaces: readonly string[];
+  /** Of `pods` and `missing`: a missing pod whose removal was not seen has the cause `unknown`. */
   readonly ongoing: readonly OngoingRotation[];
   /** The last completed rotation of each pod's name. */
   readonly lastRotations: readonly Rotation[];
@@ -59,23 +66,31 @@ export interface NodeView {
   readonly pressures: readonly (typeof nodePressures)[number][];
 }
 
-export function viewOf(
-  stores: Stores,
-  isGitaly: (pod: Pod) => boolean,
-  rotations: Pick<RotationRecord, 'ongoing' | 'last'>,
-): KubernetesView {
+interface ViewInputs {
+  readonly stores: Stores;
+  readonly isGitaly: (workload: Workload) => boolean;
+  /** Missing pods included. */
+  readonly ongoing: readonly OngoingRotation[];
+  readonly lastRotations: readonly Rotation[];
+  readonly missing: readonly MissingPod[];
+  readonly deletedSets: readonly DeletedStatefulSet[];
+  readonly emptyNamespaces: readonly string[];
+}
+
+export function viewOf(inputs: ViewInputs): KubernetesView {
+  const { stores, isGitaly, ongoing, lastRotations, missing, deletedSets, emptyNamespaces } = inputs;
   const notCurrent = notCurrentResources(stores);
   if (!stores.pods.state().current)
-    return { notCurrent, pods: [], ongoing: [], lastRotations: [], nodes: [], disruptionBudgets: [] };
+    return {
+      ...{ notCurrent, pods: [], missing: [], deletedSets: [], emptyNamespaces: [], ongoing: [] },
+      ...{ lastRotations: [], nodes: [], disruptionBudgets: [] },
+    };
   const gitalyPods = newestOfEachName(stores.pods.all().filter(isGitaly));
   const warnings = newestWarnings(stores.events.all());
   const pods = gitalyPods.map((pod) => podView(pod, warnings.get(pod.uid)));
-  const sets = gitalyStatefulSets(stores.statefulSets.all(), gitalyPods);
+  const sets = statefulSetsOf(stores.statefulSets.all(), gitalyPods, isGitaly);
   return {
-    notCurrent,
-    pods,
-    ongoing: rotations.ongoing(),
-    lastRotations: rotations.last(),
+    ...{ notCurrent, pods, missing, deletedSets, emptyNamespaces, ongoing, lastRotations },
     nodes: stores.nodes.state().current ? nodeViews(nodeNamesOf(gitalyPods), stores.nodes.all()) : [],
     disruptionBudgets: stores.disruptionBudgets.state().current
       ? gitalyBudgets(stores.disruptionBudgets.all(), gitalyPods, sets)

@@ -2,6 +2,7 @@ import { describe, expect, test } from '@jest/globals';
 import {
   countNodeOoms,
   countRestarts,
+  createPodCounters,
   type RestartReason,
   restartKey,
 } from '../../../src/sources/kubernetes/counters.ts';
@@ -170,12 +171,34 @@ describe('OOM kills in events of nodes', () => {
     expect(count()).toBe(4);
   });
 
-  test('are dropped with the node', () => {
+  test('are kept for a day after the node was removed', () => {
     const { events, ooms, count } = countedOoms(happened);
     events.put(event('a', 1, happened), happened);
-    ooms.retain(() => true);
+    const day = 86_400_000;
+    const isOther = (node: string): boolean => node !== 'lab-node-4';
+    ooms.retain(() => true, 0);
+    ooms.retain(isOther, 1000);
+    ooms.retain(isOther, 1000 + day);
+    expect([count(), ooms.nodes()]).toEqual([1, ['lab-node-4']]);
+    // The node came back in between.
+    ooms.retain(() => true, 2000 + day);
+    ooms.retain(isOther, 3000 + day);
+    ooms.retain(isOther, 3000 + 2 * day);
     expect(count()).toBe(1);
-    ooms.retain((node) => node !== 'lab-node-4');
-    expect(count()).toBe(0);
+    ooms.retain(isOther, 3001 + 2 * day);
+    expect([count(), ooms.nodes()]).toEqual([0, []]);
+  });
+});
+
+describe('counters of removed pods and nodes', () => {
+  test('are bounded in number: those that were removed first are dropped first', () => {
+    const counters = createPodCounters();
+    const identity = (node: string) => ({ namespace: 'gitlab', pod: 'gl-gitaly-0', node });
+    for (let node = 0; node < 700; node++) counters.add(identity(`node-${node}`), 'node_drained');
+    counters.retain(({ node }) => node !== 'node-3', 1);
+    counters.retain(({ node }) => node === 'node-5', 2);
+    expect(counters.entries()).toHaveLength(501);
+    expect(counters.get(identity('node-5'), 'node_drained')).toBe(1);
+    expect(counters.get(identity('node-3'), 'node_drained')).toBe(0);
   });
 });

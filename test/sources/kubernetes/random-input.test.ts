@@ -4,12 +4,13 @@ import fc from 'fast-check';
 import { lintBlock } from '../../../src/metrics/lint-block.ts';
 import type { Block, Sample } from '../../../src/metrics/samples.ts';
 import { createEventLog } from '../../../src/scheduler/event-log.ts';
+import { chartComponentOf } from '../../../src/sources/kubernetes/gitaly-objects.ts';
 import { kubernetesMetrics } from '../../../src/sources/kubernetes/metrics.ts';
 import type { Condition, Container, Pod } from '../../../src/sources/kubernetes/objects/types.ts';
 import { createKubernetesSource } from '../../../src/sources/kubernetes/source.ts';
 import { createManualClock } from '../../support/manual-clock.ts';
 import { readyPod } from './rotation/support.ts';
-import { createFakeStores, isGitaly, listMoment, moment } from './support.ts';
+import { createFakeStores, listMoment, moment } from './support.ts';
 
 const found = readyPod();
 const [template] = found.containers;
@@ -95,7 +96,7 @@ test('random pods in random order result in valid samples and a view', async () 
       const clock = createManualClock();
       const stores = createFakeStores();
       const source = createKubernetesSource({
-        ...{ stores, role: 'all', isGitaly, clock, events: createEventLog(clock) },
+        ...{ stores, role: 'all', componentOf: chartComponentOf, clock, events: createEventLog(clock) },
         reportsServerInfo: false,
       });
       listMoment(stores, 'rotate-delete', '0-before');

@@ -11,6 +11,7 @@ import { checksOfRole } from '../../../src/rules/checks/evaluate.ts';
 import { createEventLog } from '../../../src/scheduler/event-log.ts';
 import { bucketMetrics, cgroupSelfMetrics, levelsMetrics } from '../../../src/sources/cgroup/metrics.ts';
 import { gitalyMetrics } from '../../../src/sources/gitaly/metrics.ts';
+import { chartComponentOf } from '../../../src/sources/kubernetes/gitaly-objects.ts';
 import { kubernetesMetrics } from '../../../src/sources/kubernetes/metrics.ts';
 import { createKubernetesSource } from '../../../src/sources/kubernetes/source.ts';
 import { maintenanceMetrics } from '../../../src/sources/maintenance/source.ts';
@@ -18,12 +19,18 @@ import { mirrorMetrics } from '../../../src/sources/praefect/mirror/metrics.ts';
 import { verificationMetrics } from '../../../src/sources/praefect/mirror/verification.ts';
 import { praefectQueryMetrics } from '../../../src/sources/praefect/queries/index.ts';
 import { createManualClock } from '../../support/manual-clock.ts';
-import { createFakeStores, isGitaly } from './support.ts';
+import { createFakeStores } from './support.ts';
 
 const kubernetesMetricsOf = (role: 'cluster' | 'agent'): readonly Metric[] => {
   const clock = createManualClock();
   const source = createKubernetesSource({
-    ...{ stores: createFakeStores(), role, isGitaly, clock, events: createEventLog(clock) },
+    ...{
+      stores: createFakeStores(),
+      role,
+      componentOf: chartComponentOf,
+      clock,
+      events: createEventLog(clock),
+    },
     reportsServerInfo: false,
   });
   return source.collectors.flatMap(({ metrics }) => metrics);

@@ -11,7 +11,9 @@ import { defaultThresholds } from '../../../src/rules/thresholds.ts';
 import { createEventLog } from '../../../src/scheduler/event-log.ts';
 import type { Outcome } from '../../../src/scheduler/outcome.ts';
 import type { Identity } from '../../../src/sources/identity.ts';
+import { chartComponentOf } from '../../../src/sources/kubernetes/gitaly-objects.ts';
 import { kubernetesMetrics, nodePressures, waitingReasons } from '../../../src/sources/kubernetes/metrics.ts';
+import type { KubeEvent } from '../../../src/sources/kubernetes/objects/types.ts';
 import { createKubernetesSource, kubernetesCollectorNames } from '../../../src/sources/kubernetes/source.ts';
 import type { KubernetesView } from '../../../src/sources/kubernetes/view.ts';
 import { archive } from '../../support/kubernetes-archive.ts';
@@ -20,11 +22,17 @@ import { createFakeStores, type FakeStores, isGitaly, listMoment, moment, stepsO
 
 const signal = new AbortController().signal;
 
-function createSource(stores: FakeStores, startedAt: number, role: 'all' | 'cluster' | 'agent' = 'all') {
+function createSource(
+  stores: FakeStores,
+  startedAt: number,
+  role: 'all' | 'cluster' | 'agent' = 'all',
+  namespaces?: readonly string[],
+) {
   const clock = createManualClock();
   clock.setWall(startedAt);
   const source = createKubernetesSource({
-    ...{ stores, role, isGitaly, clock, events: createEventLog(clock) },
+    ...{ stores, role, componentOf: chartComponentOf, clock, events: createEventLog(clock) },
+    namespaces,
     reportsServerInfo: false,
   });
   const collect = async (): Promise<Outcome> => {
@@ -45,7 +53,7 @@ function createSource(stores: FakeStores, startedAt: number, role: 'all' | 'clus
       thresholds: defaultThresholds,
       now: now / 1000,
     });
-  return { source, collect, block, problems };
+  return { source, clock, collect, block, problems };
 }
 
 /** A golden text in golden/; `GOLDEN=write` rewrites it, for review before it is committed. */
@@ -235,9 +243,9 @@ test('a pod is reported once while the deletion of its predecessor has not arriv
   expect(lines.filter((line) => /rotations_total.*default-1.* 1$/.test(line))).toHaveLength(1);
 });
 
-test('counters of a pod stay under the node where they were counted, until the node or the name is removed', async () => {
+test('counters of a pod stay under the node where they were counted, also after an autoscaler removed the node', async () => {
   const stores = createFakeStores();
-  const { block } = createSource(stores, moment('00:26:30'));
+  const { block, clock } = createSource(stores, moment('00:26:30'));
   listMoment(stores, 'drain', '0-before');
   for (const step of stepsOf('drain')) step.apply(stores);
   const rotations = async () =>
@@ -246,7 +254,30 @@ test('counters of a pod stay under the node where they were counted, until the n
     `gitaly_server_pod_rotations_total{namespace="gitlab",pod="gl-gitaly-default-2",node="${node}",cause="node_drained"} ${value}`;
   expect(await rotations()).toEqual([at('lab-node-1', 0), at('lab-node-3', 1)]);
   stores.nodes.list(stores.nodes.all().filter(({ name }) => name !== 'lab-node-3'));
+  // Not one scrape happened between the rotation and the removal.
+  expect(await rotations()).toEqual([at('lab-node-1', 0), at('lab-node-3', 1)]);
+  await clock.advance(86_400_001);
   expect(await rotations()).toEqual([at('lab-node-1', 0)]);
+});
+
+test('Praefect has series of its own for ready, restarts and rotations, which no alert on Gitaly reads', async () => {
+  const stores = createFakeStores();
+  const { block } = createSource(stores, moment('00:26:30'));
+  listMoment(stores, 'rotate-delete', '0-before');
+  const praefect = stores.pods.all().find(({ labels }) => labels['app'] === 'praefect');
+  if (praefect === undefined) throw new Error('the recording has changed');
+  const labels = `namespace="gitlab",pod="${praefect.name}"`;
+  const lines = linesOf(await block());
+  expect(lines).toContain(`praefect_server_pod_ready{${labels},node="${praefect.node}"} 1`);
+  expect(lines.filter((line) => line.includes('gitaly_server_pod') && line.includes('praefect'))).toEqual([]);
+  stores.pods.remove(praefect, moment('00:26:40'));
+  const after = linesOf(await block());
+  expect(after).toContain(`praefect_server_pod_ready{${labels},node=""} 0`);
+  const next = { ...praefect, uid: 'next', createdAt: praefect.createdAt + 1000 };
+  stores.pods.put(next, moment('00:26:50'));
+  expect(linesOf(await block())).toContain(
+    `praefect_server_pod_rotations_total{${labels},node="${praefect.node}",cause="deleted"} 1`,
+  );
 });
 
 test('an agent has no collector, because the exporter of the cluster reports the pods', () => {
@@ -268,4 +299,136 @@ test('the duration of the slowest recent replacement is available to the checks;
   const identity = (pod: string) => ({ namespace: 'gitlab', pod, node: 'any' });
   expect(source.rotationSeconds(identity('gl-gitaly-default-1'))).toBeCloseTo(10.498, 2);
   expect(source.rotationSeconds(identity('gl-gitaly-default-0'))).toBeUndefined();
+});
+
+describe('Gitaly that is missing', () => {
+  const ready = (lines: readonly string[], pod: string): readonly string[] =>
+    lines.filter((line) => line.startsWith(`gitaly_server_pod_ready{namespace="gitlab",pod="${pod}"`));
+  const missing = (pod: string) => [`gitaly_server_pod_ready{namespace="gitlab",pod="${pod}",node=""} 0`];
+  /** FailedCreate as the StatefulSet controller writes it. */
+  const failedCreate = (stores: FakeStores, pod: string, at: number): KubeEvent => {
+    const [event] = stores.events.all();
+    const set = stores.statefulSets.all().find(({ name }) => name === 'gl-gitaly-default');
+    if (event === undefined || set === undefined) throw new Error('the recording has changed');
+    return {
+      ...event,
+      ...{ uid: `failed-${pod}`, type: 'Warning', reason: 'FailedCreate', count: 12 },
+      message: `create Pod ${pod} in StatefulSet gl-gitaly-default failed error: pods "${pod}" is forbidden: no PriorityClass with name gitaly was found`,
+      about: { kind: 'StatefulSet', namespace: set.namespace, name: set.name, uid: set.uid },
+      ...{ createdAt: at, firstAt: at, lastAt: at + 1000 },
+    };
+  };
+  const started = moment('00:26:30');
+  const withoutPods = (role: 'all' | 'cluster' = 'all', namespaces?: readonly string[]) => {
+    const stores = createFakeStores();
+    listMoment(stores, 'rotate-delete', '0-before');
+    stores.pods.list(stores.pods.all().filter(({ labels }) => labels['app'] !== 'gitaly'));
+    return { stores, ...createSource(stores, started, role, namespaces) };
+  };
+
+  test('because its pods cannot be created has a series for each ordinal, and the reason in the view', async () => {
+    const { stores, block, source, problems } = withoutPods();
+    const events = [0, 1, 2].map((n) => failedCreate(stores, `gl-gitaly-default-${n}`, started - 600_000));
+    stores.events.list(events);
+    const lines = linesOf(await block());
+    for (const n of [0, 1, 2]) {
+      expect(ready(lines, `gl-gitaly-default-${n}`)).toEqual(missing(`gl-gitaly-default-${n}`));
+      expect(source.view().missing[n]).toMatchObject({
+        pod: `gl-gitaly-default-${n}`,
+        since: started - 600_000,
+        reason: expect.stringMatching(`^FailedCreate: create Pod gl-gitaly-default-${n} .*PriorityClass`),
+      });
+    }
+    expect(await problems(started)).toHaveLength(3);
+    expect(lines.filter((line) => line.includes('pod_rotation_start_timestamp_seconds'))).toHaveLength(3);
+  });
+
+  test('while the exporter starts is found by its StatefulSet', async () => {
+    const stores = createFakeStores();
+    const { block, source, problems } = createSource(stores, started);
+    listMoment(stores, 'rotate-delete', '0-before');
+    stores.pods.list(
+      stores.pods.all().filter(({ name }) => name !== 'gl-gitaly-default-1'),
+      started,
+    );
+    expect(ready(linesOf(await block()), 'gl-gitaly-default-1')).toEqual(missing('gl-gitaly-default-1'));
+    expect(source.view().missing).toEqual([
+      {
+        ...{ namespace: 'gitlab', pod: 'gl-gitaly-default-1', statefulSet: 'gl-gitaly-default' },
+        ...{ since: started, reason: undefined },
+      },
+    ]);
+    expect(await problems(started)).toMatchObject([{ title: expect.stringContaining('does not exist') }]);
+  });
+
+  test('has the reason of its present absence only', () => {
+    const stores = createFakeStores();
+    const { source } = createSource(stores, started);
+    listMoment(stores, 'rotate-delete', '0-before');
+    stores.events.list([failedCreate(stores, 'gl-gitaly-default-1', started - 3_000_000)]);
+    const pod = stores.pods.all().find(({ name }) => name === 'gl-gitaly-default-1');
+    if (pod === undefined) throw new Error('the recording has changed');
+    stores.pods.remove(pod, started);
+    expect(source.view().missing).toMatchObject([{ pod: pod.name, reason: undefined }]);
+    stores.events.put(failedCreate(stores, 'gl-gitaly-default-10', started + 1000), started + 1000);
+    stores.events.put(
+      { ...failedCreate(stores, 'gl-gitaly-default-1', started), uid: 'new' },
+      started + 2000,
+    );
+    expect(source.view().missing).toMatchObject([
+      { reason: expect.stringContaining('create Pod gl-gitaly-default-1 in') },
+    ]);
+  });
+
+  test('is not one that its StatefulSet does not want: ordinals from another start, and a set scaled to 0', async () => {
+    const { stores, block, source } = withoutPods();
+    const set = stores.statefulSets.all().find(({ name }) => name === 'gl-gitaly-default');
+    if (set === undefined) throw new Error('the recording has changed');
+    stores.statefulSets.put({ ...set, replicas: 1, ordinalsStart: 5 }, started);
+    expect(source.view().missing.map(({ pod }) => pod)).toEqual(['gl-gitaly-default-5']);
+    stores.statefulSets.put({ ...set, replicas: 0 }, started);
+    expect([source.view().missing, source.view().emptyNamespaces]).toEqual([[], []]);
+    expect(ready(linesOf(await block()), 'gl-gitaly-default-0')).toEqual([]);
+  });
+
+  test('since its StatefulSet was deleted stays missing for six hours, and is reported', async () => {
+    const stores = createFakeStores();
+    const { block, collect, source, clock } = createSource(stores, started);
+    listMoment(stores, 'rotate-delete', '0-before');
+    const set = stores.statefulSets.all().find(({ name }) => name === 'gl-gitaly-default');
+    if (set === undefined) throw new Error('the recording has changed');
+    stores.statefulSets.remove(set, started);
+    // As kubectl delete --cascade=orphan leaves it: nothing is missing.
+    expect(source.view()).toMatchObject({ missing: [], deletedSets: [{ name: set.name, replicas: 3 }] });
+    for (const pod of stores.pods.all().filter(isGitaly)) stores.pods.remove(pod, started);
+    expect(ready(linesOf(await block()), 'gl-gitaly-default-2')).toEqual(missing('gl-gitaly-default-2'));
+    expect(source.view().missing[0]?.reason).toBe('its StatefulSet gl-gitaly-default was deleted');
+    // Nothing else of Gitaly is left in the cluster.
+    expect(await collect()).toMatchObject({ kind: 'failed', reason: 'missing' });
+    await clock.advance(6 * 3_600_000 + 1);
+    expect(source.view()).toMatchObject({ missing: [], deletedSets: [] });
+    stores.statefulSets.put(set, clock.now());
+    stores.statefulSets.remove(set, clock.now());
+    stores.statefulSets.put({ ...set, uid: 'again' }, clock.now());
+    expect(source.view().deletedSets).toEqual([]);
+  });
+
+  test('in a watched namespace, or in all of them, fails the collector, which reports the rest', async () => {
+    const all = withoutPods();
+    for (const set of all.stores.statefulSets.all()) all.stores.statefulSets.remove(set, started);
+    expect(await all.collect()).toMatchObject({
+      ...{ kind: 'failed', reason: 'missing' },
+      message: expect.stringContaining('no pod or StatefulSet of Gitaly in any namespace'),
+    });
+    const stores = createFakeStores();
+    const two = createSource(stores, started, 'all', ['gitlab', 'gitlab-dr']);
+    listMoment(stores, 'rotate-delete', '0-before');
+    expect(two.source.view().emptyNamespaces).toEqual(['gitlab-dr']);
+    const outcome = await two.collect();
+    expect(outcome).toMatchObject({ message: expect.stringContaining('in namespace gitlab-dr') });
+    expect(linesOf(await two.block()).length).toBeGreaterThan(100);
+    // Unknown is not empty.
+    stores.statefulSets.setCurrent(false);
+    expect(two.source.view().emptyNamespaces).toEqual([]);
+  });
 });

@@ -12,7 +12,7 @@ import {
   textOf,
   timeOf,
 } from './fields.ts';
-import { conditionsOf, isNodeLabel, metaOf } from './meta.ts';
+import { anyLabel, conditionsOf, isNodeLabel, maxLabels, metaOf, stringsOf } from './meta.ts';
 import { labelSelectorOf } from './selector.ts';
 import type { ConfigMap, KubeEvent, Node, PodDisruptionBudget, StatefulSet } from './types.ts';
 
@@ -40,8 +40,19 @@ export const statefulSetOf = (raw: unknown): Parsed<StatefulSet> =>
         'partition of the update strategy',
       ),
       selector: labelSelectorOf(spec['selector'])?.labels ?? {},
+      template: templateOf(spec['template']),
     };
   });
+
+function templateOf(raw: unknown): StatefulSet['template'] {
+  const { metadata, spec } = fieldsOf(raw);
+  return {
+    labels: stringsOf(fieldsOf(metadata)['labels'], anyLabel, maxLabels),
+    containers: elementsOf(fieldsOf(spec)['containers']).map((each) => ({
+      name: textOf(fieldsOf(each)['name'], 253),
+    })),
+  };
+}
 
 function ordinalsOf(raw: unknown): Pick<StatefulSet, 'ordinalsStart'> {
   const start = fieldsOf(raw)['start'];

@@ -5,7 +5,7 @@ import type { Condition, Meta } from './types.ts';
 type KeyFilter = (key: string) => boolean;
 
 /** Selectors of pods and budgets may use any label. */
-const anyLabel: KeyFilter = () => true;
+export const anyLabel: KeyFilter = () => true;
 
 /** Nodes in clouds carry hundreds of labels, Gitaly's own objects about a dozen. */
 export const isNodeLabel: KeyFilter = (key) =>
@@ -15,7 +15,7 @@ export const isNodeLabel: KeyFilter = (key) =>
   key === 'karpenter.sh/provisioner-name';
 
 const ownPrefix = 'gitaly-exporter/';
-const maxLabels = 64;
+export const maxLabels = 64;
 const maxAnnotations = 32;
 
 const isUsedAnnotation: KeyFilter = (key) =>
@@ -42,6 +42,7 @@ export function metaOf(object: Fields, isUsedLabel: KeyFilter = anyLabel): Meta 
     deletion: deletionOf(metadata),
     labels: stringsOf(metadata['labels'], isUsedLabel, maxLabels),
     annotations: stringsOf(metadata['annotations'], isUsedAnnotation, maxAnnotations),
+    ...finalizersOf(metadata['finalizers']),
     owner: controllerOf(metadata['ownerReferences']),
   };
 }
@@ -56,6 +57,11 @@ function deletionOf(metadata: Fields): Meta['deletion'] {
   return { requestedAt: endsAt - graceSeconds * 1000, graceSeconds };
 }
 
+function finalizersOf(raw: unknown): Pick<Meta, 'finalizers'> {
+  const finalizers = elementsOf(raw, 16).flatMap((each) => (typeof each === 'string' ? [textOf(each)] : []));
+  return finalizers.length === 0 ? {} : { finalizers };
+}
+
 function controllerOf(references: unknown): Meta['owner'] {
   for (const reference of elementsOf(references)) {
     const { controller, kind, name, uid } = fieldsOf(reference);
@@ -68,7 +74,7 @@ function controllerOf(references: unknown): Meta['owner'] {
 /**
  * String values by key. Above `max`, well-known keys take precedence. Long keys and values are dropped, never cut.
  */
-function stringsOf(value: unknown, isUsed: KeyFilter, max: number): Readonly<Record<string, string>> {
+export function stringsOf(value: unknown, isUsed: KeyFilter, max: number): Readonly<Record<string, string>> {
   const used = Object.entries(fieldsOf(value)).filter(
     (pair): pair is [string, string] =>
       typeof pair[1] === 'string' && isUsed(pair[0]) && pair[0].length <= 320 && pair[1].length <= 256,

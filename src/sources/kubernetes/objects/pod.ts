@@ -118,6 +118,7 @@ function containerOf(spec: Fields, status: Fields = {}): Container {
     resources: resourcesOf(spec['resources']),
     env: envOf(spec['env']),
     ports: portsOf(spec['ports']),
+    ...portNumbersOf(spec['ports']),
     startupProbe: probeOf(spec['startupProbe']),
     readinessProbe: probeOf(spec['readinessProbe']),
     livenessProbe: probeOf(spec['livenessProbe']),
@@ -168,6 +169,11 @@ function portsOf(raw: unknown): Container['ports'] {
       : [];
   });
   return Object.fromEntries(named);
+}
+
+function portNumbersOf(raw: unknown): Pick<Container, 'portNumbers'> {
+  const numbers = elementsOf(raw).flatMap((each) => integerOf(fieldsOf(each)['containerPort']) ?? []);
+  return numbers.length === 0 ? {} : { portNumbers: numbers };
 }
 
 /** The API server fills in defaults, and omits zeros. */

@@ -16,6 +16,8 @@ export interface Meta {
   readonly labels: Readonly<Record<string, string>>;
   /** Only those in use (gitaly-exporter/maintenance-until, safe-to-evict, prometheus.io/*). */
   readonly annotations: Readonly<Record<string, string>>;
+  /** Names; while there is one, a deleted object stays. */
+  readonly finalizers?: readonly string[];
   /** The controlling owner. */
   readonly owner: { readonly kind: string; readonly name: string; readonly uid: string } | undefined;
 }
@@ -76,6 +78,8 @@ export interface Container {
   readonly env: Readonly<Record<string, string>>;
   /** Name -> containerPort. */
   readonly ports: Readonly<Record<string, number>>;
+  /** All of them, with or without a name. */
+  readonly portNumbers?: readonly number[];
   readonly startupProbe: ContainerProbe | undefined;
   readonly readinessProbe: ContainerProbe | undefined;
   readonly livenessProbe: ContainerProbe | undefined;
@@ -146,6 +150,14 @@ export interface StatefulSet extends Meta {
   readonly partition: number;
   /** matchLabels of its selector. */
   readonly selector: Readonly<Record<string, string>>;
+  /** Of the pods that it creates. */
+  readonly template: Workload;
+}
+
+/** The properties by which Gitaly and Praefect are recognized: of a pod, or of a StatefulSet's template. */
+export interface Workload {
+  readonly labels: Readonly<Record<string, string>>;
+  readonly containers: readonly { readonly name: string }[];
 }
 
 export interface PodDisruptionBudget extends Meta {

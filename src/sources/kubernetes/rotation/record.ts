@@ -39,12 +39,12 @@ const keptReplacements = 10;
 
 interface RotationRecordOptions {
   readonly stores: Pick<Stores, 'pods' | 'statefulSets' | 'nodes' | 'events'>;
-  readonly isGitaly: (pod: Pod) => boolean;
-  readonly events: EventLog;
+  readonly isIncluded: (pod: Pod) => boolean;
+  readonly events: Pick<EventLog, 'add'>;
 }
 
 export function createRotationRecord(options: RotationRecordOptions): RotationRecord {
-  const { stores, isGitaly, events } = options;
+  const { stores, isIncluded, events } = options;
   const last = new Map<string, Rotation>();
   const replaced = new Map<string, readonly number[]>();
   const counts = createPodCounters();
@@ -86,16 +86,16 @@ export function createRotationRecord(options: RotationRecordOptions): RotationRe
     },
   );
 
-  const gitalyChange = (change: Change<Pod>): Change<Pod> | undefined => {
-    if (change.type !== 'relisted') return isGitaly(change.object) ? change : undefined;
-    return { ...change, before: change.before.filter(isGitaly), now: change.now.filter(isGitaly) };
+  const includedChange = (change: Change<Pod>): Change<Pod> | undefined => {
+    if (change.type !== 'relisted') return isIncluded(change.object) ? change : undefined;
+    return { ...change, before: change.before.filter(isIncluded), now: change.now.filter(isIncluded) };
   };
   stores.pods.subscribe((change, at) => {
-    const own = gitalyChange(change);
+    const own = includedChange(change);
     if (own !== undefined) tracker.apply(own, at);
   });
   stores.statefulSets.subscribe(() => tracker.dropEnded());
-  const known = stores.pods.all().filter(isGitaly);
+  const known = stores.pods.all().filter(isIncluded);
   if (known.length > 0) tracker.apply({ type: 'relisted', before: [], now: known }, 0);
 
   return {

@@ -8,7 +8,7 @@ import { createFakeStores, type FakeStores, isGitaly, listMoment, moment } from 
 /** A record of the stores, with counts of its events. */
 export function recordOver(stores: FakeStores = createFakeStores()) {
   const events = createEventLog(createManualClock());
-  const record = createRotationRecord({ stores, isGitaly, events });
+  const record = createRotationRecord({ stores, isIncluded: isGitaly, events });
   return {
     stores,
     record,

@@ -1,0 +1,182 @@
+/**
+ * The pods that StatefulSets want, compared with those that exist. Pods alone cannot show that one is missing: a set
+ * whose pods cannot be created has none, and an exporter that starts while a pod is missing has never seen it.
+ */
+import type { Clock } from '../../lib/clock.ts';
+import { newestOfEachName, statefulSetsOf } from './gitaly-objects.ts';
+import type { KubeEvent, StatefulSet, Workload } from './objects/types.ts';
+import type { Stores } from './store.ts';
+
+export interface MissingPod {
+  readonly namespace: string;
+  readonly pod: string;
+  readonly statefulSet: string;
+  /** When the exporter first found it missing, or the API first reported why; milliseconds since 1970. */
+  readonly since: number;
+  /** `FailedCreate: create Pod gl-gitaly-0 in StatefulSet gl-gitaly failed ...`; undefined where the API reports none. */
+  readonly reason: string | undefined;
+}
+
+/** A StatefulSet that was watched and was deleted while it wanted pods. */
+export interface DeletedStatefulSet {
+  readonly namespace: string;
+  readonly name: string;
+  readonly replicas: number;
+  /** When the exporter found it deleted; milliseconds since 1970. */
+  readonly deletedAt: number;
+}
+
+export interface ExpectedPods {
+  /** Pods of present and of remembered sets. Empty while pods or StatefulSets are not current. */
+  missing(): readonly MissingPod[];
+  /** Newest last, until the set is created again, or for six hours. */
+  deletedSets(): readonly DeletedStatefulSet[];
+}
+
+interface ExpectedPodsOptions {
+  readonly stores: Pick<Stores, 'pods' | 'statefulSets' | 'events'>;
+  readonly isIncluded: (workload: Workload) => boolean;
+  readonly clock: Clock;
+}
+
+/** A StatefulSet that is deleted on purpose is one that no longer wants its pods; nothing in the API shows which. */
+const rememberMs = 6 * 3_600_000;
+const maxRemembered = 64;
+/** Bounds on what a set may want: far more than any Gitaly. */
+const maxReplicas = 1000;
+const maxMissing = 5000;
+/** Events are as old as whole seconds and another clock make them. */
+const eventToleranceMs = 60_000;
+
+type WantedSet = Pick<StatefulSet, 'namespace' | 'name' | 'replicas' | 'ordinalsStart'>;
+
+interface FirstMissing {
+  readonly at: number;
+  /** The pod existed before, so that an earlier event is not about its absence now. */
+  readonly wasSeen: boolean;
+}
+
+export function createExpectedPods({ stores, isIncluded, clock }: ExpectedPodsOptions): ExpectedPods {
+  let known = new Map<string, WantedSet>();
+  const deleted = new Map<
+    string,
+    { readonly set: WantedSet; readonly at: number; readonly monotonic: number }
+  >();
+  const seenPods = new Set<string>();
+  let firstMissing = new Map<string, FirstMissing>();
+
+  const isCurrent = (): boolean => stores.pods.state().current && stores.statefulSets.state().current;
+
+  function refresh(): void {
+    if (!isCurrent()) return;
+    const now = clock.now();
+    const pods = newestOfEachName(stores.pods.all().filter(isIncluded));
+    const present = new Set(pods.map(({ namespace, name }) => `${namespace}/${name}`));
+    const sets = statefulSetsOf(stores.statefulSets.all(), pods, isIncluded);
+    rememberDeleted(sets, now);
+    const missing = new Map<string, FirstMissing>();
+    for (const { key } of wantedPods(sets)) {
+      if (present.has(key)) continue;
+      missing.set(key, firstMissing.get(key) ?? { at: now, wasSeen: seenPods.has(key) });
+      if (missing.size >= maxMissing) break;
+    }
+    firstMissing = missing;
+    for (const key of present) seenPods.add(key);
+    for (const key of seenPods) if (!present.has(key) && !missing.has(key)) seenPods.delete(key);
+  }
+
+  /** Sets that are gone. One that is being deleted no longer wants its pods, and is gone soon. */
+  function rememberDeleted(sets: readonly StatefulSet[], now: number): void {
+    const monotonic = clock.monotonic();
+    const keys = new Set(sets.map(({ namespace, name }) => `${namespace}/${name}`));
+    for (const key of keys) deleted.delete(key);
+    for (const [key, set] of known)
+      if (!keys.has(key) && set.replicas > 0) deleted.set(key, { set, at: now, monotonic });
+    known = new Map(sets.map((set) => [`${set.namespace}/${set.name}`, set]));
+    for (const [key, { monotonic: since }] of deleted)
+      if (monotonic - since > rememberMs || deleted.size > maxRemembered) deleted.delete(key);
+  }
+
+  function* wantedPods(sets: readonly StatefulSet[]): Generator<{
+    readonly key: string;
+    readonly namespace: string;
+    readonly pod: string;
+    readonly set: WantedSet;
+  }> {
+    const wanted = [
+      ...sets.filter(({ deletion }) => deletion === undefined),
+      ...[...deleted.values()].map(({ set }) => set),
+    ];
+    for (const set of wanted) {
+      const { namespace, name, replicas, ordinalsStart = 0 } = set;
+      for (let index = 0; index < Math.min(replicas, maxReplicas); index++) {
+        const pod = `${name}-${ordinalsStart + index}`;
+        yield { key: `${namespace}/${pod}`, namespace, pod, set };
+      }
+    }
+  }
+
+  /** Why the pod cannot be created, by the newest event of its set that is about its present absence. */
+  function createFailure(set: WantedSet, pod: string, { at, wasSeen }: FirstMissing): KubeEvent | undefined {
+    if (!stores.events.state().current) return undefined;
+    const failures = stores.events
+      .all()
+      .filter(
+        (event) =>
+          event.reason === 'FailedCreate' &&
+          event.about.kind === 'StatefulSet' &&
+          event.about.namespace === set.namespace &&
+          event.about.name === set.name &&
+          (!wasSeen || lastTime(event) >= at - eventToleranceMs),
+      )
+      .toSorted((a, b) => lastTime(b) - lastTime(a));
+    return failures.find(({ message }) => namesPod(message, pod)) ?? failures[0];
+  }
+
+  for (const store of [stores.pods, stores.statefulSets]) store.subscribe(refresh);
+
+  return {
+    missing() {
+      refresh();
+      if (!isCurrent()) return [];
+      const found: MissingPod[] = [];
+      const pods = newestOfEachName(stores.pods.all().filter(isIncluded));
+      for (const { key, namespace, pod, set } of wantedPods(
+        statefulSetsOf(stores.statefulSets.all(), pods, isIncluded),
+      )) {
+        const first = firstMissing.get(key);
+        if (first === undefined) continue;
+        const failure = createFailure(set, pod, first);
+        found.push({
+          ...{ namespace, pod, statefulSet: set.name },
+          since: first.wasSeen ? first.at : Math.min(first.at, failure?.createdAt ?? first.at),
+          reason:
+            failure !== undefined
+              ? `${failure.reason}: ${failure.message}`
+              : deleted.has(`${namespace}/${set.name}`)
+                ? `its StatefulSet ${set.name} was deleted`
+                : undefined,
+        });
+      }
+      return found;
+    },
+    deletedSets() {
+      refresh();
+      return [...deleted.values()].map(({ set: { namespace, name, replicas }, at }) => ({
+        ...{ namespace, name, replicas, deletedAt: at },
+      }));
+    },
+  };
+}
+
+const lastTime = ({ lastAt, createdAt }: KubeEvent): number => lastAt ?? createdAt;
+
+/** `gl-gitaly-1` in a message, but not in `gl-gitaly-10`. */
+function namesPod(message: string, pod: string): boolean {
+  for (let at = message.indexOf(pod); at >= 0; at = message.indexOf(pod, at + 1)) {
+    const before = message[at - 1] ?? ' ';
+    const after = message[at + pod.length] ?? ' ';
+    if (!/[a-z0-9.-]/.test(before) && !/[a-z0-9-]/.test(after)) return true;
+  }
+  return false;
+}
