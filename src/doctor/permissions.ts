@@ -12,7 +12,7 @@ import { accessChecks, type DoctorFinding, failed, passed } from './finding.ts';
 type RightResult =
   | { readonly kind: 'granted' }
   | { readonly kind: 'forbidden'; readonly user: string | undefined }
-  | { readonly kind: 'failed'; readonly failure: Failure };
+  | { readonly kind: 'failed'; readonly failure: Failure; readonly status?: number };
 
 /** Never rejects. */
 export async function permissionFindings(
@@ -54,6 +54,16 @@ async function serverVersion(
 }
 
 async function tryRight(api: KubeApi, right: Right, signal: AbortSignal): Promise<RightResult> {
+  const result = await tryPath(api, right, signal);
+  if (!isNotServed(result) || right.olderPath === undefined) return result;
+  const older = await tryPath(api, { ...right, path: right.olderPath }, signal);
+  if (!isNotServed(older) || right.notServed === undefined) return older;
+  return { kind: 'failed', failure: { reason: 'http_status', message: right.notServed }, status: 404 };
+}
+
+const isNotServed = (result: RightResult): boolean => result.kind === 'failed' && result.status === 404;
+
+async function tryPath(api: KubeApi, right: Right, signal: AbortSignal): Promise<RightResult> {
   const { verb, path } = right;
   if (verb === 'watch') {
     const stop = new AbortController();
@@ -84,6 +94,7 @@ function resultOf(
     : {
         kind: 'failed',
         failure: { reason: 'http_status', message: `the API server responded with HTTP ${status}` },
+        status,
       };
 }
 

@@ -38,10 +38,15 @@ export type ScriptedResponse =
   | { readonly status: number; readonly headers?: Readonly<Record<string, string>>; readonly body?: unknown }
   /** Status 200, these parts of the body unchanged, and how the response ends. */
   | { readonly lines: readonly string[]; readonly ending: 'end' | 'cut' | 'hang' }
+  /** Status 200, and this text again and again until the client closes the connection. */
+  | { readonly flood: string }
   /** The connection is closed without a response. */
   | 'reset'
   /** The request is accepted, and there is no response. */
   | 'hang';
+
+/** Made for each request. */
+type ScriptedResponder = (query: Readonly<Record<string, string>>) => ScriptedResponse;
 
 interface ReceivedRequest {
   /** `pods:list`, `pods:watch`, `pods:get`. */
@@ -74,9 +79,13 @@ export interface TestKubeApi {
   /** Drops the log of events: older resourceVersions and continue tokens get 410. */
   compact(): void;
   /** Responses to the next requests of that kind (`pods:watch`, `events:list@default`, `list`, `*`), in order. */
-  next(what: string, ...responses: readonly ScriptedResponse[]): void;
+  next(what: string, ...responses: readonly (ScriptedResponse | ScriptedResponder)[]): void;
   /** The response to every request of that kind, until `always(what, undefined)`. */
-  always(what: string, response: ScriptedResponse | undefined): void;
+  always(what: string, response: ScriptedResponse | ScriptedResponder | undefined): void;
+  /** Its clock, in the header Date: this far ahead of the system's, or of another clock. */
+  setClock(now: () => number): void;
+  /** Which `group/version` it does not have, such as `policy/v1`: HTTP 404, as a real server. */
+  setNotServed(...versions: readonly string[]): void;
   /** Responds with 401 to requests without this token. */
   requireToken(token: string): void;
   openWatches(resource?: string): number;
@@ -127,8 +136,10 @@ export async function startKubeApi({ endsWatches = false } = {}): Promise<TestKu
   const watches = new Set<OpenWatch>();
   const sockets = new Set<Socket>();
   const requests: ReceivedRequest[] = [];
-  const queued: { what: string; response: ScriptedResponse }[] = [];
-  const permanent = new Map<string, ScriptedResponse>();
+  const queued: { what: string; response: ScriptedResponse | ScriptedResponder }[] = [];
+  const permanent = new Map<string, ScriptedResponse | ScriptedResponder>();
+  let serverTime: (() => number) | undefined;
+  let notServed: readonly string[] = [];
   let version = 0;
   /** The version of the last compaction. */
   let compacted = 0;
@@ -158,16 +169,24 @@ export async function startKubeApi({ endsWatches = false } = {}): Promise<TestKu
     const { authorization, 'user-agent': userAgent } = request.headers;
     requests.push({ what, path: url.pathname, query, authorization, userAgent });
     const scope = scopeOf(target, query);
-    const scripted = scriptedFor([`${what}@${target.namespace ?? ''}`, what, verb, '*']);
+    const found = scriptedFor([`${what}@${target.namespace ?? ''}`, what, verb, '*']);
+    const scripted = typeof found === 'function' ? found(query) : found;
+    if (serverTime !== undefined) response.setHeader('Date', new Date(serverTime()).toUTCString());
     if (token !== undefined && authorization !== `Bearer ${token}`)
       respond(response, { status: 401, body: status(401, 'Unauthorized', 'Unauthorized') });
+    else if (notServed.some((each) => url.pathname.startsWith(`/apis/${each}/`)))
+      respond(response, {
+        status: 404,
+        headers: { 'Content-Type': 'text/plain' },
+        body: '404 page not found\n',
+      });
     else if (scripted !== undefined) respond(response, scripted);
     else if (target.name !== undefined) get(response, scope, target.name);
     else if (verb === 'watch') watch(response, scope, query);
     else list(response, scope, query);
   }
 
-  function scriptedFor(kinds: readonly string[]): ScriptedResponse | undefined {
+  function scriptedFor(kinds: readonly string[]): ScriptedResponse | ScriptedResponder | undefined {
     const index = queued.findIndex(({ what }) => kinds.includes(what));
     if (index >= 0) return queued.splice(index, 1)[0]?.response;
     return kinds.map((kind) => permanent.get(kind)).find((each) => each !== undefined);
@@ -203,7 +222,7 @@ export async function startKubeApi({ endsWatches = false } = {}): Promise<TestKu
     respond(response, {
       status: 200,
       body: {
-        kind: 'List',
+        kind: listKinds[scope.resource] ?? 'List',
         metadata: {
           resourceVersion: String(listVersion),
           ...(remaining.length > page.length ? { continue: `${listVersion}:${page.at(-1)?.key}` } : {}),
@@ -302,6 +321,12 @@ export async function startKubeApi({ endsWatches = false } = {}): Promise<TestKu
       if (response === undefined) permanent.delete(what);
       else permanent.set(what, response);
     },
+    setClock(now) {
+      serverTime = now;
+    },
+    setNotServed(...versions) {
+      notServed = versions;
+    },
     requireToken(wanted) {
       token = wanted;
     },
@@ -327,6 +352,14 @@ export async function startKubeApi({ endsWatches = false } = {}): Promise<TestKu
   await api.start();
   return api;
 }
+
+const listKinds: Readonly<Record<string, string>> = {
+  pods: 'PodList',
+  statefulsets: 'StatefulSetList',
+  poddisruptionbudgets: 'PodDisruptionBudgetList',
+  nodes: 'NodeList',
+  events: 'EventList',
+};
 
 const keyOf = ({ metadata }: RawObject): string => `${metadata.namespace ?? ''}/${metadata.name}`;
 
@@ -378,6 +411,10 @@ function respond(response: ServerResponse, scripted: ScriptedResponse): void {
     response.socket?.destroy();
     return;
   }
+  if ('flood' in scripted) {
+    flood(response, scripted.flood);
+    return;
+  }
   if ('lines' in scripted) {
     void respondInParts(response, scripted);
     return;
@@ -389,6 +426,16 @@ function respond(response: ServerResponse, scripted: ScriptedResponse): void {
   } = scripted;
   response.writeHead(code, { 'Content-Type': 'application/json', ...headers });
   response.end(typeof body === 'string' ? body : JSON.stringify(body));
+}
+
+function flood(response: ServerResponse, text: string): void {
+  response.writeHead(200, { 'Content-Type': 'application/json' });
+  const block = Buffer.from(text.repeat(Math.max(1, Math.ceil(65_536 / text.length))));
+  const more = (): void => {
+    while (!response.destroyed && response.write(block));
+  };
+  response.on('drain', more);
+  more();
 }
 
 /** Each part in a packet of its own, as far as a local connection allows. */

@@ -73,10 +73,13 @@ export function createExpectedPods({ stores, isIncluded, clock }: ExpectedPodsOp
     const pods = newestOfEachName(stores.pods.all().filter(isIncluded));
     const present = new Set(pods.map(({ namespace, name }) => `${namespace}/${name}`));
     const sets = statefulSetsOf(stores.statefulSets.all(), pods, isIncluded);
-    rememberDeleted(sets, now);
+    // A set whose state was rejected for too long is hidden, not deleted.
+    if (stores.statefulSets.state().malformed.length === 0) rememberDeleted(sets, now);
+    const malformed = new Set(stores.pods.state().malformed);
     const missing = new Map<string, FirstMissing>();
     for (const { key } of wantedPods(sets)) {
-      if (present.has(key)) continue;
+      // It exists, though not in a form that can be read; one without a name may be any pod.
+      if (present.has(key) || malformed.has(key) || malformed.has('')) continue;
       missing.set(key, firstMissing.get(key) ?? { at: now, wasSeen: seenPods.has(key) });
       if (missing.size >= maxMissing) break;
     }

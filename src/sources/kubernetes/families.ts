@@ -18,7 +18,7 @@ import type { Condition, Node, Pod, PodDisruptionBudget, Resources, StatefulSet 
 import { isReady } from './rotation/milestones.ts';
 import type { RotationRecord } from './rotation/record.ts';
 import { type OngoingRotation, rotationCauses, rotationSpans } from './rotation/rotation.ts';
-import { type WatchedResource, type WatchState, watchEndReasons } from './store.ts';
+import { incompleteness, type WatchedResource, type WatchState, watchEndReasons } from './store.ts';
 
 interface PodState {
   /** Gitaly's, one per name. */
@@ -291,10 +291,12 @@ export function watchFamilies(
   const objects = samplesOf(metrics.watchObjects);
   const restarts = samplesOf(metrics.watchRestarts);
   for (const { resource, state } of watches) {
-    current.set({ resource }, state.current ? 1 : 0);
+    for (const reason of watchEndReasons) restarts.set({ resource, reason }, state.restarts[reason]);
+    // The API server does not have it: nothing fails.
+    if (state.unavailable !== undefined) continue;
+    current.set({ resource }, state.current && incompleteness(state) === undefined ? 1 : 0);
     if (state.lastEventAt !== undefined) lastEvent.set({ resource }, state.lastEventAt / 1000);
     objects.set({ resource }, state.objects);
-    for (const reason of watchEndReasons) restarts.set({ resource, reason }, state.restarts[reason]);
   }
   return [current.family(), lastEvent.family(), objects.family(), restarts.family()];
 }

@@ -263,7 +263,7 @@ const perResource = { resource: watchedResources } as const;
 export const watchCurrent = gauge('gitaly_exporter_kubernetes_watch_current', {
   help: "1 while the exporter's copy of the resource is current, else 0.",
   details:
-    'Current: listed, and updated (a list, an event or a bookmark) within kubernetes.stale-after. 0 before the first list, while a right is missing, and when updates stop; metrics that depend on the resource are then absent. Absent for resources that this exporter does not watch (see kubernetes.role).',
+    'Current: listed, and updated (a list, an event or a bookmark) within kubernetes.stale-after. 0 before the first list, while a right is missing, and when updates stop; metrics that depend on the resource are then absent. Also 0 while the API server sends malformed lists or objects: the objects before are then kept for that time. Absent for resources that this exporter does not watch (see kubernetes.role), or that the API server does not have.',
   origin: watchOrigin,
   labels: perResource,
 });
@@ -285,7 +285,7 @@ export const watchObjects = gauge('gitaly_exporter_kubernetes_watch_objects', {
 export const watchRestarts = counter('gitaly_exporter_kubernetes_watch_restarts_total', {
   help: 'Lists and watches of the resource that ended and were started again, by reason.',
   details:
-    'expired: the requested time was over, as expected. closed: closed by the server before that. reset: the connection failed. timeout: no data on an open connection. gone: the server no longer has the resourceVersion (410), and everything is listed again. throttled: HTTP 429. server_error: HTTP 5xx. permission: HTTP 403. authentication: HTTP 401, or no credentials. malformed: an invalid response. other: anything else.',
+    'expired: the requested time was over, as expected. closed: closed by the server before that. reset: the connection failed. timeout: no data on an open connection. gone: the server no longer has the resourceVersion (410), and everything is listed again. throttled: HTTP 429. server_error: HTTP 5xx. permission: HTTP 403. authentication: HTTP 401, or no credentials. malformed: an invalid response, or one over a limit of the exporter. not_served: the API server does not have the resource. other: anything else.',
   origin: watchOrigin,
   labels: { ...perResource, reason: watchEndReasons },
 });

@@ -31,7 +31,7 @@ import { kubernetesMetrics } from './metrics.ts';
 import type { Pod, StatefulSet, Workload } from './objects/types.ts';
 import { createRotationRecord, type RotationRecord } from './rotation/record.ts';
 import type { OngoingRotation } from './rotation/rotation.ts';
-import { notCurrentResources, type Stores } from './store.ts';
+import { incompleteness, notCurrentResources, type Stores } from './store.ts';
 import { type KubernetesView, viewOf } from './view.ts';
 
 /** Names of the collectors, for reporting them as disabled. */
@@ -186,11 +186,14 @@ function collect(state: CollectorState): Outcome {
 
 /**
  * Watched namespaces without a pod or a StatefulSet of Gitaly; '' where all namespaces are watched and none has one.
- * Unknown, hence none, while pods or StatefulSets are not current.
+ * Unknown, hence none, while pods or StatefulSets are not current and complete.
  */
 function emptyNamespaces({ options, gitaly }: CollectorState): readonly string[] {
   const { stores, namespaces, role } = options;
-  if (role === 'agent' || !stores.pods.state().current || !stores.statefulSets.state().current) return [];
+  const isComplete = [stores.pods, stores.statefulSets].every(
+    (store) => store.state().current && incompleteness(store.state()) === undefined,
+  );
+  if (role === 'agent' || !isComplete) return [];
   const { pods, statefulSets } = objectsOf(stores, gitaly);
   const used = new Set([...pods, ...statefulSets].map(({ namespace }) => namespace));
   if (namespaces !== undefined) return [...new Set(namespaces)].filter((each) => !used.has(each));

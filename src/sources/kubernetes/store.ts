@@ -30,6 +30,13 @@ export interface WatchState {
   readonly lastEventAt: number | undefined;
   /** Why it is disconnected; undefined while connected. Names verb and resource where a right is missing. */
   readonly failure: Failure | undefined;
+  /**
+   * Names of objects whose present state was rejected (`gitlab/gl-gitaly-0`; '' without a name). Their state before is
+   * kept for as long as data of that age is not stale.
+   */
+  readonly malformed: readonly string[];
+  /** Why the API server has no such resource, which is not a failure; undefined where it has. */
+  readonly unavailable: string | undefined;
   readonly objects: number;
   readonly restarts: Readonly<Record<WatchEndReason, number>>;
 }
@@ -46,6 +53,7 @@ export const watchEndReasons = [
   'permission',
   'authentication',
   'malformed',
+  'not_served',
   'other',
 ] as const;
 export type WatchEndReason = (typeof watchEndReasons)[number];
@@ -76,8 +84,9 @@ export const storesByResource = (stores: Stores): Readonly<Record<WatchedResourc
 
 /** Undefined while the store is current; else why its objects must not be reported as the present state. */
 export function notCurrent(store: Store<unknown>, resource: WatchedResource): Failure | undefined {
-  const { current, failure, lastEventAt } = store.state();
+  const { current, failure, lastEventAt, unavailable } = store.state();
   if (current) return undefined;
+  if (unavailable !== undefined) return { reason: 'http_status', message: unavailable };
   const message =
     lastEventAt === undefined
       ? `${resource} have not been listed from the Kubernetes API yet`
@@ -85,13 +94,37 @@ export function notCurrent(store: Store<unknown>, resource: WatchedResource): Fa
   return failure ?? { reason: 'timeout', message };
 }
 
-/** Resources that are not current, and why. */
+/**
+ * Why the objects of a current store are not all of them, or not all in their present state: the API server sent
+ * something else than a list or a watch of the resource, or malformed objects.
+ */
+export function incompleteness({ failure, malformed }: WatchState): Failure | undefined {
+  if (failure?.reason === 'parse' || failure?.reason === 'too_large') return failure;
+  return malformed.length === 0
+    ? undefined
+    : (failure ?? { reason: 'parse', message: `malformed objects: ${malformed.join(', ')}` });
+}
+
+/** Resources that are not current or not complete, and why. A resource that the API server does not have is not listed. */
 export const notCurrentResources = (
   stores: Stores,
 ): readonly { readonly resource: WatchedResource; readonly failure: Failure }[] => {
   const byResource = storesByResource(stores);
   return watchedResources.flatMap((resource) => {
-    const failure = notCurrent(byResource[resource], resource);
+    const state = byResource[resource].state();
+    if (state.unavailable !== undefined) return [];
+    const failure = notCurrent(byResource[resource], resource) ?? incompleteness(state);
     return failure === undefined ? [] : [{ resource, failure }];
+  });
+};
+
+/** Resources that the API server does not have, and why. */
+export const unavailableResources = (
+  stores: Stores,
+): readonly { readonly resource: WatchedResource; readonly message: string }[] => {
+  const byResource = storesByResource(stores);
+  return watchedResources.flatMap((resource) => {
+    const { unavailable } = byResource[resource].state();
+    return unavailable === undefined ? [] : [{ resource, message: unavailable }];
   });
 };

@@ -17,11 +17,16 @@ import type { KubeEvent, Node, Pod, PodDisruptionBudget, Workload } from './obje
 import { isReady } from './rotation/milestones.ts';
 import type { OngoingRotation, Rotation } from './rotation/rotation.ts';
 import { terminationText } from './rotation/termination.ts';
-import { notCurrentResources, type Stores, type WatchedResource } from './store.ts';
+import { notCurrentResources, type Stores, unavailableResources, type WatchedResource } from './store.ts';
 
 export interface KubernetesView {
-  /** Resources whose watch is not current, and why. Everything below that depends on them is empty. */
+  /**
+   * Resources whose watch is not current, and why: everything below that depends on them is empty. Also those with
+   * malformed lists or objects, while the state before is kept.
+   */
   readonly notCurrent: readonly { readonly resource: WatchedResource; readonly failure: Failure }[];
+  /** Resources that the API server does not have, and why. Not a failure. */
+  readonly unavailable: readonly { readonly resource: WatchedResource; readonly message: string }[];
   /** Gitaly's pods, the newest one of each name. */
   readonly pods: readonly PodView[];
   /** Pods that a StatefulSet wants and that do not exist, with the reason if the API reports one. */
@@ -80,9 +85,18 @@ interface ViewInputs {
 export function viewOf(inputs: ViewInputs): KubernetesView {
   const { stores, isGitaly, ongoing, lastRotations, missing, deletedSets, emptyNamespaces } = inputs;
   const notCurrent = notCurrentResources(stores);
+  const unavailable = unavailableResources(stores);
   if (!stores.pods.state().current)
     return {
-      ...{ notCurrent, pods: [], missing: [], deletedSets: [], emptyNamespaces: [], ongoing: [] },
+      ...{
+        notCurrent,
+        unavailable,
+        pods: [],
+        missing: [],
+        deletedSets: [],
+        emptyNamespaces: [],
+        ongoing: [],
+      },
       ...{ lastRotations: [], nodes: [], disruptionBudgets: [] },
     };
   const gitalyPods = newestOfEachName(stores.pods.all().filter(isGitaly));
@@ -90,7 +104,7 @@ export function viewOf(inputs: ViewInputs): KubernetesView {
   const pods = gitalyPods.map((pod) => podView(pod, warnings.get(pod.uid)));
   const sets = statefulSetsOf(stores.statefulSets.all(), gitalyPods, isGitaly);
   return {
-    ...{ notCurrent, pods, missing, deletedSets, emptyNamespaces, ongoing, lastRotations },
+    ...{ notCurrent, unavailable, pods, missing, deletedSets, emptyNamespaces, ongoing, lastRotations },
     nodes: stores.nodes.state().current ? nodeViews(nodeNamesOf(gitalyPods), stores.nodes.all()) : [],
     disruptionBudgets: stores.disruptionBudgets.state().current
       ? gitalyBudgets(stores.disruptionBudgets.all(), gitalyPods, sets)

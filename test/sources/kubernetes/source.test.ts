@@ -413,6 +413,20 @@ describe('Gitaly that is missing', () => {
     expect(source.view().deletedSets).toEqual([]);
   });
 
+  test('is not a pod that exists in a form that cannot be read', () => {
+    const { stores, source } = withoutPods();
+    stores.pods.setMalformed('gitlab/gl-gitaly-default-1');
+    expect(source.view().missing.map(({ pod }) => pod)).toEqual([
+      'gl-gitaly-default-0',
+      'gl-gitaly-default-2',
+    ]);
+    stores.pods.setMalformed('');
+    expect(source.view().missing).toEqual([]);
+    stores.statefulSets.setMalformed('gitlab/gl-gitaly-default');
+    stores.statefulSets.list([]);
+    expect(source.view()).toMatchObject({ deletedSets: [], emptyNamespaces: [] });
+  });
+
   test('in a watched namespace, or in all of them, fails the collector, which reports the rest', async () => {
     const all = withoutPods();
     for (const set of all.stores.statefulSets.all()) all.stores.statefulSets.remove(set, started);

@@ -27,6 +27,7 @@ interface FakeStore<T extends KubeObject> extends Store<T> {
   /** Changes the objects without notifying listeners, as during a gap. */
   silently(change: () => void): void;
   setCurrent(current: boolean, failure?: Failure): void;
+  setMalformed(...names: readonly string[]): void;
 }
 
 export function createFakeStore<T extends KubeObject>(): FakeStore<T> {
@@ -35,6 +36,7 @@ export function createFakeStore<T extends KubeObject>(): FakeStore<T> {
   let silent = false;
   let current = false;
   let failure: Failure | undefined;
+  let malformed: readonly string[] = [];
   let lastNotified: readonly T[] = [];
   const notify = (change: Change<T>, at: number): void => {
     if (silent) return;
@@ -46,6 +48,7 @@ export function createFakeStore<T extends KubeObject>(): FakeStore<T> {
     get: (uid) => objects.get(uid),
     state: () => ({
       ...{ current, failure, lastEventAt: current ? 1 : undefined, objects: objects.size },
+      ...{ malformed, unavailable: undefined },
       restarts: noRestarts(),
     }),
     subscribe(listener) {
@@ -71,6 +74,9 @@ export function createFakeStore<T extends KubeObject>(): FakeStore<T> {
       silent = true;
       change();
       silent = false;
+    },
+    setMalformed(...names) {
+      malformed = names;
     },
     setCurrent(now, why) {
       current = now;

@@ -1,4 +1,5 @@
 /** The Kubernetes API as this source uses it: GET a path, completely or as a stream. It never writes. */
+import { unlessAborted } from '../../../lib/abort.ts';
 import type { Clock } from '../../../lib/clock.ts';
 import type { Failure } from '../../../scheduler/outcome.ts';
 
@@ -9,6 +10,13 @@ export interface KubeApi {
   get(path: string, query: KubeQuery, signal: AbortSignal): Promise<KubeResult<KubeResponse>>;
   /** The head of the response, and its body as a stream. Never rejects; `bytes` throws BrokenStream. */
   stream(path: string, query: KubeQuery, signal: AbortSignal): Promise<KubeResult<KubeStream>>;
+  /**
+   * How far the API server's clock is ahead of the exporter's, by the last response; accurate to about a second.
+   * Undefined before the first response.
+   */
+  clockSkewMs(): number | undefined;
+  /** Bytes of a stream without the credentials that the server knows; `get` and errors are without them already. */
+  withoutSecrets(bytes: Buffer): Buffer;
   /** Closes idle connections; responses under way end by their own signals. */
   close(): void;
 }
@@ -56,6 +64,8 @@ export type OpenApi = () => Promise<
 /** An invalid configuration is read again after this long, at the next request. */
 const reopenMs = 5000;
 
+const canceled: Failure = { reason: 'timeout', message: 'the request to the Kubernetes API was canceled' };
+
 interface OpenAttempt {
   result: ReturnType<OpenApi>;
   /** Clock.monotonic(); undefined while it is under way, and after a success. */
@@ -69,6 +79,7 @@ interface OpenAttempt {
 export function createLazyApi(open: OpenApi, clock: Clock): KubeApi {
   let last: OpenAttempt | undefined;
   let server = 'the API server';
+  let openedApi: KubeApi | undefined;
 
   function opened(): ReturnType<OpenApi> {
     if (last?.failedAt !== undefined && clock.monotonic() - last.failedAt >= reopenMs) last = undefined;
@@ -79,24 +90,32 @@ export function createLazyApi(open: OpenApi, clock: Clock): KubeApi {
   function attempt(): OpenAttempt {
     const made: OpenAttempt = { result: open(), failedAt: undefined };
     made.result = made.result.then((result) => {
-      if (result.ok) server = result.api.server;
-      else made.failedAt = clock.monotonic();
+      if (result.ok) {
+        server = result.api.server;
+        openedApi = result.api;
+      } else made.failedAt = clock.monotonic();
       return result;
     });
     return made;
   }
 
-  async function request<T>(send: (api: KubeApi) => Promise<KubeResult<T>>): Promise<KubeResult<T>> {
-    const result = await opened();
-    return result.ok ? send(result.api) : result;
+  async function request<T>(
+    signal: AbortSignal,
+    send: (api: KubeApi) => Promise<KubeResult<T>>,
+  ): Promise<KubeResult<T>> {
+    // Files of the configuration may be on a mount that does not respond.
+    const result = await unlessAborted(opened(), signal);
+    return result === undefined ? { ok: false, failure: canceled } : result.ok ? send(result.api) : result;
   }
 
   return {
     get server() {
       return server;
     },
-    get: (path, query, signal) => request((api) => api.get(path, query, signal)),
-    stream: (path, query, signal) => request((api) => api.stream(path, query, signal)),
+    get: (path, query, signal) => request(signal, (api) => api.get(path, query, signal)),
+    stream: (path, query, signal) => request(signal, (api) => api.stream(path, query, signal)),
+    clockSkewMs: () => openedApi?.clockSkewMs(),
+    withoutSecrets: (bytes) => openedApi?.withoutSecrets(bytes) ?? bytes,
     close() {
       void last?.result.then((result) => {
         if (result.ok) result.api.close();

@@ -13,6 +13,8 @@ import {
   type KubeResult,
   pathWithQuery,
 } from './api.ts';
+import { createByteBuffer } from './byte-buffer.ts';
+import { createKnownSecrets } from './known-secrets.ts';
 
 export interface ApiAccess extends HttpCredentials {
   readonly headers: Readonly<Record<string, string>>;
@@ -39,6 +41,8 @@ interface HttpApiOptions {
 
 /** Shorter than the whole, so that a firewall that drops packets is known early. */
 const connectMs = 10_000;
+/** Of responses whose header Date is compared with the exporter's clock. */
+const maxMeasuredMs = 5000;
 
 const hints: HttpHints = {
   tls: "check the certificate authority, the certificates and the server's name in the kubeconfig",
@@ -49,6 +53,8 @@ const hints: HttpHints = {
 export function createHttpApi(options: HttpApiOptions): KubeApi {
   const { server, clock, timeoutMs = 60_000, maxBytes = 32 * 1024 * 1024 } = options;
   const name = `the API server ${server.origin}`;
+  const secrets = createKnownSecrets();
+  let clockSkewMs: number | undefined;
   // A connection for each watch, a few for all else.
   const client = createHttpClient({ clock, keepAlive: true, hints });
 
@@ -82,6 +88,8 @@ export function createHttpApi(options: HttpApiOptions): KubeApi {
       const found = await accessWithin(remainingMs(), renew, signal);
       if (!found.ok) return found;
       const { headers, agent, ...credentials } = found.access;
+      secrets.add(credentials.authorization);
+      const sentAt = clock.monotonic();
       const result = await client.get(
         { url, headers: { Accept: 'application/json', ...headers }, credentials, agent },
         { connectMs, [limit]: remainingMs() },
@@ -89,21 +97,31 @@ export function createHttpApi(options: HttpApiOptions): KubeApi {
       );
       if (!result.ok) return bad(failureOf(result.failure));
       const { response } = result;
+      measureClock(response, clock.monotonic() - sentAt);
       if (response.status !== 401 || renew) return { ok: true, response };
       response.close();
     }
   }
 
+  /** A response that took long says little, as the server may have written its Date at any time in between. */
+  function measureClock({ headers }: HttpResponse, tookMs: number): void {
+    const serverTime = Date.parse(headers.date ?? '');
+    if (Number.isNaN(serverTime) || tookMs > maxMeasuredMs) return;
+    // Date is rounded down to the second.
+    clockSkewMs = serverTime + 500 - (clock.now() - tookMs / 2);
+  }
+
   /** The whole body. */
   async function readWhole(response: HttpResponse, withinMs?: number): Promise<KubeResult<KubeResponse>> {
-    const chunks: Uint8Array[] = [];
+    const bytes = createByteBuffer();
     try {
-      for await (const chunk of response.body({ maxBytes, withinMs })) chunks.push(chunk);
+      for await (const chunk of response.body({ maxBytes, withinMs })) bytes.add(chunk);
     } catch (error) {
       if (!(error instanceof HttpError)) throw error;
       return bad(failureOf(error.failure));
     }
-    return { ok: true, response: { ...headOf(response), body: Buffer.concat(chunks).toString('utf8') } };
+    const body = secrets.remove(bytes.take()).toString('utf8');
+    return { ok: true, response: { ...headOf(response), body } };
   }
 
   async function* bytesOf(response: HttpResponse): AsyncGenerator<Uint8Array> {
@@ -123,6 +141,8 @@ export function createHttpApi(options: HttpApiOptions): KubeApi {
 
   return {
     server: server.origin,
+    clockSkewMs: () => clockSkewMs,
+    withoutSecrets: secrets.remove,
     async get(path, query, signal) {
       const remainingMs = startTimer();
       const head = await request(path, query, 'totalMs', remainingMs, signal);

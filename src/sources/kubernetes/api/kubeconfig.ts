@@ -3,11 +3,12 @@
  * module that loads @kubernetes/client-node, which takes most of a second and 90 MB, and so only with
  * kubernetes.enabled.
  */
-import { access as canAccess, readFile } from 'node:fs/promises';
+import { access as canAccess } from 'node:fs/promises';
 import { delimiter, dirname, isAbsolute, join } from 'node:path';
 import type { KubeConfig } from '@kubernetes/client-node';
 import { parse as parseYaml } from 'yaml';
 import { codeOf } from '../../../lib/errors.ts';
+import { readErrorText, readTextFile } from '../../../lib/files.ts';
 import type { Failure } from '../../../scheduler/outcome.ts';
 
 export interface KubeApiSettings {
@@ -77,6 +78,9 @@ export async function loadConfiguration(
   return { config, tokenFiles };
 }
 
+/** With the certificates of many clusters. */
+const maxKubeconfigBytes = 4 * 1024 ** 2;
+
 function kubeconfigFiles(kubeconfig: string | undefined, env: KubeEnvironment['env']): readonly string[] {
   if (kubeconfig !== undefined) return [kubeconfig];
   const listed = (env['KUBECONFIG'] ?? '').split(delimiter).filter((file) => file !== '');
@@ -89,12 +93,12 @@ function kubeconfigFiles(kubeconfig: string | undefined, env: KubeEnvironment['e
 
 async function readKubeconfig(file: string): Promise<string> {
   try {
-    return await readFile(file, 'utf8');
+    return await readTextFile(file, { maxBytes: maxKubeconfigBytes });
   } catch (error) {
     throw new KubeconfigError(
       codeOf(error) === 'ENOENT'
         ? `the kubeconfig ${file} does not exist: set kubernetes.kubeconfig, or run in a pod with a service account`
-        : `the kubeconfig ${file} cannot be read (${codeOf(error) ?? 'unknown error'})`,
+        : `the kubeconfig ${file} cannot be read (${readErrorText(error)})`,
       'permission',
     );
   }

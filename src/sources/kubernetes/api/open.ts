@@ -1,9 +1,9 @@
 /** Opens the API: reads its address once, and credentials for each request. */
-import { readFile } from 'node:fs/promises';
 import type { Agent } from 'node:http';
 import type { RequestOptions } from 'node:https';
 import type { Clock } from '../../../lib/clock.ts';
 import { codeOf } from '../../../lib/errors.ts';
+import { FileLimitError, readTextFile } from '../../../lib/files.ts';
 import { Secret } from '../../../lib/secret.ts';
 import type { Failure } from '../../../scheduler/outcome.ts';
 import type { KubeApi } from './api.ts';
@@ -27,6 +27,7 @@ interface KubeApiOptions extends KubeEnvironment {
 const maxAgeMs = 60_000;
 /** When a token expires, all watches are refused at the same time: one renewal is enough for all of them. */
 const minRenewalMs = 5_000;
+const credentialLimits = { maxBytes: 1024 ** 2 };
 
 /** Reads the configuration, so that errors in it are reported immediately; sends no request. */
 export async function openKubeApi(
@@ -83,7 +84,10 @@ async function accessOf({ config, tokenFiles }: KubeConfiguration): Promise<ApiA
   const user = config.getCurrentUser();
   const tokenFile = user === null ? undefined : tokenFiles.get(user.name);
   if (user !== null && tokenFile !== undefined)
-    Object.assign(user, { token: (await readFile(tokenFile, 'utf8')).trim() });
+    Object.assign(user, { token: (await readTextFile(tokenFile, credentialLimits)).trim() });
+  // client-node reads these synchronously: a named pipe among them would stop the process.
+  for (const file of [cluster?.caFile, user?.certFile, user?.keyFile])
+    if (file !== undefined && file !== '') await readTextFile(file, credentialLimits);
   // Required by client-node for http, which serverOf accepts for addresses of this host only.
   if (cluster?.server.startsWith('http:') === true) Object.assign(cluster, { skipTLSVerify: true });
   const options: RequestOptions = {};
@@ -110,6 +114,11 @@ async function accessOf({ config, tokenFiles }: KubeConfiguration): Promise<ApiA
 /** Does not quote plugins and parsers, whose messages may have credentials. */
 function configurationFailure(error: unknown): Failure {
   if (error instanceof KubeconfigError) return { reason: error.reason, message: error.message };
+  if (error instanceof FileLimitError)
+    return {
+      reason: 'authentication',
+      message: `a file with the credentials of the Kubernetes API cannot be read: ${error.message}`,
+    };
   const code = codeOf(error);
   if (code === 'ENOENT' || code === 'EACCES' || code === 'EISDIR') {
     const { path } = error as { readonly path?: unknown };

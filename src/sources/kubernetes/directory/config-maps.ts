@@ -9,7 +9,7 @@ import type { KubeApi } from '../api/api.ts';
 import { type ComponentOf, podIdentity } from '../gitaly-objects.ts';
 import { configMapOf } from '../objects/kinds.ts';
 import type { ConfigMap, Pod } from '../objects/types.ts';
-import { notCurrent, type Store } from '../store.ts';
+import { incompleteness, notCurrent, type Store } from '../store.ts';
 
 /** One GET. `object` is undefined when there is no such ConfigMap (404). Never rejects. */
 export type ReadConfigMap = (
@@ -235,7 +235,8 @@ export function createConfigMapSource(options: {
         text: config.text,
         identities: mounting.map(podIdentity),
       }));
-      return { texts, failures };
+      const incomplete = incompleteness(pods.state());
+      return { texts, failures: incomplete === undefined ? failures : [incomplete, ...failures] };
     },
   };
 }

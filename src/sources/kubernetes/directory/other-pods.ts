@@ -17,6 +17,8 @@ export type OtherPods = (signal: AbortSignal) => Promise<Known<readonly OtherPod
 /** A page of 100 pods is about 1 MB, which takes some 10 ms to parse. */
 const pageSize = 100;
 const maxPages = 500;
+/** Only the last page of an honest server has fewer pods than requested. */
+const maxSparsePages = 20;
 const refreshMs = 1_800_000;
 const retryMs = 300_000;
 
@@ -43,6 +45,7 @@ async function listAll(
 ): Promise<Known<readonly OtherPod[]>> {
   const pods: OtherPod[] = [];
   let next: string | undefined;
+  let sparsePages = 0;
   for (let page = 0; page < maxPages; page += 1) {
     const result = await api.get('/api/v1/pods', { limit: pageSize, continue: next }, signal);
     if (!result.ok) return unknown(result.failure.message);
@@ -56,12 +59,16 @@ async function listAll(
     if (list === undefined) return unknown('the API server returned something else than a list of pods');
     for (const raw of list.items) {
       const pod = podOf(raw);
-      if (!pod.ok || componentOf(pod.object) !== undefined) continue;
+      if (!pod.ok) return unknown(`the list of all pods has a malformed one: ${pod.why}`);
+      if (componentOf(pod.object) !== undefined) continue;
       const { namespace, name, priority, phase } = pod.object;
       // A completed Job takes no capacity, so its priority does not matter.
       if (phase === 'Succeeded' || phase === 'Failed') continue;
       pods.push({ namespace, name, priority });
     }
+    if (list.next !== undefined && list.items.length < pageSize / 2) sparsePages += 1;
+    if (sparsePages > maxSparsePages)
+      return unknown('the API server lists the pods in more and more pages with fewer pods than requested');
     next = list.next;
     if (next === undefined) return known(pods);
   }
@@ -72,9 +79,13 @@ function listOf(
   body: string,
 ): { readonly items: readonly unknown[]; readonly next: string | undefined } | undefined {
   try {
-    const list = JSON.parse(body) as { items?: unknown; metadata?: { continue?: unknown } } | null;
+    const list = JSON.parse(body) as {
+      kind?: unknown;
+      items?: unknown;
+      metadata?: { continue?: unknown };
+    } | null;
     const next = list?.metadata?.continue;
-    if (!Array.isArray(list?.items)) return undefined;
+    if (list?.kind !== 'PodList' || !Array.isArray(list.items)) return undefined;
     return { items: list.items, next: typeof next === 'string' && next !== '' ? next : undefined };
   } catch {
     return undefined;

@@ -3,7 +3,7 @@ import type { Clock } from '../../../lib/clock.ts';
 import type { Failure } from '../../../scheduler/outcome.ts';
 import { type ComponentOf, mainContainer } from '../gitaly-objects.ts';
 import type { Container, Node, Pod } from '../objects/types.ts';
-import { type Change, notCurrent, type Stores } from '../store.ts';
+import { type Change, incompleteness, notCurrent, type Stores } from '../store.ts';
 
 /** Empty strings where the API does not report a value. */
 export interface PodSummary {
@@ -155,8 +155,8 @@ export function createPodDirectory(
   for (const pod of pods.all()) put(pod);
 
   function failure(): Failure | undefined {
-    const stale = notCurrent(pods, 'pods');
-    if (stale !== undefined) return stale;
+    const incomplete = notCurrent(pods, 'pods') ?? incompleteness(pods.state());
+    if (incomplete !== undefined) return incomplete;
     const { failure: disconnected, lastEventAt } = pods.state();
     return lastEventAt !== undefined && clock.now() - lastEventAt > maxGapMs ? disconnected : undefined;
   }

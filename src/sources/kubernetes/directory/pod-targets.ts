@@ -4,7 +4,7 @@ import type { Failure } from '../../../scheduler/outcome.ts';
 import { type Component, type Identity, identityText } from '../../identity.ts';
 import { type ComponentOf, mainContainer, podIdentity } from '../gitaly-objects.ts';
 import type { Pod } from '../objects/types.ts';
-import { notCurrent, type Store } from '../store.ts';
+import { incompleteness, notCurrent, type Store } from '../store.ts';
 
 interface PodTargetOptions<Tls> {
   readonly pods: Store<Pod>;
@@ -44,7 +44,8 @@ export function createPodTargets<Tls>({ pods, componentOf, tls }: PodTargetOptio
       const failure = notCurrent(pods, 'pods');
       if (failure !== undefined) return { targets: [], failures: [failure] };
       const targets: PodTarget<Tls>[] = [];
-      const failures: Failure[] = [];
+      const incomplete = incompleteness(pods.state());
+      const failures: Failure[] = incomplete === undefined ? [] : [incomplete];
       for (const pod of pods.all()) {
         const component = componentOf(pod);
         if (component === undefined || !isScraped(pod)) continue;

@@ -1,6 +1,7 @@
 /** The rights that the settings need, one by one: deploy/kubernetes/rbac*.yaml grants them, and doctor tests each. */
 import type { KubeObject } from '../objects/types.ts';
 import { kubeResources, type Resource, resourcePath } from '../watch/resources.ts';
+import { notServedText } from '../watch/watch-end.ts';
 
 export interface Right {
   readonly verb: 'get' | 'list' | 'watch';
@@ -12,6 +13,10 @@ export interface Right {
   readonly namespace: string | undefined;
   /** A GET that is allowed exactly when the right is granted. For `get`, of a name that does not exist. */
   readonly path: string;
+  /** The same in the API's older version, for a cluster that has no `path` (HTTP 404). */
+  readonly olderPath?: string;
+  /** What the API server lacks when it has neither path, with the Kubernetes version that has it. */
+  readonly notServed?: string;
   /** What is unknown without the right. */
   readonly for: string;
 }
@@ -85,6 +90,9 @@ const rightsTo = (
     resource: resource.name,
     namespace,
     path: resourcePath(resource, namespace),
+    ...(resource.older === undefined
+      ? {}
+      : { olderPath: resourcePath(resource.older, namespace), notServed: notServedText(resource) }),
     for: what,
   }));
 

@@ -6,6 +6,8 @@
  * object is rejected.
  */
 
+import { outsideText } from '../../../lib/outside-text.ts';
+
 /** The trimmed object, or the reason why the input was rejected. Parsers never throw. */
 export type Parsed<T> =
   | { readonly ok: true; readonly object: T }
@@ -46,13 +48,24 @@ export function elementsOf(value: unknown, max = 512): readonly unknown[] {
   return value.length <= max ? value : value.slice(0, max);
 }
 
-/** A string, cut to `max` UTF-16 units; '' where the value is not a string. */
-export const textOf = (value: unknown, max = 512): string =>
-  typeof value !== 'string' ? '' : value.length <= max ? value : cut(value, max);
+/** A string, printable and cut to `max` UTF-16 units; '' where the value is not a string. */
+export function textOf(value: unknown, max = 512): string {
+  if (typeof value !== 'string') return '';
+  const short = value.length <= max ? value : cut(value, max);
+  return unprintable.test(short) ? outsideText(short, [], max) : short;
+}
+
+/** Text for people, on one line of a few hundred bytes. */
+export const messageOf = (value: unknown): string =>
+  typeof value === 'string' ? outsideText(value, [], maxMessageBytes) : '';
+
+const maxMessageBytes = 500;
+/** Control characters, line separators, invisible formatting and halves of surrogate pairs. */
+const unprintable = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/u;
 
 /** A required name. It is rejected rather than cut, because a cut name identifies another object. */
 export function nameIn(value: unknown, what: string, max = 253): string {
-  if (typeof value !== 'string' || value === '' || value.length > max)
+  if (typeof value !== 'string' || value === '' || value.length > max || unprintable.test(value))
     throw new Malformed(`${what} is ${shortText(value)}`);
   return value;
 }
@@ -84,11 +97,11 @@ const isFields = (value: unknown): value is Fields =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
 /** For messages: short, on one line. */
-const shortText = (value: unknown): string =>
+export const shortText = (value: unknown): string =>
   value === undefined
     ? 'missing'
     : typeof value === 'string'
-      ? JSON.stringify(value.length <= 40 ? value : `${cut(value, 40)}...`)
+      ? JSON.stringify(outsideText(value, [], 43))
       : typeof value === 'object'
         ? 'of a wrong type'
         : String(value);

@@ -5,6 +5,7 @@ import {
   fieldsOf,
   flagOf,
   integerOf,
+  messageOf,
   objectOf,
   type Parsed,
   parsed,
@@ -81,6 +82,17 @@ export const disruptionBudgetOf = (raw: unknown): Parsed<PodDisruptionBudget> =>
     };
   });
 
+/** policy/v1beta1, served up to Kubernetes 1.24: there an empty selector covers no pod, in v1 all of them. */
+export const betaDisruptionBudgetOf = (raw: unknown): Parsed<PodDisruptionBudget> => {
+  const budget = disruptionBudgetOf(raw);
+  if (!budget.ok) return budget;
+  const { labelSelector, ...others } = budget.object;
+  const isEmpty =
+    labelSelector === undefined ||
+    (Object.keys(labelSelector.labels).length === 0 && labelSelector.expressions.length === 0);
+  return isEmpty ? { ok: true, object: others } : budget;
+};
+
 /** Kubernetes' IntOrString: 1, "25%". */
 const intOrString = (value: unknown): string =>
   typeof value === 'number' && Number.isInteger(value) ? String(value) : textOf(value, 64);
@@ -131,7 +143,7 @@ export const eventOf = (raw: unknown): Parsed<KubeEvent> =>
       ...metaOf(event),
       reason: textOf(event['reason'], 256),
       type: textOf(event['type'], 64),
-      message: textOf(event['message'] ?? event['note'], 1024),
+      message: messageOf(event['message'] ?? event['note']),
       source: textOf(source['component'] || event['reportingComponent'] || event['reportingController'], 253),
       about: {
         kind: textOf(about['kind'], 253),

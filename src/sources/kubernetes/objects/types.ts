@@ -198,7 +198,7 @@ export interface KubeEvent extends Meta {
   readonly kind: 'Event';
   readonly reason: string;
   readonly type: string;
-  /** At most 1 KiB. */
+  /** At most 500 bytes. */
   readonly message: string;
   readonly source: string;
   readonly about: {

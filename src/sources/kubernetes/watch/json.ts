@@ -1,5 +1,5 @@
 /** JSON of the API server before it is parsed as an object of a kind. */
-import { cut, fieldsOf } from '../objects/fields.ts';
+import { fieldsOf, textOf } from '../objects/fields.ts';
 
 /** metadata.resourceVersion; '' without one. */
 export function resourceVersionOf(raw: unknown): string {
@@ -7,13 +7,24 @@ export function resourceVersionOf(raw: unknown): string {
   return typeof resourceVersion === 'string' && resourceVersion.length <= 64 ? resourceVersion : '';
 }
 
-/** For messages: `gitlab/gl-gitaly-0`, as far as the object has a name. */
-export function objectName(raw: unknown): string {
-  const { namespace, name } = fieldsOf(fieldsOf(raw)['metadata']);
-  const text = (value: unknown): string => (typeof value === 'string' ? cut(value, 253) : '');
-  return text(namespace) === ''
-    ? text(name) || 'an object without a name'
-    : `${text(namespace)}/${text(name)}`;
+/** An object that a parser rejected. */
+export interface RejectedObject {
+  /** '' without one. */
+  readonly uid: string;
+  /** `gitlab/gl-gitaly-0`; '' without a name. */
+  readonly name: string;
+  readonly why: string;
+}
+
+export function rejectedObject(raw: unknown, why: string): RejectedObject {
+  const { namespace, name, uid } = fieldsOf(fieldsOf(raw)['metadata']);
+  const named = textOf(name, 253);
+  const inNamespace = textOf(namespace, 253);
+  return {
+    uid: typeof uid === 'string' && uid.length <= 128 ? uid : '',
+    name: named === '' || inNamespace === '' ? named : `${inNamespace}/${named}`,
+    why,
+  };
 }
 
 /** Undefined when the text is not JSON. */

@@ -11,7 +11,14 @@ import { BrokenStream, type KubeApi } from '../api/api.ts';
 import { fieldsOf } from '../objects/fields.ts';
 import type { KubeObject } from '../objects/types.ts';
 import { noRestarts, type WatchEndReason } from '../store.ts';
-import { isSyntaxError, objectName, parseJsonText, parseObject, resourceVersionOf } from './json.ts';
+import {
+  isSyntaxError,
+  parseJsonText,
+  parseObject,
+  type RejectedObject,
+  rejectedObject,
+  resourceVersionOf,
+} from './json.ts';
 import {
   type ListConsistency,
   type ListResult,
@@ -22,22 +29,27 @@ import {
   type Versioned,
 } from './list.ts';
 import { type Resource, resourcePath, type Scope, scopeText } from './resources.ts';
-import { linesOf, oversizedLine, withIdleTimeout } from './stream.ts';
+import { linesOf, oversizedLine, withIdleTimeout, withinBytes } from './stream.ts';
 import {
   apiStatusOf,
   createRetryPolicy,
   endByFailure,
+  endByLimit,
   endByMalformed,
   endByStatus,
+  notServedText,
   type WatchEnd,
 } from './watch-end.ts';
 
 /** Receives the objects. */
 export interface WatchSink<T> {
-  listed(objects: ReadonlyMap<string, Versioned<T>>): void;
-  put(uid: string, versioned: Versioned<T>): void;
+  listed(objects: ReadonlyMap<string, Versioned<T>>, rejected: readonly RejectedObject[]): void;
+  /** False: the store is full, and the object is not in it. */
+  put(uid: string, versioned: Versioned<T>): boolean;
   deleted(uid: string, last: T): void;
-  /** The object exists, but its present state was rejected. */
+  /** A malformed object was deleted. */
+  gone(uid: string): void;
+  /** The object exists, but its present state was rejected: its state before is kept until it is stale. */
   rejected(uid: string): void;
 }
 
@@ -72,6 +84,10 @@ export interface WatchLoopState {
   /** The same by the monotonic clock. */
   readonly lastEventMonotonic: number | undefined;
   readonly failure: Failure | undefined;
+  /** Names of the rejected objects. */
+  readonly malformed: readonly string[];
+  /** The API server does not have this resource. */
+  readonly unavailable: string | undefined;
   readonly restarts: Readonly<Record<WatchEndReason, number>>;
 }
 
@@ -84,12 +100,20 @@ const acceptedMs = 2_000;
 /** After a watch of this length, the next failure is the first one again. */
 const successMs = 10_000;
 
+/** Bounds on one watch, some ten times what the events of a large cluster need in its few minutes. */
+const maxWatchBytes = 512 * 1024 ** 2;
+const maxWatchLines = 200_000;
+const maxRejected = 64;
+
 export function runWatchLoop<T extends KubeObject>(options: WatchLoopOptions<T>): WatchLoop {
-  const { api, clock, random, log, resource, scope, isIncluded, sink, staleMs, signal } = options;
+  const { api, clock, random, log, scope, isIncluded, sink, staleMs, signal } = options;
   const retryPolicy = createRetryPolicy(random);
   const restarts = noRestarts();
   const tried = Promise.withResolvers<void>();
-  const watchText = `a watch of ${scopeText(resource, scope)}`;
+  const watchText = `a watch of ${scopeText(options.resource, scope)}`;
+  /** In the version that the API server has. */
+  let resource = options.resource;
+  let unavailable: string | undefined;
   let version = '';
   /** Of the next list; undefined while a watch can continue from `version`. */
   let nextList: ListConsistency | undefined = { kind: scope.isSmall === true ? 'cache' : 'etcd' };
@@ -97,8 +121,8 @@ export function runWatchLoop<T extends KubeObject>(options: WatchLoopOptions<T>)
   let lastEventAt: number | undefined;
   let lastEventMonotonic: number | undefined;
   let connectionFailure: Failure | undefined;
-  /** Why objects were rejected, by uid or by position in the list. */
-  const rejected = new Map<string, string>();
+  /** By uid, or by position in the list. */
+  const rejected = new Map<string, RejectedObject>();
 
   function markEvent(): void {
     lastEventAt = clock.now();
@@ -125,8 +149,19 @@ export function runWatchLoop<T extends KubeObject>(options: WatchLoopOptions<T>)
   }
 
   async function waitAfter(end: WatchEnd): Promise<void> {
+    if (end.reason === 'not_served' && resource.older !== undefined) {
+      resource = resource.older;
+      return;
+    }
     restarts[end.reason] += 1;
-    connectionFailure = end.failure;
+    const isServed = end.reason !== 'not_served';
+    connectionFailure = isServed ? end.failure : undefined;
+    if (!isServed) {
+      unavailable = notServedText(options.resource);
+      // The cluster may be upgraded.
+      resource = options.resource;
+      listed = false;
+    }
     tried.resolve();
     if (end.needsList === true) nextList = consistencyAfter(end);
     const delayMs = retryPolicy.delayMs(end, listed);
@@ -147,15 +182,16 @@ export function runWatchLoop<T extends KubeObject>(options: WatchLoopOptions<T>)
     return undefined;
   }
 
-  function apply({ objects, version: listVersion, rejected: texts }: ListResult<T>): void {
+  function apply({ objects, version: listVersion, rejected: malformed }: ListResult<T>): void {
     markEvent();
     connectionFailure = undefined;
+    unavailable = undefined;
     listed = true;
     nextList = undefined;
     version = listVersion;
     rejected.clear();
-    for (const [index, text] of texts.entries()) rejected.set(`listed ${index}`, text);
-    sink.listed(objects);
+    for (const [index, object] of malformed.entries()) rejected.set(object.uid || `listed ${index}`, object);
+    sink.listed(objects, malformed);
   }
 
   async function watch(): Promise<WatchEnd | undefined> {
@@ -165,6 +201,7 @@ export function runWatchLoop<T extends KubeObject>(options: WatchLoopOptions<T>)
     const lifetimeMs = Math.round((staleMs * (0.5 + 0.25 * random())) / 1000) * 1000;
     const startedAt = clock.monotonic();
     let hasBookmarks = false;
+    let lines = 0;
     try {
       const result = await api.stream(
         resourcePath(resource, scope.namespace),
@@ -193,7 +230,7 @@ export function runWatchLoop<T extends KubeObject>(options: WatchLoopOptions<T>)
         if (!either.aborted) markEvent();
       });
       const yielder = createYielder(parsingSliceMs);
-      const received = withIdleTimeout(bytes, {
+      const received = withIdleTimeout(withinBytes(bytes, maxWatchBytes, watchText), {
         clock,
         connection,
         timeoutMs: () =>
@@ -203,7 +240,9 @@ export function runWatchLoop<T extends KubeObject>(options: WatchLoopOptions<T>)
         if (signal.aborted) return undefined;
         if (line === oversizedLine)
           return endByMalformed(watchText, `one of its objects is over ${maxObjectBytes} bytes`);
-        const raw = fieldsOf(parseObject(line));
+        lines += 1;
+        if (lines > maxWatchLines) return endByLimit(watchText, `it has more than ${maxWatchLines} events`);
+        const raw = fieldsOf(parseObject(api.withoutSecrets(line)));
         const end = handleEvent(raw['type'], raw['object']);
         if (end !== undefined) return end;
         hasBookmarks ||= raw['type'] === 'BOOKMARK';
@@ -213,6 +252,8 @@ export function runWatchLoop<T extends KubeObject>(options: WatchLoopOptions<T>)
       const isExpired = clock.monotonic() - startedAt >= lifetimeMs - 2000;
       // A watch without events or bookmarks has missed nothing.
       if (isExpired) markEvent();
+      // Nothing else would end the report of a rejected object without a uid.
+      if (isExpired && rejected.size > 0) nextList = { kind: 'etcd' };
       return endOfStream(isExpired);
     } catch (error) {
       if (error instanceof BrokenStream) return endByFailure(error.failure);
@@ -252,13 +293,15 @@ export function runWatchLoop<T extends KubeObject>(options: WatchLoopOptions<T>)
       if (typeof uid !== 'string' || uid === '' || uid.length > 128)
         return endByMalformed(watchText, outcome.why);
       if (type === 'DELETED') rejected.delete(uid);
-      else if (rejected.size < 64) rejected.set(uid, `${objectName(raw)}: ${outcome.why}`);
-      sink.rejected(uid);
+      else if (rejected.size < maxRejected) rejected.set(uid, rejectedObject(raw, outcome.why));
+      if (type === 'DELETED') sink.gone(uid);
+      else sink.rejected(uid);
     } else {
       const { object } = outcome;
       rejected.delete(object.uid);
       if (type === 'DELETED' || !isIncluded(raw, object)) sink.deleted(object.uid, object);
-      else sink.put(object.uid, { object, version: eventVersion });
+      else if (!sink.put(object.uid, { object, version: eventVersion }))
+        return endByLimit(watchText, 'the exporter keeps no more of its objects');
     }
     version = eventVersion;
     return undefined;
@@ -266,7 +309,9 @@ export function runWatchLoop<T extends KubeObject>(options: WatchLoopOptions<T>)
 
   function failure(): Failure | undefined {
     if (connectionFailure !== undefined || rejected.size === 0) return connectionFailure;
-    const [first = ''] = rejected.values();
+    const [first] = [...rejected.values()].map(
+      ({ name, why }) => `${name === '' ? 'an object without a name' : name}: ${why}`,
+    );
     const more = rejected.size > 1 ? `, and ${rejected.size - 1} more` : '';
     return {
       reason: 'parse',
@@ -279,7 +324,8 @@ export function runWatchLoop<T extends KubeObject>(options: WatchLoopOptions<T>)
     tried: tried.promise,
     state: () => ({
       ...{ listed, lastEventAt, lastEventMonotonic },
-      ...{ failure: failure(), restarts: { ...restarts } },
+      ...{ failure: failure(), malformed: [...rejected.values()].map(({ name }) => name) },
+      ...{ unavailable, restarts: { ...restarts } },
     }),
   };
 }

@@ -4,7 +4,8 @@ import type { Log } from '../../../lib/log.ts';
 import { describeThrown, stackOf } from '../../../lib/thrown.ts';
 import type { KubeObject } from '../objects/types.ts';
 import { type Change, type Store, type WatchEndReason, type WatchState, watchEndReasons } from '../store.ts';
-import type { Versioned } from './list.ts';
+import type { RejectedObject } from './json.ts';
+import { maxKeptObjects, type Versioned } from './list.ts';
 import type { WatchLoopState, WatchSink } from './loop.ts';
 
 export interface MergedStore<T> extends Store<T> {
@@ -35,6 +36,8 @@ interface Entry<T> {
   /** Indexes of the watches that report it. */
   readonly watches: Set<number>;
   updatedAt: number;
+  /** Since when its present state is rejected; monotonic. */
+  rejectedAt: number | undefined;
 }
 
 export function createMergedStore<T extends KubeObject>({
@@ -67,9 +70,34 @@ export function createMergedStore<T extends KubeObject>({
     }
   }
 
+  /** Uids of the entries with `rejectedAt`. */
+  const rejected = new Set<string>();
+
+  /**
+   * An object whose present state was rejected is hidden when its state before is stale. Listeners hear nothing of that:
+   * the object was not deleted.
+   */
+  const isHidden = ({ rejectedAt }: Entry<T>): boolean =>
+    rejectedAt !== undefined && clock.monotonic() - rejectedAt > staleMs;
+
   function all(): readonly T[] {
-    objects ??= [...entries.values()].map(({ versioned }) => versioned.object);
+    const hidden = [...rejected].some((uid) => {
+      const entry = entries.get(uid);
+      return entry !== undefined && isHidden(entry);
+    });
+    if (hidden) return visible();
+    objects ??= visible();
     return objects;
+  }
+
+  const visible = (): readonly T[] =>
+    [...entries.values()].filter((entry) => !isHidden(entry)).map(({ versioned }) => versioned.object);
+
+  function reject(uid: string): void {
+    const entry = entries.get(uid);
+    if (entry === undefined) return;
+    entry.rejectedAt ??= clock.monotonic();
+    rejected.add(uid);
   }
 
   /** Returns the object before the update; undefined when another watch has already reported this version. */
@@ -81,9 +109,12 @@ export function createMergedStore<T extends KubeObject>({
     const known = entries.get(uid);
     objects = undefined;
     if (known === undefined) {
-      entries.set(uid, { versioned, watches: new Set([watch]), updatedAt: clock.monotonic() });
+      const updatedAt = clock.monotonic();
+      entries.set(uid, { versioned, watches: new Set([watch]), updatedAt, rejectedAt: undefined });
       return { before: undefined };
     }
+    known.rejectedAt = undefined;
+    rejected.delete(uid);
     const isShared = known.watches.size > (known.watches.has(watch) ? 1 : 0);
     known.watches.add(watch);
     if (isShared && !isNewer(versioned.version, known.versioned.version)) return undefined;
@@ -103,8 +134,17 @@ export function createMergedStore<T extends KubeObject>({
     const known = entries.get(uid);
     if (known === undefined || !known.watches.delete(watch) || known.watches.size > 0) return false;
     entries.delete(uid);
+    rejected.delete(uid);
     objects = undefined;
     return true;
+  }
+
+  /** A rejected object without a uid may be any object of its name, and without a name any object. */
+  function isRejectedIn(list: readonly RejectedObject[]): (uid: string, object: T) => boolean {
+    const uids = new Set(list.map(({ uid }) => uid));
+    const names = new Set(list.filter(({ uid }) => uid === '').map(({ name }) => name));
+    return (uid, { namespace, name }) =>
+      uids.has(uid) || names.has('') || names.has(namespace === '' ? name : `${namespace}/${name}`);
   }
 
   function prune(): void {
@@ -122,7 +162,10 @@ export function createMergedStore<T extends KubeObject>({
       prune();
       return all();
     },
-    get: (uid) => entries.get(uid)?.versioned.object,
+    get(uid) {
+      const entry = entries.get(uid);
+      return entry === undefined || isHidden(entry) ? undefined : entry.versioned.object;
+    },
     state: () => combinedState(watches, entries.size, clock, staleMs),
     subscribe(listener) {
       listeners.add(listener);
@@ -131,29 +174,36 @@ export function createMergedStore<T extends KubeObject>({
     addWatch(state, isOptional = false) {
       const watch = watches.push({ state, isOptional }) - 1;
       return {
-        listed(listed) {
+        listed(listed, rejectedObjects) {
           const before = all();
-          for (const [uid, entry] of [...entries])
-            if (entry.watches.has(watch) && !listed.has(uid)) remove(uid, watch);
+          const isRejected = isRejectedIn(rejectedObjects);
+          for (const [uid, entry] of [...entries]) {
+            if (!entry.watches.has(watch) || listed.has(uid)) continue;
+            if (isRejected(uid, entry.versioned.object)) reject(uid);
+            else remove(uid, watch);
+          }
           for (const [uid, versioned] of listed) put(uid, versioned, watch);
           notify({ type: 'relisted', before, now: all() });
           prune();
         },
         put(uid, versioned) {
+          if (bounds === undefined && entries.size >= maxKeptObjects && !entries.has(uid)) return false;
           const update = put(uid, versioned, watch);
-          if (update === undefined) return;
+          if (update === undefined) return true;
           const { object } = versioned;
           const { before } = update;
           notify(before === undefined ? { type: 'added', object } : { type: 'modified', object, before });
           prune();
+          return true;
         },
         deleted(uid, last) {
           if (remove(uid, watch)) notify({ type: 'deleted', object: last });
         },
-        rejected(uid) {
-          const before = all();
-          if (remove(uid, watch)) notify({ type: 'relisted', before, now: all() });
+        gone(uid) {
+          const object = entries.get(uid)?.versioned.object;
+          if (object !== undefined && remove(uid, watch)) notify({ type: 'deleted', object });
         },
+        rejected: reject,
       };
     },
   };
@@ -170,10 +220,12 @@ function combinedState(
   const required = states.filter(
     ({ isOptional, failure }) => !(isOptional && failure?.reason === 'permission'),
   );
+  const unavailable = required.find((each) => each.unavailable !== undefined)?.unavailable;
   const lastEvents = required.map(({ lastEventAt }) => lastEventAt);
   return {
     current:
       required.length > 0 &&
+      unavailable === undefined &&
       required.every(
         ({ listed, lastEventMonotonic }) =>
           listed && lastEventMonotonic !== undefined && clock.monotonic() - lastEventMonotonic <= staleMs,
@@ -183,7 +235,8 @@ function combinedState(
         ? undefined
         : Math.min(...lastEvents.filter((at) => at !== undefined)),
     failure: states.find(({ failure }) => failure !== undefined)?.failure,
-    objects,
+    malformed: states.flatMap(({ malformed }) => malformed),
+    ...{ unavailable, objects },
     restarts: Object.fromEntries(
       watchEndReasons.map((reason) => [reason, states.reduce((sum, each) => sum + each.restarts[reason], 0)]),
     ) as Record<WatchEndReason, number>,

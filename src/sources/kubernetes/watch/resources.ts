@@ -1,6 +1,12 @@
 /** The watched resources: how the API names each, and how its objects are parsed. */
 import type { Parsed } from '../objects/fields.ts';
-import { disruptionBudgetOf, eventOf, nodeOf, statefulSetOf } from '../objects/kinds.ts';
+import {
+  betaDisruptionBudgetOf,
+  disruptionBudgetOf,
+  eventOf,
+  nodeOf,
+  statefulSetOf,
+} from '../objects/kinds.ts';
 import { podOf } from '../objects/pod.ts';
 import type { KubeEvent, KubeObject, Node, Pod, PodDisruptionBudget, StatefulSet } from '../objects/types.ts';
 import type { WatchedResource } from '../store.ts';
@@ -10,21 +16,40 @@ export interface Resource<T extends KubeObject> {
   /** API group; '' is the core group. */
   readonly group: string;
   readonly version: string;
+  /** Of its objects; lists are of kind `<kind>List`. */
+  readonly kind: T['kind'];
   readonly parse: (raw: unknown) => Parsed<T>;
+  /** For clusters that do not serve this version. */
+  readonly older?: Resource<T>;
+  /** The first Kubernetes that serves this version; only where the resource may be missing. */
+  readonly since?: string;
 }
 
 const resource = <T extends KubeObject>(
   name: WatchedResource,
   group: string,
+  kind: T['kind'],
   parse: (raw: unknown) => Parsed<T>,
-): Resource<T> => Object.freeze({ name, group, version: 'v1', parse });
+): Resource<T> => Object.freeze({ name, group, version: 'v1', kind, parse });
 
 export const kubeResources = Object.freeze({
-  pods: resource<Pod>('pods', '', podOf),
-  statefulSets: resource<StatefulSet>('statefulsets', 'apps', statefulSetOf),
-  disruptionBudgets: resource<PodDisruptionBudget>('poddisruptionbudgets', 'policy', disruptionBudgetOf),
-  nodes: resource<Node>('nodes', '', nodeOf),
-  events: resource<KubeEvent>('events', '', eventOf),
+  pods: resource<Pod>('pods', '', 'Pod', podOf),
+  statefulSets: resource<StatefulSet>('statefulsets', 'apps', 'StatefulSet', statefulSetOf),
+  disruptionBudgets: Object.freeze({
+    ...resource<PodDisruptionBudget>(
+      ...(['poddisruptionbudgets', 'policy', 'PodDisruptionBudget', disruptionBudgetOf] as const),
+    ),
+    since: '1.21',
+    older: Object.freeze({
+      ...resource<PodDisruptionBudget>(
+        ...(['poddisruptionbudgets', 'policy', 'PodDisruptionBudget', betaDisruptionBudgetOf] as const),
+      ),
+      version: 'v1beta1',
+      since: '1.5',
+    }),
+  }),
+  nodes: resource<Node>('nodes', '', 'Node', nodeOf),
+  events: resource<KubeEvent>('events', '', 'Event', eventOf),
 });
 
 /** The objects that one watch requests. */

@@ -48,6 +48,8 @@ export interface WatchedStores extends Stores {
    * current.
    */
   states(): readonly { readonly resource: WatchedResource; readonly state: WatchState }[];
+  /** Of the API server: how far it is ahead of the exporter's. Undefined before the first response. */
+  clockSkewMs(): number | undefined;
   /** Resolves when every watched resource was listed or has failed, or when the signal aborts. */
   listed(signal: AbortSignal): Promise<void>;
   start(): void;
@@ -58,6 +60,9 @@ export interface WatchedStores extends Stores {
 /** The API server deletes events after an hour, too. */
 const eventBounds = { maxObjects: 5000, maxAgeMs: 3_600_000 };
 const listedPollMs = 50;
+const maxEventDelayMs = 30_000;
+/** Each wait ends by its signal; this is for what does not. */
+const maxStopMs = 3000;
 
 export function createStores(options: StoresOptions): WatchedStores {
   const { clock, log, staleMs, node } = options;
@@ -117,9 +122,15 @@ export function createStores(options: StoresOptions): WatchedStores {
     return [...namespaces.map(about('Pod')), ...namespaces.map(about('StatefulSet')), ofNodes];
   }
 
-  /** After pods and StatefulSets have been listed, because they decide which events concern Gitaly. */
+  /**
+   * After pods and StatefulSets have been listed, because they decide which events concern Gitaly; without them after a
+   * while all the same, and then all events are kept.
+   */
   async function watchEvents(tried: readonly Promise<void>[]): Promise<void> {
-    await Promise.all(tried);
+    const ended = new AbortController();
+    const either = AbortSignal.any([ended.signal, stopping.signal]);
+    await Promise.race([Promise.all(tried), clock.sleep(maxEventDelayMs, either)]);
+    ended.abort();
     if (!stopping.signal.aborted)
       watch(kubeResources.events, stores.events, eventScopes(), (_raw, event) =>
         concernsGitaly(event, stores),
@@ -133,9 +144,13 @@ export function createStores(options: StoresOptions): WatchedStores {
   return {
     ...stores,
     states,
+    clockSkewMs: () => options.api.clockSkewMs(),
     async listed(signal) {
       const isPending = (): boolean =>
-        states().some(({ state }) => state.lastEventAt === undefined && state.failure === undefined);
+        states().some(
+          ({ state: { lastEventAt, failure, unavailable } }) =>
+            lastEventAt === undefined && failure === undefined && unavailable === undefined,
+        );
       while (!signal.aborted && isPending()) await clock.sleep(listedPollMs, signal);
     },
     start() {
@@ -155,7 +170,12 @@ export function createStores(options: StoresOptions): WatchedStores {
     },
     async stop() {
       stopping.abort();
-      await Promise.all(loops.map(({ ended }) => ended));
+      const ended = new AbortController();
+      await Promise.race([
+        Promise.all(loops.map((loop) => loop.ended)),
+        clock.sleep(maxStopMs, ended.signal),
+      ]);
+      ended.abort();
     },
   };
 }
@@ -180,6 +200,8 @@ function templateMatcher(selectors: readonly string[]): (raw: unknown) => boolea
  * pod.
  */
 function concernsGitaly({ about }: KubeEvent, { pods, statefulSets }: Stores): boolean {
+  const isListed = [pods, statefulSets].every((store) => store.state().lastEventAt !== undefined);
+  if (!isListed) return true;
   const isInNamespace = (object: { readonly namespace: string }): boolean =>
     object.namespace === about.namespace;
   switch (about.kind) {
@@ -208,6 +230,6 @@ const notStarted: WatchLoopState = {
   listed: false,
   lastEventAt: undefined,
   lastEventMonotonic: undefined,
-  failure: undefined,
+  ...{ failure: undefined, malformed: [], unavailable: undefined },
   restarts: noRestarts(),
 };

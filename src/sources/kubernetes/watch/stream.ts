@@ -1,10 +1,14 @@
 /** Splits streamed responses: the items of a list, the lines of a watch; and ends streams without data. */
 import type { Clock } from '../../../lib/clock.ts';
+import { bytesText } from '../../../lib/format.ts';
 import { BrokenStream } from '../api/api.ts';
+import { createByteBuffer } from '../api/byte-buffer.ts';
 
 export const oversizedLine: unique symbol = Symbol('a line beyond the limit');
 
 const lineFeed = 0x0a;
+/** The API server sends none. */
+const maxEmptyLines = 10_000;
 
 /**
  * Complete, non-empty lines. A line over `maxBytes` is yielded as `oversizedLine` and not kept in memory. A last
@@ -14,8 +18,9 @@ export async function* linesOf(
   bytes: AsyncIterable<Uint8Array>,
   maxBytes: number,
 ): AsyncGenerator<Buffer | typeof oversizedLine> {
-  let parts: Buffer[] = [];
+  const start = createByteBuffer();
   let length = 0;
+  let emptyLines = 0;
   for await (const chunk of bytes) {
     const part = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
     let from = 0;
@@ -23,17 +28,40 @@ export async function* linesOf(
       length += end - from;
       if (length > maxBytes) yield oversizedLine;
       else if (length > 0) {
-        parts.push(part.subarray(from, end));
-        yield parts.length === 1 ? (parts[0] ?? part) : Buffer.concat(parts);
-      }
-      parts = [];
+        const rest = part.subarray(from, end);
+        if (start.length > 0) start.add(rest);
+        yield start.length > 0 ? start.take() : rest;
+      } else if (++emptyLines > maxEmptyLines)
+        throw new BrokenStream({
+          reason: 'too_large',
+          message: `the API server sent more than ${maxEmptyLines} empty lines`,
+        });
+      if (start.length > 0) start.take();
       length = 0;
       from = end + 1;
     }
     if (from === part.length) continue;
     length += part.length - from;
-    if (length > maxBytes) parts = [];
-    else parts.push(part.subarray(from));
+    if (length <= maxBytes) start.add(part.subarray(from));
+    else if (start.length > 0) start.take();
+  }
+}
+
+/** The bytes, until there are more than `maxBytes`: then it throws BrokenStream with reason too_large. */
+export async function* withinBytes(
+  bytes: AsyncIterable<Uint8Array>,
+  maxBytes: number,
+  what: string,
+): AsyncGenerator<Uint8Array> {
+  let received = 0;
+  for await (const part of bytes) {
+    received += part.length;
+    if (received > maxBytes)
+      throw new BrokenStream({
+        reason: 'too_large',
+        message: `the API server sent more than ${bytesText(maxBytes)} as ${what}`,
+      });
+    yield part;
   }
 }
 
@@ -150,21 +178,15 @@ const withoutCommas = (bytes: Buffer): Buffer =>
   Buffer.from(bytes.toString('utf8').replace(/("items"\s*:\s*\[)[\s,]*\]/, '$1]'), 'utf8');
 
 function createCollector(maxBytes: number): { add(part: Buffer): void; take(): Buffer } {
-  let parts: Buffer[] = [];
-  let length = 0;
+  const buffer = createByteBuffer();
   return {
     add(part) {
       if (part.length === 0) return;
-      length += part.length;
-      if (length > maxBytes) throw new MalformedList(`one of its objects is over ${maxBytes} bytes`);
-      parts.push(part);
+      if (buffer.length + part.length > maxBytes)
+        throw new MalformedList(`one of its objects is over ${maxBytes} bytes`);
+      buffer.add(part);
     },
-    take() {
-      const bytes = parts.length === 1 ? (parts[0] ?? Buffer.alloc(0)) : Buffer.concat(parts);
-      parts = [];
-      length = 0;
-      return bytes;
-    },
+    take: () => buffer.take(),
   };
 }
 

@@ -1,7 +1,8 @@
 /** Why a list or a watch ended (by HTTP status, ERROR event or connection), and when to retry. */
 import { createBackoff } from '../../../lib/backoff.ts';
+import { outsideText } from '../../../lib/outside-text.ts';
 import type { Failure } from '../../../scheduler/outcome.ts';
-import { cut, fieldsOf } from '../objects/fields.ts';
+import { fieldsOf, textOf } from '../objects/fields.ts';
 import type { KubeObject } from '../objects/types.ts';
 import type { WatchEndReason } from '../store.ts';
 import { type Resource, type Scope, scopeText } from './resources.ts';
@@ -33,11 +34,9 @@ export function apiStatusOf(raw: unknown, code: number): ApiStatus {
   const { causes, retryAfterSeconds } = fieldsOf(details);
   return {
     code: typeof status['code'] === 'number' ? status['code'] : code,
-    reason: stringOf(status['reason']),
-    message: cut(stringOf(status['message']), 500),
-    causes: Array.isArray(causes)
-      ? causes.slice(0, 8).map((cause) => stringOf(fieldsOf(cause)['reason']))
-      : [],
+    reason: textOf(status['reason']),
+    message: outsideText(stringOf(status['message'])),
+    causes: Array.isArray(causes) ? causes.slice(0, 8).map((cause) => textOf(fieldsOf(cause)['reason'])) : [],
     retryAfterSeconds: typeof retryAfterSeconds === 'number' ? retryAfterSeconds : undefined,
   };
 }
@@ -97,6 +96,12 @@ export function endByStatus(
       isCacheBehind: true,
       ...wait,
     };
+  if (status.code === 404 && resource.since !== undefined)
+    return {
+      reason: 'not_served',
+      failure: { reason: 'http_status', message: notServedText(resource) },
+      needsList: true,
+    };
   if (status.code >= 500)
     return {
       reason: 'server_error',
@@ -115,6 +120,14 @@ export function endByStatus(
     needsList: true,
     ...wait,
   };
+}
+
+/** The resource with its older versions. */
+export function notServedText({ name, group, version, since, older }: Resource<KubeObject>): string {
+  const versions = [version, ...(older === undefined ? [] : [older.version])].map(
+    (each) => `${group}/${each}`,
+  );
+  return `the API server does not serve ${name} of ${versions.join(' or ')} (HTTP 404): needs Kubernetes ${since}`;
 }
 
 /** Names verb, resource, group and namespace, and the account as the API server reports it. */
@@ -147,6 +160,18 @@ export const endByFailure = (failure: Failure): WatchEnd => ({
             ? 'reset'
             : 'other',
   failure,
+  ...(failure.reason === 'too_large' ? { retryAfterSeconds: overLimitRetrySeconds } : {}),
+});
+
+/** For a peer that sends without end. */
+const overLimitRetrySeconds = 60;
+
+/** A list or a watch that is over a limit of the exporter. */
+export const endByLimit = (what: string, why: string): WatchEnd => ({
+  reason: 'malformed',
+  failure: { reason: 'too_large', message: `${what} is over a limit: ${why}` },
+  needsList: true,
+  retryAfterSeconds: overLimitRetrySeconds,
 });
 
 /** @param what was expected: `a list of pods in namespace gitlab` */
@@ -173,6 +198,8 @@ const maxBackoffMs = 10_000;
 const maxRetryAfterSeconds = 300;
 /** Rights are granted by people. */
 const permissionRetryMs = 60_000;
+/** A cluster is upgraded by people. */
+const notServedRetryMs = 600_000;
 /** Tokens are renewed automatically, but each attempt is an entry in the audit log. */
 const authenticationRetryMs = 20_000;
 /** So many 403 in a row, after requests that were accepted, are attributed to a server that is starting. */
@@ -199,6 +226,8 @@ export function createRetryPolicy(random: () => number): RetryPolicy {
           if (!wasListed || inRow > startupRefusals) return jittered(permissionRetryMs);
           if (inRow === 1) backoff.reset();
           return backoff.next();
+        case 'not_served':
+          return jittered(notServedRetryMs);
         case 'authentication':
           return inRow > 1 ? jittered(authenticationRetryMs) : backoff.next();
         case 'gone':

@@ -14,6 +14,8 @@ function fakeApi(): KubeApi & { closed: boolean } {
     server: 'https://api.example:6443',
     get: async (path) => ({ ok: true, response: { status: 200, retryAfterSeconds: undefined, body: path } }),
     stream: async () => failed,
+    clockSkewMs: () => undefined,
+    withoutSecrets: (bytes: Buffer) => bytes,
     close() {
       this.closed = true;
     },

@@ -3,7 +3,13 @@ import { systemClock } from '../../../../src/lib/clock.ts';
 import { createHttpApi } from '../../../../src/sources/kubernetes/api/http.ts';
 import { createOtherPods } from '../../../../src/sources/kubernetes/directory/other-pods.ts';
 import { chartComponentOf } from '../../../../src/sources/kubernetes/gitaly-objects.ts';
-import { type RawObject, recorded, startKubeApi, type TestKubeApi } from '../../../support/kube-api.ts';
+import {
+  type RawObject,
+  recorded,
+  type ScriptedResponse,
+  startKubeApi,
+  type TestKubeApi,
+} from '../../../support/kube-api.ts';
 import { archive } from '../../../support/kubernetes-archive.ts';
 import { createManualClock } from '../../../support/manual-clock.ts';
 
@@ -88,7 +94,11 @@ test.each([
   '%s during the list makes the pods unknown, and is retried after five minutes',
   async (_what, response, why) => {
     serve(150);
-    server.next('pods:list', { status: 200, body: { metadata: { continue: '0:x' }, items: [] } }, response);
+    server.next(
+      'pods:list',
+      { status: 200, body: { kind: 'PodList', metadata: { continue: '0:x' }, items: [] } },
+      response,
+    );
     const { list, clock } = opened();
     expect(await list()).toEqual({ unknown: expect.stringContaining(why) });
     await clock.advance(299_999);
@@ -107,4 +117,30 @@ test('a list that takes too long is not repeated every minute', async () => {
   await clock.advance(60_000);
   await list();
   expect(server.requests).toHaveLength(1);
+});
+
+test.each<[string, ScriptedResponse | (() => ScriptedResponse), string]>([
+  [
+    'is a list of something else',
+    { status: 200, body: { kind: 'NodeList', metadata: {}, items: [] } },
+    'something else than a list of pods',
+  ],
+  [
+    'has a malformed pod',
+    { status: 200, body: { kind: 'PodList', metadata: {}, items: [{ metadata: { name: 'web-0' } }] } },
+    'a malformed one: metadata.uid is missing',
+  ],
+  [
+    'never ends',
+    () => ({
+      status: 200,
+      body: { kind: 'PodList', metadata: { continue: String(Math.random()) }, items: [] },
+    }),
+    'fewer pods than requested',
+  ],
+])('a list that %s is no list of all pods', async (_, response, why) => {
+  server.always('pods:list', response);
+  const found = await opened().list();
+  expect('unknown' in found && found.unknown).toContain(why);
+  expect(server.requests.length).toBeLessThan(30);
 });

@@ -25,6 +25,7 @@ export function testStore<T extends Meta>(objects: readonly T[] = []): TestStore
     current: true,
     lastEventAt: Date.UTC(2026, 0, 1),
     failure: undefined,
+    ...{ malformed: [], unavailable: undefined },
     objects: 0,
     restarts: noRestarts(),
   };

@@ -89,6 +89,8 @@ function opened(response: { status: number; body: string } | 'refused') {
         : { ok: true, response: { ...response, retryAfterSeconds: undefined } };
     },
     stream: () => Promise.reject(new Error('not used')),
+    clockSkewMs: () => undefined,
+    withoutSecrets: (bytes: Buffer) => bytes,
     close: () => undefined,
   };
   const clock = createManualClock();

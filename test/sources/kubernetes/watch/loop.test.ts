@@ -2,7 +2,11 @@ import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { silentLog } from '../../../../src/lib/log.ts';
 import { createHttpApi } from '../../../../src/sources/kubernetes/api/http.ts';
 import type { Pod } from '../../../../src/sources/kubernetes/objects/types.ts';
-import type { Change, WatchEndReason } from '../../../../src/sources/kubernetes/store.ts';
+import {
+  type Change,
+  incompleteness,
+  type WatchEndReason,
+} from '../../../../src/sources/kubernetes/store.ts';
 import { runWatchLoop, type WatchLoop } from '../../../../src/sources/kubernetes/watch/loop.ts';
 import {
   createMergedStore,
@@ -151,7 +155,10 @@ describe('without failures, the loop', () => {
   });
 
   test('fails on a server that repeats a page', async () => {
-    const page = { status: 200, body: { metadata: { resourceVersion: '7', continue: 'again' }, items: [] } };
+    const page = {
+      status: 200,
+      body: { kind: 'PodList', metadata: { resourceVersion: '7', continue: 'again' }, items: [] },
+    };
     server.next('pods:list', page, page);
     begin();
     await until(() => store.state().failure !== undefined);
@@ -314,7 +321,7 @@ describe('HTTP 410', () => {
 
   test('for the second page of a list restarts the list, and the first page is not reported', async () => {
     const [item] = archive('drain').items('0-before/pods.json');
-    const body = { metadata: { resourceVersion: '7', continue: 'old' }, items: [item] };
+    const body = { kind: 'PodList', metadata: { resourceVersion: '7', continue: 'old' }, items: [item] };
     server.next('pods:list', { status: 200, body }, recorded('list-continue-gone'));
     begin();
     await until(() => restarts().gone === 1);
@@ -540,32 +547,130 @@ describe('a malformed response', () => {
     expect(restarts()).toEqual({ malformed: 1 });
   });
 
-  test('with one malformed object removes that object only', async () => {
+  const listOf = (items: unknown, kind: unknown = 'PodList') => ({
+    status: 200,
+    body: { kind, apiVersion: 'v1', metadata: { resourceVersion: '7' }, items },
+  });
+
+  test.each<[string, ReturnType<typeof listOf>, RegExp]>([
+    ['of another kind', listOf([], 'ConfigMapList'), /its kind is "ConfigMapList", expected "PodList"/],
+    ['without a kind', listOf([], null), /its kind is/],
+    ['with a string as its items', listOf('none'), /its items are "none"/],
+    ['without items', listOf(undefined), /its items are missing/],
+    ['with an object as its items', listOf({ a: 1 }), /its items are of a wrong type/],
+    ['with items that are no objects', listOf(['gl-gitaly-0', 5]), /its items are no objects/],
+  ])(
+    'that is a list %s is none: the objects before it are kept until they are stale',
+    async (_, response, why) => {
+      await running();
+      server.always('pods:list', response);
+      server.always('pods:watch', { status: 410 });
+      changes.length = 0;
+      server.cut();
+      await passUntil(() => (restarts().malformed ?? 0) > 2);
+      const state = store.state();
+      expect(state).toMatchObject({
+        current: true,
+        failure: { reason: 'parse', message: expect.stringMatching(why) },
+      });
+      expect(incompleteness(state)).toEqual(state.failure);
+      expect([store.all().length, changes.length]).toEqual([3, 0]);
+      await passUntil(() => !store.state().current, 5000);
+      server.always('pods:list', undefined);
+      server.always('pods:watch', undefined);
+      await passUntil(() => watching() && store.state().current);
+      expect(incompleteness(store.state())).toBeUndefined();
+    },
+  );
+
+  test('that is an empty list as Go may write it is one', async () => {
+    server.next('pods:list', listOf(null));
+    begin();
+    await until(watching);
+    expect(store.state()).toMatchObject({ current: true, objects: 0, failure: undefined });
+  });
+
+  const ready = (name: string, status: string): RawObject => {
+    const odd = structuredClone(raw(name)) as RawObject & { status: object };
+    Object.assign(odd.status, { conditions: [{ type: 'Ready', status }] });
+    return odd;
+  };
+
+  test('with one malformed object keeps the state of that object before, until it is stale', async () => {
     await running();
     changes.length = 0;
-    const odd = structuredClone(raw('gl-gitaly-default-1')) as RawObject & { status: object };
-    Object.assign(odd.status, { conditions: [{ type: 'Ready', status: 'Perhaps' }] });
-    server.emit('pods', 'MODIFIED', odd);
+    server.emit('pods', 'MODIFIED', ready('gl-gitaly-default-1', 'Maybe'));
     server.emit('pods', 'MODIFIED', raw('gl-gitaly-default-2'));
-    await until(() => changes.length === 2);
-    expect(changes).toMatchObject([{ type: 'relisted' }, { type: 'modified' }]);
-    expect(names()).not.toContain('gl-gitaly-default-1');
-    expect(store.state()).toMatchObject({
-      current: true,
+    await until(() => changes.length === 1);
+    expect(changes).toMatchObject([{ type: 'modified', object: { name: 'gl-gitaly-default-2' } }]);
+    expect(names()).toContain('gl-gitaly-default-1');
+    const state = store.state();
+    expect(state).toMatchObject({
+      ...{ current: true, malformed: ['gitlab/gl-gitaly-default-1'] },
       failure: {
         reason: 'parse',
         message:
           'malformed objects among pods in namespace gitlab: gitlab/gl-gitaly-default-1: condition Ready is neither True, False nor Unknown',
       },
     });
+    expect(incompleteness(state)).toEqual(state.failure);
+    for (let at = 0; at <= staleMs; at += 60_000) {
+      await clock.advance(60_000);
+      server.bookmark('pods');
+      await until(() => store.state().lastEventAt === clock.now());
+    }
+    expect(names()).toEqual(['gl-gitaly-default-0', 'gl-gitaly-default-2']);
+    expect([store.state().current, changes.length]).toEqual([true, 1]);
     server.emit('pods', 'MODIFIED', raw('gl-gitaly-default-1'));
-    await until(() => changes.length === 3);
-    expect(changes[2]).toMatchObject({ type: 'added', object: { name: 'gl-gitaly-default-1' } });
-    expect(store.state().failure).toBeUndefined();
+    await until(() => changes.length === 2);
+    expect(changes[1]).toMatchObject({ type: 'modified', object: { name: 'gl-gitaly-default-1' } });
+    expect(store.state()).toMatchObject({ failure: undefined, malformed: [] });
     expect(restarts()).toEqual({});
   });
 
-  test('with one malformed object in a list skips that object only', async () => {
+  test('with the deletion of a malformed object deletes it', async () => {
+    await running();
+    changes.length = 0;
+    server.emit('pods', 'MODIFIED', ready('gl-gitaly-default-1', 'Maybe'));
+    server.emit('pods', 'DELETED', ready('gl-gitaly-default-1', 'Maybe'));
+    await until(() => changes.length === 1);
+    expect(changes).toMatchObject([{ type: 'deleted', object: { name: 'gl-gitaly-default-1' } }]);
+    expect(store.state()).toMatchObject({ failure: undefined, malformed: [], objects: 2 });
+  });
+
+  test.each<[string, (pod: RawObject) => object, string]>([
+    [
+      'an invalid deletionTimestamp',
+      (pod) => ({ ...pod.metadata, deletionTimestamp: 'soon' }),
+      'deletionTimestamp',
+    ],
+    ['no uid', ({ metadata: { uid: _uid, ...rest } }) => rest, 'metadata.uid is missing'],
+    ['no metadata', () => ({}), 'an object without a name'],
+  ])(
+    'with one object in a list that has %s keeps its state before, and is listed again',
+    async (_, change, why) => {
+      await running();
+      const odd = { ...raw('gl-gitaly-default-1') };
+      const items = [
+        raw('gl-gitaly-default-0'),
+        { ...odd, metadata: change(odd) },
+        raw('gl-gitaly-default-2'),
+      ];
+      server.next('pods:watch', { status: 410 });
+      server.next('pods:list', listOf(items));
+      server.cut();
+      await passUntil(() => store.state().malformed.length > 0);
+      expect(names().sort()).toEqual(['gl-gitaly-default-0', 'gl-gitaly-default-1', 'gl-gitaly-default-2']);
+      expect(incompleteness(store.state())?.message).toContain(why);
+      await until(() => server.openWatches() === 1);
+      await clock.advance(lifetimeMs);
+      server.expire();
+      await until(() => store.state().malformed.length === 0);
+      expect(names()).toHaveLength(3);
+    },
+  );
+
+  test('with one malformed object in the first list has the others', async () => {
     const odd = structuredClone(raw('gl-gitaly-default-1'));
     Object.assign(odd.metadata, { deletionTimestamp: 'soon' });
     server.put('pods', [raw('gl-gitaly-default-0'), odd]);
@@ -573,6 +678,94 @@ describe('a malformed response', () => {
     await until(() => store.state().failure !== undefined);
     expect(names()).toEqual(['gl-gitaly-default-0']);
     expect(store.state().failure?.message).toMatch(/gl-gitaly-default-1: metadata.deletionTimestamp/);
+  });
+});
+
+describe('a server that sends without end', () => {
+  /** Within one minute of the clock. */
+  const requestsWithin = async (minutes: number): Promise<number> => {
+    const before = server.requests.length;
+    for (let at = 0; at < minutes * 60_000; at += 1000) {
+      await clock.advance(1000);
+      for (let turn = 0; turn < 5; turn++) await new Promise((resolve) => setImmediate(resolve));
+    }
+    return server.requests.length - before;
+  };
+
+  test('pages with new continue tokens is stopped after some pages, with a pause before the next try', async () => {
+    let token = 0;
+    server.always('pods:list', () => ({
+      status: 200,
+      body: { kind: 'PodList', metadata: { resourceVersion: '7', continue: `t${++token}` }, items: [] },
+    }));
+    begin();
+    await until(() => store.state().failure !== undefined);
+    expect(store.state()).toMatchObject({
+      failure: { reason: 'too_large', message: expect.stringContaining('fewer objects than requested') },
+    });
+    expect(token).toBeLessThan(30);
+    expect(await requestsWithin(2)).toBeLessThan(70);
+    server.always('pods:list', undefined);
+    await passUntil(watching, 5000);
+  });
+
+  test('full pages is stopped at a number of objects', async () => {
+    let uid = 0;
+    const metadata = { ...raw('gl-gitaly-default-0').metadata, managedFields: [] };
+    server.always('pods:list', () => ({
+      status: 200,
+      body: {
+        ...{ kind: 'PodList', metadata: { resourceVersion: '7', continue: `t${uid}` } },
+        items: Array.from({ length: 500 }, () => ({ metadata: { ...metadata, uid: `uid-${++uid}` } })),
+      },
+    }));
+    begin();
+    await until(() => store.state().failure !== undefined, 30_000);
+    expect(store.state()).toMatchObject({
+      ...{ current: false, objects: 0 },
+      failure: { reason: 'too_large', message: expect.stringContaining('more than 20000 of its objects') },
+    });
+    expect(uid).toBeLessThan(22_000);
+  }, 40_000);
+
+  test('a list in small pieces is stopped by its time', async () => {
+    server.always('pods:list', { lines: ['{"kind":"PodList","items":[', ' '], ending: 'hang' });
+    begin();
+    await until(() => requestsOf('pods:list').length === 1);
+    await passUntil(() => store.state().failure !== undefined, 5000);
+    expect(store.state().failure?.reason).toBe('timeout');
+  });
+
+  test.each([
+    ['events', `${JSON.stringify({ type: 'BOOKMARK', object: { metadata: { resourceVersion: '8' } } })}\n`],
+    ['empty lines', '\n'.repeat(65_536)],
+  ])(
+    '%s to a watch is stopped at a bound, with a pause before the next watch',
+    async (_, text) => {
+      await running();
+      server.always('pods:watch', { flood: text });
+      server.cut();
+      // The clock stands still while the bytes arrive.
+      await passUntil(() => requestsOf('pods:watch').length === 2);
+      await until(() => (restarts().malformed ?? 0) > 0, 60_000);
+      expect(store.state().failure?.reason).toBe('too_large');
+      const watches = requestsOf('pods:watch').length;
+      await clock.advance(59_000);
+      expect(requestsOf('pods:watch')).toHaveLength(watches);
+      expect(store.all()).toHaveLength(3);
+    },
+    90_000,
+  );
+
+  test('does not delay the end of the loop', async () => {
+    await running();
+    server.always('pods:watch', { flood: '\n'.repeat(65_536) });
+    server.cut();
+    await passUntil(() => requestsOf('pods:watch').length === 2);
+    const started = performance.now();
+    stop.abort();
+    await loop.ended;
+    expect(performance.now() - started).toBeLessThan(1000);
   });
 });
 

@@ -132,3 +132,16 @@ test('an oversized line is reported, and the next one is read', async () => {
     'ok',
   ]);
 });
+
+test('bytes that arrive one by one are kept in one buffer, not in a list of a million parts', async () => {
+  const one = new Uint8Array([0x61]);
+  async function* drops(): AsyncGenerator<Uint8Array> {
+    for (let at = 0; at < 1_000_000; at++) yield one;
+    yield new Uint8Array([0x0a]);
+  }
+  const before = process.memoryUsage().heapUsed;
+  const found: number[] = [];
+  for await (const line of linesOf(drops(), 2_000_000)) if (line !== oversizedLine) found.push(line.length);
+  expect(found).toEqual([1_000_000]);
+  expect(process.memoryUsage().heapUsed - before).toBeLessThan(60 * 1024 ** 2);
+});
