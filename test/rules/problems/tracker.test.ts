@@ -29,7 +29,17 @@ const databaseDown: ProblemViews = {
 /** A pod that became not Ready `seconds` ago, during the given open windows. */
 function notReady(seconds: number, ...windows: readonly string[]): ProblemViews {
   const kubernetes: KubernetesView = {
-    ...{ notCurrent: [], ongoing: [], lastRotations: [], nodes: [], disruptionBudgets: [] },
+    ...{
+      notCurrent: [],
+      unavailable: [],
+      missing: [],
+      deletedSets: [],
+      emptyNamespaces: [],
+      ongoing: [],
+      lastRotations: [],
+      nodes: [],
+      disruptionBudgets: [],
+    },
     pods: [
       {
         ...{
