@@ -165,7 +165,7 @@ export async function startKubeApiServer(options: ApiServerOptions): Promise<Kub
     const items = remaining.slice(0, Number(query.get('limit') ?? remaining.length) || remaining.length);
     const last = items.at(-1);
     respond(response, 200, {
-      kind: 'List',
+      kind: listKinds[resource] ?? 'List',
       apiVersion: 'v1',
       metadata: {
         resourceVersion: String(store.version()),
@@ -287,3 +287,11 @@ function respondStatus(response: ServerResponse, code: number, reason: string, m
 function respond(response: ServerResponse, code: number, body: object): void {
   response.writeHead(code, { 'Content-Type': 'application/json' }).end(JSON.stringify(body));
 }
+
+const listKinds: Readonly<Record<string, string>> = {
+  pods: 'PodList',
+  statefulsets: 'StatefulSetList',
+  poddisruptionbudgets: 'PodDisruptionBudgetList',
+  nodes: 'NodeList',
+  events: 'EventList',
+};

@@ -137,7 +137,8 @@ test('pods are Ready, not Ready with the reason, or rotating, also while the pod
     ...{ waitingReasons: [], lastTerminations: [], terminated: undefined, warning: 'BackOff: earlier' },
   };
   const view: KubernetesView = {
-    ...{ notCurrent: [], nodes: [], disruptionBudgets: [] },
+    ...{ notCurrent: [], unavailable: [], missing: [], deletedSets: [], emptyNamespaces: [] },
+    ...{ nodes: [], disruptionBudgets: [] },
     pods: [
       pod,
       {
