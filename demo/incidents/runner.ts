@@ -3,7 +3,7 @@ import { describeThrown } from '../../src/lib/thrown.ts';
 import type { Incident, IncidentText, Scene } from './incident.ts';
 
 /** An incident as the page and the status API show it. */
-export interface IncidentView extends IncidentText {
+interface IncidentView extends IncidentText {
   readonly watch: readonly { readonly metric: string; readonly shows: string }[];
   readonly state: 'idle' | 'running' | 'ending';
   /** Clock.now() of its start; absent while idle. */

@@ -6,13 +6,7 @@ import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { parseSelector, selects } from '../../src/sources/kubernetes/objects/selector.ts';
 
-export type KubeResource =
-  | 'pods'
-  | 'statefulsets'
-  | 'poddisruptionbudgets'
-  | 'nodes'
-  | 'events'
-  | 'configmaps';
+type KubeResource = 'pods' | 'statefulsets' | 'poddisruptionbudgets' | 'nodes' | 'events' | 'configmaps';
 
 /** An object without its resourceVersion, which the store adds. */
 export interface StoredObject {
@@ -106,7 +100,7 @@ interface ApiServerOptions {
   readonly statsSummary: (node: string) => object | undefined;
 }
 
-export interface KubeApiServer {
+interface KubeApiServer {
   readonly url: string;
   stop(): Promise<void>;
 }

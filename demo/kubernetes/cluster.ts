@@ -9,10 +9,10 @@ import { containerId, demoPods } from '../node/pods.ts';
 import type { Random, World } from '../world.ts';
 import { createObjectStore, type ObjectStore } from './api-server.ts';
 import {
+  allowedDisruptions,
   type ContainerTermination,
   configMapObject,
   disruptionBudgetObject,
-  disruptionsAllowed,
   type EventModel,
   eventObject,
   goodImage,
@@ -549,7 +549,7 @@ export function createDemoKubernetes(options: DemoKubernetesOptions): DemoKubern
     evictPod(storage) {
       const pod = pods.get(storage);
       if (pod === undefined || pod.stage === 'terminating') return true;
-      if (disruptionsAllowed(countHealthy()) === 0) return false;
+      if (allowedDisruptions(countHealthy()) === 0) return false;
       markDisrupted(pod, 'EvictionByEvictionAPI', 'Eviction API: evicting');
       publish(pod);
       terminate(pod);

@@ -2,7 +2,7 @@
 import { type DemoPod, demoPods } from '../node/pods.ts';
 import type { StoredObject } from './api-server.ts';
 
-export const demoNamespace = 'gitlab';
+const demoNamespace = 'gitlab';
 export const workerNames: readonly string[] = ['worker-1', 'worker-2', 'worker-3', 'worker-4'];
 /** The chart's terminationGracePeriodSeconds with gracefulRestartTimeout 1. */
 export const graceSeconds = 6;
@@ -13,7 +13,7 @@ const initResources = { memory: '64Mi', cpu: '50m' };
 const statefulSetUid = '5e0c9c1d-7f3a-4b7e-9d5e-1c2f3a4b5c6d';
 const gitalyLabels = { app: 'gitaly', release: 'demo' };
 
-export interface PodCondition {
+interface PodCondition {
   readonly status: 'True' | 'False';
   readonly reason?: string;
   readonly message?: string;
@@ -28,7 +28,7 @@ export interface ContainerTermination {
   readonly finishedAt: number;
 }
 
-export type MainContainerState =
+type MainContainerState =
   | { readonly kind: 'waiting'; readonly reason: string; readonly message?: string }
   | { readonly kind: 'running'; readonly startedAt: number }
   | ({ readonly kind: 'terminated' } & ContainerTermination);
@@ -226,7 +226,7 @@ function resourcesOf({ qosClass, container }: DemoPod): object {
 
 const claimOf = (storage: string): string => `repo-data-${storage}`;
 
-export interface StatefulSetModel {
+interface StatefulSetModel {
   readonly createdAt: number;
   readonly generation: number;
   readonly image: string;
@@ -277,14 +277,14 @@ export const disruptionBudgetObject = (createdAt: number, healthy: number): Stor
     },
     spec: { maxUnavailable: 1, selector: { matchLabels: gitalyLabels } },
     status: {
-      disruptionsAllowed: disruptionsAllowed(healthy),
+      disruptionsAllowed: allowedDisruptions(healthy),
       currentHealthy: healthy,
       desiredHealthy: demoPods.length - 1,
       expectedPods: demoPods.length,
     },
   }) as StoredObject;
 
-export const disruptionsAllowed = (healthy: number): number => Math.max(0, healthy - (demoPods.length - 1));
+export const allowedDisruptions = (healthy: number): number => Math.max(0, healthy - (demoPods.length - 1));
 
 export function nodeObject({ name, isCordoned, isUnderMemoryPressure, changedAt }: NodeModel): StoredObject {
   const installedAt = '2026-01-05T08:00:00Z';

@@ -22,7 +22,7 @@ export interface PodCgroups {
   remove(): void;
 }
 
-export interface Host {
+export interface HostCgroups {
   readonly root: Cgroup;
   /** Creates the cgroups of a pod with its containers. */
   createPod(pod: DemoPod): PodCgroups;
@@ -31,7 +31,7 @@ export interface Host {
 const mib = 2 ** 20;
 
 /** Creates the cgroups in an empty folder. */
-export function createHost(folder: string): Host {
+export function createHost(folder: string): HostCgroups {
   const root = createCgroup(folder, '', {}, 'cpuset cpu io memory hugetlb pids rdma misc');
   for (const [index, { name, qosClass, anon }] of otherPods.entries()) {
     const uid = `00000000-0000-4000-8000-00000000000${index}`;

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Clock } from '../../src/lib/clock.ts';
 import type { GitalyState, Random } from '../world.ts';
-import { createHost, createPodTraffic, type Host, type PodCgroups, type PodTraffic } from './host.ts';
+import { createHost, createPodTraffic, type HostCgroups, type PodCgroups, type PodTraffic } from './host.ts';
 import { enforceLimits, runFor } from './kernel.ts';
 import { type DemoPod, demoPods } from './pods.ts';
 
@@ -54,14 +54,14 @@ export async function startDemoNode(options: DemoNodeOptions): Promise<DemoNode>
     return stopped;
   };
 
-  function startPod(host: Host, pod: DemoPod): PodCgroups {
+  function startPod(host: HostCgroups, pod: DemoPod): PodCgroups {
     const cgroups = host.createPod(pod);
     const traffic = createPodTraffic(cgroups, random, () => process(pod.storage) !== 'dead');
     pods.set(pod.storage, { cgroups, traffic });
     return cgroups;
   }
 
-  async function simulate(host: Host, signal: AbortSignal): Promise<void> {
+  async function simulate(host: HostCgroups, signal: AbortSignal): Promise<void> {
     for (let before = clock.monotonic(); !signal.aborted; ) {
       const now = clock.monotonic();
       // Longer gaps are skipped: a suspended machine, a debugger.
