@@ -31,6 +31,8 @@ export interface App {
   status(): StatusView;
   /** Whether every collector has completed a run. */
   isReady(): boolean;
+  /** Whether there is anything to monitor. */
+  isConfigured(): boolean;
   /** Undefined where no checks are run. */
   checks(): ChecksCollector | undefined;
   readonly buckets: BucketLookup;
@@ -43,6 +45,8 @@ export interface App {
 }
 
 const problemIntervalMs = 2000;
+/** Collectors that run at scrapes are read after this long without one. Prometheus' default interval is a minute. */
+const idleAfterMs = 15_000;
 
 export function createApp(options: AppOptions): App {
   const { host, version } = options;
@@ -72,11 +76,19 @@ export function createApp(options: AppOptions): App {
     });
   }
 
+  function isConfigured(): boolean {
+    const { cgroupFacts, configs, kubernetes, targets } = collection.sources;
+    const others = [cgroupFacts, kubernetes, ...targets, ...configs];
+    return configuration.praefect.database !== undefined || others.some((source) => source !== undefined);
+  }
+
   const problems = (): readonly TrackedProblem[] => tracker.update(collection.views(), clock.now() / 1000);
 
   /** So that problems are dated by their start, not by the first visit of the page. */
   async function trackProblems(): Promise<void> {
     while (!stopping.signal.aborted) {
+      // Without a Prometheus no scrape reads cgroups, and the page would show values of its start.
+      collection.runner.readIdle(idleAfterMs);
       problems();
       await clock.sleep(problemIntervalMs, stopping.signal);
     }
@@ -93,6 +105,7 @@ export function createApp(options: AppOptions): App {
       return statusView({
         version,
         target: targetText(configuration.praefect, collection.sources),
+        isUnconfigured: !isConfigured(),
         startedAt,
         now: clock.now(),
         collectors: collection.runner.status(),
@@ -107,6 +120,7 @@ export function createApp(options: AppOptions): App {
       });
     },
     isReady: () => collection.runner.ready(),
+    isConfigured,
     checks: () => collection.checks,
     buckets: createBucketLookup(
       () => ({

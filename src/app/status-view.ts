@@ -12,6 +12,8 @@ export interface StatusView {
   /** What is monitored, in a few words without secrets: "Praefect's database praefect on db.example:5432". */
   readonly target: string;
   readonly startedAt: number;
+  /** No source is configured, so nothing is monitored. */
+  readonly isUnconfigured?: boolean | undefined;
   /** What an operator has to act on, failures of collectors included. */
   readonly problems: readonly ProblemView[];
   readonly collectors: readonly CollectorView[];

@@ -28,6 +28,7 @@ import type {
 export interface StatusInputs {
   readonly version: string;
   readonly target: string;
+  readonly isUnconfigured: boolean;
   /** Clock.now(), as `now`. */
   readonly startedAt: number;
   readonly now: number;
@@ -50,6 +51,7 @@ export const statusView = (inputs: StatusInputs): StatusView => ({
   program: { name: 'gitaly-exporter', version: inputs.version },
   target: inputs.target,
   startedAt: inputs.startedAt,
+  isUnconfigured: inputs.isUnconfigured,
   problems: inputs.problems.map(problemView),
   collectors: inputs.collectors.map((status) => collectorView(status, inputs.maxTimeRatio)),
   pods: inputs.kubernetes && podsView(inputs.kubernetes),

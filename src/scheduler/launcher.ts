@@ -68,6 +68,7 @@ export function createLauncher(options: LauncherOptions): Launcher {
         return conclude(task, run, ended);
       });
       task.current = { run, reading };
+      task.startedAt = run.startedAt;
       void Promise.all([reading, run.returned]).then(() => {
         live.delete(run);
         const failed = task.record.verdict?.kind === 'failed';

@@ -78,6 +78,11 @@ export interface Runner {
   latest<Snapshot>(collector: Collector<Snapshot>): Snapshot | undefined;
   /** In the order of the collectors. */
   status(): readonly CollectorStatus[];
+  /**
+   * Runs the collectors of scrapes that were not run for this long, so that the page is current without a scrape.
+   * Returns immediately.
+   */
+  readIdle(afterMs: number): void;
   /** Every collector has ended its first run, whatever the outcome. */
   ready(): boolean;
   /**
@@ -241,6 +246,14 @@ export function createRunner(options: RunnerOptions): Runner {
     latest<Snapshot>(collector: Collector<Snapshot>) {
       const task = tasks.find((each) => each.collector === collector);
       return task && (newestData(task, clock) as Snapshot | undefined);
+    },
+    readIdle(afterMs) {
+      if (!started || stopping.signal.aborted) return;
+      const now = clock.monotonic();
+      for (const task of scrapeTasks) {
+        const isIdle = task.current === undefined && !task.hung && now - task.startedAt >= afterMs;
+        if (isIdle) void launcher.launch(task, 'due', ownDeadlines(task, now));
+      }
     },
     status: () => tasks.map((task) => changes.notice(task)),
     ready: () => tasks.every(({ record }) => record.verdict !== undefined),

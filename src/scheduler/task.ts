@@ -25,6 +25,8 @@ export interface Task {
   since: number;
   /** The run in progress within its deadlines, and its future result. */
   current: { readonly run: BoundedRun; readonly reading: Promise<Reading> } | undefined;
+  /** Monotonic: the start of its newest run, or its creation. */
+  startedAt: number;
   /** A run passed its deadlines and has not returned. */
   hung: boolean;
 }
@@ -50,7 +52,14 @@ export function createTasks(
   return collectors.map((collector) => {
     const { schedule } = collector;
     const record = newRecord();
-    const task: Task = { collector, record, since: clock.now(), current: undefined, hung: false };
+    const task: Task = {
+      collector,
+      record,
+      since: clock.now(),
+      current: undefined,
+      startedAt: clock.monotonic(),
+      hung: false,
+    };
     if (schedule.kind === 'scrape') return task;
     const account = schedule.budget && accountOf(schedule.budget);
     return { ...task, timetable: newTimetable(schedule, account, clock.monotonic()) };

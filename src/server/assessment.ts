@@ -21,6 +21,9 @@ export interface StatusAssessment {
   readonly collectors: readonly CollectorView[];
 }
 
+export const nothingConfigured =
+  'Nothing is monitored: set praefect.database.url, gitaly.target, cgroup.enabled or kubernetes.enabled (gitaly-exporter serve --help).';
+
 /** @param now Clock.now() */
 export function assessStatus(status: StatusView, now: number): StatusAssessment {
   const collectors = status.collectors.map((collector) => withStaleState(collector, now));
@@ -30,11 +33,13 @@ export function assessStatus(status: StatusView, now: number): StatusAssessment 
     .sort((a, b) => severities.indexOf(a.severity) - severities.indexOf(b.severity));
   const open = problems.filter(({ severity }) => severity !== 'info');
   const [worst] = open;
-  const verdict = verdictOf(worst, collectors);
+  const isUnconfigured = status.isUnconfigured === true;
+  const verdict = isUnconfigured && worst === undefined ? 'unknown' : verdictOf(worst, collectors);
   return {
     verdict,
-    headline: headlineOf(verdict, open.length),
-    summary: summaryOf(collectors, now),
+    headline:
+      isUnconfigured && worst === undefined ? 'Nothing is monitored' : headlineOf(verdict, open.length),
+    summary: isUnconfigured ? nothingConfigured : summaryOf(collectors, now),
     problems,
     collectors,
   };

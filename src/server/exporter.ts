@@ -8,6 +8,7 @@ import { createProcessMetrics } from '../metrics/process.ts';
 import { single } from '../metrics/samples.ts';
 import { checksRoute } from '../rules/checks/api.ts';
 import { logLinesLost } from '../scheduler/self-metrics.ts';
+import { nothingConfigured } from './assessment.ts';
 import { bucketRoute } from './bucket-route.ts';
 import type { ActionResult, DemoActions } from './routes.ts';
 import { createServer, type Server, type StartResult } from './server.ts';
@@ -65,9 +66,11 @@ export function createExporter(options: ExporterOptions): Exporter {
     },
     status: app.status,
     ready: () =>
-      app.isReady()
-        ? { ready: true }
-        : { ready: false, reason: 'Some collectors have not completed their first run.' },
+      !app.isConfigured()
+        ? { ready: false, reason: nothingConfigured }
+        : app.isReady()
+          ? { ready: true }
+          : { ready: false, reason: 'Some collectors have not completed their first run.' },
     reload: {
       enabled: settings.web.enableReload && options.reload !== undefined,
       hint: 'set web.enable-reload to allow it',

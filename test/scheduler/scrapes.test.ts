@@ -252,6 +252,25 @@ describe('the page, without scrapes', () => {
     expect(await scrape(runner, 'a')).toEqual({ a: { value: 1, success: 1, stale: 0 } });
   });
 
+  test('is current without a scrape: a collector that was idle for long enough is read again, once', async () => {
+    const { clock, collector, run } = createHarness();
+    const a = collector('a', scrapeSchedule);
+    const runner = run([a]);
+    await clock.advance(10_000);
+    runner.readIdle(15_000);
+    await clock.advance(0);
+    expect(a.runs).toEqual(['due at 0 s']);
+    await clock.advance(5000);
+    runner.readIdle(15_000);
+    runner.readIdle(15_000);
+    await clock.advance(0);
+    expect(a.runs).toEqual(['due at 0 s', 'due at 15 s']);
+    expect(runner.status()[0]).toMatchObject({ state: 'ok', ageMs: 0 });
+    await runner.stop();
+    runner.readIdle(0);
+    expect(a.runs).toHaveLength(2);
+  });
+
   test('a scrape that is there before the first run makes it', async () => {
     const { clock, collector, run } = createHarness();
     const [first, a] = [collector('first', scrapeSchedule), collector('a', scrapeSchedule)];

@@ -33,6 +33,14 @@ describe('the verdict', () => {
     });
   });
 
+  test('of an exporter with nothing configured is a state of its own, which names the settings', () => {
+    expect(of([one()], { isUnconfigured: true })).toMatchObject({
+      verdict: 'unknown',
+      headline: 'Nothing is monitored',
+      summary: expect.stringContaining('praefect.database.url'),
+    });
+  });
+
   test('is unknown when no collector is enabled', () => {
     expect(of([])).toMatchObject({
       verdict: 'unknown',
