@@ -166,13 +166,12 @@ export function createCgroupSource(options: CgroupSourceOptions): CgroupSource {
     ],
 
     selfFamilies() {
-      const { failure, scannedAt, trees } = watch.state();
-      const isKnown = scannedAt !== undefined && failure === undefined;
+      const { failure, failures, scannedAt, trees } = watch.state();
+      const found = trees.filter(({ vacancy }) => vacancy === undefined).length;
+      const isKnown =
+        scannedAt !== undefined && failure === undefined && (found > 0 || failures.length === 0);
       return [
-        single(
-          metrics.cgroupGitalys,
-          isKnown ? trees.filter(({ vacancy }) => vacancy === undefined).length : undefined,
-        ),
+        single(metrics.cgroupGitalys, isKnown ? found : undefined),
         readFailureFamily(files),
         single(metrics.unattributedKills, tracker.health().unattributed),
         single(metrics.cgroupOpenFiles, files.openDescriptors()),

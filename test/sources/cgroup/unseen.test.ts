@@ -79,7 +79,9 @@ test("a directory of the Linux package's Gitaly without access: both collectors 
         reason: 'permission',
         message: expect.stringContaining('/gitlab.slice/gitaly'),
       });
-    expect(samplesIn(await text(), 'gitaly_server')).toEqual([]);
+    const found = await text();
+    expect(samplesIn(found, 'gitaly_server')).toEqual([]);
+    expect(samplesIn(found, 'gitaly_exporter_cgroup_gitalys')).toEqual([]);
     expect(source.view().failures).toMatchObject([{ reason: 'permission' }]);
   });
 });
@@ -220,6 +222,27 @@ describe('OOM kills of a pod that was gone before the first scrape', () => {
     },
   );
 });
+
+test.each(['memory.stat', 'cpu.stat', 'memory.events.local'])(
+  '%s without the lines that every kernel writes is a failure, and its values are absent',
+  async (file) => {
+    makePod(0);
+    tree.write(sliceOf(0), { [file]: 'something 1\n' });
+    const { collect, text } = start({ directory: directoryOf([podOf(0)]) });
+    expect(await collect('cgroup')).toMatchObject({
+      kind: 'failed',
+      reason: 'parse',
+      message: expect.stringContaining(`${file} (incomplete) of the level pod`),
+    });
+    const names = {
+      'memory.stat': 'memory_anon',
+      'cpu.stat': 'cpu_usage',
+      'memory.events.local': 'memory_events',
+    };
+    const absent = names[file as keyof typeof names];
+    expect(samplesIn(await text(), `gitaly_server_pod_${absent}`)).toEqual([]);
+  },
+);
 
 test('a named pipe in place of every file blocks nothing, and is a failure', async () => {
   makePod(0);

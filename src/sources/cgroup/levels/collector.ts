@@ -76,6 +76,7 @@ export function createLevelCollector(options: LevelCollectorOptions): Collector 
       const problem =
         together(failures) ??
         readFailure(before, files.failures(), readErrorsOf(reads)) ??
+        incompleteFailure(readErrorsOf(reads)) ??
         oomFailure(options);
       return problem === undefined ? { kind: 'data', block } : failed(problem.reason, problem.message, block);
     },
@@ -99,6 +100,13 @@ function exposedTotals(totals: readonly OomTotals[], reads: readonly GitalyRead[
     ({ identity, kills }) =>
       present.has(identityKey(identity)) || oomLevels.some((level) => kills[level] > 0),
   );
+}
+
+/** Files that could be read, but lack what every kernel writes. */
+function incompleteFailure([first, ...more]: readonly string[]): Failure | undefined {
+  if (first === undefined) return undefined;
+  const others = more.length === 0 ? '' : `, and ${more.length} more`;
+  return { reason: 'parse', message: `${first}${others}: their values are absent` };
 }
 
 function oomFailure({ tracker }: LevelCollectorOptions): Failure | undefined {

@@ -119,19 +119,23 @@ export function readLevel(folder: CgroupFolder): Pick<LevelRead, 'reading' | 're
     if (reading.kind === 'removed') isRemoved = true;
     return knownOf(reading);
   };
-  const keyed = <Key extends string>(file: string, keys: readonly Key[]) =>
-    take(file, folder.keyed(file, keys)) ?? {};
+  /** `always`: every kernel with cgroup v2 writes this key, so that a file without it is not the kernel's. */
+  const keyed = <Key extends string>(file: string, keys: readonly Key[], always: Key) => {
+    const values = take(file, folder.keyed(file, keys));
+    if (values !== undefined && values[always] === undefined) readErrors.push(`${file} (incomplete)`);
+    return values ?? {};
+  };
   const pressure = (resource: PressureResource) => take(`${resource}.pressure`, folder.pressure(resource));
 
   const reading: LevelReading = {
     usage: take('memory.current', folder.number('memory.current')),
     peak: take('memory.peak', folder.number('memory.peak')),
     limit: take('memory.max', folder.limit('memory.max')),
-    stat: keyed('memory.stat', statKeys),
-    cpu: keyed('cpu.stat', cpuKeys),
+    stat: keyed('memory.stat', statKeys, 'anon'),
+    cpu: keyed('cpu.stat', cpuKeys, 'usage_usec'),
     cores: take('cpu.max', folder.cores()),
     pressure: { cpu: pressure('cpu'), memory: pressure('memory'), io: pressure('io') },
-    events: keyed('memory.events.local', memoryEvents),
+    events: keyed('memory.events.local', memoryEvents, 'oom'),
   };
   return isRemoved ? undefined : { reading, readErrors };
 }

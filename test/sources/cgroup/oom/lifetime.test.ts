@@ -3,6 +3,7 @@ import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { createCgroupFiles } from '../../../../src/sources/cgroup/files/files.ts';
 import type { CgroupFiles } from '../../../../src/sources/cgroup/files/reading.ts';
 import type { OomTracker } from '../../../../src/sources/cgroup/oom/record.ts';
+import { createOomTotals } from '../../../../src/sources/cgroup/oom/totals.ts';
 import { createOomTracker } from '../../../../src/sources/cgroup/oom/tracker.ts';
 import type { GitalyTree } from '../../../../src/sources/cgroup/tree.ts';
 import { createManualClock } from '../../../support/manual-clock.ts';
@@ -117,4 +118,25 @@ describe('malformed files', () => {
     const memory = { limit: 104857600, usage: 4096, anon: 1024 };
     expect(await tracker.settle()).toMatchObject([{ level: 'bucket', bucket: 1, memory }]);
   });
+});
+
+test('of more removed trees than are kept, those with kills and the newest are', async () => {
+  const totals = createOomTotals(clock);
+  const identityOf = (number: number) => ({
+    namespace: 'gitlab',
+    pod: `gl-gitaly-${number}`,
+    node: 'node-1',
+  });
+  for (let number = 0; number < 1500; number++) {
+    totals.follow(new Map([[`uid-${number}`, identityOf(number)]]));
+    if (number < 10) totals.add(`uid-${number}`, { level: 'bucket', processes: 1, events: 1, bucket: 0 });
+    await clock.advance(1);
+  }
+  totals.follow(new Map());
+  const kept = totals.list(() => true);
+  expect(kept).toHaveLength(1000);
+  const names = new Set(kept.map(({ identity }) => identity.pod));
+  for (const number of [0, 9, 600, 1499])
+    expect([number, names.has(`gl-gitaly-${number}`)]).toEqual([number, true]);
+  expect(names.has('gl-gitaly-10')).toBe(false);
 });
