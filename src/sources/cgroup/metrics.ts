@@ -143,7 +143,7 @@ export const bucketMetrics: readonly Metric[] = Object.freeze([
 export const cgroupGitalys = gauge('gitaly_exporter_cgroup_gitalys', {
   help: "Gitalys found in this host's cgroups at the last scan.",
   details:
-    'Absent while the cgroups cannot be scanned, and while none is found although one must exist or may be in a directory without access. 0 when no Gitaly runs here. Pods that run outside of their slice do not count.',
+    'Absent while the cgroups cannot be scanned, and while none is found but a directory may not be read. 0 when no Gitaly runs here. Pods that run outside of their slice do not count.',
   origin: "the exporter's scan of the cgroup tree",
 });
 

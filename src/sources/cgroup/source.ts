@@ -166,10 +166,9 @@ export function createCgroupSource(options: CgroupSourceOptions): CgroupSource {
     ],
 
     selfFamilies() {
-      const { failure, failures, scannedAt, trees } = watch.state();
+      const { failure, isPartial, scannedAt, trees } = watch.state();
       const found = trees.filter(({ vacancy }) => vacancy === undefined).length;
-      const isKnown =
-        scannedAt !== undefined && failure === undefined && (found > 0 || failures.length === 0);
+      const isKnown = scannedAt !== undefined && failure === undefined && (found > 0 || !isPartial);
       return [
         single(metrics.cgroupGitalys, isKnown ? found : undefined),
         readFailureFamily(files),

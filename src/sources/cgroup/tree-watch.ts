@@ -38,6 +38,8 @@ export interface TreeState {
   readonly missing: readonly string[];
   /** What is excluded on purpose, one line each. */
   readonly notes: readonly string[];
+  /** A Gitaly may exist that was not found. */
+  readonly isPartial: boolean;
 }
 
 export interface TreeWatch {
@@ -62,6 +64,7 @@ const notScanned: TreeState = {
   failures: [],
   missing: [],
   notes: [],
+  isPartial: false,
 };
 
 const scanIntervalMs = 60_000;
@@ -96,8 +99,8 @@ export function startTreeWatch(options: TreeWatchOptions): TreeWatch {
       state = { ...notScanned, scannedAt: startedAt, failure: { reason, message } };
       return;
     }
-    const { failures, missing, notes, trees } = found;
-    state = { scannedAt: startedAt, trees, failure: undefined, failures, missing, notes };
+    const { failures, isPartial, missing, notes, trees } = found;
+    state = { scannedAt: startedAt, trees, failure: undefined, failures, missing, notes, isPartial };
     tracker.follow(trees);
     options.onFound(found);
   }
