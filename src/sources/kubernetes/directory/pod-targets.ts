@@ -1,9 +1,10 @@
 /** Scrape targets: the /metrics of Gitaly's and Praefect's pods. */
 import { isIP } from 'node:net';
+import { outsideText } from '../../../lib/outside-text.ts';
 import type { Failure } from '../../../scheduler/outcome.ts';
 import { type Component, type Identity, identityText } from '../../identity.ts';
 import { type ComponentOf, mainContainer, podIdentity } from '../gitaly-objects.ts';
-import type { Pod } from '../objects/types.ts';
+import type { Container, Pod } from '../objects/types.ts';
 import { incompleteness, notCurrent, type Store } from '../store.ts';
 
 interface PodTargetOptions<Tls> {
@@ -63,39 +64,87 @@ const isScraped = (pod: Pod): boolean =>
   pod.deletion === undefined &&
   !pod.ip.includes('%') &&
   isIP(pod.ip) !== 0 &&
-  annotationOf(pod, 'scrape') !== 'false';
+  prefixes.every((prefix) => annotationOf(pod, prefix, 'scrape') !== 'false');
 
 function urlOf(pod: Pod, component: Component): URL | Failure {
-  const port = portOf(pod);
-  const scheme = annotationOf(pod, 'scheme') ?? 'http';
-  if (port === undefined) return invalid(pod, component, 'port', 'a port from 1 to 65535');
-  if (scheme !== 'http' && scheme !== 'https') return invalid(pod, component, 'scheme', 'http or https');
-  const url = new URL(`${scheme}://${isIP(pod.ip) === 6 ? `[${pod.ip}]` : pod.ip}:${port}/metrics`);
-  const [path = '', query = ''] = (annotationOf(pod, 'path') ?? '/metrics').split(/\?(.*)/s);
+  const { prefix, port, namedPort } = authorityOf(pod);
+  if (namedPort !== undefined && validPort(namedPort) === undefined)
+    return invalid(pod, component, "its container's port http-metrics", namedPort, 'a port from 1 to 65535');
+  const annotated = (name: 'path' | 'scheme'): string | undefined =>
+    prefix === undefined ? undefined : annotationOf(pod, prefix, name);
+  const named = (name: string): string => `its annotation ${prefix}${name}`;
+  const number = port === undefined ? undefined : portNumber(port);
+  if (port !== undefined && number === undefined)
+    return invalid(pod, component, named('port'), port, 'a port from 1 to 65535');
+  const scheme = annotated('scheme') ?? 'http';
+  if (scheme !== 'http' && scheme !== 'https')
+    return invalid(pod, component, named('scheme'), scheme, 'http or https');
+  const host = isIP(pod.ip) === 6 ? `[${pod.ip}]` : pod.ip;
+  const url = new URL(`${scheme}://${host}:${namedPort ?? number ?? chartPort}/metrics`);
+  const [path = '', query = ''] = (annotated('path') ?? '/metrics').split(/\?(.*)/s);
   url.pathname = path;
   url.search = query;
   return url;
 }
 
-/** The container's port `http-metrics`, else the annotation's, else the chart's. Undefined: not a valid port. */
-function portOf(pod: Pod): number | undefined {
-  const named = [mainContainer(pod), ...pod.containers].map((each) => each?.ports['http-metrics']);
-  const port = named.find((each) => each !== undefined);
-  if (port !== undefined) return validPort(port);
-  const annotated = annotationOf(pod, 'port');
-  if (annotated === undefined) return chartPort;
-  return /^\d{1,5}$/.test(annotated) ? validPort(Number(annotated)) : undefined;
+/** The chart's own annotations, and those that Prometheus' example configuration reads. */
+const prefixes = ['gitlab.com/prometheus_', 'prometheus.io/'] as const;
+
+interface Authority {
+  /** Of the annotations that decide about path and scheme; undefined: the defaults. */
+  readonly prefix: (typeof prefixes)[number] | undefined;
+  /** Its annotation. */
+  readonly port: string | undefined;
+  readonly namedPort: number | undefined;
 }
+
+/**
+ * Port, path and scheme come from one authority: the container's port `http-metrics`, with the annotations that name the
+ * same port; else annotations with a port of Gitaly's own container; else the chart's defaults. A service mesh overwrites
+ * prometheus.io/port and prometheus.io/path with those of its sidecar.
+ */
+function authorityOf(pod: Pod): Authority {
+  const container = mainContainer(pod);
+  const found = [container, ...pod.containers].map((each) => each?.ports['http-metrics']);
+  const namedPort = found.find((port) => port !== undefined);
+  for (const prefix of prefixes) {
+    const port = annotationOf(pod, prefix, 'port');
+    if (port === undefined) continue;
+    const isAuthority =
+      namedPort !== undefined
+        ? port === String(namedPort)
+        : prefix === 'gitlab.com/prometheus_' || isOwnPort(pod, container, port);
+    if (isAuthority) return { prefix, port, namedPort };
+  }
+  return { prefix: undefined, port: undefined, namedPort };
+}
+
+/** Without declared ports, an annotation of a pod that has no other container is about this one. */
+function isOwnPort(pod: Pod, container: Container | undefined, port: string): boolean {
+  const declared = container?.portNumbers ?? Object.values(container?.ports ?? {});
+  if (declared.length > 0) return declared.includes(Number(port));
+  return pod.containers.length === 1 && !pod.initContainers.some(({ sidecar }) => sidecar);
+}
+
+const portNumber = (text: string): number | undefined =>
+  /^\d{1,5}$/.test(text) ? validPort(Number(text)) : undefined;
 
 const validPort = (port: number): number | undefined => (port >= 1 && port <= 65_535 ? port : undefined);
 
 /** With a ServiceMonitor the chart omits these annotations, or leaves them empty: both mean unset. */
-function annotationOf({ annotations }: Pod, name: 'scrape' | 'port' | 'path' | 'scheme'): string | undefined {
-  const found = annotations[`gitlab.com/prometheus_${name}`] || annotations[`prometheus.io/${name}`];
-  return found === '' ? undefined : found;
-}
+const annotationOf = (
+  { annotations }: Pod,
+  prefix: (typeof prefixes)[number],
+  name: 'scrape' | 'port' | 'path' | 'scheme',
+): string | undefined => annotations[`${prefix}${name}`] || undefined;
 
-const invalid = (pod: Pod, component: Component, name: 'port' | 'scheme', expected: string): Failure => ({
+const invalid = (
+  pod: Pod,
+  component: Component,
+  what: string,
+  value: string | number,
+  expected: string,
+): Failure => ({
   reason: 'parse',
-  message: `${component} ${identityText(podIdentity(pod))}: its annotation prometheus.io/${name} (or gitlab.com/prometheus_${name}) is ${JSON.stringify(annotationOf(pod, name)?.slice(0, 60))}, expected ${expected}; its metrics are not read`,
+  message: `${component} ${identityText(podIdentity(pod))}: ${what} is ${JSON.stringify(outsideText(value, [], 60))}, expected ${expected}; its metrics are not read`,
 });

@@ -15,7 +15,7 @@ const urlsOf = async (all: readonly Pod[]): Promise<readonly string[]> =>
 const withoutNamedPort = (annotations: Readonly<Record<string, string>>): Pod => ({
   ...pod,
   annotations,
-  containers: pod.containers.map((each): Container => ({ ...each, ports: {} })),
+  containers: pod.containers.map((each): Container => ({ ...each, ports: {}, portNumbers: [] })),
 });
 
 test('every running pod of the chart is a target of its component, with its address and its named port', async () => {
@@ -41,12 +41,29 @@ test.each([
   // As in the chart for Praefect.
   [{ 'gitlab.com/prometheus_port': '', 'prometheus.io/port': '' }, 'http://10.244.0.4:9236/metrics'],
   [
-    { 'prometheus.io/path': '/other?x=1#y', 'prometheus.io/scheme': 'https' },
+    {
+      'prometheus.io/port': '9236',
+      'prometheus.io/path': '/other?x=1#y',
+      'prometheus.io/scheme': 'https',
+    },
     'https://10.244.0.4:9236/other?x=1%23y',
   ],
+  // Annotations without a port are of no authority.
+  [{ 'prometheus.io/path': '/other', 'prometheus.io/scheme': 'https' }, 'http://10.244.0.4:9236/metrics'],
+  // Each authority alone: no path of the one with the port of the other.
+  [
+    { 'gitlab.com/prometheus_port': '9400', 'prometheus.io/port': '9300', 'prometheus.io/path': '/other' },
+    'http://10.244.0.4:9400/metrics',
+  ],
   // No annotation changes the host.
-  [{ 'prometheus.io/path': '//evil.example.com/x' }, 'http://10.244.0.4:9236//evil.example.com/x'],
-  [{ 'prometheus.io/path': '@evil.example.com' }, 'http://10.244.0.4:9236/@evil.example.com'],
+  [
+    { 'prometheus.io/port': '9236', 'prometheus.io/path': '//evil.example.com/x' },
+    'http://10.244.0.4:9236//evil.example.com/x',
+  ],
+  [
+    { 'prometheus.io/port': '9236', 'prometheus.io/path': '@evil.example.com' },
+    'http://10.244.0.4:9236/@evil.example.com',
+  ],
 ])('annotations %j result in the URL %s', async (annotations, url) => {
   expect(await urlsOf([withoutNamedPort(annotations)])).toEqual([url]);
 });
@@ -55,7 +72,11 @@ test.each([
   [{ 'prometheus.io/port': 'metrics' }, 'prometheus.io/port', '"metrics"'],
   [{ 'prometheus.io/port': '0' }, 'prometheus.io/port', '"0"'],
   [{ 'prometheus.io/port': '65536' }, 'prometheus.io/port', '"65536"'],
-  [{ 'gitlab.com/prometheus_scheme': 'file' }, 'prometheus.io/scheme', '"file"'],
+  [
+    { 'gitlab.com/prometheus_port': '9236', 'gitlab.com/prometheus_scheme': 'file\u202e' },
+    'gitlab.com/prometheus_scheme',
+    '"file"',
+  ],
 ])('invalid annotations %j are a failure of that pod only', async (annotations, name, found) => {
   const other = named(pods, 'gl-gitaly-default-1');
   const { targets, failures } = await list([withoutNamedPort(annotations), other]);
@@ -63,6 +84,43 @@ test.each([
   expect(failures).toEqual([{ reason: 'parse', message: expect.stringContaining(name) }]);
   expect(failures[0]?.message).toContain('gitaly gitlab/gl-gitaly-default-0');
   expect(failures[0]?.message).toContain(found);
+});
+
+describe('annotations of a service mesh for its sidecar', () => {
+  const istio = {
+    'prometheus.io/scrape': 'true',
+    'prometheus.io/port': '15020',
+    'prometheus.io/path': '/stats/prometheus',
+  };
+  const [own] = pod.containers;
+  const sidecar: Container = { ...(own as Container), name: 'istio-proxy', ports: {}, portNumbers: [15_090] };
+  const plain = withoutNamedPort(istio);
+  const unnamed = (each: Container): Container => ({ ...each, ports: {}, portNumbers: [8075, 9236] });
+
+  test.each<[string, Pod, string]>([
+    ['with the named port', { ...pod, annotations: istio }, '9236/metrics'],
+    [
+      'with the named port and a path for it',
+      {
+        ...pod,
+        annotations: { ...istio, 'gitlab.com/prometheus_port': '9236', 'gitlab.com/prometheus_path': '/m' },
+      },
+      '9236/m',
+    ],
+    [
+      'with unnamed ports',
+      { ...plain, containers: [...pod.containers.map(unnamed), sidecar] },
+      '9236/metrics',
+    ],
+    ['without declared ports', { ...plain, containers: [...plain.containers, sidecar] }, '9236/metrics'],
+    [
+      'with a native sidecar',
+      { ...plain, initContainers: [...pod.initContainers, { ...sidecar, sidecar: true }] },
+      '9236/metrics',
+    ],
+  ])('are not used for Gitaly: %s', async (_, each, end) => {
+    expect(await urlsOf([each])).toEqual([`http://${pod.ip}:${end}`]);
+  });
 });
 
 test('an IPv6 address is in brackets', async () => {
