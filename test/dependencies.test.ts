@@ -1,117 +1,155 @@
-/** Who may import whom: the arrows between the rooms, as docs/architecture.md draws them. */
+/**
+ * The structure of the code, as docs/architecture.md describes it: which folder may import which, no circles between
+ * files, and one meaning for each exported name.
+ */
 import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
-import { expect, test } from '@jest/globals';
+import { describe, expect, test } from '@jest/globals';
 
 const root = join(import.meta.dirname, '..');
 
-/** Room -> rooms that it may know, types included. What is not listed knows nobody. */
-const mayKnow: Readonly<Record<string, readonly string[]>> = {
-  'src/metrics': [],
-  'src/runtime': ['src/metrics'],
-  'src/events': ['src/metrics', 'src/runtime'],
-  'src/config': [],
-  'src/praefect': [
-    'src/metrics',
-    'src/runtime',
-    'src/events',
-    'src/config/database-connection.ts',
-    'src/config/secret.ts',
-  ],
-  'src/cgroup': ['src/bytes-text.ts', 'src/metrics', 'src/runtime', 'src/events', 'src/identity.ts'],
-  'src/kubernetes': ['src/metrics', 'src/runtime', 'src/events', 'src/identity.ts', 'src/config/secret.ts'],
-  // Pure: it knows the shapes of what the other rooms found, and asks nobody.
-  'src/posture': [
-    'src/metrics',
-    'src/runtime',
-    'src/identity.ts',
-    'src/kubernetes/objects/types.ts',
-    'src/cgroup/tree.ts',
-    'src/config/gitaly',
-  ],
-  'src/gitaly': [
-    'src/identity.ts',
-    'src/metrics',
-    'src/runtime',
-    'src/events',
-    'src/config/gitaly',
-    'src/config/kinds/metrics-target.ts',
-    'src/config/problem.ts',
-    'src/config/secret.ts',
-  ],
-  'src/problems': [
-    'src/bytes-text.ts',
-    'src/metrics',
-    'src/runtime',
-    'src/identity.ts',
-    'src/praefect',
-    'src/gitaly',
-    'src/cgroup',
-    'src/kubernetes',
-    'src/posture',
-    'src/maintenance',
-  ],
-  'src/maintenance': ['src/metrics', 'src/runtime', 'src/events', 'src/config/kinds/maintenance-window.ts'],
-  'src/server': ['src/bytes-text.ts', 'src/metrics', 'src/runtime', 'src/config/secret.ts'],
-  'src/promql': ['src/metrics'],
-  dashboards: [
-    'src/promql',
-    'src/metrics',
-    'src/catalog.ts',
-    'src/praefect',
-    'src/gitaly',
-    'src/cgroup',
-    'src/kubernetes',
-    'src/posture',
-    'src/maintenance',
-    'src/runtime',
-    'src/events',
-    'alerts',
-  ],
-  // Alerts link to panels, panels draw the alerts' thresholds.
-  alerts: [
-    'dashboards',
-    'src/promql',
-    'src/metrics',
-    'src/catalog.ts',
-    'src/praefect',
-    'src/gitaly',
-    'src/cgroup',
-    'src/kubernetes',
-    'src/posture',
-    'src/maintenance',
-    'src/runtime',
-    'src/events',
-  ],
+const base = ['src/lib', 'src/metrics', 'src/scheduler', 'src/config'];
+/** What all sources share: how a Gitaly is named in labels. */
+const identities = ['src/sources/identity.ts', 'src/sources/server-info.ts'];
+const sources = ['src/sources'];
+const app = [...base, ...sources, 'src/rules', 'src/buckets', 'src/app'];
+/** Metric declarations, and what alerts and dashboards share. */
+const monitoring = ['src/monitoring', 'src/rules', 'src/metrics', 'src/scheduler', ...sources];
+
+/** Folder (or file) -> what it may import besides itself, types included. */
+const mayImport: Readonly<Record<string, readonly string[]>> = {
+  'src/lib': [],
+  'src/metrics': ['src/lib'],
+  'src/scheduler': ['src/lib', 'src/metrics'],
+  'src/config': ['src/lib'],
+  'src/sources/identity.ts': ['src/metrics'],
+  'src/sources/server-info.ts': ['src/metrics', 'src/sources/identity.ts'],
+  // Sources do not know each other: what one needs of another is an interface of its own.
+  'src/sources/praefect': [...base, ...identities],
+  'src/sources/gitaly': [...base, ...identities],
+  'src/sources/cgroup': [...base, ...identities],
+  'src/sources/kubernetes': [...base, ...identities],
+  'src/sources/maintenance': [...base, ...identities],
+  'src/rules': [...base, ...sources],
+  'src/buckets': [...base, ...sources],
+  'src/monitoring': ['src/lib', 'src/metrics', 'src/rules'],
+  'src/app': app,
+  'src/server': app,
+  'src/doctor': app,
+  'src/cli': [...app, 'src/server', 'src/doctor', 'src/monitoring', 'alerts', 'dashboards'],
+  'src/index.ts': app,
+  alerts: monitoring,
+  dashboards: monitoring,
+  demo: [...app, 'src/server', 'src/cli'],
+  bench: ['src', 'test/support', 'dashboards'],
+  bin: ['src/cli', 'src/config', 'demo'],
+  test: ['src', 'demo', 'alerts', 'dashboards', 'bench', 'bin'],
 };
 
-function filesBelow(folder: string): string[] {
-  return readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
-    .filter((name) => name.endsWith('.ts'))
-    .map((name) => join(folder, name));
-}
+const code = /\.(ts|js|mjs|cjs)$/;
+const isIgnored = (path: string): boolean => /(^|\/)(node_modules|dist|fixtures)(\/|$)/.test(path);
 
-function importsOf(file: string): string[] {
-  const text = readFileSync(join(root, file), 'utf8');
-  return [...text.matchAll(/(?:from|import)\s*\(?\s*'(\.[^']+)'/g)].map(([, target]) =>
-    relative(root, resolve(root, dirname(file), target ?? '')),
-  );
-}
+const files = readdirSync(root, { withFileTypes: true })
+  .filter((entry) => entry.isDirectory() && !entry.name.startsWith('.') && !isIgnored(entry.name))
+  .flatMap(({ name }) =>
+    readdirSync(join(root, name), { recursive: true, encoding: 'utf8' }).map((path) => join(name, path)),
+  )
+  .filter((path) => code.test(path) && !isIgnored(path))
+  .sort();
 
-test.each(Object.entries(mayKnow))('%s imports only what it may know', (room, allowed) => {
-  const foreign = filesBelow(room).flatMap((file) =>
-    importsOf(file)
-      .filter(
-        (target) => ![room, ...allowed].some((each) => target === each || target.startsWith(`${each}/`)),
-      )
-      .map((target) => `${file} -> ${target}`),
-  );
-  expect(foreign).toEqual([]);
+const texts = new Map(files.map((file) => [file, readFileSync(join(root, file), 'utf8')]));
+
+/** Of each file, the files it imports: statically, dynamically, and as types. */
+const imports = new Map(
+  [...texts].map(([file, text]) => [
+    file,
+    [...text.matchAll(/(?:\bfrom|\bimport)\s*\(?\s*'(\.[^']+)'/g)].map(([, target]) =>
+      relative(root, resolve(root, dirname(file), target ?? '')),
+    ),
+  ]),
+);
+
+const isIn = (file: string, folder: string): boolean => file === folder || file.startsWith(`${folder}/`);
+
+/** The most specific entry of the table. */
+const unitOf = (file: string): string | undefined =>
+  Object.keys(mayImport)
+    .filter((unit) => isIn(file, unit))
+    .sort((a, b) => b.length - a.length)[0];
+
+describe('folders', () => {
+  test('are all in the table', () => {
+    expect(files.filter((file) => unitOf(file) === undefined)).toEqual([]);
+  });
+
+  test.each(Object.entries(mayImport))('%s imports only what it may', (unit, allowed) => {
+    const own = files.filter((file) => unitOf(file) === unit);
+    expect(own).not.toEqual([]);
+    const others = own.flatMap((file) =>
+      (imports.get(file) ?? [])
+        .filter((target) => code.test(target))
+        .filter((target) => ![unit, ...allowed].some((each) => isIn(target, each)))
+        .map((target) => `${file} -> ${target}`),
+    );
+    expect(others).toEqual([]);
+  });
 });
 
-test('nothing that production code imports is imported back from the demo', () => {
-  const importers = filesBelow('src')
-    .filter((file) => !file.startsWith('src/demo/'))
-    .filter((file) => importsOf(file).some((target) => target.startsWith('src/demo/')));
-  expect(importers).toEqual([]);
+/** Circles that are left. The list only gets shorter. */
+const knownCircles = ['demo/commands.ts demo/incident-command.ts demo/run.ts'];
+
+test('files do not import each other in circles', () => {
+  expect(circles()).toEqual(knownCircles);
+});
+
+/** Tarjan's strongly connected components, of more than one file. */
+function circles(): readonly string[] {
+  const order = new Map<string, number>();
+  const stack: string[] = [];
+  const found: string[] = [];
+  const visit = (file: string): number => {
+    const index = order.size;
+    order.set(file, index);
+    let low = index;
+    stack.push(file);
+    for (const target of imports.get(file) ?? []) {
+      if (!imports.has(target)) continue;
+      if (!order.has(target)) low = Math.min(low, visit(target));
+      else if (stack.includes(target)) low = Math.min(low, order.get(target) ?? low);
+    }
+    if (low === index) {
+      const circle = stack.splice(stack.indexOf(file));
+      if (circle.length > 1) found.push(circle.sort().join(' '));
+    }
+    return low;
+  };
+  for (const file of files) if (!order.has(file)) visit(file);
+  return found.sort();
+}
+
+/** Names with two meanings that are left. The list only gets shorter. */
+const knownAmbiguousNames = [
+  'ClusterLabel',
+  'Format',
+  'ServerLabel',
+  'Unit',
+  'clusterLabels',
+  'highest',
+  'lowest',
+  'scrapeUp',
+  'storageLabels',
+  'virtualStorageLabels',
+];
+
+test('an exported name has one meaning', () => {
+  const places = new Map<string, Set<string>>();
+  for (const [file, text] of texts) {
+    if (!['src', 'demo', 'alerts', 'dashboards'].some((folder) => isIn(file, folder))) continue;
+    for (const [, name] of text.matchAll(
+      /^export (?:async )?(?:function\*?|const|let|interface|type|class|enum) (\w+)/gm,
+    ))
+      places.set(name ?? '', (places.get(name ?? '') ?? new Set()).add(file));
+  }
+  const ambiguous = [...places].filter(([, where]) => where.size > 1).map(([name]) => name);
+  expect(ambiguous.sort()).toEqual(knownAmbiguousNames);
 });

@@ -10,12 +10,12 @@ import type { Scrape } from '../scheduler/runner.ts';
 import type { ExtraFamilies } from '../scheduler/self-block.ts';
 import { reloadSuccess, reloadTime } from '../scheduler/self-metrics.ts';
 import { type Collection, createCollection } from './collectors.ts';
-import type { Configuration, Host, Sources } from './sources.ts';
+import type { Configuration, HostContext, Sources } from './sources.ts';
 import { statusView } from './status.ts';
 import type { DemoView, StatusView } from './status-view.ts';
 
 export interface AppOptions extends Configuration {
-  readonly host: Host;
+  readonly host: HostContext;
   /** Of the package. */
   readonly version: string;
   /** For the exporter's own block. */

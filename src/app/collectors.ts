@@ -41,7 +41,7 @@ import { livePraefects, readCheckInputs } from './check-inputs.ts';
 import {
   type Configuration,
   createSources,
-  type Host,
+  type HostContext,
   type KubernetesAccess,
   listTimeoutMs,
   nodeName,
@@ -51,7 +51,7 @@ import {
 } from './sources.ts';
 
 export interface CollectionOptions extends Configuration {
-  readonly host: Host;
+  readonly host: HostContext;
   readonly events: EventLog;
   readonly thresholds: Thresholds;
   readonly build: BuildInfo;

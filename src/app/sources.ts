@@ -43,7 +43,7 @@ export interface Configuration {
 }
 
 /** What the sources use of this process and its host. */
-export interface Host {
+export interface HostContext {
   readonly clock: Clock;
   readonly log: Log;
   /** node:os' hostname(). */
@@ -55,7 +55,7 @@ export interface Host {
 }
 
 /** The host of this process. */
-export const processHost = (system: System, log: Log, clock: Clock): Host => ({
+export const processHost = (system: System, log: Log, clock: Clock): HostContext => ({
   clock,
   log,
   hostName: hostname(),
@@ -104,7 +104,7 @@ export interface KubernetesAccess {
 export const listTimeoutMs = 3000;
 const startTimeoutMs = 10_000;
 
-export function openKubernetes(settings: Settings, host: Host): KubernetesAccess | undefined {
+export function openKubernetes(settings: Settings, host: HostContext): KubernetesAccess | undefined {
   const { kubernetes } = settings;
   const { clock, env, log } = host;
   if (!kubernetes.enabled) return undefined;
@@ -145,7 +145,10 @@ export function openKubernetes(settings: Settings, host: Host): KubernetesAccess
 }
 
 /** The pods of cgroup.pods-file; undefined without one. The caller closes it. */
-export function openPodsFile({ cgroup }: Settings, { clock, readText }: Host): PodsFileDirectory | undefined {
+export function openPodsFile(
+  { cgroup }: Settings,
+  { clock, readText }: HostContext,
+): PodsFileDirectory | undefined {
   if (!cgroup.enabled || cgroup.podsFile === undefined) return undefined;
   return createPodsFileDirectory({ file: cgroup.podsFile, readText, clock, watch: watchFolder });
 }
@@ -153,7 +156,7 @@ export function openPodsFile({ cgroup }: Settings, { clock, readText }: Host): P
 /** @param opened what is closed by the caller */
 export function createSources(
   settings: Settings,
-  host: Host,
+  host: HostContext,
   opened: Pick<Sources, 'kubernetes' | 'podsFile'>,
 ): Sources {
   const { cgroup, gitaly, praefect } = settings;
@@ -198,7 +201,8 @@ export function createSources(
 }
 
 /** The node's name as Kubernetes knows it; a virtual machine's own. */
-export const nodeName = ({ kubernetes }: Settings, { hostName }: Host): string => kubernetes.node ?? hostName;
+export const nodeName = ({ kubernetes }: Settings, { hostName }: HostContext): string =>
+  kubernetes.node ?? hostName;
 
 function podTargets(
   { stores, componentOf, listed }: KubernetesAccess,

@@ -3,7 +3,7 @@
  * the scripts call `gitaly-exporter complete -- <words>`.
  */
 import { RootCommand, script } from '@bomb.sh/tab';
-import { oneOf } from '../config/kinds/scalars.ts';
+import { choice } from '../config/kinds/scalars.ts';
 import { sections } from '../config/sections/index.ts';
 import { type NamedSetting, namedSettings, optional, type Section } from '../config/setting.ts';
 import { type Command, defineCommand } from './command.ts';
@@ -13,7 +13,7 @@ const shells = ['bash', 'zsh', 'fish'] as const;
 const completionOptions = {
   title: 'Completion',
   settings: {
-    shell: optional(oneOf(shells), {
+    shell: optional(choice(shells), {
       unset: 'none',
       help: 'The shell that the script is for; can follow the command as a word.',
       example: 'bash',

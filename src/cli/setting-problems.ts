@@ -20,12 +20,17 @@ export async function referencedFileProblems(
   }
   const webConfigFile = settings.web.config.file;
   if (webConfigFile !== undefined) {
-    const { openWebConfig } = await import('../server/web-config/source.ts');
-    const opened = openWebConfig(webConfigFile);
     const where = originText(origins.get('web.config.file') ?? { source: 'default' });
-    if (!opened.ok) problems.push(...opened.problem.split('\n').map((message) => ({ where, message })));
+    problems.push(...(await webConfigProblems(webConfigFile)).map((message) => ({ where, message })));
   }
   return problems;
+}
+
+/** Empty for a valid web configuration file whose certificates can be read. */
+export async function webConfigProblems(file: string): Promise<readonly string[]> {
+  const { openWebConfig } = await import('../server/web-config/source.ts');
+  const opened = openWebConfig(file);
+  return opened.ok ? [] : opened.problem.split('\n');
 }
 
 /** All of them, each with its place. */

@@ -49,7 +49,7 @@ export const problemText = (problem: SettingProblem): string =>
   problem.where === undefined ? problem.message : `${problem.where}: ${problem.message}`;
 
 /** A found value as messages quote it: on one line, truncated when long. Never call it with a secret. */
-export function quoted(found: string): string {
+export function quotedValue(found: string): string {
   const text = JSON.stringify(found);
   return text.length <= 80 ? text : `${text.slice(0, 76)}..."`;
 }

@@ -12,7 +12,7 @@ import {
   type PodDirectory,
 } from '../sources/cgroup/tree.ts';
 import { identityText } from '../sources/identity.ts';
-import { accessChecks, type DoctorFinding, failed, passed } from './finding.ts';
+import { accessChecks, type DoctorFinding, notPassed, passed } from './finding.ts';
 
 export interface CgroupReport {
   readonly findings: readonly DoctorFinding[];
@@ -36,7 +36,7 @@ export async function cgroupFindings(options: CgroupsOptions, signal: AbortSigna
   const { root, hostName, directory, clock } = options;
   const inspected = inspectRoot(root);
   if (inspected.kind === 'failed')
-    return { findings: [failed(accessChecks.cgroupRoot, 'fail', inspected.message, [mount])], trees: [] };
+    return { findings: [notPassed(accessChecks.cgroupRoot, 'fail', inspected.message, [mount])], trees: [] };
 
   const finder = createFinder({
     root,
@@ -48,13 +48,20 @@ export async function cgroupFindings(options: CgroupsOptions, signal: AbortSigna
   const found = await finder.find(signal);
   const rootFinding = inspected.isTopmost
     ? passed(accessChecks.cgroupRoot, `${root} is the hierarchy of the host`)
-    : failed(accessChecks.cgroupRoot, 'warn', `${root} is only a container's part of the host's hierarchy`, [
-        mount,
-      ]);
+    : notPassed(
+        accessChecks.cgroupRoot,
+        'warn',
+        `${root} is only a container's part of the host's hierarchy`,
+        [mount],
+      );
   const readOnly = readOnlyFinding(options);
   if (found.kind === 'failed')
     return {
-      findings: [rootFinding, readOnly, failed(accessChecks.cgroupGitalys, 'fail', found.message, [mount])],
+      findings: [
+        rootFinding,
+        readOnly,
+        notPassed(accessChecks.cgroupGitalys, 'fail', found.message, [mount]),
+      ],
       trees: [],
     };
   const known = directory?.pods();
@@ -84,12 +91,12 @@ function treeFindings(
 ): readonly DoctorFinding[] {
   const check = accessChecks.cgroupGitalys;
   const open = [
-    ...failures.map(({ message }) => failed(check, 'fail', message, [])),
-    ...missing.map((line) => failed(check, trees.length === 0 ? 'fail' : 'warn', line, [])),
+    ...failures.map(({ message }) => notPassed(check, 'fail', message, [])),
+    ...missing.map((line) => notPassed(check, trees.length === 0 ? 'fail' : 'warn', line, [])),
   ];
   if (trees.length === 0)
-    return open.length > 0 ? open : [failed(check, 'fail', 'no cgroups of Gitaly found', [runsHere])];
-  // Of the others the failures say what is wrong.
+    return open.length > 0 ? open : [notPassed(check, 'fail', 'no cgroups of Gitaly found', [runsHere])];
+  // The failures of the other trees are listed already.
   const used = trees.filter((tree) => tree.vacancy === undefined && knownLayout(tree) !== undefined);
   return [...used.map((tree) => passed(check, treeText(tree), identityText(tree.identity))), ...open];
 }
@@ -115,7 +122,7 @@ function readOnlyFinding({ root, proc }: CgroupsOptions): DoctorFinding {
     ['cgroup.procs', 'cgroup.subtree_control'].some((file) => canWrite(`${path}/${file}`)),
   );
   if (writable.length === 0) return passed(check, root);
-  return failed(check, 'warn', `this user can write to ${writable.join(', ')}`, [
+  return notPassed(check, 'warn', `this user can write to ${writable.join(', ')}`, [
     fixText('Mount it read-only (readOnly: true on the volumeMount), and do not run the exporter as root.'),
   ]);
 }

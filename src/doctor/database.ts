@@ -16,7 +16,7 @@ import {
 } from '../sources/praefect/query.ts';
 import { eq, ge, isPresent, minus, nameArray } from '../sources/praefect/sql.ts';
 import { praefectTables, praefectViews, type SchemaVariant } from '../sources/praefect/variant.ts';
-import { accessChecks, type DoctorFinding, failed, passed } from './finding.ts';
+import { accessChecks, type DoctorFinding, notPassed, passed } from './finding.ts';
 
 const statementTimeoutMs = 5000;
 
@@ -157,7 +157,7 @@ function rightsFindings(rows: readonly DatabaseRow[], user: string): readonly Do
   const tables =
     unreadable.length === 0
       ? passed(accessChecks.databaseTables, `all ${String(row['relations'])} tables and views`)
-      : failed(
+      : notPassed(
           accessChecks.databaseTables,
           'fail',
           `no SELECT on ${unreadable.join(', ')}`,
@@ -166,7 +166,7 @@ function rightsFindings(rows: readonly DatabaseRow[], user: string): readonly Do
   const sequence =
     row['reads_sequence'] === true
       ? passed(accessChecks.databaseSequence, 'replication_queue_id_seq')
-      : failed(
+      : notPassed(
           accessChecks.databaseSequence,
           'warn',
           row['reads_sequence'] === false
@@ -177,7 +177,7 @@ function rightsFindings(rows: readonly DatabaseRow[], user: string): readonly Do
   const statistics =
     row['reads_stats'] === true
       ? passed(accessChecks.databaseStatistics, 'pg_read_all_stats')
-      : failed(
+      : notPassed(
           accessChecks.databaseStatistics,
           'warn',
           'not a member of pg_read_all_stats',
@@ -218,7 +218,7 @@ function leastFinding(row: DatabaseRow, user: string): DoctorFinding {
           `REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON ${writable.map(quoted).join(', ')} FROM ${quoted(user)};`,
         ]),
   ].join(' ');
-  return failed(accessChecks.databaseLeast, 'warn', `"${user}" ${detail}`, [
+  return notPassed(accessChecks.databaseLeast, 'warn', `"${user}" ${detail}`, [
     fixText(
       'Connect as a dedicated role, with praefect.database.user and password-file: deploy/sql/role.sql creates one with read-only privileges.',
     ),
@@ -230,7 +230,7 @@ function tlsFinding({ host, ssl }: DatabaseConnection, encrypted: boolean): Doct
   const isLocal = host.startsWith('/') || host === 'localhost' || host === '::1' || host.startsWith('127.');
   if (encrypted) return passed(accessChecks.databaseTls, `TLS, sslmode ${ssl.mode}`);
   if (isLocal) return passed(accessChecks.databaseTls, 'not encrypted, but local to this host');
-  return failed(accessChecks.databaseTls, 'warn', `not encrypted (sslmode ${ssl.mode})`, [
+  return notPassed(accessChecks.databaseTls, 'warn', `not encrypted (sslmode ${ssl.mode})`, [
     fixText('Add sslmode=verify-full and sslrootcert to the connection; at least sslmode=require.'),
   ]);
 }
@@ -242,7 +242,7 @@ function failureFinding(
 ): DoctorFinding {
   // Messages of database failures end with the fix.
   const [detail = message, fix] = message.split(fixSeparator);
-  return failed(check, status, detail, fix === undefined ? [] : [fixText(fix)]);
+  return notPassed(check, status, detail, fix === undefined ? [] : [fixText(fix)]);
 }
 
 const grant = (text: string): readonly Fix[] => [

@@ -125,7 +125,7 @@ export const passed = (check: DoctorCheck, detail: string, subject = ''): Doctor
   findingOf(check, 'pass', detail, [], { subject });
 
 /** A check that does not pass; `subject` and `expected` where the check's own texts do not say them. */
-export const failed = (
+export const notPassed = (
   check: DoctorCheck,
   status: Exclude<DoctorStatus, 'pass'>,
   detail: string,

@@ -6,7 +6,7 @@ import { identityText } from '../sources/identity.ts';
 import { rightsFor } from '../sources/kubernetes/directory/rights.ts';
 import { podIdentity } from '../sources/kubernetes/gitaly-objects.ts';
 import { notCurrent } from '../sources/kubernetes/store.ts';
-import { accessChecks, type DoctorFinding, failed, passed } from './finding.ts';
+import { accessChecks, type DoctorFinding, notPassed, passed } from './finding.ts';
 import { permissionFindings } from './permissions.ts';
 
 export interface KubernetesReport {
@@ -40,7 +40,7 @@ function podsFinding(
 ): DoctorFinding {
   const check = accessChecks.apiPods;
   const failure = notCurrent(stores.pods, 'pods');
-  if (failure !== undefined) return failed(check, 'unknown', failure.message, []);
+  if (failure !== undefined) return notPassed(check, 'unknown', failure.message, []);
   const found = stores.pods.all().filter((pod) => componentOf(pod) === 'gitaly');
   const names = found.map((pod) => identityText(podIdentity(pod))).sort();
   if (names.length > 0)
@@ -50,7 +50,7 @@ function podsFinding(
     );
   if (role === 'agent') return passed(check, `none on node ${node}, which may be correct`);
   const where = namespace === undefined ? 'any namespace' : `namespace ${namespace.join(', ')}`;
-  return failed(check, 'fail', `none with ${gitalySelector} in ${where}`, [
+  return notPassed(check, 'fail', `none with ${gitalySelector} in ${where}`, [
     fixText('Set kubernetes.namespace (or --namespace) and kubernetes.gitaly-selector to find Gitaly:'),
     { kind: 'kubectl', text: 'kubectl get pods -A -l app=gitaly --show-labels' },
   ]);

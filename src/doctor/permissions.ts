@@ -7,7 +7,7 @@ import { type Fix, fixText } from '../rules/finding.ts';
 import type { Failure } from '../scheduler/outcome.ts';
 import type { KubeApi } from '../sources/kubernetes/api/api.ts';
 import { absentName, type Right, rightText } from '../sources/kubernetes/directory/rights.ts';
-import { accessChecks, type DoctorFinding, failed, passed } from './finding.ts';
+import { accessChecks, type DoctorFinding, notPassed, passed } from './finding.ts';
 
 type RightResult =
   | { readonly kind: 'granted' }
@@ -21,7 +21,8 @@ export async function permissionFindings(
   signal: AbortSignal,
 ): Promise<readonly DoctorFinding[]> {
   const version = await serverVersion(api, signal);
-  if ('reason' in version) return [failed(accessChecks.apiReachable, 'fail', version.message, [checkAccess])];
+  if ('reason' in version)
+    return [notPassed(accessChecks.apiReachable, 'fail', version.message, [checkAccess])];
   const tried = await Promise.all(
     rights.map(async (right) => ({ right, result: await tryRight(api, right, signal) })),
   );
@@ -113,14 +114,19 @@ function findingOf(right: Right, result: RightResult): DoctorFinding | undefined
     case 'granted':
       return undefined;
     case 'forbidden':
-      return failed(
+      return notPassed(
         accessChecks.apiRights,
         'fail',
         `forbidden: ${rightText(right)}${result.user === undefined ? '' : ` as ${result.user}`}, needed for ${right.for}`,
         grantOf(right, result.user),
       );
     case 'failed':
-      return failed(accessChecks.apiRights, 'unknown', `${rightText(right)}: ${result.failure.message}`, []);
+      return notPassed(
+        accessChecks.apiRights,
+        'unknown',
+        `${rightText(right)}: ${result.failure.message}`,
+        [],
+      );
   }
 }
 
@@ -148,11 +154,11 @@ async function leastFinding(
   for (const namespace of namespaces) {
     const path = `/api/v1/namespaces/${encodeURIComponent(namespace)}/secrets/${absentName}`;
     const result = await api.get(path, {}, signal);
-    if (!result.ok) return failed(check, 'unknown', result.failure.message, []);
+    if (!result.ok) return notPassed(check, 'unknown', result.failure.message, []);
     if (result.response.status === 404 || result.response.status === 200) open.push(namespace);
   }
   if (open.length === 0) return passed(check, `no read access to Secrets in ${namespaces.join(', ')}`);
-  return failed(check, 'warn', `can read Secrets in namespace ${open.join(', ')}`, [
+  return notPassed(check, 'warn', `can read Secrets in namespace ${open.join(', ')}`, [
     fixText(
       'Run the exporter with a dedicated service account and only deploy/kubernetes/rbac.yaml. For a run by hand a personal account is fine.',
     ),

@@ -2,7 +2,7 @@
 import { type CheckInputSources, readCheckInputs } from '../app/check-inputs.ts';
 import {
   createSources,
-  type Host,
+  type HostContext,
   nodeName,
   openKubernetes,
   openPodsFile,
@@ -24,7 +24,7 @@ import {
   type DoctorCheck,
   type DoctorFinding,
   type DoctorGroup,
-  failed,
+  notPassed,
   passed,
 } from './finding.ts';
 import { kubernetesFindings } from './kubernetes.ts';
@@ -43,7 +43,9 @@ export interface DoctorOptions {
   readonly settings: Settings;
   readonly origins: Origins;
   readonly system: System;
-  readonly host: Host;
+  readonly host: HostContext;
+  /** Empty for a valid web configuration file. */
+  readonly webConfigProblems: (file: string) => Promise<readonly string[]>;
   /** The selected checks. Sources that none of them needs are not read. */
   readonly isSelected: (id: string) => boolean;
 }
@@ -54,7 +56,7 @@ export async function runDoctor(options: DoctorOptions, signal: AbortSignal): Pr
   const { cgroup, kubernetes, gitaly } = settings;
   const needs = (...groups: readonly DoctorGroup[]): boolean =>
     allChecks.some(({ id, group }) => groups.includes(group) && isSelected(id));
-  const findings: DoctorFinding[] = await webFindings(settings);
+  const findings: DoctorFinding[] = await webFindings(options);
   const notes: string[] = [];
 
   const resolved = await resolvePraefect(settings, options.origins, options.system);
@@ -196,22 +198,19 @@ function podsFileFinding(
 ): DoctorFinding {
   return failure === undefined
     ? passed(accessChecks.podsFile, `${file} lists ${pods.length} pods`)
-    : failed(accessChecks.podsFile, 'fail', failure.message, []);
+    : notPassed(accessChecks.podsFile, 'fail', failure.message, []);
 }
 
-async function webFindings({ web }: Settings): Promise<DoctorFinding[]> {
-  const { file } = web.config;
+async function webFindings({ settings, webConfigProblems }: DoctorOptions): Promise<DoctorFinding[]> {
+  const { file } = settings.web.config;
   if (file === undefined) return [];
-  const { openWebConfig } = await import('../server/web-config/source.ts');
-  const opened = openWebConfig(file);
-  if (opened.ok) return [passed(accessChecks.webConfig, file)];
-  return opened.problem
-    .split('\n')
-    .map((problem) =>
-      failed(accessChecks.webConfig, 'fail', problem, [
-        fixText('docs/web-configuration.md describes the format.'),
-      ]),
-    );
+  const problems = await webConfigProblems(file);
+  if (problems.length === 0) return [passed(accessChecks.webConfig, file)];
+  return problems.map((problem) =>
+    notPassed(accessChecks.webConfig, 'fail', problem, [
+      fixText('docs/web-configuration.md describes the format.'),
+    ]),
+  );
 }
 
 function databaseSettingsFindings(
@@ -219,7 +218,7 @@ function databaseSettingsFindings(
 ): readonly DoctorFinding[] {
   if (!resolved.ok)
     return resolved.problems.map((problem) =>
-      failed(accessChecks.databaseSettings, 'fail', problemText(problem), []),
+      notPassed(accessChecks.databaseSettings, 'fail', problemText(problem), []),
     );
   const { config, database, databaseText, problems } = resolved.value;
   const leftOut = problems.map((problem) =>

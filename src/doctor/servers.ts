@@ -11,7 +11,7 @@ import { type ReadLimits, readPage } from '../sources/gitaly/scrape.ts';
 import type { ConfigSource, ScrapeTarget, TargetSource } from '../sources/gitaly/target.ts';
 import { gitalyPrefix, praefectPrefix } from '../sources/gitaly/versions.ts';
 import { identityText } from '../sources/identity.ts';
-import { accessChecks, type DoctorFinding, failed, passed } from './finding.ts';
+import { accessChecks, type DoctorFinding, notPassed, passed } from './finding.ts';
 
 const serversCheck = accessChecks.serversReachable;
 const configCheck = accessChecks.gitalyConfig;
@@ -35,7 +35,7 @@ export async function serverFindings(
   const listed = await Promise.all(options.sources.map((source) => source.list(signal)));
   const unlisted = listed
     .flatMap(({ failures }) => failures)
-    .map(({ message }) => failed(serversCheck, 'fail', message, []));
+    .map(({ message }) => notPassed(serversCheck, 'fail', message, []));
   const targets = listed.flatMap((each) => each.targets);
   const findings: DoctorFinding[] = [];
   const waiting = targets.entries();
@@ -65,7 +65,7 @@ async function serverFinding(
     signal,
   });
   if (!read.ok)
-    return failed(
+    return notPassed(
       serversCheck,
       'fail',
       `${place} ${read.failure.message}`,
@@ -79,7 +79,7 @@ async function serverFinding(
   const isGitaly = read.page.prefixes.has(gitalyPrefix) && !isPraefect;
   if (component === 'gitaly' ? isGitaly : isPraefect)
     return passed(serversCheck, `${place} in ${Math.round(read.seconds * 1000)} ms`, subject);
-  return failed(
+  return notPassed(
     serversCheck,
     'fail',
     `${place} serves metrics ${isPraefect ? 'of Praefect' : isGitaly ? 'of Gitaly' : 'of neither Gitaly nor Praefect'}`,
@@ -114,7 +114,7 @@ export async function configFindings(
   const failures = read
     .flatMap((each) => each.failures)
     .map(({ reason, message }) =>
-      failed(configCheck, 'fail', message, [
+      notPassed(configCheck, 'fail', message, [
         fixText(
           reason === 'permission'
             ? 'Allow the exporter to read it: a file by its user, a ConfigMap by `get configmaps` (deploy/kubernetes/rbac.yaml).'
@@ -130,10 +130,10 @@ export async function configFindings(
       if (config.ok && problems.length === 0)
         return config.value.incomplete === undefined
           ? passed(configCheck, `${name}, of ${identities.map(identityText).join(', ')}`)
-          : failed(configCheck, 'unknown', config.value.incomplete, [], { subject: name });
+          : notPassed(configCheck, 'unknown', config.value.incomplete, [], { subject: name });
       const [first] = problems;
       const more = problems.length - 1;
-      return failed(
+      return notPassed(
         configCheck,
         // An entry that is wrong has no effect in Gitaly; the rest is used.
         config.ok ? 'warn' : 'fail',

@@ -10,7 +10,7 @@ import {
   type KeptPart,
   keepPart,
 } from '../../src/app/collectors.ts';
-import { type Host, openKubernetes } from '../../src/app/sources.ts';
+import { type HostContext, openKubernetes } from '../../src/app/sources.ts';
 import type { Settings } from '../../src/config/sections/index.ts';
 import { type Clock, systemClock } from '../../src/lib/clock.ts';
 import { silentLog } from '../../src/lib/log.ts';
@@ -33,10 +33,10 @@ afterEach(async () => {
 });
 
 const optionsWith = (settings: object, clock: Clock): CollectionOptions => {
-  const host: Partial<Host> = { clock, log: silentLog, hostName: 'host-1', env: {} };
+  const host: Partial<HostContext> = { clock, log: silentLog, hostName: 'host-1', env: {} };
   return {
     settings: settings as Settings,
-    host: host as Host,
+    host: host as HostContext,
     events: createEventLog(clock),
     thresholds: defaultThresholds,
   } as CollectionOptions;

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import type { Kind, Raw } from '../../src/config/kinds/kind.ts';
 import { listenAddress, listOf, virtualStorages } from '../../src/config/kinds/lists.ts';
 import { bytes, duration, parseDuration, printDuration, ratio } from '../../src/config/kinds/quantities.ts';
-import { filePath, float, integer, oneOf, secret, text, toggle } from '../../src/config/kinds/scalars.ts';
+import { choice, filePath, float, integer, secret, text, toggle } from '../../src/config/kinds/scalars.ts';
 import { type Origin, problemText } from '../../src/config/problem.ts';
 import { Secret } from '../../src/lib/secret.ts';
 
@@ -138,14 +138,14 @@ describe('the plain kinds', () => {
     ['float', float(), 'Infinity', '--x: found "Infinity", expected a number'],
     ['switch', toggle(), 'true', true],
     ['switch', toggle(), 'yes', '--x: found "yes", expected true or false'],
-    ['choice', oneOf(['debug', 'info']), 'info', 'info'],
+    ['choice', choice(['debug', 'info']), 'info', 'info'],
     [
       'choice',
-      oneOf(['debug', 'info']),
+      choice(['debug', 'info']),
       'INFO',
       '--x: found "INFO", expected one of debug, info: did you mean info?',
     ],
-    ['choice', oneOf(['debug', 'info']), 'loud', '--x: found "loud", expected one of debug, info'],
+    ['choice', choice(['debug', 'info']), 'loud', '--x: found "loud", expected one of debug, info'],
     ['text', text('<user>'), 'a b', 'a b'],
     ['text', text('<user>'), '  ', '--x: has no value, expected a user; set one or leave it out'],
     ['path', filePath(), 'a/b', 'a/b'],

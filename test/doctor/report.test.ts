@@ -1,7 +1,7 @@
 /** What doctor prints: order, widths, colors, and that control characters never reach the terminal. */
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { accessChecks, type DoctorFinding, failed, passed } from '../../src/doctor/finding.ts';
+import { accessChecks, type DoctorFinding, notPassed, passed } from '../../src/doctor/finding.ts';
 import { type DoctorReport, exitCodeOf, jsonReport, textReport } from '../../src/doctor/report.ts';
 import { allChecks } from '../../src/doctor/run.ts';
 import { fixText } from '../../src/rules/finding.ts';
@@ -21,9 +21,9 @@ test('failures come first, then warnings, unknown results, and passes', () => {
     text(
       [
         passed(databaseTables, 'all 15 of them'),
-        failed(apiRights, 'unknown', 'the API server did not respond', []),
-        failed(cgroupRoot, 'warn', 'part of the tree', [fixText('Mount it.')]),
-        failed(
+        notPassed(apiRights, 'unknown', 'the API server did not respond', []),
+        notPassed(cgroupRoot, 'warn', 'part of the tree', [fixText('Mount it.')]),
+        notPassed(
           serversReachable,
           'fail',
           'connection refused',
@@ -72,7 +72,7 @@ test('a finding on several pods is printed once, with every pod and every line t
   const pods = ['gitlab/gl-0', 'gitlab/gl-1', 'other/gl-0'];
   const shown = text(
     pods.map((subject) =>
-      failed(apiRights, 'fail', 'the same', [{ kind: 'kubectl', text: `kubectl annotate ${subject}` }], {
+      notPassed(apiRights, 'fail', 'the same', [{ kind: 'kubectl', text: `kubectl annotate ${subject}` }], {
         subject,
       }),
     ),
@@ -84,7 +84,7 @@ test('a finding on several pods is printed once, with every pod and every line t
 
 test('of a hundred servers the table shows a few and the number of the others', () => {
   const findings = Array.from({ length: 100 }, (_, at) =>
-    failed(serversReachable, 'fail', `server ${at} is down`, []),
+    notPassed(serversReachable, 'fail', `server ${at} is down`, []),
   );
   const lines = text(findings).split('\n');
   expect(lines[0]).toBe('1 check: 1 failed');
@@ -101,7 +101,7 @@ test('lines fit 80 to 120 columns, except lines to copy, which are never wrapped
   const long = 'word '.repeat(80).trim();
   const line = `kubectl -n gitlab patch statefulset gl-gitaly -p '${'x'.repeat(300)}'`;
   const findings = [
-    failed(databaseTables, 'fail', long, [fixText(long), { kind: 'kubectl', text: line }], {
+    notPassed(databaseTables, 'fail', long, [fixText(long), { kind: 'kubectl', text: line }], {
       subject: 'a/b',
     }),
     passed(apiRights, long),
@@ -114,7 +114,7 @@ test('lines fit 80 to 120 columns, except lines to copy, which are never wrapped
 });
 
 test('colors are optional, and do not change the text', () => {
-  const findings = [failed(databaseTables, 'fail', 'x', []), passed(apiRights, 'y')];
+  const findings = [notPassed(databaseTables, 'fail', 'x', []), passed(apiRights, 'y')];
   const painted = textReport(report(findings), { width: 100, color: true });
   // biome-ignore lint/suspicious/noControlCharactersInRegex: colors are made of them
   const colors = /\u001b\[\d+m/g;
@@ -127,7 +127,7 @@ test('control characters in findings never reach the terminal', () => {
     fc.property(fc.string({ unit: 'binary' }), (hostile) => {
       const shown = text(
         [
-          failed(databaseTables, 'fail', hostile, [fixText(hostile), { kind: 'sql', text: hostile }], {
+          notPassed(databaseTables, 'fail', hostile, [fixText(hostile), { kind: 'sql', text: hostile }], {
             subject: hostile,
             expected: hostile,
           }),
@@ -147,7 +147,7 @@ describe('the output for programs', () => {
       jsonReport(
         report(
           [
-            failed(apiRights, 'fail', 'forbidden: list pods', [fixText('Grant it.')]),
+            notPassed(apiRights, 'fail', 'forbidden: list pods', [fixText('Grant it.')]),
             passed(databaseTables, 'all'),
           ],
           {
@@ -183,7 +183,7 @@ describe('the output for programs', () => {
     [[], 0],
   ] as const)('%j ends with %i', (statuses, code) => {
     const findings = statuses.map((status) =>
-      status === 'pass' ? passed(apiRights, '') : failed(apiRights, status, '', []),
+      status === 'pass' ? passed(apiRights, '') : notPassed(apiRights, status, '', []),
     );
     expect(exitCodeOf(report(findings))).toBe(code);
   });

@@ -1,7 +1,7 @@
 /** `bucket`: the repositories that share a cgroup bucket, or the bucket of a repository. */
 import { hostname } from 'node:os';
 import { readGitalys } from '../../buckets/sizes.ts';
-import { integer, oneOf, text, toggle } from '../../config/kinds/scalars.ts';
+import { choice, integer, text, toggle } from '../../config/kinds/scalars.ts';
 import { resolvePraefect } from '../../config/praefect/resolve.ts';
 import type { Settings } from '../../config/sections/index.ts';
 import { optional, type Section, setting, type ValuesOf } from '../../config/setting.ts';
@@ -53,7 +53,7 @@ const bucketOptions = {
       default: false,
       help: 'Separate paths with NUL on input and output (find -print0). Short: -0.',
     }),
-    output: setting(oneOf(['text', 'json']), {
+    output: setting(choice(['text', 'json']), {
       default: 'text',
       help: 'Output format; docs/buckets.md describes the JSON.',
     }),

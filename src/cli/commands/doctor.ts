@@ -2,7 +2,7 @@
 import { Refusal } from '../../config/kinds/kind.ts';
 import { listOf } from '../../config/kinds/lists.ts';
 import { duration } from '../../config/kinds/quantities.ts';
-import { oneOf, text } from '../../config/kinds/scalars.ts';
+import { choice, text } from '../../config/kinds/scalars.ts';
 import { type Settings, sections } from '../../config/sections/index.ts';
 import { optional, type Section, setting, type ValuesOf } from '../../config/setting.ts';
 import { closest } from '../../config/suggest.ts';
@@ -12,6 +12,7 @@ import { silentLog } from '../../lib/log.ts';
 import { checkIds as recommendationIds } from '../../rules/checks/check.ts';
 import { type CommandIo, defineCommand, usesColor } from '../command.ts';
 import { widthOf } from '../help.ts';
+import { webConfigProblems } from '../setting-problems.ts';
 
 const ids: readonly string[] = [...Object.values(accessChecks).map(({ id }) => id), ...recommendationIds];
 
@@ -41,7 +42,7 @@ const doctorOptions = {
       help: 'Skip these checks. Repeatable.',
       example: 'servers_reachable',
     }),
-    output: setting(oneOf(['table', 'json']), {
+    output: setting(choice(['table', 'json']), {
       default: 'table',
       help: 'A table for people, or JSON for programs.',
     }),
@@ -89,6 +90,7 @@ async function run(
       origins: io.origins,
       system: io.system,
       host: processHost(io.system, silentLog, systemClock),
+      webConfigProblems,
       isSelected: (id) => (only === undefined || only.includes(id)) && skip?.includes(id) !== true,
     },
     AbortSignal.any([io.signal, late.signal]),

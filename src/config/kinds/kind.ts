@@ -1,6 +1,6 @@
 /** A kind of setting (text, duration, list): how it is parsed, described and printed. */
 import type { Checked, Origin, SettingProblem } from '../problem.ts';
-import { bad, good, originText, quoted } from '../problem.ts';
+import { bad, good, originText, quotedValue } from '../problem.ts';
 
 /**
  * An unparsed value of a source. Flags and variables give text (a repeated flag gives items), YAML gives all three
@@ -85,7 +85,7 @@ export function scalar<T>(definition: ScalarDefinition<T>): Kind<T> {
       }
       const value = definition.parse(raw.text, raw.origin);
       if (!(value instanceof Refusal)) return good(value);
-      const found = secret ? 'its value (not shown) is not usable' : `found ${quoted(raw.text)}`;
+      const found = secret ? 'its value (not shown) is not usable' : `found ${quotedValue(raw.text)}`;
       const hint = value.hint === undefined ? '' : `: ${value.hint}`;
       return bad(problemOf(raw.origin, name, `${found}, expected ${expected}${hint}`));
     },

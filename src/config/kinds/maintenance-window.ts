@@ -1,6 +1,6 @@
 /** Maintenance windows: once, or recurring by a cron expression in a time zone. */
 import { Cron } from 'croner';
-import { bad, type Checked, good, quoted } from '../problem.ts';
+import { bad, type Checked, good, quotedValue } from '../problem.ts';
 import { type Kind, problemOf, type Raw } from './kind.ts';
 import { type Milliseconds, parseDuration, printDuration } from './quantities.ts';
 
@@ -46,7 +46,7 @@ export const maintenanceWindows = (): Kind<readonly ConfiguredWindow[]> =>
       const read = named(raw).map(({ name, text, place }): Checked<ConfiguredWindow> => {
         const window = text === undefined ? 'the name and = are missing' : windowOf(name, text);
         if (typeof window !== 'string') return good(window);
-        const found = quoted(text === undefined ? name : `${name}=${text}`);
+        const found = quotedValue(text === undefined ? name : `${name}=${text}`);
         return bad(problemOf(place.origin, settingName, `found ${found}, expected ${expected}: ${window}`));
       });
       const problems = read.flatMap((each) => (each.ok ? [] : each.problems));

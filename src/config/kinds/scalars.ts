@@ -54,7 +54,7 @@ export const toggle = (): Kind<boolean> =>
     print: (value) => value,
   });
 
-export const oneOf = <const Choice extends string>(choices: readonly Choice[]): Kind<Choice> =>
+export const choice = <const Choice extends string>(choices: readonly Choice[]): Kind<Choice> =>
   scalar({
     name: choices.join(', '),
     placeholder: `<${choices.join('|')}>`,

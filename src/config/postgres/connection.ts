@@ -1,7 +1,15 @@
 /** From libpq's parameters of any source to a `DatabaseConnection`: defaults, TLS, and the source of the password. */
 import type { DatabaseConnection } from '../database-connection.ts';
 import { parseDuration } from '../kinds/quantities.ts';
-import { bad, type Checked, good, originText, problemAt, quoted, type SettingProblem } from '../problem.ts';
+import {
+  bad,
+  type Checked,
+  good,
+  originText,
+  problemAt,
+  quotedValue,
+  type SettingProblem,
+} from '../problem.ts';
 import type { System } from '../system.ts';
 import type { Parameter, Parameters } from './keywords.ts';
 import type { PassfileKey } from './passfile.ts';
@@ -107,7 +115,7 @@ async function readHost(
     problems.push(
       problemAt(
         host.origin,
-        `host: found ${quoted(host.value)}, expected a name, an address, or the directory of a socket`,
+        `host: found ${quotedValue(host.value)}, expected a name, an address, or the directory of a socket`,
       ),
     );
   }
@@ -119,7 +127,7 @@ function readPort(port: Parameter | undefined, problems: SettingProblem[]): numb
   const value = /^\d{1,5}$/.test(port.value) ? Number(port.value) : 0;
   if (value > 0 && value <= 65_535) return value;
   problems.push(
-    problemAt(port.origin, `port: found ${quoted(port.value)}, expected a number from 1 to 65535`),
+    problemAt(port.origin, `port: found ${quotedValue(port.value)}, expected a number from 1 to 65535`),
   );
   return defaultPort;
 }
@@ -133,7 +141,7 @@ function readConnectTimeout(timeout: Parameter | undefined, problems: SettingPro
     parseDuration(timeout.value) === undefined
       ? ''
       : '; durations with a unit belong in praefect.database.connect-timeout';
-  const message = `connect_timeout: found ${quoted(timeout.value)}, expected whole seconds${hint}`;
+  const message = `connect_timeout: found ${quotedValue(timeout.value)}, expected whole seconds${hint}`;
   problems.push(problemAt(timeout.origin, message));
   return defaultConnectTimeoutMs;
 }

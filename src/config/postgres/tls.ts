@@ -7,7 +7,15 @@
 import { join } from 'node:path';
 import { whyUnreadable } from '../../lib/files.ts';
 import { type DatabaseConnection, type SslMode, sslModes } from '../database-connection.ts';
-import { bad, type Checked, good, originText, problemAt, quoted, type SettingProblem } from '../problem.ts';
+import {
+  bad,
+  type Checked,
+  good,
+  originText,
+  problemAt,
+  quotedValue,
+  type SettingProblem,
+} from '../problem.ts';
 import { closest } from '../suggest.ts';
 import type { System } from '../system.ts';
 import type { Parameter, Parameters } from './keywords.ts';
@@ -32,12 +40,12 @@ export async function resolveTls(
     return bad(
       problemAt(
         sslmode.origin,
-        `sslmode: found ${quoted(sslmode.value)}, expected one of ${sslModes.join(', ')}${hint}`,
+        `sslmode: found ${quotedValue(sslmode.value)}, expected one of ${sslModes.join(', ')}${hint}`,
       ),
     );
   }
   if (sslrootcert?.value === systemRoots && mode !== undefined && mode !== 'verify-full') {
-    const message = `sslrootcert=system needs sslmode=verify-full, found ${quoted(mode)}: anyone can get a certificate that the system trusts`;
+    const message = `sslrootcert=system needs sslmode=verify-full, found ${quotedValue(mode)}: anyone can get a certificate that the system trusts`;
     return bad(problemAt(sslrootcert.origin, message));
   }
   const wanted = mode ?? (sslrootcert?.value === systemRoots ? 'verify-full' : 'prefer');

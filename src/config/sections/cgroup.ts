@@ -1,6 +1,6 @@
 /** Gitaly's cgroups on this host: where they are mounted, and what is exposed about them. */
 import { duration } from '../kinds/quantities.ts';
-import { filePath, integer, oneOf, toggle } from '../kinds/scalars.ts';
+import { choice, filePath, integer, toggle } from '../kinds/scalars.ts';
 import { optional, type Section, setting } from '../setting.ts';
 
 const second = 1000;
@@ -19,7 +19,7 @@ export const cgroupSection = {
         default: '/sys/fs/cgroup',
         help: "Directory where the host's cgroup v2 is mounted, read-only or not. In a container, mount the host's: the container's own shows only itself.",
       }),
-      buckets: setting(oneOf(bucketChoices), {
+      buckets: setting(choice(bucketChoices), {
         default: 'top',
         help: 'Repository buckets (repos-N) with series of their own. top: the busiest, and every bucket that had an OOM kill.',
       }),

@@ -1,7 +1,7 @@
 /** Settings of Kubernetes: access to the API, the objects to watch, and the role of this exporter. */
 import { listOf } from '../kinds/lists.ts';
 import { duration } from '../kinds/quantities.ts';
-import { filePath, oneOf, text, toggle } from '../kinds/scalars.ts';
+import { choice, filePath, text, toggle } from '../kinds/scalars.ts';
 import { optional, type Section, setting, type ValuesOf } from '../setting.ts';
 
 const second = 1000;
@@ -16,7 +16,7 @@ export const kubernetesSection = {
         default: false,
         help: "Watch Gitaly's and Praefect's pods, and their StatefulSets, disruption budgets, nodes and events. Read-only.",
       }),
-      role: setting(oneOf(kubernetesRoles), {
+      role: setting(choice(kubernetesRoles), {
         default: 'all',
         help: 'Which metrics this exporter reports, so that no series is reported twice. agent: those of its own node (cgroups). cluster: all others. all: a single exporter reports everything.',
       }),

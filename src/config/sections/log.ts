@@ -1,5 +1,5 @@
 /** The log on standard error. */
-import { oneOf } from '../kinds/scalars.ts';
+import { choice } from '../kinds/scalars.ts';
 import { optional, type Section, setting } from '../setting.ts';
 
 export const logLevels = ['debug', 'info', 'warn', 'error'] as const;
@@ -12,11 +12,11 @@ export const logSection = {
   title: 'Log',
   settings: {
     log: {
-      level: setting(oneOf(logLevels), {
+      level: setting(choice(logLevels), {
         default: 'info',
         help: 'Minimum level that is logged. Each state change is one line at info or above; debug logs every run.',
       }),
-      format: optional(oneOf(logFormats), {
+      format: optional(choice(logFormats), {
         unset: 'pretty on a terminal, else logfmt',
         help: 'Format of the log on standard error.',
         example: 'json',

@@ -15,7 +15,7 @@ import {
 } from 'yaml';
 import type { Raw } from '../kinds/kind.ts';
 import type { Origin, SettingProblem } from '../problem.ts';
-import { problemAt, quoted } from '../problem.ts';
+import { problemAt, quotedValue } from '../problem.ts';
 import type { NamedSetting } from '../setting.ts';
 import { didYouMean } from '../suggest.ts';
 
@@ -144,7 +144,7 @@ function readSetting(
 }
 
 /** A key that is not a name is quoted and truncated. */
-const shownName = (name: string): string => (/^[\w.-]{1,100}$/.test(name) ? name : quoted(name));
+const shownName = (name: string): string => (/^[\w.-]{1,100}$/.test(name) ? name : quotedValue(name));
 
 /** The value of a setting as its kind will read it; undefined after a problem. */
 function rawOf(node: unknown, name: string, origin: Origin, reading: YamlReading): Raw | undefined {

@@ -91,7 +91,7 @@ export const checkResults = ['pass', 'fail', 'unknown'] as const;
 export type CheckResult = (typeof checkResults)[number];
 
 /** `found`: what was found, with measured values; empty where nothing was. */
-export type Verdict =
+export type CheckVerdict =
   | { readonly result: 'pass' | 'fail'; readonly found: string }
   | {
       readonly result: 'unknown';
@@ -101,17 +101,18 @@ export type Verdict =
       readonly notApplicable: boolean;
     };
 
-export type SubjectVerdict = Verdict & {
+export type SubjectVerdict = CheckVerdict & {
   readonly subject: CheckSubject;
   /** The GitLab version that the subject runs, where it is known. */
   readonly version?: Version | undefined;
 };
 
-export const pass = (found: string): Verdict => ({ result: 'pass', found });
-export const fail = (found: string): Verdict => ({ result: 'fail', found });
-export const passIf = (followed: boolean, found: string): Verdict => (followed ? pass(found) : fail(found));
+export const pass = (found: string): CheckVerdict => ({ result: 'pass', found });
+export const fail = (found: string): CheckVerdict => ({ result: 'fail', found });
+export const passIf = (followed: boolean, found: string): CheckVerdict =>
+  followed ? pass(found) : fail(found);
 
-export const undecided = (why: Unknown | string, found = ''): Verdict => ({
+export const undecided = (why: Unknown | string, found = ''): CheckVerdict => ({
   result: 'unknown',
   found,
   reason: typeof why === 'string' ? why : why.unknown,
@@ -119,11 +120,11 @@ export const undecided = (why: Unknown | string, found = ''): Verdict => ({
 });
 
 /** Judges a fact that is known; the verdict on an unknown fact is `unknown`, with the fact's own reason. */
-export const judge = <T>(fact: Known<T>, verdict: (value: T) => Verdict): Verdict =>
+export const judge = <T>(fact: Known<T>, verdict: (value: T) => CheckVerdict): CheckVerdict =>
   isUnknown(fact) ? undecided(fact) : verdict(fact.value);
 
 /** The verdict on what has to hold together: the first that fails, else the first unknown one, else the first. */
-export const allOf = (first: Verdict, ...others: readonly Verdict[]): Verdict => {
+export const allOf = (first: CheckVerdict, ...others: readonly CheckVerdict[]): CheckVerdict => {
   const verdicts = [first, ...others];
   return (
     verdicts.find(({ result }) => result === 'fail') ??

@@ -3,7 +3,13 @@
 import { isUnknown, type Known, known, unknown } from '../../lib/known.ts';
 import type { NodeFacts } from '../../sources/cgroup/facts.ts';
 import type { Container, Node, Pod, StatefulSet } from '../../sources/kubernetes/objects/types.ts';
-import { type CheckSubject, type SubjectVerdict, undecided, type Verdict, wholeCluster } from './check.ts';
+import {
+  type CheckSubject,
+  type CheckVerdict,
+  type SubjectVerdict,
+  undecided,
+  wholeCluster,
+} from './check.ts';
 import { type CheckInputs, type ServerFacts, unknownNode, unknownServer } from './inputs.ts';
 import { imageVersion, type Version } from './version.ts';
 
@@ -16,7 +22,7 @@ const noAgent = unknown(
 /** Each Gitaly pod that runs or is about to, with what else is known of it. */
 export function perGitalyPod(
   inputs: CheckInputs,
-  verdict: (pod: Pod, facts: ServerFacts) => Verdict,
+  verdict: (pod: Pod, facts: ServerFacts) => CheckVerdict,
 ): readonly SubjectVerdict[] {
   const { gitalyPods } = inputs;
   if (isUnknown(gitalyPods)) return [{ subject: wholeCluster, ...undecided(gitalyPods) }];
@@ -33,7 +39,7 @@ export function perGitalyPod(
 /** Each Gitaly, on Kubernetes or not. `pod` is undefined on a virtual machine. */
 export function perServer(
   inputs: CheckInputs,
-  verdict: (facts: ServerFacts, pod: Pod | undefined) => Verdict,
+  verdict: (facts: ServerFacts, pod: Pod | undefined) => CheckVerdict,
 ): readonly SubjectVerdict[] {
   const machines = inputs.servers.filter(({ identity }) => identity.pod === '');
   const onMachines = machines.map((server) => ({
@@ -49,15 +55,15 @@ export function perServer(
 /** The node of each Gitaly pod, as the API and its own files report it. */
 export function perNode(
   inputs: CheckInputs,
-  verdict: (node: Known<Node>, facts: NodeFacts, server: ServerFacts) => Verdict,
+  verdict: (node: Known<Node>, facts: NodeFacts, server: ServerFacts) => CheckVerdict,
 ): readonly SubjectVerdict[] {
   return perGitalyPod(inputs, (pod, server) => {
     if (pod.node === '') return undecided('the pod is not scheduled to a node yet');
-    return verdict(nodeOf(inputs.nodes, pod.node), nodeFactsOf(inputs, pod.node), server);
+    return verdict(nodeOf(inputs.nodes, pod.node), factsOfNode(inputs, pod.node), server);
   });
 }
 
-export const nodeFactsOf = ({ nodeFacts }: CheckInputs, name: string): NodeFacts =>
+export const factsOfNode = ({ nodeFacts }: CheckInputs, name: string): NodeFacts =>
   nodeFacts.find(({ node }) => node === name) ?? unknownNode(name, noAgent);
 
 function nodeOf(nodes: CheckInputs['nodes'], name: string): Known<Node> {
@@ -79,7 +85,7 @@ export interface Workload {
 export function perWorkload(
   inputs: CheckInputs,
   lists: readonly Known<readonly Pod[]>[],
-  verdict: (workload: Workload) => Verdict,
+  verdict: (workload: Workload) => CheckVerdict,
 ): readonly SubjectVerdict[] {
   return lists.flatMap((pods) => {
     if (isUnknown(pods)) return [{ subject: wholeCluster, ...undecided(pods) }];

@@ -18,11 +18,11 @@ export const gt = operator('>');
 export const ge = operator('>=');
 export const plus = operator('+');
 export const minus = operator('-');
-export const joined = operator('||');
+export const concat = operator('||');
 export const bitAnd = operator('&');
 export const shiftRight = operator('>>');
 /** A member of a jsonb object as text. */
-export const textOf = operator('->>');
+export const jsonText = operator('->>');
 
 export const quotedName = (name: string): string => `"${name.replaceAll('"', '""')}"`;
 

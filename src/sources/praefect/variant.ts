@@ -9,7 +9,7 @@
  */
 import type { Failure } from '../../scheduler/outcome.ts';
 import type { DatabaseRow } from './database.ts';
-import { eq, gt, joined, nameArray, ne, quotedName } from './sql.ts';
+import { concat, eq, gt, nameArray, ne, quotedName } from './sql.ts';
 
 /** Praefect's tables that queries depend on, readable by the role or not. */
 export const praefectTables = [
@@ -56,9 +56,9 @@ SELECT d.datname                                               AS database,
        c.relowner                                              AS owner,
        pg_catalog.pg_get_userbyid(c.relowner)                  AS owner_name,
        ((c.relowner ${eq} d.datdba) OR coalesce(o.rolsuper, false)) AS privileged_owner,
-       (SELECT pg_catalog.string_agg((a.attname::pg_catalog.text ${joined} ' ') ${joined}
+       (SELECT pg_catalog.string_agg((a.attname::pg_catalog.text ${concat} ' ') ${concat}
                           (pg_catalog.format_type(a.atttypid, a.atttypmod)
-                          ${joined} (CASE WHEN a.attnotnull THEN ' not null' ELSE '' END)), E'\n' ORDER BY a.attnum)
+                          ${concat} (CASE WHEN a.attnotnull THEN ' not null' ELSE '' END)), E'\n' ORDER BY a.attnum)
           FROM pg_catalog.pg_attribute a
          WHERE (a.attrelid ${eq} c.oid) AND (a.attnum ${gt} 0) AND NOT a.attisdropped) AS columns,
        (SELECT pg_catalog.md5(pg_catalog.string_agg(pg_catalog.concat(r.ev_action), ' ' ORDER BY r.oid))

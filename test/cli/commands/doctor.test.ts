@@ -198,11 +198,14 @@ describe('without Kubernetes', () => {
     return `127.0.0.1:${(http.address() as AddressInfo).port}`;
   }
 
-  test('servers, their configuration and the web configuration are looked at all the same', async () => {
+  test('servers, their configuration and the web configuration are checked', async () => {
     const gitaly = await metricsServer('19/after.gitaly-2');
     const praefect = await metricsServer('19/after.praefect-1');
     const host = testHost(
-      { '/etc/gitaly.toml': '[[concurrency]]\nrpc = "/gitaly.X/Y"\nmax_per_repo = 3\n' },
+      {
+        '/etc/gitaly.toml':
+          '[[concurrency]]\nrpc = "/gitaly.SmartHTTPService/PostUploadPackWithSidechannel"\nmax_per_repo = 3\n',
+      },
       {},
       100,
     );

@@ -6,12 +6,22 @@ import { isUnknown, type Known, notApplicable } from '../../../lib/known.ts';
 import type { CgroupFacts, MemoryMax } from '../../../sources/cgroup/facts.ts';
 import type { Layout } from '../../../sources/cgroup/tree.ts';
 import type { Container, Pod } from '../../../sources/kubernetes/objects/types.ts';
-import { allOf, type Check, fail, judge, pass, passIf, sources, undecided, type Verdict } from '../check.ts';
+import {
+  allOf,
+  type Check,
+  type CheckVerdict,
+  fail,
+  judge,
+  pass,
+  passIf,
+  sources,
+  undecided,
+} from '../check.ts';
 import { kubectl, showPodField } from '../commands.ts';
 import {
+  factsOfNode,
   gitalyContainer,
   gitlabVersionOf,
-  nodeFactsOf,
   perGitalyPod,
   perNode,
   perServer,
@@ -199,7 +209,7 @@ export const cgroupChecks: readonly Check[] = [
     run: (inputs) =>
       perServer(inputs, ({ cgroup, identity }, pod) =>
         judge(cgroup, (facts) => {
-          const { memoryBytes } = nodeFactsOf(inputs, pod?.node ?? identity.node);
+          const { memoryBytes } = factsOfNode(inputs, pod?.node ?? identity.node);
           return limitsGit(facts, memoryBytes, runningMs(pod, inputs.now));
         }),
       ),
@@ -270,7 +280,7 @@ export const cgroupChecks: readonly Check[] = [
           judge(podMemoryMax, (max) => {
             const found = `memory.max is ${maxText(max)}`;
             if (max === 'max') return fail(found);
-            return judge(nodeFactsOf(inputs, pod.node).memoryBytes, (memory) =>
+            return judge(factsOfNode(inputs, pod.node).memoryBytes, (memory) =>
               max < memory ? pass(found) : fail(`${found}, but the node has only ${bytesText(memory)}`),
             );
           }),
@@ -286,7 +296,7 @@ const insideContainer = notApplicable(
   "Gitaly's cgroups are inside its container's, which it can write to (cgroup_writable of containerd)",
 );
 
-function initCgroupsRan({ state, lastTermination }: Container): Verdict {
+function initCgroupsRan({ state, lastTermination }: Container): CheckVerdict {
   if (state.kind === 'terminated') return passIf(state.exitCode === 0, `exit code ${state.exitCode}`);
   return lastTermination !== undefined && lastTermination.exitCode !== 0
     ? fail(`exit code ${lastTermination.exitCode}, and it is started again`)
@@ -294,7 +304,7 @@ function initCgroupsRan({ state, lastTermination }: Container): Verdict {
 }
 
 /** A container that can write its own cgroups needs no other one to delegate them. */
-function withoutInitCgroups(cgroup: Known<CgroupFacts>, config: Known<GitalyConfig>): Verdict {
+function withoutInitCgroups(cgroup: Known<CgroupFacts>, config: Known<GitalyConfig>): CheckVerdict {
   const found = 'no init container init-cgroups';
   const layout = isUnknown(cgroup) ? undefined : cgroup.value.layout;
   if (layout === 'nested') return undecided(insideContainer);
@@ -312,7 +322,7 @@ function withoutInitCgroups(cgroup: Known<CgroupFacts>, config: Known<GitalyConf
   });
 }
 
-function ownedByGitaly(uid: number, pod: Pod, layout: Layout): Verdict {
+function ownedByGitaly(uid: number, pod: Pod, layout: Layout): CheckVerdict {
   const user = gitalyContainer(pod)?.runAsUser ?? pod.runAsUser ?? gitUid;
   if (uid === unmappedUid && user !== unmappedUid)
     return undecided(
@@ -330,7 +340,7 @@ function ownedByGitaly(uid: number, pod: Pod, layout: Layout): Verdict {
 function sensiblyConfigured(
   { memoryBytes, repositories }: GitalyConfig['cgroups'],
   gitlab: Version | undefined,
-): Verdict {
+): CheckVerdict {
   const bucket = repositories.memoryBytes;
   if (repositories.count === 0) return fail('repositories.count is 0: disabled');
   if (bucket !== undefined && bucket < minimumGitMemory)
@@ -358,7 +368,7 @@ function sensiblyConfigured(
 }
 
 /** @param ageMs since Gitaly's container started; undefined where that is unknown */
-function limitsGit(facts: CgroupFacts, nodeMemory: Known<number>, ageMs: number | undefined): Verdict {
+function limitsGit(facts: CgroupFacts, nodeMemory: Known<number>, ageMs: number | undefined): CheckVerdict {
   if (facts.layout === 'none') return fail('no gitaly-<pid>: disabled');
   return judge(facts.repositoryCgroups, (count) => {
     if (count === 0) return fail('gitaly-<pid> exists, but has no repos-0');
@@ -386,7 +396,7 @@ function limitsGit(facts: CgroupFacts, nodeMemory: Known<number>, ageMs: number 
   });
 }
 
-function unused(found: string, ageMs: number | undefined): Verdict {
+function unused(found: string, ageMs: number | undefined): CheckVerdict {
   const created = `${found}; created, but no process was ever in them`;
   return ageMs !== undefined && ageMs >= unusedAfterMs
     ? fail(`${created} in the ${durationText(ageMs)} since Gitaly started: Git runs outside of them`)
@@ -404,7 +414,12 @@ function runningMs(pod: Pod | undefined, now: number): number | undefined {
 /** The kernel rounds a limit down to whole pages, of at most 64 KiB. */
 const largestPage = 65536;
 
-function asConfigured(what: string, max: MemoryMax, key: string, configured: number | undefined): Verdict {
+function asConfigured(
+  what: string,
+  max: MemoryMax,
+  key: string,
+  configured: number | undefined,
+): CheckVerdict {
   const both = `${what} is ${maxText(max)}, ${key} ${configured === undefined ? 'not set' : bytesText(configured)}`;
   if (configured === undefined || max === 'max')
     return passIf(configured === undefined && max === 'max', both);

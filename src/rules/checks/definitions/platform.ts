@@ -3,7 +3,7 @@
 import { bytesText } from '../../../lib/format.ts';
 import { isUnknown, type Known, mapKnown, present } from '../../../lib/known.ts';
 import type { Node } from '../../../sources/kubernetes/objects/types.ts';
-import { type Check, judge, passIf, sources, undecided, type Verdict } from '../check.ts';
+import { type Check, type CheckVerdict, judge, passIf, sources, undecided } from '../check.ts';
 import { showNodeField } from '../commands.ts';
 import { perNode } from '../subjects.ts';
 import { isAtLeast, parseRuntime, parseVersion, type Version, version, versionText } from '../version.ts';
@@ -106,7 +106,7 @@ export const platformChecks: readonly Check[] = [
 const kubeletSwap = (node: Known<Node>): Known<number> =>
   mapKnown(node, ({ swapBytes }) => present(swapBytes, 'neither its kubelet nor an agent reports swap'));
 
-function atLeast(what: string, found: string, least: Version): Verdict {
+function atLeast(what: string, found: string, least: Version): CheckVerdict {
   const parsed = parseVersion(found);
   return parsed === undefined
     ? undecided(`no version in ${JSON.stringify(found.slice(0, 80))}`)

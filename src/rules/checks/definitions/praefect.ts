@@ -5,6 +5,7 @@ import type { Container, Pod } from '../../../sources/kubernetes/objects/types.t
 import {
   allOf,
   type Check,
+  type CheckVerdict,
   fail,
   judge,
   pass,
@@ -12,7 +13,6 @@ import {
   type SubjectVerdict,
   sources,
   undecided,
-  type Verdict,
   wholeCluster,
 } from '../check.ts';
 import { scaleStatefulSet } from '../commands.ts';
@@ -118,7 +118,10 @@ export const praefectChecks: readonly Check[] = [
 ];
 
 /** @param isOneOfSeveral the configuration is then named */
-function encrypted({ configuration, sslMode, host }: PraefectConnection, isOneOfSeveral: boolean): Verdict {
+function encrypted(
+  { configuration, sslMode, host }: PraefectConnection,
+  isOneOfSeveral: boolean,
+): CheckVerdict {
   const found = `${isOneOfSeveral ? `${configuration}: ` : ''}sslmode ${sslMode}`;
   if (encryptedModes.includes(sslMode)) return pass(found);
   if (isLocal(host)) return pass(`${found}, to a database on Praefect's own host`);
@@ -140,11 +143,12 @@ function encrypted({ configuration, sslMode, host }: PraefectConnection, isOneOf
 const isLocal = (host: string): boolean =>
   host.startsWith('/') || host === 'localhost' || host === '::1' || /^127\./.test(host);
 
-const once = (inputs: CheckInputs, verdict: (facts: PraefectFacts) => Verdict): readonly SubjectVerdict[] => [
-  { subject: wholeCluster, ...judge(inputs.praefect, verdict) },
-];
+const once = (
+  inputs: CheckInputs,
+  verdict: (facts: PraefectFacts) => CheckVerdict,
+): readonly SubjectVerdict[] => [{ subject: wholeCluster, ...judge(inputs.praefect, verdict) }];
 
-const enough = (count: number, what: string): Verdict => passIf(count >= 3, `${count} ${what}`);
+const enough = (count: number, what: string): CheckVerdict => passIf(count >= 3, `${count} ${what}`);
 
 const hasNoPods = (pods: Known<readonly Pod[]>): boolean =>
   isUnknown(pods) ? pods.notApplicable === true : pods.value.length === 0;
@@ -166,7 +170,7 @@ function gitlabVersion({ praefectPods }: CheckInputs, facts: PraefectFacts): Kno
 const praefectContainer = (containers: readonly Container[]): Container | undefined =>
   containers.find(({ name }) => name === 'praefect') ?? (containers.length === 1 ? containers[0] : undefined);
 
-function supported(server: string, gitlab: Known<Version>, schema: Known<SchemaReleases>): Verdict {
+function supported(server: string, gitlab: Known<Version>, schema: Known<SchemaReleases>): CheckVerdict {
   const found = parseVersion(server);
   if (found === undefined) return undecided(`no version in ${JSON.stringify(server.slice(0, 80))}`);
   if (isUnknown(gitlab)) return supportedByAny(server, found, gitlab, schema);
@@ -186,7 +190,7 @@ function supportedByAny(
   found: Version,
   why: Unknown,
   schema: Known<SchemaReleases>,
-): Verdict {
+): CheckVerdict {
   const from = isUnknown(schema) ? undefined : parseVersion(schema.value.from);
   const before = isUnknown(schema) ? undefined : parseVersion(schema.value.before ?? '');
   const possible = [...minimumPostgresql].filter(

@@ -3,7 +3,7 @@
 import { durationText } from '../../../lib/format.ts';
 import { isUnknown, notApplicable, present } from '../../../lib/known.ts';
 import type { ContainerProbe, Pod } from '../../../sources/kubernetes/objects/types.ts';
-import { type Check, fail, judge, pass, passIf, sources, undecided, type Verdict } from '../check.ts';
+import { type Check, type CheckVerdict, fail, judge, pass, passIf, sources, undecided } from '../check.ts';
 import { patchTemplate, showPodField } from '../commands.ts';
 import type { ServerFacts } from '../inputs.ts';
 import { gitalyContainer, perGitalyPod } from '../subjects.ts';
@@ -158,7 +158,7 @@ function slowness(name: string, probe: ContainerProbe | undefined): readonly str
 }
 
 /** @param retry seconds. A pod's start is a lower bound of its rotation: the time before its creation is unknown. */
-function retriesLongEnough(pod: Pod, { rotationSeconds }: ServerFacts, retry: number): Verdict {
+function retriesLongEnough(pod: Pod, { rotationSeconds }: ServerFacts, retry: number): CheckVerdict {
   const retried = `clients retry for ${durationText(retry * 1000)}`;
   if (!isUnknown(rotationSeconds))
     return passIf(

@@ -5,7 +5,7 @@ import { type Known, known, mapKnown, present, unknown } from '../../../lib/know
 import type { OtherPod } from '../../../sources/kubernetes/directory/other-pods.ts';
 import { selects } from '../../../sources/kubernetes/objects/selector.ts';
 import type { Pod, PodDisruptionBudget } from '../../../sources/kubernetes/objects/types.ts';
-import { type Check, fail, judge, pass, sources, undecided, type Verdict } from '../check.ts';
+import { type Check, type CheckVerdict, fail, judge, pass, sources, undecided } from '../check.ts';
 import { kubectl, patchTemplate } from '../commands.ts';
 import type { CheckInputs } from '../inputs.ts';
 import { perGitalyPod, perWorkload, type Workload } from '../subjects.ts';
@@ -171,7 +171,7 @@ function isOfKarpenter({ nodes }: CheckInputs, name: string): Known<boolean> {
   });
 }
 
-function comparedWith(others: readonly OtherPod[], name: string, own: number): Verdict {
+function comparedWith(others: readonly OtherPod[], name: string, own: number): CheckVerdict {
   const compared = others.filter((other) => (other.priority ?? 0) < systemPriority);
   const above = compared.filter((other) => (other.priority ?? 0) >= own);
   if (above.length === 0) return pass(`${name} (${own}), above all ${compared.length} other pods`);
@@ -180,7 +180,7 @@ function comparedWith(others: readonly OtherPod[], name: string, own: number): V
 }
 
 /** The nodes of one StatefulSet's pods. A pod that is missing or Pending may still be scheduled next to another. */
-function placement({ pods, set }: Workload): Verdict {
+function placement({ pods, set }: Workload): CheckVerdict {
   const nodes = Map.groupBy(
     pods.filter(({ node }) => node !== ''),
     ({ node }) => node,
@@ -202,7 +202,7 @@ function placement({ pods, set }: Workload): Verdict {
 
 type Match = 'all' | 'some' | 'none' | 'undecided';
 
-function coverage(pods: readonly Pod[], budgets: readonly PodDisruptionBudget[]): Verdict {
+function coverage(pods: readonly Pod[], budgets: readonly PodDisruptionBudget[]): CheckVerdict {
   const found = budgets.map((budget) => ({ budget, match: matchOf(budget, pods) }));
   const matching = found.filter(({ match }) => match === 'all' || match === 'some');
   if (matching.length > 1)
@@ -218,7 +218,7 @@ function coverage(pods: readonly Pod[], budgets: readonly PodDisruptionBudget[])
 }
 
 /** The API refuses to evict a pod that two budgets match. Budgets for a part of the pods each do not add up to one. */
-function overlapping(pods: readonly Pod[], budgets: readonly PodDisruptionBudget[]): Verdict {
+function overlapping(pods: readonly Pod[], budgets: readonly PodDisruptionBudget[]): CheckVerdict {
   const names = listText(budgets.map(({ name }) => name));
   const isTwice = pods.some((pod) => budgets.filter((budget) => selectsPod(budget, pod)).length > 1);
   return fail(
@@ -229,7 +229,7 @@ function overlapping(pods: readonly Pod[], budgets: readonly PodDisruptionBudget
 }
 
 /** @param pods how many the StatefulSet has; the budget may cover more */
-function sensible(budget: PodDisruptionBudget, pods: number): Verdict {
+function sensible(budget: PodDisruptionBudget, pods: number): CheckVerdict {
   const expected = Math.max(budget.expectedPods, pods);
   const allowed = allowedOf(budget, expected);
   const text = budgetText(budget);

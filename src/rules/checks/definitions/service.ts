@@ -4,7 +4,7 @@ import type { GitalyConfig, Limit } from '../../../config/gitaly/gitaly-config.t
 import { bytesText, listText, percentText } from '../../../lib/format.ts';
 import { isUnknown } from '../../../lib/known.ts';
 import type { VolumeFacts } from '../../../sources/kubernetes/directory/volume-stats.ts';
-import { type Check, fail, judge, pass, passIf, sources, undecided, type Verdict } from '../check.ts';
+import { type Check, type CheckVerdict, fail, judge, pass, passIf, sources, undecided } from '../check.ts';
 import { kubectl } from '../commands.ts';
 import { type CloneRpc, cloneRpcs, isGitalyRpc, isUsedByClients } from '../gitaly-rpcs.ts';
 import { gitlabVersionOf, perServer } from '../subjects.ts';
@@ -90,7 +90,7 @@ interface CloneLimit {
 }
 
 /** Limits on other RPCs, on calls without a user alone, and above any server's capacity leave clones unlimited. */
-function clonesLimited(config: GitalyConfig, gitlab: Version | undefined): Verdict {
+function clonesLimited(config: GitalyConfig, gitlab: Version | undefined): CheckVerdict {
   const { rpcs } = config;
   const limited = rpcs.flatMap(({ service, method, limit }) =>
     limit === undefined ? [] : [{ name: `${service}/${method}`, calls: callsOf(limit) }],
@@ -166,7 +166,7 @@ function packObjectsLimit({ packObjects, packObjectsCache }: GitalyConfig): read
 /** The highest that an adaptive limit may reach. */
 const callsOf = (limit: Limit): number => (limit.kind === 'static' ? limit.current : limit.max);
 
-function withInodes({ inodes }: VolumeFacts, space: string): Verdict {
+function withInodes({ inodes }: VolumeFacts, space: string): CheckVerdict {
   if (isUnknown(inodes) && inodes.notApplicable === true) return pass(space);
   return judge(inodes, ({ free, total }) => {
     // A file system that allocates inodes on demand may report none at all.

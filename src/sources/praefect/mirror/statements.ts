@@ -6,7 +6,7 @@
  * and sum 0.26 s, by ranges 0.38 s. Rejected: the same results with joins and window functions in SQL (2 to 18 s each,
  * temporary files), and an index on xmin (PostgreSQL allows none).
  */
-import { bitAnd, eq, ge, le, literal, ne, shiftRight, textOf } from '../sql.ts';
+import { bitAnd, eq, ge, jsonText, le, literal, ne, shiftRight } from '../sql.ts';
 import type { SchemaVariant } from '../variant.ts';
 import { checksumMask, type MirroredTable } from './mirror.ts';
 
@@ -88,18 +88,18 @@ export function mirrorStatements(schema: MirrorSchema): MirrorStatements {
     storage_repositories: `${key}, virtual_storage, storage, generation, ${verification}`,
     repository_assignments: `${key}, virtual_storage, storage`,
   };
-  const path = `(job ${textOf} 'relative_path')`;
-  const id = `(job ${textOf} 'repository_id')::pg_catalog.int8`;
+  const path = `(job ${jsonText} 'relative_path')`;
+  const id = `(job ${jsonText} 'repository_id')::pg_catalog.int8`;
   // A job from before 14.3 has no repository_id, a later one may have 0 for unknown: then its path decides.
   const jobKey =
     schema.keyedBy === 'id'
       ? `CASE WHEN coalesce(${id}, 0) ${ne} 0 THEN ${id}
               ELSE (SELECT r.repository_id FROM ${schema.relation('repositories')} r
-                    WHERE (r.virtual_storage ${eq} (job ${textOf} 'virtual_storage')) AND (r.relative_path ${eq} ${path})) END`
+                    WHERE (r.virtual_storage ${eq} (job ${jsonText} 'virtual_storage')) AND (r.relative_path ${eq} ${path})) END`
       : `pg_catalog.hashtextextended(${path}, 0)`;
   const jobs = (condition: string): string =>
     `SELECT key, virtual_storage, storage FROM (
-       SELECT ${jobKey} AS key, job ${textOf} 'virtual_storage' AS virtual_storage, job ${textOf} 'target_node_storage' AS storage
+       SELECT ${jobKey} AS key, job ${jsonText} 'virtual_storage' AS virtual_storage, job ${jsonText} 'target_node_storage' AS storage
        FROM ${schema.relation('replication_queue')} WHERE ${condition}) jobs
      WHERE key IS NOT NULL AND virtual_storage IS NOT NULL AND storage IS NOT NULL`;
   const states = (...names: string[]): string =>
@@ -128,10 +128,10 @@ export function mirrorStatements(schema: MirrorSchema): MirrorStatements {
         : `(${key} ${shiftRight} ${bits}) ${eq} ANY ('{${ranges.join(',')}}'::pg_catalog.int8[])`,
     // The conditions repeat those of the partial indexes of 13.10 and later, so that PostgreSQL uses them.
     deletions: jobs(
-      `(state ${ne} ALL ${states('completed', 'dead', 'cancelled')}) AND ((job ${textOf} 'change') ${eq} 'delete_replica')`,
+      `(state ${ne} ALL ${states('completed', 'dead', 'cancelled')}) AND ((job ${jsonText} 'change') ${eq} 'delete_replica')`,
     ),
     repairs: jobs(
-      `(state ${eq} ANY ${states('ready', 'in_progress', 'failed')}) AND ((job ${textOf} 'change') ${eq} ANY (ARRAY['update', 'create']))`,
+      `(state ${eq} ANY ${states('ready', 'in_progress', 'failed')}) AND ((job ${jsonText} 'change') ${eq} ANY (ARRAY['update', 'create']))`,
     ),
   };
 }

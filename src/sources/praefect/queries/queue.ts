@@ -12,7 +12,7 @@ import type { Collector } from '../../../scheduler/collector.ts';
 import { failed } from '../../../scheduler/outcome.ts';
 import type { DatabaseRow } from '../database.ts';
 import { columnNumber, columnText, failedOutcome, type QueryContext, withVariant } from '../query.ts';
-import { epochOf, eq, isPresentUtc, le, literal, lt, minus, textOf } from '../sql.ts';
+import { epochOf, eq, isPresentUtc, jsonText, le, literal, lt, minus } from '../sql.ts';
 import type { SchemaVariant } from '../variant.ts';
 import type { KnownStorages } from './known-storages.ts';
 import { createRemovedCounter } from './removed-counter.ts';
@@ -105,7 +105,7 @@ SELECT key[1]                                        AS virtual_storage,
        ${epochOf(`(pg_catalog.min(created_at) FILTER (WHERE ${isPresentUtc('created_at')}))`)} AS oldest
   FROM (SELECT id,
                created_at,
-               ARRAY[job ${textOf} 'virtual_storage', job ${textOf} 'target_node_storage', pg_catalog.concat(state), job ${textOf} 'change'] AS key
+               ARRAY[job ${jsonText} 'virtual_storage', job ${jsonText} 'target_node_storage', pg_catalog.concat(state), job ${jsonText} 'change'] AS key
           FROM ${variant.relation('replication_queue')}
         OFFSET 0) AS jobs
  GROUP BY key`;
@@ -115,8 +115,8 @@ SELECT key[1]                                        AS virtual_storage,
  * 13.1); and those whose lock is from the future, which nothing refreshes either: Praefect would have set it back.
  */
 const locksSql = (variant: SchemaVariant): string => `
-SELECT queue.job ${textOf} 'virtual_storage'         AS virtual_storage,
-       queue.job ${textOf} 'target_node_storage'     AS storage,
+SELECT queue.job ${jsonText} 'virtual_storage'         AS virtual_storage,
+       queue.job ${jsonText} 'target_node_storage'     AS storage,
        pg_catalog.count(DISTINCT queue.id)           AS locked,
        pg_catalog.count(DISTINCT queue.id) FILTER
          (WHERE (lock.triggered_at ${lt} (pg_catalog.timezone('UTC', pg_catalog.now()) ${minus} interval '60 seconds'))
