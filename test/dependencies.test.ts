@@ -132,7 +132,6 @@ const knownAmbiguousNames = [
   'ClusterLabel',
   'Format',
   'ServerLabel',
-  'Unit',
   'clusterLabels',
   'highest',
   'lowest',
