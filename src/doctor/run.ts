@@ -222,11 +222,11 @@ function databaseSettingsFindings(
     );
   const { config, database, databaseText, problems } = resolved.value;
   const leftOut = problems.map((problem) =>
-    failed(accessChecks.databaseSettings, 'warn', problemText(problem), []),
+    notPassed(accessChecks.databaseSettings, 'warn', problemText(problem), []),
   );
   if (database !== undefined) return [passed(accessChecks.databaseSettings, databaseText), ...leftOut];
   // With Praefect's configuration at hand, a database was expected.
   return config === undefined
     ? []
-    : [failed(accessChecks.databaseSettings, 'warn', databaseText, []), ...leftOut];
+    : [notPassed(accessChecks.databaseSettings, 'warn', databaseText, []), ...leftOut];
 }
