@@ -73,7 +73,7 @@ function nodeOf(nodes: CheckInputs['nodes'], name: string): Known<Node> {
 }
 
 /** The pods of one StatefulSet, and the StatefulSet itself where it is known. */
-export interface Workload {
+export interface GitalyWorkload {
   readonly pods: readonly Pod[];
   readonly set: Known<StatefulSet>;
 }
@@ -85,7 +85,7 @@ export interface Workload {
 export function perWorkload(
   inputs: CheckInputs,
   lists: readonly Known<readonly Pod[]>[],
-  verdict: (workload: Workload) => CheckVerdict,
+  verdict: (workload: GitalyWorkload) => CheckVerdict,
 ): readonly SubjectVerdict[] {
   return lists.flatMap((pods) => {
     if (isUnknown(pods)) return [{ subject: wholeCluster, ...undecided(pods) }];

@@ -8,7 +8,7 @@ import type { Pod, PodDisruptionBudget } from '../../../sources/kubernetes/objec
 import { type Check, type CheckVerdict, fail, judge, pass, sources, undecided } from '../check.ts';
 import { kubectl, patchTemplate } from '../commands.ts';
 import type { CheckInputs } from '../inputs.ts';
-import { perGitalyPod, perWorkload, type Workload } from '../subjects.ts';
+import { type GitalyWorkload, perGitalyPod, perWorkload } from '../subjects.ts';
 
 const safeToEvict = 'cluster-autoscaler.kubernetes.io/safe-to-evict';
 const doNotDisrupt = 'karpenter.sh/do-not-disrupt';
@@ -180,7 +180,7 @@ function comparedWith(others: readonly OtherPod[], name: string, own: number): C
 }
 
 /** The nodes of one StatefulSet's pods. A pod that is missing or Pending may still be scheduled next to another. */
-function placement({ pods, set }: Workload): CheckVerdict {
+function placement({ pods, set }: GitalyWorkload): CheckVerdict {
   const nodes = Map.groupBy(
     pods.filter(({ node }) => node !== ''),
     ({ node }) => node,

@@ -8,7 +8,7 @@ import { durationText } from '../../../lib/format.ts';
 import { outsideText } from '../../../lib/outside-text.ts';
 import type { Secret } from '../../../lib/secret.ts';
 import { faultOf } from './failures.ts';
-import { type DatabaseFault, type DatabaseResult, faulty, messageOf, succeeded } from './fault.ts';
+import { type DatabaseFault, type DatabaseResult, errorMessageOf, faulty, succeeded } from './fault.ts';
 import { createSession, type OpenedConnection, type Session } from './session.ts';
 import { type Encryption, encryptionsFor, mayFallBack } from './tls.ts';
 import { DriverStream, openTransport, type Transport } from './transport.ts';
@@ -150,7 +150,10 @@ async function readPassword({ password, user }: DatabaseConnection): Promise<Dat
       fix: 'set one in a password file, PGPASSFILE or PGPASSWORD',
     });
   } catch (error) {
-    return faulty({ reason: 'authentication', found: `the password cannot be read: ${messageOf(error)}` });
+    return faulty({
+      reason: 'authentication',
+      found: `the password cannot be read: ${errorMessageOf(error)}`,
+    });
   }
 }
 

@@ -5,7 +5,7 @@ import { durationText } from '../../../lib/format.ts';
 import { outsideText } from '../../../lib/outside-text.ts';
 import type { Secret } from '../../../lib/secret.ts';
 import type { Failure } from '../../../scheduler/outcome.ts';
-import { type DatabaseFault, messageOf, ruleOf, systemFault } from './fault.ts';
+import { type DatabaseFault, errorMessageOf, ruleOf, systemFault } from './fault.ts';
 
 /** The statement that was running when the error came. */
 export interface RunningStatement {
@@ -42,7 +42,7 @@ export function faultOf(
       user,
       running,
     );
-  return systemFault(error) ?? driverFault(outsideText(messageOf(error), secrets));
+  return systemFault(error) ?? driverFault(outsideText(errorMessageOf(error), secrets));
 }
 
 /** An error of the server, with its text fit to be shown. */

@@ -23,7 +23,7 @@ export type DatabaseResult<T> =
 export const succeeded = <T>(value: T): DatabaseResult<T> => ({ ok: true, value });
 export const faulty = (fault: DatabaseFault): DatabaseResult<never> => ({ ok: false, fault });
 
-export const messageOf = (error: unknown): string =>
+export const errorMessageOf = (error: unknown): string =>
   typeof error === 'object' && error !== null && 'message' in error ? String(error.message) : String(error);
 
 interface Rule {
@@ -239,6 +239,6 @@ export function systemFault(error: unknown): DatabaseFault | undefined {
   const known = Object.hasOwn(systemCodes, code) ? systemCodes[code] : undefined;
   if (known !== undefined) return { ...known, found: `${known.found} (${code})` };
   return tlsCode.test(code)
-    ? { reason: 'tls', found: `TLS failed: ${outsideText(messageOf(error))} (${code})` }
+    ? { reason: 'tls', found: `TLS failed: ${outsideText(errorMessageOf(error))} (${code})` }
     : undefined;
 }

@@ -16,8 +16,8 @@ import { outsideText } from '../../../lib/outside-text.ts';
 import {
   type DatabaseFault,
   type DatabaseResult,
+  errorMessageOf,
   faulty,
-  messageOf,
   succeeded,
   systemFault,
 } from './fault.ts';
@@ -126,7 +126,7 @@ async function step<T>(
   } catch (error) {
     socket.destroy();
     if (signal.aborted) return faulty({ reason: 'timeout', found: 'no response in time' });
-    return faulty(systemFault(error) ?? { reason: 'refused', found: outsideText(messageOf(error)) });
+    return faulty(systemFault(error) ?? { reason: 'refused', found: outsideText(errorMessageOf(error)) });
   }
 }
 
@@ -183,7 +183,7 @@ export class DriverStream extends Duplex {
     try {
       return super.emit(event, ...values);
     } catch (error) {
-      this.destroy(error instanceof Error ? error : new Error(messageOf(error)));
+      this.destroy(error instanceof Error ? error : new Error(errorMessageOf(error)));
       return true;
     }
   }
