@@ -1,96 +1,73 @@
-/**
- * What an alert is: an expression with the time for which it has to hold, and what it tells the person whom it
- * wakes. Pure values; `rules-file.ts` writes them.
- */
-
-import { promDuration } from '../src/monitoring/durations.ts';
+/** An alert as a value: a condition, how long it must hold, and the texts for the person on call. */
 import type { PanelLink } from '../src/monitoring/links.ts';
-import type { Range, targetLabels, Vector } from '../src/monitoring/promql/index.ts';
+import type { Vector } from '../src/monitoring/promql/index.ts';
+import type { Recording } from '../src/monitoring/recording.ts';
 import type { AlertName } from '../src/rules/alert-rules.ts';
 import type { Severity } from '../src/rules/finding.ts';
-import { gaugeWindowSeconds, type Thresholds } from '../src/rules/thresholds.ts';
-import { type AnnotationText, type Template, templateOf } from './annotations.ts';
-
-/**
- * What tells one Praefect cluster from another in the same Prometheus; aggregation keeps these and drops the
- * rest, so that two exporters for one cluster count once. Two clusters under one job need a label `cluster`.
- */
-export const clusterLabels = [
-  'cluster',
-  'namespace',
-  'job',
-] as const satisfies readonly (typeof targetLabels)[number][];
-export type ClusterLabel = (typeof clusterLabels)[number];
+import { type AnnotationText, type Template, templateParts } from './annotations.ts';
 
 export interface Alert {
-  readonly name: string;
+  readonly name: AlertName;
+  /** critical pages: users are affected, or data is at risk. warning is a ticket. info notifies no one. */
   readonly severity: Severity;
   readonly expression: Vector;
   readonly forSeconds: number;
-  /** Over 0: stays firing for this long after the expression stopped to hold. */
+  /** Over 0: keeps firing for this long after the expression is empty. */
   readonly keepFiringForSeconds: number;
+  /** Labels that the rule adds, as templates of the expression's labels; empty values are dropped by Prometheus. */
+  readonly labels: Readonly<Record<string, string>>;
   readonly summary: AnnotationText;
   readonly description: AnnotationText;
-  /** The panel that shows it. */
   readonly panel: PanelLink;
-  /** One sentence for the runbook: when it fires, in words. */
+  /** When it fires, for the runbook. Completes "Fires when ...". */
   readonly firesWhen: string;
 }
 
-export interface AlertDefinition<Labels extends string> {
+interface AlertDefinition<Labels extends string> {
   readonly name: AlertName;
   readonly severity: Severity;
   readonly expression: Vector<Labels>;
   readonly forSeconds: number;
   readonly keepFiringForSeconds?: number;
+  readonly labels?: Readonly<Record<string, string>>;
   readonly summary: Template<Labels>;
   readonly description: Template<Labels>;
   readonly panel: PanelLink;
   readonly firesWhen: string;
 }
 
-/** Checks the texts against the labels that the expression carries: one that it lacks does not compile. */
+/** The texts can only use labels that the expression carries: another one does not compile. */
 export function alert<Labels extends string>(definition: AlertDefinition<Labels>): Alert {
-  const { name, expression, severity } = definition;
-  const text = templateOf(name, severity, expression.labels);
+  const parts = templateParts<Labels>();
   return Object.freeze({
     ...definition,
+    labels: definition.labels ?? {},
     keepFiringForSeconds: definition.keepFiringForSeconds ?? 0,
-    summary: definition.summary(text),
-    description: definition.description(text),
+    summary: definition.summary(parts),
+    description: definition.description(parts),
   });
 }
 
-/** The window over which gauges are judged, so that one missed scrape does not start an alert's time anew. */
-export const gaugeWindow = (thresholds: Thresholds): Range => promDuration(gaugeWindowSeconds(thresholds));
-
-/**
- * `for`, so that only what was bad for longer than `seconds` fires: a bad sample stays in the window of
- * `gaugeWindow` after all is well again, and that time does not count.
- */
-export const sustained = (thresholds: Thresholds, seconds: number): number =>
-  seconds + gaugeWindowSeconds(thresholds);
-
-/** Alerts by name, and by severity where rules of one name have several. */
+/** Alerts by name, and by severity where several rules share a name. */
 export interface AlertsNamed {
-  readonly names: readonly string[];
+  readonly names: readonly AlertName[];
   readonly severity?: Severity;
 }
 
-/** Alerts that another one makes superfluous: while it fires, they notify nobody. */
+/** While the source fires, the targets notify no one, because they are its consequences. */
 export interface Inhibition {
   readonly why: string;
   readonly source: AlertsNamed;
   readonly target: AlertsNamed;
-  /** Labels that must be equal on both (or missing on both). */
+  /** Labels that must be equal on both, or missing on both. */
   readonly equal: readonly string[];
 }
 
-/** One rules file: what is loaded together. */
+/** One rules file: a group of recording rules, and a group of alerts that read them. */
 export interface AlertGroup {
   readonly name: string;
   /** `alerts/<file>.rules.yaml`. */
   readonly file: string;
+  readonly recordings: readonly Recording[];
   readonly alerts: readonly Alert[];
-  readonly inhibitions: readonly Inhibition[];
 }

@@ -1,93 +1,197 @@
-/**
- * Alerts on the exporter itself. Every other alert rests on what it says: what it cannot say must not read as
- * healthy, so its silence fires here.
- */
+/** The exporter itself. Every other alert depends on its metrics, so their absence has alerts of its own. */
 
-import { gauge } from '../src/metrics/metric.ts';
+import { webConfigLastReloadSuccess } from '../src/metrics/http-server.ts';
+import type { Metric } from '../src/metrics/metric.ts';
 import { durationInWords, promDuration } from '../src/monitoring/durations.ts';
-import { overviewDashboard, panelLink } from '../src/monitoring/links.ts';
+import { targetUp } from '../src/monitoring/external-metrics.ts';
+import { clusterLabels } from '../src/monitoring/labels.ts';
+import { overviewDashboard, panelLink, serversDashboard } from '../src/monitoring/links.ts';
 import {
+  above,
   absentOverTime,
   countBy,
   equals,
-  labelled,
+  increase,
   like,
   maxBy,
   maxOverTime,
+  not,
   or,
+  recordedSelector,
   select,
   unless,
+  type Vector,
 } from '../src/monitoring/promql/index.ts';
+import { highest, lowest, sustained } from '../src/monitoring/recording.ts';
 import type { MonitoringSettings } from '../src/monitoring/settings.ts';
 import type { Thresholds } from '../src/rules/thresholds.ts';
-import { buildInfo, collectorEnabled, collectorSuccess } from '../src/scheduler/self-metrics.ts';
-import { type Alert, type AlertGroup, alert, clusterLabels, gaugeWindow, sustained } from './alert.ts';
-import { lowest } from './conditions.ts';
+import {
+  buildInfo,
+  collectorEnabled,
+  collectorStale,
+  collectorSuccess,
+  reloadSuccess,
+  seriesDropped,
+} from '../src/scheduler/self-metrics.ts';
+import { scrapeUp } from '../src/sources/gitaly/metrics.ts';
+import { podReady } from '../src/sources/kubernetes/metrics.ts';
+import { serverInfo } from '../src/sources/server-info.ts';
+import { type Alert, alert } from './alert.ts';
 
-/** Prometheus' own: 1 when the last scrape of a target succeeded. Not of this exporter. */
-export const scrapeUp = gauge('up', {
-  help: 'Whether the last scrape of a target succeeded.',
-  origin: 'Prometheus',
-});
+const targetLabels = [...clusterLabels, 'job', 'instance'] as const;
+const collectorsPanel = panelLink(overviewDashboard, 'collectors');
 
-const exporterLabels = [...clusterLabels, 'instance'] as const;
-
-export function exporterAlerts(settings: MonitoringSettings): AlertGroup {
-  return {
-    name: 'gitaly-exporter',
-    file: 'exporter',
-    alerts: [exporterDown(settings), collectorFailing(settings.thresholds)],
-    inhibitions: [],
-  };
-}
+export const exporterAlerts = (settings: MonitoringSettings): readonly Alert[] => [
+  exporterDown(settings),
+  exporterMissing(settings),
+  collectorFailing(settings.thresholds),
+  dataStale(settings.thresholds),
+  labelsRenamed(settings.thresholds),
+  droppedSeries(settings.thresholds),
+  reloadFailed(settings.thresholds),
+];
 
 function exporterDown({ exporterJob, thresholds }: MonitoringSettings): Alert {
-  const { exporterDown: downFor, missingSeriesLookback } = thresholds;
-  const remembered = promDuration(missingSeriesLookback.value);
-  const down = equals(lowest(thresholds, ['instance'], select(scrapeUp, { job: like(exporterJob) })), 0);
-  // Prometheus forgets a target that its service discovery no longer finds: then only the past tells.
-  const gone = unless(
-    maxBy(clusterLabels, maxOverTime(select(buildInfo), remembered)),
-    maxBy(clusterLabels, maxOverTime(select(buildInfo), gaugeWindow(thresholds))),
-    { on: clusterLabels },
-  );
-  const never = maxBy(clusterLabels, absentOverTime(select(buildInfo), remembered));
-  const nobody = or(unless(gone, down, { on: clusterLabels }), unless(never, down, { on: [] }));
+  const { exporterDown: downFor } = thresholds;
   return alert({
     name: 'GitalyExporterDown',
     severity: 'warning',
-    expression: or(down, labelled(nobody, 'instance', 'all')),
+    expression: equals(lowest(thresholds, targetLabels, select(targetUp, { job: like(exporterJob) })), 0),
     forSeconds: sustained(thresholds, downFor.value),
     panel: panelLink(overviewDashboard, 'exporters'),
-    firesWhen: `a target of the exporter's job, or every one of a cluster, has not been scraped for ${durationInWords(downFor.value)}`,
-    summary: ({ label }) => `gitaly-exporter ${label('instance')}: not scraped`,
-    description: ({ label, since }) =>
-      `Since ${since}, job "${label('job')}", instance ${label('instance')}. What it watches is not known meanwhile: silence of the other alerts is no good sign.`,
+    firesWhen: `a target of the exporter's job could not be scraped for ${durationInWords(downFor.value)}`,
+    summary: ({ label }) => `gitaly-exporter ${label('instance')} cannot be scraped`,
+    description: ({ label }) =>
+      `Job ${label('job')}. Unless another instance reports the same, what it monitors is unknown, and other alerts cannot fire; critical ones that fired before are held. Check its pod or unit, and the error on the page Targets of Prometheus.`,
+  });
+}
+
+function exporterMissing({ thresholds }: MonitoringSettings): Alert {
+  const { exporterDown: downFor, missingSeriesLookback } = thresholds;
+  const lookback = promDuration(missingSeriesLookback.value);
+  // Prometheus forgets a target that its service discovery no longer finds.
+  const missing = unless(
+    maxBy(clusterLabels, maxOverTime(select(buildInfo), lookback)),
+    highest(thresholds, clusterLabels, select(buildInfo)),
+    { on: clusterLabels },
+  );
+  return alert({
+    name: 'GitalyExporterMissing',
+    severity: 'warning',
+    expression: or(missing, maxBy(clusterLabels, absentOverTime(select(buildInfo), lookback))),
+    forSeconds: sustained(thresholds, downFor.value),
+    panel: panelLink(overviewDashboard, 'exporters'),
+    firesWhen: `no exporter of a cluster has been scraped for ${durationInWords(downFor.value)}, or none at all within the last ${durationInWords(missingSeriesLookback.value)}`,
+    summary: () => 'No gitaly-exporter is scraped',
+    description: () =>
+      'Gitaly and Praefect are not monitored, and other alerts cannot fire; critical ones that fired before are held. Check that the exporter runs and that Prometheus has it as a target (ServiceMonitor, labels, namespace).',
   });
 }
 
 function collectorFailing(thresholds: Thresholds): Alert {
   const { collectorFailing: failingFor } = thresholds;
-  const collectorLabels = [...exporterLabels, 'collector'] as const;
-  const failing = equals(lowest(thresholds, ['instance', 'collector'], select(collectorSuccess)), 0);
-  // A collector without any state would be a fault of the exporter; it must not pass for a good one.
-  const missing = unless(
-    maxBy(collectorLabels, equals(select(collectorEnabled), 1)),
-    maxBy(collectorLabels, select(collectorSuccess)),
-    { on: collectorLabels },
+  const by = [...targetLabels, 'collector'] as const;
+  const failing = equals(lowest(thresholds, by, select(collectorSuccess)), 0);
+  const unreported = unless(
+    equals(highest(thresholds, by, select(collectorEnabled)), 1),
+    highest(thresholds, by, select(collectorSuccess)),
+    { on: by },
   );
   return alert({
     name: 'GitalyExporterCollectorFailing',
     severity: 'warning',
-    expression: countBy(exporterLabels, or(failing, missing)),
+    expression: countBy(targetLabels, or(failing, unreported)),
     forSeconds: sustained(thresholds, failingFor.value),
-    panel: panelLink(overviewDashboard, 'collectors'),
-    firesWhen: `a collector of a running exporter has had no good answer for ${durationInWords(failingFor.value)}`,
-    summary: ({ counted, label }) =>
-      `gitaly-exporter ${label('instance')}: ${counted('collector', 'collectors')} without a good answer`,
-    description: ({ list, same, since }) => {
-      const failed = equals(maxBy(['collector'], select(collectorSuccess, same(...exporterLabels))), 0);
-      return `Since ${since}: ${list(failed, 'collector')}. Their series are withdrawn or old, and alerts on them cannot fire. The exporter's page says why, and its log at the moment when it began.`;
-    },
+    panel: collectorsPanel,
+    firesWhen: `a collector of a running exporter has failed for ${durationInWords(failingFor.value)}`,
+    summary: ({ count, label }) =>
+      `gitaly-exporter ${label('instance')}: ${count('collector fails', 'collectors fail')}`,
+    description: ({ list, same }) =>
+      `Collectors: ${list(
+        equals(maxBy(['collector'], select(collectorSuccess, same(...targetLabels))), 0),
+        'collector',
+        'unknown',
+      )}. Alerts on what they read cannot fire. The exporter's page and log show the reason.`,
+  });
+}
+
+function dataStale(thresholds: Thresholds): Alert {
+  const { collectorStale: staleFor } = thresholds;
+  const by = [...targetLabels, 'collector'] as const;
+  return alert({
+    name: 'GitalyExporterStale',
+    severity: 'warning',
+    expression: countBy(targetLabels, equals(lowest(thresholds, by, select(collectorStale)), 1)),
+    forSeconds: staleFor.value,
+    panel: panelLink(overviewDashboard, 'staleCollectors'),
+    firesWhen: `for ${durationInWords(staleFor.value)}, the data of a collector was older than its maximum age, so that its series are withdrawn`,
+    summary: ({ count, label }) =>
+      `gitaly-exporter ${label('instance')}: ${count('collector', 'collectors')} without current data`,
+    description: ({ list, same }) =>
+      `Collectors: ${list(
+        equals(maxBy(['collector'], select(collectorStale, same(...targetLabels))), 1),
+        'collector',
+        'unknown',
+      )}. Their series are withdrawn, and alerts on them cannot fire. The source does not respond, or the limit of the database's time delays the refreshes. See the exporter's page.`,
+  });
+}
+
+/** Series that have the label only if Prometheus renamed the exporter's own. */
+const renamed = (metric: Metric): Vector<(typeof targetLabels)[number] | 'exported_pod'> =>
+  recordedSelector<(typeof targetLabels)[number] | 'exported_pod'>(
+    metric.name,
+    [...targetLabels, 'exported_pod'],
+    [metric],
+    { exported_pod: not('') },
+  );
+
+function labelsRenamed(thresholds: Thresholds): Alert {
+  const { labelsRenamed: renamedFor } = thresholds;
+  const series = or(or(renamed(podReady), renamed(serverInfo)), renamed(scrapeUp));
+  return alert({
+    name: 'GitalyExporterLabelsRenamed',
+    severity: 'warning',
+    expression: countBy([...clusterLabels, 'job'], series),
+    forSeconds: sustained(thresholds, renamedFor.value),
+    panel: panelLink(serversDashboard, 'monitored'),
+    firesWhen: `for ${durationInWords(renamedFor.value)}, series of gitaly_server_* had a label exported_pod, because the scrape renamed the exporter's labels`,
+    summary: ({ label }) => `Job ${label('job')} is scraped without honor_labels`,
+    description: () =>
+      "Prometheus replaced namespace and pod of Gitaly by those of the exporter's pod, so alerts and dashboards of Gitaly servers mix them up. Set honor_labels: true (honorLabels in a ServiceMonitor), see docs/scraping.md.",
+  });
+}
+
+function droppedSeries(thresholds: Thresholds): Alert {
+  const { seriesDropped: droppedFor } = thresholds;
+  const by = [...targetLabels, 'collector'] as const;
+  return alert({
+    name: 'GitalyExporterSeriesDropped',
+    severity: 'warning',
+    expression: above(maxBy(by, increase(select(seriesDropped), '10m')), 0),
+    forSeconds: droppedFor.value,
+    panel: collectorsPanel,
+    firesWhen: `for ${durationInWords(droppedFor.value)}, a collector produced more series than the limit, and some were dropped`,
+    summary: ({ label }) => `gitaly-exporter ${label('instance')} drops series of ${label('collector')}`,
+    description: () =>
+      'Metrics of this collector are incomplete, so sums are too low and alerts may not fire. Raise the limit of series per collector, or expose fewer buckets.',
+  });
+}
+
+function reloadFailed(thresholds: Thresholds): Alert {
+  const { reloadFailed: failedFor } = thresholds;
+  const failed = or(
+    equals(highest(thresholds, targetLabels, select(reloadSuccess)), 0),
+    equals(highest(thresholds, targetLabels, select(webConfigLastReloadSuccess)), 0),
+  );
+  return alert({
+    name: 'GitalyExporterReloadFailed',
+    severity: 'warning',
+    expression: failed,
+    forSeconds: failedFor.value,
+    panel: panelLink(overviewDashboard, 'exporters'),
+    firesWhen: `for ${durationInWords(failedFor.value)}, the exporter could not load its configuration or web configuration as it is on disk`,
+    summary: ({ label }) => `gitaly-exporter ${label('instance')} cannot load its configuration`,
+    description: () =>
+      'The previous configuration is still in use; after a restart the exporter would not start. gitaly-exporter config check shows what is wrong; its log has the error of the last reload.',
   });
 }

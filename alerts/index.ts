@@ -1,13 +1,50 @@
-/** All alerts, by the file in which they are delivered. A new area is one file and one line here. */
-
+/** All recording rules and alerts, by the file in which they are delivered. */
+import { exporterRecordings } from '../src/monitoring/recordings/exporter.ts';
+import { gitalyRecordings } from '../src/monitoring/recordings/gitaly.ts';
+import { praefectRecordings } from '../src/monitoring/recordings/praefect.ts';
 import type { MonitoringSettings } from '../src/monitoring/settings.ts';
 import type { AlertGroup } from './alert.ts';
 import { exporterAlerts } from './exporter.ts';
-import { gitalyAlerts } from './gitaly.ts';
-import { praefectAlerts } from './praefect.ts';
+import { availabilityAlerts } from './gitaly/availability.ts';
+import { kubernetesAlerts } from './gitaly/kubernetes.ts';
+import { limitAlerts } from './gitaly/limits.ts';
+import { resourceAlerts } from './gitaly/resources.ts';
+import { dataAlerts } from './praefect/data.ts';
+import { databaseAlerts } from './praefect/database.ts';
+import { healthAlerts } from './praefect/health.ts';
+import { replicationAlerts } from './praefect/replication.ts';
 
-export const alertGroups = (settings: MonitoringSettings): readonly AlertGroup[] => [
-  praefectAlerts(settings.thresholds),
-  gitalyAlerts(settings.thresholds),
-  exporterAlerts(settings),
-];
+/** `exporter` is needed by the other two, which read its recordings. */
+export const alertGroups = (settings: MonitoringSettings): readonly AlertGroup[] => {
+  const { thresholds } = settings;
+  return [
+    {
+      name: 'gitaly-exporter',
+      file: 'exporter',
+      recordings: exporterRecordings,
+      alerts: exporterAlerts(settings),
+    },
+    {
+      name: 'praefect',
+      file: 'praefect',
+      recordings: praefectRecordings,
+      alerts: [
+        ...databaseAlerts(thresholds),
+        ...healthAlerts(thresholds),
+        ...dataAlerts(thresholds),
+        ...replicationAlerts(thresholds),
+      ],
+    },
+    {
+      name: 'gitaly',
+      file: 'gitaly',
+      recordings: gitalyRecordings,
+      alerts: [
+        ...availabilityAlerts(thresholds),
+        ...limitAlerts(thresholds),
+        ...resourceAlerts(thresholds),
+        ...kubernetesAlerts(thresholds),
+      ],
+    },
+  ];
+};

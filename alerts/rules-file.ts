@@ -1,4 +1,4 @@
-/** Alerts as files: Prometheus' rules, the Prometheus operator's PrometheusRule, Alertmanager's inhibitions. */
+/** Alerts as files: Prometheus rules, the Prometheus operator's PrometheusRule, an example for Alertmanager. */
 import { stringify } from 'yaml';
 import { promDuration } from '../src/monitoring/durations.ts';
 import { labelOfVariable } from '../src/monitoring/links.ts';
@@ -7,44 +7,51 @@ import type { Alert, AlertGroup, AlertsNamed, Inhibition } from './alert.ts';
 
 /** The plain rules file, for `rule_files:`. */
 export function rulesFile(group: AlertGroup, settings: MonitoringSettings): string {
-  return generated(`Prometheus alerting rules: ${group.name}.`, { groups: [ruleGroup(group, settings)] });
+  return generated(`Prometheus rules: ${group.name}.`, { groups: ruleGroups(group, settings) });
 }
 
-/** The same for the Prometheus operator. */
+/** The same groups for the Prometheus operator. */
 export function prometheusRule(group: AlertGroup, settings: MonitoringSettings): string {
-  return generated(`Prometheus alerting rules for the Prometheus operator: ${group.name}.`, {
+  return generated(`Prometheus rules for the Prometheus operator: ${group.name}.`, {
     apiVersion: 'monitoring.coreos.com/v1',
     kind: 'PrometheusRule',
     metadata: {
       name: group.name === 'gitaly-exporter' ? group.name : `gitaly-exporter-${group.name}`,
       labels: { 'app.kubernetes.io/name': 'gitaly-exporter' },
     },
-    spec: { groups: [ruleGroup(group, settings)] },
+    spec: { groups: ruleGroups(group, settings) },
   });
 }
 
-const ruleGroup = (group: AlertGroup, settings: MonitoringSettings) => ({
-  name: group.name,
-  rules: group.alerts.map((alert) => rule(alert, settings)),
+const ruleGroups = (group: AlertGroup, settings: MonitoringSettings) => [
+  {
+    name: `${group.name}-recordings`,
+    rules: group.recordings.flatMap(({ name, rules }) =>
+      rules(settings.thresholds).map(({ expression, labels }) => ({
+        record: name,
+        expr: expression.text,
+        ...(labels !== undefined && { labels }),
+      })),
+    ),
+  },
+  { name: group.name, rules: group.alerts.map((alert) => alertRule(alert, settings)) },
+];
+
+const alertRule = (alert: Alert, { grafanaUrl, runbookUrl }: MonitoringSettings) => ({
+  alert: alert.name,
+  expr: alert.expression.text,
+  ...(alert.forSeconds > 0 && { for: promDuration(alert.forSeconds) }),
+  ...(alert.keepFiringForSeconds > 0 && { keep_firing_for: promDuration(alert.keepFiringForSeconds) }),
+  labels: { severity: alert.severity, ...alert.labels },
+  annotations: {
+    summary: alert.summary,
+    description: alert.description,
+    ...(runbookUrl !== undefined && { runbook_url: `${runbookUrl}/${alert.name}.md` }),
+    ...(grafanaUrl !== undefined && { dashboard_url: panelUrl(alert, grafanaUrl) }),
+  },
 });
 
-function rule(alert: Alert, { grafanaUrl, runbookUrl }: MonitoringSettings) {
-  return {
-    alert: alert.name,
-    expr: alert.expression.text,
-    ...(alert.forSeconds > 0 && { for: promDuration(alert.forSeconds) }),
-    ...(alert.keepFiringForSeconds > 0 && { keep_firing_for: promDuration(alert.keepFiringForSeconds) }),
-    labels: { severity: alert.severity },
-    annotations: {
-      summary: alert.summary,
-      description: alert.description,
-      ...(runbookUrl !== undefined && { runbook_url: `${runbookUrl}/${alert.name}.md` }),
-      ...(grafanaUrl !== undefined && { dashboard_url: panelUrl(alert, grafanaUrl) }),
-    },
-  };
-}
-
-/** The panel for the series of the alert: label values only, no query. Undefined without Grafana's address. */
+/** The panel, limited to the series of the alert. Label values only: a query in a link fails when it matters. */
 function panelUrl({ expression, panel }: Alert, grafanaUrl: string): string {
   const variables = panel.variables
     .filter((name) => expression.labels.includes(labelOfVariable(name)))
@@ -52,43 +59,37 @@ function panelUrl({ expression, panel }: Alert, grafanaUrl: string): string {
   return `${grafanaUrl}/d/${panel.uid}?viewPanel=${panel.panel}&from=now-3h&to=now${variables.join('')}`;
 }
 
-/**
- * An Alertmanager configuration to take the inhibitions and the routes from; its receivers are stand-ins that
- * deliver nothing.
- */
-export function alertmanagerExample(groups: readonly AlertGroup[]): string {
-  const inhibitions = groups.flatMap((group) => group.inhibitions);
+/** An Alertmanager configuration to copy the inhibitions and routes from; its receivers deliver nothing. */
+export function alertmanagerExample(inhibitions: readonly Inhibition[]): string {
   const severity = (name: string) => [`severity="${name}"`];
-  return generated(
-    'An example for Alertmanager: what silences what, and which severity goes where. Put your own receivers in.',
-    {
-      route: {
-        receiver: 'tickets',
-        // One message for all virtual storages: the Praefects that they share are what fails.
-        group_by: ['alertname', 'cluster', 'namespace', 'job'],
-        routes: [
-          { receiver: 'on-call', matchers: severity('critical') },
-          { receiver: 'tickets', matchers: severity('warning') },
-          { receiver: 'nobody', matchers: severity('info') },
-        ],
-      },
-      inhibit_rules: inhibitions.map(inhibitRule),
-      receivers: [{ name: 'on-call' }, { name: 'tickets' }, { name: 'nobody' }],
+  return generated('Alertmanager: inhibitions and routes to copy. Replace the receivers with your own.', {
+    route: {
+      receiver: 'tickets',
+      // By the scope of an incident, not by alert: what belongs together arrives in one notification.
+      group_by: ['cluster', 'namespace', 'virtual_storage', 'pod'],
+      group_wait: '45s',
+      group_interval: '5m',
+      repeat_interval: '4h',
+      routes: [
+        { receiver: 'on-call', matchers: severity('critical') },
+        { receiver: 'tickets', matchers: severity('warning'), repeat_interval: '24h' },
+        { receiver: 'none', matchers: severity('info') },
+      ],
     },
-  );
+    inhibit_rules: inhibitions.map(({ source, target, equal }) => ({
+      source_matchers: matchersOf(source),
+      target_matchers: matchersOf(target),
+      equal: [...equal],
+    })),
+    receivers: [{ name: 'on-call' }, { name: 'tickets' }, { name: 'none' }],
+  });
 }
-
-const inhibitRule = ({ source, target, equal }: Inhibition) => ({
-  source_matchers: matchersOf(source),
-  target_matchers: matchersOf(target),
-  equal,
-});
 
 const matchersOf = ({ names, severity }: AlertsNamed): readonly string[] => [
   names.length === 1 ? `alertname="${names[0]}"` : `alertname=~"${names.join('|')}"`,
   ...(severity === undefined ? [] : [`severity="${severity}"`]),
 ];
 
-/** YAML with a line on where it comes from. Long lines stay whole: an expression breaks at its operators only. */
+/** YAML with its origin. Long lines stay whole: an expression breaks at its operators only. */
 const generated = (about: string, content: object): string =>
-  `# ${about}\n# Written by \`gitaly-exporter generate\`: changes here are overwritten.\n${stringify(content, { lineWidth: 0, blockQuote: 'literal' })}`;
+  `# ${about}\n# Generated by \`gitaly-exporter generate\`. Do not edit.\n${stringify(content, { lineWidth: 0, blockQuote: 'literal', aliasDuplicateObjects: false })}`;

@@ -1,5 +1,4 @@
-/** Clients that Gitaly's limits turn away. */
-
+/** Requests that Gitaly's limits drop or delay. */
 import { durationInWords } from '../../src/monitoring/durations.ts';
 import { limitsDashboard, panelLink } from '../../src/monitoring/links.ts';
 import {
@@ -7,87 +6,162 @@ import {
   atLeast,
   atMost,
   divide,
-  increase,
-  labelled,
   maxBy,
-  observations,
-  oneOf,
-  or,
-  select,
+  minBy,
+  not,
   sumBy,
-  unless,
+  type Vector,
 } from '../../src/monitoring/promql/index.ts';
-import type { Thresholds } from '../../src/rules/thresholds.ts';
+import { recorded, sustained } from '../../src/monitoring/recording.ts';
 import {
-  concurrencyWait,
-  packObjectsDropped,
-  packObjectsWait,
-  requestsDropped,
-} from '../../src/sources/gitaly/metrics.ts';
+  adaptiveLimitPosition,
+  alwaysQueued,
+  limitedRequests,
+  type ServerLabel,
+  serverLabels,
+} from '../../src/monitoring/recordings/gitaly.ts';
+import type { Thresholds } from '../../src/rules/thresholds.ts';
 import { type Alert, alert } from '../alert.ts';
-import { matched, own, rateWindow, serverLabels, serverName } from './servers.ts';
+import { percent, serverName } from '../texts.ts';
 
-/** Not those who left by themselves, nor rate limits, which turn away whatever is over them by design. */
-const turnedAway = oneOf('queue_full', 'queue_wait', 'load_shed');
-const turnedAwayPack = oneOf('queue_full', 'queue_wait');
+export const limitAlerts = (thresholds: Thresholds): readonly Alert[] => [
+  droppedQueueFull(thresholds),
+  droppedQueueWait(thresholds),
+  loadShed(thresholds),
+  packObjectsDropped(thresholds),
+  saturated(thresholds),
+  adaptiveLimitAtFloor(thresholds),
+];
 
-export function requestsTurnedAway(thresholds: Thresholds): Alert {
-  const { rateWindow: window, requestsDropped: droppedFor } = thresholds;
-  const { requestsDroppedMinimum: least, requestsDroppedRatio: share } = thresholds;
-  const range = rateWindow(thresholds);
-  const method = [...serverLabels, 'grpc_method'] as const;
-  const rpc = [...method, 'grpc_service'] as const;
+const methodLabels = [...serverLabels, 'grpc_method'] as const;
+const ofRpcs = { grpc_method: not('pack-objects') } as const;
 
-  const dropped = sumBy(
-    method,
-    maxBy([...rpc, 'reason'], own(increase(select(requestsDropped, { reason: turnedAway }), range))),
-  );
-  const letIn = sumBy(method, maxBy(rpc, own(increase(observations(concurrencyWait), range))));
-  const packDropped = sumBy(
-    serverLabels,
+/** The highest ratio of dropped calls of an RPC, of each server, above the thresholds. */
+const droppedRatio = (
+  thresholds: Thresholds,
+  dropped: Vector<ServerLabel | 'grpc_method' | 'outcome'>,
+): Vector<ServerLabel> =>
+  above(
     maxBy(
-      [...serverLabels, 'reason'],
-      own(increase(select(packObjectsDropped, { reason: turnedAwayPack }), range)),
+      serverLabels,
+      divide(
+        atLeast(dropped, thresholds.requestsDroppedMinimum.value),
+        sumBy(methodLabels, recorded(limitedRequests)),
+        { on: methodLabels },
+      ),
     ),
+    thresholds.requestsDroppedRatio.value,
   );
-  const packLetIn = maxBy(serverLabels, own(increase(observations(packObjectsWait), range)));
-  // Where nobody tells how many were let in, those turned away count alone.
-  const ofRpcs = unless(
-    atLeast(dropped, least.value),
-    atMost(divide(dropped, letIn, { on: method }), share.value),
-    { on: method },
-  );
-  const ofPack = unless(
-    atLeast(packDropped, least.value),
-    atMost(divide(packDropped, packLetIn, { on: serverLabels }), share.value),
-    { on: serverLabels },
+
+/** The methods of the alert's server of which calls were dropped for this reason. */
+const droppedMethods = (
+  same: { readonly [Name in ServerLabel]: string },
+  outcome: 'queue_full' | 'queue_wait' | 'load_shed',
+) => above(maxBy(['grpc_method'], recorded(limitedRequests, { ...same, outcome })), 0);
+
+const what = ({ requestsDroppedMinimum, requestsDroppedRatio, rateWindow }: Thresholds): string =>
+  `over ${percent(requestsDroppedRatio.value)} of the calls of an RPC, and ${requestsDroppedMinimum.value} or more within ${durationInWords(rateWindow.value)}`;
+
+function droppedQueueFull(thresholds: Thresholds): Alert {
+  const { keepFiring, requestsDropped } = thresholds;
+  return alert({
+    name: 'GitalyRequestsDroppedQueueFull',
+    severity: 'critical',
+    expression: droppedRatio(thresholds, recorded(limitedRequests, { ...ofRpcs, outcome: 'queue_full' })),
+    forSeconds: requestsDropped.value,
+    keepFiringForSeconds: keepFiring.value,
+    panel: panelLink(limitsDashboard, 'dropsByRpc'),
+    firesWhen: `for ${durationInWords(requestsDropped.value)}, a full queue (max_queue_size) dropped ${what(thresholds)}. GitLab 14.8 and later; earlier versions do not count drops`,
+    summary: ({ value }) => `Gitaly ${serverName} drops ${value('percent')} of an RPC's calls: queue full`,
+    description: ({ list, same }) =>
+      `RPCs: ${list(droppedMethods(same(...serverLabels), 'queue_full'), 'grpc_method', 'unknown')}. Clients get RESOURCE_EXHAUSTED. Find the repository and client in Gitaly's log (limit.limiting_key). Raise the limit only if CPU and memory allow.`,
+  });
+}
+
+function droppedQueueWait(thresholds: Thresholds): Alert {
+  const { requestsDroppedWait } = thresholds;
+  return alert({
+    name: 'GitalyRequestsDroppedQueueWait',
+    severity: 'warning',
+    expression: droppedRatio(thresholds, recorded(limitedRequests, { ...ofRpcs, outcome: 'queue_wait' })),
+    forSeconds: requestsDroppedWait.value,
+    panel: panelLink(limitsDashboard, 'dropsByRpc'),
+    firesWhen: `for ${durationInWords(requestsDroppedWait.value)}, calls that waited longer than max_queue_wait were dropped: ${what(thresholds)}. GitLab 14.8 and later`,
+    summary: ({ value }) => `Gitaly ${serverName} drops ${value('percent')} of an RPC's calls after a wait`,
+    description: ({ list, same }) =>
+      `RPCs: ${list(droppedMethods(same(...serverLabels), 'queue_wait'), 'grpc_method', 'unknown')}. Clients wait for max_queue_wait and then get RESOURCE_EXHAUSTED. Find the repository and client in Gitaly's log (limit.limiting_key).`,
+  });
+}
+
+function loadShed(thresholds: Thresholds): Alert {
+  const { requestsDropped } = thresholds;
+  return alert({
+    name: 'GitalyLoadShed',
+    severity: 'warning',
+    expression: droppedRatio(thresholds, recorded(limitedRequests, { ...ofRpcs, outcome: 'load_shed' })),
+    forSeconds: requestsDropped.value,
+    panel: panelLink(limitsDashboard, 'dropsByReason'),
+    firesWhen: `for ${durationInWords(requestsDropped.value)}, the load shedder ended ${what(thresholds)}. GitLab 19.0 and later`,
+    summary: ({ value }) => `Gitaly ${serverName} sheds ${value('percent')} of an RPC's calls`,
+    description: ({ list, same }) =>
+      `RPCs: ${list(droppedMethods(same(...serverLabels), 'load_shed'), 'grpc_method', 'unknown')}. The cgroup is short of CPU, memory or I/O, and Gitaly ends the costliest calls. Reduce the load or give it more resources.`,
+  });
+}
+
+function packObjectsDropped(thresholds: Thresholds): Alert {
+  const { requestsDropped } = thresholds;
+  const dropped = sumBy(
+    [...methodLabels],
+    recorded(limitedRequests, { grpc_method: 'pack-objects', outcome: not('admitted') }),
   );
   return alert({
-    name: 'GitalyRequestsDropped',
+    name: 'GitalyPackObjectsDropped',
     severity: 'warning',
-    expression: sumBy(serverLabels, or(ofRpcs, labelled(ofPack, 'grpc_method', 'pack-objects'))),
-    forSeconds: droppedFor.value,
-    panel: panelLink(limitsDashboard, 'dropsByRpc'),
-    firesWhen: `for ${durationInWords(droppedFor.value)}, a limit turned away over ${share.value * 100} % of the calls of an RPC, or of clones and fetches, and ${least.value} or more within ${durationInWords(window.value)}`,
-    summary: ({ counted }) =>
-      `${serverName}: ${counted('request', 'requests')} turned away within ${durationInWords(window.value)}`,
-    description: ({ list, same, since, when }) => {
-      const matchers = same(...matched);
-      const calls = increase(select(requestsDropped, { ...matchers, reason: turnedAway }), range);
-      const packs = increase(select(packObjectsDropped, { ...matchers, reason: turnedAwayPack }), range);
-      const methods = above(
-        or(maxBy(['grpc_method'], calls), labelled(maxBy([], packs), 'grpc_method', 'pack-objects')),
-        0,
-      );
-      const reasons = above(
-        maxBy(['reason'], or(maxBy(['grpc_method', 'reason'], calls), maxBy(['reason'], packs))),
-        0,
-      );
-      return [
-        `Since ${since}.`,
-        when(methods, `Which: ${list(methods, 'grpc_method')}. Why: ${list(reasons, 'reason')}.`),
-        'Users see failed clones, fetches or pages. Which repository or client it is, only the log of Gitaly says (limit.limiting_key).',
-      ].join(' ');
-    },
+    expression: droppedRatio(thresholds, dropped),
+    forSeconds: requestsDropped.value,
+    panel: panelLink(limitsDashboard, 'packDropped'),
+    firesWhen: `for ${durationInWords(requestsDropped.value)}, the pack-objects limit dropped over ${percent(thresholds.requestsDroppedRatio.value)} of clones and fetches. GitLab 15.6 and later`,
+    summary: ({ value }) => `Gitaly ${serverName} drops ${value('percent')} of clones and fetches`,
+    description: () =>
+      'A client address has more clones and fetches in progress than pack_objects_limiting allows. Its clients see Internal, which does not mention a limit. If many clients share the address (a proxy, CI), raise the limit if CPU and memory allow.',
+  });
+}
+
+function saturated(thresholds: Thresholds): Alert {
+  const { concurrencySaturated } = thresholds;
+  return alert({
+    name: 'GitalyConcurrencySaturated',
+    severity: 'warning',
+    expression: above(sumBy(serverLabels, recorded(alwaysQueued)), 0),
+    forSeconds: concurrencySaturated.value,
+    panel: panelLink(limitsDashboard, 'queued'),
+    firesWhen: `for ${durationInWords(concurrencySaturated.value + thresholds.rateWindow.value)}, calls waited at every scrape because the limit of their repository or address was reached`,
+    summary: ({ count }) =>
+      `Gitaly ${serverName}: ${count('call', 'calls')} waiting for a limit all the time`,
+    description: ({ list, same }) =>
+      `RPCs: ${list(
+        above(maxBy(['grpc_method'], recorded(alwaysQueued, same(...serverLabels))), 0),
+        'grpc_method',
+        'unknown',
+      )}. Requests for some repository or address are slow, and are dropped next. Find it in Gitaly's log (limit.limiting_key).`,
+  });
+}
+
+function adaptiveLimitAtFloor(thresholds: Thresholds): Alert {
+  const { adaptiveLimitAtFloor: atFloorFor } = thresholds;
+  return alert({
+    name: 'GitalyAdaptiveLimitAtFloor',
+    severity: 'warning',
+    expression: atMost(minBy(serverLabels, recorded(adaptiveLimitPosition)), 0),
+    forSeconds: sustained(thresholds, atFloorFor.value),
+    panel: panelLink(limitsDashboard, 'limit'),
+    firesWhen: `for ${durationInWords(atFloorFor.value)}, an adaptive limit was at its minimum. GitLab 16.3 and later, with gitaly.config-file`,
+    summary: () => `Gitaly ${serverName}: an adaptive limit is at its minimum`,
+    description: ({ list, same }) =>
+      `RPCs: ${list(
+        atMost(maxBy(['grpc_method'], recorded(adaptiveLimitPosition, same(...serverLabels))), 0),
+        'grpc_method',
+        'unknown',
+      )}. Gitaly lowers adaptive limits while its cgroup is short of memory or CPU, and they did not recover. More calls wait and are dropped. Find what uses the resources.`,
   });
 }

@@ -1,56 +1,232 @@
-/** Whether Praefect's database answers, and whether anybody says so. */
-
+/** Praefect's database: every request of Gitaly Cluster needs it. */
 import { durationInWords, promDuration } from '../../src/monitoring/durations.ts';
+import { clusterLabels } from '../../src/monitoring/labels.ts';
 import { panelLink, praefectDashboard } from '../../src/monitoring/links.ts';
 import {
+  above,
   absentOverTime,
+  absoluteValue,
+  add,
+  below,
+  divide,
   equals,
   maxBy,
   maxOverTime,
+  minBy,
   or,
   select,
+  sumBy,
   unless,
 } from '../../src/monitoring/promql/index.ts';
+import { gaugeWindow, highest, recorded, sustained } from '../../src/monitoring/recording.ts';
+import { databaseUp } from '../../src/monitoring/recordings/praefect.ts';
 import type { Thresholds } from '../../src/rules/thresholds.ts';
-import { up } from '../../src/sources/praefect/queries/database.ts';
-import { type Alert, alert, clusterLabels, sustained } from '../alert.ts';
-import { lowest } from '../conditions.ts';
+import {
+  connections,
+  connectionsLimit,
+  longestBlocked,
+  longestTransaction,
+} from '../../src/sources/praefect/queries/connections.ts';
+import { clockSkew, migrationsUnknown, readOnly, up } from '../../src/sources/praefect/queries/database.ts';
+import {
+  tableDeadRows,
+  tableLiveRows,
+  transactionsToWraparound,
+} from '../../src/sources/praefect/queries/tables.ts';
+import { type Alert, alert } from '../alert.ts';
+import { percent } from '../texts.ts';
 
-export function databaseUnreachable(thresholds: Thresholds): Alert {
-  const {
-    databaseUnreported,
-    databaseUnreachable: unreachable,
-    keepFiring,
-    missingSeriesLookback,
-  } = thresholds;
-  const remembered = promDuration(missingSeriesLookback.value);
-  const failing = equals(lowest(thresholds, [], select(up)), 0);
-  // The window, not `for`, holds the time: a restarted exporter must not start it anew at each attempt.
-  const unheard = unless(
-    maxBy(clusterLabels, maxOverTime(select(up), remembered)),
-    maxBy(clusterLabels, maxOverTime(select(up), promDuration(databaseUnreported.value))),
-    { on: clusterLabels },
-  );
-  const never = maxBy(clusterLabels, absentOverTime(select(up), remembered));
+const panel = panelLink(praefectDashboard, 'database');
+
+export const databaseAlerts = (thresholds: Thresholds): readonly Alert[] => [
+  unreachable(thresholds),
+  notReported(thresholds),
+  readOnlyDatabase(thresholds),
+  connectionsNearLimit(thresholds),
+  blockedQueries(thresholds),
+  oldTransaction(thresholds),
+  bloat(thresholds),
+  wraparound(thresholds, 'warning'),
+  wraparound(thresholds, 'critical'),
+  skewedClock(thresholds),
+  unknownSchema(thresholds),
+];
+
+function unreachable(thresholds: Thresholds): Alert {
+  const { databaseUnreachable, keepFiring } = thresholds;
   return alert({
     name: 'PraefectDatabaseUnreachable',
     severity: 'critical',
-    expression: or(or(failing, unheard), never),
-    forSeconds: sustained(thresholds, unreachable.value),
+    expression: equals(recorded(databaseUp), 0),
+    forSeconds: sustained(thresholds, databaseUnreachable.value),
     keepFiringForSeconds: keepFiring.value,
-    panel: panelLink(praefectDashboard, 'database'),
-    firesWhen: `no exporter reached Praefect's database for ${durationInWords(unreachable.value)}, or nobody said anything of it for ${durationInWords(databaseUnreported.value)}`,
-    summary: ({ when, same }) =>
-      when(
-        select(up, same(...clusterLabels)),
-        "Praefect's database does not answer the exporter",
-        "Nothing is known of Praefect's database: no exporter reports on it",
-      ),
-    description: ({ since, when, same }) =>
-      `Since ${since}. ${when(
-        select(up, same(...clusterLabels)),
-        "The exporter runs, and its probe of the database fails. If Praefect cannot reach the database either, reads and writes of every repository fail now. The exporter's page and log say why the probe fails.",
-        'praefect_db_up is gone: the exporter is down, is not scraped, or has no database configured. Whether Praefect works is not known, and no other alert on it can fire.',
-      )}`,
+    panel,
+    firesWhen: `no exporter of the cluster reached the database for ${durationInWords(databaseUnreachable.value)}`,
+    summary: () => "Praefect's database does not respond",
+    description: () =>
+      "No exporter can connect to Praefect's database. If Praefect cannot either, every read and write of Gitaly Cluster fails. The exporter's page shows the reason; run praefect sql-ping on a Praefect host.",
+  });
+}
+
+function notReported(thresholds: Thresholds): Alert {
+  const { databaseUnreported, missingSeriesLookback } = thresholds;
+  const lookback = promDuration(missingSeriesLookback.value);
+  const missing = unless(
+    maxBy(clusterLabels, maxOverTime(select(up), lookback)),
+    maxBy(clusterLabels, maxOverTime(select(up), promDuration(databaseUnreported.value))),
+    { on: clusterLabels },
+  );
+  return alert({
+    name: 'PraefectMetricsMissing',
+    severity: 'warning',
+    expression: or(missing, maxBy(clusterLabels, absentOverTime(select(up), lookback))),
+    forSeconds: sustained(thresholds, thresholds.collectorStale.value),
+    panel,
+    firesWhen: `praefect_db_up, which exists while an exporter with a database runs, has been absent for ${durationInWords(databaseUnreported.value)}, or was never scraped`,
+    summary: () => "No exporter reports on Praefect's database",
+    description: () =>
+      'praefect_db_up is absent: the exporter is down, is not scraped, or has no database configured. Alerts on Praefect cannot fire; critical ones that fired before are held. Check the targets in Prometheus.',
+  });
+}
+
+function readOnlyDatabase(thresholds: Thresholds): Alert {
+  const { databaseReadOnly, keepFiring } = thresholds;
+  return alert({
+    name: 'PraefectDatabaseReadOnly',
+    severity: 'critical',
+    expression: above(highest(thresholds, [...clusterLabels, 'reason'], select(readOnly)), 0),
+    forSeconds: sustained(thresholds, databaseReadOnly.value),
+    keepFiringForSeconds: keepFiring.value,
+    panel,
+    firesWhen: `the database has rejected writes for ${durationInWords(databaseReadOnly.value)}, because it is a standby or default_transaction_read_only is on`,
+    summary: ({ label }) => `Praefect's database is read-only (${label('reason')})`,
+    description: ({ by }) =>
+      `${by('reason', {
+        recovery: 'Praefect is connected to a standby.',
+        setting: 'default_transaction_read_only is on.',
+      })} Writes to all repositories fail, and without heartbeats Praefect considers all storages unhealthy. Connect Praefect to the primary server, or reset the setting.`,
+  });
+}
+
+function connectionsNearLimit(thresholds: Thresholds): Alert {
+  const { connectionsNearLimit: nearLimit, connectionsNearLimitFor } = thresholds;
+  const used = sumBy(clusterLabels, highest(thresholds, [...clusterLabels, 'state'], select(connections)));
+  return alert({
+    name: 'PraefectDatabaseConnectionsNearLimit',
+    severity: 'warning',
+    expression: above(
+      divide(used, highest(thresholds, clusterLabels, select(connectionsLimit)), { on: clusterLabels }),
+      nearLimit.value,
+    ),
+    forSeconds: sustained(thresholds, connectionsNearLimitFor.value),
+    panel: panelLink(praefectDashboard, 'connections'),
+    firesWhen: `over ${percent(nearLimit.value)} of the connections that Praefect's database may have were in use for ${durationInWords(connectionsNearLimitFor.value)}`,
+    summary: ({ value }) => `Praefect's database uses ${value('percent')} of its connections`,
+    description: ({ list, same }) =>
+      `Connections by state: ${list(
+        above(maxBy(['state'], select(connections, same(...clusterLabels))), 0),
+        'state',
+        'unknown',
+      )}. When none is left, new connections of Praefect fail and with them its requests. Find out what holds them in pg_stat_activity.`,
+  });
+}
+
+function blockedQueries(thresholds: Thresholds): Alert {
+  const { queryBlocked, queryBlockedFor } = thresholds;
+  return alert({
+    name: 'PraefectDatabaseQueriesBlocked',
+    severity: 'warning',
+    expression: above(highest(thresholds, clusterLabels, select(longestBlocked)), queryBlocked.value),
+    forSeconds: sustained(thresholds, queryBlockedFor.value),
+    panel: panelLink(praefectDashboard, 'blocked'),
+    firesWhen: `for ${durationInWords(queryBlockedFor.value)}, some session of the database waited over ${durationInWords(queryBlocked.value)} for a lock`,
+    summary: ({ value }) => `A query of Praefect's database has been blocked for ${value('duration')}`,
+    description: () =>
+      'A session waits for a lock that another one holds. Requests that need the same rows wait too. Find the blocking session with pg_blocking_pids().',
+  });
+}
+
+function oldTransaction(thresholds: Thresholds): Alert {
+  const { longTransaction } = thresholds;
+  return alert({
+    name: 'PraefectDatabaseLongTransaction',
+    severity: 'warning',
+    expression: above(highest(thresholds, clusterLabels, select(longestTransaction)), longTransaction.value),
+    forSeconds: sustained(thresholds, thresholds.queryBlockedFor.value),
+    panel: panelLink(praefectDashboard, 'transactions'),
+    firesWhen: `a transaction has been open for over ${durationInWords(longTransaction.value)}`,
+    summary: ({ value }) => `A transaction on Praefect's database has been open for ${value('duration')}`,
+    description: () =>
+      'Until it ends, VACUUM removes no row that was deleted since it began: the replication queue and the heartbeats bloat, and queries slow down. Find it in pg_stat_activity by xact_start.',
+  });
+}
+
+function bloat(thresholds: Thresholds): Alert {
+  const { deadRowsFor, deadRowsMinimum, deadRowsRatio } = thresholds;
+  const by = [...clusterLabels, 'table'] as const;
+  const dead = highest(thresholds, by, select(tableDeadRows));
+  const live = highest(thresholds, by, select(tableLiveRows));
+  return alert({
+    name: 'PraefectDatabaseBloat',
+    severity: 'warning',
+    expression: above(
+      divide(above(dead, deadRowsMinimum.value), add(dead, live, { on: by }), { on: by }),
+      deadRowsRatio.value,
+    ),
+    forSeconds: sustained(thresholds, deadRowsFor.value),
+    panel: panelLink(praefectDashboard, 'tables'),
+    firesWhen: `for ${durationInWords(deadRowsFor.value)}, over ${percent(deadRowsRatio.value)} of the rows of a table of over ${deadRowsMinimum.value} rows were dead`,
+    summary: ({ label, value }) => `${value('percent')} of the rows of table ${label('table')} are dead`,
+    description: ({ label }) =>
+      `VACUUM does not keep up with ${label('table')} in Praefect's database, so every query on it reads dead rows. Look for a long transaction or a stale replication slot, then run VACUUM on the table.`,
+  });
+}
+
+function wraparound(thresholds: Thresholds, severity: 'warning' | 'critical'): Alert {
+  const { keepFiring, wraparoundCritical, wraparoundWarning } = thresholds;
+  const left = minBy(clusterLabels, maxOverTime(select(transactionsToWraparound), gaugeWindow(thresholds)));
+  const limit = severity === 'critical' ? wraparoundCritical : wraparoundWarning;
+  return alert({
+    name: 'PraefectDatabaseWraparound',
+    severity,
+    expression: below(left, limit.value),
+    forSeconds: sustained(thresholds, thresholds.queryBlockedFor.value),
+    keepFiringForSeconds: severity === 'critical' ? keepFiring.value : 0,
+    panel,
+    firesWhen: `fewer than ${limit.value / 1e6} million transactions are left until transaction id wraparound`,
+    summary: ({ value }) => `Praefect's database: ${value('count')} transactions left until wraparound`,
+    description: () =>
+      'The server rejects all writes when 3 million are left. Something keeps autovacuum from freezing rows: a long transaction, a prepared transaction or a stale replication slot.',
+  });
+}
+
+function skewedClock(thresholds: Thresholds): Alert {
+  const { clockSkew: skew, clockSkewFor } = thresholds;
+  return alert({
+    name: 'PraefectDatabaseClockSkew',
+    severity: 'warning',
+    expression: above(absoluteValue(highest(thresholds, clusterLabels, select(clockSkew))), skew.value),
+    forSeconds: sustained(thresholds, clockSkewFor.value),
+    panel,
+    firesWhen: `for ${durationInWords(clockSkewFor.value)}, the clocks of the database and the exporter differed by over ${durationInWords(skew.value)}`,
+    summary: ({ value }) => `The clock of Praefect's database is off by ${value('duration')}`,
+    description: () =>
+      "All timestamps of Praefect's database are by its clock, so ages in alerts and on dashboards are wrong by this much. Check NTP on the server of the database and on that of the exporter.",
+  });
+}
+
+function unknownSchema(thresholds: Thresholds): Alert {
+  const by = clusterLabels;
+  return alert({
+    name: 'PraefectSchemaUnknown',
+    severity: 'warning',
+    expression: above(highest(thresholds, by, select(migrationsUnknown)), 0),
+    forSeconds: sustained(thresholds, thresholds.longTransaction.value),
+    panel,
+    firesWhen: 'Praefect has applied migrations that this version of the exporter does not know',
+    summary: ({ count }) =>
+      `Praefect is newer than the exporter (${count('unknown migration', 'unknown migrations')})`,
+    description: () =>
+      'The exporter was not tested with this version of Praefect. Its queries may fail or miss new states. Upgrade gitaly-exporter.',
   });
 }

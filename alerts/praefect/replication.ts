@@ -1,143 +1,180 @@
-/** Replication that does not take place: jobs that nobody takes up, replicas that do not catch up. */
-
+/** Replication: jobs that are not processed, and replicas that stay behind. */
 import { durationInWords, promDuration } from '../../src/monitoring/durations.ts';
+import { storageLabels } from '../../src/monitoring/labels.ts';
 import { panelLink, replicationDashboard } from '../../src/monitoring/links.ts';
 import {
   above,
   and,
   equals,
-  increase,
   maxBy,
   maxOverTime,
-  minBy,
   minOverTime,
+  offsetBy,
   oneOf,
-  or,
   select,
-  subtract,
-  sumBy,
-  time,
   unless,
 } from '../../src/monitoring/promql/index.ts';
-import type { Thresholds } from '../../src/rules/thresholds.ts';
-import { replicaBehindSince, replicas, replicasStuck } from '../../src/sources/praefect/mirror/metrics.ts';
-import { storageHealthy } from '../../src/sources/praefect/queries/health.ts';
+import { highest, recorded, sustained } from '../../src/monitoring/recording.ts';
 import {
-  jobsRemoved,
-  oldestJob,
-  replicationJobs,
-  staleJobs,
-} from '../../src/sources/praefect/queries/queue.ts';
-import { type Alert, alert, clusterLabels, gaugeWindow, sustained } from '../alert.ts';
-import { healthUnknown, highest, plannedWork, storageLabels, virtualStorageLabels } from '../conditions.ts';
+  oldestJobAge,
+  replicasBehind,
+  replicationProgress,
+  storageHealth,
+  stuckCount,
+  waitingJobs,
+} from '../../src/monitoring/recordings/praefect.ts';
+import type { Thresholds } from '../../src/rules/thresholds.ts';
+import { replicasOutdatedUnscheduled } from '../../src/sources/praefect/mirror/metrics.ts';
+import { staleJobs } from '../../src/sources/praefect/queries/queue.ts';
+import { type Alert, alert } from '../alert.ts';
+import { outsideMaintenance, whileTrusted } from '../conditions.ts';
+import { storageName } from '../texts.ts';
 
-export function replicationStalled(thresholds: Thresholds): Alert {
-  const { keepFiring, replicationIdle, replicationOldestJob, replicationStalled: stalled } = thresholds;
-  const idle = promDuration(replicationIdle.value);
-  // Failed jobs are taken up again like those that are ready.
-  const waiting = select(oldestJob, { state: oneOf('ready', 'failed') });
-  const overdue = above(
-    subtract(time(), minBy(storageLabels, minOverTime(waiting, gaugeWindow(thresholds)))),
-    replicationOldestJob.value,
-  );
-  const underWay = above(
-    maxBy(storageLabels, maxOverTime(select(replicationJobs, { state: 'in_progress' }), idle)),
-    0,
-  );
-  const nothingLeaves = equals(maxBy(clusterLabels, increase(select(jobsRemoved), idle)), 0);
-  // To a storage that no Praefect knows any more nothing is ever replicated: leftovers, not a stall.
-  const abandoned = above(
-    highest(thresholds, ['virtual_storage', 'storage'], select(staleJobs, { reason: 'storage_unknown' })),
-    0,
-  );
-  const stalls = or(
-    unless(overdue, underWay, { on: storageLabels }),
-    and(overdue, nothingLeaves, { on: clusterLabels }),
-  );
+export const replicationAlerts = (thresholds: Thresholds): readonly Alert[] => [
+  stalled(thresholds),
+  backlog(thresholds),
+  staleLocks(thresholds),
+  jobsOfUnknownStorage(thresholds),
+  replicaStuck(thresholds),
+  replicasUnscheduled(thresholds),
+];
+
+function stalled(thresholds: Thresholds): Alert {
+  const { keepFiring, replicationIdle, replicationOldestJob, replicationStalled } = thresholds;
+  const overdue = above(recorded(oldestJobAge), replicationOldestJob.value);
   return alert({
     name: 'PraefectReplicationStalled',
     severity: 'critical',
-    expression: unless(
-      unless(unless(stalls, abandoned, { on: storageLabels }), healthUnknown(thresholds), {
-        on: virtualStorageLabels,
-      }),
-      plannedWork(thresholds),
-      { on: clusterLabels },
+    expression: outsideMaintenance(
+      whileTrusted(unless(overdue, recorded(replicationProgress), { on: storageLabels })),
     ),
-    forSeconds: sustained(thresholds, stalled.value),
+    forSeconds: sustained(thresholds, replicationStalled.value),
     keepFiringForSeconds: keepFiring.value,
     panel: panelLink(replicationDashboard, 'oldestJob'),
-    firesWhen: `the oldest job that waits for a storage is over ${durationInWords(replicationOldestJob.value)} old, and for ${durationInWords(replicationIdle.value)} no job to it was under way or none at all left the queue, while no planned work is going on`,
-    summary: ({ ask, label, same }) => {
-      const jobs = sumBy(
-        [],
-        maxBy(
-          ['state', 'change'],
-          select(replicationJobs, { ...same(...storageLabels), state: oneOf('ready', 'failed') }),
-        ),
-      );
-      return `${label('storage')} of ${label('virtual_storage')}: replication to it stands still (jobs that wait: ${ask(jobs, 'count', 'unknown')})`;
-    },
-    description: ({ ask, label, same, when }) => {
-      const oldest = minBy(
-        [],
-        select(oldestJob, { ...same(...storageLabels), state: oneOf('ready', 'failed') }),
-      );
-      const health = maxBy([], select(storageHealthy, same(...storageLabels)));
-      return [
-        `The oldest has waited since ${ask(oldest, 'moment', 'an unknown time')}.`,
-        when(
-          equals(health, 0),
-          `${label('storage')} is unhealthy: nothing is replicated to it before it is back.`,
-          when(
-            health,
-            `${label('storage')} is healthy, and its jobs are not taken up all the same.`,
-            `Whether ${label('storage')} is healthy is not known.`,
-          ),
-        ),
-        'Each further failure of a storage can make repositories unavailable whose newest writes are on it alone.',
-      ].join(' ');
-    },
+    firesWhen: `the oldest job that waits for a storage is over ${durationInWords(replicationOldestJob.value)} old, and for ${durationInWords(replicationIdle.value)} no job for the storage was in progress or no job at all left the queue, outside of maintenance windows`,
+    summary: () => `Replication to storage ${storageName} is stalled`,
+    description: ({ label, query, same, value }) =>
+      `The oldest job has waited for ${value('duration')}; waiting jobs: ${query(
+        recorded(waitingJobs, same(...storageLabels)),
+        'count',
+        'unknown',
+      )}. If another storage fails, repositories whose newest writes are only there become unavailable. Check Praefect's log for ${label('storage')}.`,
   });
 }
 
-export function replicaStuck(thresholds: Thresholds): Alert {
-  const { replicaStuck: stuckFor, replicaStuckThreshold, replicaStuckLookback } = thresholds;
-  const stuck = above(highest(thresholds, ['virtual_storage', 'storage'], select(replicasStuck)), 0);
-  // A restarted exporter calls nothing stuck at first: what the last one knew counts, while nothing caught up.
-  const wasStuck = above(
-    maxBy(storageLabels, maxOverTime(select(replicasStuck), promDuration(replicaStuckLookback.value))),
-    0,
-  );
-  const behind = select(replicas, { state: oneOf('outdated', 'missing') });
-  const neverCaughtUp = above(
-    sumBy(
-      storageLabels,
-      maxBy([...storageLabels, 'state'], minOverTime(behind, promDuration(replicaStuckThreshold.value))),
+function backlog(thresholds: Thresholds): Alert {
+  const { replicationBacklog, replicationBacklogAge } = thresholds;
+  const jobs = recorded(waitingJobs);
+  const grows = above(jobs, offsetBy(recorded(waitingJobs), '30m'), { on: storageLabels });
+  return alert({
+    name: 'PraefectReplicationBacklog',
+    severity: 'warning',
+    expression: and(grows, above(recorded(oldestJobAge), replicationBacklogAge.value), {
+      on: storageLabels,
+    }),
+    forSeconds: replicationBacklog.value,
+    panel: panelLink(replicationDashboard, 'jobsByTarget'),
+    firesWhen: `for ${durationInWords(replicationBacklog.value)}, more jobs waited for a storage than 30 minutes before, and the oldest was over ${durationInWords(replicationBacklogAge.value)} old`,
+    summary: ({ count }) =>
+      `${count('replication job waits', 'replication jobs wait')} for ${storageName}, and the number grows`,
+    description: ({ query, same }) =>
+      `The oldest job has waited for ${query(
+        recorded(oldestJobAge, same(...storageLabels)),
+        'duration',
+        'an unknown time',
+      )}. More jobs arrive than Praefect processes, so replicas fall further behind. Check the load of the target, then replication.batch_size and parallel_storage_processing_workers.`,
+  });
+}
+
+function staleLocks(thresholds: Thresholds): Alert {
+  const { replicationLockStale } = thresholds;
+  return alert({
+    name: 'PraefectReplicationLockStale',
+    severity: 'warning',
+    expression: above(
+      highest(
+        thresholds,
+        [...storageLabels, 'reason'],
+        select(staleJobs, { reason: oneOf('lock_expired', 'lock_missing') }),
+      ),
+      0,
     ),
+    forSeconds: sustained(thresholds, replicationLockStale.value),
+    panel: panelLink(replicationDashboard, 'staleJobs'),
+    firesWhen: `for ${durationInWords(replicationLockStale.value)}, jobs were in progress without a lock that a running Praefect refreshes`,
+    summary: ({ count }) =>
+      `${count('replication job', 'replication jobs')} to ${storageName} with a stale lock`,
+    description: ({ by }) =>
+      by('reason', {
+        lock_expired:
+          'The Praefect that took these jobs terminated, and no other released them within 90 s. Their repositories are not replicated until then. Restart the Praefects, one at a time.',
+        lock_missing:
+          'These jobs are in progress without a lock, and no Praefect ever releases them. Their repositories are not replicated to this storage. See the runbook for the statement that finds them.',
+      }),
+  });
+}
+
+function jobsOfUnknownStorage(thresholds: Thresholds): Alert {
+  const { jobsOfUnknownStorage: unknownFor } = thresholds;
+  return alert({
+    name: 'PraefectJobsForUnknownStorage',
+    severity: 'warning',
+    expression: above(
+      highest(thresholds, storageLabels, select(staleJobs, { reason: 'storage_unknown' })),
+      0,
+    ),
+    forSeconds: sustained(thresholds, unknownFor.value),
+    panel: panelLink(replicationDashboard, 'staleJobs'),
+    firesWhen: `for ${durationInWords(unknownFor.value)}, the queue had jobs for a storage that no Praefect contacts`,
+    summary: ({ count }) =>
+      `${count('replication job', 'replication jobs')} for unknown storage ${storageName}`,
+    description: () =>
+      'No Praefect has this storage in its configuration, so the jobs are never processed. If it was renamed or removed by mistake, restore the configuration; otherwise the jobs are leftovers.',
+  });
+}
+
+function replicaStuck(thresholds: Thresholds): Alert {
+  const { replicaStuck: stuckFor, replicaStuckLookback, replicaStuckThreshold } = thresholds;
+  // A restarted exporter reports none as stuck at first: the value of the previous one counts, while none caught up.
+  const wasStuck = maxOverTime(recorded(stuckCount), promDuration(replicaStuckLookback.value));
+  const stillBehind = above(
+    minOverTime(recorded(replicasBehind), promDuration(replicaStuckThreshold.value)),
     0,
   );
-  const down = equals(highest(thresholds, ['virtual_storage', 'storage'], select(storageHealthy)), 0);
+  const down = equals(recorded(storageHealth), 0);
   return alert({
     name: 'PraefectReplicaStuck',
     severity: 'warning',
-    expression: unless(
-      unless(or(stuck, and(neverCaughtUp, wasStuck, { on: storageLabels })), down, { on: storageLabels }),
-      healthUnknown(thresholds),
-      { on: virtualStorageLabels },
+    expression: whileTrusted(
+      unless(and(above(wasStuck, 0), stillBehind, { on: storageLabels }), down, { on: storageLabels }),
     ),
     forSeconds: sustained(thresholds, stuckFor.value),
     panel: panelLink(replicationDashboard, 'stuck'),
-    firesWhen: `replicas on a healthy storage have been behind for over ${durationInWords(replicaStuckThreshold.value)} without getting any further, and ${durationInWords(stuckFor.value)} more`,
-    summary: ({ counted, label }) =>
-      `${label('storage')} of ${label('virtual_storage')}: ${counted('replica', 'replicas')} stuck behind`,
-    description: ({ ask, label, same }) => {
-      const behindSince = minBy([], select(replicaBehindSince, same(...storageLabels)));
-      return [
-        `The first has been behind since ${ask(behindSince, 'moment', 'an unknown time')}, by the looks of this exporter.`,
-        `${label('storage')} was healthy all the time: replication of these repositories fails, and the queue does not show it, because a job that fails three times is deleted.`,
-        'Until it is mended these repositories have a copy less than they should.',
-      ].join(' ');
-    },
+    firesWhen: `replicas on a healthy storage have been behind for over ${durationInWords(replicaStuckThreshold.value)} without any progress, and ${durationInWords(stuckFor.value)} more`,
+    summary: ({ count }) => `${count('replica', 'replicas')} on ${storageName} stuck behind`,
+    description: () =>
+      'The storage is healthy, but replication of these repositories fails each time; the queue does not show it, because a job that fails three times is deleted. Read the log of the target Gitaly at the time of a reconciler run.',
+  });
+}
+
+function replicasUnscheduled(thresholds: Thresholds): Alert {
+  const { replicasUnscheduled: unscheduledFor } = thresholds;
+  const range = promDuration(unscheduledFor.value);
+  const down = equals(recorded(storageHealth), 0);
+  return alert({
+    name: 'PraefectReplicasUnscheduled',
+    severity: 'warning',
+    expression: whileTrusted(
+      unless(above(maxBy(storageLabels, minOverTime(select(replicasOutdatedUnscheduled), range)), 0), down, {
+        on: storageLabels,
+      }),
+    ),
+    forSeconds: unscheduledFor.value,
+    panel: panelLink(replicationDashboard, 'unscheduled'),
+    firesWhen: `at every moment of ${durationInWords(2 * unscheduledFor.value)}, replicas on a healthy storage were behind without a job in the queue`,
+    summary: ({ count }) =>
+      `${count('replica', 'replicas')} on ${storageName} behind without a replication job`,
+    description: () =>
+      'Nothing queues replication for these replicas, so they stay behind. The reconciler is off (reconciliation.scheduling_interval = 0), or only one storage is healthy.',
   });
 }

@@ -70,7 +70,7 @@ const repositoryLost: Incident = {
     { metric: repositoriesUnavailable, shows: 'the same 2' },
     { metric: repositoriesByHealthyReplicas, shows: '2 with 0 healthy replicas' },
   ],
-  alerts: ['PraefectRepositoriesUnavailable'],
+  alerts: ['PraefectRepositoriesLost'],
   ends: 'Only when you end it: an operator removes them (`praefect remove-repository`) and restores them from a backup as new repositories.',
   needs: [],
   async run(scene) {

@@ -23,7 +23,7 @@ const databaseReadOnly: Incident = {
       shows: 'not valid while heartbeats are stale',
     },
   ],
-  alerts: ['PraefectQuorumLost'],
+  alerts: ['PraefectDatabaseReadOnly'],
   ends: 'The setting is reset; a second later all storages are healthy.',
   needs: ['database'],
   async run({ database, report, untilEnded }) {
@@ -80,7 +80,7 @@ const databaseBlocked: Incident = {
       shows: '0 for collectors of that table: the exporter does not wait for the lock',
     },
   ],
-  alerts: ['GitalyExporterCollectorFailing'],
+  alerts: ['PraefectDatabaseQueriesBlocked', 'GitalyExporterCollectorFailing'],
   ends: 'The transaction is rolled back, and waiting queries continue.',
   needs: ['database'],
   async run({ database, report, untilEnded }) {

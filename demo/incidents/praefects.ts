@@ -20,7 +20,7 @@ const praefectCutOff: Incident = {
     { metric: storageHealthy, shows: 'stays 1' },
     { metric: repositoriesUnavailable, shows: 'stays 0' },
   ],
-  alerts: [],
+  alerts: ['PraefectHealthDisagreement'],
   ends: 'The network is restored; a second later all Praefects agree.',
   needs: ['praefect-3'],
   async run({ cluster, report, untilEnded }) {
@@ -45,7 +45,7 @@ const praefectDies: Incident = {
     { metric: praefectAlive, shows: '0 for the dead Praefect after 60 s' },
     { metric: storageHealthy, shows: 'stays 1 for all storages' },
   ],
-  alerts: [],
+  alerts: ['PraefectInstanceDown'],
   ends: 'The Praefect starts again and continues to update its rows in node_status, because its name is the same.',
   needs: ['praefect-1', 'praefect-2', 'praefect-3', 'gitaly-3'],
   async run({ cluster, report, until, untilEnded }) {

@@ -119,7 +119,7 @@ const backlog: Incident = {
     { metric: oldestJob, shows: 'advances, but slower than time' },
     { metric: replicaGenerationsBehindMax, shows: 'grows' },
   ],
-  alerts: [],
+  alerts: ['PraefectReplicationBacklog'],
   ends: 'The disk is fast again and the queue drains at about 60 jobs per second.',
   needs: ['gitaly-2'],
   async run({ cluster, report, untilEnded }) {

@@ -29,7 +29,7 @@ const storageDies: Incident = {
     },
     { metric: repositoriesAtRisk, shows: 'repositories that one more dead storage would make unavailable' },
   ],
-  alerts: ['PraefectFailover'],
+  alerts: ['PraefectStorageUnhealthy', 'PraefectFailover'],
   ends: 'gitaly-1 starts again, is healthy within a second and up to date soon after. No primary moves back.',
   needs: ['gitaly-1'],
   async run({ cluster, report, untilEnded }) {
@@ -52,7 +52,7 @@ const archiveStorageDies: Incident = {
     { metric: repositoriesByHealthyReplicas, shows: 'the same number with 0 healthy replicas' },
     { metric: primaries, shows: 'unchanged: no other storage has a replica' },
   ],
-  alerts: ['PraefectRepositoriesUnavailable'],
+  alerts: ['PraefectStorageUnhealthy', 'PraefectRepositoriesUnavailable'],
   ends: 'archive-2 starts again; all repositories are available within two seconds.',
   needs: ['archive-2'],
   async run({ cluster, report, untilEnded }) {
@@ -78,7 +78,7 @@ const storageHangs: Incident = {
     { metric: storageHealthy, shows: '0 for gitaly-3' },
     { metric: staleJobs, shows: 'stays 0: a running Praefect holds them' },
   ],
-  alerts: ['PraefectFailover'],
+  alerts: ['PraefectStorageUnhealthy', 'PraefectFailover'],
   ends: 'gitaly-3 continues; failed jobs are retried and the queue drains.',
   needs: ['gitaly-3'],
   async run({ cluster, report, until, untilEnded }) {
@@ -119,7 +119,7 @@ const onlyCopyDies: Incident = {
     { metric: repositoriesAtRisk, shows: 'repositories that only gitaly-1 holds, before it dies' },
     { metric: replicationJobs, shows: 'deleted within seconds after the others return' },
   ],
-  alerts: ['PraefectRepositoriesUnavailable', 'PraefectFailover'],
+  alerts: ['PraefectStorageUnhealthy', 'PraefectRepositoriesUnavailable', 'PraefectFailover'],
   ends: 'gitaly-1 starts again with the writes. The reconciler queues the jobs again; a minute later no replica is outdated.',
   needs: ['gitaly-1', 'gitaly-2', 'gitaly-3'],
   async run(scene) {

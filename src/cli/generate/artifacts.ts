@@ -1,6 +1,7 @@
 /** Everything that is generated, from the settings and the texts that people write: pure. */
 import type { Alert, AlertGroup } from '../../../alerts/alert.ts';
 import { alertGroups } from '../../../alerts/index.ts';
+import { inhibitions } from '../../../alerts/inhibitions.ts';
 import { alertmanagerExample, prometheusRule, rulesFile } from '../../../alerts/rules-file.ts';
 import { dashboards } from '../../../dashboards/index.ts';
 import { catalog } from '../../app/catalog.ts';
@@ -19,7 +20,7 @@ export function artifacts(
   const groups = alertGroups(settings);
   return [
     ...groups.flatMap((group) => ruleFiles(group, settings)),
-    { path: 'alerts/alertmanager.example.yaml', content: alertmanagerExample(groups) },
+    { path: 'alerts/alertmanager.example.yaml', content: alertmanagerExample(inhibitions) },
     ...runbookFiles(groups, runbooks),
     ...dashboards({ ...settings, alertsOn: alertsOnPanels(groups) }).map(({ name, json }) => ({
       path: `dashboards/${name}.json`,
@@ -57,7 +58,6 @@ function runbookFiles(
   runbooks: ReadonlyMap<string, string>,
 ): readonly Artifact[] {
   const alerts: readonly Alert[] = groups.flatMap((group) => group.alerts);
-  const inhibitions = groups.flatMap((group) => group.inhibitions);
   const names = alertNames(groups);
   const missing = names.filter((name) => !runbooks.has(name));
   if (missing.length > 0) throw new Error(`alerts/runbooks lacks a page for ${missing.join(', ')}`);

@@ -38,6 +38,8 @@ export const minBy = aggregation('min');
 export const sumBy = aggregation('sum');
 export const avgBy = aggregation('avg');
 export const countBy = aggregation('count');
+/** 1 for each group. */
+export const groupBy = aggregation('group');
 
 /** The `count` highest series, with all their labels. */
 export const topK = <Labels extends string>(count: number, vector: Vector<Labels>): Vector<Labels> =>
@@ -45,12 +47,29 @@ export const topK = <Labels extends string>(count: number, vector: Vector<Labels
 
 const overTime =
   (name: string) =>
-  <Labels extends string>(selector: GaugeSelector<Labels>, range: Range): Vector<Labels> =>
-    vectorOf(`${name}(${selector.text}[${range}])`, selector.labels, selector.metrics);
+  <Labels extends string>(selector: GaugeSelector<Labels>, range: Range, offset?: Range): Vector<Labels> =>
+    vectorOf(`${name}(${selector.text}[${range}]${offsetText(offset)})`, selector.labels, selector.metrics);
 
-/** Of gauges; samples that are missing in between do not matter. */
+const offsetText = (offset: Range | undefined): string => (offset === undefined ? '' : ` offset ${offset}`);
+
+/** Of gauges; missing samples within the range do not matter. */
 export const maxOverTime = overTime('max_over_time');
 export const minOverTime = overTime('min_over_time');
+export const avgOverTime = overTime('avg_over_time');
+/** The newest sample within the range. */
+export const lastOverTime = overTime('last_over_time');
+/** How often the value changed within the range. */
+export const changes = overTime('changes');
+
+/** The series as they were some time ago. */
+export const offsetBy = <Labels extends string>(
+  selector: GaugeSelector<Labels>,
+  offset: Range,
+): Vector<Labels> => vectorOf(`${selector.text}${offsetText(offset)}`, selector.labels, selector.metrics);
+
+/** The absolute value. */
+export const absoluteValue = <Labels extends string>(of: Vector<Labels>): Vector<Labels> =>
+  vectorOf(`abs${parenthesised(of.text)}`, of.labels, of.metrics);
 
 const ofCounter =
   (name: string) =>
@@ -98,13 +117,6 @@ export const relabelled = <Labels extends string, From extends Labels, const To 
   from: From,
   to: To,
 ): Vector<Labels | To> => replaced(of, [to, '$1', from, '(.*)'], [...of.labels, to]);
-
-/**
- * Takes a label back that the scrape has renamed to exported_<name>, because the target has one of that name too
- * (honor_labels: false). Where it was not renamed, nothing changes.
- */
-export const restored = <Labels extends string>(of: Vector<Labels>, name: Labels): Vector<Labels> =>
-  replaced(of, [name, '$1', `exported_${name}`, '(.+)'], of.labels);
 
 function replaced<Labels extends string>(
   of: Vector,

@@ -9,7 +9,18 @@ export type {
   GaugeMetric,
   GaugeSelector,
   HistogramMetric,
+  Matcher,
   Matchers,
   TargetLabel,
 } from './selector.ts';
-export { buckets, like, not, notLike, observations, oneOf, select, targetLabels } from './selector.ts';
+export {
+  buckets,
+  like,
+  not,
+  notLike,
+  observations,
+  oneOf,
+  recordedSelector,
+  select,
+  targetLabels,
+} from './selector.ts';

@@ -84,6 +84,20 @@ export const atMost = comparison('<=');
 export const equals = comparison('==');
 export const differs = comparison('!=');
 
+/** 1 where the comparison holds, 0 where it does not; keeps every series. */
+const indicator =
+  (operator: string) =>
+  <Labels extends string>(left: Vector<Labels>, right: Operand): Vector<Labels> =>
+    vectorOf(
+      binary(left, `${operator} bool`, right, binding.comparison),
+      left.labels,
+      metricsOf(left, right),
+      binding.comparison,
+    );
+
+export const isAtMost = indicator('<=');
+export const isAtLeast = indicator('>=');
+
 type Filter = <Left extends string, Right extends string, On extends Left & Right>(
   left: Vector<Left>,
   right: Vector<Right>,

@@ -77,6 +77,18 @@ export function select(metric: Metric, matchers: object = {}): AnySelector {
   return Object.freeze({ ...vectorOf(text, labels, [metric], binding.atom), of: 'gauge' });
 }
 
+/**
+ * Series of a recording rule, which are gauges. Their name is no declared metric: `metrics` are those that the rule
+ * reads.
+ */
+export const recordedSelector = <Labels extends string>(
+  name: string,
+  labels: readonly Labels[],
+  metrics: readonly Metric[],
+  matchers: { readonly [Name in Labels]?: Matcher<string> } = {},
+): GaugeSelector<Labels> =>
+  Object.freeze({ ...vectorOf(`${name}${braces(matchers)}`, labels, metrics, binding.atom), of: 'gauge' });
+
 /** A histogram's cumulative buckets, with the label `le`: for `histogramQuantile` over a `rate`. */
 export function buckets<M extends HistogramMetric>(
   metric: M,

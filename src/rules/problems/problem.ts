@@ -15,41 +15,28 @@ const coveredBy = (alerts: string): string => `its consequences have alerts: ${a
 
 export const problemKinds = {
   database_unreachable: { severity: 'critical', alert: 'PraefectDatabaseUnreachable' },
-  // Without writes there are no heartbeats: the alert names the read-only database as the cause.
-  database_read_only: { severity: 'critical', alert: 'PraefectQuorumLost' },
+  database_read_only: { severity: 'critical', alert: 'PraefectDatabaseReadOnly' },
   quorum_lost: { severity: 'critical', alert: 'PraefectQuorumLost' },
-  storage_failed_over: { severity: 'critical', alert: 'PraefectFailover' },
-  storage_unhealthy: {
-    severity: 'warning',
-    noAlert: coveredBy(
-      'GitalyDown, PraefectFailover, PraefectRepositoriesUnavailable, PraefectReplicationStalled',
-    ),
-  },
-  storage_unreachable_from_praefect: {
-    severity: 'warning',
-    noAlert: 'a single Praefect: the consensus is healthy, and only its share of writes fails',
-  },
-  praefect_not_reporting: { severity: 'warning', noAlert: coveredBy('PraefectQuorumLost') },
+  storage_failed_over: { severity: 'critical', alert: 'PraefectStorageUnhealthy' },
+  storage_unhealthy: { severity: 'critical', alert: 'PraefectStorageUnhealthy' },
+  storage_unreachable_from_praefect: { severity: 'warning', alert: 'PraefectHealthDisagreement' },
+  praefect_not_reporting: { severity: 'warning', alert: 'PraefectInstanceDown' },
   repositories_unavailable: { severity: 'critical', alert: 'PraefectRepositoriesUnavailable' },
-  repositories_read_only: { severity: 'critical', alert: 'PraefectRepositoriesUnavailable' },
-  // Repositories without a replica are unavailable too, and counted there.
-  repositories_lost: { severity: 'critical', alert: 'PraefectRepositoriesUnavailable' },
+  repositories_read_only: { severity: 'critical', alert: 'PraefectRepositoriesReadOnly' },
+  repositories_lost: { severity: 'critical', alert: 'PraefectRepositoriesLost' },
   replicas_stuck: { severity: 'warning', alert: 'PraefectReplicaStuck' },
   replication_stalled: { severity: 'critical', alert: 'PraefectReplicationStalled' },
-  jobs_stale: { severity: 'warning', noAlert: coveredBy('PraefectReplicationStalled') },
+  jobs_stale: { severity: 'warning', alert: 'PraefectReplicationLockStale' },
 
   gitaly_unreachable: { severity: 'critical', alert: 'GitalyDown' },
   gitaly_disappeared: { severity: 'critical', alert: 'GitalyDown' },
   pod_not_ready: { severity: 'critical', alert: 'GitalyDown' },
-  metrics_unreadable: {
-    severity: 'warning',
-    noAlert: coveredBy('GitalyDown, GitalyExporterCollectorFailing'),
-  },
-  requests_dropped: { severity: 'warning', alert: 'GitalyRequestsDropped' },
+  metrics_unreadable: { severity: 'warning', alert: 'GitalyMetricsUnreadable' },
+  requests_dropped: { severity: 'warning', alert: 'GitalyRequestsDroppedQueueWait' },
   limits_not_in_effect: { severity: 'warning', noAlert: 'nothing fails because of it' },
 
   gitaly_oom_killed: { severity: 'warning', alert: 'GitalyOOMKilled' },
-  gitaly_oom_killed_repeatedly: { severity: 'critical', alert: 'GitalyOOMKilled' },
+  gitaly_oom_killed_repeatedly: { severity: 'critical', alert: 'GitalyOOMKilledRepeatedly' },
   git_oom_killed: { severity: 'warning', alert: 'GitalyGitOOMKilled' },
   memory_near_limit: { severity: 'warning', alert: 'GitalyMemoryNearLimit' },
   bucket_near_limit: { severity: 'warning', noAlert: coveredBy('GitalyGitOOMKilled') },
@@ -59,9 +46,9 @@ export const problemKinds = {
 
   rotation_slow: { severity: 'warning', alert: 'GitalyRotationSlow' },
   pod_stuck_terminating: { severity: 'warning', noAlert: 'it still serves; afterwards GitalyDown' },
-  node_not_ready: { severity: 'warning', noAlert: coveredBy('GitalyDown') },
-  node_pressure: { severity: 'warning', noAlert: coveredBy('GitalyDown') },
-  disruption_budget_blocks: { severity: 'warning', noAlert: 'nothing fails before a node is drained' },
+  node_not_ready: { severity: 'warning', alert: 'GitalyNodeNotReady' },
+  node_pressure: { severity: 'warning', alert: 'GitalyNodePressure' },
+  disruption_budget_blocks: { severity: 'warning', alert: 'GitalyDrainBlocked' },
   maintenance_window_invalid: { severity: 'warning', noAlert: 'alerts fire as if there were no window' },
   collector_failing: { severity: 'warning', alert: 'GitalyExporterCollectorFailing' },
 } as const satisfies Readonly<Record<string, ProblemKind>>;

@@ -73,8 +73,8 @@ describe('in an empty folder', () => {
     await writeFile(
       join(folder, 'alerts/runbooks/PraefectQuorumLost.md'),
       (await readFile(join(root, 'alerts/runbooks/PraefectQuorumLost.md'), 'utf8')).replace(
-        '- **critical** when for 2 minutes',
-        '- **critical** when for 3 minutes',
+        '- **critical**: for 2 minutes',
+        '- **critical**: for 3 minutes',
       ),
     );
 
@@ -111,7 +111,7 @@ test('URLs, job and thresholds are used in every file that depends on them', asy
   );
   expect(rules).toContain('runbook_url: https://wiki.corp.example/gitaly/PraefectQuorumLost.md');
   expect(rules).toContain('for: 11m15s');
-  expect(rules).toContain(') < 0.4');
+  expect(rules).toContain('>= bool 0.4');
   expect(await text('alerts/exporter.rules.yaml')).toContain('up{job=~"git-.*"}');
   expect(await text('alerts/runbooks/PraefectDatabaseUnreachable.md')).toContain('for 10 minutes');
   expect(await text('alerts/runbooks/PraefectReplicaStuck.md')).toContain('behind for over 30 minutes');

@@ -1,0 +1,189 @@
+/** Whether Gitaly servers serve, and how well. */
+import { durationInWords, promDuration } from '../../src/monitoring/durations.ts';
+import { limitsDashboard, panelLink, serversDashboard } from '../../src/monitoring/links.ts';
+import {
+  above,
+  and,
+  atLeast,
+  equals,
+  increase,
+  maxBy,
+  maxOverTime,
+  minBy,
+  not,
+  select,
+  sumBy,
+  unless,
+} from '../../src/monitoring/promql/index.ts';
+import { gaugeWindow, highest, lowest, recorded, sustained } from '../../src/monitoring/recording.ts';
+import {
+  type BurnWindow,
+  grpcErrorRatio,
+  grpcLabels,
+  grpcRate,
+  podLabels,
+  serverLabels,
+  serverMaintenance,
+  serving,
+} from '../../src/monitoring/recordings/gitaly.ts';
+import type { Thresholds } from '../../src/rules/thresholds.ts';
+import { scrapeUp } from '../../src/sources/gitaly/metrics.ts';
+import { podPhase, podRestarts, podWaitingContainers } from '../../src/sources/kubernetes/metrics.ts';
+import { serverInfo } from '../../src/sources/server-info.ts';
+import { type Alert, alert } from '../alert.ts';
+import { percent, serverName } from '../texts.ts';
+
+export const availabilityAlerts = (thresholds: Thresholds): readonly Alert[] => [
+  down(thresholds),
+  errorBudgetBurn(thresholds, { severity: 'critical', factor: 14.4, long: '1h', short: '5m' }),
+  errorBudgetBurn(thresholds, { severity: 'warning', factor: 6, long: '6h', short: '30m' }),
+  restartLoop(thresholds),
+  podPending(thresholds),
+  metricsUnreadable(thresholds),
+  unwatched(thresholds),
+];
+
+function down(thresholds: Thresholds): Alert {
+  const { gitalyDown, keepFiring } = thresholds;
+  const notServing = equals(minBy(serverLabels, recorded(serving)), 0);
+  return alert({
+    name: 'GitalyDown',
+    severity: 'critical',
+    expression: unless(notServing, recorded(serverMaintenance), { on: serverLabels }),
+    forSeconds: sustained(thresholds, gitalyDown.value),
+    keepFiringForSeconds: keepFiring.value,
+    // Where storages are named like their pods or hosts, PraefectStorageUnhealthy inhibits this alert by this label.
+    labels: { storage: serverName },
+    panel: panelLink(serversDashboard, 'down'),
+    firesWhen: `for ${durationInWords(gitalyDown.value)}, outside of maintenance windows, the pod of a Gitaly was not Ready, or a Gitaly on a virtual machine that served within the last week did not respond or had no cgroups`,
+    summary: () => `Gitaly ${serverName} is down`,
+    description: ({ list, same }) =>
+      `Containers that wait: ${list(
+        above(maxBy(['reason'], select(podWaitingContainers, same('namespace', 'pod'))), 0),
+        'reason',
+        'none',
+      )}. Repositories that only this Gitaly has are unavailable; others are served by their other replicas. Read the events of the pod or the log of the service.`,
+  });
+}
+
+interface Burn {
+  readonly severity: 'critical' | 'warning';
+  readonly factor: number;
+  readonly long: BurnWindow;
+  readonly short: BurnWindow;
+}
+
+function errorBudgetBurn(thresholds: Thresholds, { severity, factor, long, short }: Burn): Alert {
+  const { errorBudget, errorBudgetMinimum, keepFiring } = thresholds;
+  const limit = Number((factor * errorBudget.value).toPrecision(6));
+  const ratio = above(recorded(grpcErrorRatio[long]), limit);
+  const on = { on: grpcLabels };
+  return alert({
+    name: 'GitalyErrorBudgetBurn',
+    severity,
+    expression: and(
+      and(ratio, above(recorded(grpcErrorRatio[short]), limit), on),
+      above(recorded(grpcRate), errorBudgetMinimum.value / 3600),
+      on,
+    ),
+    forSeconds: thresholds.databaseReadOnly.value,
+    keepFiringForSeconds: severity === 'critical' ? keepFiring.value : 0,
+    panel: panelLink(limitsDashboard, 'inProgress'),
+    firesWhen: `over ${percent(limit)} of Gitaly's RPCs (${factor} times the error budget of ${percent(errorBudget.value)}) failed by the server's fault, over ${long} and over ${short}, with over ${errorBudgetMinimum.value} RPCs within an hour. Needs grpc_server_handled_total of Gitaly in this Prometheus; without it the alert cannot fire`,
+    summary: ({ label, value }) => `${value('percent')} of Gitaly's RPCs fail (job ${label('job')})`,
+    description: ({ label }) =>
+      `Errors Internal, Unavailable, Unknown or DataLoss within ${long}. Users see failed pages, clones and pushes. Find the RPC and code: sum by (grpc_method, grpc_code) (rate(grpc_server_handled_total{job="${label('job')}"}[5m])).`,
+  });
+}
+
+/** In GitLab's chart and operator. The restart of a sidecar is not an outage of Gitaly. */
+const gitalyContainer = 'gitaly';
+
+function restartLoop(thresholds: Thresholds): Alert {
+  const { restartLoop: restarts } = thresholds;
+  return alert({
+    name: 'GitalyRestartLoop',
+    severity: 'warning',
+    expression: atLeast(
+      sumBy(
+        podLabels,
+        maxBy(
+          [...podLabels, 'node', 'reason'],
+          increase(select(podRestarts, { container: gitalyContainer, reason: not('OOMKilled') }), '30m'),
+        ),
+      ),
+      restarts.value - 0.5,
+    ),
+    forSeconds: 0,
+    panel: panelLink(serversDashboard, 'restarts'),
+    firesWhen: `the container of Gitaly was restarted ${restarts.value} times or more within 30 minutes for another reason than an OOM kill`,
+    summary: ({ value }) =>
+      `Gitaly ${serverName} restarted ${value('count')} times within 30 minutes`.replace(
+        '{{ or $labels.pod $labels.node }}',
+        '{{ $labels.pod }}',
+      ),
+    description: ({ label }) =>
+      `Each restart ends the requests in flight. The log of the previous run shows the cause: kubectl -n ${label('namespace')} logs ${label('pod')} -c gitaly --previous.`,
+  });
+}
+
+function podPending(thresholds: Thresholds): Alert {
+  const { podPending: pendingFor } = thresholds;
+  return alert({
+    name: 'GitalyPodPending',
+    severity: 'warning',
+    expression: equals(lowest(thresholds, podLabels, select(podPhase, { phase: 'Pending' })), 1),
+    forSeconds: pendingFor.value,
+    panel: panelLink(serversDashboard, 'waiting'),
+    firesWhen: `a pod of Gitaly has been Pending for ${durationInWords(pendingFor.value)}`,
+    summary: ({ label }) => `Gitaly pod ${label('pod')} is Pending`,
+    description: ({ label, list, same }) =>
+      `Containers that wait: ${list(
+        above(maxBy(['reason'], select(podWaitingContainers, same('namespace', 'pod'))), 0),
+        'reason',
+        'none, the pod is not scheduled',
+      )}. No node has room for it, its volume cannot be attached, or its image cannot be pulled. See the events of kubectl -n ${label('namespace')} describe pod ${label('pod')}.`,
+  });
+}
+
+function metricsUnreadable(thresholds: Thresholds): Alert {
+  const { serverMetricsUnread } = thresholds;
+  const unread = equals(
+    highest(thresholds, serverLabels, select(scrapeUp, { component: 'gitaly', pod: not('') })),
+    0,
+  );
+  const ready = equals(maxBy(podLabels, recorded(serving, { source: 'pod' })), 1);
+  return alert({
+    name: 'GitalyMetricsUnreadable',
+    severity: 'warning',
+    expression: and(unread, ready, { on: podLabels }),
+    forSeconds: serverMetricsUnread.value,
+    panel: panelLink(limitsDashboard, 'unreadable'),
+    firesWhen: `for ${durationInWords(serverMetricsUnread.value)}, the exporter could not read the metrics of a Gitaly pod that is Ready`,
+    summary: () => `The metrics of Gitaly ${serverName} cannot be read`,
+    description: () =>
+      "The pod is Ready, but its metrics port does not respond to the exporter. The use of its limits is unknown, and no alert on dropped requests can fire. Check prometheus_listen_addr and the network policy; the exporter's page shows the reason.",
+  });
+}
+
+function unwatched(thresholds: Thresholds): Alert {
+  const { gitalyUnwatched, missingSeriesLookback } = thresholds;
+  const ready = equals(maxBy(podLabels, recorded(serving, { source: 'pod' })), 1);
+  const watched = maxBy(podLabels, maxOverTime(select(serverInfo), gaugeWindow(thresholds)));
+  // Where no agent was ever installed, none is missing.
+  const agents = maxBy(
+    ['cluster'],
+    maxOverTime(select(serverInfo, { pod: not('') }), promDuration(missingSeriesLookback.value)),
+  );
+  return alert({
+    name: 'GitalyUnwatched',
+    severity: 'warning',
+    expression: and(unless(ready, watched, { on: podLabels }), agents, { on: ['cluster'] }),
+    forSeconds: sustained(thresholds, gitalyUnwatched.value),
+    panel: panelLink(serversDashboard, 'monitored'),
+    firesWhen: `for ${durationInWords(gitalyUnwatched.value)}, no agent reported the cgroups of a Gitaly pod that is Ready, while some agent did within the last day`,
+    summary: ({ label }) => `No agent reports on Gitaly pod ${label('pod')}`,
+    description: () =>
+      'Its memory, CPU and OOM kills are unknown, and no alert on them can fire. Check that an agent runs on its node, is scraped, and may read the cgroups.',
+  });
+}

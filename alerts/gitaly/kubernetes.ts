@@ -1,0 +1,169 @@
+/** Pods, nodes and rollouts of Gitaly on Kubernetes, and recommendations that are no longer followed. */
+import { durationInWords, promDuration } from '../../src/monitoring/durations.ts';
+import { capacityDashboard, panelLink, serversDashboard } from '../../src/monitoring/links.ts';
+import {
+  above,
+  and,
+  atLeast,
+  below,
+  equals,
+  maxBy,
+  maxOverTime,
+  not,
+  select,
+  subtract,
+  time,
+} from '../../src/monitoring/promql/index.ts';
+import { highest, lowest, recorded, sustained } from '../../src/monitoring/recording.ts';
+import { cordonedNodes, podLabels } from '../../src/monitoring/recordings/gitaly.ts';
+import { checkPassed } from '../../src/rules/checks/collector.ts';
+import type { Thresholds } from '../../src/rules/thresholds.ts';
+import {
+  disruptionExpected,
+  disruptionHealthy,
+  disruptionsAllowed,
+  nodePressure,
+  nodeReady,
+  podLastRotation,
+  podReady,
+  podRotation,
+  statefulSetReadyReplicas,
+  statefulSetReplicas,
+  statefulSetUpdatedReplicas,
+} from '../../src/sources/kubernetes/metrics.ts';
+import { type Alert, alert } from '../alert.ts';
+
+export const kubernetesAlerts = (thresholds: Thresholds): readonly Alert[] => [
+  rotationSlow(thresholds),
+  rolloutStuck(thresholds),
+  drainBlocked(thresholds),
+  nodeUnderPressure(thresholds),
+  nodeNotReady(thresholds),
+  checkRegressed(thresholds),
+];
+
+function rotationSlow(thresholds: Thresholds): Alert {
+  const { rotationWindow, rotationSlow: slow } = thresholds;
+  const window = promDuration(rotationWindow.value);
+  const took = maxBy(podLabels, maxOverTime(select(podRotation, { phase: 'total' }), window));
+  const ended = maxBy(podLabels, maxOverTime(select(podLastRotation), window));
+  return alert({
+    name: 'GitalyRotationSlow',
+    severity: 'warning',
+    expression: and(above(took, slow.value), below(subtract(time(), ended), rotationWindow.value), {
+      on: podLabels,
+    }),
+    forSeconds: 0,
+    panel: panelLink(serversDashboard, 'rotationPhases'),
+    firesWhen: `within the last ${durationInWords(rotationWindow.value)} the rotation of a Gitaly pod, from its deletion until it was Ready again, took over ${durationInWords(slow.value)}`,
+    summary: ({ label, value }) => `The rotation of Gitaly pod ${label('pod')} took ${value('duration')}`,
+    description: ({ list, same }) =>
+      `Its repositories were unavailable for that long. Phases that took long: ${list(
+        above(
+          maxBy(['phase'], select(podRotation, { ...same('namespace', 'pod'), phase: not('total') })),
+          slow.value / 4,
+        ),
+        'phase',
+        'unknown',
+      )}. The next rollout or eviction takes as long; the runbook has the cause of each phase.`,
+  });
+}
+
+const setLabels = ['cluster', 'namespace', 'statefulset'] as const;
+
+function rolloutStuck(thresholds: Thresholds): Alert {
+  const { rolloutStuck: stuckFor } = thresholds;
+  const desired = lowest(thresholds, setLabels, select(statefulSetReplicas));
+  const updated = highest(thresholds, setLabels, select(statefulSetUpdatedReplicas));
+  const ready = highest(thresholds, setLabels, select(statefulSetReadyReplicas));
+  const on = { on: setLabels };
+  return alert({
+    name: 'GitalyRolloutStuck',
+    severity: 'warning',
+    expression: and(above(subtract(desired, updated, on), 0), above(subtract(desired, ready, on), 0), on),
+    forSeconds: sustained(thresholds, stuckFor.value),
+    panel: panelLink(serversDashboard, 'ready'),
+    firesWhen: `for ${durationInWords(stuckFor.value)}, a StatefulSet of Gitaly had pods with an old template and pods that were not Ready`,
+    summary: ({ label }) => `The rollout of StatefulSet ${label('statefulset')} is stuck`,
+    description: ({ count, label }) =>
+      `${count('pod has', 'pods have')} the old template, and one is not Ready, so the rollout does not continue. Check that pod; kubectl -n ${label('namespace')} rollout undo statefulset ${label('statefulset')} returns to the previous template.`,
+  });
+}
+
+const budgetLabels = ['cluster', 'namespace', 'poddisruptionbudget'] as const;
+
+function drainBlocked(thresholds: Thresholds): Alert {
+  const { drainBlocked: blockedFor } = thresholds;
+  const none = equals(highest(thresholds, budgetLabels, select(disruptionsAllowed)), 0);
+  const missing = subtract(
+    highest(thresholds, budgetLabels, select(disruptionExpected)),
+    lowest(thresholds, budgetLabels, select(disruptionHealthy)),
+    { on: budgetLabels },
+  );
+  return alert({
+    name: 'GitalyDrainBlocked',
+    severity: 'warning',
+    expression: and(and(none, equals(missing, 0), { on: budgetLabels }), recorded(cordonedNodes), {
+      on: ['cluster', 'namespace'],
+    }),
+    forSeconds: sustained(thresholds, blockedFor.value),
+    panel: panelLink(serversDashboard, 'disruptions'),
+    firesWhen: `for ${durationInWords(blockedFor.value)}, a node with Gitaly pods was cordoned, all pods of a PodDisruptionBudget were healthy, and it allowed no eviction`,
+    summary: ({ label }) => `PodDisruptionBudget ${label('poddisruptionbudget')} blocks the drain of a node`,
+    description: ({ list, same }) =>
+      `Cordoned nodes with Gitaly pods: ${list(
+        recorded(cordonedNodes, same('namespace')),
+        'node',
+        'unknown',
+      )}. The budget never allows an eviction, so the drain waits forever. Delete the pod in a quiet moment, or change the budget for the drain.`,
+  });
+}
+
+function nodeUnderPressure(thresholds: Thresholds): Alert {
+  const { nodePressure: pressureFor } = thresholds;
+  return alert({
+    name: 'GitalyNodePressure',
+    severity: 'warning',
+    expression: equals(lowest(thresholds, ['cluster', 'node', 'resource'], select(nodePressure)), 1),
+    forSeconds: pressureFor.value,
+    panel: panelLink(serversDashboard, 'ready'),
+    firesWhen: `for ${durationInWords(pressureFor.value)}, a node with Gitaly pods reported MemoryPressure, DiskPressure or PIDPressure`,
+    summary: ({ label }) => `Node ${label('node')} with Gitaly pods is under ${label('resource')} pressure`,
+    description: () =>
+      'The kubelet evicts pods from the node, those that exceed their requests first. A Gitaly that is evicted is unavailable until it runs on another node. Free the resource; give Gitaly requests equal to its limits.',
+  });
+}
+
+function nodeNotReady(thresholds: Thresholds): Alert {
+  const { gitalyDown } = thresholds;
+  return alert({
+    name: 'GitalyNodeNotReady',
+    severity: 'warning',
+    expression: equals(highest(thresholds, ['cluster', 'node'], select(nodeReady)), 0),
+    forSeconds: gitalyDown.value,
+    panel: panelLink(serversDashboard, 'ready'),
+    firesWhen: `for ${durationInWords(gitalyDown.value)}, a node with Gitaly pods was not Ready`,
+    summary: ({ label }) => `Node ${label('node')} with Gitaly pods is not Ready`,
+    description: ({ list, same }) =>
+      `Pods of Gitaly on it: ${list(maxBy(['pod'], select(podReady, same('node'))), 'pod', 'unknown')}. A StatefulSet does not replace them while the node may still run them. If the node is gone for good, delete it or taint it node.kubernetes.io/out-of-service.`,
+  });
+}
+
+function checkRegressed(thresholds: Thresholds): Alert {
+  const { checkRegressed: failsFor, missingSeriesLookback } = thresholds;
+  const labels = ['cluster', 'check', 'namespace', 'pod', 'node', 'workload'] as const;
+  const passed = maxBy(labels, maxOverTime(select(checkPassed), promDuration(missingSeriesLookback.value)));
+  return alert({
+    name: 'GitalyCheckRegressed',
+    severity: 'warning',
+    expression: and(equals(highest(thresholds, labels, select(checkPassed)), 0), atLeast(passed, 1), {
+      on: labels,
+    }),
+    forSeconds: failsFor.value,
+    panel: panelLink(capacityDashboard, 'checksFailing'),
+    firesWhen: `a check of a recommendation that passed within the last day has failed for ${durationInWords(failsFor.value)}`,
+    summary: ({ label }) => `Check ${label('check')} fails since a change`,
+    description: () =>
+      'A recommendation that was followed yesterday is not followed any more (object: {{ or $labels.workload $labels.pod $labels.node "the cluster" }}). What it prevents and how to fix it is in docs/checks.md; gitaly-exporter doctor shows what was found.',
+  });
+}

@@ -1,0 +1,298 @@
+/** Memory, CPU and disk of Gitaly servers. */
+import { durationInWords, promDuration } from '../../src/monitoring/durations.ts';
+import { capacityDashboard, panelLink, serversDashboard } from '../../src/monitoring/links.ts';
+import {
+  above,
+  add,
+  atLeast,
+  below,
+  increase,
+  maxBy,
+  maxOverTime,
+  minOverTime,
+  multiply,
+  not,
+  oneOf,
+  or,
+  select,
+  subtract,
+  sumBy,
+  time,
+} from '../../src/monitoring/promql/index.ts';
+import { recorded, sustained } from '../../src/monitoring/recording.ts';
+import {
+  cpuThrottledRatio,
+  inodesAvailable,
+  lastOomTime,
+  memoryPressure,
+  memoryRatio,
+  oomEventIncrease,
+  oomKillIncrease,
+  serverLabels,
+  volumeAvailable,
+  volumeLabels,
+} from '../../src/monitoring/recordings/gitaly.ts';
+import type { Thresholds } from '../../src/rules/thresholds.ts';
+import { bucketOomKills } from '../../src/sources/cgroup/metrics.ts';
+import { type Alert, alert } from '../alert.ts';
+import { percent, serverName } from '../texts.ts';
+
+export const resourceAlerts = (thresholds: Thresholds): readonly Alert[] => [
+  oomKilled(thresholds),
+  oomKilledRepeatedly(thresholds),
+  gitParentOom(thresholds),
+  gitOomKilled(thresholds),
+  memoryNearLimit(thresholds),
+  memoryUnderPressure(thresholds),
+  memoryForecast(thresholds),
+  cpuThrottled(thresholds),
+  volumeFilling(thresholds),
+  volumeForecast(thresholds),
+  inodesFilling(thresholds),
+];
+
+/** Levels at which Gitaly itself may be the victim; at the others it is a Git process. */
+const levelsOfGitaly = oneOf('container', 'pod', 'node');
+
+const whose = {
+  git: 'all Git processes',
+  container: 'the container of Gitaly',
+  pod: 'the pod',
+  node: 'the node',
+} as const;
+
+function oomKilled(thresholds: Thresholds): Alert {
+  const shown = thresholds.oomWindow.value;
+  return alert({
+    name: 'GitalyOOMKilled',
+    severity: 'warning',
+    expression: below(subtract(time(), recorded(lastOomTime, { level: levelsOfGitaly })), shown),
+    forSeconds: 0,
+    panel: panelLink(serversDashboard, 'oomKills'),
+    firesWhen: `within the last ${durationInWords(shown)} processes of a Gitaly were OOM-killed because its container, its pod or its node was out of memory (without an agent: Kubernetes restarted its container as OOMKilled)`,
+    summary: ({ by }) =>
+      `Gitaly ${serverName}: OOM kill, ${by('level', { container: whose.container, pod: whose.pod, node: whose.node })} was out of memory`,
+    description: ({ by, value }) =>
+      `The last kill was ${value('duration')} ago. ${by('level', {
+        container:
+          'The victim was Gitaly itself, unless Git runs in its container: its repositories were unavailable until it restarted.',
+        pod: 'The victim was the largest process of the pod, possibly Gitaly itself.',
+        node: 'No limit of this Gitaly was reached; the node ran out of memory and may choose this Gitaly again.',
+      })}`,
+  });
+}
+
+function oomKilledRepeatedly(thresholds: Thresholds): Alert {
+  const { keepFiring, oomRepeatedEvents, oomWindow } = thresholds;
+  return alert({
+    name: 'GitalyOOMKilledRepeatedly',
+    severity: 'critical',
+    // increase() extrapolates: three events may read as 2.9.
+    expression: atLeast(
+      sumBy(serverLabels, recorded(oomEventIncrease, { level: levelsOfGitaly })),
+      oomRepeatedEvents.value - 0.5,
+    ),
+    forSeconds: 0,
+    keepFiringForSeconds: keepFiring.value,
+    panel: panelLink(serversDashboard, 'oomKills'),
+    firesWhen: `${oomRepeatedEvents.value} or more OOM events of the container, the pod or the node of a Gitaly happened within ${durationInWords(oomWindow.value)}`,
+    summary: ({ value }) =>
+      `Gitaly ${serverName} OOM-killed ${value('count')} times in ${durationInWords(oomWindow.value)}`,
+    description: ({ list, same }) =>
+      `Out of memory: ${list(
+        above(
+          maxBy(['level'], recorded(oomEventIncrease, { ...same(...serverLabels), level: levelsOfGitaly })),
+          0,
+        ),
+        'level',
+        'unknown',
+      )}. Each kill ends requests in flight, and the loop does not end by itself. Find the repository or client that causes it and limit it, or raise the memory limit.`,
+  });
+}
+
+function gitParentOom(thresholds: Thresholds): Alert {
+  const { gitParentOomEvents, keepFiring, oomWindow } = thresholds;
+  return alert({
+    name: 'GitalyGitParentOOM',
+    severity: 'critical',
+    expression: atLeast(
+      maxBy(serverLabels, recorded(oomEventIncrease, { level: 'git' })),
+      gitParentOomEvents.value - 0.5,
+    ),
+    forSeconds: 0,
+    keepFiringForSeconds: keepFiring.value,
+    panel: panelLink(serversDashboard, 'oomKills'),
+    firesWhen: `the memory limit of all Git processes together was exceeded ${gitParentOomEvents.value} times or more within ${durationInWords(oomWindow.value)}`,
+    summary: ({ value }) => `Gitaly ${serverName}: all Git processes out of memory, ${value('count')} times`,
+    description: () =>
+      'The limit of all Git processes together (cgroups.memory_bytes) was exceeded, so clones, fetches and pushes of any repository on this Gitaly may be killed. Find the largest buckets, and raise the limit or reduce concurrency.',
+  });
+}
+
+function gitOomKilled(thresholds: Thresholds): Alert {
+  const { gitOomKills, gitOomWindow } = thresholds;
+  return alert({
+    name: 'GitalyGitOOMKilled',
+    severity: 'warning',
+    expression: atLeast(
+      maxBy([...serverLabels, 'level'], recorded(oomKillIncrease, { level: oneOf('bucket', 'git') })),
+      gitOomKills.value - 0.5,
+    ),
+    forSeconds: 0,
+    panel: panelLink(serversDashboard, 'oomByBucket'),
+    firesWhen: `${gitOomKills.value} or more Git processes were OOM-killed within ${durationInWords(gitOomWindow.value)} at the limit of their bucket, or at that of all Git processes`,
+    summary: ({ by, count }) =>
+      `Gitaly ${serverName}: ${count('Git process', 'Git processes')} OOM-killed at the limit of ${by('level', { bucket: 'their bucket', git: 'all of Git' })}`,
+    description: ({ list, same }) =>
+      `Buckets: ${list(
+        above(
+          maxBy(
+            ['bucket'],
+            increase(select(bucketOomKills, same(...serverLabels)), promDuration(gitOomWindow.value)),
+          ),
+          0,
+        ),
+        'bucket',
+        'unknown',
+      )}. Clones, fetches or pushes of repositories in them fail with an error that does not mention memory. gitaly-exporter bucket prints the repositories of a bucket.`,
+  });
+}
+
+function memoryNearLimit(thresholds: Thresholds): Alert {
+  const { memoryNearLimit: nearLimit, memoryNearLimitFor } = thresholds;
+  return alert({
+    name: 'GitalyMemoryNearLimit',
+    severity: 'warning',
+    expression: above(recorded(memoryRatio), nearLimit.value),
+    forSeconds: sustained(thresholds, memoryNearLimitFor.value),
+    panel: panelLink(serversDashboard, 'memoryShare'),
+    firesWhen: `for ${durationInWords(memoryNearLimitFor.value)}, anonymous memory was over ${percent(nearLimit.value)} of the limit of all Git processes, of the container of Gitaly or of the pod`,
+    summary: ({ by, value }) =>
+      `Gitaly ${serverName}: memory of ${by('level', { git: whose.git, container: whose.container, pod: whose.pod })} at ${value('percent')} of its limit`,
+    description: ({ by }) =>
+      `Page cache is not counted, so the kernel cannot reclaim this memory. ${by('level', {
+        git: 'The next large Git process is OOM-killed, or another one of any repository.',
+        container:
+          'Next, Gitaly itself is OOM-killed, and its repositories are unavailable until it restarts.',
+        pod: 'Next, the largest process of the pod is OOM-killed, possibly Gitaly itself.',
+      })} Find the largest buckets, or raise the limit.`,
+  });
+}
+
+function memoryUnderPressure(thresholds: Thresholds): Alert {
+  const { memoryPressure: pressure, memoryPressureFor } = thresholds;
+  return alert({
+    name: 'GitalyMemoryPressure',
+    severity: 'warning',
+    expression: above(recorded(memoryPressure), pressure.value),
+    forSeconds: memoryPressureFor.value,
+    panel: panelLink(serversDashboard, 'pressureMemory'),
+    firesWhen: `for ${durationInWords(memoryPressureFor.value)}, all tasks of a level waited for memory for over ${percent(pressure.value)} of the time (PSI; absent on kernels without it)`,
+    summary: ({ by, value }) =>
+      `Gitaly ${serverName}: ${by('level', { git: whose.git, container: whose.container, pod: whose.pod })} stalled on memory ${value('percent')} of the time`,
+    description: () =>
+      'The kernel spends this time to reclaim page cache instead of running Git. Requests are slow, and OOM kills are likely next. Reduce concurrency, or raise the memory limit.',
+  });
+}
+
+function memoryForecast(thresholds: Thresholds): Alert {
+  const { memoryForecastFor } = thresholds;
+  // Troughs of 30 minutes: peaks of a sawtooth and noise do not move them, and two of them an hour apart show growth.
+  const trough = minOverTime(recorded(memoryRatio), '30m');
+  const before = minOverTime(recorded(memoryRatio), '30m', '30m');
+  const on = { on: [...serverLabels, 'level'] as const };
+  return alert({
+    name: 'GitalyMemoryExhaustionForecast',
+    severity: 'warning',
+    expression: above(add(trough, multiply(4, subtract(above(trough, 0.5), before, on)), on), 1),
+    forSeconds: memoryForecastFor.value,
+    panel: panelLink(capacityDashboard, 'memoryForecast'),
+    firesWhen: `for ${durationInWords(memoryForecastFor.value)}, the lowest memory usage of 30 minutes was over half of the limit, and its growth reaches the limit within about an hour`,
+    summary: ({ by }) =>
+      `Gitaly ${serverName}: ${by('level', { git: whose.git, container: whose.container, pod: whose.pod })} runs out of memory in about an hour`,
+    description: () =>
+      'Even the lowest usage grows steadily, which load that comes and goes does not do. If Gitaly itself grows, restart it in a quiet moment and report the leak; if Git grows, find the bucket.',
+  });
+}
+
+function cpuThrottled(thresholds: Thresholds): Alert {
+  const { cpuThrottled: ratio, cpuThrottledFor, cpuThrottledGit, rateWindow } = thresholds;
+  return alert({
+    name: 'GitalyCPUThrottled',
+    severity: 'warning',
+    expression: or(
+      above(recorded(cpuThrottledRatio, { level: not('git') }), ratio.value),
+      above(recorded(cpuThrottledRatio, { level: 'git' }), cpuThrottledGit.value),
+    ),
+    forSeconds: cpuThrottledFor.value,
+    panel: panelLink(serversDashboard, 'throttledShare'),
+    firesWhen: `for ${durationInWords(cpuThrottledFor.value)}, the CPU limit of the container of Gitaly or of the pod throttled it in over ${percent(ratio.value)} of the periods of ${durationInWords(rateWindow.value)}, or that of all Git processes in over ${percent(cpuThrottledGit.value)}`,
+    summary: ({ by, value }) =>
+      `Gitaly ${serverName}: ${by('level', { git: whose.git, container: whose.container, pod: whose.pod })} CPU-throttled ${value('percent')} of the time`,
+    description: ({ by }) =>
+      `${by('level', {
+        git: 'Clones, fetches and pushes are slow; Gitaly itself responds.',
+        container:
+          'Every request waits for Gitaly, whichever repository it is for, and health checks may fail.',
+        pod: 'Gitaly and Git are slow together, and health checks may fail.',
+      })} Find the busiest buckets, or raise the CPU limit. Adaptive limits do not react to it.`,
+  });
+}
+
+const volumeName = '{{ or $labels.persistentvolumeclaim $labels.mountpoint }}';
+
+function volumeFilling(thresholds: Thresholds): Alert {
+  const { keepFiring, volumeAvailable: least, volumeAvailableFor } = thresholds;
+  return alert({
+    name: 'GitalyVolumeFilling',
+    severity: 'critical',
+    expression: below(recorded(volumeAvailable), least.value),
+    forSeconds: sustained(thresholds, volumeAvailableFor.value),
+    keepFiringForSeconds: keepFiring.value,
+    panel: panelLink(capacityDashboard, 'checksFailing'),
+    firesWhen: `for ${durationInWords(volumeAvailableFor.value)}, less than ${percent(least.value)} of a volume with repositories was available. Needs the kubelet's volume metrics, or node_exporter's; without them the alert cannot fire`,
+    summary: ({ value }) => `Volume ${volumeName} of Gitaly has ${value('percent')} available`,
+    description: () =>
+      'When it is full, every push to its repositories fails, and repacks that would free space cannot run. Extend the volume, or move repositories to another storage.',
+  });
+}
+
+function volumeForecast(thresholds: Thresholds): Alert {
+  const { volumeForecast: within, volumeForecastBelow, volumeForecastFor } = thresholds;
+  // The highest available space of a day: temporary files of a backup or a repack do not move it.
+  const best = maxOverTime(recorded(volumeAvailable), '1d');
+  const before = maxOverTime(recorded(volumeAvailable), '1d', '1d');
+  const on = { on: volumeLabels };
+  // The highest value of a day is a day old in a steady decline.
+  const days = within.value / 86_400 + 1;
+  return alert({
+    name: 'GitalyVolumeForecast',
+    severity: 'warning',
+    expression: below(
+      subtract(below(best, volumeForecastBelow.value), multiply(days, subtract(before, best, on)), on),
+      0,
+    ),
+    forSeconds: volumeForecastFor.value,
+    panel: panelLink(capacityDashboard, 'checksFailing'),
+    firesWhen: `for ${durationInWords(volumeForecastFor.value)}, a volume with less than ${percent(volumeForecastBelow.value)} available filled so fast that it is full within ${durationInWords(within.value)}. Needs the same metrics as GitalyVolumeFilling`,
+    summary: () => `Volume ${volumeName} of Gitaly is full within ${durationInWords(within.value)}`,
+    description: () =>
+      'By its growth from day to day, without temporary files. Extend the volume, move repositories, or find the project that grows (object pools, large files without LFS, job artifacts in Git).',
+  });
+}
+
+function inodesFilling(thresholds: Thresholds): Alert {
+  const { inodesAvailable: least, keepFiring, volumeAvailableFor } = thresholds;
+  return alert({
+    name: 'GitalyInodesFilling',
+    severity: 'critical',
+    expression: below(recorded(inodesAvailable), least.value),
+    forSeconds: sustained(thresholds, volumeAvailableFor.value),
+    keepFiringForSeconds: keepFiring.value,
+    panel: panelLink(capacityDashboard, 'checksFailing'),
+    firesWhen: `for ${durationInWords(volumeAvailableFor.value)}, less than ${percent(least.value)} of the inodes of a volume with repositories were free. Needs the same metrics as GitalyVolumeFilling; file systems without a fixed number of inodes are left out`,
+    summary: ({ value }) => `Volume ${volumeName} of Gitaly has ${value('percent')} of its inodes free`,
+    description: () =>
+      'Without inodes no file can be created, although space is available: every push fails. Run housekeeping on repositories with many loose objects, or recreate the file system with more inodes.',
+  });
+}

@@ -1,0 +1,192 @@
+/** Repositories that are unavailable, lost or at risk. */
+import { durationInWords } from '../../src/monitoring/durations.ts';
+import { storageLabels, virtualStorageLabels } from '../../src/monitoring/labels.ts';
+import { panelLink, praefectDashboard, replicationDashboard } from '../../src/monitoring/links.ts';
+import {
+  above,
+  and,
+  divide,
+  equals,
+  maxOverTime,
+  minBy,
+  minOverTime,
+  offsetBy,
+  select,
+  subtract,
+  sumBy,
+  time,
+  unless,
+} from '../../src/monitoring/promql/index.ts';
+import { gaugeWindow, recorded, sustained } from '../../src/monitoring/recording.ts';
+import {
+  atRiskCount,
+  lostCount,
+  readOnlyCount,
+  replicasBehind,
+  repositoryCount,
+  singleCopyCount,
+  storageHealth,
+  unavailableCount,
+} from '../../src/monitoring/recordings/praefect.ts';
+import type { Thresholds } from '../../src/rules/thresholds.ts';
+import { verificationOldest } from '../../src/sources/praefect/mirror/verification.ts';
+import { type Alert, alert } from '../alert.ts';
+import { outsideMaintenance, whileTrusted } from '../conditions.ts';
+import { percent, storageName } from '../texts.ts';
+
+export const dataAlerts = (thresholds: Thresholds): readonly Alert[] => [
+  unavailable(thresholds),
+  readOnly(thresholds),
+  lost(thresholds),
+  singleCopy(thresholds),
+  restartUnsafe(thresholds),
+  countDrop(thresholds),
+  verificationOverdue(thresholds),
+];
+
+function unavailable(thresholds: Thresholds): Alert {
+  const { keepFiring, repositoriesUnavailable } = thresholds;
+  return alert({
+    name: 'PraefectRepositoriesUnavailable',
+    severity: 'critical',
+    expression: whileTrusted(above(recorded(unavailableCount), 0)),
+    forSeconds: sustained(thresholds, repositoriesUnavailable.value),
+    keepFiringForSeconds: keepFiring.value,
+    panel: panelLink(praefectDashboard, 'unavailable'),
+    firesWhen: `for ${durationInWords(repositoriesUnavailable.value)}, repositories had no up-to-date replica on a healthy storage, while a quorum of Praefects reports`,
+    summary: ({ count, label }) =>
+      `${count('repository', 'repositories')} of ${label('virtual_storage')} unavailable`,
+    description: ({ list, same }) =>
+      `Reads and writes of these repositories fail. Unhealthy storages, which likely have their newest replicas: ${list(
+        equals(recorded(storageHealth, same(...virtualStorageLabels)), 0),
+        'storage',
+        'none',
+      )}. Restore those first; do not run accept-dataloss before.`,
+  });
+}
+
+function readOnly(thresholds: Thresholds): Alert {
+  const { keepFiring, repositoriesUnavailable } = thresholds;
+  return alert({
+    name: 'PraefectRepositoriesReadOnly',
+    severity: 'critical',
+    expression: above(recorded(readOnlyCount), 0),
+    forSeconds: sustained(thresholds, repositoriesUnavailable.value),
+    keepFiringForSeconds: keepFiring.value,
+    panel: panelLink(praefectDashboard, 'unavailable'),
+    firesWhen: `for ${durationInWords(repositoriesUnavailable.value)}, repositories rejected writes after a failover that lost data (GitLab 13.x only: later versions do not have this state)`,
+    summary: ({ count, label }) =>
+      `${count('repository', 'repositories')} of ${label('virtual_storage')} read-only`,
+    description: () =>
+      'After a failover the new primary lacks writes that the old one has, so pushes are rejected and reads show the older state. Restore the old primary; the reconciler then repairs the new one.',
+  });
+}
+
+function lost(thresholds: Thresholds): Alert {
+  const { keepFiring, repositoriesLost } = thresholds;
+  return alert({
+    name: 'PraefectRepositoriesLost',
+    severity: 'critical',
+    expression: above(recorded(lostCount), 0),
+    forSeconds: sustained(thresholds, repositoriesLost.value),
+    keepFiringForSeconds: keepFiring.value,
+    panel: panelLink(praefectDashboard, 'lost'),
+    firesWhen: `for ${durationInWords(repositoriesLost.value)}, repositories had no record of a replica`,
+    summary: ({ count, label }) =>
+      `${count('repository', 'repositories')} of ${label('virtual_storage')} without any replica`,
+    description: () =>
+      'Praefect knows of no storage that has these repositories: their records were deleted, as by the verifier after a wrong or unmounted storage path. Stop the verifier, check the mounts, then track or restore the repositories.',
+  });
+}
+
+/** Virtual storages in which some assigned replica is behind: with replication factor 1 there is none. */
+const anyBehind = () => above(sumBy(virtualStorageLabels, recorded(replicasBehind)), 0);
+
+function singleCopy(thresholds: Thresholds): Alert {
+  const { keepFiring, singleCopy: singleFor } = thresholds;
+  // PraefectStorageUnhealthy pages for an outage; afterwards replication needs some time to catch up.
+  const recentOutage = equals(minBy(virtualStorageLabels, minOverTime(recorded(storageHealth), '30m')), 0);
+  return alert({
+    name: 'PraefectSingleCopy',
+    severity: 'critical',
+    expression: outsideMaintenance(
+      whileTrusted(
+        unless(
+          and(above(recorded(singleCopyCount), 0), anyBehind(), { on: virtualStorageLabels }),
+          recentOutage,
+          { on: virtualStorageLabels },
+        ),
+      ),
+    ),
+    forSeconds: sustained(thresholds, singleFor.value),
+    keepFiringForSeconds: keepFiring.value,
+    panel: panelLink(praefectDashboard, 'singleReplica'),
+    firesWhen: `for ${durationInWords(singleFor.value)}, repositories had one up-to-date replica on a healthy storage while other replicas were behind and no storage was unhealthy within the last 30 minutes, outside of maintenance windows`,
+    summary: ({ count, label }) =>
+      `${count('repository', 'repositories')} of ${label('virtual_storage')} with a single up-to-date replica`,
+    description: ({ list, same }) =>
+      `If its storage fails, their newest data is lost. Storages with replicas that are behind: ${list(
+        above(recorded(replicasBehind, same(...virtualStorageLabels)), 0),
+        'storage',
+        'unknown',
+      )}. Check why replication to them does not catch up.`,
+  });
+}
+
+function restartUnsafe(thresholds: Thresholds): Alert {
+  const { restartUnsafe: unsafeFor } = thresholds;
+  return alert({
+    name: 'PraefectRestartUnsafe',
+    severity: 'warning',
+    expression: outsideMaintenance(
+      whileTrusted(and(above(recorded(atRiskCount), 0), anyBehind(), { on: virtualStorageLabels })),
+    ),
+    forSeconds: sustained(thresholds, unsafeFor.value),
+    panel: panelLink(praefectDashboard, 'atRisk'),
+    firesWhen: `for ${durationInWords(unsafeFor.value)}, repositories would have become unavailable by a restart of the storage, because their other replicas were behind or on unhealthy storages`,
+    summary: () =>
+      `A restart of ${storageName} would make {{ $value | printf "%.0f" }} repositories unavailable`,
+    description: ({ label }) =>
+      `These repositories have no other up-to-date replica on a healthy storage. Do not restart, drain or upgrade ${label('storage')} before replication has caught up (panel "Outdated and missing").`,
+  });
+}
+
+function countDrop(thresholds: Thresholds): Alert {
+  const { repositoryCountDrop, repositoryCountDropFor, repositoryCountDropMinimum } = thresholds;
+  const before = offsetBy(recorded(repositoryCount), '1h');
+  const removed = subtract(before, recorded(repositoryCount), { on: virtualStorageLabels });
+  return alert({
+    name: 'PraefectRepositoryCountDrop',
+    severity: 'critical',
+    expression: outsideMaintenance(
+      above(
+        divide(above(removed, repositoryCountDropMinimum.value), before, { on: virtualStorageLabels }),
+        repositoryCountDrop.value,
+      ),
+    ),
+    forSeconds: sustained(thresholds, repositoryCountDropFor.value),
+    keepFiringForSeconds: thresholds.keepFiring.value,
+    panel: panelLink(praefectDashboard, 'replicaCounts'),
+    firesWhen: `within an hour over ${percent(repositoryCountDrop.value)} and over ${repositoryCountDropMinimum.value} of the repositories of a virtual storage disappeared from the database, outside of maintenance windows`,
+    summary: ({ label, value }) =>
+      `${value('percent')} of the repositories of ${label('virtual_storage')} disappeared within an hour`,
+    description: ({ label, query, same }) =>
+      `${label('virtual_storage')} has ${query(recorded(repositoryCount, same(...virtualStorageLabels)), 'count', 'an unknown number of')} repositories now. Their records were deleted: by users, by a restored database, or by a script. If no one deleted them on purpose, stop the cause before housekeeping removes their data.`,
+  });
+}
+
+function verificationOverdue(thresholds: Thresholds): Alert {
+  const { verificationOverdue: overdue } = thresholds;
+  const oldest = minBy(storageLabels, maxOverTime(select(verificationOldest), gaugeWindow(thresholds)));
+  return alert({
+    name: 'PraefectVerificationOverdue',
+    severity: 'warning',
+    expression: above(subtract(time(), oldest), overdue.value),
+    forSeconds: sustained(thresholds, thresholds.longTransaction.value),
+    panel: panelLink(replicationDashboard, 'verificationOldest'),
+    firesWhen: `a replica was last verified over ${durationInWords(overdue.value)} ago (GitLab 14.10 and later; earlier versions do not verify)`,
+    summary: () => `Verification of replicas on ${storageName} is overdue`,
+    description: ({ value }) =>
+      `The replica that was verified longest ago is overdue by now: ${value('duration')}. Lost replicas would not be noticed. Check that background_verification is on and that Praefect's log has no errors of the verifier.`,
+  });
+}

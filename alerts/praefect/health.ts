@@ -1,0 +1,211 @@
+/** Praefects, their heartbeats, and the health of storages. */
+import { durationInWords, promDuration } from '../../src/monitoring/durations.ts';
+import { storageLabels, virtualStorageLabels } from '../../src/monitoring/labels.ts';
+import { panelLink, praefectDashboard } from '../../src/monitoring/links.ts';
+import {
+  above,
+  add,
+  and,
+  atLeast,
+  avgBy,
+  avgOverTime,
+  below,
+  changes,
+  divide,
+  equals,
+  increase,
+  maxBy,
+  maxOverTime,
+  relabelled,
+  select,
+  subtract,
+  sumBy,
+  time,
+  unless,
+} from '../../src/monitoring/promql/index.ts';
+import { highest, recorded, sustained } from '../../src/monitoring/recording.ts';
+import {
+  healthTrusted,
+  praefectsAlive,
+  primaryCount,
+  storageHealth,
+  unavailableCount,
+} from '../../src/monitoring/recordings/praefect.ts';
+import type { Thresholds } from '../../src/rules/thresholds.ts';
+import { lastFailover, primaryMoves } from '../../src/sources/praefect/mirror/metrics.ts';
+import { praefectAlive, storageSeenHealthy } from '../../src/sources/praefect/queries/health.ts';
+import { staleJobs } from '../../src/sources/praefect/queries/queue.ts';
+import { type Alert, alert } from '../alert.ts';
+import { outsideMaintenance, whileTrusted } from '../conditions.ts';
+import { percent, storageName } from '../texts.ts';
+
+export const healthAlerts = (thresholds: Thresholds): readonly Alert[] => [
+  quorumLost(thresholds),
+  praefectDown(thresholds),
+  storageUnhealthy(thresholds),
+  storageFlapping(thresholds),
+  healthDisagreement(thresholds),
+  failover(thresholds),
+  primarySkew(thresholds),
+];
+
+function quorumLost(thresholds: Thresholds): Alert {
+  const { heartbeatStale, keepFiring, quorumLost: lost, quorumRatio } = thresholds;
+  return alert({
+    name: 'PraefectQuorumLost',
+    severity: 'critical',
+    expression: equals(recorded(healthTrusted), 0),
+    forSeconds: sustained(thresholds, lost.value),
+    keepFiringForSeconds: keepFiring.value,
+    panel: panelLink(praefectDashboard, 'praefects'),
+    firesWhen: `for ${durationInWords(lost.value)}, fewer than ${percent(quorumRatio.value)} of the Praefects of the last day were alive, or their heartbeats were too few or over ${durationInWords(heartbeatStale.value)} old`,
+    summary: ({ label }) => `Too few Praefects write heartbeats for ${label('virtual_storage')}`,
+    description: ({ list, same }) =>
+      `Silent Praefects: ${list(
+        equals(maxBy(['praefect'], select(praefectAlive, same(...virtualStorageLabels))), 0),
+        'praefect',
+        'none',
+      )}. They are down, or cannot write to the database: requests through them fail. The health of storages is unknown, so alerts that depend on it are suppressed. Check that Praefects run.`,
+  });
+}
+
+function praefectDown(thresholds: Thresholds): Alert {
+  const { missingSeriesLookback, praefectDown: downFor } = thresholds;
+  const alive = recorded(praefectsAlive);
+  return alert({
+    name: 'PraefectInstanceDown',
+    severity: 'warning',
+    expression: outsideMaintenance(
+      // The average, not the maximum: in a rollout a new Praefect and the one that it replaces are both alive for a minute.
+      below(alive, subtract(avgOverTime(alive, promDuration(missingSeriesLookback.value)), 0.5), {
+        on: virtualStorageLabels,
+      }),
+    ),
+    forSeconds: sustained(thresholds, downFor.value),
+    panel: panelLink(praefectDashboard, 'praefects'),
+    firesWhen: `for ${durationInWords(downFor.value)}, fewer Praefects were alive than on average within the last day, outside of maintenance windows`,
+    summary: ({ label, value }) =>
+      `Only ${value('count')} Praefects of ${label('virtual_storage')} are alive`,
+    description: ({ list, same }) =>
+      `Without a heartbeat for a minute: ${list(
+        equals(maxBy(['praefect'], select(praefectAlive, same(...virtualStorageLabels))), 0),
+        'praefect',
+        'unknown',
+      )}. The others serve all requests; one more failure may cost the quorum. Check that process and its access to the database.`,
+  });
+}
+
+function storageUnhealthy(thresholds: Thresholds): Alert {
+  const { keepFiring, storageUnhealthy: unhealthyFor } = thresholds;
+  // A storage that was removed from the configuration keeps its row for a day.
+  const removed = above(
+    highest(thresholds, storageLabels, select(staleJobs, { reason: 'storage_unknown' })),
+    0,
+  );
+  return alert({
+    name: 'PraefectStorageUnhealthy',
+    severity: 'critical',
+    expression: outsideMaintenance(
+      whileTrusted(unless(equals(recorded(storageHealth), 0), removed, { on: storageLabels })),
+    ),
+    forSeconds: unhealthyFor.value,
+    // Longer than GitalyDown, which it inhibits, and which notices a recovery later.
+    keepFiringForSeconds: 2 * keepFiring.value,
+    panel: panelLink(praefectDashboard, 'storageHealthy'),
+    firesWhen: `for ${durationInWords(unhealthyFor.value)}, fewer than half of the Praefects could reach the storage, outside of maintenance windows`,
+    summary: () => `Praefect storage ${storageName} is unhealthy`,
+    description: ({ label, query, same }) =>
+      `Repositories of ${label('virtual_storage')} unavailable now: ${query(
+        recorded(unavailableCount, same(...virtualStorageLabels)),
+        'count',
+        'unknown',
+      )}; the others failed over to another storage. Replicas on ${label('storage')} fall behind with every write. Restore the Gitaly that serves it.`,
+  });
+}
+
+function storageFlapping(thresholds: Thresholds): Alert {
+  const { keepFiring, storageFlapWindow, storageFlaps } = thresholds;
+  return alert({
+    name: 'PraefectStorageFlapping',
+    severity: 'critical',
+    expression: outsideMaintenance(
+      whileTrusted(
+        atLeast(changes(recorded(storageHealth), promDuration(storageFlapWindow.value)), storageFlaps.value),
+      ),
+    ),
+    forSeconds: 0,
+    keepFiringForSeconds: keepFiring.value,
+    panel: panelLink(praefectDashboard, 'storageHealthy'),
+    firesWhen: `the health of a storage changed ${storageFlaps.value} times or more within ${durationInWords(storageFlapWindow.value)}, outside of maintenance windows`,
+    summary: () => `Praefect storage ${storageName} flaps`,
+    description: ({ count, label }) =>
+      `${count('change', 'changes')} of health within ${durationInWords(storageFlapWindow.value)}. Each outage fails the requests in flight and moves primaries off ${label('storage')}. Check its Gitaly for restarts, memory and disk, and the network to Praefect.`,
+  });
+}
+
+function healthDisagreement(thresholds: Thresholds): Alert {
+  const { healthDisagreement: disagreesFor } = thresholds;
+  const unseen = equals(highest(thresholds, [...storageLabels, 'praefect'], select(storageSeenHealthy)), 0);
+  return alert({
+    name: 'PraefectHealthDisagreement',
+    severity: 'warning',
+    expression: outsideMaintenance(
+      whileTrusted(and(unseen, equals(recorded(storageHealth), 1), { on: storageLabels })),
+    ),
+    forSeconds: disagreesFor.value,
+    panel: panelLink(praefectDashboard, 'seenHealthy'),
+    firesWhen: `for ${durationInWords(disagreesFor.value)}, one Praefect could not reach a storage that half of the Praefects can reach`,
+    summary: ({ label }) => `Praefect ${label('praefect')} cannot reach storage ${label('storage')}`,
+    description: ({ label }) =>
+      `The other Praefects reach ${label('storage')}, so it keeps its primaries. Requests through ${label('praefect')} for those repositories fail. Check the network and TLS between the two.`,
+  });
+}
+
+function failover(thresholds: Thresholds): Alert {
+  const window = thresholds.failoverWindow.value;
+  // By its timestamp, not by a counter: it needs no second sample, and does not change with a restart of the exporter.
+  const at = relabelled(maxOverTime(select(lastFailover), promDuration(window)), 'from_storage', 'storage');
+  return alert({
+    name: 'PraefectFailover',
+    severity: 'info',
+    expression: below(subtract(time(), maxBy(storageLabels, at)), window),
+    forSeconds: 0,
+    panel: panelLink(praefectDashboard, 'primaryMoves'),
+    firesWhen: `primaries moved off an unhealthy storage within the last ${durationInWords(window)}`,
+    summary: () => `Primaries moved off storage ${storageName}`,
+    description: ({ label, query, same }) => {
+      const moved = increase(
+        select(primaryMoves, {
+          ...same(...virtualStorageLabels),
+          from_storage: same('storage').storage,
+          cause: 'unhealthy',
+        }),
+        promDuration(window),
+      );
+      return `${query(sumBy([], moved), 'count', 'An unknown number of')} repositories got another primary because ${label('storage')} was unhealthy. Others keep their primary until their next request. Primaries do not move back by themselves.`;
+    },
+  });
+}
+
+function primarySkew(thresholds: Thresholds): Alert {
+  const { primarySkewFor, primarySkewMinimum } = thresholds;
+  const primaries = recorded(primaryCount);
+  const all = sumBy(virtualStorageLabels, primaries);
+  const halfway = divide(
+    add(above(all, primarySkewMinimum.value), avgBy(virtualStorageLabels, primaries), {
+      on: virtualStorageLabels,
+    }),
+    2,
+  );
+  return alert({
+    name: 'PraefectPrimarySkew',
+    severity: 'warning',
+    expression: above(divide(primaries, halfway, { on: virtualStorageLabels, group: 'left' }), 1),
+    forSeconds: primarySkewFor.value,
+    panel: panelLink(praefectDashboard, 'primaries'),
+    firesWhen: `for ${durationInWords(primarySkewFor.value)}, the primaries of one storage were more than halfway between an even share and all of them (two thirds of three storages)`,
+    summary: () => `Storage ${storageName} has far more than its share of primaries`,
+    description: ({ label, query, same }) =>
+      `${query(recorded(primaryCount, same(...storageLabels)), 'count', 'Most')} primaries of ${label('virtual_storage')} are on ${label('storage')}, which then serves all writes. This is usual after a failover, because primaries do not move back. Rebalance in a quiet hour.`,
+  });
+}

@@ -1,0 +1,438 @@
+/** Recorded from Gitaly servers: by pod or virtual machine, and by the level of the cgroup. */
+import type { Thresholds } from '../../rules/thresholds.ts';
+import {
+  containerLevelMetrics,
+  gitLevelMetrics,
+  podLevelMetrics,
+} from '../../sources/cgroup/level-metrics.ts';
+import { cgroupGitalys, lastOom, oomEvents, oomKills } from '../../sources/cgroup/metrics.ts';
+import {
+  concurrencyLimit,
+  concurrencyQueued,
+  concurrencyWait,
+  packObjectsDropped,
+  packObjectsQueued,
+  packObjectsWait,
+  requestsDropped,
+  scrapeUp,
+} from '../../sources/gitaly/metrics.ts';
+import {
+  nodeUnschedulable,
+  podLastRestart,
+  podReady,
+  podRestarts,
+  watchCurrent,
+} from '../../sources/kubernetes/metrics.ts';
+import { maintenance, maintenanceActive } from '../../sources/maintenance/source.ts';
+import { serverInfo } from '../../sources/server-info.ts';
+import { promDuration } from '../durations.ts';
+import {
+  claimAvailableBytes,
+  claimCapacityBytes,
+  claimInodes,
+  claimInodesFree,
+  filesystemAvailable,
+  filesystemFiles,
+  filesystemFilesFree,
+  filesystemSize,
+  grpcHandled,
+} from '../external-metrics.ts';
+import {
+  above,
+  and,
+  type CounterSelector,
+  divide,
+  equals,
+  type GaugeMetric,
+  groupBy,
+  increase,
+  like,
+  maxBy,
+  maxOverTime,
+  minOverTime,
+  multiply,
+  notLike,
+  observations,
+  oneOf,
+  or,
+  rate,
+  select,
+  subtract,
+  sumBy,
+  unless,
+  type Vector,
+} from '../promql/index.ts';
+import {
+  gaugeWindow,
+  heldWhileUnread,
+  highest,
+  lowest,
+  type RecordingRule,
+  recording,
+} from '../recording.ts';
+
+/** One Gitaly: on Kubernetes by namespace, pod and node, on a virtual machine by node alone. */
+export const serverLabels = ['cluster', 'namespace', 'pod', 'node'] as const;
+export type ServerLabel = (typeof serverLabels)[number];
+/** One pod, on whichever node it runs. */
+export const podLabels = ['cluster', 'namespace', 'pod'] as const;
+const hostLabels = ['cluster', 'node'] as const;
+
+/** The exporter that reports a series: what it reports of itself applies to that series. */
+const reporter = ['cluster', 'job', 'instance'] as const;
+
+/**
+ * 1 while a Gitaly serves, by the source that reports it: the Ready condition of its pod; on a virtual machine the
+ * response of its metrics port, and its cgroups. A server that never served within a week is not recorded.
+ */
+export const serving = recording('gitaly:serving:min', [...serverLabels, 'source'], (thresholds) => {
+  const window = gaugeWindow(thresholds);
+  const known = promDuration(thresholds.serverLookback.value);
+  const watched = equals(maxOverTime(select(watchCurrent, { resource: 'pods' }), window), 1);
+  const ready = lowest(thresholds, podLabels, select(podReady));
+  const responds = select(scrapeUp, { component: 'gitaly', pod: '' });
+  const cgroups = select(serverInfo, { pod: '' });
+  const missing = and(
+    maxBy([...hostLabels, 'job', 'instance'], maxOverTime(cgroups, known)),
+    maxOverTime(select(cgroupGitalys), window),
+    { on: reporter },
+  );
+  return [
+    {
+      expression: heldWhileUnread(thresholds, podLabels, ready, select(podReady), watched, [
+        'cluster',
+        'job',
+      ]),
+      labels: { source: 'pod' },
+    },
+    {
+      expression: and(
+        maxBy(hostLabels, minOverTime(responds, window)),
+        equals(maxBy(hostLabels, maxOverTime(responds, known)), 1),
+        { on: hostLabels },
+      ),
+      labels: { source: 'metrics' },
+    },
+    {
+      expression: or(
+        maxBy(hostLabels, maxOverTime(cgroups, window)),
+        multiply(maxBy(hostLabels, missing), 0),
+      ),
+      labels: { source: 'cgroup' },
+    },
+  ];
+});
+
+/**
+ * Pods and virtual machines that an open maintenance window covers, by the exporter that reports both. A rollout covers a
+ * pod for some minutes only: it explains a replacement, not a pod that never gets Ready.
+ */
+export const serverMaintenance = recording('gitaly:server_maintenance:active', serverLabels, (thresholds) => {
+  const window = gaugeWindow(thresholds);
+  const lookback = promDuration(thresholds.missingSeriesLookback.value);
+  const open = equals(maxOverTime(select(maintenanceActive), window), 1);
+  const declared = equals(maxOverTime(select(maintenance, { window: notLike('rollout:.*') }), window), 1);
+  const recentlyReady = equals(
+    maxOverTime(select(podReady), promDuration(thresholds.gitalyDownDuringRollout.value)),
+    1,
+  );
+  const pods = or(
+    and(recentlyReady, open, { on: reporter }),
+    and(maxOverTime(select(podReady), lookback), declared, { on: reporter }),
+  );
+  const hosts = or(
+    maxOverTime(select(scrapeUp, { component: 'gitaly', pod: '' }), lookback),
+    maxOverTime(select(serverInfo, { pod: '' }), lookback),
+  );
+  return [
+    {
+      expression: or<string, string>(
+        groupBy(podLabels, pods),
+        groupBy(hostLabels, and(hosts, open, { on: reporter })),
+      ),
+    },
+  ];
+});
+
+const levelLabels = [...serverLabels, 'level'] as const;
+const perContainer = [...serverLabels, 'container'] as const;
+
+/** One rule for each level. `ofLevel` gets the labels by which both sides of its ratio match. */
+const byLevel = (
+  ofLevel: (
+    metrics: typeof podLevelMetrics | typeof containerLevelMetrics | typeof gitLevelMetrics,
+    by: readonly (ServerLabel | 'container')[],
+  ) => Vector<ServerLabel>,
+): readonly RecordingRule[] => [
+  { expression: ofLevel(gitLevelMetrics, serverLabels), labels: { level: 'git' } },
+  {
+    expression: maxBy(serverLabels, ofLevel(containerLevelMetrics, perContainer)),
+    labels: { level: 'container' },
+  },
+  { expression: ofLevel(podLevelMetrics, serverLabels), labels: { level: 'pod' } },
+];
+
+/** Anonymous memory, which the kernel cannot reclaim, by limit. */
+export const memoryRatio = recording('gitaly:memory_anon:ratio', levelLabels, (thresholds) =>
+  byLevel((of, by) =>
+    divide(
+      highest<string, ServerLabel>(
+        thresholds,
+        by as readonly ServerLabel[],
+        select(of.memoryAnon as GaugeMetric),
+      ),
+      lowest<string, ServerLabel>(
+        thresholds,
+        by as readonly ServerLabel[],
+        select(of.memoryLimit as GaugeMetric),
+      ),
+      { on: by as readonly ServerLabel[] },
+    ),
+  ),
+);
+
+/** Ratio of time in which all tasks waited for memory (PSI). */
+export const memoryPressure = recording('gitaly:memory_pressure:ratio', levelLabels, (thresholds) =>
+  byLevel((of, by) =>
+    maxBy<string, ServerLabel>(
+      by as readonly ServerLabel[],
+      rate(
+        select(of.pressure, { resource: 'memory', kind: 'full' }) as CounterSelector,
+        rateWindow(thresholds),
+      ),
+    ),
+  ),
+);
+
+/** Throttled periods by all periods at the level's own CPU limit, while it runs in most of them. */
+export const cpuThrottledRatio = recording('gitaly:cpu_throttled:ratio', levelLabels, (thresholds) =>
+  byLevel((of, by) => {
+    const on = { on: by as readonly ServerLabel[] };
+    const over = (selector: CounterSelector) =>
+      maxBy<string, ServerLabel>(by as readonly ServerLabel[], increase(selector, rateWindow(thresholds)));
+    const throttled = over(select(of.cpuThrottledPeriods) as CounterSelector);
+    const periods = over(select(of.cpuPeriods) as CounterSelector);
+    // There are ten periods a second while something runs: with fewer than one the ratio means nothing.
+    return divide(throttled, above(periods, thresholds.rateWindow.value), on);
+  }),
+);
+
+/** In GitLab's chart and operator. The OOM kill of a sidecar is not one of Gitaly. */
+const gitalyContainer = { container: 'gitaly', reason: 'OOMKilled' } as const;
+
+/** Pods whose kills an agent reports with their level: Kubernetes' report of a restart would count them twice. */
+const reportedByAgent = (seconds: number) =>
+  maxBy(podLabels, maxOverTime(select(serverInfo), promDuration(seconds)));
+
+export const oomEventIncrease = recording('gitaly:oom_events:increase', levelLabels, ({ oomWindow }) => {
+  const range = promDuration(oomWindow.value);
+  const restarts = maxBy([...podLabels, 'node'], increase(select(podRestarts, gitalyContainer), range));
+  return [
+    { expression: maxBy(levelLabels, increase(select(oomEvents), range)) },
+    {
+      expression: unless(restarts, reportedByAgent(oomWindow.value), { on: podLabels }),
+      labels: { level: 'container' },
+    },
+  ];
+});
+
+/** The latest OOM kill within oomWindow. A timestamp needs no second sample, unlike a counter. */
+export const lastOomTime = recording('gitaly:last_oom:timestamp_seconds', levelLabels, ({ oomWindow }) => {
+  const range = promDuration(oomWindow.value);
+  const restarted = maxBy(
+    [...podLabels, 'node'],
+    maxOverTime(select(podLastRestart, gitalyContainer), range),
+  );
+  return [
+    { expression: maxBy(levelLabels, maxOverTime(select(lastOom), range)) },
+    {
+      expression: unless(restarted, reportedByAgent(oomWindow.value), { on: podLabels }),
+      labels: { level: 'container' },
+    },
+  ];
+});
+
+export const oomKillIncrease = recording('gitaly:oom_kills:increase', levelLabels, (thresholds) => [
+  {
+    expression: maxBy(levelLabels, increase(select(oomKills), promDuration(thresholds.gitOomWindow.value))),
+  },
+]);
+
+const methodLabels = [...serverLabels, 'grpc_method'] as const;
+const packObjects = { grpc_method: 'pack-objects' } as const;
+
+/**
+ * Calls of RPCs with a concurrency limit, and clones and fetches, by their outcome: admitted, or the reason for which
+ * they were dropped. Clients that left and rate limits, which drop by design, are left out.
+ */
+export const limitedRequests = recording(
+  'gitaly:limited_requests:increase',
+  [...methodLabels, 'outcome'],
+  (thresholds) => {
+    const range = rateWindow(thresholds);
+    const dropped = (reason: 'queue_full' | 'queue_wait' | 'load_shed') =>
+      sumBy(
+        methodLabels,
+        maxBy([...methodLabels, 'grpc_service'], increase(select(requestsDropped, { reason }), range)),
+      );
+    const packDropped = (reason: 'queue_full' | 'queue_wait') =>
+      maxBy(serverLabels, increase(select(packObjectsDropped, { reason }), range));
+    return [
+      {
+        expression: sumBy(
+          methodLabels,
+          maxBy([...methodLabels, 'grpc_service'], increase(observations(concurrencyWait), range)),
+        ),
+        labels: { outcome: 'admitted' },
+      },
+      { expression: dropped('queue_full'), labels: { outcome: 'queue_full' } },
+      { expression: dropped('queue_wait'), labels: { outcome: 'queue_wait' } },
+      { expression: dropped('load_shed'), labels: { outcome: 'load_shed' } },
+      {
+        expression: maxBy(serverLabels, increase(observations(packObjectsWait), range)),
+        labels: { ...packObjects, outcome: 'admitted' },
+      },
+      { expression: packDropped('queue_full'), labels: { ...packObjects, outcome: 'queue_full' } },
+      { expression: packDropped('queue_wait'), labels: { ...packObjects, outcome: 'queue_wait' } },
+    ];
+  },
+);
+
+/** Calls that waited all the time because the limit of their repository or address was reached. */
+export const alwaysQueued = recording('gitaly:concurrency_queued:min', methodLabels, (thresholds) => {
+  const range = rateWindow(thresholds);
+  return [
+    {
+      expression: sumBy(
+        methodLabels,
+        maxBy([...methodLabels, 'grpc_service'], minOverTime(select(concurrencyQueued), range)),
+      ),
+    },
+    {
+      expression: maxBy(serverLabels, minOverTime(select(packObjectsQueued), range)),
+      labels: packObjects,
+    },
+  ];
+});
+
+/** Where adaptive limits are between their minimum (0) and their maximum (1). */
+export const adaptiveLimitPosition = recording(
+  'gitaly:adaptive_limit_position:ratio',
+  methodLabels,
+  (thresholds) => {
+    const on = { on: methodLabels };
+    const bound = (name: 'current' | 'min' | 'max') =>
+      highest(thresholds, methodLabels, select(concurrencyLimit, { kind: 'adaptive', bound: name }));
+    const range = above(subtract(bound('max'), bound('min'), on), 0);
+    return [{ expression: divide(subtract(bound('current'), bound('min'), on), range, on) }];
+  },
+);
+
+/** Cordoned nodes with pods of Gitaly, by the namespace of the pods. */
+export const cordonedNodes = recording(
+  'gitaly:node_cordoned:active',
+  ['cluster', 'namespace', 'node'],
+  (thresholds) => [
+    {
+      expression: and(
+        groupBy(['cluster', 'namespace', 'node'], maxOverTime(select(podReady), gaugeWindow(thresholds))),
+        equals(lowest(thresholds, ['cluster', 'node'], select(nodeUnschedulable)), 1),
+        { on: ['cluster', 'node'] },
+      ),
+    },
+  ],
+);
+
+/** The scope of gRPC's own metrics: the job that scrapes Gitaly. */
+export const grpcLabels = ['cluster', 'namespace', 'job'] as const;
+
+const gitalyCalls = { grpc_service: like('gitaly[.].+') } as const;
+/** Failures of the server: neither those that the client causes (NotFound, Canceled, DeadlineExceeded) nor limits. */
+const serverFaults = oneOf('Unknown', 'Internal', 'Unavailable', 'DataLoss');
+
+export const burnWindows = ['5m', '30m', '1h', '6h'] as const;
+export type BurnWindow = (typeof burnWindows)[number];
+
+/** Ratio of Gitaly's RPCs that failed by the server's fault, of at least errorBudgetMinimum calls. */
+export const grpcErrorRatio = Object.fromEntries(
+  burnWindows.map((window) => [
+    window,
+    recording(`gitaly:grpc_errors:ratio_rate${window}`, grpcLabels, () => [
+      {
+        expression: divide(
+          sumBy(grpcLabels, rate(select(grpcHandled, { ...gitalyCalls, grpc_code: serverFaults }), window)),
+          sumBy(grpcLabels, rate(select(grpcHandled, gitalyCalls), window)),
+          { on: grpcLabels },
+        ),
+      },
+    ]),
+  ]),
+) as Readonly<Record<BurnWindow, ReturnType<typeof recording<(typeof grpcLabels)[number]>>>>;
+
+/** Gitaly's RPCs per second over an hour: the traffic gate of error ratios. */
+export const grpcRate = recording('gitaly:grpc_requests:rate1h', grpcLabels, () => [
+  { expression: sumBy(grpcLabels, rate(select(grpcHandled, gitalyCalls), '1h')) },
+]);
+
+/** The chart's claims are repo-data-<release>-gitaly-<n>; the Linux package's data are below /var/opt/gitlab. */
+const gitalyClaims = { persistentvolumeclaim: like('.*gitaly.*') } as const;
+const gitalyMounts = { mountpoint: like('/var/opt/gitlab.*') } as const;
+export const claimLabels = ['cluster', 'namespace', 'persistentvolumeclaim'] as const;
+const mountLabels = ['cluster', 'instance', 'mountpoint'] as const;
+export const volumeLabels = [...claimLabels, 'instance', 'mountpoint'] as const;
+
+const volumeRatio = (
+  name: string,
+  [claimFree, claimSize]: readonly [typeof claimAvailableBytes, typeof claimCapacityBytes],
+  [mountFree, mountSize]: readonly [typeof filesystemAvailable, typeof filesystemSize],
+) =>
+  recording(name, volumeLabels, (thresholds) => {
+    const claims = divide(
+      highest(thresholds, claimLabels, select(claimFree, gitalyClaims)),
+      above(highest(thresholds, claimLabels, select(claimSize, gitalyClaims)), 0),
+      { on: claimLabels },
+    );
+    const mounts = divide(
+      highest(thresholds, mountLabels, select(mountFree, gitalyMounts)),
+      above(highest(thresholds, mountLabels, select(mountSize, gitalyMounts)), 0),
+      { on: mountLabels },
+    );
+    return [{ expression: or<string, string>(claims, mounts) }];
+  });
+
+/** Available space of the volumes with Gitaly's repositories, from the kubelet or node_exporter. */
+export const volumeAvailable = volumeRatio(
+  'gitaly:volume_available:ratio',
+  [claimAvailableBytes, claimCapacityBytes],
+  [filesystemAvailable, filesystemSize],
+);
+
+/** Free inodes of the same volumes; not recorded for file systems without a number of inodes (XFS, Btrfs). */
+export const inodesAvailable = volumeRatio(
+  'gitaly:volume_inodes_available:ratio',
+  [claimInodesFree, claimInodes],
+  [filesystemFilesFree, filesystemFiles],
+);
+
+export const gitalyRecordings = [
+  serving,
+  serverMaintenance,
+  memoryRatio,
+  memoryPressure,
+  cpuThrottledRatio,
+  oomEventIncrease,
+  lastOomTime,
+  oomKillIncrease,
+  limitedRequests,
+  alwaysQueued,
+  adaptiveLimitPosition,
+  cordonedNodes,
+  ...burnWindows.map((window) => grpcErrorRatio[window]),
+  grpcRate,
+  volumeAvailable,
+  inodesAvailable,
+] as const;
+
+function rateWindow({ rateWindow: window }: Thresholds) {
+  return promDuration(window.value);
+}

@@ -1,0 +1,223 @@
+/** Recorded from Praefect's database, once for all exporters of a cluster. */
+import type { Thresholds } from '../../rules/thresholds.ts';
+import * as mirror from '../../sources/praefect/mirror/metrics.ts';
+import { up } from '../../sources/praefect/queries/database.ts';
+import {
+  heartbeatQuorum,
+  heartbeatTimestamp,
+  praefectAlive,
+  storageHealthy,
+} from '../../sources/praefect/queries/health.ts';
+import { jobsRemoved, oldestJob, replicationJobs, staleJobs } from '../../sources/praefect/queries/queue.ts';
+import { promDuration } from '../durations.ts';
+import { clusterLabels, storageLabels, virtualStorageLabels } from '../labels.ts';
+import {
+  above,
+  avgBy,
+  equals,
+  type GaugeSelector,
+  increase,
+  isAtLeast,
+  isAtMost,
+  lastOverTime,
+  maxBy,
+  maxOverTime,
+  minBy,
+  minOverTime,
+  multiply,
+  oneOf,
+  or,
+  select,
+  subtract,
+  sumBy,
+  time,
+  unless,
+  type Vector,
+} from '../promql/index.ts';
+import { gaugeWindow, heldWhileUnread, highest, lowest, recorded, recording } from '../recording.ts';
+import { collectorSuccessRecording } from './exporter.ts';
+
+type CollectorName = 'praefect_repositories' | 'praefect_health' | 'praefect_database';
+
+const isRead = (collector: CollectorName) => equals(recorded(collectorSuccessRecording, { collector }), 1);
+
+/** The highest value of the gauge window, held while the collector fails. */
+const held = <By extends string>(
+  thresholds: Thresholds,
+  by: readonly By[],
+  selector: GaugeSelector,
+  collector: CollectorName,
+): Vector<By> =>
+  heldWhileUnread(
+    thresholds,
+    by,
+    highest<string, By>(thresholds, by, selector),
+    selector,
+    isRead(collector),
+    clusterLabels,
+  );
+
+export const databaseUp = recording('praefect:database_up:max', clusterLabels, (thresholds) => [
+  { expression: lowest(thresholds, clusterLabels, select(up)) },
+]);
+
+/** Praefects with a heartbeat within a minute. */
+export const praefectsAlive = recording(
+  'praefect:praefects_alive:count',
+  virtualStorageLabels,
+  (thresholds) => [
+    {
+      expression: sumBy(
+        virtualStorageLabels,
+        highest(thresholds, [...virtualStorageLabels, 'praefect'], select(praefectAlive)),
+      ),
+    },
+  ],
+);
+
+/**
+ * 1 while half of the Praefects of the last day are alive, and half of the live ones have fresh heartbeats. Otherwise
+ * all storages read as unhealthy for lack of heartbeats, and nothing that depends on health is valid. While health is
+ * not read, the last known quorum.
+ */
+export const healthTrusted = recording('praefect:health:trusted', virtualStorageLabels, (thresholds) => {
+  const heartbeatAge = subtract(
+    time(),
+    highest(thresholds, virtualStorageLabels, select(heartbeatTimestamp)),
+  );
+  const aliveRatio = avgBy(
+    virtualStorageLabels,
+    lowest(thresholds, [...virtualStorageLabels, 'praefect'], select(praefectAlive)),
+  );
+  const on = { on: virtualStorageLabels };
+  const current = multiply(
+    multiply(
+      lowest(thresholds, virtualStorageLabels, select(heartbeatQuorum)),
+      isAtMost(heartbeatAge, thresholds.heartbeatStale.value),
+      on,
+    ),
+    isAtLeast(aliveRatio, thresholds.quorumRatio.value),
+    on,
+  );
+  const last = maxBy(
+    virtualStorageLabels,
+    lastOverTime(select(heartbeatQuorum), promDuration(thresholds.staleHold.value)),
+  );
+  return [{ expression: or(current, unless(last, isRead('praefect_health'), { on: clusterLabels })) }];
+});
+
+export const storageHealth = recording('praefect:storage_healthy:max', storageLabels, (thresholds) => [
+  { expression: held(thresholds, storageLabels, select(storageHealthy), 'praefect_health') },
+]);
+
+export const repositoryCount = recording('praefect:repositories:max', virtualStorageLabels, (thresholds) => [
+  { expression: highest(thresholds, virtualStorageLabels, select(mirror.repositories)) },
+]);
+
+const heldCount = (name: string, selector: GaugeSelector) =>
+  recording(name, virtualStorageLabels, (thresholds) => [
+    { expression: held(thresholds, virtualStorageLabels, selector, 'praefect_repositories') },
+  ]);
+
+export const unavailableCount = heldCount(
+  'praefect:repositories_unavailable:max',
+  select(mirror.repositoriesUnavailable),
+);
+export const lostCount = heldCount('praefect:repositories_lost:max', select(mirror.repositoriesLost));
+export const readOnlyCount = heldCount(
+  'praefect:repositories_read_only:max',
+  select(mirror.repositoriesReadOnly),
+);
+export const singleCopyCount = heldCount(
+  'praefect:repositories_single_copy:max',
+  select(mirror.repositoriesByHealthyReplicas, { replicas: '1' }),
+);
+
+export const atRiskCount = recording('praefect:repositories_at_risk:max', storageLabels, (thresholds) => [
+  { expression: held(thresholds, storageLabels, select(mirror.repositoriesAtRisk), 'praefect_repositories') },
+]);
+
+/** Assigned replicas that are outdated or missing. */
+export const replicasBehind = recording('praefect:replicas_behind:sum', storageLabels, (thresholds) => [
+  {
+    expression: sumBy(
+      storageLabels,
+      highest(
+        thresholds,
+        [...storageLabels, 'state'],
+        select(mirror.replicas, { state: oneOf('outdated', 'missing') }),
+      ),
+    ),
+  },
+]);
+
+export const stuckCount = recording('praefect:replicas_stuck:max', storageLabels, (thresholds) => [
+  { expression: highest(thresholds, storageLabels, select(mirror.replicasStuck)) },
+]);
+
+export const primaryCount = recording('praefect:primaries:max', storageLabels, (thresholds) => [
+  { expression: highest(thresholds, storageLabels, select(mirror.primaries)) },
+]);
+
+/** Failed jobs are retried like ready ones. */
+const waiting = oneOf('ready', 'failed');
+
+export const waitingJobs = recording('praefect:replication_jobs_waiting:sum', storageLabels, (thresholds) => [
+  {
+    expression: sumBy(
+      storageLabels,
+      maxBy(
+        [...storageLabels, 'state', 'change'],
+        maxOverTime(select(replicationJobs, { state: waiting }), gaugeWindow(thresholds)),
+      ),
+    ),
+  },
+]);
+
+/** Not of storages that no Praefect knows: their jobs are leftovers, which are never processed. */
+export const oldestJobAge = recording(
+  'praefect:replication_oldest_job:age_seconds',
+  storageLabels,
+  (thresholds) => {
+    const oldest = minBy(
+      storageLabels,
+      minOverTime(select(oldestJob, { state: waiting }), gaugeWindow(thresholds)),
+    );
+    const unknown = highest(thresholds, storageLabels, select(staleJobs, { reason: 'storage_unknown' }));
+    return [{ expression: unless(subtract(time(), oldest), above(unknown, 0), { on: storageLabels }) }];
+  },
+);
+
+/** Storages to which some job was in progress within replicationIdle, unless no job at all left the queue. */
+export const replicationProgress = recording(
+  'praefect:replication_progress:active',
+  storageLabels,
+  ({ replicationIdle }) => {
+    const idle = promDuration(replicationIdle.value);
+    const inProgress = maxBy(
+      storageLabels,
+      maxOverTime(select(replicationJobs, { state: 'in_progress' }), idle),
+    );
+    const noneRemoved = equals(maxBy(clusterLabels, increase(select(jobsRemoved), idle)), 0);
+    return [{ expression: unless(above(inProgress, 0), noneRemoved, { on: clusterLabels }) }];
+  },
+);
+
+export const praefectRecordings = [
+  databaseUp,
+  praefectsAlive,
+  healthTrusted,
+  storageHealth,
+  repositoryCount,
+  unavailableCount,
+  lostCount,
+  readOnlyCount,
+  singleCopyCount,
+  atRiskCount,
+  replicasBehind,
+  stuckCount,
+  primaryCount,
+  waitingJobs,
+  oldestJobAge,
+  replicationProgress,
+] as const;
