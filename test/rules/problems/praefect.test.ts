@@ -123,27 +123,29 @@ describe('an unhealthy storage', () => {
   });
   const before = { at: now - 60, praefect: unhealthy(0) };
 
-  test('without moved primaries is a warning without an alert', () => {
-    expect(idsOf(unhealthy(0), now, [before])).toEqual(['warning: storage_unhealthy']);
-    expect(praefectProblems(problemSituation(unhealthy(0), now))).toMatchObject([{ alert: undefined }]);
+  test('without moved primaries is critical, as its alert', () => {
+    expect(idsOf(unhealthy(0), now, [before])).toEqual(['critical: storage_unhealthy']);
+    expect(praefectProblems(problemSituation(unhealthy(0), now))).toMatchObject([
+      { alert: 'PraefectStorageUnhealthy' },
+    ]);
   });
 
   test.each([
-    [5, 'warning: storage_unhealthy'],
+    [5, 'critical: storage_unhealthy'],
     [6, 'critical: storage_failed_over'],
   ])('with %d of 100 primaries moved is %s', (moved, expected) => {
     const view = unhealthy(moved);
     expect(idsOf(view, now, [before, { at: now, praefect: view }])).toEqual([expected]);
   });
 
-  test('no longer counts primaries that moved before the window of the alert', () => {
+  test('no longer counts primaries that moved before the window', () => {
     const view = unhealthy(60);
     const at = now - defaultThresholds.massFailoverWindow.value - 1;
     const recorded = [
       { at, praefect: view },
       { at: now, praefect: view },
     ];
-    expect(idsOf(view, now, recorded)).toEqual(['warning: storage_unhealthy']);
+    expect(idsOf(view, now, recorded)).toEqual(['critical: storage_unhealthy']);
   });
 });
 
