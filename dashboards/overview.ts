@@ -479,11 +479,11 @@ export function overview(settings: DashboardSettings): Dashboard {
           }),
           stat({
             id: 36,
-            title: 'Maintenance',
+            title: 'Maintenance window',
             description: 'Whether a maintenance window is open: it suppresses alerts for planned work.',
             unit: 'none',
             expression: maxBy([], praefectGauge(maintenanceActive)),
-            words: { 0: 'no window open', 1: 'window open' },
+            words: { 0: 'none open', 1: 'open' },
             steps: ['green', [1, 'blue']],
             width: 4,
           }),

@@ -108,7 +108,7 @@ export interface SizedPanel {
   readonly at: (position: GridPos, context: PanelContext) => Panel;
 }
 
-const heights = { stat: 4, chart: 8, table: 8 } as const;
+const heights = { stat: 3, chart: 8, table: 8 } as const;
 
 interface PanelBuilder {
   build(): Panel;
@@ -211,8 +211,11 @@ interface TimeseriesDefinition extends PanelDefinition {
 }
 
 /** Largest value of the axis as long as the data stays below it: a flat zero is not drawn on a scale to 100. */
-const softMaxOf = (unit: PanelUnit): number =>
-  unit === 'percentunit' ? 0.1 : unit === 'bytes' ? 1024 ** 2 : 1;
+const softMaxOf = (unit: PanelUnit): number => {
+  if (unit === 's') return 0.01;
+  if (unit === 'percentunit') return 0.1;
+  return unit === 'bytes' ? 1024 ** 2 : 1;
+};
 
 export function timeseries(definition: TimeseriesDefinition): SizedPanel {
   const { draw = 'lines', legend = 'list', queries, threshold, unit } = definition;
