@@ -42,6 +42,7 @@ import {
   collectorSeries,
   collectorStale,
   collectorSuccess,
+  logLinesLost,
   reloadSuccess,
   seriesDropped,
 } from '../src/scheduler/self-metrics.ts';
@@ -672,6 +673,12 @@ const exporterRow = (): DashboardRow => ({
         {
           title: 'Unattributed OOM kills',
           expression: maxBy(['instance'], increase(praefectCounter(unattributedKills), wholeRange)),
+          unit: 'short',
+          steps: ['green', [1, 'orange']],
+        },
+        {
+          title: 'Lost log lines',
+          expression: maxBy(['instance'], increase(praefectCounter(logLinesLost), wholeRange)),
           unit: 'short',
           steps: ['green', [1, 'orange']],
         },

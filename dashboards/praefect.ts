@@ -15,6 +15,11 @@ import {
 import type { MonitoringSettings } from '../src/monitoring/settings.ts';
 import { databaseTime, databaseTimeLimit } from '../src/scheduler/self-metrics.ts';
 import {
+  praefectPodReady,
+  praefectPodRestarts,
+  praefectPodRotations,
+} from '../src/sources/kubernetes/metrics.ts';
+import {
   primaries,
   primaryMoves,
   repositories,
@@ -255,6 +260,66 @@ const healthRow = ({ thresholds }: MonitoringSettings): DashboardRow => ({
       ],
       noValue: 'no Praefect has written a heartbeat within a day',
       width: 8,
+      height: 6,
+    }),
+    stateTimeline({
+      id: 16,
+      title: 'Praefect pods',
+      description: 'Whether the pods of Praefect are Ready.',
+      unit: 'none',
+      query: {
+        expression: maxBy(['cluster', 'namespace', 'pod', 'node'], praefectGauge(praefectPodReady)),
+        legend: '{{pod}} {{node}}',
+      },
+      words: { 0: { text: 'not Ready', color: 'red' }, 1: { text: 'Ready', color: 'blue' } },
+      noValue: 'needs kubernetes.enabled',
+      width: 12,
+      height: 6,
+    }),
+    table({
+      id: 17,
+      title: 'Praefect container restarts',
+      description: 'In the chosen time.',
+      unit: 'none',
+      labels: [
+        { label: 'pod', title: 'Pod' },
+        { label: 'reason', title: 'Reason' },
+      ],
+      values: [
+        {
+          title: 'Restarts',
+          expression: above(
+            maxBy(['pod', 'reason'], increase(praefectCounter(praefectPodRestarts), wholeRange)),
+            0,
+          ),
+          unit: 'short',
+        },
+      ],
+      noValue: 'no restart in this time',
+      width: 6,
+      height: 6,
+    }),
+    table({
+      id: 18,
+      title: 'Praefect pod rotations',
+      description: 'Completed rotations in the chosen time, by cause.',
+      unit: 'none',
+      labels: [
+        { label: 'pod', title: 'Pod' },
+        { label: 'cause', title: 'Cause' },
+      ],
+      values: [
+        {
+          title: 'Rotations',
+          expression: above(
+            maxBy(['pod', 'cause'], increase(praefectCounter(praefectPodRotations), wholeRange)),
+            0,
+          ),
+          unit: 'short',
+        },
+      ],
+      noValue: 'no rotation in this time',
+      width: 6,
       height: 6,
     }),
   ],

@@ -100,11 +100,15 @@ const isFilteredBy = (metrics: readonly Metric[], variable: DashboardVariable): 
 
 const isTargetLabel = (name: string): boolean => (targetLabels as readonly string[]).includes(name);
 
-/** Matchers for the series of Praefect's database and of the exporter, whose namespace is the exporter's. */
+/**
+ * Matchers for the series of Praefect's database and of the exporter, whose namespace is the exporter's. Praefect's pods
+ * have a namespace of their own, which no variable selects.
+ */
 function praefectMatchers({ labelNames }: Metric): Readonly<Record<string, ReturnType<typeof like>>> {
   const own = ['virtual_storage', 'storage'].filter((label) => labelNames.includes(label));
+  const ofTarget = targetLabels.filter((label) => !labelNames.includes(label));
   return {
-    ...Object.fromEntries([...targetLabels, ...own].map((label) => [label, like(`$${label}`)])),
+    ...Object.fromEntries([...ofTarget, ...own].map((label) => [label, like(`$${label}`)])),
     ...(labelNames.includes('from_storage') && { from_storage: like('$storage') }),
   };
 }

@@ -202,7 +202,7 @@ describe.each(all)('dashboard $name', ({ dashboard, json, name }) => {
         // The namespace of a server's series is its own, and another variable selects it.
         const own = ofServer ? ['gitaly_namespace', 'pod', 'node'] : ['virtual_storage', 'storage'];
         const expected = [
-          ...['cluster', 'job', 'instance', ...(ofServer ? [] : ['namespace'])],
+          ...['cluster', 'job', 'instance', ...(ofServer || labelNames.includes('pod') ? [] : ['namespace'])],
           ...own.filter((each) => labelNames.includes(labelOfVariable(each as 'pod'))),
         ].map((each) => `${labelOfVariable(each as 'pod')}=~"$${each}"`);
         expect({ metric, matchers }).toEqual({ metric, matchers: expect.arrayContaining(expected) });

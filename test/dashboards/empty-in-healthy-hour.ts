@@ -40,6 +40,7 @@ export const emptyInHealthyHour: Readonly<Record<string, readonly string[]>> = {
     'limits: Pack-objects limits and readability by server [Unauthenticated]',
     'overview: Exporters [Web configuration]',
   ],
+  'the recorded scrape is older than the metric': ['overview: Exporters [Lost log lines]'],
   'GitLab 13 only': [
     'praefect: Elected primaries [Role]',
     'praefect: Elections [Elected]',
@@ -54,6 +55,9 @@ export const emptyInHealthyHour: Readonly<Record<string, readonly string[]>> = {
     'overview: Kubernetes watches [Objects]',
     'overview: Kubernetes watches [Restarts]',
     'overview: Kubernetes watches [State]',
+    'praefect: Praefect container restarts [Restarts]',
+    'praefect: Praefect pod rotations [Rotations]',
+    'praefect: Praefect pods [{{pod}} {{node}}]',
     'servers: Container restarts [Restarts]',
     'servers: Containers waiting to start [Containers]',
     'servers: Disruption budgets [Allowed]',
