@@ -162,12 +162,13 @@ export function createFinder({
     const truncated = [...(places.isComplete ? [] : ['']), ...sorted.truncated];
     const missingPods = (list?.pods ?? []).filter(({ uid }) => !scanned.pods.has(uid));
     const lostPods = missingPods.filter((pod) => runsHere(pod));
-    // With all pods of a complete list found, what cannot be searched outside of their slices is not Gitaly's.
-    const isSettled = isListComplete && known.size > 0 && missingPods.length === 0 && unreadable.length === 0;
-    const unsearched = places.unreadable.filter(
-      ({ path }) => !unreadable.some((folder) => folder.path === path),
-    );
-    if (!isSettled) unreadable.push(...unsearched);
+    // With all pods of a complete list found, what cannot be searched outside of their slices is not Gitaly's, unless its
+    // name says so.
+    const isSettled = isListComplete && hostPlaces.length + missingPods.length + unreadable.length === 0;
+    const isExcluded = ({ path }: UnreadableFolder): boolean => isSettled && !/git(?:aly|lab)/.test(path);
+    const closed = places.unreadable.filter(({ path }) => !unreadable.some((folder) => folder.path === path));
+    const unsearched = closed.filter(isExcluded);
+    unreadable.push(...closed.filter((folder) => !isExcluded(folder)));
     const isPartial = unreadable.length + truncated.length > 0;
     const vacant = trees.filter(({ vacancy }) => vacancy !== undefined);
     return {
@@ -183,7 +184,7 @@ export function createFinder({
           isTopmost,
         ),
       ],
-      notes: noteLines(places, trees, isSettled ? unsearched : []),
+      notes: noteLines(places, trees, unsearched),
       isPartial,
       unlisted,
       failures: [

@@ -105,6 +105,11 @@ describe('a directory without access', () => {
     const complete = await findAt('other.slice', 0o700, { directory: directoryOf([knownPod()]) });
     expect(complete.failures).toEqual([]);
     expect(complete.notes).toEqual([expect.stringContaining('may not read them')]);
+    const none = await findAt('other.slice', 0o700, { directory: directoryOf([]) });
+    expect([none.failures, none.notes.length]).toEqual([[], 1]);
+    tree.make('gitlab.slice/gitaly/gitaly-1/repos-0');
+    const named = await findAt('gitlab.slice', 0o700, { directory: directoryOf([knownPod()]) });
+    expect(named.failures.map(({ reason }) => reason)).toEqual(['permission']);
     const missing = directoryOf([knownPod(), knownPod({ uid: otherUid })]);
     const incomplete = await findAt('other.slice', 0o700, { directory: missing });
     expect(incomplete.failures).toEqual([
