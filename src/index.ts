@@ -1,11 +1,11 @@
 /**
- * The library: the parts of the exporter for whoever builds their own program, boards or rules on them. What is
- * exported here is covered by the version; everything else may change.
+ * The library: parts of the exporter for other programs, dashboards and rules. The exports of this file follow semantic
+ * versioning; everything else may change. docs/library.md has an example.
  */
 
-// What is said of a Gitaly Cluster.
+// All declared metrics.
 export { type CatalogSection, catalog, everyMetric } from './app/catalog.ts';
-// Gitaly's cgroups: memory, CPU, OOM kills, and which bucket a repository is in.
+// The repository bucket of a path.
 export { bucketsOf } from './buckets/hash.ts';
 export type { DatabaseConnection, SslMode } from './config/database-connection.ts';
 export { type Clock, systemClock } from './lib/clock.ts';
@@ -14,26 +14,27 @@ export { Secret } from './lib/secret.ts';
 export { type Exposition, exposition, expositionText } from './metrics/exposition.ts';
 export { lintMetrics } from './metrics/lint.ts';
 export { lintBlock } from './metrics/lint-block.ts';
-// Declaring metrics and making samples of them.
+// Metric declarations and samples.
 export { anyValue, counter, gauge, histogram, type LabelsOf, type Metric } from './metrics/metric.ts';
 export { type Block, type Family, samplesOf, single } from './metrics/samples.ts';
-// Recommendations as checks: pure functions of what was found.
+// Checks of recommended configuration, and problems: pure functions of facts and views.
 export { type CheckFinding, type Evaluation, evaluate } from './rules/checks/evaluate.ts';
 export { type CheckInputs, nothingKnown } from './rules/checks/inputs.ts';
 export { type Finding, type Fix, severities } from './rules/finding.ts';
 export type { Problem } from './rules/problems/problem.ts';
 export { createProblemTracker, type ProblemViews } from './rules/problems/tracker.ts';
 export { defaultThresholds, type Thresholds, withOverrides } from './rules/thresholds.ts';
-// Running collectors of one's own beside them.
+// Running collectors, including your own.
 export { type Budget, createBudget } from './scheduler/budget.ts';
 export type { Collector, Run, Schedule } from './scheduler/collector.ts';
 export { createEventLog, type Event, type EventLog } from './scheduler/event-log.ts';
 export { type FailureReason, failed, failureReasons, type Outcome } from './scheduler/outcome.ts';
 export { createRunner, type Runner, type RunnerOptions } from './scheduler/runner.ts';
 export type { CollectorStatus } from './scheduler/status.ts';
+// Gitaly's cgroups: memory, CPU and OOM kills.
 export { type CgroupSource, type CgroupSourceOptions, createCgroupSource } from './sources/cgroup/source.ts';
 export type { KnownPod, KnownPods, PodDirectory } from './sources/cgroup/tree.ts';
-// Reading Praefect's database.
+// Praefect's database.
 export { createDatabase } from './sources/praefect/connection/create-database.ts';
 export type { Database, DatabaseRow, QueryResult, ReadTransaction } from './sources/praefect/database.ts';
 export { type HealthView, healthOf } from './sources/praefect/health.ts';

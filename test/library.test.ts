@@ -1,14 +1,14 @@
-/** The library's public face loads, and its parts fit together as docs/library.md shows. */
+/** The public exports work together as docs/library.md shows. */
 import { expect, test } from '@jest/globals';
 import * as library from '../src/index.ts';
 
-test('a collector of one’s own runs and is read as the documentation shows', async () => {
-  const ready = library.gauge('my_ready', { help: 'Whether it is.', origin: 'this test' });
+test('the runner runs a collector of another program, and its metrics are rendered', async () => {
+  const ready = library.gauge('my_ready', { help: 'Whether it is ready.', origin: 'this test' });
   const runner = library.createRunner({
     collectors: [
       {
         name: 'mine',
-        title: 'A collector of my own',
+        title: 'A collector of another program',
         metrics: [ready],
         schedule: { kind: 'scrape', timeoutMs: 1000 },
         collect: async () => ({ kind: 'data', block: { families: [library.single(ready, 1)] } }),
@@ -25,15 +25,15 @@ test('a collector of one’s own runs and is read as the documentation shows', a
   expect(text).toContain('gitaly_exporter_collector_success{collector="mine"} 1');
 });
 
-test('every metric of the catalog passes our own lint, and none is declared twice', () => {
+test('every declared metric passes the lint, and none is declared twice', () => {
   expect(library.lintMetrics(library.everyMetric)).toEqual([]);
 });
 
-test('the bucket of a repository, and a cgroup room, are to be had without the program', async () => {
+test('the bucket of a repository and the cgroup source are usable without the program', async () => {
   expect(
     library.bucketsOf('default', '@hashed/ab/cd/abcd.git', { count: 100, maxCgroupsPerRepo: 1 }),
   ).toHaveLength(1);
-  const room = library.createCgroupSource({
+  const source = library.createCgroupSource({
     root: import.meta.dirname,
     hostName: 'here',
     buckets: 'top',
@@ -43,8 +43,8 @@ test('the bucket of a repository, and a cgroup room, are to be had without the p
     events: library.createEventLog(library.systemClock),
     log: library.silentLog,
   });
-  const [levels] = room.collectors;
+  const [levels] = source.collectors;
   const outcome = await levels?.collect({ signal: AbortSignal.timeout(5000), cause: 'scrape' });
-  await room.stop();
+  await source.stop();
   expect(outcome).toMatchObject({ kind: 'failed', reason: 'parse' });
 });
