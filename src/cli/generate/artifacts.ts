@@ -10,6 +10,7 @@ import { metricsReference } from '../../metrics/reference.ts';
 import type { Artifact } from '../../monitoring/artifact.ts';
 import type { MonitoringSettings } from '../../monitoring/settings.ts';
 import { checksReference } from '../../rules/checks/reference.ts';
+import { alertsReference } from './alerts-reference.ts';
 import { withFacts } from './runbook.ts';
 
 /** @param runbooks text of each runbook by the name of its alert, and of the pages that they share */
@@ -26,6 +27,7 @@ export function artifacts(
       path: `dashboards/${name}.json`,
       content: json,
     })),
+    { path: 'docs/alerts.md', content: alertsReference(groups) },
     { path: 'docs/metrics.md', content: metricsReference(catalog) },
     { path: 'docs/configuration.md', content: configurationReference() },
     { path: 'docs/checks.md', content: checksReference() },

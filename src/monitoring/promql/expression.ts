@@ -1,10 +1,10 @@
 /**
- * PromQL as values: an expression knows its text, how tightly it binds, the labels that its series carry and
- * the metrics that it quotes. Everything else in this folder makes such values out of typed metrics.
+ * PromQL as values: an expression has its text, its precedence, the labels of its series and the metrics that it reads.
+ * The other files of this folder build such values from typed metrics.
  */
 import type { Metric } from '../../metrics/metric.ts';
 
-/** How tightly an expression binds, PromQL's operators in rising order. */
+/** The precedence of PromQL's operators, lowest first. */
 export const binding = {
   or: 1,
   and: 2,
@@ -17,7 +17,7 @@ export const binding = {
 interface Expression {
   readonly text: string;
   readonly binding: number;
-  /** Every metric that the expression quotes, each once. */
+  /** Every metric that the expression reads, each once. */
   readonly metrics: readonly Metric[];
 }
 
@@ -26,13 +26,13 @@ export interface Scalar extends Expression {
   readonly kind: 'scalar';
 }
 
-/** Series that carry `Labels`, and may carry nothing else that an expression could ask for. */
+/** Series with `Labels`. An expression cannot use other labels of theirs. */
 export interface Vector<Labels extends string = string> extends Expression {
   readonly kind: 'vector';
   readonly labels: readonly Labels[];
 }
 
-/** What arithmetic and comparisons take beside a vector. */
+/** The operand of arithmetic and comparisons that is not a vector. */
 export type Operand = number | Scalar;
 
 export const scalarOf = (text: string, metrics: readonly Metric[] = []): Scalar =>
@@ -47,23 +47,23 @@ export const vectorOf = <Labels extends string>(
 
 export const union = <T>(...lists: readonly (readonly T[])[]): readonly T[] => [...new Set(lists.flat())];
 
-/** A line of a rules file longer than this is broken at its operators and arguments. */
+/** Longer lines are broken at their operators and arguments. */
 const longestLine = 100;
-/** An operand up to this long stays on the line of the other one. */
+/** An operand of up to this length stays on the line of the other one. */
 const shortOperand = 16;
 
 const isLong = (text: string): boolean => text.includes('\n') || text.length > longestLine;
 
 const indented = (text: string): string => text.replace(/^/gm, '  ');
 
-/** `(a, b, c)`; where it is long, the first on lines of its own, and the others, which are short, on the next. */
+/** `(a, b, c)`; a long first argument is on its own lines, and the others, which are short, on the next. */
 export const parenthesised = (first: string, ...others: readonly string[]): string => {
   const line = [first, ...others].join(', ');
   if (!isLong(line)) return `(${line})`;
   return `(\n${indented([first, ...(others.length > 0 ? [others.join(', ')] : [])].join(',\n'))}\n)`;
 };
 
-/** `left operator right`, over several lines where it is long. */
+/** `left operator right`, on several lines if it is long. */
 export const joined = (left: string, operator: string, right: string): string => {
   const line = `${left} ${operator} ${right}`;
   const fits = !isLong(line) || left.length <= shortOperand || right.length <= shortOperand;

@@ -1,4 +1,4 @@
-/** PromQL's functions and aggregations, as far as the rules and boards need them. */
+/** The functions and aggregations of PromQL that rules and dashboards use. */
 import type { Metric } from '../../metrics/metric.ts';
 import {
   type Operand,
@@ -13,7 +13,7 @@ import { type AnySelector, type CounterSelector, type GaugeSelector, quoted } fr
 
 type DurationUnit = 's' | 'm' | 'h' | 'd';
 
-/** A range as PromQL writes it (`5m`, `1m15s`), or the one that Grafana fits to the panel's resolution. */
+/** A range in PromQL (`5m`, `1m15s`), or Grafana's variable for the resolution of the panel. */
 export type Range =
   | `${bigint}${DurationUnit}`
   | `${bigint}${DurationUnit}${bigint}${DurationUnit}`
@@ -32,7 +32,7 @@ const aggregation =
     return vectorOf(`${grouping}${parenthesised(vector.text)}`, by, vector.metrics);
   };
 
-/** `maxBy(['storage'], vector)`: only over labels that the vector carries. `[]`: over all of it. */
+/** `maxBy(['storage'], vector)`: by labels that the vector has. `[]`: over all series. */
 export const maxBy = aggregation('max');
 export const minBy = aggregation('min');
 export const sumBy = aggregation('sum');
@@ -76,14 +76,14 @@ const ofCounter =
   <Labels extends string>(selector: CounterSelector<Labels>, range: Range): Vector<Labels> =>
     vectorOf(`${name}(${selector.text}[${range}])`, selector.labels, selector.metrics);
 
-/** Per second. A counter that starts again at 0 is allowed for. */
+/** Per second, across resets of the counter. */
 export const rate = ofCounter('rate');
-/** Extrapolated to the whole range, hence rarely a whole number. */
+/** Extrapolated to the whole range, so it is rarely a whole number. */
 export const increase = ofCounter('increase');
 
 /**
- * One series of value 1 when the selector finds nothing. Of its labels only those have a value that the selector
- * asked for by equality; the others are missing, which reads as empty.
+ * One series of value 1 if the selector matches nothing. It has the labels that the selector matches by equality; the
+ * others are empty.
  */
 export const absent = <Labels extends string>(selector: AnySelector<Labels>): Vector<Labels> =>
   vectorOf(`absent(${selector.text})`, selector.labels, selector.metrics);
@@ -138,7 +138,7 @@ export const histogramQuantile = <Labels extends string>(
     of.metrics,
   );
 
-/** Every metric that any of the expressions quotes. */
+/** Every metric that any of the expressions reads. */
 export const metricsIn = (
   expressions: readonly { readonly metrics: readonly Metric[] }[],
 ): readonly Metric[] => union(...expressions.map((each) => each.metrics));

@@ -1,4 +1,4 @@
-/** Typed PromQL: what rules and boards import. */
+/** Typed PromQL for rules and dashboards. */
 export type { Operand, Scalar, Vector } from './expression.ts';
 export * from './functions.ts';
 export * from './operators.ts';

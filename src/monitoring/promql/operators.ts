@@ -1,6 +1,6 @@
 /**
- * PromQL's operators. Two vectors are only ever matched `on` named labels, which both must carry: what matches
- * by accident of labels breaks on the first relabelling.
+ * PromQL's operators. Two vectors are always matched `on` named labels that both have: a match by all common labels
+ * breaks with the first relabeling.
  */
 import {
   binding,
@@ -76,7 +76,7 @@ function comparison(operator: string): Comparison {
   return apply as Comparison;
 }
 
-/** Keeps the series of the left side for which it holds, with their values. */
+/** Keeps the series of the left side for which the comparison holds, with their values. */
 export const above = comparison('>');
 export const atLeast = comparison('>=');
 export const below = comparison('<');
@@ -114,14 +114,14 @@ const filter =
       binding.and,
     );
 
-/** Series of the left side that have a partner on the right. */
+/** Series of the left side that have a match on the right. */
 export const and = filter('and');
-/** Series of the left side that have none. */
+/** Series of the left side that have no match on the right. */
 export const unless = filter('unless');
 
 /**
- * All of the left, and of the right what has no partner there; `on: []` takes the right only when the left is
- * empty. Certain are only the labels that both carry.
+ * All series of the left side, and those of the right that have no match there; with `on: []` the right side only if the
+ * left is empty. Only the labels of both sides are certain.
  */
 export function or<Left extends string, Right extends string>(
   left: Vector<Left>,

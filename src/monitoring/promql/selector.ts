@@ -1,7 +1,4 @@
-/**
- * Selecting series of a declared metric: a label that the metric lacks, and a value outside a closed set, do not
- * compile.
- */
+/** Selectors of declared metrics: a label that the metric lacks, or a value outside a closed set, does not compile. */
 import type { LabelName, LabelSpec, LabelsOf, Metric } from '../../metrics/metric.ts';
 import { binding, type Vector, vectorOf } from './expression.ts';
 
@@ -9,13 +6,13 @@ import { binding, type Vector, vectorOf } from './expression.ts';
 export const targetLabels = ['cluster', 'namespace', 'job', 'instance'] as const;
 export type TargetLabel = (typeof targetLabels)[number];
 
-/** Alternatives, or what a label must not be. Made by `oneOf`, `not`, `like`. */
+/** Alternatives, or an excluded value. Built by `oneOf` and `not`. */
 export interface Pattern<Value extends string> {
   readonly operator: '=~' | '!=' | '!~';
   readonly values: readonly Value[];
 }
 
-/** A regular expression or a dashboard's variable, taken as it stands. Made by `like`. */
+/** A regular expression or a variable of a dashboard, used verbatim. Built by `like` and `notLike`. */
 export interface RawPattern {
   readonly operator: '=~' | '!~';
   readonly raw: string;
@@ -41,7 +38,7 @@ export const not = <const Value extends string>(value: Value): Pattern<Value> =>
 /** A regular expression (anchored by Prometheus), or a dashboard's variable: `like('$storage')`. */
 export const like = (raw: string): RawPattern => ({ operator: '=~', raw });
 
-/** What the regular expression does not match. */
+/** Values that the regular expression does not match. */
 export const notLike = (raw: string): RawPattern => ({ operator: '!~', raw });
 
 export type CounterMetric = Metric<LabelSpec, 'counter'>;
@@ -55,7 +52,7 @@ export interface GaugeSelector<Labels extends string = string> extends Vector<La
   readonly of: 'gauge';
 }
 
-/** Series of a counter: not a vector, because a counter's own value means nothing; see `rate`, `increase`. */
+/** Series of a counter: not a vector, because the value of a counter means nothing; see `rate` and `increase`. */
 export interface CounterSelector<Labels extends string = string> {
   readonly of: 'counter';
   readonly text: string;
@@ -99,7 +96,7 @@ export function buckets<M extends HistogramMetric>(
   return Object.freeze({ of: 'counter', text, labels, metrics: [metric] });
 }
 
-/** How many observations a histogram has had. */
+/** The number of observations of a histogram. */
 export function observations<M extends HistogramMetric>(
   metric: M,
   matchers?: Matchers<M>,
@@ -109,7 +106,7 @@ export function observations<M extends HistogramMetric>(
   return Object.freeze({ of: 'counter', text, labels, metrics: [metric] });
 }
 
-/** What was checked when it was written needs only to be text here. */
+/** Matchers were type-checked by the caller. */
 function braces(matchers: object): string {
   const written = (Object.entries(matchers) as [string, Matcher<string> | undefined][]).flatMap(
     ([label, matcher]) => (matcher === undefined ? [] : [`${label}${matcherText(matcher)}`]),

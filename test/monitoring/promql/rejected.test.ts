@@ -7,7 +7,7 @@ import { expect, test } from '@jest/globals';
 const root = resolve(import.meta.dirname, '../../..');
 
 test('a wrong metric, label, label value or function does not compile', () => {
-  const folder = mkdtempSync(join(tmpdir(), 'refused-'));
+  const folder = mkdtempSync(join(tmpdir(), 'rejected-'));
   try {
     const config = join(folder, 'tsconfig.json');
     writeFileSync(
@@ -15,7 +15,7 @@ test('a wrong metric, label, label value or function does not compile', () => {
       JSON.stringify({
         extends: join(root, 'tsconfig.json'),
         compilerOptions: { typeRoots: [join(root, 'node_modules/@types')] },
-        include: [join(root, 'test/monitoring/promql/refused.ts')],
+        include: [join(root, 'test/monitoring/promql/rejected.ts')],
       }),
     );
     const compiler = join(root, 'node_modules/typescript/bin/tsc');

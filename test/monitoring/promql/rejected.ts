@@ -1,5 +1,5 @@
 /**
- * What must not compile. The test beside this file runs the compiler on it; `npm run typecheck` does too. Each
+ * What must not compile. The test next to this file runs the compiler on it; `npm run typecheck` does too. Each
  * line below a directive is wrong in one point, and an unused directive is an error of its own.
  */
 import { anyValue, counter, gauge, histogram } from '../../../src/metrics/metric.ts';
@@ -24,7 +24,7 @@ const alive = gauge('alive', { ...about, labels: { praefect: anyValue } });
 const done = counter('done_total', { ...about, labels: { storage: anyValue } });
 const waits = histogram('wait_seconds', about);
 
-export const refused = [
+export const rejected = [
   // @ts-expect-error a name is not a declared metric
   () => select('jobs'),
   // @ts-expect-error the metric has no such label
