@@ -76,8 +76,8 @@ import {
   firingFor,
   memoryShare,
   orZero,
+  type PanelServerLabel,
   rateRange,
-  type ServerLabel,
   server,
   serverLegend,
   storageLegend,
@@ -134,7 +134,7 @@ export function overview(settings: DashboardSettings): Dashboard {
 
   const perCluster = (of: Vector) => sumBy(clusterLabels, of);
   const worstMemory = topK(10, maxBy(server, memoryShare()));
-  const ofWorst = (of: Vector<ServerLabel>) => and(of, worstMemory, { on: server });
+  const ofWorst = (of: Vector<PanelServerLabel>) => and(of, worstMemory, { on: server });
 
   return buildDashboard(settings, {
     name: 'overview',

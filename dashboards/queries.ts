@@ -30,7 +30,7 @@ import { serverCounter, serverGauge } from './variables.ts';
 
 /** The labels of one Gitaly server, whichever exporter reports it. */
 export const server = ['cluster', 'namespace', 'pod', 'node'] as const;
-export type ServerLabel = (typeof server)[number];
+export type PanelServerLabel = (typeof server)[number];
 
 /** Legend of a series per Gitaly server: the pod and its node, or the virtual machine. */
 export const serverLegend = '{{pod}} {{node}}';
@@ -73,9 +73,9 @@ export const forecast = <Labels extends string>(
 type OfLevel = (of: LevelMetrics, by: readonly string[]) => Vector;
 
 /** The same of every level above the buckets, with the label `level`. */
-export function byLevel(take: OfLevel): Vector<ServerLabel | 'level'> {
+export function byLevel(take: OfLevel): Vector<PanelServerLabel | 'level'> {
   const at = (level: Level, of: LevelMetrics, by: readonly string[]) =>
-    labelled(maxBy<string, ServerLabel>(server, take(of, by)), 'level', level);
+    labelled(maxBy<string, PanelServerLabel>(server, take(of, by)), 'level', level);
   const git = at('git', gitLevelMetrics, server);
   const container = at('container', containerLevelMetrics, [...server, 'container']);
   return or(or(git, container), at('pod', podLevelMetrics, server));
@@ -90,11 +90,11 @@ export const rateBy = (by: readonly string[], counter: CounterMetric): Vector =>
   maxBy(by, rate(serverCounter(counter), rateRange) as Vector);
 
 /** Anonymous memory divided by the limit. */
-export const memoryShare = (): Vector<ServerLabel | 'level'> =>
+export const memoryShare = (): Vector<PanelServerLabel | 'level'> =>
   byLevel((of, by) => divide(gaugeBy(by, of.memoryAnon), gaugeBy(by, of.memoryLimit), { on: by }));
 
 /** Throttled CPU periods divided by all periods; no series where nothing ran. */
-export const throttledShare = (): Vector<ServerLabel | 'level'> =>
+export const throttledShare = (): Vector<PanelServerLabel | 'level'> =>
   byLevel((of, by) =>
     atLeast(divide(rateBy(by, of.cpuThrottledPeriods), rateBy(by, of.cpuPeriods), { on: by }), 0),
   );

@@ -13,7 +13,7 @@ import {
 } from './check.ts';
 import { checks } from './definitions/index.ts';
 import type { CheckInputs } from './inputs.ts';
-import { isAtLeast, versionText } from './version.ts';
+import { isVersionAtLeast, versionText } from './version.ts';
 
 export interface CheckFinding extends Finding {
   readonly id: CheckId;
@@ -76,7 +76,7 @@ function verdictsOf(check: Check, inputs: CheckInputs): readonly SubjectVerdict[
 function findingOf(check: Check, judged: SubjectVerdict): CheckFinding {
   const { version, subject } = judged;
   const { id, since, severity, title } = check;
-  const isTooOld = since !== undefined && version !== undefined && !isAtLeast(version, since);
+  const isTooOld = since !== undefined && version !== undefined && !isVersionAtLeast(version, since);
   const verdict = isTooOld
     ? undecided(
         {

@@ -6,7 +6,7 @@
  * branch of May 2026 (test/fixtures/gitaly/19). RPCs that only Praefect serves are left out: Gitaly's limits never
  * apply to them. An RPC that is younger than all of these is not listed.
  */
-import { isAtLeast, type Version, version } from './version.ts';
+import { isVersionAtLeast, type Version, version } from './version.ts';
 
 /** Service without its package -> methods, removed ones included. */
 const methods: Readonly<Record<string, string>> = {
@@ -103,4 +103,4 @@ export const cloneRpcs: readonly CloneRpc[] = [
 
 /** Whether clients of this version still use it; undefined where that depends on a version that is not known. */
 export const isUsedByClients = ({ until }: CloneRpc, gitlab: Version | undefined): boolean | undefined =>
-  until === undefined ? true : gitlab === undefined ? undefined : !isAtLeast(gitlab, until);
+  until === undefined ? true : gitlab === undefined ? undefined : !isVersionAtLeast(gitlab, until);

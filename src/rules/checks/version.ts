@@ -25,7 +25,7 @@ export function parseVersion(text: string): Version | undefined {
       };
 }
 
-export const isAtLeast = (found: Version, least: Version): boolean => {
+export const isVersionAtLeast = (found: Version, least: Version): boolean => {
   const difference = found.major - least.major || found.minor - least.minor || found.patch - least.patch || 0;
   return difference > 0 || (difference === 0 && (!found.prerelease || least.prerelease));
 };

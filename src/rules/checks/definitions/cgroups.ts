@@ -26,7 +26,7 @@ import {
   perNode,
   perServer,
 } from '../subjects.ts';
-import { isAtLeast, type Version, version, versionText } from '../version.ts';
+import { isVersionAtLeast, type Version, version, versionText } from '../version.ts';
 
 /** Gitaly in pods manages cgroups since this version. */
 const cgroupsInPods = version('17.3');
@@ -349,7 +349,7 @@ function sensiblyConfigured(
     );
   const buckets = `${repositories.count} buckets`;
   if (memoryBytes === undefined) {
-    const hasNoSuchKey = gitlab !== undefined && !isAtLeast(gitlab, firstGitMemoryLimit);
+    const hasNoSuchKey = gitlab !== undefined && !isVersionAtLeast(gitlab, firstGitMemoryLimit);
     return hasNoSuchKey && bucket !== undefined
       ? pass(
           `${buckets} of ${bytesText(bucket)} each; GitLab ${versionText(gitlab)} has no limit on them together`,

@@ -6,7 +6,14 @@ import type { Node } from '../../../sources/kubernetes/objects/types.ts';
 import { type Check, type CheckVerdict, judge, passIf, sources, undecided } from '../check.ts';
 import { showNodeField } from '../commands.ts';
 import { perNode } from '../subjects.ts';
-import { isAtLeast, parseRuntime, parseVersion, type Version, version, versionText } from '../version.ts';
+import {
+  isVersionAtLeast,
+  parseRuntime,
+  parseVersion,
+  type Version,
+  version,
+  versionText,
+} from '../version.ts';
 
 const minimumKubernetes = version('1.29');
 const minimumContainerd = version('2.1.0');
@@ -57,7 +64,7 @@ export const platformChecks: readonly Check[] = [
             );
           if (runtime.name !== 'containerd')
             return undecided("GitLab's page names a minimum version of containerd only", runtimeVersion);
-          return passIf(isAtLeast(runtime.version, minimumContainerd), runtimeVersion);
+          return passIf(isVersionAtLeast(runtime.version, minimumContainerd), runtimeVersion);
         }),
       ),
   },
@@ -111,7 +118,7 @@ function atLeast(what: string, found: string, least: Version): CheckVerdict {
   return parsed === undefined
     ? undecided(`no version in ${JSON.stringify(found.slice(0, 80))}`)
     : passIf(
-        isAtLeast(parsed, least),
-        `${what} ${found}${isAtLeast(parsed, least) ? '' : `, older than ${versionText(least)}`}`,
+        isVersionAtLeast(parsed, least),
+        `${what} ${found}${isVersionAtLeast(parsed, least) ? '' : `, older than ${versionText(least)}`}`,
       );
 }

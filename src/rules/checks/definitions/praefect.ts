@@ -18,7 +18,14 @@ import {
 import { scaleStatefulSet } from '../commands.ts';
 import type { CheckInputs, PraefectConnection, PraefectFacts, SchemaReleases } from '../inputs.ts';
 import { perWorkload } from '../subjects.ts';
-import { imageVersion, isAtLeast, parseVersion, type Version, version, versionText } from '../version.ts';
+import {
+  imageVersion,
+  isVersionAtLeast,
+  parseVersion,
+  type Version,
+  version,
+  versionText,
+} from '../version.ts';
 
 /**
  * GitLab's major version -> its minimum PostgreSQL, by doc/install/requirements.md of each; 13 and 14 by the removals
@@ -158,7 +165,7 @@ function gitlabVersion({ praefectPods }: CheckInputs, facts: PraefectFacts): Kno
   if (isUnknown(praefectPods) && praefectPods.notApplicable !== true) return praefectPods;
   const [newest] = (isUnknown(praefectPods) ? [] : praefectPods.value)
     .flatMap(({ containers }) => imageVersion(praefectContainer(containers)?.image ?? '') ?? [])
-    .sort((a, b) => (isAtLeast(a, b) ? -1 : 1));
+    .sort((a, b) => (isVersionAtLeast(a, b) ? -1 : 1));
   if (newest !== undefined) return known(newest);
   return mapKnown(facts.gitlabVersion, (text) => {
     const parsed = parseVersion(text);
@@ -181,7 +188,7 @@ function supported(server: string, gitlab: Known<Version>, schema: Known<SchemaR
       `this build does not know the minimum version for GitLab ${gitlab.value.major}`,
       versions,
     );
-  return passIf(isAtLeast(found, least), versions);
+  return passIf(isVersionAtLeast(found, least), versions);
 }
 
 /** Without GitLab's version: decided where the same holds for all versions that it may be. */
@@ -198,7 +205,7 @@ function supportedByAny(
       (from === undefined || major >= from.major) &&
       (before === undefined || major < before.major || (major === before.major && before.minor > 0)),
   );
-  const supporting = possible.filter(([, least]) => isAtLeast(found, least)).map(([major]) => major);
+  const supporting = possible.filter(([, least]) => isVersionAtLeast(found, least)).map(([major]) => major);
   const newest = supporting.at(-1);
   const text = `PostgreSQL ${server}, ${newest === undefined ? 'older than any of these versions needs' : `enough for GitLab up to ${newest}`}`;
   const range = isUnknown(schema)
