@@ -18,7 +18,7 @@ import {
   statefulSetUpdatedReplicas,
 } from '../../src/sources/kubernetes/metrics.ts';
 import { storageHealthy } from '../../src/sources/praefect/queries/health.ts';
-import { workerNames } from '../kubernetes/objects.ts';
+import { workerNames } from '../kubernetes/nodes.ts';
 import { growMemory } from './gitaly.ts';
 import type { Incident } from './incident.ts';
 

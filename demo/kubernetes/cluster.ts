@@ -8,23 +8,20 @@ import type { DemoNode } from '../node/node.ts';
 import { containerId, demoPods } from '../node/pods.ts';
 import type { Random, World } from '../world.ts';
 import { createObjectStore, type ObjectStore } from './api-server.ts';
+import { createEventRecorder, type NewEvent } from './events.ts';
+import { createDemoNodes, workerNames } from './nodes.ts';
 import {
   allowedDisruptions,
   type ContainerTermination,
   configMapObject,
   disruptionBudgetObject,
-  type EventModel,
-  eventObject,
   goodImage,
   graceSeconds,
-  type NodeModel,
-  nodeObject,
   type PodModel,
   podObject,
   statefulSetObject,
   statefulSetReference,
   statsSummary,
-  workerNames,
 } from './objects.ts';
 
 interface DemoKubernetesOptions {
@@ -119,17 +116,10 @@ export function createDemoKubernetes(options: DemoKubernetesOptions): DemoKubern
   const store = createObjectStore();
   const startedAt = clock.now();
   const pods = new Map<string, ManagedPod>();
-  const nodes = new Map<string, NodeModel>(
-    workerNames.map((name) => [
-      name,
-      { name, isCordoned: false, isUnderMemoryPressure: false, changedAt: startedAt },
-    ]),
-  );
-  const fullNodes = new Set<string>();
+  const nodes = createDemoNodes(store, clock);
   const lastNodes = new Map(demoPods.map(({ storage }, index) => [storage, workerNames[index] ?? '']));
   /** Storages whose process a termination stopped; the next container starts it again. */
   const stoppedProcesses = new Set<string>();
-  const events = new Map<string, EventModel>();
   let template: Template = { image: goodImage, revision: 'gitaly-6c9f4d8b57', generation: 1 };
   let previousTemplate = template;
   let currentRevision = template.revision;
@@ -137,6 +127,7 @@ export function createDemoKubernetes(options: DemoKubernetesOptions): DemoKubern
   const hex = (length: number): string =>
     Array.from({ length }, () => random.below(16).toString(16)).join('');
   const newUid = (): string => `${hex(8)}-${hex(4)}-4${hex(3)}-a${hex(3)}-${hex(12)}`;
+  const addEvent = createEventRecorder(store, clock, newUid);
 
   // --- Publishing
 
@@ -168,27 +159,9 @@ export function createDemoKubernetes(options: DemoKubernetesOptions): DemoKubern
     store.put('poddisruptionbudgets', budget);
   }
 
-  /** A repeated event increments the count of the first one. */
-  function addEvent(event: Pick<EventModel, 'about' | 'reason' | 'type' | 'message' | 'component'>): void {
-    const now = clock.now();
-    const key = `${event.about.uid} ${event.reason} ${event.message}`;
-    const known = events.get(key);
-    const recorded: EventModel =
-      known === undefined
-        ? { ...event, uid: newUid(), count: 1, firstAt: now, lastAt: now }
-        : { ...known, count: known.count + 1, lastAt: now };
-    events.set(key, recorded);
-    store.put('events', eventObject(recorded));
-    for (const [old, { lastAt, uid }] of events) {
-      if (now - lastAt < 3_600_000) break;
-      events.delete(old);
-      store.remove('events', uid);
-    }
-  }
-
   const podEvent = (
     { model: { spec } }: ManagedPod,
-    type: EventModel['type'],
+    type: NewEvent['type'],
     reason: string,
     message: string,
     component = 'kubelet',
@@ -255,21 +228,20 @@ export function createDemoKubernetes(options: DemoKubernetesOptions): DemoKubern
   function schedule(pod: ManagedPod): void {
     const { model } = pod;
     const taken = new Set([...pods.values()].map((each) => each.model.node));
-    const candidates = workerNames.filter((name) => !taken.has(name) && isSchedulable(name));
     const preferred = lastNodes.get(model.spec.storage);
-    const chosen = candidates.find((name) => name === preferred) ?? candidates[0];
-    if (chosen === undefined) {
-      const message = schedulingFailure(taken);
-      setCondition(model, 'PodScheduled', false, 'Unschedulable', message);
-      podEvent(pod, 'Warning', 'FailedScheduling', message, 'default-scheduler');
+    const choice = nodes.choose(taken, preferred);
+    if ('failure' in choice) {
+      setCondition(model, 'PodScheduled', false, 'Unschedulable', choice.failure);
+      podEvent(pod, 'Warning', 'FailedScheduling', choice.failure, 'default-scheduler');
       pod.stageSince = clock.monotonic();
       pod.isFirstAttempt = false;
       publish(pod);
       return;
     }
-    model.node = chosen;
-    pod.isMoved = chosen !== preferred;
-    lastNodes.set(model.spec.storage, chosen);
+    const { node } = choice;
+    model.node = node;
+    pod.isMoved = node !== preferred;
+    lastNodes.set(model.spec.storage, node);
     setCondition(model, 'PodScheduled', true);
     publish(pod);
     // The kubelet accepts the pod.
@@ -277,30 +249,8 @@ export function createDemoKubernetes(options: DemoKubernetesOptions): DemoKubern
     setCondition(model, 'PodReadyToStartContainers', false);
     setCondition(model, 'Initialized', false, 'ContainersNotInitialized');
     setReady(model, false);
-    podEvent(pod, 'Normal', 'Scheduled', `assigned to ${chosen}`, 'default-scheduler');
+    podEvent(pod, 'Normal', 'Scheduled', `assigned to ${node}`, 'default-scheduler');
     enter(pod, 'volume');
-  }
-
-  const isSchedulable = (name: string): boolean => {
-    const found = nodes.get(name);
-    return found !== undefined && !found.isCordoned && !found.isUnderMemoryPressure && !fullNodes.has(name);
-  };
-
-  /** As the scheduler reports it: every node with the first reason that excludes it. */
-  function schedulingFailure(taken: ReadonlySet<string>): string {
-    const reasons = new Map<string, number>();
-    for (const { name, isCordoned, isUnderMemoryPressure } of nodes.values()) {
-      const reason = isCordoned
-        ? 'node(s) were unschedulable'
-        : isUnderMemoryPressure
-          ? 'node(s) had untolerated taint(s)'
-          : taken.has(name)
-            ? "node(s) didn't match pod anti-affinity rules"
-            : 'Insufficient memory';
-      reasons.set(reason, (reasons.get(reason) ?? 0) + 1);
-    }
-    const list = [...reasons].map(([reason, count]) => `${count} ${reason}`).join(', ');
-    return `0/${nodes.size} nodes are available: ${list}.`;
   }
 
   function pullAndStart(pod: ManagedPod): void {
@@ -500,20 +450,12 @@ export function createDemoKubernetes(options: DemoKubernetesOptions): DemoKubern
     updatePods();
   }
 
-  function setNode(name: string, change: Partial<NodeModel>): void {
-    const found = nodes.get(name);
-    if (found === undefined) throw new RangeError(`no node ${name}`);
-    Object.assign(found, change, { changedAt: clock.now() });
-    store.put('nodes', nodeObject(found));
-  }
-
   function markDisrupted({ model }: ManagedPod, reason: string, message: string): void {
     setCondition(model, 'DisruptionTarget', true, reason, message);
   }
 
   // --- The start: all pods have been Ready for a while.
 
-  for (const name of workerNames) setNode(name, {});
   store.put('configmaps', configMapObject(startedAt, options.configuration ?? ''));
   for (const { storage, uid } of demoPods) {
     const pod = createPod(storage, uid);
@@ -530,7 +472,7 @@ export function createDemoKubernetes(options: DemoKubernetesOptions): DemoKubern
 
   return {
     store,
-    fullNodes,
+    fullNodes: nodes.full,
     statsSummary: (name) =>
       nodes.has(name)
         ? statsSummary(
@@ -566,9 +508,9 @@ export function createDemoKubernetes(options: DemoKubernetesOptions): DemoKubern
       endContainer(pod, 'Failed');
       remove(pod);
     },
-    setCordoned: (name, isCordoned) => setNode(name, { isCordoned }),
+    setCordoned: (name, isCordoned) => nodes.set(name, { isCordoned }),
     setMemoryPressure(name, isUnderMemoryPressure) {
-      setNode(name, { isUnderMemoryPressure });
+      nodes.set(name, { isUnderMemoryPressure });
       if (isUnderMemoryPressure)
         addEvent({
           about: { kind: 'Node', name, uid: name },

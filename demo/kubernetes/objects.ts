@@ -2,8 +2,7 @@
 import { type DemoPod, demoPods } from '../node/pods.ts';
 import type { StoredObject } from './api-server.ts';
 
-const demoNamespace = 'gitlab';
-export const workerNames: readonly string[] = ['worker-1', 'worker-2', 'worker-3', 'worker-4'];
+export const demoNamespace = 'gitlab';
 /** The chart's terminationGracePeriodSeconds with gracefulRestartTimeout 1. */
 export const graceSeconds = 6;
 export const goodImage = 'registry.example/gitaly:v19.0.1';
@@ -53,14 +52,6 @@ export interface PodModel {
   isStarted: boolean;
   isReady: boolean;
   restarts: number;
-}
-
-export interface NodeModel {
-  readonly name: string;
-  isCordoned: boolean;
-  isUnderMemoryPressure: boolean;
-  /** When one of these last changed. */
-  changedAt: number;
 }
 
 export const timestamp = (ms: number): string => new Date(ms).toISOString().replace(/\.\d+Z$/, 'Z');
@@ -285,90 +276,6 @@ export const disruptionBudgetObject = (createdAt: number, healthy: number): Stor
   }) as StoredObject;
 
 export const allowedDisruptions = (healthy: number): number => Math.max(0, healthy - (demoPods.length - 1));
-
-export function nodeObject({ name, isCordoned, isUnderMemoryPressure, changedAt }: NodeModel): StoredObject {
-  const installedAt = '2026-01-05T08:00:00Z';
-  const condition = (type: string, isTrue: boolean, at: string) => ({
-    ...{ type, status: isTrue ? 'True' : 'False', lastTransitionTime: at },
-    reason: `Kubelet${isTrue ? 'Has' : 'HasNo'}${type}`,
-  });
-  const taint = (key: string) => ({ key, effect: 'NoSchedule', timeAdded: timestamp(changedAt) });
-  return {
-    apiVersion: 'v1',
-    kind: 'Node',
-    metadata: {
-      name,
-      uid: `0d9a7f62-5c1b-4e3d-8f70-2b6c4a1e9d3${workerNames.indexOf(name)}`,
-      creationTimestamp: installedAt,
-      labels: {
-        'kubernetes.io/hostname': name,
-        'kubernetes.io/arch': 'amd64',
-        'kubernetes.io/os': 'linux',
-        'topology.kubernetes.io/zone': 'zone-a',
-      },
-    },
-    spec: {
-      ...(isCordoned ? { unschedulable: true } : {}),
-      taints: [
-        ...(isCordoned ? [taint('node.kubernetes.io/unschedulable')] : []),
-        ...(isUnderMemoryPressure ? [taint('node.kubernetes.io/memory-pressure')] : []),
-      ],
-    },
-    status: {
-      conditions: [
-        condition('Ready', true, installedAt),
-        condition('MemoryPressure', isUnderMemoryPressure, timestamp(changedAt)),
-        condition('DiskPressure', false, installedAt),
-        condition('PIDPressure', false, installedAt),
-      ],
-      nodeInfo: {
-        kernelVersion: '6.12.48-amd64',
-        containerRuntimeVersion: 'containerd://2.1.4',
-        kubeletVersion: 'v1.35.4',
-        osImage: 'Debian GNU/Linux 13 (trixie)',
-        swap: { capacity: 0 },
-      },
-      allocatable: { memory: '31Gi', cpu: '8' },
-    },
-  } as StoredObject;
-}
-
-export interface EventModel {
-  readonly uid: string;
-  readonly about: {
-    readonly kind: 'Pod' | 'StatefulSet' | 'Node';
-    readonly name: string;
-    readonly uid: string;
-  };
-  readonly reason: string;
-  readonly type: 'Normal' | 'Warning';
-  readonly message: string;
-  readonly component: string;
-  readonly count: number;
-  readonly firstAt: number;
-  readonly lastAt: number;
-}
-
-export function eventObject(event: EventModel): StoredObject {
-  const { about } = event;
-  const namespace = about.kind === 'Node' ? 'default' : demoNamespace;
-  return {
-    apiVersion: 'v1',
-    kind: 'Event',
-    metadata: {
-      ...metadata(`${about.name}.${event.uid.slice(0, 16)}`, event.uid, event.firstAt),
-      namespace,
-    },
-    involvedObject: { ...about, ...(about.kind === 'Node' ? {} : { namespace }) },
-    reason: event.reason,
-    type: event.type,
-    message: event.message,
-    source: { component: event.component },
-    count: event.count,
-    firstTimestamp: timestamp(event.firstAt),
-    lastTimestamp: timestamp(event.lastAt),
-  } as StoredObject;
-}
 
 export const statefulSetReference = { kind: 'StatefulSet', name: 'gitaly', uid: statefulSetUid } as const;
 
