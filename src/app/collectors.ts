@@ -222,7 +222,7 @@ export function createKubernetesPart({ events, host, settings }: CollectionOptio
   return {
     collectors: source.collectors.map((collector) => afterFirstList(collector, listed)),
     disabled: source.collectors.length > 0 ? [] : kubernetesCollectorNames,
-    families: [() => watchFamilies(stores.states())],
+    families: [() => watchFamilies(stores.states(), stores.clockSkewMs())],
     access,
     view: () => (source.collectors.length === 0 ? undefined : source.view()),
     rotationSeconds: source.rotationSeconds,

@@ -137,7 +137,14 @@ test('pods are Ready, not Ready with the reason, or rotating, also while the pod
     ...{ waitingReasons: [], lastTerminations: [], terminated: undefined, warning: 'BackOff: earlier' },
   };
   const view: KubernetesView = {
-    ...{ notCurrent: [], unavailable: [], missing: [], deletedSets: [], emptyNamespaces: [] },
+    ...{
+      notCurrent: [],
+      unavailable: [],
+      clockSkewSeconds: 0,
+      missing: [],
+      deletedSets: [],
+      emptyNamespaces: [],
+    },
     ...{ nodes: [], disruptionBudgets: [] },
     pods: [
       pod,

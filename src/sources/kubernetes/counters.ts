@@ -1,5 +1,6 @@
 /** Counters that the exporter keeps itself: by pod and node, restarts of containers, and OOM kills of nodes. */
 import { type Identity, identityKey } from '../identity.ts';
+import { lastEventTime } from './api-time.ts';
 import type { Container, KubeEvent, Pod, Termination } from './objects/types.ts';
 import type { Store } from './store.ts';
 
@@ -86,18 +87,18 @@ export const allContainers = (pod: Pod | undefined): readonly Container[] =>
 /**
  * Counts restarts by restartCount and the reason in lastState, which the API keeps for the last termination only:
  * of two restarts between two updates, the earlier one is `unknown`. Restarts of pods older than `since`
- * (Clock.now()) before the exporter first saw them do not count; otherwise a restart of the exporter would look
+ * (by the API server's clock) before the exporter first saw them do not count; otherwise a restart of the exporter would look
  * like restarts of Gitaly.
  */
 export function countRestarts(
   store: Store<Pod>,
   isCounted: (pod: Pod) => boolean,
-  since: number,
+  since: () => number,
 ): PodCounters {
   const counters = createPodCounters();
 
   function compare(before: Pod | undefined, pod: Pod): void {
-    if (!isCounted(pod) || (before === undefined && pod.createdAt < since)) return;
+    if (!isCounted(pod) || (before === undefined && pod.createdAt < since())) return;
     const earlier = new Map(allContainers(before).map(({ name, restartCount }) => [name, restartCount]));
     for (const { name, restartCount, lastTermination } of allContainers(pod)) {
       const added = restartCount - (earlier.get(name) ?? 0);
@@ -132,10 +133,11 @@ export interface NodeOomCounters {
 }
 
 /**
- * A repeated event is the same object with a higher count. Of unknown events in a list, only those after `since`
- * (Clock.now()) count: the API keeps events for an hour, and the exporter may have been restarted.
+ * A repeated event is the same object with a higher count. Of unknown events in a list, only those after `since` (by the
+ * API server's clock) count: the API keeps events for an hour, and the exporter may have been restarted. firstTimestamp
+ * and lastTimestamp are of the node's clock, so that only the time between them counts.
  */
-export function countNodeOoms(store: Store<KubeEvent>, since: number): NodeOomCounters {
+export function countNodeOoms(store: Store<KubeEvent>, since: () => number): NodeOomCounters {
   const byNode = new Map<string, Kept & { counts: Map<NodeOomReason, number> }>();
 
   function add(event: KubeEvent, times: number): void {
@@ -146,10 +148,8 @@ export function countNodeOoms(store: Store<KubeEvent>, since: number): NodeOomCo
     byNode.set(node, known);
     known.counts.set(reason, (known.counts.get(reason) ?? 0) + times);
   }
-  const areAllNew = ({ firstAt, createdAt }: KubeEvent): boolean =>
-    (firstAt ?? createdAt) >= wholeSecond(since);
-  const isLastNew = ({ lastAt, firstAt, createdAt }: KubeEvent): boolean =>
-    (lastAt ?? firstAt ?? createdAt) >= wholeSecond(since);
+  const areAllNew = ({ createdAt }: KubeEvent): boolean => createdAt >= wholeSecond(since());
+  const isLastNew = (event: KubeEvent): boolean => lastEventTime(event) >= wholeSecond(since());
 
   store.subscribe((change) => {
     if (change.type === 'added') add(change.object, areAllNew(change.object) ? change.object.count : 1);

@@ -3,9 +3,10 @@
  * whose pods cannot be created has none, and an exporter that starts while a pod is missing has never seen it.
  */
 import type { Clock } from '../../lib/clock.ts';
+import { createLocalTimes, lastEventTime } from './api-time.ts';
 import { newestOfEachName, statefulSetsOf } from './gitaly-objects.ts';
 import type { KubeEvent, StatefulSet, Workload } from './objects/types.ts';
-import type { Stores } from './store.ts';
+import { apiClockSkewMs, type Stores } from './store.ts';
 
 export interface MissingPod {
   readonly namespace: string;
@@ -34,7 +35,7 @@ export interface ExpectedPods {
 }
 
 interface ExpectedPodsOptions {
-  readonly stores: Pick<Stores, 'pods' | 'statefulSets' | 'events'>;
+  readonly stores: Pick<Stores, 'pods' | 'statefulSets' | 'events' | 'clockSkewMs'>;
   readonly isIncluded: (workload: Workload) => boolean;
   readonly clock: Clock;
 }
@@ -57,6 +58,7 @@ interface FirstMissing {
 }
 
 export function createExpectedPods({ stores, isIncluded, clock }: ExpectedPodsOptions): ExpectedPods {
+  const times = createLocalTimes(stores, clock);
   let known = new Map<string, WantedSet>();
   const deleted = new Map<
     string,
@@ -130,9 +132,9 @@ export function createExpectedPods({ stores, isIncluded, clock }: ExpectedPodsOp
           event.about.kind === 'StatefulSet' &&
           event.about.namespace === set.namespace &&
           event.about.name === set.name &&
-          (!wasSeen || lastTime(event) >= at - eventToleranceMs),
+          (!wasSeen || lastEventTime(event) - apiClockSkewMs(stores) >= at - eventToleranceMs),
       )
-      .toSorted((a, b) => lastTime(b) - lastTime(a));
+      .toSorted((a, b) => lastEventTime(b) - lastEventTime(a));
     return failures.find(({ message }) => namesPod(message, pod)) ?? failures[0];
   }
 
@@ -152,7 +154,9 @@ export function createExpectedPods({ stores, isIncluded, clock }: ExpectedPodsOp
         const failure = createFailure(set, pod, first);
         found.push({
           ...{ namespace, pod, statefulSet: set.name },
-          since: first.wasSeen ? first.at : Math.min(first.at, failure?.createdAt ?? first.at),
+          since: first.wasSeen
+            ? first.at
+            : Math.min(first.at, times.past(failure?.createdAt, 'api') ?? first.at),
           reason:
             failure !== undefined
               ? `${failure.reason}: ${failure.message}`
@@ -171,8 +175,6 @@ export function createExpectedPods({ stores, isIncluded, clock }: ExpectedPodsOp
     },
   };
 }
-
-const lastTime = ({ lastAt, createdAt }: KubeEvent): number => lastAt ?? createdAt;
 
 /** `gl-gitaly-1` in a message, but not in `gl-gitaly-10`. */
 function namesPod(message: string, pod: string): boolean {

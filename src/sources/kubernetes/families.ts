@@ -2,6 +2,7 @@
 import { type Family, type HistogramSample, samplesOf } from '../../metrics/samples.ts';
 import { type Identity, identityKey } from '../identity.ts';
 import { serverInfo } from '../server-info.ts';
+import type { LocalTimes } from './api-time.ts';
 import {
   allContainers,
   type NodeOomCounters,
@@ -28,6 +29,7 @@ interface PodState {
   readonly restarts: PodCounters;
   readonly rotations: RotationRecord;
   readonly ongoing: readonly OngoingRotation[];
+  readonly times: LocalTimes;
 }
 
 export const podFamilies = (state: PodState): readonly Family[] => [
@@ -52,7 +54,10 @@ function readyFamily(
 ): Family {
   const ready = samplesOf(metric);
   for (const pod of pods) ready.set(podIdentity(pod), isReady(pod) ? 1 : 0);
-  for (const { namespace, pod, missing } of ongoing) if (missing) ready.set({ namespace, pod, node: '' }, 0);
+  // Several watches are not synchronized: a pod may exist that its rotation does not know yet.
+  const names = new Set(pods.map(({ namespace, name }) => `${namespace}/${name}`));
+  for (const { namespace, pod, missing } of ongoing)
+    if (missing && !names.has(`${namespace}/${pod}`)) ready.set({ namespace, pod, node: '' }, 0);
   return ready.family();
 }
 
@@ -113,15 +118,15 @@ function requestOf(pod: Pod, resource: keyof Resources, overhead = 0): number {
 }
 
 /** All reasons of every container of a present pod, and counts of earlier pods on other nodes. */
-function restartFamilies({ pods, restarts }: PodState): readonly Family[] {
+function restartFamilies({ pods, restarts, times }: PodState): readonly Family[] {
   const last = samplesOf(metrics.podLastRestart);
   for (const pod of pods) {
     const identity = podIdentity(pod);
     for (const { name, lastTermination } of allContainers(pod))
-      if (lastTermination?.finishedAt !== undefined)
+      if (lastTermination !== undefined && times.past(lastTermination.finishedAt, 'node') !== undefined)
         last.set(
           { ...identity, container: name, reason: restartReasonOf(lastTermination) },
-          lastTermination.finishedAt / 1000,
+          (lastTermination.finishedAt ?? 0) / 1000,
         );
   }
   return [restartTotals(metrics.podRestarts, pods, restarts), last.family()];
@@ -285,7 +290,10 @@ export function oomFamilies(nodeNames: readonly string[], ooms: NodeOomCounters)
 
 export function watchFamilies(
   watches: readonly { readonly resource: WatchedResource; readonly state: WatchState }[],
+  clockSkewMs?: number,
 ): readonly Family[] {
+  const skew = samplesOf(metrics.clockSkew);
+  if (clockSkewMs !== undefined) skew.set({}, clockSkewMs / 1000);
   const current = samplesOf(metrics.watchCurrent);
   const lastEvent = samplesOf(metrics.watchLastEvent);
   const objects = samplesOf(metrics.watchObjects);
@@ -298,5 +306,5 @@ export function watchFamilies(
     if (state.lastEventAt !== undefined) lastEvent.set({ resource }, state.lastEventAt / 1000);
     objects.set({ resource }, state.objects);
   }
-  return [current.family(), lastEvent.family(), objects.family(), restarts.family()];
+  return [current.family(), lastEvent.family(), objects.family(), restarts.family(), skew.family()];
 }

@@ -2,13 +2,16 @@
 import { timeOf } from './objects/fields.ts';
 import type { Meta, Node, Pod, StatefulSet } from './objects/types.ts';
 import { revisionOf } from './rotation/cause.ts';
-import type { Stores } from './store.ts';
+import { apiClockSkewMs, type Stores } from './store.ts';
 
 /** On a node or a StatefulSet: the end of its maintenance. */
 const maintenanceUntil = 'gitaly-exporter/maintenance-until';
 
 /** A time further in the future is a mistake, or would be forgotten. */
 const maxWindowMs = 7 * 86_400_000;
+
+/** Clocks that are synchronized differ by less. */
+const futureToleranceMs = 60_000;
 
 type MaintenanceEnd =
   | { readonly kind: 'until'; readonly at: number }
@@ -53,9 +56,11 @@ function isRollingOut(set: StatefulSet): boolean {
 }
 
 /** When the rollout last created a pod; undefined before the first one. */
-function lastReplacement(set: StatefulSet, pods: readonly Pod[]): number | undefined {
+function lastReplacement(set: StatefulSet, pods: readonly Pod[], skewMs: number): number | undefined {
   const updated = pods.filter((pod) => pod.owner?.uid === set.uid && revisionOf(pod) === set.updateRevision);
-  return updated.length === 0 ? undefined : Math.max(...updated.map(({ createdAt }) => createdAt));
+  return updated.length === 0
+    ? undefined
+    : updated.reduce((last, { createdAt }) => Math.max(last, createdAt - skewMs), -Infinity);
 }
 
 interface KubernetesWindows {
@@ -96,7 +101,9 @@ export function createKubernetesWindows(stores: Stores, rolloutMaxIdleMs: number
     firstSeen = new Map();
     const found = all.filter(isRollingOut).map((set) => {
       const key = `${set.uid} ${set.generation}`;
-      const replacedAt = lastReplacement(set, stores.pods.all());
+      const found = lastReplacement(set, stores.pods.all(), apiClockSkewMs(stores));
+      // A time in the future would keep the window open until then.
+      const replacedAt = found !== undefined && found > now + futureToleranceMs ? undefined : found;
       // The start of a rollout that began before the exporter is unknown: then its last replaced pod counts alone.
       const seenAt = seenBefore.get(key) ?? (isFirstRead ? (replacedAt ?? now) : now);
       firstSeen.set(key, seenAt);

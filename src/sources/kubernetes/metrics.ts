@@ -290,4 +290,16 @@ export const watchRestarts = counter('gitaly_exporter_kubernetes_watch_restarts_
   labels: { ...perResource, reason: watchEndReasons },
 });
 
-export const watchMetrics: readonly Metric[] = [watchCurrent, watchLastEvent, watchObjects, watchRestarts];
+export const clockSkew = gauge('gitaly_exporter_kubernetes_clock_skew_seconds', {
+  help: "How far the API server's clock is ahead of the exporter's; negative when it is behind.",
+  details:
+    'By the header Date of the last response, accurate to about a second. Times of the API are corrected by it. Absent before the first response.',
+  origin: watchOrigin,
+  unit: 'seconds',
+  labels: {},
+});
+
+export const watchMetrics: readonly Metric[] = [
+  ...[watchCurrent, watchLastEvent, watchObjects, watchRestarts],
+  clockSkew,
+];

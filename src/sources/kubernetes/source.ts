@@ -9,6 +9,7 @@ import type { EventLog } from '../../scheduler/event-log.ts';
 import { type Failure, failed, type Outcome } from '../../scheduler/outcome.ts';
 import type { Component, Identity } from '../identity.ts';
 import { serverInfo } from '../server-info.ts';
+import { createLocalTimes, type LocalTimes, watchReadyTimes } from './api-time.ts';
 import { countNodeOoms, countRestarts, type NodeOomCounters, type PodCounters } from './counters.ts';
 import { createExpectedPods, type ExpectedPods } from './expected-pods.ts';
 import {
@@ -31,7 +32,7 @@ import { kubernetesMetrics } from './metrics.ts';
 import type { Pod, StatefulSet, Workload } from './objects/types.ts';
 import { createRotationRecord, type RotationRecord } from './rotation/record.ts';
 import type { OngoingRotation } from './rotation/rotation.ts';
-import { incompleteness, notCurrentResources, type Stores } from './store.ts';
+import { apiClockSkewMs, incompleteness, notCurrentResources, type Stores } from './store.ts';
 import { type KubernetesView, viewOf } from './view.ts';
 
 /** Names of the collectors, for reporting them as disabled. */
@@ -63,11 +64,21 @@ interface KubernetesSource {
 
 export function createKubernetesSource(options: KubernetesSourceOptions): KubernetesSource {
   const { stores, role, clock, events } = options;
-  const since = clock.now();
-  const gitaly = watchComponent('gitaly', since, options, events);
+  const startedAt = clock.now();
+  /** By the API server's clock. */
+  const since = (): number => startedAt + apiClockSkewMs(stores);
+  const times = createLocalTimes(stores, clock);
+  const readyTimes = watchReadyTimes(stores.pods);
+  const gitaly = watchComponent('gitaly', since, times, options, events);
   // Events of Praefect's pods would push those of Gitaly's out of the log, which is bounded.
-  const praefect = watchComponent('praefect', since, options, { add: () => undefined });
-  const state: CollectorState = { options, gitaly, praefect, nodeOoms: countNodeOoms(stores.events, since) };
+  const praefect = watchComponent('praefect', since, times, options, { add: () => undefined });
+  const state: CollectorState = {
+    options,
+    times,
+    gitaly,
+    praefect,
+    nodeOoms: countNodeOoms(stores.events, since),
+  };
   const collector: Collector = {
     name: 'kubernetes',
     title: "Kubernetes: Gitaly's pods, StatefulSets, disruption budgets and nodes",
@@ -86,6 +97,7 @@ export function createKubernetesSource(options: KubernetesSourceOptions): Kubern
         missing: gitaly.expected.missing(),
         deletedSets: gitaly.expected.deletedSets(),
         emptyNamespaces: emptyNamespaces(state),
+        ...{ times, readyTimes, now: clock.now() },
       }),
     rotationSeconds: ({ namespace, pod }) => gitaly.rotations.slowestReplacementSeconds(namespace, pod),
   };
@@ -101,7 +113,8 @@ interface ComponentState {
 
 function watchComponent(
   component: Component,
-  since: number,
+  since: () => number,
+  times: LocalTimes,
   { stores, componentOf, clock }: KubernetesSourceOptions,
   events: Pick<EventLog, 'add'>,
 ): ComponentState {
@@ -109,7 +122,10 @@ function watchComponent(
   return {
     isIncluded,
     restarts: countRestarts(stores.pods, isIncluded, since),
-    rotations: createRotationRecord({ stores, isIncluded, events }),
+    rotations: createRotationRecord({
+      ...{ stores, isIncluded, events },
+      localTime: (time) => times.past(time.at, time.clock === 'api' ? 'api' : 'node'),
+    }),
     expected: createExpectedPods({ stores, isIncluded, clock }),
   };
 }
@@ -135,6 +151,7 @@ interface CollectorState {
     KubernetesSourceOptions,
     'stores' | 'reportsServerInfo' | 'namespaces' | 'clock' | 'role'
   >;
+  readonly times: LocalTimes;
   readonly gitaly: ComponentState;
   readonly praefect: ComponentState;
   readonly nodeOoms: NodeOomCounters;
@@ -152,7 +169,7 @@ function objectsOf(stores: Stores, { isIncluded }: ComponentState): ComponentObj
 }
 
 function collect(state: CollectorState): Outcome {
-  const { gitaly, praefect, nodeOoms } = state;
+  const { gitaly, praefect, nodeOoms, times } = state;
   const { stores, reportsServerInfo } = state.options;
   const { pods, statefulSets } = objectsOf(stores, gitaly);
   const ofPraefect = objectsOf(stores, praefect);
@@ -164,8 +181,10 @@ function collect(state: CollectorState): Outcome {
   // Gitaly's nodes, sets and budgets are found by its pods.
   if (stores.pods.state().current) {
     const withDeleted = [...statefulSets, ...gitaly.expected.deletedSets()];
-    families.push(...podFamilies({ ...gitaly, pods, statefulSets: withDeleted, ongoing }));
-    families.push(...praefectPodFamilies({ ...praefect, ...ofPraefect, ongoing: ongoingWith(praefect) }));
+    families.push(...podFamilies({ ...gitaly, pods, statefulSets: withDeleted, ongoing, times }));
+    families.push(
+      ...praefectPodFamilies({ ...praefect, ...ofPraefect, ongoing: ongoingWith(praefect), times }),
+    );
     const budgets = gitalyBudgets(stores.disruptionBudgets.all(), pods, statefulSets);
     const nodes = stores.nodes.state().current ? stores.nodes.all() : undefined;
     if (stores.disruptionBudgets.state().current) families.push(...budgetFamilies(budgets));

@@ -68,6 +68,17 @@ export interface Stores {
   readonly disruptionBudgets: Store<PodDisruptionBudget>;
   readonly nodes: Store<Node>;
   readonly events: Store<KubeEvent>;
+  /** How far the API server's clock is ahead of the exporter's, to about a second; undefined while unknown. */
+  readonly clockSkewMs?: () => number | undefined;
+}
+
+/** Below this the difference is that of the measurement. */
+const minSkewMs = 2000;
+
+/** To subtract from a time of the API server; 0 while the clocks are synchronized, or not compared yet. */
+export function apiClockSkewMs({ clockSkewMs }: Pick<Stores, 'clockSkewMs'>): number {
+  const skew = clockSkewMs?.() ?? 0;
+  return Math.abs(skew) < minSkewMs ? 0 : skew;
 }
 
 /** As the API names them in its paths. */

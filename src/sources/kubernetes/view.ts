@@ -2,6 +2,7 @@
 
 import type { Failure } from '../../scheduler/outcome.ts';
 import { type Identity, identityKey } from '../identity.ts';
+import { type LocalTimes, lastEventTime, type ReadyTimes } from './api-time.ts';
 import { allContainers, type RestartReason, restartReasonOf } from './counters.ts';
 import type { DeletedStatefulSet, MissingPod } from './expected-pods.ts';
 import { pressureConditions, waitingReasonsOf } from './families.ts';
@@ -17,7 +18,13 @@ import type { KubeEvent, Node, Pod, PodDisruptionBudget, Workload } from './obje
 import { isReady } from './rotation/milestones.ts';
 import type { OngoingRotation, Rotation } from './rotation/rotation.ts';
 import { terminationText } from './rotation/termination.ts';
-import { notCurrentResources, type Stores, unavailableResources, type WatchedResource } from './store.ts';
+import {
+  apiClockSkewMs,
+  notCurrentResources,
+  type Stores,
+  unavailableResources,
+  type WatchedResource,
+} from './store.ts';
 
 export interface KubernetesView {
   /**
@@ -27,6 +34,11 @@ export interface KubernetesView {
   readonly notCurrent: readonly { readonly resource: WatchedResource; readonly failure: Failure }[];
   /** Resources that the API server does not have, and why. Not a failure. */
   readonly unavailable: readonly { readonly resource: WatchedResource; readonly message: string }[];
+  /**
+   * How far the API server's clock is ahead of the exporter's; 0 while they differ by less than two seconds, or were not
+   * compared yet. All times below are by the exporter's clock.
+   */
+  readonly clockSkewSeconds: number;
   /** Gitaly's pods, the newest one of each name. */
   readonly pods: readonly PodView[];
   /** Pods that a StatefulSet wants and that do not exist, with the reason if the API reports one. */
@@ -80,17 +92,23 @@ interface ViewInputs {
   readonly missing: readonly MissingPod[];
   readonly deletedSets: readonly DeletedStatefulSet[];
   readonly emptyNamespaces: readonly string[];
+  readonly times: LocalTimes;
+  readonly readyTimes: ReadyTimes;
+  readonly now: number;
 }
 
 export function viewOf(inputs: ViewInputs): KubernetesView {
   const { stores, isGitaly, ongoing, lastRotations, missing, deletedSets, emptyNamespaces } = inputs;
   const notCurrent = notCurrentResources(stores);
   const unavailable = unavailableResources(stores);
+  const skewMs = apiClockSkewMs(stores);
+  const clockSkewSeconds = skewMs / 1000;
   if (!stores.pods.state().current)
     return {
       ...{
         notCurrent,
         unavailable,
+        clockSkewSeconds,
         pods: [],
         missing: [],
         deletedSets: [],
@@ -101,10 +119,20 @@ export function viewOf(inputs: ViewInputs): KubernetesView {
     };
   const gitalyPods = newestOfEachName(stores.pods.all().filter(isGitaly));
   const warnings = newestWarnings(stores.events.all());
-  const pods = gitalyPods.map((pod) => podView(pod, warnings.get(pod.uid)));
+  const pods = gitalyPods.map((pod) => podView(pod, warnings.get(pod.uid), inputs));
   const sets = statefulSetsOf(stores.statefulSets.all(), gitalyPods, isGitaly);
   return {
-    ...{ notCurrent, unavailable, pods, missing, deletedSets, emptyNamespaces, ongoing, lastRotations },
+    ...{
+      notCurrent,
+      unavailable,
+      clockSkewSeconds,
+      pods,
+      missing,
+      deletedSets,
+      emptyNamespaces,
+      ongoing,
+      lastRotations,
+    },
     nodes: stores.nodes.state().current ? nodeViews(nodeNamesOf(gitalyPods), stores.nodes.all()) : [],
     disruptionBudgets: stores.disruptionBudgets.state().current
       ? gitalyBudgets(stores.disruptionBudgets.all(), gitalyPods, sets)
@@ -118,19 +146,27 @@ function newestWarnings(events: readonly KubeEvent[]): ReadonlyMap<string, KubeE
   for (const event of events) {
     if (event.type !== 'Warning') continue;
     const known = newest.get(event.about.uid);
-    if (known === undefined || timeOfEvent(event) >= timeOfEvent(known)) newest.set(event.about.uid, event);
+    if (known === undefined || lastEventTime(event) >= lastEventTime(known))
+      newest.set(event.about.uid, event);
   }
   return newest;
 }
 
-function podView(pod: Pod, newest: KubeEvent | undefined): PodView {
+function podView(
+  pod: Pod,
+  newest: KubeEvent | undefined,
+  { times, readyTimes, now }: Pick<ViewInputs, 'times' | 'readyTimes' | 'now'>,
+): PodView {
+  const createdAt = times.past(pod.createdAt, 'api');
+  const readySince = times.past(pod.conditions['Ready']?.since, 'node');
+  const condition = pod.conditions['Ready'];
   return {
     identity: podIdentity(pod),
     isReady: isReady(pod),
-    since: pod.conditions['Ready']?.since ?? pod.createdAt,
+    since: (condition?.since === undefined ? createdAt : readySince) ?? readyTimes.firstSeen(pod) ?? now,
     waitingReasons: waitingReasonsOf(pod),
     lastTerminations: allContainers(pod).flatMap(({ name, lastTermination: last }) =>
-      last?.finishedAt === undefined
+      last?.finishedAt === undefined || times.past(last.finishedAt, 'node') === undefined
         ? []
         : [{ container: name, reason: restartReasonOf(last), finishedAt: last.finishedAt }],
     ),
@@ -152,8 +188,6 @@ function nodeViews(names: readonly string[], nodes: readonly Node[]): readonly N
     };
   });
 }
-
-const timeOfEvent = ({ lastAt, createdAt }: KubeEvent): number => lastAt ?? createdAt;
 
 /** Whether both identities are of one pod, regardless of the node. */
 export const isSamePod = (a: Identity, b: Identity): boolean =>

@@ -9,7 +9,7 @@ import type { KubernetesView, PodView } from '../../../src/sources/kubernetes/vi
 
 const now = 1_800_000_000;
 const nothing: KubernetesView = {
-  ...{ unavailable: [], missing: [], deletedSets: [], emptyNamespaces: [] },
+  ...{ unavailable: [], clockSkewSeconds: 0, missing: [], deletedSets: [], emptyNamespaces: [] },
   ...{ notCurrent: [], pods: [], ongoing: [], lastRotations: [], nodes: [], disruptionBudgets: [] },
 };
 const identity = { namespace: 'gitlab', pod: 'gl-gitaly-0', node: 'n1' };

@@ -32,6 +32,7 @@ function notReady(seconds: number, ...windows: readonly string[]): ProblemViews 
     ...{
       notCurrent: [],
       unavailable: [],
+      clockSkewSeconds: 0,
       missing: [],
       deletedSets: [],
       emptyNamespaces: [],

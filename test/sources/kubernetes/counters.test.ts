@@ -28,7 +28,7 @@ const pod = (uid: string, restartCount: number, reason = '', change: Partial<Pod
 
 function countedRestarts() {
   const pods = createFakeStore<Pod>();
-  const counters = countRestarts(pods, isGitaly, started);
+  const counters = countRestarts(pods, isGitaly, () => started);
   return {
     pods,
     counts: () =>
@@ -127,12 +127,12 @@ const happened = systemOom.firstAt ?? 0;
 
 const event = (uid: string, count: number, firstAt: number, lastAt = firstAt): KubeEvent => ({
   ...systemOom,
-  ...{ uid, count, firstAt, lastAt },
+  ...{ uid, count, firstAt, lastAt, createdAt: firstAt },
 });
 
 function countedOoms(since: number) {
   const events = createFakeStore<KubeEvent>();
-  const ooms = countNodeOoms(events, since);
+  const ooms = countNodeOoms(events, () => since);
   return { events, ooms, count: () => ooms.get('lab-node-4', 'SystemOOM') };
 }
 
@@ -170,6 +170,22 @@ describe('OOM kills in events of nodes', () => {
     events.list([event('a', 2, happened - 60_000, happened + 5000), event('b', 3, happened + 5000)]);
     expect(count()).toBe(4);
   });
+
+  test.each([-3, 3])(
+    'are counted by the clock of the API server, whatever the clock of the node: %i h',
+    (hours) => {
+      const { events, count } = countedOoms(happened);
+      const shifted = (each: KubeEvent): KubeEvent => ({
+        ...each,
+        firstAt: (each.firstAt ?? 0) + hours * 3_600_000,
+        lastAt: (each.lastAt ?? 0) + hours * 3_600_000,
+      });
+      events.list([shifted(event('old', 7, happened - 60_000)), shifted(event('new', 2, happened + 1000))]);
+      expect(count()).toBe(2);
+      events.list([shifted(event('repeated', 5, happened - 60_000, happened + 5000))]);
+      expect(count()).toBe(3);
+    },
+  );
 
   test('are kept for a day after the node was removed', () => {
     const { events, ooms, count } = countedOoms(happened);

@@ -147,6 +147,27 @@ describe('a rollout', () => {
     expect(sooner.windows(moment('00:50:00')).filter(({ open }) => open)).toHaveLength(1);
   });
 
+  test.each([
+    ['measured', 5],
+    ['measured', -5],
+    ['unknown', 5],
+  ])(
+    'of an API server whose clock is off by a difference that is %s (%i h) ends when it makes no progress',
+    (kind, hours) => {
+      const { stores, set, windows, open } = loaded();
+      const skewMs = hours * 60 * minute;
+      if (kind === 'measured') Object.assign(stores, { clockSkewMs: () => skewMs });
+      windows(now - 1);
+      const [pod] = stores.pods.all().filter(({ name: pod }) => pod === 'gl-gitaly-default-2');
+      if (pod === undefined) throw new Error('the recording has changed');
+      const revision = pod.labels['controller-revision-hash'] ?? '';
+      set({ currentRevision: 'older', updateRevision: revision, updatedReplicas: 2 });
+      stores.pods.list([{ ...pod, createdAt: now + skewMs }]);
+      expect(open(now)).toMatchObject([{ endsAt: now + maxIdle }]);
+      expect(open(now + maxIdle)).toEqual([]);
+    },
+  );
+
   test.each<[string, Partial<StatefulSet>, boolean]>([
     ['with a change that the controller has not seen', { generation: 9 }, true],
     ['with OnDelete, which replaces no pods itself', { ...started, updateStrategy: 'OnDelete' }, false],

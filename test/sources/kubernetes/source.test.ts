@@ -13,7 +13,7 @@ import type { Outcome } from '../../../src/scheduler/outcome.ts';
 import type { Identity } from '../../../src/sources/identity.ts';
 import { chartComponentOf } from '../../../src/sources/kubernetes/gitaly-objects.ts';
 import { kubernetesMetrics, nodePressures, waitingReasons } from '../../../src/sources/kubernetes/metrics.ts';
-import type { KubeEvent } from '../../../src/sources/kubernetes/objects/types.ts';
+import type { KubeEvent, Pod } from '../../../src/sources/kubernetes/objects/types.ts';
 import { createKubernetesSource, kubernetesCollectorNames } from '../../../src/sources/kubernetes/source.ts';
 import type { KubernetesView } from '../../../src/sources/kubernetes/view.ts';
 import { archive } from '../../support/kubernetes-archive.ts';
@@ -128,7 +128,7 @@ test.each(incidents)('the samples of incident %s change as in the golden text', 
   const [first, ...later] = moments;
   if (first === undefined) throw new Error('no moments');
   const stores = createFakeStores();
-  const { source, block, problems } = createSource(stores, first.at);
+  const { source, clock, block, problems } = createSource(stores, first.at);
   listMoment(stores, name, first.folder);
   let lines = linesOf(await block());
   const wordsOf = (wrong: Awaited<ReturnType<typeof problems>>): readonly string[] =>
@@ -143,7 +143,10 @@ test.each(incidents)('the samples of incident %s change as in the golden text', 
 
   const steps = [...stepsOf(name)];
   for (const { folder, at } of [...later, { folder: 'at the end of the recording', at: Number.MAX_VALUE }]) {
-    while (steps[0] !== undefined && steps[0].at <= at) steps.shift()?.apply(stores);
+    while (steps[0] !== undefined && steps[0].at <= at) {
+      clock.setWall(Math.max(clock.now(), steps[0].at));
+      steps.shift()?.apply(stores);
+    }
     const now = linesOf(await block());
     expectSameState(source.view(), now);
     const wrong = await problems(at === Number.MAX_VALUE ? moment('00:40:00') : at);
@@ -445,4 +448,81 @@ describe('Gitaly that is missing', () => {
     stores.statefulSets.setCurrent(false);
     expect(two.source.view().emptyNamespaces).toEqual([]);
   });
+});
+
+describe.each([-5, 5])('with a clock of the API server that is %i h off', (hours) => {
+  const skewMs = hours * 3_600_000;
+  const started = moment('00:26:30');
+  /** The recording as this API server writes it; node clocks are right. */
+  function skewed(isMeasured = true) {
+    const stores = createFakeStores();
+    if (isMeasured) Object.assign(stores, { clockSkewMs: () => skewMs + 300 });
+    const made = createSource(stores, started);
+    listMoment(stores, 'rotate-delete', '0-before');
+    const shifted = (pod: Pod): Pod => ({ ...pod, createdAt: pod.createdAt + skewMs });
+    stores.pods.list(stores.pods.all().map(shifted), started);
+    const pod = stores.pods.all().find(({ name }) => name === 'gl-gitaly-default-1');
+    if (pod === undefined) throw new Error('the recording has changed');
+    return { stores, pod, shifted, ...made };
+  }
+  const restarted = (pod: Pod, restartCount: number): Pod => ({
+    ...pod,
+    containers: pod.containers.map((each) => ({ ...each, restartCount })),
+  });
+  const restarts = (lines: readonly string[]) =>
+    lines.filter((line) => /^gitaly_server_pod_restarts_total.*default-1.* [1-9]/.test(line));
+
+  test('restarts before the exporter started are not counted, and those of a newer pod are', async () => {
+    const { stores, pod, block, clock } = skewed();
+    // Seen for the first time after a gap.
+    stores.pods.list([], started);
+    stores.pods.list([restarted(pod, 7)], started);
+    expect(restarts(linesOf(await block()))).toEqual([]);
+    await clock.advance(60_000);
+    const created = started + 30_000 + skewMs;
+    stores.pods.list([restarted({ ...pod, uid: 'new', createdAt: created }, 2)], clock.now());
+    expect(restarts(linesOf(await block()))).toHaveLength(1);
+  });
+
+  test.each([true, false])('the age of a rotation is right, measured: %s', async (isMeasured) => {
+    const { stores, pod, source, clock, block } = skewed(isMeasured);
+    await clock.advance(10_000);
+    const deletedAt = clock.now();
+    stores.pods.put(
+      { ...pod, deletion: { requestedAt: deletedAt - 500 + skewMs, graceSeconds: 30 } },
+      deletedAt,
+    );
+    await clock.advance(20_000);
+    const [ongoing] = source.view().ongoing;
+    expect(Math.abs((ongoing?.startedAt ?? 0) - deletedAt)).toBeLessThan(2000);
+    const [line = ''] = linesOf(await block()).filter((each) => each.includes('rotation_start'));
+    expect(Math.abs(Number(line.split(' ').at(-1)) - deletedAt / 1000)).toBeLessThan(2);
+    expect(source.view().clockSkewSeconds).toBeCloseTo(isMeasured ? skewMs / 1000 + 0.3 : 0);
+  });
+});
+
+test('times of a node whose clock is hours ahead are not used: they would be fresh for hours', async () => {
+  const started = moment('00:26:30');
+  const stores = createFakeStores();
+  const { source, clock, block } = createSource(stores, started);
+  listMoment(stores, 'rotate-delete', '0-before');
+  const pod = stores.pods.all().find(({ name }) => name === 'gl-gitaly-default-1');
+  if (pod === undefined) throw new Error('the recording has changed');
+  await clock.advance(10_000);
+  const ahead = clock.now() + 7_200_000;
+  const unready = { status: 'False', reason: 'ContainersNotReady', since: ahead } as const;
+  const lastTermination = { reason: 'OOMKilled', exitCode: 137, startedAt: ahead - 9000, finishedAt: ahead };
+  stores.pods.put(
+    {
+      ...pod,
+      conditions: { ...pod.conditions, Ready: unready, ContainersReady: unready },
+      containers: pod.containers.map((each) => ({ ...each, lastTermination })),
+    },
+    clock.now(),
+  );
+  const seenAt = clock.now();
+  await clock.advance(30_000);
+  const view = source.view().pods.find(({ identity }) => identity.pod === pod.name);
+  expect(view).toMatchObject({ isReady: false, since: seenAt, lastTerminations: [] });
+  expect(linesOf(await block()).filter((line) => line.includes('last_restart'))).toEqual([]);
 });

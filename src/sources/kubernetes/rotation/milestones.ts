@@ -12,7 +12,7 @@ export interface Milestone {
   readonly reported: ReportedTime | undefined;
 }
 
-interface ReportedTime {
+export interface ReportedTime {
   readonly at: number;
   readonly clock: ReportingClock;
 }

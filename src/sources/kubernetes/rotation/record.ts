@@ -5,6 +5,7 @@ import { type Identity, identityText } from '../../identity.ts';
 import { createPodCounters, type PodCounters } from '../counters.ts';
 import type { Pod, StatefulSet } from '../objects/types.ts';
 import type { Change, Stores } from '../store.ts';
+import type { ReportedTime } from './milestones.ts';
 import {
   type OngoingRotation,
   type Rotation,
@@ -41,6 +42,8 @@ interface RotationRecordOptions {
   readonly stores: Pick<Stores, 'pods' | 'statefulSets' | 'nodes' | 'events'>;
   readonly isIncluded: (pod: Pod) => boolean;
   readonly events: Pick<EventLog, 'add'>;
+  /** By the exporter's clock; undefined for a time in the future. Default: as reported. */
+  readonly localTime?: (time: ReportedTime) => number | undefined;
 }
 
 export function createRotationRecord(options: RotationRecordOptions): RotationRecord {
@@ -60,6 +63,7 @@ export function createRotationRecord(options: RotationRecordOptions): RotationRe
           .all()
           .filter(({ about }) => about.kind === 'Pod' && about.namespace === namespace && about.name === pod),
       isReplaced: (pod) => isReplaced(pod, stores.statefulSets),
+      localTime: options.localTime ?? (({ at }) => at),
     },
     {
       started(pod, kind, why) {

@@ -20,6 +20,7 @@ import {
   type Milestone,
   type Milestones,
   nodeClock,
+  type ReportedTime,
   replacementSeconds,
   reportedTime,
   resetContainerMilestones,
@@ -42,6 +43,8 @@ interface ClusterState {
   eventsAbout(namespace: string, podName: string): readonly KubeEvent[];
   /** False when there will be no pod of this name again: its StatefulSet was deleted or scaled down. */
   isReplaced(pod: Pod): boolean;
+  /** By the exporter's clock; undefined for a time in the future. */
+  localTime(time: ReportedTime): number | undefined;
 }
 
 interface RotationListener {
@@ -214,12 +217,18 @@ export function createRotationTracker(cluster: ClusterState, listener: RotationL
       .eventsAbout(pod.namespace, pod.name)
       .some(({ about }) => about.uid !== '' && about.uid !== pod.uid);
 
+  function readyTime(pod: Pod): number | undefined {
+    const reported = reportedTime(pod.conditions['Ready']?.since, nodeClock(pod));
+    const local = reported && cluster.localTime(reported);
+    return local ?? stateOf(pod).milestones.ready?.received;
+  }
+
   function complete(pod: Pod, fromNode: string, found: Pick<Rotation, 'cause' | 'seconds'>): void {
     listener.completed(
       Object.freeze({
         ...{ namespace: pod.namespace, pod: pod.name, statefulSet: statefulSetNameOf(pod) },
         ...{ fromNode: fromNode === '' ? pod.node : fromNode, node: pod.node, ...found },
-        endedAt: pod.conditions['Ready']?.since,
+        endedAt: readyTime(pod),
       }),
     );
   }
@@ -279,7 +288,7 @@ export function createRotationTracker(cluster: ClusterState, listener: RotationL
     ongoing: () =>
       [...names.values()].flatMap((state) => {
         const subject = subjectOf(state);
-        return subject !== undefined && cluster.isReplaced(subject) ? (ongoingOf(state) ?? []) : [];
+        return subject !== undefined && cluster.isReplaced(subject) ? (ongoingOf(state, cluster) ?? []) : [];
       }),
   };
 }
@@ -296,7 +305,7 @@ const statefulSetNameOf = ({ owner }: Pod): string => (owner?.kind === 'Stateful
 const subjectOf = ({ pod, removal }: NameState): Pod | undefined => pod ?? removal?.pod;
 
 /** Undefined without an ongoing rotation. */
-function ongoingOf(state: NameState): OngoingRotation | undefined {
+function ongoingOf(state: NameState, cluster: ClusterState): OngoingRotation | undefined {
   const { pod, removal } = state;
   const subject = subjectOf(state);
   if (subject === undefined) return undefined;
@@ -306,13 +315,28 @@ function ongoingOf(state: NameState): OngoingRotation | undefined {
   return {
     ...{ namespace: subject.namespace, pod: subject.name, statefulSet: statefulSetNameOf(subject) },
     node: pod?.node ?? '',
-    startedAt: start?.reported?.at ?? start?.received ?? removal?.missedAt ?? pod?.createdAt,
+    startedAt:
+      startTime(start, cluster) ?? removal?.missedAt ?? (isNew ? creationTime(pod, cluster) : undefined),
     phase: presentPhase(state),
     cause: presentCause(state),
     missing: pod === undefined,
     isNew,
   };
 }
+
+/** A change arrives soon after it happened, except on a connection that stalls, which is replaced within minutes. */
+const maxArrivalMs = 600_000;
+
+/** By the exporter's clock. */
+function startTime(start: Milestone | undefined, cluster: ClusterState): number | undefined {
+  const reported = start?.reported && cluster.localTime(start.reported);
+  const received = start?.received;
+  if (received === undefined || reported === undefined) return reported ?? received;
+  return reported > received || received - reported > maxArrivalMs ? received : reported;
+}
+
+const creationTime = (pod: Pod, cluster: ClusterState): number | undefined =>
+  cluster.localTime({ at: pod.createdAt, clock: 'api' });
 
 function presentPhase({ pod, milestones, removal, isNodeLost, isRestarting }: NameState): RotationPhase {
   if (pod === undefined) return 'scheduling';

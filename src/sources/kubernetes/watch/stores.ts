@@ -48,8 +48,7 @@ export interface WatchedStores extends Stores {
    * current.
    */
   states(): readonly { readonly resource: WatchedResource; readonly state: WatchState }[];
-  /** Of the API server: how far it is ahead of the exporter's. Undefined before the first response. */
-  clockSkewMs(): number | undefined;
+  readonly clockSkewMs: () => number | undefined;
   /** Resolves when every watched resource was listed or has failed, or when the signal aborts. */
   listed(signal: AbortSignal): Promise<void>;
   start(): void;

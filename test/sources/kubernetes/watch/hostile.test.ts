@@ -244,3 +244,15 @@ describe('text from the API server', () => {
     expect(text).not.toContain(base64.slice(0, 20));
   });
 });
+
+test.each([-4, 0, 4])("the API server's clock is measured by its responses: %i h off", async (hours) => {
+  server.setClock(() => clock.now() + hours * 3_600_000);
+  begin();
+  await passUntil(() => watchedResources.every(isCurrent));
+  const families = watchFamilies(stores.states(), stores.clockSkewMs());
+  const [line = ''] = expositionText([{ families }])
+    .split('\n')
+    .filter((each) => each.startsWith('gitaly_exporter_kubernetes_clock_skew_seconds '));
+  expect(Math.abs(Number(line.split(' ')[1]) - hours * 3600)).toBeLessThan(3);
+  expect(source.view().clockSkewSeconds === 0).toBe(hours === 0);
+});
