@@ -4,7 +4,6 @@ import { capacityDashboard, panelLink, serversDashboard } from '../../src/monito
 import {
   above,
   and,
-  atLeast,
   below,
   equals,
   maxBy,
@@ -14,7 +13,7 @@ import {
   subtract,
   time,
 } from '../../src/monitoring/promql/index.ts';
-import { highest, lowest, recorded, sustained } from '../../src/monitoring/recording.ts';
+import { gaugeWindow, highest, lowest, recorded, sustained } from '../../src/monitoring/recording.ts';
 import { cordonedNodes, podLabels } from '../../src/monitoring/recordings/gitaly.ts';
 import { checkPassed } from '../../src/rules/checks/collector.ts';
 import type { Thresholds } from '../../src/rules/thresholds.ts';
@@ -150,18 +149,18 @@ function nodeNotReady(thresholds: Thresholds): Alert {
 }
 
 function checkRegressed(thresholds: Thresholds): Alert {
-  const { checkRegressed: failsFor, missingSeriesLookback } = thresholds;
+  const { checkRegressed: failsFor } = thresholds;
   const labels = ['cluster', 'check', 'namespace', 'pod', 'node', 'workload'] as const;
-  const passed = maxBy(labels, maxOverTime(select(checkPassed), promDuration(missingSeriesLookback.value)));
+  const yesterday = maxBy(labels, maxOverTime(select(checkPassed), gaugeWindow(thresholds), '1d'));
   return alert({
     name: 'GitalyCheckRegressed',
     severity: 'warning',
-    expression: and(equals(highest(thresholds, labels, select(checkPassed)), 0), atLeast(passed, 1), {
+    expression: and(equals(highest(thresholds, labels, select(checkPassed)), 0), equals(yesterday, 1), {
       on: labels,
     }),
     forSeconds: failsFor.value,
     panel: panelLink(capacityDashboard, 'checksFailing'),
-    firesWhen: `a check of a recommendation that passed within the last day has failed for ${durationInWords(failsFor.value)}`,
+    firesWhen: `a check of a recommendation that passed a day ago has failed for ${durationInWords(failsFor.value)}`,
     summary: ({ label }) => `Check ${label('check')} fails since a change`,
     description: () =>
       'A recommendation that was followed yesterday is not followed any more (object: {{ or $labels.workload $labels.pod $labels.node "the cluster" }}). What it prevents and how to fix it is in docs/checks.md; gitaly-exporter doctor shows what was found.',
