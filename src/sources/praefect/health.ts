@@ -7,6 +7,7 @@
  * any storage of its virtual storage within 60 s.
  */
 
+import type { Clock } from '../../lib/clock.ts';
 import { futureToleranceSeconds } from './sql.ts';
 
 /** One row of node_status. Seconds before the database's now(), negative after it; null: never. */
@@ -198,13 +199,32 @@ const least = <T>(items: readonly T[], ageIn: (item: T) => number): number =>
 const finite = (seconds: number): number | undefined => (Number.isFinite(seconds) ? seconds : undefined);
 
 /**
+ * Whole seconds since 1970 as the exporter's clock had them at its first use, and as the time that has passed since:
+ * a clock that is set makes nothing stuck or fresh. `wallOf` gives such a time by the clock of now.
+ */
+export function steadySeconds(clock: Clock): { now(): number; wallOf(steady: number): number } {
+  const base = { wall: clock.now() / 1000, monotonic: clock.monotonic() / 1000 };
+  const exact = (): number => base.wall + clock.monotonic() / 1000 - base.monotonic;
+  let step = 0;
+  return {
+    now: () => Math.floor(exact()),
+    wallOf(steady) {
+      // Whole seconds, and only when the clock was set: an unchanged time stays the same number at every read.
+      const found = clock.now() / 1000 - exact();
+      if (Math.abs(found - step) >= 1) step = Math.round(found);
+      return steady + step;
+    },
+  };
+}
+
+/**
  * Since when each storage has been healthy and when it was last unhealthy, as seen by this exporter. Views without a
  * quorum are ignored: while no Praefect reports, no storage is known to have become unhealthy.
  */
 export interface HealthHistory {
-  /** Adds the health at `now` (seconds since 1970). */
+  /** Adds the health at `now` (whole seconds of `steadySeconds`). */
   record(view: HealthView, now: number): void;
-  /** Seconds since 1970; undefined while it is unhealthy or was never seen. */
+  /** By the same clock; undefined while it is unhealthy or was never seen. */
   healthySince(virtualStorage: string, storage: string): number | undefined;
   /** Whether it was unhealthy at `from` or later. */
   unhealthyAfter(virtualStorage: string, storage: string, from: number): boolean;

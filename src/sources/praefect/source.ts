@@ -7,7 +7,7 @@ import type { Collector } from '../../scheduler/collector.ts';
 import type { EventLog } from '../../scheduler/event-log.ts';
 import { createWake } from '../../scheduler/wake.ts';
 import type { Database } from './database.ts';
-import { createHealthHistory, type HealthView } from './health.ts';
+import { createHealthHistory, type HealthView, steadySeconds } from './health.ts';
 import { createRepositoriesCollector } from './mirror/collector.ts';
 import { createPraefectCollectors } from './queries/index.ts';
 import type { ConfiguredStorageMap } from './queries/known-storages.ts';
@@ -55,12 +55,13 @@ const weekInSeconds = 604_800;
 export function createPraefectSource(options: PraefectSourceOptions): PraefectSource {
   const { clock } = options;
   const history = createHealthHistory();
+  const steady = steadySeconds(clock);
   const healthWake = createWake();
   const { promise: firstHealthRead, resolve: onHealthRead } = Promise.withResolvers<void>();
   const queries = createPraefectCollectors({
     ...options,
     healthWake,
-    onHealth: (view) => history.record(view, Math.floor(clock.now() / 1000)),
+    onHealth: (view) => history.record(view, steady.now()),
     onHealthRead,
   });
   const repositories = createRepositoriesCollector({
@@ -70,6 +71,7 @@ export function createPraefectSource(options: PraefectSourceOptions): PraefectSo
     // Without health, a first refresh would take every storage as configured and correct itself at the next.
     firstHealthRead: (signal) => unlessAborted(firstHealthRead, signal),
     history,
+    steady,
     wake: healthWake,
     verificationIntervalSeconds: options.verificationIntervalSeconds ?? weekInSeconds,
   });

@@ -1,10 +1,14 @@
 /** Verification in the mirror, compared with Praefect's own metrics in an incident with an interval of 40 s. */
-import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { systemClock } from '../../../src/lib/clock.ts';
+import { createYielder } from '../../../src/lib/yielder.ts';
 import { lintBlock } from '../../../src/metrics/lint-block.ts';
 import { createBudget } from '../../../src/scheduler/budget.ts';
 import { createEventLog } from '../../../src/scheduler/event-log.ts';
 import { createDatabase } from '../../../src/sources/praefect/connection/create-database.ts';
+import type { Mirror } from '../../../src/sources/praefect/mirror/mirror.ts';
+import { createMirrorMemory, createReplicaTable } from '../../../src/sources/praefect/mirror/table.ts';
+import { summarizeVerification } from '../../../src/sources/praefect/mirror/verification.ts';
 import { createPraefectSource } from '../../../src/sources/praefect/source.ts';
 import { startPostgres, type TestPostgres } from '../../support/postgres.ts';
 import {
@@ -105,4 +109,33 @@ test('with verification switched off no replica is overdue, and the other states
 
 test('before 14.10 there are no verification metrics', async () => {
   expect(await samplesWith('14.9/01-healthy', 604_800)).toEqual({});
+});
+
+describe('times that the clock cannot explain', () => {
+  const now = 1_800_000_000;
+  const states = async (verifiedAt: number, leasedUntil: number) => {
+    const table = createReplicaTable(0, createMirrorMemory());
+    const row = table.keys.ensure(0, 1);
+    table.putReplica(row, table.column(1), 3, now);
+    table.putVerification(row, 0, verifiedAt, leasedUntil);
+    const names = { nameOf: (id: number) => (id === 0 ? 'default' : 'gitaly-1') };
+    const mirror = { tables: new Map([[0, table]]), names } as unknown as Mirror;
+    const [found] = await summarizeVerification(mirror, now, 604_800, createYielder());
+    return {
+      states: Object.entries(found?.replicas ?? {}).flatMap(([state, count]) => (count === 1 ? state : [])),
+      oldest: found?.oldest,
+    };
+  };
+
+  test.each([
+    ['an hour ago', now - 3600, 0, 'verified', now - 3600],
+    ['in the second of the read', now + 3, 0, 'verified', now + 3],
+    ['an hour in the future', now + 3600, 0, 'unverified', undefined],
+    ['in 2106, as an infinite time is kept', 0xffff_ffff, 0, 'unverified', undefined],
+    ['an hour ago, with a lease of this minute', now - 3600, now + 25, 'verified', now - 3600],
+    ['an hour ago, with a lease that ended', now - 3600, now - 1, 'lease_expired', now - 3600],
+    ['an hour ago, with a lease that ends in hours', now - 3600, now + 7200, 'lease_expired', now - 3600],
+  ])('a replica verified %s', async (_, verifiedAt, leasedUntil, state, oldest) => {
+    expect(await states(verifiedAt, leasedUntil)).toEqual({ states: [state], oldest });
+  });
 });

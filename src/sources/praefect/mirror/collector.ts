@@ -3,7 +3,6 @@
  * time budget, and updates the values from memory when the health of a storage changes.
  */
 
-import type { Clock } from '../../../lib/clock.ts';
 import { createYielder } from '../../../lib/yielder.ts';
 import type { Budget } from '../../../scheduler/budget.ts';
 import type { Collector, Run } from '../../../scheduler/collector.ts';
@@ -11,7 +10,7 @@ import type { EventLog } from '../../../scheduler/event-log.ts';
 import { failed, type Outcome } from '../../../scheduler/outcome.ts';
 import type { Wake } from '../../../scheduler/wake.ts';
 import { type Database, UnacceptableRows } from '../database.ts';
-import type { HealthHistory, HealthView } from '../health.ts';
+import type { HealthHistory, HealthView, steadySeconds } from '../health.ts';
 import type { ConfiguredStorageMap } from '../queries/known-storages.ts';
 import { failedOutcome, isFailure } from '../query.ts';
 import { type SchemaVariant, variantOf, variantSql } from '../variant.ts';
@@ -39,13 +38,14 @@ import {
 export interface RepositoriesCollectorOptions {
   readonly database: Database;
   readonly budget: Budget;
-  readonly clock: Clock;
   readonly events: EventLog;
   /** The newest health; undefined while it is unknown. */
   readonly health: () => HealthView | undefined;
   /** Resolves when the first read of node_status ended, successfully or not, or when the signal aborts. */
   readonly firstHealthRead: (signal: AbortSignal) => Promise<void>;
   readonly history: HealthHistory;
+  /** The clock of `history`. */
+  readonly steady: ReturnType<typeof steadySeconds>;
   /** Called when the set of healthy storages changed. */
   readonly wake: Wake;
   /** Virtual storage -> storages, of Praefect's configuration; undefined where it was not given. */
@@ -76,7 +76,7 @@ interface MirrorState {
   readonly statements: MirrorStatements;
   readonly mirror: Mirror;
   point?: RefreshPoint;
-  /** Seconds since 1970. */
+  /** By `steady`. */
   refreshedAt: number;
   deletions: readonly ReplicaRef[];
   scheduled: ReadonlyMap<StorageColumn, number> | undefined;
@@ -91,13 +91,13 @@ const statementsPerRefresh = 4;
 export function createRepositoriesCollector(
   options: RepositoriesCollectorOptions,
 ): Collector<RepositoriesSnapshot> {
-  const { clock, database } = options;
+  const { database, steady } = options;
   const yielder = createYielder();
   const primaryMoves = createPrimaryMoveCounter(options.history, options.events);
   let state: MirrorState | undefined;
   let configured: ConfiguredStorageMap | undefined;
 
-  const seconds = (): number => Math.floor(clock.now() / 1000);
+  const seconds = (): number => steady.now();
 
   async function collect(run: Run): Promise<Outcome<RepositoriesSnapshot>> {
     try {
@@ -110,7 +110,8 @@ export function createRepositoriesCollector(
   }
 
   async function refresh({ cause, signal }: Run): Promise<Outcome<RepositoriesSnapshot>> {
-    if (cause === 'woken' && state?.point !== undefined) return outcomeOf(state, state.refreshedAt * 1000);
+    if (cause === 'woken' && state?.point !== undefined)
+      return outcomeOf(state, steady.wallOf(state.refreshedAt) * 1000);
     await options.firstHealthRead(signal);
     const now = seconds();
     const limits = { signal, statementTimeoutMs: options.statementTimeoutMs };
@@ -184,7 +185,7 @@ export function createRepositoriesCollector(
     current: MirrorState,
     readAt: number | undefined,
   ): Promise<Outcome<RepositoriesSnapshot>> {
-    const virtualStorages = await summarizeMirror(current.mirror, {
+    const summaries = await summarizeMirror(current.mirror, {
       schema: current.schema,
       now: seconds(),
       health: options.health(),
@@ -203,10 +204,15 @@ export function createRepositoriesCollector(
           yielder,
         )
       : undefined;
+    const atWall = (time: number | undefined) => (time === undefined ? undefined : steady.wallOf(time));
+    const virtualStorages = summaries.map((each) => ({
+      ...each,
+      storages: each.storages.map((on) => ({ ...on, behindSince: atWall(on.behindSince) })),
+    }));
     const snapshot: RepositoriesSnapshot = {
       virtualStorages,
       primaryMoves: primaryMoves.moves(),
-      failovers: primaryMoves.failovers(),
+      failovers: primaryMoves.failovers().map((each) => ({ ...each, last: atWall(each.last) })),
       verification,
     };
     const block = {

@@ -107,7 +107,8 @@ export function createPrimaryMoveCounter(history: HealthHistory, events: EventLo
         const repositories = repositoriesOf(virtualStorage);
         addMove({ virtualStorage, from, to, repositories }, unhealthy ? 'unhealthy' : 'other');
         // The sql elector elects only when the primary is unhealthy: each of its changes is a failover.
-        addFailover(virtualStorage, from, Math.min(now, electedAt));
+        // By the database's clock, which may differ from the exporter's or have been set: it was between the refreshes.
+        addFailover(virtualStorage, from, electedAt >= previous && electedAt <= now ? electedAt : now);
         events.add('failover', `${virtualStorage} failed over from ${from} to ${to}`, {
           virtual_storage: virtualStorage,
           storage: from,

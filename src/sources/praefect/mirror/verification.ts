@@ -8,6 +8,7 @@
 import type { Yielder } from '../../../lib/yielder.ts';
 import { anyValue, gauge } from '../../../metrics/metric.ts';
 import { type Family, samplesOf } from '../../../metrics/samples.ts';
+import { futureToleranceSeconds } from '../sql.ts';
 import type { Mirror } from './mirror.ts';
 
 const perStorage = { virtual_storage: anyValue, storage: anyValue } as const;
@@ -17,7 +18,7 @@ export const verificationStates = ['verified', 'unverified', 'overdue', 'lease_e
 export const verificationReplicas = gauge('praefect_db_verification_replicas', {
   help: 'Replicas on the storage by the state of their background verification.',
   details:
-    "Each replica counts in one state. lease_expired: its verification exceeded the lease, for example because the Praefect that verified it stopped (another one releases it after 30 s). unverified: never verified. overdue: verified longer ago than the verification interval (Praefect's background_verification.verification_interval, 7 days by default). verified: all others. Absent before GitLab 14.10; overdue is also absent where verification is switched off.",
+    "Each replica counts in one state. lease_expired: its verification exceeded the lease, for example because the Praefect that verified it stopped (another one releases it after 30 s), or the lease ends minutes from now. unverified: never verified, or at a time in the future, from before the clock was set back. overdue: verified longer ago than the verification interval (Praefect's background_verification.verification_interval, 7 days by default). verified: all others. Absent before GitLab 14.10; overdue is also absent where verification is switched off.",
   origin: 'storage_repositories.verified_at, .verification_leased_until',
   labels: { ...perStorage, state: verificationStates },
 });
@@ -42,6 +43,9 @@ export interface StorageVerification {
   readonly oldest: number | undefined;
 }
 
+/** Praefect takes a lease for 30 s: a longer one was taken before the clock was set back, and releases nothing. */
+const maxLeaseSeconds = 120;
+
 /**
  * @param now by the database's clock, seconds since 1970
  * @param intervalSeconds 0 where verification is switched off
@@ -56,13 +60,18 @@ export async function summarizeVerification(
   for (const table of mirror.tables.values()) {
     for (const column of table.columns) {
       const replicas = { verified: 0, unverified: 0, overdue: 0, lease_expired: 0 };
-      const expired = new Set([...column.leasedUntil].filter(([, until]) => until < now).map(([row]) => row));
+      const isExpired = (until: number) => until < now || until > now + maxLeaseSeconds;
+      const expired = new Set(
+        [...column.leasedUntil].filter(([, until]) => isExpired(until)).map(([row]) => row),
+      );
       const overdueBefore = intervalSeconds > 0 ? now - intervalSeconds : 0;
       let oldest = Number.POSITIVE_INFINITY;
       for (let row = 0; row < table.keys.limit(); row++) {
         if ((row & 8191) === 0) await yielder.yieldIfDue();
         if ((column.generations[row] ?? -1) < 0) continue;
-        const at = column.verifiedAt[row] ?? 0;
+        const time = column.verifiedAt[row] ?? 0;
+        // A time in the future, from before the clock was set back, is no verification that is known.
+        const at = time > now + futureToleranceSeconds ? 0 : time;
         if (at > 0 && at < oldest) oldest = at;
         if (expired.size > 0 && expired.has(row)) replicas.lease_expired++;
         else if (at === 0) replicas.unverified++;

@@ -57,6 +57,36 @@ function health(unhealthy: readonly string[] = [], reported = true) {
   return healthOf(rows, clock.monotonic());
 }
 
+describe("the exporter's clock is set", () => {
+  test.each([-7200, 7200])(
+    'by %i s: what is stuck, and since when, follows the time that has passed',
+    async (step) => {
+      await open('19.0');
+      await fourRepositories();
+      let wall = 0;
+      const stepped: Clock = { ...clock, now: () => (time + wall) * 1000 };
+      const { run, setHealth } = createMirrorCollector(reader, { clock: stepped });
+      setHealth(health());
+      await run();
+      await client.query(
+        `UPDATE storage_repositories SET generation = 4 WHERE storage = 'gitaly-2' AND relative_path = 'r1'`,
+      );
+      time += 15;
+      const began = time;
+      await run();
+      wall = step;
+      time += 600;
+      const early = await run();
+      expect(valuesOf(early, 'replicas_stuck')).toEqual({});
+      expect(valuesOf(early, 'replica_behind_since_timestamp_seconds')).toEqual({
+        'default/gitaly-2': began + step,
+      });
+      time += 301;
+      expect(valuesOf(await run(), 'replicas_stuck')).toEqual({ 'default/gitaly-2': 1 });
+    },
+  );
+});
+
 describe('moves and failovers', () => {
   beforeEach(async () => {
     await open('19.0');

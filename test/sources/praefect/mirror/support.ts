@@ -8,7 +8,12 @@ import type { Collector } from '../../../../src/scheduler/collector.ts';
 import { createEventLog } from '../../../../src/scheduler/event-log.ts';
 import { createWake } from '../../../../src/scheduler/wake.ts';
 import type { Database, ReadTransaction } from '../../../../src/sources/praefect/database.ts';
-import { createHealthHistory, type HealthView, healthOf } from '../../../../src/sources/praefect/health.ts';
+import {
+  createHealthHistory,
+  type HealthView,
+  healthOf,
+  steadySeconds,
+} from '../../../../src/sources/praefect/health.ts';
 import { createRepositoriesCollector } from '../../../../src/sources/praefect/mirror/collector.ts';
 import type { ConfiguredStorageMap } from '../../../../src/sources/praefect/queries/known-storages.ts';
 import { type SchemaVariant, variantOf, variantSql } from '../../../../src/sources/praefect/variant.ts';
@@ -41,12 +46,13 @@ export function createMirrorCollector(client: pg.Client | (() => pg.Client), opt
   let health: HealthView | undefined;
   const clock = options.clock ?? systemClock;
   const events = createEventLog(clock);
+  const steady = steadySeconds(clock);
   const statements: string[] = [];
   const history = createHealthHistory();
   const collector: Collector = createRepositoriesCollector({
     database: directDatabase(typeof client === 'function' ? client : () => client, statements),
     budget: createBudget(1, clock),
-    clock,
+    steady,
     events,
     health: () => health,
     firstHealthRead: async () => undefined,
@@ -73,7 +79,7 @@ export function createMirrorCollector(client: pg.Client | (() => pg.Client), opt
     setHealth(view: HealthView | undefined) {
       health = view;
       if (view === undefined) return;
-      history.record(view, Math.floor(clock.now() / 1000));
+      history.record(view, steady.now());
     },
   };
 }

@@ -94,10 +94,26 @@ describe.each([15, 18] as const)('on PostgreSQL %i', (version) => {
     expect(Math.abs((oldest ?? 0) - expected)).toBeLessThan(5);
   });
 
+  test('a job from the future is not the oldest, and when all are, none is', async () => {
+    await enqueue('gitaly-2', 2);
+    await client.query(
+      `UPDATE replication_queue SET created_at = ${utc('90 seconds')} + CASE WHEN id % 2 = 0 THEN interval '2 hours' ELSE interval '0' END`,
+    );
+    const oldest = Object.values(only(await read(), 'oldest'));
+    expect(oldest).toHaveLength(1);
+    expect(Math.abs((oldest[0] ?? 0) - (Date.now() / 1000 - 90))).toBeLessThan(5);
+    for (const time of [utc('-2 hours'), "'infinity'"]) {
+      await client.query(`UPDATE replication_queue SET created_at = ${time}`);
+      expect(only(await read(), 'oldest')).toEqual({});
+    }
+  });
+
   test.each([
     ['59 seconds', 0],
     ['61 seconds', 3],
     ['103 seconds', 3],
+    ['-1 seconds', 0],
+    ['-2 hours', 3],
   ])('with locks refreshed %s ago %i jobs in progress have an expired lock', async (ago, expired) => {
     await enqueue('gitaly-2', 3, 'in_progress');
     await lock(utc(ago));
