@@ -21,6 +21,8 @@ export const minus = operator('-');
 export const concat = operator('||');
 export const bitAnd = operator('&');
 export const shiftRight = operator('>>');
+/** A member of a jsonb object. */
+export const memberOf = operator('->');
 /** A member of a jsonb object as text. */
 export const jsonText = operator('->>');
 

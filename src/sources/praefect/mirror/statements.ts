@@ -6,7 +6,7 @@
  * and sum 0.26 s, by ranges 0.38 s. Rejected: the same results with joins and window functions in SQL (2 to 18 s each,
  * temporary files), and an index on xmin (PostgreSQL allows none).
  */
-import { bitAnd, eq, ge, jsonText, le, literal, ne, shiftRight } from '../sql.ts';
+import { bitAnd, eq, ge, jsonText, le, literal, memberOf, ne, shiftRight } from '../sql.ts';
 import type { SchemaVariant } from '../variant.ts';
 import { checksumMask, type MirroredTable } from './mirror.ts';
 
@@ -89,11 +89,13 @@ export function mirrorStatements(schema: MirrorSchema): MirrorStatements {
     repository_assignments: `${key}, virtual_storage, storage`,
   };
   const path = `(job ${jsonText} 'relative_path')`;
-  const id = `(job ${jsonText} 'repository_id')::pg_catalog.int8`;
+  // By a function and not from text: a cast between two types is called wherever it was created.
+  const member = `(job ${memberOf} 'repository_id')`;
+  const id = `CASE WHEN pg_catalog.jsonb_typeof(${member}) ${eq} 'number' THEN pg_catalog.int8(${member}) ELSE 0 END`;
   // A job from before 14.3 has no repository_id, a later one may have 0 for unknown: then its path decides.
   const jobKey =
     schema.keyedBy === 'id'
-      ? `CASE WHEN coalesce(${id}, 0) ${ne} 0 THEN ${id}
+      ? `CASE WHEN (${id}) ${ne} 0 THEN (${id})
               ELSE (SELECT r.repository_id FROM ${schema.relation('repositories')} r
                     WHERE (r.virtual_storage ${eq} (job ${jsonText} 'virtual_storage')) AND (r.relative_path ${eq} ${path})) END`
       : `pg_catalog.hashtextextended(${path}, 0)`;

@@ -114,6 +114,7 @@ SELECT key[1]                                        AS virtual_storage,
  * Jobs in progress with a lock, and those whose lock was not refreshed for 60 s, as in Praefect's stale check (since
  * 13.1); and those whose lock is from the future, which nothing refreshes either: Praefect would have set it back.
  */
+// enum_eq() and not its operator: with an implicit cast of the enum to text there would be two of them.
 const locksSql = (variant: SchemaVariant): string => `
 SELECT queue.job ${jsonText} 'virtual_storage'         AS virtual_storage,
        queue.job ${jsonText} 'target_node_storage'     AS storage,
@@ -123,7 +124,7 @@ SELECT queue.job ${jsonText} 'virtual_storage'         AS virtual_storage,
              OR NOT (${isPresentUtc('lock.triggered_at')})) AS expired
   FROM ${variant.relation('replication_queue_job_lock')} AS lock
   JOIN ${variant.relation('replication_queue')} AS queue ON (queue.id ${eq} lock.job_id)
- WHERE queue.state ${eq} 'in_progress'
+ WHERE pg_catalog.enum_eq(queue.state, 'in_progress'::${variant.jobStateType})
  GROUP BY 1, 2`;
 
 /** What the statements return. */

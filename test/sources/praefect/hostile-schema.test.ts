@@ -1,0 +1,223 @@
+/**
+ * A role that creates operators, functions and casts where the exporter's names could be looked up: none of them is
+ * called, whatever search_path the exporter's role has.
+ */
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { checkDatabase } from '../../../src/doctor/database.ts';
+import { systemClock } from '../../../src/lib/clock.ts';
+import { createBudget } from '../../../src/scheduler/budget.ts';
+import { createEventLog } from '../../../src/scheduler/event-log.ts';
+import { createDatabase } from '../../../src/sources/praefect/connection/create-database.ts';
+import type { Database } from '../../../src/sources/praefect/database.ts';
+import {
+  contactedStorages,
+  replicasOf,
+  scanReplicas,
+} from '../../../src/sources/praefect/queries/replica-paths.ts';
+import { createVariantSource } from '../../../src/sources/praefect/query.ts';
+import { createPraefectSource } from '../../../src/sources/praefect/source.ts';
+import {
+  praefectSchema,
+  startPostgres,
+  type TestDatabase,
+  type TestPostgres,
+} from '../../support/postgres.ts';
+
+/** Both arguments' types, and the operators that the statements use for them. */
+const operators: readonly (readonly [left: string, right: string, symbols: string])[] = [
+  ['public.replication_job_state', 'public.replication_job_state', '= <> < <= > >='],
+  ['text', 'text', '= <> < <= > >= || ~~'],
+  ['varchar', 'varchar', '= <> < <= > >= ||'],
+  ['varchar', 'text', '= <> ||'],
+  ['text', 'varchar', '= <> ||'],
+  ['name', 'name', '= <>'],
+  ['name', 'text', '= <>'],
+  ['"char"', '"char"', '= <>'],
+  ['oid', 'oid', '= <>'],
+  ['int4', 'int4', '= <> < <= > >= + - & >>'],
+  ['int8', 'int8', '= <> < <= > >= + - & |'],
+  ['int8', 'int4', '= <> < <= > >= + - >>'],
+  ['int2', 'int4', '= <> < <= > >='],
+  ['timestamptz', 'timestamptz', '= < <= > >= -'],
+  ['timestamptz', 'interval', '+ -'],
+  ['timestamp', 'timestamp', '= < <= > >= -'],
+  ['timestamp', 'interval', '+ -'],
+  ['jsonb', 'text', '->> ->'],
+  ['boolean', 'boolean', '= <>'],
+];
+
+const functions: readonly (readonly [name: string, args: string, returns: string])[] = [
+  ['now', '', 'timestamptz'],
+  ['clock_timestamp', '', 'timestamptz'],
+  ['timezone', 'text, timestamptz', 'timestamp'],
+  ['isfinite', 'timestamptz', 'boolean'],
+  ['date_part', 'text, timestamptz', 'float8'],
+  ['extract', 'text, timestamptz', 'numeric'],
+  ['age', 'xid', 'int4'],
+  ['hashtextextended', 'text, int8', 'int8'],
+  ['concat', 'public.replication_job_state', 'text'],
+  ['md5', 'text', 'text'],
+  ['current_setting', 'text', 'text'],
+  ['current_database', '', 'name'],
+  ['pg_backend_pid', '', 'int4'],
+  ['pg_is_in_recovery', '', 'boolean'],
+  ['has_table_privilege', 'text, text', 'boolean'],
+  ['has_table_privilege', 'oid, text', 'boolean'],
+  ['to_regclass', 'text', 'regclass'],
+  ['txid_current_snapshot', '', 'txid_snapshot'],
+  ['txid_snapshot_xmin', 'txid_snapshot', 'int8'],
+  ['pg_get_serial_sequence', 'text, text', 'text'],
+  ['split_part', 'text, text, int4', 'text'],
+  ['format_type', 'oid, int4', 'text'],
+  ['convert_from', 'bytea, name', 'text'],
+  ['decode', 'text, text', 'bytea'],
+  ['pg_total_relation_size', 'regclass', 'int8'],
+  ['count', 'int8', 'int8'],
+  ['max', 'timestamptz', 'timestamptz'],
+  ['min', 'timestamp', 'timestamp'],
+];
+
+/** Casts between types, of which a superuser may create any. */
+const casts = [
+  ['public.replication_job_state', 'text'],
+  ['text', 'public.replication_job_state'],
+  ['jsonb', 'text'],
+  ['text', 'int8'],
+  ['text', 'int4'],
+  ['text', 'boolean'],
+  ['text', 'float8'],
+  ['oid', 'text'],
+  ['int8', 'text'],
+] as const;
+
+const body = (returns: string) => `
+  LANGUAGE plpgsql AS $$ BEGIN
+    PERFORM pg_catalog.pg_advisory_lock(4711); PERFORM pg_catalog.pg_notify('stolen', 'x');
+    PERFORM pg_catalog.set_config('application_name', 'stolen', false);
+    RAISE EXCEPTION 'a function of the intruder was called (${returns.replaceAll("'", '')})'; END $$;`;
+
+function hostileObjects(schema: string): string {
+  const made: string[] = [];
+  let nth = 0;
+  for (const [left, right, symbols] of operators)
+    for (const symbol of symbols.split(' ')) {
+      nth += 1;
+      const isBoolean = /^(=|<>|<|<=|>|>=|~~)$/.test(symbol);
+      const returns = isBoolean ? 'boolean' : symbol === '->>' ? 'text' : left;
+      made.push(
+        `CREATE FUNCTION ${schema}.evil_${nth}(${left}, ${right}) RETURNS ${returns} ${body(symbol)}
+         CREATE OPERATOR ${schema}.${symbol} (LEFTARG = ${left}, RIGHTARG = ${right}, FUNCTION = ${schema}.evil_${nth});`,
+      );
+    }
+  for (const [name, args, returns] of functions)
+    made.push(`CREATE FUNCTION ${schema}.${name}(${args}) RETURNS ${returns} ${body(name)}`);
+  return made.join('\n');
+}
+
+const hostileCasts = (enumContext: 'IMPLICIT' | 'ASSIGNMENT') =>
+  casts
+    .map(
+      ([from, to], nth) =>
+        `CREATE FUNCTION public.evil_cast_${nth}(${from}) RETURNS ${to} ${body(`${from} to ${to}`)}
+         CREATE CAST (${from} AS ${to}) WITH FUNCTION public.evil_cast_${nth}(${from}) AS ${from.startsWith('public.') ? enumContext : 'IMPLICIT'};`,
+    )
+    .join('\n');
+
+const rows = `
+  INSERT INTO public.schema_migrations (id, applied_at) VALUES ('20200109161404_hello_world', now());
+  INSERT INTO public.node_status (praefect_name, shard_name, node_name, last_contact_attempt_at, last_seen_active_at)
+  SELECT praefect, 'default', storage, now(), now()
+    FROM unnest(ARRAY['p1', 'p2']) AS praefect, unnest(ARRAY['gitaly-1', 'gitaly-2']) AS storage;
+  INSERT INTO public.shard_primaries (shard_name, node_name, elected_by_praefect, elected_at) VALUES ('default', 'gitaly-1', 'p1', now());
+  INSERT INTO public.repositories (virtual_storage, relative_path, generation) VALUES ('default', 'a.git', 1);
+  INSERT INTO public.replication_queue (state, job, lock_id) VALUES
+    ('ready', '{"change": "update", "virtual_storage": "default", "target_node_storage": "gitaly-2", "relative_path": "a.git", "repository_id": 1}', 'l'),
+    ('in_progress', '{"change": "delete_replica", "virtual_storage": "default", "target_node_storage": "gitaly-2", "relative_path": "a.git"}', 'l');
+  INSERT INTO public.replication_queue_lock VALUES ('l', true);
+  INSERT INTO public.replication_queue_job_lock (job_id, lock_id, triggered_at) SELECT id, 'l', now() FROM public.replication_queue`;
+
+describe.each([15, 18] as const)('on PostgreSQL %i', (postgres) => {
+  let server: TestPostgres;
+  beforeAll(async () => {
+    server = await startPostgres({ version: postgres, config: ['track_functions=all'] });
+  });
+  afterAll(() => server.stop());
+
+  /** The failures of a full run; fails itself when any of the objects was called. */
+  async function runOn(gitlab: string, enumContext: 'IMPLICIT' | 'ASSIGNMENT'): Promise<readonly string[]> {
+    const place = await server.createDatabase(`
+      ${praefectSchema(gitlab)}; RESET ALL; SET session_replication_role = replica; ${rows}; RESET ALL;
+      CREATE SCHEMA postgres;
+      ALTER ROLE postgres SET search_path = postgres, public, pg_catalog`);
+    const admin = await place.client();
+    await admin.query(
+      `SET search_path = pg_catalog; ${hostileObjects('public')} ${hostileObjects('postgres')} ${hostileCasts(enumContext)}`,
+    );
+    const stolen: string[] = [];
+    admin.on('notification', ({ channel }) => stolen.push(channel));
+    await admin.query('LISTEN stolen');
+    const failures = await failuresOf(place);
+    await admin.query('ALTER ROLE postgres RESET search_path');
+    expect(stolen).toEqual([]);
+    const locks = "SELECT * FROM pg_catalog.pg_locks WHERE locktype OPERATOR(pg_catalog.=) 'advisory'";
+    expect((await admin.query(locks)).rows).toEqual([]);
+    expect((await admin.query('SELECT funcname FROM pg_catalog.pg_stat_user_functions')).rows).toEqual([]);
+    return failures;
+  }
+
+  const versions = postgres === 15 ? ['13.3', '13.7', '14.0', '14.4', '14.9', '15.1', '19.0'] : ['19.0'];
+  test.each(versions)(
+    'no object of an intruder is called on the schema of GitLab %s',
+    async (gitlab) => expect(await runOn(gitlab, 'ASSIGNMENT')).toEqual([]),
+    60_000,
+  );
+
+  test("an implicit cast of Praefect's enum is not called: where it makes an operator ambiguous, that is a failure", async () => {
+    for (const failure of await runOn('19.0', 'IMPLICIT')) expect(failure).toMatch(/operator is not unique/);
+  }, 60_000);
+});
+
+async function failuresOf(place: TestDatabase): Promise<readonly string[]> {
+  const clock = systemClock;
+  const budget = createBudget(1, clock);
+  const database = createDatabase({ connection: place.connection, clock, budget });
+  const failures: string[] = [];
+  const { collectors } = createPraefectSource({
+    database,
+    budget,
+    clock,
+    events: createEventLog(clock),
+    configuredStorages: undefined,
+    refreshIntervalMs: 1000,
+    maxStalenessMs: 60_000,
+    healthIntervalMs: 1000,
+    statementTimeoutMs: 10_000,
+    stuckThresholdMs: 900_000,
+  });
+  const signal = AbortSignal.timeout(30_000);
+  try {
+    // Twice: the second refresh of the mirror reads changed rows only.
+    for (const collector of [...collectors, ...collectors]) {
+      const outcome = await collector.collect({ signal, cause: 'due' });
+      if (outcome.kind === 'failed') failures.push(`${collector.name}: ${outcome.message}`);
+    }
+    failures.push(...(await failedScans(database, signal)));
+    for (const { status, detail } of (await checkDatabase(place.connection, clock, signal)).findings)
+      if (status === 'fail' || status === 'unknown') failures.push(detail);
+  } finally {
+    await database.close();
+  }
+  return failures;
+}
+
+async function failedScans(database: Database, signal: AbortSignal): Promise<readonly string[]> {
+  const context = { database, variants: createVariantSource(database, createEventLog(systemClock)) };
+  const options = { signal, statementTimeoutMs: 10_000 };
+  const scan = { wanted: new Map([['gitaly-1', () => true]]), onReplica: () => undefined, pageRows: 1 };
+  const results = [
+    await replicasOf(context, options, "a'.git"),
+    await contactedStorages(context, options),
+    await scanReplicas(context, options, scan),
+  ];
+  return results.flatMap((result) => (result.ok ? [] : [result.failure.message]));
+}
