@@ -156,7 +156,10 @@ describe.each([15, 18] as const)('on PostgreSQL %i', (postgres) => {
     const stolen: string[] = [];
     admin.on('notification', ({ channel }) => stolen.push(channel));
     await admin.query('LISTEN stolen');
-    const failures = await failuresOf(place);
+    const statements = new Set<string>();
+    const failures = await failuresOf(place, statements);
+    expect(statements.size).toBeGreaterThan(15);
+    expect([...statements].flatMap((sql) => unqualifiedIn(sql))).toEqual([]);
     await admin.query('ALTER ROLE postgres RESET search_path');
     expect(stolen).toEqual([]);
     const locks = "SELECT * FROM pg_catalog.pg_locks WHERE locktype OPERATOR(pg_catalog.=) 'advisory'";
@@ -177,10 +180,79 @@ describe.each([15, 18] as const)('on PostgreSQL %i', (postgres) => {
   }, 60_000);
 });
 
-async function failuresOf(place: TestDatabase): Promise<readonly string[]> {
+/** Words before a parenthesis that are no functions to PostgreSQL, but parts of its grammar. */
+const grammar = new Set(
+  'all and any array as between by case coalesce distinct else extract filter from greatest lateral limit not on operator or over select sequence settled then values when where with join sequence for'.split(
+    ' ',
+  ),
+);
+/** Types that the grammar resolves to pg_catalog. */
+const keywordTypes = /^(interval|timestamp|bigint|int|integer|boolean)\b/;
+
+/** Names that the statement looks up by search_path: operators, functions and types without a schema. */
+function unqualifiedIn(statement: string): readonly string[] {
+  const sql = statement
+    .replaceAll(/\/\*.*?\*\//gs, ' ')
+    .replaceAll(/E?'(?:[^']|'')*'/g, "''")
+    .replaceAll(/"(?:[^"]|"")*"/g, 'quoted')
+    .replaceAll(/OPERATOR\(pg_catalog\.[^)]+\)/g, ' AND ')
+    .replaceAll('count(*)', 'count(1)')
+    .replaceAll('epoch FROM', 'epoch,')
+    .replaceAll(/SELECT \*/g, 'SELECT x');
+  const casts = [...sql.matchAll(/::\s*([\w.]+)/g)].flatMap(([, type = '']) =>
+    type.includes('.') || keywordTypes.test(type) ? [] : `::${type}`,
+  );
+  const calls = [...sql.matchAll(/([\w.]+)\s*\(/g)].flatMap(([, name = '']) =>
+    name.includes('.') || grammar.has(name.toLowerCase()) || /^\d*$/.test(name) ? [] : `${name}()`,
+  );
+  const symbols = [...sql.replaceAll('::', ' ').matchAll(/[-+*/<>=~!@#%^&|?]+/g)].map(([found]) => found);
+  const words = [...sql.matchAll(/\b(?:IN|LIKE|ILIKE|BETWEEN|NULLIF|SIMILAR)\b|DISTINCT FROM/g)].map(
+    ([found]) => found,
+  );
+  const tables = [...sql.matchAll(/\b(?:FROM|JOIN) +([\w.]+)/g)].flatMap(([, name = '']) =>
+    name.includes('.') || /^(here|session|pg_catalog|quoted|LATERAL)$/.test(name) ? [] : `FROM ${name}`,
+  );
+  return [...casts, ...calls, ...symbols, ...words, ...tables];
+}
+
+/** A Database that keeps what is sent through it. */
+function recording(database: Database, statements: Set<string>): Database {
+  return {
+    ...database,
+    query(sql, options) {
+      statements.add(sql);
+      return database.query(sql, options);
+    },
+    transaction: (options, run) =>
+      database.transaction(options, (transaction) =>
+        run({
+          rows(sql) {
+            statements.add(sql);
+            return transaction.rows(sql);
+          },
+          copy(sql, onChunk) {
+            statements.add(sql);
+            return transaction.copy(sql, onChunk);
+          },
+        }),
+      ),
+  };
+}
+
+test.each([
+  ['SELECT a = b FROM public.t', ['=']],
+  ['SELECT now() FROM public.t', ['now()']],
+  ["SELECT 'x'::text FROM public.t", ['::text']],
+  ['SELECT 1 FROM t WHERE a IN (1)', ['IN', 'FROM t']],
+  ["SELECT a OPERATOR(pg_catalog.=) '=', pg_catalog.now() FROM public.t -- ", ['--']],
+])('%j has names without a schema', (sql, found) => {
+  expect([...unqualifiedIn(sql)].filter((each) => each !== 'IN()').sort()).toEqual([...found].sort());
+});
+
+async function failuresOf(place: TestDatabase, statements = new Set<string>()): Promise<readonly string[]> {
   const clock = systemClock;
   const budget = createBudget(1, clock);
-  const database = createDatabase({ connection: place.connection, clock, budget });
+  const database = recording(createDatabase({ connection: place.connection, clock, budget }), statements);
   const failures: string[] = [];
   const { collectors } = createPraefectSource({
     database,
