@@ -1,4 +1,5 @@
 /** Checks and capacity: which recommendations are not followed, and whether limits and requests fit the usage. */
+import { percentText } from '../src/lib/format.ts';
 import { capacityDashboard } from '../src/monitoring/links.ts';
 import {
   above,
@@ -7,12 +8,15 @@ import {
   equals,
   histogramQuantile,
   increase,
+  like,
   maxBy,
   multiply,
   rate,
   subtract,
   sumBy,
 } from '../src/monitoring/promql/index.ts';
+import { recorded } from '../src/monitoring/recording.ts';
+import { inodesAvailable, volumeAvailable } from '../src/monitoring/recordings/gitaly.ts';
 import type { MonitoringSettings } from '../src/monitoring/settings.ts';
 import { checkPassed, checksUnknown } from '../src/rules/checks/collector.ts';
 import { gitLevelMetrics, podLevelMetrics } from '../src/sources/cgroup/level-metrics.ts';
@@ -40,7 +44,7 @@ export const checksAndCapacity = (settings: DashboardSettings): Dashboard =>
       'Which recommendations are not followed, whether limits and requests fit the usage of the chosen time, and when a limit will be reached by the present trend. Choose at least a week.',
     scope: 'both',
     from: 'now-7d',
-    rows: [overviewRow(settings), checksRow(), sizingRow(settings), trendRow(), inventoryRow()],
+    rows: [overviewRow(settings), checksRow(), sizingRow(settings), trendRow(settings), inventoryRow()],
   });
 
 const failing = () => equals(maxBy(subject, serverGauge(checkPassed)), 0);
@@ -184,7 +188,7 @@ const sizingRow = ({ thresholds }: MonitoringSettings): DashboardRow => ({
     table({
       id: ids.memorySizing,
       title: 'Memory by server',
-      description: `Usage in the chosen time against limits and requests. p99: 99th percentile. A limit fits when its share is between 50 % and ${thresholds.memoryNearLimit.value * 100} %.`,
+      description: `Usage in the chosen time against limits and requests. p99: 99th percentile. A limit fits when its share is between 50% and ${percentText(thresholds.memoryNearLimit.value)}.`,
       unit: 'none',
       labels: [
         { label: 'pod', title: 'Pod', link: serverLink },
@@ -268,7 +272,11 @@ const sizingRow = ({ thresholds }: MonitoringSettings): DashboardRow => ({
   ],
 });
 
-const trendRow = (): DashboardRow => {
+const volumeLegend = '{{persistentvolumeclaim}} {{instance}} {{mountpoint}}';
+const needsVolumes = 'needs the recording rules of alerts/, and metrics of the kubelet or node_exporter';
+const recordedVolumes = (of: typeof volumeAvailable) => recorded(of, { cluster: like('$cluster') });
+
+const trendRow = ({ thresholds }: MonitoringSettings): DashboardRow => {
   const growth = maxBy(server, overRange('deriv', serverGauge(gitLevelMetrics.memoryAnon), wholeRange));
   return {
     id: 104,
@@ -314,6 +322,28 @@ const trendRow = (): DashboardRow => {
         ],
         legend: 'table',
         noValue: needsCgroups,
+        width: 12,
+      }),
+      timeseries({
+        id: ids.volumes,
+        title: 'Available space of the volumes',
+        description: `Available by total space of the volumes with repositories. Below ${percentText(thresholds.volumeAvailable.value)}, Git cannot repack large repositories.`,
+        unit: 'percentunit',
+        queries: [{ expression: recordedVolumes(volumeAvailable), legend: volumeLegend }],
+        threshold: thresholds.volumeAvailable.value,
+        legend: 'table',
+        noValue: needsVolumes,
+        width: 12,
+      }),
+      timeseries({
+        id: ids.inodes,
+        title: 'Free inodes of the volumes',
+        description: 'Free by all inodes. File systems without a number of inodes (XFS, Btrfs) are absent.',
+        unit: 'percentunit',
+        queries: [{ expression: recordedVolumes(inodesAvailable), legend: volumeLegend }],
+        threshold: thresholds.inodesAvailable.value,
+        legend: 'table',
+        noValue: needsVolumes,
         width: 12,
       }),
       timeseries({

@@ -1,15 +1,19 @@
 /** RPC and limits: which requests Gitaly's concurrency limits drop or queue, and what the limits are. */
+import { percentText } from '../src/lib/format.ts';
 import { limitsDashboard } from '../src/monitoring/links.ts';
 import {
   above,
   histogramQuantile,
   increase,
+  like,
   maxBy,
   rate,
   subtract,
   sumBy,
   topK,
 } from '../src/monitoring/promql/index.ts';
+import { recorded } from '../src/monitoring/recording.ts';
+import { grpcErrorRatio } from '../src/monitoring/recordings/gitaly.ts';
 import {
   adaptiveBackoffs,
   concurrencyInProgress,
@@ -54,7 +58,7 @@ export const rpcAndLimits = (settings: DashboardSettings): Dashboard =>
     description:
       'Which requests the concurrency limits of Gitaly drop or queue and for how long, and how the limits are configured. Needs gitaly.target.',
     scope: 'servers',
-    rows: [overviewRow(settings), rpcRow(), packObjectsRow(), configurationRow()],
+    rows: [overviewRow(settings), rpcRow(settings), packObjectsRow(), configurationRow()],
   });
 
 const drops = () => maxBy([...rpc, 'reason'], rate(serverCounter(requestsDropped), rateRange));
@@ -134,7 +138,7 @@ const overviewRow = ({ thresholds }: DashboardSettings): DashboardRow => ({
   ],
 });
 
-const rpcRow = (): DashboardRow => ({
+const rpcRow = ({ thresholds }: DashboardSettings): DashboardRow => ({
   id: 102,
   title: 'RPCs',
   panels: [
@@ -257,6 +261,22 @@ const rpcRow = (): DashboardRow => ({
       legend: 'table',
       noValue: needsTarget,
       width: 12,
+    }),
+    timeseries({
+      id: ids.errorRatio,
+      title: 'Error ratio of all RPCs',
+      description: `RPCs that failed by the server's fault, by all RPCs. The line is at the error budget of ${percentText(thresholds.errorBudget.value)}.`,
+      unit: 'percentunit',
+      queries: [
+        {
+          expression: recorded(grpcErrorRatio['5m'], { cluster: like('$cluster') }),
+          legend: '{{cluster}} {{namespace}} {{job}}',
+        },
+      ],
+      threshold: thresholds.errorBudget.value,
+      legend: 'table',
+      noValue: "needs the recording rules of alerts/, and a job that scrapes Gitaly's own metrics",
+      width: 24,
     }),
   ],
 });

@@ -1,5 +1,6 @@
 /** Overview: whether anything is wrong, where and since when, and whether the telemetry can be trusted. */
 
+import { percentText } from '../src/lib/format.ts';
 import { scrapeRejectedTotal, webConfigLastReloadSuccess } from '../src/metrics/http-server.ts';
 import { processCpuSeconds, processResidentMemory } from '../src/metrics/process.ts';
 import { durationInWords } from '../src/monitoring/durations.ts';
@@ -362,7 +363,7 @@ export function overview(settings: DashboardSettings): Dashboard {
           table({
             id: 12,
             title: 'Gitaly servers closest to their limits',
-            description: `The ten servers with the highest anonymous memory by limit, at the level where it is highest. From ${thresholds.memoryNearLimit.value * 100} % on, the next large Git process may be OOM-killed. Servers that drop requests are added.`,
+            description: `The ten servers with the highest anonymous memory by limit, at the level where it is highest. From ${percentText(thresholds.memoryNearLimit.value)} on, the next large Git process may be OOM-killed. Servers that drop requests are added.`,
             unit: 'none',
             labels: [
               { label: 'cluster', title: 'Cluster' },

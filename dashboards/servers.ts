@@ -1,4 +1,5 @@
 /** Pods and cgroups: which Gitaly server is close to a limit, what was OOM-killed, which buckets are busy. */
+import { percentText } from '../src/lib/format.ts';
 import { serversDashboard } from '../src/monitoring/links.ts';
 import {
   above,
@@ -196,7 +197,7 @@ function overviewRow({ thresholds }: MonitoringSettings): DashboardRow {
       stat({
         id: 7,
         title: 'Buckets near limit',
-        description: 'Buckets whose anonymous memory is over 80 % of their limit.',
+        description: 'Buckets whose anonymous memory is over 80% of their limit.',
         unit: 'short',
         expression: total(maxBy(server, serverGauge(bucketsNearLimit))),
         steps: ['green', [1, 'orange']],
@@ -206,7 +207,7 @@ function overviewRow({ thresholds }: MonitoringSettings): DashboardRow {
       barGauge({
         id: ids.memoryShare,
         title: 'Anonymous memory by limit',
-        description: `How close the next OOM kill is, by level, without page cache, which the kernel reclaims. A level without a limit is not shown. Red from ${thresholds.memoryNearLimit.value * 100} %.`,
+        description: `How close the next OOM kill is, by level, without page cache, which the kernel reclaims. A level without a limit is not shown. Red from ${percentText(thresholds.memoryNearLimit.value)}.`,
         unit: 'percentunit',
         queries: [{ expression: topK(15, memoryShare()), legend: levelLegend }],
         steps: ['green', [thresholds.memoryNearLimit.value, 'red']],
@@ -324,7 +325,7 @@ const memoryRow = ({ thresholds }: MonitoringSettings): DashboardRow => ({
     timeseries({
       id: 22,
       title: 'Anonymous memory by limit over time',
-      description: `By level. The line is at ${thresholds.memoryNearLimit.value * 100} %.`,
+      description: `By level. The line is at ${percentText(thresholds.memoryNearLimit.value)}.`,
       unit: 'percentunit',
       queries: [{ expression: memoryShare(), legend: levelLegend }],
       threshold: thresholds.memoryNearLimit.value,
@@ -465,7 +466,7 @@ const bucketRow = (): DashboardRow => ({
       id: 35,
       title: 'Buckets by server',
       description:
-        'Limit: of one bucket. Near limit: anonymous memory over 80 %. Unread: nothing is known of these buckets.',
+        'Limit: of one bucket. Near limit: anonymous memory over 80%. Unread: nothing is known of these buckets.',
       unit: 'none',
       labels: [
         { label: 'pod', title: 'Pod' },
@@ -502,7 +503,7 @@ const cpuRow = ({ thresholds }: MonitoringSettings): DashboardRow => ({
     timeseries({
       id: ids.throttledShare,
       title: 'CPU-throttled periods',
-      description: `Share of the periods in which the CPU limit of a level throttled something. From ${thresholds.cpuThrottled.value * 100} % on Gitaly itself is slow; the limit of all Git processes may throttle up to ${thresholds.cpuThrottledGit.value * 100} %.`,
+      description: `Share of the periods in which the CPU limit of a level throttled something. From ${percentText(thresholds.cpuThrottled.value)} on Gitaly itself is slow; the limit of all Git processes may throttle up to ${percentText(thresholds.cpuThrottledGit.value)}.`,
       unit: 'percentunit',
       queries: [{ expression: throttledShare(), legend: levelLegend }],
       threshold: thresholds.cpuThrottled.value,

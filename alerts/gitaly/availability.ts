@@ -88,7 +88,7 @@ function errorBudgetBurn(thresholds: Thresholds, { severity, factor, long, short
     ),
     forSeconds: thresholds.databaseReadOnly.value,
     keepFiringForSeconds: severity === 'critical' ? keepFiring.value : 0,
-    panel: panelLink(limitsDashboard, 'inProgress'),
+    panel: panelLink(limitsDashboard, 'errorRatio'),
     firesWhen: `over ${percent(limit)} of Gitaly's RPCs (${factor} times the error budget of ${percent(errorBudget.value)}) failed by the server's fault, over ${long} and over ${short}, with over ${errorBudgetMinimum.value} RPCs within an hour. Needs grpc_server_handled_total of Gitaly in this Prometheus; without it the alert cannot fire`,
     summary: ({ label, value }) => `${value('percent')} of Gitaly's RPCs fail (job ${label('job')})`,
     description: ({ label }) =>

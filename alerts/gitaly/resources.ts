@@ -249,7 +249,7 @@ function volumeFilling(thresholds: Thresholds): Alert {
     expression: below(recorded(volumeAvailable), least.value),
     forSeconds: sustained(thresholds, volumeAvailableFor.value),
     keepFiringForSeconds: keepFiring.value,
-    panel: panelLink(capacityDashboard, 'checksFailing'),
+    panel: panelLink(capacityDashboard, 'volumes'),
     firesWhen: `for ${durationInWords(volumeAvailableFor.value)}, less than ${percent(least.value)} of a volume with repositories was available. Needs the kubelet's volume metrics, or node_exporter's; without them the alert cannot fire`,
     summary: ({ value }) => `Volume ${volumeName} of Gitaly has ${value('percent')} available`,
     description: () =>
@@ -273,7 +273,7 @@ function volumeForecast(thresholds: Thresholds): Alert {
       0,
     ),
     forSeconds: volumeForecastFor.value,
-    panel: panelLink(capacityDashboard, 'checksFailing'),
+    panel: panelLink(capacityDashboard, 'volumes'),
     firesWhen: `for ${durationInWords(volumeForecastFor.value)}, a volume with less than ${percent(volumeForecastBelow.value)} available filled so fast that it is full within ${durationInWords(within.value)}. Needs the same metrics as GitalyVolumeFilling`,
     summary: () => `Volume ${volumeName} of Gitaly is full within ${durationInWords(within.value)}`,
     description: () =>
@@ -289,7 +289,7 @@ function inodesFilling(thresholds: Thresholds): Alert {
     expression: below(recorded(inodesAvailable), least.value),
     forSeconds: sustained(thresholds, volumeAvailableFor.value),
     keepFiringForSeconds: keepFiring.value,
-    panel: panelLink(capacityDashboard, 'checksFailing'),
+    panel: panelLink(capacityDashboard, 'inodes'),
     firesWhen: `for ${durationInWords(volumeAvailableFor.value)}, less than ${percent(least.value)} of the inodes of a volume with repositories were free. Needs the same metrics as GitalyVolumeFilling; file systems without a fixed number of inodes are left out`,
     summary: ({ value }) => `Volume ${volumeName} of Gitaly has ${value('percent')} of its inodes free`,
     description: () =>

@@ -136,13 +136,22 @@ export const limitsDashboard = {
     packUse: 12,
     backoffs: 14,
     unreadable: 15,
+    errorRatio: 28,
   },
 } as const;
 
 export const capacityDashboard = {
   uid: 'gitaly-exporter-capacity',
   variables: serverVariables,
-  panels: { checksFailing: 11, checksUnknown: 12, memorySizing: 21, cpuSizing: 22, memoryForecast: 31 },
+  panels: {
+    checksFailing: 11,
+    checksUnknown: 12,
+    memorySizing: 21,
+    cpuSizing: 22,
+    memoryForecast: 31,
+    volumes: 36,
+    inodes: 37,
+  },
 } as const;
 
 export const linkedDashboards = [

@@ -26,8 +26,16 @@ const fixedValues: Readonly<Record<string, number>> = {
 export const completeExposition = (second: number, now: number): string =>
   everyMetric
     .map((metric) => [`# TYPE ${metric.name} ${metric.type}`, ...samples(metric, second, now)].join('\n'))
+    .concat(recorded)
     .join('\n')
     .concat('\n');
+
+/** Series of recording rules that depend on metrics of other exporters. */
+const recorded: readonly string[] = [
+  'gitaly:volume_available:ratio{persistentvolumeclaim="repo-data-gitaly-0"} 0.5',
+  'gitaly:volume_inodes_available:ratio{persistentvolumeclaim="repo-data-gitaly-0"} 0.5',
+  'gitaly:grpc_errors:ratio_rate5m{} 0.0001',
+];
 
 function samples(metric: Metric, second: number, now: number): readonly string[] {
   return combinations(metric).flatMap((labels) => {

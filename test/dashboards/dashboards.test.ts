@@ -24,8 +24,8 @@ import {
   declaredMetrics,
   everyPanelOf,
   generated,
+  isOfPrometheus,
   panelsOf,
-  seriesOfPrometheus,
 } from './support.ts';
 
 const all = generated();
@@ -39,8 +39,7 @@ const queriesOf = (dashboard: DashboardJson) =>
     (panel.targets ?? []).map((target) => ({ panel: panel.title, ...target })),
   );
 
-const ownSelectors = (expr: string) =>
-  selectorsIn(expr).filter(({ metric }) => !seriesOfPrometheus.includes(metric));
+const ownSelectors = (expr: string) => selectorsIn(expr).filter(({ metric }) => !isOfPrometheus(metric));
 
 describe.each(all)('dashboard $name', ({ dashboard, json, name }) => {
   const panels = panelsOf(dashboard);

@@ -97,5 +97,6 @@ export const declaredMetrics = new Map(
   ),
 );
 
-/** Series that Prometheus itself writes: for its rules, and for each scrape. */
-export const seriesOfPrometheus: readonly string[] = ['ALERTS', 'ALERTS_FOR_STATE', 'up'];
+/** Series that Prometheus itself writes: for each scrape, for its alerts, and by its recording rules. */
+export const isOfPrometheus = (name: string): boolean =>
+  ['ALERTS', 'ALERTS_FOR_STATE', 'up'].includes(name) || name.includes(':');
