@@ -78,6 +78,7 @@ import {
   memoryShare,
   orZero,
   type PanelServerLabel,
+  type PanelServerLabel,
   rateRange,
   server,
   serverLegend,
