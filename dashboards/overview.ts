@@ -78,7 +78,6 @@ import {
   memoryShare,
   orZero,
   type PanelServerLabel,
-  type PanelServerLabel,
   rateRange,
   server,
   serverLegend,

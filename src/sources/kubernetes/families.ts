@@ -292,7 +292,7 @@ export function watchFamilies(
   watches: readonly { readonly resource: WatchedResource; readonly state: WatchState }[],
   clockSkewMs?: number,
 ): readonly Family[] {
-  const skew = samplesOf(metrics.clockSkew);
+  const skew = samplesOf(metrics.apiClockSkew);
   if (clockSkewMs !== undefined) skew.set({}, clockSkewMs / 1000);
   const current = samplesOf(metrics.watchCurrent);
   const lastEvent = samplesOf(metrics.watchLastEvent);

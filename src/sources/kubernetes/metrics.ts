@@ -290,7 +290,7 @@ export const watchRestarts = counter('gitaly_exporter_kubernetes_watch_restarts_
   labels: { ...perResource, reason: watchEndReasons },
 });
 
-export const clockSkew = gauge('gitaly_exporter_kubernetes_clock_skew_seconds', {
+export const apiClockSkew = gauge('gitaly_exporter_kubernetes_clock_skew_seconds', {
   help: "How far the API server's clock is ahead of the exporter's; negative when it is behind.",
   details:
     'By the header Date of the last response, accurate to about a second. Times of the API are corrected by it. Absent before the first response.',
@@ -301,5 +301,5 @@ export const clockSkew = gauge('gitaly_exporter_kubernetes_clock_skew_seconds', 
 
 export const watchMetrics: readonly Metric[] = [
   ...[watchCurrent, watchLastEvent, watchObjects, watchRestarts],
-  clockSkew,
+  apiClockSkew,
 ];
