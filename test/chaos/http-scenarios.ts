@@ -4,11 +4,11 @@ import { join } from 'node:path';
 import { type Peer, type Scenario, sentinel } from './harness.ts';
 import { faultyServer, type HttpFault, httpFaults } from './http-faults.ts';
 
-const ok = (type: string, body: string): string =>
+export const ok = (type: string, body: string): string =>
   `HTTP/1.1 200 OK\r\nContent-Type: ${type}\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`;
 
 /** A page as Gitaly 18 has it, as short as it can be recognized. */
-const goodPage = [
+export const goodPage = [
   '# TYPE gitaly_build_info gauge',
   'gitaly_build_info{version="18.2.0"} 1',
   '# TYPE go_goroutines gauge',
@@ -104,7 +104,7 @@ const gitalyPages: readonly Scenario[] = [
   page('has only comments', '# nothing\n'.repeat(1000), 'failed'),
 ];
 
-function kubernetesFlags(port: number, folder: string): readonly string[] {
+export function kubernetesFlags(port: number, folder: string): readonly string[] {
   const kubeconfig = join(folder, 'kubeconfig');
   writeFileSync(
     kubeconfig,

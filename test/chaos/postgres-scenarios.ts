@@ -45,7 +45,7 @@ const rowDescription = message(
 );
 const row = (text: string): Buffer => message('D', int16(1), int32(Buffer.byteLength(text)), text);
 
-interface Behavior {
+export interface Behavior {
   readonly name: string;
   readonly isSlow?: boolean;
   /** The first message of the client, then each later one (`password`, `query`). */
@@ -71,7 +71,7 @@ const afterLogin = (name: string, later: Behavior['later'], isSlow = false): Beh
   ...(isSlow && { isSlow }),
 });
 
-const behaviors: readonly Behavior[] = [
+export const behaviors: readonly Behavior[] = [
   { name: 'closes at the start', startup: (socket) => void socket.end() },
   { name: 'resets at the start', startup: (socket) => void socket.resetAndDestroy() },
   { name: 'never responds', isSlow: true, startup: () => undefined },
@@ -170,10 +170,12 @@ const behaviors: readonly Behavior[] = [
   ),
 ];
 
-async function peer({ startup, later }: Behavior): Promise<Peer> {
+/** @param next the behavior of the next connection */
+export async function faultyPostgres(next: () => Behavior): Promise<Peer> {
   const sockets = new Set<Socket>();
   const server = createServer((socket) => {
     sockets.add(socket);
+    const { startup, later } = next();
     let isStarted = false;
     socket
       .on('error', () => undefined)
@@ -207,7 +209,7 @@ async function peer({ startup, later }: Behavior): Promise<Peer> {
 export const postgresScenarios: readonly Scenario[] = behaviors.map((behavior) => ({
   name: `PostgreSQL ${behavior.name}`,
   ...(behavior.isSlow === true && { isSlow: true }),
-  start: () => peer(behavior),
+  start: () => faultyPostgres(() => behavior),
   expected: {
     collector: 'praefect_database',
     outcome: 'failed',
