@@ -67,7 +67,7 @@ interface Sample {
   readonly resources: number;
 }
 const samples: Sample[] = [];
-const valueOf = (text: string, name: string): number =>
+const sumOf = (text: string, name: string): number =>
   [...text.matchAll(new RegExp(`^${name}(?:\\{[^}]*\\})? (\\S+)$`, 'gm'))].reduce(
     (sum, [, value]) => sum + Number(value),
     0,
@@ -84,9 +84,9 @@ for (let second = 0; Date.now() < end && exporter.exitCode === null; second += 2
     .catch(() => undefined);
   if (text === undefined) continue;
   samples.push({
-    rssMiB: valueOf(text, 'process_resident_memory_bytes') / 2 ** 20,
-    descriptors: valueOf(text, 'process_open_fds'),
-    resources: valueOf(text, 'nodejs_active_resources'),
+    rssMiB: sumOf(text, 'process_resident_memory_bytes') / 2 ** 20,
+    descriptors: sumOf(text, 'process_open_fds'),
+    resources: sumOf(text, 'nodejs_active_resources'),
   });
   if (second % 60 === 0) console.log(`${second / 60} min`, samples.at(-1), `errors logged ${errors}`);
 }
