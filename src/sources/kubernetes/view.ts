@@ -72,7 +72,9 @@ export interface PodView {
   }[];
   /** `container gitaly terminated: OOMKilled, exit code 137`; undefined when all run. */
   readonly terminated: string | undefined;
-  /** The newest Warning event of the pod, `FailedScheduling: 0/4 nodes are available ...`; undefined without one. */
+  /** Finalizers of a pod that is being deleted: it stays until they are removed. */
+  readonly finalizers?: readonly string[];
+  /** The newest Warning event of the pod's present phase, `FailedScheduling: 0/4 nodes are available ...`; undefined without one. */
   readonly warning: string | undefined;
 }
 
@@ -118,7 +120,7 @@ export function viewOf(inputs: ViewInputs): KubernetesView {
       ...{ lastRotations: [], nodes: [], disruptionBudgets: [] },
     };
   const gitalyPods = newestOfEachName(stores.pods.all().filter(isGitaly));
-  const warnings = newestWarnings(stores.events.all());
+  const warnings = newestWarnings(stores.events.all(), gitalyPods);
   const pods = gitalyPods.map((pod) => podView(pod, warnings.get(pod.uid), inputs));
   const sets = statefulSetsOf(stores.statefulSets.all(), gitalyPods, isGitaly);
   return {
@@ -140,16 +142,34 @@ export function viewOf(inputs: ViewInputs): KubernetesView {
   };
 }
 
-/** The newest Warning event of each object, by the object's uid. */
-function newestWarnings(events: readonly KubeEvent[]): ReadonlyMap<string, KubeEvent> {
+/** The newest Warning event that is about the pod's present phase, by the pod's uid. */
+function newestWarnings(events: readonly KubeEvent[], pods: readonly Pod[]): ReadonlyMap<string, KubeEvent> {
+  const byUid = new Map(pods.map((pod) => [pod.uid, pod]));
   const newest = new Map<string, KubeEvent>();
   for (const event of events) {
-    if (event.type !== 'Warning') continue;
-    const known = newest.get(event.about.uid);
-    if (known === undefined || lastEventTime(event) >= lastEventTime(known))
-      newest.set(event.about.uid, event);
+    const pod = byUid.get(event.about.uid);
+    if (event.type !== 'Warning' || pod === undefined || !isAboutPresentPhase(event, pod)) continue;
+    const known = newest.get(pod.uid);
+    if (known === undefined || lastEventTime(event) >= lastEventTime(known)) newest.set(pod.uid, event);
   }
   return newest;
+}
+
+/** Both times are whole seconds of the same component, or of two whose clocks are compared. */
+const phaseToleranceMs = 5000;
+
+/** The API keeps events for an hour: why the pod was not scheduled is no reason why it does not start. */
+function isAboutPresentPhase({ reason, lastAt, createdAt }: KubeEvent, pod: Pod): boolean {
+  if (reason === 'FailedScheduling' && pod.node !== '') return false;
+  const { conditions, deletion } = pod;
+  const reached = ['PodScheduled', 'PodReadyToStartContainers', 'Initialized'].flatMap((type) =>
+    conditions[type]?.status === 'True' ? (conditions[type]?.since ?? []) : [],
+  );
+  // A pod that was not Ready before its deletion is so for the same reason.
+  const deletedAt = conditions['Ready']?.status === 'True' ? deletion?.requestedAt : undefined;
+  const starts = [...reached, conditions['Ready']?.since, deletedAt];
+  const phaseStart = Math.max(pod.createdAt, ...starts.filter((at) => at !== undefined));
+  return (lastAt ?? createdAt) >= phaseStart - phaseToleranceMs;
 }
 
 function podView(
@@ -171,6 +191,7 @@ function podView(
         : [{ container: name, reason: restartReasonOf(last), finishedAt: last.finishedAt }],
     ),
     terminated: terminationText(pod),
+    ...(pod.deletion === undefined || pod.finalizers === undefined ? {} : { finalizers: pod.finalizers }),
     warning: newest === undefined ? undefined : `${newest.reason}: ${newest.message}`,
   };
 }

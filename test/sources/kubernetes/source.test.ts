@@ -526,3 +526,61 @@ test('times of a node whose clock is hours ahead are not used: they would be fre
   expect(view).toMatchObject({ isReady: false, since: seenAt, lastTerminations: [] });
   expect(linesOf(await block()).filter((line) => line.includes('last_restart'))).toEqual([]);
 });
+
+describe('the warning that is quoted as the reason', () => {
+  const at = moment('00:27:00');
+  function starting() {
+    const stores = createFakeStores();
+    const { source, clock } = createSource(stores, at);
+    clock.setWall(at + 60_000);
+    listMoment(stores, 'rotate-delete', '0-before');
+    const pod = stores.pods.all().find(({ name }) => name === 'gl-gitaly-default-1');
+    const [event] = stores.events.all();
+    if (pod === undefined || event === undefined) throw new Error('the recording has changed');
+    const yes = (since: number) => ({ status: 'True', reason: '', since }) as const;
+    const scheduled: Pod = {
+      ...pod,
+      createdAt: at,
+      conditions: {
+        PodScheduled: yes(at + 10_000),
+        Ready: { status: 'False', reason: 'ContainersNotReady', since: at + 11_000 },
+      },
+    };
+    const warn = (reason: string, when: number): void =>
+      stores.events.put(
+        {
+          ...event,
+          ...{ uid: `${reason}${when}`, type: 'Warning', reason, message: 'why', createdAt: when },
+          ...{ firstAt: when, lastAt: when },
+          about: { kind: 'Pod', namespace: pod.namespace, name: pod.name, uid: pod.uid },
+        },
+        when,
+      );
+    const warning = (): string | undefined =>
+      source.view().pods.find(({ identity }) => identity.pod === pod.name)?.warning;
+    return { stores, scheduled, warn, warning, source };
+  }
+
+  test("is about the pod's present phase, not about the last hour", () => {
+    const { stores, scheduled, warn, warning } = starting();
+    stores.pods.put({ ...scheduled, node: '', conditions: {} }, at);
+    warn('BackOff', at - 1_800_000);
+    expect(warning()).toBeUndefined();
+    warn('FailedScheduling', at + 9000);
+    expect(warning()).toBe('FailedScheduling: why');
+    stores.pods.put(scheduled, at + 11_000);
+    expect(warning()).toBeUndefined();
+    warn('FailedMount', at + 20_000);
+    expect(warning()).toBe('FailedMount: why');
+  });
+
+  test('is joined by the finalizers that keep a deleted pod', () => {
+    const { stores, scheduled, source } = starting();
+    const deletion = { requestedAt: at + 20_000, graceSeconds: 30 };
+    const finalizers = ['example.com/protect'];
+    stores.pods.put({ ...scheduled, deletion, finalizers }, at + 20_000);
+    expect(source.view().pods.find(({ finalizers: found }) => found !== undefined)).toMatchObject({
+      finalizers,
+    });
+  });
+});

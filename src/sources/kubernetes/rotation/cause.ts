@@ -14,6 +14,10 @@ export interface RemovalEvidence {
   readonly lost: boolean;
   /** The pod was deleted, by its StatefulSet or by a client. */
   readonly deleted: boolean;
+  /** Its StatefulSet had another revision for it, or a pod of another revision was created in its place before. */
+  readonly outdated: boolean;
+  /** The cluster sets DisruptionTarget, so that its absence means something: Kubernetes >= 1.26. */
+  readonly hasConditions: boolean;
   /** controller-revision-hash */
   readonly revision: string;
 }
@@ -24,20 +28,32 @@ export const noEvidence = (revision: string): RemovalEvidence => ({
   drained: false,
   lost: false,
   deleted: false,
+  outdated: false,
+  hasConditions: true,
   revision,
 });
 
 export const revisionOf = ({ labels }: Pod): string => labels['controller-revision-hash'] ?? '';
 
 /** Adds what the pod, while it is being removed, and its node report now. Earlier evidence is kept. */
-export function addEvidence(before: RemovalEvidence, pod: Pod, node: Node | undefined): RemovalEvidence {
+export function addEvidence(
+  before: RemovalEvidence,
+  pod: Pod,
+  node: Node | undefined,
+  cluster: { readonly isOutdated: boolean; readonly isNodeRemoved: boolean },
+): RemovalEvidence {
   const target = pod.conditions['DisruptionTarget'];
   const disruption = target?.status === 'True' ? target.reason : before.disruption;
+  const drained = before.drained || (node !== undefined && isDrained(node));
+  // An autoscaler removes a node after it was drained.
+  const isRemoved = cluster.isNodeRemoved && !drained;
   return {
     disruption,
     statusReason: pod.reason === '' ? before.statusReason : pod.reason,
-    drained: before.drained || (node !== undefined && isDrained(node)),
-    lost: before.lost || isOnLostNode(pod) || (node !== undefined && isLost(node)),
+    drained,
+    lost: before.lost || isOnLostNode(pod) || isRemoved || (node !== undefined && isLost(node)),
+    outdated: before.outdated || cluster.isOutdated,
+    hasConditions: before.hasConditions && (node === undefined || setsConditions(node)),
     deleted: before.deleted || pod.deletion !== undefined,
     revision: before.revision,
   };
@@ -59,10 +75,22 @@ const drainTaints = new Set([
   'karpenter.sh/disrupted',
   'karpenter.sh/disruption',
 ]);
-const lostTaints = new Set(['node.kubernetes.io/unreachable', 'node.kubernetes.io/not-ready']);
+const lostTaints = new Set([
+  'node.kubernetes.io/unreachable',
+  'node.kubernetes.io/not-ready',
+  'node.kubernetes.io/out-of-service',
+]);
 
+/** Someone's NoExecute taint evicts pods, too. */
 const isDrained = ({ unschedulable, taints }: Node): boolean =>
-  unschedulable || taints.some(({ key }) => drainTaints.has(key));
+  unschedulable ||
+  taints.some(({ key, effect }) => drainTaints.has(key) || (effect === 'NoExecute' && !lostTaints.has(key)));
+
+/** By the kubelet's version, which is at most that of the control plane. */
+function setsConditions({ kubeletVersion }: Node): boolean {
+  const [, major = '', minor = ''] = /^v(\d+)\.(\d+)/.exec(kubeletVersion) ?? [];
+  return major !== '1' || Number(minor) >= 26;
+}
 
 const isLost = ({ conditions, taints }: Node): boolean =>
   (conditions['Ready'] !== undefined && conditions['Ready'].status !== 'True') ||
@@ -74,7 +102,7 @@ export function causeOf(
   replacement: Pod | undefined,
   events: readonly KubeEvent[],
 ): RotationCause {
-  const { disruption, statusReason, drained, lost, deleted, revision } = evidence;
+  const { disruption, statusReason, drained, lost, deleted, outdated, hasConditions, revision } = evidence;
   switch (disruption) {
     case 'EvictionByEvictionAPI':
       return drained ? 'node_drained' : 'eviction_api';
@@ -84,16 +112,20 @@ export function causeOf(
       return 'node_lost';
     case 'DeletionByTaintManager':
       // A NoExecute taint that was set manually drains the node too.
-      return lost ? 'node_lost' : drained ? 'node_drained' : 'unknown';
+      return lost ? 'node_lost' : 'node_drained';
     case 'TerminationByKubelet':
       return causeOfStatus(statusReason) ?? 'eviction_pressure';
   }
   const byStatus = causeOfStatus(statusReason);
   if (byStatus !== undefined) return byStatus;
   if (lost) return 'node_lost';
+  const byEvents = causeOfEvents(events);
+  if (byEvents !== undefined) return byEvents;
   if (replacement !== undefined && revision !== '' && revisionOf(replacement) !== revision) return 'rollout';
-  if (deleted) return 'deleted';
-  return causeOfEvents(events) ?? 'unknown';
+  // The rollout was undone in the meantime.
+  if (outdated) return 'rollout';
+  if (deleted) return drained && !hasConditions ? 'node_drained' : 'deleted';
+  return 'unknown';
 }
 
 /** By status.reason of a pod that its kubelet ended, as kubelets since 1.20 write it. */
@@ -114,11 +146,15 @@ function causeOfStatus(reason: string): RotationCause | undefined {
   }
 }
 
-/** After a gap in the watch, events are the only evidence left. */
+/** The only evidence after a gap in the watch, and of some evictions in Kubernetes before 1.26. */
 function causeOfEvents(events: readonly KubeEvent[]): RotationCause | undefined {
   const reasons = new Set(events.map(({ reason }) => reason));
   if (reasons.has('Evicted')) return 'eviction_pressure';
   if (reasons.has('Preempted')) return 'preemption';
+  if (reasons.has('NodeControllerEviction')) return 'node_lost';
+  // The same reason is used when the deletion is canceled.
+  if (events.some(({ reason, message }) => reason === 'TaintManagerEviction' && !/^cancel/i.test(message)))
+    return 'node_drained';
   return undefined;
 }
 

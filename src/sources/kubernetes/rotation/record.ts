@@ -5,6 +5,7 @@ import { type Identity, identityText } from '../../identity.ts';
 import { createPodCounters, type PodCounters } from '../counters.ts';
 import type { Pod, StatefulSet } from '../objects/types.ts';
 import type { Change, Stores } from '../store.ts';
+import { revisionOf } from './cause.ts';
 import type { ReportedTime } from './milestones.ts';
 import {
   type OngoingRotation,
@@ -63,6 +64,9 @@ export function createRotationRecord(options: RotationRecordOptions): RotationRe
           .all()
           .filter(({ about }) => about.kind === 'Pod' && about.namespace === namespace && about.name === pod),
       isReplaced: (pod) => isReplaced(pod, stores.statefulSets),
+      isOutdated: (pod) => isOutdated(pod, stores.statefulSets),
+      isNodeRemoved: (name) =>
+        name !== '' && stores.nodes.state().current && !stores.nodes.all().some((node) => node.name === name),
       localTime: options.localTime ?? (({ at }) => at),
     },
     {
@@ -148,6 +152,18 @@ function isReplaced(pod: Pod, sets: Stores['statefulSets']): boolean {
     .all()
     .find(({ namespace, name }) => namespace === pod.namespace && name === pod.owner?.name);
   return set !== undefined && hasOrdinalOf(pod, set);
+}
+
+/** Its StatefulSet replaces it by a pod of another revision. */
+function isOutdated(pod: Pod, sets: Stores['statefulSets']): boolean {
+  const set = sets
+    .all()
+    .find(({ namespace, name }) => namespace === pod.namespace && name === pod.owner?.name);
+  if (set === undefined || !sets.state().current || set.updateStrategy === 'OnDelete') return false;
+  const { updateRevision, partition, name } = set;
+  const revision = revisionOf(pod);
+  const isUpdated = !(Number(pod.name.slice(name.length + 1)) < partition);
+  return isUpdated && revision !== '' && updateRevision !== '' && updateRevision !== revision;
 }
 
 /** By the ordinal at the end of the pod's name. */

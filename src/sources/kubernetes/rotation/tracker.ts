@@ -43,6 +43,10 @@ interface ClusterState {
   eventsAbout(namespace: string, podName: string): readonly KubeEvent[];
   /** False when there will be no pod of this name again: its StatefulSet was deleted or scaled down. */
   isReplaced(pod: Pod): boolean;
+  /** Its StatefulSet has another revision for it. */
+  isOutdated(pod: Pod): boolean;
+  /** False while nodes are unknown. */
+  isNodeRemoved(name: string): boolean;
   /** By the exporter's clock; undefined for a time in the future. */
   localTime(time: ReportedTime): number | undefined;
 }
@@ -139,25 +143,35 @@ export function createRotationTracker(cluster: ClusterState, listener: RotationL
       state.removal = {
         ...state.removal,
         pod,
-        evidence: addEvidence(evidence, pod, node),
+        evidence: addEvidence(evidence, pod, node, factsAbout(pod)),
         start: start && confirmedStart(start, pod),
       };
       return;
     }
     const receivedAt = before !== undefined && !isBeingRemoved(before) ? at : undefined;
-    const evidence = addEvidence({ ...noEvidence(revisionOf(pod)), lost: state.isNodeLost }, pod, node);
+    const first = { ...noEvidence(revisionOf(pod)), lost: state.isNodeLost };
+    const evidence = addEvidence(first, pod, node, factsAbout(pod));
     const start = state.isNodeLost
       ? state.unready
       : causeOf(evidence, undefined, []) === 'node_lost'
-        ? nodeLossStart(pod)
+        ? (nodeLossStart(pod) ?? liveStartOf(pod, before, receivedAt))
         : removalStartOf(pod, receivedAt);
     setRemoval(state, { pod, start, evidence, removed: undefined });
     state.isRestarting = false;
     if (!state.isNodeLost) listener.started(pod, 'deleted', removalText(evidence));
   }
 
+  const factsAbout = (pod: Pod) => ({
+    isOutdated: cluster.isOutdated(pod),
+    isNodeRemoved: cluster.isNodeRemoved(pod.node),
+  });
+
   function setRemoval(state: NameState, removal: Removal): void {
     if (state.removal !== undefined) state.firstRemoval ??= state.removal;
+    const first = state.firstRemoval;
+    // A rollout that is undone before its pod is Ready: that pod is replaced by one of the first revision.
+    if (first !== undefined && revisionOf(first.pod) !== revisionOf(removal.pod))
+      state.firstRemoval = { ...first, evidence: { ...first.evidence, outdated: true } };
     state.removal = removal;
   }
 
@@ -186,10 +200,10 @@ export function createRotationTracker(cluster: ClusterState, listener: RotationL
     const { removal, firstRemoval, milestones, unready } = state;
     const missedEnd = before === undefined ? undefined : missedTermination(before, pod);
     if (removal !== undefined && removal.pod.uid !== pod.uid) {
+      const first = firstRemoval ?? removal;
       const events = cluster
         .eventsAbout(pod.namespace, pod.name)
-        .filter(({ about }) => about.uid === removal.pod.uid);
-      const first = firstRemoval ?? removal;
+        .filter(({ about }) => about.uid === first.pod.uid);
       complete(pod, first.pod.node, {
         cause: causeOf(first.evidence, pod, events),
         seconds: replacementSeconds({
@@ -293,6 +307,16 @@ export function createRotationTracker(cluster: ClusterState, listener: RotationL
   };
 }
 
+/** Without a sign of a lost node before: the pod was Ready until it was deleted, as when its node object is deleted. */
+const liveStartOf = (
+  pod: Pod,
+  before: Pod | undefined,
+  receivedAt: number | undefined,
+): Milestone | undefined =>
+  before !== undefined && isReady(before) && receivedAt !== undefined
+    ? removalStartOf(pod, receivedAt)
+    : undefined;
+
 /** A late change of a pod whose successor is known already: several watches are not synchronized with each other. */
 const isPredecessor = ({ pod: known }: NameState, pod: Pod): boolean =>
   known !== undefined && known.uid !== pod.uid && pod.createdAt < known.createdAt;
@@ -318,7 +342,7 @@ function ongoingOf(state: NameState, cluster: ClusterState): OngoingRotation | u
     startedAt:
       startTime(start, cluster) ?? removal?.missedAt ?? (isNew ? creationTime(pod, cluster) : undefined),
     phase: presentPhase(state),
-    cause: presentCause(state),
+    cause: presentCause(state, cluster),
     missing: pod === undefined,
     isNew,
   };
@@ -347,10 +371,17 @@ function presentPhase({ pod, milestones, removal, isNodeLost, isRestarting }: Na
   return milestones.started === undefined ? 'startup' : 'readiness';
 }
 
-function presentCause({ pod, removal, firstRemoval, isNodeLost, isRestarting }: NameState): RotationCause {
+function presentCause(
+  { pod, removal, firstRemoval, isNodeLost, isRestarting }: NameState,
+  cluster: ClusterState,
+): RotationCause {
   if (removal !== undefined) {
     const replacement = pod?.uid === removal.pod.uid ? undefined : pod;
-    return causeOf((firstRemoval ?? removal).evidence, replacement, []);
+    const first = firstRemoval ?? removal;
+    const events = cluster
+      .eventsAbout(first.pod.namespace, first.pod.name)
+      .filter(({ about }) => about.uid === first.pod.uid);
+    return causeOf(first.evidence, replacement, events);
   }
   if (isNodeLost) return 'node_lost';
   return isRestarting ? 'container_restart' : 'unknown';

@@ -332,7 +332,8 @@ describe('the cause', () => {
     ['node_lost', { disruption: 'DeletionByTaintManager', lost: true, deleted: true }],
     // A NoExecute taint that was set manually.
     ['node_drained', { disruption: 'DeletionByTaintManager', drained: true, deleted: true }],
-    ['unknown', { disruption: 'DeletionByTaintManager', deleted: true }],
+    // The taint was removed before the exporter saw it.
+    ['node_drained', { disruption: 'DeletionByTaintManager', deleted: true }],
     ['eviction_api', { disruption: 'EvictionByEvictionAPI', deleted: true }],
     ['node_drained', { disruption: 'EvictionByEvictionAPI', drained: true, deleted: true }],
     ['eviction_pressure', { disruption: 'TerminationByKubelet', statusReason: 'Evicted' }],
@@ -342,6 +343,10 @@ describe('the cause', () => {
     // Kubernetes before 1.26 has no DisruptionTarget.
     ['eviction_pressure', { statusReason: 'Evicted' }],
     ['node_lost', { lost: true, deleted: true }],
+    ['node_drained', { drained: true, deleted: true, hasConditions: false }],
+    // From 1.26 on, an eviction would have the condition.
+    ['deleted', { drained: true, deleted: true }],
+    ['rollout', { outdated: true, deleted: true }],
     ['deleted', { deleted: true }],
     ['unknown', {}],
   ] as const)('is %s for %o', (cause, seen) => {
@@ -349,9 +354,93 @@ describe('the cause', () => {
     expect(causeOf({ ...evidence, ...seen }, same, [])).toBe(cause);
   });
 
+  const about = (reason: string, message = ''): KubeEvent => {
+    const [first] = loaded('rotate-delete').stores.events.all();
+    if (first === undefined) throw new Error('the recording has changed');
+    return { ...first, reason, message };
+  };
+  test.each([
+    ['preemption', 'Preempted', 'by gitlab/other on node n'],
+    ['eviction_pressure', 'Evicted', 'The node was low on resource: memory'],
+    ['node_lost', 'NodeControllerEviction', 'Marking for deletion Pod'],
+    ['node_drained', 'TaintManagerEviction', 'Marking for deletion Pod gitlab/gl-gitaly-0'],
+    ['deleted', 'TaintManagerEviction', 'Cancelling deletion of Pod gitlab/gl-gitaly-0'],
+  ])('before Kubernetes 1.26 is %s by the event %s: %s', (cause, reason, message) => {
+    const same = { ...old, labels: { ...old.labels, 'controller-revision-hash': 'rev-1' } };
+    const old125 = { ...evidence, deleted: true, hasConditions: false };
+    expect(causeOf(old125, same, [about(reason, message)])).toBe(cause);
+  });
+
   test('is a rollout when the new pod has another revision, unless the API reports another cause', () => {
     expect(causeOf({ ...evidence, deleted: true }, next, [])).toBe('rollout');
     expect(causeOf(evidence, next, [])).toBe('rollout');
     expect(causeOf({ ...evidence, disruption: 'PreemptionByScheduler' }, next, [])).toBe('preemption');
+  });
+});
+
+describe('the cause of a rotation in the watch', () => {
+  const withRevision = (pod: Pod, revision: string): Pod => ({
+    ...pod,
+    labels: { ...pod.labels, 'controller-revision-hash': revision },
+  });
+  const current = withRevision(old, 'rev-1');
+
+  test('is a rollout when it was undone before its new pod was Ready', () => {
+    const { stores, record } = atRest(current);
+    const bad = withRevision(pending('b', t0 + 2 * second), 'rev-2');
+    const next = withRevision(pending('c', t0 + 60 * second), 'rev-1');
+    stores.pods.put(deleted(current, t0), t0);
+    stores.pods.remove(deleted(current, t0), t0 + 2 * second);
+    stores.pods.put(bad, t0 + 2 * second);
+    stores.pods.put(deleted(bad, t0 + 59 * second), t0 + 59 * second);
+    stores.pods.remove(deleted(bad, t0 + 59 * second), t0 + 60 * second);
+    stores.pods.put(next, t0 + 60 * second);
+    stores.pods.put(withRevision(ready(next, 10 * second), 'rev-1'), t0 + 70 * second);
+    expect(record.last()).toMatchObject([{ cause: 'rollout', seconds: { total: 70 } }]);
+  });
+
+  test('is a rollout when it was undone before its new pod was created', () => {
+    const { stores, record } = atRest(current);
+    const set = stores.statefulSets.all().find(({ name }) => name === 'gl-gitaly-default') as StatefulSet;
+    stores.statefulSets.put({ ...set, updateRevision: 'rev-2' }, t0 - second);
+    stores.pods.put(deleted(current, t0), t0);
+    stores.statefulSets.put({ ...set, updateRevision: 'rev-1' }, t0 + second);
+    stores.pods.remove(deleted(current, t0), t0 + 2 * second);
+    const next = withRevision(pending('b', t0 + 2 * second), 'rev-1');
+    stores.pods.put(next, t0 + 2 * second);
+    stores.pods.put(withRevision(ready(next, 10 * second), 'rev-1'), t0 + 12 * second);
+    expect(record.last()).toMatchObject([{ cause: 'rollout' }]);
+  });
+
+  test('is node_drained by a NoExecute taint that was set by hand, and node_lost without the node', () => {
+    const target = { status: 'True', reason: 'DeletionByTaintManager', since: t0 } as const;
+    const { stores, record } = atRest(current);
+    const node = stores.nodes.all().find(({ name }) => name === current.node);
+    if (node === undefined) throw new Error('the recording has changed');
+    stores.nodes.put(
+      { ...node, taints: [{ key: 'maintenance', effect: 'NoExecute', since: t0 }] },
+      t0 - second,
+    );
+    const evicted = { ...current, conditions: { ...current.conditions, DisruptionTarget: target } };
+    stores.pods.put(deleted(evicted, t0), t0);
+    expect(record.ongoing()).toMatchObject([{ cause: 'node_drained', startedAt: t0 }]);
+  });
+
+  test('is node_lost when the node object is deleted, with a start and a total', () => {
+    const { stores, record } = atRest(current);
+    stores.nodes.list(stores.nodes.all().filter(({ name }) => name !== current.node));
+    const target = { status: 'True', reason: 'DeletionByPodGC', since: t0 } as const;
+    const collected = deleted(
+      { ...current, conditions: { ...current.conditions, DisruptionTarget: target } },
+      t0,
+      0,
+    );
+    stores.pods.put(collected, t0);
+    expect(record.ongoing()).toMatchObject([{ cause: 'node_lost', startedAt: t0 }]);
+    stores.pods.remove(collected, t0 + second);
+    const next = withRevision(pending('b', t0 + second), 'rev-1');
+    stores.pods.put(next, t0 + second);
+    stores.pods.put(withRevision(ready(next, 10 * second), 'rev-1'), t0 + 11 * second);
+    expect(record.last()).toMatchObject([{ cause: 'node_lost', seconds: { total: 11 } }]);
   });
 });
