@@ -93,7 +93,7 @@ export const praefectCluster = (settings: DashboardSettings): Dashboard =>
       impactRow(),
       failoverRow(),
       databaseRow(),
-      detailRow(),
+      detailRow(settings),
       legacyRow(),
     ],
   });
@@ -562,7 +562,7 @@ const databaseRow = (): DashboardRow => ({
 /** One value per cluster. */
 const perCluster = (of: Parameters<typeof praefectGauge>[0]) => maxBy(clusterLabels, praefectGauge(of));
 
-const detailRow = (): DashboardRow => ({
+const detailRow = ({ thresholds }: MonitoringSettings): DashboardRow => ({
   id: 106,
   title: 'Database details',
   collapsed: true,
@@ -597,6 +597,11 @@ const detailRow = (): DashboardRow => ({
           title: 'Transactions to wraparound',
           expression: perCluster(transactionsToWraparound),
           unit: 'short',
+          steps: [
+            'red',
+            [thresholds.wraparoundCritical.value, 'orange'],
+            [thresholds.wraparoundWarning.value, 'green'],
+          ],
         },
       ],
       noValue: 'no database is connected',
