@@ -56,6 +56,7 @@ import {
 } from '../src/sources/cgroup/metrics.ts';
 import { requestsDropped, scrapeUp } from '../src/sources/gitaly/metrics.ts';
 import {
+  apiClockSkew,
   podReady,
   watchCurrent,
   watchLastEvent,
@@ -676,6 +677,11 @@ const exporterRow = (): DashboardRow => ({
           expression: maxBy(['instance'], increase(praefectCounter(unattributedKills), wholeRange)),
           unit: 'short',
           steps: ['green', [1, 'orange']],
+        },
+        {
+          title: 'Kubernetes clock skew',
+          expression: maxBy(['instance'], praefectGauge(apiClockSkew)),
+          unit: 's',
         },
         {
           title: 'Lost log lines',

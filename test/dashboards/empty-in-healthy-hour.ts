@@ -56,6 +56,7 @@ export const emptyInHealthyHour: Readonly<Record<string, readonly string[]>> = {
     'capacity: CPU by server [Pod request]',
     'capacity: Memory by server [Pod request]',
     'capacity: Rotation time by phase, 95th percentile [{{phase}}]',
+    'overview: Exporters [Kubernetes clock skew]',
     'overview: Kubernetes watches [Last event]',
     'overview: Kubernetes watches [Objects]',
     'overview: Kubernetes watches [Restarts]',
