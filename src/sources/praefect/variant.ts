@@ -7,6 +7,7 @@
  * upgrade in progress leaves states between the releases. Each feature is detected by itself; the name is only for
  * people. docs/decisions/0007-schema-variants.md has the table.
  */
+import { outsideText } from '../../lib/outside-text.ts';
 import type { Failure } from '../../scheduler/outcome.ts';
 import type { DatabaseRow } from './database.ts';
 import { concat, eq, gt, nameArray, ne, quotedName } from './sql.ts';
@@ -219,7 +220,8 @@ export function variantOf(rows: readonly DatabaseRow[]): SchemaVariant | Failure
   const has = (name: PraefectTable, column: string) => table(name)?.columns.has(column) ?? false;
 
   const failure = schemaFailure(rows[0], all, visible, table);
-  if (failure !== undefined) return failure;
+  // Names are text of the server.
+  if (failure !== undefined) return { ...failure, message: outsideText(failure.message, [], 1000) };
 
   const views = new Set(praefectViews.filter((name) => visible.get(name)?.kind === 'v'));
   const assignedColumn = has('storage_repositories', 'assigned');

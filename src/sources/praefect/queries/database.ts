@@ -91,8 +91,7 @@ const pingSql = `SELECT ${epochOf('pg_catalog.clock_timestamp()')} AS clock`;
  * Not read: transaction_read_only and current_setting(), which hold for the exporter's own transaction only.
  */
 const serverSql = (schemaOid: number | undefined): string => `
-SELECT pg_catalog.current_setting('server_version') AS server_version,
-       pg_catalog.pg_is_in_recovery()               AS in_recovery,
+SELECT pg_catalog.pg_is_in_recovery()               AS in_recovery,
        (SELECT pg_catalog.split_part(line, '=', 2)
           FROM pg_catalog.pg_db_role_setting s
          CROSS JOIN LATERAL pg_catalog.unnest(s.setconfig) AS line
@@ -191,7 +190,7 @@ export function createDatabaseCollector({
       purpose: "the server's settings",
     });
     if (!server.ok) return { found, failure: server.failure };
-    found = { ...found, server: serverOf(server.value[0] ?? {}) };
+    found = { ...found, server: serverOf(server.value[0] ?? {}, connection?.serverVersion) };
     if (isFailure(variant)) return { found, failure: variant };
     found = { ...found, variant: variant.name };
     if (!variant.tables.has('schema_migrations')) return { found };
@@ -226,10 +225,11 @@ export function createDatabaseCollector({
   };
 }
 
-function serverOf(row: DatabaseRow): NonNullable<DatabaseSnapshot['server']> {
+/** @param version as the connection has it, fit to be a label */
+function serverOf(row: DatabaseRow, version = ''): NonNullable<DatabaseSnapshot['server']> {
   const setting = booleanSetting(row['configured']) ?? booleanSetting(row['server']);
   return {
-    version: columnText(row['server_version']),
+    version,
     recovery: row['in_recovery'] === true,
     ...(setting !== undefined && { setting }),
   };
