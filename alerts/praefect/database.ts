@@ -178,7 +178,7 @@ function bloat(thresholds: Thresholds): Alert {
     firesWhen: `for ${durationInWords(deadRowsFor.value)}, over ${percent(deadRowsRatio.value)} of the rows of a table of over ${deadRowsMinimum.value} rows were dead`,
     summary: ({ label, value }) => `${value('percent')} of the rows of table ${label('table')} are dead`,
     description: ({ label }) =>
-      `VACUUM does not keep up with ${label('table')} in Praefect's database, so every query on it reads dead rows. Look for a long transaction or a stale replication slot, then run VACUUM on the table.`,
+      `VACUUM does not keep up with ${label('table')} in Praefect's database, so every query on it reads dead rows. Check for a long transaction or a stale replication slot, then run VACUUM on the table.`,
   });
 }
 
