@@ -10,6 +10,28 @@ import type { Rotation, RotationSpan } from './rotation.ts';
 export interface Milestone {
   readonly received: number | undefined;
   readonly reported: ReportedTime | undefined;
+  /** It arrived later than others did, as after a stalled connection: `received` says nothing about a duration. */
+  readonly isLate?: boolean;
+}
+
+/** Reported times are rounded down by up to a second, and changes take a moment to arrive. */
+const maxDelayMs = 1250;
+const keptDelays = 50;
+
+/**
+ * Marks milestones that arrived late: by the difference between arrival and reported time, compared with the smallest
+ * one of the last changes. For times of the control plane only: a kubelet reports many changes a second or two later.
+ */
+export function createArrivalCheck(): (milestone: Milestone) => Milestone {
+  const delays: number[] = [];
+  return (milestone) => {
+    const { received, reported } = milestone;
+    if (received === undefined || reported?.clock !== 'api') return milestone;
+    const delay = received - reported.at;
+    delays.push(delay);
+    if (delays.length > keptDelays) delays.shift();
+    return delay - Math.min(...delays) > maxDelayMs ? { ...milestone, isLate: true } : milestone;
+  };
 }
 
 export interface ReportedTime {
@@ -40,11 +62,16 @@ type MilestoneName = (typeof milestoneNames)[number];
 export type Milestones = Partial<Record<MilestoneName, Milestone>>;
 
 /** Adds the milestones that the pod has reached since; `at` is undefined for a pod that was listed. */
-export function addMilestones(milestones: Milestones, pod: Pod, at: number | undefined): void {
+export function addMilestones(
+  milestones: Milestones,
+  pod: Pod,
+  at: number | undefined,
+  checked: (milestone: Milestone) => Milestone,
+): void {
   for (const name of milestoneNames) {
     if (milestones[name] !== undefined) continue;
     const reached = reachedMilestones[name](pod);
-    if (reached !== undefined) milestones[name] = { received: at, reported: reached.reported };
+    if (reached !== undefined) milestones[name] = checked({ received: at, reported: reached.reported });
   }
 }
 
@@ -124,6 +151,7 @@ export function replacementSeconds(replacement: Replacement): Rotation['seconds'
   const end: Milestone = {
     received: removed?.received,
     reported: removed?.reported ?? milestones.created?.reported,
+    ...(removed?.isLate === true ? { isLate: true } : {}),
   };
   const knownEnd = removalStart === undefined && removed === undefined ? undefined : end;
   return secondsOf({
@@ -201,6 +229,8 @@ function spanMeasurer(pod: Pod): SpanMeasurer {
       !isComparable(from.reported.clock, to.reported.clock)
         ? undefined
         : to.reported.at - from.reported.at;
+    if (from.isLate === true || to.isLate === true)
+      return reported === undefined ? undefined : measuredSpan(reported, 'reported');
     // The received times of two milestones in the same change do not tell how long it took.
     const isSameClock = from.reported?.clock === to.reported?.clock;
     const tolerance = received === 0 ? 0 : toleranceMs + (isSameClock ? 0 : maxSkewMs);

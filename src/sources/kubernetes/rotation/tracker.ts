@@ -16,6 +16,7 @@ import {
 } from './cause.ts';
 import {
   addMilestones,
+  createArrivalCheck,
   isReady,
   type Milestone,
   type Milestones,
@@ -105,6 +106,7 @@ const newPodState = () => ({
 
 export function createRotationTracker(cluster: ClusterState, listener: RotationListener): RotationTracker {
   const names = new Map<string, NameState>();
+  const checked = createArrivalCheck();
 
   const stateOf = (pod: Pod): NameState => {
     const key = keyOf(pod);
@@ -128,7 +130,7 @@ export function createRotationTracker(cluster: ClusterState, listener: RotationL
     if (!isReady(pod)) delete state.milestones.ready;
     if (before !== undefined && hasContainerTerminated(before, pod))
       resetContainerMilestones(state.milestones);
-    addMilestones(state.milestones, pod, at);
+    addMilestones(state.milestones, pod, at, checked);
 
     if (isBeingRemoved(pod)) onBeingRemoved(state, pod, before, at);
     else if (!isReady(pod)) onUnready(state, pod, before, at);
@@ -156,7 +158,7 @@ export function createRotationTracker(cluster: ClusterState, listener: RotationL
       : causeOf(evidence, undefined, []) === 'node_lost'
         ? (nodeLossStart(pod) ?? liveStartOf(pod, before, receivedAt))
         : removalStartOf(pod, receivedAt);
-    setRemoval(state, { pod, start, evidence, removed: undefined });
+    setRemoval(state, { pod, start: start && checked(start), evidence, removed: undefined });
     state.isRestarting = false;
     if (!state.isNodeLost) listener.started(pod, 'deleted', removalText(evidence));
   }
@@ -265,7 +267,8 @@ export function createRotationTracker(cluster: ClusterState, listener: RotationL
     if (state.removal === undefined) return;
     // At the end the kubelet sets the grace period to 0, and with it the time.
     const finalTime = pod.deletion?.graceSeconds === 0 ? pod.deletion.requestedAt : undefined;
-    state.removal = { ...state.removal, removed: { received: at, reported: reportedTime(finalTime, 'api') } };
+    const removed = checked({ received: at, reported: reportedTime(finalTime, 'api') });
+    state.removal = { ...state.removal, removed };
     Object.assign(state, newPodState(), { pod: undefined });
   }
 

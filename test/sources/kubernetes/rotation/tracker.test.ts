@@ -444,3 +444,18 @@ describe('the cause of a rotation in the watch', () => {
     expect(record.last()).toMatchObject([{ cause: 'node_lost', seconds: { total: 11 } }]);
   });
 });
+
+test('after a stall of less than two seconds, arrival times are not taken for the times of the events', () => {
+  const { stores, record } = atRest();
+  // How soon changes arrive otherwise.
+  const other = { ...pending('z', t0 - 60 * second), name: 'gl-gitaly-default-0' };
+  stores.pods.put(other, t0 - 60 * second + 40);
+  const arrived = t0 + 1600;
+  stores.pods.put(deleted(old, t0), arrived);
+  // The kubelet ends the grace period: at t0 + 1600, which the API server rounds down.
+  stores.pods.remove(deleted(old, t0 + second, 0), arrived + 40);
+  const next = pending('b', t0 + second);
+  stores.pods.put(next, arrived + 45);
+  stores.pods.put(ready(next, 10 * second), t0 + 11 * second);
+  expect(record.last()).toMatchObject([{ seconds: { terminating: 1, total: 11 } }]);
+});
