@@ -1,10 +1,14 @@
 /** The Kubernetes API as the exporter uses it: permissions, and everything that its watches list at first. */
 import type { KubernetesAccess } from '../app/sources.ts';
 import type { Settings } from '../config/sections/index.ts';
+import { systemClock } from '../lib/clock.ts';
+import { listText } from '../lib/format.ts';
 import { fixText } from '../rules/finding.ts';
 import { identityText } from '../sources/identity.ts';
 import { rightsFor } from '../sources/kubernetes/directory/rights.ts';
+import { createExpectedPods } from '../sources/kubernetes/expected-pods.ts';
 import { podIdentity } from '../sources/kubernetes/gitaly-objects.ts';
+import type { Workload } from '../sources/kubernetes/objects/types.ts';
 import { notCurrent } from '../sources/kubernetes/store.ts';
 import { accessChecks, type DoctorFinding, notPassed, passed } from './finding.ts';
 import { permissionFindings } from './permissions.ts';
@@ -42,6 +46,20 @@ function podsFinding(
   const failure = notCurrent(stores.pods, 'pods');
   if (failure !== undefined) return notPassed(check, 'unknown', failure.message, []);
   const found = stores.pods.all().filter((pod) => componentOf(pod) === 'gitaly');
+  const isGitaly = (workload: Workload): boolean => componentOf(workload) === 'gitaly';
+  const missing = createExpectedPods({ stores, isIncluded: isGitaly, clock: systemClock }).missing();
+  if (missing.length > 0)
+    return notPassed(
+      check,
+      'fail',
+      `${missing.length} that a StatefulSet wants do not exist: ${listText(missing.map(({ namespace, pod, reason }) => `${namespace}/${pod}${reason === undefined ? '' : ` (${reason})`}`))}`,
+      [
+        {
+          kind: 'kubectl',
+          text: `kubectl -n ${missing[0]?.namespace} describe statefulset ${missing[0]?.statefulSet}`,
+        },
+      ],
+    );
   const names = found.map((pod) => identityText(podIdentity(pod))).sort();
   if (names.length > 0)
     return passed(

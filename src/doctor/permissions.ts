@@ -3,10 +3,12 @@
  * watch of a second, a GET of a name that no object has. Only GETs: nothing is written.
  */
 
+import { durationText } from '../lib/format.ts';
 import { type Fix, fixText } from '../rules/finding.ts';
 import type { Failure } from '../scheduler/outcome.ts';
 import type { KubeApi } from '../sources/kubernetes/api/api.ts';
 import { absentName, type Right, rightText } from '../sources/kubernetes/directory/rights.ts';
+import { apiClockSkewMs } from '../sources/kubernetes/store.ts';
 import { accessChecks, type DoctorFinding, notPassed, passed } from './finding.ts';
 
 type RightResult =
@@ -27,10 +29,16 @@ export async function permissionFindings(
     rights.map(async (right) => ({ right, result: await tryRight(api, right, signal) })),
   );
   return [
-    passed(accessChecks.apiReachable, `${api.server}${version.text}`),
+    passed(accessChecks.apiReachable, `${api.server}${version.text}${clockText(api)}`),
     ...rightFindings(tried),
     await leastFinding(api, rights, signal),
   ];
+}
+
+function clockText(api: KubeApi): string {
+  const skewMs = apiClockSkewMs({ clockSkewMs: () => api.clockSkewMs() });
+  if (skewMs === 0) return '';
+  return `; its clock is ${durationText(Math.abs(skewMs))} ${skewMs > 0 ? 'ahead of' : 'behind'} this host's`;
 }
 
 const checkAccess = fixText(

@@ -139,3 +139,23 @@ describe('a failure is reported when', () => {
     });
   });
 });
+
+test.each([
+  [3, '; its clock is 2 h 59 min ahead of this host'],
+  [-3, '; its clock is 2 h 59 min behind this host'],
+])('a clock of the API server that is %i h off is reported', async (hours, text) => {
+  // A minute less, so that the seconds of the measurement do not matter.
+  server.setClock(() => Date.now() + Math.sign(hours) * (Math.abs(hours) * 3_600_000 - 30_000));
+  const [reachable] = await findings();
+  expect(reachable?.detail).toContain(text);
+});
+
+test('disruption budgets are tried in policy/v1beta1 where v1 is not served, and reported where neither is', async () => {
+  server.setNotServed('policy/v1');
+  expect((await findings()).map(({ status }) => status)).toEqual(['pass', 'pass', 'pass']);
+  server.setNotServed('policy/v1', 'policy/v1beta1');
+  const open = (await findings()).filter(({ status }) => status !== 'pass');
+  expect(open.length).toBeGreaterThan(0);
+  for (const { status, detail } of open)
+    expect([status, detail]).toEqual(['unknown', expect.stringContaining('needs Kubernetes 1.21')]);
+});
