@@ -1,0 +1,95 @@
+/** The database's clock is set, by hours in both directions: no time from the future is fresh. */
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import type pg from 'pg';
+import {
+  praefectSchema,
+  startPostgres,
+  type TestDatabase,
+  type TestPostgres,
+} from '../../../support/postgres.ts';
+import { type OpenedCollectors, only, openCollectors } from './support.ts';
+
+let server: TestPostgres;
+let database: TestDatabase;
+let client: pg.Client;
+let collectors: OpenedCollectors;
+beforeAll(async () => {
+  server = await startPostgres();
+  database = await server.createDatabase(praefectSchema('19.0'));
+  client = await database.client();
+  await client.query('SET search_path = public; SET session_replication_role = replica');
+});
+afterAll(() => server.stop());
+beforeEach(async () => {
+  await client.query('TRUNCATE node_status, repository_reference_write_locks, shard_primaries CASCADE');
+  collectors = openCollectors(database.connection);
+});
+afterEach(() => collectors.close());
+
+/** Three live Praefects, which reach storages as the text of an interval ago. */
+const probe = (seen: string) =>
+  client.query(`
+    INSERT INTO node_status (praefect_name, shard_name, node_name, last_contact_attempt_at, last_seen_active_at)
+    SELECT 'p' || p, 'default', 'gitaly-' || g, now(), now() - interval '${seen}'
+      FROM generate_series(1, 3) p, generate_series(1, 2) g`);
+const inView = async () => (await client.query('SELECT storage FROM healthy_storages')).rows.length;
+
+describe('node_status', () => {
+  test('one old row of 2033 next to three live Praefects that report both storages dead', async () => {
+    await probe('1 hour');
+    await client.query(
+      `INSERT INTO node_status (praefect_name, shard_name, node_name, last_contact_attempt_at, last_seen_active_at)
+       VALUES ('old', 'default', 'gitaly-1', '2033-05-18', '2033-05-18')`,
+    );
+    const samples = await collectors.samples('praefect_health');
+    expect(await inView()).toBe(0);
+    expect(Object.values(only(samples, 'storage_healthy'))).toEqual([0, 0]);
+    expect(Object.values(only(samples, 'heartbeat_quorum'))).toEqual([1]);
+    expect(Object.values(only(samples, 'seen_healthy', 'praefect="p1"'))).toEqual([0, 0]);
+    expect(only(samples, 'praefect_alive', 'praefect="old"')).toEqual({
+      'praefect_db_praefect_alive{praefect="old",virtual_storage="default"}': 0,
+    });
+    for (const time of Object.values(only(samples, 'timestamp_seconds')))
+      expect(time).toBeLessThan(Date.now() / 1000 + 60);
+    expect(only(samples, 'last_contact', 'praefect="old"')).toEqual({});
+  });
+
+  test('storages that died before the clock was set back by two hours are not healthy', async () => {
+    await probe('-110 minutes');
+    expect(await inView()).toBe(2); // Praefect's own rule has one bound
+    expect(Object.values(only(await collectors.samples('praefect_health'), 'storage_healthy'))).toEqual([
+      0, 0,
+    ]);
+  });
+
+  test.each(['-3 hours', '3 hours'])(
+    'a clock that is set by %s without a live Praefect leaves no quorum',
+    async (step) => {
+      await probe('0 seconds');
+      await client.query(`UPDATE node_status SET last_contact_attempt_at = last_contact_attempt_at - interval '${step}',
+                                               last_seen_active_at = last_seen_active_at - interval '${step}'`);
+      const samples = await collectors.samples('praefect_health');
+      expect(Object.values(only(samples, 'heartbeat_quorum'))).toEqual([0]);
+      expect(Object.values(only(samples, 'storage_healthy'))).toEqual([0, 0]);
+      expect(Object.values(only(samples, 'praefect_alive'))).toEqual([0, 0, 0]);
+    },
+  );
+});
+
+test('a write lock that ends in hours is held by nobody', async () => {
+  await client.query(`
+    INSERT INTO repository_reference_write_locks (lock_id, holder_txn_id, expired_at) VALUES
+      ('a', 1, now() + interval '15 seconds'), ('b', 2, now() - interval '1 second'), ('c', 3, now() + interval '2 hours')`);
+  expect(Object.values(await collectors.samples('praefect_write_locks'))).toEqual([1, 2]);
+});
+
+test('an election in the future has no time', async () => {
+  await probe('0 seconds');
+  await client.query(
+    `INSERT INTO shard_primaries (shard_name, node_name, elected_by_praefect, elected_at) VALUES ('default', 'gitaly-1', 'p1', now() + interval '2 hours')`,
+  );
+  await collectors.run('praefect_health');
+  const samples = await collectors.samples('praefect_shard_primaries');
+  expect(only(samples, 'elected')).toEqual({});
+  expect(samples['praefect_db_shard_primary{virtual_storage="default",storage="gitaly-1"}']).toBe(1);
+});
