@@ -116,3 +116,18 @@ describe("Praefect's config.toml", () => {
     );
   });
 });
+
+test('a megabyte of wrong entries is read in seconds, and its first problems are reported', () => {
+  const text = '[[concurrency]]\nrpc = "x"\n'.repeat(40_000);
+  const started = performance.now();
+  const parsed = parseGitalyConfig(text, 'x');
+  expect(parsed.ok && parsed.value.problems.length).toBe(100);
+  expect(performance.now() - started).toBeLessThan(10_000);
+});
+
+test('values nested without end are invalid TOML, and no overflow of the stack', () => {
+  const parsed = parseGitalyConfig(`a = ${'['.repeat(100_000)}`, 'x');
+  expect(parsed.ok ? [] : parsed.problems.map(problemText)).toEqual([
+    expect.stringContaining('invalid TOML'),
+  ]);
+});

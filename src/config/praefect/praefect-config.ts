@@ -163,10 +163,11 @@ function readStorages(reader: TomlReader, above: TableAt, name: string, before: 
     if (storage === '') reader.wrong(at, undefined, 'storage is missing');
     return { at, storage };
   });
-  for (const [index, { at, storage }] of storages.entries()) {
-    const first = storages.findIndex((other) => other.storage === storage);
-    if (storage !== '' && first !== index)
+  const found = new Set<string>();
+  for (const { at, storage } of storages) {
+    if (storage !== '' && found.has(storage))
       reader.wrong(at, 'storage', `duplicate storage ${storage} in virtual storage ${name}`);
+    found.add(storage);
   }
   return Object.freeze(storages.map(({ storage }) => storage));
 }

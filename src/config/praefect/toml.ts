@@ -50,6 +50,9 @@ export interface TomlReader {
   readonly problems: readonly SettingProblem[];
 }
 
+/** More say nothing new about a file. */
+const maxProblems = 100;
+
 export function tomlReader(text: string, file: string): TomlReader {
   const problems: SettingProblem[] = [];
   const origin = (at: TableAt, key?: string): Origin => ({
@@ -67,6 +70,8 @@ export function tomlReader(text: string, file: string): TomlReader {
       return undefined;
     },
     wrong(at, key, message) {
+      // Each takes a pass over the text for its line.
+      if (problems.length >= maxProblems) return;
       const name = [at.header, key].filter((part) => part !== undefined && part !== '').join('.');
       problems.push(problemAt(origin(at, key), `${name}: ${message}`));
     },
