@@ -80,7 +80,8 @@ export function stringsOf(value: unknown, isUsed: KeyFilter, max: number): Reado
       typeof pair[1] === 'string' && isUsed(pair[0]) && pair[0].length <= 320 && pair[1].length <= 256,
   );
   if (used.length > max) used.sort(([a], [b]) => Number(isWellKnown(b)) - Number(isWellKnown(a)));
-  return Object.fromEntries(used.slice(0, max));
+  // Problems and messages quote values; one with control characters is not valid, and matches no selector.
+  return Object.fromEntries(used.slice(0, max).map(([key, value]) => [textOf(key, 320), textOf(value, 256)]));
 }
 
 const isWellKnown = (key: string): boolean =>

@@ -129,6 +129,20 @@ describe('the size of an object is bounded', () => {
     expect(outcome).toMatchObject({ ok: true, object: { message: `${'é'.repeat(248)}...` } });
   });
 
+  test('no text of an object has control characters', () => {
+    const odd = 'a\u001b[2J\u202eb\nc';
+    const outcome = changed(({ metadata, spec, status }) => {
+      metadata['annotations'] = { 'gitaly-exporter/maintenance-until': odd };
+      metadata['labels'] = { app: odd };
+      spec['nodeName'] = odd;
+      status['reason'] = odd;
+      status['message'] = odd;
+      status['conditions'] = [{ type: 'Ready', status: 'False', reason: odd }];
+    });
+    if (!outcome.ok) throw new Error(outcome.why);
+    expect(JSON.stringify(outcome.object)).not.toMatch(/\\u00|\\n|\u202e/);
+  });
+
   test('a configuration of more than 1 MiB is absent', () => {
     const [raw] = good.items('at-rest/configmaps.json') as { data: object }[];
     const big = { ...raw, data: { 'config.toml': 'x'.repeat(1024 * 1024 + 1), 'config.toml.tpl': 'ok' } };
