@@ -214,7 +214,7 @@ describe('text from the API server', () => {
     const event = {
       metadata: {
         ...{ name: 'e', namespace: 'gitlab', uid: 'e', resourceVersion: '1' },
-        creationTimestamp: '2026-11-23T00:26:00Z',
+        creationTimestamp: '2026-11-23T02:00:00Z',
       },
       ...{
         type: 'Warning',
@@ -222,7 +222,7 @@ describe('text from the API server', () => {
         involvedObject: { kind: 'Pod', namespace: pod.namespace, name: pod.name, uid: pod.uid },
       },
       message: `${token}\n\u009b2J${base64} ${'z'.repeat(10_000)}`,
-      lastTimestamp: '2026-11-23T00:26:00Z',
+      lastTimestamp: '2026-11-23T02:00:00Z',
     };
     const odd = {
       metadata: {
