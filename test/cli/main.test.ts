@@ -219,7 +219,7 @@ kubernetes:
   role: all  # default
   # kubeconfig: not set (the pod's own service account, else KUBECONFIG, else ~/.kube/config)
   # context: not set (the current context of the kubeconfig)
-  # node: not set (this host's own name; an agent must have it)
+  # node: not set (the host name; required for an agent)
   # namespace: not set (all namespaces)
   gitaly-selector: app=gitaly  # default
   praefect-selector: app=praefect  # default
