@@ -213,7 +213,6 @@ export const alertRules = [
     severity: 'critical',
     hold: 'requestsDropped',
     usesGauges: false,
-    noProblem: 'the page reports dropped requests of every reason as one problem of each limit',
   },
   {
     name: 'GitalyRequestsDroppedQueueWait',
@@ -226,14 +225,12 @@ export const alertRules = [
     severity: 'warning',
     hold: 'requestsDropped',
     usesGauges: false,
-    noProblem: 'the page reports dropped requests of every reason as one problem of each limit',
   },
   {
     name: 'GitalyPackObjectsDropped',
     severity: 'warning',
     hold: 'requestsDropped',
     usesGauges: false,
-    noProblem: 'the page reports dropped requests of every reason as one problem of each limit',
   },
   {
     name: 'GitalyConcurrencySaturated',

@@ -19,6 +19,8 @@ export interface GitalySituation {
   readonly view: GitalyView;
   readonly history: ProblemHistory;
   readonly thresholds: Thresholds;
+  /** By identityKey: whether a pod is Ready. Undefined: not known, or not a pod. */
+  readonly podReadiness?: ReadonlyMap<string, boolean>;
 }
 
 export function gitalyProblems(situation: GitalySituation): readonly Problem[] {
@@ -28,52 +30,86 @@ export function gitalyProblems(situation: GitalySituation): readonly Problem[] {
     target.component === 'gitaly' &&
     target.identity.pod === '' &&
     situation.history.wasReadable(target.identity);
+  /** Of Gitalys only. */
+  const readiness = ({ target }: TargetRead): boolean | undefined =>
+    target.component === 'gitaly' ? situation.podReadiness?.get(identityKey(target.identity)) : undefined;
   return [
     ...dropProblems(situation),
     ...failed.filter(isDown).map(unreachableProblem),
-    ...unreadableProblems(failed.filter((read) => !isDown(read))),
+    ...unreadableProblems(
+      'metrics_unreadable',
+      failed.filter((read) => !isDown(read) && readiness(read) === true),
+    ),
+    // A pod that is not Ready is a problem of its own.
+    ...unreadableProblems(
+      'target_unreadable',
+      failed.filter((read) => !isDown(read) && readiness(read) === undefined),
+    ),
     ...servers.flatMap(limitProblems),
   ];
 }
 
-/** A client that leaves a queue and a rate limit are not counted: both drop requests by design. */
-const countedReasons = ['queue_full', 'queue_wait', 'load_shed'] as const;
-type CountedReason = (typeof countedReasons)[number];
+/**
+ * The problem of each reason to drop a call of an RPC. A client that leaves a queue and a rate limit are not counted: both
+ * drop requests by design.
+ */
+const dropKinds = {
+  queue_full: 'requests_dropped_queue_full',
+  queue_wait: 'requests_dropped_queue_wait',
+  load_shed: 'requests_shed',
+} as const;
+type CountedReason = keyof typeof dropKinds;
+const countedReasons = Object.keys(dropKinds) as readonly CountedReason[];
 
-const droppedIn = ({ dropped }: WindowDrops): number =>
-  countedReasons.reduce((sum, reason) => sum + (dropped.get(reason) ?? 0), 0);
+/** Clones and fetches have one alert for all reasons. */
+const dropSets = (limit: LimitSubject): readonly (readonly CountedReason[])[] =>
+  limit === 'pack-objects' ? [countedReasons] : countedReasons.map((reason) => [reason]);
 
-/** One problem for each limit, whatever the number of servers: the same load hits all replicas. */
+const sumOf = (counts: Iterable<number>): number => [...counts].reduce((sum, count) => sum + count, 0);
+
+/** One problem for each limit and alert, whatever the number of servers: the same load hits all replicas. */
 function dropProblems({ view, thresholds }: GitalySituation): Problem[] {
-  const { requestsDroppedMinimum, requestsDroppedRatio, rateWindow } = thresholds;
-  const over = view.recentDrops.filter((drops) => {
-    const dropped = droppedIn(drops);
-    // Where admitted calls are not counted, the dropped ones decide alone.
-    const ratio = drops.admitted === undefined ? Number.POSITIVE_INFINITY : dropped / drops.admitted;
-    return dropped >= requestsDroppedMinimum.value && !(ratio <= requestsDroppedRatio.value);
-  });
-  return [...Map.groupBy(over, ({ limit }) => limitKey(limit))].flatMap(([key, group]): Problem[] => {
+  return [...Map.groupBy(view.recentDrops, ({ limit }) => limitKey(limit)).values()].flatMap((group) => {
     const [first] = group;
     if (first === undefined) return [];
-    const { limit } = first;
-    const perSecond = group.reduce((sum, each) => sum + droppedIn(each), 0) / rateWindow.value;
-    const reasons = countedReasons.filter((reason) => group.some(({ dropped }) => dropped.has(reason)));
-    const names = group.map(({ identity }) => identityText(identity));
-    const began = view.episodes
-      .filter((episode) => limitKey(episode.limit) === key && episode.reason !== 'rate')
-      .map(({ since }) => since / 1000);
-    return [
-      problem('requests_dropped', {
-        of: key,
-        title: `${limitText(limit)}: requests are dropped on ${listText([...new Set(names)], 3)}`,
-        subject: limitText(limit),
-        labels: { grpc_method: limitText(limit) },
-        detail: `${rateText(perSecond)} in the last ${durationText(rateWindow.value * 1000)}: ${reasons.map((reason) => reasonText[reason]).join('; ')}. ${clientText(limit)}`,
-        action: `Find the client in Gitaly's log (fields limit.limiting_key and limit.concurrency_dropped). ${adviceFor(reasons, limit)}`,
-        since: began.length === 0 ? undefined : Math.min(...began),
-      }),
-    ];
+    return dropSets(first.limit).flatMap((reasons) => dropProblem(view, thresholds, group, reasons));
   });
+}
+
+function dropProblem(
+  view: GitalyView,
+  { requestsDroppedMinimum, requestsDroppedRatio, rateWindow }: Thresholds,
+  group: readonly WindowDrops[],
+  reasons: readonly CountedReason[],
+): Problem[] {
+  const droppedIn = ({ dropped }: WindowDrops): number =>
+    sumOf(reasons.map((reason) => dropped.get(reason) ?? 0));
+  const over = group.filter((drops) => {
+    const dropped = droppedIn(drops);
+    const calls = (drops.admitted ?? 0) + sumOf(drops.dropped.values());
+    return dropped >= requestsDroppedMinimum.value && dropped / calls > requestsDroppedRatio.value;
+  });
+  const [first] = over;
+  const found = reasons.filter((reason) => over.some(({ dropped }) => (dropped.get(reason) ?? 0) > 0));
+  const [reason] = found;
+  if (first === undefined || reason === undefined) return [];
+  const { limit } = first;
+  const key = limitKey(limit);
+  const names = over.map(({ identity }) => identityText(identity));
+  const began = view.episodes
+    .filter((episode) => limitKey(episode.limit) === key && episode.reason !== 'rate')
+    .map(({ since }) => since / 1000);
+  return [
+    problem(limit === 'pack-objects' ? 'pack_objects_dropped' : dropKinds[reason], {
+      of: key,
+      title: `${limitText(limit)}: requests are dropped on ${listText([...new Set(names)], 3)}`,
+      subject: limitText(limit),
+      labels: { grpc_method: limitText(limit) },
+      detail: `${rateText(sumOf(over.map(droppedIn)) / rateWindow.value)} in the last ${durationText(rateWindow.value * 1000)}: ${found.map((each) => reasonText[each]).join('; ')}. ${clientText(limit)}`,
+      action: `Find the client in Gitaly's log (fields limit.limiting_key and limit.concurrency_dropped). ${adviceFor(found, limit)}`,
+      since: began.length === 0 ? undefined : Math.min(...began),
+    }),
+  ];
 }
 
 const reasonText: Readonly<Record<CountedReason, string>> = {
@@ -107,7 +143,10 @@ function unreachableProblem({ target, failure }: TargetRead): Problem {
 }
 
 /** Pods and servers that were never readable: their metrics are missing, which does not mean that they are down. */
-function unreadableProblems(failed: readonly TargetRead[]): Problem[] {
+function unreadableProblems(
+  id: 'metrics_unreadable' | 'target_unreadable',
+  failed: readonly TargetRead[],
+): Problem[] {
   return components.flatMap((component): Problem[] => {
     const own = failed.filter(({ target }) => target.component === component);
     if (own.length === 0) return [];
@@ -119,7 +158,7 @@ function unreadableProblems(failed: readonly TargetRead[]): Problem[] {
       return `${listText(who, 3)}${alike.length > 1 ? ':' : ''} ${message}`.trim();
     });
     return [
-      problem('metrics_unreadable', {
+      problem(id, {
         of: component,
         title: `Metrics of ${component === 'gitaly' ? 'Gitaly' : 'Praefect'} ${listText(names, 3)} cannot be read`,
         subject: listText(names, 3),

@@ -32,7 +32,14 @@ export const problemKinds = {
   gitaly_disappeared: { severity: 'critical', alert: 'GitalyDown' },
   pod_not_ready: { severity: 'critical', alert: 'GitalyDown' },
   metrics_unreadable: { severity: 'warning', alert: 'GitalyMetricsUnreadable' },
-  requests_dropped: { severity: 'warning', alert: 'GitalyRequestsDroppedQueueWait' },
+  target_unreadable: {
+    severity: 'warning',
+    noAlert: 'a Praefect, or a Gitaly that is not known to run: nothing shows that it serves requests',
+  },
+  requests_dropped_queue_full: { severity: 'critical', alert: 'GitalyRequestsDroppedQueueFull' },
+  requests_dropped_queue_wait: { severity: 'warning', alert: 'GitalyRequestsDroppedQueueWait' },
+  requests_shed: { severity: 'warning', alert: 'GitalyLoadShed' },
+  pack_objects_dropped: { severity: 'warning', alert: 'GitalyPackObjectsDropped' },
   limits_not_in_effect: { severity: 'warning', noAlert: 'nothing fails because of it' },
 
   gitaly_oom_killed: { severity: 'warning', alert: 'GitalyOOMKilled' },

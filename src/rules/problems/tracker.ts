@@ -7,6 +7,7 @@ import type { Log } from '../../lib/log.ts';
 import type { CollectorStatus } from '../../scheduler/status.ts';
 import type { CgroupView } from '../../sources/cgroup/view.ts';
 import type { GitalyView } from '../../sources/gitaly/view.ts';
+import { identityKey } from '../../sources/identity.ts';
 import type { KubernetesView } from '../../sources/kubernetes/view.ts';
 import type { MaintenanceView } from '../../sources/maintenance/source.ts';
 import type { PraefectView } from '../../sources/praefect/view.ts';
@@ -63,7 +64,9 @@ export function createProblemTracker(thresholds: Thresholds, log: Log): ProblemT
     const windows = maintenance?.open.map(({ name }) => name) ?? [];
     const found = [
       ...(praefect === undefined ? [] : praefectProblems({ view: praefect, ...context })),
-      ...(gitaly === undefined ? [] : gitalyProblems({ view: gitaly, ...context })),
+      ...(gitaly === undefined
+        ? []
+        : gitalyProblems({ view: gitaly, podReadiness: readinessOf(kubernetes), ...context })),
       ...(cgroup === undefined ? [] : cgroupProblems({ view: cgroup, ...context })),
       ...(kubernetes === undefined
         ? []
@@ -100,6 +103,9 @@ export function createProblemTracker(thresholds: Thresholds, log: Log): ProblemT
     },
   };
 }
+
+const readinessOf = (view: KubernetesView | undefined): ReadonlyMap<string, boolean> =>
+  new Map(view?.pods.map(({ identity, isReady }) => [identityKey(identity), isReady]) ?? []);
 
 /** A rollout explains that a pod is not Ready for minutes: after that, only declared windows suppress the alert. */
 function windowsFor(

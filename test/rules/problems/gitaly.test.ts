@@ -24,7 +24,7 @@ test('targets that could never be read are one problem, with the cause of each',
   const view = { reads, servers: [], episodes: [], recentDrops: [] };
   expect(gitalyProblems(problemSituation(view, 0))).toMatchObject([
     {
-      id: 'metrics_unreadable',
+      id: 'target_unreadable',
       title: 'Metrics of Gitaly gitaly-1, gitaly-2, gitaly-3 cannot be read',
       detail:
         'gitaly-1, gitaly-3: refuses connections; gitaly-2 requires a password. The use of its limits is unknown.',

@@ -472,9 +472,9 @@ describe('problems and events', () => {
     ]);
     expect(problemsOf(outcome)).toMatchObject([
       {
-        id: 'requests_dropped',
-        alert: 'GitalyRequestsDropped',
-        severity: 'warning',
+        id: 'requests_dropped_queue_full',
+        alert: 'GitalyRequestsDroppedQueueFull',
+        severity: 'critical',
         title: 'GetArchive: requests are dropped on server-1',
         detail:
           '3 per minute in the last 5 min: the queue is full (max_queue_size). Clients get RESOURCE_EXHAUSTED, which error ratios usually leave out.',
