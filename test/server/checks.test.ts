@@ -32,7 +32,7 @@ test('failing checks come first, with the affected objects, what was found and t
     '✕ failing containerd is 2.1.0 or later 3 objects containerd 2.1.0 added cgroup_writable, which lets an unprivileged Gitaly write its own cgroups. gitlab/gl-gitaly-default-0 : containerd://1.7.27',
   );
   expect(shown).toContain(
-    `Expected: securityContext.fsGroupChangePolicy: OnRootMismatch. Values of the GitLab chart: gitlab: gitaly: securityContext: fsGroupChangePolicy: OnRootMismatch Commands: kubectl -n gitlab patch statefulset gl-gitaly-default -p '{"spec":{"template":{"spec":{"securityContext":{"fsGroupChangePolicy":"OnRootMismatch"}}}}}' Documentation: docs/checks.md#fs_group_change_policy`,
+    `Expected: securityContext.fsGroupChangePolicy: OnRootMismatch, where there is an fsGroup. Values of the GitLab chart: gitlab: gitaly: securityContext: fsGroupChangePolicy: OnRootMismatch Commands: kubectl -n gitlab patch statefulset gl-gitaly-default -p '{"spec":{"template":{"spec":{"securityContext":{"fsGroupChangePolicy":"OnRootMismatch"}}}}}' Documentation: docs/checks.md#fs_group_change_policy`,
   );
   const order = ['✕ failing', '✕ advice', '? unknown', '✓ passing'].map((tag) => shown.indexOf(tag));
   expect(order).toEqual(order.toSorted((a, b) => a - b));
