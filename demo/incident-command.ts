@@ -4,9 +4,9 @@ import { widthOf } from '../src/cli/help.ts';
 import type { Settings } from '../src/config/sections/index.ts';
 import { closest } from '../src/config/suggest.ts';
 import { wrap } from '../src/lib/format.ts';
-import type { IncidentOptionValues } from './commands.ts';
 import { incidents } from './incidents/catalog.ts';
 import type { Incident } from './incidents/incident.ts';
+import type { IncidentOptionValues } from './options.ts';
 
 const requestTimeoutMs = 30_000;
 

@@ -5,7 +5,6 @@ import type { CommandIo } from '../src/cli/command.ts';
 import type { Settings } from '../src/config/sections/index.ts';
 import { defaultPort } from '../src/config/sections/web.ts';
 import { systemClock } from '../src/lib/clock.ts';
-import type { DemoOptionValues } from './commands.ts';
 import {
   type Demo,
   type DemoSettings,
@@ -13,6 +12,7 @@ import {
   type RunningExporter,
   startDemo,
 } from './demo.ts';
+import type { DemoOptionValues } from './options.ts';
 
 /** Starts the exporter of these settings on the demo; `listenAddress` replaces the setting. */
 type StartExporter = (
