@@ -138,14 +138,6 @@ export const defaultThresholds = Object.freeze({
   ),
 
   failoverWindow: seconds(15 * minute, 'How long a failover is shown after it happened.'),
-  massFailoverWindow: seconds(
-    30 * minute,
-    'Primaries move one by one, each with the next request that needs it: failovers are counted over this time.',
-  ),
-  massFailoverRatio: ratio(
-    0.05,
-    "Ratio of a virtual storage's repositories whose primary moved: an outage of a storage in use, not of an idle one.",
-  ),
   primarySkewFor: seconds(hour, 'Primaries move only by failovers and never back: no hurry.'),
   primarySkewMinimum: count(100, 'Primaries of a virtual storage: the share of a few means nothing.'),
 

@@ -11,7 +11,7 @@ import type { Thresholds } from '../thresholds.ts';
 export interface ProblemHistory {
   /** Takes in what is known now. `now`: seconds since 1970, of the exporter's clock, as all times here. */
   record(views: RecordedViews, now: number): void;
-  /** Repositories whose primary moved off the unhealthy storage within `massFailoverWindow`. */
+  /** Repositories whose primary moved off the unhealthy storage within `failoverWindow`. */
   movedOff(virtualStorage: string, storage: string): number;
   /** When a job to the storage was last in progress; undefined: not since the start. */
   lastJobInProgress(virtualStorage: string, storage: string): number | undefined;
@@ -59,7 +59,7 @@ export function createProblemHistory(thresholds: Thresholds): ProblemHistory {
       known.total = total;
       moves.set(key, known);
     }
-    const from = now - thresholds.massFailoverWindow.value;
+    const from = now - thresholds.failoverWindow.value;
     for (const known of moves.values()) known.increases = known.increases.filter(({ at }) => at > from);
   }
 

@@ -120,31 +120,24 @@ function storageProblems(situation: PraefectSituation): Problem[] {
   });
 }
 
-/** An outage of a storage in use pages, once its primaries moved; one of an idle storage does not. */
 function unhealthyProblem(
-  { history, thresholds, view }: PraefectSituation,
+  { history, thresholds }: PraefectSituation,
   virtualStorage: string,
   storage: string,
 ): Problem {
-  const of = JSON.stringify([virtualStorage, storage]);
-  const known = view.repositories?.virtualStorages.find((each) => each.virtualStorage === virtualStorage);
   const moved = history.movedOff(virtualStorage, storage);
-  const text = {
-    of,
+  const minutes = durationText(thresholds.failoverWindow.value * 1000);
+  return problem('storage_unhealthy', {
+    of: JSON.stringify([virtualStorage, storage]),
+    title: `Praefect storage ${storage} of ${virtualStorage} is unhealthy`,
     subject: `${storage} of ${virtualStorage}`,
     labels: { virtual_storage: virtualStorage, storage },
+    detail: `Fewer than half of the Praefects reached it within 10 s.${
+      moved === 0
+        ? ''
+        : ` ${counted(moved, 'repository', 'repositories')} got a new primary within ${minutes}; replicas on ${storage} become outdated with every write.`
+    }`,
     action: `Check the Gitaly of ${storage}, and the network between it and Praefect.`,
-  };
-  if (known !== undefined && moved / known.repositories > thresholds.massFailoverRatio.value)
-    return problem('storage_failed_over', {
-      ...text,
-      title: `Praefect storage ${storage} of ${virtualStorage} is down, and its primaries moved`,
-      detail: `${counted(moved, 'repository', 'repositories')} of ${known.repositories} got a new primary within ${durationText(thresholds.massFailoverWindow.value * 1000)}. Replicas on ${storage} become outdated with every write.`,
-    });
-  return problem('storage_unhealthy', {
-    ...text,
-    title: `Praefect storage ${storage} of ${virtualStorage} is unhealthy`,
-    detail: 'Fewer than half of the Praefects reached it within 10 s.',
   });
 }
 

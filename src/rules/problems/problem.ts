@@ -17,7 +17,6 @@ export const problemKinds = {
   database_unreachable: { severity: 'critical', alert: 'PraefectDatabaseUnreachable' },
   database_read_only: { severity: 'critical', alert: 'PraefectDatabaseReadOnly' },
   quorum_lost: { severity: 'critical', alert: 'PraefectQuorumLost' },
-  storage_failed_over: { severity: 'critical', alert: 'PraefectStorageUnhealthy' },
   storage_unhealthy: { severity: 'critical', alert: 'PraefectStorageUnhealthy' },
   storage_unreachable_from_praefect: { severity: 'warning', alert: 'PraefectHealthDisagreement' },
   praefect_not_reporting: { severity: 'warning', alert: 'PraefectInstanceDown' },

@@ -56,10 +56,15 @@ interface Seen {
 export function createProblemTracker(thresholds: Thresholds, log: Log): ProblemTracker {
   const history = createProblemHistory(thresholds);
   let seen = new Map<string, Seen>();
+  /** Collector -> seconds since 1970. A failure that changes its reason is the same to the alert. */
+  let failing = new Map<string, number>();
 
   function problemsOf(views: ProblemViews, now: number): readonly Problem[] {
     const { praefect, gitaly, cgroup, kubernetes, maintenance, collectors } = views;
     history.record({ praefect, gitaly, cgroup }, now);
+    failing = new Map(
+      collectors.filter(isFailing).map(({ name, since }) => [name, failing.get(name) ?? since / 1000]),
+    );
     const context = { history, thresholds, now };
     const windows = maintenance?.open.map(({ name }) => name) ?? [];
     const found = [
@@ -78,7 +83,7 @@ export function createProblemTracker(thresholds: Thresholds, log: Log): ProblemT
       ...(maintenance?.mistakes ?? []).map(({ key, ...text }) =>
         problem('maintenance_window_invalid', { of: key, ...text }),
       ),
-      ...collectorProblems(collectors, now),
+      ...collectorProblems(collectors, failing),
     ];
     return found.map((each) => duringMaintenance(each, windowsFor(each, windows, thresholds, now)));
   }
@@ -129,17 +134,21 @@ function alertState(
   return now - heldSince < forSeconds(rule, thresholds) ? 'pending' : 'firing';
 }
 
+const isFailing = ({ state }: CollectorStatus): boolean => state === 'failed' || state === 'stale';
+
 /** One problem for all collectors that fail in the same way: a database that is down is one problem, not nine. */
-function collectorProblems(collectors: readonly CollectorStatus[], now: number): Problem[] {
-  const failing = collectors.filter(({ state }) => state === 'failed' || state === 'stale');
-  const groups = Map.groupBy(failing, ({ state, reason, message }) =>
+function collectorProblems(
+  collectors: readonly CollectorStatus[],
+  failingSince: ReadonlyMap<string, number>,
+): Problem[] {
+  const groups = Map.groupBy(collectors.filter(isFailing), ({ state, reason, message }) =>
     JSON.stringify([state, reason, message]),
   );
   return [...groups.values()].flatMap((group) => {
     const [first] = group;
     if (first === undefined) return [];
     const names = group.map(({ name }) => name);
-    const began = group.flatMap(({ since }) => since ?? []).map((ms) => ms / 1000);
+    const since = Math.min(...group.map(({ name, since: ms }) => failingSince.get(name) ?? ms / 1000));
     const cause = [first.reason, first.message].filter((part) => part !== undefined).join(': ');
     const what =
       group.length === 1
@@ -153,8 +162,8 @@ function collectorProblems(collectors: readonly CollectorStatus[], now: number):
         detail: [cause === '' ? '' : /[.!?]$/.test(cause) ? cause : `${cause}.`, effectOf(first)]
           .join(' ')
           .trim(),
-        since: began.length === 0 ? undefined : Math.min(...began),
-        heldSince: began.length === 0 ? now : Math.min(...began),
+        since,
+        heldSince: since,
       }),
     ];
   });

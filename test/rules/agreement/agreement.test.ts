@@ -1,0 +1,154 @@
+/**
+ * For every incident of the demo, the page and the alerts agree: each firing alert has its problem on the page, with the
+ * same severity, and each problem's alert is pending or firing. The page may be earlier: then its problem is pending.
+ *
+ * The incidents run in demos. What the exporter shows of each is then continued for half an hour: for the page by its own
+ * rules, for the alerts by promtool.
+ */
+import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { incidents } from '../../../demo/incidents/catalog.ts';
+import { alertRules } from '../../../src/rules/alert-rules.ts';
+import { problemKinds } from '../../../src/rules/problems/problem.ts';
+import type { TrackedProblem } from '../../../src/rules/problems/tracker.ts';
+import { type AlertInstance, alertsOf, notInhibited, stepSeconds } from './alerts.ts';
+import { openStage, type Stage } from './incident.ts';
+
+jest.setTimeout(400_000);
+
+interface Expected {
+  /** On the page while the incident lasts. */
+  readonly problems: readonly (keyof typeof problemKinds)[];
+  /** Whether it goes on as captured; else nothing further happens, such as another OOM kill. Default true. */
+  readonly isSteady?: boolean;
+}
+
+/** Each row is one demo, which plays its incidents one after the other. What stays on the page afterwards is last. */
+const programs: readonly Readonly<Record<string, Expected>>[] = [
+  {
+    'storage-dies': { problems: ['storage_unhealthy'] },
+    'praefect-cut-off': { problems: ['storage_unreachable_from_praefect'] },
+    'pod-pending': { problems: ['pod_not_ready'] },
+    'oom-bucket': { problems: ['git_oom_killed'], isSteady: false },
+  },
+  {
+    'archive-storage-dies': { problems: ['storage_unhealthy', 'repositories_unavailable'] },
+    'all-praefects-die': { problems: ['quorum_lost'] },
+    'image-pull-fails': { problems: ['pod_not_ready'] },
+    'limit-saturated': { problems: ['requests_dropped_queue_full'], isSteady: false },
+  },
+  {
+    'storage-hangs': { problems: ['storage_unhealthy'] },
+    'database-read-only': { problems: ['database_read_only'] },
+    'replication-refused': { problems: ['replicas_stuck'] },
+    'oom-pod': { problems: ['gitaly_oom_killed'], isSteady: false },
+  },
+  {
+    'only-copy-dies': { problems: ['storage_unhealthy', 'repositories_unavailable'] },
+    'database-stops': { problems: ['database_unreachable'] },
+    'drain-blocked': { problems: ['pod_not_ready'] },
+  },
+  {
+    'praefect-dies': { problems: ['praefect_not_reporting'] },
+    'repository-lost': { problems: ['repositories_lost'] },
+    'stuck-replica': { problems: ['replicas_stuck'] },
+  },
+  {
+    'database-blocked': { problems: ['collector_failing'] },
+    'replication-stalls': { problems: [] },
+    backlog: { problems: [] },
+    'crash-loop': { problems: ['gitaly_oom_killed'], isSteady: false },
+  },
+];
+
+/** They end by themselves within a minute, before any alert but the annotation of a failover. */
+const short: readonly string[] = ['rollout', 'pod-deleted', 'node-drained', 'pod-evicted', 'replica-lost'];
+
+const minute = 60;
+const times = [0, 1, 5, 10, 20, 32].map((minutes) => minutes * minute);
+
+interface Moment {
+  readonly after: number;
+  readonly alerts: readonly AlertInstance[];
+  readonly problems: readonly TrackedProblem[];
+}
+const moments = new Map<string, readonly Moment[]>();
+/** Why an incident could not be played; the others still are. */
+const failures = new Map<string, unknown>();
+
+const stopping = new AbortController();
+beforeAll(async () => {
+  await Promise.all(
+    programs.map(async (program) => {
+      const stage = await openStage(stopping.signal);
+      try {
+        for (const [name, expected] of Object.entries(program))
+          await playOn(stage, name, expected).catch((error: unknown) => failures.set(name, error));
+      } finally {
+        await stage.stop();
+      }
+    }),
+  );
+});
+afterAll(() => stopping.abort());
+
+async function playOn(stage: Stage, name: string, { problems, isSteady = true }: Expected): Promise<void> {
+  const incident = await stage.play(name, problems, isSteady);
+  // Without another kill, its alerts end one after the other.
+  const at = isSteady ? times : times.slice(0, 2);
+  const pages = incident.continueFor(Math.max(...at), stepSeconds);
+  const alerts = await alertsOf(incident, isSteady, at);
+  moments.set(
+    name,
+    alerts.map(({ after, alerts: found }) => ({
+      after,
+      alerts: found,
+      problems: pages.find((page) => page.after === after)?.problems ?? [],
+    })),
+  );
+}
+
+test('every incident of the demo is played, or ends before any alert', () => {
+  const played = programs.flatMap((program) => Object.keys(program));
+  expect([...played, ...short].sort()).toEqual(incidents.map(({ name }) => name).sort());
+});
+
+const ruleKey = ({ name, severity }: { readonly name: string; readonly severity: string }): string =>
+  `${name} ${severity}`;
+/** Its severity is that of its kind, also during maintenance. */
+const alertOf = ({ alert, id }: TrackedProblem): string => `${alert} ${problemKinds[id].severity}`;
+const hasProblem = new Set(alertRules.filter((rule) => !('noProblem' in rule)).map((rule) => ruleKey(rule)));
+
+describe.each(programs.flatMap((program) => Object.keys(program)))('%s', (name) => {
+  const all = (): readonly Moment[] => {
+    if (failures.has(name)) throw failures.get(name);
+    return moments.get(name) ?? [];
+  };
+
+  test('shows a problem for each alert that fires', () => {
+    expect(all()).not.toEqual([]);
+    const missing = all().flatMap(({ after, alerts, problems }) => {
+      const shown = new Set(problems.filter(({ alert }) => alert !== undefined).map(alertOf));
+      return notInhibited(alerts)
+        .map(ruleKey)
+        .filter((alert) => hasProblem.has(alert) && !shown.has(alert))
+        .map((alert) => ({ after, alert }));
+    });
+    expect(missing).toEqual([]);
+  });
+
+  test('has an alert in the same state for each problem that names one', () => {
+    const { alerts, problems } = all().at(-1) as Moment;
+    const different = problems
+      .filter(({ alert, suppressedBy }) => alert !== undefined && suppressedBy.length === 0)
+      .map((found) => ({
+        problem: found.key,
+        alert: alertOf(found),
+        shown: found.alertState,
+        states: [
+          ...new Set(alerts.filter((alert) => ruleKey(alert) === alertOf(found)).map(({ state }) => state)),
+        ],
+      }))
+      .filter(({ shown, states }) => !states.some((state) => state === shown));
+    expect(different).toEqual([]);
+  });
+});

@@ -1,0 +1,222 @@
+/**
+ * An incident of the demo as the exporter shows it: metrics and typed views, taken twice, so that both can be continued
+ * for the time that alerts need.
+ */
+import { type Demo, startDemo } from '../../../demo/demo.ts';
+import { type Collection, createCollection } from '../../../src/app/collectors.ts';
+import { processHost } from '../../../src/app/sources.ts';
+import { loadSettings } from '../../../src/config/load.ts';
+import { hostSystem } from '../../../src/config/system.ts';
+import { systemClock } from '../../../src/lib/clock.ts';
+import { silentLog } from '../../../src/lib/log.ts';
+import { expositionText } from '../../../src/metrics/exposition.ts';
+import {
+  createProblemTracker,
+  type ProblemViews,
+  type TrackedProblem,
+} from '../../../src/rules/problems/tracker.ts';
+import { defaultThresholds } from '../../../src/rules/thresholds.ts';
+import { createEventLog } from '../../../src/scheduler/event-log.ts';
+
+/** What the exporter showed at one moment. */
+export interface Capture {
+  /** Seconds since 1970. */
+  readonly at: number;
+  /** Values by series, as in the exposition: `name{label="value"}`. Without histograms. */
+  readonly series: ReadonlyMap<string, number>;
+  readonly views: ProblemViews;
+}
+
+export interface PlayedIncident {
+  readonly healthy: Capture;
+  readonly first: Capture;
+  readonly second: Capture;
+  /** The problems after the incident went on for `seconds` more, at each evaluation of the rules. */
+  continueFor(
+    seconds: number,
+    stepSeconds: number,
+  ): readonly { after: number; problems: readonly TrackedProblem[] }[];
+}
+
+export interface Stage {
+  /**
+   * Runs the incident until its problems are on the page, captures it, and ends it.
+   *
+   * @param kinds problems that must be there before it is captured
+   */
+  play(incident: string, kinds: readonly string[], isSteady: boolean): Promise<PlayedIncident>;
+  stop(): Promise<void>;
+}
+
+const captureApartMs = 5000;
+const startLimitMs = 90_000;
+
+/** A demo of its own, read by the collectors of `serve` with its problems followed as the page does. */
+export async function openStage(signal: AbortSignal): Promise<Stage> {
+  let collection: Collection | undefined;
+  const system = hostSystem({});
+  const { settings } = await loadSettings([], system);
+  const demo: Demo = await startDemo({
+    settings: {
+      repositories: 60,
+      writesPerSecond: 8,
+      seed: 7,
+      timings: { reconcile: 15_000, gitFails: 200 },
+    },
+    log: () => undefined,
+    signal,
+    async startExporter({ connection, virtualStorages, gitaly, cgroup, kubernetes }) {
+      collection = createCollection({
+        settings: {
+          ...settings,
+          gitaly: { ...settings.gitaly, target: gitaly.targets, configFile: gitaly.configFiles },
+          cgroup: { ...settings.cgroup, ...cgroup, enabled: true },
+          kubernetes: { ...settings.kubernetes, ...kubernetes, enabled: true },
+          praefect: {
+            ...settings.praefect,
+            stuckThreshold: 8000,
+            database: { ...settings.praefect.database, refreshInterval: 2000, maxTimeRatio: 1 },
+          },
+        },
+        praefect: {
+          ...{ database: connection, databaseText: '', config: undefined, problems: [] },
+          configuredStorages: virtualStorages,
+        },
+        host: processHost(system, silentLog, systemClock),
+        events: createEventLog(systemClock),
+        thresholds: defaultThresholds,
+        build: { version: '', revision: '', nodeVersion: process.version },
+        extraFamilies: [],
+      });
+      collection.runner.start();
+      return { url: '', stop: async () => collection?.stop() };
+    },
+  });
+  const { runner, views } = collection as Collection;
+  let tracker = createProblemTracker(defaultThresholds, silentLog);
+  const seconds = (): number => systemClock.now() / 1000;
+
+  async function capture(): Promise<Capture> {
+    const text = expositionText(await runner.blocks({ signal }));
+    return { at: seconds(), series: seriesIn(text), views: views() };
+  }
+
+  /** Follows the problems as the page does, until the condition holds. */
+  async function followUntil(
+    what: string,
+    holds: (found: readonly TrackedProblem[]) => boolean,
+  ): Promise<void> {
+    const limit = performance.now() + startLimitMs;
+    for (;;) {
+      const found = tracker.update(views(), seconds());
+      if (runner.ready() && holds(found)) return;
+      signal.throwIfAborted();
+      if (performance.now() > limit)
+        throw new Error(
+          `timeout: ${what}; problems: ${found.map(({ id, title }) => `${id} (${title})`).join(', ')}`,
+        );
+      await new Promise((resolve) => setTimeout(resolve, 500));
+    }
+  }
+
+  const follow = async (ms: number): Promise<void> => {
+    const end = performance.now() + ms;
+    await followUntil('time passes', () => performance.now() >= end);
+  };
+
+  return {
+    async play(incident, kinds, isSteady) {
+      // The previous one was continued into the future.
+      tracker = createProblemTracker(defaultThresholds, silentLog);
+      // OOM kills and dropped requests stay on the page for a while: they are played last.
+      await followUntil(`no problems before ${incident}`, (found) =>
+        found.every(({ alert }) => alert === undefined),
+      );
+      await follow(1000);
+      const healthy = await capture();
+      const started = await demo.incidents.start(incident);
+      if (!started.ok) throw new Error(started.message);
+      try {
+        return await captured(incident, kinds, isSteady, healthy);
+      } finally {
+        await demo.incidents.stop(incident);
+      }
+    },
+    stop: () => demo.stop(),
+  };
+
+  async function captured(
+    incident: string,
+    kinds: readonly string[],
+    isSteady: boolean,
+    healthy: Capture,
+  ): Promise<PlayedIncident> {
+    await followUntil(`${incident} shows ${kinds.join(', ')}`, (found) =>
+      kinds.every((kind) => found.some(({ id }) => id === kind)),
+    );
+    await follow(kinds.length === 0 ? 15_000 : 1500);
+    const first = await capture();
+    await follow(isSteady ? captureApartMs : 500);
+    const second = await capture();
+    return {
+      healthy,
+      first,
+      second,
+      continueFor: (total, step) =>
+        Array.from({ length: Math.floor(total / step) + 1 }, (_, i) => {
+          const after = i * step;
+          const continued = isSteady ? extrapolate(first, second, after) : second.views;
+          return { after, problems: tracker.update(continued, second.at + after) };
+        }),
+    };
+  }
+}
+
+function seriesIn(text: string): ReadonlyMap<string, number> {
+  const histograms = new Set([...text.matchAll(/^# TYPE (\S+) histogram$/gm)].map(([, name]) => name));
+  const isHistogram = (series: string): boolean =>
+    histograms.has(series.replace(/\{.*$/, '').replace(/_(bucket|sum|count)$/, ''));
+  return new Map(
+    text.split('\n').flatMap((line): [string, number][] => {
+      const found = /^([a-zA-Z_:][\w:]*(?:\{.*\})?) (\S+)$/.exec(line);
+      const series = found?.[1];
+      return series === undefined || isHistogram(series) ? [] : [[series, Number(found?.[2])]];
+    }),
+  );
+}
+
+/** Totals of a snapshot go on at their rate; every other number keeps its value, unless it is a time that advances. */
+const totals: ReadonlySet<string> = new Set(['total', 'removed', 'enqueued']);
+
+/** The views `after` seconds later, as if the incident went on in the same way. */
+function extrapolate(first: Capture, second: Capture, after: number): ProblemViews {
+  const elapsed = second.at - first.at;
+  const continued = (before: unknown, now: unknown, key: string): unknown => {
+    if (typeof now === 'number' && typeof before === 'number') {
+      if (now === before) return now;
+      if (totals.has(key)) return now + ((now - before) / elapsed) * after;
+      if (now > 1e12) return now + after * 1000;
+      return now > 1e9 ? now + after : now;
+    }
+    if (now instanceof Map)
+      return new Map(
+        [...now].map(([name, value]) => [
+          name,
+          continued(before instanceof Map ? before.get(name) : undefined, value, String(name)),
+        ]),
+      );
+    if (Array.isArray(now)) {
+      const isAligned = Array.isArray(before) && before.length === now.length;
+      return now.map((value, i) => continued(isAligned ? before[i] : undefined, value, key));
+    }
+    if (typeof now === 'object' && now !== null)
+      return Object.fromEntries(
+        Object.entries(now).map(([name, value]) => [
+          name,
+          continued((before as Record<string, unknown> | undefined)?.[name], value, name),
+        ]),
+      );
+    return now;
+  };
+  return continued(first.views, second.views, '') as ProblemViews;
+}
