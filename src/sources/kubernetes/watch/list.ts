@@ -16,14 +16,7 @@ import {
 } from './json.ts';
 import { type Resource, resourcePath, type Scope, scopeText } from './resources.ts';
 import { itemsOf, MalformedList, withIdleTimeout, withinBytes } from './stream.ts';
-import {
-  apiStatusOf,
-  endByFailure,
-  endByLimit,
-  endByMalformed,
-  endByStatus,
-  type WatchEnd,
-} from './watch-end.ts';
+import { endByFailure, endByLimit, endByMalformed, endByResponse, type WatchEnd } from './watch-end.ts';
 
 export interface Versioned<T> {
   readonly object: T;
@@ -151,15 +144,8 @@ async function listPage<T extends KubeObject>(
   try {
     const result = await api.stream(resourcePath(resource, scope.namespace), query, either);
     if (!result.ok) return endByFailure(result.failure);
-    const { status, retryAfterSeconds, body, bytes } = result.response;
-    if (status !== 200)
-      return endByStatus(
-        apiStatusOf(parseJsonText(body), status),
-        'list',
-        resource,
-        scope,
-        retryAfterSeconds,
-      );
+    const { status, bytes } = result.response;
+    if (status !== 200) return endByResponse(result.response, 'list', resource, scope);
     const yielder = createYielder(parsingSliceMs);
     const bounded = withinBytes(bytes, maxListBytes - progress.bytes, what);
     const received = withIdleTimeout(bounded, { clock, connection, timeoutMs: () => idleTimeoutMs });

@@ -13,7 +13,6 @@ import type { KubeObject } from '../objects/types.ts';
 import { noRestarts, type WatchEndReason } from '../store.ts';
 import {
   isSyntaxError,
-  parseJsonText,
   parseObject,
   type RejectedObject,
   rejectedObject,
@@ -31,12 +30,12 @@ import {
 import { type Resource, resourcePath, type Scope, scopeText } from './resources.ts';
 import { linesOf, oversizedLine, withIdleTimeout, withinBytes } from './stream.ts';
 import {
-  apiStatusOf,
   createRetryPolicy,
+  endByErrorEvent,
   endByFailure,
   endByLimit,
   endByMalformed,
-  endByStatus,
+  endByResponse,
   notServedText,
   type WatchEnd,
 } from './watch-end.ts';
@@ -215,15 +214,8 @@ export function runWatchLoop<T extends KubeObject>(options: WatchLoopOptions<T>)
         either,
       );
       if (!result.ok) return endByFailure(result.failure);
-      const { status, retryAfterSeconds, body, bytes } = result.response;
-      if (status !== 200)
-        return endByStatus(
-          apiStatusOf(parseJsonText(body), status),
-          'watch',
-          resource,
-          scope,
-          retryAfterSeconds,
-        );
+      const { status, bytes } = result.response;
+      if (status !== 200) return endByResponse(result.response, 'watch', resource, scope);
       connectionFailure = undefined;
       // Not current yet: a lost resourceVersion is reported by the first event of a successful response, immediately.
       void clock.sleep(acceptedMs, either).then(() => {
@@ -278,7 +270,7 @@ export function runWatchLoop<T extends KubeObject>(options: WatchLoopOptions<T>)
 
   /** Returns the end of the watch if the event causes it. */
   function handleEvent(type: unknown, raw: unknown): WatchEnd | undefined {
-    if (type === 'ERROR') return endByStatus(apiStatusOf(raw, 500), 'watch', resource, scope);
+    if (type === 'ERROR') return endByErrorEvent(raw, 'watch', resource, scope);
     const eventVersion = resourceVersionOf(raw);
     if (eventVersion === '') return endByMalformed(watchText, 'an event without a resourceVersion');
     if (type === 'BOOKMARK') {

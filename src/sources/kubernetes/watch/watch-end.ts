@@ -2,9 +2,11 @@
 import { createBackoff } from '../../../lib/backoff.ts';
 import { outsideText } from '../../../lib/outside-text.ts';
 import type { Failure } from '../../../scheduler/outcome.ts';
+import type { KubeResponse } from '../api/api.ts';
 import { fieldsOf, textOf } from '../objects/fields.ts';
 import type { KubeObject } from '../objects/types.ts';
 import type { WatchEndReason } from '../store.ts';
+import { parseJsonText } from './json.ts';
 import { type Resource, type Scope, scopeText } from './resources.ts';
 
 export interface WatchEnd {
@@ -29,7 +31,7 @@ interface ApiStatus {
   readonly retryAfterSeconds: number | undefined;
 }
 
-export function apiStatusOf(raw: unknown, code: number): ApiStatus {
+function apiStatusOf(raw: unknown, code: number): ApiStatus {
   const { details, ...status } = fieldsOf(raw);
   const { causes, retryAfterSeconds } = fieldsOf(details);
   return {
@@ -43,8 +45,24 @@ export function apiStatusOf(raw: unknown, code: number): ApiStatus {
 
 const stringOf = (value: unknown): string => (typeof value === 'string' ? value : '');
 
-/** The end by a status other than 200, or by an ERROR event. */
-export function endByStatus(
+/** The end by a response whose status is not 200. */
+export const endByResponse = (
+  { status, body, retryAfterSeconds }: KubeResponse,
+  verb: Verb,
+  resource: Resource<KubeObject>,
+  scope: Scope,
+): WatchEnd =>
+  endByStatus(apiStatusOf(parseJsonText(body), status), verb, resource, scope, retryAfterSeconds);
+
+/** The end by the Status object of an ERROR event. */
+export const endByErrorEvent = (
+  object: unknown,
+  verb: Verb,
+  resource: Resource<KubeObject>,
+  scope: Scope,
+): WatchEnd => endByStatus(apiStatusOf(object, 500), verb, resource, scope);
+
+function endByStatus(
   status: ApiStatus,
   verb: Verb,
   resource: Resource<KubeObject>,
