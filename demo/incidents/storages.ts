@@ -14,6 +14,18 @@ import { storageHealthy } from '../../src/sources/praefect/queries/health.ts';
 import { replicationJobs, staleJobs } from '../../src/sources/praefect/queries/queue.ts';
 import { type Incident, praefectWithJobs, type Scene } from './incident.ts';
 
+/** The run of an incident in which one Gitaly is killed, and starts again when the incident ends. */
+const killUntilEnded =
+  (name: string): Incident['run'] =>
+  async ({ cluster, report, untilEnded }) => {
+    const gitaly = cluster.world.gitaly(name);
+    gitaly.process = 'dead';
+    report(`${name} is killed`);
+    await untilEnded();
+    gitaly.process = 'running';
+    report(`${name} starts again`);
+  };
+
 const storageDies: Incident = {
   name: 'storage-dies',
   title: 'A Gitaly dies',
@@ -32,14 +44,7 @@ const storageDies: Incident = {
   alerts: ['PraefectStorageUnhealthy', 'PraefectFailover'],
   ends: 'gitaly-1 starts again, is healthy within a second and up to date soon after. No primary moves back.',
   needs: ['gitaly-1'],
-  async run({ cluster, report, untilEnded }) {
-    const gitaly = cluster.world.gitaly('gitaly-1');
-    gitaly.process = 'dead';
-    report('gitaly-1 is killed');
-    await untilEnded();
-    gitaly.process = 'running';
-    report('gitaly-1 starts again');
-  },
+  run: killUntilEnded('gitaly-1'),
 };
 
 const archiveStorageDies: Incident = {
@@ -55,14 +60,7 @@ const archiveStorageDies: Incident = {
   alerts: ['PraefectStorageUnhealthy', 'PraefectRepositoriesUnavailable'],
   ends: 'archive-2 starts again; all repositories are available within two seconds.',
   needs: ['archive-2'],
-  async run({ cluster, report, untilEnded }) {
-    const gitaly = cluster.world.gitaly('archive-2');
-    gitaly.process = 'dead';
-    report('archive-2 is killed');
-    await untilEnded();
-    gitaly.process = 'running';
-    report('archive-2 starts again');
-  },
+  run: killUntilEnded('archive-2'),
 };
 
 const storageHangs: Incident = {

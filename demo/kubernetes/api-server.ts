@@ -4,7 +4,7 @@
  */
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import { parseSelector, selects } from '../../src/sources/kubernetes/objects/selector.ts';
+import { listKinds, objectKey, objectMatcher, watchEventType } from './selection.ts';
 
 type KubeResource = 'pods' | 'statefulsets' | 'poddisruptionbudgets' | 'nodes' | 'events' | 'configmaps';
 
@@ -154,16 +154,16 @@ export async function startKubeApiServer(options: ApiServerOptions): Promise<Kub
     const after = query.get('continue') ?? '';
     const remaining = store
       .list(resource)
-      .filter((object) => matches(object) && keyOf(object) > after)
-      .sort((a, b) => (keyOf(a) < keyOf(b) ? -1 : 1));
+      .filter((object) => matches(object) && objectKey(object) > after)
+      .sort((a, b) => (objectKey(a) < objectKey(b) ? -1 : 1));
     const items = remaining.slice(0, Number(query.get('limit') ?? remaining.length) || remaining.length);
     const last = items.at(-1);
     respond(response, 200, {
-      kind: listKinds[resource] ?? 'List',
+      kind: listKinds.get(resource) ?? 'List',
       apiVersion: 'v1',
       metadata: {
         resourceVersion: String(store.version()),
-        ...(items.length < remaining.length && last !== undefined ? { continue: keyOf(last) } : {}),
+        ...(items.length < remaining.length && last !== undefined ? { continue: objectKey(last) } : {}),
       },
       items,
     });
@@ -185,12 +185,9 @@ export async function startKubeApiServer(options: ApiServerOptions): Promise<Kub
     const write = (type: string, object: unknown): void => {
       response.write(`${JSON.stringify({ type, object })}\n`);
     };
-    /** For a selector, an object that stops matching is deleted, and one that starts matching is added. */
-    const send = ({ type, object, before }: StoredChange): void => {
-      const matched = before !== undefined && matches(before);
-      const isMatching = type !== 'DELETED' && matches(object);
-      const sent = isMatching ? (matched ? 'MODIFIED' : 'ADDED') : matched ? 'DELETED' : undefined;
-      if (sent !== undefined) write(sent, object);
+    const send = (change: StoredChange): void => {
+      const type = watchEventType(matches, change);
+      if (type !== undefined) write(type, change.object);
     };
     for (const change of missed) send(change);
     const unsubscribe = store.subscribe((change) => {
@@ -245,34 +242,13 @@ function targetOf({ pathname, searchParams }: URL): RequestTarget | undefined {
   );
   const [, group, namespace, plural, name] = path ?? [];
   const resource = resources.get(`${group} ${plural}`);
-  const labels = parseSelector(searchParams.get('labelSelector') ?? '');
-  if (resource === undefined || labels === undefined) return undefined;
-  const fields = (searchParams.get('fieldSelector') ?? '').split(',').filter((each) => each !== '');
-  return {
-    resource,
-    name: name === undefined ? undefined : decodeURIComponent(name),
-    matches: (object) =>
-      (namespace === undefined || object.metadata.namespace === decodeURIComponent(namespace)) &&
-      selects(labels, object.metadata.labels ?? {}) &&
-      fields.every((field) => {
-        const [fieldPath = '', value] = field.split('=');
-        return String(valueAt(object, fieldPath) ?? '') === value;
-      }),
-  };
+  const matches = objectMatcher(
+    namespace === undefined ? undefined : decodeURIComponent(namespace),
+    searchParams,
+  );
+  if (resource === undefined || matches === undefined) return undefined;
+  return { resource, name: name === undefined ? undefined : decodeURIComponent(name), matches };
 }
-
-const valueAt = (object: unknown, path: string): unknown =>
-  path
-    .split('.')
-    .reduce<unknown>(
-      (value, key) =>
-        typeof value === 'object' && value !== null
-          ? (value as Readonly<Record<string, unknown>>)[key]
-          : undefined,
-      object,
-    );
-
-const keyOf = ({ metadata }: StoredObject): string => `${metadata.namespace ?? ''}/${metadata.name}`;
 
 function respondStatus(response: ServerResponse, code: number, reason: string, message: string): void {
   respond(response, code, { kind: 'Status', apiVersion: 'v1', status: 'Failure', reason, message, code });
@@ -281,11 +257,3 @@ function respondStatus(response: ServerResponse, code: number, reason: string, m
 function respond(response: ServerResponse, code: number, body: object): void {
   response.writeHead(code, { 'Content-Type': 'application/json' }).end(JSON.stringify(body));
 }
-
-const listKinds: Readonly<Record<string, string>> = {
-  pods: 'PodList',
-  statefulsets: 'StatefulSetList',
-  poddisruptionbudgets: 'PodDisruptionBudgetList',
-  nodes: 'NodeList',
-  events: 'EventList',
-};

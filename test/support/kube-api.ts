@@ -17,7 +17,7 @@
  */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
-import { parseSelector, selects } from '../../src/sources/kubernetes/objects/selector.ts';
+import { listKinds, objectKey, objectMatcher, watchEventType } from '../../demo/kubernetes/selection.ts';
 import { archive } from './kubernetes-archive.ts';
 
 export interface RawObject {
@@ -168,7 +168,7 @@ export async function startKubeApi({ endsWatches = false } = {}): Promise<TestKu
     const what = `${target.resource}:${verb}`;
     const { authorization, 'user-agent': userAgent } = request.headers;
     requests.push({ what, path: url.pathname, query, authorization, userAgent });
-    const scope = scopeOf(target, query);
+    const scope = scopeOf(target, url.searchParams);
     const found = scriptedFor([`${what}@${target.namespace ?? ''}`, what, verb, '*']);
     const scripted = typeof found === 'function' ? found(query) : found;
     if (serverTime !== undefined) response.setHeader('Date', new Date(serverTime()).toUTCString());
@@ -214,7 +214,7 @@ export async function startKubeApi({ endsWatches = false } = {}): Promise<TestKu
       return;
     }
     const remaining = [...objectsOf(scope.resource).values()]
-      .map((object) => ({ object, key: keyOf(object) }))
+      .map((object) => ({ object, key: objectKey(object) }))
       .filter(({ object, key }) => key > after && scope.matches(object))
       .sort((a, b) => (a.key < b.key ? -1 : 1));
     const limit = query['limit'] === undefined ? remaining.length : Number(query['limit']);
@@ -222,7 +222,7 @@ export async function startKubeApi({ endsWatches = false } = {}): Promise<TestKu
     respond(response, {
       status: 200,
       body: {
-        kind: listKinds[scope.resource] ?? 'List',
+        kind: listKinds.get(scope.resource) ?? 'List',
         metadata: {
           resourceVersion: String(listVersion),
           ...(remaining.length > page.length ? { continue: `${listVersion}:${page.at(-1)?.key}` } : {}),
@@ -256,12 +256,9 @@ export async function startKubeApi({ endsWatches = false } = {}): Promise<TestKu
     });
   }
 
-  /** For a selector, an object that stops matching is deleted, and one that starts matching is added. */
-  function send({ scope, response }: OpenWatch, { type, object, before }: LoggedEvent): void {
-    const matched = before !== undefined && scope.matches(before);
-    const matches = type !== 'DELETED' && scope.matches(object);
-    const sentType = matches ? (matched ? 'MODIFIED' : 'ADDED') : matched ? 'DELETED' : undefined;
-    if (sentType !== undefined) response.write(`${JSON.stringify({ type: sentType, object })}\n`);
+  function send({ scope, response }: OpenWatch, logged: LoggedEvent): void {
+    const type = watchEventType(scope.matches, logged);
+    if (type !== undefined) response.write(`${JSON.stringify({ type, object: logged.object })}\n`);
   }
 
   const api: TestKubeApi = {
@@ -353,16 +350,6 @@ export async function startKubeApi({ endsWatches = false } = {}): Promise<TestKu
   return api;
 }
 
-const listKinds: Readonly<Record<string, string>> = {
-  pods: 'PodList',
-  statefulsets: 'StatefulSetList',
-  poddisruptionbudgets: 'PodDisruptionBudgetList',
-  nodes: 'NodeList',
-  events: 'EventList',
-};
-
-const keyOf = ({ metadata }: RawObject): string => `${metadata.namespace ?? ''}/${metadata.name}`;
-
 /** `/api/v1/namespaces/gitlab/pods/gl-gitaly-0`, `/apis/apps/v1/statefulsets`. */
 function targetOf(path: string): {
   namespace: string | undefined;
@@ -375,25 +362,13 @@ function targetOf(path: string): {
   return { namespace: namespaced ? parts[1] : undefined, resource, name };
 }
 
-function scopeOf(target: ReturnType<typeof targetOf>, query: Readonly<Record<string, string>>): RequestScope {
-  const labels = parseSelector(query['labelSelector'] ?? '');
-  const fields = (query['fieldSelector'] ?? '').split(',').filter((each) => each !== '');
+function scopeOf(target: ReturnType<typeof targetOf>, query: URLSearchParams): RequestScope {
   return {
     resource: target.resource,
     namespace: target.namespace,
-    matches: (object) =>
-      (target.namespace === undefined || object.metadata.namespace === target.namespace) &&
-      labels !== undefined &&
-      selects(labels, object.metadata.labels ?? {}) &&
-      fields.every((each) => {
-        const [path = '', value] = each.split('=');
-        return String(valueAt(object, path) ?? '') === value;
-      }),
+    matches: objectMatcher(target.namespace, query) ?? (() => false),
   };
 }
-
-const valueAt = (object: unknown, path: string): unknown =>
-  path.split('.').reduce<unknown>((at, key) => (at as Record<string, unknown> | undefined)?.[key], object);
 
 const status = (code: number, reason: string, message: string) => ({
   kind: 'Status',
