@@ -9,7 +9,7 @@ import { createWrittenTree, populated, type WrittenTree } from '../sources/cgrou
 import { type ExporterProcess, startExporter } from './exporter-process.ts';
 import { isReady, type Scrape, scrape, success } from './servers.ts';
 
-const nobody = 65534;
+const unprivilegedUser = 65534;
 const program = join(import.meta.dirname, '..', '..', 'bin', 'gitaly-exporter.ts');
 
 let tree: WrittenTree;
@@ -31,7 +31,11 @@ afterEach(async () => {
 });
 
 async function start(...args: readonly string[]): Promise<ExporterProcess> {
-  exporter = await startExporter(['--cgroup.enabled', `--cgroup.root=${tree.root}`, ...args], {}, nobody);
+  exporter = await startExporter(
+    ['--cgroup.enabled', `--cgroup.root=${tree.root}`, ...args],
+    {},
+    unprivilegedUser,
+  );
   await isReady(exporter);
   return exporter;
 }
@@ -44,7 +48,7 @@ async function doctor(...args: readonly string[]): Promise<string> {
   const run = promisify(execFile)(
     process.execPath,
     [program, 'doctor', '--cgroup.enabled', `--cgroup.root=${tree.root}`, ...args],
-    process.geteuid?.() === 0 ? { uid: nobody, gid: nobody } : {},
+    process.geteuid?.() === 0 ? { uid: unprivilegedUser, gid: unprivilegedUser } : {},
   );
   const { stdout } = await run.catch((error: { stdout: string }) => error);
   return stdout.replaceAll(/\s+/g, ' ');

@@ -38,7 +38,7 @@ describe('the server', () => {
     await new Promise((resolve) => other.close(resolve));
   });
 
-  test('reports all problems of its settings at once', async () => {
+  test('reports all problems of its settings together', async () => {
     const { server } = makeServer({
       listenAddresses: ['9656', '[::1'],
       telemetryPath: '/-/metrics',

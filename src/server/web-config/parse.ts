@@ -97,8 +97,8 @@ const freezeUnless = (
 ): WebConfig | readonly WebConfigProblem[] => (problems.length > 0 ? problems : freeze(input, directory));
 
 /**
- * Whoever writes `basic_auth_users` wants passwords to be asked for: the file is rejected when fewer users are left
- * than it lists (a name such as __proto__ that a plain object cannot hold), or when it lists none.
+ * A file with `basic_auth_users` must require passwords: it is rejected when fewer users are left than it lists (a
+ * name such as __proto__ that a plain object cannot hold), or when it lists none.
  */
 function lostUsersProblem(document: Document, users: number): WebConfigProblem | undefined {
   const key = 'basic_auth_users';

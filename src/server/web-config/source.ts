@@ -28,7 +28,7 @@ export interface LoadedTls {
   readonly options: SecureContextOptions;
 }
 
-/** Immutable: a reload with changes makes a new object, so identity tells whether anything changed. */
+/** Immutable: a reload with changes makes a new object, so identity shows whether anything changed. */
 interface LoadedWebConfig {
   readonly config: WebConfig;
   readonly tls: LoadedTls | undefined;

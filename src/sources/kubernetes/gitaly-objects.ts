@@ -11,7 +11,7 @@ export type ComponentOf = (workload: Workload) => Component | undefined;
 
 /**
  * By the container's name, which the GitLab chart sets (`gitaly`, `praefect`), else by the chart's label `app`.
- * The image does not tell them apart: Praefect runs Gitaly's image.
+ * The image does not distinguish them: Praefect runs Gitaly's image.
  */
 export const chartComponentOf: ComponentOf = (pod) => {
   for (const component of ['praefect', 'gitaly'] as const)

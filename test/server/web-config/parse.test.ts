@@ -221,7 +221,7 @@ describe('an invalid web configuration file is rejected with line, key and fix',
     expect(bad(text).join('\n')).toContain(message);
   });
 
-  test('with all its problems at once', () => {
+  test('with all its problems together', () => {
     expect(bad(`${tls('min_version: TLS9')}basic_auth_users:\n  alice: x\n  bob: y\nfoo: 1\n`)).toHaveLength(
       4,
     );

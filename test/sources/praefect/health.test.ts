@@ -61,7 +61,7 @@ describe('health on random rows agrees with Praefect at every moment', () => {
       })),
     );
 
-  // The same rows at times in the future, too: seconds, hours, and what nobody wrote.
+  // The same rows at times in the future, too: seconds, hours, and times that no Praefect writes.
   const stepped = fc
     .tuple(
       rows,
@@ -123,7 +123,7 @@ describe('health on random rows agrees with Praefect at every moment', () => {
     );
   });
 
-  test("times in the future make no storage healthy that the view has as unhealthy, and are nobody's heartbeat", async () => {
+  test('times in the future make no storage healthy that the view has as unhealthy, and are no heartbeat', async () => {
     await fc.assert(
       fc.asyncProperty(stepped, async (given) => {
         await client.query('BEGIN');

@@ -231,7 +231,7 @@ function spanMeasurer(pod: Pod): SpanMeasurer {
         : to.reported.at - from.reported.at;
     if (from.isLate === true || to.isLate === true)
       return reported === undefined ? undefined : measuredSpan(reported, 'reported');
-    // The received times of two milestones in the same change do not tell how long it took.
+    // The received times of two milestones in the same change do not show how long it took.
     const isSameClock = from.reported?.clock === to.reported?.clock;
     const tolerance = received === 0 ? 0 : toleranceMs + (isSameClock ? 0 : maxSkewMs);
     if (received !== undefined && (reported === undefined || Math.abs(received - reported) <= tolerance))

@@ -75,7 +75,7 @@ const sqlStates: Readonly<Record<string, Rule>> = {
   '22P02': { reason: 'unsupported_schema', fix: variant }, // invalid_text_representation: an unknown enum value
   '42809': { reason: 'unsupported_schema', fix: variant }, // wrong_object_type: a table instead of a view
   '55P03': { reason: 'timeout', fix: locked }, // lock_not_available: lock_timeout
-  '57014': { reason: 'query' }, // query_canceled: statement_timeout or pg_cancel_backend (failures.ts tells by time)
+  '57014': { reason: 'query' }, // query_canceled: statement_timeout or pg_cancel_backend (failures.ts decides by time)
   '40001': { reason: 'query', fix: standby }, // in a read-only transaction only a recovery conflict
   '40P01': { reason: 'query', fix: standby }, // the same, by a buffer pin
   '25006': { reason: 'internal' }, // read_only_sql_transaction: the exporter never writes

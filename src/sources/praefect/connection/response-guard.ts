@@ -30,7 +30,7 @@ const loginTypes: ReadonlySet<string> = new Set('RSKENZvTDCG');
 const headerLength = 5;
 
 export interface ResponseGuard {
-  /** Begins to count anew, for the next statement. */
+  /** Resets the counts for the next statement. */
   expect(bounds: ResponseBounds): void;
   /** Why the connection must be closed; the chunk must then not be processed. */
   check(chunk: Buffer): DatabaseFault | undefined;

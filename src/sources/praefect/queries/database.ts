@@ -86,7 +86,7 @@ const pingSql = `SELECT ${epochOf('pg_catalog.clock_timestamp()')} AS clock`;
  *   role. Read from the catalog, since open sessions keep the values of their start.
  * - `server`: without such a setting, the server's own value (postgresql.conf, ALTER SYSTEM, command line; managed
  *   servers set it when their disk is full). The exporter's session shows it only if no setting of its own takes
- *   precedence, as `source` tells; otherwise it is null and unknown.
+ *   precedence, as `source` shows; otherwise it is null and unknown.
  *
  * Not read: transaction_read_only and current_setting(), which hold for the exporter's own transaction only.
  */

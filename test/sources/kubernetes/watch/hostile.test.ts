@@ -1,4 +1,4 @@
-/** All resources at once: one that fails, stalls or lies does not affect the others, and nothing delays the stop. */
+/** All resources together: one that fails, stalls or lies does not affect the others, and nothing delays the stop. */
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { silentLog } from '../../../../src/lib/log.ts';
 import { Secret } from '../../../../src/lib/secret.ts';

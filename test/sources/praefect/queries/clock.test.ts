@@ -76,7 +76,7 @@ describe('node_status', () => {
   );
 });
 
-test('a write lock that ends in hours is held by nobody', async () => {
+test('a write lock that ends in hours has no holder', async () => {
   await client.query(`
     INSERT INTO repository_reference_write_locks (lock_id, holder_txn_id, expired_at) VALUES
       ('a', 1, now() + interval '15 seconds'), ('b', 2, now() - interval '1 second'), ('c', 3, now() + interval '2 hours')`);
