@@ -1,49 +1,28 @@
 /** A PostgreSQL that stalls, lies, floods, cuts off and repeats the password: the protocol's messages by hand. */
 import { once } from 'node:events';
 import { createServer, type Socket } from 'node:net';
+import {
+  authentication,
+  complete,
+  dataRow,
+  description,
+  int16,
+  int32,
+  message,
+  ready,
+} from '../support/fake-postgres.ts';
 import { type Peer, type Scenario, sentinel } from './harness.ts';
 
-const message = (type: string, ...parts: readonly (Buffer | string)[]): Buffer => {
-  const body = Buffer.concat(parts.map((part) => (typeof part === 'string' ? Buffer.from(part) : part)));
-  const head = Buffer.alloc(5);
-  head.write(type);
-  head.writeInt32BE(body.length + 4, 1);
-  return Buffer.concat([head, body]);
-};
-const int16 = (value: number): Buffer => {
-  const bytes = Buffer.alloc(2);
-  bytes.writeInt16BE(value);
-  return bytes;
-};
-const int32 = (value: number): Buffer => {
-  const bytes = Buffer.alloc(4);
-  bytes.writeInt32BE(value);
-  return bytes;
-};
-const authenticationOk = message('R', int32(0));
-const clearTextPassword = message('R', int32(3));
-const ready = message('Z', 'I');
 const parameter = (name: string, value: string): Buffer => message('S', `${name}\0${value}\0`);
 const loggedIn = Buffer.concat([
-  authenticationOk,
+  authentication(0),
   parameter('server_version', '15.4'),
   parameter('client_encoding', 'UTF8'),
   message('K', int32(1), int32(2)),
-  ready,
+  ready(),
 ]);
 const errorOf = (code: string, text: string): Buffer => message('E', `SFATAL\0C${code}\0M${text}\0\0`);
-const rowDescription = message(
-  'T',
-  int16(1),
-  'a\0',
-  int32(0),
-  int16(0),
-  int32(25),
-  int16(-1),
-  int32(-1),
-  int16(0),
-);
-const row = (text: string): Buffer => message('D', int16(1), int32(Buffer.byteLength(text)), text);
+const rowDescription = description('a');
 
 export interface Behavior {
   readonly name: string;
@@ -93,7 +72,7 @@ export const behaviors: readonly Behavior[] = [
   },
   {
     name: 'asks for the password in clear text and repeats it',
-    startup: (socket) => void socket.write(clearTextPassword),
+    startup: (socket) => void socket.write(authentication(3)),
     later: (socket, data) => void socket.end(errorOf('28P01', `no user with ${data.subarray(5).toString()}`)),
   },
   {
@@ -109,7 +88,7 @@ export const behaviors: readonly Behavior[] = [
   { name: 'has no such database', startup: (socket) => void socket.end(errorOf('3D000', 'no database')) },
   {
     name: 'requests an unknown authentication',
-    startup: (socket) => void socket.write(message('R', int32(99))),
+    startup: (socket) => void socket.write(authentication(99)),
   },
   {
     name: 'sends notices without end',
@@ -126,27 +105,27 @@ export const behaviors: readonly Behavior[] = [
   afterLogin('closes at the first query', (socket) => void socket.end()),
   afterLogin('resets at the first query', (socket) => void socket.resetAndDestroy()),
   afterLogin('does not respond to queries', () => undefined, true),
-  afterLogin('says it is ready without a result', (socket) => void socket.write(ready)),
+  afterLogin('says it is ready without a result', (socket) => void socket.write(ready())),
   afterLogin(
     'ends every query with an error',
-    (socket) => void socket.write(Buffer.concat([errorOf('42501', 'denied'), ready])),
+    (socket) => void socket.write(Buffer.concat([errorOf('42501', 'denied'), ready()])),
   ),
   afterLogin(
     'returns a column that was not asked for',
     (socket) =>
-      void socket.write(Buffer.concat([rowDescription, row('1'), message('C', 'SELECT 1\0'), ready])),
+      void socket.write(Buffer.concat([rowDescription, dataRow('1'), complete('SELECT 1'), ready()])),
   ),
   afterLogin(
     'returns no rows where there is always one',
-    (socket) => void socket.write(Buffer.concat([rowDescription, message('C', 'SELECT 0\0'), ready])),
+    (socket) => void socket.write(Buffer.concat([rowDescription, complete('SELECT 0'), ready()])),
   ),
   afterLogin(
     'sends rows without a description',
-    (socket) => void socket.write(Buffer.concat([row('1'), ready])),
+    (socket) => void socket.write(Buffer.concat([dataRow('1'), ready()])),
   ),
   afterLogin('sends rows without end', (socket) => {
     socket.write(rowDescription);
-    flood(socket, row('x'.repeat(1000)));
+    flood(socket, dataRow('x'.repeat(1000)));
   }),
   afterLogin('sends a row of 900 MB', (socket) => {
     socket.write(rowDescription);
@@ -155,13 +134,13 @@ export const behaviors: readonly Behavior[] = [
   }),
   afterLogin(
     'breaks off in a row',
-    (socket) => void socket.end(Buffer.concat([rowDescription, row('1').subarray(0, 8)])),
+    (socket) => void socket.end(Buffer.concat([rowDescription, dataRow('1').subarray(0, 8)])),
   ),
   afterLogin(
     'has COPY data where rows are expected',
     (socket) =>
       void socket.write(
-        Buffer.concat([message('H', Buffer.from([0]), int16(0)), message('d', 'x'), message('c'), ready]),
+        Buffer.concat([message('H', Buffer.from([0]), int16(0)), message('d', 'x'), message('c'), ready()]),
       ),
   ),
   afterLogin(

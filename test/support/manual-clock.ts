@@ -2,11 +2,11 @@
 import type { Clock } from '../../src/lib/clock.ts';
 
 export interface ManualClock extends Clock {
-  /** Time passes: whoever sleeps until a moment on the way wakes at that moment. */
+  /** Time passes: each sleeper whose moment is on the way wakes at that moment. */
   advance(ms: number): Promise<void>;
-  /** The process stands still (SIGSTOP, a stalled host): nobody wakes before the next `advance`, then all do. */
+  /** The process stands still (SIGSTOP, a stalled host): no sleeper wakes before the next `advance`, then all do. */
   stall(ms: number): void;
-  /** Somebody set the wall clock. */
+  /** The wall clock is set. */
   setWall(ms: number): void;
   /** How many sleep right now. */
   sleepers(): number;
@@ -19,6 +19,15 @@ interface Sleeper {
 
 /** Lets everything run that can run without time passing. */
 export const settle = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+/** Advances the clock step by step, with time for requests and responses in between. @throws after 1000 steps */
+export async function advanceUntil(clock: ManualClock, what: () => boolean, stepMs: number): Promise<void> {
+  for (let step = 0; !what(); step++) {
+    if (step > 1000) throw new Error(`not within 1000 steps of ${stepMs} ms: ${what.toString()}`);
+    await clock.advance(stepMs);
+    for (let turn = 0; turn < 20 && !what(); turn++) await settle();
+  }
+}
 
 /** Starts at monotonic 1,000,000 ms and 2026-01-01T00:00:00Z, so that no test confuses the two. */
 export function createManualClock(): ManualClock {

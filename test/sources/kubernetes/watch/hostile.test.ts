@@ -21,7 +21,7 @@ import {
   startKubeApi,
   type TestKubeApi,
 } from '../../../support/kube-api.ts';
-import { createManualClock, type ManualClock } from '../../../support/manual-clock.ts';
+import { advanceUntil, createManualClock, type ManualClock } from '../../../support/manual-clock.ts';
 import { until } from '../../../support/until.ts';
 
 const token = 'eyJhbGciOiJSUzI1NiJ9.c2VydmljZSBhY2NvdW50.c2lnbmF0dXJl';
@@ -59,14 +59,7 @@ const collect = (): Promise<Outcome> => {
   if (collector === undefined) throw new Error('no collector');
   return collector.collect({ signal: new AbortController().signal, cause: 'scrape' });
 };
-/** Advances the clock, with time for requests and responses in between. */
-async function passUntil(what: () => boolean, stepMs = 1000): Promise<void> {
-  for (let at = 0; !what(); at++) {
-    if (at > 1000) throw new Error(`not within 1000 steps: ${what.toString()}`);
-    await clock.advance(stepMs);
-    for (let turn = 0; turn < 20 && !what(); turn++) await new Promise((resolve) => setImmediate(resolve));
-  }
-}
+const passUntil = (what: () => boolean, stepMs = 1000): Promise<void> => advanceUntil(clock, what, stepMs);
 
 beforeEach(async () => {
   server = await startKubeApi();

@@ -15,7 +15,7 @@ import {
 import { kubeResources, type Scope } from '../../../../src/sources/kubernetes/watch/resources.ts';
 import { type RawObject, recorded, startKubeApi, type TestKubeApi } from '../../../support/kube-api.ts';
 import { archive } from '../../../support/kubernetes-archive.ts';
-import { createManualClock, type ManualClock } from '../../../support/manual-clock.ts';
+import { advanceUntil, createManualClock, type ManualClock } from '../../../support/manual-clock.ts';
 import { until } from '../../../support/until.ts';
 
 const staleMs = 300_000;
@@ -71,14 +71,7 @@ async function running(): Promise<void> {
   await until(watching);
 }
 
-/** Advances the clock in small steps, with time for requests and responses in between. */
-async function passUntil(what: () => boolean, stepMs = 500): Promise<void> {
-  for (let i = 0; !what(); i++) {
-    if (i > 1000) throw new Error(`not within 1000 steps of ${stepMs} ms: ${what.toString()}`);
-    await clock.advance(stepMs);
-    for (let turn = 0; turn < 20 && !what(); turn++) await new Promise((resolve) => setImmediate(resolve));
-  }
-}
+const passUntil = (what: () => boolean, stepMs = 500): Promise<void> => advanceUntil(clock, what, stepMs);
 
 beforeEach(async () => {
   server = await startKubeApi();
