@@ -5,7 +5,7 @@ import type { Metric } from '../src/metrics/metric.ts';
 import { durationInWords, promDuration } from '../src/monitoring/durations.ts';
 import { targetUp } from '../src/monitoring/external-metrics.ts';
 import { clusterLabels } from '../src/monitoring/labels.ts';
-import { overviewDashboard, panelLink, serversDashboard } from '../src/monitoring/links.ts';
+import { overviewDashboard, serversDashboard } from '../src/monitoring/links.ts';
 import {
   above,
   absentOverTime,
@@ -39,7 +39,7 @@ import { serverInfo } from '../src/sources/server-info.ts';
 import { type Alert, alert } from './alert.ts';
 
 const targetLabels = [...clusterLabels, 'job', 'instance'] as const;
-const collectorsPanel = panelLink(overviewDashboard, 'collectors');
+const collectorsPanel = { dashboard: overviewDashboard, title: 'Failing collectors' };
 
 export const exporterAlerts = (settings: MonitoringSettings): readonly Alert[] => [
   exporterDown(settings),
@@ -58,7 +58,7 @@ function exporterDown({ exporterJob, thresholds }: MonitoringSettings): Alert {
     severity: 'warning',
     expression: equals(lowest(thresholds, targetLabels, select(targetUp, { job: like(exporterJob) })), 0),
     forSeconds: sustained(thresholds, downFor.value),
-    panel: panelLink(overviewDashboard, 'exporters'),
+    panel: { dashboard: overviewDashboard, title: 'Exporters up' },
     firesWhen: `a target of the exporter's job could not be scraped for ${durationInWords(downFor.value)}`,
     summary: ({ label }) => `gitaly-exporter ${label('instance')} cannot be scraped`,
     description: ({ label }) =>
@@ -80,7 +80,7 @@ function exporterMissing({ thresholds }: MonitoringSettings): Alert {
     severity: 'warning',
     expression: or(missing, maxBy(clusterLabels, absentOverTime(select(buildInfo), lookback))),
     forSeconds: sustained(thresholds, downFor.value),
-    panel: panelLink(overviewDashboard, 'exporters'),
+    panel: { dashboard: overviewDashboard, title: 'Exporters up' },
     firesWhen: `no exporter of a cluster has been scraped for ${durationInWords(downFor.value)}, or none at all within the last ${durationInWords(missingSeriesLookback.value)}`,
     summary: () => 'No gitaly-exporter is scraped',
     description: () =>
@@ -123,7 +123,7 @@ function dataStale(thresholds: Thresholds): Alert {
     severity: 'warning',
     expression: countBy(targetLabels, equals(lowest(thresholds, by, select(collectorStale)), 1)),
     forSeconds: staleFor.value,
-    panel: panelLink(overviewDashboard, 'staleCollectors'),
+    panel: { dashboard: overviewDashboard, title: 'Stale collectors' },
     firesWhen: `for ${durationInWords(staleFor.value)}, the data of a collector was older than its maximum age, so that its series are withdrawn`,
     summary: ({ count, label }) =>
       `gitaly-exporter ${label('instance')}: ${count('collector', 'collectors')} without current data`,
@@ -153,7 +153,7 @@ function labelsRenamed(thresholds: Thresholds): Alert {
     severity: 'warning',
     expression: countBy([...clusterLabels, 'job'], series),
     forSeconds: sustained(thresholds, renamedFor.value),
-    panel: panelLink(serversDashboard, 'monitored'),
+    panel: { dashboard: serversDashboard, title: 'Servers monitored' },
     firesWhen: `for ${durationInWords(renamedFor.value)}, series of gitaly_server_* had a label exported_pod, because the scrape renamed the exporter's labels`,
     summary: ({ label }) => `Job ${label('job')} is scraped without honor_labels`,
     description: () =>
@@ -188,7 +188,7 @@ function reloadFailed(thresholds: Thresholds): Alert {
     severity: 'warning',
     expression: failed,
     forSeconds: failedFor.value,
-    panel: panelLink(overviewDashboard, 'exporters'),
+    panel: { dashboard: overviewDashboard, title: 'Exporters up' },
     firesWhen: `for ${durationInWords(failedFor.value)}, the exporter could not load its configuration or web configuration as it is on disk`,
     summary: ({ label }) => `gitaly-exporter ${label('instance')} cannot load its configuration`,
     description: () =>

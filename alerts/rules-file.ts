@@ -1,17 +1,22 @@
 /** Alerts as files: Prometheus rules, the Prometheus operator's PrometheusRule, an example for Alertmanager. */
 import { stringify } from 'yaml';
 import { promDuration } from '../src/monitoring/durations.ts';
-import { labelOfVariable } from '../src/monitoring/links.ts';
+import { labelOfVariable, type PanelLink } from '../src/monitoring/links.ts';
 import type { MonitoringSettings } from '../src/monitoring/settings.ts';
 import type { Alert, AlertGroup, AlertsNamed, Inhibition } from './alert.ts';
 
+/** The settings, and the ids of the panels that alerts link to. */
+export interface RulesFileSettings extends MonitoringSettings {
+  readonly panelId: (link: PanelLink) => number;
+}
+
 /** The plain rules file, for `rule_files:`. */
-export function rulesFile(group: AlertGroup, settings: MonitoringSettings): string {
+export function rulesFile(group: AlertGroup, settings: RulesFileSettings): string {
   return generated(`Prometheus rules: ${group.name}.`, { groups: ruleGroups(group, settings) });
 }
 
 /** The same groups for the Prometheus operator. */
-export function prometheusRule(group: AlertGroup, settings: MonitoringSettings): string {
+export function prometheusRule(group: AlertGroup, settings: RulesFileSettings): string {
   return generated(`Prometheus rules for the Prometheus operator: ${group.name}.`, {
     apiVersion: 'monitoring.coreos.com/v1',
     kind: 'PrometheusRule',
@@ -23,7 +28,7 @@ export function prometheusRule(group: AlertGroup, settings: MonitoringSettings):
   });
 }
 
-const ruleGroups = (group: AlertGroup, settings: MonitoringSettings) => [
+const ruleGroups = (group: AlertGroup, settings: RulesFileSettings) => [
   {
     name: `${group.name}-recordings`,
     rules: group.recordings.flatMap(({ name, rules }) =>
@@ -37,7 +42,7 @@ const ruleGroups = (group: AlertGroup, settings: MonitoringSettings) => [
   { name: group.name, rules: group.alerts.map((alert) => alertRule(alert, settings)) },
 ];
 
-const alertRule = (alert: Alert, { grafanaUrl, runbookUrl }: MonitoringSettings) => ({
+const alertRule = (alert: Alert, { grafanaUrl, panelId, runbookUrl }: RulesFileSettings) => ({
   alert: alert.name,
   expr: alert.expression.text,
   ...(alert.forSeconds > 0 && { for: promDuration(alert.forSeconds) }),
@@ -47,16 +52,16 @@ const alertRule = (alert: Alert, { grafanaUrl, runbookUrl }: MonitoringSettings)
     summary: alert.summary,
     description: alert.description,
     ...(runbookUrl !== undefined && { runbook_url: `${runbookUrl}/${alert.name}.md` }),
-    ...(grafanaUrl !== undefined && { dashboard_url: panelUrl(alert, grafanaUrl) }),
+    ...(grafanaUrl !== undefined && { dashboard_url: panelUrl(alert, grafanaUrl, panelId(alert.panel)) }),
   },
 });
 
 /** The panel, limited to the series of the alert. Label values only: a query in a link fails when it matters. */
-function panelUrl({ expression, panel }: Alert, grafanaUrl: string): string {
-  const variables = panel.variables
+function panelUrl({ expression, panel: { dashboard } }: Alert, grafanaUrl: string, panelId: number): string {
+  const variables = dashboard.variables
     .filter((name) => expression.labels.includes(labelOfVariable(name)))
     .map((name) => `{{ with $labels.${labelOfVariable(name)} }}&var-${name}={{ . | urlquery }}{{ end }}`);
-  return `${grafanaUrl}/d/${panel.uid}?viewPanel=${panel.panel}&from=now-3h&to=now${variables.join('')}`;
+  return `${grafanaUrl}/d/${dashboard.uid}?viewPanel=${panelId}&from=now-3h&to=now${variables.join('')}`;
 }
 
 /** An Alertmanager configuration to copy the inhibitions and routes from; its receivers deliver nothing. */

@@ -30,7 +30,6 @@ import { barGauge, stat, table, timeseries } from './panels.ts';
 import { forecast, overRange, server, serverLegend, total, wholeRange } from './queries.ts';
 import { praefectGauge, serverBuckets, serverCounter, serverGauge } from './variables.ts';
 
-const { panels: ids } = capacityDashboard;
 const subject = ['cluster', 'namespace', 'pod', 'node', 'workload', 'check'] as const;
 const needsCgroups = 'needs cgroup.enabled next to Gitaly';
 const day = 86_400;
@@ -128,7 +127,7 @@ const checksRow = (): DashboardRow => ({
   title: 'Checks',
   panels: [
     table({
-      id: ids.checksFailing,
+      id: 11,
       title: 'Failing checks by object',
       description:
         'docs/checks.md and "gitaly-exporter doctor" explain the impact of each and how to fix it.',
@@ -156,7 +155,7 @@ const checksRow = (): DashboardRow => ({
       height: 9,
     }),
     table({
-      id: ids.checksUnknown,
+      id: 12,
       title: 'Checks without a result by check',
       description:
         'A permission is missing, or no exporter reads the source. "gitaly-exporter doctor" shows the reason.',
@@ -186,7 +185,7 @@ const sizingRow = ({ thresholds }: MonitoringSettings): DashboardRow => ({
   title: 'Right-sizing',
   panels: [
     table({
-      id: ids.memorySizing,
+      id: 21,
       title: 'Memory by server',
       description: `Usage in the chosen time against limits and requests. p99: 99th percentile. A limit fits when its share is between 50% and ${percentText(thresholds.memoryNearLimit.value)}.`,
       unit: 'none',
@@ -227,7 +226,7 @@ const sizingRow = ({ thresholds }: MonitoringSettings): DashboardRow => ({
       height: 9,
     }),
     table({
-      id: ids.cpuSizing,
+      id: 22,
       title: 'CPU by server',
       description:
         'Cores in use in the chosen time (95th percentile) against limit and request. Throttled: share of the periods.',
@@ -283,7 +282,7 @@ const trendRow = ({ thresholds }: MonitoringSettings): DashboardRow => {
     title: 'Trends and forecasts',
     panels: [
       table({
-        id: ids.memoryForecast,
+        id: 31,
         title: 'Growth of Git memory',
         description: 'By the linear trend of the chosen time. Limit reached in: only for servers that grow.',
         unit: 'none',
@@ -325,7 +324,7 @@ const trendRow = ({ thresholds }: MonitoringSettings): DashboardRow => {
         width: 12,
       }),
       timeseries({
-        id: ids.volumes,
+        id: 36,
         title: 'Available space of the volumes',
         description: `Available by total space of the volumes with repositories. Below ${percentText(thresholds.volumeAvailable.value)}, Git cannot repack large repositories.`,
         unit: 'percentunit',
@@ -336,7 +335,7 @@ const trendRow = ({ thresholds }: MonitoringSettings): DashboardRow => {
         width: 12,
       }),
       timeseries({
-        id: ids.inodes,
+        id: 37,
         title: 'Free inodes of the volumes',
         description: 'Free by all inodes. File systems without a number of inodes (XFS, Btrfs) are absent.',
         unit: 'percentunit',

@@ -42,7 +42,10 @@ export interface DashboardDefinition {
 
 export interface Dashboard {
   readonly name: string;
+  readonly uid: string;
   readonly json: string;
+  /** Title -> id. */
+  readonly panelIds: ReadonlyMap<string, number>;
 }
 
 const columns = 24;
@@ -56,7 +59,7 @@ const schemaVersion = 39;
 
 export interface DashboardSettings extends MonitoringSettings {
   /** Names of the alerts that link to a panel. Default: none. */
-  readonly alertsOn?: ((uid: string, panelId: number) => readonly string[]) | undefined;
+  readonly alertsOn?: ((uid: string, panelTitle: string) => readonly string[]) | undefined;
 }
 
 export function buildDashboard(
@@ -94,7 +97,7 @@ export function buildDashboard(
   for (const { collapsed = false, id, panels, title: rowTitle } of rows) {
     const row = new RowBuilder(rowTitle).id(id).collapsed(collapsed).gridPos({ x: 0, y, w: columns, h: 1 });
     y += 1;
-    const placed = place(panels, y, { runbookUrl, alertsOf: (panelId) => alertsOn?.(uid, panelId) ?? [] });
+    const placed = place(panels, y, { runbookUrl, alertsOf: (panel) => alertsOn?.(uid, panel) ?? [] });
     if (collapsed) {
       for (const { panel } of placed) row.withPanel({ build: () => panel });
       builder.withRow(row);
@@ -105,7 +108,12 @@ export function buildDashboard(
     }
   }
   const built = { ...builder.build(), schemaVersion };
-  return { name, json: `${JSON.stringify(built, withoutPlacement, 2)}\n` };
+  return {
+    name,
+    uid,
+    json: `${JSON.stringify(built, withoutPlacement, 2)}\n`,
+    panelIds: new Map(rows.flatMap(({ panels }) => panels.map((panel) => [panel.title, panel.id]))),
+  };
 }
 
 /** The SDK puts every link into a menu that Grafana has from 12.3 on; without a placement it is at the top. */

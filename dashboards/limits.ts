@@ -43,7 +43,6 @@ import { heatmap, stat, table, timeseries } from './panels.ts';
 import { dropRateThreshold, rateRange, server, serverLegend, total, wholeRange } from './queries.ts';
 import { serverBuckets, serverCounter, serverGauge, serverObservations } from './variables.ts';
 
-const { panels: ids } = limitsDashboard;
 const rpc = [...server, 'grpc_service', 'grpc_method'] as const;
 const needsTarget = 'needs gitaly.target';
 const notConfigured = { text: 'not configured', color: 'blue' } as const;
@@ -125,7 +124,7 @@ const overviewRow = ({ thresholds }: DashboardSettings): DashboardRow => ({
       width: 4,
     }),
     stat({
-      id: ids.unreadable,
+      id: 15,
       title: 'Unreadable servers',
       description:
         'Servers whose own metrics the exporter cannot read: nothing on this dashboard covers them.',
@@ -201,7 +200,7 @@ const rpcRow = ({ thresholds }: DashboardSettings): DashboardRow => ({
       height: 9,
     }),
     timeseries({
-      id: ids.dropsByReason,
+      id: 1,
       title: 'Dropped requests by reason',
       description:
         'queue_full: max_queue_size was reached. queue_wait: the request waited longer than max_queue_wait.',
@@ -212,7 +211,7 @@ const rpcRow = ({ thresholds }: DashboardSettings): DashboardRow => ({
       width: 8,
     }),
     timeseries({
-      id: ids.dropsByRpc,
+      id: 2,
       title: 'Dropped requests by RPC',
       description: 'The RPC whose limit dropped them.',
       unit: 'reqps',
@@ -223,7 +222,7 @@ const rpcRow = ({ thresholds }: DashboardSettings): DashboardRow => ({
       width: 8,
     }),
     timeseries({
-      id: ids.wait,
+      id: 4,
       title: 'Waiting time, 95th percentile',
       description: 'How long admitted requests waited, by RPC.',
       unit: 's',
@@ -238,7 +237,7 @@ const rpcRow = ({ thresholds }: DashboardSettings): DashboardRow => ({
       width: 8,
     }),
     timeseries({
-      id: ids.queued,
+      id: 3,
       title: 'Queued requests by server',
       description: 'The ten server and RPC pairs with the longest queue.',
       unit: 'short',
@@ -253,7 +252,7 @@ const rpcRow = ({ thresholds }: DashboardSettings): DashboardRow => ({
       width: 12,
     }),
     timeseries({
-      id: ids.inProgress,
+      id: 5,
       title: 'Requests in progress',
       description: perRepository,
       unit: 'short',
@@ -263,7 +262,7 @@ const rpcRow = ({ thresholds }: DashboardSettings): DashboardRow => ({
       width: 12,
     }),
     timeseries({
-      id: ids.errorRatio,
+      id: 28,
       title: 'Error ratio of all RPCs',
       description: `RPCs that failed by the server's fault, by all RPCs. The line is at the error budget of ${percentText(thresholds.errorBudget.value)}.`,
       unit: 'percentunit',
@@ -286,7 +285,7 @@ const packObjectsRow = (): DashboardRow => ({
   title: 'Clones and fetches (pack-objects)',
   panels: [
     timeseries({
-      id: ids.packDropped,
+      id: 11,
       title: 'Dropped clones and fetches by reason',
       description: 'Clients get the status Internal, which does not name the limit.',
       unit: 'reqps',
@@ -296,7 +295,7 @@ const packObjectsRow = (): DashboardRow => ({
       width: 6,
     }),
     timeseries({
-      id: ids.packUse,
+      id: 12,
       title: 'In progress and queued',
       description: 'Summed over client addresses, while the limit applies per address.',
       unit: 'short',
@@ -320,7 +319,7 @@ const packObjectsRow = (): DashboardRow => ({
       width: 6,
     }),
     timeseries({
-      id: ids.backoffs,
+      id: 14,
       title: 'Adaptive limit cuts by watcher',
       description: 'What the cgroup was short of when the adaptive limits were cut.',
       unit: 'ops',
@@ -345,7 +344,7 @@ const configurationRow = (): DashboardRow => ({
   collapsed: true,
   panels: [
     timeseries({
-      id: ids.limit,
+      id: 6,
       title: 'Concurrency limits over time',
       description: 'Per repository. Static limits as configured, adaptive ones as they are at the time.',
       unit: 'short',

@@ -89,8 +89,6 @@ import {
 } from './queries.ts';
 import { praefectCounter, praefectGauge, serverCounter, serverGauge } from './variables.ts';
 
-const { panels: ids } = overviewDashboard;
-
 const clusterLink = {
   title: 'Praefect cluster',
   url: `/d/${praefectDashboard.uid}?\${__url_time_range}&\${datasource:queryparam}&var-cluster=\${__data.fields.cluster:percentencode}&var-namespace=\${__data.fields.namespace:percentencode}`,
@@ -313,7 +311,7 @@ export function overview(settings: DashboardSettings): Dashboard {
             height: 6,
           }),
           table({
-            id: ids.firingAlerts,
+            id: 11,
             title: 'Firing alerts',
             description: 'Alerts of Gitaly and Praefect that fire now, and for how long.',
             unit: 'none',
@@ -430,7 +428,7 @@ export function overview(settings: DashboardSettings): Dashboard {
         title: 'Data quality',
         panels: [
           stat({
-            id: ids.exporters,
+            id: 31,
             title: 'Exporters up',
             description: 'Exporters that Prometheus scrapes successfully.',
             unit: 'short',
@@ -439,7 +437,7 @@ export function overview(settings: DashboardSettings): Dashboard {
             width: 4,
           }),
           stat({
-            id: ids.collectors,
+            id: 32,
             title: 'Failing collectors',
             description:
               'Collectors whose last run failed or whose data is too old. Their series are outdated or withdrawn.',
@@ -450,7 +448,7 @@ export function overview(settings: DashboardSettings): Dashboard {
             width: 4,
           }),
           stat({
-            id: ids.staleCollectors,
+            id: 33,
             title: 'Stale collectors',
             description: 'Collectors whose data is older than its maximum age: their series are withdrawn.',
             unit: 'short',

@@ -96,12 +96,13 @@ interface PanelDefinition {
 /** What a panel gets from its dashboard. */
 export interface PanelContext {
   /** Names of the alerts that link to the panel: its description names them, and it links to their runbooks. */
-  readonly alertsOf: (panelId: number) => readonly string[];
+  readonly alertsOf: (panelTitle: string) => readonly string[];
   readonly runbookUrl: string | undefined;
 }
 
 /** A panel with its size; the dashboard places it. */
 export interface SizedPanel {
+  readonly id: number;
   readonly title: string;
   readonly width: number;
   readonly height: number;
@@ -123,11 +124,12 @@ function sized(
 ): SizedPanel {
   const { description, height = defaultHeight, id, noValue, opens, title, unit, width } = definition;
   return {
+    id,
     title,
     width,
     height,
     at: (gridPos, { alertsOf, runbookUrl }) => {
-      const alerts = alertsOf(id);
+      const alerts = alertsOf(title);
       const named =
         alerts.length === 0 ? [] : [`Alert${alerts.length === 1 ? '' : 's'}: ${alerts.join(', ')}.`];
       const panel = builder.build();

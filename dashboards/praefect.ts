@@ -72,7 +72,6 @@ import { barGauge, stat, stateTimeline, table, timeseries } from './panels.ts';
 import { age, rateRange, storageLegend, total, wholeRange } from './queries.ts';
 import { praefectCounter, praefectGauge } from './variables.ts';
 
-const { panels: ids } = praefectDashboard;
 const healthWords = {
   0: { text: 'unhealthy', color: 'red' },
   1: { text: 'healthy', color: 'blue' },
@@ -103,7 +102,7 @@ const overviewRow = ({ thresholds }: MonitoringSettings): DashboardRow => ({
   title: 'Overview',
   panels: [
     stat({
-      id: ids.unavailable,
+      id: 1,
       title: 'Unavailable',
       description: 'Repositories without a valid primary: users can neither read nor write them.',
       unit: 'short',
@@ -113,7 +112,7 @@ const overviewRow = ({ thresholds }: MonitoringSettings): DashboardRow => ({
       width: 4,
     }),
     stat({
-      id: ids.lost,
+      id: 2,
       title: 'Lost',
       description: 'Repositories without any replica record: no known storage has their data.',
       unit: 'short',
@@ -123,7 +122,7 @@ const overviewRow = ({ thresholds }: MonitoringSettings): DashboardRow => ({
       width: 4,
     }),
     stat({
-      id: ids.singleReplica,
+      id: 3,
       title: 'One healthy replica',
       description:
         'Repositories with exactly one up-to-date replica on a healthy storage. All of them, with a replication factor of 1.',
@@ -136,7 +135,7 @@ const overviewRow = ({ thresholds }: MonitoringSettings): DashboardRow => ({
       width: 4,
     }),
     stat({
-      id: ids.storagesUnhealthy,
+      id: 4,
       title: 'Storages unhealthy',
       description: 'Storages that less than half of the live Praefects saw active in the last 10 s.',
       unit: 'short',
@@ -146,7 +145,7 @@ const overviewRow = ({ thresholds }: MonitoringSettings): DashboardRow => ({
       width: 4,
     }),
     stat({
-      id: ids.praefects,
+      id: 5,
       title: 'Praefects alive',
       description:
         'Live Praefects by all that were seen within a day, in the virtual storage where the ratio is lowest.',
@@ -162,7 +161,7 @@ const overviewRow = ({ thresholds }: MonitoringSettings): DashboardRow => ({
       width: 4,
     }),
     stat({
-      id: ids.database,
+      id: 6,
       title: 'Database',
       description: "Whether the last probe of Praefect's database succeeded, in every selected cluster.",
       unit: 'none',
@@ -179,7 +178,7 @@ const healthRow = ({ thresholds }: MonitoringSettings): DashboardRow => ({
   title: 'Health',
   panels: [
     stateTimeline({
-      id: ids.seenHealthy,
+      id: 11,
       title: 'Storage health as seen by each Praefect',
       description:
         'A storage that only one Praefect sees as unhealthy: that Praefect cannot reach it, and routes requests by its own view.',
@@ -194,7 +193,7 @@ const healthRow = ({ thresholds }: MonitoringSettings): DashboardRow => ({
       height: 10,
     }),
     stateTimeline({
-      id: ids.storageHealthy,
+      id: 12,
       title: 'Storage health by consensus',
       description:
         'By at least half of the live Praefects. All storages are unhealthy while no heartbeats are written.',
@@ -330,7 +329,7 @@ const impactRow = (): DashboardRow => ({
   title: 'Impact',
   panels: [
     timeseries({
-      id: ids.unavailableOverTime,
+      id: 21,
       title: 'Unavailable, lost and read-only repositories',
       description:
         'Lost: no storage has a replica. Read-only: only in GitLab 13, after a failover with data loss.',
@@ -356,7 +355,7 @@ const impactRow = (): DashboardRow => ({
       width: 8,
     }),
     timeseries({
-      id: ids.replicaCounts,
+      id: 22,
       title: 'Repositories by healthy replicas',
       description:
         'Repositories by the number of up-to-date replicas on healthy storages. 0: unavailable. 1: the next failure makes them unavailable.',
@@ -375,7 +374,7 @@ const impactRow = (): DashboardRow => ({
       width: 8,
     }),
     barGauge({
-      id: ids.atRisk,
+      id: 23,
       title: 'Repositories at risk by storage',
       description: 'Repositories that would become unavailable if this storage, and no other, failed.',
       unit: 'short',
@@ -405,7 +404,7 @@ const failoverRow = (): DashboardRow => ({
       width: 8,
     }),
     timeseries({
-      id: ids.primaries,
+      id: 24,
       title: 'Primaries over time',
       description: 'Where the primaries are: a step is a failover.',
       unit: 'short',
@@ -416,7 +415,7 @@ const failoverRow = (): DashboardRow => ({
       width: 8,
     }),
     table({
-      id: ids.primaryMoves,
+      id: 25,
       title: 'Moved primaries',
       description:
         'Primaries that moved in the chosen time. Cause "unhealthy": the storage that they left was unhealthy.',
@@ -466,7 +465,7 @@ const databaseRow = (): DashboardRow => ({
       width: 6,
     }),
     timeseries({
-      id: ids.connections,
+      id: 41,
       title: 'Connections and their limit',
       description: "Client connections by state. At the limit, Praefect's new connections fail.",
       unit: 'short',
@@ -482,7 +481,7 @@ const databaseRow = (): DashboardRow => ({
       width: 6,
     }),
     timeseries({
-      id: ids.blocked,
+      id: 42,
       title: 'Blocked sessions',
       description: 'Sessions that wait for a lock of another session.',
       unit: 'short',
@@ -497,7 +496,7 @@ const databaseRow = (): DashboardRow => ({
       width: 6,
     }),
     timeseries({
-      id: ids.transactions,
+      id: 43,
       title: 'Longest transaction and lock wait',
       description: 'A long transaction keeps VACUUM from removing dead rows.',
       unit: 's',
@@ -509,7 +508,7 @@ const databaseRow = (): DashboardRow => ({
       width: 6,
     }),
     table({
-      id: ids.tables,
+      id: 44,
       title: 'Tables',
       description: 'Dead rows far above live ones mean that VACUUM does not keep up.',
       unit: 'none',

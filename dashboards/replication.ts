@@ -37,7 +37,6 @@ import { stat, table, timeseries } from './panels.ts';
 import { age, rateRange, storageLegend, total } from './queries.ts';
 import { praefectCounter, praefectGauge } from './variables.ts';
 
-const { panels: ids } = replicationDashboard;
 const waiting = oneOf('ready', 'failed');
 const queued = oneOf('ready', 'in_progress', 'failed');
 
@@ -146,7 +145,7 @@ const queueRow = ({ thresholds }: MonitoringSettings): DashboardRow => ({
   title: 'Replication queue',
   panels: [
     timeseries({
-      id: ids.jobsByState,
+      id: 11,
       title: 'Jobs by state',
       description: 'failed: a job that will be retried. A job without attempts left is deleted.',
       unit: 'short',
@@ -156,7 +155,7 @@ const queueRow = ({ thresholds }: MonitoringSettings): DashboardRow => ({
       width: 8,
     }),
     timeseries({
-      id: ids.jobsByTarget,
+      id: 12,
       title: 'Jobs by target storage',
       description: 'The queue of a storage that is down grows until the storage is back.',
       unit: 'short',
@@ -167,7 +166,7 @@ const queueRow = ({ thresholds }: MonitoringSettings): DashboardRow => ({
       width: 8,
     }),
     timeseries({
-      id: ids.oldestJob,
+      id: 13,
       title: 'Age of the oldest waiting job',
       description: 'By target storage. The alert fires when, in addition, no job was completed.',
       unit: 's',
@@ -177,7 +176,7 @@ const queueRow = ({ thresholds }: MonitoringSettings): DashboardRow => ({
       width: 8,
     }),
     timeseries({
-      id: ids.jobRates,
+      id: 14,
       title: 'Jobs enqueued and removed',
       description: 'Jobs that entered and left the queue per second, for any reason.',
       unit: 'ops',
@@ -189,7 +188,7 @@ const queueRow = ({ thresholds }: MonitoringSettings): DashboardRow => ({
       width: 8,
     }),
     timeseries({
-      id: ids.timeToDrain,
+      id: 15,
       title: 'Time to drain over time',
       description: 'At the rates of each moment. Not drawn while the queue grows: it will not be empty then.',
       unit: 's',
@@ -199,7 +198,7 @@ const queueRow = ({ thresholds }: MonitoringSettings): DashboardRow => ({
       width: 8,
     }),
     timeseries({
-      id: ids.staleJobs,
+      id: 16,
       title: 'Stale jobs by reason',
       description:
         'lock_expired: another Praefect releases it within 90 s. lock_missing and storage_unknown: it never finishes.',
@@ -275,7 +274,7 @@ const replicasRow = ({ thresholds }: MonitoringSettings): DashboardRow => {
         height: 7,
       }),
       timeseries({
-        id: ids.outdated,
+        id: 21,
         title: 'Outdated and missing replicas',
         description: 'Replicas that lack writes, with or without a replication job.',
         unit: 'short',
@@ -293,7 +292,7 @@ const replicasRow = ({ thresholds }: MonitoringSettings): DashboardRow => {
         width: 8,
       }),
       timeseries({
-        id: ids.stuck,
+        id: 22,
         title: 'Stuck replicas by storage',
         description: 'Their jobs fail and are deleted, or none is created.',
         unit: 'short',
@@ -303,7 +302,7 @@ const replicasRow = ({ thresholds }: MonitoringSettings): DashboardRow => {
         width: 8,
       }),
       timeseries({
-        id: ids.behindSince,
+        id: 23,
         title: 'Time behind',
         description: `Of the replica that has been behind longest. The line is at ${durationInWords(thresholds.replicaStuckThreshold.value)}.`,
         unit: 's',
@@ -315,7 +314,7 @@ const replicasRow = ({ thresholds }: MonitoringSettings): DashboardRow => {
         width: 8,
       }),
       timeseries({
-        id: ids.unscheduled,
+        id: 24,
         title: 'Outdated replicas without a replication job',
         description: 'Fluctuates while jobs are created and finished.',
         unit: 'short',
@@ -329,7 +328,7 @@ const replicasRow = ({ thresholds }: MonitoringSettings): DashboardRow => {
         width: 12,
       }),
       timeseries({
-        id: ids.generationsBehind,
+        id: 25,
         title: 'Writes behind, worst replica',
         description: 'Generations that the replica furthest behind lacks.',
         unit: 'short',
@@ -351,7 +350,7 @@ const verificationRow = ({ thresholds }: MonitoringSettings): DashboardRow => ({
   title: 'Verification',
   panels: [
     timeseries({
-      id: ids.verification,
+      id: 41,
       title: 'Unverified replicas',
       description:
         'Never verified, overdue, or with a verification that exceeded its lease. GitLab 14.10 and later.',
@@ -372,7 +371,7 @@ const verificationRow = ({ thresholds }: MonitoringSettings): DashboardRow => ({
       width: 12,
     }),
     timeseries({
-      id: ids.verificationOldest,
+      id: 42,
       title: 'Age of the oldest verification',
       description: `Of the replica whose verification is oldest. The line is at ${durationInWords(thresholds.verificationOverdue.value)}.`,
       unit: 's',

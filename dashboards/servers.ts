@@ -79,7 +79,6 @@ import {
 } from './queries.ts';
 import { serverCounter, serverGauge } from './variables.ts';
 
-const { panels: ids } = serversDashboard;
 const levelLegend = `{{level}} of ${serverLegend}`;
 const needsCgroups = 'needs cgroup.enabled next to Gitaly';
 const needsKubernetes = 'needs kubernetes.enabled';
@@ -141,7 +140,7 @@ function overviewRow({ thresholds }: MonitoringSettings): DashboardRow {
     title: 'Overview',
     panels: [
       stat({
-        id: ids.monitored,
+        id: 1,
         title: 'Servers monitored',
         description:
           'Gitaly servers whose cgroups an exporter reads. MISSING: none, so this dashboard is empty.',
@@ -151,7 +150,7 @@ function overviewRow({ thresholds }: MonitoringSettings): DashboardRow {
         width: 4,
       }),
       stat({
-        id: ids.down,
+        id: 3,
         title: 'Servers down',
         description:
           'Gitaly servers whose pod is not Ready or, without Kubernetes, whose own metrics cannot be read.',
@@ -205,7 +204,7 @@ function overviewRow({ thresholds }: MonitoringSettings): DashboardRow {
         width: 4,
       }),
       barGauge({
-        id: ids.memoryShare,
+        id: 21,
         title: 'Anonymous memory by limit',
         description: `How close the next OOM kill is, by level, without page cache, which the kernel reclaims. A level without a limit is not shown. Red from ${percentText(thresholds.memoryNearLimit.value)}.`,
         unit: 'percentunit',
@@ -234,7 +233,7 @@ const oomRow = (): DashboardRow => ({
   title: 'OOM kills',
   panels: [
     timeseries({
-      id: ids.oomKills,
+      id: 11,
       title: 'OOM-killed processes by level',
       description:
         'The level whose limit was exceeded. bucket: the repositories of one bucket. git: all Git processes. container, pod, node: Gitaly itself may have been killed.',
@@ -280,7 +279,7 @@ const oomRow = (): DashboardRow => ({
       width: 8,
     }),
     table({
-      id: ids.oomByBucket,
+      id: 12,
       title: 'OOM kills by bucket',
       description:
         'In the chosen time. "gitaly-exporter bucket" lists the repositories that share a bucket, as does its page.',
@@ -380,7 +379,7 @@ const bucketRow = (): DashboardRow => ({
   title: 'Repository buckets',
   panels: [
     table({
-      id: ids.bucketMemory,
+      id: 31,
       title: 'Buckets by memory',
       description:
         'Page cache included, so a bucket at its limit is not in danger for that alone. "gitaly-exporter bucket" lists the repositories of one.',
@@ -402,7 +401,7 @@ const bucketRow = (): DashboardRow => ({
       height: 10,
     }),
     table({
-      id: ids.bucketCpu,
+      id: 32,
       title: 'Buckets by CPU',
       description: 'The repositories that keep Gitaly busy.',
       unit: 'none',
@@ -424,7 +423,7 @@ const bucketRow = (): DashboardRow => ({
       height: 10,
     }),
     table({
-      id: ids.bucketThrottled,
+      id: 33,
       title: 'CPU-throttled buckets',
       description:
         'Seconds per second for which the CPU limit of the bucket throttled its processes, summed over CPUs: their clones and fetches are slow.',
@@ -501,7 +500,7 @@ const cpuRow = ({ thresholds }: MonitoringSettings): DashboardRow => ({
   title: 'CPU',
   panels: [
     timeseries({
-      id: ids.throttledShare,
+      id: 41,
       title: 'CPU-throttled periods',
       description: `Share of the periods in which the CPU limit of a level throttled something. From ${percentText(thresholds.cpuThrottled.value)} on Gitaly itself is slow; the limit of all Git processes may throttle up to ${percentText(thresholds.cpuThrottledGit.value)}.`,
       unit: 'percentunit',
@@ -563,21 +562,21 @@ const pressureRow = (): DashboardRow => ({
   title: 'Pressure (PSI)',
   panels: [
     pressurePanel(
-      ids.pressureMemory,
+      51,
       'Memory pressure, full',
       'Share of the time in which all tasks waited for memory to be reclaimed. It rises before an OOM kill.',
       'memory',
       'full',
     ),
     pressurePanel(
-      ids.pressureCpu,
+      52,
       'CPU pressure, some',
       'Share of the time in which at least one task waited for CPU, limits included.',
       'cpu',
       'some',
     ),
     pressurePanel(
-      ids.pressureIo,
+      53,
       'I/O pressure, full',
       'Share of the time in which all tasks waited for disks.',
       'io',
@@ -591,7 +590,7 @@ const podRow = (): DashboardRow => ({
   title: 'Pods (Kubernetes)',
   panels: [
     stateTimeline({
-      id: ids.ready,
+      id: 61,
       title: 'Pod readiness',
       description: 'Ready pods receive requests.',
       unit: 'none',
@@ -601,7 +600,7 @@ const podRow = (): DashboardRow => ({
       width: 12,
     }),
     table({
-      id: ids.restarts,
+      id: 62,
       title: 'Container restarts',
       description:
         'In the chosen time. OOMKilled: the container died; a Git process killed in its bucket does not restart it.',
@@ -627,7 +626,7 @@ const podRow = (): DashboardRow => ({
       width: 6,
     }),
     table({
-      id: ids.waiting,
+      id: 63,
       title: 'Containers waiting to start',
       description: 'What keeps a pod from becoming Ready.',
       unit: 'none',
@@ -654,7 +653,7 @@ const rotationRow = ({ thresholds }: MonitoringSettings): DashboardRow => ({
   title: 'Pod rotation',
   panels: [
     timeseries({
-      id: ids.rotationPhases,
+      id: 71,
       title: 'Duration of the last rotation by phase',
       description: `From the deletion of a pod until it is Ready, its repositories are unavailable. It should take less than ${thresholds.rotationSlow.value} s.`,
       unit: 's',
@@ -673,7 +672,7 @@ const rotationRow = ({ thresholds }: MonitoringSettings): DashboardRow => ({
       width: 12,
     }),
     table({
-      id: ids.rotations,
+      id: 72,
       title: 'Rotations by cause',
       description: 'The last rotation by each cause, and completed rotations in the chosen time.',
       unit: 'none',
@@ -752,7 +751,7 @@ const kubernetesDetailRow = (): DashboardRow => ({
       width: 8,
     }),
     table({
-      id: ids.disruptions,
+      id: 64,
       title: 'Disruption budgets',
       description: '0 allowed with all pods healthy: no drain of a node can succeed.',
       unit: 'none',

@@ -1,6 +1,6 @@
 /** Whether Gitaly servers serve, and how well. */
 import { durationInWords, promDuration } from '../../src/monitoring/durations.ts';
-import { limitsDashboard, panelLink, serversDashboard } from '../../src/monitoring/links.ts';
+import { limitsDashboard, serversDashboard } from '../../src/monitoring/links.ts';
 import {
   above,
   and,
@@ -54,7 +54,7 @@ function down(thresholds: Thresholds): Alert {
     keepFiringForSeconds: keepFiring.value,
     // Where storages are named like their pods or hosts, PraefectStorageUnhealthy inhibits this alert by this label.
     labels: { storage: serverName },
-    panel: panelLink(serversDashboard, 'down'),
+    panel: { dashboard: serversDashboard, title: 'Servers down' },
     firesWhen: `for ${durationInWords(gitalyDown.value)}, outside of maintenance windows, the pod of a Gitaly was not Ready, or a Gitaly on a virtual machine that served within the last week did not respond or had no cgroups`,
     summary: () => `Gitaly ${serverName} is down`,
     description: ({ list, same }) =>
@@ -88,7 +88,7 @@ function errorBudgetBurn(thresholds: Thresholds, { severity, factor, long, short
     ),
     forSeconds: thresholds.databaseReadOnly.value,
     keepFiringForSeconds: severity === 'critical' ? keepFiring.value : 0,
-    panel: panelLink(limitsDashboard, 'errorRatio'),
+    panel: { dashboard: limitsDashboard, title: 'Error ratio of all RPCs' },
     firesWhen: `over ${percent(limit)} of Gitaly's RPCs (${factor} times the error budget of ${percent(errorBudget.value)}) failed by the server's fault, over ${long} and over ${short}, with over ${errorBudgetMinimum.value} RPCs within an hour. Needs grpc_server_handled_total of Gitaly in this Prometheus; without it the alert cannot fire`,
     summary: ({ label, value }) => `${value('percent')} of Gitaly's RPCs fail (job ${label('job')})`,
     description: ({ label }) =>
@@ -115,7 +115,7 @@ function restartLoop(thresholds: Thresholds): Alert {
       restarts.value - 0.5,
     ),
     forSeconds: 0,
-    panel: panelLink(serversDashboard, 'restarts'),
+    panel: { dashboard: serversDashboard, title: 'Container restarts' },
     firesWhen: `the container of Gitaly was restarted ${restarts.value} times or more within 30 minutes for another reason than an OOM kill`,
     summary: ({ value }) =>
       `Gitaly ${serverName} restarted ${value('count')} times within 30 minutes`.replace(
@@ -134,7 +134,7 @@ function podPending(thresholds: Thresholds): Alert {
     severity: 'warning',
     expression: equals(lowest(thresholds, podLabels, select(podPhase, { phase: 'Pending' })), 1),
     forSeconds: pendingFor.value,
-    panel: panelLink(serversDashboard, 'waiting'),
+    panel: { dashboard: serversDashboard, title: 'Containers waiting to start' },
     firesWhen: `a pod of Gitaly has been Pending for ${durationInWords(pendingFor.value)}`,
     summary: ({ label }) => `Gitaly pod ${label('pod')} is Pending`,
     description: ({ label, list, same }) =>
@@ -158,7 +158,7 @@ function metricsUnreadable(thresholds: Thresholds): Alert {
     severity: 'warning',
     expression: and(unread, ready, { on: podLabels }),
     forSeconds: serverMetricsUnread.value,
-    panel: panelLink(limitsDashboard, 'unreadable'),
+    panel: { dashboard: limitsDashboard, title: 'Unreadable servers' },
     firesWhen: `for ${durationInWords(serverMetricsUnread.value)}, the exporter could not read the metrics of a Gitaly pod that is Ready`,
     summary: () => `The metrics of Gitaly ${serverName} cannot be read`,
     description: () =>
@@ -180,7 +180,7 @@ function unwatched(thresholds: Thresholds): Alert {
     severity: 'warning',
     expression: and(unless(ready, watched, { on: podLabels }), agents, { on: ['cluster'] }),
     forSeconds: sustained(thresholds, gitalyUnwatched.value),
-    panel: panelLink(serversDashboard, 'monitored'),
+    panel: { dashboard: serversDashboard, title: 'Servers monitored' },
     firesWhen: `for ${durationInWords(gitalyUnwatched.value)}, no agent reported the cgroups of a Gitaly pod that is Ready, while some agent did within the last day`,
     summary: ({ label }) => `No agent reports on Gitaly pod ${label('pod')}`,
     description: () =>

@@ -1,6 +1,6 @@
 /** Pods, nodes and rollouts of Gitaly on Kubernetes, and recommendations that are no longer followed. */
 import { durationInWords, promDuration } from '../../src/monitoring/durations.ts';
-import { capacityDashboard, panelLink, serversDashboard } from '../../src/monitoring/links.ts';
+import { capacityDashboard, serversDashboard } from '../../src/monitoring/links.ts';
 import {
   above,
   and,
@@ -53,7 +53,7 @@ function rotationSlow(thresholds: Thresholds): Alert {
       on: podLabels,
     }),
     forSeconds: 0,
-    panel: panelLink(serversDashboard, 'rotationPhases'),
+    panel: { dashboard: serversDashboard, title: 'Duration of the last rotation by phase' },
     firesWhen: `within the last ${durationInWords(rotationWindow.value)} the rotation of a Gitaly pod, from its deletion until it was Ready again, took over ${durationInWords(slow.value)}`,
     summary: ({ label, value }) => `The rotation of Gitaly pod ${label('pod')} took ${value('duration')}`,
     description: ({ list, same }) =>
@@ -81,7 +81,7 @@ function rolloutStuck(thresholds: Thresholds): Alert {
     severity: 'warning',
     expression: and(above(subtract(desired, updated, on), 0), above(subtract(desired, ready, on), 0), on),
     forSeconds: sustained(thresholds, stuckFor.value),
-    panel: panelLink(serversDashboard, 'ready'),
+    panel: { dashboard: serversDashboard, title: 'Pod readiness' },
     firesWhen: `for ${durationInWords(stuckFor.value)}, a StatefulSet of Gitaly had pods with an old template and pods that were not Ready`,
     summary: ({ label }) => `The rollout of StatefulSet ${label('statefulset')} is stuck`,
     description: ({ count, label }) =>
@@ -106,7 +106,7 @@ function drainBlocked(thresholds: Thresholds): Alert {
       on: ['cluster', 'namespace'],
     }),
     forSeconds: sustained(thresholds, blockedFor.value),
-    panel: panelLink(serversDashboard, 'disruptions'),
+    panel: { dashboard: serversDashboard, title: 'Disruption budgets' },
     firesWhen: `for ${durationInWords(blockedFor.value)}, a node with Gitaly pods was cordoned, all pods of a PodDisruptionBudget were healthy, and it allowed no eviction`,
     summary: ({ label }) => `PodDisruptionBudget ${label('poddisruptionbudget')} blocks the drain of a node`,
     description: ({ list, same }) =>
@@ -125,7 +125,7 @@ function nodeUnderPressure(thresholds: Thresholds): Alert {
     severity: 'warning',
     expression: equals(lowest(thresholds, ['cluster', 'node', 'resource'], select(nodePressure)), 1),
     forSeconds: pressureFor.value,
-    panel: panelLink(serversDashboard, 'ready'),
+    panel: { dashboard: serversDashboard, title: 'Pod readiness' },
     firesWhen: `for ${durationInWords(pressureFor.value)}, a node with Gitaly pods reported MemoryPressure, DiskPressure or PIDPressure`,
     summary: ({ label }) => `Node ${label('node')} with Gitaly pods is under ${label('resource')} pressure`,
     description: () =>
@@ -140,7 +140,7 @@ function nodeNotReady(thresholds: Thresholds): Alert {
     severity: 'warning',
     expression: equals(highest(thresholds, ['cluster', 'node'], select(nodeReady)), 0),
     forSeconds: gitalyDown.value,
-    panel: panelLink(serversDashboard, 'ready'),
+    panel: { dashboard: serversDashboard, title: 'Pod readiness' },
     firesWhen: `for ${durationInWords(gitalyDown.value)}, a node with Gitaly pods was not Ready`,
     summary: ({ label }) => `Node ${label('node')} with Gitaly pods is not Ready`,
     description: ({ list, same }) =>
@@ -159,7 +159,7 @@ function checkRegressed(thresholds: Thresholds): Alert {
       on: labels,
     }),
     forSeconds: failsFor.value,
-    panel: panelLink(capacityDashboard, 'checksFailing'),
+    panel: { dashboard: capacityDashboard, title: 'Failing checks by object' },
     firesWhen: `a check of a recommendation that passed a day ago has failed for ${durationInWords(failsFor.value)}`,
     summary: ({ label }) => `Check ${label('check')} fails since a change`,
     description: () =>

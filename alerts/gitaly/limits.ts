@@ -1,6 +1,6 @@
 /** Requests that Gitaly's limits drop or delay. */
 import { durationInWords } from '../../src/monitoring/durations.ts';
-import { limitsDashboard, panelLink } from '../../src/monitoring/links.ts';
+import { limitsDashboard } from '../../src/monitoring/links.ts';
 import {
   above,
   atLeast,
@@ -70,7 +70,7 @@ function droppedQueueFull(thresholds: Thresholds): Alert {
     expression: droppedRatio(thresholds, recorded(limitedRequests, { ...ofRpcs, outcome: 'queue_full' })),
     forSeconds: requestsDropped.value,
     keepFiringForSeconds: keepFiring.value,
-    panel: panelLink(limitsDashboard, 'dropsByRpc'),
+    panel: { dashboard: limitsDashboard, title: 'Dropped requests by RPC' },
     firesWhen: `for ${durationInWords(requestsDropped.value)}, a full queue (max_queue_size) dropped ${what(thresholds)}. GitLab 14.8 and later; earlier versions do not count drops`,
     summary: ({ value }) => `Gitaly ${serverName} drops ${value('percent')} of an RPC's calls: queue full`,
     description: ({ list, same }) =>
@@ -85,7 +85,7 @@ function droppedQueueWait(thresholds: Thresholds): Alert {
     severity: 'warning',
     expression: droppedRatio(thresholds, recorded(limitedRequests, { ...ofRpcs, outcome: 'queue_wait' })),
     forSeconds: requestsDroppedWait.value,
-    panel: panelLink(limitsDashboard, 'dropsByRpc'),
+    panel: { dashboard: limitsDashboard, title: 'Dropped requests by RPC' },
     firesWhen: `for ${durationInWords(requestsDroppedWait.value)}, calls that waited longer than max_queue_wait were dropped: ${what(thresholds)}. GitLab 14.8 and later`,
     summary: ({ value }) => `Gitaly ${serverName} drops ${value('percent')} of an RPC's calls after a wait`,
     description: ({ list, same }) =>
@@ -100,7 +100,7 @@ function loadShed(thresholds: Thresholds): Alert {
     severity: 'warning',
     expression: droppedRatio(thresholds, recorded(limitedRequests, { ...ofRpcs, outcome: 'load_shed' })),
     forSeconds: requestsDropped.value,
-    panel: panelLink(limitsDashboard, 'dropsByReason'),
+    panel: { dashboard: limitsDashboard, title: 'Dropped requests by reason' },
     firesWhen: `for ${durationInWords(requestsDropped.value)}, the load shedder ended ${what(thresholds)}. GitLab 19.0 and later`,
     summary: ({ value }) => `Gitaly ${serverName} sheds ${value('percent')} of an RPC's calls`,
     description: ({ list, same }) =>
@@ -119,7 +119,7 @@ function packObjectsDropped(thresholds: Thresholds): Alert {
     severity: 'warning',
     expression: droppedRatio(thresholds, dropped),
     forSeconds: requestsDropped.value,
-    panel: panelLink(limitsDashboard, 'packDropped'),
+    panel: { dashboard: limitsDashboard, title: 'Dropped clones and fetches by reason' },
     firesWhen: `for ${durationInWords(requestsDropped.value)}, the pack-objects limit dropped over ${percent(thresholds.requestsDroppedRatio.value)} of clones and fetches. GitLab 15.6 and later`,
     summary: ({ value }) => `Gitaly ${serverName} drops ${value('percent')} of clones and fetches`,
     description: () =>
@@ -134,7 +134,7 @@ function saturated(thresholds: Thresholds): Alert {
     severity: 'warning',
     expression: above(sumBy(serverLabels, recorded(alwaysQueued)), 0),
     forSeconds: concurrencySaturated.value,
-    panel: panelLink(limitsDashboard, 'queued'),
+    panel: { dashboard: limitsDashboard, title: 'Queued requests by server' },
     firesWhen: `for ${durationInWords(concurrencySaturated.value + thresholds.rateWindow.value)}, calls waited at every scrape because the limit of their repository or address was reached`,
     summary: ({ count }) =>
       `Gitaly ${serverName}: ${count('call', 'calls')} waiting for a limit all the time`,
@@ -154,7 +154,7 @@ function adaptiveLimitAtFloor(thresholds: Thresholds): Alert {
     severity: 'warning',
     expression: atMost(minBy(serverLabels, recorded(adaptiveLimitPosition)), 0),
     forSeconds: sustained(thresholds, atFloorFor.value),
-    panel: panelLink(limitsDashboard, 'limit'),
+    panel: { dashboard: limitsDashboard, title: 'Concurrency limits over time' },
     firesWhen: `for ${durationInWords(atFloorFor.value)}, an adaptive limit was at its minimum. GitLab 16.3 and later, with gitaly.config-file`,
     summary: () => `Gitaly ${serverName}: an adaptive limit is at its minimum`,
     description: ({ list, same }) =>

@@ -1,6 +1,6 @@
 /** Memory, CPU and disk of Gitaly servers. */
 import { durationInWords, promDuration } from '../../src/monitoring/durations.ts';
-import { capacityDashboard, panelLink, serversDashboard } from '../../src/monitoring/links.ts';
+import { capacityDashboard, serversDashboard } from '../../src/monitoring/links.ts';
 import {
   above,
   add,
@@ -68,7 +68,7 @@ function oomKilled(thresholds: Thresholds): Alert {
     severity: 'warning',
     expression: below(subtract(time(), recorded(lastOomTime, { level: levelsOfGitaly })), shown),
     forSeconds: 0,
-    panel: panelLink(serversDashboard, 'oomKills'),
+    panel: { dashboard: serversDashboard, title: 'OOM-killed processes by level' },
     firesWhen: `within the last ${durationInWords(shown)} processes of a Gitaly were OOM-killed because its container, its pod or its node was out of memory (without an agent: Kubernetes restarted its container as OOMKilled)`,
     summary: ({ by }) =>
       `Gitaly ${serverName}: OOM kill, ${by('level', { container: whose.container, pod: whose.pod, node: whose.node })} was out of memory`,
@@ -94,7 +94,7 @@ function oomKilledRepeatedly(thresholds: Thresholds): Alert {
     ),
     forSeconds: 0,
     keepFiringForSeconds: keepFiring.value,
-    panel: panelLink(serversDashboard, 'oomKills'),
+    panel: { dashboard: serversDashboard, title: 'OOM-killed processes by level' },
     firesWhen: `${oomRepeatedEvents.value} or more OOM events of the container, the pod or the node of a Gitaly happened within ${durationInWords(oomWindow.value)}`,
     summary: ({ value }) =>
       `Gitaly ${serverName} OOM-killed ${value('count')} times in ${durationInWords(oomWindow.value)}`,
@@ -121,7 +121,7 @@ function gitParentOom(thresholds: Thresholds): Alert {
     ),
     forSeconds: 0,
     keepFiringForSeconds: keepFiring.value,
-    panel: panelLink(serversDashboard, 'oomKills'),
+    panel: { dashboard: serversDashboard, title: 'OOM-killed processes by level' },
     firesWhen: `the memory limit of all Git processes together was exceeded ${gitParentOomEvents.value} times or more within ${durationInWords(oomWindow.value)}`,
     summary: ({ value }) => `Gitaly ${serverName}: all Git processes out of memory, ${value('count')} times`,
     description: () =>
@@ -139,7 +139,7 @@ function gitOomKilled(thresholds: Thresholds): Alert {
       gitOomKills.value - 0.5,
     ),
     forSeconds: 0,
-    panel: panelLink(serversDashboard, 'oomByBucket'),
+    panel: { dashboard: serversDashboard, title: 'OOM kills by bucket' },
     firesWhen: `${gitOomKills.value} or more Git processes were OOM-killed within ${durationInWords(gitOomWindow.value)} at the limit of their bucket, or at that of all Git processes`,
     summary: ({ by, count }) =>
       `Gitaly ${serverName}: ${count('Git process', 'Git processes')} OOM-killed at the limit of ${by('level', { bucket: 'their bucket', git: 'all of Git' })}`,
@@ -165,7 +165,7 @@ function memoryNearLimit(thresholds: Thresholds): Alert {
     severity: 'warning',
     expression: above(recorded(memoryRatio), nearLimit.value),
     forSeconds: sustained(thresholds, memoryNearLimitFor.value),
-    panel: panelLink(serversDashboard, 'memoryShare'),
+    panel: { dashboard: serversDashboard, title: 'Anonymous memory by limit' },
     firesWhen: `for ${durationInWords(memoryNearLimitFor.value)}, anonymous memory was over ${percent(nearLimit.value)} of the limit of all Git processes, of the container of Gitaly or of the pod`,
     summary: ({ by, value }) =>
       `Gitaly ${serverName}: memory of ${by('level', { git: whose.git, container: whose.container, pod: whose.pod })} at ${value('percent')} of its limit`,
@@ -186,7 +186,7 @@ function memoryUnderPressure(thresholds: Thresholds): Alert {
     severity: 'warning',
     expression: above(recorded(memoryPressure), pressure.value),
     forSeconds: memoryPressureFor.value,
-    panel: panelLink(serversDashboard, 'pressureMemory'),
+    panel: { dashboard: serversDashboard, title: 'Memory pressure, full' },
     firesWhen: `for ${durationInWords(memoryPressureFor.value)}, all tasks of a level waited for memory for over ${percent(pressure.value)} of the time (PSI; absent on kernels without it)`,
     summary: ({ by, value }) =>
       `Gitaly ${serverName}: ${by('level', { git: whose.git, container: whose.container, pod: whose.pod })} stalled on memory ${value('percent')} of the time`,
@@ -206,7 +206,7 @@ function memoryForecast(thresholds: Thresholds): Alert {
     severity: 'warning',
     expression: above(add(trough, multiply(4, subtract(above(trough, 0.5), before, on)), on), 1),
     forSeconds: memoryForecastFor.value,
-    panel: panelLink(capacityDashboard, 'memoryForecast'),
+    panel: { dashboard: capacityDashboard, title: 'Growth of Git memory' },
     firesWhen: `for ${durationInWords(memoryForecastFor.value)}, the lowest memory usage of 30 minutes was over half of the limit, and its growth reaches the limit within about an hour`,
     summary: ({ by }) =>
       `Gitaly ${serverName}: ${by('level', { git: whose.git, container: whose.container, pod: whose.pod })} runs out of memory in about an hour`,
@@ -225,7 +225,7 @@ function cpuThrottled(thresholds: Thresholds): Alert {
       above(recorded(cpuThrottledRatio, { level: 'git' }), cpuThrottledGit.value),
     ),
     forSeconds: cpuThrottledFor.value,
-    panel: panelLink(serversDashboard, 'throttledShare'),
+    panel: { dashboard: serversDashboard, title: 'CPU-throttled periods' },
     firesWhen: `for ${durationInWords(cpuThrottledFor.value)}, the CPU limit of the container of Gitaly or of the pod throttled it in over ${percent(ratio.value)} of the periods of ${durationInWords(rateWindow.value)}, or that of all Git processes in over ${percent(cpuThrottledGit.value)}`,
     summary: ({ by, value }) =>
       `Gitaly ${serverName}: ${by('level', { git: whose.git, container: whose.container, pod: whose.pod })} CPU-throttled ${value('percent')} of the time`,
@@ -249,7 +249,7 @@ function volumeFilling(thresholds: Thresholds): Alert {
     expression: below(recorded(volumeAvailable), least.value),
     forSeconds: sustained(thresholds, volumeAvailableFor.value),
     keepFiringForSeconds: keepFiring.value,
-    panel: panelLink(capacityDashboard, 'volumes'),
+    panel: { dashboard: capacityDashboard, title: 'Available space of the volumes' },
     firesWhen: `for ${durationInWords(volumeAvailableFor.value)}, less than ${percent(least.value)} of a volume with repositories was available. Needs the kubelet's volume metrics, or node_exporter's; without them the alert cannot fire`,
     summary: ({ value }) => `Volume ${volumeName} of Gitaly has ${value('percent')} available`,
     description: () =>
@@ -273,7 +273,7 @@ function volumeForecast(thresholds: Thresholds): Alert {
       0,
     ),
     forSeconds: volumeForecastFor.value,
-    panel: panelLink(capacityDashboard, 'volumes'),
+    panel: { dashboard: capacityDashboard, title: 'Available space of the volumes' },
     firesWhen: `for ${durationInWords(volumeForecastFor.value)}, a volume with less than ${percent(volumeForecastBelow.value)} available filled so fast that it is full within ${durationInWords(within.value)}. Needs the same metrics as GitalyVolumeFilling`,
     summary: () => `Volume ${volumeName} of Gitaly is full within ${durationInWords(within.value)}`,
     description: () =>
@@ -289,7 +289,7 @@ function inodesFilling(thresholds: Thresholds): Alert {
     expression: below(recorded(inodesAvailable), least.value),
     forSeconds: sustained(thresholds, volumeAvailableFor.value),
     keepFiringForSeconds: keepFiring.value,
-    panel: panelLink(capacityDashboard, 'inodes'),
+    panel: { dashboard: capacityDashboard, title: 'Free inodes of the volumes' },
     firesWhen: `for ${durationInWords(volumeAvailableFor.value)}, less than ${percent(least.value)} of the inodes of a volume with repositories were free. Needs the same metrics as GitalyVolumeFilling; file systems without a fixed number of inodes are left out`,
     summary: ({ value }) => `Volume ${volumeName} of Gitaly has ${value('percent')} of its inodes free`,
     description: () =>

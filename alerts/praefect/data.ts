@@ -1,7 +1,7 @@
 /** Repositories that are unavailable, lost or at risk. */
 import { durationInWords } from '../../src/monitoring/durations.ts';
 import { storageLabels, virtualStorageLabels } from '../../src/monitoring/labels.ts';
-import { panelLink, praefectDashboard, replicationDashboard } from '../../src/monitoring/links.ts';
+import { praefectDashboard, replicationDashboard } from '../../src/monitoring/links.ts';
 import {
   above,
   and,
@@ -52,7 +52,7 @@ function unavailable(thresholds: Thresholds): Alert {
     expression: whileTrusted(above(recorded(unavailableCount), 0)),
     forSeconds: sustained(thresholds, repositoriesUnavailable.value),
     keepFiringForSeconds: keepFiring.value,
-    panel: panelLink(praefectDashboard, 'unavailable'),
+    panel: { dashboard: praefectDashboard, title: 'Unavailable' },
     firesWhen: `for ${durationInWords(repositoriesUnavailable.value)}, repositories had no up-to-date replica on a healthy storage, while a quorum of Praefects reports`,
     summary: ({ count, label }) =>
       `${count('repository', 'repositories')} of ${label('virtual_storage')} unavailable`,
@@ -73,7 +73,7 @@ function readOnly(thresholds: Thresholds): Alert {
     expression: above(recorded(readOnlyCount), 0),
     forSeconds: sustained(thresholds, repositoriesUnavailable.value),
     keepFiringForSeconds: keepFiring.value,
-    panel: panelLink(praefectDashboard, 'unavailable'),
+    panel: { dashboard: praefectDashboard, title: 'Unavailable' },
     firesWhen: `for ${durationInWords(repositoriesUnavailable.value)}, repositories rejected writes after a failover that lost data (GitLab 13.x only: later versions do not have this state)`,
     summary: ({ count, label }) =>
       `${count('repository', 'repositories')} of ${label('virtual_storage')} read-only`,
@@ -90,7 +90,7 @@ function lost(thresholds: Thresholds): Alert {
     expression: above(recorded(lostCount), 0),
     forSeconds: sustained(thresholds, repositoriesLost.value),
     keepFiringForSeconds: keepFiring.value,
-    panel: panelLink(praefectDashboard, 'lost'),
+    panel: { dashboard: praefectDashboard, title: 'Lost' },
     firesWhen: `for ${durationInWords(repositoriesLost.value)}, repositories had no record of a replica`,
     summary: ({ count, label }) =>
       `${count('repository', 'repositories')} of ${label('virtual_storage')} without any replica`,
@@ -120,7 +120,7 @@ function singleCopy(thresholds: Thresholds): Alert {
     ),
     forSeconds: sustained(thresholds, singleFor.value),
     keepFiringForSeconds: keepFiring.value,
-    panel: panelLink(praefectDashboard, 'singleReplica'),
+    panel: { dashboard: praefectDashboard, title: 'One healthy replica' },
     firesWhen: `for ${durationInWords(singleFor.value)}, repositories had one up-to-date replica on a healthy storage while other replicas were behind and no storage was unhealthy within the last 30 minutes, outside of maintenance windows`,
     summary: ({ count, label }) =>
       `${count('repository', 'repositories')} of ${label('virtual_storage')} with a single up-to-date replica`,
@@ -142,7 +142,7 @@ function restartUnsafe(thresholds: Thresholds): Alert {
       whileTrusted(and(above(recorded(atRiskCount), 0), anyBehind(), { on: virtualStorageLabels })),
     ),
     forSeconds: sustained(thresholds, unsafeFor.value),
-    panel: panelLink(praefectDashboard, 'atRisk'),
+    panel: { dashboard: praefectDashboard, title: 'Repositories at risk by storage' },
     firesWhen: `for ${durationInWords(unsafeFor.value)}, repositories would have become unavailable by a restart of the storage, because their other replicas were behind or on unhealthy storages`,
     summary: () =>
       `A restart of ${storageName} would make {{ $value | printf "%.0f" }} repositories unavailable`,
@@ -166,7 +166,7 @@ function countDrop(thresholds: Thresholds): Alert {
     ),
     forSeconds: sustained(thresholds, repositoryCountDropFor.value),
     keepFiringForSeconds: thresholds.keepFiring.value,
-    panel: panelLink(praefectDashboard, 'replicaCounts'),
+    panel: { dashboard: praefectDashboard, title: 'Repositories by healthy replicas' },
     firesWhen: `within an hour over ${percent(repositoryCountDrop.value)} and over ${repositoryCountDropMinimum.value} of the repositories of a virtual storage disappeared from the database, outside of maintenance windows`,
     summary: ({ label, value }) =>
       `${value('percent')} of the repositories of ${label('virtual_storage')} disappeared within an hour`,
@@ -183,7 +183,7 @@ function verificationOverdue(thresholds: Thresholds): Alert {
     severity: 'warning',
     expression: above(subtract(time(), oldest), overdue.value),
     forSeconds: sustained(thresholds, thresholds.longTransaction.value),
-    panel: panelLink(replicationDashboard, 'verificationOldest'),
+    panel: { dashboard: replicationDashboard, title: 'Age of the oldest verification' },
     firesWhen: `a replica was last verified over ${durationInWords(overdue.value)} ago (GitLab 14.10 and later; earlier versions do not verify)`,
     summary: () => `Verification of replicas on ${storageName} is overdue`,
     description: ({ value }) =>

@@ -1,7 +1,7 @@
 /** Praefect's database: every request of Gitaly Cluster needs it. */
 import { durationInWords, promDuration } from '../../src/monitoring/durations.ts';
 import { clusterLabels } from '../../src/monitoring/labels.ts';
-import { panelLink, praefectDashboard } from '../../src/monitoring/links.ts';
+import { praefectDashboard } from '../../src/monitoring/links.ts';
 import {
   above,
   absentOverTime,
@@ -36,7 +36,7 @@ import {
 import { type Alert, alert } from '../alert.ts';
 import { percent } from '../texts.ts';
 
-const panel = panelLink(praefectDashboard, 'database');
+const panel = { dashboard: praefectDashboard, title: 'Database' };
 
 export const databaseAlerts = (thresholds: Thresholds): readonly Alert[] => [
   unreachable(thresholds),
@@ -119,7 +119,7 @@ function connectionsNearLimit(thresholds: Thresholds): Alert {
       nearLimit.value,
     ),
     forSeconds: sustained(thresholds, connectionsNearLimitFor.value),
-    panel: panelLink(praefectDashboard, 'connections'),
+    panel: { dashboard: praefectDashboard, title: 'Connections and their limit' },
     firesWhen: `over ${percent(nearLimit.value)} of the connections that Praefect's database may have were in use for ${durationInWords(connectionsNearLimitFor.value)}`,
     summary: ({ value }) => `Praefect's database uses ${value('percent')} of its connections`,
     description: ({ list, same }) =>
@@ -138,7 +138,7 @@ function blockedQueries(thresholds: Thresholds): Alert {
     severity: 'warning',
     expression: above(highest(thresholds, clusterLabels, select(longestBlocked)), queryBlocked.value),
     forSeconds: sustained(thresholds, queryBlockedFor.value),
-    panel: panelLink(praefectDashboard, 'blocked'),
+    panel: { dashboard: praefectDashboard, title: 'Blocked sessions' },
     firesWhen: `for ${durationInWords(queryBlockedFor.value)}, some session of the database waited over ${durationInWords(queryBlocked.value)} for a lock`,
     summary: ({ value }) => `A query of Praefect's database has been blocked for ${value('duration')}`,
     description: () =>
@@ -153,7 +153,7 @@ function oldTransaction(thresholds: Thresholds): Alert {
     severity: 'warning',
     expression: above(highest(thresholds, clusterLabels, select(longestTransaction)), longTransaction.value),
     forSeconds: sustained(thresholds, thresholds.queryBlockedFor.value),
-    panel: panelLink(praefectDashboard, 'transactions'),
+    panel: { dashboard: praefectDashboard, title: 'Longest transaction and lock wait' },
     firesWhen: `a transaction has been open for over ${durationInWords(longTransaction.value)}`,
     summary: ({ value }) => `A transaction on Praefect's database has been open for ${value('duration')}`,
     description: () =>
@@ -174,7 +174,7 @@ function bloat(thresholds: Thresholds): Alert {
       deadRowsRatio.value,
     ),
     forSeconds: sustained(thresholds, deadRowsFor.value),
-    panel: panelLink(praefectDashboard, 'tables'),
+    panel: { dashboard: praefectDashboard, title: 'Tables' },
     firesWhen: `for ${durationInWords(deadRowsFor.value)}, over ${percent(deadRowsRatio.value)} of the rows of a table of over ${deadRowsMinimum.value} rows were dead`,
     summary: ({ label, value }) => `${value('percent')} of the rows of table ${label('table')} are dead`,
     description: ({ label }) =>

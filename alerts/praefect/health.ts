@@ -1,7 +1,7 @@
 /** Praefects, their heartbeats, and the health of storages. */
 import { durationInWords, promDuration } from '../../src/monitoring/durations.ts';
 import { storageLabels, virtualStorageLabels } from '../../src/monitoring/labels.ts';
-import { panelLink, praefectDashboard } from '../../src/monitoring/links.ts';
+import { praefectDashboard } from '../../src/monitoring/links.ts';
 import {
   above,
   add,
@@ -57,7 +57,7 @@ function quorumLost(thresholds: Thresholds): Alert {
     expression: equals(recorded(healthTrusted), 0),
     forSeconds: sustained(thresholds, lost.value),
     keepFiringForSeconds: keepFiring.value,
-    panel: panelLink(praefectDashboard, 'praefects'),
+    panel: { dashboard: praefectDashboard, title: 'Praefects alive' },
     firesWhen: `for ${durationInWords(lost.value)}, fewer than ${percent(quorumRatio.value)} of the Praefects of the last day were alive, or their heartbeats were too few or over ${durationInWords(heartbeatStale.value)} old`,
     summary: ({ label }) => `Too few Praefects write heartbeats for ${label('virtual_storage')}`,
     description: ({ list, same }) =>
@@ -82,7 +82,7 @@ function praefectDown(thresholds: Thresholds): Alert {
       }),
     ),
     forSeconds: sustained(thresholds, downFor.value),
-    panel: panelLink(praefectDashboard, 'praefects'),
+    panel: { dashboard: praefectDashboard, title: 'Praefects alive' },
     firesWhen: `for ${durationInWords(downFor.value)}, fewer Praefects were alive than on average within the last day, outside of maintenance windows`,
     summary: ({ label, value }) =>
       `Only ${value('count')} Praefects of ${label('virtual_storage')} are alive`,
@@ -111,7 +111,7 @@ function storageUnhealthy(thresholds: Thresholds): Alert {
     forSeconds: unhealthyFor.value,
     // Longer than GitalyDown, which it inhibits, and which notices a recovery later.
     keepFiringForSeconds: 2 * keepFiring.value,
-    panel: panelLink(praefectDashboard, 'storageHealthy'),
+    panel: { dashboard: praefectDashboard, title: 'Storage health by consensus' },
     firesWhen: `for ${durationInWords(unhealthyFor.value)}, fewer than half of the Praefects could reach the storage, outside of maintenance windows`,
     summary: () => `Praefect storage ${storageName} is unhealthy`,
     description: ({ label, query, same }) =>
@@ -135,7 +135,7 @@ function storageFlapping(thresholds: Thresholds): Alert {
     ),
     forSeconds: 0,
     keepFiringForSeconds: keepFiring.value,
-    panel: panelLink(praefectDashboard, 'storageHealthy'),
+    panel: { dashboard: praefectDashboard, title: 'Storage health by consensus' },
     firesWhen: `the health of a storage changed ${storageFlaps.value} times or more within ${durationInWords(storageFlapWindow.value)}, outside of maintenance windows`,
     summary: () => `Praefect storage ${storageName} flaps`,
     description: ({ count, label }) =>
@@ -153,7 +153,7 @@ function healthDisagreement(thresholds: Thresholds): Alert {
       whileTrusted(and(unseen, equals(recorded(storageHealth), 1), { on: storageLabels })),
     ),
     forSeconds: disagreesFor.value,
-    panel: panelLink(praefectDashboard, 'seenHealthy'),
+    panel: { dashboard: praefectDashboard, title: 'Storage health as seen by each Praefect' },
     firesWhen: `for ${durationInWords(disagreesFor.value)}, one Praefect could not reach a storage that half of the Praefects can reach`,
     summary: ({ label }) => `Praefect ${label('praefect')} cannot reach storage ${label('storage')}`,
     description: ({ label }) =>
@@ -170,7 +170,7 @@ function failover(thresholds: Thresholds): Alert {
     severity: 'info',
     expression: below(subtract(time(), maxBy(storageLabels, at)), window),
     forSeconds: 0,
-    panel: panelLink(praefectDashboard, 'primaryMoves'),
+    panel: { dashboard: praefectDashboard, title: 'Moved primaries' },
     firesWhen: `primaries moved off an unhealthy storage within the last ${durationInWords(window)}`,
     summary: () => `Primaries moved off storage ${storageName}`,
     description: ({ label, query, same }) => {
@@ -202,7 +202,7 @@ function primarySkew(thresholds: Thresholds): Alert {
     severity: 'warning',
     expression: above(divide(primaries, halfway, { on: virtualStorageLabels, group: 'left' }), 1),
     forSeconds: primarySkewFor.value,
-    panel: panelLink(praefectDashboard, 'primaries'),
+    panel: { dashboard: praefectDashboard, title: 'Primaries over time' },
     firesWhen: `for ${durationInWords(primarySkewFor.value)}, the primaries of one storage were more than halfway between an even share and all of them (two thirds of three storages)`,
     summary: () => `Storage ${storageName} has far more than its share of primaries`,
     description: ({ label, query, same }) =>

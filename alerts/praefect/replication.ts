@@ -1,7 +1,7 @@
 /** Replication: jobs that are not processed, and replicas that stay behind. */
 import { durationInWords, promDuration } from '../../src/monitoring/durations.ts';
 import { storageLabels } from '../../src/monitoring/labels.ts';
-import { panelLink, replicationDashboard } from '../../src/monitoring/links.ts';
+import { replicationDashboard } from '../../src/monitoring/links.ts';
 import {
   above,
   and,
@@ -50,7 +50,7 @@ function stalled(thresholds: Thresholds): Alert {
     ),
     forSeconds: sustained(thresholds, replicationStalled.value),
     keepFiringForSeconds: keepFiring.value,
-    panel: panelLink(replicationDashboard, 'oldestJob'),
+    panel: { dashboard: replicationDashboard, title: 'Age of the oldest waiting job' },
     firesWhen: `the oldest job that waits for a storage is over ${durationInWords(replicationOldestJob.value)} old, and for ${durationInWords(replicationIdle.value)} no job for the storage was in progress or no job at all left the queue, outside of maintenance windows`,
     summary: () => `Replication to storage ${storageName} is stalled`,
     description: ({ label, query, same, value }) =>
@@ -73,7 +73,7 @@ function backlog(thresholds: Thresholds): Alert {
       on: storageLabels,
     }),
     forSeconds: replicationBacklog.value,
-    panel: panelLink(replicationDashboard, 'jobsByTarget'),
+    panel: { dashboard: replicationDashboard, title: 'Jobs by target storage' },
     firesWhen: `for ${durationInWords(replicationBacklog.value)}, more jobs waited for a storage than 30 minutes before, and the oldest was over ${durationInWords(replicationBacklogAge.value)} old`,
     summary: ({ count }) =>
       `${count('replication job waits', 'replication jobs wait')} for ${storageName}, and the number grows`,
@@ -100,7 +100,7 @@ function staleLocks(thresholds: Thresholds): Alert {
       0,
     ),
     forSeconds: sustained(thresholds, replicationLockStale.value),
-    panel: panelLink(replicationDashboard, 'staleJobs'),
+    panel: { dashboard: replicationDashboard, title: 'Stale jobs by reason' },
     firesWhen: `for ${durationInWords(replicationLockStale.value)}, jobs were in progress without a lock that a running Praefect refreshes`,
     summary: ({ count }) =>
       `${count('replication job', 'replication jobs')} to ${storageName} with a stale lock`,
@@ -124,7 +124,7 @@ function jobsOfUnknownStorage(thresholds: Thresholds): Alert {
       0,
     ),
     forSeconds: sustained(thresholds, unknownFor.value),
-    panel: panelLink(replicationDashboard, 'staleJobs'),
+    panel: { dashboard: replicationDashboard, title: 'Stale jobs by reason' },
     firesWhen: `for ${durationInWords(unknownFor.value)}, the queue had jobs for a storage that no Praefect contacts`,
     summary: ({ count }) =>
       `${count('replication job', 'replication jobs')} for unknown storage ${storageName}`,
@@ -149,7 +149,7 @@ function replicaStuck(thresholds: Thresholds): Alert {
       unless(and(above(wasStuck, 0), stillBehind, { on: storageLabels }), down, { on: storageLabels }),
     ),
     forSeconds: sustained(thresholds, stuckFor.value),
-    panel: panelLink(replicationDashboard, 'stuck'),
+    panel: { dashboard: replicationDashboard, title: 'Stuck replicas by storage' },
     firesWhen: `replicas on a healthy storage have been behind for over ${durationInWords(replicaStuckThreshold.value)} without any progress, and ${durationInWords(stuckFor.value)} more`,
     summary: ({ count }) => `${count('replica', 'replicas')} on ${storageName} stuck behind`,
     description: () =>
@@ -170,7 +170,7 @@ function replicasUnscheduled(thresholds: Thresholds): Alert {
       }),
     ),
     forSeconds: unscheduledFor.value,
-    panel: panelLink(replicationDashboard, 'unscheduled'),
+    panel: { dashboard: replicationDashboard, title: 'Outdated replicas without a replication job' },
     firesWhen: `at every moment of ${durationInWords(2 * unscheduledFor.value)}, replicas on a healthy storage were behind without a job in the queue`,
     summary: ({ count }) =>
       `${count('replica', 'replicas')} on ${storageName} behind without a replication job`,

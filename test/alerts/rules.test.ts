@@ -6,10 +6,11 @@ import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
 import { parse } from 'yaml';
 import { alertGroups } from '../../alerts/index.ts';
-import { prometheusRule, rulesFile } from '../../alerts/rules-file.ts';
+import { prometheusRule, type RulesFileSettings, rulesFile } from '../../alerts/rules-file.ts';
+import { dashboards } from '../../dashboards/index.ts';
 import { everyMetric } from '../../src/app/catalog.ts';
+import { panelIdsOf } from '../../src/cli/generate/artifacts.ts';
 import { externalMetrics } from '../../src/monitoring/external-metrics.ts';
-import { linkedDashboards } from '../../src/monitoring/links.ts';
 import { gaugeWindow, sustained } from '../../src/monitoring/recording.ts';
 import { defaultMonitoringSettings, type MonitoringSettings } from '../../src/monitoring/settings.ts';
 import { withOverrides } from '../../src/rules/thresholds.ts';
@@ -17,8 +18,10 @@ import { promqlErrors, selectorsIn } from '../support/promql.ts';
 import { testWith } from '../support/tools.ts';
 
 const folder = join(import.meta.dirname, '../../alerts');
-const linked: MonitoringSettings = {
+const shown = dashboards(defaultMonitoringSettings);
+const linked: RulesFileSettings = {
   ...defaultMonitoringSettings,
+  panelId: panelIdsOf(shown),
   grafanaUrl: 'https://grafana.corp.example',
   runbookUrl: 'https://wiki.corp.example/gitaly',
 };
@@ -44,7 +47,9 @@ interface RecordingRule {
 type FileOfRules = { groups: [{ rules: RecordingRule[] }, { rules: AlertRule[] }] };
 
 const fileOf = (settings: MonitoringSettings): readonly FileOfRules[] =>
-  alertGroups(settings).map((group) => parse(rulesFile(group, settings)) as FileOfRules);
+  alertGroups(settings).map(
+    (group) => parse(rulesFile(group, { ...settings, panelId: linked.panelId })) as FileOfRules,
+  );
 
 const rulesOf = (settings: MonitoringSettings): readonly AlertRule[] =>
   fileOf(settings).flatMap((file) => file.groups[1].rules);
@@ -112,8 +117,8 @@ describe.each(rules.map((rule) => [`${rule.alert} (${rule.labels['severity']})`,
       expect(dashboard_url).not.toContain('query "');
       const [, uid, panel] =
         /\/d\/([a-z-]+)\?viewPanel=(\d+)&from=now-3h&to=now(?:\{\{|$)/.exec(dashboard_url) ?? [];
-      const dashboard = linkedDashboards.find((each) => each.uid === uid);
-      expect(Object.values<number>(dashboard?.panels ?? {})).toContain(Number(panel));
+      const dashboard = shown.find((each) => each.uid === uid);
+      expect([...(dashboard?.panelIds.values() ?? [])]).toContain(Number(panel));
     });
   },
 );

@@ -7,10 +7,10 @@ import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
 import { alertGroups } from '../../alerts/index.ts';
 import { everyMetric } from '../../src/app/catalog.ts';
+import { panelIdsOf } from '../../src/cli/generate/artifacts.ts';
 import {
   dashboardVariables,
   labelOfVariable,
-  linkedDashboards,
   overviewDashboard,
   replicationDashboard,
   serversDashboard,
@@ -30,8 +30,8 @@ import {
 
 const all = generated();
 const byUid = (uid: string): DashboardJson => all.find(({ dashboard }) => dashboard.uid === uid)!.dashboard;
-const panelOf = (dashboard: DashboardJson, id: number) =>
-  everyPanelOf(dashboard).find((panel) => panel.id === id)!;
+const panelOf = (dashboard: DashboardJson, title: string) =>
+  everyPanelOf(dashboard).find((panel) => panel.title === title)!;
 
 /** Every query over metrics of the exporter, with the panel that it belongs to. */
 const queriesOf = (dashboard: DashboardJson) =>
@@ -276,13 +276,6 @@ test('there are six dashboards with unique uids, and the overview is the first',
   expect(all[0]?.dashboard.uid).toBe(overviewDashboard.uid);
 });
 
-test('each linked panel exists on its dashboard', () => {
-  for (const linked of linkedDashboards) {
-    const ids = everyPanelOf(byUid(linked.uid)).map(({ id }) => id);
-    expect(ids).toEqual(expect.arrayContaining(Object.values<number>(linked.panels)));
-  }
-});
-
 test('every metric is on a dashboard, or in the list of those that are not, with the reason', () => {
   const shown = new Set(
     all.flatMap(({ dashboard }) => [
@@ -303,7 +296,7 @@ test('every metric is on a dashboard, or in the list of those that are not, with
 
 test('each alert is named on the panel to which it links', () => {
   for (const { name, panel } of alertGroups(defaultMonitoringSettings).flatMap(({ alerts }) => alerts)) {
-    const shown = panelOf(byUid(panel.uid), panel.panel);
+    const shown = panelOf(byUid(panel.dashboard.uid), panel.title);
     expect({ name, description: shown?.description }).toEqual({
       name,
       description: expect.stringContaining(name),
@@ -326,10 +319,16 @@ test('a panel names only alerts that exist, and links to their runbooks where th
     }
 });
 
+test('an alert that links to a panel of no dashboard is an error with its title', () => {
+  expect(() => panelIdsOf([])({ dashboard: serversDashboard, title: 'Pod moods' })).toThrow(
+    'an alert links to the panel "Pod moods", which the dashboard gitaly-exporter-servers does not have',
+  );
+});
+
 describe('replication', () => {
   test('the line is at the threshold of the alert, with the thresholds of the configuration', () => {
     const lineOf = (dashboard: DashboardJson) =>
-      panelOf(dashboard, replicationDashboard.panels.oldestJob).fieldConfig.defaults.thresholds.steps.at(-1);
+      panelOf(dashboard, 'Age of the oldest waiting job').fieldConfig.defaults.thresholds.steps.at(-1);
     expect(lineOf(byUid(replicationDashboard.uid))).toEqual({ value: 900, color: 'red' });
     const thresholds = withOverrides({ replicationOldestJob: 1800 });
     const other = generated({ ...defaultMonitoringSettings, thresholds });
@@ -364,7 +363,7 @@ describe('annotations', () => {
 
 describe('servers', () => {
   test('page cache does not count as memory close to the limit', () => {
-    const share = panelOf(byUid(serversDashboard.uid), serversDashboard.panels.memoryShare);
+    const share = panelOf(byUid(serversDashboard.uid), 'Anonymous memory by limit');
     for (const { metric } of share.targets!.flatMap(({ expr }) => selectorsIn(expr)))
       expect(metric).toMatch(/_memory_(anon|limit)_bytes$/);
   });

@@ -2,12 +2,19 @@
 import type { Alert, AlertGroup } from '../../../alerts/alert.ts';
 import { alertGroups } from '../../../alerts/index.ts';
 import { inhibitions } from '../../../alerts/inhibitions.ts';
-import { alertmanagerExample, prometheusRule, rulesFile } from '../../../alerts/rules-file.ts';
+import {
+  alertmanagerExample,
+  prometheusRule,
+  type RulesFileSettings,
+  rulesFile,
+} from '../../../alerts/rules-file.ts';
+import type { Dashboard } from '../../../dashboards/dashboard.ts';
 import { dashboards } from '../../../dashboards/index.ts';
 import { catalog } from '../../app/catalog.ts';
 import { configurationReference } from '../../config/reference.ts';
 import { metricsReference } from '../../metrics/reference.ts';
 import type { Artifact } from '../../monitoring/artifact.ts';
+import type { PanelLink } from '../../monitoring/links.ts';
 import type { MonitoringSettings } from '../../monitoring/settings.ts';
 import { checksReference } from '../../rules/checks/reference.ts';
 import { alertsReference } from './alerts-reference.ts';
@@ -19,14 +26,15 @@ export function artifacts(
   runbooks: ReadonlyMap<string, string>,
 ): readonly Artifact[] {
   const groups = alertGroups(settings);
+  const generated = dashboards({ ...settings, alertsOn: alertsOnPanels(groups) });
+  const panelId = panelIdsOf(generated);
+  // Without a URL of Grafana the rules have no links, and a wrong title would pass.
+  for (const { panel } of groups.flatMap(({ alerts }) => alerts)) panelId(panel);
   return [
-    ...groups.flatMap((group) => ruleFiles(group, settings)),
+    ...groups.flatMap((group) => ruleFiles(group, { ...settings, panelId })),
     { path: 'alerts/alertmanager.example.yaml', content: alertmanagerExample(inhibitions) },
     ...runbookFiles(groups, runbooks),
-    ...dashboards({ ...settings, alertsOn: alertsOnPanels(groups) }).map(({ name, json }) => ({
-      path: `dashboards/${name}.json`,
-      content: json,
-    })),
+    ...generated.map(({ name, json }) => ({ path: `dashboards/${name}.json`, content: json })),
     { path: 'docs/alerts.md', content: alertsReference(groups) },
     { path: 'docs/metrics.md', content: metricsReference(catalog) },
     { path: 'docs/configuration.md', content: configurationReference() },
@@ -37,15 +45,27 @@ export function artifacts(
 /** The names of the alerts that link to a panel, each once. */
 export const alertsOnPanels =
   (groups: readonly AlertGroup[]) =>
-  (uid: string, panelId: number): readonly string[] =>
+  (uid: string, panelTitle: string): readonly string[] =>
     alertNames(
       groups.map((group) => ({
         ...group,
-        alerts: group.alerts.filter(({ panel }) => panel.uid === uid && panel.panel === panelId),
+        alerts: group.alerts.filter(
+          ({ panel: { dashboard, title } }) => dashboard.uid === uid && title === panelTitle,
+        ),
       })),
     );
 
-const ruleFiles = (group: AlertGroup, settings: MonitoringSettings): readonly Artifact[] => [
+/** The id of a panel that an alert links to. Throws where no dashboard has it. */
+export const panelIdsOf =
+  (generated: readonly Dashboard[]) =>
+  ({ dashboard: { uid }, title }: PanelLink): number => {
+    const id = generated.find((each) => each.uid === uid)?.panelIds.get(title);
+    if (id === undefined)
+      throw new Error(`an alert links to the panel "${title}", which the dashboard ${uid} does not have`);
+    return id;
+  };
+
+const ruleFiles = (group: AlertGroup, settings: RulesFileSettings): readonly Artifact[] => [
   { path: `alerts/${group.file}.rules.yaml`, content: rulesFile(group, settings) },
   { path: `alerts/${group.file}.prometheusrule.yaml`, content: prometheusRule(group, settings) },
 ];
