@@ -2,16 +2,19 @@
 import type { PanelLink } from '../src/monitoring/links.ts';
 import type { Vector } from '../src/monitoring/promql/index.ts';
 import type { Recording } from '../src/monitoring/recording.ts';
-import type { AlertName } from '../src/rules/alert-rules.ts';
+import { type AlertName, alertRule, forSeconds } from '../src/rules/alert-rules.ts';
 import type { Severity } from '../src/rules/finding.ts';
+import type { Thresholds } from '../src/rules/thresholds.ts';
 import { type AnnotationText, type Template, templateParts } from './annotations.ts';
 
 export interface Alert {
-  readonly name: AlertName;
+  readonly name: string;
   /** critical pages: users are affected, or data is at risk. warning is a ticket. info notifies no one. */
   readonly severity: Severity;
   readonly expression: Vector;
   readonly forSeconds: number;
+  /** Why no problem on the page names it; undefined: one does. */
+  readonly noProblem: string | undefined;
   /** Over 0: keeps firing for this long after the expression is empty. */
   readonly keepFiringForSeconds: number;
   /** Labels that the rule adds, as templates of the expression's labels; empty values are dropped by Prometheus. */
@@ -23,18 +26,37 @@ export interface Alert {
   readonly firesWhen: string;
 }
 
-interface AlertDefinition<Labels extends string> {
-  readonly name: AlertName;
-  readonly severity: Severity;
+type AlertDefinition<Labels extends string> = (JudgedWithPage | JudgedHere) & {
   readonly expression: Vector<Labels>;
-  readonly forSeconds: number;
   readonly keepFiringForSeconds?: number;
   readonly labels?: Readonly<Record<string, string>>;
   readonly summary: Template<Labels>;
   readonly description: Template<Labels>;
   readonly panel: PanelLink;
   readonly firesWhen: string;
+};
+
+/** No problem on the page stands for the alert. */
+interface JudgedHere {
+  readonly name: string;
+  readonly severity: Severity;
+  readonly forSeconds: number;
+  /** Why not. */
+  readonly noProblem: string;
 }
+
+/** A problem on the page names the alert, and has the same severity and duration. */
+interface JudgedWithPage {
+  readonly name: AlertName;
+  readonly severity: Severity;
+  readonly forSeconds: number;
+  readonly noProblem: undefined;
+}
+
+export const judgedWithPage = (name: AlertName, thresholds: Thresholds): JudgedWithPage => {
+  const rule = alertRule(name);
+  return { name, severity: rule.severity, forSeconds: forSeconds(rule, thresholds), noProblem: undefined };
+};
 
 /** The texts can only use labels that the expression carries: another one does not compile. */
 export function alert<Labels extends string>(definition: AlertDefinition<Labels>): Alert {
@@ -50,7 +72,7 @@ export function alert<Labels extends string>(definition: AlertDefinition<Labels>
 
 /** Alerts by name, and by severity where several rules share a name. */
 export interface AlertsNamed {
-  readonly names: readonly AlertName[];
+  readonly names: readonly string[];
   readonly severity?: Severity;
 }
 

@@ -36,7 +36,8 @@ import {
 import { scrapeUp } from '../src/sources/gitaly/metrics.ts';
 import { podReady } from '../src/sources/kubernetes/metrics.ts';
 import { serverInfo } from '../src/sources/server-info.ts';
-import { type Alert, alert } from './alert.ts';
+import { type Alert, alert, judgedWithPage } from './alert.ts';
+import { withoutProblem } from './texts.ts';
 
 const targetLabels = [...clusterLabels, 'job', 'instance'] as const;
 const collectorsPanel = { dashboard: overviewDashboard, title: 'Failing collectors' };
@@ -58,6 +59,7 @@ function exporterDown({ exporterJob, thresholds }: MonitoringSettings): Alert {
     severity: 'warning',
     expression: equals(lowest(thresholds, targetLabels, select(targetUp, { job: like(exporterJob) })), 0),
     forSeconds: sustained(thresholds, downFor.value),
+    noProblem: withoutProblem.noPage,
     panel: { dashboard: overviewDashboard, title: 'Exporters up' },
     firesWhen: `a target of the exporter's job could not be scraped for ${durationInWords(downFor.value)}`,
     summary: ({ label }) => `gitaly-exporter ${label('instance')} cannot be scraped`,
@@ -80,6 +82,7 @@ function exporterMissing({ thresholds }: MonitoringSettings): Alert {
     severity: 'warning',
     expression: or(missing, maxBy(clusterLabels, absentOverTime(select(buildInfo), lookback))),
     forSeconds: sustained(thresholds, downFor.value),
+    noProblem: withoutProblem.noPage,
     panel: { dashboard: overviewDashboard, title: 'Exporters up' },
     firesWhen: `no exporter of a cluster has been scraped for ${durationInWords(downFor.value)}, or none at all within the last ${durationInWords(missingSeriesLookback.value)}`,
     summary: () => 'No gitaly-exporter is scraped',
@@ -98,10 +101,8 @@ function collectorFailing(thresholds: Thresholds): Alert {
     { on: by },
   );
   return alert({
-    name: 'GitalyExporterCollectorFailing',
-    severity: 'warning',
+    ...judgedWithPage('GitalyExporterCollectorFailing', thresholds),
     expression: countBy(targetLabels, or(failing, unreported)),
-    forSeconds: sustained(thresholds, failingFor.value),
     panel: collectorsPanel,
     firesWhen: `a collector of a running exporter has failed for ${durationInWords(failingFor.value)}`,
     summary: ({ count, label }) =>
@@ -123,6 +124,7 @@ function dataStale(thresholds: Thresholds): Alert {
     severity: 'warning',
     expression: countBy(targetLabels, equals(lowest(thresholds, by, select(collectorStale)), 1)),
     forSeconds: staleFor.value,
+    noProblem: 'the page shows the age of each collector, and reports it as failing',
     panel: { dashboard: overviewDashboard, title: 'Stale collectors' },
     firesWhen: `for ${durationInWords(staleFor.value)}, the data of a collector was older than its maximum age, so that its series are withdrawn`,
     summary: ({ count, label }) =>
@@ -153,6 +155,7 @@ function labelsRenamed(thresholds: Thresholds): Alert {
     severity: 'warning',
     expression: countBy([...clusterLabels, 'job'], series),
     forSeconds: sustained(thresholds, renamedFor.value),
+    noProblem: 'only Prometheus sees what its scrape makes of labels',
     panel: { dashboard: serversDashboard, title: 'Servers monitored' },
     firesWhen: `for ${durationInWords(renamedFor.value)}, series of gitaly_server_* had a label exported_pod, because the scrape renamed the exporter's labels`,
     summary: ({ label }) => `Job ${label('job')} is scraped without honor_labels`,
@@ -169,6 +172,7 @@ function droppedSeries(thresholds: Thresholds): Alert {
     severity: 'warning',
     expression: above(maxBy(by, increase(select(seriesDropped), '10m')), 0),
     forSeconds: droppedFor.value,
+    noProblem: withoutProblem.overTime,
     panel: collectorsPanel,
     firesWhen: `for ${durationInWords(droppedFor.value)}, a collector produced more series than the limit, and some were dropped`,
     summary: ({ label }) => `gitaly-exporter ${label('instance')} drops series of ${label('collector')}`,
@@ -188,6 +192,7 @@ function reloadFailed(thresholds: Thresholds): Alert {
     severity: 'warning',
     expression: failed,
     forSeconds: failedFor.value,
+    noProblem: 'the page shows the failed reload itself',
     panel: { dashboard: overviewDashboard, title: 'Exporters up' },
     firesWhen: `for ${durationInWords(failedFor.value)}, the exporter could not load its configuration or web configuration as it is on disk`,
     summary: ({ label }) => `gitaly-exporter ${label('instance')} cannot load its configuration`,

@@ -1,11 +1,10 @@
 /** Which alerts are consequences of others: one incident is one page, that of its cause. */
 import { clusterLabels, storageLabels, virtualStorageLabels } from '../src/monitoring/labels.ts';
 import { serverLabels } from '../src/monitoring/recordings/gitaly.ts';
-import type { AlertName } from '../src/rules/alert-rules.ts';
 import type { Inhibition } from './alert.ts';
 
 /** Alerts on what Praefects do, or on the health that they report. */
-const ofPraefects: readonly AlertName[] = [
+const ofPraefects = [
   'PraefectInstanceDown',
   'PraefectStorageUnhealthy',
   'PraefectStorageFlapping',

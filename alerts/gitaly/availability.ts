@@ -30,8 +30,8 @@ import type { Thresholds } from '../../src/rules/thresholds.ts';
 import { scrapeUp } from '../../src/sources/gitaly/metrics.ts';
 import { podPhase, podRestarts, podWaitingContainers } from '../../src/sources/kubernetes/metrics.ts';
 import { serverInfo } from '../../src/sources/server-info.ts';
-import { type Alert, alert } from '../alert.ts';
-import { percent, serverName } from '../texts.ts';
+import { type Alert, alert, judgedWithPage } from '../alert.ts';
+import { percent, serverName, withoutProblem } from '../texts.ts';
 
 export const availabilityAlerts = (thresholds: Thresholds): readonly Alert[] => [
   down(thresholds),
@@ -47,10 +47,8 @@ function down(thresholds: Thresholds): Alert {
   const { gitalyDown, keepFiring } = thresholds;
   const notServing = equals(minBy(serverLabels, recorded(serving)), 0);
   return alert({
-    name: 'GitalyDown',
-    severity: 'critical',
+    ...judgedWithPage('GitalyDown', thresholds),
     expression: unless(notServing, recorded(serverMaintenance), { on: serverLabels }),
-    forSeconds: sustained(thresholds, gitalyDown.value),
     keepFiringForSeconds: keepFiring.value,
     // Where storages are named like their pods or hosts, PraefectStorageUnhealthy inhibits this alert by this label.
     labels: { storage: serverName },
@@ -87,6 +85,7 @@ function errorBudgetBurn(thresholds: Thresholds, { severity, factor, long, short
       on,
     ),
     forSeconds: thresholds.databaseReadOnly.value,
+    noProblem: withoutProblem.notRead,
     keepFiringForSeconds: severity === 'critical' ? keepFiring.value : 0,
     panel: { dashboard: limitsDashboard, title: 'Error ratio of all RPCs' },
     firesWhen: `over ${percent(limit)} of Gitaly's RPCs (${factor} times the error budget of ${percent(errorBudget.value)}) failed by the server's fault, over ${long} and over ${short}, with over ${errorBudgetMinimum.value} RPCs within an hour. Needs grpc_server_handled_total of Gitaly in this Prometheus; without it the alert cannot fire`,
@@ -115,6 +114,7 @@ function restartLoop(thresholds: Thresholds): Alert {
       restarts.value - 0.5,
     ),
     forSeconds: 0,
+    noProblem: withoutProblem.overTime,
     panel: { dashboard: serversDashboard, title: 'Container restarts' },
     firesWhen: `the container of Gitaly was restarted ${restarts.value} times or more within 30 minutes for another reason than an OOM kill`,
     summary: ({ value }) =>
@@ -134,6 +134,7 @@ function podPending(thresholds: Thresholds): Alert {
     severity: 'warning',
     expression: equals(lowest(thresholds, podLabels, select(podPhase, { phase: 'Pending' })), 1),
     forSeconds: pendingFor.value,
+    noProblem: withoutProblem.shownAsValue,
     panel: { dashboard: serversDashboard, title: 'Containers waiting to start' },
     firesWhen: `a pod of Gitaly has been Pending for ${durationInWords(pendingFor.value)}`,
     summary: ({ label }) => `Gitaly pod ${label('pod')} is Pending`,
@@ -154,10 +155,8 @@ function metricsUnreadable(thresholds: Thresholds): Alert {
   );
   const ready = equals(maxBy(podLabels, recorded(serving, { source: 'pod' })), 1);
   return alert({
-    name: 'GitalyMetricsUnreadable',
-    severity: 'warning',
+    ...judgedWithPage('GitalyMetricsUnreadable', thresholds),
     expression: and(unread, ready, { on: podLabels }),
-    forSeconds: serverMetricsUnread.value,
     panel: { dashboard: limitsDashboard, title: 'Unreadable servers' },
     firesWhen: `for ${durationInWords(serverMetricsUnread.value)}, the exporter could not read the metrics of a Gitaly pod that is Ready`,
     summary: () => `The metrics of Gitaly ${serverName} cannot be read`,
@@ -180,6 +179,8 @@ function unwatched(thresholds: Thresholds): Alert {
     severity: 'warning',
     expression: and(unless(ready, watched, { on: podLabels }), agents, { on: ['cluster'] }),
     forSeconds: sustained(thresholds, gitalyUnwatched.value),
+    noProblem:
+      'only Prometheus sees that no agent reports a pod: an exporter of the cluster does not know the agents',
     panel: { dashboard: serversDashboard, title: 'Servers monitored' },
     firesWhen: `for ${durationInWords(gitalyUnwatched.value)}, no agent reported the cgroups of a Gitaly pod that is Ready, while some agent did within the last day`,
     summary: ({ label }) => `No agent reports on Gitaly pod ${label('pod')}`,

@@ -30,7 +30,8 @@ import {
   statefulSetReplicas,
   statefulSetUpdatedReplicas,
 } from '../../src/sources/kubernetes/metrics.ts';
-import { type Alert, alert } from '../alert.ts';
+import { type Alert, alert, judgedWithPage } from '../alert.ts';
+import { withoutProblem } from '../texts.ts';
 
 export const kubernetesAlerts = (thresholds: Thresholds): readonly Alert[] => [
   rotationSlow(thresholds),
@@ -47,12 +48,10 @@ function rotationSlow(thresholds: Thresholds): Alert {
   const took = maxBy(podLabels, maxOverTime(select(podRotation, { phase: 'total' }), window));
   const ended = maxBy(podLabels, maxOverTime(select(podLastRotation), window));
   return alert({
-    name: 'GitalyRotationSlow',
-    severity: 'warning',
+    ...judgedWithPage('GitalyRotationSlow', thresholds),
     expression: and(above(took, slow.value), below(subtract(time(), ended), rotationWindow.value), {
       on: podLabels,
     }),
-    forSeconds: 0,
     panel: { dashboard: serversDashboard, title: 'Duration of the last rotation by phase' },
     firesWhen: `within the last ${durationInWords(rotationWindow.value)} the rotation of a Gitaly pod, from its deletion until it was Ready again, took over ${durationInWords(slow.value)}`,
     summary: ({ label, value }) => `The rotation of Gitaly pod ${label('pod')} took ${value('duration')}`,
@@ -81,6 +80,7 @@ function rolloutStuck(thresholds: Thresholds): Alert {
     severity: 'warning',
     expression: and(above(subtract(desired, updated, on), 0), above(subtract(desired, ready, on), 0), on),
     forSeconds: sustained(thresholds, stuckFor.value),
+    noProblem: withoutProblem.shownAsValue,
     panel: { dashboard: serversDashboard, title: 'Pod readiness' },
     firesWhen: `for ${durationInWords(stuckFor.value)}, a StatefulSet of Gitaly had pods with an old template and pods that were not Ready`,
     summary: ({ label }) => `The rollout of StatefulSet ${label('statefulset')} is stuck`,
@@ -100,12 +100,10 @@ function drainBlocked(thresholds: Thresholds): Alert {
     { on: budgetLabels },
   );
   return alert({
-    name: 'GitalyDrainBlocked',
-    severity: 'warning',
+    ...judgedWithPage('GitalyDrainBlocked', thresholds),
     expression: and(and(none, equals(missing, 0), { on: budgetLabels }), recorded(cordonedNodes), {
       on: ['cluster', 'namespace'],
     }),
-    forSeconds: sustained(thresholds, blockedFor.value),
     panel: { dashboard: serversDashboard, title: 'Disruption budgets' },
     firesWhen: `for ${durationInWords(blockedFor.value)}, a node with Gitaly pods was cordoned, all pods of a PodDisruptionBudget were healthy, and it allowed no eviction`,
     summary: ({ label }) => `PodDisruptionBudget ${label('poddisruptionbudget')} blocks the drain of a node`,
@@ -121,10 +119,8 @@ function drainBlocked(thresholds: Thresholds): Alert {
 function nodeUnderPressure(thresholds: Thresholds): Alert {
   const { nodePressure: pressureFor } = thresholds;
   return alert({
-    name: 'GitalyNodePressure',
-    severity: 'warning',
+    ...judgedWithPage('GitalyNodePressure', thresholds),
     expression: equals(lowest(thresholds, ['cluster', 'node', 'resource'], select(nodePressure)), 1),
-    forSeconds: pressureFor.value,
     panel: { dashboard: serversDashboard, title: 'Pod readiness' },
     firesWhen: `for ${durationInWords(pressureFor.value)}, a node with Gitaly pods reported MemoryPressure, DiskPressure or PIDPressure`,
     summary: ({ label }) => `Node ${label('node')} with Gitaly pods is under ${label('resource')} pressure`,
@@ -136,10 +132,8 @@ function nodeUnderPressure(thresholds: Thresholds): Alert {
 function nodeNotReady(thresholds: Thresholds): Alert {
   const { gitalyDown } = thresholds;
   return alert({
-    name: 'GitalyNodeNotReady',
-    severity: 'warning',
+    ...judgedWithPage('GitalyNodeNotReady', thresholds),
     expression: equals(highest(thresholds, ['cluster', 'node'], select(nodeReady)), 0),
-    forSeconds: gitalyDown.value,
     panel: { dashboard: serversDashboard, title: 'Pod readiness' },
     firesWhen: `for ${durationInWords(gitalyDown.value)}, a node with Gitaly pods was not Ready`,
     summary: ({ label }) => `Node ${label('node')} with Gitaly pods is not Ready`,
@@ -159,6 +153,7 @@ function checkRegressed(thresholds: Thresholds): Alert {
       on: labels,
     }),
     forSeconds: failsFor.value,
+    noProblem: withoutProblem.overTime,
     panel: { dashboard: capacityDashboard, title: 'Failing checks by object' },
     firesWhen: `a check of a recommendation that passed a day ago has failed for ${durationInWords(failsFor.value)}`,
     summary: ({ label }) => `Check ${label('check')} fails since a change`,

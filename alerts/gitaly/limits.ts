@@ -21,8 +21,8 @@ import {
   serverLabels,
 } from '../../src/monitoring/recordings/gitaly.ts';
 import type { Thresholds } from '../../src/rules/thresholds.ts';
-import { type Alert, alert } from '../alert.ts';
-import { percent, serverName } from '../texts.ts';
+import { type Alert, alert, judgedWithPage } from '../alert.ts';
+import { percent, serverName, withoutProblem } from '../texts.ts';
 
 export const limitAlerts = (thresholds: Thresholds): readonly Alert[] => [
   droppedQueueFull(thresholds),
@@ -65,10 +65,8 @@ const what = ({ requestsDroppedMinimum, requestsDroppedRatio, rateWindow }: Thre
 function droppedQueueFull(thresholds: Thresholds): Alert {
   const { keepFiring, requestsDropped } = thresholds;
   return alert({
-    name: 'GitalyRequestsDroppedQueueFull',
-    severity: 'critical',
+    ...judgedWithPage('GitalyRequestsDroppedQueueFull', thresholds),
     expression: droppedRatio(thresholds, recorded(limitedRequests, { ...ofRpcs, outcome: 'queue_full' })),
-    forSeconds: requestsDropped.value,
     keepFiringForSeconds: keepFiring.value,
     panel: { dashboard: limitsDashboard, title: 'Dropped requests by RPC' },
     firesWhen: `for ${durationInWords(requestsDropped.value)}, a full queue (max_queue_size) dropped ${what(thresholds)}. GitLab 14.8 and later; earlier versions do not count drops`,
@@ -81,10 +79,8 @@ function droppedQueueFull(thresholds: Thresholds): Alert {
 function droppedQueueWait(thresholds: Thresholds): Alert {
   const { requestsDroppedWait } = thresholds;
   return alert({
-    name: 'GitalyRequestsDroppedQueueWait',
-    severity: 'warning',
+    ...judgedWithPage('GitalyRequestsDroppedQueueWait', thresholds),
     expression: droppedRatio(thresholds, recorded(limitedRequests, { ...ofRpcs, outcome: 'queue_wait' })),
-    forSeconds: requestsDroppedWait.value,
     panel: { dashboard: limitsDashboard, title: 'Dropped requests by RPC' },
     firesWhen: `for ${durationInWords(requestsDroppedWait.value)}, calls that waited longer than max_queue_wait were dropped: ${what(thresholds)}. GitLab 14.8 and later`,
     summary: ({ value }) => `Gitaly ${serverName} drops ${value('percent')} of an RPC's calls after a wait`,
@@ -96,10 +92,8 @@ function droppedQueueWait(thresholds: Thresholds): Alert {
 function loadShed(thresholds: Thresholds): Alert {
   const { requestsDropped } = thresholds;
   return alert({
-    name: 'GitalyLoadShed',
-    severity: 'warning',
+    ...judgedWithPage('GitalyLoadShed', thresholds),
     expression: droppedRatio(thresholds, recorded(limitedRequests, { ...ofRpcs, outcome: 'load_shed' })),
-    forSeconds: requestsDropped.value,
     panel: { dashboard: limitsDashboard, title: 'Dropped requests by reason' },
     firesWhen: `for ${durationInWords(requestsDropped.value)}, the load shedder ended ${what(thresholds)}. GitLab 19.0 and later`,
     summary: ({ value }) => `Gitaly ${serverName} sheds ${value('percent')} of an RPC's calls`,
@@ -115,10 +109,8 @@ function packObjectsDropped(thresholds: Thresholds): Alert {
     recorded(limitedRequests, { grpc_method: 'pack-objects', outcome: not('admitted') }),
   );
   return alert({
-    name: 'GitalyPackObjectsDropped',
-    severity: 'warning',
+    ...judgedWithPage('GitalyPackObjectsDropped', thresholds),
     expression: droppedRatio(thresholds, dropped),
-    forSeconds: requestsDropped.value,
     panel: { dashboard: limitsDashboard, title: 'Dropped clones and fetches by reason' },
     firesWhen: `for ${durationInWords(requestsDropped.value)}, the pack-objects limit dropped over ${percent(thresholds.requestsDroppedRatio.value)} of clones and fetches. GitLab 15.6 and later`,
     summary: ({ value }) => `Gitaly ${serverName} drops ${value('percent')} of clones and fetches`,
@@ -134,6 +126,7 @@ function saturated(thresholds: Thresholds): Alert {
     severity: 'warning',
     expression: above(sumBy(serverLabels, recorded(alwaysQueued)), 0),
     forSeconds: concurrencySaturated.value,
+    noProblem: withoutProblem.overTime,
     panel: { dashboard: limitsDashboard, title: 'Queued requests by server' },
     firesWhen: `for ${durationInWords(concurrencySaturated.value + thresholds.rateWindow.value)}, calls waited at every scrape because the limit of their repository or address was reached`,
     summary: ({ count }) =>
@@ -154,6 +147,7 @@ function adaptiveLimitAtFloor(thresholds: Thresholds): Alert {
     severity: 'warning',
     expression: atMost(minBy(serverLabels, recorded(adaptiveLimitPosition)), 0),
     forSeconds: sustained(thresholds, atFloorFor.value),
+    noProblem: withoutProblem.overTime,
     panel: { dashboard: limitsDashboard, title: 'Concurrency limits over time' },
     firesWhen: `for ${durationInWords(atFloorFor.value)}, an adaptive limit was at its minimum. GitLab 16.3 and later, with gitaly.config-file`,
     summary: () => `Gitaly ${serverName}: an adaptive limit is at its minimum`,

@@ -34,8 +34,8 @@ import {
 } from '../../src/monitoring/recordings/gitaly.ts';
 import type { Thresholds } from '../../src/rules/thresholds.ts';
 import { bucketOomKills } from '../../src/sources/cgroup/metrics.ts';
-import { type Alert, alert } from '../alert.ts';
-import { percent, serverName } from '../texts.ts';
+import { type Alert, alert, judgedWithPage } from '../alert.ts';
+import { percent, serverName, withoutProblem } from '../texts.ts';
 
 export const resourceAlerts = (thresholds: Thresholds): readonly Alert[] => [
   oomKilled(thresholds),
@@ -64,10 +64,8 @@ const whose = {
 function oomKilled(thresholds: Thresholds): Alert {
   const shown = thresholds.oomWindow.value;
   return alert({
-    name: 'GitalyOOMKilled',
-    severity: 'warning',
+    ...judgedWithPage('GitalyOOMKilled', thresholds),
     expression: below(subtract(time(), recorded(lastOomTime, { level: levelsOfGitaly })), shown),
-    forSeconds: 0,
     panel: { dashboard: serversDashboard, title: 'OOM-killed processes by level' },
     firesWhen: `within the last ${durationInWords(shown)} processes of a Gitaly were OOM-killed because its container, its pod or its node was out of memory (without an agent: Kubernetes restarted its container as OOMKilled)`,
     summary: ({ by }) =>
@@ -85,14 +83,12 @@ function oomKilled(thresholds: Thresholds): Alert {
 function oomKilledRepeatedly(thresholds: Thresholds): Alert {
   const { keepFiring, oomRepeatedEvents, oomWindow } = thresholds;
   return alert({
-    name: 'GitalyOOMKilledRepeatedly',
-    severity: 'critical',
+    ...judgedWithPage('GitalyOOMKilledRepeatedly', thresholds),
     // increase() extrapolates: three events may read as 2.9.
     expression: atLeast(
       sumBy(serverLabels, recorded(oomEventIncrease, { level: levelsOfGitaly })),
       oomRepeatedEvents.value - 0.5,
     ),
-    forSeconds: 0,
     keepFiringForSeconds: keepFiring.value,
     panel: { dashboard: serversDashboard, title: 'OOM-killed processes by level' },
     firesWhen: `${oomRepeatedEvents.value} or more OOM events of the container, the pod or the node of a Gitaly happened within ${durationInWords(oomWindow.value)}`,
@@ -120,6 +116,7 @@ function gitParentOom(thresholds: Thresholds): Alert {
       gitParentOomEvents.value - 0.5,
     ),
     forSeconds: 0,
+    noProblem: 'the page reports OOM kills of Git processes as one problem of each Gitaly',
     keepFiringForSeconds: keepFiring.value,
     panel: { dashboard: serversDashboard, title: 'OOM-killed processes by level' },
     firesWhen: `the memory limit of all Git processes together was exceeded ${gitParentOomEvents.value} times or more within ${durationInWords(oomWindow.value)}`,
@@ -132,13 +129,11 @@ function gitParentOom(thresholds: Thresholds): Alert {
 function gitOomKilled(thresholds: Thresholds): Alert {
   const { gitOomKills, gitOomWindow } = thresholds;
   return alert({
-    name: 'GitalyGitOOMKilled',
-    severity: 'warning',
+    ...judgedWithPage('GitalyGitOOMKilled', thresholds),
     expression: atLeast(
       maxBy([...serverLabels, 'level'], recorded(oomKillIncrease, { level: oneOf('bucket', 'git') })),
       gitOomKills.value - 0.5,
     ),
-    forSeconds: 0,
     panel: { dashboard: serversDashboard, title: 'OOM kills by bucket' },
     firesWhen: `${gitOomKills.value} or more Git processes were OOM-killed within ${durationInWords(gitOomWindow.value)} at the limit of their bucket, or at that of all Git processes`,
     summary: ({ by, count }) =>
@@ -161,10 +156,8 @@ function gitOomKilled(thresholds: Thresholds): Alert {
 function memoryNearLimit(thresholds: Thresholds): Alert {
   const { memoryNearLimit: nearLimit, memoryNearLimitFor } = thresholds;
   return alert({
-    name: 'GitalyMemoryNearLimit',
-    severity: 'warning',
+    ...judgedWithPage('GitalyMemoryNearLimit', thresholds),
     expression: above(recorded(memoryRatio), nearLimit.value),
-    forSeconds: sustained(thresholds, memoryNearLimitFor.value),
     panel: { dashboard: serversDashboard, title: 'Anonymous memory by limit' },
     firesWhen: `for ${durationInWords(memoryNearLimitFor.value)}, anonymous memory was over ${percent(nearLimit.value)} of the limit of all Git processes, of the container of Gitaly or of the pod`,
     summary: ({ by, value }) =>
@@ -186,6 +179,7 @@ function memoryUnderPressure(thresholds: Thresholds): Alert {
     severity: 'warning',
     expression: above(recorded(memoryPressure), pressure.value),
     forSeconds: memoryPressureFor.value,
+    noProblem: withoutProblem.overTime,
     panel: { dashboard: serversDashboard, title: 'Memory pressure, full' },
     firesWhen: `for ${durationInWords(memoryPressureFor.value)}, all tasks of a level waited for memory for over ${percent(pressure.value)} of the time (PSI; absent on kernels without it)`,
     summary: ({ by, value }) =>
@@ -206,6 +200,7 @@ function memoryForecast(thresholds: Thresholds): Alert {
     severity: 'warning',
     expression: above(add(trough, multiply(4, subtract(above(trough, 0.5), before, on)), on), 1),
     forSeconds: memoryForecastFor.value,
+    noProblem: withoutProblem.overTime,
     panel: { dashboard: capacityDashboard, title: 'Growth of Git memory' },
     firesWhen: `for ${durationInWords(memoryForecastFor.value)}, the lowest memory usage of 30 minutes was over half of the limit, and its growth reaches the limit within about an hour`,
     summary: ({ by }) =>
@@ -218,13 +213,11 @@ function memoryForecast(thresholds: Thresholds): Alert {
 function cpuThrottled(thresholds: Thresholds): Alert {
   const { cpuThrottled: ratio, cpuThrottledFor, cpuThrottledGit, rateWindow } = thresholds;
   return alert({
-    name: 'GitalyCPUThrottled',
-    severity: 'warning',
+    ...judgedWithPage('GitalyCPUThrottled', thresholds),
     expression: or(
       above(recorded(cpuThrottledRatio, { level: not('git') }), ratio.value),
       above(recorded(cpuThrottledRatio, { level: 'git' }), cpuThrottledGit.value),
     ),
-    forSeconds: cpuThrottledFor.value,
     panel: { dashboard: serversDashboard, title: 'CPU-throttled periods' },
     firesWhen: `for ${durationInWords(cpuThrottledFor.value)}, the CPU limit of the container of Gitaly or of the pod throttled it in over ${percent(ratio.value)} of the periods of ${durationInWords(rateWindow.value)}, or that of all Git processes in over ${percent(cpuThrottledGit.value)}`,
     summary: ({ by, value }) =>
@@ -248,6 +241,7 @@ function volumeFilling(thresholds: Thresholds): Alert {
     severity: 'critical',
     expression: below(recorded(volumeAvailable), least.value),
     forSeconds: sustained(thresholds, volumeAvailableFor.value),
+    noProblem: withoutProblem.notRead,
     keepFiringForSeconds: keepFiring.value,
     panel: { dashboard: capacityDashboard, title: 'Available space of the volumes' },
     firesWhen: `for ${durationInWords(volumeAvailableFor.value)}, less than ${percent(least.value)} of a volume with repositories was available. Needs the kubelet's volume metrics, or node_exporter's; without them the alert cannot fire`,
@@ -273,6 +267,7 @@ function volumeForecast(thresholds: Thresholds): Alert {
       0,
     ),
     forSeconds: volumeForecastFor.value,
+    noProblem: withoutProblem.notRead,
     panel: { dashboard: capacityDashboard, title: 'Available space of the volumes' },
     firesWhen: `for ${durationInWords(volumeForecastFor.value)}, a volume with less than ${percent(volumeForecastBelow.value)} available filled so fast that it is full within ${durationInWords(within.value)}. Needs the same metrics as GitalyVolumeFilling`,
     summary: () => `Volume ${volumeName} of Gitaly is full within ${durationInWords(within.value)}`,
@@ -288,6 +283,7 @@ function inodesFilling(thresholds: Thresholds): Alert {
     severity: 'critical',
     expression: below(recorded(inodesAvailable), least.value),
     forSeconds: sustained(thresholds, volumeAvailableFor.value),
+    noProblem: withoutProblem.notRead,
     keepFiringForSeconds: keepFiring.value,
     panel: { dashboard: capacityDashboard, title: 'Free inodes of the volumes' },
     firesWhen: `for ${durationInWords(volumeAvailableFor.value)}, less than ${percent(least.value)} of the inodes of a volume with repositories were free. Needs the same metrics as GitalyVolumeFilling; file systems without a fixed number of inodes are left out`,

@@ -30,9 +30,9 @@ import {
 } from '../../src/monitoring/recordings/praefect.ts';
 import type { Thresholds } from '../../src/rules/thresholds.ts';
 import { verificationOldest } from '../../src/sources/praefect/mirror/verification.ts';
-import { type Alert, alert } from '../alert.ts';
+import { type Alert, alert, judgedWithPage } from '../alert.ts';
 import { outsideMaintenance, whileTrusted } from '../conditions.ts';
-import { percent, storageName } from '../texts.ts';
+import { percent, storageName, withoutProblem } from '../texts.ts';
 
 export const dataAlerts = (thresholds: Thresholds): readonly Alert[] => [
   unavailable(thresholds),
@@ -47,10 +47,8 @@ export const dataAlerts = (thresholds: Thresholds): readonly Alert[] => [
 function unavailable(thresholds: Thresholds): Alert {
   const { keepFiring, repositoriesUnavailable } = thresholds;
   return alert({
-    name: 'PraefectRepositoriesUnavailable',
-    severity: 'critical',
+    ...judgedWithPage('PraefectRepositoriesUnavailable', thresholds),
     expression: whileTrusted(above(recorded(unavailableCount), 0)),
-    forSeconds: sustained(thresholds, repositoriesUnavailable.value),
     keepFiringForSeconds: keepFiring.value,
     panel: { dashboard: praefectDashboard, title: 'Unavailable' },
     firesWhen: `for ${durationInWords(repositoriesUnavailable.value)}, repositories had no up-to-date replica on a healthy storage, while a quorum of Praefects reports`,
@@ -68,10 +66,8 @@ function unavailable(thresholds: Thresholds): Alert {
 function readOnly(thresholds: Thresholds): Alert {
   const { keepFiring, repositoriesUnavailable } = thresholds;
   return alert({
-    name: 'PraefectRepositoriesReadOnly',
-    severity: 'critical',
+    ...judgedWithPage('PraefectRepositoriesReadOnly', thresholds),
     expression: above(recorded(readOnlyCount), 0),
-    forSeconds: sustained(thresholds, repositoriesUnavailable.value),
     keepFiringForSeconds: keepFiring.value,
     panel: { dashboard: praefectDashboard, title: 'Unavailable' },
     firesWhen: `for ${durationInWords(repositoriesUnavailable.value)}, repositories rejected writes after a failover that lost data (GitLab 13.x only: later versions do not have this state)`,
@@ -85,10 +81,8 @@ function readOnly(thresholds: Thresholds): Alert {
 function lost(thresholds: Thresholds): Alert {
   const { keepFiring, repositoriesLost } = thresholds;
   return alert({
-    name: 'PraefectRepositoriesLost',
-    severity: 'critical',
+    ...judgedWithPage('PraefectRepositoriesLost', thresholds),
     expression: above(recorded(lostCount), 0),
-    forSeconds: sustained(thresholds, repositoriesLost.value),
     keepFiringForSeconds: keepFiring.value,
     panel: { dashboard: praefectDashboard, title: 'Lost' },
     firesWhen: `for ${durationInWords(repositoriesLost.value)}, repositories had no record of a replica`,
@@ -119,6 +113,7 @@ function singleCopy(thresholds: Thresholds): Alert {
       ),
     ),
     forSeconds: sustained(thresholds, singleFor.value),
+    noProblem: withoutProblem.overTime,
     keepFiringForSeconds: keepFiring.value,
     panel: { dashboard: praefectDashboard, title: 'One healthy replica' },
     firesWhen: `for ${durationInWords(singleFor.value)}, repositories had one up-to-date replica on a healthy storage while other replicas were behind and no storage was unhealthy within the last 30 minutes, outside of maintenance windows`,
@@ -142,6 +137,7 @@ function restartUnsafe(thresholds: Thresholds): Alert {
       whileTrusted(and(above(recorded(atRiskCount), 0), anyBehind(), { on: virtualStorageLabels })),
     ),
     forSeconds: sustained(thresholds, unsafeFor.value),
+    noProblem: withoutProblem.shownAsValue,
     panel: { dashboard: praefectDashboard, title: 'Repositories at risk by storage' },
     firesWhen: `for ${durationInWords(unsafeFor.value)}, repositories would have become unavailable by a restart of the storage, because their other replicas were behind or on unhealthy storages`,
     summary: () =>
@@ -165,6 +161,7 @@ function countDrop(thresholds: Thresholds): Alert {
       ),
     ),
     forSeconds: sustained(thresholds, repositoryCountDropFor.value),
+    noProblem: withoutProblem.overTime,
     keepFiringForSeconds: thresholds.keepFiring.value,
     panel: { dashboard: praefectDashboard, title: 'Repositories by healthy replicas' },
     firesWhen: `within an hour over ${percent(repositoryCountDrop.value)} and over ${repositoryCountDropMinimum.value} of the repositories of a virtual storage disappeared from the database, outside of maintenance windows`,
@@ -183,6 +180,7 @@ function verificationOverdue(thresholds: Thresholds): Alert {
     severity: 'warning',
     expression: above(subtract(time(), oldest), overdue.value),
     forSeconds: sustained(thresholds, thresholds.longTransaction.value),
+    noProblem: withoutProblem.shownAsValue,
     panel: { dashboard: replicationDashboard, title: 'Age of the oldest verification' },
     firesWhen: `a replica was last verified over ${durationInWords(overdue.value)} ago (GitLab 14.10 and later; earlier versions do not verify)`,
     summary: () => `Verification of replicas on ${storageName} is overdue`,

@@ -33,8 +33,8 @@ import {
   tableLiveRows,
   transactionsToWraparound,
 } from '../../src/sources/praefect/queries/tables.ts';
-import { type Alert, alert } from '../alert.ts';
-import { percent } from '../texts.ts';
+import { type Alert, alert, judgedWithPage } from '../alert.ts';
+import { percent, withoutProblem } from '../texts.ts';
 
 const panel = { dashboard: praefectDashboard, title: 'Database' };
 
@@ -55,10 +55,8 @@ export const databaseAlerts = (thresholds: Thresholds): readonly Alert[] => [
 function unreachable(thresholds: Thresholds): Alert {
   const { databaseUnreachable, keepFiring } = thresholds;
   return alert({
-    name: 'PraefectDatabaseUnreachable',
-    severity: 'critical',
+    ...judgedWithPage('PraefectDatabaseUnreachable', thresholds),
     expression: equals(recorded(databaseUp), 0),
-    forSeconds: sustained(thresholds, databaseUnreachable.value),
     keepFiringForSeconds: keepFiring.value,
     panel,
     firesWhen: `no exporter of the cluster reached the database for ${durationInWords(databaseUnreachable.value)}`,
@@ -81,6 +79,7 @@ function notReported(thresholds: Thresholds): Alert {
     severity: 'warning',
     expression: or(missing, maxBy(clusterLabels, absentOverTime(select(up), lookback))),
     forSeconds: sustained(thresholds, thresholds.collectorStale.value),
+    noProblem: withoutProblem.noPage,
     panel,
     firesWhen: `praefect_db_up, which exists while an exporter with a database runs, has been absent for ${durationInWords(databaseUnreported.value)}, or was never scraped`,
     summary: () => "No exporter reports on Praefect's database",
@@ -92,10 +91,8 @@ function notReported(thresholds: Thresholds): Alert {
 function readOnlyDatabase(thresholds: Thresholds): Alert {
   const { databaseReadOnly, keepFiring } = thresholds;
   return alert({
-    name: 'PraefectDatabaseReadOnly',
-    severity: 'critical',
+    ...judgedWithPage('PraefectDatabaseReadOnly', thresholds),
     expression: above(highest(thresholds, [...clusterLabels, 'reason'], select(readOnly)), 0),
-    forSeconds: sustained(thresholds, databaseReadOnly.value),
     keepFiringForSeconds: keepFiring.value,
     panel,
     firesWhen: `the database has rejected writes for ${durationInWords(databaseReadOnly.value)}, because it is a standby or default_transaction_read_only is on`,
@@ -119,6 +116,7 @@ function connectionsNearLimit(thresholds: Thresholds): Alert {
       nearLimit.value,
     ),
     forSeconds: sustained(thresholds, connectionsNearLimitFor.value),
+    noProblem: withoutProblem.shownAsValue,
     panel: { dashboard: praefectDashboard, title: 'Connections and their limit' },
     firesWhen: `over ${percent(nearLimit.value)} of the connections that Praefect's database may have were in use for ${durationInWords(connectionsNearLimitFor.value)}`,
     summary: ({ value }) => `Praefect's database uses ${value('percent')} of its connections`,
@@ -138,6 +136,7 @@ function blockedQueries(thresholds: Thresholds): Alert {
     severity: 'warning',
     expression: above(highest(thresholds, clusterLabels, select(longestBlocked)), queryBlocked.value),
     forSeconds: sustained(thresholds, queryBlockedFor.value),
+    noProblem: withoutProblem.shownAsValue,
     panel: { dashboard: praefectDashboard, title: 'Blocked sessions' },
     firesWhen: `for ${durationInWords(queryBlockedFor.value)}, some session of the database waited over ${durationInWords(queryBlocked.value)} for a lock`,
     summary: ({ value }) => `A query of Praefect's database has been blocked for ${value('duration')}`,
@@ -153,6 +152,7 @@ function oldTransaction(thresholds: Thresholds): Alert {
     severity: 'warning',
     expression: above(highest(thresholds, clusterLabels, select(longestTransaction)), longTransaction.value),
     forSeconds: sustained(thresholds, thresholds.queryBlockedFor.value),
+    noProblem: withoutProblem.shownAsValue,
     panel: { dashboard: praefectDashboard, title: 'Longest transaction and lock wait' },
     firesWhen: `a transaction has been open for over ${durationInWords(longTransaction.value)}`,
     summary: ({ value }) => `A transaction on Praefect's database has been open for ${value('duration')}`,
@@ -174,6 +174,7 @@ function bloat(thresholds: Thresholds): Alert {
       deadRowsRatio.value,
     ),
     forSeconds: sustained(thresholds, deadRowsFor.value),
+    noProblem: withoutProblem.shownAsValue,
     panel: { dashboard: praefectDashboard, title: 'Tables' },
     firesWhen: `for ${durationInWords(deadRowsFor.value)}, over ${percent(deadRowsRatio.value)} of the rows of a table of over ${deadRowsMinimum.value} rows were dead`,
     summary: ({ label, value }) => `${value('percent')} of the rows of table ${label('table')} are dead`,
@@ -191,6 +192,7 @@ function wraparound(thresholds: Thresholds, severity: 'warning' | 'critical'): A
     severity,
     expression: below(left, limit.value),
     forSeconds: sustained(thresholds, thresholds.queryBlockedFor.value),
+    noProblem: withoutProblem.shownAsValue,
     keepFiringForSeconds: severity === 'critical' ? keepFiring.value : 0,
     panel,
     firesWhen: `fewer than ${limit.value / 1e6} million transactions are left until transaction id wraparound`,
@@ -207,6 +209,7 @@ function skewedClock(thresholds: Thresholds): Alert {
     severity: 'warning',
     expression: above(absoluteValue(highest(thresholds, clusterLabels, select(clockSkew))), skew.value),
     forSeconds: sustained(thresholds, clockSkewFor.value),
+    noProblem: withoutProblem.shownAsValue,
     panel,
     firesWhen: `for ${durationInWords(clockSkewFor.value)}, the clocks of the database and the exporter differed by over ${durationInWords(skew.value)}`,
     summary: ({ value }) => `The clock of Praefect's database is off by ${value('duration')}`,
@@ -222,6 +225,7 @@ function unknownSchema(thresholds: Thresholds): Alert {
     severity: 'warning',
     expression: above(highest(thresholds, by, select(migrationsUnknown)), 0),
     forSeconds: sustained(thresholds, thresholds.longTransaction.value),
+    noProblem: withoutProblem.shownAsValue,
     panel,
     firesWhen: 'Praefect has applied migrations that this version of the exporter does not know',
     summary: ({ count }) =>

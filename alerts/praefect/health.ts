@@ -23,7 +23,7 @@ import {
   time,
   unless,
 } from '../../src/monitoring/promql/index.ts';
-import { highest, recorded, sustained } from '../../src/monitoring/recording.ts';
+import { highest, recorded } from '../../src/monitoring/recording.ts';
 import {
   healthTrusted,
   praefectsAlive,
@@ -35,9 +35,9 @@ import type { Thresholds } from '../../src/rules/thresholds.ts';
 import { lastFailover, primaryMoves } from '../../src/sources/praefect/mirror/metrics.ts';
 import { praefectAlive, storageSeenHealthy } from '../../src/sources/praefect/queries/health.ts';
 import { staleJobs } from '../../src/sources/praefect/queries/queue.ts';
-import { type Alert, alert } from '../alert.ts';
+import { type Alert, alert, judgedWithPage } from '../alert.ts';
 import { outsideMaintenance, whileTrusted } from '../conditions.ts';
-import { percent, storageName } from '../texts.ts';
+import { percent, storageName, withoutProblem } from '../texts.ts';
 
 export const healthAlerts = (thresholds: Thresholds): readonly Alert[] => [
   quorumLost(thresholds),
@@ -52,10 +52,8 @@ export const healthAlerts = (thresholds: Thresholds): readonly Alert[] => [
 function quorumLost(thresholds: Thresholds): Alert {
   const { heartbeatStale, keepFiring, quorumLost: lost, quorumRatio } = thresholds;
   return alert({
-    name: 'PraefectQuorumLost',
-    severity: 'critical',
+    ...judgedWithPage('PraefectQuorumLost', thresholds),
     expression: equals(recorded(healthTrusted), 0),
-    forSeconds: sustained(thresholds, lost.value),
     keepFiringForSeconds: keepFiring.value,
     panel: { dashboard: praefectDashboard, title: 'Praefects alive' },
     firesWhen: `for ${durationInWords(lost.value)}, fewer than ${percent(quorumRatio.value)} of the Praefects of the last day were alive, or their heartbeats were too few or over ${durationInWords(heartbeatStale.value)} old`,
@@ -73,15 +71,13 @@ function praefectDown(thresholds: Thresholds): Alert {
   const { missingSeriesLookback, praefectDown: downFor } = thresholds;
   const alive = recorded(praefectsAlive);
   return alert({
-    name: 'PraefectInstanceDown',
-    severity: 'warning',
+    ...judgedWithPage('PraefectInstanceDown', thresholds),
     expression: outsideMaintenance(
       // The average, not the maximum: in a rollout a new Praefect and the one that it replaces are both alive for a minute.
       below(alive, subtract(avgOverTime(alive, promDuration(missingSeriesLookback.value)), 0.5), {
         on: virtualStorageLabels,
       }),
     ),
-    forSeconds: sustained(thresholds, downFor.value),
     panel: { dashboard: praefectDashboard, title: 'Praefects alive' },
     firesWhen: `for ${durationInWords(downFor.value)}, fewer Praefects were alive than on average within the last day, outside of maintenance windows`,
     summary: ({ label, value }) =>
@@ -103,12 +99,10 @@ function storageUnhealthy(thresholds: Thresholds): Alert {
     0,
   );
   return alert({
-    name: 'PraefectStorageUnhealthy',
-    severity: 'critical',
+    ...judgedWithPage('PraefectStorageUnhealthy', thresholds),
     expression: outsideMaintenance(
       whileTrusted(unless(equals(recorded(storageHealth), 0), removed, { on: storageLabels })),
     ),
-    forSeconds: unhealthyFor.value,
     // Longer than GitalyDown, which it inhibits, and which notices a recovery later.
     keepFiringForSeconds: 2 * keepFiring.value,
     panel: { dashboard: praefectDashboard, title: 'Storage health by consensus' },
@@ -134,6 +128,7 @@ function storageFlapping(thresholds: Thresholds): Alert {
       ),
     ),
     forSeconds: 0,
+    noProblem: withoutProblem.overTime,
     keepFiringForSeconds: keepFiring.value,
     panel: { dashboard: praefectDashboard, title: 'Storage health by consensus' },
     firesWhen: `the health of a storage changed ${storageFlaps.value} times or more within ${durationInWords(storageFlapWindow.value)}, outside of maintenance windows`,
@@ -147,12 +142,10 @@ function healthDisagreement(thresholds: Thresholds): Alert {
   const { healthDisagreement: disagreesFor } = thresholds;
   const unseen = equals(highest(thresholds, [...storageLabels, 'praefect'], select(storageSeenHealthy)), 0);
   return alert({
-    name: 'PraefectHealthDisagreement',
-    severity: 'warning',
+    ...judgedWithPage('PraefectHealthDisagreement', thresholds),
     expression: outsideMaintenance(
       whileTrusted(and(unseen, equals(recorded(storageHealth), 1), { on: storageLabels })),
     ),
-    forSeconds: disagreesFor.value,
     panel: { dashboard: praefectDashboard, title: 'Storage health as seen by each Praefect' },
     firesWhen: `for ${durationInWords(disagreesFor.value)}, one Praefect could not reach a storage that half of the Praefects can reach`,
     summary: ({ label }) => `Praefect ${label('praefect')} cannot reach storage ${label('storage')}`,
@@ -170,6 +163,7 @@ function failover(thresholds: Thresholds): Alert {
     severity: 'info',
     expression: below(subtract(time(), maxBy(storageLabels, at)), window),
     forSeconds: 0,
+    noProblem: 'an annotation of dashboards; the page lists failovers as events',
     panel: { dashboard: praefectDashboard, title: 'Moved primaries' },
     firesWhen: `primaries moved off an unhealthy storage within the last ${durationInWords(window)}`,
     summary: () => `Primaries moved off storage ${storageName}`,
@@ -202,6 +196,7 @@ function primarySkew(thresholds: Thresholds): Alert {
     severity: 'warning',
     expression: above(divide(primaries, halfway, { on: virtualStorageLabels, group: 'left' }), 1),
     forSeconds: primarySkewFor.value,
+    noProblem: withoutProblem.overTime,
     panel: { dashboard: praefectDashboard, title: 'Primaries over time' },
     firesWhen: `for ${durationInWords(primarySkewFor.value)}, the primaries of one storage were more than halfway between an even share and all of them (two thirds of three storages)`,
     summary: () => `Storage ${storageName} has far more than its share of primaries`,

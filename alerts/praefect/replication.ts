@@ -26,9 +26,9 @@ import {
 import type { Thresholds } from '../../src/rules/thresholds.ts';
 import { replicasOutdatedUnscheduled } from '../../src/sources/praefect/mirror/metrics.ts';
 import { staleJobs } from '../../src/sources/praefect/queries/queue.ts';
-import { type Alert, alert } from '../alert.ts';
+import { type Alert, alert, judgedWithPage } from '../alert.ts';
 import { outsideMaintenance, whileTrusted } from '../conditions.ts';
-import { storageName } from '../texts.ts';
+import { storageName, withoutProblem } from '../texts.ts';
 
 export const replicationAlerts = (thresholds: Thresholds): readonly Alert[] => [
   stalled(thresholds),
@@ -40,15 +40,13 @@ export const replicationAlerts = (thresholds: Thresholds): readonly Alert[] => [
 ];
 
 function stalled(thresholds: Thresholds): Alert {
-  const { keepFiring, replicationIdle, replicationOldestJob, replicationStalled } = thresholds;
+  const { keepFiring, replicationIdle, replicationOldestJob } = thresholds;
   const overdue = above(recorded(oldestJobAge), replicationOldestJob.value);
   return alert({
-    name: 'PraefectReplicationStalled',
-    severity: 'critical',
+    ...judgedWithPage('PraefectReplicationStalled', thresholds),
     expression: outsideMaintenance(
       whileTrusted(unless(overdue, recorded(replicationProgress), { on: storageLabels })),
     ),
-    forSeconds: sustained(thresholds, replicationStalled.value),
     keepFiringForSeconds: keepFiring.value,
     panel: { dashboard: replicationDashboard, title: 'Age of the oldest waiting job' },
     firesWhen: `the oldest job that waits for a storage is over ${durationInWords(replicationOldestJob.value)} old, and for ${durationInWords(replicationIdle.value)} no job for the storage was in progress or no job at all left the queue, outside of maintenance windows`,
@@ -73,6 +71,7 @@ function backlog(thresholds: Thresholds): Alert {
       on: storageLabels,
     }),
     forSeconds: replicationBacklog.value,
+    noProblem: withoutProblem.overTime,
     panel: { dashboard: replicationDashboard, title: 'Jobs by target storage' },
     firesWhen: `for ${durationInWords(replicationBacklog.value)}, more jobs waited for a storage than 30 minutes before, and the oldest was over ${durationInWords(replicationBacklogAge.value)} old`,
     summary: ({ count }) =>
@@ -89,8 +88,7 @@ function backlog(thresholds: Thresholds): Alert {
 function staleLocks(thresholds: Thresholds): Alert {
   const { replicationLockStale } = thresholds;
   return alert({
-    name: 'PraefectReplicationLockStale',
-    severity: 'warning',
+    ...judgedWithPage('PraefectReplicationLockStale', thresholds),
     expression: above(
       highest(
         thresholds,
@@ -99,7 +97,6 @@ function staleLocks(thresholds: Thresholds): Alert {
       ),
       0,
     ),
-    forSeconds: sustained(thresholds, replicationLockStale.value),
     panel: { dashboard: replicationDashboard, title: 'Stale jobs by reason' },
     firesWhen: `for ${durationInWords(replicationLockStale.value)}, jobs were in progress without a lock that a running Praefect refreshes`,
     summary: ({ count }) =>
@@ -124,6 +121,7 @@ function jobsOfUnknownStorage(thresholds: Thresholds): Alert {
       0,
     ),
     forSeconds: sustained(thresholds, unknownFor.value),
+    noProblem: withoutProblem.shownAsValue,
     panel: { dashboard: replicationDashboard, title: 'Stale jobs by reason' },
     firesWhen: `for ${durationInWords(unknownFor.value)}, the queue had jobs for a storage that no Praefect contacts`,
     summary: ({ count }) =>
@@ -143,12 +141,10 @@ function replicaStuck(thresholds: Thresholds): Alert {
   );
   const down = equals(recorded(storageHealth), 0);
   return alert({
-    name: 'PraefectReplicaStuck',
-    severity: 'warning',
+    ...judgedWithPage('PraefectReplicaStuck', thresholds),
     expression: whileTrusted(
       unless(and(above(wasStuck, 0), stillBehind, { on: storageLabels }), down, { on: storageLabels }),
     ),
-    forSeconds: sustained(thresholds, stuckFor.value),
     panel: { dashboard: replicationDashboard, title: 'Stuck replicas by storage' },
     firesWhen: `replicas on a healthy storage have been behind for over ${durationInWords(replicaStuckThreshold.value)} without any progress, and ${durationInWords(stuckFor.value)} more`,
     summary: ({ count }) => `${count('replica', 'replicas')} on ${storageName} stuck behind`,
@@ -170,6 +166,7 @@ function replicasUnscheduled(thresholds: Thresholds): Alert {
       }),
     ),
     forSeconds: unscheduledFor.value,
+    noProblem: withoutProblem.overTime,
     panel: { dashboard: replicationDashboard, title: 'Outdated replicas without a replication job' },
     firesWhen: `at every moment of ${durationInWords(2 * unscheduledFor.value)}, replicas on a healthy storage were behind without a job in the queue`,
     summary: ({ count }) =>

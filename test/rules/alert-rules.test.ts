@@ -1,62 +1,42 @@
-/** The table of alert rules, the rules files, and the kinds of problems name the same alerts. */
+/** The alert rules that the page and the rules files share, and the kinds of problems that name them. */
 import { describe, expect, test } from '@jest/globals';
 import { alertGroups } from '../../alerts/index.ts';
 import { defaultMonitoringSettings } from '../../src/monitoring/settings.ts';
-import { alertRule, alertRules, forSeconds } from '../../src/rules/alert-rules.ts';
-import { problemKinds } from '../../src/rules/problems/problem.ts';
-import { defaultThresholds, withOverrides } from '../../src/rules/thresholds.ts';
+import { type AlertName, alertRule, alertRules } from '../../src/rules/alert-rules.ts';
+import { problemKinds, severityOf } from '../../src/rules/problems/problem.ts';
 
-const ruleKey = ({ name, severity }: { readonly name: string; readonly severity: string }): string =>
-  `${name} ${severity}`;
+const alerts = alertGroups(defaultMonitoringSettings).flatMap((group) => group.alerts);
+const names = Object.keys(alertRules) as AlertName[];
 const kinds = Object.entries(problemKinds);
 
-describe('the table of alert rules', () => {
-  const doubled = Object.fromEntries(
-    Object.entries(defaultThresholds).map(([name, { value }]) => [
-      name,
-      name === 'scrapeInterval' ? value * 2 : value,
-    ]),
-  );
-  test.each([
-    ['the defaults', defaultThresholds],
-    ['another scrape interval', withOverrides(doubled)],
-  ])('has every rule of the rules files with its severity and `for`, with %s', (_, thresholds) => {
-    const inFiles = alertGroups({ ...defaultMonitoringSettings, thresholds }).flatMap(({ alerts }) =>
-      alerts.map((alert) => [ruleKey(alert), alert.forSeconds] as const),
-    );
-    expect(
-      Object.fromEntries(alertRules.map((rule) => [ruleKey(rule), forSeconds(rule, thresholds)])),
-    ).toEqual(Object.fromEntries(inFiles));
+describe('a rule that the page shares', () => {
+  test.each(names)('%s is one alert, which quotes it', (name) => {
+    expect(alerts.filter((alert) => alert.name === name)).toMatchObject([
+      { severity: alertRule(name).severity, noProblem: undefined },
+    ]);
   });
 
-  test('marks the rules that maintenance windows suppress', () => {
-    const suppressed = alertGroups(defaultMonitoringSettings).flatMap(({ alerts }) =>
-      alerts
-        .filter(({ expression }) => /gitaly:(?:server_)?maintenance:active/.test(expression.text))
-        .map(ruleKey),
+  test.each(names)('%s is suppressed by maintenance windows where its expression is', (name) => {
+    const text = alerts.find((alert) => alert.name === name)?.expression.text;
+    expect(/gitaly:(?:server_)?maintenance:active/.test(text ?? '')).toBe(
+      alertRule(name).isSuppressed === true,
     );
-    expect(
-      alertRules
-        .filter((rule) => 'isSuppressed' in rule)
-        .map(ruleKey)
-        .sort(),
-    ).toEqual(suppressed.sort());
   });
 
-  test('gives a reason for each rule without a problem, and only for those', () => {
-    const named = new Set(
-      kinds.flatMap(([, kind]) => ('alert' in kind ? [`${kind.alert} ${kind.severity}`] : [])),
-    );
-    const withoutProblem = alertRules.filter((rule) => !named.has(ruleKey(rule)));
-    expect(alertRules.filter((rule) => 'noProblem' in rule).map(ruleKey)).toEqual(
-      withoutProblem.map(ruleKey),
-    );
+  test.each(names)('%s is named by a problem', (name) => {
+    expect(kinds.filter(([, kind]) => 'alert' in kind && kind.alert === name)).not.toEqual([]);
   });
 });
 
-describe('every kind of problem', () => {
-  test.each(kinds)('%s has the severity of its alert, or is at most a warning', (_, kind) => {
-    if ('alert' in kind) expect(alertRule(kind.alert, kind.severity)).toBeDefined();
-    else expect(kind.severity).not.toBe('critical');
-  });
+test('every other alert has the reason why there is no problem', () => {
+  const shared = new Set<string>(names);
+  for (const { name, noProblem } of alerts)
+    expect({ name, noProblem: noProblem ?? '' }).toEqual({
+      name,
+      noProblem: shared.has(name) ? '' : expect.stringMatching(/./),
+    });
+});
+
+test.each(kinds)('%s has an alert, or is at most a warning', (id, kind) => {
+  if (!('alert' in kind)) expect(severityOf(id as keyof typeof problemKinds)).not.toBe('critical');
 });

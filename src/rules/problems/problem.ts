@@ -3,7 +3,8 @@ import { type AlertName, alertRule } from '../alert-rules.ts';
 import { type Finding, fixText, type Severity } from '../finding.ts';
 
 type ProblemKind =
-  | { readonly severity: Severity; readonly alert: AlertName }
+  /** Its severity is that of the alert. */
+  | { readonly alert: AlertName }
   | {
       /** Without an alert that pages, a problem is at most a warning. */
       readonly severity: 'warning' | 'info';
@@ -14,49 +15,49 @@ type ProblemKind =
 const coveredBy = (alerts: string): string => `its consequences have alerts: ${alerts}`;
 
 export const problemKinds = {
-  database_unreachable: { severity: 'critical', alert: 'PraefectDatabaseUnreachable' },
-  database_read_only: { severity: 'critical', alert: 'PraefectDatabaseReadOnly' },
-  quorum_lost: { severity: 'critical', alert: 'PraefectQuorumLost' },
-  storage_unhealthy: { severity: 'critical', alert: 'PraefectStorageUnhealthy' },
-  storage_unreachable_from_praefect: { severity: 'warning', alert: 'PraefectHealthDisagreement' },
-  praefect_not_reporting: { severity: 'warning', alert: 'PraefectInstanceDown' },
-  repositories_unavailable: { severity: 'critical', alert: 'PraefectRepositoriesUnavailable' },
-  repositories_read_only: { severity: 'critical', alert: 'PraefectRepositoriesReadOnly' },
-  repositories_lost: { severity: 'critical', alert: 'PraefectRepositoriesLost' },
-  replicas_stuck: { severity: 'warning', alert: 'PraefectReplicaStuck' },
-  replication_stalled: { severity: 'critical', alert: 'PraefectReplicationStalled' },
-  jobs_stale: { severity: 'warning', alert: 'PraefectReplicationLockStale' },
+  database_unreachable: { alert: 'PraefectDatabaseUnreachable' },
+  database_read_only: { alert: 'PraefectDatabaseReadOnly' },
+  quorum_lost: { alert: 'PraefectQuorumLost' },
+  storage_unhealthy: { alert: 'PraefectStorageUnhealthy' },
+  storage_unreachable_from_praefect: { alert: 'PraefectHealthDisagreement' },
+  praefect_not_reporting: { alert: 'PraefectInstanceDown' },
+  repositories_unavailable: { alert: 'PraefectRepositoriesUnavailable' },
+  repositories_read_only: { alert: 'PraefectRepositoriesReadOnly' },
+  repositories_lost: { alert: 'PraefectRepositoriesLost' },
+  replicas_stuck: { alert: 'PraefectReplicaStuck' },
+  replication_stalled: { alert: 'PraefectReplicationStalled' },
+  jobs_stale: { alert: 'PraefectReplicationLockStale' },
 
-  gitaly_unreachable: { severity: 'critical', alert: 'GitalyDown' },
-  gitaly_disappeared: { severity: 'critical', alert: 'GitalyDown' },
-  pod_not_ready: { severity: 'critical', alert: 'GitalyDown' },
-  metrics_unreadable: { severity: 'warning', alert: 'GitalyMetricsUnreadable' },
+  gitaly_unreachable: { alert: 'GitalyDown' },
+  gitaly_disappeared: { alert: 'GitalyDown' },
+  pod_not_ready: { alert: 'GitalyDown' },
+  metrics_unreadable: { alert: 'GitalyMetricsUnreadable' },
   target_unreadable: {
     severity: 'warning',
     noAlert: 'a Praefect, or a Gitaly that is not known to run: nothing shows that it serves requests',
   },
-  requests_dropped_queue_full: { severity: 'critical', alert: 'GitalyRequestsDroppedQueueFull' },
-  requests_dropped_queue_wait: { severity: 'warning', alert: 'GitalyRequestsDroppedQueueWait' },
-  requests_shed: { severity: 'warning', alert: 'GitalyLoadShed' },
-  pack_objects_dropped: { severity: 'warning', alert: 'GitalyPackObjectsDropped' },
+  requests_dropped_queue_full: { alert: 'GitalyRequestsDroppedQueueFull' },
+  requests_dropped_queue_wait: { alert: 'GitalyRequestsDroppedQueueWait' },
+  requests_shed: { alert: 'GitalyLoadShed' },
+  pack_objects_dropped: { alert: 'GitalyPackObjectsDropped' },
   limits_not_in_effect: { severity: 'warning', noAlert: 'nothing fails because of it' },
 
-  gitaly_oom_killed: { severity: 'warning', alert: 'GitalyOOMKilled' },
-  gitaly_oom_killed_repeatedly: { severity: 'critical', alert: 'GitalyOOMKilledRepeatedly' },
-  git_oom_killed: { severity: 'warning', alert: 'GitalyGitOOMKilled' },
-  memory_near_limit: { severity: 'warning', alert: 'GitalyMemoryNearLimit' },
+  gitaly_oom_killed: { alert: 'GitalyOOMKilled' },
+  gitaly_oom_killed_repeatedly: { alert: 'GitalyOOMKilledRepeatedly' },
+  git_oom_killed: { alert: 'GitalyGitOOMKilled' },
+  memory_near_limit: { alert: 'GitalyMemoryNearLimit' },
   bucket_near_limit: { severity: 'warning', noAlert: coveredBy('GitalyGitOOMKilled') },
-  cpu_throttled: { severity: 'warning', alert: 'GitalyCPUThrottled' },
+  cpu_throttled: { alert: 'GitalyCPUThrottled' },
   pod_memory_unlimited: { severity: 'warning', noAlert: 'the check pod_memory_bounded reports it' },
   cgroups_unreadable: { severity: 'warning', noAlert: coveredBy('GitalyExporterCollectorFailing') },
 
-  rotation_slow: { severity: 'warning', alert: 'GitalyRotationSlow' },
+  rotation_slow: { alert: 'GitalyRotationSlow' },
   pod_stuck_terminating: { severity: 'warning', noAlert: 'it still serves; afterwards GitalyDown' },
-  node_not_ready: { severity: 'warning', alert: 'GitalyNodeNotReady' },
-  node_pressure: { severity: 'warning', alert: 'GitalyNodePressure' },
-  disruption_budget_blocks: { severity: 'warning', alert: 'GitalyDrainBlocked' },
+  node_not_ready: { alert: 'GitalyNodeNotReady' },
+  node_pressure: { alert: 'GitalyNodePressure' },
+  disruption_budget_blocks: { alert: 'GitalyDrainBlocked' },
   maintenance_window_invalid: { severity: 'warning', noAlert: 'alerts fire as if there were no window' },
-  collector_failing: { severity: 'warning', alert: 'GitalyExporterCollectorFailing' },
+  collector_failing: { alert: 'GitalyExporterCollectorFailing' },
 } as const satisfies Readonly<Record<string, ProblemKind>>;
 
 export type ProblemId = keyof typeof problemKinds;
@@ -87,13 +88,21 @@ interface ProblemText {
   readonly heldSince?: number | undefined;
 }
 
+const kindOf = (id: ProblemId): ProblemKind => problemKinds[id];
+
+/** Outside of maintenance windows. */
+export function severityOf(id: ProblemId): Severity {
+  const kind = kindOf(id);
+  return 'alert' in kind ? alertRule(kind.alert).severity : kind.severity;
+}
+
 export function problem(id: ProblemId, text: ProblemText): Problem {
-  const kind: ProblemKind = problemKinds[id];
+  const kind = kindOf(id);
   const alert = 'alert' in kind ? kind.alert : undefined;
   return {
     id,
     key: text.of === undefined ? id : `${id} ${text.of}`,
-    severity: kind.severity,
+    severity: severityOf(id),
     title: text.title,
     subject: text.subject ?? '',
     labels: text.labels ?? {},
@@ -109,8 +118,8 @@ export function problem(id: ProblemId, text: ProblemText): Problem {
 
 /** The problem during maintenance windows: suppressed, if its alert is. */
 export function duringMaintenance(found: Problem, windows: readonly string[]): Problem {
-  const rule = found.alert && alertRule(found.alert, found.severity);
-  if (windows.length === 0 || rule?.isSuppressed !== true) return found;
+  const isSuppressed = found.alert !== undefined && alertRule(found.alert).isSuppressed === true;
+  if (windows.length === 0 || !isSuppressed) return found;
   return { ...found, severity: 'info', suppressedBy: windows };
 }
 

@@ -124,14 +124,13 @@ function windowsFor(
 }
 
 function alertState(
-  { alert, severity, suppressedBy }: Problem,
+  { alert, suppressedBy }: Problem,
   heldSince: number,
   thresholds: Thresholds,
   now: number,
 ): TrackedProblem['alertState'] {
-  const rule = alert && alertRule(alert, severity);
-  if (rule === undefined || suppressedBy.length > 0) return undefined;
-  return now - heldSince < forSeconds(rule, thresholds) ? 'pending' : 'firing';
+  if (alert === undefined || suppressedBy.length > 0) return undefined;
+  return now - heldSince < forSeconds(alertRule(alert), thresholds) ? 'pending' : 'firing';
 }
 
 const isFailing = ({ state }: CollectorStatus): boolean => state === 'failed' || state === 'stale';

@@ -8,7 +8,7 @@
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import { incidents } from '../../../demo/incidents/catalog.ts';
 import { alertRules } from '../../../src/rules/alert-rules.ts';
-import { problemKinds } from '../../../src/rules/problems/problem.ts';
+import { type ProblemId, severityOf } from '../../../src/rules/problems/problem.ts';
 import type { TrackedProblem } from '../../../src/rules/problems/tracker.ts';
 import { type AlertInstance, alertsOf, notInhibited, stepSeconds } from './alerts.ts';
 import { openStage, type Stage } from './incident.ts';
@@ -17,7 +17,7 @@ jest.setTimeout(400_000);
 
 interface Expected {
   /** On the page while the incident lasts. */
-  readonly problems: readonly (keyof typeof problemKinds)[];
+  readonly problems: readonly ProblemId[];
   /** Whether it goes on as captured; else nothing further happens, such as another OOM kill. Default true. */
   readonly isSteady?: boolean;
 }
@@ -115,8 +115,8 @@ test('every incident of the demo is played, or ends before any alert', () => {
 const ruleKey = ({ name, severity }: { readonly name: string; readonly severity: string }): string =>
   `${name} ${severity}`;
 /** Its severity is that of its kind, also during maintenance. */
-const alertOf = ({ alert, id }: TrackedProblem): string => `${alert} ${problemKinds[id].severity}`;
-const hasProblem = new Set(alertRules.filter((rule) => !('noProblem' in rule)).map((rule) => ruleKey(rule)));
+const alertOf = ({ alert, id }: TrackedProblem): string => `${alert} ${severityOf(id)}`;
+const hasProblem = new Set(Object.entries(alertRules).map(([name, { severity }]) => `${name} ${severity}`));
 
 describe.each(programs.flatMap((program) => Object.keys(program)))('%s', (name) => {
   const all = (): readonly Moment[] => {

@@ -79,7 +79,7 @@ const problemsAt = (views: ProblemViews, at = now) =>
 describe('a problem', () => {
   test('exists since it was first seen, and its alert is pending until its `for` has passed', () => {
     const tracker = createProblemTracker(defaultThresholds, silentLog);
-    const hold = forSeconds(alertRule('PraefectDatabaseUnreachable', 'critical')!, defaultThresholds);
+    const hold = forSeconds(alertRule('PraefectDatabaseUnreachable'), defaultThresholds);
     const at = (seconds: number) => tracker.update(databaseDown, now + seconds)[0];
     expect(at(0)).toMatchObject({ id: 'database_unreachable', since: now, alertState: 'pending' });
     expect(at(hold - 1)).toMatchObject({ since: now, alertState: 'pending' });
