@@ -341,16 +341,3 @@ testWith('promtool')('promtool accepts the rules of other thresholds', () => {
     rmSync(scratch, { recursive: true });
   }
 });
-
-describe('promtool tests', () => {
-  for (const file of names.flatMap(testFiles)) {
-    testWith('promtool')(
-      file,
-      () => {
-        const { status, text } = promtool('test', 'rules', file);
-        if (status !== 0) throw new Error(text);
-      },
-      120_000,
-    );
-  }
-});
