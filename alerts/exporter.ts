@@ -24,7 +24,7 @@ import {
 } from '../src/monitoring/promql/index.ts';
 import { highest, lowest, sustained } from '../src/monitoring/recording.ts';
 import type { MonitoringSettings } from '../src/monitoring/settings.ts';
-import type { Thresholds } from '../src/rules/thresholds.ts';
+import { minute, seconds, type Thresholds, type ThresholdTable } from '../src/rules/thresholds.ts';
 import {
   buildInfo,
   collectorEnabled,
@@ -42,7 +42,20 @@ import { withoutProblem } from './texts.ts';
 const targetLabels = [...clusterLabels, 'job', 'instance'] as const;
 const collectorsPanel = { dashboard: overviewDashboard, title: 'Failing collectors' };
 
-export const exporterAlerts = (settings: MonitoringSettings): readonly Alert[] => [
+export const exporterThresholds = {
+  exporterDown: seconds(5 * minute, 'Longer than a rollout of the exporter.'),
+  labelsRenamed: seconds(15 * minute, 'A setting of the scrape: no hurry.'),
+  seriesDropped: seconds(15 * minute, 'A limit of series that is too low: no hurry.'),
+  reloadFailed: seconds(10 * minute, 'Longer than a change of several files.'),
+} satisfies ThresholdTable;
+
+type ExporterThresholds = Thresholds & typeof exporterThresholds;
+
+interface ExporterSettings extends MonitoringSettings {
+  readonly thresholds: ExporterThresholds;
+}
+
+export const exporterAlerts = (settings: ExporterSettings): readonly Alert[] => [
   exporterDown(settings),
   exporterMissing(settings),
   collectorFailing(settings.thresholds),
@@ -52,7 +65,7 @@ export const exporterAlerts = (settings: MonitoringSettings): readonly Alert[] =
   reloadFailed(settings.thresholds),
 ];
 
-function exporterDown({ exporterJob, thresholds }: MonitoringSettings): Alert {
+function exporterDown({ exporterJob, thresholds }: ExporterSettings): Alert {
   const { exporterDown: downFor } = thresholds;
   return alert({
     name: 'GitalyExporterDown',
@@ -68,7 +81,7 @@ function exporterDown({ exporterJob, thresholds }: MonitoringSettings): Alert {
   });
 }
 
-function exporterMissing({ thresholds }: MonitoringSettings): Alert {
+function exporterMissing({ thresholds }: ExporterSettings): Alert {
   const { exporterDown: downFor, missingSeriesLookback } = thresholds;
   const lookback = promDuration(missingSeriesLookback.value);
   // Prometheus forgets a target that its service discovery no longer finds.
@@ -91,7 +104,7 @@ function exporterMissing({ thresholds }: MonitoringSettings): Alert {
   });
 }
 
-function collectorFailing(thresholds: Thresholds): Alert {
+function collectorFailing(thresholds: ExporterThresholds): Alert {
   const { collectorFailing: failingFor } = thresholds;
   const by = [...targetLabels, 'collector'] as const;
   const failing = equals(lowest(thresholds, by, select(collectorSuccess)), 0);
@@ -116,7 +129,7 @@ function collectorFailing(thresholds: Thresholds): Alert {
   });
 }
 
-function dataStale(thresholds: Thresholds): Alert {
+function dataStale(thresholds: ExporterThresholds): Alert {
   const { collectorStale: staleFor } = thresholds;
   const by = [...targetLabels, 'collector'] as const;
   return alert({
@@ -147,7 +160,7 @@ const renamed = (metric: Metric): Vector<(typeof targetLabels)[number] | 'export
     { exported_pod: not('') },
   );
 
-function labelsRenamed(thresholds: Thresholds): Alert {
+function labelsRenamed(thresholds: ExporterThresholds): Alert {
   const { labelsRenamed: renamedFor } = thresholds;
   const series = or(or(renamed(podReady), renamed(serverInfo)), renamed(scrapeUp));
   return alert({
@@ -164,7 +177,7 @@ function labelsRenamed(thresholds: Thresholds): Alert {
   });
 }
 
-function droppedSeries(thresholds: Thresholds): Alert {
+function droppedSeries(thresholds: ExporterThresholds): Alert {
   const { seriesDropped: droppedFor } = thresholds;
   const by = [...targetLabels, 'collector'] as const;
   return alert({
@@ -181,7 +194,7 @@ function droppedSeries(thresholds: Thresholds): Alert {
   });
 }
 
-function reloadFailed(thresholds: Thresholds): Alert {
+function reloadFailed(thresholds: ExporterThresholds): Alert {
   const { reloadFailed: failedFor } = thresholds;
   const failed = or(
     equals(highest(thresholds, targetLabels, select(reloadSuccess)), 0),

@@ -16,7 +16,7 @@ import {
 import { gaugeWindow, highest, lowest, recorded, sustained } from '../../src/monitoring/recording.ts';
 import { cordonedNodes, podLabels } from '../../src/monitoring/recordings/gitaly.ts';
 import { checkPassed } from '../../src/rules/checks/collector.ts';
-import type { Thresholds } from '../../src/rules/thresholds.ts';
+import { hour, minute, seconds, type Thresholds, type ThresholdTable } from '../../src/rules/thresholds.ts';
 import {
   disruptionExpected,
   disruptionHealthy,
@@ -33,7 +33,17 @@ import {
 import { type Alert, alert, judgedWithPage } from '../alert.ts';
 import { withoutProblem } from '../texts.ts';
 
-export const kubernetesAlerts = (thresholds: Thresholds): readonly Alert[] => [
+export const kubernetesThresholds = {
+  rolloutStuck: seconds(
+    30 * minute,
+    'Longer than one rotation of a pod with a large volume; a pod that is not Ready pages before.',
+  ),
+  checkRegressed: seconds(hour, 'Longer than a change in several steps.'),
+} satisfies ThresholdTable;
+
+type KubernetesThresholds = Thresholds & typeof kubernetesThresholds;
+
+export const kubernetesAlerts = (thresholds: KubernetesThresholds): readonly Alert[] => [
   rotationSlow(thresholds),
   rolloutStuck(thresholds),
   drainBlocked(thresholds),
@@ -42,7 +52,7 @@ export const kubernetesAlerts = (thresholds: Thresholds): readonly Alert[] => [
   checkRegressed(thresholds),
 ];
 
-function rotationSlow(thresholds: Thresholds): Alert {
+function rotationSlow(thresholds: KubernetesThresholds): Alert {
   const { rotationWindow, rotationSlow: slow } = thresholds;
   const window = promDuration(rotationWindow.value);
   const took = maxBy(podLabels, maxOverTime(select(podRotation, { phase: 'total' }), window));
@@ -69,7 +79,7 @@ function rotationSlow(thresholds: Thresholds): Alert {
 
 const setLabels = ['cluster', 'namespace', 'statefulset'] as const;
 
-function rolloutStuck(thresholds: Thresholds): Alert {
+function rolloutStuck(thresholds: KubernetesThresholds): Alert {
   const { rolloutStuck: stuckFor } = thresholds;
   const desired = lowest(thresholds, setLabels, select(statefulSetReplicas));
   const updated = highest(thresholds, setLabels, select(statefulSetUpdatedReplicas));
@@ -91,7 +101,7 @@ function rolloutStuck(thresholds: Thresholds): Alert {
 
 const budgetLabels = ['cluster', 'namespace', 'poddisruptionbudget'] as const;
 
-function drainBlocked(thresholds: Thresholds): Alert {
+function drainBlocked(thresholds: KubernetesThresholds): Alert {
   const { drainBlocked: blockedFor } = thresholds;
   const none = equals(highest(thresholds, budgetLabels, select(disruptionsAllowed)), 0);
   const missing = subtract(
@@ -116,7 +126,7 @@ function drainBlocked(thresholds: Thresholds): Alert {
   });
 }
 
-function nodeUnderPressure(thresholds: Thresholds): Alert {
+function nodeUnderPressure(thresholds: KubernetesThresholds): Alert {
   const { nodePressure: pressureFor } = thresholds;
   return alert({
     ...judgedWithPage('GitalyNodePressure', thresholds),
@@ -129,7 +139,7 @@ function nodeUnderPressure(thresholds: Thresholds): Alert {
   });
 }
 
-function nodeNotReady(thresholds: Thresholds): Alert {
+function nodeNotReady(thresholds: KubernetesThresholds): Alert {
   const { gitalyDown } = thresholds;
   return alert({
     ...judgedWithPage('GitalyNodeNotReady', thresholds),
@@ -142,7 +152,7 @@ function nodeNotReady(thresholds: Thresholds): Alert {
   });
 }
 
-function checkRegressed(thresholds: Thresholds): Alert {
+function checkRegressed(thresholds: KubernetesThresholds): Alert {
   const { checkRegressed: failsFor } = thresholds;
   const labels = ['cluster', 'check', 'namespace', 'pod', 'node', 'workload'] as const;
   const yesterday = maxBy(labels, maxOverTime(select(checkPassed), gaugeWindow(thresholds), '1d'));

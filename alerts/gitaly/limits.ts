@@ -20,11 +20,21 @@ import {
   type ServerLabel,
   serverLabels,
 } from '../../src/monitoring/recordings/gitaly.ts';
-import type { Thresholds } from '../../src/rules/thresholds.ts';
+import { minute, seconds, type Thresholds, type ThresholdTable } from '../../src/rules/thresholds.ts';
 import { type Alert, alert, judgedWithPage } from '../alert.ts';
 import { percent, serverName, withoutProblem } from '../texts.ts';
 
-export const limitAlerts = (thresholds: Thresholds): readonly Alert[] => [
+export const limitsThresholds = {
+  concurrencySaturated: seconds(15 * minute, 'Calls waited all the time: longer than a burst of CI.'),
+  adaptiveLimitAtFloor: seconds(
+    30 * minute,
+    'The limit rises by itself within minutes when resources are free.',
+  ),
+} satisfies ThresholdTable;
+
+type LimitsThresholds = Thresholds & typeof limitsThresholds;
+
+export const limitAlerts = (thresholds: LimitsThresholds): readonly Alert[] => [
   droppedQueueFull(thresholds),
   droppedQueueWait(thresholds),
   loadShed(thresholds),
@@ -38,7 +48,7 @@ const ofRpcs = { grpc_method: not('pack-objects') } as const;
 
 /** The highest ratio of dropped calls of an RPC, of each server, above the thresholds. */
 const droppedRatio = (
-  thresholds: Thresholds,
+  thresholds: LimitsThresholds,
   dropped: Vector<ServerLabel | 'grpc_method' | 'outcome'>,
 ): Vector<ServerLabel> =>
   above(
@@ -59,10 +69,10 @@ const droppedMethods = (
   outcome: 'queue_full' | 'queue_wait' | 'load_shed',
 ) => above(maxBy(['grpc_method'], recorded(limitedRequests, { ...same, outcome })), 0);
 
-const what = ({ requestsDroppedMinimum, requestsDroppedRatio, rateWindow }: Thresholds): string =>
+const what = ({ requestsDroppedMinimum, requestsDroppedRatio, rateWindow }: LimitsThresholds): string =>
   `over ${percent(requestsDroppedRatio.value)} of the calls of an RPC, and ${requestsDroppedMinimum.value} or more within ${durationInWords(rateWindow.value)}`;
 
-function droppedQueueFull(thresholds: Thresholds): Alert {
+function droppedQueueFull(thresholds: LimitsThresholds): Alert {
   const { keepFiring, requestsDropped } = thresholds;
   return alert({
     ...judgedWithPage('GitalyRequestsDroppedQueueFull', thresholds),
@@ -76,7 +86,7 @@ function droppedQueueFull(thresholds: Thresholds): Alert {
   });
 }
 
-function droppedQueueWait(thresholds: Thresholds): Alert {
+function droppedQueueWait(thresholds: LimitsThresholds): Alert {
   const { requestsDroppedWait } = thresholds;
   return alert({
     ...judgedWithPage('GitalyRequestsDroppedQueueWait', thresholds),
@@ -89,7 +99,7 @@ function droppedQueueWait(thresholds: Thresholds): Alert {
   });
 }
 
-function loadShed(thresholds: Thresholds): Alert {
+function loadShed(thresholds: LimitsThresholds): Alert {
   const { requestsDropped } = thresholds;
   return alert({
     ...judgedWithPage('GitalyLoadShed', thresholds),
@@ -102,7 +112,7 @@ function loadShed(thresholds: Thresholds): Alert {
   });
 }
 
-function packObjectsDropped(thresholds: Thresholds): Alert {
+function packObjectsDropped(thresholds: LimitsThresholds): Alert {
   const { requestsDropped } = thresholds;
   const dropped = sumBy(
     [...methodLabels],
@@ -119,7 +129,7 @@ function packObjectsDropped(thresholds: Thresholds): Alert {
   });
 }
 
-function saturated(thresholds: Thresholds): Alert {
+function saturated(thresholds: LimitsThresholds): Alert {
   const { concurrencySaturated } = thresholds;
   return alert({
     name: 'GitalyConcurrencySaturated',
@@ -140,7 +150,7 @@ function saturated(thresholds: Thresholds): Alert {
   });
 }
 
-function adaptiveLimitAtFloor(thresholds: Thresholds): Alert {
+function adaptiveLimitAtFloor(thresholds: LimitsThresholds): Alert {
   const { adaptiveLimitAtFloor: atFloorFor } = thresholds;
   return alert({
     name: 'GitalyAdaptiveLimitAtFloor',

@@ -1,4 +1,4 @@
-/** Memory, CPU and disk of Gitaly servers. */
+/** Memory and CPU of Gitaly servers. */
 import { durationInWords, promDuration } from '../../src/monitoring/durations.ts';
 import { capacityDashboard, serversDashboard } from '../../src/monitoring/links.ts';
 import {
@@ -8,7 +8,6 @@ import {
   below,
   increase,
   maxBy,
-  maxOverTime,
   minOverTime,
   multiply,
   not,
@@ -19,25 +18,47 @@ import {
   sumBy,
   time,
 } from '../../src/monitoring/promql/index.ts';
-import { recorded, sustained } from '../../src/monitoring/recording.ts';
+import { recorded } from '../../src/monitoring/recording.ts';
 import {
   cpuThrottledRatio,
-  inodesAvailable,
   lastOomTime,
   memoryPressure,
   memoryRatio,
   oomEventIncrease,
   oomKillIncrease,
   serverLabels,
-  volumeAvailable,
-  volumeLabels,
 } from '../../src/monitoring/recordings/gitaly.ts';
-import type { Thresholds } from '../../src/rules/thresholds.ts';
+import {
+  count,
+  minute,
+  ratio,
+  seconds,
+  type Thresholds,
+  type ThresholdTable,
+} from '../../src/rules/thresholds.ts';
 import { bucketOomKills } from '../../src/sources/cgroup/metrics.ts';
 import { type Alert, alert, judgedWithPage } from '../alert.ts';
 import { percent, serverName, withoutProblem } from '../texts.ts';
 
-export const resourceAlerts = (thresholds: Thresholds): readonly Alert[] => [
+export const resourcesThresholds = {
+  gitParentOomEvents: count(
+    3,
+    'OOM events of the parent of all Git processes within oomWindow: each may hit any repository.',
+  ),
+  memoryPressure: ratio(
+    0.1,
+    'Ratio of time in which all tasks waited for memory: requests take visibly longer.',
+  ),
+  memoryPressureFor: seconds(10 * minute, 'Longer than one large clone.'),
+  memoryForecastFor: seconds(
+    35 * minute,
+    'Longer than the 30 minutes for which one step of memory usage looks like growth.',
+  ),
+} satisfies ThresholdTable;
+
+type ResourcesThresholds = Thresholds & typeof resourcesThresholds;
+
+export const resourceAlerts = (thresholds: ResourcesThresholds): readonly Alert[] => [
   oomKilled(thresholds),
   oomKilledRepeatedly(thresholds),
   gitParentOom(thresholds),
@@ -46,9 +67,6 @@ export const resourceAlerts = (thresholds: Thresholds): readonly Alert[] => [
   memoryUnderPressure(thresholds),
   memoryForecast(thresholds),
   cpuThrottled(thresholds),
-  volumeFilling(thresholds),
-  volumeForecast(thresholds),
-  inodesFilling(thresholds),
 ];
 
 /** Levels at which Gitaly itself may be the victim; at the others it is a Git process. */
@@ -61,7 +79,7 @@ const whose = {
   node: 'the node',
 } as const;
 
-function oomKilled(thresholds: Thresholds): Alert {
+function oomKilled(thresholds: ResourcesThresholds): Alert {
   const shown = thresholds.oomWindow.value;
   return alert({
     ...judgedWithPage('GitalyOOMKilled', thresholds),
@@ -80,7 +98,7 @@ function oomKilled(thresholds: Thresholds): Alert {
   });
 }
 
-function oomKilledRepeatedly(thresholds: Thresholds): Alert {
+function oomKilledRepeatedly(thresholds: ResourcesThresholds): Alert {
   const { keepFiring, oomRepeatedEvents, oomWindow } = thresholds;
   return alert({
     ...judgedWithPage('GitalyOOMKilledRepeatedly', thresholds),
@@ -106,7 +124,7 @@ function oomKilledRepeatedly(thresholds: Thresholds): Alert {
   });
 }
 
-function gitParentOom(thresholds: Thresholds): Alert {
+function gitParentOom(thresholds: ResourcesThresholds): Alert {
   const { gitParentOomEvents, keepFiring, oomWindow } = thresholds;
   return alert({
     name: 'GitalyGitParentOOM',
@@ -126,7 +144,7 @@ function gitParentOom(thresholds: Thresholds): Alert {
   });
 }
 
-function gitOomKilled(thresholds: Thresholds): Alert {
+function gitOomKilled(thresholds: ResourcesThresholds): Alert {
   const { gitOomKills, gitOomWindow } = thresholds;
   return alert({
     ...judgedWithPage('GitalyGitOOMKilled', thresholds),
@@ -153,7 +171,7 @@ function gitOomKilled(thresholds: Thresholds): Alert {
   });
 }
 
-function memoryNearLimit(thresholds: Thresholds): Alert {
+function memoryNearLimit(thresholds: ResourcesThresholds): Alert {
   const { memoryNearLimit: nearLimit, memoryNearLimitFor } = thresholds;
   return alert({
     ...judgedWithPage('GitalyMemoryNearLimit', thresholds),
@@ -172,7 +190,7 @@ function memoryNearLimit(thresholds: Thresholds): Alert {
   });
 }
 
-function memoryUnderPressure(thresholds: Thresholds): Alert {
+function memoryUnderPressure(thresholds: ResourcesThresholds): Alert {
   const { memoryPressure: pressure, memoryPressureFor } = thresholds;
   return alert({
     name: 'GitalyMemoryPressure',
@@ -189,7 +207,7 @@ function memoryUnderPressure(thresholds: Thresholds): Alert {
   });
 }
 
-function memoryForecast(thresholds: Thresholds): Alert {
+function memoryForecast(thresholds: ResourcesThresholds): Alert {
   const { memoryForecastFor } = thresholds;
   // Troughs of 30 minutes: peaks of a sawtooth and noise do not move them, and two of them an hour apart show growth.
   const trough = minOverTime(recorded(memoryRatio), '30m');
@@ -210,7 +228,7 @@ function memoryForecast(thresholds: Thresholds): Alert {
   });
 }
 
-function cpuThrottled(thresholds: Thresholds): Alert {
+function cpuThrottled(thresholds: ResourcesThresholds): Alert {
   const { cpuThrottled: ratio, cpuThrottledFor, cpuThrottledGit, rateWindow } = thresholds;
   return alert({
     ...judgedWithPage('GitalyCPUThrottled', thresholds),
@@ -229,66 +247,5 @@ function cpuThrottled(thresholds: Thresholds): Alert {
           'Every request waits for Gitaly, whichever repository it is for, and health checks may fail.',
         pod: 'Gitaly and Git are slow together, and health checks may fail.',
       })} Find the busiest buckets, or raise the CPU limit. Adaptive limits do not react to it.`,
-  });
-}
-
-const volumeName = '{{ or $labels.persistentvolumeclaim $labels.mountpoint }}';
-
-function volumeFilling(thresholds: Thresholds): Alert {
-  const { keepFiring, volumeAvailable: least, volumeAvailableFor } = thresholds;
-  return alert({
-    name: 'GitalyVolumeFilling',
-    severity: 'critical',
-    expression: below(recorded(volumeAvailable), least.value),
-    forSeconds: sustained(thresholds, volumeAvailableFor.value),
-    noProblem: withoutProblem.notRead,
-    keepFiringForSeconds: keepFiring.value,
-    panel: { dashboard: capacityDashboard, title: 'Available space of the volumes' },
-    firesWhen: `for ${durationInWords(volumeAvailableFor.value)}, less than ${percent(least.value)} of a volume with repositories was available. Needs the kubelet's volume metrics, or node_exporter's; without them the alert cannot fire`,
-    summary: ({ value }) => `Volume ${volumeName} of Gitaly has ${value('percent')} available`,
-    description: () =>
-      'When it is full, every push to its repositories fails, and repacks that would free space cannot run. Extend the volume, or move repositories to another storage.',
-  });
-}
-
-function volumeForecast(thresholds: Thresholds): Alert {
-  const { volumeForecast: within, volumeForecastBelow, volumeForecastFor } = thresholds;
-  // The highest available space of a day: temporary files of a backup or a repack do not move it.
-  const best = maxOverTime(recorded(volumeAvailable), '1d');
-  const before = maxOverTime(recorded(volumeAvailable), '1d', '1d');
-  const on = { on: volumeLabels };
-  // The highest value of a day is a day old in a steady decline.
-  const days = within.value / 86_400 + 1;
-  return alert({
-    name: 'GitalyVolumeForecast',
-    severity: 'warning',
-    expression: below(
-      subtract(below(best, volumeForecastBelow.value), multiply(days, subtract(before, best, on)), on),
-      0,
-    ),
-    forSeconds: volumeForecastFor.value,
-    noProblem: withoutProblem.notRead,
-    panel: { dashboard: capacityDashboard, title: 'Available space of the volumes' },
-    firesWhen: `for ${durationInWords(volumeForecastFor.value)}, a volume with less than ${percent(volumeForecastBelow.value)} available filled so fast that it is full within ${durationInWords(within.value)}. Needs the same metrics as GitalyVolumeFilling`,
-    summary: () => `Volume ${volumeName} of Gitaly is full within ${durationInWords(within.value)}`,
-    description: () =>
-      'By its growth from day to day, without temporary files. Extend the volume, move repositories, or find the project that grows (object pools, large files without LFS, job artifacts in Git).',
-  });
-}
-
-function inodesFilling(thresholds: Thresholds): Alert {
-  const { inodesAvailable: least, keepFiring, volumeAvailableFor } = thresholds;
-  return alert({
-    name: 'GitalyInodesFilling',
-    severity: 'critical',
-    expression: below(recorded(inodesAvailable), least.value),
-    forSeconds: sustained(thresholds, volumeAvailableFor.value),
-    noProblem: withoutProblem.notRead,
-    keepFiringForSeconds: keepFiring.value,
-    panel: { dashboard: capacityDashboard, title: 'Free inodes of the volumes' },
-    firesWhen: `for ${durationInWords(volumeAvailableFor.value)}, less than ${percent(least.value)} of the inodes of a volume with repositories were free. Needs the same metrics as GitalyVolumeFilling; file systems without a fixed number of inodes are left out`,
-    summary: ({ value }) => `Volume ${volumeName} of Gitaly has ${value('percent')} of its inodes free`,
-    description: () =>
-      'Without inodes no file can be created, although space is available: every push fails. Run housekeeping on repositories with many loose objects, or recreate the file system with more inodes.',
   });
 }

@@ -31,7 +31,7 @@ import {
   storageHealth,
   unavailableCount,
 } from '../../src/monitoring/recordings/praefect.ts';
-import type { Thresholds } from '../../src/rules/thresholds.ts';
+import { count, hour, seconds, type Thresholds, type ThresholdTable } from '../../src/rules/thresholds.ts';
 import { lastFailover, primaryMoves } from '../../src/sources/praefect/mirror/metrics.ts';
 import { praefectAlive, storageSeenHealthy } from '../../src/sources/praefect/queries/health.ts';
 import { staleJobs } from '../../src/sources/praefect/queries/queue.ts';
@@ -39,7 +39,16 @@ import { type Alert, alert, judgedWithPage } from '../alert.ts';
 import { outsideMaintenance, whileTrusted } from '../conditions.ts';
 import { percent, storageName, withoutProblem } from '../texts.ts';
 
-export const healthAlerts = (thresholds: Thresholds): readonly Alert[] => [
+export const healthThresholds = {
+  storageFlaps: count(6, 'Changes of health within storageFlapWindow: three outages.'),
+  storageFlapWindow: seconds(hour, 'Range over which changes of health are counted.'),
+  primarySkewFor: seconds(hour, 'Primaries move only by failovers and never back: no hurry.'),
+  primarySkewMinimum: count(100, 'Primaries of a virtual storage: the share of a few means nothing.'),
+} satisfies ThresholdTable;
+
+type HealthThresholds = Thresholds & typeof healthThresholds;
+
+export const healthAlerts = (thresholds: HealthThresholds): readonly Alert[] => [
   quorumLost(thresholds),
   praefectDown(thresholds),
   storageUnhealthy(thresholds),
@@ -49,7 +58,7 @@ export const healthAlerts = (thresholds: Thresholds): readonly Alert[] => [
   primarySkew(thresholds),
 ];
 
-function quorumLost(thresholds: Thresholds): Alert {
+function quorumLost(thresholds: HealthThresholds): Alert {
   const { heartbeatStale, keepFiring, quorumLost: lost, quorumRatio } = thresholds;
   return alert({
     ...judgedWithPage('PraefectQuorumLost', thresholds),
@@ -67,7 +76,7 @@ function quorumLost(thresholds: Thresholds): Alert {
   });
 }
 
-function praefectDown(thresholds: Thresholds): Alert {
+function praefectDown(thresholds: HealthThresholds): Alert {
   const { missingSeriesLookback, praefectDown: downFor } = thresholds;
   const alive = recorded(praefectsAlive);
   return alert({
@@ -91,7 +100,7 @@ function praefectDown(thresholds: Thresholds): Alert {
   });
 }
 
-function storageUnhealthy(thresholds: Thresholds): Alert {
+function storageUnhealthy(thresholds: HealthThresholds): Alert {
   const { keepFiring, storageUnhealthy: unhealthyFor } = thresholds;
   // A storage that was removed from the configuration keeps its row for a day.
   const removed = above(
@@ -117,7 +126,7 @@ function storageUnhealthy(thresholds: Thresholds): Alert {
   });
 }
 
-function storageFlapping(thresholds: Thresholds): Alert {
+function storageFlapping(thresholds: HealthThresholds): Alert {
   const { keepFiring, storageFlapWindow, storageFlaps } = thresholds;
   return alert({
     name: 'PraefectStorageFlapping',
@@ -138,7 +147,7 @@ function storageFlapping(thresholds: Thresholds): Alert {
   });
 }
 
-function healthDisagreement(thresholds: Thresholds): Alert {
+function healthDisagreement(thresholds: HealthThresholds): Alert {
   const { healthDisagreement: disagreesFor } = thresholds;
   const unseen = equals(highest(thresholds, [...storageLabels, 'praefect'], select(storageSeenHealthy)), 0);
   return alert({
@@ -154,7 +163,7 @@ function healthDisagreement(thresholds: Thresholds): Alert {
   });
 }
 
-function failover(thresholds: Thresholds): Alert {
+function failover(thresholds: HealthThresholds): Alert {
   const window = thresholds.failoverWindow.value;
   // By its timestamp, not by a counter: it needs no second sample, and does not change with a restart of the exporter.
   const at = relabelled(maxOverTime(select(lastFailover), promDuration(window)), 'from_storage', 'storage');
@@ -181,7 +190,7 @@ function failover(thresholds: Thresholds): Alert {
   });
 }
 
-function primarySkew(thresholds: Thresholds): Alert {
+function primarySkew(thresholds: HealthThresholds): Alert {
   const { primarySkewFor, primarySkewMinimum } = thresholds;
   const primaries = recorded(primaryCount);
   const all = sumBy(virtualStorageLabels, primaries);

@@ -23,14 +23,30 @@ import {
   stuckCount,
   waitingJobs,
 } from '../../src/monitoring/recordings/praefect.ts';
-import type { Thresholds } from '../../src/rules/thresholds.ts';
+import { hour, minute, seconds, type Thresholds, type ThresholdTable } from '../../src/rules/thresholds.ts';
 import { replicasOutdatedUnscheduled } from '../../src/sources/praefect/mirror/metrics.ts';
 import { staleJobs } from '../../src/sources/praefect/queries/queue.ts';
 import { type Alert, alert, judgedWithPage } from '../alert.ts';
 import { outsideMaintenance, whileTrusted } from '../conditions.ts';
 import { storageName, withoutProblem } from '../texts.ts';
 
-export const replicationAlerts = (thresholds: Thresholds): readonly Alert[] => [
+export const replicationThresholds = {
+  replicationBacklogAge: seconds(30 * minute, 'Age of the oldest job while the queue grows.'),
+  replicationBacklog: seconds(
+    15 * minute,
+    'In addition to the 30 minutes over which the growth is measured.',
+  ),
+  jobsOfUnknownStorage: seconds(hour, 'Longer than a change of the configuration takes on all Praefects.'),
+  replicasUnscheduled: seconds(30 * minute, 'Six reconciler runs, none of which queued a job.'),
+  replicaStuckLookback: seconds(
+    30 * minute,
+    'A restarted exporter measures from its first refresh: for this long the value of the previous one counts, while the replicas are still outdated.',
+  ),
+} satisfies ThresholdTable;
+
+type ReplicationThresholds = Thresholds & typeof replicationThresholds;
+
+export const replicationAlerts = (thresholds: ReplicationThresholds): readonly Alert[] => [
   stalled(thresholds),
   backlog(thresholds),
   staleLocks(thresholds),
@@ -39,7 +55,7 @@ export const replicationAlerts = (thresholds: Thresholds): readonly Alert[] => [
   replicasUnscheduled(thresholds),
 ];
 
-function stalled(thresholds: Thresholds): Alert {
+function stalled(thresholds: ReplicationThresholds): Alert {
   const { keepFiring, replicationIdle, replicationOldestJob } = thresholds;
   const overdue = above(recorded(oldestJobAge), replicationOldestJob.value);
   return alert({
@@ -60,7 +76,7 @@ function stalled(thresholds: Thresholds): Alert {
   });
 }
 
-function backlog(thresholds: Thresholds): Alert {
+function backlog(thresholds: ReplicationThresholds): Alert {
   const { replicationBacklog, replicationBacklogAge } = thresholds;
   const jobs = recorded(waitingJobs);
   const grows = above(jobs, offsetBy(recorded(waitingJobs), '30m'), { on: storageLabels });
@@ -85,7 +101,7 @@ function backlog(thresholds: Thresholds): Alert {
   });
 }
 
-function staleLocks(thresholds: Thresholds): Alert {
+function staleLocks(thresholds: ReplicationThresholds): Alert {
   const { replicationLockStale } = thresholds;
   return alert({
     ...judgedWithPage('PraefectReplicationLockStale', thresholds),
@@ -111,7 +127,7 @@ function staleLocks(thresholds: Thresholds): Alert {
   });
 }
 
-function jobsOfUnknownStorage(thresholds: Thresholds): Alert {
+function jobsOfUnknownStorage(thresholds: ReplicationThresholds): Alert {
   const { jobsOfUnknownStorage: unknownFor } = thresholds;
   return alert({
     name: 'PraefectJobsForUnknownStorage',
@@ -131,7 +147,7 @@ function jobsOfUnknownStorage(thresholds: Thresholds): Alert {
   });
 }
 
-function replicaStuck(thresholds: Thresholds): Alert {
+function replicaStuck(thresholds: ReplicationThresholds): Alert {
   const { replicaStuck: stuckFor, replicaStuckLookback, replicaStuckThreshold } = thresholds;
   // A restarted exporter reports none as stuck at first: the value of the previous one counts, while none caught up.
   const wasStuck = maxOverTime(recorded(stuckCount), promDuration(replicaStuckLookback.value));
@@ -153,7 +169,7 @@ function replicaStuck(thresholds: Thresholds): Alert {
   });
 }
 
-function replicasUnscheduled(thresholds: Thresholds): Alert {
+function replicasUnscheduled(thresholds: ReplicationThresholds): Alert {
   const { replicasUnscheduled: unscheduledFor } = thresholds;
   const range = promDuration(unscheduledFor.value);
   const down = equals(recorded(storageHealth), 0);

@@ -2,7 +2,13 @@ import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import type { Kind, Raw } from '../../src/config/kinds/kind.ts';
 import { listenAddress, listOf, virtualStorages } from '../../src/config/kinds/lists.ts';
-import { bytes, duration, parseDuration, printDuration, ratio } from '../../src/config/kinds/quantities.ts';
+import {
+  bytes,
+  duration,
+  parseDuration,
+  printDuration,
+  unitRatio,
+} from '../../src/config/kinds/quantities.ts';
 import { choice, filePath, float, integer, secret, text, toggle } from '../../src/config/kinds/scalars.ts';
 import { type Origin, problemText } from '../../src/config/problem.ts';
 import { Secret } from '../../src/lib/secret.ts';
@@ -70,7 +76,7 @@ describe('a share is written as per cent or as a number', () => {
     ['1', 1],
     ['0.1 %', 0.001],
   ])('%s is %d', (written, share) => {
-    expect(read(ratio(), written)).toBeCloseTo(share, 12);
+    expect(read(unitRatio(), written)).toBeCloseTo(share, 12);
   });
 
   test.each([
@@ -83,11 +89,11 @@ describe('a share is written as per cent or as a number', () => {
     ['-1%', '--x: found "-1%", expected a ratio over 0 and at most 1, such as 1% or 0.01'],
     ['one', '--x: found "one", expected a ratio over 0 and at most 1, such as 1% or 0.01'],
   ])('%s is refused', (written, message) => {
-    expect(read(ratio(), written)).toBe(message);
+    expect(read(unitRatio(), written)).toBe(message);
   });
 
   test.each([0.01, 0.001, 0.07, 1, 1 / 3])('%d is printed so that it reads the same', (share) => {
-    expect(read(ratio(), String(ratio().print(share)))).toBeCloseTo(share, 12);
+    expect(read(unitRatio(), String(unitRatio().print(share)))).toBeCloseTo(share, 12);
   });
 });
 

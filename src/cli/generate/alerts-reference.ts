@@ -1,6 +1,8 @@
 /** docs/alerts.md: how the alerts work, and the table of all of them, from the rules. */
 import type { AlertGroup } from '../../../alerts/alert.ts';
+import { alertThresholds } from '../../../alerts/index.ts';
 import { promDuration } from '../../monitoring/durations.ts';
+import type { Threshold } from '../../rules/thresholds.ts';
 
 const titles: Readonly<Record<string, string>> = {
   'gitaly-exporter': 'The exporter',
@@ -9,7 +11,22 @@ const titles: Readonly<Record<string, string>> = {
 };
 
 export const alertsReference = (groups: readonly AlertGroup[]): string =>
-  `${introduction}\n${groups.map(section).join('\n')}\n${recordingsSection(groups)}`;
+  `${introduction}\n${groups.map(section).join('\n')}\n${thresholdsSection()}\n${recordingsSection(groups)}`;
+
+function thresholdsSection(): string {
+  const rows = Object.entries<Threshold>(alertThresholds)
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([name, { unit, value, why }]) => {
+      const shown = unit === 'seconds' ? promDuration(value) : String(value);
+      return `| \`${name}\` | ${shown} | ${cell(why)} |`;
+    });
+  return `## Thresholds
+
+| threshold | default | what it decides, and why this default |
+| --- | --- | --- |
+${rows.join('\n')}
+`;
+}
 
 function section({ alerts, file, name }: AlertGroup): string {
   const rows = alerts.map(
@@ -57,8 +74,8 @@ gitaly-exporter generate --output-dir ./monitoring \\
   --threshold databaseUnreachable=5m --threshold volumeAvailable=5%
 \`\`\`
 
-Without \`--grafana-url\` and \`--runbook-url\` the alerts have no links. The thresholds and the reasons for their defaults
-are in \`src/rules/thresholds.ts\`. Set \`scrapeInterval\` to that of your Prometheus.
+Without \`--grafana-url\` and \`--runbook-url\` the alerts have no links. Set the threshold \`scrapeInterval\` to that of your
+Prometheus; [Thresholds](#thresholds) has them all.
 
 - **critical** pages: users are affected, or data is at risk. **warning** is a ticket. **info** notifies no one.
 - \`alerts/alertmanager.example.yaml\` routes by severity, groups by the scope of an incident, and has the inhibitions: a

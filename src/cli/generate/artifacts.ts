@@ -1,6 +1,6 @@
 /** Everything that is generated, from the settings and the texts that people write: pure. */
 import type { Alert, AlertGroup } from '../../../alerts/alert.ts';
-import { alertGroups } from '../../../alerts/index.ts';
+import { type AlertSettings, alertGroups } from '../../../alerts/index.ts';
 import { inhibitions } from '../../../alerts/inhibitions.ts';
 import {
   alertmanagerExample,
@@ -15,14 +15,13 @@ import { configurationReference } from '../../config/reference.ts';
 import { metricsReference } from '../../metrics/reference.ts';
 import type { Artifact } from '../../monitoring/artifact.ts';
 import type { PanelLink } from '../../monitoring/links.ts';
-import type { MonitoringSettings } from '../../monitoring/settings.ts';
 import { checksReference } from '../../rules/checks/reference.ts';
 import { alertsReference } from './alerts-reference.ts';
 import { withFacts } from './runbook.ts';
 
 /** @param runbooks text of each runbook by the name of its alert, and of the pages that they share */
 export function artifacts(
-  settings: MonitoringSettings,
+  settings: AlertSettings,
   runbooks: ReadonlyMap<string, string>,
 ): readonly Artifact[] {
   const groups = alertGroups(settings);

@@ -1,17 +1,15 @@
 /** Flags of `generate`, and the settings of alerts and dashboards that they make. */
+import { type AlertSettings, alertThresholds } from '../../../alerts/index.ts';
 import { Refusal, scalar } from '../../config/kinds/kind.ts';
 import { listOf } from '../../config/kinds/lists.ts';
 import { parseDuration, printDuration } from '../../config/kinds/quantities.ts';
 import { text, toggle } from '../../config/kinds/scalars.ts';
 import { optional, type Section, setting, type ValuesOf } from '../../config/setting.ts';
 import { closest } from '../../config/suggest.ts';
-import { defaultMonitoringSettings, type MonitoringSettings } from '../../monitoring/settings.ts';
-import {
-  defaultThresholds,
-  type ThresholdName,
-  type ThresholdOverrides,
-  withOverrides,
-} from '../../rules/thresholds.ts';
+import { defaultMonitoringSettings } from '../../monitoring/settings.ts';
+import { withOverrides } from '../../rules/thresholds.ts';
+
+type ThresholdName = keyof typeof alertThresholds;
 
 interface ThresholdOverride {
   readonly name: ThresholdName;
@@ -19,7 +17,7 @@ interface ThresholdOverride {
   readonly value: number;
 }
 
-const names = Object.keys(defaultThresholds) as ThresholdName[];
+const names = Object.keys(alertThresholds) as ThresholdName[];
 
 /** `databaseUnreachable=5m`, `quorumRatio=0.4`, `quorumRatio=40%`. */
 const thresholdOverride = () =>
@@ -37,17 +35,16 @@ const thresholdOverride = () =>
         );
       }
       const value = parseThreshold(name, given);
-      if (value === undefined)
-        return new Refusal(`${name} is ${expectedForms[defaultThresholds[name].unit]}`);
+      if (value === undefined) return new Refusal(`${name} is ${expectedForms[alertThresholds[name].unit]}`);
       try {
-        withOverrides({ [name]: value });
+        withOverrides(alertThresholds, { [name]: value });
         return { name, value };
       } catch (error) {
         return new Refusal(error instanceof RangeError ? error.message : String(error));
       }
     },
     print: ({ name, value }) =>
-      `${name}=${defaultThresholds[name].unit === 'seconds' ? printDuration(value * 1000) : value}`,
+      `${name}=${alertThresholds[name].unit === 'seconds' ? printDuration(value * 1000) : value}`,
   });
 
 const expectedForms = {
@@ -57,7 +54,7 @@ const expectedForms = {
 } as const;
 
 function parseThreshold(name: ThresholdName, given: string): number | undefined {
-  const { unit } = defaultThresholds[name];
+  const { unit } = alertThresholds[name];
   if (unit === 'seconds') {
     const ms = parseDuration(given);
     return ms === undefined ? undefined : ms / 1000;
@@ -124,7 +121,7 @@ export const generateOptions = {
       help: "The exporter's job label in Prometheus, as an anchored regular expression.",
     }),
     threshold: optional(listOf(thresholdOverride(), 'list of thresholds'), {
-      unset: 'the defaults in src/rules/thresholds.ts',
+      unset: 'the defaults in docs/alerts.md',
       help: 'A threshold of alerts and panels that replaces its default. Repeatable.',
       example: 'databaseUnreachable=5m',
     }),
@@ -134,11 +131,11 @@ export const generateOptions = {
 export type GenerateOptions = ValuesOf<(typeof generateOptions)['settings']>;
 
 /** @param stuckThresholdMs the exporter's own praefect.stuck-threshold, which alerts and panels quote */
-export function monitoringSettingsOf(options: GenerateOptions, stuckThresholdMs: number): MonitoringSettings {
-  const overrides: ThresholdOverrides = Object.fromEntries([
+export function monitoringSettingsOf(options: GenerateOptions, stuckThresholdMs: number): AlertSettings {
+  const overrides: { readonly [Name in ThresholdName]?: number } = Object.fromEntries([
     ['replicaStuckThreshold', Math.ceil(stuckThresholdMs / 1000)],
     ...(options.threshold ?? []).map(({ name, value }) => [name, value]),
   ]);
   const { exporterJob, grafanaUrl, runbookUrl } = options;
-  return { thresholds: withOverrides(overrides), exporterJob, grafanaUrl, runbookUrl };
+  return { thresholds: withOverrides(alertThresholds, overrides), exporterJob, grafanaUrl, runbookUrl };
 }

@@ -95,7 +95,7 @@ export function printBytes(value: number): string {
 }
 
 /** A ratio over 0 and at most 1: `1%` or `0.01`. */
-export const ratio = (): Kind<number> =>
+export const unitRatio = (): Kind<number> =>
   scalar({
     name: 'ratio',
     placeholder: '<ratio>',

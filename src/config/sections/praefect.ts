@@ -1,7 +1,7 @@
 /** Praefect's settings: its configuration file, its own metrics, and how to reach and query its database. */
 import { listOf, virtualStorages } from '../kinds/lists.ts';
 import { metricsTarget, praefectMetricsPort } from '../kinds/metrics-target.ts';
-import { duration, printDuration, ratio } from '../kinds/quantities.ts';
+import { duration, printDuration, unitRatio } from '../kinds/quantities.ts';
 import { filePath, secret, text } from '../kinds/scalars.ts';
 import { connectionStringFault } from '../postgres/connection-string.ts';
 import { optional, type Section, setting, type ValuesOf } from '../setting.ts';
@@ -71,7 +71,7 @@ export const praefectSection = {
           default: 30 * second,
           help: 'The server cancels a query of the exporter that takes longer (SET LOCAL statement_timeout).',
         }),
-        maxTimeRatio: setting(ratio(), {
+        maxTimeRatio: setting(unitRatio(), {
           default: 0.01,
           help: 'Maximum ratio of time that all queries together may keep the database busy. When it delays refreshes beyond max-staleness, gitaly_exporter_collector_budget_limited is 1.',
         }),

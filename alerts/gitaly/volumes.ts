@@ -1,0 +1,98 @@
+/** Volumes with repositories: space and inodes. */
+import { durationInWords } from '../../src/monitoring/durations.ts';
+import { capacityDashboard } from '../../src/monitoring/links.ts';
+import { below, maxOverTime, multiply, subtract } from '../../src/monitoring/promql/index.ts';
+import { recorded, sustained } from '../../src/monitoring/recording.ts';
+import { inodesAvailable, volumeAvailable, volumeLabels } from '../../src/monitoring/recordings/gitaly.ts';
+import {
+  hour,
+  minute,
+  ratio,
+  seconds,
+  type Thresholds,
+  type ThresholdTable,
+} from '../../src/rules/thresholds.ts';
+import { type Alert, alert } from '../alert.ts';
+import { percent, withoutProblem } from '../texts.ts';
+
+export const volumesThresholds = {
+  volumeAvailableFor: seconds(10 * minute, 'Longer than the temporary files of one repack.'),
+  volumeForecast: seconds(
+    7 * 24 * hour,
+    'The volume is full within this time at the rate of a day: enough to extend it, after the days that the forecast needs.',
+  ),
+  volumeForecastBelow: ratio(0.5, 'Available space by size: above it, a forecast of days means nothing.'),
+  volumeForecastFor: seconds(
+    30 * hour,
+    'Longer than the day for which an import of some hours looks like growth.',
+  ),
+} satisfies ThresholdTable;
+
+type VolumesThresholds = Thresholds & typeof volumesThresholds;
+
+export const volumeAlerts = (thresholds: VolumesThresholds): readonly Alert[] => [
+  volumeFilling(thresholds),
+  volumeForecast(thresholds),
+  inodesFilling(thresholds),
+];
+
+const volumeName = '{{ or $labels.persistentvolumeclaim $labels.mountpoint }}';
+
+function volumeFilling(thresholds: VolumesThresholds): Alert {
+  const { keepFiring, volumeAvailable: least, volumeAvailableFor } = thresholds;
+  return alert({
+    name: 'GitalyVolumeFilling',
+    severity: 'critical',
+    expression: below(recorded(volumeAvailable), least.value),
+    forSeconds: sustained(thresholds, volumeAvailableFor.value),
+    noProblem: withoutProblem.notRead,
+    keepFiringForSeconds: keepFiring.value,
+    panel: { dashboard: capacityDashboard, title: 'Available space of the volumes' },
+    firesWhen: `for ${durationInWords(volumeAvailableFor.value)}, less than ${percent(least.value)} of a volume with repositories was available. Needs the kubelet's volume metrics, or node_exporter's; without them the alert cannot fire`,
+    summary: ({ value }) => `Volume ${volumeName} of Gitaly has ${value('percent')} available`,
+    description: () =>
+      'When it is full, every push to its repositories fails, and repacks that would free space cannot run. Extend the volume, or move repositories to another storage.',
+  });
+}
+
+function volumeForecast(thresholds: VolumesThresholds): Alert {
+  const { volumeForecast: within, volumeForecastBelow, volumeForecastFor } = thresholds;
+  // The highest available space of a day: temporary files of a backup or a repack do not move it.
+  const best = maxOverTime(recorded(volumeAvailable), '1d');
+  const before = maxOverTime(recorded(volumeAvailable), '1d', '1d');
+  const on = { on: volumeLabels };
+  // The highest value of a day is a day old in a steady decline.
+  const days = within.value / 86_400 + 1;
+  return alert({
+    name: 'GitalyVolumeForecast',
+    severity: 'warning',
+    expression: below(
+      subtract(below(best, volumeForecastBelow.value), multiply(days, subtract(before, best, on)), on),
+      0,
+    ),
+    forSeconds: volumeForecastFor.value,
+    noProblem: withoutProblem.notRead,
+    panel: { dashboard: capacityDashboard, title: 'Available space of the volumes' },
+    firesWhen: `for ${durationInWords(volumeForecastFor.value)}, a volume with less than ${percent(volumeForecastBelow.value)} available filled so fast that it is full within ${durationInWords(within.value)}. Needs the same metrics as GitalyVolumeFilling`,
+    summary: () => `Volume ${volumeName} of Gitaly is full within ${durationInWords(within.value)}`,
+    description: () =>
+      'By its growth from day to day, without temporary files. Extend the volume, move repositories, or find the project that grows (object pools, large files without LFS, job artifacts in Git).',
+  });
+}
+
+function inodesFilling(thresholds: VolumesThresholds): Alert {
+  const { inodesAvailable: least, keepFiring, volumeAvailableFor } = thresholds;
+  return alert({
+    name: 'GitalyInodesFilling',
+    severity: 'critical',
+    expression: below(recorded(inodesAvailable), least.value),
+    forSeconds: sustained(thresholds, volumeAvailableFor.value),
+    noProblem: withoutProblem.notRead,
+    keepFiringForSeconds: keepFiring.value,
+    panel: { dashboard: capacityDashboard, title: 'Free inodes of the volumes' },
+    firesWhen: `for ${durationInWords(volumeAvailableFor.value)}, less than ${percent(least.value)} of the inodes of a volume with repositories were free. Needs the same metrics as GitalyVolumeFilling; file systems without a fixed number of inodes are left out`,
+    summary: ({ value }) => `Volume ${volumeName} of Gitaly has ${value('percent')} of its inodes free`,
+    description: () =>
+      'Without inodes no file can be created, although space is available: every push fails. Run housekeeping on repositories with many loose objects, or recreate the file system with more inodes.',
+  });
+}
