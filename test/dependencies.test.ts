@@ -44,11 +44,12 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   demo: [...app, 'src/server', 'src/cli'],
   bench: ['src', 'test/support', 'dashboards'],
   bin: ['src/cli', 'src/config', 'demo'],
-  test: ['src', 'demo', 'alerts', 'dashboards', 'bench', 'bin'],
+  release: [],
+  test: ['src', 'demo', 'alerts', 'dashboards', 'bench', 'bin', 'release'],
 };
 
 const code = /\.(ts|js|mjs|cjs)$/;
-const isIgnored = (path: string): boolean => /(^|\/)(node_modules|dist|fixtures)(\/|$)/.test(path);
+const isIgnored = (path: string): boolean => /(^|\/)(node_modules|dist|bundle|fixtures)(\/|$)/.test(path);
 
 const files = readdirSync(root, { withFileTypes: true })
   .filter((entry) => entry.isDirectory() && !entry.name.startsWith('.') && !isIgnored(entry.name))

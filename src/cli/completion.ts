@@ -2,7 +2,7 @@
  * Shell completion of commands, flags and values. @bomb.sh/tab writes the scripts and speaks each shell's protocol;
  * the scripts call `gitaly-exporter complete -- <words>`.
  */
-import { RootCommand, script } from '@bomb.sh/tab';
+import type { RootCommand } from '@bomb.sh/tab';
 import { choice } from '../config/kinds/scalars.ts';
 import { sections } from '../config/sections/index.ts';
 import { type NamedSetting, namedSettings, optional, type Section } from '../config/setting.ts';
@@ -37,13 +37,18 @@ export const completion = defineCommand({
       );
       return 2;
     }
+    const { script } = await import('@bomb.sh/tab');
     script(shell, 'gitaly-exporter', 'gitaly-exporter');
     return 0;
   },
 });
 
 /** Prints the completions of the words so far on standard output, in the form that the scripts expect. */
-export function printCompletions(words: readonly string[], commands: readonly Command[]): number {
+export async function printCompletions(
+  words: readonly string[],
+  commands: readonly Command[],
+): Promise<number> {
+  const { RootCommand } = await import('@bomb.sh/tab');
   const root = new RootCommand();
   const settings = namedSettings(sections);
   addOptions(root, settings);

@@ -93,7 +93,7 @@ export interface Runner {
 }
 
 /** Between two first runs. */
-const staggerMs = 50;
+const staggerMs = 5;
 
 /** Prometheus' own default. */
 const defaultScrapeTimeoutMs = 10_000;

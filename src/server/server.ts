@@ -21,12 +21,8 @@ import {
   type ReloadAction,
 } from './routes.ts';
 import { createScrapeHandler, type RenderMetrics } from './scrape.ts';
-import {
-  noWebConfig,
-  openWebConfig,
-  type WebConfigSource,
-  type WebConfigState,
-} from './web-config/source.ts';
+import { noWebConfig } from './web-config/none.ts';
+import type { WebConfigSource, WebConfigState } from './web-config/source.ts';
 
 export interface ServerOptions {
   /** `:9656`, `0.0.0.0:9656`, `[::1]:9656`, `localhost:0`; at least one. */
@@ -164,6 +160,7 @@ export function createServer(options: ServerOptions): Server {
         problems.push('web.listen-address: no address is set; :9656 listens on all addresses');
       problems.push(...telemetryPathProblems(telemetryPath));
       if (options.webConfigFile !== undefined) {
+        const { openWebConfig } = await import('./web-config/source.ts');
         const opened = openWebConfig(options.webConfigFile);
         if (opened.ok) webConfig = opened.value;
         else problems.push(...opened.problem.split('\n').map((line) => `web.config.file: ${line}`));

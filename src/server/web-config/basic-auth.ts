@@ -9,7 +9,6 @@
  * right password behind the same proxy waits some seconds instead of being rejected.
  */
 import { createHmac, randomBytes } from 'node:crypto';
-import bcrypt from 'bcrypt';
 import { onAbort } from '../../lib/abort.ts';
 import type { Secret } from '../../lib/secret.ts';
 import { createFairQueue, type FairQueue } from './fair-queue.ts';
@@ -53,12 +52,7 @@ interface SharedCheck {
 }
 
 export function createBasicAuth(options: BasicAuthOptions = {}): BasicAuth {
-  const {
-    cacheSize = 100,
-    maxWaitingPerAddress = 100,
-    maxWaiting = 1000,
-    compare = bcrypt.compare,
-  } = options;
+  const { cacheSize = 100, maxWaitingPerAddress = 100, maxWaiting = 1000, compare = compareBcrypt } = options;
   const key = randomBytes(32);
   const cache = new Set<string>();
   const queue: FairQueue = createFairQueue({ maxPerKey: maxWaitingPerAddress, max: maxWaiting });
@@ -150,6 +144,10 @@ export function createBasicAuth(options: BasicAuthOptions = {}): BasicAuth {
     },
   };
 }
+
+/** Native code, loaded only where users are configured. */
+const compareBcrypt = async (password: string, hash: string): Promise<boolean> =>
+  (await import('bcrypt')).default.compare(password, hash);
 
 /** RFC 7617: `Basic` and base64 of `user:password`, in UTF-8. */
 function parseBasic(header: string | undefined): { user: string; password: string } | undefined {

@@ -29,7 +29,7 @@ export interface LoadedTls {
 }
 
 /** Immutable: a reload with changes makes a new object, so identity shows whether anything changed. */
-interface LoadedWebConfig {
+export interface LoadedWebConfig {
   readonly config: WebConfig;
   readonly tls: LoadedTls | undefined;
 }
@@ -48,24 +48,6 @@ export interface WebConfigSource {
   /** Calls the listener once for each change that `current` finds, before it returns. */
   subscribe(listener: (state: WebConfigState) => void): () => void;
 }
-
-const emptyConfig: LoadedWebConfig = {
-  config: {
-    tls: undefined,
-    isHttp2Requested: false,
-    headers: new Map(),
-    users: new Map(),
-    rateLimit: undefined,
-  },
-  tls: undefined,
-};
-
-/** Without a file: plain HTTP, no authentication. */
-export const noWebConfig: WebConfigSource = {
-  current: () => ({ ok: true, loaded: emptyConfig }),
-  last: () => ({ ok: true, loaded: emptyConfig }),
-  subscribe: () => () => undefined,
-};
 
 const maxConfigBytes = 1024 ** 2;
 
