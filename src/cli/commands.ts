@@ -8,10 +8,19 @@ import { bucket } from './commands/bucket.ts';
 import { configCheck } from './commands/config-check.ts';
 import { doctor } from './commands/doctor.ts';
 import { generate } from './commands/generate.ts';
+import { healthcheck } from './commands/healthcheck.ts';
 import { serve } from './commands/serve.ts';
 import { completion } from './completion.ts';
 
-export const packageCommands: readonly Command[] = [serve, doctor, bucket, generate, configCheck, completion];
+export const packageCommands: readonly Command[] = [
+  serve,
+  healthcheck,
+  doctor,
+  bucket,
+  generate,
+  configCheck,
+  completion,
+];
 
 /** What the arguments ask for. */
 export type Invocation =

@@ -84,7 +84,7 @@ describe('due runs that share a budget', () => {
     const b = collector('b', every(60_000, { budget: other }));
     run([a, b]);
     await clock.advance(120_000);
-    expect(b.runs).toEqual(['due at 0.05 s', 'due at 60.05 s']);
+    expect(b.runs).toEqual(['due at 0.005 s', 'due at 60.005 s']);
   });
 });
 
@@ -100,7 +100,7 @@ describe('a reserved collector', () => {
     await clock.advance(595_000);
     expect(health.runs).toHaveLength(60);
     // 5 s at 1 % are 500 s; the 50 looks of health meanwhile are 1 s each, and another 5 s for those 50 s.
-    expect(heavy.runs).toEqual(['due at 0.05 s', 'due at 556 s']);
+    expect(heavy.runs).toEqual(['due at 0.01 s', 'due at 556 s']);
     expect(runner.status().map(({ schedule }) => schedule)).toMatchObject([
       { budgetLimited: false, effectiveEveryMs: 10_000, effectiveMaxAgeMs: 30_000 },
       { budgetLimited: true },
