@@ -1,24 +1,33 @@
 # syntax=docker/dockerfile:1
-# Built in one stage, run in another: the image holds Node, the program and its production packages, nothing else.
-FROM node:24-bookworm-slim AS build
+# Node.js, the bundle and its documentation on a base without a shell or a package manager. docs/install-container.md
+# has the commands. Pin both base images by digest where you build: --build-arg BASE_IMAGE=...@sha256:...
+ARG BUILD_IMAGE=docker.io/library/node:24-bookworm-slim
+# glibc, libstdc++, CA certificates and time zones.
+ARG BASE_IMAGE=gcr.io/distroless/cc-debian12:latest
+
+FROM ${BUILD_IMAGE} AS build
+ARG SOURCE_DATE_EPOCH=0
 WORKDIR /build
 COPY package.json package-lock.json ./
-# Development packages are needed to compile; the embedded PostgreSQL of the demo is not, and is left out below.
-RUN npm ci --no-audit --no-fund
+# The bundler needs no install scripts; those of the development packages fetch servers for tests.
+RUN npm ci --ignore-scripts --no-audit --no-fund
 COPY . .
-RUN npm run build && npm prune --omit=dev --no-audit --no-fund
+RUN npm run bundle && node release/stage.ts /opt/gitaly-exporter
 
-FROM node:24-bookworm-slim
-WORKDIR /opt/gitaly-exporter
-ENV NODE_ENV=production
-COPY --from=build /build/package.json ./
-COPY --from=build /build/node_modules ./node_modules
-COPY --from=build /build/dist ./dist
-COPY --from=build /build/alerts ./alerts
-COPY --from=build /build/dashboards ./dashboards
-# Not root: nothing it reads needs it, and it writes nothing.
+FROM ${BASE_IMAGE}
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="gitaly-exporter" \
+      org.opencontainers.image.description="Prometheus exporter for GitLab's Git storage: Praefect and Gitaly" \
+      org.opencontainers.image.version="0.1.0" \
+      org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.licenses="MIT"
+COPY --from=build /usr/local/bin/node /usr/local/bin/node
+COPY --from=build /opt/gitaly-exporter /opt/gitaly-exporter
+# Not root: it writes nothing, and reads only what other users may read too.
 USER 65534:65534
 EXPOSE 9656
+HEALTHCHECK --interval=30s --timeout=5s --start-period=10s \
+  CMD ["/usr/local/bin/node", "/opt/gitaly-exporter/bin/gitaly-exporter.js", "healthcheck"]
 # A small young generation: what a first load of a large database leaves behind is given back (60 MB less).
-ENTRYPOINT ["node", "--max-semi-space-size=4", "/opt/gitaly-exporter/dist/bin/gitaly-exporter.js"]
+ENTRYPOINT ["/usr/local/bin/node", "--max-semi-space-size=4", "/opt/gitaly-exporter/bin/gitaly-exporter.js"]
 CMD ["serve"]

@@ -44,6 +44,7 @@ export async function createBundle(folder: string): Promise<void> {
     plugins: [requiredBuiltins],
     alias: { 'body-parser': './release/no-body-parser.cjs' },
     banner: { js: commonJs },
+    define: { 'process.env.NODE_ENV': '"production"' },
     metafile: true,
     logLevel: 'warning',
   });
