@@ -187,7 +187,7 @@ const sizingRow = ({ thresholds }: MonitoringSettings): DashboardRow => ({
     table({
       id: 21,
       title: 'Memory by server',
-      description: `Usage in the chosen time against limits and requests. p99: 99th percentile. A limit fits when its share is between 50% and ${percentText(thresholds.memoryNearLimit.value)}.`,
+      description: `Usage in the chosen time against limits and requests. p99: 99th percentile. A limit fits when its share is between 50% and ${percentText(thresholds.memoryNearLimit.value)}. For sizes to set, with their calculation: gitaly-exporter doctor --prometheus-url.`,
       unit: 'none',
       labels: [
         { label: 'pod', title: 'Pod', link: serverLink },

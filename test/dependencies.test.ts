@@ -36,7 +36,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   'src/monitoring': ['src/lib', 'src/metrics', 'src/rules', 'src/scheduler', ...sources],
   'src/app': app,
   'src/server': app,
-  'src/doctor': app,
+  'src/doctor': [...app, 'src/monitoring'],
   'src/cli': [...app, 'src/server', 'src/doctor', 'src/monitoring', 'alerts', 'dashboards'],
   'src/index.ts': app,
   alerts: monitoring,

@@ -16,6 +16,7 @@ export const doctorGroups = [
   'Kubernetes API',
   'Cgroups',
   'Servers',
+  'Prometheus',
   'Recommendations',
 ] as const;
 export type DoctorGroup = (typeof doctorGroups)[number];
@@ -114,6 +115,10 @@ export const accessChecks = {
   serversReachable: access('servers_reachable', 'Servers', {
     title: "Every server's /metrics is reachable, and is Gitaly's or Praefect's",
     why: 'Its limits, queues and dropped requests are absent, and gitaly_server_scrape_up is 0.',
+  }),
+  prometheusHistory: access('prometheus_history', 'Prometheus', {
+    title: "Prometheus has a history of the exporter's series",
+    why: 'Sizes and limits can only be proposed from the peaks of a working week.',
   }),
 } as const;
 

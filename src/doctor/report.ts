@@ -3,13 +3,14 @@ import { styleText } from 'node:util';
 import { wrap } from '../lib/format.ts';
 import type { Fix } from '../rules/finding.ts';
 import { type DoctorFinding, type DoctorStatus, doctorGroups, doctorStatuses } from './finding.ts';
+import { type SizingLine, type SizingReport, sizingLines } from './sizing/report.ts';
 
 export interface DoctorReport {
   readonly findings: readonly DoctorFinding[];
   /** What was not checked and why, one line each. */
   readonly notes: readonly string[];
-  /** Proposed sizes with their calculation, one line each. They never fail. */
-  readonly rightSizing: readonly string[];
+  /** Proposed sizes and limits with their calculation. They never fail. */
+  readonly rightSizing: SizingReport;
 }
 
 /** 1 when a check fails. An unknown result is not a failure: its cause, such as a missing permission, is one. */
@@ -50,16 +51,25 @@ export function textReport(report: DoctorReport, options: TextOptions): string {
   const rows = rowsOf(report.findings);
   const open = rows.filter(({ finding: { status } }) => status === 'fail' || status === 'warn');
   const blocks = [...Map.groupBy(open, ({ finding }) => `${finding.status} ${finding.check.id}`).values()];
-  const section = (title: string, lines: readonly string[]): readonly string[] =>
+  const section = (title: string, lines: readonly SizingLine[]): readonly string[] =>
     lines.length === 0
       ? []
-      : ['', paint('bold', title), ...lines.flatMap((text) => wrap(plain(text), width, 2, 4))];
+      : [
+          '',
+          paint('bold', title),
+          ...lines.flatMap(({ text, isCopied, indent = 0 }) =>
+            isCopied ? [plain(text)] : wrap(plain(text), width, 2 + indent, 4 + indent),
+          ),
+        ];
   const lines = [
     paint('bold', headline(report.findings)),
     ...table(rows, width, paint),
     ...blocks.flatMap((alike) => ['', ...block(alike, width, paint)]),
-    ...section('Right-sizing', report.rightSizing),
-    ...section('Not checked', report.notes),
+    ...section('Right-sizing', sizingLines(report.rightSizing)),
+    ...section(
+      'Not checked',
+      report.notes.map((note) => ({ text: note, isCopied: false })),
+    ),
   ];
   return `${lines.join('\n')}\n`;
 }

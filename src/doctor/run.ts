@@ -30,8 +30,9 @@ import {
 import { kubernetesFindings } from './kubernetes.ts';
 import { recommendationChecks, recommendationFindings } from './recommendations.ts';
 import type { DoctorReport } from './report.ts';
-import { rightSizingLines } from './right-sizing.ts';
 import { configFindings, serverFindings } from './servers.ts';
+import { type HistorySettings, historySizing } from './sizing/from-prometheus.ts';
+import { momentSizing } from './sizing/moment.ts';
 
 /** Those of the exporter's own access first. */
 export const allChecks: readonly DoctorCheck[] = [
@@ -48,6 +49,8 @@ export interface DoctorOptions {
   readonly webConfigProblems: (file: string) => Promise<readonly string[]>;
   /** The selected checks. Sources that none of them needs are not read. */
   readonly isSelected: (id: string) => boolean;
+  /** For right-sizing from history. */
+  readonly prometheus?: HistorySettings | undefined;
 }
 
 /** Never rejects for what it finds. When the signal aborts, it returns what it has. */
@@ -102,12 +105,13 @@ export async function runDoctor(options: DoctorOptions, signal: AbortSignal): Pr
       notes.push(
         'Cgroups and other files of the host (cgroup.enabled is false): run doctor where the agent runs, with `kubectl exec` in its pod.',
       );
+    const history = await readSizes();
     if (signal.aborted) notes.push('Checks that were not reached in time (--timeout).');
     const pods = sources.kubernetes?.stores.pods.all() ?? [];
     return {
       findings: findings.filter(({ check }) => isSelected(check.id)),
       notes,
-      rightSizing: rightSizingLines({ root: cgroup.root, trees, servers, pods }),
+      rightSizing: history ?? momentSizing({ root: cgroup.root, trees, servers, pods }),
     };
   } finally {
     await opened.kubernetes?.close();
@@ -147,6 +151,15 @@ export async function runDoctor(options: DoctorOptions, signal: AbortSignal): Pr
     );
     findings.push(...found);
     return isReachable ? access : undefined;
+  }
+
+  /** Undefined without a Prometheus, or without history. */
+  async function readSizes() {
+    if (options.prometheus === undefined) return undefined;
+    const { clock, readText } = host;
+    const { sizing, finding } = await historySizing(options.prometheus, { clock, readText }, signal);
+    findings.push(finding);
+    return sizing;
   }
 
   async function checkCgroups({ configs, podDirectory }: Sources) {

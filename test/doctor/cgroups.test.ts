@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, expect, test } from '@jest/globals';
 import { cgroupFindings } from '../../src/doctor/cgroups.ts';
-import { rightSizingLines } from '../../src/doctor/right-sizing.ts';
+import { momentSizing } from '../../src/doctor/sizing/moment.ts';
+import { sizingLines } from '../../src/doctor/sizing/report.ts';
 import { systemClock } from '../../src/lib/clock.ts';
 import type { KnownPod, PodDirectory } from '../../src/sources/cgroup/tree.ts';
 import { burstableUid, capturedTree, guaranteedUid } from '../support/cgroup-fixtures.ts';
@@ -95,10 +96,12 @@ test.each([
 test('right-sizing states that current usage is not the peak, and the calculation', async () => {
   const root = captured();
   const { trees } = await check(root, directoryOf(guaranteedUid));
-  const lines = rightSizingLines({ root, trees, servers: [], pods: [] });
+  const sizing = momentSizing({ root, trees, servers: [], pods: [] });
+  expect(sizing.groups).toMatchObject([{ name: 'gitlab/gl-gitaly-0', isAdvice: false, helm: undefined }]);
+  const lines = sizingLines(sizing).map(({ text }) => text);
   expect(lines[0]).toContain('which is not the peak');
-  expect(lines.slice(1).every((line) => line.startsWith('gitlab/gl-gitaly-0: '))).toBe(true);
+  expect(lines[1]).toBe('gitlab/gl-gitaly-0: one reading');
   expect(lines.find((line) => line.includes('git_memory_bytes'))).toMatch(/\(not set\): peak of .* x 1\.25/);
   expect(lines.join()).not.toMatch(/NaN|undefined|cpu_cores/);
-  expect(rightSizingLines({ root, trees: [], servers: [], pods: [] })).toEqual([]);
+  expect(sizingLines(momentSizing({ root, trees: [], servers: [], pods: [] }))).toEqual([]);
 });

@@ -4,13 +4,14 @@ import fc from 'fast-check';
 import { accessChecks, type DoctorFinding, notPassed, passed } from '../../src/doctor/finding.ts';
 import { type DoctorReport, exitCodeOf, jsonReport, textReport } from '../../src/doctor/report.ts';
 import { allChecks } from '../../src/doctor/run.ts';
+import { noSizing } from '../../src/doctor/sizing/report.ts';
 import { fixText } from '../../src/rules/finding.ts';
 
 const { databaseTables, apiRights, serversReachable, cgroupRoot } = accessChecks;
 const report = (findings: readonly DoctorFinding[], more: Partial<DoctorReport> = {}): DoctorReport => ({
   findings,
   notes: [],
-  rightSizing: [],
+  rightSizing: noSizing,
   ...more,
 });
 const text = (findings: readonly DoctorFinding[], more: Partial<DoctorReport> = {}, width = 100): string =>
@@ -31,7 +32,10 @@ test('failures come first, then warnings, unknown results, and passes', () => {
           { subject: 'Gitaly gitlab/gl-gitaly-0' },
         ),
       ],
-      { notes: ['Kubernetes: disabled.'], rightSizing: ['git_memory_bytes 2 GiB'] },
+      {
+        notes: ['Kubernetes: disabled.'],
+        rightSizing: { ...noSizing, problems: ['git_memory_bytes 2 GiB'] },
+      },
     ),
   ).toBe(`4 checks: 1 failed, 1 warning, 1 unknown, 1 passed
 
@@ -107,7 +111,11 @@ test('lines fit 80 to 120 columns, except lines to copy, which are never wrapped
     passed(apiRights, long),
   ];
   for (const width of [1, 80, 100, 120, 500]) {
-    const shown = text(findings, { notes: [long], rightSizing: [long] }, width).split('\n');
+    const shown = text(
+      findings,
+      { notes: [long], rightSizing: { ...noSizing, problems: [long] } },
+      width,
+    ).split('\n');
     const most = Math.min(120, Math.max(80, width));
     expect(shown.filter((each) => each.length > most)).toEqual([expect.stringContaining(line)]);
   }
@@ -132,7 +140,7 @@ test('control characters in findings never reach the terminal', () => {
             expected: hostile,
           }),
         ],
-        { notes: [hostile], rightSizing: [hostile] },
+        { notes: [hostile], rightSizing: { ...noSizing, problems: [hostile] } },
       );
       // biome-ignore lint/suspicious/noControlCharactersInRegex: these must not be there
       expect(shown).not.toMatch(/[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069]/);
@@ -152,7 +160,7 @@ describe('the output for programs', () => {
           ],
           {
             notes: ['note'],
-            rightSizing: ['proposal'],
+            rightSizing: { ...noSizing, problems: ['proposal'] },
           },
         ),
         Date.UTC(2026, 0, 1),
@@ -173,7 +181,7 @@ describe('the output for programs', () => {
         { check: 'database_tables', status: 'pass', fixes: [] },
       ],
       notes: ['note'],
-      rightSizing: ['proposal'],
+      rightSizing: { ...noSizing, problems: ['proposal'] },
     });
   });
 

@@ -1,12 +1,14 @@
 /** `doctor`: runs every check once, prints what fails and how to fix it. */
+import { baseUrl } from '../../config/kinds/base-url.ts';
 import { Refusal } from '../../config/kinds/kind.ts';
 import { listOf } from '../../config/kinds/lists.ts';
 import { duration } from '../../config/kinds/quantities.ts';
-import { choice, text } from '../../config/kinds/scalars.ts';
+import { choice, filePath, integer, text } from '../../config/kinds/scalars.ts';
 import { type Settings, sections } from '../../config/sections/index.ts';
 import { optional, type Section, setting, type ValuesOf } from '../../config/setting.ts';
 import { closest } from '../../config/suggest.ts';
 import { accessChecks } from '../../doctor/finding.ts';
+import type { HistorySettings } from '../../doctor/sizing/from-prometheus.ts';
 import { systemClock } from '../../lib/clock.ts';
 import { silentLog } from '../../lib/log.ts';
 import { checkIds as recommendationIds } from '../../rules/checks/check.ts';
@@ -42,6 +44,35 @@ const doctorOptions = {
       help: 'Skip these checks. Repeatable.',
       example: 'servers_reachable',
     }),
+    prometheusUrl: optional(baseUrl('https://prometheus.corp.example'), {
+      unset: 'none: sizes are for the current usage',
+      help: 'Base URL of a Prometheus that scrapes the exporter (or Thanos Query, Mimir). Sizes and limits are then proposed for the peaks of its history.',
+      example: 'http://prometheus.example.com:9090',
+    }),
+    prometheusDays: setting(integer({ min: 1, max: 14 }), {
+      default: 14,
+      help: 'Days of history to read.',
+    }),
+    prometheusCredentialsFile: optional(filePath(), {
+      unset: 'none',
+      help: 'File whose single line is sent to Prometheus: user:password for basic authentication, or a bearer token.',
+      example: '/etc/gitaly-exporter/prometheus-credentials',
+    }),
+    prometheusCaFile: optional(filePath(), {
+      unset: "the system's authorities",
+      help: 'Certificate authorities that are trusted for Prometheus, in PEM.',
+      example: '/etc/gitaly-exporter/prometheus-ca.pem',
+    }),
+    prometheusCertFile: optional(filePath(), {
+      unset: 'none',
+      help: 'Client certificate for Prometheus, in PEM. Requires the key file.',
+      example: '/etc/gitaly-exporter/prometheus.pem',
+    }),
+    prometheusKeyFile: optional(filePath(), {
+      unset: 'none',
+      help: 'Key of the client certificate, in PEM, without a passphrase.',
+      example: '/etc/gitaly-exporter/prometheus-key.pem',
+    }),
     output: setting(choice(['table', 'json']), {
       default: 'table',
       help: 'A table for people, or JSON for programs.',
@@ -64,12 +95,35 @@ export const doctor = defineCommand({
   run,
 });
 
+type DoctorFlags = ValuesOf<(typeof doctorOptions)['settings']>;
+
+/** Text: what is wrong with the flags. */
+function historySettings({
+  prometheusUrl: url,
+  prometheusDays: days,
+  prometheusCredentialsFile: credentialsFile,
+  prometheusCaFile: caFile,
+  prometheusCertFile: certFile,
+  prometheusKeyFile: keyFile,
+}: DoctorFlags): HistorySettings | string | undefined {
+  const files = [credentialsFile, caFile, certFile, keyFile];
+  if (url === undefined)
+    return files.some((file) => file !== undefined)
+      ? 'the flags --prometheus-* need --prometheus-url, the Prometheus that they are for'
+      : undefined;
+  if ((certFile === undefined) !== (keyFile === undefined))
+    return '--prometheus-cert-file and --prometheus-key-file go together: set both or neither';
+  return { url, days, access: { credentialsFile, tls: { caFile, certFile, keyFile } } };
+}
+
 /** @returns 0 nothing fails, 1 a check fails or was not reached in time, 2 interrupted, or nothing to check */
-async function run(
-  settings: Settings,
-  io: CommandIo,
-  { namespace, only, skip, output, timeout }: ValuesOf<(typeof doctorOptions)['settings']>,
-): Promise<number> {
+async function run(settings: Settings, io: CommandIo, options: DoctorFlags): Promise<number> {
+  const { namespace, only, skip, output, timeout } = options;
+  const history = historySettings(options);
+  if (typeof history === 'string') {
+    io.stderr.write(`gitaly-exporter: ${history}\n`);
+    return 2;
+  }
   const [{ processHost }, { runDoctor }, { exitCodeOf, jsonReport, textReport }] = await Promise.all([
     import('../../app/sources.ts'),
     import('../../doctor/run.ts'),
@@ -91,6 +145,7 @@ async function run(
       system: io.system,
       host: processHost(io.system, silentLog, systemClock),
       webConfigProblems,
+      prometheus: history,
       isSelected: (id) => (only === undefined || only.includes(id)) && skip?.includes(id) !== true,
     },
     AbortSignal.any([io.signal, late.signal]),

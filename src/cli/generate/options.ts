@@ -1,5 +1,6 @@
 /** Flags of `generate`, and the settings of alerts and dashboards that they make. */
 import { type AlertSettings, alertThresholds } from '../../../alerts/index.ts';
+import { baseUrl } from '../../config/kinds/base-url.ts';
 import { Refusal, scalar } from '../../config/kinds/kind.ts';
 import { listOf } from '../../config/kinds/lists.ts';
 import { parseDuration, printDuration } from '../../config/kinds/quantities.ts';
@@ -65,22 +66,6 @@ function parseThreshold(name: ThresholdName, given: string): number | undefined 
   return percent === '%' ? Number(digits) / 100 : Number(digits);
 }
 
-/** An http or https URL without query and fragment; trailing slashes are removed. */
-const baseUrl = () =>
-  scalar<string>({
-    name: 'URL',
-    placeholder: '<url>',
-    expected: 'a URL such as https://grafana.corp.example/grafana',
-    parse(found) {
-      const url = URL.parse(found.trim());
-      if (url === null || !/^https?:$/.test(url.protocol))
-        return new Refusal('start it with https:// or http://');
-      if (url.search !== '' || url.hash !== '') return new Refusal('leave out the part from ? or # on');
-      return found.trim().replace(/\/+$/, '');
-    },
-    print: (url) => url,
-  });
-
 /** A regular expression in RE2's syntax, as Prometheus reads it. */
 function checkRegex(found: string): Refusal | undefined {
   const unsupported = /\(\?(?:[=!]|<[=!])|\\[1-9]/.exec(found);
@@ -106,12 +91,12 @@ export const generateOptions = {
       default: false,
       help: 'Write nothing. List the files that differ from what would be written, and exit with 1 if there are any.',
     }),
-    grafanaUrl: optional(baseUrl(), {
+    grafanaUrl: optional(baseUrl('https://grafana.corp.example/grafana'), {
       unset: 'none: alerts have no link to a panel',
       help: "Base URL of Grafana, for the alerts' links to panels.",
       example: 'https://grafana.corp.example/grafana',
     }),
-    runbookUrl: optional(baseUrl(), {
+    runbookUrl: optional(baseUrl('https://wiki.corp.example/gitaly'), {
       unset: 'none: alerts have no link to a runbook',
       help: 'Base URL of the runbooks; the link of an alert is <url>/<alert>.md.',
       example: 'https://wiki.corp.example/gitaly',

@@ -50,6 +50,36 @@ const overTime =
   <Labels extends string>(selector: GaugeSelector<Labels>, range: Range, offset?: Range): Vector<Labels> =>
     vectorOf(`${name}(${selector.text}[${range}]${offsetText(offset)})`, selector.labels, selector.metrics);
 
+/** The quantile (0 to 1) of a gauge's samples within the range. */
+export const quantileOverTime = <Labels extends string>(
+  quantile: number,
+  selector: GaugeSelector<Labels>,
+  range: Range,
+): Vector<Labels> =>
+  vectorOf(`quantile_over_time(${quantile}, ${selector.text}[${range}])`, selector.labels, selector.metrics);
+
+/** An expression evaluated at each step of a range, for the functions below: a subquery. */
+export interface Steps<Labels extends string = string> {
+  readonly of: Vector<Labels>;
+  readonly range: Range;
+  readonly step: Range;
+}
+
+const overSteps =
+  (name: string) =>
+  <Labels extends string>({ of, range, step }: Steps<Labels>, quantile?: number): Vector<Labels> => {
+    const first = quantile === undefined ? '' : `${quantile}, `;
+    return vectorOf(`${name}(${first}${parenthesised(of.text)}[${range}:${step}])`, of.labels, of.metrics);
+  };
+
+export const maxOverSteps = overSteps('max_over_time');
+/** How many steps have a value: for how long a series was there. */
+export const countOverSteps = overSteps('count_over_time');
+export const quantileOverSteps = <Labels extends string>(
+  quantile: number,
+  steps: Steps<Labels>,
+): Vector<Labels> => overSteps('quantile_over_time')(steps, quantile);
+
 const offsetText = (offset: Range | undefined): string => (offset === undefined ? '' : ` offset ${offset}`);
 
 /** Of gauges; missing samples within the range do not matter. */

@@ -69,22 +69,28 @@ const fenced = (language: string, text: string): string => `\`\`\`${language}\n$
 
 const rightSizing = `## Right-sizing
 
-Besides the checks, doctor computes requests, limits and cgroup sizes from the measured usage of a pod, each with its
-calculation. A proposal is never below a measured peak, and has a confidence: \`high\` from a week of measurements on
-(GitLab's page on cgroups asks for a typical working week), \`medium\` from a day on or where something is uncertain,
-\`low\` before.
+With \`--prometheus-url\`, [doctor](doctor.md#right-sizing) proposes requests, limits, cgroup sizes and concurrency limits
+from measured usage, each with its calculation. A proposal is never below a measured peak, and has a confidence:
+\`high\` from a week of measurements on (GitLab's page on cgroups asks for a typical working week), \`medium\` from a day on
+or where something is uncertain, \`low\` before: then nothing is advised.
 
 | size | rule | based on |
 | --- | --- | --- |
 | Git's memory (\`memoryBytes\`) | peak of Git's anonymous memory plus 25%, plus up to 25% of that for page cache; at least 256 MiB | only anonymous memory causes OOM kills; the percentages are this exporter's |
 | memory of one repository bucket | peak of the busiest bucket plus 25%; at least half of Git's memory, and 256 MiB | the example on GitLab's page |
+| number of buckets | two for each repository that is active at the peak, estimated from the active buckets; never fewer than now | repositories are hashed into buckets at random; changing the number moves them |
 | buffer | Gitaly's own peak plus 25%; at least 1 GiB | GitLab's page |
 | request and limit | Git's memory plus the buffer; request = limit | GitLab's page: QoS class Guaranteed |
 | GOMEMLIMIT | 95% of the buffer | Go's guide to its garbage collector |
 | CPU | peak over minutes plus 25%; request = limit | GitLab's page: QoS class Guaranteed |
+| concurrency limit that drops requests, or has some waiting for more than 1% of a day | plus 50%; unchanged with OOM kills, or Git above 80% of its memory | more requests at a time would cause more kills |
+| concurrency limit of which less than a quarter was ever used, by all repositories together | that peak plus 50%, at least 10; from a week of history on | a limit is for each repository: this one cannot have an effect |
 
-Where a limit capped the usage (a peak at 95% of the limit, or an OOM kill) the real peak is unknown: the proposal is
-then 1.5 times the limit.`;
+Where usage grew from the week before last to the last week (medians of the daily peaks), four weeks of the same growth
+are added, at most the peak itself. Where a limit capped the usage (a peak at 95% of the limit, or an OOM kill) the real
+peak is unknown: the proposal is then 1.5 times the limit.
+
+Only usage with page cache is known of a bucket. Its peak here is at most that, and at most the peak of all of Git.`;
 
 const notChecked = `## Not checked
 

@@ -15,6 +15,8 @@
  * - GOMEMLIMIT is 95% of the buffer: Go's guide to its garbage collector leaves 5 to 10% for what Go does not count.
  * - Headroom is 25%, or 50% where a limit capped the usage, because the real peak is then unknown. Both percentages
  *   are this exporter's.
+ * - Where usage grows, the peak is the one expected after four weeks of the same growth, at most twice the measured one:
+ *   sizes are for the next month, not for the last.
  */
 
 import { bytesText } from '../../lib/format.ts';
@@ -37,6 +39,22 @@ export interface MeasuredUsage {
   readonly cpuPeakCores: Known<number>;
   /** By a limit of the bucket, Git, the container or the pod, in the window. */
   readonly oomKills: Known<number>;
+  /** Of Gitaly itself, by its container's limit, where that is known apart from the others. */
+  readonly gitalyOomKills?: number | undefined;
+  /** More about the peaks, where a history was read. */
+  readonly trends?: Readonly<Partial<Record<TrendId, Trend>>>;
+}
+
+export type TrendId = 'gitaly' | 'git' | 'bucket' | 'cpu';
+
+/** About a peak, in its unit. */
+export interface Trend {
+  /** 99% of the samples were not above it, on the day on which that was highest. */
+  readonly p99: number | undefined;
+  /** Between the medians of the daily peaks of the last two weeks; undefined with less history. */
+  readonly growthPerWeek: number | undefined;
+  /** The server that had the peak, where there are several. */
+  readonly where: string | undefined;
 }
 
 /** Undefined: not set. */
@@ -75,11 +93,15 @@ export interface SizingProposal {
   readonly confidence: 'low' | 'medium' | 'high';
   /** What lowers the confidence, and what is unknown. */
   readonly caveats: readonly string[];
+  /** False: less than a day was measured, and nothing should be changed because of it. */
+  readonly isAdvice: boolean;
   /** Without those whose measurements are missing. */
   readonly sizes: readonly ProposedSize[];
-  /** Values of the GitLab chart; undefined unless all of them are known. */
-  readonly helm: string | undefined;
 }
+
+/** The value of a size; undefined where it could not be proposed. */
+export const sizeOf = (sizes: readonly ProposedSize[], id: SizeId): number | undefined =>
+  sizes.find((size) => size.id === id)?.value;
 
 const headroom = 1.25;
 const headroomWhenCapped = 1.5;
@@ -87,6 +109,8 @@ const headroomWhenCapped = 1.5;
 const cappedRatio = 0.95;
 const pageCacheRatio = 0.25;
 const goRatio = 0.95;
+/** Sizes hold until then. */
+const planWeeks = 4;
 const memoryStep = 128 * 2 ** 20;
 const cpuStep = 0.25;
 
@@ -101,10 +125,23 @@ export function proposeSizes(
 ): SizingProposal {
   const kills = amountOf(usage.oomKills) ?? 0;
   const isKilled = kills > 0;
-  const gitaly = need('Gitaly', usage.gitalyMemoryPeakBytes, now.memoryLimitBytes, false);
-  const bucket = need('the busiest bucket', usage.bucketAnonPeakBytes, now.repositoryMemoryBytes, isKilled);
+  const trends = usage.trends ?? {};
+  const gitaly = need(
+    'Gitaly',
+    usage.gitalyMemoryPeakBytes,
+    now.memoryLimitBytes,
+    isGitalyKilled(usage),
+    trends.gitaly,
+  );
+  const bucket = need(
+    'the busiest bucket',
+    usage.bucketAnonPeakBytes,
+    now.repositoryMemoryBytes,
+    isKilled,
+    trends.bucket,
+  );
   const git = gitNeed(usage, now, isKilled, bucket);
-  const cpu = need('the pod', usage.cpuPeakCores, now.cpuLimitCores, false, coresText);
+  const cpu = need('the pod', usage.cpuPeakCores, now.cpuLimitCores, false, trends.cpu, coresText);
 
   // An idle Gitaly proposes no size that the checks call too small.
   const gitBytes = git && Math.max(minimumGitMemory, roundUp(git.amount, memoryStep));
@@ -120,6 +157,7 @@ export function proposeSizes(
     ...windowCaveats(usage.windowSeconds),
     ...[gitaly, git, bucket, cpu].flatMap((one) => one?.caveats ?? []),
     ...missingMeasurements(usage),
+    ...(isGitalyKilled(usage) ? ['Gitaly itself was OOM-killed: its real peak is unknown'] : []),
     ...(isKilled ? [`${kills} OOM kills in that time: the real peak is unknown`] : []),
     ...(memoryBytes !== undefined && nodeMemoryBytes !== undefined && memoryBytes > nodeMemoryBytes
       ? [
@@ -136,6 +174,7 @@ export function proposeSizes(
   return {
     confidence: usage.windowSeconds >= day ? (caveats.length === 0 ? 'high' : 'medium') : 'low',
     caveats,
+    isAdvice: usage.windowSeconds >= day,
     sizes: [
       ...size('git_memory_bytes', gitBytes, now.gitMemoryBytes, git?.calculation ?? ''),
       ...size(
@@ -154,9 +193,10 @@ export function proposeSizes(
       ...size('go_memory_limit_bytes', goBytes, now.goMemoryLimitBytes, `${goRatio * 100}% of the buffer`),
       ...size('cpu_cores', cpuCores, now.cpuRequestCores, cpu?.calculation ?? ''),
     ],
-    helm: helmOf(gitBytes, repositoryBytes, memoryBytes, goBytes, cpuCores),
   };
 }
+
+const isGitalyKilled = ({ gitalyOomKills = 0 }: MeasuredUsage): boolean => gitalyOomKills > 0;
 
 interface Need {
   readonly amount: number;
@@ -170,23 +210,41 @@ function need(
   peak: Known<number>,
   limit: number | undefined,
   isKilled: boolean,
+  trend: Trend | undefined,
   text: (amount: number) => string = bytesText,
 ): Need | undefined {
   const measured = amountOf(peak);
   if (measured === undefined) return undefined;
   const isCapped = limit !== undefined && (isKilled || measured >= limit * cappedRatio);
-  if (!isCapped)
+  if (!isCapped) {
+    const growth = Math.min(measured, Math.max(0, (trend?.growthPerWeek ?? 0) * planWeeks));
+    const grown = growth === 0 ? text(measured) : `(${text(measured)} + ${text(growth)} of growth)`;
     return {
-      amount: measured * headroom,
-      calculation: `peak of ${what} ${text(measured)} x ${headroom}`,
+      amount: (measured + growth) * headroom,
+      calculation: `peak of ${what} ${grown} x ${headroom}${trendText(trend, text)}`,
       caveats: [],
     };
+  }
   const least = Math.max(measured, limit);
   return {
     amount: least * headroomWhenCapped,
-    calculation: `limit of ${what} ${text(least)} x ${headroomWhenCapped}`,
+    calculation: `limit of ${what} ${text(least)} x ${headroomWhenCapped}${trendText(trend, text)}`,
     caveats: isKilled ? [] : [`${what} reached its limit of ${text(limit)}: it may have needed more`],
   };
+}
+
+/** ` (p99 3.1 GiB, +200 MiB a week, on gitlab/gl-gitaly-1)` */
+function trendText(trend: Trend | undefined, text: (amount: number) => string): string {
+  if (trend === undefined) return '';
+  const { p99, growthPerWeek, where } = trend;
+  const parts = [
+    ...(p99 === undefined ? [] : [`p99 ${text(p99)}`]),
+    ...(growthPerWeek === undefined || growthPerWeek === 0
+      ? []
+      : [`${growthPerWeek < 0 ? '-' : '+'}${text(Math.abs(growthPerWeek))} a week`]),
+    ...(where === undefined ? [] : [`on ${where}`]),
+  ];
+  return parts.length === 0 ? '' : ` (${parts.join(', ')})`;
 }
 
 function gitNeed(
@@ -195,7 +253,7 @@ function gitNeed(
   isKilled: boolean,
   bucket: Need | undefined,
 ): Need | undefined {
-  const all = need('Git', usage.gitAnonPeakBytes, now.gitMemoryBytes, isKilled);
+  const all = need('Git', usage.gitAnonPeakBytes, now.gitMemoryBytes, isKilled, usage.trends?.git);
   if (all === undefined) return undefined;
   // The peaks are of different moments, so a bucket's may exceed that of all Git processes.
   const anon = Math.max(all.amount, bucket?.amount ?? 0);
@@ -208,8 +266,14 @@ const windowCaveats = (seconds: number): readonly string[] =>
   seconds >= week
     ? []
     : [
-        `measured over ${seconds >= day ? `${Math.floor(seconds / day)} d` : `${Math.floor(Math.max(0, seconds) / 3600)} h`}: usual peaks show only over a working week`,
+        `measured over ${wholeUnits(seconds)}: usual peaks show only over a working week, so reduce nothing yet`,
       ];
+
+function wholeUnits(seconds: number): string {
+  if (seconds >= day) return `${Math.floor(seconds / day)} d`;
+  if (seconds >= 3600) return `${Math.floor(seconds / 3600)} h`;
+  return `${Math.floor(Math.max(0, seconds) / 60)} min`;
+}
 
 function missingMeasurements(usage: MeasuredUsage): readonly string[] {
   const facts: readonly (readonly [string, Known<number>])[] = [
@@ -221,7 +285,7 @@ function missingMeasurements(usage: MeasuredUsage): readonly string[] {
     ['OOM kills', usage.oomKills],
   ];
   return facts.flatMap(([what, fact]) =>
-    amountOf(fact) !== undefined
+    amountOf(fact) !== undefined || (isUnknown(fact) && fact.notApplicable === true)
       ? []
       : [`${what} not measured: ${isUnknown(fact) ? fact.unknown : 'the value that was read is invalid'}`],
   );
@@ -239,29 +303,3 @@ const currentBuffer = ({ memoryRequestBytes, gitMemoryBytes }: CurrentSizes): nu
 const roundUp = (amount: number, step: number): number => Math.ceil(amount / step) * step;
 
 const coresText = (cores: number): string => `${Number(cores.toFixed(2))} cores`;
-
-function helmOf(
-  git: number | undefined,
-  repository: number | undefined,
-  memory: number | undefined,
-  go: number | undefined,
-  cpu: number | undefined,
-): string | undefined {
-  if (git === undefined || repository === undefined || memory === undefined) return undefined;
-  if (go === undefined || cpu === undefined) return undefined;
-  const sizes = `{cpu: "${cpu}", memory: ${memory / 2 ** 20}Mi}`;
-  return `gitlab:
-  gitaly:
-    resources:
-      requests: ${sizes}
-      limits: ${sizes}
-    cgroups:
-      enabled: true
-      memoryBytes: ${git} # ${bytesText(git)}
-      repositories:
-        memoryBytes: ${repository} # ${bytesText(repository)}
-    gomemlimit:
-      enabled: false
-    extraEnv:
-      GOMEMLIMIT: "${go}"`;
-}

@@ -49,13 +49,16 @@ export interface ServerLimits {
 /** One that is built into Gitaly, at one call per repository: Gitaly's limithandler. */
 const builtIn = { service: 'gitaly.RepositoryService', method: 'ReplicateRepository' } as const;
 
+/** True: no configuration changes its limit. */
+export const hasBuiltInLimit = ({ service, method }: RpcName): boolean =>
+  service === builtIn.service && method === builtIn.method;
+
 export function limitsOf({ identity, use, config }: ServerSnapshot): ServerLimits {
   const defaults = defaultsOf(use?.version);
   const rpcs = new Map<string, RpcLimit>();
   for (const rpc of use?.rpcs ?? []) {
     const { service, method } = rpc;
-    const isBuiltIn = service === builtIn.service && method === builtIn.method;
-    const configured = isBuiltIn && config !== undefined ? builtInLimit : undefined;
+    const configured = hasBuiltInLimit(rpc) && config !== undefined ? builtInLimit : undefined;
     rpcs.set(rpcText(rpc), { service, method, ...stateOf({ ...unset, limit: configured }, rpc), use: rpc });
   }
   for (const rpc of config?.rpcs ?? []) {

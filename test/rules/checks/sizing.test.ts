@@ -10,6 +10,7 @@ import {
   type SizingProposal,
   sizeIds,
 } from '../../../src/rules/checks/sizing.ts';
+import { helmValues } from '../../../src/rules/checks/sizing-values.ts';
 import { config, container } from './change.ts';
 import { captured, resultOf } from './support.ts';
 
@@ -68,7 +69,7 @@ test('two weeks of usage give these sizes, calculated by hand', () => {
       ['cpu_cores', 4, 4, 'peak of the pod 3.1 cores x 1.25'],
     ],
   );
-  expect(parse(advice.helm ?? '')).toEqual({
+  expect(parse(helmValues({ sizes: advice.sizes, buckets: undefined, limits: [] }) ?? '')).toEqual({
     gitlab: {
       gitaly: {
         resources: { requests: { cpu: '4', memory: '7424Mi' }, limits: { cpu: '4', memory: '7424Mi' } },
@@ -160,7 +161,8 @@ test('no size is proposed from a missing measurement', () => {
     },
     unset,
   );
-  expect(nothing).toMatchObject({ confidence: 'low', sizes: [], helm: undefined });
+  expect(nothing).toMatchObject({ confidence: 'low', isAdvice: false, sizes: [] });
+  expect(helmValues({ sizes: nothing.sizes, buckets: undefined, limits: [] })).toBeUndefined();
 });
 
 const bytes = fc.integer({ min: 0, max: 512 * 1024 }).map((mib) => mib * 2 ** 20 + 123);

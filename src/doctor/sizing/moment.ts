@@ -1,16 +1,15 @@
 /** Right-sizing from one reading of this host's cgroups: current usage, not a peak. */
-
-import { bytesText } from '../lib/format.ts';
-import { type Known, known, notApplicable, unknown } from '../lib/known.ts';
-import { parseGoMemory } from '../rules/checks/definitions/memory.ts';
-import type { ServerFacts } from '../rules/checks/inputs.ts';
-import { type CurrentSizes, type MeasuredUsage, proposeSizes } from '../rules/checks/sizing.ts';
-import { createCgroupFiles } from '../sources/cgroup/files/files.ts';
-import { type CgroupFiles, type FileReading, knownOf } from '../sources/cgroup/files/reading.ts';
-import type { GitalyTree } from '../sources/cgroup/tree.ts';
-import { identityText } from '../sources/identity.ts';
-import { mainContainer } from '../sources/kubernetes/gitaly-objects.ts';
-import type { Pod } from '../sources/kubernetes/objects/types.ts';
+import { type Known, known, unknown } from '../../lib/known.ts';
+import { parseGoMemory } from '../../rules/checks/definitions/memory.ts';
+import type { ServerFacts } from '../../rules/checks/inputs.ts';
+import { type CurrentSizes, type MeasuredUsage, proposeSizes } from '../../rules/checks/sizing.ts';
+import { createCgroupFiles } from '../../sources/cgroup/files/files.ts';
+import { type CgroupFiles, type FileReading, knownOf } from '../../sources/cgroup/files/reading.ts';
+import type { GitalyTree } from '../../sources/cgroup/tree.ts';
+import { identityText } from '../../sources/identity.ts';
+import { mainContainer } from '../../sources/kubernetes/gitaly-objects.ts';
+import type { Pod } from '../../sources/kubernetes/objects/types.ts';
+import type { SizingReport } from './report.ts';
 
 export interface RightSizingOptions {
   readonly root: string;
@@ -20,30 +19,37 @@ export interface RightSizingOptions {
   readonly pods: readonly Pod[];
 }
 
-/** Lines for people; none where nothing was measured. */
-export function rightSizingLines({ root, trees, servers, pods }: RightSizingOptions): readonly string[] {
+/** One group for each Gitaly, without advice: a reading is no peak. */
+export function momentSizing({ root, trees, servers, pods }: RightSizingOptions): SizingReport {
   const files = createCgroupFiles({ root, maxDescriptors: 0 });
-  const lines = trees.flatMap((tree) => {
+  const groups = trees.map((tree) => {
     const name = identityText(tree.identity);
     const pod = pods.find(({ uid }) => uid === tree.uid);
     const facts = servers.find(({ identity }) => identityText(identity) === name);
-    const { sizes } = proposeSizes(measured(tree, files), currentSizes(pod, facts));
-    return sizes.map(({ id, value, current, calculation }) => {
-      const now = current === undefined ? 'not set' : `currently ${text(id, current)}`;
-      return `${name}: ${id} ${text(id, value)} (${now}): ${calculation}`;
-    });
+    const { sizes, confidence, isAdvice } = proposeSizes(measured(tree, files), currentSizes(pod, facts));
+    return {
+      name,
+      servers: [name],
+      historySeconds: 0,
+      isAdvice,
+      confidence,
+      caveats: [],
+      sizes,
+      buckets: undefined,
+      limits: [],
+      oomKills: undefined,
+      helm: undefined,
+      gitlabRb: undefined,
+    };
   });
   files.close();
-  return lines.length === 0
-    ? []
-    : [
-        'Sizes for the current usage, which is not the peak. Before reducing anything, take the maximum over a working week: max_over_time(gitaly_server_git_memory_anon_bytes[7d]) and max_over_time(gitaly_server_container_memory_working_set_bytes[7d]).',
-        ...lines,
-      ];
+  return {
+    basis:
+      'Sizes for the current usage, which is not the peak: before reducing anything, run doctor with --prometheus-url, which reads up to two weeks of history.',
+    groups: groups.filter(({ sizes }) => sizes.length > 0),
+    problems: [],
+  };
 }
-
-const text = (id: string, value: number): string =>
-  id === 'cpu_cores' ? `${value} cores` : Number.isFinite(value) ? bytesText(value) : 'off';
 
 const oneReading = unknown('needs several readings');
 
@@ -67,7 +73,7 @@ function measured(tree: GitalyTree, files: CgroupFiles): MeasuredUsage {
   };
 }
 
-const noGit = notApplicable("Git runs in the container's own cgroup");
+const noGit = unknown("Git runs in the container's own cgroup");
 
 /** The kernel flushes its counters for each memory.stat that is read: only the fullest buckets are. */
 const maxBuckets = 20;
