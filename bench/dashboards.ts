@@ -19,6 +19,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { dashboards } from '../dashboards/index.ts';
 import { everyMetric } from '../src/app/catalog.ts';
 import type { Metric } from '../src/metrics/metric.ts';
+import { exporterRecordings } from '../src/monitoring/recordings/exporter.ts';
+import { gitalyRecordings } from '../src/monitoring/recordings/gitaly.ts';
+import { praefectRecordings } from '../src/monitoring/recordings/praefect.ts';
 import { defaultMonitoringSettings } from '../src/monitoring/settings.ts';
 
 const pods = Number(process.argv[2] ?? 50);
@@ -48,12 +51,30 @@ const openLabels: Readonly<Record<string, readonly string[]>> = {
   bucket: numbered('', buckets).map((name) => name.slice(1)),
   collector: numbered('collector', 13),
   replicas: ['0', '1', '2', '3'],
+  resource: numbered('resource', 9),
+  // Rates are recorded only for what failed: here everything, for one reason.
+  reason: ['timeout'],
+  le: leBounds,
 };
 
-function* seriesOf(metric: Metric): Generator<Labels> {
+type Family = Pick<Metric, 'name' | 'type' | 'labelNames' | 'labels'>;
+
+/** The series of recording rules, all of which Prometheus has as gauges. */
+const recordedFamilies: readonly Family[] = [
+  ...exporterRecordings,
+  ...praefectRecordings,
+  ...gitalyRecordings,
+].map(({ labels, name }) => ({
+  name,
+  type: 'gauge',
+  labelNames: labels.filter((label) => !['cluster', 'job', 'instance'].includes(label)),
+  labels: {},
+}));
+
+function* seriesOf(metric: Family): Generator<Labels> {
   const target = { cluster: 'production', job: 'gitaly-exporter' };
   const isOfServer = metric.labelNames.includes('pod') || metric.labelNames.includes('node');
-  const ofEveryExporter = metric.name.startsWith('gitaly_exporter_');
+  const ofEveryExporter = /^gitaly_exporter[_:]/.test(metric.name);
   for (let pod = 0; pod < (isOfServer || ofEveryExporter ? pods : 1); pod += 1) {
     const own: Labels = {
       ...target,
@@ -92,7 +113,7 @@ async function writeWorld(file: string, quoted: string): Promise<number> {
     pending = [];
     if (full) await once(out, 'drain');
   };
-  for (const metric of everyMetric.filter(({ name }) => quoted.includes(name))) {
+  for (const metric of [...everyMetric, ...recordedFamilies].filter(({ name }) => quoted.includes(name))) {
     const family = metric.name.replace(/_total$/, '');
     await write(`# TYPE ${family} ${metric.type}`);
     const length = metric.labelNames.includes('bucket') ? bucketRange : range;
@@ -193,7 +214,7 @@ async function cpuOf(pid: number): Promise<number> {
 
 /** The series that the selectors of the expression match, each selector once. */
 async function seriesTouched({ expr }: Query): Promise<number> {
-  const selectors = new Set(filled(expr).match(/\b[a-z]\w+\{[^}]*\}|\bup\{[^}]*\}/g) ?? []);
+  const selectors = new Set(filled(expr).match(/\b[a-z][\w:]+\{[^}]*\}/g) ?? []);
   let sum = 0;
   for (const selector of selectors) {
     const { result } = await api<Result>('query', { query: `count(${selector})`, time: String(end) });

@@ -1,19 +1,9 @@
 /** RPC and limits: which requests Gitaly's concurrency limits drop or queue, and what the limits are. */
 import { percentText } from '../src/lib/format.ts';
 import { limitsDashboard } from '../src/monitoring/links.ts';
-import {
-  above,
-  histogramQuantile,
-  increase,
-  like,
-  maxBy,
-  rate,
-  subtract,
-  sumBy,
-  topK,
-} from '../src/monitoring/promql/index.ts';
+import { above, increase, like, maxBy, rate, subtract, sumBy, topK } from '../src/monitoring/promql/index.ts';
 import { recorded } from '../src/monitoring/recording.ts';
-import { grpcErrorRatio } from '../src/monitoring/recordings/gitaly.ts';
+import { grpcErrorRatio, waitBucketRate, waitPercentile } from '../src/monitoring/recordings/gitaly.ts';
 import {
   adaptiveBackoffs,
   concurrencyInProgress,
@@ -41,7 +31,13 @@ import {
 import { buildDashboard, type Dashboard, type DashboardRow, type DashboardSettings } from './dashboard.ts';
 import { heatmap, stat, table, timeseries } from './panels.ts';
 import { dropRateThreshold, rateRange, server, serverLegend, total, wholeRange } from './queries.ts';
-import { serverBuckets, serverCounter, serverGauge, serverObservations } from './variables.ts';
+import {
+  recordedOfServer,
+  serverBuckets,
+  serverCounter,
+  serverGauge,
+  serverObservations,
+} from './variables.ts';
 
 const rpc = [...server, 'grpc_service', 'grpc_method'] as const;
 const needsTarget = 'needs gitaly.target';
@@ -64,7 +60,8 @@ const drops = () => maxBy([...rpc, 'reason'], rate(serverCounter(requestsDropped
 const packDrops = () => maxBy([...server, 'reason'], rate(serverCounter(packObjectsDropped), rateRange));
 const queued = () => maxBy(rpc, serverGauge(concurrencyQueued));
 const inProgress = () => maxBy(rpc, serverGauge(concurrencyInProgress));
-const waitBuckets = () => maxBy([...rpc, 'le'], rate(serverBuckets(concurrencyWait), rateRange));
+const wait = () => recordedOfServer(waitPercentile);
+const needsRules = 'needs gitaly.target and the recording rules of alerts/';
 
 const overviewRow = ({ thresholds }: DashboardSettings): DashboardRow => ({
   id: 101,
@@ -166,7 +163,7 @@ const rpcRow = ({ thresholds }: DashboardSettings): DashboardRow => ({
         },
         {
           title: 'Wait, p95',
-          expression: above(histogramQuantile(0.95, sumBy(['le', 'grpc_method'], waitBuckets())), 0),
+          expression: above(maxBy(['grpc_method'], wait()), 0),
           unit: 's',
         },
         {
@@ -194,8 +191,8 @@ const rpcRow = ({ thresholds }: DashboardSettings): DashboardRow => ({
       title: 'Waiting time in the queue',
       description: 'Distribution of the time that admitted requests waited before they ran, over all RPCs.',
       unit: 's',
-      expression: sumBy(['le'], maxBy([...rpc, 'le'], increase(serverBuckets(concurrencyWait), rateRange))),
-      noValue: `no RPC has a concurrency limit, or it ${needsTarget}`,
+      expression: sumBy(['le'], recordedOfServer(waitBucketRate)),
+      noValue: `no RPC has a concurrency limit, or it ${needsRules}`,
       width: 10,
       height: 9,
     }),
@@ -224,16 +221,16 @@ const rpcRow = ({ thresholds }: DashboardSettings): DashboardRow => ({
     timeseries({
       id: 4,
       title: 'Waiting time, 95th percentile',
-      description: 'How long admitted requests waited, by RPC.',
+      description: 'How long admitted requests waited, by RPC, on the server where they waited longest.',
       unit: 's',
       queries: [
         {
-          expression: histogramQuantile(0.95, sumBy(['le', 'grpc_method'], waitBuckets())),
+          expression: maxBy(['grpc_method'], wait()),
           legend: '{{grpc_method}}',
         },
       ],
       legend: 'table',
-      noValue: 'no limited RPC was called',
+      noValue: `no limited RPC was called, or it ${needsRules}`,
       width: 8,
     }),
     timeseries({

@@ -31,12 +31,12 @@ import {
   type Vector,
   vector,
 } from '../src/monitoring/promql/index.ts';
+import { collectorFailureRate, watchFailureRate } from '../src/monitoring/recordings/exporter.ts';
 import { eventsTotal } from '../src/scheduler/event-metrics.ts';
 import {
   buildInfo,
   collectorBudgetLimited,
   collectorDuration,
-  collectorFailures,
   collectorHung,
   collectorInterval,
   collectorLastSuccess,
@@ -61,7 +61,6 @@ import {
   watchCurrent,
   watchLastEvent,
   watchObjects,
-  watchRestarts,
 } from '../src/sources/kubernetes/metrics.ts';
 import { maintenance, maintenanceActive, maintenanceEnd } from '../src/sources/maintenance/source.ts';
 import { repositoriesUnavailable } from '../src/sources/praefect/mirror/metrics.ts';
@@ -87,7 +86,13 @@ import {
   total,
   wholeRange,
 } from './queries.ts';
-import { praefectCounter, praefectGauge, serverCounter, serverGauge } from './variables.ts';
+import {
+  praefectCounter,
+  praefectGauge,
+  recordedOfPraefect,
+  serverCounter,
+  serverGauge,
+} from './variables.ts';
 
 const clusterLink = {
   title: 'Praefect cluster',
@@ -604,31 +609,25 @@ const exporterRow = (): DashboardRow => ({
   collapsed: true,
   panels: [
     collectorTable(),
-    table({
+    timeseries({
       id: 37,
-      title: 'Failures by collector',
-      description: 'Failed runs in the chosen time, by reason.',
-      unit: 'none',
-      labels: [
-        { label: 'instance', title: 'Exporter' },
-        { label: 'collector', title: 'Collector' },
-        { label: 'reason', title: 'Reason' },
-      ],
-      values: [
+      title: 'Failed runs and watches',
+      description:
+        'Runs of collectors that failed, and watches of the Kubernetes API that ended otherwise than after the requested time.',
+      unit: 'suffix: per second',
+      queries: [
         {
-          title: 'Failures',
-          expression: above(
-            maxBy(
-              ['instance', 'collector', 'reason'],
-              increase(praefectCounter(collectorFailures), wholeRange),
-            ),
-            0,
-          ),
-          unit: 'short',
+          expression: recordedOfPraefect(collectorFailureRate),
+          legend: '{{instance}} {{collector}}: {{reason}}',
+        },
+        {
+          expression: recordedOfPraefect(watchFailureRate),
+          legend: '{{instance}} watch of {{resource}}: {{reason}}',
         },
       ],
-      noValue: 'no failed run in this time',
-      sort: { by: 'Failures', descending: true },
+      draw: 'bars',
+      legend: 'table',
+      noValue: 'no failure in this time, or it needs the recording rules of alerts/',
       width: 24,
       height: 7,
     }),
@@ -726,14 +725,6 @@ const exporterRow = (): DashboardRow => ({
         {
           title: 'Objects',
           expression: maxBy(['instance', 'resource'], praefectGauge(watchObjects)),
-          unit: 'short',
-        },
-        {
-          title: 'Restarts',
-          expression: sumBy(
-            ['instance', 'resource'],
-            maxBy(['instance', 'resource', 'reason'], increase(praefectCounter(watchRestarts), wholeRange)),
-          ),
           unit: 'short',
         },
       ],

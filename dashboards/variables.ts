@@ -8,18 +8,27 @@ import {
   VariableSort,
 } from '@grafana/grafana-foundation-sdk/dashboard';
 import type { Metric } from '../src/metrics/metric.ts';
-import { type DashboardVariable, dashboardVariables, labelOfVariable } from '../src/monitoring/links.ts';
+import {
+  type DashboardVariable,
+  dashboardVariables,
+  labelOfVariable,
+  praefectVariables,
+  serverVariables,
+} from '../src/monitoring/links.ts';
 import {
   buckets,
   type CounterMetric,
   type GaugeMetric,
+  type GaugeSelector,
   type HistogramMetric,
   like,
+  type Matcher,
   type Matchers,
   observations,
   select,
   targetLabels,
 } from '../src/monitoring/promql/index.ts';
+import { type Recording, recorded } from '../src/monitoring/recording.ts';
 import { buildInfo } from '../src/scheduler/self-metrics.ts';
 import { scrapeUp } from '../src/sources/gitaly/metrics.ts';
 import { podReady } from '../src/sources/kubernetes/metrics.ts';
@@ -121,6 +130,27 @@ function serverMatchers({ labelNames }: Metric): Readonly<Record<string, ReturnT
     ...(labelNames.includes('namespace') && { namespace: like('$gitaly_namespace') }),
   };
 }
+
+const limitedTo = <Labels extends string>(
+  of: Recording<Labels>,
+  variables: readonly DashboardVariable[],
+): GaugeSelector<Labels> =>
+  recorded(
+    of,
+    Object.fromEntries(
+      variables
+        .filter((name) => (of.labels as readonly string[]).includes(labelOfVariable(name)))
+        .map((name) => [labelOfVariable(name), like(`$${name}`)]),
+    ) as { readonly [Name in Labels]?: Matcher<string> },
+  );
+
+/** The selected series of a recording rule about Gitaly servers. */
+export const recordedOfServer = <Labels extends string>(of: Recording<Labels>): GaugeSelector<Labels> =>
+  limitedTo(of, serverVariables);
+
+/** The selected series of a recording rule about Praefect's database or the exporter. */
+export const recordedOfPraefect = <Labels extends string>(of: Recording<Labels>): GaugeSelector<Labels> =>
+  limitedTo(of, praefectVariables);
 
 /** The selected series of a gauge of Praefect's database or of the exporter. */
 export const praefectGauge = <M extends GaugeMetric>(metric: M, matchers?: Matchers<M>) =>

@@ -1,6 +1,10 @@
-/** An exposition in which every declared metric has a series for each combination of its closed label values. */
+/**
+ * An exposition in which every declared metric, and those of other programs that recording rules read, has a series for
+ * each combination of its closed label values.
+ */
 import { everyMetric } from '../../src/app/catalog.ts';
 import type { Metric } from '../../src/metrics/metric.ts';
+import { externalMetrics, targetUp } from '../../src/monitoring/external-metrics.ts';
 
 const openLabels: Readonly<Record<string, string | readonly string[]>> = {
   window: ['rollout:gitlab/gitaly', 'upgrade'],
@@ -14,6 +18,9 @@ const openLabels: Readonly<Record<string, string | readonly string[]>> = {
   replicas: '1',
   grpc_service: 'gitaly.SmartHTTPService',
   grpc_method: 'PostUploadPackWithSidechannel',
+  grpc_code: ['OK', 'Internal'],
+  persistentvolumeclaim: 'repo-data-gitaly-0',
+  mountpoint: '/var/opt/gitlab',
 };
 
 /** Values at which the queries that keep only some values return something. */
@@ -24,18 +31,10 @@ const fixedValues: Readonly<Record<string, number>> = {
 
 /** @param second of the world: counters grow by it. @param now Unix time in seconds */
 export const completeExposition = (second: number, now: number): string =>
-  everyMetric
+  [...everyMetric, ...externalMetrics.filter((metric) => metric !== targetUp)]
     .map((metric) => [`# TYPE ${metric.name} ${metric.type}`, ...samples(metric, second, now)].join('\n'))
-    .concat(recorded)
     .join('\n')
     .concat('\n');
-
-/** Series of recording rules that depend on metrics of other exporters. */
-const recorded: readonly string[] = [
-  'gitaly:volume_available:ratio{persistentvolumeclaim="repo-data-gitaly-0"} 0.5',
-  'gitaly:volume_inodes_available:ratio{persistentvolumeclaim="repo-data-gitaly-0"} 0.5',
-  'gitaly:grpc_errors:ratio_rate5m{} 0.0001',
-];
 
 function samples(metric: Metric, second: number, now: number): readonly string[] {
   return combinations(metric).flatMap((labels) => {

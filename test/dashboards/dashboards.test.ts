@@ -26,6 +26,7 @@ import {
   generated,
   isOfPrometheus,
   panelsOf,
+  recordedMetrics,
 } from './support.ts';
 
 const all = generated();
@@ -39,7 +40,14 @@ const queriesOf = (dashboard: DashboardJson) =>
     (panel.targets ?? []).map((target) => ({ panel: panel.title, ...target })),
   );
 
-const ownSelectors = (expr: string) => selectorsIn(expr).filter(({ metric }) => !isOfPrometheus(metric));
+const ownSelectors = (expr: string) =>
+  selectorsIn(expr).filter(({ metric }) => !isOfPrometheus(metric) && !recordedMetrics.has(metric));
+
+/** The declared metrics that an expression shows, directly or through a recording rule. */
+const shownBy = (expr: string): readonly string[] =>
+  selectorsIn(expr).flatMap(({ metric }) =>
+    (recordedMetrics.get(metric) ?? [declaredMetrics.get(metric)]).flatMap((of) => of?.name ?? []),
+  );
 
 describe.each(all)('dashboard $name', ({ dashboard, json, name }) => {
   const panels = panelsOf(dashboard);
@@ -279,10 +287,7 @@ test('there are six dashboards with unique uids, and the overview is the first',
 test('every metric is on a dashboard, or in the list of those that are not, with the reason', () => {
   const shown = new Set(
     all.flatMap(({ dashboard }) => [
-      ...queriesOf(dashboard).flatMap(({ expr }) =>
-        ownSelectors(expr).map(({ metric }) => declaredMetrics.get(metric)!.name),
-      ),
-      ...dashboard.annotations.list.flatMap(({ expr }) => selectorsIn(expr).map(({ metric }) => metric)),
+      ...[...queriesOf(dashboard), ...dashboard.annotations.list].flatMap(({ expr }) => shownBy(expr)),
     ]),
   );
   const missing = everyMetric.map(({ name }) => name).filter((name) => !shown.has(name));

@@ -5,7 +5,8 @@ export const emptyInHealthyHour: Readonly<Record<string, readonly string[]>> = {
     'capacity: Servers growing to their limit [Servers growing to their limit]',
     'overview: Failing collectors by exporter [Last success]',
     'overview: Failing collectors by exporter [State]',
-    'overview: Failures by collector [Failures]',
+    'overview: Failed runs and watches [{{instance}} watch of {{resource}}: {{reason}}]',
+    'overview: Failed runs and watches [{{instance}} {{collector}}: {{reason}}]',
     'overview: Firing alerts [Active for]',
     'overview: Gitaly servers closest to their limits [Dropped requests]',
     'replication: Replicas by storage [Behind for]',
@@ -41,7 +42,7 @@ export const emptyInHealthyHour: Readonly<Record<string, readonly string[]>> = {
     'overview: Exporters [Web configuration]',
   ],
   'the recorded scrape is older than the metric': ['overview: Exporters [Lost log lines]'],
-  'the test loads no recording rules': [
+  'nothing scrapes Gitaly or the kubelet': [
     'capacity: Available space of the volumes [{{persistentvolumeclaim}} {{instance}} {{mountpoint}}]',
     'capacity: Free inodes of the volumes [{{persistentvolumeclaim}} {{instance}} {{mountpoint}}]',
     'limits: Error ratio of all RPCs [{{cluster}} {{namespace}} {{job}}]',
@@ -59,7 +60,6 @@ export const emptyInHealthyHour: Readonly<Record<string, readonly string[]>> = {
     'overview: Exporters [Kubernetes clock skew]',
     'overview: Kubernetes watches [Last event]',
     'overview: Kubernetes watches [Objects]',
-    'overview: Kubernetes watches [Restarts]',
     'overview: Kubernetes watches [State]',
     'praefect: Praefect container restarts [Restarts]',
     'praefect: Praefect pod rotations [Rotations]',

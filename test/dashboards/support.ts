@@ -97,6 +97,16 @@ export const declaredMetrics = new Map(
   ),
 );
 
-/** Series that Prometheus itself writes: for each scrape, for its alerts, and by its recording rules. */
-export const isOfPrometheus = (name: string): boolean =>
-  ['ALERTS', 'ALERTS_FOR_STATE', 'up'].includes(name) || name.includes(':');
+/** The recording rules of alerts/. */
+export const everyRecording = alertGroups(defaultMonitoringSettings).flatMap(({ recordings }) => recordings);
+
+/** The metrics that a recording rule reads, by its name. */
+export const recordedMetrics = new Map(
+  everyRecording.map(({ name, rules }) => [
+    name,
+    rules(defaultMonitoringSettings.thresholds).flatMap(({ expression }) => expression.metrics),
+  ]),
+);
+
+/** Series that Prometheus itself writes, for each scrape and for its alerts. */
+export const isOfPrometheus = (name: string): boolean => ['ALERTS', 'ALERTS_FOR_STATE', 'up'].includes(name);

@@ -1,8 +1,10 @@
-/** Recorded from the exporter's own metrics: what the other recordings and alerts depend on. */
-import { collectorSuccess } from '../../scheduler/self-metrics.ts';
+/** Recorded from the exporter's own metrics: what the other recordings, alerts and panels depend on. */
+import { collectorFailures, collectorSuccess } from '../../scheduler/self-metrics.ts';
+import { watchRestarts } from '../../sources/kubernetes/metrics.ts';
 import { maintenanceActive } from '../../sources/maintenance/source.ts';
+import { promDuration } from '../durations.ts';
 import { clusterLabels } from '../labels.ts';
-import { equals, select } from '../promql/index.ts';
+import { above, equals, maxBy, not, rate, select } from '../promql/index.ts';
 import { highest, lowest, recording } from '../recording.ts';
 
 /** The clusters with an open maintenance window, in the exporter's own namespace. */
@@ -21,4 +23,48 @@ export const collectorSuccessRecording = recording(
   ],
 );
 
-export const exporterRecordings = [maintenanceActiveRecording, collectorSuccessRecording] as const;
+const exporterLabels = [...clusterLabels, 'job', 'instance'] as const;
+
+/**
+ * Failed runs per second. Each exporter has a series for every reason of every collector; recorded are only those that
+ * counted something within the rate window.
+ */
+export const collectorFailureRate = recording(
+  'gitaly_exporter:collector_failures:rate',
+  [...exporterLabels, 'collector', 'reason'],
+  ({ rateWindow }) => [
+    {
+      expression: above(
+        maxBy(
+          [...exporterLabels, 'collector', 'reason'],
+          rate(select(collectorFailures), promDuration(rateWindow.value)),
+        ),
+        0,
+      ),
+    },
+  ],
+);
+
+/** Watches per second that ended otherwise than after the requested time; likewise. */
+export const watchFailureRate = recording(
+  'gitaly_exporter:kubernetes_watch_failures:rate',
+  [...exporterLabels, 'resource', 'reason'],
+  ({ rateWindow }) => [
+    {
+      expression: above(
+        maxBy(
+          [...exporterLabels, 'resource', 'reason'],
+          rate(select(watchRestarts, { reason: not('expired') }), promDuration(rateWindow.value)),
+        ),
+        0,
+      ),
+    },
+  ],
+);
+
+export const exporterRecordings = [
+  maintenanceActiveRecording,
+  collectorSuccessRecording,
+  collectorFailureRate,
+  watchFailureRate,
+] as const;

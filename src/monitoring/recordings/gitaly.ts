@@ -40,11 +40,13 @@ import {
 import {
   above,
   and,
+  buckets,
   type CounterSelector,
   divide,
   equals,
   type GaugeMetric,
   groupBy,
+  histogramQuantile,
   increase,
   like,
   maxBy,
@@ -315,6 +317,39 @@ export const alwaysQueued = recording('gitaly:concurrency_queued:min', methodLab
   ];
 });
 
+/** Calls per second by how long they waited for their limit: the buckets of Gitaly's histogram, over all RPCs. */
+export const waitBucketRate = recording(
+  'gitaly:concurrency_wait_bucket:rate',
+  [...serverLabels, 'le'],
+  (thresholds) => [
+    {
+      expression: sumBy(
+        [...serverLabels, 'le'],
+        maxBy(
+          [...serverLabels, 'grpc_service', 'grpc_method', 'le'],
+          rate(buckets(concurrencyWait), rateWindow(thresholds)),
+        ),
+      ),
+    },
+  ],
+);
+
+/** The 95th percentile of the time that calls waited for their limit. NaN while there is no call. */
+export const waitPercentile = recording('gitaly:concurrency_wait:p95', methodLabels, (thresholds) => [
+  {
+    expression: histogramQuantile(
+      0.95,
+      sumBy(
+        [...methodLabels, 'le'],
+        maxBy(
+          [...methodLabels, 'grpc_service', 'le'],
+          rate(buckets(concurrencyWait), rateWindow(thresholds)),
+        ),
+      ),
+    ),
+  },
+]);
+
 /** Where adaptive limits are between their minimum (0) and their maximum (1). */
 export const adaptiveLimitPosition = recording(
   'gitaly:adaptive_limit_position:ratio',
@@ -425,6 +460,8 @@ export const gitalyRecordings = [
   oomKillIncrease,
   limitedRequests,
   alwaysQueued,
+  waitBucketRate,
+  waitPercentile,
   adaptiveLimitPosition,
   cordonedNodes,
   ...burnWindows.map((window) => grpcErrorRatio[window]),
