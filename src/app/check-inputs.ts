@@ -1,6 +1,5 @@
 /** Reads what the checks are run on, from all sources: the watches, ConfigMaps, files, cgroups and Praefect. */
 import { type GitalyConfig, parseGitalyConfig } from '../config/gitaly/gitaly-config.ts';
-import { templateToml } from '../config/gitaly/template.ts';
 import type { Parameters } from '../config/postgres/keywords.ts';
 import { parsePraefectConfig } from '../config/praefect/praefect-config.ts';
 import { problemText, type SettingProblem } from '../config/problem.ts';
@@ -299,7 +298,7 @@ async function connectionsOf(
 }
 
 function connectionIn(text: string, name: string): Known<PraefectConnection> {
-  const parsed = parsePraefectConfig(templateToml(text), name);
+  const parsed = parsePraefectConfig(text, name);
   if (parsed.ok && parsed.value.incomplete !== undefined) return unknown(parsed.value.incomplete);
   if (parsed.ok) return known(connectionOf(name, parsed.value.database));
   return unparsed(name, parsed.problems);

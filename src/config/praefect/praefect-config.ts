@@ -8,6 +8,7 @@
 
 import { whyUnreadable } from '../../lib/files.ts';
 import { Secret } from '../../lib/secret.ts';
+import { isTemplate, templateToml, templateValue } from '../gitaly/template.ts';
 import { goDurationOf } from '../go-duration.ts';
 import type { ConfiguredStorages } from '../kinds/lists.ts';
 import type { Parameter, Parameters } from '../postgres/keywords.ts';
@@ -58,9 +59,12 @@ export async function readPraefectConfig(
   }
 }
 
-/** The configuration with its problems, or why the text is none. */
+/**
+ * The configuration with its problems, or why the text is none. Reads the chart's config.toml.tpl, too, whose ConfigMap has
+ * everything but the tokens and the password: these count as not set.
+ */
 export function parsePraefectConfig(text: string, file: string): Checked<PraefectConfig> {
-  const document = parseToml(text, file);
+  const document = parseToml(isTemplate(text) ? templateToml(text) : text, file);
   if (!document.ok) return document;
   const top: TableAt = { table: document.value, header: '', nth: 0 };
   const ofDatabase = tomlReader(text, file);
@@ -130,10 +134,15 @@ type PlainKeyword = (typeof plainKeywords)[number];
 /** One key of a table. Go takes an empty string and 0 as not set. */
 function readKey(reader: TomlReader, at: TableAt, key: string): Parameter | undefined {
   const value = reader.get(at, key, key.startsWith('port') ? 'integer' : 'string');
-  return value === undefined || value === '' || value === 0
-    ? undefined
-    : { value: String(value), origin: reader.origin(at, key) };
+  if (value === undefined || value === '' || value === 0) return undefined;
+  if (String(value).includes(templateValue)) {
+    if (key !== 'password') reader.wrong(at, key, filledIn);
+    return undefined;
+  }
+  return { value: String(value), origin: reader.origin(at, key) };
 }
+
+const filledIn = 'the template fills this in when a pod starts: set praefect.database.url instead';
 
 function readVirtualStorages(reader: TomlReader, top: TableAt): readonly VirtualStorage[] {
   let nodesBefore = 0;
@@ -161,6 +170,12 @@ function readStorages(reader: TomlReader, above: TableAt, name: string, before: 
     const at: TableAt = { table, header: 'virtual_storage.node', nth: before + index };
     const storage = reader.get(at, 'storage', 'string') ?? '';
     if (storage === '') reader.wrong(at, undefined, 'storage is missing');
+    if (storage.includes(templateValue))
+      reader.wrong(
+        at,
+        'storage',
+        'the template fills this in when a pod starts: set praefect.virtual-storage',
+      );
     return { at, storage };
   });
   const found = new Set<string>();

@@ -2,11 +2,11 @@
 import { parse, TomlError, type TomlTable } from 'smol-toml';
 import { bad, type Checked, good, type Origin, problemAt, type SettingProblem } from '../problem.ts';
 
-/** Delimiters of gomplate, ERB and Helm on one line, as in the chart's config.toml.tpl and config.toml.erb. */
+/** Delimiters of gomplate, ERB and Helm on one line, as in config.toml.erb. */
 const templateMark = /\{%.*%\}|<%.*%>|\{\{.*\}\}/;
 
 const praefectHint =
-  "found a template, expected Praefect's rendered configuration: set praefect.config-file to the rendered file (/etc/gitaly/config.toml in a Praefect pod), or set praefect.database.url and praefect.virtual-storage instead";
+  "found a template, expected Praefect's rendered configuration: set praefect.config-file to the rendered file, or set praefect.database.url and praefect.virtual-storage instead";
 
 /** @param templateHint the message for a template, which is not TOML: what to set instead */
 export function parseToml(text: string, file: string, templateHint = praefectHint): Checked<TomlTable> {

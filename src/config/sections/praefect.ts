@@ -15,7 +15,7 @@ export const praefectSection = {
     praefect: {
       configFile: optional(filePath(), {
         unset: 'none',
-        help: "Praefect's own config.toml, read for the database's address, its TLS settings, and the configured virtual storages.",
+        help: "Praefect's own config.toml, read for the database's address, its TLS settings, and the configured virtual storages. The chart's config.toml.tpl works, too, with password-file.",
         example: '/var/opt/gitlab/praefect/config.toml',
       }),
       virtualStorage: optional(virtualStorages(), {

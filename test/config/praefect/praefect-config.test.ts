@@ -66,6 +66,29 @@ describe("Praefect's configuration of each version", () => {
     });
   });
 
+  test("the template in the Helm chart's ConfigMap is read, with a password that is not set", () => {
+    expect(parse(fixture('chart-template'))).toEqual({
+      database: {
+        host: 'gl-postgresql.gitlab.svc line 31',
+        port: '5432 line 32',
+        user: 'praefect line 33',
+        dbname: 'praefect line 35',
+        sslmode: 'verify-ca line 36',
+        sslcert: '/etc/postgresql/ssl/client-certificate.pem line 37',
+        sslkey: '/etc/postgresql/ssl/client-key.pem line 38',
+        sslrootcert: '/etc/postgresql/ssl/server-ca.pem line 39',
+      },
+      virtualStorages: [
+        {
+          name: 'default',
+          storages: ['gl-gitaly-default-0', 'gl-gitaly-default-1'],
+          defaultReplicationFactor: 0,
+        },
+      ],
+      electionStrategy: undefined,
+    });
+  });
+
   test('a Praefect with its queue in memory has no database', () => {
     expect(parse(fixture('memory-queue-13.0'))).toEqual({
       database: undefined,
@@ -86,11 +109,23 @@ describe("Praefect's configuration of each version", () => {
 });
 
 const template =
-  "found a template, expected Praefect's rendered configuration: set praefect.config-file to the rendered file (/etc/gitaly/config.toml in a Praefect pod), or set praefect.database.url and praefect.virtual-storage instead";
+  "found a template, expected Praefect's rendered configuration: set praefect.config-file to the rendered file, or set praefect.database.url and praefect.virtual-storage instead";
 
 describe('each problem names the file, the line and the key', () => {
   test.each<[string, string[]]>([
-    [fixture('chart-template'), [`config.toml:5: ${template}`]],
+    [
+      '[database]\nhost = {% file.Read "/host" %}\nport = 5432\nuser = \'praefect_{% .Env.REGION %}\'',
+      [
+        'config.toml:2: database.host: the template fills this in when a pod starts: set praefect.database.url instead',
+        'config.toml:4: database.user: the template fills this in when a pod starts: set praefect.database.url instead',
+      ],
+    ],
+    [
+      "[[virtual_storage]]\nname = 'default'\n[[virtual_storage.node]]\nstorage = '{% .Env.HOSTNAME %}'",
+      [
+        'config.toml:4: virtual_storage.node.storage: the template fills this in when a pod starts: set praefect.virtual-storage',
+      ],
+    ],
     ['[database]\npassword = "<%= File.read(\'x\') %>"', [`config.toml:2: ${template}`]],
     ["[database]\nhost = '{{ .Values.host }}'", [`config.toml:2: ${template}`]],
     ['[database]\nport = "5432"', ['config.toml:2: database.port: expected an unquoted integer']],
