@@ -15,8 +15,7 @@ const included = [
   'alerts',
   'dashboards',
   'docs',
-  'deploy/sql',
-  'deploy/systemd',
+  'deploy',
   'CHANGELOG.md',
   'LICENSE',
 ] as const;

@@ -81,7 +81,7 @@ export async function cgroupFindings(options: CgroupsOptions, signal: AbortSigna
 }
 
 const mount = fixText(
-  "Mount the host's /sys/fs/cgroup read-only into the container, as deploy/kubernetes/agent.yaml does, and set cgroup.root to that path; on a virtual machine it is /sys/fs/cgroup.",
+  "Mount the host's /sys/fs/cgroup read-only into the container, as deploy/kubernetes/base/agent.yaml does, and set cgroup.root to that path; on a virtual machine it is /sys/fs/cgroup.",
 );
 
 function treeFindings(

@@ -140,12 +140,14 @@ function findingOf(right: Right, result: RightResult): DoctorFinding | undefined
 
 function grantOf(right: Right, user: string | undefined): readonly Fix[] {
   const { verb, group, resource, namespace } = right;
-  const manifest = namespace === undefined ? 'rbac.yaml' : 'rbac-namespaced.yaml';
+  const folder = namespace === undefined ? 'base' : 'components/namespaced';
   const can = `kubectl auth can-i ${verb} ${group === '' ? resource : `${resource}.${group}`}${
     namespace === undefined ? (resource.startsWith('nodes') ? '' : ' -A') : ` -n ${namespace}`
   }${user === undefined ? '' : ` --as ${user}`}`;
   return [
-    fixText(`Apply deploy/kubernetes/${manifest}, which grants exactly the permissions that are used; then:`),
+    fixText(
+      `Install the Helm chart with rbac.create, or apply deploy/kubernetes/${folder}/rbac.yaml: both grant exactly the permissions that are used. Then:`,
+    ),
     { kind: 'kubectl', text: can },
   ];
 }
@@ -168,7 +170,7 @@ async function leastFinding(
   if (open.length === 0) return passed(check, `no read access to Secrets in ${namespaces.join(', ')}`);
   return notPassed(check, 'warn', `can read Secrets in namespace ${open.join(', ')}`, [
     fixText(
-      'Run the exporter with a dedicated service account and only deploy/kubernetes/rbac.yaml. For a run by hand a personal account is fine.',
+      'Run the exporter with a dedicated service account and only the rights of deploy/kubernetes/base/rbac.yaml. For a run by hand a personal account is fine.',
     ),
   ]);
 }

@@ -117,7 +117,7 @@ export async function configFindings(
       notPassed(configCheck, 'fail', message, [
         fixText(
           reason === 'permission'
-            ? 'Allow the exporter to read it: a file by its user, a ConfigMap by `get configmaps` (deploy/kubernetes/rbac.yaml).'
+            ? 'Allow the exporter to read it: a file by its user, a ConfigMap by `get configmaps` (deploy/kubernetes/base/rbac.yaml).'
             : 'Correct the path or the name in gitaly.config-file.',
         ),
       ]),

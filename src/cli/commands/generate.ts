@@ -33,8 +33,15 @@ async function run(
     return 2;
   }
   const monitoring = monitoringSettingsOf(options, settings.praefect.stuckThreshold);
-  const { artifacts } = await import('../generate/artifacts.ts');
-  const all = artifacts(monitoring, await readRunbooks(join(packageFolder(), 'alerts', 'runbooks')));
+  const [{ artifacts }, { chartFolder }] = await Promise.all([
+    import('../generate/artifacts.ts'),
+    import('../generate/chart.ts'),
+  ]);
+  const folder = packageFolder();
+  const all = artifacts(monitoring, {
+    runbooks: await readRunbooks(join(folder, 'alerts', 'runbooks')),
+    chartValues: await readFile(join(folder, chartFolder, 'values.yaml'), 'utf8'),
+  });
   try {
     if (!check) {
       const written = await writeStaleFiles(outputDir, all);

@@ -17,23 +17,33 @@ import type { Artifact } from '../../monitoring/artifact.ts';
 import type { PanelLink } from '../../monitoring/links.ts';
 import { checksReference } from '../../rules/checks/reference.ts';
 import { alertsReference } from './alerts-reference.ts';
+import { chartFiles } from './chart.ts';
 import { withFacts } from './runbook.ts';
 
-/** @param runbooks text of each runbook by the name of its alert, and of the pages that they share */
+/** Texts that people write. */
+export interface WrittenTexts {
+  /** Of each runbook by the name of its alert, and of the pages that they share. */
+  readonly runbooks: ReadonlyMap<string, string>;
+  /** values.yaml of the Helm chart. */
+  readonly chartValues: string;
+}
+
 export function artifacts(
   settings: AlertSettings,
-  runbooks: ReadonlyMap<string, string>,
+  { runbooks, chartValues }: WrittenTexts,
 ): readonly Artifact[] {
   const groups = alertGroups(settings);
   const generated = dashboards({ ...settings, alertsOn: alertsOnPanels(groups) });
   const panelId = panelIdsOf(generated);
   // Without a URL of Grafana the rules have no links, and a wrong title would pass.
   for (const { panel } of groups.flatMap(({ alerts }) => alerts)) panelId(panel);
+  const ruleSettings = { ...settings, panelId };
   return [
-    ...groups.flatMap((group) => ruleFiles(group, { ...settings, panelId })),
+    ...groups.flatMap((group) => ruleFiles(group, ruleSettings)),
     { path: 'alerts/alertmanager.example.yaml', content: alertmanagerExample(inhibitions) },
     ...runbookFiles(groups, runbooks),
     ...generated.map(({ name, json }) => ({ path: `dashboards/${name}.json`, content: json })),
+    ...chartFiles({ groups, dashboards: generated, settings: ruleSettings, values: chartValues }),
     { path: 'docs/alerts.md', content: alertsReference(groups) },
     { path: 'docs/metrics.md', content: metricsReference(catalog) },
     { path: 'docs/configuration.md', content: configurationReference() },

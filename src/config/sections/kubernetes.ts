@@ -76,7 +76,7 @@ export function kubernetesRule({
   if (kubernetes.enabled && kubernetes.role === 'agent' && !cgroup.enabled)
     return "kubernetes.role is agent, but cgroup.enabled is false: an agent reports its node's cgroups only; set --cgroup.enabled, or another role";
   if (kubernetes.enabled && kubernetes.role === 'agent' && kubernetes.node === undefined)
-    return 'kubernetes.role is agent, but kubernetes.node is not set, and the host name of a pod is not that of its node: set it from spec.nodeName through the downward API, as in deploy/kubernetes/agent.yaml';
+    return 'kubernetes.role is agent, but kubernetes.node is not set, and the host name of a pod is not that of its node: set it from spec.nodeName through the downward API, as in deploy/kubernetes/base/agent.yaml';
   if (kubernetes.enabled && kubernetes.role === 'cluster' && cgroup.enabled)
     return 'kubernetes.role is cluster, but cgroup.enabled is true: agents report cgroups; unset one of them, or set role all for an exporter that does both';
   return undefined;

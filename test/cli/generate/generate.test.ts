@@ -48,6 +48,9 @@ describe('in an empty folder', () => {
         'alerts/runbooks/PraefectQuorumLost.md',
         'alerts/runbooks/praefect-commands.md',
         'dashboards/replication.json',
+        'deploy/helm/gitaly-exporter/README.md',
+        'deploy/helm/gitaly-exporter/files/dashboards/overview.json',
+        'deploy/helm/gitaly-exporter/files/rules/praefect.yaml',
         'docs/configuration.md',
         'docs/metrics.md',
       ]),
@@ -64,7 +67,7 @@ describe('in an empty folder', () => {
   });
 
   test('--check names each file that is stale or missing, writes nothing, and exits with 1', async () => {
-    for (const part of ['alerts', 'dashboards', 'docs'])
+    for (const part of ['alerts', 'dashboards', 'deploy', 'docs'])
       await cp(join(root, part), join(folder, part), { recursive: true });
     const rules = join(folder, 'alerts/praefect.rules.yaml');
     const broken = (await readFile(rules, 'utf8')).replace('> 900', '> 901');
@@ -78,6 +81,9 @@ describe('in an empty folder', () => {
       ),
     );
 
+    const chartRules = join(folder, 'deploy/helm/gitaly-exporter/files/rules/gitaly.yaml');
+    await writeFile(chartRules, (await readFile(chartRules, 'utf8')).replace('for: 5m', 'for: 6m'));
+
     const { code, out, err } = await generate('--check', `--output-dir=${folder}`);
     expect(code).toBe(1);
     expect(out).toBe(
@@ -85,10 +91,11 @@ describe('in an empty folder', () => {
         `${folder}/alerts/praefect.rules.yaml: differs`,
         `${folder}/alerts/runbooks/PraefectQuorumLost.md: differs`,
         `${folder}/dashboards/replication.json: missing`,
+        `${chartRules}: differs`,
         '',
       ].join('\n'),
     );
-    expect(err).toMatch(/^3 of \d+ generated files are stale: run gitaly-exporter generate --output-dir=/);
+    expect(err).toMatch(/^4 of \d+ generated files are stale: run gitaly-exporter generate --output-dir=/);
     expect(await readFile(rules, 'utf8')).toBe(broken);
   });
 });

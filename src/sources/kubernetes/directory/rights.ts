@@ -1,4 +1,4 @@
-/** The rights that the settings need, one by one: deploy/kubernetes/rbac*.yaml grants them, and doctor tests each. */
+/** The rights that the settings need, one by one: deploy/kubernetes grants them, and doctor tests each. */
 import type { KubeObject } from '../objects/types.ts';
 import { kubeResources, type Resource, resourcePath } from '../watch/resources.ts';
 import { notServedText } from '../watch/watch-end.ts';

@@ -99,7 +99,7 @@ export function createVolumeStats(api: KubeApi, clock: Clock): VolumeStats {
     const { status, body } = result.response;
     if (status === 403)
       return unknown(
-        'no right to get nodes/proxy: grant it (deploy/kubernetes/rbac.yaml), or set kubernetes.volume-stats to false',
+        'no right to get nodes/proxy: grant it (deploy/kubernetes/base/rbac.yaml), or set kubernetes.volume-stats to false',
       );
     if (status !== 200) return unknown(`the kubelet of ${node} returned HTTP ${status}`);
     const claims = claimsIn(body);

@@ -98,10 +98,13 @@ function granted(file: string, names: RegExp): readonly string[] {
 }
 
 test.each([
-  ['rbac.yaml', 'cluster', undefined, /^gitaly-exporter$/],
-  ['rbac.yaml', 'agent', undefined, /^gitaly-exporter-agent$/],
-  ['rbac-namespaced.yaml', 'cluster', ['gitlab'], /^gitaly-exporter(-nodes)?$/],
-  ['rbac-namespaced.yaml', 'agent', ['gitlab'], /^gitaly-exporter-(agent|nodes)$/],
-] as const)('%s grants role %s exactly the rights that it needs', (file, role, namespace, names) => {
-  expect(granted(file, names)).toEqual(texts({ ...cluster, role, namespace }));
-});
+  ['base', 'cluster', undefined, /^gitaly-exporter$/],
+  ['base', 'agent', undefined, /^gitaly-exporter-agent$/],
+  ['components/namespaced', 'cluster', ['gitlab'], /^gitaly-exporter(-nodes|-node-events)?$/],
+  ['components/namespaced', 'agent', ['gitlab'], /^gitaly-exporter-(agent|nodes)$/],
+] as const)(
+  'rbac.yaml of %s grants role %s exactly the rights that it needs',
+  (folder, role, namespace, names) => {
+    expect(granted(`${folder}/rbac.yaml`, names)).toEqual(texts({ ...cluster, role, namespace }));
+  },
+);
