@@ -11,14 +11,7 @@ import { parseArgs } from 'node:util';
 const root = join(import.meta.dirname, '..');
 
 /** Decisions, images and the tests of alert rules are for readers of the repository. */
-const included = [
-  'alerts',
-  'dashboards',
-  'docs',
-  'deploy',
-  'CHANGELOG.md',
-  'LICENSE',
-] as const;
+const included = ['alerts', 'dashboards', 'docs', 'deploy', 'CHANGELOG.md', 'LICENSE'] as const;
 
 const isIncluded = (path: string): boolean =>
   !/\.ts$|\/docs\/(decisions|images)$|\/alerts\/(?!runbooks$)[^./]+$/.test(path);
