@@ -4,11 +4,12 @@ import type { Vector } from '../src/monitoring/promql/index.ts';
 import type { Recording } from '../src/monitoring/recording.ts';
 import { type AlertName, alertRule, forSeconds } from '../src/rules/alert-rules.ts';
 import type { Severity } from '../src/rules/finding.ts';
+import type { RuleName } from '../src/rules/rule-names.ts';
 import type { Thresholds } from '../src/rules/thresholds.ts';
 import { type AnnotationText, type Template, templateParts } from './annotations.ts';
 
 export interface Alert {
-  readonly name: string;
+  readonly name: RuleName;
   /** critical pages: users are affected, or data is at risk. warning is a ticket. info notifies no one. */
   readonly severity: Severity;
   readonly expression: Vector;
@@ -38,7 +39,7 @@ type AlertDefinition<Labels extends string> = (JudgedWithPage | JudgedHere) & {
 
 /** No problem on the page stands for the alert. */
 interface JudgedHere {
-  readonly name: string;
+  readonly name: RuleName;
   readonly severity: Severity;
   readonly forSeconds: number;
   /** Why not. */
@@ -72,7 +73,7 @@ export function alert<Labels extends string>(definition: AlertDefinition<Labels>
 
 /** Alerts by name, and by severity where several rules share a name. */
 export interface AlertsNamed {
-  readonly names: readonly string[];
+  readonly names: readonly RuleName[];
   readonly severity?: Severity;
 }
 

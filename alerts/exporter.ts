@@ -24,7 +24,7 @@ import {
 } from '../src/monitoring/promql/index.ts';
 import { highest, lowest, sustained } from '../src/monitoring/recording.ts';
 import type { MonitoringSettings } from '../src/monitoring/settings.ts';
-import { minute, seconds, type Thresholds, type ThresholdTable } from '../src/rules/thresholds.ts';
+import type { AlertThresholds } from '../src/rules/alert-thresholds.ts';
 import {
   buildInfo,
   collectorEnabled,
@@ -42,17 +42,8 @@ import { withoutProblem } from './texts.ts';
 const targetLabels = [...clusterLabels, 'job', 'instance'] as const;
 const collectorsPanel = { dashboard: overviewDashboard, title: 'Failing collectors' };
 
-export const exporterThresholds = {
-  exporterDown: seconds(5 * minute, 'Longer than a rollout of the exporter.'),
-  labelsRenamed: seconds(15 * minute, 'A setting of the scrape: no hurry.'),
-  seriesDropped: seconds(15 * minute, 'A limit of series that is too low: no hurry.'),
-  reloadFailed: seconds(10 * minute, 'Longer than a change of several files.'),
-} satisfies ThresholdTable;
-
-type ExporterThresholds = Thresholds & typeof exporterThresholds;
-
 interface ExporterSettings extends MonitoringSettings {
-  readonly thresholds: ExporterThresholds;
+  readonly thresholds: AlertThresholds;
 }
 
 export const exporterAlerts = (settings: ExporterSettings): readonly Alert[] => [
@@ -104,7 +95,7 @@ function exporterMissing({ thresholds }: ExporterSettings): Alert {
   });
 }
 
-function collectorFailing(thresholds: ExporterThresholds): Alert {
+function collectorFailing(thresholds: AlertThresholds): Alert {
   const { collectorFailing: failingFor } = thresholds;
   const by = [...targetLabels, 'collector'] as const;
   const failing = equals(lowest(thresholds, by, select(collectorSuccess)), 0);
@@ -129,7 +120,7 @@ function collectorFailing(thresholds: ExporterThresholds): Alert {
   });
 }
 
-function dataStale(thresholds: ExporterThresholds): Alert {
+function dataStale(thresholds: AlertThresholds): Alert {
   const { collectorStale: staleFor } = thresholds;
   const by = [...targetLabels, 'collector'] as const;
   return alert({
@@ -160,7 +151,7 @@ const renamed = (metric: Metric): Vector<(typeof targetLabels)[number] | 'export
     { exported_pod: not('') },
   );
 
-function labelsRenamed(thresholds: ExporterThresholds): Alert {
+function labelsRenamed(thresholds: AlertThresholds): Alert {
   const { labelsRenamed: renamedFor } = thresholds;
   const series = or(or(renamed(podReady), renamed(serverInfo)), renamed(scrapeUp));
   return alert({
@@ -177,7 +168,7 @@ function labelsRenamed(thresholds: ExporterThresholds): Alert {
   });
 }
 
-function droppedSeries(thresholds: ExporterThresholds): Alert {
+function droppedSeries(thresholds: AlertThresholds): Alert {
   const { seriesDropped: droppedFor } = thresholds;
   const by = [...targetLabels, 'collector'] as const;
   return alert({
@@ -194,7 +185,7 @@ function droppedSeries(thresholds: ExporterThresholds): Alert {
   });
 }
 
-function reloadFailed(thresholds: ExporterThresholds): Alert {
+function reloadFailed(thresholds: AlertThresholds): Alert {
   const { reloadFailed: failedFor } = thresholds;
   const failed = or(
     equals(highest(thresholds, targetLabels, select(reloadSuccess)), 0),

@@ -5,9 +5,9 @@ import { labelOfVariable, type PanelLink } from '../src/monitoring/links.ts';
 import type { MonitoringSettings } from '../src/monitoring/settings.ts';
 import type { Alert, AlertGroup, AlertsNamed, Inhibition } from './alert.ts';
 
-/** The settings, and the ids of the panels that alerts link to. */
 export interface RulesFileSettings extends MonitoringSettings {
-  readonly panelId: (link: PanelLink) => number;
+  /** The ids of the panels that alerts link to. Without them the links open the whole dashboard. */
+  readonly panelId?: ((link: PanelLink) => number) | undefined;
 }
 
 /** The plain rules file, for `rule_files:`. */
@@ -42,26 +42,27 @@ const ruleGroups = (group: AlertGroup, settings: RulesFileSettings) => [
   { name: group.name, rules: group.alerts.map((alert) => alertRule(alert, settings)) },
 ];
 
-const alertRule = (alert: Alert, { grafanaUrl, panelId, runbookUrl }: RulesFileSettings) => ({
+const alertRule = (alert: Alert, { grafanaUrl, labels, panelId, runbookUrl }: RulesFileSettings) => ({
   alert: alert.name,
   expr: alert.expression.text,
   ...(alert.forSeconds > 0 && { for: promDuration(alert.forSeconds) }),
   ...(alert.keepFiringForSeconds > 0 && { keep_firing_for: promDuration(alert.keepFiringForSeconds) }),
-  labels: { severity: alert.severity, ...alert.labels },
+  labels: { severity: alert.severity, ...alert.labels, ...labels },
   annotations: {
     summary: alert.summary,
     description: alert.description,
     ...(runbookUrl !== undefined && { runbook_url: `${runbookUrl}/${alert.name}.md` }),
-    ...(grafanaUrl !== undefined && { dashboard_url: panelUrl(alert, grafanaUrl, panelId(alert.panel)) }),
+    ...(grafanaUrl !== undefined && { dashboard_url: panelUrl(alert, grafanaUrl, panelId?.(alert.panel)) }),
   },
 });
 
 /** The panel, limited to the series of the alert. Label values only: a query in a link fails when it matters. */
-function panelUrl({ expression, panel: { dashboard } }: Alert, grafanaUrl: string, panelId: number): string {
+function panelUrl({ expression, panel: { dashboard } }: Alert, grafanaUrl: string, panelId?: number): string {
   const variables = dashboard.variables
     .filter((name) => expression.labels.includes(labelOfVariable(name)))
     .map((name) => `{{ with $labels.${labelOfVariable(name)} }}&var-${name}={{ . | urlquery }}{{ end }}`);
-  return `${grafanaUrl}/d/${dashboard.uid}?viewPanel=${panelId}&from=now-3h&to=now${variables.join('')}`;
+  const panel = panelId === undefined ? '' : `viewPanel=${panelId}&`;
+  return `${grafanaUrl}/d/${dashboard.uid}?${panel}from=now-3h&to=now${variables.join('')}`;
 }
 
 /** An Alertmanager configuration to copy the inhibitions and routes from; its receivers deliver nothing. */

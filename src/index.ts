@@ -17,13 +17,15 @@ export { lintBlock } from './metrics/lint-block.ts';
 // Metric declarations and samples.
 export { anyValue, counter, gauge, histogram, type LabelsOf, type Metric } from './metrics/metric.ts';
 export { type Block, type Family, samplesOf, single } from './metrics/samples.ts';
+export { withOverrides } from './rules/alert-thresholds.ts';
 // Checks of recommended configuration, and problems: pure functions of facts and views.
 export { type CheckFinding, type Evaluation, evaluate } from './rules/checks/evaluate.ts';
 export { type CheckInputs, nothingKnown } from './rules/checks/inputs.ts';
 export { type Finding, type Fix, severities } from './rules/finding.ts';
+export { defaultJudgment, type Judgment } from './rules/judgment.ts';
 export type { Problem } from './rules/problems/problem.ts';
 export { createProblemTracker, type ProblemViews } from './rules/problems/tracker.ts';
-export { defaultThresholds, type Thresholds, withOverrides } from './rules/thresholds.ts';
+export { defaultThresholds, type Thresholds } from './rules/thresholds.ts';
 // Running collectors, including your own.
 export { type Budget, createBudget } from './scheduler/budget.ts';
 export type { Collector, Run, Schedule } from './scheduler/collector.ts';

@@ -26,26 +26,14 @@ import {
   serverMaintenance,
   serving,
 } from '../../src/monitoring/recordings/gitaly.ts';
-import { count, minute, seconds, type Thresholds, type ThresholdTable } from '../../src/rules/thresholds.ts';
+import type { AlertThresholds } from '../../src/rules/alert-thresholds.ts';
 import { scrapeUp } from '../../src/sources/gitaly/metrics.ts';
 import { podPhase, podRestarts, podWaitingContainers } from '../../src/sources/kubernetes/metrics.ts';
 import { serverInfo } from '../../src/sources/server-info.ts';
 import { type Alert, alert, judgedWithPage } from '../alert.ts';
 import { percent, serverName, withoutProblem } from '../texts.ts';
 
-export const availabilityThresholds = {
-  gitalyUnwatched: seconds(
-    15 * minute,
-    'A Gitaly pod is Ready, and no agent reports its cgroups: longer than the start of a node and its agent.',
-  ),
-  errorBudgetMinimum: count(3600, "Gitaly's RPCs within an hour: the ratio of fewer means nothing."),
-  restartLoop: count(3, 'Restarts of the container within 30 minutes for another reason than an OOM kill.'),
-  podPending: seconds(10 * minute, 'Longer than a new node takes to start.'),
-} satisfies ThresholdTable;
-
-type AvailabilityThresholds = Thresholds & typeof availabilityThresholds;
-
-export const availabilityAlerts = (thresholds: AvailabilityThresholds): readonly Alert[] => [
+export const availabilityAlerts = (thresholds: AlertThresholds): readonly Alert[] => [
   down(thresholds),
   errorBudgetBurn(thresholds, { severity: 'critical', factor: 14.4, long: '1h', short: '5m' }),
   errorBudgetBurn(thresholds, { severity: 'warning', factor: 6, long: '6h', short: '30m' }),
@@ -55,7 +43,7 @@ export const availabilityAlerts = (thresholds: AvailabilityThresholds): readonly
   unwatched(thresholds),
 ];
 
-function down(thresholds: AvailabilityThresholds): Alert {
+function down(thresholds: AlertThresholds): Alert {
   const { gitalyDown, keepFiring } = thresholds;
   const notServing = equals(minBy(serverLabels, recorded(serving)), 0);
   return alert({
@@ -83,7 +71,7 @@ interface Burn {
   readonly short: BurnWindow;
 }
 
-function errorBudgetBurn(thresholds: AvailabilityThresholds, { severity, factor, long, short }: Burn): Alert {
+function errorBudgetBurn(thresholds: AlertThresholds, { severity, factor, long, short }: Burn): Alert {
   const { errorBudget, errorBudgetMinimum, keepFiring } = thresholds;
   const limit = Number((factor * errorBudget.value).toPrecision(6));
   const ratio = above(recorded(grpcErrorRatio[long]), limit);
@@ -110,7 +98,7 @@ function errorBudgetBurn(thresholds: AvailabilityThresholds, { severity, factor,
 /** In GitLab's chart and operator. The restart of a sidecar is not an outage of Gitaly. */
 const gitalyContainer = 'gitaly';
 
-function restartLoop(thresholds: AvailabilityThresholds): Alert {
+function restartLoop(thresholds: AlertThresholds): Alert {
   const { restartLoop: restarts } = thresholds;
   return alert({
     name: 'GitalyRestartLoop',
@@ -139,7 +127,7 @@ function restartLoop(thresholds: AvailabilityThresholds): Alert {
   });
 }
 
-function podPending(thresholds: AvailabilityThresholds): Alert {
+function podPending(thresholds: AlertThresholds): Alert {
   const { podPending: pendingFor } = thresholds;
   return alert({
     name: 'GitalyPodPending',
@@ -159,7 +147,7 @@ function podPending(thresholds: AvailabilityThresholds): Alert {
   });
 }
 
-function metricsUnreadable(thresholds: AvailabilityThresholds): Alert {
+function metricsUnreadable(thresholds: AlertThresholds): Alert {
   const { serverMetricsUnread } = thresholds;
   const unread = equals(
     highest(thresholds, serverLabels, select(scrapeUp, { component: 'gitaly', pod: not('') })),
@@ -177,7 +165,7 @@ function metricsUnreadable(thresholds: AvailabilityThresholds): Alert {
   });
 }
 
-function unwatched(thresholds: AvailabilityThresholds): Alert {
+function unwatched(thresholds: AlertThresholds): Alert {
   const { gitalyUnwatched, missingSeriesLookback } = thresholds;
   const ready = equals(maxBy(podLabels, recorded(serving, { source: 'pod' })), 1);
   const watched = maxBy(podLabels, maxOverTime(select(serverInfo), gaugeWindow(thresholds)));

@@ -15,8 +15,8 @@ import {
 } from '../../src/monitoring/promql/index.ts';
 import { gaugeWindow, highest, lowest, recorded, sustained } from '../../src/monitoring/recording.ts';
 import { cordonedNodes, podLabels } from '../../src/monitoring/recordings/gitaly.ts';
+import type { AlertThresholds } from '../../src/rules/alert-thresholds.ts';
 import { checkPassed } from '../../src/rules/checks/collector.ts';
-import { hour, minute, seconds, type Thresholds, type ThresholdTable } from '../../src/rules/thresholds.ts';
 import {
   disruptionExpected,
   disruptionHealthy,
@@ -33,17 +33,7 @@ import {
 import { type Alert, alert, judgedWithPage } from '../alert.ts';
 import { withoutProblem } from '../texts.ts';
 
-export const kubernetesThresholds = {
-  rolloutStuck: seconds(
-    30 * minute,
-    'Longer than one rotation of a pod with a large volume; a pod that is not Ready pages before.',
-  ),
-  checkRegressed: seconds(hour, 'Longer than a change in several steps.'),
-} satisfies ThresholdTable;
-
-type KubernetesThresholds = Thresholds & typeof kubernetesThresholds;
-
-export const kubernetesAlerts = (thresholds: KubernetesThresholds): readonly Alert[] => [
+export const kubernetesAlerts = (thresholds: AlertThresholds): readonly Alert[] => [
   rotationSlow(thresholds),
   rolloutStuck(thresholds),
   drainBlocked(thresholds),
@@ -52,7 +42,7 @@ export const kubernetesAlerts = (thresholds: KubernetesThresholds): readonly Ale
   checkRegressed(thresholds),
 ];
 
-function rotationSlow(thresholds: KubernetesThresholds): Alert {
+function rotationSlow(thresholds: AlertThresholds): Alert {
   const { rotationWindow, rotationSlow: slow } = thresholds;
   const window = promDuration(rotationWindow.value);
   const took = maxBy(podLabels, maxOverTime(select(podRotation, { phase: 'total' }), window));
@@ -79,7 +69,7 @@ function rotationSlow(thresholds: KubernetesThresholds): Alert {
 
 const setLabels = ['cluster', 'namespace', 'statefulset'] as const;
 
-function rolloutStuck(thresholds: KubernetesThresholds): Alert {
+function rolloutStuck(thresholds: AlertThresholds): Alert {
   const { rolloutStuck: stuckFor } = thresholds;
   const desired = lowest(thresholds, setLabels, select(statefulSetReplicas));
   const updated = highest(thresholds, setLabels, select(statefulSetUpdatedReplicas));
@@ -101,7 +91,7 @@ function rolloutStuck(thresholds: KubernetesThresholds): Alert {
 
 const budgetLabels = ['cluster', 'namespace', 'poddisruptionbudget'] as const;
 
-function drainBlocked(thresholds: KubernetesThresholds): Alert {
+function drainBlocked(thresholds: AlertThresholds): Alert {
   const { drainBlocked: blockedFor } = thresholds;
   const none = equals(highest(thresholds, budgetLabels, select(disruptionsAllowed)), 0);
   const missing = subtract(
@@ -126,7 +116,7 @@ function drainBlocked(thresholds: KubernetesThresholds): Alert {
   });
 }
 
-function nodeUnderPressure(thresholds: KubernetesThresholds): Alert {
+function nodeUnderPressure(thresholds: AlertThresholds): Alert {
   const { nodePressure: pressureFor } = thresholds;
   return alert({
     ...judgedWithPage('GitalyNodePressure', thresholds),
@@ -139,7 +129,7 @@ function nodeUnderPressure(thresholds: KubernetesThresholds): Alert {
   });
 }
 
-function nodeNotReady(thresholds: KubernetesThresholds): Alert {
+function nodeNotReady(thresholds: AlertThresholds): Alert {
   const { gitalyDown } = thresholds;
   return alert({
     ...judgedWithPage('GitalyNodeNotReady', thresholds),
@@ -152,7 +142,7 @@ function nodeNotReady(thresholds: KubernetesThresholds): Alert {
   });
 }
 
-function checkRegressed(thresholds: KubernetesThresholds): Alert {
+function checkRegressed(thresholds: AlertThresholds): Alert {
   const { checkRegressed: failsFor } = thresholds;
   const labels = ['cluster', 'check', 'namespace', 'pod', 'node', 'workload'] as const;
   const yesterday = maxBy(labels, maxOverTime(select(checkPassed), gaugeWindow(thresholds), '1d'));

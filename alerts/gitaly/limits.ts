@@ -20,21 +20,11 @@ import {
   type ServerLabel,
   serverLabels,
 } from '../../src/monitoring/recordings/gitaly.ts';
-import { minute, seconds, type Thresholds, type ThresholdTable } from '../../src/rules/thresholds.ts';
+import type { AlertThresholds } from '../../src/rules/alert-thresholds.ts';
 import { type Alert, alert, judgedWithPage } from '../alert.ts';
 import { percent, serverName, withoutProblem } from '../texts.ts';
 
-export const limitsThresholds = {
-  concurrencySaturated: seconds(15 * minute, 'Calls waited all the time: longer than a burst of CI.'),
-  adaptiveLimitAtFloor: seconds(
-    30 * minute,
-    'The limit rises by itself within minutes when resources are free.',
-  ),
-} satisfies ThresholdTable;
-
-type LimitsThresholds = Thresholds & typeof limitsThresholds;
-
-export const limitAlerts = (thresholds: LimitsThresholds): readonly Alert[] => [
+export const limitAlerts = (thresholds: AlertThresholds): readonly Alert[] => [
   droppedQueueFull(thresholds),
   droppedQueueWait(thresholds),
   loadShed(thresholds),
@@ -48,7 +38,7 @@ const ofRpcs = { grpc_method: not('pack-objects') } as const;
 
 /** The highest ratio of dropped calls of an RPC, of each server, above the thresholds. */
 const droppedRatio = (
-  thresholds: LimitsThresholds,
+  thresholds: AlertThresholds,
   dropped: Vector<ServerLabel | 'grpc_method' | 'outcome'>,
 ): Vector<ServerLabel> =>
   above(
@@ -69,10 +59,10 @@ const droppedMethods = (
   outcome: 'queue_full' | 'queue_wait' | 'load_shed',
 ) => above(maxBy(['grpc_method'], recorded(limitedRequests, { ...same, outcome })), 0);
 
-const what = ({ requestsDroppedMinimum, requestsDroppedRatio, rateWindow }: LimitsThresholds): string =>
+const what = ({ requestsDroppedMinimum, requestsDroppedRatio, rateWindow }: AlertThresholds): string =>
   `over ${percent(requestsDroppedRatio.value)} of the calls of an RPC, and ${requestsDroppedMinimum.value} or more within ${durationInWords(rateWindow.value)}`;
 
-function droppedQueueFull(thresholds: LimitsThresholds): Alert {
+function droppedQueueFull(thresholds: AlertThresholds): Alert {
   const { keepFiring, requestsDropped } = thresholds;
   return alert({
     ...judgedWithPage('GitalyRequestsDroppedQueueFull', thresholds),
@@ -86,7 +76,7 @@ function droppedQueueFull(thresholds: LimitsThresholds): Alert {
   });
 }
 
-function droppedQueueWait(thresholds: LimitsThresholds): Alert {
+function droppedQueueWait(thresholds: AlertThresholds): Alert {
   const { requestsDroppedWait } = thresholds;
   return alert({
     ...judgedWithPage('GitalyRequestsDroppedQueueWait', thresholds),
@@ -99,7 +89,7 @@ function droppedQueueWait(thresholds: LimitsThresholds): Alert {
   });
 }
 
-function loadShed(thresholds: LimitsThresholds): Alert {
+function loadShed(thresholds: AlertThresholds): Alert {
   const { requestsDropped } = thresholds;
   return alert({
     ...judgedWithPage('GitalyLoadShed', thresholds),
@@ -112,7 +102,7 @@ function loadShed(thresholds: LimitsThresholds): Alert {
   });
 }
 
-function packObjectsDropped(thresholds: LimitsThresholds): Alert {
+function packObjectsDropped(thresholds: AlertThresholds): Alert {
   const { requestsDropped } = thresholds;
   const dropped = sumBy(
     [...methodLabels],
@@ -129,7 +119,7 @@ function packObjectsDropped(thresholds: LimitsThresholds): Alert {
   });
 }
 
-function saturated(thresholds: LimitsThresholds): Alert {
+function saturated(thresholds: AlertThresholds): Alert {
   const { concurrencySaturated } = thresholds;
   return alert({
     name: 'GitalyConcurrencySaturated',
@@ -150,7 +140,7 @@ function saturated(thresholds: LimitsThresholds): Alert {
   });
 }
 
-function adaptiveLimitAtFloor(thresholds: LimitsThresholds): Alert {
+function adaptiveLimitAtFloor(thresholds: AlertThresholds): Alert {
   const { adaptiveLimitAtFloor: atFloorFor } = thresholds;
   return alert({
     name: 'GitalyAdaptiveLimitAtFloor',

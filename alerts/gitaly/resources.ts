@@ -28,37 +28,12 @@ import {
   oomKillIncrease,
   serverLabels,
 } from '../../src/monitoring/recordings/gitaly.ts';
-import {
-  count,
-  minute,
-  ratio,
-  seconds,
-  type Thresholds,
-  type ThresholdTable,
-} from '../../src/rules/thresholds.ts';
+import type { AlertThresholds } from '../../src/rules/alert-thresholds.ts';
 import { bucketOomKills } from '../../src/sources/cgroup/metrics.ts';
 import { type Alert, alert, judgedWithPage } from '../alert.ts';
 import { percent, serverName, withoutProblem } from '../texts.ts';
 
-export const resourcesThresholds = {
-  gitParentOomEvents: count(
-    3,
-    'OOM events of the parent of all Git processes within oomWindow: each may hit any repository.',
-  ),
-  memoryPressure: ratio(
-    0.1,
-    'Ratio of time in which all tasks waited for memory: requests take visibly longer.',
-  ),
-  memoryPressureFor: seconds(10 * minute, 'Longer than one large clone.'),
-  memoryForecastFor: seconds(
-    35 * minute,
-    'Longer than the 30 minutes for which one step of memory usage looks like growth.',
-  ),
-} satisfies ThresholdTable;
-
-type ResourcesThresholds = Thresholds & typeof resourcesThresholds;
-
-export const resourceAlerts = (thresholds: ResourcesThresholds): readonly Alert[] => [
+export const resourceAlerts = (thresholds: AlertThresholds): readonly Alert[] => [
   oomKilled(thresholds),
   oomKilledRepeatedly(thresholds),
   gitParentOom(thresholds),
@@ -79,7 +54,7 @@ const whose = {
   node: 'the node',
 } as const;
 
-function oomKilled(thresholds: ResourcesThresholds): Alert {
+function oomKilled(thresholds: AlertThresholds): Alert {
   const shown = thresholds.oomWindow.value;
   return alert({
     ...judgedWithPage('GitalyOOMKilled', thresholds),
@@ -98,7 +73,7 @@ function oomKilled(thresholds: ResourcesThresholds): Alert {
   });
 }
 
-function oomKilledRepeatedly(thresholds: ResourcesThresholds): Alert {
+function oomKilledRepeatedly(thresholds: AlertThresholds): Alert {
   const { keepFiring, oomRepeatedEvents, oomWindow } = thresholds;
   return alert({
     ...judgedWithPage('GitalyOOMKilledRepeatedly', thresholds),
@@ -124,7 +99,7 @@ function oomKilledRepeatedly(thresholds: ResourcesThresholds): Alert {
   });
 }
 
-function gitParentOom(thresholds: ResourcesThresholds): Alert {
+function gitParentOom(thresholds: AlertThresholds): Alert {
   const { gitParentOomEvents, keepFiring, oomWindow } = thresholds;
   return alert({
     name: 'GitalyGitParentOOM',
@@ -144,7 +119,7 @@ function gitParentOom(thresholds: ResourcesThresholds): Alert {
   });
 }
 
-function gitOomKilled(thresholds: ResourcesThresholds): Alert {
+function gitOomKilled(thresholds: AlertThresholds): Alert {
   const { gitOomKills, gitOomWindow } = thresholds;
   return alert({
     ...judgedWithPage('GitalyGitOOMKilled', thresholds),
@@ -171,7 +146,7 @@ function gitOomKilled(thresholds: ResourcesThresholds): Alert {
   });
 }
 
-function memoryNearLimit(thresholds: ResourcesThresholds): Alert {
+function memoryNearLimit(thresholds: AlertThresholds): Alert {
   const { memoryNearLimit: nearLimit, memoryNearLimitFor } = thresholds;
   return alert({
     ...judgedWithPage('GitalyMemoryNearLimit', thresholds),
@@ -190,7 +165,7 @@ function memoryNearLimit(thresholds: ResourcesThresholds): Alert {
   });
 }
 
-function memoryUnderPressure(thresholds: ResourcesThresholds): Alert {
+function memoryUnderPressure(thresholds: AlertThresholds): Alert {
   const { memoryPressure: pressure, memoryPressureFor } = thresholds;
   return alert({
     name: 'GitalyMemoryPressure',
@@ -207,7 +182,7 @@ function memoryUnderPressure(thresholds: ResourcesThresholds): Alert {
   });
 }
 
-function memoryForecast(thresholds: ResourcesThresholds): Alert {
+function memoryForecast(thresholds: AlertThresholds): Alert {
   const { memoryForecastFor } = thresholds;
   // Troughs of 30 minutes: peaks of a sawtooth and noise do not move them, and two of them an hour apart show growth.
   const trough = minOverTime(recorded(memoryRatio), '30m');
@@ -228,7 +203,7 @@ function memoryForecast(thresholds: ResourcesThresholds): Alert {
   });
 }
 
-function cpuThrottled(thresholds: ResourcesThresholds): Alert {
+function cpuThrottled(thresholds: AlertThresholds): Alert {
   const { cpuThrottled: ratio, cpuThrottledFor, cpuThrottledGit, rateWindow } = thresholds;
   return alert({
     ...judgedWithPage('GitalyCPUThrottled', thresholds),

@@ -4,33 +4,11 @@ import { capacityDashboard } from '../../src/monitoring/links.ts';
 import { below, maxOverTime, multiply, subtract } from '../../src/monitoring/promql/index.ts';
 import { recorded, sustained } from '../../src/monitoring/recording.ts';
 import { inodesAvailable, volumeAvailable, volumeLabels } from '../../src/monitoring/recordings/gitaly.ts';
-import {
-  hour,
-  minute,
-  ratio,
-  seconds,
-  type Thresholds,
-  type ThresholdTable,
-} from '../../src/rules/thresholds.ts';
+import type { AlertThresholds } from '../../src/rules/alert-thresholds.ts';
 import { type Alert, alert } from '../alert.ts';
 import { percent, withoutProblem } from '../texts.ts';
 
-export const volumesThresholds = {
-  volumeAvailableFor: seconds(10 * minute, 'Longer than the temporary files of one repack.'),
-  volumeForecast: seconds(
-    7 * 24 * hour,
-    'The volume is full within this time at the rate of a day: enough to extend it, after the days that the forecast needs.',
-  ),
-  volumeForecastBelow: ratio(0.5, 'Available space by size: above it, a forecast of days means nothing.'),
-  volumeForecastFor: seconds(
-    30 * hour,
-    'Longer than the day for which an import of some hours looks like growth.',
-  ),
-} satisfies ThresholdTable;
-
-type VolumesThresholds = Thresholds & typeof volumesThresholds;
-
-export const volumeAlerts = (thresholds: VolumesThresholds): readonly Alert[] => [
+export const volumeAlerts = (thresholds: AlertThresholds): readonly Alert[] => [
   volumeFilling(thresholds),
   volumeForecast(thresholds),
   inodesFilling(thresholds),
@@ -38,7 +16,7 @@ export const volumeAlerts = (thresholds: VolumesThresholds): readonly Alert[] =>
 
 const volumeName = '{{ or $labels.persistentvolumeclaim $labels.mountpoint }}';
 
-function volumeFilling(thresholds: VolumesThresholds): Alert {
+function volumeFilling(thresholds: AlertThresholds): Alert {
   const { keepFiring, volumeAvailable: least, volumeAvailableFor } = thresholds;
   return alert({
     name: 'GitalyVolumeFilling',
@@ -55,7 +33,7 @@ function volumeFilling(thresholds: VolumesThresholds): Alert {
   });
 }
 
-function volumeForecast(thresholds: VolumesThresholds): Alert {
+function volumeForecast(thresholds: AlertThresholds): Alert {
   const { volumeForecast: within, volumeForecastBelow, volumeForecastFor } = thresholds;
   // The highest available space of a day: temporary files of a backup or a repack do not move it.
   const best = maxOverTime(recorded(volumeAvailable), '1d');
@@ -80,7 +58,7 @@ function volumeForecast(thresholds: VolumesThresholds): Alert {
   });
 }
 
-function inodesFilling(thresholds: VolumesThresholds): Alert {
+function inodesFilling(thresholds: AlertThresholds): Alert {
   const { inodesAvailable: least, keepFiring, volumeAvailableFor } = thresholds;
   return alert({
     name: 'GitalyInodesFilling',

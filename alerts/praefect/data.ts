@@ -28,33 +28,13 @@ import {
   storageHealth,
   unavailableCount,
 } from '../../src/monitoring/recordings/praefect.ts';
-import {
-  count,
-  minute,
-  ratio,
-  seconds,
-  type Thresholds,
-  type ThresholdTable,
-} from '../../src/rules/thresholds.ts';
+import type { AlertThresholds } from '../../src/rules/alert-thresholds.ts';
 import { verificationOldest } from '../../src/sources/praefect/mirror/verification.ts';
 import { type Alert, alert, judgedWithPage } from '../alert.ts';
 import { outsideMaintenance, whileTrusted } from '../conditions.ts';
 import { percent, storageName, withoutProblem } from '../texts.ts';
 
-export const dataThresholds = {
-  singleCopy: seconds(15 * minute, 'Three reconciler runs: replication did not restore the second copy.'),
-  restartUnsafe: seconds(5 * minute, 'One reconciler run: replication usually restores the copy by then.'),
-  repositoryCountDrop: ratio(0.01, 'Repositories that disappeared within an hour, by all.'),
-  repositoryCountDropMinimum: count(
-    20,
-    'Repositories that disappeared within an hour: a deleted group is fewer.',
-  ),
-  repositoryCountDropFor: seconds(2 * minute, 'The records are gone; what deletes them may still run.'),
-} satisfies ThresholdTable;
-
-type DataThresholds = Thresholds & typeof dataThresholds;
-
-export const dataAlerts = (thresholds: DataThresholds): readonly Alert[] => [
+export const dataAlerts = (thresholds: AlertThresholds): readonly Alert[] => [
   unavailable(thresholds),
   readOnly(thresholds),
   lost(thresholds),
@@ -64,7 +44,7 @@ export const dataAlerts = (thresholds: DataThresholds): readonly Alert[] => [
   verificationOverdue(thresholds),
 ];
 
-function unavailable(thresholds: DataThresholds): Alert {
+function unavailable(thresholds: AlertThresholds): Alert {
   const { keepFiring, repositoriesUnavailable } = thresholds;
   return alert({
     ...judgedWithPage('PraefectRepositoriesUnavailable', thresholds),
@@ -83,7 +63,7 @@ function unavailable(thresholds: DataThresholds): Alert {
   });
 }
 
-function readOnly(thresholds: DataThresholds): Alert {
+function readOnly(thresholds: AlertThresholds): Alert {
   const { keepFiring, repositoriesUnavailable } = thresholds;
   return alert({
     ...judgedWithPage('PraefectRepositoriesReadOnly', thresholds),
@@ -98,7 +78,7 @@ function readOnly(thresholds: DataThresholds): Alert {
   });
 }
 
-function lost(thresholds: DataThresholds): Alert {
+function lost(thresholds: AlertThresholds): Alert {
   const { keepFiring, repositoriesLost } = thresholds;
   return alert({
     ...judgedWithPage('PraefectRepositoriesLost', thresholds),
@@ -116,7 +96,7 @@ function lost(thresholds: DataThresholds): Alert {
 /** Virtual storages in which some assigned replica is behind: with replication factor 1 there is none. */
 const anyBehind = () => above(sumBy(virtualStorageLabels, recorded(replicasBehind)), 0);
 
-function singleCopy(thresholds: DataThresholds): Alert {
+function singleCopy(thresholds: AlertThresholds): Alert {
   const { keepFiring, singleCopy: singleFor } = thresholds;
   // PraefectStorageUnhealthy pages for an outage; afterwards replication needs some time to catch up.
   const recentOutage = equals(minBy(virtualStorageLabels, minOverTime(recorded(storageHealth), '30m')), 0);
@@ -148,7 +128,7 @@ function singleCopy(thresholds: DataThresholds): Alert {
   });
 }
 
-function restartUnsafe(thresholds: DataThresholds): Alert {
+function restartUnsafe(thresholds: AlertThresholds): Alert {
   const { restartUnsafe: unsafeFor } = thresholds;
   return alert({
     name: 'PraefectRestartUnsafe',
@@ -167,7 +147,7 @@ function restartUnsafe(thresholds: DataThresholds): Alert {
   });
 }
 
-function countDrop(thresholds: DataThresholds): Alert {
+function countDrop(thresholds: AlertThresholds): Alert {
   const { repositoryCountDrop, repositoryCountDropFor, repositoryCountDropMinimum } = thresholds;
   const before = offsetBy(recorded(repositoryCount), '1h');
   const removed = subtract(before, recorded(repositoryCount), { on: virtualStorageLabels });
@@ -192,7 +172,7 @@ function countDrop(thresholds: DataThresholds): Alert {
   });
 }
 
-function verificationOverdue(thresholds: DataThresholds): Alert {
+function verificationOverdue(thresholds: AlertThresholds): Alert {
   const { verificationOverdue: overdue } = thresholds;
   const oldest = minBy(storageLabels, maxOverTime(select(verificationOldest), gaugeWindow(thresholds)));
   return alert({

@@ -20,15 +20,7 @@ import {
 } from '../../src/monitoring/promql/index.ts';
 import { gaugeWindow, highest, recorded, sustained } from '../../src/monitoring/recording.ts';
 import { databaseUp } from '../../src/monitoring/recordings/praefect.ts';
-import {
-  count,
-  hour,
-  minute,
-  ratio,
-  seconds,
-  type Thresholds,
-  type ThresholdTable,
-} from '../../src/rules/thresholds.ts';
+import type { AlertThresholds } from '../../src/rules/alert-thresholds.ts';
 import {
   connections,
   connectionsLimit,
@@ -46,34 +38,7 @@ import { percent, withoutProblem } from '../texts.ts';
 
 const panel = { dashboard: praefectDashboard, title: 'Database' };
 
-export const databaseThresholds = {
-  databaseUnreported: seconds(
-    15 * minute,
-    'No exporter reports praefect_db_up. Longer than a rollout of the exporter or of Prometheus.',
-  ),
-  connectionsNearLimit: ratio(0.9, 'Connections by limit: new ones of Praefect fail soon.'),
-  connectionsNearLimitFor: seconds(
-    10 * minute,
-    'Longer than a rollout of Praefect, which doubles its connections.',
-  ),
-  queryBlocked: seconds(
-    minute,
-    'How long a session waits for a lock. Praefect holds locks for milliseconds.',
-  ),
-  queryBlockedFor: seconds(5 * minute, 'Longer than a migration of a large table.'),
-  deadRowsRatio: ratio(0.8, 'Dead rows by all rows of a table. Autovacuum starts at 0.2.'),
-  deadRowsMinimum: count(10_000, 'Dead rows of a table: small tables are rewritten all the time.'),
-  deadRowsFor: seconds(hour, 'Autovacuum runs every minute: for an hour it did not keep up.'),
-  clockSkew: seconds(
-    10,
-    "More than this, and timestamps of the database differ visibly from Prometheus' time.",
-  ),
-  clockSkewFor: seconds(10 * minute, 'Longer than a step of NTP.'),
-} satisfies ThresholdTable;
-
-type DatabaseThresholds = Thresholds & typeof databaseThresholds;
-
-export const databaseAlerts = (thresholds: DatabaseThresholds): readonly Alert[] => [
+export const databaseAlerts = (thresholds: AlertThresholds): readonly Alert[] => [
   unreachable(thresholds),
   notReported(thresholds),
   readOnlyDatabase(thresholds),
@@ -87,7 +52,7 @@ export const databaseAlerts = (thresholds: DatabaseThresholds): readonly Alert[]
   unknownSchema(thresholds),
 ];
 
-function unreachable(thresholds: DatabaseThresholds): Alert {
+function unreachable(thresholds: AlertThresholds): Alert {
   const { databaseUnreachable, keepFiring } = thresholds;
   return alert({
     ...judgedWithPage('PraefectDatabaseUnreachable', thresholds),
@@ -101,7 +66,7 @@ function unreachable(thresholds: DatabaseThresholds): Alert {
   });
 }
 
-function notReported(thresholds: DatabaseThresholds): Alert {
+function notReported(thresholds: AlertThresholds): Alert {
   const { databaseUnreported, missingSeriesLookback } = thresholds;
   const lookback = promDuration(missingSeriesLookback.value);
   const missing = unless(
@@ -123,7 +88,7 @@ function notReported(thresholds: DatabaseThresholds): Alert {
   });
 }
 
-function readOnlyDatabase(thresholds: DatabaseThresholds): Alert {
+function readOnlyDatabase(thresholds: AlertThresholds): Alert {
   const { databaseReadOnly, keepFiring } = thresholds;
   return alert({
     ...judgedWithPage('PraefectDatabaseReadOnly', thresholds),
@@ -140,7 +105,7 @@ function readOnlyDatabase(thresholds: DatabaseThresholds): Alert {
   });
 }
 
-function connectionsNearLimit(thresholds: DatabaseThresholds): Alert {
+function connectionsNearLimit(thresholds: AlertThresholds): Alert {
   const { connectionsNearLimit: nearLimit, connectionsNearLimitFor } = thresholds;
   const used = sumBy(clusterLabels, highest(thresholds, [...clusterLabels, 'state'], select(connections)));
   return alert({
@@ -164,7 +129,7 @@ function connectionsNearLimit(thresholds: DatabaseThresholds): Alert {
   });
 }
 
-function blockedQueries(thresholds: DatabaseThresholds): Alert {
+function blockedQueries(thresholds: AlertThresholds): Alert {
   const { queryBlocked, queryBlockedFor } = thresholds;
   return alert({
     name: 'PraefectDatabaseQueriesBlocked',
@@ -180,7 +145,7 @@ function blockedQueries(thresholds: DatabaseThresholds): Alert {
   });
 }
 
-function oldTransaction(thresholds: DatabaseThresholds): Alert {
+function oldTransaction(thresholds: AlertThresholds): Alert {
   const { longTransaction } = thresholds;
   return alert({
     name: 'PraefectDatabaseLongTransaction',
@@ -196,7 +161,7 @@ function oldTransaction(thresholds: DatabaseThresholds): Alert {
   });
 }
 
-function bloat(thresholds: DatabaseThresholds): Alert {
+function bloat(thresholds: AlertThresholds): Alert {
   const { deadRowsFor, deadRowsMinimum, deadRowsRatio } = thresholds;
   const by = [...clusterLabels, 'table'] as const;
   const dead = highest(thresholds, by, select(tableDeadRows));
@@ -218,7 +183,7 @@ function bloat(thresholds: DatabaseThresholds): Alert {
   });
 }
 
-function wraparound(thresholds: DatabaseThresholds, severity: 'warning' | 'critical'): Alert {
+function wraparound(thresholds: AlertThresholds, severity: 'warning' | 'critical'): Alert {
   const { keepFiring, wraparoundCritical, wraparoundWarning } = thresholds;
   const left = minBy(clusterLabels, maxOverTime(select(transactionsToWraparound), gaugeWindow(thresholds)));
   const limit = severity === 'critical' ? wraparoundCritical : wraparoundWarning;
@@ -237,7 +202,7 @@ function wraparound(thresholds: DatabaseThresholds, severity: 'warning' | 'criti
   });
 }
 
-function skewedClock(thresholds: DatabaseThresholds): Alert {
+function skewedClock(thresholds: AlertThresholds): Alert {
   const { clockSkew: skew, clockSkewFor } = thresholds;
   return alert({
     name: 'PraefectDatabaseClockSkew',
@@ -253,7 +218,7 @@ function skewedClock(thresholds: DatabaseThresholds): Alert {
   });
 }
 
-function unknownSchema(thresholds: DatabaseThresholds): Alert {
+function unknownSchema(thresholds: AlertThresholds): Alert {
   const by = clusterLabels;
   return alert({
     name: 'PraefectSchemaUnknown',

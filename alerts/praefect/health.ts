@@ -31,7 +31,7 @@ import {
   storageHealth,
   unavailableCount,
 } from '../../src/monitoring/recordings/praefect.ts';
-import { count, hour, seconds, type Thresholds, type ThresholdTable } from '../../src/rules/thresholds.ts';
+import type { AlertThresholds } from '../../src/rules/alert-thresholds.ts';
 import { lastFailover, primaryMoves } from '../../src/sources/praefect/mirror/metrics.ts';
 import { praefectAlive, storageSeenHealthy } from '../../src/sources/praefect/queries/health.ts';
 import { staleJobs } from '../../src/sources/praefect/queries/queue.ts';
@@ -39,16 +39,7 @@ import { type Alert, alert, judgedWithPage } from '../alert.ts';
 import { outsideMaintenance, whileTrusted } from '../conditions.ts';
 import { percent, storageName, withoutProblem } from '../texts.ts';
 
-export const healthThresholds = {
-  storageFlaps: count(6, 'Changes of health within storageFlapWindow: three outages.'),
-  storageFlapWindow: seconds(hour, 'Range over which changes of health are counted.'),
-  primarySkewFor: seconds(hour, 'Primaries move only by failovers and never back: no hurry.'),
-  primarySkewMinimum: count(100, 'Primaries of a virtual storage: the share of a few means nothing.'),
-} satisfies ThresholdTable;
-
-type HealthThresholds = Thresholds & typeof healthThresholds;
-
-export const healthAlerts = (thresholds: HealthThresholds): readonly Alert[] => [
+export const healthAlerts = (thresholds: AlertThresholds): readonly Alert[] => [
   quorumLost(thresholds),
   praefectDown(thresholds),
   storageUnhealthy(thresholds),
@@ -58,7 +49,7 @@ export const healthAlerts = (thresholds: HealthThresholds): readonly Alert[] => 
   primarySkew(thresholds),
 ];
 
-function quorumLost(thresholds: HealthThresholds): Alert {
+function quorumLost(thresholds: AlertThresholds): Alert {
   const { heartbeatStale, keepFiring, quorumLost: lost, quorumRatio } = thresholds;
   return alert({
     ...judgedWithPage('PraefectQuorumLost', thresholds),
@@ -76,7 +67,7 @@ function quorumLost(thresholds: HealthThresholds): Alert {
   });
 }
 
-function praefectDown(thresholds: HealthThresholds): Alert {
+function praefectDown(thresholds: AlertThresholds): Alert {
   const { missingSeriesLookback, praefectDown: downFor } = thresholds;
   const alive = recorded(praefectsAlive);
   return alert({
@@ -100,7 +91,7 @@ function praefectDown(thresholds: HealthThresholds): Alert {
   });
 }
 
-function storageUnhealthy(thresholds: HealthThresholds): Alert {
+function storageUnhealthy(thresholds: AlertThresholds): Alert {
   const { keepFiring, storageUnhealthy: unhealthyFor } = thresholds;
   // A storage that was removed from the configuration keeps its row for a day.
   const removed = above(
@@ -126,7 +117,7 @@ function storageUnhealthy(thresholds: HealthThresholds): Alert {
   });
 }
 
-function storageFlapping(thresholds: HealthThresholds): Alert {
+function storageFlapping(thresholds: AlertThresholds): Alert {
   const { keepFiring, storageFlapWindow, storageFlaps } = thresholds;
   return alert({
     name: 'PraefectStorageFlapping',
@@ -147,7 +138,7 @@ function storageFlapping(thresholds: HealthThresholds): Alert {
   });
 }
 
-function healthDisagreement(thresholds: HealthThresholds): Alert {
+function healthDisagreement(thresholds: AlertThresholds): Alert {
   const { healthDisagreement: disagreesFor } = thresholds;
   const unseen = equals(highest(thresholds, [...storageLabels, 'praefect'], select(storageSeenHealthy)), 0);
   return alert({
@@ -163,7 +154,7 @@ function healthDisagreement(thresholds: HealthThresholds): Alert {
   });
 }
 
-function failover(thresholds: HealthThresholds): Alert {
+function failover(thresholds: AlertThresholds): Alert {
   const window = thresholds.failoverWindow.value;
   // By its timestamp, not by a counter: it needs no second sample, and does not change with a restart of the exporter.
   const at = relabelled(maxOverTime(select(lastFailover), promDuration(window)), 'from_storage', 'storage');
@@ -190,7 +181,7 @@ function failover(thresholds: HealthThresholds): Alert {
   });
 }
 
-function primarySkew(thresholds: HealthThresholds): Alert {
+function primarySkew(thresholds: AlertThresholds): Alert {
   const { primarySkewFor, primarySkewMinimum } = thresholds;
   const primaries = recorded(primaryCount);
   const all = sumBy(virtualStorageLabels, primaries);

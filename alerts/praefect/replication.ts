@@ -23,30 +23,14 @@ import {
   stuckCount,
   waitingJobs,
 } from '../../src/monitoring/recordings/praefect.ts';
-import { hour, minute, seconds, type Thresholds, type ThresholdTable } from '../../src/rules/thresholds.ts';
+import type { AlertThresholds } from '../../src/rules/alert-thresholds.ts';
 import { replicasOutdatedUnscheduled } from '../../src/sources/praefect/mirror/metrics.ts';
 import { staleJobs } from '../../src/sources/praefect/queries/queue.ts';
 import { type Alert, alert, judgedWithPage } from '../alert.ts';
 import { outsideMaintenance, whileTrusted } from '../conditions.ts';
 import { storageName, withoutProblem } from '../texts.ts';
 
-export const replicationThresholds = {
-  replicationBacklogAge: seconds(30 * minute, 'Age of the oldest job while the queue grows.'),
-  replicationBacklog: seconds(
-    15 * minute,
-    'In addition to the 30 minutes over which the growth is measured.',
-  ),
-  jobsOfUnknownStorage: seconds(hour, 'Longer than a change of the configuration takes on all Praefects.'),
-  replicasUnscheduled: seconds(30 * minute, 'Six reconciler runs, none of which queued a job.'),
-  replicaStuckLookback: seconds(
-    30 * minute,
-    'A restarted exporter measures from its first refresh: for this long the value of the previous one counts, while the replicas are still outdated.',
-  ),
-} satisfies ThresholdTable;
-
-type ReplicationThresholds = Thresholds & typeof replicationThresholds;
-
-export const replicationAlerts = (thresholds: ReplicationThresholds): readonly Alert[] => [
+export const replicationAlerts = (thresholds: AlertThresholds): readonly Alert[] => [
   stalled(thresholds),
   backlog(thresholds),
   staleLocks(thresholds),
@@ -55,7 +39,7 @@ export const replicationAlerts = (thresholds: ReplicationThresholds): readonly A
   replicasUnscheduled(thresholds),
 ];
 
-function stalled(thresholds: ReplicationThresholds): Alert {
+function stalled(thresholds: AlertThresholds): Alert {
   const { keepFiring, replicationIdle, replicationOldestJob } = thresholds;
   const overdue = above(recorded(oldestJobAge), replicationOldestJob.value);
   return alert({
@@ -76,7 +60,7 @@ function stalled(thresholds: ReplicationThresholds): Alert {
   });
 }
 
-function backlog(thresholds: ReplicationThresholds): Alert {
+function backlog(thresholds: AlertThresholds): Alert {
   const { replicationBacklog, replicationBacklogAge } = thresholds;
   const jobs = recorded(waitingJobs);
   const grows = above(jobs, offsetBy(recorded(waitingJobs), '30m'), { on: storageLabels });
@@ -101,7 +85,7 @@ function backlog(thresholds: ReplicationThresholds): Alert {
   });
 }
 
-function staleLocks(thresholds: ReplicationThresholds): Alert {
+function staleLocks(thresholds: AlertThresholds): Alert {
   const { replicationLockStale } = thresholds;
   return alert({
     ...judgedWithPage('PraefectReplicationLockStale', thresholds),
@@ -127,7 +111,7 @@ function staleLocks(thresholds: ReplicationThresholds): Alert {
   });
 }
 
-function jobsOfUnknownStorage(thresholds: ReplicationThresholds): Alert {
+function jobsOfUnknownStorage(thresholds: AlertThresholds): Alert {
   const { jobsOfUnknownStorage: unknownFor } = thresholds;
   return alert({
     name: 'PraefectJobsForUnknownStorage',
@@ -147,10 +131,11 @@ function jobsOfUnknownStorage(thresholds: ReplicationThresholds): Alert {
   });
 }
 
-function replicaStuck(thresholds: ReplicationThresholds): Alert {
+function replicaStuck(thresholds: AlertThresholds): Alert {
   const { replicaStuck: stuckFor, replicaStuckLookback, replicaStuckThreshold } = thresholds;
   // A restarted exporter reports none as stuck at first: the value of the previous one counts, while none caught up.
-  const wasStuck = maxOverTime(recorded(stuckCount), promDuration(replicaStuckLookback.value));
+  const lookback = Math.max(replicaStuckLookback.value, 2 * replicaStuckThreshold.value);
+  const wasStuck = maxOverTime(recorded(stuckCount), promDuration(lookback));
   const stillBehind = above(
     minOverTime(recorded(replicasBehind), promDuration(replicaStuckThreshold.value)),
     0,
@@ -169,7 +154,7 @@ function replicaStuck(thresholds: ReplicationThresholds): Alert {
   });
 }
 
-function replicasUnscheduled(thresholds: ReplicationThresholds): Alert {
+function replicasUnscheduled(thresholds: AlertThresholds): Alert {
   const { replicasUnscheduled: unscheduledFor } = thresholds;
   const range = promDuration(unscheduledFor.value);
   const down = equals(recorded(storageHealth), 0);

@@ -3,8 +3,8 @@ import { type BucketLookup, createBucketLookup } from '../buckets/lookup.ts';
 import type { ResolvedPraefect } from '../config/praefect/resolve.ts';
 import { type Block, type Family, single } from '../metrics/samples.ts';
 import type { ChecksCollector } from '../rules/checks/collector.ts';
+import { judgmentOf } from '../rules/judgment.ts';
 import { createProblemTracker, type TrackedProblem } from '../rules/problems/tracker.ts';
-import { defaultThresholds } from '../rules/thresholds.ts';
 import { createEventLog } from '../scheduler/event-log.ts';
 import type { Scrape } from '../scheduler/runner.ts';
 import type { ExtraFamilies } from '../scheduler/self-block.ts';
@@ -53,7 +53,7 @@ export function createApp(options: AppOptions): App {
   const { clock } = host;
   const startedAt = clock.now();
   const events = createEventLog(clock);
-  const tracker = createProblemTracker(defaultThresholds, host.log);
+  const tracker = createProblemTracker(() => judgment, host.log);
   const stopping = new AbortController();
   const reload = { isSuccess: true, at: startedAt };
   const reloadFamilies = (): readonly Family[] => [
@@ -61,6 +61,7 @@ export function createApp(options: AppOptions): App {
     single(reloadTime, reload.at / 1000),
   ];
   let configuration: Configuration = options;
+  let judgment = judgmentOf(options.settings);
   let collection = createFor(options);
 
   function createFor({ praefect, settings }: Configuration, previous?: Collection): Collection {
@@ -69,7 +70,7 @@ export function createApp(options: AppOptions): App {
       praefect,
       host,
       events,
-      thresholds: defaultThresholds,
+      thresholds: judgment.thresholds,
       build: { version, revision: '', nodeVersion: process.version },
       extraFamilies: [...options.extraFamilies, reloadFamilies],
       previous,
@@ -135,6 +136,7 @@ export function createApp(options: AppOptions): App {
     async replace(next) {
       const previous = collection;
       configuration = next;
+      judgment = judgmentOf(next.settings);
       collection = createFor(next, previous);
       collection.runner.start();
       reload.isSuccess = true;

@@ -1,5 +1,5 @@
 /** The help, wrapped to the terminal: of the program, and of each command with its settings by section. */
-import { sections } from '../config/sections/index.ts';
+import { listedTitles, sections } from '../config/sections/index.ts';
 import { environmentPrefix, type NamedSetting, namedSettings, printedDefault } from '../config/setting.ts';
 import { wrap } from '../lib/format.ts';
 import type { Command, Output } from './command.ts';
@@ -27,10 +27,8 @@ export function programHelp(commands: readonly Command[], width: number): string
     '',
     ...wrap('Exit codes: 0 success, 1 problems found, 2 usage or internal error.', width),
     '',
-    ...settingsHelp(
-      sections.map(({ title }) => title),
-      width,
-    ),
+    ...settingsHelp(listedTitles, width),
+    ...wrap('"gitaly-exporter generate --help" lists the thresholds of alerts.', width),
   );
 }
 

@@ -29,6 +29,8 @@ Every setting can be set in three ways. Flags take precedence over environment v
 - Durations use Prometheus' syntax (\`90s\`, \`1h30m\`), ratios are \`1%\` or \`0.01\`.
 - A setting with several values: repeat the flag, separate the values by commas in the variable, write a list in the file.
 - A switch is on as \`--web.enable-reload\` and off as \`--no-web.enable-reload\`; in a variable or the file it is \`true\` or \`false\`.
+- A setting with values by name (\`alerts.label\`, \`alerts.severity\`): \`name=value\` likewise; in the file a map.
+- \`alerts.*\` are used by the page, by \`gitaly-exporter generate alerts\` and by \`generate dashboards\`: give all of them the same file.
 - A path in the file is relative to the file's directory.`;
 
 const afterword = `## The address of Praefect's database

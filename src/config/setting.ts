@@ -83,7 +83,8 @@ export interface NamedSetting {
 const isSetting = (node: unknown): node is Setting<unknown> =>
   typeof node === 'object' && node !== null && 'kind' in node && 'help' in node;
 
-const kebab = (name: string): string => name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+/** `stuckThreshold` to `stuck-threshold`. */
+export const kebab = (name: string): string => name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 
 /** All settings of some sections, in the order in which they are declared. */
 export function namedSettings(sections: readonly Section[]): readonly NamedSetting[] {

@@ -1,17 +1,20 @@
 /** The settings as YAML with the source of each, secrets hidden: the output of `config check`. */
 import { stringify } from 'yaml';
 import { type Origin, originText } from './problem.ts';
-import { type Settings, sections } from './sections/index.ts';
+import { listedTitles, type Settings, sections } from './sections/index.ts';
 import { type NamedSetting, namedSettings } from './setting.ts';
 
 /**
  * A YAML document that gives the same settings when it is read as a configuration file, except for secrets (shown as
- * `<secret>`) and settings without a value (shown as comments).
+ * `<secret>`) and settings without a value (shown as comments). Thresholds at their defaults are left out.
  */
 export function settingsText(settings: Settings, origins: ReadonlyMap<string, Origin>): string {
   const lines: string[] = [];
   let open: readonly string[] = [];
-  for (const named of namedSettings(sections)) {
+  const shown = namedSettings(sections).filter(
+    ({ name, section }) => listedTitles.includes(section) || origins.get(name)?.source !== 'default',
+  );
+  for (const named of shown) {
     const keys = named.name.split('.');
     const groups = keys.slice(0, -1);
     const shared = groups.findIndex((group, depth) => group !== open[depth]);

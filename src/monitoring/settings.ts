@@ -1,10 +1,11 @@
 /** The settings of generated alerts and dashboards, as plain data. */
-import { defaultThresholds, type Thresholds } from '../rules/thresholds.ts';
+import { defaultJudgment, type Judgment } from '../rules/judgment.ts';
 
-export interface MonitoringSettings {
-  readonly thresholds: Thresholds;
+export interface MonitoringSettings extends Judgment {
   /** Anchored regular expression for the exporter's job in Prometheus. */
   readonly exporterJob: string;
+  /** Labels that every alert gets. */
+  readonly labels: Readonly<Record<string, string>>;
   /** Base URL of Grafana, without a trailing slash. Undefined omits the links to panels. */
   readonly grafanaUrl?: string | undefined;
   /** Base URL of the runbooks, without a trailing slash: `/<alert>.md` follows. Undefined omits the links to runbooks. */
@@ -12,6 +13,7 @@ export interface MonitoringSettings {
 }
 
 export const defaultMonitoringSettings: MonitoringSettings = Object.freeze({
-  thresholds: defaultThresholds,
+  ...defaultJudgment,
   exporterJob: '.*gitaly-exporter.*',
+  labels: {},
 });

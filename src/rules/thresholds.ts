@@ -1,7 +1,7 @@
 /**
+/**
  * The thresholds that alerts, panels, problems on the page and checks share, once: in base units, with the reason for
- * its default. A number that only one alert needs is declared next to it in alerts/, in the same form. `withOverrides`
- * replaces defaults with an operator's values.
+ * the default. Those of single alerts are in alert-thresholds.ts. The settings `alerts.threshold.*` are made of both.
  */
 
 export interface Threshold {
@@ -9,21 +9,52 @@ export interface Threshold {
   readonly unit: 'seconds' | 'ratio' | 'count';
   /** What it decides, and why this default. */
   readonly why: string;
+  /** Least and most, both included. A ratio is over 0 and at most 1. */
+  readonly range: ThresholdRange;
 }
 
 export type ThresholdTable = Readonly<Record<string, Threshold>>;
 
-export const seconds = (value: number, why: string): Threshold => ({ value, unit: 'seconds', why });
-export const ratio = (value: number, why: string): Threshold => ({ value, unit: 'ratio', why });
-export const count = (value: number, why: string): Threshold => ({ value, unit: 'count', why });
+interface ThresholdRange {
+  readonly min: number;
+  readonly max: number;
+}
 
 export const minute = 60;
 export const hour = 60 * minute;
+
+const ranges = {
+  seconds: { min: 1, max: 365 * 24 * hour },
+  ratio: { min: Number.MIN_VALUE, max: 1 },
+  /** Transaction ids are the largest numbers here: there are 2^31 of them. */
+  count: { min: 1, max: 2 ** 31 },
+} as const;
+
+export const seconds = (value: number, why: string, range: Partial<ThresholdRange> = {}): Threshold => ({
+  value,
+  unit: 'seconds',
+  why,
+  range: { ...ranges.seconds, ...range },
+});
+export const ratio = (value: number, why: string): Threshold => ({
+  value,
+  unit: 'ratio',
+  why,
+  range: ranges.ratio,
+});
+export const count = (value: number, why: string): Threshold => ({
+  value,
+  unit: 'count',
+  why,
+  range: ranges.count,
+});
 
 export const defaultThresholds = Object.freeze({
   scrapeInterval: seconds(
     30,
     'How often Prometheus scrapes the exporter. Gauges are evaluated over 2.5 scrape intervals, so that one failed scrape neither fires nor resolves an alert.',
+    // Prometheus looks back 5 minutes for the newest sample.
+    { max: 2 * minute },
   ),
   missingSeriesLookback: seconds(
     24 * hour,
@@ -32,6 +63,7 @@ export const defaultThresholds = Object.freeze({
   keepFiring: seconds(
     5 * minute,
     'keep_firing_for of critical alerts: a restarted exporter would otherwise resolve the alert and page again. 0 omits keep_firing_for, which Prometheus before 2.42 does not know.',
+    { min: 0 },
   ),
 
   staleHold: seconds(
@@ -179,36 +211,7 @@ export const defaultThresholds = Object.freeze({
 
 export type ThresholdName = keyof typeof defaultThresholds;
 export type Thresholds = Readonly<Record<ThresholdName, Threshold>>;
+
 /** Two and a half scrapes: a window in which one missed scrape leaves a sample. */
 export const gaugeWindowSeconds = ({ scrapeInterval }: Thresholds): number =>
   Math.ceil(scrapeInterval.value * 2.5);
-
-/**
- * The declared thresholds with an operator's values, in each one's unit. Throws RangeError for a value out of range.
- *
- * @param declared `defaultThresholds`, or another table of the same form
- */
-export function withOverrides<Table extends ThresholdTable>(
-  declared: Table,
-  overrides: { readonly [Name in keyof Table]?: number },
-): Readonly<Record<keyof Table, Threshold>> {
-  const merged: Record<keyof Table, Threshold> = { ...declared };
-  for (const name of Object.keys(declared) as (keyof Table & string)[]) {
-    const threshold = merged[name];
-    const value = overrides[name];
-    if (value === undefined) continue;
-    const least = name === 'keepFiring' ? 0 : Number.MIN_VALUE;
-    const most = threshold.unit === 'ratio' ? 1 : Number.POSITIVE_INFINITY;
-    if (!(value >= least && value <= most && (threshold.unit === 'ratio' || Number.isInteger(value))))
-      throw new RangeError(
-        `threshold ${name}: found ${value}, expected ${expectation(threshold, least)} (default ${threshold.value})`,
-      );
-    merged[name] = { ...threshold, value };
-  }
-  return Object.freeze(merged);
-}
-
-const expectation = ({ unit }: Threshold, least: number): string =>
-  unit === 'ratio'
-    ? 'a ratio greater than 0 and at most 1'
-    : `a whole number of ${unit} ${least === 0 ? 'of at least 0' : 'greater than 0'}`;

@@ -5,15 +5,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
 import { parse } from 'yaml';
-import { type AlertSettings, alertGroups, alertThresholds } from '../../alerts/index.ts';
+import { alertGroups } from '../../alerts/index.ts';
 import { prometheusRule, type RulesFileSettings, rulesFile } from '../../alerts/rules-file.ts';
 import { dashboards } from '../../dashboards/index.ts';
 import { everyMetric } from '../../src/app/catalog.ts';
 import { panelIdsOf } from '../../src/cli/generate/artifacts.ts';
 import { externalMetrics } from '../../src/monitoring/external-metrics.ts';
 import { gaugeWindow, sustained } from '../../src/monitoring/recording.ts';
-import { defaultMonitoringSettings } from '../../src/monitoring/settings.ts';
-import { defaultThresholds, withOverrides } from '../../src/rules/thresholds.ts';
+import { defaultMonitoringSettings, type MonitoringSettings } from '../../src/monitoring/settings.ts';
+import { type ThresholdOverrides, withOverrides } from '../../src/rules/alert-thresholds.ts';
 import { promqlErrors, selectorsIn } from '../support/promql.ts';
 import { testWith } from '../support/tools.ts';
 
@@ -29,9 +29,6 @@ const groups = alertGroups(linked);
 const alerts = groups.flatMap((group) => group.alerts);
 const names = [...new Set(alerts.map(({ name }) => name))];
 const recordings = groups.flatMap((group) => group.recordings);
-
-type Overrides = { readonly [Name in keyof typeof alertThresholds]?: number };
-const overridden = (overrides: Overrides) => withOverrides(alertThresholds, overrides);
 
 interface AlertRule {
   readonly alert: string;
@@ -49,12 +46,12 @@ interface RecordingRule {
 
 type FileOfRules = { groups: [{ rules: RecordingRule[] }, { rules: AlertRule[] }] };
 
-const fileOf = (settings: AlertSettings): readonly FileOfRules[] =>
+const fileOf = (settings: MonitoringSettings): readonly FileOfRules[] =>
   alertGroups(settings).map(
     (group) => parse(rulesFile(group, { ...settings, panelId: linked.panelId })) as FileOfRules,
   );
 
-const rulesOf = (settings: AlertSettings): readonly AlertRule[] =>
+const rulesOf = (settings: MonitoringSettings): readonly AlertRule[] =>
   fileOf(settings).flatMap((file) => file.groups[1].rules);
 
 const rules = rulesOf(linked);
@@ -254,18 +251,11 @@ test('the PrometheusRule has the same groups as the rules file', () => {
 });
 
 describe('thresholds', () => {
-  test('are declared once: with the alert that needs it, or with those that several share', () => {
-    const declared = Object.keys(alertThresholds).filter((name) => name in defaultThresholds);
-    expect(declared).toEqual(Object.keys(defaultThresholds));
-    for (const [name, threshold] of Object.entries(defaultThresholds))
-      expect(alertThresholds[name as keyof typeof alertThresholds]).toBe(threshold);
-  });
-
-  const withThresholds = (overrides: Overrides) =>
-    rulesOf({ ...defaultMonitoringSettings, thresholds: overridden(overrides) });
+  const withThresholds = (overrides: ThresholdOverrides) =>
+    rulesOf({ ...defaultMonitoringSettings, thresholds: withOverrides(overrides) });
 
   test('the rule and its runbook use an override', () => {
-    const thresholds = overridden({ replicationOldestJob: 1800 });
+    const thresholds = withOverrides({ replicationOldestJob: 1800 });
     const rule = withThresholds({ replicationOldestJob: 1800 }).find(
       ({ alert }) => alert === 'PraefectReplicationStalled',
     );
@@ -289,7 +279,7 @@ describe('thresholds', () => {
   ])(
     'at a scrape interval of $scrapeInterval s the window is $window, and 2 minutes become $for s',
     (expected) => {
-      const thresholds = overridden({ scrapeInterval: expected.scrapeInterval });
+      const thresholds = withOverrides({ scrapeInterval: expected.scrapeInterval });
       expect(gaugeWindow(thresholds)).toBe(expected.window);
       expect(sustained(thresholds, 120)).toBe(expected.for);
     },
@@ -298,11 +288,11 @@ describe('thresholds', () => {
   test.each([
     [
       { databaseUnreachable: 0 },
-      'threshold databaseUnreachable: found 0, expected a whole number of seconds greater than 0 (default 120)',
+      'threshold databaseUnreachable: found 0, expected a whole number of seconds from 1 to 31536000 (default 120)',
     ],
     [
       { databaseUnreachable: 1.5 },
-      'threshold databaseUnreachable: found 1.5, expected a whole number of seconds greater than 0 (default 120)',
+      'threshold databaseUnreachable: found 1.5, expected a whole number of seconds from 1 to 31536000 (default 120)',
     ],
     [
       { quorumRatio: 50 },
@@ -310,14 +300,14 @@ describe('thresholds', () => {
     ],
     [
       { keepFiring: -1 },
-      'threshold keepFiring: found -1, expected a whole number of seconds of at least 0 (default 300)',
+      'threshold keepFiring: found -1, expected a whole number of seconds from 0 to 31536000 (default 300)',
     ],
     [
       { failoverWindow: Number.NaN },
-      'threshold failoverWindow: found NaN, expected a whole number of seconds greater than 0 (default 900)',
+      'threshold failoverWindow: found NaN, expected a whole number of seconds from 1 to 31536000 (default 900)',
     ],
   ])('%p is rejected', (overrides, message) => {
-    expect(() => overridden(overrides)).toThrow(new RangeError(message));
+    expect(() => withOverrides(overrides)).toThrow(new RangeError(message));
   });
 });
 
@@ -340,7 +330,7 @@ testWith('promtool')('promtool accepts the rules of other thresholds', () => {
   try {
     const settings = {
       ...linked,
-      thresholds: overridden({ scrapeInterval: 60, keepFiring: 0, repositoryCountDrop: 0.25 }),
+      thresholds: withOverrides({ scrapeInterval: 60, keepFiring: 0, repositoryCountDrop: 0.25 }),
     };
     for (const group of alertGroups(settings)) {
       const file = join(scratch, `${group.file}.yaml`);

@@ -160,7 +160,8 @@ describe('config check', () => {
     const yaml = 'log:\n  level: warn\npraefect:\n  virtual-storage: {default: [a, b]}\n';
     const host = testHost({ '/c.yml': yaml }, { GITALY_EXPORTER_WEB_MAX_REQUESTS: '5' });
     const url = '--praefect.database.url=postgres://reader:SENTINEL@db/praefect?sslmode=require';
-    expect(await main(['config', 'check', '--config.file=/c.yml', url], host)).toBe(0);
+    const threshold = '--alerts.threshold.gitaly-down=7m';
+    expect(await main(['config', 'check', '--config.file=/c.yml', url, threshold], host)).toBe(0);
     expect(host.out()).toBe(`config:
   # file: /c.yml  # --config.file
 web:
@@ -232,6 +233,14 @@ checks:
   # client-retry-window: not set (not known, and then not checked)
 metrics:
   max-series: 100000  # default
+alerts:
+  exporter-job: .*gitaly-exporter.*  # default
+  # grafana-url: not set (none: alerts have no link to a panel)
+  # runbook-url: not set (none: alerts have no link to a runbook)
+  # severity: not set (the severities in docs/alerts.md)
+  # label: not set (none)
+  threshold:
+    gitaly-down: 7m  # --alerts.threshold.gitaly-down
 
 # database praefect at db:5432 as reader, sslmode require, address from praefect.database.url, password from --praefect.database.url
 # configured storages: default on a, b

@@ -16,7 +16,7 @@ import {
   serversDashboard,
 } from '../../src/monitoring/links.ts';
 import { defaultMonitoringSettings } from '../../src/monitoring/settings.ts';
-import { defaultThresholds, withOverrides } from '../../src/rules/thresholds.ts';
+import { withOverrides } from '../../src/rules/alert-thresholds.ts';
 import { promqlErrors, selectorsIn } from '../support/promql.ts';
 import { metricsWithoutPanel } from './metrics-without-panel.ts';
 import {
@@ -335,7 +335,7 @@ describe('replication', () => {
     const lineOf = (dashboard: DashboardJson) =>
       panelOf(dashboard, 'Age of the oldest waiting job').fieldConfig.defaults.thresholds.steps.at(-1);
     expect(lineOf(byUid(replicationDashboard.uid))).toEqual({ value: 900, color: 'red' });
-    const thresholds = withOverrides(defaultThresholds, { replicationOldestJob: 1800 });
+    const thresholds = withOverrides({ replicationOldestJob: 1800 });
     const other = generated({ ...defaultMonitoringSettings, thresholds });
     expect(lineOf(other.find(({ name }) => name === 'replication')!.dashboard)).toEqual({
       value: 1800,

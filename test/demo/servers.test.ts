@@ -61,7 +61,7 @@ async function setUp() {
     readText,
     drops: createDropTracker(clock, events, 300_000),
   });
-  const history = createProblemHistory(defaultThresholds);
+  const history = createProblemHistory(() => defaultThresholds);
   return {
     gitalys,
     events,

@@ -18,7 +18,7 @@ export function problemSituation<View>(
   readonly thresholds: Thresholds;
   readonly now: number;
 } {
-  const history = createProblemHistory(defaultThresholds);
+  const history = createProblemHistory(() => defaultThresholds);
   for (const { at, ...views } of recorded)
     history.record({ praefect: undefined, gitaly: undefined, cgroup: undefined, ...views }, at);
   return { view, history, thresholds: defaultThresholds, now };

@@ -1,7 +1,7 @@
 /** `config check`: prints the settings in effect and what they lead to, once no problem was found with them. */
 import { resolvePraefect } from '../../config/praefect/resolve.ts';
 import { problemText } from '../../config/problem.ts';
-import { type Settings, sections } from '../../config/sections/index.ts';
+import { listedTitles, type Settings } from '../../config/sections/index.ts';
 import { settingsText } from '../../config/settings-text.ts';
 import { type CommandIo, defineCommand } from '../command.ts';
 import { printProblems } from '../setting-problems.ts';
@@ -11,7 +11,7 @@ export const configCheck = defineCommand({
   summary: 'Check the configuration and print it with its defaults',
   description:
     'Checks every setting and the files that they point to, and prints the settings in effect and where each came from, secrets hidden. Connects to nothing.',
-  settings: sections.map(({ title }) => title),
+  settings: listedTitles,
   readsSources: true,
   run,
 });

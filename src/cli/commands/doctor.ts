@@ -4,7 +4,7 @@ import { Refusal } from '../../config/kinds/kind.ts';
 import { listOf } from '../../config/kinds/lists.ts';
 import { duration } from '../../config/kinds/quantities.ts';
 import { choice, filePath, integer, text } from '../../config/kinds/scalars.ts';
-import { type Settings, sections } from '../../config/sections/index.ts';
+import { listedTitles, type Settings } from '../../config/sections/index.ts';
 import { optional, type Section, setting, type ValuesOf } from '../../config/setting.ts';
 import { closest } from '../../config/suggest.ts';
 import { accessChecks } from '../../doctor/finding.ts';
@@ -90,7 +90,7 @@ export const doctor = defineCommand({
   description:
     "Tries everything that the exporter does (Praefect's database, the Kubernetes API, cgroups, every server's metrics) and runs every recommendation for Gitaly as a check. Prints what was found, what was expected and how to fix it. Changes nothing. Exit code 1 when a check fails.",
   options: doctorOptions,
-  settings: sections.map(({ title }) => title),
+  settings: listedTitles,
   readsSources: false,
   run,
 });

@@ -12,9 +12,10 @@ export const generate = defineCommand({
   name: 'generate',
   summary: 'Write dashboards, alert rules and the reference pages',
   description:
-    'Write the dashboards, the alert rules with their runbooks, and the reference pages to --output-dir.',
+    'Write the dashboards, the alert rules with their runbooks, and the reference pages to --output-dir: all of them, or "generate alerts", "generate dashboards", "generate docs". Thresholds, severities and links are settings, in the configuration file of the exporter itself, so that its page and the alerts agree.',
+  argument: 'only',
   options: generateOptions,
-  settings: [],
+  settings: ['Alerts and dashboards', 'Thresholds'],
   readsSources: false,
   run,
 });
@@ -25,23 +26,22 @@ async function run(
   { stdout, stderr }: CommandIo,
   options: GenerateOptions,
 ): Promise<ExitCode> {
-  const { check, outputDir } = options;
+  const { check, only, outputDir } = options;
   if (outputDir === undefined) {
     stderr.write(
       'gitaly-exporter: generate needs --output-dir, the folder to write to (. is the current one)\n',
     );
     return 2;
   }
-  const monitoring = monitoringSettingsOf(options, settings.praefect.stuckThreshold);
   const [{ artifacts }, { chartFolder }] = await Promise.all([
     import('../generate/artifacts.ts'),
     import('../generate/chart.ts'),
   ]);
   const folder = packageFolder();
-  const all = artifacts(monitoring, {
+  const all = artifacts(monitoringSettingsOf(settings), {
     runbooks: await readRunbooks(join(folder, 'alerts', 'runbooks')),
     chartValues: await readFile(join(folder, chartFolder, 'values.yaml'), 'utf8'),
-  });
+  }).filter(({ path }) => only === undefined || path.startsWith(`${only}/`));
   try {
     if (!check) {
       const written = await writeStaleFiles(outputDir, all);
@@ -53,7 +53,7 @@ async function run(
     for (const { path, state } of stale) stdout.write(`${join(outputDir, path)}: ${state}\n`);
     if (stale.length === 0) return 0;
     stderr.write(
-      `${stale.length} of ${all.length} generated files are stale: run gitaly-exporter generate --output-dir=${outputDir}\n`,
+      `${stale.length} of ${all.length} generated files are stale: run gitaly-exporter generate${only === undefined ? '' : ` ${only}`} --output-dir=${outputDir}\n`,
     );
     return 1;
   } catch (error) {

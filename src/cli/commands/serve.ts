@@ -2,7 +2,7 @@
 import type { Configuration } from '../../app/sources.ts';
 import { resolvePraefect } from '../../config/praefect/resolve.ts';
 import { problemText } from '../../config/problem.ts';
-import { type Settings, sections } from '../../config/sections/index.ts';
+import { listedTitles, type Settings } from '../../config/sections/index.ts';
 import { untilAborted } from '../../lib/abort.ts';
 import { systemClock } from '../../lib/clock.ts';
 import { type CommandIo, defineCommand } from '../command.ts';
@@ -14,7 +14,7 @@ export const serve = defineCommand({
   summary: 'Run the exporter (the default)',
   description:
     'Reads what is configured and serves its metrics until SIGTERM or SIGINT. SIGHUP reloads the configuration.',
-  settings: sections.map(({ title }) => title),
+  settings: listedTitles,
   readsSources: true,
   reloads: true,
   run,

@@ -1,8 +1,6 @@
 /** docs/alerts.md: how the alerts work, and the table of all of them, from the rules. */
 import type { AlertGroup } from '../../../alerts/alert.ts';
-import { alertThresholds } from '../../../alerts/index.ts';
 import { promDuration } from '../../monitoring/durations.ts';
-import type { Threshold } from '../../rules/thresholds.ts';
 
 const titles: Readonly<Record<string, string>> = {
   'gitaly-exporter': 'The exporter',
@@ -11,22 +9,7 @@ const titles: Readonly<Record<string, string>> = {
 };
 
 export const alertsReference = (groups: readonly AlertGroup[]): string =>
-  `${introduction}\n${groups.map(section).join('\n')}\n${thresholdsSection()}\n${recordingsSection(groups)}`;
-
-function thresholdsSection(): string {
-  const rows = Object.entries<Threshold>(alertThresholds)
-    .sort(([a], [b]) => (a < b ? -1 : 1))
-    .map(([name, { unit, value, why }]) => {
-      const shown = unit === 'seconds' ? promDuration(value) : String(value);
-      return `| \`${name}\` | ${shown} | ${cell(why)} |`;
-    });
-  return `## Thresholds
-
-| threshold | default | what it decides, and why this default |
-| --- | --- | --- |
-${rows.join('\n')}
-`;
-}
+  `${introduction}\n${groups.map(section).join('\n')}\n${recordingsSection(groups)}`;
 
 function section({ alerts, file, name }: AlertGroup): string {
   const rows = alerts.map(
@@ -65,17 +48,24 @@ const introduction = `# Alerts
 
 Load \`alerts/exporter.rules.yaml\` always, \`alerts/gitaly.rules.yaml\` for Gitaly servers, and
 \`alerts/praefect.rules.yaml\` for Gitaly Cluster (Praefect). With the Prometheus operator, apply the
-\`*.prometheusrule.yaml\` instead. Prometheus 2.42 or later; for earlier versions generate the rules with
-\`--threshold=keepFiring=0s\`.
+\`*.prometheusrule.yaml\` instead. Prometheus 2.42 or later; for earlier versions set \`keep-firing\` to 0.
 
-\`\`\`sh
-gitaly-exporter generate --output-dir ./monitoring \\
-  --grafana-url https://grafana.corp.example --runbook-url https://wiki.corp.example/gitaly \\
-  --threshold databaseUnreachable=5m --threshold volumeAvailable=5%
+\`\`\`yaml
+# The exporter's own configuration file
+alerts:
+  grafana-url: https://grafana.corp.example
+  runbook-url: https://gitaly-exporter.corp.example/runbooks
+  label: {team: git-storage}
+  severity: {PraefectPrimarySkew: info, GitalyPodPending: none}
+  threshold: {database-unreachable: 5m, volume-available: 5%, scrape-interval: 60s}
 \`\`\`
 
-Without \`--grafana-url\` and \`--runbook-url\` the alerts have no links. Set the threshold \`scrapeInterval\` to that of your
-Prometheus; [Thresholds](#thresholds) has them all.
+\`\`\`sh
+gitaly-exporter generate alerts --config.file config.yml --output-dir ./monitoring
+\`\`\`
+
+The exporter's page and the dashboards judge by the same values. Set \`scrape-interval\` to that of your Prometheus;
+[configuration.md](configuration.md) has every threshold. Without \`grafana-url\` and \`runbook-url\` the alerts have no links.
 
 - **critical** pages: users are affected, or data is at risk. **warning** is a ticket. **info** notifies no one.
 - \`alerts/alertmanager.example.yaml\` routes by severity, groups by the scope of an incident, and has the inhibitions: a

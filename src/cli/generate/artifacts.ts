@@ -1,6 +1,6 @@
 /** Everything that is generated, from the settings and the texts that people write: pure. */
 import type { Alert, AlertGroup } from '../../../alerts/alert.ts';
-import { type AlertSettings, alertGroups } from '../../../alerts/index.ts';
+import { alertGroups } from '../../../alerts/index.ts';
 import { inhibitions } from '../../../alerts/inhibitions.ts';
 import {
   alertmanagerExample,
@@ -15,6 +15,7 @@ import { configurationReference } from '../../config/reference.ts';
 import { metricsReference } from '../../metrics/reference.ts';
 import type { Artifact } from '../../monitoring/artifact.ts';
 import type { PanelLink } from '../../monitoring/links.ts';
+import type { MonitoringSettings } from '../../monitoring/settings.ts';
 import { checksReference } from '../../rules/checks/reference.ts';
 import { alertsReference } from './alerts-reference.ts';
 import { chartFiles } from './chart.ts';
@@ -29,7 +30,7 @@ export interface WrittenTexts {
 }
 
 export function artifacts(
-  settings: AlertSettings,
+  settings: MonitoringSettings,
   { runbooks, chartValues }: WrittenTexts,
 ): readonly Artifact[] {
   const groups = alertGroups(settings);
@@ -55,7 +56,7 @@ export function artifacts(
 export const alertsOnPanels =
   (groups: readonly AlertGroup[]) =>
   (uid: string, panelTitle: string): readonly string[] =>
-    alertNames(
+    namesIn(
       groups.map((group) => ({
         ...group,
         alerts: group.alerts.filter(
@@ -80,7 +81,7 @@ const ruleFiles = (group: AlertGroup, settings: RulesFileSettings): readonly Art
 ];
 
 /** The names of all alerts, each once: two rules of one name, as by severity, share a runbook. */
-export const alertNames = (groups: readonly AlertGroup[]): readonly string[] => [
+export const namesIn = (groups: readonly AlertGroup[]): readonly string[] => [
   ...new Set(groups.flatMap(({ alerts }) => alerts.map(({ name }) => name))),
 ];
 
@@ -89,7 +90,7 @@ function runbookFiles(
   runbooks: ReadonlyMap<string, string>,
 ): readonly Artifact[] {
   const alerts: readonly Alert[] = groups.flatMap((group) => group.alerts);
-  const names = alertNames(groups);
+  const names = namesIn(groups);
   const missing = names.filter((name) => !runbooks.has(name));
   if (missing.length > 0) throw new Error(`alerts/runbooks lacks a page for ${missing.join(', ')}`);
   return [...runbooks]

@@ -22,7 +22,7 @@ export type Printable =
   | number
   | boolean
   | readonly string[]
-  | Readonly<Record<string, readonly string[]>>;
+  | Readonly<Record<string, string | readonly string[]>>;
 
 export interface Kind<T> {
   /** For the documentation's table: `duration`, `list of addresses`. */

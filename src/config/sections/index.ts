@@ -1,5 +1,6 @@
 /** All sections of the settings. A module with settings adds one file next to this one and one line here. */
 import type { Section, ValuesOf } from '../setting.ts';
+import { alertsSection, thresholdsRule, thresholdsSection } from './alerts.ts';
 import { cgroupSection } from './cgroup.ts';
 import { checksSection } from './checks.ts';
 import { configSection } from './config.ts';
@@ -22,9 +23,16 @@ export const sections = [
   maintenanceSection,
   checksSection,
   metricsSection,
+  alertsSection,
+  thresholdsSection,
 ] as const satisfies Section[];
 
-/** Every setting, parsed, checked and frozen. Durations are in milliseconds, ratios from 0 to 1. */
+/** For help and `config check`: all sections but the thresholds, which are over 100 settings. */
+export const listedTitles: readonly string[] = sections
+  .map(({ title }) => title)
+  .filter((title) => title !== thresholdsSection.title);
+
+/** Every setting, parsed, checked and frozen. Durations are in milliseconds, thresholds in their own unit, ratios from 0 to 1. */
 export type Settings = ValuesOf<
   (typeof configSection)['settings'] &
     (typeof webSection)['settings'] &
@@ -35,7 +43,9 @@ export type Settings = ValuesOf<
     (typeof kubernetesSection)['settings'] &
     (typeof maintenanceSection)['settings'] &
     (typeof checksSection)['settings'] &
-    (typeof metricsSection)['settings']
+    (typeof metricsSection)['settings'] &
+    (typeof alertsSection)['settings'] &
+    (typeof thresholdsSection)['settings']
 >;
 
 /** Rules between settings, checked when each setting is valid. */
@@ -43,4 +53,5 @@ export const rules: readonly ((settings: Settings) => string | undefined)[] = [
   praefectRule,
   gitalyRule,
   kubernetesRule,
+  thresholdsRule,
 ];

@@ -35,14 +35,15 @@ interface Total {
   increases: { readonly at: number; readonly count: number }[];
 }
 
-export function createProblemHistory(thresholds: Thresholds): ProblemHistory {
+/** @param thresholds those in effect now; a reload changes them */
+export function createProblemHistory(thresholds: () => Thresholds): ProblemHistory {
   const moves = new Map<string, Total>();
   const inProgress = new Map<string, number>();
   const readable = new Map<string, number>();
   const onMachines = new Map<string, { readonly identity: Identity; readonly lastSeen: number }>();
   let gone: readonly { readonly identity: Identity; readonly lastSeen: number }[] = [];
   let removed: { total: number; at: number } | undefined;
-  const lookback = thresholds.missingSeriesLookback.value;
+  const lookback = (): number => thresholds().missingSeriesLookback.value;
 
   function recordMoves({ repositories }: PraefectView, now: number): void {
     const totals = new Map<string, number>();
@@ -59,7 +60,7 @@ export function createProblemHistory(thresholds: Thresholds): ProblemHistory {
       known.total = total;
       moves.set(key, known);
     }
-    const from = now - thresholds.failoverWindow.value;
+    const from = now - thresholds().failoverWindow.value;
     for (const known of moves.values()) known.increases = known.increases.filter(({ at }) => at > from);
   }
 
@@ -77,7 +78,7 @@ export function createProblemHistory(thresholds: Thresholds): ProblemHistory {
     const present = gitalys.map(({ identity }) => identity).filter(({ pod }) => pod === '');
     const names = new Set(present.map(identityKey));
     for (const identity of present) onMachines.set(identityKey(identity), { identity, lastSeen: now });
-    for (const [key, { lastSeen }] of onMachines) if (now - lastSeen > lookback) onMachines.delete(key);
+    for (const [key, { lastSeen }] of onMachines) if (now - lastSeen > lookback()) onMachines.delete(key);
     gone = [...onMachines].flatMap(([key, seen]) => (names.has(key) ? [] : [seen]));
   }
 
@@ -90,7 +91,7 @@ export function createProblemHistory(thresholds: Thresholds): ProblemHistory {
       for (const { target, failure } of gitaly?.reads ?? [])
         if (failure === undefined && target.component === 'gitaly')
           readable.set(identityKey(target.identity), now);
-      for (const [key, at] of readable) if (now - at > lookback) readable.delete(key);
+      for (const [key, at] of readable) if (now - at > lookback()) readable.delete(key);
       if (cgroup === undefined) gone = [];
       else recordMachines(cgroup, now);
     },

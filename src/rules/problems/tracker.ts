@@ -13,6 +13,7 @@ import type { MaintenanceView } from '../../sources/maintenance/source.ts';
 import type { PraefectView } from '../../sources/praefect/view.ts';
 import { alertRule, forSeconds } from '../alert-rules.ts';
 import type { Severity } from '../finding.ts';
+import type { Judgment } from '../judgment.ts';
 import type { Thresholds } from '../thresholds.ts';
 import { cgroupProblems } from './cgroup.ts';
 import { gitalyProblems } from './gitaly.ts';
@@ -53,13 +54,14 @@ interface Seen {
   readonly firstSeen: number;
 }
 
-export function createProblemTracker(thresholds: Thresholds, log: Log): ProblemTracker {
-  const history = createProblemHistory(thresholds);
+/** @param judgment the operator's values in effect now; a reload changes them */
+export function createProblemTracker(judgment: () => Judgment, log: Log): ProblemTracker {
+  const history = createProblemHistory(() => judgment().thresholds);
   let seen = new Map<string, Seen>();
   /** Collector -> seconds since 1970. A failure that changes its reason is the same to the alert. */
   let failing = new Map<string, number>();
 
-  function problemsOf(views: ProblemViews, now: number): readonly Problem[] {
+  function problemsOf(views: ProblemViews, thresholds: Thresholds, now: number): readonly Problem[] {
     const { praefect, gitaly, cgroup, kubernetes, maintenance, collectors } = views;
     history.record({ praefect, gitaly, cgroup }, now);
     failing = new Map(
@@ -92,13 +94,19 @@ export function createProblemTracker(thresholds: Thresholds, log: Log): ProblemT
     update(views, now) {
       const before = seen;
       seen = new Map();
-      const tracked = problemsOf(views, now).map((each): TrackedProblem => {
+      const { severities, thresholds } = judgment();
+      const tracked = problemsOf(views, thresholds, now).map((each): TrackedProblem => {
         const firstSeen = before.get(each.key)?.firstSeen ?? now;
-        seen.set(each.key, { severity: each.severity, title: each.title, firstSeen });
+        const severity = configuredSeverity(each, severities);
+        seen.set(each.key, { severity, title: each.title, firstSeen });
         return {
           ...each,
+          severity,
           since: each.since ?? firstSeen,
-          alertState: alertState(each, each.heldSince ?? firstSeen, thresholds, now),
+          alertState:
+            each.alert !== undefined && severities.get(each.alert) === 'none'
+              ? undefined
+              : alertState(each, each.heldSince ?? firstSeen, thresholds, now),
         };
       });
       for (const { key, id, severity, title, detail } of tracked)
@@ -107,6 +115,15 @@ export function createProblemTracker(thresholds: Thresholds, log: Log): ProblemT
       return tracked;
     },
   };
+}
+
+/** The operator's severity of its alert, unless a maintenance window suppresses it. */
+function configuredSeverity(
+  { alert, severity, suppressedBy }: Problem,
+  severities: Judgment['severities'],
+): Severity {
+  const chosen = alert && suppressedBy.length === 0 ? severities.get(alert) : undefined;
+  return chosen === 'none' ? 'info' : (chosen ?? severity);
 }
 
 const readinessOf = (view: KubernetesView | undefined): ReadonlyMap<string, boolean> =>

@@ -103,11 +103,12 @@ describe('in an empty folder', () => {
 test('URLs, job and thresholds are used in every file that depends on them', async () => {
   const { code } = await generate(
     `--output-dir=${folder}`,
-    '--grafana-url=https://grafana.corp.example/g/',
-    '--runbook-url=https://wiki.corp.example/gitaly',
-    '--exporter-job=git-.*',
-    '--threshold=databaseUnreachable=10m',
-    '--threshold=quorumRatio=40%,replicationOldestJob=1h',
+    '--alerts.grafana-url=https://grafana.corp.example/g/',
+    '--alerts.runbook-url=https://wiki.corp.example/gitaly',
+    '--alerts.exporter-job=git-.*',
+    '--alerts.threshold.database-unreachable=10m',
+    '--alerts.threshold.quorum-ratio=40%',
+    '--alerts.threshold.replication-oldest-job=1h',
     '--praefect.stuck-threshold=30m',
   );
   expect(code).toBe(0);
@@ -125,7 +126,7 @@ test('URLs, job and thresholds are used in every file that depends on them', asy
   expect(await text('dashboards/replication.json')).toContain('"value": 3600');
 });
 
-test('without --grafana-url and --runbook-url no file has a link to them', async () => {
+test('without alerts.grafana-url and alerts.runbook-url no file has a link to them', async () => {
   await generate(`--output-dir=${folder}`);
   for (const file of await filesBelow(folder))
     expect({ file, text: await readFile(join(folder, file), 'utf8') }).toEqual({
@@ -135,24 +136,85 @@ test('without --grafana-url and --runbook-url no file has a link to them', async
 });
 
 test.each([
-  ['--threshold=databaseUnreachable=soon', 'databaseUnreachable is a duration such as 90s, 5m or 1h30m'],
   [
-    '--threshold=databaseUnreachable=0s',
-    'threshold databaseUnreachable: found 0, expected a whole number of seconds greater than 0 (default 120)',
+    '--alerts.threshold.database-unreachable=soon',
+    'found "soon", expected a duration in whole seconds such as 90s or 1h30m from 1s to 365d',
   ],
-  ['--threshold=databaseUnreacheable=5m', 'did you mean databaseUnreachable?'],
-  ['--threshold=nonsense=5m', 'the thresholds are scrapeInterval, '],
-  ['--threshold=quorumRatio=2', 'expected a ratio greater than 0 and at most 1'],
-  ['--threshold=quorumRatio=40 percent', 'quorumRatio is a ratio such as 0.4, or a percentage such as 40%'],
-  ['--threshold=oomRepeatedEvents=40%', 'oomRepeatedEvents is a whole number'],
-  ['--grafana-url=grafana/', 'start it with https:// or http://'],
-  ['--runbook-url=https://wiki.corp.example/?page=', 'leave out the part from ? or # on'],
-  ['--exporter-job=gitaly(', 'Unterminated group'],
-  ['--exporter-job=(?!gitaly).*', 'Prometheus supports neither lookaround nor backreferences ((?!)'],
+  ['--alerts.threshold.database-unreachable=0s', 'from 1s to 365d'],
+  ['--alerts.threshold.database-unreachable=1500ms', 'from 1s to 365d'],
+  ['--alerts.threshold.database-unreachable=120', 'write 120s for seconds'],
+  ['--alerts.threshold.scrape-interval=5m', 'from 1s to 2m'],
+  ['--alerts.threshold.database-unreacheable=5m', 'Did you mean --alerts.threshold.database-unreachable?'],
+  ['--alerts.threshold.quorum-ratio=2', 'expected a ratio over 0 and at most 1'],
+  ['--alerts.threshold.oom-repeated-events=40%', 'expected a whole number from 1'],
+  [
+    '--alerts.threshold.wraparound-critical=600000000',
+    'alerts.threshold.wraparound-critical (600000000) must be lower than alerts.threshold.wraparound-warning (500000000), because the ticket must come before the page',
+  ],
+  [
+    '--alerts.threshold.storage-unhealthy=5m',
+    'alerts.threshold.storage-unhealthy (5m) must be lower than alerts.threshold.gitaly-down (5m)',
+  ],
+  [
+    '--alerts.threshold.scrape-interval=2m',
+    'alerts.threshold.scrape-interval (2m) must be at most 1/4 of alerts.threshold.rate-window (5m)',
+  ],
+  ['--alerts.severity=GitalyDown=page', 'found "page", expected one of critical, warning, info, none'],
+  ['--alerts.severity=GitlayDown=warning', 'did you mean GitalyDown?'],
+  ['--alerts.severity=GitalyDown', 'expected an alert and its severity (critical, warning, info, none)'],
+  ['--alerts.severity=GitalyDown=info,GitalyDown=none', 'sets GitalyDown twice; set it once'],
+  ['--alerts.label=cluster=blue', 'alerts have a label cluster of their own'],
+  ['--alerts.label=my-team=git', 'a label is letters, digits and _'],
+  ['--alerts.label=team={{ $value }}', 'templates are not supported; write a fixed value'],
+  ['--alerts.grafana-url=grafana/', 'start it with https:// or http://'],
+  ['--alerts.runbook-url=https://wiki.corp.example/?page=', 'leave out the part from ? or # on'],
+  [
+    '--alerts.runbook-url=https://me:secret@wiki.corp.example',
+    'its value (not shown) has a user: remove user and password',
+  ],
+  ['--alerts.exporter-job=gitaly(', 'Unterminated group'],
+  ['--alerts.exporter-job=(?!gitaly).*', 'Prometheus supports neither lookaround nor backreferences ((?!)'],
 ])('%s is rejected with the expected form', async (flag, message) => {
   const { code, err } = await generate('--check', `--output-dir=${folder}`, flag);
   expect(code).toBe(2);
   expect(err.replaceAll(/\s+/g, ' ')).toContain(message);
+});
+
+test('the configuration file of the exporter gives thresholds, severities and labels', async () => {
+  const yaml = [
+    'alerts:',
+    '  severity: {PraefectPrimarySkew: info, GitalyPodPending: none, GitalyErrorBudgetBurn: warning}',
+    '  label: {team: git-storage}',
+    '  threshold:',
+    '    database-unreachable: 10m',
+    '    volume-available: 5%',
+  ].join('\n');
+  const host = testHost({ '/config.yml': yaml });
+  const flags = [`--output-dir=${folder}`, '--config.file=/config.yml'];
+  expect({ code: await main(['generate', 'alerts', ...flags], host), err: host.err() }).toMatchObject({
+    code: 0,
+  });
+  const rules = (
+    await Promise.all(
+      ['exporter', 'praefect', 'gitaly'].map((name) =>
+        readFile(join(folder, `alerts/${name}.rules.yaml`), 'utf8'),
+      ),
+    )
+  ).join('\n');
+  const labelsOf = (alert: string) =>
+    [...rules.matchAll(new RegExp(`- alert: ${alert}\\n[^]*?labels:\\n([^]*?) +annotations:`, 'g'))].map(
+      ([, labels]) => labels!.trim().replaceAll(/\s*\n\s*/g, ' '),
+    );
+  expect(labelsOf('PraefectPrimarySkew')).toEqual(['severity: info team: git-storage']);
+  expect(labelsOf('GitalyPodPending')).toEqual([]);
+  expect(labelsOf('GitalyErrorBudgetBurn')).toEqual([
+    'severity: warning team: git-storage',
+    'severity: warning team: git-storage',
+  ]);
+  expect(rules).toContain('gitaly:volume_available:ratio < 0.05');
+  expect(await filesBelow(folder)).toEqual(
+    expect.not.arrayContaining([expect.stringMatching(/^(docs|dashboards)/)]),
+  );
 });
 
 test.each([[], ['--check']])('without --output-dir nothing is written: %p', async (...flags) => {

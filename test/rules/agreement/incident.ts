@@ -10,6 +10,7 @@ import { hostSystem } from '../../../src/config/system.ts';
 import { systemClock } from '../../../src/lib/clock.ts';
 import { silentLog } from '../../../src/lib/log.ts';
 import { expositionText } from '../../../src/metrics/exposition.ts';
+import { defaultJudgment } from '../../../src/rules/judgment.ts';
 import {
   createProblemTracker,
   type ProblemViews,
@@ -93,7 +94,7 @@ export async function openStage(signal: AbortSignal): Promise<Stage> {
     },
   });
   const { runner, views } = collection as Collection;
-  let tracker = createProblemTracker(defaultThresholds, silentLog);
+  let tracker = createProblemTracker(() => defaultJudgment, silentLog);
   const seconds = (): number => systemClock.now() / 1000;
 
   async function capture(): Promise<Capture> {
@@ -127,7 +128,7 @@ export async function openStage(signal: AbortSignal): Promise<Stage> {
   return {
     async play(incident, kinds, isSteady) {
       // The previous one was continued into the future.
-      tracker = createProblemTracker(defaultThresholds, silentLog);
+      tracker = createProblemTracker(() => defaultJudgment, silentLog);
       // OOM kills and dropped requests stay on the page for a while: they are played last.
       await followUntil(`no problems before ${incident}`, (found) =>
         found.every(({ alert }) => alert === undefined),

@@ -3,6 +3,8 @@ import { describe, expect, test } from '@jest/globals';
 import type { Log } from '../../../src/lib/log.ts';
 import { silentLog } from '../../../src/lib/log.ts';
 import { alertRule, forSeconds } from '../../../src/rules/alert-rules.ts';
+import { withOverrides } from '../../../src/rules/alert-thresholds.ts';
+import { defaultJudgment } from '../../../src/rules/judgment.ts';
 import { createProblemTracker, type ProblemViews } from '../../../src/rules/problems/tracker.ts';
 import { defaultThresholds } from '../../../src/rules/thresholds.ts';
 import type { CollectorStatus } from '../../../src/scheduler/status.ts';
@@ -74,11 +76,11 @@ function collector(name: string, own: Partial<CollectorStatus>): CollectorStatus
 }
 
 const problemsAt = (views: ProblemViews, at = now) =>
-  createProblemTracker(defaultThresholds, silentLog).update(views, at);
+  createProblemTracker(() => defaultJudgment, silentLog).update(views, at);
 
 describe('a problem', () => {
   test('exists since it was first seen, and its alert is pending until its `for` has passed', () => {
-    const tracker = createProblemTracker(defaultThresholds, silentLog);
+    const tracker = createProblemTracker(() => defaultJudgment, silentLog);
     const hold = forSeconds(alertRule('PraefectDatabaseUnreachable'), defaultThresholds);
     const at = (seconds: number) => tracker.update(databaseDown, now + seconds)[0];
     expect(at(0)).toMatchObject({ id: 'database_unreachable', since: now, alertState: 'pending' });
@@ -96,12 +98,36 @@ describe('a problem', () => {
       warn: ({ problem, severity }: Readonly<Record<string, unknown>>, message) =>
         void lines.push(`warn ${message} ${problem} ${severity}`),
     };
-    const tracker = createProblemTracker(defaultThresholds, log);
+    const tracker = createProblemTracker(() => defaultJudgment, log);
     for (const [i, views] of [databaseDown, databaseDown, nothing, nothing].entries())
       tracker.update(views, now + i);
     expect(lines).toEqual([
       'warn problem detected database_unreachable critical',
       'info problem resolved {"title":"Praefect\'s database is unreachable"}',
+    ]);
+  });
+});
+
+describe("the operator's values", () => {
+  test('a threshold that a reload changes is used from then on', () => {
+    let judgment = defaultJudgment;
+    const tracker = createProblemTracker(() => judgment, silentLog);
+    tracker.update(databaseDown, now);
+    expect(tracker.update(databaseDown, now + 300)).toMatchObject([{ alertState: 'firing' }]);
+    judgment = { ...judgment, thresholds: withOverrides({ databaseUnreachable: 600 }) };
+    expect(tracker.update(databaseDown, now + 301)).toMatchObject([{ since: now, alertState: 'pending' }]);
+  });
+
+  test.each([
+    ['warning', 'warning', 'pending'],
+    ['none', 'info', undefined],
+  ] as const)('an alert of severity %s is a problem of severity %s', (chosen, severity, alertState) => {
+    const judgment = {
+      ...defaultJudgment,
+      severities: new Map([['PraefectDatabaseUnreachable' as const, chosen]]),
+    };
+    expect(createProblemTracker(() => judgment, silentLog).update(databaseDown, now)).toMatchObject([
+      { severity, alertState },
     ]);
   });
 });
