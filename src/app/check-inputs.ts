@@ -4,15 +4,30 @@ import type { Parameters } from '../config/postgres/keywords.ts';
 import { parsePraefectConfig } from '../config/praefect/praefect-config.ts';
 import { problemText, type SettingProblem } from '../config/problem.ts';
 import type { Clock } from '../lib/clock.ts';
-import { type Known, known, notApplicable, present, type Unknown, unknown } from '../lib/known.ts';
+import {
+  incompleteList,
+  type Known,
+  known,
+  notApplicable,
+  present,
+  type Unknown,
+  unknown,
+  whole,
+} from '../lib/known.ts';
 import type { CheckInputs, PraefectConnection, PraefectFacts, ServerFacts } from '../rules/checks/inputs.ts';
 import { unknownNode, unknownServer } from '../rules/checks/inputs.ts';
 import type { CgroupServer, NodeFacts } from '../sources/cgroup/facts.ts';
 import { type Component, type Identity, identityKey } from '../sources/identity.ts';
 import { configName, configsOfPods } from '../sources/kubernetes/directory/config-maps.ts';
 import { podIdentity } from '../sources/kubernetes/gitaly-objects.ts';
-import type { Pod } from '../sources/kubernetes/objects/types.ts';
-import { notCurrent, type Store, type Stores, type WatchedResource } from '../sources/kubernetes/store.ts';
+import type { KubeObject, Pod } from '../sources/kubernetes/objects/types.ts';
+import {
+  incompleteness,
+  notCurrent,
+  type Store,
+  type Stores,
+  type WatchedResource,
+} from '../sources/kubernetes/store.ts';
 import { releasesOfVariant } from '../sources/praefect/variant.ts';
 import type { HealthSnapshot } from '../sources/praefect/view.ts';
 import type { KubernetesAccess, Sources } from './sources.ts';
@@ -66,7 +81,7 @@ export async function readCheckInputs(sources: CheckInputSources, signal: AbortS
     serversOfPods(sources, valueOr(gitalyPods), cgroups, signal),
     serversOfMachines(sources, cgroups, signal),
     readOtherPods(sources, valueOr(gitalyPods), signal),
-    praefectFacts(sources, valueOr(praefectPods), signal),
+    praefectFacts(sources, praefectPods, signal),
   ]);
   return {
     now: clock.now(),
@@ -86,24 +101,39 @@ export async function readCheckInputs(sources: CheckInputSources, signal: AbortS
   };
 }
 
-function objectsOf<T>(store: Store<T> | undefined, resource: WatchedResource): Known<readonly T[]> {
+function objectsOf<T extends KubeObject>(
+  store: Store<T> | undefined,
+  resource: WatchedResource,
+): Known<readonly T[]> {
   if (store === undefined) return noKubernetes;
   const failure = notCurrent(store, resource);
-  return failure === undefined ? known(store.all()) : unknown(failure.message);
+  if (failure !== undefined) return unknown(failure.message);
+  const incomplete = incompleteness(store.state());
+  if (incomplete === undefined) return known(store.all());
+  // Their state before is kept for a while, but a check is about the present one.
+  const malformed = new Set(store.state().malformed);
+  const readable = malformed.has('')
+    ? []
+    : store.all().filter((object) => !malformed.has(objectName(object)));
+  return incompleteList(readable, incomplete.message);
 }
+
+const objectName = ({ namespace, name }: KubeObject): string =>
+  namespace === '' ? name : `${namespace}/${name}`;
 
 function podsOf({ kubernetes }: CheckInputSources, component: Component): Known<readonly Pod[]> {
   const pods = objectsOf(kubernetes?.stores.pods, 'pods');
   return 'unknown' in pods
     ? pods
-    : known(pods.value.filter((pod) => kubernetes?.componentOf(pod) === component));
+    : { ...pods, value: pods.value.filter((pod) => kubernetes?.componentOf(pod) === component) };
 }
 
 function gitalyPodsOf(sources: CheckInputSources, here: readonly CgroupServer[]): Known<readonly Pod[]> {
   const pods = podsOf(sources, 'gitaly');
   if (sources.kubernetes === undefined && here.some(({ identity }) => identity.pod !== ''))
     return foundByCgroups;
-  if ('unknown' in pods || !sources.isAgent || pods.value.length > 0) return pods;
+  if ('unknown' in pods || !sources.isAgent || pods.value.length > 0 || pods.incomplete !== undefined)
+    return pods;
   return notApplicable('no Gitaly pod is on this node');
 }
 
@@ -242,12 +272,16 @@ async function readOtherPods(
 
 async function praefectFacts(
   sources: CheckInputSources,
-  praefectPods: readonly Pod[],
+  praefectPods: Known<readonly Pod[]>,
   signal: AbortSignal,
 ): Promise<Known<PraefectFacts>> {
   const { praefect } = sources;
-  if (praefect === undefined && praefectPods.length === 0)
-    return notApplicable('there is no Praefect: neither its database nor its pods are watched');
+  if (praefect === undefined && valueOr(praefectPods).length === 0) {
+    const pods = whole(praefectPods);
+    return 'unknown' in pods && pods.notApplicable !== true
+      ? pods
+      : notApplicable('there is no Praefect: neither its database nor its pods are watched');
+  }
   return known({
     connections: await connectionsOf(sources, praefectPods, signal),
     postgresqlVersion:
@@ -268,16 +302,19 @@ function schemaReleasesOf(praefect: PraefectState | undefined): PraefectFacts['s
 /** Of praefect.config-file, and of the ConfigMaps of all Praefect pods: each installation may have its own. */
 async function connectionsOf(
   { praefect, kubernetes }: CheckInputSources,
-  pods: readonly Pod[],
+  praefectPods: Known<readonly Pod[]>,
   signal: AbortSignal,
 ): Promise<PraefectFacts['connections']> {
+  const pods = valueOr(praefectPods);
+  const others = whole(praefectPods);
+  const unseen = 'unknown' in others && others.notApplicable !== true ? [others] : [];
   const own =
     praefect?.connection?.sslmode === undefined
       ? []
       : [known(connectionOf('praefect.config-file', praefect.connection))];
   if (kubernetes?.configMaps === undefined || pods.length === 0)
-    return own.length > 0
-      ? own
+    return own.length + unseen.length > 0
+      ? [...own, ...unseen]
       : [
           unknown(
             "Praefect's configuration is not read: set praefect.config-file, or grant get on ConfigMaps",
@@ -294,7 +331,7 @@ async function connectionsOf(
       : without.map(({ namespace, name }) =>
           unknown(`pod ${namespace}/${name} mounts no ConfigMap with a config.toml`),
         );
-  return [...own, ...read, ...unread];
+  return [...own, ...read, ...unread, ...unseen];
 }
 
 function connectionIn(text: string, name: string): Known<PraefectConnection> {

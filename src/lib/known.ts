@@ -7,9 +7,19 @@ export interface Unknown {
   readonly notApplicable?: boolean;
 }
 
-export type Known<T> = { readonly value: T } | Unknown;
+export type Known<T> =
+  | {
+      readonly value: T;
+      /** Of a list: why some of what belongs to it could not be read. What it lacks is unknown, not absent. */
+      readonly incomplete?: string;
+    }
+  | Unknown;
 
 export const known = <T>(value: T): Known<T> => ({ value });
+export const incompleteList = <T>(value: readonly T[], why: string): Known<readonly T[]> => ({
+  value,
+  incomplete: why,
+});
 export const unknown = (why: string): Unknown => ({ unknown: why });
 export const notApplicable = (why: string): Unknown => ({ unknown: why, notApplicable: true });
 
@@ -19,6 +29,12 @@ export const isUnknown = <T>(fact: Known<T>): fact is Unknown => 'unknown' in fa
 export const present = <T extends string | number | boolean>(value: T | undefined, why: string): Known<T> =>
   value === undefined || value === '' || Number.isNaN(value) ? unknown(why) : known(value);
 
+/** For what depends on everything in a list: unknown where the list is incomplete. */
+export const whole = <T>(fact: Known<T>): Known<T> =>
+  isUnknown(fact) || fact.incomplete === undefined ? fact : unknown(fact.incomplete);
+
+/** An incomplete list counts as unknown. */
 export function mapKnown<T, U>(fact: Known<T>, map: (value: T) => Known<U>): Known<U> {
-  return isUnknown(fact) ? fact : map(fact.value);
+  const given = whole(fact);
+  return isUnknown(given) ? given : map(given.value);
 }

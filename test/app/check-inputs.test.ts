@@ -248,6 +248,54 @@ describe('an unknown fact never passes a check', () => {
     },
   );
 
+  const malformedPod = { reason: 'parse', message: 'a malformed Pod: no uid' } as const;
+
+  test('a pod that is malformed passes nothing, and the others keep their results', async () => {
+    const { all, stores } = sources('posture-good');
+    stores.pods.set({ malformed: ['gitlab/gl-gitaly-default-1'], failure: malformedPod });
+    const { findings } = evaluate(await readCheckInputs(all, signal), checksOfRole.cluster);
+    const qos = findings.filter(({ id }) => id === 'qos_guaranteed');
+    expect(qos.map(({ subject, result, reason }) => [subject, result, reason])).toEqual([
+      ['cluster', 'unknown', malformedPod.message],
+      ['gitlab/gl-gitaly-default-0', 'pass', undefined],
+      ['gitlab/gl-gitaly-default-2', 'pass', undefined],
+    ]);
+    // What needs all pods of a set passes neither.
+    expect(
+      findings.filter(({ id, result }) => id === 'replicas_on_distinct_nodes' && result === 'pass'),
+    ).toEqual([expect.objectContaining({ subject: 'gitlab/gl-praefect' })]);
+  });
+
+  test('a malformed object without a name may be any of them', async () => {
+    const { all, stores } = sources('posture-good');
+    stores.pods.set({ malformed: [''], failure: malformedPod });
+    const { findings } = evaluate(await readCheckInputs(all, signal), checksOfRole.cluster);
+    expect(findings.filter(({ result }) => result !== 'unknown')).toEqual([]);
+  });
+
+  test.each([
+    ['nodes', 'kubernetes_version'],
+    ['statefulSets', 'three_praefects'],
+    ['disruptionBudgets', 'pdb_present'],
+  ] as const)('malformed %s are the reason why %s is unknown', async (store, check) => {
+    const { all, stores } = sources('posture-good');
+    const failure = { reason: 'too_large', message: 'more objects than are kept' } as const;
+    stores[store].set({ malformed: [''], failure });
+    const { findings } = evaluate(await readCheckInputs(all, signal), checksOfRole.cluster);
+    const found = findings.filter(({ id }) => id === check);
+    expect(found.length).toBeGreaterThan(0);
+    expect(found.map(({ result, reason }) => [result, reason])).toEqual(
+      found.map(() => ['unknown', failure.message]),
+    );
+  });
+
+  test('Praefect is not absent while its pods cannot be listed', async () => {
+    const { all, stores } = sources('posture-good');
+    stores.pods.set({ current: false, failure: { reason: 'permission', message: 'no right to list' } });
+    const { praefect } = await readCheckInputs(all, signal);
+    expect(praefect).toEqual({ unknown: 'no right to list' });
+  });
+
   test('forbidden ConfigMaps are the reason of the checks that depend on them', async () => {
     const { all, kubernetes } = sources('posture-good');
     const failure = { reason: 'permission', message: 'no right to get configmaps' } as const;

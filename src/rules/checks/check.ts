@@ -1,6 +1,6 @@
 /** What a check is: one recommendation, how it is evaluated, and how to fix what does not follow it. */
 
-import { isUnknown, type Known, type Unknown } from '../../lib/known.ts';
+import { isUnknown, type Known, type Unknown, whole } from '../../lib/known.ts';
 import type { Severity } from '../finding.ts';
 import type { CheckInputs } from './inputs.ts';
 import type { Version } from './version.ts';
@@ -119,9 +119,14 @@ export const undecided = (why: Unknown | string, found = ''): CheckVerdict => ({
   notApplicable: typeof why === 'string' ? false : why.notApplicable === true,
 });
 
-/** Judges a fact that is known; the verdict on an unknown fact is `unknown`, with the fact's own reason. */
-export const judge = <T>(fact: Known<T>, verdict: (value: T) => CheckVerdict): CheckVerdict =>
-  isUnknown(fact) ? undecided(fact) : verdict(fact.value);
+/**
+ * Judges a fact that is known; the verdict on an unknown fact, or on an incomplete list, is `unknown` with the fact's
+ * own reason.
+ */
+export function judge<T>(fact: Known<T>, verdict: (value: T) => CheckVerdict): CheckVerdict {
+  const given = whole(fact);
+  return isUnknown(given) ? undecided(given) : verdict(given.value);
+}
 
 /** The verdict on what has to hold together: the first that fails, else the first unknown one, else the first. */
 export const allOf = (first: CheckVerdict, ...others: readonly CheckVerdict[]): CheckVerdict => {

@@ -27,14 +27,23 @@ export function perGitalyPod(
   const { gitalyPods } = inputs;
   if (isUnknown(gitalyPods)) return [{ subject: wholeCluster, ...undecided(gitalyPods) }];
   const pods = gitalyPods.value.filter(isLive);
-  if (pods.length === 0) return [{ subject: wholeCluster, ...undecided(noPods) }];
+  const unread = unreadPods(gitalyPods);
+  if (pods.length === 0)
+    return unread.length > 0 ? unread : [{ subject: wholeCluster, ...undecided(noPods) }];
   const facts = new Map(inputs.servers.map((server) => [keyOf(server.identity), server]));
-  return pods.map((pod) => {
+  const judged = pods.map((pod) => {
     const own = { namespace: pod.namespace, pod: pod.name, node: pod.node };
-    const judged = verdict(pod, facts.get(keyOf(own)) ?? unknownServer(own, apiOnly));
-    return { ...judged, subject: subjectOf(pod), version: gitlabVersionOf(pod) };
+    const result = verdict(pod, facts.get(keyOf(own)) ?? unknownServer(own, apiOnly));
+    return { ...result, subject: subjectOf(pod), version: gitlabVersionOf(pod) };
   });
+  return [...judged, ...unread];
 }
+
+/** Pods that exist in a form that cannot be read pass nothing. */
+const unreadPods = (pods: Known<readonly Pod[]>): readonly SubjectVerdict[] =>
+  isUnknown(pods) || pods.incomplete === undefined
+    ? []
+    : [{ subject: wholeCluster, ...undecided(pods.incomplete) }];
 
 /** Each Gitaly, on Kubernetes or not. `pod` is undefined on a virtual machine. */
 export function perServer(
@@ -69,7 +78,8 @@ export const factsOfNode = ({ nodeFacts }: CheckInputs, name: string): NodeFacts
 function nodeOf(nodes: CheckInputs['nodes'], name: string): Known<Node> {
   if (isUnknown(nodes)) return nodes;
   const node = nodes.value.find((each) => each.name === name);
-  return node === undefined ? unknown(`the API reports no node ${name}`) : known(node);
+  if (node !== undefined) return known(node);
+  return unknown(nodes.incomplete ?? `the API reports no node ${name}`);
 }
 
 /** The pods of one StatefulSet, and the StatefulSet itself where it is known. */
@@ -90,15 +100,17 @@ export function perWorkload(
   return lists.flatMap((pods) => {
     if (isUnknown(pods)) return [{ subject: wholeCluster, ...undecided(pods) }];
     const live = pods.value.filter(isLive);
-    if (live.length === 0 && pods === inputs.gitalyPods)
+    const unread = unreadPods(pods);
+    if (live.length === 0 && unread.length === 0 && pods === inputs.gitalyPods)
       return [{ subject: wholeCluster, ...undecided(noPods) }];
     const groups = Map.groupBy(live, ({ namespace, name, owner }) =>
       JSON.stringify([namespace, owner?.name ?? name]),
     );
-    return [...groups.values()].map((members) => ({
+    const judged = [...groups.values()].map((members) => ({
       subject: workloadOf(members),
       ...verdict({ pods: members, set: setOf(inputs.statefulSets, members) }),
     }));
+    return [...judged, ...unread];
   });
 }
 
@@ -112,7 +124,8 @@ function setOf(sets: CheckInputs['statefulSets'], [first]: readonly Pod[]): Know
   const set = sets.value.find(
     ({ namespace, name }) => namespace === first?.namespace && name === first.owner?.name,
   );
-  return set === undefined ? unknown('the pods belong to no StatefulSet that the API reports') : known(set);
+  if (set !== undefined) return known(set);
+  return unknown(sets.incomplete ?? 'the pods belong to no StatefulSet that the API reports');
 }
 
 /** Gitaly's own container, as the chart names it; else the only one. */

@@ -1,6 +1,6 @@
 /** Praefect: its database connection, the database's version, and the number of instances. */
 
-import { isUnknown, type Known, known, mapKnown, type Unknown, unknown } from '../../../lib/known.ts';
+import { isUnknown, type Known, known, mapKnown, type Unknown, unknown, whole } from '../../../lib/known.ts';
 import type { Container, Pod } from '../../../sources/kubernetes/objects/types.ts';
 import {
   allOf,
@@ -158,10 +158,11 @@ const once = (
 const enough = (count: number, what: string): CheckVerdict => passIf(count >= 3, `${count} ${what}`);
 
 const hasNoPods = (pods: Known<readonly Pod[]>): boolean =>
-  isUnknown(pods) ? pods.notApplicable === true : pods.value.length === 0;
+  isUnknown(pods) ? pods.notApplicable === true : pods.value.length === 0 && pods.incomplete === undefined;
 
 /** By the pods' images; of several versions (a rollout) the newest, which all of them are about to run. */
-function gitlabVersion({ praefectPods }: CheckInputs, facts: PraefectFacts): Known<Version> {
+function gitlabVersion(inputs: CheckInputs, facts: PraefectFacts): Known<Version> {
+  const praefectPods = whole(inputs.praefectPods);
   if (isUnknown(praefectPods) && praefectPods.notApplicable !== true) return praefectPods;
   const [newest] = (isUnknown(praefectPods) ? [] : praefectPods.value)
     .flatMap(({ containers }) => imageVersion(praefectContainer(containers)?.image ?? '') ?? [])
