@@ -172,11 +172,8 @@ function droppedSeries(thresholds: AlertThresholds): Alert {
   const { seriesDropped: droppedFor } = thresholds;
   const by = [...targetLabels, 'collector'] as const;
   return alert({
-    name: 'GitalyExporterSeriesDropped',
-    severity: 'warning',
+    ...judgedWithPage('GitalyExporterSeriesDropped', thresholds),
     expression: above(maxBy(by, increase(select(seriesDropped), '10m')), 0),
-    forSeconds: droppedFor.value,
-    noProblem: withoutProblem.overTime,
     panel: collectorsPanel,
     firesWhen: `for ${durationInWords(droppedFor.value)}, a collector produced more series than the limit, and some were dropped`,
     summary: ({ label }) => `gitaly-exporter ${label('instance')} drops series of ${label('collector')}`,

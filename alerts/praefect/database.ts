@@ -205,11 +205,8 @@ function wraparound(thresholds: AlertThresholds, severity: 'warning' | 'critical
 function skewedClock(thresholds: AlertThresholds): Alert {
   const { clockSkew: skew, clockSkewFor } = thresholds;
   return alert({
-    name: 'PraefectDatabaseClockSkew',
-    severity: 'warning',
+    ...judgedWithPage('PraefectDatabaseClockSkew', thresholds),
     expression: above(absoluteValue(highest(thresholds, clusterLabels, select(clockSkew))), skew.value),
-    forSeconds: sustained(thresholds, clockSkewFor.value),
-    noProblem: withoutProblem.shownAsValue,
     panel,
     firesWhen: `for ${durationInWords(clockSkewFor.value)}, the clocks of the database and the exporter differed by over ${durationInWords(skew.value)}`,
     summary: ({ value }) => `The clock of Praefect's database is off by ${value('duration')}`,

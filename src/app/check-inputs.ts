@@ -24,6 +24,7 @@ import type { KubeObject, Pod } from '../sources/kubernetes/objects/types.ts';
 import {
   incompleteness,
   notCurrent,
+  objectName,
   type Store,
   type Stores,
   type WatchedResource,
@@ -117,9 +118,6 @@ function objectsOf<T extends KubeObject>(
     : store.all().filter((object) => !malformed.has(objectName(object)));
   return incompleteList(readable, incomplete.message);
 }
-
-const objectName = ({ namespace, name }: KubeObject): string =>
-  namespace === '' ? name : `${namespace}/${name}`;
 
 function podsOf({ kubernetes }: CheckInputSources, component: Component): Known<readonly Pod[]> {
   const pods = objectsOf(kubernetes?.stores.pods, 'pods');

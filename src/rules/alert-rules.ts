@@ -17,8 +17,10 @@ interface AlertRule {
 
 export const alertRules = {
   GitalyExporterCollectorFailing: { severity: 'warning', hold: 'collectorFailing' },
+  GitalyExporterSeriesDropped: { severity: 'warning', hold: 'seriesDropped', usesGauges: false },
   PraefectDatabaseUnreachable: { severity: 'critical', hold: 'databaseUnreachable' },
   PraefectDatabaseReadOnly: { severity: 'critical', hold: 'databaseReadOnly' },
+  PraefectDatabaseClockSkew: { severity: 'warning', hold: 'clockSkewFor' },
   PraefectQuorumLost: { severity: 'critical', hold: 'quorumLost' },
   PraefectInstanceDown: { severity: 'warning', hold: 'praefectDown', isSuppressed: true },
   PraefectStorageUnhealthy: {

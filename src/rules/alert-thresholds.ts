@@ -19,7 +19,6 @@ export const alertThresholds = Object.freeze({
   // The exporter.
   exporterDown: seconds(5 * minute, 'Longer than a rollout of the exporter.'),
   labelsRenamed: seconds(15 * minute, 'A setting of the scrape: no hurry.'),
-  seriesDropped: seconds(15 * minute, 'A limit of series that is too low: no hurry.'),
   reloadFailed: seconds(10 * minute, 'Longer than a change of several files.'),
   // Praefect's database.
   databaseUnreported: seconds(
@@ -39,11 +38,6 @@ export const alertThresholds = Object.freeze({
   deadRowsRatio: ratio(0.8, 'Dead rows by all rows of a table. Autovacuum starts at 0.2.'),
   deadRowsMinimum: count(10_000, 'Dead rows of a table: small tables are rewritten all the time.'),
   deadRowsFor: seconds(hour, 'Autovacuum runs every minute: for an hour it did not keep up.'),
-  clockSkew: seconds(
-    10,
-    "More than this, and timestamps of the database differ visibly from Prometheus' time.",
-  ),
-  clockSkewFor: seconds(10 * minute, 'Longer than a step of NTP.'),
   // Praefects and the health of storages.
   storageFlaps: count(6, 'Changes of health within storageFlapWindow: three outages.'),
   storageFlapWindow: seconds(hour, 'Range over which changes of health are counted.'),

@@ -93,6 +93,8 @@ export const defaultThresholds = Object.freeze({
     'PostgreSQL warns from 40 million on and rejects all writes at 3 million.',
   ),
 
+  clockSkew: seconds(10, 'More than this, and a clock is not synchronized.'),
+  clockSkewFor: seconds(10 * minute, 'Longer than a step of NTP.'),
   heartbeatStale: seconds(
     2 * minute,
     'Age of the newest heartbeat. Praefect writes one per second, and a storage is unhealthy after 10 s without one; the rest allows for scraping and clock skew.',
@@ -197,6 +199,7 @@ export const defaultThresholds = Object.freeze({
   ),
   rotationWindow: seconds(hour, 'How long a slow rotation is shown after it ended.'),
 
+  seriesDropped: seconds(15 * minute, 'A limit of series that is too low: no hurry.'),
   collectorFailing: seconds(
     15 * minute,
     'A ticket: one source is not read, and alerts on it cannot fire. Heavy queries may be minutes apart.',

@@ -1,5 +1,5 @@
 /** Problems of Gitaly's pods on Kubernetes, their nodes and disruption budgets. Pure. */
-import { durationText, timeText } from '../../lib/format.ts';
+import { durationText, listText, timeText } from '../../lib/format.ts';
 import { type Identity, identityKey, identityText } from '../../sources/identity.ts';
 import type { WaitingReason } from '../../sources/kubernetes/metrics.ts';
 import type {
@@ -9,7 +9,8 @@ import type {
 } from '../../sources/kubernetes/rotation/rotation.ts';
 import { isSamePod, type KubernetesView, type PodView } from '../../sources/kubernetes/view.ts';
 import type { Thresholds } from '../thresholds.ts';
-import { counted, type Problem, problem } from './problem.ts';
+import { kubernetesClusterProblems } from './kubernetes-cluster.ts';
+import { type Problem, problem } from './problem.ts';
 
 export interface KubernetesSituation {
   readonly view: KubernetesView;
@@ -25,8 +26,7 @@ export const kubernetesProblems = (situation: KubernetesSituation): readonly Pro
   ...terminatingProblems(situation),
   ...oomProblems(situation),
   ...rotationProblems(situation),
-  ...nodeProblems(situation.view),
-  ...budgetProblems(situation.view),
+  ...kubernetesClusterProblems(situation.view, situation.thresholds),
 ];
 
 /** One for each pod that is not Ready or missing. */
@@ -53,16 +53,19 @@ function podProblems({ view, now }: KubernetesSituation): Problem[] {
     const isNodeLost = view.nodes.some(({ name, isReady }) => name === identity.node && !isReady);
     return problem('pod_not_ready', {
       of: `${identity.namespace}/${identity.pod}`,
-      title: `${identityText(identity)} ${titleOf(stuck, rotation, isNodeLost)}`,
+      title: `${identityText(identity)} ${isKept(pod) ? 'is kept by its finalizers' : titleOf(stuck, rotation, isNodeLost)}`,
       subject: identityText(identity),
       labels: { namespace: identity.namespace, pod: identity.pod },
       detail: sentences([
         ...progressText(stuck, rotation, pod?.terminated),
+        ...finalizersText(pod?.finalizers),
         pod?.warning ??
           view.missing.find((each) => each.pod === identity.pod && each.namespace === identity.namespace)
             ?.reason,
       ]),
-      action: actionOf(identity, stuck, rotation, isNodeLost),
+      action: isKept(pod)
+        ? finalizersAction(identity, pod.finalizers)
+        : actionOf(identity, stuck, rotation, isNodeLost, view),
       since,
       heldSince: since,
     });
@@ -79,17 +82,38 @@ const terminatingProblems = ({ view, thresholds, now }: KubernetesSituation): Pr
         each.startedAt !== undefined &&
         now - each.startedAt / 1000 > thresholds.gitalyDown.value,
     )
-    .map(({ namespace, pod, node, startedAt = now * 1000 }) =>
-      problem('pod_stuck_terminating', {
+    .map(({ namespace, pod, node, startedAt = now * 1000 }) => {
+      const finalizers = view.pods.find(({ identity }) =>
+        isSamePod(identity, { namespace, pod, node }),
+      )?.finalizers;
+      return problem('pod_stuck_terminating', {
         of: `${namespace}/${pod}`,
         title: `${namespace}/${pod} has been terminating for ${durationText(now * 1000 - startedAt)}`,
         subject: identityText({ namespace, pod, node }),
         labels: { namespace, pod },
-        detail: 'It is still Ready and serves requests.',
-        action: `See what delays it, such as a finalizer: kubectl -n ${namespace} get pod ${pod} -o yaml`,
+        detail: sentences(['It is still Ready and serves requests', ...finalizersText(finalizers)]),
+        action:
+          finalizers === undefined
+            ? `See what delays it: kubectl -n ${namespace} get pod ${pod} -o yaml`
+            : finalizersAction({ namespace, pod }, finalizers),
         since: startedAt / 1000,
-      }),
-    );
+      });
+    });
+
+type KeptPod = PodView & { readonly finalizers: readonly string[] };
+
+/** Its containers have ended, and its finalizers keep the object, so that no new pod of its name can be created. */
+const isKept = (pod: PodView | undefined): pod is KeptPod =>
+  pod?.finalizers !== undefined && pod.terminated !== undefined;
+
+const finalizersText = (finalizers: readonly string[] | undefined): readonly string[] =>
+  finalizers === undefined ? [] : [`It is removed only when its finalizers are: ${listText(finalizers)}`];
+
+const finalizersAction = (
+  { namespace, pod }: Pick<Identity, 'namespace' | 'pod'>,
+  finalizers: readonly string[],
+): string =>
+  `Find out why the controller of ${listText(finalizers)} does not remove it. Once it is certain that nothing needs it: kubectl -n ${namespace} patch pod ${pod} --type=merge -p '{"metadata":{"finalizers":null}}'`;
 
 type StuckReason = 'crash' | 'image' | 'config';
 
@@ -165,11 +189,14 @@ function actionOf(
   stuck: StuckReason | undefined,
   rotation: OngoingRotation | undefined,
   isNodeLost: boolean,
+  { deletedSets }: KubernetesView,
 ): string {
   if (isNodeLost)
     return `Recover node ${node}, or, once it is certainly off, taint it (kubectl taint node ${node} node.kubernetes.io/out-of-service=nodeshutdown:NoExecute): only then is the pod created again.`;
   if (stuck === 'crash')
     return `Read its log: kubectl -n ${namespace} logs ${pod} --all-containers --previous`;
+  if (rotation?.missing === true && deletedSets.some((set) => isSetOf(set, rotation)))
+    return `Create its StatefulSet ${rotation.statefulSet} again, for example with helm upgrade.`;
   if (rotation?.missing === true)
     return `See why it is not created: kubectl -n ${namespace} describe statefulset ${rotation.statefulSet}`;
   return `See what it waits for: kubectl -n ${namespace} describe pod ${pod}`;
@@ -226,55 +253,10 @@ function rotationProblems({ view, thresholds, now }: KubernetesSituation): Probl
   });
 }
 
-function nodeProblems({ nodes, pods }: KubernetesView): Problem[] {
-  const podsOn = (node: string): string =>
-    pods
-      .filter(({ identity }) => identity.node === node)
-      .map(({ identity }) => identityText(identity))
-      .join(', ');
-  return nodes.flatMap(({ name, isReady, pressures }) => [
-    ...(isReady
-      ? []
-      : [
-          problem('node_not_ready', {
-            of: name,
-            title: `Node ${name} with Gitaly pods is not Ready`,
-            subject: name,
-            labels: { node: name },
-            detail: `Pods on it: ${podsOn(name)}. Their state in the API is the last one that their kubelet reported.`,
-            action: `kubectl describe node ${name}; check the machine itself.`,
-          }),
-        ]),
-    ...pressures.map((resource) =>
-      problem('node_pressure', {
-        of: `${name} ${resource}`,
-        title: `Node ${name} with Gitaly pods is short of ${resource === 'pid' ? 'process IDs' : resource}`,
-        subject: name,
-        labels: { node: name, resource },
-        detail: `Its kubelet evicts pods, first those that use more than they request. Pods on it: ${podsOn(name)}.`,
-        action: 'Move other load off the node. Guaranteed pods with a high PriorityClass are evicted last.',
-      }),
-    ),
-  ]);
-}
-
-/** While one pod is unavailable, 0 is as intended; a budget that never allows a disruption is a mistake. */
-function budgetProblems({ disruptionBudgets }: KubernetesView): Problem[] {
-  return disruptionBudgets.flatMap((budget): Problem[] => {
-    const { namespace, name, disruptionsAllowed, desiredHealthy, expectedPods } = budget;
-    if (disruptionsAllowed > 0 || expectedPods === 0 || desiredHealthy < expectedPods) return [];
-    return [
-      problem('disruption_budget_blocks', {
-        of: `${namespace}/${name}`,
-        title: `PodDisruptionBudget ${namespace}/${name} never allows an eviction`,
-        subject: `${namespace}/${name}`,
-        labels: { namespace, poddisruptionbudget: name },
-        detail: `It requires ${counted(desiredHealthy, 'healthy pod', 'healthy pods')} of ${expectedPods}: draining their nodes never completes.`,
-        action: 'Set maxUnavailable to 1 (gitlab.gitaly.maxUnavailable in the chart).',
-      }),
-    ];
-  });
-}
+const isSetOf = (
+  { namespace, name }: KubernetesView['deletedSets'][number],
+  rotation: OngoingRotation,
+): boolean => namespace === rotation.namespace && name === rotation.statefulSet;
 
 const sentences = (parts: readonly (string | undefined)[]): string =>
   parts

@@ -1,9 +1,9 @@
 /** Problems of Gitaly Cluster, from the typed view of Praefect's database. Pure. */
 import { durationText } from '../../lib/format.ts';
-import type { HealthSnapshot, PraefectView, TargetQueue } from '../../sources/praefect/view.ts';
+import type { DatabaseView, HealthSnapshot, PraefectView, TargetQueue } from '../../sources/praefect/view.ts';
 import type { Thresholds } from '../thresholds.ts';
 import type { ProblemHistory } from './history.ts';
-import { counted, type Problem, problem } from './problem.ts';
+import { clockDifference, counted, type Problem, problem } from './problem.ts';
 
 export interface PraefectSituation {
   readonly view: PraefectView;
@@ -15,7 +15,7 @@ export interface PraefectSituation {
 
 export function praefectProblems(situation: PraefectSituation): readonly Problem[] {
   return [
-    ...databaseProblems(situation.view),
+    ...databaseProblems(situation),
     ...quorumProblems(situation),
     ...storageProblems(situation),
     ...silentPraefectProblems(situation.view),
@@ -25,7 +25,7 @@ export function praefectProblems(situation: PraefectSituation): readonly Problem
   ];
 }
 
-function databaseProblems({ database }: PraefectView): Problem[] {
+function databaseProblems({ view: { database }, thresholds }: PraefectSituation): Problem[] {
   if (database === undefined) return [];
   if (!database.up)
     return [
@@ -36,7 +36,24 @@ function databaseProblems({ database }: PraefectView): Problem[] {
           'See the failure of collector praefect_database; check PostgreSQL, the network and the pooler.',
       }),
     ];
-  return (database.readOnlyReasons ?? []).map((reason) =>
+  return [...clockProblems(database, thresholds), ...readOnlyProblems(database)];
+}
+
+function clockProblems({ clockSkewSeconds = 0 }: DatabaseView, { clockSkew }: Thresholds): Problem[] {
+  if (Math.abs(clockSkewSeconds) <= clockSkew.value) return [];
+  return [
+    problem('database_clock_skew', {
+      title: `The clock of Praefect's database is ${clockDifference(clockSkewSeconds)} the exporter's`,
+      detail:
+        'All times of the database are by its clock. If it was set while Praefect runs, heartbeats are too old or in the future, and health is unknown until Praefect has written new ones.',
+      action:
+        'Compare both with the real time (`SELECT now()`; `date -u`), and correct NTP where the clock is wrong.',
+    }),
+  ];
+}
+
+const readOnlyProblems = ({ readOnlyReasons = [] }: DatabaseView): Problem[] =>
+  readOnlyReasons.map((reason) =>
     problem('database_read_only', {
       of: reason,
       title: "Praefect's database is read-only",
@@ -48,7 +65,6 @@ function databaseProblems({ database }: PraefectView): Problem[] {
           : 'Reset default_transaction_read_only.',
     }),
   );
-}
 
 /** Too few live Praefects, or no heartbeats by which health could be known: as the alert has it. */
 function hasLostQuorum(health: HealthSnapshot, situation: PraefectSituation): boolean {

@@ -1,4 +1,5 @@
 /** What a problem on the page is, its kinds, and the alert of each kind. */
+import { durationText } from '../../lib/format.ts';
 import { type AlertName, alertRule } from '../alert-rules.ts';
 import { type Finding, fixText, type Severity } from '../finding.ts';
 
@@ -16,6 +17,7 @@ const coveredBy = (alerts: string): string => `its consequences have alerts: ${a
 
 export const problemKinds = {
   database_unreachable: { alert: 'PraefectDatabaseUnreachable' },
+  database_clock_skew: { alert: 'PraefectDatabaseClockSkew' },
   database_read_only: { alert: 'PraefectDatabaseReadOnly' },
   quorum_lost: { alert: 'PraefectQuorumLost' },
   storage_unhealthy: { alert: 'PraefectStorageUnhealthy' },
@@ -56,7 +58,14 @@ export const problemKinds = {
   node_not_ready: { alert: 'GitalyNodeNotReady' },
   node_pressure: { alert: 'GitalyNodePressure' },
   disruption_budget_blocks: { alert: 'GitalyDrainBlocked' },
+  stateful_set_deleted: { severity: 'warning', noAlert: coveredBy('GitalyDown') },
+  namespace_without_gitaly: { alert: 'GitalyExporterCollectorFailing' },
+  api_clock_skew: {
+    severity: 'warning',
+    noAlert: 'the difference is measured, and times of the API are corrected by it',
+  },
   maintenance_window_invalid: { severity: 'warning', noAlert: 'alerts fire as if there were no window' },
+  series_dropped: { alert: 'GitalyExporterSeriesDropped' },
   collector_failing: { alert: 'GitalyExporterCollectorFailing' },
 } as const satisfies Readonly<Record<string, ProblemKind>>;
 
@@ -122,6 +131,10 @@ export function duringMaintenance(found: Problem, windows: readonly string[]): P
   if (windows.length === 0 || !isSuppressed) return found;
   return { ...found, severity: 'info', suppressedBy: windows };
 }
+
+/** `2h ahead of`, `30s behind` another clock. */
+export const clockDifference = (seconds: number): string =>
+  `${durationText(Math.abs(seconds) * 1000)} ${seconds > 0 ? 'ahead of' : 'behind'}`;
 
 export const counted = (count: number, one: string, several: string): string =>
   `${count} ${count === 1 ? one : several}`;

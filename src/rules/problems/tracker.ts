@@ -8,6 +8,7 @@ import type { CollectorStatus } from '../../scheduler/status.ts';
 import type { CgroupView } from '../../sources/cgroup/view.ts';
 import type { GitalyView } from '../../sources/gitaly/view.ts';
 import { identityKey } from '../../sources/identity.ts';
+import { kubernetesCollectorNames } from '../../sources/kubernetes/source.ts';
 import type { KubernetesView } from '../../sources/kubernetes/view.ts';
 import type { MaintenanceView } from '../../sources/maintenance/source.ts';
 import type { PraefectView } from '../../sources/praefect/view.ts';
@@ -85,7 +86,8 @@ export function createProblemTracker(judgment: () => Judgment, log: Log): Proble
       ...(maintenance?.mistakes ?? []).map(({ key, ...text }) =>
         problem('maintenance_window_invalid', { of: key, ...text }),
       ),
-      ...collectorProblems(collectors, failing),
+      ...collectorProblems(collectors, failing, (status) => isExplained(status, kubernetes)),
+      ...droppedProblems(collectors),
     ];
     return found.map((each) => duringMaintenance(each, windowsFor(each, windows, thresholds, now)));
   }
@@ -152,12 +154,41 @@ function alertState(
 
 const isFailing = ({ state }: CollectorStatus): boolean => state === 'failed' || state === 'stale';
 
+/** A failure that is only that Gitaly was not found is a problem of its own kind. */
+const isExplained = (
+  { name, reason, state }: CollectorStatus,
+  kubernetes: KubernetesView | undefined,
+): boolean =>
+  kubernetesCollectorNames.includes(name) &&
+  state === 'failed' &&
+  reason === 'missing' &&
+  kubernetes !== undefined &&
+  kubernetes.emptyNamespaces.length > 0 &&
+  kubernetes.notCurrent.length === 0;
+
+/** What is shown is then a part of what was read. */
+const droppedProblems = (collectors: readonly CollectorStatus[]): Problem[] =>
+  collectors
+    .filter(({ seriesDropped }) => seriesDropped > 0)
+    .map(({ name, series, seriesDropped, title }) =>
+      problem('series_dropped', {
+        of: name,
+        title: `Series are missing: ${title}`,
+        subject: name,
+        labels: { collector: name },
+        detail: `It has ${(series + seriesDropped).toLocaleString('en')} series, of which only ${series.toLocaleString('en')} are exposed.`,
+        action: 'Raise metrics.max-series, or expose fewer buckets (cgroup.buckets).',
+      }),
+    );
+
 /** One problem for all collectors that fail in the same way: a database that is down is one problem, not nine. */
 function collectorProblems(
   collectors: readonly CollectorStatus[],
   failingSince: ReadonlyMap<string, number>,
+  isExplainedElsewhere: (status: CollectorStatus) => boolean,
 ): Problem[] {
-  const groups = Map.groupBy(collectors.filter(isFailing), ({ state, reason, message }) =>
+  const failing = collectors.filter((status) => isFailing(status) && !isExplainedElsewhere(status));
+  const groups = Map.groupBy(failing, ({ state, reason, message }) =>
     JSON.stringify([state, reason, message]),
   );
   return [...groups.values()].flatMap((group) => {

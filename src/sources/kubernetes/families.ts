@@ -251,13 +251,21 @@ export function statefulSetFamilies(sets: readonly StatefulSet[]): readonly Fami
   return [replicas.family(), ready.family(), updated.family()];
 }
 
-/** @param names of nodes that pods are scheduled on; a node that was removed is not Ready */
-export function nodeFamilies(names: readonly string[], nodes: readonly Node[]): readonly Family[] {
+/**
+ * @param names of nodes that pods are scheduled on; a node that was removed is not Ready
+ * @param isUnread whether a node that is not in `nodes` may exist all the same: it has no samples
+ */
+export function nodeFamilies(
+  names: readonly string[],
+  nodes: readonly Node[],
+  isUnread: (name: string) => boolean,
+): readonly Family[] {
   const ready = samplesOf(metrics.nodeReady);
   const pressure = samplesOf(metrics.nodePressure);
   const unschedulable = samplesOf(metrics.nodeUnschedulable);
   const byName = new Map(nodes.map((node) => [node.name, node]));
   for (const node of names) {
+    if (!byName.has(node) && isUnread(node)) continue;
     const { conditions, unschedulable: isCordoned } = byName.get(node) ?? removedNode;
     ready.set({ node }, conditions['Ready']?.status === 'True' ? 1 : 0);
     for (const resource of metrics.nodePressures) {

@@ -2,7 +2,7 @@
 import { timeOf } from './objects/fields.ts';
 import type { Meta, Node, Pod, StatefulSet } from './objects/types.ts';
 import { revisionOf } from './rotation/cause.ts';
-import { apiClockSkewMs, type Stores } from './store.ts';
+import { apiClockSkewMs, objectName, type Stores } from './store.ts';
 
 /** On a node or a StatefulSet: the end of its maintenance. */
 const maintenanceUntil = 'gitaly-exporter/maintenance-until';
@@ -120,16 +120,18 @@ export function createKubernetesWindows(stores: Stores, rolloutMaxIdleMs: number
         ...annotated().flatMap((object) => {
           const end = maintenanceEndOf(object, now);
           if (end?.kind !== 'until') return [];
-          return windowUntil(`annotation:${object.kind}/${nameOf(object)}`, end.at, now);
+          return windowUntil(`annotation:${object.kind}/${objectName(object)}`, end.at, now);
         }),
-        ...statefulSets().map((set) => windowUntil(`rollout:${nameOf(set)}`, ongoing.get(set.uid) ?? 0, now)),
+        ...statefulSets().map((set) =>
+          windowUntil(`rollout:${objectName(set)}`, ongoing.get(set.uid) ?? 0, now),
+        ),
       ];
     },
     mistakes: (now) => [
       ...annotated().flatMap((object) => {
         const end = maintenanceEndOf(object, now);
         if (end?.kind !== 'invalid') return [];
-        const name = `${object.kind} ${nameOf(object)}`;
+        const name = `${object.kind} ${objectName(object)}`;
         return {
           key: `maintenance ${name}`,
           title: `${maintenanceUntil} of ${name} is invalid, so that it suppresses no alerts`,
@@ -140,8 +142,8 @@ export function createKubernetesWindows(stores: Stores, rolloutMaxIdleMs: number
       ...rollouts(now)
         .filter(({ endsAt }) => rolloutMaxIdleMs > 0 && now >= endsAt)
         .map(({ set }) => ({
-          key: `rollout ${nameOf(set)}`,
-          title: `The rollout of StatefulSet ${nameOf(set)} makes no progress`,
+          key: `rollout ${objectName(set)}`,
+          title: `The rollout of StatefulSet ${objectName(set)} makes no progress`,
           detail: `${set.updatedReplicas} of ${set.replicas} pods have the new template, and no pod was replaced for ${Math.round(rolloutMaxIdleMs / 60_000)} minutes: the rollout no longer suppresses alerts.`,
           action: `Find out why the newest pod is not Ready: kubectl rollout status ${kubectlName(set)}. To recover from a broken template, apply a corrected one and delete the pod that is stuck.`,
         })),
@@ -153,9 +155,6 @@ const windowUntil = (name: string, until: number, now: number) => {
   const open = now < until;
   return { name, open, endsAt: open ? until : undefined };
 };
-
-const nameOf = ({ namespace, name }: Node | StatefulSet): string =>
-  namespace === '' ? name : `${namespace}/${name}`;
 
 const kubectlName = ({ kind, namespace, name }: Node | StatefulSet): string =>
   namespace === '' ? `${kind.toLowerCase()}/${name}` : `-n ${namespace} ${kind.toLowerCase()}/${name}`;

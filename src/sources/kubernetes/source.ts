@@ -32,7 +32,7 @@ import { kubernetesMetrics } from './metrics.ts';
 import type { Pod, StatefulSet, Workload } from './objects/types.ts';
 import { createRotationRecord, type RotationRecord } from './rotation/record.ts';
 import type { OngoingRotation } from './rotation/rotation.ts';
-import { apiClockSkewMs, incompleteness, notCurrentResources, type Stores } from './store.ts';
+import { apiClockSkewMs, incompleteness, mayBeUnread, notCurrentResources, type Stores } from './store.ts';
 import { type KubernetesView, viewOf } from './view.ts';
 
 /** Names of the collectors, for reporting them as disabled. */
@@ -189,7 +189,8 @@ function collect(state: CollectorState): Outcome {
     const nodes = stores.nodes.state().current ? stores.nodes.all() : undefined;
     if (stores.disruptionBudgets.state().current) families.push(...budgetFamilies(budgets));
     if (stores.statefulSets.state().current) families.push(...statefulSetFamilies(statefulSets));
-    if (nodes !== undefined) families.push(...nodeFamilies(nodeNames, nodes));
+    if (nodes !== undefined)
+      families.push(...nodeFamilies(nodeNames, nodes, (name) => mayBeUnread(stores.nodes, name)));
     if (stores.events.state().current) families.push(...oomFamilies(nodeNames, nodeOoms));
     if (reportsServerInfo) families.push(infoFamily(pods, nodes ?? []));
   }
@@ -232,7 +233,8 @@ function dropUnused(state: CollectorState, ...components: readonly ComponentStat
   const now = clock.monotonic();
   const nodes = stores.nodes.state().current ? stores.nodes.all() : undefined;
   const nodeNames = new Set([...(nodes ?? []).map(({ name }) => name), ...nodeNamesOf(stores.pods.all())]);
-  const isNode = (node: string): boolean => nodes === undefined || nodeNames.has(node);
+  const isNode = (node: string): boolean =>
+    nodes === undefined || nodeNames.has(node) || mayBeUnread(stores.nodes, node);
   for (const component of components) {
     const names = new Set([
       ...objectsOf(stores, component).pods.map(({ namespace, name }) => `${namespace}/${name}`),

@@ -116,6 +116,24 @@ export function incompleteness({ failure, malformed }: WatchState): Failure | un
     : (failure ?? { reason: 'parse', message: `malformed objects: ${malformed.join(', ')}` });
 }
 
+/** As messages name it: `gitlab/gl-gitaly-0`, `node-1`. */
+export const objectName = ({
+  namespace,
+  name,
+}: {
+  readonly namespace: string;
+  readonly name: string;
+}): string => (namespace === '' ? name : `${namespace}/${name}`);
+
+/**
+ * Whether an object that a current store lacks may exist all the same: its present state is malformed, or more objects
+ * exist than are kept. A malformed object without a name may be any.
+ */
+export function mayBeUnread(store: Store<unknown>, name: string): boolean {
+  const { failure, malformed } = store.state();
+  return malformed.includes(name) || malformed.includes('') || failure?.reason === 'too_large';
+}
+
 /** Resources that are not current or not complete, and why. A resource that the API server does not have is not listed. */
 export const notCurrentResources = (
   stores: Stores,

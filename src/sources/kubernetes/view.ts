@@ -20,7 +20,9 @@ import type { OngoingRotation, Rotation } from './rotation/rotation.ts';
 import { terminationText } from './rotation/termination.ts';
 import {
   apiClockSkewMs,
+  mayBeUnread,
   notCurrentResources,
+  type Store,
   type Stores,
   unavailableResources,
   type WatchedResource,
@@ -51,7 +53,7 @@ export interface KubernetesView {
   readonly ongoing: readonly OngoingRotation[];
   /** The last completed rotation of each pod's name. */
   readonly lastRotations: readonly Rotation[];
-  /** Nodes that `pods` run on, removed ones included: they are not Ready. */
+  /** Nodes that `pods` run on, removed ones included: they are not Ready. Without those whose state is malformed. */
   readonly nodes: readonly NodeView[];
   /** Those that cover Gitaly pods. */
   readonly disruptionBudgets: readonly PodDisruptionBudget[];
@@ -135,7 +137,7 @@ export function viewOf(inputs: ViewInputs): KubernetesView {
       ongoing,
       lastRotations,
     },
-    nodes: stores.nodes.state().current ? nodeViews(nodeNamesOf(gitalyPods), stores.nodes.all()) : [],
+    nodes: stores.nodes.state().current ? nodeViews(nodeNamesOf(gitalyPods), stores.nodes) : [],
     disruptionBudgets: stores.disruptionBudgets.state().current
       ? gitalyBudgets(stores.disruptionBudgets.all(), gitalyPods, sets)
       : [],
@@ -196,18 +198,20 @@ function podView(
   };
 }
 
-function nodeViews(names: readonly string[], nodes: readonly Node[]): readonly NodeView[] {
-  const byName = new Map(nodes.map((node) => [node.name, node]));
-  return names.map((name) => {
-    const conditions = byName.get(name)?.conditions ?? {};
-    return {
-      name,
-      isReady: conditions['Ready']?.status === 'True',
-      pressures: nodePressures.filter(
-        (resource) => conditions[pressureConditions[resource]]?.status === 'True',
-      ),
-    };
-  });
+function nodeViews(names: readonly string[], nodes: Store<Node>): readonly NodeView[] {
+  const byName = new Map(nodes.all().map((node) => [node.name, node]));
+  return names
+    .filter((name) => byName.has(name) || !mayBeUnread(nodes, name))
+    .map((name) => {
+      const conditions = byName.get(name)?.conditions ?? {};
+      return {
+        name,
+        isReady: conditions['Ready']?.status === 'True',
+        pressures: nodePressures.filter(
+          (resource) => conditions[pressureConditions[resource]]?.status === 'True',
+        ),
+      };
+    });
 }
 
 /** Whether both identities are of one pod, regardless of the node. */

@@ -91,6 +91,39 @@ describe('a pod', () => {
     ]);
   });
 
+  test('that its finalizers keep has them, and how to remove them, as the first step', () => {
+    const deleted = {
+      finalizers: ['example.com/backup'],
+      terminated: 'container gitaly terminated: Completed',
+    };
+    const [kept] = problems({
+      pods: [unready(60, deleted)],
+      ongoing: [rotation({ phase: 'terminating' })],
+    });
+    expect(kept).toMatchObject({
+      alert: 'GitalyDown',
+      title: 'gitlab/gl-gitaly-0 is kept by its finalizers',
+      detail: expect.stringContaining('It is removed only when its finalizers are: example.com/backup.'),
+      fixes: [{ text: expect.stringContaining('kubectl -n gitlab patch pod gl-gitaly-0') }],
+    });
+    // While its containers run, its grace period is what it waits for.
+    const { terminated, ...running } = deleted;
+    expect(
+      problems({ pods: [unready(5, running)], ongoing: [rotation({ phase: 'terminating' })] }),
+    ).toMatchObject([{ title: 'gitlab/gl-gitaly-0 is being replaced' }]);
+  });
+
+  test('that is Ready and kept by a finalizer has the finalizer in its detail', () => {
+    const ongoing = [rotation({ phase: 'terminating', startedAt: (now - 900) * 1000 })];
+    expect(problems({ pods: [pod({ finalizers: ['example.com/backup'] })], ongoing })).toMatchObject([
+      {
+        id: 'pod_stuck_terminating',
+        detail:
+          'It is still Ready and serves requests. It is removed only when its finalizers are: example.com/backup.',
+      },
+    ]);
+  });
+
   test.each([
     ['CrashLoopBackOff', 'is in a crash loop'],
     ['ImagePullBackOff', 'cannot pull its image'],
@@ -117,6 +150,51 @@ describe('a pod', () => {
       'Because of its node being drained or shut down: the new pod is not scheduled yet.',
     );
   });
+});
+
+describe('a StatefulSet that was deleted', () => {
+  const set = { namespace: 'gitlab', name: 'gl-gitaly', replicas: 2, deletedAt: (now - 60) * 1000 };
+
+  test('is a problem while its pods still run, because no controller replaces them', () => {
+    expect(problems({ pods: [pod()], deletedSets: [set] })).toMatchObject([
+      {
+        id: 'stateful_set_deleted',
+        severity: 'warning',
+        alert: undefined,
+        title: 'StatefulSet gitlab/gl-gitaly was deleted',
+        detail: expect.stringContaining('It wanted 2 pods, of which 1 is left'),
+        since: now - 60,
+      },
+    ]);
+  });
+
+  test('is to be created again where its pods are missing', () => {
+    const missing = rotation({ missing: true, node: '', phase: 'scheduling' });
+    expect(problems({ ongoing: [missing], deletedSets: [set] })).toMatchObject([
+      {
+        id: 'pod_not_ready',
+        alert: 'GitalyDown',
+        fixes: [{ text: 'Create its StatefulSet gl-gitaly again, for example with helm upgrade.' }],
+      },
+      { id: 'stateful_set_deleted' },
+    ]);
+  });
+});
+
+test('a namespace without Gitaly is a problem with the alert of its collector', () => {
+  expect(problems({ emptyNamespaces: ['gitlab'] })).toMatchObject([
+    { id: 'namespace_without_gitaly', alert: 'GitalyExporterCollectorFailing', subject: 'gitlab' },
+  ]);
+  expect(problems({ emptyNamespaces: [''] })).toMatchObject([
+    { title: 'No pod or StatefulSet of Gitaly in any namespace' },
+  ]);
+});
+
+test("the API server's clock is a problem in both directions, beyond the tolerance", () => {
+  const titles = (clockSkewSeconds: number) => problems({ clockSkewSeconds }).map(({ title }) => title);
+  expect(titles(-7200)).toEqual(["The clock of the Kubernetes API server is 2 h behind the exporter's"]);
+  expect(titles(11)).toEqual(["The clock of the Kubernetes API server is 11 s ahead of the exporter's"]);
+  expect(titles(-9)).toEqual([]);
 });
 
 describe('a PodDisruptionBudget', () => {

@@ -111,7 +111,36 @@ describe('the quorum', () => {
       ...{ up: true, serverVersion: undefined, schemaVariant: undefined, readOnlyReasons: [] },
       ...{ isEncrypted: true, clockSkewSeconds: -3600 },
     };
-    expect(idsOf({ ...nothing, database, health: [health({ heartbeatAt: now - 3601 })] }, now)).toEqual([]);
+    expect(idsOf({ ...nothing, database, health: [health({ heartbeatAt: now - 3601 })] }, now)).toEqual([
+      'warning: database_clock_skew',
+    ]);
+  });
+});
+
+describe("the clock of Praefect's database", () => {
+  const titles = (clockSkewSeconds: number) => {
+    const database = {
+      ...{ up: true, serverVersion: undefined, schemaVariant: undefined, readOnlyReasons: [] },
+      ...{ isEncrypted: true, clockSkewSeconds },
+    };
+    return praefectProblems(problemSituation({ ...nothing, database }, now)).map(({ alert, title }) => [
+      alert,
+      title,
+    ]);
+  };
+
+  test('is a problem in both directions, with its alert', () => {
+    expect(titles(7200)).toEqual([
+      ['PraefectDatabaseClockSkew', "The clock of Praefect's database is 2 h ahead of the exporter's"],
+    ]);
+    expect(titles(-30)).toEqual([
+      ['PraefectDatabaseClockSkew', "The clock of Praefect's database is 30 s behind the exporter's"],
+    ]);
+  });
+
+  test('may differ as much as the alert tolerates', () => {
+    expect(titles(10)).toEqual([]);
+    expect(titles(-10)).toEqual([]);
   });
 });
 

@@ -198,3 +198,34 @@ describe('failing collectors', () => {
     expect(found?.title).toMatch(/^(Data is stale|Collector failing): Title of queue$/);
   });
 });
+
+test('a namespace without Gitaly is one problem, not also a failing collector', () => {
+  const { kubernetes } = notReady(0);
+  if (kubernetes === undefined) throw new Error('no view');
+  const failing = collector('kubernetes', { state: 'failed', reason: 'missing', message: 'no pod' });
+  const idsOf = (view: KubernetesView, status: CollectorStatus) =>
+    problemsAt({ ...nothing, kubernetes: { ...view, pods: [] }, collectors: [status] }).map(({ id }) => id);
+  const empty = { ...kubernetes, emptyNamespaces: ['gitlab'] };
+  expect(idsOf(empty, failing)).toEqual(['namespace_without_gitaly']);
+  // What fails besides is not explained by it.
+  const failure = { reason: 'timeout', message: 'no response' } as const;
+  expect(idsOf({ ...empty, notCurrent: [{ resource: 'nodes', failure }] }, failing)).toEqual([
+    'namespace_without_gitaly',
+    'collector_failing',
+  ]);
+  expect(idsOf(empty, collector('cgroup', { state: 'failed', reason: 'missing' }))).toEqual([
+    'namespace_without_gitaly',
+    'collector_failing',
+  ]);
+});
+
+test('a collector that has more series than the limit is a problem: what is exposed is a part', () => {
+  const cut = collector('cgroup_buckets', { series: 100_000, seriesDropped: 20_000 });
+  expect(problemsAt({ ...nothing, collectors: [cut] })).toMatchObject([
+    {
+      id: 'series_dropped',
+      alert: 'GitalyExporterSeriesDropped',
+      detail: 'It has 120,000 series, of which only 100,000 are exposed.',
+    },
+  ]);
+});

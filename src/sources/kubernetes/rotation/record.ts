@@ -4,7 +4,7 @@ import type { EventLog } from '../../../scheduler/event-log.ts';
 import { type Identity, identityText } from '../../identity.ts';
 import { createPodCounters, type PodCounters } from '../counters.ts';
 import type { Pod, StatefulSet } from '../objects/types.ts';
-import type { Change, Stores } from '../store.ts';
+import { type Change, mayBeUnread, objectName, type Stores } from '../store.ts';
 import { revisionOf } from './cause.ts';
 import type { ReportedTime } from './milestones.ts';
 import {
@@ -66,7 +66,10 @@ export function createRotationRecord(options: RotationRecordOptions): RotationRe
       isReplaced: (pod) => isReplaced(pod, stores.statefulSets),
       isOutdated: (pod) => isOutdated(pod, stores.statefulSets),
       isNodeRemoved: (name) =>
-        name !== '' && stores.nodes.state().current && !stores.nodes.all().some((node) => node.name === name),
+        name !== '' &&
+        stores.nodes.state().current &&
+        !stores.nodes.all().some((node) => node.name === name) &&
+        !mayBeUnread(stores.nodes, name),
       localTime: options.localTime ?? (({ at }) => at),
     },
     {
@@ -151,7 +154,9 @@ function isReplaced(pod: Pod, sets: Stores['statefulSets']): boolean {
   const set = sets
     .all()
     .find(({ namespace, name }) => namespace === pod.namespace && name === pod.owner?.name);
-  return set !== undefined && hasOrdinalOf(pod, set);
+  if (set === undefined)
+    return mayBeUnread(sets, objectName({ namespace: pod.namespace, name: pod.owner.name }));
+  return hasOrdinalOf(pod, set);
 }
 
 /** Its StatefulSet replaces it by a pod of another revision. */

@@ -3,7 +3,14 @@ import type { Clock } from '../../../lib/clock.ts';
 import type { Log } from '../../../lib/log.ts';
 import { describeThrown, stackOf } from '../../../lib/thrown.ts';
 import type { KubeObject } from '../objects/types.ts';
-import { type Change, type Store, type WatchEndReason, type WatchState, watchEndReasons } from '../store.ts';
+import {
+  type Change,
+  objectName,
+  type Store,
+  type WatchEndReason,
+  type WatchState,
+  watchEndReasons,
+} from '../store.ts';
 import type { RejectedObject } from './json.ts';
 import { maxKeptObjects, type Versioned } from './list.ts';
 import type { WatchLoopState, WatchSink } from './loop.ts';
@@ -143,8 +150,7 @@ export function createMergedStore<T extends KubeObject>({
   function isRejectedIn(list: readonly RejectedObject[]): (uid: string, object: T) => boolean {
     const uids = new Set(list.map(({ uid }) => uid));
     const names = new Set(list.filter(({ uid }) => uid === '').map(({ name }) => name));
-    return (uid, { namespace, name }) =>
-      uids.has(uid) || names.has('') || names.has(namespace === '' ? name : `${namespace}/${name}`);
+    return (uid, object) => uids.has(uid) || names.has('') || names.has(objectName(object));
   }
 
   function prune(): void {
