@@ -211,7 +211,7 @@ function skewedClock(thresholds: AlertThresholds): Alert {
     firesWhen: `for ${durationInWords(clockSkewFor.value)}, the clocks of the database and the exporter differed by over ${durationInWords(skew.value)}`,
     summary: ({ value }) => `The clock of Praefect's database is off by ${value('duration')}`,
     description: () =>
-      "All timestamps of Praefect's database are by its clock, so ages in alerts and on dashboards are wrong by this much. Check NTP on the server of the database and on that of the exporter.",
+      'The exporter corrects times of the database by the difference. A clock that is set makes heartbeats too old, and storages unhealthy to Praefect, until it has written new ones. Check NTP on the server of the database and on that of the exporter.',
   });
 }
 

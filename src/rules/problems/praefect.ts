@@ -45,7 +45,7 @@ function clockProblems({ clockSkewSeconds = 0 }: DatabaseView, { clockSkew }: Th
     problem('database_clock_skew', {
       title: `The clock of Praefect's database is ${clockDifference(clockSkewSeconds)} the exporter's`,
       detail:
-        'All times of the database are by its clock. If it was set while Praefect runs, heartbeats are too old or in the future, and health is unknown until Praefect has written new ones.',
+        'Its times are corrected by the difference. If the clock was set while Praefect runs, heartbeats are too old or in the future, and storages unhealthy to Praefect, until it has written new ones.',
       action:
         'Compare both with the real time (`SELECT now()`; `date -u`), and correct NTP where the clock is wrong.',
     }),
@@ -76,13 +76,10 @@ function hasLostQuorum(health: HealthSnapshot, situation: PraefectSituation): bo
 
 function isHealthUnknown(
   { hasQuorum, heartbeatAt }: HealthSnapshot,
-  { thresholds, view, now }: PraefectSituation,
+  { thresholds, now }: PraefectSituation,
 ): boolean {
-  const databaseNow = now + (view.database?.clockSkewSeconds ?? 0);
   // Without a time, all of them are in the future.
-  return (
-    !hasQuorum || heartbeatAt === undefined || databaseNow - heartbeatAt > thresholds.heartbeatStale.value
-  );
+  return !hasQuorum || heartbeatAt === undefined || now - heartbeatAt > thresholds.heartbeatStale.value;
 }
 
 /** One problem for all virtual storages: they share their Praefects. */

@@ -105,16 +105,6 @@ describe('the quorum', () => {
     };
     expect(idsOf(unavailable, now)).not.toContainEqual(expect.stringMatching(/unavailable|unhealthy/));
   });
-
-  test('is judged by the clock of the database', () => {
-    const database = {
-      ...{ up: true, serverVersion: undefined, schemaVariant: undefined, readOnlyReasons: [] },
-      ...{ isEncrypted: true, clockSkewSeconds: -3600 },
-    };
-    expect(idsOf({ ...nothing, database, health: [health({ heartbeatAt: now - 3601 })] }, now)).toEqual([
-      'warning: database_clock_skew',
-    ]);
-  });
 });
 
 describe("the clock of Praefect's database", () => {

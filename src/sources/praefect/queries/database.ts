@@ -7,6 +7,7 @@ import type { Budget } from '../../../scheduler/budget.ts';
 import type { Collector } from '../../../scheduler/collector.ts';
 import { type Failure, failed } from '../../../scheduler/outcome.ts';
 import type { Database, DatabaseRow } from '../database.ts';
+import type { DatabaseClock } from '../database-clock.ts';
 import { columnNumber, columnText, isFailure, type QueryContext } from '../query.ts';
 import { epochOf, eq, ne, relationOid } from '../sql.ts';
 import type { SchemaVariant } from '../variant.ts';
@@ -39,7 +40,7 @@ export const probeDuration = gauge('praefect_db_probe_duration_seconds', {
 
 export const clockSkew = gauge('praefect_db_clock_skew_seconds', {
   help: "The database's clock minus the exporter's, accurate to half a round trip.",
-  details: "All timestamps from the database are by the database's clock.",
+  details: 'Times of heartbeats, jobs and elections are corrected by it where it is 2 s or more.',
   origin: 'clock_timestamp()',
   unit: 'seconds',
 });
@@ -155,6 +156,7 @@ export function databaseBlock({ connection, migrations, ping, server, variant }:
 interface DatabaseCollectorOptions extends QueryContext {
   readonly budget: Budget;
   readonly clock: Clock;
+  readonly databaseClock: DatabaseClock;
 }
 
 /** A failed probe reports what it found before it failed, so `praefect_db_up` is always present. */
@@ -162,6 +164,7 @@ export function createDatabaseCollector({
   budget,
   clock,
   database,
+  databaseClock,
   variants,
 }: DatabaseCollectorOptions): Collector<DatabaseSnapshot> {
   async function probe(signal: AbortSignal): Promise<{ found: DatabaseSnapshot; failure?: Failure }> {
@@ -169,17 +172,18 @@ export function createDatabaseCollector({
     const ping = await database.query(pingSql, { ...limits, purpose: 'the probe' });
     if (!ping.ok) return { found: {}, failure: ping.failure };
     const seconds = ping.elapsedMs / 1000;
-    const databaseClock = columnNumber(ping.value[0]?.['clock']);
+    const databaseNow = columnNumber(ping.value[0]?.['clock']);
     // Something that speaks the protocol but has no clock is not a PostgreSQL that works.
-    if (databaseClock === undefined || !Number.isFinite(databaseClock))
+    if (databaseNow === undefined || !Number.isFinite(databaseNow))
       return {
         found: {},
         failure: { reason: 'parse', message: 'the server did not return its time: is it PostgreSQL?' },
       };
+    databaseClock.measured(databaseNow);
     const connection = database.connection();
     let found: DatabaseSnapshot = {
       // The middle of the round trip, counted from its end: its start may have been spent on connecting.
-      ping: { seconds, skewSeconds: databaseClock - (clock.now() / 1000 - seconds / 2) },
+      ping: { seconds, skewSeconds: databaseNow - (clock.now() / 1000 - seconds / 2) },
       ...(connection && { connection }),
     };
 

@@ -8,6 +8,7 @@ import type { Collector } from '../../../scheduler/collector.ts';
 import type { EventLog } from '../../../scheduler/event-log.ts';
 import type { Wake } from '../../../scheduler/wake.ts';
 import type { DatabaseRow } from '../database.ts';
+import { type DatabaseClock, localTimeNote } from '../database-clock.ts';
 import { aliveWithinSeconds, type HealthView, healthOf, type NodeStatusRow } from '../health.ts';
 import { columnNumber, columnText, failedOutcome, type QueryContext, withVariant } from '../query.ts';
 import { epochOf, ge, isPresent, minus, secondsSince } from '../sql.ts';
@@ -17,17 +18,18 @@ const perPraefect = { praefect: anyValue, virtual_storage: anyValue } as const;
 const perStorage = { virtual_storage: anyValue, storage: anyValue } as const;
 
 export const praefectLastContact = gauge('praefect_db_praefect_last_contact_timestamp_seconds', {
-  help: "When this Praefect last tried to contact a storage of the virtual storage, by the database's clock.",
-  details: 'Rows a day older than the newest heartbeat are left out: Praefect never deletes any.',
+  help: 'When this Praefect last tried to contact a storage of the virtual storage.',
+  details: `Rows a day older than the newest heartbeat are left out: Praefect never deletes any. ${localTimeNote}`,
   origin: 'node_status.last_contact_attempt_at',
   unit: 'seconds',
   labels: perPraefect,
 });
 
 export const heartbeatTimestamp = gauge('praefect_db_heartbeat_timestamp_seconds', {
-  help: "Newest attempt of any Praefect to contact a storage of the virtual storage, by the database's clock.",
+  help: 'Newest attempt of any Praefect to contact a storage of the virtual storage.',
   details:
-    'When it is over 10 s old, no Praefect writes heartbeats: none runs, or the database is read-only. Every storage then reads as unhealthy, and metrics that depend on health are not valid. Times in the future do not count; absent when there are no others.',
+    'When it is over 10 s old, no Praefect writes heartbeats: none runs, or the database is read-only. Every storage then reads as unhealthy, and metrics that depend on health are not valid. Times in the future do not count; absent when there are no others. ' +
+    localTimeNote,
   origin: 'node_status.last_contact_attempt_at',
   unit: 'seconds',
   labels: { virtual_storage: anyValue },
@@ -105,7 +107,7 @@ export const nodeStatusOf = (row: DatabaseRow): NodeStatusRow => ({
 /** A storage or Praefect whose newest attempt is a day older than the newest of all was removed. */
 const removedAfterSeconds = 86_400;
 
-/** One virtual storage in node_status; times in seconds since 1970, by the database's clock, none in the future. */
+/** One virtual storage in node_status; times in seconds since 1970, none in the future. */
 export interface HealthSnapshot {
   readonly virtualStorage: string;
   /** Newest attempt of any Praefect to contact any of its storages; undefined: all times are in the future. */
@@ -134,11 +136,11 @@ export interface HealthSnapshot {
  * Leaves out Praefects and storages whose newest attempt is a day older than the newest heartbeat: Praefect never
  * deletes a row.
  *
- * @param databaseNow the database's now(), seconds since 1970
+ * @param readAt the moment that the view describes, in seconds since 1970
  */
-export function healthSnapshot(view: HealthView, databaseNow: number): readonly HealthSnapshot[] {
+export function healthSnapshot(view: HealthView, readAt: number): readonly HealthSnapshot[] {
   // To the microsecond, as PostgreSQL keeps times: an unchanged time stays the same number at every read.
-  const at = (secondsAgo: number) => Math.round((databaseNow - secondsAgo) * 1e6) / 1e6;
+  const at = (secondsAgo: number) => Math.round((readAt - secondsAgo) * 1e6) / 1e6;
   const newest = [...view.virtualStorages.values()].reduce(
     (age, { secondsSinceHeartbeat }) => Math.min(age, secondsSinceHeartbeat ?? Infinity),
     Number.POSITIVE_INFINITY,
@@ -207,6 +209,7 @@ export const healthMaxAgeMs = (everyMs: number): number => Math.max(10_000, 3 * 
 interface HealthCollectorOptions extends QueryContext {
   readonly budget: Budget;
   readonly clock: Clock;
+  readonly databaseClock: DatabaseClock;
   readonly events: EventLog;
   readonly everyMs: number;
   /** Called with every new view. */
@@ -216,7 +219,7 @@ interface HealthCollectorOptions extends QueryContext {
 }
 
 export function createHealthCollector(options: HealthCollectorOptions): Collector<readonly HealthSnapshot[]> {
-  const { clock } = options;
+  const { clock, databaseClock } = options;
   const addEvents = createHealthEvents(options.events);
   let key: string | undefined;
 
@@ -247,7 +250,10 @@ export function createHealthCollector(options: HealthCollectorOptions): Collecto
         key = view.key;
         options.healthWake.call();
       }
-      const snapshot = healthSnapshot(view, columnNumber(read.value[0]?.['now']) ?? clock.now() / 1000);
+      const databaseNow = columnNumber(read.value[0]?.['now']);
+      if (databaseNow !== undefined) databaseClock.measured(databaseNow);
+      const readAt = databaseNow === undefined ? clock.now() / 1000 : databaseClock.local(databaseNow);
+      const snapshot = healthSnapshot(view, readAt);
       return { kind: 'data', block: healthBlock(snapshot), snapshot };
     },
   };

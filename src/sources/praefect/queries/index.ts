@@ -6,6 +6,7 @@ import type { Collector, Run } from '../../../scheduler/collector.ts';
 import type { EventLog } from '../../../scheduler/event-log.ts';
 import type { Wake } from '../../../scheduler/wake.ts';
 import type { Database } from '../database.ts';
+import { createDatabaseClock } from '../database-clock.ts';
 import type { HealthView } from '../health.ts';
 import { createVariantSource } from '../query.ts';
 import { connectionMetrics, createConnectionsCollector } from './connections.ts';
@@ -49,7 +50,11 @@ interface PraefectCollectors {
 
 export function createPraefectCollectors(options: PraefectCollectorsOptions): PraefectCollectors {
   const { budget, clock, configuredStorages, database, events, healthWake } = options;
-  const context = { database, variants: createVariantSource(database, events), budget, clock, events };
+  const context = {
+    ...{ database, budget, clock, events },
+    variants: createVariantSource(database, events),
+    databaseClock: createDatabaseClock(clock),
+  };
   let newest: HealthView | undefined;
   // Never aged: rows that the exporter has not read again get older without Praefect being silent, and everything
   // would read as unhealthy.

@@ -11,6 +11,7 @@ import type { Budget } from '../../../scheduler/budget.ts';
 import type { Collector } from '../../../scheduler/collector.ts';
 import { failed } from '../../../scheduler/outcome.ts';
 import type { DatabaseRow } from '../database.ts';
+import { type DatabaseClock, localTimeNote } from '../database-clock.ts';
 import { columnNumber, columnText, failedOutcome, type QueryContext, withVariant } from '../query.ts';
 import { epochOf, eq, isPresentUtc, jsonText, le, literal, lt, minus } from '../sql.ts';
 import type { SchemaVariant } from '../variant.ts';
@@ -37,9 +38,8 @@ export const replicationJobs = gauge('praefect_db_replication_jobs', {
 });
 
 export const oldestJob = gauge('praefect_db_replication_oldest_job_timestamp_seconds', {
-  help: "When the oldest job in this state was created, by the database's clock.",
-  details:
-    'Absent when there is no such job. Times in the future, from before the clock was set back, do not count.',
+  help: 'When the oldest job in this state was created.',
+  details: `Absent when there is no such job. Times in the future, from before the clock was set back, do not count. ${localTimeNote}`,
   origin: 'replication_queue.created_at',
   unit: 'seconds',
   labels: { ...perTarget, state: jobStates },
@@ -191,6 +191,7 @@ export interface TargetQueue {
 }
 
 /**
+ * @param databaseClock for the times in `rows`
  * @param finalStates the variant's states in which jobs stay forever
  * @param removed the value of the removed counter after this read
  */
@@ -199,6 +200,7 @@ export function queueSnapshot(
   known: KnownStorages,
   finalStates: readonly JobState[],
   removed: number | undefined,
+  databaseClock: Pick<DatabaseClock, 'local'>,
 ): QueueSnapshot {
   const targets = new Map(
     [...known.storages, ...rows.jobs].map(({ virtualStorage, storage }) => {
@@ -224,7 +226,7 @@ export function queueSnapshot(
         return {
           virtualStorage,
           storage,
-          ...jobsByState(own, expectedStates),
+          ...jobsByState(own, expectedStates, databaseClock),
           stale: {
             storage_unknown: isContacted === undefined ? undefined : isUnknown ? count(liveStates) : 0,
             lock_expired: rows.locks && (lock?.expired ?? 0),
@@ -240,6 +242,7 @@ export function queueSnapshot(
 function jobsByState(
   rows: QueueRows['jobs'],
   expectedStates: readonly JobState[],
+  { local }: Pick<DatabaseClock, 'local'>,
 ): Pick<TargetQueue, 'jobs' | 'oldest'> {
   const jobs: TargetQueue['jobs'][number][] = [];
   const oldest = new Map<JobState, number>();
@@ -249,7 +252,7 @@ function jobsByState(
     if (expectedStates.includes(state) && !inState.some(({ change }) => change === 'update'))
       jobs.push({ state, change: 'update', count: 0 });
     const oldestAt = inState.reduce((least, row) => Math.min(least, row.oldestAt ?? Infinity), Infinity);
-    if (Number.isFinite(oldestAt)) oldest.set(state, oldestAt);
+    if (Number.isFinite(oldestAt)) oldest.set(state, local(oldestAt));
   }
   return { jobs, oldest };
 }
@@ -283,6 +286,7 @@ export function queueBlock({ targets, enqueued, removed }: QueueSnapshot): Block
 
 interface QueueCollectorOptions extends QueryContext {
   readonly budget: Budget;
+  readonly databaseClock: DatabaseClock;
   readonly knownStorages: () => KnownStorages;
 }
 
@@ -318,7 +322,13 @@ export function createQueueCollector(options: QueueCollectorOptions): Collector<
       if (!read.ok) return failedOutcome(read.failure);
 
       const { rows, finalStates } = read.value;
-      const snapshot = queueSnapshot(rows, options.knownStorages(), finalStates, removed.after(rows));
+      const snapshot = queueSnapshot(
+        rows,
+        options.knownStorages(),
+        finalStates,
+        removed.after(rows),
+        options.databaseClock,
+      );
       const block = queueBlock(snapshot);
       const unreadable = [
         ...(rows.locks === undefined ? ['table replication_queue_job_lock'] : []),

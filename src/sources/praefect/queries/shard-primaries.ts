@@ -12,6 +12,7 @@ import { type Block, emptyBlock, samplesOf } from '../../../metrics/samples.ts';
 import type { Budget } from '../../../scheduler/budget.ts';
 import type { Collector } from '../../../scheduler/collector.ts';
 import type { DatabaseRow } from '../database.ts';
+import { type DatabaseClock, localTimeNote } from '../database-clock.ts';
 import type { HealthView } from '../health.ts';
 import {
   columnNumber,
@@ -41,9 +42,8 @@ export const shardReadOnly = gauge('praefect_db_shard_read_only', {
 });
 
 export const shardElected = gauge('praefect_db_shard_elected_timestamp_seconds', {
-  help: "When the primary of the virtual storage was elected, by the database's clock.",
-  details:
-    'The time of the last failover; absent when it is in the future. Only with the legacy sql elector.',
+  help: 'When the primary of the virtual storage was elected.',
+  details: `The time of the last failover; absent when it is in the future. Only with the legacy sql elector. ${localTimeNote}`,
   origin: 'shard_primaries.elected_at',
   unit: 'seconds',
   labels: { virtual_storage: anyValue },
@@ -89,6 +89,7 @@ function shardPrimariesSnapshot(
   rows: readonly DatabaseRow[],
   health: HealthView | undefined,
   perRepository: ReadonlySet<string>,
+  databaseClock: DatabaseClock,
 ): readonly ShardPrimarySnapshot[] {
   return rows.flatMap((row) => {
     const virtualStorage = columnText(row['virtual_storage']);
@@ -97,12 +98,13 @@ function shardPrimariesSnapshot(
     if (perRepository.has(virtualStorage)) return [];
     const elected = columnText(row['storage']);
     const isReadOnly = row['demoted'] === true;
+    const electedAt = columnNumber(row['elected']);
     const storages = [...new Set([...(cluster?.knownStorages ?? []), elected])];
     return {
       virtualStorage,
       storages: storages.map((storage) => ({ storage, isPrimary: storage === elected && !isReadOnly })),
       isReadOnly,
-      electedAt: columnNumber(row['elected']),
+      electedAt: electedAt === undefined ? undefined : databaseClock.local(electedAt),
     };
   });
 }
@@ -123,6 +125,7 @@ function shardPrimariesBlock(snapshot: readonly ShardPrimarySnapshot[]): Block {
 interface ShardPrimariesCollectorOptions extends QueryContext {
   readonly budget: Budget;
   readonly clock: Clock;
+  readonly databaseClock: DatabaseClock;
   /** The newest health, or undefined while it is unknown. */
   readonly health: () => HealthView | undefined;
 }
@@ -169,7 +172,12 @@ export function createShardPrimariesCollector(
         const perRepository = new Set((found.value ?? []).map((row) => columnText(row['virtual_storage'])));
         elector = { readAt: clock.monotonic(), perRepository };
       }
-      const snapshot = shardPrimariesSnapshot(read.value, options.health(), elector.perRepository);
+      const snapshot = shardPrimariesSnapshot(
+        read.value,
+        options.health(),
+        elector.perRepository,
+        options.databaseClock,
+      );
       return { kind: 'data', block: shardPrimariesBlock(snapshot), snapshot };
     },
   };

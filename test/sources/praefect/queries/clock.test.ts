@@ -1,13 +1,15 @@
 /** The database's clock is set, by hours in both directions: no time from the future is fresh. */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import type pg from 'pg';
+import { systemClock } from '../../../../src/lib/clock.ts';
+import { createDatabaseClock } from '../../../../src/sources/praefect/database-clock.ts';
 import {
   praefectSchema,
   startPostgres,
   type TestDatabase,
   type TestPostgres,
 } from '../../../support/postgres.ts';
-import { type OpenedCollectors, only, openCollectors } from './support.ts';
+import { type OpenedCollectors, only, openCollectors, type Samples } from './support.ts';
 
 let server: TestPostgres;
 let database: TestDatabase;
@@ -92,4 +94,58 @@ test('an election in the future has no time', async () => {
   const samples = await collectors.samples('praefect_shard_primaries');
   expect(only(samples, 'elected')).toEqual({});
   expect(samples['praefect_db_shard_primary{virtual_storage="default",storage="gitaly-1"}']).toBe(1);
+});
+
+describe.each([-2, 2])("a database whose clock is %i h off the exporter's", (hours) => {
+  const exporterNow = () => Date.now() - hours * 3_600_000;
+  beforeEach(async () => {
+    await collectors.close();
+    collectors = openCollectors(database.connection, { clock: { ...systemClock, now: exporterNow } });
+  });
+  /** Seconds before the exporter's now. */
+  const ages = (samples: Samples, metric: string) =>
+    Object.values(only(samples, metric)).map((at) => exporterNow() / 1000 - at);
+
+  test("has heartbeats and contacts of now, by the exporter's clock", async () => {
+    await probe('0 seconds');
+    const samples = await collectors.samples('praefect_health');
+    for (const age of [...ages(samples, 'heartbeat_timestamp'), ...ages(samples, 'last_contact')])
+      expect(Math.abs(age)).toBeLessThan(5);
+    expect(Object.values(only(samples, 'heartbeat_quorum'))).toEqual([1]);
+  });
+
+  test('has jobs and elections of their true age', async () => {
+    await probe('0 seconds');
+    await client.query(`
+      INSERT INTO replication_queue (state, lock_id, job, created_at)
+      VALUES ('ready', 'r', '{"virtual_storage": "default", "target_node_storage": "gitaly-1", "change": "update"}',
+              timezone('UTC', now()) - interval '20 minutes')`);
+    await client.query(
+      `INSERT INTO shard_primaries (shard_name, node_name, elected_by_praefect, elected_at)
+       VALUES ('default', 'gitaly-1', 'p1', now() - interval '20 minutes')`,
+    );
+    await collectors.run('praefect_health');
+    for (const [collector, metric] of [
+      ['praefect_queue', 'oldest_job'],
+      ['praefect_shard_primaries', 'elected'],
+    ] as const) {
+      const [age] = ages(await collectors.samples(collector), metric);
+      expect(Math.abs((age ?? 0) - 1200)).toBeLessThan(5);
+    }
+    await client.query('TRUNCATE replication_queue CASCADE');
+  });
+});
+
+test('times stay the same numbers while the difference of the clocks is measured a little differently', () => {
+  let now = 1_800_000_000_000;
+  const databaseClock = createDatabaseClock({ ...systemClock, now: () => now });
+  databaseClock.measured(now / 1000 + 1.9);
+  expect(databaseClock.local(1000)).toBe(1000);
+  databaseClock.measured(now / 1000 + 3600.4);
+  expect(databaseClock.local(4600)).toBe(1000);
+  databaseClock.measured(now / 1000 + 3600.9);
+  expect(databaseClock.local(4600)).toBe(1000);
+  now += 7_200_000;
+  databaseClock.measured(now / 1000 - 3600);
+  expect(databaseClock.local(1000)).toBe(4600);
 });

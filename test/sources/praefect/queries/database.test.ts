@@ -5,6 +5,7 @@ import { Secret } from '../../../../src/lib/secret.ts';
 import { createBudget } from '../../../../src/scheduler/budget.ts';
 import { createEventLog } from '../../../../src/scheduler/event-log.ts';
 import { createDatabase } from '../../../../src/sources/praefect/connection/create-database.ts';
+import { createDatabaseClock } from '../../../../src/sources/praefect/database-clock.ts';
 import {
   createDatabaseCollector,
   databaseBlock,
@@ -213,6 +214,7 @@ describe('a lost database', () => {
       database: own,
       budget,
       clock,
+      databaseClock: createDatabaseClock(clock),
       variants: createVariantSource(own, createEventLog(clock)),
     });
     server.pause();

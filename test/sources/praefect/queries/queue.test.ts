@@ -1,5 +1,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import type pg from 'pg';
+import { systemClock } from '../../../../src/lib/clock.ts';
+import { createDatabaseClock } from '../../../../src/sources/praefect/database-clock.ts';
 import { healthOf } from '../../../../src/sources/praefect/health.ts';
 import { knownStorages } from '../../../../src/sources/praefect/queries/known-storages.ts';
 import {
@@ -267,7 +269,17 @@ describe('the removed counter', () => {
 describe('an unknown value is absent', () => {
   const staleOf = (rows: QueueRows, configured?: ReadonlyMap<string, readonly string[]>) =>
     only(
-      samplesIn(queueBlock(queueSnapshot(rows, knownStorages(configured, undefined), [], undefined))),
+      samplesIn(
+        queueBlock(
+          queueSnapshot(
+            rows,
+            knownStorages(configured, undefined),
+            [],
+            undefined,
+            createDatabaseClock(systemClock),
+          ),
+        ),
+      ),
       'stale_jobs',
     );
 

@@ -55,7 +55,9 @@ export function openCollectors(
     readonly takenAt?: Date;
   } = {},
 ): OpenedCollectors {
-  const clock = options.clock ?? systemClock;
+  const { takenAt } = options;
+  const atCapture: Clock | undefined = takenAt && { ...systemClock, now: () => takenAt.getTime() };
+  const clock = options.clock ?? atCapture ?? systemClock;
   const budget = createBudget(1, clock);
   const events = createEventLog(clock);
   const real = createDatabase({ connection, clock: systemClock, budget });
