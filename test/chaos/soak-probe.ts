@@ -8,7 +8,9 @@ import v8 from 'node:v8';
 export interface Probe {
   /** Before the collection, as an operator sees it. */
   readonly rssMiB: number;
-  readonly heapUsedMiB: number;
+  /** The heap in use without compiled code, which grows for an hour until the optimizer has seen everything. */
+  readonly objectsMiB: number;
+  readonly codeMiB: number;
   /** Memory of buffers and other objects outside of the heap. */
   readonly externalMiB: number;
   readonly descriptors: number;
@@ -25,11 +27,16 @@ process.on('message', (snapshotFile: string) => {
   for (let pass = 0; pass < 2; pass++) globalThis.gc?.();
   if (snapshotFile !== '') v8.writeHeapSnapshot(snapshotFile);
   const { heapUsed, external } = process.memoryUsage();
+  const code = v8
+    .getHeapSpaceStatistics()
+    .filter(({ space_name: space }) => space.includes('code') || space.includes('trusted'))
+    .reduce((sum, { space_used_size: bytes }) => sum + bytes, 0);
   const resources = process.getActiveResourcesInfo();
   const timers = resources.filter((name) => name === 'Timeout' || name === 'Immediate').length;
   process.send?.({
     rssMiB: mebibytes(rss),
-    heapUsedMiB: mebibytes(heapUsed),
+    objectsMiB: mebibytes(heapUsed - code),
+    codeMiB: mebibytes(code),
     externalMiB: mebibytes(external),
     descriptors: readdirSync('/proc/self/fd').length,
     timers,

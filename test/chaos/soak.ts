@@ -61,7 +61,11 @@ const exporter = spawn(
     ...postgres.flags,
     ...kubernetesFlags(kubernetes.port, folder).filter((flag) => !flag.startsWith('--kubernetes.role')),
   ],
-  { stdio: ['ignore', 'ignore', 'pipe', 'ipc'] },
+  {
+    stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+    // As in the image and the unit.
+    env: { ...process.env, MALLOC_ARENA_MAX: '2' },
+  },
 );
 let errors = 0;
 exporter.stderr?.on('data', (text) => {
