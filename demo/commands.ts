@@ -22,6 +22,29 @@ export const demoCommands: readonly Command[] = [
     },
   }),
   defineCommand({
+    name: 'demo stack',
+    summary: 'Run the demo with Prometheus, Alertmanager and Grafana',
+    description:
+      'Starts the demo, and those of Prometheus, Alertmanager and Grafana that are on the PATH, with the rules, the dashboards and a data source. Shows how to get the others. All files are removed when it stops.',
+    options: demoOptions,
+    settings: ['Web', 'Log'],
+    readsSources: false,
+    async run(settings, io, options) {
+      const [{ runDemo }, { startExporter }, { startStack }] = await Promise.all([
+        import('./run.ts'),
+        import('./exporter.ts'),
+        import('./stack/stack.ts'),
+      ]);
+      return runDemo(
+        settings,
+        io,
+        options,
+        ({ listenAddress, ...request }) => startExporter(settings, io, listenAddress, request),
+        startStack,
+      );
+    },
+  }),
+  defineCommand({
     name: 'demo incident',
     summary: 'Start or end an incident in a running demo',
     description:

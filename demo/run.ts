@@ -1,10 +1,10 @@
 /** `demo`: starts the demo, prints its addresses, and runs until it is stopped. */
-import { once } from 'node:events';
-import { createServer } from 'node:net';
+import { readFile } from 'node:fs/promises';
 import type { CommandIo } from '../src/cli/command.ts';
 import type { Settings } from '../src/config/sections/index.ts';
 import { defaultPort } from '../src/config/sections/web.ts';
 import { systemClock } from '../src/lib/clock.ts';
+import { chooseAddress } from './address.ts';
 import {
   type Demo,
   type DemoSettings,
@@ -13,6 +13,7 @@ import {
   startDemo,
 } from './demo.ts';
 import type { DemoOptionValues } from './options.ts';
+import type { Stack, StackOptions } from './stack/stack.ts';
 
 /** Starts the exporter of these settings on the demo; `listenAddress` replaces the setting. */
 type StartExporter = (
@@ -21,7 +22,6 @@ type StartExporter = (
 
 /** From this size on, Praefect's reconciler keeps its own 5 minutes: one run takes seconds by then. */
 const largeCluster = 50_000;
-const loopback = '127.0.0.1';
 
 /** @returns the exit code: 0 after a clean end, 2 when it could not start or stop cleanly */
 export async function runDemo(
@@ -29,6 +29,8 @@ export async function runDemo(
   io: CommandIo,
   options: DemoOptionValues,
   startExporter: StartExporter,
+  /** Prometheus and more on the running demo. */
+  startStack?: (options: StackOptions) => Promise<Stack>,
 ): Promise<number> {
   const { env } = io.system;
   const log = (line: string): void => {
@@ -37,7 +39,7 @@ export async function runDemo(
   const finished = new AbortController();
   const signal = AbortSignal.any([io.signal, whenOrphaned(env, finished.signal)]);
   try {
-    const listenAddress = await chooseAddress(settings, io, log);
+    const listenAddress = await listenAddresses(settings, io, log);
     const demo = await startDemo({
       settings: {
         ...options,
@@ -47,9 +49,15 @@ export async function runDemo(
       signal,
       startExporter: (request) => startExporter({ ...request, listenAddress }),
     });
-    io.stdout.write(greeting(demo, options, incidentCommand(env)));
-    await demo.stopped;
-    await demo.stop();
+    let stack: Stack | undefined;
+    try {
+      stack = await startStack?.({ url: demo.url, env, log, signal });
+      io.stdout.write(greeting(demo, options, incidentCommand(env), stack?.lines));
+      await demo.stopped;
+    } finally {
+      await stack?.stop();
+      await demo.stop();
+    }
     log('the demo has stopped');
     return 0;
   } catch (error) {
@@ -67,47 +75,46 @@ export async function runDemo(
  */
 function whenOrphaned(env: Readonly<Record<string, string | undefined>>, signal: AbortSignal): AbortSignal {
   const orphaned = new AbortController();
-  const parent = process.ppid;
   const watch = async (): Promise<void> => {
-    while (!signal.aborted && process.ppid === parent) await systemClock.sleep(500, signal);
+    const parents = await parentsOf(process.ppid);
+    while (!signal.aborted && (await parentsOf(process.ppid)) === parents)
+      await systemClock.sleep(500, signal);
     orphaned.abort(new Error('npm has ended'));
   };
   if (env['npm_lifecycle_event'] !== undefined && env['npm_lifecycle_event'] !== '') void watch();
   return orphaned.signal;
 }
 
-/**
- * The configured addresses, if any. Otherwise the default port on the loopback only, because anyone who can reach a
- * demo can start its incidents; or a free port when another demo uses that one.
- */
-async function chooseAddress(
+/** The parent and its own: some shells stay between npm and the program, and outlive npm. The second on Linux only. */
+async function parentsOf(parent: number): Promise<string> {
+  // `4711 (sh) S 4710 ...`: the name may contain anything.
+  const status = await readFile(`/proc/${parent}/stat`, 'utf8').catch(() => '');
+  const [, above = ''] = status.slice(status.lastIndexOf(')') + 2).split(' ');
+  return `${parent} ${above}`;
+}
+
+async function listenAddresses(
   settings: Settings,
   io: CommandIo,
   log: (line: string) => void,
 ): Promise<readonly string[]> {
-  if (io.origins.get('web.listen-address')?.source !== 'default') return settings.web.listenAddress;
-  if (await isFree(defaultPort)) return [`${loopback}:${defaultPort}`];
-  log(`port ${defaultPort} is in use, using a free port`);
-  return [`${loopback}:0`];
-}
-
-async function isFree(port: number): Promise<boolean> {
-  const probe = createServer().listen(port, loopback);
-  try {
-    await once(probe, 'listening');
-    return true;
-  } catch {
-    return false;
-  } finally {
-    probe.close();
-  }
+  return io.origins.get('web.listen-address')?.source === 'default'
+    ? [await chooseAddress(defaultPort, log)]
+    : settings.web.listenAddress;
 }
 
 /** How to call `demo incident` from here: through npm in a clone, else by the program's name. */
 const incidentCommand = (env: Readonly<Record<string, string | undefined>>): string =>
-  env['npm_lifecycle_event'] === 'start' ? 'npm start -- incident' : 'gitaly-exporter demo incident';
+  ['start', 'demo:stack'].includes(env['npm_lifecycle_event'] ?? '')
+    ? 'npm start -- incident'
+    : 'gitaly-exporter demo incident';
 
-function greeting({ url, topology, incidents }: Demo, settings: DemoSettings, command: string): string {
+function greeting(
+  { url, topology, incidents }: Demo,
+  settings: DemoSettings,
+  command: string,
+  stack: Stack['lines'] = [],
+): string {
   const gitalys = topology.virtualStorages.reduce((sum, { storages }) => sum + storages.length, 0);
   const all = incidents.list();
   // `demo incident` finds a demo on the default port by itself.
@@ -116,6 +123,7 @@ function greeting({ url, topology, incidents }: Demo, settings: DemoSettings, co
   const rows: readonly (readonly [string, string])[] = [
     ['Page', `${url}/`],
     ['Metrics', `${url}/metrics`],
+    ...stack,
     [
       'Cluster',
       `${topology.praefects.length} Praefects and ${gitalys} Gitalys, simulated, on a real PostgreSQL; ${count(settings.repositories)} repositories, about ${count(settings.writesPerSecond)} writes per second`,
@@ -131,6 +139,6 @@ function greeting({ url, topology, incidents }: Demo, settings: DemoSettings, co
     ['', `${command} --list${urlOption} describes all ${all.length}; --stop ends one`],
     ['Stop', 'Ctrl-C; nothing is left behind'],
   ];
-  const lines = rows.map(([name, text]) => `  ${name.padEnd(11)}${text}`);
+  const lines = rows.map(([name, text]) => `  ${name.padEnd(stack.length === 0 ? 11 : 14)}${text}`);
   return ['', ...lines, '', ''].join('\n');
 }

@@ -68,26 +68,28 @@ interface Guard {
   dismiss(): void;
 }
 
-// The server's pid is read at the end: it changes whenever the demo restarts the database.
+// PostgreSQL's pid is read at the end: it changes whenever the demo restarts the database.
 const script = `
   read -r _
-  tries=0
-  while pid=$(head -n 1 "$1/data/postmaster.pid" 2>/dev/null) && [ -n "$pid" ] && kill -0 "$pid" && [ $tries -lt 50 ]; do
-    [ $tries -eq 0 ] && kill -INT "$pid"
-    [ $tries -eq 20 ] && kill -QUIT "$pid"
-    [ $tries -eq 49 ] && kill -KILL "$pid"
-    tries=$((tries + 1))
-    sleep 0.1
-  done 2>/dev/null
-  # An initdb that is still running may write for a moment.
+  for file in "$1/data/postmaster.pid" "$1"/*.pid; do
+    tries=0
+    while pid=$(head -n 1 "$file" 2>/dev/null) && [ -n "$pid" ] && kill -0 "$pid" && [ $tries -lt 50 ]; do
+      [ $tries -eq 0 ] && kill -INT "$pid"
+      [ $tries -eq 20 ] && kill -QUIT "$pid"
+      [ $tries -eq 49 ] && kill -KILL "$pid"
+      tries=$((tries + 1))
+      sleep 0.1
+    done 2>/dev/null
+  done
+  # A program that is still ending may write for a moment.
   tries=0
   while { rm -rf -- "$1"; sleep 0.1; [ -e "$1" ]; } && [ $tries -lt 100 ]; do tries=$((tries + 1)); done 2>/dev/null`;
 
 /**
- * Cleans up after SIGKILL, when nothing in Node runs and PostgreSQL outlives its parent: a shell waits for the end of
- * a pipe that only this process holds, then stops the server and removes the demo's folder.
+ * Cleans up after SIGKILL, when nothing in Node runs and its children outlive it: a shell waits for the end of a pipe
+ * that only this process holds, then stops the programs and removes their folder.
  *
- * @param folder the demo's own; PostgreSQL's data is in `data` below it
+ * @param folder the demo's own; PostgreSQL's data is in `data` below it, pids of other programs are in `*.pid`
  */
 export function startGuard(folder: string): Guard {
   if (process.platform === 'win32') return { dismiss: () => undefined }; // no sh there
