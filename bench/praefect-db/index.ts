@@ -13,7 +13,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { praefectSchema, startPostgres } from '../../test/support/postgres.ts';
 import type { RunCommand, RunReport } from './collectors-process.ts';
-import { heartbeat, nativeQuery, seed, write } from './seed.ts';
+import { heartbeat, nativeQuery, reportWrites, seed, write } from './seed.ts';
 
 const { values } = parseArgs({
   options: {
@@ -143,9 +143,11 @@ try {
     line(`refresh, ${changed.toLocaleString('en')} repositories written`, middle.databaseMs, middle);
   }
   await client.query('DELETE FROM repositories WHERE repository_id % 10007 = 0');
+  await reportWrites(client);
   const deleted = await run(child, { run: ['praefect_repositories'] });
   line(`refresh, ${Math.floor(repositories / 10_007)} repositories deleted`, deleted.databaseMs, deleted);
   await client.query(heartbeat);
+  await write(client, 1, repositories);
   const all = await run(child, { run: 'all' });
   line('all queries together', all.databaseMs, all);
   for (const [name, duration] of Object.entries(all.durations))

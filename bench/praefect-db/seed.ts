@@ -31,7 +31,11 @@ export async function write(client: pg.Client, count: number, repositories: numb
   await client.query(`UPDATE storage_repositories s SET generation = r.generation FROM repositories r
     WHERE r.repository_id = s.repository_id AND r.repository_id % ${step} = 0 AND r.repository_id <= ${step * count}
       AND NOT (s.storage = 'gitaly-3' AND r.repository_id % ${step * 10} = 0)`);
+  await reportWrites(client);
 }
+
+/** A session reports what it wrote up to 10 s late; a refresh that relies on the counters would not come before that. */
+export const reportWrites = (client: pg.Client) => client.query('SELECT pg_stat_force_next_flush()');
 
 /** Praefect's own query for unavailable repositories: those without a row in its view. */
 export const nativeQuery = `SELECT virtual_storage, count(*) FROM repositories

@@ -39,6 +39,8 @@ export interface PraefectSourceOptions {
   readonly stuckThresholdMs: number;
   /** Praefect's background_verification.verification_interval; 7 days by default, 0 where it is switched off. */
   readonly verificationIntervalSeconds?: number | undefined;
+  /** A refresh of the mirror that takes the database longer is left out while no write is counted; 100 by default. */
+  readonly costlyRefreshMs?: number;
 }
 
 export interface PraefectSource {
@@ -51,6 +53,9 @@ export interface PraefectSource {
 }
 
 const weekInSeconds = 604_800;
+
+/** About 100,000 repositories with three replicas each. */
+const defaultCostlyRefreshMs = 100;
 
 export function createPraefectSource(options: PraefectSourceOptions): PraefectSource {
   const { clock } = options;
@@ -74,6 +79,7 @@ export function createPraefectSource(options: PraefectSourceOptions): PraefectSo
     steady,
     wake: healthWake,
     verificationIntervalSeconds: options.verificationIntervalSeconds ?? weekInSeconds,
+    costlyRefreshMs: options.costlyRefreshMs ?? defaultCostlyRefreshMs,
   });
   return {
     collectors: [...queries.collectors, repositories],

@@ -265,6 +265,7 @@ async function failuresOf(place: TestDatabase, statements = new Set<string>()): 
     healthIntervalMs: 1000,
     statementTimeoutMs: 10_000,
     stuckThresholdMs: 900_000,
+    costlyRefreshMs: 0,
   });
   const signal = AbortSignal.timeout(30_000);
   try {

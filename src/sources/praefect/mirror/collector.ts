@@ -9,7 +9,7 @@ import type { Collector, Run } from '../../../scheduler/collector.ts';
 import type { EventLog } from '../../../scheduler/event-log.ts';
 import { failed, type Outcome } from '../../../scheduler/outcome.ts';
 import type { Wake } from '../../../scheduler/wake.ts';
-import { type Database, UnacceptableRows } from '../database.ts';
+import { type Database, type QueryOptions, UnacceptableRows } from '../database.ts';
 import type { HealthHistory, HealthView, steadySeconds } from '../health.ts';
 import type { ConfiguredStorageMap } from '../queries/known-storages.ts';
 import { failedOutcome, isFailure } from '../query.ts';
@@ -34,6 +34,7 @@ import {
   verificationFamilies,
   verificationMetrics,
 } from './verification.ts';
+import { writeCountersOf, writeCountersSql } from './write-counters.ts';
 
 export interface RepositoriesCollectorOptions {
   readonly database: Database;
@@ -56,6 +57,8 @@ export interface RepositoriesCollectorOptions {
   readonly stuckThresholdMs: number;
   /** Praefect's background_verification.verification_interval; 0 where it is switched off. */
   readonly verificationIntervalSeconds: number;
+  /** A refresh that takes the database longer than this is left out while no write is counted. */
+  readonly costlyRefreshMs: number;
 }
 
 /** What the mirror shows at one moment; the samples are made from it. */
@@ -78,6 +81,12 @@ interface MirrorState {
   point?: RefreshPoint;
   /** By `steady`. */
   refreshedAt: number;
+  /** Of the last refresh, in the database's time. */
+  refreshMs: number;
+  /** When a refresh last compared the sums of keys. By `steady`. */
+  verifiedAt: number;
+  /** Read before the last refresh began. */
+  writeCounters: string | undefined;
   deletions: readonly ReplicaRef[];
   scheduled: ReadonlyMap<StorageColumn, number> | undefined;
   shardPrimaries: readonly ShardPrimary[];
@@ -87,6 +96,9 @@ interface MirrorState {
 
 /** A refresh may take this many statement timeouts; a load of a million repositories needs some seconds. */
 const statementsPerRefresh = 4;
+
+/** The sums of keys cost as much as the counts of rows, which find every deletion by themselves. */
+const secondsBetweenSums = 600;
 
 export function createRepositoriesCollector(
   options: RepositoriesCollectorOptions,
@@ -113,13 +125,22 @@ export function createRepositoriesCollector(
     if (cause === 'woken' && state?.point !== undefined)
       return outcomeOf(state, steady.wallOf(state.refreshedAt) * 1000);
     await options.firstHealthRead(signal);
-    const now = seconds();
     const limits = { signal, statementTimeoutMs: options.statementTimeoutMs };
+    // Before the snapshot of the refresh: a write between the two is counted later, and costs one more refresh.
+    const counters = await readWriteCounters(limits);
+    if (state !== undefined && isUnwritten(state, counters))
+      return outcomeOf(state, steady.wallOf(state.refreshedAt) * 1000);
+    const now = seconds();
     const read = await database.transaction(limits, async (transaction) => {
       const variant = variantOf(await transaction.rows(variantSql));
       if (isFailure(variant)) return variant;
       const current = stateFor(variant);
-      return { current, result: await refreshMirror(transaction, current, now, yielder) };
+      const verifySums = now - current.verifiedAt >= secondsBetweenSums;
+      return {
+        current,
+        verifySums,
+        result: await refreshMirror(transaction, current, { now, verifySums, yielder }),
+      };
     });
     if (!read.ok) {
       // Rows without end may have filled the mirror: it is loaded again.
@@ -127,12 +148,31 @@ export function createRepositoriesCollector(
       return failedOutcome(read.failure);
     }
     if (isFailure(read.value)) return failed(read.value.reason, read.value.message);
-    const { current, result } = read.value;
+    const { current, result, verifySums } = read.value;
+    current.writeCounters = counters;
+    current.refreshMs = read.elapsedMs;
+    if (verifySums) current.verifiedAt = now;
     // So that the next refresh comes within the maximum age, however long the load took.
     if (result.kind === 'load') options.budget.waiveBeyond(options.maxStalenessMs / 2);
     await applyResult(current, result, now);
     return outcomeOf(current, undefined);
   }
+
+  /** Undefined before the first refresh, and where they cannot be read: a refresh then finds the reason. */
+  async function readWriteCounters(limits: QueryOptions): Promise<string | undefined> {
+    if (state === undefined || state.refreshMs < options.costlyRefreshMs) return undefined;
+    const read = await database.query(writeCountersSql(state.schema), {
+      ...limits,
+      purpose: 'write counters',
+    });
+    return read.ok ? writeCountersOf(read.value) : undefined;
+  }
+
+  /** Half of the maximum age: what is exported is still within it when the next refresh ends. */
+  const isUnwritten = (current: MirrorState, counters: string | undefined): boolean =>
+    counters !== undefined &&
+    counters === current.writeCounters &&
+    seconds() - current.refreshedAt < options.maxStalenessMs / 2000;
 
   function stateFor(variant: SchemaVariant): MirrorState {
     if (state?.fingerprint === variant.fingerprint) return state;
@@ -145,6 +185,9 @@ export function createRepositoriesCollector(
       statements: mirrorStatements(schema),
       mirror,
       refreshedAt: 0,
+      refreshMs: 0,
+      verifiedAt: Number.NEGATIVE_INFINITY,
+      writeCounters: undefined,
       deletions: [],
       scheduled: undefined,
       shardPrimaries: [],

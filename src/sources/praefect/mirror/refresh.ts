@@ -61,12 +61,19 @@ export interface RefreshTarget {
   readonly point?: RefreshPoint;
 }
 
-/** Rows are applied as they arrive; recompute.ts then updates what depends on them. `now`: whole seconds since 1970. */
+export interface RefreshRun {
+  /** Whole seconds since 1970. */
+  readonly now: number;
+  /** Compares the sums of keys too, in place of the counts of rows alone. A load always does. */
+  readonly verifySums: boolean;
+  readonly yielder: Yielder;
+}
+
+/** Rows are applied as they arrive; recompute.ts then updates what depends on them. */
 export async function refreshMirror(
   transaction: ReadTransaction,
   { mirror, statements, schema, point: previous }: RefreshTarget,
-  now: number,
-  yielder: Yielder,
+  { now, verifySums, yielder }: RefreshRun,
 ): Promise<RefreshResult> {
   const { point, databaseNow, queueReadable, shardPrimariesReadable } = await readPoint(transaction, schema);
   const isContinuous =
@@ -96,8 +103,12 @@ export async function refreshMirror(
   if (!isContinuous) await reserveRows(transaction, mirror, statements);
   for (const kind of kinds) {
     await readRows(kind, isContinuous && previous ? changedSince(previous.horizon) : undefined);
-    const actual = await readChecksum(transaction, statements, kind);
-    if (checksumsDiffer(actual, mirror.checksum(kind))) {
+    const held = mirror.checksum(kind);
+    const differs =
+      verifySums || !isContinuous
+        ? checksumsDiffer(await readChecksum(transaction, statements, kind), held)
+        : (await readCount(transaction, statements, kind)) !== held.rows;
+    if (differs) {
       await removeDeletedRows({ transaction, mirror, statements, schema, kind, now, yielder, readRows });
     }
   }
@@ -163,6 +174,15 @@ async function readChecksum(
 ): Promise<TableChecksum> {
   const [row] = await transaction.rows(statements.checksum(kind));
   return { rows: Number(row?.['rows']), sum: Number(row?.['sum']) };
+}
+
+async function readCount(
+  transaction: ReadTransaction,
+  statements: MirrorStatements,
+  kind: MirroredTable,
+): Promise<number> {
+  const [row] = await transaction.rows(statements.count(kind));
+  return Number(row?.['rows']);
 }
 
 /** Before a load: without this, arrays would be copied repeatedly while they grow. */

@@ -58,6 +58,8 @@ export interface MirrorStatements {
   readonly fields: Readonly<Record<MirroredTable, number>>;
   /** Rows (virtual_storage, rows): the number of repositories, before a load. */
   readonly sizes: string;
+  /** One row (rows): the number of rows. */
+  count(table: MirroredTable): string;
   /** One row: a TableChecksum. The cast keeps the sum an integer for PostgreSQL: a numeric one is slower. */
   checksum(table: MirroredTable): string;
   /** Rows (range, rows, sum): range = key >> bits. */
@@ -114,6 +116,8 @@ export function mirrorStatements(schema: MirrorSchema): MirrorStatements {
     rows: (table, where = 'true') =>
       `SELECT ${columns[table]} FROM ${schema.relation(table)} WHERE ${keyed} AND (${where})`,
     sizes: `SELECT virtual_storage, pg_catalog.count(*)${float8} AS rows FROM ${schema.relation('repositories')} GROUP BY 1`,
+    count: (table) =>
+      `SELECT pg_catalog.count(*)${float8} AS rows FROM ${schema.relation(table)} WHERE ${keyed}`,
     checksum: (table) =>
       `SELECT pg_catalog.count(*)${float8} AS rows, coalesce(${sum}, 0)${float8} AS sum FROM ${schema.relation(table)} WHERE ${keyed}`,
     ranges: (table, bits) =>

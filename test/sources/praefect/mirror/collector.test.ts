@@ -208,6 +208,85 @@ describe('moves and failovers', () => {
   });
 });
 
+describe('a costly refresh', () => {
+  beforeEach(async () => {
+    await open('19.0');
+    await fourRepositories();
+    await reported();
+  });
+  /** Until then the server may not have counted what the client wrote. */
+  const reported = () => client.query('SELECT pg_stat_force_next_flush()');
+  const write = async (sql: string): Promise<void> => {
+    await client.query(sql);
+    await reported();
+  };
+  /** After two refreshes: the first one has no counters to compare with. */
+  async function refreshedTwice() {
+    const mirror = createMirrorCollector(reader, { clock, costlyRefreshMs: 0 });
+    mirror.setHealth(health());
+    await mirror.run();
+    await mirror.run();
+    mirror.statements.length = 0;
+    return mirror;
+  }
+
+  test('is left out while no write is counted, and the values keep the time of the last one', async () => {
+    const { collect, statements } = await refreshedTwice();
+    const readAt = time * 1000;
+    time += 15;
+    const outcome = await collect();
+    expect(statements).toEqual([]);
+    expect(outcome.readAt).toBe(readAt);
+    expect(valuesOf(outcome.block, 'primaries')).toEqual({ 'default/gitaly-1': 4 });
+  });
+
+  test.each([
+    [`UPDATE repositories SET "primary" = 'gitaly-2' WHERE relative_path = 'r1'`],
+    [`DELETE FROM storage_repositories WHERE relative_path = 'r1' AND storage = 'gitaly-2'`],
+    [`INSERT INTO replication_queue (job) VALUES ('{}')`],
+    [`TRUNCATE repository_assignments`],
+    [`INSERT INTO schema_migrations (id) VALUES ('20990101000000_later')`],
+  ])('comes after %s', async (sql) => {
+    const { run, statements } = await refreshedTwice();
+    await write(sql);
+    await run();
+    expect(statements).not.toEqual([]);
+  });
+
+  test('comes before the maximum age, whatever is counted', async () => {
+    const { collect, statements } = await refreshedTwice();
+    time += 31; // of 60
+    expect((await collect()).readAt).toBeUndefined();
+    expect(statements).not.toEqual([]);
+  });
+
+  test('comes where the server does not count', async () => {
+    await reader.query('SET track_counts = off');
+    const { run, statements } = await refreshedTwice();
+    await run();
+    expect(statements).not.toEqual([]);
+  });
+});
+
+test('counts find deleted rows by themselves; sums of keys are compared at a load, and then every ten minutes', async () => {
+  await open('19.0');
+  await fourRepositories();
+  const { run, setHealth, statements } = createMirrorCollector(reader, { clock });
+  setHealth(health());
+  const sums = async (): Promise<number> => {
+    statements.length = 0;
+    await run();
+    return statements.filter((sql) => sql.includes('AS sum')).length;
+  };
+  expect(await sums()).toBe(3);
+  time += 599;
+  expect(await sums()).toBe(0);
+  time += 1;
+  expect(await sums()).toBe(3);
+  await client.query(`DELETE FROM storage_repositories WHERE relative_path = 'r1' AND storage = 'gitaly-2'`);
+  expect(valuesOf(await run(), 'replicas')).toMatchObject({ 'default/gitaly-2 current': 3 });
+});
+
 describe('the sql elector of 13.x', () => {
   test('a new primary in shard_primaries is a failover of the virtual storage at elected_at', async () => {
     await open('13.5');
