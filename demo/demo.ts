@@ -49,6 +49,8 @@ export interface DemoSettings {
   /** The same seed gives the same repositories and random numbers. */
   readonly seed: number;
   readonly timings?: Partial<Timings>;
+  /** Interval at which the cgroups change, in milliseconds. */
+  readonly cgroupStepMs?: number;
 }
 
 interface DemoOptions {
@@ -67,6 +69,8 @@ export interface Demo {
   readonly incidents: Incidents;
   readonly cluster: SimulatedCluster;
   readonly topology: Topology;
+  /** Where each Gitaly has its own metrics, also those in pods. */
+  readonly gitalyTargets: GitalyServers['targets'];
   /** Stops everything and removes all files. Idempotent. */
   stop(): Promise<void>;
   /** Resolves when everything has stopped. */
@@ -150,6 +154,7 @@ export async function startDemo(options: DemoOptions): Promise<Demo> {
       random: createRandom(settings.seed),
       process: processOf,
       folder: server.folder,
+      ...(settings.cgroupStepMs !== undefined && { stepMs: settings.cgroupStepMs }),
     });
     cleanup.push(node.stop);
     const kubernetes = createDemoKubernetes({
@@ -202,6 +207,7 @@ export async function startDemo(options: DemoOptions): Promise<Demo> {
       incidents,
       cluster,
       topology,
+      gitalyTargets: gitalys.targets,
       stop,
       stopped: finished.promise,
     };

@@ -21,7 +21,7 @@ const warningsOnly = (log: Log): Log => ({
 /** @throws Error that says how to fix it, when the exporter cannot listen */
 export async function startExporter(
   settings: Settings,
-  io: CommandIo,
+  io: Pick<CommandIo, 'log' | 'origins' | 'system'>,
   listenAddress: readonly string[],
   { connection, virtualStorages, incidents, gitaly, cgroup, kubernetes }: ExporterRequest,
 ): Promise<RunningExporter> {

@@ -54,9 +54,10 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   dashboards: monitoring,
   demo: [...app, 'src/server', 'src/cli'],
   bench: ['src', 'test/support', 'dashboards'],
+  replay: ['src', 'demo', 'alerts'],
   bin: ['src/cli', 'src/config', 'demo'],
   release: [],
-  test: ['src', 'demo', 'alerts', 'dashboards', 'bench', 'bin', 'release'],
+  test: ['src', 'demo', 'alerts', 'dashboards', 'bench', 'bin', 'replay', 'release'],
 };
 
 const code = /\.(ts|js|mjs|cjs)$/;
@@ -140,7 +141,7 @@ function circles(): readonly string[] {
 test('an exported name has one meaning', () => {
   const places = new Map<string, Set<string>>();
   for (const [file, text] of texts) {
-    if (!['src', 'demo', 'alerts', 'dashboards'].some((folder) => isIn(file, folder))) continue;
+    if (!['src', 'demo', 'alerts', 'dashboards', 'replay'].some((folder) => isIn(file, folder))) continue;
     for (const [, name] of text.matchAll(
       /^export (?:async )?(?:function\*?|const|let|interface|type|class|enum) (\w+)/gm,
     ))

@@ -15,6 +15,8 @@ interface DemoNodeOptions {
   readonly process?: (storage: string) => GitalyState['process'];
   /** Parent of the folder with the files. Default: the system's temporary folder. */
   readonly folder?: string;
+  /** Interval at which the cgroups change, in milliseconds. Default: 500. */
+  readonly stepMs?: number;
 }
 
 /**
@@ -34,11 +36,12 @@ export interface DemoNode {
   stop(): Promise<void>;
 }
 
-const stepMs = 500;
+/** Interval at which the cgroups change. */
+const defaultStepMs = 500;
 
 /** Starts with the pods of `demoPods`. Rejects, after removing its files, when they cannot be written. */
 export async function startDemoNode(options: DemoNodeOptions): Promise<DemoNode> {
-  const { clock, random, process = () => 'running' } = options;
+  const { clock, random, process = () => 'running', stepMs = defaultStepMs } = options;
   const folder = await mkdtemp(join(options.folder ?? tmpdir(), 'gitaly-exporter-demo-'));
   const root = join(folder, 'cgroup');
   const pods = new Map<string, { readonly cgroups: PodCgroups; readonly traffic: PodTraffic }>();

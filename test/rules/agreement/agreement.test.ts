@@ -7,10 +7,11 @@
  */
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import { incidents } from '../../../demo/incidents/catalog.ts';
+import type { AlertInstance } from '../../../replay/promtool.ts';
 import { alertRules } from '../../../src/rules/alert-rules.ts';
 import { type ProblemId, severityOf } from '../../../src/rules/problems/problem.ts';
 import type { TrackedProblem } from '../../../src/rules/problems/tracker.ts';
-import { type AlertInstance, alertsOf, notInhibited, stepSeconds } from './alerts.ts';
+import { alertsOf, notInhibited, stepSeconds } from './alerts.ts';
 import { openStage, type Stage } from './incident.ts';
 
 jest.setTimeout(400_000);

@@ -3,6 +3,7 @@
  * for the time that alerts need.
  */
 import { type Demo, startDemo } from '../../../demo/demo.ts';
+import { seriesIn } from '../../../replay/series.ts';
 import { type Collection, createCollection } from '../../../src/app/collectors.ts';
 import { processHost } from '../../../src/app/sources.ts';
 import { loadSettings } from '../../../src/config/load.ts';
@@ -171,19 +172,6 @@ export async function openStage(signal: AbortSignal): Promise<Stage> {
         }),
     };
   }
-}
-
-function seriesIn(text: string): ReadonlyMap<string, number> {
-  const histograms = new Set([...text.matchAll(/^# TYPE (\S+) histogram$/gm)].map(([, name]) => name));
-  const isHistogram = (series: string): boolean =>
-    histograms.has(series.replace(/\{.*$/, '').replace(/_(bucket|sum|count)$/, ''));
-  return new Map(
-    text.split('\n').flatMap((line): [string, number][] => {
-      const found = /^([a-zA-Z_:][\w:]*(?:\{.*\})?) (\S+)$/.exec(line);
-      const series = found?.[1];
-      return series === undefined || isHistogram(series) ? [] : [[series, Number(found?.[2])]];
-    }),
-  );
 }
 
 /** Totals of a snapshot go on at their rate; every other number keeps its value, unless it is a time that advances. */

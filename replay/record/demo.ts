@@ -1,0 +1,96 @@
+/** Records incidents of the demo in real time: its exporter and its Gitalys are scraped as Prometheus would. */
+import { type Demo, startDemo } from '../../demo/demo.ts';
+import { startExporter } from '../../demo/exporter.ts';
+import { demoPods } from '../../demo/node/pods.ts';
+import { loadSettings } from '../../src/config/load.ts';
+import { hostSystem } from '../../src/config/system.ts';
+import { systemClock } from '../../src/lib/clock.ts';
+import { silentLog } from '../../src/lib/log.ts';
+import type { Happening, Recording } from '../recording.ts';
+import { createScraper, type ScrapeTarget } from './scraper.ts';
+
+export interface Plan {
+  readonly incident: string;
+  /** Of the incident, unless it ends by itself before. */
+  readonly minutes: number;
+  readonly repositories?: number;
+}
+
+const stepSeconds = 15;
+/** Ordinary operation before the incident, and its alerts' end after it. */
+const beforeMinutes = 3;
+const afterMinutes = 5;
+/** Praefect's own intervals, in place of the short ones that the demo has for spectators. */
+const realTimings = {
+  ...{ probe: 3000, poll: 3000, verify: 15_000 },
+  ...{ reconcile: 300_000, verificationInterval: 86_400_000 },
+} as const;
+
+/** @throws Error when the demo does not start, or the incident cannot be started */
+export async function recordDemoIncident(plan: Plan, signal: AbortSignal): Promise<Recording> {
+  const happenings: { readonly time: number; readonly what: string }[] = [];
+  const demo = await startDemo({
+    settings: {
+      repositories: plan.repositories ?? 200,
+      writesPerSecond: 2,
+      seed: 7,
+      timings: realTimings,
+      cgroupStepMs: 3000,
+    },
+    log: (line) => happenings.push({ time: systemClock.now(), what: line }),
+    signal,
+    startExporter: startProductionExporter,
+  });
+  try {
+    const scraper = createScraper({
+      targets: targetsOf(demo),
+      stepSeconds,
+      clock: systemClock,
+      fetch,
+      signal,
+    });
+    const minutes = (count: number): number => (count * 60) / stepSeconds;
+    await scraper.scrapeFor(minutes(beforeMinutes));
+    const began = scraper.elapsed();
+    const started = await demo.incidents.start(plan.incident);
+    if (!started.ok) throw new Error(started.message);
+    const isRunning = (): boolean =>
+      demo.incidents.list().some(({ name, state }) => name === plan.incident && state !== 'idle');
+    await scraper.scrapeFor(minutes(plan.minutes), isRunning);
+    const ended = scraper.elapsed();
+    await demo.incidents.stop(plan.incident);
+    await scraper.scrapeFor(minutes(afterMinutes));
+    const { startedAt, series, scrapes } = scraper.result();
+    return {
+      name: plan.incident,
+      source: `demo, ${plan.repositories ?? 200} repositories, 2 writes per second`,
+      ...{ startedAt, stepSeconds, scrapes, began, ended, series },
+      truth: happenings
+        .map(({ time, what }): Happening => ({ at: Math.round(time / 1000 - startedAt), what }))
+        .filter(({ at }) => at >= 0),
+    };
+  } finally {
+    await demo.stop();
+  }
+}
+
+/** With the labels that Prometheus finds for pods and hosts. */
+const targetsOf = ({ url, gitalyTargets }: Demo): readonly ScrapeTarget[] => [
+  { url: `${url}/metrics`, labels: { job: 'gitaly-exporter', instance: 'exporter:9656' } },
+  ...gitalyTargets.map(({ url: page, name = '' }) => ({
+    url: page,
+    labels: {
+      ...{ job: 'gitaly', instance: `${name}:9236` },
+      ...(demoPods.some(({ storage }) => storage === name) && { namespace: 'gitlab', pod: name }),
+    },
+  })),
+];
+
+/** With the defaults of `serve`, not those of the demo, so that alerts fire as late as in production. */
+async function startProductionExporter(
+  request: Parameters<typeof startExporter>[3],
+): ReturnType<typeof startExporter> {
+  const system = hostSystem({});
+  const { settings } = await loadSettings(['--cgroup.poll-interval=5s'], system);
+  return startExporter(settings, { system, log: silentLog, origins: new Map() }, ['127.0.0.1:0'], request);
+}
