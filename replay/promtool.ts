@@ -39,6 +39,12 @@ export const shippedRules: readonly string[] = ['exporter', 'praefect', 'gitaly'
   join(import.meta.dirname, `../alerts/${name}.rules.yaml`),
 );
 
+/** Rules of others for the same services, each for what it needs; see the file. */
+export const rivalRules = join(import.meta.dirname, 'rivals.rules.yaml');
+
+/** A recording has the families that these name. */
+export const allRules: readonly string[] = [...shippedRules, rivalRules];
+
 /** @throws Error when promtool is missing or rejects the input */
 export async function alertsAt(evaluation: RuleEvaluation): Promise<readonly AlertsAt[]> {
   const { ruleFiles, series, stepSeconds, times, signal } = evaluation;

@@ -7,6 +7,7 @@
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { zstdCompressSync, zstdDecompressSync } from 'node:zlib';
+import { familyOf } from './series.ts';
 import { formatValues, parseValues, type Values } from './values.ts';
 
 /** Something that happened, in seconds since the first scrape. */
@@ -39,6 +40,16 @@ export const recordingNames = (folder = recordingsFolder): readonly string[] =>
     .filter((file) => file.endsWith(extension))
     .map((file) => basename(file, extension))
     .sort();
+
+/** Only the families that these texts of rules name, and those that identify servers: the rest is most of a scrape. */
+export function ofRules(recording: Recording, rules: readonly string[]): Recording {
+  const words = new Set(rules.flatMap((text) => text.match(/[a-zA-Z_:][\w:]*/g) ?? []));
+  const series = [...recording.series].filter(([name]) => {
+    const family = familyOf(name);
+    return words.has(family) || family.endsWith('_info');
+  });
+  return { ...recording, series: new Map(series) };
+}
 
 /** @returns the compressed size in bytes */
 export function writeRecording(recording: Recording, folder = recordingsFolder): number {

@@ -64,7 +64,8 @@ const nonFinite = (value: number): string => (Number.isNaN(value) ? 'NaN' : valu
 /** Without an exponent, which the notation does not have. */
 function decimal(value: number): string {
   const text = String(value);
-  return text.includes('e') ? value.toFixed(12).replace(/\.?0+$/, '') : text;
+  if (!text.includes('e')) return text;
+  return Math.abs(value) < 1 ? value.toFixed(12).replace(/\.?0+$/, '') : String(BigInt(value));
 }
 
 /** @throws Error for text that `formatValues` does not write */

@@ -17,8 +17,10 @@ export interface Plan {
 }
 
 const stepSeconds = 15;
+/** Not scraped: the exporter has just started, and has not read everything yet. */
+const settleMs = 60_000;
 /** Ordinary operation before the incident, and its alerts' end after it. */
-const beforeMinutes = 3;
+const beforeMinutes = 2;
 const afterMinutes = 5;
 /** Praefect's own intervals, in place of the short ones that the demo has for spectators. */
 const realTimings = {
@@ -42,6 +44,7 @@ export async function recordDemoIncident(plan: Plan, signal: AbortSignal): Promi
     startExporter: startProductionExporter,
   });
   try {
+    await systemClock.sleep(settleMs, signal);
     const scraper = createScraper({
       targets: targetsOf(demo),
       stepSeconds,

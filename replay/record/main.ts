@@ -1,8 +1,9 @@
 /** `npm run replay:record [incident...]`: records incidents of the demo, several at the same time. */
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { incidents } from '../../demo/incidents/catalog.ts';
-import { recordingsFolder, writeRecording } from '../recording.ts';
+import { allRules } from '../promtool.ts';
+import { ofRules, recordingsFolder, writeRecording } from '../recording.ts';
 import { type Plan, recordDemoIncident } from './demo.ts';
 
 /** As long as the alerts need that are expected of them; others 18 minutes. */
@@ -37,6 +38,7 @@ if (unknown.length > 0) {
   process.exit(2);
 }
 
+const rules = allRules.map((file) => readFileSync(file, 'utf8'));
 const stopping = new AbortController();
 for (const signal of ['SIGINT', 'SIGTERM'] as const)
   process.once(signal, () => stopping.abort(new Error(signal)));
@@ -50,7 +52,7 @@ async function work(): Promise<void> {
   for (let plan = plans.shift(); plan !== undefined && !stopping.signal.aborted; plan = plans.shift()) {
     try {
       const recording = await recordDemoIncident(plan, stopping.signal);
-      const bytes = writeRecording(recording, values['output-dir']);
+      const bytes = writeRecording(ofRules(recording, rules), values['output-dir']);
       process.stdout.write(`${plan.incident}: ${recording.scrapes} scrapes, ${bytes} bytes\n`);
     } catch (error) {
       if (stopping.signal.aborted) return;

@@ -1,21 +1,15 @@
 /** The example for Alertmanager in a real one: routes and inhibitions. */
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { createServer } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { spawnSync } from 'node:child_process';
 import { expect, test } from '@jest/globals';
 import { alertGroups } from '../../alerts/index.ts';
 import { inhibitions } from '../../alerts/inhibitions.ts';
+import { alertmanagerProgram, exampleConfiguration, startAlertmanager } from '../../replay/alertmanager.ts';
 import { defaultMonitoringSettings } from '../../src/monitoring/settings.ts';
-import { hasTool, testWith } from '../support/tools.ts';
+import { testWith } from '../support/tools.ts';
 
-const configuration = join(import.meta.dirname, '../../alerts/alertmanager.example.yaml');
-const daemon = ['prometheus-alertmanager', 'alertmanager'].find(hasTool) ?? 'prometheus-alertmanager';
 
 testWith('amtool')('amtool accepts it', () => {
-  const { status, stdout } = spawnSync('amtool', ['check-config', configuration], { encoding: 'utf8' });
+  const { status, stdout } = spawnSync('amtool', ['check-config', exampleConfiguration], { encoding: 'utf8' });
   expect({ status, stdout }).toEqual({ status: 0, stdout: expect.stringContaining('SUCCESS') });
 });
 
@@ -26,7 +20,7 @@ const receivers = [
 ] as const;
 for (const [severity, receiver] of receivers) {
   testWith('amtool')(`${severity} is routed to ${receiver}`, () => {
-    const args = ['config', 'routes', 'test', `--config.file=${configuration}`, `severity=${severity}`];
+    const args = ['config', 'routes', 'test', `--config.file=${exampleConfiguration}`, `severity=${severity}`];
     const { status, stdout } = spawnSync('amtool', args, { encoding: 'utf8' });
     expect({ status, receiver: stdout.trim() }).toEqual({ status: 0, receiver });
   });
@@ -58,7 +52,7 @@ test('no alert inhibits itself, and no two inhibit each other', () => {
 
 type Labels = Readonly<Record<string, string>>;
 
-testWith(daemon)(
+testWith(alertmanagerProgram)(
   'one incident is one page: consequences are inhibited while their cause fires, in its own scope only',
   async () => {
     const cluster = (name: string): Labels => ({ cluster: name, namespace: 'monitoring' });
@@ -104,67 +98,24 @@ testWith(daemon)(
       warning('GitalyMemoryNearLimit', { ...pod('gitaly-1'), level: 'git' }),
     ];
     const alerts = [...notified, ...inhibited];
-    const found = await withAlertmanager(async (url) => {
-      await fetch(`${url}/api/v2/alerts`, {
-        method: 'POST',
-        headers: { 'content-type': 'application/json' },
-        body: JSON.stringify(alerts.map((labels) => ({ labels }))),
-      });
+    const alertmanager = await startAlertmanager(exampleConfiguration);
+    try {
+      await alertmanager.send(alerts.map((labels) => ({ labels })));
       // Alertmanager decides on inhibition when it forms the groups, a moment after the alerts arrive.
-      return until(async () => {
-        const list = (await (await fetch(`${url}/api/v2/alerts`)).json()) as {
-          labels: Labels;
-          status: { state: string; inhibitedBy: string[] };
-        }[];
-        const processed = list.filter(({ status }) => status.state !== 'unprocessed');
+      const found = await until(async () => {
+        const processed = (await alertmanager.list()).filter(({ status }) => status.state !== 'unprocessed');
         return processed.length === alerts.length
           ? processed.filter(({ status }) => status.inhibitedBy.length > 0).map(({ labels }) => labels)
           : undefined;
       });
-    });
-    const key = (labels: Labels) => JSON.stringify(Object.entries(labels).sort());
-    expect(found.map(key).sort()).toEqual(inhibited.map(key).sort());
+      const key = (labels: Labels) => JSON.stringify(Object.entries(labels).sort());
+      expect(found.map(key).sort()).toEqual(inhibited.map(key).sort());
+    } finally {
+      await alertmanager.stop();
+    }
   },
   90_000,
 );
-
-async function withAlertmanager<T>(body: (url: string) => Promise<T>): Promise<T> {
-  const folder = mkdtempSync(join(tmpdir(), 'alertmanager-'));
-  const port = await freePort();
-  const url = `http://127.0.0.1:${port}`;
-  const process: ChildProcess = spawn(
-    daemon,
-    [
-      `--config.file=${configuration}`,
-      `--storage.path=${folder}`,
-      `--web.listen-address=127.0.0.1:${port}`,
-      '--cluster.listen-address=',
-    ],
-    { stdio: 'ignore' },
-  );
-  const ended = once(process, 'close');
-  try {
-    await until(async () => {
-      const response = await fetch(`${url}/-/ready`).catch(() => undefined);
-      return response?.ok ? true : undefined;
-    });
-    return await body(url);
-  } finally {
-    process.kill();
-    await ended;
-    rmSync(folder, { recursive: true });
-  }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  await once(server, 'close');
-  if (address === null || typeof address === 'string') throw new Error('no port');
-  return address.port;
-}
 
 /** Polls until there is a result, for a minute at most. */
 async function until<T>(poll: () => Promise<T | undefined>): Promise<T> {

@@ -1,0 +1,96 @@
+/** A replay from its recording to its verdict. */
+import { type ExpectedPage, type Expectation, expectations } from './expected.ts';
+import { type AlertInterval, alertIntervals } from './intervals.ts';
+import { type Notification, notificationsOf } from './notify.ts';
+import type { Recording } from './recording.ts';
+
+/** An incident in the pager: Alertmanager's group, from its first notification on. */
+export interface Page {
+  /** Seconds since the incident began. */
+  readonly at: number;
+  /** The alerts of the first notification. */
+  readonly alerts: readonly Readonly<Record<string, string>>[];
+  /** Notifications that added alerts to it. */
+  readonly updates: number;
+}
+
+export interface Outcome {
+  readonly name: string;
+  readonly expected: Expectation;
+  readonly pages: readonly Page[];
+  /** Alerts by name, with the time of their first ticket. */
+  readonly tickets: ReadonlyMap<string, number>;
+  /** Names of alerts that fired and notified no one, because a cause inhibited them. */
+  readonly inhibited: readonly string[];
+  /** What differs from the expectation; empty: as expected. */
+  readonly faults: readonly string[];
+}
+
+/** @throws Error when promtool or Alertmanager is missing */
+export async function replay(recording: Recording, signal?: AbortSignal): Promise<Outcome> {
+  const options = signal === undefined ? {} : { signal };
+  const intervals = await alertIntervals(recording, options);
+  const { stepSeconds, scrapes, began, name } = recording;
+  const until = scrapes * stepSeconds;
+  const { notifications, inhibited } = await notificationsOf(intervals, { stepSeconds, until, ...options });
+  const expected = expectations.get(name) ?? {};
+  const pages = pagesIn(notifications.filter(({ receiver }) => receiver === 'on-call')).map((page) => ({
+    ...page,
+    at: page.at - began,
+  }));
+  const tickets = new Map<string, number>();
+  for (const { receiver, firing, at } of notifications)
+    if (receiver === 'tickets')
+      for (const { alertname = '' } of firing) if (!tickets.has(alertname)) tickets.set(alertname, at - began);
+  const notified = new Set(notifications.flatMap(({ firing }) => firing.map(({ alertname = '' }) => alertname)));
+  const suppressed = [...new Set(inhibited.map(({ alertname = '' }) => alertname))].filter((each) => !notified.has(each));
+  return {
+    ...{ name, expected, pages, tickets, inhibited: suppressed.sort() },
+    faults: [...pageFaults(expected.page, pages), ...ticketFaults(expected, tickets), ...earlyFaults(intervals, began)],
+  };
+}
+
+function pagesIn(notifications: readonly Notification[]): readonly Page[] {
+  const pages: { at: number; alerts: Page['alerts']; updates: number; group: string; known: Set<string>; isOpen: boolean }[] = [];
+  for (const { at, group, firing } of notifications) {
+    const open = pages.find((page) => page.group === group && page.isOpen);
+    const keys = firing.map((labels) => JSON.stringify(labels));
+    if (open === undefined) {
+      if (firing.length > 0) pages.push({ at, group, alerts: firing, updates: 0, known: new Set(keys), isOpen: true });
+      continue;
+    }
+    if (keys.some((key) => !open.known.has(key))) open.updates += 1;
+    for (const key of keys) open.known.add(key);
+    if (firing.length === 0) open.isOpen = false;
+  }
+  return pages.map(({ at, alerts, updates }) => ({ at, alerts, updates }));
+}
+
+function pageFaults(expected: ExpectedPage | undefined, pages: readonly Page[]): readonly string[] {
+  const names = ({ alerts }: Page): string => [...new Set(alerts.map(({ alertname }) => alertname))].join(' and ');
+  if (expected === undefined) return pages.map((page) => `paged by ${names(page)}, which no one needs`);
+  const [first, ...others] = pages;
+  if (first === undefined) return [`no page, expected ${expected.alert}`];
+  const { alert, withinMinutes, names: cause = {} } = expected;
+  const isNamed = first.alerts.some(
+    (labels) => labels['alertname'] === alert && Object.entries(cause).every(([label, value]) => labels[label] === value),
+  );
+  return [
+    ...(isNamed ? [] : [`the page is ${names(first)}, expected ${alert}`]),
+    ...(first.at > withinMinutes * 60 ? [`paged after ${minutes(first.at)}, expected within ${withinMinutes}m`] : []),
+    ...others.map((page) => `paged again by ${names(page)} after ${minutes(page.at)}`),
+  ];
+}
+
+const ticketFaults = ({ tickets = [] }: Expectation, found: ReadonlyMap<string, number>): readonly string[] =>
+  tickets.filter((name) => !found.has(name)).map((name) => `no ticket ${name}`);
+
+/** What fires before the incident is caused by something else. */
+const earlyFaults = (intervals: readonly AlertInterval[], began: number): readonly string[] =>
+  intervals
+    .filter(({ firingAt, severity }) => firingAt !== undefined && firingAt < began && severity !== 'info')
+    .map(({ name }) => `${name} fired before the incident`);
+
+/** `5m30s` */
+export const minutes = (seconds: number): string =>
+  `${Math.floor(seconds / 60)}m${String(Math.round(seconds % 60)).padStart(2, '0')}s`;

@@ -1,0 +1,33 @@
+/** The result of replays as a Markdown table. */
+import { minutes, type Outcome, type Page } from './outcome.ts';
+
+export const resultTable = (outcomes: readonly Outcome[]): string =>
+  table(
+    ['incident', 'expected page', 'pages', 'tickets', 'inhibited', 'verdict'],
+    outcomes.map((outcome) => [
+      outcome.name,
+      expectedText(outcome),
+      outcome.pages.map(pageText).join('<br>') || 'none',
+      [...outcome.tickets].map(([name, at]) => `${name} ${minutes(at)}`).join('<br>'),
+      outcome.inhibited.join('<br>'),
+      outcome.faults.length === 0 ? 'as expected' : outcome.faults.join('<br>'),
+    ]),
+  );
+
+function expectedText({ expected: { page, tickets } }: Outcome): string {
+  if (page !== undefined) return `${page.alert} within ${page.withinMinutes}m`;
+  return tickets === undefined ? 'none' : `none; ticket ${tickets.join(', ')}`;
+}
+
+const pageText = ({ at, alerts, updates }: Page): string =>
+  `${[...new Set(alerts.map(alertText))].join(', ')} ${minutes(at)}${updates > 0 ? `, ${updates} ${updates === 1 ? 'update' : 'updates'}` : ''}`;
+
+function alertText(labels: Readonly<Record<string, string>>): string {
+  const cause = labels['storage'] ?? labels['pod'] ?? labels['virtual_storage'];
+  return `${labels['alertname'] ?? ''}${cause === undefined ? '' : ` (${cause})`}`;
+}
+
+export function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |\n`;
+  return [line(head), line(head.map(() => '---')), ...rows.map(line)].join('');
+}
