@@ -3,6 +3,8 @@ import type { AlertName } from '../src/rules/alert-rules.ts';
 
 export interface ExpectedPage {
   readonly alert: AlertName;
+  /** When its cause begins, in minutes after the incident; default 0. */
+  readonly afterMinutes?: number;
   /** Until the notification: the alert's duration, Alertmanager's group_wait, and detection. */
   readonly withinMinutes: number;
   /** Of its labels: what it names as the cause. */
@@ -10,49 +12,74 @@ export interface ExpectedPage {
 }
 
 export interface Expectation {
-  /** Undefined: no one is paged. */
-  readonly page?: ExpectedPage;
+  /** One for each cause, in order; none: no one is paged. */
+  readonly pages?: readonly ExpectedPage[];
   /** Tickets that must be there; others may be. */
   readonly tickets?: readonly AlertName[];
 }
 
-const storage = (name: string, withinMinutes: number): Expectation => ({
-  page: { alert: 'PraefectStorageUnhealthy', withinMinutes, names: { storage: name } },
+const storage = (name: string, withinMinutes: number, afterMinutes = 0): ExpectedPage => ({
+  ...{ alert: 'PraefectStorageUnhealthy', withinMinutes, afterMinutes, names: { storage: name } },
 });
 
 /** A Map, because names come from the command line. */
 export const expectations: ReadonlyMap<string, Expectation> = new Map<string, Expectation>(
   Object.entries({
-    'storage-dies': storage('gitaly-1', 6),
-    'archive-storage-dies': storage('archive-2', 6),
+    'storage-dies': { pages: [storage('gitaly-1', 6)] },
+    'archive-storage-dies': { pages: [storage('archive-2', 6)] },
     // It hangs once jobs for it are in progress.
-    'storage-hangs': storage('gitaly-3', 7),
+    'storage-hangs': { pages: [storage('gitaly-3', 7)] },
     // gitaly-1 dies after the other two, which return.
-    'only-copy-dies': storage('gitaly-1', 7),
+    'only-copy-dies': { pages: [storage('gitaly-1', 7)] },
     rollout: {},
     'praefect-cut-off': { tickets: ['PraefectHealthDisagreement'] },
     'praefect-dies': { tickets: ['PraefectInstanceDown'] },
-    'all-praefects-die': { page: { alert: 'PraefectQuorumLost', withinMinutes: 6 } },
+    'all-praefects-die': { pages: [{ alert: 'PraefectQuorumLost', withinMinutes: 6 }] },
     'replication-stalls': {
-      page: { alert: 'PraefectReplicationStalled', withinMinutes: 20, names: { storage: 'gitaly-3' } },
+      pages: [{ alert: 'PraefectReplicationStalled', withinMinutes: 20, names: { storage: 'gitaly-3' }],
     },
     'replication-refused': { tickets: ['PraefectReplicaStuck'] },
     'stuck-replica': { tickets: ['PraefectReplicaStuck'] },
     backlog: { tickets: ['PraefectReplicationBacklog'] },
     'replica-lost': {},
-    'repository-lost': { page: { alert: 'PraefectRepositoriesLost', withinMinutes: 9 } },
-    'database-read-only': { page: { alert: 'PraefectDatabaseReadOnly', withinMinutes: 5 } },
-    'database-stops': { page: { alert: 'PraefectDatabaseUnreachable', withinMinutes: 5 } },
+    'repository-lost': { pages: [{ alert: 'PraefectRepositoriesLost', withinMinutes: 9 }] },
+    'database-read-only': { pages: [{ alert: 'PraefectDatabaseReadOnly', withinMinutes: 5 }] },
+    'database-stops': { pages: [{ alert: 'PraefectDatabaseUnreachable', withinMinutes: 5 }] },
     'database-blocked': { tickets: ['PraefectDatabaseQueriesBlocked'] },
-    'limit-saturated': { page: { alert: 'GitalyRequestsDroppedQueueFull', withinMinutes: 13 } },
+    'limit-saturated': { pages: [{ alert: 'GitalyRequestsDroppedQueueFull', withinMinutes: 13 }] },
     'oom-bucket': { tickets: ['GitalyGitOOMKilled'] },
-    'oom-pod': { page: { alert: 'GitalyOOMKilledRepeatedly', withinMinutes: 5, names: { pod: 'gitaly-1' } } },
+    'oom-pod': { pages: [{ alert: 'GitalyOOMKilledRepeatedly', withinMinutes: 5, names: { pod: 'gitaly-1' } }] },
     'pod-deleted': {},
-    'image-pull-fails': storage('gitaly-3', 7),
+    'image-pull-fails': { pages: [storage('gitaly-3', 7)] },
     'node-drained': {},
     'pod-evicted': {},
-    'crash-loop': { page: { alert: 'GitalyOOMKilledRepeatedly', withinMinutes: 5, names: { pod: 'gitaly-2' } } },
-    'drain-blocked': storage('gitaly-3', 7),
-    'pod-pending': storage('gitaly-1', 7),
+    'crash-loop': { pages: [{ alert: 'GitalyOOMKilledRepeatedly', withinMinutes: 5, names: { pod: 'gitaly-2' } }] },
+    'drain-blocked': { pages: [storage('gitaly-3', 7)] },
+    'pod-pending': { pages: [storage('gitaly-1', 7)] },
+    ordinary: {},
+    'captured-healthy': {},
+    // One Gitaly serves a storage of each virtual storage, which Praefect's database does not show.
+    'captured-gitaly-down': { pages: [storage('gitaly-1', 7), storage('other-1', 7)] },
+    'captured-gitaly-hung': {
+      pages: [storage('gitaly-3', 7), { alert: 'PraefectQuorumLost', withinMinutes: 6, afterMinutes: 20 }],
+    },
+    'captured-praefect-killed': {
+      pages: [storage('gitaly-3', 7), { alert: 'PraefectQuorumLost', withinMinutes: 6, afterMinutes: 30 }],
+    },
+    'captured-praefect-cut': { tickets: ['PraefectHealthDisagreement'] },
+    'captured-replica-lost': {
+      pages: [{ alert: 'PraefectRepositoriesLost', withinMinutes: 9, afterMinutes: 10 }],
+    },
+    'captured-stuck-replica': { tickets: ['PraefectReplicaStuck'] },
+    'captured-unavailable': { pages: [storage('gitaly-2', 7), storage('gitaly-1', 7, 10)] },
+    'captured-storage-removed': { pages: [storage('gitaly-3', 7)] },
+    'captured-rollout': {},
+    'captured-database': {
+      pages: [{ alert: 'PraefectDatabaseReadOnly', withinMinutes: 6, afterMinutes: 10 }],
+    },
+    'captured-14.9-failover': { pages: [storage('gitaly-1', 7, 10), storage('gitaly-4', 7, 30)] },
+    'captured-14.9-praefects-killed': { pages: [{ alert: 'PraefectQuorumLost', withinMinutes: 6 }] },
+    'captured-13.5-failover': { pages: [storage('gitaly-1', 7, 10), storage('gitaly-4', 7, 20)] },
+    'captured-13.5-praefects-killed': { pages: [{ alert: 'PraefectQuorumLost', withinMinutes: 6 }] },
   } satisfies Record<string, Expectation>),
 );

@@ -46,7 +46,7 @@ export async function replay(recording: Recording, signal?: AbortSignal): Promis
   const suppressed = [...new Set(inhibited.map(({ alertname = '' }) => alertname))].filter((each) => !notified.has(each));
   return {
     ...{ name, expected, pages, tickets, inhibited: suppressed.sort() },
-    faults: [...pageFaults(expected.page, pages), ...ticketFaults(expected, tickets), ...earlyFaults(intervals, began)],
+    faults: [...pageFaults(expected.pages ?? [], pages), ...ticketFaults(expected, tickets), ...earlyFaults(intervals, began)],
   };
 }
 
@@ -66,21 +66,29 @@ function pagesIn(notifications: readonly Notification[]): readonly Page[] {
   return pages.map(({ at, alerts, updates }) => ({ at, alerts, updates }));
 }
 
-function pageFaults(expected: ExpectedPage | undefined, pages: readonly Page[]): readonly string[] {
-  const names = ({ alerts }: Page): string => [...new Set(alerts.map(({ alertname }) => alertname))].join(' and ');
-  if (expected === undefined) return pages.map((page) => `paged by ${names(page)}, which no one needs`);
-  const [first, ...others] = pages;
-  if (first === undefined) return [`no page, expected ${expected.alert}`];
-  const { alert, withinMinutes, names: cause = {} } = expected;
-  const isNamed = first.alerts.some(
-    (labels) => labels['alertname'] === alert && Object.entries(cause).every(([label, value]) => labels[label] === value),
-  );
-  return [
-    ...(isNamed ? [] : [`the page is ${names(first)}, expected ${alert}`]),
-    ...(first.at > withinMinutes * 60 ? [`paged after ${minutes(first.at)}, expected within ${withinMinutes}m`] : []),
-    ...others.map((page) => `paged again by ${names(page)} after ${minutes(page.at)}`),
-  ];
+function pageFaults(expected: readonly ExpectedPage[], pages: readonly Page[]): readonly string[] {
+  const rest = [...pages];
+  const faults = expected.flatMap((each) => {
+    const index = rest.findIndex((page) => isOf(page, each));
+    const [page] = index < 0 ? [] : rest.splice(index, 1);
+    if (page === undefined) return [`no page ${each.alert}`];
+    const after = page.at - (each.afterMinutes ?? 0) * 60;
+    return after > each.withinMinutes * 60
+      ? [`${each.alert} paged after ${minutes(after)}, expected within ${each.withinMinutes}m`]
+      : [];
+  });
+  return [...faults, ...rest.map((page) => `unexpected page ${namesOf(page)} after ${minutes(page.at)}`)];
 }
+
+/** Whether its first notification has the alert with this cause. */
+const isOf = ({ alerts }: Page, { alert, names: cause = {} }: ExpectedPage): boolean =>
+  alerts.some(
+    (labels) =>
+      labels['alertname'] === alert && Object.entries(cause).every(([label, value]) => labels[label] === value),
+  );
+
+const namesOf = ({ alerts }: Page): string =>
+  [...new Set(alerts.map(({ alertname }) => alertname))].join(' and ');
 
 const ticketFaults = ({ tickets = [] }: Expectation, found: ReadonlyMap<string, number>): readonly string[] =>
   tickets.filter((name) => !found.has(name)).map((name) => `no ticket ${name}`);

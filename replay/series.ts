@@ -1,15 +1,15 @@
 /** Series as text, `name{label="value"}`: read from a metrics page, told apart, and given labels of their target. */
 
-/** The samples of a page by series, without histograms. */
+/** The samples of a page by series; of histograms only the counts. */
 export function seriesIn(page: string): ReadonlyMap<string, number> {
   const histograms = new Set([...page.matchAll(/^# TYPE (\S+) histogram$/gm)].map(([, name]) => name));
-  const isHistogram = (series: string): boolean =>
-    histograms.has(familyOf(series).replace(/_(bucket|sum|count)$/, ''));
+  const isLeftOut = (series: string): boolean =>
+    histograms.has(familyOf(series).replace(/_(bucket|sum)$/, ''));
   return new Map(
     page.split('\n').flatMap((line): [string, number][] => {
       const found = /^([a-zA-Z_:][\w:]*(?:\{.*\})?) (\S+)$/.exec(line);
       const series = found?.[1];
-      return series === undefined || isHistogram(series) ? [] : [[series, Number(found?.[2])]];
+      return series === undefined || isLeftOut(series) ? [] : [[series, Number(found?.[2])]];
     }),
   );
 }
@@ -20,7 +20,7 @@ export const familyOf = (series: string): string => series.replace(/\{.*$/s, '')
 /** Seconds since 1970, which a replay moves to its own time. */
 export const isTime = (series: string): boolean => /_(timestamp|start_time)_seconds$/.test(familyOf(series));
 
-export const isCounter = (series: string): boolean => familyOf(series).endsWith('_total');
+export const isCounter = (series: string): boolean => /_(total|count)$/.test(familyOf(series));
 
 /** Adds the labels of the scraped target, as Prometheus does with honor_labels: the series' own take precedence. */
 export function withTarget(series: string, target: Readonly<Record<string, string>>): string {

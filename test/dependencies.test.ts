@@ -54,7 +54,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   dashboards: monitoring,
   demo: [...app, 'src/server', 'src/cli'],
   bench: ['src', 'test/support', 'dashboards'],
-  replay: ['src', 'demo', 'alerts'],
+  replay: ['src', 'demo', 'alerts', 'test/support'],
   bin: ['src/cli', 'src/config', 'demo'],
   release: [],
   test: ['src', 'demo', 'alerts', 'dashboards', 'bench', 'bin', 'replay', 'release'],

@@ -10,11 +10,15 @@ import type { Happening, Recording } from '../recording.ts';
 import { createScraper, type ScrapeTarget } from './scraper.ts';
 
 export interface Plan {
+  /** `ordinary`: none happens. */
   readonly incident: string;
   /** Of the incident, unless it ends by itself before. */
   readonly minutes: number;
   readonly repositories?: number;
 }
+
+/** The name of a recording without an incident. */
+export const ordinary = 'ordinary';
 
 const stepSeconds = 15;
 /** Not scraped: the exporter has just started, and has not read everything yet. */
@@ -55,13 +59,14 @@ export async function recordDemoIncident(plan: Plan, signal: AbortSignal): Promi
     const minutes = (count: number): number => (count * 60) / stepSeconds;
     await scraper.scrapeFor(minutes(beforeMinutes));
     const began = scraper.elapsed();
-    const started = await demo.incidents.start(plan.incident);
+    const isOrdinary = plan.incident === ordinary;
+    const started = isOrdinary ? { ok: true, message: '' } : await demo.incidents.start(plan.incident);
     if (!started.ok) throw new Error(started.message);
     const isRunning = (): boolean =>
-      demo.incidents.list().some(({ name, state }) => name === plan.incident && state !== 'idle');
+      isOrdinary || demo.incidents.list().some(({ name, state }) => name === plan.incident && state !== 'idle');
     await scraper.scrapeFor(minutes(plan.minutes), isRunning);
     const ended = scraper.elapsed();
-    await demo.incidents.stop(plan.incident);
+    if (!isOrdinary) await demo.incidents.stop(plan.incident);
     await scraper.scrapeFor(minutes(afterMinutes));
     const { startedAt, series, scrapes } = scraper.result();
     return {

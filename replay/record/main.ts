@@ -1,10 +1,13 @@
-/** `npm run replay:record [incident...]`: records incidents of the demo, several at the same time. */
+/** `npm run replay:record [incident...]`: records incidents of the demo and captured ones, several at the same time. */
 import { mkdirSync, readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { incidents } from '../../demo/incidents/catalog.ts';
+import { startPostgres } from '../../test/support/postgres.ts';
 import { allRules } from '../promtool.ts';
-import { ofRules, recordingsFolder, writeRecording } from '../recording.ts';
-import { type Plan, recordDemoIncident } from './demo.ts';
+import { ofRules, type Recording, recordingsFolder, writeRecording } from '../recording.ts';
+import { capturedIncidents } from './captured-incidents.ts';
+import { recordCapturedIncident } from './captures.ts';
+import { ordinary, type Plan, recordDemoIncident } from './demo.ts';
 
 /** As long as the alerts need that are expected of them; others 18 minutes. */
 const longer: Readonly<Record<string, Omit<Plan, 'incident'>>> = {
@@ -31,7 +34,8 @@ const { values, positionals } = parseArgs({
     'output-dir': { type: 'string', default: recordingsFolder },
   },
 });
-const names = incidents.map(({ name }) => name);
+const demoNames = [...incidents.map(({ name }) => name), ordinary];
+const names = [...demoNames, ...capturedIncidents.map(({ name }) => name)];
 const unknown = positionals.filter((name) => !names.includes(name));
 if (unknown.length > 0) {
   process.stderr.write(`unknown incident ${unknown.join(', ')}, expected some of ${names.join(', ')}\n`);
@@ -43,23 +47,44 @@ const stopping = new AbortController();
 for (const signal of ['SIGINT', 'SIGTERM'] as const)
   process.once(signal, () => stopping.abort(new Error(signal)));
 mkdirSync(values['output-dir'], { recursive: true });
+const chosen = positionals.length > 0 ? positionals : names;
 // The longest ones first.
-const plans = (positionals.length > 0 ? positionals : names)
-  .map((incident): Plan => ({ incident, ...(longer[incident] ?? { minutes: usualMinutes }) }))
+const plans = demoNames
+  .filter((name) => chosen.includes(name))
+  .map((name): Plan => ({ incident: name, ...(longer[name] ?? { minutes: usualMinutes }) }))
   .sort((a, b) => b.minutes - a.minutes);
 
-async function work(): Promise<void> {
-  for (let plan = plans.shift(); plan !== undefined && !stopping.signal.aborted; plan = plans.shift()) {
-    try {
-      const recording = await recordDemoIncident(plan, stopping.signal);
-      const bytes = writeRecording(ofRules(recording, rules), values['output-dir']);
-      process.stdout.write(`${plan.incident}: ${recording.scrapes} scrapes, ${bytes} bytes\n`);
-    } catch (error) {
-      if (stopping.signal.aborted) return;
-      process.exitCode = 1;
-      process.stderr.write(`${plan.incident}: ${error instanceof Error ? error.message : String(error)}\n`);
-    }
+async function keep(name: string, record: () => Promise<Recording>): Promise<void> {
+  try {
+    const recording = await record();
+    const bytes = writeRecording(ofRules(recording, rules), values['output-dir']);
+    process.stdout.write(`${name}: ${recording.scrapes} scrapes, ${bytes} bytes\n`);
+  } catch (error) {
+    if (stopping.signal.aborted) return;
+    process.exitCode = 1;
+    process.stderr.write(`${name}: ${error instanceof Error ? error.message : String(error)}\n`);
   }
 }
-await Promise.all(Array.from({ length: Number(values.concurrency) }, work));
+
+async function recordDemos(): Promise<void> {
+  for (let plan = plans.shift(); plan !== undefined && !stopping.signal.aborted; plan = plans.shift()) {
+    const next = plan;
+    await keep(next.incident, () => recordDemoIncident(next, stopping.signal));
+  }
+}
+
+async function recordCaptures(): Promise<void> {
+  const captured = capturedIncidents.filter(({ name }) => chosen.includes(name));
+  if (captured.length === 0) return;
+  const server = await startPostgres({ version: 15 });
+  try {
+    for (const incident of captured)
+      if (!stopping.signal.aborted)
+        await keep(incident.name, () => recordCapturedIncident(incident, server, stopping.signal));
+  } finally {
+    await server.stop();
+  }
+}
+
+await Promise.all([recordCaptures(), ...Array.from({ length: Number(values.concurrency) }, recordDemos)]);
 process.exit();

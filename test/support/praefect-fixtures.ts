@@ -149,6 +149,16 @@ export async function loadCapture(
   await client.query('COMMIT; RESET ALL; ANALYZE');
 }
 
+/** Replaces all rows of a loaded database by those of another moment, as if it had been taken now. In one transaction. */
+export async function reloadCapture(client: pg.Client, capture: PraefectCapture): Promise<void> {
+  const { rows } = await client.query<{ statement: string }>(`
+    SELECT format('DELETE FROM public.%I', tablename) AS statement FROM pg_tables WHERE schemaname = 'public'`);
+  const empty = rows.map(({ statement }) => statement).join('; ');
+  await client.query(`BEGIN; SET LOCAL session_replication_role = replica; ${empty}; ${capture.data}`);
+  await shiftTimestamps(client, capture.takenAt, 'now');
+  await client.query('COMMIT');
+}
+
 async function shiftTimestamps(client: pg.Client, takenAt: Date, to: 'now' | Date): Promise<void> {
   const target = to === 'now' ? 'now()' : `timestamptz '${to.toISOString()}'`;
   const by = `(${target} - timestamptz '${takenAt.toISOString()}')`;
