@@ -36,7 +36,7 @@ export const expectations: ReadonlyMap<string, Expectation> = new Map<string, Ex
     'praefect-dies': { tickets: ['PraefectInstanceDown'] },
     'all-praefects-die': { pages: [{ alert: 'PraefectQuorumLost', withinMinutes: 6 }] },
     'replication-stalls': {
-      pages: [{ alert: 'PraefectReplicationStalled', withinMinutes: 20, names: { storage: 'gitaly-3' }],
+      pages: [{ alert: 'PraefectReplicationStalled', withinMinutes: 20, names: { storage: 'gitaly-3' } }],
     },
     'replication-refused': { tickets: ['PraefectReplicaStuck'] },
     'stuck-replica': { tickets: ['PraefectReplicaStuck'] },
@@ -48,12 +48,16 @@ export const expectations: ReadonlyMap<string, Expectation> = new Map<string, Ex
     'database-blocked': { tickets: ['PraefectDatabaseQueriesBlocked'] },
     'limit-saturated': { pages: [{ alert: 'GitalyRequestsDroppedQueueFull', withinMinutes: 13 }] },
     'oom-bucket': { tickets: ['GitalyGitOOMKilled'] },
-    'oom-pod': { pages: [{ alert: 'GitalyOOMKilledRepeatedly', withinMinutes: 5, names: { pod: 'gitaly-1' } }] },
+    'oom-pod': {
+      pages: [{ alert: 'GitalyOOMKilledRepeatedly', withinMinutes: 5, names: { pod: 'gitaly-1' } }],
+    },
     'pod-deleted': {},
     'image-pull-fails': { pages: [storage('gitaly-3', 7)] },
     'node-drained': {},
     'pod-evicted': {},
-    'crash-loop': { pages: [{ alert: 'GitalyOOMKilledRepeatedly', withinMinutes: 5, names: { pod: 'gitaly-2' } }] },
+    'crash-loop': {
+      pages: [{ alert: 'GitalyOOMKilledRepeatedly', withinMinutes: 5, names: { pod: 'gitaly-2' } }],
+    },
     'drain-blocked': { pages: [storage('gitaly-3', 7)] },
     'pod-pending': { pages: [storage('gitaly-1', 7)] },
     ordinary: {},

@@ -20,17 +20,22 @@ if (unknown.length > 0) {
   process.exit(2);
 }
 const stopping = new AbortController();
-for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stopping.abort(new Error(signal)));
+for (const signal of ['SIGINT', 'SIGTERM'] as const)
+  process.once(signal, () => stopping.abort(new Error(signal)));
 
 const order = [...expectations.keys()];
-const names = (positionals.length > 0 ? [...positionals] : [...known]).sort((a, b) => order.indexOf(a) - order.indexOf(b));
+const names = (positionals.length > 0 ? [...positionals] : [...known]).sort(
+  (a, b) => order.indexOf(a) - order.indexOf(b),
+);
 const outcomes = new Map<string, Outcome>();
 const waiting = [...names];
 async function work(): Promise<void> {
   for (let name = waiting.shift(); name !== undefined; name = waiting.shift()) {
     const outcome = await replay(readRecording(name, folder), stopping.signal);
     outcomes.set(name, outcome);
-    process.stderr.write(`${name}: ${outcome.faults.length === 0 ? 'as expected' : outcome.faults.join('; ')}\n`);
+    process.stderr.write(
+      `${name}: ${outcome.faults.length === 0 ? 'as expected' : outcome.faults.join('; ')}\n`,
+    );
   }
 }
 await Promise.all(Array.from({ length: Number(values.concurrency) }, work));

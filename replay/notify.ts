@@ -59,7 +59,8 @@ export async function notificationsOf(
     try {
       origin = performance.now();
       const epoch = systemClock.now();
-      const timestamp = (time: number): string => new Date(epoch + ((time - start) / speed) * 1000).toISOString();
+      const timestamp = (time: number): string =>
+        new Date(epoch + ((time - start) / speed) * 1000).toISOString();
       for (let time = start; time <= end; time += stepSeconds) {
         await systemClock.sleep(Math.max(0, ((time - incidentTime()) / speed) * 1000), signal);
         signal?.throwIfAborted();
@@ -133,7 +134,8 @@ function notification(receiver: string, text: string, at: number): Notification 
     groupKey: string;
     alerts: { status: string; labels: Record<string, string> }[];
   };
-  const having = (status: string) => alerts.filter((alert) => alert.status === status).map(({ labels }) => labels);
+  const having = (status: string) =>
+    alerts.filter((alert) => alert.status === status).map(({ labels }) => labels);
   return {
     at: Math.round(at),
     receiver,

@@ -1,5 +1,5 @@
 /** A replay from its recording to its verdict. */
-import { type ExpectedPage, type Expectation, expectations } from './expected.ts';
+import { type Expectation, type ExpectedPage, expectations } from './expected.ts';
 import { type AlertInterval, alertIntervals } from './intervals.ts';
 import { type Notification, notificationsOf } from './notify.ts';
 import type { Recording } from './recording.ts';
@@ -41,22 +41,39 @@ export async function replay(recording: Recording, signal?: AbortSignal): Promis
   const tickets = new Map<string, number>();
   for (const { receiver, firing, at } of notifications)
     if (receiver === 'tickets')
-      for (const { alertname = '' } of firing) if (!tickets.has(alertname)) tickets.set(alertname, at - began);
-  const notified = new Set(notifications.flatMap(({ firing }) => firing.map(({ alertname = '' }) => alertname)));
-  const suppressed = [...new Set(inhibited.map(({ alertname = '' }) => alertname))].filter((each) => !notified.has(each));
+      for (const { alertname = '' } of firing)
+        if (!tickets.has(alertname)) tickets.set(alertname, at - began);
+  const notified = new Set(
+    notifications.flatMap(({ firing }) => firing.map(({ alertname = '' }) => alertname)),
+  );
+  const suppressed = [...new Set(inhibited.map(({ alertname = '' }) => alertname))].filter(
+    (each) => !notified.has(each),
+  );
   return {
     ...{ name, expected, pages, tickets, inhibited: suppressed.sort() },
-    faults: [...pageFaults(expected.pages ?? [], pages), ...ticketFaults(expected, tickets), ...earlyFaults(intervals, began)],
+    faults: [
+      ...pageFaults(expected.pages ?? [], pages),
+      ...ticketFaults(expected, tickets),
+      ...earlyFaults(intervals, began),
+    ],
   };
 }
 
 function pagesIn(notifications: readonly Notification[]): readonly Page[] {
-  const pages: { at: number; alerts: Page['alerts']; updates: number; group: string; known: Set<string>; isOpen: boolean }[] = [];
+  const pages: {
+    at: number;
+    alerts: Page['alerts'];
+    updates: number;
+    group: string;
+    known: Set<string>;
+    isOpen: boolean;
+  }[] = [];
   for (const { at, group, firing } of notifications) {
     const open = pages.find((page) => page.group === group && page.isOpen);
     const keys = firing.map((labels) => JSON.stringify(labels));
     if (open === undefined) {
-      if (firing.length > 0) pages.push({ at, group, alerts: firing, updates: 0, known: new Set(keys), isOpen: true });
+      if (firing.length > 0)
+        pages.push({ at, group, alerts: firing, updates: 0, known: new Set(keys), isOpen: true });
       continue;
     }
     if (keys.some((key) => !open.known.has(key))) open.updates += 1;
@@ -84,7 +101,8 @@ function pageFaults(expected: readonly ExpectedPage[], pages: readonly Page[]): 
 const isOf = ({ alerts }: Page, { alert, names: cause = {} }: ExpectedPage): boolean =>
   alerts.some(
     (labels) =>
-      labels['alertname'] === alert && Object.entries(cause).every(([label, value]) => labels[label] === value),
+      labels['alertname'] === alert &&
+      Object.entries(cause).every(([label, value]) => labels[label] === value),
   );
 
 const namesOf = ({ alerts }: Page): string =>

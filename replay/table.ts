@@ -16,7 +16,9 @@ export const resultTable = (outcomes: readonly Outcome[]): string =>
 
 function expectedText({ expected: { pages = [], tickets } }: Outcome): string {
   if (pages.length > 0)
-    return pages.map((page) => `${page.alert} within ${page.withinMinutes + (page.afterMinutes ?? 0)}m`).join('<br>');
+    return pages
+      .map((page) => `${page.alert} within ${page.withinMinutes + (page.afterMinutes ?? 0)}m`)
+      .join('<br>');
   return tickets === undefined ? 'none' : `none; ticket ${tickets.join(', ')}`;
 }
 

@@ -52,7 +52,12 @@ const of19 = (name: string, list: Moments): CapturedIncident => ({
   endsHealthy: true,
 });
 
-const ofTwoPraefects = (version: '13.5' | '14.9', name: string, endsHealthy: boolean, list: Moments): CapturedIncident => ({
+const ofTwoPraefects = (
+  version: '13.5' | '14.9',
+  name: string,
+  endsHealthy: boolean,
+  list: Moments,
+): CapturedIncident => ({
   name: `captured-${version}-${name}`,
   source: `Praefect ${version}.0, 2 Praefects, simulated Gitalys`,
   captures: version,

@@ -75,7 +75,10 @@ export async function recordCapturedIncident(
 }
 
 /** Moves all times of the database with the clock, so that everything keeps the age that it had at the moment. */
-async function keepAge(client: Awaited<ReturnType<TestDatabase['client']>>, signal: AbortSignal): Promise<void> {
+async function keepAge(
+  client: Awaited<ReturnType<TestDatabase['client']>>,
+  signal: AbortSignal,
+): Promise<void> {
   const { rows } = await client.query<{ statement: string }>(`
     SELECT format('UPDATE public.%I SET %s', table_name,
                   string_agg(format('%1$I = %1$I + $1::interval', column_name), ', ')) AS statement
@@ -92,7 +95,10 @@ async function keepAge(client: Awaited<ReturnType<TestDatabase['client']>>, sign
   }
 }
 
-async function startCollection(database: TestDatabase, { virtualStorages }: CapturedIncident): Promise<Collection> {
+async function startCollection(
+  database: TestDatabase,
+  { virtualStorages }: CapturedIncident,
+): Promise<Collection> {
   const system = hostSystem({});
   const { settings } = await loadSettings([], system);
   const collection = createCollection({
@@ -167,7 +173,16 @@ function recordingOf(incident: CapturedIncident, scraped: readonly Scraped[]): R
   const began = steps(quietMinutes) * stepSeconds;
   const end = incident.endsHealthy ? scrapes - steps(quietMinutes) : scrapes;
   return {
-    ...{ name: incident.name, source: incident.source, startedAt, stepSeconds, scrapes, began, truth, series },
+    ...{
+      name: incident.name,
+      source: incident.source,
+      startedAt,
+      stepSeconds,
+      scrapes,
+      began,
+      truth,
+      series,
+    },
     ended: end * stepSeconds,
   };
 }

@@ -63,7 +63,8 @@ export async function recordDemoIncident(plan: Plan, signal: AbortSignal): Promi
     const started = isOrdinary ? { ok: true, message: '' } : await demo.incidents.start(plan.incident);
     if (!started.ok) throw new Error(started.message);
     const isRunning = (): boolean =>
-      isOrdinary || demo.incidents.list().some(({ name, state }) => name === plan.incident && state !== 'idle');
+      isOrdinary ||
+      demo.incidents.list().some(({ name, state }) => name === plan.incident && state !== 'idle');
     await scraper.scrapeFor(minutes(plan.minutes), isRunning);
     const ended = scraper.elapsed();
     if (!isOrdinary) await demo.incidents.stop(plan.incident);

@@ -7,9 +7,10 @@ import { alertmanagerProgram, exampleConfiguration, startAlertmanager } from '..
 import { defaultMonitoringSettings } from '../../src/monitoring/settings.ts';
 import { testWith } from '../support/tools.ts';
 
-
 testWith('amtool')('amtool accepts it', () => {
-  const { status, stdout } = spawnSync('amtool', ['check-config', exampleConfiguration], { encoding: 'utf8' });
+  const { status, stdout } = spawnSync('amtool', ['check-config', exampleConfiguration], {
+    encoding: 'utf8',
+  });
   expect({ status, stdout }).toEqual({ status: 0, stdout: expect.stringContaining('SUCCESS') });
 });
 
@@ -20,7 +21,13 @@ const receivers = [
 ] as const;
 for (const [severity, receiver] of receivers) {
   testWith('amtool')(`${severity} is routed to ${receiver}`, () => {
-    const args = ['config', 'routes', 'test', `--config.file=${exampleConfiguration}`, `severity=${severity}`];
+    const args = [
+      'config',
+      'routes',
+      'test',
+      `--config.file=${exampleConfiguration}`,
+      `severity=${severity}`,
+    ];
     const { status, stdout } = spawnSync('amtool', args, { encoding: 'utf8' });
     expect({ status, receiver: stdout.trim() }).toEqual({ status: 0, receiver });
   });
