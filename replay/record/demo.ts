@@ -28,8 +28,7 @@ const beforeMinutes = 2;
 const afterMinutes = 5;
 /** Praefect's own intervals, in place of the short ones that the demo has for spectators. */
 const realTimings = {
-  ...{ probe: 3000, poll: 3000, verify: 15_000 },
-  ...{ reconcile: 300_000, verificationInterval: 86_400_000 },
+  ...{ poll: 2000, verify: 15_000, reconcile: 300_000, verificationInterval: 86_400_000 },
 } as const;
 
 /** @throws Error when the demo does not start, or the incident cannot be started */

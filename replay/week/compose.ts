@@ -1,0 +1,127 @@
+/**
+ * A long recording made of short ones: stretches of ordinary operation are repeated, recorded events are inserted, and
+ * modelled ones change the values. Counters continue across the parts, and times move with the clock.
+ */
+import type { Recording } from '../recording.ts';
+import { isCounter, isTime } from '../series.ts';
+import type { Value, Values } from '../values.ts';
+
+/** A modelled event: it changes what is scraped between two times. */
+export interface Overlay {
+  readonly from: number;
+  readonly to: number;
+  /** The value at a time, in seconds since the event began; undefined keeps the recorded one. */
+  readonly gauge?: (series: string, value: number, seconds: number) => number | undefined;
+  /** The increase per second of a counter, given the recorded one; undefined keeps it. */
+  readonly rate?: (series: string, perSecond: number, seconds: number) => number | undefined;
+  /** Whether the series is not scraped; `unmarked`: by a Prometheus that does not run. */
+  readonly absent?: (series: string) => boolean | 'unmarked';
+  /** Whether the series' counter begins again at zero when the event ends. */
+  readonly resets?: (series: string) => boolean;
+}
+
+/** Recorded scrapes inserted at a time, with what changes before they are used. */
+export interface Insertion {
+  readonly at: number;
+  readonly recording: Recording;
+}
+
+interface CompositionOptions {
+  readonly name: string;
+  readonly base: Recording;
+  readonly insertions: readonly Insertion[];
+  readonly overlays: readonly Overlay[];
+  readonly seconds: number;
+  /** A multiple of the recordings' step. */
+  readonly stepSeconds: number;
+}
+
+/** Which scrape of which recording is used at a step; `isNew`: another recording than the step before. */
+interface Source {
+  readonly recording: Recording;
+  readonly index: number;
+  readonly before: number | undefined;
+}
+
+export function compose(options: CompositionOptions): Recording {
+  const { name, base, insertions, overlays, seconds, stepSeconds } = options;
+  const scrapes = Math.floor(seconds / stepSeconds);
+  const sources = Array.from({ length: scrapes }, (_, i) => sourceAt(i * stepSeconds, stepSeconds, base, insertions));
+  const names = new Set([base, ...insertions.map(({ recording }) => recording)].flatMap(({ series }) => [...series.keys()]));
+  const active = Array.from({ length: scrapes }, (_, i) =>
+    overlays.filter(({ from, to }) => i * stepSeconds >= from && i * stepSeconds < to),
+  );
+  const ending = Array.from({ length: scrapes }, (_, i) =>
+    overlays.filter(({ to }) => to > (i - 1) * stepSeconds && to <= i * stepSeconds),
+  );
+  const series = new Map<string, Values>();
+  for (const each of names) {
+    const values: Value[] = [];
+    const place = isTime(each) ? timePlacer() : isCounter(each) ? counterPlacer(each, stepSeconds) : undefined;
+    for (let i = 0; i < scrapes; i += 1) {
+      const source = sources[i] as Source;
+      const raw = source.recording.series.get(each)?.[source.index];
+      const time = i * stepSeconds;
+      const changes = active[i] ?? [];
+      const placed =
+        typeof raw !== 'number' ? undefined : place === undefined ? raw : place(raw, source, time, changes, ending[i] ?? []);
+      values.push(changed(each, placed, time, changes));
+    }
+    series.set(each, values);
+  }
+  return {
+    ...{ name, source: 'composed', startedAt: 0, stepSeconds, scrapes, began: 0, ended: seconds, series },
+    truth: [],
+  };
+}
+
+/** An inserted recording while it lasts, else the base, which is repeated. */
+function sourceAt(time: number, stepSeconds: number, base: Recording, insertions: readonly Insertion[]): Source {
+  const found = insertions.find(
+    ({ at, recording }) => time >= at && time < at + recording.scrapes * recording.stepSeconds,
+  );
+  const recording = found?.recording ?? base;
+  const stride = stepSeconds / recording.stepSeconds;
+  const step = Math.floor((time - (found?.at ?? 0)) / recording.stepSeconds);
+  const index = step % recording.scrapes;
+  return { recording, index, before: index >= stride ? index - stride : undefined };
+}
+
+type Placer = (raw: number, source: Source, time: number, changes: readonly Overlay[], ended: readonly Overlay[]) => number;
+
+/** A time keeps its distance to the scrape, or stays where it was when the recording has the same one all the time. */
+function timePlacer(): Placer {
+  const fixed = new Map<string, number>();
+  return (raw, { recording, index }, time) => {
+    const placed = time - (recording.startedAt + index * recording.stepSeconds - raw);
+    const key = `${recording.name} ${raw}`;
+    const known = fixed.get(key) ?? placed;
+    fixed.set(key, known);
+    return known;
+  };
+}
+
+/** A counter goes on by what the recording's increases, and begins again where that one does. */
+function counterPlacer(name: string, stepSeconds: number): Placer {
+  let total: number | undefined;
+  return (raw, { recording, before }, time, changes, ended) => {
+    const earlier = before === undefined ? undefined : recording.series.get(name)?.[before];
+    const isReset = (typeof earlier === 'number' && raw < earlier) || ended.some(({ resets }) => resets?.(name) === true);
+    const increase = typeof earlier === 'number' ? Math.max(0, raw - earlier) : 0;
+    let perSecond = increase / stepSeconds;
+    for (const { rate, from } of changes) perSecond = rate?.(name, perSecond, time - from) ?? perSecond;
+    total = total === undefined ? raw : isReset ? Math.min(raw, increase) : total + perSecond * stepSeconds;
+    return total;
+  };
+}
+
+function changed(name: string, value: number | undefined, time: number, changes: readonly Overlay[]): Value {
+  let result = value;
+  for (const { absent, gauge, from } of changes) {
+    const isAbsent = absent?.(name) ?? false;
+    if (isAbsent === 'unmarked') return null;
+    if (isAbsent) return undefined;
+    if (result !== undefined && !isCounter(name)) result = gauge?.(name, result, time - from) ?? result;
+  }
+  return result;
+}
