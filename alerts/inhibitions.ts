@@ -48,7 +48,7 @@ export const inhibitions: readonly Inhibition[] = [
     why: 'Without a quorum, health is unknown and no Praefect may process jobs.',
     source: { names: ['PraefectQuorumLost'] },
     target: { names: ofPraefects },
-    equal: virtualStorageLabels,
+    equal: clusterLabels,
   },
   {
     why: 'Nothing is replicated to an unhealthy storage, and its primaries moved.',

@@ -1,8 +1,8 @@
 /** What each replay is expected to notify, and how soon after the beginning of the incident. */
-import type { AlertName } from '../src/rules/alert-rules.ts';
+import type { RuleName } from '../src/rules/rule-names.ts';
 
 export interface ExpectedPage {
-  readonly alert: AlertName;
+  readonly alert: RuleName;
   /** When its cause begins, in minutes after the incident; default 0. */
   readonly afterMinutes?: number;
   /** Until the notification: the alert's duration, Alertmanager's group_wait, and detection. */
@@ -15,7 +15,7 @@ export interface Expectation {
   /** One for each cause, in order; none: no one is paged. */
   readonly pages?: readonly ExpectedPage[];
   /** Tickets that must be there; others may be. */
-  readonly tickets?: readonly AlertName[];
+  readonly tickets?: readonly RuleName[];
 }
 
 const storage = (name: string, withinMinutes: number, afterMinutes = 0): ExpectedPage => ({
@@ -62,20 +62,27 @@ export const expectations: ReadonlyMap<string, Expectation> = new Map<string, Ex
     'pod-pending': { pages: [storage('gitaly-1', 7)] },
     ordinary: {},
     'captured-healthy': {},
-    // One Gitaly serves a storage of each virtual storage, which Praefect's database does not show.
+    // A Gitaly serves a storage of each virtual storage, which Praefect's database does not show.
     'captured-gitaly-down': { pages: [storage('gitaly-1', 7), storage('other-1', 7)] },
     'captured-gitaly-hung': {
-      pages: [storage('gitaly-3', 7), { alert: 'PraefectQuorumLost', withinMinutes: 6, afterMinutes: 20 }],
+      pages: [
+        storage('gitaly-3', 7, 10),
+        { alert: 'PraefectQuorumLost', withinMinutes: 6, afterMinutes: 20 },
+      ],
     },
     'captured-praefect-killed': {
-      pages: [storage('gitaly-3', 7), { alert: 'PraefectQuorumLost', withinMinutes: 6, afterMinutes: 30 }],
+      pages: [
+        storage('gitaly-3', 7, 10),
+        { alert: 'PraefectQuorumLost', withinMinutes: 6, afterMinutes: 30 },
+      ],
     },
     'captured-praefect-cut': { tickets: ['PraefectHealthDisagreement'] },
     'captured-replica-lost': {
       pages: [{ alert: 'PraefectRepositoriesLost', withinMinutes: 9, afterMinutes: 10 }],
     },
     'captured-stuck-replica': { tickets: ['PraefectReplicaStuck'] },
-    'captured-unavailable': { pages: [storage('gitaly-2', 7), storage('gitaly-1', 7, 10)] },
+    // gitaly-1, which fails when the others return, is an update of the same page.
+    'captured-unavailable': { pages: [storage('gitaly-2', 7), storage('other-2', 7)] },
     'captured-storage-removed': { pages: [storage('gitaly-3', 7)] },
     'captured-rollout': {},
     'captured-database': {

@@ -1,6 +1,6 @@
 /** Praefects, their heartbeats, and the health of storages. */
 import { durationInWords, promDuration } from '../../src/monitoring/durations.ts';
-import { storageLabels, virtualStorageLabels } from '../../src/monitoring/labels.ts';
+import { clusterLabels, storageLabels, virtualStorageLabels } from '../../src/monitoring/labels.ts';
 import { praefectDashboard } from '../../src/monitoring/links.ts';
 import {
   above,
@@ -16,6 +16,7 @@ import {
   increase,
   maxBy,
   maxOverTime,
+  minBy,
   relabelled,
   select,
   subtract,
@@ -53,14 +54,15 @@ function quorumLost(thresholds: AlertThresholds): Alert {
   const { heartbeatStale, keepFiring, quorumLost: lost, quorumRatio } = thresholds;
   return alert({
     ...judgedWithPage('PraefectQuorumLost', thresholds),
-    expression: equals(recorded(healthTrusted), 0),
+    // One alert for all virtual storages: they share their Praefects.
+    expression: equals(minBy(clusterLabels, recorded(healthTrusted)), 0),
     keepFiringForSeconds: keepFiring.value,
     panel: { dashboard: praefectDashboard, title: 'Praefects alive' },
     firesWhen: `for ${durationInWords(lost.value)}, fewer than ${percent(quorumRatio.value)} of the Praefects of the last day were alive, or their heartbeats were too few or over ${durationInWords(heartbeatStale.value)} old`,
-    summary: ({ label }) => `Too few Praefects write heartbeats for ${label('virtual_storage')}`,
+    summary: () => 'Too few Praefects write heartbeats',
     description: ({ list, same }) =>
       `Silent Praefects: ${list(
-        equals(maxBy(['praefect'], select(praefectAlive, same(...virtualStorageLabels))), 0),
+        equals(maxBy(['praefect'], select(praefectAlive, same(...clusterLabels))), 0),
         'praefect',
         'none',
       )}. They are down, or cannot write to the database: requests through them fail. The health of storages is unknown, so alerts that depend on it are suppressed. Check that Praefects run.`,

@@ -9,6 +9,8 @@ export interface CapturedMoment {
   readonly down?: readonly string[];
   /** No Praefect runs: the database has aged for so many seconds, as it does then. */
   readonly agedSeconds?: number;
+  /** default_transaction_read_only is on, which is not in a dump. */
+  readonly isReadOnly?: boolean;
 }
 
 export interface CapturedIncident {
@@ -30,6 +32,7 @@ type Moments = readonly (readonly [name: string, what: string, ...down: string[]
 
 /** Praefects that were killed show after a minute. */
 const agedSeconds = 75;
+const readOnly = 'default_transaction_read_only is on';
 const killed = 'both Praefects are killed during jobs';
 
 const moments = (list: Moments): readonly CapturedMoment[] =>
@@ -37,6 +40,7 @@ const moments = (list: Moments): readonly CapturedMoment[] =>
     ...{ name, what },
     ...(down.length > 0 && { down }),
     ...(what === killed && { agedSeconds }),
+    ...(what === readOnly && { isReadOnly: true }),
   }));
 
 const of19 = (name: string, list: Moments): CapturedIncident => ({
@@ -154,7 +158,7 @@ export const capturedIncidents: readonly CapturedIncident[] = [
   of19('database', [
     ['before', 'all healthy'],
     ['restarted', 'PostgreSQL was stopped for 20 s'],
-    ['read-only-25s', 'default_transaction_read_only is on'],
+    ['read-only-25s', readOnly],
     ['after', 'it is off again'],
   ]),
   ofTwoPraefects('14.9', 'failover', true, [

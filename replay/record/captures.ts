@@ -30,6 +30,8 @@ const ageMs = 500;
 const liveSeconds = 12;
 const target = { job: 'gitaly-exporter', instance: 'exporter:9656' } as const;
 
+type DatabaseClient = Awaited<ReturnType<TestDatabase['client']>>;
+
 /** What the exporter showed of a moment. */
 interface Scraped {
   readonly moment: CapturedMoment;
@@ -65,6 +67,7 @@ export async function recordCapturedIncident(
     await read(first);
     for (const moment of others) {
       await reloadCapture(client, praefectCapture(`${incident.captures}/${moment.name}`));
+      await setReadOnly(client, moment.isReadOnly === true);
       await read(moment);
     }
   } finally {
@@ -72,6 +75,18 @@ export async function recordCapturedIncident(
     await client.end();
   }
   return recordingOf(incident, scraped);
+}
+
+/** For new sessions; the exporter's, which keep the old value, are ended. */
+async function setReadOnly(client: DatabaseClient, isReadOnly: boolean): Promise<void> {
+  const { rows } = await client.query<{ statement: string }>(
+    `SELECT format('ALTER DATABASE %I SET default_transaction_read_only = %s', current_database(), $1::text) AS statement`,
+    [isReadOnly ? 'on' : 'off'],
+  );
+  for (const { statement } of rows) await client.query(statement);
+  await client.query(
+    'SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()',
+  );
 }
 
 /** Moves all times of the database with the clock, so that everything keeps the age that it had at the moment. */

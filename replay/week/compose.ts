@@ -46,8 +46,12 @@ interface Source {
 export function compose(options: CompositionOptions): Recording {
   const { name, base, insertions, overlays, seconds, stepSeconds } = options;
   const scrapes = Math.floor(seconds / stepSeconds);
-  const sources = Array.from({ length: scrapes }, (_, i) => sourceAt(i * stepSeconds, stepSeconds, base, insertions));
-  const names = new Set([base, ...insertions.map(({ recording }) => recording)].flatMap(({ series }) => [...series.keys()]));
+  const sources = Array.from({ length: scrapes }, (_, i) =>
+    sourceAt(i * stepSeconds, stepSeconds, base, insertions),
+  );
+  const names = new Set(
+    [base, ...insertions.map(({ recording }) => recording)].flatMap(({ series }) => [...series.keys()]),
+  );
   const active = Array.from({ length: scrapes }, (_, i) =>
     overlays.filter(({ from, to }) => i * stepSeconds >= from && i * stepSeconds < to),
   );
@@ -57,14 +61,22 @@ export function compose(options: CompositionOptions): Recording {
   const series = new Map<string, Values>();
   for (const each of names) {
     const values: Value[] = [];
-    const place = isTime(each) ? timePlacer() : isCounter(each) ? counterPlacer(each, stepSeconds) : undefined;
+    const place = isTime(each)
+      ? timePlacer()
+      : isCounter(each)
+        ? counterPlacer(each, stepSeconds)
+        : undefined;
     for (let i = 0; i < scrapes; i += 1) {
       const source = sources[i] as Source;
       const raw = source.recording.series.get(each)?.[source.index];
       const time = i * stepSeconds;
       const changes = active[i] ?? [];
       const placed =
-        typeof raw !== 'number' ? undefined : place === undefined ? raw : place(raw, source, time, changes, ending[i] ?? []);
+        typeof raw !== 'number'
+          ? undefined
+          : place === undefined
+            ? raw
+            : place(raw, source, time, changes, ending[i] ?? []);
       values.push(changed(each, placed, time, changes));
     }
     series.set(each, values);
@@ -76,7 +88,12 @@ export function compose(options: CompositionOptions): Recording {
 }
 
 /** An inserted recording while it lasts, else the base, which is repeated. */
-function sourceAt(time: number, stepSeconds: number, base: Recording, insertions: readonly Insertion[]): Source {
+function sourceAt(
+  time: number,
+  stepSeconds: number,
+  base: Recording,
+  insertions: readonly Insertion[],
+): Source {
   const found = insertions.find(
     ({ at, recording }) => time >= at && time < at + recording.scrapes * recording.stepSeconds,
   );
@@ -87,7 +104,13 @@ function sourceAt(time: number, stepSeconds: number, base: Recording, insertions
   return { recording, index, before: index >= stride ? index - stride : undefined };
 }
 
-type Placer = (raw: number, source: Source, time: number, changes: readonly Overlay[], ended: readonly Overlay[]) => number;
+type Placer = (
+  raw: number,
+  source: Source,
+  time: number,
+  changes: readonly Overlay[],
+  ended: readonly Overlay[],
+) => number;
 
 /** A time keeps its distance to the scrape, or stays where it was when the recording has the same one all the time. */
 function timePlacer(): Placer {
@@ -106,7 +129,8 @@ function counterPlacer(name: string, stepSeconds: number): Placer {
   let total: number | undefined;
   return (raw, { recording, before }, time, changes, ended) => {
     const earlier = before === undefined ? undefined : recording.series.get(name)?.[before];
-    const isReset = (typeof earlier === 'number' && raw < earlier) || ended.some(({ resets }) => resets?.(name) === true);
+    const isReset =
+      (typeof earlier === 'number' && raw < earlier) || ended.some(({ resets }) => resets?.(name) === true);
     const increase = typeof earlier === 'number' ? Math.max(0, raw - earlier) : 0;
     let perSecond = increase / stepSeconds;
     for (const { rate, from } of changes) perSecond = rate?.(name, perSecond, time - from) ?? perSecond;

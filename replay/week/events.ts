@@ -5,9 +5,11 @@ import type { Overlay } from './compose.ts';
 const minute = 60;
 
 /** Seconds of a repeated pattern, from 0 to 1: a ramp up, then down. */
-const triangle = (seconds: number, period: number): number => 1 - Math.abs(((seconds % period) / period) * 2 - 1);
+const triangle = (seconds: number, period: number): number =>
+  1 - Math.abs(((seconds % period) / period) * 2 - 1);
 
-const labelOf = (series: string, label: string): string => new RegExp(`[{,]${label}="([^"]*)"`).exec(series)?.[1] ?? '';
+const labelOf = (series: string, label: string): string =>
+  new RegExp(`[{,]${label}="([^"]*)"`).exec(series)?.[1] ?? '';
 
 /** Memory limits of the demo's Gitalys: all Git processes together, and the container. */
 const gitLimit = 6 * 2 ** 30;
@@ -29,7 +31,9 @@ const throttled = (series: string, git: number, container: number): number | und
 };
 
 const memoryPressure = (series: string, ratio: number): number | undefined =>
-  familyOf(series).endsWith('_pressure_seconds_total') && labelOf(series, 'resource') === 'memory' ? ratio : undefined;
+  familyOf(series).endsWith('_pressure_seconds_total') && labelOf(series, 'resource') === 'memory'
+    ? ratio
+    : undefined;
 
 type Span = Pick<Overlay, 'from' | 'to'>;
 
@@ -51,7 +55,10 @@ export const housekeeping = (span: Span): Overlay => ({
   gauge: (series, _, seconds) => anonymousMemory(series, 0.5 + 0.43 * triangle(seconds, 6 * minute)),
   rate: (series, _, seconds) => {
     const isBurst = seconds % (14 * minute) < 8 * minute;
-    return throttled(series, isBurst ? 0.8 : 0.1, isBurst ? 0.4 : 0.05) ?? memoryPressure(series, isBurst ? 0.08 : 0.01);
+    return (
+      throttled(series, isBurst ? 0.8 : 0.1, isBurst ? 0.4 : 0.05) ??
+      memoryPressure(series, isBurst ? 0.08 : 0.01)
+    );
   },
 });
 
@@ -61,9 +68,11 @@ export const largeImport = (span: Span): Overlay => ({
   gauge: (series, value, seconds) => {
     const family = familyOf(series);
     const level = triangle(seconds, span.to - span.from);
-    const isReplica = labelOf(series, 'virtual_storage') === 'default' && labelOf(series, 'storage') !== 'gitaly-1';
+    const isReplica =
+      labelOf(series, 'virtual_storage') === 'default' && labelOf(series, 'storage') !== 'gitaly-1';
     if (family === 'praefect_db_replication_jobs' && isReplica) {
-      if (labelOf(series, 'state') === 'ready') return Math.round(2500 * level * (0.8 + 0.2 * triangle(seconds, 300)));
+      if (labelOf(series, 'state') === 'ready')
+        return Math.round(2500 * level * (0.8 + 0.2 * triangle(seconds, 300)));
       return labelOf(series, 'state') === 'in_progress' ? 10 : value;
     }
     if (family === 'praefect_db_replicas' && isReplica && labelOf(series, 'state') === 'outdated')
@@ -122,9 +131,15 @@ export const flapping = (span: Span): Overlay => ({
   rate: (series, perSecond, seconds) => {
     const isHigh = seconds % (8 * minute) < 4 * minute;
     if (familyOf(series) === 'gitaly_server_concurrency_wait_seconds_count') return perSecond + 10;
-    if (familyOf(series) === 'gitaly_server_requests_dropped_total' && labelOf(series, 'reason') === 'queue_full')
+    if (
+      familyOf(series) === 'gitaly_server_requests_dropped_total' &&
+      labelOf(series, 'reason') === 'queue_full'
+    )
       return isHigh ? 0.13 : 0.07;
-    return throttled(series, isHigh ? 0.6 : 0.4, isHigh ? 0.3 : 0.2) ?? memoryPressure(series, isHigh ? 0.12 : 0.05);
+    return (
+      throttled(series, isHigh ? 0.6 : 0.4, isHigh ? 0.3 : 0.2) ??
+      memoryPressure(series, isHigh ? 0.12 : 0.05)
+    );
   },
 });
 

@@ -3,7 +3,7 @@
  * the demo does not have. Once as a week with a scrape a minute, once as its eventful hours with the recordings' step.
  */
 import { ordinary } from '../record/demo.ts';
-import { readRecording, type Recording } from '../recording.ts';
+import { type Recording, readRecording } from '../recording.ts';
 import { compose, type Insertion, type Overlay } from './compose.ts';
 import {
   counterResets,
@@ -64,7 +64,12 @@ export const weekEvents: readonly WeekEvent[] = [
   },
   { what: 'node drain (recorded)', at: [3 * day + 10 * hour], hours: 1, recording: 'node-drained' },
   { what: 'deleted pod (recorded)', at: [3 * day + 15 * hour], hours: 1, recording: 'pod-deleted' },
-  { what: 'verification that finds lost replicas (recorded)', at: [4 * day + 10 * hour], hours: 1, recording: 'replica-lost' },
+  {
+    what: 'verification that finds lost replicas (recorded)',
+    at: [4 * day + 10 * hour],
+    hours: 1,
+    recording: 'replica-lost',
+  },
   {
     what: 'planned window (modelled) in which a Gitaly is down for 18 minutes (recorded)',
     ...{ at: [5 * day + 6 * hour], hours: 2, recording: 'storage-dies' },
@@ -83,9 +88,13 @@ export const weekEvents: readonly WeekEvent[] = [
 ];
 
 /** @param folder of the recordings */
-export function composedRecording(name: typeof ordinaryHours | typeof ordinaryWeek, folder?: string): Recording {
+export function composedRecording(
+  name: typeof ordinaryHours | typeof ordinaryWeek,
+  folder?: string,
+): Recording {
   const read = (each: string): Recording => readRecording(each, folder);
-  const placed = name === ordinaryWeek ? weekEvents.flatMap((event) => event.at.map((at) => ({ event, at }))) : hourly();
+  const placed =
+    name === ordinaryWeek ? weekEvents.flatMap((event) => event.at.map((at) => ({ event, at }))) : hourly();
   const last = placed.at(-1);
   const seconds = name === ordinaryWeek ? 7 * day : (last?.at ?? 0) + (last?.event.hours ?? 0) * hour;
   const insertions = placed.flatMap(({ event, at }): Insertion[] =>

@@ -78,8 +78,8 @@ testWith(alertmanagerProgram)(
     const notified: readonly Labels[] = [
       critical('PraefectDatabaseUnreachable', cluster('blue')),
       warning('GitalyExporterCollectorFailing', { ...cluster('green'), job: 'e', instance: 'b' }),
-      critical('PraefectQuorumLost', inDefault('green')),
-      warning('PraefectReplicaStuck', { ...inDefault('green'), virtual_storage: 'other', storage: 'x' }),
+      critical('PraefectQuorumLost', cluster('green')),
+      warning('PraefectReplicaStuck', { ...inDefault('red'), virtual_storage: 'other', storage: 'x' }),
       // A dead Gitaly behind Praefect, and one without Praefect in the same cluster.
       critical('PraefectStorageUnhealthy', { ...inDefault('red'), storage: 'gitaly-1' }),
       critical('GitalyDown', { cluster: 'red', node: 'standalone', storage: 'standalone' }),
@@ -91,7 +91,7 @@ testWith(alertmanagerProgram)(
     const inhibited: readonly Labels[] = [
       warning('GitalyExporterCollectorFailing', { ...cluster('blue'), job: 'e', instance: 'a' }),
       critical('PraefectRepositoriesUnavailable', inDefault('blue')),
-      critical('PraefectQuorumLost', inDefault('blue')),
+      critical('PraefectQuorumLost', cluster('blue')),
       warning('PraefectReplicaStuck', { ...inDefault('green'), storage: 'gitaly-1' }),
       critical('PraefectRepositoriesUnavailable', inDefault('red')),
       critical('PraefectSingleCopy', inDefault('red')),
