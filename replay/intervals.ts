@@ -1,6 +1,6 @@
 /** When each alert of a replay was pending and firing. */
 import { type AlertsAt, alertsAt, shippedRules } from './promtool.ts';
-import type { Recording } from './recording.ts';
+import type { RecordedScrapes } from './recording.ts';
 import { historySeconds, timelineOf } from './timeline.ts';
 
 /** One alert with its labels, from its beginning until it is no longer there. Seconds since the first scrape. */
@@ -23,7 +23,7 @@ export interface EvaluationOptions {
 
 /** The alerts of a recording, by promtool, at each scrape. */
 export async function alertIntervals(
-  recording: Recording,
+  recording: RecordedScrapes,
   { ruleFiles = shippedRules, signal }: EvaluationOptions = {},
 ): Promise<readonly AlertInterval[]> {
   const { stepSeconds, scrapes } = recording;

@@ -1,7 +1,7 @@
 /** `npm run replay [incident...]`: replays recorded incidents through Prometheus' rules and Alertmanager. */
 import { parseArgs } from 'node:util';
 import { expectations } from './expected.ts';
-import { type Outcome, replay } from './outcome.ts';
+import { type ReplayOutcome, replay } from './outcome.ts';
 import { readRecording, recordingNames, recordingsFolder } from './recording.ts';
 import { resultTable } from './table.ts';
 
@@ -27,7 +27,7 @@ const order = [...expectations.keys()];
 const names = (positionals.length > 0 ? [...positionals] : [...known]).sort(
   (a, b) => order.indexOf(a) - order.indexOf(b),
 );
-const outcomes = new Map<string, Outcome>();
+const outcomes = new Map<string, ReplayOutcome>();
 const waiting = [...names];
 async function work(): Promise<void> {
   for (let name = waiting.shift(); name !== undefined; name = waiting.shift()) {

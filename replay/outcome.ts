@@ -2,7 +2,7 @@
 import { type Expectation, type ExpectedPage, expectations } from './expected.ts';
 import { type AlertInterval, alertIntervals } from './intervals.ts';
 import { type Notification, notificationsOf } from './notify.ts';
-import type { Recording } from './recording.ts';
+import type { RecordedScrapes } from './recording.ts';
 
 /** An incident in the pager: Alertmanager's group, from its first notification on. */
 export interface Page {
@@ -14,7 +14,7 @@ export interface Page {
   readonly updates: number;
 }
 
-export interface Outcome {
+export interface ReplayOutcome {
   readonly name: string;
   readonly expected: Expectation;
   readonly pages: readonly Page[];
@@ -27,7 +27,7 @@ export interface Outcome {
 }
 
 /** @throws Error when promtool or Alertmanager is missing */
-export async function replay(recording: Recording, signal?: AbortSignal): Promise<Outcome> {
+export async function replay(recording: RecordedScrapes, signal?: AbortSignal): Promise<ReplayOutcome> {
   const options = signal === undefined ? {} : { signal };
   const intervals = await alertIntervals(recording, options);
   const { stepSeconds, scrapes, began, name } = recording;

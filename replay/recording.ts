@@ -16,7 +16,7 @@ export interface Happening {
   readonly what: string;
 }
 
-export interface Recording {
+export interface RecordedScrapes {
   readonly name: string;
   /** Which program and cluster it is of. */
   readonly source: string;
@@ -42,7 +42,7 @@ export const recordingNames = (folder = recordingsFolder): readonly string[] =>
     .sort();
 
 /** Only the families that these texts of rules name, and those that identify servers: the rest is most of a scrape. */
-export function ofRules(recording: Recording, rules: readonly string[]): Recording {
+export function ofRules(recording: RecordedScrapes, rules: readonly string[]): RecordedScrapes {
   const words = new Set(rules.flatMap((text) => text.match(/[a-zA-Z_:][\w:]*/g) ?? []));
   const series = [...recording.series].filter(([name]) => {
     const family = familyOf(name);
@@ -52,7 +52,7 @@ export function ofRules(recording: Recording, rules: readonly string[]): Recordi
 }
 
 /** @returns the compressed size in bytes */
-export function writeRecording(recording: Recording, folder = recordingsFolder): number {
+export function writeRecording(recording: RecordedScrapes, folder = recordingsFolder): number {
   const { series, ...head } = recording;
   const lines = [...series]
     .sort(([a], [b]) => (a < b ? -1 : 1))
@@ -63,7 +63,7 @@ export function writeRecording(recording: Recording, folder = recordingsFolder):
 }
 
 /** @throws Error when there is no such recording, or it cannot be read */
-export function readRecording(name: string, folder = recordingsFolder): Recording {
+export function readRecording(name: string, folder = recordingsFolder): RecordedScrapes {
   const names = recordingNames(folder);
   if (!names.includes(name)) throw new Error(`no recording ${name}: expected one of ${names.join(', ')}`);
   const text = zstdDecompressSync(readFileSync(join(folder, `${name}${extension}`))).toString();
@@ -74,5 +74,5 @@ export function readRecording(name: string, folder = recordingsFolder): Recordin
       return [line.slice(0, tab), parseValues(line.slice(tab + 1))];
     }),
   );
-  return { ...(JSON.parse(head) as Omit<Recording, 'series'>), series };
+  return { ...(JSON.parse(head) as Omit<RecordedScrapes, 'series'>), series };
 }

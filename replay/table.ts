@@ -1,8 +1,8 @@
 /** The result of replays as a Markdown table. */
-import { minutes, type Outcome, type Page } from './outcome.ts';
+import { minutes, type Page, type ReplayOutcome } from './outcome.ts';
 
-export const resultTable = (outcomes: readonly Outcome[]): string =>
-  table(
+export const resultTable = (outcomes: readonly ReplayOutcome[]): string =>
+  markdownTable(
     ['incident', 'expected page', 'pages', 'tickets', 'inhibited', 'verdict'],
     outcomes.map((outcome) => [
       outcome.name,
@@ -14,7 +14,7 @@ export const resultTable = (outcomes: readonly Outcome[]): string =>
     ]),
   );
 
-function expectedText({ expected: { pages = [], tickets } }: Outcome): string {
+function expectedText({ expected: { pages = [], tickets } }: ReplayOutcome): string {
   if (pages.length > 0)
     return pages
       .map((page) => `${page.alert} within ${page.withinMinutes + (page.afterMinutes ?? 0)}m`)
@@ -30,7 +30,7 @@ function alertText(labels: Readonly<Record<string, string>>): string {
   return `${labels['alertname'] ?? ''}${cause === undefined ? '' : ` (${cause})`}`;
 }
 
-export function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+export function markdownTable(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |\n`;
   return [line(head), line(head.map(() => '---')), ...rows.map(line)].join('');
 }

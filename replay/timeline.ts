@@ -1,6 +1,6 @@
 /** A recording placed on the time of an evaluation: zero is its beginning, after hours of ordinary operation. */
 import type { InputSeries } from './promtool.ts';
-import type { Recording } from './recording.ts';
+import type { RecordedScrapes } from './recording.ts';
 import { isCounter, isTime } from './series.ts';
 import { formatValues, type Value, type Values } from './values.ts';
 
@@ -11,7 +11,7 @@ export const historySeconds = 3600;
  * The series of a recording, after an hour of history that is modelled on the time before its incident: gauges have
  * their first values, counters their mean rate, and times that advance do so.
  */
-export function timelineOf(recording: Recording): readonly InputSeries[] {
+export function timelineOf(recording: RecordedScrapes): readonly InputSeries[] {
   const { startedAt, stepSeconds, series, began } = recording;
   const steps = historySeconds / stepSeconds;
   const before = Math.max(2, Math.floor(began / stepSeconds));

@@ -13,7 +13,7 @@ import { defaultThresholds } from '../../src/rules/thresholds.ts';
 import { createEventLog } from '../../src/scheduler/event-log.ts';
 import type { TestDatabase, TestPostgres } from '../../test/support/postgres.ts';
 import { loadCapture, praefectCapture, reloadCapture } from '../../test/support/praefect-fixtures.ts';
-import type { Happening, Recording } from '../recording.ts';
+import type { Happening, RecordedScrapes } from '../recording.ts';
 import { isTime, seriesIn, withTarget } from '../series.ts';
 import type { Value } from '../values.ts';
 import type { CapturedIncident, CapturedMoment } from './captured-incidents.ts';
@@ -45,7 +45,7 @@ export async function recordCapturedIncident(
   incident: CapturedIncident,
   server: TestPostgres,
   signal: AbortSignal,
-): Promise<Recording> {
+): Promise<RecordedScrapes> {
   const [first, ...others] = incident.moments;
   if (first === undefined) throw new Error(`${incident.name} has no moments`);
   const database = await server.createDatabase();
@@ -90,10 +90,7 @@ async function setReadOnly(client: DatabaseClient, isReadOnly: boolean): Promise
 }
 
 /** Moves all times of the database with the clock, so that everything keeps the age that it had at the moment. */
-async function keepAge(
-  client: Awaited<ReturnType<TestDatabase['client']>>,
-  signal: AbortSignal,
-): Promise<void> {
+async function keepAge(client: DatabaseClient, signal: AbortSignal): Promise<void> {
   const { rows } = await client.query<{ statement: string }>(`
     SELECT format('UPDATE public.%I SET %s', table_name,
                   string_agg(format('%1$I = %1$I + $1::interval', column_name), ', ')) AS statement
@@ -140,7 +137,7 @@ async function startCollection(
 }
 
 /** Each moment in turn, from the quiet time before to the one after. */
-function recordingOf(incident: CapturedIncident, scraped: readonly Scraped[]): Recording {
+function recordingOf(incident: CapturedIncident, scraped: readonly Scraped[]): RecordedScrapes {
   const steps = (minutes: number): number => (minutes * 60) / stepSeconds;
   const spans = scraped.map((each, i) => ({
     ...each,

@@ -6,8 +6,8 @@ import { loadSettings } from '../../src/config/load.ts';
 import { hostSystem } from '../../src/config/system.ts';
 import { systemClock } from '../../src/lib/clock.ts';
 import { silentLog } from '../../src/lib/log.ts';
-import type { Happening, Recording } from '../recording.ts';
-import { createScraper, type ScrapeTarget } from './scraper.ts';
+import type { Happening, RecordedScrapes } from '../recording.ts';
+import { createScraper, type RecordedTarget } from './scraper.ts';
 
 export interface Plan {
   /** `ordinary`: none happens. */
@@ -32,7 +32,7 @@ const realTimings = {
 } as const;
 
 /** @throws Error when the demo does not start, or the incident cannot be started */
-export async function recordDemoIncident(plan: Plan, signal: AbortSignal): Promise<Recording> {
+export async function recordDemoIncident(plan: Plan, signal: AbortSignal): Promise<RecordedScrapes> {
   const happenings: { readonly time: number; readonly what: string }[] = [];
   const demo = await startDemo({
     settings: {
@@ -83,7 +83,7 @@ export async function recordDemoIncident(plan: Plan, signal: AbortSignal): Promi
 }
 
 /** With the labels that Prometheus finds for pods and hosts. */
-const targetsOf = ({ url, gitalyTargets }: Demo): readonly ScrapeTarget[] => [
+const targetsOf = ({ url, gitalyTargets }: Demo): readonly RecordedTarget[] => [
   { url: `${url}/metrics`, labels: { job: 'gitaly-exporter', instance: 'exporter:9656' } },
   ...gitalyTargets.map(({ url: page, name = '' }) => ({
     url: page,

@@ -4,7 +4,7 @@ import { parseArgs } from 'node:util';
 import { incidents } from '../../demo/incidents/catalog.ts';
 import { startPostgres } from '../../test/support/postgres.ts';
 import { allRules } from '../promtool.ts';
-import { ofRules, type Recording, recordingsFolder, writeRecording } from '../recording.ts';
+import { ofRules, type RecordedScrapes, recordingsFolder, writeRecording } from '../recording.ts';
 import { capturedIncidents } from './captured-incidents.ts';
 import { recordCapturedIncident } from './captures.ts';
 import { ordinary, type Plan, recordDemoIncident } from './demo.ts';
@@ -60,7 +60,7 @@ const plans = demoNames
   .map((name): Plan => ({ incident: name, ...(longer[name] ?? { minutes: usualMinutes }) }))
   .sort((a, b) => b.minutes - a.minutes);
 
-async function keep(name: string, record: () => Promise<Recording>): Promise<void> {
+async function keep(name: string, record: () => Promise<RecordedScrapes>): Promise<void> {
   try {
     const recording = await record();
     const bytes = writeRecording(ofRules(recording, rules), values['output-dir']);

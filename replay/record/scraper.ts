@@ -3,7 +3,7 @@ import type { Clock } from '../../src/lib/clock.ts';
 import { seriesIn, withTarget } from '../series.ts';
 import type { Value, Values } from '../values.ts';
 
-export interface ScrapeTarget {
+export interface RecordedTarget {
   readonly url: string;
   /** Labels that Prometheus adds to its series: `job`, `instance`. */
   readonly labels: Readonly<Record<string, string>>;
@@ -22,7 +22,7 @@ export interface Scraper {
 }
 
 interface ScraperOptions {
-  readonly targets: readonly ScrapeTarget[];
+  readonly targets: readonly RecordedTarget[];
   readonly stepSeconds: number;
   readonly clock: Clock;
   readonly fetch: typeof globalThis.fetch;
@@ -38,7 +38,7 @@ export function createScraper({ targets, stepSeconds, clock, fetch, signal }: Sc
   const started = clock.monotonic();
   let scrapes = 0;
 
-  async function scrape({ url, labels }: ScrapeTarget): Promise<ReadonlyMap<string, number>> {
+  async function scrape({ url, labels }: RecordedTarget): Promise<ReadonlyMap<string, number>> {
     const samples = new Map<string, number>();
     const text = await fetch(url, { signal: AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]) })
       .then(async (response) => (response.ok ? await response.text() : undefined))

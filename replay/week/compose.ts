@@ -2,7 +2,7 @@
  * A long recording made of short ones: stretches of ordinary operation are repeated, recorded events are inserted, and
  * modelled ones change the values. Counters continue across the parts, and times move with the clock.
  */
-import type { Recording } from '../recording.ts';
+import type { RecordedScrapes } from '../recording.ts';
 import { isCounter, isTime } from '../series.ts';
 import type { Value, Values } from '../values.ts';
 
@@ -23,12 +23,12 @@ export interface Overlay {
 /** Recorded scrapes inserted at a time, with what changes before they are used. */
 export interface Insertion {
   readonly at: number;
-  readonly recording: Recording;
+  readonly recording: RecordedScrapes;
 }
 
 interface CompositionOptions {
   readonly name: string;
-  readonly base: Recording;
+  readonly base: RecordedScrapes;
   readonly insertions: readonly Insertion[];
   readonly overlays: readonly Overlay[];
   readonly seconds: number;
@@ -38,12 +38,12 @@ interface CompositionOptions {
 
 /** Which scrape of which recording is used at a step; `isNew`: another recording than the step before. */
 interface Source {
-  readonly recording: Recording;
+  readonly recording: RecordedScrapes;
   readonly index: number;
   readonly before: number | undefined;
 }
 
-export function compose(options: CompositionOptions): Recording {
+export function compose(options: CompositionOptions): RecordedScrapes {
   const { name, base, insertions, overlays, seconds, stepSeconds } = options;
   const scrapes = Math.floor(seconds / stepSeconds);
   const sources = Array.from({ length: scrapes }, (_, i) =>
@@ -91,7 +91,7 @@ export function compose(options: CompositionOptions): Recording {
 function sourceAt(
   time: number,
   stepSeconds: number,
-  base: Recording,
+  base: RecordedScrapes,
   insertions: readonly Insertion[],
 ): Source {
   const found = insertions.find(

@@ -3,7 +3,7 @@
  * the demo does not have. Once as a week with a scrape a minute, once as its eventful hours with the recordings' step.
  */
 import { ordinary } from '../record/demo.ts';
-import { type Recording, readRecording } from '../recording.ts';
+import { type RecordedScrapes, readRecording } from '../recording.ts';
 import { compose, type Insertion, type Overlay } from './compose.ts';
 import {
   counterResets,
@@ -91,8 +91,8 @@ export const weekEvents: readonly WeekEvent[] = [
 export function composedRecording(
   name: typeof ordinaryHours | typeof ordinaryWeek,
   folder?: string,
-): Recording {
-  const read = (each: string): Recording => readRecording(each, folder);
+): RecordedScrapes {
+  const read = (each: string): RecordedScrapes => readRecording(each, folder);
   const placed =
     name === ordinaryWeek ? weekEvents.flatMap((event) => event.at.map((at) => ({ event, at }))) : hourly();
   const last = placed.at(-1);
