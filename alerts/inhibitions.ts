@@ -75,7 +75,7 @@ export const inhibitions: readonly Inhibition[] = [
     equal: virtualStorageLabels,
   },
   {
-    why: 'The storage that this Gitaly serves is unhealthy, where both have the same name.',
+    why: 'The storage that this Gitaly serves is unhealthy: by gitaly_storage_info, or where both have the same name.',
     source: { names: ['PraefectStorageUnhealthy'] },
     target: { names: ['GitalyDown'] },
     equal: ['cluster', 'storage'],

@@ -41,6 +41,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   'src/sources/cgroup': [...base, ...identities],
   'src/sources/kubernetes': [...base, ...identities],
   'src/sources/maintenance': [...base, ...identities],
+  'src/sources/storages': [...base, ...identities],
   'src/rules': [...base, ...sources],
   'src/buckets': [...base, ...sources],
   // Recording rules are declared here, so that alerts and dashboards share them without importing each other.

@@ -10,7 +10,9 @@ import {
   maxBy,
   maxOverTime,
   minBy,
+  multiply,
   not,
+  or,
   select,
   sumBy,
   unless,
@@ -22,8 +24,10 @@ import {
   grpcLabels,
   grpcRate,
   podLabels,
+  type ServerLabel,
   serverLabels,
   serverMaintenance,
+  serverStorage,
   serving,
 } from '../../src/monitoring/recordings/gitaly.ts';
 import type { AlertThresholds } from '../../src/rules/alert-thresholds.ts';
@@ -46,15 +50,23 @@ export const availabilityAlerts = (thresholds: AlertThresholds): readonly Alert[
 function down(thresholds: AlertThresholds): Alert {
   const { gitalyDown, keepFiring } = thresholds;
   const notServing = equals(minBy(serverLabels, recorded(serving)), 0);
+  const on = { on: serverLabels };
+  // One alert for each storage that it serves, so that PraefectStorageUnhealthy of the same storage inhibits it.
+  const ofStorages = multiply(recorded(serverStorage), notServing, { ...on, group: 'left' });
   return alert({
     ...judgedWithPage('GitalyDown', thresholds),
-    expression: unless(notServing, recorded(serverMaintenance), { on: serverLabels }),
+    expression: unless(
+      or<string, ServerLabel>(ofStorages, notServing, on),
+      recorded(serverMaintenance),
+      on,
+    ),
     keepFiringForSeconds: keepFiring.value,
-    // Where storages are named like their pods or hosts, PraefectStorageUnhealthy inhibits this alert by this label.
-    labels: { storage: serverName },
+    // Without a known storage its own name, which storages often have, too.
+    labels: { storage: '{{ or $labels.storage $labels.pod $labels.node }}' },
     panel: { dashboard: serversDashboard, title: 'Servers down' },
     firesWhen: `for ${durationInWords(gitalyDown.value)}, outside of maintenance windows, the pod of a Gitaly was not Ready, or a Gitaly on a virtual machine that served within the last week did not respond or had no cgroups`,
-    summary: () => `Gitaly ${serverName} is down`,
+    summary: () =>
+      `Gitaly ${serverName} is down{{ with $labels.virtual_storage }} (storage {{ $labels.storage }} of {{ . }}){{ end }}`,
     description: ({ list, same }) =>
       `Containers that wait: ${list(
         above(maxBy(['reason'], select(podWaitingContainers, same('namespace', 'pod'))), 0),

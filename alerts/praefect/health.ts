@@ -22,7 +22,6 @@ import {
   subtract,
   sumBy,
   time,
-  unless,
 } from '../../src/monitoring/promql/index.ts';
 import { highest, recorded } from '../../src/monitoring/recording.ts';
 import {
@@ -30,12 +29,12 @@ import {
   praefectsAlive,
   primaryCount,
   storageHealth,
-  unavailableCount,
+  storageUnhealthyCost,
 } from '../../src/monitoring/recordings/praefect.ts';
 import type { AlertThresholds } from '../../src/rules/alert-thresholds.ts';
 import { lastFailover, primaryMoves } from '../../src/sources/praefect/mirror/metrics.ts';
 import { praefectAlive, storageSeenHealthy } from '../../src/sources/praefect/queries/health.ts';
-import { staleJobs } from '../../src/sources/praefect/queries/queue.ts';
+import { storageInfo } from '../../src/sources/storages/source.ts';
 import { type Alert, alert, judgedWithPage } from '../alert.ts';
 import { outsideMaintenance, whileTrusted } from '../conditions.ts';
 import { percent, storageName, withoutProblem } from '../texts.ts';
@@ -95,27 +94,21 @@ function praefectDown(thresholds: AlertThresholds): Alert {
 
 function storageUnhealthy(thresholds: AlertThresholds): Alert {
   const { keepFiring, storageUnhealthy: unhealthyFor } = thresholds;
-  // A storage that was removed from the configuration keeps its row for a day.
-  const removed = above(
-    highest(thresholds, storageLabels, select(staleJobs, { reason: 'storage_unknown' })),
-    0,
-  );
   return alert({
     ...judgedWithPage('PraefectStorageUnhealthy', thresholds),
-    expression: outsideMaintenance(
-      whileTrusted(unless(equals(recorded(storageHealth), 0), removed, { on: storageLabels })),
-    ),
+    // Its value is what it costs: the repositories that no other storage serves, -1 while they are not known.
+    expression: outsideMaintenance(whileTrusted(recorded(storageUnhealthyCost))),
     // Longer than GitalyDown, which it inhibits, and which notices a recovery later.
     keepFiringForSeconds: 2 * keepFiring.value,
     panel: { dashboard: praefectDashboard, title: 'Storage health by consensus' },
     firesWhen: `for ${durationInWords(unhealthyFor.value)}, fewer than half of the Praefects could reach the storage, outside of maintenance windows`,
     summary: () => `Praefect storage ${storageName} is unhealthy`,
-    description: ({ label, query, same }) =>
-      `Repositories of ${label('virtual_storage')} unavailable now: ${query(
-        recorded(unavailableCount, same(...virtualStorageLabels)),
-        'count',
+    description: ({ label, list, same }) =>
+      `{{ if lt $value 0.0 }}Whether failover worked is unknown.{{ else if lt $value 1.0 }}Failover worked: other storages serve its repositories.{{ else }}{{ $value | printf "%.0f" }} repositories of ${label('virtual_storage')} are unavailable: no other storage has their newest state.{{ end }} Replicas on it fall behind with every write. Restore its Gitaly: ${list(
+        maxBy(['server'], select(storageInfo, same('cluster', 'virtual_storage', 'storage'))),
+        'server',
         'unknown',
-      )}; the others failed over to another storage. Replicas on ${label('storage')} fall behind with every write. Restore the Gitaly that serves it.`,
+      )}.`,
   });
 }
 

@@ -13,6 +13,7 @@ import { maintenanceMetrics } from '../sources/maintenance/source.ts';
 import { mirrorMetrics } from '../sources/praefect/mirror/metrics.ts';
 import { verificationMetrics } from '../sources/praefect/mirror/verification.ts';
 import { praefectQueryMetrics } from '../sources/praefect/queries/index.ts';
+import { storageInfo } from '../sources/storages/source.ts';
 
 export interface CatalogSection {
   readonly title: string;
@@ -25,6 +26,7 @@ export const catalog: readonly CatalogSection[] = [
     metrics: [...mirrorMetrics, ...verificationMetrics],
   },
   { title: "Praefect's database: health, queue, server", metrics: praefectQueryMetrics },
+  { title: "Gitaly servers of Praefect's storages", metrics: [storageInfo] },
   { title: "Gitaly's servers: concurrency limits", metrics: gitalyMetrics },
   { title: "Gitaly's servers: memory, CPU, OOM kills", metrics: levelsMetrics },
   { title: "Gitaly's servers: repository buckets", metrics: bucketMetrics },

@@ -37,6 +37,7 @@ import {
 import { createDatabase } from '../sources/praefect/connection/create-database.ts';
 import { createPraefectSource, praefectCollectorNames } from '../sources/praefect/source.ts';
 import { type PraefectView, praefectView } from '../sources/praefect/view.ts';
+import { createStorageCollector, storageCollectorNames } from '../sources/storages/source.ts';
 import { livePraefects, readCheckInputs } from './check-inputs.ts';
 import {
   type Configuration,
@@ -135,12 +136,14 @@ export function createCollection(options: CollectionOptions): Collection {
   const gitaly = gitalyCollector(options, sources);
   const database = createPraefectPart(options);
   const maintenance = createMaintenance(options, access);
+  const storages = createStorages(options, sources);
 
   const praefectNow = (): PraefectView => praefectView(database?.viewed, runner.latest);
   const checks = createChecks(options, sources, kubernetes.part.rotationSeconds, praefectNow);
   const parts: readonly Part[] = [
     gitaly === undefined ? disabledPart(gitalyCollectorNames) : enabledPart([gitaly]),
     database ?? disabledPart(praefectCollectorNames),
+    storages === undefined ? disabledPart(storageCollectorNames) : enabledPart([storages]),
     cgroup.part,
     kubernetes.part,
     checks === undefined ? disabledPart([checksCollectorName]) : enabledPart([checks.collector]),
@@ -353,6 +356,36 @@ function createPraefectPart({ events, host, praefect, settings }: CollectionOpti
     viewed: source.viewed,
     close: () => database.close(),
   };
+}
+
+/** Undefined where neither an address nor a setting shows the Gitaly of a storage. */
+function createStorages({ praefect, settings }: CollectionOptions, { targets }: Sources) {
+  const configured = new Map(settings.praefect.storageServer?.map(({ name, value }) => [name, value]));
+  const addresses = praefect.config?.virtualStorages ?? [];
+  const nodes = (praefect.configuredStorages ?? addresses).flatMap(({ name, storages }) =>
+    storages.map((storage) => ({
+      virtualStorage: name,
+      storage,
+      address: addresses.find((each) => each.name === name)?.addresses.get(storage) ?? '',
+    })),
+  );
+  const shown = nodes.filter(({ address, storage }) => address !== '' || configured.has(storage));
+  if (shown.length === 0) return undefined;
+  return createStorageCollector({
+    nodes: shown,
+    configured,
+    async servers(signal) {
+      const lists = await Promise.all(targets.map((source) => source.list(signal)));
+      return lists
+        .flatMap((list) => list.targets)
+        .filter(({ component }) => component === 'gitaly')
+        .map(({ address, identity, url }) => ({
+          identity,
+          host: (address ?? url.hostname.replace(/^\[(.*)\]$/, '$1')).toLowerCase(),
+        }));
+    },
+    resolve: systemResolve,
+  });
 }
 
 /** A rollout that replaces no pod for this long is stuck, and no longer planned work. */

@@ -65,6 +65,12 @@ testWith(alertmanagerProgram)(
     const cluster = (name: string): Labels => ({ cluster: name, namespace: 'monitoring' });
     const inDefault = (name: string): Labels => ({ ...cluster(name), virtual_storage: 'default' });
     const pod = (name: string): Labels => ({ namespace: 'gitlab', pod: name, node: 'worker-1' });
+    const served = (name: string, storage: string): Labels => ({
+      namespace: 'gitlab',
+      pod: name,
+      virtual_storage: 'default',
+      storage,
+    });
     const critical = (alertname: string, labels: Labels): Labels => ({
       alertname,
       severity: 'critical',
@@ -83,6 +89,8 @@ testWith(alertmanagerProgram)(
       // A dead Gitaly behind Praefect, and one without Praefect in the same cluster.
       critical('PraefectStorageUnhealthy', { ...inDefault('red'), storage: 'gitaly-1' }),
       critical('GitalyDown', { cluster: 'red', node: 'standalone', storage: 'standalone' }),
+      // Its storage is healthy: Praefect reaches a Gitaly whose pod is not Ready.
+      critical('GitalyDown', { cluster: 'red', ...served('gl-gitaly-8', 'gitaly-3') }),
       critical('PraefectReplicationStalled', { ...inDefault('red'), storage: 'gitaly-2' }),
       critical('GitalyOOMKilledRepeatedly', pod('gitaly-0')),
       warning('GitalyMemoryNearLimit', { ...pod('gitaly-1'), level: 'pod' }),
@@ -98,6 +106,8 @@ testWith(alertmanagerProgram)(
       critical('PraefectReplicationStalled', { ...inDefault('red'), storage: 'gitaly-1' }),
       critical('GitalyDown', { cluster: 'red', node: 'gitaly-1', storage: 'gitaly-1' }),
       critical('GitalyDown', { cluster: 'red', namespace: 'gitlab', pod: 'gitaly-1', storage: 'gitaly-1' }),
+      // Pod and storage have different names, which gitaly_storage_info maps.
+      critical('GitalyDown', { cluster: 'red', ...served('gl-gitaly-7', 'gitaly-1') }),
       { ...inDefault('red'), alertname: 'PraefectFailover', severity: 'info', storage: 'gitaly-1' },
       warning('PraefectReplicaStuck', { ...inDefault('red'), storage: 'gitaly-2' }),
       warning('GitalyOOMKilled', { ...pod('gitaly-0'), level: 'pod' }),

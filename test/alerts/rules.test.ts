@@ -136,6 +136,8 @@ describe('recording rules', () => {
   const forPanels = new Set([
     'praefect:database_up:max',
     'praefect:repositories_unavailable:max',
+    'praefect:storage_unhealthy:unavailable_repositories',
+    'gitaly:server_storage:info',
     'praefect:repositories_read_only:max',
     'praefect:repositories_lost:max',
     'praefect:repositories_single_copy:max',

@@ -21,6 +21,8 @@ const electionStrategies = ['local', 'sql', 'per_repository'] as const;
 type ElectionStrategy = (typeof electionStrategies)[number];
 
 interface VirtualStorage extends ConfiguredStorages {
+  /** By storage: `tcp://gitaly-0.gitaly.gitlab.svc:8075`. */
+  readonly addresses: ReadonlyMap<string, string>;
   /** 0: each repository has a replica on every storage. */
   readonly defaultReplicationFactor: number;
 }
@@ -153,17 +155,30 @@ function readVirtualStorages(reader: TomlReader, top: TableAt): readonly Virtual
     if (name === '') reader.wrong(at, undefined, 'name is missing');
     if (names.has(name)) reader.wrong(at, 'name', `duplicate virtual storage ${name}`);
     names.add(name);
-    const storages = readStorages(reader, at, name, nodesBefore);
-    nodesBefore += storages.length;
+    const nodes = readStorages(reader, at, name, nodesBefore);
+    nodesBefore += nodes.length;
+    const storages = Object.freeze(nodes.map(({ storage }) => storage));
+    const addresses = new Map(nodes.map(({ address, storage }) => [storage, address]));
     const defaultReplicationFactor = Math.max(
       0,
       reader.get(at, 'default_replication_factor', 'integer') ?? 0,
     );
-    return Object.freeze({ name, storages, defaultReplicationFactor });
+    return Object.freeze({ name, storages, addresses, defaultReplicationFactor });
   });
 }
 
-function readStorages(reader: TomlReader, above: TableAt, name: string, before: number): readonly string[] {
+interface StorageEntry {
+  readonly storage: string;
+  /** Empty where it is missing, or filled in by a template. */
+  readonly address: string;
+}
+
+function readStorages(
+  reader: TomlReader,
+  above: TableAt,
+  name: string,
+  before: number,
+): readonly StorageEntry[] {
   const nodes = reader.get(above, 'node', 'tables') ?? [];
   if (nodes.length === 0) reader.wrong(above, undefined, `${name} has no [[virtual_storage.node]]`);
   const storages = nodes.map((table, index) => {
@@ -176,7 +191,8 @@ function readStorages(reader: TomlReader, above: TableAt, name: string, before: 
         'storage',
         'the template fills this in when a pod starts: set praefect.virtual-storage',
       );
-    return { at, storage };
+    const address = reader.get(at, 'address', 'string') ?? '';
+    return { at, storage, address: address.includes(templateValue) ? '' : address };
   });
   const found = new Set<string>();
   for (const { at, storage } of storages) {
@@ -184,7 +200,7 @@ function readStorages(reader: TomlReader, above: TableAt, name: string, before: 
       reader.wrong(at, 'storage', `duplicate storage ${storage} in virtual storage ${name}`);
     found.add(storage);
   }
-  return Object.freeze(storages.map(({ storage }) => storage));
+  return storages;
 }
 
 function readElectionStrategy(reader: TomlReader, top: TableAt): ElectionStrategy | undefined {

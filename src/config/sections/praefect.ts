@@ -1,6 +1,8 @@
 /** Praefect's settings: its configuration file, its own metrics, and how to reach and query its database. */
+import { Refusal } from '../kinds/kind.ts';
 import { listOf, virtualStorages } from '../kinds/lists.ts';
 import { metricsTarget, praefectMetricsPort } from '../kinds/metrics-target.ts';
+import { namedValues } from '../kinds/named-values.ts';
 import { duration, printDuration, unitRatio } from '../kinds/quantities.ts';
 import { filePath, secret, text } from '../kinds/scalars.ts';
 import { connectionStringFault } from '../postgres/connection-string.ts';
@@ -8,6 +10,18 @@ import { optional, type Section, setting, type ValuesOf } from '../setting.ts';
 
 const second = 1000;
 const minute = 60 * second;
+
+const serversOfStorages = namedValues({
+  name: 'server of each storage',
+  placeholder: '<storage=server>',
+  expected: 'a storage and its Gitaly, such as gitaly-1=gitlab/gl-gitaly-0',
+  parseName: (found) => (found === '' ? new Refusal('the storage is missing') : found),
+  value: text('<server>', (found) =>
+    /^[A-Za-z0-9][\w.-]*(\/[A-Za-z0-9][\w.-]*)?$/.test(found)
+      ? undefined
+      : new Refusal('write NAMESPACE/POD, or the name of a host'),
+  ),
+});
 
 export const praefectSection = {
   title: 'Praefect',
@@ -23,6 +37,11 @@ export const praefectSection = {
           "from Praefect's config.toml, else the storages that Praefect contacted within the last minute",
         help: 'Storages configured for a virtual storage, which determine the missing replicas. Repeat the flag for each virtual storage; separate them with semicolons in the variable.',
         example: 'default=gitaly-1,gitaly-2,gitaly-3',
+      }),
+      storageServer: optional(serversOfStorages, {
+        unset: "from the addresses in Praefect's config.toml",
+        help: 'The Gitaly of a storage, where the address in its configuration does not show it: NAMESPACE/POD, or the node of a virtual machine as in gitaly.target. An outage of both is then one page.',
+        example: 'gitaly-1=gitlab/gl-gitaly-0',
       }),
       target: optional(listOf(metricsTarget(praefectMetricsPort), 'list of addresses'), {
         unset: 'none',

@@ -25,6 +25,7 @@ import {
 } from '../../sources/kubernetes/metrics.ts';
 import { maintenance, maintenanceActive } from '../../sources/maintenance/source.ts';
 import { serverInfo } from '../../sources/server-info.ts';
+import { storageInfo } from '../../sources/storages/source.ts';
 import { promDuration } from '../durations.ts';
 import {
   claimAvailableBytes,
@@ -48,11 +49,14 @@ import {
   groupBy,
   histogramQuantile,
   increase,
+  lastOverTime,
   like,
+  type Matchers,
   maxBy,
   maxOverTime,
   minOverTime,
   multiply,
+  not,
   notLike,
   observations,
   oneOf,
@@ -155,6 +159,32 @@ export const serverMaintenance = recording('gitaly:server_maintenance:active', s
     },
   ];
 });
+
+/**
+ * The storages of Praefect that a Gitaly serves; the last known ones of a day while the exporter with Praefect's
+ * configuration restarts.
+ */
+export const serverStorage = recording(
+  'gitaly:server_storage:info',
+  [...serverLabels, 'virtual_storage', 'storage'],
+  (thresholds) => {
+    const known = <Server extends ServerLabel>(
+      server: readonly Server[],
+      matchers: Matchers<typeof storageInfo>,
+    ) => {
+      const by = [...server, 'virtual_storage', 'storage'] as const;
+      const series = select(storageInfo, matchers);
+      const last = lastOverTime(series, promDuration(thresholds.missingSeriesLookback.value));
+      return {
+        expression: or(highest<string, string>(thresholds, by, series), maxBy<string, string>(by, last), {
+          on: server,
+        }),
+      };
+    };
+    // On a virtual machine `namespace` is that of the exporter, which says nothing about the server.
+    return [known(podLabels, { pod: not('') }), known(hostLabels, { pod: '' })];
+  },
+);
 
 const levelLabels = [...serverLabels, 'level'] as const;
 const perContainer = [...serverLabels, 'container'] as const;
@@ -452,6 +482,7 @@ export const inodesAvailable = volumeRatio(
 export const gitalyRecordings = [
   serving,
   serverMaintenance,
+  serverStorage,
   memoryRatio,
   memoryPressure,
   cpuThrottledRatio,

@@ -13,6 +13,7 @@ import { promDuration } from '../durations.ts';
 import { clusterLabels, storageLabels, virtualStorageLabels } from '../labels.ts';
 import {
   above,
+  add,
   avgBy,
   equals,
   type GaugeSelector,
@@ -123,6 +124,24 @@ export const unavailableCount = heldCount(
   'praefect:repositories_unavailable:max',
   select(mirror.repositoriesUnavailable),
 );
+/**
+ * Unhealthy storages, with the repositories of the virtual storage that no other storage serves; -1 while these are not
+ * known. A storage that was removed from the configuration keeps its row for a day and is left out.
+ */
+export const storageUnhealthyCost = recording(
+  'praefect:storage_unhealthy:unavailable_repositories',
+  storageLabels,
+  (thresholds) => {
+    const removed = highest(thresholds, storageLabels, select(staleJobs, { reason: 'storage_unknown' }));
+    const unhealthy = unless(equals(recorded(storageHealth), 0), above(removed, 0), { on: storageLabels });
+    const on = { on: virtualStorageLabels };
+    const unknown = subtract(multiply(minBy(virtualStorageLabels, recorded(storageHealth)), 0), 1);
+    return [
+      { expression: add(unhealthy, or(recorded(unavailableCount), unknown, on), { ...on, group: 'left' }) },
+    ];
+  },
+);
+
 export const lostCount = heldCount('praefect:repositories_lost:max', select(mirror.repositoriesLost));
 export const readOnlyCount = heldCount(
   'praefect:repositories_read_only:max',
@@ -210,6 +229,7 @@ export const praefectRecordings = [
   storageHealth,
   repositoryCount,
   unavailableCount,
+  storageUnhealthyCost,
   lostCount,
   readOnlyCount,
   singleCopyCount,
