@@ -21,6 +21,8 @@ export interface TemplateParts<Labels extends string> {
   readonly by: (name: Labels, texts: Readonly<Record<string, string>>) => string;
   /** The first value of a query, or `otherwise`. */
   readonly query: (expression: Vector, format: ValueFormat, otherwise: string) => string;
+  /** One label of the first series of a query, or `otherwise`. */
+  readonly labelOf: <Own extends string>(expression: Vector<Own>, name: Own, otherwise: string) => string;
   /** One label of every series of a query, in order, separated by commas; `otherwise` without a series. */
   readonly list: <Own extends string>(expression: Vector<Own>, name: Own, otherwise: string) => string;
   /** Matchers that limit a query to the alert's own series. */
@@ -53,6 +55,8 @@ export const templateParts = <Labels extends string>(): TemplateParts<Labels> =>
       .join('')}{{ end }}`,
   query: (expression, format, otherwise) =>
     `{{ with ${queryOf(expression)} }}${formatted('. | first | value', format)}{{ else }}${otherwise}{{ end }}`,
+  labelOf: (expression, name, otherwise) =>
+    `{{ with ${queryOf(expression)} }}{{ . | first | label ${quoted(name)} }}{{ else }}${otherwise}{{ end }}`,
   list: (expression, name, otherwise) =>
     `{{ range $i, $s := ${queryOf(expression)} | sortByLabel ${quoted(name)} }}{{ if $i }}, {{ end }}{{ $s.Labels.${name} }}{{ else }}${otherwise}{{ end }}`,
   same: <Own extends Labels>(...names: readonly Own[]) =>

@@ -103,8 +103,8 @@ function storageUnhealthy(thresholds: AlertThresholds): Alert {
     panel: { dashboard: praefectDashboard, title: 'Storage health by consensus' },
     firesWhen: `for ${durationInWords(unhealthyFor.value)}, fewer than half of the Praefects could reach the storage, outside of maintenance windows`,
     summary: () => `Praefect storage ${storageName} is unhealthy`,
-    description: ({ label, list, same }) =>
-      `{{ if lt $value 0.0 }}Whether failover worked is unknown.{{ else if lt $value 1.0 }}Failover worked: other storages serve its repositories.{{ else }}{{ $value | printf "%.0f" }} repositories of ${label('virtual_storage')} are unavailable: no other storage has their newest state.{{ end }} Replicas on it fall behind with every write. Restore its Gitaly: ${list(
+    description: ({ labelOf, same }) =>
+      `{{ if lt $value 0.0 }}Whether failover worked is unknown{{ else if lt $value 1.0 }}Failover worked: other storages serve its repositories{{ else }}{{ $value | printf "%.0f" }} repositories are unavailable: no other storage has their newest state{{ end }}. Replicas on it fall behind. Restore its Gitaly: ${labelOf(
         maxBy(['server'], select(storageInfo, same('cluster', 'virtual_storage', 'storage'))),
         'server',
         'unknown',

@@ -69,8 +69,10 @@ The exporter's page and the dashboards judge by the same values. Set \`scrape-in
 
 - **critical** pages: users are affected, or data is at risk. **warning** is a ticket. **info** notifies no one.
 - \`alerts/alertmanager.example.yaml\` routes by severity, groups by the scope of an incident, and has the inhibitions: a
-  cause inhibits its consequences, so that one incident is one page. A dead Gitaly behind Praefect pages as
-  PraefectStorageUnhealthy; GitalyDown of the same server is inhibited where storages are named like their pods or hosts.
+  cause inhibits its consequences, so that one incident is one page. A dead Gitaly behind Praefect pages once, as
+  PraefectStorageUnhealthy: it names the storage, its Gitaly, whether failover worked, and how many repositories no other
+  storage serves. GitalyDown of the same server is inhibited by its label \`storage\`, which \`gitaly_storage_info\` gives
+  (from the addresses in Praefect's config.toml, or \`praefect.storage-server\`), or by equal names.
 - **Two exporters** for one cluster count once: recorded series drop \`job\` and \`instance\`. Several clusters in one
   namespace need a label \`cluster\`.
 - **One failed scrape** changes nothing: gauges are evaluated over two and a half scrape intervals.

@@ -30,7 +30,7 @@ export interface StorageServer {
 }
 
 /** Host of a Gitaly's address, lower case, without brackets; undefined for a socket and for text that is no address. */
-export function hostOf(address: string): string | undefined {
+export function storageHostOf(address: string): string | undefined {
   const rest = /^(?:tcp|tls|dns|https?):(?:\/\/[^/]*\/(?=[^/]))?\/*(.+)$/i.exec(address.trim())?.[1] ?? '';
   const [, ipv6, name] = /^(?:\[([^\]]+)\]|([^:/\s]+))(?::\d{1,5})?\/?$/.exec(rest) ?? [];
   return (ipv6 ?? name)?.toLowerCase();

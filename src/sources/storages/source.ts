@@ -5,7 +5,7 @@ import { anyValue, gauge } from '../../metrics/metric.ts';
 import { samplesOf } from '../../metrics/samples.ts';
 import type { Collector } from '../../scheduler/collector.ts';
 import { type Identity, identityLabels, identityText } from '../identity.ts';
-import { hostOf, type KnownServer, type StorageNode, serverAt, serverNamed } from './match.ts';
+import { type KnownServer, type StorageNode, serverAt, serverNamed, storageHostOf } from './match.ts';
 
 export const storageInfo = gauge('gitaly_storage_info', {
   help: 'Gitaly that serves a storage of Praefect, as labels; always 1.',
@@ -63,7 +63,7 @@ export function createStorageCollector(options: StorageSourceOptions): Collector
     schedule: { kind: 'interval', everyMs: 30_000, timeoutMs: 10_000, maxAgeMs: 300_000 },
     async collect({ signal }) {
       const known = await options.servers(signal);
-      const hosts = nodes.map(({ address }) => hostOf(address) ?? '');
+      const hosts = nodes.map(({ address }) => storageHostOf(address) ?? '');
       const addresses = await addressesOf([...hosts, ...known.map(({ host }) => host)], signal);
       const servers = known.map((server) => ({ ...server, addresses: addresses(server.host) }));
       const samples = samplesOf(storageInfo);

@@ -18,7 +18,14 @@ function parse(text: string): unknown {
     name,
     `${name === 'password' ? '' : parameter.value} line ${originText(parameter.origin).split(':')[1]}`.trim(),
   ]);
-  return { database: database && Object.fromEntries(plain), virtualStorages, electionStrategy };
+  return {
+    database: database && Object.fromEntries(plain),
+    virtualStorages: virtualStorages.map(({ addresses, ...rest }) => ({
+      ...rest,
+      addresses: [...addresses.values()],
+    })),
+    electionStrategy,
+  };
 }
 
 describe("Praefect's configuration of each version", () => {
@@ -33,7 +40,16 @@ describe("Praefect's configuration of each version", () => {
         sslmode: 'require line 43',
       },
       virtualStorages: [
-        { name: 'default', storages: ['gitaly-1', 'gitaly-2', 'gitaly-3'], defaultReplicationFactor: 0 },
+        {
+          name: 'default',
+          storages: ['gitaly-1', 'gitaly-2', 'gitaly-3'],
+          addresses: [
+            'tcp://gitaly-1.internal:8075',
+            'tcp://gitaly-2.internal:8075',
+            'tcp://gitaly-3.internal:8075',
+          ],
+          defaultReplicationFactor: 0,
+        },
       ],
       electionStrategy: 'sql',
     });
@@ -50,8 +66,22 @@ describe("Praefect's configuration of each version", () => {
         sslmode: 'require line 54',
       },
       virtualStorages: [
-        { name: 'default', storages: ['gitaly-1', 'gitaly-2', 'gitaly-3'], defaultReplicationFactor: 3 },
-        { name: 'archive', storages: ['archive-1'], defaultReplicationFactor: 0 },
+        {
+          name: 'default',
+          storages: ['gitaly-1', 'gitaly-2', 'gitaly-3'],
+          addresses: [
+            'tls://gitaly-1.internal:9999',
+            'tls://gitaly-2.internal:9999',
+            'tls://gitaly-3.internal:9999',
+          ],
+          defaultReplicationFactor: 3,
+        },
+        {
+          name: 'archive',
+          storages: ['archive-1'],
+          addresses: ['tcp://archive-1.internal:8075'],
+          defaultReplicationFactor: 0,
+        },
       ],
       electionStrategy: undefined,
     });
@@ -82,6 +112,10 @@ describe("Praefect's configuration of each version", () => {
         {
           name: 'default',
           storages: ['gl-gitaly-default-0', 'gl-gitaly-default-1'],
+          addresses: [
+            'tcp://gl-gitaly-default-0.gl-gitaly-default.gitlab.svc:8075',
+            'tcp://gl-gitaly-default-1.gl-gitaly-default.gitlab.svc:8075',
+          ],
           defaultReplicationFactor: 0,
         },
       ],
@@ -92,7 +126,14 @@ describe("Praefect's configuration of each version", () => {
   test('a Praefect with its queue in memory has no database', () => {
     expect(parse(fixture('memory-queue-13.0'))).toEqual({
       database: undefined,
-      virtualStorages: [{ name: 'praefect', storages: ['praefect-git-0'], defaultReplicationFactor: 0 }],
+      virtualStorages: [
+        {
+          name: 'praefect',
+          storages: ['praefect-git-0'],
+          addresses: ['tcp://praefect-git-0.internal'],
+          defaultReplicationFactor: 0,
+        },
+      ],
       electionStrategy: 'local',
     });
   });

@@ -1,7 +1,12 @@
 /** Which Gitaly an address in Praefect's configuration leads to. */
 import { describe, expect, test } from '@jest/globals';
 import type { Identity } from '../../../src/sources/identity.ts';
-import { hostOf, type KnownServer, serverAt, serverNamed } from '../../../src/sources/storages/match.ts';
+import {
+  type KnownServer,
+  serverAt,
+  serverNamed,
+  storageHostOf,
+} from '../../../src/sources/storages/match.ts';
 
 test.each([
   ['tcp://gitaly-0.gitaly.gitlab.svc:8075', 'gitaly-0.gitaly.gitlab.svc'],
@@ -14,7 +19,7 @@ test.each([
   ['', undefined],
   ['gitaly-1', undefined],
 ])('the host of %p is %p', (address, host) => {
-  expect(hostOf(address)).toBe(host);
+  expect(storageHostOf(address)).toBe(host);
 });
 
 const pod = (namespace: string, name: string): Identity => ({ namespace, pod: name, node: '' });

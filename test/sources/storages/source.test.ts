@@ -1,6 +1,6 @@
 /** gitaly_storage_info from addresses, targets and the setting. */
 import { expect, test } from '@jest/globals';
-import { exposition, expositionText } from '../../../src/metrics/exposition.ts';
+import { expositionText } from '../../../src/metrics/exposition.ts';
 import { createStorageCollector } from '../../../src/sources/storages/source.ts';
 
 const run = { signal: AbortSignal.timeout(60_000), cause: 'due' } as const;
@@ -8,7 +8,7 @@ const run = { signal: AbortSignal.timeout(60_000), cause: 'due' } as const;
 async function lines(collector: ReturnType<typeof createStorageCollector>): Promise<readonly string[]> {
   const outcome = await collector.collect(run);
   if (outcome.kind !== 'data') throw new Error(outcome.kind);
-  return expositionText(exposition([outcome.block]))
+  return expositionText([outcome.block])
     .split('\n')
     .filter((line) => line.startsWith('gitaly_storage_info{'));
 }
