@@ -55,11 +55,7 @@ function down(thresholds: AlertThresholds): Alert {
   const ofStorages = multiply(recorded(serverStorage), notServing, { ...on, group: 'left' });
   return alert({
     ...judgedWithPage('GitalyDown', thresholds),
-    expression: unless(
-      or<string, ServerLabel>(ofStorages, notServing, on),
-      recorded(serverMaintenance),
-      on,
-    ),
+    expression: unless(or<string, ServerLabel>(ofStorages, notServing, on), recorded(serverMaintenance), on),
     keepFiringForSeconds: keepFiring.value,
     // Without a known storage its own name, which storages often have, too.
     labels: { storage: '{{ or $labels.storage $labels.pod $labels.node }}' },
