@@ -1,4 +1,7 @@
-/** Queries that return nothing in a healthy hour of the demo, by reason. Their panels show `noValue`, or an empty cell. */
+/**
+ * Queries over metrics of the recorded demo that return nothing in its healthy hour, by reason. Their panels show
+ * `noValue`, or an empty cell.
+ */
 export const emptyInHealthyHour: Readonly<Record<string, readonly string[]>> = {
   'nothing is wrong': [
     'capacity: Failing checks by object [Result]',
@@ -9,20 +12,11 @@ export const emptyInHealthyHour: Readonly<Record<string, readonly string[]>> = {
     'overview: Failed runs and watches [{{instance}} {{collector}}: {{reason}}]',
     'overview: Firing alerts [Active for]',
     'overview: Gitaly servers closest to their limits [Dropped requests]',
-    'replication: Replicas by storage [Behind for]',
-    'replication: Time behind [{{virtual_storage}} / {{storage}}]',
     'servers: OOM kills by bucket [Killed]',
     'servers: OOM kills by server and level [Events]',
     'servers: OOM kills by server and level [Killed]',
   ],
-  'nothing happens at this moment': [
-    'overview: Events [Count]',
-    'overview: Maintenance windows [Ends in]',
-    'overview: Maintenance windows [State]',
-    'overview: Status by cluster [Oldest job]',
-    'praefect: Moved primaries [Repositories]',
-    'replication: Age of the oldest waiting job [{{virtual_storage}} / {{storage}}]',
-  ],
+  'nothing happens at this moment': ['overview: Events [Count]', 'praefect: Moved primaries [Repositories]'],
   'the recorded scrape does not change, so that no counter increases': [
     'capacity: CPU by server [Git throttled]',
     'capacity: Growth of Git memory [Limit reached in]',
@@ -31,57 +25,9 @@ export const emptyInHealthyHour: Readonly<Record<string, readonly string[]>> = {
     'servers: CPU-throttled buckets [Throttled]',
     'servers: CPU-throttled periods [{{level}} of {{pod}} {{node}}]',
   ],
-  'the demo has no such setting': [
-    'limits: Adaptive limit cuts [Adaptive limit cuts]',
-    'limits: Adaptive limit cuts by watcher [{{watcher}}]',
-    'limits: Configured limits by RPC [Dropped without user]',
-    'limits: Configured limits by RPC [Rate burst]',
-    'limits: Configured limits by RPC [Rate interval]',
-    'limits: Configured limits by RPC [Unauthenticated]',
-    'limits: Pack-objects limits and readability by server [Unauthenticated]',
-    'overview: Exporters [Web configuration]',
-  ],
-  'the recorded scrape is older than the metric': ['overview: Exporters [Lost log lines]'],
   'nothing scrapes Gitaly or the kubelet': [
     'capacity: Available space of the volumes [{{persistentvolumeclaim}} {{instance}} {{mountpoint}}]',
     'capacity: Free inodes of the volumes [{{persistentvolumeclaim}} {{instance}} {{mountpoint}}]',
     'limits: Error ratio of all RPCs [{{cluster}} {{namespace}} {{job}}]',
-  ],
-  'GitLab 13 only': [
-    'praefect: Elected primaries [Role]',
-    'praefect: Elections [Elected]',
-    'praefect: Elections [Writes]',
-    'praefect: Unavailable, lost and read-only repositories [{{virtual_storage}} read-only]',
-  ],
-  'the recorded demo has no Kubernetes': [
-    'capacity: CPU by server [Pod request]',
-    'capacity: Memory by server [Pod request]',
-    'capacity: Rotation time by phase, 95th percentile [{{phase}}]',
-    'overview: Exporters [Kubernetes clock skew]',
-    'overview: Kubernetes watches [Last event]',
-    'overview: Kubernetes watches [Objects]',
-    'overview: Kubernetes watches [State]',
-    'praefect: Praefect container restarts [Restarts]',
-    'praefect: Praefect pod rotations [Rotations]',
-    'praefect: Praefect pods [{{pod}} {{node}}]',
-    'servers: Container restarts [Restarts]',
-    'servers: Containers waiting to start [Containers]',
-    'servers: Disruption budgets [Allowed]',
-    'servers: Disruption budgets [Healthy]',
-    'servers: Disruption budgets [Pods]',
-    'servers: Disruption budgets [Required]',
-    'servers: Duration of the last rotation by phase [{{pod}} {{phase}}]',
-    'servers: Nodes [OOM]',
-    'servers: Nodes [Pressure]',
-    'servers: Nodes [Scheduling]',
-    'servers: Nodes [State]',
-    'servers: Ongoing rotations [Unavailable for]',
-    'servers: Pod phase [{{pod}} {{node}}: {{phase}}]',
-    'servers: Pod readiness [{{pod}} {{node}}]',
-    'servers: Rotations by cause [Last one]',
-    'servers: Rotations by cause [Rotations]',
-    'servers: StatefulSets [Desired]',
-    'servers: StatefulSets [Ready]',
-    'servers: StatefulSets [Updated]',
   ],
 };
