@@ -3,8 +3,8 @@ import type { PanelLink } from '../src/monitoring/links.ts';
 import type { Vector } from '../src/monitoring/promql/index.ts';
 import type { Recording } from '../src/monitoring/recording.ts';
 import { type AlertName, alertRule, forSeconds } from '../src/rules/alert-rules.ts';
+import type { RuleName } from '../src/rules/alert-thresholds.ts';
 import type { Severity } from '../src/rules/finding.ts';
-import type { RuleName } from '../src/rules/rule-names.ts';
 import type { Thresholds } from '../src/rules/thresholds.ts';
 import { type AnnotationText, type Template, templateParts } from './annotations.ts';
 

@@ -1,7 +1,7 @@
 /** Which alerts are consequences of others: one incident is one page, that of its cause. */
 import { clusterLabels, storageLabels, virtualStorageLabels } from '../src/monitoring/labels.ts';
 import { serverLabels } from '../src/monitoring/recordings/gitaly.ts';
-import type { RuleName } from '../src/rules/rule-names.ts';
+import type { RuleName } from '../src/rules/alert-thresholds.ts';
 import type { Inhibition } from './alert.ts';
 
 /** Alerts on what Praefects do, or on the health that they report. */

@@ -13,10 +13,11 @@ export { defaultMonitoringSettings, type MonitoringSettings } from '../src/monit
 export {
   type AlertThresholds,
   alertThresholds,
+  type RuleName,
+  ruleNames,
   type ThresholdOverrides,
   withOverrides,
 } from '../src/rules/alert-thresholds.ts';
-export { type RuleName, ruleNames } from '../src/rules/rule-names.ts';
 export type { Alert, AlertGroup, Inhibition } from './alert.ts';
 export { alertGroups } from './index.ts';
 export { inhibitions } from './inhibitions.ts';

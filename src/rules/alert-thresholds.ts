@@ -1,6 +1,7 @@
 /**
- * The thresholds of single alerts, by the file of the alert. They are here and not next to it, because settings are made
- * of them; what alerts share with the page, checks and panels is in thresholds.ts.
+ * The names of all alert rules, and the thresholds of single alerts by the file of the alert. They are here and not next
+ * to each alert, because settings are made of them, and settings do not import alerts/.
+ * What alerts share with the page, checks and panels is in thresholds.ts.
  */
 import {
   count,
@@ -12,6 +13,78 @@ import {
   type Threshold,
   type ThresholdTable,
 } from './thresholds.ts';
+
+/** An alert whose name is missing here does not compile; settings and inhibitions that name another one are rejected. */
+export const ruleNames = [
+  'GitalyExporterDown',
+  'GitalyExporterMissing',
+  'GitalyExporterCollectorFailing',
+  'GitalyExporterStale',
+  'GitalyExporterLabelsRenamed',
+  'GitalyExporterSeriesDropped',
+  'GitalyExporterReloadFailed',
+  'PraefectDatabaseUnreachable',
+  'PraefectMetricsMissing',
+  'PraefectDatabaseReadOnly',
+  'PraefectDatabaseConnectionsNearLimit',
+  'PraefectDatabaseQueriesBlocked',
+  'PraefectDatabaseLongTransaction',
+  'PraefectDatabaseBloat',
+  'PraefectDatabaseWraparound',
+  'PraefectDatabaseClockSkew',
+  'PraefectSchemaUnknown',
+  'PraefectQuorumLost',
+  'PraefectInstanceDown',
+  'PraefectStorageUnhealthy',
+  'PraefectStorageFlapping',
+  'PraefectHealthDisagreement',
+  'PraefectFailover',
+  'PraefectPrimarySkew',
+  'PraefectRepositoriesUnavailable',
+  'PraefectRepositoriesReadOnly',
+  'PraefectRepositoriesLost',
+  'PraefectSingleCopy',
+  'PraefectRestartUnsafe',
+  'PraefectRepositoryCountDrop',
+  'PraefectVerificationOverdue',
+  'PraefectReplicationStalled',
+  'PraefectReplicationBacklog',
+  'PraefectReplicationLockStale',
+  'PraefectJobsForUnknownStorage',
+  'PraefectReplicaStuck',
+  'PraefectReplicasUnscheduled',
+  'GitalyDown',
+  'GitalyErrorBudgetBurn',
+  'GitalyRestartLoop',
+  'GitalyPodPending',
+  'GitalyMetricsUnreadable',
+  'GitalyUnwatched',
+  'GitalyRequestsDroppedQueueFull',
+  'GitalyRequestsDroppedQueueWait',
+  'GitalyLoadShed',
+  'GitalyPackObjectsDropped',
+  'GitalyConcurrencySaturated',
+  'GitalyAdaptiveLimitAtFloor',
+  'GitalyOOMKilled',
+  'GitalyOOMKilledRepeatedly',
+  'GitalyGitParentOOM',
+  'GitalyGitOOMKilled',
+  'GitalyMemoryNearLimit',
+  'GitalyMemoryPressure',
+  'GitalyMemoryExhaustionForecast',
+  'GitalyCPUThrottled',
+  'GitalyVolumeFilling',
+  'GitalyVolumeForecast',
+  'GitalyInodesFilling',
+  'GitalyRotationSlow',
+  'GitalyRolloutStuck',
+  'GitalyDrainBlocked',
+  'GitalyNodePressure',
+  'GitalyNodeNotReady',
+  'GitalyCheckRegressed',
+] as const;
+
+export type RuleName = (typeof ruleNames)[number];
 
 /** Every threshold that an operator can set. */
 export const alertThresholds = Object.freeze({

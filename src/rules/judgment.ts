@@ -1,8 +1,8 @@
 /** An operator's values by which alerts, the problems on the page and dashboards judge: one value for all of them. */
 import type { Settings } from '../config/sections/index.ts';
+import type { RuleName } from './alert-thresholds.ts';
 import { type AlertThresholds, alertThresholds, withOverrides } from './alert-thresholds.ts';
 import type { Severity } from './finding.ts';
-import type { RuleName } from './rule-names.ts';
 
 export interface Judgment {
   readonly thresholds: AlertThresholds;

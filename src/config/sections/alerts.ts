@@ -6,10 +6,11 @@ import {
   type AlertThresholdName,
   alertThresholds,
   firstConflict,
+  type RuleName,
+  ruleNames,
   thresholdNames,
 } from '../../rules/alert-thresholds.ts';
 import { severities } from '../../rules/finding.ts';
-import { type RuleName, ruleNames } from '../../rules/rule-names.ts';
 import type { Threshold } from '../../rules/thresholds.ts';
 import { baseUrl } from '../kinds/base-url.ts';
 import { type Kind, Refusal, scalar } from '../kinds/kind.ts';
