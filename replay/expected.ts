@@ -1,5 +1,5 @@
 /** What each replay is expected to notify, and how soon after the beginning of the incident. */
-import type { RuleName } from '../src/rules/rule-names.ts';
+import type { RuleName } from '../src/rules/alert-thresholds.ts';
 
 export interface ExpectedPage {
   readonly alert: RuleName;
