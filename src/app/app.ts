@@ -10,7 +10,7 @@ import type { Scrape } from '../scheduler/runner.ts';
 import type { ExtraFamilies } from '../scheduler/self-block.ts';
 import { reloadSuccess, reloadTime } from '../scheduler/self-metrics.ts';
 import { type Collection, createCollection } from './collectors.ts';
-import type { Configuration, HostContext, Sources } from './sources.ts';
+import { type Configuration, excludedBySettings, type HostContext, type Sources } from './sources.ts';
 import { statusView } from './status.ts';
 import type { DemoView, StatusView } from './status-view.ts';
 
@@ -102,7 +102,7 @@ export function createApp(options: AppOptions): App {
     },
     blocks: (scrape) => collection.runner.blocks(scrape),
     status() {
-      const { cgroup, kubernetes, maintenance } = collection.views();
+      const { cgroup, gitaly, kubernetes, maintenance } = collection.views();
       return statusView({
         version,
         target: targetText(configuration.praefect, collection.sources),
@@ -115,6 +115,7 @@ export function createApp(options: AppOptions): App {
         maxTimeRatio: configuration.settings.praefect.database.maxTimeRatio,
         cgroups: cgroup,
         kubernetes,
+        excluded: [...excludedBySettings(configuration.settings), ...(gitaly?.excluded ?? [])],
         maintenanceWindows: maintenance?.open ?? [],
         checks: collection.checks,
         demo: options.demo?.(),

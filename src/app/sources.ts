@@ -144,6 +144,12 @@ export function openKubernetes(settings: Settings, host: HostContext): Kubernete
   };
 }
 
+/** What the settings exclude of a source that is enabled: one sentence each. */
+export const excludedBySettings = ({ kubernetes }: Settings): readonly string[] =>
+  kubernetes.enabled && !kubernetes.scrape && kubernetes.role !== 'agent'
+    ? ["The pods' metrics and configurations are not read: kubernetes.scrape is false."]
+    : [];
+
 /** The pods of cgroup.pods-file; undefined without one. The caller closes it. */
 export function openPodsFile(
   { cgroup }: Settings,

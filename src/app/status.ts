@@ -41,6 +41,8 @@ export interface StatusInputs {
   readonly cgroups: CgroupView | undefined;
   /** Undefined where Kubernetes is not watched. */
   readonly kubernetes: KubernetesView | undefined;
+  /** What is not read on purpose: one sentence each. */
+  readonly excluded: readonly string[];
   readonly maintenanceWindows: readonly MaintenanceWindowView[];
   /** Undefined where no checks are run. */
   readonly checks: { latest(): Evaluation | undefined } | undefined;
@@ -54,7 +56,7 @@ export const statusView = (inputs: StatusInputs): StatusView => ({
   isUnconfigured: inputs.isUnconfigured,
   problems: inputs.problems.map(problemView),
   collectors: inputs.collectors.map((status) => collectorView(status, inputs.maxTimeRatio)),
-  pods: inputs.kubernetes && podsView(inputs.kubernetes),
+  pods: inputs.kubernetes && podsView(inputs.kubernetes, inputs.excluded),
   memory: inputs.cgroups && memoryView(inputs.cgroups),
   maintenanceWindows: inputs.maintenanceWindows,
   checks: inputs.checks && checksView(inputs.checks.latest(), inputs.now),
@@ -101,15 +103,23 @@ function collectorView(status: CollectorStatus, maxTimeRatio: number): Collector
   };
 }
 
-/** A pod with an ongoing rotation is `rotating`, also while there is no pod of its name. */
-export function podsView(view: KubernetesView): PodsView {
+/**
+ * A pod with an ongoing rotation is `rotating`, also while there is no pod of its name.
+ *
+ * @param excluded what is not read on purpose
+ */
+export function podsView(view: KubernetesView, excluded: readonly string[]): PodsView {
   const nameOf = ({ namespace, pod }: Pick<Identity, 'namespace' | 'pod'>): string => `${namespace}/${pod}`;
   const ongoing = new Map(view.ongoing.map((rotation) => [nameOf(rotation), rotation]));
   const last = new Map(view.lastRotations.map((rotation) => [nameOf(rotation), rotation]));
   const pods = new Map(view.pods.map((pod) => [nameOf(pod.identity), pod]));
   const names = [...new Set([...pods.keys(), ...ongoing.keys()])].sort();
   return {
-    notes: view.notCurrent.map(({ failure }) => failure.message),
+    notes: [
+      ...view.notCurrent.map(({ failure }) => failure.message),
+      ...view.unavailable.map(({ message }) => `${message}.`),
+      ...excluded,
+    ],
     pods: names.map((name): PodStatusView => {
       const pod = pods.get(name);
       const rotation = ongoing.get(name);

@@ -9,7 +9,7 @@ import { rightsFor } from '../sources/kubernetes/directory/rights.ts';
 import { createExpectedPods } from '../sources/kubernetes/expected-pods.ts';
 import { podIdentity } from '../sources/kubernetes/gitaly-objects.ts';
 import type { Workload } from '../sources/kubernetes/objects/types.ts';
-import { notCurrent } from '../sources/kubernetes/store.ts';
+import { incompleteness, notCurrent } from '../sources/kubernetes/store.ts';
 import { accessChecks, type DoctorFinding, notPassed, passed } from './finding.ts';
 import { permissionFindings } from './permissions.ts';
 
@@ -45,6 +45,9 @@ function podsFinding(
   const check = accessChecks.apiPods;
   const failure = notCurrent(stores.pods, 'pods');
   if (failure !== undefined) return notPassed(check, 'unknown', failure.message, []);
+  const incomplete = incompleteness(stores.pods.state());
+  if (incomplete !== undefined)
+    return notPassed(check, 'unknown', `not all of them can be read: ${incomplete.message}`, []);
   const found = stores.pods.all().filter((pod) => componentOf(pod) === 'gitaly');
   const isGitaly = (workload: Workload): boolean => componentOf(workload) === 'gitaly';
   const missing = createExpectedPods({ stores, isIncluded: isGitaly, clock: systemClock }).missing();

@@ -2,6 +2,7 @@
 import { type CheckInputSources, readCheckInputs } from '../app/check-inputs.ts';
 import {
   createSources,
+  excludedBySettings,
   type HostContext,
   nodeName,
   openKubernetes,
@@ -81,23 +82,8 @@ export async function runDoctor(options: DoctorOptions, signal: AbortSignal): Pr
       findings.push(podsFileFinding(cgroup.podsFile ?? '', sources.podsFile.pods()));
     }
     const trees = cgroup.enabled ? await checkCgroups(sources) : [];
-    if (needs('Servers'))
-      findings.push(
-        ...(await serverFindings(
-          {
-            sources: sources.targets,
-            limits: {
-              timeoutMs: gitaly.scrape.timeout,
-              maxBytes: gitaly.scrape.maxBytes,
-              maxSamples: gitaly.scrape.maxSeries,
-            },
-            clock: host.clock,
-            resolve: systemResolve,
-            readText: host.readText,
-          },
-          signal,
-        )),
-      );
+    notes.push(...excludedBySettings(settings));
+    if (needs('Servers')) await checkServers(sources);
     if (isSelected(accessChecks.gitalyConfig.id))
       findings.push(...(await configFindings(sources.configs, signal)));
     const servers = needs('Recommendations') ? await checkRecommendations(sources) : [];
@@ -105,6 +91,8 @@ export async function runDoctor(options: DoctorOptions, signal: AbortSignal): Pr
       notes.push(
         'Cgroups and other files of the host (cgroup.enabled is false): run doctor where the agent runs, with `kubectl exec` in its pod.',
       );
+    const skipped = allChecks.filter(({ id }) => !isSelected(id)).length;
+    if (skipped > 0) notes.push(`${skipped} of ${allChecks.length} checks, by --only or --skip.`);
     const history = await readSizes();
     if (signal.aborted) notes.push('Checks that were not reached in time (--timeout).');
     const pods = sources.kubernetes?.stores.pods.all() ?? [];
@@ -160,6 +148,22 @@ export async function runDoctor(options: DoctorOptions, signal: AbortSignal): Pr
     const { sizing, finding } = await historySizing(options.prometheus, { clock, readText }, signal);
     findings.push(finding);
     return sizing;
+  }
+
+  async function checkServers({ targets }: Sources): Promise<void> {
+    const { timeout, maxBytes, maxSeries } = gitaly.scrape;
+    const report = await serverFindings(
+      {
+        sources: targets,
+        limits: { timeoutMs: timeout, maxBytes, maxSamples: maxSeries },
+        clock: host.clock,
+        resolve: systemResolve,
+        readText: host.readText,
+      },
+      signal,
+    );
+    findings.push(...report.findings);
+    notes.push(...report.excluded);
   }
 
   async function checkCgroups({ configs, podDirectory }: Sources) {

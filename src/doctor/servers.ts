@@ -27,11 +27,14 @@ export interface ServersOptions {
 /** Open sockets. */
 const maxConcurrency = 16;
 
-/** One finding for each server, and one for each source of servers that could not be listed. */
-export async function serverFindings(
-  options: ServersOptions,
-  signal: AbortSignal,
-): Promise<readonly DoctorFinding[]> {
+interface ServersReport {
+  /** One for each server, and one for each source of servers that could not be listed. */
+  readonly findings: readonly DoctorFinding[];
+  /** What is not read on purpose: one sentence each. */
+  readonly excluded: readonly string[];
+}
+
+export async function serverFindings(options: ServersOptions, signal: AbortSignal): Promise<ServersReport> {
   const listed = await Promise.all(options.sources.map((source) => source.list(signal)));
   const unlisted = listed
     .flatMap(({ failures }) => failures)
@@ -43,7 +46,10 @@ export async function serverFindings(
     for (const [index, target] of waiting) findings[index] = await serverFinding(target, options, signal);
   };
   await Promise.all(Array.from({ length: maxConcurrency }, reader));
-  return [...unlisted, ...findings];
+  return {
+    findings: [...unlisted, ...findings],
+    excluded: listed.flatMap(({ excluded = [] }) => excluded),
+  };
 }
 
 async function serverFinding(

@@ -166,8 +166,9 @@ test('pods are Ready, not Ready with the reason, or rotating, also while the pod
       },
     ],
   };
-  expect(podsView(view)).toEqual({
-    notes: [],
+  const unavailable = [{ resource: 'poddisruptionbudgets', message: 'needs Kubernetes 1.21' }] as const;
+  expect(podsView({ ...view, unavailable }, ['gl-gitaly-7 is not read.'])).toEqual({
+    notes: ['needs Kubernetes 1.21.', 'gl-gitaly-7 is not read.'],
     pods: [
       {
         ...{ name: 'gitlab/gitaly-1', node: 'worker-4', state: 'ready', since: 5000, detail: undefined },

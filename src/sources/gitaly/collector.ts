@@ -54,12 +54,12 @@ export function createGitalyCollector(options: GitalyCollectorOptions): Collecto
     schedule: { kind: 'interval', everyMs: intervalMs, timeoutMs, maxAgeMs: maxAgeIntervals * timeoutMs },
     async collect({ signal }) {
       const failures: Failure[] = [];
-      const [targets, configs] = await Promise.all([
+      const [{ targets, excluded }, configs] = await Promise.all([
         listTargets(options.targets, failures, signal),
         readConfigs(options.configs, failures, signal),
       ]);
       if (targets.length === 0 && configs.size === 0 && failures.length === 0)
-        return { kind: 'empty', why: 'there is no Gitaly to read at the moment' };
+        return { kind: 'empty', why: excluded.join(' ') || 'there is no Gitaly to read at the moment' };
 
       const reads = await readAll(targets, options, signal);
       failures.push(...reads.flatMap(failuresOf));
@@ -68,7 +68,7 @@ export function createGitalyCollector(options: GitalyCollectorOptions): Collecto
       );
       drops.record(uses, gitalyIdentities(targets));
 
-      const view = viewOf(reads, snapshotsOf(reads, configs), drops);
+      const view = viewOf(reads, snapshotsOf(reads, configs), drops, excluded);
       const block: Block = { families: [...readFamilies(reads), ...limitFamilies(view.servers)] };
       const [first] = failures;
       return first === undefined
@@ -85,7 +85,7 @@ async function listTargets(
   sources: readonly TargetSource[],
   failures: Failure[],
   signal: AbortSignal,
-): Promise<readonly ScrapeTarget[]> {
+): Promise<Required<Pick<Awaited<ReturnType<TargetSource['list']>>, 'targets' | 'excluded'>>> {
   const listed = await Promise.all(sources.map((source) => source.list(signal)));
   const known = new Set<string>();
   const targets: ScrapeTarget[] = [];
@@ -102,7 +102,7 @@ async function listTargets(
       known.add(key);
     }
   }
-  return targets;
+  return { targets, excluded: listed.flatMap((each) => each.excluded ?? []) };
 }
 
 type ConfigByIdentity = ReadonlyMap<string, { readonly identity: Identity; readonly config: GitalyConfig }>;
@@ -210,12 +210,14 @@ function viewOf(
   reads: readonly ServerRead[],
   snapshots: readonly ServerSnapshot[],
   drops: DropTracker,
+  excluded: readonly string[],
 ): GitalyView {
   const servers = snapshots.map(limitsOf);
   const read = new Set(servers.filter(({ isRead }) => isRead).map(({ identity }) => identityKey(identity)));
   const isRead = ({ identity }: { readonly identity: Identity }): boolean => read.has(identityKey(identity));
   return {
     reads: reads.map(({ target, failure, seconds }) => ({ target, failure, seconds })),
+    excluded,
     servers,
     episodes: drops.episodes().filter(isRead),
     recentDrops: drops.recent().filter(isRead),

@@ -50,6 +50,8 @@ export interface TargetSource {
 interface TargetList {
   readonly targets: readonly ScrapeTarget[];
   readonly failures: readonly Failure[];
+  /** What is not read on purpose: one sentence each. */
+  readonly excluded?: readonly string[];
 }
 
 /** The text of a config.toml of Gitaly, or of the chart's config.toml.tpl, and the servers that use it. */

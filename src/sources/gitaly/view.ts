@@ -7,6 +7,8 @@ import type { ScrapeTarget } from './target.ts';
 export interface GitalyView {
   /** Every known target, Gitalys and Praefects. */
   readonly reads: readonly TargetRead[];
+  /** Servers that are not read on purpose: one sentence each. */
+  readonly excluded: readonly string[];
   /** Gitalys whose metrics were read or whose configuration is known. */
   readonly servers: readonly ServerLimits[];
   /** Limits that have been dropping requests, of Gitalys whose metrics were read; oldest first. */

@@ -3,6 +3,7 @@
  * current is absent, and the run then fails with the reason; what is current is reported all the same.
  */
 import type { Clock } from '../../lib/clock.ts';
+import { listText } from '../../lib/format.ts';
 import type { Block } from '../../metrics/samples.ts';
 import type { Collector } from '../../scheduler/collector.ts';
 import type { EventLog } from '../../scheduler/event-log.ts';
@@ -32,7 +33,14 @@ import { kubernetesMetrics } from './metrics.ts';
 import type { Pod, StatefulSet, Workload } from './objects/types.ts';
 import { createRotationRecord, type RotationRecord } from './rotation/record.ts';
 import type { OngoingRotation } from './rotation/rotation.ts';
-import { apiClockSkewMs, incompleteness, mayBeUnread, notCurrentResources, type Stores } from './store.ts';
+import {
+  apiClockSkewMs,
+  incompleteness,
+  mayBeUnread,
+  notCurrentResources,
+  objectName,
+  type Stores,
+} from './store.ts';
 import { type KubernetesView, viewOf } from './view.ts';
 
 /** Names of the collectors, for reporting them as disabled. */
@@ -149,7 +157,7 @@ function ongoingWith({ rotations, expected }: ComponentState): readonly OngoingR
 interface CollectorState {
   readonly options: Pick<
     KubernetesSourceOptions,
-    'stores' | 'reportsServerInfo' | 'namespaces' | 'clock' | 'role'
+    'stores' | 'reportsServerInfo' | 'namespaces' | 'clock' | 'role' | 'componentOf'
   >;
   readonly times: LocalTimes;
   readonly gitaly: ComponentState;
@@ -197,6 +205,7 @@ function collect(state: CollectorState): Outcome {
   const failures = [
     ...notCurrentResources(stores).map(({ failure }) => failure),
     ...emptinessFailures(state),
+    ...ambiguousPods(state.options),
   ];
   const [first] = failures;
   if (first === undefined) return { kind: 'data', block: { families } };
@@ -225,6 +234,18 @@ const emptinessFailures = (state: CollectorState): readonly Failure[] =>
     reason: 'missing',
     message: `no pod or StatefulSet of Gitaly in ${namespace === '' ? 'any namespace' : `namespace ${namespace}`}: check kubernetes.namespace and kubernetes.gitaly-selector (kubectl get pods -A -l app=gitaly --show-labels)`,
   }));
+
+/** Pods that the selectors match, and that are neither component: they would be unseen. */
+function ambiguousPods({ stores, componentOf }: CollectorState['options']): readonly Failure[] {
+  if (!stores.pods.state().current) return [];
+  const names = stores.pods
+    .all()
+    .filter((pod) => componentOf(pod) === undefined)
+    .map(objectName);
+  if (names.length === 0) return [];
+  const message = `kubernetes.gitaly-selector and kubernetes.praefect-selector both match, and no container is called gitaly or praefect: ${listText(names)}; make the selectors disjoint`;
+  return [{ reason: 'parse', message }];
+}
 
 /** Counters of names that have no pod and no rotation under way, and of removed nodes, end after a while. */
 function dropUnused(state: CollectorState, ...components: readonly ComponentState[]): void {

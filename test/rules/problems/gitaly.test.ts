@@ -21,7 +21,7 @@ test('targets that could never be read are one problem, with the cause of each',
     unread('gitaly-2', 'requires a password'),
     unread('gitaly-3', 'refuses connections'),
   ];
-  const view = { reads, servers: [], episodes: [], recentDrops: [] };
+  const view = { reads, excluded: [], servers: [], episodes: [], recentDrops: [] };
   expect(gitalyProblems(problemSituation(view, 0))).toMatchObject([
     {
       id: 'target_unreadable',

@@ -233,6 +233,41 @@ test('a removed node with a pod is reported as not Ready', async () => {
   expect(linesOf(await block())).toContain('gitaly_server_node_ready{node="lab-node-2"} 0');
 });
 
+test.each([
+  ['has no name', ''],
+  ['has the name of the node', 'lab-node-2'],
+])('a node that is not listed while a malformed one %s is not a removed one', async (_, name) => {
+  const stores = createFakeStores();
+  const { block, source } = createSource(stores, moment('00:26:30'));
+  listMoment(stores, 'rotate-delete', '0-before');
+  stores.nodes.setMalformed(name);
+  stores.nodes.list(stores.nodes.all().filter(({ name: listed }) => listed !== 'lab-node-2'));
+  expect(linesOf(await block()).filter((line) => /node_ready.*lab-node-2/.test(line))).toEqual([]);
+  expect(source.view().nodes.map((node) => node.name)).not.toContain('lab-node-2');
+  // A pod that is deleted meanwhile was not drained.
+  const [old] = stores.pods.all().filter(({ node }) => node === 'lab-node-2');
+  if (old === undefined) throw new Error('the recording has changed');
+  stores.pods.put({ ...old, uid: 'new', createdAt: old.createdAt + 60_000 }, moment('00:26:50'));
+  stores.pods.remove(old, moment('00:26:51'));
+  expect(linesOf(await block()).filter((line) => /cause="node_(drained|lost)".* 1$/.test(line))).toEqual([]);
+});
+
+test('a pod that both selectors match, and whose containers show nothing, fails the collector', async () => {
+  const stores = createFakeStores();
+  const { collect } = createSource(stores, moment('00:26:30'));
+  listMoment(stores, 'rotate-delete', '0-before');
+  const [pod] = stores.pods.all();
+  if (pod === undefined) throw new Error('the recording has changed');
+  stores.pods.put(
+    { ...pod, uid: 'other', name: 'storage-0', labels: {}, containers: [] },
+    moment('00:26:40'),
+  );
+  expect(await collect()).toMatchObject({
+    ...{ kind: 'failed', reason: 'parse' },
+    message: expect.stringContaining('gitlab/storage-0'),
+  });
+});
+
 test('a pod is reported once while the deletion of its predecessor has not arrived', async () => {
   const stores = createFakeStores();
   const { block } = createSource(stores, moment('00:26:30'));

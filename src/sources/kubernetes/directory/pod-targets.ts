@@ -1,5 +1,6 @@
 /** Scrape targets: the /metrics of Gitaly's and Praefect's pods. */
 import { isIP } from 'node:net';
+import { listText } from '../../../lib/format.ts';
 import { outsideText } from '../../../lib/outside-text.ts';
 import type { Failure } from '../../../scheduler/outcome.ts';
 import { type Component, type Identity, identityText } from '../../identity.ts';
@@ -28,6 +29,8 @@ interface PodTargets<Tls> {
   list(): Promise<{
     readonly targets: readonly PodTarget<Tls>[];
     readonly failures: readonly Failure[];
+    /** One sentence about the pods that an annotation excludes. */
+    readonly excluded: readonly string[];
   }>;
 }
 
@@ -35,38 +38,49 @@ interface PodTargets<Tls> {
 const chartPort = 9236;
 
 /**
- * Every running pod of Gitaly and Praefect that has an address. Pods that are being deleted are left out: another
- * pod may get their address. While the pods are not current there are no targets, and a failure.
+ * Every running pod of Gitaly and Praefect, unless an annotation excludes it. Pods that are being deleted are left out:
+ * another pod may get their address. While the pods are not current there are no targets, and a failure.
  */
 export function createPodTargets<Tls>({ pods, componentOf, tls }: PodTargetOptions<Tls>): PodTargets<Tls> {
   const access = { tls, credentialsFile: undefined } as const;
   return {
     async list() {
       const failure = notCurrent(pods, 'pods');
-      if (failure !== undefined) return { targets: [], failures: [failure] };
+      if (failure !== undefined) return { targets: [], failures: [failure], excluded: [] };
       const targets: PodTarget<Tls>[] = [];
       const incomplete = incompleteness(pods.state());
       const failures: Failure[] = incomplete === undefined ? [] : [incomplete];
+      const excluded: string[] = [];
       for (const pod of pods.all()) {
         const component = componentOf(pod);
-        if (component === undefined || !isScraped(pod)) continue;
+        if (component === undefined || pod.phase !== 'Running' || pod.deletion !== undefined) continue;
+        if (excludedBy(pod) !== undefined) {
+          excluded.push(`${identityText(podIdentity(pod))} (${excludedBy(pod)})`);
+          continue;
+        }
         const url = urlOf(pod, component);
         if (url instanceof URL) targets.push({ component, url, identity: podIdentity(pod), access });
         else failures.push(url);
       }
-      return { targets, failures };
+      return {
+        targets,
+        failures,
+        excluded:
+          excluded.length === 0
+            ? []
+            : [`Metrics are not read, because an annotation is "false": ${listText(excluded, 5)}.`],
+      };
     },
   };
 }
 
-const isScraped = (pod: Pod): boolean =>
-  pod.phase === 'Running' &&
-  pod.deletion === undefined &&
-  !pod.ip.includes('%') &&
-  isIP(pod.ip) !== 0 &&
-  prefixes.every((prefix) => annotationOf(pod, prefix, 'scrape') !== 'false');
+/** The annotation by which the pod is not to be scraped. */
+const excludedBy = (pod: Pod): string | undefined =>
+  prefixes.map((prefix) => `${prefix}scrape` as const).find((name) => pod.annotations[name] === 'false');
 
 function urlOf(pod: Pod, component: Component): URL | Failure {
+  if (pod.ip.includes('%') || isIP(pod.ip) === 0)
+    return invalid(pod, component, 'status.podIP', pod.ip, 'the address of a pod that runs');
   const { prefix, port, namedPort } = authorityOf(pod);
   if (namedPort !== undefined && validPort(namedPort) === undefined)
     return invalid(pod, component, "its container's port http-metrics", namedPort, 'a port from 1 to 65535');
@@ -135,7 +149,7 @@ const validPort = (port: number): number | undefined => (port >= 1 && port <= 65
 const annotationOf = (
   { annotations }: Pod,
   prefix: (typeof prefixes)[number],
-  name: 'scrape' | 'port' | 'path' | 'scheme',
+  name: 'port' | 'path' | 'scheme',
 ): string | undefined => annotations[`${prefix}${name}`] || undefined;
 
 const invalid = (

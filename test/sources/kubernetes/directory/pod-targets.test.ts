@@ -129,20 +129,40 @@ test('an IPv6 address is in brackets', async () => {
 
 describe('no target is', () => {
   test.each<[string, Partial<Pod>]>([
-    ['a pod without an address', { ip: '' }],
-    ['a pod with an invalid address', { ip: 'evil.example.com' }],
     ['a pod that is being deleted', { deletion: { requestedAt: 0, graceSeconds: 6 } }],
     ['a failed pod', { phase: 'Failed', reason: 'Evicted' }],
     ['a pending pod', { phase: 'Pending' }],
-    ['a pod with prometheus.io/scrape: false', { annotations: { 'prometheus.io/scrape': 'false' } }],
     [
       'a pod of another component',
       { labels: { app: 'webservice' }, containers: pod.containers.map((each) => ({ ...each, name: 'web' })) },
     ],
   ])('%s', async (_what, change) => {
-    expect(await list([{ ...pod, ...change }])).toEqual({ targets: [], failures: [] });
+    expect(await list([{ ...pod, ...change }])).toEqual({ targets: [], failures: [], excluded: [] });
   });
 });
+
+test.each(['', 'evil.example.com', 'fe80::1%eth0'])(
+  'a pod that runs with the address %j is a failure, and no target',
+  async (ip) => {
+    const { targets, failures } = await list([{ ...pod, ip }]);
+    expect(targets).toEqual([]);
+    expect(failures).toMatchObject([{ reason: 'parse', message: expect.stringContaining('status.podIP') }]);
+  },
+);
+
+test.each(['prometheus.io/', 'gitlab.com/prometheus_'] as const)(
+  'a pod with %sscrape: false is excluded, and named',
+  async (prefix) => {
+    const annotations = { [`${prefix}scrape`]: 'false' };
+    expect(await list([{ ...pod, annotations }])).toEqual({
+      targets: [],
+      failures: [],
+      excluded: [
+        `Metrics are not read, because an annotation is "false": ${pod.namespace}/${pod.name} (${prefix}scrape).`,
+      ],
+    });
+  },
+);
 
 test('during a rotation neither the terminating nor the starting pod is a target', async () => {
   const urls = await Promise.all(
@@ -158,7 +178,7 @@ test('while the watch is not current there are no targets, and the reason is a f
   const source = createPodTargets({ pods: store, componentOf: chartComponentOf, tls: {} });
   const failure = { reason: 'permission', message: 'no right to list pods' } as const;
   store.set({ current: false, failure });
-  expect(await source.list()).toEqual({ targets: [], failures: [failure] });
+  expect(await source.list()).toEqual({ targets: [], failures: [failure], excluded: [] });
   store.set({ current: false, failure: undefined, lastEventAt: undefined });
   expect((await source.list()).failures[0]?.message).toContain('have not been listed');
   store.set({ current: true });
