@@ -34,8 +34,9 @@ import {
   createMaintenanceSource,
   maintenanceCollectorNames,
 } from '../sources/maintenance/source.ts';
+import { praefectCollectorNames } from '../sources/praefect/collector-names.ts';
 import { createDatabase } from '../sources/praefect/connection/create-database.ts';
-import { createPraefectSource, praefectCollectorNames } from '../sources/praefect/source.ts';
+import { createPraefectSource } from '../sources/praefect/source.ts';
 import { type PraefectView, praefectView } from '../sources/praefect/view.ts';
 import { createStorageCollector, storageCollectorNames } from '../sources/storages/source.ts';
 import { livePraefects, readCheckInputs } from './check-inputs.ts';

@@ -23,7 +23,7 @@ async function written(
 describe('forms', () => {
   const say = (log: Log) => log.warn({ collector: 'praefect_health', ageMs: 1500 }, 'no answer "yet"');
 
-  test('logfmt, the default where nobody looks', async () => {
+  test('logfmt, the default without a terminal', async () => {
     expect(await written({}, say)).toBe(
       'time=TIME level=warn msg="no answer \\"yet\\"" collector=praefect_health ageMs=1500\n',
     );

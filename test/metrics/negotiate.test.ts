@@ -56,7 +56,7 @@ describe('the format', () => {
     ],
     ['an unreadable weight', 'application/openmetrics-text;version=1.0.0;q=high', text],
     [
-      'an escaping nobody knows',
+      'an unknown escaping',
       'application/openmetrics-text;escaping=%0d%0aX: y',
       `${openMetrics}; escaping=underscores`,
     ],

@@ -38,7 +38,7 @@ describe('runs of an interval', () => {
 
   test('one that failed is tried again after half a minute, and the grid stays', async () => {
     const { clock, collector, run } = createHarness();
-    const fails = () => failed('refused', 'nobody listens');
+    const fails = () => failed('refused', 'no process listens');
     const rare = collector('rare', every(100_000), (_, nth) => (nth < 3 ? fails() : ok('rare')));
     const frequent = collector('frequent', every(20_000), fails);
     run([rare, frequent]);

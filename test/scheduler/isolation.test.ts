@@ -25,7 +25,7 @@ const spiteful = new Proxy(
 
 // biome-ignore format: a table
 const ways: readonly [what: string, collect: (run: Run) => Promise<Outcome>, reason: string, says: RegExp][] = [
-  ['hands back a failure', async () => failed('refused', 'nobody listens'), 'refused', /nobody listens/],
+  ['hands back a failure', async () => failed('refused', 'no process listens'), 'refused', /no process listens/],
   ['rejects with an Error', async () => Promise.reject(new TypeError('x is not a function')), 'internal', /internal error in bad: TypeError: x is not a function/],
   ['throws before it promises anything', () => { throw new RangeError('synchronous'); }, 'internal', /RangeError: synchronous/],
   ['throws a string', () => { throw 'just text'; }, 'internal', /internal error in bad: just text/],

@@ -180,7 +180,7 @@ test('whatever collectors do, scrapes are in time and nothing old or failed read
           const flat = flatten(await runner.blocks({ timeoutMs: limitMs, signal: never }));
           waiting -= 1;
           const now = clock.monotonic();
-          // While the process stands still nobody can answer.
+          // A process that is suspended sends no response.
           expect(now - from.at).toBeLessThanOrEqual(limitMs + stalled - from.stalled + 1e-3);
           for (const one of all) {
             if (one.scrape) checkScraped(one, flat, from.at);

@@ -46,7 +46,9 @@ describe('a scrape', () => {
 
   test('shows what a failed run can still say', async () => {
     const { clock, collector, run } = createHarness();
-    const a = collector('a', scrapeSchedule, () => failed('refused', 'nobody listens', valueBlock('a', 0)));
+    const a = collector('a', scrapeSchedule, () =>
+      failed('refused', 'no process listens', valueBlock('a', 0)),
+    );
     const runner = run([a]);
     await clock.advance(100);
     expect(await scrape(runner, 'a')).toEqual({ a: { value: 0, success: 0, stale: 0 } });
@@ -154,7 +156,7 @@ describe('a scrape', () => {
     expect(answer).toEqual({ says: absent, after: 5 });
   });
 
-  test('that nobody waits for any more is answered at once, and its run is no failure', async () => {
+  test('whose client has disconnected is answered immediately, and its run is no failure', async () => {
     const { clock, collector, run, seconds } = createHarness();
     const a = collector('a', scrapeSchedule, async (r, nth) => slow(clock, nth === 1 ? 0 : 3000, r, ok('a')));
     const runner = run([a]);

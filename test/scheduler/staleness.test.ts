@@ -4,7 +4,7 @@ import { failed, type Outcome } from '../../src/scheduler/outcome.ts';
 import { createHarness, every, hang, ok, scrape, valueBlock } from './harness.ts';
 
 const hangs = 'hangs' as const;
-const fails = failed('refused', 'nobody listens');
+const fails = failed('refused', 'no process listens');
 const empty: Outcome = { kind: 'empty', why: 'this schema has no such table' };
 
 type Row = readonly [

@@ -44,7 +44,7 @@ export interface TestPostgres {
   restart(): Promise<void>;
   shutdown(): Promise<void>;
   start(): Promise<void>;
-  /** A restart as a hot standby without a primary: pg_is_in_recovery(), and nobody can write. There is no way back. */
+  /** A restart as a hot standby without a primary: pg_is_in_recovery(), and no client can write. There is no way back. */
   becomeStandby(): Promise<void>;
   /** SIGKILL to all of it, as when a machine loses power; `start` brings it back. */
   kill(): Promise<void>;

@@ -22,7 +22,7 @@ export interface WrittenSelector {
   readonly takenBy: string | undefined;
 }
 
-/** Stand for Grafana's intervals while the grammar reads them; nobody writes such ranges. */
+/** Stand for Grafana's intervals while the grammar reads them; no query has such ranges. */
 const intervals = { '5m5s': '$__rate_interval', '6h6s': '$__range' } as const;
 
 export function selectorsIn(text: string): WrittenSelector[] {

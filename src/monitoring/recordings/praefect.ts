@@ -1,5 +1,6 @@
 /** Recorded from Praefect's database, once for all exporters of a cluster. */
 import type { Thresholds } from '../../rules/thresholds.ts';
+import { collectorNames } from '../../sources/praefect/collector-names.ts';
 import * as mirror from '../../sources/praefect/mirror/metrics.ts';
 import { up } from '../../sources/praefect/queries/database.ts';
 import {
@@ -38,7 +39,7 @@ import {
 import { gaugeWindow, heldWhileUnread, highest, lowest, recorded, recording } from '../recording.ts';
 import { collectorSuccessRecording } from './exporter.ts';
 
-type CollectorName = 'praefect_repositories' | 'praefect_health' | 'praefect_database';
+type CollectorName = (typeof collectorNames)['repositories' | 'health' | 'database'];
 
 const isRead = (collector: CollectorName) => equals(recorded(collectorSuccessRecording, { collector }), 1);
 
@@ -104,11 +105,11 @@ export const healthTrusted = recording('praefect:health:trusted', virtualStorage
     virtualStorageLabels,
     lastOverTime(select(heartbeatQuorum), promDuration(thresholds.staleHold.value)),
   );
-  return [{ expression: or(current, unless(last, isRead('praefect_health'), { on: clusterLabels })) }];
+  return [{ expression: or(current, unless(last, isRead(collectorNames.health), { on: clusterLabels })) }];
 });
 
 export const storageHealth = recording('praefect:storage_healthy:max', storageLabels, (thresholds) => [
-  { expression: held(thresholds, storageLabels, select(storageHealthy), 'praefect_health') },
+  { expression: held(thresholds, storageLabels, select(storageHealthy), collectorNames.health) },
 ]);
 
 export const repositoryCount = recording('praefect:repositories:max', virtualStorageLabels, (thresholds) => [
@@ -117,7 +118,7 @@ export const repositoryCount = recording('praefect:repositories:max', virtualSto
 
 const heldCount = (name: string, selector: GaugeSelector) =>
   recording(name, virtualStorageLabels, (thresholds) => [
-    { expression: held(thresholds, virtualStorageLabels, selector, 'praefect_repositories') },
+    { expression: held(thresholds, virtualStorageLabels, selector, collectorNames.repositories) },
   ]);
 
 export const unavailableCount = heldCount(
@@ -153,7 +154,14 @@ export const singleCopyCount = heldCount(
 );
 
 export const atRiskCount = recording('praefect:repositories_at_risk:max', storageLabels, (thresholds) => [
-  { expression: held(thresholds, storageLabels, select(mirror.repositoriesAtRisk), 'praefect_repositories') },
+  {
+    expression: held(
+      thresholds,
+      storageLabels,
+      select(mirror.repositoriesAtRisk),
+      collectorNames.repositories,
+    ),
+  },
 ]);
 
 /** Assigned replicas that are outdated or missing. */

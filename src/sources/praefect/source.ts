@@ -13,18 +13,6 @@ import { createPraefectCollectors } from './queries/index.ts';
 import type { ConfiguredStorageMap } from './queries/known-storages.ts';
 import type { PraefectViewCollectors } from './view.ts';
 
-/** The names of all its collectors, for when no database is configured. */
-export const praefectCollectorNames: readonly string[] = [
-  'praefect_database',
-  'praefect_health',
-  'praefect_queue',
-  'praefect_connections',
-  'praefect_tables',
-  'praefect_shard_primaries',
-  'praefect_write_locks',
-  'praefect_repositories',
-];
-
 export interface PraefectSourceOptions {
   readonly database: Database;
   readonly budget: Budget;

@@ -66,7 +66,7 @@ interface Json {
   readonly notes: readonly string[];
 }
 
-/** On the recorded cluster, whose pods' addresses nobody serves. */
+/** On the recorded cluster, whose pods' addresses no process serves. */
 async function onCluster(name: string, ...args: readonly string[]): Promise<Said & { readonly json: Json }> {
   server.load(name, 'at-rest');
   const said = await doctor([

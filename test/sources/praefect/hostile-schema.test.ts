@@ -15,13 +15,13 @@ import {
   scanReplicas,
 } from '../../../src/sources/praefect/queries/replica-paths.ts';
 import { createVariantSource } from '../../../src/sources/praefect/query.ts';
-import { createPraefectSource } from '../../../src/sources/praefect/source.ts';
 import {
   praefectSchema,
   startPostgres,
   type TestDatabase,
   type TestPostgres,
 } from '../../support/postgres.ts';
+import { praefectSource } from '../../support/praefect-source.ts';
 
 /** Both arguments' types, and the operators that the statements use for them. */
 const operators: readonly (readonly [left: string, right: string, symbols: string])[] = [
@@ -254,19 +254,7 @@ async function failuresOf(place: TestDatabase, statements = new Set<string>()): 
   const budget = createBudget(1, clock);
   const database = recording(createDatabase({ connection: place.connection, clock, budget }), statements);
   const failures: string[] = [];
-  const { collectors } = createPraefectSource({
-    database,
-    budget,
-    clock,
-    events: createEventLog(clock),
-    configuredStorages: undefined,
-    refreshIntervalMs: 1000,
-    maxStalenessMs: 60_000,
-    healthIntervalMs: 1000,
-    statementTimeoutMs: 10_000,
-    stuckThresholdMs: 900_000,
-    costlyRefreshMs: 0,
-  });
+  const { collectors } = praefectSource({ database, budget, clock, costlyRefreshMs: 0 });
   const signal = AbortSignal.timeout(30_000);
   try {
     // Twice: the second refresh of the mirror reads changed rows only.

@@ -4,13 +4,12 @@ import { systemClock } from '../../../src/lib/clock.ts';
 import { createYielder } from '../../../src/lib/yielder.ts';
 import { lintBlock } from '../../../src/metrics/lint-block.ts';
 import { createBudget } from '../../../src/scheduler/budget.ts';
-import { createEventLog } from '../../../src/scheduler/event-log.ts';
 import { createDatabase } from '../../../src/sources/praefect/connection/create-database.ts';
 import type { Mirror } from '../../../src/sources/praefect/mirror/mirror.ts';
 import { createMirrorMemory, createReplicaTable } from '../../../src/sources/praefect/mirror/table.ts';
 import { summarizeVerification } from '../../../src/sources/praefect/mirror/verification.ts';
-import { createPraefectSource } from '../../../src/sources/praefect/source.ts';
 import { startPostgres, type TestPostgres } from '../../support/postgres.ts';
+import { praefectSource } from '../../support/praefect-source.ts';
 import {
   asOf,
   blockOf,
@@ -31,19 +30,7 @@ async function samplesWith(capture: string, verificationIntervalSeconds: number)
   const { clock, connection, takenAt } = await databaseAsOf(server, capture);
   const budget = createBudget(1, systemClock);
   const database = asOf(createDatabase({ connection, clock: systemClock, budget }), takenAt);
-  const { collectors } = createPraefectSource({
-    database,
-    budget,
-    clock,
-    events: createEventLog(clock),
-    configuredStorages: undefined,
-    refreshIntervalMs: 1000,
-    maxStalenessMs: 60_000,
-    healthIntervalMs: 1000,
-    statementTimeoutMs: 10_000,
-    stuckThresholdMs: 900_000,
-    verificationIntervalSeconds,
-  });
+  const { collectors } = praefectSource({ database, budget, clock, verificationIntervalSeconds });
   const samples = {};
   for (const collector of collectors.filter(({ name }) => /health|repositories/.test(name))) {
     const outcome = await collector.collect({ signal: AbortSignal.timeout(20_000), cause: 'due' });

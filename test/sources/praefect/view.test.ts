@@ -3,12 +3,11 @@ import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
 import { systemClock } from '../../../src/lib/clock.ts';
 import { silentLog } from '../../../src/lib/log.ts';
 import { createBudget } from '../../../src/scheduler/budget.ts';
-import { createEventLog } from '../../../src/scheduler/event-log.ts';
 import { createRunner, type Runner } from '../../../src/scheduler/runner.ts';
 import { createDatabase } from '../../../src/sources/praefect/connection/create-database.ts';
-import { createPraefectSource } from '../../../src/sources/praefect/source.ts';
 import { type PraefectView, praefectView } from '../../../src/sources/praefect/view.ts';
 import { loadCapture, praefectCapture, startPostgres, type TestPostgres } from '../../support/postgres.ts';
+import { praefectSource } from '../../support/praefect-source.ts';
 import { type Samples, samplesIn } from './queries/support.ts';
 
 let server: TestPostgres;
@@ -34,17 +33,12 @@ async function sourceOn(capture: string | undefined) {
   const budget = createBudget(1, clock);
   const connection = capture === undefined ? { ...place.connection, port: 1 } : place.connection;
   const database = createDatabase({ connection, clock, budget });
-  const source = createPraefectSource({
+  const source = praefectSource({
     database,
     budget,
     clock,
-    events: createEventLog(clock),
-    configuredStorages: undefined,
     refreshIntervalMs: 60_000,
     maxStalenessMs: 300_000,
-    healthIntervalMs: 1000,
-    statementTimeoutMs: 10_000,
-    stuckThresholdMs: 900_000,
   });
   const runner = createRunner({
     collectors: source.collectors,

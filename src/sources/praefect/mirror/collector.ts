@@ -9,6 +9,7 @@ import type { Collector, Run } from '../../../scheduler/collector.ts';
 import type { EventLog } from '../../../scheduler/event-log.ts';
 import { failed, type Outcome } from '../../../scheduler/outcome.ts';
 import type { Wake } from '../../../scheduler/wake.ts';
+import { collectorNames } from '../collector-names.ts';
 import { type Database, type QueryOptions, UnacceptableRows } from '../database.ts';
 import type { HealthHistory, HealthView, steadySeconds } from '../health.ts';
 import type { ConfiguredStorageMap } from '../queries/known-storages.ts';
@@ -271,7 +272,7 @@ export function createRepositoriesCollector(
   }
 
   return {
-    name: 'praefect_repositories',
+    name: collectorNames.repositories,
     title: "Repositories, replicas, primaries and verification, from a mirror of Praefect's large tables",
     metrics: [...mirrorMetrics, ...verificationMetrics],
     schedule: {

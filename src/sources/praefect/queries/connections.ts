@@ -8,6 +8,7 @@ import { gauge } from '../../../metrics/metric.ts';
 import { type Block, samplesOf, single } from '../../../metrics/samples.ts';
 import type { Budget } from '../../../scheduler/budget.ts';
 import type { Collector } from '../../../scheduler/collector.ts';
+import { collectorNames } from '../collector-names.ts';
 import type { DatabaseRow } from '../database.ts';
 import { columnNumber, failedOutcome, isFailure, type QueryContext } from '../query.ts';
 import { eq, ge, le, literal, minus, ne, quotedName, relationOid } from '../sql.ts';
@@ -188,7 +189,7 @@ export function createConnectionsCollector({
   variants,
 }: QueryContext & { readonly budget: Budget }): Collector<ConnectionsSnapshot> {
   return {
-    name: 'praefect_connections',
+    name: collectorNames.connections,
     title: 'Connections and locks (pg_stat_activity, pg_locks)',
     metrics: connectionMetrics,
     schedule: { kind: 'interval', everyMs: 15_000, timeoutMs: 5000, maxAgeMs: 60_000, budget },

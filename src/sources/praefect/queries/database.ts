@@ -6,6 +6,7 @@ import { type Block, samplesOf, single } from '../../../metrics/samples.ts';
 import type { Budget } from '../../../scheduler/budget.ts';
 import type { Collector } from '../../../scheduler/collector.ts';
 import { type Failure, failed } from '../../../scheduler/outcome.ts';
+import { collectorNames } from '../collector-names.ts';
 import type { Database, DatabaseRow } from '../database.ts';
 import type { DatabaseClock } from '../database-clock.ts';
 import { columnNumber, columnText, isFailure, type QueryContext } from '../query.ts';
@@ -208,7 +209,7 @@ export function createDatabaseCollector({
   }
 
   return {
-    name: 'praefect_database',
+    name: collectorNames.database,
     title: "Praefect's database: availability, versions, and whether it is writable",
     metrics: databaseMetrics,
     schedule: {

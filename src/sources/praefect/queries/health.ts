@@ -7,6 +7,7 @@ import type { Budget } from '../../../scheduler/budget.ts';
 import type { Collector } from '../../../scheduler/collector.ts';
 import type { EventLog } from '../../../scheduler/event-log.ts';
 import type { Wake } from '../../../scheduler/wake.ts';
+import { collectorNames } from '../collector-names.ts';
 import type { DatabaseRow } from '../database.ts';
 import { type DatabaseClock, localTimeNote } from '../database-clock.ts';
 import { aliveWithinSeconds, type HealthView, healthOf, type NodeStatusRow } from '../health.ts';
@@ -224,7 +225,7 @@ export function createHealthCollector(options: HealthCollectorOptions): Collecto
   let key: string | undefined;
 
   return {
-    name: 'praefect_health',
+    name: collectorNames.health,
     title: 'Heartbeats of Praefects and health of storages (node_status)',
     metrics: healthMetrics,
     schedule: {

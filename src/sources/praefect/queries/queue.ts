@@ -10,6 +10,7 @@ import { type Block, samplesOf, single } from '../../../metrics/samples.ts';
 import type { Budget } from '../../../scheduler/budget.ts';
 import type { Collector } from '../../../scheduler/collector.ts';
 import { failed } from '../../../scheduler/outcome.ts';
+import { collectorNames } from '../collector-names.ts';
 import type { DatabaseRow } from '../database.ts';
 import { type DatabaseClock, localTimeNote } from '../database-clock.ts';
 import { columnNumber, columnText, failedOutcome, type QueryContext, withVariant } from '../query.ts';
@@ -293,7 +294,7 @@ interface QueueCollectorOptions extends QueryContext {
 export function createQueueCollector(options: QueueCollectorOptions): Collector<QueueSnapshot> {
   const removed = createRemovedCounter();
   return {
-    name: 'praefect_queue',
+    name: collectorNames.queue,
     title: 'Replication jobs (replication_queue, replication_queue_job_lock)',
     metrics: queueMetrics,
     schedule: {

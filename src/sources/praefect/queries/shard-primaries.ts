@@ -11,6 +11,7 @@ import { anyValue, gauge } from '../../../metrics/metric.ts';
 import { type Block, emptyBlock, samplesOf } from '../../../metrics/samples.ts';
 import type { Budget } from '../../../scheduler/budget.ts';
 import type { Collector } from '../../../scheduler/collector.ts';
+import { collectorNames } from '../collector-names.ts';
 import type { DatabaseRow } from '../database.ts';
 import { type DatabaseClock, localTimeNote } from '../database-clock.ts';
 import type { HealthView } from '../health.ts';
@@ -137,7 +138,7 @@ export function createShardPrimariesCollector(
   let elector: { readonly readAt: number; readonly perRepository: ReadonlySet<string> } | undefined;
 
   return {
-    name: 'praefect_shard_primaries',
+    name: collectorNames.shardPrimaries,
     title: 'Primaries of virtual storages with the legacy elector (shard_primaries)',
     metrics: shardMetrics,
     schedule: {

@@ -3,6 +3,7 @@ import { gauge } from '../../../metrics/metric.ts';
 import { type Block, samplesOf, single } from '../../../metrics/samples.ts';
 import type { Budget } from '../../../scheduler/budget.ts';
 import type { Collector } from '../../../scheduler/collector.ts';
+import { collectorNames } from '../collector-names.ts';
 import type { DatabaseRow } from '../database.ts';
 import { columnNumber, failedOutcome, type QueryContext, withVariant } from '../query.ts';
 import { eq, minus, nameArray } from '../sql.ts';
@@ -113,7 +114,7 @@ export function createTablesCollector(
   context: QueryContext & { readonly budget: Budget },
 ): Collector<TablesSnapshot> {
   return {
-    name: 'praefect_tables',
+    name: collectorNames.tables,
     title: "Size and maintenance of Praefect's tables (pg_stat_user_tables)",
     metrics: tableMetrics,
     schedule: {

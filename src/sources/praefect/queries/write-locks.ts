@@ -3,6 +3,7 @@ import { gauge } from '../../../metrics/metric.ts';
 import { type Block, samplesOf } from '../../../metrics/samples.ts';
 import type { Budget } from '../../../scheduler/budget.ts';
 import type { Collector } from '../../../scheduler/collector.ts';
+import { collectorNames } from '../collector-names.ts';
 import type { DatabaseRow } from '../database.ts';
 import { columnNumber, failedOutcome, missingTable, type QueryContext, withVariant } from '../query.ts';
 import { ge, le, plus } from '../sql.ts';
@@ -40,7 +41,7 @@ export function createWriteLocksCollector(
   context: QueryContext & { readonly budget: Budget },
 ): Collector<WriteLocksSnapshot> {
   return {
-    name: 'praefect_write_locks',
+    name: collectorNames.writeLocks,
     title: 'Locks of writes in progress (repository_reference_write_locks)',
     metrics: [writeLocks],
     schedule: {
