@@ -112,7 +112,7 @@ test('the chart has the version of the package', () => {
   expect(meta).toMatchObject({ version, appVersion: version });
 });
 
-test('every value has a schema', () => {
+test('every value has a description and a schema', () => {
   interface Schema {
     readonly $ref?: string;
     readonly properties?: Readonly<Record<string, Schema>>;
@@ -122,7 +122,9 @@ test('every value has a schema', () => {
   };
   const resolve = (node: Schema | undefined): Schema | undefined =>
     node?.$ref === undefined ? node : schema.definitions[basename(node.$ref)];
-  const missing = chartValues(readFileSync(join(chart, 'values.yaml'), 'utf8')).filter(({ name }) => {
+  const values = chartValues(readFileSync(join(chart, 'values.yaml'), 'utf8'));
+  expect(values.filter(({ description }) => description === '')).toEqual([]);
+  const missing = values.filter(({ name }) => {
     let node: Schema | undefined = schema;
     for (const key of name.split('.')) node = resolve(node)?.properties?.[key];
     return node === undefined;
