@@ -15,6 +15,12 @@ test.each([...kustomizeFiles()])('%s is rendered from the present chart', (path,
   expect(readFileSync(join(root, path), 'utf8')).toBe(text);
 });
 
+test('the example names the image of the present version', () => {
+  const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string };
+  const [overlay] = manifests(readFileSync(join(folder, 'overlays/gitlab/kustomization.yaml'), 'utf8'));
+  expect(overlay?.['images']).toEqual([expect.objectContaining({ newTag: version })]);
+});
+
 /** Components need kustomize 3.7, which kubectl has since 1.21. */
 const [withKubectl, needsKubectl] = hasTool('kubectl') ? [test, ''] : [test.skip, ' (needs kubectl)'];
 
