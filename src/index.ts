@@ -1,16 +1,15 @@
 /**
- * The library: parts of the exporter for other programs, dashboards and rules. The exports of this file follow semantic
- * versioning; everything else may change. docs/library.md has an example.
+ * The library: metrics, collectors and checks for other programs. It loads no database driver and no native code:
+ * src/praefect.ts has Praefect's database. The exports of these files, and of alerts/library.ts and dashboards/library.ts,
+ * follow semantic versioning; everything else may change. docs/library.md has examples.
  */
 
 // All declared metrics.
 export { type CatalogSection, catalog, everyMetric } from './app/catalog.ts';
 // The repository bucket of a path.
 export { bucketsOf } from './buckets/hash.ts';
-export type { DatabaseConnection, SslMode } from './config/database-connection.ts';
 export { type Clock, systemClock } from './lib/clock.ts';
 export { type Log, silentLog } from './lib/log.ts';
-export { Secret } from './lib/secret.ts';
 export { type Exposition, exposition, expositionText } from './metrics/exposition.ts';
 export { lintMetrics } from './metrics/lint.ts';
 export { lintBlock } from './metrics/lint-block.ts';
@@ -36,13 +35,3 @@ export type { CollectorStatus } from './scheduler/status.ts';
 // Gitaly's cgroups: memory, CPU and OOM kills.
 export { type CgroupSource, type CgroupSourceOptions, createCgroupSource } from './sources/cgroup/source.ts';
 export type { KnownPod, KnownPods, PodDirectory } from './sources/cgroup/tree.ts';
-// Praefect's database.
-export { createDatabase } from './sources/praefect/connection/create-database.ts';
-export type { Database, DatabaseRow, QueryResult, ReadTransaction } from './sources/praefect/database.ts';
-export { type HealthView, healthOf } from './sources/praefect/health.ts';
-export {
-  createPraefectSource,
-  type PraefectSource,
-  type PraefectSourceOptions,
-} from './sources/praefect/source.ts';
-export { type SchemaVariant, variantOf, variantSql } from './sources/praefect/variant.ts';

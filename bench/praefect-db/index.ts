@@ -24,10 +24,10 @@ const { values } = parseArgs({
 const repositories = Number(values.repositories);
 const serveSeconds = Number(values['serve-seconds']);
 
-/** The built program (`npm run build` first) at its default settings, measured through its own /metrics. */
+/** The built program (`npm run bundle` first) at its default settings, measured through its own /metrics. */
 async function measureProgram(name: string): Promise<void> {
   const { user, password } = server.superuser;
-  const program = fileURLToPath(new URL('../../dist/bin/gitaly-exporter.js', import.meta.url));
+  const program = fileURLToPath(new URL('../../bundle/bin/gitaly-exporter.js', import.meta.url));
   const port = 19_656;
   const url = `postgres://${user}:${password}@${server.host}:${server.port}/${name}?sslmode=disable`;
   const serving = spawn(

@@ -5,6 +5,7 @@
  * does; no collector (failing, throwing, hanging, flooding) affects another; no snapshot is shown beyond its
  * staleness limit. docs/decisions/0003-runner.md has the reasons.
  */
+import { onAbort } from '../lib/abort.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Log } from '../lib/log.ts';
 import { describeThrown, stackOf } from '../lib/thrown.ts';
@@ -85,6 +86,8 @@ export interface Runner {
   readIdle(afterMs: number): void;
   /** Every collector has ended its first run, whatever the outcome. */
   ready(): boolean;
+  /** Resolves with true as soon as it is `ready`, with false when the signal aborts before. For a program without scrapes. */
+  whenReady(signal: AbortSignal): Promise<boolean>;
   /**
    * Calls the listener at each change of a collector's state or reason. Staleness is noticed at the next scrape, run
    * or call of `status`. Returns how to unsubscribe.
@@ -122,6 +125,7 @@ export function createRunner(options: RunnerOptions): Runner {
     log,
   });
 
+  const ready = (): boolean => tasks.every(({ record }) => record.verdict !== undefined);
   const stopping = new AbortController();
   const unsubscribe: (() => void)[] = [];
   let started = false;
@@ -256,7 +260,15 @@ export function createRunner(options: RunnerOptions): Runner {
       }
     },
     status: () => tasks.map((task) => changes.notice(task)),
-    ready: () => tasks.every(({ record }) => record.verdict !== undefined),
+    ready,
+    async whenReady(signal) {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      const unsubscribeReady = [changes.subscribe(() => ready() && resolve()), onAbort(signal, resolve)];
+      if (ready()) resolve();
+      await promise;
+      for (const each of unsubscribeReady) each();
+      return ready();
+    },
     subscribe: changes.subscribe,
   };
 }

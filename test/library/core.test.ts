@@ -1,6 +1,6 @@
 /** The public exports work together as docs/library.md shows. */
 import { expect, test } from '@jest/globals';
-import * as library from '../src/index.ts';
+import * as library from '../../src/index.ts';
 
 test('the runner runs a collector of another program, and its metrics are rendered', async () => {
   const ready = library.gauge('my_ready', { help: 'Whether it is ready.', origin: 'this test' });
