@@ -45,6 +45,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   'src/doctor': [...app, 'src/monitoring'],
   'src/cli': [...app, 'src/server', 'src/doctor', 'src/monitoring', 'alerts', 'dashboards'],
   'src/index.ts': app,
+  'src/praefect.ts': app,
   alerts: monitoring,
   dashboards: monitoring,
   demo: [...app, 'src/server', 'src/cli'],

@@ -80,15 +80,22 @@ describe('runs of an interval', () => {
       collector('a', every(60_000), () => failed('query', 'no')),
       collector('b', every(60_000, { timeoutMs: 3000 }), hang),
     ]);
+    const early = runner.whenReady(AbortSignal.abort());
+    let isReady: boolean | undefined;
+    void runner.whenReady(new AbortController().signal).then((ready) => {
+      isReady = ready;
+    });
     await clock.advance(3000);
-    expect(runner.ready()).toBe(false);
+    expect(await early).toBe(false);
+    expect([runner.ready(), isReady]).toEqual([false, undefined]);
     expect(runner.status()[1]).toMatchObject({
       state: 'pending',
       running: true,
       message: 'the first run is in progress',
     });
     await clock.advance(1000);
-    expect(runner.ready()).toBe(true);
+    expect([runner.ready(), isReady]).toEqual([true, true]);
+    expect(await runner.whenReady(AbortSignal.abort())).toBe(true);
   });
 });
 
