@@ -61,7 +61,7 @@ export const statusView = (inputs: StatusInputs): StatusView => ({
   maintenanceWindows: inputs.maintenanceWindows,
   checks: inputs.checks && checksView(inputs.checks.latest(), inputs.now),
   events: inputs.events,
-  links: [],
+  links: [{ text: 'Runbooks', href: 'runbooks/' }],
   demo: inputs.demo,
 });
 
@@ -77,7 +77,11 @@ export function problemView(problem: TrackedProblem): ProblemView {
     detail: text === '' ? undefined : text,
     action: fixes.length === 0 ? undefined : fixes.map((fix) => fix.text).join(' '),
     since: since * 1000,
-    alert: alert && { name: alert, state: suppressedBy.length > 0 ? 'suppressed' : alertState },
+    alert: alert && {
+      name: alert,
+      state: suppressedBy.length > 0 ? 'suppressed' : alertState,
+      runbook: { text: 'Runbook', href: `runbooks/${alert}.md` },
+    },
   };
 }
 

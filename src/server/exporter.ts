@@ -2,6 +2,7 @@
 import { type AppOptions, createApp } from '../app/app.ts';
 import type { Configuration } from '../app/sources.ts';
 import type { DemoView } from '../app/status-view.ts';
+import { readRunbooks } from '../lib/package-folder.ts';
 import { describeThrown, stackOf } from '../lib/thrown.ts';
 import { exposition } from '../metrics/exposition.ts';
 import { createProcessMetrics } from '../metrics/process.ts';
@@ -77,6 +78,7 @@ export function createExporter(options: ExporterOptions): Exporter {
       run: reload,
     },
     api: [checksRoute({ checks: app.checks, now: clock.now }), bucketRoute(app.buckets)],
+    runbooks: readRunbooks,
     ...(demo === undefined ? {} : { demo: demo.actions }),
   });
   let stopped: Promise<void> | undefined;

@@ -18,6 +18,7 @@ import {
 } from './http.ts';
 import { script, style } from './page/assets.ts';
 import { type PageContent, renderPage } from './page/page.ts';
+import { type ReadRunbooks, runbookRoutes } from './runbooks.ts';
 
 export interface Readiness {
   readonly ready: boolean;
@@ -56,6 +57,7 @@ interface RouteOptions {
   readonly api: readonly ApiRoute[];
   readonly maxApiRequestsInFlight: number;
   readonly demo: DemoActions | undefined;
+  readonly runbooks: ReadRunbooks | undefined;
   /** Whether the request came to a public path without credentials although users are configured. */
   readonly isAnonymous: (request: Request) => boolean;
 }
@@ -147,6 +149,7 @@ function createRoutes(options: RouteOptions): HttpRoute[] {
       },
     },
     ...apiRoutes(api, options.maxApiRequestsInFlight),
+    ...(options.runbooks === undefined ? [] : runbookRoutes(options.runbooks)),
     ...(demo === undefined ? [] : demoRoutes(demo)),
   ];
   if (telemetryPath !== '/') {

@@ -20,6 +20,7 @@ import {
   type Readiness,
   type ReloadAction,
 } from './routes.ts';
+import type { ReadRunbooks } from './runbooks.ts';
 import { createScrapeHandler, type RenderMetrics } from './scrape.ts';
 import { noWebConfig } from './web-config/none.ts';
 import type { WebConfigSource, WebConfigState } from './web-config/source.ts';
@@ -46,6 +47,8 @@ export interface ServerOptions {
   readonly api?: readonly ApiRoute[];
   /** The buttons of StatusView.demo. */
   readonly demo?: DemoActions | undefined;
+  /** For /runbooks/. */
+  readonly runbooks?: ReadRunbooks;
   readonly limits?: Partial<HttpLimits>;
 }
 
@@ -96,6 +99,7 @@ export function createServer(options: ServerOptions): Server {
     api: options.api ?? [],
     maxApiRequestsInFlight: maxRequestsInFlight,
     demo: options.demo,
+    runbooks: options.runbooks,
     isAnonymous: (request) => anonymous.has(request),
     scrape: createScrapeHandler({
       exposition,

@@ -1,12 +1,12 @@
 /** `generate`: write alert rules, runbooks, dashboards and reference pages, or list the stale ones. */
-import { readdir, readFile } from 'node:fs/promises';
-import { basename, join } from 'node:path';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { Settings } from '../../config/sections/index.ts';
 import { codeOf } from '../../lib/errors.ts';
+import { packageFolder, readRunbooks } from '../../lib/package-folder.ts';
 import { findStaleFiles, writeStaleFiles } from '../../monitoring/artifact.ts';
 import { type CommandIo, defineCommand, type ExitCode } from '../command.ts';
 import { type GenerateOptions, generateOptions, monitoringSettingsOf } from '../generate/options.ts';
-import { packageFolder } from '../generate/package-folder.ts';
 
 export const generate = defineCommand({
   name: 'generate',
@@ -37,10 +37,9 @@ async function run(
     import('../generate/artifacts.ts'),
     import('../generate/chart.ts'),
   ]);
-  const folder = packageFolder();
   const all = artifacts(monitoringSettingsOf(settings), {
-    runbooks: await readRunbooks(join(folder, 'alerts', 'runbooks')),
-    chartValues: await readFile(join(folder, chartFolder, 'values.yaml'), 'utf8'),
+    runbooks: await readRunbooks(),
+    chartValues: await readFile(join(packageFolder(), chartFolder, 'values.yaml'), 'utf8'),
   }).filter(({ path }) => only === undefined || path.startsWith(`${only}/`));
   try {
     if (!check) {
@@ -66,11 +65,3 @@ async function run(
 /** `EACCES: permission denied, mkdir '/alerts'`. */
 const messageOf = (error: unknown): string =>
   typeof error === 'object' && error !== null && 'message' in error ? String(error.message) : String(error);
-
-async function readRunbooks(folder: string): Promise<ReadonlyMap<string, string>> {
-  const files = (await readdir(folder)).filter((file) => file.endsWith('.md'));
-  const texts = await Promise.all(
-    files.map(async (file) => [basename(file, '.md'), await readFile(join(folder, file), 'utf8')] as const),
-  );
-  return new Map(texts);
-}

@@ -124,6 +124,13 @@ button { font: inherit; font-weight: 600; min-height: 2.25rem; padding: .125rem 
 button:hover { border-color: var(--ink); }
 button.end { border-color: var(--button); background: var(--button); color: var(--button-ink); }
 button[aria-disabled] { cursor: progress; opacity: .7; }
+.runbook { padding-bottom: 2.5rem; }
+.runbook h1 { margin: 1rem 0; font-size: 1.625rem; }
+.runbook :is(p, ul, ol, table, pre) { margin: .5rem 0; }
+.runbook :is(th, td) { white-space: normal; }
+.runbook tbody td:first-child { width: 30%; }
+.runbook pre { padding: .625rem .75rem; background: var(--sheet); border: 1px solid var(--line); border-radius: 4px;
+  white-space: pre-wrap; }
 footer { padding-top: 2.5rem; padding-bottom: 2.5rem; }
 .links { display: flex; flex-wrap: wrap; gap: .25rem 1.5rem; }
 .links a { display: inline-block; padding: .25rem 0; }

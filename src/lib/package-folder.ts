@@ -1,0 +1,25 @@
+/** The folder of the package itself, wherever the build put this file, and the runbooks in it. */
+import { existsSync } from 'node:fs';
+import { readdir, readFile } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+
+/** Throws when this file was moved out of its package. */
+export function packageFolder(): string {
+  let folder = import.meta.dirname;
+  while (!existsSync(join(folder, 'package.json'))) {
+    const above = dirname(folder);
+    if (above === folder) throw new Error(`no package.json above ${import.meta.dirname}`);
+    folder = above;
+  }
+  return folder;
+}
+
+/** The Markdown of each runbook by the name of its alert, and of the pages that they share. */
+export async function readRunbooks(): Promise<ReadonlyMap<string, string>> {
+  const folder = join(packageFolder(), 'alerts', 'runbooks');
+  const files = (await readdir(folder)).filter((file) => file.endsWith('.md')).sort();
+  const texts = files.map(
+    async (file) => [basename(file, '.md'), await readFile(join(folder, file), 'utf8')] as const,
+  );
+  return new Map(await Promise.all(texts));
+}
