@@ -1,6 +1,3 @@
-/**
- * Two ways to load less at the start, without a change of what the program does.
- */
 import { builtinModules } from 'node:module';
 import type { Plugin } from 'esbuild';
 

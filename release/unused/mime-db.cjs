@@ -1,0 +1,2 @@
+/** In place of mime-db: every response of the exporter states its content type itself. */
+module.exports = {};
