@@ -24,7 +24,7 @@ const { values } = parseArgs({
 const repositories = Number(values.repositories);
 const serveSeconds = Number(values['serve-seconds']);
 
-/** The built program (`npm run bundle` first) at its default settings, measured through its own /metrics. */
+/** The bundle (`npm run bundle` first) at its default settings, measured through its own /metrics. */
 async function measureProgram(name: string): Promise<void> {
   const { user, password } = server.superuser;
   const program = fileURLToPath(new URL('../../bundle/bin/gitaly-exporter.js', import.meta.url));
