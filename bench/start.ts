@@ -49,7 +49,7 @@ async function start(command: string, database: string, idleSeconds: number): Pr
       if (child.exitCode !== null) throw new Error(`${command} ended with ${child.exitCode}`);
       if (text !== undefined) listeningMs ??= performance.now() - began;
       if (listeningMs !== undefined && text !== undefined && isComplete(text)) break;
-      await sleep(5);
+      await sleep(20);
     }
     const completeMs = performance.now() - began;
     const cpuMs = await cpuMsOf(child.pid ?? 0);

@@ -23,7 +23,10 @@ const commonJs = [
 ].join(';');
 
 /** Tables of character sets and file types that express brings: a third of all code that would load at the start. */
-const unused = { 'body-parser': './release/unused/body-parser.cjs', 'mime-db': './release/unused/mime-db.cjs' };
+const unused = {
+  'body-parser': './release/unused/body-parser.cjs',
+  'mime-db': './release/unused/mime-db.cjs',
+};
 
 /** @param folder emptied first */
 export async function createBundle(folder: string): Promise<void> {
