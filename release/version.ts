@@ -9,7 +9,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 
-const number = String.raw`\d+\.\d+\.\d+(?:-[0-9a-z.]+)?`;
+const number = String.raw`\d+\.\d+\.\d+(?:-rc\.\d+)?`;
 const at = (before: string, after = '') => new RegExp(`(?<=${before})${number}${after}`, 'g');
 
 /** Files and the places in them. Every file of the first group has at least one. */
