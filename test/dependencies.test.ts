@@ -57,7 +57,8 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
 };
 
 const code = /\.(ts|js|mjs|cjs)$/;
-const isIgnored = (path: string): boolean => /(^|\/)(node_modules|dist|bundle|build|fixtures)(\/|$)/.test(path);
+const isIgnored = (path: string): boolean =>
+  /(^|\/)(node_modules|dist|bundle|build|fixtures)(\/|$)/.test(path);
 
 const files = readdirSync(root, { withFileTypes: true })
   .filter((entry) => entry.isDirectory() && !entry.name.startsWith('.') && !isIgnored(entry.name))
