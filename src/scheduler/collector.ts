@@ -1,7 +1,7 @@
 /** What a collector is: the metrics that it owns, when it runs, and how it reads its source. */
 import type { Metric } from '../metrics/metric.ts';
 import type { Budget } from './budget.ts';
-import type { Outcome } from './outcome.ts';
+import type { FailureReason, Outcome } from './outcome.ts';
 import type { Wake } from './wake.ts';
 
 /** `Snapshot` is the type of the data that its blocks are made from. */
@@ -12,6 +12,11 @@ export interface Collector<Snapshot = unknown> {
   readonly title: string;
   /** Every metric whose samples this collector's blocks may hold; no other collector may. */
   readonly metrics: readonly Metric[];
+  /**
+   * Why its runs can fail: these are counted from 0 on, any other reason from its first failure on. Default: every
+   * reason.
+   */
+  readonly failureReasons?: readonly FailureReason[];
   readonly schedule: Schedule;
   /**
    * Reads the source once. Expected failures are values; anything thrown is an internal error, which the runner

@@ -23,6 +23,15 @@ export const failureReasons = [
 
 export type FailureReason = (typeof failureReasons)[number];
 
+/** Those of a source behind HTTP, which has no schema and no queries. */
+export const httpFailureReasons = [
+  ...(['refused', 'timeout', 'tls', 'authentication', 'permission'] as const),
+  ...(['http_status', 'parse', 'too_large', 'missing', 'internal'] as const),
+];
+
+/** Those of a collector that computes its data from other sources. */
+export const ownFailureReasons = ['timeout', 'internal'] as const satisfies readonly FailureReason[];
+
 /** An expected failure, as a value. `message` is for people: what was found and how to fix it. No secrets. */
 export interface Failure {
   readonly reason: FailureReason;

@@ -46,17 +46,17 @@ export interface CollectorRecord {
   lastDurationMs: number | undefined;
   /** Wall clock, of when the source was read. */
   lastSuccessAt: number | undefined;
-  readonly failures: Record<FailureReason, number>;
+  readonly failures: Map<FailureReason, number>;
   droppedTotal: number;
 }
 
-export const newRecord = (): CollectorRecord => ({
+export const newRecord = (counted: readonly FailureReason[] = failureReasons): CollectorRecord => ({
   verdict: undefined,
   snapshot: undefined,
   lastRunAt: undefined,
   lastDurationMs: undefined,
   lastSuccessAt: undefined,
-  failures: Object.fromEntries(failureReasons.map((reason) => [reason, 0])) as Record<FailureReason, number>,
+  failures: new Map(counted.map((reason) => [reason, 0])),
   droppedTotal: 0,
 });
 
@@ -75,7 +75,7 @@ export function recordRun(
   record.lastDurationMs = durationMs;
 
   if (outcome.kind !== 'failed') record.lastSuccessAt = run.startedAtWall - age;
-  else record.failures[outcome.reason] += 1;
+  else record.failures.set(outcome.reason, (record.failures.get(outcome.reason) ?? 0) + 1);
 
   if (outcome.kind === 'empty')
     record.snapshot = { block: undefined, data: undefined, readAt: run.startedAt, series: 0, dropped: 0 };

@@ -34,7 +34,8 @@ export const collectorSuccess = gauge('gitaly_exporter_collector_success', {
 
 export const collectorFailures = counter('gitaly_exporter_collector_failures_total', {
   help: 'Failed runs of the collector, by reason.',
-  details: 'A run that does not return counts once, as timeout, however long it hangs.',
+  details:
+    'A run that does not return counts once, as timeout, however long it hangs. Reasons that the collector cannot have are absent.',
   origin: runner,
   labels: { ...perCollector, reason: failureReasons },
 });
@@ -183,7 +184,7 @@ export function collectorFamilies(
     const labels = { collector: status.name };
     enabled.set(labels, 1);
     success.set(labels, isHealthy(status) ? 1 : 0);
-    for (const reason of failureReasons) failures.set({ ...labels, reason }, status.failures[reason]);
+    for (const [reason, count] of status.failures) failures.set({ ...labels, reason }, count);
     if (status.lastDurationMs !== undefined) duration.set(labels, status.lastDurationMs / 1000);
     if (status.lastSuccessAt !== undefined) lastSuccess.set(labels, status.lastSuccessAt / 1000);
     stale.set(labels, status.stale ? 1 : 0);

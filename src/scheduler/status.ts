@@ -51,7 +51,7 @@ export interface CollectorStatus {
   readonly readAt: number | undefined;
   /** Age of that snapshot, by the monotonic clock. */
   readonly ageMs: number | undefined;
-  readonly failures: Readonly<Record<FailureReason, number>>;
+  readonly failures: ReadonlyMap<FailureReason, number>;
   /** Series that a scrape shows now. */
   readonly series: number;
   /** Series cut from what is shown now because there were more than the limit. */

@@ -51,7 +51,7 @@ export function createTasks(
   };
   return collectors.map((collector) => {
     const { schedule } = collector;
-    const record = newRecord();
+    const record = newRecord(collector.failureReasons);
     const task: Task = {
       collector,
       record,
@@ -121,7 +121,7 @@ export function statusOf(task: Task, clock: Clock): CollectorStatus {
     lastDurationMs: record.lastDurationMs,
     readAt: ageMs === undefined ? undefined : clock.now() - ageMs,
     ageMs,
-    failures: { ...record.failures },
+    failures: new Map(record.failures),
     series: shown?.series ?? 0,
     seriesDropped: shown?.dropped ?? 0,
     seriesDroppedTotal: record.droppedTotal,

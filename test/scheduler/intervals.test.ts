@@ -207,7 +207,7 @@ describe('stop', () => {
     wake.call();
     await clock.advance(60_000);
     expect(a.runs).toEqual(['due at 0 s', 'due at 10 s']);
-    expect(runner.status()[0]!.failures.timeout).toBe(0);
+    expect(runner.status()[0]!.failures.get('timeout')).toBe(0);
     expect(clock.sleepers()).toBe(0);
     expect(lines.filter((line) => !line.includes('stale'))).toEqual(['info collector is ok: a']);
     expect(() => runner.start()).toThrow('cannot start again');

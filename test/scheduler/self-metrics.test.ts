@@ -79,6 +79,22 @@ describe('the self block', () => {
     });
   });
 
+  test('counts from 0 only the failures that a collector can have, and others once they occur', async () => {
+    const { clock, collector, run } = createHarness();
+    const a = collector('a', every(60_000), async (_, nth) =>
+      nth === 1 ? ok('a') : failed('parse', 'garbage'),
+    );
+    const runner = run([{ ...a, failureReasons: ['refused', 'internal'] }]);
+    const counted = async () =>
+      [...flatten(await runner.blocks({ signal: never }))]
+        .filter(([series]) => series.includes('failures_total'))
+        .map(([series, count]) => `${/reason="(\w+)"/.exec(series)?.[1]} ${count}`);
+    await clock.advance(1000);
+    expect(await counted()).toEqual(['refused 0', 'internal 0']);
+    await clock.advance(60_000);
+    expect(await counted()).toEqual(['refused 0', 'internal 0', 'parse 1']);
+  });
+
   test('says of each collector how it stands', async () => {
     const { clock, collector, run } = createHarness();
     const startedAt = clock.now() / 1000;

@@ -3,6 +3,7 @@
 import { anyValue, gauge, type Metric } from '../../metrics/metric.ts';
 import { type Block, samplesOf } from '../../metrics/samples.ts';
 import type { Collector } from '../../scheduler/collector.ts';
+import { ownFailureReasons } from '../../scheduler/outcome.ts';
 import { checkIds } from './check.ts';
 import { type CheckFilter, checksOfRole, type Evaluation, evaluate } from './evaluate.ts';
 import type { CheckInputs } from './inputs.ts';
@@ -68,6 +69,7 @@ export function createChecksCollector({
       name: checksCollectorName,
       title: 'Checks of the recommendations for Gitaly and Praefect',
       metrics: checkMetrics,
+      failureReasons: ownFailureReasons,
       schedule: { kind: 'interval', everyMs: 60_000, timeoutMs: 10_000, maxAgeMs: checksMaxAgeMs },
       async collect({ signal }) {
         const evaluation = evaluate(await inputs(signal), filter);

@@ -46,9 +46,19 @@ export const oomLevelText: Readonly<Record<OomLevel, string>> = {
   node: "the node's memory",
 };
 
+/** Why a read of cgroups can fail. */
+export const cgroupFailureReasons = [
+  'timeout',
+  'permission',
+  'query',
+  'parse',
+  'missing',
+  'internal',
+] as const;
+
 export type FailureCounts = Readonly<Record<ReadFailure, number>>;
 
-const failureReasons: Readonly<Record<ReadFailure, FailureReason>> = {
+const reasonOfFailure: Readonly<Record<ReadFailure, FailureReason>> = {
   permission: 'permission',
   too_many_open_files: 'query',
   malformed: 'parse',
@@ -79,7 +89,7 @@ export function readFailure(
   const more = where.length > 3 ? ` and ${where.length - 3} more` : '';
   const places = where.length > 0 ? `: ${named}${more}` : '';
   return {
-    reason: failureReasons[first],
+    reason: reasonOfFailure[first],
     message: `some cgroup files could not be read (${counts})${places}. Their values are absent; ${failed.map((reason) => fixes[reason]).join('; ')}`,
   };
 }

@@ -9,7 +9,7 @@ import type { Clock } from '../../lib/clock.ts';
 import type { ReadText } from '../../lib/files.ts';
 import { type Block, samplesOf } from '../../metrics/samples.ts';
 import type { Collector } from '../../scheduler/collector.ts';
-import { type Failure, failed } from '../../scheduler/outcome.ts';
+import { type Failure, failed, httpFailureReasons } from '../../scheduler/outcome.ts';
 import { type Identity, identityKey, identityText } from '../identity.ts';
 import type { DropTracker } from './drops.ts';
 import { limitFamilies } from './families.ts';
@@ -51,6 +51,7 @@ export function createGitalyCollector(options: GitalyCollectorOptions): Collecto
     name: 'gitaly_metrics',
     title: "Gitaly's and Praefect's own /metrics, Gitaly's config.toml",
     metrics: gitalyMetrics,
+    failureReasons: httpFailureReasons,
     schedule: { kind: 'interval', everyMs: intervalMs, timeoutMs, maxAgeMs: maxAgeIntervals * timeoutMs },
     async collect({ signal }) {
       const failures: Failure[] = [];

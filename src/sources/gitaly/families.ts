@@ -26,7 +26,7 @@ function rpcFamilies(servers: readonly ServerLimits[]): readonly Family[] {
   const dropped = samplesOf(metrics.requestsDropped);
   const droppedUnauthenticated = samplesOf(metrics.requestsDroppedUnauthenticated);
   const waits: HistogramSample[] = [];
-  for (const { identity, rpcs } of servers)
+  for (const { identity, rpcs, dropReasons } of servers)
     for (const { service, method, use, ...state } of rpcs) {
       const labels = { ...identity, grpc_service: service, grpc_method: method };
       setLimit(limit, labels, state);
@@ -36,8 +36,9 @@ function rpcFamilies(servers: readonly ServerLimits[]): readonly Family[] {
       setKnown(inProgress, labels, use?.inProgress);
       setKnown(queued, labels, use?.queued);
       if (use?.wait !== undefined) waits.push(histogramOf(metrics.concurrencyWait, labels, use.wait));
-      for (const reason of metrics.dropReasons)
-        if (use?.dropped !== undefined) dropped.set({ ...labels, reason }, use.dropped.get(reason) ?? 0);
+      if (use?.dropped !== undefined)
+        for (const reason of new Set([...dropReasons, ...use.dropped.keys()]))
+          dropped.set({ ...labels, reason }, use.dropped.get(reason) ?? 0);
       for (const reason of metrics.queueDropReasons)
         if (use?.droppedUnauthenticated !== undefined)
           droppedUnauthenticated.set({ ...labels, reason }, use.droppedUnauthenticated.get(reason) ?? 0);
@@ -131,6 +132,18 @@ function setLimit<L>(
       samples.set({ ...labels, kind: 'adaptive', bound }, configured[bound]);
 }
 
+/**
+ * Seconds. Gitaly's own buckets, 11 from 1 ms to 25 minutes and configurable, are the largest part of a scrape. Whether
+ * calls pass, are delayed noticeably, or near max_queue_wait needs no more than these.
+ */
+const waitBoundaries = [0.1, 1, 10, 60];
+
+/** For each boundary the first bucket that reaches it, and the one of all calls. */
+function thinned(buckets: WaitHistogram['buckets']): WaitHistogram['buckets'] {
+  const kept = new Set(waitBoundaries.map((boundary) => buckets.find(({ le }) => le >= boundary)));
+  return buckets.filter((bucket) => kept.has(bucket) || bucket.le === Number.POSITIVE_INFINITY);
+}
+
 const histogramOf = <M extends Metric>(
   metric: M,
   labels: LabelsOf<M>,
@@ -138,4 +151,5 @@ const histogramOf = <M extends Metric>(
 ): HistogramSample => ({
   labelValues: metric.labelNames.map((name) => (labels as Readonly<Record<string, string>>)[name] ?? ''),
   ...histogram,
+  buckets: thinned(histogram.buckets),
 });

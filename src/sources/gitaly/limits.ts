@@ -7,7 +7,9 @@ import type {
   RpcName,
 } from '../../config/gitaly/gitaly-config.ts';
 import type { Identity } from '../identity.ts';
+import type { DropReason } from './metrics.ts';
 import type { LimitUse, RpcUse, ServerUse } from './server-use.ts';
+import { possibleDropReasons, versionNumbers } from './versions.ts';
 
 export interface ServerSnapshot {
   readonly identity: Identity;
@@ -40,6 +42,8 @@ export interface ServerLimits {
   /** The last read of its own metrics succeeded. */
   readonly isRead: boolean;
   readonly rpcs: readonly RpcLimit[];
+  /** Those that its version can have. */
+  readonly dropReasons: readonly DropReason[];
   readonly packObjects: LimitState;
   readonly rateLimits: readonly RateLimit[];
   /** By watcher: how often it had the adaptive limits cut. */
@@ -71,6 +75,7 @@ export function limitsOf({ identity, use, config }: ServerSnapshot): ServerLimit
     identity,
     isRead: use !== undefined,
     rpcs: [...rpcs.values()],
+    dropReasons: possibleDropReasons(use?.version),
     packObjects: packObjectsLimit(config, use?.packObjects, defaults),
     rateLimits: config?.rateLimits ?? [],
     backoffs: use?.backoffs ?? new Map(),
@@ -148,10 +153,10 @@ const noDefaults: Defaults = {
 
 /** @param version of `gitlab_build_info`; a build without a version number has no known defaults */
 function defaultsOf(version: string | undefined): Defaults {
-  const [, major, minor] = /^v?(\d+)\.(\d+)/.exec(version ?? '') ?? [];
-  if (major === undefined) return noDefaults;
+  const known = versionNumbers(version);
+  if (known === undefined) return noDefaults;
   const reached = defaultsSince.filter(
-    (step) => Number(major) > step.major || (Number(major) === step.major && Number(minor) >= step.minor),
+    ({ major, minor }) => known.major > major || (known.major === major && known.minor >= minor),
   );
   return Object.assign({ ...noDefaults }, ...reached.map(({ defaults }) => defaults));
 }

@@ -87,7 +87,8 @@ export const concurrencyQueued = gauge('gitaly_server_concurrency_queued', {
 
 export const concurrencyWait = histogram('gitaly_server_concurrency_wait_seconds', {
   help: 'Time that calls of a limited RPC waited before they ran.',
-  details: 'Dropped calls are not counted. In GitLab 13 only where grpc_latency_buckets is configured.',
+  details:
+    'In four of the buckets that Gitaly has, at or above 0.1, 1, 10 and 60 s. Dropped calls are not counted. In GitLab 13 only where grpc_latency_buckets is configured.',
   origin:
     'gitaly_concurrency_limiting_acquiring_seconds, up to GitLab 14.9 gitaly_rate_limiting_acquiring_seconds',
   unit: 'seconds',
@@ -170,7 +171,8 @@ export const packObjectsQueued = gauge('gitaly_server_pack_objects_queued', {
 
 export const packObjectsWait = histogram('gitaly_server_pack_objects_wait_seconds', {
   help: 'Time that clones and fetches waited before their git-pack-objects ran.',
-  details: 'Dropped ones are not counted.',
+  details:
+    'In the same four buckets as gitaly_server_concurrency_wait_seconds. Dropped ones are not counted.',
   origin: 'gitaly_pack_objects_acquiring_seconds, from GitLab 15.6 on',
   unit: 'seconds',
   labels: identity,

@@ -6,7 +6,7 @@
  * release tags for what lies between.
  */
 import type { RpcName } from '../../config/gitaly/gitaly-config.ts';
-import type { DropReason } from './metrics.ts';
+import { type DropReason, dropReasons } from './metrics.ts';
 
 /** What a family measures, in this exporter's terms. */
 export type Measures =
@@ -135,7 +135,25 @@ export const hadUser = (labels: ReadonlyMap<string, string>): boolean | undefine
  * @param names the wanted samples on the page
  */
 export function countsDrops(version: string | undefined, names: ReadonlySet<string>): boolean {
-  const [, major, minor] = /^v?(\d+)\.(\d+)/.exec(version ?? '') ?? [];
-  if (major !== undefined) return Number(major) > 14 || (Number(major) === 14 && Number(minor) >= 8);
+  const known = versionNumbers(version);
+  if (known !== undefined) return known.major > 14 || (known.major === 14 && known.minor >= 8);
   return [...names].some((name) => !name.startsWith('gitaly_rate_limiting_') && name !== buildInfoSample);
+}
+
+/** The reasons for which this Gitaly can drop a call, each counted from 0 on. All of them where the version is unknown. */
+export function possibleDropReasons(version: string | undefined): readonly DropReason[] {
+  const { major } = versionNumbers(version) ?? {};
+  if (major === undefined) return dropReasons;
+  return dropReasons.filter((reason) => {
+    if (reason === 'rate') return major < 18;
+    return reason === 'load_shed' ? major >= 19 : true;
+  });
+}
+
+/** Undefined for a build without a version number, such as `(devel)`. */
+export function versionNumbers(
+  version: string | undefined,
+): { readonly major: number; readonly minor: number } | undefined {
+  const [, major, minor] = /^v?(\d+)\.(\d+)/.exec(version ?? '') ?? [];
+  return major === undefined ? undefined : { major: Number(major), minor: Number(minor) };
 }

@@ -7,7 +7,7 @@ import { listText } from '../../lib/format.ts';
 import type { Block } from '../../metrics/samples.ts';
 import type { Collector } from '../../scheduler/collector.ts';
 import type { EventLog } from '../../scheduler/event-log.ts';
-import { type Failure, failed, type Outcome } from '../../scheduler/outcome.ts';
+import { type Failure, failed, httpFailureReasons, type Outcome } from '../../scheduler/outcome.ts';
 import type { Component, Identity } from '../identity.ts';
 import { serverInfo } from '../server-info.ts';
 import { createLocalTimes, type LocalTimes, watchReadyTimes } from './api-time.ts';
@@ -91,6 +91,7 @@ export function createKubernetesSource(options: KubernetesSourceOptions): Kubern
     name: 'kubernetes',
     title: "Kubernetes: Gitaly's pods, StatefulSets, disruption budgets and nodes",
     metrics: options.reportsServerInfo ? [...kubernetesMetrics, serverInfo] : kubernetesMetrics,
+    failureReasons: httpFailureReasons,
     schedule: { kind: 'scrape', timeoutMs: 1000 },
     collect: async () => collect(state),
   };

@@ -6,6 +6,7 @@ import { anyValue, gauge, type Metric } from '../../metrics/metric.ts';
 import { samplesOf, single } from '../../metrics/samples.ts';
 import type { Collector } from '../../scheduler/collector.ts';
 import type { EventLog } from '../../scheduler/event-log.ts';
+import { ownFailureReasons } from '../../scheduler/outcome.ts';
 
 export const maintenance = gauge('gitaly_exporter_maintenance', {
   help: '1 while the maintenance window is open, else 0.',
@@ -109,6 +110,7 @@ export function createMaintenanceSource({
     name: 'maintenance',
     title: 'Maintenance windows, which suppress alerts',
     metrics: maintenanceMetrics,
+    failureReasons: ownFailureReasons,
     schedule: { kind: 'scrape', timeoutMs: 1000 },
     async collect() {
       const state = samplesOf(maintenance);

@@ -15,6 +15,12 @@ export interface VariantSource {
   detect(signal: AbortSignal): Promise<SchemaVariant | Failure>;
 }
 
+/** Why a read of the database can fail. */
+export const databaseFailureReasons = [
+  ...(['refused', 'timeout', 'tls', 'authentication', 'permission'] as const),
+  ...(['missing_schema', 'unsupported_schema', 'query', 'too_large', 'internal'] as const),
+];
+
 /** Reading the catalog takes milliseconds unless something is wrong with the server. */
 const detectTimeoutMs = 3000;
 

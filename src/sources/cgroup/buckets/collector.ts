@@ -8,7 +8,7 @@ import type { Wake } from '../../../scheduler/wake.ts';
 import { type Identity, identityKey, identityText } from '../../identity.ts';
 import type { CgroupFiles } from '../files/reading.ts';
 import { oomByIdentity } from '../levels/samples.ts';
-import { type FailureCounts, readFailure } from '../messages.ts';
+import { cgroupFailureReasons, type FailureCounts, readFailure } from '../messages.ts';
 import * as metrics from '../metrics.ts';
 import type { OomTracker } from '../oom/record.ts';
 import { type GitalyTree, onePerIdentity } from '../tree.ts';
@@ -140,6 +140,7 @@ export function createBucketCollector(options: BucketCollectorOptions): Collecto
     name: 'cgroup_buckets',
     title: "Gitaly's repository buckets: counts of all, and details of the busiest",
     metrics: metrics.bucketMetrics,
+    failureReasons: cgroupFailureReasons,
     schedule: { kind: 'interval', everyMs, timeoutMs, maxAgeMs: bucketMaxAgeMs, wake: options.killed },
     async collect({ cause, signal }) {
       if (cause === 'woken' && swept !== undefined) return sweptAgain(swept);

@@ -13,7 +13,7 @@ import {
   levels,
   podLevelMetrics,
 } from '../level-metrics.ts';
-import { readFailure } from '../messages.ts';
+import { cgroupFailureReasons, readFailure } from '../messages.ts';
 import { levelsMetrics } from '../metrics.ts';
 import { type OomTotals, type OomTracker, oomLevels } from '../oom/record.ts';
 import { type GitalyTree, type KnownPod, knownLayout, onePerIdentity } from '../tree.ts';
@@ -51,6 +51,7 @@ export function createLevelCollector(options: LevelCollectorOptions): Collector 
     name: 'cgroup',
     title: "This host's cgroups: memory, CPU, pressure and OOM kills of each Gitaly",
     metrics: levelsMetrics,
+    failureReasons: cgroupFailureReasons,
     schedule: { kind: 'scrape', timeoutMs: 5000 },
     async collect({ signal }) {
       let { failure, failures, trees } = await watch.refresh(scanMaxAgeMs, signal);

@@ -13,7 +13,7 @@ import { collectorNames } from '../collector-names.ts';
 import { type Database, type QueryOptions, UnacceptableRows } from '../database.ts';
 import type { HealthHistory, HealthView, steadySeconds } from '../health.ts';
 import type { ConfiguredStorageMap } from '../queries/known-storages.ts';
-import { failedOutcome, isFailure } from '../query.ts';
+import { databaseFailureReasons, failedOutcome, isFailure } from '../query.ts';
 import { type SchemaVariant, variantOf, variantSql } from '../variant.ts';
 import { mirrorMetrics, primaryMoveFamilies, replicaFamilies } from './metrics.ts';
 import { createMirror, type Mirror } from './mirror.ts';
@@ -275,6 +275,7 @@ export function createRepositoriesCollector(
     name: collectorNames.repositories,
     title: "Repositories, replicas, primaries and verification, from a mirror of Praefect's large tables",
     metrics: [...mirrorMetrics, ...verificationMetrics],
+    failureReasons: databaseFailureReasons,
     schedule: {
       kind: 'interval',
       everyMs: options.refreshIntervalMs,

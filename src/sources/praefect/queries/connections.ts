@@ -10,7 +10,13 @@ import type { Budget } from '../../../scheduler/budget.ts';
 import type { Collector } from '../../../scheduler/collector.ts';
 import { collectorNames } from '../collector-names.ts';
 import type { DatabaseRow } from '../database.ts';
-import { columnNumber, failedOutcome, isFailure, type QueryContext } from '../query.ts';
+import {
+  columnNumber,
+  databaseFailureReasons,
+  failedOutcome,
+  isFailure,
+  type QueryContext,
+} from '../query.ts';
 import { eq, ge, le, literal, minus, ne, quotedName, relationOid } from '../sql.ts';
 
 /** pg_stat_activity.state; `unknown` where it is hidden from the exporter. */
@@ -192,6 +198,7 @@ export function createConnectionsCollector({
     name: collectorNames.connections,
     title: 'Connections and locks (pg_stat_activity, pg_locks)',
     metrics: connectionMetrics,
+    failureReasons: databaseFailureReasons,
     schedule: { kind: 'interval', everyMs: 15_000, timeoutMs: 5000, maxAgeMs: 60_000, budget },
     async collect({ signal }) {
       const limits = { signal, statementTimeoutMs: 4000, purpose: 'connections and locks' };

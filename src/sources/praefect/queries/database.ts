@@ -9,7 +9,7 @@ import { type Failure, failed } from '../../../scheduler/outcome.ts';
 import { collectorNames } from '../collector-names.ts';
 import type { Database, DatabaseRow } from '../database.ts';
 import type { DatabaseClock } from '../database-clock.ts';
-import { columnNumber, columnText, isFailure, type QueryContext } from '../query.ts';
+import { columnNumber, columnText, databaseFailureReasons, isFailure, type QueryContext } from '../query.ts';
 import { epochOf, eq, ne, relationOid } from '../sql.ts';
 import type { SchemaVariant } from '../variant.ts';
 
@@ -212,6 +212,7 @@ export function createDatabaseCollector({
     name: collectorNames.database,
     title: "Praefect's database: availability, versions, and whether it is writable",
     metrics: databaseMetrics,
+    failureReasons: databaseFailureReasons,
     schedule: {
       kind: 'interval',
       everyMs: 10_000,

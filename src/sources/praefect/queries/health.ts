@@ -11,7 +11,14 @@ import { collectorNames } from '../collector-names.ts';
 import type { DatabaseRow } from '../database.ts';
 import { type DatabaseClock, localTimeNote } from '../database-clock.ts';
 import { aliveWithinSeconds, type HealthView, healthOf, type NodeStatusRow } from '../health.ts';
-import { columnNumber, columnText, failedOutcome, type QueryContext, withVariant } from '../query.ts';
+import {
+  columnNumber,
+  columnText,
+  databaseFailureReasons,
+  failedOutcome,
+  type QueryContext,
+  withVariant,
+} from '../query.ts';
 import { epochOf, ge, isPresent, minus, secondsSince } from '../sql.ts';
 import type { SchemaVariant } from '../variant.ts';
 
@@ -228,6 +235,7 @@ export function createHealthCollector(options: HealthCollectorOptions): Collecto
     name: collectorNames.health,
     title: 'Heartbeats of Praefects and health of storages (node_status)',
     metrics: healthMetrics,
+    failureReasons: databaseFailureReasons,
     schedule: {
       kind: 'interval',
       everyMs: options.everyMs,

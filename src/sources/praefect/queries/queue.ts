@@ -13,7 +13,14 @@ import { failed } from '../../../scheduler/outcome.ts';
 import { collectorNames } from '../collector-names.ts';
 import type { DatabaseRow } from '../database.ts';
 import { type DatabaseClock, localTimeNote } from '../database-clock.ts';
-import { columnNumber, columnText, failedOutcome, type QueryContext, withVariant } from '../query.ts';
+import {
+  columnNumber,
+  columnText,
+  databaseFailureReasons,
+  failedOutcome,
+  type QueryContext,
+  withVariant,
+} from '../query.ts';
 import { epochOf, eq, isPresentUtc, jsonText, le, literal, lt, minus } from '../sql.ts';
 import type { SchemaVariant } from '../variant.ts';
 import type { KnownStorages } from './known-storages.ts';
@@ -297,6 +304,7 @@ export function createQueueCollector(options: QueueCollectorOptions): Collector<
     name: collectorNames.queue,
     title: 'Replication jobs (replication_queue, replication_queue_job_lock)',
     metrics: queueMetrics,
+    failureReasons: databaseFailureReasons,
     schedule: {
       kind: 'interval',
       everyMs: 10_000,

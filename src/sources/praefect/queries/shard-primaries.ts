@@ -18,6 +18,7 @@ import type { HealthView } from '../health.ts';
 import {
   columnNumber,
   columnText,
+  databaseFailureReasons,
   failedOutcome,
   missingTable,
   type QueryContext,
@@ -141,6 +142,7 @@ export function createShardPrimariesCollector(
     name: collectorNames.shardPrimaries,
     title: 'Primaries of virtual storages with the legacy elector (shard_primaries)',
     metrics: shardMetrics,
+    failureReasons: databaseFailureReasons,
     schedule: {
       kind: 'interval',
       everyMs: 10_000,

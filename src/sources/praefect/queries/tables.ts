@@ -5,7 +5,13 @@ import type { Budget } from '../../../scheduler/budget.ts';
 import type { Collector } from '../../../scheduler/collector.ts';
 import { collectorNames } from '../collector-names.ts';
 import type { DatabaseRow } from '../database.ts';
-import { columnNumber, failedOutcome, type QueryContext, withVariant } from '../query.ts';
+import {
+  columnNumber,
+  databaseFailureReasons,
+  failedOutcome,
+  type QueryContext,
+  withVariant,
+} from '../query.ts';
 import { eq, minus, nameArray } from '../sql.ts';
 import { type PraefectTable, praefectTables, type SchemaVariant } from '../variant.ts';
 
@@ -117,6 +123,7 @@ export function createTablesCollector(
     name: collectorNames.tables,
     title: "Size and maintenance of Praefect's tables (pg_stat_user_tables)",
     metrics: tableMetrics,
+    failureReasons: databaseFailureReasons,
     schedule: {
       kind: 'interval',
       everyMs: 60_000,

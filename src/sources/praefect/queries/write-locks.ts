@@ -5,7 +5,14 @@ import type { Budget } from '../../../scheduler/budget.ts';
 import type { Collector } from '../../../scheduler/collector.ts';
 import { collectorNames } from '../collector-names.ts';
 import type { DatabaseRow } from '../database.ts';
-import { columnNumber, failedOutcome, missingTable, type QueryContext, withVariant } from '../query.ts';
+import {
+  columnNumber,
+  databaseFailureReasons,
+  failedOutcome,
+  missingTable,
+  type QueryContext,
+  withVariant,
+} from '../query.ts';
 import { ge, le, plus } from '../sql.ts';
 import type { SchemaVariant } from '../variant.ts';
 
@@ -44,6 +51,7 @@ export function createWriteLocksCollector(
     name: collectorNames.writeLocks,
     title: 'Locks of writes in progress (repository_reference_write_locks)',
     metrics: [writeLocks],
+    failureReasons: databaseFailureReasons,
     schedule: {
       kind: 'interval',
       everyMs: 15_000,
