@@ -9,6 +9,7 @@ import { overviewDashboard, serversDashboard } from '../src/monitoring/links.ts'
 import {
   above,
   absentOverTime,
+  absoluteValue,
   countBy,
   equals,
   increase,
@@ -22,7 +23,8 @@ import {
   unless,
   type Vector,
 } from '../src/monitoring/promql/index.ts';
-import { highest, lowest, sustained } from '../src/monitoring/recording.ts';
+import { highest, lowest, recorded, sustained } from '../src/monitoring/recording.ts';
+import { exporterSkew } from '../src/monitoring/recordings/exporter.ts';
 import type { MonitoringSettings } from '../src/monitoring/settings.ts';
 import type { AlertThresholds } from '../src/rules/alert-thresholds.ts';
 import {
@@ -54,6 +56,7 @@ export const exporterAlerts = (settings: ExporterSettings): readonly Alert[] => 
   labelsRenamed(settings.thresholds),
   droppedSeries(settings.thresholds),
   reloadFailed(settings.thresholds),
+  skewedExporterClock(settings.thresholds),
 ];
 
 function exporterDown({ exporterJob, thresholds }: ExporterSettings): Alert {
@@ -199,5 +202,22 @@ function reloadFailed(thresholds: AlertThresholds): Alert {
     summary: ({ label }) => `gitaly-exporter ${label('instance')} cannot load its configuration`,
     description: () =>
       'The previous configuration is still in use; after a restart the exporter would not start. gitaly-exporter config check shows what is wrong; its log has the error of the last reload.',
+  });
+}
+
+function skewedExporterClock(thresholds: AlertThresholds): Alert {
+  const { clockSkewFor, exporterClockSkew } = thresholds;
+  return alert({
+    name: 'GitalyExporterClockSkew',
+    severity: 'warning',
+    expression: above(absoluteValue(recorded(exporterSkew)), exporterClockSkew.value),
+    forSeconds: clockSkewFor.value,
+    noProblem: 'an exporter does not know the clock of Prometheus',
+    panel: { dashboard: overviewDashboard, title: 'Exporters up' },
+    firesWhen: `for ${durationInWords(clockSkewFor.value)}, the clocks of an exporter and of Prometheus differed by over ${durationInWords(exporterClockSkew.value)}`,
+    summary: ({ label, value }) =>
+      `The clock of gitaly-exporter ${label('instance')} is off by ${value('duration')}`,
+    description: () =>
+      'The ages of jobs, heartbeats, OOM kills and failovers are wrong by this much, so alerts on them fire too early, too late or not at all. Check NTP on the host of the exporter and on that of Prometheus.',
   });
 }

@@ -1,17 +1,16 @@
 /** Pods, nodes and rollouts of Gitaly on Kubernetes, and recommendations that are no longer followed. */
+import { happenedWithin } from '../../src/monitoring/ages.ts';
 import { durationInWords, promDuration } from '../../src/monitoring/durations.ts';
 import { capacityDashboard, serversDashboard } from '../../src/monitoring/links.ts';
 import {
   above,
   and,
-  below,
   equals,
   maxBy,
   maxOverTime,
   not,
   select,
   subtract,
-  time,
 } from '../../src/monitoring/promql/index.ts';
 import { gaugeWindow, highest, lowest, recorded, sustained } from '../../src/monitoring/recording.ts';
 import { cordonedNodes, podLabels } from '../../src/monitoring/recordings/gitaly.ts';
@@ -49,7 +48,7 @@ function rotationSlow(thresholds: AlertThresholds): Alert {
   const ended = maxBy(podLabels, maxOverTime(select(podLastRotation), window));
   return alert({
     ...judgedWithPage('GitalyRotationSlow', thresholds),
-    expression: and(above(took, slow.value), below(subtract(time(), ended), rotationWindow.value), {
+    expression: and(above(took, slow.value), happenedWithin(thresholds, ended, rotationWindow.value), {
       on: podLabels,
     }),
     panel: { dashboard: serversDashboard, title: 'Duration of the last rotation by phase' },

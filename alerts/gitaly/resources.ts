@@ -1,11 +1,11 @@
 /** Memory and CPU of Gitaly servers. */
+import { happenedWithin } from '../../src/monitoring/ages.ts';
 import { durationInWords, promDuration } from '../../src/monitoring/durations.ts';
 import { capacityDashboard, serversDashboard } from '../../src/monitoring/links.ts';
 import {
   above,
   add,
   atLeast,
-  below,
   increase,
   maxBy,
   minOverTime,
@@ -16,7 +16,6 @@ import {
   select,
   subtract,
   sumBy,
-  time,
 } from '../../src/monitoring/promql/index.ts';
 import { recorded } from '../../src/monitoring/recording.ts';
 import {
@@ -58,7 +57,7 @@ function oomKilled(thresholds: AlertThresholds): Alert {
   const shown = thresholds.oomWindow.value;
   return alert({
     ...judgedWithPage('GitalyOOMKilled', thresholds),
-    expression: below(subtract(time(), recorded(lastOomTime, { level: levelsOfGitaly })), shown),
+    expression: happenedWithin(thresholds, recorded(lastOomTime, { level: levelsOfGitaly }), shown),
     panel: { dashboard: serversDashboard, title: 'OOM-killed processes by level' },
     firesWhen: `within the last ${durationInWords(shown)} processes of a Gitaly were OOM-killed because its container, its pod or its node was out of memory (without an agent: Kubernetes restarted its container as OOMKilled)`,
     summary: ({ by }) =>

@@ -1,4 +1,5 @@
 /** Repositories that are unavailable, lost or at risk. */
+import { ageOf } from '../../src/monitoring/ages.ts';
 import { durationInWords } from '../../src/monitoring/durations.ts';
 import { storageLabels, virtualStorageLabels } from '../../src/monitoring/labels.ts';
 import { praefectDashboard, replicationDashboard } from '../../src/monitoring/links.ts';
@@ -14,7 +15,6 @@ import {
   select,
   subtract,
   sumBy,
-  time,
   unless,
 } from '../../src/monitoring/promql/index.ts';
 import { gaugeWindow, recorded, sustained } from '../../src/monitoring/recording.ts';
@@ -178,7 +178,7 @@ function verificationOverdue(thresholds: AlertThresholds): Alert {
   return alert({
     name: 'PraefectVerificationOverdue',
     severity: 'warning',
-    expression: above(subtract(time(), oldest), overdue.value),
+    expression: above(ageOf(oldest), overdue.value),
     forSeconds: sustained(thresholds, thresholds.longTransaction.value),
     noProblem: withoutProblem.shownAsValue,
     panel: { dashboard: replicationDashboard, title: 'Age of the oldest verification' },

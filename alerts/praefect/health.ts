@@ -1,4 +1,5 @@
 /** Praefects, their heartbeats, and the health of storages. */
+import { happenedWithin } from '../../src/monitoring/ages.ts';
 import { durationInWords, promDuration } from '../../src/monitoring/durations.ts';
 import { clusterLabels, storageLabels, virtualStorageLabels } from '../../src/monitoring/labels.ts';
 import { praefectDashboard } from '../../src/monitoring/links.ts';
@@ -21,7 +22,6 @@ import {
   select,
   subtract,
   sumBy,
-  time,
 } from '../../src/monitoring/promql/index.ts';
 import { highest, recorded } from '../../src/monitoring/recording.ts';
 import {
@@ -104,7 +104,7 @@ function storageUnhealthy(thresholds: AlertThresholds): Alert {
     firesWhen: `for ${durationInWords(unhealthyFor.value)}, fewer than half of the Praefects could reach the storage, outside of maintenance windows`,
     summary: () => `Praefect storage ${storageName} is unhealthy`,
     description: ({ labelOf, same }) =>
-      `{{ if lt $value 0.0 }}Whether failover worked is unknown{{ else if lt $value 1.0 }}Failover worked: other storages serve its repositories{{ else }}{{ $value | printf "%.0f" }} repositories are unavailable: no other storage has their newest state{{ end }}. Replicas on it fall behind. Restore its Gitaly: ${labelOf(
+      `{{ if lt $value 0.0 }}Whether failover worked is unknown{{ else if lt $value 1.0 }}Failover worked: other storages serve its repositories{{ else }}{{ $value | printf "%.0f" }} repositories unavailable: no other storage has their newest state{{ end }}. Restore its Gitaly: ${labelOf(
         maxBy(['server'], select(storageInfo, same('cluster', 'virtual_storage', 'storage'))),
         'server',
         'unknown',
@@ -156,7 +156,7 @@ function failover(thresholds: AlertThresholds): Alert {
   return alert({
     name: 'PraefectFailover',
     severity: 'info',
-    expression: below(subtract(time(), maxBy(storageLabels, at)), window),
+    expression: happenedWithin(thresholds, maxBy(storageLabels, at), window),
     forSeconds: 0,
     noProblem: 'an annotation of dashboards; the page lists failovers as events',
     panel: { dashboard: praefectDashboard, title: 'Moved primaries' },

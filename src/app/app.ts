@@ -8,7 +8,7 @@ import { createProblemTracker, type TrackedProblem } from '../rules/problems/tra
 import { createEventLog } from '../scheduler/event-log.ts';
 import type { Scrape } from '../scheduler/runner.ts';
 import type { ExtraFamilies } from '../scheduler/self-block.ts';
-import { reloadSuccess, reloadTime } from '../scheduler/self-metrics.ts';
+import { exporterTime, reloadSuccess, reloadTime } from '../scheduler/self-metrics.ts';
 import { type Collection, createCollection } from './collectors.ts';
 import { type Configuration, excludedBySettings, type HostContext, type Sources } from './sources.ts';
 import { statusView } from './status.ts';
@@ -57,6 +57,7 @@ export function createApp(options: AppOptions): App {
   const stopping = new AbortController();
   const reload = { isSuccess: true, at: startedAt };
   const reloadFamilies = (): readonly Family[] => [
+    single(exporterTime, clock.now() / 1000),
     single(reloadSuccess, reload.isSuccess ? 1 : 0),
     single(reloadTime, reload.at / 1000),
   ];

@@ -23,6 +23,7 @@ export const ruleNames = [
   'GitalyExporterLabelsRenamed',
   'GitalyExporterSeriesDropped',
   'GitalyExporterReloadFailed',
+  'GitalyExporterClockSkew',
   'PraefectDatabaseUnreachable',
   'PraefectMetricsMissing',
   'PraefectDatabaseReadOnly',
@@ -93,6 +94,7 @@ export const alertThresholds = Object.freeze({
   exporterDown: seconds(5 * minute, 'Longer than a rollout of the exporter.'),
   labelsRenamed: seconds(15 * minute, 'A setting of the scrape: no hurry.'),
   reloadFailed: seconds(10 * minute, 'Longer than a change of several files.'),
+  exporterClockSkew: seconds(30, "The exporter's clock differs from Prometheus' by more than a slow scrape."),
   // Praefect's database.
   databaseUnreported: seconds(
     15 * minute,

@@ -56,6 +56,10 @@ export const defaultThresholds = Object.freeze({
     // Prometheus looks back 5 minutes for the newest sample.
     { max: 2 * minute },
   ),
+  clockTolerance: seconds(
+    2 * minute,
+    'A timestamp that is further in the future than this has no known age: the clock that set it is ahead.',
+  ),
   missingSeriesLookback: seconds(
     24 * hour,
     'A series that existed within this time and is now absent is reported by name, with the labels of its cluster.',

@@ -118,6 +118,13 @@ export const logLinesLost = counter('gitaly_exporter_log_lines_lost_total', {
   origin: 'write(2)',
 });
 
+export const exporterTime = gauge('gitaly_exporter_time_seconds', {
+  help: "The exporter's clock, in seconds since 1970.",
+  details: 'For the difference to the clock of Prometheus, by which ages are evaluated.',
+  origin: 'the exporter',
+  unit: 'seconds',
+});
+
 export const reloadSuccess = gauge('gitaly_exporter_config_last_reload_success', {
   help: '1 if the last reload of the configuration succeeded, otherwise 0.',
   details: 'At 0, the previous configuration is in effect.',
@@ -147,6 +154,7 @@ export const selfMetrics: readonly Metric[] = Object.freeze([
   logLinesLost,
   databaseTime,
   databaseTimeLimit,
+  exporterTime,
   reloadSuccess,
   reloadTime,
 ]);

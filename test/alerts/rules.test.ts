@@ -58,8 +58,8 @@ const rules = rulesOf(linked);
 const recordingRules = fileOf(linked).flatMap((file) => file.groups[0].rules);
 
 const declared = new Set<string>([
-  ...[...everyMetric, ...externalMetrics].map(({ name, type }) =>
-    type === 'histogram' ? `${name}_count` : name,
+  ...[...everyMetric, ...externalMetrics].flatMap(({ name, type }) =>
+    type === 'histogram' ? [`${name}_count`, `${name}_bucket`] : [name],
   ),
   ...recordings.map(({ name }) => name),
 ]);
@@ -138,6 +138,11 @@ describe('recording rules', () => {
     'praefect:repositories_unavailable:max',
     'praefect:storage_unhealthy:unavailable_repositories',
     'gitaly:server_storage:info',
+    'gitaly_exporter:collector_failures:rate',
+    'gitaly_exporter:kubernetes_watch_failures:rate',
+    'gitaly:concurrency_wait_bucket:rate',
+    'gitaly:concurrency_wait:p95',
+    'gitaly_exporter:clock_skew:seconds',
     'praefect:repositories_read_only:max',
     'praefect:repositories_lost:max',
     'praefect:repositories_single_copy:max',

@@ -97,6 +97,10 @@ export const offsetBy = <Labels extends string>(
   offset: Range,
 ): Vector<Labels> => vectorOf(`${selector.text}${offsetText(offset)}`, selector.labels, selector.metrics);
 
+/** When the newest sample was scraped, in seconds since 1970. */
+export const timestampOf = <Labels extends string>(selector: GaugeSelector<Labels>): Vector<Labels> =>
+  vectorOf(`timestamp(${selector.text})`, selector.labels, selector.metrics);
+
 /** The absolute value. */
 export const absoluteValue = <Labels extends string>(of: Vector<Labels>): Vector<Labels> =>
   vectorOf(`abs${parenthesised(of.text)}`, of.labels, of.metrics);

@@ -1,10 +1,10 @@
 /** Recorded from the exporter's own metrics: what the other recordings, alerts and panels depend on. */
-import { collectorFailures, collectorSuccess } from '../../scheduler/self-metrics.ts';
+import { collectorFailures, collectorSuccess, exporterTime } from '../../scheduler/self-metrics.ts';
 import { watchRestarts } from '../../sources/kubernetes/metrics.ts';
 import { maintenanceActive } from '../../sources/maintenance/source.ts';
 import { promDuration } from '../durations.ts';
 import { clusterLabels } from '../labels.ts';
-import { above, equals, maxBy, not, rate, select } from '../promql/index.ts';
+import { above, equals, maxBy, not, rate, select, subtract, timestampOf } from '../promql/index.ts';
 import { highest, lowest, recording } from '../recording.ts';
 
 /** The clusters with an open maintenance window, in the exporter's own namespace. */
@@ -62,7 +62,14 @@ export const watchFailureRate = recording(
   ],
 );
 
+/** The exporter's clock minus that of Prometheus, to within the duration of a scrape. */
+export const exporterSkew = recording('gitaly_exporter:clock_skew:seconds', exporterLabels, () => {
+  const own = select(exporterTime);
+  return [{ expression: maxBy(exporterLabels, subtract(own, timestampOf(own), { on: exporterLabels })) }];
+});
+
 export const exporterRecordings = [
+  exporterSkew,
   maintenanceActiveRecording,
   collectorSuccessRecording,
   collectorFailureRate,

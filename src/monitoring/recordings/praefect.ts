@@ -10,6 +10,7 @@ import {
   storageHealthy,
 } from '../../sources/praefect/queries/health.ts';
 import { jobsRemoved, oldestJob, replicationJobs, staleJobs } from '../../sources/praefect/queries/queue.ts';
+import { ageOf, isFresh } from '../ages.ts';
 import { promDuration } from '../durations.ts';
 import { clusterLabels, storageLabels, virtualStorageLabels } from '../labels.ts';
 import {
@@ -20,7 +21,6 @@ import {
   type GaugeSelector,
   increase,
   isAtLeast,
-  isAtMost,
   lastOverTime,
   maxBy,
   maxOverTime,
@@ -32,7 +32,6 @@ import {
   select,
   subtract,
   sumBy,
-  time,
   unless,
   type Vector,
 } from '../promql/index.ts';
@@ -83,10 +82,7 @@ export const praefectsAlive = recording(
  * not read, the last known quorum.
  */
 export const healthTrusted = recording('praefect:health:trusted', virtualStorageLabels, (thresholds) => {
-  const heartbeatAge = subtract(
-    time(),
-    highest(thresholds, virtualStorageLabels, select(heartbeatTimestamp)),
-  );
+  const heartbeat = highest(thresholds, virtualStorageLabels, select(heartbeatTimestamp));
   const aliveRatio = avgBy(
     virtualStorageLabels,
     lowest(thresholds, [...virtualStorageLabels, 'praefect'], select(praefectAlive)),
@@ -95,7 +91,7 @@ export const healthTrusted = recording('praefect:health:trusted', virtualStorage
   const current = multiply(
     multiply(
       lowest(thresholds, virtualStorageLabels, select(heartbeatQuorum)),
-      isAtMost(heartbeatAge, thresholds.heartbeatStale.value),
+      isFresh(thresholds, heartbeat, thresholds.heartbeatStale.value),
       on,
     ),
     isAtLeast(aliveRatio, thresholds.quorumRatio.value),
@@ -211,7 +207,7 @@ export const oldestJobAge = recording(
       minOverTime(select(oldestJob, { state: waiting }), gaugeWindow(thresholds)),
     );
     const unknown = highest(thresholds, storageLabels, select(staleJobs, { reason: 'storage_unknown' }));
-    return [{ expression: unless(subtract(time(), oldest), above(unknown, 0), { on: storageLabels }) }];
+    return [{ expression: unless(ageOf(oldest), above(unknown, 0), { on: storageLabels }) }];
   },
 );
 
