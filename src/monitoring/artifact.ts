@@ -1,5 +1,5 @@
 /** Generated files as values, and their comparison with a folder. */
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { codeOf } from '../lib/errors.ts';
 
@@ -39,10 +39,26 @@ export async function writeStaleFiles(
   const paths = new Set(stale.map(({ path }) => path));
   for (const { path, content } of artifacts.filter((artifact) => paths.has(artifact.path))) {
     const file = join(folder, path);
-    await mkdir(dirname(file), { recursive: true });
+    await makeFolder(dirname(file));
     await writeFile(file, content);
   }
   return stale;
+}
+
+/**
+ * With its parents. Not with Node's `recursive`, which tries forever where a folder exists and none can be made in it
+ * (/proc).
+ */
+async function makeFolder(folder: string): Promise<void> {
+  const failed = await mkdir(folder).then(
+    () => undefined,
+    (error: unknown) => error,
+  );
+  if (failed === undefined || codeOf(failed) === 'EEXIST') return;
+  const parent = dirname(folder);
+  if (codeOf(failed) !== 'ENOENT' || (await stat(parent).catch(() => undefined)) !== undefined) throw failed;
+  await makeFolder(parent);
+  await makeFolder(folder);
 }
 
 async function readIfExists(path: string): Promise<string | undefined> {

@@ -2,6 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Settings } from '../../config/sections/index.ts';
+import { unlessAborted } from '../../lib/abort.ts';
 import { codeOf } from '../../lib/errors.ts';
 import { packageFolder, readRunbooks } from '../../lib/package-folder.ts';
 import { findStaleFiles, writeStaleFiles } from '../../monitoring/artifact.ts';
@@ -20,10 +21,10 @@ export const generate = defineCommand({
   run,
 });
 
-/** @returns 0 written or up to date, 1 `--check` found a stale file, 2 no folder, or one that cannot be used */
+/** @returns 0 written or up to date, 1 `--check` found a stale file, 2 no folder, one that cannot be used, or interrupted */
 async function run(
   settings: Settings,
-  { stdout, stderr }: CommandIo,
+  { signal, stdout, stderr }: CommandIo,
   options: GenerateOptions,
 ): Promise<ExitCode> {
   const { check, only, outputDir } = options;
@@ -43,12 +44,14 @@ async function run(
   }).filter(({ path }) => only === undefined || path.startsWith(`${only}/`));
   try {
     if (!check) {
-      const written = await writeStaleFiles(outputDir, all);
+      const written = await unlessAborted(writeStaleFiles(outputDir, all), signal);
+      if (written === undefined) return interrupted(stderr);
       for (const { path } of written) stdout.write(`${join(outputDir, path)}\n`);
       stderr.write(`wrote ${written.length} files, ${all.length - written.length} unchanged\n`);
       return 0;
     }
-    const stale = await findStaleFiles(outputDir, all);
+    const stale = await unlessAborted(findStaleFiles(outputDir, all), signal);
+    if (stale === undefined) return interrupted(stderr);
     for (const { path, state } of stale) stdout.write(`${join(outputDir, path)}: ${state}\n`);
     if (stale.length === 0) return 0;
     stderr.write(
@@ -60,6 +63,12 @@ async function run(
     stderr.write(`gitaly-exporter: cannot ${check ? 'read' : 'write'} ${outputDir}: ${messageOf(error)}\n`);
     return 2;
   }
+}
+
+/** A file system that does not respond must not keep the program alive. */
+function interrupted(stderr: CommandIo['stderr']): ExitCode {
+  stderr.write('gitaly-exporter: generate was interrupted\n');
+  return 2;
 }
 
 /** `EACCES: permission denied, mkdir '/alerts'`. */

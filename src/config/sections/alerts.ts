@@ -20,11 +20,22 @@ import { boundsText, choice, integer, text, within } from '../kinds/scalars.ts';
 import { kebab, optional, type Section, type Setting, setting, type ValuesOf } from '../setting.ts';
 import { closest } from '../suggest.ts';
 
+/** Letters after a backslash, and the limit of `{n,m}`: RE2's own (google/re2, wiki "Syntax"). */
+const re2Escapes = 'AaBbCDdEfnPpQrSstvWwxz';
+const maxRepetitions = 1000;
+
 /** A regular expression in RE2's syntax, as Prometheus reads it. */
 function checkRegex(found: string): Refusal | undefined {
   const unsupported = /\(\?(?:[=!]|<[=!])|\\[1-9]/.exec(found);
   if (unsupported !== null)
     return new Refusal(`Prometheus supports neither lookaround nor backreferences (${unsupported[0]})`);
+  // JavaScript reads an escape that it does not know as its letter, and has no limit of repetitions.
+  for (const [, letter = ''] of found.matchAll(/\\(.)/gs))
+    if (/[A-Za-z]/.test(letter) && !re2Escapes.includes(letter))
+      return new Refusal(`Prometheus does not support \\${letter}`);
+  for (const [count] of found.matchAll(/(?<=\{(?:\d*,)?)\d+/g))
+    if (Number(count) > maxRepetitions)
+      return new Refusal(`Prometheus repeats at most ${maxRepetitions} times, not ${count}`);
   try {
     new RegExp(`^(?:${found})$`);
     return undefined;

@@ -173,6 +173,9 @@ test.each([
     'its value (not shown) has a user: remove user and password',
   ],
   ['--alerts.exporter-job=gitaly(', 'Unterminated group'],
+  ['--alerts.exporter-job=[', 'Unterminated character class'],
+  ['--alerts.exporter-job=\\u0041', 'Prometheus does not support \\u'],
+  ['--alerts.exporter-job=x{1,1001}', 'Prometheus repeats at most 1000 times, not 1001'],
   ['--alerts.exporter-job=(?!gitaly).*', 'Prometheus supports neither lookaround nor backreferences ((?!)'],
 ])('%s is rejected with the expected form', async (flag, message) => {
   const { code, err } = await generate('--check', `--output-dir=${folder}`, flag);
@@ -223,6 +226,17 @@ test.each([[], ['--check']])('without --output-dir nothing is written: %p', asyn
     out: '',
     err: 'gitaly-exporter: generate needs --output-dir, the folder to write to (. is the current one)\n',
   });
+});
+
+test('a folder in which no folder can be made is one line of error, and not tried forever', async () => {
+  const { code, out, err } = await generate('--output-dir=/proc');
+  expect({ code, out }).toEqual({ code: 2, out: '' });
+  expect(err).toMatch(/^gitaly-exporter: cannot write \/proc: \S+: .*\n$/);
+});
+
+test('missing folders above the output folder are made', async () => {
+  expect((await generate(`--output-dir=${folder}/a/b`)).code).toBe(0);
+  expect(await filesBelow(join(folder, 'a/b'))).toContain('alerts/praefect.rules.yaml');
 });
 
 test('an output folder that cannot be written is one line of error', async () => {
