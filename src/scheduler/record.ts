@@ -5,6 +5,7 @@
  * good snapshot stays until its staleness limit, so that one missed refresh of a heavy collector does not break
  * every series. A failed run that still knows something true (`up 0`) replaces the snapshot immediately.
  */
+import { outsideText } from '../lib/outside-text.ts';
 import type { Block } from '../metrics/samples.ts';
 import type { BoundedRun, Ended } from './bounded-run.ts';
 import { type FailureReason, failureReasons } from './outcome.ts';
@@ -90,12 +91,17 @@ export function recordRun(
       record.verdict = { kind: 'ok' };
       break;
     case 'empty':
-      record.verdict = { kind: 'empty', message: outcome.why };
+      record.verdict = { kind: 'empty', message: messageText(outcome.why) };
       break;
     case 'failed':
-      record.verdict = { kind: 'failed', reason: outcome.reason, message: outcome.message };
+      record.verdict = { kind: 'failed', reason: outcome.reason, message: messageText(outcome.message) };
   }
 }
+
+/** Whatever a source quotes in it: printable, on one line, of a length that a page can show. */
+const messageText = (message: string): string => outsideText(message, [], maxMessageBytes);
+
+const maxMessageBytes = 4000;
 
 export interface Assessment {
   readonly state: CollectorState;

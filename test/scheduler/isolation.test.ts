@@ -26,6 +26,8 @@ const spiteful = new Proxy(
 // biome-ignore format: a table
 const ways: readonly [what: string, collect: (run: Run) => Promise<Outcome>, reason: string, says: RegExp][] = [
   ['hands back a failure', async () => failed('refused', 'no process listens'), 'refused', /no process listens/],
+  ['quotes control characters and a right-to-left override', async () => failed('refused', 'no\n\u001b[31m \u202eprocess'), 'refused', /^no \[31m process$/],
+  ['fails with a message of a megabyte', async () => failed('refused', 'x'.repeat(1_000_000)), 'refused', /^.{3900,4000}$/],
   ['rejects with an Error', async () => Promise.reject(new TypeError('x is not a function')), 'internal', /internal error in bad: TypeError: x is not a function/],
   ['throws before it promises anything', () => { throw new RangeError('synchronous'); }, 'internal', /RangeError: synchronous/],
   ['throws a string', () => { throw 'just text'; }, 'internal', /internal error in bad: just text/],

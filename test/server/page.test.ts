@@ -52,6 +52,15 @@ describe('the page', () => {
     expect(page(incident)).toContain('<a href="https://docs.example.com/runbooks/unavailable">');
   });
 
+  test('lists fifty problems, and says how many more there are', () => {
+    const [problem] = incident.problems;
+    if (problem === undefined) throw new Error('an incident with a problem');
+    const many = Array.from({ length: 998 }, (_, n) => ({ ...problem, title: `pod ${n} does not exist` }));
+    const shown = text(page({ ...incident, problems: many }));
+    expect(shown.match(/does not exist/g)).toHaveLength(50);
+    expect(shown).toContain('948 more problems are in the API');
+  });
+
   test('shows for each collector its state, data age, interval and why that is longer than configured', () => {
     const shown = text(page(incident));
     expect(shown).toContain(

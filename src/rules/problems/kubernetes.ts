@@ -179,8 +179,10 @@ function progressText(
 ): readonly (string | undefined)[] {
   if (stuck !== undefined || rotation === undefined || rotation.cause === 'container_restart')
     return [terminated];
-  const { cause, phase, isNew } = rotation;
+  const { cause, missing, phase, isNew } = rotation;
   const why = causes[cause];
+  if (missing && phase !== 'terminating')
+    return [why === undefined ? undefined : `Because of ${why}: the new pod is not created yet`];
   return [`${isNew || why === undefined ? 'Starting' : `Because of ${why}`}: ${phases[phase]}`];
 }
 

@@ -57,7 +57,7 @@ export function renderPage({ status, assessment, telemetryPath, now }: PageConte
 <main>
 ${verdictPanel(assessment, now)}
 ${runningIncidents(incidents, now)}
-${assessment.problems.length > 0 && html`<ul class="problems" aria-label="Problems">${assessment.problems.map((one) => problemItem(one, now))}</ul>`}
+${assessment.problems.length > 0 && problemsList(assessment.problems, now)}
 ${(status.maintenanceWindows ?? []).map((window) => maintenanceWindow(window, now))}
 ${incidents.length > 0 && incidentsSection(incidents)}
 ${status.pods && podsSection(status.pods, now)}
@@ -84,6 +84,15 @@ const verdictPanel = ({ verdict, headline, summary }: StatusAssessment, now: num
 <h2 id="verdict" tabindex="-1">${headline}</h2>
 <p>${summary} As of ${timeTag(now, now)}.</p>
 </section>`;
+
+/** The API has all. */
+const shownProblems = 50;
+
+const problemsList = (problems: readonly ProblemView[], now: number): Html => {
+  const more = problems.length - shownProblems;
+  return html`<ul class="problems" aria-label="Problems">${problems.slice(0, shownProblems).map((one) => problemItem(one, now))}</ul>
+${more > 0 && html`<p class="quiet">${more} more problems are in the <a href="api/v1/status">API</a>.</p>`}`;
+};
 
 const problemItem = (problem: ProblemView, now: number): Html => html`<li class="tone-${problem.severity}">
 <span class="tag">${problem.severity}</span>${problem.since !== undefined && html`<span class="since">since ${timeTag(problem.since, now)}, for ${durationText(now - problem.since)}</span>`}

@@ -109,8 +109,7 @@ export function createTextParser({ wanted, maxSamples, prefixes = [] }: ParserOp
       hasEof = to - at === 5 && text.startsWith('# EOF', at);
       return undefined;
     }
-    // A quoted name: none of the wanted ones needs quotes.
-    if (first === brace) return undefined;
+    if (first === brace) return quotedNameProblem(text.slice(at, Math.min(to, at + maxQuotedBytes)));
     if (!continues(text, at, to)) {
       const end = endOfName(text, at, to);
       if (end === at) return { what: 'is not a sample' };
@@ -119,6 +118,14 @@ export function createTextParser({ wanted, maxSamples, prefixes = [] }: ParserOp
       isWanted = checkName(name);
     }
     return isWanted ? keep(text.slice(at, to)) : undefined;
+  }
+
+  /** None of the wanted names needs quotes, but a writer may quote it all the same. */
+  function quotedNameProblem(line: string): LineProblem | undefined {
+    const quoted = /^\{[ \t]*"([a-zA-Z0-9_:]+)"/.exec(line)?.[1];
+    return quoted !== undefined && checkName(quoted)
+      ? { what: `${quoted}: a name in quotes is not supported` }
+      : undefined;
   }
 
   /** Most lines have the name of the line before. */
@@ -203,6 +210,9 @@ const isNameCode = (code: number, isDigitAllowed: boolean): boolean =>
 function seriesKey({ name, labels }: TextSample): string {
   return JSON.stringify([name, ...[...labels].sort(([a], [b]) => (a < b ? -1 : 1))]);
 }
+
+/** Longer than any wanted name. */
+const maxQuotedBytes = 300;
 
 const labelName = /[a-zA-Z_][a-zA-Z0-9_]*/y;
 const number = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;

@@ -44,7 +44,7 @@ export interface ServerUse {
   readonly backoffs: ReadonlyMap<string, number>;
 }
 
-/** Samples whose value is not finite are ignored. */
+/** Nothing of a limit is negative: samples whose value is, or is not finite, are ignored. */
 export function serverUse(samples: readonly TextSample[]): ServerUse {
   const rpcs = new Map<string, RpcName & Totals>();
   const packObjects = newTotals();
@@ -65,7 +65,7 @@ export function serverUse(samples: readonly TextSample[]): ServerUse {
     const native = nativeSamples.get(name);
     if (native === undefined) continue;
     const { measures, part } = native;
-    if (part === undefined && !Number.isFinite(value)) continue;
+    if (part === undefined && !(Number.isFinite(value) && value >= 0)) continue;
 
     if (measures === 'backoffs') {
       add(backoffs, labels.get('watcher') ?? '', value);

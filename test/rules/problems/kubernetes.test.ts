@@ -76,6 +76,7 @@ describe('a pod', () => {
     expect(problems({ ongoing: [missing] })).toMatchObject([
       {
         title: 'gitlab/gl-gitaly-0 does not exist',
+        detail: 'Because of its deletion: the new pod is not created yet.',
         fixes: [{ text: 'See why it is not created: kubectl -n gitlab describe statefulset gl-gitaly' }],
       },
     ]);

@@ -52,7 +52,7 @@ describe('the parser keeps', () => {
     ['samples between empty lines and comments', '\n# anything\n#\n \t\nup 1\n\n', ['up{} 1']],
     ['letters beyond ASCII', 'up{a="Größe 🦊"} 1\n', ['up{a=Größe 🦊} 1']],
     ['one of two equal samples', 'up{a="1",b="2"} 1\nup{b="2",a="1"} 1\n', ['up{a=1,b=2} 1']],
-    ['no quoted names', '{"up.time"} 1\nup 2\n', ['up{} 2']],
+    ['no names that need quotes', '{"up.time"} 1\nup 2\n', ['up{} 2']],
     ['nothing of an empty text', '', []],
   ])('%s', (_, text, samples) => {
     expect(parse(text)).toEqual(samples);
@@ -103,6 +103,11 @@ describe('the parser rejects', () => {
       'a label value without its closing quote',
       'up{a="x} 1\n',
       "parse: line 1: up: a label's value has no closing quote",
+    ],
+    [
+      'a wanted name in quotes, which would be missed',
+      'up 1\n{"queued",a="x"} 5\n',
+      'parse: line 2: queued: a name in quotes is not supported',
     ],
     [
       'labels without their closing brace',

@@ -128,10 +128,10 @@ describe('an inconsistent page', () => {
   const name = 'gitaly_concurrency_limiting_acquiring_seconds';
   const rpc = 'grpc_service="gitaly.X",grpc_method="Y"';
 
-  test('values that are not finite are ignored', () => {
+  test('values that are negative or not finite are ignored', () => {
     expect(
       use(
-        `gitaly_concurrency_limiting_queued{${rpc}} NaN\ngitaly_concurrency_limiting_in_progress{${rpc}} 1\n`,
+        `gitaly_concurrency_limiting_queued{${rpc}} NaN\ngitaly_concurrency_limiting_queued{${rpc},x="y"} -5\ngitaly_concurrency_limiting_in_progress{${rpc}} 1\n`,
       ).rpcs,
     ).toMatchObject([{ inProgress: 1, queued: undefined }]);
   });

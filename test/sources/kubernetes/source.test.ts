@@ -268,6 +268,20 @@ test('a pod that both selectors match, and whose containers show nothing, fails 
   });
 });
 
+test.each(['Failed', 'Succeeded'])(
+  'a pod whose containers have all ended (%s) is not Ready',
+  async (phase) => {
+    const stores = createFakeStores();
+    const { block, source } = createSource(stores, moment('00:26:30'));
+    listMoment(stores, 'rotate-delete', '0-before');
+    const [pod] = stores.pods.all().filter(({ name }) => name === 'gl-gitaly-default-1');
+    if (pod === undefined) throw new Error('the recording has changed');
+    stores.pods.put({ ...pod, phase }, moment('00:26:40'));
+    expect(linesOf(await block()).filter((line) => /pod_ready\{.*default-1.* 1$/.test(line))).toEqual([]);
+    expect(source.view().pods.filter(({ isReady }) => !isReady)).toHaveLength(1);
+  },
+);
+
 test('a pod is reported once while the deletion of its predecessor has not arrived', async () => {
   const stores = createFakeStores();
   const { block } = createSource(stores, moment('00:26:30'));

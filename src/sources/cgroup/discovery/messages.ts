@@ -1,12 +1,16 @@
 /** What an operator should know about what discovery could not find or read: one line each, with the fix. */
+import { outsideText } from '../../../lib/outside-text.ts';
 import type { Failure } from '../../../scheduler/outcome.ts';
 import { type Identity, identityText } from '../../identity.ts';
 import type { GitalyTree } from '../tree.ts';
 import type { UnreadableFolder } from './directory-cache.ts';
 
+/** Any process with a delegated cgroup may choose the names in it. */
+const nameText = (name: string): string => outsideText(name);
+
 /** The first few, and how many more. */
 function someOf(names: readonly string[]): string {
-  const shown = names.slice(0, 3).join(', ');
+  const shown = names.slice(0, 3).map(nameText).join(', ');
   return names.length > 3 ? `${shown} and ${names.length - 3} more` : shown;
 }
 
@@ -65,7 +69,7 @@ export function folderFailures(
 }
 
 const firstOf = ([first = '', ...more]: readonly string[]): string =>
-  more.length === 0 ? `/${first}` : `/${first} and ${more.length} more`;
+  more.length === 0 ? `/${nameText(first)}` : `/${nameText(first)} and ${more.length} more`;
 
 /** As in `stat`. */
 const accessText = ({ mode, owner }: UnreadableFolder): string =>
@@ -85,7 +89,7 @@ export const lostPods = (pods: readonly string[], root: string): Failure => ({
 });
 
 export function vacantPod({ identity, pod, vacancy }: GitalyTree): Failure {
-  const place = vacancy?.elsewhere === undefined ? '' : ` (one is in /${vacancy.elsewhere})`;
+  const place = vacancy?.elsewhere === undefined ? '' : ` (one is in /${nameText(vacancy.elsewhere)})`;
   return {
     reason: 'missing',
     message: `${identityText(identity)}: the pod runs, but none of its containers is in its slice /${pod}${place}, so that its memory, CPU and OOM kills are unknown and its limits do not apply: let the container runtime use the kubelet's cgroup driver (containerd: SystemdCgroup = true)`,

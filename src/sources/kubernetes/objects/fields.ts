@@ -70,10 +70,13 @@ export function nameIn(value: unknown, what: string, max = 253): string {
   return value;
 }
 
-/** An integer >= 0; 0 when missing, as the API omits zeros. Rejects anything else. */
-export function countOf(value: unknown, what: string): number {
+/** Counts are int32 in the API; generations are int64. */
+const maxInt32 = 2 ** 31 - 1;
+
+/** An integer from 0 to `max`; 0 when missing, as the API omits zeros. Rejects anything else. */
+export function countOf(value: unknown, what: string, max = maxInt32): number {
   if (value === undefined || value === null) return 0;
-  if (Number.isSafeInteger(value) && Number(value) >= 0) return Number(value);
+  if (Number.isSafeInteger(value) && Number(value) >= 0 && Number(value) <= max) return Number(value);
   throw new Malformed(`${what} is ${shortText(value)}`);
 }
 

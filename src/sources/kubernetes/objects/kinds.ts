@@ -5,17 +5,24 @@ import {
   fieldsOf,
   flagOf,
   integerOf,
+  Malformed,
   messageOf,
   objectOf,
   type Parsed,
   parsed,
   quantityOf,
+  shortText,
   textOf,
   timeOf,
 } from './fields.ts';
 import { anyLabel, conditionsOf, isNodeLabel, maxLabels, metaOf, stringsOf } from './meta.ts';
 import { labelSelectorOf } from './selector.ts';
 import type { ConfigMap, KubeEvent, Node, PodDisruptionBudget, StatefulSet } from './types.ts';
+
+/** The API server writes it into each object that omits it. */
+const defaultReplicas = 1;
+
+const generationOf = (value: unknown, what: string): number => countOf(value, what, Number.MAX_SAFE_INTEGER);
 
 /** apps/v1 */
 export const statefulSetOf = (raw: unknown): Parsed<StatefulSet> =>
@@ -27,9 +34,9 @@ export const statefulSetOf = (raw: unknown): Parsed<StatefulSet> =>
     return {
       kind: 'StatefulSet',
       ...metaOf(object),
-      generation: countOf(fieldsOf(object['metadata'])['generation'], 'metadata.generation'),
-      observedGeneration: countOf(status['observedGeneration'], 'status.observedGeneration'),
-      replicas: countOf(spec['replicas'], 'spec.replicas'),
+      generation: generationOf(fieldsOf(object['metadata'])['generation'], 'metadata.generation'),
+      observedGeneration: generationOf(status['observedGeneration'], 'status.observedGeneration'),
+      replicas: countOf(spec['replicas'] ?? defaultReplicas, 'spec.replicas'),
       ...ordinalsOf(spec['ordinals']),
       readyReplicas: countOf(status['readyReplicas'], 'status.readyReplicas'),
       updatedReplicas: countOf(status['updatedReplicas'], 'status.updatedReplicas'),
@@ -45,8 +52,10 @@ export const statefulSetOf = (raw: unknown): Parsed<StatefulSet> =>
     };
   });
 
+/** Without it, it would be unknown which set wants Gitaly's pods. */
 function templateOf(raw: unknown): StatefulSet['template'] {
   const { metadata, spec } = fieldsOf(raw);
+  if (metadata === undefined && spec === undefined) throw new Malformed(`spec.template is ${shortText(raw)}`);
   return {
     labels: stringsOf(fieldsOf(metadata)['labels'], anyLabel, maxLabels),
     containers: elementsOf(fieldsOf(spec)['containers']).map((each) => ({

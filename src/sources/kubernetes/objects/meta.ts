@@ -53,7 +53,11 @@ function deletionOf(metadata: Fields): Meta['deletion'] {
   if (end === undefined || end === null) return undefined;
   const endsAt = timeOf(end);
   if (endsAt === undefined) throw new Malformed('metadata.deletionTimestamp is not a time');
-  const graceSeconds = countOf(metadata['deletionGracePeriodSeconds'], 'metadata.deletionGracePeriodSeconds');
+  const graceSeconds = countOf(
+    metadata['deletionGracePeriodSeconds'],
+    'metadata.deletionGracePeriodSeconds',
+    Number.MAX_SAFE_INTEGER,
+  );
   return { requestedAt: endsAt - graceSeconds * 1000, graceSeconds };
 }
 
@@ -89,12 +93,18 @@ const isWellKnown = (key: string): boolean =>
 
 const conditionStatuses = ['True', 'False', 'Unknown'] as const;
 
-/** By type. An invalid status rejects the object: dropping the condition Ready would hide its state. */
+/**
+ * By type. An invalid status rejects the object, and so does a type that occurs twice, of which one may contradict the
+ * other: dropping a condition Ready would hide its state.
+ */
 export function conditionsOf(raw: unknown): Readonly<Record<string, Condition>> {
+  const names = new Set<string>();
   return Object.fromEntries(
     elementsOf(raw, 64).map((each) => {
       const { type, status, reason, lastTransitionTime } = fieldsOf(each);
       const name = nameIn(type, 'the type of a condition', 320);
+      if (names.has(name)) throw new Malformed(`condition ${name} occurs twice`);
+      names.add(name);
       const known = conditionStatuses.find((one) => one === status);
       if (known === undefined) throw new Malformed(`condition ${name} is neither True, False nor Unknown`);
       return [

@@ -126,7 +126,9 @@ const reachedMilestones: Readonly<Record<MilestoneName, (pod: Pod) => Reached | 
     isReady(pod) ? { reported: reportedTime(pod.conditions['Ready']?.since, nodeClock(pod)) } : undefined,
 };
 
-export const isReady = (pod: Pod): boolean => pod.conditions['Ready']?.status === 'True';
+/** A pod whose containers have all ended serves nothing, whatever its condition says. */
+export const isReady = ({ conditions, phase }: Pod): boolean =>
+  conditions['Ready']?.status === 'True' && phase !== 'Failed' && phase !== 'Succeeded';
 
 function startTimesOf({ state, lastTermination }: Container): readonly number[] {
   const current = state.kind === 'running' || state.kind === 'terminated' ? state.startedAt : undefined;

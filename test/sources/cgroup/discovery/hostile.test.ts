@@ -170,3 +170,9 @@ test('an unreadable folder is reported, and the rest is found', async () => {
   files.close();
   chmodSync(join(tree.root, closed), 0o755);
 });
+
+test('a name with control characters is printable in the notes', async () => {
+  tree.make('evil\n\u202e.slice/gitaly-8/repos-0');
+  const { notes } = await findOnce(tree.root);
+  expect(notes.join()).toContain('/evil .slice');
+});

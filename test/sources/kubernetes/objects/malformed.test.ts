@@ -56,6 +56,20 @@ describe('an object is rejected with a reason when', () => {
       'restartCount of container gitaly is "many"',
     ],
     [
+      'restartCount is more than an int32',
+      ({ status }) => (status['containerStatuses'] = [{ name: 'gitaly', restartCount: 1e15 }]),
+      'restartCount of container gitaly is 1000000000000000',
+    ],
+    [
+      'a condition occurs twice, once True and once False',
+      ({ status }) =>
+        (status['conditions'] = [
+          { type: 'Ready', status: 'False' },
+          { type: 'Ready', status: 'True' },
+        ]),
+      'condition Ready occurs twice',
+    ],
+    [
       'a termination has no exit code',
       ({ status }) =>
         (status['containerStatuses'] = [
@@ -65,6 +79,12 @@ describe('an object is rejected with a reason when', () => {
     ],
   ])('%s', (_name, change, why) => {
     expect(changed(change)).toEqual({ ok: false, why });
+  });
+
+  test('it is a StatefulSet without a template, which would want no Gitaly', () => {
+    const raw = structuredClone(good.items('at-rest/statefulsets.json')[0]) as Raw;
+    delete raw.spec['template'];
+    expect(statefulSetOf(raw)).toEqual({ ok: false, why: 'spec.template is missing' });
   });
 
   test.each([undefined, null, 1, 'Pod', [], {}])('it is %j', (raw: unknown) => {
@@ -227,3 +247,9 @@ function replace(raw: unknown, seed: number, value: unknown): void {
   const place = places[seed % Math.max(1, places.length)];
   if (place !== undefined) place[0][place[1]] = value;
 }
+
+test('a StatefulSet without replicas wants one, as in the API', () => {
+  const raw = structuredClone(good.items('at-rest/statefulsets.json')[0]) as Raw;
+  delete raw.spec['replicas'];
+  expect(statefulSetOf(raw)).toMatchObject({ ok: true, object: { replicas: 1 } });
+});
