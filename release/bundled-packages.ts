@@ -28,7 +28,7 @@ export async function bundledPackages(
 
 /** `node_modules/pg` of `node_modules/pg/lib/client.js`, with scopes and nested folders. */
 function packageFolderOf(input: string): string | undefined {
-  const match = /^(.*\bnode_modules\/(?:@[^/]+\/)?[^/]+)\//.exec(input);
+  const match = /^(?!required-builtin:)(.*\bnode_modules\/(?:@[^/]+\/)?[^/]+)\//.exec(input);
   return match?.[1];
 }
 

@@ -1,7 +1,19 @@
-import { builtinModules } from 'node:module';
+import { builtinModules, createRequire } from 'node:module';
 import type { Plugin } from 'esbuild';
 
 const names = new Set(builtinModules.flatMap((name) => [name, `node:${name}`]));
+
+/** TLS, which a plain configuration never uses (10 ms, 1 MB): loaded at the first use of an export. */
+const lazy = new Set(['node:https', 'node:tls']);
+
+const lazyExports = (path: string): string =>
+  Object.keys(createRequire(import.meta.url)(path) as object)
+    .map((name) => JSON.stringify(name))
+    .map(
+      (name) =>
+        `Object.defineProperty(exports, ${name}, { enumerable: true, get: () => require('${path}')[${name}] });`,
+    )
+    .join('\n');
 
 /**
  * Node's own modules through `require`. An `import` reads every export of the module, among them getters that load
@@ -10,13 +22,18 @@ const names = new Set(builtinModules.flatMap((name) => [name, `node:${name}`]));
 export const requiredBuiltins: Plugin = {
   name: 'required-builtins',
   setup(build) {
-    build.onResolve({ filter: /^(node:)?[a-z_/]+$/ }, ({ path, kind }) =>
+    build.onResolve({ filter: /^(node:)?[a-z_/]+$/ }, ({ path, kind, importer }) =>
       kind === 'import-statement' && names.has(path)
-        ? { path: path.startsWith('node:') ? path : `node:${path}`, namespace: 'required-builtin' }
+        ? {
+            path: path.startsWith('node:') ? path : `node:${path}`,
+            namespace: 'required-builtin',
+            // Of each importer its own, so that they are no chunks of their own.
+            suffix: `?${importer}`,
+          }
         : undefined,
     );
     build.onLoad({ filter: /.*/, namespace: 'required-builtin' }, ({ path }) => ({
-      contents: `module.exports = require(${JSON.stringify(path)})`,
+      contents: lazy.has(path) ? lazyExports(path) : `module.exports = require(${JSON.stringify(path)})`,
       loader: 'js',
     }));
   },

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import bcrypt from 'bcrypt';
+import { makeCertificates } from '../server/support/certificates.ts';
 
 jest.setTimeout(60_000);
 
@@ -92,6 +93,20 @@ describe('the installed program', () => {
     const get = (password: string) =>
       fetch(`${url}/metrics`, { headers: { authorization: `Basic ${btoa(`prometheus:${password}`)}` } });
     expect([(await get('right')).status, (await get('wrong')).status]).toEqual([200, 401]);
+  });
+
+  test('serves TLS, and the health check speaks it', async () => {
+    const certificates = makeCertificates();
+    const file = join(certificates.folder, 'web.yml');
+    await writeFile(file, 'tls_server_config:\n  cert_file: server.crt\n  key_file: server.key\n');
+    const { url } = await serve(`--web.config.file=${file}`);
+    const { host } = new URL(url);
+    const args = [`--web.config.file=${file}`, `--web.listen-address=${host}`];
+    expect(await run('healthcheck', ...args)).toMatchObject({
+      code: 0,
+      out: `https://${host}/-/healthy is healthy\n`,
+    });
+    certificates.remove();
   });
 
   test('loads the Kubernetes client where it is configured', async () => {
