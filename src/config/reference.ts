@@ -31,7 +31,8 @@ Every setting can be set in three ways. Flags take precedence over environment v
 - A switch is on as \`--web.enable-reload\` and off as \`--no-web.enable-reload\`; in a variable or the file it is \`true\` or \`false\`.
 - A setting with values by name (\`alerts.label\`, \`alerts.severity\`): \`name=value\` likewise; in the file a map.
 - \`alerts.*\` are used by the page, by \`gitaly-exporter generate alerts\` and by \`generate dashboards\`: give all of them the same file.
-- A path in the file is relative to the file's directory.`;
+- A path in the file is relative to the file's directory.
+- SIGHUP (\`systemctl reload gitaly-exporter\`), or POST /-/reload where \`--web.enable-reload\` is set, reads all of them again. With an error the previous settings stay in use, the log has the reason, and \`gitaly_exporter_config_last_reload_success\` is 0. Settings of the server (\`web.*\`) need a restart.`;
 
 const afterword = `## The address of Praefect's database
 
