@@ -10,10 +10,18 @@ export interface MonitoringSettings extends Judgment {
   readonly grafanaUrl?: string | undefined;
   /** Base URL of the runbooks, without a trailing slash: `/<alert>.md` follows. Undefined omits the links to runbooks. */
   readonly runbookUrl?: string | undefined;
+  /** Grafana's folder for the dashboards. */
+  readonly folder: string;
+  /** Tags of Grafana besides `gitaly-exporter`, by which the menu finds the dashboards. */
+  readonly tags: readonly string[];
+  /** uid of the data source that dashboards select at first. Undefined: Grafana's default one. */
+  readonly datasource?: string | undefined;
 }
 
 export const defaultMonitoringSettings: MonitoringSettings = Object.freeze({
   ...defaultJudgment,
   exporterJob: '.*gitaly-exporter.*',
   labels: {},
+  folder: 'Gitaly',
+  tags: [],
 });

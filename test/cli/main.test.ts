@@ -181,6 +181,7 @@ praefect:
     default:
       - a
       - b
+  # storage-server: not set (from the addresses in Praefect's config.toml)
   # target: not set (none)
   stuck-threshold: 15m  # default
   database:
@@ -241,6 +242,10 @@ alerts:
   # label: not set (none)
   threshold:
     gitaly-down: 7m  # --alerts.threshold.gitaly-down
+dashboards:
+  folder: Gitaly  # default
+  # tag: not set (none)
+  # datasource: not set (Grafana's default Prometheus)
 
 # database praefect at db:5432 as reader, sslmode require, address from praefect.database.url, password from --praefect.database.url
 # configured storages: default on a, b

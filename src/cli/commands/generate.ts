@@ -16,7 +16,7 @@ export const generate = defineCommand({
     'Write the dashboards, the alert rules with their runbooks, and the reference pages to --output-dir: all of them, or "generate alerts", "generate dashboards", "generate docs". Thresholds, severities and links are settings, in the configuration file of the exporter itself, so that its page and the alerts agree.',
   argument: 'only',
   options: generateOptions,
-  settings: ['Alerts and dashboards', 'Thresholds'],
+  settings: ['Alerts and dashboards', 'Thresholds', 'Dashboards'],
   readsSources: false,
   run,
 });

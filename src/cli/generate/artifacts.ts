@@ -9,6 +9,7 @@ import {
   rulesFile,
 } from '../../../alerts/rules-file.ts';
 import type { Dashboard } from '../../../dashboards/dashboard.ts';
+import { dashboardFiles } from '../../../dashboards/files.ts';
 import { dashboards } from '../../../dashboards/index.ts';
 import { catalog } from '../../app/catalog.ts';
 import { configurationReference } from '../../config/reference.ts';
@@ -43,7 +44,7 @@ export function artifacts(
     ...groups.flatMap((group) => ruleFiles(group, ruleSettings)),
     { path: 'alerts/alertmanager.example.yaml', content: alertmanagerExample(inhibitions) },
     ...runbookFiles(groups, runbooks),
-    ...generated.map(({ name, json }) => ({ path: `dashboards/${name}.json`, content: json })),
+    ...dashboardFiles(generated, settings),
     ...chartFiles({ groups, dashboards: generated, settings: ruleSettings, values: chartValues }),
     { path: 'docs/alerts.md', content: alertsReference(groups) },
     { path: 'docs/metrics.md', content: metricsReference(catalog) },

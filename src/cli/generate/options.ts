@@ -14,7 +14,7 @@ export const generateOptions = {
   settings: {
     only: optional(choice(kindsOfFiles), {
       unset: 'all of them',
-      help: 'What to generate: alerts (rules, runbooks, an example for Alertmanager), dashboards, or docs (the reference pages).',
+      help: 'What to generate: alerts (rules, runbooks, an example for Alertmanager), dashboards (JSON, a provisioning file, ConfigMaps), or docs (the reference pages).',
       example: 'alerts',
     }),
     outputDir: optional(text('<folder>'), {
@@ -32,13 +32,19 @@ export const generateOptions = {
 export type GenerateOptions = ValuesOf<(typeof generateOptions)['settings']>;
 
 /** What alerts and dashboards are generated from, by the same settings as the exporter's page. */
-export function monitoringSettingsOf(settings: Pick<Settings, 'alerts' | 'praefect'>): MonitoringSettings {
+export function monitoringSettingsOf(
+  settings: Pick<Settings, 'alerts' | 'dashboards' | 'praefect'>,
+): MonitoringSettings {
   const { exporterJob, grafanaUrl, label = [], runbookUrl } = settings.alerts;
+  const { datasource, folder, tag = [] } = settings.dashboards;
   return {
     ...judgmentOf(settings),
     exporterJob,
     labels: Object.fromEntries(label.map(({ name, value }) => [name, value])),
     grafanaUrl,
     runbookUrl,
+    folder,
+    tags: tag,
+    datasource,
   };
 }

@@ -4,6 +4,7 @@ import { alertsSection, thresholdsRule, thresholdsSection } from './alerts.ts';
 import { cgroupSection } from './cgroup.ts';
 import { checksSection } from './checks.ts';
 import { configSection } from './config.ts';
+import { dashboardsSection } from './dashboards.ts';
 import { gitalyRule, gitalySection } from './gitaly.ts';
 import { kubernetesRule, kubernetesSection } from './kubernetes.ts';
 import { logSection } from './log.ts';
@@ -25,6 +26,7 @@ export const sections = [
   metricsSection,
   alertsSection,
   thresholdsSection,
+  dashboardsSection,
 ] as const satisfies Section[];
 
 /** For help and `config check`: all sections but the thresholds, which are over 100 settings. */
@@ -45,7 +47,8 @@ export type Settings = ValuesOf<
     (typeof checksSection)['settings'] &
     (typeof metricsSection)['settings'] &
     (typeof alertsSection)['settings'] &
-    (typeof thresholdsSection)['settings']
+    (typeof thresholdsSection)['settings'] &
+    (typeof dashboardsSection)['settings']
 >;
 
 /** Rules between settings, checked when each setting is valid. */

@@ -126,6 +126,33 @@ test('URLs, job and thresholds are used in every file that depends on them', asy
   expect(await text('dashboards/replication.json')).toContain('"value": 3600');
 });
 
+test('the configuration file gives dashboards their folder, tags, data source and thresholds', async () => {
+  const yaml = [
+    'dashboards: {folder: Git storage, tag: [git, sre], datasource: prom-1}',
+    'alerts: {threshold: {replication-oldest-job: 1h}}',
+  ].join('\n');
+  const host = testHost({ '/config.yml': yaml });
+  const flags = [`--output-dir=${folder}`, '--config.file=/config.yml'];
+  expect({ code: await main(['generate', 'dashboards', ...flags], host), err: host.err() }).toMatchObject({
+    code: 0,
+  });
+  const text = (file: string) => readFile(join(folder, 'dashboards', file), 'utf8');
+  expect(JSON.parse(await text('replication.json'))).toMatchObject({
+    tags: ['gitaly-exporter', 'git', 'sre'],
+    templating: {
+      list: expect.arrayContaining([
+        expect.objectContaining({
+          name: 'datasource',
+          current: expect.objectContaining({ value: 'prom-1' }),
+        }),
+      ]),
+    },
+  });
+  expect(await text('replication.json')).toContain('"value": 3600');
+  expect(await text('provisioning.yaml')).toContain('folder: Git storage');
+  expect((await text('configmaps.yaml')).match(/grafana_folder: Git storage/g)).toHaveLength(6);
+});
+
 test('without alerts.grafana-url and alerts.runbook-url no file has a link to them', async () => {
   await generate(`--output-dir=${folder}`);
   for (const file of await filesBelow(folder))

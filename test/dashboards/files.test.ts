@@ -1,0 +1,60 @@
+/** The dashboards as files: provisioning and ConfigMaps with the folder, and the settings that the JSON depends on. */
+import { expect, test } from '@jest/globals';
+import { parse, parseAllDocuments } from 'yaml';
+import { dashboardFiles } from '../../dashboards/files.ts';
+import { dashboards } from '../../dashboards/index.ts';
+import { defaultMonitoringSettings } from '../../src/monitoring/settings.ts';
+import type { DashboardJson } from './support.ts';
+
+const all = dashboards({
+  ...defaultMonitoringSettings,
+  tags: ['git', 'production'],
+  datasource: 'prometheus-production',
+});
+const files = new Map(
+  dashboardFiles(all, { folder: 'Git: storage' }).map(({ content, path }) => [path, content]),
+);
+
+interface ConfigMap {
+  readonly metadata: {
+    readonly labels: Readonly<Record<string, string>>;
+    readonly annotations: Readonly<Record<string, string>>;
+  };
+  readonly data: Readonly<Record<string, string>>;
+}
+
+const configMaps = parseAllDocuments(files.get('dashboards/configmaps.yaml')!).map(
+  (document) => document.toJS() as ConfigMap,
+);
+
+test('each dashboard has a ConfigMap with the label of the sidecar and the folder', () => {
+  expect(configMaps.flatMap(({ data }) => Object.values(data).map((json) => JSON.parse(json)))).toEqual(
+    all.map(({ json }) => JSON.parse(json)),
+  );
+  for (const { metadata } of configMaps) {
+    expect(metadata.labels).toMatchObject({ grafana_dashboard: '1' });
+    expect(metadata.annotations).toEqual({ grafana_folder: 'Git: storage' });
+  }
+});
+
+test('kubectl apply can keep its copy of each ConfigMap in an annotation', () => {
+  for (const configMap of configMaps) expect(JSON.stringify(configMap).length).toBeLessThan(256 * 1024);
+});
+
+test('the provider names the folder', () => {
+  expect(parse(files.get('dashboards/provisioning.yaml')!)).toMatchObject({
+    apiVersion: 1,
+    providers: [{ folder: 'Git: storage', type: 'file' }],
+  });
+});
+
+test('every dashboard has the tags besides its own, and the data source is selected at first', () => {
+  for (const { json } of all) {
+    const dashboard = JSON.parse(json) as DashboardJson & { readonly tags: readonly string[] };
+    expect(dashboard.tags).toEqual(['gitaly-exporter', 'git', 'production']);
+    expect(dashboard.templating.list[0]).toMatchObject({
+      name: 'datasource',
+      current: { value: 'prometheus-production' },
+    });
+  }
+});
