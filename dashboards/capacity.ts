@@ -11,6 +11,7 @@ import {
   like,
   maxBy,
   multiply,
+  or,
   rate,
   subtract,
   sumBy,
@@ -27,7 +28,15 @@ import { serverInfo } from '../src/sources/server-info.ts';
 import { buildDashboard, type Dashboard, type DashboardRow, type DashboardSettings } from './dashboard.ts';
 import { serverLink } from './overview.ts';
 import { barGauge, stat, table, timeseries } from './panels.ts';
-import { forecast, overRange, server, serverLegend, total, wholeRange } from './queries.ts';
+import {
+  collectorEnabledFor,
+  forecast,
+  overRange,
+  server,
+  serverLegend,
+  total,
+  wholeRange,
+} from './queries.ts';
 import { praefectGauge, serverBuckets, serverCounter, serverGauge } from './variables.ts';
 
 const subject = ['cluster', 'namespace', 'pod', 'node', 'workload', 'check'] as const;
@@ -66,6 +75,9 @@ const cores = ({ cpuUsage }: Level) =>
     overRange('quantile_over_time(0.95', rate(serverCounter(cpuUsage), '5m'), `${wholeRange}:10m`),
   );
 
+const memoryInAWeek = () =>
+  maxBy(server, forecast(serverGauge(gitLevelMetrics.memoryAnon), wholeRange, 7 * day));
+
 const overviewRow = ({ thresholds }: MonitoringSettings): DashboardRow => ({
   id: 101,
   title: 'Overview',
@@ -78,6 +90,7 @@ const overviewRow = ({ thresholds }: MonitoringSettings): DashboardRow => ({
       expression: total(subtract(1, maxBy(subject, serverGauge(checkPassed)))),
       steps: ['green', [1, 'orange']],
       absent: { text: 'not configured', color: 'blue' },
+      enabledBy: collectorEnabledFor('checks'),
       width: 6,
     }),
     stat({
@@ -89,6 +102,7 @@ const overviewRow = ({ thresholds }: MonitoringSettings): DashboardRow => ({
       expression: total(maxBy(['cluster', 'check'], serverGauge(checksUnknown))),
       steps: ['green', [1, 'blue']],
       absent: { text: 'not configured', color: 'blue' },
+      enabledBy: collectorEnabledFor('checks'),
       width: 6,
     }),
     stat({
@@ -107,16 +121,13 @@ const overviewRow = ({ thresholds }: MonitoringSettings): DashboardRow => ({
       description:
         'Servers whose Git memory reaches its limit within a week, by the trend of the chosen time.',
       unit: 'short',
-      expression: countBy(
-        [],
-        above(
-          maxBy(server, forecast(serverGauge(gitLevelMetrics.memoryAnon), wholeRange, 7 * day)),
-          limit(gitLevelMetrics),
-          { on: server },
-        ),
+      expression: or(
+        countBy([], above(memoryInAWeek(), limit(gitLevelMetrics), { on: server })),
+        multiply(countBy([], memoryInAWeek()), 0),
+        { on: [] },
       ),
       steps: ['green', [1, 'orange']],
-      absent: { text: 'none', color: 'green' },
+      absent: { text: 'no Git cgroups', color: 'blue' },
       width: 6,
     }),
   ],

@@ -63,18 +63,18 @@ export interface DashboardSettings extends MonitoringSettings {
 }
 
 export function buildDashboard(
-  { alertsOn, runbookUrl }: DashboardSettings,
+  { alertsOn, datasource: selected, runbookUrl, tags }: DashboardSettings,
   { description, from = 'now-6h', name, rows, scope, title, uid }: DashboardDefinition,
 ): Dashboard {
   const builder = new DashboardBuilder(title)
     .uid(uid)
     .description(description)
-    .tags([tag])
+    .tags([tag, ...tags])
     .readonly()
     .time({ from, to: 'now' })
     .refresh('1m')
     .tooltip(DashboardCursorSync.Crosshair)
-    .variables(variableModels(scope).map((model) => ({ build: () => model })))
+    .variables(variableModels(scope, selected).map((model) => ({ build: () => model })))
     .annotations(annotations().map((annotation) => ({ build: () => annotation })))
     .links([
       new DashboardLinkBuilder('Gitaly dashboards')

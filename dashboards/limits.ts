@@ -30,7 +30,15 @@ import {
 } from '../src/sources/gitaly/metrics.ts';
 import { buildDashboard, type Dashboard, type DashboardRow, type DashboardSettings } from './dashboard.ts';
 import { heatmap, stat, table, timeseries } from './panels.ts';
-import { dropRateThreshold, rateRange, server, serverLegend, total, wholeRange } from './queries.ts';
+import {
+  collectorEnabledFor,
+  dropRateThreshold,
+  rateRange,
+  server,
+  serverLegend,
+  total,
+  wholeRange,
+} from './queries.ts';
 import {
   recordedOfServer,
   serverBuckets,
@@ -41,7 +49,7 @@ import {
 
 const rpc = [...server, 'grpc_service', 'grpc_method'] as const;
 const needsTarget = 'needs gitaly.target';
-const notConfigured = { text: 'not configured', color: 'blue' } as const;
+const notReported = { text: 'not reported', color: 'blue' } as const;
 const perRepository =
   'The limit applies per repository, so the sum over repositories may be far above it while nothing waits.';
 
@@ -74,7 +82,7 @@ const overviewRow = ({ thresholds }: DashboardSettings): DashboardRow => ({
       unit: 'reqps',
       expression: total(drops()),
       steps: ['green', [dropRateThreshold(thresholds), 'orange']],
-      absent: notConfigured,
+      absent: notReported,
       width: 4,
     }),
     stat({
@@ -84,7 +92,7 @@ const overviewRow = ({ thresholds }: DashboardSettings): DashboardRow => ({
       unit: 'short',
       expression: total(queued()),
       steps: ['green', [1, 'blue']],
-      absent: notConfigured,
+      absent: notReported,
       sparkline: true,
       width: 4,
     }),
@@ -95,7 +103,7 @@ const overviewRow = ({ thresholds }: DashboardSettings): DashboardRow => ({
       unit: 'reqps',
       expression: total(packDrops()),
       steps: ['green', [dropRateThreshold(thresholds), 'orange']],
-      absent: notConfigured,
+      absent: notReported,
       sparkline: true,
       width: 4,
     }),
@@ -106,7 +114,7 @@ const overviewRow = ({ thresholds }: DashboardSettings): DashboardRow => ({
       unit: 'short',
       expression: total(maxBy(server, serverGauge(packObjectsQueued))),
       steps: ['green', [1, 'blue']],
-      absent: notConfigured,
+      absent: notReported,
       sparkline: true,
       width: 4,
     }),
@@ -128,7 +136,8 @@ const overviewRow = ({ thresholds }: DashboardSettings): DashboardRow => ({
       unit: 'short',
       expression: total(subtract(1, maxBy([...server, 'component'], serverGauge(scrapeUp)))),
       steps: ['green', [1, 'red']],
-      absent: notConfigured,
+      absent: { text: 'not configured', color: 'blue' },
+      enabledBy: collectorEnabledFor('gitaly_metrics'),
       width: 4,
     }),
   ],

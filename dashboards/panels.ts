@@ -50,7 +50,7 @@ import { PanelBuilder as StatBuilder } from '@grafana/grafana-foundation-sdk/sta
 import { PanelBuilder as StateTimelineBuilder } from '@grafana/grafana-foundation-sdk/statetimeline';
 import { PanelBuilder as TableBuilder } from '@grafana/grafana-foundation-sdk/table';
 import { PanelBuilder as TimeseriesBuilder } from '@grafana/grafana-foundation-sdk/timeseries';
-import { or, unless, type Vector, vector } from '../src/monitoring/promql/index.ts';
+import { add, groupBy, multiply, or, unless, type Vector, vector } from '../src/monitoring/promql/index.ts';
 import { datasource } from './variables.ts';
 
 /** A unit of Grafana, or a suffix where Grafana has none. */
@@ -256,19 +256,30 @@ interface StatDefinition extends PanelDefinition {
    * pass for a healthy one.
    */
   readonly absent?: { readonly text: string; readonly color: Color };
+  /**
+   * Has a series while the source of the value is enabled: nothing then reads UNKNOWN in red, in place of the text of
+   * `absent`.
+   */
+  readonly enabledBy?: Vector;
   /** Its expression is evaluated over the whole range, which costs as much as a chart. */
   readonly sparkline?: boolean;
 }
 
 /** The value shown when an expression returns nothing. No metric here has this value otherwise. */
 const absentValue = -1;
+/** The value shown when an expression returns nothing although its source is enabled. */
+const unknownValue = -9;
 
 const orAbsent = (expression: Vector): Vector => or(expression, vector(absentValue), { on: [] });
+
+const unknownWhere = (enabledBy: Vector): Vector<never> =>
+  add(multiply(groupBy([], enabledBy), 0), unknownValue);
 
 /** One number or word. */
 export function stat(definition: StatDefinition): SizedPanel {
   const {
     absent = { text: 'MISSING', color: 'red' },
+    enabledBy,
     expression,
     sparkline = false,
     steps,
@@ -276,13 +287,19 @@ export function stat(definition: StatDefinition): SizedPanel {
     words = {},
   } = definition;
   const query = {
-    expression: orAbsent(expression),
+    expression: orAbsent(
+      enabledBy === undefined ? expression : or(expression, unknownWhere(enabledBy), { on: [] }),
+    ),
     legend: definition.title,
   };
   const builder = new StatBuilder()
     .decimals(unit === 'short' ? 0 : 1)
     .mappings([
-      wordsMapping({ ...words, [absentValue]: absent }),
+      wordsMapping({
+        ...words,
+        [absentValue]: absent,
+        ...(enabledBy !== undefined && { [unknownValue]: { text: 'UNKNOWN', color: 'red' } }),
+      }),
       { type: MappingType.SpecialValue, options: { match: SpecialValueMatch.NullAndNan, result: absent } },
     ])
     .thresholds(stepsConfig(steps))

@@ -8,6 +8,8 @@ import {
   increase,
   maxBy,
   minBy,
+  multiply,
+  or,
   rate,
   subtract,
   sumBy,
@@ -127,11 +129,13 @@ const overviewRow = ({ thresholds }: MonitoringSettings): DashboardRow => ({
       description:
         'Repositories with exactly one up-to-date replica on a healthy storage. All of them, with a replication factor of 1.',
       unit: 'short',
-      expression: total(
-        maxBy(virtualStorageLabels, praefectGauge(repositoriesByHealthyReplicas, { replicas: '1' })),
+      // Counts of 0 are not reported: none is 0 where their collector reports what is unavailable.
+      expression: or(
+        total(maxBy(virtualStorageLabels, praefectGauge(repositoriesByHealthyReplicas, { replicas: '1' }))),
+        multiply(total(unavailable()), 0),
+        { on: [] },
       ),
       steps: ['green', [1, 'blue']],
-      absent: { text: '0', color: 'green' },
       width: 4,
     }),
     stat({

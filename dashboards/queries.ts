@@ -11,6 +11,7 @@ import {
   labelled,
   maxBy,
   multiply,
+  oneOf,
   or,
   rate,
   subtract,
@@ -19,6 +20,7 @@ import {
   type Vector,
 } from '../src/monitoring/promql/index.ts';
 import type { Thresholds } from '../src/rules/thresholds.ts';
+import { collectorSuccess } from '../src/scheduler/self-metrics.ts';
 import {
   containerLevelMetrics,
   gitLevelMetrics,
@@ -26,7 +28,7 @@ import {
   type LevelMetrics,
   podLevelMetrics,
 } from '../src/sources/cgroup/level-metrics.ts';
-import { serverCounter, serverGauge } from './variables.ts';
+import { praefectGauge, serverCounter, serverGauge } from './variables.ts';
 
 /** The labels of one Gitaly server, whichever exporter reports it. */
 export const server = ['cluster', 'namespace', 'pod', 'node'] as const;
@@ -126,6 +128,10 @@ export const exporterTargets = (job: string): Vector<'cluster' | 'namespace' | '
 /** Dropped requests per second from which the alerts on drops may fire. */
 export const dropRateThreshold = ({ rateWindow, requestsDroppedMinimum }: Thresholds): number =>
   requestsDroppedMinimum.value / rateWindow.value;
+
+/** Has a series for each exporter that has the collector enabled, whatever its state. */
+export const collectorEnabledFor = (...collectors: readonly [string, ...string[]]): Vector =>
+  praefectGauge(collectorSuccess, { collector: oneOf(...collectors) });
 
 /** The sum without labels, 0 when there is no series. */
 export const total = (vector: Vector): Vector<never> => sumBy([], vector);

@@ -67,6 +67,7 @@ import { barGauge, type Query, stat, stateTimeline, table, timeseries } from './
 import {
   age,
   byLevel,
+  collectorEnabledFor,
   memoryShare,
   rateBy,
   rateRange,
@@ -158,6 +159,7 @@ function overviewRow({ thresholds }: MonitoringSettings): DashboardRow {
         expression: total(subtract(1, serverReady())),
         steps: ['green', [1, 'red']],
         absent: { text: 'not configured', color: 'blue' },
+        enabledBy: collectorEnabledFor('gitaly_metrics', 'kubernetes'),
         sparkline: true,
         width: 4,
       }),

@@ -71,8 +71,15 @@ const variables: Readonly<Record<DashboardVariable, Variable>> = {
 
 export const datasource = { type: 'prometheus', uid: '$datasource' };
 
-/** All variables, each limited by the ones before it. Those that the scope does not show are hidden. */
-export function variableModels(scope: DashboardScope): readonly VariableModel[] {
+/**
+ * All variables, each limited by the ones before it. Those that the scope does not show are hidden.
+ *
+ * @param selected uid of the data source that is selected at first
+ */
+export function variableModels(
+  scope: DashboardScope,
+  selected: string | undefined,
+): readonly VariableModel[] {
   const chained = dashboardVariables.map((name, index) => {
     const { all, label, of, shown } = variables[name];
     const before = dashboardVariables.slice(0, index).filter((other) => isFilteredBy(of, other));
@@ -93,7 +100,10 @@ export function variableModels(scope: DashboardScope): readonly VariableModel[] 
       .build();
   });
   return [
-    new DatasourceVariableBuilder('datasource').label('Data source').type('prometheus').build(),
+    {
+      ...new DatasourceVariableBuilder('datasource').label('Data source').type('prometheus').build(),
+      ...(selected !== undefined && { current: { selected: true, text: selected, value: selected } }),
+    },
     ...chained,
   ];
 }

@@ -4,8 +4,6 @@
  */
 export const emptyInHealthyHour: Readonly<Record<string, readonly string[]>> = {
   'nothing is wrong': [
-    'capacity: Failing checks by object [Result]',
-    'capacity: Servers growing to their limit [Servers growing to their limit]',
     'overview: Failing collectors by exporter [Last success]',
     'overview: Failing collectors by exporter [State]',
     'overview: Failed runs and watches [{{instance}} watch of {{resource}}: {{reason}}]',
@@ -15,7 +13,11 @@ export const emptyInHealthyHour: Readonly<Record<string, readonly string[]>> = {
     'servers: OOM kills by bucket [Killed]',
     'servers: OOM kills by server and level [Events]',
     'servers: OOM kills by server and level [Killed]',
+    'servers: Container restarts [Restarts]',
+    'servers: Containers waiting to start [Containers]',
+    'servers: Rotations by cause [Rotations]',
   ],
+  'no maintenance window is open': ['overview: Maintenance windows [State]'],
   'nothing happens at this moment': ['overview: Events [Count]', 'praefect: Moved primaries [Repositories]'],
   'the recorded scrape does not change, so that no counter increases': [
     'capacity: CPU by server [Git throttled]',

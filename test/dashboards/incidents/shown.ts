@@ -1,0 +1,102 @@
+/**
+ * What the panels show in each recorded incident of the demo: a query returns data, or a value that fulfills the
+ * condition, in the middle or at the end of the incident.
+ */
+export type Shown = readonly (string | readonly [query: string, condition: string])[];
+
+const storageDies: Shown = [
+  ['overview: Storages unhealthy [Storages unhealthy]', '== 1'],
+  ['overview: Storage health [{{virtual_storage}} / {{storage}}]', '== 0'],
+  ['overview: Gitaly servers down [Gitaly servers down]', '== 1'],
+  [
+    'praefect: Storage health as seen by each Praefect [{{praefect}}: {{virtual_storage}} / {{storage}}]',
+    '== 0',
+  ],
+  ['limits: Unreadable servers [Unreadable servers]', '== 1'],
+  'overview: Failing collectors by exporter [State]',
+  'overview: Failing collectors by exporter [Last success]',
+];
+
+const failover: Shown = ['praefect: Moved primaries [Repositories]', 'annotation: Failovers'];
+
+const behind: Shown = [
+  'overview: Status by cluster [Oldest job]',
+  ['replication: Queued jobs [Queued jobs]', '> 0'],
+  ['replication: Outdated replicas [Outdated replicas]', '> 0'],
+  'replication: Age of the oldest waiting job [{{virtual_storage}} / {{storage}}]',
+  'replication: Replicas by storage [Behind for]',
+  'replication: Time behind [{{virtual_storage}} / {{storage}}]',
+];
+
+const praefectsDie: Shown = [
+  ['praefect: Praefects alive [Praefects alive]', '< 1'],
+  ['praefect: Praefects [State]', '== 0'],
+];
+
+const oomKilled: Shown = [
+  ['overview: OOM kills of Gitaly [OOM kills of Gitaly]', '> 0'],
+  'servers: OOM kills by server and level [Killed]',
+  'servers: OOM kills by server and level [Events]',
+  'servers: Container restarts [Restarts]',
+  'annotation: OOM kills',
+];
+
+const replaced: Shown = [
+  'overview: Events [Count]',
+  'servers: Duration of the last rotation by phase [{{pod}} {{phase}}]',
+  'servers: Rotations by cause [Last one]',
+  'servers: Rotations by cause [Rotations]',
+];
+
+/** By the name of the incident. */
+export const shownInIncidents: Readonly<Record<string, Shown>> = {
+  'storage-hangs': [...storageDies, ...failover, ...behind],
+  'archive-storage-dies': storageDies,
+  'only-copy-dies': [...storageDies, ...failover, ...behind],
+  'praefect-cut-off': [
+    [
+      'praefect: Storage health as seen by each Praefect [{{praefect}}: {{virtual_storage}} / {{storage}}]',
+      '== 0',
+    ],
+    ['praefect: Storages unhealthy [Storages unhealthy]', '== 0'],
+  ],
+  'praefect-dies': praefectsDie,
+  'all-praefects-die': [...praefectsDie, ['overview: Storages unhealthy [Storages unhealthy]', '== 5']],
+  'repository-lost': [
+    ['praefect: Lost [Lost]', '> 0'],
+    ['overview: Repos unavailable [Repos unavailable]', '> 0'],
+  ],
+  'database-read-only': [['praefect: State of the database by cluster [Writable]', '== 1']],
+  'database-stops': [
+    ['praefect: Database [Database]', '== 0'],
+    // UNKNOWN, not "no Praefect".
+    ['overview: Repos unavailable [Repos unavailable]', '== -9'],
+    ['overview: Storages unhealthy [Storages unhealthy]', '== -9'],
+    ['overview: Telemetry [Telemetry]', '> 0'],
+    'overview: Failing collectors by exporter [State]',
+  ],
+  'database-blocked': [
+    ['praefect: Blocked sessions [{{cluster}} {{namespace}}]', '> 0'],
+    ['overview: Stale collectors [Stale collectors]', '> 0'],
+  ],
+  'oom-pod': [...oomKilled, 'servers: OOM kills by bucket [Killed]'],
+  'crash-loop': [
+    ...oomKilled,
+    ...replaced,
+    'servers: Containers waiting to start [Containers]',
+    'servers: Ongoing rotations [Unavailable for]',
+  ],
+  'limit-saturated': [
+    ['overview: Dropped requests [Dropped requests]', '> 0'],
+    'overview: Gitaly servers closest to their limits [Dropped requests]',
+    ['limits: Dropped requests by reason [{{reason}}]', '> 0'],
+    ['limits: Dropped requests by RPC [{{grpc_method}}]', '> 0'],
+    ['limits: Limited RPCs [Queued]', '> 0'],
+  ],
+  'node-drained': [...replaced, ...failover],
+  'stuck-replica': [
+    ['replication: Stuck replicas [Stuck replicas]', '> 0'],
+    ['replication: Stuck replicas by storage [{{virtual_storage}} / {{storage}}]', '> 0'],
+    'replication: Replicas by storage [Behind for]',
+  ],
+};

@@ -1,0 +1,43 @@
+/** Every query of every panel, as Grafana sends it. */
+import { generated, panelsOf } from './support.ts';
+
+export interface NamedQuery {
+  /** `dashboard: panel [column or legend]`. */
+  readonly name: string;
+  readonly expr: string;
+}
+
+export const everyQuery: readonly NamedQuery[] = generated().flatMap(({ dashboard, name }) =>
+  panelsOf(dashboard).flatMap(({ targets = [], title }) =>
+    targets.map((target) => ({
+      name: `${name}: ${title} [${(target as { legendFormat?: string }).legendFormat}]`,
+      expr: target.expr,
+    })),
+  ),
+);
+
+/** The same on all dashboards. */
+export const annotationQueries: readonly NamedQuery[] = (
+  generated()[0]?.dashboard.annotations.list ?? []
+).map(({ expr, name }) => ({ name: `annotation: ${name}`, expr }));
+
+interface Filling {
+  readonly cluster: string;
+  /** Of rates: `$__rate_interval`. */
+  readonly rateInterval: string;
+  /** The chosen time: `$__range`. */
+  readonly range: string;
+  /** Of subqueries. */
+  readonly step: string;
+}
+
+/** With every variable at "All" but the cluster, and without what is shown for nothing, which would hide that there is nothing. */
+export const filledIn = (expr: string, { cluster, range, rateInterval, step }: Filling): string =>
+  expr
+    .replace(/\s+or on \(\)\s+(\(\s*)?vector\(-1\)[\s\S]*$/, '')
+    .replaceAll('"$cluster"', JSON.stringify(cluster))
+    .replaceAll(/"\$(job|instance)"/g, '".+"')
+    .replaceAll(/"\$\w+"/g, '".*"')
+    .replaceAll('$__rate_interval', rateInterval)
+    .replaceAll('[$__range:10m]', `[${range}:${step}]`)
+    .replaceAll('$__range', range);

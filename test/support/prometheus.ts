@@ -1,0 +1,81 @@
+/** A real Prometheus on a free port, for tests. */
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { writeFile } from 'node:fs/promises';
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import { until } from './until.ts';
+
+export interface TestPrometheus {
+  /** The number of series that an expression has at a time, in seconds since 1970. */
+  count(expression: string, at: number): Promise<number>;
+  stop(): Promise<void>;
+}
+
+/** @param folder of its configuration, rules and data. @param configuration of `prometheus.yml`: JSON is YAML */
+export async function startPrometheus(folder: string, configuration: object): Promise<TestPrometheus> {
+  await writeFile(join(folder, 'prometheus.yml'), JSON.stringify(configuration));
+  const free = createServer();
+  const address = await listening(free);
+  free.close();
+  const prometheus = spawn(
+    'prometheus',
+    [
+      '--config.file=prometheus.yml',
+      '--storage.tsdb.path=data',
+      // Recorded incidents get older.
+      '--storage.tsdb.retention.time=100y',
+      `--web.listen-address=${address}`,
+    ],
+    { cwd: folder, stdio: 'ignore' },
+  );
+  const base = `http://${address}`;
+  await until(async () => (await fetch(`${base}/-/ready`).catch(() => undefined))?.ok === true, 45_000);
+  return {
+    async count(expression, at) {
+      const response = await fetch(`${base}/api/v1/query`, {
+        method: 'POST',
+        body: new URLSearchParams({ query: expression, time: String(at) }),
+      });
+      const body = (await response.json()) as {
+        readonly status: string;
+        readonly error?: string;
+        readonly data?: { readonly result: readonly unknown[] };
+      };
+      if (body.status !== 'success') throw new Error(`${body.error}\n${expression}`);
+      return body.data?.result.length ?? 0;
+    },
+    async stop() {
+      const ended = once(prometheus, 'exit');
+      prometheus.kill();
+      await ended;
+    },
+  };
+}
+
+/** Makes the blocks of `data` from OpenMetrics text with timestamps. */
+export async function createBlocks(folder: string, text: string): Promise<void> {
+  await writeFile(join(folder, 'history.om'), text);
+  const { status, stderr } = spawnSync(
+    'promtool',
+    [
+      'tsdb',
+      'create-blocks-from',
+      'openmetrics',
+      '--quiet',
+      '--max-block-duration=768h',
+      'history.om',
+      'data',
+    ],
+    { cwd: folder, encoding: 'utf8' },
+  );
+  if (status !== 0) throw new Error(`promtool: ${stderr}`);
+}
+
+/** @returns the address of a server on a free port of the loopback */
+export async function listening(of: Server): Promise<string> {
+  of.listen(0, '127.0.0.1');
+  await once(of, 'listening');
+  return `127.0.0.1:${(of.address() as AddressInfo).port}`;
+}
