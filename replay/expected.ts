@@ -61,6 +61,8 @@ export const expectations: ReadonlyMap<string, Expectation> = new Map<string, Ex
     'drain-blocked': { pages: [storage('gitaly-3', 7)] },
     'pod-pending': { pages: [storage('gitaly-1', 7)] },
     ordinary: {},
+    'ordinary-hours': {},
+    'ordinary-week': {},
     'captured-healthy': {},
     // A Gitaly serves a storage of each virtual storage, which Praefect's database does not show.
     'captured-gitaly-down': { pages: [storage('gitaly-1', 7), storage('other-1', 7)] },

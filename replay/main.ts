@@ -1,19 +1,25 @@
 /** `npm run replay [incident...]`: replays recorded incidents through Prometheus' rules and Alertmanager. */
+import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { expectations } from './expected.ts';
 import { type ReplayOutcome, replay } from './outcome.ts';
 import { readRecording, recordingNames, recordingsFolder } from './recording.ts';
-import { resultTable } from './table.ts';
+import { replayDocument, resultTable } from './table.ts';
+import { composedNames, composedRecording } from './week/week.ts';
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     concurrency: { type: 'string', default: '2' },
+    /** Writes docs/replays.md. */
+    document: { type: 'string' },
     'recordings-dir': { type: 'string', default: recordingsFolder },
   },
 });
 const folder = values['recordings-dir'];
-const known = recordingNames(folder);
+const recorded = recordingNames(folder);
+// A week is composed of the recording of ordinary operation and others.
+const known = [...recorded, ...(recorded.includes('ordinary') ? composedNames : [])];
 const unknown = positionals.filter((name) => !known.includes(name));
 if (unknown.length > 0) {
   process.stderr.write(`no recording of ${unknown.join(', ')}, expected some of ${known.join(', ')}\n`);
@@ -31,7 +37,10 @@ const outcomes = new Map<string, ReplayOutcome>();
 const waiting = [...names];
 async function work(): Promise<void> {
   for (let name = waiting.shift(); name !== undefined; name = waiting.shift()) {
-    const outcome = await replay(readRecording(name, folder), stopping.signal);
+    const composed = composedNames.find((each) => each === name);
+    const recording =
+      composed === undefined ? readRecording(name, folder) : composedRecording(composed, folder);
+    const outcome = await replay(recording, stopping.signal);
     outcomes.set(name, outcome);
     process.stderr.write(
       `${name}: ${outcome.faults.length === 0 ? 'as expected' : outcome.faults.join('; ')}\n`,
@@ -41,4 +50,5 @@ async function work(): Promise<void> {
 await Promise.all(Array.from({ length: Number(values.concurrency) }, work));
 const results = names.flatMap((name) => outcomes.get(name) ?? []);
 process.stdout.write(resultTable(results));
+if (values.document !== undefined) writeFileSync(values.document, replayDocument(results));
 process.exitCode = results.every(({ faults }) => faults.length === 0) ? 0 : 1;

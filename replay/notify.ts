@@ -37,13 +37,41 @@ const validSeconds = 240;
 /** After the last change: the group's next notification, of what has ended. */
 const tailSeconds = 330;
 
-/** Alerts that still fire at the end of the recording do not end. */
+interface NotifyOptions {
+  readonly stepSeconds: number;
+  /** Seconds since the first scrape: the end of the recording. */
+  readonly until: number;
+  readonly signal?: AbortSignal;
+}
+
+/** Alerts that still fire at the end of the recording do not end. Hours in which none fires are skipped. */
 export async function notificationsOf(
   intervals: readonly AlertInterval[],
-  { stepSeconds, until, signal }: { stepSeconds: number; until: number; signal?: AbortSignal },
+  options: NotifyOptions,
 ): Promise<Notified> {
-  const firing = intervals.filter(({ firingAt }) => firingAt !== undefined);
-  if (firing.length === 0) return { notifications: [], inhibited: [] };
+  const firing = intervals
+    .filter(({ firingAt }) => firingAt !== undefined)
+    .sort((a, b) => (a.firingAt ?? 0) - (b.firingAt ?? 0));
+  const stretches: AlertInterval[][] = [];
+  let end = Number.NEGATIVE_INFINITY;
+  for (const interval of firing) {
+    const { firingAt = 0, endedAt = options.until } = interval;
+    if (firingAt > end + tailSeconds) stretches.push([interval]);
+    else stretches.at(-1)?.push(interval);
+    end = Math.max(end, endedAt);
+  }
+  const notified: Notified[] = [];
+  for (const stretch of stretches) notified.push(await notificationsOfStretch(stretch, options));
+  return {
+    notifications: notified.flatMap(({ notifications }) => notifications),
+    inhibited: notified.flatMap(({ inhibited }) => inhibited),
+  };
+}
+
+async function notificationsOfStretch(
+  firing: readonly AlertInterval[],
+  { stepSeconds, until, signal }: NotifyOptions,
+): Promise<Notified> {
   const start = Math.min(...firing.map(({ firingAt = 0 }) => firingAt)) - stepSeconds;
   const end = Math.min(until, Math.max(...firing.map(({ endedAt = until }) => endedAt)) + tailSeconds);
   const folder = await mkdtemp(join(tmpdir(), 'replay-'));

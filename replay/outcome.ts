@@ -3,6 +3,7 @@ import { type Expectation, type ExpectedPage, expectations } from './expected.ts
 import { type AlertInterval, alertIntervals } from './intervals.ts';
 import { type Notification, notificationsOf } from './notify.ts';
 import type { RecordedScrapes } from './recording.ts';
+import { type RivalAlerts, rivalAlertsOf } from './rivals.ts';
 
 /** An incident in the pager: Alertmanager's group, from its first notification on. */
 export interface Page {
@@ -22,6 +23,7 @@ export interface ReplayOutcome {
   readonly tickets: ReadonlyMap<string, number>;
   /** Names of alerts that fired and notified no one, because a cause inhibited them. */
   readonly inhibited: readonly string[];
+  readonly rivals: RivalAlerts;
   /** What differs from the expectation; empty: as expected. */
   readonly faults: readonly string[];
 }
@@ -51,6 +53,7 @@ export async function replay(recording: RecordedScrapes, signal?: AbortSignal): 
   );
   return {
     ...{ name, expected, pages, tickets, inhibited: suppressed.sort() },
+    rivals: await rivalAlertsOf(recording, signal),
     faults: [
       ...pageFaults(expected.pages ?? [], pages),
       ...ticketFaults(expected, tickets),

@@ -9,29 +9,28 @@ import { capturedIncidents } from './captured-incidents.ts';
 import { recordCapturedIncident } from './captures.ts';
 import { ordinary, type Plan, recordDemoIncident } from './demo.ts';
 
-/** As long as the alerts need that are expected of them; others 10 minutes. */
+/** As long as the alerts need that are expected of them; others 8 minutes. */
 const longer: Readonly<Record<string, Omit<Plan, 'incident'>>> = {
   // Compared with 30 minutes before; more repositories, because equal jobs are merged.
   backlog: { minutes: 52, repositories: 4000 },
   // Stuck from 15 minutes on.
-  'replication-refused': { minutes: 26 },
-  'stuck-replica': { minutes: 26 },
-  'replication-stalls': { minutes: 22 },
-  [ordinary]: { minutes: 20 },
-  'limit-saturated': { minutes: 14 },
-  'crash-loop': { minutes: 14 },
-  'praefect-cut-off': { minutes: 14 },
-  'praefect-dies': { minutes: 14 },
-  'repository-lost': { minutes: 12 },
-  'database-blocked': { minutes: 12 },
+  'replication-refused': { minutes: 25 },
+  'stuck-replica': { minutes: 25 },
+  'replication-stalls': { minutes: 20 },
+  [ordinary]: { minutes: 8 },
+  'limit-saturated': { minutes: 13 },
+  'praefect-cut-off': { minutes: 13 },
+  'praefect-dies': { minutes: 13 },
+  'repository-lost': { minutes: 10 },
+  'database-blocked': { minutes: 11 },
   // They end by themselves.
-  rollout: { minutes: 4 },
-  'pod-deleted': { minutes: 4 },
-  'replica-lost': { minutes: 4 },
-  'node-drained': { minutes: 4 },
-  'pod-evicted': { minutes: 4 },
+  rollout: { minutes: 3 },
+  'pod-deleted': { minutes: 3 },
+  'replica-lost': { minutes: 3 },
+  'node-drained': { minutes: 3 },
+  'pod-evicted': { minutes: 3 },
 };
-const usualMinutes = 10;
+const usualMinutes = 8;
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,

@@ -62,7 +62,7 @@ export function compose(options: CompositionOptions): RecordedScrapes {
   for (const each of names) {
     const values: Value[] = [];
     const place = isTime(each)
-      ? timePlacer()
+      ? timePlacer(each)
       : isCounter(each)
         ? counterPlacer(each, stepSeconds)
         : undefined;
@@ -112,15 +112,19 @@ type Placer = (
   ended: readonly Overlay[],
 ) => number;
 
-/** A time keeps its distance to the scrape, or stays where it was when the recording has the same one all the time. */
-function timePlacer(): Placer {
-  const fixed = new Map<string, number>();
+/** A time keeps its distance to the scrape; one that is the same throughout its recording stays where it was. */
+function timePlacer(name: string): Placer {
+  const fixed = new Map<RecordedScrapes, number | undefined>();
   return (raw, { recording, index }, time) => {
     const placed = time - (recording.startedAt + index * recording.stepSeconds - raw);
-    const key = `${recording.name} ${raw}`;
-    const known = fixed.get(key) ?? placed;
-    fixed.set(key, known);
-    return known;
+    if (!fixed.has(recording)) {
+      const values = recording.series.get(name) ?? [];
+      fixed.set(
+        recording,
+        values.every((value) => value === raw || value === undefined) ? placed : undefined,
+      );
+    }
+    return fixed.get(recording) ?? placed;
   };
 }
 

@@ -16,8 +16,9 @@ import {
   prometheusRestart,
 } from './events.ts';
 
-export const ordinaryHours = 'ordinary-hours';
-export const ordinaryWeek = 'ordinary-week';
+const ordinaryHours = 'ordinary-hours';
+const ordinaryWeek = 'ordinary-week';
+export const composedNames = [ordinaryHours, ordinaryWeek] as const;
 
 const minute = 60;
 const hour = 60 * minute;

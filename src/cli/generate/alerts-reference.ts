@@ -74,6 +74,8 @@ page: for a network without a wiki, set \`runbook-url\` to its own address.
   PraefectStorageUnhealthy: it names the storage, its Gitaly, whether failover worked, and how many repositories no other
   storage serves. GitalyDown of the same server is inhibited by its label \`storage\`, which \`gitaly_storage_info\` gives
   (from the addresses in Praefect's config.toml, or \`praefect.storage-server\`), or by equal names.
+- **Replays**: recorded incidents go through these rules and a real Alertmanager, next to public rule sets:
+  [docs/replays.md](replays.md).
 - **Two exporters** for one cluster count once: recorded series drop \`job\` and \`instance\`. Several clusters in one
   namespace need a label \`cluster\`.
 - **One failed scrape** changes nothing: gauges are evaluated over two and a half scrape intervals.

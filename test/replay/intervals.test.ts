@@ -1,0 +1,43 @@
+/** When alerts of a replay begin, fire and end. */
+import { expect, test } from '@jest/globals';
+import { intervalsOf } from '../../replay/intervals.ts';
+import type { AlertInstance, AlertsAt } from '../../replay/promtool.ts';
+
+const instance = (name: string, state: AlertInstance['state']): AlertInstance => ({
+  ...{ name, state, severity: 'critical' },
+  labels: new Map([
+    ['alertname', name],
+    ['alertstate', state],
+  ]),
+});
+
+const at = (time: number, ...alerts: readonly AlertInstance[]): AlertsAt => ({ time, alerts });
+
+test('an alert is pending, fires, and ends at the first evaluation without it', () => {
+  const found = intervalsOf([
+    at(0),
+    at(15, instance('A', 'pending')),
+    at(30, instance('A', 'firing')),
+    at(45, instance('A', 'firing')),
+    at(60),
+  ]);
+  expect(found).toEqual([
+    { name: 'A', severity: 'critical', labels: { alertname: 'A' }, pendingAt: 15, firingAt: 30, endedAt: 60 },
+  ]);
+});
+
+test('an alert that ends while pending has not fired, and one that is there at the end has not ended', () => {
+  const found = intervalsOf([at(0, instance('A', 'pending')), at(15, instance('B', 'firing'))]);
+  expect(found.map(({ name, firingAt, endedAt }) => ({ name, firingAt, endedAt }))).toEqual([
+    { name: 'A', firingAt: undefined, endedAt: 15 },
+    { name: 'B', firingAt: 15, endedAt: undefined },
+  ]);
+});
+
+test('an alert that comes back is a second interval', () => {
+  const found = intervalsOf([at(0, instance('A', 'firing')), at(15), at(30, instance('A', 'firing'))]);
+  expect(found.map(({ pendingAt, endedAt }) => [pendingAt, endedAt])).toEqual([
+    [0, 15],
+    [30, undefined],
+  ]);
+});
