@@ -43,7 +43,8 @@ function stall(cgroup: Cgroup, seconds: number, stalledShare: number): void {
   if (cgroup.processCount() === 0) return;
   const { cpu, io, memory } = cgroup.stalls;
   const limit = cgroup.limits.memory;
-  const isFull = limit !== undefined && cgroup.usage() > 0.97 * limit;
+  // A limit that is full of page cache stalls nothing: the kernel takes clean pages back at no cost.
+  const isFull = limit !== undefined && cgroup.usage() - cgroup.cache() > 0.97 * limit;
   const add = (to: { some: number; full: number }, some: number, full: number): void => {
     to.some += seconds * some;
     to.full += seconds * full;

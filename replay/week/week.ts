@@ -13,6 +13,7 @@ import {
   largeImport,
   maintenanceWindow,
   nightlyBackup,
+  noPressure,
   prometheusRestart,
 } from './events.ts';
 
@@ -105,7 +106,10 @@ export function composedRecording(
     ...compose({
       ...{ name, insertions, seconds, stepSeconds: name === ordinaryWeek ? 60 : 15 },
       base: read(ordinary),
-      overlays: placed.flatMap(({ event, at }) => event.overlays?.(at) ?? []),
+      overlays: [
+        noPressure({ from: 0, to: seconds }),
+        ...placed.flatMap(({ event, at }) => event.overlays?.(at) ?? []),
+      ],
     }),
     source: name === ordinaryWeek ? 'a week, a scrape a minute' : 'its events, a scrape every 15 s',
     truth: placed.map(({ event, at }) => ({ at, what: event.what })),
