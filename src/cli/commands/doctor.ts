@@ -77,9 +77,10 @@ const doctorOptions = {
       default: 'table',
       help: 'A table for people, or JSON for programs.',
     }),
-    timeout: setting(duration({ min: 1000, max: 600_000 }), {
-      default: 30_000,
+    timeout: optional(duration({ min: 1000, max: 3_600_000 }), {
+      unset: '30s, with prometheus-url 5m',
       help: 'Limit for the whole run; checks that were not reached by then fail or are unknown.',
+      example: '2m',
     }),
   },
 } as const satisfies Section;
@@ -118,7 +119,7 @@ function historySettings({
 
 /** @returns 0 nothing fails, 1 a check fails or was not reached in time, 2 interrupted, or nothing to check */
 async function run(settings: Settings, io: CommandIo, options: DoctorFlags): Promise<number> {
-  const { namespace, only, skip, output, timeout } = options;
+  const { namespace, only, skip, output } = options;
   const history = historySettings(options);
   if (typeof history === 'string') {
     io.stderr.write(`gitaly-exporter: ${history}\n`);
@@ -129,6 +130,7 @@ async function run(settings: Settings, io: CommandIo, options: DoctorFlags): Pro
     import('../../doctor/run.ts'),
     import('../../doctor/report.ts'),
   ]);
+  const timeout = options.timeout ?? (history === undefined ? 30_000 : 300_000);
   const late = new AbortController();
   const done = new AbortController();
   void systemClock.sleep(timeout, done.signal).then(() => {

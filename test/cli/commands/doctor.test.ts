@@ -327,3 +327,31 @@ describe('its end', () => {
     );
   });
 });
+
+describe('right-sizing from history', () => {
+  test.each([
+    [['--prometheus-ca-file=/ca.pem'], 'the flags --prometheus-* need --prometheus-url'],
+    [['--prometheus-url=http://p:9090', '--prometheus-cert-file=/c.pem'], 'go together: set both or neither'],
+    [['--prometheus-url=http://me:SENTINEL@p:9090'], 'its value (not shown) has a user'],
+    [['--prometheus-url=p:9090'], 'start it with https:// or http://'],
+    [['--prometheus-url=http://p:9090', '--prometheus-days=15'], 'from 1 to 14'],
+  ])('%j is an error of usage', async (args, message) => {
+    const { code, err } = await doctor(args);
+    expect(code).toBe(2);
+    expect(err.replaceAll(/\s+/g, ' ')).toContain(message);
+  });
+
+  test('an unreachable Prometheus fails its check, with the fix', async () => {
+    const args = ['--prometheus-url=http://127.0.0.1:1', '--only=prometheus_history', '--output=json'];
+    const { code, out } = await doctor(args);
+    expect(code).toBe(1);
+    expect((JSON.parse(out) as Json).findings).toMatchObject([
+      {
+        check: 'prometheus_history',
+        status: 'fail',
+        detail: expect.stringMatching(/^http:\/\/127\.0\.0\.1:1 refused the connection/),
+        fixes: [{ kind: 'text', text: expect.stringContaining('--prometheus-url') }],
+      },
+    ]);
+  });
+});
