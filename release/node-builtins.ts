@@ -22,16 +22,13 @@ const lazyExports = (path: string): string =>
 export const requiredBuiltins: Plugin = {
   name: 'required-builtins',
   setup(build) {
-    build.onResolve({ filter: /^(node:)?[a-z_/]+$/ }, ({ path, kind, importer }) =>
-      kind === 'import-statement' && names.has(path)
-        ? {
-            path: path.startsWith('node:') ? path : `node:${path}`,
-            namespace: 'required-builtin',
-            // Of each importer its own, so that they are no chunks of their own.
-            suffix: `?${importer}`,
-          }
-        : undefined,
-    );
+    build.onResolve({ filter: /^(node:)?[a-z_/]+$/ }, ({ path, kind, importer, namespace }) => {
+      const name = path.startsWith('node:') ? path : `node:${path}`;
+      if (namespace === 'required-builtin' || !names.has(path)) return undefined;
+      if (kind !== 'import-statement' && !lazy.has(name)) return undefined;
+      // Of each importer its own, so that they are no chunks of their own.
+      return { path: name, namespace: 'required-builtin', suffix: `?${importer}` };
+    });
     build.onLoad({ filter: /.*/, namespace: 'required-builtin' }, ({ path }) => ({
       contents: lazy.has(path) ? lazyExports(path) : `module.exports = require(${JSON.stringify(path)})`,
       loader: 'js',
