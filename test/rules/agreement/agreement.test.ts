@@ -12,7 +12,7 @@ import { alertRules } from '../../../src/rules/alert-rules.ts';
 import { type ProblemId, severityOf } from '../../../src/rules/problems/problem.ts';
 import type { TrackedProblem } from '../../../src/rules/problems/tracker.ts';
 import { alertsOf, notInhibited, stepSeconds } from './alerts.ts';
-import { openStage, type Stage } from './incident.ts';
+import { openStage, type PlayedIncident, type Stage } from './incident.ts';
 
 jest.setTimeout(400_000);
 
@@ -78,34 +78,62 @@ const failures = new Map<string, unknown>();
 
 const stopping = new AbortController();
 beforeAll(async () => {
-  await Promise.all(
-    programs.map(async (program) => {
-      const stage = await openStage(stopping.signal);
-      try {
-        for (const [name, expected] of Object.entries(program))
-          await playOn(stage, name, expected).catch((error: unknown) => failures.set(name, error));
-      } finally {
-        await stage.stop();
-      }
-    }),
-  );
+  const evaluations: Promise<void>[] = [];
+  // The next incident of a demo is played while promtool evaluates the previous one.
+  await Promise.all(programs.map((program) => playAll(program, evaluations)));
+  await Promise.all(evaluations);
 });
 afterAll(() => stopping.abort());
 
-async function playOn(stage: Stage, name: string, { problems, isSteady = true }: Expected): Promise<void> {
-  const incident = await stage.play(name, problems, isSteady);
-  // Without another kill, its alerts end one after the other.
-  const at = isSteady ? times : times.slice(0, 2);
-  const pages = incident.continueFor(Math.max(...at), stepSeconds);
-  const alerts = await alertsOf(incident, isSteady, at);
-  moments.set(
-    name,
-    alerts.map(({ after, alerts: found }) => ({
-      after,
-      alerts: found,
-      problems: pages.find((page) => page.after === after)?.problems ?? [],
-    })),
-  );
+async function playAll(
+  program: Readonly<Record<string, Expected>>,
+  evaluations: Promise<void>[],
+): Promise<void> {
+  const names = new Set(Object.keys(program));
+  let stage: Stage | undefined;
+  try {
+    stage = await openStage(stopping.signal);
+    for (const [name, expected] of Object.entries(program)) {
+      const played = await playOn(stage, name, expected).catch((error: unknown) => {
+        failures.set(name, error);
+      });
+      names.delete(name);
+      if (played !== undefined) evaluations.push(evaluate(name, expected, played));
+    }
+  } catch (error) {
+    for (const name of names) failures.set(name, error);
+  } finally {
+    await stage?.stop();
+  }
+}
+
+/** Without another kill, its alerts end one after the other. */
+const timesOf = ({ isSteady = true }: Expected): readonly number[] => (isSteady ? times : times.slice(0, 2));
+
+interface Played {
+  readonly incident: PlayedIncident;
+  readonly pages: ReturnType<PlayedIncident['continueFor']>;
+}
+
+async function playOn(stage: Stage, name: string, expected: Expected): Promise<Played> {
+  const incident = await stage.play(name, expected.problems, expected.isSteady ?? true);
+  return { incident, pages: incident.continueFor(Math.max(...timesOf(expected)), stepSeconds) };
+}
+
+async function evaluate(name: string, expected: Expected, { incident, pages }: Played): Promise<void> {
+  try {
+    const alerts = await alertsOf(incident, expected.isSteady ?? true, timesOf(expected));
+    moments.set(
+      name,
+      alerts.map(({ after, alerts: found }) => ({
+        after,
+        alerts: found,
+        problems: pages.find((page) => page.after === after)?.problems ?? [],
+      })),
+    );
+  } catch (error) {
+    failures.set(name, error);
+  }
 }
 
 test('every incident of the demo is played, or ends before any alert', () => {

@@ -11,9 +11,10 @@ interface AlertsAfter {
   readonly alerts: readonly AlertInstance[];
 }
 
-export const stepSeconds = 15;
+/** Of scrapes and evaluations: the threshold scrapeInterval, and half the time of promtool at 15 s. */
+export const stepSeconds = 30;
 /** 40 minutes before the incident: alerts compare with the average of the past, and have windows of minutes. */
-const healthySteps = 160;
+const healthySteps = 80;
 const healthySeconds = healthySteps * stepSeconds;
 const target = { job: 'gitaly-exporter', instance: 'exporter:9656' };
 
