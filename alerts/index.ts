@@ -1,6 +1,8 @@
 /** All recording rules and alerts, by the file in which they are delivered. */
 import { exporterRecordings } from '../src/monitoring/recordings/exporter.ts';
 import { gitalyRecordings } from '../src/monitoring/recordings/gitaly.ts';
+import { limitRecordings } from '../src/monitoring/recordings/limits.ts';
+import { platformRecordings } from '../src/monitoring/recordings/platform.ts';
 import { praefectRecordings } from '../src/monitoring/recordings/praefect.ts';
 import type { MonitoringSettings } from '../src/monitoring/settings.ts';
 import type { AlertGroup } from './alert.ts';
@@ -48,7 +50,7 @@ function groupsOf(settings: MonitoringSettings): readonly AlertGroup[] {
     {
       name: 'gitaly',
       file: 'gitaly',
-      recordings: gitalyRecordings,
+      recordings: [...gitalyRecordings, ...limitRecordings, ...platformRecordings],
       alerts: [
         ...availabilityAlerts(thresholds),
         ...limitAlerts(thresholds),

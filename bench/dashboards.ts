@@ -21,6 +21,8 @@ import { everyMetric } from '../src/app/catalog.ts';
 import type { Metric } from '../src/metrics/metric.ts';
 import { exporterRecordings } from '../src/monitoring/recordings/exporter.ts';
 import { gitalyRecordings } from '../src/monitoring/recordings/gitaly.ts';
+import { limitRecordings } from '../src/monitoring/recordings/limits.ts';
+import { platformRecordings } from '../src/monitoring/recordings/platform.ts';
 import { praefectRecordings } from '../src/monitoring/recordings/praefect.ts';
 import { defaultMonitoringSettings } from '../src/monitoring/settings.ts';
 
@@ -64,6 +66,8 @@ const recordedFamilies: readonly Family[] = [
   ...exporterRecordings,
   ...praefectRecordings,
   ...gitalyRecordings,
+  ...limitRecordings,
+  ...platformRecordings,
 ].map(({ labels, name }) => ({
   name,
   type: 'gauge',

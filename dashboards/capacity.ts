@@ -17,7 +17,7 @@ import {
   sumBy,
 } from '../src/monitoring/promql/index.ts';
 import { recorded } from '../src/monitoring/recording.ts';
-import { inodesAvailable, volumeAvailable } from '../src/monitoring/recordings/gitaly.ts';
+import { inodesAvailable, volumeAvailable } from '../src/monitoring/recordings/platform.ts';
 import type { MonitoringSettings } from '../src/monitoring/settings.ts';
 import { checkPassed, checksUnknown } from '../src/rules/checks/collector.ts';
 import { gitLevelMetrics, podLevelMetrics } from '../src/sources/cgroup/level-metrics.ts';

@@ -3,7 +3,8 @@ import { percentText } from '../src/lib/format.ts';
 import { limitsDashboard } from '../src/monitoring/links.ts';
 import { above, increase, like, maxBy, rate, subtract, sumBy, topK } from '../src/monitoring/promql/index.ts';
 import { recorded } from '../src/monitoring/recording.ts';
-import { grpcErrorRatio, waitBucketRate, waitPercentile } from '../src/monitoring/recordings/gitaly.ts';
+import { waitBucketRate, waitPercentile } from '../src/monitoring/recordings/limits.ts';
+import { grpcErrorRatio } from '../src/monitoring/recordings/platform.ts';
 import {
   adaptiveBackoffs,
   concurrencyInProgress,

@@ -19,10 +19,6 @@ import {
 } from '../../src/monitoring/promql/index.ts';
 import { gaugeWindow, highest, lowest, recorded, sustained } from '../../src/monitoring/recording.ts';
 import {
-  type BurnWindow,
-  grpcErrorRatio,
-  grpcLabels,
-  grpcRate,
   podLabels,
   type ServerLabel,
   serverLabels,
@@ -30,6 +26,12 @@ import {
   serverStorage,
   serving,
 } from '../../src/monitoring/recordings/gitaly.ts';
+import {
+  type BurnWindow,
+  grpcErrorRatio,
+  grpcLabels,
+  grpcRate,
+} from '../../src/monitoring/recordings/platform.ts';
 import type { AlertThresholds } from '../../src/rules/alert-thresholds.ts';
 import { scrapeUp } from '../../src/sources/gitaly/metrics.ts';
 import { podPhase, podRestarts, podWaitingContainers } from '../../src/sources/kubernetes/metrics.ts';

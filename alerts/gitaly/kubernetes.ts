@@ -13,7 +13,8 @@ import {
   subtract,
 } from '../../src/monitoring/promql/index.ts';
 import { gaugeWindow, highest, lowest, recorded, sustained } from '../../src/monitoring/recording.ts';
-import { cordonedNodes, podLabels } from '../../src/monitoring/recordings/gitaly.ts';
+import { podLabels } from '../../src/monitoring/recordings/gitaly.ts';
+import { cordonedNodes } from '../../src/monitoring/recordings/platform.ts';
 import type { AlertThresholds } from '../../src/rules/alert-thresholds.ts';
 import { checkPassed } from '../../src/rules/checks/collector.ts';
 import {

@@ -13,13 +13,12 @@ import {
   type Vector,
 } from '../../src/monitoring/promql/index.ts';
 import { recorded, sustained } from '../../src/monitoring/recording.ts';
+import { type ServerLabel, serverLabels } from '../../src/monitoring/recordings/gitaly.ts';
 import {
   adaptiveLimitPosition,
   alwaysQueued,
   limitedRequests,
-  type ServerLabel,
-  serverLabels,
-} from '../../src/monitoring/recordings/gitaly.ts';
+} from '../../src/monitoring/recordings/limits.ts';
 import type { AlertThresholds } from '../../src/rules/alert-thresholds.ts';
 import { type Alert, alert, judgedWithPage } from '../alert.ts';
 import { percent, serverName, withoutProblem } from '../texts.ts';

@@ -3,7 +3,7 @@ import { durationInWords } from '../../src/monitoring/durations.ts';
 import { capacityDashboard } from '../../src/monitoring/links.ts';
 import { below, maxOverTime, multiply, subtract } from '../../src/monitoring/promql/index.ts';
 import { recorded, sustained } from '../../src/monitoring/recording.ts';
-import { inodesAvailable, volumeAvailable, volumeLabels } from '../../src/monitoring/recordings/gitaly.ts';
+import { inodesAvailable, volumeAvailable, volumeLabels } from '../../src/monitoring/recordings/platform.ts';
 import type { AlertThresholds } from '../../src/rules/alert-thresholds.ts';
 import { type Alert, alert } from '../alert.ts';
 import { percent, withoutProblem } from '../texts.ts';

@@ -54,6 +54,9 @@ export const recorded = <Labels extends string>(
 /** Two and a half scrape intervals: one failed scrape still leaves a sample in the window. */
 export const gaugeWindow = (thresholds: Thresholds): Range => promDuration(gaugeWindowSeconds(thresholds));
 
+/** For counters: ten scrapes, so that a few failed ones change little. */
+export const rateWindow = (thresholds: Thresholds): Range => promDuration(thresholds.rateWindow.value);
+
 /**
  * `for` of an alert on a gauge, so that only what was bad for longer than `seconds` fires: the last bad sample stays in
  * the gauge window after the value is good again. Not for conditions that the whole window must fulfill (the highest

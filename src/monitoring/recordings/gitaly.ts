@@ -1,56 +1,26 @@
 /** Recorded from Gitaly servers: by pod or virtual machine, and by the level of the cgroup. */
-import type { Thresholds } from '../../rules/thresholds.ts';
 import {
   containerLevelMetrics,
   gitLevelMetrics,
   podLevelMetrics,
 } from '../../sources/cgroup/level-metrics.ts';
 import { cgroupGitalys, lastOom, oomEvents, oomKills } from '../../sources/cgroup/metrics.ts';
-import {
-  concurrencyLimit,
-  concurrencyQueued,
-  concurrencyWait,
-  packObjectsDropped,
-  packObjectsQueued,
-  packObjectsWait,
-  requestsDropped,
-  scrapeUp,
-} from '../../sources/gitaly/metrics.ts';
-import {
-  nodeUnschedulable,
-  podLastRestart,
-  podReady,
-  podRestarts,
-  watchCurrent,
-} from '../../sources/kubernetes/metrics.ts';
+import { scrapeUp } from '../../sources/gitaly/metrics.ts';
+import { podLastRestart, podReady, podRestarts, watchCurrent } from '../../sources/kubernetes/metrics.ts';
 import { maintenance, maintenanceActive } from '../../sources/maintenance/source.ts';
 import { serverInfo } from '../../sources/server-info.ts';
 import { storageInfo } from '../../sources/storages/source.ts';
 import { promDuration } from '../durations.ts';
 import {
-  claimAvailableBytes,
-  claimCapacityBytes,
-  claimInodes,
-  claimInodesFree,
-  filesystemAvailable,
-  filesystemFiles,
-  filesystemFilesFree,
-  filesystemSize,
-  grpcHandled,
-} from '../external-metrics.ts';
-import {
   above,
   and,
-  buckets,
   type CounterSelector,
   divide,
   equals,
   type GaugeMetric,
   groupBy,
-  histogramQuantile,
   increase,
   lastOverTime,
-  like,
   type Matchers,
   maxBy,
   maxOverTime,
@@ -58,13 +28,9 @@ import {
   multiply,
   not,
   notLike,
-  observations,
-  oneOf,
   or,
   rate,
   select,
-  subtract,
-  sumBy,
   unless,
   type Vector,
 } from '../promql/index.ts';
@@ -74,6 +40,7 @@ import {
   highest,
   lowest,
   type RecordingRule,
+  rateWindow,
   recording,
 } from '../recording.ts';
 
@@ -290,195 +257,6 @@ export const oomKillIncrease = recording('gitaly:oom_kills:increase', levelLabel
   },
 ]);
 
-const methodLabels = [...serverLabels, 'grpc_method'] as const;
-const packObjects = { grpc_method: 'pack-objects' } as const;
-
-/**
- * Calls of RPCs with a concurrency limit, and clones and fetches, by their outcome: admitted, or the reason for which
- * they were dropped. Clients that left and rate limits, which drop by design, are left out.
- */
-export const limitedRequests = recording(
-  'gitaly:limited_requests:increase',
-  [...methodLabels, 'outcome'],
-  (thresholds) => {
-    const range = rateWindow(thresholds);
-    const dropped = (reason: 'queue_full' | 'queue_wait' | 'load_shed') =>
-      sumBy(
-        methodLabels,
-        maxBy([...methodLabels, 'grpc_service'], increase(select(requestsDropped, { reason }), range)),
-      );
-    const packDropped = (reason: 'queue_full' | 'queue_wait') =>
-      maxBy(serverLabels, increase(select(packObjectsDropped, { reason }), range));
-    return [
-      {
-        expression: sumBy(
-          methodLabels,
-          maxBy([...methodLabels, 'grpc_service'], increase(observations(concurrencyWait), range)),
-        ),
-        labels: { outcome: 'admitted' },
-      },
-      { expression: dropped('queue_full'), labels: { outcome: 'queue_full' } },
-      { expression: dropped('queue_wait'), labels: { outcome: 'queue_wait' } },
-      { expression: dropped('load_shed'), labels: { outcome: 'load_shed' } },
-      {
-        expression: maxBy(serverLabels, increase(observations(packObjectsWait), range)),
-        labels: { ...packObjects, outcome: 'admitted' },
-      },
-      { expression: packDropped('queue_full'), labels: { ...packObjects, outcome: 'queue_full' } },
-      { expression: packDropped('queue_wait'), labels: { ...packObjects, outcome: 'queue_wait' } },
-    ];
-  },
-);
-
-/** Calls that waited all the time because the limit of their repository or address was reached. */
-export const alwaysQueued = recording('gitaly:concurrency_queued:min', methodLabels, (thresholds) => {
-  const range = rateWindow(thresholds);
-  return [
-    {
-      expression: sumBy(
-        methodLabels,
-        maxBy([...methodLabels, 'grpc_service'], minOverTime(select(concurrencyQueued), range)),
-      ),
-    },
-    {
-      expression: maxBy(serverLabels, minOverTime(select(packObjectsQueued), range)),
-      labels: packObjects,
-    },
-  ];
-});
-
-/** Calls per second by how long they waited for their limit: the buckets of Gitaly's histogram, over all RPCs. */
-export const waitBucketRate = recording(
-  'gitaly:concurrency_wait_bucket:rate',
-  [...serverLabels, 'le'],
-  (thresholds) => [
-    {
-      expression: sumBy(
-        [...serverLabels, 'le'],
-        maxBy(
-          [...serverLabels, 'grpc_service', 'grpc_method', 'le'],
-          rate(buckets(concurrencyWait), rateWindow(thresholds)),
-        ),
-      ),
-    },
-  ],
-);
-
-/** The 95th percentile of the time that calls waited for their limit. NaN while there is no call. */
-export const waitPercentile = recording('gitaly:concurrency_wait:p95', methodLabels, (thresholds) => [
-  {
-    expression: histogramQuantile(
-      0.95,
-      sumBy(
-        [...methodLabels, 'le'],
-        maxBy(
-          [...methodLabels, 'grpc_service', 'le'],
-          rate(buckets(concurrencyWait), rateWindow(thresholds)),
-        ),
-      ),
-    ),
-  },
-]);
-
-/** Where adaptive limits are between their minimum (0) and their maximum (1). */
-export const adaptiveLimitPosition = recording(
-  'gitaly:adaptive_limit_position:ratio',
-  methodLabels,
-  (thresholds) => {
-    const on = { on: methodLabels };
-    const bound = (name: 'current' | 'min' | 'max') =>
-      highest(thresholds, methodLabels, select(concurrencyLimit, { kind: 'adaptive', bound: name }));
-    const range = above(subtract(bound('max'), bound('min'), on), 0);
-    return [{ expression: divide(subtract(bound('current'), bound('min'), on), range, on) }];
-  },
-);
-
-/** Cordoned nodes with pods of Gitaly, by the namespace of the pods. */
-export const cordonedNodes = recording(
-  'gitaly:node_cordoned:active',
-  ['cluster', 'namespace', 'node'],
-  (thresholds) => [
-    {
-      expression: and(
-        groupBy(['cluster', 'namespace', 'node'], maxOverTime(select(podReady), gaugeWindow(thresholds))),
-        equals(lowest(thresholds, ['cluster', 'node'], select(nodeUnschedulable)), 1),
-        { on: ['cluster', 'node'] },
-      ),
-    },
-  ],
-);
-
-/** The scope of gRPC's own metrics: the job that scrapes Gitaly. */
-export const grpcLabels = ['cluster', 'namespace', 'job'] as const;
-
-const gitalyCalls = { grpc_service: like('gitaly[.].+') } as const;
-/** Failures of the server: neither those that the client causes (NotFound, Canceled, DeadlineExceeded) nor limits. */
-const serverFaults = oneOf('Unknown', 'Internal', 'Unavailable', 'DataLoss');
-
-export const burnWindows = ['5m', '30m', '1h', '6h'] as const;
-export type BurnWindow = (typeof burnWindows)[number];
-
-/** Ratio of Gitaly's RPCs that failed by the server's fault, of at least errorBudgetMinimum calls. */
-export const grpcErrorRatio = Object.fromEntries(
-  burnWindows.map((window) => [
-    window,
-    recording(`gitaly:grpc_errors:ratio_rate${window}`, grpcLabels, () => [
-      {
-        expression: divide(
-          sumBy(grpcLabels, rate(select(grpcHandled, { ...gitalyCalls, grpc_code: serverFaults }), window)),
-          sumBy(grpcLabels, rate(select(grpcHandled, gitalyCalls), window)),
-          { on: grpcLabels },
-        ),
-      },
-    ]),
-  ]),
-) as Readonly<Record<BurnWindow, ReturnType<typeof recording<(typeof grpcLabels)[number]>>>>;
-
-/** Gitaly's RPCs per second over an hour: the traffic gate of error ratios. */
-export const grpcRate = recording('gitaly:grpc_requests:rate1h', grpcLabels, () => [
-  { expression: sumBy(grpcLabels, rate(select(grpcHandled, gitalyCalls), '1h')) },
-]);
-
-/** The chart's claims are repo-data-<release>-gitaly-<n>; the Linux package's data are below /var/opt/gitlab. */
-const gitalyClaims = { persistentvolumeclaim: like('.*gitaly.*') } as const;
-const gitalyMounts = { mountpoint: like('/var/opt/gitlab.*') } as const;
-export const claimLabels = ['cluster', 'namespace', 'persistentvolumeclaim'] as const;
-const mountLabels = ['cluster', 'instance', 'mountpoint'] as const;
-export const volumeLabels = [...claimLabels, 'instance', 'mountpoint'] as const;
-
-const volumeRatio = (
-  name: string,
-  [claimFree, claimSize]: readonly [typeof claimAvailableBytes, typeof claimCapacityBytes],
-  [mountFree, mountSize]: readonly [typeof filesystemAvailable, typeof filesystemSize],
-) =>
-  recording(name, volumeLabels, (thresholds) => {
-    const claims = divide(
-      highest(thresholds, claimLabels, select(claimFree, gitalyClaims)),
-      above(highest(thresholds, claimLabels, select(claimSize, gitalyClaims)), 0),
-      { on: claimLabels },
-    );
-    const mounts = divide(
-      highest(thresholds, mountLabels, select(mountFree, gitalyMounts)),
-      above(highest(thresholds, mountLabels, select(mountSize, gitalyMounts)), 0),
-      { on: mountLabels },
-    );
-    return [{ expression: or<string, string>(claims, mounts) }];
-  });
-
-/** Available space of the volumes with Gitaly's repositories, from the kubelet or node_exporter. */
-export const volumeAvailable = volumeRatio(
-  'gitaly:volume_available:ratio',
-  [claimAvailableBytes, claimCapacityBytes],
-  [filesystemAvailable, filesystemSize],
-);
-
-/** Free inodes of the same volumes; not recorded for file systems without a number of inodes (XFS, Btrfs). */
-export const inodesAvailable = volumeRatio(
-  'gitaly:volume_inodes_available:ratio',
-  [claimInodesFree, claimInodes],
-  [filesystemFilesFree, filesystemFiles],
-);
-
 export const gitalyRecordings = [
   serving,
   serverMaintenance,
@@ -489,18 +267,4 @@ export const gitalyRecordings = [
   oomEventIncrease,
   lastOomTime,
   oomKillIncrease,
-  limitedRequests,
-  alwaysQueued,
-  waitBucketRate,
-  waitPercentile,
-  adaptiveLimitPosition,
-  cordonedNodes,
-  ...burnWindows.map((window) => grpcErrorRatio[window]),
-  grpcRate,
-  volumeAvailable,
-  inodesAvailable,
 ] as const;
-
-function rateWindow({ rateWindow: window }: Thresholds) {
-  return promDuration(window.value);
-}
