@@ -4,9 +4,10 @@ export { Secret } from './lib/secret.ts';
 export { createDatabase, type DatabaseOptions } from './sources/praefect/connection/create-database.ts';
 export type { Database, DatabaseRow, QueryResult, ReadTransaction } from './sources/praefect/database.ts';
 export { type HealthView, healthOf } from './sources/praefect/health.ts';
+export { variantSql } from './sources/praefect/relations.ts';
 export {
   createPraefectSource,
   type PraefectSource,
   type PraefectSourceOptions,
 } from './sources/praefect/source.ts';
-export { type SchemaVariant, variantOf, variantSql } from './sources/praefect/variant.ts';
+export { type SchemaVariant, variantOf } from './sources/praefect/variant.ts';

@@ -1,22 +1,11 @@
 /** Reads what the checks are run on, from all sources: the watches, ConfigMaps, files, cgroups and Praefect. */
 import { type GitalyConfig, parseGitalyConfig } from '../config/gitaly/gitaly-config.ts';
-import type { Parameters } from '../config/postgres/keywords.ts';
-import { parsePraefectConfig } from '../config/praefect/praefect-config.ts';
-import { problemText, type SettingProblem } from '../config/problem.ts';
 import type { Clock } from '../lib/clock.ts';
-import {
-  incompleteList,
-  type Known,
-  known,
-  notApplicable,
-  present,
-  type Unknown,
-  unknown,
-  whole,
-} from '../lib/known.ts';
-import type { CheckInputs, PraefectConnection, PraefectFacts, ServerFacts } from '../rules/checks/inputs.ts';
+import { incompleteList, type Known, known, notApplicable, present, unknown } from '../lib/known.ts';
+import type { CheckInputs, ServerFacts } from '../rules/checks/inputs.ts';
 import { unknownNode, unknownServer } from '../rules/checks/inputs.ts';
-import type { CgroupServer, NodeFacts } from '../sources/cgroup/facts.ts';
+import type { CgroupServer } from '../sources/cgroup/facts.ts';
+import type { NodeFacts } from '../sources/cgroup/node-facts.ts';
 import { type Component, type Identity, identityKey } from '../sources/identity.ts';
 import { configName, configsOfPods } from '../sources/kubernetes/directory/config-maps.ts';
 import { podIdentity } from '../sources/kubernetes/gitaly-objects.ts';
@@ -26,40 +15,23 @@ import {
   notCurrent,
   objectName,
   type Store,
-  type Stores,
   type WatchedResource,
 } from '../sources/kubernetes/store.ts';
-import { releasesOfVariant } from '../sources/praefect/variant.ts';
 import type { HealthSnapshot } from '../sources/praefect/view.ts';
-import type { KubernetesAccess, Sources } from './sources.ts';
+import { type PraefectInputSources, praefectFacts, unparsed, valueOr } from './praefect-inputs.ts';
+import type { Sources } from './sources.ts';
 
 /** What is undefined is unknown to the checks. */
-export interface CheckInputSources extends Pick<Sources, 'configFiles' | 'cgroupFacts'> {
+export interface CheckInputSources
+  extends PraefectInputSources,
+    Pick<Sources, 'configFiles' | 'cgroupFacts'> {
   readonly clock: Clock;
-  readonly kubernetes:
-    | (Pick<KubernetesAccess, 'componentOf' | 'configMaps' | 'otherPods' | 'volumes'> & {
-        readonly stores: Stores;
-      })
-    | undefined;
   /** An agent watches the pods of its own node only. */
   readonly isAgent: boolean;
   /** Seconds from deletion to Ready at the slowest of the last rotations that were observed from start to end. */
   readonly rotationSeconds: ((identity: Identity) => number | undefined) | undefined;
-  /** Undefined: neither its database nor its configuration is known. */
-  readonly praefect: PraefectState | undefined;
   /** checks.client-retry-window, in milliseconds. */
   readonly clientRetryWindow: number | undefined;
-}
-
-interface PraefectState {
-  /** server_version. */
-  readonly postgresqlVersion: string | undefined;
-  /** The first GitLab release with this form of the schema. */
-  readonly schemaVariant: string | undefined;
-  /** Praefect's own connection, of praefect.config-file. */
-  readonly connection: Parameters | undefined;
-  /** Live Praefects according to the database. */
-  readonly instances: number | undefined;
 }
 
 /** Praefects that contacted a storage of any virtual storage within 60 s. */
@@ -140,8 +112,6 @@ const foundByCgroups = unknown(
   'Gitaly pods were found by their cgroups only; their settings are in the Kubernetes API: set kubernetes.enabled',
 );
 
-const valueOr = <T>(fact: Known<readonly T[]>): readonly T[] => ('unknown' in fact ? [] : fact.value);
-
 async function serversOfPods(
   sources: CheckInputSources,
   pods: readonly Pod[],
@@ -210,11 +180,6 @@ function parsedConfig(text: string, name: string): Known<GitalyConfig> {
   return unparsed(name, parsed.problems);
 }
 
-function unparsed(name: string, [first, ...others]: readonly SettingProblem[]): Unknown {
-  const more = others.length === 0 ? '' : ` (and ${others.length} more)`;
-  return unknown(first === undefined ? `${name} cannot be parsed` : `${problemText(first)}${more}`);
-}
-
 /** Gitalys on virtual machines whose configuration file or cgroups are known. */
 async function serversOfMachines(
   { configFiles }: CheckInputSources,
@@ -267,80 +232,3 @@ async function readOtherPods(
     return unknown('no Gitaly pod has a PriorityClass to compare');
   return kubernetes.otherPods(signal);
 }
-
-async function praefectFacts(
-  sources: CheckInputSources,
-  praefectPods: Known<readonly Pod[]>,
-  signal: AbortSignal,
-): Promise<Known<PraefectFacts>> {
-  const { praefect } = sources;
-  if (praefect === undefined && valueOr(praefectPods).length === 0) {
-    const pods = whole(praefectPods);
-    return 'unknown' in pods && pods.notApplicable !== true
-      ? pods
-      : notApplicable('there is no Praefect: neither its database nor its pods are watched');
-  }
-  return known({
-    connections: await connectionsOf(sources, praefectPods, signal),
-    postgresqlVersion:
-      praefect === undefined
-        ? unknown("Praefect's database is not configured (praefect.database.url)")
-        : present(praefect.postgresqlVersion, "Praefect's database has not responded yet"),
-    gitlabVersion: unknown('no Praefect image shows the version'),
-    schemaReleases: schemaReleasesOf(praefect),
-    instances: present(praefect?.instances, 'the live Praefects are unknown'),
-  });
-}
-
-function schemaReleasesOf(praefect: PraefectState | undefined): PraefectFacts['schemaReleases'] {
-  const releases = releasesOfVariant(praefect?.schemaVariant ?? '');
-  return releases === undefined ? unknown("the schema of Praefect's database is unknown") : known(releases);
-}
-
-/** Of praefect.config-file, and of the ConfigMaps of all Praefect pods: each installation may have its own. */
-async function connectionsOf(
-  { praefect, kubernetes }: CheckInputSources,
-  praefectPods: Known<readonly Pod[]>,
-  signal: AbortSignal,
-): Promise<PraefectFacts['connections']> {
-  const pods = valueOr(praefectPods);
-  const others = whole(praefectPods);
-  const unseen = 'unknown' in others && others.notApplicable !== true ? [others] : [];
-  const own =
-    praefect?.connection?.sslmode === undefined
-      ? []
-      : [known(connectionOf('praefect.config-file', praefect.connection))];
-  if (kubernetes?.configMaps === undefined || pods.length === 0)
-    return own.length + unseen.length > 0
-      ? [...own, ...unseen]
-      : [
-          unknown(
-            "Praefect's configuration is not read: set praefect.config-file, or grant get on ConfigMaps",
-          ),
-        ];
-  const { componentOf, configMaps } = kubernetes;
-  const { configs, failures } = await configsOfPods(pods, 'praefect', componentOf, configMaps, signal);
-  const read = configs.map(({ config }) => connectionIn(config.text, configName(config)));
-  const covered = new Set(configs.flatMap(({ pods: mounting }) => mounting.map(({ uid }) => uid)));
-  const without = pods.filter(({ uid, phase }) => phase === 'Running' && !covered.has(uid));
-  const unread =
-    failures.length > 0
-      ? failures.map(({ message }) => unknown(message))
-      : without.map(({ namespace, name }) =>
-          unknown(`pod ${namespace}/${name} mounts no ConfigMap with a config.toml`),
-        );
-  return [...own, ...read, ...unread, ...unseen];
-}
-
-function connectionIn(text: string, name: string): Known<PraefectConnection> {
-  const parsed = parsePraefectConfig(text, name);
-  if (parsed.ok && parsed.value.incomplete !== undefined) return unknown(parsed.value.incomplete);
-  if (parsed.ok) return known(connectionOf(name, parsed.value.database));
-  return unparsed(name, parsed.problems);
-}
-
-const connectionOf = (configuration: string, database: Parameters | undefined): PraefectConnection => ({
-  configuration,
-  sslMode: database?.sslmode?.value ?? '',
-  host: database?.host?.value ?? '',
-});

@@ -25,7 +25,7 @@ import { createDropTracker } from '../sources/gitaly/drops.ts';
 import { systemResolve } from '../sources/gitaly/resolve.ts';
 import type { GitalyView } from '../sources/gitaly/view.ts';
 import type { Identity } from '../sources/identity.ts';
-import { watchFamilies } from '../sources/kubernetes/families.ts';
+import { watchFamilies } from '../sources/kubernetes/cluster-families.ts';
 import { createKubernetesWindows } from '../sources/kubernetes/maintenance.ts';
 import { createKubernetesSource, kubernetesCollectorNames } from '../sources/kubernetes/source.ts';
 import type { KubernetesView } from '../sources/kubernetes/view.ts';

@@ -14,8 +14,9 @@ import {
   isFailure,
   type VariantSource,
 } from '../sources/praefect/query.ts';
+import { praefectTables, praefectViews } from '../sources/praefect/relations.ts';
 import { eq, ge, isPresent, minus, nameArray } from '../sources/praefect/sql.ts';
-import { praefectTables, praefectViews, type SchemaVariant } from '../sources/praefect/variant.ts';
+import type { SchemaVariant } from '../sources/praefect/variant.ts';
 import { accessChecks, type DoctorFinding, notPassed, passed } from './finding.ts';
 
 const statementTimeoutMs = 5000;

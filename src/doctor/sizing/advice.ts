@@ -1,17 +1,13 @@
 /** From a history to proposals: for all pods of a namespace together, because they share their values, or for one host. */
 import { type Known, known, notApplicable, unknown } from '../../lib/known.ts';
-import { type LimitUsage, proposeBuckets, proposeLimit } from '../../rules/checks/limit-sizing.ts';
-import {
-  type CurrentSizes,
-  type MeasuredUsage,
-  proposeSizes,
-  type Trend,
-} from '../../rules/checks/sizing.ts';
-import { gitlabRb, helmValues, packObjectsName } from '../../rules/checks/sizing-values.ts';
+import { proposeBuckets, proposeLimit } from '../../rules/checks/limit-sizing.ts';
+import { proposeSizes } from '../../rules/checks/sizing.ts';
+import type { CurrentSizes, MeasuredUsage } from '../../rules/checks/sizing-inputs.ts';
+import { gitlabRb, helmValues } from '../../rules/checks/sizing-values.ts';
 import type { oomLevels } from '../../sources/cgroup/oom/record.ts';
-import { hasBuiltInLimit } from '../../sources/gitaly/limits.ts';
 import { type Identity, identityText } from '../../sources/identity.ts';
 import type { DailySeries, History, ServerHistory } from './history.ts';
+import { highestOf, knownAmount, limitUsages, rounded, type ServerGroup } from './limit-usage.ts';
 import { type CurrentQuery, type DayQuery, stepSeconds } from './queries.ts';
 import type { SizingGroup } from './report.ts';
 
@@ -74,28 +70,9 @@ function adviceFor(servers: readonly ServerHistory[], hasClusters: boolean): Siz
 
 const daySeconds = 86_400;
 
-interface Group {
-  readonly isSingle: boolean;
-  /** Seconds in which at least one server was there. */
-  seconds(query: 'cgroupSteps' | 'scrapeSteps'): number;
-  /** The highest value of any server and day, with its trend. `rpc` and `detail`: only series with these. */
-  peak(
-    query: DayQuery,
-    p99?: DayQuery,
-    rpc?: string,
-  ): { readonly value: Known<number>; readonly trend: Trend };
-  /** Summed over servers and days; unknown without a series. */
-  total(query: DayQuery, isWanted?: (series: DailySeries) => boolean): Known<number>;
-  /** The lowest of all servers: a limit that differs is being changed. */
-  current(query: CurrentQuery, isWanted?: (series: DailySeries) => boolean): Known<number>;
-  /** Every RPC with a series of the query. */
-  rpcs(query: CurrentQuery): readonly string[];
-  details(query: CurrentQuery): ReadonlySet<string>;
-}
-
 const notMeasured = unknown('Prometheus has no series of it');
 
-function groupOf(servers: readonly ServerHistory[]): Group {
+function groupOf(servers: readonly ServerHistory[]): ServerGroup {
   const daily = (query: DayQuery): readonly { readonly series: DailySeries; readonly identity: Identity }[] =>
     servers.flatMap(({ identity, daily: of }) => of(query).map((series) => ({ series, identity })));
   const currentSeries = (query: CurrentQuery): readonly DailySeries[] =>
@@ -103,7 +80,7 @@ function groupOf(servers: readonly ServerHistory[]): Group {
   /** Of each day, the highest of all servers. */
   const highestByDay = (all: readonly DailySeries[]): readonly (number | undefined)[] => {
     const length = Math.max(0, ...all.map(({ days }) => days.length));
-    return Array.from({ length }, (_, day) => highest(all.map(({ days }) => days[day])));
+    return Array.from({ length }, (_, day) => highestOf(all.map(({ days }) => days[day])));
   };
   return {
     isSingle: servers.length === 1,
@@ -113,7 +90,7 @@ function groupOf(servers: readonly ServerHistory[]): Group {
         .reduce((sum, seconds) => sum + seconds, 0),
     peak(query, p99, rpc = '') {
       const found = daily(query).filter(({ series }) => series.rpc === rpc);
-      const value = highest(found.flatMap(({ series }) => series.days));
+      const value = highestOf(found.flatMap(({ series }) => series.days));
       const at = found.find(({ series }) => series.days.includes(value));
       const p99s =
         p99 === undefined
@@ -124,7 +101,7 @@ function groupOf(servers: readonly ServerHistory[]): Group {
       return {
         value: value === undefined ? notMeasured : known(value),
         trend: {
-          p99: highest(p99s),
+          p99: highestOf(p99s),
           growthPerWeek: growthPerWeek(highestByDay(found.map(({ series }) => series))),
           where: at === undefined || servers.length === 1 ? undefined : identityText(at.identity),
         },
@@ -149,11 +126,6 @@ function groupOf(servers: readonly ServerHistory[]): Group {
   };
 }
 
-function highest(values: readonly (number | undefined)[]): number | undefined {
-  const found = values.filter((value) => value !== undefined);
-  return found.length === 0 ? undefined : found.reduce((most, value) => Math.max(most, value), -Infinity);
-}
-
 /** Days of a week that must have a value, so that weekends are in both weeks. */
 const leastDays = 6;
 
@@ -171,7 +143,7 @@ function median(values: readonly (number | undefined)[]): number | undefined {
 /** Not `node`: its memory is no limit that is proposed here. */
 const gitKillLevels: ReadonlySet<string> = new Set<(typeof oomLevels)[number]>(['bucket', 'git', 'pod']);
 
-function usageOf(group: Group, isPods: boolean): MeasuredUsage {
+function usageOf(group: ServerGroup, isPods: boolean): MeasuredUsage {
   const gitaly = group.peak('gitalyPeak', 'gitalyP99');
   const git = group.peak('gitPeak', 'gitP99');
   const bucket = group.peak('bucketPeak');
@@ -203,13 +175,7 @@ function usageOf(group: Group, isPods: boolean): MeasuredUsage {
 const lower = (bucket: Known<number>, git: Known<number>): Known<number> =>
   'value' in bucket && 'value' in git ? known(Math.min(bucket.value, git.value)) : bucket;
 
-const knownAmount = (fact: Known<number>): number | undefined => ('value' in fact ? fact.value : undefined);
-
-/** increase() extrapolates to the ends of the day. */
-const rounded = (fact: Known<number>): Known<number> =>
-  'value' in fact ? known(Math.ceil(fact.value)) : fact;
-
-function currentSizes(group: Group): CurrentSizes {
+function currentSizes(group: ServerGroup): CurrentSizes {
   const value = (query: CurrentQuery): number | undefined => {
     const found = knownAmount(group.current(query));
     // A request of 0 is none.
@@ -226,72 +192,7 @@ function currentSizes(group: Group): CurrentSizes {
   };
 }
 
-/** Drops by what a limit does: a client that left (`other`) is none of it. */
-const isByLimit = ({ detail }: DailySeries): boolean => detail === 'queue_full' || detail === 'queue_wait';
-
-function limitUsages(group: Group): readonly LimitUsage[] {
-  const rpcs = group.rpcs('rpcLimits').filter((rpc) => {
-    const [service = '', method = ''] = rpc.split('/');
-    return !hasBuiltInLimit({ service, method });
-  });
-  return [
-    ...rpcs.flatMap((rpc) => {
-      const progress = group.peak('inProgressPeak', 'inProgressP99', rpc);
-      const queued = group.peak('queuedPeak', 'queuedP99', rpc);
-      const dropped = group.total('dropped', (series) => series.rpc === rpc && isByLimit(series));
-      return usageOfLimit(rpc, limitIn(group, 'rpcLimits', rpc), { progress, queued, dropped });
-    }),
-    ...usageOfLimit(packObjectsName, limitIn(group, 'packLimits', ''), {
-      progress: group.peak('packInProgressPeak', 'packInProgressP99'),
-      queued: group.peak('packQueuedPeak', 'packQueuedP99'),
-      dropped: group.total('packDropped', isByLimit),
-    }),
-  ];
-}
-
-type ConfiguredLimit = Pick<LimitUsage, 'kind' | 'limit'> | undefined;
-
-function limitIn(group: Group, query: CurrentQuery, rpc: string): ConfiguredLimit {
-  for (const [detail, kind] of [
-    ['adaptive max', 'adaptive'],
-    ['static current', 'static'],
-  ] as const) {
-    const limit = knownAmount(
-      group.current(query, (series) => series.rpc === rpc && series.detail === detail),
-    );
-    if (limit !== undefined && limit > 0) return { kind, limit };
-  }
-  return undefined;
-}
-
-function usageOfLimit(
-  name: string,
-  limit: ConfiguredLimit,
-  {
-    progress,
-    queued,
-    dropped,
-  }: {
-    readonly progress: ReturnType<Group['peak']>;
-    readonly queued: ReturnType<Group['peak']>;
-    readonly dropped: Known<number>;
-  },
-): readonly LimitUsage[] {
-  if (limit === undefined) return [];
-  return [
-    {
-      name,
-      ...limit,
-      inProgressPeak: progress.value,
-      inProgressP99: progress.trend.p99,
-      queuedPeak: queued.value,
-      queuedP99: queued.trend.p99,
-      dropped: rounded(dropped),
-    },
-  ];
-}
-
-function caveatsOf(group: Group, servers: readonly ServerHistory[]): readonly string[] {
+function caveatsOf(group: ServerGroup, servers: readonly ServerHistory[]): readonly string[] {
   const short = servers.filter(({ daily }) => {
     const steps = daily('cgroupSteps').flatMap(({ days }) => days);
     return steps.reduce((sum: number, count) => sum + (count ?? 0), 0) * stepSeconds < daySeconds;

@@ -5,7 +5,8 @@
 
 import type { GitalyConfig } from '../../config/gitaly/gitaly-config.ts';
 import type { Known, Unknown } from '../../lib/known.ts';
-import type { CgroupFacts, NodeFacts } from '../../sources/cgroup/facts.ts';
+import type { CgroupFacts } from '../../sources/cgroup/facts.ts';
+import type { NodeFacts } from '../../sources/cgroup/node-facts.ts';
 import type { Identity } from '../../sources/identity.ts';
 import type { OtherPod } from '../../sources/kubernetes/directory/other-pods.ts';
 import type { VolumeFacts } from '../../sources/kubernetes/directory/volume-stats.ts';

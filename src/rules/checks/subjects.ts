@@ -1,7 +1,7 @@
 /** What is checked: Gitaly's pods and servers on virtual machines, their nodes, their StatefulSets. */
 
 import { isUnknown, type Known, known, unknown } from '../../lib/known.ts';
-import type { NodeFacts } from '../../sources/cgroup/facts.ts';
+import type { NodeFacts } from '../../sources/cgroup/node-facts.ts';
 import type { Container, Node, Pod, StatefulSet } from '../../sources/kubernetes/objects/types.ts';
 import {
   type CheckSubject,

@@ -3,23 +3,14 @@ import { type Family, type HistogramSample, samplesOf } from '../../metrics/samp
 import { type Identity, identityKey } from '../identity.ts';
 import { serverInfo } from '../server-info.ts';
 import type { LocalTimes } from './api-time.ts';
-import {
-  allContainers,
-  type NodeOomCounters,
-  nodeOomReasons,
-  type PodCounters,
-  restartKey,
-  restartReasonOf,
-  restartReasons,
-} from './counters.ts';
+import { allContainers, type PodCounters, restartKey, restartReasonOf, restartReasons } from './counters.ts';
 import { summarizePod } from './directory/pod-directory.ts';
 import { podIdentity } from './gitaly-objects.ts';
 import * as metrics from './metrics.ts';
-import type { Condition, Node, Pod, PodDisruptionBudget, Resources, StatefulSet } from './objects/types.ts';
+import type { Node, Pod, Resources } from './objects/types.ts';
 import { isReady } from './rotation/milestones.ts';
 import type { RotationRecord } from './rotation/record.ts';
 import { type OngoingRotation, rotationCauses, rotationSpans } from './rotation/rotation.ts';
-import { incompleteness, type WatchedResource, type WatchState, watchEndReasons } from './store.ts';
 
 interface PodState {
   /** Gitaly's, one per name. */
@@ -221,98 +212,4 @@ export function infoFamily(pods: readonly Pod[], nodes: readonly Node[]): Family
     info.set(labels, 1);
   }
   return info.family();
-}
-
-export function budgetFamilies(budgets: readonly PodDisruptionBudget[]): readonly Family[] {
-  const allowed = samplesOf(metrics.disruptionsAllowed);
-  const healthy = samplesOf(metrics.disruptionHealthy);
-  const desired = samplesOf(metrics.disruptionDesired);
-  const expected = samplesOf(metrics.disruptionExpected);
-  for (const budget of budgets) {
-    const labels = { namespace: budget.namespace, poddisruptionbudget: budget.name };
-    allowed.set(labels, budget.disruptionsAllowed);
-    healthy.set(labels, budget.currentHealthy);
-    desired.set(labels, budget.desiredHealthy);
-    expected.set(labels, budget.expectedPods);
-  }
-  return [allowed.family(), healthy.family(), desired.family(), expected.family()];
-}
-
-export function statefulSetFamilies(sets: readonly StatefulSet[]): readonly Family[] {
-  const replicas = samplesOf(metrics.statefulSetReplicas);
-  const ready = samplesOf(metrics.statefulSetReadyReplicas);
-  const updated = samplesOf(metrics.statefulSetUpdatedReplicas);
-  for (const set of sets) {
-    const labels = { namespace: set.namespace, statefulset: set.name };
-    replicas.set(labels, set.replicas);
-    ready.set(labels, set.readyReplicas);
-    updated.set(labels, set.updatedReplicas);
-  }
-  return [replicas.family(), ready.family(), updated.family()];
-}
-
-/**
- * @param names of nodes that pods are scheduled on; a node that was removed is not Ready
- * @param isUnread whether a node that is not in `nodes` may exist all the same: it has no samples
- */
-export function nodeFamilies(
-  names: readonly string[],
-  nodes: readonly Node[],
-  isUnread: (name: string) => boolean,
-): readonly Family[] {
-  const ready = samplesOf(metrics.nodeReady);
-  const pressure = samplesOf(metrics.nodePressure);
-  const unschedulable = samplesOf(metrics.nodeUnschedulable);
-  const byName = new Map(nodes.map((node) => [node.name, node]));
-  for (const node of names) {
-    if (!byName.has(node) && isUnread(node)) continue;
-    const { conditions, unschedulable: isCordoned } = byName.get(node) ?? removedNode;
-    ready.set({ node }, conditions['Ready']?.status === 'True' ? 1 : 0);
-    for (const resource of metrics.nodePressures) {
-      const value = conditionValue(conditions[pressureConditions[resource]]);
-      if (value !== undefined) pressure.set({ node, resource }, value);
-    }
-    unschedulable.set({ node }, isCordoned ? 1 : 0);
-  }
-  return [ready.family(), pressure.family(), unschedulable.family()];
-}
-
-const removedNode: Pick<Node, 'conditions' | 'unschedulable'> = { conditions: {}, unschedulable: false };
-
-export const pressureConditions = {
-  memory: 'MemoryPressure',
-  disk: 'DiskPressure',
-  pid: 'PIDPressure',
-} as const;
-
-/** Undefined while Unknown. */
-const conditionValue = (condition: Condition | undefined): number | undefined =>
-  condition?.status === 'True' ? 1 : condition?.status === 'False' ? 0 : undefined;
-
-export function oomFamilies(nodeNames: readonly string[], ooms: NodeOomCounters): readonly Family[] {
-  const events = samplesOf(metrics.nodeOomEvents);
-  for (const node of new Set([...nodeNames, ...ooms.nodes()]))
-    for (const reason of nodeOomReasons) events.set({ node, reason }, ooms.get(node, reason));
-  return [events.family()];
-}
-
-export function watchFamilies(
-  watches: readonly { readonly resource: WatchedResource; readonly state: WatchState }[],
-  clockSkewMs?: number,
-): readonly Family[] {
-  const skew = samplesOf(metrics.apiClockSkew);
-  if (clockSkewMs !== undefined) skew.set({}, clockSkewMs / 1000);
-  const current = samplesOf(metrics.watchCurrent);
-  const lastEvent = samplesOf(metrics.watchLastEvent);
-  const objects = samplesOf(metrics.watchObjects);
-  const restarts = samplesOf(metrics.watchRestarts);
-  for (const { resource, state } of watches) {
-    for (const reason of watchEndReasons) restarts.set({ resource, reason }, state.restarts[reason]);
-    // The API server does not have it: nothing fails.
-    if (state.unavailable !== undefined) continue;
-    current.set({ resource }, state.current && incompleteness(state) === undefined ? 1 : 0);
-    if (state.lastEventAt !== undefined) lastEvent.set({ resource }, state.lastEventAt / 1000);
-    objects.set({ resource }, state.objects);
-  }
-  return [current.family(), lastEvent.family(), objects.family(), restarts.family(), skew.family()];
 }

@@ -11,17 +11,10 @@ import { type Failure, failed, httpFailureReasons, type Outcome } from '../../sc
 import type { Component, Identity } from '../identity.ts';
 import { serverInfo } from '../server-info.ts';
 import { createLocalTimes, type LocalTimes, watchReadyTimes } from './api-time.ts';
+import { budgetFamilies, nodeFamilies, oomFamilies, statefulSetFamilies } from './cluster-families.ts';
 import { countNodeOoms, countRestarts, type NodeOomCounters, type PodCounters } from './counters.ts';
 import { createExpectedPods, type ExpectedPods } from './expected-pods.ts';
-import {
-  budgetFamilies,
-  infoFamily,
-  nodeFamilies,
-  oomFamilies,
-  podFamilies,
-  praefectPodFamilies,
-  statefulSetFamilies,
-} from './families.ts';
+import { infoFamily, podFamilies, praefectPodFamilies } from './families.ts';
 import {
   type ComponentOf,
   gitalyBudgets,

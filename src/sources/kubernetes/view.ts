@@ -3,9 +3,10 @@
 import type { Failure } from '../../scheduler/outcome.ts';
 import { type Identity, identityKey } from '../identity.ts';
 import { type LocalTimes, lastEventTime, type ReadyTimes } from './api-time.ts';
+import { pressureConditions } from './cluster-families.ts';
 import { allContainers, type RestartReason, restartReasonOf } from './counters.ts';
 import type { DeletedStatefulSet, MissingPod } from './expected-pods.ts';
-import { pressureConditions, waitingReasonsOf } from './families.ts';
+import { waitingReasonsOf } from './families.ts';
 import {
   gitalyBudgets,
   newestOfEachName,

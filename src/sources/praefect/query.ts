@@ -5,7 +5,8 @@
 import type { EventLog } from '../../scheduler/event-log.ts';
 import { type Failure, failed, type Outcome } from '../../scheduler/outcome.ts';
 import { type Database, type QueryResult, UnacceptableRows } from './database.ts';
-import { type SchemaVariant, variantOf, variantSql } from './variant.ts';
+import { variantSql } from './relations.ts';
+import { type SchemaVariant, variantOf } from './variant.ts';
 
 /** The schema variant of one database, shared by all its queries. */
 export interface VariantSource {

@@ -2,7 +2,8 @@
 import type { GitalyConfig } from '../../../src/config/gitaly/gitaly-config.ts';
 import { isUnknown, type Known, known } from '../../../src/lib/known.ts';
 import type { CheckInputs, PraefectFacts, ServerFacts } from '../../../src/rules/checks/inputs.ts';
-import type { CgroupFacts, NodeFacts } from '../../../src/sources/cgroup/facts.ts';
+import type { CgroupFacts } from '../../../src/sources/cgroup/facts.ts';
+import type { NodeFacts } from '../../../src/sources/cgroup/node-facts.ts';
 import type { Container, Node, Pod } from '../../../src/sources/kubernetes/objects/types.ts';
 
 const mapList = <T>(fact: Known<readonly T[]>, change: (each: T, index: number) => T): Known<readonly T[]> =>

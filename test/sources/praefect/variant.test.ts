@@ -1,12 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import type pg from 'pg';
 import { isFailure } from '../../../src/sources/praefect/query.ts';
-import {
-  releasesOfVariant,
-  type SchemaVariant,
-  variantOf,
-  variantSql,
-} from '../../../src/sources/praefect/variant.ts';
+import { variantSql } from '../../../src/sources/praefect/relations.ts';
+import { releasesOfVariant, type SchemaVariant, variantOf } from '../../../src/sources/praefect/variant.ts';
 import {
   praefectSchema,
   startPostgres,

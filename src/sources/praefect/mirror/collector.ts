@@ -14,7 +14,8 @@ import { type Database, type QueryOptions, UnacceptableRows } from '../database.
 import type { HealthHistory, HealthView, steadySeconds } from '../health.ts';
 import type { ConfiguredStorageMap } from '../queries/known-storages.ts';
 import { databaseFailureReasons, failedOutcome, isFailure } from '../query.ts';
-import { type SchemaVariant, variantOf, variantSql } from '../variant.ts';
+import { variantSql } from '../relations.ts';
+import { type SchemaVariant, variantOf } from '../variant.ts';
 import { mirrorMetrics, primaryMoveFamilies, replicaFamilies } from './metrics.ts';
 import { createMirror, type Mirror } from './mirror.ts';
 import { createPrimaryMoveCounter, type FailoverTotal, type MoveTotal } from './primary-moves.ts';

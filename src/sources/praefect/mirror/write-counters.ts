@@ -6,8 +6,8 @@
  * cost the database much, and only for a part of the maximum age; what it then exports keeps the time of the last scan.
  */
 import type { DatabaseRow } from '../database.ts';
+import type { PraefectTable } from '../relations.ts';
 import { eq, literal, ne } from '../sql.ts';
-import type { PraefectTable } from '../variant.ts';
 import type { MirrorSchema } from './statements.ts';
 
 /** Everything that a refresh reads. schema_migrations: a migration may change how the rows are to be read. */

@@ -12,8 +12,9 @@ import {
   type QueryContext,
   withVariant,
 } from '../query.ts';
+import { type PraefectTable, praefectTables } from '../relations.ts';
 import { eq, minus, nameArray } from '../sql.ts';
-import { type PraefectTable, praefectTables, type SchemaVariant } from '../variant.ts';
+import type { SchemaVariant } from '../variant.ts';
 
 const perTable = { table: praefectTables } as const;
 

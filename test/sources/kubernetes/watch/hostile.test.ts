@@ -6,7 +6,7 @@ import { expositionText } from '../../../../src/metrics/exposition.ts';
 import { createEventLog } from '../../../../src/scheduler/event-log.ts';
 import type { Outcome } from '../../../../src/scheduler/outcome.ts';
 import { createHttpApi } from '../../../../src/sources/kubernetes/api/http.ts';
-import { watchFamilies } from '../../../../src/sources/kubernetes/families.ts';
+import { watchFamilies } from '../../../../src/sources/kubernetes/cluster-families.ts';
 import { chartComponentOf } from '../../../../src/sources/kubernetes/gitaly-objects.ts';
 import { createKubernetesSource } from '../../../../src/sources/kubernetes/source.ts';
 import {

@@ -3,13 +3,13 @@ import { silentLog } from '../../../../src/lib/log.ts';
 import { lintMetrics } from '../../../../src/metrics/lint.ts';
 import { lintBlock } from '../../../../src/metrics/lint-block.ts';
 import { createHttpApi } from '../../../../src/sources/kubernetes/api/http.ts';
-import { watchFamilies } from '../../../../src/sources/kubernetes/families.ts';
-import { watchMetrics } from '../../../../src/sources/kubernetes/metrics.ts';
+import { watchFamilies } from '../../../../src/sources/kubernetes/cluster-families.ts';
 import {
   createStores,
   type StoresOptions,
   type WatchedStores,
 } from '../../../../src/sources/kubernetes/watch/stores.ts';
+import { watchMetrics } from '../../../../src/sources/kubernetes/watch-metrics.ts';
 import { type RawObject, recorded, startKubeApi, type TestKubeApi } from '../../../support/kube-api.ts';
 import { archive } from '../../../support/kubernetes-archive.ts';
 import { createManualClock, type ManualClock } from '../../../support/manual-clock.ts';

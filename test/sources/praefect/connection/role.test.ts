@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import pg from 'pg';
 import { Secret } from '../../../../src/lib/secret.ts';
-import { praefectTables, praefectViews } from '../../../../src/sources/praefect/variant.ts';
+import { praefectTables, praefectViews } from '../../../../src/sources/praefect/relations.ts';
 import {
   praefectSchema,
   startPostgres,

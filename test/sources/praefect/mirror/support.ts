@@ -16,7 +16,8 @@ import {
 } from '../../../../src/sources/praefect/health.ts';
 import { createRepositoriesCollector } from '../../../../src/sources/praefect/mirror/collector.ts';
 import type { ConfiguredStorageMap } from '../../../../src/sources/praefect/queries/known-storages.ts';
-import { type SchemaVariant, variantOf, variantSql } from '../../../../src/sources/praefect/variant.ts';
+import { variantSql } from '../../../../src/sources/praefect/relations.ts';
+import { type SchemaVariant, variantOf } from '../../../../src/sources/praefect/variant.ts';
 import type { Counts } from './oracle.ts';
 import { storages } from './workload.ts';
 
