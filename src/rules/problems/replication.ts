@@ -91,7 +91,8 @@ function stalledProblems(situation: PraefectSituation, target: TargetQueue): Pro
   const isWorkedOn = inProgressAt !== undefined && now - inProgressAt < idle;
   const isDraining = removedAt === undefined || now - removedAt < idle;
   if (isWorkedOn && isDraining) return [];
-  const isDown = isHealthy(view, virtualStorage, storage) === false;
+  const healthy = isHealthy(view, virtualStorage, storage);
+  const isDown = healthy === false;
   return [
     problem('replication_stalled', {
       of: JSON.stringify([virtualStorage, storage]),
@@ -101,7 +102,9 @@ function stalledProblems(situation: PraefectSituation, target: TargetQueue): Pro
       detail: `The oldest job has waited for ${durationText((now - oldestAt) * 1000)} without progress. ${
         isDown
           ? `${storage} is unhealthy: nothing is replicated to it until it recovers.`
-          : `${storage} is healthy, but its jobs are not processed.`
+          : healthy === undefined
+            ? 'No Praefect reports on that storage, so that its health is unknown.'
+            : `${storage} is healthy, but its jobs are not processed.`
       }`,
       action: isDown
         ? `Restore ${storage} first.`

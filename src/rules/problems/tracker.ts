@@ -11,6 +11,7 @@ import { identityKey } from '../../sources/identity.ts';
 import { kubernetesCollectorNames } from '../../sources/kubernetes/source.ts';
 import type { KubernetesView } from '../../sources/kubernetes/view.ts';
 import type { MaintenanceView } from '../../sources/maintenance/source.ts';
+import { praefectCollectorNames } from '../../sources/praefect/collector-names.ts';
 import type { PraefectView } from '../../sources/praefect/view.ts';
 import { alertRule, forSeconds } from '../alert-rules.ts';
 import type { Severity } from '../finding.ts';
@@ -86,7 +87,10 @@ export function createProblemTracker(judgment: () => Judgment, log: Log): Proble
       ...(maintenance?.mistakes ?? []).map(({ key, ...text }) =>
         problem('maintenance_window_invalid', { of: key, ...text }),
       ),
-      ...collectorProblems(collectors, failing, (status) => isExplained(status, kubernetes)),
+      ...collectorProblems(collectors, failing, {
+        isExplained: (status) => isExplained(status, kubernetes),
+        isDatabaseDown: praefect?.database?.up === false,
+      }),
       ...droppedProblems(collectors),
     ];
     return found.map((each) => duringMaintenance(each, windowsFor(each, windows, thresholds, now)));
@@ -181,15 +185,24 @@ const droppedProblems = (collectors: readonly CollectorStatus[]): Problem[] =>
       }),
     );
 
+interface KnownCauses {
+  /** The failure is a problem of its own. */
+  readonly isExplained: (status: CollectorStatus) => boolean;
+  readonly isDatabaseDown: boolean;
+}
+
 /** One problem for all collectors that fail in the same way: a database that is down is one problem, not nine. */
 function collectorProblems(
   collectors: readonly CollectorStatus[],
   failingSince: ReadonlyMap<string, number>,
-  isExplainedElsewhere: (status: CollectorStatus) => boolean,
+  { isDatabaseDown, isExplained }: KnownCauses,
 ): Problem[] {
-  const failing = collectors.filter((status) => isFailing(status) && !isExplainedElsewhere(status));
-  const groups = Map.groupBy(failing, ({ state, reason, message }) =>
-    JSON.stringify([state, reason, message]),
+  const failing = collectors.filter((status) => isFailing(status) && !isExplained(status));
+  // Each message of a database that is down names the query, and when it is tried again.
+  const groups = Map.groupBy(failing, ({ name, state, reason, message }) =>
+    JSON.stringify(
+      isDatabaseDown && praefectCollectorNames.includes(name) ? [state] : [state, reason, message],
+    ),
   );
   return [...groups.values()].flatMap((group) => {
     const [first] = group;

@@ -387,6 +387,11 @@ const cases: Readonly<Record<CheckId, Sides>> = {
         pods(() => ({ preemptionPolicy: 'Never' })),
         'fail: gitlab-gitaly has preemptionPolicy Never: the pod waits for free capacity',
       ],
+      [
+        'a class of the value that pods without one have',
+        pods(() => ({ priority: 0 })),
+        'fail: gitlab-gitaly (0), not above pods without a PriorityClass',
+      ],
     ],
     wrongFail: [
       [

@@ -202,6 +202,14 @@ describe('a queue with an old job', () => {
     ]);
   });
 
+  test('to a storage that no Praefect reports on has no known health', () => {
+    const current = { ...view({ removed: 400 }), health: [] };
+    const recorded = [{ at: now - idle - 1, praefect: current }];
+    expect(praefectProblems(problemSituation(current, now, recorded))).toMatchObject([
+      { id: 'replication_stalled', detail: expect.stringContaining('its health is unknown') },
+    ]);
+  });
+
   test('for a storage that is no longer configured is stale, not stalled', () => {
     const current = view({ removed: 400, unknown: 50 });
     const recorded = [{ at: now - idle - 1, praefect: current }];

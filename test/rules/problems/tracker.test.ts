@@ -229,3 +229,14 @@ test('a collector that has more series than the limit is a problem: what is expo
     },
   ]);
 });
+
+test('a database that is down is one problem of its collectors, whatever each of them wanted to read', () => {
+  const collectors = ['praefect_database', 'praefect_health', 'praefect_queue', 'cgroup'].map((name) =>
+    collector(name, { state: 'failed', reason: 'refused', message: `${name} may not connect` }),
+  );
+  expect(problemsAt({ ...databaseDown, collectors }).map(({ id, subject }) => [id, subject])).toEqual([
+    ['database_unreachable', ''],
+    ['collector_failing', 'praefect_database, praefect_health, praefect_queue'],
+    ['collector_failing', 'cgroup'],
+  ]);
+});

@@ -172,6 +172,8 @@ function isOfKarpenter({ nodes }: CheckInputs, name: string): Known<boolean> {
 }
 
 function comparedWith(others: readonly OtherPod[], name: string, own: number): CheckVerdict {
+  // A pod without a class has 0, if no class is the cluster's default.
+  if (own <= 0) return fail(`${name} (${own}), not above pods without a PriorityClass`);
   const compared = others.filter((other) => (other.priority ?? 0) < systemPriority);
   const above = compared.filter((other) => (other.priority ?? 0) >= own);
   if (above.length === 0) return pass(`${name} (${own}), above all ${compared.length} other pods`);

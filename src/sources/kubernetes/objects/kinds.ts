@@ -2,6 +2,7 @@
 import {
   countOf,
   elementsOf,
+  type Fields,
   fieldsOf,
   flagOf,
   integerOf,
@@ -82,7 +83,8 @@ export const disruptionBudgetOf = (raw: unknown): Parsed<PodDisruptionBudget> =>
       ...metaOf(object),
       selector: selector?.labels ?? {},
       ...(selector === undefined ? {} : { labelSelector: selector }),
-      disruptionsAllowed: pods('disruptionsAllowed'),
+      // The Eviction API refuses all evictions until the status is of the present generation.
+      disruptionsAllowed: isStatusOutdated(object) ? 0 : pods('disruptionsAllowed'),
       currentHealthy: pods('currentHealthy'),
       desiredHealthy: pods('desiredHealthy'),
       expectedPods: pods('expectedPods'),
@@ -90,6 +92,15 @@ export const disruptionBudgetOf = (raw: unknown): Parsed<PodDisruptionBudget> =>
       minAvailable: intOrString(spec['minAvailable']),
     };
   });
+
+function isStatusOutdated(object: Fields): boolean {
+  const generation = generationOf(fieldsOf(object['metadata'])['generation'], 'metadata.generation');
+  const observed = generationOf(
+    fieldsOf(object['status'])['observedGeneration'],
+    'status.observedGeneration',
+  );
+  return observed < generation;
+}
 
 /** policy/v1beta1, served up to Kubernetes 1.24: there an empty selector covers no pod, in v1 all of them. */
 export const betaDisruptionBudgetOf = (raw: unknown): Parsed<PodDisruptionBudget> => {

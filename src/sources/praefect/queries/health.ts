@@ -6,6 +6,7 @@ import { type Block, samplesOf } from '../../../metrics/samples.ts';
 import type { Budget } from '../../../scheduler/budget.ts';
 import type { Collector } from '../../../scheduler/collector.ts';
 import type { EventLog } from '../../../scheduler/event-log.ts';
+import { failed } from '../../../scheduler/outcome.ts';
 import type { Wake } from '../../../scheduler/wake.ts';
 import { collectorNames } from '../collector-names.ts';
 import type { DatabaseRow } from '../database.ts';
@@ -214,6 +215,10 @@ export function healthBlock(snapshot: readonly HealthSnapshot[]): Block {
 /** A storage may become unhealthy within seconds, so older health is not valid. */
 export const healthMaxAgeMs = (everyMs: number): number => Math.max(10_000, 3 * everyMs);
 
+/** Every Praefect writes node_status each second, unless failover is disabled or its elector is `local` (13.x). */
+const noHeartbeats =
+  'node_status is empty: no Praefect has ever written a heartbeat to this database, so that the health of storages is unknown. Check that Praefect uses this database (praefect.database.url), and that failover is enabled';
+
 interface HealthCollectorOptions extends QueryContext {
   readonly budget: Budget;
   readonly clock: Clock;
@@ -263,7 +268,10 @@ export function createHealthCollector(options: HealthCollectorOptions): Collecto
       if (databaseNow !== undefined) databaseClock.measured(databaseNow);
       const readAt = databaseNow === undefined ? clock.now() / 1000 : databaseClock.local(databaseNow);
       const snapshot = healthSnapshot(view, readAt);
-      return { kind: 'data', block: healthBlock(snapshot), snapshot };
+      const block = healthBlock(snapshot);
+      return read.value.length === 0
+        ? failed('missing', noHeartbeats, block, snapshot)
+        : { kind: 'data', block, snapshot };
     },
   };
 }

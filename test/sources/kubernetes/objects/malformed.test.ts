@@ -253,3 +253,14 @@ test('a StatefulSet without replicas wants one, as in the API', () => {
   delete raw.spec['replicas'];
   expect(statefulSetOf(raw)).toMatchObject({ ok: true, object: { replicas: 1 } });
 });
+
+test('a budget whose status is of an earlier generation allows nothing: the Eviction API refuses', () => {
+  const raw = structuredClone(good.items('at-rest/poddisruptionbudgets.json')[0]) as Raw;
+  const allowed = (generation: number) => {
+    raw.metadata['generation'] = generation;
+    raw.status = { ...raw.status, observedGeneration: 3, disruptionsAllowed: 1 };
+    const budget = disruptionBudgetOf(raw);
+    return budget.ok ? budget.object.disruptionsAllowed : budget.why;
+  };
+  expect([allowed(3), allowed(4)]).toEqual([1, 0]);
+});

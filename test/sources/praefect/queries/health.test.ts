@@ -9,7 +9,7 @@ import {
   type TestPostgres,
 } from '../../../support/postgres.ts';
 import { variantIn } from '../mirror/support.ts';
-import { type OpenedCollectors, only, openCollectors, samplesIn } from './support.ts';
+import { blockOf, type OpenedCollectors, only, openCollectors, samplesIn } from './support.ts';
 
 let server: TestPostgres;
 let database: TestDatabase;
@@ -112,8 +112,10 @@ test('a storage that was removed from the configuration adds no event', async ()
   expect(happened()).toEqual([]);
 });
 
-test('an empty node_status has no samples', async () => {
-  expect(await collectors.samples('praefect_health')).toEqual({});
+test('an empty node_status is a failure without samples: no Praefect uses this database', async () => {
+  const outcome = await collectors.run('praefect_health');
+  expect(outcome).toMatchObject({ kind: 'failed', reason: 'missing', snapshot: [] });
+  expect(samplesIn(blockOf(outcome))).toEqual({});
 });
 
 test('rows a day older than the newest are left out, even if all are old', () => {
