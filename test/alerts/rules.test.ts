@@ -140,6 +140,7 @@ describe('recording rules', () => {
     'gitaly:server_storage:info',
     // One panel, which would read thousands of series without it.
     'gitaly_exporter:collector_failures:rate',
+    'gitaly:concurrency_wait_bucket:rate',
     'gitaly_exporter:kubernetes_watch_failures:rate',
     'gitaly_exporter:clock_skew:seconds',
     'praefect:repositories_read_only:max',
