@@ -11,137 +11,22 @@
  */
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { createWriteStream } from 'node:fs';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { dashboards } from '../dashboards/index.ts';
 import { everyMetric } from '../src/app/catalog.ts';
-import type { Metric } from '../src/metrics/metric.ts';
-import { exporterRecordings } from '../src/monitoring/recordings/exporter.ts';
-import { gitalyRecordings } from '../src/monitoring/recordings/gitaly.ts';
-import { limitRecordings } from '../src/monitoring/recordings/limits.ts';
-import { platformRecordings } from '../src/monitoring/recordings/platform.ts';
-import { praefectRecordings } from '../src/monitoring/recordings/praefect.ts';
 import { defaultMonitoringSettings } from '../src/monitoring/settings.ts';
+import { recordedFamilies, storages, times, writeWorld } from './world.ts';
 
 const pods = Number(process.argv[2] ?? 50);
 const buckets = Number(process.argv[3] ?? 1000);
-const storages = 20;
-const rpcs = 5;
-/** As many as Gitaly has. */
-const leBounds = ['0.001', '0.005', '0.025', '0.1', '0.5', '1', '2.5', '5', '10', '30', '60', '+Inf'];
 const goals = { slowestMs: 1000, series: 2000 };
 const step = 60;
 const range = 3600;
 const bucketRange = 180;
 const end = Math.floor(Date.now() / 1000 / step) * step;
-
-type Labels = Readonly<Record<string, string>>;
-
-const numbered = (name: string, count: number): readonly string[] =>
-  Array.from({ length: count }, (_, index) => `${name}-${index}`);
-
-/** Values of open labels; a pod always has the same node. */
-const openLabels: Readonly<Record<string, readonly string[]>> = {
-  virtual_storage: ['default'],
-  storage: numbered('gitaly', storages),
-  from_storage: numbered('gitaly', storages),
-  praefect: numbered('praefect', 3),
-  grpc_method: numbered('Method', rpcs),
-  bucket: numbered('', buckets).map((name) => name.slice(1)),
-  collector: numbered('collector', 13),
-  replicas: ['0', '1', '2', '3'],
-  resource: numbered('resource', 9),
-  // Rates are recorded only for what failed: here everything, for one reason.
-  reason: ['timeout'],
-  le: leBounds,
-};
-
-type Family = Pick<Metric, 'name' | 'type' | 'labelNames' | 'labels'>;
-
-/** The series of recording rules, all of which Prometheus has as gauges. */
-const recordedFamilies: readonly Family[] = [
-  ...exporterRecordings,
-  ...praefectRecordings,
-  ...gitalyRecordings,
-  ...limitRecordings,
-  ...platformRecordings,
-].map(({ labels, name }) => ({
-  name,
-  type: 'gauge',
-  labelNames: labels.filter((label) => !['cluster', 'job', 'instance'].includes(label)),
-  labels: {},
-}));
-
-function* seriesOf(metric: Family): Generator<Labels> {
-  const target = { cluster: 'production', job: 'gitaly-exporter' };
-  const isOfServer = metric.labelNames.includes('pod') || metric.labelNames.includes('node');
-  const ofEveryExporter = /^gitaly_exporter[_:]/.test(metric.name);
-  for (let pod = 0; pod < (isOfServer || ofEveryExporter ? pods : 1); pod += 1) {
-    const own: Labels = {
-      ...target,
-      instance: isOfServer || ofEveryExporter ? `agent-${pod}:9656` : 'gitaly-exporter:9656',
-      namespace: 'gitlab',
-      ...(metric.labelNames.includes('pod') && { pod: `gitaly-${pod}` }),
-      ...(metric.labelNames.includes('node') && { node: `node-${pod}` }),
-    };
-    const free = metric.labelNames.filter((name) => !['namespace', 'pod', 'node'].includes(name));
-    yield* free.reduce<readonly Labels[]>(
-      (combined, name) => {
-        const closed = metric.labels[name];
-        const choices =
-          typeof closed === 'string' || closed === undefined ? (openLabels[name] ?? ['any']) : closed;
-        return combined.flatMap((labels) => choices.map((value) => ({ ...labels, [name]: value })));
-      },
-      [own],
-    );
-  }
-}
-
-const text = (labels: Labels): string =>
-  `{${Object.entries(labels)
-    .map(([name, value]) => `${name}="${value}"`)
-    .join(',')}}`;
-
-/** Writes the OpenMetrics text of all metrics that the expressions quote. */
-async function writeWorld(file: string, quoted: string): Promise<number> {
-  const out = createWriteStream(file);
-  let series = 0;
-  let pending: string[] = [];
-  const write = async (line: string) => {
-    pending.push(line);
-    if (pending.length < 20_000) return;
-    const full = !out.write(`${pending.join('\n')}\n`);
-    pending = [];
-    if (full) await once(out, 'drain');
-  };
-  for (const metric of [...everyMetric, ...recordedFamilies].filter(({ name }) => quoted.includes(name))) {
-    const family = metric.name.replace(/_total$/, '');
-    await write(`# TYPE ${family} ${metric.type}`);
-    const length = metric.labelNames.includes('bucket') ? bucketRange : range;
-    for (const labels of seriesOf(metric)) {
-      const lines: readonly [string, number][] =
-        metric.type === 'histogram'
-          ? leBounds.map((le, index) => [`${metric.name}_bucket${text({ ...labels, le })}`, index + 1])
-          : [[`${metric.name}${text(labels)}`, 1]];
-      for (const [name, slope] of lines) {
-        series += 1;
-        for (let at = end - length; at <= end; at += step) {
-          const grown = slope * (at - (end - length));
-          const value =
-            metric.type === 'gauge' ? (metric.name.includes('_timestamp_') ? at : 1 + (at % 7)) : grown;
-          await write(`${name} ${value} ${at}`);
-        }
-      }
-    }
-  }
-  await write('# EOF');
-  out.end(`${pending.join('\n')}\n`);
-  await once(out, 'finish');
-  return series;
-}
 
 interface Query {
   readonly dashboard: string;
@@ -229,7 +114,15 @@ async function seriesTouched({ expr }: Query): Promise<number> {
 
 try {
   const world = join(folder, 'world.om');
-  const series = await writeWorld(world, queries.map(({ expr }) => expr).join(' '));
+  const quoted = queries.map(({ expr }) => expr).join(' ');
+  const series = await writeWorld({
+    file: world,
+    families: [...everyMetric, ...recordedFamilies].filter(({ name }) => quoted.includes(name)),
+    pods,
+    buckets,
+    timesOf: ({ labelNames }) =>
+      times(end - (labelNames.includes('bucket') ? bucketRange : range), end, step),
+  });
   const blocks = spawnSync('promtool', [
     'tsdb',
     'create-blocks-from',

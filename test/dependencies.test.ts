@@ -49,7 +49,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   alerts: monitoring,
   dashboards: monitoring,
   demo: [...app, 'src/server', 'src/cli'],
-  bench: ['src', 'test/support', 'dashboards'],
+  bench: ['src', 'test/support', 'alerts', 'dashboards'],
   replay: ['src', 'demo', 'alerts', 'test/support'],
   bin: ['src/cli', 'src/config', 'demo'],
   release: [],

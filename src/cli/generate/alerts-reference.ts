@@ -9,7 +9,7 @@ const titles: Readonly<Record<string, string>> = {
 };
 
 export const alertsReference = (groups: readonly AlertGroup[]): string =>
-  `${introduction}\n${groups.map(section).join('\n')}\n${recordingsSection(groups)}`;
+  `${introduction}\n${forecasts}\n${notifications}\n${groups.map(section).join('\n')}\n${recordingsSection(groups)}`;
 
 function section({ alerts, file, name }: AlertGroup): string {
   const rows = alerts.map(
@@ -86,4 +86,50 @@ page: for a network without a wiki, set \`runbook-url\` to its own address.
 - The scrape needs \`honor_labels: true\`, see \`docs/scraping.md\`.
 - Disk and inodes come from the kubelet or node_exporter, error ratios from Gitaly's own \`grpc_server_handled_total\`:
   where Prometheus does not have them, these alerts cannot fire.
+`;
+
+const forecasts = `## Forecasts
+
+A forecast from the slope of the newest samples (\`predict_linear\`) takes each step, each peak of a sawtooth and much of the
+noise for growth. The rules compare extremes of two consecutive ranges, which these do not move:
+
+- **Memory** (GitalyMemoryExhaustionForecast): the lowest usage of 30 minutes, against that of the 30 minutes before. Load
+  that comes and goes moves the peaks, a leak moves the troughs. One step lasts as long as the range, so \`for\` is longer.
+- **Volumes** (GitalyVolumeForecast): the most available space of a day, against that of the day before. Temporary files of
+  a backup or repack are gone at some time of each day. An import is one step; \`for\` is longer than a day.
+- **Transaction ids** (PraefectDatabaseWraparound): no forecast. What is left is a sawtooth of autovacuum whose troughs are
+  far above the thresholds, so a level that no tooth reaches is the earliest sign that freezing does not work.
+
+Each is tested on steady growth, noise, steps and sawtooth series (\`alerts/tests\`).
+`;
+
+/** A test compares them with what a real Alertmanager sends for the alerts of alerts/tests. */
+const notifications = `## Notifications
+
+Alertmanager with \`alerts/alertmanager.example.yaml\` and a receiver for Slack that has the name of the alert and the scope
+of the incident as title, and summary, description and runbook as text. A dead Gitaly behind Praefect is one page; GitalyDown
+of its pod is inhibited, although pod and storage have different names:
+
+\`\`\`
+[FIRING] PraefectStorageUnhealthy (production, gitlab, default)
+Praefect storage gitaly-1 of default is unhealthy
+12 repositories unavailable: no other storage has their newest state. Restore its Gitaly: gitlab/gl-gitaly-0.
+https://gitaly-exporter.corp.example/runbooks/PraefectStorageUnhealthy.md
+\`\`\`
+
+\`\`\`
+[FIRING] GitalyOOMKilledRepeatedly (production, gitlab, gitaly-0)
+Gitaly gitaly-0 OOM-killed 3 times in 30 minutes
+Out of memory: container, pod. Each kill ends requests in flight, and the loop does not end by itself. Find the repository or client that causes it and limit it, or raise the memory limit.
+https://gitaly-exporter.corp.example/runbooks/GitalyOOMKilledRepeatedly.md
+\`\`\`
+
+A ticket:
+
+\`\`\`
+[FIRING] GitalyRequestsDroppedQueueWait (production, gitlab, gitaly-0)
+Gitaly gitaly-0 drops 3% of an RPC's calls after a wait
+RPCs: PostUploadPack. Clients wait for max_queue_wait and then get RESOURCE_EXHAUSTED. Find the repository and client in Gitaly's log (limit.limiting_key).
+https://gitaly-exporter.corp.example/runbooks/GitalyRequestsDroppedQueueWait.md
+\`\`\`
 `;

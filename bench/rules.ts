@@ -1,0 +1,139 @@
+/**
+ * The cost of all recording rules and alerts in a real Prometheus that holds 50 Gitaly pods and 20 storages: the time of
+ * one evaluation of each group. The goal is a second for all of them.
+ *
+ *     node bench/rules.ts [pods]
+ *
+ * Each series has as much history as the longest range of any rule reads, a sample per minute. Prometheus
+ * evaluates every 5 s; times are the medians of the evaluations within a minute.
+ */
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { alertGroups } from '../alerts/index.ts';
+import { everyMetric } from '../src/app/catalog.ts';
+import { parseDuration } from '../src/config/kinds/quantities.ts';
+import { externalMetrics } from '../src/monitoring/external-metrics.ts';
+import { defaultMonitoringSettings } from '../src/monitoring/settings.ts';
+import { recordedFamilies, type SeriesFamily, storages, times, writeWorld } from './world.ts';
+
+const pods = Number(process.argv[2] ?? 50);
+const step = 60;
+/** Samples after now: the evaluations take a while to run. */
+const ahead = 900;
+const goalMs = 1000;
+const end = Math.floor(Date.now() / 1000 / step) * step + ahead;
+
+const { thresholds } = defaultMonitoringSettings;
+const expressions = alertGroups(defaultMonitoringSettings).flatMap(({ alerts, recordings }) => [
+  ...alerts.map(({ expression }) => expression.text),
+  ...recordings.flatMap(({ rules }) => rules(thresholds).map(({ expression }) => expression.text)),
+]);
+
+const secondsIn = (duration: string | undefined): number =>
+  duration === undefined ? 0 : (parseDuration(duration) ?? 0) / 1000;
+
+/** What the rules read of the metric: ranges, at their offsets, and the 5 minutes that an instant selector looks back. */
+function timesOf({ name }: SeriesFamily): readonly number[] {
+  const pattern = new RegExp(`\\b${name}\\w*(?:\\{[^}]*\\})?(?:\\[(\\w+)\\])?(?: offset (\\w+))?`, 'g');
+  const found = new Set<number>();
+  for (const [, range, offset] of expressions.flatMap((text) => [...text.matchAll(pattern)])) {
+    const last = end - secondsIn(offset);
+    for (const at of times(last - ahead - Math.max(300, secondsIn(range)), last, step)) found.add(at);
+  }
+  return [...found].sort((a, b) => a - b);
+}
+
+interface RuleGroups {
+  readonly groups: readonly {
+    readonly name: string;
+    readonly evaluationTime: number;
+    readonly lastEvaluation: string;
+    readonly rules: readonly {
+      readonly name: string;
+      readonly health: string;
+      readonly lastError?: string;
+    }[];
+  }[];
+}
+
+const median = (values: readonly number[]): number =>
+  values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
+
+const folder = await mkdtemp(join(tmpdir(), 'gitaly-exporter-rules-'));
+const address = '127.0.0.1:19798';
+try {
+  const world = join(folder, 'world.om');
+  const text = expressions.join(' ');
+  const series = await writeWorld({
+    file: world,
+    families: [...everyMetric, ...externalMetrics, ...recordedFamilies].filter(({ name }) =>
+      text.includes(name),
+    ),
+    pods,
+    buckets: 100,
+    timesOf,
+  });
+  const blocks = spawnSync('promtool', [
+    'tsdb',
+    'create-blocks-from',
+    'openmetrics',
+    '-q',
+    world,
+    `${folder}/data`,
+  ]);
+  if (blocks.status !== 0) throw new Error(String(blocks.stderr));
+  await rm(world);
+  for (const { file } of alertGroups(defaultMonitoringSettings))
+    await cp(join(import.meta.dirname, `../alerts/${file}.rules.yaml`), join(folder, `${file}.rules.yaml`));
+  await writeFile(
+    join(folder, 'prometheus.yml'),
+    // The blocks end in the future: what rules write now is out of order.
+    'global: {evaluation_interval: 5s}\nrule_files: ["*.rules.yaml"]\nstorage: {tsdb: {out_of_order_time_window: 1h}}\n',
+  );
+  const prometheus = spawn(
+    'prometheus',
+    [
+      `--config.file=${folder}/prometheus.yml`,
+      `--storage.tsdb.path=${folder}/data`,
+      `--web.listen-address=${address}`,
+      '--storage.tsdb.retention.time=30d',
+    ],
+    { stdio: 'ignore' },
+  );
+  try {
+    const evaluations = new Map<string, Map<string, number>>();
+    let rules = 0;
+    for (let seconds = 0; seconds < 75; seconds += 1) {
+      await sleep(1000);
+      const response = await fetch(`http://${address}/api/v1/rules`).catch(() => undefined);
+      if (response?.ok !== true) continue;
+      const { data } = (await response.json()) as { readonly data: RuleGroups };
+      rules = data.groups.reduce((sum, group) => sum + group.rules.length, 0);
+      for (const { evaluationTime, lastEvaluation, name, rules: own } of data.groups) {
+        const failed = own.find(({ health }) => health === 'err');
+        if (failed !== undefined) throw new Error(`${failed.name}: ${failed.lastError}`);
+        if (evaluationTime === 0) continue;
+        const times = evaluations.get(name) ?? new Map<string, number>();
+        evaluations.set(name, times.set(lastEvaluation, evaluationTime * 1000));
+      }
+    }
+    console.log(`${pods} pods, ${storages} storages, ${series} series, ${rules} rules`);
+    let sum = 0;
+    for (const [name, times] of evaluations) {
+      const ms = median([...times.values()]);
+      sum += ms;
+      console.log(`  ${name}: ${ms.toFixed(0)} ms, median of ${times.size}`);
+    }
+    console.log(`all groups: ${sum.toFixed(0)} ms${sum > goalMs ? `, over the goal of ${goalMs} ms` : ''}`);
+    process.exitCode = sum > goalMs || evaluations.size === 0 ? 1 : 0;
+  } finally {
+    prometheus.kill();
+    await once(prometheus, 'exit');
+  }
+} finally {
+  await rm(folder, { recursive: true, force: true });
+}
