@@ -143,14 +143,16 @@ export const serverStorage = recording(
       const by = [...server, 'virtual_storage', 'storage'] as const;
       const series = select(storageInfo, matchers);
       const last = lastOverTime(series, promDuration(thresholds.missingSeriesLookback.value));
-      return {
-        expression: or(highest<string, string>(thresholds, by, series), maxBy<string, string>(by, last), {
-          on: server,
-        }),
-      };
+      return or(highest<string, string>(thresholds, by, series), maxBy<string, string>(by, last), {
+        on: server,
+      });
     };
     // On a virtual machine `namespace` is that of the exporter, which says nothing about the server.
-    return [known(podLabels, { pod: not('') }), known(hostLabels, { pod: '' })];
+    return [
+      {
+        expression: or<string, string>(known(podLabels, { pod: not('') }), known(hostLabels, { pod: '' })),
+      },
+    ];
   },
 );
 
