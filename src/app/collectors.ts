@@ -1,7 +1,4 @@
 /** The collectors of every source on one runner, and the typed views of what they read. A reload replaces them. */
-import { release } from 'node:os';
-import { createConfiguredBuckets } from '../buckets/sizes.ts';
-import { createSerialQueue } from '../lib/serial-queue.ts';
 import { prepare } from '../metrics/exposition.ts';
 import {
   type ChecksCollector,
@@ -10,25 +7,18 @@ import {
 } from '../rules/checks/collector.ts';
 import { checksOfRole } from '../rules/checks/evaluate.ts';
 import type { ProblemViews } from '../rules/problems/tracker.ts';
-import type { Thresholds } from '../rules/thresholds.ts';
 import { createBudget } from '../scheduler/budget.ts';
 import type { Collector } from '../scheduler/collector.ts';
-import type { EventLog } from '../scheduler/event-log.ts';
 import { eventFamilies } from '../scheduler/event-metrics.ts';
 import { createRunner, type Runner } from '../scheduler/runner.ts';
 import type { ExtraFamilies } from '../scheduler/self-block.ts';
 import { type BuildInfo, databaseTimeFamilies } from '../scheduler/self-metrics.ts';
-import { cgroupCollectorNames, createCgroupSource } from '../sources/cgroup/source.ts';
-import type { CgroupView } from '../sources/cgroup/view.ts';
 import { createGitalyCollector, gitalyCollectorNames } from '../sources/gitaly/collector.ts';
 import { createDropTracker } from '../sources/gitaly/drops.ts';
 import { systemResolve } from '../sources/gitaly/resolve.ts';
 import type { GitalyView } from '../sources/gitaly/view.ts';
 import type { Identity } from '../sources/identity.ts';
-import { watchFamilies } from '../sources/kubernetes/cluster-families.ts';
 import { createKubernetesWindows } from '../sources/kubernetes/maintenance.ts';
-import { createKubernetesSource, kubernetesCollectorNames } from '../sources/kubernetes/source.ts';
-import type { KubernetesView } from '../sources/kubernetes/view.ts';
 import {
   configuredWindows,
   createMaintenanceSource,
@@ -41,21 +31,23 @@ import { type PraefectView, praefectView } from '../sources/praefect/view.ts';
 import { createStorageCollector, storageCollectorNames } from '../sources/storages/source.ts';
 import { livePraefects, readCheckInputs } from './check-inputs.ts';
 import {
+  type CollectorContext,
+  createCgroupPart,
+  createKubernetesPart,
+  disabledPart,
+  type KeptParts,
+  keepPart,
+  type Part,
+} from './kept-collectors.ts';
+import {
   type Configuration,
   createSources,
-  type HostContext,
   type KubernetesAccess,
-  listTimeoutMs,
-  nodeName,
-  openKubernetes,
   openPodsFile,
   type Sources,
 } from './sources.ts';
 
-export interface CollectionOptions extends Configuration {
-  readonly host: HostContext;
-  readonly events: EventLog;
-  readonly thresholds: Thresholds;
+export interface CollectionOptions extends Configuration, CollectorContext {
   readonly build: BuildInfo;
   /** Families of the server and of the reload, for the exporter's own block. */
   readonly extraFamilies: readonly ExtraFamilies[];
@@ -73,53 +65,6 @@ export interface Collection {
   readonly kept: KeptParts;
   /** Ends all but what the successor shares. */
   stop(successor?: Collection): Promise<void>;
-}
-
-/** What one source adds. */
-interface Part {
-  readonly collectors: readonly Collector[];
-  /** Names of the collectors that the settings disable. */
-  readonly disabled: readonly string[];
-  /** For the exporter's own block. */
-  readonly families: readonly ExtraFamilies[];
-}
-
-const disabledPart = (names: readonly string[]): Part => ({ collectors: [], disabled: names, families: [] });
-
-/**
- * Parts that watch by themselves. They outlive a reload that does not change their settings: what they count (OOM
- * kills, rotations, restarts) must not start again, and nothing must be missed during the reload.
- */
-interface KeptParts {
-  readonly kubernetes: KeptPart<KubernetesPart>;
-  readonly cgroup: KeptPart<CgroupPart>;
-}
-
-export interface KeptPart<T> {
-  /** The settings that it was created from. */
-  readonly key: string;
-  readonly part: T;
-}
-
-/** The part from before, if it was created from equal settings; else a new one. */
-export function keepPart<T extends Pick<Part, 'collectors'>>(
-  before: KeptPart<T> | undefined,
-  settings: unknown,
-  create: () => T,
-): KeptPart<T> {
-  const key = JSON.stringify(settings);
-  return before?.key === key ? before : { key, part: runInTurn(create()) };
-}
-
-/** During a reload two runners have the same collectors: each runs once at a time. */
-function runInTurn<T extends Pick<Part, 'collectors'>>(part: T): T {
-  return {
-    ...part,
-    collectors: part.collectors.map((collector): Collector => {
-      const queue = createSerialQueue();
-      return { ...collector, collect: (run) => queue.run(() => collector.collect(run)) };
-    }),
-  };
 }
 
 export function createCollection(options: CollectionOptions): Collection {
@@ -191,123 +136,6 @@ export function createCollection(options: CollectionOptions): Collection {
 }
 
 const enabledPart = (collectors: readonly Collector[]): Part => ({ collectors, disabled: [], families: [] });
-
-interface KubernetesPart extends Part {
-  readonly access: KubernetesAccess | undefined;
-  /** Undefined where another exporter reports the pods. */
-  view(): KubernetesView | undefined;
-  readonly rotationSeconds: ((identity: Identity) => number | undefined) | undefined;
-  stop(): Promise<void>;
-}
-
-export function createKubernetesPart({ events, host, settings }: CollectionOptions): KubernetesPart {
-  const access = openKubernetes(settings, host);
-  if (access === undefined)
-    return {
-      ...disabledPart(kubernetesCollectorNames),
-      access,
-      view: () => undefined,
-      rotationSeconds: undefined,
-      stop: async () => undefined,
-    };
-  const { role } = settings.kubernetes;
-  const { componentOf, listed, stores } = access;
-  // Before the stores start, so that it misses no change.
-  const source = createKubernetesSource({
-    stores,
-    role,
-    componentOf,
-    namespaces: settings.kubernetes.namespace,
-    reportsServerInfo: role === 'all' && !settings.cgroup.enabled,
-    clock: host.clock,
-    events,
-  });
-  stores.start();
-  return {
-    collectors: source.collectors.map((collector) => afterFirstList(collector, listed)),
-    disabled: source.collectors.length > 0 ? [] : kubernetesCollectorNames,
-    families: [() => watchFamilies(stores.states(), stores.clockSkewMs())],
-    access,
-    view: () => (source.collectors.length === 0 ? undefined : source.view()),
-    rotationSeconds: source.rotationSeconds,
-    stop: access.close,
-  };
-}
-
-/** A first run on empty stores would fail without need; it takes time that later runs do not. */
-const afterFirstList = (collector: Collector, listed: KubernetesAccess['listed']): Collector => ({
-  ...collector,
-  schedule: { ...collector.schedule, timeoutMs: collector.schedule.timeoutMs + listTimeoutMs },
-  async collect(run) {
-    await listed(run.signal);
-    return collector.collect(run);
-  },
-});
-
-interface CgroupPart extends Part {
-  /** Undefined without cgroup.enabled, and before the pods are known. */
-  view(): CgroupView | undefined;
-  readonly podsFile: Sources['podsFile'];
-  stop(): Promise<void>;
-}
-
-export function createCgroupPart(
-  { events, host, settings, thresholds }: CollectionOptions,
-  {
-    configs,
-    kubernetes,
-    podDirectory,
-    podsFile,
-  }: Pick<Sources, 'configs' | 'kubernetes' | 'podDirectory' | 'podsFile'>,
-): CgroupPart {
-  const { cgroup } = settings;
-  const { clock, log } = host;
-  if (!cgroup.enabled)
-    return {
-      ...disabledPart(cgroupCollectorNames),
-      view: () => undefined,
-      podsFile,
-      stop: async () => undefined,
-    };
-  const configured = createConfiguredBuckets(configs, clock);
-  const source = createCgroupSource({
-    root: cgroup.root,
-    hostName: nodeName(settings, host),
-    buckets: cgroup.buckets,
-    topBuckets: cgroup.topBuckets,
-    pollIntervalMs: cgroup.pollInterval,
-    clock,
-    events,
-    log,
-    directory: podDirectory,
-    configs: configured,
-    configuredBuckets: configured.of,
-    kernelVersion: release(),
-    throttlingWindowMs: thresholds.rateWindow.value * 1000,
-  });
-  let arePodsListed = false;
-  /** Before the pods are known a run would fail without need. */
-  const afterPods = (collector: Collector): Collector => ({
-    ...collector,
-    async collect(run) {
-      await (podsFile === undefined ? kubernetes?.listed(run.signal) : podsFile.ready);
-      arePodsListed = true;
-      return collector.collect(run);
-    },
-  });
-  return {
-    collectors: source.collectors.map(afterPods),
-    disabled: [],
-    families: [() => source.selfFamilies()],
-    view: () => (arePodsListed ? source.view() : undefined),
-    podsFile,
-    async stop() {
-      configured.close();
-      await source.stop();
-      podsFile?.close();
-    },
-  };
-}
 
 /** Undefined when there is nothing to read. */
 function gitalyCollector(

@@ -3,13 +3,13 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeAll, describe, expect, test } from '@jest/globals';
+import type { CollectionOptions } from '../../src/app/collectors.ts';
 import {
-  type CollectionOptions,
   createCgroupPart,
   createKubernetesPart,
   type KeptPart,
   keepPart,
-} from '../../src/app/collectors.ts';
+} from '../../src/app/kept-collectors.ts';
 import { type HostContext, openKubernetes } from '../../src/app/sources.ts';
 import type { Settings } from '../../src/config/sections/index.ts';
 import { type Clock, systemClock } from '../../src/lib/clock.ts';

@@ -19,15 +19,8 @@ import {
 import { configsOfHost, createExpectations, hierarchyRootIn, hostPlaceOf } from './expected.ts';
 import * as messages from './messages.ts';
 import { inspectRoot, type Root } from './root.ts';
-import {
-  type CgroupScan,
-  type GitFolder,
-  hasBuckets,
-  type ScannedPod,
-  type SearchedPlaces,
-  scanPlaces,
-  searchPlaces,
-} from './scan.ts';
+import { type CgroupScan, type SearchedPlaces, scanPlaces, searchPlaces } from './scan.ts';
+import { type GitFolder, hasBuckets, type ScannedPod } from './scan-pod.ts';
 import { type CurrentGit, chooseCurrentGit, type GitFolders, hostTree, podTree } from './trees.ts';
 
 export interface FinderOptions {

@@ -1,7 +1,7 @@
 /** From scanned folders to trees: names of containers, and which of several gitaly-<pid> is the running Gitaly's. */
 import type { Identity } from '../../identity.ts';
 import type { ContainerScope, GitalyTree, GitParent, KnownPod } from '../tree.ts';
-import type { GitFolder, ScannedPod } from './scan.ts';
+import type { GitFolder, ScannedPod } from './scan-pod.ts';
 
 export interface GitFolders {
   /** Of the running Gitaly. */

@@ -6,7 +6,8 @@
 import { UnacceptableRows } from '../database.ts';
 import type { CopyTuple } from './copy-binary.ts';
 import { cellBits } from './layouts.ts';
-import { createMirrorMemory, createReplicaTable, type ReplicaTable } from './table.ts';
+import { createMirrorMemory } from './mirror-memory.ts';
+import { createReplicaTable, type ReplicaTable } from './table.ts';
 
 export const mirroredTables = ['repositories', 'storage_repositories', 'repository_assignments'] as const;
 export type MirroredTable = (typeof mirroredTables)[number];

@@ -6,6 +6,7 @@
 import { UnacceptableRows } from '../database.ts';
 import { createKeyIndex, grown, type KeyIndex } from './key-index.ts';
 import { cellBits, createLayoutRegistry, type LayoutRegistry } from './layouts.ts';
+import { cellsPerRow, type MirrorMemory } from './mirror-memory.ts';
 
 /** The replicas on one storage, by row. */
 export interface StorageColumn {
@@ -77,31 +78,6 @@ const none = -1;
 
 /** Praefect's largest clusters have some dozens. */
 const maxColumns = 1000;
-
-/** Bounds the arrays of a whole mirror, so that rows without end do not fill the memory. */
-interface MirrorMemory {
-  /** Throws UnacceptableRows when the arrays of all tables would become too large. */
-  grow(cells: number): void;
-}
-
-/** Five million repositories on three storages, or two million on fifteen: 300 to 500 MB. */
-const maxCells = 48_000_000;
-/** What a repository takes besides its storages, in cells. */
-const cellsPerRow = 6;
-
-export function createMirrorMemory(): MirrorMemory {
-  let used = 0;
-  return {
-    grow(cells) {
-      if (!(used + cells <= maxCells))
-        throw new UnacceptableRows(
-          'too_large',
-          'more repositories and storages than the exporter keeps in memory (five million repositories with three replicas)',
-        );
-      used += cells;
-    },
-  };
-}
 
 export function createReplicaTable(virtualStorage: number, memory: MirrorMemory): ReplicaTable {
   const columns: StorageColumn[] = [];

@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import type { GitFolder } from '../../../../src/sources/cgroup/discovery/scan.ts';
+import type { GitFolder } from '../../../../src/sources/cgroup/discovery/scan-pod.ts';
 import {
   type CurrentGit,
   chooseCurrentGit,

@@ -3,7 +3,8 @@ import { describe, expect, test } from '@jest/globals';
 import { UnacceptableRows } from '../../../../src/sources/praefect/database.ts';
 import { createCopyReader } from '../../../../src/sources/praefect/mirror/copy-binary.ts';
 import { createMirror } from '../../../../src/sources/praefect/mirror/mirror.ts';
-import { createMirrorMemory, createReplicaTable } from '../../../../src/sources/praefect/mirror/table.ts';
+import { createMirrorMemory } from '../../../../src/sources/praefect/mirror/mirror-memory.ts';
+import { createReplicaTable } from '../../../../src/sources/praefect/mirror/table.ts';
 
 const reasonOf = (work: () => void): string => {
   try {

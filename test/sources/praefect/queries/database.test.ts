@@ -6,11 +6,8 @@ import { createBudget } from '../../../../src/scheduler/budget.ts';
 import { createEventLog } from '../../../../src/scheduler/event-log.ts';
 import { createDatabase } from '../../../../src/sources/praefect/connection/create-database.ts';
 import { createDatabaseClock } from '../../../../src/sources/praefect/database-clock.ts';
-import {
-  createDatabaseCollector,
-  databaseBlock,
-  knownMigrations,
-} from '../../../../src/sources/praefect/queries/database.ts';
+import { createDatabaseCollector, databaseBlock } from '../../../../src/sources/praefect/queries/database.ts';
+import { knownMigrations } from '../../../../src/sources/praefect/queries/known-migrations.ts';
 import { createVariantSource } from '../../../../src/sources/praefect/query.ts';
 import {
   praefectSchema,
