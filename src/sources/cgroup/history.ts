@@ -2,7 +2,7 @@
 import type { Clock } from '../../lib/clock.ts';
 import { type Identity, identityKey } from '../identity.ts';
 import type { LevelReading } from './levels/read.ts';
-import { ageOf, currentMoment, type Moment, wallTimeOf } from './moment.ts';
+import { currentMoment, type Moment, msSince, wallTimeOf } from './moment.ts';
 import type { GitalyTree } from './tree.ts';
 
 /** Of one cgroup's CPU limit, over the window. */
@@ -101,12 +101,14 @@ export function createDisappearedHistory(): DisappearedHistory {
         ...disappeared,
         ...missing.map(({ identity, uid }) => ({ gitaly: { identity, uid }, since })),
       ]
-        .filter((each) => !names.has(identityKey(each.gitaly.identity)) && ageOf(each.since, clock) < keptMs)
+        .filter(
+          (each) => !names.has(identityKey(each.gitaly.identity)) && msSince(each.since, clock) < keptMs,
+        )
         .slice(-keptAtMost);
     },
     lastHour: (clock) =>
       disappeared
-        .filter(({ since }) => ageOf(since, clock) < keptMs)
+        .filter(({ since }) => msSince(since, clock) < keptMs)
         .map(({ gitaly, since }) => ({ ...gitaly, at: wallTimeOf(since, clock) }))
         .toReversed(),
   };

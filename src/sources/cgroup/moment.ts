@@ -14,13 +14,13 @@ const maxDriftMs = 60_000;
 
 export const currentMoment = (clock: Clocks): Moment => ({ wall: clock.now(), monotonic: clock.monotonic() });
 
-export const ageOf = ({ monotonic }: Moment, clock: Clocks): number => clock.monotonic() - monotonic;
+export const msSince = ({ monotonic }: Moment, clock: Clocks): number => clock.monotonic() - monotonic;
 
 /**
  * Milliseconds since 1970 by the clock of now, so that the age that a reader computes is true: as recorded, unless the
  * clock was set since.
  */
 export function wallTimeOf(moment: Moment, clock: Clocks): number {
-  const byAge = clock.now() - ageOf(moment, clock);
+  const byAge = clock.now() - msSince(moment, clock);
   return Math.abs(byAge - moment.wall) > maxDriftMs ? byAge : moment.wall;
 }

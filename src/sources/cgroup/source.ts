@@ -18,7 +18,7 @@ import type { GitalyRead } from './levels/read.ts';
 import { oomByIdentity } from './levels/samples.ts';
 import { oomKillText, refusedWatchText } from './messages.ts';
 import * as metrics from './metrics.ts';
-import { ageOf, currentMoment, type Moment, wallTimeOf } from './moment.ts';
+import { currentMoment, type Moment, msSince, wallTimeOf } from './moment.ts';
 import type { OomKill } from './oom/record.ts';
 import { createOomTracker } from './oom/tracker.ts';
 import { watchOomEvents } from './oom/watch.ts';
@@ -192,7 +192,7 @@ export function createCgroupSource(options: CgroupSourceOptions): CgroupSource {
         throttling: throttling.of,
         disappeared: disappeared.lastHour(clock),
         kills: kills
-          .filter(({ moment }) => ageOf(moment, clock) < keepKillsMs)
+          .filter(({ moment }) => msSince(moment, clock) < keepKillsMs)
           .map(({ kill, moment }) => ({ ...kill, at: wallTimeOf(moment, clock) }))
           .toReversed(),
       });
