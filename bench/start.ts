@@ -13,7 +13,7 @@ import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { praefectSchema, startPostgres } from '../test/support/postgres.ts';
+import { freePort, praefectSchema, startPostgres } from '../test/support/postgres.ts';
 import { heartbeat, seed } from './praefect-db/seed.ts';
 
 const { values, positionals } = parseArgs({
@@ -37,7 +37,7 @@ interface Start {
 
 /** Starts the command, waits until every collector has succeeded, and reads its memory after the idle time. */
 async function start(command: string, database: string, idleSeconds: number): Promise<Start> {
-  const address = '127.0.0.1:19657';
+  const address = `127.0.0.1:${await freePort()}`;
   const [program = '', ...words] = command.split(' ');
   const args = [`--praefect.database.url=${database}`, `--web.listen-address=${address}`];
   const began = performance.now();
@@ -98,11 +98,12 @@ const median = (numbers: readonly number[]): number =>
 const row = (cells: readonly string[]): string => cells.map((cell) => cell.padStart(13)).join('');
 
 const server = await startPostgres();
+let beats: NodeJS.Timeout | undefined;
 try {
   const { name } = await server.createDatabase(praefectSchema('19.0'));
   const client = await server.client(name);
   await seed(client, 500);
-  const beats = setInterval(() => void client.query(heartbeat), 1000);
+  beats = setInterval(() => void client.query(heartbeat), 1000);
   const { user, password } = server.superuser;
   const url = `postgres://${user}:${password}@${server.host}:${server.port}/${name}?sslmode=disable`;
   const bare: number[] = [];
@@ -112,7 +113,6 @@ try {
     for (const [command, measured] of starts)
       measured.push(await start(command, url, Number(values['idle-seconds'])));
   }
-  clearInterval(beats);
   console.log(`node -e 0: ${Math.round(median(bare))} ms\n`);
   console.log(row(['listening ms', 'complete ms', 'CPU ms', 'idle MiB']));
   for (const [command, measured] of starts) {
@@ -122,5 +122,6 @@ try {
     console.log(`${row(figures)}  ${command}`);
   }
 } finally {
+  clearInterval(beats);
   await server.stop();
 }
