@@ -13,6 +13,7 @@ const ofPraefects: readonly RuleName[] = [
   'PraefectFailover',
   'PraefectRepositoriesUnavailable',
   'PraefectSingleCopy',
+  'PraefectBelowReplicationFactor',
   'PraefectRestartUnsafe',
   'PraefectReplicationStalled',
   'PraefectReplicationBacklog',
@@ -70,7 +71,12 @@ export const inhibitions: readonly Inhibition[] = [
     why: 'The alert on the storage counts the repositories that its failure costs.',
     source: { names: ['PraefectStorageUnhealthy'] },
     target: {
-      names: ['PraefectRepositoriesUnavailable', 'PraefectSingleCopy', 'PraefectRestartUnsafe'],
+      names: [
+        'PraefectRepositoriesUnavailable',
+        'PraefectSingleCopy',
+        'PraefectBelowReplicationFactor',
+        'PraefectRestartUnsafe',
+      ],
     },
     equal: virtualStorageLabels,
   },
@@ -89,7 +95,7 @@ export const inhibitions: readonly Inhibition[] = [
   {
     why: 'Replicas that are behind without a second copy are the ones that a restart makes unavailable.',
     source: { names: ['PraefectSingleCopy'] },
-    target: { names: ['PraefectRestartUnsafe'] },
+    target: { names: ['PraefectRestartUnsafe', 'PraefectBelowReplicationFactor'] },
     equal: virtualStorageLabels,
   },
   {

@@ -1,5 +1,5 @@
 /** Repositories that are unavailable, lost or at risk. */
-import { ageOf } from '../../src/monitoring/ages.ts';
+import { secondsSinceTimestamp } from '../../src/monitoring/ages.ts';
 import { durationInWords } from '../../src/monitoring/durations.ts';
 import { storageLabels, virtualStorageLabels } from '../../src/monitoring/labels.ts';
 import { praefectDashboard, replicationDashboard } from '../../src/monitoring/links.ts';
@@ -17,7 +17,7 @@ import {
   sumBy,
   unless,
 } from '../../src/monitoring/promql/index.ts';
-import { gaugeWindow, recorded, sustained } from '../../src/monitoring/recording.ts';
+import { gaugeWindow, highest, recorded, sustained } from '../../src/monitoring/recording.ts';
 import {
   atRiskCount,
   lostCount,
@@ -29,6 +29,7 @@ import {
   unavailableCount,
 } from '../../src/monitoring/recordings/praefect.ts';
 import type { AlertThresholds } from '../../src/rules/alert-thresholds.ts';
+import { repositoriesBelowFactor } from '../../src/sources/praefect/mirror/metrics.ts';
 import { verificationOldest } from '../../src/sources/praefect/mirror/verification.ts';
 import { type Alert, alert, judgedWithPage } from '../alert.ts';
 import { outsideMaintenance, whileTrusted } from '../conditions.ts';
@@ -39,6 +40,7 @@ export const dataAlerts = (thresholds: AlertThresholds): readonly Alert[] => [
   readOnly(thresholds),
   lost(thresholds),
   singleCopy(thresholds),
+  belowFactor(thresholds),
   restartUnsafe(thresholds),
   countDrop(thresholds),
   verificationOverdue(thresholds),
@@ -128,6 +130,25 @@ function singleCopy(thresholds: AlertThresholds): Alert {
   });
 }
 
+function belowFactor(thresholds: AlertThresholds): Alert {
+  const { belowReplicationFactor: belowFor } = thresholds;
+  return alert({
+    name: 'PraefectBelowReplicationFactor',
+    severity: 'warning',
+    expression: outsideMaintenance(
+      whileTrusted(above(highest(thresholds, virtualStorageLabels, select(repositoriesBelowFactor)), 0)),
+    ),
+    forSeconds: sustained(thresholds, belowFor.value),
+    noProblem: withoutProblem.shownAsValue,
+    panel: { dashboard: praefectDashboard, title: 'Repositories by healthy replicas' },
+    firesWhen: `for ${durationInWords(belowFor.value)}, repositories had fewer up-to-date replicas on healthy storages than default_replication_factor. Needs praefect.config-file with a factor; without it the alert cannot fire`,
+    summary: ({ count, label }) =>
+      `${count('repository', 'repositories')} of ${label('virtual_storage')} below the replication factor`,
+    description: () =>
+      'They have fewer copies than default_replication_factor, so they survive fewer failures. Either replicas are behind, or the repositories are older than the factor, which Praefect does not apply afterwards: praefect set-replication-factor.',
+  });
+}
+
 function restartUnsafe(thresholds: AlertThresholds): Alert {
   const { restartUnsafe: unsafeFor } = thresholds;
   return alert({
@@ -178,7 +199,7 @@ function verificationOverdue(thresholds: AlertThresholds): Alert {
   return alert({
     name: 'PraefectVerificationOverdue',
     severity: 'warning',
-    expression: above(ageOf(oldest), overdue.value),
+    expression: above(secondsSinceTimestamp(oldest), overdue.value),
     forSeconds: sustained(thresholds, thresholds.longTransaction.value),
     noProblem: withoutProblem.shownAsValue,
     panel: { dashboard: replicationDashboard, title: 'Age of the oldest verification' },

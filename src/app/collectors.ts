@@ -176,6 +176,11 @@ function createPraefectPart({ events, host, praefect, settings }: CollectionOpti
     healthIntervalMs: limits.healthInterval,
     statementTimeoutMs: limits.statementTimeout,
     stuckThresholdMs: stuckThreshold,
+    replicationFactors: new Map(
+      praefect.config?.virtualStorages
+        .filter(({ defaultReplicationFactor }) => defaultReplicationFactor > 0)
+        .map(({ defaultReplicationFactor, name }) => [name, defaultReplicationFactor]),
+    ),
     verificationIntervalSeconds: praefect.config?.verificationIntervalSeconds,
   });
   return {

@@ -7,7 +7,7 @@ import type { Thresholds } from '../rules/thresholds.ts';
 import { above, below, isAtMost, subtract, time, type Vector } from './promql/index.ts';
 
 /** Time since a timestamp, in seconds; negative where the clock that set it is ahead of Prometheus'. */
-export const ageOf = <Labels extends string>(timestamp: Vector<Labels>): Vector<Labels> =>
+export const secondsSinceTimestamp = <Labels extends string>(timestamp: Vector<Labels>): Vector<Labels> =>
   subtract(time(), timestamp);
 
 /** Events within the last `seconds`, with their age. One in the future, by more than clocks differ, is none. */
@@ -15,7 +15,7 @@ export const happenedWithin = <Labels extends string>(
   { clockTolerance }: Thresholds,
   timestamp: Vector<Labels>,
   seconds: number,
-): Vector<Labels> => above(below(ageOf(timestamp), seconds), -clockTolerance.value);
+): Vector<Labels> => above(below(secondsSinceTimestamp(timestamp), seconds), -clockTolerance.value);
 
 /**
  * 1 where the timestamp is at most `seconds` old, else 0. No series where it is in the future by more than clocks
@@ -25,4 +25,4 @@ export const isFresh = <Labels extends string>(
   { clockTolerance }: Thresholds,
   timestamp: Vector<Labels>,
   seconds: number,
-): Vector<Labels> => isAtMost(above(ageOf(timestamp), -clockTolerance.value), seconds);
+): Vector<Labels> => isAtMost(above(secondsSinceTimestamp(timestamp), -clockTolerance.value), seconds);

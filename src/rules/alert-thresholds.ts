@@ -45,6 +45,7 @@ export const ruleNames = [
   'PraefectRepositoriesReadOnly',
   'PraefectRepositoriesLost',
   'PraefectSingleCopy',
+  'PraefectBelowReplicationFactor',
   'PraefectRestartUnsafe',
   'PraefectRepositoryCountDrop',
   'PraefectVerificationOverdue',
@@ -120,6 +121,10 @@ export const alertThresholds = Object.freeze({
   primarySkewMinimum: count(100, 'Primaries of a virtual storage: the share of a few means nothing.'),
   // Repositories at risk.
   singleCopy: seconds(15 * minute, 'Three reconciler runs: replication did not restore the second copy.'),
+  belowReplicationFactor: seconds(
+    6 * hour,
+    'Longer than the repair of a storage and the replication after it: a ticket about configuration, not an outage.',
+  ),
   restartUnsafe: seconds(5 * minute, 'One reconciler run: replication usually restores the copy by then.'),
   repositoryCountDrop: ratio(0.01, 'Repositories that disappeared within an hour, by all.'),
   repositoryCountDropMinimum: count(

@@ -10,7 +10,7 @@ import {
   storageHealthy,
 } from '../../sources/praefect/queries/health.ts';
 import { jobsRemoved, oldestJob, replicationJobs, staleJobs } from '../../sources/praefect/queries/queue.ts';
-import { ageOf, isFresh } from '../ages.ts';
+import { isFresh, secondsSinceTimestamp } from '../ages.ts';
 import { promDuration } from '../durations.ts';
 import { clusterLabels, storageLabels, virtualStorageLabels } from '../labels.ts';
 import {
@@ -207,7 +207,7 @@ export const oldestJobAge = recording(
       minOverTime(select(oldestJob, { state: waiting }), gaugeWindow(thresholds)),
     );
     const unknown = highest(thresholds, storageLabels, select(staleJobs, { reason: 'storage_unknown' }));
-    return [{ expression: unless(ageOf(oldest), above(unknown, 0), { on: storageLabels }) }];
+    return [{ expression: unless(secondsSinceTimestamp(oldest), above(unknown, 0), { on: storageLabels }) }];
   },
 );
 

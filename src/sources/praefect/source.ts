@@ -20,6 +20,8 @@ export interface PraefectSourceOptions {
   readonly events: EventLog;
   /** Virtual storage -> storages, of Praefect's config.toml; undefined where it was not given. */
   readonly configuredStorages: ConfiguredStorageMap | undefined;
+  /** default_replication_factor of Praefect's config.toml by virtual storage, where it is set. */
+  readonly replicationFactors?: ReadonlyMap<string, number> | undefined;
   readonly refreshIntervalMs: number;
   readonly maxStalenessMs: number;
   readonly healthIntervalMs: number;

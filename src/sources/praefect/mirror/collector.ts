@@ -53,6 +53,8 @@ export interface RepositoriesCollectorOptions {
   readonly wake: Wake;
   /** Virtual storage -> storages, of Praefect's configuration; undefined where it was not given. */
   readonly configured: ConfiguredStorageMap | undefined;
+  /** default_replication_factor by virtual storage, where it is set. */
+  readonly replicationFactors?: ReadonlyMap<string, number> | undefined;
   readonly refreshIntervalMs: number;
   readonly maxStalenessMs: number;
   readonly statementTimeoutMs: number;
@@ -262,7 +264,7 @@ export function createRepositoriesCollector(
     };
     const block = {
       families: [
-        ...replicaFamilies(virtualStorages),
+        ...replicaFamilies(virtualStorages, options.replicationFactors ?? new Map()),
         ...primaryMoveFamilies(virtualStorages, snapshot.primaryMoves, snapshot.failovers),
         ...(verification === undefined ? [] : verificationFamilies(verification)),
       ],

@@ -53,6 +53,13 @@ export const repositoriesByHealthyReplicas = gauge('praefect_db_repositories_by_
   labels: { virtual_storage: anyValue, replicas: anyValue },
 });
 
+export const repositoriesBelowFactor = gauge('praefect_db_repositories_below_replication_factor', {
+  help: 'Repositories with fewer up-to-date replicas on healthy storages than default_replication_factor.',
+  details: `Absent where Praefect's config.toml is not read or sets no factor. Praefect uses the factor when it creates a repository and never again, so that repositories from before a change stay below it. ${needsQuorum}`,
+  origin: `${withHealth}; default_replication_factor of Praefect's config.toml`,
+  labels: perVirtualStorage,
+});
+
 export const replicaStates = ['current', 'outdated', 'missing', 'unassigned'] as const;
 
 export const replicas = gauge('praefect_db_replicas', {
@@ -135,6 +142,7 @@ export const mirrorMetrics = [
   repositoriesReadOnly,
   repositoriesWithoutPrimary,
   repositoriesByHealthyReplicas,
+  repositoriesBelowFactor,
   replicas,
   replicasOutdatedUnscheduled,
   replicasStuck,
@@ -147,13 +155,18 @@ export const mirrorMetrics = [
   lastFailover,
 ] as const;
 
-export function replicaFamilies(virtualStorages: readonly VirtualStorageReplicas[]): readonly Family[] {
+/** @param factors default_replication_factor by virtual storage; those that are not set or 0 are missing */
+export function replicaFamilies(
+  virtualStorages: readonly VirtualStorageReplicas[],
+  factors: ReadonlyMap<string, number>,
+): readonly Family[] {
   const total = samplesOf(repositories);
   const unavailable = samplesOf(repositoriesUnavailable);
   const lost = samplesOf(repositoriesLost);
   const readOnly = samplesOf(repositoriesReadOnly);
   const withoutPrimary = samplesOf(repositoriesWithoutPrimary);
   const byHealthyReplicas = samplesOf(repositoriesByHealthyReplicas);
+  const belowFactor = samplesOf(repositoriesBelowFactor);
   const byState = samplesOf(replicas);
   const unscheduled = samplesOf(replicasOutdatedUnscheduled);
   const stuck = samplesOf(replicasStuck);
@@ -171,6 +184,14 @@ export function replicaFamilies(virtualStorages: readonly VirtualStorageReplicas
     found.byHealthyReplicas?.forEach((count, healthy) => {
       byHealthyReplicas.set({ virtual_storage, replicas: String(healthy) }, count);
     });
+    const factor = factors.get(virtual_storage);
+    if (factor !== undefined && found.byHealthyReplicas !== undefined) {
+      const below = found.byHealthyReplicas.slice(0, factor);
+      belowFactor.set(
+        { virtual_storage },
+        below.reduce((sum, count) => sum + count, 0),
+      );
+    }
     for (const { storage, ...on } of storages) {
       const labels = { virtual_storage, storage };
       for (const state of replicaStates) byState.set({ ...labels, state }, on[state]);
@@ -183,8 +204,8 @@ export function replicaFamilies(virtualStorages: readonly VirtualStorageReplicas
     }
   }
   return [
-    ...[total, unavailable, lost, readOnly, withoutPrimary, byHealthyReplicas, byState, unscheduled],
-    ...[stuck, behindSince, atRisk, behindMax, primary],
+    ...[total, unavailable, lost, readOnly, withoutPrimary, byHealthyReplicas, belowFactor, byState],
+    ...[unscheduled, stuck, behindSince, atRisk, behindMax, primary],
   ].map((samples) => samples.family());
 }
 
