@@ -153,7 +153,7 @@ const rpcRow = ({ thresholds }: DashboardSettings): DashboardRow => ({
       title: 'Limited RPCs',
       description: `Summed over the selected servers. ${perRepository}`,
       unit: 'none',
-      labels: [{ label: 'grpc_method', title: 'RPC' }],
+      labels: [{ label: 'grpc_method', title: 'RPC', width: 240 }],
       values: [
         { title: 'In progress', expression: sumBy(['grpc_method'], inProgress()), unit: 'short' },
         {
@@ -370,8 +370,8 @@ const configurationRow = (): DashboardRow => ({
       ],
       legend: 'table',
       noValue: 'no concurrency limit is configured',
-      width: 12,
-      height: 10,
+      width: 24,
+      height: 8,
     }),
     table({
       id: 41,
@@ -426,8 +426,8 @@ const configurationRow = (): DashboardRow => ({
         },
       ],
       noValue: 'no concurrency limit is configured',
-      width: 12,
-      height: 10,
+      width: 24,
+      height: 8,
     }),
     table({
       id: 42,

@@ -317,8 +317,8 @@ export function overview(settings: DashboardSettings): Dashboard {
               },
             ],
             noValue: 'no exporter in this selection',
-            width: 14,
-            height: 6,
+            width: 24,
+            height: 5,
           }),
           table({
             id: 11,
@@ -329,6 +329,7 @@ export function overview(settings: DashboardSettings): Dashboard {
               {
                 label: 'alertname',
                 title: 'Alert',
+                width: 260,
                 ...(runbookUrl !== undefined && {
                   link: {
                     title: 'Runbook',
@@ -366,8 +367,8 @@ export function overview(settings: DashboardSettings): Dashboard {
             hide: ['virtual_storage', 'namespace'],
             sort: { by: 'Severity', descending: false },
             noValue: 'no alert is firing',
-            width: 10,
-            height: 6,
+            width: 24,
+            height: 5,
           }),
           table({
             id: 12,
@@ -413,7 +414,7 @@ export function overview(settings: DashboardSettings): Dashboard {
             hide: ['namespace'],
             sort: { by: 'Memory / limit', descending: true },
             noValue: 'no memory limit is known: needs cgroup.enabled next to Gitaly',
-            width: 14,
+            width: 16,
             height: 8,
           }),
           stateTimeline({
@@ -428,7 +429,7 @@ export function overview(settings: DashboardSettings): Dashboard {
               1: { text: 'healthy', color: 'blue' },
             },
             noValue: 'no Praefect database is configured',
-            width: 10,
+            width: 8,
             height: 8,
           }),
         ],
@@ -651,7 +652,7 @@ const exporterRow = (): DashboardRow => ({
           words: { 0: { text: 'INVALID', color: 'red' }, 1: { text: 'in use', color: 'green' } },
         },
         {
-          title: 'Web configuration',
+          title: 'Web config',
           expression: maxBy(['instance'], praefectGauge(webConfigLastReloadSuccess)),
           unit: 'none',
           words: { 0: { text: 'INVALID', color: 'red' }, 1: { text: 'in use', color: 'green' } },
@@ -667,7 +668,7 @@ const exporterRow = (): DashboardRow => ({
           unit: 'short',
         },
         {
-          title: 'Cgroup read failures',
+          title: 'Read failures',
           expression: sumBy(
             ['instance'],
             maxBy(['instance', 'reason'], increase(praefectCounter(cgroupReadFailures), wholeRange)),
@@ -676,13 +677,13 @@ const exporterRow = (): DashboardRow => ({
           steps: ['green', [1, 'orange']],
         },
         {
-          title: 'Unattributed OOM kills',
+          title: 'Unattributed kills',
           expression: maxBy(['instance'], increase(praefectCounter(unattributedKills), wholeRange)),
           unit: 'short',
           steps: ['green', [1, 'orange']],
         },
         {
-          title: 'Kubernetes clock skew',
+          title: 'Clock skew',
           expression: maxBy(['instance'], praefectGauge(apiClockSkew)),
           unit: 's',
         },

@@ -436,7 +436,11 @@ export function table(definition: TableDefinition): SizedPanel {
     present === undefined ? vector(absentValue) : unless(vector(absentValue), present, { on: [] });
   const needsFallback = values.length > 1;
   const sources = values.map((_, index) => `Value #${refId(index)}`);
-  const builder = new TableBuilder().showHeader(true).thresholds(stepsConfig(['text']));
+  // Without it columns are at least 150 px wide, and the last ones, which have the values, are out of view.
+  const builder = new TableBuilder()
+    .showHeader(true)
+    .minWidth(60)
+    .thresholds(stepsConfig(['text']));
   if (values.length > 1) builder.withTransformation({ id: 'merge', options: {} });
   builder.withTransformation({
     id: 'organize',
@@ -476,12 +480,21 @@ export function table(definition: TableDefinition): SizedPanel {
   return sized(builder, definition, heights.table, targets);
 }
 
+/** Width for the title and the words of a column, in pixels. Bars take what the others leave. */
+function fittingWidth({ bar, title, words = {} }: ValueColumn): number | undefined {
+  if (bar !== undefined) return undefined;
+  const texts = Object.values(words).map((word) => (typeof word === 'string' ? word : word.text));
+  // Values with their unit have up to 8 characters.
+  return Math.ceil(Math.max(8, title.length, ...texts.map((text) => text.length)) * 7.5 + 20);
+}
+
 const labelProperties = ({ link, width }: LabelColumn): DynamicConfigValue[] => [
   ...(width === undefined ? [] : [{ id: 'custom.width', value: width }]),
   ...(link === undefined ? [] : [{ id: 'links', value: [{ ...link, targetBlank: false }] }]),
 ];
 
-function valueProperties({ bar, decimals, steps, unit, width, words }: ValueColumn): DynamicConfigValue[] {
+function valueProperties(column: ValueColumn): DynamicConfigValue[] {
+  const { bar, decimals, steps, unit, words, width = fittingWidth(column) } = column;
   const thresholds: ThresholdsConfig | undefined = steps && stepsConfig(steps).build();
   const cell =
     bar !== undefined

@@ -219,7 +219,7 @@ const healthRow = ({ thresholds }: MonitoringSettings): DashboardRow => ({
       },
       words: { 0: { text: 'lost', color: 'red' }, 1: { text: 'holds', color: 'blue' } },
       noValue: 'no Praefect database is configured',
-      width: 8,
+      width: 7,
       height: 6,
     }),
     timeseries({
@@ -235,7 +235,7 @@ const healthRow = ({ thresholds }: MonitoringSettings): DashboardRow => ({
       ],
       threshold: thresholds.heartbeatStale.value,
       noValue: 'no Praefect has written a heartbeat',
-      width: 8,
+      width: 7,
       height: 6,
     }),
     table({
@@ -262,7 +262,7 @@ const healthRow = ({ thresholds }: MonitoringSettings): DashboardRow => ({
         },
       ],
       noValue: 'no Praefect has written a heartbeat within a day',
-      width: 8,
+      width: 10,
       height: 6,
     }),
     stateTimeline({
@@ -405,7 +405,7 @@ const failoverRow = (): DashboardRow => ({
       queries: [{ expression: maxBy(storageLabels, praefectGauge(primaries)), legend: storageLegend }],
       steps: ['blue'],
       noValue: 'no storage in this selection',
-      width: 8,
+      width: 6,
     }),
     timeseries({
       id: 24,
@@ -416,7 +416,7 @@ const failoverRow = (): DashboardRow => ({
       draw: 'stacked',
       legend: 'table',
       noValue: 'no storage in this selection',
-      width: 8,
+      width: 6,
     }),
     table({
       id: 25,
@@ -445,7 +445,7 @@ const failoverRow = (): DashboardRow => ({
       ],
       sort: { by: 'Repositories', descending: true },
       noValue: 'no primary moved in this time',
-      width: 8,
+      width: 12,
     }),
   ],
 });

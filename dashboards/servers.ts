@@ -599,7 +599,7 @@ const podRow = (): DashboardRow => ({
       query: { expression: maxBy(server, serverGauge(podReady)), legend: serverLegend },
       words: { 0: { text: 'not Ready', color: 'red' }, 1: { text: 'Ready', color: 'blue' } },
       noValue: needsKubernetes,
-      width: 12,
+      width: 8,
     }),
     table({
       id: 62,
@@ -625,7 +625,7 @@ const podRow = (): DashboardRow => ({
       hide: ['cluster', 'namespace', 'node'],
       sort: { by: 'Restarts', descending: true },
       noValue: 'no restart in this time',
-      width: 6,
+      width: 8,
     }),
     table({
       id: 63,
@@ -645,7 +645,7 @@ const podRow = (): DashboardRow => ({
       ],
       hide: ['cluster', 'namespace', 'node'],
       noValue: 'no container is waiting',
-      width: 6,
+      width: 8,
     }),
   ],
 });
@@ -671,7 +671,7 @@ const rotationRow = ({ thresholds }: MonitoringSettings): DashboardRow => ({
       draw: 'stacked',
       legend: 'table',
       noValue: `no rotation seen: ${needsKubernetes}`,
-      width: 12,
+      width: 8,
     }),
     table({
       id: 72,
@@ -703,7 +703,7 @@ const rotationRow = ({ thresholds }: MonitoringSettings): DashboardRow => ({
       ],
       hide: ['cluster', 'namespace'],
       noValue: 'no rotation since the exporter started',
-      width: 6,
+      width: 8,
     }),
     table({
       id: 73,
@@ -725,7 +725,7 @@ const rotationRow = ({ thresholds }: MonitoringSettings): DashboardRow => ({
       ],
       hide: ['cluster', 'namespace'],
       noValue: 'no pod is being replaced',
-      width: 6,
+      width: 8,
     }),
   ],
 });
@@ -750,7 +750,7 @@ const kubernetesDetailRow = (): DashboardRow => ({
         { title: 'Updated', expression: perStatefulSet(statefulSetUpdatedReplicas), unit: 'short' },
       ],
       noValue: needsKubernetes,
-      width: 8,
+      width: 12,
     }),
     table({
       id: 64,
@@ -768,7 +768,7 @@ const kubernetesDetailRow = (): DashboardRow => ({
         { title: 'Pods', expression: perBudget(disruptionExpected), unit: 'short' },
       ],
       noValue: 'no PodDisruptionBudget covers Gitaly',
-      width: 8,
+      width: 12,
     }),
     table({
       id: 82,
@@ -806,7 +806,7 @@ const kubernetesDetailRow = (): DashboardRow => ({
         },
       ],
       noValue: needsKubernetes,
-      width: 8,
+      width: 12,
     }),
     stateTimeline({
       id: 83,
@@ -819,7 +819,7 @@ const kubernetesDetailRow = (): DashboardRow => ({
       },
       words: { 1: { text: 'in this phase', color: 'blue' } },
       noValue: needsKubernetes,
-      width: 24,
+      width: 12,
     }),
   ],
 });

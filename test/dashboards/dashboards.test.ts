@@ -25,6 +25,7 @@ import {
   everyPanelOf,
   generated,
   isOfPrometheus,
+  type Panel,
   panelsOf,
   recordedMetrics,
 } from './support.ts';
@@ -33,6 +34,28 @@ const all = generated();
 const byUid = (uid: string): DashboardJson => all.find(({ dashboard }) => dashboard.uid === uid)!.dashboard;
 const panelOf = (dashboard: DashboardJson, title: string) =>
   everyPanelOf(dashboard).find((panel) => panel.title === title)!;
+
+/** The columns of a table with their fixed widths, and the width that they share. */
+function columnsOf({ fieldConfig, gridPos, title, transformations = [] }: Panel) {
+  const { excludeByName = {}, renameByName = {} } =
+    transformations.find(({ id }) => id === 'organize')?.options ?? {};
+  const shown = Object.entries(renameByName).filter(([name]) => excludeByName[name] !== true);
+  const widths = new Map(
+    fieldConfig.overrides.flatMap(({ matcher, properties }) =>
+      properties
+        .filter(({ id }) => id === 'custom.width')
+        .map(({ value }) => [matcher.options, value as number] as const),
+    ),
+  );
+  return {
+    title,
+    width: (gridPos.w * (1440 - 32)) / 24 - 16,
+    columns: [...new Set(shown.map(([, name]) => name))].map((name) => ({
+      title: name,
+      width: widths.get(name),
+    })),
+  };
+}
 
 /** Every query over metrics of the exporter, with the panel that it belongs to. */
 const queriesOf = (dashboard: DashboardJson) =>
@@ -92,6 +115,16 @@ describe.each(all)('dashboard $name', ({ dashboard, json, name }) => {
     for (const { gridPos, title } of panels) {
       const fitting = Math.floor((gridPos.w * columnPixels - 64) / characterPixels);
       expect({ title, fits: title.length <= fitting }).toEqual({ title, fits: true });
+    }
+  });
+
+  test('the columns of tables fit the width of their panel at 1440 px', () => {
+    for (const { columns, title, width } of panels.filter(({ type }) => type === 'table').map(columnsOf)) {
+      const fixed = columns.reduce((sum, column) => sum + (column.width ?? 0), 0);
+      const free = columns.filter((column) => column.width === undefined);
+      const each = (width - fixed) / free.length;
+      const cut = free.filter((column) => each < Math.max(80, column.title.length * 7.5 + 20));
+      expect({ title, each, cut: cut.map((column) => column.title) }).toEqual({ title, each, cut: [] });
     }
   });
 

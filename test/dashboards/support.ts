@@ -24,7 +24,18 @@ export interface Panel {
   readonly panels?: readonly Panel[];
   readonly links?: readonly { readonly title: string; readonly url: string }[];
   readonly options?: { readonly mergeValues?: boolean };
+  readonly transformations?: readonly {
+    readonly id: string;
+    readonly options: {
+      readonly excludeByName?: Readonly<Record<string, boolean>>;
+      readonly renameByName?: Readonly<Record<string, string>>;
+    };
+  }[];
   readonly fieldConfig: {
+    readonly overrides: readonly {
+      readonly matcher: { readonly options: string };
+      readonly properties: readonly { readonly id: string; readonly value: unknown }[];
+    }[];
     readonly defaults: {
       readonly unit?: string;
       readonly noValue?: string;
