@@ -5,7 +5,6 @@
  * count once. `cluster` is an external or relabeled label, and empty where there is only one cluster per namespace.
  */
 export const clusterLabels = ['cluster', 'namespace'] as const;
-export type ClusterLabel = (typeof clusterLabels)[number];
 
 /** One virtual storage of a cluster. */
 export const virtualStorageLabels = [...clusterLabels, 'virtual_storage'] as const;

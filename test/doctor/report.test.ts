@@ -4,8 +4,10 @@ import fc from 'fast-check';
 import { accessChecks, type DoctorFinding, notPassed, passed } from '../../src/doctor/finding.ts';
 import { type DoctorReport, exitCodeOf, jsonReport, textReport } from '../../src/doctor/report.ts';
 import { allChecks } from '../../src/doctor/run.ts';
-import { noSizing } from '../../src/doctor/sizing/report.ts';
+import type { SizingReport } from '../../src/doctor/sizing/report.ts';
 import { fixText } from '../../src/rules/finding.ts';
+
+const noSizing: SizingReport = { basis: '', groups: [], problems: [] };
 
 const { databaseTables, apiRights, serversReachable, cgroupRoot } = accessChecks;
 const report = (findings: readonly DoctorFinding[], more: Partial<DoctorReport> = {}): DoctorReport => ({

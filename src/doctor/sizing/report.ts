@@ -38,8 +38,6 @@ export interface SizingLine {
   readonly indent?: number;
 }
 
-export const noSizing: SizingReport = Object.freeze({ basis: '', groups: [], problems: [] });
-
 /** Empty without a group and a problem. */
 export function sizingLines({ basis, groups, problems }: SizingReport): readonly SizingLine[] {
   if (groups.length === 0 && problems.length === 0) return [];

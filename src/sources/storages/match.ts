@@ -22,13 +22,6 @@ export interface KnownServer {
   readonly addresses: readonly string[];
 }
 
-export interface StorageServer {
-  readonly virtualStorage: string;
-  readonly storage: string;
-  /** A pod has no node here: its storage is the same on every node. */
-  readonly identity: Identity;
-}
-
 /** Host of a Gitaly's address, lower case, without brackets; undefined for a socket and for text that is no address. */
 export function storageHostOf(address: string): string | undefined {
   const rest = /^(?:tcp|tls|dns|https?):(?:\/\/[^/]*\/(?=[^/]))?\/*(.+)$/i.exec(address.trim())?.[1] ?? '';
