@@ -158,7 +158,10 @@ function alertState(
 
 const isFailing = ({ state }: CollectorStatus): boolean => state === 'failed' || state === 'stale';
 
-/** A failure that is only that Gitaly was not found is a problem of its own kind. */
+/**
+ * A failure that is only that Gitaly was not found is a problem of its own kind. The view is newer than the run, which
+ * is that of the last scrape.
+ */
 const isExplained = (
   { name, reason, state }: CollectorStatus,
   kubernetes: KubernetesView | undefined,
@@ -166,9 +169,7 @@ const isExplained = (
   kubernetesCollectorNames.includes(name) &&
   state === 'failed' &&
   reason === 'missing' &&
-  kubernetes !== undefined &&
-  kubernetes.emptyNamespaces.length > 0 &&
-  kubernetes.notCurrent.length === 0;
+  kubernetes?.notCurrent.length === 0;
 
 /** What is shown is then a part of what was read. */
 const droppedProblems = (collectors: readonly CollectorStatus[]): Problem[] =>
