@@ -14,6 +14,8 @@ chart=$root/deploy/helm/gitaly-exporter
 namespace=${1:?namespace of the release}
 shift
 release=gitaly-exporter
+# Without the controllers of the lab nothing becomes ready: LAB_WAIT=.
+read -ra wait_flags <<<"${LAB_WAIT---wait --timeout 120s}"
 work=$(mktemp -d)
 pids=()
 failed=0
@@ -25,7 +27,7 @@ trap finish EXIT
 fail() { echo "FAILED: $*"; failed=1; }
 
 echo "== helm install, $(kubectl version -o json | jq -r .serverVersion.gitVersion)"
-helm install "$release" "$chart" -n "$namespace" --create-namespace --wait --timeout 120s "$@"
+helm install "$release" "$chart" -n "$namespace" --create-namespace "${wait_flags[@]}" "$@"
 kubectl -n "$namespace" get deployment,daemonset -l "app.kubernetes.io/instance=$release" --no-headers
 size=$(kubectl -n "$namespace" get secret "sh.helm.release.v1.$release.v1" -o json | jq -r '.data.release' | wc -c)
 echo "the release is stored in $size bytes of at most 1048576"
@@ -64,7 +66,7 @@ run() {
   sleep "${LAB_RUN_SECONDS:-75}"
   curl -fsS "http://127.0.0.1:$port/metrics" >"$work/$name.prom" || fail "no metrics of $name"
   grep -E '^gitaly_exporter_collector_success' "$work/$name.prom" || true
-  kill "$!"
+  kill "$!" 2>/dev/null || { fail "$name ended:"; cat "$work/$name.log"; }
   wait "$!" 2>/dev/null || true
   grep -E 'level=(warn|error)' "$work/$name.log" | head -5 || true
   node "$here/rights.ts" "$LAB_HOME/log/audit.log" "$namespace" "$(jq -r .serviceAccountName <<<"$3")" "$since" || fail "rights of $name"
@@ -94,9 +96,9 @@ code=0
 
 echo "== helm upgrade, twice the same values must change nothing"
 before=$(kubectl -n "$namespace" get deployment "$release" -o jsonpath='{.metadata.generation}')
-helm upgrade "$release" "$chart" -n "$namespace" --wait --timeout 120s "$@" | sed -n 's/^REVISION/revision/p'
+helm upgrade "$release" "$chart" -n "$namespace" "${wait_flags[@]}" "$@" | sed -n 's/^REVISION/revision/p'
 [ "$(kubectl -n "$namespace" get deployment "$release" -o jsonpath='{.metadata.generation}')" = "$before" ] || fail 'an upgrade without changes restarts the exporter'
-helm upgrade "$release" "$chart" -n "$namespace" --wait --timeout 120s "$@" --set log.level=debug --set agent.enabled=false | sed -n 's/^REVISION/revision/p'
+helm upgrade "$release" "$chart" -n "$namespace" "${wait_flags[@]}" "$@" --set log.level=debug --set agent.enabled=false | sed -n 's/^REVISION/revision/p'
 kubectl -n "$namespace" get deployment,daemonset -l "app.kubernetes.io/instance=$release" --no-headers
 [ -z "$(kubectl -n "$namespace" get daemonset -l "app.kubernetes.io/instance=$release" -o name)" ] || fail 'agent.enabled=false leaves the DaemonSet'
 
