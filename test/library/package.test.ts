@@ -147,18 +147,26 @@ describe('the example', () => {
     const server = await startPostgres();
     try {
       const { name, connection } = await server.createDatabase(praefectSchema('19.0'));
-      const text = run('praefect.ts', {
+      const env = {
         PGHOST: connection.host,
         PGPORT: String(connection.port),
         PGDATABASE: name,
         PGUSER: server.superuser.user,
         PGPASSWORD: server.superuser.password,
         PGSSLMODE: 'disable',
-      });
-      const success = [...text.matchAll(/^gitaly_exporter_collector_success\{collector="(\w+)"\} (\d)$/gm)];
-      expect(success.length).toBeGreaterThan(5);
-      expect(success.filter(([, , value]) => value !== '1').map(([, collector]) => collector)).toEqual([]);
-      expect(text).toContain('\npraefect_db_up 1\n');
+      };
+      // On a busy machine a first run may exceed its own deadline, which is a failure like any other: run it again.
+      for (let attempt = 1; ; attempt += 1) {
+        const text = run('praefect.ts', env);
+        const success = [...text.matchAll(/^gitaly_exporter_collector_success\{collector="(\w+)"\} (\d)$/gm)];
+        expect(success.length).toBeGreaterThan(5);
+        const failed = success.filter(([, , value]) => value !== '1').map(([, collector]) => collector);
+        const isLate = /^gitaly_exporter_collector_failures_total\{.*reason="timeout"\} [1-9]/m.test(text);
+        if (failed.length > 0 && isLate && attempt < 3) continue;
+        expect(failed).toEqual([]);
+        expect(text).toContain('\npraefect_db_up 1\n');
+        break;
+      }
     } finally {
       await server.stop();
     }
