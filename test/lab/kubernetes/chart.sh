@@ -104,6 +104,7 @@ kubectl -n "$namespace" get deployment,daemonset -l "app.kubernetes.io/instance=
 
 echo "== helm uninstall"
 helm uninstall "$release" -n "$namespace" --wait
+kubectl -n "$namespace" wait --for=delete pod -l "app.kubernetes.io/instance=$release" --timeout 60s
 left=$(kubectl get all,configmaps,serviceaccounts,networkpolicies,poddisruptionbudgets,roles,rolebindings,clusterroles,clusterrolebindings -A \
   -l "app.kubernetes.io/instance=$release" -o name)
 [ -z "$left" ] || fail "left: $left"
