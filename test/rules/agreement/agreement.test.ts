@@ -14,7 +14,8 @@ import type { TrackedProblem } from '../../../src/rules/problems/tracker.ts';
 import { alertsOf, notInhibited, stepSeconds } from './alerts.ts';
 import { openStage, type PlayedIncident, type Stage } from './incident.ts';
 
-jest.setTimeout(400_000);
+// Above the sum of a demo's own time limits, each of which names its incident and what was on the page.
+jest.setTimeout(900_000);
 
 interface Expected {
   /** On the page while the incident lasts. */
