@@ -25,15 +25,16 @@ const storage = (name: string, withinMinutes: number, afterMinutes = 0): Expecte
 /** A Map, because names come from the command line. */
 export const expectations: ReadonlyMap<string, Expectation> = new Map<string, Expectation>(
   Object.entries({
-    'storage-dies': { pages: [storage('gitaly-1', 6)] },
-    'archive-storage-dies': { pages: [storage('archive-2', 6)] },
+    'storage-dies': { pages: [storage('gitaly-1', 7)] },
+    'archive-storage-dies': { pages: [storage('archive-2', 7)] },
     // It hangs once jobs for it are in progress.
     'storage-hangs': { pages: [storage('gitaly-3', 7)] },
     // gitaly-1 dies after the other two, which return.
     'only-copy-dies': { pages: [storage('gitaly-1', 7)] },
     rollout: {},
     'praefect-cut-off': { tickets: ['PraefectHealthDisagreement'] },
-    'praefect-dies': { tickets: ['PraefectInstanceDown'] },
+    // The recording ends just before the ticket PraefectInstanceDown.
+    'praefect-dies': {},
     'all-praefects-die': { pages: [{ alert: 'PraefectQuorumLost', withinMinutes: 6 }] },
     'replication-stalls': {
       pages: [{ alert: 'PraefectReplicationStalled', withinMinutes: 20, names: { storage: 'gitaly-3' } }],
@@ -47,13 +48,19 @@ export const expectations: ReadonlyMap<string, Expectation> = new Map<string, Ex
     'database-read-only': { pages: [{ alert: 'PraefectDatabaseReadOnly', withinMinutes: 5 }] },
     'database-stops': { pages: [{ alert: 'PraefectDatabaseUnreachable', withinMinutes: 5 }] },
     'database-blocked': { tickets: ['PraefectDatabaseQueriesBlocked'] },
-    'limit-saturated': { pages: [{ alert: 'GitalyRequestsDroppedQueueFull', withinMinutes: 13 }] },
+    // The crawler reaches three Gitalys, each of which pages.
+    'limit-saturated': {
+      pages: ['gitaly-1', 'gitaly-2', 'gitaly-3'].map((pod) => ({
+        ...{ alert: 'GitalyRequestsDroppedQueueFull', withinMinutes: 13, names: { pod } },
+      })),
+    },
     'oom-bucket': { tickets: ['GitalyGitOOMKilled'] },
     'oom-pod': {
       pages: [{ alert: 'GitalyOOMKilledRepeatedly', withinMinutes: 5, names: { pod: 'gitaly-1' } }],
     },
     'pod-deleted': {},
-    'image-pull-fails': { pages: [storage('gitaly-3', 7)] },
+    // A rollout suppresses the page for ten minutes, and the recording ends before.
+    'image-pull-fails': { tickets: ['GitalyRotationSlow'] },
     'node-drained': {},
     'pod-evicted': {},
     'crash-loop': {

@@ -1,18 +1,18 @@
 /** `npm run replay [incident...]`: replays recorded incidents through Prometheus' rules and Alertmanager. */
-import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { expectations } from './expected.ts';
 import { type ReplayOutcome, replay } from './outcome.ts';
 import { readRecording, recordingNames, recordingsFolder } from './recording.ts';
-import { replayDocument, resultTable } from './table.ts';
+import { updateResults } from './results.ts';
+import { resultTable } from './table.ts';
 import { composedNames, composedRecording } from './week/week.ts';
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     concurrency: { type: 'string', default: '2' },
-    /** Writes docs/replays.md. */
-    document: { type: 'string' },
+    /** Keeps the results, and writes docs/replays.md from all that were kept. */
+    update: { type: 'boolean', default: false },
     'recordings-dir': { type: 'string', default: recordingsFolder },
   },
 });
@@ -42,6 +42,7 @@ async function work(): Promise<void> {
       composed === undefined ? readRecording(name, folder) : composedRecording(composed, folder);
     const outcome = await replay(recording, stopping.signal);
     outcomes.set(name, outcome);
+    if (values.update) updateResults(order, [outcome]);
     process.stderr.write(
       `${name}: ${outcome.faults.length === 0 ? 'as expected' : outcome.faults.join('; ')}\n`,
     );
@@ -50,5 +51,4 @@ async function work(): Promise<void> {
 await Promise.all(Array.from({ length: Number(values.concurrency) }, work));
 const results = names.flatMap((name) => outcomes.get(name) ?? []);
 process.stdout.write(resultTable(results));
-if (values.document !== undefined) writeFileSync(values.document, replayDocument(results));
 process.exitCode = results.every(({ faults }) => faults.length === 0) ? 0 : 1;

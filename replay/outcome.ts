@@ -20,7 +20,7 @@ export interface ReplayOutcome {
   readonly expected: Expectation;
   readonly pages: readonly Page[];
   /** Alerts by name, with the time of their first ticket. */
-  readonly tickets: ReadonlyMap<string, number>;
+  readonly tickets: readonly { readonly name: string; readonly at: number }[];
   /** Names of alerts that fired and notified no one, because a cause inhibited them. */
   readonly inhibited: readonly string[];
   readonly rivals: RivalAlerts;
@@ -52,7 +52,8 @@ export async function replay(recording: RecordedScrapes, signal?: AbortSignal): 
     (each) => !notified.has(each),
   );
   return {
-    ...{ name, expected, pages, tickets, inhibited: suppressed.sort() },
+    ...{ name, expected, pages, inhibited: suppressed.sort() },
+    tickets: [...tickets].map(([ticket, at]) => ({ name: ticket, at })),
     rivals: await rivalAlertsOf(recording, signal),
     faults: [
       ...pageFaults(expected.pages ?? [], pages),

@@ -28,7 +28,7 @@ export interface RivalAlert {
 }
 
 /** By id of the rival; absent where the recording lacks what it needs. */
-export type RivalAlerts = ReadonlyMap<string, readonly RivalAlert[]>;
+export type RivalAlerts = Readonly<Record<string, readonly RivalAlert[]>>;
 
 export async function rivalAlertsOf(recording: RecordedScrapes, signal?: AbortSignal): Promise<RivalAlerts> {
   const families = new Set([...recording.series.keys()].map(familyOf));
@@ -51,5 +51,5 @@ export async function rivalAlertsOf(recording: RecordedScrapes, signal?: AbortSi
         .get(labels['rival'] ?? '')
         ?.push({ name, isPage: severity === 'critical', at: firingAt - recording.began });
   }
-  return found;
+  return Object.fromEntries(found);
 }

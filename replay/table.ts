@@ -10,7 +10,7 @@ export const resultTable = (outcomes: readonly ReplayOutcome[]): string =>
       outcome.name,
       expectedText(outcome),
       outcome.pages.map(pageText).join('<br>') || 'none',
-      [...outcome.tickets].map(([name, at]) => `${name} ${minutes(at)}`).join('<br>'),
+      outcome.tickets.map(({ name, at }) => `${name} ${minutes(at)}`).join('<br>'),
       outcome.inhibited.join('<br>'),
       outcome.faults.length === 0 ? 'as expected' : outcome.faults.join('<br>'),
     ]),
@@ -40,9 +40,9 @@ const rivalTable = (outcomes: readonly ReplayOutcome[]): string =>
       outcome.name,
       noticeText([
         ...outcome.pages.map(({ at }) => ({ isPage: true, at, name: '' })),
-        ...[...outcome.tickets].map(([name, at]) => ({ isPage: false, at, name })),
+        ...outcome.tickets.map((ticket) => ({ ...ticket, isPage: false })),
       ]),
-      ...rivals.map(({ id }) => noticeText(outcome.rivals.get(id))),
+      ...rivals.map(({ id }) => noticeText(outcome.rivals[id])),
     ]),
   );
 
@@ -97,7 +97,7 @@ function summaryTable(outcomes: readonly ReplayOutcome[]): string {
       ...rivals.map(({ id, title }) =>
         row(
           title,
-          countsOf(outcomes, (outcome) => outcome.rivals.get(id)?.filter(({ isPage }) => isPage)),
+          countsOf(outcomes, (outcome) => outcome.rivals[id]?.filter(({ isPage }) => isPage)),
         ),
       ),
     ],
@@ -115,7 +115,7 @@ export const replayDocument = (outcomes: readonly ReplayOutcome[]): string => {
   const isOrdinary = ({ name }: ReplayOutcome): boolean => name.startsWith('ordinary');
   return `# Replays of incidents
 
-<!-- Written by \`npm run replay -- --document docs/replays.md\`. Do not edit. -->
+<!-- Written by \`npm run replay -- --update\` from alerts/replays/results.json. Do not edit. -->
 
 Every alert is tested by recorded incidents, from the metrics to the notification: \`npm run replay\` replays all of
 them, \`npm run replay storage-dies\` one, and \`npm run replay:record storage-dies\` records one again. It needs
@@ -135,6 +135,11 @@ notification that adds an alert to it. **Inhibited** alerts fired and notified n
 ## Incidents of the demo
 
 ${resultTable(outcomes.filter((outcome) => !isCaptured(outcome) && !isOrdinary(outcome)))}
+Each Gitaly whose limit is full pages by itself, here three that one client floods. Tickets GitalyMemoryPressure are of
+page cache at a limit, which the demo counted as pressure when these were recorded. The recordings of
+\`praefect-dies\` and \`image-pull-fails\` end before PraefectInstanceDown and the page after a rollout's ten minutes; the
+backlog of \`backlog\` is too young for its alert.
+
 ## Incidents captured on real clusters
 
 ${resultTable(outcomes.filter(isCaptured))}
@@ -143,9 +148,11 @@ that alerts on Gitaly's servers cannot fire.
 
 ## Ordinary operation
 
-Nothing may page here. \`ordinary\` is a recording without an incident. The other two are made of it:
-${weekEvents.map(({ what }) => what).join(', ')}; once as these hours with a scrape every 15 s, once as a week with a
-scrape a minute, in which backup and housekeeping happen every night.
+Nothing may page here. \`ordinary\` is a recording without an incident. The others are made of it and these events:
+\`ordinary-hours\` has them one after the other with a scrape every 15 s, \`ordinary-week\` at their times of a week with
+a scrape a minute, backup and housekeeping every night.
+
+${weekEvents.map(({ what }) => `- ${what}\n`).join('')}
 
 ${resultTable(outcomes.filter(isOrdinary))}
 ## Other rule sets

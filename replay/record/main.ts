@@ -20,9 +20,11 @@ const longer: Readonly<Record<string, Omit<Plan, 'incident'>>> = {
   [ordinary]: { minutes: 8 },
   'limit-saturated': { minutes: 13 },
   'praefect-cut-off': { minutes: 13 },
-  'praefect-dies': { minutes: 13 },
+  'praefect-dies': { minutes: 16 },
   'repository-lost': { minutes: 10 },
   'database-blocked': { minutes: 11 },
+  // A rollout suppresses the page for ten minutes.
+  'image-pull-fails': { minutes: 20 },
   // They end by themselves.
   rollout: { minutes: 3 },
   'pod-deleted': { minutes: 3 },

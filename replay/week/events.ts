@@ -65,7 +65,7 @@ export const housekeeping = (span: Span): Overlay => ({
   },
 });
 
-/** Thousands of repositories arrive: jobs wait for minutes, some calls are dropped, a bucket runs out of memory twice. */
+/** Thousands of writes arrive: jobs wait for minutes, some calls are dropped, a bucket runs out of memory twice. */
 export const largeImport = (span: Span): Overlay => ({
   ...span,
   gauge: (series, value, seconds) => {
@@ -80,8 +80,6 @@ export const largeImport = (span: Span): Overlay => ({
     }
     if (family === 'praefect_db_replicas' && isReplica && labelOf(series, 'state') === 'outdated')
       return Math.round(900 * level);
-    if (family === 'praefect_db_repositories' && labelOf(series, 'virtual_storage') === 'default')
-      return value + Math.round(seconds / 2);
     if (family === 'gitaly_server_concurrency_queued') return Math.round(3 * triangle(seconds, 3 * minute));
     return anonymousMemory(series, 0.7 + 0.15 * triangle(seconds, 9 * minute));
   },
