@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { parseAllDocuments } from 'yaml';
+import { parse, parseAllDocuments } from 'yaml';
 import { type ChartCase, type ChartCaseName, chartCases } from './cases.ts';
 
 export const root = join(import.meta.dirname, '../..');
@@ -68,6 +68,10 @@ export function sourceChecksum(): string {
   const files = readdirSync(chart, { recursive: true, encoding: 'utf8' })
     .filter((path) => /^(Chart\.yaml|values\.yaml|templates\/.*\.(yaml|tpl))$/.test(path))
     .sort();
-  for (const path of files) hash.update(`${path}\n`).update(readFileSync(join(chart, path)));
+  for (const path of files) {
+    const text = readFileSync(join(chart, path), 'utf8');
+    // Comments of values.yaml are only in README.md.
+    hash.update(`${path}\n`).update(path === 'values.yaml' ? JSON.stringify(parse(text)) : text);
+  }
   return hash.update(JSON.stringify(chartCases)).digest('hex');
 }
