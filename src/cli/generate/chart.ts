@@ -42,7 +42,8 @@ export interface ChartValue {
 
 /** The values in the order of the file. A map in braces is one value. */
 export function chartValues(text: string): readonly ChartValue[] {
-  const { contents } = parseDocument(text);
+  const { contents, errors } = parseDocument(text);
+  if (errors[0] !== undefined) throw new Error(`values.yaml: ${errors[0].message}`);
   if (!isMap(contents)) throw new Error('values.yaml is not a map');
   return valuesIn(contents as YAMLMap, []);
 }
