@@ -150,7 +150,7 @@ that alerts on Gitaly's servers cannot fire.
 
 Nothing may page here. \`ordinary\` is a recording without an incident. The others are made of it and these events:
 \`ordinary-hours\` has them one after the other with a scrape every 15 s, \`ordinary-week\` at their times of a week with
-a scrape a minute, backup and housekeeping every night.
+a scrape a minute, backup and housekeeping every night; it takes a quarter of an hour, and has no row before its first run.
 
 ${weekEvents.map(({ what }) => `- ${what}\n`).join('')}
 
