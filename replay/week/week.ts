@@ -67,7 +67,7 @@ export const weekEvents: readonly WeekEvent[] = [
   { what: 'node drain (recorded)', at: [3 * day + 10 * hour], hours: 1, recording: 'node-drained' },
   { what: 'deleted pod (recorded)', at: [3 * day + 15 * hour], hours: 1, recording: 'pod-deleted' },
   {
-    what: 'planned window (modelled) in which a Gitaly is down for 18 minutes (recorded)',
+    what: 'planned window (modelled) in which a Gitaly is down for 8 minutes (recorded)',
     ...{ at: [5 * day + 6 * hour], hours: 2, recording: 'storage-dies' },
     overlays: (from) => [maintenanceWindow({ from: from - 5 * minute, to: from + 65 * minute })],
   },
