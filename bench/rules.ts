@@ -4,8 +4,9 @@
  *
  *     node bench/rules.ts [pods]
  *
- * Each series has as much history as the longest range of any rule reads, a sample per minute. Prometheus
- * evaluates every 5 s; times are the medians of the evaluations within a minute.
+ * Each series has as much history as the longest range of any rule reads, up to a day: a sample per minute of the last
+ * two hours, and one per 5 minutes before. Prometheus evaluates every 5 s; shown are the fastest and the median evaluation
+ * within a minute. The recorded series have the history of that minute only.
  */
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
@@ -18,12 +19,16 @@ import { everyMetric } from '../src/app/catalog.ts';
 import { parseDuration } from '../src/config/kinds/quantities.ts';
 import { externalMetrics } from '../src/monitoring/external-metrics.ts';
 import { defaultMonitoringSettings } from '../src/monitoring/settings.ts';
-import { recordedFamilies, type SeriesFamily, storages, times, writeWorld } from './world.ts';
+import { type SeriesFamily, storages, times, writeWorld } from './world.ts';
 
 const pods = Number(process.argv[2] ?? 50);
 const step = 60;
+/** promtool reads the whole file for every two hours of it. */
+const day = 86_400;
+const recent = 7200;
+const sparseStep = 300;
 /** Samples after now: the evaluations take a while to run. */
-const ahead = 900;
+const ahead = 600;
 const goalMs = 1000;
 const end = Math.floor(Date.now() / 1000 / step) * step + ahead;
 
@@ -42,7 +47,9 @@ function timesOf({ name }: SeriesFamily): readonly number[] {
   const found = new Set<number>();
   for (const [, range, offset] of expressions.flatMap((text) => [...text.matchAll(pattern)])) {
     const last = end - secondsIn(offset);
-    for (const at of times(last - ahead - Math.max(300, secondsIn(range)), last, step)) found.add(at);
+    const first = last - ahead - Math.max(300, Math.min(day, secondsIn(range)));
+    for (const at of times(Math.max(first, last - recent), last, step)) found.add(at);
+    for (const at of times(first, last - recent, sparseStep)) found.add(at);
   }
   return [...found].sort((a, b) => a - b);
 }
@@ -70,9 +77,7 @@ try {
   const text = expressions.join(' ');
   const series = await writeWorld({
     file: world,
-    families: [...everyMetric, ...externalMetrics, ...recordedFamilies].filter(({ name }) =>
-      text.includes(name),
-    ),
+    families: [...everyMetric, ...externalMetrics].filter(({ name }) => text.includes(name)),
     pods,
     buckets: 100,
     timesOf,
@@ -107,7 +112,7 @@ try {
   try {
     const evaluations = new Map<string, Map<string, number>>();
     let rules = 0;
-    for (let seconds = 0; seconds < 75; seconds += 1) {
+    for (let seconds = 0; seconds < 50; seconds += 1) {
       await sleep(1000);
       const response = await fetch(`http://${address}/api/v1/rules`).catch(() => undefined);
       if (response?.ok !== true) continue;
@@ -117,18 +122,23 @@ try {
         const failed = own.find(({ health }) => health === 'err');
         if (failed !== undefined) throw new Error(`${failed.name}: ${failed.lastError}`);
         if (evaluationTime === 0) continue;
-        const times = evaluations.get(name) ?? new Map<string, number>();
-        evaluations.set(name, times.set(lastEvaluation, evaluationTime * 1000));
+        const found = evaluations.get(name) ?? new Map<string, number>();
+        evaluations.set(name, found.set(lastEvaluation, evaluationTime * 1000));
       }
     }
     console.log(`${pods} pods, ${storages} storages, ${series} series, ${rules} rules`);
     let sum = 0;
-    for (const [name, times] of evaluations) {
-      const ms = median([...times.values()]);
+    let fastest = 0;
+    for (const [name, found] of evaluations) {
+      const ms = median([...found.values()]);
+      const least = Math.min(...found.values());
       sum += ms;
-      console.log(`  ${name}: ${ms.toFixed(0)} ms, median of ${times.size}`);
+      fastest += least;
+      console.log(`  ${name}: ${least.toFixed(0)} ms, median ${ms.toFixed(0)} ms of ${found.size}`);
     }
-    console.log(`all groups: ${sum.toFixed(0)} ms${sum > goalMs ? `, over the goal of ${goalMs} ms` : ''}`);
+    console.log(
+      `all groups: ${fastest.toFixed(0)} ms, median ${sum.toFixed(0)} ms${sum > goalMs ? `, over the goal of ${goalMs} ms` : ''}`,
+    );
     process.exitCode = sum > goalMs || evaluations.size === 0 ? 1 : 0;
   } finally {
     prometheus.kill();
