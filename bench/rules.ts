@@ -6,10 +6,11 @@
  *
  * Each series has as much history as the longest range of any rule reads, up to a day: a sample per minute of the last
  * two hours, and one per 5 minutes before. Prometheus evaluates every 5 s; shown are the fastest and the median evaluation
- * within a minute. The recorded series have the history of that minute only.
+ * within a minute, and Prometheus' CPU time for a cycle of all groups: the number to trust on a busy machine. The recorded series have the history of that minute only.
  */
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -67,6 +68,12 @@ interface RuleGroups {
   }[];
 }
 
+/** CPU time of the process so far, in milliseconds; Linux counts it in hundredths of a second. */
+function cpuOf(pid: number): number {
+  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(' ');
+  return 10 * (Number(fields[13]) + Number(fields[14]));
+}
+
 const median = (values: readonly number[]): number =>
   values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
 
@@ -112,11 +119,15 @@ try {
   try {
     const evaluations = new Map<string, Map<string, number>>();
     let rules = 0;
+    /** When every group has been evaluated once: the start is not counted. */
+    let cpuBefore: number | undefined;
     for (let seconds = 0; seconds < 50; seconds += 1) {
       await sleep(1000);
       const response = await fetch(`http://${address}/api/v1/rules`).catch(() => undefined);
       if (response?.ok !== true) continue;
       const { data } = (await response.json()) as { readonly data: RuleGroups };
+      if (data.groups.every(({ evaluationTime }) => evaluationTime > 0))
+        cpuBefore ??= cpuOf(prometheus.pid ?? 0);
       rules = data.groups.reduce((sum, group) => sum + group.rules.length, 0);
       for (const { evaluationTime, lastEvaluation, name, rules: own } of data.groups) {
         const failed = own.find(({ health }) => health === 'err');
@@ -126,6 +137,9 @@ try {
         evaluations.set(name, found.set(lastEvaluation, evaluationTime * 1000));
       }
     }
+    const cycles = Math.max(...[...evaluations.values()].map((found) => found.size)) - 1;
+    const cpu = (cpuOf(prometheus.pid ?? 0) - (cpuBefore ?? 0)) / cycles;
+    console.log(`CPU time of a cycle of all groups: ${cpu.toFixed(0)} ms`);
     console.log(`${pods} pods, ${storages} storages, ${series} series, ${rules} rules`);
     let sum = 0;
     let fastest = 0;
@@ -137,9 +151,9 @@ try {
       console.log(`  ${name}: ${least.toFixed(0)} ms, median ${ms.toFixed(0)} ms of ${found.size}`);
     }
     console.log(
-      `all groups: ${fastest.toFixed(0)} ms, median ${sum.toFixed(0)} ms${sum > goalMs ? `, over the goal of ${goalMs} ms` : ''}`,
+      `all groups: ${fastest.toFixed(0)} ms, median ${sum.toFixed(0)} ms; the goal is ${goalMs} ms of CPU time`,
     );
-    process.exitCode = sum > goalMs || evaluations.size === 0 ? 1 : 0;
+    process.exitCode = cpu > goalMs || evaluations.size === 0 ? 1 : 0;
   } finally {
     prometheus.kill();
     await once(prometheus, 'exit');
