@@ -151,9 +151,9 @@ try {
       console.log(`  ${name}: ${least.toFixed(0)} ms, median ${ms.toFixed(0)} ms of ${found.size}`);
     }
     console.log(
-      `all groups: ${fastest.toFixed(0)} ms, median ${sum.toFixed(0)} ms; the goal is ${goalMs} ms of CPU time`,
+      `all groups: ${fastest.toFixed(0)} ms, median ${sum.toFixed(0)} ms; the goal is ${goalMs} ms`,
     );
-    process.exitCode = cpu > goalMs || evaluations.size === 0 ? 1 : 0;
+    process.exitCode = sum > goalMs || evaluations.size === 0 ? 1 : 0;
   } finally {
     prometheus.kill();
     await once(prometheus, 'exit');
