@@ -12,14 +12,20 @@ beforeAll(async () => {
 });
 afterAll(() => server.stop());
 beforeEach(async () => {
-  const database = await server.createDatabase(praefectSchema('14.9'));
+  const database = await server.createDatabase(`${praefectSchema('14.9')}; ${heartbeat}`);
   client = await database.client();
   collectors = openCollectors(database.connection);
 });
 afterEach(() => Promise.all([collectors.close(), client.end()]));
 
-const replaceSchema = (gitlab: string) =>
-  client.query(`DROP SCHEMA public CASCADE; CREATE SCHEMA public; ${praefectSchema(gitlab)}; RESET ALL`);
+/** Without one the health of storages is unknown, which is a failure. */
+const heartbeat = `INSERT INTO public.node_status (praefect_name, shard_name, node_name, last_contact_attempt_at, last_seen_active_at)
+  VALUES ('praefect-1', 'default', 'gitaly-1', pg_catalog.now(), pg_catalog.now())`;
+const createSchema = (gitlab: string) => client.query(`${praefectSchema(gitlab)}; ${heartbeat}; RESET ALL`);
+async function replaceSchema(gitlab: string): Promise<void> {
+  await client.query('DROP SCHEMA public CASCADE; CREATE SCHEMA public');
+  await createSchema(gitlab);
+}
 const variants = () =>
   collectors.events.recent().map(({ kind, labels }) => `${kind} ${labels['from']} -> ${labels['to']}`);
 
@@ -68,7 +74,7 @@ test('every collector fails while all tables are missing, and recovers when they
   await client.query('DROP SCHEMA public CASCADE; CREATE SCHEMA public');
   expect(await collectors.run('praefect_health')).toMatchObject({ kind: 'failed', reason: 'missing_schema' });
   expect(await collectors.run('praefect_queue')).toMatchObject({ kind: 'failed', reason: 'missing_schema' });
-  await client.query(`${praefectSchema('17.2')}; RESET ALL`);
+  await createSchema('17.2');
   expect(await collectors.run('praefect_health')).toMatchObject({ kind: 'data' });
   expect(await collectors.run('praefect_queue')).toMatchObject({ kind: 'data' });
 });
