@@ -1,10 +1,34 @@
 /** Volumes with repositories: space and inodes. */
-import { durationInWords } from '../../src/monitoring/durations.ts';
+import { durationInWords, promDuration } from '../../src/monitoring/durations.ts';
+import { claimAvailableBytes, filesystemAvailable } from '../../src/monitoring/external-metrics.ts';
 import { capacityDashboard } from '../../src/monitoring/links.ts';
-import { below, maxOverTime, multiply, subtract } from '../../src/monitoring/promql/index.ts';
-import { recorded, sustained } from '../../src/monitoring/recording.ts';
-import { inodesAvailable, volumeAvailable, volumeLabels } from '../../src/monitoring/recordings/platform.ts';
+import {
+  and,
+  below,
+  equals,
+  type GaugeSelector,
+  maxBy,
+  maxOverTime,
+  multiply,
+  relabelled,
+  select,
+  subtract,
+  unless,
+  type Vector,
+} from '../../src/monitoring/promql/index.ts';
+import { highest, recorded, sustained } from '../../src/monitoring/recording.ts';
+import { podLabels } from '../../src/monitoring/recordings/gitaly.ts';
+import {
+  claimLabels,
+  gitalyClaims,
+  gitalyMounts,
+  inodesAvailable,
+  mountLabels,
+  volumeAvailable,
+  volumeLabels,
+} from '../../src/monitoring/recordings/platform.ts';
 import type { AlertThresholds } from '../../src/rules/alert-thresholds.ts';
+import { podReady } from '../../src/sources/kubernetes/metrics.ts';
 import { type Alert, alert } from '../alert.ts';
 import { percent, withoutProblem } from '../texts.ts';
 
@@ -12,6 +36,7 @@ export const volumeAlerts = (thresholds: AlertThresholds): readonly Alert[] => [
   volumeFilling(thresholds),
   volumeForecast(thresholds),
   inodesFilling(thresholds),
+  ...volumeMetricsMissing(thresholds),
 ];
 
 const volumeName = '{{ or $labels.persistentvolumeclaim $labels.mountpoint }}';
@@ -73,4 +98,56 @@ function inodesFilling(thresholds: AlertThresholds): Alert {
     description: () =>
       'Without inodes no file can be created, although space is available: every push fails. Run housekeeping on repositories with many loose objects, or recreate the file system with more inodes.',
   });
+}
+
+/** Two rules, by whose metrics are missing: together they are too long to read. */
+function volumeMetricsMissing(thresholds: AlertThresholds): readonly Alert[] {
+  const { missingSeriesLookback, volumeMetricsMissing: missingFor } = thresholds;
+  const vanished = <By extends string>(by: readonly By[], series: GaugeSelector<By>) =>
+    unless(
+      maxBy(by, maxOverTime(series, promDuration(missingSeriesLookback.value))),
+      highest(thresholds, by, series),
+      { on: by },
+    );
+  const claims = relabelled(
+    vanished(claimLabels, select(claimAvailableBytes, gitalyClaims)),
+    'persistentvolumeclaim',
+    'pod',
+    'repo-data-(.+)',
+  );
+  const ready = equals(highest(thresholds, podLabels, select(podReady)), 1);
+  const before = `which it did within the last ${durationInWords(missingSeriesLookback.value)}`;
+  const rule = <Labels extends string>(
+    expression: Vector<Labels>,
+    of: string,
+    what: string,
+    where: string,
+  ): Alert =>
+    alert({
+      name: 'GitalyVolumeMetricsMissing',
+      severity: 'warning',
+      expression,
+      forSeconds: sustained(thresholds, missingFor.value),
+      noProblem: withoutProblem.notRead,
+      panel: { dashboard: capacityDashboard, title: 'Available space of the volumes' },
+      firesWhen: `for ${durationInWords(missingFor.value)}, ${of} did not report ${what}, ${before}`,
+      summary: () => `The space of volume ${volumeName} of Gitaly is unknown`,
+      description: () =>
+        `It is not reported by ${of} any more. GitalyVolumeFilling and GitalyInodesFilling cannot fire for it; those that fired before keep the last known value. Check ${where} in Prometheus.`,
+    });
+  return [
+    rule(
+      // The claim of a pod that was deleted is not missing.
+      and(claims, ready, { on: podLabels }),
+      'the kubelet',
+      'the volume of a Gitaly pod that is Ready (claims named repo-data-<pod>)',
+      'the target of the kubelet of its node',
+    ),
+    rule(
+      vanished(mountLabels, select(filesystemAvailable, gitalyMounts)),
+      'node_exporter',
+      'a file system below /var/opt/gitlab',
+      'its target',
+    ),
+  ];
 }

@@ -78,6 +78,7 @@ export const ruleNames = [
   'GitalyVolumeFilling',
   'GitalyVolumeForecast',
   'GitalyInodesFilling',
+  'GitalyVolumeMetricsMissing',
   'GitalyRotationSlow',
   'GitalyRolloutStuck',
   'GitalyDrainBlocked',
@@ -182,6 +183,10 @@ export const alertThresholds = Object.freeze({
   volumeForecastFor: seconds(
     30 * hour,
     'Longer than the day for which an import of some hours looks like growth.',
+  ),
+  volumeMetricsMissing: seconds(
+    15 * minute,
+    'The kubelet or node_exporter stopped reporting a volume: longer than the restart of a node.',
   ),
   // Pods and nodes.
   rolloutStuck: seconds(

@@ -145,12 +145,13 @@ export const labelled = <Labels extends string, const Name extends string>(
   value: string,
 ): Vector<Labels | Name> => replaced(of, [name, value.replaceAll('$', '$$$$'), '', ''], [...of.labels, name]);
 
-/** Copies the label `from` to the label `to`. */
+/** Copies the label `from`, or the first group of the pattern that all of it matches, to the label `to`. */
 export const relabelled = <Labels extends string, From extends Labels, const To extends string>(
   of: Vector<Labels>,
   from: From,
   to: To,
-): Vector<Labels | To> => replaced(of, [to, '$1', from, '(.*)'], [...of.labels, to]);
+  pattern = '(.*)',
+): Vector<Labels | To> => replaced(of, [to, '$1', from, pattern], [...of.labels, to]);
 
 function replaced<Labels extends string>(
   of: Vector,

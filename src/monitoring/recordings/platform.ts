@@ -10,12 +10,14 @@ import {
   filesystemFilesFree,
   filesystemSize,
   grpcHandled,
+  targetUp,
 } from '../external-metrics.ts';
 import {
   above,
   and,
   divide,
   equals,
+  type GaugeSelector,
   groupBy,
   like,
   maxOverTime,
@@ -24,8 +26,9 @@ import {
   rate,
   select,
   sumBy,
+  type Vector,
 } from '../promql/index.ts';
-import { gaugeWindow, highest, lowest, recording } from '../recording.ts';
+import { gaugeWindow, heldWhileUnread, highest, lowest, recording } from '../recording.ts';
 
 /** Cordoned nodes with pods of Gitaly, by the namespace of the pods. */
 export const cordonedNodes = recording(
@@ -74,10 +77,10 @@ export const grpcRate = recording('gitaly:grpc_requests:rate1h', grpcLabels, () 
 ]);
 
 /** The chart's claims are repo-data-<release>-gitaly-<n>; the Linux package's data are below /var/opt/gitlab. */
-const gitalyClaims = { persistentvolumeclaim: like('.*gitaly.*') } as const;
-const gitalyMounts = { mountpoint: like('/var/opt/gitlab.*') } as const;
+export const gitalyClaims = { persistentvolumeclaim: like('.*gitaly.*') } as const;
+export const gitalyMounts = { mountpoint: like('/var/opt/gitlab.*') } as const;
 export const claimLabels = ['cluster', 'namespace', 'persistentvolumeclaim'] as const;
-const mountLabels = ['cluster', 'instance', 'mountpoint'] as const;
+export const mountLabels = ['cluster', 'instance', 'mountpoint'] as const;
 export const volumeLabels = [...claimLabels, 'instance', 'mountpoint'] as const;
 
 const volumeRatio = (
@@ -86,20 +89,28 @@ const volumeRatio = (
   [mountFree, mountSize]: readonly [typeof filesystemAvailable, typeof filesystemSize],
 ) =>
   recording(name, volumeLabels, (thresholds) => {
-    const claims = divide(
-      highest(thresholds, claimLabels, select(claimFree, gitalyClaims)),
-      above(highest(thresholds, claimLabels, select(claimSize, gitalyClaims)), 0),
-      { on: claimLabels },
-    );
-    const mounts = divide(
-      highest(thresholds, mountLabels, select(mountFree, gitalyMounts)),
-      above(highest(thresholds, mountLabels, select(mountSize, gitalyMounts)), 0),
-      { on: mountLabels },
-    );
+    // A target that responds and no longer has a volume was unmounted from it.
+    const responds = equals(maxOverTime(select(targetUp), gaugeWindow(thresholds)), 1);
+    const held = <By extends string>(by: readonly By[], selector: GaugeSelector<By>): Vector<By> =>
+      heldWhileUnread(thresholds, by, highest(thresholds, by, selector), selector, responds, [
+        'cluster',
+        'job',
+        'instance',
+      ]);
+    const ratio = <By extends string>(
+      by: readonly By[],
+      free: GaugeSelector<By>,
+      size: GaugeSelector<By>,
+    ): Vector<By> => divide(held(by, free), above(held(by, size), 0), { on: by });
+    const claims = ratio(claimLabels, select(claimFree, gitalyClaims), select(claimSize, gitalyClaims));
+    const mounts = ratio(mountLabels, select(mountFree, gitalyMounts), select(mountSize, gitalyMounts));
     return [{ expression: or<string, string>(claims, mounts) }];
   });
 
-/** Available space of the volumes with Gitaly's repositories, from the kubelet or node_exporter. */
+/**
+ * Available space of the volumes with Gitaly's repositories, from the kubelet or node_exporter; the last known one while
+ * that target does not respond.
+ */
 export const volumeAvailable = volumeRatio(
   'gitaly:volume_available:ratio',
   [claimAvailableBytes, claimCapacityBytes],
