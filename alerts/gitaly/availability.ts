@@ -1,5 +1,6 @@
 /** Whether Gitaly servers serve, and how well. */
 import { durationInWords, promDuration } from '../../src/monitoring/durations.ts';
+import { targetUp } from '../../src/monitoring/external-metrics.ts';
 import { limitsDashboard, serversDashboard } from '../../src/monitoring/links.ts';
 import {
   above,
@@ -19,6 +20,7 @@ import {
 } from '../../src/monitoring/promql/index.ts';
 import { gaugeWindow, highest, lowest, recorded, sustained } from '../../src/monitoring/recording.ts';
 import {
+  hostLabels,
   podLabels,
   type ServerLabel,
   serverLabels,
@@ -34,7 +36,12 @@ import {
 } from '../../src/monitoring/recordings/platform.ts';
 import type { AlertThresholds } from '../../src/rules/alert-thresholds.ts';
 import { scrapeUp } from '../../src/sources/gitaly/metrics.ts';
-import { podPhase, podRestarts, podWaitingContainers } from '../../src/sources/kubernetes/metrics.ts';
+import {
+  podPhase,
+  podReady,
+  podRestarts,
+  podWaitingContainers,
+} from '../../src/sources/kubernetes/metrics.ts';
 import { serverInfo } from '../../src/sources/server-info.ts';
 import { type Alert, alert, judgedWithPage } from '../alert.ts';
 import { percent, serverName, withoutProblem } from '../texts.ts';
@@ -47,6 +54,7 @@ export const availabilityAlerts = (thresholds: AlertThresholds): readonly Alert[
   podPending(thresholds),
   metricsUnreadable(thresholds),
   unwatched(thresholds),
+  unwatchedHost(thresholds),
 ];
 
 function down(thresholds: AlertThresholds): Alert {
@@ -158,20 +166,25 @@ function podPending(thresholds: AlertThresholds): Alert {
 }
 
 function metricsUnreadable(thresholds: AlertThresholds): Alert {
-  const { serverMetricsUnread } = thresholds;
-  const unread = equals(
-    highest(thresholds, serverLabels, select(scrapeUp, { component: 'gitaly', pod: not('') })),
-    0,
+  const { missingSeriesLookback, serverMetricsUnread } = thresholds;
+  const targets = select(scrapeUp, { component: 'gitaly', pod: not('') });
+  const on = { on: podLabels };
+  // A target that the exporter no longer has is as unknown as one that it cannot read.
+  const unread = unless(
+    maxBy(podLabels, maxOverTime(targets, promDuration(missingSeriesLookback.value))),
+    equals(highest(thresholds, podLabels, targets), 1),
+    on,
   );
-  const ready = equals(maxBy(podLabels, recorded(serving, { source: 'pod' })), 1);
+  // Not the last known state: while no exporter reports pods, GitalyExporterDown or GitalyExporterMissing fires instead.
+  const ready = equals(highest(thresholds, podLabels, select(podReady)), 1);
   return alert({
     ...judgedWithPage('GitalyMetricsUnreadable', thresholds),
-    expression: and(unread, ready, { on: podLabels }),
+    expression: and(unread, ready, on),
     panel: { dashboard: limitsDashboard, title: 'Unreadable servers' },
-    firesWhen: `for ${durationInWords(serverMetricsUnread.value)}, the exporter could not read the metrics of a Gitaly pod that is Ready`,
+    firesWhen: `for ${durationInWords(serverMetricsUnread.value)}, the exporter could not read the metrics of a Gitaly pod that is Ready, or no exporter reports them that did within the last ${durationInWords(missingSeriesLookback.value)}`,
     summary: () => `The metrics of Gitaly ${serverName} cannot be read`,
     description: () =>
-      "The pod is Ready, but its metrics port does not respond to the exporter. The use of its limits is unknown, and no alert on dropped requests can fire. Check prometheus_listen_addr and the network policy; the exporter's page shows the reason.",
+      "The pod is Ready, but the exporter does not get its metrics. The use of its limits is unknown, and no alert on dropped requests can fire. Check prometheus_listen_addr and the network policy; the exporter's page shows the reason.",
   });
 }
 
@@ -196,5 +209,32 @@ function unwatched(thresholds: AlertThresholds): Alert {
     summary: ({ label }) => `No agent reports on Gitaly pod ${label('pod')}`,
     description: () =>
       'Its memory, CPU and OOM kills are unknown, and no alert on them can fire. Check that an agent runs on its node, is scraped, and may read the cgroups.',
+  });
+}
+
+/** An agent that responds and has lost its Gitaly is GitalyDown, one that does not respond is GitalyExporterDown. */
+function unwatchedHost(thresholds: AlertThresholds): Alert {
+  const { gitalyUnwatched, missingSeriesLookback } = thresholds;
+  const hosts = select(serverInfo, { pod: '' });
+  const known = maxBy(
+    [...hostLabels, 'job', 'instance'],
+    maxOverTime(hosts, promDuration(missingSeriesLookback.value)),
+  );
+  const target = ['cluster', 'job', 'instance'] as const;
+  const forgotten = unless(known, highest(thresholds, target, select(targetUp)), { on: target });
+  return alert({
+    name: 'GitalyUnwatched',
+    severity: 'warning',
+    expression: maxBy(
+      hostLabels,
+      unless(forgotten, highest(thresholds, hostLabels, hosts), { on: hostLabels }),
+    ),
+    forSeconds: sustained(thresholds, gitalyUnwatched.value),
+    noProblem: 'only Prometheus sees that it no longer has an agent as a target',
+    panel: { dashboard: serversDashboard, title: 'Servers monitored' },
+    firesWhen: `for ${durationInWords(gitalyUnwatched.value)}, Prometheus has no target that reports the Gitaly of a virtual machine, which one did within the last ${durationInWords(missingSeriesLookback.value)}`,
+    summary: ({ label }) => `No agent reports on the Gitaly of ${label('node')}`,
+    description: () =>
+      'Whether it runs, its memory, CPU, OOM kills and dropped requests are unknown, and no alert on them can fire. Add its exporter to the targets of Prometheus again (service discovery, labels).',
   });
 }

@@ -50,7 +50,8 @@ export const serverLabels = ['cluster', 'namespace', 'pod', 'node'] as const;
 export type ServerLabel = (typeof serverLabels)[number];
 /** One pod, on whichever node it runs. */
 export const podLabels = ['cluster', 'namespace', 'pod'] as const;
-const hostLabels = ['cluster', 'node'] as const;
+/** A virtual machine. */
+export const hostLabels = ['cluster', 'node'] as const;
 
 /** The exporter that reports a series: what it reports of itself applies to that series. */
 const reporter = ['cluster', 'job', 'instance'] as const;
