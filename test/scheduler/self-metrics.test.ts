@@ -7,6 +7,7 @@ import { createBudget } from '../../src/scheduler/budget.ts';
 import { failed, failureReasons } from '../../src/scheduler/outcome.ts';
 import {
   databaseTimeFamilies,
+  exporterTime,
   logLinesLost,
   reloadSuccess,
   reloadTime,
@@ -144,7 +145,12 @@ testWithPromtool('promtool finds nothing in them', async () => {
     extraFamilies: [
       () => databaseTimeFamilies(budget),
       // The app and the server add these.
-      () => [single(reloadSuccess, 1), single(reloadTime, 1_750_000_000), single(logLinesLost, 0)],
+      () => [
+        single(reloadSuccess, 1),
+        single(reloadTime, 1_750_000_000),
+        single(exporterTime, 1_750_000_001),
+        single(logLinesLost, 0),
+      ],
     ],
   });
   await clock.advance(1000);
