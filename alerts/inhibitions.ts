@@ -22,6 +22,18 @@ const ofPraefects: readonly RuleName[] = [
   'PraefectReplicasUnscheduled',
 ];
 
+/**
+ * Alerts on load that clients spread over the Gitalys of a namespace: one notification for all of them. A further Gitaly
+ * is an update of it; a cluster or namespace of its own, and an incident after its end, are another one.
+ */
+export const sharedLoad: readonly RuleName[] = [
+  'GitalyRequestsDroppedQueueFull',
+  'GitalyRequestsDroppedQueueWait',
+  'GitalyLoadShed',
+  'GitalyPackObjectsDropped',
+  'GitalyConcurrencySaturated',
+];
+
 export const inhibitions: readonly Inhibition[] = [
   {
     why: 'While its database does not respond, nothing else is known of the cluster.',
@@ -121,6 +133,12 @@ export const inhibitions: readonly Inhibition[] = [
     source: { names: ['GitalyOOMKilled', 'GitalyGitOOMKilled'] },
     target: { names: ['GitalyMemoryNearLimit', 'GitalyMemoryExhaustionForecast'] },
     equal: [...serverLabels, 'level'],
+  },
+  {
+    why: 'Load that exceeds the memory of a Gitaly fills its queues, too.',
+    source: { names: ['GitalyOOMKilledRepeatedly', 'GitalyGitParentOOM'] },
+    target: { names: ['GitalyRequestsDroppedQueueFull'] },
+    equal: serverLabels,
   },
   {
     why: 'A full queue drops requests sooner than their wait ends.',

@@ -20,5 +20,5 @@ export {
 } from '../src/rules/alert-thresholds.ts';
 export type { Alert, AlertGroup, Inhibition } from './alert.ts';
 export { alertGroups } from './index.ts';
-export { inhibitions } from './inhibitions.ts';
+export { inhibitions, sharedLoad } from './inhibitions.ts';
 export { alertmanagerExample, prometheusRule, type RulesFileSettings, rulesFile } from './rules-file.ts';

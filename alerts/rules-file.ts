@@ -3,6 +3,7 @@ import { generatedYaml } from '../src/monitoring/artifact.ts';
 import { promDuration } from '../src/monitoring/durations.ts';
 import { labelOfVariable, type PanelLink } from '../src/monitoring/links.ts';
 import type { MonitoringSettings } from '../src/monitoring/settings.ts';
+import type { RuleName } from '../src/rules/alert-thresholds.ts';
 import type { Alert, AlertGroup, AlertsNamed, Inhibition } from './alert.ts';
 
 export interface RulesFileSettings extends MonitoringSettings {
@@ -65,9 +66,16 @@ function panelUrl({ expression, panel: { dashboard } }: Alert, grafanaUrl: strin
   return `${grafanaUrl}/d/${dashboard.uid}?${panel}from=now-3h&to=now${variables.join('')}`;
 }
 
-/** An Alertmanager configuration to copy the inhibitions and routes from; its receivers deliver nothing. */
-export function alertmanagerExample(inhibitions: readonly Inhibition[]): string {
+/**
+ * An Alertmanager configuration to copy the inhibitions and routes from; its receivers deliver nothing. `ofNamespace`:
+ * alerts that the servers of a namespace have in common, which are grouped without `pod`.
+ */
+export function alertmanagerExample(
+  inhibitions: readonly Inhibition[],
+  ofNamespace: readonly RuleName[],
+): string {
   const severity = (name: string) => [`severity="${name}"`];
+  const routes = () => [{ matchers: matchersOf({ names: ofNamespace }), group_by: ['cluster', 'namespace'] }];
   return generatedYaml('Alertmanager: inhibitions and routes to copy. Replace the receivers with your own.', {
     route: {
       receiver: 'tickets',
@@ -77,8 +85,8 @@ export function alertmanagerExample(inhibitions: readonly Inhibition[]): string 
       group_interval: '5m',
       repeat_interval: '4h',
       routes: [
-        { receiver: 'on-call', matchers: severity('critical') },
-        { receiver: 'tickets', matchers: severity('warning'), repeat_interval: '24h' },
+        { receiver: 'on-call', matchers: severity('critical'), routes: routes() },
+        { receiver: 'tickets', matchers: severity('warning'), repeat_interval: '24h', routes: routes() },
         { receiver: 'none', matchers: severity('info') },
       ],
     },

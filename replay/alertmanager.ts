@@ -30,11 +30,20 @@ export interface AlertStatus {
   };
 }
 
+/** Alerts that arrive in one notification. */
+export interface AlertGroupStatus {
+  readonly labels: Readonly<Record<string, string>>;
+  readonly receiver: { readonly name: string };
+  readonly alerts: readonly AlertStatus[];
+}
+
 export interface Alertmanager {
   /** As Prometheus sends them. */
   send(alerts: readonly AlertToSend[]): Promise<void>;
   /** All alerts that it knows, with their state. */
   list(): Promise<readonly AlertStatus[]>;
+  /** All groups of alerts, by route. */
+  groups(): Promise<readonly AlertGroupStatus[]>;
   stop(): Promise<void>;
 }
 
@@ -93,6 +102,8 @@ export async function startAlertmanager(configuration: string, signal?: AbortSig
       if (!response.ok) throw new Error(`Alertmanager rejected the alerts: ${await response.text()}`);
     },
     list: async () => (await (await request('/api/v2/alerts')).json()) as readonly AlertStatus[],
+    groups: async () =>
+      (await (await request('/api/v2/alerts/groups')).json()) as readonly AlertGroupStatus[],
     stop,
   };
 }

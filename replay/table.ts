@@ -135,7 +135,7 @@ notification that adds an alert to it. **Inhibited** alerts fired and notified n
 ## Incidents of the demo
 
 ${resultTable(outcomes.filter((outcome) => !isCaptured(outcome) && !isOrdinary(outcome)))}
-Each Gitaly whose limit is full pages by itself, here three that one client floods. Tickets GitalyMemoryPressure are of
+The limits of three Gitalys that one client floods are one page. Tickets GitalyMemoryPressure are of
 page cache at a limit, which the demo counted as pressure when these were recorded. The recordings of
 \`praefect-dies\` and \`image-pull-fails\` end before PraefectInstanceDown and the page after a rollout's ten minutes; the
 backlog of \`backlog\` is too young for its alert.

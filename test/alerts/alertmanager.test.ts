@@ -134,6 +134,49 @@ testWith(alertmanagerProgram)(
   90_000,
 );
 
+testWith(alertmanagerProgram)(
+  'drops of the Gitalys of a namespace are one page, those of another namespace and an OOM loop are others',
+  async () => {
+    const of = (alertname: string, namespace: string, pod: string): Labels => ({
+      ...{ alertname, severity: 'critical', cluster: 'red', namespace, pod, node: 'worker-1' },
+    });
+    const drops = (namespace: string, pod: string): Labels =>
+      of('GitalyRequestsDroppedQueueFull', namespace, pod);
+    const sent = [
+      ...['gitaly-0', 'gitaly-1', 'gitaly-2'].map((pod) => drops('gitlab', pod)),
+      drops('other', 'gitaly-0'),
+      of('GitalyOOMKilledRepeatedly', 'gitlab', 'gitaly-3'),
+    ];
+    const alertmanager = await startAlertmanager(exampleConfiguration);
+    try {
+      await alertmanager.send(sent.map((labels) => ({ labels })));
+      const groups = await until(async () => {
+        const found = await alertmanager.groups();
+        return found.flatMap(({ alerts }) => alerts).length === sent.length ? found : undefined;
+      });
+      const pods = groups.map(({ alerts, labels, receiver }) => ({
+        scope: labels,
+        receiver: receiver.name,
+        pods: alerts.map((alert) => alert.labels['pod']).sort(),
+      }));
+      const page = (scope: Labels, ...names: readonly string[]) => ({
+        ...{ scope: { cluster: 'red', ...scope }, receiver: 'on-call', pods: names },
+      });
+      expect(pods).toHaveLength(3);
+      expect(pods).toEqual(
+        expect.arrayContaining([
+          page({ namespace: 'gitlab' }, 'gitaly-0', 'gitaly-1', 'gitaly-2'),
+          page({ namespace: 'other' }, 'gitaly-0'),
+          page({ namespace: 'gitlab', pod: 'gitaly-3' }, 'gitaly-3'),
+        ]),
+      );
+    } finally {
+      await alertmanager.stop();
+    }
+  },
+  90_000,
+);
+
 /** Polls until there is a result, for a minute at most. */
 async function until<T>(poll: () => Promise<T | undefined>): Promise<T> {
   const deadline = performance.now() + 60_000;

@@ -74,6 +74,9 @@ page: for a network without a wiki, set \`runbook-url\` to its own address.
   PraefectStorageUnhealthy: it names the storage, its Gitaly, whether failover worked, and how many repositories no other
   storage serves. GitalyDown of the same server is inhibited by its label \`storage\`, which \`gitaly_storage_info\` gives
   (from the addresses in Praefect's config.toml, or \`praefect.storage-server\`), or by equal names.
+- Requests that the limits drop are one page for all Gitalys of a namespace, because one client usually reaches many of
+  them. Alertmanager's default title has their number (\`[FIRING:3]\`); in a template it is \`{{ len .Alerts.Firing }}\`.
+  Another Gitaly that begins to drop requests later is an update of that page, an incident after its end is a new one.
 - **Replays**: recorded incidents go through these rules and a real Alertmanager, next to public rule sets:
   [docs/replays.md](replays.md).
 - **Two exporters** for one cluster count once: recorded series drop \`job\` and \`instance\`. Several clusters in one
@@ -130,7 +133,7 @@ https://gitaly-exporter.corp.example/runbooks/GitalyOOMKilledRepeatedly.md
 A ticket:
 
 \`\`\`
-[FIRING] GitalyRequestsDroppedQueueWait (production, gitlab, gitaly-0)
+[FIRING] GitalyRequestsDroppedQueueWait (production, gitlab)
 Gitaly gitaly-0 drops 3% of an RPC's calls after a wait
 RPCs: PostUploadPack. Clients wait for max_queue_wait and then get RESOURCE_EXHAUSTED. Find the repository and client in Gitaly's log (limit.limiting_key).
 https://gitaly-exporter.corp.example/runbooks/GitalyRequestsDroppedQueueWait.md

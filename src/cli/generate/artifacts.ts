@@ -1,7 +1,7 @@
 /** Everything that is generated, from the settings and the texts that people write: pure. */
 import type { Alert, AlertGroup } from '../../../alerts/alert.ts';
 import { alertGroups } from '../../../alerts/index.ts';
-import { inhibitions } from '../../../alerts/inhibitions.ts';
+import { inhibitions, sharedLoad } from '../../../alerts/inhibitions.ts';
 import {
   alertmanagerExample,
   prometheusRule,
@@ -42,7 +42,7 @@ export function artifacts(
   const ruleSettings = { ...settings, panelId };
   return [
     ...groups.flatMap((group) => ruleFiles(group, ruleSettings)),
-    { path: 'alerts/alertmanager.example.yaml', content: alertmanagerExample(inhibitions) },
+    { path: 'alerts/alertmanager.example.yaml', content: alertmanagerExample(inhibitions, sharedLoad) },
     ...runbookFiles(groups, runbooks),
     ...dashboardFiles(generated, settings),
     ...chartFiles({ groups, dashboards: generated, settings: ruleSettings, values: chartValues }),
