@@ -8,6 +8,8 @@ import { join } from 'node:path';
 import { until } from './until.ts';
 
 export interface TestPrometheus {
+  /** Of its HTTP API, without a slash at the end. */
+  readonly url: string;
   /** The number of series that an expression has at a time, in seconds since 1970. */
   count(expression: string, at: number): Promise<number>;
   stop(): Promise<void>;
@@ -30,11 +32,12 @@ export async function startPrometheus(folder: string, configuration: object): Pr
     ],
     { cwd: folder, stdio: 'ignore' },
   );
-  const base = `http://${address}`;
-  await until(async () => (await fetch(`${base}/-/ready`).catch(() => undefined))?.ok === true, 45_000);
+  const url = `http://${address}`;
+  await until(async () => (await fetch(`${url}/-/ready`).catch(() => undefined))?.ok === true, 45_000);
   return {
+    url,
     async count(expression, at) {
-      const response = await fetch(`${base}/api/v1/query`, {
+      const response = await fetch(`${url}/api/v1/query`, {
         method: 'POST',
         body: new URLSearchParams({ query: expression, time: String(at) }),
       });

@@ -1,8 +1,5 @@
 /** Right-sizing from a real Prometheus, whose history is known: the expected numbers are computed here, without PromQL. */
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import { once } from 'node:events';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, jest } from '@jest/globals';
@@ -12,8 +9,8 @@ import type { SizingGroup } from '../../../src/doctor/sizing/report.ts';
 import type { Clock } from '../../../src/lib/clock.ts';
 import { systemClock } from '../../../src/lib/clock.ts';
 import { anonymousAccess } from '../../../src/sources/gitaly/target.ts';
+import { createBlocks, startPrometheus, type TestPrometheus } from '../../support/prometheus.ts';
 import { hasTool, testWith } from '../../support/tools.ts';
-import { until } from '../../support/until.ts';
 
 jest.setTimeout(120_000);
 
@@ -176,7 +173,7 @@ function openMetrics(): string {
 }
 
 let folder: string;
-let prometheus: ChildProcess | undefined;
+let prometheus: TestPrometheus | undefined;
 let url: string;
 let groups: readonly SizingGroup[];
 
@@ -191,50 +188,14 @@ const sizing = (ofDays: number) =>
 beforeAll(async () => {
   if (!hasTool('promtool')) return;
   folder = await mkdtemp(join(tmpdir(), 'gitaly-exporter-history-'));
-  await writeFile(join(folder, 'history.om'), openMetrics());
-  await writeFile(join(folder, 'prometheus.yml'), 'scrape_configs: []\n');
-  const made = spawnSync(
-    'promtool',
-    [
-      'tsdb',
-      'create-blocks-from',
-      'openmetrics',
-      '--quiet',
-      '--max-block-duration=768h',
-      'history.om',
-      'data',
-    ],
-    {
-      cwd: folder,
-      encoding: 'utf8',
-    },
-  );
-  expect([made.status, made.stderr]).toEqual([0, '']);
-  const free = createServer().listen(0, '127.0.0.1');
-  await once(free, 'listening');
-  const { port } = free.address() as { port: number };
-  free.close();
-  url = `http://127.0.0.1:${port}`;
-  prometheus = spawn(
-    'prometheus',
-    [
-      '--config.file=prometheus.yml',
-      '--storage.tsdb.path=data',
-      '--storage.tsdb.retention.time=100y',
-      `--web.listen-address=127.0.0.1:${port}`,
-    ],
-    { cwd: folder, stdio: 'ignore' },
-  );
-  await until(async () => (await fetch(`${url}/-/ready`).catch(() => undefined))?.ok === true);
+  await createBlocks(folder, openMetrics());
+  prometheus = await startPrometheus(folder, { scrape_configs: [] });
+  url = prometheus.url;
   groups = (await sizing(days)).sizing?.groups ?? [];
 });
 
 afterAll(async () => {
-  if (prometheus !== undefined) {
-    const ended = once(prometheus, 'exit');
-    prometheus.kill();
-    await ended;
-  }
+  await prometheus?.stop();
   if (folder !== undefined) await rm(folder, { recursive: true, force: true });
 });
 
