@@ -18,21 +18,23 @@ import {
   maxBy,
   maxOverTime,
   minBy,
-  relabelled,
+  multiply,
   select,
   subtract,
   sumBy,
 } from '../../src/monitoring/promql/index.ts';
-import { highest, recorded } from '../../src/monitoring/recording.ts';
+import { highest, recorded, sustained } from '../../src/monitoring/recording.ts';
 import {
   healthTrusted,
+  lastFailoverTime,
   praefectsAlive,
   primaryCount,
   storageHealth,
   storageUnhealthyCost,
 } from '../../src/monitoring/recordings/praefect.ts';
 import type { AlertThresholds } from '../../src/rules/alert-thresholds.ts';
-import { lastFailover, primaryMoves } from '../../src/sources/praefect/mirror/metrics.ts';
+import { gaugeWindowSeconds } from '../../src/rules/thresholds.ts';
+import { primaryMoves } from '../../src/sources/praefect/mirror/metrics.ts';
 import { praefectAlive, storageSeenHealthy } from '../../src/sources/praefect/queries/health.ts';
 import { storageInfo } from '../../src/sources/storages/source.ts';
 import { type Alert, alert, judgedWithPage } from '../alert.ts';
@@ -45,6 +47,7 @@ export const healthAlerts = (thresholds: AlertThresholds): readonly Alert[] => [
   storageUnhealthy(thresholds),
   storageFlapping(thresholds),
   healthDisagreement(thresholds),
+  largeFailover(thresholds),
   failover(thresholds),
   primarySkew(thresholds),
 ];
@@ -149,14 +152,37 @@ function healthDisagreement(thresholds: AlertThresholds): Alert {
   });
 }
 
+function largeFailover(thresholds: AlertThresholds): Alert {
+  const { failoverShare, primarySkewMinimum, storageUnhealthy: unhealthyFor } = thresholds;
+  // PraefectStorageUnhealthy, which inhibits it, fires before, and keeps firing for longer than this after the recovery.
+  const window = 2 * unhealthyFor.value + gaugeWindowSeconds(thresholds);
+  const primaries = recorded(primaryCount);
+  const moved = subtract(maxOverTime(primaries, promDuration(window)), primaries, { on: storageLabels });
+  const all = above(sumBy(virtualStorageLabels, primaries), primarySkewMinimum.value);
+  const most = above(moved, multiply(failoverShare.value, all), { on: virtualStorageLabels, group: 'left' });
+  return alert({
+    name: 'PraefectFailover',
+    severity: 'critical',
+    expression: outsideMaintenance(
+      and(most, happenedWithin(thresholds, recorded(lastFailoverTime), window), { on: storageLabels }),
+    ),
+    forSeconds: sustained(thresholds, unhealthyFor.value),
+    noProblem: withoutProblem.overTime,
+    panel: { dashboard: praefectDashboard, title: 'Moved primaries' },
+    firesWhen: `within ${durationInWords(window)}, a failover moved over ${percent(failoverShare.value)} of the primaries of a virtual storage with more than ${primarySkewMinimum.value} off one storage, outside of maintenance windows, and that storage was healthy again too soon for PraefectStorageUnhealthy`,
+    summary: ({ count }) =>
+      `Failover of storage ${storageName} moved ${count('primary', 'primaries')}, most of all`,
+    description: ({ label }) =>
+      `${label('storage')} was unhealthy for a short time. Writes to these repositories failed until their primary moved, and the other storages of ${label('virtual_storage')} now serve them. Find why it was unhealthy, and check the load of the others.`,
+  });
+}
+
 function failover(thresholds: AlertThresholds): Alert {
   const window = thresholds.failoverWindow.value;
-  // By its timestamp, not by a counter: it needs no second sample, and does not change with a restart of the exporter.
-  const at = relabelled(maxOverTime(select(lastFailover), promDuration(window)), 'from_storage', 'storage');
   return alert({
     name: 'PraefectFailover',
     severity: 'info',
-    expression: happenedWithin(thresholds, maxBy(storageLabels, at), window),
+    expression: happenedWithin(thresholds, recorded(lastFailoverTime), window),
     forSeconds: 0,
     noProblem: 'an annotation of dashboards; the page lists failovers as events',
     panel: { dashboard: praefectDashboard, title: 'Moved primaries' },

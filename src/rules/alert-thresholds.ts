@@ -118,6 +118,10 @@ export const alertThresholds = Object.freeze({
   // Praefects and the health of storages.
   storageFlaps: count(6, 'Changes of health within storageFlapWindow: three outages.'),
   storageFlapWindow: seconds(hour, 'Range over which changes of health are counted.'),
+  failoverShare: ratio(
+    0.5,
+    'Primaries that moved off one storage, by all of its virtual storage. A failover of one of three storages moves a third, which is usual; over half, most writes failed, and the others take over more than they had.',
+  ),
   primarySkewFor: seconds(hour, 'Primaries move only by failovers and never back: no hurry.'),
   primarySkewMinimum: count(100, 'Primaries of a virtual storage: the share of a few means nothing.'),
   // Repositories at risk.

@@ -58,6 +58,11 @@ export const divide = arithmetic('/', binding.product);
 
 interface Comparison {
   <Labels extends string>(left: Vector<Labels>, right: Operand): Vector<Labels>;
+  <Left extends string, On extends Left>(
+    left: Vector<Left>,
+    right: Vector<On>,
+    matching: { readonly on: readonly On[]; readonly group: 'left' },
+  ): Vector<Left>;
   <Left extends string, Right extends string, On extends Left & Right>(
     left: Vector<Left>,
     right: Vector<Right>,
@@ -69,7 +74,7 @@ function comparison(operator: string): Comparison {
   const apply = (left: Vector, right: Term, matching?: Matching<string>): Vector =>
     vectorOf(
       binary(left, operatorText(operator, matching), right, binding.comparison),
-      matching === undefined ? left.labels : matching.on,
+      matching === undefined || matching.group === 'left' ? left.labels : matching.on,
       metricsOf(left, right),
       binding.comparison,
     );

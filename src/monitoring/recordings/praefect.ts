@@ -29,6 +29,7 @@ import {
   multiply,
   oneOf,
   or,
+  relabelled,
   select,
   subtract,
   sumBy,
@@ -182,6 +183,20 @@ export const primaryCount = recording('praefect:primaries:max', storageLabels, (
   { expression: highest(thresholds, storageLabels, select(mirror.primaries)) },
 ]);
 
+/**
+ * The latest failover off a storage within failoverWindow. By its timestamp, not by a counter: it needs no second sample,
+ * and does not change with a restart of the exporter.
+ */
+export const lastFailoverTime = recording(
+  'praefect:last_failover:timestamp_seconds',
+  storageLabels,
+  (thresholds) => {
+    const window = promDuration(thresholds.failoverWindow.value);
+    const at = maxOverTime(select(mirror.lastFailover), window);
+    return [{ expression: maxBy(storageLabels, relabelled(at, 'from_storage', 'storage')) }];
+  },
+);
+
 /** Failed jobs are retried like ready ones. */
 const waiting = oneOf('ready', 'failed');
 
@@ -241,6 +256,7 @@ export const praefectRecordings = [
   replicasBehind,
   stuckCount,
   primaryCount,
+  lastFailoverTime,
   waitingJobs,
   oldestJobAge,
   replicationProgress,
