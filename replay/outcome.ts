@@ -31,7 +31,11 @@ export interface ReplayOutcome {
 /** @throws Error when promtool or Alertmanager is missing */
 export async function replay(recording: RecordedScrapes, signal?: AbortSignal): Promise<ReplayOutcome> {
   const options = signal === undefined ? {} : { signal };
-  const intervals = await alertIntervals(recording, options);
+  // promtool uses one processor, and takes minutes for a week.
+  const [intervals, rivals] = await Promise.all([
+    alertIntervals(recording, options),
+    rivalAlertsOf(recording, signal),
+  ]);
   const { stepSeconds, scrapes, began, name } = recording;
   const until = scrapes * stepSeconds;
   const { notifications, inhibited } = await notificationsOf(intervals, { stepSeconds, until, ...options });
@@ -54,7 +58,7 @@ export async function replay(recording: RecordedScrapes, signal?: AbortSignal): 
   return {
     ...{ name, expected, pages, inhibited: suppressed.sort() },
     tickets: [...tickets].map(([ticket, at]) => ({ name: ticket, at })),
-    rivals: await rivalAlertsOf(recording, signal),
+    rivals,
     faults: [
       ...pageFaults(expected.pages ?? [], pages),
       ...ticketFaults(expected, tickets),
