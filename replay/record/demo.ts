@@ -15,6 +15,9 @@ export interface Plan {
   /** Of the incident, unless it ends by itself before. */
   readonly minutes: number;
   readonly repositories?: number;
+  readonly writesPerSecond?: number;
+  /** Recorded after the incident, for the end of its alerts. */
+  readonly minutesAfter?: number;
 }
 
 /** The name of a recording without an incident. */
@@ -23,9 +26,8 @@ export const ordinary = 'ordinary';
 const stepSeconds = 15;
 /** Not scraped: the exporter has just started, and has not read everything yet. */
 const settleMs = 40_000;
-/** Ordinary operation before the incident, and its alerts' end after it. */
+/** Ordinary operation before the incident. */
 const beforeMinutes = 2;
-const afterMinutes = 4;
 /** Praefect's own intervals, in place of the short ones that the demo has for spectators. */
 const realTimings = {
   ...{ poll: 2000, verify: 15_000, reconcile: 300_000, verificationInterval: 86_400_000 },
@@ -33,11 +35,12 @@ const realTimings = {
 
 /** @throws Error when the demo does not start, or the incident cannot be started */
 export async function recordDemoIncident(plan: Plan, signal: AbortSignal): Promise<RecordedScrapes> {
+  const { incident, repositories = 200, writesPerSecond = 2, minutesAfter = 4 } = plan;
   const happenings: { readonly time: number; readonly what: string }[] = [];
   const demo = await startDemo({
     settings: {
-      repositories: plan.repositories ?? 200,
-      writesPerSecond: 2,
+      repositories,
+      writesPerSecond,
       seed: 7,
       timings: realTimings,
       cgroupStepMs: 3000,
@@ -58,20 +61,20 @@ export async function recordDemoIncident(plan: Plan, signal: AbortSignal): Promi
     const minutes = (count: number): number => (count * 60) / stepSeconds;
     await scraper.scrapeFor(minutes(beforeMinutes));
     const began = scraper.elapsed();
-    const isOrdinary = plan.incident === ordinary;
-    const started = isOrdinary ? { ok: true, message: '' } : await demo.incidents.start(plan.incident);
+    const isOrdinary = incident === ordinary;
+    const started = isOrdinary ? { ok: true, message: '' } : await demo.incidents.start(incident);
     if (!started.ok) throw new Error(started.message);
     const isRunning = (): boolean =>
       isOrdinary ||
-      demo.incidents.list().some(({ name, state }) => name === plan.incident && state !== 'idle');
+      demo.incidents.list().some(({ name, state }) => name === incident && state !== 'idle');
     await scraper.scrapeFor(minutes(plan.minutes), isRunning);
     const ended = scraper.elapsed();
-    if (!isOrdinary) await demo.incidents.stop(plan.incident);
-    await scraper.scrapeFor(minutes(afterMinutes));
+    if (!isOrdinary) await demo.incidents.stop(incident);
+    await scraper.scrapeFor(minutes(minutesAfter));
     const { startedAt, series, scrapes } = scraper.result();
     return {
-      name: plan.incident,
-      source: `demo, ${plan.repositories ?? 200} repositories, 2 writes per second`,
+      name: incident,
+      source: `demo, ${repositories} repositories, ${writesPerSecond} writes per second`,
       ...{ startedAt, stepSeconds, scrapes, began, ended, series },
       truth: happenings
         .map(({ time, what }): Happening => ({ at: Math.round(time / 1000 - startedAt), what }))
