@@ -1,7 +1,7 @@
 /** When each alert of a replay was pending and firing. */
 import { type AlertsAt, alertsAt, shippedRules } from './promtool.ts';
 import type { RecordedScrapes } from './recording.ts';
-import { historySeconds, timelineOf } from './timeline.ts';
+import { historySeconds, type TimelinePart, timelineOf } from './timeline.ts';
 
 /** One alert with its labels, from its beginning until it is no longer there. Seconds since the first scrape. */
 export interface AlertInterval {
@@ -18,24 +18,51 @@ export interface AlertInterval {
 
 export interface EvaluationOptions {
   readonly ruleFiles?: readonly string[];
+  /** Longer recordings are evaluated in parts. */
+  readonly longestSteps?: number;
   readonly signal?: AbortSignal;
 }
+
+/** A query of promtool loads at most 10,000 samples: a week of one series has more. */
+const defaultLongestSteps = 6000;
+/** Evaluated before a part of a longer recording, for the windows of rules. */
+const overlapSeconds = 86_400;
 
 /** The alerts of a recording, by promtool, at each scrape. */
 export async function alertIntervals(
   recording: RecordedScrapes,
-  { ruleFiles = shippedRules, signal }: EvaluationOptions = {},
+  options: EvaluationOptions = {},
 ): Promise<readonly AlertInterval[]> {
   const { stepSeconds, scrapes } = recording;
-  const times = Array.from({ length: scrapes }, (_, i) => historySeconds + i * stepSeconds);
+  const { longestSteps = defaultLongestSteps } = options;
+  const overlap = Math.min(overlapSeconds / stepSeconds, longestSteps / 2);
+  const first = historySeconds / stepSeconds;
+  const end = first + scrapes;
+  const parts: (TimelinePart & { readonly own: number })[] = [];
+  for (let own = first; own < end; own = parts.at(-1)?.to ?? end) {
+    const from = own === first ? 0 : own - overlap;
+    parts.push({ own, from, to: Math.min(end, from + longestSteps) });
+  }
+  const found = await Promise.all(parts.map((part) => alertsOfPart(recording, part, options)));
+  return intervalsOf(found.flat());
+}
+
+/** From the part's own first step on; times since the first scrape. */
+async function alertsOfPart(
+  recording: RecordedScrapes,
+  { own, ...part }: TimelinePart & { readonly own: number },
+  { ruleFiles = shippedRules, signal }: EvaluationOptions,
+): Promise<readonly AlertsAt[]> {
+  const { stepSeconds } = recording;
   const found = await alertsAt({
     ruleFiles,
-    series: timelineOf(recording),
+    series: timelineOf(recording, part),
     stepSeconds,
-    times,
+    times: Array.from({ length: part.to - own }, (_, i) => (own - part.from + i) * stepSeconds),
     ...(signal !== undefined && { signal }),
   });
-  return intervalsOf(found.map(({ time, alerts }) => ({ time: time - historySeconds, alerts })));
+  const shift = part.from * stepSeconds - historySeconds;
+  return found.map(({ time, alerts }) => ({ time: time + shift, alerts }));
 }
 
 interface OpenInterval {

@@ -7,11 +7,18 @@ import { formatValues, type Value, type Values } from './values.ts';
 /** Alerts compare with the past, and have windows of half an hour. */
 export const historySeconds = 3600;
 
+/** A stretch of a timeline, in steps: its first one is the zero of its times. */
+export interface TimelinePart {
+  readonly from: number;
+  /** Exclusive. */
+  readonly to: number;
+}
+
 /**
  * The series of a recording, after an hour of history that is modelled on the time before its incident: gauges have
  * their last values, counters their mean rate, and times that advance do so.
  */
-export function timelineOf(recording: RecordedScrapes): readonly InputSeries[] {
+export function timelineOf(recording: RecordedScrapes, part?: TimelinePart): readonly InputSeries[] {
   const { startedAt, stepSeconds, series, began } = recording;
   const steps = historySeconds / stepSeconds;
   const before = Math.max(2, Math.floor(began / stepSeconds));
@@ -19,11 +26,14 @@ export function timelineOf(recording: RecordedScrapes): readonly InputSeries[] {
     const values = isTime(name)
       ? recorded.map((value) => moved(value, historySeconds - startedAt))
       : recorded;
-    return {
-      series: name,
-      values: formatValues([...history(name, values.slice(0, before), steps, stepSeconds), ...values]),
-    };
+    const all = [...history(name, values.slice(0, before), steps, stepSeconds), ...values];
+    return { series: name, values: formatValues(part === undefined ? all : partOf(name, all, part)) };
   });
+
+  function partOf(name: string, all: Values, { from, to }: TimelinePart): Values {
+    const values = all.slice(from, to);
+    return isTime(name) ? values.map((value) => moved(value, -from * stepSeconds)) : values;
+  }
 }
 
 const moved = (value: Value, by: number): Value =>

@@ -1,7 +1,9 @@
 /** When alerts of a replay begin, fire and end. */
 import { expect, test } from '@jest/globals';
-import { intervalsOf } from '../../replay/intervals.ts';
+import { alertIntervals, intervalsOf } from '../../replay/intervals.ts';
 import type { AlertInstance, AlertsAt } from '../../replay/promtool.ts';
+import { readRecording } from '../../replay/recording.ts';
+import { testWith } from '../support/tools.ts';
 
 const instance = (name: string, state: AlertInstance['state']): AlertInstance => ({
   ...{ name, state, severity: 'critical' },
@@ -40,4 +42,15 @@ test('an alert that comes back is a second interval', () => {
     [0, 15],
     [30, undefined],
   ]);
+});
+
+testWith('promtool')('an alert that fires across two parts of a recording is one interval', async () => {
+  const recording = readRecording('captured-database');
+  const [whole, inParts] = await Promise.all([
+    alertIntervals(recording),
+    // With an hour of history: 360 steps.
+    alertIntervals(recording, { longestSteps: 320 }),
+  ]);
+  expect(whole.map(({ name }) => name)).toContain('PraefectDatabaseReadOnly');
+  expect(inParts).toEqual(whole);
 });
