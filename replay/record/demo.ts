@@ -65,8 +65,7 @@ export async function recordDemoIncident(plan: Plan, signal: AbortSignal): Promi
     const started = isOrdinary ? { ok: true, message: '' } : await demo.incidents.start(incident);
     if (!started.ok) throw new Error(started.message);
     const isRunning = (): boolean =>
-      isOrdinary ||
-      demo.incidents.list().some(({ name, state }) => name === incident && state !== 'idle');
+      isOrdinary || demo.incidents.list().some(({ name, state }) => name === incident && state !== 'idle');
     await scraper.scrapeFor(minutes(plan.minutes), isRunning);
     const ended = scraper.elapsed();
     if (!isOrdinary) await demo.incidents.stop(incident);
