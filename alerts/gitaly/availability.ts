@@ -6,6 +6,7 @@ import {
   above,
   and,
   atLeast,
+  avgOverTime,
   equals,
   increase,
   maxBy,
@@ -31,6 +32,7 @@ import {
 import {
   type BurnWindow,
   grpcErrorRatio,
+  grpcErrorRatioOfDays,
   grpcLabels,
   grpcRate,
 } from '../../src/monitoring/recordings/platform.ts';
@@ -50,6 +52,7 @@ export const availabilityAlerts = (thresholds: AlertThresholds): readonly Alert[
   down(thresholds),
   errorBudgetBurn(thresholds, { severity: 'critical', factor: 14.4, long: '1h', short: '5m' }),
   errorBudgetBurn(thresholds, { severity: 'warning', factor: 6, long: '6h', short: '30m' }),
+  errorBudgetSlowBurn(thresholds),
   restartLoop(thresholds),
   podPending(thresholds),
   metricsUnreadable(thresholds),
@@ -110,6 +113,34 @@ function errorBudgetBurn(thresholds: AlertThresholds, { severity, factor, long, 
     summary: ({ label, value }) => `${value('percent')} of Gitaly's RPCs fail (job ${label('job')})`,
     description: ({ label }) =>
       `Errors Internal, Unavailable, Unknown or DataLoss within ${long}. Users see failed pages, clones and pushes. Find the RPC and code: sum by (grpc_method, grpc_code) (rate(grpc_server_handled_total{job="${label('job')}"}[5m])).`,
+  });
+}
+
+/** The budget is used up by the end of the month. Its gate is an average, so that a quiet night does not resolve it. */
+function errorBudgetSlowBurn(thresholds: AlertThresholds): Alert {
+  const { errorBudget, errorBudgetMinimum, errorBudgetSlowFor } = thresholds;
+  const on = { on: grpcLabels };
+  return alert({
+    name: 'GitalyErrorBudgetBurn',
+    severity: 'warning',
+    expression: and(
+      and(
+        above(recorded(grpcErrorRatioOfDays), errorBudget.value),
+        above(recorded(grpcErrorRatio['6h']), errorBudget.value),
+        on,
+      ),
+      above(avgOverTime(recorded(grpcRate), '3d'), errorBudgetMinimum.value / 3600),
+      on,
+    ),
+    labels: { window: '3d' },
+    forSeconds: errorBudgetSlowFor.value,
+    noProblem: withoutProblem.notRead,
+    panel: { dashboard: limitsDashboard, title: 'Error ratio of all RPCs' },
+    firesWhen: `for ${durationInWords(errorBudgetSlowFor.value)}, over ${percent(errorBudget.value)} of Gitaly's RPCs (the error budget) failed by the server's fault, over 3d and over 6h, with over ${errorBudgetMinimum.value} RPCs per hour on average. Needs the same metrics`,
+    summary: ({ label, value }) =>
+      `${value('percent')} of Gitaly's RPCs failed within 3 days (job ${label('job')})`,
+    description: ({ label }) =>
+      `Errors Internal, Unavailable, Unknown or DataLoss. At this rate no error budget is left. Find the RPC and code: sum by (grpc_method, grpc_code) (increase(grpc_server_handled_total{job="${label('job')}"}[6h])).`,
   });
 }
 

@@ -155,6 +155,10 @@ export const alertThresholds = Object.freeze({
     'A Gitaly pod is Ready, and no agent reports its cgroups: longer than the start of a node and its agent.',
   ),
   errorBudgetMinimum: count(3600, "Gitaly's RPCs within an hour: the ratio of fewer means nothing."),
+  errorBudgetSlowFor: seconds(
+    3 * hour,
+    'A ticket about three days: no hurry, and longer than the short history of a new Prometheus misleads.',
+  ),
   restartLoop: count(3, 'Restarts of the container within 30 minutes for another reason than an OOM kill.'),
   podPending: seconds(10 * minute, 'Longer than a new node takes to start.'),
   // Limits.

@@ -86,6 +86,7 @@ const offsetText = (offset: Range | undefined): string => (offset === undefined 
 export const maxOverTime = overTime('max_over_time');
 export const minOverTime = overTime('min_over_time');
 export const avgOverTime = overTime('avg_over_time');
+export const sumOverTime = overTime('sum_over_time');
 /** The newest sample within the range. */
 export const lastOverTime = overTime('last_over_time');
 /** How often the value changed within the range. */

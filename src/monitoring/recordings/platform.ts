@@ -26,9 +26,10 @@ import {
   rate,
   select,
   sumBy,
+  sumOverTime,
   type Vector,
 } from '../promql/index.ts';
-import { gaugeWindow, heldWhileUnread, highest, lowest, recording } from '../recording.ts';
+import { gaugeWindow, heldWhileUnread, highest, lowest, recorded, recording } from '../recording.ts';
 
 /** Cordoned nodes with pods of Gitaly, by the namespace of the pods. */
 export const cordonedNodes = recording(
@@ -124,10 +125,34 @@ export const inodesAvailable = volumeRatio(
   [filesystemFilesFree, filesystemFiles],
 );
 
+/** Gitaly's RPCs per second that failed by the server's fault, over an hour. */
+export const grpcFailureRate = recording('gitaly:grpc_errors:rate1h', grpcLabels, () => [
+  {
+    expression: sumBy(
+      grpcLabels,
+      rate(select(grpcHandled, { ...gitalyCalls, grpc_code: serverFaults }), '1h'),
+    ),
+  },
+]);
+
+/**
+ * The same ratio over three days, of the recorded rates: a rate over three days would read every series of every pod.
+ * Sums, not averages: while there are no errors, Gitaly has no series of them.
+ */
+export const grpcErrorRatioOfDays = recording('gitaly:grpc_errors:ratio_rate3d', grpcLabels, () => [
+  {
+    expression: divide(sumOverTime(recorded(grpcFailureRate), '3d'), sumOverTime(recorded(grpcRate), '3d'), {
+      on: grpcLabels,
+    }),
+  },
+]);
+
 export const platformRecordings = [
   cordonedNodes,
   ...burnWindows.map((window) => grpcErrorRatio[window]),
   grpcRate,
+  grpcFailureRate,
+  grpcErrorRatioOfDays,
   volumeAvailable,
   inodesAvailable,
 ] as const;
