@@ -3,6 +3,7 @@ import { expect, test } from '@jest/globals';
 import { alertIntervals, intervalsOf } from '../../replay/intervals.ts';
 import type { AlertInstance, AlertsAt } from '../../replay/promtool.ts';
 import { readRecording } from '../../replay/recording.ts';
+import { isTime } from '../../replay/series.ts';
 import { testWith } from '../support/tools.ts';
 
 const instance = (name: string, state: AlertInstance['state']): AlertInstance => ({
@@ -53,4 +54,9 @@ testWith('promtool')('an alert that fires across two parts of a recording is one
   ]);
   expect(whole.map(({ name }) => name)).toContain('PraefectDatabaseReadOnly');
   expect(inParts).toEqual(whole);
+});
+
+test('the clock of the exporter is a time, and moves with a replay', () => {
+  expect(isTime('gitaly_exporter_time_seconds{job="gitaly-exporter"}')).toBe(true);
+  expect(isTime('gitaly_server_pod_rotation_seconds{phase="total"}')).toBe(false);
 });
