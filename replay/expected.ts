@@ -33,8 +33,7 @@ export const expectations: ReadonlyMap<string, Expectation> = new Map<string, Ex
     'only-copy-dies': { pages: [storage('gitaly-1', 7)] },
     rollout: {},
     'praefect-cut-off': { tickets: ['PraefectHealthDisagreement'] },
-    // The recording ends just before the ticket PraefectInstanceDown.
-    'praefect-dies': {},
+    'praefect-dies': { tickets: ['PraefectInstanceDown'] },
     'all-praefects-die': { pages: [{ alert: 'PraefectQuorumLost', withinMinutes: 6 }] },
     'replication-stalls': {
       pages: [{ alert: 'PraefectReplicationStalled', withinMinutes: 20, names: { storage: 'gitaly-3' } }],
@@ -55,8 +54,8 @@ export const expectations: ReadonlyMap<string, Expectation> = new Map<string, Ex
       pages: [{ alert: 'GitalyOOMKilledRepeatedly', withinMinutes: 5, names: { pod: 'gitaly-1' } }],
     },
     'pod-deleted': {},
-    // A rollout suppresses the page for ten minutes, and the recording ends before.
-    'image-pull-fails': { tickets: ['GitalyRotationSlow'] },
+    // A rollout suppresses the page for ten minutes.
+    'image-pull-fails': { pages: [{ alert: 'GitalyDown', withinMinutes: 18, names: { pod: 'gitaly-3' } }] },
     'node-drained': {},
     'pod-evicted': {},
     'crash-loop': {

@@ -135,10 +135,9 @@ notification that adds an alert to it. **Inhibited** alerts fired and notified n
 ## Incidents of the demo
 
 ${resultTable(outcomes.filter((outcome) => !isCaptured(outcome) && !isOrdinary(outcome)))}
-The limits of three Gitalys that one client floods are one page. Tickets GitalyMemoryPressure are of
-page cache at a limit, which the demo counted as pressure when these were recorded. The recordings of
-\`praefect-dies\` and \`image-pull-fails\` end before PraefectInstanceDown and the page after a rollout's ten minutes; the
-backlog of \`backlog\` is too young for its alert.
+The limits of three Gitalys that one client floods are one page. Tickets GitalyMemoryPressure are of page cache at a
+limit, which the demo counted as pressure when these were recorded. A rollout suppresses the page of
+\`image-pull-fails\` for ten minutes. The recorded backlog of \`backlog\` is too young for PraefectReplicationBacklog.
 
 ## Incidents captured on real clusters
 
@@ -150,7 +149,8 @@ that alerts on Gitaly's servers cannot fire.
 
 Nothing may page here. \`ordinary\` is a recording without an incident. The others are made of it and these events:
 \`ordinary-hours\` has them one after the other with a scrape every 15 s, \`ordinary-week\` at their times of a week with
-a scrape a minute, backup and housekeeping every night; it takes a quarter of an hour, and has no row before its first run.
+a scrape a minute, backup and housekeeping every night. The week is evaluated in two parts with a day in common, and
+takes nine minutes.
 
 ${weekEvents.map(({ what }) => `- ${what}\n`).join('')}
 
