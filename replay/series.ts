@@ -18,7 +18,8 @@ export function seriesIn(page: string): ReadonlyMap<string, number> {
 export const familyOf = (series: string): string => series.replace(/\{.*$/s, '');
 
 /** Seconds since 1970, which a replay moves to its own time. */
-export const isTime = (series: string): boolean => /_(timestamp|start_time|exporter_time)_seconds$/.test(familyOf(series));
+export const isTime = (series: string): boolean =>
+  /_(timestamp|start_time|exporter_time)_seconds$/.test(familyOf(series));
 
 export const isCounter = (series: string): boolean => /_(total|count)$/.test(familyOf(series));
 
