@@ -256,6 +256,8 @@ function unwatchedHost(thresholds: AlertThresholds): Alert {
   return alert({
     name: 'GitalyUnwatched',
     severity: 'warning',
+    // Without it, Prometheus takes the two rules of this name for duplicates.
+    labels: { server: 'virtual_machine' },
     expression: maxBy(
       hostLabels,
       unless(forgotten, highest(thresholds, hostLabels, hosts), { on: hostLabels }),

@@ -122,10 +122,13 @@ function volumeMetricsMissing(thresholds: AlertThresholds): readonly Alert[] {
     of: string,
     what: string,
     where: string,
+    // Without it, Prometheus takes two rules of one name for duplicates.
+    labels: Readonly<Record<string, string>> = {},
   ): Alert =>
     alert({
       name: 'GitalyVolumeMetricsMissing',
       severity: 'warning',
+      labels,
       expression,
       forSeconds: sustained(thresholds, missingFor.value),
       noProblem: withoutProblem.notRead,
@@ -148,6 +151,7 @@ function volumeMetricsMissing(thresholds: AlertThresholds): readonly Alert[] {
       'node_exporter',
       'a file system below /var/opt/gitlab',
       'its target',
+      { reported_by: 'node_exporter' },
     ),
   ];
 }

@@ -240,6 +240,7 @@ test('the configuration file of the exporter gives thresholds, severities and la
   expect(labelsOf('GitalyErrorBudgetBurn')).toEqual([
     'severity: warning team: git-storage',
     'severity: warning team: git-storage',
+    'severity: warning window: 3d team: git-storage',
   ]);
   expect(rules).toContain('gitaly:volume_available:ratio < 0.05');
   expect(await filesBelow(folder)).toEqual(
