@@ -9,15 +9,14 @@
  * "All", and 60 steps of a minute, or one evaluation for tables and bars. Times are the best of three, without the
  * network, and the CPU time is that of Prometheus: the number to trust on a busy machine.
  */
-import { spawn, spawnSync } from 'node:child_process';
-import { once } from 'node:events';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { dashboards } from '../dashboards/index.ts';
 import { everyMetric } from '../src/app/catalog.ts';
 import { defaultMonitoringSettings } from '../src/monitoring/settings.ts';
+import { type BenchPrometheus, startPrometheusOn } from './prometheus.ts';
 import { recordedFamilies, storages, times, writeWorld } from './world.ts';
 
 const pods = Number(process.argv[2] ?? 50);
@@ -77,28 +76,25 @@ interface Result {
 }
 
 /** Milliseconds of evaluation and of Prometheus' CPU time, the best of three. */
-async function costOf({ expr, instant }: Query, pid: number): Promise<{ wall: number; cpu: number }> {
+async function costOf(
+  { expr, instant }: Query,
+  prometheus: BenchPrometheus,
+): Promise<{ wall: number; cpu: number }> {
   const at = instant
     ? { time: String(end) }
     : { start: String(end - range), end: String(end), step: String(step) };
   const best = { wall: Number.POSITIVE_INFINITY, cpu: Number.POSITIVE_INFINITY };
   for (let run = 0; run < 3; run += 1) {
-    const before = await cpuOf(pid);
+    const before = await prometheus.cpu();
     const { stats } = await api<Result>(instant ? 'query' : 'query_range', {
       query: filled(expr),
       stats: 'all',
       ...at,
     });
-    best.cpu = Math.min(best.cpu, (await cpuOf(pid)) - before);
+    best.cpu = Math.min(best.cpu, (await prometheus.cpu()) - before);
     best.wall = Math.min(best.wall, 1000 * (stats?.timings.evalTotalTime ?? Number.POSITIVE_INFINITY));
   }
   return best;
-}
-
-/** CPU time of the process so far, in milliseconds; Linux counts it in hundredths of a second. */
-async function cpuOf(pid: number): Promise<number> {
-  const fields = (await readFile(`/proc/${pid}/stat`, 'utf8')).split(' ');
-  return 10 * (Number(fields[13]) + Number(fields[14]));
 }
 
 /** The series that the selectors of the expression match, each selector once. */
@@ -123,27 +119,7 @@ try {
     timesOf: ({ labelNames }) =>
       times(end - (labelNames.includes('bucket') ? bucketRange : range), end, step),
   });
-  const blocks = spawnSync('promtool', [
-    'tsdb',
-    'create-blocks-from',
-    'openmetrics',
-    '-q',
-    world,
-    join(folder, 'data'),
-  ]);
-  if (blocks.status !== 0) throw new Error(String(blocks.stderr));
-  await rm(world);
-  await writeFile(join(folder, 'prometheus.yml'), '{}');
-  const prometheus = spawn(
-    'prometheus',
-    [
-      `--config.file=${folder}/prometheus.yml`,
-      `--storage.tsdb.path=${folder}/data`,
-      `--web.listen-address=${address}`,
-      '--storage.tsdb.retention.time=10d',
-    ],
-    { stdio: 'ignore' },
-  );
+  const prometheus = await startPrometheusOn(world, { folder, address, configuration: '{}' });
   try {
     for (let tries = 0; tries < 120; tries += 1) {
       if (
@@ -163,7 +139,7 @@ try {
       for (const query of own)
         measured.push({
           panel: query.panel,
-          ...(await costOf(query, prometheus.pid ?? 0)),
+          ...(await costOf(query, prometheus)),
           touched: await seriesTouched(query),
         });
       const [slowest] = measured.toSorted((a, b) => b.wall - a.wall);
@@ -176,8 +152,7 @@ try {
           console.log(`  over a goal: ${panel}: ${wall.toFixed(0)} ms, CPU ${cpu} ms, ${touched} series`);
     }
   } finally {
-    prometheus.kill();
-    await once(prometheus, 'exit');
+    await prometheus.stop();
   }
 } finally {
   await rm(folder, { recursive: true, force: true });

@@ -8,10 +8,7 @@
  * two hours, and one per 5 minutes before. Prometheus evaluates every 5 s; shown are the fastest and the median evaluation
  * within a minute, and Prometheus' CPU time for a cycle of all groups: the number to trust on a busy machine. The recorded series have the history of that minute only.
  */
-import { spawn, spawnSync } from 'node:child_process';
-import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
-import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -20,6 +17,7 @@ import { everyMetric } from '../src/app/catalog.ts';
 import { parseDuration } from '../src/config/kinds/quantities.ts';
 import { externalMetrics } from '../src/monitoring/external-metrics.ts';
 import { defaultMonitoringSettings } from '../src/monitoring/settings.ts';
+import { startPrometheusOn } from './prometheus.ts';
 import { type SeriesFamily, storages, times, writeWorld } from './world.ts';
 
 const pods = Number(process.argv[2] ?? 50);
@@ -68,12 +66,6 @@ interface RuleGroups {
   }[];
 }
 
-/** CPU time of the process so far, in milliseconds; Linux counts it in hundredths of a second. */
-function cpuOf(pid: number): number {
-  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(' ');
-  return 10 * (Number(fields[13]) + Number(fields[14]));
-}
-
 const median = (values: readonly number[]): number =>
   values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
 
@@ -89,33 +81,15 @@ try {
     buckets: 100,
     timesOf,
   });
-  const blocks = spawnSync('promtool', [
-    'tsdb',
-    'create-blocks-from',
-    'openmetrics',
-    '-q',
-    world,
-    `${folder}/data`,
-  ]);
-  if (blocks.status !== 0) throw new Error(String(blocks.stderr));
-  await rm(world);
   for (const { file } of alertGroups(defaultMonitoringSettings))
     await cp(join(import.meta.dirname, `../alerts/${file}.rules.yaml`), join(folder, `${file}.rules.yaml`));
-  await writeFile(
-    join(folder, 'prometheus.yml'),
+  const prometheus = await startPrometheusOn(world, {
+    folder,
+    address,
     // The blocks end in the future: what rules write now is out of order.
-    'global: {evaluation_interval: 5s}\nrule_files: ["*.rules.yaml"]\nstorage: {tsdb: {out_of_order_time_window: 1h}}\n',
-  );
-  const prometheus = spawn(
-    'prometheus',
-    [
-      `--config.file=${folder}/prometheus.yml`,
-      `--storage.tsdb.path=${folder}/data`,
-      `--web.listen-address=${address}`,
-      '--storage.tsdb.retention.time=30d',
-    ],
-    { stdio: 'ignore' },
-  );
+    configuration:
+      'global: {evaluation_interval: 5s}\nrule_files: ["*.rules.yaml"]\nstorage: {tsdb: {out_of_order_time_window: 1h}}\n',
+  });
   try {
     const evaluations = new Map<string, Map<string, number>>();
     let rules = 0;
@@ -126,8 +100,7 @@ try {
       const response = await fetch(`http://${address}/api/v1/rules`).catch(() => undefined);
       if (response?.ok !== true) continue;
       const { data } = (await response.json()) as { readonly data: RuleGroups };
-      if (data.groups.every(({ evaluationTime }) => evaluationTime > 0))
-        cpuBefore ??= cpuOf(prometheus.pid ?? 0);
+      if (data.groups.every(({ evaluationTime }) => evaluationTime > 0)) cpuBefore ??= await prometheus.cpu();
       rules = data.groups.reduce((sum, group) => sum + group.rules.length, 0);
       for (const { evaluationTime, lastEvaluation, name, rules: own } of data.groups) {
         const failed = own.find(({ health }) => health === 'err');
@@ -138,7 +111,7 @@ try {
       }
     }
     const cycles = Math.max(...[...evaluations.values()].map((found) => found.size)) - 1;
-    const cpu = (cpuOf(prometheus.pid ?? 0) - (cpuBefore ?? 0)) / cycles;
+    const cpu = ((await prometheus.cpu()) - (cpuBefore ?? 0)) / cycles;
     console.log(`CPU time of a cycle of all groups: ${cpu.toFixed(0)} ms`);
     console.log(`${pods} pods, ${storages} storages, ${series} series, ${rules} rules`);
     let sum = 0;
@@ -155,8 +128,7 @@ try {
     );
     process.exitCode = sum > goalMs || evaluations.size === 0 ? 1 : 0;
   } finally {
-    prometheus.kill();
-    await once(prometheus, 'exit');
+    await prometheus.stop();
   }
 } finally {
   await rm(folder, { recursive: true, force: true });

@@ -1,6 +1,24 @@
 /** The demo's commands, which only a checkout has. Their implementation is loaded when they run. */
-import { type Command, defineCommand } from '../src/cli/command.ts';
-import { demoOptions, incidentOptions } from './options.ts';
+import { type Command, type CommandIo, defineCommand } from '../src/cli/command.ts';
+import type { Settings } from '../src/config/sections/index.ts';
+import { type DemoOptionValues, demoOptions, incidentOptions } from './options.ts';
+import type { startStack } from './stack/stack.ts';
+
+async function runWith(
+  settings: Settings,
+  io: CommandIo,
+  options: DemoOptionValues,
+  start?: typeof startStack,
+): Promise<number> {
+  const [{ runDemo }, { startExporter }] = await Promise.all([import('./run.ts'), import('./exporter.ts')]);
+  return runDemo(
+    settings,
+    io,
+    options,
+    ({ listenAddress, ...request }) => startExporter(settings, io, listenAddress, request),
+    start,
+  );
+}
 
 export const demoCommands: readonly Command[] = [
   defineCommand({
@@ -11,15 +29,7 @@ export const demoCommands: readonly Command[] = [
     options: demoOptions,
     settings: ['Web', 'Log'],
     readsSources: false,
-    async run(settings, io, options) {
-      const [{ runDemo }, { startExporter }] = await Promise.all([
-        import('./run.ts'),
-        import('./exporter.ts'),
-      ]);
-      return runDemo(settings, io, options, ({ listenAddress, ...request }) =>
-        startExporter(settings, io, listenAddress, request),
-      );
-    },
+    run: (settings, io, options) => runWith(settings, io, options),
   }),
   defineCommand({
     name: 'demo stack',
@@ -29,20 +39,8 @@ export const demoCommands: readonly Command[] = [
     options: demoOptions,
     settings: ['Web', 'Log'],
     readsSources: false,
-    async run(settings, io, options) {
-      const [{ runDemo }, { startExporter }, { startStack }] = await Promise.all([
-        import('./run.ts'),
-        import('./exporter.ts'),
-        import('./stack/stack.ts'),
-      ]);
-      return runDemo(
-        settings,
-        io,
-        options,
-        ({ listenAddress, ...request }) => startExporter(settings, io, listenAddress, request),
-        startStack,
-      );
-    },
+    run: async (settings, io, options) =>
+      runWith(settings, io, options, (await import('./stack/stack.ts')).startStack),
   }),
   defineCommand({
     name: 'demo incident',

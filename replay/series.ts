@@ -1,4 +1,4 @@
-/** Series as text, `name{label="value"}`: read from a metrics page, told apart, and given labels of their target. */
+/** Series as text, `name{label="value"}`: read from a metrics page, classified, and given labels of their target. */
 
 /** The samples of a page by series; of histograms only the counts. */
 export function seriesIn(page: string): ReadonlyMap<string, number> {

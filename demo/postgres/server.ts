@@ -10,10 +10,10 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { chown, mkdir, realpath, rm, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
+import { freePort } from '../address.ts';
 import { copyPrograms, findPrograms, othersMayEnter, startGuard, unprivilegedAccount } from './programs.ts';
 
 export interface EmbeddedPostgres {
@@ -189,14 +189,4 @@ async function ended(child: ChildProcess, log: string[]): Promise<string | numbe
   return new Promise((resolve) => {
     child.once('close', (code, signal) => resolve(failure ?? code ?? signal ?? 'unknown'));
   });
-}
-
-async function freePort(): Promise<number> {
-  const probe = createServer().listen(0, host);
-  await once(probe, 'listening');
-  const address = probe.address();
-  probe.close();
-  await once(probe, 'close');
-  if (address === null || typeof address === 'string') throw new Error('a TCP server without a port');
-  return address.port;
 }

@@ -2,17 +2,12 @@
  * Records the captured incidents of real clusters: their databases, moment after moment, in a real PostgreSQL that the
  * exporter reads. A captured moment is seconds long; here each stands for ten minutes, because alerts wait for minutes.
  */
-import { type Collection, createCollection } from '../../src/app/collectors.ts';
-import { processHost } from '../../src/app/sources.ts';
-import { loadSettings } from '../../src/config/load.ts';
-import { hostSystem } from '../../src/config/system.ts';
+import type { Collection } from '../../src/app/collectors.ts';
 import { systemClock } from '../../src/lib/clock.ts';
-import { silentLog } from '../../src/lib/log.ts';
 import { expositionText } from '../../src/metrics/exposition.ts';
-import { defaultThresholds } from '../../src/rules/thresholds.ts';
-import { createEventLog } from '../../src/scheduler/event-log.ts';
 import type { TestDatabase, TestPostgres } from '../../test/support/postgres.ts';
 import { loadCapture, praefectCapture, reloadCapture } from '../../test/support/praefect-fixtures.ts';
+import { startCollection } from '../collection.ts';
 import type { Happening, RecordedScrapes } from '../recording.ts';
 import { isTime, seriesIn, withTarget } from '../series.ts';
 import type { Value } from '../values.ts';
@@ -51,7 +46,7 @@ export async function recordCapturedIncident(
   const database = await server.createDatabase();
   const client = await database.client();
   await loadCapture(client, praefectCapture(`${incident.captures}/${first.name}`), 'now');
-  const collection = await startCollection(database, incident);
+  const collection = await collectionOf(database, incident);
   const scraped: Scraped[] = [];
   try {
     const read = async (moment: CapturedMoment): Promise<void> => {
@@ -107,34 +102,18 @@ async function keepAge(client: DatabaseClient, signal: AbortSignal): Promise<voi
   }
 }
 
-async function startCollection(
-  database: TestDatabase,
+const collectionOf = (
+  { connection }: TestDatabase,
   { virtualStorages }: CapturedIncident,
-): Promise<Collection> {
-  const system = hostSystem({});
-  const { settings } = await loadSettings([], system);
-  const collection = createCollection({
-    settings: {
-      ...settings,
-      praefect: {
-        ...settings.praefect,
-        stuckThreshold: stuckMs,
-        database: { ...settings.praefect.database, refreshInterval: 1000, maxTimeRatio: 1 },
-      },
-    },
+): Promise<Collection> =>
+  startCollection({ database: connection, configuredStorages: virtualStorages }, (settings) => ({
+    ...settings,
     praefect: {
-      ...{ database: database.connection, databaseText: '', config: undefined, problems: [] },
-      configuredStorages: virtualStorages,
+      ...settings.praefect,
+      stuckThreshold: stuckMs,
+      database: { ...settings.praefect.database, refreshInterval: 1000, maxTimeRatio: 1 },
     },
-    host: processHost(system, silentLog, systemClock),
-    events: createEventLog(systemClock),
-    thresholds: defaultThresholds,
-    build: { version: '', revision: '', nodeVersion: process.version },
-    extraFamilies: [],
-  });
-  collection.runner.start();
-  return collection;
-}
+  }));
 
 /** Each moment in turn, from the quiet time before to the one after. */
 function recordingOf(incident: CapturedIncident, scraped: readonly Scraped[]): RecordedScrapes {

@@ -6,11 +6,11 @@ import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, globSync, readFileSync } from 'node:fs';
 import { cp, mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import { parse } from 'yaml';
+import { freePort } from '../../demo/address.ts';
 import { praefectCapture, praefectSchema, startPostgres } from '../support/postgres.ts';
 
 jest.setTimeout(120_000);
@@ -167,10 +167,7 @@ describe('the example', () => {
   });
 
   test('in an express app responds in the negotiated format, and ends on SIGTERM', async () => {
-    const free = createServer().listen(0, '127.0.0.1');
-    await once(free, 'listening');
-    const { port } = free.address() as { port: number };
-    free.close();
+    const port = await freePort();
     const child = spawn(process.execPath, ['express.ts'], { cwd: project, env: { PORT: String(port) } });
     children.push(child);
     await once(child.stdout, 'data');

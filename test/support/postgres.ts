@@ -7,16 +7,17 @@ import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { chmod, chown, mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
+import { freePort } from '../../demo/address.ts';
 import type { DatabaseConnection } from '../../src/config/database-connection.ts';
 import { Secret } from '../../src/lib/secret.ts';
 
 import { createServerProcess } from './postgres-server.ts';
 
 export { loadCapture, praefectCapture, praefectSchema } from './praefect-fixtures.ts';
+export { freePort };
 
 export interface TestPostgresOptions {
   /** Default 18. */
@@ -252,13 +253,4 @@ function sendSignal(pid: number, signal: NodeJS.Signals): void {
   } catch {
     // It has ended on its own.
   }
-}
-
-export async function freePort(): Promise<number> {
-  const probe = createServer().listen(0, host);
-  await once(probe, 'listening');
-  const address = probe.address();
-  probe.close();
-  if (address === null || typeof address === 'string') throw new Error('no port');
-  return address.port;
 }

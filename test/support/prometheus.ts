@@ -2,9 +2,10 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
-import { createServer, type Server } from 'node:http';
+import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
+import { freePort } from '../../demo/address.ts';
 import { until } from './until.ts';
 
 export interface TestPrometheus {
@@ -18,9 +19,7 @@ export interface TestPrometheus {
 /** @param folder of its configuration, rules and data. @param configuration of `prometheus.yml`: JSON is YAML */
 export async function startPrometheus(folder: string, configuration: object): Promise<TestPrometheus> {
   await writeFile(join(folder, 'prometheus.yml'), JSON.stringify(configuration));
-  const free = createServer();
-  const address = await listening(free);
-  free.close();
+  const address = `127.0.0.1:${await freePort()}`;
   const prometheus = spawn(
     'prometheus',
     [

@@ -23,6 +23,7 @@ import {
   maxOverTime,
   oneOf,
   or,
+  type Range,
   rate,
   select,
   sumBy,
@@ -53,6 +54,10 @@ const gitalyCalls = { grpc_service: like('gitaly[.].+') } as const;
 /** Failures of the server: neither those that the client causes (NotFound, Canceled, DeadlineExceeded) nor limits. */
 const serverFaults = oneOf('Unknown', 'Internal', 'Unavailable', 'DataLoss');
 
+const callRate = (window: Range) => sumBy(grpcLabels, rate(select(grpcHandled, gitalyCalls), window));
+const faultRate = (window: Range) =>
+  sumBy(grpcLabels, rate(select(grpcHandled, { ...gitalyCalls, grpc_code: serverFaults }), window));
+
 const burnWindows = ['5m', '30m', '1h', '6h'] as const;
 export type BurnWindow = (typeof burnWindows)[number];
 
@@ -61,20 +66,14 @@ export const grpcErrorRatio = Object.fromEntries(
   burnWindows.map((window) => [
     window,
     recording(`gitaly:grpc_errors:ratio_rate${window}`, grpcLabels, () => [
-      {
-        expression: divide(
-          sumBy(grpcLabels, rate(select(grpcHandled, { ...gitalyCalls, grpc_code: serverFaults }), window)),
-          sumBy(grpcLabels, rate(select(grpcHandled, gitalyCalls), window)),
-          { on: grpcLabels },
-        ),
-      },
+      { expression: divide(faultRate(window), callRate(window), { on: grpcLabels }) },
     ]),
   ]),
 ) as Readonly<Record<BurnWindow, ReturnType<typeof recording<(typeof grpcLabels)[number]>>>>;
 
 /** Gitaly's RPCs per second over an hour: the traffic gate of error ratios. */
 export const grpcRate = recording('gitaly:grpc_requests:rate1h', grpcLabels, () => [
-  { expression: sumBy(grpcLabels, rate(select(grpcHandled, gitalyCalls), '1h')) },
+  { expression: callRate('1h') },
 ]);
 
 /** The chart's claims are repo-data-<release>-gitaly-<n>; the Linux package's data are below /var/opt/gitlab. */
@@ -127,12 +126,7 @@ export const inodesAvailable = volumeRatio(
 
 /** Gitaly's RPCs per second that failed by the server's fault, over an hour. */
 export const grpcFailureRate = recording('gitaly:grpc_errors:rate1h', grpcLabels, () => [
-  {
-    expression: sumBy(
-      grpcLabels,
-      rate(select(grpcHandled, { ...gitalyCalls, grpc_code: serverFaults }), '1h'),
-    ),
-  },
+  { expression: faultRate('1h') },
 ]);
 
 /**

@@ -3,11 +3,9 @@
  * for the time that alerts need.
  */
 import { type Demo, startDemo } from '../../../demo/demo.ts';
+import { startCollection } from '../../../replay/collection.ts';
 import { seriesIn } from '../../../replay/series.ts';
-import { type Collection, createCollection } from '../../../src/app/collectors.ts';
-import { processHost } from '../../../src/app/sources.ts';
-import { loadSettings } from '../../../src/config/load.ts';
-import { hostSystem } from '../../../src/config/system.ts';
+import type { Collection } from '../../../src/app/collectors.ts';
 import { systemClock } from '../../../src/lib/clock.ts';
 import { silentLog } from '../../../src/lib/log.ts';
 import { expositionText } from '../../../src/metrics/exposition.ts';
@@ -17,8 +15,6 @@ import {
   type ProblemViews,
   type TrackedProblem,
 } from '../../../src/rules/problems/tracker.ts';
-import { defaultThresholds } from '../../../src/rules/thresholds.ts';
-import { createEventLog } from '../../../src/scheduler/event-log.ts';
 
 /** What the exporter showed at one moment. */
 export interface Capture {
@@ -56,8 +52,6 @@ const startLimitMs = 90_000;
 /** A demo of its own, read by the collectors of `serve` with its problems followed as the page does. */
 export async function openStage(signal: AbortSignal): Promise<Stage> {
   let collection: Collection | undefined;
-  const system = hostSystem({});
-  const { settings } = await loadSettings([], system);
   const demo: Demo = await startDemo({
     settings: {
       repositories: 60,
@@ -68,8 +62,9 @@ export async function openStage(signal: AbortSignal): Promise<Stage> {
     log: () => undefined,
     signal,
     async startExporter({ connection, virtualStorages, gitaly, cgroup, kubernetes }) {
-      collection = createCollection({
-        settings: {
+      collection = await startCollection(
+        { database: connection, configuredStorages: virtualStorages },
+        (settings) => ({
           ...settings,
           gitaly: { ...settings.gitaly, target: gitaly.targets, configFile: gitaly.configFiles },
           cgroup: { ...settings.cgroup, ...cgroup, enabled: true },
@@ -79,18 +74,8 @@ export async function openStage(signal: AbortSignal): Promise<Stage> {
             stuckThreshold: 8000,
             database: { ...settings.praefect.database, refreshInterval: 2000, maxTimeRatio: 1 },
           },
-        },
-        praefect: {
-          ...{ database: connection, databaseText: '', config: undefined, problems: [] },
-          configuredStorages: virtualStorages,
-        },
-        host: processHost(system, silentLog, systemClock),
-        events: createEventLog(systemClock),
-        thresholds: defaultThresholds,
-        build: { version: '', revision: '', nodeVersion: process.version },
-        extraFamilies: [],
-      });
-      collection.runner.start();
+        }),
+      );
       return { url: '', stop: async () => collection?.stop() };
     },
   });
