@@ -3,6 +3,7 @@
 import { percentText } from '../src/lib/format.ts';
 import { scrapeRejectedTotal, webConfigLastReloadSuccess } from '../src/metrics/http-server.ts';
 import { processCpuSeconds, processResidentMemory } from '../src/metrics/process.ts';
+import { secondsSinceTimestamp } from '../src/monitoring/ages.ts';
 import { durationInWords } from '../src/monitoring/durations.ts';
 import { clusterLabels, storageLabels, virtualStorageLabels } from '../src/monitoring/labels.ts';
 import {
@@ -70,7 +71,6 @@ import { oldestJob, replicationJobs } from '../src/sources/praefect/queries/queu
 import { buildDashboard, type Dashboard, type DashboardRow, type DashboardSettings } from './dashboard.ts';
 import { stat, stateTimeline, table, timeseries } from './panels.ts';
 import {
-  age,
   collectorEnabledFor,
   dropRateThreshold,
   exporterTargets,
@@ -302,7 +302,7 @@ export function overview(settings: DashboardSettings): Dashboard {
               },
               {
                 title: 'Oldest job',
-                expression: age(
+                expression: secondsSinceTimestamp(
                   minBy(clusterLabels, praefectGauge(oldestJob, { state: oneOf('ready', 'failed') })),
                 ),
                 unit: 's',
@@ -474,7 +474,9 @@ export function overview(settings: DashboardSettings): Dashboard {
             unit: 's',
             expression: maxBy(
               [],
-              age(maxBy([...clusterLabels, 'collector'], praefectGauge(collectorLastSuccess))),
+              secondsSinceTimestamp(
+                maxBy([...clusterLabels, 'collector'], praefectGauge(collectorLastSuccess)),
+              ),
             ),
             steps: ['green', [thresholds.collectorFailing.value, 'red']],
             width: 4,
@@ -484,7 +486,10 @@ export function overview(settings: DashboardSettings): Dashboard {
             title: 'Oldest heartbeat',
             description: `Age of the newest heartbeat of the virtual storage where it is oldest. Over ${durationInWords(thresholds.heartbeatStale.value)}, metrics that depend on health are not valid.`,
             unit: 's',
-            expression: maxBy([], age(maxBy(virtualStorageLabels, praefectGauge(heartbeatTimestamp)))),
+            expression: maxBy(
+              [],
+              secondsSinceTimestamp(maxBy(virtualStorageLabels, praefectGauge(heartbeatTimestamp))),
+            ),
             steps: ['green', [thresholds.heartbeatStale.value, 'red']],
             absent: { text: 'no Praefect', color: 'blue' },
             enabledBy: collectorEnabledFor('praefect_database'),
@@ -521,7 +526,7 @@ export function overview(settings: DashboardSettings): Dashboard {
               {
                 title: 'Last success',
                 expression: and(
-                  age(maxBy(collectorLabels, praefectGauge(collectorLastSuccess))),
+                  secondsSinceTimestamp(maxBy(collectorLabels, praefectGauge(collectorLastSuccess))),
                   equals(maxBy(collectorLabels, praefectGauge(collectorSuccess)), 0),
                   { on: collectorLabels },
                 ),
@@ -577,7 +582,7 @@ const collectorTable = () =>
       },
       {
         title: 'Age',
-        expression: age(maxBy(perCollector, praefectGauge(collectorLastSuccess))),
+        expression: secondsSinceTimestamp(maxBy(perCollector, praefectGauge(collectorLastSuccess))),
         unit: 's',
         decimals: 0,
       },
@@ -725,7 +730,7 @@ const exporterRow = (): DashboardRow => ({
         },
         {
           title: 'Last event',
-          expression: age(maxBy(['instance', 'resource'], praefectGauge(watchLastEvent))),
+          expression: secondsSinceTimestamp(maxBy(['instance', 'resource'], praefectGauge(watchLastEvent))),
           unit: 's',
           decimals: 0,
         },

@@ -1,4 +1,5 @@
 /** Praefect cluster: which repositories are affected, which storages are healthy for whom, and its database. */
+import { secondsSinceTimestamp } from '../src/monitoring/ages.ts';
 import { durationInWords } from '../src/monitoring/durations.ts';
 import { clusterLabels, storageLabels, virtualStorageLabels } from '../src/monitoring/labels.ts';
 import { praefectDashboard } from '../src/monitoring/links.ts';
@@ -71,7 +72,7 @@ import {
 import { writeLocks } from '../src/sources/praefect/queries/write-locks.ts';
 import { buildDashboard, type Dashboard, type DashboardRow, type DashboardSettings } from './dashboard.ts';
 import { barGauge, stat, stateTimeline, table, timeseries } from './panels.ts';
-import { age, rateRange, storageLegend, total, wholeRange } from './queries.ts';
+import { rateRange, storageLegend, total, wholeRange } from './queries.ts';
 import { praefectCounter, praefectGauge } from './variables.ts';
 
 const healthWords = {
@@ -229,7 +230,7 @@ const healthRow = ({ thresholds }: MonitoringSettings): DashboardRow => ({
       unit: 's',
       queries: [
         {
-          expression: age(maxBy(virtualStorageLabels, praefectGauge(heartbeatTimestamp))),
+          expression: secondsSinceTimestamp(maxBy(virtualStorageLabels, praefectGauge(heartbeatTimestamp))),
           legend: '{{virtual_storage}}',
         },
       ],
@@ -256,7 +257,9 @@ const healthRow = ({ thresholds }: MonitoringSettings): DashboardRow => ({
         },
         {
           title: 'Last contact',
-          expression: age(maxBy(['praefect', 'virtual_storage'], praefectGauge(praefectLastContact))),
+          expression: secondsSinceTimestamp(
+            maxBy(['praefect', 'virtual_storage'], praefectGauge(praefectLastContact)),
+          ),
           unit: 's',
           decimals: 0,
         },
@@ -698,7 +701,7 @@ const legacyRow = (): DashboardRow => ({
         },
         {
           title: 'Elected',
-          expression: age(maxBy(['virtual_storage'], praefectGauge(shardElected))),
+          expression: secondsSinceTimestamp(maxBy(['virtual_storage'], praefectGauge(shardElected))),
           unit: 's',
           decimals: 0,
         },

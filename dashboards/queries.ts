@@ -14,9 +14,7 @@ import {
   oneOf,
   or,
   rate,
-  subtract,
   sumBy,
-  time,
   type Vector,
 } from '../src/monitoring/promql/index.ts';
 import type { Thresholds } from '../src/rules/thresholds.ts';
@@ -45,10 +43,6 @@ export const rateRange = '$__rate_interval';
 
 /** The chosen time of the dashboard. */
 export const wholeRange = '$__range';
-
-/** Seconds since a timestamp. */
-export const age = <Labels extends string>(timestamp: Vector<Labels>): Vector<Labels> =>
-  subtract(time(), timestamp);
 
 /** 0 where `base` has a series and `vector` has none. Both have exactly the labels `by`. */
 export const orZero = <Labels extends string>(vector: Vector<Labels>, base: Vector<Labels>): Vector<Labels> =>

@@ -1,4 +1,5 @@
 /** Replication: whether the queue is processed, when it will be empty, and which replicas stay behind. */
+import { secondsSinceTimestamp } from '../src/monitoring/ages.ts';
 import { durationInWords } from '../src/monitoring/durations.ts';
 import { clusterLabels, storageLabels } from '../src/monitoring/labels.ts';
 import { replicationDashboard } from '../src/monitoring/links.ts';
@@ -34,7 +35,7 @@ import {
 } from '../src/sources/praefect/queries/queue.ts';
 import { buildDashboard, type Dashboard, type DashboardRow, type DashboardSettings } from './dashboard.ts';
 import { stat, table, timeseries } from './panels.ts';
-import { age, rateRange, storageLegend, total } from './queries.ts';
+import { rateRange, storageLegend, total } from './queries.ts';
 import { praefectCounter, praefectGauge } from './variables.ts';
 
 const waiting = oneOf('ready', 'failed');
@@ -90,7 +91,7 @@ const overviewRow = ({ thresholds }: MonitoringSettings): DashboardRow => ({
       title: 'Oldest waiting job',
       description: `Age of the oldest job that waits. Over ${durationInWords(thresholds.replicationOldestJob.value)}, replication has stalled or is too slow.`,
       unit: 's',
-      expression: or(age(minBy([], waitingSince())), multiply(depth(), 0), { on: [] }),
+      expression: or(secondsSinceTimestamp(minBy([], waitingSince())), multiply(depth(), 0), { on: [] }),
       steps: ['green', [thresholds.replicationOldestJob.value, 'red']],
       words: { 0: 'none waiting' },
       width: 4,
@@ -170,7 +171,7 @@ const queueRow = ({ thresholds }: MonitoringSettings): DashboardRow => ({
       title: 'Age of the oldest waiting job',
       description: 'By target storage. The alert fires when, in addition, no job was completed.',
       unit: 's',
-      queries: [{ expression: age(waitingSince()), legend: storageLegend }],
+      queries: [{ expression: secondsSinceTimestamp(waitingSince()), legend: storageLegend }],
       threshold: thresholds.replicationOldestJob.value,
       noValue: 'no job was waiting',
       width: 8,
@@ -256,7 +257,7 @@ const replicasRow = ({ thresholds }: MonitoringSettings): DashboardRow => {
           },
           {
             title: 'Behind for',
-            expression: age(minBy(storageLabels, praefectGauge(replicaBehindSince))),
+            expression: secondsSinceTimestamp(minBy(storageLabels, praefectGauge(replicaBehindSince))),
             unit: 's',
             decimals: 0,
             steps: ['green', [thresholds.replicaStuckThreshold.value, 'red']],
@@ -307,7 +308,10 @@ const replicasRow = ({ thresholds }: MonitoringSettings): DashboardRow => {
         description: `Of the replica that has been behind longest. The line is at ${durationInWords(thresholds.replicaStuckThreshold.value)}.`,
         unit: 's',
         queries: [
-          { expression: age(minBy(storageLabels, praefectGauge(replicaBehindSince))), legend: storageLegend },
+          {
+            expression: secondsSinceTimestamp(minBy(storageLabels, praefectGauge(replicaBehindSince))),
+            legend: storageLegend,
+          },
         ],
         threshold: thresholds.replicaStuckThreshold.value,
         noValue: 'no replica was behind',
@@ -376,7 +380,10 @@ const verificationRow = ({ thresholds }: MonitoringSettings): DashboardRow => ({
       description: `Of the replica whose verification is oldest. The line is at ${durationInWords(thresholds.verificationOverdue.value)}.`,
       unit: 's',
       queries: [
-        { expression: age(minBy(storageLabels, praefectGauge(verificationOldest))), legend: storageLegend },
+        {
+          expression: secondsSinceTimestamp(minBy(storageLabels, praefectGauge(verificationOldest))),
+          legend: storageLegend,
+        },
       ],
       threshold: thresholds.verificationOverdue.value,
       noValue: 'no replica was ever verified',

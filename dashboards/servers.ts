@@ -1,5 +1,7 @@
 /** Pods and cgroups: which Gitaly server is close to a limit, what was OOM-killed, which buckets are busy. */
+
 import { percentText } from '../src/lib/format.ts';
+import { secondsSinceTimestamp } from '../src/monitoring/ages.ts';
 import { serversDashboard } from '../src/monitoring/links.ts';
 import {
   above,
@@ -65,7 +67,6 @@ import { serverInfo } from '../src/sources/server-info.ts';
 import { buildDashboard, type Dashboard, type DashboardRow, type DashboardSettings } from './dashboard.ts';
 import { barGauge, type Query, stat, stateTimeline, table, timeseries } from './panels.ts';
 import {
-  age,
   byLevel,
   collectorEnabledFor,
   memoryShare,
@@ -685,7 +686,9 @@ const rotationRow = ({ thresholds }: MonitoringSettings): DashboardRow => ({
       values: [
         {
           title: 'Last one',
-          expression: age(maxBy(['cluster', 'namespace', 'pod', 'cause'], serverGauge(podLastRotation))),
+          expression: secondsSinceTimestamp(
+            maxBy(['cluster', 'namespace', 'pod', 'cause'], serverGauge(podLastRotation)),
+          ),
           unit: 's',
           decimals: 0,
         },
@@ -717,7 +720,7 @@ const rotationRow = ({ thresholds }: MonitoringSettings): DashboardRow => ({
       values: [
         {
           title: 'Unavailable for',
-          expression: age(maxBy(server, serverGauge(podRotationStart))),
+          expression: secondsSinceTimestamp(maxBy(server, serverGauge(podRotationStart))),
           unit: 's',
           decimals: 0,
           steps: ['blue', [thresholds.rotationSlow.value, 'red']],
