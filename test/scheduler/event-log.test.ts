@@ -4,24 +4,24 @@ import { createEventLog, eventKinds } from '../../src/scheduler/event-log.ts';
 import { eventFamilies, eventMetrics } from '../../src/scheduler/event-metrics.ts';
 import { createManualClock } from '../support/manual-clock.ts';
 
-const about = { virtual_storage: 'default', storage: 'gitaly-1' };
+const storageLabels = { virtual_storage: 'default', storage: 'gitaly-1' };
 
 describe('the event log', () => {
-  test('gives the newest first, with the time at which it saw each', async () => {
+  test('returns the newest event first, with the time at which each was added', async () => {
     const clock = createManualClock();
     const events = createEventLog(clock);
     const startedAt = clock.now();
-    events.add('storage_unhealthy', 'gitaly-1 is unhealthy', about);
+    events.add('storage_unhealthy', 'gitaly-1 is unhealthy', storageLabels);
     await clock.advance(10_000);
-    events.add('failover', '12 repositories moved off gitaly-1', about);
+    events.add('failover', '12 repositories moved off gitaly-1', storageLabels);
     expect(events.recent()).toEqual([
       {
         at: startedAt + 10_000,
         kind: 'failover',
         message: '12 repositories moved off gitaly-1',
-        labels: about,
+        labels: storageLabels,
       },
-      { at: startedAt, kind: 'storage_unhealthy', message: 'gitaly-1 is unhealthy', labels: about },
+      { at: startedAt, kind: 'storage_unhealthy', message: 'gitaly-1 is unhealthy', labels: storageLabels },
     ]);
   });
 
@@ -32,14 +32,14 @@ describe('the event log', () => {
     [0, []],
     [-1, []],
     [10, ['5', '4', '3']],
-  ])('of five events with room for three, recent(%p) is %p', (limit, expected) => {
+  ])('with a capacity of three, after five events, returns for recent(%p) %p', (limit, expected) => {
     const events = createEventLog(createManualClock(), 3);
     for (const message of ['1', '2', '3', '4', '5']) events.add('failover', message, {});
     expect(events.recent(limit).map(({ message }) => message)).toEqual(expected);
     expect(events.totals().failover).toBe(5);
   });
 
-  test('keeps what was said, whatever becomes of the labels that it was given', () => {
+  test('keeps its copy of the labels when the caller changes them', () => {
     const events = createEventLog(createManualClock());
     const labels = { storage: 'gitaly-1' };
     events.add('failover', 'moved', labels);
@@ -47,17 +47,17 @@ describe('the event log', () => {
     expect(events.recent()[0]!.labels).toEqual({ storage: 'gitaly-1' });
   });
 
-  test('tells listeners of each event until they leave', () => {
+  test('calls listeners with each event until they unsubscribe', () => {
     const events = createEventLog(createManualClock());
-    const heard: string[] = [];
-    const leave = events.subscribe(({ message }) => heard.push(message));
+    const messages: string[] = [];
+    const unsubscribe = events.subscribe(({ message }) => messages.push(message));
     events.add('failover', 'one', {});
-    leave();
+    unsubscribe();
     events.add('failover', 'two', {});
-    expect(heard).toEqual(['one']);
+    expect(messages).toEqual(['one']);
   });
 
-  test('counts every kind, from 0 on', () => {
+  test('counts every kind from 0', () => {
     const events = createEventLog(createManualClock(), 1);
     events.add('failover', 'one', {});
     events.add('failover', 'two', {});

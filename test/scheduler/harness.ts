@@ -1,4 +1,4 @@
-/** A runner on a manual clock with scripted collectors, and its scrapes as short text. */
+/** A runner on a manual clock with scripted collectors, and its scrapes as plain objects. */
 
 import type { Clock } from '../../src/lib/clock.ts';
 import type { Log } from '../../src/lib/log.ts';
@@ -16,7 +16,7 @@ export const every = (
   rest: Partial<Omit<IntervalSchedule, 'kind' | 'everyMs'>> = {},
 ): IntervalSchedule => ({ kind: 'interval', everyMs, timeoutMs: 10_000, maxAgeMs: 3 * everyMs, ...rest });
 
-/** What the tests' collectors export: one gauge each, `<collector>_value`. */
+/** What the scripted collectors expose: one gauge each, `<collector>_value`. */
 export const valueMetric = (name: string) =>
   gauge(`${name}_value`, { help: 'A value.', origin: 'a test', labels: { of: anyValue } });
 
@@ -33,7 +33,7 @@ export const ok = (name: string, value = 1): Outcome => ({
 type Collect = (run: Run, nth: number) => Promise<Outcome> | Outcome;
 
 export interface ScriptedCollector extends Collector {
-  /** One line a run: `due at 60 s`, from the clock's start on. */
+  /** One line per run: `due at 60 s`, in seconds since the clock's start. */
   readonly runs: readonly string[];
 }
 
@@ -100,7 +100,7 @@ export async function slow(clock: Clock, ms: number, run: Run, outcome: Outcome)
   return run.signal.aborted ? failed('timeout', 'aborted') : outcome;
 }
 
-/** Takes `ms` whatever its signal says. */
+/** Takes `ms` and ignores its signal. */
 export async function deaf(clock: Clock, ms: number, outcome: Outcome): Promise<Outcome> {
   await clock.sleep(ms);
   return outcome;
@@ -130,7 +130,7 @@ export interface Seen {
   readonly stale: number | undefined;
 }
 
-/** A scrape, finished without time passing; what it says of each collector. */
+/** A scrape that takes no time: what it shows of each collector. */
 export async function scrape(
   runner: Runner,
   ...names: readonly string[]

@@ -1,11 +1,11 @@
-/** When interval collectors run: a grid that does not drift, no bursts, wakes. */
+/** When interval collectors run: on a grid without drift, without bursts, and when woken. */
 import { describe, expect, test } from '@jest/globals';
 import { failed } from '../../src/scheduler/outcome.ts';
 import { createWake } from '../../src/scheduler/wake.ts';
 import { createHarness, deaf, every, hang, ok, slow } from './harness.ts';
 
 describe('runs of an interval', () => {
-  test('first ones start one shortly after the other, each then keeps its own grid', async () => {
+  test('start one shortly after the other at first, and then keep a grid each', async () => {
     const { clock, collector, run } = createHarness();
     const all = ['a', 'b', 'c'].map((name) => collector(name, every(10_000)));
     run(all);
@@ -18,7 +18,7 @@ describe('runs of an interval', () => {
     expect(clock.sleepers()).toBe(1);
   });
 
-  test('count from start to start, however long each takes', async () => {
+  test('are counted from start to start, regardless of their duration', async () => {
     const { clock, collector, run } = createHarness();
     const a = collector('a', every(10_000), (r, nth) => slow(clock, nth * 1000, r, ok('a')));
     run([a]);
@@ -26,7 +26,7 @@ describe('runs of an interval', () => {
     expect(a.runs).toEqual(['due at 0 s', 'due at 10 s', 'due at 20 s', 'due at 30 s', 'due at 40 s']);
   });
 
-  test('one that outlasts its interval skips the slots that it missed', async () => {
+  test('that outlast the interval skip the slots that they missed', async () => {
     const { clock, collector, run } = createHarness();
     const a = collector('a', every(10_000, { timeoutMs: 60_000 }), (r, nth) =>
       slow(clock, nth === 1 ? 25_000 : 0, r, ok('a')),
@@ -36,7 +36,7 @@ describe('runs of an interval', () => {
     expect(a.runs).toEqual(['due at 0 s', 'due at 30 s', 'due at 40 s']);
   });
 
-  test('one that failed is tried again after half a minute, and the grid stays', async () => {
+  test('that failed are retried after half a minute, and the grid stays', async () => {
     const { clock, collector, run } = createHarness();
     const fails = () => failed('refused', 'no process listens');
     const rare = collector('rare', every(100_000), (_, nth) => (nth < 3 ? fails() : ok('rare')));
@@ -47,7 +47,7 @@ describe('runs of an interval', () => {
     expect(frequent.runs.slice(0, 3)).toEqual(['due at 0.005 s', 'due at 20.005 s', 'due at 40.005 s']);
   });
 
-  test('after the process stood still for an hour there is one, not 360', async () => {
+  test('happen once, not 360 times, after the process was suspended for an hour', async () => {
     const { clock, collector, run } = createHarness();
     const all = ['a', 'b'].map((name) => collector(name, every(10_000)));
     run(all);
@@ -63,7 +63,7 @@ describe('runs of an interval', () => {
   test.each([
     ['a day ahead', 86_400_000],
     ['a day back', -86_400_000],
-  ])('do not care that the wall clock is set %s', async (_, by) => {
+  ])('are not affected when the wall clock is set %s', async (_, by) => {
     const { clock, collector, run } = createHarness();
     const a = collector('a', every(10_000));
     const runner = run([a]);
@@ -74,7 +74,7 @@ describe('runs of an interval', () => {
     expect(runner.status()[0]).toMatchObject({ state: 'ok', ageMs: 5000, nextRunAt: clock.now() + 5000 });
   });
 
-  test('readiness waits for each first run, whatever comes of it', async () => {
+  test('have to end once, successfully or not, before the exporter is ready', async () => {
     const { clock, collector, run } = createHarness();
     const runner = run([
       collector('a', every(60_000), () => failed('query', 'no')),
@@ -100,7 +100,7 @@ describe('runs of an interval', () => {
 });
 
 describe('a wake', () => {
-  test('runs a collector at once, and its next due run comes as planned', async () => {
+  test('runs a collector immediately, and its next due run stays on schedule', async () => {
     const { clock, collector, run } = createHarness();
     const wake = createWake();
     const a = collector('a', every(10_000, { wake }));
@@ -111,7 +111,7 @@ describe('a wake', () => {
     expect(a.runs).toEqual(['due at 0 s', 'woken at 3 s', 'due at 10 s']);
   });
 
-  test('during a run leads to one more run after it, however often it is called', async () => {
+  test('during a run leads to one more run after it, regardless of the number of calls', async () => {
     const { clock, collector, run } = createHarness();
     const wake = createWake();
     const a = collector('a', every(60_000, { wake }), (r) => slow(clock, 3000, r, ok('a')));
@@ -122,7 +122,7 @@ describe('a wake', () => {
     expect(a.runs).toEqual(['due at 0 s', 'woken at 3 s']);
   });
 
-  test('called again and again does not run a collector more than twice a second', async () => {
+  test('that is called constantly runs a collector at most twice a second', async () => {
     const { clock, collector, run } = createHarness();
     const wake = createWake();
     const a = collector('a', every(60_000, { wake }), () => {
@@ -134,7 +134,7 @@ describe('a wake', () => {
     expect(a.runs).toEqual(['due at 0 s', 'woken at 0 s', 'woken at 0.5 s', 'woken at 1 s']);
   });
 
-  test('before the first look does nothing: that look answers it', async () => {
+  test('before the first run does nothing, as that run covers it', async () => {
     const { clock, collector, run } = createHarness();
     const wake = createWake();
     const [first, a] = [collector('first', every(60_000)), collector('a', every(60_000, { wake }))];
@@ -177,7 +177,7 @@ describe('a wake', () => {
 });
 
 describe('stop', () => {
-  test('tells runs to stop, waits for them, counts no failure, and starts nothing more', async () => {
+  test('aborts runs, waits for them, counts no failure, and starts no further run', async () => {
     const { clock, collector, lines, run } = createHarness();
     const wake = createWake();
     let abortReason: unknown;
@@ -223,7 +223,7 @@ describe('stop', () => {
     expect(lines).toEqual(['warn collector does not stop: a 3 s']);
   });
 
-  test('before the start, or with nothing to do, is done at once', async () => {
+  test('before the start, or with no collectors, ends immediately', async () => {
     const { run } = createHarness();
     const runner = run([]);
     await runner.stop();

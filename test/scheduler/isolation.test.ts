@@ -17,14 +17,14 @@ import {
 } from './harness.ts';
 
 /** Every property of it throws. */
-const spiteful = new Proxy(
+const throwingProxy = new Proxy(
   {},
   // biome-ignore format: one thought
   new Proxy({}, { get: () => () => { throw new Error('spite'); } }),
 );
 
 // biome-ignore format: a table
-const ways: readonly [what: string, collect: (run: Run) => Promise<Outcome>, reason: string, says: RegExp][] = [
+const faults: readonly [what: string, collect: (run: Run) => Promise<Outcome>, reason: string, message: RegExp][] = [
   ['hands back a failure', async () => failed('refused', 'no process listens'), 'refused', /no process listens/],
   ['quotes control characters and a right-to-left override', async () => failed('refused', 'no\n\u001b[31m \u202eprocess'), 'refused', /^no \[31m process$/],
   ['fails with a message of a megabyte', async () => failed('refused', 'x'.repeat(1_000_000)), 'refused', /^.{3900,4000}$/],
@@ -33,9 +33,9 @@ const ways: readonly [what: string, collect: (run: Run) => Promise<Outcome>, rea
   ['throws a string', () => { throw 'just text'; }, 'internal', /internal error in bad: just text/],
   ['throws undefined', () => { throw undefined; }, 'internal', /internal error in bad: undefined/],
   ['throws an object without a prototype', () => { throw Object.create(null); }, 'internal', /cannot be described/],
-  ['throws a Proxy whose every trap throws', () => { throw spiteful; }, 'internal', /cannot be described/],
+  ['throws a Proxy whose every trap throws', () => { throw throwingProxy; }, 'internal', /cannot be described/],
   ['throws ten thousand characters', () => { throw 'x'.repeat(10_000); }, 'internal', /^.{500,600}$/],
-  ['resolves to a Proxy whose every trap throws', () => Promise.resolve().then(() => spiteful as Outcome), 'internal', /internal error in bad: Error: spite/],
+  ['resolves to a Proxy whose every trap throws', () => Promise.resolve().then(() => throwingProxy as Outcome), 'internal', /internal error in bad: Error: spite/],
   ['resolves to undefined', async () => undefined as unknown as Outcome, 'internal', /neither data, nor empty, nor failed/],
   ['hands back an unknown kind', async () => ({ kind: 'fine' }) as unknown as Outcome, 'internal', /neither data/],
   ['hands back an unknown reason', async () => failed('tired' as 'query', ''), 'internal', /no failure reason tired/],
@@ -52,25 +52,25 @@ describe.each([
   ['read at each scrape', scrapeSchedule],
   ['on an interval', every(60_000, { timeoutMs: 5000 })],
 ])('one collector %s that', (_, schedule) => {
-  test.each(ways)('%s affects no other collector', async (_what, collect, reason, says) => {
+  test.each(faults)('%s affects no other collector', async (_what, collect, reason, message) => {
     const { clock, collector, run } = createHarness();
     const runner = run([collector('bad', schedule, collect), collector('good', schedule)]);
     await clock.advance(6000);
 
-    const answer = runner.blocks({ signal: never });
+    const response = runner.blocks({ signal: never });
     await clock.advance(6000);
-    const flat = flatten(await answer);
+    const flat = flatten(await response);
 
     expect(seen(flat, 'good')).toEqual({ value: 1, success: 1, stale: 0 });
     expect(seen(flat, 'bad')).toEqual({ value: undefined, success: 0, stale: 0 });
     const [bad, good] = runner.status();
     expect(bad).toMatchObject({ state: 'failed', reason });
-    expect(bad!.message).toMatch(says);
+    expect(bad!.message).toMatch(message);
     expect(good).toMatchObject({ state: 'ok' });
   });
 });
 
-test('an answer that comes after the deadline, but before the run is given up, counts as it is', async () => {
+test('an outcome after the deadline, but before the run is given up, counts', async () => {
   const { clock, collector, run } = createHarness();
   const late = collector('late', every(60_000, { timeoutMs: 5000 }), () => deaf(clock, 5400, ok('late')));
   const runner = run([late]);
@@ -79,7 +79,7 @@ test('an answer that comes after the deadline, but before the run is given up, c
 });
 
 describe('families that other modules add', () => {
-  test('a source of extra families that throws loses its own families only', async () => {
+  test('a callback for extra families that throws loses only its own families', async () => {
     const { clock, collector, lines, run } = createHarness();
     const runner = run([collector('good', every(60_000))], {
       // biome-ignore format: a list

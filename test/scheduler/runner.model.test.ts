@@ -1,7 +1,7 @@
 /**
- * Random collectors (good, empty, failing, throwing, slow, deaf to their signal, hanging for ever), random scrapes
- * and random steps of time, against the runner's guarantees. The model keeps its own account of each run from
- * inside the collectors, so that it shares no code with what it checks.
+ * Random collectors (good, empty, failing, throwing, slow, ignoring their signal, hanging forever), random
+ * scrapes and random time steps, checked against the runner's guarantees. The model records each run from
+ * inside the collectors, so that it shares no code with the runner.
  */
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
@@ -13,10 +13,10 @@ import { createHarness, flatten, type Harness, never, valueBlock } from './harne
 
 const timeoutMs = 4000;
 const maxAgeMs = 25_000;
-/** What a run has after its deadline to say how it ended. */
+/** How long a run has after its deadline to return an outcome. */
 const graceMs = 500;
 
-const behaviour = fc.oneof(
+const behavior = fc.oneof(
   fc.record({ kind: fc.constant('good' as const), ms: fc.integer({ min: 0, max: 3900 }) }),
   fc.record({ kind: fc.constantFrom('empty', 'failed', 'thrown', 'rejected') }),
   fc.record({ kind: fc.constant('deaf' as const), ms: fc.integer({ min: 0, max: 30_000 }) }),
@@ -27,7 +27,7 @@ const behaviour = fc.oneof(
 const scripted = fc.record({
   scrape: fc.boolean(),
   everyMs: fc.integer({ min: 1000, max: 20_000 }),
-  script: fc.array(behaviour, { minLength: 1, maxLength: 6 }),
+  script: fc.array(behavior, { minLength: 1, maxLength: 6 }),
 });
 
 const step = fc.oneof(
@@ -38,29 +38,29 @@ const step = fc.oneof(
   fc.record({ do: fc.constant('wall' as const), ms: fc.integer({ min: -1e8, max: 1e8 }) }),
 );
 
-type Behaviour = typeof behaviour extends fc.Arbitrary<infer B> ? B : never;
+type Behavior = typeof behavior extends fc.Arbitrary<infer B> ? B : never;
 
-/** One run as its collector saw it: what it would bring, and when. Times by the monotonic clock. */
+/** One run as its collector saw it: its result, and when. Monotonic times. */
 interface Seen {
   readonly startedAt: number;
   readonly value: number;
   end: { readonly at: number; readonly good: boolean; readonly data: boolean } | undefined;
-  /** The process stood still while it went on. */
+  /** The process was suspended during the run. */
   stalled: boolean;
 }
 
-/** How a run counts at `now`: still open, or ended, by itself in time or by being given up. */
+/** How a run counts at `now`: still open; or ended, in time or by being given up. */
 function verdict({ end, stalled, startedAt }: Seen, now: number): 'open' | 'good' | 'bad' | 'unclear' {
   const givenUpAt = startedAt + timeoutMs + graceMs;
-  // In the moment of its end, its outcome may be on the way still.
+  // At the moment of its end, its outcome may not have arrived yet.
   if (end?.at === now) return 'unclear';
   if (end !== undefined && end.at <= givenUpAt) return end.good ? 'good' : 'bad';
   if (now < givenUpAt) return 'open';
-  // When a stalled process goes on, its answer and its deadline come in the same moment.
+  // When a suspended process resumes, the outcome and the deadline arrive at the same moment.
   return stalled || now === givenUpAt ? 'unclear' : 'bad';
 }
 
-function modelled(harness: Harness, name: string, { everyMs, scrape, script }: Scripted, wake: Wake) {
+function modelCollector(harness: Harness, name: string, { everyMs, scrape, script }: Scripted, wake: Wake) {
   const { clock } = harness;
   const runs: Seen[] = [];
   let open = 0;
@@ -80,7 +80,7 @@ function modelled(harness: Harness, name: string, { everyMs, scrape, script }: S
   });
 
   async function behave(
-    how: Behaviour,
+    how: Behavior,
     signal: AbortSignal,
     end: (good: boolean, data: boolean) => void,
     value: number,
@@ -119,10 +119,14 @@ function modelled(harness: Harness, name: string, { everyMs, scrape, script }: S
 
 type Scripted = typeof scripted extends fc.Arbitrary<infer S> ? S : never;
 type Wake = ReturnType<typeof createWake>;
-type Modelled = ReturnType<typeof modelled>;
+type ModeledCollector = ReturnType<typeof modelCollector>;
 
-/** What one answer may say of an interval collector. */
-function checkInterval({ name, runs }: Modelled, flat: ReadonlyMap<string, number>, now: number): void {
+/** What one scrape may show of an interval collector. */
+function checkInterval(
+  { name, runs }: ModeledCollector,
+  flat: ReadonlyMap<string, number>,
+  now: number,
+): void {
   const value = flat.get(`${name}_value{of="${name}"}`);
   const success = flat.get(`gitaly_exporter_collector_success{collector="${name}"}`);
   const isFresh = ({ startedAt }: Seen): boolean => now - startedAt <= maxAgeMs;
@@ -134,7 +138,7 @@ function checkInterval({ name, runs }: Modelled, flat: ReadonlyMap<string, numbe
   if (value !== undefined) expect(shown).toMatchObject({ end: { good: true, data: true } });
   if (shown !== undefined) expect(isFresh(shown)).toBe(true);
   if (ended.some(({ how, run }) => how === 'unclear' && run.startedAt >= (newest?.run.startedAt ?? 0))) {
-    // Each of them may count as good, as bad, or, at the moment itself, as going on.
+    // Each of these may count as good, as bad, or, at that exact moment, as still running.
     const sure = ended.filter(({ how, run }) => how !== 'unclear' || run.end?.good);
     if (success === 1) expect(['good', 'unclear']).toContain(sure.at(-1)?.how);
     return;
@@ -144,8 +148,15 @@ function checkInterval({ name, runs }: Modelled, flat: ReadonlyMap<string, numbe
   expect(value).toBe(fresh && newest.run.end?.data ? newest.run.value : undefined);
 }
 
-/** What one answer may say of what it read itself: only of a run that was open during this very scrape. */
-function checkScraped({ name, runs }: Modelled, flat: ReadonlyMap<string, number>, from: number): void {
+/**
+ * What one scrape may show of a collector that runs at each scrape: only a run that was open during this
+ * scrape.
+ */
+function checkScraped(
+  { name, runs }: ModeledCollector,
+  flat: ReadonlyMap<string, number>,
+  from: number,
+): void {
   const value = flat.get(`${name}_value{of="${name}"}`);
   const success = flat.get(`gitaly_exporter_collector_success{collector="${name}"}`);
   const run = runs.find((one) => one.value === value);
@@ -159,7 +170,7 @@ function checkScraped({ name, runs }: Modelled, flat: ReadonlyMap<string, number
   expect([0, 1]).toContain(success);
 }
 
-test('whatever collectors do, scrapes are in time and nothing old or failed reads as healthy', async () => {
+test('regardless of what collectors do, scrapes end in time and no stale or failed value reads as healthy', async () => {
   await fc.assert(
     fc.asyncProperty(
       fc.array(scripted, { minLength: 1, maxLength: 4 }),
@@ -168,7 +179,7 @@ test('whatever collectors do, scrapes are in time and nothing old or failed read
         const harness = createHarness();
         const { clock } = harness;
         const wake = createWake();
-        const all = scripts.map((script, index) => modelled(harness, `c${index}`, script, wake));
+        const all = scripts.map((script, index) => modelCollector(harness, `c${index}`, script, wake));
         const runner: Runner = harness.run(all.map(({ collector }) => collector));
         let stalled = 0;
         let waiting = 0;
@@ -198,7 +209,7 @@ test('whatever collectors do, scrapes are in time and nothing old or failed read
             for (const { runs } of all) for (const run of runs) run.stalled ||= run.end === undefined;
             stalled += one.ms;
             clock.stall(one.ms);
-            // Timers that are due fire before anything else is looked at.
+            // Due timers fire before anything else runs.
             await clock.advance(0);
           }
         }

@@ -13,13 +13,13 @@ describe('the next slot of a grid', () => {
     expect(nextOnGrid(slot, every, now)).toBe(next);
   });
 
-  test('is the one after now, where rounding would make it now itself, and a run would start twice', () => {
+  test('is after now where rounding would make it equal to now and start a run twice', () => {
     const [slot, every, now] = [200860.44542888226, 32.13906034706243, 209795.1042053656];
     expect(slot + every * (Math.floor((now - slot) / every) + 1)).toBe(now);
     expect(nextOnGrid(slot, every, now)).toBe(now + every);
   });
 
-  test('lies after now, at most one interval away, and on the grid', () => {
+  test('is after now, at most one interval away, and on the grid', () => {
     const ms = fc.double({ min: 0, max: 1e12, noNaN: true });
     fc.assert(
       fc.property(ms, fc.double({ min: 0.5, max: 1e8, noNaN: true }), ms, (slot, every, passed) => {

@@ -1,4 +1,4 @@
-/** Collectors that are read at each scrape: one run at a time, and every scrape answered in time. */
+/** Collectors that run at each scrape: one run at a time, and a response to every scrape within its deadline. */
 import { describe, expect, test } from '@jest/globals';
 import { failed } from '../../src/scheduler/outcome.ts';
 import type { Runner } from '../../src/scheduler/runner.ts';
@@ -19,19 +19,19 @@ import {
 
 const absent = { value: undefined, success: 0, stale: 0 };
 
-/** A scrape begun now; `says` of the collector `a` once answered, and after how many seconds. */
+/** Begins a scrape. `shown`: what the response has of collector `a`; `after`: seconds until the response. */
 function begin(runner: Runner, seconds: () => number, timeoutMs?: number, signal = never) {
   const from = seconds();
-  const answer = { says: undefined as unknown, after: undefined as number | undefined };
+  const response = { shown: undefined as unknown, after: undefined as number | undefined };
   void runner.blocks({ timeoutMs, signal }).then((blocks) => {
-    answer.says = seen(flatten(blocks), 'a');
-    answer.after = seconds() - from;
+    response.shown = seen(flatten(blocks), 'a');
+    response.after = seconds() - from;
   });
-  return answer;
+  return response;
 }
 
 describe('a scrape', () => {
-  test('shows what its own run read, never what an earlier one did', async () => {
+  test('shows the result of its own run, never of an earlier one', async () => {
     const { clock, collector, run } = createHarness();
     const a = collector('a', scrapeSchedule, (_, nth) => (nth === 3 ? failed('query', 'no') : ok('a', nth)));
     const runner = run([a]);
@@ -44,7 +44,7 @@ describe('a scrape', () => {
     expect(a.runs).toHaveLength(4);
   });
 
-  test('shows what a failed run can still say', async () => {
+  test('shows the samples that a failed run still returns', async () => {
     const { clock, collector, run } = createHarness();
     const a = collector('a', scrapeSchedule, () =>
       failed('refused', 'no process listens', valueBlock('a', 0)),
@@ -54,7 +54,7 @@ describe('a scrape', () => {
     expect(await scrape(runner, 'a')).toEqual({ a: { value: 0, success: 0, stale: 0 } });
   });
 
-  test('arriving while a run goes on joins it', async () => {
+  test('that arrives during a run joins it', async () => {
     const { clock, collector, run, seconds } = createHarness();
     const a = collector('a', scrapeSchedule, async (r, nth) =>
       slow(clock, nth === 1 ? 0 : 2000, r, ok('a', nth)),
@@ -67,13 +67,13 @@ describe('a scrape', () => {
     const second = begin(runner, seconds);
     await clock.advance(600);
 
-    const both = { value: 2, success: 1, stale: 0 };
-    expect(first).toEqual({ says: both, after: 2 });
-    expect(second).toEqual({ says: both, after: 0.5 });
+    const result = { value: 2, success: 1, stale: 0 };
+    expect(first).toEqual({ shown: result, after: 2 });
+    expect(second).toEqual({ shown: result, after: 0.5 });
     expect(a.runs).toEqual(['due at 0 s', 'scrape at 1 s']);
   });
 
-  test('with less time than the run it joined is answered without it, and the run goes on for the other', async () => {
+  test('with less time than the run it joined gets a response without it, and the run continues for the other scrape', async () => {
     const { clock, collector, run, seconds } = createHarness();
     const a = collector('a', scrapeSchedule, async (r, nth) =>
       slow(clock, nth === 1 ? 0 : 3000, r, ok('a', nth)),
@@ -81,16 +81,16 @@ describe('a scrape', () => {
     const runner = run([a]);
     await clock.advance(1000);
 
-    const patient = begin(runner, seconds, 10_000);
-    const hasty = begin(runner, seconds, 1000);
+    const longScrape = begin(runner, seconds, 10_000);
+    const shortScrape = begin(runner, seconds, 1000);
     await clock.advance(10_000);
 
-    expect(hasty).toEqual({ says: absent, after: 1 });
-    expect(patient).toEqual({ says: { value: 2, success: 1, stale: 0 }, after: 3 });
+    expect(shortScrape).toEqual({ shown: absent, after: 1 });
+    expect(longScrape).toEqual({ shown: { value: 2, success: 1, stale: 0 }, after: 3 });
     expect(runner.status()[0]!.failures.get('timeout')).toBe(0);
   });
 
-  test('with more time than the run it joined prolongs that run', async () => {
+  test('with more time than the run it joined extends that run', async () => {
     const { clock, collector, run, seconds } = createHarness();
     const a = collector('a', scrapeSchedule, async (r, nth) =>
       slow(clock, nth === 1 ? 0 : 3000, r, ok('a', nth)),
@@ -98,37 +98,40 @@ describe('a scrape', () => {
     const runner = run([a]);
     await clock.advance(1000);
 
-    const hasty = begin(runner, seconds, 1000);
-    const patient = begin(runner, seconds, 10_000);
+    const shortScrape = begin(runner, seconds, 1000);
+    const longScrape = begin(runner, seconds, 10_000);
     await clock.advance(10_000);
 
-    expect(hasty).toEqual({ says: absent, after: 1 });
-    expect(patient).toEqual({ says: { value: 2, success: 1, stale: 0 }, after: 3 });
+    expect(shortScrape).toEqual({ shown: absent, after: 1 });
+    expect(longScrape).toEqual({ shown: { value: 2, success: 1, stale: 0 }, after: 3 });
   });
 
   test.each([
     ['of its own', 2000, 2000],
     ['of Prometheus by default', undefined, 10_000],
-    ['of Prometheus by default, when the header is nonsense', -1, 10_000],
-    ['of Prometheus by default, when the header is no number', Number.NaN, 10_000],
-    ['however short', 1, 1],
-  ])('is answered by the deadline %s, when a collector ignores its signal', async (_, timeoutMs, limitMs) => {
-    const { clock, collector, run, seconds } = createHarness();
-    const schedule = { kind: 'scrape', timeoutMs: 60_000 } as const;
-    const a = collector('a', schedule, (_, nth) => (nth === 1 ? ok('a') : hang()));
-    const runner = run([a]);
-    await clock.advance(100);
+    ['of Prometheus by default, when the header is out of range', -1, 10_000],
+    ['of Prometheus by default, when the header is not a number', Number.NaN, 10_000],
+    ['of one millisecond', 1, 1],
+  ])(
+    'gets its response by the deadline %s when a collector ignores its signal',
+    async (_, timeoutMs, limitMs) => {
+      const { clock, collector, run, seconds } = createHarness();
+      const schedule = { kind: 'scrape', timeoutMs: 60_000 } as const;
+      const a = collector('a', schedule, (_, nth) => (nth === 1 ? ok('a') : hang()));
+      const runner = run([a]);
+      await clock.advance(100);
 
-    const answer = begin(runner, seconds, timeoutMs);
-    await clock.advance(60_000);
+      const response = begin(runner, seconds, timeoutMs);
+      await clock.advance(60_000);
 
-    expect(answer.says).toEqual(absent);
-    expect(answer.after! * 1000).toBeLessThanOrEqual(limitMs + 0.001);
-    expect(answer.after! * 1000).toBeGreaterThan(limitMs * 0.9);
-    expect(runner.status()[0]!.failures.get('timeout')).toBe(1);
-  });
+      expect(response.shown).toEqual(absent);
+      expect(response.after! * 1000).toBeLessThanOrEqual(limitMs + 0.001);
+      expect(response.after! * 1000).toBeGreaterThan(limitMs * 0.9);
+      expect(runner.status()[0]!.failures.get('timeout')).toBe(1);
+    },
+  );
 
-  test('tells a collector to stop early enough to hear what it says of that', async () => {
+  test('aborts a run early enough to include the outcome that the run then returns', async () => {
     const { clock, collector, run, seconds } = createHarness();
     const schedule = { kind: 'scrape', timeoutMs: 60_000 } as const;
     const a = collector('a', schedule, async (r, nth) => {
@@ -138,50 +141,50 @@ describe('a scrape', () => {
     });
     const runner = run([a]);
     await clock.advance(100);
-    const answer = begin(runner, seconds, 2000);
+    const response = begin(runner, seconds, 2000);
     await clock.advance(2000);
-    expect(answer.says).toEqual({ value: 0, success: 0, stale: 0 });
+    expect(response.shown).toEqual({ value: 0, success: 0, stale: 0 });
     expect(runner.status()[0]!.message).toBe('the file system does not answer');
   });
 
-  test("ends a run at the collector's own limit, when that is shorter", async () => {
+  test("ends a run at the collector's own timeout when that is shorter", async () => {
     const { clock, collector, run, seconds } = createHarness();
     const a = collector('a', scrapeSchedule, async (r, nth) =>
       slow(clock, nth === 1 ? 0 : 60_000, r, ok('a')),
     );
     const runner = run([a]);
     await clock.advance(100);
-    const answer = begin(runner, seconds, 30_000);
+    const response = begin(runner, seconds, 30_000);
     await clock.advance(30_000);
-    expect(answer).toEqual({ says: absent, after: 5 });
+    expect(response).toEqual({ shown: absent, after: 5 });
   });
 
-  test('whose client has disconnected is answered immediately, and its run is no failure', async () => {
+  test('whose client has disconnected ends immediately, and its run does not count as a failure', async () => {
     const { clock, collector, run, seconds } = createHarness();
     const a = collector('a', scrapeSchedule, async (r, nth) => slow(clock, nth === 1 ? 0 : 3000, r, ok('a')));
     const runner = run([a]);
     await clock.advance(100);
-    const gone = new AbortController();
-    const answer = begin(runner, seconds, 10_000, gone.signal);
+    const disconnected = new AbortController();
+    const response = begin(runner, seconds, 10_000, disconnected.signal);
     await clock.advance(1000);
-    gone.abort();
+    disconnected.abort();
     await clock.advance(0);
-    expect(answer.after).toBe(1);
+    expect(response.after).toBe(1);
     await clock.advance(5000);
     const [status] = runner.status();
     expect(status?.state).toBe('ok');
     expect(status?.failures.get('timeout')).toBe(0);
   });
 
-  test('never waits for what runs on an interval', async () => {
+  test('never waits for a collector on an interval', async () => {
     const { clock, collector, run, seconds } = createHarness();
     const runner = run([collector('a', every(60_000), hang)]);
-    const answer = begin(runner, seconds);
+    const response = begin(runner, seconds);
     await clock.advance(0);
-    expect(answer).toEqual({ says: absent, after: 0 });
+    expect(response).toEqual({ shown: absent, after: 0 });
   });
 
-  test('leaves no timer behind', async () => {
+  test('leaves no timer running', async () => {
     const { clock, collector, run } = createHarness();
     const runner = run([collector('a', scrapeSchedule)]);
     await clock.advance(100);
@@ -191,7 +194,7 @@ describe('a scrape', () => {
 });
 
 describe('a collector that hangs beyond its deadline', () => {
-  test('is not run again until it returns, and reads as timed out until then', async () => {
+  test('is not run again until it returns, and is reported as timed out until then', async () => {
     const { clock, collector, lines, run, seconds } = createHarness();
     const a = collector('a', scrapeSchedule, (_, nth) =>
       nth === 2 ? deaf(clock, 60_000, ok('a')) : ok('a', nth),
@@ -209,7 +212,7 @@ describe('a collector that hangs beyond its deadline', () => {
 
     const during = begin(runner, seconds);
     await clock.advance(0);
-    expect(during).toEqual({ says: absent, after: 0 });
+    expect(during).toEqual({ shown: absent, after: 0 });
     expect(
       flatten(await runner.blocks({ signal: never })).get('gitaly_exporter_collector_hung{collector="a"}'),
     ).toBe(1);
@@ -227,7 +230,7 @@ describe('a collector that hangs beyond its deadline', () => {
     ]);
   });
 
-  test('on an interval, skips the runs that it missed and keeps its grid', async () => {
+  test('on an interval skips the runs that it missed and keeps its grid', async () => {
     const { clock, collector, run } = createHarness();
     const a = collector('a', every(10_000, { timeoutMs: 5000 }), (_, nth) =>
       nth === 2 ? deaf(clock, 33_000, ok('a')) : ok('a'),
@@ -239,7 +242,7 @@ describe('a collector that hangs beyond its deadline', () => {
 });
 
 describe('the page, without scrapes', () => {
-  test('knows of each collector soon after the start, and says when its last word is old', async () => {
+  test('shows each collector soon after the start, and reports when its data is old', async () => {
     const { clock, collector, run } = createHarness();
     const runner = run([collector('a', scrapeSchedule)]);
     expect(runner.ready()).toBe(false);
@@ -256,7 +259,7 @@ describe('the page, without scrapes', () => {
     expect(await scrape(runner, 'a')).toEqual({ a: { value: 1, success: 1, stale: 0 } });
   });
 
-  test('is current without a scrape: a collector that was idle for long enough is read again, once', async () => {
+  test('is current: a collector that was idle for long enough is read again, once', async () => {
     const { clock, collector, run } = createHarness();
     const a = collector('a', scrapeSchedule);
     const runner = run([a]);
@@ -275,7 +278,7 @@ describe('the page, without scrapes', () => {
     expect(a.runs).toHaveLength(2);
   });
 
-  test('a scrape that is there before the first run makes it', async () => {
+  test('a scrape before the first run starts that run', async () => {
     const { clock, collector, run } = createHarness();
     const [first, a] = [collector('first', scrapeSchedule), collector('a', scrapeSchedule)];
     const runner = run([first, a]);

@@ -16,25 +16,26 @@ import {
 import { promtoolCheckMetrics, testWithPromtool } from '../metrics/promtool.ts';
 import { createHarness, every, flatten, never, ok, scrapeSchedule } from './harness.ts';
 
-const inForce = 'gitaly_exporter_';
+const prefix = 'gitaly_exporter_';
 
-/** What is said of one collector, without the label and the prefix. */
-function saidOf(flat: ReadonlyMap<string, number>, name: string): Record<string, number> {
-  const said: Record<string, number> = {};
+/** The self-metrics of one collector, without prefix and label. */
+function selfMetricsOf(flat: ReadonlyMap<string, number>, name: string): Record<string, number> {
+  const values: Record<string, number> = {};
   for (const [series, value] of flat) {
     const [, metric, rest] =
       /^gitaly_exporter_(\w+)\{collector="(\w+)"(?:,reason="\w+")?\}$/.exec(series) ?? [];
-    if (metric !== undefined && rest === name && metric !== 'collector_failures_total') said[metric] = value;
+    if (metric !== undefined && rest === name && metric !== 'collector_failures_total')
+      values[metric] = value;
   }
-  return said;
+  return values;
 }
 
-test('every declaration follows the rules', () => {
+test('every declaration passes the lint', () => {
   expect(lintMetrics(selfMetrics)).toEqual([]);
 });
 
-test("the contract's names are all there", () => {
-  expect(selfMetrics.map(({ labelNames, name }) => `${name.replace(inForce, '')}{${labelNames}}`)).toEqual(
+test('the names of the metric contract all exist', () => {
+  expect(selfMetrics.map(({ labelNames, name }) => `${name.replace(prefix, '')}{${labelNames}}`)).toEqual(
     expect.arrayContaining([
       'build_info{version,revision,node_version}',
       'collector_enabled{collector}',
@@ -52,7 +53,7 @@ test("the contract's names are all there", () => {
 });
 
 describe('the self block', () => {
-  test('is complete from the first scrape on, before any run ended', async () => {
+  test('is complete from the first scrape, before any run has ended', async () => {
     const { collector, clock, run } = createHarness();
     const a = collector('a', every(60_000), async (r) => {
       await clock.sleep(5000, r.signal);
@@ -80,7 +81,7 @@ describe('the self block', () => {
     });
   });
 
-  test('counts from 0 only the failures that a collector can have, and others once they occur', async () => {
+  test('counts from 0 only the failure reasons that a collector can have, and others from their first failure', async () => {
     const { clock, collector, run } = createHarness();
     const a = collector('a', every(60_000), async (_, nth) =>
       nth === 1 ? ok('a') : failed('parse', 'garbage'),
@@ -96,7 +97,7 @@ describe('the self block', () => {
     expect(await counted()).toEqual(['refused 0', 'internal 0', 'parse 1']);
   });
 
-  test('says of each collector how it stands', async () => {
+  test('reports the state of each collector', async () => {
     const { clock, collector, run } = createHarness();
     const startedAt = clock.now() / 1000;
     const a = collector('a', every(60_000), async (r, nth) => {
@@ -108,7 +109,7 @@ describe('the self block', () => {
     const blocks = await runner.blocks({ signal: never });
     const flat = flatten(blocks);
 
-    expect(saidOf(flat, 'a')).toEqual({
+    expect(selfMetricsOf(flat, 'a')).toEqual({
       collector_enabled: 1,
       collector_success: 0,
       collector_duration_seconds: 1.5,
@@ -122,12 +123,12 @@ describe('the self block', () => {
     });
     expect(flat.get('gitaly_exporter_collector_failures_total{collector="a",reason="permission"}')).toBe(1);
     expect(flat.get('gitaly_exporter_collector_failures_total{collector="a",reason="timeout"}')).toBe(0);
-    expect(saidOf(flat, 'b')).toMatchObject({ collector_success: 1, series: 1 });
-    expect(saidOf(flat, 'b')).not.toHaveProperty('collector_interval_seconds');
+    expect(selfMetricsOf(flat, 'b')).toMatchObject({ collector_success: 1, series: 1 });
+    expect(selfMetricsOf(flat, 'b')).not.toHaveProperty('collector_interval_seconds');
     expect(lintBlock(blocks.at(-1)!, selfMetrics)).toEqual([]);
   });
 
-  test("takes in what other parts answer, such as the database's time", async () => {
+  test("includes the families of other modules, such as the database's time", async () => {
     const { clock, run } = createHarness();
     const budget = createBudget(0.01, clock);
     budget.charge(1250);
@@ -159,7 +160,7 @@ testWithPromtool('promtool finds nothing in them', async () => {
   expect(promtoolCheckMetrics(expositionText(blocks))).toEqual({ status: 0, problems: '' });
 });
 
-test('blocks keep their identity for as long as nothing new was read, so that their text is kept', async () => {
+test('a block keeps its identity until something new is read, so that its rendered text is reused', async () => {
   const { clock, collector, run } = createHarness();
   const runner = run([collector('a', every(60_000))]);
   await clock.advance(1000);
@@ -171,7 +172,7 @@ test('blocks keep their identity for as long as nothing new was read, so that th
   expect([second === first, third === first]).toEqual([true, false]);
 });
 
-test('each new snapshot is prepared; a failure to prepare affects nothing else', async () => {
+test('each new snapshot is prepared, and a failure to prepare affects nothing else', async () => {
   const { clock, collector, lines, run } = createHarness();
   const prepared: Block[] = [];
   const runner = run([collector('a', every(20_000)), collector('b', scrapeSchedule)], {

@@ -5,10 +5,10 @@ import { limitSeries } from '../../src/scheduler/series-limit.ts';
 import { createHarness, every, flatten, never } from './harness.ts';
 
 const labels = { of: anyValue } as const;
-const about = { help: 'A value.', origin: 'a test', labels };
-const first = gauge('a_first', about);
-const second = gauge('a_second', about);
-const times = histogram('a_times_seconds', { ...about, unit: 'seconds' });
+const declaration = { help: 'A value.', origin: 'a test', labels };
+const first = gauge('a_first', declaration);
+const second = gauge('a_second', declaration);
+const times = histogram('a_times_seconds', { ...declaration, unit: 'seconds' });
 
 const scalars = (metric: typeof first, ...values: readonly string[]): Family => ({
   metric,
@@ -52,14 +52,14 @@ describe('a block of more series than the limit', () => {
     expect(limited).toMatchObject({ series, dropped });
   });
 
-  test('is the very same block when it is within the limit', () => {
+  test('is the identical object when it is within the limit', () => {
     const block = { families: [scalars(first, 'y', 'x'), histograms('a')] };
     expect(limitSeries(block, 6)).toEqual({ block, series: 6, dropped: 0 });
     expect(limitSeries(block, 6).block).toBe(block);
   });
 });
 
-test('a collector that floods is cut, counted at each run, and reported as incomplete; no other is', async () => {
+test('the block of a collector with too many series is cut, counted at each run, and reported as incomplete; others are not affected', async () => {
   const { clock, collector, run } = createHarness();
   const flood = {
     ...collector('flood', every(60_000), () => ({

@@ -6,7 +6,7 @@ import { createHarness, every, ok } from './harness.ts';
 
 const empty: Outcome = { kind: 'empty', why: 'no such table in this version' };
 
-test('a source that is down for a night gives one line at its start and one at its end', async () => {
+test('a source that is down for a night is logged once at the start and once at the end', async () => {
   const { clock, collector, lines, run } = createHarness();
   const a = collector('a', every(60_000), (_, nth) =>
     nth > 1 && nth < 500 ? failed('refused', `nothing listens (attempt ${nth})`) : ok('a'),
@@ -20,7 +20,7 @@ test('a source that is down for a night gives one line at its start and one at i
   ]);
 });
 
-test('a new reason gives a new line, an internal error is logged as error with its stack', async () => {
+test('a new reason is logged again, and an internal error at level error with its stack', async () => {
   const { clock, collector, run } = createHarness();
   const outcomes = [failed('refused', 'nothing listens'), failed('permission', 'denied'), empty];
   const a = collector('a', every(60_000), (_, nth) => {
@@ -44,24 +44,24 @@ test('a new reason gives a new line, an internal error is logged as error with i
   ]);
 });
 
-test('listeners get each change with its start; a listener that throws affects no other', async () => {
+test('listeners get each change with its time, and a listener that throws does not affect others', async () => {
   const { clock, collector, lines, run } = createHarness();
   const startedAt = clock.now();
   const a = collector('a', every(60_000), (_, nth) => (nth === 2 ? failed('query', 'no') : ok('a')));
   const runner = run([a]);
-  const heard: string[] = [];
+  const changes: string[] = [];
   runner.subscribe(() => {
-    throw new Error('deaf');
+    throw new Error('broken');
   });
-  const leave = runner.subscribe(({ from, status }: CollectorChange) => {
-    heard.push(`${from} to ${status.state} since ${(status.since - startedAt) / 1000} s`);
+  const unsubscribe = runner.subscribe(({ from, status }: CollectorChange) => {
+    changes.push(`${from} to ${status.state} since ${(status.since - startedAt) / 1000} s`);
   });
   await clock.advance(80_000);
   expect(runner.status()[0]!.since).toBe(startedAt + 60_000);
-  leave();
+  unsubscribe();
   await clock.advance(60_000);
-  expect(heard).toEqual(['pending to ok since 0 s', 'ok to failed since 60 s']);
+  expect(changes).toEqual(['pending to ok since 0 s', 'ok to failed since 60 s']);
   expect(lines.filter((line) => line.startsWith('error'))[0]).toBe(
-    'error collector listener failed: a Error: deaf',
+    'error collector listener failed: a Error: broken',
   );
 });

@@ -1,4 +1,4 @@
-/** Collectors that share a source: the budget's permission, and turns. */
+/** Collectors that share a source: when the budget allows a run, and in which order they run. */
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { type Budget, createBudget } from '../../src/scheduler/budget.ts';
@@ -7,28 +7,30 @@ import { createWake } from '../../src/scheduler/wake.ts';
 import type { ManualClock } from '../support/manual-clock.ts';
 import { createHarness, every, flatten, hang, never, ok, scrape } from './harness.ts';
 
-/** What a question to the source does: takes its time, and is charged with it. */
-async function ask(clock: ManualClock, budget: Budget, ms: number, outcome: Outcome): Promise<Outcome> {
+/** A query to the source: takes `ms`, and is charged for it. */
+async function query(clock: ManualClock, budget: Budget, ms: number, outcome: Outcome): Promise<Outcome> {
   await clock.sleep(ms);
   budget.charge(ms);
   return outcome;
 }
 
 describe('due runs that share a budget', () => {
-  test('wait until it allows them', async () => {
+  test('wait until the budget allows them', async () => {
     const { clock, collector, run } = createHarness();
     const budget = createBudget(0.01, clock);
-    const a = collector('a', every(60_000, { budget }), () => ask(clock, budget, 2000, ok('a')));
+    const a = collector('a', every(60_000, { budget }), () => query(clock, budget, 2000, ok('a')));
     run([a]);
     await clock.advance(650_000);
     expect(a.runs).toEqual(['due at 0 s', 'due at 200 s', 'due at 400 s', 'due at 600 s']);
   });
 
-  test('take turns: the longest overdue goes first, so that a cheap question does not starve', async () => {
+  test('run in the order of how long they are overdue, so that a cheap query does not starve', async () => {
     const { clock, collector, run } = createHarness();
     const budget = createBudget(0.01, clock);
-    const cheap = collector('cheap', every(60_000, { budget }), () => ask(clock, budget, 100, ok('cheap')));
-    const heavy = collector('heavy', every(60_000, { budget }), () => ask(clock, budget, 5000, ok('heavy')));
+    const cheap = collector('cheap', every(60_000, { budget }), () => query(clock, budget, 100, ok('cheap')));
+    const heavy = collector('heavy', every(60_000, { budget }), () =>
+      query(clock, budget, 5000, ok('heavy')),
+    );
     run([cheap, heavy]);
     await clock.advance(1_600_000);
     expect({ cheap: cheap.runs, heavy: heavy.runs }).toEqual({
@@ -37,18 +39,20 @@ describe('due runs that share a budget', () => {
     });
   });
 
-  test('take turns even when the cheap one is always due again by the time the budget allows one', async () => {
+  test('alternate even when the cheap one is due again whenever the budget allows a run', async () => {
     const { clock, collector, run } = createHarness();
     const budget = createBudget(0.01, clock);
-    const cheap = collector('cheap', every(1000, { budget }), () => ask(clock, budget, 100, ok('cheap')));
-    const heavy = collector('heavy', every(60_000, { budget }), () => ask(clock, budget, 1000, ok('heavy')));
+    const cheap = collector('cheap', every(1000, { budget }), () => query(clock, budget, 100, ok('cheap')));
+    const heavy = collector('heavy', every(60_000, { budget }), () =>
+      query(clock, budget, 1000, ok('heavy')),
+    );
     run([cheap, heavy]);
     await clock.advance(400_000);
     expect(heavy.runs).toEqual(['due at 0.1 s', 'due at 120 s', 'due at 230 s', 'due at 340 s']);
     expect(cheap.runs.slice(0, 4)).toEqual(['due at 0 s', 'due at 110 s', 'due at 220 s', 'due at 330 s']);
   });
 
-  test("never stand in each other's way at the source, so that none times out behind another", async () => {
+  test('do not run at the same time, so that none times out because of another', async () => {
     const { clock, collector, run } = createHarness();
     const budget = createBudget(1, clock);
     let atSource = 0;
@@ -56,7 +60,7 @@ describe('due runs that share a budget', () => {
     const all = ['a', 'b', 'c'].map((name) =>
       collector(name, every(10_000, { budget }), async () => {
         most = Math.max(most, ++atSource);
-        const outcome = await ask(clock, budget, 2000, ok(name));
+        const outcome = await query(clock, budget, 2000, ok(name));
         atSource -= 1;
         return outcome;
       }),
@@ -67,7 +71,7 @@ describe('due runs that share a budget', () => {
     expect(all.map(({ runs }) => runs.length)).toEqual([6, 6, 6]);
   });
 
-  test('do not wait behind one that hangs, beyond its deadline', async () => {
+  test('wait for a hanging run until its deadline, and no longer', async () => {
     const { clock, collector, run } = createHarness();
     const budget = createBudget(0.5, clock);
     const a = collector('a', every(60_000, { budget, timeoutMs: 5000 }), hang);
@@ -77,10 +81,10 @@ describe('due runs that share a budget', () => {
     expect(b.runs[0]).toBe('due at 5.5 s');
   });
 
-  test('know nothing of another budget', async () => {
+  test('are independent of another budget', async () => {
     const { clock, collector, run } = createHarness();
     const [one, other] = [createBudget(0.01, clock), createBudget(0.01, clock)];
-    const a = collector('a', every(60_000, { budget: one }), () => ask(clock, one, 5000, ok('a')));
+    const a = collector('a', every(60_000, { budget: one }), () => query(clock, one, 5000, ok('a')));
     const b = collector('b', every(60_000, { budget: other }));
     run([a, b]);
     await clock.advance(120_000);
@@ -89,17 +93,19 @@ describe('due runs that share a budget', () => {
 });
 
 describe('a reserved collector', () => {
-  test("does not wait for a heavy look's debt, and the debt is paid all the same", async () => {
+  test('does not wait for the debt of a heavy query, and the debt is paid nevertheless', async () => {
     const { clock, collector, run } = createHarness();
     const budget = createBudget(0.01, clock);
     const health = collector('health', every(10_000, { budget, priority: 'reserved' }), () =>
-      ask(clock, budget, 10, ok('health')),
+      query(clock, budget, 10, ok('health')),
     );
-    const heavy = collector('heavy', every(60_000, { budget }), () => ask(clock, budget, 5000, ok('heavy')));
+    const heavy = collector('heavy', every(60_000, { budget }), () =>
+      query(clock, budget, 5000, ok('heavy')),
+    );
     const runner = run([health, heavy]);
     await clock.advance(595_000);
     expect(health.runs).toHaveLength(60);
-    // 5 s at 1 % are 500 s; the 50 looks of health meanwhile are 1 s each, and another 5 s for those 50 s.
+    // 5 s at 1% are 500 s; the 50 queries of health in that time are 1 s each, and another 5 s for those 50 s.
     expect(heavy.runs).toEqual(['due at 0.01 s', 'due at 556 s']);
     expect(runner.status().map(({ schedule }) => schedule)).toMatchObject([
       { budgetLimited: false, effectiveEveryMs: 10_000, effectiveMaxAgeMs: 30_000 },
@@ -107,11 +113,11 @@ describe('a reserved collector', () => {
     ]);
   });
 
-  test('that needs more than half the budget is limited to half, and both report it', async () => {
+  test('that needs more than half the budget is limited to half, and both series report it', async () => {
     const { clock, collector, run } = createHarness();
     const budget = createBudget(0.01, clock);
     const schedule = every(10_000, { budget, priority: 'reserved', timeoutMs: 5000 });
-    const health = collector('health', schedule, () => ask(clock, budget, 100, ok('health')));
+    const health = collector('health', schedule, () => query(clock, budget, 100, ok('health')));
     const runner = run([health]);
     await clock.advance(65_000);
     expect(health.runs).toEqual(['due at 0 s', 'due at 20 s', 'due at 40 s', 'due at 60 s']);
@@ -120,7 +126,7 @@ describe('a reserved collector', () => {
     expect(flat.get('gitaly_exporter_collector_budget_limited{collector="health"}')).toBe(1);
   });
 
-  test('goes before shared ones when both may', async () => {
+  test('runs before shared ones when the budget allows both', async () => {
     const { clock, collector, run } = createHarness();
     const budget = createBudget(0.5, clock);
     const take = (name: string, ms: number) => async () => {
@@ -137,12 +143,12 @@ describe('a reserved collector', () => {
 });
 
 describe('a woken run', () => {
-  test('asks no budget', async () => {
+  test('does not wait for the budget', async () => {
     const { clock, collector, run } = createHarness();
     const budget = createBudget(0.01, clock);
     const wake = createWake();
     const a = collector('a', every(60_000, { budget, wake }), ({ cause }) =>
-      cause === 'woken' ? ok('a') : ask(clock, budget, 5000, ok('a')),
+      cause === 'woken' ? ok('a') : query(clock, budget, 5000, ok('a')),
     );
     run([a]);
     await clock.advance(100_000);
@@ -153,11 +159,11 @@ describe('a woken run', () => {
 });
 
 describe('the staleness limit of a collector that the budget limits', () => {
-  test('is stretched with its interval, and not withdrawn while the next run goes on', async () => {
+  test('is extended with its interval, so that the snapshot stays during the next run', async () => {
     const { clock, collector, run } = createHarness();
     const budget = createBudget(0.01, clock);
     const schedule = every(60_000, { budget, maxAgeMs: 120_000, timeoutMs: 30_000 });
-    const a = collector('a', schedule, () => ask(clock, budget, 10_000, ok('a')));
+    const a = collector('a', schedule, () => query(clock, budget, 10_000, ok('a')));
     const runner = run([a]);
     await clock.advance(11_000);
     for (let second = 11; second < 4000; second += 10) {
@@ -171,12 +177,12 @@ describe('the staleness limit of a collector that the budget limits', () => {
     });
   });
 
-  test('runs out all the same when runs fail', async () => {
+  test('is still enforced when runs fail', async () => {
     const { clock, collector, run } = createHarness();
     const budget = createBudget(0.01, clock);
     const schedule = every(60_000, { budget, maxAgeMs: 120_000, timeoutMs: 30_000 });
     const a = collector('a', schedule, (_, nth) =>
-      ask(clock, budget, 2000, nth === 1 ? ok('a') : failed('query', 'no')),
+      query(clock, budget, 2000, nth === 1 ? ok('a') : failed('query', 'no')),
     );
     const runner = run([a]);
     const at = async (seconds: number, from: number) => {
@@ -189,14 +195,14 @@ describe('the staleness limit of a collector that the budget limits', () => {
     expect(await at(431, 430)).toEqual({ value: undefined, success: 0, stale: 1 });
   });
 
-  test('runs out when something wakes it for ever, so that its due run never comes', async () => {
+  test('is still enforced when constant wakes prevent its due run', async () => {
     const { clock, collector, run } = createHarness();
     const budget = createBudget(0.01, clock);
     const wake = createWake();
     const startedAt = clock.now();
     const a = collector('a', every(60_000, { budget, wake, maxAgeMs: 120_000 }), async ({ cause }) => {
       const outcome = ok('a') as Extract<Outcome, { kind: 'data' }>;
-      return ask(clock, budget, 200, cause === 'woken' ? { ...outcome, readAt: startedAt } : outcome);
+      return query(clock, budget, 200, cause === 'woken' ? { ...outcome, readAt: startedAt } : outcome);
     });
     const runner = run([a]);
     for (let second = 0; second < 1300; second += 5) {
@@ -207,11 +213,11 @@ describe('the staleness limit of a collector that the budget limits', () => {
     expect(await scrape(runner, 'a')).toEqual({ a: { value: undefined, success: 0, stale: 1 } });
   });
 
-  test('a longer interval within the staleness limit is shown, and not reported as limited', async () => {
+  test('stays as configured when a longer interval is within it, which is not reported as limited', async () => {
     const { clock, collector, run } = createHarness();
     const budget = createBudget(0.01, clock);
     const schedule = every(10_000, { budget, maxAgeMs: 60_000, timeoutMs: 5000 });
-    const a = collector('a', schedule, () => ask(clock, budget, 200, ok('a')));
+    const a = collector('a', schedule, () => query(clock, budget, 200, ok('a')));
     const runner = run([a]);
     await clock.advance(50_000);
     expect(a.runs).toEqual(['due at 0 s', 'due at 20 s', 'due at 40 s']);
@@ -222,11 +228,11 @@ describe('the staleness limit of a collector that the budget limits', () => {
     });
   });
 
-  test("waiting a moment for one's turn is not called limited", async () => {
+  test('is not reported as limited when a run only waits for its turn', async () => {
     const { clock, collector, run } = createHarness();
     const budget = createBudget(0.01, clock);
     const all = ['a', 'b', 'c'].map((name) =>
-      collector(name, every(60_000, { budget }), () => ask(clock, budget, 10, ok(name))),
+      collector(name, every(60_000, { budget }), () => query(clock, budget, 10, ok(name))),
     );
     const runner = run(all);
     await clock.advance(300_000);
@@ -237,12 +243,12 @@ describe('the staleness limit of a collector that the budget limits', () => {
 });
 
 describe('first runs', () => {
-  test('do not wait for what the others cost, only for their turn; the debt is paid afterwards', async () => {
+  test('wait only for their turn, not for the cost of the others; the debt is paid afterwards', async () => {
     const { clock, collector, run } = createHarness();
     const budget = createBudget(0.01, clock);
     const all = ['a', 'b', 'c'].map((name, index) =>
       collector(name, every(60_000, { budget, ...(index === 1 && { priority: 'reserved' }) }), () =>
-        ask(clock, budget, 2000, ok(name)),
+        query(clock, budget, 2000, ok(name)),
       ),
     );
     const runner = run(all);
@@ -263,8 +269,8 @@ describe('first runs', () => {
   });
 });
 
-test('all together never spend more than the share, the first runs, and one question of each kind in arrears', async () => {
-  const asker = fc.record({
+test('all queries together never take more than the ratio, the first runs, and one query of each priority', async () => {
+  const collectorModel = fc.record({
     reserved: fc.boolean(),
     everySeconds: fc.integer({ min: 1, max: 120 }),
     costMs: fc.array(fc.integer({ min: 0, max: 3000 }), { minLength: 1, maxLength: 5 }),
@@ -272,24 +278,24 @@ test('all together never spend more than the share, the first runs, and one ques
   await fc.assert(
     fc.asyncProperty(
       fc.constantFrom(0.005, 0.01, 0.05, 0.3),
-      fc.array(asker, { minLength: 1, maxLength: 5 }),
-      async (share, askers) => {
+      fc.array(collectorModel, { minLength: 1, maxLength: 5 }),
+      async (ratio, collectorModels) => {
         const { clock, collector, run, seconds } = createHarness();
-        const budget = createBudget(share, clock);
+        const budget = createBudget(ratio, clock);
         const most = { shared: 0, reserved: 0 };
-        const first = askers.reduce((sum, { costMs }) => sum + costMs[0]! / 1000, 0);
-        const collectors = askers.map(({ costMs, everySeconds, reserved }, index) => {
+        const first = collectorModels.reduce((sum, { costMs }) => sum + costMs[0]! / 1000, 0);
+        const collectors = collectorModels.map(({ costMs, everySeconds, reserved }, index) => {
           const priority = reserved ? 'reserved' : 'shared';
           for (const cost of costMs) most[priority] = Math.max(most[priority], cost / 1000);
           const schedule = every(everySeconds * 1000, { budget, priority });
           return collector(`c${index}`, schedule, (_, nth) =>
-            ask(clock, budget, costMs[(nth - 1) % costMs.length]!, ok(`c${index}`)),
+            query(clock, budget, costMs[(nth - 1) % costMs.length]!, ok(`c${index}`)),
           );
         });
         run(collectors);
         for (let step = 0; step < 30; step += 1) {
           await clock.advance(20_000);
-          const allowed = share * seconds() + first + most.shared + most.reserved;
+          const allowed = ratio * seconds() + first + most.shared + most.reserved;
           expect(budget.spentSeconds()).toBeLessThanOrEqual(allowed + 1e-6);
         }
       },
