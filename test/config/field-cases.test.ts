@@ -1,4 +1,7 @@
-/** Configurations of the field: what Gitaly and Praefect accept is accepted, and a part is not taken for the whole. */
+/**
+ * Configurations found in the field: what Gitaly and Praefect accept is accepted, and a part of a file is never
+ * treated as the whole.
+ */
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from '@jest/globals';
 import { type GitalyConfig, parseGitalyConfig } from '../../src/config/gitaly/gitaly-config.ts';
@@ -68,7 +71,7 @@ describe("Gitaly's config.toml", () => {
     expect(packObjects(config, '15.11.0')).toBe(undefined);
   });
 
-  test('what config_command may add is unknown, not unset', () => {
+  test('settings that config_command may add are unknown, not unset', () => {
     const config = gitaly('config-command-gitaly');
     expect(config.incomplete).toMatch(/the output of its config_command adds to this file/);
     expect(config.storages).toEqual(['default']);
@@ -84,7 +87,7 @@ describe("Praefect's config.toml", () => {
   };
   const url = '--praefect.database.url=postgres://u@db/praefect?sslmode=disable';
 
-  test('a verification interval of 0 switches verification off', async () => {
+  test('a verification interval of 0 disables verification', async () => {
     const found = await resolved('praefect-zero');
     expect(found.ok && found.value).toMatchObject({
       database: { host: '127.0.0.1', database: 'praefect_production' },
@@ -94,13 +97,13 @@ describe("Praefect's config.toml", () => {
     });
   });
 
-  test('half of [database] is no address: the fix is named, and no local socket is tried', async () => {
+  test('an incomplete [database] gives no address: the message names the fix, and no local socket is tried', async () => {
     const found = await resolved('praefect-part');
     expect(found.ok ? [] : found.problems.map(problemText)).toEqual([
       '/p.toml: [database] has no host, and the output of config_command adds to this file: set praefect.database.url',
     ]);
     const withUrl = await resolved('praefect-part', [url]);
-    // The storages of an incomplete file are not all of them.
+    // The storages of an incomplete file are not the complete list.
     expect(withUrl.ok && withUrl.value).toMatchObject({
       database: { host: 'db' },
       configuredStorages: undefined,
@@ -109,7 +112,7 @@ describe("Praefect's config.toml", () => {
     expect(withVariable.ok && withVariable.value.database?.host).toBe('db');
   });
 
-  test('without [database] the text names the file and the fix', async () => {
+  test('without [database] the message names the file and the fix', async () => {
     const found = await resolved('praefect');
     expect(found.ok && found.value.databaseText).toBe(
       "Praefect's database is not monitored: /p.toml is not all of Praefect's configuration: the output of its config_command adds to this file, which has no [database]: set praefect.database.url",
@@ -117,7 +120,7 @@ describe("Praefect's config.toml", () => {
   });
 });
 
-test('a megabyte of wrong entries is read in seconds, and its first problems are reported', () => {
+test('a megabyte of invalid entries is read in seconds, and the first problems are reported', () => {
   const text = '[[concurrency]]\nrpc = "x"\n'.repeat(40_000);
   const started = performance.now();
   const parsed = parseGitalyConfig(text, 'x');
@@ -125,7 +128,7 @@ test('a megabyte of wrong entries is read in seconds, and its first problems are
   expect(performance.now() - started).toBeLessThan(10_000);
 });
 
-test('values nested without end are invalid TOML, and no overflow of the stack', () => {
+test('values nested without limit are invalid TOML, without a stack overflow', () => {
   const parsed = parseGitalyConfig(`a = ${'['.repeat(100_000)}`, 'x');
   expect(parsed.ok ? [] : parsed.problems.map(problemText)).toEqual([
     expect.stringContaining('invalid TOML'),

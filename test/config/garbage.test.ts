@@ -1,4 +1,4 @@
-/** Whatever is thrown at it, the configuration answers with values or with messages. */
+/** Arbitrary input gives settings or problems, and nothing is thrown. */
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { loadSettings } from '../../src/config/load.ts';
@@ -94,13 +94,13 @@ const yaml = fc.oneof(
   tree.map((value) => JSON.stringify(value)),
 );
 
-async function survives(
-  given: readonly string[],
+async function load(
+  flags: readonly string[],
   files: Record<string, string>,
   variables: Record<string, string>,
 ): Promise<void> {
   const system = memorySystem(files, variables);
-  const loaded = await loadSettings(given, system);
+  const loaded = await loadSettings(flags, system);
   for (const { where, message } of loaded.problems) {
     expect(message).not.toBe('');
     expect(where).not.toBe('');
@@ -109,16 +109,16 @@ async function survives(
   if (loaded.problems.length === 0) await resolvePraefect(loaded.settings, loaded.origins, system);
 }
 
-test('any flags and any variables', async () => {
+test('arbitrary flags and variables give settings or problems', async () => {
   await fc.assert(
-    fc.asyncProperty(args, env, (given, variables) => survives(given, {}, variables)),
+    fc.asyncProperty(args, env, (flags, variables) => load(flags, {}, variables)),
     { numRuns: 400 },
   );
 });
 
-test('any file', async () => {
+test('an arbitrary file gives settings or problems', async () => {
   await fc.assert(
-    fc.asyncProperty(yaml, (text) => survives(['--config.file=/c.yml'], { '/c.yml': text }, {})),
+    fc.asyncProperty(yaml, (text) => load(['--config.file=/c.yml'], { '/c.yml': text }, {})),
     { numRuns: 600 },
   );
 });

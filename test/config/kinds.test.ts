@@ -22,7 +22,7 @@ function read<T>(kind: Kind<T>, raw: Raw | string): unknown {
   return result.ok ? result.value : result.problems.map(problemText).join('\n');
 }
 
-describe('a duration is written as Prometheus writes it', () => {
+describe('a duration in the syntax of Prometheus', () => {
   test.each([
     ['30s', 30_000],
     ['1h30m', 5_400_000],
@@ -45,11 +45,11 @@ describe('a duration is written as Prometheus writes it', () => {
     ['5 s', '--x: found "5 s", expected a duration such as 30s or 1h30m'],
     ['99999999999999y', '--x: found "99999999999999y", expected a duration such as 30s or 1h30m'],
     ['', '--x: has no value, expected a duration such as 30s or 1h30m; set one or leave it out'],
-  ])('%j is refused', (written, message) => {
+  ])('%j is rejected', (written, message) => {
     expect(read(duration(), written)).toBe(message);
   });
 
-  test('bounds are part of what is expected', () => {
+  test('a message states the bounds', () => {
     expect(read(duration({ min: 1000 }), '10ms')).toBe(
       '--x: found "10ms", expected a duration such as 30s or 1h30m of at least 1s',
     );
@@ -58,7 +58,7 @@ describe('a duration is written as Prometheus writes it', () => {
     );
   });
 
-  test('what is printed reads as the same duration', () => {
+  test('a printed duration is parsed to the same value', () => {
     fc.assert(
       fc.property(fc.nat(2 ** 40), (milliseconds) => {
         expect(parseDuration(printDuration(milliseconds))).toBe(milliseconds);
@@ -67,7 +67,7 @@ describe('a duration is written as Prometheus writes it', () => {
   });
 });
 
-describe('a share is written as per cent or as a number', () => {
+describe('a ratio as a percentage or a number', () => {
   test.each([
     ['1%', 0.01],
     ['0.01', 0.01],
@@ -88,13 +88,16 @@ describe('a share is written as per cent or as a number', () => {
     ['101%', '--x: found "101%", expected a ratio over 0 and at most 1, such as 1% or 0.01'],
     ['-1%', '--x: found "-1%", expected a ratio over 0 and at most 1, such as 1% or 0.01'],
     ['one', '--x: found "one", expected a ratio over 0 and at most 1, such as 1% or 0.01'],
-  ])('%s is refused', (written, message) => {
+  ])('%s is rejected', (written, message) => {
     expect(read(unitRatio(), written)).toBe(message);
   });
 
-  test.each([0.01, 0.001, 0.07, 1, 1 / 3])('%d is printed so that it reads the same', (share) => {
-    expect(read(unitRatio(), String(unitRatio().print(share)))).toBeCloseTo(share, 12);
-  });
+  test.each([0.01, 0.001, 0.07, 1, 1 / 3])(
+    '%d is printed so that it is parsed to the same value',
+    (share) => {
+      expect(read(unitRatio(), String(unitRatio().print(share)))).toBeCloseTo(share, 12);
+    },
+  );
 });
 
 describe('bytes', () => {
@@ -111,7 +114,7 @@ describe('bytes', () => {
     expect(read(bytes(), written)).toBe(value);
   });
 
-  test.each(['1XB', 'GiB', '1.0001', '-1', '1e3'])('%s is refused', (written) => {
+  test.each(['1XB', 'GiB', '1.0001', '-1', '1e3'])('%s is rejected', (written) => {
     expect(read(bytes(), written)).toBe(
       `--x: found "${written}", expected a number of bytes such as 512MiB or 2GB`,
     );
@@ -126,7 +129,7 @@ describe('bytes', () => {
   });
 });
 
-describe('the plain kinds', () => {
+describe('a value of kind', () => {
   test.each<[string, Kind<unknown>, string, unknown]>([
     ['integer', integer(), '-3', -3],
     ['integer', integer({ min: 1, max: 9 }), '0', '--x: found "0", expected a whole number from 1 to 9'],
@@ -159,13 +162,13 @@ describe('the plain kinds', () => {
     expect(read(kind, written)).toEqual(expected);
   });
 
-  test('a path from the file is relative to the file', () => {
+  test('a path in the file is relative to the directory of the file', () => {
     const origin: Origin = { source: 'file', file: '/etc/exporter/config.yml', line: 3 };
     expect(read(filePath(), { form: 'text', text: 'tls/web.yml', origin })).toBe('/etc/exporter/tls/web.yml');
     expect(read(filePath(), { form: 'text', text: '/srv/web.yml', origin })).toBe('/srv/web.yml');
   });
 
-  test('a secret is a Secret, and a refused one is not shown', () => {
+  test('a secret is a Secret, and a rejected one is not shown', () => {
     const kind = secret('<key>', 'a key of 8 characters', (found) =>
       found.length === 8 ? undefined : 'it is too short',
     );
@@ -175,11 +178,11 @@ describe('the plain kinds', () => {
     );
   });
 
-  test('a long value is cut where it is quoted', () => {
+  test('a long value is truncated in messages', () => {
     expect(String(read(integer(), 'y'.repeat(500))).length).toBeLessThan(150);
   });
 
-  test('a list or a map is no single value', () => {
+  test('a list or a map is not a single value', () => {
     expect(read(integer(), { form: 'items', items: [], origin: flag })).toBe(
       '--x: found a list, expected a whole number',
     );
@@ -189,10 +192,13 @@ describe('the plain kinds', () => {
   });
 });
 
-describe('addresses to listen on', () => {
-  test.each([':9656', '127.0.0.1:9656', '[::1]:0', 'localhost:1', '[fe80::1%eth0]:9656'])('%s', (written) => {
-    expect(read(listenAddress(), written)).toBe(written);
-  });
+describe('a listen address', () => {
+  test.each([':9656', '127.0.0.1:9656', '[::1]:0', 'localhost:1', '[fe80::1%eth0]:9656'])(
+    '%s is accepted',
+    (written) => {
+      expect(read(listenAddress(), written)).toBe(written);
+    },
+  );
 
   const expected = 'expected an address such as :9656, 127.0.0.1:9656 or [::1]:9656';
   test.each([
@@ -203,11 +209,11 @@ describe('addresses to listen on', () => {
     ['1.2.3:9656', `--x: found "1.2.3:9656", ${expected}: 1.2.3 is not an IPv4 address`],
     ['http://localhost:9656', `--x: found "http://localhost:9656", ${expected}`],
     ['localhost', `--x: found "localhost", ${expected}`],
-  ])('%s is refused', (written, message) => {
+  ])('%s is rejected', (written, message) => {
     expect(read(listenAddress(), written)).toBe(message);
   });
 
-  test('a list comes from commas, repeated flags and YAML alike, and names each wrong item', () => {
+  test('a list can be comma-separated, repeated flags or YAML, and each invalid item is named', () => {
     const kind = listOf(listenAddress(), 'list of addresses');
     expect(read(kind, ':1, :2')).toEqual([':1', ':2']);
     expect(read(kind, { form: 'items', items: [given(':1'), given(':2,:3')], origin: flag })).toEqual([
@@ -227,10 +233,10 @@ describe('addresses to listen on', () => {
   });
 });
 
-describe('storages of virtual storages', () => {
+describe('the storages of virtual storages', () => {
   const expected = 'expected a virtual storage and its storages, such as default=gitaly-1,gitaly-2,gitaly-3';
 
-  test('text parts virtual storages by semicolons, YAML has a map', () => {
+  test('are separated by semicolons in text, and a map in YAML', () => {
     const both = [
       { name: 'default', storages: ['gitaly-1', 'gitaly-2'] },
       { name: 'other', storages: ['gitaly-3'] },
@@ -253,7 +259,7 @@ describe('storages of virtual storages', () => {
     ['default=a,,b', `--x: ${expected}`],
     ['default=a,a', '--x: lists the storage a of default twice; list it once'],
     ['default=a;default=b', '--x: lists the virtual storage default twice; list it once'],
-  ])('%s is refused', (written, message) => {
+  ])('are rejected when given as %s', (written, message) => {
     expect(read(virtualStorages(), written)).toBe(message);
   });
 });

@@ -8,7 +8,7 @@ export interface MemoryFile {
 
 const failure = (code: string): NodeJS.ErrnoException => Object.assign(new Error(code), { code });
 
-/** Text is a file of mode 0644; `folder` and an error code (`EACCES`) stand for what they are. */
+/** Text is a file of mode 0644, `folder` a directory, `code` the error (`EACCES`) of reading it. */
 export type MemoryFiles = Readonly<
   Record<string, string | MemoryFile | { readonly folder: true } | { readonly code: string }>
 >;

@@ -1,4 +1,4 @@
-/** The values of gitaly.target, praefect.target and gitaly.config-file, and what they mean. */
+/** The values of gitaly.target, praefect.target and gitaly.config-file, and their meaning. */
 import { expect, test } from '@jest/globals';
 import { loadSettings } from '../../src/config/load.ts';
 import { problemText } from '../../src/config/problem.ts';
@@ -17,13 +17,13 @@ test.each([
   ['https://g:443', undefined, 'https://g/metrics'],
   ['[::1]:9236', undefined, 'http://[::1]:9236/metrics'],
   ['[::1]', undefined, 'http://[::1]:9236/metrics'],
-])('%s is a target', async (written, name, url) => {
+])('%s is accepted as a target', async (written, name, url) => {
   const { settings, problems } = await load(`--gitaly.target=${written}`);
   expect(problems).toEqual([]);
   expect(settings.gitaly.target).toEqual([{ name, url, everyAddress: false }]);
 });
 
-test('dns+ reads every address, and Praefect has its own default port', async () => {
+test('dns+ resolves every address, and Praefect has a default port of its own', async () => {
   const { settings } = await load('--gitaly.target=dns+gitaly.svc', '--praefect.target=dns+https://p.svc');
   expect(settings.gitaly.target).toEqual([
     { name: undefined, url: 'http://gitaly.svc:9236/metrics', everyAddress: true },

@@ -11,9 +11,9 @@ const inFile = 'log:\n  level: error\n';
 const inEnvironment = { GITALY_EXPORTER_LOG_LEVEL: 'warn' };
 const asFlag = ['--log.level=debug'];
 
-describe('flags win over the environment, the environment over the file, the file over the default', () => {
+describe('a flag takes precedence over the environment, the environment over the file, the file over the default', () => {
   test.each([
-    // flag, environment, file: value, where it came from
+    // flag, environment, file: value and its origin
     [true, true, true, 'debug', '--log.level'],
     [true, true, false, 'debug', '--log.level'],
     [true, false, true, 'debug', '--log.level'],
@@ -30,27 +30,27 @@ describe('flags win over the environment, the environment over the file, the fil
     expect(originText(loaded.origins.get('log.level')!)).toBe(from);
   });
 
-  test('the file itself may be named by the environment', async () => {
+  test('the environment can name the file', async () => {
     const system = memorySystem({ [file]: inFile }, { GITALY_EXPORTER_CONFIG_FILE: file });
     expect((await loadSettings([], system)).settings.log.level).toBe('error');
   });
 
-  test('a list from a stronger source replaces the weaker one whole', async () => {
+  test('a list replaces the whole list of a source with lower precedence', async () => {
     const system = memorySystem({ [file]: 'web: {listen-address: [":1", ":2"]}' });
     const args = [`--config.file=${file}`, '--web.listen-address=:3'];
     expect((await loadSettings(args, system)).settings.web.listenAddress).toEqual([':3']);
   });
 });
 
-describe('every setting has all its names', () => {
+describe('the names of settings', () => {
   const all = namedSettings(sections);
 
-  test('no two share a flag or a variable', () => {
+  test('are unique, as flags and as variables', () => {
     expect(new Set(all.map(({ flag }) => flag)).size).toBe(all.length);
     expect(new Set(all.map(({ variable }) => variable)).size).toBe(all.length);
   });
 
-  test('the fixed names are there', () => {
+  test('do not change', () => {
     expect(all.map(({ flag }) => flag)).toEqual(
       expect.arrayContaining([
         '--web.listen-address',
@@ -66,7 +66,7 @@ describe('every setting has all its names', () => {
   });
 
   test.each(all.filter(({ setting }) => setting.inFile).map((named) => [named.name, named] as const))(
-    '%s can be given in all three ways',
+    'allow %s as a flag, as a variable and in the file',
     async (_name, named) => {
       const { kind, example, default: value } = named.setting;
       const written = example ?? String(kind.print(value as NonNullable<unknown>));
@@ -92,13 +92,13 @@ describe('every setting has all its names', () => {
   );
 });
 
-describe('switches', () => {
+describe('a switch', () => {
   test.each([
     [['--web.enable-reload'], true],
     [['--no-web.enable-reload'], false],
     [['--web.enable-reload=true'], true],
     [['--web.enable-reload=false'], false],
-  ])('%j is %s', async (args, value) => {
+  ])('given as %j is %s', async (args, value) => {
     const loaded = await loadSettings(
       args,
       memorySystem({}, { GITALY_EXPORTER_WEB_ENABLE_RELOAD: String(!value) }),
@@ -107,7 +107,7 @@ describe('switches', () => {
     expect(loaded.settings.web.enableReload).toBe(value);
   });
 
-  test('a value after a switch is not taken for its own', async () => {
+  test('does not take the next argument as its value', async () => {
     const loaded = await loadSettings(['--web.enable-reload', 'false'], memorySystem());
     expect(loaded.problems).toEqual([
       { where: undefined, message: 'unexpected argument at position 2; write values as --flag=value' },
@@ -116,7 +116,7 @@ describe('switches', () => {
 });
 
 describe('the environment', () => {
-  test('what Kubernetes sets for a Service called gitaly-exporter is not ours', async () => {
+  test('may have the variables that Kubernetes sets for a Service named gitaly-exporter', async () => {
     const loaded = await loadSettings(
       [],
       memorySystem(
@@ -137,14 +137,14 @@ describe('the environment', () => {
     expect(loaded.problems).toEqual([]);
   });
 
-  test('a port that someone meant for us is a mistake all the same', async () => {
+  test('is still rejected when the operator sets a port in such a variable', async () => {
     const loaded = await loadSettings([], memorySystem({}, { GITALY_EXPORTER_PORT: '9656' }));
     expect(loaded.problems.map(({ where }) => where)).toEqual(['GITALY_EXPORTER_PORT']);
   });
 });
 
 describe('the settings', () => {
-  test('are frozen throughout', async () => {
+  test('are deeply frozen', async () => {
     const { settings } = await loadSettings(['--praefect.virtual-storage=default=a,b'], memorySystem());
     const unfrozen = (value: unknown, path: string): string[] =>
       typeof value !== 'object' || value === null || value instanceof Secret
@@ -156,7 +156,7 @@ describe('the settings', () => {
     expect(unfrozen(settings, 'settings')).toEqual([]);
   });
 
-  test('YAML values are what they look like: no octal, no yes and no', async () => {
+  test('keep YAML values as written: no octal numbers, no booleans from yes and no', async () => {
     const yaml = 'praefect:\n  virtual-storage:\n    yes: [0123, no, "quoted, once"]\n    1.10: [1e3]\n';
     const loaded = await loadSettings([`--config.file=${file}`], memorySystem({ [file]: yaml }));
     expect(loaded.settings.praefect.virtualStorage).toEqual([
@@ -165,7 +165,7 @@ describe('the settings', () => {
     ]);
   });
 
-  test('a group without anything under it is empty, not wrong', async () => {
+  test('accept a group without any setting', async () => {
     const loaded = await loadSettings(
       [`--config.file=${file}`],
       memorySystem({ [file]: 'web:\n#  telemetry-path: /x\nlog:\n' }),

@@ -16,7 +16,7 @@ async function problems(
 const inFile = (yaml: string): Promise<readonly string[]> =>
   problems([`--config.file=${file}`], {}, { [file]: yaml });
 
-describe('wrong flags', () => {
+describe('an invalid flag is rejected', () => {
   test.each<[string[], string[]]>([
     [['--log.levle=info'], ['--log.levle: there is no such flag. Did you mean --log.level?']],
     [['--log.levle', 'info'], ['--log.levle: there is no such flag. Did you mean --log.level?']],
@@ -46,7 +46,7 @@ describe('wrong flags', () => {
   });
 });
 
-describe('wrong variables', () => {
+describe('an invalid variable is rejected', () => {
   test.each([
     [
       'GITALY_EXPORTER_LOG_LEVLE',
@@ -74,7 +74,7 @@ describe('wrong variables', () => {
   });
 });
 
-describe('wrong lines of the file', () => {
+describe('an invalid line of the file is rejected', () => {
   test.each([
     [
       'log: {levle: info}',
@@ -169,11 +169,11 @@ describe('wrong lines of the file', () => {
     expect(found.length).toBe(1);
   });
 
-  test('one slip of syntax is not told for every line after it', async () => {
+  test('one syntax error is reported once, not for every line after it', async () => {
     expect((await inFile(`log: [${'['.repeat(5000)}`)).length).toBeLessThanOrEqual(3);
   });
 
-  test('a huge file is refused unread', async () => {
+  test('a file over the size limit is rejected without being read', async () => {
     expect(await inFile(`#${'x'.repeat(1024 * 1024)}`)).toEqual([
       '/etc/exporter.yml: is larger than 1 MiB, expected a configuration file',
     ]);
@@ -190,12 +190,12 @@ describe('wrong lines of the file', () => {
       `--config.file: the configuration file ${file} is not readable by this user`,
     ],
     [{ [file]: { code: 'EIO' } }, `--config.file: the configuration file ${file} cannot be read (EIO)`],
-  ] as [MemoryFiles, string][])('a file that cannot be read: %j', async (files, expected) => {
+  ] as [MemoryFiles, string][])('an unreadable file is reported: %j', async (files, expected) => {
     expect(await problems([`--config.file=${file}`], {}, files)).toEqual([expected]);
   });
 });
 
-test('a rule between settings speaks when each alone is right', async () => {
+test('a conflict between two settings is reported only when each is valid', async () => {
   expect(
     await problems(['--praefect.database.refresh-interval=10m', '--praefect.database.max-staleness=1m']),
   ).toEqual([
@@ -203,7 +203,7 @@ test('a rule between settings speaks when each alone is right', async () => {
   ]);
 });
 
-test('everything that is wrong is said at once, overridden values too', async () => {
+test('all problems are reported together, including those of overridden values', async () => {
   const yaml = 'log:\n  level: loud\n  colour: red\nweb:\n  max-requests: many\n';
   const found = await problems(
     [`--config.file=${file}`, '--log.level=debug', '--log.format=xml', '--verbose'],
@@ -221,7 +221,7 @@ test('everything that is wrong is said at once, overridden values too', async ()
   ]);
 });
 
-test('with problems, what could be read is there, and defaults in place of the rest', async () => {
+test('settings with problems keep their valid values, and have defaults for the invalid ones', async () => {
   const loaded = await loadSettings(['--log.level=loud', '--log.format=json'], memorySystem());
   expect(loaded.settings.log).toEqual({ level: 'info', format: 'json' });
   expect([...loaded.unreadable]).toEqual(['log.level']);

@@ -10,7 +10,7 @@ import { memorySystem } from './memory-system.ts';
 const page = configurationReference();
 
 describe('docs/configuration.md', () => {
-  test('is what the settings say now ("npm run generate" writes it)', () => {
+  test('is up to date ("npm run generate" writes it)', () => {
     expect(readFileSync(new URL('../../docs/configuration.md', import.meta.url), 'utf8')).toBe(page);
   });
 
@@ -20,7 +20,7 @@ describe('docs/configuration.md', () => {
     }
   });
 
-  test('its file with every setting is a good one', async () => {
+  test('has a complete example file that is valid', async () => {
     const [, yaml = ''] = /```yaml\n(.*?)```/s.exec(page) ?? [];
     const loaded = await loadSettings(['--config.file=/c.yml'], memorySystem({ '/c.yml': yaml }));
     expect(loaded.problems).toEqual([]);
@@ -33,7 +33,7 @@ describe('docs/configuration.md', () => {
   });
 });
 
-test('the settings as text are a file that means the same settings', async () => {
+test('printed settings are a file that gives the same settings', async () => {
   const args = [
     '--web.listen-address=:1',
     '--web.listen-address=[::1]:2',

@@ -1,4 +1,4 @@
-/** A password that is known to the test is in nothing that the configuration says of itself. */
+/** A known password appears in no output of the configuration: problems, printed settings, JSON, util.inspect. */
 import { inspect } from 'node:util';
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
@@ -12,7 +12,7 @@ import { type MemoryFiles, memorySystem } from './memory-system.ts';
 const sentinel = 'SENTINEL';
 const file = '/etc/exporter.yml';
 
-/** Everything that people or machines could be shown. */
+/** Every form in which people or other programs can see the configuration. */
 async function everything(args: readonly string[], system: System): Promise<string> {
   const loaded = await loadSettings(args, system);
   const sources = await resolvePraefect(loaded.settings, loaded.origins, system);
@@ -34,7 +34,7 @@ const shown = (
   env: Record<string, string> = {},
 ): Promise<string> => everything(args, memorySystem(files, env));
 
-describe('a password shows nowhere', () => {
+describe('a password is never shown', () => {
   test.each<[string, string[], MemoryFiles, Record<string, string>]>([
     ['in the URL', [`--praefect.database.url=postgres://u:${sentinel}@h/d`], {}, {}],
     ['as a keyword', [`--praefect.database.url=host=h password=${sentinel}`], {}, {}],
@@ -59,7 +59,7 @@ describe('a password shows nowhere', () => {
       {},
     ],
     [
-      'in a passfile that is refused',
+      'in a passfile that is rejected',
       ['--praefect.database.url=postgres://u@h/d'],
       { '/home/exporter/.pgpass': `*:*:*:*:${sentinel}` },
       {},
@@ -75,11 +75,19 @@ describe('a password shows nowhere', () => {
   });
 
   test.each<[string, string[], MemoryFiles]>([
-    ['a misspelt flag', [`--praefect.database.ulr=postgres://u:${sentinel}@h/d`], {}],
-    ['a misspelt flag with its value apart', ['--praefect.database.ulr', `postgres://u:${sentinel}@h/d`], {}],
+    ['a misspelled flag', [`--praefect.database.ulr=postgres://u:${sentinel}@h/d`], {}],
+    [
+      'a misspelled flag with its value as the next argument',
+      ['--praefect.database.ulr', `postgres://u:${sentinel}@h/d`],
+      {},
+    ],
     ['a value without a flag', [`postgres://u:${sentinel}@h/d`, sentinel], {}],
     ['a value that begins with a dash', [`-${sentinel}!`, `--=${sentinel}`, `--a b${sentinel}`], {}],
-    ['a misspelt key', [`--config.file=${file}`], { [file]: `praefect: {database: {pasword: ${sentinel}}}` }],
+    [
+      'a misspelled key',
+      [`--config.file=${file}`],
+      { [file]: `praefect: {database: {pasword: ${sentinel}}}` },
+    ],
     [
       'a list where text is expected',
       [`--config.file=${file}`],
@@ -93,7 +101,7 @@ describe('a password shows nowhere', () => {
     ['an alias', [`--config.file=${file}`], { [file]: `praefect: {database: {url: *${sentinel}}}` }],
     ['a tag', [`--config.file=${file}`], { [file]: `praefect: {database: {url: !${sentinel} x}}` }],
     [
-      'a quote that is not closed',
+      'an unclosed quote',
       [`--config.file=${file}`],
       { [file]: `praefect:\n  database:\n    url: "postgres://u:${sentinel}@h/d\n` },
     ],
@@ -104,7 +112,7 @@ describe('a password shows nowhere', () => {
       { '/c': `[database]\npassword = ["${sentinel}"]\n` },
     ],
     ['a template', ['--praefect.config-file=/c'], { '/c': `[database]\npassword = {% "${sentinel}" %}\n` }],
-  ])('%s is not quoted', async (_name, args, files) => {
+  ])('%s is not quoted in a problem', async (_name, args, files) => {
     const text = await shown(args, files);
     expect(text).not.toContain(sentinel);
     expect(
@@ -112,8 +120,8 @@ describe('a password shows nowhere', () => {
     ).toBeGreaterThan(0);
   });
 
-  test('whatever stands around it in the address', async () => {
-    const noise = fc.string({ unit: fc.constantFrom(...':/?#@%=&, \'"\\[]ab1'), maxLength: 6 });
+  test('in an address with arbitrary text around the password', async () => {
+    const surrounding = fc.string({ unit: fc.constantFrom(...':/?#@%=&, \'"\\[]ab1'), maxLength: 6 });
     const shapes = fc.constantFrom(
       'postgres://u:{}@h/d',
       'postgres://u:{}',
@@ -123,8 +131,9 @@ describe('a password shows nowhere', () => {
       '{}',
     );
     await fc.assert(
-      fc.asyncProperty(shapes, noise, noise, async (shape, before, after) => {
-        // Only where the sentinel is the password, or the address is refused: in a host name it may be shown.
+      fc.asyncProperty(shapes, surrounding, surrounding, async (shape, before, after) => {
+        // A sentinel in a host name may be shown: check only where it is the password, or the address is
+        // rejected.
         const address = shape.replace('{}', `${before}${sentinel}${after}`);
         const loaded = await loadSettings([`--praefect.database.url=${address}`], memorySystem());
         expect(loaded.problems.map(problemText).join('\n')).not.toContain(sentinel);

@@ -24,7 +24,7 @@ const problems = (text: string): readonly string[] => {
 const nothing = { limit: undefined, queueSize: undefined, queueWaitSeconds: undefined };
 
 describe('the configuration of each version', () => {
-  test('13.5: limits per repository, cgroups in their old form', () => {
+  test('13.5 has limits per repository, and cgroups in their old form', () => {
     const config = parsed(fixture('linux-package-13.5.toml'));
     expect(config.storages).toEqual(['default']);
     expect(config.rpcs).toEqual([
@@ -49,7 +49,7 @@ describe('the configuration of each version', () => {
     });
   });
 
-  test('15: queues and rate limits, and 0 is no limit', () => {
+  test('15 has queues and rate limits, and 0 means no limit', () => {
     const config = parsed(fixture('linux-package-15.toml'));
     expect(config.rpcs[0]).toMatchObject({ queueSize: 10, queueWaitSeconds: 60 });
     expect(config.rateLimits).toEqual([
@@ -62,7 +62,7 @@ describe('the configuration of each version', () => {
     expect(config.packObjectsCache).toBe(false);
   });
 
-  test('18: adaptive limits, and limits of calls without a user', () => {
+  test('18 has adaptive limits, and limits for unauthenticated calls', () => {
     const config = parsed(fixture('linux-package-18.toml'));
     expect(config.packObjectsCache).toBe(true);
     expect(config.packObjects).toEqual({
@@ -118,7 +118,7 @@ describe('the configuration of each version', () => {
     expect(parsed(fixture('chart-defaults.toml.tpl')).rpcs).toEqual([]);
   });
 
-  test("the chart's concurrency, JSON in a template action, is read", () => {
+  test("the chart's concurrency, which is JSON in a template action, is read", () => {
     const action = (json: string) =>
       `[hooks]\n{% \`${json}\` | data.JSON | data.ToTOML | strings.TrimSpace %}\n[cgroups]\nmemory_bytes = 5\n`;
     const config = parsed(
@@ -131,7 +131,7 @@ describe('the configuration of each version', () => {
       { method: 'PostUploadPack', limit: { kind: 'adaptive', min: 5, initial: 20, max: 40 } },
     ]);
     expect(config.cgroups.memoryBytes).toBe(5);
-    // What is not a table, or not JSON, is ignored like other actions.
+    // Values that are not a table or not JSON are ignored, like other actions.
     expect(parsed(action('{"bin_dir":"/x"}')).cgroups.memoryBytes).toBe(5);
     expect(parsed(action('{"concurrency":')).rpcs).toEqual([]);
   });
@@ -142,7 +142,7 @@ describe('the configuration of each version', () => {
   });
 });
 
-describe('a problem names its line and key, and quotes nothing else of the file', () => {
+describe('a problem names its line and key, and quotes nothing else from the file', () => {
   test.each<[string, string[]]>([
     [
       '[[concurrency]]\nmax_per_repo = 1\n',
@@ -201,7 +201,7 @@ describe('a problem names its line and key, and quotes nothing else of the file'
     ]);
   });
 
-  test('any text gives a configuration or problems, and nothing is thrown', () => {
+  test('arbitrary text gives a configuration or problems, and nothing is thrown', () => {
     const piece = fc.constantFrom(
       ...[
         '[[concurrency]]\n',

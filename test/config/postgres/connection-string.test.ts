@@ -8,7 +8,7 @@ import type { Origin } from '../../../src/config/problem.ts';
 
 const origin: Origin = { source: 'flag', name: '--praefect.database.url' };
 
-/** The parameters as plain text, the password revealed. */
+/** The parameters as plain text, with the password revealed. */
 function parameters(text: string): Record<string, string> {
   expect(connectionStringFault(text)).toBeUndefined();
   const { password, ...rest } = connectionParameters(text, origin);
@@ -19,7 +19,7 @@ function parameters(text: string): Record<string, string> {
   };
 }
 
-describe('a URL', () => {
+describe('a connection URL is parsed', () => {
   test.each<[string, Record<string, string>]>([
     ['postgres://', {}],
     ['postgresql://host', { host: 'host' }],
@@ -46,7 +46,7 @@ describe('a URL', () => {
   });
 });
 
-describe('keywords', () => {
+describe('a keyword string is parsed', () => {
   test.each<[string, Record<string, string>]>([
     ['host=h', { host: 'h' }],
     ['host=h port=5433 dbname=d user=u', { host: 'h', port: '5433', dbname: 'd', user: 'u' }],
@@ -67,7 +67,7 @@ const unknown =
 const form =
   "is not of the form name=value; put values with spaces in single quotes, and write ' and \\ with a backslash before them";
 
-describe('what is wrong is said without quoting any of it', () => {
+describe('a problem is reported without quoting the connection string', () => {
   test.each([
     ['db.example.com', 'it is neither a postgres:// URL nor keywords such as host=db'],
     ['mysql://user:SENTINEL@host/db', 'its scheme is neither postgres:// nor postgresql://'],
@@ -106,7 +106,7 @@ describe('what is wrong is said without quoting any of it', () => {
   });
 });
 
-test('any user, password and database survive the way through a URL', () => {
+test('any user, password and database survive a round trip through a URL', () => {
   const part = fc.string({ unit: 'grapheme', minLength: 1 }).filter((text) => !text.includes('\0'));
   fc.assert(
     fc.property(part, part, part, (user, password, dbname) => {
@@ -116,7 +116,7 @@ test('any user, password and database survive the way through a URL', () => {
   );
 });
 
-test('any password survives the way through keywords', () => {
+test('any password survives a round trip through keywords', () => {
   fc.assert(
     fc.property(fc.string({ minLength: 1 }), (password) => {
       const quoted = password.replace(/[\\']/g, '\\$&');
@@ -125,7 +125,7 @@ test('any password survives the way through keywords', () => {
   );
 });
 
-test('no text makes it throw', () => {
+test('arbitrary text does not throw', () => {
   const texts = fc.oneof(
     fc.string(),
     fc.string().map((text) => `postgres://${text}`),
@@ -139,8 +139,8 @@ test('no text makes it throw', () => {
   );
 });
 
-test('every parameter of libpq 15 to 18 is known, so that none is called a misspelling', () => {
-  // PQconninfoOptions of fe-connect.c, as PQconndefaults() of each release lists them.
+test('every parameter of libpq 15 to 18 is known, so that none is reported as misspelled', () => {
+  // PQconninfoOptions in fe-connect.c, as PQconndefaults() of each release lists them.
   const libpq =
     'service servicefile user password passfile channel_binding connect_timeout dbname host hostaddr port ' +
     'client_encoding options application_name fallback_application_name keepalives keepalives_idle ' +

@@ -1,4 +1,4 @@
-/** The same strings and passfiles to the real libpq (through psql), and what it then says to a server. */
+/** The same connection strings and passfiles, given to the real libpq (psql), and what it sends to a server. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
@@ -20,8 +20,8 @@ let server: Server;
 let folder: string;
 let login: Login = { user: undefined, database: undefined, password: undefined };
 
-/** Speaks just enough of PostgreSQL's protocol to be told a password: clear text, then an end. */
-function answer(socket: Socket): void {
+/** A minimal PostgreSQL server: requests a cleartext password and closes the connection. */
+function recordLogin(socket: Socket): void {
   socket.on('error', () => undefined);
   socket.on('data', (data) => {
     if (data[0] === 'p'.charCodeAt(0)) {
@@ -38,7 +38,7 @@ function answer(socket: Socket): void {
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'libpq-'));
-  server = createServer(answer).listen(0, '127.0.0.1');
+  server = createServer(recordLogin).listen(0, '127.0.0.1');
   await once(server, 'listening');
 });
 
@@ -49,7 +49,7 @@ afterAll(async () => {
 
 const port = (): number => (server.address() as AddressInfo).port;
 
-/** What libpq logs in with. */
+/** The login that libpq sends. */
 async function libpq(connection: string, passfile: string): Promise<Login> {
   login = { user: undefined, database: undefined, password: undefined };
   await writeFile(join(folder, 'pgpass'), passfile, { mode: 0o600 });
@@ -67,7 +67,7 @@ async function libpq(connection: string, passfile: string): Promise<Login> {
   return login;
 }
 
-describe('libpq reads connection strings as we do', () => {
+describe('libpq parses the connection string in the same way', () => {
   for (const connection of [
     'postgres://u:p@127.0.0.1/d',
     'postgres://u:p%40%2F%3A@127.0.0.1/d%20e',
@@ -89,7 +89,7 @@ describe('libpq reads connection strings as we do', () => {
   }
 });
 
-describe('libpq reads passfiles as we do', () => {
+describe('libpq parses the passfile in the same way', () => {
   for (const passfile of [
     '*:*:*:*:pw',
     '127.0.0.1:*:praefect:exporter:pw',

@@ -6,7 +6,7 @@ const key = { host: 'db.example.com', port: 5432, database: 'praefect', user: 'e
 const found = (text: string, other: Partial<typeof key> = {}): string | undefined =>
   passwordFromText(text, { ...key, ...other })?.reveal();
 
-describe('the first line that matches gives the password', () => {
+describe('the first matching line gives the password', () => {
   test.each<[string, string | undefined]>([
     ['db.example.com:5432:praefect:exporter:pw', 'pw'],
     ['*:*:*:*:pw', 'pw'],
@@ -37,18 +37,18 @@ describe('the first line that matches gives the password', () => {
     expect(found('\\:\\:1:5432:a\\\\b:u\\:v:pw', { host: '::1', database: 'a\\b', user: 'u:v' })).toBe('pw');
   });
 
-  test('a star that is meant is escaped', () => {
+  test('an escaped star matches a literal star', () => {
     expect(found('\\*:*:*:*:pw', { host: '*' })).toBe('pw');
   });
 });
 
-describe('the file', () => {
+describe('a passfile', () => {
   const path = '/home/exporter/.pgpass';
   const line = '*:*:*:*:SENTINEL';
   const read = (file: Parameters<typeof memoryFiles>[0][string]) =>
     passwordFromPassfile(path, key, memoryFiles({ [path]: file }));
 
-  test.each([0o600, 0o400, 0o100600])('mode %o is private', async (mode) => {
+  test.each([0o600, 0o400, 0o100600])('with mode %o is accepted', async (mode) => {
     expect((await read({ text: line, mode }))?.reveal()).toBe('SENTINEL');
   });
 
@@ -58,17 +58,17 @@ describe('the file', () => {
     [0o644, '0644'],
     [0o620, '0620'],
     [0o610, '0610'],
-  ])('mode %o is refused', async (mode, shown) => {
+  ])('with mode %o is rejected', async (mode, shown) => {
     await expect(read({ text: line, mode })).rejects.toThrow(
       `the passfile ${path} has mode ${shown}, so that other users can read it, and is refused: chmod 0600 ${path} (where the system sets the mode, as Kubernetes does for secrets, use --praefect.database.password-file)`,
     );
   });
 
-  test('a directory is not a passfile', async () => {
+  test('that is a directory is rejected', async () => {
     await expect(read({ folder: true })).rejects.toThrow(`the passfile ${path} is not a regular file`);
   });
 
-  test('a file that is not there or not ours is said to be so', async () => {
+  test('that does not exist or is not readable is reported', async () => {
     await expect(passwordFromPassfile(path, key, memoryFiles({}))).rejects.toThrow(
       `the passfile ${path} does not exist`,
     );

@@ -17,7 +17,7 @@ async function tls(given: Record<string, string>, files: MemoryFiles = {}, host 
   return result.ok ? result.value : result.problems.map(problemText);
 }
 
-describe('sslmode means what it means to libpq', () => {
+describe('TLS parameters have the same effect as in libpq', () => {
   test.each<[Record<string, string>, MemoryFiles, unknown]>([
     [{}, {}, { mode: 'prefer' }],
     [{}, root, { mode: 'prefer' }],
@@ -25,7 +25,7 @@ describe('sslmode means what it means to libpq', () => {
     [{ sslmode: 'allow' }, {}, { mode: 'allow' }],
     [{ sslmode: 'prefer', sslrootcert: '/ca.pem' }, named, { mode: 'prefer' }],
     [{ sslmode: 'require' }, {}, { mode: 'require' }],
-    // A root certificate that is there makes require verify the chain.
+    // With a root certificate file, sslmode=require verifies the chain.
     [{ sslmode: 'require' }, root, { mode: 'verify-ca', rootCert: `${home}/root.crt` }],
     [{ sslmode: 'require', sslrootcert: '/ca.pem' }, named, { mode: 'verify-ca', rootCert: '/ca.pem' }],
     [{ sslmode: 'verify-ca' }, root, { mode: 'verify-ca', rootCert: `${home}/root.crt` }],
@@ -55,7 +55,7 @@ describe('sslmode means what it means to libpq', () => {
     expect(await tls(given, files)).toEqual(expected);
   });
 
-  test('a Unix socket has no TLS, whatever is asked', async () => {
+  test('a Unix socket has no TLS, regardless of sslmode', async () => {
     expect(await tls({ sslmode: 'verify-full' }, {}, '/var/run/postgresql')).toEqual({ mode: 'disable' });
   });
 });

@@ -215,7 +215,7 @@ describe('each problem names the file, the line and the key', () => {
   });
 });
 
-test('a wrong entry is left out, and the rest is used; of the storages none, as a part is not the whole', () => {
+test('an invalid entry is skipped and the rest is used, but no storages are, as the list would be incomplete', () => {
   const text = `
 [failover]
 election_strategy = "raft"

@@ -31,7 +31,7 @@ async function connection(...given: Parameters<typeof read>): Promise<unknown> {
   return database && { ...database, password: (await database.password())?.reveal() };
 }
 
-const usual = { ssl: { mode: 'prefer' }, connectTimeoutMs: 10_000, password: undefined };
+const defaults = { ssl: { mode: 'prefer' }, connectTimeoutMs: 10_000, password: undefined };
 
 describe('the address comes from the first source that has one', () => {
   test('without an address no database is monitored', async () => {
@@ -44,7 +44,7 @@ describe('the address comes from the first source that has one', () => {
 
   test('praefect.database.url takes precedence over all other sources', async () => {
     expect(await connection([url, configFile], withToml, { PGHOST: 'other' })).toEqual({
-      ...usual,
+      ...defaults,
       host: 'db',
       port: 5433,
       database: 'praefect',
@@ -90,7 +90,7 @@ describe('the address comes from the first source that has one', () => {
     expect(
       await connection(['--praefect.database.url=postgres://db'], {}, { PGUSER: 'u', PGSSLMODE: 'disable' }),
     ).toEqual({
-      ...usual,
+      ...defaults,
       host: 'db',
       port: 5432,
       user: 'u',
@@ -98,7 +98,7 @@ describe('the address comes from the first source that has one', () => {
       ssl: { mode: 'disable' },
     });
     expect(await connection(['--praefect.database.url=dbname=d'])).toEqual({
-      ...usual,
+      ...defaults,
       host: 'localhost',
       port: 5432,
       user: 'exporter',
