@@ -1,4 +1,4 @@
-/** The real executable, as an operator starts it. */
+/** The real executable, started as an operator would start it. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
@@ -40,7 +40,7 @@ async function run(
   return { code, out, err };
 }
 
-test('config check on files of the disk, with a password file', async () => {
+test('config check reads files from disk, with a password file', async () => {
   const config = join(folder, 'config.yml');
   await writeFile(join(folder, 'password'), 'SENTINEL\n');
   await writeFile(
@@ -57,7 +57,7 @@ test('config check on files of the disk, with a password file', async () => {
   expect(out).not.toContain('SENTINEL');
 });
 
-test('config check looks into the web configuration file too', async () => {
+test('config check reads the web configuration file too', async () => {
   const web = join(folder, 'web.yml');
   await writeFile(web, 'basic_auth_user:\n  someone: SENTINEL\n');
   const { code, out, err } = await run([
@@ -73,7 +73,7 @@ test('config check looks into the web configuration file too', async () => {
   expect(err).not.toContain('SENTINEL');
 });
 
-test('wrong settings: everything on standard error, exit code 2', async () => {
+test('invalid settings are reported on standard error only, with exit code 2', async () => {
   const { code, out, err } = await run(['--log.level=loud', `--config.file=${folder}/gone.yml`]);
   expect({ code, out }).toEqual({ code: 2, out: '' });
   expect(err).toBe(
@@ -81,7 +81,7 @@ test('wrong settings: everything on standard error, exit code 2', async () => {
   );
 });
 
-test('--version and --help answer at once', async () => {
+test('--version and --help exit quickly', async () => {
   expect(await run(['--version'])).toMatchObject({ code: 0, err: '' });
   expect(await run(['--help'])).toMatchObject({
     code: 0,
@@ -91,7 +91,7 @@ test('--version and --help answer at once', async () => {
 });
 
 describe('a signal', () => {
-  test.each(['SIGTERM', 'SIGINT'] as const)('%s stops it cleanly', async (signal) => {
+  test.each(['SIGTERM', 'SIGINT'] as const)('%s shuts it down cleanly', async (signal) => {
     const child = start(['serve', '--web.listen-address=127.0.0.1:0', '--log.format=json']);
     await once(child.stderr!, 'data');
     child.kill(signal);

@@ -1,4 +1,4 @@
-/** Completion by the real scripts in a real bash, on the real program. */
+/** Completion by the real scripts in a real bash, with the real program. */
 import { execFileSync } from 'node:child_process';
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -45,6 +45,6 @@ testWith('bash')('the script for bash registers a completion', () => {
   expect(out).toMatch(/^complete -F \S+ gitaly-exporter$/m);
 });
 
-test('completion without a shell says which there are, exit code 2', () => {
+test('completion without a shell lists the supported ones, and exits with code 2', () => {
   expect(() => run('completion')).toThrow(/gitaly-exporter completion bash\|zsh\|fish/);
 });

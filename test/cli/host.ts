@@ -1,4 +1,4 @@
-/** A process of the test's own for the command line: what it wrote, and signals to send it. */
+/** A process for the command line under test: records its output and sends it signals. */
 import { EventEmitter } from 'node:events';
 import type { HostProcess } from '../../src/cli/main.ts';
 import { type MemoryFiles, memorySystem } from '../config/memory-system.ts';

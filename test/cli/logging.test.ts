@@ -3,7 +3,7 @@ import { createLog, type LogSettings, logfmt } from '../../src/cli/logging.ts';
 import type { Log } from '../../src/lib/log.ts';
 import { Secret } from '../../src/lib/secret.ts';
 
-/** What is written for some log calls, with the time replaced. */
+/** The output of some log calls, with the time replaced. */
 async function written(
   settings: Partial<LogSettings>,
   calls: (log: Log) => void,
@@ -20,29 +20,29 @@ async function written(
   return text.replaceAll(/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z/g, 'TIME');
 }
 
-describe('forms', () => {
-  const say = (log: Log) => log.warn({ collector: 'praefect_health', ageMs: 1500 }, 'no answer "yet"');
+describe('a log format', () => {
+  const logOnce = (log: Log) => log.warn({ collector: 'praefect_health', ageMs: 1500 }, 'no response "yet"');
 
-  test('logfmt, the default without a terminal', async () => {
-    expect(await written({}, say)).toBe(
-      'time=TIME level=warn msg="no answer \\"yet\\"" collector=praefect_health ageMs=1500\n',
+  test('logfmt is the default without a terminal', async () => {
+    expect(await written({}, logOnce)).toBe(
+      'time=TIME level=warn msg="no response \\"yet\\"" collector=praefect_health ageMs=1500\n',
     );
   });
 
-  test('json', async () => {
-    expect(await written({ format: 'json' }, say)).toBe(
-      '{"level":"warn","time":"TIME","collector":"praefect_health","ageMs":1500,"msg":"no answer \\"yet\\""}\n',
+  test('json is one object per line', async () => {
+    expect(await written({ format: 'json' }, logOnce)).toBe(
+      '{"level":"warn","time":"TIME","collector":"praefect_health","ageMs":1500,"msg":"no response \\"yet\\""}\n',
     );
   });
 
-  test('pretty, the default on a terminal', async () => {
-    const text = await written({}, say, true);
-    expect(text).toContain('no answer "yet"');
+  test('pretty is the default on a terminal', async () => {
+    const text = await written({}, logOnce, true);
+    expect(text).toContain('no response "yet"');
     expect(text).toContain('collector');
     expect(text).not.toContain('level=');
   });
 
-  test('what is less severe than the level is not written', async () => {
+  test('omits entries below the level', async () => {
     const all = (log: Log) => {
       log.debug({}, 'd');
       log.info({}, 'i');
@@ -53,25 +53,25 @@ describe('forms', () => {
   });
 });
 
-describe('errors', () => {
-  test('come with what caused them', async () => {
-    const error = new Error('cannot look', { cause: new Error('connection lost') });
+describe('a logged error', () => {
+  test('has its cause', async () => {
+    const error = new Error('cannot read', { cause: new Error('connection lost') });
     const line = JSON.parse(await written({ format: 'json' }, (log) => log.error({ err: error }, 'failed')));
     expect(line).toMatchObject({
       msg: 'failed',
-      err: { type: 'Error', message: 'cannot look', cause: { message: 'connection lost' } },
+      err: { type: 'Error', message: 'cannot read', cause: { message: 'connection lost' } },
     });
   });
 
-  test('stay on one line of logfmt', async () => {
+  test('stays on one line of logfmt', async () => {
     const text = await written({}, (log) => log.error({ err: new Error('two\nlines') }, 'failed'));
     expect(text.match(/\n/g)?.length).toBe(1);
     expect(text).toContain('err.message="two\\nlines"');
   });
 });
 
-describe('secrets', () => {
-  test.each(['json', 'logfmt', 'pretty'] as const)('are not in %s', async (format) => {
+describe('a secret', () => {
+  test.each(['json', 'logfmt', 'pretty'] as const)('is not in %s', async (format) => {
     const fields = {
       url: new Secret('SENTINEL'),
       password: 'SENTINEL',
@@ -91,6 +91,6 @@ test.each([
   [{ a: { b: { c: 1 } }, 'a b': 2 }, 'a.b.c=1 a_b=2'],
   [{ list: [1, 'two'] }, 'list="[1,\\"two\\"]"'],
   [{ msg: 'm', level: 'info', time: 't' }, 'time=t level=info msg=m'],
-])('logfmt of %j', (fields, line) => {
+])('%j is encoded as logfmt', (fields, line) => {
   expect(logfmt(fields)).toBe(line);
 });

@@ -9,7 +9,7 @@ import { testHost } from './host.ts';
 
 const allCommands = [...commands, ...demoCommands];
 
-describe('the command that the arguments name', () => {
+describe('a command line', () => {
   test.each<[string[], string, Record<string, string>]>([
     [[], 'serve', {}],
     [['--log.level=debug'], 'serve', { 'log.level': 'debug' }],
@@ -33,7 +33,7 @@ describe('the command that the arguments name', () => {
     [['bucket', '17', '-0'], 'bucket', { of: '17', null: 'true' }],
     [['bucket', '-0', '--', '--odd-path'], 'bucket', { of: '--odd-path', null: 'true' }],
     [['--namespace', 'gitlab', 'doctor'], 'doctor', { namespace: 'gitlab' }],
-  ])('%j is %s with %j', (args, name, values) => {
+  ])('%j runs %s with %j', (args, name, values) => {
     const invocation = readInvocation(args, allCommands);
     expect(invocation).toMatchObject({ kind: 'run', command: { name }, flags: { problems: [] } });
     if (invocation.kind !== 'run') return;
@@ -64,13 +64,13 @@ describe('the command that the arguments name', () => {
     expect(host.err()).toBe(`gitaly-exporter: ${message}\n`);
   });
 
-  test('a flag of another command is named as that', async () => {
+  test('with a flag of another command is rejected and names that command', async () => {
     const host = testHost();
     expect(await main(['serve', '--namespace=gitlab'], host)).toBe(2);
     expect(host.err()).toContain('--namespace: is a flag of "gitaly-exporter doctor", not of this command\n');
   });
 
-  test('a flag name means a switch everywhere or a value everywhere, so that words are found in any order', () => {
+  test('is parsed in any order, as each flag name has a value in every command or in none', () => {
     const arity = new Map<string, boolean>();
     for (const { options } of allCommands)
       for (const { name, setting } of namedSettings([options])) {
@@ -97,14 +97,14 @@ describe('help', () => {
     [['config', '--help'], 'Usage: gitaly-exporter config <command> [flags]\n'],
     [['help', 'config'], 'Usage: gitaly-exporter config <command> [flags]\n'],
     [['serve', '-h'], 'Usage: gitaly-exporter serve [flags]\n'],
-  ])('%j is about what it names, whatever else is wrong', async (args, usage) => {
+  ])('%j is the help of that command, even if other arguments are invalid', async (args, usage) => {
     const host = testHost();
     expect(await main(args, host)).toBe(0);
     expect(host.out()).toContain(usage);
     expect(host.err()).toBe('');
   });
 
-  test.each([40, 60, 80, 110])('fits a terminal of %i columns, but for words that do not', (width) => {
+  test.each([40, 60, 80, 110])('fits a terminal of %i columns, except for words that are longer', (width) => {
     const texts = [
       programHelp(commands, width),
       ...allCommands.map((command) => commandHelp(command, width)),
@@ -136,7 +136,7 @@ test.each([[['--version']], [['-v']], [['version']], [['serve', '-v']]])(
 );
 
 describe('serve', () => {
-  test('does not start with wrong settings, and says all of it, what they point to included', async () => {
+  test('with invalid settings does not start, and reports all problems, those in referenced files too', async () => {
     const host = testHost({}, { GITALY_EXPORTER_X: '1', PGPORT: 'x' });
     expect(await main(['--log.level=loud', '--praefect.database.url=postgres://h/d?sslmode=on'], host)).toBe(
       2,
@@ -156,7 +156,7 @@ describe('serve', () => {
 });
 
 describe('config check', () => {
-  test('prints the settings with where they came from, and what they lead to', async () => {
+  test('prints the settings with their origins, and their effect', async () => {
     const yaml = 'log:\n  level: warn\npraefect:\n  virtual-storage: {default: [a, b]}\n';
     const host = testHost({ '/c.yml': yaml }, { GITALY_EXPORTER_WEB_MAX_REQUESTS: '5' });
     const url = '--praefect.database.url=postgres://reader:SENTINEL@db/praefect?sslmode=require';
@@ -258,7 +258,7 @@ dashboards:
       ['--praefect.config-file=/gone'],
       "--praefect.config-file: Praefect's configuration /gone does not exist",
     ],
-  ])('a bad setting %j is exit code 2, as in every command', async (args, message) => {
+  ])('exits with code 2 for the invalid setting %j, as every command does', async (args, message) => {
     const host = testHost();
     expect(await main(['config', 'check', ...args], host)).toBe(2);
     expect(host.err()).toBe(`gitaly-exporter: one problem with the configuration\n  ${message}\n`);

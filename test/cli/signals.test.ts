@@ -19,8 +19,8 @@ function start() {
   };
 }
 
-describe('signals', () => {
-  test.each(['SIGINT', 'SIGTERM'])('the first %s asks for a clean stop', (name) => {
+describe('a signal that ends the program', () => {
+  test.each(['SIGINT', 'SIGTERM'])('the first %s requests a clean shutdown', (name) => {
     const { signal, exits, send } = start();
     expect(signal.aborted).toBe(false);
     send(0, name);
@@ -28,14 +28,14 @@ describe('signals', () => {
     expect(exits).toEqual([]);
   });
 
-  test('a second one does not wait', () => {
+  test('a second one exits immediately', () => {
     const { exits, send } = start();
     send(0, 'SIGTERM');
     send(600, 'SIGINT');
     expect(exits).toEqual([130]);
   });
 
-  test('the copy that npm passes on with a Ctrl-C is no second one', () => {
+  test('the copy that npm forwards after Ctrl-C does not count as a second one', () => {
     const { exits, send } = start();
     send(0, 'SIGINT');
     send(20, 'SIGINT');
@@ -44,31 +44,28 @@ describe('signals', () => {
     expect(exits).toEqual([130]);
   });
 
-  test("released, they are the system's again", () => {
+  test('after release the default handling applies again', () => {
     const { source, release } = start();
     release();
     expect([source.listenerCount('SIGINT'), source.listenerCount('SIGTERM')]).toEqual([0, 0]);
   });
 });
 
-test.each(['uncaughtException', 'unhandledRejection'])(
-  'an %s is logged and ends the process with 2',
-  (event) => {
-    const source = new EventEmitter();
-    const exits: number[] = [];
-    const logged: object[] = [];
-    const log = { ...silentLog, error: (fields: object) => logged.push(fields) };
-    const release = exitOnCrash(source, log, (code) => exits.push(code));
-    const error = new Error('a bug');
-    source.emit(event, error);
-    expect([exits, logged]).toEqual([[2], [{ err: error }]]);
-    release();
-    expect(source.listenerCount(event)).toBe(0);
-  },
-);
+test.each(['uncaughtException', 'unhandledRejection'])('an %s is logged and exits with code 2', (event) => {
+  const source = new EventEmitter();
+  const exits: number[] = [];
+  const logged: object[] = [];
+  const log = { ...silentLog, error: (fields: object) => logged.push(fields) };
+  const release = exitOnCrash(source, log, (code) => exits.push(code));
+  const error = new Error('a bug');
+  source.emit(event, error);
+  expect([exits, logged]).toEqual([[2], [{ err: error }]]);
+  release();
+  expect(source.listenerCount(event)).toBe(0);
+});
 
-describe('hang-ups', () => {
-  test('one that came before the first listener is passed on to it, once', () => {
+describe('SIGHUP', () => {
+  test('before the first listener is passed on to that listener, once', () => {
     const source = new EventEmitter();
     const hangUps = catchHangUps(source);
     source.emit('SIGHUP');
@@ -83,7 +80,7 @@ describe('hang-ups', () => {
     expect(calls).toBe(2);
   });
 
-  test('a command that cannot reload gives the signal back', () => {
+  test('has its default effect again in a command that cannot reload', () => {
     const source = new EventEmitter();
     catchHangUps(source).release();
     expect(source.listenerCount('SIGHUP')).toBe(0);

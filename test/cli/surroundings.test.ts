@@ -1,4 +1,4 @@
-/** The real program with a log that cannot be written and signals at any moment: it keeps running. */
+/** The real program keeps running when its log cannot be written, and when signals arrive at any time. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { openSync } from 'node:fs';
@@ -34,7 +34,7 @@ async function expectToRunAndStop({ child, url }: { child: ChildProcess; url: st
   expect(await exit).toEqual([0, null]);
 }
 
-test('a log on a full disk costs log lines, not the process', async () => {
+test('a log on a full disk loses log lines and does not end the process', async () => {
   const running = await serve(openSync('/dev/full', 'w'));
   await until(() => isHealthy(running.url));
   const metrics = await (await fetch(`${running.url}/metrics`)).text();
@@ -42,7 +42,7 @@ test('a log on a full disk costs log lines, not the process', async () => {
   await expectToRunAndStop(running);
 });
 
-test('a reader of the log that ends costs log lines, not the process', async () => {
+test('a closed log pipe loses log lines and does not end the process', async () => {
   const running = await serve('pipe');
   await once(running.child.stderr!, 'data');
   running.child.stderr!.destroy();
@@ -51,7 +51,7 @@ test('a reader of the log that ends costs log lines, not the process', async () 
   await expectToRunAndStop(running);
 });
 
-test('SIGHUP while it starts does not end it', async () => {
+test('SIGHUP during the start does not end the process', async () => {
   const running = await serve('pipe');
   await once(running.child.stderr!, 'data');
   for (let healthy = false; !healthy; healthy = await isHealthy(running.url)) running.child.kill('SIGHUP');

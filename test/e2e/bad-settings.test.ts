@@ -1,4 +1,6 @@
-/** The real program with settings that cannot work: what it says names the setting, what was found, and the mend. */
+/**
+ * The real program with settings that cannot work: its message names the setting, what was found, and the fix.
+ */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -25,38 +27,40 @@ afterAll(() => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-describe('settings that contradict each other end it at once', () => {
+describe('settings that contradict each other end the start', () => {
   test.each([
     {
       args: ['--kubernetes.enabled', '--kubernetes.role=agent', '--kubernetes.node=n1'],
-      says: /kubernetes\.role is agent, but cgroup\.enabled is false: .*set --cgroup\.enabled, or another role/,
+      message:
+        /kubernetes\.role is agent, but cgroup\.enabled is false: .*set --cgroup\.enabled, or another role/,
     },
     {
       args: ['--kubernetes.enabled', '--kubernetes.role=agent', '--cgroup.enabled'],
-      says: /kubernetes\.role is agent, but kubernetes\.node is not set.*spec\.nodeName/,
+      message: /kubernetes\.role is agent, but kubernetes\.node is not set.*spec\.nodeName/,
     },
     {
       args: ['--kubernetes.enabled', '--kubernetes.role=cluster', '--cgroup.enabled'],
-      says: /kubernetes\.role is cluster, but cgroup\.enabled is true: .*unset one of them, or set role all/,
+      message:
+        /kubernetes\.role is cluster, but cgroup\.enabled is true: .*unset one of them, or set role all/,
     },
     {
       args: ['--kubernetes.role=cluster'],
-      says: /kubernetes\.role is cluster, but kubernetes\.enabled is false.*set --kubernetes\.enabled/,
+      message: /kubernetes\.role is cluster, but kubernetes\.enabled is false.*set --kubernetes\.enabled/,
     },
-  ])('$args', async ({ args, says }) => {
-    const refused = startExporter(args);
-    await expect(refused).rejects.toThrow(says);
-    await expect(refused).rejects.toThrow('the exporter ended with 2');
+  ])('$args', async ({ args, message }) => {
+    const start = startExporter(args);
+    await expect(start).rejects.toThrow(message);
+    await expect(start).rejects.toThrow('the exporter ended with 2');
   });
 });
 
 interface Running {
   readonly found: Scrape;
-  /** The log and what the API tells, together. */
-  readonly said: string;
+  /** The log and the status API's text. */
+  readonly output: string;
 }
 
-/** As soon as the collector has failed. */
+/** Starts the exporter and returns when the collector has failed. */
 async function failing(collector: string, ...args: readonly string[]): Promise<Running> {
   const exporter = await startExporter(args);
   try {
@@ -67,7 +71,7 @@ async function failing(collector: string, ...args: readonly string[]): Promise<R
     );
     expectPromtoolToPass(found);
     const { text } = await exporter.get('/api/v1/status');
-    return { found, said: `${exporter.output()}${text}` };
+    return { found, output: `${exporter.output()}${text}` };
   } finally {
     expect(await exporter.stop()).toBe(0);
   }
@@ -76,15 +80,15 @@ async function failing(collector: string, ...args: readonly string[]): Promise<R
 const servers = ({ found }: Running): readonly string[] =>
   [...found.names()].filter((name) => /^gitaly_server_(?!check)/.test(name));
 
-describe('settings that point to nothing, or to something else, are failures of what rests on them', () => {
-  test('a kubeconfig that is not there', async () => {
+describe('a setting that points to the wrong thing is a failure of the collector that uses it', () => {
+  test('a kubeconfig that does not exist', async () => {
     const file = join(folder, 'no-kubeconfig');
     const running = await failing('kubernetes', '--kubernetes.enabled', `--kubernetes.kubeconfig=${file}`);
     expect(servers(running)).toEqual([]);
-    expect(running.said).toContain(`the kubeconfig ${file} does not exist: set kubernetes.kubeconfig`);
+    expect(running.output).toContain(`the kubeconfig ${file} does not exist: set kubernetes.kubeconfig`);
   });
 
-  test('a file of pods that is garbage: the pods are shown by their uids', async () => {
+  test('an invalid pods file: the pods are shown by their UIDs', async () => {
     const file = join(folder, 'pods.json');
     writeFileSync(file, '{"kind": "List", "items": [{"kind": "Pod", "meta');
     const running = await failing(
@@ -97,11 +101,11 @@ describe('settings that point to nothing, or to something else, are failures of 
     expect(
       [...running.found.series.keys()].filter((series) => series.startsWith('gitaly_server_info ')),
     ).toHaveLength(2);
-    expect(running.said).toContain(`cgroup.pods-file: ${file}: it is incomplete or invalid JSON`);
-    expect(running.said).toContain('kubectl get pods -A -l app=gitaly -o json');
+    expect(running.output).toContain(`cgroup.pods-file: ${file}: it is incomplete or invalid JSON`);
+    expect(running.output).toContain('kubectl get pods -A -l app=gitaly -o json');
   });
 
-  test('a root that is cgroup v1', async () => {
+  test('a root of cgroup v1', async () => {
     const root = join(folder, 'v1');
     for (const controller of ['memory', 'cpu,cpuacct']) {
       mkdirSync(join(root, controller, 'kubepods'), { recursive: true });
@@ -110,7 +114,7 @@ describe('settings that point to nothing, or to something else, are failures of 
     const running = await failing('cgroup', '--cgroup.enabled', `--cgroup.root=${root}`);
     expect(servers(running)).toEqual([]);
     expect(running.found.value('gitaly_exporter_cgroup_gitalys')).toBeUndefined();
-    expect(running.said).toContain(`cgroup.root ${root} is cgroup v1 (found memory, cpu,cpuacct)`);
-    expect(running.said).toContain('systemd.unified_cgroup_hierarchy=1');
+    expect(running.output).toContain(`cgroup.root ${root} is cgroup v1 (found memory, cpu,cpuacct)`);
+    expect(running.output).toContain('systemd.unified_cgroup_hierarchy=1');
   });
 });

@@ -1,4 +1,7 @@
-/** The program on a captured cgroup tree: OOM kills as the kernel reports them, a reload, cgroups that vanish and return. */
+/**
+ * The program on a captured cgroup tree: OOM kills as the kernel reports them, a reload, and cgroups that are
+ * removed and return.
+ */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -58,22 +61,22 @@ const allKills = (found: Scrape): number =>
     .filter(([name]) => name.startsWith('gitaly_server_oom_kills_total '))
     .reduce((sum, [, value]) => sum + value, 0);
 
-/** One line for each kill. */
+/** One log line per kill. */
 const logged = (): readonly string[] =>
   exporter
     .output()
     .split('\n')
     .filter((line) => line.includes('msg="OOM kill"'));
 
-/** Of the API. */
+/** The kills in the API. */
 async function killEvents(): Promise<readonly string[]> {
   const { text } = await exporter.get('/api/v1/status');
   const { events } = JSON.parse(text) as { events: readonly { kind: string; message: string }[] };
   return events.filter(({ kind }) => kind === 'oom_kill').map(({ message }) => message);
 }
 
-describe('a captured tree with a file of pods', () => {
-  test('/metrics has the values of its files, and passes promtool', async () => {
+describe('a captured tree with a pods file', () => {
+  test('has the values of its files on /metrics, which passes promtool', async () => {
     const found = await scrape(exporter);
     expect(success(found, 'cgroup')).toBe(1);
     expect(success(found, 'cgroup_buckets')).toBe(1);
@@ -101,7 +104,7 @@ describe('a captured tree with a file of pods', () => {
     expectPromtoolToPass(found);
   });
 
-  test('a kill appears once on /metrics, in the events and in the log, with its level and place', async () => {
+  test('has a kill once on /metrics, in the events and in the log, with its level and place', async () => {
     const bucket3 = `${gitOfGuaranteed}/repos-3`;
     tree.kill({ limit: bucket3, victim: bucket3 });
     const own = await scrapeUntil(exporter, 'the kill', (found) => kills(found, 'bucket') === 1);
@@ -137,7 +140,7 @@ describe('a captured tree with a file of pods', () => {
     expectPromtoolToPass(all);
   });
 
-  test('a reload neither loses a kill nor counts one twice', async () => {
+  test('loses no kill and counts none twice at a reload', async () => {
     const before = allKills(await scrape(exporter));
     const reloading = fetch(`${exporter.url}/-/reload`, { method: 'POST' });
     const bucket = `${burstableSlice}/${'cri-containerd-0a1b2c3d4e5f60718293a4b5c6d7e8f90817263544536271f0e1d2c3b4a59687.scope'}/gitaly/gitaly-1/repos-2`;
@@ -154,23 +157,23 @@ describe('a captured tree with a file of pods', () => {
   });
 });
 
-describe('cgroups that vanish while they are read', () => {
-  test('leave no value behind, and return with the kills of before; the next kill is counted', async () => {
+describe('cgroups that are removed while they are read', () => {
+  test('lose their series, and return with the earlier kills; the next kill is counted', async () => {
     tree.vanish();
-    const levelsGone = await scrapeUntil(exporter, 'the failure', (found) => success(found, 'cgroup') === 0);
-    expect(namesOf(levelsGone).filter((name) => !/_bucket|_git_processes/.test(name))).toEqual([]);
+    const removed = await scrapeUntil(exporter, 'the failure', (found) => success(found, 'cgroup') === 0);
+    expect(namesOf(removed).filter((name) => !/_bucket|_git_processes/.test(name))).toEqual([]);
     // Buckets are read every 15 s.
-    const gone = await scrapeUntil(
+    const allRemoved = await scrapeUntil(
       exporter,
       'the failure of buckets',
       (found) => success(found, 'cgroup_buckets') === 0,
     );
-    expect(namesOf(gone)).toEqual([]);
-    expect(gone.value('gitaly_exporter_cgroup_gitalys')).toBeUndefined();
+    expect(namesOf(allRemoved)).toEqual([]);
+    expect(allRemoved.value('gitaly_exporter_cgroup_gitalys')).toBeUndefined();
     const { text } = await exporter.get('/api/v1/status');
     expect(text).toContain(`cgroup.root ${tree.root} does not exist`);
 
-    tree.comeBack();
+    tree.restore();
     const back = await scrapeUntil(exporter, 'the tree', (found) => success(found, 'cgroup') === 1);
     expect(back.value('gitaly_server_pod_memory_limit_bytes', first)).toBe(300 * mebibyte);
     expect(allKills(back)).toBe(4);
@@ -179,6 +182,6 @@ describe('cgroups that vanish while they are read', () => {
     const again = await scrapeUntil(exporter, 'one more kill', (found) => kills(found, 'bucket') === 2);
     expect(allKills(again)).toBe(5);
     expect(logged()).toHaveLength(5);
-    expectPromtoolToPass(gone, again);
+    expectPromtoolToPass(allRemoved, again);
   }, 60_000);
 });

@@ -1,4 +1,4 @@
-/** The real program as a process: started as an operator would, read over HTTP, ended by a signal. */
+/** The real program as a process, started as by an operator, read over HTTP, and ended by a signal. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
@@ -7,7 +7,7 @@ const root = join(import.meta.dirname, '..', '..');
 
 export interface ExporterProcess {
   readonly url: string;
-  /** Everything it wrote so far, both streams. */
+  /** Everything that it has written so far to both streams. */
   output(): string;
   get(
     path: string,
@@ -52,8 +52,8 @@ export async function startExporter(
     url,
     output: () => output,
     async get(path, headers = {}) {
-      const answer = await fetch(`${url}${path}`, { headers });
-      return { status: answer.status, text: await answer.text(), headers: answer.headers };
+      const response = await fetch(`${url}${path}`, { headers });
+      return { status: response.status, text: await response.text(), headers: response.headers };
     },
     async stop(signal = 'SIGTERM') {
       if (child.exitCode !== null) return child.exitCode;
@@ -65,15 +65,15 @@ export async function startExporter(
   };
 }
 
-/** Asks again and again until there is an answer; the limit is for when something is broken. */
+/** Calls `read` every 50 ms until it returns a value; throws after `limitMs`. */
 export async function until<T>(
-  ask: () => Promise<T | undefined>,
+  read: () => Promise<T | undefined>,
   what: string,
   limitMs = 30_000,
 ): Promise<T> {
   const end = performance.now() + limitMs;
   for (;;) {
-    const found = await ask();
+    const found = await read();
     if (found !== undefined) return found;
     if (performance.now() > end) throw new Error(`waited ${limitMs} ms in vain for ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 50));

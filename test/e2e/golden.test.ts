@@ -1,6 +1,6 @@
 /**
- * Captured databases in, exposition text out, through the real program. UPDATE_GOLDEN=1 writes the files anew:
- * read their difference before you commit it, each line is a claim about a real cluster.
+ * From captured databases to exposition text, through the real program. UPDATE_GOLDEN=1 writes the files again:
+ * review their diff before you commit it, as each line is a claim about a real cluster.
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
@@ -29,7 +29,7 @@ beforeAll(async () => {
 }, 60_000);
 afterAll(async () => server?.stop());
 
-/** What differs from run to run is masked; everything that speaks of the cluster stays. */
+/** Masks what differs from run to run, and keeps everything about the cluster. */
 function masked(text: string): string {
   return `${text
     .split('\n')
@@ -58,7 +58,8 @@ async function exposition(name: string): Promise<string> {
   const database = await server.createDatabase();
   const client = await database.client();
   await loadCapture(client, capture, 'now');
-  // Heartbeats stand still in a dump: what is healthy then is healthy while the exporter starts.
+  // Heartbeats do not advance in a dump: a storage that was healthy then is healthy only while the exporter
+  // starts.
   await client.query(
     "UPDATE node_status SET last_contact_attempt_at = last_contact_attempt_at + interval '4 s', last_seen_active_at = last_seen_active_at + interval '4 s'",
   );

@@ -51,7 +51,7 @@ describe('a database that stops while the exporter runs', () => {
       expect(value(down, 'gitaly_exporter_collector_success{collector="praefect_health"}')).toBe(0);
       const page = (await exporter.get('/')).text;
       expect(page).toContain('is unreachable');
-      // The staleness limit of health is 10 s: after it, its series are absent.
+      // The max age of health is 10 s: after that its series are absent.
       await until(async () => {
         const text = await metrics();
         return text.includes('praefect_db_storage_healthy{') ? undefined : true;
@@ -79,7 +79,7 @@ describe('a database that stops while the exporter runs', () => {
 });
 
 describe('an exporter without a database', () => {
-  test('reports a database that does not exist immediately and keeps running', async () => {
+  test('keeps running and immediately reports a database that does not exist', async () => {
     const exporter = await startExporter([
       `--praefect.database.url=postgres://exporter@127.0.0.1:1/praefect?sslmode=disable`,
     ]);
@@ -100,7 +100,7 @@ describe('an exporter without a database', () => {
     }
   });
 
-  test('enables no collector without a configured database, and the page shows it', async () => {
+  test('enables no collector without a configured database, and the page shows this', async () => {
     const exporter = await startExporter([]);
     try {
       const { text } = await exporter.get('/metrics');

@@ -80,7 +80,7 @@ const completeScrape = (exporter: ExporterProcess): Promise<Scrape> =>
   );
 
 describe('roles', () => {
-  test('cluster and agent report no series both, and together the same series as role all', async () => {
+  test('cluster and agent have no series in common, and together the same series as role all', async () => {
     const ofCluster = await completeScrape(inCluster);
     const ofAgent = await completeScrape(agent);
     const ofAll = await completeScrape(all);
@@ -89,7 +89,7 @@ describe('roles', () => {
 
     const byEither = new Set([...byCluster, ...byAgent]);
     expect([...byEither].filter((series) => !byAll.has(series))).toEqual([]);
-    // The check compares a file of the node with a ConfigMap, which an agent has no right to read: unknown there.
+    // This check compares a file of the node with a ConfigMap, which an agent may not read: unknown there.
     const needsBoth = /^gitaly_server_check_passed \[\["check","git_limit_as_configured"\]/;
     expect([...byAll].filter((series) => !byEither.has(series) && !needsBoth.test(series))).toEqual([]);
     expect(ofAgent.value('gitaly_server_checks_unknown', { check: 'git_limit_as_configured' })).toBe(2);
@@ -98,7 +98,7 @@ describe('roles', () => {
     expectPromtoolToPass(ofCluster, ofAgent, ofAll);
   }, 60_000);
 
-  test('an agent identifies pods as the cluster does, also in OOM kills', async () => {
+  test('an agent identifies pods as role cluster does, also in OOM kills', async () => {
     const pod = { namespace: 'gitlab', pod: 'gl-gitaly-default-0', node: cluster.node };
     expect((await completeScrape(inCluster)).value('gitaly_server_pod_ready', pod)).toBe(1);
     tree.kill({ limit: gitOfGuaranteed, victim: `${gitOfGuaranteed}/repos-2` });
@@ -123,7 +123,7 @@ describe('an API server that stops', () => {
     'gitaly_server_node_ready',
   ];
 
-  test('makes the metrics that depend on it absent after kubernetes.stale-after, until it is started again, also after a reload', async () => {
+  test('makes the series that depend on it absent after kubernetes.stale-after, until it is started again, also after a reload', async () => {
     const before = await completeScrape(inCluster);
     for (const name of dependsOnApi) expect(before.names()).toContain(name);
 
@@ -144,7 +144,8 @@ describe('an API server that stops', () => {
       expect(found.value('gitaly_exporter_kubernetes_watch_current', { resource: 'pods' })).toBe(0);
       expectPromtoolToPass(found);
     }
-    // The agent still reports the node's files, with the known names of pods, and that these may be outdated.
+    // The agent still reports the files of the node, with the known names of pods and a hint that these may be
+    // outdated.
     const ofAgent = await scrapeUntil(
       agent,
       'the agent to report it',

@@ -1,4 +1,7 @@
-/** What the tests of Gitaly's servers share: a captured cgroup tree that kills happen in, and a cluster that has it. */
+/**
+ * Shared by the tests of Gitaly servers: a captured cgroup tree in which OOM kills occur, and a cluster with
+ * its pods.
+ */
 import { closeSync, cpSync, openSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -12,7 +15,7 @@ import { archive } from '../support/kubernetes-archive.ts';
 import { hasTool } from '../support/tools.ts';
 import { type ExporterProcess, until } from './exporter-process.ts';
 
-/** Of the captured pods: their slices, and below them the parent of all Git processes. */
+/** The captured pods: their slices, and below them the parent of all Git processes. */
 export const guaranteedSlice = `kubepods.slice/kubepods-pod${guaranteedUid.replaceAll('-', '_')}.slice`;
 export const burstableSlice = `kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod${burstableUid.replaceAll('-', '_')}.slice`;
 export const gitOfGuaranteed = `${guaranteedSlice}/gitaly/gitaly-1`;
@@ -24,14 +27,15 @@ const gitalyContainerIds = {
 
 export interface LivingTree extends CapturedTree {
   /**
-   * The OOM killer, as the captured kernels wrote it (test/fixtures/cgroup/README.md): `oom` at the cgroup whose limit
-   * ran out, then `oom_kill` at the victim's, each there in memory.events.local, and in memory.events up to the top.
+   * Counts an OOM kill as the captured kernels did (test/fixtures/cgroup/README.md): `oom` at the cgroup that
+   * reached its limit, then `oom_kill` at the cgroup of the victim, each there in memory.events.local, and in
+   * memory.events up to the root.
    */
   kill(of: { readonly limit: string; readonly victim: string }): void;
-  /** As an unmount does. */
+  /** Removes the tree, as an unmount does. */
   vanish(): void;
-  /** The tree as it was captured, made anew: counters at 0. */
-  comeBack(): void;
+  /** Restores the tree as it was captured, with counters at 0. */
+  restore(): void;
 }
 
 export function livingTree(): LivingTree {
@@ -39,7 +43,7 @@ export function livingTree(): LivingTree {
   const spare = capturedTree('6.12', 'before');
   const { root } = tree;
 
-  /** In place, in one write: a reader finds the old text or the new one, as it does with the kernel's. */
+  /** In place, in one write: like the kernel's files, a reader finds the old text or the new one. */
   function raise(path: string, file: string, key: 'oom' | 'oom_kill'): void {
     const place = join(root, path, file);
     const text = readFileSync(place, 'utf8');
@@ -64,12 +68,12 @@ export function livingTree(): LivingTree {
       count(limit, 'oom');
       count(victim, 'oom_kill');
     },
-    // At once, as a mount goes: no kernel takes a file away before its directory.
+    // In one step, as an unmount: no kernel removes a file before its directory.
     vanish() {
       renameSync(root, `${root}.gone`);
       rmSync(`${root}.gone`, { recursive: true });
     },
-    comeBack() {
+    restore() {
       cpSync(spare.root, `${root}.new`, { recursive: true });
       renameSync(`${root}.new`, root);
     },
@@ -80,11 +84,11 @@ export function livingTree(): LivingTree {
   };
 }
 
-/** The two captured pods as `kubectl get pods -o json` would print them, on the node. */
+/** The two captured pods in the output of `kubectl get pods -o json`, on the node. */
 export const podsFile = (node: string): string =>
   JSON.stringify({ kind: 'List', items: capturedPods(node, undefined) });
 
-/** Two Gitaly pods of a recorded cluster, in the place of those whose cgroups were captured. */
+/** Two Gitaly pods of a recorded cluster, with the identity of those whose cgroups were captured. */
 function capturedPods(node: string, metricsPort: number | undefined): readonly RawObject[] {
   const recorded = archive('posture-good').items('at-rest/pods.json') as readonly RawPod[];
   const uids = [guaranteedUid, burstableUid] as const;
@@ -121,16 +125,16 @@ interface RawPod extends RawObject {
 
 export interface Cluster {
   readonly api: TestKubeApi;
-  /** Both captured pods are on this one. */
+  /** The node of both captured pods. */
   readonly node: string;
-  /** Text of a kubeconfig with a token. */
+  /** A kubeconfig with a token. */
   readonly kubeconfig: string;
   close(): Promise<void>;
 }
 
 export const apiToken = 'sentinel-of-a-token';
 
-/** A recorded cluster that follows all recommendations; Gitaly's pods answer for their own metrics too. */
+/** A recorded cluster that follows all recommendations; its Gitaly pods also serve metrics. */
 export async function startCluster(): Promise<Cluster> {
   const gitaly = await startGitalyMetrics();
   const api = await startKubeApi({ endsWatches: true });
@@ -139,7 +143,7 @@ export async function startCluster(): Promise<Cluster> {
   const others = (archive('posture-good').items('at-rest/pods.json') as readonly RawObject[]).filter(
     ({ metadata }) => metadata.labels?.['app'] !== 'gitaly',
   );
-  // Praefect's have addresses that are not of this machine.
+  // The addresses of Praefect's pods are not on this machine.
   const praefects = others.map((pod) => ({ ...pod, status: {} }) as RawObject);
   api.put('pods', [...capturedPods(node, (gitaly.address() as AddressInfo).port), ...praefects]);
   api.requireToken(apiToken);
@@ -172,12 +176,12 @@ async function startGitalyMetrics(): Promise<Server> {
   return server;
 }
 
-/** One scrape, held to the format: no series twice, and nothing that promtool would say. */
+/** One scrape, checked for its format: no duplicate series, no problem found by promtool. */
 export interface Scrape {
   readonly text: string;
-  /** Name and labels of each series, `le` and all. */
+  /** Name and all labels of each series, `le` included. */
   readonly series: ReadonlyMap<string, number>;
-  /** Of the one series with this name and these labels among its own; undefined when there is none. */
+  /** The value of the only series with this name and (at least) these labels; undefined when there is none. */
   value(name: string, labels?: Readonly<Record<string, string>>): number | undefined;
   names(): ReadonlySet<string>;
 }
@@ -204,7 +208,7 @@ export async function scrape(exporter: ExporterProcess): Promise<Scrape> {
 
 const seriesOf = ({ labels, name }: ParsedSample): string => `${name} ${JSON.stringify([...labels].sort())}`;
 
-/** Scrapes until the condition holds; the limit says what did not come. */
+/** Scrapes until the condition holds; at the limit the error names the condition. */
 export const scrapeUntil = (
   exporter: ExporterProcess,
   what: string,
@@ -218,7 +222,7 @@ export const scrapeUntil = (
 export const success = ({ value }: Scrape, collector: string): number | undefined =>
   value('gitaly_exporter_collector_success', { collector });
 
-/** Nothing where promtool is not installed: the tests that need it say so by themselves. */
+/** Does nothing where promtool is not installed: the tests that need promtool report that themselves. */
 export function expectPromtoolToPass(...scrapes: readonly Scrape[]): void {
   for (const { text } of scrapes)
     if (hasTool('promtool')) expect(promtoolCheckMetrics(text)).toEqual({ status: 0, problems: '' });
@@ -227,5 +231,5 @@ export function expectPromtoolToPass(...scrapes: readonly Scrape[]): void {
 export const isReady = async (exporter: ExporterProcess): Promise<true> =>
   until(async () => ((await exporter.get('/-/ready')).status === 200 ? true : undefined), 'every first run');
 
-/** The exporter's own, which each instance tells of itself. */
+/** Metrics of the exporter itself, which each instance has. */
 export const isOwn = (name: string): boolean => /^(gitaly_exporter_|process_|nodejs_)/.test(name);

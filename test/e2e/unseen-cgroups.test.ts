@@ -1,4 +1,7 @@
-/** The program on cgroups that it may not read, that are empty, or that are no files: nothing of it reads as healthy. */
+/**
+ * The program with cgroups that are unreadable or empty, and with paths that are not regular files: none of
+ * these reads as healthy.
+ */
 import { execFile, spawnSync } from 'node:child_process';
 import { chmodSync, chownSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { hostname, tmpdir } from 'node:os';
@@ -43,7 +46,7 @@ async function start(...args: readonly string[]): Promise<ExporterProcess> {
 const failures = (found: Scrape, reason: string): number | undefined =>
   found.value('gitaly_exporter_collector_failures_total', { collector: 'cgroup', reason });
 
-/** Its report, whatever its exit code. */
+/** The output of doctor, regardless of its exit code. */
 async function doctor(...args: readonly string[]): Promise<string> {
   const run = promisify(execFile)(
     process.execPath,
@@ -61,7 +64,7 @@ describe("a directory of the Linux package's Gitaly that only its user may enter
     if (process.geteuid?.() === 0) chownSync(join(tree.root, 'gitlab.slice/gitaly'), 998, 998);
   });
 
-  test('is a failure on /metrics, on the page and in the API that names it', async () => {
+  test('is reported as a failure with its path on /metrics, on the page and in the API', async () => {
     const running = await start();
     const found = await scrape(running);
     expect([success(found, 'cgroup'), success(found, 'cgroup_buckets')]).toEqual([0, 0]);
@@ -72,12 +75,12 @@ describe("a directory of the Linux package's Gitaly that only its user may enter
     expect(page.text).not.toContain('Nothing is wrong');
   });
 
-  test('is a failure in doctor that names it', async () => {
+  test('is reported as a failure with its path by doctor', async () => {
     expect(await doctor()).toContain('/gitlab.slice/gitaly: grant read and search permission');
   });
 });
 
-/** Which the optional part of the systemd unit grants. */
+/** The capability that the optional part of the systemd unit grants. */
 (process.geteuid?.() === 0 ? test : test.skip)(
   'the same directory is read with CAP_DAC_READ_SEARCH',
   async () => {
@@ -101,7 +104,7 @@ describe("a directory of the Linux package's Gitaly that only its user may enter
   },
 );
 
-test('a pod that runs outside of its slice has no figures, and the collector fails', async () => {
+test('a pod whose containers are outside its slice has no series, and the collector fails', async () => {
   const uid = '3f1c8d2a-7b5e-4c0d-9a6f-1e2d3c4b5a69';
   const id = 'e7d5c3b1a9f80716253443526170f9e8d7c6b5a4938271605f4e3d2c1b0a9988';
   const name = `kubepods-burstable-pod${uid.replaceAll('-', '_')}.slice`;
@@ -153,7 +156,7 @@ test('a pod that runs outside of its slice has no figures, and the collector fai
   expect(await doctor(`--cgroup.pods-file=${pods}`)).toContain('none of its containers is in its slice');
 });
 
-test("a count in Gitaly's configuration without any cgroup is a failure", async () => {
+test("cgroups that Gitaly's configuration has and the node does not are a failure", async () => {
   const config = join(folder, 'config.toml');
   writeFileSync(config, '[cgroups.repositories]\ncount = 12\n');
   const running = await start(`--gitaly.config-file=${config}`);
@@ -197,7 +200,7 @@ describe.each([
     30_000,
   );
 
-  test('as list of pods and configuration of Gitaly is a failure, and the program serves', async () => {
+  test("as the list of pods or as Gitaly's configuration is a failure of the collector, and the program serves", async () => {
     const running = await start(`--cgroup.pods-file=${path()}`, `--gitaly.config-file=${path()}`);
     const found = await scrape(running);
     expect(success(found, 'cgroup')).toBe(0);

@@ -1,4 +1,4 @@
-/** The system's own clock, and a runner on it. */
+/** The system clock, and a runner on it. */
 import { describe, expect, test } from '@jest/globals';
 import { systemClock } from '../../src/lib/clock.ts';
 import { silentLog } from '../../src/lib/log.ts';
@@ -13,7 +13,7 @@ describe('a sleep', () => {
   });
 
   test.each([60_000, 2 ** 31, Infinity])(
-    'of %p ms goes on until its signal aborts, then ends at once',
+    'of %p ms lasts until its signal aborts, and then ends immediately',
     async (ms) => {
       const stop = new AbortController();
       let over = false;
@@ -27,12 +27,12 @@ describe('a sleep', () => {
     },
   );
 
-  test('with a signal that aborted before is none', async () => {
+  test('whose signal has already aborted ends immediately', async () => {
     await systemClock.sleep(60_000, AbortSignal.abort());
   });
 });
 
-test('a runner on the real clock runs, answers in time beside one that hangs, and stops', async () => {
+test('a runner on the system clock runs, responds in time next to a collector that hangs, and stops', async () => {
   const { collector } = createHarness();
   const often = collector('often', every(20), (_, nth) => ok('often', nth));
   const runner = createRunner({

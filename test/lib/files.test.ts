@@ -1,4 +1,4 @@
-/** Reads of what a path may lead to besides a file: each ends, within its bytes and its time. */
+/** Reads of a path that may be something other than a file: each ends within its limits on bytes and time. */
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
@@ -38,13 +38,13 @@ describe.each(readers)('%s', (_name, read) => {
       (error: unknown) => error,
     );
 
-  test('returns the text of a file, through a link as well', async () => {
+  test('returns the text of a file, also through a symbolic link', async () => {
     expect(await read(join(folder, 'text'))).toBe('gitaly ä\n');
     expect(await read(join(folder, 'link'))).toBe('gitaly ä\n');
     expect((await read(join(folder, 'large'))).length).toBe(200_000);
   });
 
-  test('reads a file of the kernel, whose size is 0', async () => {
+  test('reads a file of the kernel, which has the size 0', async () => {
     expect(await read('/proc/self/mountinfo')).toContain('/proc');
   });
 
@@ -58,7 +58,7 @@ describe.each(readers)('%s', (_name, read) => {
     expect(whyUnreadable(await errorOf(path))).toBe(`cannot be read (${expected})`);
   });
 
-  test('fails at a file of more bytes than allowed', async () => {
+  test('fails at a file that exceeds the limit on bytes', async () => {
     expect(readErrorText(await errorOf(join(folder, 'large'), 100_000))).toBe('larger than 98 KiB');
   });
 
@@ -72,11 +72,11 @@ describe.each(readers)('%s', (_name, read) => {
   });
 });
 
-test('readTextFileSync does not follow a link where that is excluded', () => {
+test('readTextFileSync does not follow a symbolic link when that is disabled', () => {
   expect(() => readTextFileSync(join(folder, 'link'), { noFollow: true })).toThrow('ELOOP');
 });
 
-test('readTextFile gives up when its time is over', async () => {
+test('readTextFile fails at its deadline', async () => {
   const started = performance.now();
   const path = join(folder, 'sparse');
   writeFileSync(path, '');

@@ -25,7 +25,7 @@ test.each([
   expect(bytesText(bytes)).toBe(text);
 });
 
-test('a time of today has no date, another day has one, an impossible one is unknown', () => {
+test('a time of today has no date, another day has one, an invalid one is unknown', () => {
   const at = Date.UTC(2026, 2, 1, 3, 12, 5);
   expect(timeText(at)).toBe('2026-03-01 03:12:05 UTC');
   expect(timeText(at, at + 1000)).toBe('03:12:05 UTC');

@@ -3,12 +3,12 @@ import fc from 'fast-check';
 import { outsideText } from '../../src/lib/outside-text.ts';
 import { Secret } from '../../src/lib/secret.ts';
 
-test('short printable text stays as it is', () => {
+test('short printable text is unchanged', () => {
   expect(outsideText('relation "x" does not exist')).toBe('relation "x" does not exist');
   expect(outsideText('Zugriff verweigert für »gitaly«')).toBe('Zugriff verweigert für »gitaly«');
 });
 
-test('long text is cut to the limit in bytes, within no character', () => {
+test('long text is cut at the limit in bytes, and never inside a character', () => {
   for (const text of ['x'.repeat(100_000), 'ä'.repeat(100_000), '🦊'.repeat(50_000)]) {
     const cut = outsideText(text);
     expect(Buffer.byteLength(cut)).toBeLessThanOrEqual(300);
@@ -51,11 +51,11 @@ test('a secret with control characters, or broken up by them, is redacted', () =
   expect(outsideText('it is pass\u200bword!', ['password'])).toBe('it is <secret>!');
 });
 
-test('a very short secret is redacted where it stands alone, and words stay readable', () => {
+test('a very short secret is redacted only where it is a word of its own, so that words stay readable', () => {
   expect(outsideText('password a is wrong', ['a'])).toBe('password <secret> is wrong');
 });
 
-test('what cannot be printed never throws', () => {
+test('a value that cannot be converted to text does not throw', () => {
   const hostile = {
     toString() {
       throw new Error('no');

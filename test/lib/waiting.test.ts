@@ -1,4 +1,4 @@
-/** The helpers that wait: abort signals, deadlines, the serial queue, backoff. */
+/** The helpers for waiting: abort signals, deadlines, the serial queue, backoff. */
 import { describe, expect, test } from '@jest/globals';
 import { createDeadline, onAbort, unlessAborted, untilAborted } from '../../src/lib/abort.ts';
 import { createBackoff } from '../../src/lib/backoff.ts';
@@ -7,7 +7,7 @@ import { createSerialQueue } from '../../src/lib/serial-queue.ts';
 import { createManualClock } from '../support/manual-clock.ts';
 
 describe('abort', () => {
-  test('a listener is called once, also for a signal that has aborted already', () => {
+  test('calls a listener once, also for a signal that has already aborted', () => {
     let calls = 0;
     const controller = new AbortController();
     onAbort(controller.signal, () => calls++);
@@ -16,7 +16,7 @@ describe('abort', () => {
     expect(calls).toBe(2);
   });
 
-  test('a promise that never settles gives undefined when the signal aborts', async () => {
+  test('ends the wait for a promise that never settles with undefined', async () => {
     const controller = new AbortController();
     const waiting = unlessAborted(new Promise<number>(() => undefined), controller.signal);
     const aborted = untilAborted(controller.signal);
@@ -26,7 +26,7 @@ describe('abort', () => {
     expect(await unlessAborted(Promise.resolve(1), new AbortController().signal)).toBe(1);
   });
 
-  test('a deadline aborts when its time is over, and reports a parent that ended it as no timeout', async () => {
+  test('by a deadline is a timeout, and by the parent signal is not', async () => {
     const clock = createManualClock();
     const parent = new AbortController();
     const first = createDeadline(clock, 1000, parent.signal);
@@ -41,7 +41,7 @@ describe('abort', () => {
 });
 
 describe('the serial queue', () => {
-  test('runs one piece of work at a time, in order, also after one that rejects', async () => {
+  test('runs one task at a time, in order, also after a task that rejects', async () => {
     const queue = createSerialQueue();
     const order: string[] = [];
     const work = (name: string) => async () => {
@@ -57,7 +57,7 @@ describe('the serial queue', () => {
     expect(order).toEqual(['a starts', 'a ends', 'b starts', 'b ends']);
   });
 
-  test('a waiter whose signal aborts gives up its place', async () => {
+  test('removes a waiting task whose signal aborts', async () => {
     const queue = createSerialQueue();
     const leave = await queue.enter();
     const controller = new AbortController();
@@ -70,7 +70,7 @@ describe('the serial queue', () => {
   });
 });
 
-test('the backoff doubles its bound up to a maximum and starts again after a reset', () => {
+test('the backoff doubles its bound up to a maximum, and starts from the beginning after a reset', () => {
   const backoff = createBackoff({ minMs: 100, firstMs: 1000, maxMs: 3000, random: () => 0.5 });
   expect([backoff.next(), backoff.next(), backoff.next(), backoff.next(5000)]).toEqual([
     500, 1000, 1500, 6500,
@@ -79,7 +79,7 @@ test('the backoff doubles its bound up to a maximum and starts again after a res
   expect(backoff.next()).toBe(500);
 });
 
-test('the code of an error is found in it, or in the first error that it aggregates', () => {
+test('the code of an error is read from the error, or from the first error that it aggregates', () => {
   expect(codeOf(Object.assign(new Error(), { code: 'ENOENT' }))).toBe('ENOENT');
   expect(codeOf(new AggregateError([Object.assign(new Error(), { code: 'ECONNREFUSED' })]))).toBe(
     'ECONNREFUSED',

@@ -17,8 +17,8 @@ const wide = (name: string, series: number): Block => {
   return { families: [samples.family()] };
 };
 
-describe('the answer', () => {
-  test('is text 0.0.4, uncompressed, when nothing is asked for', async () => {
+describe('the exposition', () => {
+  test('is uncompressed text 0.0.4 for a request without headers', async () => {
     const block = example();
     const { headers, body } = await exposition([block]);
     expect(Buffer.concat(body).toString()).toBe(expositionText([block], 'text'));
@@ -30,7 +30,7 @@ describe('the answer', () => {
     });
   });
 
-  test('is gzip of OpenMetrics for Prometheus', async () => {
+  test('is gzip-compressed OpenMetrics for Prometheus', async () => {
     const blocks = [example(), emptyBlock, wide('wide', 1000)];
     const { headers, body } = await exposition(blocks, prometheus2);
     expect(gunzipSync(Buffer.concat(body)).toString()).toBe(expositionText(blocks, 'openmetrics'));
@@ -41,18 +41,15 @@ describe('the answer', () => {
     });
   });
 
-  test.each(['gzip', 'identity'])(
-    'is empty but valid when there is nothing to say (%s)',
-    async (acceptEncoding) => {
-      for (const blocks of [[], [emptyBlock]]) {
-        const { body } = await exposition(blocks, { acceptEncoding });
-        const bytes = Buffer.concat(body);
-        expect((acceptEncoding === 'gzip' ? gunzipSync(bytes) : bytes).toString()).toBe('');
-      }
-    },
-  );
+  test.each(['gzip', 'identity'])('is empty but valid without families (%s)', async (acceptEncoding) => {
+    for (const blocks of [[], [emptyBlock]]) {
+      const { body } = await exposition(blocks, { acceptEncoding });
+      const bytes = Buffer.concat(body);
+      expect((acceptEncoding === 'gzip' ? gunzipSync(bytes) : bytes).toString()).toBe('');
+    }
+  });
 
-  test('joins a family that two blocks share, compressed too', async () => {
+  test('merges a family that two blocks share, also when compressed', async () => {
     const part = (storage: string): Block => ({
       families: [samplesOf(jobs).set({ virtual_storage: storage, state: 'ready' }, 1).family()],
     });
@@ -63,12 +60,12 @@ describe('the answer', () => {
     expect(text.match(/# TYPE praefect_db_replication_jobs /g)).toHaveLength(1);
   });
 
-  test('is right for many scrapes at once, each with its own format', async () => {
+  test('is correct for concurrent scrapes, each with its own format', async () => {
     const blocks = [wide('one', 3000), example(), wide('two', 3000)];
-    const answers = await Promise.all(
+    const expositions = await Promise.all(
       Array.from({ length: 10 }, (_, i) => exposition(blocks, i % 2 === 0 ? prometheus2 : {})),
     );
-    for (const [i, { body }] of answers.entries()) {
+    for (const [i, { body }] of expositions.entries()) {
       const bytes = Buffer.concat(body);
       expect((i % 2 === 0 ? gunzipSync(bytes) : bytes).toString()).toBe(
         expositionText(blocks, i % 2 === 0 ? 'openmetrics' : 'text'),
@@ -77,7 +74,7 @@ describe('the answer', () => {
   });
 });
 
-describe('a block that did not change', () => {
+describe('an unchanged block', () => {
   test.each([{}, prometheus2])('is sent with the bytes of the last scrape (%j)', async (request) => {
     const [kept, before, after] = [wide('kept', 500), wide('changing', 3), wide('changing', 4)];
     const first = await exposition([kept, before], request);
@@ -86,7 +83,7 @@ describe('a block that did not change', () => {
     expect(shared).toHaveLength(1);
   });
 
-  test('was rendered and compressed by prepare() as the newest scrape asked', async () => {
+  test('is rendered and compressed by prepare() in the format of the newest scrape', async () => {
     await exposition([], prometheus2);
     const block = wide('prepared', 500);
     await prepare(block);
@@ -94,7 +91,7 @@ describe('a block that did not change', () => {
     expect(rendered(block, 'text')).toBeInstanceOf(Promise);
   });
 
-  test('is the same whether rendered at once or in slices', async () => {
+  test('is the same whether rendered in one step or in slices', async () => {
     const block = wide('both', 5000);
     const slices = rendered(block, 'text');
     const now = renderedNow(block, 'text');
@@ -102,7 +99,7 @@ describe('a block that did not change', () => {
     expect(renderedNow(wide('both', 5000), 'text')).toEqual(now);
   });
 
-  test('when it cannot be rendered, fails for whoever prepares it and is left out of scrapes', async () => {
+  test('that cannot be rendered is an error for the caller of prepare() and is left out of scrapes', async () => {
     const bug = new Error('a bug');
     const broken = {
       get families(): never {
@@ -120,7 +117,7 @@ describe('a block that did not change', () => {
   });
 });
 
-test('rendering several large blocks at once lets the event loop turn between slices', async () => {
+test('concurrent rendering of several large blocks yields to the event loop between slices', async () => {
   const blocks = [wide('a', 20_000), wide('b', 20_000), wide('c', 20_000)];
   const turns: number[] = [];
   let running = true;
@@ -133,6 +130,6 @@ test('rendering several large blocks at once lets the event loop turn between sl
   await Promise.all([exposition(blocks), ...blocks.map((block) => prepare(block))]);
   running = false;
   const slices = (performance.now() - start) / 5;
-  // Time itself is the benchmark's to judge; here, that there were about as many turns as slices of 5 ms.
+  // The benchmark measures the time; here, that there were about as many yields as slices of 5 ms.
   expect(turns.length).toBeGreaterThan(slices / 4);
 });

@@ -7,8 +7,8 @@ import { example, exampleMetrics, jobs } from './example.ts';
 
 const good = { help: 'What it says.', origin: 'where it comes from' };
 
-describe('declarations', () => {
-  test('those of the example are right', () => {
+describe('the lint of declarations', () => {
+  test('finds nothing in the example', () => {
     expect(lintMetrics(exampleMetrics)).toEqual([]);
   });
 
@@ -43,12 +43,12 @@ describe('declarations', () => {
     ['label __name: lower-case', gauge('up', { ...good, labels: { __name: anyValue } })],
     ['label state: a closed set has members', gauge('up', { ...good, labels: { state: [] } })],
     ['label state: a member is there twice', gauge('up', { ...good, labels: { state: ['a', 'a'] } })],
-  ])('%s', (problem, metric) => {
+  ])('finds: %s', (problem, metric) => {
     expect(lintMetrics([metric])).toEqual([expect.stringContaining(problem)]);
     expect(lintMetrics([metric])[0]).toContain(metric.name);
   });
 
-  test('no name is taken twice, in either format', () => {
+  test('finds a duplicate name, in either format', () => {
     const [waits, moves] = [histogram('waits', good), counter('moves_total', good)];
     expect(lintMetrics([waits, waits])).toEqual(['waits: declared twice']);
     expect(lintMetrics([moves, gauge('moves', good)])).toEqual(['moves: moves is taken by moves_total']);
@@ -59,7 +59,7 @@ describe('declarations', () => {
   });
 });
 
-describe('blocks', () => {
+describe('the lint of blocks', () => {
   const scalar = (metric: Metric, ...samples: [string[], number][]): Block => ({
     families: [{ metric, samples: samples.map(([labelValues, value]) => ({ labelValues, value })) }],
   });
@@ -69,7 +69,7 @@ describe('blocks', () => {
   const info = gauge('build_info', { ...good, labels: { version: anyValue } });
   const owned = [...exampleMetrics, lost, share, seen, info];
 
-  test('the example is right', () => {
+  test('finds nothing in the example', () => {
     expect(lintBlock(example(), owned)).toEqual([]);
   });
 
@@ -96,7 +96,7 @@ describe('blocks', () => {
     ['a time of 0', scalar(seen, [[], 0])],
     ['milliseconds, not seconds', scalar(seen, [[], 1_700_000_000_000])],
     ['_info of 0', scalar(info, [['1.0'], 0])],
-  ])('%s', (problem, block) => {
+  ])('finds: %s', (problem, block) => {
     expect(lintBlock(block, owned)).toEqual([expect.stringContaining(problem)]);
   });
 
@@ -110,12 +110,12 @@ describe('blocks', () => {
     ['buckets are not cumulative', { buckets: [{ le: 1, count: 2 }, { le: 2, count: 1 }, inf] }],
     ['counts are not whole numbers', { buckets: [{ le: 1, count: 0.5 }, inf] }],
     ['a sum of NaN', { sum: Number.NaN }],
-  ])('a histogram: %s', (problem, wrong) => {
+  ])('finds in a histogram: %s', (problem, invalid) => {
     const right: HistogramSample = { labelValues: [], buckets: [inf], sum: 1, count: 2 };
     const block = (histogram: HistogramSample): Block => ({
       families: [{ metric: waits, histograms: [histogram] }],
     });
     expect(lintBlock(block(right), [waits])).toEqual([]);
-    expect(lintBlock(block({ ...right, ...wrong }), [waits])).toEqual([expect.stringContaining(problem)]);
+    expect(lintBlock(block({ ...right, ...invalid }), [waits])).toEqual([expect.stringContaining(problem)]);
   });
 });

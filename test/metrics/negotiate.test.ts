@@ -45,10 +45,10 @@ describe('the format', () => {
       'text/plain;version=1.0.0;escaping=allow-utf-8;q=0.3,text/plain;version=0.0.4;q=0.2,*/*;q=0.1',
       text,
     ],
-    ['text wanted more', 'application/openmetrics-text;version=1.0.0;q=0.2,text/plain;q=0.7', text],
-    ['OpenMetrics of no version', 'application/openmetrics-text', openMetrics],
+    ['a higher weight for text', 'application/openmetrics-text;version=1.0.0;q=0.2,text/plain;q=0.7', text],
+    ['OpenMetrics without a version', 'application/openmetrics-text', openMetrics],
     ['OpenMetrics of a later version only', 'application/openmetrics-text;version=2.0.0', text],
-    ['OpenMetrics refused', 'application/openmetrics-text;q=0, */*', text],
+    ['OpenMetrics rejected', 'application/openmetrics-text;q=0, */*', text],
     [
       'capitals, spaces and quotes',
       ' Application/OpenMetrics-Text ; Version="1.0.0" ; Q=1.000 ',
@@ -61,13 +61,13 @@ describe('the format', () => {
       `${openMetrics}; escaping=underscores`,
     ],
     ['garbage', ';;,=;q=,,*/,\u0000', text],
-    ['something else altogether', 'image/png', text],
-  ])('%s', (_who, accept, contentType) => {
+    ['another content type', 'image/png', text],
+  ])('for %s', (_who, accept, contentType) => {
     expect(negotiateFormat(accept).contentType).toBe(contentType);
     expect(negotiateFormat(accept).format).toBe(contentType === text ? 'text' : 'openmetrics');
   });
 
-  test('whatever the header, the answer is one of five types', () => {
+  test('is one of five content types for any header', () => {
     const word = fc.constantFrom(
       'application/openmetrics-text',
       'text/plain',
@@ -109,10 +109,10 @@ test.each([
   ['Prometheus with enable_compression: false', 'identity', 'identity'],
   ['curl --compressed', 'deflate, gzip, br, zstd', 'gzip'],
   ['anything', '*', 'gzip'],
-  ['gzip refused', 'gzip;q=0', 'identity'],
-  ['gzip refused, anything else welcome', 'gzip;q=0, *;q=0.5', 'identity'],
-  ['plain wanted more', 'gzip;q=0.5, identity', 'identity'],
-  ['only what we have not', 'br', 'identity'],
+  ['gzip rejected', 'gzip;q=0', 'identity'],
+  ['gzip rejected, any other accepted', 'gzip;q=0, *;q=0.5', 'identity'],
+  ['a higher weight for identity', 'gzip;q=0.5, identity', 'identity'],
+  ['only unsupported encodings', 'br', 'identity'],
 ])('the compression for %s', (_who, acceptEncoding, encoding) => {
   expect(negotiateEncoding(acceptEncoding)).toBe(encoding);
 });

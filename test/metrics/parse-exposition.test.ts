@@ -15,7 +15,7 @@ test.each<[string, Format, string]>([
   ['a sample without metadata', 'openmetrics', 'a 1\n# EOF\n'],
   ['a family without samples', 'openmetrics', '# TYPE a gauge\n# HELP a A.\n# EOF\n'],
   ['a sample of another family', 'openmetrics', `${gauge}b 1\n# EOF\n`],
-  ['a family that comes back', 'openmetrics', `${gauge}# TYPE b gauge\n# HELP b B.\nb 1\n${gauge}# EOF\n`],
+  ['a family in two places', 'openmetrics', `${gauge}# TYPE b gauge\n# HELP b B.\nb 1\n${gauge}# EOF\n`],
   ['a series twice', 'openmetrics', `${gauge}a 1\n# EOF\n`],
   [
     'a unit that the name has not',
@@ -28,7 +28,7 @@ test.each<[string, Format, string]>([
     'openmetrics',
     '# TYPE a_total counter\n# HELP a_total A.\na_total 1\n# EOF\n',
   ],
-  ['a value that is no number', 'openmetrics', '# TYPE a gauge\n# HELP a A.\na undefined\n# EOF\n'],
+  ['a value that is not a number', 'openmetrics', '# TYPE a gauge\n# HELP a A.\na undefined\n# EOF\n'],
   ['an unknown escape', 'openmetrics', '# TYPE a gauge\n# HELP a A.\na{b="\\t"} 1\n# EOF\n'],
   ['a quote that is not escaped', 'openmetrics', '# TYPE a gauge\n# HELP a A.\na{b="c"d"} 1\n# EOF\n'],
   ['a label twice', 'openmetrics', '# TYPE a gauge\n# HELP a A.\na{b="c",b="d"} 1\n# EOF\n'],
@@ -44,11 +44,11 @@ test.each<[string, Format, string]>([
     'openmetrics',
     buckets('h_bucket{le="1"} 1\nh_bucket{le="+Inf"} 1\nh_sum 1\nh_count 1\n'),
   ],
-])('the strict parser refuses %s', (_what, format, exposition) => {
+])('the strict parser rejects %s', (_what, format, exposition) => {
   expect(() => parseExposition(exposition, format)).toThrow();
 });
 
-test('and reads what is right', () => {
+test('the strict parser reads valid text', () => {
   expect(parseExposition(`${gauge}# EOF\n`, 'openmetrics')).toEqual([
     { name: 'a', type: 'gauge', help: 'A.', samples: [{ name: 'a', labels: new Map(), value: 1 }] },
   ]);

@@ -1,7 +1,6 @@
 /**
- * A strict reader of both exposition formats, for tests: whatever the formats merely discourage, it refuses too.
- *
- * Rules: "Exposition formats" of Prometheus' documentation; OpenMetrics 1.0.0, "Text format".
+ * A strict parser of both exposition formats, for tests: it also rejects what the formats merely discourage.
+ * Rules: "Exposition formats" in Prometheus' documentation; OpenMetrics 1.0.0, "Text format".
  */
 import type { Format } from '../../src/metrics/syntax.ts';
 
@@ -30,7 +29,7 @@ const order: Readonly<Record<Format, readonly string[]>> = {
   openmetrics: ['TYPE', 'UNIT', 'HELP'],
 };
 
-/** All families, or an error that quotes the first line that breaks a rule. */
+/** All families. Throws an error that quotes the first invalid line. */
 export function parseExposition(exposition: string, format: Format): ParsedFamily[] {
   const families: ParsedFamily[] = [];
   const series = new Set<string>();
@@ -76,7 +75,7 @@ function linesOf(exposition: string, format: Format): string[] {
   return body === '' ? [] : body.slice(0, -1).split('\n');
 }
 
-/** A family starts where metadata follows samples. */
+/** A family starts at metadata after samples. */
 function familiesOfLines(lines: readonly string[]): string[][] {
   const families: string[][] = [];
   let inSamples = true;
@@ -125,7 +124,10 @@ function suffixes(type: string, format: Format): string[] {
 const withoutPrefix = (name: string, family: string): string =>
   name.startsWith(family) ? name.slice(family.length) : `not of ${family}`;
 
-/** Lines of one label set stand together: buckets with rising bounds and counts up to +Inf, then sum, then count. */
+/**
+ * The lines of one label set are consecutive: buckets with rising bounds and counts up to +Inf, then sum, then
+ * count.
+ */
 function checkHistograms(samples: readonly ParsedSample[], format: Format): void {
   let below = { le: -Infinity, count: 0, labels: '' };
   for (const { name, labels, value } of samples) {

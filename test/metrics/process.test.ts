@@ -13,7 +13,7 @@ const reading = (block: Block, name: string): number | undefined => {
   return family !== undefined && 'samples' in family ? family.samples[0]?.value : undefined;
 };
 
-/** Until the timers that measure the event loop have fired, and a collection of garbage was reported. */
+/** Reads until the timers that measure the event loop have fired and a garbage collection was reported. */
 async function readMeasured(): Promise<Block> {
   for (const deadline = performance.now() + 20_000; ; ) {
     const litter = Array.from({ length: 500_000 }, (_, i) => ({ i }));
@@ -26,7 +26,7 @@ async function readMeasured(): Promise<Block> {
   }
 }
 
-test('declarations and samples pass our lint', async () => {
+test('declarations and samples of the process metrics pass the lint', async () => {
   expect(lintMetrics(processMetrics)).toEqual([]);
   expect(lintBlock(await readMeasured(), processMetrics)).toEqual([]);
 });
@@ -35,7 +35,7 @@ testWithPromtool('promtool finds nothing in them', async () => {
   expect(promtoolCheckMetrics(expositionText([await readMeasured()]))).toEqual({ status: 0, problems: '' });
 });
 
-test('every declared metric is there, and says something credible', async () => {
+test('every declared metric has a plausible value', async () => {
   const block = await readMeasured();
   const present = block.families.filter(
     (family) => ('samples' in family ? family.samples : family.histograms).length > 0,
@@ -48,9 +48,10 @@ test('every declared metric is there, and says something credible', async () => 
   expect(reading(block, 'nodejs_eventloop_lag_max_seconds')).toBeLessThan(60);
 });
 
-test('what was not measured since the last reading is absent, not 0, NaN or 292 years', async () => {
+test('an event loop lag that was not measured since the last reading is absent, not 0, NaN or 292 years', async () => {
   await readMeasured();
-  // At once after the last reading, before a timer can have fired: prom-client says NaN and 9.2e9 s here.
+  // Immediately after the last reading, before a timer can have fired: prom-client returns NaN and 9.2e9 s
+  // here.
   const block = await read();
   for (const statistic of ['min', 'max', 'mean', 'stddev', 'p50', 'p90', 'p99'])
     expect(reading(block, `nodejs_eventloop_lag_${statistic}_seconds`)).toBeUndefined();

@@ -4,7 +4,7 @@ import { testWith } from '../support/tools.ts';
 
 export const testWithPromtool = testWith('promtool');
 
-/** Status 0 and no problems when the text parses and its lint finds nothing. */
+/** Status 0 and no problems when the text is valid and passes promtool's lint. */
 export function promtoolCheckMetrics(text: string): { status: number | null; problems: string } {
   const { status, stdout, stderr } = spawnSync('promtool', ['check', 'metrics'], {
     input: text,

@@ -1,4 +1,4 @@
-/** What we send, read by those who will: a real Prometheus over HTTP, curl, and fetch. */
+/** The exposition as real clients read it: Prometheus over HTTP, curl, and fetch. */
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
@@ -19,13 +19,13 @@ import { example } from './example.ts';
 const many = gauge('many_series', { help: 'Many.', origin: 'here', labels: { i: anyValue } });
 const blocks: Block[] = [example()];
 
-/** `/negotiated` answers the request's own headers, `/text` as if it had none. */
+/** `/negotiated` responds to the headers of the request, `/text` as if it had none. */
 const server = createServer(async ({ headers, url }, response) => {
-  const asked = { accept: headers.accept, acceptEncoding: headers['accept-encoding'] };
-  const answer = await exposition(blocks, url === '/text' ? {} : asked);
-  seen.set(url ?? '', answer.headers);
-  response.writeHead(200, answer.headers);
-  for (const piece of answer.body) response.write(piece);
+  const accepted = { accept: headers.accept, acceptEncoding: headers['accept-encoding'] };
+  const result = await exposition(blocks, url === '/text' ? {} : accepted);
+  seen.set(url ?? '', result.headers);
+  response.writeHead(200, result.headers);
+  for (const piece of result.body) response.write(piece);
   response.end();
 });
 const seen = new Map<string, Readonly<Record<string, string>>>();
@@ -132,7 +132,7 @@ interface Result {
   readonly value: readonly [number, string];
 }
 
-/** From the log; rejects when the program ends without saying it. */
+/** The address from the log; rejects when the program ends without logging it. */
 async function listeningAddress(log: NodeJS.ReadableStream): Promise<string> {
   const lines: string[] = [];
   for await (const line of createInterface({ input: log })) {

@@ -3,7 +3,7 @@ import { anyValue, gauge } from '../../src/metrics/metric.ts';
 import { metricsReference } from '../../src/metrics/reference.ts';
 import { absent, jobs, spent } from './example.ts';
 
-test('a section for each collector, a row for each metric', () => {
+test('the reference has a section for each collector and a row for each metric', () => {
   const reference = metricsReference([
     { title: "Praefect's database: jobs", text: 'From the replication queue.', metrics: [jobs, spent] },
     { title: 'Nothing here', metrics: [] },
@@ -30,7 +30,7 @@ From the replication queue.
 `);
 });
 
-test('what would be markup in a cell is plain text', () => {
+test('markup in a cell is escaped', () => {
   const metric = gauge('x', {
     help: 'Of a | b, *.git, <none>, [x].',
     origin: '`a`',

@@ -11,7 +11,7 @@ import { promtoolCheckMetrics, testWithPromtool } from './promtool.ts';
 const formats: Format[] = ['text', 'openmetrics'];
 
 describe('text 0.0.4', () => {
-  test('a golden example', () => {
+  test('renders the example as the golden text', () => {
     expect(expositionText([example()], 'text')).toBe(
       String.raw`# HELP praefect_db_replication_jobs Jobs in the replication queue.
 # TYPE praefect_db_replication_jobs gauge
@@ -45,7 +45,7 @@ gitaly_server_concurrency_wait_seconds_count{grpc_method="PostUploadPack"} 4
 });
 
 describe('OpenMetrics 1.0.0', () => {
-  test('a golden example', () => {
+  test('renders the example as the golden text', () => {
     expect(expositionText([example()], 'openmetrics')).toBe(
       String.raw`# TYPE praefect_db_replication_jobs gauge
 # HELP praefect_db_replication_jobs Jobs in the replication queue.
@@ -92,12 +92,12 @@ gitaly_server_concurrency_wait_seconds_count{grpc_method="PostUploadPack"} 4
     [-2.5, '-2.5', '-2.5'],
     [1e100, '1e+100', '1e+100'],
     [Number.POSITIVE_INFINITY, '+Inf', '+Inf'],
-  ])('the bound %d is canonical: %s', (bound, openmetrics, text) => {
+  ])('renders the bound %d in canonical form: %s', (bound, openmetrics, text) => {
     expect(formatBound(bound, 'openmetrics')).toBe(openmetrics);
     expect(formatBound(bound, 'text')).toBe(text);
   });
 
-  test('no unit line where the name does not end in the unit', () => {
+  test('has no unit line where the name does not end in the unit', () => {
     const odd = gauge('odd_name', { unit: 'seconds', help: 'Odd.', origin: 'here' });
     expect(expositionText([{ families: [single(odd, 1)] }], 'openmetrics')).not.toContain('UNIT');
   });
@@ -107,11 +107,11 @@ describe.each(formats)('in format %s', (format) => {
   const end = format === 'text' ? '' : '# EOF\n';
   const parsed = (...blocks: Block[]) => parseExposition(expositionText(blocks, format), format);
 
-  test('the golden example passes the strict parser', () => {
+  test('the example passes the strict parser', () => {
     expect(parsed(example()).map(({ samples }) => samples.length)).toEqual([4, 1, 1, 7]);
   });
 
-  test('nothing, and families without samples, leave no trace', () => {
+  test('no blocks, and families without samples, are rendered as nothing', () => {
     expect(expositionText([], format)).toBe(end);
     expect(expositionText([emptyBlock, { families: [single(absent, undefined)] }], format)).toBe(end);
   });
@@ -138,7 +138,7 @@ describe.each(formats)('in format %s', (format) => {
     expect(parsed(block)[0]?.samples[0]?.labels.get('virtual_storage')).toBe('a\ufffdb');
   });
 
-  test('what is no number is NaN, so that a bug in one collector costs no scrape', () => {
+  test('a value that is not a number is rendered as NaN, so that an internal error of one collector does not fail the scrape', () => {
     const values = [undefined, null, '12', {}, Number.NaN] as number[];
     for (const value of values) {
       const block = { families: [{ metric: jobs, samples: [{ labelValues: ['a', 'ready'], value }] }] };
@@ -146,7 +146,7 @@ describe.each(formats)('in format %s', (format) => {
     }
   });
 
-  test('a label value that is no string costs no scrape either', () => {
+  test('a label value that is not a string does not fail the scrape', () => {
     const labelValues = [undefined, 7] as unknown as string[];
     const samples = [
       { labelValues, value: 1 },
@@ -192,7 +192,7 @@ describe.each(formats)('in format %s', (format) => {
     );
   });
 
-  test('any histogram comes back as it was', () => {
+  test('any histogram is read back unchanged', () => {
     const metric = histogram('some_seconds', {
       unit: 'seconds',
       help: 'H.',
@@ -223,7 +223,7 @@ describe.each(formats)('in format %s', (format) => {
     );
   });
 
-  test('text of many batches is whole', () => {
+  test('text of many batches is complete', () => {
     const metric = counter('many_total', { help: 'Many.', origin: 'x', labels: { i: anyValue } });
     const family = samplesOf(metric);
     for (let i = 0; i < 5000; i++) family.set({ i: `number ${i}` }, i);

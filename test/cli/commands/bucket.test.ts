@@ -1,4 +1,4 @@
-/** `gitaly-exporter bucket`, with paths from standard input and with a real Praefect's database. */
+/** `gitaly-exporter bucket`, with paths from standard input and with a real Praefect database. */
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { bucketsOf } from '../../../src/buckets/hash.ts';
 import { main } from '../../../src/cli/main.ts';
@@ -35,10 +35,10 @@ async function bucket(
 
 const utf8 = (text: string): string => Buffer.from(text).toString('latin1');
 
-describe('without a database', () => {
+describe('bucket without a database', () => {
   const sized = ['--storage=default', '--count=3'];
 
-  test('a path has the bucket that the hash says', async () => {
+  test('prints the bucket of a path by its hash', async () => {
     const path = '@pools/d4/73/d4735e3a265e16eee03f59718b9b5d03019c07d8b6c51f90da3a666eec13ab35.git';
     expect(await bucket([path, '--storage=default', '--count=100'])).toEqual({
       code: 0,
@@ -47,13 +47,13 @@ describe('without a database', () => {
     });
   });
 
-  test('a path may have several', async () => {
+  test('prints several buckets where a path may be in several', async () => {
     expect(
       await bucket(['arg', '--storage=command', '--count=10', '--max-cgroups-per-repo=3']),
     ).toMatchObject({ out: 'command  may be in repos-5, repos-6 or repos-7 of 10  arg\n' });
   });
 
-  test('storage and count come from the configuration of the one Gitaly', async () => {
+  test('takes storage and count from the configuration of the only Gitaly', async () => {
     const files = { [configFile]: config(10, 'command', 2) };
     expect(await bucket(['arg', `--gitaly.config-file=${configFile}`], { files })).toMatchObject({
       code: 0,
@@ -61,7 +61,7 @@ describe('without a database', () => {
     });
   });
 
-  test('as JSON', async () => {
+  test('prints JSON', async () => {
     const { out } = await bucket(['arg', '--storage=command', '--count=10', '--output=json']);
     expect(JSON.parse(out)).toEqual({
       path: 'arg',
@@ -79,8 +79,8 @@ describe('without a database', () => {
   });
 
   test.each<[string, string[], string]>([
-    ['nothing says the count', ['a.git', '--storage=default'], 'set --count ([cgroups.repositories] count'],
-    ['nothing says the storage', ['a.git', '--count=3'], 'set --storage'],
+    ['the count is unknown', ['a.git', '--storage=default'], 'set --count ([cgroups.repositories] count'],
+    ['the storage is unknown', ['a.git', '--count=3'], 'set --storage'],
     [
       'the bucket does not exist',
       ['3', ...sized, '--null'],
@@ -88,20 +88,20 @@ describe('without a database', () => {
     ],
     ['the path is absolute', ['/var/a.git', ...sized], 'is absolute'],
     ['exclude each other', ['a.git', '--bucket=1', ...sized], 'exclude each other'],
-  ])('exit code 2 when %s', async (_, args, why) => {
+  ])('has exit code 2 when %s', async (_, args, why) => {
     const { code, out, err } = await bucket(args, { input: [] });
     expect({ code, out }).toEqual({ code: 2, out: '' });
     expect(err).toContain(why);
   });
 
-  test('exit code 2 when nothing comes in', async () => {
+  test('has exit code 2 when standard input is empty', async () => {
     expect(await bucket(['1', ...sized])).toMatchObject({
       code: 2,
       err: expect.stringContaining('pipe paths in'),
     });
   });
 
-  test('Gitalys with different buckets are told apart by the storage', async () => {
+  test('needs the storage where Gitalys have different buckets', async () => {
     const files = { '/1.toml': config(10), '/2.toml': config(20, 'gitaly-2') };
     const configs = ['--gitaly.config-file=gitaly-1=/1.toml', '--gitaly.config-file=gitaly-2=/2.toml'];
     expect((await bucket(['arg', ...configs, '--storage=gitaly-2'], { files })).out).toContain(' of 20 ');
@@ -112,7 +112,7 @@ describe('without a database', () => {
     });
   });
 
-  test('a Gitaly without buckets says so', async () => {
+  test('has exit code 2 for a Gitaly without buckets', async () => {
     const files = { [configFile]: '[[storage]]\nname = "default"\n' };
     const { code, err } = await bucket(['arg', `--gitaly.config-file=${configFile}`], { files });
     expect(code).toBe(2);
@@ -120,13 +120,13 @@ describe('without a database', () => {
   });
 });
 
-describe('paths on standard input', () => {
+describe('a list of paths on standard input', () => {
   const sized = ['--storage=default', '--count=3'];
   const paths = ['@hashed/a.git', './b.git/', 'c.git'];
   const text = `${paths.join('\n')}\n`;
 
   test.each([[[text]], [[...text]], [[text.slice(0, 7), '', text.slice(7)]]])(
-    'each with its bucket, wherever chunks end',
+    'is printed with the bucket of each, however the input is split into chunks',
     async (input) => {
       expect(await bucket(sized, { input })).toEqual({
         code: 0,
@@ -136,7 +136,7 @@ describe('paths on standard input', () => {
     },
   );
 
-  test('those of one bucket, as they can be piped on, and how many on standard error', async () => {
+  test('is filtered to one bucket in a form that can be piped, with the count on standard error', async () => {
     expect(await bucket(['2', ...sized], { input: [paths.join('\n')] })).toEqual({
       code: 0,
       out: '@hashed/a.git\nb.git\n',
@@ -144,7 +144,7 @@ describe('paths on standard input', () => {
     });
   });
 
-  test('separated by NUL, line breaks and all', async () => {
+  test('may be separated by NUL, for paths with line breaks', async () => {
     const [own] = bucketsOf('default', 'x\ny.git', { count: 3, maxCgroupsPerRepo: 1 });
     expect(await bucket(['-0', ...sized], { input: ['@hashed/a.git\0x\ny.git\0'] })).toMatchObject({
       code: 0,
@@ -152,19 +152,19 @@ describe('paths on standard input', () => {
     });
   });
 
-  test('letters of more than one byte survive wherever a chunk ends', async () => {
+  test('keeps multibyte characters that are split between chunks', async () => {
     const { out } = await bucket(['--storage=größe', '--count=100'], {
       input: [...utf8('gruppe/projekt-ä-日本語-🦊.git\n')],
     });
     expect(out).toBe('repos-70\tgruppe/projekt-ä-日本語-🦊.git\n');
   });
 
-  test('may, where each has several', async () => {
+  test('is reported with "may" where each path has several buckets', async () => {
     const { err } = await bucket(['2', '--max-cgroups-per-repo=2', ...sized], { input: [text] });
     expect(err).toBe('repos-2 of 3 on default: 3 of 3 paths may run Git there\n');
   });
 
-  test('more than the limit are counted', async () => {
+  test('is cut at the limit, and the full count is reported', async () => {
     const { out, err } = await bucket(['2', '--limit=1', ...sized], { input: [text] });
     expect(out).toBe('@hashed/a.git\n');
     expect(err).toBe(
@@ -172,19 +172,19 @@ describe('paths on standard input', () => {
     );
   });
 
-  test('none: exit code 1', async () => {
+  test('without a path in the bucket has exit code 1', async () => {
     expect(await bucket(['0', ...sized], { input: ['@hashed/a.git\n'] })).toMatchObject({ code: 1, out: '' });
   });
 
-  test('an invalid path is skipped and reported; exit code 2 when there is no other', async () => {
-    const bad = ['/abs.git', '../x', `${'a'.repeat(100_000)}`, '\xff\xfe.git'];
-    const { code, out, err } = await bucket(sized, { input: [`${bad.join('\n')}\nc.git\n`] });
+  test('loses invalid paths, which are reported; exit code 2 when all are invalid', async () => {
+    const invalid = ['/abs.git', '../x', `${'a'.repeat(100_000)}`, '\xff\xfe.git'];
+    const { code, out, err } = await bucket(sized, { input: [`${invalid.join('\n')}\nc.git\n`] });
     expect({ code, out }).toEqual({ code: 0, out: 'repos-1\tc.git\n' });
     expect(err).toContain('4 paths were skipped: line 1 is absolute');
-    expect(await bucket(sized, { input: [bad.join('\n')] })).toMatchObject({ code: 2, out: '' });
+    expect(await bucket(sized, { input: [invalid.join('\n')] })).toMatchObject({ code: 2, out: '' });
   });
 
-  test('an endless line is not kept in memory', async () => {
+  test('with an endless line is not kept in memory', async () => {
     const { code, err } = await bucket(sized, {
       input: Array.from({ length: 300 }, () => 'a'.repeat(10_000)),
     });
@@ -195,7 +195,7 @@ describe('paths on standard input', () => {
   });
 });
 
-describe('with a database', () => {
+describe('bucket with a database', () => {
   let server: TestPostgres;
   let database: TestDatabase;
   let access: string[];
@@ -224,7 +224,7 @@ describe('with a database', () => {
   });
   afterAll(() => server.stop());
 
-  test('a relative path has a bucket on each storage, by its replica path', async () => {
+  test('prints the bucket of a relative path on each storage, by its replica path', async () => {
     const path = '@cluster/repositories/7';
     const [one] = bucketsOf('gitaly-1', path, { count: 10, maxCgroupsPerRepo: 1 });
     const several = bucketsOf('gitaly-2', path, { count: 20, maxCgroupsPerRepo: 2 });
@@ -235,12 +235,12 @@ describe('with a database', () => {
     });
   });
 
-  test('the repositories of a bucket, most writes first, are those that hash to it', async () => {
+  test('lists the repositories that hash to a bucket, most writes first', async () => {
     const { code, out } = await bucket(['3', ...access, ...configs, '--output=json', '--limit=5'], { files });
-    const answer = JSON.parse(out);
+    const result = JSON.parse(out);
     expect(code).toBe(0);
-    expect(answer).toMatchObject({ bucket: 'repos-3', repositories_examined: 200 });
-    for (const { storage, count, max_cgroups_per_repo, repositories, listed } of answer.storages) {
+    expect(result).toMatchObject({ bucket: 'repos-3', repositories_examined: 200 });
+    for (const { storage, count, max_cgroups_per_repo, repositories, listed } of result.storages) {
       const sizes = { count, maxCgroupsPerRepo: max_cgroups_per_repo };
       const own = Array.from({ length: 200 }, (_, at) => at + 1).filter((n) =>
         bucketsOf(storage, `@cluster/repositories/${n}`, sizes).includes(3),
@@ -250,31 +250,31 @@ describe('with a database', () => {
         own.reverse().slice(0, 5),
       );
     }
-    expect(answer.storages.map(({ storage }: { storage: string }) => storage)).toEqual([
+    expect(result.storages.map(({ storage }: { storage: string }) => storage)).toEqual([
       'gitaly-1',
       'gitaly-2',
     ]);
   });
 
-  test('as text', async () => {
+  test('prints text', async () => {
     const { out } = await bucket(['3', ...access, ...configs, '--storage=gitaly-1', '--limit=1'], { files });
     expect(out).toMatch(
       /^repos-3 of 10 on gitaly-1: \d+ of 200 repositories run Git there, most writes first\n.*\n +\d+ {2}default {2}@hashed\/\d+\.git {2}@cluster\/repositories\/\d+\n +and \d+ more: --limit\n$/,
     );
   });
 
-  test('an unknown repository: exit code 1', async () => {
+  test('has exit code 1 for an unknown repository', async () => {
     const { code, err } = await bucket(['@hashed/x.git', ...access, '--count=3']);
     expect(code).toBe(1);
     expect(err).toContain('Praefect has no repository @hashed/x.git');
   });
 
-  test('control characters of an unknown path are escaped', async () => {
+  test('escapes control characters of an unknown path', async () => {
     const { err } = await bucket(['a\u001b[31m.git', ...access, '--count=3']);
     expect(err).toContain('a\\x1b[31m.git');
   });
 
-  test('a storage without a replica: the message names the storages that have one', async () => {
+  test('names the storages that have a replica when the given one has none', async () => {
     const { code, err } = await bucket(['@hashed/7.git', ...access, '--count=3', '--storage=gitaly-9']);
     expect({ code, err }).toEqual({
       code: 1,
@@ -282,9 +282,9 @@ describe('with a database', () => {
     });
   });
 
-  test('an unreachable database: exit code 2 and the reason', async () => {
-    const away = '--praefect.database.url=postgres://u@127.0.0.1:1/p?sslmode=disable';
-    const { code, out, err } = await bucket(['3', away, '--count=10', '--storage=a']);
+  test('has exit code 2 and the reason for an unreachable database', async () => {
+    const unreachable = '--praefect.database.url=postgres://u@127.0.0.1:1/p?sslmode=disable';
+    const { code, out, err } = await bucket(['3', unreachable, '--count=10', '--storage=a']);
     expect({ code, out }).toEqual({ code: 2, out: '' });
     expect(err).toContain('127.0.0.1:1');
   });

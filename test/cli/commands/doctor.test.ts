@@ -1,4 +1,7 @@
-/** The command doctor from its flags to its exit code: on recorded clusters served over HTTP, and without any. */
+/**
+ * The command doctor, from its flags to its exit code: on recorded clusters served over HTTP, and without a
+ * cluster.
+ */
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -41,13 +44,13 @@ afterEach(async () => {
   await server.close();
 });
 
-interface Said {
+interface Output {
   readonly code: number;
   readonly out: string;
   readonly err: string;
 }
 
-async function doctor(args: readonly string[], env: Record<string, string> = {}): Promise<Said> {
+async function doctor(args: readonly string[], env: Record<string, string> = {}): Promise<Output> {
   const host = testHost({}, env, 100);
   const code = await main(['doctor', ...args], host);
   expect(host.out() + host.err()).not.toContain('SENTINEL');
@@ -66,17 +69,20 @@ interface Json {
   readonly notes: readonly string[];
 }
 
-/** On the recorded cluster, whose pods' addresses no process serves. */
-async function onCluster(name: string, ...args: readonly string[]): Promise<Said & { readonly json: Json }> {
+/** Runs doctor on the recorded cluster. No process serves the addresses of its pods. */
+async function onCluster(
+  name: string,
+  ...args: readonly string[]
+): Promise<Output & { readonly json: Json }> {
   server.load(name, 'at-rest');
-  const said = await doctor([
+  const output = await doctor([
     `--kubernetes.kubeconfig=${kubeconfig}`,
     '--namespace=gitlab',
     '--skip=servers_reachable',
     '--output=json',
     ...args,
   ]);
-  return { ...said, json: JSON.parse(said.out) as Json };
+  return { ...output, json: JSON.parse(output.out) as Json };
 }
 
 const worst = (json: Json, check: string): string | undefined => {
@@ -84,7 +90,7 @@ const worst = (json: Json, check: string): string | undefined => {
   return ['fail', 'warn', 'unknown', 'pass'].find((status) => found.includes(status));
 };
 
-test('where every recommendation is followed nothing fails, and the exit code says so', async () => {
+test('in a cluster that follows every recommendation nothing fails, and the exit code is 0', async () => {
   const { code, json } = await onCluster('posture-good');
   expect(json.findings.filter(({ status }) => status === 'fail')).toEqual([]);
   expect(code).toBe(0);
@@ -97,18 +103,18 @@ test('where every recommendation is followed nothing fails, and the exit code sa
     'priority_class',
   ])
     expect([check, worst(json, check)]).toEqual([check, 'pass']);
-  // None is left behind; that they closed reaches the server a moment later.
+  // Doctor leaves no watch open; the server notices the end of the connections a moment later.
   await until(() => server.openWatches() === 0);
 });
 
-test('what the settings say of clients is known to it as it is to the exporter', async () => {
+test('settings about clients have the same effect in doctor as in the exporter', async () => {
   const reason = async (...args: readonly string[]): Promise<string> =>
     JSON.stringify((await onCluster('posture-good', '--only=client_retry_window', ...args)).json.findings);
   expect(await reason()).toContain('checks.client-retry-window');
   expect(await reason('--checks.client-retry-window=30s')).not.toContain('checks.client-retry-window');
 });
 
-test("the chart's defaults fail, each with values for Helm or a line for kubectl", async () => {
+test("the chart's defaults fail, each with Helm values or a kubectl command as its fix", async () => {
   const { code, json } = await onCluster('posture-chart-defaults');
   expect(code).toBe(1);
   for (const check of [
@@ -124,7 +130,7 @@ test("the chart's defaults fail, each with values for Helm or a line for kubectl
   expect(json.summary['fail']).toBe(failing.length);
 });
 
-test('a right that is missing fails, and what rests on it is unknown, never passed', async () => {
+test('a missing permission fails, and checks that depend on it are unknown, never passed', async () => {
   server.always('poddisruptionbudgets:list', recorded('list-forbidden'));
   const { code, json } = await onCluster('posture-good');
   expect(code).toBe(1);
@@ -132,7 +138,7 @@ test('a right that is missing fails, and what rests on it is unknown, never pass
   expect(worst(json, 'pdb_present')).toBe('unknown');
 });
 
-test('an API server that is not there is one failure, and nothing passes on its account', async () => {
+test('an unreachable API server is one failure, and no check passes because of it', async () => {
   await server.stop();
   const { code, json } = await onCluster('posture-good');
   expect(code).toBe(1);
@@ -140,7 +146,7 @@ test('an API server that is not there is one failure, and nothing passes on its 
   expect(json.findings.filter(({ status }) => status === 'pass')).toEqual([]);
 });
 
-test('a namespace without Gitaly fails: a wrong name must not look like a quiet cluster', async () => {
+test('a namespace without Gitaly fails, as a misspelled one would otherwise read as healthy', async () => {
   server.load('posture-good', 'at-rest');
   const { code, out } = await doctor([
     `--kubernetes.kubeconfig=${kubeconfig}`,
@@ -152,15 +158,15 @@ test('a namespace without Gitaly fails: a wrong name must not look like a quiet 
   expect(out).toContain('kubectl get pods -A -l app=gitaly');
 });
 
-describe('which checks', () => {
-  test('--only runs these, and looks at nothing else', async () => {
+describe('the selection of checks', () => {
+  test('with --only runs these checks and reads nothing else', async () => {
     const { json } = await onCluster('posture-good', '--only=api_rights,qos_guaranteed');
     expect(new Set(json.findings.map(({ check }) => check))).toEqual(
       new Set(['api_rights', 'qos_guaranteed']),
     );
   });
 
-  test('--skip leaves these out, and then they do not count', async () => {
+  test('with --skip leaves these out, and they have no effect on the exit code', async () => {
     server.always('poddisruptionbudgets:list', recorded('list-forbidden'));
     const { code, json } = await onCluster('posture-good', '--skip=api_rights');
     expect(code).toBe(0);
@@ -173,15 +179,15 @@ describe('which checks', () => {
     ['--only=completely-different', 'the checks are web_config, '],
     ['--output=yaml', 'expected one of table, json'],
     ['--namespase=x', 'Did you mean --namespace?'],
-  ])('%s is a mistake', async (arg, message) => {
+  ])('with %s is rejected', async (arg, message) => {
     const { code, err, out } = await doctor([arg]);
     expect([code, out]).toEqual([2, '']);
     expect(err).toContain(message);
   });
 });
 
-describe('without Kubernetes', () => {
-  test('nothing to check is no success', async () => {
+describe('doctor without Kubernetes', () => {
+  test('fails when there is nothing to check', async () => {
     const { code, out } = await doctor([]);
     expect(code).toBe(2);
     expect(out).toContain('No checks were run');
@@ -198,7 +204,7 @@ describe('without Kubernetes', () => {
     return `127.0.0.1:${(http.address() as AddressInfo).port}`;
   }
 
-  test('servers, their configuration and the web configuration are checked', async () => {
+  test('checks servers, their configuration and the web configuration', async () => {
     const gitaly = await metricsServer('19/after.gitaly-2');
     const praefect = await metricsServer('19/after.praefect-1');
     const host = testHost(
@@ -246,7 +252,7 @@ describe('without Kubernetes', () => {
     expect(findings.find(({ check }) => check === 'concurrency_limits')).toMatchObject({ status: 'pass' });
   });
 
-  test("a database's settings that are wrong are a finding, with what else there is", async () => {
+  test('reports invalid database settings as a finding, next to the other findings', async () => {
     const { code, out } = await doctor([
       '--praefect.database.url=postgres://u@h/d?sslmode=verify-full&sslrootcert=/nowhere/ca.pem',
       '--output=json',
@@ -259,8 +265,8 @@ describe('without Kubernetes', () => {
   });
 });
 
-describe('its end', () => {
-  test('after --timeout it says what it has, and that something was not reached', async () => {
+describe('the end of doctor', () => {
+  test('at --timeout prints the findings so far, and a note that some checks were not reached', async () => {
     server.load('posture-good', 'at-rest');
     server.always('pods:list', 'hang');
     const { code, out } = await doctor([
@@ -279,7 +285,7 @@ describe('its end', () => {
     expect(code).toBe(1);
   });
 
-  test('what was not reached in time is no success, though nothing failed', async () => {
+  test('at --timeout has exit code 1, even if no check failed', async () => {
     server.load('posture-good', 'at-rest');
     server.always('pods:list', 'hang');
     const { code, out } = await doctor([
@@ -294,7 +300,7 @@ describe('its end', () => {
     expect(code).toBe(1);
   });
 
-  test('a signal ends it', async () => {
+  test('on a signal is immediate', async () => {
     server.always('*', 'hang');
     const host = testHost({}, {}, 100);
     const ended = main(['doctor', `--kubernetes.kubeconfig=${kubeconfig}`, '--namespace=gitlab'], host);
@@ -304,7 +310,7 @@ describe('its end', () => {
     expect(host.err()).toContain('doctor was interrupted');
   });
 
-  test('on a terminal it is a table, without colours where NO_COLOR asks for none', async () => {
+  test('on a terminal prints a table, without colors when NO_COLOR is set', async () => {
     server.load('posture-good', 'at-rest');
     const shown = async (env: Record<string, string>, isTTY: boolean): Promise<string> => {
       const host = testHost({}, env, 80);
@@ -317,31 +323,31 @@ describe('its end', () => {
       );
       return host.out();
     };
-    // biome-ignore lint/suspicious/noControlCharactersInRegex: colours begin with it
-    const colours = /\u001b\[/;
-    expect(await shown({}, true)).toMatch(colours);
-    expect(await shown({ NO_COLOR: '1' }, true)).not.toMatch(colours);
-    expect(await shown({ TERM: 'dumb' }, true)).not.toMatch(colours);
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: ANSI colors begin with it
+    const colors = /\u001b\[/;
+    expect(await shown({}, true)).toMatch(colors);
+    expect(await shown({ NO_COLOR: '1' }, true)).not.toMatch(colors);
+    expect(await shown({ TERM: 'dumb' }, true)).not.toMatch(colors);
     expect(await shown({}, false)).toMatch(
       /^1 check: 1 passed\n\nKubernetes API\nok {7}api_pods {2}3: gitlab\//,
     );
   });
 });
 
-describe('right-sizing from history', () => {
+describe('right-sizing from Prometheus', () => {
   test.each([
     [['--prometheus-ca-file=/ca.pem'], 'the flags --prometheus-* need --prometheus-url'],
     [['--prometheus-url=http://p:9090', '--prometheus-cert-file=/c.pem'], 'go together: set both or neither'],
     [['--prometheus-url=http://me:SENTINEL@p:9090'], 'its value (not shown) has a user'],
     [['--prometheus-url=p:9090'], 'start it with https:// or http://'],
     [['--prometheus-url=http://p:9090', '--prometheus-days=15'], 'from 1 to 14'],
-  ])('%j is an error of usage', async (args, message) => {
+  ])('%j is a usage error', async (args, message) => {
     const { code, err } = await doctor(args);
     expect(code).toBe(2);
     expect(err.replaceAll(/\s+/g, ' ')).toContain(message);
   });
 
-  test('an unreachable Prometheus fails its check, with the fix', async () => {
+  test('an unreachable Prometheus fails its check, and the message has the fix', async () => {
     const args = ['--prometheus-url=http://127.0.0.1:1', '--only=prometheus_history', '--output=json'];
     const { code, out } = await doctor(args);
     expect(code).toBe(1);

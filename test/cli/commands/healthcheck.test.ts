@@ -13,8 +13,8 @@ async function healthcheck(...args: string[]): Promise<{ code: number; out: stri
   return { code, out: host.out(), err: host.err() };
 }
 
-describe('without a web configuration', () => {
-  test('a server that responds is healthy', () =>
+describe('a health check without a web configuration', () => {
+  test('succeeds when the server responds', () =>
     withServer({}, async ({ port }) => {
       expect(await healthcheck(`--web.listen-address=127.0.0.1:${port}`)).toEqual({
         code: 0,
@@ -23,7 +23,7 @@ describe('without a web configuration', () => {
       });
     }));
 
-  test('an address on which nothing listens is exit code 1, next to one that responds', () =>
+  test('has exit code 1 when one of two addresses is not served', () =>
     withServer({}, async ({ port }) => {
       const { code, out, err } = await healthcheck(
         `--web.listen-address=127.0.0.1:${port}`,
@@ -35,12 +35,12 @@ describe('without a web configuration', () => {
       );
     }));
 
-  test('port 0 cannot be requested', async () => {
+  test('rejects port 0', async () => {
     expect(await healthcheck('--web.listen-address=127.0.0.1:0')).toMatchObject({ code: 2, out: '' });
   });
 });
 
-describe('with a web configuration', () => {
+describe('a health check with a web configuration', () => {
   let certificates: Certificates;
   let webConfigFile: string;
   const tls = (more: string) =>
@@ -74,13 +74,13 @@ describe('with a web configuration', () => {
       const args = [`--web.listen-address=127.0.0.1:${port}`, `--web.config.file=${webConfigFile}`];
       const healthy = { code: 0, out: `https://127.0.0.1:${port}/-/healthy ${text}\n`, err: '' };
       expect(await healthcheck(...args)).toEqual(healthy);
-      // Half written: the server still responds, with the TLS that it started with.
+      // As when the file is being written: the server still responds, with the TLS settings from its start.
       writeFileSync(webConfigFile, 'tls_server_config:\n  cert_');
       expect(await healthcheck(...args)).toMatchObject({ code: 0, err: '' });
     });
   });
 
-  test('a server of another scheme is not healthy', async () => {
+  test('fails at a server of another scheme', async () => {
     writeFileSync(webConfigFile, tls(''));
     await withServer({}, async ({ port }) => {
       const args = [`--web.listen-address=127.0.0.1:${port}`, `--web.config.file=${webConfigFile}`];

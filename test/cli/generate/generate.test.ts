@@ -31,8 +31,8 @@ test('the checked-in files are up to date', async () => {
   expect(await generate('--check', `--output-dir=${root}`)).toEqual({ code: 0, out: '', err: '' });
 });
 
-describe('in an empty folder', () => {
-  test('it writes rules, runbooks, dashboards and references, with the same bytes as the checked-in ones', async () => {
+describe('generate in an empty folder', () => {
+  test('writes rules, runbooks, dashboards and references, with the same bytes as the checked-in ones', async () => {
     const { code, err } = await generate(`--output-dir=${folder}`);
     expect({ code, err }).toEqual({
       code: 0,
@@ -59,14 +59,14 @@ describe('in an empty folder', () => {
       expect(await readFile(join(folder, file), 'utf8')).toBe(await readFile(join(root, file), 'utf8'));
   });
 
-  test('an unchanged file is not written again', async () => {
+  test('does not write an unchanged file again', async () => {
     await generate(`--output-dir=${folder}`);
     const before = await stat(join(folder, 'docs/metrics.md'));
     expect(await generate(`--output-dir=${folder}`)).toMatchObject({ code: 0, out: '' });
     expect((await stat(join(folder, 'docs/metrics.md'))).mtimeMs).toBe(before.mtimeMs);
   });
 
-  test('--check names each file that is stale or missing, writes nothing, and exits with 1', async () => {
+  test('with --check names each file that is stale or missing, writes nothing, and exits with 1', async () => {
     for (const part of ['alerts', 'dashboards', 'deploy', 'docs'])
       await cp(join(root, part), join(folder, part), { recursive: true });
     const rules = join(folder, 'alerts/praefect.rules.yaml');
@@ -126,7 +126,7 @@ test('URLs, job and thresholds are used in every file that depends on them', asy
   expect(await text('dashboards/replication.json')).toContain('"value": 3600');
 });
 
-test('the configuration file gives dashboards their folder, tags, data source and thresholds', async () => {
+test('the configuration file sets folder, tags, data source and thresholds of dashboards', async () => {
   const yaml = [
     'dashboards: {folder: Git storage, tag: [git, sre], datasource: prom-1}',
     'alerts: {threshold: {replication-oldest-job: 1h}}',
@@ -153,7 +153,7 @@ test('the configuration file gives dashboards their folder, tags, data source an
   expect((await text('configmaps.yaml')).match(/grafana_folder: Git storage/g)).toHaveLength(6);
 });
 
-test('without alerts.grafana-url and alerts.runbook-url no file has a link to them', async () => {
+test('without alerts.grafana-url and alerts.runbook-url no file has such a link', async () => {
   await generate(`--output-dir=${folder}`);
   for (const file of await filesBelow(folder))
     expect({ file, text: await readFile(join(folder, file), 'utf8') }).toEqual({
@@ -210,7 +210,7 @@ test.each([
   expect(err.replaceAll(/\s+/g, ' ')).toContain(message);
 });
 
-test('the configuration file of the exporter gives thresholds, severities and labels', async () => {
+test('the configuration file of the exporter sets thresholds, severities and labels', async () => {
   const yaml = [
     'alerts:',
     '  severity: {PraefectPrimarySkew: info, GitalyPodPending: none, GitalyErrorBudgetBurn: warning}',
@@ -256,18 +256,18 @@ test.each([[], ['--check']])('without --output-dir nothing is written: %p', asyn
   });
 });
 
-test('a folder in which no folder can be made is one line of error, and not tried forever', async () => {
+test('an output folder that cannot be created fails with one line, without endless retries', async () => {
   const { code, out, err } = await generate('--output-dir=/proc');
   expect({ code, out }).toEqual({ code: 2, out: '' });
   expect(err).toMatch(/^gitaly-exporter: cannot write \/proc: \S+: .*\n$/);
 });
 
-test('missing folders above the output folder are made', async () => {
+test('missing parents of the output folder are created', async () => {
   expect((await generate(`--output-dir=${folder}/a/b`)).code).toBe(0);
   expect(await filesBelow(join(folder, 'a/b'))).toContain('alerts/praefect.rules.yaml');
 });
 
-test('an output folder that cannot be written is one line of error', async () => {
+test('an output folder that is not writable fails with one line', async () => {
   await writeFile(join(folder, 'file'), '');
   const { code, out, err } = await generate(`--output-dir=${folder}/file`);
   expect({ code, out }).toEqual({ code: 2, out: '' });

@@ -22,7 +22,7 @@ Below.
 describe('the generated part of a runbook', () => {
   const updated = withFacts(page, stuck, inhibitions);
 
-  test('replaces what is between the markers, and the rest stays', () => {
+  test('replaces the text between the markers and keeps the rest', () => {
     expect(updated).toBe(`# PraefectReplicaStuck
 
 Above.
@@ -43,7 +43,7 @@ Below.
   });
 
   test.each(['no markers', page.replace('<!-- end -->', ''), page + page])(
-    'a page without its markers is rejected',
+    'is rejected in a page without exactly one pair of markers',
     (text) => {
       expect(() => withFacts(text, stuck, inhibitions)).toThrow(
         /the runbook of PraefectReplicaStuck needs the lines/,

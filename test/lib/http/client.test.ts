@@ -1,4 +1,4 @@
-/** The HTTP client against raw servers: limits in each phase, reuse of connections, and responses that never end. */
+/** The HTTP client against raw servers: limits in each phase, reuse of connections, and endless responses. */
 import { Agent } from 'node:http';
 import type { Socket } from 'node:net';
 import { afterEach, describe, expect, test } from '@jest/globals';
@@ -66,7 +66,7 @@ async function textOf(
 const ok = `${head('Content-Length: 2')}ok`;
 
 describe('a limit', () => {
-  test('on the connection ends a look-up of a name that never resolves', async () => {
+  test('on the connection ends the lookup of a name that never resolves', async () => {
     const result = await get('http://gitaly.example/', {
       lookup: () => undefined,
       limits: { connectMs: 50 },
@@ -80,14 +80,14 @@ describe('a limit', () => {
     expect(failureText(result)).toBe('timeout: did not accept the connection within 50 ms');
   });
 
-  test('ends a request for which Node emits nothing at all', async () => {
+  test('ends a request for which Node emits no event', async () => {
     const agent = new Agent();
     agent.createConnection = () => undefined as unknown as Socket;
     const result = await get('http://127.0.0.1:1/', { agent, limits: { headMs: 50 } });
     expect(failureText(result)).toBe('timeout: did not accept the connection within 50 ms');
   });
 
-  test('on the head ends a server that accepts the connection and sends nothing', async () => {
+  test('on the headers ends a request to a server that accepts the connection and sends nothing', async () => {
     const { port, open } = await serve(() => undefined);
     const result = await get(`http://127.0.0.1:${port}/`, { limits: { connectMs: 1000, headMs: 50 } });
     expect(failureText(result)).toBe('timeout: sent no response within 50 ms');
@@ -106,7 +106,7 @@ describe('a limit', () => {
 
   test('on bytes ends a gzip header that never ends and decompresses to nothing', async () => {
     const { port, open } = await serve((socket) => {
-      // FNAME: a file name without its end.
+      // FNAME: a file name without its terminator.
       socket.write(head('Content-Encoding: gzip', 'Content-Length: 10000000'));
       socket.write(Buffer.concat([Buffer.from('1f8b0808000000000003', 'hex'), Buffer.alloc(500_000, 'x')]));
     });
@@ -115,7 +115,7 @@ describe('a limit', () => {
     await until(() => open() === 0);
   });
 
-  test('on the head does not end a body that takes longer', async () => {
+  test('on the headers does not end a body that takes longer', async () => {
     const { port } = await serve((socket) => {
       socket.write(head('Content-Length: 2'));
       setTimeout(() => socket.write('ok'), 100);
@@ -145,7 +145,7 @@ describe('a response', () => {
     expect(await textOf(await get(`http://127.0.0.1:${port}/`))).toBe('ok');
   });
 
-  test('that redirects is returned, and the other host gets neither request nor credentials', async () => {
+  test('that redirects is returned, and the other host gets no request and no credentials', async () => {
     const other = await serve((socket) => socket.end(ok));
     const { port } = await serve((socket) =>
       socket.end(
@@ -193,7 +193,7 @@ describe('a kept connection', () => {
       socket.write(ok);
       if (connections > 1) return;
       socket.on('data', (data) => {
-        // The third request on it finds it closed.
+        // The third request on the connection finds it closed.
         if (String(data).includes('/third')) socket.destroy();
         else socket.write(ok);
       });
@@ -225,7 +225,7 @@ test('a failure quotes no credentials, even if they are invalid', async () => {
   );
 });
 
-test('a hint is appended to the failures of its kind', async () => {
+test('a hint is appended to failures of its kind', async () => {
   const { port } = await serve((socket) => socket.end('SSH-2.0-OpenSSH_9.2\r\n'));
   const hinting = client({ hints: { not_http: 'check the port' } });
   expect(failureText(await get(`http://127.0.0.1:${port}/`, {}, hinting))).toMatch(
