@@ -1,4 +1,4 @@
-/** The example for Alertmanager in a real one: routes and inhibitions. */
+/** The example for Alertmanager in a real Alertmanager: routes and inhibitions. */
 import { spawnSync } from 'node:child_process';
 import { expect, test } from '@jest/globals';
 import { alertGroups } from '../../alerts/index.ts';
@@ -89,7 +89,7 @@ testWith(alertmanagerProgram)(
       // A dead Gitaly behind Praefect, and one without Praefect in the same cluster.
       critical('PraefectStorageUnhealthy', { ...inDefault('red'), storage: 'gitaly-1' }),
       critical('GitalyDown', { cluster: 'red', node: 'standalone', storage: 'standalone' }),
-      // Its storage is healthy: Praefect reaches a Gitaly whose pod is not Ready.
+      // Its storage is healthy: Praefect can connect to a Gitaly whose pod is not Ready.
       critical('GitalyDown', { cluster: 'red', ...served('gl-gitaly-8', 'gitaly-3') }),
       critical('PraefectReplicationStalled', { ...inDefault('red'), storage: 'gitaly-2' }),
       critical('GitalyOOMKilledRepeatedly', pod('gitaly-0')),
@@ -118,7 +118,7 @@ testWith(alertmanagerProgram)(
     const alertmanager = await startAlertmanager(exampleConfiguration);
     try {
       await alertmanager.send(alerts.map((labels) => ({ labels })));
-      // Alertmanager decides on inhibition when it forms the groups, a moment after the alerts arrive.
+      // Alertmanager decides on inhibition when it creates the groups, a moment after the alerts arrive.
       const found = await until(async () => {
         const processed = (await alertmanager.list()).filter(({ status }) => status.state !== 'unprocessed');
         return processed.length === alerts.length

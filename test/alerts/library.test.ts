@@ -1,4 +1,4 @@
-/** The example of docs/library.md: the rules selected and written by another program. */
+/** The example of docs/library.md: another program selects rules and writes them. */
 import { expect, test } from '@jest/globals';
 import { parse } from 'yaml';
 import * as library from '../../alerts/library.ts';
@@ -17,7 +17,7 @@ test('the critical rules alone, with a threshold of its own, are a rules file', 
   expect(rules.find(({ alert }) => alert === 'PraefectDatabaseUnreachable')?.for).toBe('6m15s');
 });
 
-test('two thresholds that are out of order are rejected with the reason', () => {
+test('two thresholds in the wrong order are rejected with the reason', () => {
   expect(() => library.withOverrides({ storageUnhealthy: 600 })).toThrow(
     'threshold storageUnhealthy (600) must be lower than gitalyDown (300), because PraefectStorageUnhealthy must fire before',
   );

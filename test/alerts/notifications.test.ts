@@ -1,4 +1,4 @@
-/** The notifications that docs/alerts.md shows, by a real Alertmanager with the example configuration. */
+/** The notifications in docs/alerts.md, from a real Alertmanager with the example configuration. */
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';

@@ -1,4 +1,4 @@
-/** The rules as values and as files: what holds for every alert and every recording rule. */
+/** The rules as values and as files: what is required of every alert and every recording rule. */
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -64,7 +64,7 @@ const declared = new Set<string>([
   ...recordings.map(({ name }) => name),
 ]);
 
-/** The queries of the texts, with values for the labels. */
+/** The queries in the texts, with values for the labels. */
 const queriesIn = (text: string): readonly string[] =>
   [...text.matchAll(/(?:printf|query) `([^`]*)`/g)].map(([, query]) =>
     query!.replaceAll('%q', '"x"').replaceAll('%%', '%'),
@@ -132,13 +132,13 @@ describe('recording rules', () => {
     }
   });
 
-  /** Used by one alert, and meant for the panels of the same quantity. */
+  /** Rules with one user, which are meant for the panels of the same quantity. */
   const forPanels = new Set([
     'praefect:database_up:max',
     'praefect:repositories_unavailable:max',
     'praefect:storage_unhealthy:unavailable_repositories',
     'gitaly:server_storage:info',
-    // One panel, which would read thousands of series without it.
+    // Used by one panel, which would read thousands of series without it.
     'gitaly_exporter:collector_failures:rate',
     'gitaly:concurrency_wait_bucket:rate',
     'gitaly_exporter:kubernetes_watch_failures:rate',
@@ -164,7 +164,7 @@ describe('recording rules', () => {
     'gitaly:grpc_errors:ratio_rate5m',
     'gitaly:grpc_errors:ratio_rate30m',
     'gitaly:grpc_errors:ratio_rate1h',
-    // One alert, which would read every series of three days without them.
+    // Used by one alert, which would read every series of three days without them.
     'gitaly:grpc_errors:rate1h',
     'gitaly:grpc_errors:ratio_rate3d',
   ]);
@@ -260,11 +260,11 @@ test('the PrometheusRule has the same groups as the rules file', () => {
   }
 });
 
-describe('thresholds', () => {
+describe('a threshold', () => {
   const withThresholds = (overrides: ThresholdOverrides) =>
     rulesOf({ ...defaultMonitoringSettings, thresholds: withOverrides(overrides) });
 
-  test('the rule and its runbook use an override', () => {
+  test('that is overridden is used by the rule and its runbook', () => {
     const thresholds = withOverrides({ replicationOldestJob: 1800 });
     const rule = withThresholds({ replicationOldestJob: 1800 }).find(
       ({ alert }) => alert === 'PraefectReplicationStalled',
@@ -276,7 +276,7 @@ describe('thresholds', () => {
     expect(alert?.firesWhen).toContain('over 30 minutes old');
   });
 
-  test('keepFiring 0 omits keep_firing_for, which older versions of Prometheus do not know', () => {
+  test('keepFiring of 0 omits keep_firing_for, which older versions of Prometheus reject', () => {
     expect(withThresholds({}).filter((rule) => rule.keep_firing_for).length).toBeGreaterThan(0);
     expect(withThresholds({ keepFiring: 0 }).filter((rule) => rule.keep_firing_for)).toEqual([]);
   });
@@ -287,7 +287,7 @@ describe('thresholds', () => {
     { scrapeInterval: 30, window: '1m15s', for: 195 },
     { scrapeInterval: 60, window: '2m30s', for: 270 },
   ])(
-    'at a scrape interval of $scrapeInterval s the window is $window, and 2 minutes become $for s',
+    'scrapeInterval of $scrapeInterval s gives the window $window, and 2 minutes become $for s',
     (expected) => {
       const thresholds = withOverrides({ scrapeInterval: expected.scrapeInterval });
       expect(gaugeWindow(thresholds)).toBe(expected.window);

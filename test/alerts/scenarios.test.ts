@@ -32,7 +32,7 @@ interface ScenarioFile {
   }[];
 }
 
-/** The rules whose names stand in the texts, and those that these rules read in turn. */
+/** The rules whose names are in the texts, and the rules that these read in turn. */
 function neededRules(rules: readonly Rule[], texts: readonly string[]): ReadonlySet<Rule> {
   const needed = new Set<Rule>();
   const open = [...texts];

@@ -1,4 +1,4 @@
-/** From recorded clusters to the checks' results: which facts reach them, and why others are unknown. */
+/** From recorded clusters to the results of checks: which facts are available, and why others are unknown. */
 import { describe, expect, test } from '@jest/globals';
 import { type CheckInputSources, readCheckInputs } from '../../src/app/check-inputs.ts';
 import { known, unknown } from '../../src/lib/known.ts';
@@ -83,7 +83,7 @@ const noServers: CgroupFactsReader = {
   }),
 };
 
-/** The worst result of each check. */
+/** The most severe result of each check. */
 async function results(
   given: CheckInputSources,
   filter: CheckFilter = checksOfRole.cluster,
@@ -99,7 +99,7 @@ async function results(
   return worst;
 }
 
-test('the API alone proves most recommendations where all are followed', async () => {
+test('the API alone verifies most recommendations in a cluster that follows all of them', async () => {
   const found = await results(sources('posture-good').all);
   expect(Object.entries(found).filter(([, result]) => result === 'fail')).toEqual([]);
   expect(found).toMatchObject({
@@ -122,7 +122,7 @@ test('the API alone proves most recommendations where all are followed', async (
   });
 });
 
-test("the chart's defaults fail what they leave out", async () => {
+test("the chart's defaults fail the recommendations that they do not follow", async () => {
   const found = await results(sources('posture-chart-defaults').all);
   expect(Object.keys(found).filter((id) => found[id] === 'fail')).toEqual(
     expect.arrayContaining([
@@ -141,7 +141,7 @@ test("the chart's defaults fail what they leave out", async () => {
   );
 });
 
-test('an agent proves the checks of its node, from cgroups and configuration together', async () => {
+test('an agent verifies the checks of its node, from cgroups and configuration together', async () => {
   const { all, kubernetes, stores } = sources('posture-good');
   const [pod] = recordedPods('posture-good', 'at-rest').filter(({ name }) => name === 'gl-gitaly-default-0');
   if (pod === undefined) throw new Error('a pod');
@@ -188,7 +188,7 @@ test('an agent proves the checks of its node, from cgroups and configuration tog
   });
 });
 
-test('an agent on a node without Gitaly leaves no result unknown', async () => {
+test('an agent on a node without Gitaly has no unknown result', async () => {
   const { all, kubernetes, stores } = sources('posture-good');
   const agent: CheckInputSources = {
     ...all,
@@ -198,7 +198,7 @@ test('an agent on a node without Gitaly leaves no result unknown', async () => {
   };
   const open = Object.entries(await results(agent, checksOfRole.agent)).filter(([, each]) => each !== 'n/a');
   expect(open).toEqual([]);
-  // For an exporter that sees the whole cluster, no pod at all is a selector that does not match.
+  // For an exporter of the whole cluster, a selector without pods is a mistake.
   expect(await results({ ...agent, isAgent: false }, checksOfRole.agent)).toMatchObject({
     cgroup_v2: 'unknown',
   });
@@ -237,7 +237,7 @@ describe('an unknown fact never passes a check', () => {
   });
 
   test.each(['pods', 'nodes', 'statefulSets', 'disruptionBudgets'] as const)(
-    'a watch of %s that is not current is the reason of the checks that depend on it',
+    'a stale watch of %s is the reason for unknown results of the checks that depend on it',
     async (store) => {
       const { all, stores } = sources('posture-good');
       stores[store].set({ current: false, failure: { reason: 'permission', message: 'no right to list' } });
@@ -250,7 +250,7 @@ describe('an unknown fact never passes a check', () => {
 
   const malformedPod = { reason: 'parse', message: 'a malformed Pod: no uid' } as const;
 
-  test('a pod that is malformed passes nothing, and the others keep their results', async () => {
+  test('a malformed pod passes no check, and the others keep their results', async () => {
     const { all, stores } = sources('posture-good');
     stores.pods.set({ malformed: ['gitlab/gl-gitaly-default-1'], failure: malformedPod });
     const { findings } = evaluate(await readCheckInputs(all, signal), checksOfRole.cluster);
@@ -260,7 +260,7 @@ describe('an unknown fact never passes a check', () => {
       ['gitlab/gl-gitaly-default-0', 'pass', undefined],
       ['gitlab/gl-gitaly-default-2', 'pass', undefined],
     ]);
-    // What needs all pods of a set passes neither.
+    // Checks of all pods of a set do not pass either.
     expect(
       findings.filter(({ id, result }) => id === 'replicas_on_distinct_nodes' && result === 'pass'),
     ).toEqual([expect.objectContaining({ subject: 'gitlab/gl-praefect' })]);
@@ -289,14 +289,14 @@ describe('an unknown fact never passes a check', () => {
     );
   });
 
-  test('Praefect is not absent while its pods cannot be listed', async () => {
+  test('Praefect does not count as absent while its pods cannot be listed', async () => {
     const { all, stores } = sources('posture-good');
     stores.pods.set({ current: false, failure: { reason: 'permission', message: 'no right to list' } });
     const { praefect } = await readCheckInputs(all, signal);
     expect(praefect).toEqual({ unknown: 'no right to list' });
   });
 
-  test('forbidden ConfigMaps are the reason of the checks that depend on them', async () => {
+  test('forbidden ConfigMaps are the reason for unknown results of the checks that depend on them', async () => {
     const { all, kubernetes } = sources('posture-good');
     const failure = { reason: 'permission', message: 'no right to get configmaps' } as const;
     const forbidden = createConfigMaps(async () => ({ ok: false, failure }), clock);
@@ -329,10 +329,10 @@ test("PostgreSQL's version and the live Praefects come from Praefect's database"
   };
   expect(await results({ ...all, praefect })).toMatchObject({
     postgresql_version: 'pass',
-    // Of praefect.config-file, besides the ConfigMap's.
+    // From praefect.config-file, next to the ConfigMap.
     praefect_sslmode: 'fail',
   });
-  // Without a pod's image, by the versions that have the schema.
+  // Without the image of a pod, the GitLab versions that have this schema.
   const schemaVariant = '15.0';
   const noPraefectPods: CheckInputSources = {
     ...all,
@@ -408,7 +408,7 @@ describe("the database connection of every Praefect's configuration is checked",
     expect(await connectionsOf(...modes)).toMatchObject({ result, detail });
   });
 
-  test('one that cannot be read leaves the result unknown', async () => {
+  test('an unreadable ConfigMap leaves the result unknown', async () => {
     expect(await connectionsOf('require', undefined, 'require')).toMatchObject({
       result: 'unknown',
       reason: 'no right to get praefect-1',
@@ -416,7 +416,7 @@ describe("the database connection of every Praefect's configuration is checked",
   });
 });
 
-test('known volumes and rotations reach their checks', async () => {
+test('known volumes and rotations are inputs of their checks', async () => {
   const { all, kubernetes } = sources('posture-good');
   const volume = { capacityBytes: 100, availableBytes: 10, inodes: known({ total: 10, free: 9 }) };
   const inputs = await readCheckInputs(

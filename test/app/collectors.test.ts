@@ -1,4 +1,4 @@
-/** How the app uses its sources: what waits for the first list, and what outlives a reload. */
+/** How the app uses its sources: which runs wait for the first list, and which objects outlive a reload. */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -48,7 +48,7 @@ test.each([
   ['all', ['gitlab'], true],
   ['agent', undefined, false],
 ] as const)(
-  'the priorities of all other pods are listed whatever is watched, but not by an agent: %s, %j',
+  'the priorities of all other pods are listed for any watched namespaces, but not by an agent: %s, %j',
   async (role, namespace, isListed) => {
     const { settings, host } = optionsWith(
       {
@@ -67,10 +67,10 @@ test.each([
 );
 
 describe('the first run', () => {
-  // Loading it takes a second or several, and is not tested here.
+  // Loading the client takes a second or more, and is not tested here.
   beforeAll(async () => void (await import('@kubernetes/client-node')), 60_000);
 
-  test('of the Kubernetes collector waits for the first list, and has the time for it', async () => {
+  test('of the Kubernetes collector waits for the first list, within a longer timeout', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'kubernetes-part-'));
     const api = await startKubeApi();
     cleanups.push(
@@ -102,7 +102,7 @@ describe('the first run', () => {
     );
     cleanups.unshift(part.stop);
     const [collector] = part.collectors;
-    // It may wait for three seconds.
+    // Its wait is limited to three seconds.
     expect(collector?.schedule.timeoutMs).toBeGreaterThan(3000);
     expect((await collector?.collect(run))?.kind).toBe('data');
   });
@@ -145,12 +145,12 @@ describe('the first run', () => {
   });
 });
 
-describe('a part that is kept', () => {
+describe('an object that is kept', () => {
   const partWith = (collect: Collector['collect']): { readonly collectors: readonly Collector[] } => ({
     collectors: [{ name: 'x', title: 'x', metrics: [], schedule: { kind: 'scrape', timeoutMs: 1 }, collect }],
   });
 
-  test('outlives a reload with equal settings, and is created again with others', () => {
+  test('outlives a reload with equal settings, and is created again with different ones', () => {
     let created = 0;
     const create = () => {
       created += 1;

@@ -62,7 +62,7 @@ const view: CgroupView = {
   kills: [],
 };
 
-test('memory of each Gitaly by level, with kills of the levels that had any, worst bucket first', () => {
+test('memory of each Gitaly is listed by level, with the kills of levels that had any, and the worst bucket first', () => {
   expect(memoryView(view)).toEqual({
     servers: [
       {
@@ -103,7 +103,7 @@ test('memory of each Gitaly by level, with kills of the levels that had any, wor
   });
 });
 
-test('kills that cannot be followed are unknown, not zero', () => {
+test('kills that cannot be counted are unknown, not zero', () => {
   const [server] = memoryView({ ...view, gitalys: [{ ...gitaly, oom: undefined }] }).servers;
   expect(server).toMatchObject({ kills: undefined, killedBuckets: [] });
 });
@@ -117,7 +117,7 @@ test('no container is shown as Gitaly while it is unknown which of them is', () 
   ).toBeUndefined();
 });
 
-test('notes explain missing data and name Gitalys that disappeared', () => {
+test('notes explain missing data and name Gitalys that were removed', () => {
   const failed: CgroupView = {
     ...view,
     gitalys: [],

@@ -17,7 +17,7 @@ const [header = [], ...rows] = readFileSync(
   .map((line) => line.split('\t'));
 const counts = header.slice(3).map((title) => Number(title.replace('% ', '')));
 
-describe('with one bucket for each repository', () => {
+describe('one bucket per repository', () => {
   test('the fixture has all its counts and pairs', () => {
     expect(counts).toEqual([1, 3, 10, 100, 1000, 4_294_967_311]);
     expect(rows).toHaveLength(13);
@@ -55,19 +55,19 @@ describe('with one bucket for each repository', () => {
   });
 });
 
-describe('with several buckets for each repository', () => {
-  test('they follow the first one, and repos-0 follows the last one', () => {
+describe('several buckets per repository', () => {
+  test('are consecutive from the first one, and repos-0 follows the last one', () => {
     expect(bucketsOf('command', 'arg', { count: 10, maxCgroupsPerRepo: 3 })).toEqual([5, 6, 7]);
     expect(
       bucketsOf('gitaly-1', '@cluster/repositories/6f/96/54771', { count: 10, maxCgroupsPerRepo: 3 }),
     ).toEqual([9, 0, 1]);
   });
 
-  test('no bucket is repeated when all may be used', () => {
+  test('are distinct when a repository may use all of them', () => {
     expect(bucketsOf('command', 'arg', { count: 4, maxCgroupsPerRepo: 9 })).toHaveLength(4);
   });
 
-  test('a bucket is found from a path exactly when the path is found from the bucket', () => {
+  test('are found from a path exactly when the path is found from the bucket', () => {
     fc.assert(
       fc.property(
         fc.string({ unit: 'binary' }),

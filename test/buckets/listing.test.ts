@@ -10,7 +10,7 @@ const replica = (generation: number, at: number) => ({
   generation,
 });
 
-test('the replicas with the most writes are those that sorting all of them gives', () => {
+test('the replicas with the most writes are the same as after sorting all of them', () => {
   fc.assert(
     fc.property(
       fc.array(fc.integer({ min: -1, max: 20 }), { maxLength: 600 }),
@@ -20,7 +20,7 @@ test('the replicas with the most writes are those that sorting all of them gives
         const all = generations.map(replica);
         for (const each of all) most.add(each);
         expect(most.total()).toBe(all.length);
-        // The array's own order is that of the paths, and a sort keeps it among equals.
+        // The array is in the order of the paths, and a stable sort keeps it among equals.
         expect(most.listed()).toEqual(all.toSorted((a, b) => b.generation - a.generation).slice(0, limit));
       },
     ),

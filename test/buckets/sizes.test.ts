@@ -6,7 +6,7 @@ import { createManualClock, settle } from '../support/manual-clock.ts';
 const identity = (pod: string) => ({ namespace: 'gitlab', pod, node: 'node-1' });
 const withCount = (count: number): string => `[cgroups]\n[cgroups.repositories]\ncount = ${count}\n`;
 
-test('configured counts are read every minute in the background; unknown ones and 0 are undefined', async () => {
+test('configured counts are read every minute in the background; an unknown count or 0 is undefined', async () => {
   const clock = createManualClock();
   let texts = [
     { name: 'a', text: withCount(100), identities: [identity('a')] },

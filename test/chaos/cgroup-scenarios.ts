@@ -1,4 +1,4 @@
-/** cgroup trees that are missing, cut off, malformed or hostile, and settings whose files are. */
+/** cgroup trees that are missing, truncated, malformed or hostile, and settings that refer to such files. */
 import { execFileSync } from 'node:child_process';
 import { cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -10,7 +10,7 @@ const slice = `kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod${b
 
 let base: string | undefined;
 
-/** The captured pod with the first of its buckets: a whole node's tree takes seconds to copy. */
+/** The captured pod with its first bucket: copying a whole node's tree takes seconds. */
 function smallTree(root: string): void {
   if (base === undefined) {
     const captured = capturedTree('6.12', 'before');
@@ -54,7 +54,7 @@ function tree(
 }
 
 const levelFile = (file: string) => (root: string) => join(root, slice, file);
-/** A file of the pod's cgroup, and the series that must be absent when it cannot be read. */
+/** A file of the pod's cgroup, and the series that must be absent when it is unreadable. */
 const files = {
   'memory.current': 'gitaly_server_pod_memory_usage_bytes',
   'memory.max': 'gitaly_server_pod_memory_limit_bytes',

@@ -1,6 +1,6 @@
 /**
- * Runs the exporter, by its own command line, against a peer that misbehaves, and checks what always holds: no crash,
- * no hang, no untrue value, no secret, bounded memory. Everything listens on the loopback interface.
+ * Runs the exporter, by its own command line, against a misbehaving peer, and checks what must always hold: no
+ * crash, no hang, no false value, no secret, bounded memory. All servers listen on the loopback interface.
  */
 import { EventEmitter } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -9,11 +9,11 @@ import { join } from 'node:path';
 import { main } from '../../src/cli/main.ts';
 import { hostSystem } from '../../src/config/system.ts';
 
-/** A password or token that the scenario gives to the exporter: it must appear in nothing that it shows. */
+/** A password or token of the scenario: it must not appear in any output of the exporter. */
 export const sentinel = 'SENTINEL-5e1f';
 
 export interface Peer {
-  /** Flags that lead the exporter to the peer. */
+  /** Flags that make the exporter use the peer. */
   readonly flags: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
   stop(): Promise<void> | void;
@@ -27,9 +27,9 @@ export interface Expected {
    * everything that always holds does.
    */
   readonly outcome: 'failed' | 'ok' | 'survives';
-  /** Prefixes of series that would be untrue. */
+  /** Prefixes of series that would be false. */
   readonly absent?: readonly string[];
-  /** Prefixes of series that must be there, as another peer is well. */
+  /** Prefixes of series that must exist, as another peer is healthy. */
   readonly present?: readonly string[];
 }
 

@@ -1,4 +1,4 @@
-/** What an HTTP peer can do wrong, as bytes on a socket: the same faults for Gitaly's pages and the Kubernetes API. */
+/** The faults of an HTTP peer, as bytes on a socket: the same for Gitaly's pages and the Kubernetes API. */
 import { once } from 'node:events';
 import { createServer, type Socket } from 'node:net';
 import { gzipSync } from 'node:zlib';
@@ -7,7 +7,7 @@ export interface HttpFault {
   readonly name: string;
   /** Waits for a deadline. */
   readonly isSlow?: boolean;
-  /** Called when the head of a request has come; the request's Authorization may be in `head`. */
+  /** Called with the head of each request, which may contain Authorization. */
   respond(socket: Socket, head: string): void;
 }
 
@@ -26,7 +26,7 @@ const plain = (status: string, body: string, headers: Readonly<Record<string, st
     body,
   );
 
-/** Writes for as long as the socket takes it, 100 times at most a second, until the peer closes. */
+/** Writes until the socket accepts no more, at most 100 times per second, until the peer closes. */
 function flood(socket: Socket, chunk: Buffer | string): void {
   const write = (): void => {
     for (let n = 0; n < 64; n++) if (!socket.writable || !socket.write(chunk)) break;
@@ -37,7 +37,7 @@ function flood(socket: Socket, chunk: Buffer | string): void {
 }
 
 let bomb: Buffer | undefined;
-/** 100 MB of zeros, compressed once: it takes half a second of the process that the scenario measures. */
+/** 100 MB of zeros, compressed once: it takes half a second of the measured process. */
 const gzipBomb = (): Buffer => (bomb ??= gzipSync(Buffer.alloc(100 * 1024 * 1024)));
 
 const statuses = [
@@ -203,7 +203,7 @@ export const httpFaults: readonly HttpFault[] = [
   },
 ];
 
-/** A server that treats every request to `isFaulty` paths with the fault. Its port, and how to end it. */
+/** A server that serves every request to `isFaulty` paths with the fault. Its port, and how to stop it. */
 export async function faultyServer(
   fault: HttpFault,
   healthy?: (head: string) => string | undefined,

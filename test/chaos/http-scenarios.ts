@@ -1,4 +1,6 @@
-/** Gitaly's metrics pages and the Kubernetes API behind HTTP faults, and with content that is untrue or malformed. */
+/**
+ * Gitaly's metrics pages and the Kubernetes API with HTTP faults, and with content that is false or malformed.
+ */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Peer, type Scenario, sentinel } from './harness.ts';
@@ -7,7 +9,7 @@ import { faultyServer, type HttpFault, httpFaults } from './http-faults.ts';
 export const ok = (type: string, body: string): string =>
   `HTTP/1.1 200 OK\r\nContent-Type: ${type}\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`;
 
-/** A page as Gitaly 18 has it, as short as it can be recognized. */
+/** The shortest page that is recognized as one of Gitaly 18. */
 export const goodPage = [
   '# TYPE gitaly_build_info gauge',
   'gitaly_build_info{version="18.2.0"} 1',
@@ -46,7 +48,7 @@ const gitalyFaults: readonly Scenario[] = httpFaults.map((fault) => ({
     collector: 'gitaly_metrics',
     outcome: 'failed',
     absent: ['gitaly_server_requests_dropped_total{namespace="",pod="",node="bad"'],
-    // One bad target costs nothing of the other.
+    // A failing target does not affect the other one.
     present: ['gitaly_server_scrape_up{namespace="",pod="",node="good",component="gitaly"} 1'],
   },
 }));

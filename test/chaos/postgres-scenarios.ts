@@ -1,4 +1,7 @@
-/** A PostgreSQL that stalls, lies, floods, cuts off and repeats the password: the protocol's messages by hand. */
+/**
+ * A PostgreSQL that stalls, sends false data, floods, disconnects and repeats the password: hand-written
+ * protocol messages.
+ */
 import { once } from 'node:events';
 import { createServer, type Socket } from 'node:net';
 import {
@@ -32,7 +35,7 @@ export interface Behavior {
   later?(socket: Socket, data: Buffer): void;
 }
 
-/** Writes the chunk for as long as the socket takes it. */
+/** Writes the chunk until the socket accepts no more. */
 function flood(socket: Socket, chunk: Buffer): void {
   const write = (): void => {
     for (let n = 0; n < 256; n++) if (!socket.writable || !socket.write(chunk)) break;
@@ -71,7 +74,7 @@ export const behaviors: readonly Behavior[] = [
     startup: (socket) => void socket.end(errorOf('28P01', 'password authentication failed')),
   },
   {
-    name: 'asks for the password in clear text and repeats it',
+    name: 'requests the password in clear text and repeats it',
     startup: (socket) => void socket.write(authentication(3)),
     later: (socket, data) => void socket.end(errorOf('28P01', `no user with ${data.subarray(5).toString()}`)),
   },
@@ -105,13 +108,13 @@ export const behaviors: readonly Behavior[] = [
   afterLogin('closes at the first query', (socket) => void socket.end()),
   afterLogin('resets at the first query', (socket) => void socket.resetAndDestroy()),
   afterLogin('does not respond to queries', () => undefined, true),
-  afterLogin('says it is ready without a result', (socket) => void socket.write(ready())),
+  afterLogin('is ready for the next query without a result', (socket) => void socket.write(ready())),
   afterLogin(
     'ends every query with an error',
     (socket) => void socket.write(Buffer.concat([errorOf('42501', 'denied'), ready()])),
   ),
   afterLogin(
-    'returns a column that was not asked for',
+    'returns a column that was not selected',
     (socket) =>
       void socket.write(Buffer.concat([rowDescription, dataRow('1'), complete('SELECT 1'), ready()])),
   ),
@@ -123,7 +126,7 @@ export const behaviors: readonly Behavior[] = [
     'sends rows without a description',
     (socket) => void socket.write(Buffer.concat([dataRow('1'), ready()])),
   ),
-  afterLogin('sends rows without end', (socket) => {
+  afterLogin('sends rows endlessly', (socket) => {
     socket.write(rowDescription);
     flood(socket, dataRow('x'.repeat(1000)));
   }),
@@ -133,11 +136,11 @@ export const behaviors: readonly Behavior[] = [
     flood(socket, Buffer.alloc(65_536, 'x'));
   }),
   afterLogin(
-    'breaks off in a row',
+    'disconnects within a row',
     (socket) => void socket.end(Buffer.concat([rowDescription, dataRow('1').subarray(0, 8)])),
   ),
   afterLogin(
-    'has COPY data where rows are expected',
+    'sends COPY data where rows are expected',
     (socket) =>
       void socket.write(
         Buffer.concat([message('H', Buffer.from([0]), int16(0)), message('d', 'x'), message('c'), ready()]),

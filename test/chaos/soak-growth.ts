@@ -1,9 +1,9 @@
-/** What the soak measured, by thirds of its time, and which of it grew. */
+/** The measurements of the soak, by thirds of its duration, and which of them grew. */
 import type { Probe } from './soak-probe.ts';
 
 const keys = ['rssMiB', 'objectsMiB', 'codeMiB', 'externalMiB', 'descriptors', 'timers', 'handles'] as const;
 
-/** From one third to the next: above both is growth, not the noise of random faults. */
+/** The increase from one third to the next: above both limits it is growth, not noise from random faults. */
 const tolerated: Readonly<
   Record<(typeof keys)[number], { readonly ratio: number; readonly amount: number }>
 > = {
@@ -16,12 +16,12 @@ const tolerated: Readonly<
   handles: { ratio: 1.1, amount: 3 },
 };
 
-/** Three in each third. */
+/** At least three in each third. */
 const minProbes = 9;
 
 export type Third = Readonly<Record<keyof Probe, number>>;
 
-/** First, middle and last; the first includes the start. */
+/** First, middle and last third; the first includes the start. */
 export function thirdsOf(probes: readonly Probe[]): readonly Third[] {
   return [0, 1, 2].map((index) => {
     const from = Math.floor((probes.length * index) / 3);
@@ -32,7 +32,7 @@ export function thirdsOf(probes: readonly Probe[]): readonly Third[] {
   });
 }
 
-/** What the last third has more of than the middle one, in words. */
+/** What the last third has more of than the middle one, as text. */
 export function growthOf(probes: readonly Probe[]): readonly string[] {
   if (probes.length < minProbes) return [`unknown: ${probes.length} of ${minProbes} minutes measured`];
   const [, middle, last] = thirdsOf(probes);

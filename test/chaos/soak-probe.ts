@@ -1,12 +1,12 @@
 /**
- * Preloaded into the exporter by the soak (`node --expose-gc --import`): for each message it reports what the process
- * retains, after a forced garbage collection, so that garbage is not taken for growth.
+ * Preloaded into the exporter by the soak (`node --expose-gc --import`): for each message it reports what the
+ * process retains after a forced garbage collection, so that garbage does not count as growth.
  */
 import { readdirSync } from 'node:fs';
 import v8 from 'node:v8';
 
 export interface Probe {
-  /** Before the collection, as an operator sees it. */
+  /** Before the collection: the size that an operator sees. */
   readonly rssMiB: number;
   /** The heap in use without compiled code, which grows for an hour until the optimizer has seen everything. */
   readonly objectsMiB: number;
@@ -43,5 +43,5 @@ process.on('message', (snapshotFile: string) => {
     handles: resources.length - timers,
   } satisfies Probe);
 });
-// The channel is the soak's, and keeps no process alive.
+// The channel belongs to the soak, and does not keep the process alive.
 process.channel?.unref();

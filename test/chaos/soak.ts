@@ -28,7 +28,7 @@ const fault = {
   name: 'any',
   respond: (...args: Parameters<(typeof httpFaults)[0]['respond']>) => pick(httpFaults).respond(...args),
 };
-// Half of the requests to Gitaly are well, so that its series come and go.
+// Half of the requests to Gitaly succeed, so that its series appear and disappear.
 const gitaly = await faultyServer(fault, () =>
   Math.random() < 0.5 ? ok('text/plain; version=0.0.4', goodPage) : undefined,
 );
@@ -63,7 +63,7 @@ const exporter = spawn(
   ],
   {
     stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
-    // As in the image and the unit.
+    // As in the image and in the systemd unit.
     env: { ...process.env, MALLOC_ARENA_MAX: '2' },
   },
 );
@@ -72,13 +72,13 @@ exporter.stderr?.on('data', (text) => {
   errors += String(text).split('\n').length - 1;
 });
 
-/** Undefined: no answer within ten seconds. */
+/** Undefined if the exporter does not respond within ten seconds. */
 async function probe(snapshotFile: string): Promise<Probe | undefined> {
-  const answer = once(exporter, 'message', {
+  const response = once(exporter, 'message', {
     signal: AbortSignal.timeout(snapshotFile === '' ? 10_000 : 120_000),
   });
   exporter.send(snapshotFile);
-  return answer.then(([message]: Probe[]) => message).catch(() => undefined);
+  return response.then(([message]: Probe[]) => message).catch(() => undefined);
 }
 
 const probes: Probe[] = [];
@@ -86,7 +86,7 @@ let failedScrapes = 0;
 const started = Date.now();
 for (let round = 1; Date.now() < started + minutes * 60_000 && exporter.exitCode === null; round++) {
   await new Promise((resolve) => setTimeout(resolve, 2000));
-  // The tree comes, goes and is garbage.
+  // The tree exists, is missing, and is not a directory, in turn.
   rmSync(tree, { recursive: true, force: true });
   if (round % 3 === 0) writeFileSync(tree, 'not a directory');
   await fetch(`http://127.0.0.1:${port}/metrics`, { signal: AbortSignal.timeout(10_000) })

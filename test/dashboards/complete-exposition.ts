@@ -23,13 +23,13 @@ const openLabels: Readonly<Record<string, string | readonly string[]>> = {
   mountpoint: '/var/opt/gitlab',
 };
 
-/** Values at which the queries that keep only some values return something. */
+/** Values for which the queries that filter by value return something. */
 const fixedValues: Readonly<Record<string, number>> = {
   gitaly_exporter_collector_success: 0,
   gitaly_server_check_passed: 0,
 };
 
-/** @param second of the world: counters grow by it. @param now Unix time in seconds */
+/** @param second of the simulation: counters grow with it. @param now Unix time in seconds */
 export const completeExposition = (second: number, now: number): string =>
   [...everyMetric, ...externalMetrics.filter((metric) => metric !== targetUp)]
     .map((metric) => [`# TYPE ${metric.name} ${metric.type}`, ...samples(metric, second, now)].join('\n'))
@@ -61,7 +61,7 @@ function sampleValue({ name, type }: Metric, second: number, now: number): numbe
   if (type === 'counter') return second;
   if (name.endsWith('_end_timestamp_seconds')) return now + 600;
   if (name.endsWith('_timestamp_seconds')) return now - 60;
-  // Grows, and stays below its limit.
+  // Grows and stays below its limit.
   if (name.endsWith('_memory_anon_bytes')) return 1000 + second;
   if (name.endsWith('_limit_bytes')) return 500_000;
   return 1;

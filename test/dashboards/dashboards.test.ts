@@ -1,6 +1,6 @@
 /**
- * The JSON of the dashboards: what Grafana needs, the rules of grafana/dashboard-linter that apply (by their names), and
- * what makes a panel readable.
+ * The JSON of the dashboards: what Grafana needs, the rules of grafana/dashboard-linter that apply (by their
+ * names), and what makes a panel readable.
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -128,7 +128,7 @@ describe.each(all)('dashboard $name', ({ dashboard, json, name }) => {
     }
   });
 
-  test('a line has at most six panels', () => {
+  test('a row has at most six panels next to each other', () => {
     const lines = Map.groupBy(panels, ({ gridPos }) => gridPos.y);
     for (const line of lines.values()) expect(line.length).toBeLessThanOrEqual(6);
   });
@@ -253,7 +253,7 @@ describe.each(all)('dashboard $name', ({ dashboard, json, name }) => {
     for (const { expr, instant, panel } of queries)
       for (const { metric, range, takenBy } of ownSelectors(expr)) {
         const isCounter = declaredMetrics.get(metric)?.type !== 'gauge';
-        // What is computed over all of the chosen time is evaluated once, at its end.
+        // Queries over the whole selected time are evaluated once, at its end.
         const overAll = instant === true ? ['$__range'] : [];
         // A rate within a subquery has a range of its own.
         const inSubquery = expr.includes('[$__range:') ? ['5m'] : [];
@@ -268,7 +268,7 @@ describe.each(all)('dashboard $name', ({ dashboard, json, name }) => {
       }
   });
 
-  test('a stat whose expression returns nothing shows a word for it', () => {
+  test('a stat whose expression returns nothing shows a text', () => {
     const stats = panels.filter(({ type }) => type === 'stat');
     expect(stats.length).toBeGreaterThan(0);
     for (const { fieldConfig, targets: [target] = [] } of stats) {
@@ -287,7 +287,7 @@ describe.each(all)('dashboard $name', ({ dashboard, json, name }) => {
     }
   });
 
-  test('every state of a state timeline has a word, so that color is not the only carrier', () => {
+  test('every state of a state timeline has a text, so that color is not the only distinction', () => {
     for (const { fieldConfig } of panels.filter(({ type }) => type === 'state-timeline'))
       for (const option of Object.values(fieldConfig.defaults.mappings?.[0]?.options ?? {}))
         expect(option).toMatchObject({ text: expect.stringMatching(/./) });
@@ -317,7 +317,7 @@ test('there are six dashboards with unique uids, and the overview is the first',
   expect(all[0]?.dashboard.uid).toBe(overviewDashboard.uid);
 });
 
-test('every metric is on a dashboard, or in the list of those that are not, with the reason', () => {
+test('every metric is on a dashboard, or in the list of exceptions with a reason', () => {
   const shown = new Set(
     all.flatMap(({ dashboard }) => [
       ...[...queriesOf(dashboard), ...dashboard.annotations.list].flatMap(({ expr }) => shownBy(expr)),
@@ -363,8 +363,8 @@ test('an alert that links to a panel of no dashboard is an error with its title'
   );
 });
 
-describe('replication', () => {
-  test('the line is at the threshold of the alert, with the thresholds of the configuration', () => {
+describe('the replication dashboard', () => {
+  test('has lines at the thresholds of the alerts, as configured', () => {
     const lineOf = (dashboard: DashboardJson) =>
       panelOf(dashboard, 'Age of the oldest waiting job').fieldConfig.defaults.thresholds.steps.at(-1);
     expect(lineOf(byUid(replicationDashboard.uid))).toEqual({ value: 900, color: 'red' });
@@ -377,10 +377,10 @@ describe('replication', () => {
   });
 });
 
-describe('annotations', () => {
+describe('an annotation', () => {
   const annotations = byUid(replicationDashboard.uid).annotations.list;
 
-  test('failovers are drawn at their time', () => {
+  test('is drawn at the time of a failover', () => {
     const failovers = annotations.find(({ name }) => name === 'Failovers');
     expect(failovers).toMatchObject({ useValueForTime: true });
     expect(selectorsIn(failovers!.expr)).toMatchObject([
@@ -388,7 +388,7 @@ describe('annotations', () => {
     ]);
   });
 
-  test('OOM kills of Gitaly, its pod and its node are drawn at their time, those of single Git processes are not', () => {
+  test('is drawn at OOM kills of Gitaly, its pod and its node, not at those of single Git processes', () => {
     const kills = annotations.find(({ name }) => name === 'OOM kills');
     expect(kills).toMatchObject({ useValueForTime: true });
     const [found] = selectorsIn(kills!.expr);
@@ -399,8 +399,8 @@ describe('annotations', () => {
   });
 });
 
-describe('servers', () => {
-  test('page cache does not count as memory close to the limit', () => {
+describe('the servers dashboard', () => {
+  test('does not count page cache as memory near the limit', () => {
     const share = panelOf(byUid(serversDashboard.uid), 'Anonymous memory by limit');
     for (const { metric } of share.targets!.flatMap(({ expr }) => selectorsIn(expr)))
       expect(metric).toMatch(/_memory_(anon|limit)_bytes$/);

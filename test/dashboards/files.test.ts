@@ -48,7 +48,7 @@ test('the provider names the folder', () => {
   });
 });
 
-test('every dashboard has the tags besides its own, and the data source is selected at first', () => {
+test('every dashboard has the configured tags in addition to its own, and selects the data source by default', () => {
   for (const { json } of all) {
     const dashboard = JSON.parse(json) as DashboardJson & { readonly tags: readonly string[] };
     expect(dashboard.tags).toEqual(['gitaly-exporter', 'git', 'production']);

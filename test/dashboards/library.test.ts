@@ -1,4 +1,4 @@
-/** The example of docs/library.md: a dashboard of one's own from the exported builders. */
+/** The example of docs/library.md: a custom dashboard from the exported builders. */
 import { expect, test } from '@jest/globals';
 import * as library from '../../dashboards/library.ts';
 import * as core from '../../src/index.ts';

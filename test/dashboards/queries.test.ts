@@ -1,7 +1,6 @@
 /**
- * Every query of every panel in a real Prometheus with the recording rules: on a scrape of the demo in a healthy hour,
- * and on an exposition that has every declared metric.
- *
+ * Every query of every panel in a real Prometheus with the recording rules: on a scrape of the demo in a
+ * healthy hour, and on an exposition that has every declared metric.
  * The scrape is a file. To record it again: start the demo, wait a minute, and run this test with
  * RECORD_DEMO=http://127.0.0.1:9656/metrics.
  */
@@ -26,14 +25,17 @@ jest.setTimeout(60_000);
 const recording = join(import.meta.dirname, '../fixtures/dashboards/demo-healthy.prom.gz');
 const testInPrometheus = testWith('prometheus');
 
-/** With ranges that fit a Prometheus of a few seconds. */
+/** With ranges that fit a Prometheus with seconds of data. */
 const filled = (expr: string, cluster: string): string =>
   filledIn(expr, { cluster, rateInterval: '10s', range: '30s', step: '1s' });
 
 let folder: string;
 let server: Server;
 let prometheus: TestPrometheus | undefined;
-/** Seconds since 1970 of all evaluations: scrapes that fail later, on a busy machine, change nothing. */
+/**
+ * The time of all evaluations, in seconds since 1970: scrapes that fail later, on a busy machine, have no
+ * effect.
+ */
 let evaluatedAt: number;
 
 beforeAll(async () => {
@@ -82,7 +84,7 @@ beforeAll(async () => {
   });
   await until(async () => {
     evaluatedAt = Date.now() / 1000;
-    // Four that succeeded: the steps of a subquery are whole seconds, so the newest one may not count yet.
+    // Four successful scrapes: the steps of a subquery are whole seconds, so the newest one may not count yet.
     const scrapes = await result('sum_over_time(up[1m]) >= 4 and up == 1');
     const isRecorded = (await result('gitaly:concurrency_wait:p95 >= 0')) > 0;
     return scrapes === 2 && isRecorded && (await result('ALERTS{alertstate="firing"}')) === 1;
@@ -109,7 +111,7 @@ async function emptyOnes(of: readonly NamedQuery[], cluster: string): Promise<re
   return counted.filter(({ series }) => series === 0).map(({ name }) => name);
 }
 
-describe('in a healthy hour of the demo', () => {
+describe('queries in a healthy hour of the demo', () => {
   test('the recorded scrape has only declared metrics', async () => {
     const unknown = [...(await scrapedMetrics())].filter(
       (name) => !declaredMetrics.has(name.replace(/_sum$/, '_count')),
@@ -119,7 +121,7 @@ describe('in a healthy hour of the demo', () => {
 
   testInPrometheus('only the queries that have nothing to show then return nothing', async () => {
     const known = await scrapedMetrics();
-    // Of Kubernetes, of settings that the demo does not have, newer than the recording.
+    // Metrics of Kubernetes, of settings that the demo does not have, or newer than the recording.
     const isKnown = (metric: string): boolean =>
       known.has(metric) || isOfPrometheus(metric) || recordedMetrics.has(metric);
     const lacking = everyQuery.filter(({ expr }) =>
@@ -130,7 +132,7 @@ describe('in a healthy hour of the demo', () => {
   });
 });
 
-describe('with every declared metric', () => {
+describe('queries with every declared metric', () => {
   testInPrometheus('every query and every annotation returns data', async () => {
     expect(await emptyOnes([...everyQuery, ...annotationQueries], 'complete')).toEqual([]);
   });

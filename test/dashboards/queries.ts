@@ -16,22 +16,25 @@ export const everyQuery: readonly NamedQuery[] = generated().flatMap(({ dashboar
   ),
 );
 
-/** The same on all dashboards. */
+/** Equal on all dashboards. */
 export const annotationQueries: readonly NamedQuery[] = (
   generated()[0]?.dashboard.annotations.list ?? []
 ).map(({ expr, name }) => ({ name: `annotation: ${name}`, expr }));
 
 interface Filling {
   readonly cluster: string;
-  /** Of rates: `$__rate_interval`. */
+  /** `$__rate_interval`, for rates. */
   readonly rateInterval: string;
-  /** The chosen time: `$__range`. */
+  /** `$__range`: the selected time. */
   readonly range: string;
-  /** Of subqueries. */
+  /** For subqueries. */
   readonly step: string;
 }
 
-/** With every variable at "All" but the cluster, and without what is shown for nothing, which would hide that there is nothing. */
+/**
+ * With every variable but the cluster at "All", and without the fallback for an empty result, which would hide
+ * that the result is empty.
+ */
 export const filledIn = (expr: string, { cluster, range, rateInterval, step }: Filling): string =>
   expr
     .replace(/\s+or on \(\)\s+(\(\s*)?vector\(-1\)[\s\S]*$/, '')

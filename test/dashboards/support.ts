@@ -1,4 +1,4 @@
-/** The generated dashboards as a test reads them. */
+/** The generated dashboards, as the tests read them. */
 import { alertGroups } from '../../alerts/index.ts';
 import { dashboards } from '../../dashboards/index.ts';
 import { everyMetric } from '../../src/app/catalog.ts';
@@ -91,7 +91,7 @@ export const generated = (settings: MonitoringSettings = defaultMonitoringSettin
     dashboard: JSON.parse(json) as DashboardJson,
   }));
 
-/** All panels that are not rows, those of collapsed rows included. */
+/** All panels that are not rows, including those of collapsed rows. */
 export const panelsOf = ({ panels }: DashboardJson): readonly Panel[] =>
   panels.flatMap((panel) => (panel.type === 'row' ? (panel.panels ?? []) : [panel]));
 

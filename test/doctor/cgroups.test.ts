@@ -68,7 +68,7 @@ test('trees are found with their names, and a writable tree is a warning', async
   ]);
 });
 
-test('without a list of pods they are named by uid, which is a warning', async () => {
+test('without a list of pods they are named by UID, which is a warning', async () => {
   const { findings } = await check(captured());
   expect(
     findings.filter(({ check, status }) => check.id === 'cgroup_gitalys' && status === 'warn'),
@@ -87,7 +87,7 @@ test('a node without Gitaly passes only with a list of pods that confirms it', a
 test.each([
   ['/nowhere/at/all', 'does not exist'],
   ['/proc', 'is not cgroup v2'],
-])('%s is no root, and nothing else is said', async (root, found) => {
+])('%s as the root is the only finding', async (root, found) => {
   expect((await check(root)).findings).toMatchObject([
     { check: { id: 'cgroup_root' }, status: 'fail', detail: expect.stringContaining(found) },
   ]);

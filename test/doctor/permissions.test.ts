@@ -1,4 +1,7 @@
-/** Permissions on the API, tried on a server that grants some of them: with GETs only, of as little as possible. */
+/**
+ * Permissions on the API, tested against a server that grants some of them: with GET requests only, each as
+ * small as possible.
+ */
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { permissionFindings } from '../../src/doctor/permissions.ts';
 import { systemClock } from '../../src/lib/clock.ts';
@@ -14,7 +17,7 @@ let server: TestKubeApi;
 beforeEach(async () => {
   server = await startKubeApi();
   server.load('posture-good', 'at-rest');
-  // As for an account without permissions on Secrets.
+  // As an account without permissions on Secrets.
   server.always('secrets:get', forbidden);
   server.always(':list', { status: 200, body: { gitVersion: 'v1.35.4' } });
 });
@@ -73,22 +76,22 @@ test.each([
   'without %s, that permission alone is reported, with the line that verifies it',
   async (what, found, kubectl) => {
     server.always(what, forbidden);
-    const bad = (await findings()).filter(
+    const failures = (await findings()).filter(
       ({ check, status }) => check.id === 'api_rights' && status === 'fail',
     );
-    expect(bad).toHaveLength(1);
-    expect(bad[0]?.detail).toContain(found);
-    expect(bad[0]?.fixes.map(({ text }) => text).join('\n')).toContain(kubectl);
+    expect(failures).toHaveLength(1);
+    expect(failures[0]?.detail).toContain(found);
+    expect(failures[0]?.fixes.map(({ text }) => text).join('\n')).toContain(kubectl);
   },
 );
 
-test('for all namespaces the line verifies all of them', async () => {
+test('for all namespaces the line verifies the permission in all of them', async () => {
   server.always('events:watch', forbidden);
-  const [bad] = (await findings({ ...cluster, namespace: undefined })).filter(
+  const [failures] = (await findings({ ...cluster, namespace: undefined })).filter(
     ({ status }) => status === 'fail',
   );
-  expect(bad?.detail).toContain('forbidden: watch events in all namespaces');
-  expect(bad?.fixes.map(({ text }) => text).join('\n')).toMatch(
+  expect(failures?.detail).toContain('forbidden: watch events in all namespaces');
+  expect(failures?.fixes.map(({ text }) => text).join('\n')).toMatch(
     /rbac\.yaml.*\nkubectl auth can-i watch events -A/,
   );
 });
@@ -130,8 +133,8 @@ describe('a failure is reported when', () => {
 
   test('the server responds with an error: the permission is unknown, neither missing nor granted', async () => {
     server.always('pods:list', { status: 500 });
-    const [bad] = (await findings()).filter(({ check }) => check.id === 'api_rights');
-    expect(bad).toMatchObject({
+    const [failures] = (await findings()).filter(({ check }) => check.id === 'api_rights');
+    expect(failures).toMatchObject({
       status: 'unknown',
       detail: expect.stringContaining(
         'list pods in namespace gitlab: the API server responded with HTTP 500',

@@ -19,7 +19,7 @@ const report = (findings: readonly DoctorFinding[], more: Partial<DoctorReport> 
 const text = (findings: readonly DoctorFinding[], more: Partial<DoctorReport> = {}, width = 100): string =>
   textReport(report(findings, more), { width, color: false });
 
-test('failures come first, then warnings, unknown results, and passes', () => {
+test('failures are printed first, then warnings, unknown results, and passes', () => {
   expect(
     text(
       [
@@ -88,7 +88,7 @@ test('a finding on several pods is printed once, with every pod and every line t
   expect(shown.match(/found {5}the same/g)).toHaveLength(1);
 });
 
-test('of a hundred servers the table shows a few and the number of the others', () => {
+test('for a hundred servers the table shows a few and the number of the others', () => {
   const findings = Array.from({ length: 100 }, (_, at) =>
     notPassed(serversReachable, 'fail', `server ${at} is down`, []),
   );
@@ -126,7 +126,7 @@ test('lines fit 80 to 120 columns, except lines to copy, which are never wrapped
 test('colors are optional, and do not change the text', () => {
   const findings = [notPassed(databaseTables, 'fail', 'x', []), passed(apiRights, 'y')];
   const painted = textReport(report(findings), { width: 100, color: true });
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: colors are made of them
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: ANSI colors contain them
   const colors = /\u001b\[\d+m/g;
   expect(painted).toMatch(colors);
   expect(painted.replaceAll(colors, '')).toBe(text(findings));

@@ -1,6 +1,6 @@
 /**
- * The package as a program of others sees it: built, in node_modules of an empty project, with no more packages than it
- * declares. Every example of docs/library.md is compiled there, and run.
+ * The package as another program uses it: built, in node_modules of an empty project, with only the packages
+ * that it declares. Every example of docs/library.md is compiled there, and run.
  */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
@@ -24,7 +24,7 @@ const description = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
   readonly peerDependenciesMeta: Record<string, { readonly optional: boolean }>;
 };
 const page = readFileSync(join(root, 'docs/library.md'), 'utf8');
-/** By file name, which is the first line of each. */
+/** By file name, which is the first line of each example. */
 const examples = new Map(
   [...page.matchAll(/```(?:ts|js)\n\/\/ (\S+)\n([\s\S]*?)```/g)].map(([, name = '', text = '']) => [
     name,
@@ -55,7 +55,9 @@ afterAll(async () => {
   await rm(scratch, { recursive: true, force: true });
 });
 
-/** The package and its dependencies, with theirs, and `others`; and the types that a TypeScript project has. */
+/**
+ * Installs the package and its dependencies, with theirs, and `others`; and the types of a TypeScript project.
+ */
 async function installed(folder: string, others: readonly string[]): Promise<void> {
   const target = join(folder, 'node_modules/gitaly-exporter');
   await mkdir(target, { recursive: true });
@@ -100,7 +102,7 @@ function withTheirOwn(names: readonly string[]): ReadonlySet<string> {
   return found;
 }
 
-/** Ends by itself, or fails. */
+/** Waits until the program ends by itself; throws if it fails. */
 function run(file: string, env: Record<string, string> = {}, folder = project): string {
   const { status, stdout, stderr } = spawnSync(process.execPath, [file], {
     cwd: folder,
@@ -112,7 +114,7 @@ function run(file: string, env: Record<string, string> = {}, folder = project): 
   return stdout;
 }
 
-test('every export exists, for types and at run time', () => {
+test('every export exists, as a type and at run time', () => {
   const folder = join(project, 'node_modules/gitaly-exporter');
   const files = Object.values(description.exports).flatMap((target) =>
     typeof target === 'string' ? [target] : [target.types, target.default],
@@ -202,7 +204,7 @@ describe('the example', () => {
     expect(text).toContain('https://grafana.corp.example/d/');
   });
 
-  test('of the generated files finds them', () => {
+  test('of the generated files reads them', () => {
     expect(run('files.js')).toMatch(/^gitaly-\S+ file:\/\/\S+\/alerts\/praefect\.rules\.yaml\n$/);
   });
 });

@@ -1,4 +1,7 @@
-/** The queries of panels in a real Prometheus on moments of recorded incidents: each incident shows where it should. */
+/**
+ * The queries of panels in a real Prometheus with moments of recorded incidents: each incident is visible in
+ * its panels.
+ */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -36,7 +39,7 @@ test('every recorded incident has panels that show it', () => {
   expect(recorded.map(({ incident }) => incident).sort()).toEqual(Object.keys(shownInIncidents).sort());
 });
 
-test('every query that is empty because nothing is wrong shows some incident', () => {
+test('every query that is empty in a healthy hour shows some incident', () => {
   const shown = new Set(
     Object.values(shownInIncidents).flatMap((of) =>
       of.map((each) => (typeof each === 'string' ? each : each[0])),

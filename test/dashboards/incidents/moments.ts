@@ -1,6 +1,6 @@
 /**
- * Moments of incidents: five scrapes of the demo's exporter and Gitalys in each, one before it and two each in its
- * middle and at its end, so that rates have what they need.
+ * Moments of incidents: five scrapes of the demo's exporter and Gitalys in each, one before the incident and
+ * two each in its middle and at its end, so that rates have enough samples.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -8,7 +8,7 @@ import { zstdCompressSync, zstdDecompressSync } from 'node:zlib';
 
 export interface Moments {
   readonly incident: string;
-  /** Of the scrapes, in seconds since 1970. */
+  /** The times of the scrapes, in seconds since 1970. */
   readonly times: readonly number[];
   /** The value at each time, null where there is none, by series with all its labels. */
   readonly series: Readonly<Record<string, readonly (number | null)[]>>;
@@ -26,7 +26,7 @@ export function writeMoments(all: readonly Moments[]): number {
   return content.length;
 }
 
-/** The text that promtool makes blocks of; the label `cluster` is the incident. */
+/** The text for promtool to create blocks from; the label `cluster` is the incident. */
 export const openMetrics = (all: readonly Moments[]): string =>
   all
     .flatMap(({ incident, series, times }) =>

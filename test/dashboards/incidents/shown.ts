@@ -1,5 +1,5 @@
 /**
- * What the panels show in each recorded incident of the demo: a query returns data, or a value that fulfills the
+ * What the panels show in each recorded incident of the demo: a query returns data, or a value that meets the
  * condition, in the middle or at the end of the incident.
  */
 export type Shown = readonly (string | readonly [query: string, condition: string])[];

@@ -1,4 +1,7 @@
-/** Right-sizing from a real Prometheus, whose history is known: the expected numbers are computed here, without PromQL. */
+/**
+ * Right-sizing from a real Prometheus with a known history: the expected numbers are computed here, without
+ * PromQL.
+ */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -21,12 +24,12 @@ const dayS = 86_400;
 const stepS = 120;
 const days = 14;
 
-/** Seconds before `now` at which there are samples, the oldest first. */
+/** Seconds before `now` at which there are samples, oldest first. */
 const ages = Array.from({ length: (days * dayS) / stepS }, (_, index) => days * dayS - index * stepS - 60);
 const dayOf = (age: number): number => Math.floor(age / dayS);
 const inDay = (age: number): number => (age % dayS) / dayS;
 
-/** Busy at midday, and 50 MiB more each day; one high peak on the tenth day before. */
+/** Busy at midday, and 50 MiB more each day; one high peak ten days ago. */
 const gitAnon = (age: number): number =>
   GiB * (1 + Math.sin(Math.PI * inDay(age)) ** 8) +
   (days - dayOf(age)) * 50 * 2 ** 20 +
@@ -42,7 +45,7 @@ interface Series {
 }
 
 const pod0 = 'namespace="gitlab",pod="gl-gitaly-0"';
-/** It moved to another node four days before. */
+/** It moved to another node four days ago. */
 const onNode =
   (node: 'a' | 'b', value: (age: number) => number): Series['value'] =>
   (age) =>
@@ -288,7 +291,7 @@ testInPrometheus('a host with three hours of history, an hour of it missing, get
   expect(vm).toMatchObject({ isAdvice: false, confidence: 'low', helm: undefined, gitlabRb: undefined });
   expect((vm?.historySeconds ?? 0) / 3600).toBeGreaterThan(1.7);
   expect((vm?.historySeconds ?? 0) / 3600).toBeLessThan(2.6);
-  // Shown, with its calculation, but not to be copied.
+  // Shown with its calculation, but not as a value to copy.
   expect(vm?.sizes.map(({ id }) => id)).toContain('git_memory_bytes');
 });
 
@@ -299,6 +302,6 @@ testInPrometheus('three days of history are advice of medium confidence, without
   expect(pods).toMatchObject({ isAdvice: true, confidence: 'medium' });
   expect(pods?.caveats.join()).toMatch(/measured over [23] d/);
   expect(pods?.sizes[0]?.calculation).not.toContain('growth');
-  // Nothing is lowered before a week.
+  // No limit is lowered before a week of history.
   expect(pods?.limits.map(({ change }) => change)).toEqual(['keep', 'raise']);
 });

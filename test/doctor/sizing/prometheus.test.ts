@@ -1,4 +1,4 @@
-/** What a Prometheus that fails, is something else, or responds in part means for right-sizing. */
+/** Right-sizing with a Prometheus that fails, that is another program, or that responds in part. */
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { afterEach, describe, expect, test } from '@jest/globals';
@@ -52,7 +52,7 @@ const one = (value: string, labels = {}) => ({
   value: [1, value],
 });
 
-/** A day of one pod: whatever a query is about, the values are these. */
+/** A day of one pod: every query returns these values. */
 const healthy: Handler = (query, response) => {
   if (query.includes('gitaly_server_info') && query.startsWith('count'))
     return json(response, vector([one('96')]));
@@ -60,7 +60,7 @@ const healthy: Handler = (query, response) => {
   return json(response, vector([]));
 };
 
-describe('a failure names the cause and the fix, of', () => {
+describe('the cause and the fix are in the failure for', () => {
   test.each<readonly [string, Handler, RegExp]>([
     [
       'a login page',
@@ -80,7 +80,7 @@ describe('a failure names the cause and the fix, of', () => {
     ],
     ['a proxy without a server', (_, response) => void response.writeHead(502).end('<html>'), /HTTP 502/],
     [
-      'a value that is no text',
+      'a value that is not a string',
       (_, response) => json(response, vector([{ metric: {}, value: [1, 2] }])),
       /something else/,
     ],
@@ -94,12 +94,12 @@ describe('a failure names the cause and the fix, of', () => {
     });
     expect(finding.fixes).toHaveLength(1);
     expect(sizing).toBeUndefined();
-    // The next ones would fail as well.
+    // The next queries would fail too.
     expect(queries.length).toBeLessThanOrEqual(3);
   });
 });
 
-test('nothing is listening: the failure says so', async () => {
+test('a refused connection is reported as such', async () => {
   const found = await historySizing(
     { url: 'http://127.0.0.1:1', days: 1, access: anonymousAccess },
     { clock: systemClock, readText: async () => '' },
@@ -143,7 +143,7 @@ test('an unreadable credentials file fails before anything is requested', async 
   });
 });
 
-test('a query that fails is reported, not repeated every day, and what depends on it has a caveat', async () => {
+test('a failed query is reported, not repeated every day, and values that depend on it have a caveat', async () => {
   const { sizing, finding, queries } = await sizingOf(
     (query, response, request) =>
       query.includes('working_set')
@@ -176,7 +176,7 @@ test("the server's warnings of a partial response are shown, and the check warns
   });
 });
 
-test('a Prometheus without the exporter warns and proposes nothing, after two queries for each day', async () => {
+test('a Prometheus without the exporter warns and proposes nothing, after two queries per day', async () => {
   const { sizing, finding, queries } = await sizingOf(
     (_, response) => json(response, vector([])),
     anonymousAccess,
@@ -191,7 +191,7 @@ test('a Prometheus without the exporter warns and proposes nothing, after two qu
   expect(queries.length).toBeLessThan(45);
 });
 
-test('values that are no number count as missing', async () => {
+test('values that are not numbers count as missing', async () => {
   const { sizing } = await sizingOf((query, response) =>
     query.includes('gitaly_server_info')
       ? json(response, vector([one('96')]))
@@ -200,7 +200,7 @@ test('values that are no number count as missing', async () => {
   expect(sizing?.groups[0]?.sizes).toEqual([]);
 });
 
-test('an abort ends a response that never comes, and what was read before is kept', async () => {
+test('an abort ends a wait for a response, and what was read before is kept', async () => {
   const stop = new AbortController();
   let count = 0;
   const { finding } = await sizingOf(

@@ -1,9 +1,9 @@
 /**
- * For every incident of the demo, the page and the alerts agree: each firing alert has its problem on the page, with the
- * same severity, and each problem's alert is pending or firing. The page may be earlier: then its problem is pending.
- *
- * The incidents run in demos. What the exporter shows of each is then continued for half an hour: for the page by its own
- * rules, for the alerts by promtool.
+ * For every incident of the demo, the page and the alerts agree: each firing alert has its problem on the page,
+ * with the same severity, and each problem's alert is pending or firing. The page may be earlier: then its
+ * problem is pending.
+ * The incidents run in demos. What the exporter shows of each is then extrapolated over half an hour: for the
+ * page by its own rules, for the alerts by promtool.
  */
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import { incidents } from '../../../demo/incidents/catalog.ts';
@@ -14,17 +14,22 @@ import type { TrackedProblem } from '../../../src/rules/problems/tracker.ts';
 import { alertsOf, notInhibited, stepSeconds } from './alerts.ts';
 import { openStage, type PlayedIncident, type Stage } from './incident.ts';
 
-// Above the sum of a demo's own time limits, each of which names its incident and what was on the page.
+// Above the sum of a demo's own time limits, each of which names its incident and the problems on the page.
 jest.setTimeout(900_000);
 
 interface Expected {
-  /** On the page while the incident lasts. */
+  /** The problems on the page during the incident. */
   readonly problems: readonly ProblemId[];
-  /** Whether it goes on as captured; else nothing further happens, such as another OOM kill. Default true. */
+  /**
+   * Whether it continues as captured; if not, nothing further happens, such as another OOM kill. Default true.
+   */
   readonly isSteady?: boolean;
 }
 
-/** Each row is one demo, which plays its incidents one after the other. What stays on the page afterwards is last. */
+/**
+ * Each row is one demo, which runs its incidents one after the other. Those that stay on the page afterwards
+ * are last.
+ */
 const programs: readonly Readonly<Record<string, Expected>>[] = [
   {
     'storage-dies': { problems: ['storage_unhealthy'] },
@@ -62,7 +67,7 @@ const programs: readonly Readonly<Record<string, Expected>>[] = [
   },
 ];
 
-/** They end by themselves within a minute, before any alert but the annotation of a failover. */
+/** Incidents that end by themselves within a minute, before any alert except the annotation of a failover. */
 const short: readonly string[] = ['rollout', 'pod-deleted', 'node-drained', 'pod-evicted', 'replica-lost'];
 
 const minute = 60;
@@ -74,13 +79,13 @@ interface Moment {
   readonly problems: readonly TrackedProblem[];
 }
 const moments = new Map<string, readonly Moment[]>();
-/** Why an incident could not be played; the others still are. */
+/** Why an incident could not be run; the others still run. */
 const failures = new Map<string, unknown>();
 
 const stopping = new AbortController();
 beforeAll(async () => {
   const evaluations: Promise<void>[] = [];
-  // The next incident of a demo is played while promtool evaluates the previous one.
+  // The next incident of a demo runs while promtool evaluates the previous one.
   await Promise.all(programs.map((program) => playAll(program, evaluations)));
   await Promise.all(evaluations);
 });
@@ -108,7 +113,7 @@ async function playAll(
   }
 }
 
-/** Without another kill, its alerts end one after the other. */
+/** Without another kill, the alerts end one after the other. */
 const timesOf = ({ isSteady = true }: Expected): readonly number[] => (isSteady ? times : times.slice(0, 2));
 
 interface Played {
@@ -137,14 +142,14 @@ async function evaluate(name: string, expected: Expected, { incident, pages }: P
   }
 }
 
-test('every incident of the demo is played, or ends before any alert', () => {
+test('every incident of the demo is run, or ends before any alert', () => {
   const played = programs.flatMap((program) => Object.keys(program));
   expect([...played, ...short].sort()).toEqual(incidents.map(({ name }) => name).sort());
 });
 
 const ruleKey = ({ name, severity }: { readonly name: string; readonly severity: string }): string =>
   `${name} ${severity}`;
-/** Its severity is that of its kind, also during maintenance. */
+/** The severity of its kind, also during maintenance. */
 const alertOf = ({ alert, id }: TrackedProblem): string => `${alert} ${severityOf(id)}`;
 const hasProblem = new Set(Object.entries(alertRules).map(([name, { severity }]) => `${name} ${severity}`));
 

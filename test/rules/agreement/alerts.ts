@@ -1,4 +1,6 @@
-/** The alerts of an incident: Prometheus' own rule engine (promtool) on the captured metrics, continued. */
+/**
+ * The alerts of an incident, from Prometheus' own rule engine (promtool) on the captured metrics, extrapolated.
+ */
 import { inhibitions } from '../../../alerts/inhibitions.ts';
 import { type AlertInstance, alertsAt, type InputSeries, shippedRules } from '../../../replay/promtool.ts';
 import { isCounter, isTime, withTarget } from '../../../replay/series.ts';
@@ -11,9 +13,12 @@ interface AlertsAfter {
   readonly alerts: readonly AlertInstance[];
 }
 
-/** Of scrapes and evaluations: the threshold scrapeInterval, and half the time of promtool at 15 s. */
+/**
+ * The interval of scrapes and evaluations, the threshold scrapeInterval: promtool takes half the time of that
+ * at 15 s.
+ */
 export const stepSeconds = 30;
-/** 40 minutes before the incident: alerts compare with the average of the past, and have windows of minutes. */
+/** 40 minutes before the incident: some alerts compare with a past average, or have windows of minutes. */
 const healthySteps = 80;
 const healthySeconds = healthySteps * stepSeconds;
 const target = { job: 'gitaly-exporter', instance: 'exporter:9656' };
@@ -78,7 +83,7 @@ function continuedValues(
   return linearValues(shifted, value > before && isSteady ? stepSeconds : 0, steps + 1);
 }
 
-/** Without those that Alertmanager inhibits, as alerts/inhibitions.ts has it. */
+/** Without the alerts that Alertmanager inhibits by alerts/inhibitions.ts. */
 export function notInhibited(alerts: readonly AlertInstance[]): readonly AlertInstance[] {
   const firing = alerts.filter(({ state }) => state === 'firing');
   const matches = (

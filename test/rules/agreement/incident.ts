@@ -1,6 +1,6 @@
 /**
- * An incident of the demo as the exporter shows it: metrics and typed views, taken twice, so that both can be continued
- * for the time that alerts need.
+ * An incident of the demo as the exporter shows it: metrics and typed views, captured twice, so that both can
+ * be extrapolated over the time that alerts need.
  */
 import { type Demo, startDemo } from '../../../demo/demo.ts';
 import { startCollection } from '../../../replay/collection.ts';
@@ -29,7 +29,7 @@ export interface PlayedIncident {
   readonly healthy: Capture;
   readonly first: Capture;
   readonly second: Capture;
-  /** The problems after the incident went on for `seconds` more, at each evaluation of the rules. */
+  /** The problems after the incident has continued for `seconds`, at each evaluation of the rules. */
   continueFor(
     seconds: number,
     stepSeconds: number,
@@ -39,8 +39,7 @@ export interface PlayedIncident {
 export interface Stage {
   /**
    * Runs the incident until its problems are on the page, captures it, and ends it.
-   *
-   * @param kinds problems that must be there before it is captured
+   * @param kinds problems that must exist before the capture
    */
   play(incident: string, kinds: readonly string[], isSteady: boolean): Promise<PlayedIncident>;
   stop(): Promise<void>;
@@ -49,7 +48,7 @@ export interface Stage {
 const captureApartMs = 5000;
 const startLimitMs = 90_000;
 
-/** A demo of its own, read by the collectors of `serve` with its problems followed as the page does. */
+/** A demo of its own, read by the collectors of `serve`, with its problems tracked as the page does. */
 export async function openStage(signal: AbortSignal): Promise<Stage> {
   let collection: Collection | undefined;
   const demo: Demo = await startDemo({
@@ -88,7 +87,7 @@ export async function openStage(signal: AbortSignal): Promise<Stage> {
     return { at: seconds(), series: seriesIn(text), views: views() };
   }
 
-  /** Follows the problems as the page does, until the condition holds. */
+  /** Tracks the problems as the page does, until the condition holds. */
   async function followUntil(
     what: string,
     holds: (found: readonly TrackedProblem[]) => boolean,
@@ -115,9 +114,9 @@ export async function openStage(signal: AbortSignal): Promise<Stage> {
 
   return {
     async play(incident, kinds, isSteady) {
-      // The previous one was continued into the future.
+      // The previous incident was extrapolated into the future.
       tracker = createProblemTracker(() => defaultJudgment, silentLog);
-      // OOM kills and dropped requests stay on the page for a while: they are played last.
+      // OOM kills and dropped requests stay on the page for a while: they run last.
       await followUntil(`no problems before ${incident}`, (found) =>
         found.every(({ alert }) => alert === undefined),
       );
@@ -161,10 +160,10 @@ export async function openStage(signal: AbortSignal): Promise<Stage> {
   }
 }
 
-/** Totals of a snapshot go on at their rate; every other number keeps its value, unless it is a time that advances. */
+/** Totals of a snapshot keep their rate; every other number keeps its value, except times that advance. */
 const totals: ReadonlySet<string> = new Set(['total', 'removed', 'enqueued']);
 
-/** The views `after` seconds later, as if the incident went on in the same way. */
+/** The views `after` seconds later, as if the incident had continued unchanged. */
 function extrapolate(first: Capture, second: Capture, after: number): ProblemViews {
   const elapsed = second.at - first.at;
   const continued = (before: unknown, now: unknown, key: string): unknown => {

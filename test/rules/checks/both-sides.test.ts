@@ -1,6 +1,7 @@
 /**
- * Of each check: what would pass it and still be wrong, and what would fail it and still be right. Every line is a
- * change to a cluster that follows all recommendations, with the outcome that is right.
+ * False passes and false failures of each check: what a weaker check would pass although it is wrong, and what
+ * a stricter check would fail although it is right. Each line is a change to a cluster that follows all
+ * recommendations, with the right result.
  */
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from '@jest/globals';
@@ -28,14 +29,14 @@ const GiB = 2 ** 30;
 const hour = 3_600_000;
 
 type Change = (before: CheckInputs) => CheckInputs;
-/** What was changed -> the outcome: `fail: FOUND`, `unknown: FOUND; REASON`. */
+/** The change, and the result: `fail: FOUND`, `unknown: FOUND; REASON`. */
 type Line = readonly [what: string, change: Change, outcome: string];
 
 interface Sides {
-  /** Passed before, or would pass a check for presence alone. */
-  readonly wrongPass: readonly Line[] | string;
-  /** Failed before, or would fail a stricter check. A text: why there is no such case. */
-  readonly wrongFail: readonly Line[] | string;
+  /** Passed in an earlier version, or would pass a check of mere presence. A text: why there is no such case. */
+  readonly falsePasses: readonly Line[] | string;
+  /** Failed in an earlier version, or would fail a stricter check. A text: why there is no such case. */
+  readonly falseFailures: readonly Line[] | string;
 }
 
 const all =
@@ -89,7 +90,7 @@ const connections = (...given: readonly (readonly [sslMode: string, host: string
       known({ configuration: `ConfigMap gitlab/praefect-${i}`, sslMode, host }),
     ),
   });
-/** No image shows GitLab's version. */
+/** No image has GitLab's version. */
 const noVersion = (postgresql: string, schemaReleases: PraefectFacts['schemaReleases']) =>
   all(
     inputs(() => ({ praefectPods: known([]) })),
@@ -107,48 +108,52 @@ const limitFound = '1 repos-N so far, memory.max of gitaly-<pid> is';
 
 const cases: Readonly<Record<CheckId, Sides>> = {
   kubernetes_version: {
-    wrongPass: [['a prerelease', kubelet('v1.29.0-rc.1'), 'fail: kubelet v1.29.0-rc.1, older than 1.29']],
-    wrongFail: [["a vendor's suffix", kubelet('v1.29.4-eks-036c24b'), 'pass: kubelet v1.29.4-eks-036c24b']],
+    falsePasses: [['a prerelease', kubelet('v1.29.0-rc.1'), 'fail: kubelet v1.29.0-rc.1, older than 1.29']],
+    falseFailures: [
+      ["a vendor's suffix", kubelet('v1.29.4-eks-036c24b'), 'pass: kubelet v1.29.4-eks-036c24b'],
+    ],
   },
   container_runtime_version: {
-    wrongPass: [['a prerelease', runtime('containerd://2.1.0-rc.0'), 'fail: containerd://2.1.0-rc.0']],
-    wrongFail: [["a vendor's suffix", runtime('containerd://v2.1.0-k3s1'), 'pass: containerd://v2.1.0-k3s1']],
+    falsePasses: [['a prerelease', runtime('containerd://2.1.0-rc.0'), 'fail: containerd://2.1.0-rc.0']],
+    falseFailures: [
+      ["a vendor's suffix", runtime('containerd://v2.1.0-k3s1'), 'pass: containerd://v2.1.0-k3s1'],
+    ],
   },
   runc_version: {
-    wrongPass: [
+    falsePasses: [
       [
         'a prerelease',
         nodeFacts({ runcVersion: known('1.1.9-rc.1') }),
         'fail: runc 1.1.9-rc.1, older than 1.1.9',
       ],
     ],
-    wrongFail: [
+    falseFailures: [
       ['a build of its own', nodeFacts({ runcVersion: known('1.1.9+dev') }), 'pass: runc 1.1.9+dev'],
     ],
   },
   cgroup_v2: {
-    wrongPass: [
+    falsePasses: [
       [
         'cgroup.controllers without memory (hybrid)',
         nodeFacts({ cgroupVersion: known('hybrid') }),
         'fail: cgroup hybrid',
       ],
     ],
-    wrongFail: 'the root of the tree shows it',
+    falseFailures: 'the root of the tree shows it',
   },
   cgroup_driver_systemd: {
-    wrongPass: [
+    falsePasses: [
       [
         'kubepods.slice, and containers outside of it',
         nodeFacts({ cgroupDriver: known('mixed') }),
         'fail: the kubelet uses systemd, the container runtime cgroupfs: no slice contains its containers',
       ],
     ],
-    wrongFail: 'a folder that is left of the other driver: test/sources/cgroup/facts.test.ts',
+    falseFailures: 'a folder that is left of the other driver: test/sources/cgroup/facts.test.ts',
   },
   cgroup_nsdelegate: {
-    wrongPass: 'the options of the mount show it',
-    wrongFail: [
+    falsePasses: 'the options of the mount show it',
+    falseFailures: [
       [
         "set, and Gitaly's cgroups are inside its container's",
         all(nodeFacts({ nsdelegate: known(true) }), nested),
@@ -157,7 +162,7 @@ const cases: Readonly<Record<CheckId, Sides>> = {
     ],
   },
   init_cgroups_ran: {
-    wrongPass: [
+    falsePasses: [
       [
         'it failed, and waits to be started again',
         pods(({ initContainers }) => ({
@@ -175,7 +180,7 @@ const cases: Readonly<Record<CheckId, Sides>> = {
         'fail: no init container init-cgroups, and no gitaly-<pid> although cgroups are configured',
       ],
     ],
-    wrongFail: [
+    falseFailures: [
       ['the container can write its own cgroups', all(withoutInitCgroups, nested), insideContainer],
       [
         'the slice was delegated otherwise',
@@ -190,7 +195,7 @@ const cases: Readonly<Record<CheckId, Sides>> = {
     ],
   },
   cgroup_owner: {
-    wrongPass: [
+    falsePasses: [
       [
         "Gitaly's ID, but of the host, and the pod has a user namespace",
         all(
@@ -205,7 +210,7 @@ const cases: Readonly<Record<CheckId, Sides>> = {
         "unknown: uid 65534; the owner has no user ID in this exporter's user namespace: run the agent without one (hostUsers)",
       ],
     ],
-    wrongFail: [
+    falseFailures: [
       [
         'the pod has a user namespace (hostUsers: false)',
         all(
@@ -230,7 +235,7 @@ const cases: Readonly<Record<CheckId, Sides>> = {
     ],
   },
   git_cgroups_configured: {
-    wrongPass: [
+    falsePasses: [
       [
         'half a megabyte for all Git processes',
         file('old-guide.toml'),
@@ -252,7 +257,7 @@ const cases: Readonly<Record<CheckId, Sides>> = {
         'fail: repositories.memory_bytes is 4194304 bytes (4 MiB), less than one Git process may need',
       ],
     ],
-    wrongFail: [
+    falseFailures: [
       ['no limit per bucket', sizes(8 * GiB), 'pass: 100 buckets, memory_bytes 8 GiB'],
       ['a bucket as large as all of Git', sizes(8 * GiB, 8 * GiB), 'pass: 100 buckets, memory_bytes 8 GiB'],
       [
@@ -263,7 +268,7 @@ const cases: Readonly<Record<CheckId, Sides>> = {
     ],
   },
   git_cgroups_enabled: {
-    wrongPass: [
+    falsePasses: [
       [
         'created, and never used in 3 hours',
         all(started(3 * hour), cgroup({ hasGitRun: known(false) })),
@@ -298,7 +303,7 @@ const cases: Readonly<Record<CheckId, Sides>> = {
         `fail: ${limitFound} 488 KiB, less than one Git process may need`,
       ],
     ],
-    wrongFail: [
+    falseFailures: [
       [
         'created five minutes ago, and not used yet',
         all(started(300_000), cgroup({ hasGitRun: known(false) })),
@@ -312,14 +317,14 @@ const cases: Readonly<Record<CheckId, Sides>> = {
     ],
   },
   git_limit_as_configured: {
-    wrongPass: [
+    falsePasses: [
       [
         "the buckets' limit changed, that of all Git did not",
         cgroup({ bucketMemoryMax: known(2 * GiB) }),
         'fail: memory.max of its buckets is 2 GiB, repositories.memory_bytes 4 GiB',
       ],
     ],
-    wrongFail: [
+    falseFailures: [
       [
         'the kernel rounds down to pages',
         sizes(8 * GiB + 1000, 4 * GiB + 1),
@@ -328,38 +333,38 @@ const cases: Readonly<Record<CheckId, Sides>> = {
     ],
   },
   git_memory_buffer: {
-    wrongPass: [
+    falsePasses: [
       [
         "Git's limit exceeds the request",
         sizes(12 * GiB),
         "fail: request 10 GiB - memory_bytes 12 GiB: Git's limit alone exceeds the request",
       ],
     ],
-    wrongFail: [['exactly 1 GiB', sizes(9 * GiB), 'pass: request 10 GiB - memory_bytes 9 GiB = 1 GiB']],
+    falseFailures: [['exactly 1 GiB', sizes(9 * GiB), 'pass: request 10 GiB - memory_bytes 9 GiB = 1 GiB']],
   },
   pod_memory_bounded: {
-    wrongPass: [
+    falsePasses: [
       [
         'a limit above the memory of the node',
         cgroup({ podMemoryMax: known(2048 * GiB) }),
         'fail: memory.max is 2 TiB, but the node has only 64 GiB',
       ],
     ],
-    wrongFail: "the container's limit counts where Git runs inside it: test/sources/cgroup/facts.test.ts",
+    falseFailures: "the container's limit counts where Git runs inside it: test/sources/cgroup/facts.test.ts",
   },
   qos_guaranteed: {
-    wrongPass: 'the kubelet acts by the class that the API reports',
-    wrongFail: 'the same',
+    falsePasses: 'the kubelet acts by the class that the API reports',
+    falseFailures: 'the same',
   },
   gomemlimit: {
-    wrongPass: [
+    falsePasses: [
       [
         'a number without its unit',
         container(() => ({ env: { GOMEMLIMIT: '1900' } })),
         'fail: GOMEMLIMIT 1.9 KiB, less than Gitaly itself needs; without a unit it is in bytes',
       ],
     ],
-    wrongFail: [
+    falseFailures: [
       [
         'in bytes',
         container(() => ({ env: { GOMEMLIMIT: '2147483648' } })),
@@ -368,7 +373,7 @@ const cases: Readonly<Record<CheckId, Sides>> = {
     ],
   },
   no_swap: {
-    wrongPass: [
+    falsePasses: [
       [
         'no agent, and the kubelet reports swap',
         all(
@@ -378,10 +383,10 @@ const cases: Readonly<Record<CheckId, Sides>> = {
         'fail: 8 GiB of swap',
       ],
     ],
-    wrongFail: "the kubelet keeps containers out of swap, but not Git's cgroups next to them",
+    falseFailures: "the kubelet keeps containers out of swap, but not Git's cgroups next to them",
   },
   priority_class: {
-    wrongPass: [
+    falsePasses: [
       [
         'a class that does not preempt',
         pods(() => ({ preemptionPolicy: 'Never' })),
@@ -393,7 +398,7 @@ const cases: Readonly<Record<CheckId, Sides>> = {
         'fail: gitlab-gitaly (0), not above pods without a PriorityClass',
       ],
     ],
-    wrongFail: [
+    falseFailures: [
       [
         "only Kubernetes' own pods are above",
         inputs(() => ({
@@ -404,7 +409,7 @@ const cases: Readonly<Record<CheckId, Sides>> = {
     ],
   },
   safe_to_evict: {
-    wrongPass: [
+    falsePasses: [
       [
         "the cluster autoscaler's annotation on nodes of Karpenter",
         karpenterNodes,
@@ -421,7 +426,7 @@ const cases: Readonly<Record<CheckId, Sides>> = {
         'fail: cluster-autoscaler.kubernetes.io/safe-to-evict: "False"',
       ],
     ],
-    wrongFail: [
+    falseFailures: [
       [
         "Karpenter's annotation on its nodes",
         all(karpenterNodes, annotations({ 'karpenter.sh/do-not-disrupt': 'true' })),
@@ -430,7 +435,7 @@ const cases: Readonly<Record<CheckId, Sides>> = {
     ],
   },
   anti_affinity: {
-    wrongPass: [
+    falsePasses: [
       [
         'the rule is on one pod alone, and all share a node',
         pods(({ antiAffinity }, i) => ({
@@ -445,7 +450,7 @@ const cases: Readonly<Record<CheckId, Sides>> = {
         'unknown: no Gitaly pod found: check that kubernetes.gitaly-selector matches their labels',
       ],
     ],
-    wrongFail: [
+    falseFailures: [
       [
         'no rule (topology spread constraints, for example), but apart',
         pods(() => ({ antiAffinity: { required: [], preferred: [] } })),
@@ -454,17 +459,17 @@ const cases: Readonly<Record<CheckId, Sides>> = {
     ],
   },
   replicas_on_distinct_nodes: {
-    wrongPass: [
+    falsePasses: [
       [
         'one of four is not scheduled yet',
         sets(({ replicas }) => ({ replicas: replicas + 1 })),
         'unknown: 3 of 4 pods are scheduled',
       ],
     ],
-    wrongFail: 'two pods on a node are on a node',
+    falseFailures: 'two pods on a node are on a node',
   },
   pdb_present: {
-    wrongPass: [
+    falsePasses: [
       [
         'all have to be available',
         rule('3', ''),
@@ -505,7 +510,7 @@ const cases: Readonly<Record<CheckId, Sides>> = {
         'fail: gl-gitaly-default-0, gl-gitaly-default-1, gl-gitaly-default-2 each cover only some of them, so all may be evicted at the same time',
       ],
     ],
-    wrongFail: [
+    falseFailures: [
       [
         'a percentage that rounds up to one',
         rule('', '10%'),
@@ -535,8 +540,8 @@ const cases: Readonly<Record<CheckId, Sides>> = {
     ],
   },
   fs_group_change_policy: {
-    wrongPass: 'the policy is a value of the pod, and has no other meaning',
-    wrongFail: [
+    falsePasses: 'the policy is a value of the pod, and has no other meaning',
+    falseFailures: [
       [
         'no fsGroup at all',
         pods(() => ({ fsGroup: undefined as never, fsGroupChangePolicy: '' })),
@@ -545,7 +550,7 @@ const cases: Readonly<Record<CheckId, Sides>> = {
     ],
   },
   fast_readiness: {
-    wrongPass: [
+    falsePasses: [
       [
         'a slow startupProbe',
         container(({ startupProbe }) => ({
@@ -569,7 +574,7 @@ const cases: Readonly<Record<CheckId, Sides>> = {
         'fail: no startupProbe, readinessProbe with successThreshold 5',
       ],
     ],
-    wrongFail: [
+    falseFailures: [
       [
         'a startupProbe alone',
         container(({ startupProbe }) => ({
@@ -581,14 +586,14 @@ const cases: Readonly<Record<CheckId, Sides>> = {
     ],
   },
   short_graceful_stop: {
-    wrongPass: [
+    falsePasses: [
       [
         'no time at all',
         pods(() => ({ terminationGracePeriodSeconds: 0 })),
         'fail: terminationGracePeriodSeconds 0: Gitaly is killed before its graceful shutdown ends',
       ],
     ],
-    wrongFail: [
+    falseFailures: [
       [
         'gracefulRestartTimeout 5 in the chart',
         pods(() => ({ terminationGracePeriodSeconds: 10 })),
@@ -597,7 +602,7 @@ const cases: Readonly<Record<CheckId, Sides>> = {
     ],
   },
   client_retry_window: {
-    wrongPass: [
+    falsePasses: [
       [
         'no rotation seen, but the start alone took longer',
         all(
@@ -612,7 +617,7 @@ const cases: Readonly<Record<CheckId, Sides>> = {
         'fail: clients retry for 1 min; from its creation to the start of its container it took 1 min 30 s',
       ],
     ],
-    wrongFail: [
+    falseFailures: [
       [
         'exactly as long',
         servers(() => ({ rotationSeconds: known(60) })),
@@ -621,7 +626,7 @@ const cases: Readonly<Record<CheckId, Sides>> = {
     ],
   },
   concurrency_limits: {
-    wrongPass: [
+    falsePasses: [
       [
         'RPCs that no Gitaly has',
         file('no-such-rpc.toml'),
@@ -658,7 +663,7 @@ const cases: Readonly<Record<CheckId, Sides>> = {
         'fail: no [[concurrency]] with a limit',
       ],
     ],
-    wrongFail: [
+    falseFailures: [
       [
         'the RPCs of its time (GitLab 13.5)',
         all(image('v13.5.3'), file('old-guide.toml')),
@@ -682,7 +687,7 @@ const cases: Readonly<Record<CheckId, Sides>> = {
     ],
   },
   volume_free_space: {
-    wrongPass: [
+    falsePasses: [
       [
         'no inodes are left',
         volume(30 * GiB, 50 * GiB, 20, 1000),
@@ -694,7 +699,7 @@ const cases: Readonly<Record<CheckId, Sides>> = {
         'unknown: the reported sizes make no sense: 60 GiB of 50 GiB free',
       ],
     ],
-    wrongFail: [
+    falseFailures: [
       [
         'inodes on demand, reported as 0',
         volume(30 * GiB, 50 * GiB, 0, 0),
@@ -704,7 +709,7 @@ const cases: Readonly<Record<CheckId, Sides>> = {
     ],
   },
   praefect_sslmode: {
-    wrongPass: [
+    falsePasses: [
       [
         'the first of three configurations requires TLS, the others disable it',
         connections(['require', 'db'], ['disable', 'db'], ['disable', 'db']),
@@ -731,7 +736,7 @@ const cases: Readonly<Record<CheckId, Sides>> = {
         'fail: sslmode allow, which is unencrypted unless the server refuses that',
       ],
     ],
-    wrongFail: [
+    falseFailures: [
       [
         'a socket on the same host',
         connections(['disable', '/var/opt/gitlab/postgresql']),
@@ -750,7 +755,7 @@ const cases: Readonly<Record<CheckId, Sides>> = {
     ],
   },
   postgresql_version: {
-    wrongPass: [
+    falsePasses: [
       ['a beta', praefect({ postgresqlVersion: known('16beta1') }), 'fail: PostgreSQL 16beta1, GitLab 18.10'],
       [
         'enough for some of the versions with this schema only',
@@ -763,7 +768,7 @@ const cases: Readonly<Record<CheckId, Sides>> = {
         "unknown: PostgreSQL 18.1, enough for GitLab up to 19; the database's schema is that of GitLab 19.0 or later; no image of a Praefect pod shows GitLab's version",
       ],
     ],
-    wrongFail: [
+    falseFailures: [
       [
         'enough for all versions with this schema',
         noVersion('16.4', known({ from: '15.0', before: '19.0' })),
@@ -782,14 +787,14 @@ const cases: Readonly<Record<CheckId, Sides>> = {
     ],
   },
   three_praefects: {
-    wrongPass: [
+    falsePasses: [
       [
         'three replicas, one of them ready',
         sets(() => ({ readyReplicas: 1 })),
         'unknown: 3 replicas, 1 ready; whether three run is not known before they are ready',
       ],
     ],
-    wrongFail: [['five', sets(() => ({ replicas: 5, readyReplicas: 5 })), 'pass: 5 replicas']],
+    falseFailures: [['five', sets(() => ({ replicas: 5, readyReplicas: 5 })), 'pass: 5 replicas']],
   },
 };
 
@@ -799,29 +804,29 @@ const lines = (side: keyof Sides): readonly (readonly [CheckId, ...Line])[] =>
     return typeof given === 'string' ? [] : given.map((line) => [id, ...line] as const);
   });
 
-/** The outcome of the first subject. */
-function outcomeOf(changed: CheckInputs, id: CheckId): string {
+/** The result of the first subject. */
+function resultOf(changed: CheckInputs, id: CheckId): string {
   const [finding] = findingsOf(changed, id);
   if (finding === undefined) return 'no finding';
   const { result, detail, reason, notApplicable: isNot } = finding;
   return `${isNot ? 'n/a' : result}: ${[detail, reason ?? ''].filter((part) => part !== '').join('; ')}`;
 }
 
-describe('would pass, and be wrong', () => {
-  test.each(lines('wrongPass'))('%s: %s', (id, _, change, outcome) => {
-    expect(outcomeOf(change(good), id)).toBe(outcome);
+describe('a false pass is avoided', () => {
+  test.each(lines('falsePasses'))('%s: %s', (id, _, change, outcome) => {
+    expect(resultOf(change(good), id)).toBe(outcome);
     expect(outcome).not.toMatch(/^pass/);
   });
 });
 
-describe('would fail, and be right', () => {
-  test.each(lines('wrongFail'))('%s: %s', (id, _, change, outcome) => {
-    expect(outcomeOf(change(good), id)).toBe(outcome);
+describe('a false failure is avoided', () => {
+  test.each(lines('falseFailures'))('%s: %s', (id, _, change, outcome) => {
+    expect(resultOf(change(good), id)).toBe(outcome);
   });
 });
 
-test("a mirror's own version in the image's tag does not switch checks off", () => {
-  expect(outcomeOf(all(image('2.1.0'), sizes(undefined))(good), 'git_cgroups_configured')).toBe(
+test("a version of a mirror in the image's tag does not disable checks", () => {
+  expect(resultOf(all(image('2.1.0'), sizes(undefined))(good), 'git_cgroups_configured')).toBe(
     'fail: 100 buckets, memory_bytes not set',
   );
 });

@@ -1,4 +1,4 @@
-/** Both captured variants of the chart: the results expected of each check, written down before it was run. */
+/** Both captured variants of the chart: the expected results of each check, written down before the first run. */
 import { describe, expect, test } from '@jest/globals';
 import { type CheckId, checkIds } from '../../../src/rules/checks/check.ts';
 import { checks } from '../../../src/rules/checks/definitions/index.ts';
@@ -27,9 +27,9 @@ const expected: Readonly<Record<CheckId, readonly [Expected, Expected]>> = {
   no_swap: ['pass', 'pass'],
   priority_class: ['pass', 'fail'],
   safe_to_evict: ['pass', 'fail'],
-  anti_affinity: ['pass', 'pass'], // required; only preferred, but they are apart
+  anti_affinity: ['pass', 'pass'], // required; only preferred, but on distinct nodes
   replicas_on_distinct_nodes: ['pass', 'pass'],
-  pdb_present: ['pass', 'pass'], // the chart makes them
+  pdb_present: ['pass', 'pass'], // the chart creates them
   fs_group_change_policy: ['pass', 'fail'],
   fast_readiness: ['pass', 'pass'], // the chart's startupProbe
   short_graceful_stop: ['pass', 'fail'], // 6; 30
@@ -52,13 +52,13 @@ test('each id has one check, in the order of the list', () => {
   expect(checks.map(({ id }) => id)).toEqual(checkIds);
 });
 
-describe('subjects', () => {
+describe('the subjects of checks', () => {
   const names = (id: CheckId) =>
     findingsOf(good, id).map(({ labels: { namespace, pod, node, workload } }) =>
       [namespace, pod, node, workload].join(' '),
     );
 
-  test('each Gitaly pod is one, with its node and StatefulSet', () => {
+  test('of Gitaly are its pods, each with its node and StatefulSet', () => {
     expect(names('qos_guaranteed')).toEqual([
       'gitlab gl-gitaly-default-0 lab-node-4 gl-gitaly-default',
       'gitlab gl-gitaly-default-1 lab-node-2 gl-gitaly-default',
@@ -67,7 +67,7 @@ describe('subjects', () => {
     expect(names('kubernetes_version')).toEqual(names('qos_guaranteed'));
   });
 
-  test('StatefulSets of Gitaly and of Praefect, Praefect alone, and the cluster are others', () => {
+  test('are also the StatefulSets of Gitaly and of Praefect, Praefect alone, and the cluster', () => {
     expect(names('pdb_present')).toEqual(['gitlab   gl-gitaly-default', 'gitlab   gl-praefect']);
     expect(names('anti_affinity')).toEqual(['gitlab   gl-gitaly-default']);
     expect(names('three_praefects')).toEqual(['gitlab   gl-praefect']);
@@ -75,7 +75,7 @@ describe('subjects', () => {
   });
 });
 
-test('a finding states what was found with its numbers', () => {
+test('a finding states what was found, with numbers', () => {
   const found = evaluate(defaults)
     .findings.filter(({ result }) => result === 'fail')
     .map(({ id, detail }) => [id, detail]);

@@ -1,4 +1,4 @@
-/** Inputs with one thing changed. */
+/** Inputs with one change. */
 import type { GitalyConfig } from '../../../src/config/gitaly/gitaly-config.ts';
 import { isUnknown, type Known, known } from '../../../src/lib/known.ts';
 import type { CheckInputs, PraefectFacts, ServerFacts } from '../../../src/rules/checks/inputs.ts';

@@ -1,4 +1,6 @@
-/** Each check by itself: the good variant with one thing changed, and the expected result. */
+/**
+ * Each check on its own: the variant that follows all recommendations with one change, and the expected result.
+ */
 import { describe, expect, test } from '@jest/globals';
 import { known, notApplicable, unknown } from '../../../src/lib/known.ts';
 import { type CheckId, checkIds } from '../../../src/rules/checks/check.ts';
@@ -286,7 +288,7 @@ const failing: readonly Case[] = [
   ],
 ];
 
-describe('fails', () => {
+describe('a check fails', () => {
   test.each(failing)('%s: %s', (id, _, change, found) => {
     const findings = findingsOf(change(good), id);
     expect(findings.map(({ result, detail }) => [result, detail])).toEqual(
@@ -295,7 +297,7 @@ describe('fails', () => {
     expect(findings.length).toBeGreaterThan(0);
   });
 
-  test('replicas_on_distinct_nodes: of the StatefulSet that shares a node, not of the other', () => {
+  test('replicas_on_distinct_nodes: for the StatefulSet that shares a node, not for the other', () => {
     expect(
       findingsOf(onOneNode(good), 'replicas_on_distinct_nodes').map(({ labels, result }) => [
         labels.workload,
@@ -307,7 +309,7 @@ describe('fails', () => {
     ]);
   });
 
-  test('pdb_present: no selector matches the pods, or only some of them', () => {
+  test('pdb_present: when no selector matches the pods, or only some of them', () => {
     expect(resultOf(budgets({ app: 'webservice' })(good), 'pdb_present')).toBe('fail');
     expect(
       findingsOf(
@@ -317,12 +319,12 @@ describe('fails', () => {
     ).toEqual(['fail', 'fail']);
   });
 
-  test('three_praefects: of virtual machines, by those that are alive', () => {
+  test('three_praefects: for virtual machines, by the number of live Praefects', () => {
     const two = both(machines, praefect({ instances: known(2) }));
     expect(findingsOf(two(good), 'three_praefects')).toMatchObject([{ result: 'fail', detail: '2 alive' }]);
   });
 
-  test('each check has a case that fails', () => {
+  test('in at least one case', () => {
     const elsewhere: readonly CheckId[] = ['replicas_on_distinct_nodes', 'pdb_present', 'three_praefects'];
     expect([...new Set([...failing.map(([id]) => id), ...elsewhere])].toSorted()).toEqual(
       checkIds.toSorted(),
@@ -330,7 +332,7 @@ describe('fails', () => {
   });
 });
 
-describe('passes', () => {
+describe('a check passes', () => {
   test.each<Case>([
     ['kubernetes_version', 'k3s', kubelet('1.31.0+k3s1'), 'kubelet 1.31.0+k3s1'],
     ['kubernetes_version', 'GKE', kubelet('v1.29.4-gke.1043002'), 'kubelet v1.29.4-gke.1043002'],
@@ -366,7 +368,7 @@ describe('passes', () => {
     ['anti_affinity', 'soft, but apart', soft, 'preferred, not required; 3 pods on 3 nodes'],
     [
       'anti_affinity',
-      'required, whatever the placement now',
+      'required, regardless of the current placement',
       onOneNode,
       'required on kubernetes.io/hostname',
     ],
@@ -405,7 +407,7 @@ describe('passes', () => {
 const noNodes = inputs(() => ({ nodes: forbidden }));
 const noPods = inputs(() => ({ gitalyPods: forbidden, praefectPods: forbidden }));
 
-describe('is unknown, with the reason', () => {
+describe('a check is unknown, with the reason', () => {
   test.each<readonly [CheckId, what: string, Change, reason: string]>([
     ['kubernetes_version', 'nodes are forbidden', noNodes, forbidden.unknown],
     ['kubernetes_version', 'garbage', kubelet('latest'), 'no version in "latest"'],
@@ -539,7 +541,7 @@ describe('is unknown, with the reason', () => {
     expect(resultOf(change(good), id)).toBe(`unknown: ${reason}`);
   });
 
-  test('every check is unknown when nothing is known, and none applies without Kubernetes and Praefect', () => {
+  test('every check is unknown when no fact is known, and none applies without Kubernetes and Praefect', () => {
     const all = checkIds.map((id) => resultOf(nothingKnown(0, forbidden), id));
     expect(all).toEqual(checkIds.map(() => `unknown: ${forbidden.unknown}`));
     const none = checkIds.map((id) => resultOf(nothingKnown(0, noKubernetes), id));
@@ -554,7 +556,7 @@ describe('is unknown, with the reason', () => {
   });
 });
 
-describe('does not apply', () => {
+describe('checks do not apply', () => {
   test('to GitLab 13.5, which lacks the features', () => {
     expect(resultOf(gitlab('v13.5.3')(good), 'git_cgroups_enabled')).toBe(
       'n/a: runs GitLab 13.5.3, the feature exists since 13.10',
@@ -592,7 +594,7 @@ test('a failed pod is ignored next to its replacement of the same name', () => {
   expect(evaluate(more).findings).toEqual(evaluate(good).findings);
 });
 
-test('two pods of one name: what fails is not hidden by what passes', () => {
+test('of two pods with one name, a failure is not hidden by a pass', () => {
   const [first] = listOf(good.gitalyPods);
   if (first === undefined) throw new Error('no pod');
   const twin = { ...first, uid: 'twin', qosClass: 'Burstable' };

@@ -109,7 +109,7 @@ describe('a concurrency limit', () => {
     });
   });
 
-  test('is never lowered to what the measured requests would have waited for', () => {
+  test('is never lowered below what the measured requests need to run without waiting', () => {
     const amounts = fc.record({
       limit: fc.integer({ min: 1, max: 2000 }),
       peak: fc.integer({ min: 0, max: 3000 }),
@@ -133,7 +133,7 @@ describe('the number of buckets', () => {
     [1000, 30, 1000, 'about 31 repositories'],
     [100, 0, 100, 'about 0 repositories'],
     [1, 1, 50, 'at least 1 repositories'],
-    // All in use: the number of repositories that leave half a bucket empty.
+    // All in use: the number of repositories that leave half a bucket empty on average.
     [10, 10, 100, 'at least 29 repositories'],
   ])('of %i with %i active is %i', (count, active, wanted, text) => {
     const found = proposeBuckets({ count: known(count), activePeak: known(active) });
@@ -141,7 +141,7 @@ describe('the number of buckets', () => {
     expect(found?.calculation).toContain(text);
   });
 
-  test('is never lower than it is, nor above 10000, and twice the estimate of simulated repositories', () => {
+  test('is never lowered, never above 10000, and twice the estimate for simulated repositories', () => {
     fc.assert(
       fc.property(
         fc.integer({ min: 1, max: 12_000 }),
@@ -161,14 +161,14 @@ describe('the number of buckets', () => {
   });
 });
 
-describe('values to copy', () => {
+describe('proposed values', () => {
   const sizes = [{ id: 'git_memory_bytes' as const, value: 2 ** 31, current: undefined, calculation: '' }];
   const buckets = { count: 200, current: 100, calculation: '' };
   const kept = propose({ name: 'gitaly.SmartHTTPService/PostUploadPackWithSidechannel' });
   const raised = propose({ dropped: known(1) });
   const packs = propose({ name: 'pack-objects', dropped: known(1) });
 
-  test('for Helm have the whole list of limits if one changes, and none otherwise', () => {
+  test('for Helm have the whole list of limits if one changes, else none', () => {
     expect(parse(helmValues({ sizes, buckets, limits: [kept, raised, packs] }) ?? '')).toEqual({
       gitlab: {
         gitaly: {

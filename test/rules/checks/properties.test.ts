@@ -80,7 +80,7 @@ interface Plan {
   readonly changes: readonly { readonly path: Path; readonly by: unknown }[];
 }
 
-/** Up to twelve changes of the captured inputs. A plan, so that a counterexample is short. */
+/** Up to twelve changes to the captured inputs, as a plan, so that a counterexample is short. */
 const plans: fc.Arbitrary<Plan> = fc.constantFrom(...bases.keys()).chain((base) => {
   const leaves = pathsOf(bases[base], (value) => ['string', 'number', 'boolean'].includes(typeof value));
   const droppable = pathsOf(bases[base], (value) => !isFact(value)).filter((path) =>

@@ -1,4 +1,4 @@
-/** The findings as metrics, from the collector, the API, on the page and in the docs. */
+/** The findings as metrics, from the collector, in the API, on the page and in the docs. */
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from '@jest/globals';
 import { notApplicable, unknown } from '../../../src/lib/known.ts';
@@ -24,8 +24,8 @@ const series = (evaluation: ReturnType<typeof evaluate>, check: string): readonl
   return samplesOfBlock(block).filter((line) => line.includes(`check="${check}"`));
 };
 
-describe('metrics', () => {
-  test('are declared by the rules of the lint', () => {
+describe('the metrics of checks', () => {
+  test('pass the lint of declarations', () => {
     expect(lintMetrics(checkMetrics)).toEqual([]);
   });
 
@@ -73,7 +73,7 @@ describe('metrics', () => {
   });
 });
 
-describe('the collector', () => {
+describe('the collector of checks', () => {
   const run = { cause: 'due', signal: new AbortController().signal } as const;
 
   test('returns the findings with the time of the snapshots', async () => {
@@ -94,7 +94,7 @@ describe('the collector', () => {
   });
 });
 
-describe('the API', () => {
+describe('the API of checks', () => {
   let at = good.now;
   const route: ApiRoute = checksRoute({
     checks: () => ({ latest: () => evaluate(defaults) }),
@@ -169,7 +169,7 @@ describe('the API', () => {
   });
 });
 
-test('the page lists warnings first, and as passing only what all subjects pass', () => {
+test('the page lists warnings first, and a check as passing only if all subjects pass', () => {
   const page = checksView(evaluate(defaults), defaults.now);
   const severities = page.failing.map(({ severity }) => severity);
   expect(severities).toEqual(severities.toSorted((a, b) => (a === b ? 0 : a === 'warning' ? -1 : 1)));
@@ -178,21 +178,21 @@ test('the page lists warnings first, and as passing only what all subjects pass'
   expect(page.unknown.map(({ check }) => check)).toEqual(['runc_version']);
 });
 
-describe('the docs', () => {
+describe('docs/checks.md', () => {
   const text = checksReference();
 
-  test('have a section for each check, whose anchor is its id, with a fix', () => {
+  test('has a section for each check, with its id as the anchor and with a fix', () => {
     expect([...text.matchAll(/^## (\w+)$/gm)].map(([, id]) => id)).toEqual([...checkIds]);
     const sections = text.split(/^## /m).slice(1, checkIds.length + 1);
     expect(sections.filter((section) => !/Fix:\n\n\S/.test(section))).toEqual([]);
   });
 
-  test('have no placeholder that a browser would parse as a tag', () => {
+  test('has no placeholder that a browser would parse as a tag', () => {
     const prose = text.replaceAll(/```.*?```|`[^`]*`|<!--.*?-->/gs, '').replaceAll('\\<', '');
     expect(prose).not.toContain('<');
   });
 
-  test('state that GitLab calls Gitaly Cluster unsuited to Kubernetes', () => {
+  test('states that GitLab does not support Gitaly Cluster on Kubernetes', () => {
     expect(text).toContain('calls Gitaly Cluster (Praefect) unsuited to Kubernetes');
     expect(readFileSync(new URL('../../../docs/checks.md', import.meta.url), 'utf8')).toBe(text);
   });

@@ -50,7 +50,7 @@ const value = ({ sizes }: SizingProposal, id: SizeId): number | undefined =>
 const values = (advice: SizingProposal) =>
   Object.fromEntries(advice.sizes.map(({ id, value: v }) => [id, v]));
 
-test('two weeks of usage give these sizes, calculated by hand', () => {
+test('two weeks of usage give sizes as calculated by hand', () => {
   const advice = proposeSizes(use, now);
   expect(advice).toMatchObject({ confidence: 'high', caveats: [] });
   expect(advice.sizes.map(({ id, value: v, current, calculation }) => [id, v, current, calculation])).toEqual(
@@ -85,7 +85,7 @@ test('two weeks of usage give these sizes, calculated by hand', () => {
   });
 });
 
-test("a bucket that used more than half of Git's memory gets what it used, with headroom", () => {
+test("a bucket that used more than half of Git's memory gets its own peak with headroom", () => {
   const advice = proposeSizes({ ...use, bucketAnonPeakBytes: known(3.6 * GiB) }, unset);
   expect(value(advice, 'repository_memory_bytes')).toBe(4.5 * GiB);
 });

@@ -1,4 +1,7 @@
-/** The inputs of these tests: objects as a real API server sent them, and the other facts that belong to them. */
+/**
+ * The inputs of the checks' tests: objects as a real API server returned them, and the other facts that match
+ * them.
+ */
 import type { GitalyConfig } from '../../../src/config/gitaly/gitaly-config.ts';
 import { parseGitalyConfig } from '../../../src/config/gitaly/gitaly-config.ts';
 import { known, notApplicable, unknown } from '../../../src/lib/known.ts';
@@ -21,7 +24,7 @@ export type Variant = 'posture-good' | 'posture-chart-defaults';
 
 const GiB = 2 ** 30;
 
-/** Derived from the objects of the variant by the rules of the kubelet and of Gitaly: no kernel ran them. */
+/** Derived from the objects by the rules of the kubelet and of Gitaly: no kernel ran these pods. */
 const cgroups: Readonly<Record<Variant, CgroupFacts>> = {
   'posture-good': {
     layout: 'sibling',
@@ -45,7 +48,10 @@ const cgroups: Readonly<Record<Variant, CgroupFacts>> = {
   },
 };
 
-/** The captured objects; retries and rotation as measured there; volumes, swap and PostgreSQL as they should be. */
+/**
+ * The captured objects, with retries and rotations as measured there, and with healthy volumes, swap and
+ * PostgreSQL.
+ */
 export function captured(variant: Variant): CheckInputs {
   const { items } = archive(variant);
   const all = <T>(file: string, parse: (raw: unknown) => Parsed<T>): readonly T[] =>

@@ -75,7 +75,7 @@ test('a healthy host has no problems', () => {
 });
 
 describe('OOM kills', () => {
-  test('of Git are one problem for each Gitaly and level, since the oldest in the window', () => {
+  test('of Git are one problem per Gitaly and level, since the oldest in the window', () => {
     const [first, ...more] = problems({
       gitalys: [gitaly({})],
       kills: [
@@ -112,7 +112,7 @@ describe('OOM kills', () => {
     expect(problem?.fixes[0]?.text).toMatch(/\.$/);
   });
 
-  test('of Gitaly are critical from the third incident in the window on, at whatever levels', () => {
+  test('of Gitaly are critical from the third incident in the window, at any level', () => {
     const two = [kill('container'), kill('pod', { at: at - 60_000 })];
     expect(problems({ kills: two }).map(({ severity }) => severity)).toEqual(['warning', 'warning']);
     const old = kill('pod', { at: at - 1_800_000 });
@@ -131,8 +131,8 @@ describe('OOM kills', () => {
   });
 });
 
-describe('near the limit', () => {
-  test('memory near the limit is judged by anonymous memory, never by page cache', () => {
+describe('memory near the limit', () => {
+  test('is judged by anonymous memory, never by page cache', () => {
     const near = gitaly({
       levels: [
         level('pod', { usage: 300 * mebibyte, anon: 275 * mebibyte, limit: limit(300) }),
@@ -145,7 +145,7 @@ describe('near the limit', () => {
     ]);
   });
 
-  test('buckets near the limit are one problem, with the number that could not be read', () => {
+  test('of buckets is one problem, with the number of buckets that could not be read', () => {
     const near = [
       { bucket: 4, anon: 95 * mebibyte, limit: 100 * mebibyte },
       { bucket: 9, anon: 81 * mebibyte, limit: 100 * mebibyte },
@@ -199,7 +199,7 @@ describe('a pod without a limit', () => {
   });
 });
 
-test('unreadable cgroups are a problem: all of them, or some', () => {
+test('unreadable cgroups are a problem, all of them or some', () => {
   const failure = { reason: 'parse', message: 'cgroup.root /x is cgroup v1' } as const;
   expect(problems({ failure })).toMatchObject([
     { title: 'All cgroups of this host cannot be read', detail: expect.stringContaining('is cgroup v1') },

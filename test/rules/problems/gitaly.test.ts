@@ -15,7 +15,7 @@ const unread = (node: string, message: string): TargetRead => ({
   seconds: 0,
 });
 
-test('targets that could never be read are one problem, with the cause of each', () => {
+test('targets that were never read are one problem, with the cause of each', () => {
   const reads = [
     unread('gitaly-1', 'refuses connections'),
     unread('gitaly-2', 'requires a password'),

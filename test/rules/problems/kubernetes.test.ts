@@ -1,4 +1,4 @@
-/** Problems that no recording reaches: what never changes, what is missing, and thresholds. */
+/** Problems that no recording has: values that never change, missing objects, and thresholds. */
 import { describe, expect, test } from '@jest/globals';
 import { kubernetesProblems } from '../../../src/rules/problems/kubernetes.ts';
 import { defaultThresholds } from '../../../src/rules/thresholds.ts';
@@ -42,7 +42,7 @@ test('a healthy cluster has no problems', () => {
 });
 
 describe('a pod', () => {
-  test('that is being replaced is a problem of GitalyDown since the start of its rotation', () => {
+  test('that is being replaced is a GitalyDown problem from the start of its rotation', () => {
     expect(
       problems({ pods: [unready(5)], ongoing: [rotation({ startedAt: (now - 12) * 1000 })] }),
     ).toMatchObject([
@@ -82,7 +82,7 @@ describe('a pod', () => {
     ]);
   });
 
-  test('that terminates and is still Ready is a warning after five minutes only', () => {
+  test('that terminates and is still Ready is a warning after five minutes', () => {
     const ongoing = (seconds: number) => [
       rotation({ phase: 'terminating', startedAt: (now - seconds) * 1000 }),
     ];
@@ -92,7 +92,7 @@ describe('a pod', () => {
     ]);
   });
 
-  test('that its finalizers keep has them, and how to remove them, as the first step', () => {
+  test('that its finalizers keep names them, and its first step is how to remove them', () => {
     const deleted = {
       finalizers: ['example.com/backup'],
       terminated: 'container gitaly terminated: Completed',
@@ -107,7 +107,7 @@ describe('a pod', () => {
       detail: expect.stringContaining('It is removed only when its finalizers are: example.com/backup.'),
       fixes: [{ text: expect.stringContaining('kubectl -n gitlab patch pod gl-gitaly-0') }],
     });
-    // While its containers run, its grace period is what it waits for.
+    // While its containers run, it waits for its grace period.
     const { terminated, ...running } = deleted;
     expect(
       problems({ pods: [unready(5, running)], ongoing: [rotation({ phase: 'terminating' })] }),
@@ -169,7 +169,7 @@ describe('a StatefulSet that was deleted', () => {
     ]);
   });
 
-  test('is to be created again where its pods are missing', () => {
+  test('has as its fix to create it again where its pods are missing', () => {
     const missing = rotation({ missing: true, node: '', phase: 'scheduling' });
     expect(problems({ ongoing: [missing], deletedSets: [set] })).toMatchObject([
       {
@@ -191,7 +191,7 @@ test('a namespace without Gitaly is a problem with the alert of its collector', 
   ]);
 });
 
-test("the API server's clock is a problem in both directions, beyond the tolerance", () => {
+test('a clock of the API server beyond the tolerance is a problem in both directions', () => {
   const titles = (clockSkewSeconds: number) => problems({ clockSkewSeconds }).map(({ title }) => title);
   expect(titles(-7200)).toEqual(["The clock of the Kubernetes API server is 2 h behind the exporter's"]);
   expect(titles(11)).toEqual(["The clock of the Kubernetes API server is 11 s ahead of the exporter's"]);
@@ -209,19 +209,19 @@ describe('a PodDisruptionBudget', () => {
       ],
     }).map(({ title }) => title);
 
-  test('that allows none while one pod is unavailable works as intended', () => {
+  test('that allows no disruption while one pod is unavailable works as intended', () => {
     expect(budget(0, 2, 2, 3)).toEqual([]);
   });
 
-  test('that allows none for the moment of an eviction is no problem either', () => {
+  test('that allows none only during an eviction is no problem', () => {
     expect(budget(0, 3, 2, 3)).toEqual([]);
   });
 
-  test('that can never allow one blocks every drain', () => {
+  test('that can never allow a disruption blocks every drain', () => {
     expect(budget(0, 3, 3, 3)).toEqual(['PodDisruptionBudget gitlab/gl-gitaly never allows an eviction']);
   });
 
-  test('of no pods blocks nothing', () => {
+  test('that selects no pods blocks nothing', () => {
     expect(budget(0, 0, 1, 0)).toEqual([]);
   });
 });
@@ -240,7 +240,7 @@ describe('a node with Gitaly pods', () => {
     ]);
   });
 
-  test('that is short of memory is a warning', () => {
+  test('with memory pressure is a warning', () => {
     expect(
       problems({ pods: [pod()], nodes: [{ name: 'n1', isReady: true, pressures: ['memory'] }] }).map(
         ({ title }) => title,

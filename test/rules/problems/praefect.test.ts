@@ -77,9 +77,9 @@ const idsOf = (...given: Parameters<typeof problemSituation<PraefectView>>) =>
 
 describe('the quorum', () => {
   test.each([
-    ['one of three Praefects is silent', health({ alive: 2 }), ['warning: praefect_not_reporting']],
+    ['one of three Praefects does not report', health({ alive: 2 }), ['warning: praefect_not_reporting']],
     [
-      'two of three are silent',
+      'two of three do not report',
       health({ alive: 1 }),
       ['critical: quorum_lost', 'warning: praefect_not_reporting', 'warning: praefect_not_reporting'],
     ],
@@ -107,7 +107,7 @@ describe('the quorum', () => {
   });
 });
 
-describe("the clock of Praefect's database", () => {
+describe("the clock skew of Praefect's database", () => {
   const titles = (clockSkewSeconds: number) => {
     const database = {
       ...{ up: true, serverVersion: undefined, schemaVariant: undefined, readOnlyReasons: [] },
@@ -128,7 +128,7 @@ describe("the clock of Praefect's database", () => {
     ]);
   });
 
-  test('may differ as much as the alert tolerates', () => {
+  test('within the tolerance of the alert is no problem', () => {
     expect(titles(10)).toEqual([]);
     expect(titles(-10)).toEqual([]);
   });
@@ -217,6 +217,6 @@ describe('a queue with an old job', () => {
   });
 });
 
-test('nothing read is no problem', () => {
+test('no data gives no problem', () => {
   expect(idsOf(nothing, now)).toEqual([]);
 });

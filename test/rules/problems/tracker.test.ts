@@ -78,8 +78,8 @@ function collector(name: string, own: Partial<CollectorStatus>): CollectorStatus
 const problemsAt = (views: ProblemViews, at = now) =>
   createProblemTracker(() => defaultJudgment, silentLog).update(views, at);
 
-describe('a problem', () => {
-  test('exists since it was first seen, and its alert is pending until its `for` has passed', () => {
+describe('a tracked problem', () => {
+  test('starts when it is first seen, and its alert is pending until its `for` has passed', () => {
     const tracker = createProblemTracker(() => defaultJudgment, silentLog);
     const hold = forSeconds(alertRule('PraefectDatabaseUnreachable'), defaultThresholds);
     const at = (seconds: number) => tracker.update(databaseDown, now + seconds)[0];
@@ -108,8 +108,8 @@ describe('a problem', () => {
   });
 });
 
-describe("the operator's values", () => {
-  test('a threshold that a reload changes is used from then on', () => {
+describe("the operator's alert settings", () => {
+  test('apply from a reload on when a threshold changes', () => {
     let judgment = defaultJudgment;
     const tracker = createProblemTracker(() => judgment, silentLog);
     tracker.update(databaseDown, now);
@@ -121,7 +121,7 @@ describe("the operator's values", () => {
   test.each([
     ['warning', 'warning', 'pending'],
     ['none', 'info', undefined],
-  ] as const)('an alert of severity %s is a problem of severity %s', (chosen, severity, alertState) => {
+  ] as const)('make an alert of severity %s a problem of severity %s', (chosen, severity, alertState) => {
     const judgment = {
       ...defaultJudgment,
       severities: new Map([['PraefectDatabaseUnreachable' as const, chosen]]),
@@ -162,7 +162,7 @@ describe('a maintenance window', () => {
 describe('failing collectors', () => {
   const failed = { state: 'failed', reason: 'refused', message: 'connection refused by db:5432' } as const;
 
-  test('with the same failure are one problem since the first of them failed', () => {
+  test('with the same failure are one problem, which starts with the first of them', () => {
     const collectors = [
       collector('health', failed),
       collector('queue', failed),
@@ -192,7 +192,7 @@ describe('failing collectors', () => {
       { state: 'stale', message: 'no response within 5 s.' } as const,
       'refused: no response within 5 s. Its metrics are absent, and what depends on them is unknown until it recovers.',
     ],
-  ])('explain the effect on the metrics: %j', (own, detail) => {
+  ])('are explained by their effect on the metrics: %j', (own, detail) => {
     const [found] = problemsAt({ ...nothing, collectors: [collector('queue', { ...failed, ...own })] });
     expect(found?.detail).toBe(detail);
     expect(found?.title).toMatch(/^(Data is stale|Collector failing): Title of queue$/);
@@ -207,7 +207,7 @@ test('a namespace without Gitaly is one problem, not also a failing collector', 
     problemsAt({ ...nothing, kubernetes: { ...view, pods: [] }, collectors: [status] }).map(({ id }) => id);
   const empty = { ...kubernetes, emptyNamespaces: ['gitlab'] };
   expect(idsOf(empty, failing)).toEqual(['namespace_without_gitaly']);
-  // What fails besides is not explained by it.
+  // Other failures are not explained by it.
   const failure = { reason: 'timeout', message: 'no response' } as const;
   expect(idsOf({ ...empty, notCurrent: [{ resource: 'nodes', failure }] }, failing)).toEqual([
     'namespace_without_gitaly',
@@ -219,7 +219,7 @@ test('a namespace without Gitaly is one problem, not also a failing collector', 
   ]);
 });
 
-test('a collector that has more series than the limit is a problem: what is exposed is a part', () => {
+test('a collector with more series than the limit is a problem, as the exposition is incomplete', () => {
   const cut = collector('cgroup_buckets', { series: 100_000, seriesDropped: 20_000 });
   expect(problemsAt({ ...nothing, collectors: [cut] })).toMatchObject([
     {
@@ -230,7 +230,7 @@ test('a collector that has more series than the limit is a problem: what is expo
   ]);
 });
 
-test('a database that is down is one problem of its collectors, whatever each of them wanted to read', () => {
+test('a database that is down is one problem for all its collectors', () => {
   const collectors = ['praefect_database', 'praefect_health', 'praefect_queue', 'cgroup'].map((name) =>
     collector(name, { state: 'failed', reason: 'refused', message: `${name} may not connect` }),
   );
