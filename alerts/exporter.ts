@@ -27,6 +27,7 @@ import { highest, lowest, recorded, sustained } from '../src/monitoring/recordin
 import { exporterSkew } from '../src/monitoring/recordings/exporter.ts';
 import type { MonitoringSettings } from '../src/monitoring/settings.ts';
 import type { AlertThresholds } from '../src/rules/alert-thresholds.ts';
+import { minute, seconds, type ThresholdTable } from '../src/rules/thresholds.ts';
 import {
   buildInfo,
   collectorEnabled,
@@ -47,6 +48,13 @@ const collectorsPanel = { dashboard: overviewDashboard, title: 'Failing collecto
 interface ExporterSettings extends MonitoringSettings {
   readonly thresholds: AlertThresholds;
 }
+
+export const exporterThresholds = {
+  exporterDown: seconds(5 * minute, 'Longer than a rollout of the exporter.'),
+  labelsRenamed: seconds(15 * minute, 'A setting of the scrape: no hurry.'),
+  reloadFailed: seconds(10 * minute, 'Longer than a change of several files.'),
+  exporterClockSkew: seconds(30, "The exporter's clock differs from Prometheus' by more than a slow scrape."),
+} satisfies ThresholdTable;
 
 export const exporterAlerts = (settings: ExporterSettings): readonly Alert[] => [
   exporterDown(settings),

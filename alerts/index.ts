@@ -6,16 +6,30 @@ import { platformRecordings } from '../src/monitoring/recordings/platform.ts';
 import { praefectRecordings } from '../src/monitoring/recordings/praefect.ts';
 import type { MonitoringSettings } from '../src/monitoring/settings.ts';
 import type { AlertGroup } from './alert.ts';
-import { exporterAlerts } from './exporter.ts';
-import { availabilityAlerts } from './gitaly/availability.ts';
-import { kubernetesAlerts } from './gitaly/kubernetes.ts';
-import { limitAlerts } from './gitaly/limits.ts';
-import { resourceAlerts } from './gitaly/resources.ts';
-import { volumeAlerts } from './gitaly/volumes.ts';
-import { dataAlerts } from './praefect/data.ts';
-import { databaseAlerts } from './praefect/database.ts';
-import { healthAlerts } from './praefect/health.ts';
-import { replicationAlerts } from './praefect/replication.ts';
+import { exporterAlerts, exporterThresholds } from './exporter.ts';
+import { availabilityAlerts, availabilityThresholds } from './gitaly/availability.ts';
+import { kubernetesAlerts, kubernetesThresholds } from './gitaly/kubernetes.ts';
+import { limitAlerts, limitThresholds } from './gitaly/limits.ts';
+import { resourceAlerts, resourceThresholds } from './gitaly/resources.ts';
+import { volumeAlerts, volumeThresholds } from './gitaly/volumes.ts';
+import { dataAlerts, dataThresholds } from './praefect/data.ts';
+import { databaseAlerts, databaseThresholds } from './praefect/database.ts';
+import { healthAlerts, healthThresholds } from './praefect/health.ts';
+import { replicationAlerts, replicationThresholds } from './praefect/replication.ts';
+
+/** Thresholds of single alerts, in the order of docs/configuration.md. */
+export const declaredThresholds = Object.freeze({
+  ...exporterThresholds,
+  ...databaseThresholds,
+  ...healthThresholds,
+  ...dataThresholds,
+  ...replicationThresholds,
+  ...availabilityThresholds,
+  ...limitThresholds,
+  ...resourceThresholds,
+  ...volumeThresholds,
+  ...kubernetesThresholds,
+});
 
 /** `exporter` is needed by the other two, which read its recordings. With the severities that the operator chose. */
 export const alertGroups = (settings: MonitoringSettings): readonly AlertGroup[] =>

@@ -37,6 +37,7 @@ import {
   grpcRate,
 } from '../../src/monitoring/recordings/platform.ts';
 import type { AlertThresholds } from '../../src/rules/alert-thresholds.ts';
+import { count, hour, minute, seconds, type ThresholdTable } from '../../src/rules/thresholds.ts';
 import { scrapeUp } from '../../src/sources/gitaly/metrics.ts';
 import {
   podPhase,
@@ -47,6 +48,20 @@ import {
 import { serverInfo } from '../../src/sources/server-info.ts';
 import { type Alert, alert, judgedWithPage } from '../alert.ts';
 import { percent, serverName, withoutProblem } from '../texts.ts';
+
+export const availabilityThresholds = {
+  gitalyUnwatched: seconds(
+    15 * minute,
+    'A Gitaly pod is Ready, and no agent reports its cgroups: longer than the start of a node and its agent.',
+  ),
+  errorBudgetMinimum: count(3600, "Gitaly's RPCs within an hour: the ratio of fewer means nothing."),
+  errorBudgetSlowFor: seconds(
+    3 * hour,
+    'A ticket about three days: no hurry, and longer than the short history of a new Prometheus misleads.',
+  ),
+  restartLoop: count(3, 'Restarts of the container within 30 minutes for another reason than an OOM kill.'),
+  podPending: seconds(10 * minute, 'Longer than a new node takes to start.'),
+} satisfies ThresholdTable;
 
 export const availabilityAlerts = (thresholds: AlertThresholds): readonly Alert[] => [
   down(thresholds),

@@ -17,6 +17,7 @@ import { podLabels } from '../../src/monitoring/recordings/gitaly.ts';
 import { cordonedNodes } from '../../src/monitoring/recordings/platform.ts';
 import type { AlertThresholds } from '../../src/rules/alert-thresholds.ts';
 import { checkPassed } from '../../src/rules/checks/collector.ts';
+import { hour, minute, seconds, type ThresholdTable } from '../../src/rules/thresholds.ts';
 import {
   disruptionExpected,
   disruptionHealthy,
@@ -32,6 +33,14 @@ import {
 } from '../../src/sources/kubernetes/metrics.ts';
 import { type Alert, alert, judgedWithPage } from '../alert.ts';
 import { withoutProblem } from '../texts.ts';
+
+export const kubernetesThresholds = {
+  rolloutStuck: seconds(
+    30 * minute,
+    'Longer than one rotation of a pod with a large volume; a pod that is not Ready pages before.',
+  ),
+  checkRegressed: seconds(hour, 'Longer than a change in several steps.'),
+} satisfies ThresholdTable;
 
 export const kubernetesAlerts = (thresholds: AlertThresholds): readonly Alert[] => [
   rotationSlow(thresholds),

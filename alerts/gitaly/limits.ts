@@ -20,8 +20,17 @@ import {
   limitedRequests,
 } from '../../src/monitoring/recordings/limits.ts';
 import type { AlertThresholds } from '../../src/rules/alert-thresholds.ts';
+import { minute, seconds, type ThresholdTable } from '../../src/rules/thresholds.ts';
 import { type Alert, alert, judgedWithPage } from '../alert.ts';
 import { percent, serverName, withoutProblem } from '../texts.ts';
+
+export const limitThresholds = {
+  concurrencySaturated: seconds(15 * minute, 'Calls waited all the time: longer than a burst of CI.'),
+  adaptiveLimitAtFloor: seconds(
+    30 * minute,
+    'The limit rises by itself within minutes when resources are free.',
+  ),
+} satisfies ThresholdTable;
 
 export const limitAlerts = (thresholds: AlertThresholds): readonly Alert[] => [
   droppedQueueFull(thresholds),

@@ -28,9 +28,26 @@ import {
   serverLabels,
 } from '../../src/monitoring/recordings/gitaly.ts';
 import type { AlertThresholds } from '../../src/rules/alert-thresholds.ts';
+import { count, minute, ratio, seconds, type ThresholdTable } from '../../src/rules/thresholds.ts';
 import { bucketOomKills } from '../../src/sources/cgroup/metrics.ts';
 import { type Alert, alert, judgedWithPage } from '../alert.ts';
 import { percent, serverName, withoutProblem } from '../texts.ts';
+
+export const resourceThresholds = {
+  gitParentOomEvents: count(
+    3,
+    'OOM events of the parent of all Git processes within oomWindow: each may hit any repository.',
+  ),
+  memoryPressure: ratio(
+    0.1,
+    'Ratio of time in which all tasks waited for memory: requests take visibly longer.',
+  ),
+  memoryPressureFor: seconds(10 * minute, 'Longer than one large clone.'),
+  memoryForecastFor: seconds(
+    35 * minute,
+    'Longer than the 30 minutes for which one step of memory usage looks like growth.',
+  ),
+} satisfies ThresholdTable;
 
 export const resourceAlerts = (thresholds: AlertThresholds): readonly Alert[] => [
   oomKilled(thresholds),

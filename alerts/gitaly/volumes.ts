@@ -28,9 +28,27 @@ import {
   volumeLabels,
 } from '../../src/monitoring/recordings/platform.ts';
 import type { AlertThresholds } from '../../src/rules/alert-thresholds.ts';
+import { hour, minute, ratio, seconds, type ThresholdTable } from '../../src/rules/thresholds.ts';
 import { podReady } from '../../src/sources/kubernetes/metrics.ts';
 import { type Alert, alert } from '../alert.ts';
 import { percent, withoutProblem } from '../texts.ts';
+
+export const volumeThresholds = {
+  volumeAvailableFor: seconds(10 * minute, 'Longer than the temporary files of one repack.'),
+  volumeForecast: seconds(
+    7 * 24 * hour,
+    'The volume is full within this time at the rate of a day: enough to extend it, after the days that the forecast needs.',
+  ),
+  volumeForecastBelow: ratio(0.5, 'Available space by size: above it, a forecast of days means nothing.'),
+  volumeForecastFor: seconds(
+    30 * hour,
+    'Longer than the day for which an import of some hours looks like growth.',
+  ),
+  volumeMetricsMissing: seconds(
+    15 * minute,
+    'The kubelet or node_exporter stopped reporting a volume: longer than the restart of a node.',
+  ),
+} satisfies ThresholdTable;
 
 export const volumeAlerts = (thresholds: AlertThresholds): readonly Alert[] => [
   volumeFilling(thresholds),

@@ -29,11 +29,27 @@ import {
   unavailableCount,
 } from '../../src/monitoring/recordings/praefect.ts';
 import type { AlertThresholds } from '../../src/rules/alert-thresholds.ts';
+import { count, hour, minute, ratio, seconds, type ThresholdTable } from '../../src/rules/thresholds.ts';
 import { repositoriesBelowFactor } from '../../src/sources/praefect/mirror/metrics.ts';
 import { verificationOldest } from '../../src/sources/praefect/mirror/verification.ts';
 import { type Alert, alert, judgedWithPage } from '../alert.ts';
 import { outsideMaintenance, whileTrusted } from '../conditions.ts';
 import { percent, storageName, withoutProblem } from '../texts.ts';
+
+export const dataThresholds = {
+  singleCopy: seconds(15 * minute, 'Three reconciler runs: replication did not restore the second copy.'),
+  belowReplicationFactor: seconds(
+    6 * hour,
+    'Longer than the repair of a storage and the replication after it: a ticket about configuration, not an outage.',
+  ),
+  restartUnsafe: seconds(5 * minute, 'One reconciler run: replication usually restores the copy by then.'),
+  repositoryCountDrop: ratio(0.01, 'Repositories that disappeared within an hour, by all.'),
+  repositoryCountDropMinimum: count(
+    20,
+    'Repositories that disappeared within an hour: a deleted group is fewer.',
+  ),
+  repositoryCountDropFor: seconds(2 * minute, 'The records are gone; what deletes them may still run.'),
+} satisfies ThresholdTable;
 
 export const dataAlerts = (thresholds: AlertThresholds): readonly Alert[] => [
   unavailable(thresholds),

@@ -21,6 +21,7 @@ import {
 import { gaugeWindow, highest, recorded, sustained } from '../../src/monitoring/recording.ts';
 import { databaseUp } from '../../src/monitoring/recordings/praefect.ts';
 import type { AlertThresholds } from '../../src/rules/alert-thresholds.ts';
+import { count, hour, minute, ratio, seconds, type ThresholdTable } from '../../src/rules/thresholds.ts';
 import {
   connections,
   connectionsLimit,
@@ -37,6 +38,26 @@ import { type Alert, alert, judgedWithPage } from '../alert.ts';
 import { percent, withoutProblem } from '../texts.ts';
 
 const panel = { dashboard: praefectDashboard, title: 'Database' };
+
+export const databaseThresholds = {
+  databaseUnreported: seconds(
+    15 * minute,
+    'No exporter reports praefect_db_up. Longer than a rollout of the exporter or of Prometheus.',
+  ),
+  connectionsNearLimit: ratio(0.9, 'Connections by limit: new ones of Praefect fail soon.'),
+  connectionsNearLimitFor: seconds(
+    10 * minute,
+    'Longer than a rollout of Praefect, which doubles its connections.',
+  ),
+  queryBlocked: seconds(
+    minute,
+    'How long a session waits for a lock. Praefect holds locks for milliseconds.',
+  ),
+  queryBlockedFor: seconds(5 * minute, 'Longer than a migration of a large table.'),
+  deadRowsRatio: ratio(0.8, 'Dead rows by all rows of a table. Autovacuum starts at 0.2.'),
+  deadRowsMinimum: count(10_000, 'Dead rows of a table: small tables are rewritten all the time.'),
+  deadRowsFor: seconds(hour, 'Autovacuum runs every minute: for an hour it did not keep up.'),
+} satisfies ThresholdTable;
 
 export const databaseAlerts = (thresholds: AlertThresholds): readonly Alert[] => [
   unreachable(thresholds),

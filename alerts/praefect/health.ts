@@ -33,13 +33,31 @@ import {
   storageUnhealthyCost,
 } from '../../src/monitoring/recordings/praefect.ts';
 import type { AlertThresholds } from '../../src/rules/alert-thresholds.ts';
-import { gaugeWindowSeconds } from '../../src/rules/thresholds.ts';
+import {
+  count,
+  gaugeWindowSeconds,
+  hour,
+  ratio,
+  seconds,
+  type ThresholdTable,
+} from '../../src/rules/thresholds.ts';
 import { primaryMoves } from '../../src/sources/praefect/mirror/metrics.ts';
 import { praefectAlive, storageSeenHealthy } from '../../src/sources/praefect/queries/health.ts';
 import { storageInfo } from '../../src/sources/storages/source.ts';
 import { type Alert, alert, judgedWithPage } from '../alert.ts';
 import { outsideMaintenance, whileTrusted } from '../conditions.ts';
 import { percent, storageName, withoutProblem } from '../texts.ts';
+
+export const healthThresholds = {
+  storageFlaps: count(6, 'Changes of health within storageFlapWindow: three outages.'),
+  storageFlapWindow: seconds(hour, 'Range over which changes of health are counted.'),
+  failoverShare: ratio(
+    0.5,
+    'Primaries that moved off one storage, by all of its virtual storage. A failover of one of three storages moves a third, which is usual; over half, most writes failed, and the others take over more than they had.',
+  ),
+  primarySkewFor: seconds(hour, 'Primaries move only by failovers and never back: no hurry.'),
+  primarySkewMinimum: count(100, 'Primaries of a virtual storage: the share of a few means nothing.'),
+} satisfies ThresholdTable;
 
 export const healthAlerts = (thresholds: AlertThresholds): readonly Alert[] => [
   quorumLost(thresholds),

@@ -24,11 +24,26 @@ import {
   waitingJobs,
 } from '../../src/monitoring/recordings/praefect.ts';
 import type { AlertThresholds } from '../../src/rules/alert-thresholds.ts';
+import { hour, minute, seconds, type ThresholdTable } from '../../src/rules/thresholds.ts';
 import { replicasOutdatedUnscheduled } from '../../src/sources/praefect/mirror/metrics.ts';
 import { staleJobs } from '../../src/sources/praefect/queries/queue.ts';
 import { type Alert, alert, judgedWithPage } from '../alert.ts';
 import { outsideMaintenance, whileTrusted } from '../conditions.ts';
 import { storageName, withoutProblem } from '../texts.ts';
+
+export const replicationThresholds = {
+  replicationBacklogAge: seconds(30 * minute, 'Age of the oldest job while the queue grows.'),
+  replicationBacklog: seconds(
+    15 * minute,
+    'In addition to the 30 minutes over which the growth is measured.',
+  ),
+  jobsOfUnknownStorage: seconds(hour, 'Longer than a change of the configuration takes on all Praefects.'),
+  replicasUnscheduled: seconds(30 * minute, 'Six reconciler runs, none of which queued a job.'),
+  replicaStuckLookback: seconds(
+    30 * minute,
+    'A restarted exporter measures from its first refresh: for this long the value of the previous one counts, while the replicas are still outdated.',
+  ),
+} satisfies ThresholdTable;
 
 export const replicationAlerts = (thresholds: AlertThresholds): readonly Alert[] => [
   stalled(thresholds),

@@ -1,7 +1,6 @@
 /**
-/**
  * The thresholds that alerts, panels, problems on the page and checks share, once: in base units, with the reason for
- * the default. Those of single alerts are in alert-thresholds.ts. The settings `alerts.threshold.*` are made of both.
+ * the default. Those of single alerts are in alerts/. The settings `alerts.threshold.*` are made of both.
  */
 
 export interface Threshold {

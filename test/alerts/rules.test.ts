@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
 import { parse } from 'yaml';
 import { alertGroups } from '../../alerts/index.ts';
+import { alertList, alertListFile } from '../../alerts/list.ts';
 import { prometheusRule, type RulesFileSettings, rulesFile } from '../../alerts/rules-file.ts';
 import { dashboards } from '../../dashboards/index.ts';
 import { everyMetric } from '../../src/app/catalog.ts';
@@ -258,6 +259,10 @@ test('the PrometheusRule has the same groups as the rules file', () => {
       spec: { groups: plain },
     });
   }
+});
+
+test('the list of alerts and thresholds that settings are made of is current', () => {
+  expect(alertList()).toBe(readFileSync(join(folder, '..', alertListFile), 'utf8'));
 });
 
 describe('a threshold', () => {
