@@ -4,7 +4,7 @@ import { type Identity, identityKey } from '../identity.ts';
 import { serverInfo } from '../server-info.ts';
 import type { LocalTimes } from './api-time.ts';
 import { allContainers, type PodCounters, restartKey, restartReasonOf, restartReasons } from './counters.ts';
-import { summarizePod } from './directory/pod-directory.ts';
+import { summarizePod } from './directory/pod-list.ts';
 import { podIdentity } from './gitaly-objects.ts';
 import * as metrics from './metrics.ts';
 import type { Node, Pod, Resources } from './objects/types.ts';

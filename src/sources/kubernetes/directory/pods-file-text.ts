@@ -5,7 +5,7 @@ import { chartComponentOf } from '../gitaly-objects.ts';
 import { nodeOf } from '../objects/kinds.ts';
 import { podOf } from '../objects/pod.ts';
 import type { Node } from '../objects/types.ts';
-import { type PodSummary, summarizePod } from './pod-directory.ts';
+import { type PodSummary, summarizePod } from './pod-list.ts';
 
 type PodsFileText =
   | { readonly ok: true; readonly pods: readonly PodSummary[]; readonly skipped: readonly string[] }

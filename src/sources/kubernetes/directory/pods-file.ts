@@ -7,7 +7,7 @@ import type { Clock } from '../../../lib/clock.ts';
 import { codeOf } from '../../../lib/errors.ts';
 import { readErrorText } from '../../../lib/files.ts';
 import type { Failure } from '../../../scheduler/outcome.ts';
-import { asDeleted, type GitalyPodDirectory, keepDeletedMs, type PodSummary } from './pod-directory.ts';
+import { createPodList, type GitalyPodDirectory } from './pod-list.ts';
 import { parsePodsFile } from './pods-file-text.ts';
 
 /**
@@ -48,7 +48,7 @@ const pollMs = 5000;
 export function createPodsFileDirectory(options: PodsFileOptions): PodsFileDirectory {
   const { file, readText, clock } = options;
   let text: string | undefined;
-  let listed: readonly PodSummary[] = [];
+  const list = createPodList(clock);
   let failure: Failure | undefined = {
     reason: 'timeout',
     message: `cgroup.pods-file: ${file} has not been read yet`,
@@ -57,35 +57,28 @@ export function createPodsFileDirectory(options: PodsFileOptions): PodsFileDirec
   let reading: Promise<void> | undefined;
   let isReadAgain = false;
   let isClosed = false;
-  const deleted = new Map<string, { readonly pod: PodSummary; readonly until: number }>();
-  const listeners = new Set<() => void>();
 
   async function readOnce(): Promise<void> {
     readAt = clock.monotonic();
-    const before = JSON.stringify([listed, failure]);
+    const before = failure?.message;
+    let isChanged = false;
     try {
       const found = await readText(file);
-      if (found !== text || failure !== undefined) update(found);
+      if (found !== text || failure !== undefined) isChanged = update(found);
       text = found;
     } catch (error) {
       failure = readFailure(file, error);
     }
-    if (isClosed || JSON.stringify([listed, failure]) === before) return;
-    for (const listener of [...listeners]) listener();
+    if (!isClosed && (isChanged || failure?.message !== before)) list.notify();
   }
 
-  function update(found: string): void {
+  /** Returns whether the pods changed. */
+  function update(found: string): boolean {
     const result = parsePodsFile(found);
     if (!result.ok) {
       failure = { reason: result.reason, message: `cgroup.pods-file: ${file}: ${result.why}. ${howToWrite}` };
-      return;
+      return false;
     }
-    const uids = new Set(result.pods.map(({ uid }) => uid));
-    for (const pod of listed)
-      if (!uids.has(pod.uid))
-        deleted.set(pod.uid, { pod: asDeleted(pod), until: clock.monotonic() + keepDeletedMs });
-    for (const uid of uids) deleted.delete(uid);
-    listed = result.pods;
     const [first] = result.skipped;
     failure =
       first === undefined
@@ -94,6 +87,7 @@ export function createPodsFileDirectory(options: PodsFileOptions): PodsFileDirec
             reason: 'parse',
             message: `cgroup.pods-file: ${file}: ${result.skipped.length} of its objects were skipped, the first because of ${first}. ${howToWrite}`,
           };
+    return list.replace(result.pods);
   }
 
   /** One read at a time; a change during a read causes one more read after it. */
@@ -116,19 +110,13 @@ export function createPodsFileDirectory(options: PodsFileOptions): PodsFileDirec
   return {
     ready: read(),
     pods() {
-      const now = clock.monotonic();
-      if (!isClosed && now - readAt >= pollMs) void read();
-      for (const [uid, { until }] of deleted) if (until <= now) deleted.delete(uid);
-      return { pods: [...listed, ...[...deleted.values()].map(({ pod }) => pod)], failure };
+      if (!isClosed && clock.monotonic() - readAt >= pollMs) void read();
+      return { pods: list.all(), failure };
     },
-    subscribe(listener) {
-      listeners.add(listener);
-      return () => listeners.delete(listener);
-    },
+    subscribe: list.subscribe,
     close() {
       isClosed = true;
       stopWatching();
-      listeners.clear();
     },
   };
 }

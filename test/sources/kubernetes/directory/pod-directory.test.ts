@@ -1,5 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
-import { createPodDirectory, imageTag } from '../../../../src/sources/kubernetes/directory/pod-directory.ts';
+import { createPodDirectory } from '../../../../src/sources/kubernetes/directory/pod-directory.ts';
+import { imageTag } from '../../../../src/sources/kubernetes/directory/pod-list.ts';
 import { chartComponentOf } from '../../../../src/sources/kubernetes/gitaly-objects.ts';
 import type { Node, Pod } from '../../../../src/sources/kubernetes/objects/types.ts';
 import { createManualClock } from '../../../support/manual-clock.ts';
@@ -112,6 +113,18 @@ test('listeners are notified when a summary changes, and only then', () => {
   store.add({ ...pod, containers: restarted });
   expect(notified).toEqual([3, 3]);
   expect(directory.pods().pods[0]?.containers).toEqual([{ name: 'gitaly', id: 'abc', running: true }]);
+});
+
+test('a pod that the store hides because it is malformed keeps its name until it is deleted', async () => {
+  const { clock, pods: store, names } = opened();
+  store.set({ malformed: [`gitlab/${pod.name}`] });
+  store.relist(pods.filter(({ uid }) => uid !== pod.uid));
+  await clock.advance(60_000);
+  expect(names()).toHaveLength(3);
+  store.set({ malformed: [] });
+  store.relist(pods.filter(({ uid }) => uid !== pod.uid));
+  await clock.advance(60_000);
+  expect(names()).toHaveLength(2);
 });
 
 test('a pod is listed when it is scheduled, and the IDs of its containers when they are created', () => {

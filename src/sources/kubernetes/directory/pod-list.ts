@@ -1,0 +1,119 @@
+/** Gitaly's pods as a directory reports them, from whichever source: the present ones, and recently deleted ones. */
+import type { Clock } from '../../../lib/clock.ts';
+import type { Failure } from '../../../scheduler/outcome.ts';
+import { mainContainer } from '../gitaly-objects.ts';
+import type { Container, Node, Pod } from '../objects/types.ts';
+
+/** Empty strings where the API does not report a value. */
+export interface PodSummary {
+  readonly uid: string;
+  readonly namespace: string;
+  readonly name: string;
+  readonly node: string;
+  readonly qosClass: string;
+  readonly priorityClass: string;
+  /** Gitaly's version, as the tag of its image: `v18.10.0`. */
+  readonly version: string;
+  /** Of the node: `containerd://2.1.4`, `6.12.0-amd64`. */
+  readonly runtimeVersion: string;
+  readonly kernelVersion: string;
+  /**
+   * Containers and sidecars; no init containers that run to completion. `running`: present and true while it runs in a
+   * pod that is not terminating, so that its cgroup must exist.
+   */
+  readonly containers: readonly {
+    readonly name: string;
+    readonly id: string;
+    readonly running?: boolean;
+  }[];
+}
+
+/** @param node of the pod; without it the versions of runtime and kernel are empty */
+export const summarizePod = (
+  pod: Pod,
+  node: Pick<Node, 'runtimeVersion' | 'kernelVersion'> | undefined,
+): PodSummary =>
+  Object.freeze({
+    uid: pod.uid,
+    namespace: pod.namespace,
+    name: pod.name,
+    node: pod.node,
+    qosClass: pod.qosClass,
+    priorityClass: pod.priorityClass,
+    version: imageTag(mainContainer(pod)?.image ?? ''),
+    runtimeVersion: node?.runtimeVersion ?? '',
+    kernelVersion: node?.kernelVersion ?? '',
+    containers: [...pod.initContainers.filter(({ sidecar }) => sidecar), ...pod.containers].map((container) =>
+      summarizeContainer(container, pod),
+    ),
+  });
+
+/** The ID without the runtime's prefix: `containerd://<hex>` becomes `<hex>`. */
+const summarizeContainer = ({ name, id, state }: Container, { deletion, phase }: Pod) => ({
+  name,
+  id: id.replace(/^[^/]*:\/\//, ''),
+  ...(id !== '' &&
+    state.kind === 'running' &&
+    phase === 'Running' &&
+    deletion === undefined && { running: true }),
+});
+
+/** `v18.10.0` of `host:5000/gitaly:v18.10.0@sha256:...`; empty for an image that only has a digest. */
+export function imageTag(image: string): string {
+  const [named = ''] = image.split('@');
+  return /:([^/:]+)$/.exec(named)?.[1] ?? '';
+}
+
+export interface GitalyPodDirectory {
+  /** From memory. Deleted pods are included for a minute. `failure`: why the pods may be incomplete. */
+  pods(): { readonly pods: readonly PodSummary[]; readonly failure: Failure | undefined };
+  /** Calls the listener when the pods may have changed. Returns how to unsubscribe. */
+  subscribe(listener: () => void): () => void;
+  /** Ends the subscriptions to its sources. */
+  close(): void;
+}
+
+/** The last values of a pod's cgroups are read shortly after the API has reported its deletion. */
+const keepDeletedMs = 60_000;
+
+interface PodList extends Pick<GitalyPodDirectory, 'subscribe'> {
+  /** The present pods, then those that were deleted within the last minute. */
+  all(): readonly PodSummary[];
+  /** The pods that exist from now on. Returns whether that is a change. */
+  replace(present: readonly PodSummary[]): boolean;
+  notify(): void;
+}
+
+export function createPodList(clock: Clock): PodList {
+  let listed: readonly PodSummary[] = [];
+  const deleted = new Map<string, { readonly pod: PodSummary; readonly until: number }>();
+  const listeners = new Set<() => void>();
+  return {
+    all() {
+      const now = clock.monotonic();
+      for (const [uid, { until }] of deleted) if (until <= now) deleted.delete(uid);
+      return [...listed, ...[...deleted.values()].map(({ pod }) => pod)];
+    },
+    replace(present) {
+      const before = listed;
+      listed = present;
+      const uids = new Set(present.map(({ uid }) => uid));
+      for (const pod of before) if (!uids.has(pod.uid)) deleted.set(pod.uid, keptPod(pod, clock));
+      for (const uid of uids) deleted.delete(uid);
+      return JSON.stringify(before) !== JSON.stringify(present);
+    },
+    notify() {
+      for (const listener of [...listeners]) listener();
+    },
+    subscribe(listener) {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+  };
+}
+
+/** Its containers no longer run: their cgroups are removed about now. */
+const keptPod = (pod: PodSummary, clock: Clock) => ({
+  pod: Object.freeze({ ...pod, containers: pod.containers.map(({ id, name }) => ({ name, id })) }),
+  until: clock.monotonic() + keepDeletedMs,
+});
