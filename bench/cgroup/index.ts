@@ -22,7 +22,6 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSyn
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { watchDirectories } from '../../src/sources/cgroup/discovery/directory-watch.ts';
 import { createFinder } from '../../src/sources/cgroup/discovery/finder.ts';
 import { createCgroupFiles } from '../../src/sources/cgroup/files/files.ts';
 import {
@@ -31,6 +30,7 @@ import {
   type FileReading,
   knownOf,
 } from '../../src/sources/cgroup/files/reading.ts';
+import { watchPaths } from '../../src/sources/cgroup/path-watch.ts';
 import type { GitalyTree } from '../../src/sources/cgroup/tree.ts';
 import { git, writePod, writeRoot } from './tree.ts';
 
@@ -251,7 +251,7 @@ async function churnPods(count: number): Promise<boolean> {
   const finder = createFinder({ root, hostName: 'bench' });
   const files = createCgroupFiles({ root });
   const stop = new AbortController();
-  const watch = watchDirectories({ root, onChange: () => undefined, signal: stop.signal });
+  const watch = watchPaths({ root, on: 'rename', onEvent: () => undefined, signal: stop.signal });
   const open = new Map<string, CgroupFolder>();
   const scan = async (): Promise<number> => {
     const found = await finder.find(signal);

@@ -8,7 +8,6 @@ import { createWake } from '../../scheduler/wake.ts';
 import type { Identity } from '../identity.ts';
 import { bucketMaxAgeMs, createBucketCollector } from './buckets/collector.ts';
 import type { BucketChoice, GitSweep } from './buckets/sweep.ts';
-import { watchDirectories } from './discovery/directory-watch.ts';
 import { createFinder } from './discovery/finder.ts';
 import { createCgroupFiles } from './files/files.ts';
 import { type CgroupFiles, readFailures } from './files/reading.ts';
@@ -19,9 +18,10 @@ import { oomByIdentity } from './levels/samples.ts';
 import { oomKillText, refusedWatchText } from './messages.ts';
 import * as metrics from './metrics.ts';
 import { currentMoment, type Moment, msSince, wallTimeOf } from './moment.ts';
+import { topOf } from './oom/counter-tree.ts';
 import type { OomKill } from './oom/record.ts';
 import { createOomTracker } from './oom/tracker.ts';
-import { watchOomEvents } from './oom/watch.ts';
+import { watchPaths } from './path-watch.ts';
 import type { GitalyConfigs, PodDirectory } from './tree.ts';
 import { startTreeWatch } from './tree-watch.ts';
 import { type CgroupView, cgroupView } from './view.ts';
@@ -91,13 +91,9 @@ export function createCgroupSource(options: CgroupSourceOptions): CgroupSource {
   const disappeared = createDisappearedHistory();
   const killed = createWake();
   const closing = new AbortController();
-  const directoryWatch = watchDirectories({
-    root,
-    clock,
-    signal: closing.signal,
-    onChange: () => watch.scanSoon(),
-  });
-  const oomWatch = watchOomEvents({ root, signal: closing.signal, onEvent: () => watch.countSoon() });
+  const { signal } = closing;
+  const directoryWatch = watchPaths({ root, on: 'rename', onEvent: () => watch.scanSoon(), signal });
+  const eventsWatch = watchPaths({ root, on: 'change', onEvent: () => watch.countSoon(), signal });
   let levels: Timed<readonly GitalyRead[]> | undefined;
   let buckets: Timed<ReadonlyMap<string, GitSweep>> | undefined;
   /** Oldest first. */
@@ -112,7 +108,8 @@ export function createCgroupSource(options: CgroupSourceOptions): CgroupSource {
     onFound({ folders, isPartial, trees, unlisted }) {
       // What cannot be read for a while has not disappeared.
       if (!isPartial) disappeared.record(trees, clock, unlisted);
-      oomWatch.follow(trees);
+      const tops = trees.flatMap((tree) => topOf(tree)?.path ?? []);
+      void eventsWatch.follow(tops.map((path) => `${path}/memory.events`));
       void directoryWatch.follow(folders);
     },
     onKills(found) {
@@ -176,13 +173,13 @@ export function createCgroupSource(options: CgroupSourceOptions): CgroupSource {
         single(metrics.cgroupOpenFiles, files.openDescriptors()),
         samplesOf(metrics.cgroupWatches)
           .set({ kind: 'directory' }, directoryWatch.watched())
-          .set({ kind: 'memory_events' }, oomWatch.state().armed)
+          .set({ kind: 'memory_events' }, eventsWatch.watched())
           .family(),
       ];
     },
 
     view() {
-      const refused = oomWatch.state().failed[0]?.code ?? directoryWatch.refusal();
+      const refused = eventsWatch.refusal() ?? directoryWatch.refusal();
       return cgroupView({
         state: watch.state(),
         unwatched: refused === undefined ? undefined : refusedWatchText(refused),

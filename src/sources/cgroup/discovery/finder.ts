@@ -61,7 +61,7 @@ export interface FoundTrees {
   readonly unlisted: readonly string[];
   /** What could not be read; the trees are those that could. */
   readonly failures: readonly Failure[];
-  /** Folders in which trees are created and removed, relative to the root, for `watchDirectories`. */
+  /** Folders in which trees are created and removed, relative to the root, for `watchPaths`. */
   readonly folders: readonly string[];
 }
 
