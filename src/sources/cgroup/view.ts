@@ -38,7 +38,7 @@ export interface CgroupGitalyView {
   /** Undefined where there are none, and while they are unknown. */
   readonly buckets: BucketsView | undefined;
   /** Since the exporter's start. Undefined while OOM kills cannot be followed. */
-  readonly oom: Omit<OomTotals, 'tree' | 'identity'> | undefined;
+  readonly oom: Omit<OomTotals, 'identity'> | undefined;
 }
 
 export interface LevelView {

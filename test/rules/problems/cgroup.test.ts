@@ -34,7 +34,6 @@ const gitaly = (own: Partial<CgroupGitalyView>): CgroupGitalyView => ({
 
 const kill = (of: OomLevel, own: Partial<OomKill> = {}): OomKill => ({
   at,
-  tree: 'u',
   identity,
   level: of,
   processes: 1,

@@ -2,7 +2,7 @@
 import { type Family, samplesOf } from '../../../metrics/samples.ts';
 import type { Collector } from '../../../scheduler/collector.ts';
 import { type Failure, failed } from '../../../scheduler/outcome.ts';
-import { identityKey, identityText } from '../../identity.ts';
+import { identityText } from '../../identity.ts';
 import { serverInfo } from '../../server-info.ts';
 import type { CgroupFiles } from '../files/reading.ts';
 import {
@@ -15,7 +15,7 @@ import {
 } from '../level-metrics.ts';
 import { cgroupFailureReasons, readFailure } from '../messages.ts';
 import { levelsMetrics } from '../metrics.ts';
-import { type OomTotals, type OomTracker, oomLevels } from '../oom/record.ts';
+import type { OomTracker } from '../oom/record.ts';
 import { type GitalyTree, type KnownPod, knownLayout, onePerIdentity } from '../tree.ts';
 import type { TreeWatch } from '../tree-watch.ts';
 import { createLevelReader, type GitalyRead } from './read.ts';
@@ -64,7 +64,7 @@ export function createLevelCollector(options: LevelCollectorOptions): Collector 
       options.onRead(reads);
       if (failure !== undefined) return failed(failure.reason, failure.message, { families: [] });
 
-      const totals = exposedTotals(tracker.totals(), reads);
+      const totals = tracker.totals();
       if (reads.length === 0 && totals.length === 0 && failures.length === 0)
         return { kind: 'empty', why: options.whyEmpty() };
       const block = {
@@ -92,15 +92,6 @@ const readable = (trees: readonly GitalyTree[]): readonly GitalyTree[] =>
 function together([first, ...more]: readonly Failure[]): Failure | undefined {
   if (first === undefined || more.length === 0) return first;
   return { reason: first.reason, message: [first, ...more].map(({ message }) => message).join('. Also: ') };
-}
-
-/** A Gitaly that disappeared has series only if it had kills. */
-function exposedTotals(totals: readonly OomTotals[], reads: readonly GitalyRead[]): readonly OomTotals[] {
-  const present = new Set(reads.map(({ tree }) => identityKey(tree.identity)));
-  return totals.filter(
-    ({ identity, kills }) =>
-      present.has(identityKey(identity)) || oomLevels.some((level) => kills[level] > 0),
-  );
 }
 
 /** Files that could be read, but lack what every kernel writes. */

@@ -2,10 +2,21 @@
  * The cgroup that a node's pods are in (kubepods.slice, or its part for a QoS class). Its total shows in one file that
  * nothing moved in any pod, and that there were kills in pods that have been removed.
  */
+
+import type { Identity } from '../../identity.ts';
 import { parentPath } from '../discovery/directory-cache.ts';
 import type { CgroupFiles } from '../files/reading.ts';
+import type { GitalyTree } from '../tree.ts';
 import type { MovedCgroup } from './classify.ts';
-import { type CgroupRole, type CounterTree, createNode, type KillPlace } from './counter-tree.ts';
+import {
+  type CgroupRole,
+  type CounterNode,
+  type CounterTree,
+  createNode,
+  type KillPlace,
+  nodesOf,
+  topOf,
+} from './counter-tree.ts';
 import {
   haveFallen,
   haveMoved,
@@ -52,14 +63,15 @@ export async function readBaseline(listChildren: ListChildren): Promise<Baseline
 }
 
 interface ParentDelta {
-  readonly trees: readonly { readonly tree: string; readonly moved: MovedCgroup<KillPlace> }[];
+  readonly trees: readonly { readonly identity: Identity; readonly moved: MovedCgroup<KillPlace> }[];
   /** oom_kill in pods that were removed before they could be read, at least one of them Gitaly's. */
   readonly unattributed: number;
 }
 
 export interface PodParent {
-  add(key: string, role: CgroupRole, tree: CounterTree['wanted']): CounterTree;
-  remove(key: string): void;
+  /** The Gitalys in it from now on. Returns the topmost nodes of those that are not in it any more, still open. */
+  follow(trees: readonly GitalyTree[]): readonly CounterNode[];
+  tree(key: string): CounterTree | undefined;
   count(pass: CounterPass): Promise<ParentDelta>;
   close(): void;
 }
@@ -110,24 +122,36 @@ export function createPodParent(
   const isSettled = ({ synced, top, wanted }: CounterTree): boolean =>
     synced === wanted && top.status === 'value' && top.local !== undefined;
 
+  function newTree(role: CgroupRole, wanted: GitalyTree): CounterTree {
+    const known = siblings.get(role.path) ?? (baseline.isNew(role.path) ? zeroCounters : undefined);
+    siblings.delete(role.path);
+    return { top: createNode(files, role, known), wanted, synced: undefined };
+  }
+
+  function remove(key: string, top: CounterNode): CounterNode {
+    gitalys.delete(key);
+    if (top.status !== 'removed') hasLostGitaly = true;
+    if (top.last !== undefined) siblings.set(top.role.path, top.last);
+    return top;
+  }
+
   return {
-    add(key, role, tree) {
-      const { path: pod } = role;
-      const known = siblings.get(pod) ?? (baseline.isNew(pod) ? zeroCounters : undefined);
-      siblings.delete(pod);
-      const added: CounterTree = { top: createNode(files, role, known), wanted: tree, synced: undefined };
-      gitalys.set(key, added);
-      return added;
+    follow(trees) {
+      const tops = new Map(trees.map((tree) => [tree.key, topOf(tree)]));
+      const removed = [...gitalys].flatMap(([key, { top }]) =>
+        tops.get(key)?.path === top.role.path ? [] : [remove(key, top)],
+      );
+      for (const tree of trees) {
+        const known = gitalys.get(tree.key);
+        const role = tops.get(tree.key);
+        if (known !== undefined) known.wanted = tree;
+        else if (role !== undefined) gitalys.set(tree.key, newTree(role, tree));
+      }
+      return removed;
     },
-    remove(key) {
-      const top = gitalys.get(key)?.top;
-      gitalys.delete(key);
-      if (top === undefined) return;
-      if (top.status !== 'removed') hasLostGitaly = true;
-      if (top.last !== undefined) siblings.set(top.role.path, top.last);
-    },
+    tree: (key) => gitalys.get(key),
     async count(pass) {
-      const trees: { tree: string; moved: MovedCgroup<KillPlace> }[] = [];
+      const trees: { identity: Identity; moved: MovedCgroup<KillPlace> }[] = [];
       if (isBaselineRead && gitalys.size === 0 && !hasLostGitaly) return { trees, unattributed: 0 };
       const now = readTotal();
       if (now !== undefined && haveFallen(last, now)) {
@@ -137,12 +161,12 @@ export function createPodParent(
       const isQuiet = now !== undefined && last !== undefined && !haveMoved(last, now);
       let kills = 0;
       let isUnread = false;
-      for (const [tree, each] of gitalys) {
+      for (const each of gitalys.values()) {
         if (isQuiet && isSettled(each)) continue;
         const wasRemoved = each.top.status === 'removed';
         const delta = await pass.count(each);
         kills += delta.kills;
-        if (delta.moved !== undefined) trees.push({ tree, moved: delta.moved });
+        if (delta.moved !== undefined) trees.push({ identity: each.wanted.identity, moved: delta.moved });
         if (each.top.status === 'failed') isUnread = true;
         if (each.top.status === 'removed' && !wasRemoved) hasLostGitaly = true;
       }
@@ -161,6 +185,9 @@ export function createPodParent(
       hasLostGitaly = false;
       return { trees, unattributed };
     },
-    close: () => folder.close(),
+    close() {
+      folder.close();
+      for (const { top } of gitalys.values()) for (const node of nodesOf(top)) node.folder.close();
+    },
   };
 }

@@ -10,7 +10,6 @@ export type OomLevel = (typeof oomLevels)[number];
 export interface OomKill {
   /** Clock.now() of the pass that found it. */
   readonly at: number;
-  readonly tree: string;
   readonly identity: Identity;
   readonly level: OomLevel;
   /** How many processes were killed. */
@@ -32,7 +31,6 @@ export interface OomKill {
 
 /** Since the exporter's start, across removed and re-created cgroups. Every level is present, at 0. */
 export interface OomTotals {
-  readonly tree: string;
   readonly identity: Identity;
   readonly kills: Readonly<Record<OomLevel, number>>;
   /** Incidents: a group kill of ten processes is one. */
@@ -56,8 +54,8 @@ interface OomHealth {
 export interface OomTracker {
   /**
    * The trees that exist now. Those of the first call start from their present counters; one that appears later
-   * started at 0 when it was created. A removed one keeps its totals for an hour, and as long as its pod's name lives
-   * on in another tree.
+   * started at 0 when it was created. The totals of a removed one are kept for an hour if it had kills, and continue in
+   * another tree of its name.
    */
   follow(trees: readonly GitalyTree[]): void;
   /**

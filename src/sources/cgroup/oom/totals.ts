@@ -1,19 +1,14 @@
-/**
- * Sums of kills: kept for each Gitaly by its tree, reported by its identity, so that a re-created pod continues the
- * counts of the one before it.
- */
+/** Sums of kills by the name of a Gitaly, so that a re-created pod continues the counts of the one before it. */
 import type { Clock } from '../../../lib/clock.ts';
 import { type Identity, identityKey } from '../../identity.ts';
-import { currentMoment, type Moment, wallTimeOf } from '../moment.ts';
+import { currentMoment, type Moment, msSince, wallTimeOf } from '../moment.ts';
 import { type OomLevel, type OomTotals, oomLevels } from './record.ts';
 
-interface OomTotalsByTree {
-  /** The trees that exist now. The totals of others are kept for an hour, and as long as their identity lives on. */
+interface OomTotalsRecord {
+  /** The trees that exist now, by key. What a tree had moves with it to another name. */
   follow(current: ReadonlyMap<string, Identity>): void;
-  add(tree: string, kill: CountedKill): void;
-  /** Of a tree that exists or is still kept. */
-  identity(tree: string): Identity | undefined;
-  /** One for each identity, except those whose present tree is not known. */
+  add(identity: Identity, kill: CountedKill): void;
+  /** Of each present Gitaly all of whose trees are known, and of each with kills that was removed within an hour. */
   list(isKnown: (tree: string) => boolean): readonly OomTotals[];
 }
 
@@ -25,20 +20,18 @@ interface CountedKill {
 }
 
 interface Sums {
-  identity: Identity;
+  readonly identity: Identity;
   readonly kills: Record<OomLevel, number>;
   readonly events: Record<OomLevel, number>;
   readonly last: Partial<Record<OomLevel, Moment>>;
   readonly bucketKills: Map<number, number>;
-  /** Monotonic ms; undefined while the tree exists. */
-  removedAt: number | undefined;
+  /** Undefined while a tree has the name. */
+  removed: Moment | undefined;
 }
 
 const keptMs = 3_600_000;
-/** Of removed trees: a pod that fails to start may be created again every few seconds. */
+/** A pod that fails to start may be created again under another name every few seconds. */
 const keptAtMost = 1000;
-/** Until then a removed tree may still get kills from the last pass; then it is merged into its successor. */
-const mergeAfterMs = 60_000;
 
 const noKills = (): Record<OomLevel, number> => ({ bucket: 0, git: 0, container: 0, pod: 0, node: 0 });
 
@@ -48,78 +41,69 @@ const emptySums = (identity: Identity): Sums => ({
   events: noKills(),
   last: {},
   bucketKills: new Map(),
-  removedAt: undefined,
+  removed: undefined,
 });
 
-export function createOomTotals(clock: Pick<Clock, 'now' | 'monotonic'>): OomTotalsByTree {
-  const sumsByTree = new Map<string, Sums>();
+export function createOomTotals(clock: Pick<Clock, 'now' | 'monotonic'>): OomTotalsRecord {
+  let trees: ReadonlyMap<string, Identity> = new Map();
+  /** Of every name with a kill; those that were removed first come first. */
+  const sumsByName = new Map<string, Sums>();
 
-  /** At every call, so that nothing grows with the number of pods that come and go. */
+  function sumsOf(identity: Identity): Sums {
+    const key = identityKey(identity);
+    const sums = sumsByName.get(key) ?? emptySums(identity);
+    sumsByName.set(key, sums);
+    return sums;
+  }
+
   function removeExpired(): void {
-    const now = clock.monotonic();
-    const current = new Map<string, Sums>();
-    for (const sums of sumsByTree.values())
-      if (sums.removedAt === undefined) current.set(identityKey(sums.identity), sums);
-    for (const [tree, sums] of sumsByTree) {
-      if (sums.removedAt === undefined) continue;
-      const successor = current.get(identityKey(sums.identity));
-      const age = now - sums.removedAt;
-      if (successor !== undefined && age > mergeAfterMs) addSums(successor, sums);
-      if (age > (successor === undefined ? keptMs : mergeAfterMs)) sumsByTree.delete(tree);
-    }
-    const removed = [...sumsByTree].filter(([, { removedAt }]) => removedAt !== undefined);
-    if (removed.length <= keptAtMost) return;
-    // Those without a kill have no series; then the oldest.
-    const rank = ({ kills, removedAt = 0 }: Sums): number =>
-      removedAt + (oomLevels.some((level) => kills[level] > 0) ? Number.MAX_SAFE_INTEGER / 2 : 0);
-    removed.sort(([, a], [, b]) => rank(a) - rank(b));
-    for (const [tree] of removed.slice(0, removed.length - keptAtMost)) sumsByTree.delete(tree);
+    const removed = [...sumsByName].flatMap(([key, sums]) =>
+      sums.removed === undefined ? [] : [{ key, age: msSince(sums.removed, clock) }],
+    );
+    for (const [index, { age, key }] of removed.entries())
+      if (age > keptMs || removed.length - index > keptAtMost) sumsByName.delete(key);
   }
 
   return {
     follow(current) {
-      for (const [tree, sums] of sumsByTree) if (!current.has(tree)) sums.removedAt ??= clock.monotonic();
       for (const [tree, identity] of current) {
-        const sums = sumsByTree.get(tree) ?? emptySums(identity);
-        sums.identity = identity;
-        sums.removedAt = undefined;
-        sumsByTree.set(tree, sums);
+        const before = trees.get(tree);
+        const key = before && identityKey(before);
+        const renamed = key === identityKey(identity) ? undefined : sumsByName.get(key ?? '');
+        if (renamed === undefined || key === undefined) continue;
+        sumsByName.delete(key);
+        addSums(sumsOf(identity), renamed);
+      }
+      trees = current;
+      const present = new Set([...current.values()].map(identityKey));
+      for (const [key, sums] of [...sumsByName]) {
+        if (present.has(key)) sums.removed = undefined;
+        else if (sums.removed === undefined) {
+          sums.removed = currentMoment(clock);
+          sumsByName.delete(key);
+          sumsByName.set(key, sums);
+        }
       }
       removeExpired();
     },
-    add(tree, { bucket, events, level, processes }) {
-      const sums = sumsByTree.get(tree);
-      if (sums === undefined) return;
+    add(identity, { bucket, events, level, processes }) {
+      const sums = sumsOf(identity);
       sums.kills[level] += processes;
       sums.events[level] += events;
       sums.last[level] = currentMoment(clock);
       if (bucket !== undefined) sums.bucketKills.set(bucket, (sums.bucketKills.get(bucket) ?? 0) + processes);
     },
-    identity: (tree) => sumsByTree.get(tree)?.identity,
     list(isKnown) {
       removeExpired();
-      const merged = new Map<string, Sums & { tree: string; isKnown: boolean }>();
-      // Removed ones first, so that the present tree lends its key.
-      const ordered = [...sumsByTree].sort(([, a], [, b]) => Number(isPresent(a)) - Number(isPresent(b)));
-      for (const [tree, sums] of ordered) {
-        const key = identityKey(sums.identity);
-        const sum = merged.get(key) ?? { ...emptySums(sums.identity), tree, isKnown: true };
-        addSums(sum, sums);
-        sum.tree = tree;
-        // Without the kills of the present tree the sum would stand still and look healthy.
-        if (isPresent(sums) && !isKnown(tree)) sum.isKnown = false;
-        merged.set(key, sum);
-      }
-      return [...merged.values()]
-        .filter((sum) => sum.isKnown)
-        .map(({ bucketKills, events, identity, kills, last, tree }) => ({
-          tree,
-          identity,
-          kills,
-          events,
-          last: lastTimes(last, clock),
-          bucketKills,
-        }));
+      // Without the kills of one of its trees the sum would stand still and look healthy.
+      const unknown = new Set(
+        [...trees].flatMap(([tree, each]) => (isKnown(tree) ? [] : [identityKey(each)])),
+      );
+      const all = new Map([...trees.values()].map((each) => [identityKey(each), emptySums(each)]));
+      for (const [key, sums] of sumsByName) all.set(key, sums);
+      return [...all].flatMap(([key, { removed: _, last, ...sums }]) =>
+        unknown.has(key) ? [] : [{ ...sums, last: lastTimes(last, clock) }],
+      );
     },
   };
 }
@@ -132,8 +116,6 @@ function lastTimes(last: Sums['last'], clock: Pick<Clock, 'now' | 'monotonic'>):
   }
   return times;
 }
-
-const isPresent = ({ removedAt }: Sums): boolean => removedAt === undefined;
 
 function addSums(into: Sums, from: Sums): void {
   for (const level of oomLevels) {

@@ -4,11 +4,13 @@ import type { Clock } from '../../../lib/clock.ts';
 import { readTextFileSync } from '../../../lib/files.ts';
 import { createSerialQueue } from '../../../lib/serial-queue.ts';
 import { createYielder } from '../../../lib/yielder.ts';
+import type { Identity } from '../../identity.ts';
 import { listFolders, parentPath } from '../discovery/directory-cache.ts';
 import { cgroupMountOptions } from '../discovery/root.ts';
 import { type CgroupFiles, knownOf } from '../files/reading.ts';
+import type { GitalyTree } from '../tree.ts';
 import { type ClassifiedKill, classify, type MovedCgroup } from './classify.ts';
-import { type CounterNode, type CounterTree, type KillPlace, nodesOf, topOf } from './counter-tree.ts';
+import { type CounterNode, type CounterTree, type KillPlace, topOf } from './counter-tree.ts';
 import { createCounterPass, type ListChildren } from './deltas.ts';
 import { type Baseline, createPodParent, type PodParent, readBaseline } from './pod-parent.ts';
 import type { OomKill, OomTracker } from './record.ts';
@@ -25,11 +27,6 @@ interface OomTrackerOptions {
   readonly clock: Pick<Clock, 'now' | 'monotonic'>;
 }
 
-interface Followed {
-  readonly tree: CounterTree;
-  readonly parent: PodParent;
-}
-
 const anonKeys = ['anon'] as const;
 
 /** Reads nothing before the first `follow`. The first `settle` after it counts nothing: counting starts there. */
@@ -42,12 +39,11 @@ export function createOomTracker({
 }: OomTrackerOptions): OomTracker {
   const totals = createOomTotals(clock);
   const queue = createSerialQueue();
-  const followed = new Map<string, Followed>();
   /** By path. */
   const parents = new Map<string, PodParent>();
   let baseline: Baseline | undefined;
   let hasLocalEvents = false;
-  let wanted: Parameters<OomTracker['follow']>[0] | undefined;
+  let wanted: readonly GitalyTree[] | undefined;
   /** Counted, but not returned yet. */
   let unreturned: OomKill[] = [];
   let unattributed = 0;
@@ -57,46 +53,27 @@ export function createOomTracker({
     if (wanted === undefined || isClosed) return;
     const pass = createCounterPass(files, listChildren, createYielder(), clock.monotonic());
     baseline ??= await readBaseline(listChildren);
-    for (const path of baseline.podParents) parentAt(path, baseline);
     await pass.close(applyWanted(wanted, baseline));
     for (const parent of parents.values()) {
       const delta = await parent.count(pass);
       unattributed += delta.unattributed;
-      for (const { moved, tree } of delta.trees) record(tree, moved);
+      for (const { identity, moved } of delta.trees) record(identity, moved);
     }
   }
 
-  function parentAt(path: string, since: Baseline): PodParent {
-    const parent = parents.get(path) ?? createPodParent(path, files, listChildren, since);
-    parents.set(path, parent);
-    return parent;
+  /** Distributes the trees over the parents of their topmost cgroups. Returns the nodes of all others, still open. */
+  function applyWanted(trees: readonly GitalyTree[], since: Baseline): readonly CounterNode[] {
+    const byParent = Map.groupBy(trees, (tree) => {
+      const top = topOf(tree)?.path;
+      return top === undefined ? undefined : parentPath(top);
+    });
+    for (const path of [...since.podParents, ...byParent.keys()])
+      if (path !== undefined && !parents.has(path))
+        parents.set(path, createPodParent(path, files, listChildren, since));
+    return [...parents].flatMap(([path, parent]) => parent.follow(byParent.get(path) ?? []));
   }
 
-  /** Returns the nodes of Gitalys that are no longer wanted, still open. */
-  function applyWanted(trees: NonNullable<typeof wanted>, since: Baseline): readonly CounterNode[] {
-    const removed: CounterNode[] = [];
-    const tops = new Map(trees.map((tree) => [tree.key, topOf(tree)?.path]));
-    for (const [key, { parent, tree }] of followed) {
-      if (tops.get(key) === tree.top.role.path) continue;
-      followed.delete(key);
-      parent.remove(key);
-      removed.push(tree.top);
-    }
-    for (const tree of trees) {
-      const known = followed.get(tree.key);
-      const role = topOf(tree);
-      if (known !== undefined) known.tree.wanted = tree;
-      else if (role !== undefined) {
-        const parent = parentAt(parentPath(role.path), since);
-        followed.set(tree.key, { parent, tree: parent.add(tree.key, role, tree) });
-      }
-    }
-    return removed;
-  }
-
-  function record(tree: string, moved: MovedCgroup<KillPlace>): void {
-    const identity = totals.identity(tree);
-    if (identity === undefined) return;
+  function record(identity: Identity, moved: MovedCgroup<KillPlace>): void {
     const { groups, kills, spent } = classify(moved);
     for (const [{ node }, ooms] of spent) if (node !== undefined) node.ooms -= ooms;
     for (const [{ node }, group] of groups) {
@@ -107,30 +84,29 @@ export function createOomTracker({
     for (const kill of mergeKills(kills)) {
       const { events, level, limit, processes, victim } = kill;
       const { bucket, container } = victim.role;
-      totals.add(tree, { level, processes, events, bucket });
+      totals.add(identity, { level, processes, events, bucket });
       if (processes === 0) continue;
-      const fromAncestor = victim.node === undefined;
-      const memory = memoryOf(limit);
-      const at = clock.now();
       unreturned.push({
-        at,
-        tree,
-        identity,
-        level,
-        processes,
-        events,
-        bucket,
-        container,
-        memory,
-        fromAncestor,
+        at: clock.now(),
+        ...{ identity, level, processes, events, bucket, container },
+        memory: memoryOf(limit),
+        fromAncestor: victim.node === undefined,
       });
     }
   }
 
+  const treeOf = (key: string): CounterTree | undefined => {
+    for (const parent of parents.values()) {
+      const tree = parent.tree(key);
+      if (tree !== undefined) return tree;
+    }
+    return undefined;
+  };
+
   function whyUnread(key: string): string | undefined {
     if (hasLocalEvents)
       return 'cgroup v2 is mounted with memory_localevents, so no memory.events has what is below it: mount it without';
-    const known = followed.get(key)?.tree;
+    const known = treeOf(key);
     if (known?.wanted.vacancy !== undefined) return 'its processes run outside of its slice';
     const top = known?.top;
     switch (top?.status) {
@@ -175,7 +151,6 @@ export function createOomTracker({
     }),
     close() {
       isClosed = true;
-      for (const { tree } of followed.values()) for (const node of nodesOf(tree.top)) node.folder.close();
       for (const parent of parents.values()) parent.close();
     },
   };

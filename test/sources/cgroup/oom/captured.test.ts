@@ -44,8 +44,8 @@ const killsOf = (tracker: OomTracker): Record<string, Partial<Record<OomLevel, n
   Object.fromEntries(
     tracker
       .totals()
-      .map(({ kills, tree: key }) => [
-        key,
+      .map(({ identity, kills }) => [
+        identity.pod,
         Object.fromEntries(Object.entries(kills).filter(([, count]) => count > 0)),
       ]),
   );
