@@ -32,7 +32,7 @@ export interface DirectoryListing {
 type ListingResult =
   | DirectoryListing
   | { readonly kind: 'removed' }
-  | ({ readonly kind: 'failed' } & UnreadableFolder);
+  | { readonly kind: 'failed'; readonly folder: UnreadableFolder };
 
 /** A folder that could not be listed, or in which nothing could be opened. */
 export interface UnreadableFolder {
@@ -129,7 +129,7 @@ export function createDirectoryCache(root: string): DirectoryCache {
         const kind = fileErrorOf(error);
         if (kind === 'missing' || kind === 'dead') return forget(path);
         cached.delete(path);
-        return { kind: 'failed', ...denyingFolder(root, path, code) };
+        return { kind: 'failed', folder: denyingFolder(root, path, code) };
       }
     },
     invalidate() {

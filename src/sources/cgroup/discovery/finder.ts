@@ -6,8 +6,7 @@ import { type Clock, systemClock } from '../../../lib/clock.ts';
 import { createSerialQueue } from '../../../lib/serial-queue.ts';
 import type { Failure } from '../../../scheduler/outcome.ts';
 import { createCgroupFiles } from '../files/files.ts';
-import { knownOf } from '../files/reading.ts';
-import type { GitalyConfigs, GitalyTree, KnownPod, KnownPods, PodDirectory, Vacancy } from '../tree.ts';
+import type { GitalyConfigs, GitalyTree, KnownPod, KnownPods, PodDirectory } from '../tree.ts';
 import {
   createDirectoryCache,
   createPause,
@@ -20,8 +19,7 @@ import { configsOfHost, createExpectations, hierarchyRootIn, hostPlaceOf } from 
 import * as messages from './messages.ts';
 import { inspectRoot, type Root } from './root.ts';
 import { type CgroupScan, type SearchedPlaces, scanPlaces, searchPlaces } from './scan.ts';
-import { type GitFolder, hasBuckets, type ScannedPod } from './scan-pod.ts';
-import { type CurrentGit, chooseCurrentGit, type GitFolders, hostTree, podTree } from './trees.ts';
+import { createTreeSorter } from './trees.ts';
 
 export interface FinderOptions {
   readonly root: string;
@@ -72,8 +70,6 @@ const emptySearchIntervalMs = 5_000;
 /** Each needs an inotify watch. */
 const maxFolders = 2_000;
 
-const populatedKey = ['populated'] as const;
-
 export function createFinder({
   root,
   hostName,
@@ -82,11 +78,9 @@ export function createFinder({
   clock = systemClock,
 }: FinderOptions): Finder {
   const directories = createDirectoryCache(root);
-  const files = createCgroupFiles({ root, maxDescriptors: 0 });
   const queue = createSerialQueue();
   const expectations = createExpectations({ root, hostName, clock });
-  /** By the tree's key. */
-  const currentGits = new Map<string, CurrentGit>();
+  const sorter = createTreeSorter(createCgroupFiles({ root, maxDescriptors: 0 }), hostName);
   let places: SearchedPlaces | undefined;
   let searchedAt = Number.NEGATIVE_INFINITY;
   let rootNames: readonly string[] = [];
@@ -138,7 +132,7 @@ export function createFinder({
     if (scanned.isOutdated) searchedAt = Number.NEGATIVE_INFINITY;
     if (isAll) directories.prune();
 
-    const sorted = sortTrees(
+    const sorted = sorter.sort(
       { ...scanned, hosts: configuredHosts(scanned.hosts, hostPlaces) },
       known,
       isListComplete,
@@ -147,8 +141,6 @@ export function createFinder({
     const { trees } = sorted;
     if (isAll || !isListComplete) unlisted = sorted.unlisted;
     wasListComplete = isListComplete;
-    for (const key of currentGits.keys())
-      if (!trees.some((tree) => tree.key === key)) currentGits.delete(key);
     if (trees.length === 0 && places.kubepods.length === 0 && !isTopmost)
       return { kind: 'failed', reason: 'parse', message: messages.nothingVisible(root) };
     unreadable.push(...scanned.unreadable, ...sorted.unreadable);
@@ -200,97 +192,13 @@ export function createFinder({
 
   async function isSearchDue(unreadable: UnreadableFolder[], pause: Pause): Promise<boolean> {
     const top = await directories.list('', pause);
-    if (top.kind === 'failed') unreadable.push({ path: '', code: top.code });
+    if (top.kind === 'failed') unreadable.push({ path: '', code: top.folder.code });
     const names = top.kind === 'listed' ? top.names : [];
     const isChanged = names !== rootNames && !haveSameNames(names, rootNames);
     rootNames = names;
     const isEmpty = places === undefined || places.kubepods.length + places.gitParents.length === 0;
     const intervalMs = isEmpty ? emptySearchIntervalMs : searchIntervalMs;
     return isChanged || clock.monotonic() - searchedAt >= intervalMs;
-  }
-
-  /** Which scanned folders are Gitaly's, and what of the others concerns us. */
-  function sortTrees(
-    { hosts, pods }: CgroupScan,
-    known: ReadonlyMap<string, KnownPod>,
-    isListComplete: boolean,
-    strayContainers: ReadonlyMap<string, string>,
-  ) {
-    const trees: GitalyTree[] = [];
-    const notListed: string[] = [];
-    const folders: string[] = [];
-    const unreadable: UnreadableFolder[] = [];
-    const truncated: string[] = [];
-    for (const [uid, pod] of pods) {
-      const listed = known.get(uid);
-      const isGitalys = listed !== undefined || hasBuckets(pod.git);
-      // Without a complete list a pod may turn out to be Gitaly's later.
-      if (listed !== undefined || !isListComplete) {
-        folders.push(...pod.folders);
-        unreadable.push(...pod.unreadable);
-      }
-      if (!isGitalys) continue;
-      if (!pod.isComplete) truncated.push(pod.folder.path);
-      if (listed === undefined && isListComplete) notListed.push(uid);
-      else {
-        const tree = podTree(pod, listed, gitFoldersOf(uid, pod.git), hostName);
-        const vacancy = listed && vacancyOf(pod, listed, strayContainers);
-        const isPartial = pod.unreadable.length > 0 || !pod.isComplete;
-        trees.push({ ...tree, ...(vacancy && { vacancy }), ...(isPartial && { isPartial }) });
-      }
-    }
-    trees.sort((left, right) => (left.key < right.key ? -1 : 1));
-    const host = gitFoldersOf(
-      'host',
-      hosts.flatMap(({ git }) => git),
-    );
-    if (host.current !== undefined) {
-      const parent = parentPath(host.current.path);
-      const dead = host.dead.filter(({ path }) => parentPath(path) === parent);
-      trees.push(hostTree({ ...host, dead }, hostName));
-    }
-    return { trees, unlisted: notListed, folders, unreadable, truncated };
-  }
-
-  function gitFoldersOf(key: string, folders: readonly GitFolder[]): GitFolders {
-    const { chosen, ...found } = chooseCurrentGit(folders, currentGits.get(key), isBusy);
-    if (chosen === undefined) currentGits.delete(key);
-    else currentGits.set(key, chosen);
-    return found;
-  }
-
-  function isBusy({ path }: Pick<GitFolder, 'path'>): boolean {
-    const folder = files.folder(path);
-    const { populated } = knownOf(folder.keyed('cgroup.events', populatedKey)) ?? {};
-    folder.close();
-    return populated === 1;
-  }
-
-  /** Whether a cgroup is known to be without processes, or without memory. */
-  function isUnused(path: string): boolean {
-    const folder = files.folder(path);
-    const { populated } = knownOf(folder.keyed('cgroup.events', populatedKey)) ?? {};
-    const usage = knownOf(folder.number('memory.current'));
-    folder.close();
-    return populated === 0 || usage === 0;
-  }
-
-  /**
-   * With a kubelet that uses the systemd driver and a container runtime that does not, the kubelet creates the pod's
-   * slice, and the runtime puts the containers elsewhere.
-   */
-  function vacancyOf(
-    { containers, folder, unreadable }: ScannedPod,
-    pod: KnownPod,
-    strayContainers: ReadonlyMap<string, string>,
-  ): Vacancy | undefined {
-    const running = pod.containers.flatMap(({ id, running: runs }) =>
-      runs === true && id !== '' ? [id] : [],
-    );
-    if (running.length === 0 || unreadable.length > 0) return undefined;
-    if (containers.some(({ id }) => running.includes(id))) return undefined;
-    const elsewhere = running.map((id) => strayContainers.get(id)).find((path) => path !== undefined);
-    return elsewhere !== undefined || isUnused(folder.path) ? { elsewhere } : undefined;
   }
 
   function missingLines(

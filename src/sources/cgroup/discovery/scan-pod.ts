@@ -1,6 +1,12 @@
 /** One pod's folder in a scan: its containers, and the cgroups of Git with their buckets. */
 import type { CgroupDriver } from '../tree.ts';
-import { childPath, type DirectoryListing, type UnreadableFolder } from './directory-cache.ts';
+import {
+  childPath,
+  type DirectoryCache,
+  type DirectoryListing,
+  type Pause,
+  type UnreadableFolder,
+} from './directory-cache.ts';
 import {
   bucketOf,
   containerIdOf,
@@ -59,6 +65,21 @@ export interface Lister {
   readonly unreadable: UnreadableFolder[];
 }
 
+export function createLister(directories: DirectoryCache, pause: Pause): Lister {
+  const folders: string[] = [];
+  const unreadable: UnreadableFolder[] = [];
+  return {
+    folders,
+    unreadable,
+    async list(path) {
+      const listing = await directories.list(path, pause);
+      if (listing.kind === 'listed') folders.push(path);
+      if (listing.kind === 'failed') unreadable.push(listing.folder);
+      return listing.kind === 'listed' ? listing : undefined;
+    },
+  };
+}
+
 /** Gitaly creates repos-0 with its gitaly-<pid>; a cgroup of that name without one may be anyone's. */
 export const hasBuckets = (git: readonly GitFolder[]): boolean =>
   git.some(({ buckets }) => buckets.length > 0);
@@ -94,11 +115,7 @@ export async function scanPod(
   for (const hierarchyRoot of hierarchyRoots) {
     // The search below finds the others.
     if (hierarchyRoot.split('/').length <= maxPodGitDepth) continue;
-    const parent = childPath(folder.path, hierarchyRoot);
-    for (const name of (await lister.list(parent))?.names ?? []) {
-      const gitFolder = await readGitFolder(childPath(parent, name), name, lister);
-      if (gitFolder !== undefined) git.push(gitFolder);
-    }
+    git.push(...(await gitFoldersIn(childPath(folder.path, hierarchyRoot), lister)));
   }
   let level = [folder.path];
   let scanned = 0;
@@ -121,12 +138,17 @@ export async function scanPod(
   return { folder, containers, git, isComplete: true, folders, unreadable };
 }
 
+export async function gitFoldersIn(parent: string, lister: Lister): Promise<readonly GitFolder[]> {
+  const git: GitFolder[] = [];
+  for (const name of (await lister.list(parent))?.names ?? []) {
+    const folder = await readGitFolder(childPath(parent, name), name, lister);
+    if (folder !== undefined) git.push(folder);
+  }
+  return git;
+}
+
 /** Undefined if it is none, or was removed. */
-export async function readGitFolder(
-  path: string,
-  name: string,
-  { list }: Lister,
-): Promise<GitFolder | undefined> {
+async function readGitFolder(path: string, name: string, { list }: Lister): Promise<GitFolder | undefined> {
   const pid = gitalyPidOf(name);
   if (pid === undefined) return undefined;
   const listing = await list(path);

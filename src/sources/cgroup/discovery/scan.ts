@@ -8,12 +8,12 @@ import {
 } from './directory-cache.ts';
 import { gitalyPidOf, isSearchable, kubepodsDriverOf, strayContainerIdOf } from './names.ts';
 import {
+  createLister,
   type GitFolder,
+  gitFoldersIn,
   hasBuckets,
   type Kubepods,
-  type Lister,
   listPods,
-  readGitFolder,
   type ScannedPod,
   scanPod,
 } from './scan-pod.ts';
@@ -68,25 +68,18 @@ export async function searchPlaces(
   const kubepods: Kubepods[] = [];
   const gitParents = new Set<string>();
   const strayContainers = new Map<string, string>();
-  const unreadable: UnreadableFolder[] = [];
+  const lister = createLister(directories, pause);
   const skipped: string[] = [];
   const startedAt = monotonic();
   let isComplete = true;
 
-  async function list(path: string): Promise<readonly string[]> {
-    const listing = await directories.list(path, pause);
-    if (listing.kind === 'listed') {
-      if (listing.names.some((name) => gitalyPidOf(name) !== undefined)) gitParents.add(path);
-      return listing.names;
-    }
-    if (listing.kind === 'failed') {
-      const { kind: _, ...folder } = listing;
-      unreadable.push(folder);
-    }
-    return [];
+  async function namesIn(path: string): Promise<readonly string[]> {
+    const { names = [] } = (await lister.list(path)) ?? {};
+    if (names.some((name) => gitalyPidOf(name) !== undefined)) gitParents.add(path);
+    return names;
   }
 
-  for (const path of configured) await list(path);
+  for (const path of configured) await namesIn(path);
   let level = [''];
   let searched = 0;
   for (let depth = 0; level.length > 0 && isComplete; depth++) {
@@ -94,7 +87,7 @@ export async function searchPlaces(
     for (const path of level) {
       isComplete = searched++ < maxSearchedFolders && monotonic() - startedAt < maxSearchMs;
       if (!isComplete) break;
-      for (const name of await list(path)) {
+      for (const name of await namesIn(path)) {
         if (gitalyPidOf(name) !== undefined) continue;
         const child = childPath(path, name);
         const driver = kubepodsDriverOf(name);
@@ -113,7 +106,7 @@ export async function searchPlaces(
     kubepods,
     gitParents: [...gitParents],
     strayContainers,
-    unreadable: uniqueFolders(unreadable),
+    unreadable: uniqueFolders(lister.unreadable),
     isComplete,
     skipped,
   };
@@ -123,24 +116,6 @@ export async function searchPlaces(
 const uniqueFolders = (folders: readonly UnreadableFolder[]): readonly UnreadableFolder[] => [
   ...new Map(folders.map((folder) => [`${folder.path} ${folder.code}`, folder])).values(),
 ];
-
-function createLister(directories: DirectoryCache, pause: Pause): Lister {
-  const folders: string[] = [];
-  const unreadable: UnreadableFolder[] = [];
-  return {
-    folders,
-    unreadable,
-    async list(path) {
-      const listing = await directories.list(path, pause);
-      if (listing.kind === 'listed') folders.push(path);
-      if (listing.kind === 'failed') {
-        const { kind: _, ...folder } = listing;
-        unreadable.push(folder);
-      }
-      return listing.kind === 'listed' ? listing : undefined;
-    },
-  };
-}
 
 /**
  * Reads what the places contain now; of pods only those that are wanted.
@@ -177,11 +152,7 @@ export async function scanPlaces(
       isOutdated = true;
       continue;
     }
-    const git: GitFolder[] = [];
-    for (const name of (await lister.list(parent))?.names ?? []) {
-      const folder = await readGitFolder(childPath(parent, name), name, lister);
-      if (folder !== undefined) git.push(folder);
-    }
+    const git = await gitFoldersIn(parent, lister);
     if (hasBuckets(git)) hosts.push({ parent, git });
   }
   return { pods, hosts, folders: lister.folders, unreadable: lister.unreadable, isOutdated };

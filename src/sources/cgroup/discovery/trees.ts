@@ -1,9 +1,12 @@
-/** From scanned folders to trees: names of containers, and which of several gitaly-<pid> is the running Gitaly's. */
+/** From scanned folders to trees: which are Gitaly's, its containers, and which of several gitaly-<pid> is current. */
 import type { Identity } from '../../identity.ts';
-import type { ContainerScope, GitalyTree, GitParent, KnownPod } from '../tree.ts';
-import type { GitFolder, ScannedPod } from './scan-pod.ts';
+import { type CgroupFiles, knownOf } from '../files/reading.ts';
+import type { ContainerScope, GitalyTree, GitParent, KnownPod, Vacancy } from '../tree.ts';
+import { parentPath, type UnreadableFolder } from './directory-cache.ts';
+import type { CgroupScan } from './scan.ts';
+import { type GitFolder, hasBuckets, type ScannedPod } from './scan-pod.ts';
 
-export interface GitFolders {
+interface GitFolders {
   /** Of the running Gitaly. */
   readonly current: GitFolder | undefined;
   /** Of processes that ended, newest first. */
@@ -97,7 +100,7 @@ function shortName(id: string, containers: ScannedPod['containers']): string {
 const gitParentOf = ({ path, pid, buckets }: GitFolder): GitParent => ({ path, pid, buckets });
 
 /** `known`: undefined if no directory lists the pod, which is then named by its UID. */
-export function podTree(
+function podTree(
   { containers, folder }: ScannedPod,
   known: KnownPod | undefined,
   { current, dead }: GitFolders,
@@ -123,7 +126,7 @@ export function podTree(
 }
 
 /** Of a virtual machine, or of a container that sees only its own cgroup: no pod is known. */
-export const hostTree = ({ current, dead }: GitFolders, hostName: string): GitalyTree => ({
+const hostTree = ({ current, dead }: GitFolders, hostName: string): GitalyTree => ({
   key: 'host',
   identity: { namespace: '', pod: '', node: hostName },
   uid: '',
@@ -135,3 +138,118 @@ export const hostTree = ({ current, dead }: GitFolders, hostName: string): Gital
   git: current && gitParentOf(current),
   deadGit: dead.map(gitParentOf),
 });
+
+interface SortedTrees {
+  /** By key; the host's own last. */
+  readonly trees: readonly GitalyTree[];
+  /** UIDs of pods that have Gitaly's cgroups and are not in a complete list of pods. */
+  readonly unlisted: readonly string[];
+  /** Folders in which the cgroups of the trees are created and removed. */
+  readonly folders: readonly string[];
+  readonly unreadable: readonly UnreadableFolder[];
+  /** Pods with more cgroups than are read. */
+  readonly truncated: readonly string[];
+}
+
+interface TreeSorter {
+  /** Which scanned folders are Gitaly's, and what of the others concerns us. */
+  sort(
+    scan: CgroupScan,
+    known: ReadonlyMap<string, KnownPod>,
+    isListComplete: boolean,
+    strayContainers: ReadonlyMap<string, string>,
+  ): SortedTrees;
+}
+
+const populatedKey = ['populated'] as const;
+
+export function createTreeSorter(files: CgroupFiles, hostName: string): TreeSorter {
+  /** By the tree's key. */
+  const currentGits = new Map<string, CurrentGit>();
+
+  function sort(
+    { hosts, pods }: CgroupScan,
+    known: ReadonlyMap<string, KnownPod>,
+    isListComplete: boolean,
+    strayContainers: ReadonlyMap<string, string>,
+  ): SortedTrees {
+    const trees: GitalyTree[] = [];
+    const notListed: string[] = [];
+    const folders: string[] = [];
+    const unreadable: UnreadableFolder[] = [];
+    const truncated: string[] = [];
+    for (const [uid, pod] of pods) {
+      const listed = known.get(uid);
+      const isGitalys = listed !== undefined || hasBuckets(pod.git);
+      // Without a complete list a pod may turn out to be Gitaly's later.
+      if (listed !== undefined || !isListComplete) {
+        folders.push(...pod.folders);
+        unreadable.push(...pod.unreadable);
+      }
+      if (!isGitalys) continue;
+      if (!pod.isComplete) truncated.push(pod.folder.path);
+      if (listed === undefined && isListComplete) notListed.push(uid);
+      else {
+        const tree = podTree(pod, listed, gitFoldersOf(uid, pod.git), hostName);
+        const vacancy = listed && vacancyOf(pod, listed, strayContainers);
+        const isPartial = pod.unreadable.length > 0 || !pod.isComplete;
+        trees.push({ ...tree, ...(vacancy && { vacancy }), ...(isPartial && { isPartial }) });
+      }
+    }
+    trees.sort((left, right) => (left.key < right.key ? -1 : 1));
+    const host = gitFoldersOf(
+      'host',
+      hosts.flatMap(({ git }) => git),
+    );
+    if (host.current !== undefined) {
+      const parent = parentPath(host.current.path);
+      const dead = host.dead.filter(({ path }) => parentPath(path) === parent);
+      trees.push(hostTree({ ...host, dead }, hostName));
+    }
+    for (const key of currentGits.keys())
+      if (!trees.some((tree) => tree.key === key)) currentGits.delete(key);
+    return { trees, unlisted: notListed, folders, unreadable, truncated };
+  }
+
+  function gitFoldersOf(key: string, folders: readonly GitFolder[]): GitFolders {
+    const { chosen, ...found } = chooseCurrentGit(folders, currentGits.get(key), isBusy);
+    if (chosen !== undefined) currentGits.set(key, chosen);
+    return found;
+  }
+
+  function isBusy({ path }: Pick<GitFolder, 'path'>): boolean {
+    const folder = files.folder(path);
+    const { populated } = knownOf(folder.keyed('cgroup.events', populatedKey)) ?? {};
+    folder.close();
+    return populated === 1;
+  }
+
+  /** Whether a cgroup is known to be without processes, or without memory. */
+  function isUnused(path: string): boolean {
+    const folder = files.folder(path);
+    const { populated } = knownOf(folder.keyed('cgroup.events', populatedKey)) ?? {};
+    const usage = knownOf(folder.number('memory.current'));
+    folder.close();
+    return populated === 0 || usage === 0;
+  }
+
+  /**
+   * With a kubelet that uses the systemd driver and a container runtime that does not, the kubelet creates the pod's
+   * slice, and the runtime puts the containers elsewhere.
+   */
+  function vacancyOf(
+    { containers, folder, unreadable }: ScannedPod,
+    pod: KnownPod,
+    strayContainers: ReadonlyMap<string, string>,
+  ): Vacancy | undefined {
+    const running = pod.containers.flatMap(({ id, running: runs }) =>
+      runs === true && id !== '' ? [id] : [],
+    );
+    if (running.length === 0 || unreadable.length > 0) return undefined;
+    if (containers.some(({ id }) => running.includes(id))) return undefined;
+    const elsewhere = running.map((id) => strayContainers.get(id)).find((path) => path !== undefined);
+    return elsewhere !== undefined || isUnused(folder.path) ? { elsewhere } : undefined;
+  }
+
+  return { sort };
+}
