@@ -77,12 +77,12 @@ test("with nested cgroups, the owner is that of the container's scope", () => {
   });
 });
 
-describe('limits around Git, and its use of the cgroups', () => {
+describe("the facts of Git's cgroups", () => {
   const git = `${slice}/gitaly/gitaly-1`;
   const scope = `${slice}/cri-containerd-1.scope`;
   const GiB = 2 ** 30;
 
-  /** A pod with a slice of 10 GiB, a container of 4 GiB, and Git's cgroups of 8 GiB with a bucket of 2 GiB. */
+  /** A pod with a slice of 10 GiB, a container of 4 GiB, and Git cgroups of 8 GiB with a bucket of 2 GiB. */
   function factsOf(
     at: string,
     changes: Readonly<Record<string, CgroupText>> = {},
@@ -110,7 +110,7 @@ describe('limits around Git, and its use of the cgroups', () => {
     );
   }
 
-  test('the lowest limit around gitaly-<pid> is found at any level', () => {
+  test('include the lowest limit around gitaly-<pid>, at any level', () => {
     expect(factsOf(git).enclosingMemoryMax).toEqual({ value: { path: slice, max: 10 * GiB } });
     const parent = `${slice}/gitaly`;
     expect(factsOf(git, { [parent]: { 'memory.max': `${GiB}\n` } }).enclosingMemoryMax).toEqual({
@@ -118,7 +118,7 @@ describe('limits around Git, and its use of the cgroups', () => {
     });
   });
 
-  test('without a limit around it there is none; one that cannot be read is unknown', () => {
+  test('include no limit where none is set, and an unknown one where it is unreadable', () => {
     const max = { 'memory.max': 'max\n' };
     expect(factsOf(git, { [slice]: max }).enclosingMemoryMax).toEqual({ value: { path: '', max: 'max' } });
     expect(factsOf(git, { [slice]: { 'memory.max': 'many\n' } }).enclosingMemoryMax).toEqual({
@@ -126,7 +126,7 @@ describe('limits around Git, and its use of the cgroups', () => {
     });
   });
 
-  test("the container's limit bounds the pod's Git where Git runs inside it, not where it runs next to it", () => {
+  test("include the container's limit where Git runs inside the container, not where it runs next to it", () => {
     expect(factsOf(git).podMemoryMax).toEqual({ value: 10 * GiB });
     const inside = `${scope}/gitaly/gitaly-1`;
     const noSliceLimit = { [slice]: { 'memory.max': 'max\n' } };
@@ -141,7 +141,7 @@ describe('limits around Git, and its use of the cgroups', () => {
 
   test.each<[what: string, CgroupText, { value: boolean } | { unknown: unknown }]>([
     ['no CPU time at all', {}, { value: false }],
-    // Creating cgroups is charged to the cgroup above them.
+    // The creation of cgroups is charged to the cgroup above them.
     ['no CPU time, and memory of the kernel', { 'memory.peak': '1048576\n' }, { value: false }],
     ['CPU time, and no process any more', { 'cpu.stat': cpuStat(1200) }, { value: true }],
     ['a process that just started', { 'cgroup.procs': '77\n' }, { value: true }],
@@ -151,7 +151,7 @@ describe('limits around Git, and its use of the cgroups', () => {
       { 'cpu.stat': undefined, 'memory.peak': undefined },
       { unknown: expect.stringContaining('neither') },
     ],
-  ])('%s: whether Git ran', (_, changed, hasGitRun) => {
+  ])('include whether Git ran: %s: %s', (_, changed, hasGitRun) => {
     expect(factsOf(git, { [git]: changed }).hasGitRun).toEqual(hasGitRun);
   });
 });
@@ -213,11 +213,14 @@ describe('the facts of the node', () => {
     [{ 'unified/cgroup.controllers': '', 'memory/cgroup.procs': '' }, { value: 'hybrid' }, expect.anything()],
     [{ 'memory/cgroup.procs': '' }, { value: 'v1' }, expect.anything()],
     [{ 'some-file': '' }, { unknown: expect.stringContaining('is not cgroup v2') }, expect.anything()],
-  ])('with the files %j are its cgroup version and driver', async (files, cgroupVersion, cgroupDriver) => {
-    expect(await node(files)).toMatchObject({ node: 'node-1', cgroupVersion, cgroupDriver });
-  });
+  ])(
+    'with the files %j include the cgroup version and the driver',
+    async (files, cgroupVersion, cgroupDriver) => {
+      expect(await node(files)).toMatchObject({ node: 'node-1', cgroupVersion, cgroupDriver });
+    },
+  );
 
-  test("include the driver of Gitaly's pods, next to a folder that another driver left", async () => {
+  test("include the driver of Gitaly's pods, also next to a folder of another driver", async () => {
     const both = { 'cgroup.controllers': 'memory\n', 'kubepods.slice/x': '', 'kubepods/x': '' };
     expect(await node(both, {}, [tree])).toMatchObject({ cgroupDriver: { value: 'systemd' } });
     expect(await node(both, {}, [{ ...tree, driver: 'cgroupfs' }])).toMatchObject({
@@ -238,7 +241,7 @@ describe('the facts of the node', () => {
     });
   });
 
-  test('are unknown where files of /proc cannot be read', async () => {
+  test('are unknown where files of /proc are unreadable', async () => {
     expect(await node({})).toMatchObject({
       nsdelegate: { unknown: '/proc/self/mountinfo cannot be read' },
       swapBytes: { unknown: '/proc/swaps cannot be read' },
@@ -278,7 +281,7 @@ describe('the facts of the node', () => {
   });
 });
 
-describe('whether a process was ever in the buckets', () => {
+describe('the fact that a process was in the buckets', () => {
   function ran(bucket: CgroupText, parent: CgroupText = {}) {
     const written = createWrittenTree();
     const files = createCgroupFiles({ root: written.root });
@@ -298,7 +301,7 @@ describe('whether a process was ever in the buckets', () => {
       { 'memory.peak': '4096\n' },
     ],
     [
-      'the peak of each is 0, whatever CPU time it has',
+      'the peak of each is 0, regardless of its CPU time',
       false,
       { 'cpu.stat': cpuStat(9) },
       { 'cpu.stat': cpuStat(9) },
@@ -306,11 +309,11 @@ describe('whether a process was ever in the buckets', () => {
     ['a peak is above 0', true, { 'memory.peak': '4096\n' }, {}],
     ['the kernel has no peaks, and no CPU time', false, { 'memory.peak': undefined }, {}],
     ['the kernel has no peaks, but CPU time', true, { 'memory.peak': undefined }, { 'cpu.stat': cpuStat(9) }],
-  ])('%s: %s', (_, expected, bucket, parent) => {
+  ])('is derived: %s: %s', (_, expected, bucket, parent) => {
     expect(ran(bucket, parent)).toEqual({ value: expected });
   });
 
-  test('is unknown where nothing can be read', () => {
+  test('is unknown where no file is readable', () => {
     const none = { 'memory.peak': undefined, 'cpu.stat': undefined, 'cgroup.procs': undefined };
     expect(ran(none, none)).toEqual({ unknown: expect.stringContaining('can be read') });
   });

@@ -37,7 +37,7 @@ describe('the throttling of a CPU limit', () => {
     });
   });
 
-  test('is that of the window, not of the time before it', () => {
+  test('is that of the window, excluding the time before it', () => {
     expect(throttlingAfter([0, 0, 0], [30, 300, 300], [40, 400, 300])?.ratio).toBe(0.75);
     expect(throttlingAfter([0, 0, 0], [60, 600, 300], [300, 3000, 300])).toEqual({
       ratio: 0.1,
@@ -46,7 +46,7 @@ describe('the throttling of a CPU limit', () => {
     expect(throttlingAfter([0, 0, 0], [60, 600, 300], [360, 3600, 300])).toEqual({ ratio: 0, periods: 3000 });
   });
 
-  test('is unknown while no task runs, after the cgroup was created again, and while cpu.stat is unread', () => {
+  test('is unknown while no task runs, after the cgroup was created again, and while cpu.stat is unreadable', () => {
     expect(throttlingAfter([0, 50, 5], [30, 50, 5])).toBeUndefined();
     expect(throttlingAfter([0, 500, 400], [30, 20, 1])).toBeUndefined();
     expect(throttlingAfter([0, 0, 0], [30, 300, 300], [45])).toBeUndefined();

@@ -11,7 +11,7 @@ import { cgroupCollectorNames } from '../../../src/sources/cgroup/source.ts';
 import { createTestSource } from './source-support.ts';
 import { createWrittenTree } from './written-tree.ts';
 
-test('the declarations follow the conventions', () => {
+test('the declarations pass the lint', () => {
   expect(lintMetrics(cgroupMetrics)).toEqual([]);
 });
 
@@ -25,8 +25,8 @@ test('every metric belongs to a collector or to the source itself, and every col
   tree.remove();
 });
 
-/** Names that dashboards and alerts of operators depend on. */
-describe('the contract', () => {
+/** Names that operators' dashboards and alerts depend on. */
+describe('the metric contract', () => {
   const rows = [
     'memory_usage_bytes',
     'memory_working_set_bytes',
@@ -71,7 +71,7 @@ describe('the contract', () => {
     expect(written).toContain(name);
   });
 
-  test('labels every gitaly_server_* with an identity, and container_ with the container', () => {
+  test('labels every gitaly_server_* metric with an identity, and container_* with the container', () => {
     for (const { name, labelNames } of cgroupMetrics) {
       if (!name.startsWith('gitaly_server_')) continue;
       expect(labelNames.slice(0, 3)).toEqual(['namespace', 'pod', 'node']);

@@ -1,4 +1,4 @@
-/** In a separate process with a low limit on open files. */
+/** Runs in a separate process with a low limit on open files. */
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { expect, test } from '@jest/globals';
@@ -26,13 +26,13 @@ test('at the limit on open files the collectors fail with that reason, and recov
   expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
   const { before, during, after } = JSON.parse(stdout);
   const good = { kind: 'data', message: '' };
-  const bad = {
+  const failed = {
     kind: 'failed',
     message: expect.stringContaining("raise the exporter's limit on open files"),
   };
   expect({ before, during, after }).toEqual({
     before: [good, good],
-    during: [bad, bad],
+    during: [failed, failed],
     after: [good, good],
   });
 });

@@ -1,4 +1,4 @@
-/** Program for open-file-limit.test.ts: prints the outcomes before, at and after the limit on open files. */
+/** A program for open-file-limit.test.ts: prints the outcomes before, at and after the limit on open files. */
 import { closeSync, openSync } from 'node:fs';
 import { systemClock } from '../../../src/lib/clock.ts';
 import { silentLog } from '../../../src/lib/log.ts';

@@ -34,7 +34,7 @@ function inotifyWatches(): number {
       if (readlinkSync(`/proc/self/fd/${descriptor}`) === 'anon_inode:inotify')
         count += readFileSync(`/proc/self/fdinfo/${descriptor}`, 'utf8').split('inotify wd:').length - 1;
     } catch {
-      // The descriptor of this very listing.
+      // The descriptor of this listing itself.
     }
   }
   return count;
@@ -55,8 +55,8 @@ function startWatch(on: 'rename' | 'change' = 'rename') {
   return { watch, events: () => events };
 }
 
-describe('a change is reported', () => {
-  test('when a watch begins, and when a folder is created or removed', async () => {
+describe('a change of a path', () => {
+  test('is reported when a watch begins, and when a folder is created or removed', async () => {
     tree.make('kubepods.slice/a', 'kubepods.slice/b');
     const { watch, events } = startWatch();
     await watch.follow(['', 'kubepods.slice']);
@@ -67,7 +67,7 @@ describe('a change is reported', () => {
     await until(() => events() === 4);
   });
 
-  test('not when a file in a folder changes', async () => {
+  test('is not reported when a file in a folder changes', async () => {
     tree.make('a', 'b');
     tree.write('a/memory.events', 'oom 0\n');
     const { watch, events } = startWatch();
@@ -80,7 +80,7 @@ describe('a change is reported', () => {
     await until(() => events() === 4);
   });
 
-  test('when a watched file changes, and not when another one does', async () => {
+  test('is reported for a watched file, not for another one', async () => {
     tree.make('a', 'b');
     tree.write('a/memory.events', 'oom 0\n');
     tree.write('b/memory.events', 'oom 0\n');
@@ -92,7 +92,7 @@ describe('a change is reported', () => {
     await until(() => events() > 1);
   });
 
-  test('in a re-created folder, after the next follow', async () => {
+  test('is reported in a re-created folder after the next follow', async () => {
     tree.make('gitaly/gitaly-1');
     const { watch, events } = startWatch();
     await watch.follow(['gitaly']);
@@ -106,10 +106,10 @@ describe('a change is reported', () => {
     expect(watch.watched()).toBe(1);
   });
 
-  test('in a re-created file, after the next follow', async () => {
+  test('is reported in a re-created file after the next follow', async () => {
     tree.make('a', 'b');
     tree.write('a/memory.events', 'oom 0\n');
-    // Both exist for a moment, so that they are two files for sure.
+    // Both exist for a moment, so that their inodes differ.
     tree.write('b/memory.events', 'oom 0\n');
     const { watch, events } = startWatch('change');
     await watch.follow(['a/memory.events']);
@@ -117,7 +117,7 @@ describe('a change is reported', () => {
     renameSync(join(tree.root, 'b'), join(tree.root, 'a'));
     await watch.follow(['a/memory.events']);
     expect(watch.watched()).toBe(1);
-    // The removal itself may be reported, too.
+    // The removal itself may be reported too.
     const before = events();
     let moves = 0;
     await until(() => {
@@ -137,7 +137,7 @@ test('a missing file is watched when it is followed again', async () => {
   expect(watch.watched()).toBe(1);
 });
 
-test('of thousands of changes between two paths one watch is left', async () => {
+test('after thousands of switches between two paths one watch remains', async () => {
   tree.make('a', 'b');
   const before = inotifyWatches();
   const { watch } = startWatch();
@@ -145,7 +145,7 @@ test('of thousands of changes between two paths one watch is left', async () => 
   expect([watch.watched(), inotifyWatches()]).toEqual([1, before + 1]);
 });
 
-test('missing folders and symbolic links are not watched; the rest is', async () => {
+test('missing folders and symbolic links are not watched; the others are', async () => {
   tree.make('gitaly');
   symlinkSync('/tmp', join(tree.root, 'link'));
   const { watch } = startWatch();
@@ -153,7 +153,7 @@ test('missing folders and symbolic links are not watched; the rest is', async ()
   expect([watch.watched(), watch.refusal()]).toEqual([2, undefined]);
 });
 
-test('after the signal nothing is watched or reported', async () => {
+test('after the signal aborts, nothing is watched or reported', async () => {
   tree.make('gitaly');
   const before = inotifyWatches();
   const { watch, events } = startWatch();
@@ -167,7 +167,7 @@ test('after the signal nothing is watched or reported', async () => {
   expect([watch.watched(), events()]).toEqual([0, reported]);
 });
 
-test('scans and watches together find a pod created, its Gitaly started and restarted, and all of it removed', async () => {
+test('scans and watches together find a created pod, its started and restarted Gitaly, and the removal of all of it', async () => {
   const pod = `kubepods.slice/kubepods-burstable.slice/${sliceOf('kubepods-burstable')}`;
   const scope = `${pod}/cri-containerd-${id}.scope`;
   tree.make('kubepods.slice/kubepods-burstable.slice');
@@ -204,7 +204,7 @@ test('scans and watches together find a pod created, its Gitaly started and rest
   await scanning;
 });
 
-test('no watch is left of pods that were created and removed', async () => {
+test('no watch remains for pods that were created and removed', async () => {
   const burstable = 'kubepods.slice/kubepods-burstable.slice';
   tree.make(burstable);
   const finder = finderOf(tree.root);
@@ -231,7 +231,7 @@ test('no watch is left of pods that were created and removed', async () => {
   }
 });
 
-/** A user namespace has limits of its own, which affect nothing else. */
+/** A user namespace has its own limits, which affect nothing else. */
 const canLimit =
   spawnSync('unshare', ['-Ur', 'sh', '-c', 'echo 3 > /proc/sys/user/max_inotify_watches']).status === 0;
 

@@ -1,4 +1,4 @@
-/** A cgroup source over a tree of files with a manual clock, read as a scrape reads it. */
+/** A cgroup source on a tree of files with a manual clock, read as by a scrape. */
 import { expect } from '@jest/globals';
 import { expositionText } from '../../../src/metrics/exposition.ts';
 import { lintBlock } from '../../../src/metrics/lint-block.ts';
@@ -20,7 +20,7 @@ export interface TestSource {
   /** Each line of the log, as `warn: message bucket=3`. */
   readonly logged: readonly string[];
   collect(name: 'cgroup' | 'cgroup_buckets', cause?: Run['cause']): Promise<Outcome>;
-  /** What a scrape exposes: the samples of both collectors and the source's own metrics, as text. */
+  /** What a scrape exposes, as text: the samples of both collectors and the source's own metrics. */
   text(): Promise<string>;
 }
 

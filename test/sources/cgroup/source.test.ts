@@ -50,7 +50,7 @@ function makePod(pod = uid, bucketCount = 3, ofPod: CgroupText = {}): void {
     tree.make(`${at}/gitaly/gitaly-1/repos-${bucket}`, { 'memory.max': bytes(100) });
 }
 
-/** What the kernel counts after `kills` kills in a bucket whose own limit was exceeded. */
+/** The kernel's counters after `kills` kills in a bucket at its own limit. */
 function killInBucket(bucket: number, kills: number): void {
   tree.write(`${git}/repos-${bucket}`, {
     'memory.events': memoryEvents({ oom: kills, oom_kill: kills }),
@@ -77,8 +77,8 @@ function directoryOf(pods: readonly Partial<KnownPod>[], failure?: Failure): Pod
   return { pods: () => ({ pods: complete, failure }), subscribe: () => () => undefined };
 }
 
-describe('the Gitalys of a host', () => {
-  test('none on a node without Gitaly: no failure, and the reason is reported', async () => {
+describe('the series of a host', () => {
+  test('are none on a node without Gitaly: no failure, and the reason is reported', async () => {
     tree.make('kubepods.slice');
     const { collect, source } = start();
     const outcome = await collect('cgroup');
@@ -88,7 +88,7 @@ describe('the Gitalys of a host', () => {
     expect(source.view()).toMatchObject({ failure: undefined, gitalys: [] });
   });
 
-  test('none without cgroup v2: the collectors fail, and nothing is exposed', async () => {
+  test('are none without cgroup v2, and the collectors fail', async () => {
     const v1 = join(tree.root, 'v1');
     mkdirSync(join(v1, 'memory'), { recursive: true });
     writeFileSync(join(v1, 'memory', 'cgroup.procs'), '1\n');
@@ -100,7 +100,7 @@ describe('the Gitalys of a host', () => {
     expect(samplesIn(await text(), 'gitaly_exporter_cgroup_gitalys')).toEqual([]);
   });
 
-  test('a pod without the API has every level, and its UID for a name', async () => {
+  test('without the API are those of every level of a pod, under its UID', async () => {
     makePod();
     const text = await start({ kernelVersion: '6.12.1' }).text();
     const own = labels(uid);
@@ -116,7 +116,7 @@ describe('the Gitalys of a host', () => {
     ]);
   });
 
-  test("a pod with the API has its name and version, and only Gitaly's container", async () => {
+  test("with the API have the pod's name and version, and include only Gitaly's container", async () => {
     makePod();
     tree.make(`${slice}/cri-containerd-${'b'.repeat(64)}.scope`);
     const containers = [
@@ -138,7 +138,7 @@ describe('the Gitalys of a host', () => {
     expect(valueIn(seen, `gitaly_server_buckets{${own}}`)).toBe(1000);
   });
 
-  test("a pod with Gitaly's cgroups disabled has the levels pod and container, and no Git", async () => {
+  test("of a pod with Gitaly's cgroups disabled have the levels pod and container, and not git", async () => {
     tree.make('kubepods.slice');
     tree.make(slice);
     tree.make(scope, { 'memory.max': bytes(200) });
@@ -154,7 +154,7 @@ describe('the Gitalys of a host', () => {
     expect(await collect('cgroup_buckets', 'due')).toMatchObject({ kind: 'empty' });
   });
 
-  test("a virtual machine has the level git only, and the host's name", async () => {
+  test("of a virtual machine have the level git only, and the host's name", async () => {
     tree.make('gitaly');
     tree.make('gitaly/gitaly-1234', { 'memory.max': bytes(500) });
     tree.make('gitaly/gitaly-1234/repos-0');
@@ -166,7 +166,7 @@ describe('the Gitalys of a host', () => {
     expect(samplesIn(text, 'gitaly_server_container')).toEqual([]);
   });
 
-  test('a pod that was created again has one set of series while its old slice still exists', async () => {
+  test('of a pod that was created again are one set while its old slice still exists', async () => {
     makePod();
     const before = '00000000-7b5e-4c0d-9a6f-1e2d3c4b5a69';
     tree.make(sliceOf(before));
@@ -183,10 +183,10 @@ describe('the Gitalys of a host', () => {
   });
 });
 
-describe('metrics that a kernel or a cgroup lacks are absent without a failure', () => {
+describe('a metric that the kernel or the cgroup lacks is absent without a failure', () => {
   const pod = { namespace: '', pod: uid, node: 'node-1' };
 
-  test('a pod without limits has its usage and no limit', async () => {
+  test('for the limit of a pod without limits', async () => {
     makePod(uid, 1, { 'memory.max': 'max\n', 'cpu.max': 'max 100000\n' });
     const text = await start().text();
     for (const usage of ['memory_usage_bytes', 'cpu_usage_seconds_total'])
@@ -195,7 +195,7 @@ describe('metrics that a kernel or a cgroup lacks are absent without a failure',
     expect(samplesIn(text, 'gitaly_server_pod_cpu_limit_cores')).toEqual([]);
   });
 
-  test('Linux 5.4 has no memory.peak, no oom_group_kill and no full pressure of cpu', async () => {
+  test('for Linux 5.4, without memory.peak, oom_group_kill and full pressure of cpu', async () => {
     const some = 'some avg10=0.00 avg60=0.00 avg300=0.00 total=1500000\n';
     makePod(uid, 1, {
       'memory.peak': undefined,
@@ -216,7 +216,7 @@ describe('metrics that a kernel or a cgroup lacks are absent without a failure',
     ]);
   });
 
-  test('a kernel with psi=0 has no pressure', async () => {
+  test('for a kernel with psi=0, without pressure', async () => {
     makePod(uid, 1, { 'cpu.pressure': undefined, 'memory.pressure': undefined, 'io.pressure': undefined });
     const { collect, source } = start();
     expect((await collect('cgroup')).kind).toBe('data');
@@ -230,7 +230,7 @@ describe('metrics that a kernel or a cgroup lacks are absent without a failure',
   });
 });
 
-describe('what cannot be read is absent, named and counted, and the rest is exposed', () => {
+describe('an unreadable value is absent, named and counted, and the rest is exposed', () => {
   test('for a level', async () => {
     makePod(uid, 1, { 'memory.stat': 'anon many\n' });
     const { collect, source, text } = start();
@@ -302,7 +302,7 @@ describe('OOM kills', () => {
     expect(samplesIn(after, 'gitaly_server_last_oom_timestamp_seconds')).toHaveLength(1);
   });
 
-  test('are found by polling without a scrape', async () => {
+  test('are found by polling, without a scrape', async () => {
     makePod();
     const { clock, collect, events } = start({ pollIntervalMs: 500 });
     await collect('cgroup');
@@ -321,7 +321,7 @@ describe('OOM kills', () => {
     expect(valueIn(text, `gitaly_server_oom_kills_total{${labels(uid)},level="bucket"}`)).toBe(0);
   });
 
-  test('of a removed pod stay, and all its other series are dropped', async () => {
+  test('of a removed pod are kept, and all its other series are dropped', async () => {
     makePod();
     const { collect, source, text } = start();
     await collect('cgroup');
@@ -337,7 +337,7 @@ describe('OOM kills', () => {
     expect(source.view().disappeared.map(({ uid: of }) => of)).toEqual([uid]);
   });
 
-  test('a pod that is not Gitaly by a complete list of pods has not disappeared', async () => {
+  test('of a pod that a complete list shows not to be Gitaly do not make it a removed Gitaly', async () => {
     makePod();
     let failure: Failure | undefined = { reason: 'timeout', message: 'not listed yet' };
     const directory: PodDirectory = {
@@ -371,7 +371,7 @@ describe('open files and watches', () => {
   const openFiles = async ({ text }: TestSource): Promise<number | undefined> =>
     valueIn(await text(), 'gitaly_exporter_cgroup_open_files');
 
-  test('are released with the pods: as many after a dozen pods as after the first', async () => {
+  test('are released with the pods: their number after a dozen pods is as after the first one', async () => {
     const running = start();
     tree.make('kubepods.slice');
     await running.text();
@@ -405,7 +405,7 @@ describe('open files and watches', () => {
   });
 });
 
-test('the view has levels, buckets near their limit and what is missing, and drops what is stale', async () => {
+test('the view has levels, buckets near their limit and missing data, and drops stale data', async () => {
   makePod(uid, 2, { 'memory.current': bytes(290), 'memory.stat': memoryStat(280) });
   tree.write(`${git}/repos-1`, {
     'memory.current': bytes(95),

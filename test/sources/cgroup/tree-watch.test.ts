@@ -55,8 +55,8 @@ function watching(
   return { clock, seen, watch };
 }
 
-describe('scans and counts', () => {
-  test('the tree is scanned immediately and every minute, and kills are counted at every poll', async () => {
+describe('the tree watch', () => {
+  test('scans the tree immediately and every minute, and counts kills at every poll', async () => {
     const { clock, seen, watch } = watching();
     await clock.advance(59_000);
     expect(seen.finds).toBe(1);
@@ -66,7 +66,7 @@ describe('scans and counts', () => {
     await watch.stop();
   });
 
-  test('a burst of notifications causes one scan and one count within 50 ms', async () => {
+  test('scans and counts once within 50 ms for a burst of notifications', async () => {
     const { clock, seen, watch } = watching();
     await clock.advance(100);
     const { finds, settles } = seen;
@@ -77,7 +77,7 @@ describe('scans and counts', () => {
     await watch.stop();
   });
 
-  test('a refresh always counts, and scans if the last scan is old', async () => {
+  test('always counts at a refresh, and scans if the last scan is old', async () => {
     const { clock, seen, watch } = watching();
     await clock.advance(1000);
     const { finds, settles } = seen;
@@ -89,7 +89,7 @@ describe('scans and counts', () => {
     await watch.stop();
   });
 
-  test('scans never overlap', async () => {
+  test('never scans twice at the same time', async () => {
     let going = 0;
     let most = 0;
     const { watch } = watching(async () => {
@@ -103,7 +103,7 @@ describe('scans and counts', () => {
     await watch.stop();
   });
 
-  test('a refresh that waits behind a hanging scan resolves when its signal aborts', async () => {
+  test('ends a refresh that waits for a hanging scan when its signal aborts', async () => {
     const hanging = Promise.withResolvers<Discovery>();
     const { seen, watch } = watching(() => hanging.promise);
     await settle();
@@ -117,7 +117,7 @@ describe('scans and counts', () => {
     await watch.stop();
   });
 
-  test('after stop nothing runs', async () => {
+  test('runs nothing after stop', async () => {
     const { clock, seen, watch } = watching();
     await clock.advance(1000);
     await watch.stop();
@@ -128,8 +128,8 @@ describe('scans and counts', () => {
   });
 });
 
-describe('failures', () => {
-  test('a failed scan keeps the followed trees, and its failure is reported until one succeeds', async () => {
+describe('a failure of the tree watch', () => {
+  test('in a scan keeps the followed trees, and is reported until a scan succeeds', async () => {
     let next: Discovery = { kind: 'failed', reason: 'parse', message: 'is cgroup v1' };
     const { seen, watch } = watching(async () => next);
     expect((await watch.refresh(0, signal)).failure).toEqual({ reason: 'parse', message: 'is cgroup v1' });
@@ -140,7 +140,7 @@ describe('failures', () => {
     await watch.stop();
   });
 
-  test('an aborted scan changes nothing, and is repeated', async () => {
+  test('by an abort changes nothing, and the scan is repeated', async () => {
     const late = new AbortController();
     const { seen, watch } = watching(async () => {
       if (seen.finds !== 2) return found;
@@ -154,7 +154,7 @@ describe('failures', () => {
     await watch.stop();
   });
 
-  test('an internal error is logged once, and polling continues', async () => {
+  test('by an internal error is logged once, and polling continues', async () => {
     const { clock, seen, watch } = watching(undefined, async () => {
       throw new Error('no such thing');
     });

@@ -1,4 +1,7 @@
-/** What the collectors expose of Gitalys that cannot be read, run outside of their slice, or are gone; and of clocks that are set. */
+/**
+ * What the collectors expose of Gitalys that are unreadable, run outside of their slice, or were removed; and
+ * of clocks that are set.
+ */
 import { spawnSync } from 'node:child_process';
 import { chmodSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
@@ -68,7 +71,7 @@ function killIn(index: 0 | 1, kills: number): void {
   }
 }
 
-test("a directory of the Linux package's Gitaly without access: both collectors fail, and nothing is 0", async () => {
+test("an unreadable directory of the Linux package's Gitaly makes both collectors fail, and no value is 0", async () => {
   tree.make('gitlab.slice/gitaly/gitaly-77/repos-0', { 'memory.max': bytes(512) });
   chmodSync(join(tree.root, 'gitlab.slice/gitaly'), 0o700);
   await asUnprivileged(async () => {
@@ -86,7 +89,7 @@ test("a directory of the Linux package's Gitaly without access: both collectors 
   });
 });
 
-test('a pod whose Git cgroups may not be read keeps its own figures; its layout is unknown, not none', async () => {
+test('a pod with unreadable Git cgroups keeps its own values; its layout is unknown, not none', async () => {
   makePod(0);
   chmodSync(join(tree.root, sliceOf(0), 'gitaly'), 0o700);
   await asUnprivileged(async () => {
@@ -110,7 +113,7 @@ test('a pod whose Git cgroups may not be read keeps its own figures; its layout 
   });
 });
 
-test('a Gitaly whose directory can no longer be read has not disappeared', async () => {
+test('a Gitaly whose directory becomes unreadable has not disappeared', async () => {
   makePod(0);
   const { clock, collect, source } = start({ directory: directoryOf([podOf(0)]) });
   await asUnprivileged(async () => expect((await collect('cgroup')).kind).toBe('data'));
@@ -127,7 +130,7 @@ describe('a pod that runs outside of its slice', () => {
   const empty = { 'cgroup.events': populated(false), 'memory.current': '0\n', 'memory.peak': '0\n' };
   const stray = `system.slice/${sliceOf(0).split('/')[1]}:cri-containerd:${ids[0]}`;
 
-  test('has no figures and no counters, the collectors fail, and its neighbor has all of its own', async () => {
+  test('has no values and no counters, the collectors fail, and another pod has all of its own', async () => {
     tree.make('kubepods.slice');
     tree.make(sliceOf(0), empty);
     tree.make('system.slice');
@@ -147,7 +150,7 @@ describe('a pod that runs outside of its slice', () => {
     expect(source.view().gitalys.map(({ identity }) => identity.pod)).toEqual(['gl-gitaly-1']);
   });
 
-  test('has figures again when it is back in its slice', async () => {
+  test('has values again when it is back in its slice', async () => {
     tree.make('kubepods.slice');
     tree.make(sliceOf(0), empty);
     const { clock, collect, text } = start({ directory: directoryOf([podOf(0)]) });
@@ -159,7 +162,7 @@ describe('a pod that runs outside of its slice', () => {
   });
 });
 
-describe('OOM kills of a pod that was gone before the first scrape', () => {
+describe('OOM kills of a pod that was removed before the first scrape', () => {
   async function killedAndGone(): Promise<TestSource & { readonly directory: TestDirectory }> {
     tree.make('kubepods.slice');
     const directory = directoryOf([]);
@@ -200,7 +203,7 @@ describe('OOM kills of a pod that was gone before the first scrape', () => {
     ['back', -7_200_000],
     ['forward', 7_200_000],
   ])(
-    'keep their age, and stay in the view for an hour, while the clock of the host is set %s by two hours',
+    'keep their age, and stay in the view for an hour, when the clock of the host is set %s by two hours',
     async (_, by) => {
       const { clock, source, text } = await killedAndGone();
       const agesOf = async () => [
@@ -212,7 +215,7 @@ describe('OOM kills of a pod that was gone before the first scrape', () => {
       const ages = await agesOf();
       expect(ages[0]).toBeGreaterThan(180);
       clock.setWall(clock.now() + by);
-      // A timestamp in the future, or hours ago, would be a kill that is new, or over.
+      // A timestamp in the future, or hours ago, would read as a new kill or an old one.
       const [exposed = 0, shown = 0] = await agesOf();
       expect(exposed).toBeCloseTo(ages[0] ?? 0, 0);
       expect(shown).toBeCloseTo(ages[1] ?? 0, 0);
@@ -224,7 +227,7 @@ describe('OOM kills of a pod that was gone before the first scrape', () => {
 });
 
 test.each(['memory.stat', 'cpu.stat', 'memory.events.local'])(
-  '%s without the lines that every kernel writes is a failure, and its values are absent',
+  '%s without the lines that every kernel has is a failure, and its values are absent',
   async (file) => {
     makePod(0);
     tree.write(sliceOf(0), { [file]: 'something 1\n' });
@@ -244,7 +247,7 @@ test.each(['memory.stat', 'cpu.stat', 'memory.events.local'])(
   },
 );
 
-test('a named pipe in place of every file blocks nothing, and is a failure', async () => {
+test('a named pipe in place of every file is a failure and blocks nothing', async () => {
   makePod(0);
   for (const file of readdirSync(join(tree.root, sliceOf(0))).filter((name) =>
     /^(memory|cpu|io|cgroup)\./.test(name),

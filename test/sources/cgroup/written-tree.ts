@@ -1,11 +1,11 @@
-/** A cgroup tree of plain files in a temporary directory, with the content that a test needs. */
+/** A cgroup tree of plain files in a temporary directory, with content written by the test. */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 export interface WrittenTree {
   readonly root: string;
-  /** Creates the cgroup with the files of an idle one; the given files replace or remove them. */
+  /** Creates the cgroup with the files of an idle one; the given files replace or remove those. */
   make(path: string, files?: CgroupText): void;
   /** Changes files of an existing cgroup; undefined removes a file. */
   write(path: string, files: CgroupText): void;

@@ -21,7 +21,7 @@ const healthyIn = (view: HealthView): string[] =>
       .map((storage) => `${virtualStorage}/${storage}`),
   );
 
-describe('health on random rows agrees with Praefect at every moment', () => {
+describe('health computed from random rows', () => {
   let server: TestPostgres;
   let client: pg.Client;
   let sql: string;
@@ -33,7 +33,7 @@ describe('health on random rows agrees with Praefect at every moment', () => {
   });
   afterAll(() => server.stop());
 
-  // Quarters of a second are exact in binary and in PostgreSQL, so the boundaries themselves are hit.
+  // Quarters of a second are exact in binary and in PostgreSQL, so that the boundaries themselves occur.
   const quarters = (...near: number[]) =>
     fc.oneof(
       ...near.map((seconds) => fc.integer({ min: (seconds - 2) * 4, max: (seconds + 2) * 4 })),
@@ -61,7 +61,7 @@ describe('health on random rows agrees with Praefect at every moment', () => {
       })),
     );
 
-  // The same rows at times in the future, too: seconds, hours, and times that no Praefect writes.
+  // The same rows at times in the future too: by seconds, hours, and by times that no Praefect writes.
   const stepped = fc
     .tuple(
       rows,
@@ -95,7 +95,7 @@ describe('health on random rows agrees with Praefect at every moment', () => {
   const list = async (sql: string) =>
     (await client.query<{ place: string }>(sql)).rows.map(({ place }) => place).sort();
   const byView = "SELECT virtual_storage || '/' || storage AS place FROM public.healthy_storages";
-  // The `sql` elector of 13.x counts the quorum in its program: one at least, else half, rounded up.
+  // The `sql` elector of 13.x counts the quorum in its own code: at least one, else half, rounded up.
   const byElector = `
     SELECT shard_name || '/' || node_name AS place
       FROM public.node_status AS seen
@@ -107,10 +107,10 @@ describe('health on random rows agrees with Praefect at every moment', () => {
                                      WHERE alive.shard_name = seen.shard_name
                                        AND alive.last_contact_attempt_at >= now() - interval '60 seconds')`;
 
-  test("the collector's statement gives the health of the view healthy_storages and of the 13.x elector", async () => {
+  test("from the collector's statement equals that of the view healthy_storages and of the 13.x elector", async () => {
     await fc.assert(
       fc.asyncProperty(rows, async (given) => {
-        // In one transaction now() stands still, so both see the same moment.
+        // In one transaction now() is constant, so both use the same moment.
         await client.query('BEGIN');
         await insert(given);
         const read = (await client.query(sql)).rows;
@@ -123,7 +123,7 @@ describe('health on random rows agrees with Praefect at every moment', () => {
     );
   });
 
-  test('times in the future make no storage healthy that the view has as unhealthy, and are no heartbeat', async () => {
+  test('from times in the future makes no storage healthy that the view has as unhealthy, and has no heartbeat', async () => {
     await fc.assert(
       fc.asyncProperty(stepped, async (given) => {
         await client.query('BEGIN');
@@ -131,7 +131,7 @@ describe('health on random rows agrees with Praefect at every moment', () => {
         const view = healthOf((await client.query(sql)).rows.map(nodeStatusOf), 0);
         const inView = await list(byView);
         expect(inView).toEqual(expect.arrayContaining(healthyIn(view)));
-        // What is healthy in the view only was seen in the future by all who count.
+        // A storage that is healthy only in the view has future contacts in all the rows that count.
         await client.query(
           "DELETE FROM public.node_status WHERE last_seen_active_at > now() + interval '5 s' OR last_contact_attempt_at > now() + interval '5 s'",
         );
@@ -150,7 +150,7 @@ describe('health on random rows agrees with Praefect at every moment', () => {
     );
   });
 
-  test('infinite times are the age of nothing, on every version of PostgreSQL', async () => {
+  test('ignores infinite times, on every version of PostgreSQL', async () => {
     await client.query(`
       BEGIN;
       INSERT INTO public.node_status (praefect_name, shard_name, node_name, last_contact_attempt_at, last_seen_active_at)
@@ -161,7 +161,7 @@ describe('health on random rows agrees with Praefect at every moment', () => {
     await client.query('ROLLBACK');
   });
 
-  test('rows that are some seconds old give the health that the SQL view has at that later moment', async () => {
+  test('some seconds later equals that of the SQL view at the later moment', async () => {
     await fc.assert(
       fc.asyncProperty(rows, quarters(2, 10), async (given, elapsed) => {
         const seconds = Math.max(0, elapsed / 4);
@@ -169,7 +169,7 @@ describe('health on random rows agrees with Praefect at every moment', () => {
         const later = (each: number | null) => each && each + seconds;
         await insert(
           given
-            // A null stays null; 0 is a time like any other.
+            // A null stays null; 0 is an ordinary time.
             .map((each) => ({
               ...each,
               secondsSinceAttempt: each.secondsSinceAttempt === 0 ? seconds : later(each.secondsSinceAttempt),
@@ -196,8 +196,8 @@ describe('the quorum', () => {
     ['all stopped 11 s ago: everything reads unhealthy', [11, 11, 11], false, false],
     ['two of three died 30 s ago: the consensus lacks votes', [0.5, 30, 30], false, false],
     ['two of three died 70 s ago: the third is a quorum of one', [0.5, 70, 70], true, true],
-    ['after a restart of the database the first one writes again', [0.1, 21, 21], false, false],
-    ['and the second', [0.4, 0.1, 22], true, true],
+    ['after a restart of the database one Praefect writes again', [0.1, 21, 21], false, false],
+    ['and then a second Praefect', [0.4, 0.1, 22], true, true],
   ])('%s', (_, [p1 = 0, p2 = 0, p3 = 0], healthy, hasQuorum) => {
     const view = healthOf(
       three((praefect) => ({ p1, p2, p3 })[praefect] ?? 0),
@@ -238,12 +238,12 @@ describe('the quorum', () => {
   });
 });
 
-describe('times in the future', () => {
+describe('a time in the future', () => {
   const dead = ['p1', 'p2', 'p3'].flatMap((praefect) =>
     ['gitaly-1', 'gitaly-2'].map((storage) => row(praefect, storage, 0.4, 3600)),
   );
 
-  test('an old row dated 2033 next to three live Praefects makes no dead storage healthy', () => {
+  test('in an old row dated 2033, next to three live Praefects, makes no dead storage healthy', () => {
     const year = 220_000_000;
     const view = healthOf([...dead, row('old', 'gitaly-1', -year, -year)], 0);
     expect(healthyIn(view)).toEqual([]);
@@ -255,12 +255,12 @@ describe('times in the future', () => {
     expect([...(found?.storages.get('gitaly-1')?.seenHealthyBy.keys() ?? [])]).toEqual(['p1', 'p2', 'p3']);
   });
 
-  test('a storage that died before the clock was set back by two hours is not healthy', () => {
+  test('because the clock was set back by two hours makes no dead storage healthy', () => {
     const rows = ['p1', 'p2', 'p3'].map((praefect) => row(praefect, 'gitaly-1', 0.4, -7100));
     expect(healthyIn(healthOf(rows, 0))).toEqual([]);
   });
 
-  test('all times in the future are no heartbeat and no quorum, now and when that time has come', () => {
+  test('in all rows is no heartbeat and no quorum, now and at that time', () => {
     const rows = ['p1', 'p2', 'p3'].map((praefect) => row(praefect, 'gitaly-1', -3600, -3600));
     for (const at of [0, 3_600_000, 3_605_000]) {
       const view = healthOf(rows, 0, at);
@@ -269,15 +269,15 @@ describe('times in the future', () => {
     }
   });
 
-  test('a row that was written after the transaction began counts', () => {
+  test('because the row was written after the transaction began counts', () => {
     const view = healthOf([row('p1', 'gitaly-1', -0.3, -0.3)], 0);
     expect(healthyIn(view)).toEqual(['default/gitaly-1']);
     expect(view.hasQuorum('default')).toBe(true);
   });
 });
 
-describe('known storages', () => {
-  test('storages contacted within 60 s before the newest heartbeat are known, however old the heartbeat is', () => {
+describe('the known storages', () => {
+  test('are those contacted within 60 s before the newest heartbeat, regardless of its age', () => {
     const rows = [
       row('p1', 'gitaly-1', 3600, 3600),
       row('p1', 'gitaly-2', 3600, 9000),
@@ -290,7 +290,7 @@ describe('known storages', () => {
     ]);
   });
 
-  test('a storage that only one Praefect, with a newer configuration, contacts is known', () => {
+  test('include one that only one Praefect contacts, whose configuration is newer', () => {
     const rows = [
       row('p1', 'gitaly-1', 0.5, 0.5),
       row('p2', 'gitaly-1', 0.5, 0.5),
@@ -300,7 +300,7 @@ describe('known storages', () => {
   });
 });
 
-test('each living Praefect has its own view of a storage, and a dead one has none', () => {
+test('each live Praefect has its own view of a storage, and a dead one has none', () => {
   const view = healthOf(
     [
       row('p1', 'gitaly-2', 0.5, 0.5),

@@ -1,6 +1,6 @@
 /**
- * A role that creates operators, functions and casts where the exporter's names could be looked up: none of them is
- * called, whatever search_path the exporter's role has.
+ * A role creates operators, functions and casts where unqualified names of the exporter could resolve to them:
+ * none is called, regardless of the search_path of the exporter's role.
  */
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { checkDatabase } from '../../../src/doctor/database.ts';
@@ -23,7 +23,7 @@ import {
 } from '../../support/postgres.ts';
 import { praefectSource } from '../../support/praefect-source.ts';
 
-/** Both arguments' types, and the operators that the statements use for them. */
+/** The types of both arguments, and the operators that the statements use on them. */
 const operators: readonly (readonly [left: string, right: string, symbols: string])[] = [
   ['public.replication_job_state', 'public.replication_job_state', '= <> < <= > >='],
   ['text', 'text', '= <> < <= > >= || ~~'],
@@ -77,7 +77,7 @@ const functions: readonly (readonly [name: string, args: string, returns: string
   ['min', 'timestamp', 'timestamp'],
 ];
 
-/** Casts between types, of which a superuser may create any. */
+/** Casts between types; only a superuser may create such casts. */
 const casts = [
   ['public.replication_job_state', 'text'],
   ['text', 'public.replication_job_state'],
@@ -143,7 +143,7 @@ describe.each([15, 18] as const)('on PostgreSQL %i', (postgres) => {
   });
   afterAll(() => server.stop());
 
-  /** The failures of a full run; fails itself when any of the objects was called. */
+  /** The failures of a full run; throws when any of the objects was called. */
   async function runOn(gitlab: string, enumContext: 'IMPLICIT' | 'ASSIGNMENT'): Promise<readonly string[]> {
     const place = await server.createDatabase(`
       ${praefectSchema(gitlab)}; RESET ALL; SET session_replication_role = replica; ${rows}; RESET ALL;
@@ -175,12 +175,12 @@ describe.each([15, 18] as const)('on PostgreSQL %i', (postgres) => {
     60_000,
   );
 
-  test("an implicit cast of Praefect's enum is not called: where it makes an operator ambiguous, that is a failure", async () => {
+  test("an implicit cast of Praefect's enum is not called: if it makes an operator ambiguous, the query fails", async () => {
     for (const failure of await runOn('19.0', 'IMPLICIT')) expect(failure).toMatch(/operator is not unique/);
   }, 60_000);
 });
 
-/** Words before a parenthesis that are no functions to PostgreSQL, but parts of its grammar. */
+/** Words before a parenthesis that are part of PostgreSQL's grammar, not functions. */
 const grammar = new Set(
   'all and any array as between by case coalesce distinct else extract filter from greatest lateral limit not on operator or over select sequence settled then values when where with join sequence for'.split(
     ' ',
@@ -189,7 +189,7 @@ const grammar = new Set(
 /** Types that the grammar resolves to pg_catalog. */
 const keywordTypes = /^(interval|timestamp|bigint|int|integer|boolean)\b/;
 
-/** Names that the statement looks up by search_path: operators, functions and types without a schema. */
+/** Names in the statement that are resolved by search_path: operators, functions and types without a schema. */
 function unqualifiedIn(statement: string): readonly string[] {
   const sql = statement
     .replaceAll(/\/\*.*?\*\//gs, ' ')
@@ -215,7 +215,7 @@ function unqualifiedIn(statement: string): readonly string[] {
   return [...casts, ...calls, ...symbols, ...words, ...tables];
 }
 
-/** A Database that keeps what is sent through it. */
+/** A Database that records the statements sent through it. */
 function recording(database: Database, statements: Set<string>): Database {
   return {
     ...database,
@@ -245,7 +245,7 @@ test.each([
   ["SELECT 'x'::text FROM public.t", ['::text']],
   ['SELECT 1 FROM t WHERE a IN (1)', ['IN', 'FROM t']],
   ["SELECT a OPERATOR(pg_catalog.=) '=', pg_catalog.now() FROM public.t -- ", ['--']],
-])('%j has names without a schema', (sql, found) => {
+])('%j has unqualified names', (sql, found) => {
   expect([...unqualifiedIn(sql)].filter((each) => each !== 'IN()').sort()).toEqual([...found].sort());
 });
 
@@ -257,7 +257,7 @@ async function failuresOf(place: TestDatabase, statements = new Set<string>()): 
   const { collectors } = praefectSource({ database, budget, clock, costlyRefreshMs: 0 });
   const signal = AbortSignal.timeout(30_000);
   try {
-    // Twice: the second refresh of the mirror reads changed rows only.
+    // Twice: the second refresh of the mirror reads only changed rows.
     for (const collector of [...collectors, ...collectors]) {
       const outcome = await collector.collect({ signal, cause: 'due' });
       if (outcome.kind === 'failed') failures.push(`${collector.name}: ${outcome.message}`);

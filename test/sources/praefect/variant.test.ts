@@ -19,7 +19,7 @@ const variantIn = async (client: pg.Client): Promise<SchemaVariant> => {
   return found;
 };
 
-/** The features of each form, by hand from the schemas' README. */
+/** The features of each variant, written by hand from the README of the schemas. */
 const expected: Record<
   (typeof schemaVersions)[number],
   readonly [name: string, features: string, rule: SchemaVariant['validPrimaries'], finalStates: string]
@@ -71,7 +71,7 @@ describe.each([15, 18] as const)('on PostgreSQL %i', (version) => {
   });
   afterAll(() => server.stop());
 
-  /** Replaces what is there: a hundred times cheaper than a new database each time. */
+  /** Replaces the current content: a hundred times faster than a new database each time. */
   const load = (sql: string) =>
     client.query(`
       RESET ROLE;
@@ -106,7 +106,7 @@ describe.each([15, 18] as const)('on PostgreSQL %i', (version) => {
     });
   });
 
-  test('a database without any of the tables is the wrong one', async () => {
+  test('a database without any of the tables is reported as the wrong database', async () => {
     await load('CREATE TABLE public.projects (id int)');
     expect(await detect(client)).toMatchObject({
       reason: 'missing_schema',
@@ -114,7 +114,7 @@ describe.each([15, 18] as const)('on PostgreSQL %i', (version) => {
     });
   });
 
-  test('tables in a schema that is not in the search_path are found, whatever its name', async () => {
+  test('tables in a schema outside the search_path are found, whatever its name', async () => {
     await load(`${praefectSchema('17.2')}; ALTER SCHEMA public RENAME TO praefect`);
     expect((await variantIn(client)).relation('node_status')).toBe('"praefect".node_status');
     await load(`${praefectSchema('17.2')}; ALTER SCHEMA public RENAME TO "it's ""odd"" \\ "`);
@@ -124,7 +124,7 @@ describe.each([15, 18] as const)('on PostgreSQL %i', (version) => {
     ]);
   });
 
-  test('of several schemas the first of the search_path counts, and without one the fix is named', async () => {
+  test('of several schemas the first in the search_path is used, and without one the message names the fix', async () => {
     await load(
       `CREATE SCHEMA praefect; ${praefectSchema('14.9').replaceAll('public.', 'praefect.')}; ${praefectSchema('17.2')}`,
     );
@@ -163,7 +163,7 @@ describe.each([15, 18] as const)('on PostgreSQL %i', (version) => {
     });
   });
 
-  test('a form without a column that all known ones have is unsupported, and the column is named', async () => {
+  test('a variant without a column that all known ones have is unsupported, and the column is named', async () => {
     await load(
       `${praefectSchema('17.2')}; ALTER TABLE public.replication_queue RENAME COLUMN job TO payload`,
     );
@@ -173,7 +173,7 @@ describe.each([15, 18] as const)('on PostgreSQL %i', (version) => {
     });
   });
 
-  test('a migration in progress is detected by what exists already', async () => {
+  test('a migration in progress is detected by the tables that exist already', async () => {
     await load(
       `${praefectSchema('14.0')}; ALTER TABLE public.repositories ADD COLUMN repository_id bigserial`,
     );
@@ -185,7 +185,7 @@ describe.each([15, 18] as const)('on PostgreSQL %i', (version) => {
     });
   });
 
-  test('a newer Praefect with more tables and columns is detected as the newest known form', async () => {
+  test('a newer Praefect with more tables and columns is detected as the newest known variant', async () => {
     await load(
       `${praefectSchema('19.0')}; ALTER TABLE public.repositories ADD COLUMN size bigint; CREATE TABLE public.partitions (id bigint)`,
     );
@@ -198,7 +198,7 @@ describe.each([15, 18] as const)('on PostgreSQL %i', (version) => {
       'VACUUM FULL public.repositories',
       'CREATE INDEX ON public.repositories ("primary")',
       'GRANT SELECT ON public.repositories TO public',
-    ])('stays after %s', async (sql) => {
+    ])('is unchanged by %s', async (sql) => {
       await load(praefectSchema('19.0'));
       const before = await variantIn(client);
       await client.query(sql);
@@ -212,21 +212,21 @@ describe.each([15, 18] as const)('on PostgreSQL %i', (version) => {
       'DROP TABLE public.repository_reference_write_locks',
       'CREATE OR REPLACE VIEW public.healthy_storages AS SELECT shard_name AS virtual_storage, node_name AS storage FROM public.node_status',
       'CREATE TABLE public.other (LIKE public.storage_cleanups); DROP TABLE public.storage_cleanups; ALTER TABLE public.other RENAME TO storage_cleanups',
-    ])('changes after %s', async (sql) => {
+    ])('is changed by %s', async (sql) => {
       await load(praefectSchema('19.0'));
       const before = await variantIn(client);
       await client.query(sql);
       expect((await variantIn(client)).fingerprint).not.toBe(before.fingerprint);
     });
 
-    test('differs between two databases of one schema', async () => {
+    test('differs between two databases with one schema', async () => {
       await load(praefectSchema('19.0'));
       const other = await (await server.createDatabase(praefectSchema('19.0'))).client();
       expect((await variantIn(other)).fingerprint).not.toBe((await variantIn(client)).fingerprint);
     });
   });
 
-  test('is detected while a migration holds the tables exclusively', async () => {
+  test('is read while a migration has exclusive locks on the tables', async () => {
     await load(praefectSchema('14.9'));
     const migration = await database.client();
     await migration.query(

@@ -1,4 +1,7 @@
-/** Verification in the mirror, compared with Praefect's own metrics in an incident with an interval of 40 s. */
+/**
+ * Verification in the mirror, compared with Praefect's own metrics in an incident with a verification interval
+ * of 40 s.
+ */
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { systemClock } from '../../../src/lib/clock.ts';
 import { createYielder } from '../../../src/lib/yielder.ts';
@@ -55,39 +58,42 @@ async function bothCounts(capture: string) {
   const samples = await samplesWith(capture, 40);
   const native = nativeSamples(capture, 'praefect-1.db.prom');
   return places.map(([virtualStorage, storage]) => {
-    const own = (state: string) =>
+    const mirrorCount = (state: string) =>
       samples[
         `praefect_db_verification_replicas{virtual_storage="${virtualStorage}",storage="${storage}",state="${state}"}`
       ];
-    const praefects = (status: string) =>
+    const praefectCount = (status: string) =>
       native[
         `gitaly_praefect_verification_queue_depth{status="${status}",storage="${storage}",virtual_storage="${virtualStorage}"}`
       ];
     return {
-      own: `${storage}: ${own('unverified')} unverified, ${own('overdue')} overdue`,
-      praefects: `${storage}: ${praefects('unverified')} unverified, ${praefects('expired')} overdue`,
+      mirrorCount: `${storage}: ${mirrorCount('unverified')} unverified, ${mirrorCount('overdue')} overdue`,
+      praefectCount: `${storage}: ${praefectCount('unverified')} unverified, ${praefectCount('expired')} overdue`,
     };
   });
 }
 
 test.each(['19/replica-lost/deleted', '19/replica-lost/found', '19/replica-lost/after'])(
-  "%s: unverified and overdue replicas are those of Praefect's own count",
+  "%s: unverified and overdue replicas equal Praefect's own counts",
   async (capture) => {
     const counts = await bothCounts(capture);
-    expect(counts.map(({ own }) => own)).toEqual(counts.map(({ praefects }) => praefects));
+    expect(counts.map(({ mirrorCount }) => mirrorCount)).toEqual(
+      counts.map(({ praefectCount }) => praefectCount),
+    );
   },
 );
 
 test('19/replica-lost/after-verified: Praefect keeps its last count above 0 for storages that have none', async () => {
-  // Not compared for the others: the mirror keeps whole seconds, and 25 of their replicas reach 40 s in that second.
+  // Not compared for the other storages: the mirror keeps whole seconds, and 25 of their replicas reach 40 s in
+  // that second.
   const counts = (await bothCounts('19/replica-lost/after-verified')).slice(3);
   expect(counts).toEqual([
-    { own: 'other-1: 0 unverified, 0 overdue', praefects: 'other-1: 0 unverified, 1 overdue' },
-    { own: 'other-2: 0 unverified, 0 overdue', praefects: 'other-2: 0 unverified, 1 overdue' },
+    { mirrorCount: 'other-1: 0 unverified, 0 overdue', praefectCount: 'other-1: 0 unverified, 1 overdue' },
+    { mirrorCount: 'other-2: 0 unverified, 0 overdue', praefectCount: 'other-2: 0 unverified, 1 overdue' },
   ]);
 });
 
-test('with verification switched off no replica is overdue, and the other states sum to all replicas', async () => {
+test('with verification disabled no replica is overdue, and the other states add up to all replicas', async () => {
   const samples = await samplesWith('19/replica-lost/after', 0);
   expect(only(samples, 'overdue')).toEqual({});
   expect(Object.values(only(samples, 'gitaly-1', 'replicas')).reduce((sum, count) => sum + count, 0)).toBe(
@@ -99,7 +105,7 @@ test('before 14.10 there are no verification metrics', async () => {
   expect(await samplesWith('14.9/01-healthy', 604_800)).toEqual({});
 });
 
-describe('times that the clock cannot explain', () => {
+describe('an implausible time', () => {
   const now = 1_800_000_000;
   const states = async (verifiedAt: number, leasedUntil: number) => {
     const table = createReplicaTable(0, createMirrorMemory());

@@ -1,4 +1,4 @@
-/** The typed view of Praefect: the same values as the samples of a scrape, and nothing that a scrape lacks. */
+/** The typed view of Praefect has the same values as the samples of a scrape, and none that a scrape lacks. */
 import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
 import { systemClock } from '../../../src/lib/clock.ts';
 import { silentLog } from '../../../src/lib/log.ts';
@@ -21,7 +21,7 @@ afterEach(async () => {
   for (const close of closing.splice(0)) await close();
 });
 
-/** The collectors on a captured database, in a runner. */
+/** Runs the collectors on a captured database. */
 async function sourceOn(capture: string | undefined) {
   const place = await server.createDatabase();
   if (capture !== undefined) {
@@ -60,7 +60,7 @@ async function started(runner: Runner): Promise<void> {
 
 const samplesOf = (runner: Runner): Samples => Object.assign({}, ...runner.snapshots().map(samplesIn));
 
-/** The samples that the view stands for, for every metric that has its values in the view. */
+/** The samples that the view corresponds to, for every metric that has its values in the view. */
 function expectedSamples({ database, health, queue, repositories }: PraefectView): Record<string, number> {
   const samples: Record<string, number> = {};
   const put = (name: string, labels: Record<string, string>, value: number | boolean | undefined): void => {
@@ -126,7 +126,7 @@ function expectedSamples({ database, health, queue, repositories }: PraefectView
   return samples;
 }
 
-/** Metrics that no rule reads, or that are counters with a zero for each pair of storages. */
+/** Metrics that no rule reads, and counters that have a zero for each pair of storages. */
 const notViewed =
   /^praefect_db_(info|tls|probe|migrations|connections|blocked|longest|table|wraparound|transaction|shard|reference|primary_moves|failovers|last_failover)/;
 
@@ -135,7 +135,7 @@ test.each([
   '14.9/06-failed-over',
   '19/gitaly-down/down-later',
   '19/storage-removed/removed',
-])('on %s the view has the values of the samples, and none more', async (capture) => {
+])('on %s the view has exactly the values of the samples', async (capture) => {
   const { runner, view } = await sourceOn(capture);
   await started(runner);
   const shown = Object.entries(samplesOf(runner)).filter(
@@ -149,7 +149,7 @@ test.each([
   });
 });
 
-test('before the first read everything but the configuration is undefined', async () => {
+test('before the first read the view has only the configuration', async () => {
   const { view } = await sourceOn('14.9/01-healthy');
   expect(view()).toEqual({
     database: undefined,
@@ -159,7 +159,7 @@ test('before the first read everything but the configuration is undefined', asyn
   });
 });
 
-test('a database that refuses connections is down, and the rest is undefined', async () => {
+test('when the database refuses connections the view has it as down, and the rest is undefined', async () => {
   const { runner, view } = await sourceOn(undefined);
   await started(runner);
   expect(view()).toEqual({
@@ -177,7 +177,7 @@ test('a database that refuses connections is down, and the rest is undefined', a
   });
 });
 
-test('without a database there is only the configuration', () => {
+test('without a database the view has only the configuration', () => {
   const latest = () => {
     throw new Error('no collector to read');
   };

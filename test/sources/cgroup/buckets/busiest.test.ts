@@ -6,7 +6,7 @@ const interval = 15_000;
 const minute = 60_000;
 const noKills: ReadonlySet<number> = new Set();
 
-/** The results of updates every 15 s from `fromMs` to `untilMs`. */
+/** The selections after updates every 15 s from `fromMs` to `untilMs`. */
 function run(
   busiest: Busiest,
   fromMs: number,
@@ -27,11 +27,11 @@ const sorted = (chosen: ReadonlySet<number> | undefined): number[] =>
   [...(chosen ?? [])].sort((a, b) => a - b);
 
 describe('the selected buckets', () => {
-  test('are all of them, idle or not, when there are no more than top', () => {
+  test('are all of them, idle or not, when there are at most `top`', () => {
     expect(sorted(createBusiest({ top: 3 }).update(0, activity(0, 0, 0), noKills))).toEqual([0, 1, 2]);
   });
 
-  test('are the busiest when there are more; of equal ones those with lower numbers', () => {
+  test('are the busiest when there are more; among equal ones those with lower numbers', () => {
     const chosen = createBusiest({ top: 2 }).update(0, activity(0.1, 0.5, 0.1, 0.9), noKills);
     expect(sorted(chosen)).toEqual([1, 3]);
     expect(sorted(createBusiest({ top: 2 }).update(0, activity(1, 1, 1), noKills))).toEqual([0, 1]);
@@ -43,7 +43,7 @@ describe('the selected buckets', () => {
     expect(sorted(busiest.update(interval, activity(0, 1), noKills))).toEqual([1]);
   });
 
-  test('keep a busy bucket for ten minutes, however busy others become', () => {
+  test('keep a busy bucket for ten minutes, even if others become busier', () => {
     const busiest = createBusiest({ top: 1 });
     busiest.update(0, activity(0.1, 0), noKills);
     const results = run(busiest, interval, 11 * minute, () => activity(0, 50));
@@ -51,7 +51,7 @@ describe('the selected buckets', () => {
     expect((replaced + 1) * interval).toBe(10 * minute);
   });
 
-  test('keep a bucket that is overtaken by a fifth, and lose it when overtaken by half', () => {
+  test('keep a bucket that another one exceeds by a fifth, and drop it when exceeded by half', () => {
     const slightly = createBusiest({ top: 1 });
     slightly.update(0, activity(1, 0), noKills);
     expect(sorted(run(slightly, interval, 60 * minute, () => activity(1, 1.2)).at(-1))).toEqual([0]);
@@ -65,14 +65,14 @@ describe('the selected buckets', () => {
     expect(sorted(chosen)).toEqual([0, 2, 7]);
   });
 
-  test('keep a bucket that could not be read, and lose one that was removed', () => {
+  test('keep a bucket that is unreadable, and drop one that was removed', () => {
     const busiest = createBusiest({ top: 1 });
     busiest.update(0, activity(1, 0.5), noKills);
     expect(sorted(run(busiest, interval, 30 * minute, () => activity(undefined, 0.9)).at(-1))).toEqual([0]);
     expect(sorted(busiest.update(31 * minute, new Map([[1, 0.9]]), noKills))).toEqual([1]);
   });
 
-  test('stay valid when the clock stands still or jumps', () => {
+  test('stay valid when the clock stops or jumps', () => {
     const busiest = createBusiest({ top: 1 });
     busiest.update(0, activity(1, 0), noKills);
     expect(sorted(busiest.update(0, activity(0, 1), noKills))).toEqual([0]);
@@ -82,7 +82,7 @@ describe('the selected buckets', () => {
 
 const busy = fc.double({ min: 0, max: 64, noNaN: true });
 
-test('there are never more selected buckets than top plus those with kills, and none is unknown', () => {
+test('at most `top` buckets plus those with kills are selected, and none that does not exist', () => {
   const bucketCount = 40;
   const update = fc.record({
     activity: fc.dictionary(
@@ -167,9 +167,9 @@ test('at most twice top buckets are selected in any ten minutes, whatever their 
         const results = updates.map((values, index) =>
           sorted(busiest.update(index * interval, activity(...values), noKills)),
         );
-        const updatesInHold = (10 * minute) / interval;
+        const updatesInTenMinutes = (10 * minute) / interval;
         for (const [index] of results.entries()) {
-          const seen = new Set(results.slice(index, index + updatesInHold).flat());
+          const seen = new Set(results.slice(index, index + updatesInTenMinutes).flat());
           expect(seen.size).toBeLessThanOrEqual(2 * top);
         }
       },

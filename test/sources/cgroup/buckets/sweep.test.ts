@@ -63,7 +63,7 @@ function sweeping(git: GitParent, choice: BucketChoice = 'top', top = 20) {
 }
 
 describe('buckets near their limit', () => {
-  test('are those with much anonymous memory, not page cache', async () => {
+  test('are those with much anonymous memory, not with page cache', async () => {
     const sweep = sweeping(
       makeBuckets(
         { 'memory.current': bytes(100), 'memory.stat': memoryStat(2, 98) },
@@ -92,7 +92,7 @@ describe('buckets near their limit', () => {
     expect((await sweep()).nearLimitCount).toBe(1);
   });
 
-  test('are found without reading memory.stat of a bucket that cannot be near', async () => {
+  test('are found without reading memory.stat of a bucket with little memory', async () => {
     const sweep = sweeping(
       makeBuckets({
         'memory.current': bytes(10),
@@ -107,7 +107,7 @@ describe('buckets near their limit', () => {
     ['memory.stat', 'garbage'],
     ['memory.current', ''],
     ['memory.max', '-1\n'],
-  ])('have no count when %s of one cannot be read, and the others are still listed', async (file, text) => {
+  ])('have no count when %s of one is unreadable, and the others are still listed', async (file, text) => {
     const full = {
       'memory.max': bytes(100),
       'memory.current': bytes(90),
@@ -126,7 +126,7 @@ describe('buckets near their limit', () => {
     expect(await sweep()).toMatchObject({ nearLimitCount: 2, readErrors: 0 });
   });
 
-  test('are unknown without memory files, which is no failure', async () => {
+  test('are unknown without memory files, which is not a failure', async () => {
     const none = { 'memory.current': undefined, 'memory.max': undefined, 'memory.stat': undefined };
     const sweep = sweeping(makeBuckets({ ...none, 'cgroup.events': populated(true) }, none));
     expect(await sweep()).toMatchObject({ nearLimitCount: undefined, active: 1, readErrors: 0, found: 2 });
@@ -160,12 +160,12 @@ describe('active buckets', () => {
     ['cgroup.events', 'frozen 0\n'],
     ['memory.stat', 'anon -3\n'],
     ['memory.current', 'many\n'],
-  ])('have no count when %s of an idle one cannot be read', async (file, text) => {
+  ])('have no count when %s of an idle one is unreadable', async (file, text) => {
     const sweep = sweeping(makeBuckets({ 'memory.current': bytes(1), [file]: text }, {}));
     expect(await sweep()).toMatchObject({ active: undefined, readErrors: 1, found: 2 });
   });
 
-  test('have an unknown number of processes when cgroup.procs of one cannot be read', async () => {
+  test('have an unknown number of processes when cgroup.procs of one is unreadable', async () => {
     const sweep = sweeping(
       makeBuckets(
         { 'cgroup.events': populated(true), 'cgroup.procs': 'x\n' },
@@ -176,18 +176,18 @@ describe('active buckets', () => {
   });
 });
 
-describe('buckets with series of their own', () => {
+describe('buckets with their own series', () => {
   const numbers = ({ shown }: GitSweep): number[] => shown.map(({ bucket }) => bucket);
   const works = (usec: number): CgroupText => ({ 'cpu.stat': cpuStat(usec) });
 
-  test('are, with top, those that use CPU now, not those that used it before', async () => {
+  test('with `top` are those that use CPU now, not those that used it before', async () => {
     const sweep = sweeping(makeBuckets(works(900e6), works(0), works(5e6)), 'top', 1);
     await sweep();
     setBucket(1, works(15e6));
     expect(numbers(await sweep())).toEqual([1]);
   });
 
-  test('are, with top, those with memory and a process; page cache without a process is idle', async () => {
+  test('with `top` are those with memory and a process; page cache without a process is idle', async () => {
     const sweep = sweeping(
       makeBuckets(
         { 'memory.current': bytes(90) },
@@ -200,12 +200,12 @@ describe('buckets with series of their own', () => {
     expect(numbers(await sweep())).toEqual([1]);
   });
 
-  test('are, with all, every bucket and removed ones with kills', async () => {
+  test('with `all` are every bucket and removed ones with kills', async () => {
     const sweep = sweeping(makeBuckets({}, {}, {}), 'all');
     expect(numbers(await sweep(0, new Set([9])))).toEqual([0, 1, 2, 9]);
   });
 
-  test('are, with none, none, but the counts are known', async () => {
+  test('with `none` do not exist, but the counts are known', async () => {
     const sweep = sweeping(makeBuckets({ 'cgroup.events': populated(true) }), 'none');
     const result = await sweep(0, new Set([0]));
     expect(numbers(result)).toEqual([]);
@@ -234,7 +234,7 @@ describe('buckets with series of their own', () => {
 });
 
 describe('a removed bucket', () => {
-  test('is no read error', async () => {
+  test('is not a read error', async () => {
     const sweep = sweeping(makeBuckets({}, {}, {}));
     await sweep();
     tree.removeCgroup(`${parent}/repos-1`);
@@ -242,7 +242,7 @@ describe('a removed bucket', () => {
     expect(files.failures()).toEqual({ permission: 0, too_many_open_files: 0, malformed: 0, io: 0 });
   });
 
-  test('has its descriptors closed, as has a restarted or removed Gitaly', async () => {
+  test('has its descriptors closed, as does a restarted or removed Gitaly', async () => {
     const git = makeBuckets({}, {}, {});
     const sweeper = createGitSweeper(files, 'all', 20);
     await sweeper.sweep(git, noKills, 0, run());

@@ -63,7 +63,7 @@ describe.each(capturedKernels)('kernel %s', (kernel) => {
     remove();
   });
 
-  test('a listed pod without Git cgroups stays, with its names; an unlisted one is omitted', async () => {
+  test('a listed pod without Git cgroups is kept, with its names; an unlisted one is omitted', async () => {
     const { root, remove } = capturedTree(kernel, 'removed');
     const pod = knownPod({
       uid: guaranteedUid,

@@ -58,7 +58,7 @@ describe('the next scan finds', () => {
     expect(await scan()).toEqual([]);
   });
 
-  test('a pod replaced by another at the same link count and times, as the kernel leaves them', async () => {
+  test('a pod replaced by another one with the same link count and times, as the kernel keeps them', async () => {
     const keepTimes = (): void => utimesSync(join(tree.root, burstable), 1_000, 1_000);
     tree.make(`${git}/repos-0`);
     keepTimes();
@@ -69,7 +69,7 @@ describe('the next scan finds', () => {
     expect((await findWith(finder)).trees.map(({ key }) => key)).toEqual([otherUid]);
   });
 
-  test('the first kubepods and the first tree of a virtual machine', async () => {
+  test("the first kubepods and the first virtual machine's tree", async () => {
     const finder = finderOf(tree.root, { clock });
     expect((await findWith(finder)).trees).toEqual([]);
     tree.make(`${git}/repos-0`);
@@ -95,7 +95,7 @@ describe('the next scan finds', () => {
   });
 });
 
-test('a pod named by its UID that a now complete list does not have is omitted, and a line explains why', async () => {
+test('a pod named by its UID is omitted when a now complete list does not have it, and a note explains why', async () => {
   tree.make(`${git}/repos-0`);
   const directory = directoryOf([], { reason: 'timeout', message: 'not listed yet' });
   const finder = finderOf(tree.root, { clock, directory });
@@ -104,7 +104,7 @@ test('a pod named by its UID that a now complete list does not have is omitted, 
   const { missing, trees, unlisted } = await findWith(finder);
   expect(trees).toEqual([]);
   expect(unlisted).toEqual([uid]);
-  // And no line says that there are none.
+  // And no note states that there are none.
   expect(missing).toEqual([expect.stringMatching(new RegExp(`^${uid}: Gitaly's cgroups exist, but`))]);
   expect(missing[0]).toContain('kubernetes.node');
 });
@@ -133,7 +133,7 @@ test('the whole tree is searched every five seconds while no place is known', as
   expect(await keys()).toEqual([uid]);
 });
 
-test('unchanged buckets are the same array, so that others may compare them', async () => {
+test('unchanged buckets are the same array, so that callers can compare them', async () => {
   tree.make(`${git}/repos-0`, `${git}/repos-1`);
   const finder = finderOf(tree.root, { clock });
   const buckets = async () => (await findWith(finder)).trees[0]?.git?.buckets;
@@ -143,7 +143,7 @@ test('unchanged buckets are the same array, so that others may compare them', as
   expect(await buckets()).toBe(first);
 });
 
-test('a call during a scan waits for it and scans itself', async () => {
+test('a scan that is requested during another one waits for it and then runs itself', async () => {
   const finder = finderOf(tree.root, { clock });
   const first = findWith(finder);
   tree.make(`${git}/repos-0`);

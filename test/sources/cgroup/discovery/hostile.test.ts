@@ -50,8 +50,8 @@ const names = fc.oneof(
   fc.string({ unit: 'binary' }),
 );
 
-describe('names', () => {
-  test('are accepted only as Gitaly and the kubelet make them', () => {
+describe('names of cgroups', () => {
+  test('are accepted only in the forms that Gitaly and the kubelet create', () => {
     fc.assert(
       fc.property(names, (name) => {
         const bucket = bucketOf(name);
@@ -85,12 +85,12 @@ describe('names', () => {
     [`pod${uid.replaceAll('-', '_')}`, 'cgroupfs'],
     [`pod${uid}.slice`, 'cgroupfs'],
     [`pod${uid}\n`, 'cgroupfs'],
-  ] as const)('are not a pod: %j', (name, driver) => {
+  ] as const)('are not pods: %j', (name, driver) => {
     expect(podUidOf(name, driver === 'systemd' ? 'kubepods.slice' : 'kubepods', driver)).toBeUndefined();
   });
 });
 
-test('of hostile folders, links and files only strict names are accepted', async () => {
+test('of hostile folders, links and files, only exact names are accepted', async () => {
   tree.make(`${git}/repos-0`, `${git}/repos-99999`);
   for (const name of [
     'repos-01',
@@ -171,7 +171,7 @@ test('an unreadable folder is reported, and the rest is found', async () => {
   chmodSync(join(tree.root, closed), 0o755);
 });
 
-test('a name with control characters is printable in the notes', async () => {
+test('a name with control characters is made printable in the notes', async () => {
   tree.make('evil\n\u202e.slice/gitaly-8/repos-0');
   const { notes } = await findOnce(tree.root);
   expect(notes.join()).toContain('/evil .slice');

@@ -22,7 +22,7 @@ afterEach(() => tree.removeAll());
 
 const burstable = 'kubepods.slice/kubepods-burstable.slice';
 
-describe('pods are found in', () => {
+describe('a pod is found', () => {
   test.each([
     ['Guaranteed', 'systemd', `kubepods.slice/${sliceOf('kubepods')}`],
     ['Burstable', 'systemd', `${burstable}/${sliceOf('kubepods-burstable')}`],
@@ -49,19 +49,19 @@ describe('pods are found in', () => {
       'cgroupfs',
       `user.slice/user-1000.slice/user@1000.service/k3s.service/kubepods/burstable/pod${uid}`,
     ],
-  ])('%s, %s: %s', async (qosClass, driver, pod) => {
+  ])('for %s, %s: %s', async (qosClass, driver, pod) => {
     tree.make(`${pod}/cri-containerd-${id}.scope`, `${pod}/gitaly/gitaly-1/repos-0`);
     const { trees } = await findOnce(tree.root);
     expect(trees).toEqual([expect.objectContaining({ key: uid, qosClass, driver, pod, layout: 'sibling' })]);
   });
 
-  test("a static pod's folder, whose UID is a hash", async () => {
+  test('with the hash that a static pod has as its UID', async () => {
     const hash = 'd41d8cd98f00b204e9800998ecf8427e';
     tree.make(`${burstable}/kubepods-burstable-pod${hash}.slice/gitaly/gitaly-1/repos-0`);
     expect((await findOnce(tree.root)).trees).toEqual([expect.objectContaining({ uid: hash })]);
   });
 
-  test("a folder of another QoS class than the API reports: the API's counts", async () => {
+  test('by the QoS class of the API where its folder is in another one', async () => {
     tree.make(`${burstable}/${sliceOf('kubepods-burstable')}`);
     const directory = directoryOf([knownPod({ qosClass: 'Guaranteed' })]);
     expect((await findOnce(tree.root, { directory })).trees).toEqual([
@@ -69,7 +69,7 @@ describe('pods are found in', () => {
     ]);
   });
 
-  test('the folder with content, of two after a change of the cgroup driver', async () => {
+  test('in the folder with content where a change of the cgroup driver left two', async () => {
     tree.make(
       `kubepods/burstable/pod${uid}`,
       `${burstable}/${sliceOf('kubepods-burstable')}/gitaly/gitaly-1/repos-0`,
@@ -112,7 +112,7 @@ describe("Gitaly's cgroups in its pod", () => {
   });
 });
 
-describe('containers', () => {
+describe('a container', () => {
   const pod = `${burstable}/${sliceOf('kubepods-burstable')}`;
   test.each([
     [`cri-containerd-${id}.scope`, true],
@@ -126,7 +126,7 @@ describe('containers', () => {
     [`cri-containerd-${id}x.scope`, false],
     ['gitaly', false],
     ['init.scope', false],
-  ])('are recognized by the name of their scope: %s: %s', async (name, isContainer) => {
+  ])('is recognized by the name of its scope: %s: %s', async (name, isContainer) => {
     tree.make(`${pod}/${name}`, `${pod}/gitaly/gitaly-1/repos-0`);
     const [found] = (await findOnce(tree.root)).trees;
     expect(found?.containers.map(({ path }) => path)).toEqual(isContainer ? [`${pod}/${name}`] : []);
@@ -178,7 +178,7 @@ describe('containers', () => {
       ['b', undefined],
       ['a', undefined],
     ],
-  ])("Gitaly's own: %s", async (_, containers, pause, gitaly) => {
+  ])("is Gitaly's: %s", async (_, containers, pause, gitaly) => {
     tree.make(`${pod}/cri-containerd-${id}.scope`, `${pod}/cri-containerd-${pauseId}.scope`);
     const directory = directoryOf([knownPod({ containers })]);
     const [found] = (await findOnce(tree.root, { directory })).trees;
@@ -213,7 +213,7 @@ describe('a virtual machine', () => {
     expect([missing, failures]).toEqual([[], []]);
   });
 
-  test('with several that no label distinguishes: one is shown, and a line explains why', async () => {
+  test('of which several exist without distinct labels is shown once, and a note explains why', async () => {
     tree.make('a/gitaly/gitaly-1/repos-0', 'b/gitaly/gitaly-1/repos-0');
     const { trees, missing } = await findOnce(tree.root);
     expect(trees.map(({ git, deadGit }) => [git?.path, deadGit])).toEqual([['b/gitaly/gitaly-1', []]]);
@@ -222,7 +222,7 @@ describe('a virtual machine', () => {
     ]);
   });
 
-  test('without Git cgroups has no tree, and a line explains why', async () => {
+  test('without Git cgroups has no tree, and a note explains why', async () => {
     tree.make('system.slice/gitlab-runsvdir.service', 'gitaly/gitaly-1');
     const { trees, missing } = await findOnce(tree.root);
     expect(trees).toEqual([]);
@@ -230,18 +230,18 @@ describe('a virtual machine', () => {
   });
 });
 
-describe('pods are known from', () => {
+describe('the listed pods', () => {
   const gitalyPod = `${burstable}/${sliceOf('kubepods-burstable')}`;
   const other = `${burstable}/${sliceOf('kubepods-burstable', otherUid)}`;
 
-  test('no directory: those with Git cgroups, by UID', async () => {
+  test('without a directory are those with Git cgroups, by UID', async () => {
     tree.make(`${gitalyPod}/gitaly/gitaly-1/repos-0`, `${other}/gitaly/gitaly-1`);
     const { trees, missing } = await findOnce(tree.root);
     expect(trees.map(({ identity }) => identity)).toEqual([{ namespace: '', pod: uid, node: 'node-1' }]);
     expect(missing).toEqual([expect.stringContaining('set kubernetes.enabled or cgroup.podsFile')]);
   });
 
-  test('a complete list: those that are listed, with Git cgroups or without', async () => {
+  test('with a complete list are those of the list, with or without Git cgroups', async () => {
     tree.make(gitalyPod, `${other}/gitaly/gitaly-1/repos-0`);
     const { trees, missing, failures } = await findOnce(tree.root, { directory: directoryOf([knownPod()]) });
     expect(trees).toEqual([
@@ -254,7 +254,7 @@ describe('pods are known from', () => {
     expect(failures).toEqual([]);
   });
 
-  test('an incomplete list: those that are listed, and by UID those with Git cgroups', async () => {
+  test('with an incomplete list are those of the list, and by UID those with Git cgroups', async () => {
     tree.make(gitalyPod, `${other}/gitaly/gitaly-1/repos-0`);
     const failure = { reason: 'refused', message: 'the API server cannot be reached' } as const;
     const found = await findOnce(tree.root, { directory: directoryOf([knownPod()], failure) });
@@ -263,7 +263,7 @@ describe('pods are known from', () => {
     expect(found.failures).toEqual([failure]);
   });
 
-  test('a list with a pod that is not on this host: it has no tree, and a line explains why', async () => {
+  test('with a pod that is not on this host: it has no tree, and a note explains why', async () => {
     tree.make(gitalyPod);
     const directory = directoryOf([knownPod(), knownPod({ uid: otherUid, name: 'gitlab-gitaly-1' })]);
     const { trees, missing } = await findOnce(tree.root, { directory });

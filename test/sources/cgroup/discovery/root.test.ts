@@ -85,7 +85,7 @@ describe('a root that is not the cgroup v2 of a host fails with the fix', () => 
     expect(await find()).toMatchObject({ kind: 'failed' });
   });
 
-  test('a root that is mounted later is found', async () => {
+  test('a root that is mounted later', async () => {
     const finder = finderOf(root);
     const { signal } = new AbortController();
     expect(await finder.find(signal)).toMatchObject({ kind: 'failed' });
@@ -95,7 +95,7 @@ describe('a root that is not the cgroup v2 of a host fails with the fix', () => 
 });
 
 describe('a part of a cgroup tree as the root', () => {
-  test('with kubepods in it (a node of kind): as a host', async () => {
+  test('with kubepods in it (a node of kind) is read as a host', async () => {
     write([
       'cgroup.controllers',
       'cgroup.type',
@@ -104,7 +104,7 @@ describe('a part of a cgroup tree as the root', () => {
     expect(await find()).toMatchObject({ kind: 'found', trees: [{ driver: 'systemd' }] });
   });
 
-  test("with Gitaly's tree in it (a sidecar, or the pod's slice mounted): shown, without a name", async () => {
+  test("with Gitaly's tree in it (a sidecar, or the pod's slice mounted) is shown without a name", async () => {
     write(['cgroup.controllers', 'cgroup.type', 'gitaly/gitaly-1/repos-0/cgroup.type']);
     expect(await find()).toMatchObject({
       kind: 'found',
@@ -128,7 +128,7 @@ const plain = '30 24 0:26 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw,nsdele
 const local = '31 24 0:26 / /host\\040cgroup ro,nosuid - cgroup2 none rw,memory_localevents';
 const mounts = [disk, plain, local].join('\n');
 
-describe('memory_localevents', () => {
+describe('the mount option memory_localevents', () => {
   test.each([
     ['/sys/fs/cgroup', mounts, false],
     ['/host cgroup', mounts, true],

@@ -1,4 +1,4 @@
-/** Cgroup trees made of folders only, and scans of them. */
+/** Cgroup trees that consist of folders only, and scans of them. */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

@@ -14,7 +14,7 @@ const folder = (pid: string, ino: number, createdMs = 0): GitFolder => ({
   createdMs,
 });
 
-/** One scan each: the folders, those with processes, and which one is current. */
+/** One scan per entry: the folders, those with processes, and the current one. */
 type Step = readonly [folders: readonly GitFolder[], busy: readonly string[], current: string | undefined];
 
 const older = folder('900', 10);
@@ -22,7 +22,7 @@ const newer = folder('30', 20);
 
 describe('the current gitaly-<pid>', () => {
   test.each<[string, readonly Step[]]>([
-    ['is none of none', [[[], [], undefined]]],
+    ['is undefined without folders', [[[], [], undefined]]],
     [
       'is the only one, idle or not',
       [
@@ -97,7 +97,7 @@ describe('the current gitaly-<pid>', () => {
   });
 });
 
-test('containers without a known name never share one, however their IDs begin', () => {
+test('containers without a known name never share one, even if their IDs have a common prefix', () => {
   const ids = ['0123456789abcdef', '0123456789ab0000', 'ffff456789abcdef'];
   const containers = ids.map((id) => ({ path: `pod/${id}`, id }));
   expect(nameContainers(containers, undefined, undefined).map(({ name }) => name)).toEqual([

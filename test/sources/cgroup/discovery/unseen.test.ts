@@ -1,4 +1,7 @@
-/** What is known to exist and is not found, is empty or may not be read: a failure that names it, never an empty success. */
+/**
+ * Cgroups that are known to exist and are missing, empty or unreadable: a failure that names them, never an
+ * empty success.
+ */
 import { chmodSync, chownSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
@@ -48,7 +51,7 @@ const configsOf = (...gitalys: readonly Partial<ConfiguredGitaly>[]): GitalyConf
 });
 
 describe('a directory without access', () => {
-  /** Found by a user without privileges, with the directory's mode. */
+  /** A scan by a user without privileges, with this mode of the directory. */
   async function findAt(closed: string, mode: number, options: Partial<FinderOptions> = {}) {
     chmodSync(join(tree.root, closed), mode);
     let found: Awaited<ReturnType<typeof findOnce>> | undefined;
@@ -61,7 +64,7 @@ describe('a directory without access', () => {
   }
 
   test.each([
-    // The Linux package makes this one at each start of Gitaly.
+    // The Linux package creates this directory at each start of Gitaly.
     ['gitlab.slice/gitaly', 0o700],
     ['gitlab.slice/gitaly', 0o711],
     ['gitlab.slice/gitaly', 0o744],
@@ -100,7 +103,7 @@ describe('a directory without access', () => {
     ]);
   });
 
-  test('is only noted where all pods of a complete list were found without it', async () => {
+  test('is only a note where all pods of a complete list were found without it', async () => {
     tree.make(`${slice}/cri-containerd-${id}.scope`, 'other.slice/x');
     const complete = await findAt('other.slice', 0o700, { directory: directoryOf([knownPod()]) });
     expect(complete.failures).toEqual([]);
@@ -127,7 +130,7 @@ describe('a pod that runs outside of its slice', () => {
     tree.write(`${slice}/memory.current`, '0\n');
   };
 
-  test("is a failure that names where it runs: the runtime's driver differs from the kubelet's", async () => {
+  test("is a failure that names the actual cgroup: the runtime's driver differs from the kubelet's", async () => {
     const stray = `system.slice/${sliceOf('kubepods-burstable')}:cri-containerd:${id}`;
     idle();
     tree.make(stray);
@@ -143,12 +146,12 @@ describe('a pod that runs outside of its slice', () => {
     ]);
   });
 
-  test('is a failure also where its containers are not found anywhere', async () => {
+  test('is a failure also when its containers are not found at all', async () => {
     idle();
     expect((await find()).failures.map(({ reason }) => reason)).toEqual(['missing']);
   });
 
-  test("is a failure also where the pod's pause container is in the slice", async () => {
+  test('is a failure also when its pause container is in the slice', async () => {
     tree.make(`${slice}/cri-containerd-${pauseId}.scope`, `system.slice/cri-containerd-${id}.scope`);
     expect((await find()).failures.map(({ reason }) => reason)).toEqual(['missing']);
   });
@@ -162,14 +165,14 @@ describe('a pod that runs outside of its slice', () => {
     expect([failures, trees.map(({ vacancy }) => vacancy)]).toEqual([[], [undefined]]);
   });
 
-  test('is not assumed when processes are in its slice under a name that is not recognized', async () => {
+  test('is not assumed when the slice has processes under a name that is not recognized', async () => {
     tree.make(`${slice}/kata_${id.slice(0, 12)}`);
     tree.write(`${slice}/cgroup.events`, 'populated 1\nfrozen 0\n');
     tree.write(`${slice}/memory.current`, '4096\n');
     expect((await find()).failures).toEqual([]);
   });
 
-  test('is a failure also when it has no slice at all, unless it is on another node', async () => {
+  test('is a failure also when it has no slice, unless it is on another node', async () => {
     tree.make('kubepods.slice');
     expect((await find()).failures).toEqual([
       { reason: 'missing', message: expect.stringContaining('has no cgroup below') },
@@ -205,7 +208,7 @@ describe("Gitaly's configuration", () => {
     expect((await findOnce(tree.root, { configs: configsOf(...configs) })).failures).toEqual([]);
   });
 
-  test('that cannot be read leaves it unknown whether there must be cgroups: a failure', async () => {
+  test('that is unreadable is a failure, as it is unknown whether cgroups must exist', async () => {
     const configs: GitalyConfigs = {
       read: async () => ({ gitalys: [], failures: ['/etc/gitaly/config.toml may not be read'] }),
     };
@@ -230,7 +233,7 @@ describe("Gitaly's configuration", () => {
     ['/sys/fs/cgroup/gitlab.slice', '/a/b c/', 'gitlab.slice/a/b c'],
     ['/cgroup', 'with spaces too', 'with spaces too'],
   ])(
-    'says where they are, at any depth and under any name: %s %s',
+    'defines their place, at any depth and under any name: %s %s',
     async (mountpoint, hierarchyRoot, place) => {
       tree.make(`${place}/gitaly-12/repos-0`);
       expect((await findOnce(tree.root)).trees).toEqual([]);
@@ -242,7 +245,7 @@ describe("Gitaly's configuration", () => {
     },
   );
 
-  test('says which of several Gitalys outside of Kubernetes is meant', async () => {
+  test('defines which of several Gitalys outside of Kubernetes it belongs to', async () => {
     tree.make('a/gitaly/gitaly-1/repos-0', 'b/gitaly/gitaly-1/repos-0');
     const configs = configsOf({ mountpoint: '/sys/fs/cgroup/a' });
     const { missing, trees } = await findOnce(tree.root, { configs });
@@ -250,7 +253,7 @@ describe("Gitaly's configuration", () => {
     expect(missing).toEqual([expect.stringMatching(/^\/b\/gitaly: more Gitalys /)]);
   });
 
-  test('with fewer buckets than exist was changed since the start of Gitaly, and a line explains it', async () => {
+  test("with fewer buckets than exist was changed after Gitaly's start, and a note explains it", async () => {
     tree.make('gitaly/gitaly-1/repos-0', 'gitaly/gitaly-1/repos-9');
     expect((await findOnce(tree.root, { configs: configsOf({}) })).missing).toEqual([]);
     tree.make('gitaly/gitaly-1/repos-10');
@@ -259,7 +262,7 @@ describe("Gitaly's configuration", () => {
     ]);
   });
 
-  test('does not lead out of the hierarchy', async () => {
+  test('cannot refer to a cgroup outside the hierarchy', async () => {
     tree.make('x');
     const configs = configsOf({ mountpoint: '/sys/fs/cgroup/../..', hierarchyRoot: '../../../etc' });
     const { failures, trees } = await findOnce(join(tree.root), { configs });
@@ -267,7 +270,7 @@ describe("Gitaly's configuration", () => {
     expect(failures[0]?.message).toContain('where it belongs into /etc');
   });
 
-  test("says where they are in a pod's slice", async () => {
+  test("defines their place in a pod's slice", async () => {
     const deep = `${slice}/a/b/c/d/gitaly-1`;
     tree.make(`${deep}/repos-0`);
     const configs = configsOf({
@@ -316,14 +319,14 @@ test.each([
   expect(failures).toEqual([]);
 });
 
-test('without a Gitaly, a note names what was not searched', async () => {
+test('without a Gitaly, a note names the directories that were not searched', async () => {
   tree.make('a/b/c/d/e/f/g/h', 'odd name');
   const { failures, notes, trees } = await findOnce(tree.root);
   expect([trees, failures]).toEqual([[], []]);
   expect(notes).toEqual([expect.stringMatching(/^not searched .* depth or names: .* and 1 more; /)]);
 });
 
-test('a search that takes too long ends, and that is a failure', async () => {
+test('a search that takes too long is stopped, which is a failure', async () => {
   tree.make('a/b', 'c/d');
   let now = 0;
   const clock = {

@@ -45,7 +45,7 @@ const absent = { kind: 'absent' };
 const removed = { kind: 'removed' };
 const noFailures = { permission: 0, too_many_open_files: 0, malformed: 0, io: 0 };
 
-describe('a file with one number', () => {
+describe('a file with one number is read from', () => {
   test.each([
     ['0\n', value(0)],
     ['218411008\n', value(218411008)],
@@ -81,7 +81,7 @@ test('a file that is longer than any file of the kernel is malformed', () => {
   expect(files.folder('pod').number('memory.current')).toEqual(failure('malformed'));
 });
 
-describe('a limit', () => {
+describe('a limit is read from', () => {
   test.each([
     ['max\n', value({ kind: 'unlimited' })],
     ['314572800\n', value({ kind: 'limit', value: 314572800 })],
@@ -96,7 +96,7 @@ describe('a limit', () => {
   });
 });
 
-describe('cpu.max, in cores', () => {
+describe('cpu.max in cores is read from', () => {
   test.each([
     ['max 100000\n', value({ kind: 'unlimited' })],
     ['150000 100000\n', value({ kind: 'limit', value: 1.5 })],
@@ -114,7 +114,7 @@ describe('cpu.max, in cores', () => {
   });
 });
 
-describe('keys and numbers', () => {
+describe('keys and numbers are read from', () => {
   const keys = ['oom', 'oom_kill', 'oom_group_kill'] as const;
   test.each([
     ['low 0\nhigh 0\nmax 3312\noom 3\noom_kill 4\n', { oom: 3, oom_kill: 4 }, 0],
@@ -147,7 +147,7 @@ describe('keys and numbers', () => {
   );
 });
 
-describe('pressure', () => {
+describe('pressure is read from', () => {
   const some = 'some avg10=29.90 avg60=6.29 avg300=1.37 total=4535372\n';
   const full = 'full avg10=9.14 avg60=2.16 avg300=0.49 total=1772509\n';
   test.each([
@@ -166,7 +166,7 @@ describe('pressure', () => {
   });
 });
 
-describe('processes', () => {
+describe('processes are counted in', () => {
   test.each([
     ['', value(0)],
     ['1\n22\n333\n', value(3)],
@@ -214,7 +214,7 @@ describe('a missing file or cgroup', () => {
     expect(files.failures()).toEqual(noFailures);
   });
 
-  test('a cgroup created again at the same path is removed first, then read without state of the old one', () => {
+  test('a cgroup created again at the same path is removed first, and then read without old state', () => {
     write('pod/memory.current', '1\n');
     const pod = files.folder('pod');
     expect(pod.number('memory.current')).toEqual(value(1));
@@ -227,7 +227,7 @@ describe('a missing file or cgroup', () => {
     expect(pod.number('memory.peak')).toEqual(value(2));
   });
 
-  test('a cgroup created again is removed first also where no descriptor is kept open', () => {
+  test('a cgroup created again is removed first also when no descriptor is kept open', () => {
     files = createCgroupFiles({ root, clock, maxDescriptors: 0 });
     write('pod/memory.current', '1\n');
     const pod = files.folder('pod');
@@ -261,8 +261,8 @@ describe('a missing file or cgroup', () => {
   });
 });
 
-describe('through an open descriptor', () => {
-  test('shorter content leaves nothing of the longer one', () => {
+describe('a read through an open descriptor', () => {
+  test('of shorter content contains nothing of the longer one before', () => {
     write('pod/memory.current', '123456\n');
     const pod = files.folder('pod');
     expect(pod.number('memory.current')).toEqual(value(123456));

@@ -109,7 +109,7 @@ const bytes = fc.oneof(
   fc.constantFrom(65_535, 65_536, 65_537, 70_000).map((length) => Buffer.alloc(length, '1\n')),
 );
 
-describe('for any content of a file, the reading is the right number or a failure', () => {
+describe('any content of a file is read correctly or is a failure, for', () => {
   const name = 'file';
   const path = (file: string): string => join(root, 'pod', file);
   const check = (file: string, read: (text: string) => void): void =>
@@ -158,7 +158,7 @@ describe('for any content of a file, the reading is the right number or a failur
     });
   });
 
-  test('failures are counted', () => {
+  test('the count of failures', () => {
     const before = files.failures().malformed;
     writeFileSync(path(name), 'oom 1\noom_kill x\n');
     folder.keyed(name, keys);

@@ -1,6 +1,7 @@
 /**
- * The captured trees of two kernels, one moment after the other, through real files. Between `during` and `after` are
- * a dozen incidents of all levels: read only once, their number is known, but not the level of two of them.
+ * The captured trees of two kernels, one moment after the other, through real files. Between `during` and
+ * `after` there are a dozen incidents of all levels: with a single reading, their number is known, but not the
+ * level of two of them.
  */
 import { copyFileSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
@@ -23,7 +24,7 @@ const [guaranteed, burstable] = [guaranteedUid, burstableUid];
 let tree: CapturedTree | undefined;
 afterEach(() => tree?.remove());
 
-/** Makes the tree that of a later moment, file by file, as a kernel moves its counters. */
+/** Changes the tree to a later moment, file by file, in the order in which a kernel updates its counters. */
 function moveTo(root: string, later: CapturedTree): void {
   for (const entry of readdirSync(root, { withFileTypes: true, recursive: true }))
     if (entry.isFile() && entry.name.startsWith('memory.')) {
@@ -78,7 +79,8 @@ describe.each(capturedKernels)('kernel %s', (kernel) => {
         kernel === '6.1'
           ? { bucket: 26, git: 2, container: 3, pod: 2 }
           : { bucket: 27, git: 1, container: 3, pod: 2 },
-      // 5: the group's first victim was gone when its group was struck, so that it was counted once. No counter shows it.
+      // 5: the group's first victim had exited before its group was killed, so that it was counted once. No
+      // counter shows it.
       [burstable]: { bucket: 1, container: 3 },
     });
     const before = killsOf(tracker);

@@ -27,7 +27,7 @@ const lines = (top: Moved): readonly string[] =>
     .sort();
 
 describe('the limit that was reached', () => {
-  test('is the innermost whose oom moved, for no more kills than it moved', () => {
+  test('is the innermost one whose oom increased, for at most as many kills as that increase', () => {
     const bucket = cgroup('repos-3', 'bucket', { kills: 5, ooms: 2 });
     const git = cgroup('gitaly-1', 'git', { ooms: 1 }, [bucket]);
     expect(lines(cgroup('pod', 'pod', { ooms: 1 }, [git]))).toEqual([
@@ -38,20 +38,20 @@ describe('the limit that was reached', () => {
     ]);
   });
 
-  test('has one kill for thousands of oom if one process was killed', () => {
+  test('has one kill for thousands of oom events if one process was killed', () => {
     expect(lines(cgroup('repos-0', 'bucket', { kills: 1, ooms: 8491 }))).toEqual([
       'repos-0: 1 by bucket / 1',
     ]);
   });
 
-  test('has its oom spent by a kill, so that it explains no other', () => {
+  test('loses an oom that explains a kill, so that it explains no other kill', () => {
     const bucket = cgroup('repos-0', 'bucket', { kills: 1, ooms: 3 });
     expect(classify(bucket).spent.get('repos-0')).toBe(1);
   });
 });
 
 describe('a group kill', () => {
-  test('is one incident, its first victim counted once, wherever its processes were', () => {
+  test('is one incident, with its first victim counted once, wherever its processes were', () => {
     const buckets = [2, 3].map((each) => cgroup(`repos-${each}`, 'bucket', { kills: each - 1 }));
     const git = cgroup('gitaly-1', 'git', {}, buckets);
     const scope = cgroup('scope', 'container', { kills: 4, ooms: 1, groupKills: 1 }, [git]);
@@ -62,7 +62,7 @@ describe('a group kill', () => {
     ]);
   });
 
-  test('for a limit around the group has the level of that limit', () => {
+  test('by a limit around the group has the level of that limit', () => {
     const scope = cgroup('scope', 'container', { kills: 4, groupKills: 1 });
     expect(lines(cgroup('pod', 'pod', { ooms: 1 }, [scope]))).toEqual(['scope: 3 by pod / 1']);
     expect(lines(cgroup('pod', 'pod', {}, [scope]))).toEqual(['scope: 3 by node / 1']);
@@ -78,7 +78,7 @@ describe('a group kill', () => {
     ]);
   });
 
-  test('and another one, each at its own limit, are two incidents', () => {
+  test('and another kill, each at its own limit, are two incidents', () => {
     const scope = cgroup('scope', 'container', { kills: 7, ooms: 1, groupKills: 2 });
     expect(lines(cgroup('pod', 'pod', { ooms: 2 }, [scope]))).toEqual([
       'scope: 2 by pod / 1',
@@ -100,7 +100,7 @@ describe('a group kill', () => {
       group = classify(scope).groups.get('scope') ?? group;
       return lines(scope);
     });
-    // Five kills of four processes: the first victim was struck again.
+    // Five kills of four processes: the first victim was killed twice.
     expect(seen).toEqual([
       ['scope: 1 by container / 1'],
       [],
@@ -117,7 +117,7 @@ describe('a group kill', () => {
     expect(lines(later)).toEqual(['scope: 2 by container / 1']);
   });
 
-  test('without oom_group_kill is what was killed between two readings', () => {
+  test('without oom_group_kill consists of the kills between two readings', () => {
     const scope = cgroup('scope', 'container', { kills: 4, ooms: 2, isGroup: true });
     expect(lines(scope)).toEqual(['scope: 3 by container / 1']);
     expect(lines(cgroup('scope', 'container', { isGroup: true }))).toEqual([]);

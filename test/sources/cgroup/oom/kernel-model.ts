@@ -1,10 +1,11 @@
 /**
- * A model of the kernel's rules for OOM kills, to compare the tracker with what was killed. From
- * mm/oom_kill.c and mm/memcontrol.c (6.1 and 6.12):
- * - memcg_memory_event raises a counter of the cgroup's own, then its total and each ancestor's, one after another;
+ * A model of the kernel's rules for OOM kills, to compare the tracker's counts with the real number of kills.
+ * From mm/oom_kill.c and mm/memcontrol.c (6.1 and 6.12):
+ * - memcg_memory_event raises a counter of the cgroup's own, then its total and each ancestor's, one after
+ * another;
  * - mem_cgroup_oom raises `oom` of the cgroup whose limit was reached, then kills;
  * - all processes of the highest cgroup with memory.oom.group between the victim and that one are killed:
- *   `oom_group_kill` there, and the first victim is struck again with the others unless it has exited by then;
+ * `oom_group_kill` there, and the first victim is killed again with the others unless it has exited by then;
  * - a removed cgroup loses its own counters; its ancestors keep their totals.
  */
 import type { CgroupFiles, CgroupFolder, FileReading } from '../../../../src/sources/cgroup/files/reading.ts';
@@ -17,38 +18,38 @@ interface Cgroup {
   readonly own: Events;
   readonly total: Events;
   readonly isGroup: boolean;
-  /** Living processes in it. */
+  /** The number of living processes in it. */
   processes: number;
 }
 
 export interface KernelModel {
   readonly files: CgroupFiles;
-  /** The cgroups right below one. */
+  /** The direct children of a cgroup. */
   children(path: string): readonly string[] | undefined;
-  /** With missing ancestors. */
+  /** Creates missing ancestors too. */
   make(path: string, options?: { isGroup?: boolean }): void;
-  /** With all below it. */
+  /** Removes its descendants too. */
   remove(path: string): void;
   exists(path: string): boolean;
-  /** Processes that a group kill would find there. */
+  /** The processes that a group kill there would kill. */
   populate(path: string, processes: number): void;
   /**
-   * The OOM killer strikes a process in `victim`, because the limit of `limit` was reached (undefined: the node ran out
-   * of memory). Returns how many processes are killed. `isVictimGone`: the first victim has exited when its group is
-   * struck.
+   * Kills a process in `victim` because the limit of `limit` was reached (undefined: the node ran out of
+   * memory). Returns the number of killed processes. `isVictimGone`: the first victim has exited before its
+   * group is killed.
    */
   kill(
     victim: string,
     limit: string | undefined,
     options?: { ooms?: number; isVictimGone?: boolean },
   ): number;
-  /** A limit is reached without a kill. */
+  /** Reaches a limit without a kill. */
   reachLimit(path: string, ooms: number): void;
   /** Applies the given number of pending increments; all by default. */
   run(steps?: number): void;
   /** Called before each file is read. */
   onRead: (path: string, file: string) => void;
-  /** Cgroups whose files cannot be read. */
+  /** Cgroups whose files are unreadable. */
   readonly broken: Set<string>;
   readonly reads: () => number;
 }
@@ -77,7 +78,7 @@ export function createKernelModel({ hasGroupKills = true }: { hasGroupKills?: bo
   };
   const isBelow = (path: string, above: string): boolean => path === above || path.startsWith(`${above}/`);
 
-  /** The chain is that of this moment: a cgroup that is removed before still passes its events on. */
+  /** The ancestors at this moment: a cgroup that is removed later still passes its events on. */
   function raise(cgroup: Cgroup, event: Event): void {
     const chain = upwards(cgroup);
     due.push(() => {

@@ -1,4 +1,4 @@
-/** Weeks of created and removed pods must leave nothing behind. */
+/** Weeks of created and removed pods must not leak memory or descriptors. */
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { createCgroupFiles } from '../../../../src/sources/cgroup/files/files.ts';
 import type { CgroupFiles } from '../../../../src/sources/cgroup/files/reading.ts';
@@ -34,7 +34,7 @@ function make(gitaly: GitalyTree): void {
 const uidOf = (number: number): string => number.toString(16).padStart(8, '0');
 
 describe('descriptors and memory', () => {
-  test('rotating pods leave the descriptors of one, and no line of totals without a kill', async () => {
+  test('of rotating pods are those of one pod, without a line of totals when no kill occurred', async () => {
     let most = 0;
     for (let number = 0; number < 25; number++) {
       const gitaly = podTree({ uid: uidOf(number), buckets: [0, 1, 2] });
@@ -53,7 +53,7 @@ describe('descriptors and memory', () => {
     expect(tracker.totals()).toEqual([]);
   });
 
-  test('thousands of calls with unchanged trees change nothing', async () => {
+  test('stay unchanged over thousands of calls with unchanged trees', async () => {
     const gitaly = hostTree([0, 1, 2]);
     make(gitaly);
     for (let each = 0; each < 3000; each++) tracker.follow([hostTree([0, 1, 2])]);
@@ -68,7 +68,7 @@ describe('descriptors and memory', () => {
     expect(files.openDescriptors()).toBeLessThanOrEqual(before + 1);
   });
 
-  test('no descriptor is open after close', async () => {
+  test('are released by close', async () => {
     const gitaly = podTree({ uid: uidOf(1) });
     make(gitaly);
     tracker.follow([gitaly]);
@@ -118,7 +118,7 @@ describe('malformed files', () => {
   });
 });
 
-test('of more removed Gitalys with kills than are kept, the newest are', async () => {
+test('of more removed Gitalys with kills than the limit, the newest are kept', async () => {
   const totals = createOomTotals(clock);
   const identityOf = (number: number) => ({
     namespace: 'gitlab',

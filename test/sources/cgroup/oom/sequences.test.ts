@@ -1,4 +1,4 @@
-/** Random histories of a node on the kernel's model: the tracker must count what was killed, and no more. */
+/** Random histories of a node on the kernel's model: the tracker must count exactly what was killed. */
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import type { OomLevel } from '../../../../src/sources/cgroup/oom/record.ts';
@@ -9,9 +9,9 @@ import { createKernelModel } from './kernel-model.ts';
 import { burstable, pathsOf, podPath, podTree } from './trees.ts';
 
 const buckets = [0, 1, 2];
-const foreign = (number: number): string => `${burstable}/kubepods-burstable-podffff000${number}.slice`;
+const otherPod = (number: number): string => `${burstable}/kubepods-burstable-podffff000${number}.slice`;
 
-/** Two Gitalys, of either layout, and other pods. */
+/** Two Gitalys, one of each layout, and other pods. */
 class Node {
   readonly kernel = createKernelModel();
   readonly clock = createManualClock();
@@ -28,7 +28,7 @@ class Node {
 
   constructor(layouts: readonly ('sibling' | 'nested')[]) {
     this.pods = layouts.map((layout, at) => ({ uid: `aaaa000${at}`, layout, pid: 1, made: 0 }));
-    for (const number of [0, 1]) this.kernel.make(foreign(number));
+    for (const number of [0, 1]) this.kernel.make(otherPod(number));
     for (const { path, isGroup } of this.trees().flatMap(pathsOf)) this.kernel.make(path, { isGroup });
     for (const { path } of this.trees().flatMap(pathsOf)) this.kernel.populate(path, 0);
     for (const tree of this.trees()) for (const { path } of tree.containers) this.kernel.populate(path, 2);
@@ -40,7 +40,7 @@ class Node {
     );
   }
 
-  /** As discovery does: what exists now. */
+  /** Returns what exists now, as discovery does. */
   follow(): void {
     this.tracker.follow(this.trees().filter(({ pod }) => this.kernel.exists(pod ?? '')));
   }
@@ -49,7 +49,7 @@ class Node {
     return from[seed % from.length] as T;
   }
 
-  /** A process is killed in a Gitaly at a limit of any level. */
+  /** Kills a process in a Gitaly at a limit of any level. */
   kill(which: number, place: number, cause: number, ooms: number): void {
     const tree = this.pick(this.trees(), which);
     const git = tree.git?.path ?? '';
@@ -80,8 +80,8 @@ class Node {
     this.killed.set(tree.identity.pod, (this.killed.get(tree.identity.pod) ?? 0) + processes);
   }
 
-  killForeign(which: number): void {
-    const path = foreign(which % 2);
+  killOtherPod(which: number): void {
+    const path = otherPod(which % 2);
     if (this.kernel.exists(path)) this.kernel.kill(path, which % 3 === 0 ? path : undefined);
   }
 
@@ -114,7 +114,7 @@ class Node {
     this.makePod(which);
   }
 
-  /** The same pod by name, of another uid. */
+  /** A pod with the same name and another UID. */
   rotatePod(which: number): void {
     const pod = this.pick(this.pods, which);
     this.kernel.remove(podPath(pod));
@@ -166,7 +166,7 @@ const kill: fc.Arbitrary<Step> = fc.tuple(number, number, number, fc.integer({ m
     (node) =>
       node.kill(which, place, cause, ooms),
 );
-const killForeign: fc.Arbitrary<Step> = number.map((which) => (node) => node.killForeign(which));
+const killOtherPod: fc.Arbitrary<Step> = number.map((which) => (node) => node.killOtherPod(which));
 const reachLimit: fc.Arbitrary<Step> = fc.tuple(number, fc.nat(5)).map(
   ([which, place]) =>
     (node) =>
@@ -189,8 +189,8 @@ async function begin(of: readonly ('sibling' | 'nested')[]): Promise<Node> {
 }
 
 describe('random histories', () => {
-  test('read between incidents: every kill is counted at its level, and every incident', async () => {
-    const steps = fc.array(fc.oneof(kill, kill, killForeign, reachLimit, remakeBucket, restart, rotate), {
+  test('read between incidents: every kill and every incident is counted at its level', async () => {
+    const steps = fc.array(fc.oneof(kill, kill, killOtherPod, reachLimit, remakeBucket, restart, rotate), {
       maxLength: 30,
     });
     await fc.assert(
@@ -238,7 +238,7 @@ describe('random histories', () => {
   });
 
   test('read at any moment, even in the middle of an increment: nothing is lost or counted twice', async () => {
-    const steps = fc.array(fc.oneof(kill, kill, kill, killForeign, reachLimit, remakeBucket, follow), {
+    const steps = fc.array(fc.oneof(kill, kill, kill, killOtherPod, reachLimit, remakeBucket, follow), {
       maxLength: 30,
     });
     const pace = fc.array(fc.nat(3), { minLength: 1, maxLength: 40 });
@@ -271,8 +271,8 @@ describe('random histories', () => {
     );
   });
 
-  test('with pods removed right after their kills: what is not counted is unattributed', async () => {
-    const steps = fc.array(fc.oneof(kill, kill, killForeign, restart, rotate, remakeBucket), {
+  test('with pods that are removed right after their kills: kills that are not counted are unattributed', async () => {
+    const steps = fc.array(fc.oneof(kill, kill, killOtherPod, restart, rotate, remakeBucket), {
       maxLength: 20,
     });
     const settles = fc.array(fc.boolean(), { minLength: 20, maxLength: 20 });
@@ -288,11 +288,11 @@ describe('random histories', () => {
         }
         node.follow();
         await node.tracker.settle();
-        const died = [...node.killed.values()].reduce((a, b) => a + b, 0);
-        expect(node.total()).toBeLessThanOrEqual(died);
+        const killedProcesses = [...node.killed.values()].reduce((a, b) => a + b, 0);
+        expect(node.total()).toBeLessThanOrEqual(killedProcesses);
         // A group kill in a removed cgroup, or mixed with others in one reading, cannot always be corrected exactly.
         expect(node.total() + node.tracker.health().unattributed).toBeGreaterThanOrEqual(
-          died - node.incidents,
+          killedProcesses - node.incidents,
         );
       }),
       { numRuns: 150 },

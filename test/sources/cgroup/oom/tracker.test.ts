@@ -99,7 +99,7 @@ describe('a kill is counted at the level of', () => {
     );
   });
 
-  test('nothing: oom alone is not a kill, however often', async () => {
+  test('no level without a kill, even if oom increases often', async () => {
     const { kernel, tracker } = await begin();
     kernel.reachLimit(`${git}/repos-1`, 381);
     kernel.run();
@@ -107,7 +107,7 @@ describe('a kill is counted at the level of', () => {
     expect(tracker.totals()).toMatchObject([{ kills: levels({}), events: levels({}), last: {} }]);
   });
 
-  test('an oom that was read up to five seconds before', async () => {
+  test('an oom that was read up to five seconds earlier', async () => {
     const { clock, kernel, tracker } = await begin();
     kernel.reachLimit(`${git}/repos-1`, 2);
     kernel.run();
@@ -122,7 +122,7 @@ describe('a kill is counted at the level of', () => {
     expect((await tracker.settle()).map(line)).toEqual(['1 by node in 1']);
   });
 
-  test('several limits between two passes: each with no more kills than its oom', async () => {
+  test('several limits between two passes: each with at most as many kills as its oom', async () => {
     const { kernel, tracker } = await begin();
     kernel.kill(`${git}/repos-1`, `${git}/repos-1`);
     kernel.kill(`${git}/repos-1`, git);
@@ -139,7 +139,7 @@ describe('a kill is counted at the level of', () => {
 });
 
 describe('group kills', () => {
-  test('a first victim that exited before its group was struck makes the count one too low at most', async () => {
+  test('in which the first victim exits before the rest of the group is killed are counted at most one too low', async () => {
     const { kernel, tracker } = await begin();
     kernel.populate(gitaly, 4);
     kernel.kill(gitaly, gitaly, { isVictimGone: true });
@@ -147,7 +147,7 @@ describe('group kills', () => {
     expect((await tracker.settle()).map(line)).toEqual(['3 by container gitaly']);
   });
 
-  test('a bucket that is a group, read at any moment of its kill, is one incident', async () => {
+  test('of a bucket that is a group, read at any moment of the kill, are one incident', async () => {
     for (let moment = 1; moment < 40; moment++) {
       const { kernel, tracker } = await begin();
       const bucket = `${git}/repos-9`;
@@ -164,7 +164,7 @@ describe('group kills', () => {
     }
   });
 
-  test('one process in one incident is one, whether it was struck once or twice', async () => {
+  test('of one process in one incident count once, whether the process was killed once or twice', async () => {
     const { kernel, tracker } = await begin();
     kernel.kill(gitaly, gitaly, { isVictimGone: true });
     kernel.kill(scopePath(pod, 'pause'), scopePath(pod, 'pause'));
@@ -175,7 +175,7 @@ describe('group kills', () => {
     ]);
   });
 
-  test('a correction that never came is dropped after some seconds: the next kill is one', async () => {
+  test('drop a correction that did not arrive within some seconds, so that the next kill counts as one', async () => {
     const { clock, kernel, tracker } = await begin();
     kernel.kill(gitaly, gitaly, { isVictimGone: true });
     kernel.run();
@@ -186,7 +186,7 @@ describe('group kills', () => {
     expect((await tracker.settle()).map(line)).toEqual(['1 by container gitaly']);
   });
 
-  test('without oom_group_kill, memory.oom.group marks a group', async () => {
+  test('without oom_group_kill are recognized by memory.oom.group', async () => {
     const { kernel, tracker } = await begin([tree], { hasGroupKills: false });
     kernel.populate(gitaly, 3);
     kernel.kill(gitaly, pod);
@@ -256,7 +256,7 @@ describe('removed and re-created cgroups', () => {
     expect((await tracker.settle()).map(line)).toEqual(['1 by git in 3', '1 by git in 1']);
   });
 
-  test('a kill right after the return of all cgroups, read at any moment of it, is counted once at its level', async () => {
+  test('a kill right after the return of all cgroups, read at any moment, is counted once at its level', async () => {
     for (let moment = 0; moment < 16; moment++) {
       const { kernel, tracker } = await begin();
       for (let each = 0; each < 3; each++) kernel.kill(`${git}/repos-3`, `${git}/repos-3`);
@@ -267,7 +267,7 @@ describe('removed and re-created cgroups', () => {
       for (const { path, isGroup } of pathsOf(tree)) kernel.make(path, { isGroup });
       if (moment % 2 === 0) await tracker.settle();
       kernel.kill(`${git}/repos-3`, `${git}/repos-3`);
-      // Its `oom` is there when the reading begins, its `oom_kill` arrives in the middle of it.
+      // Its `oom` is visible when the reading begins; its `oom_kill` arrives during the reading.
       kernel.run(7);
       let reads = 0;
       kernel.onRead = () => {
@@ -315,7 +315,7 @@ describe('removed and re-created cgroups', () => {
     expect((await tracker.settle()).map(line)).toEqual(['3 by container gitaly removed']);
   });
 
-  test('a kill in a pod that is deleted right after it, unfollowed or not, is counted as unattributed', async () => {
+  test('a kill in a pod that is deleted right after it, followed or not, is counted as unattributed', async () => {
     for (const isUnfollowed of [true, false]) {
       const { clock, kernel, tracker } = await begin();
       kernel.make(`${burstable}/kubepods-burstable-podffff0000.slice`);
@@ -333,7 +333,7 @@ describe('removed and re-created cgroups', () => {
     }
   });
 
-  test("another pod's kill is not Gitaly's; it is unattributed if both were removed", async () => {
+  test("another pod's kill is not counted for Gitaly; it is unattributed if both were removed", async () => {
     const { kernel, tracker } = await begin();
     const other = `${burstable}/kubepods-burstable-podffff0000.slice`;
     kernel.make(other);
@@ -363,7 +363,7 @@ describe('removed and re-created cgroups', () => {
     expect(tracker.health().unattributed).toBe(0);
   });
 
-  test('a re-created pod continues the counts of its name, which are kept for an hour after it', async () => {
+  test('a re-created pod continues the counts of its name, which are kept for an hour after its removal', async () => {
     const { clock, kernel, tracker } = await begin();
     kernel.kill(`${git}/repos-3`, `${git}/repos-3`);
     kernel.run();
@@ -416,8 +416,8 @@ describe('removed and re-created cgroups', () => {
   });
 });
 
-describe('where counting starts', () => {
-  test('kills before the first pass are not counted, nor those of a pod that is followed later', async () => {
+describe('the start of counting', () => {
+  test('excludes kills before the first pass, and those of a pod before it is followed', async () => {
     const kernel = createKernelModel();
     const clock = createManualClock();
     for (const { path, isGroup } of pathsOf(tree)) kernel.make(path, { isGroup });
@@ -440,7 +440,7 @@ describe('where counting starts', () => {
     expect(tracker.totals()).toHaveLength(1);
   });
 
-  test('an oom before a pod is followed is not the cause of a kill after it', async () => {
+  test('excludes an oom before a pod is followed as the cause of a later kill', async () => {
     const kernel = createKernelModel();
     const clock = createManualClock();
     for (const { path, isGroup } of pathsOf(tree)) kernel.make(path, { isGroup });
@@ -463,7 +463,7 @@ describe('where counting starts', () => {
     expect((await tracker.settle()).map(line).sort()).toEqual(['1 by node gitaly', '1 by node in 3']);
   });
 
-  test('a kill between the first follow and the first pass is not counted', async () => {
+  test('excludes a kill between the first follow and the first pass', async () => {
     const kernel = createKernelModel();
     for (const { path, isGroup } of pathsOf(tree)) kernel.make(path, { isGroup });
     const clock = createManualClock();
@@ -480,7 +480,7 @@ describe('where counting starts', () => {
     expect(tracker.totals()).toMatchObject([{ kills: levels({}) }]);
   });
 
-  test('a Gitaly on a virtual machine that starts after the exporter counts from 0', async () => {
+  test('is 0 for a Gitaly on a virtual machine that starts after the exporter', async () => {
     const kernel = createKernelModel();
     const clock = createManualClock();
     const host = hostTree();
@@ -504,8 +504,8 @@ describe('where counting starts', () => {
   });
 });
 
-describe('failed readings', () => {
-  test('a pod that cannot be read is omitted, and its kills are counted when it can be read', async () => {
+describe('a failed reading', () => {
+  test('of a pod omits it, and its kills are counted when it is readable again', async () => {
     const { kernel, tracker } = await begin();
     kernel.broken.add(pod);
     kernel.kill(`${git}/repos-3`, `${git}/repos-3`);
@@ -518,7 +518,7 @@ describe('failed readings', () => {
     expect(tracker.totals()).toMatchObject([{ kills: levels({ bucket: 1 }) }]);
   });
 
-  test("a bucket that cannot be read has its kills counted with its parent's, once", async () => {
+  test('of a bucket: its kills are counted once, with those of its parent', async () => {
     const { kernel, tracker } = await begin();
     kernel.broken.add(`${git}/repos-3`);
     kernel.kill(`${git}/repos-3`, `${git}/repos-3`);
@@ -533,7 +533,7 @@ describe('failed readings', () => {
     expect((await tracker.settle()).map(line)).toEqual(['1 by bucket in 3']);
   });
 
-  test('each pod is read by itself while its parent cannot be read', async () => {
+  test("of the pods' parent: each pod is read on its own", async () => {
     const { kernel, tracker } = await begin();
     kernel.broken.add(burstable);
     kernel.kill(`${git}/repos-3`, `${git}/repos-3`);
@@ -545,8 +545,8 @@ describe('failed readings', () => {
   });
 });
 
-describe('callers', () => {
-  test('of several at the same time one gets the kill', async () => {
+describe('callers of the tracker', () => {
+  test('that call at the same time: one gets the kill', async () => {
     const { kernel, tracker } = await begin();
     kernel.kill(`${git}/repos-3`, `${git}/repos-3`);
     kernel.run();
@@ -555,7 +555,7 @@ describe('callers', () => {
     expect(tracker.totals()).toMatchObject([{ kills: levels({ bucket: 1 }) }]);
   });
 
-  test('the kills of an aborted call are returned to the next one', async () => {
+  test('get the kills of an aborted call at the next one', async () => {
     const { kernel, tracker } = await begin();
     kernel.kill(`${git}/repos-3`, `${git}/repos-3`);
     kernel.run();
@@ -563,7 +563,7 @@ describe('callers', () => {
     expect(await tracker.settle()).toHaveLength(1);
   });
 
-  test('a pass without changes reads one file', async () => {
+  test('cause one file to be read when nothing changed', async () => {
     const { kernel, tracker } = await begin();
     await tracker.settle();
     const before = kernel.reads();
@@ -571,7 +571,7 @@ describe('callers', () => {
     expect(kernel.reads() - before).toBe(1);
   });
 
-  test('nothing is read after close', async () => {
+  test('cause no read after close', async () => {
     const { kernel, tracker } = await begin();
     tracker.close();
     const before = kernel.reads();

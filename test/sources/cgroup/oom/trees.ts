@@ -1,4 +1,4 @@
-/** Gitalys of a simulated node, as discovery would find them. */
+/** Gitalys of a simulated node, as discovery returns them. */
 import { dirname } from 'node:path/posix';
 import type { ContainerScope, GitalyTree, GitParent } from '../../../../src/sources/cgroup/tree.ts';
 
@@ -10,7 +10,7 @@ export interface PodOptions {
   readonly pid?: string;
   readonly buckets?: readonly number[];
   readonly dead?: readonly GitParent[];
-  /** Names of containers besides Gitaly's. */
+  /** Names of containers next to Gitaly's. */
   readonly others?: readonly string[];
 }
 

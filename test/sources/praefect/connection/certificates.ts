@@ -1,4 +1,4 @@
-/** Certificate authorities and certificates for the tests, made with openssl, valid for a day. */
+/** Certificate authorities and certificates for the tests, created with openssl, valid for a day. */
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -1,4 +1,4 @@
-/** The driver reads the environment where an option is empty; only the configuration may count. */
+/** The driver reads environment variables where an option is empty; only the configuration may have an effect. */
 import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
 import { startPostgres, type TestDatabase, type TestPostgres } from '../../../support/postgres.ts';
 import { failureIn, open, valueIn, within } from './support.ts';
@@ -16,7 +16,7 @@ afterEach(() => {
   for (const name of Object.keys(process.env)) if (!(name in before)) delete process.env[name];
 });
 
-test('a connection ignores all PG variables, and leaves them as they are', async () => {
+test('a connection ignores all PG variables, and does not change them', async () => {
   Object.assign(process.env, {
     PGHOST: 'other.invalid',
     PGPORT: '1',

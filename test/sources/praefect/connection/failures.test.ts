@@ -1,4 +1,4 @@
-/** Each failure reason, provoked on a real PostgreSQL, with the message that an operator reads. */
+/** Each failure reason, provoked on a real PostgreSQL, with the message for the operator. */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import type pg from 'pg';
 import type { DatabaseConnection } from '../../../../src/config/database-connection.ts';
@@ -189,7 +189,7 @@ describe.each([15, 18] as const)('PostgreSQL %i', (version) => {
       }
     });
 
-    test('that a user canceled is no timeout', async () => {
+    test('that a user canceled is not a timeout', async () => {
       const query = as({}).query('SELECT pg_sleep(10)', within(5000, 4000));
       await until(async () => {
         const { rows } = await admin.query(
@@ -225,7 +225,7 @@ describe.each([15, 18] as const)('PostgreSQL %i', (version) => {
       expect(await pidOf()).not.toBe(pid);
     });
 
-    test('fails the query that runs when the backend ends', async () => {
+    test('fails the query that is running when the backend ends', async () => {
       as({});
       const pid = await pidOf();
       const query = database!.query('SELECT pg_sleep(10)', within(5000));
@@ -245,7 +245,7 @@ describe.each([15, 18] as const)('PostgreSQL %i', (version) => {
       expect(await pidOf()).not.toBe(pid);
     });
 
-    test('is refused while the server restarts, then restored', async () => {
+    test('is reported as refused while the server restarts, then restored', async () => {
       as({});
       await pidOf();
       await server.shutdown();
@@ -269,7 +269,7 @@ describe.each([15, 18] as const)('PostgreSQL %i', (version) => {
     });
   });
 
-  describe('the delay between attempts', () => {
+  describe('a delayed attempt to connect', () => {
     /** The real clock, which the test can advance. */
     const adjustableClock = (): Clock & { forward(ms: number): void } => {
       let ahead = 0;
@@ -303,7 +303,7 @@ describe.each([15, 18] as const)('PostgreSQL %i', (version) => {
       expect(valueIn(await database.query('SELECT 1 AS one', within(5000)))).toEqual([{ one: 1 }]);
     });
 
-    test('is logged with the duration of the outage when the connection is back', async () => {
+    test('is followed by one log line with the duration of the outage when the connection is back', async () => {
       const lines: unknown[] = [];
       const note = (fields: object, message: string): void => void lines.push({ ...fields, message });
       const log = { debug: note, info: note, warn: note, error: note };
@@ -335,7 +335,7 @@ describe.each([15, 18] as const)('PostgreSQL %i', (version) => {
     });
   });
 
-  test('every message names the address, and none the password', () => {
+  test('every message names the address, and none has the password', () => {
     expect(messages.length).toBeGreaterThan(15);
     for (const message of messages) {
       expect(message).toMatch(/^the test, at .*:\d+\/.* as \w+: /);
@@ -347,7 +347,7 @@ describe.each([15, 18] as const)('PostgreSQL %i', (version) => {
 
 describe('a server with messages in another language', () => {
   test('is understood by its SQLSTATEs', async () => {
-    // A German server: the SQLSTATE is the same, the message is not.
+    // A German server: the SQLSTATE is the same, the message is translated.
     const { faultOf } = await import('../../../../src/sources/praefect/connection/failures.ts');
     const { default: pg } = await import('pg');
     const error = new pg.DatabaseError(

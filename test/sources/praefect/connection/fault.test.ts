@@ -1,4 +1,4 @@
-/** Errors that no test can provoke on demand: messages of other versions, standbys, networks. */
+/** Errors that no test can provoke: messages of other versions, standbys, networks. */
 import { describe, expect, test } from '@jest/globals';
 import {
   addressText,
@@ -89,12 +89,12 @@ describe('an error of the system', () => {
     expect(systemFault(error(code))).toMatchObject({ reason, found: expect.stringContaining(code) });
   });
 
-  test('the first error counts when several addresses were tried', () => {
+  test('is the first one when several addresses were tried', () => {
     const both = new AggregateError([error('ECONNREFUSED'), error('ENETUNREACH')]);
     expect(systemFault(both)?.found).toBe('connection refused (ECONNREFUSED)');
   });
 
-  test('an unknown error is an internal error', () => {
+  test('that is unknown is an internal error', () => {
     expect(faultOf(new TypeError('undefined is not a function'), { user: 'reader', secrets: [] })).toEqual({
       reason: 'internal',
       found: 'unexpected error: undefined is not a function',
@@ -102,7 +102,7 @@ describe('an error of the system', () => {
   });
 });
 
-test('a message names what was read, where, what was found, and the fix', () => {
+test('a message names the object that was read, what was found, and the fix', () => {
   const connection = {
     host: '2001:db8::1',
     port: 5432,

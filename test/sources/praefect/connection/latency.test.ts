@@ -1,4 +1,4 @@
-/** A database that is far away: the network's round trips take time, but do not load the database. */
+/** A distant database: round trips of the network take time, but are no load on the database. */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import { systemClock } from '../../../../src/lib/clock.ts';
 import { silentLog } from '../../../../src/lib/log.ts';
@@ -16,7 +16,7 @@ import {
 import { startProxy, type TestProxy } from './proxy.ts';
 import { type Opened, open, valueIn, within } from './support.ts';
 
-/** Of one direction: a round trip takes 40 ms. */
+/** In each direction: a round trip takes 40 ms. */
 const latencyMs = 20;
 
 describe('a database with 20 ms of latency', () => {
@@ -67,7 +67,7 @@ describe('a database with 20 ms of latency', () => {
     expect(database.budget.spentSeconds() - before).toBeLessThan(5 * 2 * (latencyMs / 1000));
   });
 
-  test('has the health of storages read every second within a budget that the network alone would exceed', async () => {
+  test('has the health of storages read every second, within a budget that network time alone would exceed', async () => {
     // Health may spend half of the budget, 10 ms a second; its round trip takes 40 ms.
     const budget = createBudget(0.02, systemClock);
     database = open(connection(), { budget });

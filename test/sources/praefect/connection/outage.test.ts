@@ -26,7 +26,7 @@ describe('an outage', () => {
     { failures: 6, random: 0.999, waitsMs: 9990 },
     { failures: 5000, random: 0.999, waitsMs: 9990 },
   ])(
-    'after failed attempt $failures the next one waits $waitsMs ms for a random number of $random',
+    'makes attempt number $failures wait $waitsMs ms for the random number $random',
     ({ failures, random, waitsMs }) => {
       const clock = fakeClock();
       const outage = createOutage(clock, () => random);
@@ -51,7 +51,7 @@ describe('an outage', () => {
     });
   });
 
-  test('ends with a connection, and reports its duration', () => {
+  test('ends with a successful connection, and reports its duration', () => {
     const clock = fakeClock();
     const outage = createOutage(clock, () => 0.999);
     expect(outage.end()).toBeUndefined();

@@ -1,4 +1,4 @@
-/** Through a real PgBouncer in transaction mode, with one server connection for all. */
+/** Through a real PgBouncer in transaction mode, with one server connection for all clients. */
 import { afterAll, afterEach, beforeAll, describe, expect } from '@jest/globals';
 import pg from 'pg';
 import type { DatabaseConnection } from '../../../../src/config/database-connection.ts';
@@ -53,7 +53,7 @@ function through({ port }: PgBouncer, change: Partial<DatabaseConnection> = {}):
   return database;
 }
 
-/** Another client of the same pool, as Praefect is. */
+/** Another client of the same pool, as Praefect would be. */
 async function other({ port }: PgBouncer): Promise<pg.Client> {
   const client = new pg.Client({
     host: '127.0.0.1',
@@ -96,26 +96,29 @@ describe('the exporter behind PgBouncer', () => {
     expect(database.connection()).toMatchObject({ pooler: 'pgbouncer', encrypted: false });
   });
 
-  withPgBouncer('leaves nothing in the shared session, and ignores what others left there', async () => {
-    const pooler = await bouncer();
-    const database = through(pooler);
-    const neighbor = await other(pooler);
-    const settings =
-      "current_setting('statement_timeout') AS timeout, current_setting('search_path') AS path, current_setting('extra_float_digits') AS digits";
-    const pid = 'pg_backend_pid() AS pid';
-    valueIn(await database.query(`SELECT ${pid}`, within(5000, 4000)));
-    expect((await neighbor.query(`SELECT ${settings}`)).rows).toEqual([
-      { timeout: '0', path: '"$user", public', digits: '1' },
-    ]);
-    // What pg_dump does in a session, for one.
-    await neighbor.query("SET search_path = ''; SET extra_float_digits = 0; SET statement_timeout = '1h'");
-    expect(valueIn(await database.query(`SELECT ${settings}`, within(5000, 4000)))).toEqual([
-      { timeout: '4s', path: 'pg_catalog', digits: '3' },
-    ]);
-    const [ours] = valueIn(await database.query(`SELECT ${pid}`, within(5000)));
-    const theirs = (await neighbor.query(`SELECT ${pid}`)).rows[0];
-    expect(ours).toEqual(theirs);
-  });
+  withPgBouncer(
+    'changes nothing in the shared session, and ignores what other clients changed there',
+    async () => {
+      const pooler = await bouncer();
+      const database = through(pooler);
+      const neighbor = await other(pooler);
+      const settings =
+        "current_setting('statement_timeout') AS timeout, current_setting('search_path') AS path, current_setting('extra_float_digits') AS digits";
+      const pid = 'pg_backend_pid() AS pid';
+      valueIn(await database.query(`SELECT ${pid}`, within(5000, 4000)));
+      expect((await neighbor.query(`SELECT ${settings}`)).rows).toEqual([
+        { timeout: '0', path: '"$user", public', digits: '1' },
+      ]);
+      // As pg_dump does in its session.
+      await neighbor.query("SET search_path = ''; SET extra_float_digits = 0; SET statement_timeout = '1h'");
+      expect(valueIn(await database.query(`SELECT ${settings}`, within(5000, 4000)))).toEqual([
+        { timeout: '4s', path: 'pg_catalog', digits: '3' },
+      ]);
+      const [exporterSession] = valueIn(await database.query(`SELECT ${pid}`, within(5000)));
+      const neighborSession = (await neighbor.query(`SELECT ${pid}`)).rows[0];
+      expect(exporterSession).toEqual(neighborSession);
+    },
+  );
 
   withPgBouncer('leaves no transaction open in the shared session after an error', async () => {
     const pooler = await bouncer();
@@ -135,7 +138,7 @@ describe('the exporter behind PgBouncer', () => {
     expect(valueIn(await database.query('SELECT 1 AS one', within(5000)))).toEqual([{ one: 1 }]);
   });
 
-  withPgBouncer('leaves nothing behind after thirty abandoned queries', async () => {
+  withPgBouncer('leaves no query and no transaction open after thirty abandoned queries', async () => {
     const pooler = await bouncer();
     const database = through(pooler);
     for (let round = 0; round < 30; round += 1) {
@@ -158,16 +161,16 @@ describe('the exporter behind PgBouncer', () => {
     expect(rows[0].n).toBe(1);
   });
 
-  withPgBouncer('reaches a restarted server again', async () => {
+  withPgBouncer('reconnects after a restart of the server', async () => {
     const database = through(await bouncer());
     valueIn(await database.query('SELECT 1', within(5000)));
     await server.restart();
     admin = await place.client();
-    // PgBouncer may still hand out the dead connection to the first query.
+    // PgBouncer may still assign the dead connection to the first query.
     await until(async () => (await database.query('SELECT 1', within(5000))).ok);
   });
 
-  withPgBouncer('reports TLS of its own connection to PgBouncer, not of the one behind', async () => {
+  withPgBouncer('reports the TLS of its connection to PgBouncer, not of the one to the server', async () => {
     const certificates: Certificates = makeCertificates();
     closing.push(async () => certificates.remove());
     const pooler = await bouncer(
@@ -202,28 +205,28 @@ describe('PgBouncer rejects', () => {
   ): Promise<{ reason: string; message: string }> =>
     failureIn(await through(pooler, change).query('SELECT 1', within(5000)));
 
-  withPgBouncer('a database that it does not know', async () => {
+  withPgBouncer('a database that is not configured', async () => {
     expect(await refused(await bouncer(), { database: 'nonesuch' })).toEqual({
       reason: 'missing_schema',
       message: expect.stringMatching(/no such database: nonesuch \(08P01\)\. Fix: .*pgbouncer\.ini/),
     });
   });
 
-  withPgBouncer('a wrong password, and a user that it does not know', async () => {
+  withPgBouncer('a wrong password, and a user that is not configured', async () => {
     const pooler = await bouncer();
     const wrong = { password: async () => new Secret('wrong') };
     for (const change of [wrong, { user: 'unknown' }])
       expect(await refused(pooler, change)).toMatchObject({ reason: 'authentication' });
   });
 
-  withPgBouncer('a user that PgBouncer knows and the server does not', async () => {
+  withPgBouncer('a user that only PgBouncer has', async () => {
     const failure = await refused(await bouncer(), { user: 'stranger' });
     expect(failure.reason).toBe('authentication');
     expect(failure.message).not.toContain(password);
   });
 
   withPgBouncer('a database whose server is down', async () => {
-    // PgBouncer's default for a first login is a minute, so the exporter's own timeout ends it.
+    // PgBouncer's default timeout for a first login is a minute, so the exporter's own timeout ends it.
     expect(await refused(await bouncer(), { database: 'gone', connectTimeoutMs: 300 })).toMatchObject({
       reason: 'timeout',
       message: expect.stringContaining('while logging in'),
@@ -244,7 +247,7 @@ describe('PgBouncer rejects', () => {
     });
   });
 
-  withPgBouncer('a query that finds no free connection', async () => {
+  withPgBouncer('a query that waits too long for a server connection', async () => {
     const pooler = await bouncer({ query_wait_timeout: '1' });
     const neighbor = await other(pooler);
     await neighbor.query('BEGIN');
@@ -255,7 +258,7 @@ describe('PgBouncer rejects', () => {
     await neighbor.query('ROLLBACK');
   });
 
-  withPgBouncer('nothing while no connection is free: the query times out', async () => {
+  withPgBouncer('nothing while all server connections are in use: the query times out', async () => {
     const pooler = await bouncer();
     const database = through(pooler);
     valueIn(await database.query('SELECT 1', within(5000)));

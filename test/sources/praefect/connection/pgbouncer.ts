@@ -14,8 +14,9 @@ export interface PgBouncer {
 }
 
 /**
- * @param users name -> password, as PgBouncer knows them; it logs in at the server with the same ones.
- * @param settings lines of [pgbouncer], in addition to the defaults here: transaction mode, one server connection per pool.
+ * @param users name -> password, for clients and for PgBouncer's own logins on the server.
+ * @param settings lines of [pgbouncer], in addition to the defaults here: transaction mode, one server
+ * connection per pool.
  */
 export async function startPgBouncer(
   server: TestPostgres,
@@ -52,7 +53,7 @@ export async function startPgBouncer(
     ...files,
   };
   for (const [name, text] of Object.entries(written)) writeFileSync(join(folder, name), text);
-  // It refuses to run as root, so as root it runs as the server's user.
+  // PgBouncer refuses to run as root: then it runs as the server's user.
   const isRoot = process.getuid?.() === 0;
   const { uid, gid } = statSync(server.folder);
   if (isRoot)

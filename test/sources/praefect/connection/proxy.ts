@@ -1,12 +1,12 @@
-/** A TCP proxy between the exporter and a server. It can stop forwarding, as a dead host does, or add latency. */
+/** A TCP proxy between the exporter and a server. It can stop forwarding, as a dead host, or add latency. */
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 
 export interface TestProxy {
   readonly port: number;
-  /** Accepts and discards everything from now on; open connections stay open. */
+  /** Discards all data from now on; open connections stay open. */
   stopForwarding(): void;
-  /** Forwards what arrives from now on. */
+  /** Forwards data from now on. */
   resumeForwarding(): void;
   /** Connections from clients: open now, and in total. */
   open(): number;
@@ -38,7 +38,7 @@ export async function startProxy(target: { host: string; port: number }, latency
           setTimeout(() => to.destroyed || to.write(chunk), latencyMs);
           return;
         }
-        // Back-pressure is forwarded, too.
+        // Forwards back-pressure too.
         if (!to.write(chunk)) {
           from.pause();
           to.once('drain', () => from.resume());
@@ -74,7 +74,7 @@ export async function startProxy(target: { host: string; port: number }, latency
   };
 }
 
-/** A server that responds to each client's n-th packet with the n-th of these replies, then with nothing. */
+/** A server that responds to the n-th packet of each client with the n-th of these replies, then with nothing. */
 export async function startMute(
   ...replies: readonly Buffer[]
 ): Promise<{ readonly port: number; open(): number; close(): Promise<void> }> {

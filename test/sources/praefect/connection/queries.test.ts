@@ -10,7 +10,7 @@ describe.each([15, 18] as const)('PostgreSQL %i', (version) => {
   let database: Opened;
 
   beforeAll(async () => {
-    // These settings change the text of every value.
+    // These settings change the text form of every value.
     server = await startPostgres({
       version,
       config: ['timezone=Asia/Kolkata', 'datestyle=SQL, DMY', 'extra_float_digits=-5'],
@@ -40,7 +40,7 @@ describe.each([15, 18] as const)('PostgreSQL %i', (version) => {
     );
   });
 
-  test("values are exact, whatever the server's settings", async () => {
+  test("values are exact, regardless of the server's settings", async () => {
     const [row] = valueIn(
       await opened().query(
         `SELECT 9007199254740993::int8 AS int8, 1.10::numeric AS numeric, 0.1::float8 + 0.2 AS float8,
@@ -65,7 +65,7 @@ describe.each([15, 18] as const)('PostgreSQL %i', (version) => {
     });
   });
 
-  test('a transaction is read-only, has time limits, and uses one process of the server', async () => {
+  test('a transaction is read-only, has time limits, and uses one backend of the server', async () => {
     const settings = [
       'transaction_read_only',
       'statement_timeout',
@@ -91,7 +91,7 @@ describe.each([15, 18] as const)('PostgreSQL %i', (version) => {
     expect(
       valueIn(await database.transaction(within(5000, 4000), (transaction) => transaction.rows(isolated))),
     ).toEqual([{ ...common, isolation: 'repeatable read' }]);
-    // Nothing of it outlives the transaction.
+    // Its settings end with the transaction.
     const { rows } = await admin.query('SHOW statement_timeout');
     expect(rows).toEqual([{ statement_timeout: '0' }]);
   });
@@ -170,7 +170,7 @@ describe.each([15, 18] as const)('PostgreSQL %i', (version) => {
     expect(valueIn(await database.query('SELECT 1 AS one', within(5000)))).toEqual([{ one: 1 }]);
   });
 
-  test('a failed statement fails the transaction, even when its body goes on', async () => {
+  test('a failed statement fails the transaction, even if its body continues', async () => {
     opened();
     const result = await database.transaction(within(5000), async (transaction) => {
       await transaction.rows('SELECT missing FROM public.numbers').catch(() => undefined);
@@ -225,16 +225,16 @@ describe.each([15, 18] as const)('PostgreSQL %i', (version) => {
     expect(new Set(pids).size).toBe(1);
   });
 
-  test('a query whose deadline passes in the queue leaves it, and the others go on', async () => {
+  test('a query whose deadline passes in the queue is removed from it, and the others continue', async () => {
     opened();
     const slow = database.query('SELECT pg_sleep(0.4)', within(5000));
-    const impatient = database.query('SELECT 1 AS one', within(50));
-    const patient = database.query('SELECT 2 AS two', within(5000));
-    expect(failureIn(await impatient)).toMatchObject({
+    const first = database.query('SELECT 1 AS one', within(50));
+    const second = database.query('SELECT 2 AS two', within(5000));
+    expect(failureIn(await first)).toMatchObject({
       reason: 'timeout',
       message: expect.stringContaining('waited for earlier queries'),
     });
-    expect(valueIn(await patient)).toEqual([{ two: 2 }]);
+    expect(valueIn(await second)).toEqual([{ two: 2 }]);
     expect((await slow).ok).toBe(true);
   });
 
@@ -259,7 +259,7 @@ describe.each([15, 18] as const)('PostgreSQL %i', (version) => {
     });
   });
 
-  test('after close() no query runs, and nothing is left on the server', async () => {
+  test('after close() no query runs, and no session remains on the server', async () => {
     opened();
     const running = database.query('SELECT pg_sleep(20)', within(30_000));
     await until(async () => {

@@ -1,4 +1,4 @@
-/** Servers that send without end: a failure `too_large`, bounded memory, and the next query reconnects. */
+/** Servers that send endlessly: a failure `too_large`, bounded memory, and the next query reconnects. */
 import { afterEach, describe, expect, test } from '@jest/globals';
 import type { DatabaseConnection } from '../../../../src/config/database-connection.ts';
 import { Secret } from '../../../../src/lib/secret.ts';
@@ -43,7 +43,10 @@ async function opened(
 }
 
 const rows = description('one');
-/** What the peer's memory and ours may grow by: far below what is sent without a bound in the same time. */
+/**
+ * The limit on memory growth of the server and the exporter together: far below the bytes that would be sent
+ * without a bound.
+ */
 const maxGrowth = 150 * 1024 * 1024;
 
 async function growthDuring(work: () => Promise<void>): Promise<number> {
@@ -112,7 +115,7 @@ describe('a query fails as too_large, and the next one reconnects, when the serv
   });
 });
 
-test('a stream of rows without end fails as too_large in a transaction, too', async () => {
+test('endless rows in a transaction fail as too_large too', async () => {
   const { database } = await opened({
     query(sql, socket) {
       if (!sql.startsWith('COPY')) return socket.write(Buffer.concat([complete('BEGIN'), message('Z', 'T')]));
@@ -139,7 +142,7 @@ test('a flood on an idle connection closes it', async () => {
   expect(server.sentBytes()).toBeLessThan(64 * 1024 * 1024);
 });
 
-test('a flood during the login is not PostgreSQL, and is read no further', async () => {
+test('a flood during the login is not read to its end', async () => {
   for (const chunk of [chunkOf(message('S', 'a\0b\0')), Buffer.alloc(100_000, 'HTTP/1.1 200 OK ')]) {
     const { database, server } = await opened({ login: (_, socket) => flood(socket, chunk) });
     const failure = failureIn(await database.query('SELECT 1', within(5000)));
@@ -212,7 +215,7 @@ test('stopping takes a second at most while a server floods, stalls, or never en
   }
 });
 
-test('a password that is never read ends at the deadline', async () => {
+test('a password file that never returns ends at the deadline', async () => {
   const server = await startFakePostgres({ login: (_, socket) => socket.write(authentication(3)) });
   closing.push(() => server.stop());
   const database = open({
@@ -228,7 +231,7 @@ test('a password that is never read ends at the deadline', async () => {
   expect(failureIn(await database.query('SELECT 1', within(5000))).reason).toBe('timeout');
 });
 
-test('the guard counts the same messages however they are split', () => {
+test('the guard counts the same messages for any split into chunks', () => {
   const bytes = Buffer.concat([rows, dataRow('a'), dataRow('b'), complete(), ready()]);
   for (let split = 1; split < bytes.length; split++) {
     for (const allowed of [1, 2]) {

@@ -1,4 +1,4 @@
-/** deploy/sql/role.sql: what the exporter's role may read, and everything it may not do. */
+/** deploy/sql/role.sql: what the exporter's role may read, and what it may not do. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
@@ -38,7 +38,7 @@ describe.each([15, 18] as const)('PostgreSQL %i', (version) => {
     return client;
   }
 
-  /** A database whose tables belong to `praefect`, as GitLab's documentation has it, with the role set up in it. */
+  /** A database whose tables belong to `praefect`, as in GitLab's documentation, with the role created in it. */
   async function praefectDatabase(schema: string): Promise<TestDatabase & { readonly admin: pg.Client }> {
     const place = await server.createDatabase();
     const admin = await place.client();
@@ -89,7 +89,7 @@ describe.each([15, 18] as const)('PostgreSQL %i', (version) => {
     },
   );
 
-  test('running role.sql again changes nothing', async () => {
+  test('a second run of role.sql changes nothing', async () => {
     const { admin } = await praefectDatabase('14.5');
     const state = `
       SELECT relname, relacl::text FROM pg_class WHERE relnamespace = 'public'::regnamespace
@@ -168,7 +168,7 @@ describe.each([15, 18] as const)('PostgreSQL %i', (version) => {
     );
   });
 
-  test("run by Praefect's own role, role.sql does what that role may do, and reports the rest", async () => {
+  test("role.sql run by Praefect's own role does what that role may do, and reports the rest", async () => {
     const place = await server.createDatabase();
     const admin = await place.client();
     await admin.query(`
@@ -180,7 +180,7 @@ describe.each([15, 18] as const)('PostgreSQL %i', (version) => {
     const notices: string[] = [];
     owner.on('notice', (notice) => notices.push(notice.message ?? ''));
     await owner.query(sql('role.sql').replaceAll('gitaly_exporter', name));
-    // Up to PostgreSQL 15 a role with CREATEROLE can grant any role but a superuser's.
+    // Up to PostgreSQL 15 a role with CREATEROLE can grant any role except a superuser's.
     expect(notices.filter((notice) => notice.includes('pg_read_all_stats was not granted'))).toHaveLength(
       version >= 16 ? 1 : 0,
     );

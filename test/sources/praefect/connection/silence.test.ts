@@ -1,4 +1,7 @@
-/** Servers that accept connections and never respond, or stop responding later: a timeout, and nothing stays open. */
+/**
+ * Servers that accept connections and never respond, or stop responding later: the query times out, and no
+ * connection stays open.
+ */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import type pg from 'pg';
 import { startPostgres, type TestDatabase, type TestPostgres } from '../../../support/postgres.ts';
@@ -42,7 +45,7 @@ const backends = async (): Promise<number> => {
   return rows[0].n;
 };
 
-describe('while connecting', () => {
+describe('a connection attempt', () => {
   const authenticationRequest = (kind: number): Buffer => Buffer.from([0x52, 0, 0, 0, 8, 0, 0, 0, kind]);
   const loggedIn = Buffer.concat([authenticationRequest(0), Buffer.from([0x5a, 0, 0, 0, 5, 0x49])]);
 
@@ -52,7 +55,7 @@ describe('while connecting', () => {
     { step: 'logging in', mode: 'disable', replies: [] },
     { step: 'logging in', mode: 'disable', replies: [authenticationRequest(3)] },
     { step: 'reading the server version', mode: 'disable', replies: [loggedIn] },
-  ] as const)('a server that does not respond while $step times out', async ({ step, mode, replies }) => {
+  ] as const)('to a server that does not respond while $step times out', async ({ step, mode, replies }) => {
     const mute = await startMute(...replies);
     closing.push(() => mute.close());
     const connection = { ...place.connection, port: mute.port, ssl: { mode }, connectTimeoutMs: 200 };
@@ -65,7 +68,7 @@ describe('while connecting', () => {
     await until(() => mute.open() === 0);
   });
 
-  test("the query's own deadline counts when it is shorter", async () => {
+  test("ends at the query's own deadline when it is shorter", async () => {
     const mute = await startMute();
     closing.push(() => mute.close());
     const [result, ms] = await took(
@@ -76,7 +79,7 @@ describe('while connecting', () => {
     await until(() => mute.open() === 0);
   });
 
-  test('a stopped server times out, and is reached again when it continues', async () => {
+  test('to a stopped server times out, and succeeds when the server continues', async () => {
     const database = opened({ ...place.connection, connectTimeoutMs: 300 });
     server.pause();
     try {
@@ -100,7 +103,7 @@ describe('while connecting', () => {
       authenticationRequest(7),
       'authentication',
     ],
-  ])('%s closes only the connection', async (_, bytes, reason) => {
+  ])('that gets %s fails and closes only that connection', async (_, bytes, reason) => {
     const mute = await startMute(bytes);
     closing.push(() => mute.close());
     const connection = { ...place.connection, port: mute.port, connectTimeoutMs: 300 };
@@ -122,7 +125,7 @@ describe('an open connection', () => {
       message: expect.stringMatching(/the test, at .*: no response before the deadline, after [\d.]+ m?s/),
     });
     expect(ms).toBeLessThan(2500);
-    await until(() => proxy.open() === 0); // the cancel request, too, which got no response
+    await until(() => proxy.open() === 0); // The cancel request got no response either.
     proxy.resumeForwarding();
     expect(valueIn(await database.query('SELECT 1 AS one', within(5000)))).toEqual([{ one: 1 }]);
     expect(proxy.open()).toBe(1);
@@ -157,7 +160,7 @@ describe('an open connection', () => {
     await until(async () => (await backends()) === 1);
   });
 
-  test('that gives a query up cancels it on the server', async () => {
+  test('that abandons a query cancels it on the server', async () => {
     const database = opened(place.connection);
     const [result, ms] = await took(database.query('SELECT pg_sleep(60)', within(300, 30_000)));
     expect(failureIn(result).reason).toBe('timeout');
@@ -165,7 +168,7 @@ describe('an open connection', () => {
     await until(async () => (await backends()) === 0, 2000);
   });
 
-  test('gives up a transaction in the middle of COPY, and its body', async () => {
+  test('ends a transaction in the middle of COPY, and its body', async () => {
     const proxy = await proxied();
     const database = opened({ ...place.connection, port: proxy.port });
     const gaveUp = new AbortController();
@@ -197,7 +200,7 @@ describe('an open connection', () => {
     await until(async () => (await backends()) === 0);
   });
 
-  test('applies back-pressure when a consumer of COPY is slow, and memory stays small', async () => {
+  test('applies back-pressure when a consumer of COPY is slow, and memory stays bounded', async () => {
     const proxy = await proxied();
     const database = opened({ ...place.connection, port: proxy.port });
     let chunks = 0;
@@ -207,7 +210,7 @@ describe('an open connection', () => {
       transaction.copy('SELECT * FROM public.wide', async (chunk) => {
         bytes += chunk.length;
         chunks += 1;
-        // While the first chunks are processed, everything upstream must stop with little buffered.
+        // While the first chunks are processed, the server must stop sending, with little data buffered.
         if (chunks <= 3) {
           let before = -1;
           await until(async () => {
@@ -225,7 +228,7 @@ describe('an open connection', () => {
     expect(mostInFlight).toBeLessThan(10_000_000); // the kernel's buffers of two sockets
   });
 
-  test('leaves no socket and no backend behind after a hundred abandoned queries', async () => {
+  test('leaves no socket and no backend open after a hundred abandoned queries', async () => {
     const proxy = await proxied();
     const database = opened({ ...place.connection, port: proxy.port });
     for (let round = 0; round < 100; round += 1) {
@@ -237,7 +240,7 @@ describe('an open connection', () => {
           : database.transaction(options, (transaction) =>
               transaction.copy('SELECT * FROM public.wide', () => gaveUp.abort()),
             );
-      // From "before it was sent" to "well under way".
+      // From "before it was sent" to "in the middle of its run".
       if (round % 2 === 0) setTimeout(() => gaveUp.abort(), round % 7);
       expect((await query).ok).toBe(false);
     }

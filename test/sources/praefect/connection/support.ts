@@ -11,7 +11,7 @@ import type { Database, QueryOptions, QueryResult } from '../../../../src/source
 
 export type Opened = Database & { readonly budget: Budget };
 
-/** A Database with its own budget, without delays between attempts to connect unless `random` adds them. */
+/** A Database with its own budget, and without delays between attempts to connect unless `random` adds them. */
 export function open(connection: DatabaseConnection, options: Partial<DatabaseOptions> = {}): Opened {
   const budget = createBudget(1, systemClock);
   const database = createDatabase({

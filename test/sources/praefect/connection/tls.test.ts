@@ -1,4 +1,4 @@
-/** sslmode, sslrootcert, sslcert and sslkey against a real server, with libpq's meaning. */
+/** sslmode, sslrootcert, sslcert and sslkey against a real server, as libpq treats them. */
 import { copyFileSync, writeFileSync } from 'node:fs';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import type { DatabaseConnection, SslMode } from '../../../../src/config/database-connection.ts';

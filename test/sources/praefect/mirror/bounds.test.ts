@@ -1,4 +1,4 @@
-/** Rows without end do not fill the memory: the mirror refuses them before it allocates. */
+/** Endless rows do not exhaust memory: the mirror rejects them before it allocates. */
 import { describe, expect, test } from '@jest/globals';
 import { UnacceptableRows } from '../../../../src/sources/praefect/database.ts';
 import { createCopyReader } from '../../../../src/sources/praefect/mirror/copy-binary.ts';
@@ -16,8 +16,8 @@ const reasonOf = (work: () => void): string => {
   return 'none';
 };
 
-describe('the mirror refuses', () => {
-  test('a number of repositories that does not fit, without allocating for it', () => {
+describe('the mirror rejects', () => {
+  test('a number of repositories over the limit, without allocating for it', () => {
     const table = createReplicaTable(0, createMirrorMemory());
     for (const count of [1e18, 1e9, Number.POSITIVE_INFINITY])
       expect(reasonOf(() => table.keys.reserve(count))).toBe('too_large');
@@ -26,7 +26,7 @@ describe('the mirror refuses', () => {
     expect(table.keys.ensure(0, 1)).toBe(0);
   });
 
-  test('many tables that do not fit together', () => {
+  test('many tables that together exceed the limit', () => {
     const memory = createMirrorMemory();
     const load = () => createReplicaTable(0, memory).keys.reserve(2_000_000);
     load();
@@ -44,7 +44,7 @@ describe('the mirror refuses', () => {
     ).toBe('too_large');
   });
 
-  test('names without end, and endless names', () => {
+  test('an endless number of names, and endless names', () => {
     const { names } = createMirror();
     expect(reasonOf(() => names.idOf('x'.repeat(100_000)))).toBe('too_large');
     expect(
@@ -55,7 +55,7 @@ describe('the mirror refuses', () => {
   });
 });
 
-describe('the COPY reader refuses', () => {
+describe('the COPY reader rejects', () => {
   const header = Buffer.concat([Buffer.from('PGCOPY\n\xff\r\n\0', 'latin1'), Buffer.alloc(8)]);
   const fed = (...chunks: Buffer[]) => {
     const reader = createCopyReader(1, () => undefined);
@@ -81,7 +81,7 @@ describe('the COPY reader refuses', () => {
     expect(reasonOf(() => fed(...chunks))).toBe(reason);
   });
 
-  test('a row in a thousand parts that never ends', () => {
+  test('a row in a thousand chunks that never ends', () => {
     const part = Buffer.alloc(64 * 1024);
     expect(reasonOf(() => fed(header, field(1024 * 1024), ...new Array<Buffer>(15).fill(part)))).toBe('none');
   });

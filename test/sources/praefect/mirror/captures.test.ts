@@ -1,11 +1,14 @@
-/** The captured databases of real Praefects: the mirror's values are those that Praefect served at that moment. */
+/**
+ * The captured databases of real Praefects: the mirror has the values that Praefect itself exposed at that
+ * moment.
+ */
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { loadCapture, praefectCapture, startPostgres, type TestPostgres } from '../../../support/postgres.ts';
 import { capturesWithPage, incidentFolders } from '../../../support/praefect-fixtures.ts';
 import { createMirrorCollector, healthIn, valuesOf } from './support.ts';
 
-/** Every capture with a page of a Praefect, which shows Praefect's own numbers. */
+/** Every capture with a metrics page of a Praefect. */
 const captures = [
   ...capturesWithPage('13.5', ['praefect-1.prom']),
   ...capturesWithPage('14.9', ['praefect-1.db.prom']),
@@ -14,7 +17,7 @@ const captures = [
   ),
 ];
 
-/** The values of a gauge by virtual storage, zeros left out. */
+/** The values of a gauge by virtual storage, without zeros. */
 function native(page: string, metric: string): Record<string, number> {
   const lines = readFileSync(page, 'utf8').matchAll(
     new RegExp(`^${metric}\\{virtual_storage="([^"]+)"\\} (\\S+)$`, 'gm'),
@@ -42,7 +45,7 @@ async function refresh(name: string) {
   return block;
 }
 
-describe("unavailable and read-only repositories are Praefect's own values", () => {
+describe("unavailable and read-only repositories equal Praefect's own values", () => {
   test.each(captures)('$name', async ({ name, page }) => {
     const block = await refresh(name);
     const text = praefectCapture(name).page(page);
@@ -60,7 +63,10 @@ describe("unavailable and read-only repositories are Praefect's own values", () 
   });
 });
 
-/** From the README of the captures: replicas behind, those of them without a live job, and primaries of default. */
+/**
+ * From the README of the captures: replicas that are behind, those of them without a live job, and primaries of
+ * default.
+ */
 const documented = [
   {
     name: '13.5/02-replicating',
@@ -100,7 +106,7 @@ const documented = [
   },
 ] as const;
 
-describe("lags, jobs and primaries are those of the captures' README", () => {
+describe("lags, jobs and primaries equal those in the captures' README", () => {
   test.each(documented)('$name', async ({ name, outdated, unscheduled, primaries }) => {
     const block = await refresh(name);
     const ofDefault = (metric: string, suffix = ''): Record<string, number> =>

@@ -1,4 +1,4 @@
-/** What the mirror derives from several refreshes: moves, failovers and lags, and when it starts from scratch. */
+/** What the mirror derives from consecutive refreshes: moves, failovers and lags; and when it is reloaded. */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import type pg from 'pg';
 import type { Clock } from '../../../../src/lib/clock.ts';
@@ -57,9 +57,9 @@ function health(unhealthy: readonly string[] = [], reported = true) {
   return healthOf(rows, clock.monotonic());
 }
 
-describe("the exporter's clock is set", () => {
+describe("a change of the exporter's clock", () => {
   test.each([-7200, 7200])(
-    'by %i s: what is stuck, and since when, follows the time that has passed',
+    'by %i s does not change which replicas are stuck, and since when',
     async (step) => {
       await open('19.0');
       await fourRepositories();
@@ -185,7 +185,7 @@ describe('moves and failovers', () => {
       },
     },
   ];
-  test.each(notMoves)('$what is no move and no failover', async ({ happen }) => {
+  test.each(notMoves)('$what is neither a move nor a failover', async ({ happen }) => {
     const { run, setHealth } = createMirrorCollector(reader, { clock });
     setHealth(health(['gitaly-1']));
     await run();
@@ -214,13 +214,13 @@ describe('a costly refresh', () => {
     await fourRepositories();
     await reported();
   });
-  /** Until then the server may not have counted what the client wrote. */
+  /** Waits until the server has counted the client's writes. */
   const reported = () => client.query('SELECT pg_stat_force_next_flush()');
   const write = async (sql: string): Promise<void> => {
     await client.query(sql);
     await reported();
   };
-  /** After two refreshes: the first one has no counters to compare with. */
+  /** Two refreshes: the first one has no counters to compare with. */
   async function refreshedTwice() {
     const mirror = createMirrorCollector(reader, { clock, costlyRefreshMs: 0 });
     mirror.setHealth(health());
@@ -230,7 +230,7 @@ describe('a costly refresh', () => {
     return mirror;
   }
 
-  test('is left out while no write is counted, and the values keep the time of the last one', async () => {
+  test('is omitted while no write is counted, and the values keep the time of the last one', async () => {
     const { collect, statements } = await refreshedTwice();
     const readAt = time * 1000;
     time += 15;
@@ -246,21 +246,21 @@ describe('a costly refresh', () => {
     [`INSERT INTO replication_queue (job) VALUES ('{}')`],
     [`TRUNCATE repository_assignments`],
     [`INSERT INTO schema_migrations (id) VALUES ('20990101000000_later')`],
-  ])('comes after %s', async (sql) => {
+  ])('is run after %s', async (sql) => {
     const { run, statements } = await refreshedTwice();
     await write(sql);
     await run();
     expect(statements).not.toEqual([]);
   });
 
-  test('comes before the maximum age, whatever is counted', async () => {
+  test('is run at the maximum age, regardless of the counters', async () => {
     const { collect, statements } = await refreshedTwice();
     time += 31; // of 60
     expect((await collect()).readAt).toBeUndefined();
     expect(statements).not.toEqual([]);
   });
 
-  test('comes where the server does not count', async () => {
+  test('is run where the server does not count', async () => {
     await reader.query('SET track_counts = off');
     const { run, statements } = await refreshedTwice();
     await run();
@@ -268,7 +268,7 @@ describe('a costly refresh', () => {
   });
 });
 
-test('counts find deleted rows by themselves; sums of keys are compared at a load, and then every ten minutes', async () => {
+test('the counters find deleted rows; sums of keys are compared at a load, and then every ten minutes', async () => {
   await open('19.0');
   await fourRepositories();
   const { run, setHealth, statements } = createMirrorCollector(reader, { clock });
@@ -329,7 +329,7 @@ describe('lags', () => {
       UPDATE repositories SET generation = generation + 1 WHERE relative_path = '${path}';
       UPDATE storage_repositories SET generation = generation + 1 WHERE relative_path = '${path}' AND storage <> '${behind}'`);
 
-  test('a replica that stays behind for over 15 minutes on a healthy storage is stuck, with or without jobs', async () => {
+  test('a replica that is behind for over 15 minutes on a healthy storage is stuck, with or without jobs', async () => {
     const { run, setHealth } = createMirrorCollector(reader, { clock });
     setHealth(health());
     await run();
@@ -463,7 +463,7 @@ describe('refreshes', () => {
     expect(second.some((sql) => sql.includes('age(xmin)'))).toBe(true);
   });
 
-  test('the mirror is reloaded after a restart of the server, which looks like a failover of PostgreSQL', async () => {
+  test('the mirror is reloaded after a restart of the server, which could be a failover of PostgreSQL', async () => {
     const { run, setHealth, events } = createMirrorCollector(() => reader, { clock });
     setHealth(health(['gitaly-1']));
     await run();
@@ -482,7 +482,7 @@ describe('refreshes', () => {
     expect(valuesOf(await run(), 'primary_moves_total')).toEqual({ 'default/gitaly-2 gitaly-3': 1 });
   });
 
-  test('an upgrade from paths to repository ids between two refreshes changes no value and is no failover', async () => {
+  test('an upgrade from paths to repository IDs between two refreshes changes no value and is no failover', async () => {
     await open('14.4');
     await client.query(`SET session_replication_role = replica`);
     await client.query(`INSERT INTO repositories (virtual_storage, relative_path, generation, "primary")

@@ -31,7 +31,7 @@ afterAll(async () => server?.stop());
 
 const versions = ['13.3', '13.5', '13.10', '14.0', '14.3', '14.4', '14.5', '14.9', '15.1', '19.0'];
 
-describe('the mirror agrees with SQL after every refresh, whatever happened in between', () => {
+describe('the mirror has the values of SQL after every refresh, for any changes in between', () => {
   test.each(versions)(
     'on schema %s',
     async (version) => {
@@ -72,7 +72,7 @@ describe('the mirror agrees with SQL after every refresh, whatever happened in b
           await change(writer, variant, pick);
           await writer.query('COMMIT');
         }
-        // A transaction that begins before one refresh and commits after it, or even after the next.
+        // A transaction that begins before one refresh and commits after it, or after the next one.
         if (!open && pick(3) === 0) {
           await overlapping.query('BEGIN; SET LOCAL lock_timeout = 1');
           await overlapping
@@ -88,7 +88,8 @@ describe('the mirror agrees with SQL after every refresh, whatever happened in b
           open = false;
         }
         if (open) {
-          // The writer would wait for rows that the other transaction holds: commit it before the next refresh.
+          // The writer would wait for row locks of the other transaction: commit that one before the next
+          // refresh.
           await checkRefresh();
           await overlapping.query('COMMIT');
           open = false;

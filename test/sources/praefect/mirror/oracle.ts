@@ -1,6 +1,6 @@
 /**
- * The expected values in plain SQL, one query each and independent of the mirror: with Praefect's own views where the
- * version has them, else with its rules written as SQL.
+ * The expected values in plain SQL, one query each and independent of the mirror: with Praefect's own views
+ * where the version has them, otherwise with its rules written as SQL.
  */
 import type pg from 'pg';
 import type { SchemaVariant } from '../../../../src/sources/praefect/variant.ts';
@@ -57,7 +57,7 @@ export async function expectedValues(
     WHERE n.last_seen_active_at >= now() - interval '10 s' GROUP BY 1, 2
     HAVING count(*) >= (SELECT ceil(count(DISTINCT p.praefect_name) / 2.0) FROM node_status p
                         WHERE p.shard_name = n.shard_name AND p.last_contact_attempt_at >= now() - interval '60 s')`;
-  // Each repository on each storage: its record, its assignment, and the storage's health.
+  // Each repository on each storage: its record, its assignment, and the health of the storage.
   const cells = `
     WITH configured (virtual_storage, storage) AS (VALUES ${storages.join(', ')}),
     healthy AS (${healthy}),
@@ -137,7 +137,10 @@ export async function expectedValues(
   };
 }
 
-/** What becomes unavailable when a storage fails: marks it unhealthy in a savepoint that is rolled back. */
+/**
+ * The repositories that become unavailable when a storage fails: marks it unhealthy in a savepoint that is
+ * rolled back.
+ */
 async function atRiskByTrial(
   client: pg.Client,
   now: Counts,

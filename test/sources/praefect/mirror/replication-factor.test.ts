@@ -1,4 +1,4 @@
-/** Repositories below default_replication_factor. */
+/** Repositories with fewer healthy replicas than default_replication_factor. */
 import { expect, test } from '@jest/globals';
 import { expositionText } from '../../../../src/metrics/exposition.ts';
 import { replicaFamilies } from '../../../../src/sources/praefect/mirror/metrics.ts';

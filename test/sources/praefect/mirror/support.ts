@@ -1,4 +1,4 @@
-/** The collector of repositories on a client of the test's own, with a given health, and the values of its samples. */
+/** The repositories collector on a given client, with a given health, and the values of its samples. */
 import type pg from 'pg';
 import { to as copyTo } from 'pg-copy-streams';
 import { type Clock, systemClock } from '../../../../src/lib/clock.ts';
@@ -24,7 +24,7 @@ import { storages } from './workload.ts';
 export interface MirrorOptions {
   readonly clock?: Clock;
   readonly configured?: ConfiguredStorageMap | 'from health';
-  /** By default every refresh reads the tables, as what a test has just written is not counted yet. */
+  /** By default every refresh reads the tables, as the server's counters lag behind a test's writes. */
   readonly costlyRefreshMs?: number;
 }
 
@@ -80,7 +80,7 @@ export function createMirrorCollector(client: pg.Client | (() => pg.Client), opt
     events,
     /** Every statement that ran, in order. */
     statements,
-    /** The same as `run`, with the time of what was read. */
+    /** Like `run`, with the time of the data. */
     collect,
     run,
     setHealth(view: HealthView | undefined) {

@@ -1,10 +1,10 @@
-/** Random changes to a Praefect database of any version: those of Praefect, and manual ones. */
+/** Random changes to a Praefect database of any version: Praefect's own, and manual ones. */
 import type pg from 'pg';
 import type { SchemaVariant } from '../../../../src/sources/praefect/variant.ts';
 
 export type Random = (below: number) => number;
 
-/** A small seeded generator (mulberry32): the same seed gives the same workload. */
+/** A small seeded generator (mulberry32): equal seeds give equal workloads. */
 export function random(seed: number): Random {
   let state = seed >>> 0;
   return (below) => {
@@ -21,7 +21,7 @@ export const storages: ReadonlyMap<string, readonly string[]> = new Map([
 ]);
 const everyStorage = [...storages.values()].flat();
 
-/** One random statement (or a few) as a transaction would run it. */
+/** One random statement (or a few) that runs as a transaction. */
 export async function change(client: pg.Client, variant: SchemaVariant, pick: Random): Promise<void> {
   const virtualStorage = pick(3) === 0 ? 'archive' : 'default';
   const own = storages.get(virtualStorage) ?? [];
@@ -94,7 +94,7 @@ export async function change(client: pg.Client, variant: SchemaVariant, pick: Ra
   if (sql !== undefined) await client.query(sql);
 }
 
-/** Three Praefects that see every storage. */
+/** Three Praefects that can all connect to every storage. */
 export async function seedHealth(client: pg.Client): Promise<void> {
   for (const praefect of ['praefect-1', 'praefect-2', 'praefect-3']) {
     for (const [virtualStorage, names] of storages) {

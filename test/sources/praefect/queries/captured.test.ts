@@ -1,6 +1,6 @@
 /**
- * Captured databases in, exposition text out, as of the time of capture. Compare each golden file with the capture's
- * README. UPDATE_GOLDEN=1 rewrites the files; review the diff before you commit it.
+ * From captured databases to exposition text, as of the time of capture. Compare each golden file with the
+ * README of the captures. UPDATE_GOLDEN=1 rewrites the files; review the diff before you commit it.
  */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -19,7 +19,7 @@ import {
   samplesIn,
 } from './support.ts';
 
-/** The collectors that depend on Praefect's rows only. */
+/** The collectors that read only Praefect's tables. */
 const deterministic: readonly CollectorName[] = [
   'praefect_health',
   'praefect_queue',
@@ -68,7 +68,7 @@ test.each([
   '19/praefect-cut/cut',
   '19/storage-removed/removed',
   '19/database/read-only-25s',
-])('%s produces its golden text', async (capture) => {
+])('%s gives its golden text', async (capture) => {
   const { text } = await read(capture);
   const file = golden(capture);
   if (process.env['UPDATE_GOLDEN']) {
@@ -78,7 +78,7 @@ test.each([
   expect(text).toBe(readFileSync(file, 'utf8'));
 });
 
-describe('the captures show what their README describes', () => {
+describe('the captures have the values that their README describes', () => {
   const jobs = (storage: string, state: string, virtualStorage = 'default', change = 'update') =>
     `praefect_db_replication_jobs{virtual_storage="${virtualStorage}",storage="${storage}",state="${state}",change="${change}"}`;
   const healthy = (storage: string, virtualStorage = 'default') =>
@@ -301,10 +301,10 @@ describe('the captures show what their README describes', () => {
     ['19/gitaly-down/down-later', 'praefect-1.db.prom'],
     ['19/gitaly-hung/in-progress', 'praefect-1.db.prom'],
     ['19/storage-removed/removed', 'praefect-1.db.prom'],
-  ])("%s: jobs by target and state agree with Praefect's own queue depth on %s", async (capture, page) => {
+  ])("%s: jobs by target and state equal Praefect's own queue depth on %s", async (capture, page) => {
     const native = only(nativeSamples(capture, page), 'gitaly_praefect_replication_queue_depth{');
     const { samples } = await read(capture);
-    const ours = Object.fromEntries(
+    const exporterValues = Object.fromEntries(
       Object.entries(only(samples, 'praefect_db_replication_jobs{'))
         .filter(([, jobs]) => jobs > 0)
         .map(([series, jobs]) => {
@@ -316,6 +316,6 @@ describe('the captures show what their README describes', () => {
           ];
         }),
     );
-    expect(ours).toEqual(native);
+    expect(exporterValues).toEqual(native);
   });
 });

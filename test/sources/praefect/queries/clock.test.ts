@@ -1,4 +1,4 @@
-/** The database's clock is set, by hours in both directions: no time from the future is fresh. */
+/** The database's clock is changed by hours in both directions: no time in the future reads as fresh. */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import type pg from 'pg';
 import { systemClock } from '../../../../src/lib/clock.ts';
@@ -28,7 +28,7 @@ beforeEach(async () => {
 });
 afterEach(() => collectors.close());
 
-/** Three live Praefects, which reach storages as the text of an interval ago. */
+/** Three live Praefects, which contacted storages this interval ago. */
 const probe = (seen: string) =>
   client.query(`
     INSERT INTO node_status (praefect_name, shard_name, node_name, last_contact_attempt_at, last_seen_active_at)
@@ -37,7 +37,7 @@ const probe = (seen: string) =>
 const inView = async () => (await client.query('SELECT storage FROM healthy_storages')).rows.length;
 
 describe('node_status', () => {
-  test('one old row of 2033 next to three live Praefects that report both storages dead', async () => {
+  test('with one old row of 2033 next to three live Praefects has both dead storages as unhealthy', async () => {
     await probe('1 hour');
     await client.query(
       `INSERT INTO node_status (praefect_name, shard_name, node_name, last_contact_attempt_at, last_seen_active_at)
@@ -56,16 +56,16 @@ describe('node_status', () => {
     expect(only(samples, 'last_contact', 'praefect="old"')).toEqual({});
   });
 
-  test('storages that died before the clock was set back by two hours are not healthy', async () => {
+  test('from before the clock was set back by two hours has dead storages as unhealthy', async () => {
     await probe('-110 minutes');
-    expect(await inView()).toBe(2); // Praefect's own rule has one bound
+    expect(await inView()).toBe(2); // Praefect's own rule has only one bound.
     expect(Object.values(only(await collectors.samples('praefect_health'), 'storage_healthy'))).toEqual([
       0, 0,
     ]);
   });
 
   test.each(['-3 hours', '3 hours'])(
-    'a clock that is set by %s without a live Praefect leaves no quorum',
+    'without a live Praefect leaves no quorum when the clock is set by %s',
     async (step) => {
       await probe('0 seconds');
       await client.query(`UPDATE node_status SET last_contact_attempt_at = last_contact_attempt_at - interval '${step}',
@@ -78,7 +78,7 @@ describe('node_status', () => {
   );
 });
 
-test('a write lock that ends in hours has no holder', async () => {
+test('a write lock that ends in hours is not held', async () => {
   await client.query(`
     INSERT INTO repository_reference_write_locks (lock_id, holder_txn_id, expired_at) VALUES
       ('a', 1, now() + interval '15 seconds'), ('b', 2, now() - interval '1 second'), ('c', 3, now() + interval '2 hours')`);
@@ -106,7 +106,7 @@ describe.each([-2, 2])("a database whose clock is %i h off the exporter's", (hou
   const ages = (samples: Samples, metric: string) =>
     Object.values(only(samples, metric)).map((at) => exporterNow() / 1000 - at);
 
-  test("has heartbeats and contacts of now, by the exporter's clock", async () => {
+  test("has current heartbeats and contacts, by the exporter's clock", async () => {
     await probe('0 seconds');
     const samples = await collectors.samples('praefect_health');
     for (const age of [...ages(samples, 'heartbeat_timestamp'), ...ages(samples, 'last_contact')])
@@ -114,7 +114,7 @@ describe.each([-2, 2])("a database whose clock is %i h off the exporter's", (hou
     expect(Object.values(only(samples, 'heartbeat_quorum'))).toEqual([1]);
   });
 
-  test('has jobs and elections of their true age', async () => {
+  test('has jobs and elections with their true age', async () => {
     await probe('0 seconds');
     await client.query(`
       INSERT INTO replication_queue (state, lock_id, job, created_at)
@@ -136,7 +136,7 @@ describe.each([-2, 2])("a database whose clock is %i h off the exporter's", (hou
   });
 });
 
-test('times stay the same numbers while the difference of the clocks is measured a little differently', () => {
+test('timestamps stay equal numbers when the measured clock difference changes slightly', () => {
   let now = 1_800_000_000_000;
   const databaseClock = createDatabaseClock({ ...systemClock, now: () => now });
   databaseClock.measured(now / 1000 + 1.9);

@@ -62,7 +62,7 @@ describe.each([15, 18] as const)('on PostgreSQL %i', (version) => {
     return client;
   };
   const read = () => collectors.samples('praefect_connections');
-  /** Reads until another session has reached its state. */
+  /** Reads until another session has the given state. */
   const until = async (holds: (samples: Samples) => boolean) => {
     for (let i = 0; i < 200; i++) {
       const samples = await read();
@@ -108,14 +108,14 @@ describe.each([15, 18] as const)('on PostgreSQL %i', (version) => {
     const samples = await until((each) => each[blocked] === 1);
     expect(samples[longestBlocked]).toBeGreaterThanOrEqual(0);
     expect(samples[longestBlocked]).toBeLessThan(20);
-    // The statement for PostgreSQL 11 to 13 agrees, by the time of the blocked statement.
+    // The statement for PostgreSQL 11 to 13 returns the same, by the time of the blocked statement.
     const { rows } = await (await open()).query(blockedSqlBefore14);
     expect(rows[0]).toMatchObject({ blocked: '1', longest: expect.any(Number) });
     await holder.query('ROLLBACK');
     await waiting;
   });
 
-  test('without pg_monitor the states of others are unknown, not 0, and the age of transactions is absent', async () => {
+  test('without pg_monitor the states of other sessions are unknown, not 0, and the age of transactions is absent', async () => {
     await (await open()).query('BEGIN');
     await open();
     const plain = asRole('plain', 'p');
@@ -126,7 +126,7 @@ describe.each([15, 18] as const)('on PostgreSQL %i', (version) => {
     expect(samples).toMatchObject({ [limit]: server_limit, [blocked]: 0, [longestBlocked]: 0 });
   });
 
-  test('connections to other databases are deducted from the limit', async () => {
+  test('connections to other databases reduce the limit', async () => {
     const before = (await read())[limit] ?? 0;
     const others = await Promise.all([server.client(), server.client(), server.client()]);
     expect(before - ((await read())[limit] ?? 0)).toBe(3);

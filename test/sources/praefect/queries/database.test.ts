@@ -91,7 +91,7 @@ describe.each([15, 18] as const)('on PostgreSQL %i', (version) => {
     });
   });
 
-  describe('read-only by setting', () => {
+  describe('the read-only setting', () => {
     const name = () => database.name;
     test.each<[string, () => string, number]>([
       ['of the database', () => `ALTER DATABASE ${name()} SET default_transaction_read_only = on`, 1],
@@ -127,7 +127,7 @@ describe.each([15, 18] as const)('on PostgreSQL %i', (version) => {
     ])('%s', async (_, sql, expected) => {
       await admin.query(sql());
       const samples = await read();
-      // NaN stands for absent: unknown.
+      // NaN: the metric is absent, as the value is unknown.
       if (Number.isNaN(expected)) expect(samples).not.toHaveProperty([setting]);
       else expect(samples).toMatchObject({ [setting]: expected, [recovery]: 0 });
     });
@@ -151,7 +151,7 @@ describe.each([15, 18] as const)('on PostgreSQL %i', (version) => {
     });
   });
 
-  test('without a privilege on schema_migrations everything else is reported', async () => {
+  test('without a privilege on schema_migrations all other values are reported', async () => {
     await (await database.client()).query('REVOKE SELECT ON public.schema_migrations FROM reader');
     const outcome = await collectors.run('praefect_database');
     expect(outcome).toMatchObject({

@@ -27,7 +27,7 @@ const { collectors } = createPraefectCollectors({
   healthWake: createWake(),
 });
 
-test('the declarations follow the naming rules', () => {
+test('the declarations pass the lint', () => {
   expect(lintMetrics(praefectQueryMetrics)).toEqual([]);
 });
 
@@ -36,7 +36,7 @@ test('every metric belongs to one collector, and every collector is known here',
   expect(collectors.flatMap(({ metrics }) => metrics)).toEqual([...praefectQueryMetrics]);
 });
 
-test('every collector uses the one budget, and none may run longer than its interval', () => {
+test('every collector uses the shared budget, and none may run longer than its interval', () => {
   for (const { name, schedule } of collectors) {
     if (schedule.kind !== 'interval') throw new Error(name);
     expect({ name, budget: schedule.budget === budget }).toEqual({ name, budget: true });
@@ -53,6 +53,6 @@ describe('promtool accepts the golden texts', () => {
         input: readFileSync(join(folder, file)),
         encoding: 'utf8',
       });
-      expect({ status, said: `${stdout}${stderr}` }).toEqual({ status: 0, said: '' });
+      expect({ status, output: `${stdout}${stderr}` }).toEqual({ status: 0, output: '' });
     });
 });

@@ -17,7 +17,7 @@ import {
   schemaVersions,
 } from './support.ts';
 
-/** Two Praefects, two storages, and one of everything that every variant can hold. */
+/** Two Praefects, two storages, and one row of everything that all variants have. */
 const rows = `
   INSERT INTO public.schema_migrations (id, applied_at) VALUES ('20200109161404_hello_world', now());
   INSERT INTO public.node_status (praefect_name, shard_name, node_name, last_contact_attempt_at, last_seen_active_at)
@@ -49,7 +49,7 @@ describe.each([15, 18] as const)('on PostgreSQL %i', (postgres) => {
   });
 
   test.each(schemaVersions)('every collector works on the schema of GitLab %s', async (gitlab) => {
-    // The collectors stay: each schema replaces the one before, as in an upgrade.
+    // The collectors are kept: each schema replaces the previous one, as in an upgrade.
     await client.query(
       `DROP SCHEMA public CASCADE; CREATE SCHEMA public; ${praefectSchema(gitlab)}; RESET ALL; SET session_replication_role = replica; ${rows}; RESET ALL`,
     );

@@ -27,7 +27,7 @@ beforeEach(async () => {
 });
 afterEach(() => collectors.close());
 
-/** Praefects contact their storages, and reach some of them. */
+/** Praefects contact their storages; some of the contacts succeed. */
 const probe = (praefects: string[], reached: string[], missed: string[] = [], ago = '0 seconds') =>
   client.query(`
     INSERT INTO node_status (praefect_name, shard_name, node_name, last_contact_attempt_at, last_seen_active_at)
@@ -48,7 +48,7 @@ const happened = () =>
     .map(({ kind, labels }) => `${kind} ${labels['storage']}`)
     .reverse();
 
-test('a storage that becomes unhealthy and recovers adds an event each, and wakes the collectors that depend on health', async () => {
+test('a storage that becomes unhealthy and recovers adds one event each time, and wakes the collectors that depend on health', async () => {
   await probe(['p1', 'p2', 'p3'], ['gitaly-1', 'gitaly-2']);
   await collectors.samples('praefect_health');
   await collectors.samples('praefect_health');
@@ -84,7 +84,7 @@ test('heartbeats that stop, and resume one Praefect after the other, add no even
 
   await probe(['p1'], ['gitaly-1', 'gitaly-2']);
   const first = await collectors.samples('praefect_health');
-  // Exactly as in Praefect's own view: one vote of three.
+  // As in Praefect's own view: one vote of three.
   expect(Object.values(only(first, 'storage_healthy'))).toEqual([0, 0]);
   expect(Object.values(only(first, 'heartbeat_quorum'))).toEqual([0]);
 
@@ -118,7 +118,7 @@ test('an empty node_status is a failure without samples: no Praefect uses this d
   expect(samplesIn(blockOf(outcome))).toEqual({});
 });
 
-test('rows a day older than the newest are left out, even if all are old', () => {
+test('rows a day older than the newest are omitted, even if all are old', () => {
   const row = (praefect: string, storage: string, seconds: number, virtualStorage = 'default') => ({
     praefect,
     virtualStorage,
@@ -160,7 +160,7 @@ test('an unchanged timestamp is the same number at every read', () => {
   expect(at(7.654321, 1795393374.644334)).toBe(1795393366.990013);
 });
 
-test('health that was not read again in time stays as it was read, and is unknown past its maximum age', async () => {
+test('health that was not refreshed in time keeps its values, and is unknown past its max age', async () => {
   await collectors.close();
   let now = 1000;
   collectors = openCollectors(database.connection, {

@@ -1,4 +1,7 @@
-/** Least privilege: each query needs SELECT on what it names, and a missing privilege affects only that query. */
+/**
+ * Least privilege: each query needs SELECT on the tables that it names, and a missing privilege affects only
+ * that query.
+ */
 
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -38,7 +41,7 @@ describe.each([15, 18] as const)('on PostgreSQL %i', (version) => {
     'repositories',
   ];
 
-  /** The failures of all collectors, with SELECT on all these tables but one. */
+  /** The failures of all collectors, with SELECT on all these tables except one. */
   async function failuresWithout(missing: string): Promise<Partial<Record<CollectorName, string>>> {
     await client.query(`
       GRANT SELECT ON ${tables.filter((table) => table !== missing).join(', ')} TO reader;
@@ -81,7 +84,7 @@ describe.each([15, 18] as const)('on PostgreSQL %i', (version) => {
   });
 
   test.each(['13.5/01-healthy', '14.9/01-healthy', '19/healthy/before'])(
-    'with deploy/sql/role.sql on %s every collector succeeds, and nothing is hidden',
+    'with deploy/sql/role.sql on %s every collector succeeds, and no value is hidden',
     async (capture) => {
       const own = await server.createDatabase();
       const owner = await own.client();
@@ -109,7 +112,7 @@ describe.each([15, 18] as const)('on PostgreSQL %i', (version) => {
     },
   );
 
-  test('without the sequence or the locks the queue itself is still reported', async () => {
+  test('without the sequence or the locks the queue is still reported', async () => {
     expect(await failuresWithout('the sequence')).toEqual({
       praefect_queue: naming("the sequence of replication_queue's ids"),
     });

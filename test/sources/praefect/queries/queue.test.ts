@@ -33,7 +33,7 @@ describe.each([15, 18] as const)('on PostgreSQL %i', (version) => {
   let client: pg.Client;
   let collectors: OpenedCollectors;
   beforeAll(async () => {
-    // Far from UTC: the queue's timestamps have no time zone and are in UTC.
+    // Far from UTC: the queue's timestamps are in UTC, without a time zone.
     server = await startPostgres({ version, config: ['timezone=Pacific/Auckland'] });
     database = await server.createDatabase(praefectSchema('19.0'));
     client = await database.client();
@@ -48,14 +48,14 @@ describe.each([15, 18] as const)('on PostgreSQL %i', (version) => {
   });
   afterEach(() => collectors.close());
 
-  /** Enqueues as Praefect does: created_at by its default, in UTC. */
+  /** Enqueues as Praefect does: created_at has its default, in UTC. */
   const enqueue = (target: string, count = 1, state = 'ready', change = 'update') =>
     client.query(`
       INSERT INTO replication_queue (state, lock_id, job)
       SELECT '${state}', 'default|${target}|' || n, jsonb_build_object('change', '${change}',
              'virtual_storage', 'default', 'target_node_storage', '${target}', 'relative_path', n || '.git')
         FROM generate_series(1, ${count}) AS n`);
-  /** Takes jobs as Praefect does: a row in each of the two lock tables. */
+  /** Dequeues as Praefect does: with a row in each of the two lock tables. */
   const lock = (triggeredAt: string) =>
     client.query(`
       INSERT INTO replication_queue_lock (id, acquired)
@@ -96,7 +96,7 @@ describe.each([15, 18] as const)('on PostgreSQL %i', (version) => {
     expect(Math.abs((oldest ?? 0) - expected)).toBeLessThan(5);
   });
 
-  test('a job from the future is not the oldest, and when all are, none is', async () => {
+  test('a job from the future is not the oldest, and when all jobs are, there is no oldest', async () => {
     await enqueue('gitaly-2', 2);
     await client.query(
       `UPDATE replication_queue SET created_at = ${utc('90 seconds')} + CASE WHEN id % 2 = 0 THEN interval '2 hours' ELSE interval '0' END`,
@@ -150,7 +150,7 @@ describe.each([15, 18] as const)('on PostgreSQL %i', (version) => {
     });
   });
 
-  test('other changes have a series when they occur, next to the zero of update', async () => {
+  test('other changes have a series once they occur, next to the zero of update', async () => {
     await enqueue('gitaly-2', 2, 'ready', 'delete_replica');
     expect(await read()).toMatchObject({
       [jobs('gitaly-2', 'ready', 'delete_replica')]: 2,
@@ -164,7 +164,7 @@ describe.each([15, 18] as const)('on PostgreSQL %i', (version) => {
   });
 
   describe('enqueued and removed', () => {
-    test('survive a restart of the exporter, and count jobs that came and went between two reads', async () => {
+    test('are correct after a restart of the exporter, and include jobs that were added and removed between two reads', async () => {
       await enqueue('gitaly-2', 10);
       expect(await read()).toMatchObject({ [enqueued]: 10 });
       await client.query('DELETE FROM replication_queue WHERE id <= 4');
@@ -180,7 +180,7 @@ describe.each([15, 18] as const)('on PostgreSQL %i', (version) => {
       await restarted.close();
     });
 
-    test('do not fall back while an insert is not committed yet', async () => {
+    test('do not decrease while an insert is not yet committed', async () => {
       await enqueue('gitaly-2', 2);
       await read();
       await read();
@@ -197,7 +197,7 @@ describe.each([15, 18] as const)('on PostgreSQL %i', (version) => {
       ]);
     });
 
-    test('count the gap of a rolled-back insert', async () => {
+    test('include the gap of a rolled-back insert', async () => {
       await read();
       await client.query('BEGIN');
       await enqueue('gitaly-2', 3);
@@ -206,7 +206,7 @@ describe.each([15, 18] as const)('on PostgreSQL %i', (version) => {
       expect(await read()).toMatchObject({ [enqueued]: 3, [removed]: 3 });
     });
 
-    test('start over with a restored database', async () => {
+    test('start from the beginning with a restored database', async () => {
       await enqueue('gitaly-2', 20);
       await client.query('DELETE FROM replication_queue');
       await read();
@@ -240,24 +240,24 @@ const job: QueueRows['jobs'][number] = {
   oldestAt: 1,
 };
 
-describe('the removed counter', () => {
+describe('the counter of removed jobs', () => {
   const rows = (newestId: number | undefined, settled: number) => ({
     newestId,
     jobs: [{ ...job, settled }],
   });
 
-  test('holds its value while an insert takes longer than two reads, and continues from there', () => {
+  test('keeps its value while an insert takes longer than two reads, and continues from there', () => {
     const counter = createRemovedCounter();
     counter.after(rows(100, 0));
     expect(counter.settledId()).toBe(100);
-    // Ids up to 100 are assigned, 30 of them by a transaction that is still open.
+    // IDs up to 100 are assigned, 30 of them by a transaction that is still open.
     expect(counter.after(rows(100, 0))).toBe(100);
     expect(counter.after(rows(100, 30))).toBe(100);
     expect(counter.after(rows(140, 30))).toBe(100);
     expect(counter.after(rows(140, 30))).toBe(110);
   });
 
-  test('has no value where the sequence is not readable', () => {
+  test('has no value where the sequence is unreadable', () => {
     const counter = createRemovedCounter();
     expect([counter.after(rows(undefined, 0)), counter.after(rows(undefined, 0))]).toEqual([
       undefined,
@@ -313,7 +313,7 @@ describe('an unknown value is absent', () => {
     expect([isContactedAt(59_000), isContactedAt(61_000)]).toEqual([false, undefined]);
   });
 
-  test('without the table of locks: what depends on it', () => {
+  test('without the table of locks: the values that depend on it', () => {
     const configured = new Map([['default', ['gitaly-1']]]);
     expect(staleOf({ jobs: [job], locks: undefined, newestId: 1 }, configured)).toEqual({
       [stale('gitaly-1', 'storage_unknown')]: 0,

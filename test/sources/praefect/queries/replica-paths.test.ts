@@ -1,4 +1,4 @@
-/** Paths and replicas in every form of the schema, on real databases. */
+/** Paths and replicas in every variant of the schema, on real databases. */
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import type pg from 'pg';
 import { systemClock } from '../../../../src/lib/clock.ts';
@@ -59,7 +59,7 @@ const columns = async (table: string): Promise<readonly string[]> => {
   return rows.map((row) => String(row.column_name));
 };
 
-/** 25 repositories of two virtual storages; the last one of `default` has no replica on gitaly-2. */
+/** 25 repositories in two virtual storages; the last one of `default` has no replica on gitaly-2. */
 async function fill(): Promise<{ readonly hasReplicaPath: boolean }> {
   const hasReplicaPath = (await columns('repositories')).includes('replica_path');
   const hasId = (await columns('storage_repositories')).includes('repository_id');
@@ -86,7 +86,7 @@ describe.each(schemaVersions)('on the schema of GitLab %s', (gitlab) => {
       hasReplicaPath && number !== 7 ? `@cluster/repositories/${number}` : `grüppe/${number}.git`;
   });
 
-  test('a repository is found by the path that users know, with its replica path', async () => {
+  test('a repository is found by its relative path, with its replica path', async () => {
     expect(await replicasOf(context, limits, 'grüppe/3.git')).toMatchObject({
       ok: true,
       value: ['gitaly-1', 'gitaly-2'].map((storage) => ({
@@ -105,7 +105,7 @@ describe.each(schemaVersions)('on the schema of GitLab %s', (gitlab) => {
     });
   });
 
-  test.each([4, 25, 1000])('pages of %i repositories give each wanted replica once', async (pageRows) => {
+  test.each([4, 25, 1000])('pages of %i repositories give each matching replica once', async (pageRows) => {
     const found: Replica[] = [];
     const seen: string[] = [];
     const scan = await scanReplicas(context, limits, {
@@ -156,7 +156,7 @@ describe('on the newest schema', () => {
   });
 
   test.each(["'; DROP TABLE repositories; --", '\\', "a'b.git", '🦊'])(
-    'a path is text and nothing else: %p',
+    'a path is never parsed as SQL: %p',
     async (path) => {
       expect(await replicasOf(context, limits, path)).toMatchObject({ ok: true, value: [] });
     },
@@ -170,19 +170,19 @@ describe('on the newest schema', () => {
     expect(await contactedStorages(context, limits)).toMatchObject({ value: ['gitaly-1', 'gitaly-2'] });
   });
 
-  test('a table that is not readable fails with a message', async () => {
+  test('an unreadable table fails with a message', async () => {
     await client.query("CREATE ROLE stranger LOGIN PASSWORD 'x'");
-    const foreign = createDatabase({
+    const restricted = createDatabase({
       connection: { ...testDatabase.connection, user: 'stranger', password: async () => undefined },
       clock: systemClock,
       budget: createBudget(1, systemClock),
     });
     const scan = await scanReplicas(
-      { database: foreign, variants: createVariantSource(foreign, createEventLog(systemClock)) },
+      { database: restricted, variants: createVariantSource(restricted, createEventLog(systemClock)) },
       limits,
       { wanted: new Map(), onReplica: () => undefined },
     );
-    await foreign.close();
+    await restricted.close();
     expect(scan).toMatchObject({ ok: false, failure: { message: expect.stringContaining('password') } });
   });
 

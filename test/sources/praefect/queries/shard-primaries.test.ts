@@ -49,7 +49,7 @@ test('with the sql elector each virtual storage has its primary and the time of 
   });
 });
 
-test('a demoted primary is none, and the virtual storage is read-only', async () => {
+test('a demoted primary does not count, and the virtual storage is read-only', async () => {
   await client.query("UPDATE shard_primaries SET demoted = true WHERE shard_name = 'default'");
   expect(await read()).toMatchObject({
     'praefect_db_shard_primary{virtual_storage="default",storage="gitaly-2"}': 0,
@@ -62,12 +62,12 @@ test('the column read_only, which only 13.0 to 13.2 wrote, is ignored', async ()
   expect(await read()).toMatchObject({ 'praefect_db_shard_read_only{virtual_storage="default"}': 0 });
 });
 
-test('rows of an upgraded cluster, whose repositories have primaries of their own, are left out', async () => {
+test('rows of an upgraded cluster, whose repositories have their own primaries, are omitted', async () => {
   await client.query(`UPDATE repositories SET "primary" = 'gitaly-1' WHERE virtual_storage = 'default'`);
   expect(await read()).toEqual(archive);
 });
 
-test('rows without heartbeats from the last day are left out, as the elector is unknown', async () => {
+test('rows without heartbeats from the last day are omitted, as the elector is unknown', async () => {
   await client.query(
     "UPDATE node_status SET last_contact_attempt_at = now() - interval '2 days' WHERE shard_name = 'default'",
   );

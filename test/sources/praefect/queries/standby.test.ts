@@ -1,4 +1,4 @@
-/** A PostgreSQL that became a standby: Praefect does not notice, the exporter must report it. */
+/** A PostgreSQL that became a standby: Praefect does not report it, the exporter must. */
 import { chown, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';

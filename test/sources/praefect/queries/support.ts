@@ -141,7 +141,7 @@ export async function databaseAsOf(
   return { ...database, takenAt: capture.takenAt, clock };
 }
 
-/** A Database whose statements take `moment` for the server's time. */
+/** A Database whose statements use `moment` as the server's time. */
 export function asOf(database: Database, moment: Date): Database {
   const at = (sql: string): string =>
     sql.replaceAll(/pg_catalog\.(now|clock_timestamp)\(\)/g, `timestamptz '${moment.toISOString()}'`);

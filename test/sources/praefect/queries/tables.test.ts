@@ -33,7 +33,7 @@ describe.each([15, 18] as const)('on PostgreSQL %i', (version) => {
     expect(Object.keys(only(samples, 'size_bytes'))).toHaveLength(12);
     expect(only(samples, 'projects')).toEqual({});
 
-    // A crash or a failover resets the statistics; the rows are still there.
+    // A crash or a failover resets the statistics, but keeps the rows.
     await client.query('ANALYZE replication_queue');
     await client.query('SELECT pg_stat_reset()');
     expect(rows(await collectors.samples('praefect_tables'), 'live')).toBe(700);

@@ -1,4 +1,7 @@
-/** The schema changes while the exporter runs: an upgrade runs its migrations, a restore brings another form. */
+/**
+ * The schema changes while the exporter runs: an upgrade runs its migrations, or a restore brings another
+ * variant.
+ */
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from '@jest/globals';
 import type pg from 'pg';
 import { praefectSchema, startPostgres, type TestPostgres } from '../../../support/postgres.ts';
@@ -18,7 +21,7 @@ beforeEach(async () => {
 });
 afterEach(() => Promise.all([collectors.close(), client.end()]));
 
-/** Without one the health of storages is unknown, which is a failure. */
+/** Without a row the health of storages is unknown, which is a failure. */
 const heartbeat = `INSERT INTO public.node_status (praefect_name, shard_name, node_name, last_contact_attempt_at, last_seen_active_at)
   VALUES ('praefect-1', 'default', 'gitaly-1', pg_catalog.now(), pg_catalog.now())`;
 const createSchema = (gitlab: string) => client.query(`${praefectSchema(gitlab)}; ${heartbeat}; RESET ALL`);
@@ -48,7 +51,7 @@ test('a query whose table was dropped is repeated for the current schema within 
   expect(variants()).toEqual(['schema_changed 19.0 -> 15.0']);
 });
 
-test('a query whose column was dropped fails with its name if every known form has it', async () => {
+test('a query whose column was dropped fails and names it if every known variant has it', async () => {
   expect(await collectors.run('praefect_health')).toMatchObject({ kind: 'data' });
   await client.query('ALTER TABLE node_status DROP COLUMN last_seen_active_at CASCADE');
   expect(await collectors.run('praefect_health')).toMatchObject({
