@@ -1,4 +1,4 @@
-/** The collector against real HTTP servers: each target and each configuration fails on its own. */
+/** The collector with real HTTP servers: each target and each configuration fails on its own. */
 
 import { once } from 'node:events';
 import { createServer, type Server, type ServerResponse } from 'node:http';
@@ -111,7 +111,7 @@ function collecting(setup: Setup): Collecting {
 const viewOf = (outcome: Outcome<GitalyView>): GitalyView | undefined =>
   'snapshot' in outcome ? outcome.snapshot : undefined;
 
-/** Its samples whose names begin with one of these. */
+/** The samples whose names begin with one of these. */
 const shown = (outcome: Outcome, ...names: string[]): string[] => {
   if (!('block' in outcome) || outcome.block === undefined) return [];
   expect(lintBlock(outcome.block, gitalyMetrics)).toEqual([]);
@@ -122,8 +122,8 @@ const shown = (outcome: Outcome, ...names: string[]): string[] => {
 
 const page = (version: string) => pageBytes(`written/${version}`);
 
-describe('targets', () => {
-  test('Gitalys of several versions and a Praefect are read under their own names', async () => {
+describe('the targets', () => {
+  test('of several versions of Gitaly and a Praefect are read under their own names', async () => {
     const [old, new_, praefect] = await Promise.all([
       serve(page('13.5')),
       serve(page('18.10')),
@@ -142,23 +142,23 @@ describe('targets', () => {
     expect(shown(outcome, 'scrape_duration_seconds')).toHaveLength(3);
   });
 
-  test('a target that fails has scrape_up 0 and no other samples, and the failure names it', async () => {
-    const [good, bad, praefect] = await Promise.all([
+  test('have scrape_up 0 and no other samples when they fail, and the failure names them', async () => {
+    const [good, second, praefect] = await Promise.all([
       serve(page('18.10')),
       serve(page('18.10')),
       serve((response) => response.writeHead(500).end('SENTINEL')),
     ]);
     const { collect } = collecting({
-      gitaly: [good.url, `${bad.url}?token=SENTINEL`],
+      gitaly: [good.url, `${second.url}?token=SENTINEL`],
       praefect: [praefect.url],
     });
     expect(shown(await collect(), 'concurrency_in_progress')).toHaveLength(2);
-    bad.change((response) => response.socket?.destroy());
+    second.change((response) => response.socket?.destroy());
     const outcome = await collect();
     expect(outcome).toMatchObject({
       kind: 'failed',
       reason: 'parse',
-      message: `Gitaly server-2 (${bad.url}) closed the connection before its response was complete (ECONNRESET); Praefect server-1 (${praefect.url}) responded with HTTP 500`,
+      message: `Gitaly server-2 (${second.url}) closed the connection before its response was complete (ECONNRESET); Praefect server-1 (${praefect.url}) responded with HTTP 500`,
     });
     expect(shown(outcome, 'scrape_up', 'concurrency_in_progress')).toEqual([
       'scrape_up{node="server-1",component="gitaly"} 1',
@@ -171,11 +171,11 @@ describe('targets', () => {
       'parse',
       'http_status',
     ]);
-    bad.change(page('18.10'));
+    second.change(page('18.10'));
     expect(shown(await collect(), 'concurrency_in_progress')).toHaveLength(2);
   });
 
-  test('a page of another program is a failed read', async () => {
+  test('that serve a page of another program are failed reads', async () => {
     const [praefect, node, empty, gitaly] = await Promise.all([
       serve(pageBytes('19/after.praefect-1')),
       serve('# TYPE node_load1 gauge\nnode_load1 1\n'),
@@ -195,7 +195,7 @@ describe('targets', () => {
     expect(shown(outcome, 'scrape_up').map((line) => line.at(-1))).toEqual(['0', '0', '0', '0']);
   });
 
-  test('dns+ reads each address of a name as a server of its own', async () => {
+  test('of dns+ are each address of the name, as a server of its own', async () => {
     const first = await serve(page('18.10'), '127.0.0.2');
     const second = createServer((_, response) =>
       response.writeHead(200, { 'Content-Type': 'text/plain' }).end(page('14.9')),
@@ -230,7 +230,7 @@ describe('targets', () => {
     });
   });
 
-  test('of two targets with one name the first is read, and the run fails', async () => {
+  test('with the same name: the first is read, and the run fails', async () => {
     const [one, two] = await Promise.all([serve(page('18.10')), serve(page('18.10'))]);
     const same = (url: string): MetricsTarget => ({ name: 'gitaly-1', url, everyAddress: false });
     const outcome = await collecting({ gitaly: [same(one.url), same(two.url)] }).collect();
@@ -241,7 +241,7 @@ describe('targets', () => {
     expect(shown(outcome, 'scrape_up')).toEqual(['scrape_up{node="gitaly-1",component="gitaly"} 1']);
   });
 
-  test('a loopback target is named after this host, a pod after itself', async () => {
+  test('on loopback are named after this host, and a pod after itself', async () => {
     const { port } = await serve(page('18.10'));
     const url = `http://127.0.0.1:${port}/metrics`;
     const local = collecting({ gitaly: [{ name: undefined, url, everyAddress: false }] });
@@ -268,14 +268,14 @@ describe('targets', () => {
     ]);
   });
 
-  test('a failure that two sources report is listed once', async () => {
+  test('that fail in two sources are listed once', async () => {
     const failure = { reason: 'permission', message: 'the kubeconfig is not there' } as const;
     const failing: TargetSource = { list: async () => ({ targets: [], failures: [failure] }) };
     const outcome = await collecting({ targets: [failing, failing] }).collect();
     expect(outcome).toMatchObject({ kind: 'failed', message: 'the kubeconfig is not there' });
   });
 
-  test('a hundred targets that hang end with the run, each with scrape_up 0', async () => {
+  test('that hang end with the run, a hundred of them, each with scrape_up 0', async () => {
     const { url } = await serve(() => undefined);
     const many = Array.from({ length: 100 }, (_, i) => ({ name: `g${i}`, url, everyAddress: false }));
     const { collect } = collecting({ gitaly: many, timeoutMs: 60_000 });
@@ -287,7 +287,7 @@ describe('targets', () => {
     expect(shown(outcome, 'scrape_up')).toHaveLength(100);
   });
 
-  test('targets that switch protocols or stall after their head fail alone, in this run and the next', async () => {
+  test('that switch protocols or stall after their headers fail alone, in this run and the next', async () => {
     const [switching, stalling] = await Promise.all([
       rawServer((socket) =>
         socket.write('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n'),
@@ -312,7 +312,7 @@ describe('targets', () => {
     await Promise.all([switching.stop(), stalling.stop()]);
   });
 
-  test('a run without targets is empty', async () => {
+  test('may be none: the run is empty', async () => {
     expect(await collecting({}).collect()).toEqual({
       kind: 'empty',
       why: 'there is no Gitaly to read at the moment',
@@ -320,11 +320,11 @@ describe('targets', () => {
   });
 });
 
-describe('configurations', () => {
+describe('the configurations', () => {
   const config =
     '[[concurrency]]\nrpc = "/gitaly.SSHService/SSHUploadPackWithSidechannel"\nmax_per_repo = 20\nmax_queue_size = 10\nmax_queue_wait = "1m"\n';
 
-  test('a configured limit has the name of its server, next to its use', async () => {
+  test('add a configured limit under the name of its server, next to its use', async () => {
     const { url } = await serve(page('18.10'));
     const { collect } = collecting({
       gitaly: [url],
@@ -346,7 +346,7 @@ describe('configurations', () => {
     ]);
   });
 
-  test('adaptive limits have their configured bounds and their current value; pack-objects and rate limits, too', async () => {
+  test('add the configured bounds of adaptive limits next to the current value, also for pack-objects and rate limits', async () => {
     const { url } = await serve(page('16.7'));
     const text = `
 [[concurrency]]
@@ -405,7 +405,7 @@ interval = "30s"
         'pack_objects_queue_limit{node="server-1"} 200',
       ],
     ],
-  ])("Gitaly's own default of %s, with the pack-objects cache %s", async (version, cache, lines) => {
+  ])("add Gitaly's own default of %s, with the pack-objects cache %s", async (version, cache, lines) => {
     const { url } = await serve(page(version));
     const text = `[pack_objects_cache]\nenabled = ${cache === 'on'}\n`;
     const outcome = await collecting({
@@ -416,7 +416,7 @@ interval = "30s"
     expect(shown(outcome, 'pack_objects_limit', 'pack_objects_queue_limit')).toEqual(lines);
   });
 
-  test('an invalid configuration is one failure and affects nothing else', async () => {
+  test('that are invalid are one failure and affect nothing else', async () => {
     const { url } = await serve(page('18.10'));
     const { collect } = collecting({
       gitaly: [url],
@@ -437,7 +437,7 @@ interval = "30s"
   });
 });
 
-describe('problems and events', () => {
+describe('the problems and events', () => {
   const problemsOf = (outcome: Outcome<GitalyView>) => {
     const view = viewOf(outcome);
     return view === undefined ? [] : gitalyProblems(problemSituation(view, 0));
@@ -445,7 +445,7 @@ describe('problems and events', () => {
   const drops = (count: number) =>
     `gitaly_requests_dropped_total{authenticated="true",grpc_method="GetArchive",grpc_service="gitaly.RepositoryService",reason="max_size",system="gitaly"} ${count}\n`;
 
-  test('a limit that drops requests is an event until two minutes without drops, and a problem for the window of its alert', async () => {
+  test('have a limit that drops requests: an event until two minutes without drops, and a problem for the window of its alert', async () => {
     const clock = createManualClock();
     const server = await serve(Buffer.concat([page('18.10'), Buffer.from(drops(100))]));
     const { events, collect } = collecting({ gitaly: [server.url], clock });
@@ -454,7 +454,7 @@ describe('problems and events', () => {
       server.change(Buffer.concat([page('18.10'), Buffer.from(drops(count))]));
       return collect();
     };
-    await collect(); // drops before the first read make no event
+    await collect(); // drops before the first read cause no event
     await collectAfter(101); // one drop in one read
     expect(events.recent()).toEqual([]);
     const outcome = await collectAfter(115);
@@ -482,7 +482,7 @@ describe('problems and events', () => {
         since: (clock.now() - 30_000) / 1000,
       },
     ]);
-    // A failed read ends no episode, as nothing is known.
+    // A failed read ends no episode, as the number of drops is unknown.
     server.change((response) => response.writeHead(500).end());
     await clock.advance(15_000);
     const unread = await collect();
@@ -517,9 +517,9 @@ describe('problems and events', () => {
     ],
     ['18.10', 'max_per_repo = 7', undefined],
     ['16.7', 'adaptive = true\nmin_limit = 1\ninitial_limit = 2\nmax_limit = 21', undefined],
-  ])('a Gitaly %s with the configuration %j', async (version, settings, what) => {
+  ])('compare a Gitaly %s with the configuration %j', async (version, settings, what) => {
     const { url } = await serve(page(version));
-    // The page of 16.7 has an adaptive pack-objects limit, now at 12.
+    // The page of 16.7 has an adaptive pack-objects limit, currently 12.
     const pack =
       '[pack_objects_cache]\nenabled = true\n[pack_objects_limiting]\nadaptive = true\nmin_limit = 1\ninitial_limit = 12\nmax_limit = 20\n';
     const text = `${version === '16.7' ? pack : ''}[[concurrency]]\nrpc = "/gitaly.SSHService/SSHUploadPackWithSidechannel"\n${settings}\n`;
@@ -546,7 +546,7 @@ describe('problems and events', () => {
       'pack-objects has no adaptive limit',
     ],
     ['max_concurrency = 7', undefined],
-  ])('a pack-objects limit of %j is compared with the running one', async (settings, what) => {
+  ])('compare a pack-objects limit of %j with the running one', async (settings, what) => {
     const { url } = await serve(page('18.10'));
     const text = `[pack_objects_cache]\nenabled = true\n[pack_objects_limiting]\n${settings}\n`;
     const { collect } = collecting({
@@ -560,7 +560,7 @@ describe('problems and events', () => {
     );
   });
 
-  test('a configured limit that Gitaly does not report is a problem', async () => {
+  test('have a configured limit that Gitaly does not report', async () => {
     const { url } = await serve(page('18.10'));
     const text = '[[concurrency]]\nrpc = "/gitaly.RepositoryService/GetArchive"\nmax_per_repo = 2\n';
     const { collect } = collecting({

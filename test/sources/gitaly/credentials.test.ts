@@ -1,4 +1,4 @@
-/** TLS with a private authority and a client certificate, and credentials from a file that changes. */
+/** TLS with a private CA and a client certificate, and credentials from a file that changes. */
 import { once } from 'node:events';
 import { readFile, writeFile } from 'node:fs/promises';
 import { createServer as createHttp } from 'node:http';
@@ -19,7 +19,7 @@ const made = (): Certificates => certificates!;
 
 interface Running {
   readonly port: number;
-  /** The header Authorization of each request. */
+  /** The Authorization header of each request. */
   readonly shown: (string | undefined)[];
   close(): void;
 }

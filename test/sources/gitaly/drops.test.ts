@@ -24,7 +24,7 @@ function use(rpc: Counts | undefined, packObjects?: Counts, admitted?: number): 
   };
 }
 
-/** A tracker, reads it takes in, and the events as `kind reason`. */
+/** A tracker, a function that passes it a read, and the events as `kind reason`. */
 function tracking() {
   const clock = createManualClock();
   const events = createEventLog(clock);
@@ -42,12 +42,12 @@ function tracking() {
         .recent()
         .map(({ message }) => message)
         .reverse(),
-    /** 15 s later. */
+    /** A read 15 s later. */
     async read(rpc: Counts | undefined, packObjects?: Counts, admitted?: number) {
       await clock.advance(15_000);
       tracker.record([{ identity, use: use(rpc, packObjects, admitted) }], [identity]);
     },
-    /** 15 s later the read fails, or the server is no longer listed. */
+    /** A failed read 15 s later, or a server that is no longer listed. */
     async miss(listed: boolean) {
       await clock.advance(15_000);
       tracker.record([], listed ? [identity] : []);
@@ -55,8 +55,8 @@ function tracking() {
   };
 }
 
-describe('an episode begins', () => {
-  test('with drops in two reads in a row, dated to the first of them', async () => {
+describe('an episode of drops begins', () => {
+  test('with drops in two consecutive reads, at the time of the first of them', async () => {
     const { read, events, tracker } = tracking();
     await read({});
     await read({ queue_full: 1 });
@@ -66,7 +66,7 @@ describe('an episode begins', () => {
     expect(tracker.episodes()).toMatchObject([{ dropped: 2, since: Date.UTC(2026, 0, 1) + 15_000 }]);
   });
 
-  test('with the first read of many drops', async () => {
+  test('with the first read that has many drops', async () => {
     const { read, events, messages } = tracking();
     await read({});
     await read({ queue_wait: 15 });
@@ -83,7 +83,7 @@ describe('an episode begins', () => {
     expect(events()).toEqual([]);
   });
 
-  test('not with drops before the first read, nor with clients that left by themselves', async () => {
+  test('not with drops before the first read, nor with clients that disconnected', async () => {
     const { read, events } = tracking();
     await read({ queue_full: 1000, other: 0 });
     await read({ queue_full: 1000, other: 1000 });
@@ -98,7 +98,7 @@ describe('an episode begins', () => {
     expect(events()).toEqual(['limit_reached rate']);
   });
 
-  test('once for each limit and reason, however long it lasts', async () => {
+  test('once per limit and reason, regardless of its duration', async () => {
     const { read, events, tracker } = tracking();
     await read({}, {});
     for (let drops = 100; drops < 2000; drops += 100)
@@ -125,7 +125,7 @@ describe('an episode begins', () => {
   });
 });
 
-describe('an episode ends', () => {
+describe('an episode of drops ends', () => {
   async function begun() {
     const started = tracking();
     await started.read({});
@@ -161,7 +161,7 @@ describe('an episode ends', () => {
     expect(events()).toHaveLength(1);
   });
 
-  test('with a server that is no longer listed; one that returns under its name starts from nothing', async () => {
+  test('with a server that is no longer listed; one that returns under its name starts without history', async () => {
     const { miss, read, events, tracker } = await begun();
     for (let i = 0; i < 8; i++) await miss(false);
     expect(events()).toEqual(['limit_reached queue_full', 'limit_cleared queue_full']);
@@ -197,6 +197,6 @@ test.each([
   [12.345, '12 per second'],
   [0.1, '0.1 per second'],
   [0.0166, '1 per minute'],
-])('%d is %s', (perSecond, text) => {
+])('%d per second is printed as %s', (perSecond, text) => {
   expect(rateText(perSecond)).toBe(text);
 });

@@ -7,7 +7,7 @@ import { createTextParser, isTextProblem, maxLineBytes } from '../../../src/sour
 
 const wanted = new Set(['up', 'queued', 'wait_seconds_bucket', 'wait_seconds_sum']);
 
-/** The samples as `name{label=value} number`, or the problem. `pieces`: the bytes of each piece that arrives. */
+/** The samples as `name{label=value} number`, or the problem. `pieces`: the number of bytes in each chunk. */
 function parse(
   text: string | Uint8Array,
   pieces: readonly number[] = [],
@@ -216,7 +216,7 @@ describe('for any input', () => {
     likely.map((written) => Buffer.from(written)),
   );
 
-  test('the result does not depend on the pieces, and nothing is thrown', () => {
+  test('the result does not depend on the chunks, and nothing is thrown', () => {
     fc.assert(
       fc.property(text, fc.array(fc.integer({ min: 0, max: 20 })), (bytes, pieces) => {
         const whole = parse(bytes);
@@ -232,7 +232,7 @@ describe('for any input', () => {
     );
   });
 
-  test('values and escaped labels are read as they were written', () => {
+  test('values and escaped labels are read back unchanged', () => {
     fc.assert(
       fc.property(
         fc.uniqueArray(fc.tuple(fc.string(), fc.double({ noDefaultInfinity: true, noNaN: true })), {

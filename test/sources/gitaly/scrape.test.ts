@@ -1,4 +1,4 @@
-/** One read of a page from servers that stall, lie, redirect, never end, or end too early. */
+/** One read of a page from servers that stall, send false data, redirect, never end, or end too early. */
 import type { Socket } from 'node:net';
 import { gzipSync } from 'node:zlib';
 import { afterEach, describe, expect, test } from '@jest/globals';
@@ -201,7 +201,7 @@ describe('a response fails that', () => {
     expect(await read(`http://127.0.0.1:${server.port}/metrics`)).toBe(failure);
   });
 
-  test('is never sent, as nothing listens there', async () => {
+  test('is never sent, as no process listens there', async () => {
     const server = await serve(() => undefined);
     await server.stop();
     servers.pop();
@@ -234,7 +234,7 @@ describe('a server that never ends its response', () => {
       /^too_large: sent (more than 1000000 bytes|too much: line 1: is longer)/,
     );
     await until(() => server.open() === 0);
-    // More than was read, as the kernel buffers some.
+    // More than was read, as the kernel buffers some of it.
     expect(server.sent()).toBeLessThan(20_000_000);
     expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(20_000_000);
   });

@@ -1,4 +1,4 @@
-/** Pages and blocks for the tests of Gitaly's metrics. */
+/** Metrics pages and blocks for the tests of Gitaly's metrics. */
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
@@ -15,7 +15,7 @@ export function pageBytes(name: string): Buffer {
   return existsSync(file) ? readFileSync(file) : gunzipSync(readFileSync(`${file}.gz`));
 }
 
-/** As the collector reads it; throws on a page that is invalid. */
+/** The page as the collector parses it; throws on an invalid page. */
 export function readText(bytes: Uint8Array): TextPage {
   const parser = createTextParser({
     wanted: wantedSamples,

@@ -1,4 +1,7 @@
-/** Each version's page and its samples. The fixtures' README says which pages are real and which are written. */
+/**
+ * Each version's page and its samples. The README of the fixtures states which pages are real and which are
+ * hand-written.
+ */
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
@@ -63,7 +66,7 @@ test('the families are in order of their first version, without duplicates', () 
   expect(wantedSamples).toContain('gitaly_concurrency_limiting_acquiring_seconds_bucket');
 });
 
-test('the metrics pass lint', () => {
+test('the metrics pass the lint', () => {
   expect(lintMetrics(gitalyMetrics)).toEqual([]);
 });
 
@@ -83,7 +86,7 @@ test.each([
     { service: 'gitaly.X', method: 'Y' },
   ],
   [{ grpc_service: 'gitaly.X' }, undefined],
-])('the RPC of %j', (of, rpc) => {
+])('the RPC of %j is parsed', (of, rpc) => {
   expect(rpcOf(labels(of))).toEqual(rpc);
 });
 
@@ -95,7 +98,7 @@ test.each([
   ['perRPC/gitaly.X', undefined],
   ['somethingNew', undefined],
   [undefined, undefined],
-])('the limit %s', (name, limit) => {
+])('the limit %s is parsed', (name, limit) => {
   expect(adaptiveLimitName(name)).toEqual(limit);
 });
 
@@ -106,7 +109,7 @@ test.each([
   ['other', 'other'],
   ['of_a_later_version', 'other'],
   [undefined, 'other'],
-])('the reason %s is %s', (native, reason) => {
+])('the reason %s becomes %s', (native, reason) => {
   expect(reasonOf(native)).toBe(reason);
 });
 

@@ -15,7 +15,7 @@ const found = readyPod();
 
 const termination = (reason: string): Termination => ({ reason, exitCode: 1, startedAt: 1, finishedAt: 2 });
 
-/** The pod with this restartCount of its container gitaly, and this reason of the last termination. */
+/** The pod with this restartCount of its container gitaly, and this reason of its last termination. */
 const pod = (uid: string, restartCount: number, reason = '', change: Partial<Pod> = {}): Pod => ({
   ...found,
   ...{ uid, createdAt: started - 1000 },
@@ -52,7 +52,7 @@ describe('restarts of a container', () => {
     expect(counts()).toEqual({ 'lab-node-2 gitaly OOMKilled': 1 });
   });
 
-  test('are counted by reason; of two in one update the earlier one is unknown', () => {
+  test('are counted by reason; of two in one update the earlier one has an unknown reason', () => {
     const { pods, counts } = countedRestarts();
     pods.list([pod('a', 0)]);
     pods.put(pod('a', 1, 'Error'), started);
@@ -67,7 +67,7 @@ describe('restarts of a container', () => {
     });
   });
 
-  test('are counted on when the pod is replaced, also by a pod that restarted before it was first seen', () => {
+  test('continue when the pod is replaced, also by a pod that restarted before it was first seen', () => {
     const { pods, counts } = countedRestarts();
     pods.list([pod('a', 2, 'Error')]);
     pods.put(pod('a', 3, 'Error'), started);
@@ -79,7 +79,7 @@ describe('restarts of a container', () => {
     expect(counts()).toEqual({ 'lab-node-2 gitaly Error': 3 });
   });
 
-  test('stay under the node where they happened', () => {
+  test('stay under the node where they occurred', () => {
     const { pods, counts } = countedRestarts();
     pods.list([pod('a', 0)]);
     pods.put(pod('a', 1, 'Error'), started);
@@ -87,7 +87,7 @@ describe('restarts of a container', () => {
     expect(counts()).toEqual({ 'lab-node-2 gitaly Error': 1, 'lab-node-3 gitaly Error': 1 });
   });
 
-  test('during a gap of the watch are counted by the next list', () => {
+  test('during a gap of the watch are counted at the next list', () => {
     const { pods, counts } = countedRestarts();
     pods.list([pod('a', 0)]);
     pods.list([pod('a', 2, 'OOMKilled')]);
@@ -164,7 +164,7 @@ describe('OOM kills in events of nodes', () => {
     expect(count()).toBe(1);
   });
 
-  test('during a gap of the watch are counted by the next list', () => {
+  test('during a gap of the watch are counted at the next list', () => {
     const { events, count } = countedOoms(happened);
     events.list([event('a', 1, happened - 60_000)]);
     events.list([event('a', 2, happened - 60_000, happened + 5000), event('b', 3, happened + 5000)]);
@@ -172,7 +172,7 @@ describe('OOM kills in events of nodes', () => {
   });
 
   test.each([-3, 3])(
-    'are counted by the clock of the API server, whatever the clock of the node: %i h',
+    "are counted by the clock of the API server, regardless of the node's clock: %i h",
     (hours) => {
       const { events, count } = countedOoms(happened);
       const shifted = (each: KubeEvent): KubeEvent => ({
@@ -196,7 +196,7 @@ describe('OOM kills in events of nodes', () => {
     ooms.retain(isOther, 1000);
     ooms.retain(isOther, 1000 + day);
     expect([count(), ooms.nodes()]).toEqual([1, ['lab-node-4']]);
-    // The node came back in between.
+    // The node returned in between.
     ooms.retain(() => true, 2000 + day);
     ooms.retain(isOther, 3000 + day);
     ooms.retain(isOther, 3000 + 2 * day);
@@ -207,7 +207,7 @@ describe('OOM kills in events of nodes', () => {
 });
 
 describe('counters of removed pods and nodes', () => {
-  test('are bounded in number: those that were removed first are dropped first', () => {
+  test('are limited in number: those that were removed first are dropped first', () => {
     const counters = createPodCounters();
     const identity = (node: string) => ({ namespace: 'gitlab', pod: 'gl-gitaly-0', node });
     for (let node = 0; node < 700; node++) counters.add(identity(`node-${node}`), 'node_drained');

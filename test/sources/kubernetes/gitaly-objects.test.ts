@@ -30,7 +30,7 @@ test('the component of a pod of the chart is found by its containers, else by it
     'praefect',
   ]);
   expect(chartComponentOf(podWith({ app: 'gitaly' }, 'server'))).toBe('gitaly');
-  // Sidecars do not matter.
+  // Sidecars have no effect.
   expect(chartComponentOf(podWith({}, 'istio-proxy', 'gitaly'))).toBe('gitaly');
   expect(chartComponentOf(podWith({ app: 'webservice' }, 'web'))).toBeUndefined();
 });
@@ -43,14 +43,14 @@ test.each([
   expect(bySelectors(podWith(labels, 'server'))).toBe(component);
 });
 
-test('where both selectors match, or neither, the component is found as in the chart', () => {
+test('when both selectors match, or neither, the component is found as in the chart', () => {
   const both = componentBySelectors({ gitalySelector: 'release=gl', praefectSelector: 'release=gl' });
   expect(pods.map((pod) => both(pod))).toEqual(pods.map((pod) => chartComponentOf(pod)));
   const broken = componentBySelectors({ gitalySelector: '((', praefectSelector: '))' });
   expect(broken(gitaly)).toBe('gitaly');
 });
 
-test('the main container is found by its name, else it is the only one', () => {
+test('the main container is found by its name, or is the only one', () => {
   expect(mainContainer(podWith({}, 'istio-proxy', 'praefect'))?.name).toBe('praefect');
   expect(mainContainer(podWith({}, 'server'))?.name).toBe('server');
   expect(mainContainer(podWith({}, 'server', 'sidecar'))).toBeUndefined();

@@ -24,7 +24,7 @@ function loaded(incident = 'rotate-delete') {
   return { stores, ...made, open, node, set };
 }
 
-describe('an annotation', () => {
+describe('a maintenance annotation', () => {
   test.each([
     ['annotation', { annotations: { [until]: '2026-11-23T06:00:00Z' } }],
     ['annotation in another zone', { annotations: { [until]: '2026-11-23T07:00:00+01:00' } }],
@@ -66,7 +66,7 @@ describe('an annotation', () => {
   });
 });
 
-describe('a rollout', () => {
+describe('a rollout of a StatefulSet', () => {
   const name = 'rollout:gitlab/gl-gitaly-default';
 
   test('as recorded has an open window from the change of the template until all pods are Ready', () => {
@@ -94,7 +94,7 @@ describe('a rollout', () => {
 
   const started = { updateRevision: 'gl-gitaly-default-new', updatedReplicas: 1, readyReplicas: 2 };
 
-  test('without progress has no window any more, and is reported as a mistake', () => {
+  test('without progress loses its window, and is reported as a mistake', () => {
     const { set, windows, open, mistakes } = loaded();
     windows(now - 1);
     set(started);
@@ -141,10 +141,10 @@ describe('a rollout', () => {
     const revision = pod?.labels['controller-revision-hash'] ?? '';
     set({ currentRevision: 'older', updateRevision: revision, updatedReplicas: 2 });
     // The newest pod with that template was created at 00:26:22.
-    const later = createKubernetesWindows(stores, maxIdle);
-    expect(later.windows(moment('00:56:30')).filter(({ open }) => open)).toEqual([]);
-    const sooner = createKubernetesWindows(stores, maxIdle);
-    expect(sooner.windows(moment('00:50:00')).filter(({ open }) => open)).toHaveLength(1);
+    const expired = createKubernetesWindows(stores, maxIdle);
+    expect(expired.windows(moment('00:56:30')).filter(({ open }) => open)).toEqual([]);
+    const current = createKubernetesWindows(stores, maxIdle);
+    expect(current.windows(moment('00:50:00')).filter(({ open }) => open)).toHaveLength(1);
   });
 
   test.each([

@@ -105,7 +105,7 @@ test('random pods in random order result in valid samples and a view', async () 
         if (how === 'put') stores.pods.put(each, at);
         if (how === 'remove') stores.pods.remove(each, at);
         if (how === 'list') stores.pods.list([...stores.pods.all(), each], at);
-        if (how === 'hidden') stores.pods.silently(() => stores.pods.put(each, at));
+        if (how === 'hidden') stores.pods.withoutNotifying(() => stores.pods.put(each, at));
         const outcome = await source.collectors[0]?.collect({
           signal: new AbortController().signal,
           cause: 'scrape',

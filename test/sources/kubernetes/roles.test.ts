@@ -1,4 +1,4 @@
-/** An agent on each node and the cluster's exporter report no series twice; see docs/kubernetes-roles.md. */
+/** An agent on each node and the cluster's exporter have no series in common; see docs/kubernetes-roles.md. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
@@ -47,8 +47,8 @@ const cluster: readonly Metric[] = [
 ];
 const names = (metrics: readonly Metric[]): readonly string[] => metrics.map(({ name }) => name);
 
-describe('agent and cluster', () => {
-  test('report no metric about Gitaly both', () => {
+describe('the roles agent and cluster', () => {
+  test('have no metric about Gitaly in common', () => {
     const ofAgent = new Set(names(agent));
     expect(names(cluster).filter((name) => ofAgent.has(name))).toEqual([]);
     expect(ofAgent.size).toBeGreaterThan(50);
@@ -62,7 +62,7 @@ describe('agent and cluster', () => {
     expect(of('agent').length).toBeGreaterThan(0);
   });
 
-  test('both report metrics about themselves, as separate instances', () => {
+  test('both expose metrics about themselves, as separate instances', () => {
     for (const { name } of cgroupSelfMetrics) expect(name).toMatch(/^gitaly_exporter_/);
   });
 

@@ -70,7 +70,7 @@ const linesOf = (block: Block): readonly string[] =>
     .split('\n')
     .filter((line) => line !== '' && !line.startsWith('#') && !line.includes('_bucket{'));
 
-/** Page problems read the view, alerts the metrics: both must show the same state. */
+/** The page's problems read the view, alerts the metrics: both must show the same state. */
 function expectSameState(view: KubernetesView, lines: readonly string[]): void {
   const identityLabels = ({ namespace, pod, node }: Identity) =>
     `namespace="${namespace}",pod="${pod}",node="${node}"`;
@@ -131,14 +131,14 @@ test.each(incidents)('the samples of incident %s change as in the golden text', 
   const { source, clock, block, problems } = createSource(stores, first.at);
   listMoment(stores, name, first.folder);
   let lines = linesOf(await block());
-  const wordsOf = (wrong: Awaited<ReturnType<typeof problems>>): readonly string[] =>
-    wrong.flatMap(({ severity, title, detail, fixes }) => [
+  const linesOfProblems = (current: Awaited<ReturnType<typeof problems>>): readonly string[] =>
+    current.flatMap(({ severity, title, detail, fixes }) => [
       `! ${severity}: ${title}. ${detail}`,
       `!   ${fixes.map(({ text: fix }) => fix).join(' ')}`,
     ]);
   const all = [
     `# ${first.folder}: ${lines.length} series without buckets`,
-    ...wordsOf(await problems(first.at)),
+    ...linesOfProblems(await problems(first.at)),
   ];
 
   const steps = [...stepsOf(name)];
@@ -149,12 +149,12 @@ test.each(incidents)('the samples of incident %s change as in the golden text', 
     }
     const now = linesOf(await block());
     expectSameState(source.view(), now);
-    const wrong = await problems(at === Number.MAX_VALUE ? moment('00:40:00') : at);
+    const current = await problems(at === Number.MAX_VALUE ? moment('00:40:00') : at);
     all.push(
       `# ${folder}`,
       ...lines.filter((line) => !now.includes(line)).map((line) => `- ${line}`),
       ...now.filter((line) => !lines.includes(line)).map((line) => `+ ${line}`),
-      ...wordsOf(wrong),
+      ...linesOfProblems(current),
     );
     lines = now;
   }
@@ -184,7 +184,7 @@ describe('while data is not current', () => {
     expect(source.view()).toMatchObject({ lastRotations: [], ongoing: [] });
   });
 
-  test('everything that depends on pods is absent, so that nothing looks healthy', async () => {
+  test('all series that depend on pods are absent, so that none reads as healthy', async () => {
     const { stores, collect, source } = loaded();
     for (const step of stepsOf('rotate-delete').slice(0, 8)) step.apply(stores);
     expect(source.view().ongoing).toHaveLength(1);
@@ -197,7 +197,7 @@ describe('while data is not current', () => {
     expect(names(await collect())).toContain('gitaly_server_pod_ready');
   });
 
-  test('with a missing right, only what depends on it is absent, and the right is reported once', async () => {
+  test('because of a missing permission, only the series that depend on it are absent, and the permission is reported once', async () => {
     const { stores, collect } = loaded();
     const message = 'no right to list nodes: grant get, list and watch in a ClusterRole';
     stores.nodes.setCurrent(false, { reason: 'permission', message });
@@ -236,7 +236,7 @@ test('a removed node with a pod is reported as not Ready', async () => {
 test.each([
   ['has no name', ''],
   ['has the name of the node', 'lab-node-2'],
-])('a node that is not listed while a malformed one %s is not a removed one', async (_, name) => {
+])('a node that is not listed while a malformed node %s does not count as removed', async (_, name) => {
   const stores = createFakeStores();
   const { block, source } = createSource(stores, moment('00:26:30'));
   listMoment(stores, 'rotate-delete', '0-before');
@@ -244,7 +244,7 @@ test.each([
   stores.nodes.list(stores.nodes.all().filter(({ name: listed }) => listed !== 'lab-node-2'));
   expect(linesOf(await block()).filter((line) => /node_ready.*lab-node-2/.test(line))).toEqual([]);
   expect(source.view().nodes.map((node) => node.name)).not.toContain('lab-node-2');
-  // A pod that is deleted meanwhile was not drained.
+  // A pod that is deleted in between was not drained.
   const [old] = stores.pods.all().filter(({ node }) => node === 'lab-node-2');
   if (old === undefined) throw new Error('the recording has changed');
   stores.pods.put({ ...old, uid: 'new', createdAt: old.createdAt + 60_000 }, moment('00:26:50'));
@@ -252,7 +252,7 @@ test.each([
   expect(linesOf(await block()).filter((line) => /cause="node_(drained|lost)".* 1$/.test(line))).toEqual([]);
 });
 
-test('a pod that both selectors match, and whose containers show nothing, fails the collector', async () => {
+test('a pod that both selectors match, and whose containers do not decide, fails the collector', async () => {
   const stores = createFakeStores();
   const { collect } = createSource(stores, moment('00:26:30'));
   listMoment(stores, 'rotate-delete', '0-before');
@@ -306,13 +306,13 @@ test('counters of a pod stay under the node where they were counted, also after 
     `gitaly_server_pod_rotations_total{namespace="gitlab",pod="gl-gitaly-default-2",node="${node}",cause="node_drained"} ${value}`;
   expect(await rotations()).toEqual([at('lab-node-1', 0), at('lab-node-3', 1)]);
   stores.nodes.list(stores.nodes.all().filter(({ name }) => name !== 'lab-node-3'));
-  // Not one scrape happened between the rotation and the removal.
+  // No scrape occurred between the rotation and the removal.
   expect(await rotations()).toEqual([at('lab-node-1', 0), at('lab-node-3', 1)]);
   await clock.advance(86_400_001);
   expect(await rotations()).toEqual([at('lab-node-1', 0)]);
 });
 
-test('Praefect has series of its own for ready, restarts and rotations, which no alert on Gitaly reads', async () => {
+test('Praefect has its own series for ready, restarts and rotations, which no alert on Gitaly reads', async () => {
   const stores = createFakeStores();
   const { block } = createSource(stores, moment('00:26:30'));
   listMoment(stores, 'rotate-delete', '0-before');
@@ -353,7 +353,7 @@ test('the duration of the slowest recent replacement is available to the checks;
   expect(source.rotationSeconds(identity('gl-gitaly-default-0'))).toBeUndefined();
 });
 
-describe('Gitaly that is missing', () => {
+describe('a missing Gitaly', () => {
   const ready = (lines: readonly string[], pod: string): readonly string[] =>
     lines.filter((line) => line.startsWith(`gitaly_server_pod_ready{namespace="gitlab",pod="${pod}"`));
   const missing = (pod: string) => [`gitaly_server_pod_ready{namespace="gitlab",pod="${pod}",node=""} 0`];
@@ -378,7 +378,7 @@ describe('Gitaly that is missing', () => {
     return { stores, ...createSource(stores, started, role, namespaces) };
   };
 
-  test('because its pods cannot be created has a series for each ordinal, and the reason in the view', async () => {
+  test('whose pods cannot be created has a series for each ordinal, and the reason in the view', async () => {
     const { stores, block, source, problems } = withoutPods();
     const events = [0, 1, 2].map((n) => failedCreate(stores, `gl-gitaly-default-${n}`, started - 600_000));
     stores.events.list(events);
@@ -395,7 +395,7 @@ describe('Gitaly that is missing', () => {
     expect(lines.filter((line) => line.includes('pod_rotation_start_timestamp_seconds'))).toHaveLength(3);
   });
 
-  test('while the exporter starts is found by its StatefulSet', async () => {
+  test('is found by its StatefulSet when the exporter starts', async () => {
     const stores = createFakeStores();
     const { block, source, problems } = createSource(stores, started);
     listMoment(stores, 'rotate-delete', '0-before');
@@ -413,7 +413,7 @@ describe('Gitaly that is missing', () => {
     expect(await problems(started)).toMatchObject([{ title: expect.stringContaining('does not exist') }]);
   });
 
-  test('has the reason of its present absence only', () => {
+  test('has only the reason of its current absence', () => {
     const stores = createFakeStores();
     const { source } = createSource(stores, started);
     listMoment(stores, 'rotate-delete', '0-before');
@@ -432,7 +432,7 @@ describe('Gitaly that is missing', () => {
     ]);
   });
 
-  test('is not one that its StatefulSet does not want: ordinals from another start, and a set scaled to 0', async () => {
+  test('is not an ordinal that its StatefulSet does not have: with another start ordinal, or scaled to 0', async () => {
     const { stores, block, source } = withoutPods();
     const set = stores.statefulSets.all().find(({ name }) => name === 'gl-gitaly-default');
     if (set === undefined) throw new Error('the recording has changed');
@@ -443,19 +443,19 @@ describe('Gitaly that is missing', () => {
     expect(ready(linesOf(await block()), 'gl-gitaly-default-0')).toEqual([]);
   });
 
-  test('since its StatefulSet was deleted stays missing for six hours, and is reported', async () => {
+  test('whose StatefulSet was deleted is reported as missing for six hours', async () => {
     const stores = createFakeStores();
     const { block, collect, source, clock } = createSource(stores, started);
     listMoment(stores, 'rotate-delete', '0-before');
     const set = stores.statefulSets.all().find(({ name }) => name === 'gl-gitaly-default');
     if (set === undefined) throw new Error('the recording has changed');
     stores.statefulSets.remove(set, started);
-    // As kubectl delete --cascade=orphan leaves it: nothing is missing.
+    // As after kubectl delete --cascade=orphan: the pods are not missing.
     expect(source.view()).toMatchObject({ missing: [], deletedSets: [{ name: set.name, replicas: 3 }] });
     for (const pod of stores.pods.all().filter(isGitaly)) stores.pods.remove(pod, started);
     expect(ready(linesOf(await block()), 'gl-gitaly-default-2')).toEqual(missing('gl-gitaly-default-2'));
     expect(source.view().missing[0]?.reason).toBe('its StatefulSet gl-gitaly-default was deleted');
-    // Nothing else of Gitaly is left in the cluster.
+    // The namespace has no other object of Gitaly.
     expect(await collect()).toMatchObject({ kind: 'failed', reason: 'missing' });
     await clock.advance(6 * 3_600_000 + 1);
     expect(source.view()).toMatchObject({ missing: [], deletedSets: [] });
@@ -465,7 +465,7 @@ describe('Gitaly that is missing', () => {
     expect(source.view().deletedSets).toEqual([]);
   });
 
-  test('is not a pod that exists in a form that cannot be read', () => {
+  test('is not a pod that exists as a malformed object', () => {
     const { stores, source } = withoutPods();
     stores.pods.setMalformed('gitlab/gl-gitaly-default-1');
     expect(source.view().missing.map(({ pod }) => pod)).toEqual([
@@ -479,7 +479,7 @@ describe('Gitaly that is missing', () => {
     expect(source.view()).toMatchObject({ deletedSets: [], emptyNamespaces: [] });
   });
 
-  test('in a watched namespace, or in all of them, fails the collector, which reports the rest', async () => {
+  test('in one or all watched namespaces fails the collector, which reports the rest', async () => {
     const all = withoutPods();
     for (const set of all.stores.statefulSets.all()) all.stores.statefulSets.remove(set, started);
     expect(await all.collect()).toMatchObject({
@@ -502,7 +502,7 @@ describe('Gitaly that is missing', () => {
 describe.each([-5, 5])('with a clock of the API server that is %i h off', (hours) => {
   const skewMs = hours * 3_600_000;
   const started = moment('00:26:30');
-  /** The recording as this API server writes it; node clocks are right. */
+  /** The recording as this API server would write it; the clocks of nodes are right. */
   function skewed(isMeasured = true) {
     const stores = createFakeStores();
     if (isMeasured) Object.assign(stores, { clockSkewMs: () => skewMs + 300 });
@@ -523,7 +523,7 @@ describe.each([-5, 5])('with a clock of the API server that is %i h off', (hours
 
   test('restarts before the exporter started are not counted, and those of a newer pod are', async () => {
     const { stores, pod, block, clock } = skewed();
-    // Seen for the first time after a gap.
+    // First seen after a gap.
     stores.pods.list([], started);
     stores.pods.list([restarted(pod, 7)], started);
     expect(restarts(linesOf(await block()))).toEqual([]);
@@ -533,24 +533,27 @@ describe.each([-5, 5])('with a clock of the API server that is %i h off', (hours
     expect(restarts(linesOf(await block()))).toHaveLength(1);
   });
 
-  test.each([true, false])('the age of a rotation is right, measured: %s', async (isMeasured) => {
-    const { stores, pod, source, clock, block } = skewed(isMeasured);
-    await clock.advance(10_000);
-    const deletedAt = clock.now();
-    stores.pods.put(
-      { ...pod, deletion: { requestedAt: deletedAt - 500 + skewMs, graceSeconds: 30 } },
-      deletedAt,
-    );
-    await clock.advance(20_000);
-    const [ongoing] = source.view().ongoing;
-    expect(Math.abs((ongoing?.startedAt ?? 0) - deletedAt)).toBeLessThan(2000);
-    const [line = ''] = linesOf(await block()).filter((each) => each.includes('rotation_start'));
-    expect(Math.abs(Number(line.split(' ').at(-1)) - deletedAt / 1000)).toBeLessThan(2);
-    expect(source.view().clockSkewSeconds).toBeCloseTo(isMeasured ? skewMs / 1000 + 0.3 : 0);
-  });
+  test.each([true, false])(
+    'the age of a rotation is right when the clock difference is measured: %s',
+    async (isMeasured) => {
+      const { stores, pod, source, clock, block } = skewed(isMeasured);
+      await clock.advance(10_000);
+      const deletedAt = clock.now();
+      stores.pods.put(
+        { ...pod, deletion: { requestedAt: deletedAt - 500 + skewMs, graceSeconds: 30 } },
+        deletedAt,
+      );
+      await clock.advance(20_000);
+      const [ongoing] = source.view().ongoing;
+      expect(Math.abs((ongoing?.startedAt ?? 0) - deletedAt)).toBeLessThan(2000);
+      const [line = ''] = linesOf(await block()).filter((each) => each.includes('rotation_start'));
+      expect(Math.abs(Number(line.split(' ').at(-1)) - deletedAt / 1000)).toBeLessThan(2);
+      expect(source.view().clockSkewSeconds).toBeCloseTo(isMeasured ? skewMs / 1000 + 0.3 : 0);
+    },
+  );
 });
 
-test('times of a node whose clock is hours ahead are not used: they would be fresh for hours', async () => {
+test('times of a node whose clock is hours ahead are not used, as they would read as fresh for hours', async () => {
   const started = moment('00:26:30');
   const stores = createFakeStores();
   const { source, clock, block } = createSource(stores, started);
@@ -576,7 +579,7 @@ test('times of a node whose clock is hours ahead are not used: they would be fre
   expect(linesOf(await block()).filter((line) => line.includes('last_restart'))).toEqual([]);
 });
 
-describe('the warning that is quoted as the reason', () => {
+describe('the warning event that is quoted as the reason', () => {
   const at = moment('00:27:00');
   function starting() {
     const stores = createFakeStores();
@@ -610,7 +613,7 @@ describe('the warning that is quoted as the reason', () => {
     return { stores, scheduled, warn, warning, source };
   }
 
-  test("is about the pod's present phase, not about the last hour", () => {
+  test("is one of the pod's current phase, not of the last hour", () => {
     const { stores, scheduled, warn, warning } = starting();
     stores.pods.put({ ...scheduled, node: '', conditions: {} }, at);
     warn('BackOff', at - 1_800_000);
@@ -623,7 +626,7 @@ describe('the warning that is quoted as the reason', () => {
     expect(warning()).toBe('FailedMount: why');
   });
 
-  test('is joined by the finalizers that keep a deleted pod', () => {
+  test('is followed by the finalizers that keep a deleted pod', () => {
     const { stores, scheduled, source } = starting();
     const deletion = { requestedAt: at + 20_000, graceSeconds: 30 };
     const finalizers = ['example.com/protect'];

@@ -1,4 +1,7 @@
-/** Stores without an API server: filled by the test, or with recorded watch streams at the times of their arrival. */
+/**
+ * Stores without an API server: filled by the test, or with recorded watch streams at the times of their
+ * arrival.
+ */
 import type { Failure } from '../../../src/scheduler/outcome.ts';
 import type { Parsed } from '../../../src/sources/kubernetes/objects/fields.ts';
 import {
@@ -24,8 +27,8 @@ interface FakeStore<T extends KubeObject> extends Store<T> {
   list(objects: readonly T[], at?: number): void;
   put(object: T, at: number): void;
   remove(object: T, at: number): void;
-  /** Changes the objects without notifying listeners, as during a gap. */
-  silently(change: () => void): void;
+  /** Changes the objects without notifying listeners, as during a gap of the watch. */
+  withoutNotifying(change: () => void): void;
   setCurrent(current: boolean, failure?: Failure): void;
   setMalformed(...names: readonly string[]): void;
 }
@@ -33,13 +36,13 @@ interface FakeStore<T extends KubeObject> extends Store<T> {
 export function createFakeStore<T extends KubeObject>(): FakeStore<T> {
   const objects = new Map<string, T>();
   const listeners = new Set<(change: Change<T>, at: number) => void>();
-  let silent = false;
+  let paused = false;
   let current = false;
   let failure: Failure | undefined;
   let malformed: readonly string[] = [];
   let lastNotified: readonly T[] = [];
   const notify = (change: Change<T>, at: number): void => {
-    if (silent) return;
+    if (paused) return;
     for (const listener of listeners) listener(change, at);
     lastNotified = [...objects.values()];
   };
@@ -70,10 +73,10 @@ export function createFakeStore<T extends KubeObject>(): FakeStore<T> {
       objects.delete(object.uid);
       notify({ type: 'deleted', object }, at);
     },
-    silently(change) {
-      silent = true;
+    withoutNotifying(change) {
+      paused = true;
       change();
-      silent = false;
+      paused = false;
     },
     setMalformed(...names) {
       malformed = names;
@@ -117,7 +120,7 @@ interface Step {
 
 const resources = ['pods', 'statefulsets', 'poddisruptionbudgets', 'nodes', 'events'] as const;
 
-/** Parsed once, because objects are immutable. */
+/** Parsed once, as objects are immutable. */
 const lists = new Map<string, readonly unknown[]>();
 const streams = new Map<string, readonly Step[]>();
 

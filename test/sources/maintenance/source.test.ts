@@ -81,7 +81,7 @@ describe('a window of the settings opens and closes', () => {
   });
 });
 
-describe('the source', () => {
+describe('the maintenance source', () => {
   function start(sources: readonly WindowSource[], now: string) {
     const clock = createManualClock();
     clock.setWall(Date.parse(now));
@@ -101,7 +101,7 @@ describe('the source', () => {
     return { made, lines, clock, messages: () => events.recent().map(({ message }) => message) };
   }
 
-  test('exposes each window, whether any is open, and when it ends', async () => {
+  test('exposes each window, whether any window is open, and when it ends', async () => {
     const settings = configuredWindows(
       windows('upgrade=2026-11-24T02:00:00Z/2026-11-24T06:00:00Z;weekly=0 2 * * 6 for 4h in Etc/UTC'),
     );
@@ -131,7 +131,7 @@ describe('the source', () => {
     expect(await start([], '2026-11-24T00:00:00Z').lines()).toEqual(['gitaly_exporter_maintenance_active 0']);
   });
 
-  test('exposes nothing of a window that is no longer known, which suppresses no alert', async () => {
+  test('exposes no window that no longer exists, so that it suppresses no alert', async () => {
     let known = true;
     const source: WindowSource = {
       windows: () => (known ? [{ name: 'annotation:Node/n', open: true, endsAt: 1_800_000_000_000 }] : []),
@@ -143,7 +143,7 @@ describe('the source', () => {
     expect(await lines()).toEqual(['gitaly_exporter_maintenance_active 0']);
   });
 
-  test('has well-formed metrics, and lists the names of its collectors', () => {
+  test('has metrics that pass the lint, and lists the names of its collectors', () => {
     expect(lintMetrics(maintenanceMetrics)).toEqual([]);
     expect(start([], '2026-11-24T00:00:00Z').made.collectors.map(({ name }) => name)).toEqual(
       maintenanceCollectorNames,

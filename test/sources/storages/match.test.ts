@@ -1,4 +1,4 @@
-/** Which Gitaly an address in Praefect's configuration leads to. */
+/** The Gitaly that an address in Praefect's configuration refers to. */
 import { describe, expect, test } from '@jest/globals';
 import type { Identity } from '../../../src/sources/identity.ts';
 import {
@@ -44,7 +44,7 @@ describe('the Gitaly at an address', () => {
     ['gl-gitaly-1.gl-gitaly.gitlab.svc.cluster.local', [], pod('gitlab', 'gl-gitaly-1')],
     ['gl-gitaly-0.gl-gitaly.other.svc', [], pod('other', 'gl-gitaly-0')],
     ['gl-gitaly-1.gl-gitaly', [], pod('gitlab', 'gl-gitaly-1')],
-    // Which of the two pods of this name is meant, only DNS knows.
+    // Only DNS could decide which of the two pods of this name it refers to.
     ['gl-gitaly-0.gl-gitaly', ['10.1.0.7'], undefined],
     ['gitaly-a.example.com', [], vm('storage-a')],
     ['gitaly-b.example.com', [], vm('gitaly-b')],
@@ -57,7 +57,7 @@ describe('the Gitaly at an address', () => {
     expect(serverAt(host, addresses, servers)).toEqual(expected);
   });
 
-  test('is known by the name of a pod in its headless service while the pod is not there', () => {
+  test('is found by the name of a pod in its headless service while the pod does not exist', () => {
     expect(serverAt('gl-gitaly-2.gl-gitaly.gitlab.svc', [], [])).toEqual(pod('gitlab', 'gl-gitaly-2'));
     expect(serverAt('db.gitlab.example.com', [], [])).toBeUndefined();
   });

@@ -15,7 +15,7 @@ async function lines(collector: ReturnType<typeof createStorageCollector>): Prom
 
 const node = (storage: string, address: string) => ({ virtualStorage: 'default', storage, address });
 
-test('each storage has its Gitaly; a pod that is gone keeps its storage, and an unknown address is shown', async () => {
+test('each storage has its Gitaly; a removed pod keeps its storage, and an unknown address is exposed', async () => {
   let servers = [
     { identity: { namespace: 'gitlab', pod: 'gl-gitaly-0', node: 'worker-1' }, host: '10.1.0.5' },
   ];

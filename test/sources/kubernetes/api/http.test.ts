@@ -59,7 +59,7 @@ describe('a response', () => {
     });
   });
 
-  test('of another status is a response, too, with Retry-After', async () => {
+  test('of another status is a response too, with Retry-After', async () => {
     server.next('*', { status: 429, headers: { 'Retry-After': '7' } });
     expect(await api.get(pods, {}, never)).toMatchObject({
       ok: true,
@@ -69,13 +69,13 @@ describe('a response', () => {
     expect(await api.get(pods, {}, never)).toMatchObject({ response: { retryAfterSeconds: undefined } });
   });
 
-  test('comes on a new connection when the kept one was closed', async () => {
+  test('arrives on a new connection when the kept one was closed', async () => {
     await api.get(pods, {}, never);
     server.next('*', 'reset');
     expect(await api.get(pods, {}, never)).toMatchObject({ ok: true, response: { status: 200 } });
   });
 
-  test('fails when a new connection is closed without one', async () => {
+  test('fails when a new connection is closed without a response', async () => {
     server.next('*', 'reset');
     expect(await api.get(pods, {}, never)).toEqual({
       ok: false,
@@ -86,7 +86,7 @@ describe('a response', () => {
     });
   });
 
-  test('fails while nothing listens', async () => {
+  test('fails when no process listens', async () => {
     await server.stop();
     expect(await api.get(pods, {}, never)).toMatchObject({
       ok: false,
@@ -107,11 +107,11 @@ describe('a response', () => {
     small.close();
   });
 
-  test('that never comes fails at the deadline, by the given clock', async () => {
+  test('that never arrives fails at the deadline, by the given clock', async () => {
     const clock = createManualClock();
-    const patient = createHttpApi({ server: server.url, access: open, clock });
+    const client = createHttpApi({ server: server.url, access: open, clock });
     server.next('*', 'hang');
-    const result = patient.get(pods, {}, never);
+    const result = client.get(pods, {}, never);
     while (server.requests.length === 0) await new Promise((resolve) => setImmediate(resolve));
     await clock.advance(60_000);
     expect(await result).toEqual({
@@ -122,7 +122,7 @@ describe('a response', () => {
       },
     });
     expect(clock.sleepers()).toBe(0);
-    patient.close();
+    client.close();
   });
 
   test('that switches protocols is a failure of that request alone', async () => {
@@ -147,7 +147,7 @@ describe('a response', () => {
   });
 
   test.each(['get', 'stream'] as const)(
-    'that stalls after its head fails at the deadline: %s',
+    'that stalls after its headers fails at the deadline: %s',
     async (how) => {
       const raw = await rawServer((socket) =>
         socket.write('HTTP/1.1 403 Forbidden\r\nContent-Length: 9\r\n\r\n{'),
@@ -253,7 +253,7 @@ describe('credentials', () => {
 });
 
 describe('a stream', () => {
-  test('returns its head first and its bytes as they arrive', async () => {
+  test('returns its headers first and its bytes as they arrive', async () => {
     const result = await api.stream(pods, { watch: true, resourceVersion: '99999' }, never);
     if (!result.ok) throw new Error(result.failure.message);
     expect(result.response.status).toBe(200);
@@ -265,17 +265,17 @@ describe('a stream', () => {
     expect((await parts.next()).done).toBe(true);
   });
 
-  test('lasts beyond the deadline of its head', async () => {
+  test('may last beyond the deadline for its headers', async () => {
     const clock = createManualClock();
-    const patient = createHttpApi({ server: server.url, access: open, clock });
-    const result = await patient.stream(pods, { watch: true, resourceVersion: '99999' }, never);
+    const client = createHttpApi({ server: server.url, access: open, clock });
+    const result = await client.stream(pods, { watch: true, resourceVersion: '99999' }, never);
     if (!result.ok) throw new Error(result.failure.message);
     expect(clock.sleepers()).toBe(0);
     await clock.advance(3_600_000);
     server.bookmark('pods');
     server.expire();
     expect(await textOf(result.response.bytes)).toMatch(/"BOOKMARK"/);
-    patient.close();
+    client.close();
   });
 
   test('that is cut throws BrokenStream', async () => {
@@ -305,7 +305,7 @@ describe('a stream', () => {
   });
 
   test.each([10, 100_000])(
-    'of %d bytes that had arrived but was not read ends without an uncaught error',
+    'of %d bytes that have arrived and were not read ends without an uncaught error',
     async (size) => {
       const stop = new AbortController();
       server.next('*', { status: 200, body: 'x'.repeat(size) });

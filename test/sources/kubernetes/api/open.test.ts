@@ -33,7 +33,7 @@ afterEach(async () => {
   await rm(folder, { recursive: true });
 });
 
-/** A kubeconfig with one context `main`; `user` as JSON, which is YAML. */
+/** A kubeconfig with one context `main`; `user` is JSON, which is YAML. */
 async function kubeconfig(user: object, cluster: object = { server: server.url.origin }, name = 'config') {
   const file = join(folder, name);
   const config = {
@@ -148,7 +148,7 @@ describe('the credentials of a kubeconfig', () => {
   });
 });
 
-describe('the configuration', () => {
+describe('the configuration of the client', () => {
   test('is merged from the files in KUBECONFIG, of which the first takes precedence', async () => {
     const first = await kubeconfig({ token: 'first' }, undefined, 'a');
     const second = await kubeconfig({ token: 'second' }, undefined, 'b');
@@ -238,7 +238,7 @@ describe('TLS', () => {
       // A token that the server repeats is removed from its responses.
       response: { body: '{"authorization":"Bearer <secret>"}' },
     });
-    // The token is removed: a failure that names the file, not a request without a token.
+    // Without the token file: a failure that names the file, not a request without a token.
     await rm(join(folder, 'token'));
     const clock = createManualClock();
     await writeFile(join(folder, 'token'), 'x');

@@ -110,7 +110,7 @@ test('mounted ConfigMaps without a configuration are skipped, and rarely request
   expect(requests).toEqual(['gitlab/custom-ca', 'gitlab/gl-gitaly-praefect', 'gitlab/gl-gitaly-praefect']);
 });
 
-test('pods that are deleted, failed or not scheduled are left out', async () => {
+test('pods that are deleted, failed or not scheduled are omitted', async () => {
   const [first, second, third, ...rest] = pods.filter(({ name }) => name.includes('gitaly'));
   if (first === undefined || second === undefined || third === undefined)
     throw new Error('the recording has three Gitaly pods');
@@ -188,7 +188,7 @@ describe('a failure', () => {
     ]);
   });
 
-  test('of the watch is reported instead of pods that may be removed', async () => {
+  test('of the watch is reported, and pods that may have been removed are not', async () => {
     const { maps, requests } = server();
     const store = testStore(pods);
     store.set({ current: false, failure: forbidden });

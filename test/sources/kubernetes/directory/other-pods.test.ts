@@ -61,7 +61,7 @@ test('all pods except Gitaly are listed in pages', async () => {
   expect(server.requests.map(({ query }) => query['limit'])).toEqual(['100', '100', '100']);
 });
 
-test('pods that have ended take no capacity, so their priority does not count', async () => {
+test('pods that have ended use no capacity, so their priority does not count', async () => {
   if (gitaly === undefined) throw new Error('a recorded pod');
   const pod = (name: string, phase: string) => ({
     ...gitaly,
@@ -121,7 +121,7 @@ test('a list that takes too long is not repeated every minute', async () => {
 
 test.each<[string, ScriptedResponse | (() => ScriptedResponse), string]>([
   [
-    'is a list of something else',
+    'is a list of another kind',
     { status: 200, body: { kind: 'NodeList', metadata: {}, items: [] } },
     'something else than a list of pods',
   ],
@@ -138,7 +138,7 @@ test.each<[string, ScriptedResponse | (() => ScriptedResponse), string]>([
     }),
     'fewer pods than requested',
   ],
-])('a list that %s is no list of all pods', async (_, response, why) => {
+])('a list that %s is not a list of all pods', async (_, response, why) => {
   server.always('pods:list', response);
   const found = await opened().list();
   expect('unknown' in found && found.unknown).toContain(why);

@@ -32,7 +32,7 @@ function opened(
   };
 }
 
-test("it has Gitaly's pods of this node, with the versions of the node and the IDs of the containers", () => {
+test("the directory has Gitaly's pods of this node, with the versions of the node and the IDs of the containers", () => {
   const { directory } = opened({ node: pod.node });
   expect(directory.pods()).toEqual({
     failure: undefined,
@@ -53,7 +53,7 @@ test("it has Gitaly's pods of this node, with the versions of the node and the I
   });
 });
 
-test("without the node's name it has all of Gitaly's pods, and none of Praefect's", () => {
+test("without the node's name the directory has all of Gitaly's pods, and none of Praefect's", () => {
   expect(opened().names()).toEqual(['gl-gitaly-default-0', 'gl-gitaly-default-1', 'gl-gitaly-default-2']);
 });
 
@@ -91,7 +91,7 @@ test('a container counts as running only in a pod that is running, not terminati
   expect(running()).toEqual([undefined]);
 });
 
-test('a pod that was deleted during a gap of the watch is kept for a minute, too', async () => {
+test('a pod that was deleted during a gap of the watch is kept for a minute too', async () => {
   const { clock, pods: store, names, notified } = opened();
   store.relist(pods.filter(({ uid }) => uid !== pod.uid));
   expect(names()).toHaveLength(3);
@@ -135,12 +135,12 @@ test('a pod is listed when it is scheduled, and the IDs of its containers when t
   expect(directory.pods().pods[0]?.containers).toEqual([{ name: 'gitaly', id: '' }]);
 });
 
-test('without the right to list nodes, the versions are empty', () => {
+test('without the permission to list nodes, the versions are empty', () => {
   const { directory } = opened({ nodes: [] });
   expect(directory.pods().pods[0]).toMatchObject({ name: pod.name, runtimeVersion: '', kernelVersion: '' });
 });
 
-describe('the list may be incomplete', () => {
+describe('the list is marked as incomplete', () => {
   const failure = { reason: 'refused', message: 'the API server refuses the connection' } as const;
 
   test('while the watch is not current', () => {

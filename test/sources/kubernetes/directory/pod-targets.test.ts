@@ -11,7 +11,7 @@ const list = (all: readonly Pod[]) =>
 const urlsOf = async (all: readonly Pod[]): Promise<readonly string[]> =>
   (await list(all)).targets.map(({ url }) => url.href);
 
-/** Without the named port, so that the annotations decide. */
+/** Without the named port, so that the annotations are used. */
 const withoutNamedPort = (annotations: Readonly<Record<string, string>>): Pod => ({
   ...pod,
   annotations,
@@ -48,9 +48,9 @@ test.each([
     },
     'https://10.244.0.4:9236/other?x=1%23y',
   ],
-  // Annotations without a port are of no authority.
+  // Annotations without a port have no effect.
   [{ 'prometheus.io/path': '/other', 'prometheus.io/scheme': 'https' }, 'http://10.244.0.4:9236/metrics'],
-  // Each authority alone: no path of the one with the port of the other.
+  // The annotations of one prefix only: no path of one prefix with the port of another.
   [
     { 'gitlab.com/prometheus_port': '9400', 'prometheus.io/port': '9300', 'prometheus.io/path': '/other' },
     'http://10.244.0.4:9400/metrics',
@@ -142,7 +142,7 @@ describe('no target is', () => {
 });
 
 test.each(['', 'evil.example.com', 'fe80::1%eth0'])(
-  'a pod that runs with the address %j is a failure, and no target',
+  'a running pod with the address %j is a failure, and not a target',
   async (ip) => {
     const { targets, failures } = await list([{ ...pod, ip }]);
     expect(targets).toEqual([]);
@@ -185,7 +185,7 @@ test('while the watch is not current there are no targets, and the reason is a f
   expect((await source.list()).targets).toHaveLength(6);
 });
 
-test('pods get no credentials, since anyone may create a pod with these labels', async () => {
+test('pods get no credentials, as anyone who may create pods can use these labels', async () => {
   const { targets } = await createPodTargets({
     pods: testStore(pods),
     componentOf: chartComponentOf,

@@ -16,7 +16,7 @@ import { archive } from '../../../support/kubernetes-archive.ts';
 import { createManualClock, settle } from '../../../support/manual-clock.ts';
 
 const recorded = archive('posture-good');
-/** As the API sends it: a PodList whose items have no kind. */
+/** As the API returns it: a PodList whose items have no kind. */
 const podList = recorded.json('at-rest/pods.json') as {
   readonly items: readonly { readonly metadata: object }[];
 };
@@ -31,7 +31,7 @@ const namesIn = (text: string): readonly string[] | string => {
   return read.ok ? read.pods.map(({ name }) => name) : read.why;
 };
 
-describe('parsing', () => {
+describe('the parser of a pods file', () => {
   test.each([
     ['a PodList of the API', JSON.stringify(podList)],
     [
@@ -41,7 +41,7 @@ describe('parsing', () => {
     ['a bare array', JSON.stringify(kinded)],
     ['the same as YAML', stringify({ kind: 'List', items: gitalys })],
     ['YAML of several documents', gitalys.map((pod) => stringify(pod)).join('---\n')],
-  ])('%s has the three Gitaly pods', (_what, text) => {
+  ])('finds the three Gitaly pods in %s', (_what, text) => {
     expect(namesIn(text)).toEqual(three);
   });
 
@@ -116,7 +116,7 @@ afterEach(async () => {
   for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
 });
 
-describe('the file', () => {
+describe('a pods file', () => {
   function fromMemory(first: string | { readonly code: string }) {
     let content = first;
     let changed = (): void => undefined;
@@ -151,7 +151,7 @@ describe('the file', () => {
     };
   }
 
-  test('before the first read the list is reported as incomplete', async () => {
+  test('is reported as incomplete before the first read', async () => {
     const { directory } = fromMemory(list(gitalys));
     expect(directory.pods()).toMatchObject({
       pods: [],
@@ -162,7 +162,7 @@ describe('the file', () => {
     expect(directory.pods().pods).toHaveLength(3);
   });
 
-  test('a change that the folder watch reports is read immediately, and listeners are notified', async () => {
+  test('is read immediately after a change that the folder watch reports, and listeners are notified', async () => {
     const { directory, write, change, notified, names } = fromMemory(list(gitalys));
     await directory.ready;
     write(list(gitalys.slice(1)));
@@ -176,7 +176,7 @@ describe('the file', () => {
     expect(notified).toEqual([3, 3]);
   });
 
-  test('a change that the folder watch missed is found at the next use after five seconds', async () => {
+  test('is read at the next use after five seconds when the folder watch missed a change', async () => {
     const { clock, directory, write, names } = fromMemory(list(gitalys));
     await directory.ready;
     write(list([]));
@@ -194,7 +194,7 @@ describe('the file', () => {
     [{ code: 'EACCES' }, 'permission', 'is not readable by this user'],
     [{ code: 'EISDIR' }, 'parse', 'cannot be read (EISDIR)'],
   ])(
-    'with %j the last list is kept, and the failure has the setting, the reason and the fix',
+    'with %j keeps the last list, and the failure has the setting, the reason and the fix',
     async (broken, reason, words) => {
       const { directory, write, change, names } = fromMemory(list(gitalys));
       await directory.ready;
@@ -213,7 +213,7 @@ describe('the file', () => {
     },
   );
 
-  test('a change during a read causes another read', async () => {
+  test('is read again after a change during a read', async () => {
     const { directory, write, change, names } = fromMemory(list(gitalys.slice(0, 1)));
     change();
     write(list(gitalys));
@@ -224,7 +224,7 @@ describe('the file', () => {
   });
 });
 
-describe('on disk', () => {
+describe('a pods file on disk', () => {
   async function folder(): Promise<string> {
     const made = await mkdtemp(join(tmpdir(), 'gitaly-exporter-pods-'));
     cleanups.push(() => rm(made, { recursive: true, force: true }));
@@ -250,7 +250,7 @@ describe('on disk', () => {
       });
     });
 
-  test('a ConfigMap that is updated through symbolic links, as by a kubelet, is read again', async () => {
+  test('that is a ConfigMap, updated through symbolic links by a kubelet, is read again', async () => {
     const mount = await folder();
     const publish = async (version: string, text: string): Promise<void> => {
       await mkdir(join(mount, version));
@@ -270,7 +270,7 @@ describe('on disk', () => {
     expect(directory.pods().failure).toBeUndefined();
   });
 
-  test('a file that is created later is found, and a folder that cannot be watched is polled', async () => {
+  test('that is created later is found, and a folder that cannot be watched is polled', async () => {
     const mount = await folder();
     const file = join(mount, 'pods.json');
     const directory = open(file, watchFolder);

@@ -11,7 +11,7 @@ import {
 const cluster: RightsSettings = { role: 'cluster', namespace: undefined, scrape: true, volumeStats: false };
 const texts = (settings: RightsSettings): readonly string[] => rightsFor(settings).map(rightText).sort();
 
-test('an exporter for the cluster needs rights in all namespaces', () => {
+test('an exporter for the cluster needs permissions in all namespaces', () => {
   expect(texts(cluster)).toEqual([
     'get configmaps in all namespaces',
     'list events in all namespaces',
@@ -70,7 +70,7 @@ interface Role {
   }[];
 }
 
-/** The rights that roles of these names in a manifest grant, as `rightText` formats them. */
+/** The permissions that roles of these names in a manifest grant, as `rightText` formats them. */
 function granted(file: string, names: RegExp): readonly string[] {
   const text = readFileSync(join(import.meta.dirname, '../../../../deploy/kubernetes', file), 'utf8');
   const documents = parseAllDocuments(text).map((document) => document.toJS() as Role);
@@ -103,7 +103,7 @@ test.each([
   ['components/namespaced', 'cluster', ['gitlab'], /^gitaly-exporter(-nodes|-node-events)?$/],
   ['components/namespaced', 'agent', ['gitlab'], /^gitaly-exporter-(agent|nodes)$/],
 ] as const)(
-  'rbac.yaml of %s grants role %s exactly the rights that it needs',
+  'rbac.yaml of %s grants role %s exactly the permissions that it needs',
   (folder, role, namespace, names) => {
     expect(granted(`${folder}/rbac.yaml`, names)).toEqual(texts({ ...cluster, role, namespace }));
   },

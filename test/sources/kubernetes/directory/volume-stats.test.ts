@@ -6,8 +6,8 @@ import { createManualClock } from '../../../support/manual-clock.ts';
 import { named, recordedPods } from './support.ts';
 
 /**
- * A response of /stats/summary, written by hand in the format of k8s.io/kubelet/pkg/apis/stats/v1alpha1
- * (types.go), because the tests run without a kubelet.
+ * A response of /stats/summary, hand-written in the format of k8s.io/kubelet/pkg/apis/stats/v1alpha1
+ * (types.go), as the tests run without a kubelet.
  */
 const statsSummary = {
   node: {

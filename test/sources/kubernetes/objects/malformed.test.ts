@@ -81,7 +81,7 @@ describe('an object is rejected with a reason when', () => {
     expect(changed(change)).toEqual({ ok: false, why });
   });
 
-  test('it is a StatefulSet without a template, which would want no Gitaly', () => {
+  test('it is a StatefulSet without a template, which would otherwise expect no Gitaly', () => {
     const raw = structuredClone(good.items('at-rest/statefulsets.json')[0]) as Raw;
     delete raw.spec['template'];
     expect(statefulSetOf(raw)).toEqual({ ok: false, why: 'spec.template is missing' });
@@ -92,7 +92,7 @@ describe('an object is rejected with a reason when', () => {
       expect(parse(raw)).toEqual({ ok: false, why: expect.any(String) });
   });
 
-  test('it is of another kind', () => {
+  test('it has another kind', () => {
     expect(podOf({ kind: 'Status', code: 410 })).toEqual({
       ok: false,
       why: 'expected kind Pod, found "Status"',
@@ -233,7 +233,7 @@ describe('recorded objects with random values in random places', () => {
   });
 });
 
-/** Replaces one of all the values inside. */
+/** Replaces one of all the nested values. */
 function replace(raw: unknown, seed: number, value: unknown): void {
   const places: [Record<string, unknown>, string][] = [];
   const walk = (at: unknown): void => {
@@ -248,13 +248,13 @@ function replace(raw: unknown, seed: number, value: unknown): void {
   if (place !== undefined) place[0][place[1]] = value;
 }
 
-test('a StatefulSet without replicas wants one, as in the API', () => {
+test('a StatefulSet without replicas has one, as in the API', () => {
   const raw = structuredClone(good.items('at-rest/statefulsets.json')[0]) as Raw;
   delete raw.spec['replicas'];
   expect(statefulSetOf(raw)).toMatchObject({ ok: true, object: { replicas: 1 } });
 });
 
-test('a budget whose status is of an earlier generation allows nothing: the Eviction API refuses', () => {
+test('a budget whose status is of an earlier generation allows no disruption, as the Eviction API rejects it', () => {
   const raw = structuredClone(good.items('at-rest/poddisruptionbudgets.json')[0]) as Raw;
   const allowed = (generation: number) => {
     raw.metadata['generation'] = generation;

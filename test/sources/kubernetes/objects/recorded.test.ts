@@ -20,7 +20,7 @@ const parsers: Readonly<Record<string, (raw: unknown) => Parsed<Meta>>> = {
   configmaps: configMapOf,
 };
 
-/** The object; the test fails with the reason where it was rejected. */
+/** The object; the test fails with the reason when it was rejected. */
 function object<T>(outcome: Parsed<T>): T {
   if (!outcome.ok) throw new Error(outcome.why);
   return outcome.object;
@@ -142,7 +142,7 @@ describe('a Gitaly pod', () => {
     expect(pod.containers[0]?.resources).toEqual({ cpuRequest: 0.1, memoryRequest: 200 * 2 ** 20 });
   });
 
-  test("has its user namespace and its containers' own users where they are set, and else no such fields", () => {
+  test("has its user namespace and its containers' users where they are set, otherwise no such fields", () => {
     const raw = named(defaults.items('at-rest/pods.json'), 'gl-gitaly-default-0') as RawPod;
     const { securityContext: _, ...spec } = raw.spec;
     const changed = {
@@ -193,7 +193,7 @@ describe('a Gitaly pod', () => {
   });
 });
 
-describe('fields are read of', () => {
+describe('fields are read from', () => {
   test('a StatefulSet', () => {
     expect(
       object(statefulSetOf(named(good.items('at-rest/statefulsets.json'), 'gl-gitaly-default'))),

@@ -1,6 +1,6 @@
 /**
- * Gaps, late arrivals and clocks that differ: whichever changes of a recorded incident are hidden or delayed, its
- * durations are correct or absent.
+ * Gaps, late arrivals and clocks that differ: for any changes of a recorded incident that are hidden or
+ * delayed, its durations are correct or absent.
  */
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
@@ -17,9 +17,9 @@ import { type Expected, loaded, recordOver, replacements, secondsOf } from './su
 const steps = new Map(replacements.map(({ incident }) => [incident, stepsOf(incident)]));
 const of = (incident: string) => steps.get(incident) ?? [];
 
-/** Seconds, with gaps only: reported times are whole seconds, rounded down at both ends. */
+/** Tolerance in seconds, with gaps only: reported times are whole seconds, rounded down at both ends. */
 const exact = 1.3;
-/** With late arrivals or a clock that differs. */
+/** Tolerance with late arrivals or a clock that differs. */
 const inexact = {
   terminating: 2.4,
   scheduling: 2.4,
@@ -60,7 +60,7 @@ function play(incident: string, points: readonly number[]) {
       hidden = !hidden;
       if (!hidden) made.stores.pods.list(made.stores.pods.all());
     }
-    if (hidden && step.resource === 'pods') made.stores.pods.silently(() => step.apply(made.stores));
+    if (hidden && step.resource === 'pods') made.stores.pods.withoutNotifying(() => step.apply(made.stores));
     else step.apply(made.stores);
   });
   made.stores.pods.list(made.stores.pods.all());
@@ -76,7 +76,7 @@ describe('with gaps in the watch of pods, each followed by a list', () => {
           const { record, rotated } = play(incident, points);
           const last = record.last().find((each) => each.pod === pod);
           expectCorrectOrAbsent(last, expected);
-          // The rotation is found in any case.
+          // The rotation itself is always found.
           expect(last).toBeDefined();
           expect(rotated()).toBe(incident === 'rollout' ? 3 : 1);
           expect(record.ongoing()).toEqual([]);
@@ -146,7 +146,7 @@ test('when changes arrive together after a stalled connection, the reported time
 /** The pod as its kubelet reports it with a clock that differs by `ms`. */
 function shifted(pod: Pod, ms: number): Pod {
   const later = (at: number | undefined): number | undefined => (at === undefined ? undefined : at + ms);
-  // Then the node controller has written Ready.
+  // By then the node controller has written Ready.
   const isLost = isOnLostNode(pod);
   const kubelets = ['Ready', 'ContainersReady', 'Initialized', 'PodReadyToStartContainers'];
   const condition = ([type, each]: readonly [string, Condition]) =>
@@ -193,7 +193,7 @@ describe("a node's clock that differs", () => {
       const all = of('rotate-delete').filter(({ resource }) => resource === 'pods');
       // The deletion is received live; the rest is found by a list.
       all[0]?.apply(stores);
-      stores.pods.silently(() => {
+      stores.pods.withoutNotifying(() => {
         for (const step of all.slice(1)) step.apply(stores);
       });
       stores.pods.list(stores.pods.all().map((pod) => shifted(pod, skew)));

@@ -1,4 +1,4 @@
-/** Rotations of every recorded incident, compared with times that were read from the streams by hand. */
+/** Rotations of every recorded incident, compared with times read from the streams by hand. */
 import { describe, expect, test } from '@jest/globals';
 import { moment, stepsOf } from '../support.ts';
 import { loaded, replacements, restarts, secondsOf } from './support.ts';
@@ -46,7 +46,7 @@ describe('a pod whose container is restarted in place', () => {
   );
 });
 
-test('only removed pods are counted: in a drain the evicted pod, in a blocked eviction not the refused one', () => {
+test('only removed pods are counted: in a drain the evicted pod, in a blocked eviction not the pod that stays', () => {
   for (const [incident, rotations] of [
     ['drain', 1],
     ['evict-blocked', 1],

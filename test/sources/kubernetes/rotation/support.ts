@@ -44,8 +44,8 @@ export interface Expected {
 }
 
 /**
- * Read from the streams by hand. Start: the first MODIFIED with a deletionTimestamp (evicted: phase Failed; lost:
- * Ready False). Removed: DELETED. Scheduled: nodeName. Sandbox: PodReadyToStartContainers. Initialized:
+ * Read from the streams by hand. Start: the first MODIFIED with a deletionTimestamp (evicted: phase Failed;
+ * lost: Ready False). Removed: DELETED. Scheduled: nodeName. Sandbox: PodReadyToStartContainers. Initialized:
  * Initialized. Started and ready arrived in one change, as kwok writes them.
  */
 export const replacements: readonly Expected[] = [

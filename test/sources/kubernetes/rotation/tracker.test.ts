@@ -1,4 +1,6 @@
-/** Cases that are not recorded: pods that are replaced twice or never, and containers that terminate in between. */
+/**
+ * Cases that are not recorded: pods that are replaced twice or never, and containers that terminate in between.
+ */
 import { describe, expect, test } from '@jest/globals';
 import type {
   Condition,
@@ -43,7 +45,7 @@ const pending = (uid: string, at: number): Pod => ({
   })),
 });
 
-/** Ready `after` milliseconds after its creation, with equal steps. */
+/** The pod, Ready `after` milliseconds after its creation, with equal steps. */
 function ready(pod: Pod, after: number): Pod {
   const step = (n: number): number => pod.createdAt + (after * n) / 5;
   return {
@@ -116,7 +118,7 @@ describe('a pod that is not replaced', () => {
     expect([rotated(), record.last(), record.ongoing()]).toEqual([0, [], []]);
   });
 
-  test('is dropped when the scaling arrives after the deletion', () => {
+  test('loses its rotation when the scaling arrives after the deletion', () => {
     const { stores, record } = atRest();
     stores.pods.put(deleted(old, t0), t0);
     stores.pods.remove(deleted(old, t0), t0 + second);
@@ -141,7 +143,7 @@ describe('a pod that is not replaced', () => {
     expect(record.ongoing()).toHaveLength(1);
   });
 
-  test('though it should be has an ongoing rotation without a time limit', () => {
+  test('although its StatefulSet has it as a replica has an ongoing rotation without a time limit', () => {
     const { stores, record } = atRest();
     stores.pods.put(deleted(old, t0), t0);
     stores.pods.remove(deleted(old, t0), t0 + second);
@@ -149,7 +151,7 @@ describe('a pod that is not replaced', () => {
     expect(record.ongoing()).toMatchObject([{ startedAt: t0, missing: true }]);
   });
 
-  test('and was found missing by a list has an ongoing rotation since that list', () => {
+  test('and is missing in a list has an ongoing rotation since that list', () => {
     const { stores, record } = atRest();
     stores.pods.list([], t0);
     expect(record.ongoing()).toMatchObject([{ startedAt: t0, missing: true, cause: 'unknown' }]);
@@ -177,7 +179,7 @@ describe('no rotation is caused by', () => {
     conditions: { ...old.conditions, Ready: no(at, 'ContainersNotReady'), ContainersReady: no(at) },
   });
 
-  test('a readiness probe that fails for a while', () => {
+  test('a readiness probe that fails temporarily', () => {
     const { stores, record, rotated } = atRest();
     stores.pods.put(unready(t0), t0);
     expect(record.ongoing()).toEqual([]);
@@ -196,7 +198,7 @@ describe('no rotation is caused by', () => {
     expect(rotated()).toBe(0);
   });
 
-  test('an object that is malformed for a while', () => {
+  test('an object that is malformed temporarily', () => {
     const { stores, record, rotated } = atRest();
     stores.pods.list([]);
     stores.pods.list([old]);
@@ -211,7 +213,7 @@ describe('no rotation is caused by', () => {
 
   const lost = (at: number): Pod => ({ ...old, conditions: { ...old.conditions, Ready: no(at) } });
 
-  test('a node that is lost for a while, though a rotation is ongoing in that time', () => {
+  test('a node that is lost temporarily, even if a rotation is in progress', () => {
     const { stores, record, rotated } = atRest();
     stores.pods.put(lost(t0), t0);
     expect(record.ongoing()).toMatchObject([{ cause: 'node_lost', phase: 'terminating', startedAt: t0 }]);
@@ -219,7 +221,7 @@ describe('no rotation is caused by', () => {
     expect([rotated(), record.ongoing()]).toEqual([0, []]);
   });
 
-  test('a lost node only if its containers do not restart: else it is a rotation with cause node_lost', () => {
+  test('a lost node whose containers do not restart: with restarts it is a rotation with cause node_lost', () => {
     const { stores, record } = atRest();
     stores.pods.put(lost(t0), t0);
     const restarted = {
@@ -301,13 +303,13 @@ describe('a pod that is starting when the exporter starts', () => {
     return made;
   };
 
-  test('is a rotation of unknown cause and without a total when there are events about its predecessor', () => {
+  test('is in a rotation of unknown cause and without a total when there are events about its predecessor', () => {
     const { record, count } = started([event('a')]);
     expect(count(old.name, 'unknown')).toBe(1);
     expect(record.last()[0]?.seconds).toEqual({ scheduling: 2, volume: 2, init: 2 });
   });
 
-  test('is no rotation when its creation was seen: its StatefulSet was scaled up', () => {
+  test('is not in a rotation when its creation was seen: its StatefulSet was scaled up', () => {
     const stores = createFakeStores();
     const { rotated } = recordOver(stores);
     stores.statefulSets.list(loaded('rotate-delete').stores.statefulSets.all());
@@ -318,12 +320,12 @@ describe('a pod that is starting when the exporter starts', () => {
     expect(rotated()).toBe(0);
   });
 
-  test('is no rotation without events about a predecessor', () => {
+  test('is not in a rotation without events about a predecessor', () => {
     expect(started([event('b')]).rotated()).toBe(0);
   });
 });
 
-describe('the cause', () => {
+describe('the cause of a rotation', () => {
   const evidence = noEvidence('rev-1');
   const next = { ...old, labels: { ...old.labels, 'controller-revision-hash': 'rev-2' } };
   test.each([
@@ -378,28 +380,28 @@ describe('the cause', () => {
   });
 });
 
-describe('the cause of a rotation in the watch', () => {
+describe('the cause of a rotation that is read from the watch', () => {
   const withRevision = (pod: Pod, revision: string): Pod => ({
     ...pod,
     labels: { ...pod.labels, 'controller-revision-hash': revision },
   });
   const current = withRevision(old, 'rev-1');
 
-  test('is a rollout when it was undone before its new pod was Ready', () => {
+  test('is a rollout when it was rolled back before its new pod was Ready', () => {
     const { stores, record } = atRest(current);
-    const bad = withRevision(pending('b', t0 + 2 * second), 'rev-2');
+    const failing = withRevision(pending('b', t0 + 2 * second), 'rev-2');
     const next = withRevision(pending('c', t0 + 60 * second), 'rev-1');
     stores.pods.put(deleted(current, t0), t0);
     stores.pods.remove(deleted(current, t0), t0 + 2 * second);
-    stores.pods.put(bad, t0 + 2 * second);
-    stores.pods.put(deleted(bad, t0 + 59 * second), t0 + 59 * second);
-    stores.pods.remove(deleted(bad, t0 + 59 * second), t0 + 60 * second);
+    stores.pods.put(failing, t0 + 2 * second);
+    stores.pods.put(deleted(failing, t0 + 59 * second), t0 + 59 * second);
+    stores.pods.remove(deleted(failing, t0 + 59 * second), t0 + 60 * second);
     stores.pods.put(next, t0 + 60 * second);
     stores.pods.put(withRevision(ready(next, 10 * second), 'rev-1'), t0 + 70 * second);
     expect(record.last()).toMatchObject([{ cause: 'rollout', seconds: { total: 70 } }]);
   });
 
-  test('is a rollout when it was undone before its new pod was created', () => {
+  test('is a rollout when it was rolled back before its new pod was created', () => {
     const { stores, record } = atRest(current);
     const set = stores.statefulSets.all().find(({ name }) => name === 'gl-gitaly-default') as StatefulSet;
     stores.statefulSets.put({ ...set, updateRevision: 'rev-2' }, t0 - second);
@@ -445,9 +447,9 @@ describe('the cause of a rotation in the watch', () => {
   });
 });
 
-test('after a stall of less than two seconds, arrival times are not taken for the times of the events', () => {
+test('after a stall of less than two seconds, arrival times do not count as the times of the events', () => {
   const { stores, record } = atRest();
-  // How soon changes arrive otherwise.
+  // How soon changes arrive without a stall.
   const other = { ...pending('z', t0 - 60 * second), name: 'gl-gitaly-default-0' };
   stores.pods.put(other, t0 - 60 * second + 40);
   const arrived = t0 + 1600;

@@ -1,4 +1,7 @@
-/** All resources together: one that fails, stalls or lies does not affect the others, and nothing delays the stop. */
+/**
+ * All resources together: one that fails, stalls or sends false data does not affect the others, and nothing
+ * delays the shutdown.
+ */
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { silentLog } from '../../../../src/lib/log.ts';
 import { Secret } from '../../../../src/lib/secret.ts';
@@ -81,24 +84,21 @@ const endless = (): ScriptedResponse => ({
 });
 
 describe('one resource', () => {
-  test.each(watchedResources)(
-    'that is listed as something else fails the collector: %s',
-    async (resource) => {
-      server.always(`${resource}:list`, notAList);
-      begin();
-      await passUntil(() => stateOf(resource)?.failure !== undefined);
-      const others = watchedResources.filter((each) => each !== resource);
-      await passUntil(() => others.every(isCurrent));
-      expect(watchCurrent().sort()).toEqual([...others.map((each) => `${each} 1`), `${resource} 0`].sort());
-      expect(await collect()).toMatchObject({
-        ...{ kind: 'failed', reason: 'parse' },
-        message: expect.stringContaining(`sent something else than a list of ${resource}`),
-      });
-    },
-  );
+  test.each(watchedResources)('that is listed as another kind fails the collector: %s', async (resource) => {
+    server.always(`${resource}:list`, notAList);
+    begin();
+    await passUntil(() => stateOf(resource)?.failure !== undefined);
+    const others = watchedResources.filter((each) => each !== resource);
+    await passUntil(() => others.every(isCurrent));
+    expect(watchCurrent().sort()).toEqual([...others.map((each) => `${each} 1`), `${resource} 0`].sort());
+    expect(await collect()).toMatchObject({
+      ...{ kind: 'failed', reason: 'parse' },
+      message: expect.stringContaining(`sent something else than a list of ${resource}`),
+    });
+  });
 
   test.each(watchedResources)(
-    'with an object that is malformed fails the collector, and the rest is reported: %s',
+    'with a malformed object fails the collector, and the rest is reported: %s',
     async (resource) => {
       begin();
       await passUntil(() => watchedResources.every(isCurrent));
@@ -126,10 +126,10 @@ describe('one resource', () => {
   );
 
   test.each<[string, ScriptedResponse | (() => ScriptedResponse)]>([
-    ['is silent', 'hang'],
-    ['has a continue token that changes for ever', endless],
-    ['is sent without end', { flood: ' ' }],
-  ])('that %s does not delay the others, and not the stop', async (_, response) => {
+    ['gets no response', 'hang'],
+    ['has a continue token that always changes', endless],
+    ['is sent endlessly', { flood: ' ' }],
+  ])('that %s delays neither the others nor the shutdown', async (_, response) => {
     server.always('pods:list', response);
     begin();
     const others = watchedResources.filter((each) => each !== 'pods');
@@ -157,7 +157,7 @@ describe('a cluster without policy/v1', () => {
     expect(source.view().unavailable).toEqual([]);
   });
 
-  test('and without v1beta1 has none: not available, which is no failure, and rarely requested', async () => {
+  test('and without v1beta1 has no disruption budgets: not available, which is not a failure, and rarely requested', async () => {
     server.setNotServed('policy/v1', 'policy/v1beta1');
     begin();
     const others = watchedResources.filter((each) => each !== 'poddisruptionbudgets');
@@ -238,7 +238,7 @@ describe('text from the API server', () => {
   });
 });
 
-test.each([-4, 0, 4])("the API server's clock is measured by its responses: %i h off", async (hours) => {
+test.each([-4, 0, 4])("the API server's clock is measured from its responses: %i h off", async (hours) => {
   server.setClock(() => clock.now() + hours * 3_600_000);
   begin();
   await passUntil(() => watchedResources.every(isCurrent));

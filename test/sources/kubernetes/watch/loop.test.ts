@@ -19,7 +19,7 @@ import { advanceUntil, createManualClock, type ManualClock } from '../../../supp
 import { until } from '../../../support/until.ts';
 
 const staleMs = 300_000;
-/** The requested length of a watch, with random 0.5. */
+/** The requested duration of a watch, with random 0.5. */
 const lifetimeMs = 188_000;
 const gitlab: Scope = { namespace: 'gitlab', labelSelector: 'app=gitaly', isSmall: true };
 
@@ -84,7 +84,7 @@ afterEach(async () => {
   await server.close();
 });
 
-describe('without failures, the loop', () => {
+describe('the loop without failures', () => {
   test("lists from the server's cache, watches from the list's version, and is current", async () => {
     await running();
     expect(names().sort()).toEqual(['gl-gitaly-default-0', 'gl-gitaly-default-1', 'gl-gitaly-default-2']);
@@ -172,7 +172,7 @@ describe('without failures, the loop', () => {
 });
 
 describe('a watch that ends', () => {
-  test('at its requested time continues immediately from its last version, without a list', async () => {
+  test('at its requested time is continued immediately from its last version, without a list', async () => {
     await running();
     server.emit('pods', 'MODIFIED', raw('gl-gitaly-default-0'));
     await until(() => changes.length === 2);
@@ -185,7 +185,7 @@ describe('a watch that ends', () => {
     expect(restarts()).toEqual({ expired: 1 });
   });
 
-  test('continues from the version of a bookmark when there was no event', async () => {
+  test('is continued from the version of a bookmark when there was no event', async () => {
     await running();
     server.emit('pods', 'MODIFIED', raw('gl-praefect-0'));
     server.bookmark('pods');
@@ -212,7 +212,7 @@ describe('a watch that ends', () => {
     expect(requestsOf('pods:list')).toHaveLength(1);
   });
 
-  test('by a connection reset continues from its last version and reports the changes in between', async () => {
+  test('by a connection reset is continued from its last version, with the changes in between', async () => {
     await running();
     server.cut();
     await until(() => store.state().failure !== undefined);
@@ -254,7 +254,7 @@ describe('a watch that ends', () => {
 });
 
 describe('HTTP 410', () => {
-  test('does not make the objects current, and is retried without the backoff of the downtime before it', async () => {
+  test('does not make the objects current, and is retried without the backoff of the outage before it', async () => {
     await running();
     const { lastEventAt } = store.state();
     await server.stop();
@@ -328,7 +328,7 @@ describe('HTTP 410', () => {
     expect(requestsOf('pods:list')[2]?.query).toEqual({ labelSelector: 'app=gitaly', limit: '500' });
   });
 
-  test('with a version that is too new for the cache of the server, the next list is read from etcd', async () => {
+  test("with a version that is too new for the server's cache leads to a list from etcd", async () => {
     await running();
     server.next('pods:watch', { status: 410 });
     server.next('pods:list', recorded('list-too-new'));
@@ -384,7 +384,7 @@ describe('an error response', () => {
     expect(restarts()).toEqual({ permission: 2 });
   });
 
-  test('403 of a server that has just started, before it has loaded RBAC rules, is retried within seconds', async () => {
+  test('403 of a server that has just started, and has not loaded its RBAC rules, is retried within seconds', async () => {
     begin();
     await passUntil(watching);
     server.next('pods:watch', recorded('list-forbidden'), recorded('list-forbidden'));
@@ -413,7 +413,7 @@ describe('an error response', () => {
     begin();
     await until(() => store.state().failure !== undefined);
     expect(store.state().failure).toMatchObject({ reason: 'authentication' });
-    // The first retry is soon; the others are about three times a minute.
+    // The first retry is soon; the others are about three per minute.
     await passUntil(() => restarts().authentication === 2);
     const attempts = requestsOf('pods:watch').length;
     await clock.advance(19_000);
@@ -425,7 +425,7 @@ describe('an error response', () => {
 });
 
 describe('a connection without data', () => {
-  test('beyond the requested length of the watch is replaced by a new watch', async () => {
+  test('beyond the requested duration of the watch is replaced by a new watch', async () => {
     await running();
     await clock.advance(lifetimeMs + 9000);
     expect(restarts()).toEqual({});
@@ -553,7 +553,7 @@ describe('a malformed response', () => {
     ['with an object as its items', listOf({ a: 1 }), /its items are of a wrong type/],
     ['with items that are no objects', listOf(['gl-gitaly-0', 5]), /its items are no objects/],
   ])(
-    'that is a list %s is none: the objects before it are kept until they are stale',
+    'that is a list %s is rejected: the previous objects are kept until they are stale',
     async (_, response, why) => {
       await running();
       server.always('pods:list', response);
@@ -589,7 +589,7 @@ describe('a malformed response', () => {
     return odd;
   };
 
-  test('with one malformed object keeps the state of that object before, until it is stale', async () => {
+  test('with one malformed object keeps the previous state of that object until it is stale', async () => {
     await running();
     changes.length = 0;
     server.emit('pods', 'MODIFIED', ready('gl-gitaly-default-1', 'Maybe'));
@@ -640,7 +640,7 @@ describe('a malformed response', () => {
     ['no uid', ({ metadata: { uid: _uid, ...rest } }) => rest, 'metadata.uid is missing'],
     ['no metadata', () => ({}), 'an object without a name'],
   ])(
-    'with one object in a list that has %s keeps its state before, and is listed again',
+    'with one object in a list that has %s keeps its previous state, and is listed again',
     async (_, change, why) => {
       await running();
       const odd = { ...raw('gl-gitaly-default-1') };
@@ -674,8 +674,8 @@ describe('a malformed response', () => {
   });
 });
 
-describe('a server that sends without end', () => {
-  /** Within one minute of the clock. */
+describe('a server that sends endlessly', () => {
+  /** Runs within one minute of the clock. */
   const requestsWithin = async (minutes: number): Promise<number> => {
     const before = server.requests.length;
     for (let at = 0; at < minutes * 60_000; at += 1000) {
@@ -685,7 +685,7 @@ describe('a server that sends without end', () => {
     return server.requests.length - before;
   };
 
-  test('pages with new continue tokens is stopped after some pages, with a pause before the next try', async () => {
+  test('pages with new continue tokens is stopped after some pages, with a pause before the next attempt', async () => {
     let token = 0;
     server.always('pods:list', () => ({
       status: 200,
@@ -721,7 +721,7 @@ describe('a server that sends without end', () => {
     expect(uid).toBeLessThan(22_000);
   }, 40_000);
 
-  test('a list in small pieces is stopped by its time', async () => {
+  test('a list in small chunks is stopped by its duration', async () => {
     server.always('pods:list', { lines: ['{"kind":"PodList","items":[', ' '], ending: 'hang' });
     begin();
     await until(() => requestsOf('pods:list').length === 1);
@@ -733,12 +733,12 @@ describe('a server that sends without end', () => {
     ['events', `${JSON.stringify({ type: 'BOOKMARK', object: { metadata: { resourceVersion: '8' } } })}\n`],
     ['empty lines', '\n'.repeat(65_536)],
   ])(
-    '%s to a watch is stopped at a bound, with a pause before the next watch',
+    '%s to a watch is stopped at a limit, with a pause before the next watch',
     async (_, text) => {
       await running();
       server.always('pods:watch', { flood: text });
       server.cut();
-      // The clock stands still while the bytes arrive.
+      // The clock does not advance while the bytes arrive.
       await passUntil(() => requestsOf('pods:watch').length === 2);
       await until(() => (restarts().malformed ?? 0) > 0, 60_000);
       expect(store.state().failure?.reason).toBe('too_large');

@@ -101,7 +101,7 @@ describe('the API requests', () => {
     expect(stores.pods.all()).toHaveLength(3);
   });
 
-  test("of an agent are for Gitaly's pods of its own node and that node only", async () => {
+  test("of an agent are for Gitaly's pods of its own node and for that node only", async () => {
     begin({ role: 'agent', node: 'lab-node-3' });
     await until(isCurrent);
     expect(requestedPaths()).toEqual([
@@ -139,7 +139,7 @@ test('a pod that two selectors match is in the store once, until neither matches
     ...pod,
     metadata: { ...metadata, labels: { app: 'gitaly', release: 'other' } },
   });
-  // Only the other watch gets this event: after it, that watch has removed the first pod.
+  // Only the other watch gets this event: by then, the first watch has removed the first pod.
   server.emit('pods', 'MODIFIED', praefect);
   await until(() => changes.includes('modified gl-praefect-0') && changes.length === 3);
   expect(stores.pods.all()).toHaveLength(6);
@@ -152,7 +152,7 @@ test('a pod that two selectors match is in the store once, until neither matches
   ]);
 });
 
-describe('a missing right', () => {
+describe('a missing permission', () => {
   test('on nodes is a failure of nodes only', async () => {
     server.always('nodes:list', {
       status: 403,

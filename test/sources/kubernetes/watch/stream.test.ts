@@ -8,7 +8,7 @@ import {
 } from '../../../../src/sources/kubernetes/watch/stream.ts';
 import { archive } from '../../../support/kubernetes-archive.ts';
 
-/** In chunks of the given sizes, repeated. */
+/** The bytes in chunks of the given sizes, repeated. */
 async function* chunks(text: string, sizes: readonly number[]): AsyncGenerator<Uint8Array> {
   const bytes = Buffer.from(text, 'utf8');
   for (let at = 0, i = 0; at < bytes.length; i++) {
@@ -38,7 +38,7 @@ describe('the items of a list', () => {
       expect(await read(text, sizes)).toEqual({ items, rest: { ...rest, items: [] } });
   });
 
-  test('are found next to other arrays, metadata after them, braces and quotes in strings, and items in items', async () => {
+  test('are found next to other arrays, with metadata after them, braces and quotes in strings, and items in items', async () => {
     const list = {
       other: [{ a: 1 }, { items: [{ b: 2 }] }],
       items: [{ text: '"}],{[\\' }, { items: [{ deep: [1, { items: [] }] }] }],
@@ -105,7 +105,7 @@ async function lines(
 
 const bytes = (text: string): Buffer => Buffer.from(text, 'utf8');
 
-test('lines and multi-byte characters are complete, however the bytes are split', async () => {
+test('lines and multibyte characters are complete for any split into chunks', async () => {
   await fc.assert(
     fc.asyncProperty(
       fc.array(fc.string({ unit: 'grapheme' })),
@@ -133,7 +133,7 @@ test('an oversized line is reported, and the next one is read', async () => {
   ]);
 });
 
-test('bytes that arrive one by one are kept in one buffer, not in a list of a million parts', async () => {
+test('bytes that arrive one by one are kept in one buffer, not in a list of a million chunks', async () => {
   const one = new Uint8Array([0x61]);
   async function* drops(): AsyncGenerator<Uint8Array> {
     for (let at = 0; at < 1_000_000; at++) yield one;
