@@ -1,6 +1,6 @@
 /**
- * The structure of the code, as docs/architecture.md describes it: which folder may import which, no circles between
- * files, and one meaning for each exported name.
+ * The structure of the code as described in docs/architecture.md: which folder may import which, no circles
+ * between files, and one meaning for each exported name.
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
@@ -9,17 +9,17 @@ import { describe, expect, test } from '@jest/globals';
 const root = join(import.meta.dirname, '..');
 
 const base = ['src/lib', 'src/metrics', 'src/scheduler', 'src/config'];
-/** What all sources share: how a Gitaly is named in labels. */
+/** Shared by all sources: the labels that identify a Gitaly. */
 const identities = ['src/sources/identity.ts', 'src/sources/server-info.ts'];
 const sources = ['src/sources'];
-/** What the settings of alerts are made of: names, severities and thresholds, which import nothing. */
+/** What the settings of alerts consist of: names, severities and thresholds, which import nothing. */
 const thresholds = ['src/rules/thresholds.ts', 'src/rules/alert-list.ts'];
 const judgment = ['src/rules/finding.ts', ...thresholds, 'src/rules/alert-thresholds.ts'];
 const app = [...base, ...sources, 'src/rules', 'src/buckets', 'src/app'];
-/** Metric declarations, and what alerts and dashboards share. */
+/** Metric declarations, and modules that alerts and dashboards share. */
 const monitoring = ['src/lib', 'src/monitoring', 'src/rules', 'src/metrics', 'src/scheduler', ...sources];
 
-/** Folder (or file) -> what it may import besides itself, types included. */
+/** Folder (or file) -> what it may import in addition to itself, types included. */
 const mayImport: Readonly<Record<string, readonly string[]>> = {
   'src/lib': [],
   'src/metrics': ['src/lib'],
@@ -31,7 +31,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   'src/config': ['src/lib', ...judgment],
   'src/sources/identity.ts': ['src/metrics'],
   'src/sources/server-info.ts': ['src/metrics', 'src/sources/identity.ts'],
-  // Sources do not know each other: what one needs of another is an interface of its own.
+  // Sources do not import each other: what one needs of another is an interface of its own.
   'src/sources/praefect': [...base, ...identities],
   'src/sources/gitaly': [...base, ...identities],
   'src/sources/cgroup': [...base, ...identities],
@@ -90,7 +90,7 @@ const unitOf = (file: string): string | undefined =>
     .filter((unit) => isIn(file, unit))
     .sort((a, b) => b.length - a.length)[0];
 
-describe('folders', () => {
+describe('the folders', () => {
   test('are all in the table', () => {
     expect(files.filter((file) => unitOf(file) === undefined)).toEqual([]);
   });

@@ -6,7 +6,7 @@ import { expect, test } from '@jest/globals';
 const root = resolve(import.meta.dirname, '..');
 const files = globSync(['*.md', 'docs/**/*.md', 'alerts/runbooks/*.md'], { cwd: root });
 
-/** As GitHub makes them. */
+/** As GitHub generates them. */
 const anchors = (text: string): ReadonlySet<string> =>
   new Set(
     [...text.matchAll(/^#+ (.*)$/gm)].map(([, heading = '']) =>
@@ -18,7 +18,7 @@ const anchors = (text: string): ReadonlySet<string> =>
     ),
   );
 
-test.each(files)('%s', (file) => {
+test.each(files)('the links of %s', (file) => {
   const text = readFileSync(join(root, file), 'utf8');
   const broken = [...text.matchAll(/\]\(([^)\s]+)\)/g)].flatMap(([, link = '']) => {
     if (/^(https?:|mailto:)/.test(link)) return [];

@@ -1,4 +1,4 @@
-/** What people read: the phrases that are always wrong, American spelling, and how long a text may be. */
+/** Text for people: phrases that are always wrong, American spelling, and limits on length. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
@@ -15,7 +15,7 @@ interface Phrase {
   readonly reason: string;
 }
 
-/** Phrases for which the field has a term, whatever the sentence. */
+/** Phrases that are wrong in any sentence, as the field has a term for them. */
 const phrases: readonly Phrase[] = [
   { pattern: /\b(tells?|told)\b/i, reason: 'a metric reports, shows or exposes' },
   { pattern: /\bmend(s|ed|ing)?\b/i, reason: 'write fix or remediation' },

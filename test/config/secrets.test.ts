@@ -132,8 +132,7 @@ describe('a password is never shown', () => {
     );
     await fc.assert(
       fc.asyncProperty(shapes, surrounding, surrounding, async (shape, before, after) => {
-        // A sentinel in a host name may be shown: check only where it is the password, or the address is
-        // rejected.
+        // A sentinel in a host name may be shown: check only where it is the password, or the address is rejected.
         const address = shape.replace('{}', `${before}${sentinel}${after}`);
         const loaded = await loadSettings([`--praefect.database.url=${address}`], memorySystem());
         expect(loaded.problems.map(problemText).join('\n')).not.toContain(sentinel);

@@ -1,6 +1,7 @@
 /**
  * Every query of every panel in a real Prometheus with the recording rules: on a scrape of the demo in a
  * healthy hour, and on an exposition that has every declared metric.
+ *
  * The scrape is a file. To record it again: start the demo, wait a minute, and run this test with
  * RECORD_DEMO=http://127.0.0.1:9656/metrics.
  */
@@ -32,10 +33,7 @@ const filled = (expr: string, cluster: string): string =>
 let folder: string;
 let server: Server;
 let prometheus: TestPrometheus | undefined;
-/**
- * The time of all evaluations, in seconds since 1970: scrapes that fail later, on a busy machine, have no
- * effect.
- */
+/** The time of all evaluations, in seconds since 1970: scrapes that fail later, on a busy machine, have no effect. */
 let evaluatedAt: number;
 
 beforeAll(async () => {

@@ -37,8 +37,8 @@ describe.each(incidents.map((incident) => [incident.name, incident] as const))('
   });
 });
 
-test('every page of the Praefect cluster is provoked by an incident', () => {
-  // What the demo does not simulate: GitLab 13.x, a server that ages for months, an operator that deletes projects, a
+test('every paging alert of the Praefect cluster is provoked by an incident', () => {
+  // Not simulated by the demo: GitLab 13.x, a server that ages for months, an operator that deletes projects, a
   // storage that flaps for an hour.
   const notSimulated = [
     'PraefectRepositoriesReadOnly',

@@ -74,7 +74,7 @@ async function incident(...args: readonly string[]): Promise<{ code: number | nu
   return { code, output: program.output().trim() };
 }
 
-/** Folders of this file's demos, and PostgreSQL processes with data there. */
+/** The folders of this file's demos, and PostgreSQL processes with data there. */
 function leftovers(): readonly string[] {
   const folders = readdirSync(scratch).filter((name) => name.startsWith('gitaly-exporter-demo-'));
   const servers = readdirSync('/proc')
@@ -91,7 +91,7 @@ function leftovers(): readonly string[] {
 }
 
 describe('a demo', () => {
-  test('prints its addresses, serves its metrics, runs incidents, and leaves nothing after Ctrl-C', async () => {
+  test('prints its addresses, serves its metrics, runs incidents, and leaves no process and no folder after Ctrl-C', async () => {
     const program = demo('--web.listen-address=127.0.0.1:0');
     const url = await addressOf(program);
     expect(program.output()).toContain(`Metrics    ${url}/metrics\n`);
@@ -190,7 +190,7 @@ describe('a demo', () => {
     expect(leftovers()).toEqual([]);
   });
 
-  test('leaves nothing when it is stopped during its start', async () => {
+  test('leaves no process and no folder when it is stopped during its start', async () => {
     const program = demo('--web.listen-address=127.0.0.1:0');
     while (leftovers().length === 0) await new Promise((resolve) => setTimeout(resolve, 20));
     program.child.kill('SIGTERM');
@@ -211,7 +211,7 @@ describe('demo incident', () => {
     [['storage-dis'], /unknown incident "storage-dis", did you mean storage-dies\?$/],
     [['storage-dies', '--url=http://127.0.0.1:1'], /no demo responds at http:\/\/127\.0\.0\.1:1: start one/],
     [['storage-dies', '--url=nowhere'], /--url: found "nowhere", expected http:\/\/host:port$/],
-  ])('%j is refused with a hint', async (args, message) => {
+  ])('%j is rejected with a hint', async (args, message) => {
     const { code, output } = await incident(...args);
     expect(code).toBe(2);
     expect(output).toMatch(message);

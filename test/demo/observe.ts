@@ -20,7 +20,7 @@ export interface Observation {
   readonly healthy: readonly string[];
   /** Key 'gitaly-1 ready 3': target, state, attempts left. */
   readonly queue: Readonly<Record<string, number>>;
-  /** Storage -> replicas below their repository's generation. */
+  /** Storage -> number of replicas behind their repository's generation. */
   readonly behind: Readonly<Record<string, number>>;
   readonly primaries: Readonly<Record<string, number>>;
   readonly unavailable: Readonly<Record<string, number>>;

@@ -1,7 +1,7 @@
 /**
  * Each incident changes the database as the captures of a real cluster in the same incident show
- * (test/fixtures/praefect/19: log, timeline and dumps of each). Health checks take their real 10 s, so the incidents
- * run concurrently in six clusters, and the tests only compare what they observed.
+ * (test/fixtures/praefect/19: log, timeline and dumps of each). Health checks take their real 10 s, so the
+ * incidents run concurrently in six clusters, and the tests only compare the observations.
  */
 import { afterAll, describe, expect, jest, test } from '@jest/globals';
 import type { SimulatedCluster } from '../../demo/cluster.ts';
@@ -32,7 +32,7 @@ const shared = startEmbeddedPostgres(AbortSignal.timeout(60_000));
 const own = startEmbeddedPostgres(AbortSignal.timeout(60_000));
 const clusters: Promise<ObservedCluster>[] = [];
 
-/** Starts a cluster and runs a scenario in it. Tests wait for what the scenario observed. */
+/** Starts a cluster and runs a scenario in it. Tests wait for the observations of the scenario. */
 function runScenario<T extends object>(
   server: Promise<EmbeddedPostgres>,
   timings: Partial<Timings>,
@@ -94,7 +94,7 @@ const deaths = runScenario(
   },
 );
 
-describe('storages that die (capture gitaly-down)', () => {
+describe('storages that go down (capture gitaly-down)', () => {
   test('all storages are healthy before, no job is queued, and no replica is outdated', async () => {
     const { before } = await deaths;
     expect([...before.healthy].sort()).toEqual(everyStorage);
@@ -114,7 +114,7 @@ describe('storages that die (capture gitaly-down)', () => {
     const { before, later } = await deaths;
     const moved = (storage: string) => (later.primaries[storage] ?? 0) - (before.primaries[storage] ?? 0);
     expect(moved('gitaly-1')).toBeLessThanOrEqual(-5);
-    expect(moved('gitaly-2') + moved('gitaly-3')).toBeGreaterThanOrEqual(4); // a repository may come or go
+    expect(moved('gitaly-2') + moved('gitaly-3')).toBeGreaterThanOrEqual(4); // a repository may be added or removed
     expect(moved('gitaly-2')).toBeGreaterThan(0);
     expect(moved('gitaly-3')).toBeGreaterThan(0);
     expect(jobs(later, 'gitaly-1')).toBeGreaterThan(20);
@@ -130,7 +130,7 @@ describe('storages that die (capture gitaly-down)', () => {
     expect(Math.abs((unhealthy.unavailable['archive'] ?? 0) - held)).toBeLessThanOrEqual(1);
   });
 
-  test('a Praefect that is cut off has stale rows, and the consensus does not change (capture praefect-cut)', async () => {
+  test('a Praefect that is partitioned has stale rows, and the consensus does not change (capture praefect-cut)', async () => {
     const { later } = await deaths;
     expect(later.unseen['praefect-3 gitaly-2']).toBeGreaterThan(10);
     expect(later.unseen['praefect-1 gitaly-2']).toBeUndefined();
@@ -156,7 +156,7 @@ const replication = runScenario(
       (seen) => jobs(seen, 'gitaly-3 in_progress') >= 3 && jobs(seen, 'gitaly-3 ready') >= 5,
     );
     // Many times the refresh interval of 1 s: the locks stay fresh although no job ends.
-    const stillHeld = await until(
+    const laterStalled = await until(
       'twenty more jobs',
       (seen) => jobs(seen, 'gitaly-3 ready') >= jobs(stalled, 'gitaly-3 ready') + 20,
     );
@@ -182,22 +182,22 @@ const replication = runScenario(
       'restored and caught up',
       (seen) => isSettled(seen) && seen.records[0] === undefined && seen.unverified === 0,
     );
-    return { stalled, stillHeld, observations, undetected, found, complete, lost, restored };
+    return { stalled, laterStalled, observations, undetected, found, complete, lost, restored };
   },
 );
 
 describe('replication that stalls or fails on healthy storages', () => {
   test('stalled jobs stay in progress with one attempt used, their locks are refreshed, and the queue grows', async () => {
-    const { stalled, stillHeld } = await replication;
-    expect([...stillHeld.healthy].sort()).toEqual(everyStorage);
+    const { stalled, laterStalled } = await replication;
+    expect([...laterStalled.healthy].sort()).toEqual(everyStorage);
     const held = jobs(stalled, 'gitaly-3 in_progress 2');
     expect(held).toBe(jobs(stalled, 'gitaly-3 in_progress'));
-    expect(jobs(stillHeld, 'gitaly-3 in_progress 2')).toBeGreaterThanOrEqual(held);
-    expect(jobs(stillHeld, 'gitaly-3 in_progress')).toBeLessThanOrEqual(30); // 3 Praefects, batches of 10
-    expect(stillHeld.oldestJobLockAge).toBeLessThan(3);
+    expect(jobs(laterStalled, 'gitaly-3 in_progress 2')).toBeGreaterThanOrEqual(held);
+    expect(jobs(laterStalled, 'gitaly-3 in_progress')).toBeLessThanOrEqual(30); // 3 Praefects, batches of 10
+    expect(laterStalled.oldestJobLockAge).toBeLessThan(3);
   });
 
-  test('refused jobs fail three times and are deleted, and most outdated replicas have none', async () => {
+  test('rejected jobs fail three times and are deleted, and most outdated replicas have none', async () => {
     const { refused } = await deaths;
     const behind = refused.behind['gitaly-2'] ?? 0;
     expect(behind).toBeGreaterThanOrEqual(20);
@@ -305,10 +305,10 @@ const praefects = runScenario(
 
 const silence = runScenario(shared, {}, async ({ start, end, until }) => {
   await start('all-praefects-die');
-  const silent = await until('no storage is healthy', ({ healthy }) => healthy.length === 0);
+  const withoutPraefects = await until('no storage is healthy', ({ healthy }) => healthy.length === 0);
   await end('all-praefects-die');
   const recovered = await until('healthy', ({ healthy }) => healthy.length === everyStorage.length);
-  return { silent, recovered };
+  return { withoutPraefects, recovered };
 });
 
 describe('Praefects that die, and a Gitaly that hangs', () => {
@@ -328,10 +328,13 @@ describe('Praefects that die, and a Gitaly that hangs', () => {
   });
 
   test('heartbeats stop without Praefects, and all repositories are unavailable according to the database', async () => {
-    const { silent, recovered, bugs } = await silence;
-    expect(silent.newestHeartbeatAge).toBeGreaterThan(9);
-    expect(silent.unavailable).toEqual({ default: expect.any(Number), archive: expect.any(Number) });
-    expect(silent.unavailable['default']).toBeGreaterThan(250);
+    const { withoutPraefects, recovered, bugs } = await silence;
+    expect(withoutPraefects.newestHeartbeatAge).toBeGreaterThan(9);
+    expect(withoutPraefects.unavailable).toEqual({
+      default: expect.any(Number),
+      archive: expect.any(Number),
+    });
+    expect(withoutPraefects.unavailable['default']).toBeGreaterThan(250);
     expect(recovered.unavailable).toEqual({});
     expect(bugs).toEqual([]);
   });
@@ -548,7 +551,7 @@ describe('incidents of Kubernetes', () => {
     expect(states.at(-1)).toMatch(/Pending, waiting ImagePullBackOff, .*Ready False ContainersNotReady/);
   });
 
-  test('a pod without a node for it stays Pending and unschedulable', async () => {
+  test('a pod that fits on no node stays Pending and unschedulable', async () => {
     const { states } = await runInKubernetes('pod-pending', 'gitaly-1', (_, seen) =>
       seen.some((state) => state.includes('Unschedulable')),
     );
@@ -557,7 +560,7 @@ describe('incidents of Kubernetes', () => {
     );
   });
 
-  test('a blocked drain leaves the pod on its node, and the budget allows no disruption', async () => {
+  test('a blocked drain keeps the pod on its node, and the budget allows no disruption', async () => {
     let allowed: unknown;
     const { states } = await runInKubernetes('drain-blocked', 'gitaly-2', ({ store }) => {
       const [budget] = store.list('poddisruptionbudgets') as unknown as [

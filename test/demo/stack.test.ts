@@ -1,4 +1,4 @@
-/** `demo stack`: the programs that are installed, the files that they share with deploy/compose, and a clean end. */
+/** `demo stack`: the installed programs, the files that they share with deploy/compose, and a clean end. */
 import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
@@ -28,7 +28,7 @@ const addresses = {
   grafana: '127.0.0.1:13000',
 };
 
-describe('the configuration', () => {
+describe('the configuration of the stack', () => {
   testWith('promtool')('is valid for Prometheus and Alertmanager, with every rule', async () => {
     const folder = await mkdtemp(join(scratch, 'configuration-'));
     await writeConfiguration(folder, addresses);
@@ -106,7 +106,7 @@ const start = (PATH: string) =>
     signal: AbortSignal.timeout(50_000),
   });
 
-test('what is not installed is named with the way to get it', async () => {
+test('a program that is not installed is named, with the way to install it', async () => {
   const before = stackFolders();
   const stack = await start('/nowhere');
   expect(stack.lines).toEqual([
@@ -118,7 +118,7 @@ test('what is not installed is named with the way to get it', async () => {
   expect(stackFolders()).toEqual(before);
 });
 
-test('Grafana gets its folders and the provisioned files, ends when the stack stops, and nothing is left', async () => {
+test('Grafana gets its folders and the provisioned files, and ends with the stack, whose folder is removed', async () => {
   const before = stackFolders();
   const server = join(scratch, 'server.js');
   await writeFile(
@@ -140,7 +140,7 @@ test('Grafana gets its folders and the provisioned files, ends when the stack st
   expect(stackFolders()).toEqual(before);
 });
 
-test('a program that does not start fails with the end of its log, and nothing is left', async () => {
+test('a program that does not start fails with the end of its log, and the folder is removed', async () => {
   const before = stackFolders();
   const broken = await fake('grafana', 'echo "no license for this" >&2; exit 3');
   await expect(start(broken.split(':')[0] ?? '')).rejects.toThrow(

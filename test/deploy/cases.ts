@@ -6,14 +6,14 @@ export interface ChartCase {
   readonly kubeVersion?: string;
   /** Served in addition to those of Kubernetes. */
   readonly apiVersions?: readonly string[];
-  /** Of the release `gitaly-exporter`; default: gitaly-exporter. */
+  /** The name of the release; default: gitaly-exporter. */
   readonly namespace?: string;
 }
 
 const operator = ['monitoring.coreos.com/v1'];
 
 export const chartCases = {
-  /** deploy/kubernetes/base is rendered from it. */
+  /** Rendered to deploy/kubernetes/base. */
   defaults: { values: {} },
   /** deploy/kubernetes/components/namespaced */
   namespaced: { values: { gitalyNamespaces: ['gitlab'] } },

@@ -1,6 +1,6 @@
 /**
- * The Helm chart as Helm renders it, compared with the checked-in renderings; without Helm, their checksum shows whether
- * they are stale. UPDATE_GOLDEN=1 writes them, and deploy/kubernetes from them.
+ * The Helm chart as Helm renders it, compared with the checked-in renderings; without Helm, a checksum shows
+ * whether they are stale. UPDATE_GOLDEN=1 writes them, and deploy/kubernetes from them.
  */
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
@@ -15,8 +15,8 @@ import { chart, golden, goldenFolder, helm, manifests, rendered, root, sourceChe
 import { kustomizeFiles } from './kustomize-files.ts';
 
 /**
- * No package of Debian or npm has Helm (`go install helm.sh/helm/v3/cmd/helm@v3.22.0` takes minutes). The checksum holds
- * everywhere, and manifests.test.ts needs the checked-in renderings only.
+ * No package of Debian or npm has Helm (`go install helm.sh/helm/v3/cmd/helm@v3.22.0` takes minutes). The
+ * checksum is compared everywhere, and manifests.test.ts needs the checked-in renderings only.
  */
 const [withHelm, needsHelm] = hasTool('helm') ? [test, ''] : [test.skip, ' (needs helm)'];
 
@@ -30,7 +30,7 @@ if (process.env['UPDATE_GOLDEN'] && hasTool('helm')) {
   for (const [path, text] of kustomizeFiles()) writeFileSync(join(root, path), text);
 }
 
-test('the checked-in renderings are those of the present chart', () => {
+test('the checked-in renderings are up to date', () => {
   // If it fails: UPDATE_GOLDEN=1 npm test -- test/deploy, with helm on the PATH.
   expect(readFileSync(checksumFile, 'utf8').trim()).toBe(sourceChecksum());
   expect(readdirSync(goldenFolder).sort()).toEqual(
@@ -48,7 +48,7 @@ describe.each(chartCaseNames)(`%s${needsHelm}`, (name) => {
   });
 });
 
-describe(`values that are wrong are rejected with the reason${needsHelm}`, () => {
+describe(`invalid values are rejected with the reason${needsHelm}`, () => {
   withHelm.each<[string, ChartCase['values'], RegExp]>([
     ['an unknown value', { agents: { enabled: false } }, /agents/],
     ['a value of the wrong type', { gitalyNamespaces: 'gitlab' }, /gitalyNamespaces/],

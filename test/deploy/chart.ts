@@ -10,7 +10,7 @@ export const root = join(import.meta.dirname, '../..');
 export const chart = join(root, 'deploy/helm/gitaly-exporter');
 export const goldenFolder = join(import.meta.dirname, 'golden');
 
-/** Any object of Kubernetes, as far as the tests read it. */
+/** Any Kubernetes object, with the fields that the tests read. */
 export interface Manifest {
   readonly apiVersion: string;
   readonly kind: string;
@@ -31,7 +31,7 @@ export const manifests = (text: string): readonly Manifest[] =>
 export const golden = (name: ChartCaseName): string =>
   readFileSync(join(goldenFolder, `${name}.yaml`), 'utf8');
 
-/** Throws with Helm's message. */
+/** Throws Helm's message. */
 export function helm(
   command: string,
   { values, apiVersions = [], kubeVersion, namespace }: ChartCase,
@@ -62,7 +62,7 @@ export const rendered = (name: ChartCaseName): string =>
     )
     .join('---\n');
 
-/** Of everything that the renderings depend on, except for what they leave out. */
+/** The checksum of everything that the renderings depend on, without the content that they omit. */
 export function sourceChecksum(): string {
   const hash = createHash('sha256');
   const files = readdirSync(chart, { recursive: true, encoding: 'utf8' })

@@ -29,7 +29,9 @@ export function kustomizeFiles(): ReadonlyMap<string, string> {
   ]);
 }
 
-/** Without Helm's own labels, its hook, and the dashboards, which deploy/kubernetes takes from their own folder. */
+/**
+ * Without Helm's own labels, its hook, and the dashboards, which deploy/kubernetes takes from their own folder.
+ */
 const documents = (name: ChartCaseName): readonly string[] =>
   golden(name)
     .split(/^---\n/m)

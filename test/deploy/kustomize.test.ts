@@ -1,4 +1,7 @@
-/** deploy/kubernetes is the chart for those who do not use Helm: the base is the chart's defaults, and each component one of its switches. */
+/**
+ * deploy/kubernetes is the chart for operators who do not use Helm: the base is the chart with its defaults,
+ * and each component is one of its options.
+ */
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -11,11 +14,11 @@ import { kustomizeFiles } from './kustomize-files.ts';
 
 const folder = join(root, 'deploy/kubernetes');
 
-test.each([...kustomizeFiles()])('%s is rendered from the present chart', (path, text) => {
+test.each([...kustomizeFiles()])('%s is rendered from the current chart', (path, text) => {
   expect(readFileSync(join(root, path), 'utf8')).toBe(text);
 });
 
-test('the example names the image of the present version', () => {
+test('the example names the image of the current version', () => {
   const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string };
   const [overlay] = manifests(readFileSync(join(folder, 'overlays/gitlab/kustomization.yaml'), 'utf8'));
   expect(overlay?.['images']).toEqual([expect.objectContaining({ newTag: version })]);
@@ -29,12 +32,12 @@ const kustomize = (path: string): readonly Manifest[] =>
 
 let work: string;
 beforeAll(() => {
-  // Without symbolic links: kustomize takes relative paths only.
+  // Without symbolic links: kustomize accepts relative paths only.
   work = mkdtempSync(join(realpathSync(tmpdir()), 'kustomize-'));
 });
 afterAll(() => rmSync(work, { recursive: true }));
 
-/** By kind, namespace and name, without what only one of the two sets. */
+/** By kind, namespace and name, without what only one of the two sets has. */
 function comparable(objects: readonly Manifest[]): Readonly<Record<string, unknown>> {
   return Object.fromEntries(
     objects

@@ -1,6 +1,6 @@
 /**
- * What must hold for every rendering of the chart, checked with the exporter's own code: its configuration loader accepts
- * what containers are started with, and roles grant what rightsFor() lists.
+ * What every rendering of the chart must meet, checked with the exporter's own code: its configuration loader
+ * accepts the arguments and variables of the containers, and roles grant what rightsFor() lists.
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -80,7 +80,7 @@ const podOf = (objects: readonly Manifest[], kind: string): Pod => {
   return pod;
 };
 
-/** The files that the pod's ConfigMaps, as rendered, and its Secrets put into the container. */
+/** The files that the rendered ConfigMaps, and the pod's Secrets, mount in the container. */
 function mountedFiles(
   { spec }: Pod,
   objects: readonly Manifest[],
@@ -105,7 +105,7 @@ function mountedFiles(
   );
 }
 
-/** As the exporter loads them when this container starts. */
+/** The settings as the exporter loads them in this container. */
 function settingsOf(pod: Pod, objects: readonly Manifest[], contents: Readonly<Record<string, string>> = {}) {
   const [container] = pod.spec.containers;
   if (container === undefined) throw new Error('no container');
@@ -123,7 +123,7 @@ interface Rule {
   readonly verbs: readonly ('get' | 'list' | 'watch')[];
 }
 
-/** The rights that the roles bound to an account grant, as `rightText` formats them. */
+/** The permissions that the roles bound to an account grant, as `rightText` formats them. */
 function grantedTo(account: string, objects: readonly Manifest[]): readonly string[] {
   const bindings = objects.filter(
     ({ kind, subjects }) =>
@@ -180,13 +180,13 @@ describe.each(chartCaseNames)('%s', (name) => {
         });
         expect(volumeMounts.filter(({ readOnly }) => readOnly !== true)).toEqual([]);
       }
-      // Only agents see the host, and only its cgroups.
+      // Only agents mount the host's file system, and only its cgroups.
       const hostPaths = (spec.volumes ?? []).flatMap(({ hostPath }) => hostPath?.path ?? []);
       expect(hostPaths).toEqual(owner.kind === 'DaemonSet' ? ['/sys/fs/cgroup'] : []);
     }
   });
 
-  test('volumes and mounts belong together', () => {
+  test('every volume has a mount, and every mount a volume', () => {
     for (const { spec } of pods) {
       const mounted = spec.containers.flatMap(({ volumeMounts = [] }) => volumeMounts);
       expect((spec.volumes ?? []).map((volume) => volume.name).sort()).toEqual(
@@ -202,7 +202,7 @@ describe.each(chartCaseNames)('%s', (name) => {
     }
   });
 
-  test('the roles grant exactly what the settings of the container need', async () => {
+  test("the roles grant exactly the permissions that the container's settings need", async () => {
     for (const pod of pods) {
       const { settings } = await settingsOf(pod, objects).loaded;
       const needed = rightsFor(settings.kubernetes).map(rightText).sort();
@@ -236,7 +236,7 @@ describe.each(chartCaseNames)('%s', (name) => {
   });
 });
 
-test('one replica, and never two at a time', () => {
+test('the exporter has one replica, and never two at a time', () => {
   for (const name of chartCaseNames)
     expect(podOf(objectsOf(name), 'Deployment').owner['spec']).toMatchObject({
       replicas: 1,
@@ -318,7 +318,7 @@ test('the CA and the client certificate of the database are those that the expor
   });
 });
 
-test('without Praefect there is nothing of its database, its rules and its dashboards', () => {
+test('without Praefect there are no database settings, and no Praefect rules and dashboards', () => {
   const text = golden('praefect-off');
   expect(text).not.toMatch(
     /PRAEFECT_(DATABASE|CONFIG)|PGSSL|dbsecret|postgres|dashboard-(praefect|replication)/,
@@ -341,11 +341,11 @@ test('OpenShift assigns the user, and its SCC lets agents mount the cgroups', ()
   });
 });
 
-test('without agents there is no host path, and nothing of them', () => {
+test('without agents there is no host path, and no object for them', () => {
   expect(golden('without-agents')).not.toMatch(/hostPath|DaemonSet|component: agent|gitaly-exporter-agent/);
 });
 
-test('Kubernetes 1.16 gets only what it serves', () => {
+test('Kubernetes 1.16 gets only API versions that it serves', () => {
   const served = new Set(['v1', 'apps/v1', 'policy/v1beta1', 'rbac.authorization.k8s.io/v1']);
   for (const { apiVersion } of objectsOf('kubernetes-1.16')) expect(served).toContain(apiVersion);
   expect(golden('kubernetes-1.16')).not.toContain('seccompProfile');

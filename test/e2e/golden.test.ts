@@ -58,8 +58,7 @@ async function exposition(name: string): Promise<string> {
   const database = await server.createDatabase();
   const client = await database.client();
   await loadCapture(client, capture, 'now');
-  // Heartbeats do not advance in a dump: a storage that was healthy then is healthy only while the exporter
-  // starts.
+  // Heartbeats do not advance in a dump: a storage that was healthy then is healthy only while the exporter starts.
   await client.query(
     "UPDATE node_status SET last_contact_attempt_at = last_contact_attempt_at + interval '4 s', last_seen_active_at = last_seen_active_at + interval '4 s'",
   );

@@ -1,5 +1,6 @@
 /**
  * A strict parser of both exposition formats, for tests: it also rejects what the formats merely discourage.
+ *
  * Rules: "Exposition formats" in Prometheus' documentation; OpenMetrics 1.0.0, "Text format".
  */
 import type { Format } from '../../src/metrics/syntax.ts';
@@ -125,8 +126,7 @@ const withoutPrefix = (name: string, family: string): string =>
   name.startsWith(family) ? name.slice(family.length) : `not of ${family}`;
 
 /**
- * The lines of one label set are consecutive: buckets with rising bounds and counts up to +Inf, then sum, then
- * count.
+ * The lines of one label set are consecutive: buckets with rising bounds and counts up to +Inf, then sum, then count.
  */
 function checkHistograms(samples: readonly ParsedSample[], format: Format): void {
   let below = { le: -Infinity, count: 0, labels: '' };

@@ -50,8 +50,7 @@ test('every declared metric has a plausible value', async () => {
 
 test('an event loop lag that was not measured since the last reading is absent, not 0, NaN or 292 years', async () => {
   await readMeasured();
-  // Immediately after the last reading, before a timer can have fired: prom-client returns NaN and 9.2e9 s
-  // here.
+  // Immediately after the last reading, before a timer can have fired: prom-client returns NaN and 9.2e9 s here.
   const block = await read();
   for (const statistic of ['min', 'max', 'mean', 'stddev', 'p50', 'p90', 'p99'])
     expect(reading(block, `nodejs_eventloop_lag_${statistic}_seconds`)).toBeUndefined();

@@ -1,4 +1,4 @@
-/** The bundle, staged as in the image and the packages, runs with nothing but its folder: no node_modules. */
+/** The bundle, staged as in the image and the packages, runs with only its own folder: without node_modules. */
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { cp, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
@@ -17,7 +17,7 @@ const children: ChildProcess[] = [];
 let folder: string;
 let program: string;
 
-/** No variable of the tests: NODE_PATH and the like would lead to their packages. */
+/** Without variables of the tests: NODE_PATH and the like would give access to their packages. */
 const options = { cwd: '/', env: { PATH: '/usr/bin:/bin' } };
 
 const run = async (...args: string[]): Promise<{ code: number; out: string; err: string }> => {
@@ -75,7 +75,7 @@ describe('the installed program', () => {
     });
   });
 
-  test('serves metrics and the page, and the health check finds it', async () => {
+  test('serves metrics and the page, and the health check succeeds', async () => {
     const { url } = await serve();
     const metrics = await (await fetch(`${url}/metrics`)).text();
     expect(metrics).toContain('gitaly_exporter_collector_success{collector="maintenance"} 1');
@@ -95,7 +95,7 @@ describe('the installed program', () => {
     expect([(await get('right')).status, (await get('wrong')).status]).toEqual([200, 401]);
   });
 
-  test('serves TLS, and the health check speaks it', async () => {
+  test('serves TLS, and the health check succeeds over TLS', async () => {
     const certificates = makeCertificates();
     const file = join(certificates.folder, 'web.yml');
     await writeFile(file, 'tls_server_config:\n  cert_file: server.crt\n  key_file: server.key\n');
@@ -147,8 +147,8 @@ describe('the installed program', () => {
   });
 });
 
-describe('the folder', () => {
-  test('contains what messages refer to, the licenses, and what it is made of', async () => {
+describe("the bundle's folder", () => {
+  test('contains the files that messages refer to, the licenses, and the list of its components', async () => {
     const files = await readdir(join(folder, 'installed'), { recursive: true });
     expect(files).toEqual(
       expect.arrayContaining([

@@ -1,4 +1,4 @@
-/** One version stands everywhere, as `node release/version.ts` writes it. */
+/** The same version is in every place, as `node release/version.ts` writes it. */
 import { join } from 'node:path';
 import { expect, test } from '@jest/globals';
 import { releasedVersion, versionPlaces, versionProblems, withRelease } from '../../release/version.ts';
@@ -9,7 +9,7 @@ test('every place has the version of package.json', () => {
   expect(versionProblems(root)).toEqual([]);
 });
 
-test('the places are those that a user installs from', () => {
+test('the list has every place that users install from', () => {
   const files = new Set(versionPlaces(root).map(({ file }) => file));
   expect([...files]).toEqual(
     expect.arrayContaining([

@@ -1,4 +1,4 @@
-/** Long recordings made of short ones. */
+/** Long recordings that are composed of short ones. */
 import { describe, expect, test } from '@jest/globals';
 import type { RecordedScrapes } from '../../replay/recording.ts';
 import type { Values } from '../../replay/values.ts';
@@ -22,7 +22,7 @@ const composed = (
   }).series;
 
 describe('a composed recording', () => {
-  test('repeats gauges, continues counters, and keeps the age of times', () => {
+  test('repeats gauges, continues counters, and keeps the age of timestamps', () => {
     const found = composed(
       {
         queue: [1, 2],
@@ -43,12 +43,12 @@ describe('a composed recording', () => {
     expect(found.get('up')).toEqual([1, 1, 0, 0, 1]);
   });
 
-  test('is without a sample, and without a mark, while Prometheus does not run', () => {
+  test('has no sample, and no staleness marker, while Prometheus does not run', () => {
     const found = composed({ up: [1, 1] }, 60, [{ from: 15, to: 30, absent: () => 'unmarked' }]);
     expect(found.get('up')).toEqual([1, null, 1, 1]);
   });
 
-  test('has the modelled rate of a counter while an event lasts', () => {
+  test('has the modeled rate of a counter during an event', () => {
     const found = composed({ jobs_total: [0, 1] }, 60, [{ from: 15, to: 45, rate: () => 2 }]);
     expect(found.get('jobs_total')).toEqual([0, 30, 60, 61]);
   });

@@ -1,4 +1,4 @@
-/** When alerts of a replay begin, fire and end. */
+/** When the alerts of a replay begin, fire and end. */
 import { expect, test } from '@jest/globals';
 import { alertIntervals, intervalsOf } from '../../replay/intervals.ts';
 import type { AlertInstance, AlertsAt } from '../../replay/promtool.ts';
@@ -29,7 +29,7 @@ test('an alert is pending, fires, and ends at the first evaluation without it', 
   ]);
 });
 
-test('an alert that ends while pending has not fired, and one that is there at the end has not ended', () => {
+test('an alert that ends while pending has not fired, and one that exists at the end has not ended', () => {
   const found = intervalsOf([at(0, instance('A', 'pending')), at(15, instance('B', 'firing'))]);
   expect(found.map(({ name, firingAt, endedAt }) => ({ name, firingAt, endedAt }))).toEqual([
     { name: 'A', firingAt: undefined, endedAt: 15 },
@@ -37,7 +37,7 @@ test('an alert that ends while pending has not fired, and one that is there at t
   ]);
 });
 
-test('an alert that comes back is a second interval', () => {
+test('an alert that returns is a second interval', () => {
   const found = intervalsOf([at(0, instance('A', 'firing')), at(15), at(30, instance('A', 'firing'))]);
   expect(found.map(({ pendingAt, endedAt }) => [pendingAt, endedAt])).toEqual([
     [0, 15],
@@ -56,7 +56,7 @@ testWith('promtool')('an alert that fires across two parts of a recording is one
   expect(inParts).toEqual(whole);
 });
 
-test('the clock of the exporter is a time, and moves with a replay', () => {
+test('the clock of the exporter is a timestamp, and moves with a replay', () => {
   expect(isTime('gitaly_exporter_time_seconds{job="gitaly-exporter"}')).toBe(true);
   expect(isTime('gitaly_server_pod_rotation_seconds{phase="total"}')).toBe(false);
 });

@@ -1,4 +1,7 @@
-/** A few recorded incidents, from the metrics to the notification, with real programs. `npm run replay` has them all. */
+/**
+ * A few recorded incidents, from the metrics to the notification, with real programs. `npm run replay` runs all
+ * of them.
+ */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, jest, test } from '@jest/globals';
@@ -14,7 +17,7 @@ jest.setTimeout(120_000);
 
 const tool = hasTool('promtool') ? alertmanagerProgram : 'promtool';
 
-/** One that pages, and two that must not. */
+/** One recording that pages, and two that must not. */
 for (const name of ['captured-database', 'captured-healthy', 'captured-rollout'])
   testWith(tool)(`${name} notifies as expected`, async () => {
     const outcome = await replay(readRecording(name));
@@ -33,7 +36,7 @@ describe('recordings', () => {
     expect(recordingNames()).toEqual(all.sort());
   });
 
-  test('have an expectation each', () => {
+  test('each have an expectation', () => {
     expect(all.filter((name) => !expectations.has(name))).toEqual([]);
   });
 

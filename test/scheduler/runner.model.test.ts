@@ -148,10 +148,7 @@ function checkInterval(
   expect(value).toBe(fresh && newest.run.end?.data ? newest.run.value : undefined);
 }
 
-/**
- * What one scrape may show of a collector that runs at each scrape: only a run that was open during this
- * scrape.
- */
+/** What one scrape may show of a collector that runs at each scrape: only a run that was open during this scrape. */
 function checkScraped(
   { name, runs }: ModeledCollector,
   flat: ReadonlyMap<string, number>,

@@ -14,7 +14,7 @@ export const guaranteedUid = '3f1c8d2a-7b5e-4c0d-9a6f-1e2d3c4b5a69';
 export const burstableUid = 'a94be07c-21d3-4f58-8c17-6d0e5f9b2a31';
 
 export interface CapturedTree {
-  /** The value for cgroup.root. The files may be changed: each call unpacks them again. */
+  /** The value for cgroup.root. The files may be changed, as each call unpacks them again. */
   readonly root: string;
   remove(): void;
 }

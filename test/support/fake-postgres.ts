@@ -1,4 +1,4 @@
-/** A server on loopback that speaks PostgreSQL's protocol and responds as no PostgreSQL would. */
+/** A server on loopback that speaks PostgreSQL's protocol and can respond as no PostgreSQL does. */
 import { once } from 'node:events';
 import { createServer, type Socket } from 'node:net';
 
@@ -64,7 +64,7 @@ export interface FakePostgres {
 }
 
 export interface FakeOptions {
-  /** Responds to a query after the login's; default: no rows. */
+  /** Responds to a query after those of the login; default: no rows. */
   readonly query?: (sql: string, socket: Socket) => void;
   /** Responds to the startup message and to passwords; default: logged in without a password. */
   readonly login?: (text: string, socket: Socket) => void;
@@ -128,7 +128,7 @@ export async function startFakePostgres({ query, login }: FakeOptions = {}): Pro
   };
 }
 
-/** Writes the chunk again and again, as fast as the peer reads, until the connection ends. */
+/** Writes the chunk repeatedly, as fast as the peer reads, until the connection ends. */
 export function flood(socket: Socket, chunk: Buffer): void {
   const write = (): void => {
     while (!socket.destroyed && socket.write(chunk));

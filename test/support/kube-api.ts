@@ -38,14 +38,14 @@ export type ScriptedResponse =
   | { readonly status: number; readonly headers?: Readonly<Record<string, string>>; readonly body?: unknown }
   /** Status 200, these parts of the body unchanged, and how the response ends. */
   | { readonly lines: readonly string[]; readonly ending: 'end' | 'cut' | 'hang' }
-  /** Status 200, and this text again and again until the client closes the connection. */
+  /** Status 200, and this text repeatedly until the client closes the connection. */
   | { readonly flood: string }
   /** The connection is closed without a response. */
   | 'reset'
   /** The request is accepted, and there is no response. */
   | 'hang';
 
-/** Made for each request. */
+/** Created for each request. */
 type ScriptedResponder = (query: Readonly<Record<string, string>>) => ScriptedResponse;
 
 interface ReceivedRequest {
@@ -63,7 +63,7 @@ export interface TestKubeApi {
   readonly requests: readonly ReceivedRequest[];
   /** Number of connections that have been opened. */
   connections(): number;
-  /** Replaces all objects by those of a recorded moment. */
+  /** Replaces all objects with those of a recorded moment. */
   load(archiveName: string, moment: string): void;
   /** Replaces the objects of one resource. */
   put(resource: string, objects: readonly RawObject[]): void;
@@ -82,9 +82,9 @@ export interface TestKubeApi {
   next(what: string, ...responses: readonly (ScriptedResponse | ScriptedResponder)[]): void;
   /** The response to every request of that kind, until `always(what, undefined)`. */
   always(what: string, response: ScriptedResponse | ScriptedResponder | undefined): void;
-  /** Its clock, in the header Date: this far ahead of the system's, or of another clock. */
+  /** The clock of its Date header: this far ahead of the system's, or another clock. */
   setClock(now: () => number): void;
-  /** Which `group/version` it does not have, such as `policy/v1`: HTTP 404, as a real server. */
+  /** Which `group/version` it does not serve, such as `policy/v1`: HTTP 404, as a real server. */
   setNotServed(...versions: readonly string[]): void;
   /** Responds with 401 to requests without this token. */
   requireToken(token: string): void;
@@ -241,8 +241,8 @@ export async function startKubeApi({ endsWatches = false } = {}): Promise<TestKu
     response.writeHead(200, { 'Content-Type': 'application/json' });
     response.flushHeaders();
     if (from < compacted) {
-      const gone = status(410, 'Expired', `too old resource version: ${from} (${compacted})`);
-      response.end(`${JSON.stringify({ type: 'ERROR', object: gone })}\n`);
+      const expired = status(410, 'Expired', `too old resource version: ${from} (${compacted})`);
+      response.end(`${JSON.stringify({ type: 'ERROR', object: expired })}\n`);
       return;
     }
     const opened: OpenWatch = { scope, response };
@@ -350,7 +350,7 @@ export async function startKubeApi({ endsWatches = false } = {}): Promise<TestKu
   return api;
 }
 
-/** `/api/v1/namespaces/gitlab/pods/gl-gitaly-0`, `/apis/apps/v1/statefulsets`. */
+/** Parses `/api/v1/namespaces/gitlab/pods/gl-gitaly-0`, `/apis/apps/v1/statefulsets`. */
 function targetOf(path: string): {
   namespace: string | undefined;
   resource: string;
@@ -413,7 +413,7 @@ function flood(response: ServerResponse, text: string): void {
   more();
 }
 
-/** Each part in a packet of its own, as far as a local connection allows. */
+/** Each part in its own packet, as far as a local connection allows. */
 async function respondInParts(
   response: ServerResponse,
   { lines, ending }: { readonly lines: readonly string[]; readonly ending: 'end' | 'cut' | 'hang' },

@@ -13,7 +13,7 @@ export interface Archive {
   items(path: string): readonly unknown[];
   /** The lines of the recorded watch of a resource (`pods`). */
   watch(resource: string): readonly string[];
-  /** When each of those lines arrived, milliseconds since 1970. */
+  /** When each of those lines arrived, in milliseconds since 1970. */
   watchTimes(resource: string): readonly number[];
 }
 

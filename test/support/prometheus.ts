@@ -9,9 +9,9 @@ import { freePort } from '../../demo/address.ts';
 import { until } from './until.ts';
 
 export interface TestPrometheus {
-  /** Of its HTTP API, without a slash at the end. */
+  /** The address of its HTTP API, without a trailing slash. */
   readonly url: string;
-  /** The number of series that an expression has at a time, in seconds since 1970. */
+  /** The number of series of an expression at a time, in seconds since 1970. */
   count(expression: string, at: number): Promise<number>;
   stop(): Promise<void>;
 }
@@ -25,7 +25,7 @@ export async function startPrometheus(folder: string, configuration: object): Pr
     [
       '--config.file=prometheus.yml',
       '--storage.tsdb.path=data',
-      // Recorded incidents get older.
+      // Recorded incidents get older than the default retention.
       '--storage.tsdb.retention.time=100y',
       `--web.listen-address=${address}`,
     ],
@@ -56,7 +56,7 @@ export async function startPrometheus(folder: string, configuration: object): Pr
   };
 }
 
-/** Makes the blocks of `data` from OpenMetrics text with timestamps. */
+/** Creates the blocks of `data` from OpenMetrics text with timestamps. */
 export async function createBlocks(folder: string, text: string): Promise<void> {
   await writeFile(join(folder, 'history.om'), text);
   const { status, stderr } = spawnSync(

@@ -1,7 +1,7 @@
-/** What Prometheus' own grammar says of an expression; and what it quotes. */
+/** Checks an expression with Prometheus' own grammar, and returns the metrics that it uses. */
 import { parser } from '@prometheus-io/lezer-promql';
 
-/** The places that could not be read, empty for a good expression. Grafana's variables are filled in first. */
+/** The places that could not be parsed, empty for a valid expression. Grafana's variables are replaced first. */
 export function promqlErrors(text: string): string[] {
   const filled = text.replaceAll('$__rate_interval', '5m').replaceAll('$__range', '1h');
   const errors: string[] = [];
@@ -22,7 +22,7 @@ export interface WrittenSelector {
   readonly takenBy: string | undefined;
 }
 
-/** Stand for Grafana's intervals while the grammar reads them; no query has such ranges. */
+/** Placeholders for Grafana's intervals while the grammar parses them; no query has such ranges. */
 const intervals = { '5m5s': '$__rate_interval', '6h6s': '$__range' } as const;
 
 export function selectorsIn(text: string): WrittenSelector[] {

@@ -1,4 +1,4 @@
-/** Tests that need a program from outside: they skip where it is missing, visibly, and fail in CI. */
+/** Tests that need an external program: where it is missing they are skipped visibly, and fail in CI. */
 import { spawnSync } from 'node:child_process';
 import { test } from '@jest/globals';
 

@@ -1,4 +1,4 @@
-/** Waits for what real I/O brings about; no sleeping, and a limit that says what did not come. */
+/** Waits until a condition of real I/O holds, without sleeping; at the limit the error names the condition. */
 export async function until(what: () => boolean | Promise<boolean>, limitMs = 10_000): Promise<void> {
   const end = performance.now() + limitMs;
   while (!(await what())) {

@@ -1,6 +1,5 @@
 /**
- * The command doctor, from its flags to its exit code: on recorded clusters served over HTTP, and without a
- * cluster.
+ * The command doctor, from its flags to its exit code: on recorded clusters served over HTTP, and without a cluster.
  */
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';

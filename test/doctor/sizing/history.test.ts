@@ -1,7 +1,4 @@
-/**
- * Right-sizing from a real Prometheus with a known history: the expected numbers are computed here, without
- * PromQL.
- */
+/** Right-sizing from a real Prometheus with a known history: the expected numbers are computed here, without PromQL. */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

@@ -17,7 +17,7 @@ export interface Exporter {
   logged(): readonly LoggedKill[];
   /** Stops the process (SIGSTOP) while `act` runs. */
   whileStopped(act: () => Promise<void>): Promise<void>;
-  /** When it last continued, milliseconds since 1970. */
+  /** When the process last continued, in milliseconds since 1970. */
   resumedAt(): number;
   /** The text of /metrics. */
   scrape(): Promise<string>;
@@ -88,7 +88,7 @@ function parseLine(line: string): Record<string, unknown> {
   }
 }
 
-/** Sums of a counter by one label. A counter without labels has the given value of it. */
+/** Sums of a counter by one label; a counter without labels counts as `withoutLabels`. */
 export function sumsByLabel(
   text: string,
   name: string,

@@ -1,4 +1,4 @@
-/** What the kernel killed, from its log, with times of the wall clock. */
+/** The kernel's kills, from its log, with times of the wall clock. */
 import { spawn } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
@@ -15,7 +15,7 @@ export interface KernelIncident {
   readonly victim: string;
   readonly isGitalys: boolean;
   readonly pids: Set<string>;
-  /** The first victim was struck again with its group, so that the kernel counted it twice. */
+  /** The first victim was killed again with its group, so that the kernel counted it twice. */
   isCountedTwice: boolean;
 }
 
@@ -32,7 +32,7 @@ function levelOf(limit: string | undefined): KernelLevel {
   return /\.scope/.test(limit) ? 'container' : 'pod';
 }
 
-/** Relates the kernel's clock to ours by a line of our own. */
+/** Relates the kernel's clock to the wall clock by a line that it writes to the log. */
 export async function readKernelLog(foreignPod: string): Promise<KernelLog> {
   const incidents: KernelIncident[] = [];
   const mark = `oom-lab ${process.pid} ${Math.random()}`;

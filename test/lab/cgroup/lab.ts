@@ -1,4 +1,4 @@
-/** Runs every step, and compares the exporter's counts with what the kernel killed. */
+/** Runs every step, and compares the exporter's counts with the kernel's kills. */
 import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { release } from 'node:os';
 import { join } from 'node:path';
@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { type LoggedKill, startExporter, sumsByLabel } from './exporter.ts';
 import { type KernelIncident, readKernelLog } from './kernel-log.ts';
-import { foreign, makeNode, podsFile } from './node-tree.ts';
+import { makeNode, otherPod, podsFile } from './node-tree.ts';
 import { steps } from './steps.ts';
 
 const {
@@ -69,8 +69,8 @@ function killsByLevel(incidents: readonly KernelIncident[]): Record<string, numb
 }
 
 /**
- * The longest time from an incident's last kill until the log had that many. Time in which the exporter was stopped does
- * not count.
+ * The longest time from an incident's last kill until the log had all its kills. Time in which the exporter was
+ * stopped does not count.
  */
 function longestDelay(
   incidents: readonly KernelIncident[],
@@ -98,7 +98,7 @@ const file = '/run/lab/pods.json';
 writeFileSync(file, podsFile());
 chmodSync(file, 0o644);
 makeNode();
-const kernel = await readKernelLog(foreign.uid.replaceAll('-', '_'));
+const kernel = await readKernelLog(otherPod.uid.replaceAll('-', '_'));
 const exporter = await startExporter(bundle, out, [
   `--cgroup.root=${root}`,
   `--cgroup.poll-interval=${poll}`,
@@ -112,7 +112,7 @@ for (const step of steps) {
   const firstLine = exporter.logged().length;
   console.log(`## ${step.name}`);
   await step.run(exporter);
-  // Without a scrape, which would count by itself: the watch or the poll must find it.
+  // Without a scrape, which would count the kills itself: the watch or the poll must find them.
   const incidents = (): readonly KernelIncident[] =>
     kernel
       .incidents()
@@ -158,7 +158,7 @@ const metrics = await exporter.scrape();
 writeFileSync(join(out, 'metrics.txt'), metrics);
 const ms = (value: number | undefined): string => (value === undefined ? '' : `${Math.round(value)} ms`);
 const isSlow = ({ logMs }: StepResult): boolean => logMs !== undefined && logMs > maxDelayMs;
-/** Fewer than were killed is right only for a group whose first victim the kernel counted once. */
+/** A count below the number of kills is right only for a group whose first victim the kernel counted once. */
 const verdict = ({ isRight, killed, metrics: counted }: StepResult): string =>
   isRight ? (numbersIn(killed) === numbersIn(counted) ? 'right' : 'one too few') : 'WRONG';
 const numbersIn = (counts: string): number =>

@@ -1,4 +1,4 @@
-/** The cgroups of a node with two Gitalys, as the kubelet and Gitaly make them, and of a virtual machine's Gitaly. */
+/** The cgroups of a node with two Gitalys, as the kubelet and Gitaly create them, and of a virtual machine's Gitaly. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, rmdirSync, writeFileSync } from 'node:fs';
 
@@ -15,7 +15,7 @@ export interface LabPod {
   readonly uid: string;
   readonly qosClass: 'Guaranteed' | 'Burstable';
   readonly slice: string;
-  /** Of Gitaly's container. */
+  /** The scope of Gitaly's container. */
   readonly scope: string;
   readonly pause: string;
   /** gitaly-<pid>. */
@@ -54,8 +54,8 @@ export const first = pod('gl-gitaly-0', '3f1c8d2a-7b5e-4c0d-9a6f-1e2d3c4b5a69', 
 export const second = pod('gl-gitaly-1', 'a94be07c-21d3-4f58-8c17-6d0e5f9b2a31', 'Burstable', 'nested', 'b');
 /** Created later. */
 export const third = pod('gl-gitaly-2', '5d2e9f10-33aa-4b4b-8c8c-0123456789ab', 'Burstable', 'sibling', 'c');
-/** Another workload's. */
-export const foreign = pod('web-0', 'ffff0000-1111-4222-8333-444455556666', 'Burstable', 'none', 'f');
+/** A pod of another workload. */
+export const otherPod = pod('web-0', 'ffff0000-1111-4222-8333-444455556666', 'Burstable', 'none', 'f');
 export const host = `${cgroups}/gitaly/gitaly-42`;
 
 export const write = (path: string, value: string | number): void => writeFileSync(path, String(value));
@@ -67,7 +67,7 @@ export function make(path: string, limit?: number): void {
   if (limit !== undefined) write(`${path}/memory.max`, limit * MiB);
 }
 
-/** As Gitaly does: the parent and its first buckets. */
+/** As Gitaly does: creates the parent and its first buckets. */
 export function makeGit(git: string, buckets = 10): void {
   const home = git.slice(0, git.lastIndexOf('/'));
   make(home);
@@ -98,11 +98,11 @@ export function makeNode(): void {
   enable(second.scope);
   make(`${second.scope}/init`);
   makeGit(second.git);
-  makePod(foreign, 100, 100);
+  makePod(otherPod, 100, 100);
   makeGit(host, 4);
 }
 
-/** With all below it; its processes must have exited. */
+/** Removes it with its descendants; its processes must have exited. */
 export function remove(path: string): void {
   for (const entry of existsSync(path) ? readdirSync(path, { withFileTypes: true }) : [])
     if (entry.isDirectory()) remove(`${path}/${entry.name}`);
@@ -111,7 +111,7 @@ export function remove(path: string): void {
 
 export interface Hog {
   readonly process: ChildProcess;
-  /** Resolves when it exited or was killed. */
+  /** Resolves when it has exited or was killed. */
   readonly ended: Promise<void>;
 }
 
@@ -131,7 +131,7 @@ export function hog(cgroup: string, work: readonly string[], adjust = 0): Hog {
 export const anon = (cgroup: string, mib: number, seconds = 0, adjust = 0): Hog =>
   hog(cgroup, ['anon', String(mib), String(seconds)], adjust);
 
-/** As `kubectl get pods -o json` prints them. */
+/** As in the output of `kubectl get pods -o json`. */
 export const podsFile = (): string =>
   JSON.stringify({
     apiVersion: 'v1',

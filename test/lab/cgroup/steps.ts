@@ -1,16 +1,16 @@
-/** The steps of the scenario. Each ends when its processes have. */
+/** The steps of the scenario. Each ends when its processes have ended. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Exporter } from './exporter.ts';
 import {
   anon,
   first,
-  foreign,
   hog,
   host,
   MiB,
   make,
   makeGit,
   makePod,
+  otherPod,
   remove,
   second,
   third,
@@ -19,7 +19,7 @@ import {
 
 export interface Step {
   readonly name: string;
-  /** Set where the exact level is unknown, because the cgroup was removed: the levels that are right. */
+  /** Set where the exact level is unknown, because the cgroup was removed: the acceptable levels. */
   readonly level?: string;
   run(exporter: Exporter): Promise<void>;
 }
@@ -27,7 +27,10 @@ export interface Step {
 const bucket = (git: string, number: number): string => `${git}/repos-${number}`;
 const sleeper = (cgroup: string) => hog(cgroup, ['sleep', '600']);
 
-/** More than the node has: the kernel chooses a victim on the whole node, and the hog's oom_score_adj is highest. */
+/**
+ * More than the memory of the node: the kernel chooses a victim on the whole node, and the hog's oom_score_adj
+ * is the highest.
+ */
 const all = (cgroup: string) => anon(cgroup, 4000, 0, 1000);
 
 export const steps: readonly Step[] = [
@@ -159,7 +162,7 @@ export const steps: readonly Step[] = [
   {
     name: "another workload's pod: not Gitaly's",
     async run() {
-      await anon(foreign.scope, 150).ended;
+      await anon(otherPod.scope, 150).ended;
     },
   },
   {

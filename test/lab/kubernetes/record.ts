@@ -10,7 +10,7 @@ const intervalMs = 250;
 
 const included =
   /^gitaly_server_(pod_|rotation|disruptions|node_|scrape_up|check)|^gitaly_exporter_(collector_success|collector_stale|kubernetes_|maintenance|config_source)/;
-/** Values that change all the time. */
+/** Metrics whose values change all the time. */
 const excluded = /_bucket\{|_sum\{|_timestamp_seconds|_duration_seconds|_age_seconds|kubernetes_objects/;
 
 let before: ReadonlyMap<string, string> | undefined;
@@ -45,7 +45,7 @@ async function scrape(): Promise<ReadonlyMap<string, string> | undefined> {
   }
 }
 
-/** New series with value 0 are left out: each new pod has one for every value of a closed label. */
+/** New series with value 0 are omitted: each new pod has one for every value of a closed label. */
 function printChanges(old: ReadonlyMap<string, string>, now: ReadonlyMap<string, string>): void {
   const changes = [
     ...[...now].flatMap(([series, value]) => {

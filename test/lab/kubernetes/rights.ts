@@ -1,10 +1,10 @@
 /**
- * Compares the rights of a service account with its requests in the API server's audit log: every grant must have
- * been used, and no request refused.
+ * Compares the permissions of a service account with its requests in the API server's audit log: every grant
+ * must have been used, and no request forbidden.
  *
  *   node rights.ts AUDIT_LOG NAMESPACE SERVICE_ACCOUNT SINCE     (kubectl on the PATH; SINCE: seconds since 1970)
  *
- * Exit code 1 for an unused grant or a refused request.
+ * Exit code 1 for an unused grant or a forbidden request.
  */
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
@@ -57,13 +57,13 @@ const get = <T>(...what: readonly string[]): readonly T[] =>
   ).items;
 
 function granted(): readonly Grant[] {
-  const isOurs = ({ subjects = [] }: Binding): boolean =>
+  const isOfAccount = ({ subjects = [] }: Binding): boolean =>
     subjects.some(
       (subject) =>
         subject.kind === 'ServiceAccount' && subject.name === account && subject.namespace === namespace,
     );
   const bindings = [...get<Binding>('clusterrolebindings'), ...get<Binding>('rolebindings', '-A')].filter(
-    isOurs,
+    isOfAccount,
   );
   const roles = get<RoleObject>('roles', '-A');
   const clusterRoles = get<RoleObject>('clusterroles');
@@ -112,7 +112,7 @@ const isUsed = ({ what, namespace: where }: Grant): boolean =>
   [...requested.keys()].some((each) =>
     where === '*' ? each === what || each.startsWith(`${what} in `) : each === `${what} in ${where}`,
   );
-/** Requested whatever is granted: without it, one check is unknown (docs/kubernetes-roles.md). */
+/** Requested regardless of the grants: without it, one check is unknown (docs/kubernetes-roles.md). */
 const optional: ReadonlySet<string> = new Set(['list pods']);
 
 const grants = granted();

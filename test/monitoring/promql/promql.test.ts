@@ -46,7 +46,7 @@ const seen = gauge('seen_timestamp_seconds', { ...about, labels: { storage: anyV
 const done = counter('done_total', { ...about, labels: { storage: anyValue } });
 const waits = histogram('wait_seconds', { ...about, labels: { storage: anyValue } });
 
-describe('an expression becomes the text that PromQL reads', () => {
+describe('an expression becomes PromQL text', () => {
   const cases: readonly [expression: { readonly text: string }, text: string][] = [
     [select(jobs), 'jobs'],
     [select(jobs, { state: 'ready', storage: 'a"b\\c' }), 'jobs{state="ready", storage="a\\"b\\\\c"}'],
@@ -112,7 +112,7 @@ describe('an expression becomes the text that PromQL reads', () => {
   });
 });
 
-test('a long expression is broken at its operators, and is the same expression', () => {
+test('a long expression is broken at its operators, and stays the same expression', () => {
   const part = maxBy(['cluster', 'namespace', 'job', 'storage'], maxOverTime(select(jobs), '5m'));
   const long = or(unless(above(part, 0), below(part, 9), { on: ['storage'] }), part);
   expect(long.text).toBe(`(
@@ -125,7 +125,7 @@ max by (cluster, namespace, job, storage) (max_over_time(jobs[5m]))`);
   expect(promqlErrors(long.text)).toEqual([]);
 });
 
-test('an expression knows its labels and every metric that it quotes', () => {
+test('an expression has its labels and every metric that it uses', () => {
   const share = divide(sumBy(['storage'], increase(select(done), '5m')), sumBy(['storage'], select(jobs)), {
     on: ['storage'],
   });

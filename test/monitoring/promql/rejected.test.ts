@@ -6,7 +6,7 @@ import { expect, test } from '@jest/globals';
 
 const root = resolve(import.meta.dirname, '../../..');
 
-test('a wrong metric, label, label value or function does not compile', () => {
+test('an invalid metric, label, label value or function does not compile', () => {
   const folder = mkdtempSync(join(tmpdir(), 'rejected-'));
   try {
     const config = join(folder, 'tsconfig.json');
@@ -22,7 +22,7 @@ test('a wrong metric, label, label value or function does not compile', () => {
     const { stdout, stderr } = spawnSync(process.execPath, [compiler, '--project', config], {
       encoding: 'utf8',
     });
-    // Nothing but the expected errors: a line that compiled would be reported as an unused directive.
+    // Only the expected errors: a line that compiled would be reported as an unused directive.
     expect(stdout + stderr).toBe('');
   } finally {
     rmSync(folder, { recursive: true });

@@ -1,6 +1,6 @@
 /**
- * What must not compile. The test next to this file runs the compiler on it; `npm run typecheck` does too. Each
- * line below a directive is wrong in one point, and an unused directive is an error of its own.
+ * Expressions that must not compile. The test next to this file runs the compiler on it; `npm run typecheck`
+ * does too. Each line below a directive has one error, and an unused directive is an error itself.
  */
 import { anyValue, counter, gauge, histogram } from '../../../src/metrics/metric.ts';
 import {

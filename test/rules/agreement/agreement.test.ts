@@ -2,6 +2,7 @@
  * For every incident of the demo, the page and the alerts agree: each firing alert has its problem on the page,
  * with the same severity, and each problem's alert is pending or firing. The page may be earlier: then its
  * problem is pending.
+ *
  * The incidents run in demos. What the exporter shows of each is then extrapolated over half an hour: for the
  * page by its own rules, for the alerts by promtool.
  */

@@ -1,7 +1,4 @@
-/**
- * The inputs of the checks' tests: objects as a real API server returned them, and the other facts that match
- * them.
- */
+/** The inputs of the checks' tests: objects as a real API server returned them, and the other facts that match them. */
 import type { GitalyConfig } from '../../../src/config/gitaly/gitaly-config.ts';
 import { parseGitalyConfig } from '../../../src/config/gitaly/gitaly-config.ts';
 import { known, notApplicable, unknown } from '../../../src/lib/known.ts';
@@ -49,8 +46,7 @@ const cgroups: Readonly<Record<Variant, CgroupFacts>> = {
 };
 
 /**
- * The captured objects, with retries and rotations as measured there, and with healthy volumes, swap and
- * PostgreSQL.
+ * The captured objects, with retries and rotations as measured there, and with healthy volumes, swap and PostgreSQL.
  */
 export function captured(variant: Variant): CheckInputs {
   const { items } = archive(variant);

@@ -1,7 +1,4 @@
-/**
- * Stores without an API server: filled by the test, or with recorded watch streams at the times of their
- * arrival.
- */
+/** Stores without an API server: filled by the test, or with recorded watch streams at the times of their arrival. */
 import type { Failure } from '../../../src/scheduler/outcome.ts';
 import type { Parsed } from '../../../src/sources/kubernetes/objects/fields.ts';
 import {

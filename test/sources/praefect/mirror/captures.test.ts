@@ -1,7 +1,4 @@
-/**
- * The captured databases of real Praefects: the mirror has the values that Praefect itself exposed at that
- * moment.
- */
+/** The captured databases of real Praefects: the mirror has the values that Praefect itself exposed at that moment. */
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { loadCapture, praefectCapture, startPostgres, type TestPostgres } from '../../../support/postgres.ts';

@@ -88,8 +88,7 @@ describe('the mirror has the values of SQL after every refresh, for any changes 
           open = false;
         }
         if (open) {
-          // The writer would wait for row locks of the other transaction: commit that one before the next
-          // refresh.
+          // The writer would wait for row locks of the other transaction: commit that one before the next refresh.
           await checkRefresh();
           await overlapping.query('COMMIT');
           open = false;

@@ -1,7 +1,4 @@
-/**
- * The schema changes while the exporter runs: an upgrade runs its migrations, or a restore brings another
- * variant.
- */
+/** The schema changes while the exporter runs: an upgrade runs its migrations, or a restore brings another variant. */
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from '@jest/globals';
 import type pg from 'pg';
 import { praefectSchema, startPostgres, type TestPostgres } from '../../../support/postgres.ts';
