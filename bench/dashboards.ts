@@ -50,7 +50,7 @@ const queries: readonly Query[] = dashboards(defaultMonitoringSettings).flatMap(
     );
 });
 
-/** As Grafana fills in the variables: a rate over four scrapes of 30 s, and at least four steps. */
+/** As Grafana replaces the variables: a rate over four scrapes of 30 s, and at least four steps. */
 const filled = (expr: string): string =>
   expr
     .replaceAll(/"\$(job|instance)"/g, '".+"')

@@ -178,7 +178,8 @@ for (const size of sizes) {
       console.log(`\n${size.toLocaleString('en')} series, ${megabytes} MB, medians of ${rounds}, ms`);
       print('', ['unchanged', 'ratio', 'changed', 'ratio', 'cpu', 'update', 'loop']);
     }
-    if (!contestant.name.endsWith('gzip')) assert.equal(linesOf(body), first.lines, 'all say the same');
+    if (!contestant.name.endsWith('gzip'))
+      assert.equal(linesOf(body), first.lines, 'all have the same lines');
     print(contestant.name, [
       ms(result.unchanged),
       `x${(result.unchanged / first.result.unchanged).toFixed(0)}`,

@@ -1,13 +1,13 @@
 /**
  * 5 MB of Gitaly's own metrics, of which a few hundred lines are wanted: this exporter's parser against
  * parse-prometheus-text-format and a plain line splitter, in the same run. `node bench/parse.ts [rounds]`
- *
- * The text is a captured page of a real Gitaly, made larger as further RPCs would: its lines are repeated with another
- * label. The exporter's parser gets it in chunks of 64 KiB, as from the network; the others need it in one piece. Each
- * reports how many wanted samples it found. The splitter validates nothing and knows no escapes: it shows the least
- * that reading each line costs. The library finds fewer because it merges all histograms of a family.
- *
- * cpu: of the main thread, the number to trust on a busy machine.
+
+ * The text is a captured page of a real Gitaly, enlarged as by further RPCs: its lines are repeated with another
+ * label. The exporter's parser gets it in chunks of 64 KiB, as from the network; the others need it in one piece.
+ * Each reports how many wanted samples it found. The splitter validates nothing and handles no escapes: it shows the
+ * minimum cost of reading each line. The library finds fewer samples because it merges all histograms of a family.
+
+ * cpu: of the main thread, the reliable number on a busy machine.
  * kept: heap that the result retains after a garbage collection (run node with --expose-gc).
  */
 import { strict as assert } from 'node:assert';
@@ -48,7 +48,7 @@ function largePage(): Buffer {
 
 interface Contestant {
   readonly name: string;
-  /** `result` is what it retains while the memory is measured. */
+  /** `result` keeps its data alive while the memory is measured. */
   read(page: Buffer): { readonly found: number; readonly result: unknown };
 }
 

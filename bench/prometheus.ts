@@ -1,4 +1,4 @@
-/** A real Prometheus on a made-up cluster of world.ts, for benches. */
+/** A real Prometheus with the synthetic cluster of world.ts, for benches. */
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { readFile, rm, writeFile } from 'node:fs/promises';

@@ -40,7 +40,10 @@ const expressions = alertGroups(defaultMonitoringSettings).flatMap(({ alerts, re
 const secondsIn = (duration: string | undefined): number =>
   duration === undefined ? 0 : (parseDuration(duration) ?? 0) / 1000;
 
-/** What the rules read of the metric: ranges, at their offsets, and the 5 minutes that an instant selector looks back. */
+/**
+ * The ranges over which the rules read the metric, at their offsets, and the 5 minutes of lookback of an instant
+ * selector.
+ */
 function timesOf({ name }: SeriesFamily): readonly number[] {
   const pattern = new RegExp(`\\b${name}\\w*(?:\\{[^}]*\\})?(?:\\[(\\w+)\\])?(?: offset (\\w+))?`, 'g');
   const found = new Set<number>();
@@ -93,7 +96,7 @@ try {
   try {
     const evaluations = new Map<string, Map<string, number>>();
     let rules = 0;
-    /** When every group has been evaluated once: the start is not counted. */
+    /** When every group has been evaluated once: the start does not count. */
     let cpuBefore: number | undefined;
     for (let seconds = 0; seconds < 50; seconds += 1) {
       await sleep(1000);

@@ -30,7 +30,7 @@ const commands =
 interface Start {
   readonly listeningMs: number;
   readonly completeMs: number;
-  /** Of all threads, until complete. Less affected by what else the machine runs. */
+  /** Of all threads, until complete. Less affected by the other load of the machine. */
   readonly cpuMs: number;
   readonly idleMiB: number;
 }

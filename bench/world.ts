@@ -1,4 +1,7 @@
-/** A made-up cluster as series: so many Gitaly pods with buckets, storages and exporters, for benches with Prometheus. */
+/**
+ * A synthetic cluster as series: a number of Gitaly pods with buckets, storages and exporters, for benches with
+ * Prometheus.
+ */
 import { once } from 'node:events';
 import { createWriteStream } from 'node:fs';
 import type { Metric } from '../src/metrics/metric.ts';
@@ -10,7 +13,7 @@ import { praefectRecordings } from '../src/monitoring/recordings/praefect.ts';
 
 export const storages = 20;
 const rpcs = 5;
-/** As many as Gitaly has. */
+/** The number of RPCs that Gitaly has. */
 const leBounds = ['0.001', '0.005', '0.025', '0.1', '0.5', '1', '2.5', '5', '10', '30', '60', '+Inf'];
 
 type Labels = Readonly<Record<string, string>>;
@@ -29,14 +32,14 @@ const openLabels = (buckets: number): Readonly<Record<string, readonly string[]>
   collector: numbered('collector', 13),
   replicas: ['0', '1', '2', '3'],
   resource: numbered('resource', 9),
-  // Rates are recorded only for what failed: here everything, for one reason.
+  // Rates are recorded only for failures: here for everything, with one reason.
   reason: ['timeout'],
   le: leBounds,
 });
 
 export type SeriesFamily = Pick<Metric, 'name' | 'type' | 'labelNames' | 'labels'>;
 
-/** The series of recording rules, all of which Prometheus has as gauges. */
+/** The series of recording rules, which Prometheus stores as gauges. */
 export const recordedFamilies: readonly SeriesFamily[] = [
   ...exporterRecordings,
   ...praefectRecordings,

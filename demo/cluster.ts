@@ -26,9 +26,9 @@ export interface SimulatedCluster {
   readonly world: World;
   readonly traffic: ClusterTraffic;
   praefect(name: string): Praefect;
-  /** Errors that the database did not cause: bugs in the simulation. Tests expect none. */
+  /** Errors that the database did not cause: internal errors of the simulation. Tests expect none. */
   bugs(): readonly unknown[];
-  /** Stops everything, also what has started only in part. */
+  /** Stops everything, also after a partial start. */
   stop(): Promise<void>;
 }
 
@@ -116,7 +116,7 @@ async function untilAllHealthy(
   }
 }
 
-/** Logs what an operator of the cluster would notice: one line for each notable change. */
+/** Logs what an operator of the cluster would see: one line per notable change. */
 interface ChangeLog {
   primaryChanged(change: PrimaryChange): void;
   run(signal: AbortSignal): Promise<void>;
@@ -130,7 +130,7 @@ interface ChangeLogOptions {
 }
 
 const readEveryMs = 1000;
-/** Primaries change with single writes: the changes of this time go into one line. */
+/** Primaries change with single writes: the changes in this time are one line. */
 const groupMovesMs = 5000;
 /** Below this, a queue is normal. */
 const notableQueueDepth = 10;

@@ -22,7 +22,7 @@ import { openPool } from './praefect/context.ts';
 import { demoTimings, demoTopology, type Timings, type Topology } from './topology.ts';
 import { createRandom } from './world.ts';
 
-/** What the exporter is configured with: no more than an operator would configure. */
+/** The exporter's configuration: no more than an operator would configure. */
 export interface ExporterRequest {
   readonly connection: DatabaseConnection;
   /** As in Praefect's config.toml. */
@@ -69,7 +69,7 @@ export interface Demo {
   readonly incidents: Incidents;
   readonly cluster: SimulatedCluster;
   readonly topology: Topology;
-  /** Where each Gitaly has its own metrics, also those in pods. */
+  /** The address of each Gitaly's own metrics, also of those in pods. */
   readonly gitalyTargets: GitalyServers['targets'];
   /** Stops everything and removes all files. Idempotent. */
   stop(): Promise<void>;
@@ -80,7 +80,7 @@ export interface Demo {
 const isOutside = ({ name }: { readonly name?: string | undefined }): boolean =>
   !demoPods.some(({ storage }) => storage === name);
 
-/** A cleanup step that takes longer is abandoned: the next ones remove what it waits for. */
+/** A cleanup step that takes longer is abandoned: the next steps end what it waits for. */
 const stepLimitMs = 10_000;
 
 /**

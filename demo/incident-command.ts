@@ -10,7 +10,7 @@ import type { IncidentOptionValues } from './options.ts';
 
 const requestTimeoutMs = 30_000;
 
-/** @returns the exit code: 0 done, 1 the demo refused, 2 no such incident or no demo at the address */
+/** @returns the exit code: 0 done, 1 the demo rejected the request, 2 no such incident or no demo at the address */
 export async function run(
   _settings: Settings,
   io: CommandIo,
@@ -46,7 +46,7 @@ export async function run(
   return isDone ? 0 : 1;
 }
 
-/** `width` is the terminal's. */
+/** `width` is that of the terminal. */
 function incidentList(running: readonly string[], width: number): string {
   const paragraphs = incidents.map(({ name, title, description, watch, alerts, ends }: Incident) =>
     [

@@ -85,7 +85,10 @@ function whenOrphaned(env: Readonly<Record<string, string | undefined>>, signal:
   return orphaned.signal;
 }
 
-/** The parent and its own: some shells stay between npm and the program, and outlive npm. The second on Linux only. */
+/**
+ * The parent and its own parent: some shells stay between npm and the program, and outlive npm. The second on Linux
+ * only.
+ */
 async function parentsOf(parent: number): Promise<string> {
   // `4711 (sh) S 4710 ...`: the name may contain anything.
   const status = await readFile(`/proc/${parent}/stat`, 'utf8').catch(() => '');
@@ -103,7 +106,7 @@ async function listenAddresses(
     : settings.web.listenAddress;
 }
 
-/** How to call `demo incident` from here: through npm in a clone, else by the program's name. */
+/** How to call `demo incident` from here: through npm in a clone, otherwise by the program's name. */
 const incidentCommand = (env: Readonly<Record<string, string | undefined>>): string =>
   ['start', 'demo:stack'].includes(env['npm_lifecycle_event'] ?? '')
     ? 'npm start -- incident'

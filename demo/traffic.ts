@@ -1,4 +1,4 @@
-/** What users do to the cluster: writes, most of them to a few busy repositories, and a few creations and removals. */
+/** The traffic of users: writes, most of them to a few busy repositories, and a few creations and removals. */
 import type { Clock } from '../src/lib/clock.ts';
 import { isDatabaseFailure, type PraefectContext, type Sql } from './praefect/context.ts';
 import type { Praefect } from './praefect/praefect.ts';

@@ -1,6 +1,6 @@
 /**
- * What is true outside the database: which Gitalys run, what is on their disks, which network links are cut. The
- * Praefects learn of it only through requests; incidents change it.
+ * The state outside the database: which Gitalys run, what is on their disks, which network links are cut. The
+ * Praefects detect it only through requests; incidents change it.
  */
 import { storagesOf, type Topology } from './topology.ts';
 
@@ -22,7 +22,7 @@ export interface World {
   /** Cuts the network between a Praefect and a storage; both keep running. */
   cutLink(praefect: string, storage: string): void;
   restoreLink(praefect: string, storage: string): void;
-  /** What a request from that Praefect to that storage gets. */
+  /** The result of a request from that Praefect to that storage. */
   contact(praefect: string, storage: string): 'responds' | 'refuses' | 'hangs';
   /** Repositories in use by an incident; no other incident may choose them. */
   readonly chosen: Set<number>;

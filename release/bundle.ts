@@ -22,7 +22,9 @@ const commonJs = [
   'const require=createRequire_(import.meta.url),__dirname=import.meta.dirname',
 ].join(';');
 
-/** Tables of character sets and file types that express brings: a third of all code that would load at the start. */
+/**
+ * Tables of character sets and file types that express depends on: a third of all code that would load at the start.
+ */
 const unused = {
   'body-parser': './release/unused/body-parser.cjs',
   'mime-db': './release/unused/mime-db.cjs',
@@ -41,7 +43,7 @@ export async function createBundle(folder: string): Promise<void> {
     platform: 'node',
     format: 'esm',
     target: 'node22.19',
-    // Names stay, so that stack traces can be read without the source maps.
+    // Names are kept, so that stack traces are readable without the source maps.
     minifySyntax: true,
     minifyWhitespace: true,
     sourcemap: 'linked',

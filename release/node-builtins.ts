@@ -26,7 +26,7 @@ export const requiredBuiltins: Plugin = {
       const name = path.startsWith('node:') ? path : `node:${path}`;
       if (namespace === 'required-builtin' || !names.has(path)) return undefined;
       if (kind !== 'import-statement' && !lazy.has(name)) return undefined;
-      // Of each importer its own, so that they are no chunks of their own.
+      // One per importer, so that they are not chunks of their own.
       return { path: name, namespace: 'required-builtin', suffix: `?${importer}` };
     });
     build.onLoad({ filter: /.*/, namespace: 'required-builtin' }, ({ path }) => ({

@@ -1,6 +1,6 @@
 /**
- * A software bill of materials in CycloneDX: what `npm sbom` knows of the packages in the bundle. Its serial number and
- * time are left out, so that the same sources give the same file.
+ * A software bill of materials in CycloneDX: the output of `npm sbom` for the packages in the bundle. Its serial
+ * number and time are omitted, so that equal sources give an equal file.
  */
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';

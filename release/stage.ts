@@ -33,7 +33,7 @@ export async function stage(folder: string, arch: string): Promise<void> {
   await setTimes(folder, sourceDate());
 }
 
-/** What the program reads of its package: name and version, and that its files are ES modules. */
+/** What the program reads from its package.json: name and version, and that its files are ES modules. */
 async function manifest(): Promise<string> {
   const found = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as Record<string, unknown>;
   const { name, version, description, license, engines } = found;

@@ -68,7 +68,7 @@ export const packageVersionOf = (root: string): string =>
 export const releasedVersion = (changelog: string): string | undefined =>
   new RegExp(`^## \\[(${number})\\] - \\d{4}-\\d\\d-\\d\\d$`, 'm').exec(changelog)?.[1];
 
-/** What is under Unreleased becomes the section of the version. */
+/** The content of Unreleased becomes the section of the version. */
 export const withRelease = (changelog: string, version: string, date: string): string =>
   changelog.replace('## [Unreleased]\n', `## [Unreleased]\n\n## [${version}] - ${date}\n`);
 

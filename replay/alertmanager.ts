@@ -10,7 +10,7 @@ import { systemClock } from '../src/lib/clock.ts';
 /** The shipped example. */
 export const exampleConfiguration = join(import.meta.dirname, '../alerts/alertmanager.example.yaml');
 
-/** As Debian and as upstream call it. */
+/** Its names in Debian and upstream. */
 export const alertmanagerProgram =
   ['prometheus-alertmanager', 'alertmanager'].find(
     (name) => spawnSync('sh', ['-c', `command -v ${name}`]).status === 0,
@@ -40,7 +40,7 @@ export interface AlertGroupStatus {
 export interface Alertmanager {
   /** As Prometheus sends them. */
   send(alerts: readonly AlertToSend[]): Promise<void>;
-  /** All alerts that it knows, with their state. */
+  /** All its alerts, with their state. */
   list(): Promise<readonly AlertStatus[]>;
   /** All groups of alerts, by route. */
   groups(): Promise<readonly AlertGroupStatus[]>;

@@ -1,4 +1,4 @@
-/** The exporter's collectors on a database of Praefect, with the settings that differ from the defaults. */
+/** The exporter's collectors on a Praefect database, with the settings that differ from the defaults. */
 import { type Collection, type CollectionOptions, createCollection } from '../src/app/collectors.ts';
 import { processHost } from '../src/app/sources.ts';
 import { loadSettings } from '../src/config/load.ts';

@@ -1,4 +1,4 @@
-/** What each replay is expected to notify, and how soon after the beginning of the incident. */
+/** The expected notifications of each replay, and how soon they must arrive after the beginning of the incident. */
 import type { RuleName } from '../src/rules/alert-thresholds.ts';
 
 export interface ExpectedPage {
@@ -7,14 +7,14 @@ export interface ExpectedPage {
   readonly afterMinutes?: number;
   /** Until the notification: the alert's duration, Alertmanager's group_wait, and detection. */
   readonly withinMinutes: number;
-  /** Of its labels: what it names as the cause. */
+  /** The labels that name the cause. */
   readonly names?: Readonly<Record<string, string>>;
 }
 
 export interface Expectation {
-  /** One for each cause, in order; none: no one is paged. */
+  /** One for each cause, in order; none: no page. */
   readonly pages?: readonly ExpectedPage[];
-  /** Tickets that must be there; others may be. */
+  /** Tickets that must exist; others may. */
   readonly tickets?: readonly RuleName[];
 }
 
@@ -29,7 +29,7 @@ export const expectations: ReadonlyMap<string, Expectation> = new Map<string, Ex
     'archive-storage-dies': { pages: [storage('archive-2', 7)] },
     // It hangs once jobs for it are in progress.
     'storage-hangs': { pages: [storage('gitaly-3', 7)] },
-    // gitaly-1 dies after the other two, which return.
+    // gitaly-1 goes down after the other two, which return.
     'only-copy-dies': { pages: [storage('gitaly-1', 7)] },
     rollout: {},
     'praefect-cut-off': { tickets: ['PraefectHealthDisagreement'] },
@@ -47,7 +47,7 @@ export const expectations: ReadonlyMap<string, Expectation> = new Map<string, Ex
     'database-read-only': { pages: [{ alert: 'PraefectDatabaseReadOnly', withinMinutes: 5 }] },
     'database-stops': { pages: [{ alert: 'PraefectDatabaseUnreachable', withinMinutes: 5 }] },
     'database-blocked': { tickets: ['PraefectDatabaseQueriesBlocked'] },
-    // The crawler reaches three Gitalys, which are one page.
+    // The crawler affects three Gitalys, which are one page.
     'limit-saturated': { pages: [{ alert: 'GitalyRequestsDroppedQueueFull', withinMinutes: 13 }] },
     'oom-bucket': { tickets: ['GitalyGitOOMKilled'] },
     'oom-pod': {
@@ -67,7 +67,7 @@ export const expectations: ReadonlyMap<string, Expectation> = new Map<string, Ex
     'ordinary-hours': {},
     'ordinary-week': {},
     'captured-healthy': {},
-    // A Gitaly serves a storage of each virtual storage, which Praefect's database does not show.
+    // A Gitaly serves a storage of each virtual storage, which Praefect's database does not contain.
     'captured-gitaly-down': { pages: [storage('gitaly-1', 7), storage('other-1', 7)] },
     'captured-gitaly-hung': {
       pages: [

@@ -3,7 +3,7 @@ import { type AlertsAt, alertsAt, shippedRules } from './promtool.ts';
 import type { RecordedScrapes } from './recording.ts';
 import { historySeconds, type TimelinePart, timelineOf } from './timeline.ts';
 
-/** One alert with its labels, from its beginning until it is no longer there. Seconds since the first scrape. */
+/** One alert with its labels, from its beginning until it no longer exists. Seconds since the first scrape. */
 export interface AlertInterval {
   readonly name: string;
   readonly severity: string;
@@ -12,7 +12,7 @@ export interface AlertInterval {
   readonly pendingAt: number;
   /** Undefined: it ended while pending. */
   readonly firingAt: number | undefined;
-  /** Undefined: it was still there at the end of the recording. */
+  /** Undefined: it still existed at the end of the recording. */
   readonly endedAt: number | undefined;
 }
 

@@ -11,7 +11,7 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     concurrency: { type: 'string', default: '2' },
-    /** Keeps the results, and writes docs/replays.md from all that were kept. */
+    /** Stores the results, and writes docs/replays.md from all that are stored. */
     update: { type: 'boolean', default: false },
     'recordings-dir': { type: 'string', default: recordingsFolder },
   },

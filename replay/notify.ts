@@ -1,6 +1,6 @@
 /**
- * What Alertmanager notifies of the alerts of a replay. The example configuration runs in a real one, with all its
- * durations divided, so that an hour takes a minute; alerts are sent as Prometheus sends them.
+ * The notifications of Alertmanager for the alerts of a replay. A real Alertmanager has the example configuration
+ * with all durations divided, so that an hour takes a minute; alerts are sent as Prometheus sends them.
  */
 import { once } from 'node:events';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
@@ -17,7 +17,7 @@ export interface Notification {
   readonly at: number;
   /** `on-call` is paged, `tickets` is not. */
   readonly receiver: string;
-  /** Alertmanager's group: a pager keeps one incident for it. */
+  /** Alertmanager's group, which is one incident in a pager. */
   readonly group: string;
   readonly firing: readonly Readonly<Record<string, string>>[];
   readonly resolved: readonly Readonly<Record<string, string>>[];
@@ -29,15 +29,15 @@ export interface Notified {
   readonly inhibited: readonly Readonly<Record<string, string>>[];
 }
 
-/** Incident time passes this many times faster. */
+/** The time of the incident is this many times faster. */
 const speed = 60;
 /** Prometheus sends firing alerts again after a minute, and they end four minutes after the last time. */
 const resendSeconds = 60;
 const validSeconds = 240;
-/** After the last change: the group's next notification, of what has ended. */
+/** After the last change: until the group's next notification, of resolved alerts. */
 const tailSeconds = 330;
-/** Each with an Alertmanager of its own, which mostly waits: a week has hours of tickets. */
-const stretchesAtOnce = 6;
+/** Concurrent Alertmanagers, one per part of the recording, which mostly wait: a week has hours of tickets. */
+const concurrentSegments = 6;
 
 interface NotifyOptions {
   readonly stepSeconds: number;
@@ -54,29 +54,29 @@ export async function notificationsOf(
   const firing = intervals
     .filter(({ firingAt }) => firingAt !== undefined)
     .sort((a, b) => (a.firingAt ?? 0) - (b.firingAt ?? 0));
-  const stretches: AlertInterval[][] = [];
+  const segments: AlertInterval[][] = [];
   let end = Number.NEGATIVE_INFINITY;
   for (const interval of firing) {
     const { firingAt = 0, endedAt = options.until } = interval;
-    if (firingAt > end + tailSeconds) stretches.push([interval]);
-    else stretches.at(-1)?.push(interval);
+    if (firingAt > end + tailSeconds) segments.push([interval]);
+    else segments.at(-1)?.push(interval);
     end = Math.max(end, endedAt);
   }
   const notified = new Map<AlertInterval[], Notified>();
-  const waiting = [...stretches];
+  const waiting = [...segments];
   async function work(): Promise<void> {
-    for (let stretch = waiting.shift(); stretch !== undefined; stretch = waiting.shift())
-      notified.set(stretch, await notificationsOfStretch(stretch, options));
+    for (let segment = waiting.shift(); segment !== undefined; segment = waiting.shift())
+      notified.set(segment, await notificationsOfSegment(segment, options));
   }
-  await Promise.all(Array.from({ length: stretchesAtOnce }, work));
-  const inOrder = stretches.flatMap((stretch) => notified.get(stretch) ?? []);
+  await Promise.all(Array.from({ length: concurrentSegments }, work));
+  const inOrder = segments.flatMap((segment) => notified.get(segment) ?? []);
   return {
     notifications: inOrder.flatMap(({ notifications }) => notifications),
     inhibited: inOrder.flatMap(({ inhibited }) => inhibited),
   };
 }
 
-async function notificationsOfStretch(
+async function notificationsOfSegment(
   firing: readonly AlertInterval[],
   { stepSeconds, until, signal }: NotifyOptions,
 ): Promise<Notified> {
@@ -115,7 +115,7 @@ async function notificationsOfStretch(
   return { notifications: received, inhibited: [...inhibited.values()] };
 }
 
-/** What Prometheus sends of an alert at an evaluation: when it begins, each minute, and when it has ended. */
+/** What Prometheus sends for an alert at an evaluation: when it begins, each minute, and when it has ended. */
 function dueAlert(
   { labels, firingAt = 0, endedAt = Number.POSITIVE_INFINITY }: AlertInterval,
   time: number,
@@ -129,7 +129,7 @@ function dueAlert(
   return isDue ? [{ labels, startsAt: timestamp(firingAt), endsAt: timestamp(time + validSeconds) }] : [];
 }
 
-/** The example, with its durations divided and a webhook for each receiver that notifies someone. */
+/** The example, with its durations divided and a webhook for each receiver that sends notifications. */
 async function scaledConfiguration(webhook: string): Promise<string> {
   const configuration = parse(await readFile(exampleConfiguration, 'utf8')) as {
     readonly route: unknown;

@@ -21,10 +21,10 @@ export interface ReplayOutcome {
   readonly pages: readonly Page[];
   /** Alerts by name, with the time of their first ticket. */
   readonly tickets: readonly { readonly name: string; readonly at: number }[];
-  /** Names of alerts that fired and notified no one, because a cause inhibited them. */
+  /** Names of alerts that fired without a notification, because another alert inhibited them. */
   readonly inhibited: readonly string[];
   readonly rivals: RivalAlerts;
-  /** What differs from the expectation; empty: as expected. */
+  /** Differences from the expectation; empty when there are none. */
   readonly faults: readonly string[];
 }
 
@@ -105,7 +105,7 @@ function pageFaults(expected: readonly ExpectedPage[], pages: readonly Page[]): 
   return [...faults, ...rest.map((page) => `unexpected page ${namesOf(page)} after ${minutes(page.at)}`)];
 }
 
-/** Whether its first notification has the alert with this cause. */
+/** Whether the first notification has the alert with this cause. */
 const isOf = ({ alerts }: Page, { alert, names: cause = {} }: ExpectedPage): boolean =>
   alerts.some(
     (labels) =>
@@ -119,7 +119,7 @@ const namesOf = ({ alerts }: Page): string =>
 const ticketFaults = ({ tickets = [] }: Expectation, found: ReadonlyMap<string, number>): readonly string[] =>
   tickets.filter((name) => !found.has(name)).map((name) => `no ticket ${name}`);
 
-/** What fires before the incident is caused by something else. */
+/** Alerts that fire before the incident have another cause. */
 const earlyFaults = (intervals: readonly AlertInterval[], began: number): readonly string[] =>
   intervals
     .filter(({ firingAt, severity }) => firingAt !== undefined && firingAt < began && severity !== 'info')

@@ -39,10 +39,10 @@ export const shippedRules: readonly string[] = ['exporter', 'praefect', 'gitaly'
   join(import.meta.dirname, `../alerts/${name}.rules.yaml`),
 );
 
-/** Rules of others for the same services, each for what it needs; see the file. */
+/** Public rules of other projects for the same services, each with its requirements; see the file. */
 export const rivalRules = join(import.meta.dirname, 'rivals.rules.yaml');
 
-/** A recording has the families that these name. */
+/** A recording has the families that these rules name. */
 export const allRules: readonly string[] = [...shippedRules, rivalRules];
 
 /** @throws Error when promtool is missing or rejects the input */
@@ -59,7 +59,7 @@ export async function alertsAt(evaluation: RuleEvaluation): Promise<readonly Ale
         {
           interval: `${stepSeconds}s`,
           input_series: series,
-          // promtool prints what it found in place of the expected nothing.
+          // promtool prints the alerts that it found in place of the expected empty list.
           promql_expr_test: times.map((time) => ({ expr: 'ALERTS', eval_time: `${time}s`, exp_samples: [] })),
         },
       ],
@@ -78,7 +78,7 @@ async function groupNames(ruleFiles: readonly string[]): Promise<readonly string
   );
 }
 
-/** promtool fails whenever an alert is pending or firing: only its output counts. */
+/** promtool fails whenever an alert is pending or firing: only its output is used. */
 const promtoolOutput = (file: string, signal: AbortSignal | undefined): Promise<string> =>
   new Promise((resolve, reject) =>
     execFile('promtool', ['test', 'rules', file], { maxBuffer: 1e9, signal }, (error, stdout, stderr) => {

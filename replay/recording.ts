@@ -1,8 +1,8 @@
 /**
- * A recording: what Prometheus scraped during an incident, and what happened when.
- *
- * Its file is text, compressed with zstd: a line of JSON with the truth, then one line per series with its values in
- * the notation of promtool (`start+stepxn`), so that what does not change takes no space.
+ * A recording: what Prometheus scraped during an incident, and the events of the incident.
+
+ * Its file is text, compressed with zstd: a line of JSON with the events, then one line per series with its values
+ * in the notation of promtool (`start+stepxn`), so that constant values take no space.
  */
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
@@ -10,7 +10,7 @@ import { zstdCompressSync, zstdDecompressSync } from 'node:zlib';
 import { familyOf } from './series.ts';
 import { formatValues, parseValues, type Values } from './values.ts';
 
-/** Something that happened, in seconds since the first scrape. */
+/** An event, in seconds since the first scrape. */
 export interface Happening {
   readonly at: number;
   readonly what: string;
@@ -18,9 +18,9 @@ export interface Happening {
 
 export interface RecordedScrapes {
   readonly name: string;
-  /** Which program and cluster it is of. */
+  /** The recorded program and cluster. */
   readonly source: string;
-  /** Seconds since 1970 of the first scrape. Values that are times refer to it. */
+  /** Seconds since 1970 of the first scrape. Values that are timestamps refer to it. */
   readonly startedAt: number;
   readonly stepSeconds: number;
   readonly scrapes: number;
@@ -41,7 +41,10 @@ export const recordingNames = (folder = recordingsFolder): readonly string[] =>
     .map((file) => basename(file, extension))
     .sort();
 
-/** Only the families that these texts of rules name, and those that identify servers: the rest is most of a scrape. */
+/**
+ * Only the families that these texts of rules name, and those that identify servers: the others are most of a
+ * scrape.
+ */
 export function ofRules(recording: RecordedScrapes, rules: readonly string[]): RecordedScrapes {
   const words = new Set(rules.flatMap((text) => text.match(/[a-zA-Z_:][\w:]*/g) ?? []));
   const series = [...recording.series].filter(([name]) => {

@@ -1,4 +1,4 @@
-/** The newest result of each replay, kept next to the recordings, and the document that is written from them. */
+/** The newest result of each replay, stored next to the recordings, and the document that is generated from them. */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ReplayOutcome } from './outcome.ts';

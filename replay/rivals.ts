@@ -1,14 +1,14 @@
-/** What public rule sets notice of a replay: rivals.rules.yaml, evaluated in the same way as the shipped rules. */
+/** What public rule sets report in a replay: rivals.rules.yaml, evaluated in the same way as the shipped rules. */
 import { alertIntervals } from './intervals.ts';
 import { rivalRules } from './promtool.ts';
 import type { RecordedScrapes } from './recording.ts';
 import { familyOf } from './series.ts';
 
 export interface Rival {
-  /** Of the label `rival` in the rules. */
+  /** The label `rival` in the rules. */
   readonly id: string;
   readonly title: string;
-  /** A recording without these families says nothing of it. */
+  /** A recording without these families cannot show anything about it. */
   readonly needs: readonly string[];
 }
 

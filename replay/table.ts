@@ -32,7 +32,7 @@ function alertText(labels: Readonly<Record<string, string>>): string {
   return `${labels['alertname'] ?? ''}${cause === undefined ? '' : ` (${cause})`}`;
 }
 
-/** First notices of all rule sets, next to each other. */
+/** The first notifications of all rule sets, next to each other. */
 const rivalTable = (outcomes: readonly ReplayOutcome[]): string =>
   markdownTable(
     ['incident', 'these alerts', ...rivals.map(({ title }) => title)],
@@ -61,7 +61,7 @@ interface Counts {
   readonly needless: number;
 }
 
-/** Of the incidents that need a page: paged at all, and within the expected time; and pages where none is needed. */
+/** For the incidents that need a page: paged at all, and within the expected time; and pages where none is needed. */
 function countsOf(
   outcomes: readonly ReplayOutcome[],
   pagesOf: (outcome: ReplayOutcome) => readonly { readonly at: number }[] | undefined,

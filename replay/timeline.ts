@@ -4,10 +4,10 @@ import type { RecordedScrapes } from './recording.ts';
 import { isCounter, isTime } from './series.ts';
 import { formatValues, type Value, type Values } from './values.ts';
 
-/** Alerts compare with the past, and have windows of half an hour. */
+/** Some alerts compare with past values, and have windows of half an hour. */
 export const historySeconds = 3600;
 
-/** A stretch of a timeline, in steps: its first one is the zero of its times. */
+/** A part of a timeline, in steps: its first step is the zero of its times. */
 export interface TimelinePart {
   readonly from: number;
   /** Exclusive. */
@@ -15,8 +15,8 @@ export interface TimelinePart {
 }
 
 /**
- * The series of a recording, after an hour of history that is modelled on the time before its incident: gauges have
- * their last values, counters their mean rate, and times that advance do so.
+ * The series of a recording, after an hour of history that is modeled on the time before its incident: gauges have
+ * their last values, counters their mean rate, and timestamps that advance keep advancing.
  */
 export function timelineOf(recording: RecordedScrapes, part?: TimelinePart): readonly InputSeries[] {
   const { startedAt, stepSeconds, series, began } = recording;

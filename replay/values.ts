@@ -18,12 +18,12 @@ export function formatValues(values: Values): string {
   return parts.join(' ');
 }
 
-/** How many values from `start` on are the same kind of gap, or have the same difference. */
+/** The number of values from `start` on that are the same kind of gap, or have the same difference. */
 function runLength(values: Values, start: number): number {
   const first = values[start];
   if (typeof first !== 'number' || !Number.isFinite(first)) {
     let end = start + 1;
-    // A gap that begins with a stale mark does not continue another one.
+    // A gap that begins with a staleness marker does not continue another one.
     while (end < values.length && Object.is(values[end], first)) end += 1;
     return end - start;
   }
@@ -51,7 +51,7 @@ function runText(values: Values, start: number, length: number): string {
   return linearValues(first, length === 1 ? 0 : (values[start + 1] as number) - first, length);
 }
 
-/** This many values, each larger by the step than the one before; none when they are not finite. */
+/** This many values with a constant step; none when they are not finite. */
 export function linearValues(start: number, step: number, count: number): string {
   if (!Number.isFinite(start)) return `_x${count}`;
   if (count === 1) return decimal(start);

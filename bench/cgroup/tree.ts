@@ -32,7 +32,7 @@ function writeCgroup(folder: string, n: number): void {
   for (const resource of ['cpu', 'memory', 'io']) write(`${resource}.pressure`, pressure);
 }
 
-/** Makes `root` a cgroup v2 root. */
+/** Creates the files of a cgroup v2 root in `root`. */
 export function writeRoot(root: string): void {
   mkdirSync(root, { recursive: true });
   writeFileSync(join(root, 'cgroup.controllers'), 'cpuset cpu io memory pids\n');

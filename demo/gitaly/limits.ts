@@ -5,7 +5,7 @@ export interface CallRate {
   readonly perSecond: number;
   /** Mean duration of a running call. */
   readonly seconds: number;
-  /** Number of repositories, or client addresses, that the calls are spread over. */
+  /** Number of repositories, or client addresses, that the calls are distributed over. */
   readonly keys: number;
 }
 

@@ -1,4 +1,4 @@
-/** The /metrics page of a simulated Gitaly, as GitLab 18.11 writes it: its limits and some general metrics. */
+/** The /metrics page of a simulated Gitaly, in the format of GitLab 18.11: its limits and some general metrics. */
 import { type LimiterState, waitBounds } from './limits.ts';
 import type { SimulatedGitaly } from './simulated-gitaly.ts';
 

@@ -1,4 +1,6 @@
-/** The demo's Gitalys as the exporter sees them: HTTP servers on the loopback with /metrics, and config.toml files. */
+/**
+ * The demo's Gitalys as the exporter reads them: HTTP servers on the loopback with /metrics, and config.toml files.
+ */
 import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:http';
@@ -16,7 +18,7 @@ interface GitalyServersOptions {
   readonly topology: Topology;
   readonly clock: Clock;
   readonly random: Random;
-  /** State of the storage's process; counters restart at 0 after a death. Default: all run. */
+  /** Returns the state of the storage's process; counters restart at 0 after a death. Default: all run. */
   readonly process?: (storage: string) => GitalyState['process'];
   /** Parent of the folder with the configuration files. Default: the system's temporary folder. */
   readonly folder?: string;

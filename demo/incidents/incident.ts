@@ -1,4 +1,4 @@
-/** What an incident of the demo is: its description, and one function that runs it. */
+/** An incident of the demo: its description, and the function that runs it. */
 import type { Metric } from '../../src/metrics/metric.ts';
 import type { SimulatedCluster } from '../cluster.ts';
 import type { GitalyServers } from '../gitaly/servers.ts';
@@ -88,7 +88,7 @@ export function releaseRepositories({ cluster }: Scene, ids: readonly number[]):
   for (const id of ids) cluster.world.chosen.delete(id);
 }
 
-/** A Praefect whose workers hold at least this many replication jobs. */
+/** A Praefect whose workers have at least this many replication jobs. */
 export const praefectWithJobs = (cluster: SimulatedCluster, jobs: number): Praefect | undefined =>
   cluster.topology.praefects
     .map((name) => cluster.praefect(name))

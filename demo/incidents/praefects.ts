@@ -1,4 +1,4 @@
-/** Incidents of Praefects: one is cut off or dies while it holds jobs, or all of them die. */
+/** Incidents of Praefects: one is partitioned or killed while it has jobs, or all of them are killed. */
 import { repositoriesUnavailable } from '../../src/sources/praefect/mirror/metrics.ts';
 import {
   heartbeatTimestamp,

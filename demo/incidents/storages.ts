@@ -1,4 +1,4 @@
-/** Incidents of storages: they die, hang, are restarted in turn, or are lost with the only up-to-date copy. */
+/** Incidents of storages: they go down, hang, are restarted in turn, or are lost with the only up-to-date copy. */
 
 import { statefulSetUpdatedReplicas } from '../../src/sources/kubernetes/metrics.ts';
 import {

@@ -1,7 +1,7 @@
 /**
  * The simulated control plane and kubelets of the demo: a StatefulSet of Gitaly with its pods, nodes, budget and
- * events. It reconciles continuously, as Kubernetes does: incidents delete pods or change a node or the template, and
- * the pods come back when the cause is removed.
+ * events. It reconciles continuously, as Kubernetes does: incidents delete pods or change a node or the template,
+ * and the pods return when the cause is removed.
  */
 import type { Clock } from '../../src/lib/clock.ts';
 import type { DemoNode } from '../node/node.ts';
@@ -48,7 +48,7 @@ export interface DemoKubernetes {
   deletePod(storage: string): void;
   /** Evicts the pod through the API, as `kubectl drain`. False: the disruption budget does not allow it. */
   evictPod(storage: string): boolean;
-  /** The kubelet evicts the pod because its node is short of memory. */
+  /** The kubelet evicts the pod because of memory pressure on its node. */
   evictForMemory(storage: string): void;
   setCordoned(node: string, isCordoned: boolean): void;
   setMemoryPressure(node: string, isUnderPressure: boolean): void;
@@ -90,7 +90,7 @@ type PodStage =
   | 'pull_failed'
   | 'starting'
   | 'ready'
-  /** The container is down: its process died, or was killed. */
+  /** The container is down: its process exited, or was killed. */
   | 'down'
   | 'terminating';
 
@@ -99,7 +99,7 @@ interface ManagedPod {
   stage: PodStage;
   /** Clock.monotonic() of the last change of the stage, or of the last attempt in it. */
   stageSince: number;
-  /** In the present stage. */
+  /** In the current stage. */
   isFirstAttempt: boolean;
   /** It was scheduled on another node than its predecessor. */
   isMoved: boolean;
@@ -318,7 +318,9 @@ export function createDemoKubernetes(options: DemoKubernetesOptions): DemoKubern
     podEvent(pod, 'Normal', 'Started', 'Started container gitaly');
   }
 
-  /** Starts the deletion. A running Gitaly refuses new requests from here on, and its pod stays Ready until it ends. */
+  /**
+   * Starts the deletion. A running Gitaly rejects new requests from here on, and its pod stays Ready until it ends.
+   */
   function terminate(pod: ManagedPod): void {
     const { model } = pod;
     if (pod.stage === 'terminating') return;
@@ -337,7 +339,7 @@ export function createDemoKubernetes(options: DemoKubernetesOptions): DemoKubern
     stoppedProcesses.add(storage);
   }
 
-  /** The container ends for good, as in a pod that is deleted or evicted. */
+  /** The container ends permanently, as in a pod that is deleted or evicted. */
   function endContainer(pod: ManagedPod, phase: 'Succeeded' | 'Failed'): void {
     const { model } = pod;
     const now = clock.now();

@@ -1,5 +1,5 @@
 /**
- * What a Kubernetes API server does with the selectors of a request: which objects it returns, in which order, and
+ * How a Kubernetes API server applies the selectors of a request: which objects it returns, in which order, and
  * which changes a watch receives. Shared by the demo's server and the one for tests.
  */
 import { parseSelector, selects } from '../../src/sources/kubernetes/objects/selector.ts';
@@ -25,7 +25,10 @@ export const listKinds: ReadonlyMap<string, string> = new Map([
 export const objectKey = ({ metadata }: SelectableObject): string =>
   `${metadata.namespace ?? ''}/${metadata.name}`;
 
-/** Whether an object is in the namespace and matches `labelSelector` and `fieldSelector`; undefined for a bad selector. */
+/**
+ * Whether an object is in the namespace and matches `labelSelector` and `fieldSelector`; undefined for an invalid
+ * selector.
+ */
 export function objectMatcher(
   namespace: string | undefined,
   query: URLSearchParams,

@@ -40,7 +40,7 @@ export interface Cgroup {
   readonly stalls: Readonly<Record<'cpu' | 'memory' | 'io', { some: number; full: number }>>;
   peak: number;
   child(name: string, limits?: CgroupLimits): Cgroup;
-  /** As rmdir: its events stay counted in the ancestors. */
+  /** As rmdir: its events remain in the totals of its ancestors. */
   remove(name: string): void;
   /** Totals of the subtree. */
   anon(): number;
@@ -52,7 +52,7 @@ export interface Cgroup {
   write(): void;
 }
 
-/** Stacks, page tables and the like. */
+/** Stacks, page tables and other memory of the kernel. */
 const kernelBytesOfProcess = 196_608;
 
 const noEvents = (): MemoryEvents => ({ max: 0, oom: 0, oom_kill: 0, oom_group_kill: 0 });
@@ -123,7 +123,7 @@ export function createCgroup(
     },
   };
 
-  /** Files that the exporter does not read in buckets; without them the demo starts sooner. */
+  /** Files that the exporter does not read in buckets; without them the demo starts faster. */
   function writeRest(): void {
     folder.write('cgroup.controllers', `${controllers}\n`);
     folder.write('cgroup.subtree_control', children.size > 0 ? `${controllers}\n` : '');

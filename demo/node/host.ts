@@ -108,7 +108,7 @@ const meanAnon = 45 * mib;
 /** Maximum page cache of a bucket. */
 const maxCache = 0.35 * demoBuckets.each.memory;
 
-/** @param isRunning whether Gitaly runs; its Git commands die with it */
+/** @param isRunning whether Gitaly runs; its Git commands end with it */
 export function createPodTraffic(cgroups: PodCgroups, random: Random, isRunning: () => boolean): PodTraffic {
   const numbers = distinct(random);
   const commands = new Map<SimulatedProcess, { readonly bucket: number; left: number }>();

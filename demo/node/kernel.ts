@@ -1,4 +1,4 @@
-/** What the kernel does to cgroups: distributes CPU time, reclaims page cache, kills at memory limits. */
+/** The kernel's part of cgroups: distributes CPU time, reclaims page cache, kills at memory limits. */
 import type { Cgroup, SimulatedProcess } from './cgroup.ts';
 
 /** Accounts CPU time and pressure of the subtree for a number of seconds. */
@@ -43,7 +43,7 @@ function stall(cgroup: Cgroup, seconds: number, stalledShare: number): void {
   if (cgroup.processCount() === 0) return;
   const { cpu, io, memory } = cgroup.stalls;
   const limit = cgroup.limits.memory;
-  // A limit that is full of page cache stalls nothing: the kernel takes clean pages back at no cost.
+  // A limit that is full of page cache causes no stall: the kernel reclaims clean pages at no cost.
   const isFull = limit !== undefined && cgroup.usage() - cgroup.cache() > 0.97 * limit;
   const add = (to: { some: number; full: number }, some: number, full: number): void => {
     to.some += seconds * some;

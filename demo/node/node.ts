@@ -11,7 +11,7 @@ import { type DemoPod, demoPods } from './pods.ts';
 interface DemoNodeOptions {
   readonly clock: Clock;
   readonly random: Random;
-  /** State of the storage's process. Default: all run. */
+  /** Returns the state of the storage's process. Default: all run. */
   readonly process?: (storage: string) => GitalyState['process'];
   /** Parent of the folder with the files. Default: the system's temporary folder. */
   readonly folder?: string;

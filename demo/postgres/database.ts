@@ -1,4 +1,4 @@
-/** Praefect's database on the demo's server: its roles, schema and data, and what incidents do to it. */
+/** Praefect's database on the demo's server: its roles, schema and data, and the changes of incidents. */
 import { randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import type pg from 'pg';

@@ -92,7 +92,7 @@ const script = `
  * @param folder the demo's own; PostgreSQL's data is in `data` below it, pids of other programs are in `*.pid`
  */
 export function startGuard(folder: string): Guard {
-  if (process.platform === 'win32') return { dismiss: () => undefined }; // no sh there
+  if (process.platform === 'win32') return { dismiss: () => undefined }; // without sh there is no guard
   const shell: ChildProcess = spawn('sh', ['-c', script, 'gitaly-exporter-demo-guard', folder], {
     stdio: ['pipe', 'ignore', 'ignore'],
     detached: true, // Ctrl-C signals every process of the terminal's group and must not reach this one

@@ -56,7 +56,7 @@ export async function startEmbeddedPostgres(signal: AbortSignal): Promise<Embedd
   const programs = await findPrograms();
   const account = await unprivilegedAccount();
   const folder = join(await realpath(tmpdir()), `gitaly-exporter-demo-${randomBytes(6).toString('hex')}`);
-  // Before the folder exists, so that nothing can be left behind.
+  // Before the folder exists, so that it is removed in any case.
   const guard = startGuard(folder);
   const data = join(folder, 'data');
   const superuser = { user: 'postgres', password: randomBytes(18).toString('base64url') };

@@ -1,4 +1,4 @@
-/** A Praefect's background work on replicas: the reconciler queues missing copies, the verifier finds lost ones. */
+/** A Praefect's background work on replicas: the reconciler queues missing copies, the verifier detects lost ones. */
 import { storagesOf } from '../topology.ts';
 import { healthyStoragesOf, type PraefectContext } from './context.ts';
 

@@ -18,7 +18,7 @@ export interface PraefectContext {
   seesHealthy(storage: string): boolean;
   /** Storages whose connection gRPC has closed. The next successful health check reopens it. */
   readonly broken: Set<string>;
-  /** Ids of the replication jobs that its workers hold. */
+  /** IDs of the replication jobs that its workers have. */
   readonly held: Set<number>;
 }
 
@@ -30,7 +30,7 @@ export const healthyStoragesOf = (context: PraefectContext, virtualStorage: stri
     .filter((storage) => context.seesHealthy(storage));
 
 export interface Sql {
-  /** One statement. bigint comes back as a number (ids and generations of a demo are small). */
+  /** One statement. bigint is returned as a number (IDs and generations of a demo are small). */
   query<Row extends object = Record<never, never>>(
     text: string,
     values?: readonly unknown[],
@@ -80,7 +80,7 @@ export function openPool(target: SqlTarget, applicationName: string, signal: Abo
 }
 
 /**
- * SQLSTATE classes and socket errors that Praefect logs and survives: no connection (08, 53, 57), a read-only
+ * SQLSTATE classes and socket errors that Praefect logs and continues after: no connection (08, 53, 57), a read-only
  * database (25006), a transaction that lost a conflict (40, 55), a repository that was deleted (23503).
  */
 const expected = /^(08...|53...|57...|25006|40...|55...|23503|E(CONNREFUSED|CONNRESET|PIPE|TIMEDOUT))$/;

@@ -17,7 +17,7 @@ interface PraefectOptions {
   readonly timings: Timings;
   /** Logs one line on the terminal. */
   log(line: string): void;
-  /** Called with an error that the database did not cause: a bug in the simulation. */
+  /** Called with an error that the database did not cause: an internal error of the simulation. */
   onBug(error: unknown): void;
 }
 
@@ -26,7 +26,7 @@ export interface Praefect {
   /** Undefined while it is dead. */
   context(): PraefectContext | undefined;
   start(): void;
-  /** As SIGKILL: jobs and locks that it held stay in the database. */
+  /** As SIGKILL: its jobs and locks stay in the database. */
   kill(): void;
   /** Kills it and waits until its tasks have ended. */
   stop(): Promise<void>;
@@ -129,7 +129,7 @@ function startProcess(options: PraefectOptions) {
         if (queued > 0)
           log(`${name}'s reconciler queued ${queued} replication job${queued === 1 ? '' : 's'}`);
       },
-      // Processes do not start at the same instant, so their rounds are spread as well.
+      // Processes do not start at the same time, so their rounds are spread as well.
       timings.reconcile * (0.4 + 0.6 * random.next()),
     ),
     every(timings.verify, async () => {

@@ -5,10 +5,10 @@
 import type { VirtualStorage } from '../topology.ts';
 import type { PraefectContext, Sql } from './context.ts';
 
-/** A job that a worker holds. The simulation queues only `update`, also for new repositories. */
+/** A job that a worker has taken. The simulation queues only `update`, also for new repositories. */
 interface ReplicationJob {
   readonly id: number;
-  /** Attempts that are left. */
+  /** Remaining attempts. */
   readonly attempt: number;
   readonly repositoryId: number;
   readonly source: string;

@@ -1,6 +1,7 @@
 /**
- * What requests through a Praefect write. A write elects a primary if needed, holds the repository's write lock while
- * its replicas vote, records in the generations which replicas took part, and queues a job for each of the others.
+ * The database writes of requests through a Praefect. A write elects a primary if needed, holds the repository's
+ * write lock while its replicas vote, records in the generations which replicas took part, and queues a job for each
+ * of the others.
  */
 import type { VirtualStorage } from '../topology.ts';
 import { healthyStoragesOf, type PraefectContext, type Sql } from './context.ts';

@@ -1,4 +1,7 @@
-/** Prometheus, Alertmanager and Grafana: which of them are installed, how they are started, and how to get the others. */
+/**
+ * Prometheus, Alertmanager and Grafana: which of them are installed, how to start them, and how to install the
+ * others.
+ */
 import { constants } from 'node:fs';
 import { access, realpath, stat } from 'node:fs/promises';
 import { delimiter, dirname, join } from 'node:path';
@@ -7,12 +10,12 @@ import type { Addresses } from './configuration.ts';
 
 export interface StackProgram {
   readonly name: 'prometheus' | 'alertmanager' | 'grafana';
-  /** As the greeting names it. */
+  /** Its name in the text printed at the start. */
   readonly title: string;
-  /** Its names, the first one that is on the PATH is used. */
+  /** Its command names, in order; the first one on the PATH is used. */
   readonly commands: readonly string[];
   readonly defaultPort: number;
-  /** For people who do not have it. */
+  /** How to install it. */
   readonly missing: string;
   /** Responds with 2xx when it is ready. */
   readonly readyPath: string;
@@ -25,7 +28,7 @@ export interface StackProgram {
 export interface StartContext {
   /** The program's file. */
   readonly file: string;
-  /** `127.0.0.1:9090` of each. */
+  /** The address of each, as `127.0.0.1:9090`. */
   readonly addresses: Addresses;
   /** With the configuration files. */
   readonly folder: string;

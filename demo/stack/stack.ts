@@ -14,7 +14,7 @@ import { type Addresses, writeConfiguration } from './configuration.ts';
 import { onPath, type StackProgram, stackPrograms } from './programs.ts';
 
 export interface Stack {
-  /** Title and text of each line for people: addresses, and what is missing. */
+  /** Title and text of each line to print: addresses, and missing programs. */
   readonly lines: readonly (readonly [string, string])[];
   /** Ends the programs and removes their files. Idempotent. */
   stop(): Promise<void>;

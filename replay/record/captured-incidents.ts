@@ -2,14 +2,14 @@
 import type { ConfiguredStorages } from '../../src/config/kinds/lists.ts';
 
 export interface CapturedMoment {
-  /** Of the capture: `down-later`. */
+  /** The name of the capture: `down-later`. */
   readonly name: string;
   readonly what: string;
   /** Gitalys that did not run. */
   readonly down?: readonly string[];
-  /** No Praefect runs: the database has aged for so many seconds, as it does then. */
+  /** No Praefect runs: the times in the database are this many seconds older, as they would be. */
   readonly agedSeconds?: number;
-  /** default_transaction_read_only is on, which is not in a dump. */
+  /** default_transaction_read_only is on, which a dump does not contain. */
   readonly isReadOnly?: boolean;
 }
 
@@ -24,13 +24,13 @@ export interface CapturedIncident {
   readonly moments: readonly CapturedMoment[];
   /** The last moment is after the incident. */
   readonly endsHealthy: boolean;
-  /** How long each moment stands for, where that is not ten minutes. */
+  /** The duration of each moment, if it is not ten minutes. */
   readonly momentMinutes?: number;
 }
 
 type Moments = readonly (readonly [name: string, what: string, ...down: string[]])[];
 
-/** Praefects that were killed show after a minute. */
+/** Killed Praefects no longer count as alive after a minute. */
 const agedSeconds = 75;
 const readOnly = 'default_transaction_read_only is on';
 const killed = 'both Praefects are killed during jobs';
@@ -152,7 +152,7 @@ export const capturedIncidents: readonly CapturedIncident[] = [
       ['gitaly-1-down-12s', 'it is unhealthy, and 20 repositories are unavailable', 'gitaly-1'],
       ['after', 'all replicas are up to date'],
     ]),
-    // As long as they were.
+    // The durations of the real incidents.
     momentMinutes: 0.25,
   },
   of19('database', [

@@ -1,6 +1,6 @@
 /**
- * Records the captured incidents of real clusters: their databases, moment after moment, in a real PostgreSQL that the
- * exporter reads. A captured moment is seconds long; here each stands for ten minutes, because alerts wait for minutes.
+ * Records the captured incidents of real clusters: their databases, moment after moment, in a real PostgreSQL that
+ * the exporter reads. A captured moment lasts seconds; here each lasts ten minutes, because alerts wait for minutes.
  */
 import type { Collection } from '../../src/app/collectors.ts';
 import { systemClock } from '../../src/lib/clock.ts';
@@ -15,19 +15,19 @@ import type { CapturedIncident, CapturedMoment } from './captured-incidents.ts';
 
 const stepSeconds = 15;
 const momentMinutes = 10;
-/** Ordinary operation before, and after when the last moment is healthy. */
+/** Ordinary operation before, and after if the last moment is healthy. */
 const quietMinutes = 5;
-/** The exporter reads each moment for this long; replicas count as stuck in proportion. */
+/** How long the exporter reads each moment; the threshold for stuck replicas is reduced in proportion. */
 const readMs = 4000;
 const stuckMs = Math.round((readMs * 15) / momentMinutes);
 const ageMs = 500;
-/** What is younger at a moment is a time that advances; the rest stood still. */
+/** A timestamp that is younger at a moment advances; an older one is constant. */
 const liveSeconds = 12;
 const target = { job: 'gitaly-exporter', instance: 'exporter:9656' } as const;
 
 type DatabaseClient = Awaited<ReturnType<TestDatabase['client']>>;
 
-/** What the exporter showed of a moment. */
+/** What the exporter exposed at a moment. */
 interface Scraped {
   readonly moment: CapturedMoment;
   /** Seconds since 1970: the exporter's clock. */
@@ -72,7 +72,7 @@ export async function recordCapturedIncident(
   return recordingOf(incident, scraped);
 }
 
-/** For new sessions; the exporter's, which keep the old value, are ended. */
+/** Applies to new sessions; the exporter's sessions, which keep the old value, are ended. */
 async function setReadOnly(client: DatabaseClient, isReadOnly: boolean): Promise<void> {
   const { rows } = await client.query<{ statement: string }>(
     `SELECT format('ALTER DATABASE %I SET default_transaction_read_only = %s', current_database(), $1::text) AS statement`,
@@ -84,7 +84,7 @@ async function setReadOnly(client: DatabaseClient, isReadOnly: boolean): Promise
   );
 }
 
-/** Moves all times of the database with the clock, so that everything keeps the age that it had at the moment. */
+/** Moves all times in the database with the clock, so that their ages stay those of the moment. */
 async function keepAge(client: DatabaseClient, signal: AbortSignal): Promise<void> {
   const { rows } = await client.query<{ statement: string }>(`
     SELECT format('UPDATE public.%I SET %s', table_name,
@@ -115,7 +115,7 @@ const collectionOf = (
     },
   }));
 
-/** Each moment in turn, from the quiet time before to the one after. */
+/** Each moment in turn, from the ordinary operation before to that after. */
 function recordingOf(incident: CapturedIncident, scraped: readonly Scraped[]): RecordedScrapes {
   const steps = (minutes: number): number => (minutes * 60) / stepSeconds;
   const spans = scraped.map((each, i) => ({
@@ -147,7 +147,7 @@ function recordingOf(incident: CapturedIncident, scraped: readonly Scraped[]): R
       else if (age < liveSeconds) put(withTarget(name, target), (i) => beginsAt + i * stepSeconds - age);
       else {
         const known = frozen.get(name);
-        // It stood still since an earlier moment.
+        // It has been constant since an earlier moment.
         const placed = known !== undefined && Math.abs(known.raw - value) < 1 ? known.placed : beginsAt - age;
         frozen.set(name, { raw: value, placed });
         put(withTarget(name, target), () => placed);

@@ -1,4 +1,4 @@
-/** Records incidents of the demo in real time: its exporter and its Gitalys are scraped as Prometheus would. */
+/** Records incidents of the demo in real time: its exporter and its Gitalys are scraped as by Prometheus. */
 import { type Demo, startDemo } from '../../demo/demo.ts';
 import { startExporter } from '../../demo/exporter.ts';
 import { demoPods } from '../../demo/node/pods.ts';
@@ -10,13 +10,13 @@ import type { Happening, RecordedScrapes } from '../recording.ts';
 import { createScraper, type RecordedTarget } from './scraper.ts';
 
 export interface Plan {
-  /** `ordinary`: none happens. */
+  /** `ordinary`: no incident. */
   readonly incident: string;
-  /** Of the incident, unless it ends by itself before. */
+  /** The duration of the incident, unless it ends by itself earlier. */
   readonly minutes: number;
   readonly repositories?: number;
   readonly writesPerSecond?: number;
-  /** Recorded after the incident, for the end of its alerts. */
+  /** How long to record after the incident, for the end of its alerts. */
   readonly minutesAfter?: number;
 }
 
@@ -24,11 +24,11 @@ export interface Plan {
 export const ordinary = 'ordinary';
 
 const stepSeconds = 15;
-/** Not scraped: the exporter has just started, and has not read everything yet. */
+/** Not scraped: the exporter has just started, and has not read all sources yet. */
 const settleMs = 40_000;
 /** Ordinary operation before the incident. */
 const beforeMinutes = 2;
-/** Praefect's own intervals, in place of the short ones that the demo has for spectators. */
+/** Praefect's default intervals, in place of the demo's short ones. */
 const realTimings = {
   ...{ poll: 2000, verify: 15_000, reconcile: 300_000, verificationInterval: 86_400_000 },
 } as const;
@@ -97,8 +97,8 @@ const targetsOf = ({ url, gitalyTargets }: Demo): readonly RecordedTarget[] => [
 ];
 
 /**
- * With the defaults of `serve`, not those of the demo, so that alerts fire as late as in production. The share of the
- * database's time is not limited: on a machine that records several demos, queries wait for the processor.
+ * With the defaults of `serve`, not those of the demo, so that alerts fire as late as in production. The ratio of
+ * the database's time is not limited: on a machine that records several demos, queries wait for the CPU.
  */
 async function startProductionExporter(
   request: Parameters<typeof startExporter>[3],

@@ -9,9 +9,10 @@ import { capturedIncidents } from './captured-incidents.ts';
 import { recordCapturedIncident } from './captures.ts';
 import { ordinary, type Plan, recordDemoIncident } from './demo.ts';
 
-/** As long as the alerts need that are expected of them; others 8 minutes. */
+/** As long as their expected alerts need; others 8 minutes. */
 const longer: Readonly<Record<string, Omit<Plan, 'incident'>>> = {
-  // Its oldest job has to be older than half an hour for 15 minutes; many repositories, because equal jobs are merged.
+  // Its oldest job has to be older than half an hour for 15 minutes; many repositories, because equal jobs are
+  // merged.
   backlog: { minutes: 56, repositories: 12_000, writesPerSecond: 8, minutesAfter: 1 },
   // Stuck from 15 minutes on.
   'replication-refused': { minutes: 25 },

@@ -10,7 +10,7 @@ export interface RecordedTarget {
 }
 
 export interface Scraper {
-  /** Scrapes this often, or until `isRunning` is false. */
+  /** Scrapes this many times, or until `isRunning` is false. */
   scrapeFor(scrapes: number, isRunning?: () => boolean): Promise<void>;
   /** Seconds since the first scrape. */
   elapsed(): number;

@@ -1,12 +1,12 @@
 /**
- * A long recording made of short ones: stretches of ordinary operation are repeated, recorded events are inserted, and
- * modelled ones change the values. Counters continue across the parts, and times move with the clock.
+ * A long recording composed of short ones: parts of ordinary operation are repeated, recorded events are inserted,
+ * and modeled events change the values. Counters continue across the parts, and timestamps move with the clock.
  */
 import type { RecordedScrapes } from '../recording.ts';
 import { isCounter, isTime } from '../series.ts';
 import type { Value, Values } from '../values.ts';
 
-/** A modelled event: it changes what is scraped between two times. */
+/** A modeled event: it changes the scraped values between two times. */
 export interface Overlay {
   readonly from: number;
   readonly to: number;
@@ -14,13 +14,13 @@ export interface Overlay {
   readonly gauge?: (series: string, value: number, seconds: number) => number | undefined;
   /** The increase per second of a counter, given the recorded one; undefined keeps it. */
   readonly rate?: (series: string, perSecond: number, seconds: number) => number | undefined;
-  /** Whether the series is not scraped; `unmarked`: by a Prometheus that does not run. */
+  /** Whether the series is not scraped; `unmarked`: because Prometheus does not run. */
   readonly absent?: (series: string) => boolean | 'unmarked';
-  /** Whether the series' counter begins again at zero when the event ends. */
+  /** Whether the series' counter restarts at zero when the event ends. */
   readonly resets?: (series: string) => boolean;
 }
 
-/** Recorded scrapes inserted at a time, with what changes before they are used. */
+/** Recorded scrapes that are inserted at a time, with changes that are applied first. */
 export interface Insertion {
   readonly at: number;
   readonly recording: RecordedScrapes;
@@ -36,7 +36,7 @@ interface CompositionOptions {
   readonly stepSeconds: number;
 }
 
-/** Which scrape of which recording is used at a step; `isNew`: another recording than the step before. */
+/** Which scrape of which recording is used at a step; `isNew`: another recording than in the previous step. */
 interface Source {
   readonly recording: RecordedScrapes;
   readonly index: number;
@@ -87,7 +87,7 @@ export function compose(options: CompositionOptions): RecordedScrapes {
   };
 }
 
-/** An inserted recording while it lasts, else the base, which is repeated. */
+/** An inserted recording while it lasts, otherwise the base, which is repeated. */
 function sourceAt(
   time: number,
   stepSeconds: number,
@@ -112,7 +112,7 @@ type Placer = (
   ended: readonly Overlay[],
 ) => number;
 
-/** A time keeps its distance to the scrape; one that is the same throughout its recording stays where it was. */
+/** A timestamp keeps its distance to the scrape; one that is constant in its recording stays constant. */
 function timePlacer(name: string): Placer {
   const fixed = new Map<RecordedScrapes, number | undefined>();
   return (raw, { recording, index }, time) => {
@@ -128,7 +128,7 @@ function timePlacer(name: string): Placer {
   };
 }
 
-/** A counter goes on by what the recording's increases, and begins again where that one does. */
+/** A counter increases by the increase in the recording, and restarts where that one does. */
 function counterPlacer(name: string, stepSeconds: number): Placer {
   let total: number | undefined;
   return (raw, { recording, before }, time, changes, ended) => {

@@ -1,4 +1,4 @@
-/** Events of an ordinary week that are modelled: what they do to the metrics, as far as alerts read them. */
+/** Events of an ordinary week that are modeled: their effect on the metrics that alerts read. */
 import { familyOf } from '../series.ts';
 import type { Overlay } from './compose.ts';
 
@@ -37,7 +37,7 @@ const memoryPressure = (series: string, ratio: number): number | undefined =>
 
 type Span = Pick<Overlay, 'from' | 'to'>;
 
-/** In the recording, page cache at its limit counts as memory pressure, which it is not. */
+/** In the recording, page cache at its limit counts as memory pressure, which is wrong. */
 export const noPressure = (span: Span): Overlay => ({ ...span, rate: (series) => memoryPressure(series, 0) });
 
 /** Repositories are read one after the other, and Praefect's database is dumped in one transaction. */
@@ -97,7 +97,7 @@ export const largeImport = (span: Span): Overlay => ({
 
 const isOfExporter = (series: string): boolean => labelOf(series, 'job') === 'gitaly-exporter';
 
-/** The exporter's pod is replaced: it cannot be scraped for a moment, and its counters begin again. */
+/** The exporter's pod is replaced: it cannot be scraped for a moment, and its counters restart. */
 export const exporterRollout = (from: number): Overlay => ({
   ...{ from, to: from + 45 },
   absent: (series) => isOfExporter(series) && familyOf(series) !== 'up',
@@ -111,13 +111,13 @@ export const prometheusRestart = (from: number): Overlay => ({
   absent: () => 'unmarked',
 });
 
-/** The exporter's own window, from a schedule: what it covers is not alerted on. */
+/** The exporter's own window, from a schedule: it suppresses alerts. */
 export const maintenanceWindow = (span: Span): Overlay => ({
   ...span,
   gauge: (series) => (familyOf(series).startsWith('gitaly_exporter_maintenance') ? 1 : undefined),
 });
 
-/** Values on both sides of thresholds, four minutes each. */
+/** Values on both sides of thresholds, for four minutes each. */
 export const flapping = (span: Span): Overlay => ({
   ...span,
   gauge: (series, value, seconds) => {
@@ -144,7 +144,7 @@ export const flapping = (span: Span): Overlay => ({
   },
 });
 
-/** Every Gitaly is restarted at the same moment by an update of its machine, within seconds. */
+/** Every Gitaly is restarted by an update of its machine, within seconds. */
 export const counterResets = (from: number): Overlay => ({
   ...{ from, to: from + 1 },
   resets: (series) => /^(gitaly_server_|grpc_server_|gitaly_)/.test(familyOf(series)) && !isOwn(series),

@@ -1,6 +1,7 @@
 /**
- * An ordinary week, in which no one may be paged: recorded operation and recorded events, with modelled ones for what
- * the demo does not have. Once as a week with a scrape a minute, once as its eventful hours with the recordings' step.
+ * An ordinary week, in which no page is allowed: recorded operation and recorded events, with modeled ones for what
+ * the demo does not have. Once as a week with a scrape per minute, once as its eventful hours with the step of the
+ * recordings.
  */
 import { ordinary } from '../record/demo.ts';
 import { type RecordedScrapes, readRecording } from '../recording.ts';
