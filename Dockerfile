@@ -23,13 +23,13 @@ LABEL org.opencontainers.image.title="gitaly-exporter" \
       org.opencontainers.image.licenses="MIT"
 COPY --from=build /usr/local/bin/node /usr/local/bin/node
 COPY --from=build /opt/gitaly-exporter /opt/gitaly-exporter
-# glibc gives each thread an arena of its own, which keeps what a burst left behind (40 MB less, and no slow growth).
+# glibc gives each thread its own arena, which keeps the memory of a burst (40 MB less, and no slow growth).
 ENV MALLOC_ARENA_MAX=2
-# Not root: it writes nothing, and reads only what other users may read too.
+# Not root: it writes no file, and reads only files that other users may read too.
 USER 65534:65534
 EXPOSE 9656
 HEALTHCHECK --interval=30s --timeout=5s --start-period=10s \
   CMD ["/usr/local/bin/node", "/opt/gitaly-exporter/bin/gitaly-exporter.js", "healthcheck"]
-# A small young generation: what a first load of a large database leaves behind is given back (60 MB less).
+# A small young generation: memory of a first load of a large database is returned to the system (60 MB less).
 ENTRYPOINT ["/usr/local/bin/node", "--max-semi-space-size=4", "/opt/gitaly-exporter/bin/gitaly-exporter.js"]
 CMD ["serve"]

@@ -1,5 +1,5 @@
 #!/bin/sh
-# What an administrator put next to the settings stays until a purge.
+# Files that an administrator added next to the settings stay until a purge.
 set -e
 if [ "$1" = purge ]; then rm -rf /etc/gitaly-exporter; fi
 if [ -d /run/systemd/system ]; then systemctl daemon-reload || true; fi

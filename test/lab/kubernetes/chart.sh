@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the Helm chart on a real API server, and runs the exporter as its pods would: with the service accounts, variables
-# and arguments of the Deployment and the DaemonSet. Compares its requests with the granted rights, runs the command of
+# and arguments of the Deployment and the DaemonSet. Compares its requests with the granted permissions, runs the command of
 # `helm test`, upgrades, and uninstalls.
 #   LAB_HOME=... LAB_SCRIPTS=... chart.sh NAMESPACE [FLAGS OF HELM...]
 # LAB_SCRIPTS: the folder of the lab's up.sh and serviceaccount.sh. Gitaly must run (apply-gitaly.sh).
@@ -14,7 +14,7 @@ chart=$root/deploy/helm/gitaly-exporter
 namespace=${1:?namespace of the release}
 shift
 release=gitaly-exporter
-# Without the controllers of the lab nothing becomes ready: LAB_WAIT=.
+# Without the controllers of the lab no pod becomes ready: then set LAB_WAIT=.
 read -ra wait_flags <<<"${LAB_WAIT---wait --timeout 120s}"
 work=$(mktemp -d)
 pids=()
@@ -32,7 +32,7 @@ kubectl -n "$namespace" get deployment,daemonset -l "app.kubernetes.io/instance=
 size=$(kubectl -n "$namespace" get secret "sh.helm.release.v1.$release.v1" -o json | jq -r '.data.release' | wc -c)
 echo "the release is stored in $size bytes of at most 1048576"
 
-# as COMPONENT WORKLOAD: variables (one a line) and arguments of a container, in $work. What the kubelet fills in is added.
+# as COMPONENT WORKLOAD: variables (one a line) and arguments of a container, in $work. Values that the kubelet fills in are added.
 node_of_gitaly=$(kubectl get pods -A -l app=gitaly -o jsonpath='{.items[0].spec.nodeName}')
 as() {
   local name=$1 json=$2 account
@@ -86,7 +86,7 @@ echo "== helm test's command"
 test_pod=$(helm get hooks "$release" -n "$namespace" | kubectl create --dry-run=client -o json -f - | jq -c .spec)
 as test "$test_pod"
 mapfile -t arguments <"$work/test.args"
-# Nothing serves the pods' /metrics in this lab.
+# No process serves the pods' /metrics in this lab.
 (exporter test "${arguments[@]}" --skip=servers_reachable) || fail "doctor fails although Gitaly runs"
 sed -i '/GITALY_SELECTOR/d' "$work/test.env"
 echo 'GITALY_EXPORTER_KUBERNETES_GITALY_SELECTOR=app=no-such-gitaly' >>"$work/test.env"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Incidents in which a Gitaly is missing, or the cause of a rotation is easily taken for another, in a namespace of its
-# own: prints what the exporter shows after each, from its page's API and its metrics.
+# Incidents in which a Gitaly is missing, or the cause of a rotation is easily confused with another one, in a namespace
+# of its own: prints what the exporter shows after each, from its status API and its metrics.
 #   LAB_HOME=... unseen.sh
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
