@@ -88,12 +88,12 @@ export const httpFaults: readonly HttpFault[] = [
     respond: (socket) => void socket.write('HTTP/1.1 20'),
   },
   {
-    name: 'stops after the head',
+    name: 'stops after the headers',
     isSlow: true,
     respond: (socket) => void socket.write(response('200 OK', { 'Content-Length': '1000' })),
   },
   {
-    name: 'sends one byte a second',
+    name: 'sends one byte per second',
     isSlow: true,
     respond(socket) {
       socket.write(response('200 OK', { 'Content-Length': '100000' }));
@@ -102,12 +102,12 @@ export const httpFaults: readonly HttpFault[] = [
     },
   },
   {
-    name: 'sends 100-continue without end',
+    name: 'sends 100-continue endlessly',
     isSlow: true,
     respond: (socket) => flood(socket, 'HTTP/1.1 100 Continue\r\n\r\n'),
   },
   {
-    name: 'sends headers without end',
+    name: 'sends headers endlessly',
     respond(socket) {
       socket.write('HTTP/1.1 200 OK\r\n');
       flood(socket, `X-${'a'.repeat(100)}: b\r\n`);
@@ -118,14 +118,14 @@ export const httpFaults: readonly HttpFault[] = [
     respond: (socket) => void socket.write(`HTTP/1.1 200 OK\r\nX-Large: ${'a'.repeat(10_000_000)}\r\n\r\n`),
   },
   {
-    name: 'sends a body without end',
+    name: 'sends a body endlessly',
     respond(socket) {
       socket.write(response('200 OK', { 'Content-Type': 'text/plain' }));
       flood(socket, Buffer.alloc(65_536, 'a 1\n'));
     },
   },
   {
-    name: 'sends chunks without end',
+    name: 'sends chunks endlessly',
     respond(socket) {
       socket.write(response('200 OK', { 'Transfer-Encoding': 'chunked' }));
       flood(socket, `ffff\r\n${'a'.repeat(65_535)}\r\n`);
@@ -137,7 +137,7 @@ export const httpFaults: readonly HttpFault[] = [
       void socket.end(`${response('200 OK', { 'Transfer-Encoding': 'chunked' })}zz\r\nabc\r\n`),
   },
   {
-    name: 'announces more than it sends',
+    name: 'announces more bytes than it sends',
     respond: (socket) => void socket.end(response('200 OK', { 'Content-Length': '1000' }, 'up 1\n')),
   },
   {
@@ -145,12 +145,12 @@ export const httpFaults: readonly HttpFault[] = [
     respond: (socket) => void socket.end(response('200 OK', { 'Content-Length': '1099511627776' }, 'up 1\n')),
   },
   {
-    name: 'gives two lengths',
+    name: 'sends two values of Content-Length',
     respond: (socket) =>
       void socket.end('HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nup 1\n'),
   },
   {
-    name: 'gives a negative length',
+    name: 'sends a negative Content-Length',
     respond: (socket) => void socket.end('HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\nup 1\n'),
   },
   {
@@ -166,7 +166,7 @@ export const httpFaults: readonly HttpFault[] = [
     respond: (socket) => void socket.end(plain('200 OK', 'not gzip', { 'Content-Encoding': 'gzip' })),
   },
   {
-    name: 'cuts off its gzip',
+    name: 'truncates its gzip',
     respond(socket) {
       const whole = gzipSync('up 1\n'.repeat(1000));
       socket.write(response('200 OK', { 'Content-Encoding': 'gzip' }));
@@ -177,7 +177,7 @@ export const httpFaults: readonly HttpFault[] = [
     name: 'uses an encoding that was not offered',
     respond: (socket) => void socket.end(plain('200 OK', 'up 1\n', { 'Content-Encoding': 'br' })),
   },
-  { name: 'sends no HTTP', respond: (socket) => void socket.end('SSH-2.0-OpenSSH_9.2\r\n') },
+  { name: 'sends another protocol', respond: (socket) => void socket.end('SSH-2.0-OpenSSH_9.2\r\n') },
   { name: 'sends HTTP/0.9', respond: (socket) => void socket.end('<html>up 1</html>') },
   { name: 'sends NUL bytes', respond: (socket) => void socket.end(Buffer.alloc(10_000)) },
   {

@@ -70,7 +70,7 @@ const page = (name: string, body: string, outcome: Scenario['expected']['outcome
 const drops = 'gitaly_requests_dropped_total{grpc_method="M",grpc_service="S",reason="max_size"}';
 const gitalyPages: readonly Scenario[] = [
   page('is that of another program', '# TYPE up gauge\nup 1\n', 'failed'),
-  page('has a value that is no number', `${goodPage}${drops} many\n`, 'failed'),
+  page('has a value that is not a number', `${goodPage}${drops} many\n`, 'failed'),
   page('has NaN in a counter', `${goodPage}${drops} NaN\n`, 'survives'),
   page('has a negative counter', `${goodPage}${drops} -5\n`, 'survives'),
   page('has an infinite counter', `${goodPage}${drops} +Inf\n`, 'survives'),
@@ -172,10 +172,10 @@ const kubernetesBodies: readonly Scenario[] = [
   listBody('an empty object', {}),
   listBody('an array', []),
   listBody('null', 'null'),
-  listBody('half of a JSON document', '{"kind":"PodList","items":[{"metadata":'),
+  listBody('a truncated JSON document', '{"kind":"PodList","items":[{"metadata":'),
   listBody('another kind', { kind: 'Status', status: 'Success' }),
   listBody('items that are a string', podList('none')),
-  listBody('items that are missing', {
+  listBody('missing items', {
     kind: 'PodList',
     apiVersion: 'v1',
     metadata: { resourceVersion: '5' },
@@ -192,7 +192,7 @@ const kubernetesBodies: readonly Scenario[] = [
     reason: 'Forbidden',
     message: `the token ${sentinel} may not`,
   }),
-  listBody('pages without end', podList([], { resourceVersion: '5', continue: 'more' })),
+  listBody('endless pages', podList([], { resourceVersion: '5', continue: 'more' })),
 ];
 
 export const httpScenarios: readonly Scenario[] = [

@@ -79,27 +79,30 @@ export const behaviors: readonly Behavior[] = [
     later: (socket, data) => void socket.end(errorOf('28P01', `no user with ${data.subarray(5).toString()}`)),
   },
   {
-    name: 'has an error of 1 MB',
+    name: 'sends an error of 1 MB',
     startup: (socket) => void socket.end(errorOf('XX000', 'x'.repeat(1_000_000))),
   },
   {
-    name: 'has terminal escapes in its error',
+    name: 'sends terminal escapes in its error',
     startup: (socket) => void socket.end(errorOf('XX000', '\u001b[2J\u001b[31mowned\r\nfake log line')),
   },
   { name: 'has too many connections', startup: (socket) => void socket.end(errorOf('53300', 'too many')) },
   { name: 'is shutting down', startup: (socket) => void socket.end(errorOf('57P03', 'shutting down')) },
-  { name: 'has no such database', startup: (socket) => void socket.end(errorOf('3D000', 'no database')) },
   {
-    name: 'requests an unknown authentication',
+    name: 'does not have the database',
+    startup: (socket) => void socket.end(errorOf('3D000', 'no database')),
+  },
+  {
+    name: 'requests an unknown authentication method',
     startup: (socket) => void socket.write(authentication(99)),
   },
   {
-    name: 'sends notices without end',
+    name: 'sends notices endlessly',
     startup: (socket) => flood(socket, message('N', 'SNOTICE\0C00000\0Mx\0\0')),
   },
-  { name: 'sends parameters without end', startup: (socket) => flood(socket, parameter('x', 'y')) },
+  { name: 'sends parameters endlessly', startup: (socket) => flood(socket, parameter('x', 'y')) },
   {
-    name: 'sends notices without end after the login',
+    name: 'sends notices endlessly after the login',
     startup: (socket) => {
       logIn(socket);
       flood(socket, message('N', 'SNOTICE\0C00000\0Mx\0\0'));

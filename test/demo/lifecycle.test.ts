@@ -180,7 +180,7 @@ describe('an account that may start it', () => {
     expect(existsSync(folder)).toBe(false);
   });
 
-  onlyRoot('is refused with the setting to change when the server could not reach its data', async () => {
+  onlyRoot('is rejected with the setting to change when the server could not read its data', async () => {
     const closed = join(scratch, 'closed');
     await mkdir(join(closed, 'tmp'), { recursive: true });
     await chmod(closed, 0o700);

@@ -5,7 +5,7 @@ import { anyValue, counter, gauge, histogram, type Metric } from '../../src/metr
 import { type Block, type Family, type HistogramSample, single } from '../../src/metrics/samples.ts';
 import { example, exampleMetrics, jobs } from './example.ts';
 
-const good = { help: 'What it says.', origin: 'where it comes from' };
+const good = { help: 'A value.', origin: 'a test' };
 
 describe('the lint of declarations', () => {
   test('finds nothing in the example', () => {

@@ -16,7 +16,7 @@ describe('the format', () => {
       text,
     ],
     [
-      'Prometheus 2.5 to 2.22, which knows OpenMetrics 0.0.1 only',
+      'Prometheus 2.5 to 2.22, which supports OpenMetrics 0.0.1 only',
       'application/openmetrics-text; version=0.0.1,text/plain;version=0.0.4;q=0.5,*/*;q=0.1',
       text,
     ],
@@ -41,7 +41,7 @@ describe('the format', () => {
       `${openMetrics}; escaping=underscores`,
     ],
     [
-      'Prometheus 3 told to ask for text only',
+      'Prometheus 3 with scrape_protocols for text only',
       'text/plain;version=1.0.0;escaping=allow-utf-8;q=0.3,text/plain;version=0.0.4;q=0.2,*/*;q=0.1',
       text,
     ],

@@ -163,7 +163,7 @@ describe('a wake', () => {
     const order: string[] = [];
     const health = collector('health', every(10_000), (_, nth) => {
       if (nth === 2) wake.call();
-      order.push('health looked');
+      order.push('health read');
       return ok('health');
     });
     const mirror = collector('mirror', every(60_000, { wake }), ({ cause }) => {
@@ -172,7 +172,7 @@ describe('a wake', () => {
     });
     run([health, mirror]);
     await clock.advance(10_000);
-    expect(order).toEqual(['health looked', 'mirror due', 'health looked', 'mirror woken']);
+    expect(order).toEqual(['health read', 'mirror due', 'health read', 'mirror woken']);
   });
 });
 

@@ -41,7 +41,7 @@ const faults: readonly [what: string, collect: (run: Run) => Promise<Outcome>, r
   ['hands back an unknown reason', async () => failed('tired' as 'query', ''), 'internal', /no failure reason tired/],
   ['returns data without a block', async () => ({ kind: 'data' }) as unknown as Outcome, 'internal', /internal error in bad/],
   ['emits a family without samples', async () => ({ kind: 'data', block: { families: [{ metric: valueMetric('bad') }] } }) as unknown as Outcome, 'internal', /internal error in bad: /],
-  ['emits samples that are no list', async () => ({ kind: 'data', block: { families: [{ metric: valueMetric('bad'), samples: {} }] } }) as unknown as Outcome, 'internal', /a family without samples/],
+  ['emits samples that are not a list', async () => ({ kind: 'data', block: { families: [{ metric: valueMetric('bad'), samples: {} }] } }) as unknown as Outcome, 'internal', /a family without samples/],
   ['emits a metric of another collector', async () => ok('good'), 'internal', /good_value, which it does not declare/],
   ['hangs and ignores its signal', hang, 'timeout', /the run does not stop/],
   ['throws when its signal aborts', (run) => new Promise((_, reject) => run.signal.addEventListener('abort', () => reject(run.signal.reason))), 'timeout', /no result within 5 s \(TimeoutError/],

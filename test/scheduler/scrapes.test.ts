@@ -137,14 +137,14 @@ describe('a scrape', () => {
     const a = collector('a', schedule, async (r, nth) => {
       if (nth === 1) return ok('a');
       await clock.sleep(Infinity, r.signal);
-      return failed('timeout', 'the file system does not answer', valueBlock('a', 0));
+      return failed('timeout', 'the file system does not respond', valueBlock('a', 0));
     });
     const runner = run([a]);
     await clock.advance(100);
     const response = begin(runner, seconds, 2000);
     await clock.advance(2000);
     expect(response.shown).toEqual({ value: 0, success: 0, stale: 0 });
-    expect(runner.status()[0]!.message).toBe('the file system does not answer');
+    expect(runner.status()[0]!.message).toBe('the file system does not respond');
   });
 
   test("ends a run at the collector's own timeout when that is shorter", async () => {

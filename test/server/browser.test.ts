@@ -113,7 +113,7 @@ describe('the page in a browser', () => {
       await until(async () => (await focus()) === 'incident-replica-lost', 20_000);
       expect(tab.errors).toEqual([expect.stringContaining('409')]);
 
-      // After the exporter died, within half a minute the page no longer looks healthy.
+      // After the exporter has died, the page no longer shows healthy within half a minute.
       await server.stop(0);
       await tab.evaluate('{ const real = Date.now; Date.now = () => real() + 31_000; }');
       await tab.evaluate(`document.dispatchEvent(new Event('visibilitychange'))`);

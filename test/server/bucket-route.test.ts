@@ -228,9 +228,9 @@ describe('the load on the database', () => {
 
   test('is limited to one scan at a time, and to a tenth of the time', async () => {
     const get = api();
-    const [answered, refused] = await Promise.all([get('3'), get('4')]);
-    expect(answered).toMatchObject({ json: { bucket: 'repos-3' } });
-    expect(refused).toMatchObject({
+    const [first, second] = await Promise.all([get('3'), get('4')]);
+    expect(first).toMatchObject({ json: { bucket: 'repos-3' } });
+    expect(second).toMatchObject({
       status: 503,
       json: { error: expect.stringContaining('retry in 1 s') },
     });

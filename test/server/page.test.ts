@@ -52,7 +52,7 @@ describe('the page', () => {
     expect(page(incident)).toContain('<a href="https://docs.example.com/runbooks/unavailable">');
   });
 
-  test('lists fifty problems, and says how many more there are', () => {
+  test('lists fifty problems, and the number of the others', () => {
     const [problem] = incident.problems;
     if (problem === undefined) throw new Error('an incident with a problem');
     const many = Array.from({ length: 998 }, (_, n) => ({ ...problem, title: `pod ${n} does not exist` }));

@@ -128,7 +128,7 @@ const cases: Readonly<Record<CheckId, Sides>> = {
       ],
     ],
     falseFailures: [
-      ['a build of its own', nodeFacts({ runcVersion: known('1.1.9+dev') }), 'pass: runc 1.1.9+dev'],
+      ['a custom build', nodeFacts({ runcVersion: known('1.1.9+dev') }), 'pass: runc 1.1.9+dev'],
     ],
   },
   cgroup_v2: {
@@ -149,7 +149,7 @@ const cases: Readonly<Record<CheckId, Sides>> = {
         'fail: the kubelet uses systemd, the container runtime cgroupfs: no slice contains its containers',
       ],
     ],
-    falseFailures: 'a folder that is left of the other driver: test/sources/cgroup/facts.test.ts',
+    falseFailures: 'a folder that the other driver left: test/sources/cgroup/facts.test.ts',
   },
   cgroup_nsdelegate: {
     falsePasses: 'the options of the mount show it',
@@ -164,7 +164,7 @@ const cases: Readonly<Record<CheckId, Sides>> = {
   init_cgroups_ran: {
     falsePasses: [
       [
-        'it failed, and waits to be started again',
+        'it failed, and waits for its restart',
         pods(({ initContainers }) => ({
           initContainers: initContainers.map((each) => ({
             ...each,
@@ -183,7 +183,7 @@ const cases: Readonly<Record<CheckId, Sides>> = {
     falseFailures: [
       ['the container can write its own cgroups', all(withoutInitCgroups, nested), insideContainer],
       [
-        'the slice was delegated otherwise',
+        'the slice was delegated by other means',
         withoutInitCgroups,
         "n/a: Gitaly has its cgroups without it: the pod's slice was delegated otherwise",
       ],
@@ -445,7 +445,7 @@ const cases: Readonly<Record<CheckId, Sides>> = {
         'fail: no anti-affinity; gl-gitaly-default-0, gl-gitaly-default-1, gl-gitaly-default-2 share lab-node-1',
       ],
       [
-        'no Gitaly pod at all',
+        'no Gitaly pod',
         inputs(() => ({ gitalyPods: known([]) })),
         'unknown: no Gitaly pod found: check that kubernetes.gitaly-selector matches their labels',
       ],
@@ -471,7 +471,7 @@ const cases: Readonly<Record<CheckId, Sides>> = {
   pdb_present: {
     falsePasses: [
       [
-        'all have to be available',
+        'all must be available',
         rule('3', ''),
         'fail: gl-gitaly-default: minAvailable 3, 0 allowed now: never allows a disruption of its 3 pods, so drains wait forever',
       ],
@@ -517,7 +517,7 @@ const cases: Readonly<Record<CheckId, Sides>> = {
         'pass: gl-gitaly-default: maxUnavailable 10%, 0 allowed now',
       ],
       [
-        'none is allowed just now, as during a rotation',
+        'none is allowed at the moment, as during a rotation',
         rule('2', ''),
         'pass: gl-gitaly-default: minAvailable 2, 0 allowed now',
       ],
@@ -543,7 +543,7 @@ const cases: Readonly<Record<CheckId, Sides>> = {
     falsePasses: 'the policy is a value of the pod, and has no other meaning',
     falseFailures: [
       [
-        'no fsGroup at all',
+        'no fsGroup',
         pods(() => ({ fsGroup: undefined as never, fsGroupChangePolicy: '' })),
         'n/a: the pod has no fsGroup, so no owner is changed',
       ],
@@ -588,7 +588,7 @@ const cases: Readonly<Record<CheckId, Sides>> = {
   short_graceful_stop: {
     falsePasses: [
       [
-        'no time at all',
+        'zero seconds',
         pods(() => ({ terminationGracePeriodSeconds: 0 })),
         'fail: terminationGracePeriodSeconds 0: Gitaly is killed before its graceful shutdown ends',
       ],
@@ -604,7 +604,7 @@ const cases: Readonly<Record<CheckId, Sides>> = {
   client_retry_window: {
     falsePasses: [
       [
-        'no rotation seen, but the start alone took longer',
+        'no complete rotation, but the start alone took longer',
         all(
           servers(() => ({ rotationSeconds: unknown('none seen yet') })),
           pods(({ createdAt, containers }) => ({
@@ -619,7 +619,7 @@ const cases: Readonly<Record<CheckId, Sides>> = {
     ],
     falseFailures: [
       [
-        'exactly as long',
+        'exactly the same duration',
         servers(() => ({ rotationSeconds: known(60) })),
         'pass: clients retry for 1 min; the slowest recent rotation took 1 min',
       ],
@@ -628,7 +628,7 @@ const cases: Readonly<Record<CheckId, Sides>> = {
   concurrency_limits: {
     falsePasses: [
       [
-        'RPCs that no Gitaly has',
+        'RPCs that no version of Gitaly has',
         file('no-such-rpc.toml'),
         'fail: no limit on clones and fetches: no known Gitaly has gitaly.SSHService/UploadPack, no known Gitaly has gitaly.DiffService/GetDiff',
       ],
@@ -648,7 +648,7 @@ const cases: Readonly<Record<CheckId, Sides>> = {
         'fail: no limit on clones and fetches: 100000 calls of gitaly.SmartHTTPService/PostUploadPackWithSidechannel at a time are no limit',
       ],
       [
-        'calls without a user alone',
+        'only unauthenticated calls',
         limits(
           limit(
             'SmartHTTPService/PostUploadPackWithSidechannel',
@@ -665,12 +665,12 @@ const cases: Readonly<Record<CheckId, Sides>> = {
     ],
     falseFailures: [
       [
-        'the RPCs of its time (GitLab 13.5)',
+        'the RPCs of that version (GitLab 13.5)',
         all(image('v13.5.3'), file('old-guide.toml')),
         'pass: 3 gitaly.SSHService/SSHUploadPack; clones over HTTP are not limited',
       ],
       [
-        'pack-objects, which is what a clone costs',
+        'pack-objects, which every clone runs',
         limits('[pack_objects_cache]\nenabled = true\n[pack_objects_limiting]\nmax_concurrency = 20\n'),
         'pass: 20 pack-objects per address',
       ],
@@ -694,7 +694,7 @@ const cases: Readonly<Record<CheckId, Sides>> = {
         'fail: 30 GiB of 50 GiB free (60%), 2% of the inodes',
       ],
       [
-        'more free than there is',
+        'more free than the size',
         volume(60 * GiB, 50 * GiB, 900, 1000),
         'unknown: the reported sizes make no sense: 60 GiB of 50 GiB free',
       ],
@@ -726,12 +726,12 @@ const cases: Readonly<Record<CheckId, Sides>> = {
         'unknown: no right to get configmaps',
       ],
       [
-        'encrypted if the server happens to have TLS',
+        'encrypted only if the server has TLS',
         connections(['prefer', 'db']),
         'unknown: sslmode prefer; with sslmode prefer it is unencrypted if the server has no TLS',
       ],
       [
-        'encrypted if the server insists',
+        'encrypted only if the server requires it',
         connections(['allow', 'db']),
         'fail: sslmode allow, which is unencrypted unless the server refuses that',
       ],
@@ -748,7 +748,7 @@ const cases: Readonly<Record<CheckId, Sides>> = {
         "pass: sslmode disable, to a database on Praefect's own host",
       ],
       [
-        'all require it',
+        'all require TLS',
         connections(['require', 'db'], ['verify-full', 'db']),
         'pass: ConfigMap gitlab/praefect-0: sslmode require',
       ],
@@ -780,7 +780,7 @@ const cases: Readonly<Record<CheckId, Sides>> = {
         "fail: PostgreSQL 11.22, older than any of these versions needs; the database's schema is that of GitLab 14.6 or later, before 14.10",
       ],
       [
-        'the server responded, and nothing else is known',
+        'only the response of the server is known',
         noVersion('15.18', unknown('no schema')),
         "unknown: PostgreSQL 15.18, enough for GitLab up to 17; no image of a Praefect pod shows GitLab's version",
       ],

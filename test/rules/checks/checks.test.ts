@@ -129,19 +129,19 @@ const failing: readonly Case[] = [
   ],
   [
     'git_limit_as_configured',
-    'a change that is not in force',
+    'a change that is not applied',
     cgroup({ gitMemoryMax: known(9 * GiB) }),
     'memory.max is 9 GiB, memory_bytes 8 GiB',
   ],
   [
     'git_limit_as_configured',
-    'none in force',
+    'no limit applied',
     cgroup({ gitMemoryMax: known('max') }),
     'memory.max is max, memory_bytes 8 GiB',
   ],
   [
     'git_memory_buffer',
-    'a byte too little',
+    'one byte too small',
     memory(9 * GiB + 1),
     'request 10 GiB - memory_bytes 9 GiB = 1024 MiB',
   ],
@@ -200,7 +200,7 @@ const failing: readonly Case[] = [
   ],
   [
     'anti_affinity',
-    'soft, and two on a node',
+    'preferred only, and two on a node',
     both(soft, onOneNode),
     'preferred, not required; gl-gitaly-default-0, gl-gitaly-default-1, gl-gitaly-default-2 share lab-node-1',
   ],
@@ -216,7 +216,7 @@ const failing: readonly Case[] = [
   ],
   [
     'fast_readiness',
-    'no probe at all',
+    'no probe',
     container(() => ({ startupProbe: undefined, readinessProbe: undefined })),
     'no readinessProbe: requests arrive before Gitaly can serve them',
   ],
@@ -234,7 +234,7 @@ const failing: readonly Case[] = [
   ],
   [
     'client_retry_window',
-    'no rotation seen, but the start alone took longer',
+    'no complete rotation, but the start alone took longer',
     both(
       servers(() => ({ rotationSeconds: unknown('none seen yet') })),
       pods(({ createdAt, containers }) => ({
@@ -365,7 +365,12 @@ describe('a check passes', () => {
       ),
       'karpenter.sh/do-not-disrupt: "true"',
     ],
-    ['anti_affinity', 'soft, but apart', soft, 'preferred, not required; 3 pods on 3 nodes'],
+    [
+      'anti_affinity',
+      'preferred only, but on distinct nodes',
+      soft,
+      'preferred, not required; 3 pods on 3 nodes',
+    ],
     [
       'anti_affinity',
       'required, regardless of the current placement',

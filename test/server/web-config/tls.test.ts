@@ -277,7 +277,7 @@ describe('the subject alternative names of a certificate', () => {
     ['IP Address:192.0.2.1, IP Address:2001:DB8:0:0:0:0:0:1', ['192.0.2.1', '2001:db8::1']],
     ['othername:UPN::x, DNS:a.example', ['a.example']],
     ['DirName:CN = x, DNS:a.example', ['a.example']],
-    // A client can put such values into its certificate, to look like several names.
+    // A client can put such values into its certificate, to imitate several names.
     ['DNS:"evil.example, DNS:good.example"', ['evil.example, DNS:good.example']],
     ['DNS:"a\\", DNS:good.example"', ['a", DNS:good.example']],
     ['URI:"http://x/\\u002c DNS:good.example", DNS:b', ['http://x/, DNS:good.example', 'b']],

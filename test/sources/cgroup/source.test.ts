@@ -288,7 +288,7 @@ describe('OOM kills', () => {
     await clock.advance(5000);
     const message = `1 process OOM-killed in ${uid}, bucket 2: the bucket's memory limit of 100 MiB was exceeded (99 MiB of anonymous memory after the kill)`;
     expect(logged).toEqual(['warn: OOM kill bucket=2']);
-    expect(events.recent().map(({ kind, labels: of, message: said }) => [kind, of['bucket'], said])).toEqual([
+    expect(events.recent().map(({ kind, labels: of, message: text }) => [kind, of['bucket'], text])).toEqual([
       ['oom_kill', '2', message],
     ]);
     expect(source.view().kills).toHaveLength(1);

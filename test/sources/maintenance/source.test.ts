@@ -62,7 +62,7 @@ describe('a window of the settings opens and closes', () => {
       ['opens 2026-10-25T00:30:00.000Z', 'closes 2026-10-25T01:00:00.000Z'],
     ],
     [
-      'across a change of clocks: after four hours, whatever the local time',
+      'across a change to or from daylight saving time: after four hours, regardless of the local time',
       ...['x=0 1 * * 0 for 4h in Europe/Berlin', '2026-10-24T12:00:00Z', 24],
       ['opens 2026-10-24T23:00:00.000Z', 'closes 2026-10-25T03:00:00.000Z'],
     ],

@@ -157,7 +157,7 @@ test('a bucket twice as busy as the others is selected within twelve minutes, an
   );
 });
 
-test('at most twice top buckets are selected in any ten minutes, whatever their activity', () => {
+test('at most twice top buckets are selected in any ten minutes, regardless of their activity', () => {
   fc.assert(
     fc.property(
       fc.array(fc.array(busy, { minLength: 30, maxLength: 30 }), { minLength: 40, maxLength: 120 }),

@@ -41,7 +41,7 @@ describe('an object is rejected with a reason when', () => {
       'metadata.creationTimestamp is not a time',
     ],
     [
-      'its deletionTimestamp is not a time, so that a deleted pod never looks like one that stays',
+      'its deletionTimestamp is not a time, so that a deleted pod never reads as one that stays',
       ({ metadata }) => (metadata['deletionTimestamp'] = 'soon'),
       'metadata.deletionTimestamp is not a time',
     ],

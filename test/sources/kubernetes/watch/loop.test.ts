@@ -551,7 +551,7 @@ describe('a malformed response', () => {
     ['with a string as its items', listOf('none'), /its items are "none"/],
     ['without items', listOf(undefined), /its items are missing/],
     ['with an object as its items', listOf({ a: 1 }), /its items are of a wrong type/],
-    ['with items that are no objects', listOf(['gl-gitaly-0', 5]), /its items are no objects/],
+    ['with items that are not objects', listOf(['gl-gitaly-0', 5]), /its items are no objects/],
   ])(
     'that is a list %s is rejected: the previous objects are kept until they are stale',
     async (_, response, why) => {

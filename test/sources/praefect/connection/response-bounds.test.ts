@@ -152,7 +152,7 @@ test('a flood during the login is not read to its end', async () => {
 });
 
 describe('an error of the server', () => {
-  test('that repeats the password, asked for in clear text, is redacted', async () => {
+  test('that repeats the password, requested in clear text, is redacted', async () => {
     const { database } = await opened({
       login(text, socket) {
         if (!text.includes('staple')) return socket.write(authentication(3));
