@@ -14,7 +14,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { alertGroups } from '../alerts/index.ts';
 import { everyMetric } from '../src/app/catalog.ts';
-import { parseDuration } from '../src/config/kinds/quantities.ts';
+import { parseDuration } from '../src/lib/format.ts';
 import { externalMetrics } from '../src/monitoring/external-metrics.ts';
 import { defaultMonitoringSettings } from '../src/monitoring/settings.ts';
 import { startPrometheusOn } from './prometheus.ts';

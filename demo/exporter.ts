@@ -1,10 +1,10 @@
 /** The real exporter, as `serve` runs it, with the demo's database, Gitalys and node as its targets. */
 import { processHost } from '../src/app/sources.ts';
 import type { CommandIo } from '../src/cli/command.ts';
-import { packageVersion } from '../src/cli/version.ts';
 import type { Settings } from '../src/config/sections/index.ts';
 import { systemClock } from '../src/lib/clock.ts';
 import { type Log, silentLog } from '../src/lib/log.ts';
+import { packageVersion } from '../src/lib/package-folder.ts';
 import { createExporter } from '../src/server/exporter.ts';
 import type { ExporterRequest, RunningExporter } from './demo.ts';
 

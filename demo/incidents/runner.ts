@@ -1,5 +1,5 @@
 /** Starts and ends incidents at run time, several at the same time unless they need the same resource. */
-import { describeThrown } from '../../src/lib/thrown.ts';
+import { describeThrown } from '../../src/lib/errors.ts';
 import type { Incident, IncidentText, Scene } from './incident.ts';
 
 /** An incident as the page and the status API show it. */

@@ -1,5 +1,5 @@
 /** Fills the status that the page and the API show, from the runner, the problems, the views and the event log. */
-import { bytesText, percentText } from '../lib/format.ts';
+import { bytesText, counted, percentText } from '../lib/format.ts';
 import { checksView } from '../rules/checks/api.ts';
 import type { Evaluation } from '../rules/checks/evaluate.ts';
 import type { TrackedProblem } from '../rules/problems/tracker.ts';
@@ -205,7 +205,7 @@ const killedBuckets = (view: CgroupGitalyView): readonly BucketNoteView[] =>
     .toSorted(([, a], [, b]) => b - a)
     .slice(0, 5)
     .map(([bucket, kills]) => ({
-      text: `Bucket ${bucket}: ${kills === 1 ? '1 process' : `${kills} processes`} OOM-killed.`,
+      text: `Bucket ${bucket}: ${counted(kills, 'process', 'processes')} OOM-killed.`,
       link: bucketLink(view, bucket),
     }));
 

@@ -2,6 +2,7 @@
 import { loadWithOptions } from '../config/load.ts';
 import type { Flags } from '../config/sources/flags.ts';
 import type { System } from '../config/system.ts';
+import { packageVersion } from '../lib/package-folder.ts';
 import type { Command, CommandIo, Input, Output } from './command.ts';
 import { type Invocation, packageCommands, readInvocation } from './commands.ts';
 import { printCompletions } from './completion.ts';
@@ -9,7 +10,6 @@ import { commandHelp, groupHelp, programHelp, widthOf } from './help.ts';
 import { createLog } from './logging.ts';
 import { printProblems, referencedFileProblems } from './setting-problems.ts';
 import { exitOnCrash, type HangUps, type SignalSource, stopOnSignals } from './signals.ts';
-import { packageVersion } from './version.ts';
 
 /** The process around the command line; tests pass their own. */
 export interface HostProcess {

@@ -5,6 +5,10 @@ import type { Secret } from '../lib/secret.ts';
 export const sslModes = ['disable', 'allow', 'prefer', 'require', 'verify-ca', 'verify-full'] as const;
 export type SslMode = (typeof sslModes)[number];
 
+/** A socket or the loopback interface: nothing crosses the network. */
+export const isLocalDatabase = (host: string): boolean =>
+  host.startsWith('/') || host === 'localhost' || host === '::1' || /^127\./.test(host);
+
 export interface DatabaseConnection {
   /** Host name, address, or the folder of a Unix socket (begins with /). */
   readonly host: string;

@@ -1,5 +1,7 @@
 /** docs/configuration.md: a pure function of the settings, so that it cannot differ from the program. */
+
 import { stringify } from 'yaml';
+import { tableCell } from '../lib/format.ts';
 import { sections } from './sections/index.ts';
 import { environmentPrefix, type NamedSetting, namedSettings, printedDefault } from './setting.ts';
 
@@ -51,19 +53,18 @@ function table(settings: readonly NamedSetting[]): readonly string[] {
     const { kind, help, example } = named.setting;
     const shown = example === undefined ? '' : `<br>Example: ${code(example)}`;
     const names = `${code(named.flag)}<br>${code(named.variable)}`;
-    return `| ${names} | ${kind.name} | ${defaultCell(named)} | ${cell(help)}${shown} |`;
+    return `| ${names} | ${kind.name} | ${defaultCell(named)} | ${tableCell(help)}${shown} |`;
   });
   return ['| Setting | Type | Default | Description |', '| --- | --- | --- | --- |', ...rows];
 }
 
 function defaultCell(named: NamedSetting): string {
   const printed = printedDefault(named);
-  if (printed === undefined) return cell(named.setting.defaultText ?? 'none');
+  if (printed === undefined) return tableCell(named.setting.defaultText ?? 'none');
   return code(Array.isArray(printed) ? printed.join(', ') : String(printed));
 }
 
-const cell = (text: string): string => text.replaceAll('|', '\\|');
-const code = (text: string): string => `\`${cell(text)}\``;
+const code = (text: string): string => `\`${tableCell(text)}\``;
 
 /** A file with every setting, at its example or default. */
 function exampleFile(named: readonly NamedSetting[]): string {

@@ -1,5 +1,5 @@
 /** Praefect's database with the exporter's role: whether it is reachable, readable and read-only. */
-import type { DatabaseConnection } from '../config/database-connection.ts';
+import { type DatabaseConnection, isLocalDatabase } from '../config/database-connection.ts';
 import type { Clock } from '../lib/clock.ts';
 import { type Fix, fixText } from '../rules/finding.ts';
 import { createBudget } from '../scheduler/budget.ts';
@@ -228,9 +228,8 @@ function leastFinding(row: DatabaseRow, user: string): DoctorFinding {
 }
 
 function tlsFinding({ host, ssl }: DatabaseConnection, encrypted: boolean): DoctorFinding {
-  const isLocal = host.startsWith('/') || host === 'localhost' || host === '::1' || host.startsWith('127.');
   if (encrypted) return passed(accessChecks.databaseTls, `TLS, sslmode ${ssl.mode}`);
-  if (isLocal) return passed(accessChecks.databaseTls, 'not encrypted, but local to this host');
+  if (isLocalDatabase(host)) return passed(accessChecks.databaseTls, 'not encrypted, but local to this host');
   return notPassed(accessChecks.databaseTls, 'warn', `not encrypted (sslmode ${ssl.mode})`, [
     fixText('Add sslmode=verify-full and sslrootcert to the connection; at least sslmode=require.'),
   ]);

@@ -1,6 +1,6 @@
 /** What doctor prints: a table for people, failures first, with the fixes of each; or JSON for programs. Pure. */
 import { styleText } from 'node:util';
-import { wrap } from '../lib/format.ts';
+import { counted, wrap } from '../lib/format.ts';
 import type { Fix } from '../rules/finding.ts';
 import { type DoctorFinding, type DoctorStatus, doctorGroups, doctorStatuses } from './finding.ts';
 import { type SizingLine, type SizingReport, sizingLines } from './sizing/report.ts';
@@ -94,7 +94,7 @@ function headline(findings: readonly DoctorFinding[]): string {
   });
   return worst.size === 0
     ? 'No checks were run'
-    : `${worst.size} check${worst.size === 1 ? '' : 's'}: ${counts.join(', ')}`;
+    : `${counted(worst.size, 'check', 'checks')}: ${counts.join(', ')}`;
 }
 
 type Paint = (format: Parameters<typeof styleText>[0], text: string) => string;

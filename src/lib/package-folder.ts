@@ -1,5 +1,5 @@
-/** The folder of the package itself, wherever the build put this file, and the runbooks in it. */
-import { existsSync } from 'node:fs';
+/** The folder of the package itself, wherever the build put this file, its version and its runbooks. */
+import { existsSync, readFileSync } from 'node:fs';
 import { readdir, readFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 
@@ -12,6 +12,18 @@ export function packageFolder(): string {
     folder = above;
   }
   return folder;
+}
+
+/** `0.1.0`; `unknown` when this file was moved out of its package. */
+export function packageVersion(): string {
+  try {
+    const found: { readonly name: string; readonly version: string } = JSON.parse(
+      readFileSync(join(packageFolder(), 'package.json'), 'utf8'),
+    );
+    return found.name === 'gitaly-exporter' ? found.version : 'unknown';
+  } catch {
+    return 'unknown';
+  }
 }
 
 /** The Markdown of each runbook by the name of its alert, and of the pages that they share. */

@@ -4,8 +4,8 @@
  * run counts as timed out, even if the collector never returns.
  */
 import type { Clock } from '../lib/clock.ts';
+import { describeThrown, stackOf } from '../lib/errors.ts';
 import { durationText } from '../lib/format.ts';
-import { describeThrown, stackOf } from '../lib/thrown.ts';
 import type { Collector, Run } from './collector.ts';
 import { failed, type Outcome } from './outcome.ts';
 import { validateOutcome } from './validate-outcome.ts';

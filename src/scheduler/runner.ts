@@ -7,8 +7,8 @@
  */
 import { onAbort } from '../lib/abort.ts';
 import type { Clock } from '../lib/clock.ts';
+import { describeThrown, stackOf } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
-import { describeThrown, stackOf } from '../lib/thrown.ts';
 import type { Block } from '../metrics/samples.ts';
 import type { Deadlines } from './bounded-run.ts';
 import { checkCollectors } from './check-collectors.ts';

@@ -1,6 +1,7 @@
 /** The exporter's own block of a scrape: the runner's families, and those that other modules add. */
+
+import { describeThrown, stackOf } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
-import { describeThrown, stackOf } from '../lib/thrown.ts';
 import type { Block, Family } from '../metrics/samples.ts';
 import { type BuildInfo, buildFamilies, collectorFamilies } from './self-metrics.ts';
 import type { CollectorStatus } from './status.ts';

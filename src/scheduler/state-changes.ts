@@ -3,9 +3,9 @@
  * is down for a night gives two log lines, not one for each failed run.
  */
 import type { Clock } from '../lib/clock.ts';
+import { describeThrown } from '../lib/errors.ts';
 import { durationText } from '../lib/format.ts';
 import type { Log } from '../lib/log.ts';
-import { describeThrown } from '../lib/thrown.ts';
 import type { FailureReason } from './outcome.ts';
 import type { CollectorChange, CollectorState, CollectorStatus } from './status.ts';
 import { statusOf, type Task } from './task.ts';

@@ -1,7 +1,6 @@
 /** `--web.listen-address`: parsing, and messages for people when listening fails. */
 import { isIP } from 'node:net';
-import { codeOf } from '../lib/errors.ts';
-import { describeThrown } from '../lib/thrown.ts';
+import { codeOf, describeThrown } from '../lib/errors.ts';
 
 export interface ListenAddress {
   /** As configured, for messages. */

@@ -4,7 +4,7 @@
  */
 
 import type { CollectorView, ProblemView, StatusView } from '../app/status-view.ts';
-import { durationText } from '../lib/format.ts';
+import { counted, durationText } from '../lib/format.ts';
 import { severities } from '../rules/finding.ts';
 
 export type StatusVerdict = 'critical' | 'warning' | 'unknown' | 'ok';
@@ -56,7 +56,7 @@ function headlineOf(verdict: StatusVerdict, problems: number): string {
   if (verdict === 'ok') return 'No problems detected';
   if (verdict === 'unknown') return 'Status unknown';
   if (problems === 0) return 'Data is incomplete';
-  return problems === 1 ? '1 problem detected' : `${problems} problems detected`;
+  return `${counted(problems, 'problem', 'problems')} detected`;
 }
 
 /** The runner removes stale data. If it ever failed to, that data must not appear healthy here. */

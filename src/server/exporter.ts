@@ -2,8 +2,8 @@
 import { type AppOptions, createApp } from '../app/app.ts';
 import type { Configuration } from '../app/sources.ts';
 import type { DemoView } from '../app/status-view.ts';
+import { describeThrown, stackOf } from '../lib/errors.ts';
 import { readRunbooks } from '../lib/package-folder.ts';
-import { describeThrown, stackOf } from '../lib/thrown.ts';
 import { exposition } from '../metrics/exposition.ts';
 import { createProcessMetrics } from '../metrics/process.ts';
 import { single } from '../metrics/samples.ts';

@@ -2,15 +2,10 @@ import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import type { Kind, Raw } from '../../src/config/kinds/kind.ts';
 import { listenAddress, listOf, virtualStorages } from '../../src/config/kinds/lists.ts';
-import {
-  bytes,
-  duration,
-  parseDuration,
-  printDuration,
-  unitRatio,
-} from '../../src/config/kinds/quantities.ts';
+import { bytes, duration, unitRatio } from '../../src/config/kinds/quantities.ts';
 import { choice, filePath, float, integer, secret, text, toggle } from '../../src/config/kinds/scalars.ts';
 import { type Origin, problemText } from '../../src/config/problem.ts';
+import { parseDuration, printDuration } from '../../src/lib/format.ts';
 import { Secret } from '../../src/lib/secret.ts';
 
 const flag: Origin = { source: 'flag', name: '--x' };

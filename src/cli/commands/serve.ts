@@ -5,9 +5,9 @@ import { problemText } from '../../config/problem.ts';
 import { listedTitles, type Settings } from '../../config/sections/index.ts';
 import { untilAborted } from '../../lib/abort.ts';
 import { systemClock } from '../../lib/clock.ts';
+import { packageVersion } from '../../lib/package-folder.ts';
 import { type CommandIo, defineCommand } from '../command.ts';
 import { printProblems } from '../setting-problems.ts';
-import { packageVersion } from '../version.ts';
 
 export const serve = defineCommand({
   name: 'serve',

@@ -1,5 +1,7 @@
 /** docs/alerts.md: how the alerts work, and the table of all of them, from the rules. */
+
 import type { AlertGroup } from '../../../alerts/alert.ts';
+import { tableCell } from '../../lib/format.ts';
 import { promDuration } from '../../monitoring/durations.ts';
 
 const titles: Readonly<Record<string, string>> = {
@@ -14,7 +16,7 @@ export const alertsReference = (groups: readonly AlertGroup[]): string =>
 function section({ alerts, file, name }: AlertGroup): string {
   const rows = alerts.map(
     (alert) =>
-      `| [${alert.name}](../alerts/runbooks/${alert.name}.md) | ${alert.severity} | ${cell(alert.firesWhen)} | ${alert.forSeconds > 0 ? promDuration(alert.forSeconds) : ''} |`,
+      `| [${alert.name}](../alerts/runbooks/${alert.name}.md) | ${alert.severity} | ${tableCell(alert.firesWhen)} | ${alert.forSeconds > 0 ? promDuration(alert.forSeconds) : ''} |`,
   );
   return `## ${titles[name] ?? name}
 
@@ -39,8 +41,6 @@ function recordingsSection(groups: readonly AlertGroup[]): string {
 ${rows.join('\n')}
 `;
 }
-
-const cell = (text: string): string => text.replaceAll('|', '\\|');
 
 const introduction = `# Alerts
 

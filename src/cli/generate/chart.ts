@@ -2,9 +2,11 @@
  * The generated files of the Helm chart: rules and dashboards, which its templates read from its folder `files`, and its
  * README, a table of the values with the comments of values.yaml.
  */
+
 import { isMap, parseDocument, type YAMLMap } from 'yaml';
 import type { AlertGroup } from '../../../alerts/alert.ts';
 import { type RulesFileSettings, rulesFile } from '../../../alerts/rules-file.ts';
+import { tableCell } from '../../lib/format.ts';
 import type { Artifact } from '../../monitoring/artifact.ts';
 
 /** Below the folder of the package. */
@@ -76,12 +78,10 @@ const toJson = (node: unknown): unknown =>
     ? node.toJSON()
     : node;
 
-const cell = (text: string): string => text.replaceAll('|', '\\|');
-
 function chartReadme(values: string): string {
   const rows = chartValues(values).map(
     ({ name, description, default: value }) =>
-      `| \`${name}\` | \`${cell(JSON.stringify(value))}\` | ${cell(description)} |`,
+      `| \`${name}\` | \`${tableCell(JSON.stringify(value))}\` | ${tableCell(description)} |`,
   );
   return `# Helm chart of gitaly-exporter
 

@@ -1,8 +1,8 @@
 /** Maintenance windows: once, or recurring by a cron expression in a time zone. */
 import { Cron } from 'croner';
+import { type Milliseconds, parseDuration, printDuration } from '../../lib/format.ts';
 import { bad, type Checked, good, quotedValue } from '../problem.ts';
 import { type Kind, problemOf, type Raw } from './kind.ts';
-import { type Milliseconds, parseDuration, printDuration } from './quantities.ts';
 
 export type ConfiguredWindow =
   | {

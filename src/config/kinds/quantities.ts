@@ -1,43 +1,7 @@
 /** Quantities with a unit: durations in Prometheus' syntax, bytes, and ratios. */
+import { type Milliseconds, parseDuration, printDuration } from '../../lib/format.ts';
 import { type Kind, Refusal, scalar } from './kind.ts';
 import { type Bounds, boundsText, within } from './scalars.ts';
-
-/** Every duration of the settings is in milliseconds. */
-export type Milliseconds = number;
-
-/** Prometheus' units of time in the order in which it accepts them (common/model: ParseDuration). */
-const timeUnits = [
-  ['y', 365 * 86_400_000],
-  ['w', 7 * 86_400_000],
-  ['d', 86_400_000],
-  ['h', 3_600_000],
-  ['m', 60_000],
-  ['s', 1000],
-  ['ms', 1],
-] as const;
-
-const durationPattern = new RegExp(`^${timeUnits.map(([unit]) => `(?:(\\d+)${unit})?`).join('')}$`);
-
-/** `1h30m` to milliseconds; undefined when it is not a duration. A bare `0` is the only number without a unit. */
-export function parseDuration(text: string): Milliseconds | undefined {
-  if (text === '0') return 0;
-  const match = text === '' ? null : durationPattern.exec(text);
-  if (match === null) return undefined;
-  const total = timeUnits.reduce((sum, [, factor], index) => sum + Number(match[index + 1] ?? 0) * factor, 0);
-  return Number.isSafeInteger(total) ? total : undefined;
-}
-
-/** Milliseconds to the shortest text that Prometheus reads: 5400000 to `1h30m`. Years and weeks are days. */
-export function printDuration(duration: Milliseconds): string {
-  let rest = Math.round(duration);
-  let text = '';
-  for (const [unit, factor] of timeUnits.slice(2)) {
-    const count = Math.floor(rest / factor);
-    if (count > 0) text += `${count}${unit}`;
-    rest -= count * factor;
-  }
-  return text === '' ? '0s' : text;
-}
 
 export const duration = (bounds: Bounds = {}): Kind<Milliseconds> =>
   scalar({

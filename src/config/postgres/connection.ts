@@ -1,6 +1,7 @@
 /** From libpq's parameters of any source to a `DatabaseConnection`: defaults, TLS, and the source of the password. */
+
+import { parseDuration } from '../../lib/format.ts';
 import type { DatabaseConnection } from '../database-connection.ts';
-import { parseDuration } from '../kinds/quantities.ts';
 import {
   bad,
   type Checked,

@@ -2,6 +2,8 @@
  * What alerts and the problems on the page judge by, and what generated alerts and dashboards contain. One value of each
  * for all of them.
  */
+
+import { parseDuration, printDuration } from '../../lib/format.ts';
 import {
   type AlertThresholdName,
   alertThresholds,
@@ -15,7 +17,7 @@ import type { Threshold } from '../../rules/thresholds.ts';
 import { baseUrl } from '../kinds/base-url.ts';
 import { type Kind, Refusal, scalar } from '../kinds/kind.ts';
 import { namedValues } from '../kinds/named-values.ts';
-import { parseDuration, printDuration, unitRatio } from '../kinds/quantities.ts';
+import { unitRatio } from '../kinds/quantities.ts';
 import { boundsText, choice, integer, text, within } from '../kinds/scalars.ts';
 import { kebab, optional, type Section, type Setting, setting, type ValuesOf } from '../setting.ts';
 import { closest } from '../suggest.ts';

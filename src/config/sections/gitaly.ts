@@ -1,4 +1,6 @@
 /** Gitaly's and Praefect's own metrics and Gitaly's configuration: where they are, and how they are scraped. */
+
+import { printDuration } from '../../lib/format.ts';
 import { listOf } from '../kinds/lists.ts';
 import {
   gitalyMetricsPort,
@@ -7,7 +9,7 @@ import {
   metricsTarget,
   namedFile,
 } from '../kinds/metrics-target.ts';
-import { bytes, duration, printDuration } from '../kinds/quantities.ts';
+import { bytes, duration } from '../kinds/quantities.ts';
 import { filePath, integer, text } from '../kinds/scalars.ts';
 import { optional, type Section, setting, type ValuesOf } from '../setting.ts';
 

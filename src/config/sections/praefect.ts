@@ -1,9 +1,11 @@
 /** Praefect's settings: its configuration file, its own metrics, and how to reach and query its database. */
+
+import { printDuration } from '../../lib/format.ts';
 import { Refusal } from '../kinds/kind.ts';
 import { listOf, virtualStorages } from '../kinds/lists.ts';
 import { metricsTarget, praefectMetricsPort } from '../kinds/metrics-target.ts';
 import { namedValues } from '../kinds/named-values.ts';
-import { duration, printDuration, unitRatio } from '../kinds/quantities.ts';
+import { duration, unitRatio } from '../kinds/quantities.ts';
 import { filePath, secret, text } from '../kinds/scalars.ts';
 import { connectionStringFault } from '../postgres/connection-string.ts';
 import { optional, type Section, setting, type ValuesOf } from '../setting.ts';

@@ -2,7 +2,8 @@
 
 import { isUnknown, type Known, known, unknown } from '../../lib/known.ts';
 import type { NodeFacts } from '../../sources/cgroup/node-facts.ts';
-import type { Container, Node, Pod, StatefulSet } from '../../sources/kubernetes/objects/types.ts';
+import { mainContainer } from '../../sources/kubernetes/gitaly-objects.ts';
+import type { Node, Pod, StatefulSet } from '../../sources/kubernetes/objects/types.ts';
 import {
   type CheckSubject,
   type CheckVerdict,
@@ -128,15 +129,9 @@ function setOf(sets: CheckInputs['statefulSets'], [first]: readonly Pod[]): Know
   return unknown(sets.incomplete ?? 'the pods belong to no StatefulSet that the API reports');
 }
 
-/** Gitaly's own container, as the chart names it; else the only one. */
-export function gitalyContainer(pod: Pod): Container | undefined {
-  const named = pod.containers.find(({ name }) => name === 'gitaly');
-  return named ?? (pod.containers.length === 1 ? pod.containers[0] : undefined);
-}
-
 /** The version of GitLab that a Gitaly pod runs, where its image shows it. */
 export const gitlabVersionOf = (pod: Pod): Version | undefined =>
-  imageVersion(gitalyContainer(pod)?.image ?? '');
+  imageVersion(mainContainer(pod)?.image ?? '');
 
 /** A failed or evicted pod stays listed next to its replacement, which has the same name. */
 const isLive = ({ phase }: Pod): boolean => phase !== 'Failed' && phase !== 'Succeeded';

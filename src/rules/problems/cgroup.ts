@@ -1,5 +1,5 @@
 /** Problems of memory and CPU of this host's Gitalys: OOM kills, limits that are nearly reached, throttled, or missing. Pure. */
-import { bytesText, durationText, listText, percentText, timeText } from '../../lib/format.ts';
+import { bytesText, counted, durationText, listText, percentText, timeText } from '../../lib/format.ts';
 import type { Level } from '../../sources/cgroup/level-metrics.ts';
 import { oomLevelText } from '../../sources/cgroup/messages.ts';
 import type { OomKill, OomLevel } from '../../sources/cgroup/oom/record.ts';
@@ -7,7 +7,7 @@ import type { CgroupGitalyView, CgroupView, LevelView } from '../../sources/cgro
 import { type Identity, identityKey, identityText } from '../../sources/identity.ts';
 import type { Thresholds } from '../thresholds.ts';
 import type { ProblemHistory } from './history.ts';
-import { counted, type Problem, problem } from './problem.ts';
+import { type Problem, problem } from './problem.ts';
 
 export interface CgroupSituation {
   readonly view: CgroupView;

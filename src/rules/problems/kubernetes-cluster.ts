@@ -1,8 +1,9 @@
 /** Problems of what Gitaly's pods depend on: nodes, disruption budgets, StatefulSets, namespaces, the API's clock. Pure. */
+import { counted } from '../../lib/format.ts';
 import { identityText } from '../../sources/identity.ts';
 import type { KubernetesView } from '../../sources/kubernetes/view.ts';
 import type { Thresholds } from '../thresholds.ts';
-import { clockDifference, counted, type Problem, problem } from './problem.ts';
+import { clockDifference, type Problem, problem } from './problem.ts';
 
 export const kubernetesClusterProblems = (
   view: KubernetesView,

@@ -1,8 +1,8 @@
 /** Problems of Gitaly Cluster, from the typed view of Praefect's database. Pure. */
-import { durationText } from '../../lib/format.ts';
+import { counted, durationText } from '../../lib/format.ts';
 import type { DatabaseView, HealthSnapshot, PraefectView } from '../../sources/praefect/view.ts';
 import type { Thresholds } from '../thresholds.ts';
-import { clockDifference, counted, type Problem, problem } from './problem.ts';
+import { clockDifference, type Problem, problem } from './problem.ts';
 import {
   hasLostQuorum,
   isHealthUnknown,

@@ -135,6 +135,3 @@ export function duringMaintenance(found: Problem, windows: readonly string[]): P
 /** `2h ahead of`, `30s behind` another clock. */
 export const clockDifference = (seconds: number): string =>
   `${durationText(Math.abs(seconds) * 1000)} ${seconds > 0 ? 'ahead of' : 'behind'}`;
-
-export const counted = (count: number, one: string, several: string): string =>
-  `${count} ${count === 1 ? one : several}`;

@@ -1,9 +1,9 @@
 /** Problems of replication, stuck replicas and jobs that wait or are stale, and whether the health of storages is known. */
-import { durationText } from '../../lib/format.ts';
+import { counted, durationText } from '../../lib/format.ts';
 import type { HealthSnapshot, PraefectView, TargetQueue } from '../../sources/praefect/view.ts';
 import type { Thresholds } from '../thresholds.ts';
 import type { ProblemHistory } from './history.ts';
-import { counted, type Problem, problem } from './problem.ts';
+import { type Problem, problem } from './problem.ts';
 
 export interface PraefectSituation {
   readonly view: PraefectView;

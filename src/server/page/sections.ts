@@ -10,7 +10,7 @@ import type {
   PodsView,
   ServerMemoryView,
 } from '../../app/status-view.ts';
-import { bytesText, durationText, listText, percentText } from '../../lib/format.ts';
+import { bytesText, counted, durationText, listText, percentText } from '../../lib/format.ts';
 import type { ChecksView, FailingCheckView, UnknownCheckView } from '../../rules/checks/api.ts';
 import { anchor, type Html, html, timeTag } from './html.ts';
 
@@ -143,7 +143,7 @@ function oomKills({ kills }: ServerMemoryView, now: number): Html {
   if (kills.length === 0) return html`<p class="quiet">No OOM kills</p>`;
   return html`${kills.map(
     ({ last, level, processes }) =>
-      html`<p class="message tone-critical"><b>${processes} OOM ${processes === 1 ? 'kill' : 'kills'}</b> at the limit of ${level}${last !== undefined && html`, last ${timeTag(last, now)}, ${durationText(now - last)} ago`}</p>`,
+      html`<p class="message tone-critical"><b>${counted(processes, 'OOM kill', 'OOM kills')}</b> at the limit of ${level}${last !== undefined && html`, last ${timeTag(last, now)}, ${durationText(now - last)} ago`}</p>`,
   )}`;
 }
 
@@ -187,7 +187,7 @@ ${
 
 function checkGroup(word: 'unknown' | 'passing', sign: string, count: number, items: readonly Html[]): Html {
   const tone = word === 'passing' ? 'ok' : word;
-  return html`<details id="checks-${word}" class="tone-${tone}"><summary id="checks-${word}-summary">${tag(tone, sign, word)} <h3>${count} ${count === 1 ? 'check' : 'checks'}</h3></summary><ul>${items}</ul></details>`;
+  return html`<details id="checks-${word}" class="tone-${tone}"><summary id="checks-${word}-summary">${tag(tone, sign, word)} <h3>${counted(count, 'check', 'checks')}</h3></summary><ul>${items}</ul></details>`;
 }
 
 function failingCheck(failing: FailingCheckView): Html {

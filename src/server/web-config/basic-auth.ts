@@ -11,7 +11,7 @@
 import { createHmac, randomBytes } from 'node:crypto';
 import { onAbort } from '../../lib/abort.ts';
 import type { Secret } from '../../lib/secret.ts';
-import { createFairQueue, type FairQueue } from './fair-queue.ts';
+import { createFairQueue, type FairQueue } from '../../lib/serial-queue.ts';
 
 type AuthVerdict =
   | 'granted'
@@ -85,7 +85,7 @@ export function createBasicAuth(options: BasicAuthOptions = {}): BasicAuth {
     try {
       return await compare(password, hash);
     } finally {
-      entered.leave();
+      entered();
     }
   }
 

@@ -4,6 +4,7 @@
  */
 import { validateHeaderValue } from 'node:http';
 import { z } from 'zod';
+import { parseGoDuration } from '../../config/go-duration.ts';
 import { cipherSuiteNames, curveNames, tlsVersionNames } from './tls-names.ts';
 
 /** Go's tls.ClientAuthType, from the loosest to the strictest. */
@@ -85,24 +86,11 @@ const users = z.record(z.string(), z.string()).superRefine((given, context) => {
 });
 
 const duration = z.union([z.string(), z.number()]).transform((value, context) => {
-  const ms = goDuration(String(value));
-  if (ms !== undefined) return ms;
+  const seconds = parseGoDuration(String(value));
+  if (seconds !== undefined && seconds >= 0) return seconds * 1000;
   context.addIssue({ code: 'custom', message: 'must be a duration such as 500ms, 1s or 1m30s' });
   return z.NEVER;
 });
-
-const unitMs: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
-
-/** `1m30s` in milliseconds: Go's time.ParseDuration, without units below a millisecond. */
-function goDuration(text: string): number | undefined {
-  if (text === '0') return 0;
-  if (!/^(\d+(\.\d+)?(ms|s|m|h))+$/.test(text)) return undefined;
-  let ms = 0;
-  for (const [, number, unit] of text.matchAll(/(\d+(?:\.\d+)?)(ms|s|m|h)/g)) {
-    ms += Number(number) * (unitMs[unit ?? ''] ?? 0);
-  }
-  return ms;
-}
 
 export const webConfigSchema = z.strictObject({
   tls_server_config: z

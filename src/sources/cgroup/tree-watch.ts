@@ -5,9 +5,9 @@
  */
 import { unlessAborted } from '../../lib/abort.ts';
 import type { Clock } from '../../lib/clock.ts';
+import { describeThrown, stackOf } from '../../lib/errors.ts';
 import type { Log } from '../../lib/log.ts';
 import { createSerialQueue } from '../../lib/serial-queue.ts';
-import { describeThrown, stackOf } from '../../lib/thrown.ts';
 import type { Failure } from '../../scheduler/outcome.ts';
 import type { Finder, FoundTrees } from './discovery/finder.ts';
 import type { OomKill, OomTracker } from './oom/record.ts';

@@ -7,6 +7,7 @@ import {
   replicasJson,
   type StorageListing,
 } from '../../../buckets/listing.ts';
+import { counted } from '../../../lib/format.ts';
 import type { QueryOptions, QueryResult } from '../../../sources/praefect/database.ts';
 import { contactedStorages, replicasOf } from '../../../sources/praefect/queries/replica-paths.ts';
 import type { QueryContext } from '../../../sources/praefect/query.ts';
@@ -17,7 +18,6 @@ import {
   bucketsText,
   certainOrPossible,
   checkBucket,
-  plural,
   printable,
   sizesOn,
   withBuckets,
@@ -108,7 +108,7 @@ function listingText(
   examined: number,
   { storage, sizes, repositories, listed }: StorageListing,
 ): string {
-  const of = `of ${plural(examined, 'repository', 'repositories')}`;
+  const of = `of ${counted(examined, 'repository', 'repositories')}`;
   const count = `${repositories.toLocaleString('en')} ${of} ${certainOrPossible(repositories === 1 ? 'runs' : 'run', 'may run', sizes)} Git there`;
   const lines = listed.map(
     ({ generation, virtualStorage, relativePath, replicaPath }) =>

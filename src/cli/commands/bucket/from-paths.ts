@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { bucketName, bucketsOf, bucketsOn } from '../../../buckets/hash.ts';
 import { type PathReading, pathsOf } from '../../../buckets/paths.ts';
 import { matchingGitalys } from '../../../buckets/sizes.ts';
+import { counted } from '../../../lib/format.ts';
 import type { ExitCode } from '../../command.ts';
 import {
   BucketError,
@@ -10,7 +11,6 @@ import {
   bucketsText,
   certainOrPossible,
   checkBucket,
-  plural,
   printable,
   sizesOn,
 } from './lookup.ts';
@@ -82,12 +82,12 @@ async function fromInput(request: BucketRequest): Promise<ExitCode> {
   if (io.signal.aborted) return 2;
   if (wrongPaths > 0)
     io.stderr.write(
-      `gitaly-exporter: ${plural(wrongPaths, 'path was', 'paths were')} skipped: ${wrong.join('; ')}${wrongPaths > wrong.length ? '; …' : ''}\n`,
+      `gitaly-exporter: ${counted(wrongPaths, 'path was', 'paths were')} skipped: ${wrong.join('; ')}${wrongPaths > wrong.length ? '; …' : ''}\n`,
     );
   if (wanted !== undefined) {
     const more = found > options.limit ? `, of which ${options.limit} are listed (--limit)` : '';
     io.stderr.write(
-      `${bucketName(wanted)} of ${sizes.count} on ${storage}: ${found.toLocaleString('en')} of ${plural(paths, 'path', 'paths')} ${certainOrPossible(found === 1 ? 'runs' : 'run', 'may run', sizes)} Git there${more}\n`,
+      `${bucketName(wanted)} of ${sizes.count} on ${storage}: ${found.toLocaleString('en')} of ${counted(paths, 'path', 'paths')} ${certainOrPossible(found === 1 ? 'runs' : 'run', 'may run', sizes)} Git there${more}\n`,
     );
   }
   return paths === 0 && wrongPaths > 0 ? 2 : found > 0 ? 0 : 1;

@@ -84,6 +84,3 @@ export const certainOrPossible = (
 /** A path on a terminal: control characters in names are escaped. */
 export const printable = (path: string): string =>
   path.replaceAll(/\p{Cc}/gu, (char) => `\\x${char.charCodeAt(0).toString(16).padStart(2, '0')}`);
-
-export const plural = (number: number, one: string, many: string): string =>
-  `${number.toLocaleString('en')} ${number === 1 ? one : many}`;

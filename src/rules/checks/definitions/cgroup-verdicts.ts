@@ -4,9 +4,9 @@ import { bytesText, durationText } from '../../../lib/format.ts';
 import { isUnknown, type Known, notApplicable } from '../../../lib/known.ts';
 import type { CgroupFacts, MemoryMax } from '../../../sources/cgroup/facts.ts';
 import type { Layout } from '../../../sources/cgroup/tree.ts';
+import { mainContainer } from '../../../sources/kubernetes/gitaly-objects.ts';
 import type { Container, Pod } from '../../../sources/kubernetes/objects/types.ts';
 import { allOf, type CheckVerdict, fail, judge, pass, passIf, undecided } from '../check.ts';
-import { gitalyContainer } from '../subjects.ts';
 import { isVersionAtLeast, type Version, version, versionText } from '../version.ts';
 
 /** cgroups.memory_bytes; before it, each repository's cgroup had a limit, and all of them together none. */
@@ -64,7 +64,7 @@ export function withoutInitCgroups(cgroup: Known<CgroupFacts>, config: Known<Git
 }
 
 export function ownedByGitaly(uid: number, pod: Pod, layout: Layout): CheckVerdict {
-  const user = gitalyContainer(pod)?.runAsUser ?? pod.runAsUser ?? gitUid;
+  const user = mainContainer(pod)?.runAsUser ?? pod.runAsUser ?? gitUid;
   if (uid === unmappedUid && user !== unmappedUid)
     return undecided(
       "the owner has no user ID in this exporter's user namespace: run the agent without one (hostUsers)",
@@ -150,7 +150,7 @@ function unused(found: string, ageMs: number | undefined): CheckVerdict {
 
 /** Undefined on a virtual machine, while the container does not run, and for a start in the future. */
 export function runningMs(pod: Pod | undefined, now: number): number | undefined {
-  const state = pod && gitalyContainer(pod)?.state;
+  const state = pod && mainContainer(pod)?.state;
   if (state?.kind !== 'running' || state.startedAt === undefined) return undefined;
   const ageMs = now - state.startedAt;
   return ageMs >= 0 ? ageMs : undefined;

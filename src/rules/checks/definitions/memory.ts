@@ -2,10 +2,11 @@
 
 import { bytesText, listText } from '../../../lib/format.ts';
 import { present } from '../../../lib/known.ts';
+import { mainContainer } from '../../../sources/kubernetes/gitaly-objects.ts';
 import type { Pod } from '../../../sources/kubernetes/objects/types.ts';
 import { type Check, fail, judge, pass, passIf, sources, undecided } from '../check.ts';
 import { patchTemplate, showPodField } from '../commands.ts';
-import { gitalyContainer, perGitalyPod } from '../subjects.ts';
+import { perGitalyPod } from '../subjects.ts';
 import { version } from '../version.ts';
 import { enableCgroups } from './cgroups.ts';
 
@@ -51,7 +52,7 @@ export const memoryChecks: readonly Check[] = [
     },
     run: (inputs) =>
       perGitalyPod(inputs, (pod, { config }) => {
-        const request = pod.resources.memoryRequest ?? gitalyContainer(pod)?.resources.memoryRequest;
+        const request = pod.resources.memoryRequest ?? mainContainer(pod)?.resources.memoryRequest;
         if (request === undefined) return fail("Gitaly's container has no memory request");
         const unlimited = containersWithoutMemoryLimit(pod);
         if (unlimited.length > 0)
@@ -111,7 +112,7 @@ export const memoryChecks: readonly Check[] = [
     },
     run: (inputs) =>
       perGitalyPod(inputs, (pod, { config }) => {
-        const container = gitalyContainer(pod);
+        const container = mainContainer(pod);
         const limit = pod.resources.memoryLimit ?? container?.resources.memoryLimit;
         const text = container?.env['GOMEMLIMIT'];
         if (text === undefined)

@@ -1,7 +1,9 @@
 /** Praefect: its database connection, the database's version, and the number of instances. */
 
+import { isLocalDatabase } from '../../../config/database-connection.ts';
 import { isUnknown, type Known, known, mapKnown, type Unknown, unknown, whole } from '../../../lib/known.ts';
-import type { Container, Pod } from '../../../sources/kubernetes/objects/types.ts';
+import { mainContainer } from '../../../sources/kubernetes/gitaly-objects.ts';
+import type { Pod } from '../../../sources/kubernetes/objects/types.ts';
 import {
   allOf,
   type Check,
@@ -131,7 +133,7 @@ function encrypted(
 ): CheckVerdict {
   const found = `${isOneOfSeveral ? `${configuration}: ` : ''}sslmode ${sslMode}`;
   if (encryptedModes.includes(sslMode)) return pass(found);
-  if (isLocal(host)) return pass(`${found}, to a database on Praefect's own host`);
+  if (isLocalDatabase(host)) return pass(`${found}, to a database on Praefect's own host`);
   switch (sslMode) {
     case 'disable':
       return fail(found);
@@ -145,10 +147,6 @@ function encrypted(
       return undecided(`sslmode ${JSON.stringify(sslMode)} is not one of libpq's modes`);
   }
 }
-
-/** A socket or the loopback interface: nothing crosses the network. */
-const isLocal = (host: string): boolean =>
-  host.startsWith('/') || host === 'localhost' || host === '::1' || /^127\./.test(host);
 
 const once = (
   inputs: CheckInputs,
@@ -165,7 +163,7 @@ function gitlabVersion(inputs: CheckInputs, facts: PraefectFacts): Known<Version
   const praefectPods = whole(inputs.praefectPods);
   if (isUnknown(praefectPods) && praefectPods.notApplicable !== true) return praefectPods;
   const [newest] = (isUnknown(praefectPods) ? [] : praefectPods.value)
-    .flatMap(({ containers }) => imageVersion(praefectContainer(containers)?.image ?? '') ?? [])
+    .flatMap((pod) => imageVersion(mainContainer(pod)?.image ?? '') ?? [])
     .sort((a, b) => (isVersionAtLeast(a, b) ? -1 : 1));
   if (newest !== undefined) return known(newest);
   return mapKnown(facts.gitlabVersion, (text) => {
@@ -173,10 +171,6 @@ function gitlabVersion(inputs: CheckInputs, facts: PraefectFacts): Known<Version
     return parsed === undefined ? unknown(`${JSON.stringify(text)} is not a GitLab version`) : known(parsed);
   });
 }
-
-/** Praefect's own container, as the chart names it; else the only one. */
-const praefectContainer = (containers: readonly Container[]): Container | undefined =>
-  containers.find(({ name }) => name === 'praefect') ?? (containers.length === 1 ? containers[0] : undefined);
 
 function supported(server: string, gitlab: Known<Version>, schema: Known<SchemaReleases>): CheckVerdict {
   const found = parseVersion(server);

@@ -2,11 +2,12 @@
 
 import { durationText } from '../../../lib/format.ts';
 import { isUnknown, notApplicable, present } from '../../../lib/known.ts';
+import { mainContainer } from '../../../sources/kubernetes/gitaly-objects.ts';
 import type { ContainerProbe, Pod } from '../../../sources/kubernetes/objects/types.ts';
 import { type Check, type CheckVerdict, fail, judge, pass, passIf, sources, undecided } from '../check.ts';
 import { patchTemplate, showPodField } from '../commands.ts';
 import type { ServerFacts } from '../inputs.ts';
-import { gitalyContainer, perGitalyPod } from '../subjects.ts';
+import { perGitalyPod } from '../subjects.ts';
 
 /** readinessProbe.initialDelaySeconds and .periodSeconds on GitLab's page. */
 const maximumDelay = 2;
@@ -71,7 +72,7 @@ export const rotationChecks: readonly Check[] = [
     },
     run: (inputs) =>
       perGitalyPod(inputs, (pod) => {
-        const container = gitalyContainer(pod);
+        const container = mainContainer(pod);
         if (container === undefined) return undecided("which of the containers is Gitaly's is unknown");
         const { startupProbe, readinessProbe } = container;
         if (startupProbe === undefined && readinessProbe === undefined)
@@ -174,7 +175,7 @@ function retriesLongEnough(pod: Pod, { rotationSeconds }: ServerFacts, retry: nu
 }
 
 function startSeconds(pod: Pod): number | undefined {
-  const container = gitalyContainer(pod);
+  const container = mainContainer(pod);
   if (container?.restartCount !== 0 || container.state.kind !== 'running') return undefined;
   const { startedAt } = container.state;
   return startedAt === undefined ? undefined : Math.max(0, (startedAt - pod.createdAt) / 1000);

@@ -1,6 +1,6 @@
 /** Where pods run and what may evict them: priority, autoscaler, placement, disruption budgets. */
 
-import { listText } from '../../../lib/format.ts';
+import { counted, listText } from '../../../lib/format.ts';
 import { type Known, known, mapKnown, present, unknown } from '../../../lib/known.ts';
 import type { OtherPod } from '../../../sources/kubernetes/directory/other-pods.ts';
 import { selects } from '../../../sources/kubernetes/objects/selector.ts';
@@ -196,9 +196,7 @@ function placement({ pods, set }: GitalyWorkload): CheckVerdict {
     const placed = [...nodes.values()].flat().length;
     if (!(placed >= Math.max(replicas, pods.length)))
       return undecided(`${placed} of ${replicas} pods are scheduled`);
-    return pass(
-      `${placed} ${placed === 1 ? 'pod' : 'pods'} on ${nodes.size} ${nodes.size === 1 ? 'node' : 'nodes'}`,
-    );
+    return pass(`${counted(placed, 'pod', 'pods')} on ${counted(nodes.size, 'node', 'nodes')}`);
   });
 }
 

@@ -3,8 +3,8 @@
  * the last resourceVersion, or lists again where the server no longer has it. It ends only by its signal.
  */
 import type { Clock } from '../../../lib/clock.ts';
+import { describeThrown, stackOf } from '../../../lib/errors.ts';
 import type { Log } from '../../../lib/log.ts';
-import { describeThrown, stackOf } from '../../../lib/thrown.ts';
 import { createYielder } from '../../../lib/yielder.ts';
 import type { Failure } from '../../../scheduler/outcome.ts';
 import { BrokenStream, type KubeApi } from '../api/api.ts';

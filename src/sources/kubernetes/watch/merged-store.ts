@@ -1,7 +1,7 @@
 /** A store that one or more watches fill; an object that several of them report is in it once. */
 import type { Clock } from '../../../lib/clock.ts';
+import { describeThrown, stackOf } from '../../../lib/errors.ts';
 import type { Log } from '../../../lib/log.ts';
-import { describeThrown, stackOf } from '../../../lib/thrown.ts';
 import type { KubeObject } from '../objects/types.ts';
 import {
   type Change,
