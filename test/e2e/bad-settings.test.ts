@@ -7,20 +7,20 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { startExporter } from './exporter-process.ts';
 import {
+  type ChangingTree,
+  changingTree,
   expectPromtoolToPass,
-  type LivingTree,
-  livingTree,
   type Scrape,
   scrapeUntil,
   success,
 } from './servers.ts';
 
 let folder = '';
-let tree: LivingTree;
+let tree: ChangingTree;
 
 beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), 'bad-settings-'));
-  tree = livingTree();
+  tree = changingTree();
 });
 afterAll(() => {
   tree?.remove();

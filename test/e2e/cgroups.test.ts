@@ -9,12 +9,12 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { type ExporterProcess, startExporter } from './exporter-process.ts';
 import {
   burstableSlice,
+  type ChangingTree,
+  changingTree,
   expectPromtoolToPass,
   gitOfGuaranteed,
   guaranteedSlice,
   isReady,
-  type LivingTree,
-  livingTree,
   podsFile,
   type Scrape,
   scrape,
@@ -27,12 +27,12 @@ const first = { namespace: 'gitlab', pod: 'gl-gitaly-default-0', node: 'lab-node
 const second = { ...first, pod: 'gl-gitaly-default-1' };
 
 let folder = '';
-let tree: LivingTree;
+let tree: ChangingTree;
 let exporter: ExporterProcess;
 
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'cgroups-e2e-'));
-  tree = livingTree();
+  tree = changingTree();
   writeFileSync(join(folder, 'pods.json'), podsFile(first.node));
   exporter = await startExporter([
     '--cgroup.enabled',

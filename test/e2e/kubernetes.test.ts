@@ -9,13 +9,13 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { type ExporterProcess, startExporter } from './exporter-process.ts';
 import {
   apiToken,
+  type ChangingTree,
   type Cluster,
+  changingTree,
   expectPromtoolToPass,
   gitOfGuaranteed,
   isOwn,
   isReady,
-  type LivingTree,
-  livingTree,
   type Scrape,
   scrape,
   scrapeUntil,
@@ -24,7 +24,7 @@ import {
 } from './servers.ts';
 
 let folder = '';
-let tree: LivingTree;
+let tree: ChangingTree;
 let cluster: Cluster;
 let inCluster: ExporterProcess;
 let agent: ExporterProcess;
@@ -32,7 +32,7 @@ let all: ExporterProcess;
 
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'kubernetes-e2e-'));
-  tree = livingTree();
+  tree = changingTree();
   cluster = await startCluster();
   writeFileSync(join(folder, 'kubeconfig'), cluster.kubeconfig);
   [inCluster, agent, all] = await Promise.all([

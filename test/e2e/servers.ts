@@ -25,7 +25,7 @@ const gitalyContainerIds = {
   [burstableUid]: '0a1b2c3d4e5f60718293a4b5c6d7e8f90817263544536271f0e1d2c3b4a59687',
 } as const;
 
-export interface LivingTree extends CapturedTree {
+export interface ChangingTree extends CapturedTree {
   /**
    * Counts an OOM kill as the captured kernels did (test/fixtures/cgroup/README.md): `oom` at the cgroup that
    * reached its limit, then `oom_kill` at the cgroup of the victim, each there in memory.events.local, and in
@@ -38,7 +38,7 @@ export interface LivingTree extends CapturedTree {
   restore(): void;
 }
 
-export function livingTree(): LivingTree {
+export function changingTree(): ChangingTree {
   const tree = capturedTree('6.12', 'before');
   const spare = capturedTree('6.12', 'before');
   const { root } = tree;

@@ -101,7 +101,7 @@ export async function slow(clock: Clock, ms: number, run: Run, outcome: Outcome)
 }
 
 /** Takes `ms` and ignores its signal. */
-export async function deaf(clock: Clock, ms: number, outcome: Outcome): Promise<Outcome> {
+export async function ignoringSignal(clock: Clock, ms: number, outcome: Outcome): Promise<Outcome> {
   await clock.sleep(ms);
   return outcome;
 }

@@ -2,7 +2,7 @@
 import { describe, expect, test } from '@jest/globals';
 import { failed } from '../../src/scheduler/outcome.ts';
 import { createWake } from '../../src/scheduler/wake.ts';
-import { createHarness, deaf, every, hang, ok, slow } from './harness.ts';
+import { createHarness, every, hang, ignoringSignal, ok, slow } from './harness.ts';
 
 describe('runs of an interval', () => {
   test('start one shortly after the other at first, and then keep a grid each', async () => {
@@ -148,7 +148,7 @@ describe('a wake', () => {
     const { clock, collector, run } = createHarness();
     const wake = createWake();
     const a = collector('a', every(60_000, { wake, timeoutMs: 1000 }), (_, nth) =>
-      nth === 1 ? deaf(clock, 20_000, ok('a')) : ok('a'),
+      nth === 1 ? ignoringSignal(clock, 20_000, ok('a')) : ok('a'),
     );
     run([a]);
     await clock.advance(5000);

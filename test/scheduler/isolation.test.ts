@@ -4,10 +4,10 @@ import type { Run } from '../../src/scheduler/collector.ts';
 import { failed, type Outcome } from '../../src/scheduler/outcome.ts';
 import {
   createHarness,
-  deaf,
   every,
   flatten,
   hang,
+  ignoringSignal,
   never,
   ok,
   scrapeSchedule,
@@ -20,7 +20,7 @@ import {
 const throwingProxy = new Proxy(
   {},
   // biome-ignore format: one thought
-  new Proxy({}, { get: () => () => { throw new Error('spite'); } }),
+  new Proxy({}, { get: () => () => { throw new Error('trap'); } }),
 );
 
 // biome-ignore format: a table
@@ -35,7 +35,7 @@ const faults: readonly [what: string, collect: (run: Run) => Promise<Outcome>, r
   ['throws an object without a prototype', () => { throw Object.create(null); }, 'internal', /cannot be described/],
   ['throws a Proxy whose every trap throws', () => { throw throwingProxy; }, 'internal', /cannot be described/],
   ['throws ten thousand characters', () => { throw 'x'.repeat(10_000); }, 'internal', /^.{500,600}$/],
-  ['resolves to a Proxy whose every trap throws', () => Promise.resolve().then(() => throwingProxy as Outcome), 'internal', /internal error in bad: Error: spite/],
+  ['resolves to a Proxy whose every trap throws', () => Promise.resolve().then(() => throwingProxy as Outcome), 'internal', /internal error in bad: Error: trap/],
   ['resolves to undefined', async () => undefined as unknown as Outcome, 'internal', /neither data, nor empty, nor failed/],
   ['hands back an unknown kind', async () => ({ kind: 'fine' }) as unknown as Outcome, 'internal', /neither data/],
   ['hands back an unknown reason', async () => failed('tired' as 'query', ''), 'internal', /no failure reason tired/],
@@ -72,7 +72,9 @@ describe.each([
 
 test('an outcome after the deadline, but before the run is given up, counts', async () => {
   const { clock, collector, run } = createHarness();
-  const late = collector('late', every(60_000, { timeoutMs: 5000 }), () => deaf(clock, 5400, ok('late')));
+  const late = collector('late', every(60_000, { timeoutMs: 5000 }), () =>
+    ignoringSignal(clock, 5400, ok('late')),
+  );
   const runner = run([late]);
   await clock.advance(5500);
   expect(runner.status()[0]).toMatchObject({ state: 'ok', lastDurationMs: 5400 });

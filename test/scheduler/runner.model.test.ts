@@ -19,7 +19,7 @@ const graceMs = 500;
 const behavior = fc.oneof(
   fc.record({ kind: fc.constant('good' as const), ms: fc.integer({ min: 0, max: 3900 }) }),
   fc.record({ kind: fc.constantFrom('empty', 'failed', 'thrown', 'rejected') }),
-  fc.record({ kind: fc.constant('deaf' as const), ms: fc.integer({ min: 0, max: 30_000 }) }),
+  fc.record({ kind: fc.constant('ignores signal' as const), ms: fc.integer({ min: 0, max: 30_000 }) }),
   fc.record({ kind: fc.constant('slow' as const), ms: fc.integer({ min: 4000, max: 30_000 }) }),
   fc.record({ kind: fc.constant('hang' as const) }),
 );
@@ -94,7 +94,7 @@ function modelCollector(harness: Harness, name: string, { everyMs, scrape, scrip
           return failed('timeout', 'aborted');
         }
         break;
-      case 'deaf':
+      case 'ignores signal':
         await clock.sleep(how.ms);
         break;
       case 'hang':

@@ -4,10 +4,10 @@ import { failed } from '../../src/scheduler/outcome.ts';
 import type { Runner } from '../../src/scheduler/runner.ts';
 import {
   createHarness,
-  deaf,
   every,
   flatten,
   hang,
+  ignoringSignal,
   never,
   ok,
   scrape,
@@ -197,7 +197,7 @@ describe('a collector that hangs beyond its deadline', () => {
   test('is not run again until it returns, and is reported as timed out until then', async () => {
     const { clock, collector, lines, run, seconds } = createHarness();
     const a = collector('a', scrapeSchedule, (_, nth) =>
-      nth === 2 ? deaf(clock, 60_000, ok('a')) : ok('a', nth),
+      nth === 2 ? ignoringSignal(clock, 60_000, ok('a')) : ok('a', nth),
     );
     const runner = run([a]);
     await clock.advance(100);
@@ -233,7 +233,7 @@ describe('a collector that hangs beyond its deadline', () => {
   test('on an interval skips the runs that it missed and keeps its grid', async () => {
     const { clock, collector, run } = createHarness();
     const a = collector('a', every(10_000, { timeoutMs: 5000 }), (_, nth) =>
-      nth === 2 ? deaf(clock, 33_000, ok('a')) : ok('a'),
+      nth === 2 ? ignoringSignal(clock, 33_000, ok('a')) : ok('a'),
     );
     run([a]);
     await clock.advance(65_000);

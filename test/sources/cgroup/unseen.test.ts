@@ -163,7 +163,7 @@ describe('a pod that runs outside of its slice', () => {
 });
 
 describe('OOM kills of a pod that was removed before the first scrape', () => {
-  async function killedAndGone(): Promise<TestSource & { readonly directory: TestDirectory }> {
+  async function killedAndRemoved(): Promise<TestSource & { readonly directory: TestDirectory }> {
     tree.make('kubepods.slice');
     const directory = directoryOf([]);
     const running = start({ directory });
@@ -182,7 +182,7 @@ describe('OOM kills of a pod that was removed before the first scrape', () => {
   }
 
   test('are exposed for an hour, by pod, level and bucket', async () => {
-    const { clock, text } = await killedAndGone();
+    const { clock, text } = await killedAndRemoved();
     const found = await text();
     expect(valueIn(found, `gitaly_server_oom_kills_total{${labels(0)},level="bucket"}`)).toBe(3);
     expect(valueIn(found, `gitaly_server_bucket_oom_kills_total{${labels(0)},bucket="0"}`)).toBe(3);
@@ -192,7 +192,7 @@ describe('OOM kills of a pod that was removed before the first scrape', () => {
   });
 
   test('are in the view, together with the Gitaly that disappeared', async () => {
-    const { source } = await killedAndGone();
+    const { source } = await killedAndRemoved();
     expect(source.view().kills).toMatchObject([
       { level: 'bucket', processes: 3, identity: { pod: 'gl-gitaly-0' } },
     ]);
@@ -205,7 +205,7 @@ describe('OOM kills of a pod that was removed before the first scrape', () => {
   ])(
     'keep their age, and stay in the view for an hour, when the clock of the host is set %s by two hours',
     async (_, by) => {
-      const { clock, source, text } = await killedAndGone();
+      const { clock, source, text } = await killedAndRemoved();
       const agesOf = async () => [
         clock.now() / 1000 -
           (valueIn(await text(), `gitaly_server_last_oom_timestamp_seconds{${labels(0)},level="bucket"}`) ??

@@ -112,12 +112,12 @@ test('at most `top` buckets plus those with kills are selected, and none that do
 });
 
 test('activity that varies by a tenth never changes the selection', () => {
-  const wobble = fc.double({ min: 0.9, max: 1.1, noNaN: true });
+  const variation = fc.double({ min: 0.9, max: 1.1, noNaN: true });
   fc.assert(
     fc.property(
       fc.integer({ min: 1, max: 8 }),
       fc.double({ min: 0.01, max: 8, noNaN: true }),
-      fc.array(fc.array(wobble, { minLength: 12, maxLength: 12 }), { minLength: 50, maxLength: 120 }),
+      fc.array(fc.array(variation, { minLength: 12, maxLength: 12 }), { minLength: 50, maxLength: 120 }),
       (top, base, updates) => {
         const busiest = createBusiest({ top });
         const results = updates.map((factors, index) =>

@@ -35,13 +35,13 @@ export interface KernelModel {
   populate(path: string, processes: number): void;
   /**
    * Kills a process in `victim` because the limit of `limit` was reached (undefined: the node ran out of
-   * memory). Returns the number of killed processes. `isVictimGone`: the first victim has exited before its
+   * memory). Returns the number of killed processes. `hasVictimExited`: the first victim has exited before its
    * group is killed.
    */
   kill(
     victim: string,
     limit: string | undefined,
-    options?: { ooms?: number; isVictimGone?: boolean },
+    options?: { ooms?: number; hasVictimExited?: boolean },
   ): number;
   /** Reaches a limit without a kill. */
   reachLimit(path: string, ooms: number): void;
@@ -156,7 +156,7 @@ export function createKernelModel({ hasGroupKills = true }: { hasGroupKills?: bo
     populate(path, processes) {
       the(path).processes = processes;
     },
-    kill(victimPath, limitPath, { ooms = 1, isVictimGone = false } = {}) {
+    kill(victimPath, limitPath, { ooms = 1, hasVictimExited = false } = {}) {
       const victim = the(victimPath);
       const domain = limitPath === undefined ? undefined : the(limitPath);
       if (domain !== undefined) for (let each = 0; each < ooms; each++) raise(domain, 'oom');
@@ -171,7 +171,7 @@ export function createKernelModel({ hasGroupKills = true }: { hasGroupKills?: bo
         if (!isBelow(cgroup.path, group.path)) continue;
         const isVictims = cgroup === victim;
         const processes = isVictims ? Math.max(1, cgroup.processes) : cgroup.processes;
-        const struck = isVictims && isVictimGone ? processes - 1 : processes;
+        const struck = isVictims && hasVictimExited ? processes - 1 : processes;
         for (let each = 0; each < struck; each++) raise(cgroup, 'oom_kill');
         killed += processes;
       }

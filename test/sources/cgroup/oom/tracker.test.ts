@@ -142,7 +142,7 @@ describe('group kills', () => {
   test('in which the first victim exits before the rest of the group is killed are counted at most one too low', async () => {
     const { kernel, tracker } = await begin();
     kernel.populate(gitaly, 4);
-    kernel.kill(gitaly, gitaly, { isVictimGone: true });
+    kernel.kill(gitaly, gitaly, { hasVictimExited: true });
     kernel.run();
     expect((await tracker.settle()).map(line)).toEqual(['3 by container gitaly']);
   });
@@ -166,7 +166,7 @@ describe('group kills', () => {
 
   test('of one process in one incident count once, whether the process was killed once or twice', async () => {
     const { kernel, tracker } = await begin();
-    kernel.kill(gitaly, gitaly, { isVictimGone: true });
+    kernel.kill(gitaly, gitaly, { hasVictimExited: true });
     kernel.kill(scopePath(pod, 'pause'), scopePath(pod, 'pause'));
     kernel.run();
     expect((await tracker.settle()).map(line).sort()).toEqual([
@@ -177,11 +177,11 @@ describe('group kills', () => {
 
   test('drop a correction that did not arrive within some seconds, so that the next kill counts as one', async () => {
     const { clock, kernel, tracker } = await begin();
-    kernel.kill(gitaly, gitaly, { isVictimGone: true });
+    kernel.kill(gitaly, gitaly, { hasVictimExited: true });
     kernel.run();
     await tracker.settle();
     await clock.advance(6000);
-    kernel.kill(gitaly, gitaly, { isVictimGone: true });
+    kernel.kill(gitaly, gitaly, { hasVictimExited: true });
     kernel.run();
     expect((await tracker.settle()).map(line)).toEqual(['1 by container gitaly']);
   });
@@ -445,7 +445,7 @@ describe('the start of counting', () => {
     const clock = createManualClock();
     for (const { path, isGroup } of pathsOf(tree)) kernel.make(path, { isGroup });
     for (let each = 0; each < 17; each++) kernel.kill(`${git}/repos-3`, `${git}/repos-3`, { ooms: 2 });
-    kernel.kill(gitaly, gitaly, { isVictimGone: true });
+    kernel.kill(gitaly, gitaly, { hasVictimExited: true });
     kernel.run();
     const tracker = createOomTracker({
       files: kernel.files,

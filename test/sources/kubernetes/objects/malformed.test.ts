@@ -196,7 +196,7 @@ describe('anti-affinity counts when its term matches the pod itself', () => {
 });
 
 describe('recorded objects with random values in random places', () => {
-  const junk = fc.oneof(
+  const arbitrary = fc.oneof(
     fc.constantFrom<unknown>(null, undefined, '', 0, -1, Number.NaN, 1e300, true, [], {}, '__proto__', '9Zi'),
     fc.anything({ maxDepth: 2 }),
     fc.string({ size: 'large' }),
@@ -219,7 +219,7 @@ describe('recorded objects with random values in random places', () => {
     fc.assert(
       fc.property(
         fc.nat(items.length - 1),
-        fc.array(fc.tuple(fc.nat(), junk), { minLength: 1, maxLength: 4 }),
+        fc.array(fc.tuple(fc.nat(), arbitrary), { minLength: 1, maxLength: 4 }),
         (which, changes) => {
           const raw: unknown = structuredClone(items[which]);
           for (const [seed, value] of changes) replace(raw, seed, value);

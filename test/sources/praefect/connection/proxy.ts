@@ -75,7 +75,7 @@ export async function startProxy(target: { host: string; port: number }, latency
 }
 
 /** A server that responds to the n-th packet of each client with the n-th of these replies, then with nothing. */
-export async function startMute(
+export async function startUnresponsive(
   ...replies: readonly Buffer[]
 ): Promise<{ readonly port: number; open(): number; close(): Promise<void> }> {
   const sockets = new Set<Socket>();

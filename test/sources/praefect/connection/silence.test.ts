@@ -5,7 +5,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import type pg from 'pg';
 import { startPostgres, type TestDatabase, type TestPostgres } from '../../../support/postgres.ts';
-import { startMute, startProxy, type TestProxy } from './proxy.ts';
+import { startProxy, startUnresponsive, type TestProxy } from './proxy.ts';
 import { failureIn, type Opened, open, until, valueIn, within } from './support.ts';
 
 let server: TestPostgres;
@@ -56,27 +56,27 @@ describe('a connection attempt', () => {
     { step: 'logging in', mode: 'disable', replies: [authenticationRequest(3)] },
     { step: 'reading the server version', mode: 'disable', replies: [loggedIn] },
   ] as const)('to a server that does not respond while $step times out', async ({ step, mode, replies }) => {
-    const mute = await startMute(...replies);
-    closing.push(() => mute.close());
-    const connection = { ...place.connection, port: mute.port, ssl: { mode }, connectTimeoutMs: 200 };
+    const peer = await startUnresponsive(...replies);
+    closing.push(() => peer.close());
+    const connection = { ...place.connection, port: peer.port, ssl: { mode }, connectTimeoutMs: 200 };
     const [result, ms] = await took(opened(connection).query('SELECT 1', within(5000)));
     expect(failureIn(result)).toMatchObject({
       reason: 'timeout',
       message: expect.stringMatching(new RegExp(`no response within [\\d.]+ m?s while ${step}`)),
     });
     expect(ms).toBeLessThan(2500);
-    await until(() => mute.open() === 0);
+    await until(() => peer.open() === 0);
   });
 
   test("ends at the query's own deadline when it is shorter", async () => {
-    const mute = await startMute();
-    closing.push(() => mute.close());
+    const peer = await startUnresponsive();
+    closing.push(() => peer.close());
     const [result, ms] = await took(
-      opened({ ...place.connection, port: mute.port }).query('SELECT 1', within(200)),
+      opened({ ...place.connection, port: peer.port }).query('SELECT 1', within(200)),
     );
     expect(failureIn(result).reason).toBe('timeout');
     expect(ms).toBeLessThan(2500);
-    await until(() => mute.open() === 0);
+    await until(() => peer.open() === 0);
   });
 
   test('to a stopped server times out, and succeeds when the server continues', async () => {
@@ -104,12 +104,12 @@ describe('a connection attempt', () => {
       'authentication',
     ],
   ])('that gets %s fails and closes only that connection', async (_, bytes, reason) => {
-    const mute = await startMute(bytes);
-    closing.push(() => mute.close());
-    const connection = { ...place.connection, port: mute.port, connectTimeoutMs: 300 };
+    const peer = await startUnresponsive(bytes);
+    closing.push(() => peer.close());
+    const connection = { ...place.connection, port: peer.port, connectTimeoutMs: 300 };
     const failure = failureIn(await opened(connection).query('SELECT 1', within(5000)));
     if (reason !== undefined) expect(failure.reason).toBe(reason);
-    await until(() => mute.open() === 0);
+    await until(() => peer.open() === 0);
   });
 });
 
@@ -214,10 +214,10 @@ describe('an open connection', () => {
         if (chunks <= 3) {
           let before = -1;
           await until(async () => {
-            const resting = proxy.bytesOut() === before;
+            const isPaused = proxy.bytesOut() === before;
             before = proxy.bytesOut();
             await new Promise((resolve) => setTimeout(resolve, 100));
-            return resting;
+            return isPaused;
           });
           mostInFlight = Math.max(mostInFlight, proxy.bytesOut() - bytes);
         }

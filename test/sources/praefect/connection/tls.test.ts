@@ -6,7 +6,7 @@ import { Secret } from '../../../../src/lib/secret.ts';
 import { startPostgres, type TestDatabase, type TestPostgres } from '../../../support/postgres.ts';
 import { hasTool, testWith } from '../../../support/tools.ts';
 import { type Certificates, makeCertificates } from './certificates.ts';
-import { startMute } from './proxy.ts';
+import { startUnresponsive } from './proxy.ts';
 import { failureIn, type Opened, open, until, valueIn, within } from './support.ts';
 
 const withOpenssl = testWith('openssl');
@@ -280,10 +280,10 @@ test.each([
   ['data before TLS begins', 'Sxxxx', /man in the middle/],
   ['an unknown reply', 'H', /was "H", expected S or N/],
 ])('%s fails the connection', async (_, bytes, message) => {
-  const mute = await startMute(Buffer.from(bytes));
+  const peer = await startUnresponsive(Buffer.from(bytes));
   database = open({
     host: '127.0.0.1',
-    port: mute.port,
+    port: peer.port,
     database: 'praefect',
     user: 'reader',
     password: async () => undefined,
@@ -294,6 +294,6 @@ test.each([
     reason: 'tls',
     message: expect.stringMatching(message),
   });
-  await until(() => mute.open() === 0);
-  await mute.close();
+  await until(() => peer.open() === 0);
+  await peer.close();
 });

@@ -55,15 +55,15 @@ describe('the mirror has the values of SQL after every refresh, for any changes 
       let open = false;
       for (let refresh = 0; refresh < 60; refresh++) {
         for (let step = pick(12); step >= 0; step--) await change(writer, variant, pick);
-        const dice = pick(12);
-        if (dice === 0) await writer.query('VACUUM FREEZE');
-        if (dice === 1 && !open) await writer.query('VACUUM FULL storage_repositories');
-        if (dice === 2) {
+        const action = pick(12);
+        if (action === 0) await writer.query('VACUUM FREEZE');
+        if (action === 1 && !open) await writer.query('VACUUM FULL storage_repositories');
+        if (action === 2) {
           await writer.query('BEGIN');
           for (let step = 0; step < 4; step++) await change(writer, variant, pick);
           await writer.query('ROLLBACK');
         }
-        if (dice === 3) {
+        if (action === 3) {
           await writer.query('BEGIN');
           await change(writer, variant, pick);
           await writer.query('SAVEPOINT inner_one');
