@@ -124,7 +124,7 @@ describe('bytes', () => {
   });
 });
 
-describe('a value of kind', () => {
+describe('a value', () => {
   test.each<[string, Kind<unknown>, string, unknown]>([
     ['integer', integer(), '-3', -3],
     ['integer', integer({ min: 1, max: 9 }), '0', '--x: found "0", expected a whole number from 1 to 9'],
@@ -153,7 +153,7 @@ describe('a value of kind', () => {
     ['text', text('<user>'), 'a b', 'a b'],
     ['text', text('<user>'), '  ', '--x: has no value, expected a user; set one or leave it out'],
     ['path', filePath(), 'a/b', 'a/b'],
-  ])('%s', (_name, kind, written, expected) => {
+  ])('of kind %s is read or rejected', (_name, kind, written, expected) => {
     expect(read(kind, written)).toEqual(expected);
   });
 

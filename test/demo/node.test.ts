@@ -285,7 +285,8 @@ describe('an incident of the node', () => {
   });
 });
 
-describe('the simulated kernel, as captured on real ones,', () => {
+/** The results are those captured on real kernels. */
+describe('the simulated kernel', () => {
   let folder: string;
   beforeEach(async () => {
     folder = await mkdtemp(join(parentFolder, 'gitaly-exporter-test-'));

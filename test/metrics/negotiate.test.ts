@@ -62,7 +62,7 @@ describe('the format', () => {
     ],
     ['garbage', ';;,=;q=,,*/,\u0000', text],
     ['another content type', 'image/png', text],
-  ])('for %s', (_who, accept, contentType) => {
+  ])('for %s is negotiated', (_who, accept, contentType) => {
     expect(negotiateFormat(accept).contentType).toBe(contentType);
     expect(negotiateFormat(accept).format).toBe(contentType === text ? 'text' : 'openmetrics');
   });

@@ -126,7 +126,7 @@ describe('a list of paths on standard input', () => {
   const text = `${paths.join('\n')}\n`;
 
   test.each([[[text]], [[...text]], [[text.slice(0, 7), '', text.slice(7)]]])(
-    'is printed with the bucket of each, however the input is split into chunks',
+    'is printed with the bucket of each, for any split of the input into chunks',
     async (input) => {
       expect(await bucket(sized, { input })).toEqual({
         code: 0,

@@ -264,7 +264,7 @@ describe('doctor without Kubernetes', () => {
   });
 });
 
-describe('the end of doctor', () => {
+describe('doctor', () => {
   test('at --timeout prints the findings so far, and a note that some checks were not reached', async () => {
     server.load('posture-good', 'at-rest');
     server.always('pods:list', 'hang');
@@ -299,7 +299,7 @@ describe('the end of doctor', () => {
     expect(code).toBe(1);
   });
 
-  test('on a signal is immediate', async () => {
+  test('ends immediately on a signal', async () => {
     server.always('*', 'hang');
     const host = testHost({}, {}, 100);
     const ended = main(['doctor', `--kubernetes.kubeconfig=${kubeconfig}`, '--namespace=gitlab'], host);

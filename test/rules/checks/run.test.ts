@@ -192,7 +192,7 @@ describe('docs/checks.md', () => {
     expect(prose).not.toContain('<');
   });
 
-  test('states that GitLab does not support Gitaly Cluster on Kubernetes', () => {
+  test('states that GitLab calls Gitaly Cluster unsuited to Kubernetes', () => {
     expect(text).toContain('calls Gitaly Cluster (Praefect) unsuited to Kubernetes');
     expect(readFileSync(new URL('../../../docs/checks.md', import.meta.url), 'utf8')).toBe(text);
   });

@@ -230,7 +230,7 @@ describe('the targets', () => {
     });
   });
 
-  test('with the same name: the first is read, and the run fails', async () => {
+  test('of one name: only the first is read, and the run fails', async () => {
     const [one, two] = await Promise.all([serve(page('18.10')), serve(page('18.10'))]);
     const same = (url: string): MetricsTarget => ({ name: 'gitaly-1', url, everyAddress: false });
     const outcome = await collecting({ gitaly: [same(one.url), same(two.url)] }).collect();
@@ -437,7 +437,7 @@ interval = "30s"
   });
 });
 
-describe('the problems and events', () => {
+describe('problems and events', () => {
   const problemsOf = (outcome: Outcome<GitalyView>) => {
     const view = viewOf(outcome);
     return view === undefined ? [] : gitalyProblems(problemSituation(view, 0));
@@ -445,7 +445,7 @@ describe('the problems and events', () => {
   const drops = (count: number) =>
     `gitaly_requests_dropped_total{authenticated="true",grpc_method="GetArchive",grpc_service="gitaly.RepositoryService",reason="max_size",system="gitaly"} ${count}\n`;
 
-  test('have a limit that drops requests: an event until two minutes without drops, and a problem for the window of its alert', async () => {
+  test('a limit that drops requests is an event until two minutes without drops, and a problem for the window of its alert', async () => {
     const clock = createManualClock();
     const server = await serve(Buffer.concat([page('18.10'), Buffer.from(drops(100))]));
     const { events, collect } = collecting({ gitaly: [server.url], clock });
@@ -517,7 +517,7 @@ describe('the problems and events', () => {
     ],
     ['18.10', 'max_per_repo = 7', undefined],
     ['16.7', 'adaptive = true\nmin_limit = 1\ninitial_limit = 2\nmax_limit = 21', undefined],
-  ])('compare a Gitaly %s with the configuration %j', async (version, settings, what) => {
+  ])('the limits of Gitaly %s are compared with the configuration %j', async (version, settings, what) => {
     const { url } = await serve(page(version));
     // The page of 16.7 has an adaptive pack-objects limit, currently 12.
     const pack =
@@ -546,7 +546,7 @@ describe('the problems and events', () => {
       'pack-objects has no adaptive limit',
     ],
     ['max_concurrency = 7', undefined],
-  ])('compare a pack-objects limit of %j with the running one', async (settings, what) => {
+  ])('a pack-objects limit of %j is compared with the running one', async (settings, what) => {
     const { url } = await serve(page('18.10'));
     const text = `[pack_objects_cache]\nenabled = true\n[pack_objects_limiting]\n${settings}\n`;
     const { collect } = collecting({
@@ -560,7 +560,7 @@ describe('the problems and events', () => {
     );
   });
 
-  test('have a configured limit that Gitaly does not report', async () => {
+  test('a configured limit that Gitaly does not report is a problem', async () => {
     const { url } = await serve(page('18.10'));
     const text = '[[concurrency]]\nrpc = "/gitaly.RepositoryService/GetArchive"\nmax_per_repo = 2\n';
     const { collect } = collecting({

@@ -21,7 +21,7 @@ const healthyIn = (view: HealthView): string[] =>
       .map((storage) => `${virtualStorage}/${storage}`),
   );
 
-describe('health computed from random rows', () => {
+describe('health on random rows', () => {
   let server: TestPostgres;
   let client: pg.Client;
   let sql: string;
@@ -107,7 +107,7 @@ describe('health computed from random rows', () => {
                                      WHERE alive.shard_name = seen.shard_name
                                        AND alive.last_contact_attempt_at >= now() - interval '60 seconds')`;
 
-  test("from the collector's statement equals that of the view healthy_storages and of the 13.x elector", async () => {
+  test('equals that of the view healthy_storages and of the 13.x elector', async () => {
     await fc.assert(
       fc.asyncProperty(rows, async (given) => {
         // In one transaction now() is constant, so both use the same moment.
@@ -123,7 +123,7 @@ describe('health computed from random rows', () => {
     );
   });
 
-  test('from times in the future makes no storage healthy that the view has as unhealthy, and has no heartbeat', async () => {
+  test('with times in the future makes no storage healthy that the view has as unhealthy, and has no heartbeat', async () => {
     await fc.assert(
       fc.asyncProperty(stepped, async (given) => {
         await client.query('BEGIN');
@@ -161,7 +161,7 @@ describe('health computed from random rows', () => {
     await client.query('ROLLBACK');
   });
 
-  test('some seconds later equals that of the SQL view at the later moment', async () => {
+  test('equals that of the SQL view also some seconds later', async () => {
     await fc.assert(
       fc.asyncProperty(rows, quarters(2, 10), async (given, elapsed) => {
         const seconds = Math.max(0, elapsed / 4);

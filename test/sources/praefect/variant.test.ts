@@ -114,7 +114,7 @@ describe.each([15, 18] as const)('on PostgreSQL %i', (version) => {
     });
   });
 
-  test('tables in a schema outside the search_path are found, whatever its name', async () => {
+  test('tables in a schema outside the search_path are found, regardless of its name', async () => {
     await load(`${praefectSchema('17.2')}; ALTER SCHEMA public RENAME TO praefect`);
     expect((await variantIn(client)).relation('node_status')).toBe('"praefect".node_status');
     await load(`${praefectSchema('17.2')}; ALTER SCHEMA public RENAME TO "it's ""odd"" \\ "`);
@@ -226,7 +226,7 @@ describe.each([15, 18] as const)('on PostgreSQL %i', (version) => {
     });
   });
 
-  test('is read while a migration has exclusive locks on the tables', async () => {
+  test('the schema is read while a migration has exclusive locks on the tables', async () => {
     await load(praefectSchema('14.9'));
     const migration = await database.client();
     await migration.query(
