@@ -33,7 +33,7 @@ import {
   vector,
 } from '../src/monitoring/promql/index.ts';
 import { collectorFailureRate, watchFailureRate } from '../src/monitoring/recordings/exporter.ts';
-import { eventsTotal } from '../src/scheduler/event-metrics.ts';
+import { eventsTotal } from '../src/scheduler/event-log.ts';
 import {
   buildInfo,
   collectorBudgetLimited,

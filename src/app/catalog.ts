@@ -4,7 +4,7 @@ import { serverMetrics } from '../metrics/http-server.ts';
 import type { Metric } from '../metrics/metric.ts';
 import { processMetrics } from '../metrics/process.ts';
 import { checkMetrics } from '../rules/checks/collector.ts';
-import { eventMetrics } from '../scheduler/event-metrics.ts';
+import { eventMetrics } from '../scheduler/event-log.ts';
 import { selfMetrics } from '../scheduler/self-metrics.ts';
 import { bucketMetrics, cgroupSelfMetrics, levelsMetrics } from '../sources/cgroup/metrics.ts';
 import { gitalyMetrics } from '../sources/gitaly/metrics.ts';

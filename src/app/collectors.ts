@@ -9,7 +9,7 @@ import { checksOfRole } from '../rules/checks/evaluate.ts';
 import type { ProblemViews } from '../rules/problems/tracker.ts';
 import { createBudget } from '../scheduler/budget.ts';
 import type { Collector } from '../scheduler/collector.ts';
-import { eventFamilies } from '../scheduler/event-metrics.ts';
+import { eventFamilies } from '../scheduler/event-log.ts';
 import { createRunner, type Runner } from '../scheduler/runner.ts';
 import type { ExtraFamilies } from '../scheduler/self-block.ts';
 import { type BuildInfo, databaseTimeFamilies } from '../scheduler/self-metrics.ts';

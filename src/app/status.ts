@@ -87,7 +87,6 @@ export function problemView(problem: TrackedProblem): ProblemView {
 
 function collectorView(status: CollectorStatus, maxTimeRatio: number): CollectorView {
   const { schedule } = status;
-  const interval = schedule.kind === 'interval' ? schedule : undefined;
   return {
     name: status.name,
     title: status.title,
@@ -97,12 +96,12 @@ function collectorView(status: CollectorStatus, maxTimeRatio: number): Collector
     since: status.since,
     readAt: status.readAt,
     durationMs: status.lastDurationMs,
-    everyMs: interval?.effectiveEveryMs,
+    everyMs: schedule?.everyMs,
     slowedBy:
-      interval?.budgetLimited === true
+      schedule?.budgetLimited === true
         ? `the database's time limit of ${percentText(maxTimeRatio)}`
         : undefined,
-    maxAgeMs: interval?.effectiveMaxAgeMs,
+    maxAgeMs: schedule?.maxAgeMs,
     series: status.series,
   };
 }

@@ -8,7 +8,7 @@ import { describeThrown, stackOf } from '../lib/errors.ts';
 import { durationText } from '../lib/format.ts';
 import type { Collector, Run } from './collector.ts';
 import { failed, type Outcome } from './outcome.ts';
-import { validateOutcome } from './validate-outcome.ts';
+import { validateOutcome } from './validate.ts';
 
 /** Monotonic times. */
 export interface Deadlines {

@@ -1,5 +1,7 @@
-/** A bounded log of events: failovers, unhealthy storages, dropped requests, OOM kills. */
+/** A bounded log of events (failovers, unhealthy storages, dropped requests, OOM kills), and their totals as metrics. */
 import type { Clock } from '../lib/clock.ts';
+import { counter, type Metric } from '../metrics/metric.ts';
+import { type Family, samplesOf } from '../metrics/samples.ts';
 
 export const eventKinds = [
   'failover',
@@ -34,31 +36,38 @@ export interface EventLog {
   recent(limit?: number): readonly Event[];
   /** How many of each kind since the start, dropped ones included. */
   totals(): Readonly<Record<EventKind, number>>;
-  /**
-   * Calls the listener with each event as it is added. It must not throw, as the caller of `add` would see that.
-   * Returns how to unsubscribe.
-   */
-  subscribe(listener: (event: Event) => void): () => void;
 }
 
 /** Keeps the newest `capacity` events. */
 export function createEventLog(clock: Clock, capacity = 200): EventLog {
   const events: Event[] = [];
   const totals = Object.fromEntries(eventKinds.map((kind) => [kind, 0])) as Record<EventKind, number>;
-  const listeners = new Set<(event: Event) => void>();
   return {
     add(kind, message, labels) {
       const event = Object.freeze({ at: clock.now(), kind, message, labels: Object.freeze({ ...labels }) });
       totals[kind] += 1;
       events.push(event);
       if (events.length > capacity) events.shift();
-      for (const listener of listeners) listener(event);
     },
     recent: (limit = capacity) => events.toReversed().slice(0, Math.max(0, limit)),
     totals: () => ({ ...totals }),
-    subscribe(listener) {
-      listeners.add(listener);
-      return () => listeners.delete(listener);
-    },
   };
+}
+
+export const eventsTotal = counter('gitaly_exporter_events_total', {
+  help: 'Events since the exporter started, by kind.',
+  details: 'The page and /api/v1/status show the newest ones.',
+  origin: "the exporter's event log",
+  labels: { kind: eventKinds },
+});
+
+/** All metrics of this module. */
+export const eventMetrics: readonly Metric[] = Object.freeze([eventsTotal]);
+
+/** For the runner, as extra families. Every kind exists from the start, at 0. */
+export function eventFamilies(events: Pick<EventLog, 'totals'>): readonly Family[] {
+  const totals = events.totals();
+  const samples = samplesOf(eventsTotal);
+  for (const kind of eventKinds) samples.set({ kind }, totals[kind]);
+  return [samples.family()];
 }

@@ -42,8 +42,6 @@ export interface Snapshot {
 export interface CollectorRecord {
   verdict: Verdict | undefined;
   snapshot: Snapshot | undefined;
-  /** Wall clock, of the last run that ended. */
-  lastRunAt: number | undefined;
   lastDurationMs: number | undefined;
   /** Wall clock, of when the source was read. */
   lastSuccessAt: number | undefined;
@@ -54,7 +52,6 @@ export interface CollectorRecord {
 export const newRecord = (counted: readonly FailureReason[] = failureReasons): CollectorRecord => ({
   verdict: undefined,
   snapshot: undefined,
-  lastRunAt: undefined,
   lastDurationMs: undefined,
   lastSuccessAt: undefined,
   failures: new Map(counted.map((reason) => [reason, 0])),
@@ -72,7 +69,6 @@ export function recordRun(
   // time in the future means that the wall clock was set back in between.
   const age =
     outcome.kind === 'data' ? Math.max(0, run.startedAtWall - (outcome.readAt ?? run.startedAtWall)) : 0;
-  record.lastRunAt = run.startedAtWall;
   record.lastDurationMs = durationMs;
 
   if (outcome.kind !== 'failed') record.lastSuccessAt = run.startedAtWall - age;

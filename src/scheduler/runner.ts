@@ -11,14 +11,13 @@ import { describeThrown, stackOf } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
 import type { Block } from '../metrics/samples.ts';
 import type { Deadlines } from './bounded-run.ts';
-import { checkCollectors } from './check-collectors.ts';
 import type { Collector } from './collector.ts';
 import { createLauncher, graceMs } from './launcher.ts';
 import { nextStart, nextStartAt } from './schedule.ts';
 import { createSelfBlock, type ExtraFamilies } from './self-block.ts';
-import type { BuildInfo } from './self-metrics.ts';
+import { type BuildInfo, selfMetrics } from './self-metrics.ts';
 import { createChanges } from './state-changes.ts';
-import type { CollectorChange, CollectorStatus } from './status.ts';
+import type { CollectorStatus } from './status.ts';
 import {
   createTasks,
   isIntervalTask,
@@ -28,6 +27,7 @@ import {
   type Reading,
   type Task,
 } from './task.ts';
+import { checkCollectors } from './validate.ts';
 
 export interface RunnerOptions {
   /**
@@ -70,8 +70,6 @@ export interface Runner {
    * rejects.
    */
   blocks(scrape: Scrape): Promise<readonly Block[]>;
-  /** The current blocks, without reading any source: for the page. */
-  snapshots(): readonly Block[];
   /**
    * The typed data of a collector's newest snapshot. Undefined whenever its samples are absent from /metrics: before
    * the first result, past the maximum age, and after a run that withdrew them.
@@ -88,11 +86,6 @@ export interface Runner {
   ready(): boolean;
   /** Resolves with true as soon as it is `ready`, with false when the signal aborts before. For a program without scrapes. */
   whenReady(signal: AbortSignal): Promise<boolean>;
-  /**
-   * Calls the listener at each change of a collector's state or reason. Staleness is noticed at the next scrape, run
-   * or call of `status`. Returns how to unsubscribe.
-   */
-  subscribe(listener: (change: CollectorChange) => void): () => void;
 }
 
 /** Between two first runs. */
@@ -104,7 +97,7 @@ const defaultScrapeTimeoutMs = 10_000;
 /** Throws when the collectors' declarations contradict each other or themselves. */
 export function createRunner(options: RunnerOptions): Runner {
   const { clock, collectors, log, maxSeriesPerCollector = 100_000, stopTimeoutMs = 5000 } = options;
-  checkCollectors(collectors);
+  checkCollectors(collectors, selfMetrics);
 
   const tasks = createTasks(collectors, clock);
   const intervalTasks = tasks.filter(isIntervalTask);
@@ -246,7 +239,6 @@ export function createRunner(options: RunnerOptions): Runner {
       return [...blocks, selfBlock(readings.map(({ status }) => status))];
     },
 
-    snapshots: () => tasks.flatMap((task) => newestReading(task, clock).block ?? []),
     latest<Snapshot>(collector: Collector<Snapshot>) {
       const task = tasks.find((each) => each.collector === collector);
       return task && (newestData(task, clock) as Snapshot | undefined);
@@ -269,7 +261,6 @@ export function createRunner(options: RunnerOptions): Runner {
       for (const each of unsubscribeReady) each();
       return ready();
     },
-    subscribe: changes.subscribe,
   };
 }
 

@@ -112,7 +112,7 @@ export function nextStartAt(entries: readonly Entry[]): number {
 }
 
 /** When the next due run may start, as known now: other runs may spend the budget first. */
-export const allowedAt = (timetable: Timetable): number => Math.max(timetable.dueAt, readyAt(timetable));
+const allowedAt = (timetable: Timetable): number => Math.max(timetable.dueAt, readyAt(timetable));
 
 /** Records a start. Returns what to call when that run has ended, for the account. */
 export function noteStart(timetable: Timetable, cause: Run['cause'], now: number): () => void {

@@ -198,8 +198,8 @@ export function collectorFamilies(
     stale.set(labels, status.stale ? 1 : 0);
     hung.set(labels, status.hung ? 1 : 0);
     const { schedule } = status;
-    if (schedule.kind === 'interval') interval.set(labels, schedule.effectiveEveryMs / 1000);
-    budgetLimited.set(labels, schedule.kind === 'interval' && schedule.budgetLimited ? 1 : 0);
+    if (schedule !== undefined) interval.set(labels, schedule.everyMs / 1000);
+    budgetLimited.set(labels, schedule?.budgetLimited === true ? 1 : 0);
     series.set(labels, status.series);
     dropped.set(labels, status.seriesDroppedTotal);
   }

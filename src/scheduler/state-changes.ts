@@ -1,20 +1,19 @@
 /**
- * Reports each change of a collector's state or reason once: a log line and a call of every listener. A source that
- * is down for a night gives two log lines, not one for each failed run.
+ * Logs each change of a collector's state or reason once: a source that is down for a night gives two lines, not one for
+ * each failed run.
  */
 import type { Clock } from '../lib/clock.ts';
-import { describeThrown } from '../lib/errors.ts';
 import { durationText } from '../lib/format.ts';
 import type { Log } from '../lib/log.ts';
 import type { FailureReason } from './outcome.ts';
-import type { CollectorChange, CollectorState, CollectorStatus } from './status.ts';
+import type { CollectorState, CollectorStatus } from './status.ts';
 import { statusOf, type Task } from './task.ts';
 
 export interface Changes {
   /** Compares with the last reported state. `stack`: where an internal error was thrown. Returns the status. */
   notice(task: Task, stack?: string): CollectorStatus;
-  /** Returns how to unsubscribe. */
-  subscribe(listener: (change: CollectorChange) => void): () => void;
+  /** Calls the listener at each change. It must not throw. Returns how to unsubscribe. */
+  subscribe(listener: () => void): () => void;
 }
 
 interface Reported {
@@ -23,7 +22,7 @@ interface Reported {
 }
 
 export function createChanges(log: Log, clock: Clock): Changes {
-  const listeners = new Set<(change: CollectorChange) => void>();
+  const listeners = new Set<() => void>();
   const reported = new WeakMap<Task, Reported>();
 
   return {
@@ -37,13 +36,7 @@ export function createChanges(log: Log, clock: Clock): Changes {
       task.since = clock.now();
       const changed = { ...status, since: task.since };
       write(log, changed, before.state, lastedMs, stack);
-      for (const listener of listeners) {
-        try {
-          listener({ from: before.state, status: changed });
-        } catch (thrown) {
-          log.error({ collector: status.name, error: describeThrown(thrown) }, 'collector listener failed');
-        }
-      }
+      for (const listener of listeners) listener();
       return changed;
     },
     subscribe(listener) {

@@ -4,28 +4,20 @@ import type { CollectorState } from './record.ts';
 
 export type { CollectorState } from './record.ts';
 
-export type ScheduleStatus =
-  | { readonly kind: 'scrape'; readonly timeoutMs: number }
-  | {
-      readonly kind: 'interval';
-      /** As configured. */
-      readonly everyMs: number;
-      /** As the budget allows. */
-      readonly effectiveEveryMs: number;
-      readonly timeoutMs: number;
-      /** As configured. */
-      readonly maxAgeMs: number;
-      /** In effect now: longer than `maxAgeMs` only when `budgetLimited`. */
-      readonly effectiveMaxAgeMs: number;
-      /** The budget makes runs so rare that the staleness limit was extended. */
-      readonly budgetLimited: boolean;
-    };
+/** In effect now: the budget may make runs rarer than configured, and then extends the staleness limit. */
+export interface EffectiveSchedule {
+  readonly everyMs: number;
+  readonly maxAgeMs: number;
+  /** The budget makes runs so rare that the staleness limit was extended. */
+  readonly budgetLimited: boolean;
+}
 
 /** Times ending in `At` are wall clock, in milliseconds since 1970. */
 export interface CollectorStatus {
   readonly name: string;
   readonly title: string;
-  readonly schedule: ScheduleStatus;
+  /** Undefined: it runs at each scrape. */
+  readonly schedule: EffectiveSchedule | undefined;
   readonly state: CollectorState;
   /** Since when it has been in this state, for this reason. */
   readonly since: number;
@@ -33,18 +25,12 @@ export interface CollectorStatus {
   readonly reason: FailureReason | undefined;
   /** For people: what failed and how to fix it, why there is no data, what it waits for. Undefined when ok. */
   readonly message: string | undefined;
-  /** A run is in progress, within its deadline. */
-  readonly running: boolean;
   /** A run has not returned since its deadline; no other starts until it does. */
   readonly hung: boolean;
   /** A snapshot was withdrawn because of its age (also when the state is `failed`). */
   readonly stale: boolean;
-  /** Start of the last run that ended. */
-  readonly lastRunAt: number | undefined;
   /** When the source was last read with success. */
   readonly lastSuccessAt: number | undefined;
-  /** Undefined for collectors that run at scrapes, and while a run is in progress or hung. */
-  readonly nextRunAt: number | undefined;
   /** Of the last run that ended; until it was given up, if it hung. */
   readonly lastDurationMs: number | undefined;
   /** When the source was read for the newest snapshot, withdrawn or not; as the wall clock stands now. */
@@ -63,9 +49,3 @@ export interface CollectorStatus {
 /** The last run that ended succeeded, and its snapshot is within its staleness limit. */
 export const isHealthy = ({ state }: Pick<CollectorStatus, 'state'>): boolean =>
   state === 'ok' || state === 'empty';
-
-/** A collector's state or reason changed. */
-export interface CollectorChange {
-  readonly from: CollectorState;
-  readonly status: CollectorStatus;
-}

@@ -8,7 +8,6 @@ import type { Collector } from './collector.ts';
 import { type Assessment, assess, type CollectorRecord, newRecord } from './record.ts';
 import {
   type Account,
-  allowedAt,
   effectiveIntervalMs,
   isBudgetLimited,
   maxAgeMsOf,
@@ -16,7 +15,7 @@ import {
   openAccount,
   type Timetable,
 } from './schedule.ts';
-import type { CollectorStatus, ScheduleStatus } from './status.ts';
+import type { CollectorStatus } from './status.ts';
 
 export interface Task {
   readonly collector: Collector;
@@ -100,24 +99,26 @@ export function missedReading(task: Task, why: string, clock: Clock): Reading {
 
 export function statusOf(task: Task, clock: Clock): CollectorStatus {
   const { collector, record } = task;
-  const now = clock.monotonic();
-  const assessment = assessTask(task, now);
+  const assessment = assessTask(task, clock.monotonic());
   const { ageMs, shown, state, withdrawn } = assessment;
   const { verdict } = record;
   return {
     name: collector.name,
     title: collector.title,
-    schedule: scheduleStatus(task),
+    schedule: isIntervalTask(task)
+      ? {
+          everyMs: effectiveIntervalMs(task.timetable),
+          maxAgeMs: maxAgeMsOf(task.timetable),
+          budgetLimited: isBudgetLimited(task.timetable),
+        }
+      : undefined,
     state,
     since: task.since,
     reason: verdict?.kind === 'failed' ? verdict.reason : undefined,
     message: messageOf(task, assessment),
-    running: task.current !== undefined,
     hung: task.hung,
     stale: withdrawn && isIntervalTask(task),
-    lastRunAt: record.lastRunAt,
     lastSuccessAt: record.lastSuccessAt,
-    nextRunAt: nextRunAt(task, now, clock.now()),
     lastDurationMs: record.lastDurationMs,
     readAt: ageMs === undefined ? undefined : clock.now() - ageMs,
     ageMs,
@@ -126,25 +127,6 @@ export function statusOf(task: Task, clock: Clock): CollectorStatus {
     seriesDropped: shown?.dropped ?? 0,
     seriesDroppedTotal: record.droppedTotal,
   };
-}
-
-function scheduleStatus(task: Task): ScheduleStatus {
-  if (!isIntervalTask(task)) return { kind: 'scrape', timeoutMs: task.collector.schedule.timeoutMs };
-  const { schedule } = task.timetable;
-  return {
-    kind: 'interval',
-    everyMs: schedule.everyMs,
-    effectiveEveryMs: effectiveIntervalMs(task.timetable),
-    timeoutMs: schedule.timeoutMs,
-    maxAgeMs: schedule.maxAgeMs,
-    effectiveMaxAgeMs: maxAgeMsOf(task.timetable),
-    budgetLimited: isBudgetLimited(task.timetable),
-  };
-}
-
-function nextRunAt(task: Task, now: number, wall: number): number | undefined {
-  if (!isIntervalTask(task) || task.timetable.busy) return undefined;
-  return wall + Math.max(0, allowedAt(task.timetable) - now);
 }
 
 function messageOf(task: Task, { ageMs, shown, state }: Assessment): string | undefined {

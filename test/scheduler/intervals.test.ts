@@ -71,7 +71,7 @@ describe('runs of an interval', () => {
     clock.setWall(clock.now() + by);
     await clock.advance(20_000);
     expect(a.runs).toEqual(['due at 0 s', 'due at 10 s', 'due at 20 s', 'due at 30 s']);
-    expect(runner.status()[0]).toMatchObject({ state: 'ok', ageMs: 5000, nextRunAt: clock.now() + 5000 });
+    expect(runner.status()[0]).toMatchObject({ state: 'ok', ageMs: 5000 });
   });
 
   test('have to end once, successfully or not, before the exporter is ready', async () => {
@@ -90,7 +90,6 @@ describe('runs of an interval', () => {
     expect([runner.ready(), isReady]).toEqual([false, undefined]);
     expect(runner.status()[1]).toMatchObject({
       state: 'pending',
-      running: true,
       message: 'the first run is in progress',
     });
     await clock.advance(1000);

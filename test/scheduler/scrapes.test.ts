@@ -207,7 +207,6 @@ describe('a collector that hangs beyond its deadline', () => {
       state: 'failed',
       reason: 'timeout',
       hung: true,
-      running: false,
     });
 
     const during = begin(runner, seconds);

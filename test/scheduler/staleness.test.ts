@@ -65,12 +65,14 @@ describe('a snapshot over its staleness limit', () => {
 
   test('is withdrawn from the page too, which starts no run', async () => {
     const { clock, collector, run } = createHarness();
-    const a = collector('a', every(60_000, { maxAgeMs: 90_000 }), (_, nth) => (nth === 1 ? ok('a') : hang()));
+    const a = collector('a', every(60_000, { maxAgeMs: 90_000 }), (_, nth) =>
+      nth === 1 ? { kind: 'data', block: valueBlock('a', 1), snapshot: 'read' } : hang(),
+    );
     const runner = run([a]);
     await clock.advance(1000);
-    expect(runner.snapshots()).toEqual([valueBlock('a', 1)]);
+    expect(runner.latest(a)).toBe('read');
     await clock.advance(90_000);
-    expect(runner.snapshots()).toEqual([]);
+    expect(runner.latest(a)).toBe(undefined);
     expect(a.runs).toHaveLength(2);
   });
 
@@ -84,7 +86,7 @@ describe('a snapshot over its staleness limit', () => {
     await clock.advance(61_000);
     for (const _ of [1, 2])
       expect(await scrape(runner, 'a')).toEqual({ a: { value: undefined, success: 0, stale: 1 } });
-    expect(runner.status()[0]).toMatchObject({ state: 'stale', running: true, ageMs: 61_000, series: 0 });
+    expect(runner.status()[0]).toMatchObject({ state: 'stale', ageMs: 61_000, series: 0 });
     await clock.advance(20_000);
     expect(await scrape(runner, 'a')).toEqual({ a: { value: 2, success: 1, stale: 0 } });
     expect(lines).toEqual([
@@ -114,7 +116,6 @@ describe('the age of data', () => {
     expect(await scrape(runner, 'a')).toEqual({ a: { value: 1, success: 1, stale: 0 } });
     expect(runner.status()[0]).toMatchObject({
       lastSuccessAt: readAt,
-      lastRunAt: readAt + 120_000,
       ageMs: 140_000,
     });
     await clock.advance(11_000);

@@ -234,6 +234,5 @@ function collectorProblems(
 function effectOf({ state, schedule, series }: CollectorStatus): string {
   if (state === 'stale' || (series ?? 0) === 0)
     return 'Its metrics are absent, and what depends on them is unknown until it recovers.';
-  const maxAgeMs = schedule.kind === 'interval' ? schedule.effectiveMaxAgeMs : undefined;
-  return `The previous values are still served${maxAgeMs === undefined ? '' : ` until they are ${durationText(maxAgeMs)} old`}.`;
+  return `The previous values are still served${schedule === undefined ? '' : ` until they are ${durationText(schedule.maxAgeMs)} old`}.`;
 }

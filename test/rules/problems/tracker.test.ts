@@ -63,13 +63,10 @@ function notReady(seconds: number, ...windows: readonly string[]): ProblemViews 
 function collector(name: string, own: Partial<CollectorStatus>): CollectorStatus {
   return {
     ...{ name, title: `Title of ${name}`, state: 'ok', since: (now - 30) * 1000, reason: undefined },
-    ...{ message: undefined, running: false, hung: false, stale: false, lastRunAt: undefined },
-    ...{ lastSuccessAt: undefined, nextRunAt: undefined, lastDurationMs: undefined, readAt: undefined },
+    ...{ message: undefined, hung: false, stale: false },
+    ...{ lastSuccessAt: undefined, lastDurationMs: undefined, readAt: undefined },
     ...{ ageMs: undefined, series: 3, seriesDropped: 0, seriesDroppedTotal: 0 },
-    schedule: {
-      ...{ kind: 'interval', everyMs: 10_000, effectiveEveryMs: 10_000, timeoutMs: 5000 },
-      ...{ maxAgeMs: 60_000, effectiveMaxAgeMs: 60_000, budgetLimited: false },
-    },
+    schedule: { everyMs: 10_000, maxAgeMs: 60_000, budgetLimited: false },
     failures: {} as CollectorStatus['failures'],
     ...own,
   };

@@ -58,7 +58,8 @@ async function started(runner: Runner): Promise<void> {
   while (!runner.ready()) await systemClock.sleep(20);
 }
 
-const samplesOf = (runner: Runner): Samples => Object.assign({}, ...runner.snapshots().map(samplesIn));
+const samplesOf = async (runner: Runner): Promise<Samples> =>
+  Object.assign({}, ...(await runner.blocks({ signal: AbortSignal.timeout(10_000) })).map(samplesIn));
 
 /** The samples that the view corresponds to, for every metric that has its values in the view. */
 function expectedSamples({ database, health, queue, repositories }: PraefectView): Record<string, number> {
@@ -138,7 +139,7 @@ test.each([
 ])('on %s the view has exactly the values of the samples', async (capture) => {
   const { runner, view } = await sourceOn(capture);
   await started(runner);
-  const shown = Object.entries(samplesOf(runner)).filter(
+  const shown = Object.entries(await samplesOf(runner)).filter(
     ([series]) => series.startsWith('praefect_db_') && !notViewed.test(series),
   );
   expect(shown.length).toBeGreaterThan(50);
