@@ -34,4 +34,5 @@ export { createRunner, type Runner, type RunnerOptions } from './scheduler/runne
 export type { CollectorStatus } from './scheduler/status.ts';
 // Gitaly's cgroups: memory, CPU and OOM kills.
 export { type CgroupSource, type CgroupSourceOptions, createCgroupSource } from './sources/cgroup/source.ts';
-export type { KnownPod, KnownPods, PodDirectory } from './sources/cgroup/tree.ts';
+export type { KnownPods, PodDirectory } from './sources/cgroup/tree.ts';
+export type { KnownPod } from './sources/server-info.ts';

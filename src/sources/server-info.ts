@@ -1,4 +1,4 @@
-/** gitaly_server_info: the cgroup source reports it, or the Kubernetes source where cgroups are not read. */
+/** What gitaly_server_info shows of a Gitaly: the cgroup source reports it, or the Kubernetes source where cgroups are not read. */
 import { anyValue, gauge } from '../metrics/metric.ts';
 import { identityLabels } from './identity.ts';
 
@@ -26,3 +26,28 @@ export const serverInfo = gauge('gitaly_server_info', {
     cgroup_layout: ['', ...cgroupLayouts],
   },
 });
+
+/** A Gitaly pod as the API reports it. What it does not report is absent or ''. */
+export interface KnownPod {
+  readonly uid: string;
+  readonly namespace: string;
+  readonly name: string;
+  readonly node: string;
+  readonly qosClass: string;
+  readonly priorityClass: string;
+  /** Gitaly's version from the tag of the container's image: `v18.10.0`. */
+  readonly version: string;
+  /** Of the node: `containerd://2.1.4`, `6.12.0-amd64`. */
+  readonly runtimeVersion: string;
+  readonly kernelVersion: string;
+  /** Running or run last, without init containers. */
+  readonly containers: readonly KnownContainer[];
+}
+
+export interface KnownContainer {
+  readonly name: string;
+  /** Without the runtime's prefix: the hexadecimal part of `containerd://<hex>`. Empty until it is created. */
+  readonly id: string;
+  /** Of a pod that is not terminating. Absent where that is unknown. */
+  readonly running?: boolean;
+}

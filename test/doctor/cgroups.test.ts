@@ -7,7 +7,8 @@ import { cgroupFindings } from '../../src/doctor/cgroups.ts';
 import { momentSizing } from '../../src/doctor/sizing/moment.ts';
 import { sizingLines } from '../../src/doctor/sizing/report.ts';
 import { systemClock } from '../../src/lib/clock.ts';
-import type { KnownPod, PodDirectory } from '../../src/sources/cgroup/tree.ts';
+import type { PodDirectory } from '../../src/sources/cgroup/tree.ts';
+import type { KnownPod } from '../../src/sources/server-info.ts';
 import { burstableUid, capturedTree, guaranteedUid } from '../support/cgroup-fixtures.ts';
 
 const cleanups: (() => void)[] = [];

@@ -1,7 +1,7 @@
 /** One Gitaly in the cgroup tree (paths and names, no numbers), and what the Kubernetes API reports about its pod. */
 import type { Failure } from '../../scheduler/outcome.ts';
 import { type Identity, identityKey } from '../identity.ts';
-import type { cgroupLayouts } from '../server-info.ts';
+import type { cgroupLayouts, KnownPod } from '../server-info.ts';
 
 /** See `cgroupLayouts`. */
 export type Layout = (typeof cgroupLayouts)[number];
@@ -119,29 +119,4 @@ export interface KnownPods {
    * named by its UID instead of being left out.
    */
   readonly failure: Failure | undefined;
-}
-
-/** A Gitaly pod as the API reports it. What it does not report is absent or ''. */
-export interface KnownPod {
-  readonly uid: string;
-  readonly namespace: string;
-  readonly name: string;
-  readonly node: string;
-  readonly qosClass: string;
-  readonly priorityClass: string;
-  /** Gitaly's version from the tag of the container's image: `v18.10.0`. */
-  readonly version: string;
-  /** Of the node: `containerd://2.1.4`, `6.12.0-amd64`. */
-  readonly runtimeVersion: string;
-  readonly kernelVersion: string;
-  /** Running or run last, without init containers. */
-  readonly containers: readonly KnownContainer[];
-}
-
-export interface KnownContainer {
-  readonly name: string;
-  /** Without the runtime's prefix: the hexadecimal part of `containerd://<hex>`. Empty until it is created. */
-  readonly id: string;
-  /** Of a pod that is not terminating. Absent where that is unknown. */
-  readonly running?: boolean;
 }

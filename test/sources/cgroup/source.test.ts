@@ -3,7 +3,8 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import type { Failure } from '../../../src/scheduler/outcome.ts';
 import type { CgroupSourceOptions } from '../../../src/sources/cgroup/source.ts';
-import type { KnownPod, PodDirectory } from '../../../src/sources/cgroup/tree.ts';
+import type { PodDirectory } from '../../../src/sources/cgroup/tree.ts';
+import type { KnownPod } from '../../../src/sources/server-info.ts';
 import { createTestSource, samplesIn, type TestSource, valueIn } from './source-support.ts';
 import {
   bytes,

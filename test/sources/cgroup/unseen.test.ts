@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { createCgroupFactsReader } from '../../../src/sources/cgroup/facts.ts';
 import type { CgroupSourceOptions } from '../../../src/sources/cgroup/source.ts';
-import type { KnownPod } from '../../../src/sources/cgroup/tree.ts';
+import type { KnownPod } from '../../../src/sources/server-info.ts';
 import { createManualClock } from '../../support/manual-clock.ts';
 import { asUnprivileged, directoryOf, type TestDirectory } from './discovery/support.ts';
 import { createTestSource, samplesIn, type TestSource, valueIn } from './source-support.ts';

@@ -5,8 +5,9 @@
 import { type Clock, systemClock } from '../../../lib/clock.ts';
 import { createSerialQueue } from '../../../lib/serial-queue.ts';
 import type { Failure } from '../../../scheduler/outcome.ts';
+import type { KnownPod } from '../../server-info.ts';
 import { createCgroupFiles } from '../files/files.ts';
-import type { GitalyConfigs, GitalyTree, KnownPod, KnownPods, PodDirectory } from '../tree.ts';
+import type { GitalyConfigs, GitalyTree, KnownPods, PodDirectory } from '../tree.ts';
 import {
   createDirectoryCache,
   createPause,

@@ -1,7 +1,8 @@
 /** From scanned folders to trees: which are Gitaly's, its containers, and which of several gitaly-<pid> is current. */
 import type { Identity } from '../../identity.ts';
+import type { KnownPod } from '../../server-info.ts';
 import { type CgroupFiles, knownOf } from '../files/reading.ts';
-import type { ContainerScope, GitalyTree, GitParent, KnownPod, Vacancy } from '../tree.ts';
+import type { ContainerScope, GitalyTree, GitParent, Vacancy } from '../tree.ts';
 import { parentPath, type UnreadableFolder } from './directory-cache.ts';
 import type { CgroupScan } from './scan.ts';
 import { type GitFolder, hasBuckets, type ScannedPod } from './scan-pod.ts';

@@ -3,7 +3,7 @@ import { type Family, samplesOf } from '../../../metrics/samples.ts';
 import type { Collector } from '../../../scheduler/collector.ts';
 import { type Failure, failed } from '../../../scheduler/outcome.ts';
 import { identityText } from '../../identity.ts';
-import { serverInfo } from '../../server-info.ts';
+import { type KnownPod, serverInfo } from '../../server-info.ts';
 import type { CgroupFiles } from '../files/reading.ts';
 import {
   containerLevelMetrics,
@@ -16,7 +16,7 @@ import {
 import { cgroupFailureReasons, readFailure } from '../messages.ts';
 import { levelsMetrics } from '../metrics.ts';
 import type { OomTracker } from '../oom/record.ts';
-import { type GitalyTree, type KnownPod, knownLayout, onePerIdentity } from '../tree.ts';
+import { type GitalyTree, knownLayout, onePerIdentity } from '../tree.ts';
 import type { TreeWatch } from '../tree-watch.ts';
 import { createLevelReader, type GitalyRead } from './read.ts';
 import { type LevelRow, levelFamilies, oomKillFamilies } from './samples.ts';

@@ -1,9 +1,10 @@
 /** Gitaly's pods on this node for the cgroup source, from the watch of the Kubernetes API. */
 import type { Clock } from '../../../lib/clock.ts';
 import type { Failure } from '../../../scheduler/outcome.ts';
+import type { KnownPod } from '../../server-info.ts';
 import type { ComponentOf } from '../gitaly-objects.ts';
 import { incompleteness, notCurrent, objectName, type Stores } from '../store.ts';
-import { createPodList, type GitalyPodDirectory, type PodSummary, summarizePod } from './pod-list.ts';
+import { createPodList, type GitalyPodDirectory, summarizePod } from './pod-list.ts';
 
 /** A watch that ends is started again within seconds; only a longer gap may hide a new pod. */
 const maxGapMs = 30_000;
@@ -21,7 +22,7 @@ export function createPodDirectory(
 ): GitalyPodDirectory {
   const list = createPodList(clock);
   /** By UID. A summary keeps the versions of a node that was removed before the pod. */
-  let summaries: ReadonlyMap<string, PodSummary> = new Map();
+  let summaries: ReadonlyMap<string, KnownPod> = new Map();
 
   function update(): void {
     const own = pods

@@ -1,38 +1,15 @@
 /** Gitaly's pods as a directory reports them, from whichever source: the present ones, and recently deleted ones. */
 import type { Clock } from '../../../lib/clock.ts';
 import type { Failure } from '../../../scheduler/outcome.ts';
+import type { KnownPod } from '../../server-info.ts';
 import { mainContainer } from '../gitaly-objects.ts';
 import type { Container, Node, Pod } from '../objects/types.ts';
-
-/** Empty strings where the API does not report a value. */
-export interface PodSummary {
-  readonly uid: string;
-  readonly namespace: string;
-  readonly name: string;
-  readonly node: string;
-  readonly qosClass: string;
-  readonly priorityClass: string;
-  /** Gitaly's version, as the tag of its image: `v18.10.0`. */
-  readonly version: string;
-  /** Of the node: `containerd://2.1.4`, `6.12.0-amd64`. */
-  readonly runtimeVersion: string;
-  readonly kernelVersion: string;
-  /**
-   * Containers and sidecars; no init containers that run to completion. `running`: present and true while it runs in a
-   * pod that is not terminating, so that its cgroup must exist.
-   */
-  readonly containers: readonly {
-    readonly name: string;
-    readonly id: string;
-    readonly running?: boolean;
-  }[];
-}
 
 /** @param node of the pod; without it the versions of runtime and kernel are empty */
 export const summarizePod = (
   pod: Pod,
   node: Pick<Node, 'runtimeVersion' | 'kernelVersion'> | undefined,
-): PodSummary =>
+): KnownPod =>
   Object.freeze({
     uid: pod.uid,
     namespace: pod.namespace,
@@ -66,7 +43,7 @@ export function imageTag(image: string): string {
 
 export interface GitalyPodDirectory {
   /** From memory. Deleted pods are included for a minute. `failure`: why the pods may be incomplete. */
-  pods(): { readonly pods: readonly PodSummary[]; readonly failure: Failure | undefined };
+  pods(): { readonly pods: readonly KnownPod[]; readonly failure: Failure | undefined };
   /** Calls the listener when the pods may have changed. Returns how to unsubscribe. */
   subscribe(listener: () => void): () => void;
   /** Ends the subscriptions to its sources. */
@@ -78,15 +55,15 @@ const keepDeletedMs = 60_000;
 
 interface PodList extends Pick<GitalyPodDirectory, 'subscribe'> {
   /** The present pods, then those that were deleted within the last minute. */
-  all(): readonly PodSummary[];
+  all(): readonly KnownPod[];
   /** The pods that exist from now on. Returns whether that is a change. */
-  replace(present: readonly PodSummary[]): boolean;
+  replace(present: readonly KnownPod[]): boolean;
   notify(): void;
 }
 
 export function createPodList(clock: Clock): PodList {
-  let listed: readonly PodSummary[] = [];
-  const deleted = new Map<string, { readonly pod: PodSummary; readonly until: number }>();
+  let listed: readonly KnownPod[] = [];
+  const deleted = new Map<string, { readonly pod: KnownPod; readonly until: number }>();
   const listeners = new Set<() => void>();
   return {
     all() {
@@ -113,7 +90,7 @@ export function createPodList(clock: Clock): PodList {
 }
 
 /** Its containers no longer run: their cgroups are removed about now. */
-const keptPod = (pod: PodSummary, clock: Clock) => ({
+const keptPod = (pod: KnownPod, clock: Clock) => ({
   pod: Object.freeze({ ...pod, containers: pod.containers.map(({ id, name }) => ({ name, id })) }),
   until: clock.monotonic() + keepDeletedMs,
 });

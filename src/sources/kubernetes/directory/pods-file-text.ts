@@ -1,14 +1,15 @@
 /** Parses a file that kubectl wrote: a List, a PodList or single objects, in JSON or YAML. Pure. */
 import { parseAllDocuments } from 'yaml';
 import type { FailureReason } from '../../../scheduler/outcome.ts';
+import type { KnownPod } from '../../server-info.ts';
 import { chartComponentOf } from '../gitaly-objects.ts';
 import { nodeOf } from '../objects/kinds.ts';
 import { podOf } from '../objects/pod.ts';
 import type { Node } from '../objects/types.ts';
-import { type PodSummary, summarizePod } from './pod-list.ts';
+import { summarizePod } from './pod-list.ts';
 
 type PodsFileText =
-  | { readonly ok: true; readonly pods: readonly PodSummary[]; readonly skipped: readonly string[] }
+  | { readonly ok: true; readonly pods: readonly KnownPod[]; readonly skipped: readonly string[] }
   | { readonly ok: false; readonly reason: FailureReason; readonly why: string };
 
 /** 16 MiB of JSON are about a thousand pods, parsed in a tenth of a second; YAML takes twenty times as long. */
@@ -31,7 +32,7 @@ export function parsePodsFile(text: string): PodsFileText {
     if (node.ok) nodes.set(node.object.name, node.object);
     else skipped.push(`a Node: ${node.why}`);
   }
-  const pods: PodSummary[] = [];
+  const pods: KnownPod[] = [];
   let others = 0;
   for (const raw of objects.found) {
     if (kindOf(raw) !== 'Pod') continue;

@@ -9,7 +9,8 @@ import {
   type FinderOptions,
   type FoundTrees,
 } from '../../../../src/sources/cgroup/discovery/finder.ts';
-import type { KnownPod, KnownPods, PodDirectory } from '../../../../src/sources/cgroup/tree.ts';
+import type { KnownPods, PodDirectory } from '../../../../src/sources/cgroup/tree.ts';
+import type { KnownPod } from '../../../../src/sources/server-info.ts';
 
 export const uid = '3f1c8d2a-7b5e-4c0d-9a6f-1e2d3c4b5a69';
 export const otherUid = 'a94be07c-21d3-4f58-8c17-6d0e5f9b2a31';

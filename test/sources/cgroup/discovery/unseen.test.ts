@@ -6,7 +6,8 @@ import { chmodSync, chownSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import type { FinderOptions } from '../../../../src/sources/cgroup/discovery/finder.ts';
-import type { ConfiguredGitaly, GitalyConfigs, KnownPod } from '../../../../src/sources/cgroup/tree.ts';
+import type { ConfiguredGitaly, GitalyConfigs } from '../../../../src/sources/cgroup/tree.ts';
+import type { KnownPod } from '../../../../src/sources/server-info.ts';
 import { createManualClock } from '../../../support/manual-clock.ts';
 import {
   asUnprivileged,
