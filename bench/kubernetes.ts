@@ -215,10 +215,10 @@ async function listOnce(reader: Reader, url: string): Promise<void> {
 
 async function exporter(url: string, namespace: string, onEvent: () => void): ReturnType<Reader> {
   const clock = systemClock;
+  const access = { server: new URL(url), tls: {}, authorization: undefined, headers: {} };
   const api = createHttpApi({
-    server: new URL(url),
     clock,
-    access: async () => ({ ok: true, access: { tls: {}, authorization: undefined, headers: {} } }),
+    access: async () => ({ ok: true, access }),
   });
   const stopping = new AbortController();
   const store = createMergedStore<Pod>({ name: 'pods', clock, log: silentLog, staleMs: 3_000_000 });

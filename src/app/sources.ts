@@ -16,7 +16,7 @@ import type { PodDirectory } from '../sources/cgroup/tree.ts';
 import { configFiles, configuredTargets } from '../sources/gitaly/configured.ts';
 import { systemResolve } from '../sources/gitaly/resolve.ts';
 import type { ConfigSource, TargetSource } from '../sources/gitaly/target.ts';
-import { createLazyApi, type KubeApi } from '../sources/kubernetes/api/api.ts';
+import type { KubeApi } from '../sources/kubernetes/api/api.ts';
 import { openKubeApi } from '../sources/kubernetes/api/open.ts';
 import {
   type ConfigMaps,
@@ -109,7 +109,7 @@ export function openKubernetes(settings: Settings, host: HostContext): Kubernete
   const { clock, env, log } = host;
   if (!kubernetes.enabled) return undefined;
   const componentOf = componentBySelectors(kubernetes);
-  const api = createLazyApi(() => openKubeApi(kubernetes, { clock, env }), clock);
+  const api = openKubeApi(kubernetes, { clock, env });
   const stores = createStores({
     api,
     namespaces: kubernetes.namespace,

@@ -7,7 +7,13 @@ import { permissionFindings } from '../../src/doctor/permissions.ts';
 import { systemClock } from '../../src/lib/clock.ts';
 import { createHttpApi } from '../../src/sources/kubernetes/api/http.ts';
 import { type RightsSettings, rightsFor } from '../../src/sources/kubernetes/directory/rights.ts';
-import { recorded, type ScriptedResponse, startKubeApi, type TestKubeApi } from '../support/kube-api.ts';
+import {
+  accessTo,
+  recorded,
+  type ScriptedResponse,
+  startKubeApi,
+  type TestKubeApi,
+} from '../support/kube-api.ts';
 import { until } from '../support/until.ts';
 
 const cluster: RightsSettings = { role: 'cluster', namespace: ['gitlab'], scrape: true, volumeStats: false };
@@ -25,9 +31,8 @@ afterEach(() => server.close());
 
 function findings(settings: RightsSettings = cluster, signal = AbortSignal.timeout(20_000)) {
   const api = createHttpApi({
-    server: server.url,
     clock: systemClock,
-    access: async () => ({ ok: true, access: { tls: {}, authorization: undefined, headers: {} } }),
+    access: async () => accessTo(server.url),
     timeoutMs: 5000,
   });
   return permissionFindings(api, rightsFor(settings), signal).finally(() => api.close());

@@ -4,7 +4,7 @@
  *
  *     const server = await startKubeApi();
  *     server.load('drain', '0-before');                    // the objects of that moment
- *     const api = createHttpApi({ server: server.url, ... });
+ *     const api = createHttpApi({ access: async () => accessTo(server.url), clock });
  *     server.replay('drain', 'pods');                      // the recorded watch events, to all open watches
  *     server.next('pods:list', { status: 500 });           // the next list of pods fails
  *     server.next('pods:watch', recorded('watch-gone'));   // a recorded response
@@ -18,7 +18,15 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { listKinds, objectKey, objectMatcher, watchEventType } from '../../demo/kubernetes/selection.ts';
+import type { Secret } from '../../src/lib/secret.ts';
+import type { AccessResult } from '../../src/sources/kubernetes/api/http.ts';
 import { archive } from './kubernetes-archive.ts';
+
+/** An API server at this address, without credentials by default. */
+export const accessTo = (server: URL, authorization?: Secret): AccessResult => ({
+  ok: true,
+  access: { server, tls: {}, authorization, headers: {} },
+});
 
 export interface RawObject {
   readonly kind?: string;

@@ -1,10 +1,8 @@
 /** The Kubernetes API as this source uses it: GET a path, completely or as a stream. It never writes. */
-import { unlessAborted } from '../../../lib/abort.ts';
-import type { Clock } from '../../../lib/clock.ts';
 import type { Failure } from '../../../scheduler/outcome.ts';
 
 export interface KubeApi {
-  /** For messages: `https://10.0.0.1:6443`. */
+  /** For messages: `https://10.0.0.1:6443`; `the API server` until its configuration was read. */
   readonly server: string;
   /** The complete response, whatever its status. Never rejects. */
   get(path: string, query: KubeQuery, signal: AbortSignal): Promise<KubeResult<KubeResponse>>;
@@ -55,71 +53,4 @@ export function pathWithQuery(path: string, query: KubeQuery): string {
   for (const [key, value] of Object.entries(query)) if (value !== undefined) search.set(key, String(value));
   const text = search.toString();
   return text === '' ? path : `${path}?${text}`;
-}
-
-export type OpenApi = () => Promise<
-  { readonly ok: true; readonly api: KubeApi } | { readonly ok: false; readonly failure: Failure }
->;
-
-/** An invalid configuration is read again after this long, at the next request. */
-const reopenMs = 5000;
-
-const canceled: Failure = { reason: 'timeout', message: 'the request to the Kubernetes API was canceled' };
-
-interface OpenAttempt {
-  result: ReturnType<OpenApi>;
-  /** Clock.monotonic(); undefined while it is under way, and after a success. */
-  failedAt: number | undefined;
-}
-
-/**
- * An API that is opened by its first request: the exporter can start without one, a missing or invalid kubeconfig
- * is a failure of each request until it is fixed, and @kubernetes/client-node does not delay the start.
- */
-export function createLazyApi(open: OpenApi, clock: Clock): KubeApi {
-  let last: OpenAttempt | undefined;
-  let server = 'the API server';
-  let openedApi: KubeApi | undefined;
-
-  function opened(): ReturnType<OpenApi> {
-    if (last?.failedAt !== undefined && clock.monotonic() - last.failedAt >= reopenMs) last = undefined;
-    last ??= attempt();
-    return last.result;
-  }
-
-  function attempt(): OpenAttempt {
-    const made: OpenAttempt = { result: open(), failedAt: undefined };
-    made.result = made.result.then((result) => {
-      if (result.ok) {
-        server = result.api.server;
-        openedApi = result.api;
-      } else made.failedAt = clock.monotonic();
-      return result;
-    });
-    return made;
-  }
-
-  async function request<T>(
-    signal: AbortSignal,
-    send: (api: KubeApi) => Promise<KubeResult<T>>,
-  ): Promise<KubeResult<T>> {
-    // Files of the configuration may be on a mount that does not respond.
-    const result = await unlessAborted(opened(), signal);
-    return result === undefined ? { ok: false, failure: canceled } : result.ok ? send(result.api) : result;
-  }
-
-  return {
-    get server() {
-      return server;
-    },
-    get: (path, query, signal) => request(signal, (api) => api.get(path, query, signal)),
-    stream: (path, query, signal) => request(signal, (api) => api.stream(path, query, signal)),
-    clockSkewMs: () => openedApi?.clockSkewMs(),
-    withoutSecrets: (bytes) => openedApi?.withoutSecrets(bytes) ?? bytes,
-    close() {
-      void last?.result.then((result) => {
-        if (result.ok) result.api.close();
-      });
-    },
-  };
 }

@@ -17,6 +17,7 @@ import { createByteBuffer } from './byte-buffer.ts';
 import { createKnownSecrets } from './known-secrets.ts';
 
 export interface ApiAccess extends HttpCredentials {
+  readonly server: URL;
   readonly headers: Readonly<Record<string, string>>;
   /** For a way through a proxy. */
   readonly agent?: Agent;
@@ -26,11 +27,13 @@ export type AccessResult =
   | { readonly ok: true; readonly access: ApiAccess }
   | { readonly ok: false; readonly failure: Failure };
 
-/** `renew`: the credentials of the last request were rejected, so nothing that is cached will do. */
+/**
+ * Address and credentials for a request. `renew`: the credentials of the last request were rejected, so nothing that is
+ * cached will do.
+ */
 export type GetAccess = (renew: boolean) => Promise<AccessResult>;
 
 interface HttpApiOptions {
-  readonly server: URL;
   readonly access: GetAccess;
   readonly clock: Clock;
   /** For the head of a response, and for the whole of one that `get` reads. Default 60 s, as the API server's. */
@@ -51,8 +54,8 @@ const hints: HttpHints = {
 };
 
 export function createHttpApi(options: HttpApiOptions): KubeApi {
-  const { server, clock, timeoutMs = 60_000, maxBytes = 32 * 1024 * 1024 } = options;
-  const name = `the API server ${server.origin}`;
+  const { clock, timeoutMs = 60_000, maxBytes = 32 * 1024 * 1024 } = options;
+  let server: string | undefined;
   const secrets = createKnownSecrets();
   let clockSkewMs: number | undefined;
   // A connection for each watch, a few for all else.
@@ -61,7 +64,7 @@ export function createHttpApi(options: HttpApiOptions): KubeApi {
   // A closed connection is how watches end all the time: nothing that came was malformed.
   const failureOf = ({ kind, reason, message }: HttpFailure): Failure => ({
     reason: kind === 'truncated' ? 'refused' : reason,
-    message: `${name} ${message}`,
+    message: `the API server ${server} ${message}`,
   });
 
   /** Aborts the wait for credentials, as a plugin may hang. */
@@ -69,7 +72,7 @@ export function createHttpApi(options: HttpApiOptions): KubeApi {
     const deadline = createDeadline(clock, ms, signal);
     try {
       const access = await unlessAborted(options.access(renew), deadline.signal);
-      return access ?? bad(noCredentials(name));
+      return access ?? bad(noAccess);
     } finally {
       deadline.release();
     }
@@ -83,11 +86,12 @@ export function createHttpApi(options: HttpApiOptions): KubeApi {
     remainingMs: () => number,
     signal: AbortSignal,
   ): Promise<KubeResult<HttpResponse>> {
-    const url = new URL(`${server.origin}${server.pathname.replace(/\/$/, '')}${pathWithQuery(path, query)}`);
     for (let renew = false; ; renew = true) {
       const found = await accessWithin(remainingMs(), renew, signal);
       if (!found.ok) return found;
-      const { headers, agent, ...credentials } = found.access;
+      const { server: address, headers, agent, ...credentials } = found.access;
+      server = address.origin;
+      const url = new URL(`${server}${address.pathname.replace(/\/$/, '')}${pathWithQuery(path, query)}`);
       secrets.add(credentials.authorization);
       const sentAt = clock.monotonic();
       const result = await client.get(
@@ -140,7 +144,9 @@ export function createHttpApi(options: HttpApiOptions): KubeApi {
   }
 
   return {
-    server: server.origin,
+    get server() {
+      return server ?? 'the API server';
+    },
     clockSkewMs: () => clockSkewMs,
     withoutSecrets: secrets.remove,
     async get(path, query, signal) {
@@ -172,7 +178,8 @@ function headOf({ status, headers }: HttpResponse): Omit<KubeResponse, 'body'> {
 
 const bad = (failure: Failure): { readonly ok: false; readonly failure: Failure } => ({ ok: false, failure });
 
-const noCredentials = (name: string): Failure => ({
+const noAccess: Failure = {
   reason: 'authentication',
-  message: `no credentials for ${name} in time: the credential plugin of the kubeconfig hangs; run it by hand`,
-});
+  message:
+    'no credentials for the API server in time: the credential plugin of the kubeconfig, or the mount of one of its files, hangs; run kubectl with the same kubeconfig',
+};

@@ -1,4 +1,4 @@
-/** Opens the API: reads its address once, and credentials for each request. */
+/** Address and credentials of the API, from its configuration. */
 import type { Agent } from 'node:http';
 import type { RequestOptions } from 'node:https';
 import type { Clock } from '../../../lib/clock.ts';
@@ -29,33 +29,23 @@ const maxAgeMs = 60_000;
 const minRenewalMs = 5_000;
 const credentialLimits = { maxBytes: 1024 ** 2 };
 
-/** Reads the configuration, so that errors in it are reported immediately; sends no request. */
-export async function openKubeApi(
+/**
+ * An API whose configuration is read by its first request: the exporter can start without one, an invalid kubeconfig is
+ * a failure of each request until it is fixed, and @kubernetes/client-node does not delay the start.
+ */
+export const openKubeApi = (
   settings: KubeApiSettings,
-  options: KubeApiOptions,
-): Promise<{ readonly ok: true; readonly api: KubeApi } | { readonly ok: false; readonly failure: Failure }> {
-  const { clock, timeoutMs } = options;
-  const load = (): Promise<KubeConfiguration> => loadConfiguration(settings, options);
-  try {
-    const configuration = await load();
-    const server = serverOf(configuration);
-    const access = accessFrom(configuration, load, clock);
-    return {
-      ok: true,
-      api: createHttpApi({ server, access, clock, ...(timeoutMs === undefined ? {} : { timeoutMs }) }),
-    };
-  } catch (error) {
-    return { ok: false, failure: configurationFailure(error) };
-  }
-}
+  { clock, timeoutMs, ...environment }: KubeApiOptions,
+): KubeApi =>
+  createHttpApi({
+    access: accessFrom(() => loadConfiguration(settings, environment), clock),
+    clock,
+    ...(timeoutMs === undefined ? {} : { timeoutMs }),
+  });
 
 /** Reads credentials once at a time, keeps them for a minute, and reads them again when they were rejected. */
-function accessFrom(
-  first: KubeConfiguration,
-  load: () => Promise<KubeConfiguration>,
-  clock: Clock,
-): GetAccess {
-  let configuration = first;
+function accessFrom(load: () => Promise<KubeConfiguration>, clock: Clock): GetAccess {
+  let configuration: KubeConfiguration | undefined;
   let latest:
     | { readonly access: Promise<AccessResult>; readonly at: number; readonly renewed: boolean }
     | undefined;
@@ -63,7 +53,7 @@ function accessFrom(
   async function read(renew: boolean): Promise<AccessResult> {
     try {
       // A new configuration has no cached tokens, and runs plugins again.
-      if (renew) configuration = await load();
+      if (renew || configuration === undefined) configuration = await load();
       return { ok: true, access: await accessOf(configuration) };
     } catch (error) {
       latest = undefined;
@@ -79,7 +69,9 @@ function accessFrom(
   };
 }
 
-async function accessOf({ config, tokenFiles }: KubeConfiguration): Promise<ApiAccess> {
+async function accessOf(configuration: KubeConfiguration): Promise<ApiAccess> {
+  const server = serverOf(configuration);
+  const { config, tokenFiles } = configuration;
   const cluster = config.getCurrentCluster();
   const user = config.getCurrentUser();
   const tokenFile = user === null ? undefined : tokenFiles.get(user.name);
@@ -98,6 +90,7 @@ async function accessOf({ config, tokenFiles }: KubeConfiguration): Promise<ApiA
   );
   const authorization = auth ? `Basic ${Buffer.from(auth).toString('base64')}` : bearer;
   return {
+    server,
     tls: {
       ...(ca === undefined ? {} : { ca }),
       ...(cert === undefined ? {} : { cert }),

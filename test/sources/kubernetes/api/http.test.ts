@@ -9,7 +9,7 @@ import {
   createHttpApi,
   type GetAccess,
 } from '../../../../src/sources/kubernetes/api/http.ts';
-import { startKubeApi, type TestKubeApi } from '../../../support/kube-api.ts';
+import { accessTo, startKubeApi, type TestKubeApi } from '../../../support/kube-api.ts';
 import { createManualClock } from '../../../support/manual-clock.ts';
 import { rawServer } from '../../../support/raw-server.ts';
 
@@ -18,19 +18,16 @@ const never = new AbortController().signal;
 
 let server: TestKubeApi;
 let api: KubeApi;
-const open: GetAccess = async () => ({
-  ok: true,
-  access: { tls: {}, authorization: undefined, headers: {} },
-});
-const bearer = (token: string): AccessResult => ({
-  ok: true,
-  access: { tls: {}, authorization: new Secret(`Bearer ${token}`), headers: {} },
-});
+const open =
+  (at = server.url): GetAccess =>
+  async () =>
+    accessTo(at);
+const bearer = (token: string): AccessResult => accessTo(server.url, new Secret(`Bearer ${token}`));
 
 beforeEach(async () => {
   server = await startKubeApi();
   server.load('drain', '0-before');
-  api = createHttpApi({ server: server.url, access: open, clock: systemClock });
+  api = createHttpApi({ access: open(), clock: systemClock });
 });
 afterEach(async () => {
   api.close();
@@ -102,14 +99,14 @@ describe('a response', () => {
   });
 
   test('over the size limit is a failure, and is not read to its end', async () => {
-    const small = createHttpApi({ server: server.url, access: open, clock: systemClock, maxBytes: 1000 });
+    const small = createHttpApi({ access: open(), clock: systemClock, maxBytes: 1000 });
     expect(await small.get(pods, {}, never)).toMatchObject({ ok: false, failure: { reason: 'too_large' } });
     small.close();
   });
 
   test('that never arrives fails at the deadline, by the given clock', async () => {
     const clock = createManualClock();
-    const client = createHttpApi({ server: server.url, access: open, clock });
+    const client = createHttpApi({ access: open(), clock });
     server.next('*', 'hang');
     const result = client.get(pods, {}, never);
     while (server.requests.length === 0) await new Promise((resolve) => setImmediate(resolve));
@@ -133,7 +130,7 @@ describe('a response', () => {
       else socket.write('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}');
     });
     const server = new URL(`http://127.0.0.1:${raw.port}`);
-    const switching = createHttpApi({ server, access: open, clock: systemClock });
+    const switching = createHttpApi({ access: open(server), clock: systemClock });
     expect(await switching.get(pods, {}, never)).toEqual({
       ok: false,
       failure: {
@@ -154,7 +151,7 @@ describe('a response', () => {
       );
       const server = new URL(`http://127.0.0.1:${raw.port}`);
       const clock = createManualClock();
-      const stalling = createHttpApi({ server, access: open, clock });
+      const stalling = createHttpApi({ access: open(server), clock });
       let settled = false;
       const result = stalling[how](pods, {}, never).finally(() => {
         settled = true;
@@ -177,11 +174,10 @@ describe('a response', () => {
     const tcp = createTcpServer((socket) => socket.resume().end('SSH-2.0-OpenSSH\r\n'));
     await new Promise<void>((resolve) => tcp.listen(0, '127.0.0.1', resolve));
     const url = new URL(`http://127.0.0.1:${(tcp.address() as AddressInfo).port}`);
-    const plain = createHttpApi({ server: url, access: open, clock: systemClock });
+    const plain = createHttpApi({ access: open(url), clock: systemClock });
     expect(await plain.get(pods, {}, never)).toMatchObject({ ok: false, failure: { reason: 'parse' } });
     const tls = createHttpApi({
-      server: new URL(`https://${url.host}`),
-      access: open,
+      access: open(new URL(`https://${url.host}`)),
       clock: systemClock,
     });
     expect(await tls.get(pods, {}, never)).toMatchObject({ ok: false, failure: { reason: 'tls' } });
@@ -203,7 +199,6 @@ describe('credentials', () => {
     server.requireToken('new');
     const renewals: boolean[] = [];
     const renewing = createHttpApi({
-      server: server.url,
       clock: systemClock,
       access: async (renew) => {
         renewals.push(renew);
@@ -219,7 +214,6 @@ describe('credentials', () => {
   test('that are rejected again give a response with status 401', async () => {
     server.requireToken('other');
     const rejected = createHttpApi({
-      server: server.url,
       clock: systemClock,
       access: async () => bearer('bad'),
     });
@@ -231,7 +225,6 @@ describe('credentials', () => {
   test('that cannot be obtained are a failure, and nothing is sent', async () => {
     const failure = { reason: 'authentication', message: 'no token' } as const;
     const none = createHttpApi({
-      server: server.url,
       clock: systemClock,
       access: async () => ({ ok: false, failure }),
     });
@@ -242,7 +235,6 @@ describe('credentials', () => {
   test('whose plugin hangs fail at the deadline', async () => {
     const clock = createManualClock();
     const hanging = createHttpApi({
-      server: server.url,
       clock,
       access: () => new Promise(() => undefined),
     });
@@ -267,7 +259,7 @@ describe('a stream', () => {
 
   test('may last beyond the deadline for its headers', async () => {
     const clock = createManualClock();
-    const client = createHttpApi({ server: server.url, access: open, clock });
+    const client = createHttpApi({ access: open(), clock });
     const result = await client.stream(pods, { watch: true, resourceVersion: '99999' }, never);
     if (!result.ok) throw new Error(result.failure.message);
     expect(clock.sleepers()).toBe(0);

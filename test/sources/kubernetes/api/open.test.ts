@@ -51,45 +51,40 @@ async function kubeconfig(user: object, cluster: object = { server: server.url.o
   return file;
 }
 
-async function open(
+function open(
   file: string | undefined,
   options: Partial<Parameters<typeof openKubeApi>[1]> = {},
   context?: string,
-) {
-  const result = await openKubeApi(
+): KubeApi {
+  const api = openKubeApi(
     { kubeconfig: file, context },
     { clock: systemClock, env: {}, serviceAccountFolder: folder, ...options },
   );
-  if (result.ok) opened.push(result.api);
-  return result;
+  opened.push(api);
+  return api;
 }
 
-async function api(...args: Parameters<typeof open>): Promise<KubeApi> {
-  const result = await open(...args);
-  if (!result.ok) throw new Error(result.failure.message);
-  return result.api;
-}
+const firstResponse = async (...args: Parameters<typeof open>) => open(...args).get(pods, {}, never);
 
 const sentCredentials = (): (string | undefined)[] =>
   server.requests.map(({ authorization }) => authorization);
 
 describe('the credentials of a kubeconfig', () => {
   test('may be a token', async () => {
-    const kube = await api(await kubeconfig({ token: 'abc' }));
-    expect(kube.server).toBe(server.url.origin);
+    const kube = open(await kubeconfig({ token: 'abc' }));
     expect(await kube.get(pods, {}, never)).toMatchObject({ ok: true, response: { status: 200 } });
     expect(sentCredentials()).toEqual(['Bearer abc']);
   });
 
   test('may be user and password', async () => {
-    await (await api(await kubeconfig({ username: 'u', password: 'p' }))).get(pods, {}, never);
+    await open(await kubeconfig({ username: 'u', password: 'p' })).get(pods, {}, never);
     expect(sentCredentials()).toEqual([`Basic ${Buffer.from('u:p').toString('base64')}`]);
   });
 
   test('may be a token file, relative to the kubeconfig, which is read again after a minute', async () => {
     const clock = createManualClock();
     await writeFile(join(folder, 'token'), 'one\n');
-    const kube = await api(await kubeconfig({ tokenFile: 'token' }), { clock });
+    const kube = open(await kubeconfig({ tokenFile: 'token' }), { clock });
     await kube.get(pods, {}, never);
     await writeFile(join(folder, 'token'), 'two\n');
     await kube.get(pods, {}, never);
@@ -100,7 +95,7 @@ describe('the credentials of a kubeconfig', () => {
 
   test('are read from the token file once when a token is rejected', async () => {
     await writeFile(join(folder, 'token'), 'old');
-    const kube = await api(await kubeconfig({ tokenFile: 'token' }));
+    const kube = open(await kubeconfig({ tokenFile: 'token' }));
     await kube.get(pods, {}, never);
     await writeFile(join(folder, 'token'), 'new');
     server.requireToken('new');
@@ -122,7 +117,7 @@ describe('the credentials of a kubeconfig', () => {
       command: process.execPath,
       args: ['-e', plugin, join(folder, 'count')],
     };
-    const kube = await api(await kubeconfig({ exec }));
+    const kube = open(await kubeconfig({ exec }));
     await Promise.all([1, 2, 3].map(() => kube.get(pods, {}, never)));
     expect(sentCredentials()).toEqual(['Bearer token-1', 'Bearer token-1', 'Bearer token-1']);
     server.requireToken('token-2');
@@ -135,14 +130,14 @@ describe('the credentials of a kubeconfig', () => {
       command: process.execPath,
       args: ['-e', 'console.error("hunter2"); process.exit(1)'],
     };
-    const result = await (await api(await kubeconfig({ exec }))).get(pods, {}, never);
+    const result = await open(await kubeconfig({ exec })).get(pods, {}, never);
     expect(result).toMatchObject({
       ok: false,
       failure: { reason: 'authentication', message: expect.stringMatching(/credential plugin/) },
     });
     expect(JSON.stringify(result)).not.toMatch(/hunter2/);
     const missing = { apiVersion: 'client.authentication.k8s.io/v1', command: '/no/such/plugin' };
-    expect(await (await api(await kubeconfig({ exec: missing }))).get(pods, {}, never)).toMatchObject({
+    expect(await open(await kubeconfig({ exec: missing })).get(pods, {}, never)).toMatchObject({
       failure: { reason: 'authentication', message: expect.stringMatching(/\/no\/such\/plugin/) },
     });
   });
@@ -152,30 +147,38 @@ describe('the configuration of the client', () => {
   test('is merged from the files in KUBECONFIG, of which the first takes precedence', async () => {
     const first = await kubeconfig({ token: 'first' }, undefined, 'a');
     const second = await kubeconfig({ token: 'second' }, undefined, 'b');
-    await (await api(undefined, { env: { KUBECONFIG: `${first}:${second}` } })).get(pods, {}, never);
+    await open(undefined, { env: { KUBECONFIG: `${first}:${second}` } }).get(pods, {}, never);
     expect(sentCredentials()).toEqual(['Bearer first']);
   });
 
-  test.each<[string, () => Promise<Awaited<ReturnType<typeof open>>>, RegExp]>([
-    ['no configuration', () => open(undefined), /neither kubernetes.kubeconfig, KUBECONFIG nor HOME is set/],
-    ['a missing file', () => open('/no/config'), /kubeconfig \/no\/config does not exist/],
-    ['a folder', () => open(folder), /cannot be read \(EISDIR\)/],
+  test.each<[string, () => ReturnType<typeof firstResponse>, RegExp]>([
+    [
+      'no configuration',
+      () => firstResponse(undefined),
+      /neither kubernetes.kubeconfig, KUBECONFIG nor HOME is set/,
+    ],
+    ['a missing file', () => firstResponse('/no/config'), /kubeconfig \/no\/config does not exist/],
+    ['a folder', () => firstResponse(folder), /cannot be read \(EISDIR\)/],
     [
       'an unknown context',
-      async () => open(await kubeconfig({ token: 'secret' }), {}, 'nope'),
+      async () => firstResponse(await kubeconfig({ token: 'secret' }), {}, 'nope'),
       /kubernetes.context is nope, .* are: main, other/,
     ],
     [
       'a context without a cluster',
-      async () => open(await kubeconfig({}), {}, 'other'),
+      async () => firstResponse(await kubeconfig({}), {}, 'other'),
       /no cluster for its context other/,
     ],
     [
       'an address of another host without TLS',
-      async () => open(await kubeconfig({ token: 'secret' }, { server: 'http://10.0.0.1:8080' })),
+      async () => firstResponse(await kubeconfig({ token: 'secret' }, { server: 'http://10.0.0.1:8080' })),
       /without TLS only an address of this host/,
     ],
-    ['an invalid address', async () => open(await kubeconfig({}, { server: 'nonsense' })), /not an http/],
+    [
+      'an invalid address',
+      async () => firstResponse(await kubeconfig({}, { server: 'nonsense' })),
+      /not an http/,
+    ],
   ])('fails with an explanation for %s', async (_name, run, message) => {
     const result = await run();
     expect(result).toMatchObject({ ok: false, failure: { message: expect.stringMatching(message) } });
@@ -187,11 +190,26 @@ describe('the configuration of the client', () => {
     async (text) => {
       const file = join(folder, 'config');
       await writeFile(file, text);
-      const result = await open(file);
+      const result = await firstResponse(file);
       expect(result.ok).toBe(false);
       expect(JSON.stringify(result)).not.toMatch(/secret/);
     },
   );
+});
+
+test('nothing is read before the first request, and an invalid configuration is read again at the next', async () => {
+  const file = join(folder, 'config');
+  const kube = open(file);
+  expect(kube.server).toBe('the API server');
+  expect(await kube.get(pods, {}, never)).toMatchObject({
+    ok: false,
+    failure: { message: expect.stringContaining('does not exist') },
+  });
+  expect(await kube.stream(pods, {}, never)).toMatchObject({ ok: false });
+  await kubeconfig({ token: 'abc' });
+  const results = await Promise.all([kube.get(pods, {}, never), kube.get(pods, {}, never)]);
+  expect(results).toMatchObject([{ response: { status: 200 } }, { response: { status: 200 } }]);
+  expect(kube.server).toBe(server.url.origin);
 });
 
 describe('TLS', () => {
@@ -232,7 +250,7 @@ describe('TLS', () => {
       KUBERNETES_SERVICE_PORT: port,
       KUBECONFIG: '/no/such',
     };
-    const kube = await api(undefined, { env });
+    const kube = open(undefined, { env });
     expect(await kube.get(pods, {}, never)).toMatchObject({
       ok: true,
       // A token that the server repeats is removed from its responses.
@@ -242,7 +260,7 @@ describe('TLS', () => {
     await rm(join(folder, 'token'));
     const clock = createManualClock();
     await writeFile(join(folder, 'token'), 'x');
-    const later = await api(undefined, { env, clock });
+    const later = open(undefined, { env, clock });
     await later.get(pods, {}, never);
     await rm(join(folder, 'token'));
     await clock.advance(61_000);
@@ -267,7 +285,7 @@ describe('TLS', () => {
     };
     await write(client);
     const clock = createManualClock();
-    const kube = await api(await kubeconfig(user, cluster), { clock });
+    const kube = open(await kubeconfig(user, cluster), { clock });
     expect(await kube.get(pods, {}, never)).toMatchObject({ response: { body: '{"certificate":"client"}' } });
     await write(otherClient);
     await clock.advance(61_000);
@@ -278,7 +296,7 @@ describe('TLS', () => {
 
   withOpenssl('an unexpected certificate authority is a failure', async () => {
     const port = await listen();
-    const kube = await api(await kubeconfig({ token: 'a' }, { server: `https://127.0.0.1:${port}` }));
+    const kube = open(await kubeconfig({ token: 'a' }, { server: `https://127.0.0.1:${port}` }));
     expect(await kube.get(pods, {}, never)).toMatchObject({
       ok: false,
       failure: { reason: 'tls', message: expect.stringMatching(/certificate authority/) },

@@ -4,6 +4,7 @@ import { createHttpApi } from '../../../../src/sources/kubernetes/api/http.ts';
 import { createOtherPods } from '../../../../src/sources/kubernetes/directory/other-pods.ts';
 import { chartComponentOf } from '../../../../src/sources/kubernetes/gitaly-objects.ts';
 import {
+  accessTo,
   type RawObject,
   recorded,
   type ScriptedResponse,
@@ -37,9 +38,8 @@ function serve(count: number): void {
 function opened() {
   const clock = createManualClock();
   const api = createHttpApi({
-    server: server.url,
     clock: systemClock,
-    access: async () => ({ ok: true, access: { tls: {}, authorization: undefined, headers: {} } }),
+    access: async () => accessTo(server.url),
   });
   const others = createOtherPods(api, chartComponentOf, clock);
   return { clock, others, list: (signal = AbortSignal.timeout(20_000)) => others(signal) };

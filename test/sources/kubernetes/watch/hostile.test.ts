@@ -19,6 +19,7 @@ import {
 } from '../../../../src/sources/kubernetes/store.ts';
 import { createStores, type WatchedStores } from '../../../../src/sources/kubernetes/watch/stores.ts';
 import {
+  accessTo,
   type RawObject,
   type ScriptedResponse,
   startKubeApi,
@@ -35,8 +36,8 @@ let stores: WatchedStores;
 let source: ReturnType<typeof createKubernetesSource>;
 
 function begin(): void {
-  const access = { tls: {}, authorization: new Secret(`Bearer ${token}`), headers: {} };
-  const api = createHttpApi({ server: server.url, clock, access: async () => ({ ok: true, access }) });
+  const access = accessTo(server.url, new Secret(`Bearer ${token}`));
+  const api = createHttpApi({ clock, access: async () => access });
   stores = createStores({
     ...{ api, clock, random: () => 0.5, log: silentLog, namespaces: undefined, role: 'all' },
     ...{ node: 'lab-node-1', gitalySelector: 'app=gitaly', praefectSelector: 'app=praefect' },

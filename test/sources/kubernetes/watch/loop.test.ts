@@ -13,7 +13,13 @@ import {
   type MergedStore,
 } from '../../../../src/sources/kubernetes/watch/merged-store.ts';
 import { kubeResources, type Scope } from '../../../../src/sources/kubernetes/watch/resources.ts';
-import { type RawObject, recorded, startKubeApi, type TestKubeApi } from '../../../support/kube-api.ts';
+import {
+  accessTo,
+  type RawObject,
+  recorded,
+  startKubeApi,
+  type TestKubeApi,
+} from '../../../support/kube-api.ts';
 import { archive } from '../../../support/kubernetes-archive.ts';
 import { advanceUntil, createManualClock, type ManualClock } from '../../../support/manual-clock.ts';
 import { until } from '../../../support/until.ts';
@@ -42,9 +48,8 @@ const watching = (): boolean => server.openWatches() === 1 && store.state().fail
 
 function begin(scope = gitlab, isIncluded: (raw: unknown, pod: Pod) => boolean = () => true): void {
   const api = createHttpApi({
-    server: server.url,
     clock,
-    access: async () => ({ ok: true, access: { tls: {}, authorization: undefined, headers: {} } }),
+    access: async () => accessTo(server.url),
   });
   stop = new AbortController();
   store = createMergedStore<Pod>({ name: 'pods', clock, log: silentLog, staleMs });

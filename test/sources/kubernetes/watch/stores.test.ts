@@ -10,7 +10,13 @@ import {
   type WatchedStores,
 } from '../../../../src/sources/kubernetes/watch/stores.ts';
 import { watchMetrics } from '../../../../src/sources/kubernetes/watch-metrics.ts';
-import { type RawObject, recorded, startKubeApi, type TestKubeApi } from '../../../support/kube-api.ts';
+import {
+  accessTo,
+  type RawObject,
+  recorded,
+  startKubeApi,
+  type TestKubeApi,
+} from '../../../support/kube-api.ts';
 import { archive } from '../../../support/kubernetes-archive.ts';
 import { createManualClock, type ManualClock } from '../../../support/manual-clock.ts';
 import { until } from '../../../support/until.ts';
@@ -21,9 +27,8 @@ let stores: WatchedStores;
 
 function begin(options: Partial<StoresOptions> = {}): void {
   const api = createHttpApi({
-    server: server.url,
     clock,
-    access: async () => ({ ok: true, access: { tls: {}, authorization: undefined, headers: {} } }),
+    access: async () => accessTo(server.url),
   });
   stores = createStores({
     api,
