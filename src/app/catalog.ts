@@ -13,7 +13,7 @@ import { watchMetrics } from '../sources/kubernetes/watch-metrics.ts';
 import { maintenanceMetrics } from '../sources/maintenance/source.ts';
 import { mirrorMetrics } from '../sources/praefect/mirror/metrics.ts';
 import { verificationMetrics } from '../sources/praefect/mirror/verification.ts';
-import { praefectQueryMetrics } from '../sources/praefect/queries/index.ts';
+import { praefectQueryMetrics } from '../sources/praefect/source.ts';
 import { storageInfo } from '../sources/storages/source.ts';
 
 export interface CatalogSection {

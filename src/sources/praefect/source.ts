@@ -3,14 +3,22 @@
 import { unlessAborted } from '../../lib/abort.ts';
 import type { Clock } from '../../lib/clock.ts';
 import type { Budget } from '../../scheduler/budget.ts';
-import type { Collector } from '../../scheduler/collector.ts';
+import type { Collector, Run } from '../../scheduler/collector.ts';
 import type { EventLog } from '../../scheduler/event-log.ts';
 import { createWake } from '../../scheduler/wake.ts';
 import type { Database } from './database.ts';
+import { createDatabaseClock } from './database-clock.ts';
 import { createHealthHistory, type HealthView, steadySeconds } from './health.ts';
 import { createRepositoriesCollector } from './mirror/collector.ts';
-import { createPraefectCollectors } from './queries/index.ts';
-import type { ConfiguredStorageMap } from './queries/known-storages.ts';
+import { connectionMetrics, createConnectionsCollector } from './queries/connections.ts';
+import { createDatabaseCollector, databaseMetrics } from './queries/database.ts';
+import { createHealthCollector, healthMaxAgeMs, healthMetrics } from './queries/health.ts';
+import { type ConfiguredStorageMap, knownStorages } from './queries/known-storages.ts';
+import { createQueueCollector, queueMetrics } from './queries/queue.ts';
+import { createShardPrimariesCollector, shardMetrics } from './queries/shard-primaries.ts';
+import { createTablesCollector, tableMetrics } from './queries/tables.ts';
+import { createWriteLocksCollector, writeLocks } from './queries/write-locks.ts';
+import { createVariantSource } from './query.ts';
 import type { PraefectViewCollectors } from './view.ts';
 
 export interface PraefectSourceOptions {
@@ -48,32 +56,76 @@ const weekInSeconds = 604_800;
 const defaultCostlyRefreshMs = 100;
 
 export function createPraefectSource(options: PraefectSourceOptions): PraefectSource {
-  const { clock } = options;
+  const { budget, clock, configuredStorages, database, events } = options;
+  const context = {
+    ...{ database, budget, clock, events },
+    variants: createVariantSource(database, events),
+    databaseClock: createDatabaseClock(clock),
+  };
   const history = createHealthHistory();
   const steady = steadySeconds(clock);
   const healthWake = createWake();
-  const { promise: firstHealthRead, resolve: onHealthRead } = Promise.withResolvers<void>();
-  const queries = createPraefectCollectors({
-    ...options,
+  const { promise: firstHealthRead, resolve: endFirstHealthRead } = Promise.withResolvers<void>();
+  let newest: HealthView | undefined;
+  // Never aged: rows that the exporter has not read again get older without Praefect being silent, and everything
+  // would read as unhealthy.
+  const maxAgeMs = healthMaxAgeMs(options.healthIntervalMs);
+  const health = () => (newest && clock.monotonic() - newest.readAt <= maxAgeMs ? newest : undefined);
+  const healthCollector = createHealthCollector({
+    ...context,
+    everyMs: options.healthIntervalMs,
     healthWake,
-    onHealth: (view) => history.record(view, steady.now()),
-    onHealthRead,
+    onHealth(view) {
+      newest = view;
+      history.record(view, steady.now());
+    },
   });
-  const repositories = createRepositoriesCollector({
-    ...options,
-    configured: options.configuredStorages,
-    health: queries.health,
-    // Without health, a first refresh would take every storage as configured and correct itself at the next.
-    firstHealthRead: (signal) => unlessAborted(firstHealthRead, signal),
-    history,
-    steady,
-    wake: healthWake,
-    verificationIntervalSeconds: options.verificationIntervalSeconds ?? weekInSeconds,
-    costlyRefreshMs: options.costlyRefreshMs ?? defaultCostlyRefreshMs,
-  });
+  const viewed: PraefectViewCollectors = {
+    database: createDatabaseCollector(context),
+    health: {
+      ...healthCollector,
+      collect: (run: Run) => healthCollector.collect(run).finally(endFirstHealthRead),
+    },
+    queue: createQueueCollector({
+      ...context,
+      knownStorages: () => knownStorages(configuredStorages, health()),
+    }),
+    repositories: createRepositoriesCollector({
+      ...options,
+      configured: configuredStorages,
+      health,
+      // Without health, a first refresh would take every storage as configured and correct itself at the next.
+      firstHealthRead: (signal) => unlessAborted(firstHealthRead, signal),
+      history,
+      steady,
+      wake: healthWake,
+      verificationIntervalSeconds: options.verificationIntervalSeconds ?? weekInSeconds,
+      costlyRefreshMs: options.costlyRefreshMs ?? defaultCostlyRefreshMs,
+    }),
+  };
   return {
-    collectors: [...queries.collectors, repositories],
-    viewed: { ...queries.viewed, repositories },
-    health: queries.health,
+    health,
+    viewed,
+    collectors: [
+      viewed.database,
+      viewed.health,
+      viewed.queue,
+      createConnectionsCollector(context),
+      createTablesCollector(context),
+      createShardPrimariesCollector({ ...context, health }),
+      createWriteLocksCollector(context),
+      viewed.repositories,
+    ],
   };
 }
+
+/** Every metric of the small queries, for the reference. */
+export const praefectQueryMetrics = [
+  ...databaseMetrics,
+  ...healthMetrics,
+  ...queueMetrics,
+  ...connectionMetrics,
+  ...tableMetrics,
+  ...shardMetrics,
+  writeLocks,
+] as const;

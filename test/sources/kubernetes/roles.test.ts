@@ -17,7 +17,7 @@ import { createKubernetesSource } from '../../../src/sources/kubernetes/source.t
 import { maintenanceMetrics } from '../../../src/sources/maintenance/source.ts';
 import { mirrorMetrics } from '../../../src/sources/praefect/mirror/metrics.ts';
 import { verificationMetrics } from '../../../src/sources/praefect/mirror/verification.ts';
-import { praefectQueryMetrics } from '../../../src/sources/praefect/queries/index.ts';
+import { praefectQueryMetrics } from '../../../src/sources/praefect/source.ts';
 import { createManualClock } from '../../support/manual-clock.ts';
 import { createFakeStores } from './support.ts';
 

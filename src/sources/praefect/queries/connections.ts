@@ -19,15 +19,14 @@ import {
 } from '../query.ts';
 import { eq, ge, le, literal, minus, ne, quotedName, relationOid } from '../sql.ts';
 
-/** pg_stat_activity.state; `unknown` where it is hidden from the exporter. */
-const connectionStates = [
+/** pg_stat_activity.state */
+const knownStates = [
   'active',
   'idle',
   'idle in transaction',
   'idle in transaction (aborted)',
   'fastpath function call',
   'disabled',
-  'unknown',
 ] as const;
 
 export const connections = gauge('praefect_db_connections', {
@@ -35,7 +34,7 @@ export const connections = gauge('praefect_db_connections', {
   details:
     'Without pg_monitor or pg_read_all_stats the states of other sessions are hidden: all count as unknown, and the other states are absent.',
   origin: 'pg_stat_activity',
-  labels: { state: connectionStates },
+  labels: { state: [...knownStates, 'unknown'] },
 });
 
 export const connectionsLimit = gauge('praefect_db_connections_limit', {
@@ -102,10 +101,7 @@ WITH here AS (
 )
 SELECT pg_catalog.pg_has_role(current_user, 'pg_read_all_stats', 'USAGE') AS sees_all,
        pg_catalog.count(*) FILTER (WHERE is_here)                        AS here,
-       ${connectionStates
-         .filter((state) => state !== 'unknown')
-         .map(inState)
-         .join(',\n       ')},
+       ${knownStates.map(inState).join(',\n       ')},
        CASE WHEN pg_catalog.count(xact_start) FILTER (WHERE ${others}) ${eq} 0 THEN 0
             ELSE ${sinceOldest('xact_start', `${others} AND (${isPast('xact_start')})`)} END AS longest_transaction,
        pg_catalog.current_setting('max_connections')                     AS max_connections,
@@ -136,25 +132,18 @@ SELECT pg_catalog.count(DISTINCT l.pid) AS blocked,
             WHEN pg_catalog.count(*) ${eq} pg_catalog.count(a.query_start)
             THEN ${sinceOldest('a.query_start', isPast('a.query_start'))} END AS longest${waiting}`;
 
-export interface ConnectionsSnapshot {
-  /** States that are hidden from the exporter are left out. */
-  readonly byState: readonly { readonly state: (typeof connectionStates)[number]; readonly count: number }[];
-  readonly limit: number;
-  readonly blockedBackends: number | undefined;
-  readonly longestBlockedSeconds: number | undefined;
-  readonly longestTransactionSeconds: number | undefined;
-}
-
-function connectionsSnapshot(row: DatabaseRow, blocked: DatabaseRow): ConnectionsSnapshot {
+/** States that are hidden from the exporter are absent. */
+function connectionsBlock(row: DatabaseRow, blocked: DatabaseRow): Block {
   const number = (column: string) => columnNumber(row[column]);
   const seesAll = row['sees_all'] === true;
-  const known = seesAll
-    ? connectionStates
-        .filter((state) => state !== 'unknown')
-        .map((state) => ({ state, count: number(state) ?? 0 }))
-    : [];
-  // The rest: all sessions if their states are hidden, otherwise those that are starting and have no state yet.
-  const unknown = (number('here') ?? 0) - known.reduce((sum, { count }) => sum + count, 0);
+  const byState = samplesOf(connections);
+  // All sessions if their states are hidden, otherwise those that are starting and have no state yet.
+  let unknown = number('here') ?? 0;
+  for (const state of seesAll ? knownStates : []) {
+    const count = number(state) ?? 0;
+    byState.set({ state }, count);
+    unknown -= count;
+  }
   // reserved_connections exists since PostgreSQL 16, the other one on Amazon RDS; an empty text counts as 0.
   const serverLimit =
     (number('max_connections') ?? Number.NaN) -
@@ -162,29 +151,14 @@ function connectionsSnapshot(row: DatabaseRow, blocked: DatabaseRow): Connection
     (number('reserved') ?? 0) -
     (number('rds_reserved') ?? 0) -
     (number('elsewhere') ?? 0);
-  const limit = [number('database_limit'), number('role_limit')].reduce<number>(
-    (least, each) => Math.min(least, each ?? Infinity),
-    serverLimit,
-  );
-  return {
-    byState: [...known, { state: 'unknown', count: unknown }],
-    limit: Math.max(0, limit),
-    blockedBackends: columnNumber(blocked['blocked']),
-    longestBlockedSeconds: columnNumber(blocked['longest']),
-    longestTransactionSeconds: seesAll ? number('longest_transaction') : undefined,
-  };
-}
-
-function connectionsBlock(snapshot: ConnectionsSnapshot): Block {
-  const byState = samplesOf(connections);
-  for (const { state, count } of snapshot.byState) byState.set({ state }, count);
+  const limit = Math.min(serverLimit, number('database_limit') ?? Infinity, number('role_limit') ?? Infinity);
   return {
     families: [
-      byState.family(),
-      single(connectionsLimit, snapshot.limit),
-      single(blockedBackends, snapshot.blockedBackends),
-      single(longestBlocked, snapshot.longestBlockedSeconds),
-      single(longestTransaction, snapshot.longestTransactionSeconds),
+      byState.set({ state: 'unknown' }, unknown).family(),
+      single(connectionsLimit, Math.max(0, limit)),
+      single(blockedBackends, columnNumber(blocked['blocked'])),
+      single(longestBlocked, columnNumber(blocked['longest'])),
+      single(longestTransaction, seesAll ? number('longest_transaction') : undefined),
     ],
   };
 }
@@ -193,7 +167,7 @@ export function createConnectionsCollector({
   budget,
   database,
   variants,
-}: QueryContext & { readonly budget: Budget }): Collector<ConnectionsSnapshot> {
+}: QueryContext & { readonly budget: Budget }): Collector {
   return {
     name: collectorNames.connections,
     title: 'Connections and locks (pg_stat_activity, pg_locks)',
@@ -210,8 +184,7 @@ export function createConnectionsCollector({
       const major = Number.parseInt(database.connection()?.serverVersion ?? '', 10);
       const blocked = await database.query(major < 14 ? blockedSqlBefore14 : blockedSql, limits);
       if (!blocked.ok) return failedOutcome(blocked.failure);
-      const snapshot = connectionsSnapshot(read.value[0] ?? {}, blocked.value[0] ?? {});
-      return { kind: 'data', block: connectionsBlock(snapshot), snapshot };
+      return { kind: 'data', block: connectionsBlock(read.value[0] ?? {}, blocked.value[0] ?? {}) };
     },
   };
 }

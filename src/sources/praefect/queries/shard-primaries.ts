@@ -77,49 +77,28 @@ const detectElectorEveryMs = 300_000;
 /** Without heartbeats for a day the elector is unknown. */
 const heartbeatWithinSeconds = 86_400;
 
-export interface ShardPrimarySnapshot {
-  readonly virtualStorage: string;
-  readonly storages: readonly { readonly storage: string; readonly isPrimary: boolean }[];
-  /** The virtual storage has no primary. */
-  readonly isReadOnly: boolean;
-  /** Seconds since 1970. */
-  readonly electedAt: number | undefined;
-}
-
 /** @param perRepository virtual storages whose repositories have primaries of their own */
-function shardPrimariesSnapshot(
+function shardPrimariesBlock(
   rows: readonly DatabaseRow[],
   health: HealthView | undefined,
   perRepository: ReadonlySet<string>,
   databaseClock: DatabaseClock,
-): readonly ShardPrimarySnapshot[] {
-  return rows.flatMap((row) => {
-    const virtualStorage = columnText(row['virtual_storage']);
-    const cluster = health?.virtualStorages.get(virtualStorage);
-    if ((cluster?.secondsSinceHeartbeat ?? Infinity) > heartbeatWithinSeconds) return [];
-    if (perRepository.has(virtualStorage)) return [];
-    const elected = columnText(row['storage']);
-    const isReadOnly = row['demoted'] === true;
-    const electedAt = columnNumber(row['elected']);
-    const storages = [...new Set([...(cluster?.knownStorages ?? []), elected])];
-    return {
-      virtualStorage,
-      storages: storages.map((storage) => ({ storage, isPrimary: storage === elected && !isReadOnly })),
-      isReadOnly,
-      electedAt: electedAt === undefined ? undefined : databaseClock.local(electedAt),
-    };
-  });
-}
-
-function shardPrimariesBlock(snapshot: readonly ShardPrimarySnapshot[]): Block {
+): Block {
   const primary = samplesOf(shardPrimary);
   const readOnly = samplesOf(shardReadOnly);
   const elected = samplesOf(shardElected);
-  for (const { virtualStorage: virtual_storage, storages, isReadOnly, electedAt } of snapshot) {
-    for (const { storage, isPrimary } of storages)
-      primary.set({ virtual_storage, storage }, Number(isPrimary));
+  for (const row of rows) {
+    const virtual_storage = columnText(row['virtual_storage']);
+    const cluster = health?.virtualStorages.get(virtual_storage);
+    if ((cluster?.secondsSinceHeartbeat ?? Infinity) > heartbeatWithinSeconds) continue;
+    if (perRepository.has(virtual_storage)) continue;
+    const found = columnText(row['storage']);
+    const isReadOnly = row['demoted'] === true;
+    const electedAt = columnNumber(row['elected']);
+    for (const storage of new Set([...(cluster?.knownStorages ?? []), found]))
+      primary.set({ virtual_storage, storage }, Number(storage === found && !isReadOnly));
     readOnly.set({ virtual_storage }, Number(isReadOnly));
-    if (electedAt !== undefined) elected.set({ virtual_storage }, electedAt);
+    if (electedAt !== undefined) elected.set({ virtual_storage }, databaseClock.local(electedAt));
   }
   return { families: [primary, readOnly, elected].map((samples) => samples.family()) };
 }
@@ -132,9 +111,7 @@ interface ShardPrimariesCollectorOptions extends QueryContext {
   readonly health: () => HealthView | undefined;
 }
 
-export function createShardPrimariesCollector(
-  options: ShardPrimariesCollectorOptions,
-): Collector<readonly ShardPrimarySnapshot[]> {
+export function createShardPrimariesCollector(options: ShardPrimariesCollectorOptions): Collector {
   const { clock } = options;
   let elector: { readonly readAt: number; readonly perRepository: ReadonlySet<string> } | undefined;
 
@@ -160,7 +137,7 @@ export function createShardPrimariesCollector(
       if (!read.ok) return failedOutcome(read.failure);
       if (read.value === undefined) return { kind: 'empty', why: 'this schema has no table shard_primaries' };
       // An empty table means that the `sql` elector never ran, whatever the second query would return.
-      if (read.value.length === 0) return { kind: 'data', block: emptyBlock, snapshot: [] };
+      if (read.value.length === 0) return { kind: 'data', block: emptyBlock };
 
       if (elector === undefined || clock.monotonic() - elector.readAt >= detectElectorEveryMs) {
         const found = await withVariant<readonly DatabaseRow[] | undefined>(
@@ -175,13 +152,9 @@ export function createShardPrimariesCollector(
         const perRepository = new Set((found.value ?? []).map((row) => columnText(row['virtual_storage'])));
         elector = { readAt: clock.monotonic(), perRepository };
       }
-      const snapshot = shardPrimariesSnapshot(
-        read.value,
-        options.health(),
-        elector.perRepository,
-        options.databaseClock,
-      );
-      return { kind: 'data', block: shardPrimariesBlock(snapshot), snapshot };
+      const { perRepository } = elector;
+      const block = shardPrimariesBlock(read.value, options.health(), perRepository, options.databaseClock);
+      return { kind: 'data', block };
     },
   };
 }

@@ -12,7 +12,7 @@ import {
   type QueryContext,
   withVariant,
 } from '../query.ts';
-import { type PraefectTable, praefectTables } from '../relations.ts';
+import { praefectTables } from '../relations.ts';
 import { eq, minus, nameArray } from '../sql.ts';
 import type { SchemaVariant } from '../variant.ts';
 
@@ -71,55 +71,25 @@ SELECT s.relname                                                       AS "table
 const wraparoundSql = `
 SELECT 2147483647 ${minus} pg_catalog.max(pg_catalog.age(datfrozenxid)) AS left FROM pg_catalog.pg_database`;
 
-export interface TablesSnapshot {
-  readonly tables: readonly {
-    readonly table: PraefectTable;
-    readonly sizeBytes: number | undefined;
-    /** Undefined on a standby, which does not count rows. */
-    readonly rows: { readonly live: number; readonly dead: number } | undefined;
-  }[];
-  readonly transactionsToWraparound: number | undefined;
-}
-
-function tablesSnapshot(rows: readonly DatabaseRow[], wraparound: DatabaseRow): TablesSnapshot {
-  return {
-    tables: rows.flatMap((row) => {
-      const table = praefectTables.find((name) => name === row['table']);
-      if (table === undefined) return [];
-      const counts = { live: columnNumber(row['live']) ?? 0, dead: columnNumber(row['dead']) ?? 0 };
-      return {
-        table,
-        sizeBytes: columnNumber(row['size']),
-        rows: row['standby'] === true ? undefined : counts,
-      };
-    }),
-    transactionsToWraparound: columnNumber(wraparound['left']),
-  };
-}
-
-function tablesBlock(snapshot: TablesSnapshot): Block {
+/** A standby does not count rows. */
+function tablesBlock(rows: readonly DatabaseRow[], wraparound: DatabaseRow): Block {
   const live = samplesOf(tableLiveRows);
   const dead = samplesOf(tableDeadRows);
   const size = samplesOf(tableSize);
-  for (const { table, rows, sizeBytes } of snapshot.tables) {
+  for (const row of rows) {
+    const table = praefectTables.find((name) => name === row['table']);
+    const sizeBytes = columnNumber(row['size']);
+    if (table === undefined) continue;
     if (sizeBytes !== undefined) size.set({ table }, sizeBytes);
-    if (rows === undefined) continue;
-    live.set({ table }, rows.live);
-    dead.set({ table }, rows.dead);
+    if (row['standby'] === true) continue;
+    live.set({ table }, columnNumber(row['live']) ?? 0);
+    dead.set({ table }, columnNumber(row['dead']) ?? 0);
   }
-  return {
-    families: [
-      live.family(),
-      dead.family(),
-      size.family(),
-      single(transactionsToWraparound, snapshot.transactionsToWraparound),
-    ],
-  };
+  const left = single(transactionsToWraparound, columnNumber(wraparound['left']));
+  return { families: [live.family(), dead.family(), size.family(), left] };
 }
 
-export function createTablesCollector(
-  context: QueryContext & { readonly budget: Budget },
-): Collector<TablesSnapshot> {
+export function createTablesCollector(context: QueryContext & { readonly budget: Budget }): Collector {
   return {
     name: collectorNames.tables,
     title: "Size and maintenance of Praefect's tables (pg_stat_user_tables)",
@@ -140,8 +110,7 @@ export function createTablesCollector(
       if (!read.ok) return failedOutcome(read.failure);
       const wraparound = await context.database.query(wraparoundSql, limits);
       if (!wraparound.ok) return failedOutcome(wraparound.failure);
-      const snapshot = tablesSnapshot(read.value, wraparound.value[0] ?? {});
-      return { kind: 'data', block: tablesBlock(snapshot), snapshot };
+      return { kind: 'data', block: tablesBlock(read.value, wraparound.value[0] ?? {}) };
     },
   };
 }

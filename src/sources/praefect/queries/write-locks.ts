@@ -35,18 +35,13 @@ SELECT pg_catalog.count(*) FILTER (WHERE ${held})       AS held,
   FROM ${variant.relation('repository_reference_write_locks')}`;
 };
 
-export interface WriteLocksSnapshot {
-  readonly held: number;
-  readonly expired: number;
+function writeLocksBlock(row: DatabaseRow): Block {
+  const samples = samplesOf(writeLocks);
+  for (const state of ['held', 'expired'] as const) samples.set({ state }, columnNumber(row[state]) ?? 0);
+  return { families: [samples.family()] };
 }
 
-const writeLocksBlock = ({ held, expired }: WriteLocksSnapshot): Block => ({
-  families: [samplesOf(writeLocks).set({ state: 'held' }, held).set({ state: 'expired' }, expired).family()],
-});
-
-export function createWriteLocksCollector(
-  context: QueryContext & { readonly budget: Budget },
-): Collector<WriteLocksSnapshot> {
+export function createWriteLocksCollector(context: QueryContext & { readonly budget: Budget }): Collector {
   return {
     name: collectorNames.writeLocks,
     title: 'Locks of writes in progress (repository_reference_write_locks)',
@@ -66,9 +61,9 @@ export function createWriteLocksCollector(
       );
       if (!read.ok) return failedOutcome(read.failure);
       const row = read.value?.[0];
-      if (row === undefined) return { kind: 'empty', why: 'no such table before the schema variant 19.0' };
-      const snapshot = { held: columnNumber(row['held']) ?? 0, expired: columnNumber(row['expired']) ?? 0 };
-      return { kind: 'data', block: writeLocksBlock(snapshot), snapshot };
+      return row === undefined
+        ? { kind: 'empty', why: 'no such table before the schema variant 19.0' }
+        : { kind: 'data', block: writeLocksBlock(row) };
     },
   };
 }

@@ -3,16 +3,15 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/gl
 import { systemClock } from '../../../../src/lib/clock.ts';
 import { silentLog } from '../../../../src/lib/log.ts';
 import { createBudget } from '../../../../src/scheduler/budget.ts';
-import { createEventLog } from '../../../../src/scheduler/event-log.ts';
+import type { Collector } from '../../../../src/scheduler/collector.ts';
 import { createRunner } from '../../../../src/scheduler/runner.ts';
-import { createWake } from '../../../../src/scheduler/wake.ts';
-import { createPraefectCollectors } from '../../../../src/sources/praefect/queries/index.ts';
 import {
   praefectSchema,
   startPostgres,
   type TestDatabase,
   type TestPostgres,
 } from '../../../support/postgres.ts';
+import { praefectSource } from '../../../support/praefect-source.ts';
 import { startProxy, type TestProxy } from './proxy.ts';
 import { type Opened, open, valueIn, within } from './support.ts';
 
@@ -72,20 +71,17 @@ describe('a database with 20 ms of latency', () => {
     const budget = createBudget(0.02, systemClock);
     database = open(connection(), { budget });
     let reads = 0;
-    const { collectors } = createPraefectCollectors({
-      database,
-      budget,
-      clock: systemClock,
-      events: createEventLog(systemClock),
-      configuredStorages: undefined,
-      healthIntervalMs: 1000,
-      healthWake: createWake(),
-      onHealth: () => {
-        reads += 1;
+    const { viewed } = praefectSource({ database, budget, clock: systemClock });
+    const counted: Collector = {
+      ...viewed.health,
+      async collect(run) {
+        const outcome = await viewed.health.collect(run);
+        if (outcome.kind !== 'empty' && outcome.block !== undefined) reads += 1;
+        return outcome;
       },
-    });
+    };
     const runner = createRunner({
-      collectors: collectors.filter(({ name }) => name === 'praefect_health'),
+      collectors: [counted],
       build: { version: 'test', revision: 'test', nodeVersion: 'test' },
       clock: systemClock,
       log: silentLog,

@@ -5,39 +5,28 @@ import { describe, expect, test } from '@jest/globals';
 import { systemClock } from '../../../../src/lib/clock.ts';
 import { lintMetrics } from '../../../../src/metrics/lint.ts';
 import { createBudget } from '../../../../src/scheduler/budget.ts';
-import { createEventLog } from '../../../../src/scheduler/event-log.ts';
-import { createWake } from '../../../../src/scheduler/wake.ts';
 import type { Database } from '../../../../src/sources/praefect/database.ts';
-import {
-  createPraefectCollectors,
-  praefectQueryMetrics,
-} from '../../../../src/sources/praefect/queries/index.ts';
+import { praefectQueryMetrics } from '../../../../src/sources/praefect/source.ts';
+import { praefectSource } from '../../../support/praefect-source.ts';
 import { testWith } from '../../../support/tools.ts';
 import { collectorNames } from './support.ts';
 
 const unusedDatabase = undefined as unknown as Database;
 const budget = createBudget(0.01, systemClock);
-const { collectors } = createPraefectCollectors({
-  database: unusedDatabase,
-  budget,
-  clock: systemClock,
-  events: createEventLog(systemClock),
-  configuredStorages: undefined,
-  healthIntervalMs: 1000,
-  healthWake: createWake(),
-});
+const { collectors, viewed } = praefectSource({ database: unusedDatabase, budget, clock: systemClock });
+const queries = collectors.filter((each) => each !== viewed.repositories);
 
 test('the declarations pass the lint', () => {
   expect(lintMetrics(praefectQueryMetrics)).toEqual([]);
 });
 
 test('every metric belongs to one collector, and every collector is known here', () => {
-  expect(collectors.map(({ name }) => name)).toEqual([...collectorNames]);
-  expect(collectors.flatMap(({ metrics }) => metrics)).toEqual([...praefectQueryMetrics]);
+  expect(queries.map(({ name }) => name)).toEqual([...collectorNames]);
+  expect(queries.flatMap(({ metrics }) => metrics)).toEqual([...praefectQueryMetrics]);
 });
 
 test('every collector uses the shared budget, and none may run longer than its interval', () => {
-  for (const { name, schedule } of collectors) {
+  for (const { name, schedule } of queries) {
     if (schedule.kind !== 'interval') throw new Error(name);
     expect({ name, budget: schedule.budget === budget }).toEqual({ name, budget: true });
     expect(schedule.timeoutMs).toBeLessThanOrEqual(Math.max(schedule.everyMs, 2000));

@@ -7,19 +7,16 @@ import { type Block, emptyBlock } from '../../../../src/metrics/samples.ts';
 import { createBudget } from '../../../../src/scheduler/budget.ts';
 import { createEventLog, type EventLog } from '../../../../src/scheduler/event-log.ts';
 import type { Outcome } from '../../../../src/scheduler/outcome.ts';
-import { createWake } from '../../../../src/scheduler/wake.ts';
 import { createDatabase } from '../../../../src/sources/praefect/connection/create-database.ts';
 import type { Database } from '../../../../src/sources/praefect/database.ts';
-import {
-  createPraefectCollectors,
-  type PraefectCollectorsOptions,
-} from '../../../../src/sources/praefect/queries/index.ts';
+import type { PraefectSource, PraefectSourceOptions } from '../../../../src/sources/praefect/source.ts';
 import {
   loadCapture,
   praefectCapture,
   type TestDatabase,
   type TestPostgres,
 } from '../../../support/postgres.ts';
+import { praefectSource } from '../../../support/praefect-source.ts';
 
 export const collectorNames = [
   'praefect_database',
@@ -37,7 +34,7 @@ export interface OpenedCollectors {
   readonly events: EventLog;
   /** Number of calls of the wake. */
   wakes(): number;
-  health: ReturnType<typeof createPraefectCollectors>['health'];
+  health: PraefectSource['health'];
   /** One run; its samples are linted. */
   run(name: CollectorName): Promise<Outcome>;
   /** The samples of one run that must return data. */
@@ -50,7 +47,7 @@ export type Samples = Readonly<Record<string, number>>;
 
 export function openCollectors(
   connection: DatabaseConnection,
-  options: Partial<Pick<PraefectCollectorsOptions, 'configuredStorages' | 'clock'>> & {
+  options: Partial<Pick<PraefectSourceOptions, 'configuredStorages' | 'clock'>> & {
     /** The server's time, for a captured database. */
     readonly takenAt?: Date;
   } = {},
@@ -62,21 +59,13 @@ export function openCollectors(
   const events = createEventLog(clock);
   const real = createDatabase({ connection, clock: systemClock, budget });
   const database = options.takenAt === undefined ? real : asOf(real, options.takenAt);
-  const healthWake = createWake();
+  const { collectors, health, viewed } = praefectSource({ ...options, database, budget, clock, events });
   let wakes = 0;
-  healthWake.subscribe(() => {
-    wakes += 1;
-  });
-  const { collectors, health } = createPraefectCollectors({
-    configuredStorages: undefined,
-    healthIntervalMs: 1000,
-    ...options,
-    database,
-    budget,
-    clock,
-    events,
-    healthWake,
-  });
+  const { schedule } = viewed.repositories;
+  if (schedule.kind === 'interval')
+    schedule.wake?.subscribe(() => {
+      wakes += 1;
+    });
 
   async function run(name: CollectorName): Promise<Outcome> {
     const collector = collectors.find((each) => each.name === name);
