@@ -32,20 +32,14 @@ import { createStorageCollector, storageCollectorNames } from '../sources/storag
 import { livePraefects, readCheckInputs } from './check-inputs.ts';
 import {
   type CollectorContext,
-  createCgroupPart,
-  createKubernetesPart,
+  createWatched,
   disabledPart,
-  type KeptParts,
-  keepPart,
+  type Kept,
+  keep,
   type Part,
+  type Watched,
 } from './kept-collectors.ts';
-import {
-  type Configuration,
-  createSources,
-  type KubernetesAccess,
-  openPodsFile,
-  type Sources,
-} from './sources.ts';
+import { type Configuration, createSources, type KubernetesAccess, type Sources } from './sources.ts';
 
 export interface CollectionOptions extends Configuration, CollectorContext {
   readonly build: BuildInfo;
@@ -61,37 +55,32 @@ export interface Collection {
   views(): ProblemViews;
   /** Undefined where no checks are run. */
   readonly checks: ChecksCollector | undefined;
-  /** Parts that a successor may share. */
-  readonly kept: KeptParts;
+  /** A successor may share it. */
+  readonly kept: Kept<Watched>;
   /** Ends all but what the successor shares. */
   stop(successor?: Collection): Promise<void>;
 }
 
 export function createCollection(options: CollectionOptions): Collection {
   const { events, host, settings } = options;
-  const before = options.previous?.kept;
   const watchedSettings = [settings.kubernetes, settings.cgroup, settings.gitaly];
-  const kubernetes = keepPart(before?.kubernetes, watchedSettings, () => createKubernetesPart(options));
-  const { access } = kubernetes.part;
-  const podsFile =
-    before?.cgroup.key === JSON.stringify(watchedSettings)
-      ? before.cgroup.part.podsFile
-      : openPodsFile(settings, host);
+  const kept = keep(options.previous?.kept, watchedSettings, () => createWatched(options));
+  const { cgroup, kubernetes, podsFile } = kept.value;
+  const { access } = kubernetes;
   const sources = createSources(settings, host, { kubernetes: access, podsFile });
-  const cgroup = keepPart(before?.cgroup, watchedSettings, () => createCgroupPart(options, sources));
   const gitaly = gitalyCollector(options, sources);
   const database = createPraefectPart(options);
   const maintenance = createMaintenance(options, access);
   const storages = createStorages(options, sources);
 
   const praefectNow = (): PraefectView => praefectView(database?.viewed, runner.latest);
-  const checks = createChecks(options, sources, kubernetes.part.rotationSeconds, praefectNow);
+  const checks = createChecks(options, sources, kubernetes.rotationSeconds, praefectNow);
   const parts: readonly Part[] = [
     gitaly === undefined ? disabledPart(gitalyCollectorNames) : enabledPart([gitaly]),
     database ?? disabledPart(praefectCollectorNames),
     storages === undefined ? disabledPart(storageCollectorNames) : enabledPart([storages]),
-    cgroup.part,
-    kubernetes.part,
+    cgroup,
+    kubernetes,
     checks === undefined ? disabledPart([checksCollectorName]) : enabledPart([checks.collector]),
     maintenance === undefined ? disabledPart(maintenanceCollectorNames) : enabledPart(maintenance.collectors),
   ];
@@ -115,21 +104,16 @@ export function createCollection(options: CollectionOptions): Collection {
     views: () => ({
       praefect: praefectNow(),
       gitaly: gitaly && runner.latest(gitaly),
-      cgroup: cgroup.part.view(),
-      kubernetes: kubernetes.part.view(),
+      cgroup: cgroup.view(),
+      kubernetes: kubernetes.view(),
       maintenance: maintenance?.view(),
       collectors: runner.status(),
     }),
     checks,
-    kept: { kubernetes, cgroup },
+    kept,
     async stop(successor) {
-      const { kept } = successor ?? {};
-      // Parts that watch by themselves stop immediately: what two of them see would be counted twice.
-      await Promise.all([
-        runner.stop(),
-        kept?.kubernetes === kubernetes ? undefined : kubernetes.part.stop(),
-        kept?.cgroup === cgroup ? undefined : cgroup.part.stop(),
-      ]);
+      // What watches by itself stops immediately: what two of them see would be counted twice.
+      await Promise.all([runner.stop(), successor?.kept === kept ? undefined : kept.value.stop()]);
       await database?.close();
     },
   };

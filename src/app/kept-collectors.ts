@@ -14,11 +14,13 @@ import { createKubernetesSource, kubernetesCollectorNames } from '../sources/kub
 import type { KubernetesView } from '../sources/kubernetes/view.ts';
 import {
   type Configuration,
+  createSources,
   type HostContext,
   type KubernetesAccess,
   listTimeoutMs,
   nodeName,
   openKubernetes,
+  openPodsFile,
   type Sources,
 } from './sources.ts';
 
@@ -44,33 +46,48 @@ export const disabledPart = (names: readonly string[]): Part => ({
   families: [],
 });
 
-/**
- * Parts that watch by themselves. They outlive a reload that does not change their settings: what they count (OOM
- * kills, rotations, restarts) must not start again, and nothing must be missed during the reload.
- */
-export interface KeptParts {
-  readonly kubernetes: KeptPart<KubernetesPart>;
-  readonly cgroup: KeptPart<CgroupPart>;
-}
-
-export interface KeptPart<T> {
+export interface Kept<T> {
   /** The settings that it was created from. */
   readonly key: string;
-  readonly part: T;
+  readonly value: T;
 }
 
-/** The part from before, if it was created from equal settings; else a new one. */
-export function keepPart<T extends Pick<Part, 'collectors'>>(
-  before: KeptPart<T> | undefined,
-  settings: unknown,
-  create: () => T,
-): KeptPart<T> {
+/** The value from before, if it was created from equal settings; else a new one. */
+export function keep<T>(before: Kept<T> | undefined, settings: unknown, create: () => T): Kept<T> {
   const key = JSON.stringify(settings);
-  return before?.key === key ? before : { key, part: runInTurn(create()) };
+  return before?.key === key ? before : { key, value: create() };
+}
+
+/**
+ * What watches by itself. It outlives a reload that does not change its settings: what it counts (OOM kills, rotations,
+ * restarts) must not start again, and nothing must be missed during the reload.
+ */
+export interface Watched {
+  readonly kubernetes: KubernetesPart;
+  readonly cgroup: CgroupPart;
+  readonly podsFile: Sources['podsFile'];
+  stop(): Promise<void>;
+}
+
+export function createWatched(context: CollectorContext): Watched {
+  const { host, settings } = context;
+  const kubernetes = createKubernetesPart(context);
+  const podsFile = openPodsFile(settings, host);
+  const sources = createSources(settings, host, { kubernetes: kubernetes.access, podsFile });
+  const cgroup = createCgroupPart(context, sources);
+  return {
+    kubernetes: runInTurn(kubernetes),
+    cgroup: runInTurn(cgroup),
+    podsFile,
+    async stop() {
+      await Promise.all([kubernetes.stop(), cgroup.stop()]);
+      podsFile?.close();
+    },
+  };
 }
 
 /** During a reload two runners have the same collectors: each runs once at a time. */
-function runInTurn<T extends Pick<Part, 'collectors'>>(part: T): T {
+export function runInTurn<T extends Pick<Part, 'collectors'>>(part: T): T {
   return {
     ...part,
     collectors: part.collectors.map((collector): Collector => {
@@ -135,7 +152,6 @@ const afterFirstList = (collector: Collector, listed: KubernetesAccess['listed']
 interface CgroupPart extends Part {
   /** Undefined without cgroup.enabled, and before the pods are known. */
   view(): CgroupView | undefined;
-  readonly podsFile: Sources['podsFile'];
   stop(): Promise<void>;
 }
 
@@ -154,7 +170,6 @@ export function createCgroupPart(
     return {
       ...disabledPart(cgroupCollectorNames),
       view: () => undefined,
-      podsFile,
       stop: async () => undefined,
     };
   const configured = createConfiguredBuckets(configs, clock);
@@ -188,11 +203,9 @@ export function createCgroupPart(
     disabled: [],
     families: [() => source.selfFamilies()],
     view: () => (arePodsListed ? source.view() : undefined),
-    podsFile,
     async stop() {
       configured.close();
       await source.stop();
-      podsFile?.close();
     },
   };
 }

@@ -4,12 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import type { CollectionOptions } from '../../src/app/collectors.ts';
-import {
-  createCgroupPart,
-  createKubernetesPart,
-  type KeptPart,
-  keepPart,
-} from '../../src/app/kept-collectors.ts';
+import { createCgroupPart, createKubernetesPart, keep, runInTurn } from '../../src/app/kept-collectors.ts';
 import { type HostContext, openKubernetes } from '../../src/app/sources.ts';
 import type { Settings } from '../../src/config/sections/index.ts';
 import { type Clock, systemClock } from '../../src/lib/clock.ts';
@@ -156,11 +151,11 @@ describe('an object that is kept', () => {
       created += 1;
       return partWith(async () => ({ kind: 'empty', why: '' }));
     };
-    const first: KeptPart<ReturnType<typeof create>> = keepPart(undefined, { root: '/x' }, create);
-    const second = keepPart(first, { root: '/x' }, create);
+    const first = keep(undefined, { root: '/x' }, create);
+    const second = keep(first, { root: '/x' }, create);
     expect([second, created]).toEqual([first, 1]);
     expect(second).toBe(first);
-    const third = keepPart(second, { root: '/y' }, create);
+    const third = keep(second, { root: '/y' }, create);
     expect(third).not.toBe(second);
     expect(created).toBe(2);
   });
@@ -168,7 +163,7 @@ describe('an object that is kept', () => {
   test('runs a collector for two runners one after the other, also after an internal error', async () => {
     const order: string[] = [];
     const { promise: released, resolve: release } = Promise.withResolvers<void>();
-    const { part } = keepPart(undefined, {}, () =>
+    const part = runInTurn(
       partWith(async ({ cause }) => {
         order.push(`${cause} begins`);
         if (cause === 'due') {
