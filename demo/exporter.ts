@@ -22,7 +22,7 @@ const warningsOnly = (log: Log): Log => ({
 export async function startExporter(
   settings: Settings,
   io: Pick<CommandIo, 'log' | 'origins' | 'system'>,
-  listenAddress: readonly string[],
+  listenAddress: Settings['web']['listenAddress'],
   { connection, virtualStorages, incidents, gitaly, cgroup, kubernetes }: ExporterRequest,
 ): Promise<RunningExporter> {
   const isDefault = (name: string): boolean => io.origins.get(name)?.source === 'default';

@@ -17,7 +17,7 @@ import type { Stack, StackOptions } from './stack/stack.ts';
 
 /** Starts the exporter of these settings on the demo; `listenAddress` replaces the setting. */
 type StartExporter = (
-  request: ExporterRequest & { readonly listenAddress: readonly string[] },
+  request: ExporterRequest & { readonly listenAddress: Settings['web']['listenAddress'] },
 ) => Promise<RunningExporter>;
 
 /** From this size on, Praefect's reconciler keeps its own 5 minutes: one run takes seconds by then. */
@@ -100,10 +100,11 @@ async function listenAddresses(
   settings: Settings,
   io: CommandIo,
   log: (line: string) => void,
-): Promise<readonly string[]> {
-  return io.origins.get('web.listen-address')?.source === 'default'
-    ? [await chooseAddress(defaultPort, log)]
-    : settings.web.listenAddress;
+): Promise<Settings['web']['listenAddress']> {
+  if (io.origins.get('web.listen-address')?.source !== 'default') return settings.web.listenAddress;
+  const configured = await chooseAddress(defaultPort, log);
+  const { hostname: host, port } = new URL(`http://${configured}`);
+  return [{ configured, host, port: Number(port) }];
 }
 
 /** How to call `demo incident` from here: through npm in a clone, otherwise by the program's name. */

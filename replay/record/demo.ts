@@ -105,8 +105,9 @@ async function startProductionExporter(
 ): ReturnType<typeof startExporter> {
   const system = hostSystem({});
   const { settings } = await loadSettings(
-    ['--cgroup.poll-interval=5s', '--praefect.database.max-time-ratio=1'],
+    ['--web.listen-address=127.0.0.1:0', '--cgroup.poll-interval=5s', '--praefect.database.max-time-ratio=1'],
     system,
   );
-  return startExporter(settings, { system, log: silentLog, origins: new Map() }, ['127.0.0.1:0'], request);
+  const io = { system, log: silentLog, origins: new Map() };
+  return startExporter(settings, io, settings.web.listenAddress, request);
 }

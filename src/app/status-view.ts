@@ -4,8 +4,10 @@
  * unknown is left out, never guessed.
  */
 
-import type { ChecksView } from '../rules/checks/api.ts';
+import type { ChecksView } from '../rules/checks/view.ts';
 import type { Severity } from '../rules/finding.ts';
+import type { Event } from '../scheduler/event-log.ts';
+import type { CollectorState } from '../scheduler/status.ts';
 
 export interface StatusView {
   readonly program: { readonly name: string; readonly version: string };
@@ -24,7 +26,7 @@ export interface StatusView {
   /** Gitaly's pods and their rotations; absent where Kubernetes is not watched. */
   readonly pods?: PodsView | undefined;
   /** Newest first. */
-  readonly events: readonly EventView[];
+  readonly events: readonly Event[];
   /** Documentation, dashboards. The page adds /metrics and the API itself. */
   readonly links: readonly LinkView[];
   readonly demo?: DemoView | undefined;
@@ -44,7 +46,6 @@ export interface ProblemView {
   readonly detail?: string | undefined;
   /** The next step. */
   readonly action?: string | undefined;
-  readonly link?: LinkView | undefined;
   /** The alert for the same problem; absent for those that have none. */
   readonly alert?: AlertView | undefined;
 }
@@ -54,9 +55,7 @@ export interface AlertView {
   readonly name: string;
   /** `pending`: the problem has not lasted as long as the rule's `for`. Absent: unknown. */
   readonly state?: 'pending' | 'firing' | 'suppressed' | undefined;
-  /** When the state began. */
-  readonly since?: number | undefined;
-  readonly runbook?: LinkView | undefined;
+  readonly runbook: LinkView;
 }
 
 export interface LinkView {
@@ -65,22 +64,11 @@ export interface LinkView {
   readonly href: string;
 }
 
-export type CollectorViewState =
-  /** Has not completed a run yet. */
-  | 'pending'
-  | 'ok'
-  /** Nothing to collect, as expected. */
-  | 'empty'
-  /** The last run failed; the previous snapshot may still be served. */
-  | 'failed'
-  /** The snapshot exceeded its max age and was removed. */
-  | 'stale';
-
 export interface CollectorView {
   readonly name: string;
   /** One line: what it reads. */
   readonly title: string;
-  readonly state: CollectorViewState;
+  readonly state: CollectorState;
   /** The failure's reason, from a closed list; also set while stale. */
   readonly reason?: string | undefined;
   /** Why it failed, is stale, or is empty, for people. */
@@ -98,14 +86,6 @@ export interface CollectorView {
   readonly maxAgeMs?: number | undefined;
   /** Series served now. */
   readonly series?: number | undefined;
-}
-
-export interface EventView {
-  readonly at: number;
-  readonly kind: string;
-  /** One sentence. */
-  readonly message: string;
-  readonly labels: Readonly<Record<string, string>>;
 }
 
 export interface MaintenanceWindowView {

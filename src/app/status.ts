@@ -1,7 +1,7 @@
 /** Fills the status that the page and the API show, from the runner, the problems, the views and the event log. */
 import { bytesText, counted, percentText } from '../lib/format.ts';
-import { checksView } from '../rules/checks/api.ts';
 import type { Evaluation } from '../rules/checks/evaluate.ts';
+import { checksView } from '../rules/checks/view.ts';
 import type { TrackedProblem } from '../rules/problems/tracker.ts';
 import type { Event } from '../scheduler/event-log.ts';
 import type { CollectorStatus } from '../scheduler/status.ts';

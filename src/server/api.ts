@@ -1,7 +1,7 @@
 /** The JSON API under /api/v1/: the status, and the routes that other modules provide. */
 
 import type { StatusView } from '../app/status-view.ts';
-import type { StatusAssessment } from './assessment.ts';
+import { assessStatus } from './assessment.ts';
 import { disconnectSignal, type HttpRoute, sendJson, sendText } from './http.ts';
 
 /** A route that another module provides. GET and HEAD. */
@@ -11,7 +11,7 @@ export interface ApiRoute {
   handle(request: ApiRequest): Promise<ApiResponse>;
 }
 
-interface ApiRequest {
+export interface ApiRequest {
   readonly params: Readonly<Record<string, string>>;
   /** A parameter that is given twice has its last value. */
   readonly query: Readonly<Record<string, string>>;
@@ -25,6 +25,8 @@ export interface ApiResponse {
   /** What JSON.stringify takes. */
   readonly json: unknown;
 }
+
+export const errorResponse = (status: number, error: string): ApiResponse => ({ status, json: { error } });
 
 export function apiRoutes(routes: readonly ApiRoute[], maxInFlight: number): HttpRoute[] {
   let inFlight = 0;
@@ -50,7 +52,8 @@ export function apiRoutes(routes: readonly ApiRoute[], maxInFlight: number): Htt
 }
 
 /** `/api/v1/status`, for JSON.stringify: what the page shows. Times are RFC 3339 in UTC, durations seconds. */
-export function statusJson(status: StatusView, assessment: StatusAssessment, now: number): unknown {
+export function statusJson(status: StatusView, now: number): unknown {
+  const assessment = assessStatus(status, now);
   return {
     time: time(now),
     program: status.program,
@@ -59,11 +62,7 @@ export function statusJson(status: StatusView, assessment: StatusAssessment, now
     verdict: assessment.verdict,
     headline: assessment.headline,
     summary: assessment.summary,
-    problems: assessment.problems.map(({ since, alert, ...problem }) => ({
-      ...problem,
-      since: time(since),
-      alert: alert && { ...alert, since: time(alert.since) },
-    })),
+    problems: assessment.problems.map(({ since, ...problem }) => ({ ...problem, since: time(since) })),
     collectors: assessment.collectors.map((collector) => ({
       name: collector.name,
       title: collector.title,

@@ -1,7 +1,7 @@
 /** GET /api/v1/buckets/{n}: which repositories share a bucket. */
 import { listingJson } from '../buckets/listing.ts';
 import type { BucketLookup, BucketLookupFailure, BucketLookupRequest } from '../buckets/lookup.ts';
-import type { ApiResponse, ApiRoute } from './api.ts';
+import { type ApiRoute, errorResponse } from './api.ts';
 
 const defaultLimit = 100;
 const maxLimit = 1000;
@@ -27,8 +27,6 @@ export function bucketRoute(lookup: BucketLookup): ApiRoute {
     },
   };
 }
-
-const errorResponse = (status: number, error: string): ApiResponse => ({ status, json: { error } });
 
 type ParsedRequest =
   | { readonly ok: true; readonly value: BucketLookupRequest }

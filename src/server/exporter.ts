@@ -7,17 +7,17 @@ import { readRunbooks } from '../lib/package-folder.ts';
 import { exposition } from '../metrics/exposition.ts';
 import { createProcessMetrics } from '../metrics/process.ts';
 import { single } from '../metrics/samples.ts';
-import { checksRoute } from '../rules/checks/api.ts';
 import { logLinesLost } from '../scheduler/self-metrics.ts';
 import { nothingConfigured } from './assessment.ts';
 import { bucketRoute } from './bucket-route.ts';
+import { checksRoute } from './checks-route.ts';
 import type { ActionResult, DemoActions } from './routes.ts';
 import { createServer, type Server, type StartResult } from './server.ts';
 
 export interface ExporterOptions extends Pick<AppOptions, 'settings' | 'praefect' | 'host' | 'version'> {
-  /** Loads the configuration again; the problems are for people, one line each, without secrets. */
   /** Lines of the log that could not be written so far. */
   readonly lostLogLines?: (() => number) | undefined;
+  /** Loads the configuration again; the problems are for people, one line each, without secrets. */
   readonly reload?: () => Promise<Configuration | { readonly problems: readonly string[] }>;
   readonly demo?: { readonly view: () => DemoView; readonly actions: DemoActions };
 }

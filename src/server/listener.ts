@@ -10,7 +10,8 @@ import {
 import { createServer as createHttpsServer, type Server as HttpsServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type ListenAddress, listenProblem } from './address.ts';
+import type { ListenAddress } from '../config/kinds/listen-address.ts';
+import { listenProblem } from './address.ts';
 import type { LoadedTls, WebConfigSource, WebConfigState } from './web-config/source.ts';
 
 /** How long and how much a client may take, so that a slow or hostile one cannot block the server. */

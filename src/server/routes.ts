@@ -5,7 +5,6 @@ import type { StatusView } from '../app/status-view.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Log } from '../lib/log.ts';
 import { type ApiRoute, apiRoutes, statusJson } from './api.ts';
-import { assessStatus } from './assessment.ts';
 import {
   allowInline,
   type HttpMethod,
@@ -17,7 +16,7 @@ import {
   sendText,
 } from './http.ts';
 import { script, style } from './page/assets.ts';
-import { type PageContent, renderPage } from './page/page.ts';
+import { renderPage } from './page/page.ts';
 import { type ReadRunbooks, runbookRoutes } from './runbooks.ts';
 
 export interface Readiness {
@@ -109,12 +108,6 @@ export function createExpressApp(options: RouteOptions): Express {
 function createRoutes(options: RouteOptions): HttpRoute[] {
   const { telemetryPath, clock, scrape, status, ready, reload, api, demo, isAnonymous } = options;
 
-  const currentContent = (): PageContent => {
-    const now = clock.now();
-    const view = status();
-    return { now, status: view, assessment: assessStatus(view, now), telemetryPath };
-  };
-
   const routes: HttpRoute[] = [
     { path: telemetryPath, methods: ['GET'], handle: scrape },
     {
@@ -143,10 +136,7 @@ function createRoutes(options: RouteOptions): HttpRoute[] {
     {
       path: '/api/v1/status',
       methods: ['GET'],
-      handle(_request, response) {
-        const { status: view, assessment, now } = currentContent();
-        sendJson(response, 200, statusJson(view, assessment, now));
-      },
+      handle: (_request, response) => sendJson(response, 200, statusJson(status(), clock.now())),
     },
     ...apiRoutes(api, options.maxApiRequestsInFlight),
     ...(options.runbooks === undefined ? [] : runbookRoutes(options.runbooks)),
@@ -157,7 +147,7 @@ function createRoutes(options: RouteOptions): HttpRoute[] {
       path: '/',
       methods: ['GET'],
       handle(_request, response) {
-        const page = Buffer.from(renderPage(currentContent()));
+        const page = Buffer.from(renderPage({ status: status(), telemetryPath, now: clock.now() }));
         allowInline(response, style, script);
         sendBody(response, 200, 'text/html; charset=utf-8', [page]);
       },

@@ -4,13 +4,14 @@
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { StatusView } from '../app/status-view.ts';
+import type { ListenAddress } from '../config/kinds/listen-address.ts';
 import type { Clock } from '../lib/clock.ts';
 import { codeOf } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
 import { serverFamilies, zeroCounts } from '../metrics/http-server.ts';
 import type { Family } from '../metrics/samples.ts';
 import { createAccessControl } from './access.ts';
-import { addressUrl, type ListenAddress, parseListenAddress } from './address.ts';
+import { addressUrl } from './address.ts';
 import type { ApiRoute } from './api.ts';
 import { defaultLimits, type HttpLimits, type Listener, listen } from './listener.ts';
 import {
@@ -26,8 +27,8 @@ import { noWebConfig } from './web-config/none.ts';
 import type { WebConfigSource, WebConfigState } from './web-config/source.ts';
 
 export interface ServerOptions {
-  /** `:9656`, `0.0.0.0:9656`, `[::1]:9656`, `localhost:0`; at least one. */
-  readonly listenAddresses: readonly string[];
+  /** At least one. */
+  readonly listenAddresses: readonly ListenAddress[];
   /** Default `/metrics`. At `/` there is no page. */
   readonly telemetryPath?: string;
   /** In the format of exporter-toolkit. Without one: plain HTTP, no authentication. */
@@ -86,10 +87,7 @@ export function createServer(options: ServerOptions): Server {
   let stopping: Promise<void> | undefined;
 
   const app = createExpressApp({
-    listenHosts: options.listenAddresses.flatMap((configured) => {
-      const parsed = parseListenAddress(configured);
-      return parsed.ok && parsed.value.host !== undefined ? [parsed.value.host.toLowerCase()] : [];
-    }),
+    listenHosts: options.listenAddresses.flatMap(({ host }) => host?.toLowerCase() ?? []),
     telemetryPath,
     clock,
     log,
@@ -116,7 +114,8 @@ export function createServer(options: ServerOptions): Server {
     if (!response.headersSent) response.setHeader('Connection', 'close');
   };
 
-  async function listenOnAll(addresses: readonly ListenAddress[]): Promise<StartResult> {
+  async function listenOnAll(): Promise<StartResult> {
+    const addresses = options.listenAddresses;
     const control = createAccessControl(
       { webConfig, counts, telemetryPath, maxBodyBytes: limits.maxBodyBytes, clock },
       (request, response, isAnonymous) => {
@@ -158,25 +157,23 @@ export function createServer(options: ServerOptions): Server {
 
   return {
     async start() {
-      const parsed = options.listenAddresses.map(parseListenAddress);
-      const problems = parsed.flatMap((result) => (result.ok ? [] : [result.problem]));
-      if (parsed.length === 0)
-        problems.push('web.listen-address: no address is set; :9656 listens on all addresses');
-      problems.push(...telemetryPathProblems(telemetryPath));
       if (options.webConfigFile !== undefined) {
         const { openWebConfig } = await import('./web-config/source.ts');
         const opened = openWebConfig(options.webConfigFile);
-        if (opened.ok) webConfig = opened.value;
-        else problems.push(...opened.problem.split('\n').map((line) => `web.config.file: ${line}`));
+        if (!opened.ok)
+          return {
+            ok: false,
+            problems: opened.problem.split('\n').map((line) => `web.config.file: ${line}`),
+          };
+        webConfig = opened.value;
       }
-      if (problems.length > 0) return { ok: false, problems };
       const logHttp2 = http2Log(log);
       logHttp2(webConfig.last());
       webConfig.subscribe((state) => {
         logReload(log, state);
         logHttp2(state);
       });
-      return listenOnAll(parsed.flatMap((result) => (result.ok ? [result.value] : [])));
+      return listenOnAll();
     },
     stop(limitMs = limits.stopMs) {
       stopping ??= Promise.all(listeners.map((listener) => listener.stop(limitMs))).then(() => undefined);
@@ -193,15 +190,6 @@ export function createServer(options: ServerOptions): Server {
 }
 
 const noReload = async (): Promise<ActionResult> => ({ ok: false, message: 'there is nothing to reload' });
-
-function telemetryPathProblems(path: string): string[] {
-  const isReserved = /^\/(-|api|demo)(\/|$)/.test(path);
-  if (/^\/[\w./-]*$/.test(path) && !isReserved) return [];
-  const fix = isReserved
-    ? 'the server itself uses it'
-    : 'it must start with / and contain only letters, digits, ., _, - and /';
-  return [`web.telemetry-path: "${path}" is not valid: ${fix}; the default is /metrics`];
-}
 
 function logReload(log: Log, state: WebConfigState): void {
   if (!state.ok) {

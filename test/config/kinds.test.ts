@@ -1,7 +1,8 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import type { Kind, Raw } from '../../src/config/kinds/kind.ts';
-import { listenAddress, listOf, virtualStorages } from '../../src/config/kinds/lists.ts';
+import { listenAddress } from '../../src/config/kinds/listen-address.ts';
+import { listOf, virtualStorages } from '../../src/config/kinds/lists.ts';
 import { bytes, duration, unitRatio } from '../../src/config/kinds/quantities.ts';
 import { choice, filePath, float, integer, secret, text, toggle } from '../../src/config/kinds/scalars.ts';
 import { type Origin, problemText } from '../../src/config/problem.ts';
@@ -188,21 +189,36 @@ describe('a value', () => {
 });
 
 describe('a listen address', () => {
-  test.each([':9656', '127.0.0.1:9656', '[::1]:0', 'localhost:1', '[fe80::1%eth0]:9656'])(
-    '%s is accepted',
-    (written) => {
-      expect(read(listenAddress(), written)).toBe(written);
-    },
-  );
+  test.each([
+    [':9656', undefined, 9656],
+    ['0.0.0.0:9656', '0.0.0.0', 9656],
+    ['[::1]:0', '::1', 0],
+    ['[fe80::1%eth0]:9656', 'fe80::1%eth0', 9656],
+    ['localhost:0', 'localhost', 0],
+    ['exporter.example:65535', 'exporter.example', 65535],
+  ])('%s is accepted', (configured, host, port) => {
+    expect(read(listenAddress(), configured)).toEqual({ configured, host, port });
+    expect(listenAddress().print({ configured, host, port })).toBe(configured);
+  });
 
   const expected = 'expected an address such as :9656, 127.0.0.1:9656 or [::1]:9656';
   test.each([
     ['9656', `--x: found "9656", ${expected}: write :9656`],
-    ['::1:9656', `--x: found "::1:9656", ${expected}`],
+    ['::1:9656', `--x: found "::1:9656", ${expected}: write an IPv6 address as [::1]:9656`],
+    ['[::1]', `--x: found "[::1]", ${expected}: write an IPv6 address as [::1]:9656`],
     [':70000', `--x: found ":70000", ${expected}: a port is at most 65535`],
     ['[localhost]:1', `--x: found "[localhost]:1", ${expected}: brackets are for IPv6 addresses only`],
     ['1.2.3:9656', `--x: found "1.2.3:9656", ${expected}: 1.2.3 is not an IPv4 address`],
-    ['http://localhost:9656', `--x: found "http://localhost:9656", ${expected}`],
+    [
+      'http://localhost:9656',
+      `--x: found "http://localhost:9656", ${expected}: write host:port, without a scheme; only TCP is supported`,
+    ],
+    [
+      'unix:///run/x.sock',
+      `--x: found "unix:///run/x.sock", ${expected}: write host:port, without a scheme; only TCP is supported`,
+    ],
+    ['localhost:', `--x: found "localhost:", ${expected}`],
+    ['localhost:http', `--x: found "localhost:http", ${expected}`],
     ['localhost', `--x: found "localhost", ${expected}`],
   ])('%s is rejected', (written, message) => {
     expect(read(listenAddress(), written)).toBe(message);
@@ -210,11 +226,11 @@ describe('a listen address', () => {
 
   test('a list can be comma-separated, repeated flags or YAML, and each invalid item is named', () => {
     const kind = listOf(listenAddress(), 'list of addresses');
-    expect(read(kind, ':1, :2')).toEqual([':1', ':2']);
-    expect(read(kind, { form: 'items', items: [given(':1'), given(':2,:3')], origin: flag })).toEqual([
-      ':1',
-      ':2',
-      ':3',
+    expect(read(kind, ':1, :2')).toMatchObject([{ port: 1 }, { port: 2 }]);
+    expect(read(kind, { form: 'items', items: [given(':1'), given(':2,:3')], origin: flag })).toMatchObject([
+      { port: 1 },
+      { port: 2 },
+      { port: 3 },
     ]);
     expect(read(kind, '9,8')).toBe(
       `--x: found "9", ${expected}: write :9\n--x: found "8", ${expected}: write :8`,

@@ -38,7 +38,7 @@ describe('a flag takes precedence over the environment, the environment over the
   test('a list replaces the whole list of a source with lower precedence', async () => {
     const system = memorySystem({ [file]: 'web: {listen-address: [":1", ":2"]}' });
     const args = [`--config.file=${file}`, '--web.listen-address=:3'];
-    expect((await loadSettings(args, system)).settings.web.listenAddress).toEqual([':3']);
+    expect((await loadSettings(args, system)).settings.web.listenAddress).toMatchObject([{ port: 3 }]);
   });
 });
 

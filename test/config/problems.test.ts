@@ -141,8 +141,12 @@ describe('an invalid line of the file is rejected', () => {
     ],
     [
       'web:\n  telemetry-path: /-/x',
-      '/etc/exporter.yml:2: web.telemetry-path: found "/-/x", expected a path: /-/, /api/ and /demo/ are reserved for the server itself',
+      '/etc/exporter.yml:2: web.telemetry-path: found "/-/x", expected a path: /-/, /api/, /demo/ and /runbooks/ are reserved for the server itself',
     ],
+    ...['/a b', '/:x'].map((path): [string, string] => [
+      `web:\n  telemetry-path: ${path}`,
+      `/etc/exporter.yml:2: web.telemetry-path: found "${path}", expected a path: it must start with / and contain only letters, digits, ., _, - and /`,
+    ]),
     [
       'web:\n  telemetry-path: metrics',
       '/etc/exporter.yml:2: web.telemetry-path: found "metrics", expected a path: it must start with / and contain only letters, digits, ., _, - and /',

@@ -1,8 +1,7 @@
 /** The recommendations on the page, from real findings to its text. */
 import { expect, test } from '@jest/globals';
-import { type ChecksView, checksView } from '../../src/rules/checks/api.ts';
 import { evaluate } from '../../src/rules/checks/evaluate.ts';
-import { assessStatus } from '../../src/server/assessment.ts';
+import { type ChecksView, checksView } from '../../src/rules/checks/view.ts';
 import { renderPage } from '../../src/server/page/page.ts';
 import { captured } from '../rules/checks/support.ts';
 import { healthy } from './support/status-fixtures.ts';
@@ -12,7 +11,7 @@ const now = evaluation.at + 12_000;
 
 const html = (checks: ChecksView | undefined, at = now): string => {
   const status = { ...healthy, checks };
-  return renderPage({ status, assessment: assessStatus(status, at), telemetryPath: '/metrics', now: at });
+  return renderPage({ status, telemetryPath: '/metrics', now: at });
 };
 const text = (checks: ChecksView | undefined, at = now): string =>
   (/<section class="checks".*?<\/section>/s.exec(html(checks, at))?.[0] ?? '')

@@ -1,7 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import type { MemoryView, ServerMemoryView, StatusView } from '../../src/app/status-view.ts';
 import { statusJson } from '../../src/server/api.ts';
-import { assessStatus } from '../../src/server/assessment.ts';
 import { renderPage } from '../../src/server/page/page.ts';
 import { healthy, hostileText, now } from './support/status-fixtures.ts';
 
@@ -27,7 +26,7 @@ const withMemory = (memory: MemoryView): StatusView => ({ ...healthy, memory });
 
 function section(memory: MemoryView): string {
   const status = withMemory(memory);
-  const page = renderPage({ status, assessment: assessStatus(status, now), telemetryPath: '/metrics', now });
+  const page = renderPage({ status, telemetryPath: '/metrics', now });
   return page.slice(page.indexOf('<h2 id="memory"'), page.indexOf('<h2 id="collectors"'));
 }
 
@@ -84,7 +83,7 @@ describe('memory on the page', () => {
 
   test('is in the JSON with times in RFC 3339', () => {
     const status = withMemory({ servers: [server], notes: [] });
-    expect(statusJson(status, assessStatus(status, now), now)).toMatchObject({
+    expect(statusJson(status, now)).toMatchObject({
       memory: {
         servers: [
           {

@@ -5,7 +5,7 @@ import type { Settings } from '../../config/sections/index.ts';
 import { type Section, setting, type ValuesOf } from '../../config/setting.ts';
 import { systemClock } from '../../lib/clock.ts';
 import { createHttpClient } from '../../lib/http/client.ts';
-import { addressUrl, parseListenAddress } from '../../server/address.ts';
+import { addressUrl } from '../../server/address.ts';
 import { type CommandIo, defineCommand, type ExitCode } from '../command.ts';
 
 const healthcheckOptions = {
@@ -38,18 +38,14 @@ async function run(
   const { web } = settings;
   const server = await describeServer(web.config.file);
   const results = await Promise.all(
-    web.listenAddress.map(async (configured) => {
-      const parsed = parseListenAddress(configured);
-      if (!parsed.ok) return { code: 2, text: parsed.problem } as const;
-      const { port } = parsed.value;
+    web.listenAddress.map(async (address) => {
+      const { port } = address;
       if (port === 0)
         return {
           code: 2,
           text: 'web.listen-address: port 0 selects a free port, which is unknown here',
         } as const;
-      const urls = server.schemes.map(
-        (scheme) => new URL('-/healthy', addressUrl(scheme, parsed.value, port)),
-      );
+      const urls = server.schemes.map((scheme) => new URL('-/healthy', addressUrl(scheme, address, port)));
       return request(urls, server.requiresCertificate, timeout, io.signal);
     }),
   );

@@ -1,8 +1,7 @@
-/** Kinds of several values: lists, listen addresses, and the storages of a virtual storage. */
-import { isIP } from 'node:net';
+/** Kinds of several values: lists, and the storages of a virtual storage. */
 import type { Checked, SettingProblem } from '../problem.ts';
 import { bad, good } from '../problem.ts';
-import { type Kind, problemOf, type Raw, type RawEntry, Refusal, scalar } from './kind.ts';
+import { type Kind, problemOf, type Raw, type RawEntry } from './kind.ts';
 
 /** A list of one kind: a repeated flag, text with commas, or a YAML list. At least one item. */
 export function listOf<T>(item: Kind<T>, name: string): Kind<readonly T[]> {
@@ -25,25 +24,6 @@ export function listOf<T>(item: Kind<T>, name: string): Kind<readonly T[]> {
     },
   });
 }
-
-/** `:9656`, `127.0.0.1:9656`, `[::1]:9656`, `localhost:0`; it stays text, which the server parses. */
-export const listenAddress = (): Kind<string> =>
-  scalar({
-    name: 'address',
-    placeholder: '<address>',
-    expected: 'an address such as :9656, 127.0.0.1:9656 or [::1]:9656',
-    parse(found) {
-      const address = found.trim();
-      const [, ipv6, name = '', port] = /^(?:\[([^\]]*)\]|([^\s:/[\]]*)):(\d{1,5})$/.exec(address) ?? [];
-      if (port === undefined)
-        return /^\d{1,5}$/.test(address) ? new Refusal(`write :${address}`) : new Refusal();
-      if (Number(port) > 65_535) return new Refusal('a port is at most 65535');
-      if (ipv6 !== undefined && isIP(ipv6) !== 6) return new Refusal('brackets are for IPv6 addresses only');
-      if (/^[\d.]+$/.test(name) && isIP(name) !== 4) return new Refusal(`${name} is not an IPv4 address`);
-      return address;
-    },
-    print: (value) => value,
-  });
 
 /** A virtual storage and its configured storages. */
 export interface ConfiguredStorages {

@@ -1,21 +1,30 @@
 /** The HTTP server. */
 
 import { Refusal } from '../kinds/kind.ts';
-import { listenAddress, listOf } from '../kinds/lists.ts';
+import { type ListenAddress, listenAddress } from '../kinds/listen-address.ts';
+import { listOf } from '../kinds/lists.ts';
 import { filePath, integer, text, toggle } from '../kinds/scalars.ts';
 import { optional, type Section, setting } from '../setting.ts';
 
 /** Charts, scrape configurations and documentation expect the exporter on this port. */
 export const defaultPort = 9656;
 
+const allAddresses: ListenAddress = Object.freeze({
+  configured: `:${defaultPort}`,
+  host: undefined,
+  port: defaultPort,
+});
+
 /** The server's own routes. */
-const reservedPaths = ['/-', '/api', '/demo'];
+const reservedPaths = ['/-', '/api', '/demo', '/runbooks'];
 
 function telemetryPath(found: string): Refusal | undefined {
   if (!/^\/[\w./-]*$/.test(found))
     return new Refusal('it must start with / and contain only letters, digits, ., _, - and /');
   const isReserved = reservedPaths.some((path) => found === path || found.startsWith(`${path}/`));
-  return isReserved ? new Refusal('/-/, /api/ and /demo/ are reserved for the server itself') : undefined;
+  return isReserved
+    ? new Refusal('/-/, /api/, /demo/ and /runbooks/ are reserved for the server itself')
+    : undefined;
 }
 
 export const webSection = {
@@ -23,7 +32,7 @@ export const webSection = {
   settings: {
     web: {
       listenAddress: setting(listOf(listenAddress(), 'list of addresses'), {
-        default: Object.freeze([`:${defaultPort}`]),
+        default: Object.freeze([allAddresses]),
         help: 'Address to listen on; may be repeated. Without a host: all addresses, IPv4 and IPv6. Port 0 selects a free port.',
         example: '127.0.0.1:9656',
       }),

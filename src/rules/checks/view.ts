@@ -1,25 +1,17 @@
-/** The findings of the checks for programs (`/api/v1/checks`) and for the page. Times as RFC 3339 in UTC. */
-
+/** The findings of the checks for the page: by check, the failing ones with their fixes first. */
 import type { Fix } from '../finding.ts';
-import { type CheckId, type CheckResult, checkIds, checkResults } from './check.ts';
 import { checksMaxAgeMs } from './collector.ts';
 import { type CheckFinding, checkRunbook, type Evaluation } from './evaluate.ts';
 
-export interface ChecksQuery {
-  readonly namespace?: string | undefined;
-  readonly check?: CheckId | undefined;
-  readonly result?: CheckResult | undefined;
-}
-
 /** Numbers of findings: a check has one for each pod, node or workload. */
-export interface ChecksSummary {
+interface ChecksSummary {
   readonly pass: number;
   readonly fail: number;
   readonly unknown: number;
   readonly notApplicable: number;
 }
 
-function summaryOf(findings: readonly CheckFinding[]): ChecksSummary {
+export function checksSummary(findings: readonly CheckFinding[]): ChecksSummary {
   const count = (test: (finding: CheckFinding) => boolean): number => findings.filter(test).length;
   return {
     pass: count(({ result }) => result === 'pass'),
@@ -27,93 +19,6 @@ function summaryOf(findings: readonly CheckFinding[]): ChecksSummary {
     unknown: count(({ result, notApplicable }) => result === 'unknown' && !notApplicable),
     notApplicable: count(({ notApplicable }) => notApplicable),
   };
-}
-
-/** Findings without a namespace (on a node or the cluster) match every namespace. */
-function checksJson(evaluation: Evaluation, query: ChecksQuery): object {
-  const shown = evaluation.findings.filter(
-    ({ id, labels, result }) =>
-      (query.check === undefined || id === query.check) &&
-      (query.result === undefined || result === query.result) &&
-      (query.namespace === undefined || labels.namespace === '' || labels.namespace === query.namespace),
-  );
-  return {
-    time: new Date(evaluation.at).toISOString(),
-    summary: summaryOf(shown),
-    checks: evaluation.checks
-      .filter(({ id }) => query.check === undefined || id === query.check)
-      .map(({ id, title, why, expected, evidence, source, severity, scope }) => ({
-        id,
-        title,
-        why,
-        expected,
-        evidence,
-        source,
-        severity,
-        scope,
-        runbook: checkRunbook(id),
-      })),
-    findings: shown.map(({ id, subject, labels, result, detail, reason, notApplicable, fixes }) => ({
-      check: id,
-      subject,
-      labels,
-      result,
-      detail,
-      reason,
-      notApplicable,
-      fixes,
-    })),
-  };
-}
-
-type UrlQuery = Readonly<Record<string, string>>;
-
-/** GET /api/v1/checks?namespace=&check=&result=, in the shape of the server's ApiRoute. */
-export function checksRoute(options: {
-  /** Undefined where no checks are run. */
-  readonly checks: () => { latest(): Evaluation | undefined } | undefined;
-  /** Clock.now() */
-  readonly now: () => number;
-}): {
-  readonly path: string;
-  handle(request: {
-    readonly query: UrlQuery;
-  }): Promise<{ readonly status?: number; readonly json: unknown }>;
-} {
-  const error = (status: number, message: string) => ({ status, json: { error: message } });
-  return {
-    path: 'checks',
-    async handle({ query }) {
-      const parsed = parseQuery(query);
-      if (typeof parsed === 'string') return error(400, parsed);
-      const checks = options.checks();
-      if (checks === undefined)
-        return error(404, 'no checks are run: set kubernetes.enabled, cgroup.enabled, or both');
-      const evaluation = checks.latest();
-      if (evaluation === undefined) return error(503, 'the checks have not run yet; retry in a minute');
-      const ageMs = Math.max(0, options.now() - evaluation.at);
-      if (ageMs > checksMaxAgeMs)
-        return error(
-          503,
-          `the checks last ran ${Math.round(ageMs / 1000)} s ago (max age ${checksMaxAgeMs / 1000} s); see collector checks in /api/v1/status`,
-        );
-      return { json: { ...checksJson(evaluation, parsed), ageSeconds: Math.round(ageMs) / 1000 } };
-    },
-  };
-}
-
-/** A misspelled filter must not look like a cluster without findings. */
-function parseQuery(query: UrlQuery): ChecksQuery | string {
-  const unexpected = Object.keys(query).find((key) => !['namespace', 'check', 'result'].includes(key));
-  if (unexpected !== undefined)
-    return `unknown filter ${JSON.stringify(unexpected)}; expected namespace, check or result`;
-  const check = checkIds.find((id) => id === query['check']);
-  if (query['check'] !== undefined && check === undefined)
-    return `unknown check ${JSON.stringify(query['check'])}; expected one of ${checkIds.join(', ')}`;
-  const result = checkResults.find((each) => each === query['result']);
-  if (query['result'] !== undefined && result === undefined)
-    return `unknown result ${JSON.stringify(query['result'])}; expected one of ${checkResults.join(', ')}`;
-  return { namespace: query['namespace'], check, result };
 }
 
 /** What the page shows: failing checks with their fixes, then unknown ones with the reasons, then the rest. */
@@ -155,7 +60,7 @@ export interface UnknownCheckView {
 }
 
 export function checksView(evaluation: Evaluation | undefined, now: number): ChecksView {
-  const empty = { at: evaluation?.at, summary: summaryOf([]), failing: [], unknown: [], passing: [] };
+  const empty = { at: evaluation?.at, summary: checksSummary([]), failing: [], unknown: [], passing: [] };
   if (evaluation === undefined) return { ...empty, state: 'pending' };
   if (now - evaluation.at > checksMaxAgeMs) return { ...empty, state: 'stale' };
   const byCheck = Map.groupBy(evaluation.findings, ({ id }) => id);
@@ -174,7 +79,7 @@ export function checksView(evaluation: Evaluation | undefined, now: number): Che
   return {
     state: 'current',
     at: evaluation.at,
-    summary: summaryOf(evaluation.findings),
+    summary: checksSummary(evaluation.findings),
     failing: [
       ...failing.filter(({ severity }) => severity === 'warning'),
       ...failing.filter(({ severity }) => severity === 'info'),

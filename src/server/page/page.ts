@@ -3,20 +3,19 @@
 import type {
   AlertView,
   DemoIncidentView,
-  EventView,
   MaintenanceWindowView,
   ProblemView,
   StatusView,
 } from '../../app/status-view.ts';
 import { durationText } from '../../lib/format.ts';
-import type { StatusAssessment } from '../assessment.ts';
+import type { Event } from '../../scheduler/event-log.ts';
+import { assessStatus, type StatusAssessment } from '../assessment.ts';
 import { refreshSeconds, script, style } from './assets.ts';
 import { anchor, type Html, html, timeTag, toText, verbatim } from './html.ts';
 import { collectorsTable, memorySection, podsSection, recommendationsSection, tag } from './sections.ts';
 
 export interface PageContent {
   readonly status: StatusView;
-  readonly assessment: StatusAssessment;
   readonly telemetryPath: string;
   /** Clock.now(), the reference of all ages. */
   readonly now: number;
@@ -25,7 +24,8 @@ export interface PageContent {
 const iconColors = { critical: 'b3261e', warning: 'd98a00', unknown: '7a86c2', ok: '2b9a61' } as const;
 
 /** The whole document. Its links are relative, so that it works below any path of a proxy. */
-export function renderPage({ status, assessment, telemetryPath, now }: PageContent): string {
+export function renderPage({ status, telemetryPath, now }: PageContent): string {
+  const assessment = assessStatus(status, now);
   const { program, target, demo, checks } = status;
   const incidents = demo?.incidents ?? [];
   const links = [
@@ -99,21 +99,18 @@ const problemItem = (problem: ProblemView, now: number): Html => html`<li class=
 <h3>${problem.title}</h3>
 ${problem.detail !== undefined && html`<p>${problem.detail}</p>`}
 ${problem.action !== undefined && html`<p><b>Next step:</b> ${problem.action}</p>`}
-${problem.alert && alertLine(problem.alert, now)}
-${problem.link && html`<p>${anchor(problem.link)}</p>`}
+${problem.alert && alertLine(problem.alert)}
 </li>`;
 
-function alertLine({ name, state, since, runbook }: AlertView, now: number): Html {
-  const began = since !== undefined && html` since ${timeTag(since, now)}`;
-  return html`<p><b>Alert:</b> ${name}${state !== undefined && html` (${state}${began})`}${runbook && html` · ${anchor(runbook)}`}</p>`;
-}
+const alertLine = ({ name, state, runbook }: AlertView): Html =>
+  html`<p><b>Alert:</b> ${name}${state !== undefined && html` (${state})`} · ${anchor(runbook)}</p>`;
 
 const maintenanceWindow = ({ endsAt, name }: MaintenanceWindowView, now: number): Html =>
   html`<p class="maintenance"><b>Maintenance window open:</b> ${name}${endsAt !== undefined && html`, until ${timeTag(endsAt, now)}`}. The alerts that it covers are suppressed.</p>`;
 
 const shownEvents = 20;
 
-function eventsList(events: readonly EventView[], startedAt: number, now: number): Html {
+function eventsList(events: readonly Event[], startedAt: number, now: number): Html {
   if (events.length === 0) {
     return html`<p class="quiet">None since the exporter started ${durationText(now - startedAt)} ago.</p>`;
   }
@@ -122,7 +119,7 @@ function eventsList(events: readonly EventView[], startedAt: number, now: number
 ${older > 0 && html`<p class="quiet">${older} older events are in the API.</p>`}`;
 }
 
-const eventItem = ({ at, kind, message }: EventView, now: number): Html =>
+const eventItem = ({ at, kind, message }: Event, now: number): Html =>
   html`<li><span class="quiet">${timeTag(at, now)}, ${durationText(now - at)} ago</span><span><code>${kind}</code> ${message}</span></li>`;
 
 // --- The demo's incidents: plain forms, which work without script. An incident has one control, with one id:

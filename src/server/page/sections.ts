@@ -3,7 +3,6 @@
 import type {
   BucketNoteView,
   CollectorView,
-  CollectorViewState,
   LevelMemoryView,
   MemoryView,
   PodStatusView,
@@ -11,7 +10,8 @@ import type {
   ServerMemoryView,
 } from '../../app/status-view.ts';
 import { bytesText, counted, durationText, listText, percentText } from '../../lib/format.ts';
-import type { ChecksView, FailingCheckView, UnknownCheckView } from '../../rules/checks/api.ts';
+import type { ChecksView, FailingCheckView, UnknownCheckView } from '../../rules/checks/view.ts';
+import type { CollectorState } from '../../scheduler/status.ts';
 import { anchor, type Html, html, timeTag } from './html.ts';
 
 /** A state's label. Never by color alone: each has a sign and a word. */
@@ -20,7 +20,7 @@ export const tag = (tone: string, sign: string, word: string): Html =>
 
 // --- Collectors: a table, which a narrow screen shows as cards. ---
 
-const stateTags: Readonly<Record<CollectorViewState, Html>> = {
+const stateTags: Readonly<Record<CollectorState, Html>> = {
   ok: tag('ok', '✓', 'ok'),
   empty: tag('empty', '–', 'nothing to collect'),
   pending: tag('pending', '…', 'starting'),

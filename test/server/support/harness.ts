@@ -3,6 +3,7 @@ import { request as httpRequest, type IncomingHttpHeaders } from 'node:http';
 import { request as httpsRequest, type RequestOptions } from 'node:https';
 import { connect, type Socket } from 'node:net';
 import { inspect } from 'node:util';
+import { type ListenAddress, listenAddress } from '../../../src/config/kinds/listen-address.ts';
 import { systemClock } from '../../../src/lib/clock.ts';
 import type { Log } from '../../../src/lib/log.ts';
 import { createServer, type Server, type ServerOptions } from '../../../src/server/server.ts';
@@ -24,12 +25,19 @@ export function recordingLog(): { log: Log; lines: string[] } {
   return { log: { debug: add('debug'), info: add('info'), warn: add('warn'), error: add('error') }, lines };
 }
 
+/** A listen address as a setting has it. */
+export function at(configured: string): ListenAddress {
+  const read = listenAddress().read({ form: 'text', text: configured, origin: { source: 'default' } }, '');
+  if (!read.ok) throw new Error(configured);
+  return read.value;
+}
+
 export const metricsBody = '# HELP up x\n# TYPE up gauge\nup 1\n';
 
 export function makeServer(more: Partial<ServerOptions> = {}): { server: Server; lines: string[] } {
   const { log, lines } = recordingLog();
   const server = createServer({
-    listenAddresses: ['127.0.0.1:0'],
+    listenAddresses: [at('127.0.0.1:0')],
     clock: systemClock,
     log,
     exposition: async () => ({ contentType: 'text/plain; version=0.0.4; charset=utf-8', body: metricsBody }),

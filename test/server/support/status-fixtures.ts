@@ -1,5 +1,6 @@
 /** States of the exporter, for the page and the assessment. */
 import type { CollectorView, StatusView } from '../../../src/app/status-view.ts';
+import type { EventKind } from '../../../src/scheduler/event-log.ts';
 
 export const now = Date.UTC(2026, 2, 1, 3, 12, 5);
 const ago = (seconds: number) => now - seconds * 1000;
@@ -100,7 +101,6 @@ export const incident: StatusView = {
         'Behind for over 15 minutes without their generation moving, while gitaly-3 was healthy: their jobs are exhausted.',
       action:
         'Run praefect dataloss to list them, then praefect -config /etc/praefect/config.toml replicate for each.',
-      link: { text: 'Runbook: replica stuck', href: 'https://docs.example.com/runbooks/replica-stuck' },
     },
     {
       severity: 'critical',
@@ -110,14 +110,9 @@ export const incident: StatusView = {
         'Their only up-to-date copies are on gitaly-2, which none of 3 Praefects has reached since 03:00:01 UTC.',
       action:
         'Bring gitaly-2 back first. Only if it is lost for good: praefect accept-dataloss, which loses the newest writes.',
-      link: {
-        text: 'Storage dashboard',
-        href: 'https://grafana.example.com/d/storages',
-      },
       alert: {
         name: 'PraefectRepositoriesUnavailable',
         state: 'firing',
-        since: ago(424),
         runbook: { text: 'Runbook', href: 'https://docs.example.com/runbooks/unavailable' },
       },
     },
@@ -223,15 +218,14 @@ export const withText = (text: string, href = text): StatusView => ({
       since: ago(50),
       detail: text,
       action: text,
-      link: { text, href },
-      alert: { name: text, state: 'pending', since: ago(50), runbook: { text, href } },
+      alert: { name: text, state: 'pending', runbook: { text, href } },
     },
   ],
   collectors: [
     collector(text, text, { state: 'failed', reason: text, message: text, slowedBy: text }),
     collector(text, text, { state: 'empty', message: text }),
   ],
-  events: [{ at: ago(1), kind: text, message: text, labels: { storage: text } }],
+  events: [{ at: ago(1), kind: text as EventKind, message: text, labels: { storage: text } }],
   links: [{ text, href }],
   demo: { incidents: [{ name: text, title: text, description: text, runningSince: ago(5) }] },
   checks: {
