@@ -226,7 +226,9 @@ async function readOtherPods(
 ): Promise<CheckInputs['otherPods']> {
   if (kubernetes === undefined) return noKubernetes;
   if (kubernetes.otherPods === undefined)
-    return unknown('an agent does not list the pods of other nodes (kubernetes.role)');
+    return unknown(
+      'this exporter does not list the pods of all nodes and namespaces (kubernetes.role, kubernetes.namespace)',
+    );
   // Without a class the check fails whatever the others have: the list would be for nothing.
   if (gitalyPods.every(({ priorityClass }) => priorityClass === ''))
     return unknown('no Gitaly pod has a PriorityClass to compare');

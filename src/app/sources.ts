@@ -94,7 +94,10 @@ export interface KubernetesAccess {
   listed(signal: AbortSignal): Promise<void>;
   /** Undefined where another exporter reads them (kubernetes.scrape, kubernetes.role). */
   readonly configMaps: ConfigMaps | undefined;
-  /** Of all namespaces, whichever are watched. Undefined on an agent, which compares no priorities. */
+  /**
+   * Of all namespaces. Undefined on an agent, which compares no priorities, and in an exporter for the cluster that
+   * watches some namespaces only: its Roles do not reach further, and a refused list would fill the audit log.
+   */
   readonly otherPods: OtherPods | undefined;
   /** Undefined without kubernetes.volume-stats. */
   readonly volumes: VolumeStats | undefined;
@@ -103,6 +106,9 @@ export interface KubernetesAccess {
 
 export const listTimeoutMs = 3000;
 const startTimeoutMs = 10_000;
+
+const listsAllPods = ({ namespace, role }: Settings['kubernetes']): boolean =>
+  role === 'all' || (role === 'cluster' && namespace === undefined);
 
 export function openKubernetes(settings: Settings, host: HostContext): KubernetesAccess | undefined {
   const { kubernetes } = settings;
@@ -134,7 +140,7 @@ export function openKubernetes(settings: Settings, host: HostContext): Kubernete
     listed: (signal) =>
       stores.listed(AbortSignal.any([signal, starting, AbortSignal.timeout(listTimeoutMs)])),
     configMaps: isScraping ? createConfigMaps(configMapReader(api), clock) : undefined,
-    otherPods: kubernetes.role === 'agent' ? undefined : createOtherPods(api, componentOf, clock),
+    otherPods: listsAllPods(kubernetes) ? createOtherPods(api, componentOf, clock) : undefined,
     volumes: kubernetes.volumeStats ? createVolumeStats(api, clock) : undefined,
     async close() {
       podDirectory.close();

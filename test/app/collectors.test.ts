@@ -39,11 +39,11 @@ const optionsWith = (settings: object, clock: Clock): CollectionOptions => {
 
 test.each([
   ['cluster', undefined, true],
-  ['cluster', ['gitlab'], true],
+  ['cluster', ['gitlab'], false],
   ['all', ['gitlab'], true],
   ['agent', undefined, false],
 ] as const)(
-  'the priorities of all other pods are listed for any watched namespaces, but not by an agent: %s, %j',
+  'the priorities of all other pods are listed, but not by an agent, nor by a cluster exporter of some namespaces: %s, %j',
   async (role, namespace, isListed) => {
     const { settings, host } = optionsWith(
       {
