@@ -1,112 +1,68 @@
 #!/usr/bin/env bash
-# Installs the Helm chart on a real API server, and runs the exporter as its pods would: with the service accounts, variables
-# and arguments of the Deployment and the DaemonSet. Compares its requests with the granted permissions, runs the command of
-# `helm test`, upgrades, and uninstalls.
+# Installs the Helm chart on a real node, whose pods run: their metrics, the API server's audit log against the granted
+# rights, `helm test` with and without Gitaly, an upgrade, and the uninstallation.
 #   LAB_HOME=... LAB_SCRIPTS=... chart.sh NAMESPACE [FLAGS OF HELM...]
-# LAB_SCRIPTS: the folder of the lab's up.sh and serviceaccount.sh. Gitaly must run (apply-gitaly.sh).
+# The node (node/node.sh) and Gitaly (node/gitaly.sh) must run. LAB_RUN_SECONDS (75): how long the pods run before their
+# requests are compared; long enough for a second watch of each resource and a second read of each ConfigMap.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd "$here/../../.." && pwd)
-: "${LAB_HOME:?set it to the folder of a running lab}" "${LAB_SCRIPTS:?set it to the folder of up.sh}"
+: "${LAB_HOME:?set it to the folder of a running lab}"
 export KUBECONFIG=$LAB_HOME/admin.kubeconfig
 export PATH=$root/node_modules/.bin:$LAB_HOME/bin:$PATH
 chart=$root/deploy/helm/gitaly-exporter
 namespace=${1:?namespace of the release}
 shift
 release=gitaly-exporter
-# Without the controllers of the lab no pod becomes ready: then set LAB_WAIT=.
-read -ra wait_flags <<<"${LAB_WAIT---wait --timeout 120s}"
-work=$(mktemp -d)
-pids=()
+instance=app.kubernetes.io/instance=$release
 failed=0
-finish() {
-  for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; done
-  rm -rf "$work"
-}
-trap finish EXIT
 fail() { echo "FAILED: $*"; failed=1; }
+ours() { kubectl -n "$namespace" get "$@" -l "$instance" --no-headers; }
 
 echo "== helm install, $(kubectl version -o json | jq -r .serverVersion.gitVersion)"
-helm install "$release" "$chart" -n "$namespace" --create-namespace "${wait_flags[@]}" "$@"
-kubectl -n "$namespace" get deployment,daemonset -l "app.kubernetes.io/instance=$release" --no-headers
+since=$(date +%s)
+helm install "$release" "$chart" -n "$namespace" --create-namespace --wait --timeout 120s "$@" | sed -n '/^gitaly-exporter/,/^Praefect/p'
+ours deployment,daemonset
 size=$(kubectl -n "$namespace" get secret "sh.helm.release.v1.$release.v1" -o json | jq -r '.data.release' | wc -c)
 echo "the release is stored in $size bytes of at most 1048576"
 
-# as COMPONENT WORKLOAD: variables (one a line) and arguments of a container, in $work. Values that the kubelet fills in are added.
-node_of_gitaly=$(kubectl get pods -A -l app=gitaly -o jsonpath='{.items[0].spec.nodeName}')
-as() {
-  local name=$1 json=$2 account
-  account=$(jq -r .serviceAccountName <<<"$json")
-  "$LAB_SCRIPTS/serviceaccount.sh" "$namespace" "$account" "$work/$name" 2>/dev/null
-  jq -r '.containers[0].env[] | select(.value) | "\(.name)=\(.value)"' <<<"$json" >"$work/$name.env"
-  {
-    echo "GITALY_EXPORTER_KUBERNETES_KUBECONFIG=$work/$name/kubeconfig"
-    if grep -q ROLE=agent "$work/$name.env"; then echo "GITALY_EXPORTER_KUBERNETES_NODE=$node_of_gitaly"; fi
-  } >>"$work/$name.env"
-  # Files that only a pod has: the node's cgroups, and the volumes of the database.
-  sed -i "s#=/host/sys/fs/cgroup#=${LAB_CGROUP_ROOT:-/sys/fs/cgroup}#; /PRAEFECT_DATABASE\|PRAEFECT_CONFIG/d" "$work/$name.env"
-  jq -r '.containers[0].args[]' <<<"$json" >"$work/$name.args"
+sleep "${LAB_RUN_SECONDS:-75}"
+for component in cluster agent; do
+  pod=$(ours pods -l "app.kubernetes.io/component=$component" -o json | jq -c '.items[0] // empty')
+  [ -n "$pod" ] || continue
+  account=$(jq -r .spec.serviceAccountName <<<"$pod")
+  echo "== pod $(jq -r .metadata.name <<<"$pod")"
+  [ "$(jq '[.status.containerStatuses[].restartCount] | add' <<<"$pod")" -eq 0 ] || fail 'it was restarted'
+  curl -fsS "http://$(jq -r .status.podIP <<<"$pod"):9656/metrics" | grep -E '^gitaly_exporter_collector_success' || fail 'no metrics'
+  node "$here/rights.ts" "$LAB_HOME/log/audit.log" "$namespace" "$account" "$since" || fail "rights of $account"
+done
+
+tested() { # tested: helm test, with the pod's log alone
+  helm test "$release" -n "$namespace" --timeout 90s --logs 2>&1 | sed -n '/^Phase/p; /^POD LOGS/,/^Not checked/{/^Not checked/d; p}; /^Error/p'
+  return "${PIPESTATUS[0]}"
 }
+echo '== helm test'
+tested || fail 'helm test fails although Gitaly runs'
+echo '== helm test without Gitaly'
+helm upgrade "$release" "$chart" -n "$namespace" --wait --timeout 120s "$@" --set gitalySelector=app=no-such-gitaly >/dev/null
+if tested; then fail 'helm test passes without Gitaly'; fi
 
-# exporter NAME ARGUMENTS...: in place of this shell, with only the variables of the container.
-exporter() {
-  local name=$1
-  shift
-  mapfile -t variables <"$work/$name.env"
-  exec env -i HOME=/nonexistent PATH="$PATH" "${variables[@]}" node "$root/bin/gitaly-exporter.ts" "$@"
-}
-
-# run NAME PORT: long enough for a second watch of each resource and a second read of each ConfigMap.
-run() {
-  local name=$1 port=$2 since
-  since=$(date +%s)
-  mapfile -t arguments <"$work/$name.args"
-  exporter "$name" "${arguments[@]}" --web.listen-address="127.0.0.1:$port" --log.level=warn --log.format=logfmt >"$work/$name.log" 2>&1 &
-  pids+=("$!")
-  sleep "${LAB_RUN_SECONDS:-75}"
-  curl -fsS "http://127.0.0.1:$port/metrics" >"$work/$name.prom" || fail "no metrics of $name"
-  grep -E '^gitaly_exporter_collector_success' "$work/$name.prom" || true
-  kill "$!" 2>/dev/null || { fail "$name ended:"; cat "$work/$name.log"; }
-  wait "$!" 2>/dev/null || true
-  grep -E 'level=(warn|error)' "$work/$name.log" | head -5 || true
-  node "$here/rights.ts" "$LAB_HOME/log/audit.log" "$namespace" "$(jq -r .serviceAccountName <<<"$3")" "$since" || fail "rights of $name"
-}
-
-cluster=$(kubectl -n "$namespace" get deployment "$release" -o json | jq -c .spec.template.spec)
-as cluster "$cluster"
-echo "== the exporter for the cluster"
-run cluster 19656 "$cluster"
-if agent=$(kubectl -n "$namespace" get daemonset "$release-agent" -o json 2>/dev/null | jq -ce .spec.template.spec); then
-  as agent "$agent"
-  echo "== an agent on $node_of_gitaly"
-  run agent 19657 "$agent"
-fi
-
-echo "== helm test's command"
-test_pod=$(helm get hooks "$release" -n "$namespace" | kubectl create --dry-run=client -o json -f - | jq -c .spec)
-as test "$test_pod"
-mapfile -t arguments <"$work/test.args"
-# No process serves the pods' /metrics in this lab.
-(exporter test "${arguments[@]}" --skip=servers_reachable) || fail "doctor fails although Gitaly runs"
-sed -i '/GITALY_SELECTOR/d' "$work/test.env"
-echo 'GITALY_EXPORTER_KUBERNETES_GITALY_SELECTOR=app=no-such-gitaly' >>"$work/test.env"
-code=0
-(exporter test "${arguments[@]}" --skip=servers_reachable) || code=$?
-[ "$code" -eq 1 ] || fail "doctor without Gitaly: exit code $code"
-
-echo "== helm upgrade, twice the same values must change nothing"
+echo '== helm upgrade, twice the same values must change nothing'
+helm upgrade "$release" "$chart" -n "$namespace" --wait --timeout 120s "$@" | sed -n 's/^REVISION/revision/p'
 before=$(kubectl -n "$namespace" get deployment "$release" -o jsonpath='{.metadata.generation}')
-helm upgrade "$release" "$chart" -n "$namespace" "${wait_flags[@]}" "$@" | sed -n 's/^REVISION/revision/p'
+helm upgrade "$release" "$chart" -n "$namespace" --wait --timeout 120s "$@" | sed -n 's/^REVISION/revision/p'
 [ "$(kubectl -n "$namespace" get deployment "$release" -o jsonpath='{.metadata.generation}')" = "$before" ] || fail 'an upgrade without changes restarts the exporter'
-helm upgrade "$release" "$chart" -n "$namespace" "${wait_flags[@]}" "$@" --set log.level=debug --set agent.enabled=false | sed -n 's/^REVISION/revision/p'
-kubectl -n "$namespace" get deployment,daemonset -l "app.kubernetes.io/instance=$release" --no-headers
-[ -z "$(kubectl -n "$namespace" get daemonset -l "app.kubernetes.io/instance=$release" -o name)" ] || fail 'agent.enabled=false leaves the DaemonSet'
+helm upgrade "$release" "$chart" -n "$namespace" --wait --timeout 120s "$@" --set log.level=debug --set agent.enabled=false | sed -n 's/^REVISION/revision/p'
+ours deployment,daemonset
+[ -z "$(ours daemonset -o name)" ] || fail 'agent.enabled=false leaves the DaemonSet'
 
-echo "== helm uninstall"
+echo '== helm uninstall'
 helm uninstall "$release" -n "$namespace" --wait
-kubectl -n "$namespace" wait --for=delete pod -l "app.kubernetes.io/instance=$release" --timeout 60s
+kubectl -n "$namespace" wait --for=delete pod -l "$instance" --timeout 60s
+# Helm keeps the pod of a test until the next one, for its log.
+kubectl -n "$namespace" delete pod "$release-doctor" >/dev/null
 left=$(kubectl get all,configmaps,serviceaccounts,networkpolicies,poddisruptionbudgets,roles,rolebindings,clusterroles,clusterrolebindings -A \
-  -l "app.kubernetes.io/instance=$release" -o name)
+  -l "$instance" -o name)
 [ -z "$left" ] || fail "left: $left"
-[ "$failed" -eq 0 ] && echo "everything passed"
+[ "$failed" -eq 0 ] && echo 'everything passed'
 exit "$failed"
