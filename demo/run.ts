@@ -1,5 +1,6 @@
 /** `demo`: starts the demo, prints its addresses, and runs until it is stopped. */
 import { readFile } from 'node:fs/promises';
+import { isatty } from 'node:tty';
 import type { CommandIo } from '../src/cli/command.ts';
 import type { Settings } from '../src/config/sections/index.ts';
 import { defaultPort } from '../src/config/sections/web.ts';
@@ -75,9 +76,11 @@ export async function runDemo(
  */
 function whenOrphaned(env: Readonly<Record<string, string | undefined>>, signal: AbortSignal): AbortSignal {
   const orphaned = new AbortController();
+  // `nohup npm start &` outlives the shell, but not with a terminal as its input.
+  const depth = isatty(0) ? 3 : 2;
   const watch = async (): Promise<void> => {
-    const parents = await parentsOf(process.ppid);
-    while (!signal.aborted && (await parentsOf(process.ppid)) === parents)
+    const ancestors = await ancestorsOf(process.ppid, depth);
+    while (!signal.aborted && (await ancestorsOf(process.ppid, depth)) === ancestors)
       await systemClock.sleep(500, signal);
     orphaned.abort(new Error('npm has ended'));
   };
@@ -86,14 +89,14 @@ function whenOrphaned(env: Readonly<Record<string, string | undefined>>, signal:
 }
 
 /**
- * The parent and its own parent: some shells stay between npm and the program, and outlive npm. The second on Linux
- * only.
+ * The process and those above it, on Linux: a shell that stays between npm and the program outlives npm, and npm
+ * outlives the shell above it that `su -c` ends.
  */
-async function parentsOf(parent: number): Promise<string> {
+async function ancestorsOf(pid: number, depth: number): Promise<string> {
   // `4711 (sh) S 4710 ...`: the name may contain anything.
-  const status = await readFile(`/proc/${parent}/stat`, 'utf8').catch(() => '');
-  const [, above = ''] = status.slice(status.lastIndexOf(')') + 2).split(' ');
-  return `${parent} ${above}`;
+  const status = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
+  const above = Number(status.slice(status.lastIndexOf(')') + 2).split(' ')[1] ?? 0);
+  return depth <= 1 || above <= 0 ? `${pid}` : `${pid} ${await ancestorsOf(above, depth - 1)}`;
 }
 
 async function listenAddresses(

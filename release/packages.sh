@@ -3,6 +3,8 @@
 # Needs npm (for the Node.js that goes into them) and Go (for nfpm, unless it is on the PATH).
 set -euo pipefail
 cd "$(dirname "$0")/.."
+# The Node.js that `npm ci` brought, whatever the host has.
+PATH=$PWD/node_modules/.bin:$PATH
 
 arch=${1:-$(dpkg --print-architecture 2>/dev/null || echo amd64)}
 case $arch in

@@ -178,6 +178,30 @@ describe('a demo', () => {
     expect(leftovers()).toEqual([]);
   });
 
+  // The terminal's Ctrl-C under `su -c` reaches su alone, which ends the shell above npm.
+  (process.platform === 'linux' ? test : test.skip)(
+    'on a terminal it stops when the shell above npm has ended, and npm has not',
+    async () => {
+      const script = `'${process.execPath}' '${bin}' demo --repositories=100 --web.listen-address=127.0.0.1:0; true`;
+      const npm = 'npm_lifecycle_event=start sh -c "$SCRIPT"; true';
+      const above = `echo "above $$"; sh -c '${npm}'; true`;
+      // As su does: a session of its own, without a controlling terminal.
+      const terminal = 'setsid -w sh -c "$ABOVE"; read -r _';
+      const env = { ...process.env, TMPDIR: scratch, HOME: scratch, ABOVE: above, SCRIPT: script };
+      const program = observe(
+        spawn('script', ['-qefc', terminal, '/dev/null'], { env, stdio: ['ignore', 'pipe', 'pipe'] }),
+      );
+      const [, pid] = await program.untilOutput(/above (\d+)/);
+      await program.untilOutput(/Page +\S+/);
+      process.kill(Number(pid), 'SIGKILL');
+      for (const deadline = performance.now() + 20_000; performance.now() < deadline; ) {
+        if (leftovers().length === 0) break;
+        await new Promise((resolve) => setTimeout(resolve, 50));
+      }
+      expect(leftovers()).toEqual([]);
+    },
+  );
+
   test('stops when npm start gets SIGTERM', async () => {
     const args = ['start', '--', '--repositories=100', '--web.listen-address=127.0.0.1:0'];
     const env = { ...process.env, TMPDIR: scratch, HOME: scratch };
