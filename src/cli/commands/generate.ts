@@ -4,16 +4,21 @@ import { join } from 'node:path';
 import type { Settings } from '../../config/sections/index.ts';
 import { unlessAborted } from '../../lib/abort.ts';
 import { codeOf } from '../../lib/errors.ts';
-import { packageFolder, readRunbooks } from '../../lib/package-folder.ts';
+import { readRunbooks } from '../../lib/package-folder.ts';
 import { findStaleFiles, writeStaleFiles } from '../../monitoring/artifact.ts';
 import { type CommandIo, defineCommand, type ExitCode } from '../command.ts';
-import { type GenerateOptions, generateOptions, monitoringSettingsOf } from '../generate/options.ts';
+import {
+  foldersOf,
+  type GenerateOptions,
+  generateOptions,
+  monitoringSettingsOf,
+} from '../generate/options.ts';
 
 export const generate = defineCommand({
   name: 'generate',
-  summary: 'Write dashboards, alert rules and the reference pages',
+  summary: 'Write dashboards and alert rules',
   description:
-    'Write the dashboards, the alert rules with their runbooks, and the reference pages to --output-dir: all of them, or "generate alerts", "generate dashboards", "generate docs". Thresholds, severities and links are settings, in the configuration file of the exporter itself, so that its page and the alerts agree.',
+    'Write the alert rules with their runbooks, and the dashboards, to --output-dir: both, or "generate alerts" or "generate dashboards". "generate docs" writes the reference pages, and "generate chart" the rules and dashboards of the Helm chart. Thresholds, severities and links are settings, in the configuration file of the exporter itself, so that its page and the alerts agree.',
   argument: 'only',
   options: generateOptions,
   settings: ['Alerts and dashboards', 'Thresholds', 'Dashboards'],
@@ -34,14 +39,17 @@ async function run(
     );
     return 2;
   }
-  const [{ artifacts }, { chartFolder }] = await Promise.all([
-    import('../generate/artifacts.ts'),
-    import('../generate/chart.ts'),
-  ]);
+  const folders = foldersOf(only);
+  const chart = folders.includes('deploy') ? await readChartValues(outputDir) : undefined;
+  if (chart !== undefined && 'problem' in chart) {
+    stderr.write(`gitaly-exporter: ${chart.problem}\n`);
+    return 2;
+  }
+  const { artifacts } = await import('../generate/artifacts.ts');
   const all = artifacts(monitoringSettingsOf(settings), {
     runbooks: await readRunbooks(),
-    chartValues: await readFile(join(packageFolder(), chartFolder, 'values.yaml'), 'utf8'),
-  }).filter(({ path }) => only === undefined || path.startsWith(`${only}/`));
+    chartValues: chart?.values,
+  }).filter(({ path }) => folders.some((folder) => path.startsWith(`${folder}/`)));
   try {
     if (!check) {
       const written = await unlessAborted(writeStaleFiles(outputDir, all), signal);
@@ -62,6 +70,21 @@ async function run(
     if (codeOf(error) === undefined) throw error;
     stderr.write(`gitaly-exporter: cannot ${check ? 'read' : 'write'} ${outputDir}: ${messageOf(error)}\n`);
     return 2;
+  }
+}
+
+/** Its README is made of the comments in values.yaml, and the other generated files are of no use without its templates. */
+async function readChartValues(
+  outputDir: string,
+): Promise<{ readonly values: string } | { readonly problem: string }> {
+  const { chartFolder } = await import('../generate/chart.ts');
+  const file = join(outputDir, chartFolder, 'values.yaml');
+  try {
+    return { values: await readFile(file, 'utf8') };
+  } catch (error) {
+    return {
+      problem: `cannot read ${file}: ${messageOf(error)}. The chart is generated in place: set --output-dir to a clone of the repository`,
+    };
   }
 }
 

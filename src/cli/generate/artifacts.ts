@@ -26,8 +26,8 @@ import { withFacts } from './runbook.ts';
 export interface WrittenTexts {
   /** Of each runbook by the name of its alert, and of the pages that they share. */
   readonly runbooks: ReadonlyMap<string, string>;
-  /** values.yaml of the Helm chart. */
-  readonly chartValues: string;
+  /** values.yaml of the Helm chart; undefined: the chart's files are not generated. */
+  readonly chartValues: string | undefined;
 }
 
 export function artifacts(
@@ -45,7 +45,9 @@ export function artifacts(
     { path: 'alerts/alertmanager.example.yaml', content: alertmanagerExample(inhibitions, sharedLoad) },
     ...runbookFiles(groups, runbooks),
     ...dashboardFiles(generated, settings),
-    ...chartFiles({ groups, dashboards: generated, settings: ruleSettings, values: chartValues }),
+    ...(chartValues === undefined
+      ? []
+      : chartFiles({ groups, dashboards: generated, settings: ruleSettings, values: chartValues })),
     { path: 'docs/alerts.md', content: alertsReference(groups) },
     { path: 'docs/metrics.md', content: metricsReference(catalog) },
     { path: 'docs/configuration.md', content: configurationReference() },

@@ -6,20 +6,27 @@ import { optional, type Section, setting, type ValuesOf } from '../../config/set
 import type { MonitoringSettings } from '../../monitoring/settings.ts';
 import { judgmentOf } from '../../rules/judgment.ts';
 
-/** The folders of what is generated. */
-const kindsOfFiles = ['alerts', 'dashboards', 'docs'] as const;
+const kindsOfFiles = ['alerts', 'dashboards', 'docs', 'chart', 'all'] as const;
+type KindOfFiles = (typeof kindsOfFiles)[number];
+
+/** The folders of each kind; undefined: what an operator loads. */
+export function foldersOf(kind: KindOfFiles | undefined): readonly string[] {
+  if (kind === undefined) return ['alerts', 'dashboards'];
+  if (kind === 'all') return ['alerts', 'dashboards', 'docs', 'deploy'];
+  return [kind === 'chart' ? 'deploy' : kind];
+}
 
 export const generateOptions = {
   title: 'Generate',
   settings: {
     only: optional(choice(kindsOfFiles), {
-      unset: 'all of them',
-      help: 'What to generate: alerts (rules, runbooks, an example for Alertmanager), dashboards (JSON, a provisioning file, ConfigMaps), or docs (the reference pages).',
+      unset: 'alerts and dashboards',
+      help: 'What to generate: alerts (rules, runbooks, an example for Alertmanager), dashboards (JSON, a provisioning file, ConfigMaps), docs (the reference pages), chart (rules and dashboards of the Helm chart, in a clone of the repository), or all of them.',
       example: 'alerts',
     }),
     outputDir: optional(text('<folder>'), {
       unset: 'none; required',
-      help: 'Folder to write to. The files are written below it in alerts/, dashboards/ and docs/.',
+      help: 'Folder to write to. The files are written below it in alerts/ and dashboards/, docs/, or deploy/helm/.',
       example: './monitoring',
     }),
     check: setting(toggle(), {

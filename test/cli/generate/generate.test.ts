@@ -28,12 +28,35 @@ const filesBelow = async (parent: string) =>
     .sort();
 
 test('the checked-in files are up to date', async () => {
-  expect(await generate('--check', `--output-dir=${root}`)).toEqual({ code: 0, out: '', err: '' });
+  expect(await generate('all', '--check', `--output-dir=${root}`)).toEqual({ code: 0, out: '', err: '' });
 });
 
 describe('generate in an empty folder', () => {
-  test('writes rules, runbooks, dashboards and references, with the same bytes as the checked-in ones', async () => {
-    const { code, err } = await generate(`--output-dir=${folder}`);
+  test('writes rules, runbooks and dashboards, and nothing else without a word', async () => {
+    expect((await generate(`--output-dir=${folder}`)).code).toBe(0);
+    expect((await readdir(folder)).sort()).toEqual(['alerts', 'dashboards']);
+  });
+
+  test('does not write the chart without its values.yaml', async () => {
+    expect(await generate('chart', `--output-dir=${folder}`)).toEqual({
+      code: 2,
+      out: '',
+      err: expect.stringMatching(
+        /^gitaly-exporter: cannot read .+values\.yaml: ENOENT.*set --output-dir to a clone of the repository\n$/,
+      ),
+    });
+    expect(await readdir(folder)).toEqual([]);
+  });
+});
+
+describe('generate all in a copy of the chart', () => {
+  beforeEach(async () => {
+    const values = 'deploy/helm/gitaly-exporter/values.yaml';
+    await cp(join(root, values), join(folder, values));
+  });
+
+  test('writes everything, with the same bytes as the checked-in files', async () => {
+    const { code, err } = await generate('all', `--output-dir=${folder}`);
     expect({ code, err }).toEqual({
       code: 0,
       err: expect.stringMatching(/^wrote \d+ files, 0 unchanged\n$/),
@@ -60,9 +83,9 @@ describe('generate in an empty folder', () => {
   });
 
   test('does not write an unchanged file again', async () => {
-    await generate(`--output-dir=${folder}`);
+    await generate('all', `--output-dir=${folder}`);
     const before = await stat(join(folder, 'docs/metrics.md'));
-    expect(await generate(`--output-dir=${folder}`)).toMatchObject({ code: 0, out: '' });
+    expect(await generate('all', `--output-dir=${folder}`)).toMatchObject({ code: 0, out: '' });
     expect((await stat(join(folder, 'docs/metrics.md'))).mtimeMs).toBe(before.mtimeMs);
   });
 
@@ -84,7 +107,7 @@ describe('generate in an empty folder', () => {
     const chartRules = join(folder, 'deploy/helm/gitaly-exporter/files/rules/gitaly.yaml');
     await writeFile(chartRules, (await readFile(chartRules, 'utf8')).replace('for: 5m', 'for: 6m'));
 
-    const { code, out, err } = await generate('--check', `--output-dir=${folder}`);
+    const { code, out, err } = await generate('all', '--check', `--output-dir=${folder}`);
     expect(code).toBe(1);
     expect(out).toBe(
       [
@@ -95,7 +118,9 @@ describe('generate in an empty folder', () => {
         '',
       ].join('\n'),
     );
-    expect(err).toMatch(/^4 of \d+ generated files are stale: run gitaly-exporter generate --output-dir=/);
+    expect(err).toMatch(
+      /^4 of \d+ generated files are stale: run gitaly-exporter generate all --output-dir=/,
+    );
     expect(await readFile(rules, 'utf8')).toBe(broken);
   });
 });
