@@ -34,7 +34,7 @@ for component in cluster agent; do
   echo "== pod $(jq -r .metadata.name <<<"$pod")"
   [ "$(jq '[.status.containerStatuses[].restartCount] | add' <<<"$pod")" -eq 0 ] || fail 'it was restarted'
   curl -fsS "http://$(jq -r .status.podIP <<<"$pod"):9656/metrics" | grep -E '^gitaly_exporter_collector_success' || fail 'no metrics'
-  node "$here/rights.ts" "$LAB_HOME/log/audit.log" "$namespace" "$account" "$since" || fail "rights of $account"
+  node "$here/rights.ts" "$LAB_HOME/log/audit.log" "$namespace" "$account" "$since" || fail "permissions of $account"
 done
 
 tested() { # tested: helm test, with the pod's log alone
