@@ -1,4 +1,5 @@
 /** All recording rules and alerts, by the file in which they are delivered. */
+import { bucketRecordings } from '../src/monitoring/recordings/buckets.ts';
 import { exporterRecordings } from '../src/monitoring/recordings/exporter.ts';
 import { gitalyRecordings } from '../src/monitoring/recordings/gitaly.ts';
 import { limitRecordings } from '../src/monitoring/recordings/limits.ts';
@@ -64,7 +65,7 @@ function groupsOf(settings: MonitoringSettings): readonly AlertGroup[] {
     {
       name: 'gitaly',
       file: 'gitaly',
-      recordings: [...gitalyRecordings, ...limitRecordings, ...platformRecordings],
+      recordings: [...gitalyRecordings, ...bucketRecordings, ...limitRecordings, ...platformRecordings],
       alerts: [
         ...availabilityAlerts(thresholds),
         ...limitAlerts(thresholds),

@@ -5,6 +5,7 @@
 import { once } from 'node:events';
 import { createWriteStream } from 'node:fs';
 import type { Metric } from '../src/metrics/metric.ts';
+import { bucketRecordings, busiestBuckets } from '../src/monitoring/recordings/buckets.ts';
 import { exporterRecordings } from '../src/monitoring/recordings/exporter.ts';
 import { gitalyRecordings } from '../src/monitoring/recordings/gitaly.ts';
 import { limitRecordings } from '../src/monitoring/recordings/limits.ts';
@@ -44,6 +45,7 @@ export const recordedFamilies: readonly SeriesFamily[] = [
   ...exporterRecordings,
   ...praefectRecordings,
   ...gitalyRecordings,
+  ...bucketRecordings,
   ...limitRecordings,
   ...platformRecordings,
 ].map(({ labels, name }) => ({
@@ -54,7 +56,8 @@ export const recordedFamilies: readonly SeriesFamily[] = [
 }));
 
 function* seriesOf(metric: SeriesFamily, pods: number, buckets: number): Generator<Labels> {
-  const open = openLabels(buckets);
+  // A recording rule keeps the busiest ones.
+  const open = openLabels(metric.name.includes(':') ? Math.min(buckets, busiestBuckets) : buckets);
   const target = { cluster: 'production', job: 'gitaly-exporter' };
   const isOfServer = metric.labelNames.includes('pod') || metric.labelNames.includes('node');
   const ofEveryExporter = /^gitaly_exporter[_:]/.test(metric.name);

@@ -45,6 +45,18 @@ export const groupBy = aggregation('group');
 export const topK = <Labels extends string>(count: number, vector: Vector<Labels>): Vector<Labels> =>
   vectorOf(`topk${parenthesised(`${count}, ${vector.text}`)}`, vector.labels, vector.metrics);
 
+/** The `count` highest series of each group. */
+export const topKBy = <Labels extends string, By extends Labels>(
+  by: readonly By[],
+  count: number,
+  vector: Vector<Labels>,
+): Vector<Labels> =>
+  vectorOf(
+    `topk by (${by.join(', ')}) ${parenthesised(`${count}, ${vector.text}`)}`,
+    vector.labels,
+    vector.metrics,
+  );
+
 const overTime =
   (name: string) =>
   <Labels extends string>(selector: GaugeSelector<Labels>, range: Range, offset?: Range): Vector<Labels> =>
@@ -110,6 +122,10 @@ const ofCounter =
   (name: string) =>
   <Labels extends string>(selector: CounterSelector<Labels>, range: Range): Vector<Labels> =>
     vectorOf(`${name}(${selector.text}[${range}])`, selector.labels, selector.metrics);
+
+/** The counter's own value, for a rule that records some of its series: what reads them takes their increase. */
+export const counterValue = <Labels extends string>(selector: CounterSelector<Labels>): Vector<Labels> =>
+  vectorOf(selector.text, selector.labels, selector.metrics);
 
 /** Per second, across resets of the counter. */
 export const rate = ofCounter('rate');

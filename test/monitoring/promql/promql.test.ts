@@ -35,6 +35,7 @@ import {
   sumBy,
   time,
   topK,
+  topKBy,
   unless,
   vector,
 } from '../../../src/monitoring/promql/index.ts';
@@ -99,6 +100,7 @@ describe('an expression becomes PromQL text', () => {
       'a:jobs:max{storage=~"x|y"}',
     ],
     [topK(10, select(jobs)), 'topk(10, jobs)'],
+    [topKBy(['storage'], 3, select(jobs)), 'topk by (storage) (3, jobs)'],
     [increase(observations(waits, { storage: 'a' }), '5m'), 'increase(wait_seconds_count{storage="a"}[5m])'],
     [
       histogramQuantile(0.95, sumBy(['le', 'storage'], rate(buckets(waits), '5m'))),
