@@ -1,8 +1,8 @@
 import { describe, expect } from '@jest/globals';
 import type { StatusView } from '../../src/app/status-view.ts';
 import { systemClock } from '../../src/lib/clock.ts';
+import { type Tab, withBrowser } from '../support/browser.ts';
 import { testWith } from '../support/tools.ts';
-import { type Tab, withBrowser } from './support/browser.ts';
 import { makeServer, until } from './support/harness.ts';
 import { demo, incident, now } from './support/status-fixtures.ts';
 

@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { until } from './harness.ts';
+import { until } from './until.ts';
 
 export interface Tab {
   open(url: string): Promise<void>;
@@ -12,6 +12,8 @@ export interface Tab {
   disableScript(): Promise<void>;
   /** The value of a JavaScript expression in the page; a promise is awaited. */
   evaluate(expression: string): Promise<unknown>;
+  /** The visible part of the page, as PNG. */
+  screenshot(): Promise<Buffer>;
   /** Errors in the page's console: policy violations, failed requests, exceptions. */
   readonly errors: readonly string[];
 }
@@ -74,6 +76,10 @@ async function attach(url: string): Promise<Tab> {
     async resize(width, height) {
       const metrics = { width, height, deviceScaleFactor: 1, mobile: false };
       await call('Emulation.setDeviceMetricsOverride', metrics);
+    },
+    async screenshot() {
+      const { data } = await call('Page.captureScreenshot', { format: 'png' });
+      return Buffer.from(String(data), 'base64');
     },
     async disableScript() {
       await call('Emulation.setScriptExecutionDisabled', { value: true });
