@@ -56,6 +56,7 @@ const filled = (expr: string): string =>
     .replaceAll(/"\$(job|instance)"/g, '".+"')
     .replaceAll(/"\$\w+"/g, '".*"')
     .replaceAll('$__rate_interval', `${4 * step}s`)
+    .replaceAll('$__interval', `${step}s`)
     .replaceAll('$__range', `${range}s`);
 
 const folder = await mkdtemp(join(tmpdir(), 'gitaly-exporter-bench-'));

@@ -3,6 +3,8 @@ import { percentText } from '../src/lib/format.ts';
 import { capacityDashboard } from '../src/monitoring/links.ts';
 import {
   above,
+  and,
+  atLeast,
   countBy,
   divide,
   equals,
@@ -11,10 +13,12 @@ import {
   like,
   maxBy,
   multiply,
+  offsetBy,
   or,
   rate,
   subtract,
   sumBy,
+  type Vector,
 } from '../src/monitoring/promql/index.ts';
 import { recorded } from '../src/monitoring/recording.ts';
 import { inodesAvailable, volumeAvailable } from '../src/monitoring/recordings/platform.ts';
@@ -32,6 +36,8 @@ import {
   collectorEnabledFor,
   forecast,
   overRange,
+  type PanelServerLabel,
+  sentinel,
   server,
   serverLegend,
   total,
@@ -75,8 +81,17 @@ const cores = ({ cpuUsage }: Level) =>
     overRange('quantile_over_time(0.95', rate(serverCounter(cpuUsage), '5m'), `${wholeRange}:10m`),
   );
 
+const gitMemory = () => maxBy(server, serverGauge(gitLevelMetrics.memoryAnon));
+
+/** A trend of less than a day is noise. */
+const withADayOfHistory = (trend: Vector<PanelServerLabel>) =>
+  and(trend, maxBy(server, offsetBy(serverGauge(gitLevelMetrics.memoryAnon), '1d')), { on: server });
+
 const memoryInAWeek = () =>
-  maxBy(server, forecast(serverGauge(gitLevelMetrics.memoryAnon), wholeRange, 7 * day));
+  withADayOfHistory(maxBy(server, forecast(serverGauge(gitLevelMetrics.memoryAnon), wholeRange, 7 * day)));
+
+/** Stands for the number of servers while there is no trend. */
+const noTrend = -2;
 
 const overviewRow = ({ thresholds }: MonitoringSettings): DashboardRow => ({
   id: 101,
@@ -117,16 +132,21 @@ const overviewRow = ({ thresholds }: MonitoringSettings): DashboardRow => ({
     }),
     stat({
       id: 4,
-      title: 'Servers growing to their limit',
+      title: 'Servers growing to the limit',
       description:
-        'Servers whose Git memory reaches its limit within a week, by the trend of the chosen time.',
+        'Servers whose Git memory reaches its limit within a week, by the trend of the chosen time. Needs a day of history.',
       unit: 'short',
       expression: or(
-        countBy([], above(memoryInAWeek(), limit(gitLevelMetrics), { on: server })),
-        multiply(countBy([], memoryInAWeek()), 0),
+        or(
+          countBy([], above(memoryInAWeek(), limit(gitLevelMetrics), { on: server })),
+          multiply(countBy([], memoryInAWeek()), 0),
+          { on: [] },
+        ),
+        sentinel(countBy([], gitMemory()), noTrend),
         { on: [] },
       ),
       steps: ['green', [1, 'orange']],
+      words: { [noTrend]: { text: 'needs a day of history', color: 'blue' } },
       absent: { text: 'no Git cgroups', color: 'blue' },
       width: 6,
     }),
@@ -144,7 +164,7 @@ const checksRow = (): DashboardRow => ({
         'docs/checks.md and "gitaly-exporter doctor" explain the impact of each and how to fix it.',
       unit: 'none',
       labels: [
-        { label: 'check', title: 'Check' },
+        { label: 'check', title: 'Check', width: 185 },
         { label: 'namespace', title: 'Namespace' },
         { label: 'workload', title: 'Workload' },
         { label: 'pod', title: 'Pod', link: serverLink },
@@ -156,14 +176,13 @@ const checksRow = (): DashboardRow => ({
           expression: failing(),
           unit: 'none',
           words: { 0: { text: 'fails', color: 'orange' } },
-          width: 90,
+          width: 80,
         },
       ],
       hide: ['cluster'],
       sort: { by: 'Check', descending: false },
       noValue: 'no check fails',
-      width: 14,
-      height: 9,
+      width: 15,
     }),
     table({
       id: 12,
@@ -172,7 +191,7 @@ const checksRow = (): DashboardRow => ({
         'A permission is missing, or no exporter reads the source. "gitaly-exporter doctor" shows the reason.',
       unit: 'none',
       labels: [
-        { label: 'cluster', title: 'Cluster' },
+        { label: 'cluster', title: 'Cluster', width: 110 },
         { label: 'check', title: 'Check' },
       ],
       values: [
@@ -185,8 +204,7 @@ const checksRow = (): DashboardRow => ({
       ],
       sort: { by: 'Objects', descending: true },
       noValue: 'every check has a result',
-      width: 10,
-      height: 9,
+      width: 9,
     }),
   ],
 });
@@ -287,7 +305,9 @@ const needsVolumes = 'needs the recording rules of alerts/, and metrics of the k
 const recordedVolumes = (of: typeof volumeAvailable) => recorded(of, { cluster: like('$cluster') });
 
 const trendRow = ({ thresholds }: MonitoringSettings): DashboardRow => {
-  const growth = maxBy(server, overRange('deriv', serverGauge(gitLevelMetrics.memoryAnon), wholeRange));
+  const growth = withADayOfHistory(
+    maxBy(server, overRange('deriv', serverGauge(gitLevelMetrics.memoryAnon), wholeRange)),
+  );
   return {
     id: 104,
     title: 'Trends and forecasts',
@@ -295,7 +315,8 @@ const trendRow = ({ thresholds }: MonitoringSettings): DashboardRow => {
       table({
         id: 31,
         title: 'Growth of Git memory',
-        description: 'By the linear trend of the chosen time. Limit reached in: only for servers that grow.',
+        description:
+          'By the linear trend of the chosen time, for servers with a day of history. Limit reached in: only for servers that grow.',
         unit: 'none',
         labels: [
           { label: 'pod', title: 'Pod', link: serverLink },
@@ -306,9 +327,7 @@ const trendRow = ({ thresholds }: MonitoringSettings): DashboardRow => {
           {
             title: 'Limit reached in',
             expression: divide(
-              subtract(limit(gitLevelMetrics), maxBy(server, serverGauge(gitLevelMetrics.memoryAnon)), {
-                on: server,
-              }),
+              subtract(limit(gitLevelMetrics), gitMemory(), { on: server }),
               above(growth, 0),
               { on: server },
             ),
@@ -319,7 +338,7 @@ const trendRow = ({ thresholds }: MonitoringSettings): DashboardRow => {
         ],
         hide: ['cluster', 'namespace'],
         sort: { by: 'Limit reached in', descending: false },
-        noValue: needsCgroups,
+        noValue: 'needs a day of cgroup metrics',
         width: 12,
       }),
       timeseries({
@@ -394,15 +413,19 @@ const trendRow = ({ thresholds }: MonitoringSettings): DashboardRow => {
         unit: 's',
         queries: [
           {
-            expression: histogramQuantile(
-              0.95,
-              sumBy(
-                ['le', 'phase'],
-                maxBy(
-                  ['cluster', 'namespace', 'statefulset', 'phase', 'le'],
-                  increase(serverBuckets(podRotationDuration), wholeRange),
+            // Without a rotation the quantile is NaN, which every comparison leaves out.
+            expression: atLeast(
+              histogramQuantile(
+                0.95,
+                sumBy(
+                  ['le', 'phase'],
+                  maxBy(
+                    ['cluster', 'namespace', 'statefulset', 'phase', 'le'],
+                    increase(serverBuckets(podRotationDuration), wholeRange),
+                  ),
                 ),
               ),
+              0,
             ),
             legend: '{{phase}}',
           },
@@ -427,13 +450,13 @@ const inventoryRow = (): DashboardRow => ({
       labels: [
         { label: 'pod', title: 'Pod', link: serverLink },
         { label: 'node', title: 'Node', link: serverLink },
-        { label: 'version', title: 'Gitaly' },
-        { label: 'qos_class', title: 'QoS class' },
-        { label: 'priority_class', title: 'Priority class' },
-        { label: 'runtime_version', title: 'Runtime' },
-        { label: 'kernel_version', title: 'Kernel' },
-        { label: 'cgroup_driver', title: 'Cgroup driver' },
-        { label: 'cgroup_layout', title: 'Cgroup layout' },
+        { label: 'version', title: 'Gitaly', width: 90 },
+        { label: 'qos_class', title: 'QoS class', width: 100 },
+        { label: 'priority_class', title: 'Priority class', width: 130 },
+        { label: 'runtime_version', title: 'Runtime', width: 140 },
+        { label: 'kernel_version', title: 'Kernel', width: 125 },
+        { label: 'cgroup_driver', title: 'Cgroup driver', width: 122 },
+        { label: 'cgroup_layout', title: 'Cgroup layout', width: 122 },
       ],
       values: [
         {

@@ -2,6 +2,7 @@
 import {
   type AnnotationQuery,
   AnnotationQueryBuilder,
+  AnnotationQueryPlacement,
   DashboardBuilder,
   DashboardCursorSync,
   DashboardLinkBuilder,
@@ -107,33 +108,44 @@ export function buildDashboard(
       y = Math.max(y, ...placed.map(({ bottom }) => bottom));
     }
   }
-  const built = { ...builder.build(), schemaVersion };
+  const dashboard = builder.build();
+  const built = {
+    ...dashboard,
+    schemaVersion,
+    // The SDK puts every link into a menu that Grafana has from 12.3 on; without a placement it is at the top.
+    links: dashboard.links?.map(({ placement: _, ...link }) => link),
+  };
   return {
     name,
     uid,
-    json: `${JSON.stringify(built, withoutPlacement, 2)}\n`,
+    json: `${JSON.stringify(built, undefined, 2)}\n`,
     panelIds: new Map(rows.flatMap(({ panels }) => panels.map((panel) => [panel.title, panel.id]))),
   };
 }
 
-/** The SDK puts every link into a menu that Grafana has from 12.3 on; without a placement it is at the top. */
-const withoutPlacement = (key: string, value: unknown): unknown =>
-  key === 'placement' && value === 'inControlsMenu' ? undefined : value;
-
-/** Panels from left to right, in as many lines as they need. */
+/** Panels from left to right, in as many lines as they need; all of a line are as high as its highest. */
 function place(panels: readonly SizedPanel[], top: number, context: PanelContext) {
-  let x = 0;
-  let y = top;
-  let bottom = top;
-  return panels.map(({ at, height, width }) => {
-    if (x + width > columns) {
-      x = 0;
-      y = bottom;
+  const lines: SizedPanel[][] = [];
+  let used: number = columns;
+  for (const panel of panels) {
+    if (used + panel.width > columns) {
+      lines.push([]);
+      used = 0;
     }
-    const panel = at({ x, y, w: width, h: height }, context);
-    x += width;
-    bottom = Math.max(bottom, y + height);
-    return { panel, bottom: y + height };
+    lines.at(-1)?.push(panel);
+    used += panel.width;
+  }
+  let y = top;
+  return lines.flatMap((line) => {
+    const h = Math.max(...line.map(({ height }) => height));
+    let x = 0;
+    const placed = line.map(({ at, width }) => {
+      const panel = at({ x, y, w: width, h }, context);
+      x += width;
+      return { panel, bottom: y + h };
+    });
+    y += h;
+    return placed;
   });
 }
 
@@ -204,4 +216,6 @@ const annotation = ({ color, drawn, expression, name, text, title }: AnnotationD
     .step('60s')
     .titleFormat(title)
     .textFormat(text)
+    // Grafana from 12.3 on; its switches would take a line of the first screen.
+    .placement(AnnotationQueryPlacement.InControlsMenu)
     .build();

@@ -84,7 +84,7 @@ const overviewRow = ({ thresholds }: DashboardSettings): DashboardRow => ({
       expression: total(drops()),
       steps: ['green', [dropRateThreshold(thresholds), 'orange']],
       absent: notReported,
-      width: 4,
+      width: 8,
     }),
     stat({
       id: 22,
@@ -95,7 +95,7 @@ const overviewRow = ({ thresholds }: DashboardSettings): DashboardRow => ({
       steps: ['green', [1, 'blue']],
       absent: notReported,
       sparkline: true,
-      width: 4,
+      width: 8,
     }),
     stat({
       id: 23,
@@ -106,7 +106,7 @@ const overviewRow = ({ thresholds }: DashboardSettings): DashboardRow => ({
       steps: ['green', [dropRateThreshold(thresholds), 'orange']],
       absent: notReported,
       sparkline: true,
-      width: 4,
+      width: 8,
     }),
     stat({
       id: 24,
@@ -117,7 +117,7 @@ const overviewRow = ({ thresholds }: DashboardSettings): DashboardRow => ({
       steps: ['green', [1, 'blue']],
       absent: notReported,
       sparkline: true,
-      width: 4,
+      width: 8,
     }),
     stat({
       id: 25,
@@ -127,7 +127,7 @@ const overviewRow = ({ thresholds }: DashboardSettings): DashboardRow => ({
       expression: total(maxBy([...server, 'watcher'], increase(serverCounter(adaptiveBackoffs), wholeRange))),
       steps: ['green', [1, 'orange']],
       absent: { text: 'no adaptive limit', color: 'blue' },
-      width: 4,
+      width: 8,
     }),
     stat({
       id: 15,
@@ -139,7 +139,7 @@ const overviewRow = ({ thresholds }: DashboardSettings): DashboardRow => ({
       steps: ['green', [1, 'red']],
       absent: { text: 'not configured', color: 'blue' },
       enabledBy: collectorEnabledFor('gitaly_metrics'),
-      width: 4,
+      width: 8,
     }),
   ],
 });
@@ -193,8 +193,8 @@ const rpcRow = ({ thresholds }: DashboardSettings): DashboardRow => ({
       ],
       sort: { by: 'Dropped', descending: true },
       noValue: `no RPC has a concurrency limit, or it ${needsTarget}`,
-      width: 14,
-      height: 9,
+      width: 24,
+      height: 7,
     }),
     heatmap({
       id: 27,
@@ -203,8 +203,7 @@ const rpcRow = ({ thresholds }: DashboardSettings): DashboardRow => ({
       unit: 's',
       expression: sumBy(['le'], recordedOfServer(waitBucketRate)),
       noValue: `no RPC has a concurrency limit, or it ${needsRules}`,
-      width: 10,
-      height: 9,
+      width: 12,
     }),
     timeseries({
       id: 1,
@@ -215,7 +214,7 @@ const rpcRow = ({ thresholds }: DashboardSettings): DashboardRow => ({
       queries: [{ expression: sumBy(['reason'], drops()), legend: '{{reason}}' }],
       draw: 'stacked',
       noValue: needsTarget,
-      width: 8,
+      width: 12,
     }),
     timeseries({
       id: 2,
@@ -226,7 +225,7 @@ const rpcRow = ({ thresholds }: DashboardSettings): DashboardRow => ({
       draw: 'stacked',
       legend: 'table',
       noValue: needsTarget,
-      width: 8,
+      width: 12,
     }),
     timeseries({
       id: 4,
@@ -241,7 +240,7 @@ const rpcRow = ({ thresholds }: DashboardSettings): DashboardRow => ({
       ],
       legend: 'table',
       noValue: `no limited RPC was called, or it ${needsRules}`,
-      width: 8,
+      width: 12,
     }),
     timeseries({
       id: 3,
@@ -293,7 +292,7 @@ const packObjectsRow = (): DashboardRow => ({
   panels: [
     timeseries({
       id: 11,
-      title: 'Dropped clones and fetches by reason',
+      title: 'Dropped clones by reason',
       description: 'Clients get the status Internal, which does not name the limit.',
       unit: 'reqps',
       queries: [{ expression: sumBy(['reason'], packDrops()), legend: '{{reason}}' }],
@@ -327,7 +326,7 @@ const packObjectsRow = (): DashboardRow => ({
     }),
     timeseries({
       id: 14,
-      title: 'Adaptive limit cuts by watcher',
+      title: 'Adaptive cuts by watcher',
       description: 'What the cgroup was short of when the adaptive limits were cut.',
       unit: 'ops',
       queries: [
@@ -369,7 +368,7 @@ const configurationRow = (): DashboardRow => ({
         },
       ],
       legend: 'table',
-      noValue: 'no concurrency limit is configured',
+      noValue: 'no concurrency limit is set',
       width: 24,
       height: 8,
     }),
@@ -425,7 +424,7 @@ const configurationRow = (): DashboardRow => ({
           decimals: 2,
         },
       ],
-      noValue: 'no concurrency limit is configured',
+      noValue: 'no concurrency limit is set',
       width: 24,
       height: 8,
     }),

@@ -66,7 +66,12 @@ import {
 import { maintenance, maintenanceActive, maintenanceEnd } from '../src/sources/maintenance/source.ts';
 import { repositoriesUnavailable } from '../src/sources/praefect/mirror/metrics.ts';
 import { up } from '../src/sources/praefect/queries/database.ts';
-import { heartbeatTimestamp, praefectAlive, storageHealthy } from '../src/sources/praefect/queries/health.ts';
+import {
+  heartbeatQuorum,
+  heartbeatTimestamp,
+  praefectAlive,
+  storageHealthy,
+} from '../src/sources/praefect/queries/health.ts';
 import { oldestJob, replicationJobs } from '../src/sources/praefect/queries/queue.ts';
 import { buildDashboard, type Dashboard, type DashboardRow, type DashboardSettings } from './dashboard.ts';
 import { stat, stateTimeline, table, timeseries } from './panels.ts';
@@ -119,9 +124,11 @@ export function overview(settings: DashboardSettings): Dashboard {
     ['cluster', 'namespace', 'instance', 'collector'],
     praefectGauge(collectorStale),
   );
-  const telemetryProblems = add(total(collectorsFailing), orZero(exportersDown, total(collectorsFailing)), {
-    on: [],
-  });
+  const quorumsLost = total(subtract(1, maxBy(virtualStorageLabels, praefectGauge(heartbeatQuorum))));
+  const telemetryProblems = [exportersDown, quorumsLost].reduce(
+    (sum, problems) => add(sum, orZero(problems, total(collectorsFailing)), { on: [] }),
+    total(collectorsFailing),
+  );
 
   const serverReady = or(
     maxBy(server, serverGauge(podReady)),
@@ -158,8 +165,8 @@ export function overview(settings: DashboardSettings): Dashboard {
             id: 1,
             title: 'Telemetry',
             description:
-              'Exporters that Prometheus cannot scrape plus collectors without current data. While it is not 0, part of what these dashboards show is missing or withdrawn: see the row "Data quality".',
-            unit: 'suffix: exporters or collectors failing: see "Data quality"',
+              "Exporters that Prometheus cannot scrape, collectors without current data, and virtual storages without a quorum of Praefects' heartbeats, whose values that depend on health are not valid. While it is not 0, part of what these dashboards show is missing or wrong.",
+            unit: 'suffix: failing (exporters, collectors, heartbeat quorums): see "Data quality"',
             expression: telemetryProblems,
             steps: ['green', [1, 'red']],
             words: { 0: 'complete and current' },
@@ -175,7 +182,7 @@ export function overview(settings: DashboardSettings): Dashboard {
             unit: 'short',
             expression: or(countBy([], firingAlerts('critical')), vector(0), { on: [] }),
             steps: ['green', [1, 'red']],
-            width: 4,
+            width: 8,
           }),
           stat({
             id: 3,
@@ -188,7 +195,7 @@ export function overview(settings: DashboardSettings): Dashboard {
             enabledBy: collectorEnabledFor('praefect_database'),
             sparkline: true,
             opens: { title: 'Praefect cluster', uid: praefectDashboard.uid },
-            width: 4,
+            width: 8,
           }),
           stat({
             id: 4,
@@ -201,7 +208,7 @@ export function overview(settings: DashboardSettings): Dashboard {
             enabledBy: collectorEnabledFor('praefect_database'),
             sparkline: true,
             opens: { title: 'Praefect cluster', uid: praefectDashboard.uid },
-            width: 4,
+            width: 8,
           }),
           stat({
             id: 5,
@@ -215,7 +222,7 @@ export function overview(settings: DashboardSettings): Dashboard {
             enabledBy: collectorEnabledFor('gitaly_metrics', 'kubernetes'),
             sparkline: true,
             opens: { title: 'Pods and cgroups', uid: serversDashboard.uid },
-            width: 4,
+            width: 8,
           }),
           stat({
             id: 6,
@@ -228,7 +235,7 @@ export function overview(settings: DashboardSettings): Dashboard {
             absent: { text: 'not configured', color: 'blue' },
             enabledBy: collectorEnabledFor('cgroup'),
             opens: { title: 'Pods and cgroups', uid: serversDashboard.uid },
-            width: 4,
+            width: 8,
           }),
           stat({
             id: 7,
@@ -239,7 +246,7 @@ export function overview(settings: DashboardSettings): Dashboard {
             steps: ['green', [dropRateThreshold(thresholds), 'orange']],
             absent: { text: 'not reported', color: 'blue' },
             opens: { title: 'RPC and limits', uid: limitsDashboard.uid },
-            width: 4,
+            width: 8,
           }),
           table({
             id: 10,
@@ -260,7 +267,7 @@ export function overview(settings: DashboardSettings): Dashboard {
                 ),
                 unit: 'none',
                 words: {
-                  [-2]: 'not configured',
+                  [-2]: 'none',
                   0: { text: 'DOWN', color: 'red' },
                   1: { text: 'up', color: 'green' },
                 },
@@ -316,20 +323,22 @@ export function overview(settings: DashboardSettings): Dashboard {
                 steps: ['green', [1, 'red']],
               },
             ],
-            noValue: 'no exporter in this selection',
+            sort: { by: 'Storages unhealthy', descending: true },
+            noValue: 'no exporter selected',
             width: 24,
             height: 5,
           }),
           table({
             id: 11,
             title: 'Firing alerts',
-            description: 'Alerts of Gitaly and Praefect that fire now, and for how long.',
+            description:
+              'Critical alerts and warnings of Gitaly and Praefect that fire now, what they name, and for how long.',
             unit: 'none',
             labels: [
               {
                 label: 'alertname',
                 title: 'Alert',
-                width: 260,
+                width: 230,
                 ...(runbookUrl !== undefined && {
                   link: {
                     title: 'Runbook',
@@ -337,38 +346,38 @@ export function overview(settings: DashboardSettings): Dashboard {
                   },
                 }),
               },
-              { label: 'severity', title: 'Severity', width: 90 },
+              { label: 'severity', title: 'Severity', width: 110 },
               { label: 'cluster', title: 'Cluster' },
-              { label: 'storage', title: 'Storage' },
-              { label: 'pod', title: 'Pod' },
-              { label: 'node', title: 'Node' },
+              { label: 'where', title: 'Where' },
             ],
             values: [
               {
                 title: 'Active for',
-                expression: maxBy(
-                  [
-                    'alertname',
-                    'severity',
-                    'cluster',
-                    'namespace',
-                    'virtual_storage',
-                    'storage',
-                    'pod',
-                    'node',
-                  ],
-                  firingFor(),
-                ),
+                expression: maxBy(['alertname', 'severity', 'cluster', 'where'], firingFor()),
                 unit: 's',
                 decimals: 0,
                 width: 100,
               },
             ],
-            hide: ['virtual_storage', 'namespace'],
             sort: { by: 'Severity', descending: false },
             noValue: 'no alert is firing',
-            width: 24,
-            height: 5,
+            width: 16,
+            height: 6,
+          }),
+          stateTimeline({
+            id: 13,
+            title: 'Storage health',
+            description:
+              'Consensus of the Praefects: unhealthy while less than half of them saw the storage active in the last 10 s.',
+            unit: 'none',
+            query: { expression: storageHealth, legend: `{{cluster}} ${storageLegend}` },
+            words: {
+              0: { text: 'unhealthy', color: 'red' },
+              1: { text: 'healthy', color: 'blue' },
+            },
+            noValue: 'no Praefect database is configured',
+            width: 8,
+            height: 6,
           }),
           table({
             id: 12,
@@ -414,23 +423,8 @@ export function overview(settings: DashboardSettings): Dashboard {
             hide: ['namespace'],
             sort: { by: 'Memory / limit', descending: true },
             noValue: 'no memory limit is known: needs cgroup.enabled next to Gitaly',
-            width: 16,
-            height: 8,
-          }),
-          stateTimeline({
-            id: 13,
-            title: 'Storage health',
-            description:
-              'Consensus of the Praefects: unhealthy while less than half of them saw the storage active in the last 10 s.',
-            unit: 'none',
-            query: { expression: storageHealth, legend: storageLegend },
-            words: {
-              0: { text: 'unhealthy', color: 'red' },
-              1: { text: 'healthy', color: 'blue' },
-            },
-            noValue: 'no Praefect database is configured',
-            width: 8,
-            height: 8,
+            width: 24,
+            height: 7,
           }),
         ],
       },
@@ -445,7 +439,7 @@ export function overview(settings: DashboardSettings): Dashboard {
             unit: 'short',
             expression: countBy([], maxBy(['job', 'instance'], praefectGauge(buildInfo))),
             steps: ['red', [1, 'green']],
-            width: 4,
+            width: 8,
           }),
           stat({
             id: 32,
@@ -456,7 +450,7 @@ export function overview(settings: DashboardSettings): Dashboard {
             expression: total(collectorsFailing),
             steps: ['green', [1, 'red']],
             sparkline: true,
-            width: 4,
+            width: 8,
           }),
           stat({
             id: 33,
@@ -465,7 +459,7 @@ export function overview(settings: DashboardSettings): Dashboard {
             unit: 'short',
             expression: total(collectorsStale),
             steps: ['green', [1, 'red']],
-            width: 4,
+            width: 8,
           }),
           stat({
             id: 34,
@@ -479,7 +473,7 @@ export function overview(settings: DashboardSettings): Dashboard {
               ),
             ),
             steps: ['green', [thresholds.collectorFailing.value, 'red']],
-            width: 4,
+            width: 8,
           }),
           stat({
             id: 35,
@@ -493,7 +487,7 @@ export function overview(settings: DashboardSettings): Dashboard {
             steps: ['green', [thresholds.heartbeatStale.value, 'red']],
             absent: { text: 'no Praefect', color: 'blue' },
             enabledBy: collectorEnabledFor('praefect_database'),
-            width: 4,
+            width: 8,
           }),
           stat({
             id: 36,
@@ -503,7 +497,7 @@ export function overview(settings: DashboardSettings): Dashboard {
             expression: maxBy([], praefectGauge(maintenanceActive)),
             words: { 0: 'none open', 1: 'open' },
             steps: ['green', [1, 'blue']],
-            width: 4,
+            width: 8,
           }),
           table({
             id: 39,
@@ -532,7 +526,6 @@ export function overview(settings: DashboardSettings): Dashboard {
                 ),
                 unit: 's',
                 decimals: 0,
-                width: 110,
               },
             ],
             sort: { by: 'Last success', descending: true },
@@ -571,7 +564,7 @@ const collectorTable = () =>
     unit: 'none',
     labels: [
       { label: 'instance', title: 'Exporter' },
-      { label: 'collector', title: 'Collector' },
+      { label: 'collector', title: 'Collector', width: 190 },
     ],
     values: [
       {
@@ -585,14 +578,26 @@ const collectorTable = () =>
         expression: secondsSinceTimestamp(maxBy(perCollector, praefectGauge(collectorLastSuccess))),
         unit: 's',
         decimals: 0,
+        width: 90,
       },
-      { title: 'Interval', expression: maxBy(perCollector, praefectGauge(collectorInterval)), unit: 's' },
-      { title: 'Duration', expression: maxBy(perCollector, praefectGauge(collectorDuration)), unit: 's' },
+      {
+        title: 'Interval',
+        expression: maxBy(perCollector, praefectGauge(collectorInterval)),
+        unit: 's',
+        width: 85,
+      },
+      {
+        title: 'Duration',
+        expression: maxBy(perCollector, praefectGauge(collectorDuration)),
+        unit: 's',
+        width: 85,
+      },
       {
         title: 'Hung',
         expression: maxBy(perCollector, praefectGauge(collectorHung)),
         unit: 'none',
         words: { 0: 'no', 1: { text: 'HUNG', color: 'red' } },
+        width: 72,
       },
       {
         title: 'Slowed down',
@@ -600,7 +605,12 @@ const collectorTable = () =>
         unit: 'none',
         words: { 0: 'no', 1: { text: 'yes', color: 'orange' } },
       },
-      { title: 'Series', expression: maxBy(perCollector, praefectGauge(collectorSeries)), unit: 'short' },
+      {
+        title: 'Series',
+        expression: maxBy(perCollector, praefectGauge(collectorSeries)),
+        unit: 'short',
+        width: 75,
+      },
       {
         title: 'Dropped series',
         expression: maxBy(perCollector, increase(praefectCounter(seriesDropped), wholeRange)),
@@ -646,12 +656,13 @@ const exporterRow = (): DashboardRow => ({
     table({
       id: 52,
       title: 'Exporters',
-      description: 'Versions, and whether the configuration files on disk are in use.',
+      description:
+        'Whether the configuration files on disk are in use, and what was lost in the chosen time. Unattributed: OOM kills of no known Gitaly. Rejected: scrapes.',
       unit: 'none',
       labels: [{ label: 'instance', title: 'Exporter' }],
       values: [
         {
-          title: 'Configuration',
+          title: 'Config',
           expression: maxBy(['instance'], praefectGauge(reloadSuccess)),
           unit: 'none',
           words: { 0: { text: 'INVALID', color: 'red' }, 1: { text: 'in use', color: 'green' } },
@@ -663,12 +674,12 @@ const exporterRow = (): DashboardRow => ({
           words: { 0: { text: 'INVALID', color: 'red' }, 1: { text: 'in use', color: 'green' } },
         },
         {
-          title: 'Gitaly servers',
+          title: 'Gitalys',
           expression: maxBy(['instance'], praefectGauge(cgroupGitalys)),
           unit: 'short',
         },
         {
-          title: 'Open cgroup files',
+          title: 'Cgroup files',
           expression: maxBy(['instance'], praefectGauge(cgroupOpenFiles)),
           unit: 'short',
         },
@@ -682,7 +693,7 @@ const exporterRow = (): DashboardRow => ({
           steps: ['green', [1, 'orange']],
         },
         {
-          title: 'Unattributed kills',
+          title: 'Unattributed',
           expression: maxBy(['instance'], increase(praefectCounter(unattributedKills), wholeRange)),
           unit: 'short',
           steps: ['green', [1, 'orange']],
@@ -693,13 +704,13 @@ const exporterRow = (): DashboardRow => ({
           unit: 's',
         },
         {
-          title: 'Lost log lines',
+          title: 'Lost logs',
           expression: maxBy(['instance'], increase(praefectCounter(logLinesLost), wholeRange)),
           unit: 'short',
           steps: ['green', [1, 'orange']],
         },
         {
-          title: 'Rejected scrapes',
+          title: 'Rejected',
           expression: sumBy(
             ['instance'],
             maxBy(['instance', 'reason'], increase(praefectCounter(scrapeRejectedTotal), wholeRange)),
@@ -708,7 +719,7 @@ const exporterRow = (): DashboardRow => ({
           steps: ['green', [1, 'orange']],
         },
       ],
-      noValue: 'no exporter in this selection',
+      noValue: 'no exporter selected',
       width: 24,
       height: 7,
     }),

@@ -25,6 +25,7 @@ import {
   VizTooltipOptionsBuilder,
 } from '@grafana/grafana-foundation-sdk/common';
 import {
+  type DashboardLink,
   DashboardLinkBuilder,
   DashboardLinkType,
   type DynamicConfigValue,
@@ -50,7 +51,18 @@ import { PanelBuilder as StatBuilder } from '@grafana/grafana-foundation-sdk/sta
 import { PanelBuilder as StateTimelineBuilder } from '@grafana/grafana-foundation-sdk/statetimeline';
 import { PanelBuilder as TableBuilder } from '@grafana/grafana-foundation-sdk/table';
 import { PanelBuilder as TimeseriesBuilder } from '@grafana/grafana-foundation-sdk/timeseries';
-import { add, groupBy, multiply, or, unless, type Vector, vector } from '../src/monitoring/promql/index.ts';
+import { vectorOf } from '../src/monitoring/promql/expression.ts';
+import {
+  add,
+  and,
+  groupBy,
+  labelled,
+  multiply,
+  or,
+  unless,
+  type Vector,
+  vector,
+} from '../src/monitoring/promql/index.ts';
 import { datasource } from './variables.ts';
 
 /** A unit of Grafana, or a suffix where Grafana has none. */
@@ -89,7 +101,7 @@ interface PanelDefinition {
   readonly height?: number;
   /** Shown in place of "No data": what it means that the queries return nothing. */
   readonly noValue?: string;
-  /** The dashboard with the details, which the panel links to with the selection and the time. */
+  /** The dashboard with the details, which its values link to with the selection and the time. */
   readonly opens?: { readonly title: string; readonly uid: string };
 }
 
@@ -109,7 +121,7 @@ export interface SizedPanel {
   readonly at: (position: GridPos, context: PanelContext) => Panel;
 }
 
-const heights = { stat: 3, chart: 8, table: 8 } as const;
+const heights = { stat: 2, chart: 8, chartWithTable: 9, table: 8 } as const;
 
 interface PanelBuilder {
   build(): Panel;
@@ -133,10 +145,7 @@ function sized(
       const named =
         alerts.length === 0 ? [] : [`Alert${alerts.length === 1 ? '' : 's'}: ${alerts.join(', ')}.`];
       const panel = builder.build();
-      const links = [
-        ...(opens === undefined ? [] : [dashboardLink(opens)]),
-        ...(runbookUrl === undefined ? [] : alerts.map((name) => runbookLink(name, runbookUrl))),
-      ];
+      const links = runbookUrl === undefined ? [] : alerts.map((name) => runbookLink(name, runbookUrl));
       return {
         ...panel,
         id,
@@ -152,6 +161,8 @@ function sized(
             ...panel.fieldConfig?.defaults,
             unit,
             ...(noValue !== undefined && { noValue }),
+            // On the values: a link of the panel takes the space of its title.
+            ...(opens !== undefined && { links: [dashboardLink(opens)] }),
           },
         },
       };
@@ -159,18 +170,18 @@ function sized(
   };
 }
 
+/** Data links have two of the fields that the SDK demands. */
 const dashboardLink = ({ title, uid }: { readonly title: string; readonly uid: string }) =>
-  new DashboardLinkBuilder(title)
-    .type(DashboardLinkType.Link)
-    .url(`/d/${uid}?\${__url_time_range}&\${__all_variables}`)
-    .build();
+  ({ title, url: `/d/${uid}?\${__url_time_range}&\${__all_variables}` }) as DashboardLink;
 
-const runbookLink = (alert: string, runbookUrl: string) =>
-  new DashboardLinkBuilder(`Runbook: ${alert}`)
+function runbookLink(alert: string, runbookUrl: string): DashboardLink {
+  const { placement: _, ...link } = new DashboardLinkBuilder(`Runbook: ${alert}`)
     .type(DashboardLinkType.Link)
     .url(`${runbookUrl}/${alert}.md`)
     .targetBlank(true)
     .build();
+  return link;
+}
 
 const refId = (index: number): string => String.fromCharCode('A'.charCodeAt(0) + index);
 
@@ -225,12 +236,12 @@ export function timeseries(definition: TimeseriesDefinition): SizedPanel {
     .displayMode(legend === 'table' ? LegendDisplayMode.Table : LegendDisplayMode.List)
     .placement(LegendPlacement.Bottom)
     .showLegend(legend !== 'hidden')
-    .calcs(legend === 'table' ? ['lastNotNull', 'max'] : []);
+    .calcs(legend === 'table' ? legendValues(definition.width) : []);
+  if (legend === 'table') legendOptions.sortBy('Last *').sortDesc(true);
   const builder = new TimeseriesBuilder()
     .colorScheme(new FieldColorBuilder().mode(FieldColorModeId.PaletteClassic))
     .min(0)
     .axisSoftMax(Math.max(softMaxOf(unit), threshold ?? 0))
-    .decimals(unit === 'short' ? 0 : 2)
     .fillOpacity(draw === 'lines' ? 0 : 30)
     .lineWidth(1)
     .legend(legendOptions)
@@ -243,8 +254,14 @@ export function timeseries(definition: TimeseriesDefinition): SizedPanel {
         threshold === undefined ? GraphThresholdsStyleMode.Off : GraphThresholdsStyleMode.Dashed,
       ),
     );
-  return sized(builder, definition, heights.chart, queries.map(rangeTarget));
+  // Else as many decimals as the value needs: "8 GiB", "0.45 req/s".
+  if (unit === 'short') builder.decimals(0);
+  const height = legend === 'table' ? heights.chartWithTable : heights.chart;
+  return sized(builder, definition, height, queries.map(rangeTarget));
 }
+
+/** What a legend's table shows of each series; next to long names a narrow panel has space for one number. */
+const legendValues = (width: number): string[] => (width < 12 ? ['lastNotNull'] : ['lastNotNull', 'max']);
 
 interface StatDefinition extends PanelDefinition {
   /** One series without labels. */
@@ -293,7 +310,7 @@ export function stat(definition: StatDefinition): SizedPanel {
     legend: definition.title,
   };
   const builder = new StatBuilder()
-    .decimals(unit === 'short' ? 0 : 1)
+    .decimals(unit === 'short' || unit.startsWith('suffix:') ? 0 : 1)
     .mappings([
       wordsMapping({
         ...words,
@@ -311,6 +328,14 @@ export function stat(definition: StatDefinition): SizedPanel {
   return sized(builder, { ...definition, noValue: absent.text }, heights.stat, [target]);
 }
 
+/** A function of the values that an expression has anywhere in the chosen time; the same at each step of a range. */
+const throughout = <Labels extends string>(call: string, of: Vector<Labels>): Vector<Labels> =>
+  vectorOf(`${call}((${of.text})[$__range:$__interval] @ end())`, of.labels, of.metrics);
+
+/** The value for nothing, at every step of a range in which the expression has no value at all. */
+const absentThroughout = (of: Vector): Vector<never> =>
+  unless(vector(absentValue), throughout('max_over_time', of), { on: [] });
+
 interface StateTimelineDefinition extends PanelDefinition {
   readonly query: Query;
   /** Every value has a word, and its color is that of the word. */
@@ -318,15 +343,21 @@ interface StateTimelineDefinition extends PanelDefinition {
   readonly noValue: string;
 }
 
-/** States over time, a line for each series: since when something is not as it should be. */
+/** Lines of a state timeline in one row of the grid: more would overlap. */
+const linesPerRow = 2;
+
+/**
+ * States over time, a line for each series: since when something is not as it should be. A lower value is a worse state;
+ * of many series those are shown that were in a worse one for longest.
+ */
 export function stateTimeline(definition: StateTimelineDefinition): SizedPanel {
   const builder = new StateTimelineBuilder()
     // This type of panel has no text of its own for nothing.
     .mappings([
       wordsMapping({ ...definition.words, [absentValue]: { text: definition.noValue, color: 'text' } }),
     ])
-    .colorScheme(new FieldColorBuilder().mode(FieldColorModeId.Thresholds))
-    .thresholds(stepsConfig(['text']))
+    // With colors by thresholds Grafana merges values into ranges of thresholds, and shows those in place of the words.
+    .colorScheme(new FieldColorBuilder().mode(FieldColorModeId.Fixed).fixedColor('text'))
     .mergeValues(true)
     .showValue(VisibilityMode.Auto)
     .rowHeight(0.85)
@@ -340,10 +371,31 @@ export function stateTimeline(definition: StateTimelineDefinition): SizedPanel {
         .calcs([]),
     )
     .tooltip(new VizTooltipOptionsBuilder().mode(TooltipDisplayMode.Single).sort(SortOrder.None));
-  const { expression, legend } = definition.query;
-  return sized(builder, definition, heights.chart, [
-    rangeTarget({ expression: orAbsent(expression), legend }, 0),
-  ]);
+  // All series on one page, which the SDK's builder does not allow.
+  const unpaged: PanelBuilder = {
+    build() {
+      const panel = builder.build();
+      return { ...panel, options: { ...(panel.options as object), perPage: 0 } };
+    },
+  };
+  const { description, height = heights.chart, query } = definition;
+  const lines = height * linesPerRow;
+  const lowest = vectorOf(
+    `bottomk(${lines}, ${throughout('avg_over_time', query.expression).text})`,
+    query.expression.labels,
+    query.expression.metrics,
+  );
+  const expression = or(
+    and(query.expression, lowest, { on: query.expression.labels }),
+    absentThroughout(query.expression),
+    { on: [] },
+  );
+  return sized(
+    unpaged,
+    { ...definition, description: `${description} At most ${lines} lines: the worst ones.` },
+    height,
+    [rangeTarget({ expression, legend: query.legend }, 0)],
+  );
 }
 
 interface BarGaugeDefinition extends PanelDefinition {
@@ -374,7 +426,7 @@ interface HeatmapDefinition extends PanelDefinition {
   readonly expression: Vector<'le'>;
 }
 
-/** A distribution over time, from a histogram. The unit is that of the vertical axis. */
+/** A distribution over time, from a histogram. The unit is that of the vertical axis; colors are counts. */
 export function heatmap(definition: HeatmapDefinition): SizedPanel {
   const builder = new HeatmapBuilder()
     .calculate(false)
@@ -384,13 +436,14 @@ export function heatmap(definition: HeatmapDefinition): SizedPanel {
         .mode(HeatmapColorMode.Scheme)
         .scheme('Oranges')
         .steps(32)
-        .exponent(0.5),
+        .exponent(0.5)
+        .min(0),
     )
     .yAxis(new YAxisConfigBuilder().unit(definition.unit));
   const target = rangeTarget({ expression: definition.expression, legend: '{{le}}' }, 0).format(
     PromQueryFormat.Heatmap,
   );
-  return sized(builder, definition, heights.chart, [target]);
+  return sized(builder, { ...definition, unit: 'short' }, heights.chart, [target]);
 }
 
 /** A column of a table with the value of an expression. */
@@ -427,13 +480,20 @@ interface TableDefinition extends PanelDefinition {
   readonly noValue: string;
 }
 
+/** The label with the text of a table without rows. */
+const messageLabel = 'message';
+
 /** The latest values of many objects, a row each. */
 export function table(definition: TableDefinition): SizedPanel {
   const { hide = [], labels, noValue, present, sort, values } = definition;
   const [first] = values;
-  // Several queries without a result make a table without rows, for which Grafana has no text.
-  const fallback =
-    present === undefined ? vector(absentValue) : unless(vector(absentValue), present, { on: [] });
+  // Several queries without a result make a table without rows, for which Grafana has no text: a row with it then.
+  const nothing = vector(absentValue);
+  const fallback = labelled(
+    present === undefined ? nothing : unless(nothing, present, { on: [] }),
+    messageLabel,
+    noValue,
+  );
   const needsFallback = values.length > 1;
   const sources = values.map((_, index) => `Value #${refId(index)}`);
   // Without it columns are at least 150 px wide, and the last ones, which have the values, are out of view.
@@ -447,9 +507,13 @@ export function table(definition: TableDefinition): SizedPanel {
     options: {
       excludeByName: Object.fromEntries(['Time', '__name__', ...hide].map((name) => [name, true])),
       indexByName: Object.fromEntries(
-        [...labels.map(({ label }) => label), 'Value', ...sources].map((name, index) => [name, index]),
+        [messageLabel, ...labels.map(({ label }) => label), 'Value', ...sources].map((name, index) => [
+          name,
+          index,
+        ]),
       ),
       renameByName: Object.fromEntries([
+        [messageLabel, 'Status'],
         ...labels.map(({ label, title }) => [label, title]),
         // Grafana names the column of a query that is alone so.
         ['Value', first.title],
@@ -458,14 +522,14 @@ export function table(definition: TableDefinition): SizedPanel {
     },
   });
   for (const column of labels) builder.overrideByName(column.title, labelProperties(column));
-  for (const column of values) builder.overrideByName(column.title, valueProperties(column));
-  if (needsFallback)
-    builder.overrideByName(first.title, [
-      {
-        id: 'mappings',
-        value: [wordsMapping({ ...first.words, [absentValue]: { text: noValue, color: 'text' } })],
-      },
-    ]);
+  for (const column of values)
+    builder.overrideByName(
+      column.title,
+      valueProperties(column, {
+        isSorted: column.title === sort?.by,
+        isFirst: needsFallback && column === first,
+      }),
+    );
   if (sort !== undefined)
     builder.sortBy([{ build: () => ({ displayName: sort.by, desc: sort.descending }) }]);
   const targets = values.map(({ expression, title }, index) =>
@@ -480,21 +544,37 @@ export function table(definition: TableDefinition): SizedPanel {
   return sized(builder, definition, heights.table, targets);
 }
 
+/** In the cell of a value that does not exist, in place of the text for a table without rows. */
+const emptyCell = { text: '–', color: 'text' } as const;
+const emptyMapping: ValueMapping = {
+  type: MappingType.SpecialValue,
+  options: { match: SpecialValueMatch.NullAndNan, result: emptyCell },
+};
+
 /** Width for the title and the words of a column, in pixels. Bars take what the others leave. */
-function fittingWidth({ bar, title, words = {} }: ValueColumn): number | undefined {
+function fittingWidth({ bar, title, unit, words = {} }: ValueColumn, isSorted: boolean): number | undefined {
   if (bar !== undefined) return undefined;
+  const arrow = isSorted ? 24 : 0;
   const texts = Object.values(words).map((word) => (typeof word === 'string' ? word : word.text));
-  // Values with their unit have up to 8 characters.
-  return Math.ceil(Math.max(8, title.length, ...texts.map((text) => text.length)) * 7.5 + 20);
+  // With the unit: "587.8 MiB", "24.53 req/s".
+  const longestValue = unit === 'reqps' ? 11 : 9;
+  return (
+    Math.ceil(Math.max(longestValue, title.length, ...texts.map((text) => text.length)) * 8 + 20) + arrow
+  );
 }
 
 const labelProperties = ({ link, width }: LabelColumn): DynamicConfigValue[] => [
+  { id: 'mappings', value: [emptyMapping] },
   ...(width === undefined ? [] : [{ id: 'custom.width', value: width }]),
   ...(link === undefined ? [] : [{ id: 'links', value: [{ ...link, targetBlank: false }] }]),
 ];
 
-function valueProperties(column: ValueColumn): DynamicConfigValue[] {
-  const { bar, decimals, steps, unit, words, width = fittingWidth(column) } = column;
+function valueProperties(
+  column: ValueColumn,
+  { isFirst, isSorted }: { readonly isFirst: boolean; readonly isSorted: boolean },
+): DynamicConfigValue[] {
+  const { bar, decimals, steps, unit, words, width = fittingWidth(column, isSorted) } = column;
+  const mapped: Words = { ...words, ...(isFirst && { [absentValue]: emptyCell }) };
   const thresholds: ThresholdsConfig | undefined = steps && stepsConfig(steps).build();
   const cell =
     bar !== undefined
@@ -508,7 +588,10 @@ function valueProperties(column: ValueColumn): DynamicConfigValue[] {
     ...(bar?.max === undefined ? [] : [{ id: 'max', value: bar.max }]),
     ...(thresholds === undefined ? [] : [{ id: 'thresholds', value: thresholds }]),
     ...(thresholds === undefined ? [] : [{ id: 'color', value: { mode: 'thresholds' } }]),
-    ...(words === undefined ? [] : [{ id: 'mappings', value: [wordsMapping(words)] }]),
+    {
+      id: 'mappings',
+      value: [...(Object.keys(mapped).length === 0 ? [] : [wordsMapping(mapped)]), emptyMapping],
+    },
     ...(width === undefined ? [] : [{ id: 'custom.width', value: width }]),
   ];
 }

@@ -112,7 +112,7 @@ const overviewRow = ({ thresholds }: MonitoringSettings): DashboardRow => ({
       expression: total(unavailable()),
       steps: ['green', [1, 'red']],
       sparkline: true,
-      width: 4,
+      width: 8,
     }),
     stat({
       id: 2,
@@ -122,7 +122,7 @@ const overviewRow = ({ thresholds }: MonitoringSettings): DashboardRow => ({
       expression: total(maxBy(virtualStorageLabels, praefectGauge(repositoriesLost))),
       steps: ['green', [1, 'red']],
       sparkline: true,
-      width: 4,
+      width: 8,
     }),
     stat({
       id: 3,
@@ -137,7 +137,7 @@ const overviewRow = ({ thresholds }: MonitoringSettings): DashboardRow => ({
         { on: [] },
       ),
       steps: ['green', [1, 'blue']],
-      width: 4,
+      width: 8,
     }),
     stat({
       id: 4,
@@ -147,7 +147,7 @@ const overviewRow = ({ thresholds }: MonitoringSettings): DashboardRow => ({
       expression: total(subtract(1, maxBy(storageLabels, praefectGauge(storageHealthy)))),
       steps: ['green', [1, 'red']],
       sparkline: true,
-      width: 4,
+      width: 8,
     }),
     stat({
       id: 5,
@@ -163,7 +163,7 @@ const overviewRow = ({ thresholds }: MonitoringSettings): DashboardRow => ({
         ),
       ),
       steps: ['red', [thresholds.quorumRatio.value, 'orange'], [1, 'green']],
-      width: 4,
+      width: 8,
     }),
     stat({
       id: 6,
@@ -173,7 +173,7 @@ const overviewRow = ({ thresholds }: MonitoringSettings): DashboardRow => ({
       expression: minBy([], maxBy(clusterLabels, praefectGauge(up))),
       words: { 0: 'UNREACHABLE', 1: 'reachable' },
       steps: ['red', [1, 'green']],
-      width: 4,
+      width: 8,
     }),
   ],
 });
@@ -194,8 +194,8 @@ const healthRow = ({ thresholds }: MonitoringSettings): DashboardRow => ({
       },
       words: healthWords,
       noValue: 'no Praefect database is configured',
-      width: 12,
-      height: 10,
+      width: 14,
+      height: 9,
     }),
     stateTimeline({
       id: 12,
@@ -206,8 +206,8 @@ const healthRow = ({ thresholds }: MonitoringSettings): DashboardRow => ({
       query: { expression: maxBy(storageLabels, praefectGauge(storageHealthy)), legend: storageLegend },
       words: healthWords,
       noValue: 'no Praefect database is configured',
-      width: 12,
-      height: 10,
+      width: 10,
+      height: 9,
     }),
     stateTimeline({
       id: 13,
@@ -220,7 +220,7 @@ const healthRow = ({ thresholds }: MonitoringSettings): DashboardRow => ({
       },
       words: { 0: { text: 'lost', color: 'red' }, 1: { text: 'holds', color: 'blue' } },
       noValue: 'no Praefect database is configured',
-      width: 7,
+      width: 6,
       height: 6,
     }),
     timeseries({
@@ -236,7 +236,7 @@ const healthRow = ({ thresholds }: MonitoringSettings): DashboardRow => ({
       ],
       threshold: thresholds.heartbeatStale.value,
       noValue: 'no Praefect has written a heartbeat',
-      width: 7,
+      width: 6,
       height: 6,
     }),
     table({
@@ -245,7 +245,7 @@ const healthRow = ({ thresholds }: MonitoringSettings): DashboardRow => ({
       description: 'When each Praefect last tried to contact a storage, and whether it counts in the quorum.',
       unit: 'none',
       labels: [
-        { label: 'praefect', title: 'Praefect' },
+        { label: 'praefect', title: 'Praefect', width: 175 },
         { label: 'virtual_storage', title: 'Virtual storage' },
       ],
       values: [
@@ -264,8 +264,8 @@ const healthRow = ({ thresholds }: MonitoringSettings): DashboardRow => ({
           decimals: 0,
         },
       ],
-      noValue: 'no Praefect has written a heartbeat within a day',
-      width: 10,
+      noValue: 'no heartbeat within a day',
+      width: 12,
       height: 6,
     }),
     stateTimeline({
@@ -337,7 +337,7 @@ const impactRow = (): DashboardRow => ({
   panels: [
     timeseries({
       id: 21,
-      title: 'Unavailable, lost and read-only repositories',
+      title: 'Unavailable, lost, read-only repositories',
       description:
         'Lost: no storage has a replica. Read-only: only in GitLab 13, after a failover with data loss.',
       unit: 'short',
@@ -409,6 +409,7 @@ const failoverRow = (): DashboardRow => ({
       steps: ['blue'],
       noValue: 'no storage in this selection',
       width: 6,
+      height: 9,
     }),
     timeseries({
       id: 24,
@@ -428,7 +429,7 @@ const failoverRow = (): DashboardRow => ({
         'Primaries that moved in the chosen time. Cause "unhealthy": the storage that they left was unhealthy.',
       unit: 'none',
       labels: [
-        { label: 'virtual_storage', title: 'Virtual storage' },
+        { label: 'virtual_storage', title: 'Virtual storage', width: 138 },
         { label: 'from_storage', title: 'From' },
         { label: 'to_storage', title: 'To' },
         { label: 'cause', title: 'Cause' },
@@ -469,7 +470,7 @@ const databaseRow = (): DashboardRow => ({
         },
       ],
       noValue: 'the probe fails',
-      width: 6,
+      width: 12,
     }),
     timeseries({
       id: 41,
@@ -485,7 +486,7 @@ const databaseRow = (): DashboardRow => ({
       ],
       legend: 'table',
       noValue: 'not readable with the rights of the database user',
-      width: 6,
+      width: 12,
     }),
     timeseries({
       id: 42,
@@ -500,11 +501,11 @@ const databaseRow = (): DashboardRow => ({
       ],
       legend: 'hidden',
       noValue: 'not readable with the rights of the database user',
-      width: 6,
+      width: 12,
     }),
     timeseries({
       id: 43,
-      title: 'Longest transaction and lock wait',
+      title: 'Longest transaction or wait',
       description: 'A long transaction keeps VACUUM from removing dead rows.',
       unit: 's',
       queries: [
@@ -512,14 +513,14 @@ const databaseRow = (): DashboardRow => ({
         { expression: maxBy([], praefectGauge(longestBlocked)), legend: 'lock wait' },
       ],
       noValue: 'needs the role pg_monitor',
-      width: 6,
+      width: 12,
     }),
     table({
       id: 44,
       title: 'Tables',
       description: 'Dead rows far above live ones mean that VACUUM does not keep up.',
       unit: 'none',
-      labels: [{ label: 'table', title: 'Table' }],
+      labels: [{ label: 'table', title: 'Table', width: 234 }],
       values: [
         {
           title: 'Size',
@@ -532,7 +533,7 @@ const databaseRow = (): DashboardRow => ({
         { title: 'Dead rows', expression: maxBy(['table'], praefectGauge(tableDeadRows)), unit: 'short' },
       ],
       sort: { by: 'Size', descending: true },
-      noValue: 'not read yet: the tables are read once per hour',
+      noValue: 'not read yet (once per hour)',
       width: 12,
     }),
     table({
@@ -683,7 +684,7 @@ const legacyRow = (): DashboardRow => ({
           words: { 0: 'secondary', 1: 'primary' },
         },
       ],
-      noValue: 'only with the sql elector, the default up to GitLab 13.12',
+      noValue: 'only with the sql elector (GitLab 13)',
       width: 12,
     }),
     table({
@@ -706,7 +707,7 @@ const legacyRow = (): DashboardRow => ({
           decimals: 0,
         },
       ],
-      noValue: 'only with the sql elector, the default up to GitLab 13.12',
+      noValue: 'only with the sql elector (GitLab 13)',
       width: 12,
     }),
   ],

@@ -50,7 +50,13 @@ export const orZero = <Labels extends string>(vector: Vector<Labels>, base: Vect
 
 /** A function of a range of an expression: `quantile_over_time(0.99, x[7d])`. */
 export const overRange = <Labels extends string>(
-  call: 'max_over_time' | 'min_over_time' | 'avg_over_time' | `quantile_over_time(${number}` | 'deriv',
+  call:
+    | 'max_over_time'
+    | 'min_over_time'
+    | 'avg_over_time'
+    | 'increase'
+    | `quantile_over_time(${number}`
+    | 'deriv',
   of: Vector<Labels>,
   range: string,
 ): Vector<Labels> => {
@@ -108,12 +114,19 @@ export const firingAlerts = (severity = '.+'): Vector<'cluster' | 'namespace' | 
     'severity',
   ]);
 
-/** Seconds since each firing alert became active. */
-export const firingFor = (): Vector =>
-  prometheusSeries(
-    `(time() - ALERTS_FOR_STATE{${alertSelector}}) and ignoring (alertstate) ${firingAlerts().text}`,
-    [],
-  );
+/**
+ * Seconds since each firing alert that notifies became active, with the label `where`: the storage, pod and node that it
+ * names.
+ */
+export const firingFor = (): Vector<'cluster' | 'alertname' | 'severity' | 'where'> => {
+  const firing = firingAlerts('critical|warning').text;
+  const active = `(time() - ALERTS_FOR_STATE{${alertSelector}}) and ignoring (alertstate) ${firing}`;
+  const where = `label_join(${active}, "where", " ", "storage", "pod", "node")`;
+  // Grafana shows a label of spaces as the number 0.
+  return prometheusSeries(`label_replace(${where}, "where", "–", "where", " *")`, [
+    ...(['cluster', 'alertname', 'severity', 'where'] as const),
+  ]);
+};
 
 /** Scrape targets of the exporter: 1 for a successful scrape, else 0. */
 export const exporterTargets = (job: string): Vector<'cluster' | 'namespace' | 'job' | 'instance'> =>

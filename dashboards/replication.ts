@@ -84,7 +84,7 @@ const overviewRow = ({ thresholds }: MonitoringSettings): DashboardRow => ({
       expression: depth(),
       steps: ['green', [1, 'blue']],
       sparkline: true,
-      width: 4,
+      width: 8,
     }),
     stat({
       id: 2,
@@ -94,7 +94,7 @@ const overviewRow = ({ thresholds }: MonitoringSettings): DashboardRow => ({
       expression: or(secondsSinceTimestamp(minBy([], waitingSince())), multiply(depth(), 0), { on: [] }),
       steps: ['green', [thresholds.replicationOldestJob.value, 'red']],
       words: { 0: 'none waiting' },
-      width: 4,
+      width: 8,
     }),
     stat({
       id: 3,
@@ -104,7 +104,7 @@ const overviewRow = ({ thresholds }: MonitoringSettings): DashboardRow => ({
       expression: or(timeToDrain(), subtract(multiply(depth(), 0), -neverEmpty), { on: [] }),
       steps: ['orange', [0, 'green']],
       words: { 0: 'queue empty', [neverEmpty]: 'not shrinking' },
-      width: 4,
+      width: 8,
     }),
     stat({
       id: 4,
@@ -116,7 +116,7 @@ const overviewRow = ({ thresholds }: MonitoringSettings): DashboardRow => ({
       ),
       steps: ['green', [1, 'orange']],
       sparkline: true,
-      width: 4,
+      width: 8,
     }),
     stat({
       id: 5,
@@ -126,7 +126,7 @@ const overviewRow = ({ thresholds }: MonitoringSettings): DashboardRow => ({
       expression: total(maxBy(storageLabels, praefectGauge(replicasStuck))),
       steps: ['green', [1, 'red']],
       sparkline: true,
-      width: 4,
+      width: 8,
     }),
     stat({
       id: 6,
@@ -136,7 +136,7 @@ const overviewRow = ({ thresholds }: MonitoringSettings): DashboardRow => ({
       unit: 'short',
       expression: total(maxBy([...storageLabels, 'reason'], praefectGauge(staleJobs))),
       steps: ['green', [1, 'orange']],
-      width: 4,
+      width: 8,
     }),
   ],
 });
@@ -231,7 +231,7 @@ const replicasRow = ({ thresholds }: MonitoringSettings): DashboardRow => {
         unit: 'none',
         labels: [
           { label: 'cluster', title: 'Cluster' },
-          { label: 'virtual_storage', title: 'Virtual storage' },
+          { label: 'virtual_storage', title: 'Virtual storage', width: 140 },
           { label: 'storage', title: 'Storage' },
         ],
         values: [

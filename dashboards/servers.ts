@@ -5,6 +5,7 @@ import { secondsSinceTimestamp } from '../src/monitoring/ages.ts';
 import { serversDashboard } from '../src/monitoring/links.ts';
 import {
   above,
+  add,
   countBy,
   divide,
   equals,
@@ -12,6 +13,7 @@ import {
   labelled,
   maxBy,
   not,
+  offsetBy,
   oneOf,
   or,
   rate,
@@ -20,6 +22,13 @@ import {
   topK,
   unless,
 } from '../src/monitoring/promql/index.ts';
+import {
+  bucketCpuTop,
+  bucketMemoryTop,
+  bucketOomKillsRecording,
+  bucketThrottledTop,
+  busiestBuckets,
+} from '../src/monitoring/recordings/buckets.ts';
 import type { MonitoringSettings } from '../src/monitoring/settings.ts';
 import {
   containerLevelMetrics,
@@ -29,11 +38,7 @@ import {
 } from '../src/sources/cgroup/level-metrics.ts';
 import {
   bucketCount,
-  bucketCpuThrottled,
-  bucketCpuUsage,
   bucketMemoryLimit,
-  bucketMemoryUsage,
-  bucketOomKills,
   bucketReadErrors,
   bucketsActive,
   bucketsNearLimit,
@@ -70,6 +75,7 @@ import {
   byLevel,
   collectorEnabledFor,
   memoryShare,
+  overRange,
   rateBy,
   rateRange,
   sentinel,
@@ -79,11 +85,13 @@ import {
   total,
   wholeRange,
 } from './queries.ts';
-import { serverCounter, serverGauge } from './variables.ts';
+import { recordedOfServer, serverCounter, serverGauge } from './variables.ts';
 
 const levelLegend = `{{level}} of ${serverLegend}`;
 const needsCgroups = 'needs cgroup.enabled next to Gitaly';
 const needsKubernetes = 'needs kubernetes.enabled';
+const needsRules = 'needs the recording rules of alerts/';
+const needsBuckets = `Gitaly's cgroups are disabled, cgroup.buckets is none, or ${needsRules}`;
 
 export const podsAndCgroups = (settings: DashboardSettings): Dashboard =>
   buildDashboard(settings, {
@@ -149,7 +157,7 @@ function overviewRow({ thresholds }: MonitoringSettings): DashboardRow {
         unit: 'short',
         expression: countBy([], maxBy(server, serverGauge(serverInfo))),
         steps: ['red', [1, 'green']],
-        width: 4,
+        width: 8,
       }),
       stat({
         id: 3,
@@ -162,7 +170,7 @@ function overviewRow({ thresholds }: MonitoringSettings): DashboardRow {
         absent: { text: 'not configured', color: 'blue' },
         enabledBy: collectorEnabledFor('gitaly_metrics', 'kubernetes'),
         sparkline: true,
-        width: 4,
+        width: 8,
       }),
       stat({
         id: 4,
@@ -172,7 +180,7 @@ function overviewRow({ thresholds }: MonitoringSettings): DashboardRow {
         unit: 'short',
         expression: total(kills('container', 'pod', 'node')),
         steps: ['green', [1, 'red']],
-        width: 4,
+        width: 8,
       }),
       stat({
         id: 5,
@@ -182,7 +190,7 @@ function overviewRow({ thresholds }: MonitoringSettings): DashboardRow {
         unit: 'short',
         expression: total(kills('bucket', 'git')),
         steps: ['green', [1, 'orange'], [thresholds.gitOomKills.value, 'red']],
-        width: 4,
+        width: 8,
       }),
       stat({
         id: 6,
@@ -194,7 +202,7 @@ function overviewRow({ thresholds }: MonitoringSettings): DashboardRow {
         words: { [noLimit]: 'no limit' },
         steps: ['orange', [0, 'green'], [thresholds.memoryNearLimit.value, 'red']],
         absent: { text: 'no Git cgroups', color: 'blue' },
-        width: 4,
+        width: 8,
       }),
       stat({
         id: 7,
@@ -204,7 +212,7 @@ function overviewRow({ thresholds }: MonitoringSettings): DashboardRow {
         expression: total(maxBy(server, serverGauge(bucketsNearLimit))),
         steps: ['green', [1, 'orange']],
         absent: { text: 'no Git cgroups', color: 'blue' },
-        width: 4,
+        width: 8,
       }),
       barGauge({
         id: 21,
@@ -252,7 +260,8 @@ const oomRow = (): DashboardRow => ({
       ],
       draw: 'bars',
       noValue: needsCgroups,
-      width: 8,
+      width: 24,
+      height: 6,
     }),
     table({
       id: 13,
@@ -279,7 +288,7 @@ const oomRow = (): DashboardRow => ({
       hide: ['cluster', 'namespace'],
       sort: { by: 'Killed', descending: true },
       noValue: 'no OOM kill in this time',
-      width: 8,
+      width: 12,
     }),
     table({
       id: 12,
@@ -288,17 +297,14 @@ const oomRow = (): DashboardRow => ({
         'In the chosen time. "gitaly-exporter bucket" lists the repositories that share a bucket, as does its page.',
       unit: 'none',
       labels: [
-        { label: 'bucket', title: 'Bucket' },
+        { label: 'bucket', title: 'Bucket', width: 80 },
         { label: 'pod', title: 'Pod' },
         { label: 'node', title: 'Node' },
       ],
       values: [
         {
           title: 'Killed',
-          expression: topK(
-            20,
-            above(maxBy([...server, 'bucket'], increase(serverCounter(bucketOomKills), wholeRange)), 0),
-          ),
+          expression: topK(20, above(bucketKills(), 0)),
           unit: 'short',
           bar: {},
           steps: ['orange'],
@@ -306,8 +312,8 @@ const oomRow = (): DashboardRow => ({
       ],
       hide: ['cluster', 'namespace'],
       sort: { by: 'Killed', descending: true },
-      noValue: 'no OOM kill in a bucket in this time',
-      width: 8,
+      noValue: `no OOM kill in a bucket in this time, or ${needsRules}`,
+      width: 12,
     }),
   ],
 });
@@ -345,6 +351,7 @@ const memoryRow = ({ thresholds }: MonitoringSettings): DashboardRow => ({
       legend: 'table',
       noValue: "Gitaly's cgroups are disabled",
       width: 8,
+      height: 11,
     }),
     timeseries({
       id: 24,
@@ -355,6 +362,7 @@ const memoryRow = ({ thresholds }: MonitoringSettings): DashboardRow => ({
       legend: 'table',
       noValue: needsCgroups,
       width: 8,
+      height: 11,
     }),
     timeseries({
       id: 25,
@@ -365,17 +373,27 @@ const memoryRow = ({ thresholds }: MonitoringSettings): DashboardRow => ({
       legend: 'table',
       noValue: 'no pod: virtual machines have none',
       width: 8,
+      height: 11,
     }),
   ],
 });
 
 const bucket = [...server, 'bucket'] as const;
 const bucketLabels = [
-  { label: 'bucket', title: 'Bucket' },
+  { label: 'bucket', title: 'Bucket', width: 80 },
   { label: 'pod', title: 'Pod' },
   { label: 'node', title: 'Node' },
 ] as const;
-const shownBuckets = 10;
+
+/** Killed in the chosen time. A bucket whose first kill is in it begins with that kill: there was no 0 before. */
+function bucketKills() {
+  const kills = recordedOfServer(bucketOomKillsRecording);
+  const increased = overRange('increase', kills, wholeRange);
+  const first = unless(overRange('min_over_time', kills, wholeRange), offsetBy(kills, wholeRange), {
+    on: bucket,
+  });
+  return or(or(add(increased, first, { on: bucket }), increased), first);
+}
 
 const bucketRow = (): DashboardRow => ({
   id: 104,
@@ -391,7 +409,7 @@ const bucketRow = (): DashboardRow => ({
       values: [
         {
           title: 'Memory',
-          expression: topK(shownBuckets, maxBy(bucket, serverGauge(bucketMemoryUsage))),
+          expression: topK(busiestBuckets, recordedOfServer(bucketMemoryTop)),
           unit: 'bytes',
           bar: {},
           steps: ['blue'],
@@ -399,9 +417,8 @@ const bucketRow = (): DashboardRow => ({
       ],
       hide: ['cluster', 'namespace'],
       sort: { by: 'Memory', descending: true },
-      noValue: "Gitaly's cgroups are disabled, or cgroup.buckets is none",
-      width: 8,
-      height: 10,
+      noValue: needsBuckets,
+      width: 12,
     }),
     table({
       id: 32,
@@ -412,7 +429,7 @@ const bucketRow = (): DashboardRow => ({
       values: [
         {
           title: 'Cores',
-          expression: topK(shownBuckets, maxBy(bucket, rate(serverCounter(bucketCpuUsage), rateRange))),
+          expression: topK(busiestBuckets, recordedOfServer(bucketCpuTop)),
           unit: 'none',
           decimals: 2,
           bar: {},
@@ -421,9 +438,8 @@ const bucketRow = (): DashboardRow => ({
       ],
       hide: ['cluster', 'namespace'],
       sort: { by: 'Cores', descending: true },
-      noValue: "Gitaly's cgroups are disabled, or cgroup.buckets is none",
-      width: 8,
-      height: 10,
+      noValue: needsBuckets,
+      width: 12,
     }),
     table({
       id: 33,
@@ -435,10 +451,7 @@ const bucketRow = (): DashboardRow => ({
       values: [
         {
           title: 'Throttled',
-          expression: topK(
-            shownBuckets,
-            above(maxBy(bucket, rate(serverCounter(bucketCpuThrottled), rateRange)), 0),
-          ),
+          expression: topK(busiestBuckets, recordedOfServer(bucketThrottledTop)),
           unit: 'none',
           decimals: 2,
           bar: {},
@@ -447,22 +460,8 @@ const bucketRow = (): DashboardRow => ({
       ],
       hide: ['cluster', 'namespace'],
       sort: { by: 'Throttled', descending: true },
-      noValue: 'no bucket is throttled',
-      width: 8,
-      height: 10,
-    }),
-    timeseries({
-      id: 34,
-      title: 'Active buckets and Git processes',
-      description: 'A bucket is active while it has a process or anonymous memory.',
-      unit: 'short',
-      queries: [
-        { expression: maxBy(server, serverGauge(bucketsActive)), legend: `${serverLegend} active` },
-        { expression: maxBy(server, serverGauge(gitProcesses)), legend: `${serverLegend} processes` },
-      ],
-      legend: 'table',
-      noValue: "Gitaly's cgroups are disabled",
-      width: 12,
+      noValue: `no bucket is throttled, or ${needsRules}`,
+      width: 10,
     }),
     table({
       id: 35,
@@ -492,8 +491,21 @@ const bucketRow = (): DashboardRow => ({
         },
       ],
       hide: ['cluster', 'namespace'],
+      noValue: 'no Git cgroups',
+      width: 14,
+    }),
+    timeseries({
+      id: 34,
+      title: 'Active buckets and Git processes',
+      description: 'A bucket is active while it has a process or anonymous memory.',
+      unit: 'short',
+      queries: [
+        { expression: maxBy(server, serverGauge(bucketsActive)), legend: `${serverLegend} active` },
+        { expression: maxBy(server, serverGauge(gitProcesses)), legend: `${serverLegend} processes` },
+      ],
+      legend: 'table',
       noValue: "Gitaly's cgroups are disabled",
-      width: 12,
+      width: 24,
     }),
   ],
 });
@@ -600,7 +612,7 @@ const podRow = (): DashboardRow => ({
       query: { expression: maxBy(server, serverGauge(podReady)), legend: serverLegend },
       words: { 0: { text: 'not Ready', color: 'red' }, 1: { text: 'Ready', color: 'blue' } },
       noValue: needsKubernetes,
-      width: 8,
+      width: 7,
     }),
     table({
       id: 62,
@@ -626,7 +638,7 @@ const podRow = (): DashboardRow => ({
       hide: ['cluster', 'namespace', 'node'],
       sort: { by: 'Restarts', descending: true },
       noValue: 'no restart in this time',
-      width: 8,
+      width: 9,
     }),
     table({
       id: 63,
@@ -671,7 +683,7 @@ const rotationRow = ({ thresholds }: MonitoringSettings): DashboardRow => ({
       ],
       draw: 'stacked',
       legend: 'table',
-      noValue: `no rotation seen: ${needsKubernetes}`,
+      noValue: `no rotation seen, or ${needsKubernetes}`,
       width: 8,
     }),
     table({
@@ -705,7 +717,7 @@ const rotationRow = ({ thresholds }: MonitoringSettings): DashboardRow => ({
         },
       ],
       hide: ['cluster', 'namespace'],
-      noValue: 'no rotation since the exporter started',
+      noValue: 'no rotation yet',
       width: 8,
     }),
     table({
@@ -765,12 +777,12 @@ const kubernetesDetailRow = (): DashboardRow => ({
         { label: 'poddisruptionbudget', title: 'Budget' },
       ],
       values: [
-        { title: 'Allowed', expression: perBudget(disruptionsAllowed), unit: 'short' },
-        { title: 'Healthy', expression: perBudget(disruptionHealthy), unit: 'short' },
+        { title: 'Allowed', expression: perBudget(disruptionsAllowed), unit: 'short', width: 85 },
+        { title: 'Healthy', expression: perBudget(disruptionHealthy), unit: 'short', width: 85 },
         { title: 'Required', expression: perBudget(disruptionDesired), unit: 'short' },
-        { title: 'Pods', expression: perBudget(disruptionExpected), unit: 'short' },
+        { title: 'Pods', expression: perBudget(disruptionExpected), unit: 'short', width: 72 },
       ],
-      noValue: 'no PodDisruptionBudget covers Gitaly',
+      noValue: 'no budget covers Gitaly',
       width: 12,
     }),
     table({
@@ -785,6 +797,7 @@ const kubernetesDetailRow = (): DashboardRow => ({
           expression: maxBy(['node'], serverGauge(nodeReady)),
           unit: 'none',
           words: { 0: { text: 'not Ready', color: 'red' }, 1: { text: 'Ready', color: 'green' } },
+          width: 85,
         },
         {
           title: 'Scheduling',
@@ -797,6 +810,7 @@ const kubernetesDetailRow = (): DashboardRow => ({
           expression: maxBy(['node'], serverGauge(nodePressure)),
           unit: 'none',
           words: { 0: 'none', 1: { text: 'PRESSURE', color: 'red' } },
+          width: 88,
         },
         {
           title: 'OOM',
@@ -805,6 +819,7 @@ const kubernetesDetailRow = (): DashboardRow => ({
             maxBy(['node', 'reason'], increase(serverCounter(nodeOomEvents), wholeRange)),
           ),
           unit: 'short',
+          width: 72,
           steps: ['green', [1, 'red']],
         },
       ],

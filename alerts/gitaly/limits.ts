@@ -119,7 +119,7 @@ function packObjectsDropped(thresholds: AlertThresholds): Alert {
   return alert({
     ...judgedWithPage('GitalyPackObjectsDropped', thresholds),
     expression: droppedRatio(thresholds, dropped),
-    panel: { dashboard: limitsDashboard, title: 'Dropped clones and fetches by reason' },
+    panel: { dashboard: limitsDashboard, title: 'Dropped clones by reason' },
     firesWhen: `for ${durationInWords(requestsDropped.value)}, the pack-objects limit dropped over ${percent(thresholds.requestsDroppedRatio.value)} of clones and fetches. GitLab 15.6 and later`,
     summary: ({ value }) => `Gitaly ${serverName} drops ${value('percent')} of clones and fetches`,
     description: () =>

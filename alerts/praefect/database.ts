@@ -174,7 +174,7 @@ function oldTransaction(thresholds: AlertThresholds): Alert {
     expression: above(highest(thresholds, clusterLabels, select(longestTransaction)), longTransaction.value),
     forSeconds: sustained(thresholds, thresholds.queryBlockedFor.value),
     noProblem: withoutProblem.shownAsValue,
-    panel: { dashboard: praefectDashboard, title: 'Longest transaction and lock wait' },
+    panel: { dashboard: praefectDashboard, title: 'Longest transaction or wait' },
     firesWhen: `a transaction has been open for over ${durationInWords(longTransaction.value)}`,
     summary: ({ value }) => `A transaction on Praefect's database has been open for ${value('duration')}`,
     description: () =>

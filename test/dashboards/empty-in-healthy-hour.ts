@@ -16,6 +16,7 @@ export const emptyInHealthyHour: Readonly<Record<string, readonly string[]>> = {
     'servers: Container restarts [Restarts]',
     'servers: Containers waiting to start [Containers]',
     'servers: Rotations by cause [Rotations]',
+    'capacity: Rotation time by phase, 95th percentile [{{phase}}]',
   ],
   'no maintenance window is open': ['overview: Maintenance windows [State]'],
   'nothing happens at this moment': ['overview: Events [Count]', 'praefect: Moved primaries [Repositories]'],

@@ -37,10 +37,12 @@ interface Filling {
  */
 export const filledIn = (expr: string, { cluster, range, rateInterval, step }: Filling): string =>
   expr
-    .replace(/\s+or on \(\)\s+(\(\s*)?vector\(-1\)[\s\S]*$/, '')
+    .replace(/\s+or on \(\)\s+(label_replace\(\s*)?(\(\s*)?vector\(-1\)[\s\S]*$/, '')
+    // A Prometheus of a test has no history of a day.
+    .replaceAll(' offset 1d', '')
     .replaceAll('"$cluster"', JSON.stringify(cluster))
     .replaceAll(/"\$(job|instance)"/g, '".+"')
     .replaceAll(/"\$\w+"/g, '".*"')
     .replaceAll('$__rate_interval', rateInterval)
-    .replaceAll('[$__range:10m]', `[${range}:${step}]`)
+    .replaceAll(/\[\$__range:(10m|\$__interval)\]/g, `[${range}:${step}]`)
     .replaceAll('$__range', range);

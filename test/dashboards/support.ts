@@ -10,6 +10,7 @@ export interface Target {
   readonly expr: string;
   readonly instant?: boolean;
   readonly format?: string;
+  readonly legendFormat?: string;
   readonly datasource: { readonly uid: string };
 }
 
@@ -23,7 +24,11 @@ export interface Panel {
   readonly targets?: readonly Target[];
   readonly panels?: readonly Panel[];
   readonly links?: readonly { readonly title: string; readonly url: string }[];
-  readonly options?: { readonly mergeValues?: boolean };
+  readonly options?: {
+    readonly mergeValues?: boolean;
+    readonly perPage?: number;
+    readonly yAxis?: { readonly unit?: string };
+  };
   readonly transformations?: readonly {
     readonly id: string;
     readonly options: {
@@ -39,6 +44,7 @@ export interface Panel {
     readonly defaults: {
       readonly unit?: string;
       readonly noValue?: string;
+      readonly color?: { readonly mode: string };
       readonly mappings?: readonly {
         readonly type: string;
         readonly options: Readonly<Record<string, { readonly text?: string } | string>>;

@@ -3,7 +3,10 @@ import { parser } from '@prometheus-io/lezer-promql';
 
 /** The places that could not be parsed, empty for a valid expression. Grafana's variables are replaced first. */
 export function promqlErrors(text: string): string[] {
-  const filled = text.replaceAll('$__rate_interval', '5m').replaceAll('$__range', '1h');
+  const filled = text
+    .replaceAll('$__rate_interval', '5m')
+    .replaceAll('$__interval', '1m')
+    .replaceAll('$__range', '1h');
   const errors: string[] = [];
   parser.parse(filled).iterate({
     enter: ({ type, from, to }) => {
@@ -26,7 +29,9 @@ export interface WrittenSelector {
 const intervals = { '5m5s': '$__rate_interval', '6h6s': '$__range' } as const;
 
 export function selectorsIn(text: string): WrittenSelector[] {
-  const filled = Object.entries(intervals).reduce((so, [range, name]) => so.replaceAll(name, range), text);
+  const filled = Object.entries(intervals)
+    .reduce((so, [range, name]) => so.replaceAll(name, range), text)
+    .replaceAll('$__interval', '1m');
   const written = (part: { from: number; to: number } | null | undefined) =>
     part ? filled.slice(part.from, part.to) : undefined;
   const found: WrittenSelector[] = [];

@@ -1,16 +1,18 @@
 /**
- * Adds the moments of an incident from a Prometheus that scrapes the demo (with `honor_labels: true`):
+ * Adds the moments of an incident from a Prometheus that scrapes the demo (with `honor_labels: true`) and evaluates the
+ * recording rules:
  *
- *     node test/dashboards/incidents/record.ts http://127.0.0.1:9090 oom-pod 1795996000 1795996300
+ *     node test/dashboards/incidents/record.ts http://127.0.0.1:9090 oom-pod 1795996000 1795996300 demo
  *
- * The times are when it began and ended. Kept are the series that the queries of shown.ts read.
+ * The times are when it began and ended; the last argument is the label `cluster` of the demo's series. Kept are the
+ * series that the queries of shown.ts read.
  */
 import { selectorsIn } from '../../support/promql.ts';
 import { annotationQueries, everyQuery } from '../queries.ts';
 import { type Moments, readMoments, writeMoments } from './moments.ts';
 import { shownInIncidents } from './shown.ts';
 
-const [prometheus = '', incident = '', began = '', ended = ''] = process.argv.slice(2);
+const [prometheus = '', incident = '', began = '', ended = '', cluster = ''] = process.argv.slice(2);
 const shown = (shownInIncidents[incident] ?? []).flat();
 if (shown.length === 0) throw new Error(`shown.ts names no query that shows "${incident}"`);
 
@@ -30,7 +32,10 @@ interface Sample {
 const series = new Map<string, (number | null)[]>();
 for (const [index, time] of times.entries())
   for (const metric of metrics) {
-    const parameters = new URLSearchParams({ query: metric, time: String(time) });
+    const parameters = new URLSearchParams({
+      query: `${metric}{cluster=${JSON.stringify(cluster)}}`,
+      time: String(time),
+    });
     const body = (await (await fetch(`${prometheus}/api/v1/query?${parameters}`)).json()) as {
       readonly data: { readonly result: readonly Sample[] };
     };

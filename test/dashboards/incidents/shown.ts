@@ -6,7 +6,7 @@ export type Shown = readonly (string | readonly [query: string, condition: strin
 
 const storageDies: Shown = [
   ['overview: Storages unhealthy [Storages unhealthy]', '== 1'],
-  ['overview: Storage health [{{virtual_storage}} / {{storage}}]', '== 0'],
+  ['overview: Storage health [{{cluster}} {{virtual_storage}} / {{storage}}]', '== 0'],
   ['overview: Gitaly servers down [Gitaly servers down]', '== 1'],
   [
     'praefect: Storage health as seen by each Praefect [{{praefect}}: {{virtual_storage}} / {{storage}}]',
@@ -48,8 +48,16 @@ const replaced: Shown = [
   'servers: Rotations by cause [Rotations]',
 ];
 
+const notReady: Shown = [
+  ['overview: Gitaly servers down [Gitaly servers down]', '== 1'],
+  ['servers: Pod readiness [{{pod}} {{node}}]', '== 0'],
+  ['servers: StatefulSets [Ready]', '== 2'],
+  ['servers: Disruption budgets [Allowed]', '== 0'],
+];
+
 /** By the name of the incident. */
 export const shownInIncidents: Readonly<Record<string, Shown>> = {
+  'storage-dies': [...storageDies, ...failover, ...behind],
   'storage-hangs': [...storageDies, ...failover, ...behind],
   'archive-storage-dies': storageDies,
   'only-copy-dies': [...storageDies, ...failover, ...behind],
@@ -61,12 +69,20 @@ export const shownInIncidents: Readonly<Record<string, Shown>> = {
     ['praefect: Storages unhealthy [Storages unhealthy]', '== 0'],
   ],
   'praefect-dies': praefectsDie,
-  'all-praefects-die': [...praefectsDie, ['overview: Storages unhealthy [Storages unhealthy]', '== 5']],
+  'all-praefects-die': [
+    ...praefectsDie,
+    ['overview: Storages unhealthy [Storages unhealthy]', '== 5'],
+    // Both virtual storages: what depends on health is not valid.
+    ['overview: Telemetry [Telemetry]', '== 2'],
+  ],
   'repository-lost': [
     ['praefect: Lost [Lost]', '> 0'],
     ['overview: Repos unavailable [Repos unavailable]', '> 0'],
   ],
-  'database-read-only': [['praefect: State of the database by cluster [Writable]', '== 1']],
+  'database-read-only': [
+    ['praefect: State of the database by cluster [Writable]', '== 1'],
+    ['overview: Telemetry [Telemetry]', '> 0'],
+  ],
   'database-stops': [
     ['praefect: Database [Database]', '== 0'],
     // UNKNOWN, not "no Praefect".
@@ -79,7 +95,7 @@ export const shownInIncidents: Readonly<Record<string, Shown>> = {
     ['praefect: Blocked sessions [{{cluster}} {{namespace}}]', '> 0'],
     ['overview: Stale collectors [Stale collectors]', '> 0'],
   ],
-  'oom-pod': [...oomKilled, 'servers: OOM kills by bucket [Killed]'],
+  'oom-pod': oomKilled,
   'crash-loop': [
     ...oomKilled,
     ...replaced,
@@ -94,6 +110,33 @@ export const shownInIncidents: Readonly<Record<string, Shown>> = {
     ['limits: Limited RPCs [Queued]', '> 0'],
   ],
   'node-drained': [...replaced, ...failover],
+  'pod-deleted': [...replaced, ...failover, 'capacity: Rotation time by phase, 95th percentile [{{phase}}]'],
+  'pod-evicted': [...replaced, ...failover],
+  rollout: [...replaced, ...failover, 'annotation: Rollouts', 'overview: Maintenance windows [State]'],
+  'image-pull-fails': [...notReady, ['servers: Containers waiting to start [Containers]', '== 1']],
+  'drain-blocked': [...notReady, ['servers: Nodes [Scheduling]', '== 1']],
+  'oom-bucket': [
+    ['servers: OOM kills of Git [OOM kills of Git]', '> 0'],
+    ['servers: OOM kills by bucket [Killed]', '> 0'],
+    'servers: OOM kills by server and level [Killed]',
+    // Gitaly itself is not affected.
+    ['overview: OOM kills of Gitaly [OOM kills of Gitaly]', '== 0'],
+  ],
+  'replication-stalls': [
+    ...behind,
+    ['replication: Oldest waiting job [Oldest waiting job]', '> 120'],
+    ['replication: Jobs by target storage [{{virtual_storage}} / {{storage}}]', '> 10'],
+  ],
+  backlog: [
+    ...behind,
+    ['replication: Writes behind, worst replica [{{virtual_storage}} / {{storage}}]', '> 1'],
+  ],
+  'replication-refused': [
+    ['replication: Outdated replicas [Outdated replicas]', '> 0'],
+    ['replication: Outdated replicas without a replication job [{{virtual_storage}} / {{storage}}]', '> 0'],
+    ['replication: Stuck replicas [Stuck replicas]', '> 0'],
+  ],
+  'replica-lost': [['replication: Replicas by storage [Missing]', '> 0']],
   'stuck-replica': [
     ['replication: Stuck replicas [Stuck replicas]', '> 0'],
     ['replication: Stuck replicas by storage [{{virtual_storage}} / {{storage}}]', '> 0'],
