@@ -1,25 +1,14 @@
 /** A kind of setting: the base URL of a web application, to which paths are appended. */
-import { bad } from '../problem.ts';
-import { type Kind, problemOf, Refusal, scalar } from './kind.ts';
+import { type Kind, Refusal, scalar } from './kind.ts';
 
 /** An http or https URL without user, query and fragment; trailing slashes are removed. */
-export function baseUrl(example: string): Kind<string> {
-  const kind = withoutUser(example);
-  return Object.freeze<Kind<string>>({
-    ...kind,
-    read(raw, name) {
-      // A refusal quotes the value, and what is before an @ may be a password.
-      if (raw.form !== 'text' || !/^[a-z]+:\/\/[^/]*@/i.test(raw.text.trim())) return kind.read(raw, name);
-      return bad(problemOf(raw.origin, name, 'its value (not shown) has a user: remove user and password'));
-    },
-  });
-}
-
-const withoutUser = (example: string): Kind<string> =>
+export const baseUrl = (example: string): Kind<string> =>
   scalar({
     name: 'URL',
     placeholder: '<url>',
     expected: `a URL such as ${example}`,
+    unquotable: (found) =>
+      /^[a-z]+:\/\/[^/]*@/i.test(found.trim()) ? 'has a user: remove user and password' : undefined,
     parse(found) {
       const url = URL.parse(found.trim());
       if (url === null || !/^https?:$/.test(url.protocol))

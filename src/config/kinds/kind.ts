@@ -57,6 +57,8 @@ export interface ScalarDefinition<T> {
   readonly flag?: 'value' | 'switch';
   readonly secret?: boolean;
   readonly choices?: readonly string[];
+  /** Why the text may not even be quoted, which may then hold a password. */
+  unquotable?(text: string): string | undefined;
   parse(text: string, origin: Origin): T | Refusal;
   print(value: T): Printable;
 }
@@ -83,6 +85,9 @@ export function scalar<T>(definition: ScalarDefinition<T>): Kind<T> {
           problemOf(raw.origin, name, `has no value, expected ${expected}; set one or leave it out`),
         );
       }
+      const unquotable = definition.unquotable?.(raw.text);
+      if (unquotable !== undefined)
+        return bad(problemOf(raw.origin, name, `its value (not shown) ${unquotable}`));
       const value = definition.parse(raw.text, raw.origin);
       if (!(value instanceof Refusal)) return good(value);
       const found = secret ? 'its value (not shown) is not usable' : `found ${quotedValue(raw.text)}`;

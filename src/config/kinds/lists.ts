@@ -1,7 +1,6 @@
 /** Kinds of several values: lists, and the storages of a virtual storage. */
-import type { Checked, SettingProblem } from '../problem.ts';
-import { bad, good } from '../problem.ts';
-import { type Kind, problemOf, type Raw, type RawEntry } from './kind.ts';
+import { bad, type Checked, good } from '../problem.ts';
+import { type Kind, problemOf, type Raw } from './kind.ts';
 
 /** A list of one kind: a repeated flag, text with commas, or a YAML list. At least one item. */
 export function listOf<T>(item: Kind<T>, name: string): Kind<readonly T[]> {
@@ -46,45 +45,50 @@ export const virtualStorages = (): Kind<readonly ConfiguredStorages[]> =>
     secret: false,
     print: (values) => Object.fromEntries(values.map(({ name, storages }) => [name, storages])),
     read(raw, settingName) {
-      const read = collect(storageEntries(raw).map((entry) => readStorages(entry, settingName)));
+      const read = collect(entriesOf(raw, ';').map((entry) => readStorages(entry, settingName)));
       if (!read.ok) return read;
       if (read.value.length === 0)
         return bad(problemOf(raw.origin, settingName, `is empty, expected ${expectedStorages}`));
-      const names = read.value.map(({ name }) => name);
-      const double = names.find((name, index) => names.indexOf(name) !== index);
+      const double = firstRepeated(read.value.map(({ name }) => name));
       return double === undefined
         ? read
         : bad(problemOf(raw.origin, settingName, `lists the virtual storage ${double} twice; list it once`));
     },
   });
 
-function storageEntries(raw: Raw): readonly (RawEntry | Raw)[] {
-  switch (raw.form) {
-    case 'entries':
-      return raw.entries;
-    case 'items':
-      return raw.items.flatMap(storageEntries);
-    case 'text':
-      return raw.text.split(';').map((part): RawEntry | Raw => {
-        const [name, ...rest] = part.split('=');
-        const value: Raw = { ...raw, text: rest.join('=') };
-        return name === undefined || rest.length === 0 ? { ...raw, text: part } : { key: name.trim(), value };
-      });
-  }
-}
-
-function readStorages(entry: RawEntry | Raw, settingName: string): Checked<ConfiguredStorages> {
-  if (!('key' in entry)) return bad(problemOf(entry.origin, settingName, `expected ${expectedStorages}`));
-  const { key: name, value } = entry;
-  const storages = value.form === 'entries' ? [] : splitItems(value);
+function readStorages({ key: name, value }: Entry, settingName: string): Checked<ConfiguredStorages> {
+  const storages = name === undefined || value.form === 'entries' ? [] : splitItems(value);
   const names = storages.map((item) => (item.form === 'text' ? item.text.trim() : ''));
-  if (name === '' || names.length === 0 || names.includes('')) {
+  if (name === undefined || name === '' || names.length === 0 || names.includes(''))
     return bad(problemOf(value.origin, settingName, `expected ${expectedStorages}`));
-  }
-  const double = names.find((storage, index) => names.indexOf(storage) !== index);
+  const double = firstRepeated(names);
   return double === undefined
     ? good(Object.freeze({ name, storages: Object.freeze(names) }))
     : bad(problemOf(value.origin, settingName, `lists the storage ${double} of ${name} twice; list it once`));
+}
+
+/** A name and its value, from `name=value` or a map. */
+export interface Entry {
+  /** Undefined without a `=`: `value` is then the whole text. */
+  readonly key: string | undefined;
+  readonly value: Raw;
+}
+
+/** Texts of several `name=value` with a separator, repeated flags, or the entries of a map in the file. */
+export function entriesOf(raw: Raw, separator: string): readonly Entry[] {
+  switch (raw.form) {
+    case 'entries':
+      return raw.entries.map(({ key, value }) => ({ key: key.trim(), value }));
+    case 'items':
+      return raw.items.flatMap((item) => entriesOf(item, separator));
+    case 'text':
+      return raw.text.split(separator).map((part): Entry => {
+        const [key = '', ...rest] = part.split('=');
+        return rest.length === 0
+          ? { key: undefined, value: { ...raw, text: part.trim() } }
+          : { key: key.trim(), value: { ...raw, text: rest.join('=').trim() } };
+      });
+  }
 }
 
 /** Text split at commas; repeated flags, each split likewise; the items of a list in the file as they are. */
@@ -99,12 +103,13 @@ function splitItems(raw: Raw): readonly Raw[] {
   }
 }
 
-function collect<T>(results: readonly Checked<T>[]): Checked<readonly T[]> {
-  const problems: SettingProblem[] = [];
-  const values: T[] = [];
-  for (const result of results) {
-    if (result.ok) values.push(result.value);
-    else problems.push(...result.problems);
-  }
-  return problems.length > 0 ? bad(...problems) : good(Object.freeze(values));
+/** All values, or all problems. */
+export function collect<T>(results: readonly Checked<T>[]): Checked<readonly T[]> {
+  const problems = results.flatMap((result) => (result.ok ? [] : result.problems));
+  return problems.length > 0
+    ? bad(...problems)
+    : good(Object.freeze(results.flatMap((result) => (result.ok ? [result.value] : []))));
 }
+
+export const firstRepeated = (names: readonly string[]): string | undefined =>
+  names.find((name, index) => names.indexOf(name) !== index);

@@ -2,7 +2,8 @@
 import { Cron } from 'croner';
 import { type Milliseconds, parseDuration, printDuration } from '../../lib/format.ts';
 import { bad, type Checked, good, quotedValue } from '../problem.ts';
-import { type Kind, problemOf, type Raw } from './kind.ts';
+import { type Kind, problemOf } from './kind.ts';
+import { collect, type Entry, entriesOf, firstRepeated } from './lists.ts';
 
 export type ConfiguredWindow =
   | {
@@ -43,17 +44,12 @@ export const maintenanceWindows = (): Kind<readonly ConfiguredWindow[]> =>
     secret: false,
     print: (windows) => windows.map((window) => `${window.name}=${windowText(window)}`),
     read(raw, settingName) {
-      const read = named(raw).map(({ name, text, place }): Checked<ConfiguredWindow> => {
-        const window = text === undefined ? 'the name and = are missing' : windowOf(name, text);
-        if (typeof window !== 'string') return good(window);
-        const found = quotedValue(text === undefined ? name : `${name}=${text}`);
-        return bad(problemOf(place.origin, settingName, `found ${found}, expected ${expected}: ${window}`));
-      });
-      const problems = read.flatMap((each) => (each.ok ? [] : each.problems));
-      if (problems.length > 0) return bad(...problems);
-      const windows = read.flatMap((each) => (each.ok ? [each.value] : []));
-      const names = windows.map(({ name }) => name);
-      const repeated = names.find((name, index) => names.indexOf(name) !== index);
+      const entries = entriesOf(raw, ';').filter(
+        ({ key, value }) => key !== undefined || value.form !== 'text' || value.text !== '',
+      );
+      const read = collect(entries.map((entry) => readWindow(entry, settingName)));
+      if (!read.ok) return read;
+      const repeated = firstRepeated(read.value.map(({ name }) => name));
       if (repeated !== undefined)
         return bad(
           problemOf(
@@ -62,47 +58,24 @@ export const maintenanceWindows = (): Kind<readonly ConfiguredWindow[]> =>
             `has two windows named ${repeated}; give each window its own name`,
           ),
         );
-      return windows.length === 0
+      return read.value.length === 0
         ? bad(problemOf(raw.origin, settingName, `is empty, expected ${expected}`))
-        : good(Object.freeze(windows));
+        : read;
     },
   });
+
+function readWindow({ key: name, value }: Entry, settingName: string): Checked<ConfiguredWindow> {
+  const text = value.form === 'text' ? value.text.trim() : '';
+  const window = name === undefined ? 'the name and = are missing' : windowOf(name, text);
+  if (typeof window !== 'string') return good(window);
+  const found = quotedValue(name === undefined ? text : `${name}=${text}`);
+  return bad(problemOf(value.origin, settingName, `found ${found}, expected ${expected}: ${window}`));
+}
 
 const windowText = (window: ConfiguredWindow): string =>
   window.kind === 'once'
     ? `${new Date(window.start).toISOString()}/${new Date(window.end).toISOString()}`
     : `${window.cron} for ${printDuration(window.duration)} in ${window.zone}`;
-
-interface Named {
-  readonly place: Raw;
-  readonly name: string;
-  /** Undefined without a `=`: `name` is then the whole text. */
-  readonly text: string | undefined;
-}
-
-function named(raw: Raw): readonly Named[] {
-  switch (raw.form) {
-    case 'items':
-      return raw.items.flatMap(named);
-    case 'entries':
-      return raw.entries.map(({ key, value }) => ({
-        place: value,
-        name: key.trim(),
-        text: value.form === 'text' ? value.text.trim() : '',
-      }));
-    case 'text':
-      return raw.text
-        .split(';')
-        .map((part) => part.trim())
-        .filter((part) => part !== '')
-        .map((part) => {
-          const at = part.indexOf('=');
-          return at < 0
-            ? { place: raw, name: part, text: undefined }
-            : { place: raw, name: part.slice(0, at).trim(), text: part.slice(at + 1).trim() };
-        });
-  }
-}
 
 /** The window, or what is wrong with the text. */
 function windowOf(name: string, text: string): ConfiguredWindow | string {

@@ -1,7 +1,6 @@
 /** Kinds of settings: addresses of /metrics, and files that belong to a host. */
 import { dirname, isAbsolute, join } from 'node:path';
-import { bad } from '../problem.ts';
-import { type Kind, problemOf, Refusal, scalar } from './kind.ts';
+import { type Kind, Refusal, scalar } from './kind.ts';
 
 /** Ports of prometheus_listen_addr in the Linux package; the chart uses 9236 for both. */
 export const gitalyMetricsPort = 9236;
@@ -23,25 +22,15 @@ const nameBefore = /^([A-Za-z0-9][A-Za-z0-9._-]*)=(.*)$/s;
  * `gitaly-1.example.com`, `[NAME=][dns+][https://]host[:port][/path]`. Without a scheme http, without a port
  * `defaultPort`, without a path `/metrics`.
  */
-export function metricsTarget(defaultPort: number): Kind<MetricsTarget> {
-  const kind = withoutUser(defaultPort);
-  return Object.freeze<Kind<MetricsTarget>>({
-    ...kind,
-    read(raw, name) {
-      // A refusal quotes the value, and what is before an @ may be a password.
-      if (raw.form !== 'text' || !raw.text.includes('@')) return kind.read(raw, name);
-      const message =
-        'its value (not shown) has a user: remove user and password, and put them into gitaly.scrape.credentials-file';
-      return bad(problemOf(raw.origin, name, message));
-    },
-  });
-}
-
-const withoutUser = (defaultPort: number): Kind<MetricsTarget> =>
+export const metricsTarget = (defaultPort: number): Kind<MetricsTarget> =>
   scalar({
     name: 'address of metrics',
     placeholder: '<[name=]address>',
     expected: `an address such as gitaly-1.example.com:${defaultPort} or https://gitaly-1.example.com:${defaultPort}/metrics, with NAME= before it to give it a name`,
+    unquotable: (found) =>
+      found.includes('@')
+        ? 'has a user: remove user and password, and put them into gitaly.scrape.credentials-file'
+        : undefined,
     parse(found) {
       const [, name, rest = found.trim()] = nameBefore.exec(found.trim()) ?? [];
       const everyAddress = rest.startsWith('dns+');

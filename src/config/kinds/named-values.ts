@@ -1,6 +1,7 @@
 /** Values by name, where the names are the operator's or a closed set: labels of alerts, severities of alerts. */
 import { bad, type Checked, good, quotedValue } from '../problem.ts';
 import { type Kind, problemOf, type Raw, type Refusal, type ScalarDefinition, scalar } from './kind.ts';
+import { collect, type Entry, entriesOf, firstRepeated } from './lists.ts';
 
 export interface NamedValue<Name extends string, T> {
   readonly name: Name;
@@ -29,7 +30,7 @@ export function namedValues<Name extends string, T>(
     print: (parsed) => parsed,
   } satisfies ScalarDefinition<Name>);
 
-  function readOne({ key, value }: Pair, settingName: string): Checked<NamedValue<Name, T>> {
+  function readOne({ key, value }: Entry, settingName: string): Checked<NamedValue<Name, T>> {
     if (key === undefined)
       return bad(problemOf(value.origin, settingName, `found ${quotedText(value)}, expected ${expected}`));
     const readName = nameKind.read({ form: 'text', text: key, origin: value.origin }, settingName);
@@ -48,40 +49,16 @@ export function namedValues<Name extends string, T>(
     print: (values) =>
       Object.fromEntries(values.map((each) => [each.name, String(valueKind.print(each.value))])),
     read(raw, settingName) {
-      const read = pairsOf(raw).map((pair) => readOne(pair, settingName));
-      const problems = read.flatMap((each) => (each.ok ? [] : each.problems));
-      if (problems.length > 0) return bad(...problems);
-      const values = read.flatMap((each) => (each.ok ? [each.value] : []));
-      if (values.length === 0)
+      const read = collect(entriesOf(raw, ',').map((entry) => readOne(entry, settingName)));
+      if (!read.ok) return read;
+      if (read.value.length === 0)
         return bad(problemOf(raw.origin, settingName, `is empty, expected ${expected}`));
-      const names = values.map((each) => each.name);
-      const repeated = names.find((each, index) => names.indexOf(each) !== index);
+      const repeated = firstRepeated(read.value.map((each) => each.name));
       return repeated === undefined
-        ? good(Object.freeze(values))
+        ? read
         : bad(problemOf(raw.origin, settingName, `sets ${repeated} twice; set it once`));
     },
   });
-}
-
-interface Pair {
-  /** Undefined where = is missing. */
-  readonly key: string | undefined;
-  readonly value: Raw;
-}
-
-function pairsOf(raw: Raw): readonly Pair[] {
-  switch (raw.form) {
-    case 'entries':
-      return raw.entries;
-    case 'items':
-      return raw.items.flatMap(pairsOf);
-    case 'text':
-      return raw.text.split(',').map((part): Pair => {
-        const [key = '', ...rest] = part.split('=');
-        if (rest.length === 0) return { key: undefined, value: { ...raw, text: part } };
-        return { key: key.trim(), value: { ...raw, text: rest.join('=').trim() } };
-      });
-  }
 }
 
 const quotedText = (raw: Raw): string =>

@@ -1,7 +1,7 @@
 /** Gitaly's and Praefect's own metrics and Gitaly's configuration: where they are, and how they are scraped. */
 
 import { printDuration } from '../../lib/format.ts';
-import { listOf } from '../kinds/lists.ts';
+import { firstRepeated, listOf } from '../kinds/lists.ts';
 import {
   gitalyMetricsPort,
   isLoopback,
@@ -107,7 +107,7 @@ function nodeOf({ name, url, everyAddress }: MetricsTarget): string {
 }
 
 function duplicate(setting: string, names: readonly string[]): string | undefined {
-  const found = names.find((name, index) => names.indexOf(name) !== index);
+  const found = firstRepeated(names);
   return found === undefined
     ? undefined
     : `${setting} is set twice for ${found}, so that the metrics of both would have the same labels; put a name before one of them, such as gitaly-1=...`;
