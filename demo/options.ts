@@ -1,6 +1,6 @@
 /** The flags of the demo's commands. */
 import { float, integer, text, toggle } from '../src/config/kinds/scalars.ts';
-import { defaultPort } from '../src/config/sections/web.ts';
+import { defaultPort } from '../src/config/sections/program.ts';
 import { optional, type Section, setting, type ValuesOf } from '../src/config/setting.ts';
 
 const defaultDemoSettings = { repositories: 500, writesPerSecond: 8, seed: 1 } as const;

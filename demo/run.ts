@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { isatty } from 'node:tty';
 import type { CommandIo } from '../src/cli/command.ts';
 import type { Settings } from '../src/config/sections/index.ts';
-import { defaultPort } from '../src/config/sections/web.ts';
+import { defaultPort } from '../src/config/sections/program.ts';
 import { systemClock } from '../src/lib/clock.ts';
 import { chooseAddress } from './address.ts';
 import {

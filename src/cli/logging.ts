@@ -3,7 +3,7 @@
  * their causes; secrets print as <secret>, and so do fields that have the usual names of secrets.
  */
 import { type DestinationStream, type Logger, pino, stdSerializers, stdTimeFunctions } from 'pino';
-import type { LogFormat, LogLevel } from '../config/sections/log.ts';
+import type { LogFormat, LogLevel } from '../config/sections/program.ts';
 import type { System } from '../config/system.ts';
 import type { Log } from '../lib/log.ts';
 import { type Output, usesColor } from './command.ts';

@@ -16,6 +16,7 @@ import { severities } from '../../rules/finding.ts';
 import type { Threshold } from '../../rules/thresholds.ts';
 import { baseUrl } from '../kinds/base-url.ts';
 import { type Kind, Refusal, scalar } from '../kinds/kind.ts';
+import { listOf } from '../kinds/lists.ts';
 import { namedValues } from '../kinds/named-values.ts';
 import { unitRatio } from '../kinds/quantities.ts';
 import { boundsText, choice, integer, text, within } from '../kinds/scalars.ts';
@@ -169,6 +170,29 @@ export const alertsSection = {
 export const thresholdsSection = {
   title: 'Thresholds',
   settings: { alerts: { threshold: thresholdSettings } },
+} as const satisfies Section;
+
+/** Where generated dashboards go in Grafana, and what they read. */
+export const dashboardsSection = {
+  title: 'Dashboards',
+  settings: {
+    dashboards: {
+      folder: setting(text('<folder>'), {
+        default: 'Gitaly',
+        help: "Grafana's folder for the dashboards, in dashboards/provisioning.yaml and in an annotation of the ConfigMaps: the JSON of a dashboard cannot name it.",
+      }),
+      tag: optional(listOf(text('<tag>'), 'list of tags'), {
+        unset: 'none',
+        help: 'Tag of every dashboard in Grafana, in addition to gitaly-exporter, by which their menu finds them.',
+        example: 'git-storage',
+      }),
+      datasource: optional(text('<uid>'), {
+        unset: "Grafana's default Prometheus",
+        help: 'uid of the data source that the dashboards select at first. Their variable offers the others.',
+        example: 'prometheus-production',
+      }),
+    },
+  },
 } as const satisfies Section;
 
 /** Thresholds that make sense only in an order: a warning before its page, a cause before its consequence. */

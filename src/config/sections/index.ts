@@ -1,17 +1,12 @@
-/** All sections of the settings. A module with settings adds one file next to this one and one line here. */
+/** All sections of the settings. A new one is a value in a file next to this one, and named here. */
 import type { Section, ValuesOf } from '../setting.ts';
-import { alertsSection, thresholdsRule, thresholdsSection } from './alerts.ts';
+import { alertsSection, dashboardsSection, thresholdsRule, thresholdsSection } from './alerts.ts';
 import { cgroupSection } from './cgroup.ts';
-import { checksSection } from './checks.ts';
-import { configSection } from './config.ts';
-import { dashboardsSection } from './dashboards.ts';
 import { gitalyRule, gitalySection } from './gitaly.ts';
+import { checksSection, maintenanceSection } from './installation.ts';
 import { kubernetesRule, kubernetesSection } from './kubernetes.ts';
-import { logSection } from './log.ts';
-import { maintenanceSection } from './maintenance.ts';
-import { metricsSection } from './metrics.ts';
 import { praefectRule, praefectSection } from './praefect.ts';
-import { webSection } from './web.ts';
+import { configSection, logSection, metricsSection, webSection } from './program.ts';
 
 export const sections = [
   configSection,

@@ -1,10 +1,23 @@
-/** The HTTP server. */
-
+/** The program itself: its configuration file, its HTTP server, its log, and the limits of /metrics. */
 import { Refusal } from '../kinds/kind.ts';
 import { type ListenAddress, listenAddress } from '../kinds/listen-address.ts';
 import { listOf } from '../kinds/lists.ts';
-import { filePath, integer, text, toggle } from '../kinds/scalars.ts';
+import { choice, filePath, integer, text, toggle } from '../kinds/scalars.ts';
 import { optional, type Section, setting } from '../setting.ts';
+
+export const configSection = {
+  title: 'Configuration',
+  settings: {
+    config: {
+      file: optional(filePath(), {
+        unset: 'none',
+        inFile: false,
+        help: 'YAML file with settings; the dots of a flag are its nesting. Flags take precedence over variables, variables over the file.',
+        example: '/etc/gitaly-exporter/config.yml',
+      }),
+    },
+  },
+} as const satisfies Section;
 
 /** Charts, scrape configurations and documentation expect the exporter on this port. */
 export const defaultPort = 9656;
@@ -54,6 +67,41 @@ export const webSection = {
       enableReload: setting(toggle(), {
         default: false,
         help: 'Reload the configuration on POST /-/reload. Anyone who can reach the address can then do so; protect it with web.config.file.',
+      }),
+    },
+  },
+} as const satisfies Section;
+
+export const logLevels = ['debug', 'info', 'warn', 'error'] as const;
+export type LogLevel = (typeof logLevels)[number];
+
+export const logFormats = ['logfmt', 'json', 'pretty'] as const;
+export type LogFormat = (typeof logFormats)[number];
+
+export const logSection = {
+  title: 'Log',
+  settings: {
+    log: {
+      level: setting(choice(logLevels), {
+        default: 'info',
+        help: 'Minimum level that is logged. Each state change is one line at info or above; debug logs every run.',
+      }),
+      format: optional(choice(logFormats), {
+        unset: 'pretty on a terminal, else logfmt',
+        help: 'Format of the log on standard error.',
+        example: 'json',
+      }),
+    },
+  },
+} as const satisfies Section;
+
+export const metricsSection = {
+  title: 'Metrics',
+  settings: {
+    metrics: {
+      maxSeries: setting(integer({ min: 100, max: 1_000_000 }), {
+        default: 100_000,
+        help: 'Maximum number of series per collector. Series over the limit are dropped, counted in gitaly_exporter_series_dropped_total and shown on the page.',
       }),
     },
   },
