@@ -29,14 +29,15 @@ export interface DoctorCheck {
   readonly title: string;
   /** The consequence of a failure, in one sentence. */
   readonly why: string;
+  /** What is found when it passes, where the title does not say it. */
+  readonly expected: string;
   /** A path of the package, with its section. */
   readonly runbook: string;
 }
 
-export interface DoctorFinding extends Finding {
+export interface DoctorFinding extends Pick<Finding, 'subject' | 'detail' | 'fixes'> {
   readonly check: DoctorCheck;
   readonly status: DoctorStatus;
-  readonly expected: string;
 }
 
 export const accessChecks = {
@@ -123,29 +124,22 @@ export const accessChecks = {
 } as const;
 
 function access(id: string, group: DoctorGroup, text: Pick<DoctorCheck, 'title' | 'why'>): DoctorCheck {
-  return Object.freeze({ id, group, ...text, runbook: `docs/doctor.md#${id}` });
+  return Object.freeze({ id, group, ...text, expected: text.title, runbook: `docs/doctor.md#${id}` });
 }
 
-export const passed = (check: DoctorCheck, detail: string, subject = ''): DoctorFinding =>
-  findingOf(check, 'pass', detail, [], { subject });
+export const passed = (check: DoctorCheck, detail: string, subject = ''): DoctorFinding => ({
+  check,
+  status: 'pass',
+  subject,
+  detail,
+  fixes: [],
+});
 
-/** A check that does not pass; `subject` and `expected` where the check's own texts do not say them. */
+/** A check that does not pass. */
 export const notPassed = (
   check: DoctorCheck,
   status: Exclude<DoctorStatus, 'pass'>,
   detail: string,
   fixes: readonly Fix[],
-  more: { readonly subject?: string; readonly expected?: string } = {},
-): DoctorFinding => findingOf(check, status, detail, fixes, more);
-
-function findingOf(
-  check: DoctorCheck,
-  status: DoctorStatus,
-  detail: string,
-  fixes: readonly Fix[],
-  { subject = '', expected = check.title }: { readonly subject?: string; readonly expected?: string },
-): DoctorFinding {
-  const { id, title, runbook } = check;
-  const severity = status === 'warn' ? 'info' : 'warning';
-  return { id, check, status, severity, title, subject, labels: {}, detail, expected, fixes, runbook };
-}
+  subject = '',
+): DoctorFinding => ({ check, status, subject, detail, fixes });

@@ -146,7 +146,7 @@ function table(all: readonly Row[], width: number, paint: Paint): readonly strin
 function block(alike: readonly Row[], width: number, paint: Paint): readonly string[] {
   const [row] = alike;
   if (row === undefined) return [];
-  const { check, status, expected } = row.finding;
+  const { check, status } = row.finding;
   const entry = (name: string, text: string): readonly string[] => {
     const [first = '', ...more] = wrap(plain(text), width, 12, 12);
     return [`  ${paint('dim', name.padEnd(10))}${first.slice(12)}`, ...more];
@@ -160,7 +160,7 @@ function block(alike: readonly Row[], width: number, paint: Paint): readonly str
     ...truncated(alike, maxRowsInBlock).flatMap((each, index) =>
       entry(index === 0 ? 'found' : '', foundText(each, 10)),
     ),
-    ...(expected === check.title ? [] : entry('expected', expected)),
+    ...(check.expected === check.title ? [] : entry('expected', check.expected)),
     ...entry('why', check.why),
     ...shown.flatMap((fix) => fixLines(fix, entry, paint)),
     ...entry('runbook', check.runbook),
@@ -194,8 +194,8 @@ function fixLines(
 }
 
 function rowsOf(findings: readonly DoctorFinding[]): readonly Row[] {
-  const groups = Map.groupBy(findings, ({ check, status, detail, expected }) =>
-    JSON.stringify([check.id, status, detail, expected]),
+  const groups = Map.groupBy(findings, ({ check, status, detail }) =>
+    JSON.stringify([check.id, status, detail]),
   );
   const rows = [...groups.values()].flatMap((alike): Row[] => {
     const [finding] = alike;
@@ -232,14 +232,14 @@ export function jsonReport(report: DoctorReport, time: number): string {
   const count = (wanted: DoctorStatus): number =>
     report.findings.filter(({ status }) => status === wanted).length;
   const summary = Object.fromEntries(doctorStatuses.map((status) => [status, count(status)]));
-  const findings = report.findings.map(({ check, status, subject, detail, expected, fixes }) => ({
+  const findings = report.findings.map(({ check, status, subject, detail, fixes }) => ({
     check: check.id,
     group: check.group,
     title: check.title,
     status,
     subject,
     detail,
-    expected,
+    expected: check.expected,
     why: check.why,
     fixes,
     runbook: check.runbook,

@@ -79,7 +79,7 @@ async function serverFinding(
         fixText(fixes[read.failure.reason] ?? fixes.refused),
         ...(identity.pod === '' ? [] : [outsideCluster]),
       ],
-      { subject },
+      subject,
     );
   const isPraefect = read.page.prefixes.has(praefectPrefix);
   const isGitaly = read.page.prefixes.has(gitalyPrefix) && !isPraefect;
@@ -90,7 +90,7 @@ async function serverFinding(
     'fail',
     `${place} serves metrics ${isPraefect ? 'of Praefect' : isGitaly ? 'of Gitaly' : 'of neither Gitaly nor Praefect'}`,
     [fixText(`Set the address of ${name}'s own metrics (prometheus_listen_addr in its configuration).`)],
-    { subject },
+    subject,
   );
 }
 
@@ -136,7 +136,7 @@ export async function configFindings(
       if (config.ok && problems.length === 0)
         return config.value.incomplete === undefined
           ? passed(configCheck, `${name}, of ${identities.map(identityText).join(', ')}`)
-          : notPassed(configCheck, 'unknown', config.value.incomplete, [], { subject: name });
+          : notPassed(configCheck, 'unknown', config.value.incomplete, [], name);
       const [first] = problems;
       const more = problems.length - 1;
       return notPassed(
@@ -145,7 +145,7 @@ export async function configFindings(
         config.ok ? 'warn' : 'fail',
         `${first === undefined ? 'it cannot be parsed' : problemText(first)}${more > 0 ? ` (and ${more} more)` : ''}`,
         [fixText('Correct it, or use the file that Gitaly itself reads.')],
-        { subject: name },
+        name,
       );
     });
   return [...failures, ...texts];

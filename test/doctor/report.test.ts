@@ -31,7 +31,7 @@ test('failures are printed first, then warnings, unknown results, and passes', (
           'fail',
           'connection refused',
           [fixText('Allow it.'), { kind: 'kubectl', text: 'kubectl get networkpolicy -A' }],
-          { subject: 'Gitaly gitlab/gl-gitaly-0' },
+          'Gitaly gitlab/gl-gitaly-0',
         ),
       ],
       {
@@ -78,9 +78,13 @@ test('a finding on several pods is printed once, with every pod and every line t
   const pods = ['gitlab/gl-0', 'gitlab/gl-1', 'other/gl-0'];
   const shown = text(
     pods.map((subject) =>
-      notPassed(apiRights, 'fail', 'the same', [{ kind: 'kubectl', text: `kubectl annotate ${subject}` }], {
+      notPassed(
+        apiRights,
+        'fail',
+        'the same',
+        [{ kind: 'kubectl', text: `kubectl annotate ${subject}` }],
         subject,
-      }),
+      ),
     ),
   );
   expect(shown).toContain('FAIL     api_rights  the same · gitlab/gl-0, gl-1, other/gl-0\n');
@@ -107,9 +111,7 @@ test('lines fit 80 to 120 columns, except lines to copy, which are never wrapped
   const long = 'word '.repeat(80).trim();
   const line = `kubectl -n gitlab patch statefulset gl-gitaly -p '${'x'.repeat(300)}'`;
   const findings = [
-    notPassed(databaseTables, 'fail', long, [fixText(long), { kind: 'kubectl', text: line }], {
-      subject: 'a/b',
-    }),
+    notPassed(databaseTables, 'fail', long, [fixText(long), { kind: 'kubectl', text: line }], 'a/b'),
     passed(apiRights, long),
   ];
   for (const width of [1, 80, 100, 120, 500]) {
@@ -137,10 +139,13 @@ test('control characters in findings never reach the terminal', () => {
     fc.property(fc.string({ unit: 'binary' }), (hostile) => {
       const shown = text(
         [
-          notPassed(databaseTables, 'fail', hostile, [fixText(hostile), { kind: 'sql', text: hostile }], {
-            subject: hostile,
-            expected: hostile,
-          }),
+          notPassed(
+            { ...databaseTables, expected: hostile },
+            'fail',
+            hostile,
+            [fixText(hostile), { kind: 'sql', text: hostile }],
+            hostile,
+          ),
         ],
         { notes: [hostile], rightSizing: { ...noSizing, problems: [hostile] } },
       );
