@@ -89,9 +89,9 @@ export const counted = (count: number, one: string, several: string): string =>
   `${count.toLocaleString('en')} ${count === 1 ? one : several}`;
 
 /** `a, b, c and 4 more`: at most five names, so that a large cluster stays readable. */
-export function listText(names: readonly string[], most = 5): string {
+export function listText(names: readonly string[], most = 5, separator = ', '): string {
   const more = names.length - most;
-  return `${names.slice(0, most).join(', ')}${more > 0 ? ` and ${more} more` : ''}`;
+  return `${names.slice(0, most).join(separator)}${more > 0 ? ` and ${more} more` : ''}`;
 }
 
 /** A text in a cell of a table in Markdown. */

@@ -1,15 +1,16 @@
 /** From a history to proposals: for all pods of a namespace together, because they share their values, or for one host. */
-import { type Known, known, notApplicable, unknown } from '../../lib/known.ts';
+import { type Known, known, notApplicable } from '../../lib/known.ts';
 import { proposeBuckets, proposeLimit } from '../../rules/checks/limit-sizing.ts';
+import type { CurrentSizes, MeasuredUsage } from '../../rules/checks/sizing.ts';
 import { proposeSizes } from '../../rules/checks/sizing.ts';
-import type { CurrentSizes, MeasuredUsage } from '../../rules/checks/sizing-inputs.ts';
 import { gitlabRb, helmValues } from '../../rules/checks/sizing-values.ts';
 import type { oomLevels } from '../../sources/cgroup/oom/record.ts';
-import { type Identity, identityText } from '../../sources/identity.ts';
-import type { DailySeries, History, ServerHistory } from './history.ts';
-import { highestOf, knownAmount, limitUsages, rounded, type ServerGroup } from './limit-usage.ts';
-import { type CurrentQuery, type DayQuery, stepSeconds } from './queries.ts';
+import { identityText } from '../../sources/identity.ts';
+import type { History, ServerHistory } from './history.ts';
+import { limitUsages } from './limit-usage.ts';
+import { type CurrentQuery, stepSeconds } from './queries.ts';
 import type { SizingGroup } from './report.ts';
+import { daySeconds, groupOf, knownAmount, rounded, type ServerGroup } from './server-group.ts';
 
 export function adviceOf({ servers }: History): readonly SizingGroup[] {
   const groups = Map.groupBy(servers, ({ cluster, identity: { namespace, pod, node } }) =>
@@ -68,78 +69,6 @@ function adviceFor(servers: readonly ServerHistory[], hasClusters: boolean): Siz
   };
 }
 
-const daySeconds = 86_400;
-
-const notMeasured = unknown('Prometheus has no series of it');
-
-function groupOf(servers: readonly ServerHistory[]): ServerGroup {
-  const daily = (query: DayQuery): readonly { readonly series: DailySeries; readonly identity: Identity }[] =>
-    servers.flatMap(({ identity, daily: of }) => of(query).map((series) => ({ series, identity })));
-  const currentSeries = (query: CurrentQuery): readonly DailySeries[] =>
-    servers.flatMap(({ current }) => current(query));
-  /** Of each day, the highest of all servers. */
-  const highestByDay = (all: readonly DailySeries[]): readonly (number | undefined)[] => {
-    const length = Math.max(0, ...all.map(({ days }) => days.length));
-    return Array.from({ length }, (_, day) => highestOf(all.map(({ days }) => days[day])));
-  };
-  return {
-    isSingle: servers.length === 1,
-    seconds: (query) =>
-      highestByDay(daily(query).map(({ series }) => series))
-        .map((steps) => Math.min(daySeconds, (steps ?? 0) * stepSeconds))
-        .reduce((sum, seconds) => sum + seconds, 0),
-    peak(query, p99, rpc = '') {
-      const found = daily(query).filter(({ series }) => series.rpc === rpc);
-      const value = highestOf(found.flatMap(({ series }) => series.days));
-      const at = found.find(({ series }) => series.days.includes(value));
-      const p99s =
-        p99 === undefined
-          ? []
-          : daily(p99)
-              .filter(({ series }) => series.rpc === rpc)
-              .flatMap(({ series }) => series.days);
-      return {
-        value: value === undefined ? notMeasured : known(value),
-        trend: {
-          p99: highestOf(p99s),
-          growthPerWeek: growthPerWeek(highestByDay(found.map(({ series }) => series))),
-          where: at === undefined || servers.length === 1 ? undefined : identityText(at.identity),
-        },
-      };
-    },
-    total(query, isWanted = () => true) {
-      const values = daily(query)
-        .filter(({ series }) => isWanted(series))
-        .flatMap(({ series }) => series.days)
-        .filter((value) => value !== undefined);
-      return values.length === 0 ? notMeasured : known(values.reduce((sum, value) => sum + value, 0));
-    },
-    current(query, isWanted = () => true) {
-      const values = currentSeries(query)
-        .filter(isWanted)
-        .flatMap(({ days }) => days.slice(0, 1))
-        .filter((value) => value !== undefined);
-      return values.length === 0 ? notMeasured : known(Math.min(...values));
-    },
-    rpcs: (query) => [...new Set(currentSeries(query).map(({ rpc }) => rpc))].sort(),
-    details: (query) => new Set(currentSeries(query).map(({ detail }) => detail)),
-  };
-}
-
-/** Days of a week that must have a value, so that weekends are in both weeks. */
-const leastDays = 6;
-
-/** Medians, so that one busy day is no growth. */
-function growthPerWeek(days: readonly (number | undefined)[]): number | undefined {
-  const [last, before] = [days.slice(0, 7), days.slice(7, 14)].map(median);
-  return last === undefined || before === undefined ? undefined : last - before;
-}
-
-function median(values: readonly (number | undefined)[]): number | undefined {
-  const sorted = values.filter((value) => value !== undefined).sort((a, b) => a - b);
-  return sorted.length < leastDays ? undefined : sorted[Math.floor(sorted.length / 2)];
-}
-
 /** Not `node`: its memory is no limit that is proposed here. */
 const gitKillLevels: ReadonlySet<string> = new Set<(typeof oomLevels)[number]>(['bucket', 'git', 'pod']);
 
@@ -193,8 +122,8 @@ function currentSizes(group: ServerGroup): CurrentSizes {
 }
 
 function caveatsOf(group: ServerGroup, servers: readonly ServerHistory[]): readonly string[] {
-  const short = servers.filter(({ daily }) => {
-    const steps = daily('cgroupSteps').flatMap(({ days }) => days);
+  const short = servers.filter(({ series }) => {
+    const steps = series('cgroupSteps').flatMap(({ days }) => days);
     return steps.reduce((sum: number, count) => sum + (count ?? 0), 0) * stepSeconds < daySeconds;
   });
   const isUnread = group.seconds('cgroupSteps') === 0;

@@ -18,16 +18,12 @@ export interface ServerHistory {
   readonly cluster: string;
   /** Of a pod, the node on which it was last. */
   readonly identity: Identity;
-  daily(query: DayQuery): readonly DailySeries[];
-  /** Of the last day: their first entry. */
-  current(query: CurrentQuery): readonly DailySeries[];
+  /** Of a query of the last day only the first entry. */
+  series(query: DayQuery | CurrentQuery): readonly DailySeries[];
 }
 
 export interface History {
   readonly servers: readonly ServerHistory[];
-  /** Days of which anything was read. */
-  readonly daysRead: number;
-  readonly daysWanted: number;
   /** What is missing or partial, for people. No secrets. */
   readonly problems: readonly string[];
 }
@@ -101,8 +97,6 @@ export async function readHistory(
     ok: true,
     history: {
       servers: servers.all(),
-      daysRead,
-      daysWanted: days,
       problems: [
         ...(end === undefined ? [] : [`Only ${daysRead} of ${days} days were read: Prometheus ${end}.`]),
         ...[...failures].map(
@@ -175,10 +169,11 @@ function createServers(days: number) {
     },
     omitted: () => omitted,
     all(): readonly ServerHistory[] {
-      return [...servers.values()].map(({ cluster, identity, series }) => {
-        const of = (query: string): readonly DailySeries[] => [...(series.get(query)?.values() ?? [])];
-        return { cluster, identity, daily: of, current: of };
-      });
+      return [...servers.values()].map(({ cluster, identity, series }) => ({
+        cluster,
+        identity,
+        series: (query) => [...(series.get(query)?.values() ?? [])],
+      }));
     },
   };
 }

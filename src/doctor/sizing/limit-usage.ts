@@ -1,42 +1,11 @@
 /** How the limits of a group of servers were used, from their history. */
-import { type Known, known } from '../../lib/known.ts';
+import type { Known } from '../../lib/known.ts';
 import type { LimitUsage } from '../../rules/checks/limit-sizing.ts';
-import type { Trend } from '../../rules/checks/sizing-inputs.ts';
 import { packObjectsName } from '../../rules/checks/sizing-values.ts';
 import { hasBuiltInLimit } from '../../sources/gitaly/limits.ts';
 import type { DailySeries } from './history.ts';
-import type { CurrentQuery, DayQuery } from './queries.ts';
-
-export const knownAmount = (fact: Known<number>): number | undefined =>
-  'value' in fact ? fact.value : undefined;
-
-/** increase() extrapolates to the ends of the day. */
-export const rounded = (fact: Known<number>): Known<number> =>
-  'value' in fact ? known(Math.ceil(fact.value)) : fact;
-
-export interface ServerGroup {
-  readonly isSingle: boolean;
-  /** Seconds in which at least one server was there. */
-  seconds(query: 'cgroupSteps' | 'scrapeSteps'): number;
-  /** The highest value of any server and day, with its trend. `rpc` and `detail`: only series with these. */
-  peak(
-    query: DayQuery,
-    p99?: DayQuery,
-    rpc?: string,
-  ): { readonly value: Known<number>; readonly trend: Trend };
-  /** Summed over servers and days; unknown without a series. */
-  total(query: DayQuery, isWanted?: (series: DailySeries) => boolean): Known<number>;
-  /** The lowest of all servers: a limit that differs is being changed. */
-  current(query: CurrentQuery, isWanted?: (series: DailySeries) => boolean): Known<number>;
-  /** Every RPC with a series of the query. */
-  rpcs(query: CurrentQuery): readonly string[];
-  details(query: CurrentQuery): ReadonlySet<string>;
-}
-
-export function highestOf(values: readonly (number | undefined)[]): number | undefined {
-  const found = values.filter((value) => value !== undefined);
-  return found.length === 0 ? undefined : found.reduce((most, value) => Math.max(most, value), -Infinity);
-}
+import type { CurrentQuery } from './queries.ts';
+import { knownAmount, rounded, type ServerGroup } from './server-group.ts';
 
 /** Drops by what a limit does: a client that left (`other`) is none of it. */
 const isByLimit = ({ detail }: DailySeries): boolean => detail === 'queue_full' || detail === 'queue_wait';

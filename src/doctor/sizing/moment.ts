@@ -2,8 +2,8 @@
 import { type Known, known, unknown } from '../../lib/known.ts';
 import { parseGoMemory } from '../../rules/checks/definitions/memory.ts';
 import type { ServerFacts } from '../../rules/checks/inputs.ts';
+import type { CurrentSizes, MeasuredUsage } from '../../rules/checks/sizing.ts';
 import { proposeSizes } from '../../rules/checks/sizing.ts';
-import type { CurrentSizes, MeasuredUsage } from '../../rules/checks/sizing-inputs.ts';
 import { createCgroupFiles } from '../../sources/cgroup/files/files.ts';
 import { type CgroupFiles, type FileReading, knownOf } from '../../sources/cgroup/files/reading.ts';
 import type { GitalyTree } from '../../sources/cgroup/tree.ts';

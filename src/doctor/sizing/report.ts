@@ -1,7 +1,7 @@
 /** Right-sizing as doctor prints it, from a history or from one reading. Pure. */
 import { bytesText, durationText, listText } from '../../lib/format.ts';
 import type { ProposedBuckets, ProposedLimit } from '../../rules/checks/limit-sizing.ts';
-import type { ProposedSize, SizeId, SizingProposal } from '../../rules/checks/sizing-inputs.ts';
+import type { ProposedSize, SizeId, SizingProposal } from '../../rules/checks/sizing.ts';
 
 /** Servers with the same configuration: the pods of a namespace, or one host. */
 export interface SizingGroup {

@@ -5,7 +5,7 @@
  */
 import { bytesText } from '../../lib/format.ts';
 import type { ProposedBuckets, ProposedLimit } from './limit-sizing.ts';
-import { type ProposedSize, type SizeId, sizeOf } from './sizing-inputs.ts';
+import { type ProposedSize, type SizeId, sizeOf } from './sizing.ts';
 
 export interface Proposals {
   readonly sizes: readonly ProposedSize[];

@@ -4,10 +4,10 @@ import type { Level } from '../../sources/cgroup/level-metrics.ts';
 import { oomLevelText } from '../../sources/cgroup/messages.ts';
 import type { OomKill, OomLevel } from '../../sources/cgroup/oom/record.ts';
 import type { CgroupGitalyView, CgroupView, LevelView } from '../../sources/cgroup/view.ts';
-import { type Identity, identityKey, identityText } from '../../sources/identity.ts';
+import { identityKey, identityText } from '../../sources/identity.ts';
 import type { Thresholds } from '../thresholds.ts';
 import type { ProblemHistory } from './history.ts';
-import { type Problem, problem } from './problem.ts';
+import { aboutServer, type Problem, problem } from './problem.ts';
 
 export interface CgroupSituation {
   readonly view: CgroupView;
@@ -39,7 +39,7 @@ function unreadableProblems({ failure, failures }: CgroupView): Problem[] {
   return [
     problem('cgroups_unreadable', {
       title: `${failure === undefined ? 'Some' : 'All'} cgroups of this host cannot be read`,
-      detail: `${messages.slice(0, 3).join('; ')}${messages.length > 3 ? ` and ${messages.length - 3} more` : ''}. OOM kills in them may be missed.`,
+      detail: `${listText(messages, 3, '; ')}. OOM kills in them may be missed.`,
     }),
   ];
 }
@@ -61,11 +61,6 @@ function readErrorProblems({ buckets, identity, levels }: CgroupGitalyView): Pro
     }),
   ];
 }
-
-const aboutServer = (identity: Identity) => ({
-  subject: identityText(identity),
-  labels: { ...identity },
-});
 
 /** On a virtual machine; pods come and go, and Kubernetes reports them. */
 const disappearedProblems = ({ history }: CgroupSituation): Problem[] =>

@@ -13,7 +13,7 @@ import type { GitalyView, TargetRead } from '../../sources/gitaly/view.ts';
 import { components, identityKey, identityText } from '../../sources/identity.ts';
 import type { Thresholds } from '../thresholds.ts';
 import type { ProblemHistory } from './history.ts';
-import { type Problem, problem } from './problem.ts';
+import { aboutServer, type Problem, problem } from './problem.ts';
 
 export interface GitalySituation {
   readonly view: GitalyView;
@@ -135,8 +135,7 @@ function unreachableProblem({ target, failure }: TargetRead): Problem {
   return problem('gitaly_unreachable', {
     of: identityKey(target.identity),
     title: `Gitaly ${name} is unreachable`,
-    subject: name,
-    labels: { ...target.identity },
+    ...aboutServer(target.identity),
     detail: `${name} ${failure?.message ?? 'does not respond'}. Repositories that are only on it are unavailable.`,
     action: `Check that Gitaly runs on ${name}, and the network to its metrics port.`,
   });
@@ -185,14 +184,12 @@ function limitProblems({ identity, isRead, rpcs, packObjects }: ServerLimits): P
   const packWrong = disagreement(packObjects, true);
   if (packWrong !== undefined) wrong.push(`pack-objects ${packWrong}`);
   if (wrong.length === 0) return [];
-  const more = wrong.length - 3;
   return [
     problem('limits_not_in_effect', {
       of: identityKey(identity),
       title: `${identityText(identity)} runs with other limits than its config.toml`,
-      subject: identityText(identity),
-      labels: { ...identity },
-      detail: `${wrong.slice(0, 3).join('; ')}${more > 0 ? ` and ${more} more` : ''}.`,
+      ...aboutServer(identity),
+      detail: `${listText(wrong, 3, '; ')}.`,
       action: 'Restart Gitaly so that it reads its configuration, or correct the configuration.',
     }),
   ];

@@ -1,5 +1,6 @@
 /** What a problem on the page is, its kinds, and the alert of each kind. */
 import { durationText } from '../../lib/format.ts';
+import { type Identity, identityText } from '../../sources/identity.ts';
 import { type AlertName, alertRule } from '../alert-rules.ts';
 import { type Finding, fixText, type Severity } from '../finding.ts';
 
@@ -124,6 +125,12 @@ export function problem(id: ProblemId, text: ProblemText): Problem {
     suppressedBy: [],
   };
 }
+
+/** What a problem of one Gitaly is about. */
+export const aboutServer = (identity: Identity): Required<Pick<ProblemText, 'subject' | 'labels'>> => ({
+  subject: identityText(identity),
+  labels: { ...identity },
+});
 
 /** The problem during maintenance windows: suppressed, if its alert is. */
 export function duringMaintenance(found: Problem, windows: readonly string[]): Problem {

@@ -88,7 +88,7 @@ describe('the cause and the fix are in the failure for', () => {
   ])('%s', async (_, handler, message) => {
     const { sizing, finding, queries } = await sizingOf(handler);
     expect(finding).toMatchObject({
-      id: 'prometheus_history',
+      check: { id: 'prometheus_history' },
       status: 'fail',
       detail: expect.stringMatching(message),
     });

@@ -2,14 +2,14 @@ import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { parse } from 'yaml';
 import { known, unknown } from '../../../src/lib/known.ts';
-import { proposeSizes } from '../../../src/rules/checks/sizing.ts';
 import {
   type CurrentSizes,
   type MeasuredUsage,
+  proposeSizes,
   type SizeId,
   type SizingProposal,
   sizeIds,
-} from '../../../src/rules/checks/sizing-inputs.ts';
+} from '../../../src/rules/checks/sizing.ts';
 import { helmValues } from '../../../src/rules/checks/sizing-values.ts';
 import { config, container } from './change.ts';
 import { captured, resultOf } from './support.ts';
