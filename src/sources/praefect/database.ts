@@ -44,6 +44,12 @@ export class UnacceptableRows extends Error {
   }
 }
 
+export interface ConnectionFacts {
+  readonly encrypted: boolean;
+  readonly serverVersion: string;
+  readonly pooler: 'none' | 'pgbouncer';
+}
+
 export interface Database {
   /** Runs one statement without parameters in its own transaction, in one round trip. */
   query(sql: string, options: QueryOptions): Promise<QueryResult<readonly DatabaseRow[]>>;
@@ -55,9 +61,7 @@ export interface Database {
     options: QueryOptions,
     body: (transaction: ReadTransaction) => Promise<T>,
   ): Promise<QueryResult<T>>;
-  /** Facts about the connection for praefect_db_info; undefined before the first connection. */
-  connection():
-    | { readonly encrypted: boolean; readonly serverVersion: string; readonly pooler: string }
-    | undefined;
+  /** For praefect_db_info; undefined before the first connection. */
+  connection(): ConnectionFacts | undefined;
   close(): Promise<void>;
 }

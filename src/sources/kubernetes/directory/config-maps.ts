@@ -6,6 +6,7 @@ import type { Clock } from '../../../lib/clock.ts';
 import type { Failure } from '../../../scheduler/outcome.ts';
 import type { Component, Identity } from '../../identity.ts';
 import type { KubeApi } from '../api/api.ts';
+import { getJson } from '../api/get-json.ts';
 import { type ComponentOf, podIdentity } from '../gitaly-objects.ts';
 import { configMapOf } from '../objects/kinds.ts';
 import type { ConfigMap, Pod } from '../objects/types.ts';
@@ -25,39 +26,22 @@ export const configMapReader =
   (api: KubeApi): ReadConfigMap =>
   async (namespace, name, signal) => {
     const [inNamespace, named] = [namespace, name].map(encodeURIComponent);
-    const result = await api.get(`/api/v1/namespaces/${inNamespace}/configmaps/${named}`, {}, signal);
-    if (!result.ok) return result;
-    const { status, body } = result.response;
     const what = `ConfigMap ${namespace}/${name}`;
-    if (status === 404) return { ok: true, object: undefined };
-    if (status !== 200) return { ok: false, failure: statusFailure(status, what, namespace) };
-    const parsed = configMapOf(parseJson(body));
+    const found = await getJson(
+      api,
+      {
+        path: `/api/v1/namespaces/${inNamespace}/configmaps/${named}`,
+        what,
+        forbidden: `no right to get configmaps of the core group ("") in namespace ${namespace}, so ${what} is not read: grant get, or set kubernetes.scrape to false`,
+      },
+      signal,
+    );
+    if (!found.ok) return found.isMissing ? { ok: true, object: undefined } : found;
+    const parsed = configMapOf(found.json);
     return parsed.ok
       ? parsed
       : { ok: false, failure: { reason: 'parse', message: `${what} is malformed: ${parsed.why}` } };
   };
-
-function statusFailure(status: number, what: string, namespace: string): Failure {
-  if (status === 403)
-    return {
-      reason: 'permission',
-      message: `no right to get configmaps of the core group ("") in namespace ${namespace}, so ${what} is not read: grant get, or set kubernetes.scrape to false`,
-    };
-  if (status === 401)
-    return {
-      reason: 'authentication',
-      message: `the API server rejects the credentials (HTTP 401) for ${what}: the token is expired or wrong, or the account was deleted`,
-    };
-  return { reason: 'http_status', message: `the API server returned HTTP ${status} for ${what}` };
-}
-
-function parseJson(body: string): unknown {
-  try {
-    return JSON.parse(body);
-  } catch {
-    return undefined;
-  }
-}
 
 interface MountedConfig {
   readonly namespace: string;

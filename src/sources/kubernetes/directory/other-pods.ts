@@ -6,7 +6,9 @@
 import type { Clock } from '../../../lib/clock.ts';
 import { type Known, known, unknown } from '../../../lib/known.ts';
 import type { KubeApi } from '../api/api.ts';
+import { getJson } from '../api/get-json.ts';
 import type { ComponentOf } from '../gitaly-objects.ts';
+import { fieldsOf } from '../objects/fields.ts';
 import { podOf } from '../objects/pod.ts';
 import type { Pod } from '../objects/types.ts';
 
@@ -38,6 +40,10 @@ export function createOtherPods(api: KubeApi, componentOf: ComponentOf, clock: C
   };
 }
 
+const what = 'the list of all pods';
+const forbidden =
+  'no right to list pods in all namespaces, to compare their priorities: a ClusterRole has to grant list on pods';
+
 async function listAll(
   api: KubeApi,
   componentOf: ComponentOf,
@@ -47,15 +53,10 @@ async function listAll(
   let next: string | undefined;
   let sparsePages = 0;
   for (let page = 0; page < maxPages; page += 1) {
-    const result = await api.get('/api/v1/pods', { limit: pageSize, continue: next }, signal);
-    if (!result.ok) return unknown(result.failure.message);
-    const { status, body } = result.response;
-    if (status === 403)
-      return unknown(
-        'no right to list pods in all namespaces, to compare their priorities: a ClusterRole has to grant list on pods',
-      );
-    if (status !== 200) return unknown(`the API server returned HTTP ${status} for the list of all pods`);
-    const list = listOf(body);
+    const query = { limit: pageSize, continue: next };
+    const found = await getJson(api, { path: '/api/v1/pods', query, what, forbidden }, signal);
+    if (!found.ok) return unknown(found.failure.message);
+    const list = listOf(found.json);
     if (list === undefined) return unknown('the API server returned something else than a list of pods');
     for (const raw of list.items) {
       const pod = podOf(raw);
@@ -76,18 +77,10 @@ async function listAll(
 }
 
 function listOf(
-  body: string,
+  json: unknown,
 ): { readonly items: readonly unknown[]; readonly next: string | undefined } | undefined {
-  try {
-    const list = JSON.parse(body) as {
-      kind?: unknown;
-      items?: unknown;
-      metadata?: { continue?: unknown };
-    } | null;
-    const next = list?.metadata?.continue;
-    if (list?.kind !== 'PodList' || !Array.isArray(list.items)) return undefined;
-    return { items: list.items, next: typeof next === 'string' && next !== '' ? next : undefined };
-  } catch {
-    return undefined;
-  }
+  const { kind, items, metadata } = fieldsOf(json);
+  if (kind !== 'PodList' || !Array.isArray(items)) return undefined;
+  const { continue: next } = fieldsOf(metadata);
+  return { items, next: typeof next === 'string' && next !== '' ? next : undefined };
 }

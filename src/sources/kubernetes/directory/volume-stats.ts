@@ -7,6 +7,8 @@
 import type { Clock } from '../../../lib/clock.ts';
 import { type Known, known, notApplicable, unknown } from '../../../lib/known.ts';
 import type { KubeApi } from '../api/api.ts';
+import { getJson } from '../api/get-json.ts';
+import { type Fields, fieldsOf } from '../objects/fields.ts';
 import type { Pod } from '../objects/types.ts';
 
 export interface VolumeFacts {
@@ -26,31 +28,23 @@ interface ClaimStats extends VolumeFacts {
  * The claims of a summary; undefined when it is not one. Volumes without a claim (ConfigMaps, emptyDir) are
  * skipped, and so are those without numbers: a kubelet omits them while it mounts a volume.
  */
-export function claimsIn(body: string): readonly ClaimStats[] | undefined {
-  let summary: unknown;
-  try {
-    summary = JSON.parse(body);
-  } catch {
-    return undefined;
-  }
-  const pods = at(summary, 'pods');
+export function claimsIn(summary: unknown): readonly ClaimStats[] | undefined {
+  const { pods } = fieldsOf(summary);
   if (!Array.isArray(pods)) return undefined;
   return pods.flatMap((pod: unknown) => {
-    const volumes = at(pod, 'volume');
-    return Array.isArray(volumes) ? volumes.flatMap((volume: unknown) => claimOf(volume) ?? []) : [];
+    const { volume } = fieldsOf(pod);
+    return Array.isArray(volume) ? volume.flatMap((each: unknown) => claimOf(fieldsOf(each)) ?? []) : [];
   });
 }
 
-function claimOf(volume: unknown): ClaimStats | undefined {
-  const reference = at(volume, 'pvcRef');
-  const namespace = at(reference, 'namespace');
-  const claim = at(reference, 'name');
-  const capacityBytes = amount(volume, 'capacityBytes');
-  const availableBytes = amount(volume, 'availableBytes');
+function claimOf(volume: Fields): ClaimStats | undefined {
+  const { name: claim, namespace } = fieldsOf(volume['pvcRef']);
+  const capacityBytes = amount(volume['capacityBytes']);
+  const availableBytes = amount(volume['availableBytes']);
   if (typeof namespace !== 'string' || typeof claim !== 'string') return undefined;
   if (capacityBytes === undefined || availableBytes === undefined) return undefined;
-  const total = amount(volume, 'inodes');
-  const free = amount(volume, 'inodesFree');
+  const total = amount(volume['inodes']);
+  const free = amount(volume['inodesFree']);
   return {
     namespace,
     claim,
@@ -65,16 +59,9 @@ function claimOf(volume: unknown): ClaimStats | undefined {
   };
 }
 
-const at = (value: unknown, key: string): unknown =>
-  typeof value === 'object' && value !== null && Object.hasOwn(value, key)
-    ? (value as Readonly<Record<string, unknown>>)[key]
-    : undefined;
-
 /** A number >= 0; above 2^53 the last digits are lost, which does not show in a ratio. */
-function amount(value: unknown, key: string): number | undefined {
-  const found = at(value, key);
-  return typeof found === 'number' && Number.isFinite(found) && found >= 0 ? found : undefined;
-}
+const amount = (value: unknown): number | undefined =>
+  typeof value === 'number' && Number.isFinite(value) && value >= 0 ? value : undefined;
 
 export interface VolumeStats {
   /** Of the pod's first claim that its node reports. Requests each node at most once in five minutes. */
@@ -93,16 +80,18 @@ export function createVolumeStats(api: KubeApi, clock: Clock): VolumeStats {
   const requests = new Map<string, NodeRequest>();
 
   async function requestClaims(node: string, signal: AbortSignal): Promise<Known<readonly ClaimStats[]>> {
-    const path = `/api/v1/nodes/${encodeURIComponent(node)}/proxy/stats/summary`;
-    const result = await api.get(path, {}, signal);
-    if (!result.ok) return unknown(result.failure.message);
-    const { status, body } = result.response;
-    if (status === 403)
-      return unknown(
-        'no right to get nodes/proxy: grant it (deploy/kubernetes/base/rbac.yaml), or set kubernetes.volume-stats to false',
-      );
-    if (status !== 200) return unknown(`the kubelet of ${node} returned HTTP ${status}`);
-    const claims = claimsIn(body);
+    const found = await getJson(
+      api,
+      {
+        path: `/api/v1/nodes/${encodeURIComponent(node)}/proxy/stats/summary`,
+        what: `stats/summary of the kubelet of ${node}`,
+        forbidden:
+          'no right to get nodes/proxy: grant it (deploy/kubernetes/base/rbac.yaml), or set kubernetes.volume-stats to false',
+      },
+      signal,
+    );
+    if (!found.ok) return unknown(found.failure.message);
+    const claims = claimsIn(found.json);
     return claims === undefined
       ? unknown(`the kubelet of ${node} returned something else than stats/summary`)
       : known(claims);

@@ -9,11 +9,17 @@ import type { Clock } from '../../../lib/clock.ts';
 import { type Log, silentLog } from '../../../lib/log.ts';
 import { createSerialQueue } from '../../../lib/serial-queue.ts';
 import type { Budget } from '../../../scheduler/budget.ts';
-import { type Database, type QueryOptions, type QueryResult, UnacceptableRows } from '../database.ts';
+import {
+  type ConnectionFacts,
+  type Database,
+  type QueryOptions,
+  type QueryResult,
+  UnacceptableRows,
+} from '../database.ts';
 import { connect, createOutage } from './connect.ts';
 import { addressText, databaseFailure } from './failures.ts';
 import { type DatabaseFault, type DatabaseResult, faulty, succeeded } from './fault.ts';
-import type { ConnectionFacts, Session } from './session.ts';
+import type { Session } from './session.ts';
 import { runTransaction, type StatementOptions, singleStatement } from './transaction.ts';
 
 export interface DatabaseOptions {
@@ -29,15 +35,6 @@ export interface DatabaseOptions {
   readonly applicationName?: string;
   /** For the jitter between attempts to connect; default Math.random. */
   readonly random?: () => number;
-}
-
-/** A query's turn on the connection. */
-interface Turn {
-  readonly session: Session;
-  readonly options: StatementOptions;
-  result<T>(result: DatabaseResult<T>): QueryResult<T>;
-  /** Charges the budget and admits the next query. */
-  end(): void;
 }
 
 /** Connects with the first query, and again with the next one after the connection was lost. */
@@ -97,74 +94,55 @@ export function createDatabase({
     return result;
   }
 
-  const failure = (fault: DatabaseFault, purpose: string): QueryResult<never> => ({
-    ok: false,
-    failure: databaseFailure(fault, connection, purpose),
-  });
-
-  /** Waits for the queue and connects. The caller must end the turn. */
-  async function startTurn(options: QueryOptions): Promise<Turn | { readonly refused: QueryResult<never> }> {
-    const { purpose = "Praefect's database" } = options;
+  /** Waits for the queue, connects, runs the query, and charges the budget before it admits the next one. */
+  async function takeTurn<T>(
+    given: QueryOptions,
+    run: (session: Session, options: StatementOptions) => Promise<DatabaseResult<T>>,
+  ): Promise<QueryResult<T>> {
+    const { purpose = "Praefect's database" } = given;
     // Not AbortSignal.any: what depends on a signal that lives as long as the program is never collected.
-    const deadline = createDeadline(clock, undefined, options.signal, closing.signal);
+    const deadline = createDeadline(clock, undefined, given.signal, closing.signal);
     const { signal } = deadline;
     const leave = await queue.enter(signal);
-    const release = (): void => {
-      deadline.release();
-      leave?.();
-    };
     const live =
       leave === undefined
         ? faulty(closing.signal.aborted ? shuttingDown : queueTimeout)
         : await connected(signal);
-    if (!live.ok) {
-      release();
-      return { refused: failure(live.fault, purpose) };
-    }
-    const own = live.value;
     const started = clock.monotonic();
-    const roundTripsBefore = own.roundTrips();
+    const roundTripsBefore = live.ok ? live.value.roundTrips() : 0;
     const elapsedMs = (): number => clock.monotonic() - started;
-    return {
-      session: own,
-      options: { ...options, purpose, signal },
-      result: (result) =>
-        result.ok
-          ? { ok: true, value: result.value, elapsedMs: elapsedMs() }
-          : failure(result.fault, purpose),
-      end() {
-        const networkMs = (own.roundTrips() - roundTripsBefore) * roundTripMs;
+    try {
+      const result = live.ok ? await run(live.value, { ...given, purpose, signal }) : live;
+      return result.ok
+        ? { ok: true, value: result.value, elapsedMs: elapsedMs() }
+        : { ok: false, failure: databaseFailure(result.fault, connection, purpose) };
+    } finally {
+      if (live.ok) {
+        const networkMs = (live.value.roundTrips() - roundTripsBefore) * roundTripMs;
         budget.charge(Math.max(0, elapsedMs() - networkMs));
-        release();
-      },
-    };
+      }
+      deadline.release();
+      leave?.();
+    }
   }
 
   return {
-    async query(sql, options) {
-      const turn = await startTurn(options);
-      if ('refused' in turn) return turn.refused;
-      try {
-        const rows = await turn.session.rows(singleStatement(sql, turn.options), turn.options);
-        if (!turn.session.isInTransaction()) return turn.result(rows);
-        turn.session.abandon();
-        return turn.result(rows.ok ? faulty(openTransaction) : rows);
-      } finally {
-        turn.end();
-      }
-    },
-    async transaction(options, body) {
-      const turn = await startTurn(options);
-      if ('refused' in turn) return turn.refused;
-      try {
-        return turn.result(await runTransaction(turn.session, turn.options, body));
-      } catch (error) {
-        if (!(error instanceof UnacceptableRows)) throw error;
-        return turn.result(faulty({ reason: error.reason, found: error.message }));
-      } finally {
-        turn.end();
-      }
-    },
+    query: (sql, given) =>
+      takeTurn(given, async (own, options) => {
+        const rows = await own.rows(singleStatement(sql, options), options);
+        if (!own.isInTransaction()) return rows;
+        own.abandon();
+        return rows.ok ? faulty(openTransaction) : rows;
+      }),
+    transaction: (given, body) =>
+      takeTurn(given, async (own, options) => {
+        try {
+          return await runTransaction(own, options, body);
+        } catch (error) {
+          if (!(error instanceof UnacceptableRows)) throw error;
+          return faulty({ reason: error.reason, found: error.message });
+        }
+      }),
     connection: () => facts,
     async close() {
       closing.abort();

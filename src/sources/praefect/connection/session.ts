@@ -6,7 +6,7 @@ import { createDeadline, untilAborted } from '../../../lib/abort.ts';
 import type { Clock } from '../../../lib/clock.ts';
 import { durationText } from '../../../lib/format.ts';
 import type { Secret } from '../../../lib/secret.ts';
-import type { DatabaseRow } from '../database.ts';
+import type { ConnectionFacts, DatabaseRow } from '../database.ts';
 import { type FaultContext, faultOf, type RunningStatement } from './failures.ts';
 import { type DatabaseFault, type DatabaseResult, faulty, succeeded } from './fault.ts';
 import { copyBounds, type ResponseBounds, rowsBounds } from './response-guard.ts';
@@ -22,12 +22,6 @@ interface StatementLimits {
   readonly statementTimeoutMs: number;
   /** Of the response; by default those of rows that are kept, and of streamed rows for `copy`. */
   readonly bounds?: ResponseBounds;
-}
-
-export interface ConnectionFacts {
-  readonly encrypted: boolean;
-  readonly serverVersion: string;
-  readonly pooler: 'none' | 'pgbouncer';
 }
 
 export interface Session {

@@ -2,6 +2,7 @@ import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import type { KubeApi } from '../../../../src/sources/kubernetes/api/api.ts';
 import { claimsIn, createVolumeStats } from '../../../../src/sources/kubernetes/directory/volume-stats.ts';
+import { parseJsonText } from '../../../../src/sources/kubernetes/watch/json.ts';
 import { createManualClock } from '../../../support/manual-clock.ts';
 import { named, recordedPods } from './support.ts';
 
@@ -98,7 +99,7 @@ function opened(response: { status: number; body: string } | 'refused') {
 }
 
 test('a summary has its claims with their namespaces; other volumes are skipped', () => {
-  expect(claimsIn(body)).toEqual([
+  expect(claimsIn(parseJsonText(body))).toEqual([
     {
       namespace: 'gitlab',
       claim: 'repo-data-gl-gitaly-default-0',
@@ -127,14 +128,14 @@ test.each([
     [],
   ],
 ])('%s is read as far as possible', (_what, text, claims) => {
-  expect(claimsIn(text)).toEqual(claims);
+  expect(claimsIn(parseJsonText(text))).toEqual(claims);
 });
 
 test('parsing never throws', () => {
   fc.assert(
     fc.property(fc.json(), fc.anything(), (text, value) => {
-      claimsIn(text);
-      claimsIn(JSON.stringify({ pods: [{ volume: [value] }] }) ?? '');
+      claimsIn(parseJsonText(text));
+      claimsIn({ pods: [{ volume: [value] }] });
     }),
   );
 });
