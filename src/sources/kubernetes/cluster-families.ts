@@ -1,6 +1,6 @@
 /** Samples of budgets, StatefulSets, nodes and watches: pure. */
 import { type Family, samplesOf } from '../../metrics/samples.ts';
-import { type NodeOomCounters, nodeOomReasons } from './counters.ts';
+import { nodeIdentity, nodeOomReasons, type PodCounters } from './counters.ts';
 import * as metrics from './metrics.ts';
 import type { Condition, Node, PodDisruptionBudget, StatefulSet } from './objects/types.ts';
 import { incompleteness, type WatchedResource, type WatchState, watchEndReasons } from './store.ts';
@@ -72,10 +72,10 @@ export const pressureConditions = {
 const conditionValue = (condition: Condition | undefined): number | undefined =>
   condition?.status === 'True' ? 1 : condition?.status === 'False' ? 0 : undefined;
 
-export function oomFamilies(nodeNames: readonly string[], ooms: NodeOomCounters): readonly Family[] {
+export function oomFamilies(nodeNames: readonly string[], ooms: PodCounters): readonly Family[] {
   const events = samplesOf(metrics.nodeOomEvents);
-  for (const node of new Set([...nodeNames, ...ooms.nodes()]))
-    for (const reason of nodeOomReasons) events.set({ node, reason }, ooms.get(node, reason));
+  for (const node of new Set([...nodeNames, ...ooms.entries().map(({ identity }) => identity.node)]))
+    for (const reason of nodeOomReasons) events.set({ node, reason }, ooms.get(nodeIdentity(node), reason));
   return [events.family()];
 }
 

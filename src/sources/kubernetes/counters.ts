@@ -22,41 +22,34 @@ export interface PodCounters {
 const keepUnusedMs = 86_400_000;
 const maxUnused = 500;
 
-interface Kept {
-  /** Monotonic; undefined while the object exists. */
-  unusedSince: number | undefined;
-}
-
-/** Drops what has been unused for too long, and above the maximum what has been unused for longest. */
-function dropUnused<Key, Value extends Kept>(
-  kept: Map<Key, Value>,
-  isUsed: (key: Key, value: Value) => boolean,
-  now: number,
-): void {
-  const unused: { readonly key: Key; readonly since: number }[] = [];
-  for (const [key, value] of kept) {
-    value.unusedSince = isUsed(key, value) ? undefined : (value.unusedSince ?? now);
-    if (value.unusedSince !== undefined) unused.push({ key, since: value.unusedSince });
-  }
-  unused.sort((a, b) => b.since - a.since);
-  for (const [index, { key, since }] of unused.entries())
-    if (index >= maxUnused || now - since > keepUnusedMs) kept.delete(key);
-}
-
 export function createPodCounters(): PodCounters {
-  const counters = new Map<string, Kept & { identity: Identity; counts: Map<string, number> }>();
+  const counters = new Map<
+    string,
+    { identity: Identity; counts: Map<string, number>; unusedSince: number | undefined }
+  >();
   return {
     add(identity, key, by = 1) {
       const mapKey = identityKey(identity);
       const known = counters.get(mapKey) ?? {
-        ...{ identity, counts: new Map<string, number>(), unusedSince: undefined },
+        identity,
+        counts: new Map<string, number>(),
+        unusedSince: undefined,
       };
       counters.set(mapKey, known);
       known.counts.set(key, (known.counts.get(key) ?? 0) + by);
     },
     get: (identity, key) => counters.get(identityKey(identity))?.counts.get(key) ?? 0,
     entries: () => [...counters.values()],
-    retain: (isRetained, now) => dropUnused(counters, (_key, { identity }) => isRetained(identity), now),
+    retain(isRetained, now) {
+      const unused: { readonly key: string; readonly since: number }[] = [];
+      for (const [key, each] of counters) {
+        each.unusedSince = isRetained(each.identity) ? undefined : (each.unusedSince ?? now);
+        if (each.unusedSince !== undefined) unused.push({ key, since: each.unusedSince });
+      }
+      unused.sort((a, b) => b.since - a.since);
+      for (const [index, { key, since }] of unused.entries())
+        if (index >= maxUnused || now - since > keepUnusedMs) counters.delete(key);
+    },
   };
 }
 
@@ -121,32 +114,22 @@ export function countRestarts(
 
 /** Events of nodes: SystemOOM is the kubelet's, OOMKilling is node-problem-detector's. */
 export const nodeOomReasons = ['SystemOOM', 'OOMKilling'] as const;
-type NodeOomReason = (typeof nodeOomReasons)[number];
 
-export interface NodeOomCounters {
-  /** Since the exporter started. */
-  get(node: string, reason: NodeOomReason): number;
-  /** With counts, removed ones included. */
-  nodes(): readonly string[];
-  /** Drops other nodes that have not been retained for a day. @param now Clock.monotonic() */
-  retain(isRetained: (node: string) => boolean, now: number): void;
-}
+/** By node: its counts are those of an identity without a pod. */
+export const nodeIdentity = (node: string): Identity => ({ namespace: '', pod: '', node });
 
 /**
  * A repeated event is the same object with a higher count. Of unknown events in a list, only those after `since` (by the
  * API server's clock) count: the API keeps events for an hour, and the exporter may have been restarted. firstTimestamp
  * and lastTimestamp are of the node's clock, so that only the time between them counts.
  */
-export function countNodeOoms(store: Store<KubeEvent>, since: () => number): NodeOomCounters {
-  const byNode = new Map<string, Kept & { counts: Map<NodeOomReason, number> }>();
+export function countNodeOoms(store: Store<KubeEvent>, since: () => number): PodCounters {
+  const counters = createPodCounters();
 
   function add(event: KubeEvent, times: number): void {
     const reason = nodeOomReasons.find((known) => known === event.reason);
     if (reason === undefined || event.about.kind !== 'Node' || times <= 0) return;
-    const node = event.about.name;
-    const known = byNode.get(node) ?? { counts: new Map<NodeOomReason, number>(), unusedSince: undefined };
-    byNode.set(node, known);
-    known.counts.set(reason, (known.counts.get(reason) ?? 0) + times);
+    counters.add(nodeIdentity(event.about.name), reason, times);
   }
   const areAllNew = ({ createdAt }: KubeEvent): boolean => createdAt >= wholeSecond(since());
   const isLastNew = (event: KubeEvent): boolean => lastEventTime(event) >= wholeSecond(since());
@@ -162,11 +145,7 @@ export function countNodeOoms(store: Store<KubeEvent>, since: () => number): Nod
       else if (isLastNew(event)) add(event, areAllNew(event) ? event.count : 1);
     }
   });
-  return {
-    get: (node, reason) => byNode.get(node)?.counts.get(reason) ?? 0,
-    nodes: () => [...byNode.keys()],
-    retain: (isRetained, now) => dropUnused(byNode, isRetained, now),
-  };
+  return counters;
 }
 
 /** Events have times in whole seconds, rounded down. */

@@ -12,7 +12,7 @@ import type { Component, Identity } from '../identity.ts';
 import { serverInfo } from '../server-info.ts';
 import { createLocalTimes, type LocalTimes, watchReadyTimes } from './api-time.ts';
 import { budgetFamilies, nodeFamilies, oomFamilies, statefulSetFamilies } from './cluster-families.ts';
-import { countNodeOoms, countRestarts, type NodeOomCounters, type PodCounters } from './counters.ts';
+import { countNodeOoms, countRestarts, type PodCounters } from './counters.ts';
 import { createExpectedPods, type ExpectedPods } from './expected-pods.ts';
 import { infoFamily, podFamilies, praefectPodFamilies } from './families.ts';
 import {
@@ -156,7 +156,7 @@ interface CollectorState {
   readonly times: LocalTimes;
   readonly gitaly: ComponentState;
   readonly praefect: ComponentState;
-  readonly nodeOoms: NodeOomCounters;
+  readonly nodeOoms: PodCounters;
 }
 
 interface ComponentObjects {
@@ -260,5 +260,5 @@ function dropUnused(state: CollectorState, ...components: readonly ComponentStat
       counters.retain(({ namespace, pod, node }) => names.has(`${namespace}/${pod}`) && isNode(node), now);
     rotations.retain((name) => names.has(name));
   }
-  state.nodeOoms.retain(isNode, now);
+  state.nodeOoms.retain(({ node }) => isNode(node), now);
 }

@@ -194,7 +194,7 @@ function podView(
         : [{ container: name, reason: restartReasonOf(last), finishedAt: last.finishedAt }],
     ),
     terminated: terminationText(pod),
-    ...(pod.deletion === undefined || pod.finalizers === undefined ? {} : { finalizers: pod.finalizers }),
+    ...(pod.deletion !== undefined && pod.finalizers?.length ? { finalizers: pod.finalizers } : {}),
     warning: newest === undefined ? undefined : `${newest.reason}: ${newest.message}`,
   };
 }

@@ -1,8 +1,10 @@
 import { describe, expect, test } from '@jest/globals';
+import type { Identity } from '../../../src/sources/identity.ts';
 import {
   countNodeOoms,
   countRestarts,
   createPodCounters,
+  nodeIdentity,
   type RestartReason,
   restartKey,
 } from '../../../src/sources/kubernetes/counters.ts';
@@ -133,14 +135,17 @@ const event = (uid: string, count: number, firstAt: number, lastAt = firstAt): K
 function countedOoms(since: number) {
   const events = createFakeStore<KubeEvent>();
   const ooms = countNodeOoms(events, () => since);
-  return { events, ooms, count: () => ooms.get('lab-node-4', 'SystemOOM') };
+  return { events, ooms, count: () => ooms.get(nodeIdentity('lab-node-4'), 'SystemOOM') };
 }
 
 describe('OOM kills in events of nodes', () => {
   test('are counted by reason, as recorded', () => {
     const { events, ooms } = countedOoms(happened + 900);
     for (const each of oomEvents) events.put(each, happened + 1000);
-    expect([ooms.get('lab-node-4', 'SystemOOM'), ooms.get('lab-node-4', 'OOMKilling')]).toEqual([1, 1]);
+    expect([
+      ooms.get(nodeIdentity('lab-node-4'), 'SystemOOM'),
+      ooms.get(nodeIdentity('lab-node-4'), 'OOMKilling'),
+    ]).toEqual([1, 1]);
   });
 
   test('before the exporter started are not counted', () => {
@@ -191,18 +196,18 @@ describe('OOM kills in events of nodes', () => {
     const { events, ooms, count } = countedOoms(happened);
     events.put(event('a', 1, happened), happened);
     const day = 86_400_000;
-    const isOther = (node: string): boolean => node !== 'lab-node-4';
+    const isOther = ({ node }: Identity): boolean => node !== 'lab-node-4';
     ooms.retain(() => true, 0);
     ooms.retain(isOther, 1000);
     ooms.retain(isOther, 1000 + day);
-    expect([count(), ooms.nodes()]).toEqual([1, ['lab-node-4']]);
+    expect([count(), ooms.entries().map(({ identity }) => identity.node)]).toEqual([1, ['lab-node-4']]);
     // The node returned in between.
     ooms.retain(() => true, 2000 + day);
     ooms.retain(isOther, 3000 + day);
     ooms.retain(isOther, 3000 + 2 * day);
     expect(count()).toBe(1);
     ooms.retain(isOther, 3001 + 2 * day);
-    expect([count(), ooms.nodes()]).toEqual([0, []]);
+    expect([count(), ooms.entries().map(({ identity }) => identity.node)]).toEqual([0, []]);
   });
 });
 

@@ -38,7 +38,7 @@ export const statefulSetOf = (raw: unknown): Parsed<StatefulSet> =>
       generation: generationOf(fieldsOf(object['metadata'])['generation'], 'metadata.generation'),
       observedGeneration: generationOf(status['observedGeneration'], 'status.observedGeneration'),
       replicas: countOf(spec['replicas'] ?? defaultReplicas, 'spec.replicas'),
-      ...ordinalsOf(spec['ordinals']),
+      ordinalsStart: countOf(fieldsOf(spec['ordinals'])['start'], 'spec.ordinals.start'),
       readyReplicas: countOf(status['readyReplicas'], 'status.readyReplicas'),
       updatedReplicas: countOf(status['updatedReplicas'], 'status.updatedReplicas'),
       currentRevision: textOf(status['currentRevision'], 320),
@@ -65,11 +65,6 @@ function templateOf(raw: unknown): StatefulSet['template'] {
   };
 }
 
-function ordinalsOf(raw: unknown): Pick<StatefulSet, 'ordinalsStart'> {
-  const start = fieldsOf(raw)['start'];
-  return start === undefined ? {} : { ordinalsStart: countOf(start, 'spec.ordinals.start') };
-}
-
 /** policy/v1 */
 export const disruptionBudgetOf = (raw: unknown): Parsed<PodDisruptionBudget> =>
   parsed(() => {
@@ -82,7 +77,7 @@ export const disruptionBudgetOf = (raw: unknown): Parsed<PodDisruptionBudget> =>
       kind: 'PodDisruptionBudget',
       ...metaOf(object),
       selector: selector?.labels ?? {},
-      ...(selector === undefined ? {} : { labelSelector: selector }),
+      labelSelector: selector,
       // The Eviction API refuses all evictions until the status is of the present generation.
       disruptionsAllowed: isStatusOutdated(object) ? 0 : pods('disruptionsAllowed'),
       currentHealthy: pods('currentHealthy'),

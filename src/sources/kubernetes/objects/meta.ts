@@ -42,7 +42,9 @@ export function metaOf(object: Fields, isUsedLabel: KeyFilter = anyLabel): Meta 
     deletion: deletionOf(metadata),
     labels: stringsOf(metadata['labels'], isUsedLabel, maxLabels),
     annotations: stringsOf(metadata['annotations'], isUsedAnnotation, maxAnnotations),
-    ...finalizersOf(metadata['finalizers']),
+    finalizers: elementsOf(metadata['finalizers'], 16).flatMap((each) =>
+      typeof each === 'string' ? [textOf(each)] : [],
+    ),
     owner: controllerOf(metadata['ownerReferences']),
   };
 }
@@ -59,11 +61,6 @@ function deletionOf(metadata: Fields): Meta['deletion'] {
     Number.MAX_SAFE_INTEGER,
   );
   return { requestedAt: endsAt - graceSeconds * 1000, graceSeconds };
-}
-
-function finalizersOf(raw: unknown): Pick<Meta, 'finalizers'> {
-  const finalizers = elementsOf(raw, 16).flatMap((each) => (typeof each === 'string' ? [textOf(each)] : []));
-  return finalizers.length === 0 ? {} : { finalizers };
 }
 
 function controllerOf(references: unknown): Meta['owner'] {

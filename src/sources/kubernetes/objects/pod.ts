@@ -44,26 +44,21 @@ export const podOf = (raw: unknown): Parsed<Pod> =>
       startTime: timeOf(status['startTime']),
       terminationGracePeriodSeconds: integerOf(spec['terminationGracePeriodSeconds']),
       fsGroupChangePolicy: textOf(security['fsGroupChangePolicy'], 64),
-      ...optional('fsGroup', integerOf(security['fsGroup'])),
+      fsGroup: integerOf(security['fsGroup']),
       runAsUser: integerOf(security['runAsUser']),
-      ...(typeof spec['hostUsers'] === 'boolean' ? { hostUsers: spec['hostUsers'] } : {}),
-      ...(spec['preemptionPolicy'] === undefined
-        ? {}
-        : { preemptionPolicy: textOf(spec['preemptionPolicy'], 64) }),
+      hostUsers: typeof spec['hostUsers'] === 'boolean' ? spec['hostUsers'] : undefined,
+      preemptionPolicy: textOf(spec['preemptionPolicy'], 64),
       resources: resourcesOf(spec['resources']),
-      ...overheadOf(spec['overhead']),
+      overhead: overheadOf(spec['overhead']),
       antiAffinity: antiAffinityOf(fieldsOf(fieldsOf(spec['affinity'])['podAntiAffinity']), meta),
       ...volumesOf(spec['volumes']),
     };
   });
 
-const optional = <Key extends string>(key: Key, value: number | undefined): Partial<Record<Key, number>> =>
-  value === undefined ? {} : ({ [key]: value } as Record<Key, number>);
-
-function overheadOf(raw: unknown): Pick<Pod, 'overhead'> {
-  if (raw === undefined || raw === null) return {};
+function overheadOf(raw: unknown): Pod['overhead'] {
+  if (raw === undefined || raw === null) return undefined;
   const { memory, cpu } = fieldsOf(raw);
-  return { overhead: { memory: quantityOf(memory), cpu: quantityOf(cpu) } };
+  return { memory: quantityOf(memory), cpu: quantityOf(cpu) };
 }
 
 function antiAffinityOf(raw: Fields, pod: Meta): Pod['antiAffinity'] {
@@ -119,11 +114,13 @@ function containerOf(spec: Fields, status: Fields = {}): Container {
     resources: resourcesOf(spec['resources']),
     env: envOf(spec['env']),
     ports: portsOf(spec['ports']),
-    ...portNumbersOf(spec['ports']),
+    portNumbers: elementsOf(spec['ports']).flatMap(
+      (each) => integerOf(fieldsOf(each)['containerPort']) ?? [],
+    ),
     startupProbe: probeOf(spec['startupProbe']),
     readinessProbe: probeOf(spec['readinessProbe']),
     livenessProbe: probeOf(spec['livenessProbe']),
-    ...optional('runAsUser', integerOf(fieldsOf(spec['securityContext'])['runAsUser'])),
+    runAsUser: integerOf(fieldsOf(spec['securityContext'])['runAsUser']),
     sidecar: spec['restartPolicy'] === 'Always',
     id: textOf(status['containerID'], 256),
     ready: flagOf(status['ready'], `ready of container ${name}`),
@@ -137,15 +134,11 @@ function containerOf(spec: Fields, status: Fields = {}): Container {
 /** Requests and limits of memory (bytes) and CPU (cores). What is not set, or is not a quantity, is absent. */
 function resourcesOf(raw: unknown): Resources {
   const { requests, limits } = fieldsOf(raw);
-  const memoryRequest = quantityOf(fieldsOf(requests)['memory']);
-  const memoryLimit = quantityOf(fieldsOf(limits)['memory']);
-  const cpuRequest = quantityOf(fieldsOf(requests)['cpu']);
-  const cpuLimit = quantityOf(fieldsOf(limits)['cpu']);
   return {
-    ...(memoryRequest === undefined ? {} : { memoryRequest }),
-    ...(memoryLimit === undefined ? {} : { memoryLimit }),
-    ...(cpuRequest === undefined ? {} : { cpuRequest }),
-    ...(cpuLimit === undefined ? {} : { cpuLimit }),
+    memoryRequest: quantityOf(fieldsOf(requests)['memory']),
+    memoryLimit: quantityOf(fieldsOf(limits)['memory']),
+    cpuRequest: quantityOf(fieldsOf(requests)['cpu']),
+    cpuLimit: quantityOf(fieldsOf(limits)['cpu']),
   };
 }
 
@@ -170,11 +163,6 @@ function portsOf(raw: unknown): Container['ports'] {
       : [];
   });
   return Object.fromEntries(named);
-}
-
-function portNumbersOf(raw: unknown): Pick<Container, 'portNumbers'> {
-  const numbers = elementsOf(raw).flatMap((each) => integerOf(fieldsOf(each)['containerPort']) ?? []);
-  return numbers.length === 0 ? {} : { portNumbers: numbers };
 }
 
 /** The API server fills in defaults, and omits zeros. */

@@ -1,6 +1,6 @@
 /**
  * Kubernetes objects, trimmed to the fields that are used, so that memory stays bounded whatever annotations hold.
- * Absent fields stay absent. Times are milliseconds since 1970 by the API server's clock; quantities are bytes and
+ * Absent fields are undefined, '', 0 or false. Times are milliseconds since 1970 by the API server's clock; quantities are bytes and
  * cores.
  */
 
@@ -17,7 +17,7 @@ export interface Meta {
   /** Only those in use (gitaly-exporter/maintenance-until, safe-to-evict, prometheus.io/*). */
   readonly annotations: Readonly<Record<string, string>>;
   /** Names; while there is one, a deleted object stays. */
-  readonly finalizers?: readonly string[];
+  readonly finalizers?: readonly string[] | undefined;
   /** The controlling owner. */
   readonly owner: { readonly kind: string; readonly name: string; readonly uid: string } | undefined;
 }
@@ -42,10 +42,10 @@ export interface Condition {
 }
 
 export interface Resources {
-  readonly memoryRequest?: number;
-  readonly memoryLimit?: number;
-  readonly cpuRequest?: number;
-  readonly cpuLimit?: number;
+  readonly memoryRequest?: number | undefined;
+  readonly memoryLimit?: number | undefined;
+  readonly cpuRequest?: number | undefined;
+  readonly cpuLimit?: number | undefined;
 }
 
 export interface ContainerProbe {
@@ -79,12 +79,12 @@ export interface Container {
   /** Name -> containerPort. */
   readonly ports: Readonly<Record<string, number>>;
   /** All of them, with or without a name. */
-  readonly portNumbers?: readonly number[];
+  readonly portNumbers?: readonly number[] | undefined;
   readonly startupProbe: ContainerProbe | undefined;
   readonly readinessProbe: ContainerProbe | undefined;
   readonly livenessProbe: ContainerProbe | undefined;
   /** Of its own securityContext, which takes precedence over the pod's. */
-  readonly runAsUser?: number;
+  readonly runAsUser?: number | undefined;
   /** An init container with restartPolicy Always. */
   readonly sidecar: boolean;
   /** From here on: status. Before there is one: '', false, 0, unknown. */
@@ -116,16 +116,16 @@ export interface Pod extends Meta {
   readonly terminationGracePeriodSeconds: number | undefined;
   readonly fsGroupChangePolicy: string;
   /** Absent: the kubelet changes the owner of no file. */
-  readonly fsGroup?: number;
+  readonly fsGroup?: number | undefined;
   readonly runAsUser: number | undefined;
   /** False: the pod has a user namespace of its own. */
-  readonly hostUsers?: boolean;
+  readonly hostUsers?: boolean | undefined;
   /** `Never`: the pod waits for free capacity, whatever its priority. */
-  readonly preemptionPolicy?: string;
+  readonly preemptionPolicy?: string | undefined;
   /** spec.resources (pod-level, Kubernetes >= 1.34), where given. */
   readonly resources: Resources;
   /** spec.overhead, set by a RuntimeClass (Kata); absent: no overhead. */
-  readonly overhead?: { readonly memory: number | undefined; readonly cpu: number | undefined };
+  readonly overhead?: { readonly memory: number | undefined; readonly cpu: number | undefined } | undefined;
   /** Topology keys of the anti-affinity terms that match the pod's own labels. */
   readonly antiAffinity: { readonly required: readonly string[]; readonly preferred: readonly string[] };
   /** Names of the PersistentVolumeClaims and ConfigMaps that its volumes use. */
@@ -139,7 +139,7 @@ export interface StatefulSet extends Meta {
   readonly observedGeneration: number;
   readonly replicas: number;
   /** spec.ordinals.start; absent: 0. */
-  readonly ordinalsStart?: number;
+  readonly ordinalsStart?: number | undefined;
   readonly readyReplicas: number;
   readonly updatedReplicas: number;
   readonly currentRevision: string;
@@ -165,7 +165,7 @@ export interface PodDisruptionBudget extends Meta {
   /** matchLabels of its selector. */
   readonly selector: Readonly<Record<string, string>>;
   /** The whole selector, with its expressions; absent without one (then the budget covers no pod). */
-  readonly labelSelector?: LabelSelector;
+  readonly labelSelector?: LabelSelector | undefined;
   readonly disruptionsAllowed: number;
   readonly currentHealthy: number;
   readonly desiredHealthy: number;
