@@ -23,7 +23,7 @@ import {
   unless,
   type Vector,
 } from '../src/monitoring/promql/index.ts';
-import { highest, lowest, recorded, sustained } from '../src/monitoring/recording.ts';
+import { eachHighest, highest, lowest, recorded, sustained } from '../src/monitoring/recording.ts';
 import { exporterSkew } from '../src/monitoring/recordings/exporter.ts';
 import type { MonitoringSettings } from '../src/monitoring/settings.ts';
 import type { AlertThresholds } from '../src/rules/alert-thresholds.ts';
@@ -89,7 +89,7 @@ function exporterMissing({ thresholds }: ExporterSettings): Alert {
   // Prometheus forgets a target that its service discovery no longer finds.
   const missing = unless(
     maxBy(clusterLabels, maxOverTime(select(buildInfo), lookback)),
-    highest(thresholds, clusterLabels, select(buildInfo)),
+    eachHighest(thresholds, select(buildInfo)),
     { on: clusterLabels },
   );
   return alert({
@@ -112,7 +112,7 @@ function collectorFailing(thresholds: AlertThresholds): Alert {
   const failing = equals(lowest(thresholds, by, select(collectorSuccess)), 0);
   const unreported = unless(
     equals(highest(thresholds, by, select(collectorEnabled)), 1),
-    highest(thresholds, by, select(collectorSuccess)),
+    eachHighest(thresholds, select(collectorSuccess)),
     { on: by },
   );
   return alert({

@@ -2,13 +2,17 @@
  * The cost of all recording rules and alerts in a real Prometheus that holds 50 Gitaly pods and 20 storages: the time of
  * one evaluation of each group. The goal is a second for all of them.
  *
- *     node bench/rules.ts [pods]
+ *     node bench/rules.ts [pods] [folder]
+ *
+ * The folder has earlier rules files (`git worktree add`, or `git show REVISION:alerts/gitaly.rules.yaml`), which are
+ * evaluated in the same Prometheus under other names: shown is the ratio of the times now and before.
  *
  * Each series has as much history as the longest range of any rule reads, up to a day: a sample per minute of the last
  * two hours, and one per 5 minutes before. Prometheus evaluates every 5 s; shown are the fastest and the median evaluation
- * within a minute, and Prometheus' CPU time for a cycle of all groups: the number to trust on a busy machine. The recorded series have the history of that minute only.
+ * within a minute, the costliest rules, and Prometheus' CPU time for a cycle of all groups: the number to trust on a busy
+ * machine. The recorded series have the history of that minute only.
  */
-import { cp, mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -21,6 +25,8 @@ import { startPrometheusOn } from './prometheus.ts';
 import { type SeriesFamily, storages, times, writeWorld } from './world.ts';
 
 const pods = Number(process.argv[2] ?? 50);
+const earlier = process.argv[3];
+const shownRules = 40;
 const step = 60;
 /** promtool reads the whole file for every two hours of it. */
 const day = 86_400;
@@ -30,6 +36,8 @@ const sparseStep = 300;
 const ahead = 600;
 const goalMs = 1000;
 const end = Math.floor(Date.now() / 1000 / step) * step + ahead;
+
+const beforePrefix = 'before-';
 
 const { thresholds } = defaultMonitoringSettings;
 const expressions = alertGroups(defaultMonitoringSettings).flatMap(({ alerts, recordings }) => [
@@ -63,6 +71,8 @@ interface RuleGroups {
     readonly lastEvaluation: string;
     readonly rules: readonly {
       readonly name: string;
+      readonly query: string;
+      readonly evaluationTime: number;
       readonly health: string;
       readonly lastError?: string;
     }[];
@@ -84,8 +94,17 @@ try {
     buckets: 100,
     timesOf,
   });
-  for (const { file } of alertGroups(defaultMonitoringSettings))
-    await cp(join(import.meta.dirname, `../alerts/${file}.rules.yaml`), join(folder, `${file}.rules.yaml`));
+  for (const { file } of alertGroups(defaultMonitoringSettings)) {
+    const shipped = await readFile(join(import.meta.dirname, `../alerts/${file}.rules.yaml`), 'utf8');
+    await writeFile(join(folder, `${file}.rules.yaml`), shipped);
+    if (earlier === undefined) continue;
+    const before = await readFile(join(earlier, `${file}.rules.yaml`), 'utf8');
+    // Recorded series of their own.
+    const renamed = before
+      .replaceAll(/\b(gitaly|praefect|gitaly_exporter):(?=\w)/g, 'before_$1:')
+      .replaceAll(/^ {2}- name: /gm, `$&${beforePrefix}`);
+    await writeFile(join(folder, `${beforePrefix}${file}.rules.yaml`), renamed);
+  }
   const prometheus = await startPrometheusOn(world, {
     folder,
     address,
@@ -95,6 +114,7 @@ try {
   });
   try {
     const evaluations = new Map<string, Map<string, number>>();
+    const times = new Map<string, Map<string, number>>();
     let rules = 0;
     /** When every group has been evaluated once: the start does not count. */
     let cpuBefore: number | undefined;
@@ -109,6 +129,11 @@ try {
         const failed = own.find(({ health }) => health === 'err');
         if (failed !== undefined) throw new Error(`${failed.name}: ${failed.lastError}`);
         if (evaluationTime === 0) continue;
+        for (const rule of own) {
+          const key = `${name} ${rule.name}: ${rule.query}`;
+          const found = times.get(key) ?? new Map<string, number>();
+          times.set(key, found.set(lastEvaluation, rule.evaluationTime * 1000));
+        }
         const found = evaluations.get(name) ?? new Map<string, number>();
         evaluations.set(name, found.set(lastEvaluation, evaluationTime * 1000));
       }
@@ -117,19 +142,29 @@ try {
     const cpu = ((await prometheus.cpu()) - (cpuBefore ?? 0)) / cycles;
     console.log(`CPU time of a cycle of all groups: ${cpu.toFixed(0)} ms`);
     console.log(`${pods} pods, ${storages} storages, ${series} series, ${rules} rules`);
-    let sum = 0;
-    let fastest = 0;
+    const costly = [...times]
+      .map(([rule, found]) => ({ rule, ms: Math.min(...found.values()) }))
+      .sort((a, b) => b.ms - a.ms)
+      .slice(0, shownRules);
+    for (const { rule, ms } of costly)
+      console.log(`  ${ms.toFixed(1).padStart(7)} ms ${rule.replaceAll(/\s+/g, ' ').slice(0, 150)}`);
+    const total = { now: 0, before: 0, fastest: 0 };
     for (const [name, found] of evaluations) {
       const ms = median([...found.values()]);
       const least = Math.min(...found.values());
-      sum += ms;
-      fastest += least;
+      if (name.startsWith(beforePrefix)) total.before += ms;
+      else total.now += ms;
+      if (!name.startsWith(beforePrefix)) total.fastest += least;
       console.log(`  ${name}: ${least.toFixed(0)} ms, median ${ms.toFixed(0)} ms of ${found.size}`);
     }
     console.log(
-      `all groups: ${fastest.toFixed(0)} ms, median ${sum.toFixed(0)} ms; the goal is ${goalMs} ms`,
+      `all groups: ${total.fastest.toFixed(0)} ms, median ${total.now.toFixed(0)} ms; the goal is ${goalMs} ms`,
     );
-    process.exitCode = sum > goalMs || evaluations.size === 0 ? 1 : 0;
+    if (total.before > 0)
+      console.log(
+        `before: median ${total.before.toFixed(0)} ms, now by before: ${(total.now / total.before).toFixed(2)}`,
+      );
+    process.exitCode = total.now > goalMs || evaluations.size === 0 ? 1 : 0;
   } finally {
     await prometheus.stop();
   }

@@ -19,7 +19,7 @@ import {
   sumBy,
   unless,
 } from '../../src/monitoring/promql/index.ts';
-import { gaugeWindow, highest, lowest, recorded, sustained } from '../../src/monitoring/recording.ts';
+import { eachHighest, lowest, recorded, sustained } from '../../src/monitoring/recording.ts';
 import {
   hostLabels,
   podLabels,
@@ -218,11 +218,11 @@ function metricsUnreadable(thresholds: AlertThresholds): Alert {
   // A target that the exporter no longer has is as unknown as one that it cannot read.
   const unread = unless(
     maxBy(podLabels, maxOverTime(targets, promDuration(missingSeriesLookback.value))),
-    equals(highest(thresholds, podLabels, targets), 1),
+    equals(eachHighest(thresholds, targets), 1),
     on,
   );
   // Not the last known state: while no exporter reports pods, GitalyExporterDown or GitalyExporterMissing fires instead.
-  const ready = equals(highest(thresholds, podLabels, select(podReady)), 1);
+  const ready = equals(eachHighest(thresholds, select(podReady)), 1);
   return alert({
     ...judgedWithPage('GitalyMetricsUnreadable', thresholds),
     expression: and(unread, ready, on),
@@ -237,12 +237,9 @@ function metricsUnreadable(thresholds: AlertThresholds): Alert {
 function unwatched(thresholds: AlertThresholds): Alert {
   const { gitalyUnwatched, missingSeriesLookback } = thresholds;
   const ready = equals(maxBy(podLabels, recorded(serving, { source: 'pod' })), 1);
-  const watched = maxBy(podLabels, maxOverTime(select(serverInfo), gaugeWindow(thresholds)));
+  const watched = eachHighest(thresholds, select(serverInfo));
   // Where no agent was ever installed, none is missing.
-  const agents = maxBy(
-    ['cluster'],
-    maxOverTime(select(serverInfo, { pod: not('') }), promDuration(missingSeriesLookback.value)),
-  );
+  const agents = maxOverTime(select(serverInfo, { pod: not('') }), promDuration(missingSeriesLookback.value));
   return alert({
     name: 'GitalyUnwatched',
     severity: 'warning',
@@ -267,16 +264,13 @@ function unwatchedHost(thresholds: AlertThresholds): Alert {
     maxOverTime(hosts, promDuration(missingSeriesLookback.value)),
   );
   const target = ['cluster', 'job', 'instance'] as const;
-  const forgotten = unless(known, highest(thresholds, target, select(targetUp)), { on: target });
+  const forgotten = unless(known, eachHighest(thresholds, select(targetUp)), { on: target });
   return alert({
     name: 'GitalyUnwatched',
     severity: 'warning',
     // Without it, Prometheus takes the two rules of this name for duplicates.
     labels: { server: 'virtual_machine' },
-    expression: maxBy(
-      hostLabels,
-      unless(forgotten, highest(thresholds, hostLabels, hosts), { on: hostLabels }),
-    ),
+    expression: maxBy(hostLabels, unless(forgotten, eachHighest(thresholds, hosts), { on: hostLabels })),
     forSeconds: sustained(thresholds, gitalyUnwatched.value),
     noProblem: 'only Prometheus sees that it no longer has an agent as a target',
     panel: { dashboard: serversDashboard, title: 'Servers monitored' },

@@ -154,7 +154,7 @@ function nodeNotReady(thresholds: AlertThresholds): Alert {
 function checkRegressed(thresholds: AlertThresholds): Alert {
   const { checkRegressed: failsFor } = thresholds;
   const labels = ['cluster', 'check', 'namespace', 'pod', 'node', 'workload'] as const;
-  const yesterday = maxBy(labels, maxOverTime(select(checkPassed), gaugeWindow(thresholds), '1d'));
+  const yesterday = maxOverTime(select(checkPassed), gaugeWindow(thresholds), '1d');
   return alert({
     name: 'GitalyCheckRegressed',
     severity: 'warning',

@@ -16,7 +16,7 @@ import {
   unless,
   type Vector,
 } from '../../src/monitoring/promql/index.ts';
-import { highest, recorded, sustained } from '../../src/monitoring/recording.ts';
+import { eachHighest, recorded, sustained } from '../../src/monitoring/recording.ts';
 import { podLabels } from '../../src/monitoring/recordings/gitaly.ts';
 import {
   claimLabels,
@@ -124,7 +124,7 @@ function volumeMetricsMissing(thresholds: AlertThresholds): readonly Alert[] {
   const vanished = <By extends string>(by: readonly By[], series: GaugeSelector<By>) =>
     unless(
       maxBy(by, maxOverTime(series, promDuration(missingSeriesLookback.value))),
-      highest(thresholds, by, series),
+      eachHighest(thresholds, series),
       { on: by },
     );
   const claims = relabelled(
@@ -133,7 +133,7 @@ function volumeMetricsMissing(thresholds: AlertThresholds): readonly Alert[] {
     'pod',
     'repo-data-(.+)',
   );
-  const ready = equals(highest(thresholds, podLabels, select(podReady)), 1);
+  const ready = equals(eachHighest(thresholds, select(podReady)), 1);
   const before = `which it did within the last ${durationInWords(missingSeriesLookback.value)}`;
   const rule = <Labels extends string>(
     expression: Vector<Labels>,

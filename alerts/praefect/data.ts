@@ -14,7 +14,6 @@ import {
   offsetBy,
   select,
   subtract,
-  sumBy,
   unless,
 } from '../../src/monitoring/promql/index.ts';
 import { gaugeWindow, highest, recorded, sustained } from '../../src/monitoring/recording.ts';
@@ -112,12 +111,12 @@ function lost(thresholds: AlertThresholds): Alert {
 }
 
 /** Virtual storages in which some assigned replica is behind: with replication factor 1 there is none. */
-const anyBehind = () => above(sumBy(virtualStorageLabels, recorded(replicasBehind)), 0);
+const anyBehind = () => above(recorded(replicasBehind), 0);
 
 function singleCopy(thresholds: AlertThresholds): Alert {
   const { keepFiring, singleCopy: singleFor } = thresholds;
   // PraefectStorageUnhealthy pages for an outage; afterwards replication needs some time to catch up.
-  const recentOutage = equals(minBy(virtualStorageLabels, minOverTime(recorded(storageHealth), '30m')), 0);
+  const recentOutage = equals(minOverTime(recorded(storageHealth), '30m'), 0);
   return alert({
     name: 'PraefectSingleCopy',
     severity: 'critical',

@@ -92,7 +92,7 @@ function notReported(thresholds: AlertThresholds): Alert {
   const lookback = promDuration(missingSeriesLookback.value);
   const missing = unless(
     maxBy(clusterLabels, maxOverTime(select(up), lookback)),
-    maxBy(clusterLabels, maxOverTime(select(up), promDuration(databaseUnreported.value))),
+    maxOverTime(select(up), promDuration(databaseUnreported.value)),
     { on: clusterLabels },
   );
   return alert({

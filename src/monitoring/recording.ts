@@ -83,6 +83,21 @@ export const lowest = <Labels extends string, By extends Labels>(
 ): Vector<By> => maxBy<string, By>(by, minOverTime<string>(selector, gaugeWindow(thresholds)));
 
 /**
+ * Every series with its highest value within the gauge window. For the right side of `and` and `unless`, which needs no
+ * aggregation: one exporter that reports the condition is enough.
+ */
+export const eachHighest = <Labels extends string>(
+  thresholds: Thresholds,
+  selector: GaugeSelector<Labels>,
+): Vector<Labels> => maxOverTime(selector, gaugeWindow(thresholds));
+
+/** Likewise the lowest. */
+export const eachLowest = <Labels extends string>(
+  thresholds: Thresholds,
+  selector: GaugeSelector<Labels>,
+): Vector<Labels> => minOverTime(selector, gaugeWindow(thresholds));
+
+/**
  * The current value; without one, the last value of the hold time while its source is not read (`isRead` is empty). The
  * series of a source that cannot be read are absent, and a critical alert on them must not resolve by that. A series
  * that its source no longer has is not held.

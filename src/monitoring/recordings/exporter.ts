@@ -34,12 +34,9 @@ export const collectorFailureRate = recording(
   [...exporterLabels, 'collector', 'reason'],
   ({ rateWindow }) => [
     {
-      expression: above(
-        maxBy(
-          [...exporterLabels, 'collector', 'reason'],
-          rate(select(collectorFailures), promDuration(rateWindow.value)),
-        ),
-        0,
+      expression: maxBy(
+        [...exporterLabels, 'collector', 'reason'],
+        above(rate(select(collectorFailures), promDuration(rateWindow.value)), 0),
       ),
     },
   ],
@@ -51,12 +48,9 @@ export const watchFailureRate = recording(
   [...exporterLabels, 'resource', 'reason'],
   ({ rateWindow }) => [
     {
-      expression: above(
-        maxBy(
-          [...exporterLabels, 'resource', 'reason'],
-          rate(select(watchRestarts, { reason: not('expired') }), promDuration(rateWindow.value)),
-        ),
-        0,
+      expression: maxBy(
+        [...exporterLabels, 'resource', 'reason'],
+        above(rate(select(watchRestarts, { reason: not('expired') }), promDuration(rateWindow.value)), 0),
       ),
     },
   ],

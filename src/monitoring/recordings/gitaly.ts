@@ -83,7 +83,7 @@ export const serving = recording('gitaly:serving:min', [...serverLabels, 'source
     {
       expression: and(
         maxBy(hostLabels, minOverTime(responds, window)),
-        equals(maxBy(hostLabels, maxOverTime(responds, known)), 1),
+        equals(maxOverTime(responds, known), 1),
         { on: hostLabels },
       ),
       labels: { source: 'metrics' },
@@ -130,8 +130,8 @@ export const serverMaintenance = recording('gitaly:server_maintenance:active', s
 });
 
 /**
- * The storages of Praefect that a Gitaly serves; the last known ones of a day while the exporter with Praefect's
- * configuration restarts.
+ * The storages of Praefect that a Gitaly serves; the last known ones while no exporter with Praefect's configuration
+ * reports them, for as long as GitalyDown holds.
  */
 export const serverStorage = recording(
   'gitaly:server_storage:info',
@@ -143,7 +143,7 @@ export const serverStorage = recording(
     ) => {
       const by = [...server, 'virtual_storage', 'storage'] as const;
       const series = select(storageInfo, matchers);
-      const last = lastOverTime(series, promDuration(thresholds.missingSeriesLookback.value));
+      const last = lastOverTime(series, promDuration(thresholds.staleHold.value));
       return or(highest<string, string>(thresholds, by, series), maxBy<string, string>(by, last), {
         on: server,
       });
@@ -224,8 +224,7 @@ export const cpuThrottledRatio = recording('gitaly:cpu_throttled:ratio', levelLa
 const gitalyContainer = { container: 'gitaly', reason: 'OOMKilled' } as const;
 
 /** Pods whose kills an agent reports with their level: Kubernetes' report of a restart would count them twice. */
-const reportedByAgent = (seconds: number) =>
-  maxBy(podLabels, maxOverTime(select(serverInfo), promDuration(seconds)));
+const reportedByAgent = (seconds: number) => maxOverTime(select(serverInfo), promDuration(seconds));
 
 export const oomEventIncrease = recording('gitaly:oom_events:increase', levelLabels, ({ oomWindow }) => {
   const range = promDuration(oomWindow.value);

@@ -30,7 +30,7 @@ import {
   sumOverTime,
   type Vector,
 } from '../promql/index.ts';
-import { gaugeWindow, heldWhileUnread, highest, lowest, recorded, recording } from '../recording.ts';
+import { eachLowest, gaugeWindow, heldWhileUnread, highest, recorded, recording } from '../recording.ts';
 
 /** Cordoned nodes with pods of Gitaly, by the namespace of the pods. */
 export const cordonedNodes = recording(
@@ -40,7 +40,7 @@ export const cordonedNodes = recording(
     {
       expression: and(
         groupBy(['cluster', 'namespace', 'node'], maxOverTime(select(podReady), gaugeWindow(thresholds))),
-        equals(lowest(thresholds, ['cluster', 'node'], select(nodeUnschedulable)), 1),
+        equals(eachLowest(thresholds, select(nodeUnschedulable)), 1),
         { on: ['cluster', 'node'] },
       ),
     },

@@ -36,7 +36,15 @@ import {
   unless,
   type Vector,
 } from '../promql/index.ts';
-import { gaugeWindow, heldWhileUnread, highest, lowest, recorded, recording } from '../recording.ts';
+import {
+  eachHighest,
+  gaugeWindow,
+  heldWhileUnread,
+  highest,
+  lowest,
+  recorded,
+  recording,
+} from '../recording.ts';
 import { collectorSuccessRecording } from './exporter.ts';
 
 type CollectorName = (typeof collectorNames)['repositories' | 'health' | 'database'];
@@ -130,7 +138,7 @@ export const storageUnhealthyCost = recording(
   'praefect:storage_unhealthy:unavailable_repositories',
   storageLabels,
   (thresholds) => {
-    const removed = highest(thresholds, storageLabels, select(staleJobs, { reason: 'storage_unknown' }));
+    const removed = eachHighest(thresholds, select(staleJobs, { reason: 'storage_unknown' }));
     const unhealthy = unless(equals(recorded(storageHealth), 0), above(removed, 0), { on: storageLabels });
     const on = { on: virtualStorageLabels };
     const unknown = subtract(multiply(minBy(virtualStorageLabels, recorded(storageHealth)), 0), 1);
@@ -221,7 +229,7 @@ export const oldestJobAge = recording(
       storageLabels,
       minOverTime(select(oldestJob, { state: waiting }), gaugeWindow(thresholds)),
     );
-    const unknown = highest(thresholds, storageLabels, select(staleJobs, { reason: 'storage_unknown' }));
+    const unknown = eachHighest(thresholds, select(staleJobs, { reason: 'storage_unknown' }));
     return [{ expression: unless(secondsSinceTimestamp(oldest), above(unknown, 0), { on: storageLabels }) }];
   },
 );
