@@ -7,6 +7,8 @@ import { join } from 'node:path';
 export interface BenchPrometheus {
   /** CPU time so far, in milliseconds; Linux counts it in hundredths of a second. */
   cpu(): Promise<number>;
+  /** Reads its configuration and rules again. */
+  reload(): void;
   stop(): Promise<void>;
 }
 
@@ -38,9 +40,13 @@ export async function startPrometheusOn(
       const fields = (await readFile(`/proc/${child.pid}/stat`, 'utf8')).split(' ');
       return 10 * (Number(fields[13]) + Number(fields[14]));
     },
+    reload() {
+      child.kill('SIGHUP');
+    },
     async stop() {
+      const ended = child.exitCode === null && child.signalCode === null ? once(child, 'exit') : undefined;
       child.kill();
-      await once(child, 'exit');
+      await ended;
     },
   };
 }

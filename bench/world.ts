@@ -1,6 +1,6 @@
 /**
- * A synthetic cluster as series: a number of Gitaly pods with buckets, storages and exporters, for benches with
- * Prometheus.
+ * A synthetic cluster as series, for benches with Prometheus: a number of Gitaly pods with buckets and an agent each,
+ * storages, and one exporter for the cluster. Every gauge and counter moves all the time, so that most alerts fire.
  */
 import { once } from 'node:events';
 import { createWriteStream } from 'node:fs';
@@ -11,6 +11,16 @@ import { gitalyRecordings } from '../src/monitoring/recordings/gitaly.ts';
 import { limitRecordings } from '../src/monitoring/recordings/limits.ts';
 import { platformRecordings } from '../src/monitoring/recordings/platform.ts';
 import { praefectRecordings } from '../src/monitoring/recordings/praefect.ts';
+import { checksCollectorName } from '../src/rules/checks/collector.ts';
+import { httpFailureReasons, ownFailureReasons } from '../src/scheduler/outcome.ts';
+import { cgroupFailureReasons } from '../src/sources/cgroup/messages.ts';
+import { cgroupCollectorNames } from '../src/sources/cgroup/source.ts';
+import { gitalyCollectorNames } from '../src/sources/gitaly/collector.ts';
+import { kubernetesCollectorNames } from '../src/sources/kubernetes/source.ts';
+import { maintenanceCollectorNames } from '../src/sources/maintenance/source.ts';
+import { praefectCollectorNames } from '../src/sources/praefect/collector-names.ts';
+import { databaseFailureReasons } from '../src/sources/praefect/query.ts';
+import { storageCollectorNames, storageInfo } from '../src/sources/storages/source.ts';
 
 export const storages = 20;
 const rpcs = 5;
@@ -22,6 +32,34 @@ type Labels = Readonly<Record<string, string>>;
 const numbered = (name: string, count: number): readonly string[] =>
   Array.from({ length: count }, (_, index) => `${name}-${index}`);
 
+/** The reasons that each collector counts. */
+const reasonsOf: ReadonlyMap<string, readonly string[]> = new Map(
+  (
+    [
+      [praefectCollectorNames, databaseFailureReasons],
+      [[...kubernetesCollectorNames, ...gitalyCollectorNames], httpFailureReasons],
+      [[...maintenanceCollectorNames, ...storageCollectorNames, checksCollectorName], ownFailureReasons],
+      [cgroupCollectorNames, cgroupFailureReasons],
+    ] as const
+  ).flatMap(([names, reasons]) => names.map((name) => [name, reasons] as const)),
+);
+const agentCollectors = [...cgroupCollectorNames, checksCollectorName];
+
+/** What exists of all combinations of label values. `server`: the number of the pod, or of its agent. */
+function exists(metric: SeriesFamily, labels: Labels, server: number, isAgent: boolean): boolean {
+  const { collector = '', reason = '', resource, storage } = labels;
+  if (metric.name === storageInfo.name) return storage === `gitaly-${server % storages}`;
+  if (!ofEveryExporter.test(metric.name)) return true;
+  if (resource !== undefined && isAgent) return false;
+  if (collector === '') return true;
+  const counted = reasonsOf.get(collector);
+  return (
+    agentCollectors.includes(collector) === isAgent && (reason === '' || counted?.includes(reason) === true)
+  );
+}
+
+const ofEveryExporter = /^gitaly_exporter[_:]/;
+
 /** Values of open labels; a pod always has the same node. */
 const openLabels = (buckets: number): Readonly<Record<string, readonly string[]>> => ({
   virtual_storage: ['default'],
@@ -30,7 +68,7 @@ const openLabels = (buckets: number): Readonly<Record<string, readonly string[]>
   praefect: numbered('praefect', 3),
   grpc_method: numbered('Method', rpcs),
   bucket: numbered('', buckets).map((name) => name.slice(1)),
-  collector: numbered('collector', 13),
+  collector: [...reasonsOf.keys()],
   replicas: ['0', '1', '2', '3'],
   resource: numbered('resource', 9),
   // Rates are recorded only for failures: here for everything, with one reason.
@@ -60,17 +98,19 @@ function* seriesOf(metric: SeriesFamily, pods: number, buckets: number): Generat
   const open = openLabels(metric.name.includes(':') ? Math.min(buckets, busiestBuckets) : buckets);
   const target = { cluster: 'production', job: 'gitaly-exporter' };
   const isOfServer = metric.labelNames.includes('pod') || metric.labelNames.includes('node');
-  const ofEveryExporter = /^gitaly_exporter[_:]/.test(metric.name);
-  for (let pod = 0; pod < (isOfServer || ofEveryExporter ? pods : 1); pod += 1) {
+  const isOfExporter = ofEveryExporter.test(metric.name);
+  const servers = isOfExporter ? pods + 1 : isOfServer ? pods : 1;
+  for (let pod = 0; pod < servers; pod += 1) {
+    const isAgent = isOfExporter ? pod < pods : isOfServer;
     const own: Labels = {
       ...target,
-      instance: isOfServer || ofEveryExporter ? `agent-${pod}:9656` : 'gitaly-exporter:9656',
+      instance: isAgent ? `agent-${pod}:9656` : 'gitaly-exporter:9656',
       namespace: 'gitlab',
       ...(metric.labelNames.includes('pod') && { pod: `gitaly-${pod}` }),
       ...(metric.labelNames.includes('node') && { node: `node-${pod}` }),
     };
     const free = metric.labelNames.filter((name) => !['namespace', 'pod', 'node'].includes(name));
-    yield* free.reduce<readonly Labels[]>(
+    const all = free.reduce<readonly Labels[]>(
       (combined, name) => {
         const closed = metric.labels[name];
         const choices = typeof closed === 'string' || closed === undefined ? (open[name] ?? ['any']) : closed;
@@ -78,6 +118,7 @@ function* seriesOf(metric: SeriesFamily, pods: number, buckets: number): Generat
       },
       [own],
     );
+    yield* all.filter((labels) => exists(metric, labels, pod, isAgent));
   }
 }
 
