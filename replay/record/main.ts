@@ -24,8 +24,8 @@ const longer: Readonly<Record<string, Omit<Plan, 'incident'>>> = {
   'praefect-dies': { minutes: 15, minutesAfter: 1 },
   'repository-lost': { minutes: 10 },
   'database-blocked': { minutes: 11 },
-  // A rollout suppresses the page for ten minutes.
-  'image-pull-fails': { minutes: 17, minutesAfter: 1 },
+  // Its pod is Pending for ten minutes.
+  'image-pull-fails': { minutes: 13, minutesAfter: 1 },
   // They end by themselves.
   rollout: { minutes: 3 },
   'pod-deleted': { minutes: 3 },

@@ -6,6 +6,7 @@ import {
   createChecksCollector,
 } from '../rules/checks/collector.ts';
 import { checksOfRole } from '../rules/checks/evaluate.ts';
+import { judgmentOf } from '../rules/judgment.ts';
 import type { ProblemViews } from '../rules/problems/tracker.ts';
 import { createBudget } from '../scheduler/budget.ts';
 import type { Collector } from '../scheduler/collector.ts';
@@ -206,9 +207,6 @@ function createStorages({ praefect, settings }: CollectionOptions, { targets }: 
   });
 }
 
-/** A rollout that replaces no pod for this long is stuck, and no longer planned work. */
-const rolloutWindowMs = 30 * 60_000;
-
 /** Undefined on an agent: the cluster's exporter reports the windows. */
 function createMaintenance(
   { events, host, settings }: CollectionOptions,
@@ -216,10 +214,11 @@ function createMaintenance(
 ) {
   const { kubernetes, maintenance } = settings;
   if (kubernetes.enabled && kubernetes.role === 'agent') return undefined;
+  const stepMs = judgmentOf(settings).thresholds.rolloutStep.value * 1000;
   return createMaintenanceSource({
     sources: [
       configuredWindows(maintenance.window ?? []),
-      ...(access === undefined ? [] : [createKubernetesWindows(access.stores, rolloutWindowMs)]),
+      ...(access === undefined ? [] : [createKubernetesWindows(access.stores, stepMs)]),
     ],
     clock: host.clock,
     events,

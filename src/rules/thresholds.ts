@@ -144,9 +144,9 @@ export const defaultThresholds = Object.freeze({
     5 * minute,
     'Longer than a restart or a pod rotation (seconds to two minutes), shorter than users tolerate.',
   ),
-  gitalyDownDuringRollout: seconds(
-    10 * minute,
-    'Additional time during a rollout, which explains a pod that is unavailable for minutes, not for good.',
+  rolloutStep: seconds(
+    3 * minute,
+    'A rollout suppresses alerts for this long after each of its steps (a pod is deleted, scheduled, started or Ready), which take seconds, or a minute or two with a volume or a large image; not while a container cannot start.',
   ),
   errorBudget: ratio(0.001, "Objective: 99.9 % of Gitaly's RPCs do not fail by the server's fault."),
 

@@ -107,10 +107,7 @@ export const serverMaintenance = recording('gitaly:server_maintenance:active', s
   const lookback = promDuration(thresholds.missingSeriesLookback.value);
   const open = equals(maxOverTime(select(maintenanceActive), window), 1);
   const declared = equals(maxOverTime(select(maintenance, { window: notLike('rollout:.*') }), window), 1);
-  const recentlyReady = equals(
-    maxOverTime(select(podReady), promDuration(thresholds.gitalyDownDuringRollout.value)),
-    1,
-  );
+  const recentlyReady = equals(maxOverTime(select(podReady), promDuration(thresholds.rolloutStep.value)), 1);
   const pods = or(
     and(recentlyReady, open, { on: reporter }),
     and(maxOverTime(select(podReady), lookback), declared, { on: reporter }),

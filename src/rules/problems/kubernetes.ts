@@ -1,13 +1,13 @@
 /** Problems of Gitaly's pods on Kubernetes, their nodes and disruption budgets. Pure. */
 import { durationText, listText, timeText } from '../../lib/format.ts';
 import { type Identity, identityKey, identityText } from '../../sources/identity.ts';
-import type { WaitingReason } from '../../sources/kubernetes/metrics.ts';
 import type {
   OngoingRotation,
   RotationCause,
   RotationPhase,
 } from '../../sources/kubernetes/rotation/rotation.ts';
 import { isSamePod, type KubernetesView, type PodView } from '../../sources/kubernetes/view.ts';
+import { type StartFailure, startFailureOf } from '../../sources/kubernetes/waiting.ts';
 import type { Thresholds } from '../thresholds.ts';
 import { kubernetesClusterProblems } from './kubernetes-cluster.ts';
 import { type Problem, problem } from './problem.ts';
@@ -49,7 +49,7 @@ function podProblems({ view, now }: KubernetesSituation): Problem[] {
     }));
   return [...unready, ...missing].map(({ identity, pod, since: conditionSince, rotation }) => {
     const since = Math.min(conditionSince, (rotation?.startedAt ?? conditionSince * 1000) / 1000);
-    const stuck = pod && stuckReason(pod);
+    const stuck = pod && startFailureOf(pod.waitingReasons);
     const isNodeLost = view.nodes.some(({ name, isReady }) => name === identity.node && !isReady);
     return problem('pod_not_ready', {
       of: `${identity.namespace}/${identity.pod}`,
@@ -115,31 +115,14 @@ const finalizersAction = (
 ): string =>
   `Find out why the controller of ${listText(finalizers)} does not remove it. Once it is certain that nothing needs it: kubectl -n ${namespace} patch pod ${pod} --type=merge -p '{"metadata":{"finalizers":null}}'`;
 
-type StuckReason = 'crash' | 'image' | 'config';
-
-const stuckReasons: Readonly<Partial<Record<WaitingReason, StuckReason>>> = {
-  CrashLoopBackOff: 'crash',
-  ImagePullBackOff: 'image',
-  ErrImagePull: 'image',
-  InvalidImageName: 'image',
-  CreateContainerConfigError: 'config',
-  CreateContainerError: 'config',
-  RunContainerError: 'config',
-};
-
-function stuckReason({ waitingReasons }: PodView): StuckReason | undefined {
-  const found = waitingReasons.flatMap((reason) => stuckReasons[reason] ?? []);
-  return (['crash', 'image', 'config'] as const).find((each) => found.includes(each));
-}
-
-const stuckTitles: Readonly<Record<StuckReason, string>> = {
+const stuckTitles: Readonly<Record<StartFailure, string>> = {
   crash: 'is in a crash loop',
   image: 'cannot pull its image',
   config: 'cannot create a container',
 };
 
 function titleOf(
-  stuck: StuckReason | undefined,
+  stuck: StartFailure | undefined,
   rotation: OngoingRotation | undefined,
   isNodeLost: boolean,
 ): string {
@@ -173,7 +156,7 @@ const phases: Readonly<Record<RotationPhase, string>> = {
 
 /** Ended containers are normal in a pod that is being replaced. */
 function progressText(
-  stuck: StuckReason | undefined,
+  stuck: StartFailure | undefined,
   rotation: OngoingRotation | undefined,
   terminated: string | undefined,
 ): readonly (string | undefined)[] {
@@ -188,7 +171,7 @@ function progressText(
 
 function actionOf(
   { namespace, pod, node }: Identity,
-  stuck: StuckReason | undefined,
+  stuck: StartFailure | undefined,
   rotation: OngoingRotation | undefined,
   isNodeLost: boolean,
   { deletedSets }: KubernetesView,

@@ -135,14 +135,14 @@ function configuredSeverity(
 const readinessOf = (view: KubernetesView | undefined): ReadonlyMap<string, boolean> =>
   new Map(view?.pods.map(({ identity, isReady }) => [identityKey(identity), isReady]) ?? []);
 
-/** A rollout explains that a pod is not Ready for minutes: after that, only declared windows suppress the alert. */
+/** A rollout explains that a pod is not Ready for rolloutStep: after that, only declared windows suppress the alert. */
 function windowsFor(
   { id, heldSince = Number.POSITIVE_INFINITY }: Problem,
   windows: readonly string[],
-  { gitalyDownDuringRollout }: Thresholds,
+  { rolloutStep }: Thresholds,
   now: number,
 ): readonly string[] {
-  const isLong = id === 'pod_not_ready' && now - heldSince > gitalyDownDuringRollout.value;
+  const isLong = id === 'pod_not_ready' && now - heldSince > rolloutStep.value;
   return isLong ? windows.filter((name) => !name.startsWith('rollout:')) : windows;
 }
 

@@ -11,6 +11,7 @@ import type { Node, Pod, Resources } from './objects/types.ts';
 import { isReady } from './rotation/milestones.ts';
 import type { RotationRecord } from './rotation/record.ts';
 import { type OngoingRotation, rotationCauses, rotationSpans } from './rotation/rotation.ts';
+import { waitingReasonsOf } from './waiting.ts';
 
 interface PodState {
   /** Gitaly's, one per name. */
@@ -79,12 +80,6 @@ function statusFamilies({ pods, ongoing }: PodState): readonly Family[] {
 
 const phaseOf = ({ phase }: Pod): (typeof metrics.podPhases)[number] =>
   metrics.podPhases.find((each) => each === phase) ?? 'Unknown';
-
-/** One for each waiting container, init containers included. */
-export const waitingReasonsOf = (pod: Pod): readonly metrics.WaitingReason[] =>
-  allContainers(pod).flatMap(({ state }) =>
-    state.kind === 'waiting' ? [metrics.waitingReasons.find((each) => each === state.reason) ?? 'other'] : [],
-  );
 
 /**
  * In bytes and cores, as the scheduler counts (k8s.io/component-helpers resource.PodRequests): the larger of all

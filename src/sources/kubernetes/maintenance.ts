@@ -1,8 +1,10 @@
 /** Maintenance windows from Kubernetes: annotated nodes and StatefulSets, and rollouts. */
+import { allContainers } from './counters.ts';
 import { timeOf } from './objects/fields.ts';
 import type { Meta, Node, Pod, StatefulSet } from './objects/types.ts';
 import { revisionOf } from './rotation/cause.ts';
 import { apiClockSkewMs, objectName, type Stores } from './store.ts';
+import { startFailureOf, waitingReasonsOf } from './waiting.ts';
 
 /** On a node or a StatefulSet: the end of its maintenance. */
 const maintenanceUntil = 'gitaly-exporter/maintenance-until';
@@ -55,12 +57,36 @@ function isRollingOut(set: StatefulSet): boolean {
   );
 }
 
-/** When the rollout last created a pod; undefined before the first one. */
-function lastReplacement(set: StatefulSet, pods: readonly Pod[], skewMs: number): number | undefined {
-  const updated = pods.filter((pod) => pod.owner?.uid === set.uid && revisionOf(pod) === set.updateRevision);
-  return updated.length === 0
-    ? undefined
-    : updated.reduce((last, { createdAt }) => Math.max(last, createdAt - skewMs), -Infinity);
+/**
+ * When the rollout's last step was: an old pod was deleted, or a new one created, scheduled, started or Ready. Undefined
+ * before the first one. After a restart of its containers a new pod makes no further steps: each would look like one.
+ */
+function lastStep(set: StatefulSet, pods: readonly Pod[], skewMs: number): number | undefined {
+  const steps = pods.flatMap((pod): readonly (number | undefined)[] => {
+    if (revisionOf(pod) !== set.updateRevision) return [pod.deletion?.requestedAt];
+    if (allContainers(pod).some(({ restartCount }) => restartCount > 0)) return [pod.createdAt];
+    return [
+      pod.createdAt,
+      ...Object.values(pod.conditions).map(({ since, status }) => (status === 'True' ? since : undefined)),
+      ...allContainers(pod).map(({ state }) => (state.kind === 'running' ? state.startedAt : undefined)),
+    ];
+  });
+  const known = steps.filter((step) => step !== undefined);
+  return known.length === 0 ? undefined : known.reduce((last, step) => Math.max(last, step)) - skewMs;
+}
+
+/** A new pod whose containers cannot start. */
+const failedPod = (set: StatefulSet, pods: readonly Pod[]): Pod | undefined =>
+  pods.find(
+    (pod) => revisionOf(pod) === set.updateRevision && startFailureOf(waitingReasonsOf(pod)) !== undefined,
+  );
+
+interface Rollout {
+  readonly set: StatefulSet;
+  /** Milliseconds since 1970: until then it suppresses alerts. */
+  readonly endsAt: number;
+  /** Its containers cannot start. */
+  readonly failed: Pod | undefined;
 }
 
 interface KubernetesWindows {
@@ -80,9 +106,9 @@ interface KubernetesWindows {
 /**
  * Resources that are not current have no windows, so that stale data suppresses no alert.
  *
- * @param rolloutMaxIdleMs how long a rollout's window stays open without a replaced pod
+ * @param rolloutStepMs how long the window of a rollout stays open after each of its steps
  */
-export function createKubernetesWindows(stores: Stores, rolloutMaxIdleMs: number): KubernetesWindows {
+export function createKubernetesWindows(stores: Stores, rolloutStepMs: number): KubernetesWindows {
   /** uid and generation of a rollout -> when it was first seen. */
   let firstSeen = new Map<string, number>();
   let isFirstRead = true;
@@ -94,20 +120,23 @@ export function createKubernetesWindows(stores: Stores, rolloutMaxIdleMs: number
   const statefulSets = (): readonly StatefulSet[] =>
     stores.statefulSets.state().current ? stores.statefulSets.all() : [];
 
-  function rollouts(now: number): readonly { readonly set: StatefulSet; readonly endsAt: number }[] {
+  function rollouts(now: number): readonly Rollout[] {
     const all = statefulSets();
     if (all.length === 0) return [];
     const seenBefore = firstSeen;
     firstSeen = new Map();
-    const found = all.filter(isRollingOut).map((set) => {
+    const found = all.filter(isRollingOut).map((set): Rollout => {
       const key = `${set.uid} ${set.generation}`;
-      const found = lastReplacement(set, stores.pods.all(), apiClockSkewMs(stores));
+      const pods = stores.pods.all().filter((pod) => pod.owner?.uid === set.uid);
+      const step = lastStep(set, pods, apiClockSkewMs(stores));
       // A time in the future would keep the window open until then.
-      const replacedAt = found !== undefined && found > now + futureToleranceMs ? undefined : found;
-      // The start of a rollout that began before the exporter is unknown: then its last replaced pod counts alone.
-      const seenAt = seenBefore.get(key) ?? (isFirstRead ? (replacedAt ?? now) : now);
+      const steppedAt = step !== undefined && step > now + futureToleranceMs ? undefined : step;
+      // The start of a rollout that began before the exporter is unknown: then its last step counts alone.
+      const seenAt = seenBefore.get(key) ?? (isFirstRead ? (steppedAt ?? now) : now);
       firstSeen.set(key, seenAt);
-      return { set, endsAt: Math.min(now, Math.max(seenAt, replacedAt ?? seenAt)) + rolloutMaxIdleMs };
+      const failed = failedPod(set, pods);
+      const endsAt = Math.min(now, Math.max(seenAt, steppedAt ?? seenAt)) + rolloutStepMs;
+      return { set, endsAt: failed === undefined ? endsAt : Math.min(now, endsAt), failed };
     });
     isFirstRead = false;
     return found;
@@ -140,11 +169,11 @@ export function createKubernetesWindows(stores: Stores, rolloutMaxIdleMs: number
         };
       }),
       ...rollouts(now)
-        .filter(({ endsAt }) => rolloutMaxIdleMs > 0 && now >= endsAt)
-        .map(({ set }) => ({
+        .filter(({ endsAt }) => rolloutStepMs > 0 && now >= endsAt)
+        .map(({ failed, set }) => ({
           key: `rollout ${objectName(set)}`,
           title: `The rollout of StatefulSet ${objectName(set)} makes no progress`,
-          detail: `${set.updatedReplicas} of ${set.replicas} pods have the new template, and no pod was replaced for ${Math.round(rolloutMaxIdleMs / 60_000)} minutes: the rollout no longer suppresses alerts.`,
+          detail: `${set.updatedReplicas} of ${set.replicas} pods have the new template, and ${failed === undefined ? `for ${Math.round(rolloutStepMs / 60_000)} minutes no pod was deleted, created, started or Ready` : `${failed.name} cannot start (${waitingReasonsOf(failed).join(', ')})`}: the rollout no longer suppresses alerts.`,
           action: `Find out why the newest pod is not Ready: kubectl rollout status ${kubectlName(set)}. To recover from a broken template, apply a corrected one and delete the pod that is stuck.`,
         })),
     ],

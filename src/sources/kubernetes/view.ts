@@ -6,7 +6,6 @@ import { type LocalTimes, lastEventTime, type ReadyTimes } from './api-time.ts';
 import { pressureConditions } from './cluster-families.ts';
 import { allContainers, type RestartReason, restartReasonOf } from './counters.ts';
 import type { DeletedStatefulSet, MissingPod } from './expected-pods.ts';
-import { waitingReasonsOf } from './families.ts';
 import {
   gitalyBudgets,
   newestOfEachName,
@@ -28,6 +27,7 @@ import {
   unavailableResources,
   type WatchedResource,
 } from './store.ts';
+import { waitingReasonsOf } from './waiting.ts';
 
 export interface KubernetesView {
   /**

@@ -144,7 +144,7 @@ describe('a maintenance window', () => {
   });
 
   test('of a rollout suppresses a pod that is not Ready for a limited time only', () => {
-    const limit = defaultThresholds.gitalyDownDuringRollout.value;
+    const limit = defaultThresholds.rolloutStep.value;
     const rollout = 'rollout:gitlab/gl-gitaly';
     expect(problemsAt(notReady(limit, rollout))).toMatchObject([{ severity: 'info' }]);
     expect(problemsAt(notReady(limit + 1, rollout))).toMatchObject([

@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import { createKubernetesWindows } from '../../../src/sources/kubernetes/maintenance.ts';
-import type { Node, StatefulSet } from '../../../src/sources/kubernetes/objects/types.ts';
+import type { Container, Node, Pod, StatefulSet } from '../../../src/sources/kubernetes/objects/types.ts';
 import { createFakeStores, listMoment, moment, stepsOf } from './support.ts';
 
 const minute = 60_000;
@@ -110,20 +110,107 @@ describe('a rollout of a StatefulSet', () => {
     ]);
   });
 
-  test('keeps its window open with each pod that it replaces', () => {
+  function oldPod(stores: ReturnType<typeof createFakeStores>): Pod {
+    const [pod] = stores.pods.all().filter(({ name: pod }) => pod === 'gl-gitaly-default-2');
+    if (pod === undefined) throw new Error('the recording has changed');
+    return pod;
+  }
+
+  /** A pod of the new template, created 20 minutes after the start. */
+  function newPod(stores: ReturnType<typeof createFakeStores>, change: Partial<Pod>): void {
+    const pod = oldPod(stores);
+    const created = now + 20 * minute;
+    const replacement = {
+      ...{ ...pod, uid: 'new', createdAt: created, conditions: {}, containers: [] },
+      labels: { ...pod.labels, 'controller-revision-hash': 'gl-gitaly-default-new' },
+      ...change,
+    };
+    stores.pods.put(replacement, created);
+  }
+  const container = (pod: Pod, change: Partial<Container>): readonly Container[] =>
+    pod.containers.map((each) => ({ ...each, restartCount: 0, ...change }));
+
+  test.each<[string, number, (pod: Pod) => Partial<Pod>]>([
+    ['is created', 20, () => ({})],
+    [
+      'is scheduled',
+      22,
+      () => ({ conditions: { PodScheduled: { status: 'True', reason: '', since: now + 22 * minute } } }),
+    ],
+    [
+      'starts',
+      24,
+      (pod) => ({
+        containers: container(pod, { state: { kind: 'running', startedAt: now + 24 * minute } }),
+      }),
+    ],
+    [
+      'becomes Ready',
+      26,
+      () => ({ conditions: { Ready: { status: 'True', reason: '', since: now + 26 * minute } } }),
+    ],
+    [
+      'was Ready and is not any more, by the time it was created',
+      20,
+      () => ({ conditions: { Ready: { status: 'False', reason: '', since: now + 26 * minute } } }),
+    ],
+    [
+      'restarts its container, by the time it was created',
+      20,
+      (pod) => ({
+        containers: container(pod, {
+          restartCount: 1,
+          state: { kind: 'running', startedAt: now + 29 * minute },
+        }),
+      }),
+    ],
+  ])('keeps its window open when a new pod %s', (_, minutes, change) => {
     const { stores, set, windows, open } = loaded();
     windows(now - 1);
     set(started);
     open(now);
-    const [pod] = stores.pods.all().filter(({ name: pod }) => pod === 'gl-gitaly-default-2');
-    if (pod === undefined) throw new Error('the recording has changed');
-    const replacement = {
-      ...{ ...pod, uid: 'new', createdAt: now + 20 * minute },
-      labels: { ...pod.labels, 'controller-revision-hash': 'gl-gitaly-default-new' },
-    };
-    stores.pods.put(replacement, now + 20 * minute);
-    expect(open(now + 45 * minute)).toMatchObject([{ endsAt: now + 20 * minute + maxIdle }]);
-    expect(open(now + 50 * minute)).toEqual([]);
+    newPod(stores, change(oldPod(stores)));
+    expect(open(now + 29.5 * minute)).toMatchObject([{ endsAt: now + minutes * minute + maxIdle }]);
+    expect(open(now + minutes * minute + maxIdle)).toEqual([]);
+  });
+
+  test('keeps its window open when an old pod is deleted', () => {
+    const { stores, set, windows, open } = loaded();
+    windows(now - 1);
+    set(started);
+    open(now);
+    stores.pods.put(
+      { ...oldPod(stores), deletion: { requestedAt: now + 25 * minute, graceSeconds: 7200 } },
+      now,
+    );
+    expect(open(now + 26 * minute)).toMatchObject([{ endsAt: now + 25 * minute + maxIdle }]);
+  });
+
+  test.each(['ImagePullBackOff', 'CrashLoopBackOff', 'CreateContainerConfigError'])(
+    'whose new pod waits with %s has no window any more, and is reported with the pod',
+    (reason) => {
+      const { stores, set, windows, open, mistakes } = loaded();
+      windows(now - 1);
+      set(started);
+      open(now);
+      newPod(stores, { containers: container(oldPod(stores), { state: { kind: 'waiting', reason } }) });
+      const at = now + 20 * minute + 1;
+      expect(open(at)).toEqual([]);
+      expect(mistakes(at)).toMatchObject([
+        { detail: expect.stringContaining(`gl-gitaly-default-2 cannot start (${reason}`) },
+      ]);
+    },
+  );
+
+  test('whose new pod waits for its image has an open window', () => {
+    const { stores, set, windows, open } = loaded();
+    windows(now - 1);
+    set(started);
+    open(now);
+    newPod(stores, {
+      containers: container(oldPod(stores), { state: { kind: 'waiting', reason: 'ContainerCreating' } }),
+    });
+    expect(open(now + 20 * minute + 1)).toHaveLength(1);
   });
 
   test('back to an old template starts when it is seen, regardless of the age of the pods with that template', () => {
@@ -135,14 +222,14 @@ describe('a rollout of a StatefulSet', () => {
     expect(open(now)).toMatchObject([{ endsAt: now + maxIdle }]);
   });
 
-  test('that started before the exporter counts from its last replaced pod', () => {
+  test('that started before the exporter counts from its last step', () => {
     const { stores, set } = loaded();
     const [pod] = stores.pods.all().filter(({ name: pod }) => pod === 'gl-gitaly-default-2');
     const revision = pod?.labels['controller-revision-hash'] ?? '';
     set({ currentRevision: 'older', updateRevision: revision, updatedReplicas: 2 });
-    // The newest pod with that template was created at 00:26:22.
+    // The newest pod with that template was created at 00:26:22, and Ready at 00:26:31.
     const expired = createKubernetesWindows(stores, maxIdle);
-    expect(expired.windows(moment('00:56:30')).filter(({ open }) => open)).toEqual([]);
+    expect(expired.windows(moment('00:56:31')).filter(({ open }) => open)).toEqual([]);
     const current = createKubernetesWindows(stores, maxIdle);
     expect(current.windows(moment('00:50:00')).filter(({ open }) => open)).toHaveLength(1);
   });
