@@ -1,6 +1,7 @@
 /** Conditions that several alerts share. */
+import { promDuration } from '../src/monitoring/durations.ts';
 import { clusterLabels, virtualStorageLabels } from '../src/monitoring/labels.ts';
-import { equals, unless, type Vector } from '../src/monitoring/promql/index.ts';
+import { equals, maxOverTime, unless, type Vector } from '../src/monitoring/promql/index.ts';
 import { recorded } from '../src/monitoring/recording.ts';
 import { maintenanceActiveRecording } from '../src/monitoring/recordings/exporter.ts';
 import { healthTrusted } from '../src/monitoring/recordings/praefect.ts';
@@ -20,8 +21,17 @@ export const whileTrusted = <Labels extends string>(
 /**
  * Outside of maintenance windows, for what planned work causes. Alerts on an outage of all of Praefect, and on lost or
  * unavailable data and OOM kills, are never suppressed by a window.
+ *
+ * @param rangeSeconds over which the condition looks back: what happened in a window does not count after its end
  */
 export const outsideMaintenance = <Labels extends string>(
   condition: Vector<Labels | OfCluster>,
-): Vector<Labels | OfCluster> =>
-  unless(condition, recorded(maintenanceActiveRecording), { on: clusterLabels });
+  rangeSeconds?: number,
+): Vector<Labels | OfCluster> => {
+  const active = recorded(maintenanceActiveRecording);
+  return unless(
+    condition,
+    rangeSeconds === undefined ? active : maxOverTime(active, promDuration(rangeSeconds)),
+    { on: clusterLabels },
+  );
+};

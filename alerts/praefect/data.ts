@@ -195,6 +195,7 @@ function countDrop(thresholds: AlertThresholds): Alert {
         divide(above(removed, repositoryCountDropMinimum.value), before, { on: virtualStorageLabels }),
         repositoryCountDrop.value,
       ),
+      hour,
     ),
     forSeconds: sustained(thresholds, repositoryCountDropFor.value),
     noProblem: withoutProblem.overTime,

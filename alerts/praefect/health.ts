@@ -142,6 +142,7 @@ function storageFlapping(thresholds: AlertThresholds): Alert {
       whileTrusted(
         atLeast(changes(recorded(storageHealth), promDuration(storageFlapWindow.value)), storageFlaps.value),
       ),
+      storageFlapWindow.value,
     ),
     forSeconds: 0,
     noProblem: withoutProblem.overTime,
@@ -183,6 +184,7 @@ function largeFailover(thresholds: AlertThresholds): Alert {
     severity: 'critical',
     expression: outsideMaintenance(
       and(most, happenedWithin(thresholds, recorded(lastFailoverTime), window), { on: storageLabels }),
+      window,
     ),
     forSeconds: sustained(thresholds, unhealthyFor.value),
     noProblem: withoutProblem.overTime,

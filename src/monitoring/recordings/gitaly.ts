@@ -103,10 +103,10 @@ export const serving = recording('gitaly:serving:min', [...serverLabels, 'source
  * pod for some minutes only: it explains a replacement, not a pod that never gets Ready.
  */
 export const serverMaintenance = recording('gitaly:server_maintenance:active', serverLabels, (thresholds) => {
-  const window = gaugeWindow(thresholds);
   const lookback = promDuration(thresholds.missingSeriesLookback.value);
-  const open = equals(maxOverTime(select(maintenanceActive), window), 1);
-  const declared = equals(maxOverTime(select(maintenance, { window: notLike('rollout:.*') }), window), 1);
+  // The newest sample: GitalyDown waits for longer than a scrape that fails, and the end of a rollout counts immediately.
+  const open = equals(select(maintenanceActive), 1);
+  const declared = equals(select(maintenance, { window: notLike('rollout:.*') }), 1);
   const recentlyReady = equals(maxOverTime(select(podReady), promDuration(thresholds.rolloutStep.value)), 1);
   const pods = or(
     and(recentlyReady, open, { on: reporter }),
