@@ -5,14 +5,24 @@ import { capacityDashboard, serversDashboard } from '../../src/monitoring/links.
 import {
   above,
   and,
+  changes,
   equals,
   maxBy,
   maxOverTime,
   not,
   select,
   subtract,
+  unless,
 } from '../../src/monitoring/promql/index.ts';
-import { gaugeWindow, highest, lowest, recorded, sustained } from '../../src/monitoring/recording.ts';
+import {
+  eachHighest,
+  eachLowest,
+  gaugeWindow,
+  highest,
+  lowest,
+  recorded,
+  sustained,
+} from '../../src/monitoring/recording.ts';
 import { podLabels } from '../../src/monitoring/recordings/gitaly.ts';
 import { cordonedNodes } from '../../src/monitoring/recordings/platform.ts';
 import type { AlertThresholds } from '../../src/rules/alert-thresholds.ts';
@@ -36,8 +46,8 @@ import { withoutProblem } from '../texts.ts';
 
 export const kubernetesThresholds = {
   rolloutStuck: seconds(
-    30 * minute,
-    'Longer than one rotation of a pod with a large volume; a pod that is not Ready pages before.',
+    10 * minute,
+    'No further pod got the new template: longer than one rotation of a pod with a large volume. A pod that is not Ready pages before.',
   ),
   checkRegressed: seconds(hour, 'Longer than a change in several steps.'),
 } satisfies ThresholdTable;
@@ -79,19 +89,26 @@ function rotationSlow(thresholds: AlertThresholds): Alert {
 const setLabels = ['cluster', 'namespace', 'statefulset'] as const;
 
 function rolloutStuck(thresholds: AlertThresholds): Alert {
-  const { rolloutStuck: stuckFor } = thresholds;
+  const { gitalyDown, rolloutStuck: stuckFor } = thresholds;
   const desired = lowest(thresholds, setLabels, select(statefulSetReplicas));
   const updated = highest(thresholds, setLabels, select(statefulSetUpdatedReplicas));
-  const ready = highest(thresholds, setLabels, select(statefulSetReadyReplicas));
+  const notReady = subtract(
+    eachLowest(thresholds, select(statefulSetReplicas)),
+    eachHighest(thresholds, select(statefulSetReadyReplicas)),
+    { on: [...setLabels, 'job', 'instance'] },
+  );
   const on = { on: setLabels };
+  const incomplete = and(above(subtract(desired, updated, on), 0), above(notReady, 0), on);
+  // A set of many pods takes hours, one pod after the other.
+  const progress = above(changes(select(statefulSetUpdatedReplicas), promDuration(stuckFor.value)), 0);
   return alert({
     name: 'GitalyRolloutStuck',
     severity: 'warning',
-    expression: and(above(subtract(desired, updated, on), 0), above(subtract(desired, ready, on), 0), on),
-    forSeconds: sustained(thresholds, stuckFor.value),
+    expression: unless(incomplete, progress, on),
+    forSeconds: sustained(thresholds, gitalyDown.value),
     noProblem: withoutProblem.shownAsValue,
     panel: { dashboard: serversDashboard, title: 'Pod readiness' },
-    firesWhen: `for ${durationInWords(stuckFor.value)}, a StatefulSet of Gitaly had pods with an old template and pods that were not Ready`,
+    firesWhen: `a StatefulSet of Gitaly has pods with an old template and pods that are not Ready, and within ${durationInWords(stuckFor.value)} no further pod got the new template`,
     summary: ({ label }) => `The rollout of StatefulSet ${label('statefulset')} is stuck`,
     description: ({ count, label }) =>
       `${count('pod has', 'pods have')} the old template, and one is not Ready, so the rollout does not continue. Check that pod; kubectl -n ${label('namespace')} rollout undo statefulset ${label('statefulset')} returns to the previous template.`,

@@ -25,7 +25,7 @@ export const maintenanceActive = gauge('gitaly_exporter_maintenance_active', {
 export const maintenanceEnd = gauge('gitaly_exporter_maintenance_end_timestamp_seconds', {
   help: 'Time at which the open maintenance window ends.',
   details:
-    'Absent while the window is not open. For a rollout, the time at which it stops suppressing alerts unless another pod is replaced until then.',
+    'Absent while the window is not open. For a rollout, the time at which it stops suppressing alerts unless it makes another step until then.',
   origin: 'maintenance.window; annotations and StatefulSets of the Kubernetes API',
   unit: 'seconds',
   labels: { window: anyValue },
