@@ -40,8 +40,7 @@ export const expectations: ReadonlyMap<string, Expectation> = new Map<string, Ex
     },
     'replication-refused': { tickets: ['PraefectReplicaStuck'] },
     'stuck-replica': { tickets: ['PraefectReplicaStuck'] },
-    // Two writes per second are too few: the oldest job stays minutes old, where the alert waits for half an hour.
-    backlog: {},
+    backlog: { tickets: ['PraefectReplicationBacklog'] },
     'replica-lost': {},
     'repository-lost': { pages: [{ alert: 'PraefectRepositoriesLost', withinMinutes: 9 }] },
     'database-read-only': { pages: [{ alert: 'PraefectDatabaseReadOnly', withinMinutes: 5 }] },
@@ -54,8 +53,7 @@ export const expectations: ReadonlyMap<string, Expectation> = new Map<string, Ex
       pages: [{ alert: 'GitalyOOMKilledRepeatedly', withinMinutes: 5, names: { pod: 'gitaly-1' } }],
     },
     'pod-deleted': {},
-    // A rollout suppresses the page for ten minutes.
-    'image-pull-fails': { pages: [{ alert: 'GitalyDown', withinMinutes: 18, names: { pod: 'gitaly-3' } }] },
+    'image-pull-fails': { pages: [storage('gitaly-3', 7)] },
     'node-drained': {},
     'pod-evicted': {},
     'crash-loop': {
