@@ -119,6 +119,6 @@ export const thresholdsOfAlerts = {
   volumeForecastBelow: {"value":0.5,"unit":"ratio","why":"Available space by size: above it, a forecast of days means nothing.","range":{"min":5e-324,"max":1}},
   volumeForecastFor: {"value":108000,"unit":"seconds","why":"Longer than the day for which an import of some hours looks like growth.","range":{"min":1,"max":31536000}},
   volumeMetricsMissing: {"value":900,"unit":"seconds","why":"The kubelet or node_exporter stopped reporting a volume: longer than the restart of a node.","range":{"min":1,"max":31536000}},
-  rolloutStuck: {"value":1800,"unit":"seconds","why":"Longer than one rotation of a pod with a large volume; a pod that is not Ready pages before.","range":{"min":1,"max":31536000}},
+  rolloutStuck: {"value":600,"unit":"seconds","why":"No further pod got the new template: longer than one rotation of a pod with a large volume. A pod that is not Ready pages before.","range":{"min":1,"max":31536000}},
   checkRegressed: {"value":3600,"unit":"seconds","why":"Longer than a change in several steps.","range":{"min":1,"max":31536000}},
 } as const satisfies ThresholdTable;
