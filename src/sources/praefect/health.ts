@@ -8,6 +8,7 @@
  */
 
 import type { Clock } from '../../lib/clock.ts';
+import type { EventLog } from '../../scheduler/event-log.ts';
 import { futureToleranceSeconds } from './sql.ts';
 
 /** One row of node_status. Seconds before the database's now(), negative after it; null: never. */
@@ -222,7 +223,10 @@ export function steadySeconds(clock: Clock): { now(): number; wallOf(steady: num
  * quorum are ignored: while no Praefect reports, no storage is known to have become unhealthy.
  */
 export interface HealthHistory {
-  /** Adds the health at `now` (whole seconds of `steadySeconds`). */
+  /**
+   * Adds the health at `now` (whole seconds of `steadySeconds`), and an event for each storage that became unhealthy or
+   * recovered since the last view with a quorum: heartbeats that stop and resume change no storage's health.
+   */
   record(view: HealthView, now: number): void;
   /** By the same clock; undefined while it is unhealthy or was never seen. */
   healthySince(virtualStorage: string, storage: string): number | undefined;
@@ -230,18 +234,47 @@ export interface HealthHistory {
   unhealthyAfter(virtualStorage: string, storage: string, from: number): boolean;
 }
 
-export function createHealthHistory(): HealthHistory {
-  const storages = new Map<string, { healthySince: number | undefined; unhealthyAt: number }>();
+interface RecordedHealth {
+  readonly healthySince: number | undefined;
+  readonly unhealthyAt: number;
+  /** When it was last a known storage; undefined: it never was. */
+  readonly wasHealthy: boolean | undefined;
+}
+
+export function createHealthHistory(events: Pick<EventLog, 'add'>): HealthHistory {
+  const storages = new Map<string, RecordedHealth>();
   const key = (virtualStorage: string, storage: string): string => JSON.stringify([virtualStorage, storage]);
+
+  function addEvent({ virtualStorage, storage, healthy }: StorageHealth): void {
+    const labels = { virtual_storage: virtualStorage, storage };
+    if (healthy)
+      events.add('storage_recovered', `Storage ${storage} of ${virtualStorage} is healthy again`, labels);
+    else
+      events.add(
+        'storage_unhealthy',
+        `Storage ${storage} of ${virtualStorage} is unhealthy: fewer than half of the Praefects saw it active within 10 s`,
+        labels,
+      );
+  }
+
   return {
     record(view, now) {
-      for (const { virtualStorage, hasQuorum, storages: found } of view.virtualStorages.values()) {
+      for (const {
+        virtualStorage,
+        hasQuorum,
+        storages: found,
+        knownStorages,
+      } of view.virtualStorages.values()) {
         if (!hasQuorum) continue;
-        for (const { storage, healthy } of found.values()) {
+        for (const health of found.values()) {
+          const { storage, healthy } = health;
           const before = storages.get(key(virtualStorage, storage));
+          const isKnown = knownStorages.has(storage);
+          if (isKnown && before?.wasHealthy === !healthy) addEvent(health);
           storages.set(key(virtualStorage, storage), {
             healthySince: healthy ? (before?.healthySince ?? now) : undefined,
             unhealthyAt: healthy ? (before?.unhealthyAt ?? Number.NEGATIVE_INFINITY) : now,
+            wasHealthy: isKnown ? healthy : before?.wasHealthy,
           });
         }
       }

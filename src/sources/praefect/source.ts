@@ -58,11 +58,11 @@ const defaultCostlyRefreshMs = 100;
 export function createPraefectSource(options: PraefectSourceOptions): PraefectSource {
   const { budget, clock, configuredStorages, database, events } = options;
   const context = {
-    ...{ database, budget, clock, events },
+    ...{ database, budget, clock },
     variants: createVariantSource(database, events),
     databaseClock: createDatabaseClock(clock),
   };
-  const history = createHealthHistory();
+  const history = createHealthHistory(events);
   const steady = steadySeconds(clock);
   const healthWake = createWake();
   const { promise: firstHealthRead, resolve: endFirstHealthRead } = Promise.withResolvers<void>();

@@ -67,32 +67,22 @@ export interface SchemaVariant {
   readonly repositories: {
     /** Column "primary" (13.5): always null with the `sql` elector. */
     readonly primary: boolean;
-    /** Column repository_id (14.3), its primary key. */
-    readonly repositoryId: boolean;
     /** Column replica_path (14.3). */
     readonly replicaPath: boolean;
   };
   readonly storageRepositories: {
-    /** Column repository_id (14.3). */
-    readonly repositoryId: boolean;
     /** False while repository_id may be null (14.3 to 14.5): rows must be joined by path. */
     readonly repositoryIdNotNull: boolean;
-    /** Column assigned (13.6 and 13.7 only). */
-    readonly assignedColumn: boolean;
     /** Columns verified_at and verification_leased_until (14.10). */
     readonly verification: boolean;
   };
   /** Table repository_assignments (13.7). */
   readonly assignments: boolean;
-  /** repository_assignments.repository_id (14.3). */
-  readonly assignmentsRepositoryId: boolean;
   /**
    * The rule by which a replica may become primary. `by_path_highest` (14.0 to 14.4): at the highest generation
    * of any replica; `by_id` (14.5): at repositories.generation; `none`: 13.x has no such view.
    */
   readonly validPrimaries: 'none' | 'by_path_highest' | 'by_id';
-  /** Table repository_reference_write_locks. */
-  readonly writeLocks: boolean;
   /**
    * States in which jobs stay forever: up to 13.3 completed and dead ones, up to 14.4 dead ones (stale jobs without
    * attempts left), from 14.5 none.
@@ -129,9 +119,9 @@ export function variantOf(rows: readonly DatabaseRow[]): SchemaVariant | Failure
   const assignments = table('repository_assignments') !== undefined;
   const repositoryId = has('repositories', 'repository_id');
   const replicaIdType = table('storage_repositories')?.columns.get('repository_id');
+  const isReplicaIdNotNull = replicaIdType?.endsWith(' not null') ?? false;
   const verification =
     has('storage_repositories', 'verified_at') && has('storage_repositories', 'verification_leased_until');
-  const writeLocks = table('repository_reference_write_locks') !== undefined;
   const validPrimaries = !views.has('valid_primaries')
     ? 'none'
     : visible.get('valid_primaries')?.columns.has('repository_id')
@@ -141,10 +131,10 @@ export function variantOf(rows: readonly DatabaseRow[]): SchemaVariant | Failure
 
   return Object.freeze({
     name: nameOf({
-      '19.0': writeLocks,
+      '19.0': table('repository_reference_write_locks') !== undefined,
       '15.0': verification && visible.has('verification_leases'),
       '14.10': verification,
-      '14.6': validPrimaries === 'by_id' && (replicaIdType?.endsWith(' not null') ?? false),
+      '14.6': validPrimaries === 'by_id' && isReplicaIdNotNull,
       '14.5': validPrimaries === 'by_id',
       '14.4': repositoryId && table('storage_cleanups') !== undefined,
       '14.3': repositoryId,
@@ -164,17 +154,13 @@ export function variantOf(rows: readonly DatabaseRow[]): SchemaVariant | Failure
     ].join('; '),
     tables: new Set(praefectTables.filter((name) => table(name) !== undefined)),
     views,
-    repositories: Object.freeze({ primary, repositoryId, replicaPath: has('repositories', 'replica_path') }),
+    repositories: Object.freeze({ primary, replicaPath: has('repositories', 'replica_path') }),
     storageRepositories: Object.freeze({
-      repositoryId: replicaIdType !== undefined,
-      repositoryIdNotNull: replicaIdType?.endsWith(' not null') ?? false,
-      assignedColumn,
+      repositoryIdNotNull: isReplicaIdNotNull,
       verification,
     }),
     assignments,
-    assignmentsRepositoryId: has('repository_assignments', 'repository_id'),
     validPrimaries,
-    writeLocks,
     finalStates: Object.freeze(
       validPrimaries === 'by_id'
         ? ([] as const)

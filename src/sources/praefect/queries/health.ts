@@ -5,7 +5,6 @@ import { anyValue, gauge } from '../../../metrics/metric.ts';
 import { type Block, samplesOf } from '../../../metrics/samples.ts';
 import type { Budget } from '../../../scheduler/budget.ts';
 import type { Collector } from '../../../scheduler/collector.ts';
-import type { EventLog } from '../../../scheduler/event-log.ts';
 import { failed } from '../../../scheduler/outcome.ts';
 import type { Wake } from '../../../scheduler/wake.ts';
 import { collectorNames } from '../collector-names.ts';
@@ -223,7 +222,6 @@ interface HealthCollectorOptions extends QueryContext {
   readonly budget: Budget;
   readonly clock: Clock;
   readonly databaseClock: DatabaseClock;
-  readonly events: EventLog;
   readonly everyMs: number;
   /** Called with every new view. */
   readonly onHealth: (view: HealthView) => void;
@@ -233,7 +231,6 @@ interface HealthCollectorOptions extends QueryContext {
 
 export function createHealthCollector(options: HealthCollectorOptions): Collector<readonly HealthSnapshot[]> {
   const { clock, databaseClock } = options;
-  const addEvents = createHealthEvents(options.events);
   let key: string | undefined;
 
   return {
@@ -259,7 +256,6 @@ export function createHealthCollector(options: HealthCollectorOptions): Collecto
       // storage reads as unhealthy before Praefect's own view has it so.
       const view = healthOf(read.value.map(nodeStatusOf), clock.monotonic());
       options.onHealth(view);
-      addEvents(view);
       if (view.key !== key) {
         key = view.key;
         options.healthWake.call();
@@ -273,34 +269,5 @@ export function createHealthCollector(options: HealthCollectorOptions): Collecto
         ? failed('missing', noHeartbeats, block, snapshot)
         : { kind: 'data', block, snapshot };
     },
-  };
-}
-
-/**
- * Adds an event for each storage that became unhealthy or recovered. Only views with a quorum count, and each is
- * compared with the last one that had it: heartbeats that stop and resume change no storage's health.
- */
-function createHealthEvents(events: EventLog): (view: HealthView) => void {
-  const last = new Map<string, boolean>();
-  return (view) => {
-    for (const { virtualStorage, hasQuorum, storages, knownStorages } of view.virtualStorages.values()) {
-      if (!hasQuorum) continue;
-      for (const { storage, healthy } of storages.values()) {
-        if (!knownStorages.has(storage)) continue;
-        const place = JSON.stringify([virtualStorage, storage]);
-        const before = last.get(place);
-        last.set(place, healthy);
-        if (before === undefined || before === healthy) continue;
-        const labels = { virtual_storage: virtualStorage, storage };
-        if (healthy)
-          events.add('storage_recovered', `Storage ${storage} of ${virtualStorage} is healthy again`, labels);
-        else
-          events.add(
-            'storage_unhealthy',
-            `Storage ${storage} of ${virtualStorage} is unhealthy: fewer than half of the Praefects saw it active within 10 s`,
-            labels,
-          );
-      }
-    }
   };
 }

@@ -57,7 +57,9 @@ export function createWriteLocksCollector(context: QueryContext & { readonly bud
     async collect({ signal }) {
       const limits = { signal, statementTimeoutMs: 4000, purpose: 'the locks of writes' };
       const read = await withVariant<readonly DatabaseRow[] | undefined>(context, signal, async (variant) =>
-        variant.writeLocks ? context.database.query(writeLocksSql(variant), limits) : missingTable,
+        variant.tables.has('repository_reference_write_locks')
+          ? context.database.query(writeLocksSql(variant), limits)
+          : missingTable,
       );
       if (!read.ok) return failedOutcome(read.failure);
       const row = read.value?.[0];

@@ -51,7 +51,7 @@ export function createMirrorCollector(client: pg.Client | (() => pg.Client), opt
   const events = createEventLog(clock);
   const steady = steadySeconds(clock);
   const statements: string[] = [];
-  const history = createHealthHistory();
+  const history = createHealthHistory({ add: () => undefined });
   const collector: Collector = createRepositoriesCollector({
     database: directDatabase(typeof client === 'function' ? client : () => client, statements),
     budget: createBudget(1, clock),

@@ -28,7 +28,7 @@ export async function change(client: pg.Client, variant: SchemaVariant, pick: Ra
   // Sometimes a storage that is not configured, as after its removal.
   const storage = pick(12) === 0 ? 'gitaly-removed' : (own[pick(own.length)] ?? 'gitaly-1');
   const path = `@hashed/${pick(40)}.git`;
-  const ids = variant.repositories.repositoryId;
+  const ids = variant.repositories.replicaPath;
   const repositoryId = `(SELECT repository_id FROM repositories WHERE virtual_storage = '${virtualStorage}' AND relative_path = '${path}')`;
   const where = `virtual_storage = '${virtualStorage}' AND relative_path = '${path}'`;
   const primary = variant.repositories.primary;
