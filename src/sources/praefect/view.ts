@@ -10,12 +10,8 @@ import type { DatabaseSnapshot } from './queries/database.ts';
 import type { HealthSnapshot } from './queries/health.ts';
 import type { QueueSnapshot } from './queries/queue.ts';
 
-export type { RepositoriesSnapshot } from './mirror/collector.ts';
-export type { FailoverTotal, MoveTotal } from './mirror/primary-moves.ts';
-export type { StorageReplicas, VirtualStorageReplicas } from './mirror/summary.ts';
-export type { StorageVerification } from './mirror/verification.ts';
 export type { HealthSnapshot } from './queries/health.ts';
-export type { JobState, QueueSnapshot, TargetQueue } from './queries/queue.ts';
+export type { TargetQueue } from './queries/queue.ts';
 
 export interface PraefectView {
   readonly database: DatabaseView | undefined;

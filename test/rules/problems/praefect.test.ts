@@ -2,7 +2,8 @@
 import { describe, expect, test } from '@jest/globals';
 import { praefectProblems } from '../../../src/rules/problems/praefect.ts';
 import { defaultThresholds } from '../../../src/rules/thresholds.ts';
-import type { HealthSnapshot, JobState, PraefectView } from '../../../src/sources/praefect/view.ts';
+import type { JobState } from '../../../src/sources/praefect/queries/queue-rows.ts';
+import type { HealthSnapshot, PraefectView } from '../../../src/sources/praefect/view.ts';
 import { problemSituation } from '../../support/problem-situation.ts';
 
 const now = 1_800_000_000;

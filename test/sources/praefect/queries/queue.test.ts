@@ -4,12 +4,8 @@ import { systemClock } from '../../../../src/lib/clock.ts';
 import { createDatabaseClock } from '../../../../src/sources/praefect/database-clock.ts';
 import { healthOf } from '../../../../src/sources/praefect/health.ts';
 import { knownStorages } from '../../../../src/sources/praefect/queries/known-storages.ts';
-import {
-  type QueueRows,
-  queueBlock,
-  queueSnapshot,
-  queueSql,
-} from '../../../../src/sources/praefect/queries/queue.ts';
+import { queueBlock, queueSnapshot } from '../../../../src/sources/praefect/queries/queue.ts';
+import { type QueueRows, queueSql } from '../../../../src/sources/praefect/queries/queue-rows.ts';
 import { createRemovedCounter } from '../../../../src/sources/praefect/queries/removed-counter.ts';
 import {
   praefectSchema,
