@@ -1,7 +1,7 @@
 /** How many buckets a Gitaly has: from its config.toml, or from the request. */
 import { parseGitalyConfig } from '../config/gitaly/gitaly-config.ts';
-import { templateValue } from '../config/gitaly/template.ts';
 import { problemText } from '../config/problem.ts';
+import { templateValue } from '../config/toml/template.ts';
 import { createDeadline, unlessAborted } from '../lib/abort.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { ConfiguredGitaly, GitalyConfigs } from '../sources/cgroup/tree.ts';

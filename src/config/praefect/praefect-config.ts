@@ -8,14 +8,13 @@
 
 import { whyUnreadable } from '../../lib/files.ts';
 import { Secret } from '../../lib/secret.ts';
-import { isTemplate, templateToml, templateValue } from '../gitaly/template.ts';
-import { goDurationOf } from '../go-duration.ts';
 import type { ConfiguredStorages } from '../kinds/lists.ts';
 import type { Parameter, Parameters } from '../postgres/keywords.ts';
 import type { PasswordSource } from '../postgres/password.ts';
 import { bad, type Checked, good, type Origin, problemAt, type SettingProblem } from '../problem.ts';
 import type { Files } from '../system.ts';
-import { parseToml, type TableAt, type TomlReader, tomlReader } from './toml.ts';
+import { readToml, type TableReader } from '../toml/document.ts';
+import { templateValue } from '../toml/template.ts';
 
 const electionStrategies = ['local', 'sql', 'per_repository'] as const;
 type ElectionStrategy = (typeof electionStrategies)[number];
@@ -66,29 +65,32 @@ export async function readPraefectConfig(
  * everything but the tokens and the password: these count as not set.
  */
 export function parsePraefectConfig(text: string, file: string): Checked<PraefectConfig> {
-  const document = parseToml(isTemplate(text) ? templateToml(text) : text, file);
+  const document = readToml(
+    text,
+    file,
+    "found a template, expected Praefect's rendered configuration: set praefect.config-file to the rendered file, or set praefect.database.url and praefect.virtual-storage instead",
+  );
   if (!document.ok) return document;
-  const top: TableAt = { table: document.value, header: '', nth: 0 };
-  const ofDatabase = tomlReader(text, file);
-  const ofStorages = tomlReader(text, file);
-  const ofRest = tomlReader(text, file);
-  const database = readDatabase(ofDatabase, top);
-  const virtualStorages = readVirtualStorages(ofStorages, top);
-  const electionStrategy = readElectionStrategy(ofRest, top);
-  const verificationIntervalSeconds = readVerificationInterval(ofRest, top);
-  const command = ofRest.get(top, 'config_command', 'string');
+  const databaseProblems: SettingProblem[] = [];
+  const storageProblems: SettingProblem[] = [];
+  const problems: SettingProblem[] = [];
+  const database = readDatabase(document.value.top(databaseProblems));
+  const virtualStorages = readVirtualStorages(document.value.top(storageProblems));
+  const top = document.value.top(problems);
+  const electionStrategy = readElectionStrategy(top.table('failover'));
+  const verificationIntervalSeconds = readVerificationInterval(top.table('background_verification'));
   const incomplete =
-    command === undefined || command === ''
+    top.text('config_command') === undefined
       ? undefined
       : `${file} is not all of Praefect's configuration: the output of its config_command adds to this file`;
   return good(
     Object.freeze({
       file,
       database,
-      databaseProblems: ofDatabase.problems,
+      databaseProblems,
       incomplete,
-      problems: [...ofStorages.problems, ...ofRest.problems],
-      virtualStorages: ofStorages.problems.length > 0 ? [] : virtualStorages,
+      problems: [...storageProblems, ...problems],
+      virtualStorages: storageProblems.length > 0 ? [] : virtualStorages,
       electionStrategy,
       verificationIntervalSeconds,
     }),
@@ -99,16 +101,15 @@ export function parsePraefectConfig(text: string, file: string): Checked<Praefec
  * The direct connection, which bypasses a PgBouncer in [database]. Precedence as in Gitaly's glsql.DSN(direct):
  * [database.session_pooled], then host_no_proxy and port_no_proxy, then [database].
  */
-function readDatabase(reader: TomlReader, top: TableAt): Parameters | undefined {
-  const main = below(reader, top, 'database');
-  if (main === undefined) return undefined;
-  const direct = below(reader, main, 'session_pooled');
+function readDatabase(top: TableReader): Parameters | undefined {
+  const main = top.table('database');
+  if (!main.isSet) return undefined;
+  const direct = main.table('session_pooled');
   // All keys are checked, and the first one that is set is used.
   const first = (keyword: PlainKeyword | 'password'): Parameter | undefined => {
-    const older =
-      keyword === 'host' || keyword === 'port' ? readKey(reader, main, `${keyword}_no_proxy`) : undefined;
-    const own = readKey(reader, main, keyword);
-    return (direct === undefined ? undefined : readKey(reader, direct, keyword)) ?? older ?? own;
+    const older = keyword === 'host' || keyword === 'port' ? readKey(main, `${keyword}_no_proxy`) : undefined;
+    const own = readKey(main, keyword);
+    return readKey(direct, keyword) ?? older ?? own;
   };
   const plain: Partial<Record<PlainKeyword, Parameter>> = {};
   for (const keyword of plainKeywords) {
@@ -134,35 +135,31 @@ const plainKeywords = [
 type PlainKeyword = (typeof plainKeywords)[number];
 
 /** One key of a table. Go takes an empty string and 0 as not set. */
-function readKey(reader: TomlReader, at: TableAt, key: string): Parameter | undefined {
-  const value = reader.get(at, key, key.startsWith('port') ? 'integer' : 'string');
+function readKey(at: TableReader, key: string): Parameter | undefined {
+  const value = at.get(key, key.startsWith('port') ? 'integer' : 'string');
   if (value === undefined || value === '' || value === 0) return undefined;
   if (String(value).includes(templateValue)) {
-    if (key !== 'password') reader.wrong(at, key, filledIn);
+    if (key !== 'password') at.wrong(key, filledIn);
     return undefined;
   }
-  return { value: String(value), origin: reader.origin(at, key) };
+  return { value: String(value), origin: at.origin(key) };
 }
 
 const filledIn = 'the template fills this in when a pod starts: set praefect.database.url instead';
 
-function readVirtualStorages(reader: TomlReader, top: TableAt): readonly VirtualStorage[] {
+function readVirtualStorages(top: TableReader): readonly VirtualStorage[] {
   let nodesBefore = 0;
   const names = new Set<string>();
-  return (reader.get(top, 'virtual_storage', 'tables') ?? []).map((table, nth) => {
-    const at: TableAt = { table, header: 'virtual_storage', nth };
-    const name = reader.get(at, 'name', 'string') ?? '';
-    if (name === '') reader.wrong(at, undefined, 'name is missing');
-    if (names.has(name)) reader.wrong(at, 'name', `duplicate virtual storage ${name}`);
+  return top.tables('virtual_storage').map((at) => {
+    const name = at.text('name') ?? '';
+    if (name === '') at.wrong(undefined, 'name is missing');
+    if (names.has(name)) at.wrong('name', `duplicate virtual storage ${name}`);
     names.add(name);
-    const nodes = readStorages(reader, at, name, nodesBefore);
+    const nodes = readStorages(at, name, nodesBefore);
     nodesBefore += nodes.length;
     const storages = Object.freeze(nodes.map(({ storage }) => storage));
     const addresses = new Map(nodes.map(({ address, storage }) => [storage, address]));
-    const defaultReplicationFactor = Math.max(
-      0,
-      reader.get(at, 'default_replication_factor', 'integer') ?? 0,
-    );
+    const defaultReplicationFactor = Math.max(0, at.get('default_replication_factor', 'integer') ?? 0);
     return Object.freeze({ name, storages, addresses, defaultReplicationFactor });
   });
 }
@@ -173,66 +170,38 @@ interface StorageEntry {
   readonly address: string;
 }
 
-function readStorages(
-  reader: TomlReader,
-  above: TableAt,
-  name: string,
-  before: number,
-): readonly StorageEntry[] {
-  const nodes = reader.get(above, 'node', 'tables') ?? [];
-  if (nodes.length === 0) reader.wrong(above, undefined, `${name} has no [[virtual_storage.node]]`);
-  const storages = nodes.map((table, index) => {
-    const at: TableAt = { table, header: 'virtual_storage.node', nth: before + index };
-    const storage = reader.get(at, 'storage', 'string') ?? '';
-    if (storage === '') reader.wrong(at, undefined, 'storage is missing');
+function readStorages(above: TableReader, name: string, before: number): readonly StorageEntry[] {
+  const nodes = above.tables('node', before);
+  if (nodes.length === 0) above.wrong(undefined, `${name} has no [[virtual_storage.node]]`);
+  const storages = nodes.map((at) => {
+    const storage = at.text('storage') ?? '';
+    if (storage === '') at.wrong(undefined, 'storage is missing');
     if (storage.includes(templateValue))
-      reader.wrong(
-        at,
-        'storage',
-        'the template fills this in when a pod starts: set praefect.virtual-storage',
-      );
-    const address = reader.get(at, 'address', 'string') ?? '';
+      at.wrong('storage', 'the template fills this in when a pod starts: set praefect.virtual-storage');
+    const address = at.text('address') ?? '';
     return { at, storage, address: address.includes(templateValue) ? '' : address };
   });
   const found = new Set<string>();
   for (const { at, storage } of storages) {
     if (storage !== '' && found.has(storage))
-      reader.wrong(at, 'storage', `duplicate storage ${storage} in virtual storage ${name}`);
+      at.wrong('storage', `duplicate storage ${storage} in virtual storage ${name}`);
     found.add(storage);
   }
   return storages;
 }
 
-function readElectionStrategy(reader: TomlReader, top: TableAt): ElectionStrategy | undefined {
-  const failover = below(reader, top, 'failover');
-  const found = failover === undefined ? undefined : reader.get(failover, 'election_strategy', 'string');
-  if (failover === undefined || found === undefined || found === '') return undefined;
+function readElectionStrategy(failover: TableReader): ElectionStrategy | undefined {
+  const found = failover.text('election_strategy');
   const known = electionStrategies.find((strategy) => strategy === found);
-  if (known === undefined) {
-    reader.wrong(failover, 'election_strategy', `expected one of ${electionStrategies.join(', ')}`);
-  }
+  if (found !== undefined && known === undefined)
+    failover.wrong('election_strategy', `expected one of ${electionStrategies.join(', ')}`);
   return known;
 }
 
-function readVerificationInterval(reader: TomlReader, top: TableAt): number | undefined {
-  const verification = below(reader, top, 'background_verification');
-  const key = 'verification_interval';
-  const found =
-    verification !== undefined && Object.hasOwn(verification.table, key)
-      ? verification.table[key]
-      : undefined;
-  if (verification === undefined || found === undefined || found === '') return undefined;
-  const seconds = goDurationOf(found);
-  if (seconds === undefined) reader.wrong(verification, key, 'expected a duration such as 168h');
+function readVerificationInterval(verification: TableReader): number | undefined {
+  const seconds = verification.seconds('verification_interval');
   // Praefect switches verification off at 0 and below.
   return seconds === undefined ? undefined : Math.max(0, Math.floor(seconds));
-}
-
-function below(reader: TomlReader, { table, header }: TableAt, key: string): TableAt | undefined {
-  const found = reader.get({ table, header, nth: 0 }, key, 'table');
-  return found === undefined
-    ? undefined
-    : { table: found, header: header === '' ? key : `${header}.${key}`, nth: 0 };
 }
 
 /** The file's password, read each time. */

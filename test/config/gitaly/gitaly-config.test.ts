@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { type GitalyConfig, parseGitalyConfig } from '../../../src/config/gitaly/gitaly-config.ts';
-import { templateToml, templateValue } from '../../../src/config/gitaly/template.ts';
+import { templateToml, templateValue } from '../../../src/config/toml/template.ts';
 import { parseGoDuration } from '../../../src/config/go-duration.ts';
 import { problemText } from '../../../src/config/problem.ts';
 
