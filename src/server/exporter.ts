@@ -72,11 +72,7 @@ export function createExporter(options: ExporterOptions): Exporter {
         : app.isReady()
           ? { ready: true }
           : { ready: false, reason: 'Some collectors have not completed their first run.' },
-    reload: {
-      enabled: settings.web.enableReload && options.reload !== undefined,
-      hint: 'set web.enable-reload to allow it',
-      run: reload,
-    },
+    reload: settings.web.enableReload ? reload : undefined,
     api: [checksRoute({ checks: app.checks, now: clock.now }), bucketRoute(app.buckets)],
     runbooks: readRunbooks,
     ...(demo === undefined ? {} : { demo: demo.actions }),

@@ -31,32 +31,33 @@ export interface ActionResult {
   readonly message: string;
 }
 
-export interface ReloadAction {
-  readonly enabled: boolean;
-  /** How to enable it. */
-  readonly hint: string;
-  run(): Promise<ActionResult>;
-}
-
 export interface DemoActions {
   start(incident: string): Promise<ActionResult>;
   end(incident: string): Promise<ActionResult>;
 }
 
-interface RouteOptions {
+/** What is served besides the metrics. */
+export interface Content {
+  readonly status: () => StatusView;
+  /** Ready once every collector has completed a run. */
+  readonly ready: () => Readiness;
+  /** POST /-/reload; undefined where web.enable-reload is off: 403. */
+  readonly reload?: (() => Promise<ActionResult>) | undefined;
+  readonly api?: readonly ApiRoute[];
+  /** The buttons of StatusView.demo. */
+  readonly demo?: DemoActions | undefined;
+  /** For /runbooks/. */
+  readonly runbooks?: ReadRunbooks;
+}
+
+interface RouteOptions extends Content {
   /** The hosts of the configured addresses, in lower case. */
   readonly listenHosts: readonly string[];
   readonly telemetryPath: string;
   readonly clock: Clock;
   readonly log: Log;
   readonly scrape: HttpRoute['handle'];
-  readonly status: () => StatusView;
-  readonly ready: () => Readiness;
-  readonly reload: ReloadAction;
-  readonly api: readonly ApiRoute[];
   readonly maxApiRequestsInFlight: number;
-  readonly demo: DemoActions | undefined;
-  readonly runbooks: ReadRunbooks | undefined;
   /** Whether the request came to a public path without credentials although users are configured. */
   readonly isAnonymous: (request: Request) => boolean;
 }
@@ -106,7 +107,7 @@ export function createExpressApp(options: RouteOptions): Express {
 }
 
 function createRoutes(options: RouteOptions): HttpRoute[] {
-  const { telemetryPath, clock, scrape, status, ready, reload, api, demo, isAnonymous } = options;
+  const { telemetryPath, clock, scrape, status, ready, reload, api = [], demo, isAnonymous } = options;
 
   const routes: HttpRoute[] = [
     { path: telemetryPath, methods: ['GET'], handle: scrape },
@@ -128,8 +129,9 @@ function createRoutes(options: RouteOptions): HttpRoute[] {
       path: '/-/reload',
       methods: ['POST', 'PUT'],
       async handle(_request, response) {
-        if (!reload.enabled) return sendText(response, 403, `Reload over HTTP is disabled: ${reload.hint}.`);
-        const { ok, message } = await reload.run();
+        if (reload === undefined)
+          return sendText(response, 403, 'Reload over HTTP is disabled: set web.enable-reload to allow it.');
+        const { ok, message } = await reload();
         sendText(response, ok ? 200 : 500, message);
       },
     },

@@ -3,7 +3,6 @@
  * control of the web configuration file. What it serves comes in as arguments; it knows no collector.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { StatusView } from '../app/status-view.ts';
 import type { ListenAddress } from '../config/kinds/listen-address.ts';
 import type { Clock } from '../lib/clock.ts';
 import { codeOf } from '../lib/errors.ts';
@@ -12,21 +11,13 @@ import { serverFamilies, zeroCounts } from '../metrics/http-server.ts';
 import type { Family } from '../metrics/samples.ts';
 import { createAccessControl } from './access.ts';
 import { addressUrl } from './address.ts';
-import type { ApiRoute } from './api.ts';
 import { defaultLimits, type HttpLimits, type Listener, listen } from './listener.ts';
-import {
-  type ActionResult,
-  createExpressApp,
-  type DemoActions,
-  type Readiness,
-  type ReloadAction,
-} from './routes.ts';
-import type { ReadRunbooks } from './runbooks.ts';
+import { type Content, createExpressApp } from './routes.ts';
 import { createScrapeHandler, type RenderMetrics } from './scrape.ts';
 import { noWebConfig } from './web-config/none.ts';
 import type { WebConfigSource, WebConfigState } from './web-config/source.ts';
 
-export interface ServerOptions {
+export interface ServerOptions extends Content {
   /** At least one. */
   readonly listenAddresses: readonly ListenAddress[];
   /** Default `/metrics`. At `/` there is no page. */
@@ -40,16 +31,6 @@ export interface ServerOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly exposition: RenderMetrics;
-  readonly status: () => StatusView;
-  /** Ready once every collector has completed a run. */
-  readonly ready: () => Readiness;
-  /** POST /-/reload. Without it, or with `enabled: false`: 403 with the hint, which names the setting. */
-  readonly reload?: ReloadAction;
-  readonly api?: readonly ApiRoute[];
-  /** The buttons of StatusView.demo. */
-  readonly demo?: DemoActions | undefined;
-  /** For /runbooks/. */
-  readonly runbooks?: ReadRunbooks;
   readonly limits?: Partial<HttpLimits>;
 }
 
@@ -87,17 +68,10 @@ export function createServer(options: ServerOptions): Server {
   let stopping: Promise<void> | undefined;
 
   const app = createExpressApp({
+    ...options,
     listenHosts: options.listenAddresses.flatMap(({ host }) => host?.toLowerCase() ?? []),
     telemetryPath,
-    clock,
-    log,
-    status: options.status,
-    ready: options.ready,
-    reload: options.reload ?? { enabled: false, hint: 'this program does not offer it', run: noReload },
-    api: options.api ?? [],
     maxApiRequestsInFlight: maxRequestsInFlight,
-    demo: options.demo,
-    runbooks: options.runbooks,
     isAnonymous: (request) => anonymous.has(request),
     scrape: createScrapeHandler({
       exposition,
@@ -188,8 +162,6 @@ export function createServer(options: ServerOptions): Server {
     },
   };
 }
-
-const noReload = async (): Promise<ActionResult> => ({ ok: false, message: 'there is nothing to reload' });
 
 function logReload(log: Log, state: WebConfigState): void {
   if (!state.ok) {

@@ -27,7 +27,7 @@ describe('a slow or hostile client', () => {
   });
 
   test('that never completes its body is disconnected', async () => {
-    const reload = { enabled: true, hint: '', run: () => new Promise<never>(() => undefined) };
+    const reload = () => new Promise<never>(() => undefined);
     await withServer({ limits, reload }, async ({ port }) => {
       const { socket, received } = rawConnection(port);
       socket.write('POST /-/reload HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nabc');

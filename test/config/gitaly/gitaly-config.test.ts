@@ -3,9 +3,9 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { type GitalyConfig, parseGitalyConfig } from '../../../src/config/gitaly/gitaly-config.ts';
-import { templateToml, templateValue } from '../../../src/config/toml/template.ts';
 import { parseGoDuration } from '../../../src/config/go-duration.ts';
 import { problemText } from '../../../src/config/problem.ts';
+import { templateToml, templateValue } from '../../../src/config/toml/template.ts';
 
 const fixture = (name: string): string =>
   readFileSync(new URL(`../../fixtures/gitaly/configs/${name}`, import.meta.url), 'utf8');
