@@ -3,6 +3,7 @@ import { type BucketLookup, createBucketLookup } from '../buckets/lookup.ts';
 import type { ResolvedPraefect } from '../config/praefect/resolve.ts';
 import { type Block, type Family, single } from '../metrics/samples.ts';
 import type { ChecksCollector } from '../rules/checks/collector.ts';
+import { checksView } from '../rules/checks/view.ts';
 import { judgmentOf } from '../rules/judgment.ts';
 import { createProblemTracker, type TrackedProblem } from '../rules/problems/tracker.ts';
 import { createEventLog } from '../scheduler/event-log.ts';
@@ -11,7 +12,7 @@ import type { ExtraFamilies } from '../scheduler/self-block.ts';
 import { exporterTime, reloadSuccess, reloadTime } from '../scheduler/self-metrics.ts';
 import { type Collection, createCollection } from './collectors.ts';
 import { type Configuration, excludedBySettings, type HostContext, type Sources } from './sources.ts';
-import { statusView } from './status.ts';
+import { collectorView, memoryView, podsView, problemView } from './status.ts';
 import type { DemoView, StatusView } from './status-view.ts';
 
 export interface AppOptions extends Configuration {
@@ -104,23 +105,24 @@ export function createApp(options: AppOptions): App {
     blocks: (scrape) => collection.runner.blocks(scrape),
     status() {
       const { cgroup, gitaly, kubernetes, maintenance } = collection.views();
-      return statusView({
-        version,
-        target: targetText(configuration.praefect, collection.sources),
-        isUnconfigured: !isConfigured(),
+      const { praefect, settings } = configuration;
+      const excluded = [...excludedBySettings(settings), ...(gitaly?.excluded ?? [])];
+      const { maxTimeRatio } = settings.praefect.database;
+      return {
+        program: { name: 'gitaly-exporter', version },
+        target: targetText(praefect, collection.sources),
         startedAt,
-        now: clock.now(),
-        collectors: collection.runner.status(),
-        problems: problems(),
-        events: events.recent(50),
-        maxTimeRatio: configuration.settings.praefect.database.maxTimeRatio,
-        cgroups: cgroup,
-        kubernetes,
-        excluded: [...excludedBySettings(configuration.settings), ...(gitaly?.excluded ?? [])],
+        isUnconfigured: !isConfigured(),
+        problems: problems().map(problemView),
+        collectors: collection.runner.status().map((status) => collectorView(status, maxTimeRatio)),
+        pods: kubernetes && podsView(kubernetes, excluded),
+        memory: cgroup && memoryView(cgroup),
         maintenanceWindows: maintenance?.open ?? [],
-        checks: collection.checks,
+        checks: collection.checks && checksView(collection.checks.latest(), clock.now()),
+        events: events.recent(50),
+        links: [{ text: 'Runbooks', href: 'runbooks/' }],
         demo: options.demo?.(),
-      });
+      };
     },
     isReady: () => collection.runner.ready(),
     isConfigured,

@@ -1,9 +1,6 @@
-/** Fills the status that the page and the API show, from the runner, the problems, the views and the event log. */
+/** The parts of the status that the page and the API show, from the runner, the problems and the views. */
 import { bytesText, counted, percentText } from '../lib/format.ts';
-import type { Evaluation } from '../rules/checks/evaluate.ts';
-import { checksView } from '../rules/checks/view.ts';
 import type { TrackedProblem } from '../rules/problems/tracker.ts';
-import type { Event } from '../scheduler/event-log.ts';
 import type { CollectorStatus } from '../scheduler/status.ts';
 import { type OomLevel, oomLevels } from '../sources/cgroup/oom/record.ts';
 import type { Layout } from '../sources/cgroup/tree.ts';
@@ -13,57 +10,14 @@ import type { KubernetesView } from '../sources/kubernetes/view.ts';
 import type {
   BucketNoteView,
   CollectorView,
-  DemoView,
   LevelMemoryView,
   LinkView,
-  MaintenanceWindowView,
   MemoryView,
   PodStatusView,
   PodsView,
   ProblemView,
   ServerMemoryView,
-  StatusView,
 } from './status-view.ts';
-
-export interface StatusInputs {
-  readonly version: string;
-  readonly target: string;
-  readonly isUnconfigured: boolean;
-  /** Clock.now(), as `now`. */
-  readonly startedAt: number;
-  readonly now: number;
-  readonly collectors: readonly CollectorStatus[];
-  readonly problems: readonly TrackedProblem[];
-  readonly events: readonly Event[];
-  /** praefect.database.max-time-ratio */
-  readonly maxTimeRatio: number;
-  /** Undefined where cgroups are not read. */
-  readonly cgroups: CgroupView | undefined;
-  /** Undefined where Kubernetes is not watched. */
-  readonly kubernetes: KubernetesView | undefined;
-  /** What is not read on purpose: one sentence each. */
-  readonly excluded: readonly string[];
-  readonly maintenanceWindows: readonly MaintenanceWindowView[];
-  /** Undefined where no checks are run. */
-  readonly checks: { latest(): Evaluation | undefined } | undefined;
-  readonly demo: DemoView | undefined;
-}
-
-export const statusView = (inputs: StatusInputs): StatusView => ({
-  program: { name: 'gitaly-exporter', version: inputs.version },
-  target: inputs.target,
-  startedAt: inputs.startedAt,
-  isUnconfigured: inputs.isUnconfigured,
-  problems: inputs.problems.map(problemView),
-  collectors: inputs.collectors.map((status) => collectorView(status, inputs.maxTimeRatio)),
-  pods: inputs.kubernetes && podsView(inputs.kubernetes, inputs.excluded),
-  memory: inputs.cgroups && memoryView(inputs.cgroups),
-  maintenanceWindows: inputs.maintenanceWindows,
-  checks: inputs.checks && checksView(inputs.checks.latest(), inputs.now),
-  events: inputs.events,
-  links: [{ text: 'Runbooks', href: 'runbooks/' }],
-  demo: inputs.demo,
-});
 
 export function problemView(problem: TrackedProblem): ProblemView {
   const { alert, alertState, detail, fixes, id, severity, since, suppressedBy, title } = problem;
@@ -85,7 +39,8 @@ export function problemView(problem: TrackedProblem): ProblemView {
   };
 }
 
-function collectorView(status: CollectorStatus, maxTimeRatio: number): CollectorView {
+/** @param maxTimeRatio praefect.database.max-time-ratio */
+export function collectorView(status: CollectorStatus, maxTimeRatio: number): CollectorView {
   const { schedule } = status;
   return {
     name: status.name,
