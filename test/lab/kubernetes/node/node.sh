@@ -10,7 +10,9 @@ set -euo pipefail
 . "$LAB_SCRIPTS/lib.sh"
 need containerd runc socat ip
 node=$LAB_HOME/node
+# Both on loopback. The node is called by its address, because the API server connects to nodes by name.
 service_address=10.96.0.1
+node_address=10.97.0.1
 socket=$node/containerd.sock
 ctr() { command ctr --address "$socket" --namespace k8s.io "$@"; }
 
@@ -37,11 +39,11 @@ TOML
  "ipam": {"type": "host-local", "dataDir": "$node/addresses", "ranges": [[{"subnet": "10.88.77.0/24"}]],
  "routes": [{"dst": "0.0.0.0/0"}]}}, {"type": "firewall"}]}
 JSON
-  # The API server has no certificate for kubelets: this one listens on loopback, and admits it.
+  # The lab's API server has no certificate for kubelets: this one is reached from this machine only, and admits it.
   cat >"$node/kubelet.yaml" <<YAML
 apiVersion: kubelet.config.k8s.io/v1beta1
 kind: KubeletConfiguration
-address: 127.0.0.1
+address: $node_address
 port: 20250
 healthzPort: 0
 authentication: {anonymous: {enabled: true}, webhook: {enabled: false}}
@@ -56,9 +58,8 @@ imageGCHighThresholdPercent: 100
 podLogsDir: $node/logs
 volumePluginDir: $node/plugins
 YAML
-  # The host name: the API server connects to it for logs and port-forward.
   [[ -s $LAB_PKI/kubelet.crt ]] || {
-    openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /O=system:nodes/CN=system:node:localhost \
+    openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj "/O=system:nodes/CN=system:node:$node_address" \
       -keyout "$LAB_PKI/kubelet.key" -out "$LAB_PKI/kubelet.csr"
     openssl x509 -req -in "$LAB_PKI/kubelet.csr" -CA "$LAB_PKI/ca.crt" -CAkey "$LAB_PKI/ca.key" -CAcreateserial -days 3650 \
       -extfile <(echo extendedKeyUsage=clientAuth) -out "$LAB_PKI/kubelet.crt"
@@ -87,7 +88,7 @@ pause_image() {
 
 image() { docker save "$1" | ctr images import - | tail -1; }
 
-node_ready() { [[ $(kubectl get node localhost --no-headers | awk '{print $2}') == Ready ]]; }
+node_ready() { [[ $(kubectl get node "$node_address" --no-headers | awk '{print $2}') == Ready ]]; }
 
 start() {
   need gcc docker kubectl openssl
@@ -96,12 +97,13 @@ start() {
   daemon containerd containerd --config "$node/containerd.toml"
   wait_for 30 containerd ctr version
   [[ -n $(ctr images list -q name==lab.example/pause:1) ]] || pause_image
-  ip address show dev lo | grep -q "$service_address/" || ip address add "$service_address/32" dev lo
+  ip address replace "$service_address/32" dev lo
+  ip address replace "$node_address/32" dev lo
   daemon relay socat "TCP-LISTEN:443,bind=$service_address,fork,reuseaddr" "TCP:127.0.0.1:$LAB_PORT_API"
-  daemon kubelet "$LAB_BIN/kubelet" --config "$node/kubelet.yaml" --kubeconfig "$node/kubeconfig" --hostname-override localhost \
+  daemon kubelet "$LAB_BIN/kubelet" --config "$node/kubelet.yaml" --kubeconfig "$node/kubeconfig" --hostname-override "$node_address" \
     --root-dir "$node/kubelet" --cert-dir "$node/pki"
   wait_for 60 'the node' node_ready
-  say "$(kubectl get node localhost -o jsonpath='{.status.nodeInfo.kubeletVersion}, {.status.nodeInfo.containerRuntimeVersion}')"
+  say "$(kubectl get node "$node_address" -o jsonpath='{.status.nodeInfo.kubeletVersion}, {.status.nodeInfo.containerRuntimeVersion}')"
 }
 
 stop_node() {
@@ -114,6 +116,7 @@ stop_node() {
   stop containerd
   awk -v folder="$node/" 'index($2, folder) == 1 {print $2}' /proc/mounts | sort -r | xargs -r umount
   ip address delete "$service_address/32" dev lo 2>/dev/null || true
+  ip address delete "$node_address/32" dev lo 2>/dev/null || true
   ip link delete cni-lab 2>/dev/null || true
   find /sys/fs/cgroup -depth -type d -path '*/kubepods*' -exec rmdir {} + 2>/dev/null || true
   rm -rf "$node/addresses"
