@@ -15,64 +15,9 @@ import { rightsFor, rightText } from '../../src/sources/kubernetes/directory/rig
 import { memorySystem } from '../config/memory-system.ts';
 import { type ChartCaseName, chartCaseNames, chartCases } from './cases.ts';
 import { golden, type Manifest, manifests } from './chart.ts';
-
-interface Container {
-  readonly args: readonly string[];
-  readonly env: readonly { readonly name: string; readonly value?: string; readonly valueFrom?: unknown }[];
-  readonly volumeMounts?: readonly {
-    readonly name: string;
-    readonly mountPath: string;
-    readonly readOnly?: boolean;
-  }[];
-  readonly securityContext: unknown;
-}
-interface PodSpec {
-  readonly serviceAccountName: string;
-  readonly securityContext: Readonly<Record<string, unknown>>;
-  readonly containers: readonly Container[];
-  readonly volumes?: readonly {
-    readonly name: string;
-    readonly hostPath?: { readonly path: string };
-    readonly secret?: { readonly secretName: string; readonly items?: readonly Item[] };
-    readonly configMap?: { readonly name: string; readonly items?: readonly Item[] };
-  }[];
-  readonly hostPID?: boolean;
-  readonly hostNetwork?: boolean;
-  readonly hostIPC?: boolean;
-  readonly tolerations?: readonly unknown[];
-}
-interface Item {
-  readonly key: string;
-  readonly path: string;
-}
-interface Pod {
-  readonly owner: Manifest;
-  readonly labels: Readonly<Record<string, string>>;
-  readonly annotations: Readonly<Record<string, string>>;
-  readonly spec: PodSpec;
-}
+import { type Pod, podsOf } from './pods.ts';
 
 const objectsOf = (name: ChartCaseName): readonly Manifest[] => manifests(golden(name));
-
-function podsOf(objects: readonly Manifest[]): readonly Pod[] {
-  return objects.flatMap((owner) => {
-    if (owner.kind === 'Pod')
-      return [
-        {
-          owner,
-          labels: owner.metadata.labels ?? {},
-          annotations: owner.metadata.annotations ?? {},
-          spec: owner['spec'] as PodSpec,
-        },
-      ];
-    if (owner.kind !== 'Deployment' && owner.kind !== 'DaemonSet') return [];
-    const { template } = owner['spec'] as {
-      template: { metadata: Manifest['metadata']; spec: PodSpec };
-    };
-    const { labels = {}, annotations = {} } = template.metadata;
-    return [{ owner, labels, annotations, spec: template.spec }];
-  });
-}
 
 const podOf = (objects: readonly Manifest[], kind: string): Pod => {
   const pod = podsOf(objects).find(({ owner }) => owner.kind === kind);
@@ -325,20 +270,6 @@ test('without Praefect there are no database settings, and no Praefect rules and
   );
   expect(text).not.toMatch(/^ {2}name: gitaly-exporter-praefect$/m);
   expect(golden('operator')).toMatch(/^ {2}name: gitaly-exporter-praefect$/m);
-});
-
-test('OpenShift assigns the user, and its SCC lets agents mount the cgroups', () => {
-  const objects = objectsOf('openshift');
-  for (const { spec } of podsOf(objects)) {
-    expect(spec.securityContext).not.toHaveProperty('runAsUser');
-    expect(spec.securityContext).not.toHaveProperty('runAsGroup');
-  }
-  expect(objects.find(({ kind }) => kind === 'SecurityContextConstraints')).toMatchObject({
-    allowHostDirVolumePlugin: true,
-    allowPrivilegedContainer: false,
-    readOnlyRootFilesystem: true,
-    users: ['system:serviceaccount:gitaly-exporter:gitaly-exporter-agent'],
-  });
 });
 
 test('without agents there is no host path, and no object for them', () => {
