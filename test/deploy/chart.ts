@@ -70,8 +70,10 @@ export function sourceChecksum(): string {
     .sort();
   for (const path of files) {
     const text = readFileSync(join(chart, path), 'utf8');
-    // Comments of values.yaml are only in README.md.
-    hash.update(`${path}\n`).update(path === 'values.yaml' ? JSON.stringify(parse(text)) : text);
+    // Comments of values.yaml are only in README.md, and release/version.ts stamps the renderings, too.
+    const hashed =
+      path === 'values.yaml' ? JSON.stringify(parse(text)) : text.replace(/^(appV|v)ersion: .*$/gm, '');
+    hash.update(`${path}\n`).update(hashed);
   }
   return hash.update(JSON.stringify(chartCases)).digest('hex');
 }

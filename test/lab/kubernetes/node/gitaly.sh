@@ -28,7 +28,7 @@ spec:
   nodeAffinity: {required: {nodeSelectorTerms: [{matchExpressions: [{key: kubernetes.io/hostname, operator: In, values: [10.97.0.1]}]}]}}
 YAML
 done
-kubectl -n gitlab create --dry-run=client -o json -f "$LAB_SCRIPTS/manifests/gitaly-chart-defaults.yaml" | jq -s --arg image "${LAB_IMAGE:-gitaly-exporter:0.1.0}" \
+kubectl -n gitlab create --dry-run=client -o json -f "$LAB_SCRIPTS/manifests/gitaly-chart-defaults.yaml" | jq -s --arg image "gitaly-exporter:$(jq -r .version "$root/package.json")" \
   --arg host "${database%:*}" --arg port "${database##*:}" '
   (map(.items // [.]) | add)[]
   | if .kind == "ConfigMap" and .metadata.name == "gl-praefect" then
