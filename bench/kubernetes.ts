@@ -1,9 +1,10 @@
 /**
  * 100,000 watch events of pods over a local HTTP stream: this exporter compared with the informer of
- * @kubernetes/client-node, one after the other, with the same stream. `node bench/kubernetes.ts [events] [pods]`
+ * @kubernetes/client-node, and with JSON.parse of each line and nothing else, one after the other, with the same stream.
+ * `node bench/kubernetes.ts [events] [pods]`
  *
  * The events are those recorded while a node was drained (13 KB each, with managedFields), repeated with new
- * names, uids and versions, as fast as the reader accepts them. Server and readers are separate processes.
+ * uids, nodes and versions, as fast as the reader accepts them. Server and readers are separate processes.
  *
  * heap: after a full garbage collection, at 10 %, at 50 % and at the end. longest block: the longest time for
  * which the event loop was blocked while events arrived, in CPU time of the thread (wall time would include other
@@ -11,7 +12,7 @@
  * read.
  */
 import { type ChildProcess, fork } from 'node:child_process';
-import { createServer, type ServerResponse } from 'node:http';
+import { createServer, get, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { systemClock } from '../src/lib/clock.ts';
 import { silentLog } from '../src/lib/log.ts';
@@ -41,13 +42,14 @@ interface Figures {
 if (role === 'server') serve();
 else if (role === 'exporter') await measure(exporter, rest[0] ?? '');
 else if (role === 'informer') await measure(informer, rest[0] ?? '');
+else if (role === 'JSON.parse') await measure(parseOnly, rest[0] ?? '');
 else await compare();
 
 async function compare(): Promise<void> {
   const server = start('server');
   const [url] = (await once(server)) as [string];
   const figures: Record<string, Figures> = {};
-  for (const reader of ['exporter', 'informer'])
+  for (const reader of ['exporter', 'informer', 'JSON.parse'])
     [figures[reader]] = (await once(start(reader, url))) as [Figures];
   server.kill();
   console.log(`${events} events, lists of ${pods} pods; Node ${process.version}\n`);
@@ -98,6 +100,7 @@ function serve(): void {
     version += 1;
     return text
       .replaceAll(uid, `${uid.slice(0, -8)}${String(round).padStart(8, '0')}`)
+      .replace(/"nodeName":"[^"]+"/, `"nodeName":"node-${round}"`)
       .replace(/"resourceVersion":"\d+"/, `"resourceVersion":"${version}"`);
   };
   const server = createServer((request, response) => {
@@ -252,4 +255,28 @@ async function informer(url: string, namespace: string, onEvent: () => void): Re
   for (const verb of ['add', 'update', 'delete'] as const) watched.on(verb, onEvent);
   await watched.start();
   return { listed: Promise.resolve(), stop: () => watched.stop() };
+}
+
+async function parseOnly(url: string, namespace: string, onEvent: () => void): ReturnType<Reader> {
+  const watch = namespace === 'stream' ? '?watch=true' : '';
+  const response = await new Promise<IncomingMessage>((resolve) =>
+    get(`${url}/api/v1/namespaces/${namespace}/pods${watch}`, resolve),
+  );
+  const listed = Promise.withResolvers<void>();
+  const parts: Buffer[] = [];
+  response.on('data', (part: Buffer) => {
+    let from = 0;
+    for (let end = part.indexOf('\n'); end >= 0; end = part.indexOf('\n', from)) {
+      parts.push(part.subarray(from, end));
+      JSON.parse(Buffer.concat(parts.splice(0)).toString('utf8'));
+      onEvent();
+      from = end + 1;
+    }
+    parts.push(part.subarray(from));
+  });
+  response.on('end', () => {
+    JSON.parse(Buffer.concat(parts).toString('utf8'));
+    listed.resolve();
+  });
+  return { listed: listed.promise, stop: () => void response.destroy() };
 }

@@ -26,34 +26,57 @@ export const podOf = (raw: unknown): Parsed<Pod> =>
     const meta = metaOf(object);
     const spec = fieldsOf(object['spec']);
     const status = fieldsOf(object['status']);
-    const security = fieldsOf(spec['securityContext']);
+    const { containers, initContainers, ...ofSpec } = specOf(spec);
     return {
       kind: 'Pod',
       ...meta,
-      node: textOf(spec['nodeName'], 253),
       phase: textOf(status['phase'], 64),
       reason: textOf(status['reason'], 256),
       message: messageOf(status['message']),
       qosClass: textOf(status['qosClass'], 64),
-      priorityClass: textOf(spec['priorityClassName'], 253),
-      priority: integerOf(spec['priority']),
       ip: textOf(status['podIP'], 64),
       conditions: conditionsOf(status['conditions']),
-      containers: containersOf(spec['containers'], status['containerStatuses']),
-      initContainers: containersOf(spec['initContainers'], status['initContainerStatuses']),
+      containers: withStatuses(containers, status['containerStatuses']),
+      initContainers: withStatuses(initContainers, status['initContainerStatuses']),
       startTime: timeOf(status['startTime']),
-      terminationGracePeriodSeconds: integerOf(spec['terminationGracePeriodSeconds']),
-      fsGroupChangePolicy: textOf(security['fsGroupChangePolicy'], 64),
-      fsGroup: integerOf(security['fsGroup']),
-      runAsUser: integerOf(security['runAsUser']),
-      hostUsers: typeof spec['hostUsers'] === 'boolean' ? spec['hostUsers'] : undefined,
-      preemptionPolicy: textOf(spec['preemptionPolicy'], 64),
-      resources: resourcesOf(spec['resources']),
-      overhead: overheadOf(spec['overhead']),
+      ...ofSpec,
       antiAffinity: antiAffinityOf(fieldsOf(fieldsOf(spec['affinity'])['podAntiAffinity']), meta),
-      ...volumesOf(spec['volumes']),
     };
   });
+
+/** What a pod has of its spec alone. */
+type PodSpec = ReturnType<typeof parseSpec>;
+
+/** By the object that JSON.parse made, which is the same in several events of one pod. */
+const knownSpecs = new WeakMap<Fields, PodSpec>();
+
+function specOf(raw: Fields): PodSpec {
+  const known = knownSpecs.get(raw);
+  if (known !== undefined) return known;
+  const spec = parseSpec(raw);
+  knownSpecs.set(raw, spec);
+  return spec;
+}
+
+function parseSpec(raw: Fields) {
+  const security = fieldsOf(raw['securityContext']);
+  return {
+    node: textOf(raw['nodeName'], 253),
+    priorityClass: textOf(raw['priorityClassName'], 253),
+    priority: integerOf(raw['priority']),
+    containers: elementsOf(raw['containers']).map(containerSpecOf),
+    initContainers: elementsOf(raw['initContainers']).map(containerSpecOf),
+    terminationGracePeriodSeconds: integerOf(raw['terminationGracePeriodSeconds']),
+    fsGroupChangePolicy: textOf(security['fsGroupChangePolicy'], 64),
+    fsGroup: integerOf(security['fsGroup']),
+    runAsUser: integerOf(security['runAsUser']),
+    hostUsers: typeof raw['hostUsers'] === 'boolean' ? raw['hostUsers'] : undefined,
+    preemptionPolicy: textOf(raw['preemptionPolicy'], 64),
+    resources: resourcesOf(raw['resources']),
+    overhead: overheadOf(raw['overhead']),
+    ...volumesOf(raw['volumes']),
+  };
+}
 
 function overheadOf(raw: unknown): Pod['overhead'] {
   if (raw === undefined || raw === null) return undefined;
@@ -100,16 +123,17 @@ const distinctNames = (values: readonly unknown[]): string[] => [
   ...new Set(values.map((value) => textOf(value, 253)).filter((value) => value !== '')),
 ];
 
-/** Spec and status are matched by the container's name. */
-function containersOf(specs: unknown, statuses: unknown): readonly Container[] {
-  const byName = new Map(elementsOf(statuses).map((each) => [fieldsOf(each)['name'], fieldsOf(each)]));
-  return elementsOf(specs).map((each) => containerOf(fieldsOf(each), byName.get(fieldsOf(each)['name'])));
-}
+/** What a container has of its spec alone. */
+type ContainerSpec = Omit<Container, keyof ContainerStatus>;
+type ContainerStatus = Pick<
+  Container,
+  'id' | 'ready' | 'started' | 'restartCount' | 'state' | 'lastTermination'
+>;
 
-function containerOf(spec: Fields, status: Fields = {}): Container {
-  const name = nameIn(spec['name'], 'the name of a container');
+function containerSpecOf(raw: unknown): ContainerSpec {
+  const spec = fieldsOf(raw);
   return {
-    name,
+    name: nameIn(spec['name'], 'the name of a container'),
     image: textOf(spec['image'], 1024),
     resources: resourcesOf(spec['resources']),
     env: envOf(spec['env']),
@@ -122,14 +146,23 @@ function containerOf(spec: Fields, status: Fields = {}): Container {
     livenessProbe: probeOf(spec['livenessProbe']),
     runAsUser: integerOf(fieldsOf(spec['securityContext'])['runAsUser']),
     sidecar: spec['restartPolicy'] === 'Always',
-    id: textOf(status['containerID'], 256),
-    ready: flagOf(status['ready'], `ready of container ${name}`),
-    started: flagOf(status['started'], `started of container ${name}`),
-    restartCount: countOf(status['restartCount'], `restartCount of container ${name}`),
-    state: stateOf(status['state']),
-    lastTermination: terminationOf(fieldsOf(status['lastState'])['terminated']),
   };
 }
+
+/** Spec and status are matched by the container's name. */
+function withStatuses(specs: readonly ContainerSpec[], statuses: unknown): readonly Container[] {
+  const byName = new Map(elementsOf(statuses).map((each) => [fieldsOf(each)['name'], fieldsOf(each)]));
+  return specs.map((spec) => ({ ...spec, ...containerStatusOf(spec.name, byName.get(spec.name)) }));
+}
+
+const containerStatusOf = (name: string, status: Fields = {}): ContainerStatus => ({
+  id: textOf(status['containerID'], 256),
+  ready: flagOf(status['ready'], `ready of container ${name}`),
+  started: flagOf(status['started'], `started of container ${name}`),
+  restartCount: countOf(status['restartCount'], `restartCount of container ${name}`),
+  state: stateOf(status['state']),
+  lastTermination: terminationOf(fieldsOf(status['lastState'])['terminated']),
+});
 
 /** Requests and limits of memory (bytes) and CPU (cores). What is not set, or is not a quantity, is absent. */
 function resourcesOf(raw: unknown): Resources {

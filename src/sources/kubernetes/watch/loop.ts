@@ -12,8 +12,8 @@ import { fieldsOf } from '../objects/fields.ts';
 import type { KubeObject } from '../objects/types.ts';
 import { noRestarts, type WatchEndReason } from '../store.ts';
 import {
+  createEventParser,
   isSyntaxError,
-  parseObject,
   type RejectedObject,
   rejectedObject,
   resourceVersionOf,
@@ -222,6 +222,7 @@ export function runWatchLoop<T extends KubeObject>(options: WatchLoopOptions<T>)
         if (!either.aborted) markEvent();
       });
       const yielder = createYielder(parsingSliceMs);
+      const parseEvent = createEventParser();
       const received = withIdleTimeout(withinBytes(bytes, maxWatchBytes, watchText), {
         clock,
         connection,
@@ -234,7 +235,7 @@ export function runWatchLoop<T extends KubeObject>(options: WatchLoopOptions<T>)
           return endByMalformed(watchText, `one of its objects is over ${maxObjectBytes} bytes`);
         lines += 1;
         if (lines > maxWatchLines) return endByLimit(watchText, `it has more than ${maxWatchLines} events`);
-        const raw = fieldsOf(parseObject(api.withoutSecrets(line)));
+        const raw = fieldsOf(parseEvent(api.withoutSecrets(line)));
         const end = handleEvent(raw['type'], raw['object']);
         if (end !== undefined) return end;
         hasBookmarks ||= raw['type'] === 'BOOKMARK';
