@@ -12,13 +12,26 @@
  *
  * Files beyond the limit on descriptors are opened with each read by both.
  *
+ * The limit for any program in Node: fs.readSync of the same files through open descriptors, into one buffer, and nothing
+ * else, in turn with the exporter's rounds. The exporter should take at most 1.2 times as long.
+ *
  * --root DIR reads a real tree in place of a synthetic one: the Gitaly with the most buckets below DIR.
  * --rival FILE is a compiled rival.c, where there is no cc.
  * --pods N are created, found, watched, read and removed; 0 skips that part.
  */
 import { strict as assert } from 'node:assert';
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  readSync,
+  rmSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -46,7 +59,7 @@ const { values } = parseArgs({
 const rounds = Number(values.rounds);
 /** Files read before measuring, so that the code is compiled. */
 const warmUpFiles = 50_000;
-const goal = 3;
+const goals = { ofRival: 1.5, ofLimit: 1.2 };
 /** In memory: on a disk, the disk would be measured. */
 const scratch = mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'bench-cgroup-'));
 const { signal } = new AbortController();
@@ -73,24 +86,39 @@ const limit = (reading: FileReading<CgroupLimit>): number => {
   const known = knownOf(reading);
   return known?.kind === 'limit' ? known.value : 0;
 };
-const sum = (reading: FileReading<Readonly<Record<string, number | undefined>>>): number =>
-  Object.values(knownOf(reading) ?? {}).reduce<number>((total, value) => total + (value ?? 0), 0);
+/** By name, as the collectors read it. */
+const sum = <Key extends string>(
+  reading: FileReading<Readonly<Partial<Record<Key, number>>>>,
+  add: (values: Readonly<Partial<Record<Key, number>>>) => number,
+): number => {
+  const known = knownOf(reading);
+  return known === undefined ? 0 : add(known);
+};
 
 const readBucket = (folder: CgroupFolder): number =>
   number(folder.number('memory.current')) +
-  sum(folder.keyed('memory.events', eventKeys)) +
-  sum(folder.keyed('cpu.stat', cpuKeys)) +
-  sum(folder.keyed('cgroup.events', populatedKeys));
+  sum(folder.keyed('memory.events', eventKeys), sumOfEvents) +
+  sum(folder.keyed('cpu.stat', cpuKeys), (cpu) => (cpu.usage_usec ?? 0) + (cpu.throttled_usec ?? 0)) +
+  sum(folder.keyed('cgroup.events', populatedKeys), (events) => events.populated ?? 0);
+
+const sumOfEvents = ({
+  max = 0,
+  oom = 0,
+  oom_kill: kills = 0,
+}: Readonly<Partial<Record<'max' | 'oom' | 'oom_kill', number>>>): number => max + oom + kills;
+
+const sumOfAll = (values: Readonly<Partial<Record<string, number>>>): number =>
+  Object.values(values).reduce<number>((total, value) => total + (value ?? 0), 0);
 
 const readLevel = (folder: CgroupFolder): number =>
   number(folder.number('memory.current')) +
   number(folder.number('memory.peak')) +
   limit(folder.limit('memory.max')) +
   limit(folder.cores()) +
-  sum(folder.keyed('memory.stat', statKeys)) +
-  sum(folder.keyed('memory.events.local', eventKeys)) +
-  sum(folder.keyed('cpu.stat', levelCpuKeys)) +
-  resources.reduce((total, resource) => total + sum(folder.pressure(resource)), 0);
+  sum(folder.keyed('memory.stat', statKeys), sumOfAll) +
+  sum(folder.keyed('memory.events.local', eventKeys), sumOfEvents) +
+  sum(folder.keyed('cpu.stat', levelCpuKeys), sumOfAll) +
+  resources.reduce((total, resource) => total + sum(folder.pressure(resource), sumOfAll), 0);
 
 const bucketFiles = (path: string): readonly string[] => [
   `number ${path}/memory.current`,
@@ -118,31 +146,63 @@ interface Measured {
   readonly total: number;
 }
 
+/** Undefined where not all files can be kept open. */
+function openReads(paths: readonly string[]): { read(): void; close(): void } | undefined {
+  if (2 * paths.length > softLimit() - 100) return undefined;
+  const descriptors = paths.map((path) => openSync(path, 'r'));
+  const buffer = Buffer.allocUnsafeSlow(64 * 1024);
+  return {
+    read() {
+      for (const descriptor of descriptors) readSync(descriptor, buffer, 0, buffer.length, 0);
+    },
+    close: () => descriptors.forEach(closeSync),
+  };
+}
+
+function cpuMsOf(work: () => void): number {
+  const before = process.cpuUsage();
+  work();
+  const { user, system } = process.cpuUsage(before);
+  return (user + system) / 1000;
+}
+
 function measureOurs(
   root: string,
   levels: readonly string[],
   buckets: readonly string[],
   maxDescriptors: number,
   warmUps: number,
-): Measured {
+): Measured & { readonly limitMs: number | undefined } {
+  const reads = openReads(
+    [
+      ...levels.map((path) => levelFiles(join(root, path))),
+      ...buckets.map((path) => bucketFiles(join(root, path))),
+    ]
+      .flat()
+      .map((line) => line.split(' ')[1] ?? ''),
+  );
+  const limits: number[] = [];
   const files = createCgroupFiles({ root, isKernel: true, maxDescriptors });
   const levelFolders = levels.map((path) => files.folder(path));
   const bucketFolders = buckets.map((path) => files.folder(path));
   const times: number[] = [];
   let total = 0;
   for (let round = 0; round < warmUps + rounds; round++) {
-    const before = process.cpuUsage();
-    total = 0;
-    for (const folder of levelFolders) total += readLevel(folder);
-    for (const folder of bucketFolders) total += readBucket(folder);
-    const { user, system } = process.cpuUsage(before);
-    if (round >= warmUps) times.push((user + system) / 1000);
+    const cpuMs = cpuMsOf(() => {
+      total = 0;
+      for (const folder of levelFolders) total += readLevel(folder);
+      for (const folder of bucketFolders) total += readBucket(folder);
+    });
+    if (round < warmUps) continue;
+    times.push(cpuMs);
+    if (reads !== undefined) limits.push(cpuMsOf(reads.read));
   }
   const failures = Object.entries(files.failures()).filter(([, count]) => count > 0);
   if (failures.length > 0)
     console.log(`  the exporter could not read: ${JSON.stringify(Object.fromEntries(failures))}`);
   files.close();
-  return { cpuMs: median(times), total };
+  reads?.close();
+  return { cpuMs: median(times), total, limitMs: reads && median(limits) };
 }
 
 function compileRival(): string | undefined {
@@ -187,7 +247,7 @@ function softLimit(): number {
   return Number(soft);
 }
 
-/** Whether the goal was met; true without a rival. */
+/** Whether one of the goals was met; true without a rival. */
 function compare(
   name: string,
   root: string,
@@ -209,16 +269,20 @@ function compare(
   const ours = measureOurs(root, levels, buckets, spare, warmUps);
   const each = (cpuMs: number): string => `${((cpuMs * 1000) / count).toFixed(2)} us per file`;
   console.log(`${name}: exporter ${ours.cpuMs.toFixed(2)} ms of CPU, ${each(ours.cpuMs)}`);
+  if (ours.limitMs !== undefined)
+    console.log(
+      `${name}: readSync alone ${ours.limitMs.toFixed(2)} ms, ${each(ours.limitMs)}; exporter/readSync ${(ours.cpuMs / ours.limitMs).toFixed(2)}`,
+    );
   if (rival === undefined) return true;
   const theirs = measureRival(rival, root, levels, buckets, spare, warmUps);
   const ratio = ours.cpuMs / theirs.cpuMs;
   if (!isLive)
     assert.ok(Math.abs(ours.total / theirs.total - 1) < 1e-9, `exporter ${ours.total}, C ${theirs.total}`);
-  const verdict = ratio <= goal ? 'met' : 'MISSED';
+  const verdict = ratio <= goals.ofRival ? 'met' : 'MISSED';
   console.log(
-    `${name}: C ${theirs.cpuMs.toFixed(2)} ms, ${each(theirs.cpuMs)}; exporter/C ${ratio.toFixed(2)}, goal ${goal} ${verdict}`,
+    `${name}: C ${theirs.cpuMs.toFixed(2)} ms, ${each(theirs.cpuMs)}; exporter/C ${ratio.toFixed(2)}, goal ${goals.ofRival} ${verdict}`,
   );
-  return ratio <= goal;
+  return ratio <= goals.ofRival || (ours.limitMs !== undefined && ours.cpuMs <= goals.ofLimit * ours.limitMs);
 }
 
 const resident = (): number => {

@@ -85,7 +85,9 @@ export function keyedNumbers<Key extends string>(
     while (gap < length && byte !== blank && byte !== newline) byte = bytes[++gap];
     let end = gap;
     while (end < length && byte !== newline) byte = bytes[++end];
-    const key = keys[indexOf(patterns, bytes, start, gap)];
+    const index = indexOf(patterns, bytes, start, gap);
+    // keys[-1] would be looked up as a property named "-1", which takes longer than the line.
+    const key = index < 0 ? undefined : keys[index];
     if (key !== undefined) {
       found = true;
       const value = end < length ? wholeNumber(bytes, gap + 1, end) : malformed;
