@@ -81,7 +81,7 @@ interface LastSpec {
 }
 
 /** Some 20 KB for each. */
-const maxSpecs = 64;
+const maxSpecs = 16;
 const maxSpecLength = 65_536;
 
 /**
