@@ -1,5 +1,5 @@
 /** Messages for people about cgroups: OOM kills, files that could not be read, refused watches. */
-import { bytesText } from '../../lib/format.ts';
+import { bytesText, listText } from '../../lib/format.ts';
 import type { Failure, FailureReason } from '../../scheduler/outcome.ts';
 import { identityText } from '../identity.ts';
 import { type ReadFailure, readFailures } from './files/reading.ts';
@@ -85,9 +85,7 @@ export function readFailure(
   const [first] = failed;
   if (first === undefined) return undefined;
   const counts = failed.map((reason) => `${after[reason] - before[reason]} ${reason}`).join(', ');
-  const named = where.slice(0, 3).join('; ');
-  const more = where.length > 3 ? ` and ${where.length - 3} more` : '';
-  const places = where.length > 0 ? `: ${named}${more}` : '';
+  const places = where.length > 0 ? `: ${listText(where, 3)}` : '';
   return {
     reason: reasonOfFailure[first],
     message: `some cgroup files could not be read (${counts})${places}. Their values are absent; ${failed.map((reason) => fixes[reason]).join('; ')}`,

@@ -1,9 +1,9 @@
 /** What the node's own files show for the checks: memory, swap, the version and driver of its cgroups. */
 
-import { lstatSync, readdirSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import type { ReadText } from '../../lib/files.ts';
 import { type Known, known, present, unknown } from '../../lib/known.ts';
-import { cgroupMountOptions, inspectRoot } from './discovery/root.ts';
+import { cgroupMountOptions, hasFile, inspectRoot } from './discovery/root.ts';
 import type { CgroupDriver, GitalyTree } from './tree.ts';
 
 /** What the node's own files show. */
@@ -65,10 +65,7 @@ function memoryIn(meminfo: string): number | undefined {
 function versionAt(root: string): NodeFacts['cgroupVersion'] {
   const found = inspectRoot(root);
   if (found.kind === 'cgroup2') return known('v2');
-  if (exists(`${root}/unified/cgroup.controllers`) || exists(`${root}/cgroup.controllers`))
-    return known('hybrid');
-  const isV1 = ['memory', 'cpu', 'cpu,cpuacct'].some((name) => exists(`${root}/${name}/cgroup.procs`));
-  return isV1 || exists(`${root}/memory.usage_in_bytes`) ? known('v1') : unknown(found.message);
+  return present(found.version, found.message);
 }
 
 /** A folder of the other driver is left after the kubelet's driver was changed, so what pods use counts first. */
@@ -79,8 +76,8 @@ function driverAt(root: string, trees: readonly GitalyTree[]): NodeFacts['cgroup
   if (drivers.size > 1) return known('mixed');
   const [ofTrees] = drivers;
   if (ofTrees !== undefined) return known(ofTrees);
-  const systemd = exists(`${root}/kubepods.slice`);
-  const cgroupfs = exists(`${root}/kubepods`);
+  const systemd = hasFile(`${root}/kubepods.slice`);
+  const cgroupfs = hasFile(`${root}/kubepods`);
   if (systemd && cgroupfs)
     return unknown(`${root} contains both kubepods.slice and kubepods, and no Gitaly pod is below either`);
   if (systemd || cgroupfs) return known(systemd ? 'systemd' : 'cgroupfs');
@@ -128,13 +125,4 @@ export function swapIn(swaps: string): Known<number> {
   if (!lines[0]?.startsWith('Filename')) return malformed;
   const sizes = lines.slice(1).map((line) => Number(/^.*\s(?:partition|file)\s+(\d+)\s/.exec(line)?.[1]));
   return sizes.some(Number.isNaN) ? malformed : known(sizes.reduce((sum, size) => sum + size * 1024, 0));
-}
-
-export function exists(path: string): boolean {
-  try {
-    lstatSync(path);
-    return true;
-  } catch {
-    return false;
-  }
 }

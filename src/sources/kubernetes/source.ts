@@ -94,11 +94,13 @@ export function createKubernetesSource(options: KubernetesSourceOptions): Kubern
       viewOf({
         stores,
         isGitaly: gitaly.isIncluded,
-        ongoing: ongoingWith(gitaly),
-        lastRotations: gitaly.rotations.last(),
-        missing: gitaly.expected.missing(),
-        deletedSets: gitaly.expected.deletedSets(),
-        emptyNamespaces: emptyNamespaces(state),
+        facts: {
+          ongoing: ongoingWith(gitaly),
+          lastRotations: gitaly.rotations.last(),
+          missing: gitaly.expected.missing(),
+          deletedSets: gitaly.expected.deletedSets(),
+          emptyNamespaces: emptyNamespaces(state),
+        },
         ...{ times, readyTimes, now: clock.now() },
       }),
     rotationSeconds: ({ namespace, pod }) => gitaly.rotations.slowestReplacementSeconds(namespace, pod),

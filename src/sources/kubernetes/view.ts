@@ -88,59 +88,44 @@ export interface NodeView {
   readonly pressures: readonly (typeof nodePressures)[number][];
 }
 
+/** What the pods' watch shows; all of it is unknown while that watch is not current. */
+type PodFacts = Pick<
+  KubernetesView,
+  'ongoing' | 'lastRotations' | 'missing' | 'deletedSets' | 'emptyNamespaces'
+>;
+
 interface ViewInputs {
   readonly stores: Stores;
   readonly isGitaly: (workload: Workload) => boolean;
-  /** Missing pods included. */
-  readonly ongoing: readonly OngoingRotation[];
-  readonly lastRotations: readonly Rotation[];
-  readonly missing: readonly MissingPod[];
-  readonly deletedSets: readonly DeletedStatefulSet[];
-  readonly emptyNamespaces: readonly string[];
+  readonly facts: PodFacts;
   readonly times: LocalTimes;
   readonly readyTimes: ReadyTimes;
   readonly now: number;
 }
 
+const unknownPods: Omit<KubernetesView, 'notCurrent' | 'unavailable' | 'clockSkewSeconds'> = Object.freeze({
+  ...{ pods: [], missing: [], deletedSets: [], emptyNamespaces: [] },
+  ...{ ongoing: [], lastRotations: [], nodes: [], disruptionBudgets: [] },
+});
+
 export function viewOf(inputs: ViewInputs): KubernetesView {
-  const { stores, isGitaly, ongoing, lastRotations, missing, deletedSets, emptyNamespaces } = inputs;
-  const notCurrent = notCurrentResources(stores);
-  const unavailable = unavailableResources(stores);
-  const skewMs = apiClockSkewMs(stores);
-  const clockSkewSeconds = skewMs / 1000;
-  if (!stores.pods.state().current)
-    return {
-      ...{
-        notCurrent,
-        unavailable,
-        clockSkewSeconds,
-        pods: [],
-        missing: [],
-        deletedSets: [],
-        emptyNamespaces: [],
-        ongoing: [],
-      },
-      ...{ lastRotations: [], nodes: [], disruptionBudgets: [] },
-    };
-  const gitalyPods = newestOfEachName(stores.pods.all().filter(isGitaly));
-  const warnings = newestWarnings(stores.events.all(), gitalyPods);
-  const pods = gitalyPods.map((pod) => podView(pod, warnings.get(pod.uid), inputs));
-  const sets = statefulSetsOf(stores.statefulSets.all(), gitalyPods, isGitaly);
+  const { facts, stores, isGitaly } = inputs;
+  const watches = {
+    notCurrent: notCurrentResources(stores),
+    unavailable: unavailableResources(stores),
+    clockSkewSeconds: apiClockSkewMs(stores) / 1000,
+  };
+  if (!stores.pods.state().current) return { ...watches, ...unknownPods };
+  const pods = newestOfEachName(stores.pods.all().filter(isGitaly));
+  const warnings = newestWarnings(stores.events.all(), pods);
+  const sets = statefulSetsOf(stores.statefulSets.all(), pods, isGitaly);
   return {
-    ...{
-      notCurrent,
-      unavailable,
-      clockSkewSeconds,
-      pods,
-      missing,
-      deletedSets,
-      emptyNamespaces,
-      ongoing,
-      lastRotations,
-    },
-    nodes: stores.nodes.state().current ? nodeViews(nodeNamesOf(gitalyPods), stores.nodes) : [],
+    ...watches,
+    ...facts,
+    pods: pods.map((pod) => podView(pod, warnings.get(pod.uid), inputs)),
+    nodes: stores.nodes.state().current ? nodeViews(nodeNamesOf(pods), stores.nodes) : [],
     disruptionBudgets: stores.disruptionBudgets.state().current
-      ? gitalyBudgets(stores.disruptionBudgets.all(), gitalyPods, sets)
+      ? gitalyBudgets(stores.disruptionBudgets.all(), pods, sets)
       : [],
   };
 }

@@ -94,7 +94,8 @@ export function createFinder({
     const inspected = inspectRoot(root);
     if (inspected.kind === 'failed') {
       places = undefined;
-      return inspected;
+      const { version: _, ...failure } = inspected;
+      return failure;
     }
     const pause = createPause(signal);
     try {

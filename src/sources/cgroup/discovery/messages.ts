@@ -1,4 +1,5 @@
 /** What an operator should know about what discovery could not find or read: one line each, with the fix. */
+import { listText } from '../../../lib/format.ts';
 import { outsideText } from '../../../lib/outside-text.ts';
 import type { Failure } from '../../../scheduler/outcome.ts';
 import { type Identity, identityText } from '../../identity.ts';
@@ -8,11 +9,7 @@ import type { UnreadableFolder } from './directory-cache.ts';
 /** Any process with a delegated cgroup may choose the names in it. */
 const nameText = (name: string): string => outsideText(name);
 
-/** The first few, and how many more. */
-function someOf(names: readonly string[]): string {
-  const shown = names.slice(0, 3).map(nameText).join(', ');
-  return names.length > 3 ? `${shown} and ${names.length - 3} more` : shown;
-}
+const someOf = (names: readonly string[]): string => listText(names.map(nameText), 3);
 
 export const namedByUid = (uids: readonly string[], because: string): string =>
   `${someOf(uids)}: named by UID, ${because}`;
@@ -68,8 +65,11 @@ export function folderFailures(
   return failures;
 }
 
-const firstOf = ([first = '', ...more]: readonly string[]): string =>
-  more.length === 0 ? `/${nameText(first)}` : `/${nameText(first)} and ${more.length} more`;
+const firstOf = (paths: readonly string[]): string =>
+  listText(
+    paths.map((path) => `/${nameText(path)}`),
+    1,
+  );
 
 /** As in `stat`. */
 const accessText = ({ mode, owner }: UnreadableFolder): string =>

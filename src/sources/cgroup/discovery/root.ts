@@ -10,12 +10,16 @@ export type Root =
       /** The host's topmost cgroup has no cgroup.type; a container's own, or another part of the tree, has one. */
       readonly isTopmost: boolean;
     }
-  | ({ readonly kind: 'failed' } & Failure);
+  | ({
+      readonly kind: 'failed';
+      /** `hybrid`: the memory controller is in v1, or in neither. Undefined where it is unknown. */
+      readonly version: 'v1' | 'hybrid' | undefined;
+    } & Failure);
 
 /** Folders of cgroup v1's controllers, as they are mounted. */
 const v1Controllers = ['memory', 'cpu', 'cpu,cpuacct', 'cpuacct', 'blkio', 'pids', 'devices', 'systemd'];
 
-const hasFile = (path: string): boolean => {
+export const hasFile = (path: string): boolean => {
   try {
     statSync(path);
     return true;
@@ -25,10 +29,11 @@ const hasFile = (path: string): boolean => {
 };
 
 export function inspectRoot(root: string): Root {
-  const failed = (reason: Failure['reason'], what: string): Root => ({
+  const failed: FailedRoot = (reason, what, version) => ({
     kind: 'failed',
     reason,
     message: `cgroup.root ${root} ${what}`,
+    version,
   });
   const unreadable = (error: unknown): Root => {
     const code = codeOf(error);
@@ -65,20 +70,23 @@ export function inspectRoot(root: string): Root {
     return failed(
       'parse',
       'is cgroup v2 without the memory controller: boot the host with cgroup v2 alone (systemd.unified_cgroup_hierarchy=1) and without cgroup_disable=memory',
+      'hybrid',
     );
   return { kind: 'cgroup2', isTopmost: !hasFile(`${root}/cgroup.type`) };
 }
 
-function withoutControllers(root: string, failed: (reason: Failure['reason'], what: string) => Root): Root {
+type FailedRoot = (reason: Failure['reason'], what: string, version?: 'v1' | 'hybrid') => Root;
+
+function withoutControllers(root: string, failed: FailedRoot): Root {
   const fix = 'boot the host with systemd.unified_cgroup_hierarchy=1; cgroup v1 is not supported';
   if (hasFile(`${root}/memory.usage_in_bytes`))
-    return failed('parse', `is the memory controller of cgroup v1: ${fix}`);
+    return failed('parse', `is the memory controller of cgroup v1: ${fix}`, 'v1');
   const found = v1Controllers.filter(
     (name) => hasFile(`${root}/${name}/cgroup.procs`) || hasFile(`${root}/${name}/tasks`),
   );
   if (hasFile(`${root}/unified/cgroup.controllers`))
-    return failed('parse', `is a hybrid of cgroup v1 and v2, whose memory is in v1: ${fix}`);
-  if (found.length > 0) return failed('parse', `is cgroup v1 (found ${found.join(', ')}): ${fix}`);
+    return failed('parse', `is a hybrid of cgroup v1 and v2, whose memory is in v1: ${fix}`, 'hybrid');
+  if (found.length > 0) return failed('parse', `is cgroup v1 (found ${found.join(', ')}): ${fix}`, 'v1');
   return failed(
     'parse',
     "is not cgroup v2 (it has no cgroup.controllers): mount the host's /sys/fs/cgroup there, or set cgroup.root to where it is mounted",

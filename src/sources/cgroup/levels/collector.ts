@@ -1,4 +1,5 @@
 /** The collector `cgroup`: every level of every Gitaly on this host and its OOM kills, read with each scrape. */
+import { listText } from '../../../lib/format.ts';
 import { type Family, samplesOf } from '../../../metrics/samples.ts';
 import type { Collector } from '../../../scheduler/collector.ts';
 import { type Failure, failed } from '../../../scheduler/outcome.ts';
@@ -19,7 +20,7 @@ import type { OomTracker } from '../oom/record.ts';
 import { type GitalyTree, knownLayout, onePerIdentity } from '../tree.ts';
 import type { TreeWatch } from '../tree-watch.ts';
 import { createLevelReader, type GitalyRead } from './read.ts';
-import { type LevelRow, levelFamilies, oomKillFamilies } from './samples.ts';
+import { levelFamilies, oomKillFamilies } from './samples.ts';
 
 interface LevelCollectorOptions {
   readonly watch: TreeWatch;
@@ -95,11 +96,10 @@ function together([first, ...more]: readonly Failure[]): Failure | undefined {
 }
 
 /** Files that could be read, but lack what every kernel writes. */
-function incompleteFailure([first, ...more]: readonly string[]): Failure | undefined {
-  if (first === undefined) return undefined;
-  const others = more.length === 0 ? '' : `, and ${more.length} more`;
-  return { reason: 'parse', message: `${first}${others}: their values are absent` };
-}
+const incompleteFailure = (files: readonly string[]): Failure | undefined =>
+  files.length === 0
+    ? undefined
+    : { reason: 'parse', message: `${listText(files, 1)}: their values are absent` };
 
 function oomFailure({ tracker }: LevelCollectorOptions): Failure | undefined {
   const [first, ...more] = tracker.health().unread;
@@ -111,13 +111,9 @@ function oomFailure({ tracker }: LevelCollectorOptions): Failure | undefined {
   };
 }
 
-const rowsOf = (reads: readonly GitalyRead[], level: Level): readonly LevelRow[] =>
+const rowsOf = (reads: readonly GitalyRead[], level: Level) =>
   reads.flatMap(({ levels: own, tree: { identity } }) =>
-    own
-      .filter((cgroup) => cgroup.level === level)
-      .map(({ container, reading }) =>
-        container === undefined ? { identity, reading } : { identity, container, reading },
-      ),
+    own.filter((cgroup) => cgroup.level === level).map((cgroup) => ({ ...cgroup, identity })),
   );
 
 const readErrorsOf = (reads: readonly GitalyRead[]): readonly string[] =>

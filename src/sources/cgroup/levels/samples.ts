@@ -6,14 +6,10 @@ import type { CgroupLimit } from '../files/reading.ts';
 import { type LevelMetrics, memoryEvents, pressureKinds, pressureResources } from '../level-metrics.ts';
 import { lastOom, oomEvents, oomKills } from '../metrics.ts';
 import { type OomTotals, oomLevels } from '../oom/record.ts';
-import type { LevelReading } from './read.ts';
+import type { LevelRead, LevelReading } from './read.ts';
 
-/** One cgroup of a level. `container` for the level that has this label. */
-export interface LevelRow {
-  readonly identity: Identity;
-  readonly container?: string;
-  readonly reading: LevelReading;
-}
+/** One cgroup of a level, with the Gitaly that it is of. */
+type LevelRow = Pick<LevelRead, 'container' | 'reading'> & { readonly identity: Identity };
 
 type ScalarRow = Exclude<keyof LevelMetrics, 'pressure' | 'memoryEvents'>;
 
