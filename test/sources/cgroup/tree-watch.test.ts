@@ -77,6 +77,26 @@ describe('the tree watch', () => {
     await watch.stop();
   });
 
+  test('counts at most twenty times a second in a storm of notifications, and once more after the last', async () => {
+    const { clock, seen, watch } = watching();
+    await clock.advance(100);
+    const { finds, settles } = seen;
+    for (let each = 0; each < 1000; each++) {
+      watch.countSoon();
+      await clock.advance(1);
+    }
+    const counted = seen.settles - settles;
+    expect(counted).toBeGreaterThan(10);
+    expect(counted).toBeLessThanOrEqual(21);
+    watch.countSoon();
+    await clock.advance(50);
+    expect({ finds: seen.finds - finds, counts: seen.settles - settles }).toEqual({
+      finds: 0,
+      counts: counted + 1,
+    });
+    await watch.stop();
+  });
+
   test('always counts at a refresh, and scans if the last scan is old', async () => {
     const { clock, seen, watch } = watching();
     await clock.advance(1000);

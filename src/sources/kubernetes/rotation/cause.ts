@@ -158,22 +158,21 @@ function causeOfEvents(events: readonly KubeEvent[]): RotationCause | undefined 
   return undefined;
 }
 
-/** For people: why the pod is being removed, as far as it is known now. */
+/** For people, as a clause. */
+export const causeText: Readonly<Record<RotationCause, string>> = {
+  rollout: 'rollout',
+  eviction_api: 'evicted through the API',
+  eviction_pressure: 'evicted by its kubelet because of node pressure',
+  preemption: 'preempted by a pod of higher priority',
+  node_drained: 'its node was drained or shut down',
+  node_lost: 'its node was lost',
+  deleted: 'deleted',
+  container_restart: 'a container terminated and was restarted',
+  unknown: 'unknown cause',
+};
+
+/** Why the pod is being removed, as far as it is known now. */
 export function removalText(evidence: RemovalEvidence): string {
-  switch (causeOf(evidence, undefined, [])) {
-    case 'eviction_api':
-      return 'evicted through the API';
-    case 'eviction_pressure':
-      return 'evicted by its kubelet because of node pressure';
-    case 'preemption':
-      return 'preempted by a pod of higher priority';
-    case 'node_drained':
-      return 'its node is being drained or shut down';
-    case 'node_lost':
-      return 'its node is lost';
-    case 'deleted':
-      return 'its deletion was requested';
-    default:
-      return 'it has terminated';
-  }
+  const cause = causeOf(evidence, undefined, []);
+  return cause === 'unknown' ? 'it has terminated' : causeText[cause];
 }

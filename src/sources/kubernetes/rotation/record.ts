@@ -5,12 +5,11 @@ import { type Identity, identityText } from '../../identity.ts';
 import { createPodCounters, type PodCounters } from '../counters.ts';
 import type { Pod, StatefulSet } from '../objects/types.ts';
 import { type Change, mayBeUnread, objectName, type Stores } from '../store.ts';
-import { revisionOf } from './cause.ts';
+import { causeText, revisionOf } from './cause.ts';
 import type { ReportedTime } from './milestones.ts';
 import {
   type OngoingRotation,
   type Rotation,
-  type RotationCause,
   type RotationSpan,
   rotationPhases,
   rotationSpans,
@@ -177,18 +176,6 @@ function hasOrdinalOf({ name }: Pod, { name: set, replicas, ordinalsStart = 0 }:
   const ordinal = Number(name.slice(set.length + 1));
   return !Number.isInteger(ordinal) || ordinal < ordinalsStart + replicas;
 }
-
-const causeText: Readonly<Record<RotationCause, string>> = {
-  rollout: 'rollout',
-  eviction_api: 'evicted through the API',
-  eviction_pressure: 'evicted by its kubelet because of node pressure',
-  preemption: 'preempted',
-  node_drained: 'its node was drained or shut down',
-  node_lost: 'its node was lost',
-  deleted: 'deleted',
-  container_restart: 'a container terminated and was restarted',
-  unknown: 'unknown cause',
-};
 
 /** `gitlab/gl-gitaly-default-2 is Ready again on lab-node-1 after 10.5 s (rollout): terminating 1.5 s, ...`. */
 function rotationText({ cause, seconds, node, fromNode, ...rest }: Rotation): string {

@@ -9,7 +9,6 @@ import { type DatabaseClock, localTimeNote } from '../database-clock.ts';
 import { databaseFailureReasons, failedOutcome, type QueryContext, withVariant } from '../query.ts';
 import type { KnownStorages } from './known-storages.ts';
 import { type JobState, jobStates, type QueueRows, readQueue } from './queue-rows.ts';
-import { createRemovedCounter } from './removed-counter.ts';
 
 /** Jobs in other states are history: no Praefect works on them again. */
 const liveStates: readonly JobState[] = ['ready', 'in_progress', 'failed'];
@@ -169,6 +168,40 @@ export function queueBlock({ targets, enqueued, removed }: QueueSnapshot): Block
       single(jobsRemoved, removed),
       stale.family(),
     ],
+  };
+}
+
+/** How many jobs the queue has lost, as a counter that never falls and needs no storage of its own. */
+interface RemovedCounter {
+  /** Pass it to `queueSql` of the next read. */
+  settledId(): number;
+  /** The value after a read, or undefined while it is unknown. */
+  after(rows: Pick<QueueRows, 'jobs' | 'newestId'>): number | undefined;
+}
+
+/**
+ * Removed jobs are the ids assigned less the jobs left, but not simply those of now: a sequence includes ids of
+ * inserts that are not committed yet, so the difference would rise and fall, and Prometheus takes a falling counter
+ * for a reset of all it ever counted. So the count ends at the newest id of the previous read, whose inserts have
+ * ended since. An insert that takes longer than two reads holds the counter until it is caught up.
+ */
+export function createRemovedCounter(): RemovedCounter {
+  let settledId: number | undefined;
+  let highest = 0;
+  return {
+    settledId: () => settledId ?? 0,
+    after({ jobs, newestId }) {
+      const upTo = settledId;
+      settledId = newestId;
+      if (upTo === undefined || newestId === undefined) return undefined;
+      // The sequence went back: another database, or a restored one.
+      if (newestId < upTo) {
+        highest = 0;
+        return undefined;
+      }
+      highest = Math.max(highest, upTo - jobs.reduce((sum, { settled }) => sum + settled, 0));
+      return highest;
+    },
   };
 }
 

@@ -87,7 +87,7 @@ test('the event log has one event at the start of a rotation and one at its end'
   const { stores, messages } = loaded('node-notready');
   for (const step of stepsOf('node-notready')) step.apply(stores);
   expect(messages()).toEqual([
-    'gitlab/gl-gitaly-default-1 on lab-node-2: its node is lost',
+    'gitlab/gl-gitaly-default-1 on lab-node-2: its node was lost',
     'gitlab/gl-gitaly-default-1 is Ready again on lab-node-2 after 46.3 s (its node was lost): terminating 37.4 s, scheduling 0 s, volume 3.3 s, init 3.1 s, startup 2.5 s, readiness 0 s',
   ]);
 });

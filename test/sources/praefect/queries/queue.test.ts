@@ -4,9 +4,12 @@ import { systemClock } from '../../../../src/lib/clock.ts';
 import { createDatabaseClock } from '../../../../src/sources/praefect/database-clock.ts';
 import { healthOf } from '../../../../src/sources/praefect/health.ts';
 import { knownStorages } from '../../../../src/sources/praefect/queries/known-storages.ts';
-import { queueBlock, queueSnapshot } from '../../../../src/sources/praefect/queries/queue.ts';
+import {
+  createRemovedCounter,
+  queueBlock,
+  queueSnapshot,
+} from '../../../../src/sources/praefect/queries/queue.ts';
 import { type QueueRows, queueSql } from '../../../../src/sources/praefect/queries/queue-rows.ts';
-import { createRemovedCounter } from '../../../../src/sources/praefect/queries/removed-counter.ts';
 import {
   praefectSchema,
   startPostgres,
