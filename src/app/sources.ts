@@ -4,7 +4,7 @@
  */
 
 import { hostname } from 'node:os';
-import { configuredGitalys, readGitalys } from '../buckets/sizes.ts';
+import { readGitalys } from '../buckets/sizes.ts';
 import type { ResolvedPraefect } from '../config/praefect/resolve.ts';
 import type { Settings } from '../config/sections/index.ts';
 import type { System } from '../config/system.ts';
@@ -203,7 +203,7 @@ export function createSources(
           root: cgroup.root,
           node: nodeName(settings, host),
           directory: podDirectory,
-          configs: { read: async (signal) => configuredGitalys(await readGitalys(configs, signal)) },
+          configs: { read: (signal) => readGitalys(configs, signal) },
           readText,
           proc,
           clock,

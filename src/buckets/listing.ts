@@ -90,13 +90,16 @@ export function createMostWritten(limit: number): MostWritten {
 const byWrites = (a: Replica, b: Replica): number =>
   b.generation - a.generation || (a.relativePath < b.relativePath ? -1 : 1);
 
-interface ReplicaBuckets extends Replica {
+/** Without Praefect's database only the path and the storage are known. */
+type ReplicaPath = Pick<Replica, 'storage' | 'replicaPath'> & Partial<Replica>;
+
+export type ReplicaBuckets = ReplicaPath & {
   readonly sizes: BucketSizes;
   readonly buckets: readonly number[];
-}
+};
 
 /** The buckets of a replica on a Gitaly with these sizes. */
-export const bucketsOfReplica = (replica: Replica, sizes: BucketSizes): ReplicaBuckets => ({
+export const bucketsOfReplica = (replica: ReplicaPath, sizes: BucketSizes): ReplicaBuckets => ({
   ...replica,
   sizes,
   buckets: bucketsOf(replica.storage, replica.replicaPath, sizes),
@@ -131,9 +134,9 @@ const sizesJson = ({ count, maxCgroupsPerRepo }: BucketSizes) => ({
   certain: maxCgroupsPerRepo <= 1,
 });
 
-const replicaJson = ({ virtualStorage, relativePath, replicaPath, generation }: Replica) => ({
+const replicaJson = ({ virtualStorage, relativePath, replicaPath, generation }: ReplicaPath) => ({
   virtual_storage: virtualStorage,
   relative_path: relativePath,
   replica_path: replicaPath,
-  generation: generation < 0 ? null : generation,
+  generation: generation !== undefined && generation < 0 ? null : generation,
 });

@@ -9,14 +9,10 @@ import type { ConfigSource } from '../sources/gitaly/target.ts';
 import { type Identity, identityKey, identityText } from '../sources/identity.ts';
 import { type BucketSizes, bucketName } from './hash.ts';
 
-/** A Gitaly by its configuration. */
-interface KnownGitaly extends Pick<ConfiguredGitaly, 'mountpoint' | 'hierarchyRoot'> {
-  /** For messages: the file's path, or the ConfigMap. */
-  readonly name: string;
-  readonly identities: readonly Identity[];
+/** A Gitaly by its configuration. `count` is 0 where its cgroups are disabled. */
+interface KnownGitaly extends ConfiguredGitaly, BucketSizes {
+  readonly count: number;
   readonly storages: readonly string[];
-  /** count is 0 where Gitaly's cgroups are disabled. */
-  readonly sizes: BucketSizes;
 }
 
 export interface KnownGitalys {
@@ -54,7 +50,8 @@ export async function readGitalys(
             ? identities.map(({ pod }) => pod).filter((pod) => pod !== '')
             : [storage],
         ),
-        sizes: { count, maxCgroupsPerRepo },
+        count,
+        maxCgroupsPerRepo,
         mountpoint: withoutTemplate(cgroups.mountpoint),
         hierarchyRoot: withoutTemplate(cgroups.hierarchyRoot),
       });
@@ -62,14 +59,6 @@ export async function readGitalys(
   }
   return { gitalys, failures };
 }
-
-/** For the cgroup source. */
-export const configuredGitalys = ({ failures, gitalys }: KnownGitalys): CgroupConfigs => ({
-  gitalys: gitalys.map((gitaly) => ({ ...gitaly, count: gitaly.sizes.count })),
-  failures,
-});
-
-type CgroupConfigs = Awaited<ReturnType<GitalyConfigs['read']>>;
 
 const withoutTemplate = (path: string): string | undefined =>
   path.includes(templateValue) ? undefined : path;
@@ -102,10 +91,10 @@ export function sizesFor(
 ): SizesResult {
   const matching = matchingGitalys(known.gitalys, request);
   const [first] = matching;
-  const spreads = new Set(matching.map(({ sizes }) => sizes.maxCgroupsPerRepo));
+  const spreads = new Set(matching.map(({ maxCgroupsPerRepo }) => maxCgroupsPerRepo));
   if (request.count !== undefined) {
     const maxCgroupsPerRepo =
-      request.maxCgroupsPerRepo ?? (spreads.size === 1 ? first?.sizes.maxCgroupsPerRepo : undefined) ?? 1;
+      request.maxCgroupsPerRepo ?? (spreads.size === 1 ? first?.maxCgroupsPerRepo : undefined) ?? 1;
     return { ok: true, sizes: { count: request.count, maxCgroupsPerRepo } };
   }
   const problem = (text: string): SizesResult => ({ ok: false, problem: text, isDisabled: false });
@@ -116,18 +105,18 @@ export function sizesFor(
         ...known.failures,
       ].join('; '),
     );
-  const isDifferent = matching.some(({ sizes: { count } }) => count !== first.sizes.count);
+  const isDifferent = matching.some(({ count }) => count !== first.count);
   if (isDifferent || spreads.size > 1)
     return problem(
       `Gitalys have different numbers of buckets (${matching.map(sizesText).join('; ')}): set ${fieldNames.storage} or ${fieldNames.count}`,
     );
-  if (first.sizes.count === 0)
+  if (first.count === 0)
     return {
       ok: false,
       isDisabled: true,
       problem: `${first.name} sets no count in [cgroups.repositories], so Git runs in no bucket. If Gitaly is configured elsewhere, set ${fieldNames.count}`,
     };
-  const { count, maxCgroupsPerRepo } = first.sizes;
+  const { count, maxCgroupsPerRepo } = first;
   return { ok: true, sizes: { count, maxCgroupsPerRepo: request.maxCgroupsPerRepo ?? maxCgroupsPerRepo } };
 }
 
@@ -151,8 +140,8 @@ const isNamed =
   ({ pod, node }: Identity): boolean =>
     pod === '' ? node === name : pod === name || node === name;
 
-const sizesText = ({ identities, name, sizes }: KnownGitaly): string =>
-  `${identities.map(identityText).join(', ') || name}: ${sizes.count}${sizes.maxCgroupsPerRepo > 1 ? `, up to ${sizes.maxCgroupsPerRepo} per repository` : ''}`;
+const sizesText = ({ identities, name, count, maxCgroupsPerRepo }: KnownGitaly): string =>
+  `${identities.map(identityText).join(', ') || name}: ${count}${maxCgroupsPerRepo > 1 ? `, up to ${maxCgroupsPerRepo} per repository` : ''}`;
 
 export const noSuchBucketText = (bucket: number, storage: string, count: number): string =>
   `${storage} has no ${bucketName(bucket)}: it has ${count} buckets, ${bucketName(0)} to ${bucketName(count - 1)}`;
@@ -173,19 +162,17 @@ const firstReadMs = 3000;
 export function createConfiguredBuckets(configs: readonly ConfigSource[], clock: Clock): ConfiguredBuckets {
   const closing = new AbortController();
   let counts: ReadonlyMap<string, number> = new Map();
-  let last: CgroupConfigs | undefined;
+  let last: KnownGitalys | undefined;
   let readAt: number | undefined;
   let reading: Promise<void> = Promise.resolve();
 
   async function read(): Promise<void> {
-    const known = await readGitalys(configs, closing.signal);
-    const { gitalys } = known;
-    last = configuredGitalys(known);
+    last = await readGitalys(configs, closing.signal);
     counts = new Map(
-      gitalys
-        .filter(({ sizes }) => sizes.count > 0)
-        .flatMap(({ identities, sizes }) =>
-          identities.map((identity) => [identityKey(identity), sizes.count] as const),
+      last.gitalys
+        .filter(({ count }) => count > 0)
+        .flatMap(({ count, identities }) =>
+          identities.map((identity) => [identityKey(identity), count] as const),
         ),
     );
   }

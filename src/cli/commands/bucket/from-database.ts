@@ -1,12 +1,6 @@
 /** Bucket lookups in Praefect's database, which has the path of each replica. */
 import { bucketName } from '../../../buckets/hash.ts';
-import {
-  bucketsOfReplica,
-  listBucket,
-  listingJson,
-  replicasJson,
-  type StorageListing,
-} from '../../../buckets/listing.ts';
+import { bucketsOfReplica, listBucket, listingJson, type StorageListing } from '../../../buckets/listing.ts';
 import { counted } from '../../../lib/format.ts';
 import type { QueryOptions, QueryResult } from '../../../sources/praefect/database.ts';
 import { contactedStorages, replicasOf } from '../../../sources/praefect/queries/replica-paths.ts';
@@ -15,10 +9,10 @@ import type { ExitCode } from '../../command.ts';
 import {
   BucketError,
   type BucketRequest,
-  bucketsText,
   certainOrPossible,
   checkBucket,
   printable,
+  printReplicas,
   sizesOn,
   withBuckets,
 } from './lookup.ts';
@@ -60,14 +54,7 @@ async function printBuckets(
   const found = replicas
     .filter(({ storage }) => enabled.includes(storage))
     .map((replica) => bucketsOfReplica(replica, sizesOn(replica.storage, request)));
-  if (options.output === 'json') {
-    io.stdout.write(`${JSON.stringify(replicasJson(path, found), undefined, 2)}\n`);
-    return 0;
-  }
-  for (const replica of found)
-    io.stdout.write(
-      `${replica.storage}  ${certainOrPossible('', 'may be in ', replica.sizes)}${bucketsText(replica.buckets, replica.sizes)}  ${printable(replica.replicaPath)}\n`,
-    );
+  printReplicas(request, path, found);
   return 0;
 }
 

@@ -1,6 +1,7 @@
 /** Bucket lookups without a database, for paths on the command line or on standard input. */
 import { once } from 'node:events';
-import { bucketName, bucketsOf, bucketsOn } from '../../../buckets/hash.ts';
+import { bucketName, bucketsOn } from '../../../buckets/hash.ts';
+import { bucketsOfReplica } from '../../../buckets/listing.ts';
 import { type PathReading, pathsOf } from '../../../buckets/paths.ts';
 import { matchingGitalys } from '../../../buckets/sizes.ts';
 import { counted } from '../../../lib/format.ts';
@@ -8,31 +9,21 @@ import type { ExitCode } from '../../command.ts';
 import {
   BucketError,
   type BucketRequest,
-  bucketsText,
   certainOrPossible,
   checkBucket,
   printable,
+  printReplicas,
   sizesOn,
 } from './lookup.ts';
 
 export async function lookUpPaths(request: BucketRequest): Promise<ExitCode> {
-  const { target, io, options } = request;
+  const { target } = request;
   if (target.kind !== 'path') return fromInput(request);
-  const storages = storagesFor(request);
-  const found = storages.map((storage) => {
-    const sizes = sizesOn(storage, request);
-    return { storage, sizes, buckets: bucketsOf(storage, target.path, sizes) };
-  });
-  if (options.output === 'json') {
-    io.stdout.write(
-      `${JSON.stringify({ path: target.path, replicas: found.map(({ storage, sizes, buckets }) => ({ storage, replica_path: target.path, buckets: buckets.map(bucketName), count: sizes.count, max_cgroups_per_repo: sizes.maxCgroupsPerRepo, certain: sizes.maxCgroupsPerRepo <= 1 })) }, undefined, 2)}\n`,
-    );
-    return 0;
-  }
-  for (const { storage, sizes, buckets } of found)
-    io.stdout.write(
-      `${storage}  ${certainOrPossible('', 'may be in ', sizes)}${bucketsText(buckets, sizes)}  ${printable(target.path)}\n`,
-    );
+  const { path } = target;
+  const replicas = storagesFor(request).map((storage) =>
+    bucketsOfReplica({ storage, replicaPath: path }, sizesOn(storage, request)),
+  );
+  printReplicas(request, path, replicas);
   return 0;
 }
 

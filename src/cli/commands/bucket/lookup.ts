@@ -1,6 +1,7 @@
 /** What `bucket` looks up, and what both sources of paths share. */
 import type { BucketSizes } from '../../../buckets/hash.ts';
 import { bucketName } from '../../../buckets/hash.ts';
+import { type ReplicaBuckets, replicasJson } from '../../../buckets/listing.ts';
 import { readRelativePath } from '../../../buckets/paths.ts';
 import { type KnownGitalys, noSuchBucketText, type SizesResult, sizesFor } from '../../../buckets/sizes.ts';
 import type { CommandIo } from '../../command.ts';
@@ -67,8 +68,24 @@ export function checkBucket(bucket: number, storage: string, { count }: BucketSi
   if (bucket >= count) throw new BucketError(noSuchBucketText(bucket, storage, count));
 }
 
+/** Each replica of the repository with its buckets. */
+export function printReplicas(
+  { io: { stdout }, options }: BucketRequest,
+  path: string,
+  replicas: readonly ReplicaBuckets[],
+): void {
+  if (options.output === 'json') {
+    stdout.write(`${JSON.stringify(replicasJson(path, replicas), undefined, 2)}\n`);
+    return;
+  }
+  for (const { storage, sizes, buckets, replicaPath } of replicas)
+    stdout.write(
+      `${storage}  ${certainOrPossible('', 'may be in ', sizes)}${bucketsText(buckets, sizes)}  ${printable(replicaPath)}\n`,
+    );
+}
+
 /** `repos-17 of 100`, or `repos-98, repos-99 or repos-0 of 100`. */
-export function bucketsText(buckets: readonly number[], { count }: BucketSizes): string {
+function bucketsText(buckets: readonly number[], { count }: BucketSizes): string {
   const names = buckets.map(bucketName);
   const last = names.pop();
   return `${names.length === 0 ? last : `${names.join(', ')} or ${last}`} of ${count}`;
